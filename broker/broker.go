@@ -1,0 +1,239 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// JobKind is the ledger's kind of job records.
+const JobKind ledger.Kind = "job"
+
+// schemas are the kinds of records that this version knows. Never changed.
+var schemas = map[ledger.Kind]ledger.Schema{
+	JobKind: ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
+}
+
+func jobRef(key string) ledger.Ref { return ledger.Ref{Kind: JobKind, Key: key} }
+
+// Config is what a broker is told once, at its start. All values are valid.
+type Config struct {
+	Actor        clock.Actor // minted for this start (rule I1); its name part is the broker's name
+	HTTPAddr     string      // where peers reach this broker's HTTP API
+	Software     string      // version, for people
+	Capabilities Capabilities
+
+	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
+	SyncInterval time.Duration // of the exchange with every member (rule S2)
+	NewsLinks    bool          // rule S1; false only in tests
+	AckTimeout   time.Duration // rule A1
+	MaxClockSkew time.Duration // rule I3
+
+	Seed    uint64 // of all random choices
+	Archive ledger.Archive
+}
+
+// Broker decides. Make one with [New], then [Broker.Load] what was stored.
+type Broker struct {
+	cfg    Config
+	self   string // the broker's name
+	now    time.Time
+	hybrid clock.Hybrid
+	random random
+
+	ledger *ledger.Ledger
+	jobs   jobIndex
+
+	members map[string]Member // by name, this broker not among them
+	names   []string          // of members, sorted
+	ring    []string          // the replicas-1 live successors of this broker (rule S1)
+	rows    map[string]Row    // newest known metadata, this broker's not among them
+	links   map[string]*link  // to every member, by name
+	stretch float64           // of the sync interval (rule S5)
+
+	queue  *resolve.Queue
+	runs   map[string]*run // attempts that this broker holds, by key
+	timers timers          // keys to review at a later time
+
+	review []string // keys whose record has changed
+	queued map[string]bool
+
+	gates   map[string]*gate    // verdicts that are not yet durable enough to be shown, by key
+	order   []*gate             // those and submissions, the oldest first
+	waiters map[string][]Token  // who waits for a job's end, by key
+	waiting map[Token]string    // the same, by token
+	cancels map[Token]bool      // of those: a Cancel, and whether it wrote the verdict
+	holds   map[string]*digests // blobs that a peer has confirmed
+	pushing map[pushing]bool    // blobs on their way to a peer
+	local   *digests            // blobs known to be here
+
+	published published
+
+	out Ready // what the next Ready will say
+	err error // the archive failed: the owner must stop
+}
+
+// New makes a broker without jobs.
+func New(cfg Config) *Broker {
+	b := &Broker{
+		cfg: cfg, self: cfg.Actor.Broker(),
+		random:  random(cfg.Seed),
+		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind]),
+		jobs:    newJobIndex(),
+		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
+		stretch: 1,
+		queue:   resolve.NewQueue(cfg.Capabilities.Capacity),
+		runs:    map[string]*run{},
+		queued:  map[string]bool{},
+		gates:   map[string]*gate{}, waiters: map[string][]Token{},
+		waiting: map[Token]string{}, cancels: map[Token]bool{},
+		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
+	}
+	return b
+}
+
+// Load fills the broker with what its commits have stored, before the first
+// Step; see [ledger.Ledger.Load]. Jobs that this broker owned or ran under an
+// earlier actor are taken up again at the first Tick (rule J6).
+func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
+	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
+		rec := r.(*job.Record)
+		b.jobs.update(nil, rec)
+		b.hybrid = max(b.hybrid, rec.Submitted(), rec.Owner.Tenure.At)
+		if v := rec.Verdict(); v != nil {
+			b.hybrid = max(b.hybrid, v.At)
+		}
+	})
+	for _, ref := range b.ledger.Live() {
+		b.reviewLater(ref.Key)
+	}
+	return err
+}
+
+// Step takes in what happened. It returns an error only when the archive failed
+// or an input is of no known type; the owner must then stop.
+func (b *Broker) Step(in Input) error {
+	switch in := in.(type) {
+	case Tick:
+		b.tick(in.Now)
+	case Roster:
+		b.setRoster(in.Members)
+	case Gossip:
+		b.gossip(in.State)
+	case Pressure:
+		b.stretch = min(max(in.Stretch, 1), 2)
+	case Deliver:
+		b.deliver(in)
+	case Acked:
+		b.acked(in.Peer, in.Reply)
+	case Unreachable:
+		b.unreachable(in.Peer)
+	case Pushed:
+		b.pushed(in)
+	case Submit:
+		b.submit(in)
+	case Get:
+		b.get(in)
+	case Await:
+		b.await(in)
+	case Abandon:
+		b.abandon(in.Token)
+	case List:
+		b.list(in)
+	case Cancel:
+		b.cancel(in)
+	case Fetched:
+		b.fetched(in)
+	case Reported:
+		b.reported(in)
+	default:
+		return fmt.Errorf("broker: unknown input %T", in)
+	}
+	b.reviewAll()
+	return b.err
+}
+
+func (b *Broker) tick(now time.Time) {
+	b.now = now
+	for _, key := range b.timers.due(job.At(now)) {
+		b.reviewLater(key)
+	}
+	b.expireGates()
+}
+
+// Ready returns what is to be done, and starts anew. The next Ready may be
+// taken after Advance.
+func (b *Broker) Ready() Ready {
+	b.startRuns()
+	b.pump()
+	b.publish()
+	rd := b.out
+	rd.Commit = b.ledger.Take()
+	rd.Wake = b.nextWake()
+	b.out = Ready{}
+	return rd
+}
+
+// Advance says that the Ready's commit is synced.
+func (b *Broker) Advance(rd Ready) { b.ledger.Stable(rd.Commit) }
+
+// Name returns the broker's name.
+func (b *Broker) Name() string { return b.self }
+
+// Clock returns the updates that this broker holds. Only what a Ready's commit
+// has synced may be shown (rule I4); the shell shows it from Ready.State.
+func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
+
+// stamp ticks the hybrid clock for a local event.
+func (b *Broker) stamp() clock.Hybrid { return b.hybrid.Tick(b.now) }
+
+// update changes a job record by a local event, and notes the change. Change
+// returns nil to leave the record alone.
+func (b *Broker) update(key string, change func(dot clock.Dot, old *job.Record) *job.Record) *job.Record {
+	var old *job.Record
+	r, err := b.ledger.Apply(jobRef(key), func(dot clock.Dot, r ledger.Record) ledger.Record {
+		old, _ = r.(*job.Record)
+		if n := change(dot, old); n != nil {
+			return n
+		}
+		return nil
+	})
+	if err != nil {
+		b.err = err
+		return nil
+	}
+	rec, _ := r.(*job.Record)
+	if rec != nil && rec != old {
+		b.noted(old, rec)
+	}
+	return rec
+}
+
+// noted keeps what is derived from records in step with a change, local or
+// merged.
+func (b *Broker) noted(old, rec *job.Record) {
+	b.jobs.update(old, rec)
+	b.reviewLater(rec.Key())
+	if (old == nil || !old.Finished()) && rec.Finished() {
+		b.gateVerdict(rec)
+	}
+	b.news(rec)
+}
+
+// record returns a job by its key, nil when there is none.
+func (b *Broker) record(key string) *job.Record {
+	r, err := b.ledger.Get(jobRef(key))
+	if err != nil {
+		b.err = err
+	}
+	rec, _ := r.(*job.Record)
+	return rec
+}
+
+func (b *Broker) answer(t Token, v any) {
+	b.out.Answers = append(b.out.Answers, Answer{t, v})
+}

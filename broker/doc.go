@@ -1,0 +1,28 @@
+// Package broker is the state machine that decides: who owns a job, who runs it,
+// which result counts, what to tell whom. It never reads a clock, opens a file
+// or touches a socket. The shell (package node) feeds it inputs and carries out
+// what it answers, as in etcd's raft:
+//
+//	for {
+//		b.Step(Tick{now})              // time is an input
+//		for in := range inbox { b.Step(in) }
+//		rd := b.Ready()
+//		store.Commit(rd.Commit)        // one fsync for all that came in
+//		b.Advance(rd)                  // what rd wrote is stable now (rule I4)
+//		send(rd.Send); answer(rd.Answers); start(rd.Run); stop(rd.Stop) ...
+//	}
+//
+// Stepping may go on while a commit is under way, with one Ready out at a time.
+// Group commit, the durable frontier and freedom from races fall out of that
+// shape instead of being added to it.
+//
+// How a job passes through: [Submit] makes a record and places it; every change
+// of a record, local or merged from a peer, makes the broker review that job
+// (review.go), which compares what the record says with what this broker does
+// and mends the difference. Nothing is scripted across brokers: a broker that
+// missed any message arrives at the same place by the next one.
+//
+// Randomness is a value that the broker is given, and nothing depends on the
+// order of a Go map, so that a run can be repeated bit for bit from its seed.
+// One goroutine owns a Broker.
+package broker

@@ -1,0 +1,147 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Input is what the shell tells the broker with Step. One of the types of this
+// file.
+type Input interface{ input() }
+
+// Token is chosen by the shell to recognise the answer to an input. Tokens of
+// inputs that wait for an answer differ.
+type Token uint64
+
+// Tick says what time it is. The shell steps one before every batch of inputs,
+// and one at the time that Ready.Wake names.
+type Tick struct{ Now time.Time }
+
+// Roster is the membership as SWIM sees it: every member (rule I2), with or
+// without this broker itself. Stock Serf agents are not in it.
+type Roster struct{ Members []Member }
+
+// Gossip is the state that came with a push-pull (rule S3).
+type Gossip struct{ State State }
+
+// Pressure says how much the periodic exchange is stretched because this
+// machine is busy: from 1 (not at all) to 2 (rule S5).
+type Pressure struct{ Stretch float64 }
+
+// Deliver is a message of a peer; the answer is a [Reply].
+type Deliver struct {
+	Token   Token
+	Message Message
+}
+
+// Acked is a peer's reply to a [Send].
+type Acked struct {
+	Peer  string
+	Reply Reply
+}
+
+// Unreachable says that a [Send] had no reply.
+type Unreachable struct{ Peer string }
+
+// Pushed says that a peer has confirmed that it holds a blob (rule A1), or, with
+// Failed, that it could not be brought there.
+type Pushed struct {
+	Peer   string
+	Digest job.Digest
+	Failed bool
+}
+
+// Submit asks to take a job; the answer is a [Submitted]. The spec is complete
+// and valid, and its blobs are in this broker's store.
+type Submit struct {
+	Token Token
+	ID    job.ID
+	Spec  job.Spec
+}
+
+// Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found],
+// at once.
+type Get struct {
+	Token Token
+	ID    string
+}
+
+// Await asks for one job when it has ended; the answer is a [Found], which comes
+// when the verdict may be shown (rule A3), or at once when there is no such job.
+type Await struct {
+	Token Token
+	ID    string
+}
+
+// Abandon takes an Await or a Submit back: nobody waits for its answer any more.
+type Abandon struct{ Token Token }
+
+// List asks for jobs, newest first; the answer is a [Listing].
+type List struct {
+	Token Token
+	State job.State // "" is all
+	Limit int       // at least 1
+	After string    // the cursor of an earlier Listing, or ""
+}
+
+// Cancel ends a job by a verdict; the answer is a [Found], when the verdict may
+// be shown.
+type Cancel struct {
+	Token  Token
+	ID     string
+	Reason string
+}
+
+// Fetched says that all blobs of a [Fetch] are here, or with Err why not.
+type Fetched struct {
+	Key     string
+	Attempt job.Attempt
+	Err     string
+}
+
+// Reported is what the executor says of a [Run] that ended.
+type Reported struct {
+	Key     string
+	Attempt job.Attempt
+	Result  job.Result
+}
+
+func (Tick) input()        {}
+func (Roster) input()      {}
+func (Gossip) input()      {}
+func (Pressure) input()    {}
+func (Deliver) input()     {}
+func (Acked) input()       {}
+func (Unreachable) input() {}
+func (Pushed) input()      {}
+func (Submit) input()      {}
+func (Get) input()         {}
+func (Await) input()       {}
+func (Abandon) input()     {}
+func (List) input()        {}
+func (Cancel) input()      {}
+func (Fetched) input()     {}
+func (Reported) input()    {}
+
+// Member is one broker as SWIM sees it.
+type Member struct {
+	Name     string
+	Actor    clock.Actor
+	Addr     string // host:port of its gossip
+	HTTPAddr string // host:port of its HTTP API; "" when not known yet
+	Status   Status
+	RTT      time.Duration // by Serf's network coordinates; 0 when not known
+}
+
+// Status is what SWIM says of a member.
+type Status string
+
+// The states of a member, as Serf names them.
+const (
+	Alive   Status = "alive"
+	Leaving Status = "leaving"
+	Left    Status = "left"
+	Failed  Status = "failed"
+)

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"cmp"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/google/btree"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// jobIndex finds jobs by ID and by age, and sums up what is placed where. All of
+// it is derived from the records; finished ones are in it without their record
+// (rule L1).
+type jobIndex struct {
+	byKey *btree.BTreeG[jobItem]
+	byAge *btree.BTreeG[jobItem]
+	load  map[string]job.Resources     // what unfinished jobs placed at a broker ask for
+	owned map[string]map[job.State]int // unfinished jobs by owner and state
+}
+
+// jobItem is what the index knows of one job.
+type jobItem struct {
+	key   string
+	at    clock.Hybrid // of the earliest creation
+	state job.State
+}
+
+func newJobIndex() jobIndex {
+	return jobIndex{
+		byKey: btree.NewG(32, func(a, b jobItem) bool { return a.key < b.key }),
+		byAge: btree.NewG(32, func(a, b jobItem) bool {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
+		}),
+		load:  map[string]job.Resources{},
+		owned: map[string]map[job.State]int{},
+	}
+}
+
+func itemOf(r *job.Record) jobItem { return jobItem{r.Key(), r.Submitted(), r.State()} }
+
+// update moves the index from the old record (nil for none) to the new.
+func (x *jobIndex) update(old, r *job.Record) {
+	if old != nil {
+		x.count(old, -1)
+		if it := itemOf(old); it.at != r.Submitted() {
+			x.byAge.Delete(it)
+		}
+	}
+	x.count(r, +1)
+	x.byKey.ReplaceOrInsert(itemOf(r))
+	x.byAge.ReplaceOrInsert(itemOf(r))
+}
+
+// count adds an unfinished job to the sums, or takes it out.
+func (x *jobIndex) count(r *job.Record, sign int) {
+	if r.Finished() {
+		return
+	}
+	if x.owned[r.Owner.Broker] == nil {
+		x.owned[r.Owner.Broker] = map[job.State]int{}
+	}
+	x.owned[r.Owner.Broker][r.State()] += sign
+	if r.Place.IsZero() {
+		return
+	}
+	if sign > 0 {
+		x.load[r.Place.Broker] = x.load[r.Place.Broker].Plus(r.Spec.Resources)
+	} else {
+		x.load[r.Place.Broker] = x.load[r.Place.Broker].Minus(r.Spec.Resources)
+	}
+}
+
+// withID returns the keys of the jobs with exactly this ID; more than one when
+// specs met that were submitted under one ID (rule J3).
+func (x *jobIndex) withID(id job.ID) []string { return x.prefix(string(id)+"~", maxPrefix) }
+
+// maxPrefix bounds how many keys a look-up by prefix considers.
+const maxPrefix = 16
+
+func (x *jobIndex) prefix(p string, n int) (keys []string) {
+	x.byKey.AscendGreaterOrEqual(jobItem{key: p}, func(it jobItem) bool {
+		if !strings.HasPrefix(it.key, p) || len(keys) == n {
+			return false
+		}
+		keys = append(keys, it.key)
+		return true
+	})
+	return keys
+}
+
+// idOf returns the ID part of a key.
+func idOf(key string) job.ID {
+	id, _, _ := strings.Cut(key, "~")
+	return job.ID(id)
+}
+
+// resolve finds the job that a person means: an exact ID beats a prefix,
+// "ID~digest" names one of several specs (rule J3). Of several records with one
+// ID the earliest creation owns it. Several IDs with that prefix are ambiguous.
+func (b *Broker) resolve(id string) (r *job.Record, ambiguous []job.ID) {
+	keys := b.jobs.withID(job.ID(id))
+	if len(keys) == 0 {
+		keys = b.jobs.prefix(id, maxPrefix)
+		for _, key := range keys {
+			if n := len(ambiguous); n == 0 || ambiguous[n-1] != idOf(key) {
+				ambiguous = append(ambiguous, idOf(key))
+			}
+		}
+		if len(ambiguous) > 1 {
+			return nil, ambiguous
+		}
+	}
+	for _, key := range keys {
+		if x := b.record(key); x != nil && (r == nil || x.Before(r)) {
+			r = x
+		}
+	}
+	return r, nil
+}
+
+// page lists up to n jobs, newest first, behind the cursor.
+func (x *jobIndex) page(state job.State, n int, after string) (keys []string, next string, err error) {
+	var last jobItem
+	visit := func(it jobItem) bool {
+		if after != "" && it.at == last.at && it.key == last.key {
+			return true // the cursor itself
+		}
+		if state != "" && it.state != state {
+			return true
+		}
+		if len(keys) == n {
+			next = "more"
+			return false
+		}
+		keys = append(keys, it.key)
+		last = it
+		return true
+	}
+	if after == "" {
+		x.byAge.Descend(visit)
+	} else {
+		if last, err = parseCursor(after); err != nil {
+			return nil, "", err
+		}
+		x.byAge.DescendLessOrEqual(last, visit)
+	}
+	if next != "" {
+		next = last.cursor()
+	}
+	return keys, next, nil
+}
+
+func (it jobItem) cursor() string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", uint64(it.at), it.key))
+}
+
+func parseCursor(s string) (it jobItem, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		_, err = fmt.Sscanf(string(b), "%d %s", &it.at, &it.key)
+	}
+	if err != nil {
+		return it, fmt.Errorf("cursor %.80q: use the \"next\" of an earlier page", s)
+	}
+	return it, nil
+}
+
+// ValidCursor says what is wrong with a List's cursor; nil when nothing is.
+func ValidCursor(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := parseCursor(s)
+	return err
+}

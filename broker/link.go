@@ -1,0 +1,375 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// link is what this broker knows of one peer's progress, as etcd's tracker
+// does: at most one message is under way, and the next takes all that came in
+// meanwhile (rule S1).
+type link struct {
+	heard bool         // known is what this actor of the peer said itself
+	actor clock.Actor  // of the peer, when it last spoke
+	known clock.Vector // what the peer is known to hold
+
+	inflight bool
+	news     bool      // something here may be news there
+	want     bool      // the peer holds what we lack: pull
+	exchange time.Time // when the periodic exchange is due (rule S2)
+
+	transfer *ledger.Transfer // a large delta under way (rule L5)
+	id       uint64           // of the transfer
+	page     int
+	last     bool // the page under way is the last
+
+	incoming *incoming
+
+	failures  int
+	notBefore time.Time // backoff after failures (rule S5)
+	lastSeen  time.Time // when the peer last spoke
+}
+
+// incoming is a transfer that a peer sends us.
+type incoming struct {
+	id   uint64
+	next int // page
+}
+
+// Bounds of the backoff of a link (rule S5).
+const (
+	backoffMin = 500 * time.Millisecond
+	backoffMax = 30 * time.Second
+	maxLag     = 2 * time.Second // how soon after its birth a link makes its first exchange, at most
+)
+
+// linkTo makes the link to a member, or starts it anew when the member has a new
+// actor: what the old one held may be lost (rule I1).
+func (b *Broker) linkTo(name string, i int) {
+	m := b.members[name]
+	l := b.links[name]
+	if l == nil {
+		l = &link{exchange: b.now.Add(time.Duration(b.random.fraction() * float64(maxLag)))}
+		b.links[name] = l
+	}
+	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
+		*l = link{inflight: l.inflight, exchange: b.now, lastSeen: l.lastSeen}
+	}
+	if m.Actor != "" {
+		l.actor = m.Actor
+	}
+	if m.Status == Alive && l.failures > 0 && l.lastSeen.IsZero() {
+		l.notBefore = b.now
+	}
+}
+
+// hear takes in what a peer says of itself in any message.
+func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c clock.Vector, row *Row) *link {
+	b.hybrid.Observe(hybrid, b.now, b.cfg.MaxClockSkew)
+	if row != nil {
+		r := *row
+		r.Clock = c
+		b.setRow(r)
+	}
+	l := b.links[from]
+	if l == nil {
+		return nil // not a member, or not yet
+	}
+	if l.actor != actor {
+		*l = link{inflight: l.inflight, exchange: l.exchange}
+		l.actor = actor
+	}
+	l.heard, l.known, l.lastSeen = true, c, b.now
+	b.checkGates()
+	return l
+}
+
+// news marks that a record changed: its links will tell. At once it goes to the
+// ring successors, to one rotating random member, and to those whom the record
+// names (rule S1).
+func (b *Broker) news(r *job.Record) {
+	if !b.cfg.NewsLinks {
+		return
+	}
+	mark := func(name string) {
+		if l := b.links[name]; l != nil {
+			l.news = true
+		}
+	}
+	for _, name := range b.ring {
+		mark(name)
+	}
+	mark(b.rotating())
+	mark(r.Origin)
+	mark(r.Owner.Broker)
+	mark(r.Place.Broker)
+}
+
+// rotating names the random member of this second.
+func (b *Broker) rotating() string {
+	if len(b.names) == 0 {
+		return ""
+	}
+	slot := uint64(b.now.Unix())
+	pick := random(b.cfg.Seed ^ slot)
+	return b.names[pick.below(len(b.names))]
+}
+
+// pump puts a message into the Ready for every link that has something to say
+// and none under way.
+func (b *Broker) pump() {
+	for _, name := range b.names {
+		l, m := b.links[name], b.members[name]
+		if l.inflight || m.HTTPAddr == "" || m.Status == Left || b.now.Before(l.notBefore) {
+			continue
+		}
+		due := !b.now.Before(l.exchange)
+		if !due && !l.news && !l.want && l.transfer == nil {
+			continue
+		}
+		if msg, ok := b.message(l, due); ok {
+			l.inflight = true
+			b.out.Send = append(b.out.Send, Send{To: name, Addr: m.HTTPAddr, Message: msg})
+		}
+	}
+}
+
+// message makes the next message of a link; ok is false when there is nothing
+// that the peer does not know.
+func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
+	msg = Message{
+		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
+		Clock: b.ledger.Clock(), Row: b.ownRow(false),
+		Want: due || l.want || !l.heard,
+	}
+	if due {
+		l.exchange = b.now.Add(b.interval())
+	}
+	l.want = false
+	if !l.heard {
+		return msg, true // first learn what the peer holds; the news stays marked
+	}
+	l.news = false
+	if l.transfer == nil {
+		d, fits, err := b.ledger.Delta(l.known, MaxPage)
+		switch {
+		case err != nil:
+			b.err = err
+			return msg, false
+		case fits && len(d.Entries) == 0 && !msg.Want:
+			return msg, false
+		case fits && len(d.Entries) > 0:
+			msg.Delta = fromLedger(d)
+			return msg, true
+		case fits:
+			return msg, true
+		}
+		l.transfer, l.page, l.id = b.ledger.Pin(l.known), 0, b.random.next()
+	}
+	d, last, err := l.transfer.Page(b.ledger, MaxPage)
+	if err != nil {
+		b.err = err
+		return msg, false
+	}
+	l.last = last
+	msg.Delta = fromLedger(d)
+	msg.Page = &Page{Transfer: l.id, Number: l.page, Last: last}
+	return msg, true
+}
+
+// interval is the time to the next exchange: the sync interval, stretched under
+// pressure, give or take a tenth so that brokers spread out (rules S2, S5).
+func (b *Broker) interval() time.Duration {
+	return time.Duration(float64(b.cfg.SyncInterval) * b.stretch * (0.9 + 0.1*b.random.fraction()))
+}
+
+// acked takes in a peer's reply.
+func (b *Broker) acked(peer string, r Reply) {
+	if l := b.links[peer]; l != nil {
+		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
+	}
+	if r.From != peer {
+		b.unreachable(peer) // somebody else answers at that address
+		return
+	}
+	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Row)
+	if l == nil {
+		return
+	}
+	switch {
+	case l.transfer == nil:
+	case r.Restart || l.last:
+		l.transfer, l.news = nil, r.Restart
+		if r.Restart {
+			l.notBefore = b.now.Add(backoffMin / 2) // the peer may not know us as a member yet
+		}
+	default:
+		l.transfer.Advance()
+		l.page++
+	}
+	if r.Delta != nil {
+		b.merge(r.Delta.toLedger())
+	}
+}
+
+// unreachable backs off from a peer that did not answer; others are not
+// affected (rule S5). What it was to be told stays marked, and a transfer goes
+// on with the same page.
+func (b *Broker) unreachable(peer string) {
+	l := b.links[peer]
+	if l == nil {
+		return
+	}
+	l.inflight, l.want = false, true
+	l.news = l.news || b.cfg.NewsLinks
+	wait := min(backoffMin<<min(l.failures, 10), backoffMax)
+	l.failures++
+	l.notBefore = b.now.Add(wait/2 + time.Duration(b.random.fraction()*float64(wait/2)))
+}
+
+// deliver takes in a peer's message and answers it.
+func (b *Broker) deliver(in Deliver) {
+	m := in.Message
+	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Row)
+	restart := false
+	if m.Delta != nil {
+		restart = !b.receive(l, m)
+	}
+	reply := &Reply{
+		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
+		Clock: b.ledger.Clock(), Restart: restart, Row: b.ownRow(false),
+	}
+	if m.Want {
+		b.offer(l, m, reply)
+	}
+	if l != nil && l.incoming == nil && m.Delta == nil && !b.ledger.Clock().Covers(m.Clock) {
+		l.want = true
+	}
+	b.answer(in.Token, reply)
+}
+
+// offer puts what the asker lacks into the reply. What does not fit goes as a
+// transfer on our own link.
+func (b *Broker) offer(l *link, m Message, reply *Reply) {
+	d, fits, err := b.ledger.Delta(m.Clock, MaxPage)
+	switch {
+	case err != nil:
+		b.err = err
+	case !fits && l != nil:
+		l.news = true
+	case fits && (len(d.Entries) > 0 || !m.Clock.Covers(d.Clock)):
+		reply.Delta = fromLedger(d)
+	}
+}
+
+// receive merges a message's records, and reports whether its sender may go on;
+// false asks it to start again from our clock (rules L4, L5).
+func (b *Broker) receive(l *link, m Message) bool {
+	d := m.Delta.toLedger()
+	if m.Page == nil {
+		return b.merge(d) || m.Delta.bad > 0
+	}
+	if l == nil {
+		return false
+	}
+	if m.Page.Number == 0 {
+		l.incoming = &incoming{id: m.Page.Transfer}
+	}
+	in := l.incoming
+	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {
+		return false // its beginning came before our start, or is lost
+	}
+	if m.Page.Number < in.next {
+		return true // a page that was sent again, since our answer was lost
+	}
+	if !b.ledger.Clock().Covers(d.Since) || m.Delta.bad > 0 {
+		d.Clock = nil
+	}
+	b.merge(d)
+	in.next++
+	if m.Page.Last {
+		l.incoming = nil
+		return d.Clock != nil || m.Delta.bad > 0
+	}
+	return true
+}
+
+// merge joins a delta, and reports whether its clock was adopted. What changed
+// is news (rule L6).
+func (b *Broker) merge(d ledger.Delta) bool {
+	news, adopted, err := b.ledger.Merge(d)
+	if err != nil {
+		b.err = err
+	}
+	for _, c := range news {
+		old, _ := c.Old.(*job.Record)
+		b.noted(old, c.New.(*job.Record))
+	}
+	return adopted
+}
+
+// nextWake is when something is due although nothing happens.
+func (b *Broker) nextWake() time.Time {
+	var wake time.Time
+	by := func(t time.Time) {
+		if wake.IsZero() || t.Before(wake) {
+			wake = t
+		}
+	}
+	for _, name := range b.names {
+		l, m := b.links[name], b.members[name]
+		if l.inflight || m.HTTPAddr == "" || m.Status == Left {
+			continue
+		}
+		next := l.exchange
+		if l.news || l.want || l.transfer != nil {
+			next = b.now
+		}
+		if next.Before(l.notBefore) {
+			next = l.notBefore
+		}
+		by(next)
+	}
+	if at, ok := b.timers.next(); ok {
+		by(at.Time())
+	}
+	if len(b.order) > 0 {
+		by(b.order[0].deadline)
+	}
+	return wake
+}
+
+// gossip takes in the state of a push-pull: newer metadata, and clocks that are
+// ahead of ours, which a pull will catch up with (rule S3).
+func (b *Broker) gossip(s State) {
+	for _, r := range s.Rows {
+		b.setRow(r)
+	}
+	if r, ok := b.rows[s.From]; ok && !b.ledger.Clock().Covers(r.Clock) {
+		if l := b.links[s.From]; l != nil {
+			l.want = true
+		}
+	}
+}
+
+// setRow takes in a broker's metadata if it is newer than what is known.
+func (b *Broker) setRow(r Row) {
+	if old, ok := b.rows[r.Name]; r.Name == b.self || (ok && r.Version <= old.Version) {
+		return
+	}
+	_, known := b.rows[r.Name]
+	if !known && len(b.rows) >= maxRows {
+		return
+	}
+	b.rows[r.Name] = r
+	if !known {
+		b.reviewMembers() // somebody new who may be capable
+	}
+}
+
+// Peers lists the names of all members but this broker, sorted.
+func (b *Broker) Peers() []string { return slices.Clone(b.names) }

@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strings"
+)
+
+// setRoster takes in the membership as SWIM sees it.
+func (b *Broker) setRoster(all []Member) {
+	next := make(map[string]Member, len(all))
+	for _, m := range all {
+		if m.Name != b.self {
+			next[m.Name] = m
+		}
+	}
+	for name, old := range b.members {
+		if m, ok := next[name]; !ok {
+			delete(b.links, name) // Serf reaped it
+			delete(b.holds, name)
+			delete(b.rows, name)
+		} else if m.Actor != old.Actor {
+			delete(b.holds, name)
+		}
+	}
+	changed := b.changedMembers(next)
+	b.members = next
+	b.names = b.names[:0]
+	for name := range next {
+		b.names = append(b.names, name)
+	}
+	slices.Sort(b.names)
+	b.ring = b.successors(b.cfg.Replicas - 1)
+	for i, name := range b.names {
+		b.linkTo(name, i)
+	}
+	if changed {
+		b.reviewMembers()
+	}
+}
+
+// changedMembers reports whether the next roster differs in who can run jobs.
+func (b *Broker) changedMembers(next map[string]Member) bool {
+	if len(next) != len(b.members) {
+		return true
+	}
+	for name, m := range next {
+		if old := b.members[name]; old.Status != m.Status || old.Actor != m.Actor {
+			return true
+		}
+	}
+	return false
+}
+
+// reviewMembers looks again at the jobs that a change of the membership
+// concerns: those that this broker owns.
+func (b *Broker) reviewMembers() {
+	for _, ref := range b.ledger.Live() {
+		if r := b.record(ref.Key); r != nil && r.Owner.Broker == b.self {
+			b.reviewLater(ref.Key)
+		}
+	}
+}
+
+func (b *Broker) alive(name string) bool {
+	if name == b.self {
+		return true
+	}
+	return b.members[name].Status == Alive
+}
+
+// living counts the brokers that are alive, this one included.
+func (b *Broker) living() int {
+	n := 1
+	for _, name := range b.names {
+		if b.alive(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// ringPosition places a broker on the ring, by the SHA-256 of its name (rule S1).
+func ringPosition(name string) []byte {
+	sum := sha256.Sum256([]byte(name))
+	return sum[:]
+}
+
+// successors returns the next n live brokers behind this one on the ring: they
+// hold the copies of what it acknowledges (rules S1, A1).
+func (b *Broker) successors(n int) []string {
+	type place struct {
+		name  string
+		where []byte
+	}
+	own := ringPosition(b.self)
+	var behind, before []place
+	for _, name := range b.names {
+		if !b.alive(name) {
+			continue
+		}
+		p := place{name, ringPosition(name)}
+		if bytes.Compare(p.where, own) > 0 {
+			behind = append(behind, p)
+		} else {
+			before = append(before, p)
+		}
+	}
+	byPosition := func(x, y place) int {
+		if c := bytes.Compare(x.where, y.where); c != 0 {
+			return c
+		}
+		return strings.Compare(x.name, y.name)
+	}
+	slices.SortFunc(behind, byPosition)
+	slices.SortFunc(before, byPosition)
+	var out []string
+	for _, p := range append(behind, before...) {
+		if len(out) == n {
+			break
+		}
+		out = append(out, p.name)
+	}
+	return out
+}

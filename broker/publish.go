@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// published is what the last State said, to see when it has become stale.
+type published struct {
+	at       time.Time
+	clock    clock.Vector
+	versions clock.Hybrid // of all rows, summed up
+}
+
+// publishEvery bounds how often a new State is made: it is read by push-pull,
+// queries and status pages, never by a decision.
+const publishEvery = 200 * time.Millisecond
+
+// publish puts a new State into the Ready when there is one to show.
+func (b *Broker) publish() {
+	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil {
+		return
+	}
+	var versions clock.Hybrid
+	for _, r := range b.rows {
+		versions += r.Version
+	}
+	c := b.ledger.Clock()
+	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal &&
+		b.now.Sub(b.published.at) < time.Second {
+		return
+	}
+	b.published = published{at: b.now, clock: c, versions: versions}
+	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}}
+	for _, name := range b.names {
+		if r, ok := b.rows[name]; ok {
+			s.Rows = append(s.Rows, r)
+		}
+	}
+	b.out.State = &s
+}
+
+// ownRow makes this broker's metadata; the clock is left out where the message
+// carries it anyway.
+func (b *Broker) ownRow(withClock bool) *Row {
+	r := &Row{
+		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
+		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: Version,
+		Strategy:     string(resolve.FCFS),
+		Capabilities: b.cfg.Capabilities,
+		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),
+		Jobs:         map[job.State]int{},
+		Stretch:      b.stretch,
+	}
+	for s, n := range b.jobs.owned[b.self] {
+		if n > 0 {
+			r.Jobs[s] = n
+		}
+	}
+	if withClock {
+		r.Clock = b.ledger.Clock()
+	}
+	return r
+}

@@ -1,0 +1,146 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// get answers for one job at once.
+func (b *Broker) get(in Get) {
+	r, ambiguous := b.resolve(in.ID)
+	f := b.found(r)
+	f.Ambiguous = ambiguous
+	b.answer(in.Token, f)
+}
+
+// await answers when the job has ended and its verdict may be shown.
+func (b *Broker) await(in Await) {
+	r, ambiguous := b.resolve(in.ID)
+	if r == nil || b.shown(r).Finished() {
+		f := b.found(r)
+		f.Ambiguous = ambiguous
+		b.answer(in.Token, f)
+		return
+	}
+	b.wait(r.Key(), in.Token)
+}
+
+func (b *Broker) wait(key string, t Token) {
+	b.waiters[key] = append(b.waiters[key], t)
+	b.waiting[t] = key
+}
+
+func (b *Broker) tellWaiters(key string) {
+	tokens := b.waiters[key]
+	if len(tokens) == 0 {
+		return
+	}
+	delete(b.waiters, key)
+	f := b.found(b.record(key))
+	for _, t := range tokens {
+		own := *f
+		own.Changed = b.cancels[t]
+		delete(b.waiting, t)
+		delete(b.cancels, t)
+		b.answer(t, &own)
+	}
+}
+
+// found describes a job as this broker knows it; r may be nil.
+func (b *Broker) found(r *job.Record) *Found {
+	f := &Found{Record: b.shown(r), AsOf: b.now, Members: 1, KnownBy: 1}
+	if r == nil {
+		return f
+	}
+	newest := r.Writers()
+	for _, name := range b.names {
+		if b.members[name].Status == Left {
+			continue
+		}
+		f.Members++
+		if l := b.links[name]; l != nil && l.heard && l.known.Covers(newest) {
+			f.KnownBy++
+		}
+	}
+	if v := f.Record.Verdict(); v != nil {
+		f.Provisional = !b.everybodyHolds(v.Dot)
+		return f
+	}
+	f.Why = b.why(f.Record)
+	return f
+}
+
+// everybodyHolds reports whether every member, alive or failed, is known to hold
+// an update (rule A3).
+func (b *Broker) everybodyHolds(d clock.Dot) bool {
+	for _, name := range b.names {
+		if b.members[name].Status != Left && !b.holdsUpdate(name, d) {
+			return false
+		}
+	}
+	return true
+}
+
+// why says why a job does not run, as far as this broker can tell.
+func (b *Broker) why(r *job.Record) string {
+	switch r.State() {
+	case job.StatePending:
+		if r.Owner.Broker != b.self {
+			return fmt.Sprintf("waiting for %s, which owns it, to place it", r.Owner.Broker)
+		}
+		return b.whyUnplaced(r)
+	case job.StateQueued:
+		if r.Place.Actor != b.cfg.Actor {
+			return "queued at " + r.Place.Broker
+		}
+		if at := r.Place.NotBefore; at > job.At(b.now) {
+			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
+		}
+		if run := b.runs[r.Key()]; run != nil && run.fetching {
+			return "fetching its inputs"
+		}
+		if why := b.queue.Why(r.Key()); why != "" {
+			return "waiting at " + b.self + ": " + why
+		}
+	}
+	return ""
+}
+
+// list answers with a page of jobs.
+func (b *Broker) list(in List) {
+	keys, next, err := b.jobs.page(in.State, in.Limit, in.After)
+	if err != nil {
+		b.answer(in.Token, &Listing{AsOf: b.now})
+		return
+	}
+	out := &Listing{Next: next, AsOf: b.now}
+	for _, key := range keys {
+		if r := b.shown(b.record(key)); r != nil {
+			out.Jobs = append(out.Jobs, r)
+		}
+	}
+	b.answer(in.Token, out)
+}
+
+// cancel ends a job by a verdict, whoever owns it (rule J1), and answers when
+// that may be shown.
+func (b *Broker) cancel(in Cancel) {
+	r, ambiguous := b.resolve(in.ID)
+	if r == nil || b.shown(r).Finished() {
+		f := b.found(r)
+		f.Ambiguous = ambiguous
+		b.answer(in.Token, f)
+		return
+	}
+	changed := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
+	if b.gates[r.Key()] != nil {
+		b.cancels[in.Token] = changed
+		b.wait(r.Key(), in.Token)
+		return
+	}
+	f := b.found(b.record(r.Key()))
+	f.Changed = changed
+	b.answer(in.Token, f)
+}

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// reviewLater marks a job whose record, or whose surroundings, have changed.
+func (b *Broker) reviewLater(key string) {
+	if !b.queued[key] {
+		b.queued[key] = true
+		b.review = append(b.review, key)
+	}
+}
+
+// reviewAll reviews what was marked, and what those reviews mark, until nothing
+// is left to mend. A review that has nothing to do changes nothing, so this
+// ends.
+func (b *Broker) reviewAll() {
+	if b.now.IsZero() {
+		return // before the first Tick
+	}
+	for len(b.review) > 0 && b.err == nil {
+		key := b.review[0]
+		b.review = b.review[1:]
+		delete(b.queued, key)
+		if r := b.record(key); r != nil {
+			b.reviewJob(r)
+		}
+	}
+	b.review = nil
+}
+
+// reviewJob compares what the record says with what this broker does, and mends
+// the difference. It is driven by the state and not by the event that led there,
+// so that a lost or repeated message makes no difference.
+func (b *Broker) reviewJob(r *job.Record) {
+	b.reviewRun(r)
+	if r.Finished() || r.Owner.Broker != b.self {
+		return
+	}
+	switch {
+	case r.Owner.Actor != b.cfg.Actor:
+		b.resume(r)
+	case b.accept(r):
+	case b.needsPlace(r):
+		b.place(r, r.Place.Try, 0)
+	}
+}
+
+// resume takes a job up again that this broker owned under an earlier actor: in
+// the next epoch, without delay (rule J6). A placement with somebody who lives
+// stays: its attempt goes on (rule J7).
+func (b *Broker) resume(r *job.Record) {
+	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			r.Owner = job.Assignment{
+				Tenure: job.Tenure{Epoch: old.Owner.Tenure.Epoch + 1, At: b.stamp(), By: b.cfg.Actor},
+				Broker: b.self, Actor: b.cfg.Actor,
+			}
+		})
+	})
+}
+
+// needsPlace reports whether the job must be placed: it never was, or what it
+// names is an older actor of a broker that has started anew, which proves the
+// old one dead (rule J6).
+func (b *Broker) needsPlace(r *job.Record) bool {
+	p := r.Place
+	if p.IsZero() {
+		return true
+	}
+	if p.Broker == b.self {
+		return p.Actor != b.cfg.Actor
+	}
+	m, ok := b.members[p.Broker]
+	return ok && m.Actor != "" && m.Actor != p.Actor && m.Status == Alive
+}
+
+// accept turns the first result into the verdict (rule J1), or into a retry. It
+// reports whether the job needs nothing else.
+func (b *Broker) accept(r *job.Record) bool {
+	var first *job.Report
+	for _, rep := range r.Reports {
+		failed := rep.Phase == job.Done && rep.Result.Outcome != job.Succeeded
+		if rep.Phase != job.Done || failed && rep.Attempt != r.Place.Attempt {
+			continue // unfinished, or a failure of an attempt that was given up
+		}
+		if first == nil || rep.At < first.At {
+			first = &rep
+		}
+	}
+	if first == nil {
+		return false
+	}
+	res := first.Result
+	if try := r.Place.Try; res.Outcome == job.Failed && !res.Permanent && try < r.Spec.Retries.Max {
+		pause := time.Duration(r.Spec.Retries.Backoff)
+		if pause == 0 {
+			pause = time.Second
+		}
+		pause = min(pause<<min(try, 16), time.Hour)
+		b.place(r, try+1, job.At(b.now.Add(pause)))
+		return true
+	}
+	b.decide(r.Key(), res.Outcome, res.Reason, first)
+	return true
+}
+
+// decide writes a verdict, unless there is one already (rule J1). It reports
+// whether it did.
+func (b *Broker) decide(key string, outcome job.Outcome, reason string, accepted *job.Report) bool {
+	wrote := false
+	b.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
+		if old == nil || old.Finished() {
+			return nil
+		}
+		wrote = true
+		return old.With(dot, func(r *job.Record) {
+			r.AddVerdict(job.Verdict{At: b.stamp(), Dot: dot, Outcome: outcome, Reason: reason, Report: accepted})
+		})
+	})
+	return wrote
+}
+
+// place chooses an executor and says so in the record. When nobody is capable,
+// the job stays where it was, and is looked at again when the membership
+// changes.
+func (b *Broker) place(r *job.Record, try int, notBefore job.Time) {
+	name, actor, ok := b.choose(r)
+	if !ok {
+		if r.Place.IsZero() {
+			return
+		}
+		// Its executor is gone and nobody else can: it waits for one.
+		name, actor = r.Place.Broker, r.Place.Actor
+		if try == r.Place.Try {
+			return
+		}
+	}
+	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			r.Place = job.Placement{
+				Attempt: job.Attempt{Tenure: old.Owner.Tenure, Seq: old.Place.Attempt.Seq + 1},
+				Broker:  name, Actor: actor, Try: try, NotBefore: notBefore,
+			}
+		})
+	})
+}
+
+// incapable says why a broker can't run a job at all, "" when it can.
+func incapable(c *Capabilities, s *job.Spec) string {
+	if !slices.Contains(c.Drivers, s.Driver) {
+		return fmt.Sprintf("driver %s", s.Driver)
+	}
+	if lack := c.Capacity.Lacks(s.Resources); lack != "" {
+		return lack + " at all"
+	}
+	if text := s.Unmet(c.Labels); text != "" {
+		return "constraint " + text
+	}
+	return ""
+}

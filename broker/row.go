@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Row is a broker's metadata: what others need to know of it to place jobs and
+// to show it. It is ephemeral and has a single writer; the newest version wins.
+type Row struct {
+	Version clock.Hybrid `codec:"version" json:"version"`
+	Name    string       `codec:"name" json:"name"`
+	Actor   clock.Actor  `codec:"actor" json:"actor"`
+
+	HTTPAddr string `codec:"http" json:"http_addr"`
+	Software string `codec:"software" json:"software"`
+	Protocol int    `codec:"protocol" json:"protocol"`
+	Strategy string `codec:"strategy" json:"strategy"`
+
+	Capabilities Capabilities      `codec:"caps" json:"capabilities"`
+	Usage        job.Resources     `codec:"usage" json:"usage"` // what running jobs have asked for
+	Jobs         map[job.State]int `codec:"jobs" json:"jobs"`   // unfinished jobs owned here, by state
+	Stretch      float64           `codec:"stretch" json:"sync_stretch"`
+
+	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
+}
+
+// Capabilities is what a broker can offer.
+type Capabilities struct {
+	Capacity job.Resources `codec:"capacity" json:"capacity"`
+	Disk     uint64        `codec:"disk,omitempty" json:"disk"` // bytes free at the start
+	Drivers  []job.Driver  `codec:"drivers" json:"drivers"`
+	// Labels are the operator's, and what the broker knows of itself: name, os,
+	// arch. Constraints see them.
+	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
+}
+
+func (r *Row) validate() error {
+	if !job.ValidName(r.Name) || r.Actor.Broker() != r.Name {
+		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
+	}
+	return checkVector(r.Clock)
+}
+
+// State is what push-pull carries (rule S3): the metadata of every known broker,
+// the sender's and its clock among them.
+type State struct {
+	Version int    `codec:"v"`
+	From    string `codec:"from"`
+	Rows    []Row  `codec:"rows"`
+}
+
+// DecodeState reads and validates a push-pull state. A row that is not valid is
+// left out.
+func DecodeState(b []byte) (State, error) {
+	var s State
+	if err := decodeWire(b, MaxState, &s); err != nil {
+		return s, err
+	}
+	if s.Version != Version || len(s.Rows) > maxRows {
+		return s, fmt.Errorf("push-pull state of version %d with %d rows", s.Version, len(s.Rows))
+	}
+	good := s.Rows[:0]
+	for _, r := range s.Rows {
+		if r.validate() == nil {
+			good = append(good, r)
+		}
+	}
+	s.Rows = good
+	return s, nil
+}

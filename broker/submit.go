@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// submit takes a job: this broker becomes its owner. The same ID and spec is the
+// same job; the same ID with another spec is a conflict (rule J3).
+func (b *Broker) submit(in Submit) {
+	for _, d := range in.Spec.Blobs() {
+		b.local.add(d)
+	}
+	digest := in.Spec.Digest()
+	key := job.Key(in.ID, digest)
+	if old := b.record(key); old != nil {
+		b.gateSubmission(in, old, false)
+		return
+	}
+	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
+		b.answer(in.Token, &Submitted{Record: b.shown(other), Conflict: true})
+		return
+	}
+	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
+		r := job.New(in.ID, in.Spec, job.Stamp{Dot: dot, At: b.stamp()})
+		if len(r.Encode()) > job.MaxRecord/2 {
+			return nil // no room would be left for reports and verdicts (rule L11)
+		}
+		return r
+	})
+	if r == nil {
+		b.answer(in.Token, &Submitted{TooLarge: true})
+		return
+	}
+	b.spread(in.Spec.Blobs())
+	b.gateSubmission(in, r, true)
+}
+
+// gateSubmission answers when enough brokers hold the job (rule A1).
+func (b *Broker) gateSubmission(in Submit, r *job.Record, created bool) {
+	b.hold(&gate{
+		key: r.Key(), dot: r.Created[0].Dot, blobs: in.Spec.Blobs(),
+		deadline: b.now.Add(b.cfg.AckTimeout), token: in.Token, created: created,
+	})
+}
+
+// abandon drops those that wait with this token.
+func (b *Broker) abandon(t Token) {
+	for i, g := range b.order {
+		if g.token == t {
+			b.order = append(b.order[:i], b.order[i+1:]...)
+			break
+		}
+	}
+	if key, ok := b.waiting[t]; ok {
+		delete(b.waiting, t)
+		list := b.waiters[key]
+		for i, w := range list {
+			if w == t {
+				b.waiters[key] = append(list[:i:i], list[i+1:]...)
+			}
+		}
+		if len(b.waiters[key]) == 0 {
+			delete(b.waiters, key)
+		}
+	}
+}

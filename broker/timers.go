@@ -1,0 +1,49 @@
+package broker
+
+import (
+	"cmp"
+
+	"github.com/google/btree"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// timers says which keys are to be reviewed when. A key may be in it several
+// times; a review too many does nothing.
+type timers struct{ tree *btree.BTreeG[timer] }
+
+type timer struct {
+	at  job.Time
+	key string
+}
+
+func (t *timers) add(at job.Time, key string) {
+	if t.tree == nil {
+		t.tree = btree.NewG(16, func(a, b timer) bool {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
+		})
+	}
+	t.tree.ReplaceOrInsert(timer{at, key})
+}
+
+// due takes out all keys whose time has come.
+func (t *timers) due(now job.Time) (keys []string) {
+	for t.tree != nil {
+		first, ok := t.tree.Min()
+		if !ok || first.at > now {
+			break
+		}
+		t.tree.DeleteMin()
+		keys = append(keys, first.key)
+	}
+	return keys
+}
+
+// next returns when the next key is due.
+func (t *timers) next() (at job.Time, ok bool) {
+	if t.tree == nil {
+		return 0, false
+	}
+	first, ok := t.tree.Min()
+	return first.at, ok
+}

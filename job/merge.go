@@ -1,0 +1,132 @@
+package job
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Merge returns the least upper bound of two copies of a record, and whether it
+// holds anything that a does not (rule L6: only that is news). Neither argument
+// is changed; where b adds nothing, a itself is returned.
+//
+// Field by field, each a join over a total order, so that the whole is
+// commutative, associative and idempotent (rule L2):
+//
+//  1. Created: union, the MaxCreated earliest. Origin follows the earliest.
+//  2. Owner: the highest tenure (rule J4).
+//  3. Place: the highest attempt (rule J4).
+//  4. Reports: for each executor its highest (attempt, dot); of those the MaxReports highest (rule J5).
+//  5. Verdicts: union, the MaxVerdicts earliest (rule J1).
+//  6. Dots: the vector join.
+//  7. Unknown: union; for one name the greater encoding.
+//
+// ID and Spec are equal by construction: the key holds both (rule J3). Equal
+// versions have equal contents, since no dot and no stamp of an actor is ever
+// used twice (rule I1).
+func Merge(a, b *Record) (merged *Record, changed bool) {
+	m := *a
+	var c [7]bool
+	m.Created, c[0] = mergeSmallest(a.Created, b.Created, Stamp.compare, MaxCreated)
+	if m.Created[0].compare(a.Created[0]) != 0 {
+		m.Origin = b.Origin
+	}
+	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.Compare(y.Tenure) })
+	m.Place, c[2] = mergeMax(a.Place, b.Place, func(x, y Placement) int { return x.Attempt.Compare(y.Attempt) })
+	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)
+	m.Verdicts, c[4] = mergeSmallest(a.Verdicts, b.Verdicts, Verdict.compare, MaxVerdicts)
+	if !a.Dots.Covers(b.Dots) {
+		m.Dots = a.Dots.Clone()
+		c[5] = m.Dots.Merge(b.Dots)
+	}
+	m.Unknown, c[6] = mergeUnknown(a.Unknown, b.Unknown)
+	if c == [7]bool{} {
+		return a, false
+	}
+	return &m, true
+}
+
+// mergeMax returns the greater register, and whether that is b.
+func mergeMax[T any](a, b T, compare func(T, T) int) (T, bool) {
+	if compare(b, a) > 0 {
+		return b, true
+	}
+	return a, false
+}
+
+// mergeSmallest returns the k smallest of the union of two sorted lists, and
+// whether that differs from a.
+func mergeSmallest[T any](a, b []T, compare func(T, T) int, k int) ([]T, bool) {
+	if len(b) == 0 {
+		return a, false
+	}
+	out := make([]T, 0, min(k, len(a)+len(b)))
+	changed := false
+	for i, j := 0, 0; len(out) < k && (i < len(a) || j < len(b)); {
+		switch {
+		case j == len(b):
+			out = append(out, a[i])
+			i++
+		case i == len(a) || compare(b[j], a[i]) < 0:
+			out = append(out, b[j])
+			j, changed = j+1, true
+		case compare(a[i], b[j]) < 0:
+			out = append(out, a[i])
+			i++
+		default:
+			out = append(out, a[i])
+			i, j = i+1, j+1
+		}
+	}
+	if !changed {
+		return a, false
+	}
+	return out, true
+}
+
+// mergeReports keeps for each actor its highest report, and of those the
+// MaxReports highest, sorted by actor.
+func mergeReports(a, b []Report) ([]Report, bool) {
+	if len(b) == 0 {
+		return a, false
+	}
+	out := slices.Clone(a)
+	for _, rep := range b {
+		i, ok := slices.BinarySearchFunc(out, rep.Dot.Actor, func(r Report, a clock.Actor) int { return cmp.Compare(r.Dot.Actor, a) })
+		if !ok {
+			out = slices.Insert(out, i, rep)
+		} else if out[i].compare(rep) < 0 {
+			out[i] = rep
+		}
+	}
+	for len(out) > MaxReports {
+		lowest := slices.MinFunc(out, Report.compare)
+		out = slices.DeleteFunc(out, func(r Report) bool { return r.compare(lowest) == 0 })
+	}
+	if slices.EqualFunc(a, out, func(x, y Report) bool { return x.compare(y) == 0 }) {
+		return a, false
+	}
+	return out, true
+}
+
+func mergeUnknown(a, b Unknown) (Unknown, bool) {
+	if len(b) == 0 {
+		return a, false
+	}
+	out, changed := maps.Clone(a), false
+	if out == nil {
+		out = Unknown{}
+	}
+	for name, v := range b {
+		if old, ok := out[name]; !ok || bytes.Compare(encode(v), encode(old)) > 0 {
+			out[name], changed = v, true
+		}
+	}
+	if !changed {
+		return a, false
+	}
+	return out, true
+}

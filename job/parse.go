@@ -1,0 +1,271 @@
+package job
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// FieldError says which field of a spec is wrong and what to do about it.
+type FieldError struct {
+	Field string // as in JSON, "resources.cpu"
+	Hint  string
+	// Unbuilt marks a field that is meant to be, but whose part this version
+	// lacks: refused rather than ignored.
+	Unbuilt bool
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Hint }
+
+func wrong(field, format string, args ...any) error {
+	return &FieldError{Field: field, Hint: fmt.Sprintf(format, args...)}
+}
+
+var (
+	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// ValidName reports whether s may name a job, a broker, a label or a device:
+// [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+func ValidName(s string) bool { return namePattern.MatchString(s) }
+
+// ValidDigest reports whether s is a SHA-256 in lower-case hexadecimal.
+func ValidDigest(s string) bool { return digestPattern.MatchString(s) }
+
+// ParseSpec reads a spec from JSON, fills in the defaults and validates it.
+// Unknown fields are errors. Every error names the field; a *[FieldError] with
+// Unbuilt set is a good spec that this version can't run.
+func ParseSpec(b []byte) (Spec, error) {
+	if len(b) > MaxSpec {
+		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: large data belongs into blobs", len(b), MaxSpec)
+	}
+	s := Spec{Priority: Priority{User: DefaultUser}}
+	if err := strictJSON(b, &s); err != nil {
+		return Spec{}, fmt.Errorf("job spec: %w", err)
+	}
+	return s, s.Complete()
+}
+
+func strictJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON object")
+	}
+	return nil
+}
+
+// Complete fills in the defaults of a spec and validates it, and refuses what
+// this version can't do. It is idempotent.
+func (s *Spec) Complete() error {
+	if s.Driver == "" {
+		s.Driver = Wasm
+		if s.Command != "" {
+			s.Driver = Process
+		}
+	}
+	if s.Resources.CPU == 0 {
+		s.Resources.CPU = DefaultCPU
+	}
+	if s.Resources.Memory == 0 {
+		s.Resources.Memory = DefaultMemory
+	}
+	if s.Preemption == "" {
+		s.Preemption = Suspend
+	}
+	if s.Redeploy != nil && *s.Redeploy {
+		s.Redeploy = nil // the default, so that both spellings are one job
+	}
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	return s.checkBuilt()
+}
+
+// Validate says what is wrong with a complete spec, field by field; nil when
+// nothing is. What a newer broker can do and this one can't is not wrong.
+func (s *Spec) Validate() error {
+	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkRest} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if n := len(encode(s)); n > MaxSpec {
+		return fmt.Errorf("the job spec has %d bytes encoded, at most %d are allowed: large data belongs into blobs", n, MaxSpec)
+	}
+	return nil
+}
+
+func (s *Spec) checkDriver() error {
+	switch s.Driver {
+	case Wasm:
+		if !ValidDigest(string(s.Module)) {
+			return wrong("module", "the wasm driver needs the SHA-256 of a module that was uploaded, 64 hexadecimal digits")
+		}
+		if s.Command != "" {
+			return wrong("command", "only the process driver takes a command; the wasm driver runs `module`")
+		}
+	case Process:
+		if s.Command == "" {
+			return wrong("command", "the process driver needs a command")
+		}
+		if s.Module != "" {
+			return wrong("module", "only the wasm driver takes a module; the process driver runs `command`")
+		}
+	default:
+		return wrong("driver", "%q is no driver; it is \"wasm\" or \"process\"", s.Driver)
+	}
+	if strings.ContainsRune(s.Command, 0) {
+		return wrong("command", "it holds a zero byte")
+	}
+	for i, a := range s.Args {
+		if strings.ContainsRune(a, 0) {
+			return wrong(fmt.Sprintf("args[%d]", i), "it holds a zero byte")
+		}
+	}
+	return nil
+}
+
+// checkPath accepts a clean relative path that stays below the job's root.
+func checkPath(field, p string) error {
+	switch {
+	case p == "" || len(p) > 1024 || strings.ContainsRune(p, 0):
+		return wrong(field, "%q is no path", p)
+	case path.IsAbs(p) || strings.Contains(p, `\`):
+		return wrong(field, "%q must be relative to the job's directory, with forward slashes", p)
+	case path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") || p == ".":
+		return wrong(field, "%q must be a clean path inside the job's directory, without \"..\"", p)
+	}
+	return nil
+}
+
+func (s *Spec) checkFiles() error {
+	if s.Stdin != "" && !ValidDigest(string(s.Stdin)) {
+		return wrong("stdin", "%q is no SHA-256 of an uploaded blob", s.Stdin)
+	}
+	for _, p := range sortedKeys(s.Inputs) {
+		field := fmt.Sprintf("inputs[%q]", p)
+		if err := checkPath(field, p); err != nil {
+			return err
+		}
+		if v := s.Inputs[p]; !ValidDigest(v) && !strings.HasPrefix(v, "data:") {
+			return wrong(field, "%q is no SHA-256 of an uploaded blob", v)
+		}
+	}
+	for i, p := range s.Dirs {
+		if err := checkPath(fmt.Sprintf("dirs[%d]", i), p); err != nil {
+			return err
+		}
+	}
+	for i, p := range s.Outputs {
+		if err := checkPath(fmt.Sprintf("outputs[%d]", i), p); err != nil {
+			return err
+		}
+		if slices.Contains(s.Outputs[:i], p) {
+			return wrong(fmt.Sprintf("outputs[%d]", i), "%q is named twice", p)
+		}
+	}
+	return nil
+}
+
+func (s *Spec) checkEnv() error {
+	for _, k := range sortedKeys(s.Env) {
+		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(s.Env[k], 0) {
+			return wrong(fmt.Sprintf("env[%q]", k), "a name has no \"=\" and is not empty, and neither it nor its value holds a zero byte")
+		}
+		if strings.HasPrefix(k, "UCP_") {
+			return wrong(fmt.Sprintf("env[%q]", k), "names that begin with UCP_ are the broker's own")
+		}
+	}
+	return nil
+}
+
+func (s *Spec) checkResources() error {
+	r := s.Resources
+	switch {
+	case r.CPU < 1 || r.CPU > 1_000_000:
+		return wrong("resources.cpu", "%d millicores; from 1 to 1000000 (1000 is one core)", r.CPU)
+	case r.Memory < 64<<10 || r.Memory > 1<<44:
+		return wrong("resources.memory", "%d bytes; from 65536 to 16 TiB", r.Memory)
+	case r.IO < 0 || r.IO > 100:
+		return wrong("resources.io", "%d; from 0 to 100", r.IO)
+	}
+	for _, name := range sortedKeys(r.Devices) {
+		if !ValidName(name) || r.Devices[name] < 1 {
+			return wrong(fmt.Sprintf("resources.devices[%q]", name), "a device has a name and a count of at least 1")
+		}
+	}
+	return nil
+}
+
+func (s *Spec) checkPriority() error {
+	if u := s.Priority.User; u < 0 || u > MaxUserPriority {
+		return wrong("priority.user", "%d; from 0 to %d, higher is more urgent", u, MaxUserPriority)
+	}
+	return nil
+}
+
+func (s *Spec) checkRest() error {
+	for _, k := range sortedKeys(s.Labels) {
+		if !ValidName(k) || len(s.Labels[k]) > 256 {
+			return wrong(fmt.Sprintf("labels[%q]", k), "a label's name is letters, digits and . _ -, its value has at most 256 bytes")
+		}
+	}
+	for i, c := range s.Constraints {
+		if _, err := ParseConstraint(c); err != nil {
+			return wrong(fmt.Sprintf("constraints[%d]", i), "%v", err)
+		}
+	}
+	switch {
+	case s.Timeout < 0:
+		return wrong("timeout", "it is negative; leave it out for none")
+	case s.Retries.Max < 0 || s.Retries.Max > 100:
+		return wrong("retries.max", "%d; from 0 to 100", s.Retries.Max)
+	case s.Retries.Backoff < 0:
+		return wrong("retries.backoff", "it is negative")
+	}
+	return nil
+}
+
+// checkBuilt refuses what later versions will do: a field is refused, never
+// ignored.
+func (s *Spec) checkBuilt() error {
+	named := false
+	for _, v := range s.Inputs {
+		named = named || strings.HasPrefix(v, "data:")
+	}
+	for _, f := range []struct {
+		field string
+		used  bool
+	}{
+		{"exclusive", s.Exclusive != ""},
+		{"resources.devices", len(s.Resources.Devices) > 0},
+		{"priority.user", s.Priority.User != DefaultUser},
+		{"priority.emergency", s.Priority.Emergency != ""},
+		{"priority.deadline", s.Priority.Deadline != 0},
+		{"priority.weight", s.Priority.Weight != 0},
+		{"redeploy", s.Redeploy != nil},
+		{"preemption", s.Preemption != Suspend},
+		{"after", len(s.After) > 0},
+		{"after_policy", s.AfterPolicy != ""},
+		{"min_replicas", s.MinReplicas != 0},
+		{"inputs", named},
+		{"named_outputs", len(s.NamedOutputs) > 0},
+	} {
+		if f.used {
+			return &FieldError{Field: f.field, Hint: "this version of ucp can't do that yet; leave the field out", Unbuilt: true}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package job
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Bounds of a record's collections. Each keeps "the k smallest (or largest) by a
+// total order": any other bound would not be a join (rule L2).
+const (
+	MaxCreated  = 8
+	MaxVerdicts = 8
+	MaxReports  = 8
+)
+
+// Record is all that is known of one job. Records are immutable: whoever
+// changes one makes a new one with [Record.With], so that readers may keep what
+// they were given.
+type Record struct {
+	ID       ID           `codec:"id"`
+	Spec     Spec         `codec:"spec"`
+	Created  []Stamp      `codec:"created"`            // the earliest first
+	Origin   string       `codec:"origin"`             // broker of the earliest creation
+	Owner    Assignment   `codec:"owner"`              // who is responsible
+	Place    Placement    `codec:"place"`              // who executes
+	Reports  []Report     `codec:"reports,omitempty"`  // one for each executor's actor, sorted by it
+	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; it decides
+	Dots     clock.Vector `codec:"dots"`               // the latest dot of each that wrote here
+
+	Unknown Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
+
+	key string // derived from ID and Spec, which never change
+}
+
+// Stamp is one creation of the job: which event, when, and what the submitter
+// had seen (rule C1).
+type Stamp struct {
+	Dot  clock.Dot    `codec:"dot"`
+	At   clock.Hybrid `codec:"at"`
+	Deps []Dependency `codec:"deps,omitempty"`
+}
+
+// Dependency names a job that the submitter had seen, by its creation.
+type Dependency struct {
+	Job ID        `codec:"job"`
+	Dot clock.Dot `codec:"dot"`
+}
+
+func (s Stamp) compare(t Stamp) int {
+	return cmp.Or(cmp.Compare(s.At, t.At), s.Dot.Compare(t.Dot))
+}
+
+// Tenure identifies one assignment of an owner: who was made owner in which
+// epoch, when, by whom. Tenures are totally ordered (rule J4); the highest
+// holds.
+type Tenure struct {
+	Epoch uint64       `codec:"e"`
+	At    clock.Hybrid `codec:"t"`
+	By    clock.Actor  `codec:"b"`
+}
+
+// Compare orders tenures by epoch, hybrid time, writer (rule J4).
+func (t Tenure) Compare(u Tenure) int {
+	return cmp.Or(cmp.Compare(t.Epoch, u.Epoch), cmp.Compare(t.At, u.At), cmp.Compare(t.By, u.By))
+}
+
+// Assignment makes a broker the owner of a job: the one that places it and
+// accepts its result.
+type Assignment struct {
+	Tenure Tenure      `codec:"tenure"`
+	Broker string      `codec:"broker"`
+	Actor  clock.Actor `codec:"actor"`
+}
+
+// Attempt identifies one try at running a job: the owner's tenure and a number
+// that grows with every placement. It is the job's fencing token (rule J4).
+type Attempt struct {
+	Tenure Tenure `codec:"tenure"`
+	Seq    uint64 `codec:"seq"`
+}
+
+// Compare orders attempts; the highest is the one that should run.
+func (a Attempt) Compare(b Attempt) int {
+	return cmp.Or(a.Tenure.Compare(b.Tenure), cmp.Compare(a.Seq, b.Seq))
+}
+
+// IsZero reports whether this is no attempt at all.
+func (a Attempt) IsZero() bool { return a == Attempt{} }
+
+// Token renders the attempt as the job sees it in UCP_ATTEMPT:
+// "epoch.seq.time.writer". Equal tokens are equal attempts.
+func (a Attempt) Token() string {
+	return fmt.Sprintf("%d.%d.%x.%s", a.Tenure.Epoch, a.Seq, uint64(a.Tenure.At), a.Tenure.By)
+}
+
+// Placement names the executor of an attempt; written by the owner alone.
+type Placement struct {
+	Attempt   Attempt     `codec:"attempt"`
+	Broker    string      `codec:"broker"`
+	Actor     clock.Actor `codec:"actor"`
+	Try       int         `codec:"try"`             // which retry this is; 0 is the first try
+	NotBefore Time        `codec:"after,omitempty"` // the pause before a retry
+}
+
+// IsZero reports whether the job was never placed.
+func (p Placement) IsZero() bool { return p.Attempt.IsZero() }
+
+// Phase is how far an executor is with an attempt.
+type Phase string
+
+// The phases of an attempt, in their usual order.
+const (
+	Queued    Phase = "queued"  // waits for room, or for its inputs
+	Running   Phase = "running" // its start is decided and durable
+	Suspended Phase = "suspended"
+	Done      Phase = "done" // Result says how it ended
+)
+
+// Report is what an executor says of its attempt. It lies in the slot of the
+// executor's actor, and only that executor writes there (rule J5). (A slice and
+// not a map: the codec fills absent fields of a map's struct values from the value
+// that it decoded before.)
+type Report struct {
+	Attempt Attempt      `codec:"attempt"`
+	Dot     clock.Dot    `codec:"dot"`
+	At      clock.Hybrid `codec:"at"`
+	Phase   Phase        `codec:"phase"`
+	Result  *Result      `codec:"result,omitempty"` // when Done
+}
+
+func (r Report) compare(s Report) int {
+	return cmp.Or(r.Attempt.Compare(s.Attempt), cmp.Compare(r.Dot.Counter, s.Dot.Counter), cmp.Compare(r.Dot.Actor, s.Dot.Actor))
+}
+
+// Verdict ends a job. A broker that knows of one writes none, so several are
+// always concurrent; the earliest decides and the others are remembered (rule J1).
+type Verdict struct {
+	At      clock.Hybrid `codec:"at"`
+	Dot     clock.Dot    `codec:"dot"` // Dot.Actor is the writer
+	Outcome Outcome      `codec:"outcome"`
+	Reason  string       `codec:"reason,omitempty"`
+	Report  *Report      `codec:"report,omitempty"` // the accepted result, when it is one
+}
+
+func (v Verdict) compare(w Verdict) int {
+	return cmp.Or(cmp.Compare(v.At, w.At), cmp.Compare(v.Dot.Actor, w.Dot.Actor), cmp.Compare(v.Dot.Counter, w.Dot.Counter))
+}
+
+// New makes the record of a submission: created, and owned by the broker whose
+// actor wrote the dot (tenure of epoch 1).
+func New(id ID, spec Spec, stamp Stamp) *Record {
+	spec.MinReplicas = 0 // says how the submission is answered, not what the job is
+	broker := stamp.Dot.Actor.Broker()
+	return &Record{
+		ID: id, Spec: spec,
+		Created: []Stamp{stamp},
+		Origin:  broker,
+		Owner: Assignment{
+			Tenure: Tenure{Epoch: 1, At: stamp.At, By: stamp.Dot.Actor},
+			Broker: broker, Actor: stamp.Dot.Actor,
+		},
+		Dots: clock.NewVector(stamp.Dot),
+		key:  Key(id, spec.Digest()),
+	}
+}
+
+// With returns a copy of the record that the given dot's actor has changed with
+// edit. Edit must set or append, never alter what a slice or map of the record
+// already holds; for reports and verdicts there are SetReport and AddVerdict.
+func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
+	c := *r
+	c.Dots = r.Dots.Clone()
+	c.Dots.Set(dot)
+	edit(&c)
+	return &c
+}
+
+// SetReport puts the report into the slot of its dot's actor. Only for use
+// within [Record.With].
+func (r *Record) SetReport(rep Report) {
+	r.Reports, _ = mergeReports(r.Reports, []Report{rep})
+}
+
+// AddVerdict adds a verdict. Only for use within [Record.With], by a broker that
+// knows of none (rule J1).
+func (r *Record) AddVerdict(v Verdict) {
+	r.Verdicts, _ = mergeSmallest(r.Verdicts, []Verdict{v}, Verdict.compare, MaxVerdicts)
+}
+
+// Key is the record's key in the ledger: ID and spec, so that two jobs that
+// were given one ID in different parts of a split stay two jobs (rule J3).
+func (r *Record) Key() string { return r.key }
+
+// Writers returns the latest dot of each that wrote the record.
+func (r *Record) Writers() clock.Vector { return r.Dots }
+
+// Key makes a ledger key: the ID, a tilde and half of the spec's digest.
+func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }

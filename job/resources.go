@@ -1,0 +1,45 @@
+package job
+
+import "fmt"
+
+// Plus returns the sum of two requests. Devices are added by name.
+func (r Resources) Plus(s Resources) Resources { return r.combine(s, 1) }
+
+// Minus returns r less s; parts may become negative.
+func (r Resources) Minus(s Resources) Resources { return r.combine(s, -1) }
+
+func (r Resources) combine(s Resources, sign int64) Resources {
+	out := Resources{CPU: r.CPU + sign*s.CPU, Memory: r.Memory + sign*s.Memory, IO: r.IO + sign*s.IO}
+	if len(r.Devices)+len(s.Devices) > 0 {
+		out.Devices = map[string]int64{}
+		for name, n := range r.Devices {
+			out.Devices[name] += n
+		}
+		for name, n := range s.Devices {
+			out.Devices[name] += sign * n
+		}
+	}
+	return out
+}
+
+// Lacks says in words what of the request does not fit into what is free, ""
+// when all fits.
+func (free Resources) Lacks(want Resources) string {
+	switch {
+	case want.CPU > free.CPU:
+		return fmt.Sprintf("needs %dm CPU, %dm free", want.CPU, max(free.CPU, 0))
+	case want.Memory > free.Memory:
+		return fmt.Sprintf("needs %d MiB memory, %d MiB free", (want.Memory+1<<20-1)>>20, max(free.Memory, 0)>>20)
+	case want.IO > free.IO:
+		return fmt.Sprintf("needs io %d, %d free", want.IO, max(free.IO, 0))
+	}
+	for _, name := range sortedKeys(want.Devices) {
+		if want.Devices[name] > free.Devices[name] {
+			return fmt.Sprintf("needs device %s=%d, %d free", name, want.Devices[name], max(free.Devices[name], 0))
+		}
+	}
+	return ""
+}
+
+// Fits reports whether the request fits into what is free.
+func (free Resources) Fits(want Resources) bool { return free.Lacks(want) == "" }

@@ -1,0 +1,135 @@
+package job
+
+import "github.com/urban-compute/ucp/clock"
+
+// State is where a job stands, as a person asks.
+type State string
+
+// The states of a job (DESIGN.md section 6).
+const (
+	StatePending   State = "pending" // nobody was found yet who can run it
+	StateQueued    State = "queued"  // placed; waits for room or inputs there
+	StateRunning   State = "running"
+	StateSuspended State = "suspended"
+	StateSucceeded State = "succeeded"
+	StateFailed    State = "failed"
+	StateCancelled State = "cancelled"
+	StateExpired   State = "expired"
+)
+
+// States lists all states in the order of a job's life.
+var States = []State{StatePending, StateQueued, StateRunning, StateSuspended, StateSucceeded, StateFailed, StateCancelled, StateExpired}
+
+// Final reports whether a job in this state has ended.
+func (s State) Final() bool {
+	switch s {
+	case StateSucceeded, StateFailed, StateCancelled, StateExpired:
+		return true
+	}
+	return false
+}
+
+// State derives the job's state from the record alone (rule J2), so that all
+// who hold the same record say the same. In this order:
+//
+//  1. The first verdict decides (rule J1).
+//  2. Not placed: pending.
+//  3. The executor's report on the present attempt says queued, running or
+//     suspended; a result without verdict still counts as running (rule A3).
+//  4. Placed but not reported: queued.
+func (r *Record) State() State {
+	if v := r.Verdict(); v != nil {
+		return State(v.Outcome)
+	}
+	if r.Place.IsZero() {
+		return StatePending
+	}
+	rep, ok := r.Present()
+	switch {
+	case !ok || rep.Phase == Queued:
+		return StateQueued
+	case rep.Phase == Suspended:
+		return StateSuspended
+	}
+	return StateRunning
+}
+
+// Finished reports whether the job has a verdict. A finished record never
+// becomes unfinished again: merging only adds verdicts.
+func (r *Record) Finished() bool { return len(r.Verdicts) > 0 }
+
+// Verdict returns the verdict that decides, nil while there is none (rule J1).
+func (r *Record) Verdict() *Verdict {
+	if len(r.Verdicts) == 0 {
+		return nil
+	}
+	return &r.Verdicts[0]
+}
+
+// Present returns the report of the placed executor on the placed attempt, if
+// it has made one.
+func (r *Record) Present() (Report, bool) {
+	for _, rep := range r.Reports {
+		if rep.Dot.Actor == r.Place.Actor {
+			return rep, rep.Attempt == r.Place.Attempt
+		}
+	}
+	return Report{}, false
+}
+
+// Accepted returns the report whose result the deciding verdict accepted, nil
+// when the job has not ended or ended without a result.
+func (r *Record) Accepted() *Report {
+	if v := r.Verdict(); v != nil {
+		return v.Report
+	}
+	return nil
+}
+
+// Late returns the reports with a result that is not the accepted one: results
+// that came too late and were rejected.
+func (r *Record) Late() []Report {
+	if !r.Finished() {
+		return nil
+	}
+	acc := r.Accepted()
+	var out []Report
+	for _, rep := range r.Reports {
+		if rep.Phase == Done && (acc == nil || rep.Attempt != acc.Attempt || rep.Dot.Actor != acc.Dot.Actor) {
+			out = append(out, rep)
+		}
+	}
+	return out
+}
+
+// Superseded returns the verdicts that were not the first.
+func (r *Record) Superseded() []Verdict {
+	if len(r.Verdicts) < 2 {
+		return nil
+	}
+	return r.Verdicts[1:]
+}
+
+// Submitted is when the job was first created.
+func (r *Record) Submitted() clock.Hybrid { return r.Created[0].At }
+
+// Before orders records by arrival: (Hybrid, actor) of their earliest creation,
+// the total order that extends happens-before.
+func (r *Record) Before(s *Record) bool {
+	a, b := r.Created[0], s.Created[0]
+	if a.At != b.At {
+		return a.At < b.At
+	}
+	return a.Dot.Compare(b.Dot) < 0
+}
+
+// Undecided returns the record as it stands without its verdicts: what may be
+// shown of it while the verdict is not yet durable enough (rule A3).
+func (r *Record) Undecided() *Record {
+	if !r.Finished() {
+		return r
+	}
+	c := *r
+	c.Verdicts = nil
+	return &c
+}

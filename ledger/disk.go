@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Op is one write of a [Batch]: set Key to Value.
+type Op struct{ Key, Value []byte }
+
+// Batch is what must be written, atomically and synced, before anything that
+// was stepped so far may leave the broker (rule I4). The dot index is not in it:
+// it can be derived from the records.
+type Batch struct {
+	Ops []Op
+
+	refs       []Ref
+	generation uint64
+}
+
+// Empty reports whether there is nothing to write.
+func (b *Batch) Empty() bool { return len(b.Ops) == 0 }
+
+// The key space: "c" holds the clock, "r" kind 0x00 key a record.
+var clockKey = []byte("c")
+
+func recordKey(ref Ref) []byte {
+	b := make([]byte, 0, 2+len(ref.Kind)+len(ref.Key))
+	b = append(b, 'r')
+	b = append(b, ref.Kind...)
+	b = append(b, 0)
+	return append(b, ref.Key...)
+}
+
+// Take returns all changes since the last Take, to be written as one batch.
+func (l *Ledger) Take() *Batch {
+	b := &Batch{generation: l.generation, refs: l.dirty}
+	for _, ref := range l.dirty {
+		e := l.held[ref]
+		e.dirty = false
+		b.Ops = append(b.Ops, Op{recordKey(ref), e.bytes()})
+	}
+	if l.clockDirty {
+		b.Ops = append(b.Ops, Op{clockKey, encodeVector(l.clock)})
+	}
+	l.dirty, l.clockDirty = nil, false
+	l.generation++
+	return b
+}
+
+// Load fills an empty ledger with what its batches have written: scan must call
+// its argument for every key that begins with the prefix, in any order. Each
+// record is shown to visit (which may be nil) on its way. A record that does not
+// decode fails the load: what this broker wrote itself must be readable.
+func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error) error, visit func(Ref, Record)) error {
+	load := func(key, value []byte) error {
+		i := bytes.IndexByte(key, 0)
+		if i < 0 {
+			return fmt.Errorf("ledger: stray key %q in the store", key)
+		}
+		ref := Ref{Kind(key[1:i]), string(key[i+1:])}
+		r, err := l.Decode(ref.Kind, value)
+		if err != nil {
+			return fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
+		}
+		l.reindex(ref, nil, r)
+		l.count++
+		if !r.Finished() {
+			l.held[ref] = &entry{record: r}
+		}
+		if visit != nil {
+			visit(ref, r)
+		}
+		return nil
+	}
+	if err := scan([]byte("r"), load); err != nil {
+		return err
+	}
+	return scan(clockKey, func(_, value []byte) (err error) {
+		l.clock, err = decodeVector(value)
+		return err
+	})
+}
+
+var vectorHandle = &codec.MsgpackHandle{}
+
+func encodeVector(v clock.Vector) []byte {
+	var out []byte
+	if err := codec.NewEncoderBytes(&out, vectorHandle).Encode([]clock.Dot(v)); err != nil {
+		panic("ledger: encoding a vector clock: " + err.Error()) // it holds strings and numbers only
+	}
+	return out
+}
+
+func decodeVector(b []byte) (clock.Vector, error) {
+	var v []clock.Dot
+	if err := codec.NewDecoderBytes(b, vectorHandle).Decode(&v); err != nil {
+		return nil, fmt.Errorf("ledger: the stored clock: %w", err)
+	}
+	return v, clock.Vector(v).Valid()
+}

@@ -1,0 +1,282 @@
+// Package ledger is the replicated table: what every broker of a city comes to
+// hold, without a leader. It keeps records of several kinds (jobs today;
+// emergencies, named data and settings will join), the vector clock that says
+// which updates it holds, and an index that finds what a peer lacks at the cost
+// of what changed.
+//
+// A record is a join-semilattice, and the only message between brokers is "here
+// is what you lack, since this, and here is my clock" ([Delta]). So any order,
+// repetition or detour of messages converges. The rules are L1 to L11 of the
+// protocol; the anti-entropy by version vectors follows Parker et al. 1983 and
+// Petersen et al. (Bayou), 1997.
+//
+// The package is pure. It does not write: [Ledger.Take] hands out what must be
+// written as one atomic batch, and [Ledger.Stable] takes the news that it was.
+// One goroutine owns a Ledger.
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/google/btree"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Kind names a kind of records.
+type Kind string
+
+// Record is one value of the table: immutable, and an element of a
+// join-semilattice under its schema's Merge.
+type Record interface {
+	Key() string           // names it within its kind; never changes
+	Writers() clock.Vector // the latest dot of each that wrote it (rule L3)
+	Finished() bool        // once true, stays true; then it need not stay in memory (rule L1)
+	Encode() []byte        // canonical bytes
+}
+
+// Schema is what the ledger must know of a kind (rule L1).
+type Schema struct {
+	Kind   Kind
+	Decode func([]byte) (Record, error)                    // reads and validates (rules L10, L11)
+	Merge  func(a, b Record) (merged Record, changed bool) // rule L2; changed: differs from a (rule L6)
+}
+
+// SchemaOf makes the schema of a concrete record type.
+func SchemaOf[R Record](kind Kind, decode func([]byte) (R, error), merge func(a, b R) (R, bool)) Schema {
+	return Schema{
+		Kind: kind,
+		Decode: func(b []byte) (Record, error) {
+			r, err := decode(b)
+			if err != nil {
+				return nil, err
+			}
+			return r, nil
+		},
+		Merge: func(a, b Record) (Record, bool) { return merge(a.(R), b.(R)) },
+	}
+}
+
+// Ref names a record among all kinds.
+type Ref struct {
+	Kind Kind
+	Key  string
+}
+
+func (r Ref) compare(s Ref) int {
+	return cmp.Or(cmp.Compare(r.Kind, s.Kind), cmp.Compare(r.Key, s.Key))
+}
+
+// Archive reads records that were committed; it stands for the disk, as
+// raft.Storage does in etcd. Finished records leave memory and are found there.
+type Archive interface {
+	// Get returns the value under a key that an [Op] has set, found false when
+	// there is none. An error means that the disk can't be trusted any more.
+	Get(key []byte) (value []byte, found bool, err error)
+}
+
+// keepFinished bounds how many finished records stay in memory after their
+// commit: those that peers and clients are about to ask for.
+const keepFinished = 1024
+
+// Ledger is the table of one broker.
+type Ledger struct {
+	self    clock.Actor
+	schemas map[Kind]Schema
+	archive Archive
+
+	clock  clock.Vector
+	held   map[Ref]*entry                         // unfinished, unstable, or finished lately
+	index  map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
+	actors []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
+	count  int                                    // records, in memory or not
+
+	generation uint64 // of changes; Take ends one
+	dirty      []Ref  // changed since the last Take
+	clockDirty bool
+	lately     []Ref // finished and stable, the oldest first
+}
+
+// entry is a record in memory.
+type entry struct {
+	record     Record
+	encoded    []byte // of record; nil until somebody needs it
+	generation uint64 // when it last changed
+	stable     uint64 // the generation that is known to be on disk
+	dirty      bool   // is in Ledger.dirty
+}
+
+// indexed says that the record's latest dot of the index's actor has this counter.
+type indexed struct {
+	counter uint64
+	ref     Ref
+}
+
+// New makes an empty ledger that writes as self.
+func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
+	l := &Ledger{
+		self: self, archive: archive, schemas: map[Kind]Schema{},
+		held: map[Ref]*entry{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		generation: 1,
+	}
+	for _, s := range schemas {
+		l.schemas[s.Kind] = s
+	}
+	return l
+}
+
+// Self is the actor that this ledger writes as.
+func (l *Ledger) Self() clock.Actor { return l.self }
+
+// Clock returns the updates that the ledger holds: entry a:n means "every update
+// of a up to n". The caller may keep it but not change it.
+func (l *Ledger) Clock() clock.Vector { return l.clock.Clone() }
+
+// Has reports whether an update is covered by the clock.
+func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
+
+// Len is the number of records, finished ones included.
+func (l *Ledger) Len() int { return l.count }
+
+// Get returns a record, nil when there is none.
+func (l *Ledger) Get(ref Ref) (Record, error) {
+	e, err := l.lookup(ref)
+	if e == nil || err != nil {
+		return nil, err
+	}
+	return e.record, nil
+}
+
+// lookup finds a record in memory or in the archive; nil when there is none.
+// What came from the archive is not put back into memory.
+func (l *Ledger) lookup(ref Ref) (*entry, error) {
+	if e, ok := l.held[ref]; ok {
+		return e, nil
+	}
+	b, found, err := l.archive.Get(recordKey(ref))
+	if err != nil || !found {
+		return nil, err
+	}
+	r, err := l.Decode(ref.Kind, b)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
+	}
+	return &entry{record: r, encoded: b}, nil
+}
+
+// Decode reads a record of a kind from bytes that came from outside.
+func (l *Ledger) Decode(kind Kind, b []byte) (Record, error) {
+	s, ok := l.schemas[kind]
+	if !ok {
+		return nil, fmt.Errorf("ledger: unknown kind of record %.32q", kind)
+	}
+	return s.Decode(b)
+}
+
+// Apply makes a local update: it ticks the clock and stores what change makes of
+// the new dot and the present record (nil when there is none). Change returns
+// nil to leave all as it is; the dot is then not used.
+func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (Record, error) {
+	var old Record
+	e, err := l.lookup(ref)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil {
+		old = e.record
+	}
+	dot := l.clock.Next(l.self)
+	r := change(dot, old)
+	if r == nil {
+		return old, nil
+	}
+	l.clock.Set(dot)
+	l.clockDirty = true
+	l.put(ref, old, r)
+	return r, nil
+}
+
+// put stores a record in memory and moves its index entries.
+func (l *Ledger) put(ref Ref, old, r Record) {
+	e := l.held[ref]
+	if e == nil {
+		e = &entry{}
+		l.held[ref] = e
+	}
+	if old == nil {
+		l.count++
+	}
+	l.reindex(ref, old, r)
+	e.record, e.encoded, e.generation = r, nil, l.generation
+	if !e.dirty {
+		e.dirty = true
+		l.dirty = append(l.dirty, ref)
+	}
+}
+
+func (l *Ledger) reindex(ref Ref, old, r Record) {
+	var before clock.Vector
+	if old != nil {
+		before = old.Writers()
+	}
+	for _, d := range r.Writers() {
+		had := before.Get(d.Actor)
+		if had == d.Counter {
+			continue
+		}
+		t := l.index[d.Actor]
+		if t == nil {
+			t = btree.NewG(32, func(a, b indexed) bool { return a.counter < b.counter })
+			l.index[d.Actor] = t
+			i, _ := slices.BinarySearch(l.actors, d.Actor)
+			l.actors = slices.Insert(l.actors, i, d.Actor)
+		}
+		if had > 0 {
+			t.Delete(indexed{counter: had})
+		}
+		t.ReplaceOrInsert(indexed{d.Counter, ref})
+	}
+}
+
+func (e *entry) bytes() []byte {
+	if e.encoded == nil {
+		e.encoded = e.record.Encode()
+	}
+	return e.encoded
+}
+
+// Live lists the unfinished records, sorted.
+func (l *Ledger) Live() []Ref {
+	var out []Ref
+	for ref, e := range l.held {
+		if !e.record.Finished() {
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, Ref.compare)
+	return out
+}
+
+// Stable says that the batch of this generation, and all before it, are synced
+// to disk (rule I4). Finished records may then leave memory.
+func (l *Ledger) Stable(b *Batch) {
+	for _, ref := range b.refs {
+		e := l.held[ref]
+		if e == nil {
+			continue
+		}
+		e.stable = b.generation
+		if e.record.Finished() && e.generation <= b.generation {
+			l.lately = append(l.lately, ref)
+		}
+	}
+	for len(l.lately) > keepFinished {
+		ref := l.lately[0]
+		l.lately = l.lately[1:]
+		if e := l.held[ref]; e != nil && e.record.Finished() && e.generation <= e.stable {
+			delete(l.held, ref)
+		}
+	}
+}
