@@ -101,11 +101,14 @@ type Fetched struct {
 	Err     string
 }
 
-// Reported is what the executor says of a [Run] that ended.
+// Reported is what the executor says of a [Run] that ended. Stopped: it ended
+// because of a [Stop], and the result is none. Either way nothing of the attempt is
+// left, and what it held is free.
 type Reported struct {
 	Key     string
 	Attempt job.Attempt
 	Result  job.Result
+	Stopped bool
 }
 
 func (Tick) input()        {}

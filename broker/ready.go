@@ -36,8 +36,8 @@ type Ready struct {
 	// is ever started that the ledger does not know.
 	Run []Run
 
-	// Stop ends attempts; a Reported of theirs that is already under way is
-	// ignored.
+	// Stop ends attempts; each then ends in a Reported, like all that were started.
+	// Until then it counts as running.
 	Stop []Stop
 
 	// State is what push-pull should carry from now on; nil leaves it as it was.

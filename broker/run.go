@@ -13,6 +13,7 @@ type run struct {
 	attempt  job.Attempt
 	fetching bool // its inputs are on their way
 	started  bool // the executor was told to run it
+	stopping bool // and to stop; what it holds is not free yet
 }
 
 // reviewRun mends what this broker executes: it runs a job only while the record
@@ -23,9 +24,8 @@ func (b *Broker) reviewRun(r *job.Record) {
 	mine := !r.Finished() && r.Place.Actor == b.cfg.Actor
 	if have != nil && (r.Finished() || b.superseded(r, have)) {
 		b.drop(key, have)
-		have = nil
 	}
-	if !mine || have != nil || b.reportedEnd(r) {
+	if !mine || b.runs[key] != nil || b.reportedEnd(r) {
 		return
 	}
 	if at := r.Place.NotBefore; at > job.At(b.now) {
@@ -79,11 +79,16 @@ func (b *Broker) take(r *job.Record) {
 	b.out.Fetch = append(b.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: blobs, From: from})
 }
 
+// drop gives an attempt up. One that runs holds what it has until it is gone.
 func (b *Broker) drop(key string, x *run) {
-	b.queue.Remove(key)
-	delete(b.runs, key)
-	if x.started {
+	switch {
+	case x.stopping:
+	case x.started:
+		x.stopping = true
 		b.out.Stop = append(b.out.Stop, Stop{Key: key, Attempt: x.attempt})
+	default:
+		b.queue.Remove(key)
+		delete(b.runs, key)
 	}
 }
 
@@ -100,7 +105,7 @@ func (b *Broker) fetched(in Fetched) {
 	}
 	if in.Err != "" {
 		now := job.At(b.now)
-		b.reported(Reported{in.Key, in.Attempt, job.Result{
+		b.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{
 			Outcome: job.Failed, Reason: "its inputs could not be fetched: " + in.Err, Started: now, Finished: now,
 		}})
 		return
@@ -140,10 +145,14 @@ func (b *Broker) start(key string) {
 func (b *Broker) reported(in Reported) {
 	x := b.runs[in.Key]
 	if x == nil || x.attempt != in.Attempt {
-		return // stopped meanwhile
+		return // given up before it started
 	}
 	b.queue.Remove(in.Key)
 	delete(b.runs, in.Key)
+	if in.Stopped {
+		b.reviewLater(in.Key) // a newer attempt may have waited for this
+		return
+	}
 	b.report(in.Key, in.Attempt, job.Done, &in.Result)
 }
 

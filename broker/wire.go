@@ -145,6 +145,14 @@ func checkVector(v clock.Vector) error {
 	return v.Valid()
 }
 
+// Bad is the number of records that did not validate; d may be nil.
+func (d *Delta) Bad() int {
+	if d == nil {
+		return 0
+	}
+	return d.bad
+}
+
 // decode reads the records. One that does not validate is counted and left out;
 // the delta's clock is then not adopted, so that nothing is taken for held that
 // is not (rule L10).

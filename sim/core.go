@@ -271,6 +271,9 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	}
 	for _, s := range rd.Stop {
 		n.killed[s.Key+s.Attempt.Token()] = true
+		c.after(10*time.Millisecond, here(func() {
+			c.step(n, broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true})
+		}))
 	}
 	for _, r := range rd.Run {
 		c.Runs[r.ID]++

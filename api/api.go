@@ -1,0 +1,158 @@
+// Package api is what a broker says over HTTP, seen from outside: the JSON shapes
+// and a [Client] for them. The broker answers with these types, the command line
+// and the tests read them, so that the two cannot drift apart.
+//
+// Errors are {"error": "...", "code": "..."} with a fitting status. Lists are
+// {"jobs": [...], "next": "cursor"} and likewise. Durations are Go strings, times
+// RFC 3339 in UTC.
+package api
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Error is every answer that is not a success.
+type Error struct {
+	Status  int    `json:"-"` // HTTP
+	Message string `json:"error"`
+	Code    string `json:"code"` // one of the Code constants
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
+// The codes of errors, for programs.
+const (
+	CodeBadRequest   = "bad_request"   // 400: the request can't be read
+	CodeNotFound     = "not_found"     // 404
+	CodeConflict     = "conflict"      // 409: the ID belongs to another job, or is ambiguous
+	CodeTooLarge     = "too_large"     // 413
+	CodeInvalid      = "invalid"       // 422: it can be read, but makes no sense
+	CodeUnbuilt      = "not_built_yet" // 422: this version can't do that yet
+	CodeMissingBlobs = "missing_blobs" // 422: upload the module or inputs first
+	CodeBusy         = "busy"          // 429: come back after Retry-After
+	CodeNoSpace      = "no_space"      // 507: the disk is full
+	CodeInternal     = "internal"      // 500
+	CodeUnavailable  = "unavailable"   // 503: shutting down, or a peer that is needed does not answer
+)
+
+// Submission answers POST /v1/jobs and PUT /v1/jobs/{id}: 201 for a new job, 200
+// for one that was known already, 202 when fewer copies than asked for exist.
+type Submission struct {
+	ID       job.ID `json:"id"`
+	Replicas int    `json:"replicas"`      // brokers that hold the job and its inputs
+	Degraded bool   `json:"degraded"`      // fewer than the broker's --replicas
+	Job      *Job   `json:"job,omitempty"` // with ?wait=
+}
+
+// Job is one job as a broker knows it.
+type Job struct {
+	ID       job.ID    `json:"id"`
+	Key      string    `json:"key"` // ID~digest, which tells two specs with one ID apart
+	State    job.State `json:"state"`
+	Origin   string    `json:"origin"`   // the broker where it was submitted
+	Owner    string    `json:"owner"`    // the broker that is responsible
+	Executor string    `json:"executor"` // the broker that runs it, or did; "" when not placed
+	Attempt  uint64    `json:"attempt"`  // how often it was placed
+	Try      int       `json:"try"`      // how often it was retried
+	ExitCode *int      `json:"exit_code,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // why it ended as it did
+	Why      string    `json:"why,omitempty"`    // why it does not run yet
+
+	// Provisional: the verdict is not yet known to every member.
+	Provisional bool     `json:"provisional"`
+	SubmittedAt job.Time `json:"submitted_at"`
+	StartedAt   job.Time `json:"started_at"`
+	FinishedAt  job.Time `json:"finished_at"`
+
+	Accepted   *Accepted  `json:"accepted,omitempty"`
+	Rejected   []Accepted `json:"rejected"`   // results that came too late
+	Superseded []Verdict  `json:"superseded"` // verdicts that were not the first
+
+	Stdout  *job.Blob           `json:"stdout,omitempty"`
+	Stderr  *job.Blob           `json:"stderr,omitempty"`
+	Outputs map[string]job.Blob `json:"outputs,omitempty"` // path -> contents
+
+	Spec *job.Spec `json:"spec,omitempty"` // not in lists
+
+	AsOf    time.Time `json:"as_of"`
+	KnownBy int       `json:"known_by"` // brokers known to hold its newest update
+	Members int       `json:"members"`  // of so many
+}
+
+// Accepted names a result: who made it, in which attempt, when.
+type Accepted struct {
+	Executor string   `json:"executor"`
+	Attempt  string   `json:"attempt"` // its fencing token
+	At       job.Time `json:"at"`
+}
+
+// Verdict names an end of a job that did not count.
+type Verdict struct {
+	Outcome job.Outcome `json:"outcome"`
+	By      string      `json:"by"`
+	Reason  string      `json:"reason,omitempty"`
+	At      job.Time    `json:"at"`
+}
+
+// JobList is a page of GET /v1/jobs, newest first.
+type JobList struct {
+	Jobs []Job     `json:"jobs"`
+	Next string    `json:"next"` // pass as ?after=; "" at the end
+	AsOf time.Time `json:"as_of"`
+}
+
+// Member is one node of the Serf pool.
+type Member struct {
+	Name     string       `json:"name"`
+	Addr     string       `json:"addr"`
+	HTTPAddr string       `json:"http_addr"` // "" for a stock Serf agent
+	Status   string       `json:"status"`    // alive | leaving | left | failed
+	Actor    clock.Actor  `json:"actor"`     // "" for a stock Serf agent
+	RTT      job.Duration `json:"rtt"`       // by network coordinates; 0 when not known
+	Self     bool         `json:"self"`
+}
+
+// MemberList answers GET /v1/members.
+type MemberList struct {
+	Members []Member `json:"members"`
+}
+
+// Coordination answers GET /broker/coordination-status. Peers are other members;
+// stock Serf agents do not count.
+type Coordination struct {
+	CoordinatorRunning bool            `json:"coordinator_running"`
+	TotalPeers         int             `json:"total_peers"`
+	HealthyPeers       int             `json:"healthy_peers"`
+	UnhealthyPeers     int             `json:"unhealthy_peers"`
+	LastSyncTime       *time.Time      `json:"last_sync_time"` // null before the first
+	PeerBrokers        map[string]Peer `json:"peer_brokers"`
+
+	Name         string            `json:"name"`
+	Actor        clock.Actor       `json:"actor"`
+	Software     string            `json:"software"`
+	Uptime       job.Duration      `json:"uptime"`
+	Strategy     string            `json:"strategy"`
+	SyncInterval job.Duration      `json:"sync_interval"`
+	SyncStretch  float64           `json:"sync_stretch"` // how much CPU pressure stretches the interval, 1 to 2
+	Replicas     int               `json:"replicas"`
+	Clock        clock.Vector      `json:"clock"`
+	Jobs         map[job.State]int `json:"jobs"` // unfinished jobs owned here, by state
+	Capacity     job.Resources     `json:"capacity"`
+	Usage        job.Resources     `json:"usage"` // what running jobs have asked for
+	AsOf         time.Time         `json:"as_of"`
+}
+
+// Peer is one other broker in Coordination.
+type Peer struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	Healthy  bool   `json:"healthy"`
+	LastSeen int64  `json:"last_seen"` // Unix seconds of its last message; 0 for never
+}
+
+// Blob answers PUT /v1/blobs/{sha256}.
+type Blob = job.Blob

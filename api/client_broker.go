@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+)
+
+// Members lists the nodes of the cluster, stock Serf agents among them.
+func (c *Client) Members(ctx context.Context) (MemberList, error) {
+	var l MemberList
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "members"}}, 0, &l)
+	return l, err
+}
+
+// Coordination tells how the broker and its peers are.
+func (c *Client) Coordination(ctx context.Context) (Coordination, error) {
+	var s Coordination
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"broker", "coordination-status"}}, 0, &s)
+	return s, err
+}
+
+// Metadata returns the metadata rows of all brokers by name, each as the JSON
+// that the broker sent.
+func (c *Client) Metadata(ctx context.Context) (map[string]json.RawMessage, error) {
+	var m struct {
+		Brokers map[string]json.RawMessage `json:"brokers"`
+	}
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"broker", "metadata"}}, 0, &m)
+	return m.Brokers, err
+}
+
+// Metrics hands out the broker's metrics in Prometheus' text format; the caller
+// closes the reader.
+func (c *Client) Metrics(ctx context.Context) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"metrics"}})
+}
+
+// Healthy returns nil when the broker's process answers at all.
+func (c *Client) Healthy(ctx context.Context) error { return c.probe(ctx, "healthz") }
+
+// Ready returns nil when the broker takes jobs: its store is open, and it has
+// joined, or tried to for some seconds.
+func (c *Client) Ready(ctx context.Context) error { return c.probe(ctx, "readyz") }
+
+func (c *Client) probe(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := c.stream(ctx, call{method: http.MethodGet, path: []string{path}})
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}

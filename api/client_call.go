@@ -1,0 +1,227 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxJSON bounds an answer that is decoded in memory (rule L11).
+const maxJSON = 64 << 20
+
+// expectAbove is the size in bytes above which a body waits for the broker's
+// "100 Continue": a refusal then costs one round trip, not the whole upload.
+const expectAbove = 1 << 20
+
+// UnreachableError says that nobody answers at the broker's address, or that the
+// connection broke before the answer.
+type UnreachableError struct {
+	Addr string
+	Err  error
+}
+
+// Error implements error.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("no broker answers at %s: %v", e.Addr, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Content opens the same bytes anew at every call, so that a request can be
+// repeated. Whoever gets the reader closes it.
+type Content func() (io.ReadCloser, error)
+
+// Bytes is the Content of bytes in memory.
+func Bytes(b []byte) Content {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}
+
+// call is one request, described so that it can be sent more than once.
+type call struct {
+	method      string
+	path        []string // elements, not yet escaped
+	query       url.Values
+	contentType string
+	body        Content // nil for none
+	size        int64   // of the body
+}
+
+// bodyError marks an error of reading what is to be sent: no fault of the network.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
+type markedBody struct{ io.ReadCloser }
+
+func (b markedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
+	u := *c.base
+	raw := u.EscapedPath()
+	for _, e := range k.path {
+		u.Path += "/" + e
+		raw += "/" + url.PathEscape(e)
+	}
+	u.RawPath, u.RawQuery = raw, k.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	// All our requests may be repeated but a POST. An empty key says so to
+	// net/http, which then repeats one that met a connection just closed, and
+	// sends no such header.
+	if k.method != http.MethodPost {
+		req.Header["Idempotency-Key"] = []string{}
+	}
+	if k.body == nil || k.size == 0 {
+		return req, nil
+	}
+	req.GetBody = func() (io.ReadCloser, error) {
+		r, err := k.body()
+		if err != nil {
+			return nil, &bodyError{err}
+		}
+		return markedBody{r}, nil
+	}
+	if req.Body, err = req.GetBody(); err != nil {
+		return nil, err
+	}
+	req.ContentLength = k.size
+	req.Header.Set("Content-Type", k.contentType)
+	if k.size > expectAbove {
+		req.Header.Set("Expect", "100-continue")
+	}
+	return req, nil
+}
+
+// do sends the call and returns an answer that is a success; the caller closes
+// its body. A broker that asks to come back later is asked again, at most
+// MaxRetries times.
+func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
+	for try := 0; ; try++ {
+		req, err := c.request(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return nil, c.transportError(ctx, k, err)
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			c.heard.Store(time.Now().UnixNano())
+		}
+		if resp.StatusCode < 300 {
+			return resp, nil
+		}
+		failure := c.readError(resp)
+		pause, again := retryAfter(resp)
+		if !again || try == MaxRetries {
+			return nil, failure
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, fmt.Errorf("waiting to repeat a request: %w (the last answer was: %w)", err, failure)
+		}
+	}
+}
+
+func (c *Client) transportError(ctx context.Context, k call, err error) error {
+	var own *bodyError
+	var u *url.Error
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s /%s at %s: %w", k.method, strings.Join(k.path, "/"), c.Addr(), context.Cause(ctx))
+	case errors.As(err, &own):
+		return fmt.Errorf("reading what is to be sent: %w", own.err)
+	case errors.As(err, &u):
+		err = u.Err // the rest of a url.Error repeats what we say better
+	}
+	return &UnreachableError{Addr: c.Addr(), Err: err}
+}
+
+// retryAfter says whether a refusal asks to come back, and when.
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0, false
+	}
+	return min(max(time.Duration(seconds)*time.Second, 50*time.Millisecond), maxRetryAfter), true
+}
+
+// sleep waits, unless ctx ends before: then it returns why.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// readError turns an answer that is no success into an *Error and closes it.
+func (c *Client) readError(resp *http.Response) error {
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is enough to go by
+	e := &Error{}
+	if err := json.Unmarshal(body, e); err != nil || e.Message == "" {
+		e.Message = fmt.Sprintf("%s answers %q", c.Addr(), resp.Status)
+		if resp.Request == nil || resp.Request.Method != http.MethodHead {
+			e.Message += ", not in the way of a ucp broker: is the address right?"
+		}
+	}
+	e.Status = resp.StatusCode
+	return e
+}
+
+// json sends the call and decodes the answer into out. The request as a whole
+// ends after requestTimeout, and what it waits for on purpose.
+func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
+	defer cancel()
+	resp, err := c.do(ctx, k)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
+	if err != nil {
+		return 0, c.transportError(ctx, k, err)
+	}
+	if len(body) > maxJSON {
+		return 0, fmt.Errorf("%s /%s at %s: the answer has more than %d MiB", k.method, strings.Join(k.path, "/"), c.Addr(), maxJSON>>20)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return 0, fmt.Errorf("%s /%s: %s does not answer as a ucp broker would: %w: is the address right?", k.method, strings.Join(k.path, "/"), c.Addr(), err)
+	}
+	return resp.StatusCode, nil
+}
+
+// stream sends the call and hands out the answer's body, which the caller closes.
+func (c *Client) stream(ctx context.Context, k call) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}

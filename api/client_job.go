@@ -1,0 +1,125 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// SubmitOptions say how a job is submitted; the zero value is fine.
+type SubmitOptions struct {
+	// ID is the job's name, the client's choice. With one the submission may be
+	// repeated without harm: the same spec again is the same job. Empty: the
+	// broker chooses.
+	ID job.ID
+	// Wait makes the answer wait until the job is final, at most so long
+	// (at most MaxWait); Submission.Job then says how the job stands.
+	Wait time.Duration
+	// Timeout bounds what the submission itself waits for; 0 is the broker's
+	// default, 10 s.
+	Timeout time.Duration
+}
+
+// Submit hands a job to the broker. The blobs it names must have been uploaded.
+func (c *Client) Submit(ctx context.Context, spec job.Spec, o SubmitOptions) (Submission, error) {
+	body, err := json.Marshal(spec)
+	if err != nil {
+		return Submission{}, fmt.Errorf("encoding the job spec: %w", err)
+	}
+	return c.SubmitDocument(ctx, body, "application/json", o)
+}
+
+// SubmitDocument hands a job to the broker as the person wrote it: contentType
+// is application/json or application/yaml.
+func (c *Client) SubmitDocument(ctx context.Context, spec []byte, contentType string, o SubmitOptions) (Submission, error) {
+	k := call{
+		method: http.MethodPost, path: []string{"v1", "jobs"}, query: url.Values{},
+		contentType: contentType, body: Bytes(spec), size: int64(len(spec)),
+	}
+	if o.ID != "" {
+		k.method, k.path = http.MethodPut, []string{"v1", "jobs", string(o.ID)}
+	}
+	setDuration(k.query, "wait", min(o.Wait, MaxWait))
+	setDuration(k.query, "timeout", o.Timeout)
+	var s Submission
+	_, err := c.json(ctx, k, o.Wait+o.Timeout, &s)
+	return s, err
+}
+
+func setDuration(q url.Values, name string, d time.Duration) {
+	if d > 0 {
+		q.Set(name, d.String())
+	}
+}
+
+// ListOptions choose a page of jobs; the zero value is the newest of all.
+type ListOptions struct {
+	State job.State // only jobs in this state
+	Limit int       // 0 is the broker's default
+	After string    // JobList.Next of the page before
+}
+
+// Jobs lists jobs, newest first.
+func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
+	q := url.Values{}
+	if o.State != "" {
+		q.Set("state", string(o.State))
+	}
+	if o.Limit > 0 {
+		q.Set("limit", strconv.Itoa(o.Limit))
+	}
+	if o.After != "" {
+		q.Set("after", o.After)
+	}
+	var l JobList
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: q}, 0, &l)
+	return l, err
+}
+
+// Job tells how a job stands. The ID may be shortened while it is unique. With a
+// wait (at most MaxWait) the answer comes when the job is final, or then.
+func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (Job, error) {
+	q := url.Values{}
+	setDuration(q, "wait", min(wait, MaxWait))
+	var j Job
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id}, query: q}, wait, &j)
+	return j, err
+}
+
+// Cancel ends a job. One that had ended already stays as it is; the answer says.
+func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
+	var j Job
+	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "jobs", id}}, 0, &j)
+	return j, err
+}
+
+// Stdout hands out what an ended job wrote to its stdout; the caller closes the
+// reader.
+func (c *Client) Stdout(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id, "stdout"}})
+}
+
+// Stderr is Stdout for the job's stderr.
+func (c *Client) Stderr(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id, "stderr"}})
+}
+
+// Output hands out one file of an ended job's output paths (Job.Outputs lists
+// them); the caller closes the reader.
+func (c *Client) Output(ctx context.Context, id, path string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: append([]string{"v1", "jobs", id, "outputs"}, strings.Split(path, "/")...)})
+}
+
+// Result hands out all that an ended job left as a zip archive: "stdout" and
+// "stderr", and the output files below "outputs/". The caller closes the reader.
+func (c *Client) Result(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id, "result"}})
+}

@@ -1,0 +1,81 @@
+package clock
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// hundred returns a vector of 100 actors with names as brokers have them; every
+// counter is n, but the last is n+ahead.
+func hundred(n, ahead uint64) Vector {
+	var v Vector
+	for i := range 100 {
+		v.Set(Dot{Actor(fmt.Sprintf("broker-%03d~0a1b2c3d", i)), n})
+	}
+	v[99].Counter += ahead
+	return v
+}
+
+// BenchmarkVectorCompare100 compares vectors that differ only in their last entry:
+// nothing can be decided earlier.
+func BenchmarkVectorCompare100(b *testing.B) {
+	v, w := hundred(7, 0), hundred(7, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if v.Compare(w) != Before {
+			b.Fatal("wrong order")
+		}
+	}
+}
+
+// BenchmarkVectorMerge100 merges a vector in which all 100 entries are news.
+func BenchmarkVectorMerge100(b *testing.B) {
+	v, w := hundred(1, 0), hundred(1, 0)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range w {
+			w[i].Counter++
+		}
+		if !v.Merge(w) {
+			b.Fatal("no news")
+		}
+	}
+}
+
+// BenchmarkVectorMergeNew100 merges 100 actors into 100 others: the one case that
+// must make room.
+func BenchmarkVectorMergeNew100(b *testing.B) {
+	v, w := hundred(1, 0), hundred(1, 0)
+	for i := range w {
+		w[i].Actor += "x"
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		u := v.Clone()
+		if u.Merge(w); len(u) != 200 {
+			b.Fatal("lost entries")
+		}
+	}
+}
+
+// TestNoAllocation: Compare, Covers, Get and a Merge of known actors cost no memory.
+func TestNoAllocation(t *testing.T) {
+	v, w := hundred(7, 0), hundred(7, 1)
+	u := hundred(1, 0)
+	for name, f := range map[string]func(){
+		"Compare": func() { v.Compare(w) },
+		"Covers":  func() { w.Covers(v) },
+		"Get":     func() { v.Get("broker-042~0a1b2c3d") },
+		"Set":     func() { u.Set(u.Next("broker-042~0a1b2c3d")) },
+		"Merge": func() {
+			for i := range w {
+				w[i].Counter++
+			}
+			u.Merge(w)
+		},
+	} {
+		require.Zero(t, testing.AllocsPerRun(100, f), name)
+	}
+}

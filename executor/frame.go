@@ -1,0 +1,127 @@
+package executor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/urban-compute/ucp/job"
+)
+
+// maxFrame bounds one message between broker and worker, in bytes. The largest
+// is an order: a spec of at most job.MaxSpec, and a blob's path for each input.
+const maxFrame = 1 << 20
+
+// toWorker is what a broker tells its worker; one field is set. The first
+// message is Setup, then come Run and, while a native program runs, Stop.
+type toWorker struct {
+	Setup *setup `codec:"setup,omitempty"`
+	Run   *order `codec:"run,omitempty"`
+	Stop  bool   `codec:"stop,omitempty"`
+}
+
+// setup holds what stays the same for the life of a worker.
+type setup struct {
+	CacheDir string `codec:"cache"`
+	GraceMS  int64  `codec:"grace"`
+}
+
+// order is one attempt, as the worker sees it: only paths, no digests to
+// resolve, no policy.
+type order struct {
+	Driver  job.Driver        `codec:"driver"`
+	Name    string            `codec:"name"` // argv[0], or the native program
+	Args    []string          `codec:"args,omitempty"`
+	Env     []string          `codec:"env,omitempty"` // K=V, sorted
+	Dir     string            `codec:"dir"`           // of the attempt; made when first needed
+	Dirs    []string          `codec:"dirs,omitempty"`
+	Module  job.Digest        `codec:"module,omitempty"`
+	Wasm    string            `codec:"wasm,omitempty"`   // the module's file
+	Stdin   string            `codec:"stdin,omitempty"`  // a file, or nothing
+	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
+	Memory  int64             `codec:"memory"`           // bytes
+	NeedDir bool              `codec:"need,omitempty"`   // make the directory in any case
+}
+
+// fromWorker is what a worker tells its broker; one field is set.
+type fromWorker struct {
+	Loaded bool    `codec:"loaded,omitempty"` // a module that was cold is compiled now
+	Group  int     `codec:"group,omitempty"`  // process group of the native program
+	Done   *report `codec:"done,omitempty"`
+}
+
+// report is how a job ended inside its worker.
+type report struct {
+	Code      *int   `codec:"code,omitempty"` // nil when it did not exit by itself
+	Failure   string `codec:"fail,omitempty"` // empty when it succeeded
+	Permanent bool   `codec:"perm,omitempty"`
+	// Touched says that the attempt's directory exists.
+	Touched bool `codec:"touched,omitempty"`
+	// Warm lists the modules that this worker holds now, when that has changed.
+	Warm []job.Digest `codec:"warm,omitempty"`
+}
+
+// link is one end of the pipes between broker and worker. One goroutine may
+// read while one writes.
+type link struct {
+	r    io.Reader
+	w    io.Writer
+	rbuf []byte
+	wbuf []byte
+	h    *codec.MsgpackHandle
+	// The buffer of an encoder is reused from frame to frame: an order a job.
+	enc *codec.Encoder
+	dec *codec.Decoder
+}
+
+func newLink(r io.Reader, w io.Writer) *link {
+	h := &codec.MsgpackHandle{}
+	h.WriteExt = true
+	h.RawToString = true
+	return &link{r: r, w: w, h: h, enc: codec.NewEncoderBytes(new([]byte), h), dec: codec.NewDecoderBytes(nil, h)}
+}
+
+// write sends one message as a 4-byte big-endian length and that many bytes, in
+// one write.
+func (l *link) write(v any) error {
+	var body []byte
+	l.enc.ResetBytes(&body)
+	if err := l.enc.Encode(v); err != nil {
+		return fmt.Errorf("encoding a message to the other side: %w", err)
+	}
+	if len(body) > maxFrame {
+		return fmt.Errorf("a message of %d bytes is over the limit of %d", len(body), maxFrame)
+	}
+	l.wbuf = binary.BigEndian.AppendUint32(l.wbuf[:0], uint32(len(body)))
+	l.wbuf = append(l.wbuf, body...)
+	if _, err := l.w.Write(l.wbuf); err != nil {
+		return fmt.Errorf("sending a message to the other side: %w", err)
+	}
+	return nil
+}
+
+// read receives one message into v; io.EOF means that the other side has gone
+// between messages. The length is checked before anything is allocated (L11).
+func (l *link) read(v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(l.r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxFrame {
+		return fmt.Errorf("a message of %d bytes is over the limit of %d", n, maxFrame)
+	}
+	if cap(l.rbuf) < int(n) {
+		l.rbuf = make([]byte, n)
+	}
+	l.rbuf = l.rbuf[:n]
+	if _, err := io.ReadFull(l.r, l.rbuf); err != nil {
+		return fmt.Errorf("reading a message of %d bytes: %w", n, err)
+	}
+	l.dec.ResetBytes(l.rbuf)
+	if err := l.dec.Decode(v); err != nil {
+		return fmt.Errorf("decoding a message of %d bytes: %w", n, err)
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/urban-compute/ucp/job"
+)
+
+func TestEndlessLoopTimesOut(t *testing.T) {
+	r := newRig(t)
+	task := r.wasm("loop")
+	task.Spec.Timeout = job.Duration(100 * time.Millisecond)
+	res := r.run(task)
+	require.Equal(t, job.Failed, res.Outcome)
+	require.Equal(t, "timeout after 100ms", res.Reason)
+	require.Nil(t, res.ExitCode)
+	require.False(t, r.ended(task).Stopped)
+	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout), "the next job finds a worker")
+}
+
+func TestSleeperTimesOutAndKeepsItsOutput(t *testing.T) {
+	r := newRig(t)
+	r.run(r.wasm()) // the cold start is not the job's time, but let the first line out for sure
+	task := r.wasm("sleep", "1h")
+	task.Spec.Timeout = job.Duration(500 * time.Millisecond)
+	res := r.run(task)
+	require.Equal(t, "timeout after 500ms", res.Reason)
+	require.Equal(t, "sleeping\n", r.read(res.Stdout))
+}
+
+func TestStop(t *testing.T) {
+	r := newRig(t)
+	for _, what := range [][]string{{"loop"}, {"sleep", "1h"}} {
+		task := r.wasm(what...)
+		r.e.Start(task)
+		r.started(task)
+		r.e.Stop(task.Key, "another attempt") // is not meant
+		r.e.Stop(task.Key, task.Attempt)
+		r.e.Stop(task.Key, task.Attempt)
+		u := r.ended(task)
+		require.True(t, u.Stopped)
+		require.Equal(t, job.Failed, u.Result.Outcome)
+		r.e.Stop(task.Key, task.Attempt) // has gone
+	}
+	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
+}
+
+func TestEachStartEndsOnce(t *testing.T) {
+	r := newRig(t)
+	var tasks []Task
+	tiny := r.put(tinyModule("_start", 0))
+	for i := range 40 {
+		task := r.module(tiny)
+		tasks = append(tasks, task)
+		r.e.Start(task)
+		r.e.Start(task) // twice is once
+		if i%3 == 0 {
+			r.e.Stop(task.Key, task.Attempt)
+		}
+	}
+	for _, task := range tasks {
+		r.ended(task)
+	}
+	require.NoError(t, r.e.Close())
+	for _, task := range tasks {
+		us := r.of(task)
+		require.NotEmpty(t, us)
+		require.LessOrEqual(t, len(us), 2)
+		for i, u := range us {
+			require.Equal(t, i == len(us)-1, u.Result != nil, "%s: %v", task.Key, us)
+		}
+	}
+}
+
+// workerPID waits for the worker of a task.
+func (r *rig) workerPID(task Task) int {
+	r.e.mu.Lock()
+	a := r.e.tasks[taskID{task.Key, task.Attempt}]
+	r.e.mu.Unlock()
+	require.NotNil(r.t, a)
+	require.Eventually(r.t, func() bool { return a.worker.Load() != 0 }, 30*time.Second, time.Millisecond)
+	return int(a.worker.Load())
+}
+
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && runtime.GOOS != "linux"
+	}
+	return !strings.Contains(string(b), ") Z ")
+}
+
+func (r *rig) dies(pid int) {
+	require.Eventually(r.t, func() bool { return !alive(pid) }, 10*time.Second, 2*time.Millisecond, "process %d lives", pid)
+}
+
+func TestWorkerKilledFromOutside(t *testing.T) {
+	r := newRig(t)
+	task, other := r.wasm("sleep", "1h"), r.wasm("sleep", "200ms")
+	r.e.Start(task)
+	r.e.Start(other)
+	r.says(task, "sleeping")
+	require.NoError(t, syscall.Kill(r.workerPID(task), syscall.SIGKILL))
+	u := r.ended(task)
+	require.Equal(t, job.Failed, u.Result.Outcome)
+	require.Equal(t, "the worker was killed by SIGKILL (out of memory?)", u.Result.Reason)
+	require.False(t, u.Stopped)
+	require.False(t, u.Result.Permanent)
+	require.Equal(t, "sleeping\n", r.read(u.Result.Stdout))
+	require.Equal(t, job.Succeeded, r.ended(other).Result.Outcome, "the neighbour is unharmed")
+}
+
+func TestIdleWorkerKilledFromOutside(t *testing.T) {
+	r := newRig(t)
+	r.run(r.wasm())
+	r.e.pool.mu.Lock()
+	for _, w := range r.e.pool.idle {
+		require.NoError(t, syscall.Kill(w.pid(), syscall.SIGKILL))
+	}
+	r.e.pool.mu.Unlock()
+	require.Eventually(t, func() bool {
+		r.e.pool.mu.Lock()
+		defer r.e.pool.mu.Unlock()
+		return len(r.e.pool.idle) == 0
+	}, 10*time.Second, time.Millisecond)
+	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
+}
+
+// A table of 2^27 entries is memory too, and no linear memory.
+func TestMemoryBesideTheLinearOne(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the backstop is RLIMIT_DATA")
+	}
+	r := newRig(t)
+	m := tinyModule("_start", 0)
+	at := strings.Index(string(m), "\x07\x0a\x01\x06") // before the exports
+	tables := []byte{4, 7, 1, 0x70, 0, 0xff, 0xff, 0xff, 0x3f}
+	m = append(m[:at:at], append(tables, m[at:]...)...)
+	res := r.run(r.module(r.put(m)))
+	require.Equal(t, job.Failed, res.Outcome, "%+v", res)
+	require.Contains(t, res.Reason, "the worker", "it was the backstop: %s", res.Reason)
+	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AllowProcess = true })
+	tasks := []Task{r.wasm("loop"), r.wasm("sleep", "1h"), r.sh("trap '' TERM; sleep 1000 & sleep 1000")}
+	var pids []int
+	for _, task := range tasks {
+		r.e.Start(task)
+	}
+	for _, task := range tasks {
+		r.started(task)
+		pids = append(pids, r.workerPID(task))
+	}
+	require.NoError(t, r.e.Close())
+	require.NoError(t, r.e.Close())
+	for _, pid := range pids {
+		require.False(t, alive(pid))
+	}
+	for _, task := range tasks {
+		require.Len(t, r.of(task), 1, "no end is told after Close")
+	}
+	entries, err := os.ReadDir(r.e.cfg.Dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	r.e.Start(r.wasm()) // is ignored
+	r.e.Stop("x", "y")
+}
+
+func TestSurplusWorkersEnd(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	var tasks []Task
+	for range 4 {
+		task := r.wasm("sleep", "1s")
+		tasks = append(tasks, task)
+		r.e.Start(task)
+	}
+	for _, task := range tasks {
+		r.started(task)
+	}
+	count := func() int {
+		r.e.pool.mu.Lock()
+		defer r.e.pool.mu.Unlock()
+		return len(r.e.pool.all)
+	}
+	require.GreaterOrEqual(t, count(), 4)
+	require.Eventually(t, func() bool { return count() == 1 }, 10*time.Second, 5*time.Millisecond)
+}
+
+func TestDamagedCacheIsNoBrokenModule(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	change := func(c *Config) { c.CacheDir = dir }
+	for range 2 {
+		r := newRig(t, change)
+		res := r.run(r.module(r.put(tinyModule("_start", 1))))
+		require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+		require.NoError(t, r.e.Close())
+		files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+		require.NoError(t, err)
+		require.Len(t, files, 1, "there is a cache on disk")
+		require.NoError(t, os.Truncate(files[0], 20))
+	}
+}
+
+func TestScratchIsClearedAtStart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "jobs")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "7", "root"), 0o700))
+	newRig(t, func(c *Config) { c.Dir = dir })
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}
+
+func TestUsageAndLogs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc")
+	}
+	r := newRig(t)
+	require.Empty(t, r.e.Usage())
+	task := r.wasm("sleep", "1h")
+	r.e.Start(task)
+	r.says(task, "sleeping\n")
+	us := r.e.Usage()
+	require.Len(t, us, 1)
+	require.Equal(t, task.Key, us[0].Key)
+	require.Greater(t, us[0].RSS, int64(1<<20))
+	out, errs := r.e.Logs("nobody")
+	require.Nil(t, out)
+	require.Nil(t, errs)
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+}
+
+func TestWorkersAreNice(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc")
+	}
+	r := newRig(t)
+	task := r.wasm("sleep", "1h")
+	r.e.Start(task)
+	r.says(task, "sleeping")
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", r.workerPID(task)))
+	require.NoError(t, err)
+	require.NotEmpty(t, tasks)
+	for _, f := range tasks {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		require.Equal(t, "10", fields[16], "a thread's niceness")
+	}
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+}

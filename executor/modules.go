@@ -1,0 +1,169 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Bounds of what a worker keeps compiled. A module's machine code is several
+// times its size.
+const (
+	maxWarm      = 8        // modules
+	maxWarmBytes = 32 << 20 // of wasm, in sum
+	maxModule    = 128 << 20
+)
+
+// modules compiles wasm modules and keeps the most recently used ones warm. On
+// the disk, all workers share what was compiled (wazero's cache, keyed by the
+// module's hash, the CPU and wazero's version).
+//
+// One runtime serves all jobs: the memory limit, which differs from job to job,
+// is not part of a compiled module (see guestMemory).
+type modules struct {
+	log   *slog.Logger
+	cache string
+	rt    wazero.Runtime
+	plain wazero.Runtime // without the disk; made when the disk has failed us
+	warm  []*module      // most recent first
+}
+
+// module is a compiled command, ready to be instantiated.
+type module struct {
+	digest job.Digest
+	rt     wazero.Runtime // that compiled it
+	code   wazero.CompiledModule
+	size   int64
+	min    uint64 // 64 KiB pages at its start
+}
+
+func newModules(ctx context.Context, cacheDir string, log *slog.Logger) (*modules, error) {
+	m := &modules{log: log, cache: cacheDir}
+	cache, err := wazero.NewCompilationCacheWithDir(cacheDir)
+	if err != nil {
+		log.Warn("compiled modules are not kept on disk", "dir", cacheDir, "err", err)
+		cache = wazero.NewCompilationCache()
+	}
+	m.rt, err = newRuntime(ctx, runtimeConfig().WithCompilationCache(cache))
+	return m, err
+}
+
+// runtimeConfig ends a running module from inside only where the kernel does not
+// end the worker with its broker: see the package comment for what it costs.
+func runtimeConfig() wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCloseOnContextDone(runtime.GOOS != "linux")
+}
+
+func newRuntime(ctx context.Context, cfg wazero.RuntimeConfig) (wazero.Runtime, error) {
+	rt := wazero.NewRuntimeWithConfig(ctx, cfg)
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
+		return nil, fmt.Errorf("setting up WASI preview 1: %w", err)
+	}
+	return rt, nil
+}
+
+// get returns the module, from the warm ones or compiled from its file; cold
+// says which. Every error is the module's own fault and permanent, unless it is
+// an *os.PathError.
+func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod *module, cold bool, err error) {
+	for i, w := range m.warm {
+		if w.digest == digest {
+			copy(m.warm[1:i+1], m.warm[:i])
+			m.warm[0] = w
+			return w, false, nil
+		}
+	}
+	mod, err = m.load(ctx, digest, file)
+	if err != nil {
+		return nil, true, err
+	}
+	m.warm = append([]*module{mod}, m.warm...)
+	m.evict(ctx)
+	return mod, true, nil
+}
+
+func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*module, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxModule {
+		return nil, fmt.Errorf("the module has %s, more than the limit of %s", bytesOf(info.Size()), bytesOf(maxModule))
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkHeader(b); err != nil {
+		return nil, err
+	}
+	rt, code, err := m.compile(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("the module is not valid WebAssembly: %w", err)
+	}
+	start, ok := code.ExportedFunctions()["_start"]
+	if !ok || len(start.ParamTypes()) != 0 || len(start.ResultTypes()) != 0 {
+		_ = code.Close(ctx)
+		return nil, errors.New("the module exports no _start: it is a library (reactor), not a program; build it as a command")
+	}
+	return &module{digest: digest, rt: rt, code: code, size: info.Size(), min: memoryMin(b)}, nil
+}
+
+// compile falls back to a runtime without disk: a cache file that a power cut
+// has damaged must not look like a broken module for ever.
+func (m *modules) compile(ctx context.Context, b []byte) (wazero.Runtime, wazero.CompiledModule, error) {
+	code, err := m.rt.CompileModule(ctx, b)
+	if err == nil {
+		return m.rt, code, nil
+	}
+	if m.plain == nil {
+		plain, perr := newRuntime(ctx, runtimeConfig())
+		if perr != nil {
+			return nil, nil, err
+		}
+		m.plain = plain
+	}
+	code, perr := m.plain.CompileModule(ctx, b)
+	if perr != nil {
+		return nil, nil, perr
+	}
+	m.log.Warn("a compiled module on disk is damaged; delete the directory to mend it", "dir", m.cache, "err", err)
+	return m.plain, code, nil
+}
+
+// evict forgets the least recently used, but never the newest.
+func (m *modules) evict(ctx context.Context) {
+	var sum int64
+	for i, w := range m.warm {
+		sum += w.size
+		if i > 0 && (i >= maxWarm || sum > maxWarmBytes) {
+			for _, old := range m.warm[i:] {
+				_ = old.code.Close(ctx)
+			}
+			m.warm = m.warm[:i:i]
+			return
+		}
+	}
+}
+
+// cold says that the module must be compiled first.
+func (m *modules) cold(d job.Digest) bool {
+	return d != "" && !slices.ContainsFunc(m.warm, func(w *module) bool { return w.digest == d })
+}
+
+// digests lists what is warm, for the broker's choice of a worker.
+func (m *modules) digests() []job.Digest {
+	out := make([]job.Digest, len(m.warm))
+	for i, w := range m.warm {
+		out[i] = w.digest
+	}
+	return out
+}

@@ -1,0 +1,77 @@
+package executor
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// output keeps what a job writes to stdout or stderr, up to job.MaxOutput. The
+// file is made by the first byte, so that a silent job costs no file.
+type output struct {
+	mu      sync.Mutex
+	path    string
+	mkdir   func() error // makes the file's directory
+	f       *os.File
+	kept    int64
+	dropped int64
+	err     error // the first failure to keep a byte
+}
+
+// Write implements io.Writer. Beyond the limit it takes the bytes and drops
+// them: a job that talks too much is cut, not failed.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	keep := p
+	if room := job.MaxOutput - o.kept; int64(len(p)) > room {
+		keep = p[:room]
+	}
+	o.dropped += int64(len(p) - len(keep))
+	if len(keep) == 0 {
+		return len(p), nil
+	}
+	if o.err = o.put(keep); o.err != nil {
+		return 0, o.err
+	}
+	o.kept += int64(len(keep))
+	return len(p), nil
+}
+
+func (o *output) put(p []byte) error {
+	if o.f == nil {
+		if err := o.mkdir(); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(o.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		o.f = f
+	}
+	_, err := o.f.Write(p)
+	return err
+}
+
+// close ends the file, with a note when something was cut, and tells the first
+// failure to keep what the job wrote.
+func (o *output) close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.f == nil {
+		return o.err
+	}
+	if o.dropped > 0 && o.err == nil {
+		_, o.err = fmt.Fprintf(o.f, "\n[ucp: cut after %d bytes; %d more were dropped]\n", o.kept, o.dropped)
+	}
+	if err := o.f.Close(); o.err == nil {
+		o.err = err
+	}
+	o.f = nil
+	return o.err
+}

@@ -1,0 +1,41 @@
+//go:build !linux
+
+package executor
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Outside Linux a worker learns of its broker's death by the end of its stdin
+// alone, and native programs have no memory limit.
+
+func workerAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func humble() error { return nice() }
+
+func limitOwnMemory(*order) {}
+
+func limitMemory(int, int64) {}
+
+func killOrphans() {
+	for {
+		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
+}
+
+func killStrays(string) {}
+
+type process struct {
+	pid, parent, group int
+	cpuTicks           int64
+	rssPages           int64
+}
+
+func processes() []process { return nil }
+
+func nice() error { return syscall.Setpriority(syscall.PRIO_PROCESS, 0, 10) }

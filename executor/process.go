@@ -1,0 +1,224 @@
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeDrain bounds the wait for the last output of a program whose process
+// group is dead: somebody who escaped may still hold the pipe.
+const pipeDrain = 2 * time.Second
+
+// jobDirVar tells a native program its directory, and us whose program it is.
+const jobDirVar = "UCP_JOB_DIR"
+
+// childGroup is the process group of the native program that a worker runs. The
+// lock closes the gap between starting the program and knowing its group: who
+// wants to kill it in between waits, who has killed lets nothing start.
+type childGroup struct {
+	mu   sync.Mutex
+	id   int // 0 is none
+	dead bool
+}
+
+var errWorkerEnds = errors.New("the worker is ending")
+
+func (g *childGroup) start(cmd *exec.Cmd) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dead {
+		return errWorkerEnds
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	g.id = cmd.Process.Pid // Setpgid made it the leader
+	return nil
+}
+
+func (g *childGroup) signal(sig syscall.Signal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.id != 0 {
+		_ = syscall.Kill(-g.id, sig)
+	}
+}
+
+// finish kills what the program left behind, once it has ended by itself.
+func (g *childGroup) finish() {
+	g.signal(syscall.SIGKILL)
+	killOrphans()
+	g.mu.Lock()
+	g.id = 0
+	g.mu.Unlock()
+}
+
+// kill ends all, for good: the worker is going.
+func (g *childGroup) kill() {
+	g.mu.Lock()
+	running := g.id != 0
+	g.dead = true
+	g.mu.Unlock()
+	if running {
+		g.signal(syscall.SIGKILL)
+		killOrphans()
+	}
+}
+
+// runProcess runs a native program in a process group of its own, in the job's
+// directory. Its memory limit is RLIMIT_DATA (heap and private writable
+// mappings) of each of its processes, set in the first moment of its life.
+func (w *worker) runProcess(o *order, dir *scratch) report {
+	o.NeedDir = true
+	if err := dir.prepare(o, 0o700); err != nil { // an input may be the program
+		return report{Failure: "preparing the job's directory: " + err.Error()}
+	}
+	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
+		return report{Failure: "preparing the job's directory: " + err.Error()}
+	}
+	select {
+	case <-w.stop: // meant for an earlier program
+	default:
+	}
+	// "Die with your parent" means the parent's thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd, pipes, err := command(o, dir)
+	if err != nil {
+		return report{Failure: err.Error()}
+	}
+	if err := w.child.start(cmd); err != nil {
+		pipes.close()
+		return report{
+			Failure:   fmt.Sprintf("starting %s: %v", o.Name, err),
+			Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
+		}
+	}
+	limitMemory(cmd.Process.Pid, o.Memory)
+	pipes.copy(&dir.out, &dir.err)
+	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
+		w.child.signal(syscall.SIGKILL)
+	}
+	state := w.await(cmd)
+	w.child.finish()
+	pipes.drain()
+	return processReport(state)
+}
+
+// command describes the program; its environment is the job's alone.
+func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
+	cmd := exec.Command(o.Name, o.Args...)
+	cmd.Dir = dir.root()
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + dir.root(),
+		"TMPDIR=" + filepath.Join(dir.dir, tmpName),
+	}, o.Env...) // the last of a name wins: the job may have its own, but for the next
+	cmd.Env = append(cmd.Env, jobDirVar+"="+dir.root())
+	cmd.SysProcAttr = childAttr()
+	pipes := &outPipes{}
+	if o.Stdin != "" {
+		f, err := os.Open(o.Stdin)
+		if err != nil {
+			return nil, nil, fmt.Errorf("opening stdin: %w", err)
+		}
+		pipes.theirs = append(pipes.theirs, f)
+		cmd.Stdin = f
+	}
+	for _, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			pipes.close()
+			return nil, nil, fmt.Errorf("making a pipe for the program's output: %w", err)
+		}
+		pipes.ours, pipes.theirs = append(pipes.ours, r), append(pipes.theirs, w)
+		*to = w
+	}
+	return cmd, pipes, nil
+}
+
+// await waits for the program itself, not for what it left behind. On a stop it
+// asks with SIGTERM and, after the grace, insists.
+func (w *worker) await(cmd *exec.Cmd) *os.ProcessState {
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+		return cmd.ProcessState
+	case <-w.stop:
+	}
+	w.child.signal(syscall.SIGTERM)
+	select {
+	case <-done:
+	case <-time.After(w.grace):
+		w.child.signal(syscall.SIGKILL)
+		<-done // SIGKILL can't be refused
+	}
+	return cmd.ProcessState
+}
+
+func processReport(state *os.ProcessState) report {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return exited(uint32(state.ExitCode()))
+	}
+	code := 128 + int(status.Signal())
+	reason := "killed by " + unix.SignalName(status.Signal())
+	if status.Signal() == syscall.SIGKILL {
+		reason += " (out of memory?)"
+	}
+	return report{Code: &code, Failure: reason}
+}
+
+// outPipes carries a program's stdout and stderr. os/exec could copy them too,
+// but would then wait for every process that holds an end.
+type outPipes struct {
+	ours, theirs []*os.File
+	copying      sync.WaitGroup
+}
+
+func (p *outPipes) copy(to ...io.Writer) {
+	for _, f := range p.theirs {
+		f.Close()
+	}
+	for i, r := range p.ours {
+		p.copying.Go(func() {
+			if _, err := io.Copy(to[i], r); err != nil {
+				// The bytes can't be kept, which the output tells at its end;
+				// the program must not hang on a full pipe meanwhile.
+				_, _ = io.Copy(io.Discard, r)
+			}
+		})
+	}
+}
+
+// drain waits for the last bytes, at most pipeDrain.
+func (p *outPipes) drain() {
+	late := time.AfterFunc(pipeDrain, func() {
+		for _, r := range p.ours {
+			r.Close()
+		}
+	})
+	p.copying.Wait()
+	late.Stop()
+	for _, r := range p.ours {
+		r.Close()
+	}
+}
+
+// close ends all, for a program that was not started.
+func (p *outPipes) close() {
+	for _, f := range append(p.ours, p.theirs...) {
+		f.Close()
+	}
+}

@@ -1,0 +1,192 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// failed is the result of an attempt that never ran.
+func (a *attempt) failed(rep report) job.Result {
+	return job.Result{
+		Outcome: job.Failed, Reason: rep.Failure, Permanent: rep.Permanent,
+		Started: job.At(a.begun), Finished: job.At(time.Now()),
+	}
+}
+
+// result turns a worker's report into a job's result: it stores what the job
+// wrote. stdout and stderr are kept of every job, output paths only of one that
+// succeeded.
+func (a *attempt) result(rep report) job.Result {
+	res := job.Result{
+		Outcome: job.Succeeded, ExitCode: rep.Code, Reason: rep.Failure, Permanent: rep.Permanent,
+		Started: job.At(a.begun), Finished: job.At(time.Now()),
+	}
+	if rep.Failure != "" {
+		res.Outcome = job.Failed
+	}
+	if !rep.Touched || a.ended {
+		return res
+	}
+	if err := a.collect(&res); err != nil {
+		res.Outcome, res.Outputs = job.Failed, nil
+		if res.Reason == "" {
+			res.Reason = err.Error()
+		}
+	}
+	return res
+}
+
+// collect stores the attempt's files as blobs.
+func (a *attempt) collect(res *job.Result) error {
+	dir, err := os.OpenRoot(a.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("reading the job's directory: %w", err)
+	}
+	defer dir.Close()
+	for _, s := range []struct {
+		name string
+		blob **job.Blob
+	}{{stdoutName, &res.Stdout}, {stderrName, &res.Stderr}} {
+		b, err := a.store(dir, s.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("storing %s: %w", s.name, err)
+		}
+		*s.blob = &b
+	}
+	if len(a.task.Spec.Outputs) == 0 || res.Outcome != job.Succeeded {
+		return nil
+	}
+	root, err := dir.OpenRoot(rootName)
+	if err != nil {
+		return fmt.Errorf("reading the job's directory: %w", err)
+	}
+	defer root.Close()
+	res.Outputs = map[string]job.Blob{}
+	for _, name := range a.task.Spec.Outputs {
+		if err := a.collectPath(root, path.Clean(name), res.Outputs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collectPath stores a named output: a file, or the regular files of a
+// directory. A symbolic link is followed only where it was named as an output,
+// and never out of the job's directory, which os.Root sees to.
+func (a *attempt) collectPath(root *os.Root, name string, out map[string]job.Blob) error {
+	info, err := root.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the job succeeded but left no output %s", name)
+	} else if err != nil {
+		return fmt.Errorf("output %s: %w", name, err)
+	}
+	if !info.IsDir() {
+		return a.collectFile(root, name, info, out)
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return fmt.Errorf("output %s: %w", name, err)
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(256)
+		for _, e := range entries {
+			inner := path.Join(name, e.Name())
+			switch {
+			case e.IsDir():
+				err = a.collectPath(root, inner, out)
+			case e.Type().IsRegular():
+				err = a.collectFile(root, inner, nil, out)
+			default: // links, pipes and the like are not kept
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("output %s: %w", name, err)
+		}
+	}
+}
+
+func (a *attempt) collectFile(root *os.Root, name string, info os.FileInfo, out map[string]job.Blob) error {
+	if info != nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("output %s is neither a file nor a directory", name)
+	}
+	if _, dup := out[name]; !dup && len(out) == job.MaxOutputFiles {
+		return fmt.Errorf("the job left more than %d output files; let it pack them into one", job.MaxOutputFiles)
+	}
+	b, err := a.store(root, name)
+	if err != nil {
+		return fmt.Errorf("storing output %s: %w", name, err)
+	}
+	out[name] = b
+	return nil
+}
+
+// store puts one file into the blob store. O_NONBLOCK, because a pipe that
+// somebody put there would block us.
+func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return job.Blob{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return job.Blob{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return job.Blob{}, errors.New("not a regular file")
+	}
+	if info.Size() > job.MaxBlob {
+		return job.Blob{}, fmt.Errorf("%s is over the limit of %s for one file", bytesOf(info.Size()), bytesOf(job.MaxBlob))
+	}
+	return a.e.cfg.Blobs.Put(a.storing(), io.LimitReader(f, job.MaxBlob))
+}
+
+// storing is the context for storing results: a stop that comes when the job
+// has ended is too late and must not lose the result; only Close ends it.
+func (a *attempt) storing() context.Context { return a.e.ctx }
+
+// Logs opens what a running task has written so far to stdout and stderr; a file
+// is nil while nothing was written, and both are when no such task runs here.
+// The caller closes them. Of several attempts the latest is meant.
+func (e *Executor) Logs(key string) (stdout, stderr *os.File) {
+	e.mu.Lock()
+	var latest *attempt
+	for id, a := range e.tasks {
+		if id.key == key && (latest == nil || a.number > latest.number) {
+			latest = a
+		}
+	}
+	e.mu.Unlock()
+	if latest == nil {
+		return nil, nil
+	}
+	open := func(name string) *os.File {
+		f, err := os.Open(filepath.Join(latest.dir, name))
+		if err != nil {
+			return nil
+		}
+		return f
+	}
+	return open(stdoutName), open(stderrName)
+}

@@ -1,0 +1,209 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/urban-compute/ucp/job"
+	"go.uber.org/goleak"
+)
+
+// workerArg makes the test binary a worker.
+const workerArg = "executor-test-worker"
+
+// guest is the compiled program of testdata/guest; cache is shared by all tests,
+// so that it is compiled to machine code once.
+var guest, cache string
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		if err := RunWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	tmp, err := os.MkdirTemp("", "executor-test-")
+	if err != nil {
+		panic(err)
+	}
+	guest, cache = filepath.Join(tmp, "guest.wasm"), filepath.Join(tmp, "cache")
+	build := exec.Command("go", "build", "-o", guest, "./testdata/guest")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("building the guest: %v\n%s", err, out))
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(tmp)
+		os.Exit(code)
+	}))
+}
+
+// diskBlobs is a blob store in a directory.
+type diskBlobs struct{ dir string }
+
+func (b diskBlobs) Path(d job.Digest) (string, error) {
+	p := filepath.Join(b.dir, string(d))
+	_, err := os.Stat(p)
+	return p, err
+}
+
+func (b diskBlobs) Put(_ context.Context, r io.Reader) (job.Blob, error) {
+	all, err := io.ReadAll(r)
+	if err != nil {
+		return job.Blob{}, err
+	}
+	sum := sha256.Sum256(all)
+	d := job.Digest(hex.EncodeToString(sum[:]))
+	return job.Blob{Digest: d, Size: int64(len(all))}, os.WriteFile(filepath.Join(b.dir, string(d)), all, 0o600)
+}
+
+// rig is an executor under test.
+type rig struct {
+	t     testing.TB
+	e     *Executor
+	blobs diskBlobs
+	guest job.Digest
+
+	mu      sync.Mutex
+	updates []Update
+	news    chan struct{}
+	n       int
+}
+
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	r := &rig{t: t, blobs: diskBlobs{t.TempDir()}, news: make(chan struct{}, 1)}
+	cfg := Config{
+		Dir: filepath.Join(t.TempDir(), "jobs"), CacheDir: cache, Blobs: r.blobs,
+		Worker: []string{os.Args[0], workerArg}, Grace: 300 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Report: func(u Update) {
+			r.mu.Lock()
+			r.updates = append(r.updates, u)
+			r.mu.Unlock()
+			select {
+			case r.news <- struct{}{}:
+			default:
+			}
+		},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	e, err := New(cfg)
+	require.NoError(t, err)
+	r.e = e
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	b, err := os.ReadFile(guest)
+	require.NoError(t, err)
+	r.guest = r.put(b)
+	return r
+}
+
+func (r *rig) put(b []byte) job.Digest {
+	sum := sha256.Sum256(b)
+	d := job.Digest(hex.EncodeToString(sum[:]))
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.blobs.dir, string(d)), b, 0o600))
+	return d
+}
+
+func (r *rig) read(b *job.Blob) string {
+	if b == nil {
+		return ""
+	}
+	all, err := os.ReadFile(filepath.Join(r.blobs.dir, string(b.Digest)))
+	require.NoError(r.t, err)
+	require.EqualValues(r.t, len(all), b.Size)
+	return string(all)
+}
+
+// wasm is a task that runs the guest with arguments.
+func (r *rig) wasm(args ...string) Task { return r.module(r.guest, args...) }
+
+func (r *rig) module(d job.Digest, args ...string) Task {
+	r.n++
+	return Task{
+		Key: fmt.Sprintf("job/%d", r.n), ID: job.ID(fmt.Sprintf("j%d", r.n)), Attempt: "1.a.1",
+		Spec: job.Spec{Driver: job.Wasm, Module: d, Args: args, Resources: job.Resources{CPU: job.DefaultCPU, Memory: job.DefaultMemory}},
+	}
+}
+
+// sh is a task that runs a native shell script.
+func (r *rig) sh(script string) Task {
+	t := r.module("")
+	t.Spec.Driver, t.Spec.Command, t.Spec.Args = job.Process, "sh", []string{"-c", script}
+	return t
+}
+
+// await returns the first update that fits, and fails after a while.
+func (r *rig) await(what string, fits func(Update) bool) Update {
+	deadline := time.After(60 * time.Second)
+	for {
+		r.mu.Lock()
+		for _, u := range r.updates {
+			if fits(u) {
+				r.mu.Unlock()
+				return u
+			}
+		}
+		r.mu.Unlock()
+		select {
+		case <-r.news:
+		case <-deadline:
+			require.FailNow(r.t, "no update in time", what)
+		}
+	}
+}
+
+func (r *rig) started(t Task) {
+	r.await("start of "+t.Key, func(u Update) bool { return u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil })
+}
+
+func (r *rig) ended(t Task) Update {
+	return r.await("end of "+t.Key, func(u Update) bool { return u.Key == t.Key && u.Attempt == t.Attempt && u.Result != nil })
+}
+
+func (r *rig) run(t Task) job.Result {
+	r.e.Start(t)
+	return *r.ended(t).Result
+}
+
+// of lists the updates of a task, in the order in which they came.
+func (r *rig) of(t Task) []Update {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Update
+	for _, u := range r.updates {
+		if u.Key == t.Key && u.Attempt == t.Attempt {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// running waits until the task has told, through its stdout, that it runs.
+func (r *rig) says(t Task, word string) {
+	require.Eventually(r.t, func() bool {
+		out, errs := r.e.Logs(t.Key)
+		if errs != nil {
+			errs.Close()
+		}
+		if out == nil {
+			return false
+		}
+		defer out.Close()
+		b, err := io.ReadAll(out)
+		return err == nil && len(b) > 0 && string(b[:min(len(b), len(word))]) == word
+	}, 60*time.Second, 5*time.Millisecond, "%s never said %q", t.Key, word)
+}

@@ -1,0 +1,110 @@
+package executor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Names inside an attempt's directory. The job sees only rootName.
+const (
+	rootName   = "root"
+	stdoutName = "stdout"
+	stderrName = "stderr"
+	tmpName    = "tmp"
+)
+
+// scratch is the directory of one attempt, in the worker that runs it. It is
+// made when something first needs it: a module that only computes leaves no
+// trace on the disk.
+type scratch struct {
+	dir      string
+	make     func() error
+	touched  bool
+	out, err output
+}
+
+func newScratch(dir string) *scratch {
+	s := &scratch{dir: dir}
+	s.make = sync.OnceValue(func() error {
+		s.touched = true
+		return os.MkdirAll(s.root(), 0o700)
+	})
+	s.out = output{path: filepath.Join(dir, stdoutName), mkdir: s.make}
+	s.err = output{path: filepath.Join(dir, stderrName), mkdir: s.make}
+	return s
+}
+
+// root is the job's own directory: its "/" in wasm, its working directory natively.
+func (s *scratch) root() string { return filepath.Join(s.dir, rootName) }
+
+// prepare makes the directories and copies the inputs that the order names. All
+// paths go through os.Root, though they were validated when the job came in.
+// Files get mode perm; a native program may be one of them.
+func (s *scratch) prepare(o *order, perm os.FileMode) error {
+	if len(o.Dirs) == 0 && len(o.Inputs) == 0 && !o.NeedDir {
+		return nil
+	}
+	if err := s.make(); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.root())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, dir := range o.Dirs {
+		if err := root.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making directory %s: %w", dir, err)
+		}
+	}
+	names := make([]string, 0, len(o.Inputs))
+	for name := range o.Inputs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := copyInput(root, name, o.Inputs[name], perm); err != nil {
+			return fmt.Errorf("copying input %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func copyInput(root *os.Root, name, from string, perm os.FileMode) error {
+	if dir := path.Dir(name); dir != "." {
+		if err := root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return err
+	}
+	return dst.Close()
+}
+
+// close ends both outputs and tells what could not be kept.
+func (s *scratch) close() error {
+	if err := s.out.close(); err != nil {
+		s.err.close()
+		return fmt.Errorf("keeping stdout: %w", err)
+	}
+	if err := s.err.close(); err != nil {
+		return fmt.Errorf("keeping stderr: %w", err)
+	}
+	return nil
+}

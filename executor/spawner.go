@@ -1,0 +1,52 @@
+package executor
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+)
+
+var errClosed = errors.New("the executor is closed")
+
+// spawner starts processes, all from one thread that lives as long as the
+// executor: Linux delivers a "die with your parent" signal when the parent's
+// *thread* ends, and Go ends threads as it likes (golang.org/issue/27505).
+type spawner struct {
+	calls chan func()
+	quit  chan struct{}
+	done  sync.WaitGroup
+}
+
+func newSpawner() *spawner {
+	s := &spawner{calls: make(chan func()), quit: make(chan struct{})}
+	s.done.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread() // all children are dead by then
+		for {
+			select {
+			case f := <-s.calls:
+				f()
+			case <-s.quit:
+				return
+			}
+		}
+	})
+	return s
+}
+
+// do runs f on the spawner's thread and waits for it.
+func (s *spawner) do(f func() error) error {
+	result := make(chan error, 1)
+	select {
+	case s.calls <- func() { result <- f() }:
+		return <-result
+	case <-s.quit:
+		return errClosed
+	}
+}
+
+// close ends the thread; every child must be dead.
+func (s *spawner) close() {
+	close(s.quit)
+	s.done.Wait()
+}

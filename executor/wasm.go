@@ -1,0 +1,144 @@
+package executor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/experimental/sysfs"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// runWasm runs a module as a WASI preview 1 command. loaded is called when a
+// cold module has been compiled: the job's own time begins there.
+func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func() error) report {
+	mod, cold, err := w.modules.get(ctx, o.Module, o.Wasm)
+	if cold {
+		w.cold = true
+	}
+	if err != nil {
+		var io *os.PathError
+		return report{Failure: "loading the module: " + err.Error(), Permanent: !errors.As(err, &io)}
+	}
+	if cold {
+		if err := loaded(); err != nil {
+			return report{Failure: err.Error()}
+		}
+	}
+	mem := newGuestMemory(o.Memory)
+	defer mem.Free()
+	if need := mod.min * wasmPage; need > mem.limit {
+		return report{Permanent: true, Failure: fmt.Sprintf(
+			"the module needs %s of memory to start, over the job's limit of %s; ask for more memory", bytesOf(int64(need)), bytesOf(o.Memory))}
+	}
+	if err := dir.prepare(o, 0o600); err != nil {
+		return report{Failure: "preparing the job's directory: " + err.Error()}
+	}
+	cfg, done, err := moduleConfig(o, dir)
+	if err != nil {
+		return report{Failure: err.Error()}
+	}
+	defer done()
+	return mem.explain(o.Memory, call(experimental.WithMemoryAllocator(ctx, mem), mod, cfg))
+}
+
+// call instantiates the module and runs its _start.
+func call(ctx context.Context, mod *module, cfg wazero.ModuleConfig) report {
+	inst, err := mod.rt.InstantiateModule(ctx, mod.code, cfg)
+	if inst != nil {
+		defer inst.Close(ctx)
+	}
+	var exit *sys.ExitError
+	switch {
+	case err == nil:
+		return exited(0)
+	case errors.As(err, &exit):
+		return exited(exit.ExitCode())
+	default:
+		return report{Failure: trapReason(err)}
+	}
+}
+
+// exited reports a program's own end; any code but 0 is a failure.
+func exited(code uint32) report {
+	c := int(code)
+	r := report{Code: &c}
+	if code != 0 {
+		r.Failure = fmt.Sprintf("exit code %d", code)
+	}
+	return r
+}
+
+// trapReason keeps the first lines of wazero's message: what went wrong, and the
+// innermost functions.
+func trapReason(err error) string {
+	const lines, size = 6, 600
+	all := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	if len(all) > lines {
+		all = append(all[:lines], "...")
+	}
+	s := strings.Join(all, "\n")
+	s = strings.TrimPrefix(s, "module[] function[_start] failed: ")
+	if len(s) > size {
+		s = s[:size] + "..."
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// explain adds to a failure that the module had been refused memory. One that
+// succeeded all the same managed without.
+func (m *guestMemory) explain(limit int64, r report) report {
+	if m.refused && r.Failure != "" {
+		r.Failure = fmt.Sprintf("memory limit %s exceeded (%s)", bytesOf(limit), r.Failure)
+	}
+	return r
+}
+
+// moduleConfig gives the module its arguments, environment, files and the real
+// clocks and randomness. done closes what it opened.
+func moduleConfig(o *order, dir *scratch) (cfg wazero.ModuleConfig, done func(), err error) {
+	var root *os.Root
+	files := &jail{open: func() (*os.Root, error) {
+		if root != nil {
+			return root, nil
+		}
+		if err := dir.make(); err != nil {
+			return nil, err
+		}
+		var err error
+		root, err = os.OpenRoot(dir.root())
+		return root, err
+	}}
+	cfg = wazero.NewModuleConfig().
+		WithName(""). // anonymous: nothing imports it, and runs never collide
+		WithArgs(append([]string{o.Name}, o.Args...)...).
+		WithStdout(&dir.out).WithStderr(&dir.err).
+		WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithOsyield(runtime.Gosched).
+		WithRandSource(rand.Reader).
+		WithFSConfig(wazero.NewFSConfig().(sysfs.FSConfig).WithSysFSMount(files, "/"))
+	for _, kv := range o.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		cfg = cfg.WithEnv(k, v)
+	}
+	var stdin *os.File
+	if o.Stdin != "" {
+		if stdin, err = os.Open(o.Stdin); err != nil {
+			return nil, nil, fmt.Errorf("opening stdin: %w", err)
+		}
+		cfg = cfg.WithStdin(stdin)
+	}
+	return cfg, func() {
+		if stdin != nil {
+			stdin.Close()
+		}
+		if root != nil {
+			root.Close()
+		}
+	}, nil
+}

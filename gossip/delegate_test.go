@@ -1,0 +1,61 @@
+package gossip
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/stretchr/testify/require"
+)
+
+// serfDelegate stands for Serf's: it notes what it is given.
+type serfDelegate struct {
+	memberlist.Delegate
+	merged []byte
+}
+
+func (d *serfDelegate) LocalState(bool) []byte              { return []byte("serf") }
+func (d *serfDelegate) MergeRemoteState(buf []byte, _ bool) { d.merged = buf }
+
+func newTestDelegate(state []byte) (*delegate, *serfDelegate) {
+	inner, stats := &serfDelegate{}, &counters{}
+	return &delegate{
+		Delegate: inner, state: func() []byte { return state },
+		queue: newQueue(stats), stats: stats, log: slog.New(slog.DiscardHandler),
+	}, inner
+}
+
+func TestDelegateCarriesOurStateBehindSerfs(t *testing.T) {
+	d, inner := newTestDelegate([]byte("ours"))
+	sent := d.LocalState(true)
+	d.MergeRemoteState(sent, true)
+	require.Equal(t, "serf", string(inner.merged), "Serf sees what it would see without us")
+	got := <-d.queue.states
+	require.Equal(t, RemoteState{Data: []byte("ours"), Join: true}, got)
+	clear(sent) // memberlist may do with its buffer what it likes
+	require.Equal(t, "ours", string(got.Data))
+}
+
+func TestDelegateWithoutStateIsSerfs(t *testing.T) {
+	d, inner := newTestDelegate(nil)
+	require.Equal(t, "serf", string(d.LocalState(false)))
+	d.MergeRemoteState([]byte("a stock agent's"), false)
+	require.Equal(t, "a stock agent's", string(inner.merged))
+	require.Empty(t, d.queue.states)
+}
+
+func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
+	d, inner := newTestDelegate(nil)
+	for _, bad := range [][]byte{raw("serf", 5, trailerMagic), raw("serf", MaxState+1, trailerMagic)} {
+		d.MergeRemoteState(bad, false)
+		require.True(t, bytes.Equal(bad, inner.merged), "Serf still gets its part")
+	}
+	require.Empty(t, d.queue.states)
+	require.EqualValues(t, 2, d.stats.remoteStateMalformed.Load())
+}
+
+func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {
+	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil)
+	require.ErrorContains(t, err, "versions that go.mod pins")
+}

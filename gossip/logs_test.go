@@ -1,0 +1,49 @@
+package gossip
+
+import (
+	"bytes"
+	"log"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseLogLine(t *testing.T) {
+	for _, c := range []struct {
+		line  string
+		level slog.Level
+		from  string
+		text  string
+	}{
+		{"2024/01/02 15:04:05 [WARN] serf: timeout while waiting for graceful leave\n", slog.LevelWarn, "serf", "timeout while waiting for graceful leave"},
+		{"2024/01/02 15:04:05 [INFO] agent.ipc: Accepted client: 127.0.0.1:5", slog.LevelInfo, "agent.ipc", "Accepted client: 127.0.0.1:5"},
+		{"2024/01/02 15:04:05 [ERR] memberlist: Push/Pull with b failed: x: y", slog.LevelError, "memberlist", "Push/Pull with b failed: x: y"},
+		{"2024/01/02 15:04:05 [ERROR] memberlist: x", slog.LevelError, "memberlist", "x"},
+		{"2024/01/02 15:04:05 [DEBUG] memberlist: x", slog.LevelDebug, "memberlist", "x"},
+		{"2024/01/02 15:04:05 [TRACE] serf: x", levelTrace, "serf", "x"},
+		{"2024/01/02 15:04:05 [ERR] Failed to shutdown transport: x", slog.LevelError, "serf", "Failed to shutdown transport: x"},
+		{"2024/01/02 15:04:05 Err: Could not set the deadline: x", slog.LevelWarn, "serf", "Err: Could not set the deadline: x"},
+		{"[LOUD] serf: x", slog.LevelWarn, "serf", "[LOUD] serf: x"},
+		{"[", slog.LevelWarn, "serf", "["},
+		{"", slog.LevelWarn, "serf", ""},
+	} {
+		level, from, text := parseLogLine(c.line)
+		require.Equal(t, c.level, level, c.line)
+		require.Equal(t, c.from, from, c.line)
+		require.Equal(t, c.text, text, c.line)
+	}
+}
+
+func TestLogBridgeKeepsLevelAndGoesQuiet(t *testing.T) {
+	var buf bytes.Buffer
+	bridge := &logBridge{log: slog.New(slog.NewTextHandler(&buf, nil))}
+	std := log.New(bridge, "", log.LstdFlags)
+	std.Printf("[DEBUG] serf: unseen")
+	std.Printf("[WARN] serf: seen")
+	require.NotContains(t, buf.String(), "unseen")
+	require.Contains(t, buf.String(), `level=WARN msg=seen from=serf`)
+	bridge.quiet.Store(true)
+	std.Printf("[ERR] serf: our own doing")
+	require.NotContains(t, buf.String(), "doing")
+}

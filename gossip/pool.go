@@ -1,0 +1,197 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/cmd/serf/command/agent"
+	"github.com/hashicorp/serf/serf"
+)
+
+const (
+	// leavePropagate is how long a node that leaves still answers pings, so that
+	// nobody takes it for failed before the news of its leaving has arrived.
+	leavePropagate = time.Second
+	// reclaimAfter is how long a node must have been dead before its name may
+	// come back from another address (a restart with a new address). Without it
+	// memberlist refuses the name for a day.
+	reclaimAfter = 5 * time.Second
+	// monitorLines is how many past log lines "serf monitor" shows first.
+	monitorLines = 512
+	// packetLimit is Serf's bound on an encoded query and on an encoded answer:
+	// both must fit into one UDP packet.
+	packetLimit = 1024
+)
+
+// Pool is this node's membership in the cluster. Its methods may be called from
+// any goroutine unless they say otherwise.
+type Pool struct {
+	cfg    Config
+	stats  counters
+	queue  *queue
+	logs   *logBridge
+	agent  *agent.Agent
+	rpc    *rpcServer // nil: no RPC port
+	wire   *transport
+	serfIn chan serf.Event // Serf's events on their way to drain
+
+	answers chan struct{} // a slot for each answer under way
+	work    sync.WaitGroup
+	ctx     context.Context // ends when Shutdown begins
+	cancel  context.CancelFunc
+	life    lifecycle
+}
+
+// Start brings the node up, alone in its own cluster until someone joins. On
+// error nothing keeps running. The caller owns the Pool: it receives from Events
+// and States, and calls Shutdown.
+func Start(cfg Config) (*Pool, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		cfg:     cfg,
+		serfIn:  make(chan serf.Event, eventQueue),
+		logs:    &logBridge{log: cfg.Logger},
+		answers: make(chan struct{}, maxAnswers),
+	}
+	p.life.init()
+	p.queue = newQueue(&p.stats)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if err := p.start(); err != nil {
+		p.cancel()
+		if p.wire != nil {
+			_ = p.wire.Shutdown()
+		}
+		if p.rpc != nil {
+			_ = p.rpc.listener.Close()
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+// start takes what can fail for reasons outside first (ports, addresses), then
+// Serf, and lets peers in last.
+func (p *Pool) start() error {
+	conf, err := p.serfConfig()
+	if err != nil {
+		return err
+	}
+	if p.cfg.RPCAddr != "" {
+		if p.rpc, err = listenRPC(p.cfg.RPCAddr, &p.life, &p.stats); err != nil {
+			return err
+		}
+	}
+	// The agent keeps the last lines for "serf monitor"; its log writer is also
+	// what AgentIPC streams from.
+	monitor := agent.NewLogWriter(monitorLines)
+	out := io.MultiWriter(p.logs, monitor)
+	agentConf := agent.DefaultConfig()
+	agentConf.EnableCompression = true // DefaultConfig of the agent leaves it off
+	p.agent, err = agent.Create(agentConf, conf, out)
+	if err != nil {
+		return fmt.Errorf("gossip: create the serf agent of %s: %w", p.cfg.Name, err)
+	}
+	// The agent would hand Serf's events to RPC clients itself. It gets none:
+	// rpc_events.go tells why.
+	conf.EventCh = p.serfIn
+	if err := p.agent.Start(); err != nil {
+		return fmt.Errorf("gossip: start the serf agent of %s: %w", p.cfg.Name, err)
+	}
+	if p.rpc != nil {
+		p.rpc.ipc = agent.NewAgentIPC(p.agent, "", rpcListener{p.rpc.listener, p.rpc}, out, monitor, false)
+	}
+	p.work.Go(p.drain)
+	p.wire.open()
+	return nil
+}
+
+// serfConfig builds Serf's configuration: the defaults of a stock agent on a LAN,
+// and what rules and design change in them.
+func (p *Pool) serfConfig() (*serf.Config, error) {
+	conf := serf.DefaultConfig()
+	conf.NodeName = p.cfg.Name
+	conf.Tags = maps.Clone(p.cfg.Tags)
+	conf.ProtocolVersion = serf.ProtocolVersionMax // as the stock agent does
+	conf.LeavePropagateDelay = leavePropagate
+	conf.QuerySizeLimit, conf.QueryResponseSizeLimit = packetLimit, packetLimit
+	// Events come one by one and at once (E4); members as they change.
+	conf.UserCoalescePeriod, conf.UserQuiescentPeriod = 0, 0
+	conf.CoalescePeriod, conf.QuiescentPeriod = 0, 0
+	// The owner remembers members itself, also the dead ones (S6).
+	conf.SnapshotPath = ""
+	// Nobody is voted out of the cluster: see NameConflict.
+	conf.EnableNameConflictResolution = false
+
+	ml := memberlist.DefaultLANConfig()
+	ml.PushPullInterval = p.cfg.SyncInterval
+	ml.DeadNodeReclaimTime = reclaimAfter
+	conf.MemberlistConfig = ml
+	if err := p.connect(ml); err != nil {
+		return nil, err
+	}
+	return conf, nil
+}
+
+// connect gives memberlist its transport and its addresses.
+func (p *Pool) connect(ml *memberlist.Config) error {
+	inner := p.cfg.Transport
+	if inner == nil {
+		bind, err := resolveOne(p.ctx, "bind", p.cfg.Bind, "0.0.0.0")
+		if err != nil {
+			return err
+		}
+		if p.cfg.Advertise == "" && bind.Addr() == netip.IPv6Unspecified() {
+			return fmt.Errorf("gossip: bind address %q means all interfaces: say with an advertise address which one peers shall use", p.cfg.Bind)
+		}
+		socks, err := bindSockets(bind, log.New(p.logs, "", log.LstdFlags))
+		if err != nil {
+			return err
+		}
+		inner = socks
+		ml.BindAddr, ml.BindPort = bind.Addr().String(), socks.GetAutoBindPort()
+	}
+	p.wire = newTransport(inner, func() error {
+		return installDelegates(ml, p.cfg.State, p.queue, &p.stats, p.cfg.Logger)
+	})
+	ml.Transport = p.wire
+	if p.cfg.Advertise == "" {
+		return nil
+	}
+	adv, err := resolveOne(p.ctx, "advertise", p.cfg.Advertise, "")
+	if err != nil {
+		return err
+	}
+	if adv.Addr().IsUnspecified() {
+		return fmt.Errorf("gossip: advertise address %q: peers cannot reach it: name one address of this machine", p.cfg.Advertise)
+	}
+	ml.AdvertiseAddr, ml.AdvertisePort = adv.Addr().String(), int(adv.Port())
+	if adv.Port() == 0 {
+		ml.AdvertisePort = ml.BindPort
+	}
+	return nil
+}
+
+// Addr is the host:port under which peers reach this node: the advertised one,
+// with the port that was bound.
+func (p *Pool) Addr() string {
+	n := p.agent.Serf().Memberlist().LocalNode()
+	return joinHostPort(n.Addr, n.Port)
+}
+
+// RPCAddr is the host:port at which the RPC port listens, "" without one.
+func (p *Pool) RPCAddr() string {
+	if p.rpc == nil {
+		return ""
+	}
+	return p.rpc.listener.Addr().String()
+}

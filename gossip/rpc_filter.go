@@ -1,0 +1,206 @@
+package gossip
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+)
+
+// maxRPCValue bounds one value in a request, in bytes (rule L11).
+const maxRPCValue = 1 << 20
+
+// rpcConn is a client of the RPC port, as AgentIPC reads from it. A request is a
+// msgpack header {Command, Seq} and, for most commands, a body. rpcConn looks at
+// each header, hands most requests on to the agent, and keeps these:
+//
+//   - "leave" would make the agent leave the pool and shut down at once, behind
+//     the owner's back. It becomes a request to the owner, who leaves when jobs
+//     are handed over (Pool.Done). The client's answer waits for that.
+//   - "stream", its "stop", and "respond": see rpc_events.go.
+//
+// Only the connection's one handler reads from it.
+type rpcConn struct {
+	net.Conn
+	server  *rpcServer
+	limit   *io.LimitedReader
+	dec     *codec.Decoder
+	pending []byte // what the handler has still to read of the present value
+	greeted bool   // the client has sent its handshake
+	out     rpcOutput
+	events  *rpcEvents
+	once    sync.Once // for Close
+}
+
+// rpcHeader begins every request.
+type rpcHeader struct {
+	Command string
+	Seq     uint64
+}
+
+// Bodies of the requests that we handle.
+type (
+	rpcStream  struct{ Type string } // which events, as in "member-join,user:deploy"
+	rpcStop    struct{ Stop uint64 } // the Seq of the stream to end
+	rpcRespond struct {
+		ID      uint64
+		Payload []byte
+	}
+)
+
+func newRPCConn(conn net.Conn, s *rpcServer) *rpcConn {
+	limit := &io.LimitedReader{R: bufio.NewReader(conn), N: maxRPCValue}
+	c := &rpcConn{Conn: conn, server: s, limit: limit, dec: codec.NewDecoder(limit, rpcHandle())}
+	c.out.conn = conn
+	c.events = newRPCEvents(&c.out, s.stats)
+	return c
+}
+
+// rpcHandle is how AgentIPC and its clients encode.
+func rpcHandle() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{WriteExt: true}
+	h.TimeNotBuiltin = true
+	return h
+}
+
+// Read gives the handler the next bytes. A handler that reads has answered what
+// it read before.
+func (c *rpcConn) Read(p []byte) (int, error) {
+	for len(c.pending) == 0 {
+		value, err := c.next()
+		if err != nil {
+			return 0, err
+		}
+		c.pending = value
+	}
+	n := copy(p, c.pending)
+	c.pending = c.pending[n:]
+	return n, nil
+}
+
+// Write sends what the agent has to say.
+func (c *rpcConn) Write(p []byte) (int, error) { return c.out.fromAgent(p) }
+
+// next waits for the client's next value. It returns what the handler shall see
+// of it, which may be nothing.
+func (c *rpcConn) next() ([]byte, error) {
+	c.server.note(c, false)
+	var value codec.Raw
+	if err := c.decode(&value); err != nil {
+		return nil, err
+	}
+	c.server.note(c, true)
+	h := parseRPCHeader(value)
+	if !c.greeted { // let the agent complain if it must
+		c.greeted = h.Command == "handshake"
+		return value, nil
+	}
+	switch h.Command {
+	case "leave":
+		return c.leave(h.Seq)
+	case "stream":
+		return nil, c.stream(h.Seq)
+	case "stop":
+		return c.stop(value, h.Seq)
+	case "respond":
+		return nil, c.respond(h.Seq)
+	}
+	return value, nil
+}
+
+// decode reads one value, bounded.
+func (c *rpcConn) decode(v any) error {
+	c.limit.N = maxRPCValue
+	return c.dec.Decode(v)
+}
+
+// leave asks the owner to leave and waits for it. The handler then gets a command
+// that does nothing and whose answer, no error and no body, is that of "leave".
+func (c *rpcConn) leave(seq uint64) ([]byte, error) {
+	c.server.life.request()
+	timer := time.NewTimer(leaveWait)
+	defer timer.Stop()
+	select {
+	case <-c.server.life.left:
+	case <-timer.C:
+		return nil, fmt.Errorf("gossip: serf leave: this node is still at it after %v", leaveWait)
+	}
+	return encodeRPC(rpcHeader{Command: "stop", Seq: seq}, rpcStop{Stop: math.MaxUint64})
+}
+
+// stream begins to send events.
+func (c *rpcConn) stream(seq uint64) error {
+	var body rpcStream
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	if complaint := c.events.add(seq, body.Type); complaint != "" {
+		return c.out.reply(seq, complaint)
+	}
+	// The answer first: a client takes an event without it for nonsense.
+	if err := c.out.reply(seq, ""); err != nil {
+		return err
+	}
+	c.server.listen(c)
+	return nil
+}
+
+// stop ends a stream of events. A stream of log lines has the same command; that
+// one is the agent's.
+func (c *rpcConn) stop(header []byte, seq uint64) ([]byte, error) {
+	var body rpcStop
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if c.events.remove(body.Stop) {
+		return nil, c.out.reply(seq, "")
+	}
+	rest, err := encodeRPC(body)
+	return append(bytes.Clone(header), rest...), err
+}
+
+// respond answers a query that the client has been told of.
+func (c *rpcConn) respond(seq uint64) error {
+	var body rpcRespond
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	return c.out.reply(seq, c.events.respond(body.ID, body.Payload))
+}
+
+// Close is called by the handler when it is done with this client, for whatever
+// reason. It ends the events before the handler forgets about them.
+func (c *rpcConn) Close() error {
+	c.once.Do(func() {
+		_ = c.Conn.Close() // frees a writer that hangs on a client that does not read
+		c.events.close()
+		c.server.forget(c)
+	})
+	return nil
+}
+
+// parseRPCHeader reads a value as a header; what is none has no command.
+func parseRPCHeader(value []byte) (h rpcHeader) {
+	if err := codec.NewDecoderBytes(value, rpcHandle()).Decode(&h); err != nil {
+		return rpcHeader{}
+	}
+	return h
+}
+
+// encodeRPC encodes values one after the other.
+func encodeRPC(values ...any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := codec.NewEncoder(&buf, rpcHandle())
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			return nil, fmt.Errorf("gossip: encode an RPC message: %w", err)
+		}
+	}
+	return buf.Bytes(), nil
+}

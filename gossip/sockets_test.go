@@ -1,0 +1,194 @@
+package gossip_test
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/gossip"
+)
+
+// startReal starts a pool on real loopback sockets, at ports that the kernel
+// gives, that exchanges states every 200 ms.
+func startReal(t *testing.T, name string, change func(*gossip.Config)) *node {
+	t.Helper()
+	n := &node{quit: make(chan struct{})}
+	n.set("state of " + name)
+	cfg := gossip.Config{
+		Name: name, Bind: "127.0.0.1:0", State: n.snapshot, SyncInterval: 200 * time.Millisecond,
+		Tags: map[string]string{"ucp": "1"},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	n.Pool, err = gossip.Start(cfg)
+	require.NoError(t, err)
+	n.owner.Go(n.own)
+	t.Cleanup(n.stop)
+	return n
+}
+
+// eventually waits in real time.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	require.Eventually(t, cond, 20*time.Second, 20*time.Millisecond, what)
+}
+
+// The guard: this test fails when a new memberlist or Serf no longer lets our
+// delegate in, or reads our trailer as its own. Then see doc.go.
+func TestOurStateAndSerfsStateBothGetThrough(t *testing.T) {
+	a, b := startReal(t, "a", nil), startReal(t, "b", nil)
+	require.NoError(t, a.UserEvent("before", []byte("in Serf's own state")))
+	n, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	eventually(t, "states of the join", func() bool { return a.heard("state of b") && b.heard("state of a") })
+
+	a.set("changed")
+	eventually(t, "the changed state, by push-pull", func() bool { return b.heard("changed") })
+
+	// Serf's own push-pull state: tags, members, Lamport clocks.
+	require.NoError(t, a.SetTags(map[string]string{"ucp": "1", "new": "tag"}))
+	eventually(t, "tags", func() bool { return b.Members()[0].Tags["new"] == "tag" })
+	require.NoError(t, b.UserEvent("after", []byte("hello")))
+	eventually(t, "events", func() bool { return strings.Contains(strings.Join(a.told(), ";"), "user after hello") })
+	require.Zero(t, a.Stats().StatesMalformed+b.Stats().StatesMalformed)
+}
+
+func TestEphemeralPortServesPacketsAndStreams(t *testing.T) {
+	a := startReal(t, "a", func(c *gossip.Config) { c.RPCAddr = "127.0.0.1:0" })
+	host, port, err := net.SplitHostPort(a.Addr())
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1", host)
+	require.NotEqual(t, "0", port)
+	conn, err := net.Dial("tcp", a.Addr())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	_, err = net.ListenPacket("udp", a.Addr())
+	require.ErrorContains(t, err, "in use")
+	conn, err = net.Dial("tcp", a.RPCAddr())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+
+	_, err = gossip.Start(gossip.Config{Name: "b", Bind: a.Addr()})
+	require.ErrorContains(t, err, "in use")
+	require.ErrorContains(t, err, a.Addr())
+	_, err = gossip.Start(gossip.Config{Name: "b", Bind: "127.0.0.1:0", RPCAddr: a.RPCAddr()})
+	require.ErrorContains(t, err, "in use", "and its gossip port is closed again, or goleak finds its readers")
+	require.NoError(t, a.Shutdown())
+	_, err = net.DialTimeout("tcp", a.Addr(), time.Second)
+	require.ErrorContains(t, err, "refused")
+}
+
+func TestAdvertiseIsWhatPeersUse(t *testing.T) {
+	a := startReal(t, "a", func(c *gossip.Config) { c.Bind, c.Advertise = "0.0.0.0:0", "127.0.0.1:0" })
+	host, port, err := net.SplitHostPort(a.Addr())
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1", host)
+	require.NotEqual(t, "0", port, "the port bound")
+	b := startReal(t, "b", nil)
+	_, err = a.Join(t.Context(), []string{b.Addr()})
+	require.NoError(t, err)
+	eventually(t, "b knows a by it", func() bool { return b.Members()[0].Addr == a.Addr() })
+
+	c := startReal(t, "c", func(c *gossip.Config) { c.Advertise = "localhost:12345" })
+	require.Contains(t, []string{"127.0.0.1:12345", "[::1]:12345"}, c.Addr(), "a name is looked up; another port stays")
+}
+
+func TestIPv6(t *testing.T) {
+	probe, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6 loopback")
+	}
+	require.NoError(t, probe.Close())
+	on6 := func(c *gossip.Config) { c.Bind, c.RPCAddr = "[::1]:0", "[::1]:0" }
+	a, b := startReal(t, "a", on6), startReal(t, "b", on6)
+	require.True(t, strings.HasPrefix(a.Addr(), "[::1]:"), a.Addr())
+	require.True(t, strings.HasPrefix(a.RPCAddr(), "[::1]:"), a.RPCAddr())
+	n, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	eventually(t, "states", func() bool { return a.heard("state of b") && b.heard("state of a") })
+	require.Equal(t, a.Addr(), b.Members()[0].Addr)
+}
+
+// A peer that hangs in the middle of a push-pull must not hold up a shutdown.
+func TestShutdownDoesNotWaitForStreams(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	a := startReal(t, "a", nil)
+	joined := make(chan error, 1)
+	go func() {
+		_, err := a.Join(t.Context(), []string{l.Addr().String()})
+		joined <- err
+	}()
+	mute, err := l.Accept()
+	require.NoError(t, err)
+	defer func() { _ = mute.Close() }()
+	hanging, err := net.Dial("tcp", a.Addr())
+	require.NoError(t, err)
+	defer func() { _ = hanging.Close() }()
+
+	began := time.Now()
+	require.NoError(t, a.Shutdown())
+	require.Error(t, <-joined)
+	require.Less(t, time.Since(began), 3*time.Second, "memberlist alone would wait 10 s for either")
+}
+
+// Garbage from anyone who reaches the ports changes nothing and ends nothing.
+func TestGarbageFromOutside(t *testing.T) {
+	a := startReal(t, "a", func(c *gossip.Config) { c.RPCAddr = "127.0.0.1:0" })
+	udp, err := net.Dial("udp", a.Addr())
+	require.NoError(t, err)
+	defer func() { _ = udp.Close() }()
+	for i := range 256 {
+		_, err := udp.Write([]byte{byte(i), 0xff, 0x81, 0xa1})
+		require.NoError(t, err)
+	}
+	for _, addr := range []string{a.Addr(), a.RPCAddr()} {
+		for i := range 64 {
+			conn, err := net.Dial("tcp", addr)
+			require.NoError(t, err)
+			_, _ = conn.Write([]byte{byte(4 * i), 0xdb, 0xff, 0xff, 0xff, 0xff, 1})
+			require.NoError(t, conn.Close())
+		}
+	}
+	b := startReal(t, "b", nil)
+	_, err = b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	eventually(t, "a still works", func() bool { return b.heard("state of a") })
+}
+
+// State is called on several goroutines, and may change meanwhile.
+func TestManyPoolsUnderRace(t *testing.T) {
+	const size = 8
+	var nodes []*node
+	for i := range size {
+		n := startReal(t, string(rune('a'+i)), nil)
+		nodes = append(nodes, n)
+		if i > 0 {
+			_, err := n.Join(t.Context(), []string{nodes[i-1].Addr()})
+			require.NoError(t, err)
+		}
+	}
+	var events atomic.Int32
+	eventually(t, "all alive and some states", func() bool {
+		for i, n := range nodes {
+			n.set("busy " + time.Now().String())
+			_ = n.UserEvent("x", []byte{byte(i)})
+			events.Add(1)
+			_, _ = n.RTT("a")
+			_ = n.Stats()
+			if alive(n) != size || n.Stats().StatesReceived < 3 {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,473 @@
+package gossip_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/hashicorp/serf/client"
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/gossip"
+)
+
+// stockDir holds the stock serf binary; TestMain removes it.
+var stockDir string
+
+// stockSerf builds the real command line that go.mod pins, once.
+var stockSerf = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ucp-serf-")
+	if err != nil {
+		return "", err
+	}
+	stockDir = dir
+	bin := filepath.Join(dir, "serf")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/hashicorp/serf/cmd/serf").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build serf: %w: %s", err, out)
+	}
+	return bin, nil
+})
+
+// serf runs the stock command line against a pool and returns what it printed.
+func serf(t *testing.T, p *node, args ...string) (string, error) {
+	t.Helper()
+	bin, err := stockSerf()
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	args = append([]string{args[0], "-rpc-addr=" + p.RPCAddr()}, args[1:]...)
+	out, err := exec.CommandContext(ctx, bin, args...).CombinedOutput()
+	return string(out), err
+}
+
+// process is a running stock serf, and what it has printed.
+type process struct {
+	cmd    *exec.Cmd
+	reader sync.WaitGroup
+	mu     sync.Mutex
+	out    strings.Builder
+}
+
+// startSerf starts a stock serf that runs on until stopped, at the latest at the
+// test's end.
+func startSerf(t *testing.T, args ...string) *process {
+	t.Helper()
+	bin, err := stockSerf()
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	p := &process{cmd: exec.CommandContext(ctx, bin, args...)}
+	pipe, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.cmd.Stderr = p.cmd.Stdout
+	require.NoError(t, p.cmd.Start())
+	p.reader.Go(func() { p.read(pipe) })
+	t.Cleanup(func() {
+		cancel()
+		p.reader.Wait()
+		_ = p.cmd.Wait()
+	})
+	return p
+}
+
+func (p *process) read(pipe io.Reader) {
+	for lines := bufio.NewScanner(pipe); lines.Scan(); {
+		p.mu.Lock()
+		p.out.WriteString(lines.Text() + "\n")
+		p.mu.Unlock()
+	}
+}
+
+func (p *process) printed() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// freeAddr is an address that was free a moment ago, for UDP and TCP: the stock
+// agent cannot tell which port it got.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.Close()) }()
+	return l.Addr().String()
+}
+
+func answering(c *gossip.Config) {
+	c.RPCAddr = "127.0.0.1:0"
+	c.Answer = func(_ context.Context, query string, payload []byte) []byte {
+		switch query {
+		case "ucp:status":
+			return fmt.Appendf(nil, "%s is well %s", c.Name, payload)
+		case "ucp:long":
+			return []byte(strings.Repeat("x", gossip.MaxAnswer+1))
+		case "ucp:longest":
+			return []byte(strings.Repeat("x", gossip.MaxAnswer))
+		}
+		return nil
+	}
+}
+
+func TestStockAgentInTheSamePool(t *testing.T) {
+	logs := &logLines{}
+	logged := func(c *gossip.Config) { c.Logger = logs.logger() }
+	a, b := startReal(t, "a", logged), startReal(t, "b", logged)
+	bind := freeAddr(t)
+	stock := startSerf(t, "agent", "-node=stock", "-bind="+bind, "-rpc-addr="+freeAddr(t), "-log-level=debug", "-join="+a.Addr())
+	eventually(t, "a sees the stock agent", func() bool { return a.status("stock") == gossip.Alive })
+
+	// b meets a only through the stock agent; then our states flow directly.
+	_, err := b.Join(t.Context(), []string{bind})
+	require.NoError(t, err)
+	eventually(t, "states among our own", func() bool { return a.heard("state of b") && b.heard("state of a") })
+	eventually(t, "the stock agent sees both", func() bool {
+		return strings.Contains(stock.printed(), "EventMemberJoin: a ") && strings.Contains(stock.printed(), "EventMemberJoin: b ")
+	})
+	before := a.Stats().StatesReceived + b.Stats().StatesReceived
+	eventually(t, "many more exchanges, also with the stock agent", func() bool {
+		return a.Stats().StatesReceived+b.Stats().StatesReceived > before+20
+	})
+	require.NoError(t, stock.cmd.Process.Signal(os.Interrupt))
+	eventually(t, "it left", func() bool {
+		return a.status("stock") == gossip.Left && b.status("stock") == gossip.Left
+	})
+	require.Empty(t, logs.atLeast(slog.LevelWarn), "nobody complains here")
+	for _, complaint := range []string{"[WARN]", "[ERR"} {
+		require.NotContains(t, stock.printed(), complaint, "nor there")
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	a, b := startReal(t, "a", answering), startReal(t, "b", answering)
+	_, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	eventually(t, "both", func() bool { return alive(a) == 2 && alive(b) == 2 })
+
+	out, err := serf(t, a, "members")
+	require.NoError(t, err, out)
+	require.Regexp(t, `(?m)^b\s+`+b.Addr()+`\s+alive\s+ucp=1`, out)
+
+	out, err = serf(t, a, "info")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "members = 2")
+
+	out, err = serf(t, a, "query", "-timeout=2s", "ucp:status", "today")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "Response from 'a': a is well today")
+	require.Contains(t, out, "Response from 'b': b is well today")
+
+	out, err = serf(t, a, "query", "-timeout=1s", "-relay-factor=1", "ucp:longest")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "Response from 'b': "+strings.Repeat("x", gossip.MaxAnswer))
+	out, err = serf(t, a, "query", "-timeout=1s", "ucp:long")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "the answer has 801 bytes", "not cut, not silent")
+	require.NotZero(t, b.Stats().AnswersTooLong)
+	out, err = serf(t, a, "query", "-timeout=1s", "ucp:nothing")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "Total Responses: 0")
+
+	out, err = serf(t, a, "event", "ucp:emergency", `{"type":"flood","level":"critical"}`)
+	require.NoError(t, err, out)
+	eventually(t, "event", func() bool {
+		return strings.Contains(strings.Join(b.told(), ";"), `user ucp:emergency {"type":"flood","level":"critical"}`)
+	})
+
+	eventually(t, "rtt, once coordinates are known", func() bool {
+		out, err = serf(t, a, "rtt", "a", "b")
+		return err == nil && strings.Contains(out, "Estimated a <-> b rtt")
+	})
+	rtt, ok := a.RTT("b")
+	require.True(t, ok)
+	require.Less(t, rtt, time.Second)
+}
+
+func TestForceLeave(t *testing.T) {
+	a, b := startReal(t, "a", answering), startReal(t, "b", nil)
+	_, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	require.NoError(t, b.Shutdown())
+	eventually(t, "b failed", func() bool { return a.status("b") == gossip.Failed })
+	out, err := serf(t, a, "force-leave", "b")
+	require.NoError(t, err, out)
+	eventually(t, "b left", func() bool { return a.status("b") == gossip.Left })
+	out, err = serf(t, a, "force-leave", "-prune", "b")
+	require.NoError(t, err, out)
+	eventually(t, "b forgotten", func() bool { return a.status("b") == "" })
+}
+
+func TestMonitor(t *testing.T) {
+	a := startReal(t, "a", answering)
+	monitor := startSerf(t, "monitor", "-rpc-addr="+a.RPCAddr(), "-log-level=debug")
+	eventually(t, "old log lines", func() bool { return strings.Contains(monitor.printed(), "EventMemberJoin: a") })
+	eventually(t, "events", func() bool {
+		require.NoError(t, a.UserEvent("seen", nil))
+		return strings.Contains(monitor.printed(), "user-event: seen") || strings.Contains(monitor.printed(), "seen")
+	})
+	require.NoError(t, monitor.cmd.Process.Signal(syscall.SIGKILL))
+	for range 100 {
+		require.NoError(t, a.UserEvent("after", nil))
+	}
+	out, err := serf(t, a, "members")
+	require.NoError(t, err, out)
+}
+
+// rawStream speaks the RPC protocol without the client library, which has races
+// of its own: it greets, asks for all events, and reads whatever comes.
+func rawStream(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	require.NoError(t, err)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	enc := codec.NewEncoder(conn, &codec.MsgpackHandle{WriteExt: true})
+	for _, v := range []any{
+		map[string]any{"Command": "handshake", "Seq": 1}, map[string]any{"Version": 1},
+		map[string]any{"Command": "stream", "Seq": 2}, map[string]any{"Type": "*"},
+	} {
+		require.NoError(t, enc.Encode(v))
+	}
+	return conn
+}
+
+// Clients that stream events and go away while events pour in: with the agent's
+// own streaming the broker would at times panic (rpc_events.go).
+func TestStreamsComeAndGoDuringEvents(t *testing.T) {
+	a := startReal(t, "a", answering)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var work sync.WaitGroup
+	for range 4 {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				conn := rawStream(t, a.RPCAddr())
+				_, err := io.ReadFull(conn, make([]byte, 1000))
+				_ = conn.Close()
+				if err != nil {
+					t.Error("streaming", err)
+				}
+			}
+		})
+	}
+	work.Go(func() {
+		for i := 0; ctx.Err() == nil || i%20 != 0; i++ {
+			_ = a.UserEvent("x", fmt.Append(nil, i))
+			if i%20 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	done := make(chan struct{})
+	go func() { work.Wait(); close(done) }()
+	for ended := false; !ended; { // the last streams need events to end
+		select {
+		case <-done:
+			ended = true
+		case <-time.After(10 * time.Millisecond):
+			_ = a.UserEvent("last", []byte(time.Now().String()))
+		}
+	}
+	require.Equal(t, gossip.Alive, a.Local().Status)
+}
+
+// A client that streams and does not read blocks nobody.
+func TestStreamToAClientThatDoesNotRead(t *testing.T) {
+	a := startReal(t, "a", answering)
+	conn := rawStream(t, a.RPCAddr())
+	defer func() { _ = conn.Close() }()
+	eventually(t, "events are dropped", func() bool {
+		for range 1000 {
+			require.NoError(t, a.UserEvent("x", []byte(strings.Repeat("x", gossip.MaxEventPayload))))
+		}
+		return a.Stats().RPCEventsDropped > 0
+	})
+	out, err := serf(t, a, "members")
+	require.NoError(t, err, out)
+	began := time.Now()
+	require.NoError(t, a.Shutdown())
+	require.Less(t, time.Since(began), 3*time.Second)
+}
+
+// Answers of the agent longer than its buffer, log lines and our events share one
+// connection: everything must arrive whole.
+func TestLongAnswersAndEventsOnOneConnection(t *testing.T) {
+	const others = 10 // some 8 KB of members
+	a := startReal(t, "a", answering)
+	for i := range others {
+		n := startReal(t, fmt.Sprintf("n%d-%s", i, strings.Repeat("x", 40)), func(c *gossip.Config) {
+			c.Tags = map[string]string{"long": strings.Repeat("y", 480)}
+			c.SyncInterval = time.Minute
+		})
+		_, err := n.Join(t.Context(), []string{a.Addr()})
+		require.NoError(t, err)
+	}
+	c, err := client.NewRPCClient(a.RPCAddr())
+	require.NoError(t, err)
+	events := make(chan map[string]any, 100_000)
+	_, err = c.Stream("user", events)
+	require.NoError(t, err)
+	logs := make(chan string, 100_000)
+	_, err = c.Monitor("DEBUG", logs)
+	require.NoError(t, err)
+	const rounds = 100
+	for i := range rounds {
+		require.NoError(t, a.UserEvent("x", fmt.Append(nil, i)))
+		members, err := c.Members()
+		require.NoError(t, err, "round %d", i)
+		require.Len(t, members, others+1)
+	}
+	for i := range rounds {
+		select {
+		case e := <-events:
+			require.Equal(t, fmt.Sprint(i), string(e["Payload"].([]byte)))
+		case <-time.After(10 * time.Second):
+			t.Fatalf("event %d is missing", i)
+		}
+	}
+	require.NotEmpty(t, logs)
+	require.False(t, c.IsClosed())
+	require.NoError(t, c.Close())
+}
+
+// Events of all kinds, filters, stop and respond, as the client library sees them.
+func TestStreamProtocol(t *testing.T) {
+	a, b := startReal(t, "a", answering), startReal(t, "b", nil)
+	c, err := client.NewRPCClient(a.RPCAddr())
+	require.NoError(t, err)
+	_, err = c.Stream("nonsense", make(chan map[string]any, 1))
+	require.ErrorContains(t, err, "Invalid event filter")
+	joins, queries := make(chan map[string]any, 16), make(chan map[string]any, 16)
+	handle, err := c.Stream("member-join,user:one", joins)
+	require.NoError(t, err)
+	_, err = c.Stream("query", queries)
+	require.NoError(t, err)
+
+	require.NoError(t, a.UserEvent("two", nil))
+	require.NoError(t, a.UserEvent("one", []byte("1")))
+	require.Equal(t, "one", receive(t, joins)["Name"])
+	_, err = b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	join := receive(t, joins)
+	require.Equal(t, "member-join", join["Event"])
+	require.Equal(t, "b", join["Members"].([]any)[0].(map[any]any)["Name"])
+
+	responses := make(chan client.NodeResponse, 16)
+	require.NoError(t, c.Query(&client.QueryParam{Name: "deploy", FilterNodes: []string{"a"}, Timeout: 5 * time.Second, RespCh: responses}))
+	query := receive(t, queries)
+	require.Equal(t, "deploy", query["Name"])
+	require.NoError(t, c.Respond(toUint(query["ID"]), []byte("done")))
+	require.ErrorContains(t, c.Respond(toUint(query["ID"]), []byte("again")), "already sent")
+	require.ErrorContains(t, c.Respond(12345, nil), "No pending queries")
+	require.Equal(t, "done", string(receive(t, responses).Payload))
+
+	require.NoError(t, c.Stop(handle))
+	require.NoError(t, a.UserEvent("one", []byte("2")))
+	for e := range joins { // closed by Stop
+		t.Fatalf("an event after its stream's end: %v", e)
+	}
+	require.NoError(t, c.Close())
+}
+
+func toUint(v any) uint64 {
+	switch v := v.(type) {
+	case int64:
+		return uint64(v)
+	case uint64:
+		return v
+	}
+	return 0
+}
+
+func receive[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing arrives")
+		panic("unreachable")
+	}
+}
+
+// "serf leave" is a request to the owner, and its answer waits for the owner.
+func TestLeaveOverRPCIsTheOwnersBusiness(t *testing.T) {
+	a, b := startReal(t, "a", answering), startReal(t, "b", answering)
+	_, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	type result struct {
+		out string
+		err error
+	}
+	results := make(chan result, 2)
+	for range 2 { // two at once: the stock agent can panic on that
+		go func() {
+			out, err := serf(t, a, "leave")
+			results <- result{out, err}
+		}()
+	}
+	<-a.Done()
+	select {
+	case r := <-results:
+		t.Fatalf("serf leave answered before the owner left: %v", r)
+	case <-time.After(300 * time.Millisecond): // the owner hands its jobs over
+	}
+	require.Equal(t, gossip.Alive, b.status("a"), "it has not left on its own")
+	require.NoError(t, a.Leave(t.Context()))
+	require.NoError(t, a.Shutdown())
+	for range 2 {
+		r := <-results
+		require.NoError(t, r.err, r.out)
+		require.Contains(t, r.out, "Graceful leave complete")
+	}
+	eventually(t, "b knows", func() bool { return b.status("a") == gossip.Left })
+}
+
+func TestQueriesAreBounded(t *testing.T) {
+	release := make(chan struct{})
+	var block, blocked atomic.Bool
+	a := startReal(t, "a", func(c *gossip.Config) {
+		c.RPCAddr = "127.0.0.1:0"
+		c.Answer = func(ctx context.Context, _ string, _ []byte) []byte {
+			if block.Load() {
+				blocked.Store(true)
+				<-ctx.Done()
+			}
+			<-release
+			return []byte("late")
+		}
+	})
+	c, err := client.NewRPCClient(a.RPCAddr())
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	ask := func(name string) {
+		require.NoError(t, c.Query(&client.QueryParam{Name: name, Timeout: 5 * time.Second}))
+	}
+	ask("other:program")
+	for range 12 {
+		ask("ucp:slow")
+	}
+	eventually(t, "four refused", func() bool { return a.Stats().QueriesRefused == 4 })
+	close(release)
+	eventually(t, "eight answered", func() bool { return a.Stats().QueriesAnswered == 8 })
+
+	// A Shutdown ends the context of an answer under way, and waits for it.
+	block.Store(true)
+	ask("ucp:slow")
+	eventually(t, "the answer is under way", blocked.Load)
+	began := time.Now()
+	require.NoError(t, a.Shutdown())
+	require.Less(t, time.Since(began), 4*time.Second)
+}

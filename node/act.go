@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/store"
+)
+
+// act carries out a Ready whose commit is synced. It runs on the engine's
+// goroutine and does not block.
+func (n *Node) act(rd broker.Ready) {
+	if rd.State != nil {
+		b := broker.Encode(rd.State)
+		n.state.Store(rd.State)
+		n.encoded.Store(&b)
+	}
+	for _, s := range rd.Send {
+		n.peers.send(s)
+	}
+	for _, p := range rd.Push {
+		n.peers.push(p)
+	}
+	for _, f := range rd.Fetch {
+		n.peers.fetch(f)
+	}
+	for _, s := range rd.Stop {
+		n.runner.Stop(s.Key, s.Attempt.Token())
+	}
+	for _, r := range rd.Run {
+		n.runs.remember(r)
+		n.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})
+	}
+}
+
+// report hands an executor's news to the broker.
+func (n *Node) report(u executor.Update) {
+	if u.Result == nil {
+		return // that it runs was in the record before it started
+	}
+	attempt, ok := n.runs.forget(u.Key, u.Attempt)
+	if !ok {
+		n.log.Error("the executor reports an attempt that was never started", "key", u.Key, "attempt", u.Attempt)
+		return
+	}
+	n.engine.tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped})
+}
+
+// running maps the tokens that the executor knows back to attempts.
+type running struct {
+	mu       sync.Mutex
+	attempts map[string]job.Attempt // by key and token
+}
+
+func (r *running) remember(x broker.Run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.attempts == nil {
+		r.attempts = map[string]job.Attempt{}
+	}
+	r.attempts[x.Key+"\x00"+x.Attempt.Token()] = x.Attempt
+}
+
+func (r *running) forget(key, token string) (job.Attempt, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := key + "\x00" + token
+	a, ok := r.attempts[id]
+	delete(r.attempts, id)
+	return a, ok
+}
+
+// blobs shows the blob store as the executor wants it.
+type blobs struct{ store *store.Blobs }
+
+func (b blobs) Path(d job.Digest) (string, error) { return b.store.Path(string(d)) }
+
+func (b blobs) Put(ctx context.Context, r io.Reader) (job.Blob, error) {
+	d, size, err := b.store.Put(ctx, r, job.MaxBlob)
+	if err != nil {
+		return job.Blob{}, fmt.Errorf("storing output: %w", err)
+	}
+	return job.Blob{Digest: job.Digest(d), Size: size}, nil
+}
+
+// errNowhere says that no broker that answers has a blob.
+var errNowhere = errors.New("no broker that answers has it")

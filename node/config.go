@@ -1,0 +1,231 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/store"
+)
+
+// Config is what an operator says of a broker, and what a simulation replaces.
+// Zero values mean the default; [New] checks it once.
+type Config struct {
+	Name    string // of the broker; default what the data directory says, else the host's
+	DataDir string // required
+
+	Bind          string // gossip, host:port; default 127.0.0.1:7946
+	Advertise     string // gossip address that peers are told; default what is bound
+	RPCAddr       string // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
+	HTTPAddr      string // host:port; default 127.0.0.1:8000
+	HTTPAdvertise string // HTTP address that peers are told; default what is bound
+	Insecure      bool   // allow RPC and HTTP on other than loopback addresses
+
+	Join      []string // gossip addresses; that none answers is an error
+	RetryJoin []string // the same, tried until one answers
+
+	Labels       map[string]string
+	CPU          int64 // millicores offered to jobs; default all
+	Memory       int64 // bytes offered to jobs; default 75 % of what there is
+	AllowProcess bool  // whether jobs may be native programs
+
+	SyncInterval time.Duration // rule S2; default 60 s
+	Replicas     int           // rule A1; default 3
+	AckTimeout   time.Duration // rule A1; default 2 s
+	PeerTimeout  time.Duration // rule S5; default 10 s
+	MaxClockSkew time.Duration // rule I3; default 1 min
+	NoNewsLinks  bool          // for tests: only the periodic exchange (rule S1)
+
+	Software string // version of this program, for people
+	Logger   *slog.Logger
+
+	// What a simulation replaces; the real thing by default.
+	Network Network
+	FS      store.FS
+	Now     func() time.Time
+	Random  io.Reader
+	Load    func() float64 // how many programs want each core; 1 is busy (rule S5)
+	Runner  func(RunnerConfig) (Runner, error)
+}
+
+// Network is how a broker reaches others.
+type Network interface {
+	// Gossip is Serf's transport; nil for real sockets at Config.Bind.
+	Gossip() (gossip.Transport, error)
+	// Listen opens the HTTP API's listener.
+	Listen(addr string) (net.Listener, error)
+	// Dial connects to a peer's HTTP API.
+	Dial(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Runner runs what the broker has decided to run. The executor is the real one.
+// Start and Stop must not block.
+type Runner interface {
+	Start(executor.Task)
+	Stop(key, attempt string)
+	Close() error
+}
+
+// RunnerConfig is what a Runner is told.
+type RunnerConfig struct {
+	Dir          string // the broker's data directory
+	Blobs        executor.Blobs
+	AllowProcess bool
+	Logger       *slog.Logger
+	Report       func(executor.Update)
+}
+
+// Defaults of Config.
+const (
+	DefaultBind         = "127.0.0.1:7946"
+	DefaultRPCAddr      = "127.0.0.1:7373"
+	DefaultHTTPAddr     = "127.0.0.1:8000"
+	DefaultSyncInterval = 60 * time.Second
+	DefaultReplicas     = 3
+	DefaultAckTimeout   = 2 * time.Second
+	DefaultPeerTimeout  = 10 * time.Second
+	DefaultMaxClockSkew = time.Minute
+	defaultIO           = 100
+)
+
+func orElse[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// complete fills in the defaults and says what is wrong, naming the flag.
+func (c Config) complete() (Config, error) {
+	orElse(&c.Bind, DefaultBind)
+	orElse(&c.RPCAddr, DefaultRPCAddr)
+	orElse(&c.HTTPAddr, DefaultHTTPAddr)
+	orElse(&c.SyncInterval, DefaultSyncInterval)
+	orElse(&c.Replicas, DefaultReplicas)
+	orElse(&c.AckTimeout, DefaultAckTimeout)
+	orElse(&c.PeerTimeout, DefaultPeerTimeout)
+	orElse(&c.MaxClockSkew, DefaultMaxClockSkew)
+	orElse(&c.CPU, int64(runtime.NumCPU())*1000)
+	orElse(&c.Software, "dev")
+	if c.Memory == 0 {
+		c.Memory = machineMemory() / 4 * 3
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Network == nil {
+		c.Network = sockets{}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Load == nil {
+		c.Load = machineLoad
+	}
+	if c.Runner == nil {
+		c.Runner = startExecutor
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.DataDir == "":
+		return errors.New("--data-dir: name a directory where this broker keeps its jobs")
+	case c.Name != "" && !job.ValidName(c.Name):
+		return fmt.Errorf("--name %q: use letters, digits and . _ -, at most 64, the first a letter or digit", c.Name)
+	case c.SyncInterval < 100*time.Millisecond:
+		return fmt.Errorf("--sync-interval %v: at least 100ms", c.SyncInterval)
+	case c.Replicas < 1:
+		return fmt.Errorf("--replicas %d: at least 1", c.Replicas)
+	case c.CPU < 1 || c.Memory < 1:
+		return fmt.Errorf("--cpu %d, --memory %d: both must be positive", c.CPU, c.Memory)
+	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:
+		return errors.New("--ack-timeout and the peer timeout must be positive")
+	}
+	for k, v := range c.Labels {
+		if !job.ValidName(k) || len(v) > 256 {
+			return fmt.Errorf("--label %s=%s: the name is letters, digits and . _ -, the value has at most 256 bytes", k, v)
+		}
+	}
+	if c.Insecure {
+		return nil
+	}
+	return errors.Join(checkLoopback("--rpc-addr", c.RPCAddr), checkLoopback("--http-addr", c.HTTPAddr))
+}
+
+// checkLoopback refuses an address that others can reach: neither interface asks
+// who is calling.
+func checkLoopback(flag, addr string) error {
+	if addr == "-" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s %q: write host:port: %w", flag, addr, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s %s: this interface trusts everybody who reaches it; keep it on loopback, or say --insecure on a network where you trust all", flag, addr)
+}
+
+// fallbackName makes a valid broker name of the host's.
+func fallbackName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "broker"
+	}
+	name := strings.Map(func(r rune) rune {
+		if job.ValidName("x" + string(r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	if name = strings.TrimLeft(name, ".-_"); len(name) > 64 {
+		name = name[:64]
+	}
+	if !job.ValidName(name) {
+		return "broker"
+	}
+	return name
+}
+
+// sockets is the real network.
+type sockets struct{}
+
+func (sockets) Gossip() (gossip.Transport, error) { return nil, nil }
+
+func (sockets) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+
+func (sockets) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, addr)
+}
+
+// startExecutor is the real runner.
+func startExecutor(c RunnerConfig) (Runner, error) {
+	return executor.New(executor.Config{
+		Dir:          filepath.Join(c.Dir, "run"),
+		CacheDir:     filepath.Join(c.Dir, "wasm-cache"),
+		Blobs:        c.Blobs,
+		AllowProcess: c.AllowProcess,
+		Logger:       c.Logger,
+		Report:       c.Report,
+	})
+}

@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/store"
+)
+
+// maxInbox bounds the inputs that wait for the loop; beyond it clients are asked
+// to come back (rule A2).
+const maxInbox = 4096
+
+// maxDrain bounds how many inputs one turn takes in before it looks at the clock
+// again.
+const maxDrain = 1024
+
+// ErrBusy says that the broker has more to do than it can hold; ask again later
+// (rule A2).
+var ErrBusy = errors.New("the broker is busy; try again in a second")
+
+// ErrStopped says that the broker is shutting down.
+var ErrStopped = errors.New("the broker is shutting down")
+
+// engine owns the broker core and its store: the Ready loop. All others send it
+// inputs.
+type engine struct {
+	core  *broker.Broker
+	store *store.Store
+	now   func() time.Time
+	act   func(broker.Ready) // carries out a Ready whose commit is synced; must not block
+
+	inbox   chan broker.Input
+	stopped chan struct{} // closed when run has returned
+
+	mu    sync.Mutex
+	calls map[broker.Token]chan any
+	last  broker.Token
+}
+
+func newEngine(core *broker.Broker, st *store.Store, now func() time.Time, act func(broker.Ready)) *engine {
+	return &engine{
+		core: core, store: st, now: now, act: act,
+		inbox:   make(chan broker.Input, maxInbox),
+		stopped: make(chan struct{}),
+		calls:   map[broker.Token]chan any{},
+	}
+}
+
+// tell gives the loop an input, waiting for room; it is for inputs that must not
+// be lost. After the loop has ended they go nowhere.
+func (e *engine) tell(in broker.Input) {
+	select {
+	case e.inbox <- in:
+	case <-e.stopped:
+	}
+}
+
+// ask gives the loop an input and waits for its answer. It fails with ErrBusy
+// when the inbox is full, with ErrStopped, or with the context's error; the
+// input may have been stepped all the same.
+func (e *engine) ask(ctx context.Context, make func(broker.Token) broker.Input) (any, error) {
+	token, answer := e.register()
+	defer e.forget(token)
+	select {
+	case e.inbox <- make(token):
+	default:
+		return nil, ErrBusy
+	}
+	select {
+	case v := <-answer:
+		return v, nil
+	case <-ctx.Done():
+		e.tell(broker.Abandon{Token: token})
+		return nil, ctx.Err()
+	case <-e.stopped:
+		return nil, ErrStopped
+	}
+}
+
+func (e *engine) register() (broker.Token, chan any) {
+	ch := make(chan any, 1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last++
+	e.calls[e.last] = ch
+	return e.last, ch
+}
+
+func (e *engine) forget(t broker.Token) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.calls, t)
+}
+
+func (e *engine) answer(list []broker.Answer) {
+	if len(list) == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range list {
+		if ch := e.calls[a.Token]; ch != nil {
+			ch <- a.Value // it has room: one answer a token
+			delete(e.calls, a.Token)
+		}
+	}
+}
+
+// run is the loop. It returns nil when the context has ended and nothing is
+// being written any more, or the error that makes going on impossible.
+func (e *engine) run(ctx context.Context) error {
+	defer close(e.stopped)
+	commits, done := make(chan broker.Ready), make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { e.commit(commits, done) })
+	defer wg.Wait()
+	defer close(commits)
+
+	wake := time.NewTimer(0)
+	defer wake.Stop()
+	var out broker.Ready // is being committed
+	busy := false
+	for {
+		select {
+		case <-ctx.Done():
+			if busy {
+				return <-done
+			}
+			return nil
+		case in := <-e.inbox:
+			if err := e.step(in); err != nil {
+				return err
+			}
+		case <-wake.C:
+			if err := e.core.Step(broker.Tick{Now: e.now()}); err != nil {
+				return err
+			}
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+			busy = false
+			e.finish(out)
+		}
+		if busy {
+			continue
+		}
+		out = e.core.Ready()
+		if next := out.Wake; !next.IsZero() {
+			wake.Reset(max(next.Sub(e.now()), time.Millisecond))
+		}
+		if out.Commit.Empty() {
+			e.finish(out)
+			continue
+		}
+		busy = true
+		commits <- out
+	}
+}
+
+// step takes in one input and all that came with it.
+func (e *engine) step(in broker.Input) error {
+	if err := e.core.Step(broker.Tick{Now: e.now()}); err != nil {
+		return err
+	}
+	for range maxDrain {
+		if err := e.core.Step(in); err != nil {
+			return err
+		}
+		select {
+		case in = <-e.inbox:
+		default:
+			return nil
+		}
+	}
+	return e.core.Step(in)
+}
+
+// finish carries a Ready out whose commit is synced (rule I4).
+func (e *engine) finish(rd broker.Ready) {
+	e.core.Advance(rd)
+	e.answer(rd.Answers)
+	e.act(rd)
+}
+
+// commit writes what it is given, one fsync each: the group commit of all that
+// was stepped meanwhile.
+func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
+	for rd := range in {
+		done <- write(e.store, rd.Commit)
+	}
+}
+
+// maxWrite is the size at which a commit is written in parts. A part is sound on
+// its own: the clock stands last, and records that no clock covers are held, but
+// not relied on.
+const maxWrite = 16 << 20
+
+func write(st *store.Store, c *ledger.Batch) error {
+	var b store.Batch
+	for _, op := range c.Ops {
+		b.Set(op.Key, op.Value)
+		if b.Size() > maxWrite {
+			if err := st.Commit(&b); err != nil {
+				return fmt.Errorf("commit of %d writes: %w", len(c.Ops), err)
+			}
+			b.Reset()
+		}
+	}
+	if err := st.Commit(&b); err != nil {
+		return fmt.Errorf("commit of %d writes: %w", len(c.Ops), err)
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// handler is the whole HTTP interface (DESIGN.md section 9).
+func (n *Node) handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"POST /broker/sync-metadata":          n.handleSync,
+		"GET /broker/coordination-status":     n.handleCoordination,
+		"GET /broker/metadata":                n.handleMetadata,
+		"GET /v1/members":                     n.handleMembers,
+		"POST /v1/jobs":                       n.handleSubmit,
+		"PUT /v1/jobs/{id}":                   n.handleSubmit,
+		"GET /v1/jobs":                        n.handleList,
+		"GET /v1/jobs/{id}":                   n.handleGet,
+		"DELETE /v1/jobs/{id}":                n.handleCancel,
+		"GET /v1/jobs/{id}/stdout":            n.handleOutput,
+		"GET /v1/jobs/{id}/stderr":            n.handleOutput,
+		"GET /v1/jobs/{id}/result":            n.handleResult,
+		"GET /v1/jobs/{id}/outputs/{path...}": n.handleOutputFile,
+		"PUT /v1/blobs/{digest}":              n.handlePutBlob,
+		"GET /v1/blobs/{digest}":              n.handleGetBlob, // HEAD too
+		"GET /healthz":                        n.handleHealth,
+		"GET /readyz":                         n.handleReady,
+	} {
+		mux.HandleFunc(pattern, n.wrap(h))
+	}
+	mux.Handle("GET /metrics", n.metrics.handler())
+	mux.HandleFunc("/", n.wrap(func(_ http.ResponseWriter, r *http.Request) error {
+		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; see the list in the documentation", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+// fail makes an error answer.
+func fail(status int, code, format string, args ...any) *api.Error {
+	return &api.Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// wrap turns a handler's error into an answer.
+func (n *Node) wrap(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		e := n.asError(err)
+		if e.Status >= 500 && e.Status != http.StatusServiceUnavailable {
+			n.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		if e.Code == api.CodeBusy {
+			w.Header().Set("Retry-After", "1")
+		}
+		n.metrics.refused(e.Code)
+		writeJSON(w, e.Status, e)
+	}
+}
+
+func (n *Node) asError(err error) *api.Error {
+	var e *api.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.As(err, &tooLarge):
+		return fail(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the body is larger than the %d bytes that are allowed", tooLarge.Limit)
+	case errors.Is(err, ErrBusy):
+		return fail(http.StatusTooManyRequests, api.CodeBusy, "%v", err)
+	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "not answered in time: %v", err)
+	}
+	return fail(http.StatusInternalServerError, api.CodeInternal, "%v", err)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that went away misses its answer; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// ask gives the broker an input and returns its answer of the wanted type.
+func ask[T any](ctx context.Context, n *Node, in func(broker.Token) broker.Input) (T, error) {
+	v, err := n.engine.ask(ctx, in)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return v.(T), nil
+}
+
+// queryDuration reads a duration from the query, 0 when it is absent.
+func queryDuration(r *http.Request, name string) (time.Duration, error) {
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > time.Hour {
+		return 0, fail(http.StatusBadRequest, api.CodeBadRequest, "?%s=%s: write a duration such as 30s, at most 1h", name, s)
+	}
+	return d, nil
+}
+
+// maxListed bounds a page of jobs; more are in the next one.
+const (
+	defaultListed = 100
+	maxListed     = 1000
+)
+
+func queryLimit(r *http.Request) (int, error) {
+	s := r.URL.Query().Get("limit")
+	if s == "" {
+		return defaultListed, nil
+	}
+	limit, err := strconv.Atoi(s)
+	if err != nil || limit < 1 {
+		return 0, fail(http.StatusBadRequest, api.CodeBadRequest, "?limit=%s: a number of at least 1", s)
+	}
+	return min(limit, maxListed), nil
+}
+
+// pathID reads the job ID of a path: an ID, a prefix of one, or "ID~digest".
+func pathID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if !validReference(id) {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64", id)
+	}
+	return id, nil
+}
+
+func (n *Node) handleHealth(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	return nil
+}
+
+func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
+	select {
+	case <-n.joined:
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+		return nil
+	default:
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "still joining the cluster")
+	}
+}
+
+// handleSync takes a peer's message (rule L4).
+func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
+	b, err := unpack(r.Body, r.Header)
+	if err != nil {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
+	}
+	m, err := broker.DecodeMessage(b)
+	if err != nil {
+		n.metrics.malformed.Inc()
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
+	}
+	if bad := m.Delta.Bad(); bad > 0 {
+		n.metrics.quarantined.Add(float64(bad))
+		n.log.Warn("records of a peer do not validate", "peer", m.From, "records", bad)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.PeerTimeout)
+	defer cancel()
+	reply, err := ask[*broker.Reply](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
+	if err != nil {
+		return err
+	}
+	n.peers.heard(m.From, true)
+	body := broker.Encode(reply)
+	if r.Header.Get("Accept-Encoding") == "zstd" {
+		body = pack(body, w.Header())
+	}
+	w.Header().Set("Content-Type", "application/msgpack")
+	_, _ = w.Write(body) // the peer sees a short answer, and asks again
+	return nil
+}
+
+// validReference reports whether s may refer to a job.
+func validReference(s string) bool {
+	for i, c := range s {
+		if c == '~' && i > 0 && len(s) <= 64+33 {
+			return job.ValidName(s[:i]) && (i+1 == len(s) || job.ValidName(s[i+1:]))
+		}
+	}
+	return job.ValidName(s)
+}

@@ -1,0 +1,290 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/uuid"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// handleSubmit takes a job: POST gives it an ID, PUT brings one and is
+// idempotent (rules A1, J3).
+func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return err
+	}
+	id, err := n.submittedID(r)
+	if err != nil {
+		return err
+	}
+	spec, err := readSpec(w, r)
+	if err != nil {
+		return err
+	}
+	if err := n.checkBlobs(&spec); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
+	defer cancel()
+	s, err := ask[*broker.Submitted](ctx, n, func(t broker.Token) broker.Input {
+		return broker.Submit{Token: t, ID: id, Spec: spec}
+	})
+	switch {
+	case err != nil:
+		return err
+	case s.Conflict:
+		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", id)
+	case s.TooLarge:
+		return fail(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the job's record would be larger than %d bytes; move args, env or inputs into blobs", job.MaxRecord/2)
+	}
+	n.metrics.submitted.Inc()
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded}
+	if wait > 0 {
+		f, err := n.await(r.Context(), s.Record.Key(), wait)
+		if err != nil {
+			return err
+		}
+		j := n.view(f, true)
+		out.Job = &j
+	}
+	writeJSON(w, submitStatus(s), out)
+	return nil
+}
+
+func submitStatus(s *broker.Submitted) int {
+	switch {
+	case s.Degraded:
+		return http.StatusAccepted
+	case s.Created:
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+func (n *Node) submittedID(r *http.Request) (job.ID, error) {
+	if r.Method == http.MethodPost {
+		id, err := uuid.NewV7()
+		return job.ID(id.String()), err
+	}
+	id := r.PathValue("id")
+	if !job.ValidName(id) {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
+	}
+	return job.ID(id), nil
+}
+
+// readSpec reads a job spec as JSON, or as YAML if the Content-Type says so.
+func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, job.MaxSpec))
+	if err != nil {
+		return job.Spec{}, err
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if strings.HasSuffix(media, "yaml") {
+		if b, err = yaml.YAMLToJSON(b); err != nil {
+			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec is no YAML: %v", err)
+		}
+	}
+	spec, err := job.ParseSpec(b)
+	var field *job.FieldError
+	switch {
+	case err == nil:
+		return spec, nil
+	case errors.As(err, &field) && field.Unbuilt:
+		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
+	case errors.As(err, &field):
+		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return spec, fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+}
+
+// checkBlobs refuses a job whose module or inputs are not in this broker's store,
+// or whose module is no WebAssembly.
+func (n *Node) checkBlobs(s *job.Spec) error {
+	var missing []string
+	for _, d := range s.Blobs() {
+		if _, ok := n.store.Blobs().Has(string(d)); !ok {
+			missing = append(missing, string(d))
+		}
+	}
+	if len(missing) > 0 {
+		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
+	}
+	if s.Driver != job.Wasm || n.isWasm.known(s.Module) {
+		return nil
+	}
+	b, err := n.store.Blobs().Open(string(s.Module))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	head := make([]byte, len(wasmHeader))
+	if _, err := io.ReadFull(b, head); err != nil || string(head) != wasmHeader {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is no WebAssembly module (version 1)", s.Module)
+	}
+	n.isWasm.add(s.Module)
+	return nil
+}
+
+// wasmHeader begins every module: the magic number and version 1.
+const wasmHeader = "\x00asm\x01\x00\x00\x00"
+
+// await waits until a job has ended and may be shown, at most for the given
+// time; then it tells its present state.
+func (n *Node) await(ctx context.Context, id string, wait time.Duration) (*broker.Found, error) {
+	if wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		stop := context.AfterFunc(n.leaving, cancel)
+		defer stop()
+		f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id} })
+		if err == nil || ctx.Err() == nil {
+			return f, err
+		}
+	}
+	return ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
+}
+
+// found checks that a look-up met exactly one job.
+func found(id string, f *broker.Found) error {
+	switch {
+	case len(f.Ambiguous) > 0:
+		ids := make([]string, len(f.Ambiguous))
+		for i, x := range f.Ambiguous {
+			ids[i] = string(x)
+		}
+		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", id, strings.Join(ids, ", "))
+	case f.Record == nil:
+		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", id)
+	}
+	return nil
+}
+
+func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return err
+	}
+	f, err := n.await(r.Context(), id, wait)
+	if err != nil {
+		return err
+	}
+	if err := found(id, f); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, n.view(f, true))
+	return nil
+}
+
+func (n *Node) handleCancel(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
+	defer cancel()
+	f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input {
+		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + n.name}
+	})
+	if err != nil {
+		return err
+	}
+	if err := found(id, f); err != nil {
+		return err
+	}
+	if s := f.Record.State(); !f.Changed && s != job.StateCancelled {
+		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", f.Record.ID, s)
+	}
+	writeJSON(w, http.StatusOK, n.view(f, true))
+	return nil
+}
+
+func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := queryLimit(r)
+	if err != nil {
+		return err
+	}
+	state := job.State(q.Get("state"))
+	if state != "" && !validState(state) {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "?state=%.40s: one of %v", state, job.States)
+	}
+	if err := broker.ValidCursor(q.Get("after")); err != nil {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "?after: %v", err)
+	}
+	l, err := ask[*broker.Listing](r.Context(), n, func(t broker.Token) broker.Input {
+		return broker.List{Token: t, State: state, Limit: limit, After: q.Get("after")}
+	})
+	if err != nil {
+		return err
+	}
+	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
+	for _, rec := range l.Jobs {
+		out.Jobs = append(out.Jobs, n.view(&broker.Found{Record: rec, AsOf: l.AsOf}, false))
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func validState(s job.State) bool {
+	for _, x := range job.States {
+		if s == x {
+			return true
+		}
+	}
+	return false
+}
+
+// view shows a job as the API does.
+func (n *Node) view(f *broker.Found, whole bool) api.Job {
+	r := f.Record
+	j := api.Job{
+		ID: r.ID, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try,
+		Provisional: f.Provisional, SubmittedAt: job.TimeOf(r.Submitted()), Why: f.Why,
+		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
+		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
+	}
+	if whole {
+		j.Spec = &r.Spec
+	}
+	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
+		j.StartedAt = job.TimeOf(rep.At)
+	}
+	if v := r.Verdict(); v != nil {
+		j.Reason, j.FinishedAt = v.Reason, job.TimeOf(v.At)
+	}
+	if rep := r.Accepted(); rep != nil {
+		a := accepted(*rep)
+		res := rep.Result
+		j.Accepted, j.Executor = &a, a.Executor
+		j.ExitCode, j.StartedAt, j.FinishedAt = res.ExitCode, res.Started, res.Finished
+		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
+	}
+	for _, rep := range r.Late() {
+		j.Rejected = append(j.Rejected, accepted(rep))
+	}
+	for _, v := range r.Superseded() {
+		j.Superseded = append(j.Superseded, api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: job.TimeOf(v.At)})
+	}
+	return j
+}
+
+func accepted(r job.Report) api.Accepted {
+	return api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: job.TimeOf(r.At)}
+}

@@ -1,0 +1,148 @@
+package node
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// finished looks up a job that has ended with a result.
+func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := n.await(r.Context(), id, wait)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := found(id, f); err != nil {
+		return nil, nil, err
+	}
+	if !f.Record.Finished() {
+		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
+	}
+	if rep := f.Record.Accepted(); rep != nil {
+		return rep.Result, f.Record, nil
+	}
+	return &job.Result{}, f.Record, nil // cancelled before it ran: it wrote nothing
+}
+
+// handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
+// when another broker ran it.
+func (n *Node) handleOutput(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := n.finished(r)
+	if err != nil {
+		return err
+	}
+	blob := res.Stdout
+	if strings.HasSuffix(r.URL.Path, "/stderr") {
+		blob = res.Stderr
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if blob == nil {
+		return nil
+	}
+	return n.sendBlob(w, r, *blob, rec)
+}
+
+// handleOutputFile sends one file of the output paths.
+func (n *Node) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := n.finished(r)
+	if err != nil {
+		return err
+	}
+	blob, ok := res.Outputs[r.PathValue("path")]
+	if !ok {
+		return fail(http.StatusNotFound, api.CodeNotFound, "job %s has no output %q; it has: %s", rec.ID, r.PathValue("path"), strings.Join(slices.Sorted(maps.Keys(res.Outputs)), ", "))
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	return n.sendBlob(w, r, blob, rec)
+}
+
+// fetchOutput brings an output blob here from whoever holds it: the broker that
+// ran the job, then its owner.
+func (n *Node) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
+	from := []string{rec.Owner.Broker, rec.Origin}
+	if rep := rec.Accepted(); rep != nil {
+		from = append([]string{rep.Dot.Actor.Broker()}, from...)
+	}
+	if err := n.peers.need(r.Context(), b.Digest, from); err != nil {
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)
+	}
+	return nil
+}
+
+func (n *Node) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
+	if err := n.fetchOutput(r, b, rec); err != nil {
+		return err
+	}
+	f, err := n.store.Blobs().Open(string(b.Digest))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w.Header().Set("Content-Length", fmt.Sprint(f.Size()))
+	_, _ = io.Copy(w, f) // the client sees that bytes are missing
+	return nil
+}
+
+// handleResult sends all that a job left as a zip: stdout, stderr, and the
+// output paths below outputs/.
+func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := n.finished(r)
+	if err != nil {
+		return err
+	}
+	files := map[string]job.Blob{}
+	if res.Stdout != nil {
+		files["stdout"] = *res.Stdout
+	}
+	if res.Stderr != nil {
+		files["stderr"] = *res.Stderr
+	}
+	for path, b := range res.Outputs {
+		files["outputs/"+path] = b
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := n.fetchOutput(r, files[name], rec); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(rec.ID)+".zip"))
+	z := zip.NewWriter(w)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := n.zipBlob(z, name, files[name], res.Finished); err != nil {
+			n.log.Warn("a result was cut off", "job", rec.ID, "error", err)
+			return nil // the zip lacks its end, which the client sees
+		}
+	}
+	_ = z.Close() // likewise
+	return nil
+}
+
+func (n *Node) zipBlob(z *zip.Writer, name string, b job.Blob, at job.Time) error {
+	f, err := n.store.Blobs().Open(string(b.Digest))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	to, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: at.Time()})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, f)
+	return err
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// row returns this broker's metadata as it was last published.
+func (n *Node) row() broker.Row {
+	if s := n.state.Load(); s != nil {
+		for _, r := range s.Rows {
+			if r.Name == n.name {
+				return r
+			}
+		}
+	}
+	return broker.Row{Name: n.name, Actor: n.actor, Capabilities: n.caps}
+}
+
+// coordination sums up how this broker stands to the others.
+func (n *Node) coordination() api.Coordination {
+	row := n.row()
+	seen, lastSync := n.peers.contacts()
+	c := api.Coordination{
+		CoordinatorRunning: n.ctx.Err() == nil,
+		PeerBrokers:        map[string]api.Peer{},
+		Name:               n.name, Actor: n.actor, Software: n.cfg.Software,
+		Uptime:   job.Duration(n.cfg.Now().Sub(n.start).Round(time.Second)),
+		Strategy: row.Strategy, SyncInterval: job.Duration(n.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
+		Replicas: n.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
+		Capacity: n.caps.Capacity, Usage: row.Usage, AsOf: n.cfg.Now().UTC(),
+	}
+	if !lastSync.IsZero() {
+		t := lastSync.UTC()
+		c.LastSyncTime = &t
+	}
+	if c.Clock == nil {
+		c.Clock = clock.Vector{}
+	}
+	for _, m := range n.brokers() {
+		if m.Name == n.name || m.Status == broker.Left {
+			continue
+		}
+		c.TotalPeers++
+		p := api.Peer{Healthy: m.Status == broker.Alive}
+		if p.Healthy {
+			c.HealthyPeers++
+		} else {
+			c.UnhealthyPeers++
+		}
+		p.Host, p.Port = splitAddr(m.HTTPAddr)
+		if t, ok := seen[m.Name]; ok {
+			p.LastSeen = t.Unix()
+		}
+		c.PeerBrokers[m.Name] = p
+	}
+	return c
+}
+
+func splitAddr(addr string) (string, int) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return addr, 0
+	}
+	return host, number
+}
+
+func (n *Node) handleCoordination(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, n.coordination())
+	return nil
+}
+
+// handleMetadata shows the newest known metadata of every member.
+func (n *Node) handleMetadata(w http.ResponseWriter, _ *http.Request) error {
+	rows := map[string]broker.Row{n.name: n.row()}
+	if s := n.state.Load(); s != nil {
+		for _, r := range s.Rows {
+			rows[r.Name] = r
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"brokers": rows})
+	return nil
+}
+
+func (n *Node) handleMembers(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, api.MemberList{Members: n.members()})
+	return nil
+}
+
+// members lists every node of the pool, stock Serf agents too.
+func (n *Node) members() []api.Member {
+	out := []api.Member{}
+	for _, m := range n.pool.Members() {
+		rtt, _ := n.pool.RTT(m.Name)
+		out = append(out, api.Member{
+			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
+			Actor: clock.Actor(m.Tags["actor"]), RTT: job.Duration(rtt.Round(time.Microsecond)), Self: m.Name == n.name,
+		})
+	}
+	return out
+}

@@ -1,0 +1,93 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// metrics is what /metrics shows of this broker, beside Serf's and memberlist's
+// own figures (which go-metrics keeps for the whole process).
+type metrics struct {
+	registry    *prometheus.Registry
+	submitted   prometheus.Counter
+	malformed   prometheus.Counter
+	quarantined prometheus.Counter
+	errors      *prometheus.CounterVec
+	messages    *prometheus.CounterVec
+	records     prometheus.Counter
+}
+
+func newMetrics(n *Node) *metrics {
+	m := &metrics{
+		registry:    prometheus.NewRegistry(),
+		submitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_jobs_submitted_total", Help: "Submissions that this broker has acknowledged."}),
+		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
+		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
+		errors:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_http_errors_total", Help: "Requests that were answered with an error, by code."}, []string{"code"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
+		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
+	}
+	m.registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauges{n})
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	all := prometheus.Gatherers{m.registry, prometheus.DefaultGatherer}
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
+
+func (m *metrics) sent(s broker.Send, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.messages.WithLabelValues(result).Inc()
+	if s.Message.Delta != nil {
+		m.records.Add(float64(len(s.Message.Delta.Records)))
+	}
+}
+
+// gauges reads what the broker last published, at each scrape.
+type gauges struct{ n *Node }
+
+var (
+	jobsDesc  = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
+	peersDesc = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
+	usageDesc = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
+	capacDesc = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	}
+	c := g.n.coordination()
+	for _, s := range job.States[:4] {
+		gauge(jobsDesc, float64(c.Jobs[s]), string(s))
+	}
+	gauge(peersDesc, float64(c.HealthyPeers), "true")
+	gauge(peersDesc, float64(c.UnhealthyPeers), "false")
+	for d, r := range map[*prometheus.Desc]job.Resources{usageDesc: c.Usage, capacDesc: c.Capacity} {
+		gauge(d, float64(r.CPU), "cpu_millicores")
+		gauge(d, float64(r.Memory), "memory_bytes")
+		gauge(d, float64(r.IO), "io")
+	}
+}

@@ -1,0 +1,313 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// compressFrom is the size from which sync messages are compressed (rule S5).
+const compressFrom = 4 << 10
+
+// maxTransfers bounds the blobs that are under way from or to peers at once.
+const maxTransfers = 8
+
+// peers carries messages and blobs to other brokers over HTTP, and remembers
+// when each was last heard.
+type peers struct {
+	n      *Node
+	client *http.Client
+	slots  chan struct{} // of blob transfers
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	seen     map[string]time.Time // last message, by broker name
+	lastSync time.Time            // last successful exchange with anybody
+}
+
+// The coders are stateless in use: EncodeAll and DecodeAll may be called by many.
+var (
+	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(broker.MaxMessage))
+)
+
+func newPeers(n *Node) *peers {
+	return &peers{
+		n: n, seen: map[string]time.Time{}, slots: make(chan struct{}, maxTransfers),
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: n.cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * n.cfg.SyncInterval,
+			ResponseHeaderTimeout: n.cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
+		}},
+	}
+}
+
+// close waits for all that is under way; the node's context has ended.
+func (p *peers) close() {
+	p.work.Wait()
+	p.client.CloseIdleConnections()
+}
+
+// heard notes that a broker has spoken.
+func (p *peers) heard(name string, synced bool) {
+	now := p.n.cfg.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[name] = now
+	if synced {
+		p.lastSync = now
+	}
+}
+
+// contacts returns when each broker was last heard, and when the last exchange
+// succeeded.
+func (p *peers) contacts() (seen map[string]time.Time, lastSync time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seen), p.lastSync
+}
+
+// send carries one message to a peer; it ends in Acked or Unreachable.
+func (p *peers) send(s broker.Send) {
+	p.work.Go(func() {
+		ctx, cancel := context.WithTimeout(p.n.ctx, p.n.cfg.PeerTimeout)
+		defer cancel()
+		reply, err := p.exchange(ctx, s)
+		p.n.metrics.sent(s, err)
+		if err != nil {
+			p.n.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
+			p.n.engine.tell(broker.Unreachable{Peer: s.To})
+			return
+		}
+		p.heard(s.To, true)
+		p.n.engine.tell(broker.Acked{Peer: s.To, Reply: reply})
+	})
+}
+
+func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
+	if err != nil {
+		return broker.Reply{}, err
+	}
+	body := pack(broker.Encode(&s.Message), req.Header)
+	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	req.Header.Set("Content-Type", "application/msgpack")
+	req.Header.Set("Accept-Encoding", "zstd")
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return broker.Reply{}, err
+	}
+	defer resp.Body.Close()
+	b, err := unpack(resp.Body, resp.Header)
+	if err != nil {
+		return broker.Reply{}, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return broker.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
+	}
+	return broker.DecodeReply(b)
+}
+
+// pack compresses a large body, and says so in the header.
+func pack(b []byte, h http.Header) []byte {
+	if len(b) < compressFrom {
+		return b
+	}
+	h.Set("Content-Encoding", "zstd")
+	return packer.EncodeAll(b, nil)
+}
+
+// unpack reads a body of at most MaxMessage bytes, packed or not.
+func unpack(r io.Reader, h http.Header) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, broker.MaxMessage+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > broker.MaxMessage {
+		return nil, fmt.Errorf("more than %d bytes", broker.MaxMessage)
+	}
+	switch enc := h.Get("Content-Encoding"); enc {
+	case "":
+		return b, nil
+	case "zstd":
+		return unpacker.DecodeAll(b, nil)
+	default:
+		return nil, fmt.Errorf("unknown Content-Encoding %.40q", enc)
+	}
+}
+
+// push brings a blob to a peer; it ends in a Pushed.
+func (p *peers) push(x broker.Push) {
+	p.work.Go(func() {
+		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x.Addr, x.Digest) })
+		if err != nil {
+			p.n.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
+		}
+		p.n.engine.tell(broker.Pushed{Peer: x.To, Digest: x.Digest, Failed: err != nil})
+	})
+}
+
+// withSlot runs a transfer when there is room for it.
+func (p *peers) withSlot(f func(context.Context) error) error {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+		return f(p.n.ctx)
+	case <-p.n.ctx.Done():
+		return ErrStopped
+	}
+}
+
+func blobURL(addr string, d job.Digest) string { return "http://" + addr + "/v1/blobs/" + string(d) }
+
+// upload sends a blob unless the peer has it.
+func (p *peers) upload(ctx context.Context, addr string, d job.Digest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	head, err := http.NewRequestWithContext(ctx, http.MethodHead, blobURL(addr, d), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := p.client.Do(head)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close() // a HEAD has none
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	blob, err := p.n.store.Blobs().Open(string(d))
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	body := newWatched(blob, p.n.cfg.PeerTimeout, cancel)
+	defer body.stop()
+	put, err := http.NewRequestWithContext(ctx, http.MethodPut, blobURL(addr, d), body)
+	if err != nil {
+		return err
+	}
+	put.ContentLength = blob.Size()
+	if resp, err = p.client.Do(put); err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		msg, err := io.ReadAll(io.LimitReader(resp.Body, 200))
+		return fmt.Errorf("%s: %s (%w)", resp.Status, msg, err)
+	}
+	return nil
+}
+
+// fetch brings the inputs of an attempt here; it ends in a Fetched.
+func (p *peers) fetch(f broker.Fetch) {
+	p.work.Go(func() {
+		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
+		for _, d := range f.Digests {
+			if err := p.need(p.n.ctx, d, f.From); err != nil {
+				in.Err = fmt.Sprintf("blob %.12s: %v", d, err)
+				break
+			}
+		}
+		p.n.engine.tell(in)
+	})
+}
+
+// fetchRounds is how often all brokers are asked for a blob; the pause between two
+// rounds doubles from a second.
+const fetchRounds = 4
+
+// need makes sure that a blob is here, asking the named brokers first, then all
+// others.
+func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
+	err := error(errNowhere)
+	for round := range fetchRounds {
+		if _, ok := p.n.store.Blobs().Has(string(d)); ok {
+			return nil
+		}
+		for _, addr := range p.holders(from) {
+			err = p.withSlot(func(slot context.Context) error { return p.download(slot, addr, d) })
+			if err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(time.Second << round):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// holders lists the HTTP addresses to ask: the named brokers first.
+func (p *peers) holders(first []string) (addrs []string) {
+	members := p.n.brokers()
+	slices.SortStableFunc(members, func(a, b broker.Member) int {
+		return rank(first, a.Name) - rank(first, b.Name)
+	})
+	for _, m := range members {
+		if m.Name != p.n.name && m.Status == broker.Alive && m.HTTPAddr != "" {
+			addrs = append(addrs, m.HTTPAddr)
+		}
+	}
+	return addrs
+}
+
+func rank(list []string, name string) int {
+	if i := slices.Index(list, name); i >= 0 {
+		return i
+	}
+	return len(list)
+}
+
+// download gets a blob from one broker and stores it, verified.
+func (p *peers) download(ctx context.Context, addr string, d job.Digest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, blobURL(addr, d), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s has it not: %s", addr, resp.Status)
+	}
+	body := newWatched(resp.Body, p.n.cfg.PeerTimeout, cancel)
+	defer body.stop()
+	return p.n.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
+}
+
+// watched ends a transfer that makes no progress: a large blob may take long, but
+// never stand still for longer than the peer timeout.
+type watched struct {
+	r       io.Reader
+	timer   *time.Timer
+	timeout time.Duration
+}
+
+func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
+	return &watched{r, time.AfterFunc(timeout, cancel), timeout}
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	w.timer.Reset(w.timeout)
+	return n, err
+}
+
+func (w *watched) stop() { w.timer.Stop() }

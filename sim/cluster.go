@@ -1,0 +1,266 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node"
+)
+
+// Cluster is whole brokers in virtual time: real Serf, real Pebble, the real
+// node, over a simulated network, disks in memory that can crash, and a runner
+// that only takes the time that a job says. Make it inside a testing/synctest
+// bubble, where minutes cost nothing; it ends with the test.
+//
+// A job of the process driver runs for as long as its command says ("3s"), and
+// writes its broker's name to no file: it simply succeeds.
+type Cluster struct {
+	Net *Network
+	// Configure, when set, changes a broker's configuration before it starts.
+	Configure func(*node.Config)
+
+	t     *testing.T
+	log   *slog.Logger
+	nodes map[string]*simNode
+	names []string
+}
+
+// simNode is one broker's place: its host and disk outlive each start.
+type simNode struct {
+	host   *Host
+	disk   *vfs.MemFS
+	node   *node.Node
+	stop   context.CancelFunc // graceful
+	ended  chan error
+	client *api.Client
+	runs   *runs
+}
+
+// runs counts what a broker's runner has started, across restarts.
+type runs struct {
+	mu    sync.Mutex
+	count map[job.ID]int
+}
+
+// NewCluster makes n hosts, and starts no broker yet.
+func NewCluster(t *testing.T, n int, opt NetworkOptions) *Cluster {
+	c := &Cluster{Net: NewNetwork(opt), t: t, nodes: map[string]*simNode{}, log: slog.New(slog.DiscardHandler)}
+	for i := range n {
+		name := fmt.Sprintf("b%d", i)
+		h := c.Net.Host(name)
+		tr := &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}
+		client, err := api.New(h.HTTPAddr(), api.WithTransport(tr))
+		require.NoError(t, err)
+		c.names = append(c.names, name)
+		c.nodes[name] = &simNode{host: h, disk: vfs.NewCrashableMem(), client: client, runs: &runs{count: map[job.ID]int{}}}
+	}
+	return c
+}
+
+// Names lists the brokers, started or not.
+func (c *Cluster) Names() []string { return c.names }
+
+// Host returns a broker's host.
+func (c *Cluster) Host(name string) *Host { return c.nodes[name].host }
+
+// Client returns a client of a broker, which sits on the broker's own host.
+func (c *Cluster) Client(name string) *api.Client { return c.nodes[name].client }
+
+// Started tells how often a broker's runner was told to start a job.
+func (c *Cluster) Started(name string, id job.ID) int {
+	r := c.nodes[name].runs
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count[id]
+}
+
+// StartAll starts all brokers; they join the first. It returns when all see each
+// other.
+func (c *Cluster) StartAll() {
+	for _, name := range c.names {
+		c.Start(name)
+	}
+	c.Eventually(time.Minute, "all brokers see each other", func() bool {
+		for _, name := range c.names {
+			s, err := c.Client(name).Coordination(context.Background())
+			if err != nil || s.HealthyPeers != len(c.names)-1 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Start starts a broker from its disk.
+func (c *Cluster) Start(name string) {
+	n := c.nodes[name]
+	cfg := node.Config{
+		Name: name, DataDir: "/data", RPCAddr: "-", HTTPAddr: n.host.HTTPAddr(), HTTPAdvertise: n.host.HTTPAddr(),
+		Insecure: true, AllowProcess: true, CPU: 1000, Memory: 1 << 30, Logger: c.log.With("broker", name),
+		Network: hostNetwork{n.host}, FS: n.disk, Load: func() float64 { return 0 },
+		Runner: func(rc node.RunnerConfig) (node.Runner, error) { return newSleeper(rc.Report, n.runs), nil },
+	}
+	if first := c.names[0]; name != first {
+		cfg.RetryJoin = []string{c.nodes[first].host.GossipAddr()}
+	}
+	if c.Configure != nil {
+		c.Configure(&cfg)
+	}
+	var err error
+	n.node, err = node.New(cfg)
+	require.NoError(c.t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop, n.ended = stop, make(chan error, 1)
+	running, ended := n.node, n.ended
+	go func() { ended <- running.Run(ctx) }()
+}
+
+// Stop leaves the cluster gracefully, as SIGTERM does, and waits.
+func (c *Cluster) Stop(name string) {
+	n := c.nodes[name]
+	n.stop()
+	require.NoError(c.t, <-n.ended)
+	n.node = nil
+}
+
+// Kill ends a broker at once, as a power cut does: its disk keeps what was
+// synced and loses the rest, its host falls silent until Start.
+func (c *Cluster) Kill(name string) {
+	n := c.nodes[name]
+	crashed := n.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(7, uint64(len(name))))})
+	n.host.Crash()
+	_ = n.node.Close() // its goroutines must end; what it says no longer matters
+	<-n.ended
+	n.stop()
+	n.disk, n.node = crashed, nil
+}
+
+// Restart starts a killed broker again.
+func (c *Cluster) Restart(name string) {
+	c.nodes[name].host.Restart()
+	c.Start(name)
+}
+
+// Close stops what still runs.
+func (c *Cluster) Close() {
+	for _, name := range c.names {
+		n := c.nodes[name]
+		if n.node == nil {
+			continue
+		}
+		_ = n.node.Close() // the test is over
+		<-n.ended
+		n.stop()
+	}
+	c.Net.Close()
+}
+
+// Eventually waits, in virtual time, until a condition holds.
+func (c *Cluster) Eventually(within time.Duration, what string, holds func() bool) time.Duration {
+	c.t.Helper()
+	start := time.Now()
+	for !holds() {
+		require.Less(c.t, time.Since(start), within, "not within %v: %s", within, what)
+		time.Sleep(50 * time.Millisecond) // virtual
+	}
+	return time.Since(start)
+}
+
+// Knows reports whether a broker knows of a job.
+func (c *Cluster) Knows(name string, id job.ID) bool {
+	_, err := c.Client(name).Job(context.Background(), string(id), 0)
+	return err == nil
+}
+
+// Submit submits a job that takes the given time, under an ID.
+func (c *Cluster) Submit(name string, id job.ID, takes time.Duration) (api.Submission, error) {
+	return c.Client(name).Submit(context.Background(), job.Spec{
+		Command: takes.String(), Priority: job.Priority{User: job.DefaultUser},
+	}, api.SubmitOptions{ID: id})
+}
+
+// hostNetwork gives a node its host as network.
+type hostNetwork struct{ h *Host }
+
+func (n hostNetwork) Gossip() (gossip.Transport, error)   { return n.h.Transport() }
+func (n hostNetwork) Listen(string) (net.Listener, error) { return n.h.Listen() }
+func (n hostNetwork) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return n.h.Dial(ctx, network, addr)
+}
+
+// sleeper is a runner whose jobs do nothing but take their time.
+type sleeper struct {
+	report func(executor.Update)
+	runs   *runs
+	ctx    context.Context
+	close  context.CancelFunc
+	work   sync.WaitGroup
+
+	mu    sync.Mutex
+	stops map[string]context.CancelFunc // by key and attempt
+}
+
+func newSleeper(report func(executor.Update), r *runs) *sleeper {
+	s := &sleeper{report: report, runs: r, stops: map[string]context.CancelFunc{}}
+	s.ctx, s.close = context.WithCancel(context.Background())
+	return s
+}
+
+// Start implements node.Runner.
+func (s *sleeper) Start(t executor.Task) {
+	s.runs.mu.Lock()
+	s.runs.count[t.ID]++
+	s.runs.mu.Unlock()
+	ctx, stop := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	s.stops[t.Key+t.Attempt] = stop
+	s.mu.Unlock()
+	s.work.Go(func() {
+		takes, _ := time.ParseDuration(t.Spec.Command)
+		started := job.At(time.Now())
+		timer := time.NewTimer(takes)
+		defer timer.Stop()
+		u := executor.Update{Key: t.Key, Attempt: t.Attempt}
+		select {
+		case <-timer.C:
+			zero := 0
+			u.Result = &job.Result{Outcome: job.Succeeded, ExitCode: &zero, Started: started, Finished: job.At(time.Now())}
+		case <-ctx.Done():
+			u.Result, u.Stopped = &job.Result{Outcome: job.Failed}, true
+		}
+		stop()
+		if s.ctx.Err() == nil {
+			s.report(u)
+		}
+	})
+}
+
+// Stop implements node.Runner.
+func (s *sleeper) Stop(key, attempt string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stop := s.stops[key+attempt]; stop != nil {
+		stop()
+	}
+}
+
+// Close implements node.Runner.
+func (s *sleeper) Close() error {
+	s.close()
+	s.work.Wait()
+	return nil
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"io"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/stretchr/testify/require"
+)
+
+// blobText is the content of the i-th blob: several blocks, so that it could be torn.
+func blobText(i int) string { return strings.Repeat(text(i), 3000) }
+
+// TestBlobPowerCutAnywhere cuts the power before every step of a series of Puts (rules
+// A1, J11): what was promised is here and whole, what was not is here whole or not at
+// all, and no temporary file survives the next Open.
+func TestBlobPowerCutAnywhere(t *testing.T) {
+	const blobs = 12
+	mem := vfs.NewCrashableMem()
+	p := &powerCuts{mem: mem, every: 1}
+	s := mustOpen(t, small(errorfs.Wrap(mem, errorfs.InjectorFunc(p.before))))
+	for i := 1; i <= blobs; i++ {
+		put(t, s.Blobs(), blobText(i))
+		p.promise(i)
+	}
+	require.NoError(t, s.Close())
+
+	for _, cut := range p.cuts {
+		s, err := Open(small(cut.fs))
+		require.NoError(t, err, "power cut before %s", cut.op)
+		b := s.Blobs()
+		for i := 1; i <= blobs; i++ {
+			d := digestOf(blobText(i))
+			_, here := b.Has(d)
+			require.True(t, here || i > cut.promised, "power cut before %s: blob %d of %d is lost", cut.op, i, cut.promised)
+			if here {
+				require.NoError(t, b.Verify(ctx(t), d), "power cut before %s: blob %d is torn", cut.op, i)
+			}
+		}
+		require.Empty(t, files(t, b, "tmp"), "power cut before %s", cut.op)
+		require.NoError(t, s.Close())
+	}
+	t.Logf("%d power cuts", len(p.cuts))
+}
+
+// TestBlobNotHereBeforeDurable: at no moment does the store confirm a blob that a
+// power cut just then would lose (rule A1).
+func TestBlobNotHereBeforeDurable(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	var s *Store
+	d := digestOf(blobText(1))
+	confirmed := 0
+	look := func(op errorfs.Op) error {
+		if s == nil || !changes(op) || op.Kind == errorfs.OpRemove {
+			return nil
+		}
+		// Has looks at the disk without changing it, so it may be called in here; a
+		// folder that is being made is held by a lock that Has waits for.
+		if !s.blobs.mu.TryLock() {
+			return nil
+		}
+		s.blobs.mu.Unlock()
+		if _, here := s.blobs.Has(d); here {
+			confirmed++
+			after, err := Open(small(crashed(mem, 0, 1)))
+			if err != nil {
+				return err
+			}
+			defer func() { _ = after.Close() }()
+			if _, here := after.Blobs().Has(d); !here {
+				t.Errorf("confirmed before %v %s, and lost", op.Kind, op.Path)
+			}
+		}
+		return nil
+	}
+	opened := mustOpen(t, small(errorfs.Wrap(mem, errorfs.InjectorFunc(look))))
+	s = opened
+	put(t, s.Blobs(), blobText(1))
+	put(t, s.Blobs(), blobText(2))
+	s = nil
+	require.Positive(t, confirmed, "the test must have looked after the first Put")
+}
+
+// TestBlobKillThenPowerCut: a rename that outlived a killed process only in memory is
+// made durable by the next Open, before that confirms it.
+func TestBlobKillThenPowerCut(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	block := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && strings.HasPrefix(op.Path, "/data/blobs/") && len(op.Path) == len("/data/blobs/ab") {
+			return syscall.EIO
+		}
+		return nil
+	})}
+	s := mustOpen(t, small(errorfs.Wrap(mem, &block)))
+	put(t, s.Blobs(), "x") // makes the folder
+	require.NoError(t, s.Blobs().Remove(digestOf("x")))
+	block.On()
+	_, _, err := s.Blobs().Put(ctx(t), strings.NewReader("x"), limit)
+	require.Error(t, err) // the rename happened, its fsync did not: as if killed there
+	require.Error(t, s.Close())
+
+	s = mustOpen(t, small(mem))
+	_, here := s.Blobs().Has(digestOf("x"))
+	require.True(t, here)
+	_, here = mustOpen(t, small(crashed(mem, 0, 1))).Blobs().Has(digestOf("x"))
+	require.True(t, here, "what a restarted store confirms outlives a power cut")
+}
+
+// TestBlobFaults: on a full disk an upload fails and leaves nothing, and the store
+// goes on; an fsync that fails for another reason ends it.
+func TestBlobFaults(t *testing.T) {
+	inBlobs := func(op errorfs.Op) bool { return strings.HasPrefix(op.Path, "/data/blobs") }
+	for name, c := range map[string]struct {
+		kind  errorfs.OpKind
+		err   error
+		fatal bool
+	}{
+		"full at create":  {errorfs.OpCreate, syscall.ENOSPC, false},
+		"full at write":   {errorfs.OpFileWrite, syscall.ENOSPC, false},
+		"full at fsync":   {errorfs.OpFileSyncData, syscall.ENOSPC, false},
+		"full at rename":  {errorfs.OpRename, syscall.ENOSPC, false},
+		"write fails":     {errorfs.OpFileWrite, syscall.EIO, false},
+		"fsync fails":     {errorfs.OpFileSyncData, syscall.EIO, true},
+		"rename fails":    {errorfs.OpRename, syscall.EIO, true},
+		"folder's fsync":  {errorfs.OpFileSync, syscall.EIO, true},
+		"folder, no room": {errorfs.OpFileSync, syscall.ENOSPC, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trip := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == c.kind && inBlobs(op) {
+					return c.err
+				}
+				return nil
+			})}
+			mem := vfs.NewCrashableMem()
+			owner := newTold()
+			o := small(errorfs.Wrap(mem, &trip))
+			o.Fatal = owner.tell
+			s := mustOpen(t, o)
+			put(t, s.Blobs(), "before")
+
+			trip.On()
+			_, _, err := s.Blobs().Put(ctx(t), strings.NewReader(blobText(1)), limit)
+			require.ErrorIs(t, err, c.err)
+			trip.Off()
+			if c.fatal {
+				require.Len(t, owner.all(), 1)
+				_, here := s.Blobs().Has(digestOf(blobText(1)))
+				require.False(t, here, "what failed on its way is never confirmed")
+				require.ErrorIs(t, set(s, "k", "v"), ErrFailed)
+				require.ErrorIs(t, s.Close(), c.err)
+				b := mustOpen(t, small(crashed(mem, 0, 1))).Blobs()
+				require.Equal(t, "before", read(t, b, digestOf("before")))
+				return
+			}
+			require.Empty(t, owner.all())
+			require.Empty(t, files(t, s.Blobs(), "tmp"), "the failed upload takes no space")
+			require.Equal(t, map[string]int64{digestOf("before"): 6}, list(t, s.Blobs()))
+			put(t, s.Blobs(), blobText(1))
+			require.NoError(t, set(s, "k", "v"))
+		})
+	}
+}
+
+// TestSmallPutCosts counts what durability costs: two fsyncs.
+func TestSmallPutCosts(t *testing.T) {
+	var fsyncs int
+	count := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData {
+			fsyncs++
+		}
+		return nil
+	})
+	s := mustOpen(t, small(errorfs.Wrap(vfs.NewMem(), count)))
+	put(t, s.Blobs(), "x") // makes the folder
+	require.NoError(t, s.Blobs().Remove(digestOf("x")))
+	fsyncs = 0
+	put(t, s.Blobs(), "x")
+	require.Equal(t, 2, fsyncs)
+	fsyncs = 0
+	put(t, s.Blobs(), "x")
+	require.Zero(t, fsyncs, "what is here is not written twice")
+	require.NoError(t, set(s, "k", "v"))
+	require.Equal(t, 1, fsyncs, "a commit is one fsync")
+}
+
+var _ io.ReadSeekCloser = (*Blob)(nil)

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Blob is an open blob: an io.ReadSeeker and io.ReaderAt over its content, with
+// Size. It is read-only and its content never changes, also when the blob is removed
+// meanwhile. Whoever opened it closes it, once.
+type Blob struct {
+	*io.SectionReader
+	file vfs.File
+}
+
+// Close frees the blob's descriptor.
+func (b *Blob) Close() error { return b.file.Close() }
+
+// Open opens a blob for reading; [ErrNotFound] when it is not here. The content is
+// not checked against the digest: whoever gives it to others lets them check.
+func (b *Blobs) Open(digest string) (*Blob, error) {
+	d, err := b.enter(digest)
+	if err != nil {
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	defer b.gate.leave()
+	blob, err := b.open(d)
+	if err != nil {
+		return nil, fmt.Errorf("open blob %s: %w", d, err)
+	}
+	return blob, nil
+}
+
+func (b *Blobs) open(d digest) (*Blob, error) {
+	if b.isHidden(d) {
+		return nil, ErrNotFound
+	}
+	return b.openFile(d)
+}
+
+func (b *Blobs) openFile(d digest) (*Blob, error) {
+	f, err := b.fs.Open(b.path(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Blob{io.NewSectionReader(f, 0, info.Size()), f}, nil
+}
+
+// Path returns the absolute path of a blob, for a worker process that opens the file
+// itself, read-only. [ErrNotFound] when it is not here, [ErrNoPath] when the store's
+// file system is not the machine's.
+func (b *Blobs) Path(digest string) (string, error) {
+	d, err := b.enter(digest)
+	if err != nil {
+		return "", fmt.Errorf("path of blob: %w", err)
+	}
+	defer b.gate.leave()
+	if vfs.Root(b.fs) != vfs.Default {
+		return "", fmt.Errorf("path of blob %s: %w", d, ErrNoPath)
+	}
+	if _, here := b.Has(digest); !here {
+		return "", fmt.Errorf("path of blob %s: %w", d, ErrNotFound)
+	}
+	return b.path(d), nil
+}
+
+// Verify reads a blob whole and compares it with its digest. A damaged one is moved
+// aside, so that it counts as absent and can be fetched again, and the error is a
+// *[CorruptBlobError]. Other errors say nothing about the content: [ErrNotFound],
+// ctx's, or the disk's.
+func (b *Blobs) Verify(ctx context.Context, digest string) error {
+	d, err := b.enter(digest)
+	if err != nil {
+		return fmt.Errorf("verify blob: %w", err)
+	}
+	defer b.gate.leave()
+	got, err := b.hash(ctx, d)
+	if err == nil && got == d {
+		return nil
+	}
+	if err == nil {
+		// Damaged: look again while nobody can put a whole one in its place.
+		defer b.claim(d)()
+		got, err = b.hash(ctx, d)
+	}
+	if err != nil {
+		return fmt.Errorf("verify blob %s: %w", d, err)
+	}
+	if got == d {
+		return nil
+	}
+	aside := b.fs.PathJoin(b.asideDir(), d.String())
+	if err := b.fs.Rename(b.path(d), aside); err != nil {
+		return fmt.Errorf("verify blob %s: %w: its content has digest %s, and moving it aside failed: %w", d, ErrCorrupt, got, err)
+	}
+	return &CorruptBlobError{Digest: d.String(), Got: got.String(), Aside: aside}
+}
+
+// hash reads the blob's content and returns its digest.
+func (b *Blobs) hash(ctx context.Context, d digest) (got digest, err error) {
+	blob, err := b.openFile(d)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, blob.Close()) }()
+	h := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return got, err
+		}
+		if _, err := io.CopyN(h, blob, 1<<20); errors.Is(err, io.EOF) {
+			h.Sum(got[:0])
+			return got, nil
+		} else if err != nil {
+			return got, err
+		}
+	}
+}

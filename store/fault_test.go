@@ -1,0 +1,199 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/stretchr/testify/require"
+)
+
+// failure is one way in which the disk fails: operations of some kinds on files with
+// one ending.
+type failure struct {
+	kinds  []errorfs.OpKind
+	ending string
+	err    error
+	spared bool // does not happen in the Open of a store that exists
+}
+
+// breaker brings a failure about from a moment on, and counts the changes that reach
+// the database's files.
+type breaker struct {
+	failure
+	on      atomic.Bool
+	watch   atomic.Bool
+	reached atomic.Int64
+}
+
+func (b *breaker) before(op errorfs.Op) error {
+	if b.watch.Load() && changes(op) && strings.HasPrefix(op.Path, "/data/db") {
+		b.reached.Add(1)
+	}
+	if !b.on.Load() || !strings.HasSuffix(op.Path, b.ending) && !strings.Contains(op.Path, b.ending+"-") {
+		return nil
+	}
+	for _, k := range b.kinds {
+		if op.Kind == k {
+			return b.err
+		}
+	}
+	return nil
+}
+
+var (
+	writes = []errorfs.OpKind{errorfs.OpFileWrite, errorfs.OpFileWriteAt}
+	syncs  = []errorfs.OpKind{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}
+	makes  = []errorfs.OpKind{errorfs.OpCreate, errorfs.OpRename, errorfs.OpOpen}
+)
+
+// faults are the ways in which the disk below the database can fail. Before disk.go
+// each of them hung, killed the process or was reported as a success.
+var faults = map[string]failure{
+	"fsync of the log":         {kinds: syncs, ending: ".log", err: syscall.EIO, spared: true},
+	"write of the log":         {kinds: writes, ending: ".log", err: syscall.ENOSPC, spared: true},
+	"new log":                  {kinds: makes, ending: ".log", err: syscall.ENOSPC},
+	"write of a table":         {kinds: writes, ending: ".sst", err: syscall.ENOSPC},
+	"fsync of a table":         {kinds: syncs, ending: ".sst", err: syscall.EIO},
+	"new table":                {kinds: makes, ending: ".sst", err: syscall.EMFILE},
+	"fsync of the manifest":    {kinds: syncs, ending: "MANIFEST", err: syscall.EIO},
+	"write of the manifest":    {kinds: writes, ending: "MANIFEST", err: syscall.ENOSPC},
+	"fsync of the folder":      {kinds: syncs, ending: "/db", err: syscall.EIO},
+	"everything, as unmounted": {kinds: append(append(append([]errorfs.OpKind{}, writes...), syncs...), makes...), ending: "", err: syscall.EIO},
+}
+
+// TestDiskFailure lets many goroutines commit while the disk fails in each way. The
+// owner hears of it once, no commit is acknowledged after that, the database's files
+// are left alone, Close returns, and recovery finds all that was acknowledged.
+func TestDiskFailure(t *testing.T) {
+	for name := range faults {
+		t.Run(name, func(t *testing.T) {
+			f := faults[name]
+			br := &breaker{failure: f}
+			mem := vfs.NewCrashableMem()
+			owner := newTold()
+			o := small(errorfs.Wrap(mem, errorfs.InjectorFunc(br.before)))
+			o.Fatal = func(err error) { br.watch.Store(true); owner.tell(err) }
+			s := mustOpen(t, o)
+
+			work := startCommitting(t, s, br)
+			<-owner.heard
+			require.ErrorIs(t, owner.all()[0], f.err)
+			br.on.Store(false)
+			require.ErrorIs(t, set(s, "more", "v"), ErrFailed, "a disk that seems to be well again is not believed")
+			_, _, err := s.Blobs().Put(ctx(t), strings.NewReader("x"), limit)
+			require.ErrorIs(t, err, ErrFailed)
+
+			require.ErrorIs(t, s.Close(), f.err, "Close frees who waits, and says why")
+			promised := work()
+			require.LessOrEqual(t, br.reached.Load(), int64(2), "what was under way at the failure may end; nothing else reaches the disk")
+			require.Len(t, owner.all(), 1, "the owner is told once")
+
+			for _, percent := range []int{0, 50} {
+				got := contents(t, mustOpen(t, small(crashed(mem, percent, 1))), "")
+				for _, k := range promised {
+					require.Contains(t, got, k)
+				}
+			}
+		})
+	}
+}
+
+// startCommitting commits from eight goroutines, lets the disk fail after a while,
+// and returns what waits for their end and says which keys were acknowledged.
+func startCommitting(t *testing.T, s *Store, br *breaker) (wait func() []string) {
+	var mu sync.Mutex
+	var promised []string
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				if i == 10 {
+					br.on.Store(true)
+				}
+				key := fmt.Sprintf("%d/%06d", g, i)
+				if err := set(s, key, strings.Repeat("v", 3000)); err != nil {
+					if !errors.Is(err, ErrFailed) && !errors.Is(err, ErrClosed) {
+						t.Errorf("commit: %v", err)
+					}
+					return
+				}
+				mu.Lock()
+				promised = append(promised, key)
+				mu.Unlock()
+			}
+			t.Error("the fault was never met")
+		})
+	}
+	return func() []string { wg.Wait(); return promised }
+}
+
+// TestDiskFailureInOpen: Open returns, with the disk's error, whatever fails in it,
+// also the flush of a long log, which Pebble alone would try for ever.
+func TestDiskFailureInOpen(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	big := small(mem)
+	big.MemTableSize = 4 << 20
+	s := mustOpen(t, big)
+	for i := range 300 {
+		require.NoError(t, set(s, text(i), strings.Repeat("v", 3000)))
+	}
+	image := func() *vfs.MemFS { return crashed(mem, 0, 1) } // with a log of 900 kB to replay
+	require.NoError(t, s.Close())
+
+	for name, f := range faults {
+		if f.spared {
+			continue
+		}
+		br := &breaker{failure: f}
+		br.on.Store(true)
+		disk := image()
+		owner := newTold()
+		o := small(errorfs.Wrap(disk, errorfs.InjectorFunc(br.before)))
+		o.Fatal = owner.tell
+		_, err := Open(o)
+		require.ErrorIs(t, err, f.err, name)
+		require.Empty(t, owner.all(), "%s: Open's error is enough", name)
+		require.Len(t, contents(t, mustOpen(t, small(disk)), ""), 300, "%s: a later Open finds the lock free and all data", name)
+	}
+}
+
+// TestDamagedTable: the owner hears of a table whose bytes have changed.
+func TestDamagedTable(t *testing.T) {
+	mem := vfs.NewMem()
+	owner := newTold()
+	o := small(mem)
+	o.Fatal = owner.tell
+	s := mustOpen(t, o)
+	for i := range 100 {
+		require.NoError(t, set(s, text(i), strings.Repeat(text(i), 500)))
+	}
+	require.NoError(t, s.Close())
+	names, err := mem.List("/data/db")
+	require.NoError(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") {
+			data, err := mem.UnsafeGetFileDataBuffer("/data/db/" + name)
+			require.NoError(t, err)
+			for i := range 2000 {
+				data[i] ^= 0x55
+			}
+		}
+	}
+	s, err = Open(o)
+	if err != nil { // the table was read at Open
+		require.ErrorIs(t, err, ErrCorrupt)
+		return
+	}
+	defer func() { _ = s.Close() }()
+	err = s.Scan(nil, func(_, _ []byte) error { return nil })
+	require.ErrorIs(t, err, ErrCorrupt)
+	<-owner.heard
+	require.ErrorIs(t, owner.all()[0], ErrCorrupt)
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Identity is who this broker is from this start to its end (rule I1).
+type Identity struct {
+	// Name is the broker's name, the same for the life of the data directory.
+	Name string `json:"name"`
+	// Actor is the name with a fresh random suffix, used for no other start.
+	Actor clock.Actor `json:"actor"`
+	// Previous is the actor of the start before, "" at the first. Earlier ones are
+	// not kept: nothing needs them, and the dots they wrote name them.
+	Previous clock.Actor `json:"-"`
+}
+
+// MaxName is the longest name of a broker, in bytes; Serf allows no longer one.
+const MaxName = 128
+
+var (
+	identityKey = []byte{reserved, 'i', 'd'}
+	// suffixes has no letters that read alike, and 8 of its digits are 40 bits.
+	suffixes = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+)
+
+// Identify says who this broker is, and mints its actor for this start: fresh, and
+// synced to disk before anybody hears of it, so that a disk that was wiped or
+// rolled back can never use one dot for two contents (rule I1). The owner calls it
+// once after each Open, before it writes anything; a second call is an error.
+//
+// An empty name means the name that the directory has, or fallback if it has none
+// yet. A name that differs from the directory's is an error. random is where the
+// suffix comes from: crypto/rand.Reader, or a seeded source in tests.
+func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, error) {
+	if s.identified.Swap(true) {
+		return Identity{}, fmt.Errorf("store: Identify was already called since Open; an actor is minted once for each start")
+	}
+	stored, err := s.readIdentity()
+	if err != nil {
+		return Identity{}, err
+	}
+	if name == "" {
+		name = stored.Name
+	}
+	if name == "" {
+		name = fallback
+	}
+	if stored.Name != "" && name != stored.Name {
+		return Identity{}, fmt.Errorf("store: data directory %s belongs to broker %q, not %q: leave the name out, or give %q another data directory", s.opts.Dir, stored.Name, name, name)
+	}
+	if err := validName(name); err != nil {
+		return Identity{}, err
+	}
+	id := Identity{Name: name, Previous: stored.Actor}
+	if id.Actor, err = mint(name, stored.Actor, random); err != nil {
+		return Identity{}, err
+	}
+	value, err := json.Marshal(id)
+	if err != nil {
+		return Identity{}, fmt.Errorf("store: encoding the identity of %q: %w", name, err)
+	}
+	var batch Batch
+	batch.setOwn(identityKey, value)
+	if err := s.Commit(&batch); err != nil {
+		return Identity{}, fmt.Errorf("store: keeping the fresh actor %s: %w", id.Actor, err)
+	}
+	return id, nil
+}
+
+// mint returns an actor for name that is not the previous one: a simulation may
+// give every start the same seed.
+func mint(name string, previous clock.Actor, random io.Reader) (clock.Actor, error) {
+	for range 8 {
+		var b [5]byte
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return "", fmt.Errorf("store: reading randomness for a fresh actor: %w", err)
+		}
+		if a := clock.Actor(name + "~" + suffixes.EncodeToString(b[:])); a != previous {
+			return a, nil
+		}
+	}
+	return "", fmt.Errorf("store: the random source repeats itself: it gave the last start's actor %s again", previous)
+}
+
+// readIdentity returns what the last Identify stored; the zero Identity when none.
+func (s *Store) readIdentity() (id Identity, err error) {
+	value, found, err := s.get(identityKey)
+	if err != nil || !found {
+		return Identity{}, err
+	}
+	if err := json.Unmarshal(value, &id); err != nil || id.Name == "" || id.Actor == "" {
+		return Identity{}, fmt.Errorf("store: %w: the identity in %s is %q", ErrCorrupt, s.opts.Dir, value)
+	}
+	return id, nil
+}
+
+// validName accepts what Serf accepts: letters, digits, '-', '_' and '.'. A '~' would
+// make the actor ambiguous.
+func validName(name string) error {
+	if name == "" || len(name) > MaxName {
+		return fmt.Errorf("store: the broker's name must have 1 to %d bytes, not %d: give one", MaxName, len(name))
+	}
+	bad := strings.IndexFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
+	})
+	if bad >= 0 {
+		return fmt.Errorf("store: the broker's name %q may hold only letters, digits, '-', '_' and '.'", name)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Store is the durable state of one broker. See the package comment for what it
+// promises. Make one with [Open]; whoever opened it closes it.
+type Store struct {
+	opts       Options
+	lock       io.Closer
+	fault      *fault
+	gate       gate
+	db         *pebble.DB
+	blobs      *Blobs
+	identified atomic.Bool
+}
+
+// Open opens the store in o.Dir, and makes it when there is none. It removes what a
+// crash has left unfinished. It fails, having changed nothing that was committed,
+// with [ErrInUse], [ErrNewerFormat], [ErrCorrupt], or with the file system's error.
+func Open(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := claim(o.FS, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: o, lock: lock, fault: &fault{}}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	dir := s.opts.FS.PathJoin(s.opts.Dir, "db")
+	if err := checkDatabaseFormat(s.opts.FS, dir); err != nil {
+		return err
+	}
+	s.db, err = pebble.Open(dir, s.opts.database(s.fault))
+	if cause := s.fault.cause(); cause != nil {
+		err = cause // whatever Pebble made of a frozen disk, this is why
+	}
+	if err != nil {
+		return openError(s.opts.Dir, err)
+	}
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	if s.blobs, err = openBlobs(s.opts.FS, s.opts.FS.PathJoin(s.opts.Dir, "blobs"), s.fault, &s.gate); err != nil {
+		return err
+	}
+	if err := s.fault.arm(s.opts.Fatal); err != nil {
+		return openError(s.opts.Dir, err)
+	}
+	return nil
+}
+
+func openError(dir string, err error) error {
+	if pebble.IsCorruptionError(err) || errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("store: the database in %s is damaged: %w: move the directory away and start again; the other brokers hold copies", dir, corrupt(err))
+	}
+	return fmt.Errorf("store: opening the database in %s: %w", dir, err)
+}
+
+// Close waits for the calls that are under way, ends the database's goroutines and
+// frees the data directory. What was committed needs no Close. Calls that come after
+// fail with [ErrClosed]; a second Close does nothing. Files of [Blobs.Open] stay
+// readable and are closed by those who opened them. The error is that of a disk that
+// has failed, now or before.
+func (s *Store) Close() error {
+	// Commits may wait for a flush that the fault holds back: free it first.
+	s.fault.disarm()
+	if !s.gate.close() {
+		return nil
+	}
+	err := s.release()
+	if cause := s.fault.cause(); cause != nil {
+		return errors.Join(fmt.Errorf("store: closing %s after a failure: %w", s.opts.Dir, cause), err)
+	}
+	return err
+}
+
+// release gives back what open has taken, in reverse.
+func (s *Store) release() error {
+	var errs []error
+	if s.db != nil {
+		if err := s.db.Close(); err != nil && !s.fault.failed() {
+			errs = append(errs, fmt.Errorf("store: closing the database in %s: %w", s.opts.Dir, err))
+		}
+	}
+	if err := s.lock.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("store: unlocking %s: %w", s.opts.Dir, err))
+	}
+	return errors.Join(errs...)
+}
+
+// Blobs returns the blobs of this store; they live and end with it.
+func (s *Store) Blobs() *Blobs { return s.blobs }
+
+// Free returns how many bytes this process may still write to the file system that
+// holds the data directory. A file system that cannot tell is taken to have room:
+// math.MaxUint64.
+func (s *Store) Free() (bytes uint64, err error) {
+	usage, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return math.MaxUint64, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("store: asking for the free space of %s: %w", s.opts.Dir, err)
+	}
+	return usage.AvailBytes, nil
+}

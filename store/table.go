@@ -1,0 +1,119 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Commit makes all writes of the batch, atomically, and returns when they are
+// synced to disk: one fsync, which concurrent Commits share. After nil the writes
+// outlive any crash. After an error they may or may not be found by the next start,
+// but never a part of them; the error is [ErrFailed] when the disk has failed and
+// [ErrClosed] after Close, and the batch's own mistake otherwise, with which nothing
+// was written. In every case the batch is empty afterwards.
+func (s *Store) Commit(b *Batch) error {
+	defer b.Reset()
+	if b.err != nil {
+		return fmt.Errorf("store commit: %w", b.err)
+	}
+	if err := s.gate.enter(); err != nil {
+		return fmt.Errorf("store commit: %w", err)
+	}
+	defer s.gate.leave()
+	if err := s.fault.check(); err != nil {
+		return fmt.Errorf("store commit: %w", err)
+	}
+	if b.b.Empty() {
+		return nil
+	}
+	if err := s.db.Apply(&b.b, pebble.Sync); err != nil {
+		return fmt.Errorf("store commit of %d writes: %w", b.Len(), err)
+	}
+	// A frozen disk says yes to everything: only now is it known whether it was
+	// still the real one when it said so.
+	if err := s.fault.check(); err != nil {
+		return fmt.Errorf("store commit: %w", err)
+	}
+	return nil
+}
+
+// Get returns a copy of the value under key; found is false when there is none.
+// The store's own keys are never found. It may be called at any time, also by
+// others than the committer; it sees every Commit that has returned, and may see one
+// that has not.
+func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
+	if len(key) == 0 || key[0] == reserved {
+		return nil, false, nil
+	}
+	return s.get(key)
+}
+
+func (s *Store) get(key []byte) ([]byte, bool, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, false, fmt.Errorf("store get %q: %w", key, err)
+	}
+	defer s.gate.leave()
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("store get %q: %w", key, corrupt(err))
+	}
+	v = slices.Clone(v)
+	if err := closer.Close(); err != nil {
+		return nil, false, fmt.Errorf("store get %q: %w", key, err)
+	}
+	return v, true, nil
+}
+
+// Scan calls fn for each key that begins with prefix, in the order of the keys'
+// bytes, as they were at the start of the Scan; all keys with an empty prefix. key
+// and value are valid only until fn returns: copy what is kept. An error of fn ends
+// the Scan and is returned as it is. fn may call Get and Commit, but not Close.
+func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	if err := s.gate.enter(); err != nil {
+		return fmt.Errorf("store scan %q: %w", prefix, err)
+	}
+	defer s.gate.leave()
+	lower := prefix
+	if len(prefix) == 0 {
+		lower = []byte{reserved + 1}
+	} else if prefix[0] == reserved {
+		return nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
+	if err != nil {
+		return fmt.Errorf("store scan %q: %w", prefix, corrupt(err))
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			_ = it.Close() // the same error again
+			return fmt.Errorf("store scan %q at %q: %w", prefix, it.Key(), corrupt(err))
+		}
+		if err := fn(it.Key(), v); err != nil {
+			_ = it.Close() // fn's error is the one that is asked for
+			return err
+		}
+	}
+	if err := it.Close(); err != nil {
+		return fmt.Errorf("store scan %q: %w", prefix, corrupt(err))
+	}
+	return nil
+}
+
+// after returns the first key behind all that begin with prefix, nil for none.
+func after(prefix []byte) []byte {
+	end := slices.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}
