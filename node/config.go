@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
@@ -50,6 +52,7 @@ type Config struct {
 
 	Software string // version of this program, for people
 	Logger   *slog.Logger
+	Metrics  prometheus.Gatherer // more figures for /metrics: those that Serf keeps for the whole process
 
 	// What a simulation replaces; the real thing by default.
 	Network Network

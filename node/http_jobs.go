@@ -45,8 +45,6 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	case s.Conflict:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", id)
-	case s.TooLarge:
-		return fail(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the job's record would be larger than %d bytes; move args, env or inputs into blobs", job.MaxRecord/2)
 	}
 	n.metrics.submitted.Inc()
 	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded}

@@ -11,10 +11,10 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// metrics is what /metrics shows of this broker, beside Serf's and memberlist's
-// own figures (which go-metrics keeps for the whole process).
+// metrics is what /metrics shows of this broker, and beside it what the program's
+// main gathers for the whole process (Config.Metrics).
 type metrics struct {
-	registry    *prometheus.Registry
+	all         prometheus.Gatherers
 	submitted   prometheus.Counter
 	malformed   prometheus.Counter
 	quarantined prometheus.Counter
@@ -25,7 +25,6 @@ type metrics struct {
 
 func newMetrics(n *Node) *metrics {
 	m := &metrics{
-		registry:    prometheus.NewRegistry(),
 		submitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_jobs_submitted_total", Help: "Submissions that this broker has acknowledged."}),
 		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
@@ -33,15 +32,19 @@ func newMetrics(n *Node) *metrics {
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
 	}
-	m.registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records,
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{n})
+	m.all = prometheus.Gatherers{registry}
+	if n.cfg.Metrics != nil {
+		m.all = append(m.all, n.cfg.Metrics)
+	}
 	return m
 }
 
 func (m *metrics) handler() http.Handler {
-	all := prometheus.Gatherers{m.registry, prometheus.DefaultGatherer}
-	return promhttp.HandlerFor(all, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.all, promhttp.HandlerOpts{})
 }
 
 func (m *metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }

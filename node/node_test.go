@@ -6,34 +6,52 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"log/slog"
+	"go.uber.org/goleak"
 
-	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/job"
 )
 
-// fakeRunner is for tests of this package that need no worker.
-type fakeRunner struct{ report func(executor.Update) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func (f fakeRunner) Start(t executor.Task)    {}
-func (f fakeRunner) Stop(key, attempt string) {}
-func (f fakeRunner) Close() error             { return nil }
+// instant is a runner whose jobs succeed at once; those with the command "stay"
+// run until they are stopped.
+type instant struct{ report func(executor.Update) }
 
-func startNode(t *testing.T, name string, join ...string) *Node {
-	n, err := New(Config{
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Name:   name, DataDir: t.TempDir(), Bind: "127.0.0.1:0", RPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0",
-		Join: join, AllowProcess: true,
-		Runner: func(c RunnerConfig) (Runner, error) { return fakeRunner{c.Report}, nil },
-	})
+func (r instant) Start(t executor.Task) {
+	if t.Spec.Command == "stay" {
+		return
+	}
+	zero := 0
+	now := job.At(time.Now())
+	go r.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Result: &job.Result{
+		Outcome: job.Succeeded, ExitCode: &zero, Started: now, Finished: now,
+	}})
+}
+
+func (r instant) Stop(key, attempt string) {
+	go r.report(executor.Update{Key: key, Attempt: attempt, Stopped: true, Result: &job.Result{}})
+}
+
+func (r instant) Close() error { return nil }
+
+// startNode runs a node on loopback, at ports that the kernel gives, until the
+// test ends.
+func startNode(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	cfg.Bind, cfg.RPCAddr, cfg.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	if cfg.DataDir == "" {
+		cfg.DataDir = t.TempDir()
+	}
+	cfg.Runner = func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil }
+	cfg.AllowProcess = true
+	n, err := New(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -41,45 +59,38 @@ func startNode(t *testing.T, name string, join ...string) *Node {
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
+		http.DefaultClient.CloseIdleConnections()
 	})
 	require.Eventually(t, func() bool {
-		resp, err := http.Get("http://" + n.listener.Addr().String() + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == 200
-	}, 5*time.Second, 10*time.Millisecond)
+		status, _ := request(t, n, "GET", "/readyz", nil)
+		return status == http.StatusOK
+	}, 10*time.Second, 5*time.Millisecond)
 	return n
 }
 
-func TestThreeNodesSmoke(t *testing.T) {
-	a := startNode(t, "a")
-	b := startNode(t, "b", a.pool.Addr())
-	c := startNode(t, "c", a.pool.Addr())
-	for _, n := range []*Node{a, b, c} {
-		require.Eventually(t, func() bool { return n.coordination().HealthyPeers == 2 }, 10*time.Second, 50*time.Millisecond)
+// request sends one request and returns status and body.
+func request(t *testing.T, n *Node, method, path string, body []byte, header ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, "http://"+n.listener.Addr().String()+path, bytes.NewReader(body))
+	require.NoError(t, err)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
-	blob := []byte("hello")
-	sum := sha256.Sum256(blob)
-	d := hex.EncodeToString(sum[:])
-	req, _ := http.NewRequest("PUT", "http://"+b.listener.Addr().String()+"/v1/blobs/"+d, bytes.NewReader(blob))
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
-	require.Equal(t, 201, resp.StatusCode)
-	spec := fmt.Sprintf(`{"command":"true","stdin":%q}`, d)
-	resp, err = http.Post("http://"+b.listener.Addr().String()+"/v1/jobs", "application/json", bytes.NewReader([]byte(spec)))
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	body, _ := io.ReadAll(resp.Body)
-	var s api.Submission
-	require.NoError(t, json.Unmarshal(body, &s))
-	t.Log(resp.Status, string(body))
-	require.Equal(t, 3, s.Replicas)
-	for _, n := range []*Node{a, b, c} {
-		resp, err := http.Get("http://" + n.listener.Addr().String() + "/v1/jobs/" + string(s.ID))
-		require.NoError(t, err)
-		body, _ := io.ReadAll(resp.Body)
-		t.Log(string(body))
-		require.Equal(t, 200, resp.StatusCode)
-	}
+	return resp.StatusCode, string(b)
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func fields(t *testing.T, body string) map[string]any {
+	var m map[string]any
+	require.NoError(t, json.Unmarshal([]byte(body), &m), body)
+	return m
 }

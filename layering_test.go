@@ -1,0 +1,147 @@
+package ucp
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// module is how our own packages begin.
+const module = "github.com/urban-compute/ucp/"
+
+// allowed says which of our packages each package may import: downwards only
+// (docs/architecture.md). A package that is not listed is a new room: give it its
+// place here first.
+var allowed = map[string][]string{
+	"clock":    {},
+	"job":      {"clock"},
+	"ledger":   {"clock"},
+	"resolve":  {"clock", "job"},
+	"broker":   {"clock", "job", "ledger", "resolve"},
+	"executor": {"job", "resolve"},
+	"store":    {"clock", "ledger"},
+	"gossip":   {"clock"},
+	"api":      {"clock", "job"},
+	"node":     {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "resolve", "store"},
+	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "node", "store"},
+	"cmd/ucp":  {"api", "clock", "executor", "gossip", "job", "node"},
+
+	"examples/accelerogram": {"examples/seismic"},
+	"examples/quake":        {"examples/seismic"},
+	"examples/seismic":      {},
+	"examples/words":        {},
+}
+
+// pure packages decide; they do not act, wait, log or draw.
+var pure = []string{"clock", "job", "ledger", "resolve", "broker"}
+
+// impure is what they may not import.
+var impure = []string{
+	"sync", "net", "os", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "os/exec",
+	"github.com/cockroachdb/pebble", "github.com/hashicorp/serf", "github.com/hashicorp/memberlist",
+}
+
+// confined says which packages alone may import a dependency.
+var confined = map[string][]string{
+	"github.com/hashicorp/serf":       {"gossip"},
+	"github.com/hashicorp/memberlist": {"gossip"},
+	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
+	"github.com/tetratelabs/wazero":   {"executor"},
+	"os/exec":                         {"executor", "scripts"},
+	"flag":                            {"cmd/ucp"},
+	"github.com/spf13/cobra":          {"cmd/ucp"},
+}
+
+// source is one file that is not a test.
+type source struct {
+	path    string // relative to the root
+	pkg     string // its folder
+	imports []string
+	text    string
+}
+
+func sources(t *testing.T) (out []source) {
+	fset := token.NewFileSet()
+	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && path != ".") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || filepath.Dir(path) == "." {
+			return nil
+		}
+		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		s := source{path: path, pkg: filepath.ToSlash(filepath.Dir(path))}
+		if f.Doc != nil {
+			s.text = f.Doc.Text()
+		}
+		for _, i := range f.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, name)
+		}
+		out = append(out, s)
+		return nil
+	}))
+	return out
+}
+
+func within(name, dependency string) bool {
+	return name == dependency || strings.HasPrefix(name, dependency+"/")
+}
+
+func TestImportsRunDownwards(t *testing.T) {
+	for _, s := range sources(t) {
+		mayImport, known := allowed[s.pkg]
+		if !known {
+			t.Errorf("%s: package %s has no place in the layering table", s.path, s.pkg)
+		}
+		for _, name := range s.imports {
+			if ours, ok := strings.CutPrefix(name, module); ok && !slices.Contains(mayImport, ours) {
+				t.Errorf("%s imports %s, which is not below %s", s.path, ours, s.pkg)
+			}
+			if slices.Contains(pure, s.pkg) && slices.ContainsFunc(impure, func(x string) bool { return within(name, x) }) {
+				t.Errorf("%s imports %s, but package %s is pure", s.path, name, s.pkg)
+			}
+			for dependency, homes := range confined {
+				if within(name, dependency) && !slices.Contains(homes, s.pkg) && !strings.HasPrefix(s.pkg, "examples/") {
+					t.Errorf("%s imports %s, which belongs into %v alone", s.path, name, homes)
+				}
+			}
+		}
+	}
+}
+
+// The pure packages are told the time; they never ask.
+func TestPurePackagesDoNotReadTheClock(t *testing.T) {
+	for _, pkg := range pure {
+		out, err := exec.Command("grep", "-rnE", `time\.(Now|Since|Until|Sleep|After|NewTimer|NewTicker|Tick)\(`, "--include=*.go", "--exclude=*_test.go", pkg).CombinedOutput()
+		require.Error(t, err, "grep found:\n%s", out) // grep fails when it finds nothing
+	}
+}
+
+// Every room says at its door why it exists.
+func TestPackagesHaveComments(t *testing.T) {
+	doc := map[string]bool{}
+	for _, s := range sources(t) {
+		doc[s.pkg] = doc[s.pkg] || len(s.text) > 80
+	}
+	for pkg, ok := range doc {
+		require.True(t, ok, "package %s lacks a package comment that says why it exists", pkg)
+	}
+}

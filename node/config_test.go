@@ -1,0 +1,39 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every mistake is named by its flag, and says what to do.
+func TestConfigErrorsNameTheFlag(t *testing.T) {
+	for flag, cfg := range map[string]Config{
+		"--data-dir":      {},
+		"--name":          {DataDir: "d", Name: "no spaces"},
+		"--sync-interval": {DataDir: "d", SyncInterval: 1},
+		"--replicas":      {DataDir: "d", Replicas: -1},
+		"--cpu":           {DataDir: "d", CPU: -1},
+		"--label":         {DataDir: "d", Labels: map[string]string{"a b": "c"}},
+		"--http-addr":     {DataDir: "d", HTTPAddr: "0.0.0.0:8000"},
+		"--rpc-addr":      {DataDir: "d", RPCAddr: "192.0.2.1:7373"},
+	} {
+		_, err := New(cfg)
+		require.ErrorContains(t, err, flag)
+	}
+	_, err := Config{DataDir: "d", HTTPAddr: "0.0.0.0:8000", Insecure: true}.complete()
+	require.NoError(t, err)
+	c, err := Config{DataDir: "d"}.complete()
+	require.NoError(t, err)
+	require.NoError(t, checkLoopback("--http-addr", c.HTTPAddr))
+	require.NoError(t, checkLoopback("--rpc-addr", c.RPCAddr))
+}
+
+func TestJoinThatFailsIsAnError(t *testing.T) {
+	n, err := New(Config{
+		Name: "a", DataDir: t.TempDir(), Bind: "127.0.0.1:0", RPCAddr: "-", HTTPAddr: "127.0.0.1:0", Join: []string{"127.0.0.1:1"},
+		Runner: func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil },
+	})
+	require.NoError(t, err)
+	require.ErrorContains(t, n.Run(t.Context()), "--join 127.0.0.1:1")
+}

@@ -1,0 +1,176 @@
+package node
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// Bad requests get a clear 4xx that names what is wrong, and change nothing.
+func TestBadRequestsChangeNothing(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	notWasm := []byte("#!/bin/sh\n")
+	status, _ := request(t, n, "PUT", "/v1/blobs/"+digest(notWasm), notWasm)
+	require.Equal(t, http.StatusCreated, status)
+	d := digest(notWasm)
+	for _, c := range []struct {
+		name, method, path, body string
+		status                   int
+		code, says               string
+	}{
+		{"no JSON", "POST", "/v1/jobs", `{"command":`, 400, api.CodeBadRequest, "unexpected EOF"},
+		{"something behind", "POST", "/v1/jobs", `{"command":"x"} {}`, 400, api.CodeBadRequest, "follows"},
+		{"unknown field", "POST", "/v1/jobs", `{"command":"x","colour":"red"}`, 400, api.CodeBadRequest, "colour"},
+		{"wrong type", "POST", "/v1/jobs", `{"command":7}`, 400, api.CodeBadRequest, "command"},
+		{"too large", "POST", "/v1/jobs", `{"command":"` + strings.Repeat("x", 17<<10) + `"}`, 413, api.CodeTooLarge, "16384"},
+		{"no command", "POST", "/v1/jobs", `{}`, 422, api.CodeInvalid, "module"},
+		{"bad driver", "POST", "/v1/jobs", `{"driver":"docker"}`, 422, api.CodeInvalid, "driver"},
+		{"climbing path", "POST", "/v1/jobs", `{"command":"x","inputs":{"../etc/passwd":"` + d + `"}}`, 422, api.CodeInvalid, "../etc/passwd"},
+		{"absolute path", "POST", "/v1/jobs", `{"command":"x","outputs":["/etc/shadow"]}`, 422, api.CodeInvalid, "outputs[0]"},
+		{"hidden climb", "POST", "/v1/jobs", `{"command":"x","dirs":["a/../../b"]}`, 422, api.CodeInvalid, "dirs[0]"},
+		{"not built yet", "POST", "/v1/jobs", `{"command":"x","exclusive":"drone"}`, 422, api.CodeUnbuilt, "exclusive"},
+		{"missing blob", "POST", "/v1/jobs", `{"command":"x","stdin":"` + strings.Repeat("0", 64) + `"}`, 422, api.CodeMissingBlobs, "0000"},
+		{"no wasm", "POST", "/v1/jobs", `{"module":"` + d + `"}`, 422, api.CodeInvalid, "no WebAssembly"},
+		{"bad ID", "PUT", "/v1/jobs/-x", `{"command":"x"}`, 400, api.CodeBadRequest, "-x"},
+		{"long ID", "PUT", "/v1/jobs/" + strings.Repeat("x", 65), `{"command":"x"}`, 400, api.CodeBadRequest, "64"},
+		{"bad wait", "POST", "/v1/jobs?wait=soon", `{"command":"x"}`, 400, api.CodeBadRequest, "?wait=soon"},
+		{"bad digest", "PUT", "/v1/blobs/xyz", "x", 400, api.CodeBadRequest, "SHA-256"},
+		{"other bytes", "PUT", "/v1/blobs/" + strings.Repeat("0", 64), "x", 422, api.CodeInvalid, "SHA-256"},
+		{"no such job", "GET", "/v1/jobs/nobody", "", 404, api.CodeNotFound, "nobody"},
+		{"bad job ID", "GET", "/v1/jobs/..%2f..", "", 400, api.CodeBadRequest, "no job ID"},
+		{"bad state", "GET", "/v1/jobs?state=odd", "", 400, api.CodeBadRequest, "odd"},
+		{"bad limit", "GET", "/v1/jobs?limit=0", "", 400, api.CodeBadRequest, "limit"},
+		{"bad cursor", "GET", "/v1/jobs?after=!!", "", 400, api.CodeBadRequest, "after"},
+		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs"},
+		{"sync garbage", "POST", "/broker/sync-metadata", "garbage", 400, api.CodeBadRequest, "not understood"},
+		{"sync too large", "POST", "/broker/sync-metadata", strings.Repeat("x", 3<<20), 400, api.CodeBadRequest, "more than"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, body := request(t, n, c.method, c.path, []byte(c.body))
+			require.Equal(t, c.status, status, body)
+			m := fields(t, body)
+			require.Equal(t, c.code, m["code"], body)
+			require.Contains(t, m["error"], c.says)
+		})
+	}
+	_, body := request(t, n, "GET", "/v1/jobs", nil)
+	require.Empty(t, fields(t, body)["jobs"], "a refused request left a job behind")
+}
+
+// A sync message packed to explode is refused without being unpacked (rule L11).
+func TestCompressedBombIsRefused(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	bomb := packer.EncodeAll(make([]byte, 64<<20), nil)
+	require.Less(t, len(bomb), 1<<20)
+	status, body := request(t, n, "POST", "/broker/sync-metadata", bomb, "Content-Encoding", "zstd")
+	require.Equal(t, http.StatusBadRequest, status, body)
+}
+
+func TestSubmitWaitAndRead(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	status, body := request(t, n, "PUT", "/v1/jobs/first?wait=10s", []byte(`{"command":"true"}`))
+	require.Equal(t, http.StatusAccepted, status, body) // alone: degraded
+	m := fields(t, body)
+	require.Equal(t, float64(1), m["replicas"])
+	require.Equal(t, true, m["degraded"])
+	require.Equal(t, "succeeded", m["job"].(map[string]any)["state"])
+
+	_, body = request(t, n, "GET", "/v1/jobs/fir", nil)
+	m = fields(t, body)
+	for _, name := range []string{"id", "state", "origin", "owner", "executor", "attempt", "exit_code", "provisional",
+		"submitted_at", "started_at", "finished_at", "accepted", "rejected", "as_of"} {
+		require.Contains(t, m, name)
+	}
+	require.Equal(t, "first", m["id"])
+	require.Equal(t, "a", m["executor"])
+	require.Equal(t, false, m["provisional"], "alone, every member knows it")
+
+	// The same again is the same job; another spec under its ID is a conflict (J3).
+	status, body = request(t, n, "PUT", "/v1/jobs/first", []byte(`{"command":"true","cpu":1}`))
+	require.Equal(t, 400, status, body)
+	status, _ = request(t, n, "PUT", "/v1/jobs/first", []byte(`{"command":"true"}`))
+	require.Equal(t, http.StatusAccepted, status)
+	status, body = request(t, n, "PUT", "/v1/jobs/first", []byte(`{"command":"false"}`))
+	require.Equal(t, http.StatusConflict, status, body)
+
+	status, body = request(t, n, "POST", "/v1/jobs", []byte("command: stay\nlabels: {kind: test}\n"), "Content-Type", "application/yaml")
+	require.Equal(t, http.StatusAccepted, status, body)
+	id := fields(t, body)["id"].(string)
+	status, body = request(t, n, "GET", "/v1/jobs/"+id+"/stdout", nil)
+	require.Equal(t, http.StatusConflict, status, body)
+	status, body = request(t, n, "DELETE", "/v1/jobs/"+id, nil)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Equal(t, "cancelled", fields(t, body)["state"])
+	status, body = request(t, n, "GET", "/v1/jobs/"+id+"/stdout", nil)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Empty(t, body)
+	status, body = request(t, n, "DELETE", "/v1/jobs/first", nil)
+	require.Equal(t, http.StatusConflict, status, body)
+}
+
+func TestListPages(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	for _, id := range []string{"j1", "j2", "j3"} {
+		status, body := request(t, n, "PUT", "/v1/jobs/"+id+"?wait=10s", []byte(`{"command":"true"}`))
+		require.Equal(t, http.StatusAccepted, status, body)
+	}
+	var ids []string
+	next := ""
+	for range 3 {
+		_, body := request(t, n, "GET", "/v1/jobs?limit=2&state=succeeded&after="+next, nil)
+		m := fields(t, body)
+		for _, j := range m["jobs"].([]any) {
+			ids = append(ids, j.(map[string]any)["id"].(string))
+		}
+		if next = m["next"].(string); next == "" {
+			break
+		}
+	}
+	require.Equal(t, []string{"j3", "j2", "j1"}, ids)
+	status, body := request(t, n, "GET", "/v1/jobs/j", nil)
+	require.Equal(t, http.StatusConflict, status)
+	require.Contains(t, body, "j1, j2, j3")
+}
+
+// Blobs are stored once, under what they are.
+func TestBlobs(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	b := bytes.Repeat([]byte("flood "), 100_000)
+	path := "/v1/blobs/" + digest(b)
+	status, _ := request(t, n, "HEAD", path, nil)
+	require.Equal(t, http.StatusNotFound, status)
+	status, _ = request(t, n, "PUT", path, b)
+	require.Equal(t, http.StatusCreated, status)
+	status, body := request(t, n, "PUT", path, b)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, float64(len(b)), fields(t, body)["size"])
+	status, body = request(t, n, "GET", path, nil)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, string(b), body)
+}
+
+func TestStatusPages(t *testing.T) {
+	n := startNode(t, Config{Name: "a", Labels: map[string]string{"district": "7"}})
+	_, body := request(t, n, "GET", "/broker/coordination-status", nil)
+	m := fields(t, body)
+	for _, name := range []string{"coordinator_running", "total_peers", "healthy_peers", "unhealthy_peers", "last_sync_time", "peer_brokers"} {
+		require.Contains(t, m, name)
+	}
+	_, body = request(t, n, "GET", "/broker/metadata", nil)
+	row := fields(t, body)["brokers"].(map[string]any)["a"].(map[string]any)
+	require.Equal(t, "7", row["capabilities"].(map[string]any)["labels"].(map[string]any)["district"])
+	_, body = request(t, n, "GET", "/v1/members", nil)
+	require.Len(t, fields(t, body)["members"], 1)
+	status, body := request(t, n, "GET", "/metrics", nil)
+	require.Equal(t, http.StatusOK, status)
+	for _, name := range []string{"ucp_jobs_unfinished", "ucp_capacity", "go_goroutines"} {
+		require.Contains(t, body, name)
+	}
+	status, _ = request(t, n, "GET", "/healthz", nil)
+	require.Equal(t, http.StatusOK, status)
+}
