@@ -60,8 +60,24 @@ func (j *jail) in(guest string) (*os.Root, string, experimentalsys.Errno) {
 	return root, name, 0
 }
 
+// openDir opens a directory for reading.
+func (j *jail) openDir(guest string) (*jailFile, experimentalsys.Errno) {
+	root, name, errno := j.in(guest)
+	if errno != 0 {
+		return nil, errno
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	return &jailFile{root: root, name: name, f: f}, 0
+}
+
 // OpenFile implements sys.FS.
 func (j *jail) OpenFile(guest string, flag experimentalsys.Oflag, perm fs.FileMode) (experimentalsys.File, experimentalsys.Errno) {
+	if name, _ := local(guest); name == "." && osFlags(flag) == os.O_RDONLY {
+		return &jailRoot{j: j}, 0
+	}
 	root, name, errno := j.in(guest)
 	if errno != 0 {
 		return nil, errno

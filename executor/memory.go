@@ -6,53 +6,80 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-const wasmPage = 64 << 10 // bytes
+const (
+	wasmPage = 64 << 10 // bytes
+	maxPages = 1 << 16  // a 32-bit memory has no more
+	// keepMemory bounds what a worker keeps of one job's memory for the next.
+	keepMemory = 8 << 20
+)
 
-// guestMemory is the linear memory of one run of a module, and its limit. The
-// limit sits here rather than in the runtime's configuration (WithMemoryLimitPages)
-// for two reasons: one compiled module, kept warm, serves jobs with different
-// limits; and we know that a job was refused memory, so that we can say so.
+// guestMemory is the linear memory of the module that a worker runs, and its
+// limit. The limit sits here rather than in the runtime's configuration
+// (WithMemoryLimitPages) for two reasons: one compiled module, kept warm, serves
+// jobs with different limits; and we know that a job was refused memory, so that
+// we can say so.
 //
 // The whole limit is reserved as address space and made usable as the module
-// grows, so that growing copies nothing, and the end of a job gives everything
-// back at once instead of leaving it to the garbage collector.
+// grows, so that growing copies nothing. The first megabytes are wiped and used
+// again by the next job: the page faults of fresh memory cost a small Go program
+// more than all of its own work. What lies beyond goes back to the system at once.
 type guestMemory struct {
-	limit   uint64 // bytes
+	space   []byte // reserved
+	usable  uint64 // bytes of it that may be touched; the rest faults
+	used    uint64 // bytes of it that this job was given
+	limit   uint64 // bytes, whole pages
 	refused bool   // the module asked for more
-	space   []byte // reserved; its length is what may be used at most
 }
 
-// newGuestMemory limits a module to limit bytes, rounded down to whole pages.
-func newGuestMemory(limit int64) *guestMemory {
-	return &guestMemory{limit: min(uint64(max(limit, 0)), 1<<32) / wasmPage * wasmPage}
+// begin prepares for a job that may use limit bytes, rounded down to whole pages.
+func (m *guestMemory) begin(limit int64) {
+	m.limit = min(uint64(max(limit, 0))/wasmPage, maxPages) * wasmPage
+	m.refused = false
 }
 
-// Allocate implements experimental.MemoryAllocator. wazero calls it once, with
-// the module's own minimum, which was checked against the limit before.
+// Allocate implements experimental.MemoryAllocator. wazero calls it once for a
+// job, with the module's own minimum, which was checked against the limit before.
 func (m *guestMemory) Allocate(_, max uint64) experimental.LinearMemory {
-	m.space = reserve(min(max, m.limit))
+	if need := min(max, m.limit); need > uint64(len(m.space)) {
+		release(m.space)
+		m.space, m.usable = reserve(need), 0
+	}
 	return m
 }
 
 // Reallocate implements experimental.LinearMemory: nil refuses, which the module
 // sees as memory.grow returning -1.
 func (m *guestMemory) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.space)) {
+	if size > m.limit || size > uint64(len(m.space)) {
 		m.refused = true
 		return nil
 	}
-	if !commit(m.space, size) {
-		m.refused = true
-		return nil
+	if size > m.usable {
+		if !commit(m.space, size) {
+			m.refused = true
+			return nil
+		}
+		m.usable = size
 	}
+	m.used = max(m.used, size)
 	return m.space[:size:size]
 }
 
-// Free implements experimental.LinearMemory. A second call does nothing: wazero
-// does not call it when a module that was being cancelled ends by itself.
-func (m *guestMemory) Free() {
-	release(m.space)
-	m.space = nil
+// Free implements experimental.LinearMemory. It does nothing: wazero does not
+// call it in every case (a module that ends while it is being cancelled), so the
+// worker wipes, between jobs.
+func (m *guestMemory) Free() {}
+
+// wipe forgets what the last job wrote. It must come before the next begin, and
+// only when the job's module is closed.
+func (m *guestMemory) wipe() {
+	keep := min(m.used, keepMemory)
+	clear(m.space[:keep])
+	if m.used > keep && !drop(m.space[keep:m.used]) {
+		release(m.space) // zeroes could not be had cheaply
+		m.space, m.usable = nil, 0
+	}
+	m.used = 0
 }
 
 // bytesOf writes a size as people do.

@@ -1,6 +1,10 @@
 package executor
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
 
 // reserve takes address space without memory behind it.
 func reserve(size uint64) []byte {
@@ -16,7 +20,13 @@ func reserve(size uint64) []byte {
 
 // commit makes the first size bytes usable; they are zero where they are new.
 func commit(space []byte, size uint64) bool {
-	return size == 0 || unix.Mprotect(space[:size], unix.PROT_READ|unix.PROT_WRITE) == nil
+	return unix.Mprotect(space[:size], unix.PROT_READ|unix.PROT_WRITE) == nil
+}
+
+// drop gives memory back and reports whether it reads as zero from now on, which
+// only Linux promises.
+func drop(b []byte) bool {
+	return runtime.GOOS == "linux" && unix.Madvise(b, unix.MADV_DONTNEED) == nil
 }
 
 func release(space []byte) {

@@ -31,8 +31,8 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 			return report{Failure: err.Error()}
 		}
 	}
-	mem := newGuestMemory(o.Memory)
-	defer mem.Free()
+	mem := &w.memory
+	mem.begin(o.Memory)
 	if need := mod.min * wasmPage; need > mem.limit {
 		return report{Permanent: true, Failure: fmt.Sprintf(
 			"the module needs %s of memory to start, over the job's limit of %s; ask for more memory", bytesOf(int64(need)), bytesOf(o.Memory))}

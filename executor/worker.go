@@ -21,6 +21,7 @@ type worker struct {
 	log     *slog.Logger
 	grace   time.Duration
 	modules *modules
+	memory  guestMemory
 	cold    bool          // the last order compiled a module
 	limit   int64         // bytes, of the last order
 	stop    chan struct{} // the broker wants the native program to end
@@ -110,6 +111,7 @@ func (w *worker) work(ctx context.Context, orders <-chan *order) error {
 		if err := w.link.write(fromWorker{Done: &r}); err != nil {
 			return err
 		}
+		w.memory.wipe()
 		if w.cold {
 			w.cold = false
 			debug.FreeOSMemory() // a compiler leaves a lot behind

@@ -21,7 +21,7 @@ const (
 	leavePropagate = time.Second
 	// reclaimAfter is how long a node must have been dead before its name may
 	// come back from another address (a restart with a new address). Without it
-	// memberlist refuses the name for a day.
+	// memberlist refuses the name until it forgets the dead, half a minute or more.
 	reclaimAfter = 5 * time.Second
 	// monitorLines is how many past log lines "serf monitor" shows first.
 	monitorLines = 512

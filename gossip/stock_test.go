@@ -187,6 +187,18 @@ func TestCommandLine(t *testing.T) {
 		return strings.Contains(strings.Join(b.told(), ";"), `user ucp:emergency {"type":"flood","level":"critical"}`)
 	})
 
+	// E4: brokers see each event, also when a client wants them merged.
+	c, err := client.NewRPCClient(a.RPCAddr())
+	require.NoError(t, err)
+	for _, payload := range []string{"one", "two"} {
+		require.NoError(t, c.UserEvent("merged", []byte(payload), true))
+	}
+	require.NoError(t, c.Close())
+	eventually(t, "both events", func() bool {
+		told := strings.Join(a.told(), ";") // a got them as they are; push-pull tells b nothing of merging
+		return strings.Contains(told, "user merged one") && strings.Contains(told, "user merged two")
+	})
+
 	eventually(t, "rtt, once coordinates are known", func() bool {
 		out, err = serf(t, a, "rtt", "a", "b")
 		return err == nil && strings.Contains(out, "Estimated a <-> b rtt")

@@ -3,6 +3,7 @@ package gossip
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ func raw(before string, length, magic uint32) []byte {
 }
 
 func TestCutTrailer(t *testing.T) {
+	long := strings.Repeat("x", MaxState+1)
 	for _, c := range []struct {
 		name           string
 		in             []byte
@@ -31,7 +33,8 @@ func TestCutTrailer(t *testing.T) {
 		{name: "other magic", in: raw("serfours", 4, trailerMagic+1), state: string(raw("serfours", 4, trailerMagic+1))},
 		{name: "claims too much", in: raw("serf", 5, trailerMagic), state: string(raw("serf", 5, trailerMagic)), found: true, fails: true},
 		{name: "claims beyond int32", in: raw("serf", 1<<32-1, trailerMagic), state: string(raw("serf", 1<<32-1, trailerMagic)), found: true, fails: true},
-		{name: "claims beyond the limit (L11)", in: raw("serf", MaxState+1, trailerMagic), state: string(raw("serf", MaxState+1, trailerMagic)), found: true, fails: true},
+		{name: "the longest (L11)", in: raw("serf"+long[1:], MaxState, trailerMagic), state: "serf", payload: long[1:], found: true},
+		{name: "longer than the limit (L11)", in: raw("serf"+long, MaxState+1, trailerMagic), state: string(raw("serf"+long, MaxState+1, trailerMagic)), found: true, fails: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			state, payload, found, err := cutTrailer(c.in)

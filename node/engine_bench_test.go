@@ -68,7 +68,7 @@ func BenchmarkCommitLoop(b *testing.B) {
 // BenchmarkCommitBarePebble is what the disk gives: Set with Sync of 400 bytes from
 // 64 goroutines.
 func BenchmarkCommitBarePebble(b *testing.B) {
-	db, err := pebble.Open(b.TempDir(), &pebble.Options{Logger: quiet{}})
+	db, err := pebble.Open(b.TempDir(), &pebble.Options{Logger: noLog{}})
 	require.NoError(b, err)
 	defer db.Close()
 	var n atomic.Uint64
@@ -84,8 +84,8 @@ func BenchmarkCommitBarePebble(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }
 
-type quiet struct{}
+type noLog struct{}
 
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(string, ...any) {}
+func (noLog) Infof(string, ...any)  {}
+func (noLog) Errorf(string, ...any) {}
+func (noLog) Fatalf(string, ...any) {}

@@ -221,7 +221,7 @@ func (n *Node) startGossip() error {
 			}
 			return nil
 		},
-		Answer: n.answerQuery, Transport: transport, Logger: n.log.With("part", "gossip"),
+		Answer: n.answerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/rand"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 )
+
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
 
 // TestInVirtualTime runs stores inside a bubble, as package sim does: the bubble ends
 // only when every goroutine of Pebble has, and its clock moves only while all of them
@@ -26,6 +32,7 @@ func TestInVirtualTime(t *testing.T) {
 				require.NoError(t, set(s, text(i), strings.Repeat("v", 2000)))
 			}
 			put(t, s.Blobs(), "x")
+			require.NotContains(t, stacks(), "periodicGranter", "an idle store has nothing that ticks")
 			start := time.Now()
 			time.Sleep(24 * time.Hour)
 			require.Equal(t, 24*time.Hour, time.Since(start))

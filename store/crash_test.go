@@ -57,7 +57,7 @@ func (p *powerCuts) promise(n int) {
 // disk, from the first Open on. What was promised is there, and of what was not, no
 // half: each commit writes two keys, and comes after all commits before it.
 func TestPowerCutAnywhere(t *testing.T) {
-	const commits = 60
+	const commits = 30
 	mem := vfs.NewCrashableMem()
 	p := &powerCuts{mem: mem, every: 1}
 	s := mustOpen(t, small(errorfs.Wrap(mem, errorfs.InjectorFunc(p.before))))
@@ -99,7 +99,11 @@ func TestStateMachine(t *testing.T) {
 		m.open(t)
 		defer func() { _ = m.s.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
-			"commit":   m.commit,
+			"commit":   m.commit, // several times, so that restarts find something
+			"commit 2": m.commit,
+			"commit 3": m.commit,
+			"commit 4": m.commit,
+			"commit 5": m.commit,
 			"restart":  func(t *rapid.T) { require.NoError(t, m.s.Close()); m.open(t) },
 			"powercut": m.powerCut,
 			"fault":    m.faultyCommit,

@@ -23,7 +23,7 @@ import (
 // Pebble has answered; and what the disk held at the failure is what recovery finds.
 //
 // Flushes and compactions of a failed store wait until Close, so that Pebble does
-// not go on to read tables that were never written.
+// not go on to read tables that were never written; unless a commit waits for them.
 type disk struct {
 	vfs.FS // reads pass through
 	fault  *fault
@@ -40,7 +40,7 @@ func (d *disk) tolerate(op, name string, err error) error {
 	return nil
 }
 
-// wait blocks work on tables, all of it Pebble's in the background, until Close.
+// wait blocks work on tables, all of it Pebble's in the background: see fault.hold.
 func (d *disk) wait(name string) {
 	if strings.HasSuffix(name, ".sst") {
 		d.fault.hold()

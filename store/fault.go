@@ -15,9 +15,10 @@ import (
 type fault struct {
 	first atomic.Pointer[error]
 
-	mu   sync.Mutex
-	tell func(error)   // nil while opening and closing
-	held chan struct{} // not nil while armed; closed when closing begins
+	mu      sync.Mutex
+	tell    func(error)   // nil while opening and closing
+	held    chan struct{} // not nil while armed and nobody must be let go
+	stalled bool          // commits wait for a flush
 }
 
 // fail records err if it is the first failure. It may be called on any goroutine,
@@ -70,15 +71,33 @@ func (f *fault) disarm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tell = nil
+	f.letGo()
+}
+
+func (f *fault) letGo() {
 	if f.held != nil {
 		close(f.held)
 		f.held = nil
 	}
 }
 
-// hold blocks while the store is failed but not yet closing.
+// stall says whether commits wait for a flush. In a failed store they must not wait
+// for the owner's Close, which may wait for them: the flush goes on, into nowhere.
+func (f *fault) stall(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stalled = on
+	if on && f.failed() {
+		f.letGo()
+	}
+}
+
+// hold blocks while the store is failed but not yet closing, and no commit waits.
 func (f *fault) hold() {
 	f.mu.Lock()
+	if f.stalled {
+		f.letGo()
+	}
 	held := f.held
 	f.mu.Unlock()
 	if held != nil {

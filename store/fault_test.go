@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,21 @@ type breaker struct {
 	on      atomic.Bool
 	watch   atomic.Bool
 	reached atomic.Int64
+
+	mu   sync.Mutex
+	acks map[string]bool
+}
+
+func (b *breaker) promise(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.acks[key] = true
+}
+
+func (b *breaker) promised() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.acks)
 }
 
 func (b *breaker) before(op errorfs.Op) error {
@@ -75,7 +91,7 @@ func TestDiskFailure(t *testing.T) {
 	for name := range faults {
 		t.Run(name, func(t *testing.T) {
 			f := faults[name]
-			br := &breaker{failure: f}
+			br := &breaker{failure: f, acks: map[string]bool{}}
 			mem := vfs.NewCrashableMem()
 			owner := newTold()
 			o := small(errorfs.Wrap(mem, errorfs.InjectorFunc(br.before)))
@@ -90,14 +106,18 @@ func TestDiskFailure(t *testing.T) {
 			_, _, err := s.Blobs().Put(ctx(t), strings.NewReader("x"), limit)
 			require.ErrorIs(t, err, ErrFailed)
 
-			require.ErrorIs(t, s.Close(), f.err, "Close frees who waits, and says why")
-			promised := work()
+			work() // all end by themselves: nobody must Close first
+			for k := range br.promised() {
+				_, found, err := s.Get([]byte(k))
+				require.True(t, found || err != nil, "a frozen store answers, or says that it cannot")
+			}
+			require.ErrorIs(t, s.Close(), f.err, "Close says why")
 			require.LessOrEqual(t, br.reached.Load(), int64(2), "what was under way at the failure may end; nothing else reaches the disk")
 			require.Len(t, owner.all(), 1, "the owner is told once")
 
 			for _, percent := range []int{0, 50} {
 				got := contents(t, mustOpen(t, small(crashed(mem, percent, 1))), "")
-				for _, k := range promised {
+				for k := range br.promised() {
 					require.Contains(t, got, k)
 				}
 			}
@@ -106,10 +126,8 @@ func TestDiskFailure(t *testing.T) {
 }
 
 // startCommitting commits from eight goroutines, lets the disk fail after a while,
-// and returns what waits for their end and says which keys were acknowledged.
-func startCommitting(t *testing.T, s *Store, br *breaker) (wait func() []string) {
-	var mu sync.Mutex
-	var promised []string
+// and returns what waits for their end.
+func startCommitting(t *testing.T, s *Store, br *breaker) (wait func()) {
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -124,14 +142,12 @@ func startCommitting(t *testing.T, s *Store, br *breaker) (wait func() []string)
 					}
 					return
 				}
-				mu.Lock()
-				promised = append(promised, key)
-				mu.Unlock()
+				br.promise(key)
 			}
 			t.Error("the fault was never met")
 		})
 	}
-	return func() []string { wg.Wait(); return promised }
+	return wg.Wait
 }
 
 // TestDiskFailureInOpen: Open returns, with the disk's error, whatever fails in it,
@@ -196,4 +212,81 @@ func TestDamagedTable(t *testing.T) {
 	require.ErrorIs(t, err, ErrCorrupt)
 	<-owner.heard
 	require.ErrorIs(t, owner.all()[0], ErrCorrupt)
+}
+
+// TestFaultTellsOnce: many failures at once are one message, that of the first; before
+// arm and after disarm there is none.
+func TestFaultTellsOnce(t *testing.T) {
+	owner := newTold()
+	f := &fault{}
+	require.NoError(t, f.check())
+	require.NoError(t, f.arm(owner.tell))
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() { f.fail(fmt.Errorf("failure %d", i)) })
+	}
+	wg.Wait()
+	require.Len(t, owner.all(), 1)
+	require.Equal(t, owner.all()[0], f.cause())
+	require.ErrorIs(t, f.check(), ErrFailed)
+	require.ErrorContains(t, f.check(), "end this process")
+
+	early := &fault{}
+	early.fail(syscall.EIO)
+	require.ErrorIs(t, early.arm(owner.tell), syscall.EIO)
+	late := &fault{}
+	require.NoError(t, late.arm(owner.tell))
+	late.disarm()
+	late.fail(syscall.EIO)
+	late.hold() // does not block
+
+	// Work on tables is held from the failure on, but not when a commit waits for it.
+	for _, stallFirst := range []bool{true, false} {
+		busy := &fault{}
+		require.NoError(t, busy.arm(func(error) {}))
+		if stallFirst {
+			busy.stall(true)
+		}
+		busy.fail(syscall.EIO)
+		if !stallFirst {
+			go busy.stall(true)
+		}
+		busy.hold()
+	}
+	require.Len(t, owner.all(), 1)
+}
+
+// TestManifestNameIsDurable: Pebble's manifest cannot lose its name to a power cut that
+// keeps the marker, which is written after it.
+func TestManifestNameIsDurable(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	d := &disk{FS: mem, fault: &fault{}}
+	f, err := d.Create("MANIFEST-000007", vfs.WriteCategoryUnspecified)
+	require.NoError(t, err)
+	_, err = f.Write([]byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, f.Sync())
+	_, err = crashed(mem, 0, 1).Stat("MANIFEST-000007")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+// TestFrozenStoreAnswers: a flush that failed takes nothing away from those who read.
+func TestFrozenStoreAnswers(t *testing.T) {
+	br := &breaker{failure: faults["write of a table"]}
+	br.on.Store(true)
+	owner := newTold()
+	o := small(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(br.before)))
+	o.Fatal = owner.tell
+	s := mustOpen(t, o)
+	n := 0
+	for set(s, text(n), strings.Repeat("v", 1000)) == nil {
+		n++
+	}
+	<-owner.heard
+	for i := range n {
+		_, found, err := s.Get([]byte(text(i)))
+		require.NoError(t, err)
+		require.True(t, found, "commit %d of %d", i, n)
+	}
 }

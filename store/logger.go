@@ -45,9 +45,13 @@ func listener(log *slog.Logger, f *fault) *pebble.EventListener {
 			f.fail(fmt.Errorf("database: %w in %s: %w", ErrCorrupt, info.Path, info.Details))
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			f.stall(true)
 			log.Warn("commits wait for the disk", "reason", info.Reason)
 		},
-		WriteStallEnd: func() { log.Warn("commits go on") },
+		WriteStallEnd: func() {
+			f.stall(false)
+			log.Warn("commits go on")
+		},
 	}
 }
 

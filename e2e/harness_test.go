@@ -1,0 +1,196 @@
+// Package e2e runs the product as its users do: the real ucp binary in real
+// processes, the stock serf command line, and signals. It has tests only. All
+// servers listen on loopback, on ports that the kernel gave, and end with their
+// test.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// What TestMain builds, in a folder that goes with the tests.
+var ucpBinary, serfBinary, wordsModule, guestModule string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "ucp-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		ucpBinary, serfBinary = filepath.Join(dir, "ucp"), filepath.Join(dir, "serf")
+		wordsModule, guestModule = filepath.Join(dir, "words.wasm"), filepath.Join(dir, "guest.wasm")
+		for _, b := range []struct{ out, pkg, env string }{
+			{ucpBinary, "github.com/urban-compute/ucp/cmd/ucp", ""},
+			{serfBinary, "github.com/hashicorp/serf/cmd/serf", ""},
+			{wordsModule, "github.com/urban-compute/ucp/examples/words", "GOOS=wasip1 GOARCH=wasm"},
+			{guestModule, "./testdata/guest", "GOOS=wasip1 GOARCH=wasm"},
+		} {
+			cmd := exec.Command("go", "build", "-o", b.out, b.pkg)
+			cmd.Env = append(os.Environ(), append(strings.Fields(b.env), "CGO_ENABLED=0")...)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", b.pkg, err, out)
+				return 1
+			}
+		}
+		return m.Run()
+	}())
+}
+
+// agent is one real broker process.
+type agent struct {
+	t                        *testing.T
+	name, dir                string
+	cmd                      *exec.Cmd
+	log                      *bytes.Buffer // complete when done is closed
+	done                     chan struct{}
+	gossip, rpc, http, actor string
+	client                   *api.Client
+}
+
+// startAgent starts a broker and waits until its first log line has named what it
+// bound. It is killed when the test ends, if it has not ended before.
+func startAgent(t *testing.T, name, dir string, args ...string) *agent {
+	t.Helper()
+	a := &agent{t: t, name: name, dir: dir, log: new(bytes.Buffer), done: make(chan struct{})}
+	a.cmd = exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
+		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
+	stderr, err := a.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, a.cmd.Start())
+	first := make(chan string, 1)
+	go func() {
+		defer close(a.done)
+		lines := bufio.NewReader(stderr)
+		for i := 0; ; i++ {
+			line, err := lines.ReadString('\n')
+			a.log.WriteString(line)
+			if i == 0 {
+				first <- line
+			}
+			if err != nil {
+				_ = a.cmd.Wait() // how it ended is read from ProcessState
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = a.cmd.Process.Kill() // fails when it has ended, which is as well
+		<-a.done
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", name, a.log)
+		}
+	})
+	select {
+	case line := <-first:
+		var up struct{ Msg, Gossip, RPC, HTTP, Actor string }
+		require.NoError(t, json.Unmarshal([]byte(line), &up), line)
+		require.Equal(t, "broker is up", up.Msg, line)
+		a.gossip, a.rpc, a.http, a.actor = up.Gossip, up.RPC, up.HTTP, up.Actor
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s says nothing", name)
+	}
+	a.client, err = api.New(a.http)
+	require.NoError(t, err)
+	t.Cleanup(a.client.Close)
+	return a
+}
+
+// startCluster starts brokers a, b, c... that see each other.
+func startCluster(t *testing.T, n int, args ...string) []*agent {
+	t.Helper()
+	var out []*agent
+	for i := range n {
+		with := args
+		if i > 0 {
+			with = append([]string{"--join", out[0].gossip}, args...)
+		}
+		out = append(out, startAgent(t, string(rune('a'+i)), t.TempDir(), with...))
+	}
+	for _, a := range out {
+		a.seesHealthy(n - 1)
+	}
+	return out
+}
+
+// seesHealthy waits until the broker sees so many healthy peers.
+func (a *agent) seesHealthy(n int) {
+	a.t.Helper()
+	eventually(a.t, 30*time.Second, fmt.Sprintf("%s sees %d healthy peers", a.name, n), func() bool {
+		s, err := a.client.Coordination(a.t.Context())
+		return err == nil && s.HealthyPeers == n
+	})
+}
+
+// signal sends a signal and waits until the process has ended.
+func (a *agent) signal(s syscall.Signal, within time.Duration) *os.ProcessState {
+	a.t.Helper()
+	require.NoError(a.t, a.cmd.Process.Signal(s))
+	select {
+	case <-a.done:
+		return a.cmd.ProcessState
+	case <-time.After(within):
+		a.t.Fatalf("%s still runs %v after %v", a.name, within, s)
+		return nil
+	}
+}
+
+// eventually waits for what real processes do in real time.
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// result is how a command ended.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// run runs a command to its end.
+func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, err bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &err
+	_ = cmd.Run() // the exit code says it
+	require.NoError(t, ctx.Err(), "%s %v does not end; stderr:\n%s", name, args, &err)
+	return result{out.String(), err.String(), cmd.ProcessState.ExitCode()}
+}
+
+// ucp runs the command line against this broker.
+func (a *agent) ucp(args ...string) result {
+	a.t.Helper()
+	return run(a.t, nil, ucpBinary, append([]string{"--addr", a.http}, args...)...)
+}
+
+// serf runs the stock serf command line against this broker's RPC address.
+func (a *agent) serf(verb string, args ...string) result {
+	a.t.Helper()
+	return run(a.t, nil, serfBinary, append([]string{verb, "-rpc-addr=" + a.rpc}, args...)...)
+}

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// The main job, end to end: whatever broker is asked, the job's output and exit
+// code come back byte for byte, also through one that did not run it.
+func TestRunAnywhere(t *testing.T) {
+	brokers := startCluster(t, 3)
+	dir := t.TempDir()
+	input := make([]byte, 300_000)
+	_, err := rand.Read(input)
+	require.NoError(t, err)
+	file := filepath.Join(dir, "input.bin")
+	require.NoError(t, os.WriteFile(file, input, 0o644))
+	for i, a := range brokers {
+		r := a.ucp("run", guestModule, "--stdin", file, "--", "echo", string(rune('0'+i)))
+		require.Equal(t, i, r.code, r.stderr)
+		require.Equal(t, string(input), r.stdout)
+		require.Equal(t, "done\n", r.stderr)
+	}
+
+	r := brokers[0].ucp("run", "--detach", "--id", "copy-1", guestModule, "--input", "in.bin="+file, "--output", "out/copy.bin", "--dir", "out", "--", "copy", "in.bin", "out/copy.bin")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Equal(t, "copy-1\n", r.stdout)
+	for _, a := range brokers {
+		r = a.ucp("job", "wait", "copy-1")
+		require.Equal(t, 0, r.code, r.stderr)
+		to := t.TempDir()
+		r = a.ucp("job", "result", "copy", "--to", to)
+		require.Equal(t, 0, r.code, r.stderr)
+		got := findFile(t, to, "copy.bin")
+		require.True(t, bytes.Equal(input, got), "%s: %d bytes came back of %d", a.name, len(got), len(input))
+	}
+	r = brokers[2].ucp("job", "get", "copy-1", "-o", "json")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Contains(t, r.stdout, `"succeeded"`)
+}
+
+// findFile reads the one file of that name below a folder.
+func findFile(t *testing.T, dir, name string) (content []byte) {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == name {
+			content, err = os.ReadFile(path)
+		}
+		return err
+	}))
+	return content
+}
+
+// A job that loops for ever or eats memory harms only itself.
+func TestBadJobsHarmOnlyThemselves(t *testing.T) {
+	a := startCluster(t, 1)[0]
+	r := a.ucp("run", "--timeout", "1s", guestModule, "--", "loop")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "timeout")
+	r = a.ucp("run", "--memory", "32MiB", guestModule, "--", "eat")
+	require.NotEqual(t, 0, r.code)
+	require.Contains(t, strings.ToLower(r.stderr), "memory")
+	r = a.ucp("run", wordsModule, "--stdin", "jobs_test.go", "--", "-top", "1")
+	require.Equal(t, 0, r.code, r.stderr)
+	r = a.ucp("run", "jobs_test.go")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "WebAssembly")
+	r = a.ucp("run", "--driver", "process", "--place-timeout", "500ms", "/bin/true")
+	require.Equal(t, 2, r.code, "native programs are off unless the agent allows them")
+	require.Contains(t, r.stderr, "driver process")
+}
+
+func TestProcessDriver(t *testing.T) {
+	a := startCluster(t, 1, "--allow-process")[0]
+	r := a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "echo out; echo err >&2; exit 7")
+	require.Equal(t, result{"out\n", "err\n", 7}, r)
+	r = a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "kill -TERM $$")
+	require.Equal(t, 128+15, r.code, r.stderr)
+}
+
+// Killed with SIGKILL and started again, a broker has its name and its jobs back,
+// under a new actor (rule I1), and its unfinished jobs run (rule J6).
+func TestKilledBrokerComesBack(t *testing.T) {
+	brokers := startCluster(t, 3)
+	b := brokers[1]
+	r := b.ucp("run", "--detach", "--id", "long", guestModule, "--", "sleep", "3s")
+	require.Equal(t, 0, r.code, r.stderr)
+	r = b.ucp("run", "--id", "short", guestModule, "--", "sleep", "1ms")
+	require.Equal(t, 0, r.code, r.stderr)
+	b.signal(syscall.SIGKILL, 5*time.Second)
+	require.Equal(t, 0, brokers[0].ucp("job", "get", "short").code, "the others know what it acknowledged")
+
+	again := startAgent(t, "", b.dir, "--retry-join", brokers[0].gossip)
+	require.True(t, strings.HasPrefix(again.actor, "b~"), again.actor)
+	require.NotEqual(t, b.actor, again.actor)
+	j, err := again.client.Job(t.Context(), "short", 0)
+	require.NoError(t, err)
+	require.Equal(t, job.StateSucceeded, j.State)
+	j, err = again.client.Wait(t.Context(), "long", api.WaitOptions{})
+	require.NoError(t, err)
+	require.Equal(t, job.StateSucceeded, j.State, j.Reason)
+}
+
+// SIGTERM leaves the cluster in good order; a second one ends at once.
+func TestSignals(t *testing.T) {
+	brokers := startCluster(t, 3)
+	require.True(t, brokers[2].signal(syscall.SIGTERM, 20*time.Second).Success())
+	eventually(t, 10*time.Second, "c has left", func() bool {
+		return strings.Contains(brokers[0].serf("members", "-status=left").stdout, "c ")
+	})
+	b := brokers[1]
+	eventually(t, 2*time.Second, "b has ended", func() bool {
+		_ = b.cmd.Process.Signal(syscall.SIGTERM) // two that are pending together count as one
+		select {
+		case <-b.done:
+			return true
+		default:
+			return false
+		}
+	})
+	require.False(t, b.cmd.ProcessState.Success())
+}
+
+func TestAgentRefusesWhatItShould(t *testing.T) {
+	for flag, args := range map[string][]string{
+		"--http-addr": {"--http-addr", "0.0.0.0:0"},
+		"--rpc-addr":  {"--rpc-addr", "0.0.0.0:0"},
+		"--join":      {"--join", "127.0.0.1:1", "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"},
+	} {
+		r := run(t, nil, ucpBinary, append([]string{"agent", "--name", "x", "--data-dir", t.TempDir()}, args...)...)
+		require.Equal(t, 1, r.code)
+		require.Contains(t, r.stderr, flag)
+	}
+	a := startCluster(t, 1)[0]
+	r := run(t, nil, ucpBinary, "agent", "--data-dir", a.dir, "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "in use by another ucp agent")
+}
