@@ -22,10 +22,10 @@ func TestStockCommandLine(t *testing.T) {
 		require.Equal(t, 3, strings.Count(r.stdout, "alive"), r.stdout)
 		require.Contains(t, a.serf("info").stdout, "event_time")
 		for query, says := range map[string]string{"ucp:status": `"healthy":2`, "ucp:metadata": `"capacity"`, "ucp:load": `"usage"`} {
-			r = a.serf("query", query)
+			r = a.serf("query", "-timeout=1s", query)
 			require.Equal(t, 3, strings.Count(r.stdout, says), r.stdout+r.stderr)
 		}
-		r = run(t, nil, serfBinary, "query", "-rpc-addr="+a.rpc, "ucp:job", "j1")
+		r = run(t, nil, serfBinary, "query", "-rpc-addr="+a.rpc, "-timeout=1s", "ucp:job", "j1")
 		require.Equal(t, 3, strings.Count(r.stdout, `"state":"succeeded"`), r.stdout+r.stderr)
 		require.Equal(t, 0, a.serf("event", "hello", "world").code)
 		eventually(t, 20*time.Second, "coordinates are known", func() bool { return a.serf("rtt", "a", "b").code == 0 })

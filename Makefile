@@ -1,0 +1,41 @@
+# Everything a newcomer needs: `make demo` and `make test`. Nothing here needs more
+# than Go, git and make; what takes more than a line stands in scripts/.
+
+export CGO_ENABLED ?= 0
+GOBUILD = go build -trimpath
+GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build examples cluster lint bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three brokers on loopback, a real job through them, and what happened
+	@scripts/demo.sh
+
+test: ## the whole test suite, with the race detector where that works
+	@scripts/test.sh
+
+build: ## bin/ucp, one static binary
+	$(GOBUILD) -o bin/ucp ./cmd/ucp
+
+examples: ## the example jobs as WebAssembly, and the generator of their data
+	$(GUEST) -o bin/quake.wasm ./examples/quake
+	$(GUEST) -o bin/words.wasm ./examples/words
+	$(GOBUILD) -o bin/accelerogram ./examples/accelerogram
+
+cluster: build ## a local cluster of three (see scripts/cluster.sh help)
+	@scripts/cluster.sh up 3
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+bench: ## all benchmarks (docs/performance.md says what they mean)
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf bin

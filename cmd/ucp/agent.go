@@ -1,0 +1,53 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
+"serf leave" through its RPC address. A second signal ends it at once.
+
+The first line of its log names what was bound, so that every port may be 0:
+
+  msg="broker is up" name=a gossip=127.0.0.1:7946 rpc=127.0.0.1:7373 http=127.0.0.1:8000 actor=...
+
+Every flag can also stand in a YAML file (--config; keys are the flags' names,
+unknown keys are errors) or in a variable (--sync-interval is UCP_SYNC_INTERVAL;
+lists are separated by commas; an empty variable counts as not set). A flag beats
+a variable, a variable beats the file.
+
+Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
+--name or, without one, this machine's host name.
+
+Neither RPC nor HTTP asks who is calling. On other than loopback addresses they
+need --insecure, which says that you trust all who can reach them.`
+
+// agentCommand is `ucp agent`: one broker, in the foreground.
+func (c *cli) agentCommand() *cobra.Command {
+	var flags agentFlags
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run a broker",
+		Long:  agentHelp,
+		Example: `  ucp agent --name a
+  ucp agent --name b --bind 10.0.0.2:7946 --http-addr 10.0.0.2:8000 --insecure --join 10.0.0.1
+  UCP_LOG_FORMAT=json ucp agent --config /etc/ucp.yaml`,
+		Args:              exactArgs(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	flags.register(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := flags.resolve(cmd.Flags(), c.lookupEnv)
+		if err != nil {
+			return err
+		}
+		cfg.Logger = newLogger(c.err, cfg.LogLevel, cfg.LogFormat)
+		ctx, stop := c.interruptible(cmd.Context())
+		defer stop()
+		return runAgent(ctx, cfg)
+	}
+	for name, values := range map[string][]string{"log-level": logLevels, "log-format": logFormats} {
+		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+	}
+	return cmd
+}

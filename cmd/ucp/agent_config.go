@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// agentConfig is what `ucp agent` was told, checked: what runAgent hands to
+// package node. Zero CPU and Memory mean the machine's.
+type agentConfig struct {
+	Name, DataDir                     string // Name is "" to let the data directory decide
+	Bind, Advertise                   string
+	RPCAddr, HTTPAddr, HTTPAdvertise  string
+	Join, RetryJoin                   []string
+	Insecure, AllowProcess, NewsLinks bool
+	Labels                            map[string]string
+	CPU, Memory                       int64 // millicores, bytes
+	SyncInterval, AckTimeout          time.Duration
+	Replicas                          int
+	LogLevel                          slog.Level
+	LogFormat                         string
+	Logger                            *slog.Logger
+}
+
+// minCapacity is the least CPU a broker may offer, in millicores: what a job
+// asks for by default. Who writes `--cpu 2` means cores.
+const minCapacity = job.DefaultCPU
+
+// check turns the flags into a config, or says which one is wrong and where it
+// was given.
+func (f *agentFlags) check() (agentConfig, error) {
+	cfg := agentConfig{
+		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
+		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise,
+		Join: f.join, RetryJoin: f.retryJoin,
+		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
+		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
+		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
+		LogFormat: f.logFormat,
+	}
+	if !slices.Contains(logLevels, f.logLevel) {
+		return cfg, f.wrong("log-level", "%q: it is one of %s", f.logLevel, strings.Join(logLevels, ", "))
+	}
+	if err := cfg.LogLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return cfg, f.wrong("log-level", "%w", err)
+	}
+	if !slices.Contains(logFormats, f.logFormat) {
+		return cfg, f.wrong("log-format", "%q: it is one of %s", f.logFormat, strings.Join(logFormats, ", "))
+	}
+	if cfg.DataDir == "" {
+		if cfg.Name == "" {
+			cfg.Name = hostName(os.Hostname)
+		}
+		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
+	}
+	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
+		if err := check(); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// wrong makes an error that says where the value came from.
+func (f *agentFlags) wrong(flag, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", f.origin[flag], fmt.Errorf(format, args...))
+}
+
+func (f *agentFlags) checkIdentity() error {
+	if f.name != "" && !job.ValidName(f.name) {
+		return f.wrong("name", "%q: use letters, digits and . _ -, at most 64, the first a letter or digit", f.name)
+	}
+	for k, v := range f.labels.pairs {
+		if !job.ValidName(k) || len(v) > 256 {
+			return f.wrong("label", "%q: the name is letters, digits and . _ -, the value has at most 256 bytes", k+"="+v)
+		}
+	}
+	return nil
+}
+
+func (f *agentFlags) checkAmounts() error {
+	switch {
+	case f.cpu != 0 && f.cpu < minCapacity:
+		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm); write cores as 2.0 or 2000m", int64(f.cpu), minCapacity)
+	case f.memory != 0 && f.memory < job.DefaultMemory:
+		return f.wrong("memory", "%s is less than one job asks for by default (%s)", &f.memory, humanBytes(job.DefaultMemory))
+	case f.syncInterval < 100*time.Millisecond:
+		return f.wrong("sync-interval", "%v: at least 100ms", f.syncInterval)
+	case f.ackTimeout <= 0:
+		return f.wrong("ack-timeout", "%v: it must be positive", f.ackTimeout)
+	case f.replicas < 1:
+		return f.wrong("replicas", "%d: at least 1", f.replicas)
+	}
+	return nil
+}
+
+func (f *agentFlags) checkAddresses() error {
+	for flag, addr := range map[string]string{"bind": f.bind, "advertise": f.advertise, "http-advertise": f.httpAdvertise} {
+		if addr == "" && flag != "bind" {
+			continue
+		}
+		if _, err := splitHostPort(addr); err != nil {
+			return f.wrong(flag, "%q: %w", addr, err)
+		}
+	}
+	for _, x := range []struct{ flag, addr, what string }{
+		{"rpc-addr", f.rpcAddr, "the serf RPC"},
+		{"http-addr", f.httpAddr, "the HTTP API"},
+	} {
+		if x.flag == "rpc-addr" && x.addr == "-" {
+			continue
+		}
+		host, err := splitHostPort(x.addr)
+		if err != nil {
+			return f.wrong(x.flag, "%q: %w", x.addr, err)
+		}
+		if !f.insecure && !isLoopback(host) {
+			return f.wrong(x.flag, "%q is not a loopback address, and %s asks nobody who they are: whoever reaches it commands this broker; "+
+				"keep it on 127.0.0.1, or say --insecure where you trust all who can reach it", x.addr, x.what)
+		}
+	}
+	return nil
+}
+
+// splitHostPort checks host:port and returns the host.
+func splitHostPort(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("write HOST:PORT, an IPv6 host in brackets")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("the port is a number from 0 (any free one) to 65535")
+	}
+	return host, nil
+}
+
+// isLoopback trusts literals and "localhost" only: what another name stands for
+// can change after we looked.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// hostName makes a valid broker name of this machine's.
+func hostName(hostname func() (string, error)) string {
+	host, err := hostname()
+	if err != nil {
+		return "broker"
+	}
+	name := strings.Map(func(r rune) rune {
+		if r < 0x80 && job.ValidName("x"+string(r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	name = strings.TrimLeft(name, "._-")
+	if name = name[:min(len(name), 64)]; name == "" {
+		return "broker"
+	}
+	return name
+}

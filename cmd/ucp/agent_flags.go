@@ -1,0 +1,59 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// agentFlags holds the flags of `ucp agent` as they were given. Every one of
+// them can also come from the environment or the config file: see resolve.
+type agentFlags struct {
+	name, dataDir, config             string
+	bind, advertise                   string
+	rpcAddr, httpAddr, httpAdvertise  string
+	join, retryJoin                   []string
+	insecure, allowProcess, newsLinks bool
+	labels                            pairsValue
+	cpu                               cpuValue
+	memory                            bytesValue
+	syncInterval, ackTimeout          time.Duration
+	replicas                          int
+	logLevel, logFormat               string
+
+	origin map[string]string // flag -> where its value came from, for errors
+}
+
+// register declares the flags with their defaults and help texts.
+func (f *agentFlags) register(fs *pflag.FlagSet) {
+	f.labels.form = "NAME=VALUE"
+	fs.SortFlags = false
+	fs.StringVar(&f.name, "name", "", "`NAME` of the broker, unique in the cluster (default: what the data directory says, else the host name)")
+	fs.StringVar(&f.dataDir, "data-dir", "", "`DIR` where the broker keeps its jobs (default: ./ucp-data/NAME)")
+	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
+
+	fs.StringVar(&f.bind, "bind", "127.0.0.1:7946", "`HOST:PORT` for gossip, UDP and TCP")
+	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told (default: what is bound)")
+	fs.StringVar(&f.rpcAddr, "rpc-addr", "127.0.0.1:7373", "`HOST:PORT` for the serf command line; - for none")
+	fs.StringVar(&f.httpAddr, "http-addr", api.DefaultAddr, "`HOST:PORT` for the HTTP API")
+	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound)")
+	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on other than loopback addresses: neither asks who is calling")
+
+	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; that none answers is an error")
+	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, tried until one answers")
+
+	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
+	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores)")
+	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is)")
+	fs.BoolVar(&f.allowProcess, "allow-process", false, "run native programs (--driver process) too; they are not jailed")
+
+	fs.DurationVar(&f.syncInterval, "sync-interval", time.Minute, "time in which clocks are exchanged with every other broker")
+	fs.IntVar(&f.replicas, "replicas", 3, "brokers that must hold a job before it is acknowledged")
+	fs.DurationVar(&f.ackTimeout, "ack-timeout", 2*time.Second, "time after which a job is acknowledged with fewer replicas, and says so")
+	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
+
+	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
+}

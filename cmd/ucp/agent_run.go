@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	promsink "github.com/hashicorp/go-metrics/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/node"
+)
+
+// libraryMetrics gathers what Serf and memberlist count. Their only outlet is one
+// for the whole process, so that it is set up here, once.
+func libraryMetrics() (prometheus.Gatherer, error) {
+	registry := prometheus.NewRegistry()
+	sink, err := promsink.NewPrometheusSinkFrom(promsink.PrometheusOpts{
+		Registerer: registry, Expiration: time.Hour, Name: "ucp_serf_sink",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("metrics of serf: %w", err)
+	}
+	return registry, gossip.InstallMetrics(sink)
+}
+
+// runAgent runs a broker until ctx ends, then leaves the cluster in good order.
+func runAgent(ctx context.Context, cfg agentConfig) error {
+	figures, err := libraryMetrics()
+	if err != nil {
+		return err
+	}
+	n, err := node.New(node.Config{
+		Metrics: figures,
+		Name: cfg.Name, DataDir: cfg.DataDir,
+		Bind: cfg.Bind, Advertise: cfg.Advertise,
+		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise,
+		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,
+		Labels: cfg.Labels, CPU: cfg.CPU, Memory: cfg.Memory, AllowProcess: cfg.AllowProcess,
+		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
+		NoNewsLinks: !cfg.NewsLinks,
+		Software:    readVersion().String(),
+		Logger:      cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
+}

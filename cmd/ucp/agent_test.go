@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+// configure resolves an agent's settings from the three sources; file is the
+// text of a config file, "" for none.
+func configure(t *testing.T, args []string, env map[string]string, file string) (agentConfig, error) {
+	t.Helper()
+	var f agentFlags
+	fs := pflag.NewFlagSet("agent", pflag.ContinueOnError)
+	f.register(fs)
+	if file != "" {
+		t.Chdir(t.TempDir())
+		require.NoError(t, os.WriteFile("ucp.yaml", []byte(file), 0o600))
+		args = append(args, "--config", "ucp.yaml")
+	}
+	if err := fs.Parse(args); err != nil {
+		return agentConfig{}, err
+	}
+	return f.resolve(fs, func(k string) (string, bool) { v, ok := env[k]; return v, ok })
+}
+
+func TestAgentDefaults(t *testing.T) {
+	cfg, err := configure(t, []string{"--name", "a"}, nil, "")
+	require.NoError(t, err)
+	require.Equal(t, agentConfig{
+		Name: "a", DataDir: filepath.Join("ucp-data", "a"),
+		Bind: "127.0.0.1:7946", RPCAddr: "127.0.0.1:7373", HTTPAddr: "127.0.0.1:8000",
+		NewsLinks: true, SyncInterval: time.Minute, AckTimeout: 2 * time.Second, Replicas: 3,
+		LogLevel: slog.LevelInfo, LogFormat: "text",
+	}, cfg)
+
+	cfg, err = configure(t, nil, nil, "")
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join("ucp-data", hostName(os.Hostname)), cfg.DataDir)
+
+	cfg, err = configure(t, []string{"--data-dir", "/d"}, nil, "")
+	require.NoError(t, err)
+	require.Empty(t, cfg.Name, "the data directory knows the name")
+}
+
+func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	const file = "name: file\nreplicas: 5\nsync-interval: 10s\nnews-links: false\n"
+	env := map[string]string{"UCP_NAME": "env", "UCP_REPLICAS": "4", "UCP_ADVERTISE": ""}
+	cfg, err := configure(t, []string{"--name", "flag"}, env, file)
+	require.NoError(t, err)
+	require.Equal(t, "flag", cfg.Name)
+	require.Equal(t, 4, cfg.Replicas)
+	require.Equal(t, 10*time.Second, cfg.SyncInterval)
+	require.False(t, cfg.NewsLinks)
+}
+
+// Every flag can come from each of the three sources, and means the same there.
+func TestEverySettingFromEverySource(t *testing.T) {
+	settings := map[string]string{
+		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
+		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
+		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
+		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
+	}
+	want := agentConfig{
+		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
+		HTTPAdvertise: "10.0.0.1:5", Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
+		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
+		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
+	}
+	var args []string
+	var file strings.Builder
+	env := map[string]string{}
+	for k, v := range settings {
+		args = append(args, "--"+k+"="+v)
+		env[variable(k)] = v
+		fmt.Fprintf(&file, "%s: %s\n", k, v)
+	}
+	var all agentFlags
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.register(fs)
+	fs.VisitAll(func(x *pflag.Flag) {
+		if x.Name != "config" {
+			require.Contains(t, settings, x.Name, "a new flag belongs into this test")
+		}
+	})
+	for name, get := range map[string]func() (agentConfig, error){
+		"flags":       func() (agentConfig, error) { return configure(t, args, nil, "") },
+		"environment": func() (agentConfig, error) { return configure(t, nil, env, "") },
+		"file":        func() (agentConfig, error) { return configure(t, nil, nil, file.String()) },
+	} {
+		got, err := get()
+		require.NoError(t, err, name)
+		require.Equal(t, want, got, name)
+	}
+}
+
+func TestListsAndLabels(t *testing.T) {
+	file := "join:\n  - a:1\n  - b:2\nlabel:\n  rack: 7\n  site: north\n# a comment\n---\n"
+	cfg, err := configure(t, nil, nil, file)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1", "b:2"}, cfg.Join)
+	require.Equal(t, map[string]string{"rack": "7", "site": "north"}, cfg.Labels)
+
+	cfg, err = configure(t, nil, nil, `label: ["k=v,w", k2=]`)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"k": "v,w", "k2": ""}, cfg.Labels)
+
+	cfg, err = configure(t, nil, map[string]string{"UCP_LABEL": "a=1, b=2,"}, "")
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": "1", "b": "2"}, cfg.Labels)
+
+	cfg, err = configure(t, []string{"--join", "a:1,b:2", "--join", "c:3"}, nil, "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1", "b:2", "c:3"}, cfg.Join)
+}
+
+func TestAgentMistakesNameTheirSource(t *testing.T) {
+	for name, x := range map[string]struct {
+		args []string
+		env  map[string]string
+		file string
+		want string
+	}{
+		"flag value":        {args: []string{"--sync-interval", "5"}, want: `invalid argument "5" for "--sync-interval" flag`},
+		"variable value":    {env: map[string]string{"UCP_SYNC_INTERVAL": "5"}, want: `variable UCP_SYNC_INTERVAL="5": time: missing unit`},
+		"file value":        {file: "name: a\nsync-interval: 5\n", want: "ucp.yaml:2: sync-interval: time: missing unit"},
+		"unknown key":       {file: "\nsync-intervall: 5s\n", want: `ucp.yaml:2: unknown key "sync-intervall"; did you mean "sync-interval"?`},
+		"no nesting":        {file: "config: other.yaml\n", want: `ucp.yaml:1: unknown key "config"`},
+		"key twice":         {file: "name: a\nname: b\n", want: "ucp.yaml:2: "},
+		"no mapping":        {file: "- a\n", want: "ucp.yaml:1: expected `key: value` lines"},
+		"no YAML":           {file: "name: [a\n", want: "ucp.yaml:1: "},
+		"no value":          {file: "replicas: 2\njoin:\n", want: "ucp.yaml:2: join: it has no value"},
+		"not a list":        {file: "name: [a, b]\n", want: "ucp.yaml:1: name: it takes one value, not a list"},
+		"nested":            {file: "label: {a: {b: c}}\n", want: "ucp.yaml:1: label: a: expected a plain value"},
+		"hidden mistake":    {args: []string{"--replicas", "2"}, file: "replicas: two\n", want: "ucp.yaml:1: replicas: "},
+		"file not there":    {args: []string{"--config", "nowhere.yaml"}, want: "--config: reading the config file: stat nowhere.yaml"},
+		"file not there 2":  {env: map[string]string{"UCP_CONFIG": "nowhere.yaml"}, want: "variable UCP_CONFIG: reading the config file"},
+		"name":              {args: []string{"--name", "a b"}, want: `--name: "a b": use letters`},
+		"name in file":      {file: "name: -x\n", want: `ucp.yaml:1: name: "-x": use letters`},
+		"label":             {args: []string{"--label", "a b=c"}, want: `--label: "a b=c": the name is`},
+		"cpu in cores":      {args: []string{"--cpu", "2"}, want: "--cpu: 2m is less than one job asks for by default (100m); write cores as 2.0 or 2000m"},
+		"memory":            {env: map[string]string{"UCP_MEMORY": "64"}, want: "variable UCP_MEMORY: 64 B is less"},
+		"interval":          {args: []string{"--sync-interval", "1ms"}, want: "--sync-interval: 1ms: at least 100ms"},
+		"ack timeout":       {args: []string{"--ack-timeout", "0s"}, want: "--ack-timeout: 0s: it must be positive"},
+		"replicas":          {args: []string{"--replicas", "0"}, want: "--replicas: 0: at least 1"},
+		"log level":         {args: []string{"--log-level", "loud"}, want: `--log-level: "loud": it is one of debug, info, warn, error`},
+		"log format":        {env: map[string]string{"UCP_LOG_FORMAT": "xml"}, want: `variable UCP_LOG_FORMAT: "xml": it is one of text, json`},
+		"http open":         {args: []string{"--http-addr", "0.0.0.0:8000"}, want: `--http-addr: "0.0.0.0:8000" is not a loopback address, and the HTTP API asks nobody`},
+		"http open, all":    {args: []string{"--http-addr", ":8000"}, want: "is not a loopback address"},
+		"rpc open":          {env: map[string]string{"UCP_RPC_ADDR": "10.0.0.1:7373"}, want: `variable UCP_RPC_ADDR: "10.0.0.1:7373" is not a loopback address, and the serf RPC`},
+		"a name is no loop": {args: []string{"--http-addr", "myhost:8000"}, want: "is not a loopback address"},
+		"no port":           {args: []string{"--bind", "127.0.0.1"}, want: `--bind: "127.0.0.1": write HOST:PORT`},
+		"port too high":     {args: []string{"--bind", "127.0.0.1:70000"}, want: "the port is a number from 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := configure(t, x.args, x.env, x.file)
+			require.ErrorContains(t, err, x.want)
+			require.NotContains(t, err.Error(), "\n", "one line")
+		})
+	}
+}
+
+func TestWhatIsAllowedOnLoopback(t *testing.T) {
+	for _, args := range [][]string{
+		{"--http-addr", "[::1]:0"}, {"--http-addr", "localhost:1"}, {"--rpc-addr", "-"}, {"--rpc-addr", "127.9.9.9:1"},
+		{"--bind", "0.0.0.0:7946"}, {"--http-addr", ":8000", "--rpc-addr", ":1", "--insecure"},
+	} {
+		_, err := configure(t, args, nil, "")
+		require.NoError(t, err, args)
+	}
+}
+
+func TestHostNames(t *testing.T) {
+	for in, want := range map[string]string{
+		"node1.lab": "node1.lab", "Jürgens Laptop": "J-rgens-Laptop", "_x": "x", "": "broker", "---": "broker", strings.Repeat("a", 80): strings.Repeat("a", 64),
+	} {
+		require.Equal(t, want, hostName(func() (string, error) { return in, nil }), in)
+	}
+	require.Equal(t, "broker", hostName(func() (string, error) { return "", errors.New("no name") }))
+}
+
+// The example config must stay valid, and show every setting.
+func TestExampleConfig(t *testing.T) {
+	b, err := os.ReadFile("../../config.example.yaml")
+	require.NoError(t, err)
+	_, err = configure(t, nil, nil, string(b))
+	require.NoError(t, err)
+	var all agentFlags
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.register(fs)
+	// The lines that are commented out are settings too: switched on, they pass.
+	var on []string
+	for line := range strings.Lines(string(b)) {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), ":"); ok && fs.Lookup(key) != nil {
+			on = append(on, strings.TrimPrefix(line, "#"))
+		}
+	}
+	cfg, err := configure(t, []string{"--insecure"}, nil, strings.Join(on, ""))
+	require.NoError(t, err)
+	require.NotEmpty(t, cfg.Labels)
+	fs.VisitAll(func(x *pflag.Flag) {
+		if x.Name != "config" {
+			require.Contains(t, string(b), x.Name+":", "the example lacks a setting")
+		}
+	})
+}
+
+func TestFirstSignalEndsTheContextSecondTheProcess(t *testing.T) {
+	s := newShell(t)
+	out, errOut := newBuffers()
+	c := s.cli(out, errOut)
+	ctx, stop := c.interruptible(context.Background())
+	require.NoError(t, ctx.Err())
+	s.signals <- syscall.SIGTERM
+	<-ctx.Done()
+	require.ErrorIs(t, context.Cause(ctx), errInterrupted)
+	require.Empty(t, s.exited)
+	s.signals <- os.Interrupt
+	require.Equal(t, exitError, <-s.exited)
+	stop()
+	require.Contains(t, errOut.String(), "ending at once")
+}

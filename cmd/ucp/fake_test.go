@@ -1,0 +1,236 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// fakeBroker speaks the API and runs jobs by a function. It keeps count of what
+// it was asked.
+type fakeBroker struct {
+	*httptest.Server
+
+	// execute says how a submitted job stands from then on.
+	execute func(id string, spec job.Spec) api.Job
+
+	// hold is called when an answer is made but not yet sent; may be nil.
+	hold func(r *http.Request)
+
+	mu       sync.Mutex
+	requests []string
+	blobs    map[string][]byte
+	jobs     map[string]*api.Job
+	streams  map[string]string // "ID/stdout" and the like
+	status   api.Coordination
+	members  api.MemberList
+	types    []string // Content-Type of submissions
+}
+
+// asOf is the present of every fake broker.
+var asOf = time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
+
+func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
+	b := &fakeBroker{blobs: map[string][]byte{}, jobs: map[string]*api.Job{}, streams: map[string]string{}}
+	b.execute = func(id string, _ job.Spec) api.Job { return succeeded(id) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/blobs/{digest}", b.blob) // HEAD too
+	mux.HandleFunc("PUT /v1/blobs/{digest}", b.putBlob)
+	mux.HandleFunc("PUT /v1/jobs/{id}", b.submit)
+	mux.HandleFunc("GET /v1/jobs", b.list)
+	mux.HandleFunc("GET /v1/jobs/{id}", b.get)
+	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
+	mux.HandleFunc("GET /v1/jobs/{id}/{stream...}", b.stream)
+	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
+	mux.HandleFunc("GET /broker/coordination-status", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.status) })
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.requests = append(b.requests, r.Method+" "+r.URL.Path)
+		mux.ServeHTTP(w, r)
+		if b.hold != nil {
+			b.hold(r)
+		}
+	}))
+	t.Cleanup(b.Close)
+	s := newShell(t)
+	s.env["UCP_ADDR"] = b.URL
+	return b, s
+}
+
+// count says how often a request was made that begins so.
+func (b *fakeBroker) count(prefix string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, r := range b.requests {
+		if strings.HasPrefix(r, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *fakeBroker) reply(w http.ResponseWriter, status int, v any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (b *fakeBroker) fail(w http.ResponseWriter, status int, code, message string) {
+	b.reply(w, status, api.Error{Message: message, Code: code})
+}
+
+func (b *fakeBroker) blob(w http.ResponseWriter, r *http.Request) {
+	data, ok := b.blobs[r.PathValue("digest")]
+	if !ok {
+		b.fail(w, 404, api.CodeNotFound, "no such blob")
+		return
+	}
+	_, _ = w.Write(data)
+}
+
+func (b *fakeBroker) putBlob(w http.ResponseWriter, r *http.Request) {
+	data, _ := io.ReadAll(r.Body)
+	if digestOf(string(data)) != r.PathValue("digest") {
+		b.fail(w, 422, api.CodeInvalid, "digest mismatch")
+		return
+	}
+	b.blobs[r.PathValue("digest")] = data
+	b.reply(w, 201, api.Blob{})
+}
+
+func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
+	b.types = append(b.types, r.Header.Get("Content-Type"))
+	body, _ := io.ReadAll(r.Body)
+	id := r.PathValue("id")
+	var spec job.Spec
+	if r.Header.Get("Content-Type") == "application/json" {
+		var err error
+		if spec, err = job.ParseSpec(body); err != nil {
+			b.fail(w, 422, api.CodeInvalid, err.Error())
+			return
+		}
+	}
+	for _, d := range spec.Blobs() {
+		if _, ok := b.blobs[string(d)]; !ok {
+			b.fail(w, 422, api.CodeMissingBlobs, "upload first: "+string(d))
+			return
+		}
+	}
+	j := b.execute(id, spec)
+	j.Spec = &spec
+	b.jobs[id] = &j
+	b.reply(w, 201, api.Submission{ID: job.ID(id), Replicas: 3})
+}
+
+func (b *fakeBroker) find(w http.ResponseWriter, r *http.Request) *api.Job {
+	for id, j := range b.jobs {
+		if strings.HasPrefix(id, r.PathValue("id")) {
+			return j
+		}
+	}
+	b.fail(w, 404, api.CodeNotFound, "this broker knows of no job "+r.PathValue("id"))
+	return nil
+}
+
+// get answers at once, whatever ?wait= says: a client must bear that.
+func (b *fakeBroker) get(w http.ResponseWriter, r *http.Request) {
+	if j := b.find(w, r); j != nil {
+		b.reply(w, 200, j)
+	}
+}
+
+func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
+	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	for _, id := range []string{"j3", "j2", "j1"} {
+		j, ok := b.jobs[id]
+		if s := r.URL.Query().Get("state"); ok && (s == "" || s == string(j.State)) && id > "" && !(r.URL.Query().Get("after") == "j2" && id >= "j2") {
+			l.Jobs = append(l.Jobs, *j)
+		}
+	}
+	if r.URL.Query().Get("limit") == "2" && len(l.Jobs) > 2 {
+		l.Jobs, l.Next = l.Jobs[:2], "j2"
+	}
+	b.reply(w, 200, l)
+}
+
+func (b *fakeBroker) cancel(w http.ResponseWriter, r *http.Request) {
+	j := b.find(w, r)
+	if j == nil {
+		return
+	}
+	if j.State.Final() {
+		b.fail(w, 409, api.CodeConflict, "job "+string(j.ID)+" has already ended: "+string(j.State))
+		return
+	}
+	j.State = job.StateCancelled
+	b.reply(w, 200, j)
+}
+
+func (b *fakeBroker) stream(w http.ResponseWriter, r *http.Request) {
+	j := b.find(w, r)
+	if j == nil {
+		return
+	}
+	if !j.State.Final() {
+		b.fail(w, 409, api.CodeConflict, "job "+string(j.ID)+" is "+string(j.State)+"; its output is there when it has ended")
+		return
+	}
+	_, _ = io.WriteString(w, b.streams[string(j.ID)+"/"+r.PathValue("stream")])
+}
+
+// leaves makes a job leave a stream or an output file.
+func (b *fakeBroker) leaves(j *api.Job, stream, data string) {
+	b.streams[string(j.ID)+"/"+stream] = data
+	blob := job.Blob{Digest: job.Digest(digestOf(data)), Size: int64(len(data))}
+	switch path, isOutput := strings.CutPrefix(stream, "outputs/"); {
+	case isOutput:
+		if j.Outputs == nil {
+			j.Outputs = map[string]job.Blob{}
+		}
+		j.Outputs[path] = blob
+	case stream == "stdout":
+		j.Stdout = &blob
+	default:
+		j.Stderr = &blob
+	}
+}
+
+func digestOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// succeeded is a job that ended well on broker b, two seconds before asOf.
+func succeeded(id string) api.Job {
+	zero := 0
+	return api.Job{
+		ID: job.ID(id), Key: id + "~0", State: job.StateSucceeded, ExitCode: &zero, Origin: "a", Owner: "a", Executor: "b", Attempt: 1,
+		SubmittedAt: job.At(asOf.Add(-90 * time.Second)), StartedAt: job.At(asOf.Add(-4500 * time.Millisecond)), FinishedAt: job.At(asOf.Add(-2 * time.Second)),
+		Rejected: []api.Accepted{}, Superseded: []api.Verdict{}, AsOf: asOf, KnownBy: 3, Members: 3,
+	}
+}
+
+// ended is a job that ended otherwise; code is nil where there is none.
+func ended(id string, state job.State, code *int, reason string) api.Job {
+	j := succeeded(id)
+	j.State, j.ExitCode, j.Reason = state, code, reason
+	return j
+}
+
+func TestFakeBrokerRefusesLikeARealOne(t *testing.T) {
+	_, s := newFakeBroker(t)
+	require.Equal(t, ran{exitError, "", "ucp: this broker knows of no job x\n"}, s.run("job", "get", "x"))
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// patience bounds what a person waits for; 0 is no bound.
+type patience struct {
+	place time.Duration // until some broker takes the job
+	total time.Duration // until it has ended
+}
+
+func (p *patience) register(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&p.place, "place-timeout", 0, "give up with exit code 2 when no broker has taken the job after this time; the job stays (0: never)")
+}
+
+// poll is how long one request may wait: short where something may have to be
+// shown or decided meanwhile.
+func (c *cli) poll(p patience, placed bool) time.Duration {
+	d := api.MaxWait
+	if c.terminal {
+		d = 2 * time.Second
+	}
+	if p.place > 0 && !placed {
+		d = min(d, p.place)
+	}
+	return d
+}
+
+// errPlaced ends a wait for a placement.
+var errPlaced = errors.New("placed")
+
+// follow waits until the job is final. Until then it shows, to a person at a
+// terminal, how the job stands. submitted is when the patience began.
+func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience) (api.Job, error) {
+	if p.total > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.total, fmt.Errorf("it has not ended after %v; it goes on", p.total))
+		defer cancel()
+	}
+	progress := c.newProgress()
+	defer progress.clear()
+	seen := func(j api.Job) error {
+		if !j.State.Final() {
+			progress.show(strings.TrimSuffix(fmt.Sprintf("job %s is %s: %s", j.ID, j.State, j.Why), ": "))
+		}
+		return nil
+	}
+	if p.place > 0 {
+		j, err := c.awaitPlacement(ctx, client, id, submitted, p, seen)
+		if err != nil || j.State.Final() {
+			return j, err
+		}
+	}
+	j, err := client.Wait(ctx, id, api.WaitOptions{Poll: c.poll(p, true), Seen: seen})
+	return j, stillRunning(ctx, id, err)
+}
+
+// awaitPlacement waits until some broker has taken the job, at most p.place.
+func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience, seen func(api.Job) error) (api.Job, error) {
+	j, err := client.Wait(ctx, id, api.WaitOptions{Poll: c.poll(p, false), Seen: func(j api.Job) error {
+		switch {
+		case j.State != job.StatePending:
+			return errPlaced
+		case time.Since(submitted) >= p.place:
+			return notPlaced(&j, p.place)
+		}
+		return seen(j)
+	}})
+	if errors.Is(err, errPlaced) {
+		return j, nil
+	}
+	return j, stillRunning(ctx, id, err)
+}
+
+func notPlaced(j *api.Job, after time.Duration) error {
+	why := j.Why
+	if why == "" {
+		why = "no broker has taken it"
+	}
+	return &exitCode{code: exitNotPlaced, err: fmt.Errorf("job %s is not placed after %v: %s; it stays: wait with `ucp job wait %s`, or end it with `ucp job cancel %s`",
+		j.ID, after, why, j.ID, j.ID)}
+}
+
+// stillRunning tells a person who stopped waiting how to go on.
+func stillRunning(ctx context.Context, id string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errInterrupted):
+		return fmt.Errorf("interrupted; job %s goes on: follow it with `ucp job wait %s`, or end it with `ucp job cancel %s`", id, id, id)
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for job %s: %w", id, context.Cause(ctx))
+	}
+	return fmt.Errorf("waiting for job %s: %w", id, err)
+}

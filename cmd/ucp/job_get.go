@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// jobGetCommand is `ucp job get`.
+func (c *cli) jobGetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "get ID",
+		Aliases:           []string{"show"},
+		Short:             "Show all that the broker knows of a job",
+		Example:           "  ucp job get 0198c2\n  ucp job get 0198c2 -o json",
+		Args:              exactArgs("a job ID"),
+		ValidArgsFunction: c.completeJobs(anyState),
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+			j, err := client.Job(ctx, args[0], 0)
+			if err != nil {
+				return err
+			}
+			return c.show(j, func(w io.Writer) { jobTable(w, &j) })
+		}),
+	}
+}
+
+// jobTable shows a job, one field a line; what has no value is left out.
+func jobTable(w io.Writer, j *api.Job) {
+	field := func(name, value string) {
+		if value != "" && value != "-" {
+			row(w, name+":", value)
+		}
+	}
+	field("ID", string(j.ID))
+	field("State", stateText(j))
+	field("Why", j.Why)
+	field("Reason", j.Reason)
+	if j.ExitCode != nil {
+		field("Exit code", exitText(j.ExitCode))
+	}
+	field("Origin", j.Origin)
+	field("Owner", j.Owner)
+	field("Executor", dash(j.Executor))
+	if j.Attempt > 0 {
+		field("Attempt", fmt.Sprintf("%d (retry %d)", j.Attempt, j.Try))
+	}
+	field("Submitted", clockTime(j.SubmittedAt))
+	field("Started", clockTime(j.StartedAt))
+	field("Finished", clockTime(j.FinishedAt))
+	field("Took", took(j, j.AsOf))
+	specFields(field, j)
+	resultFields(field, j)
+	field("Known by", fmt.Sprintf("%d of %d brokers, as of %s", j.KnownBy, j.Members, j.AsOf.UTC().Format("15:04:05 MST")))
+}
+
+func stateText(j *api.Job) string {
+	if j.Provisional && j.State.Final() {
+		return string(j.State) + " (provisional: not every broker knows yet)"
+	}
+	return string(j.State)
+}
+
+func specFields(field func(name, value string), j *api.Job) {
+	s := j.Spec
+	if s == nil {
+		return
+	}
+	what := "module " + string(s.Module)
+	if s.Command != "" {
+		what = "command " + s.Command
+	}
+	field("Runs", what)
+	if len(s.Args) > 0 {
+		field("Args", fmt.Sprintf("%q", s.Args))
+	}
+	field("Inputs", strings.Join(slices.Sorted(maps.Keys(s.Inputs)), ", "))
+	field("Asks for", fmt.Sprintf("%dm CPU, %s memory", s.Resources.CPU, humanBytes(s.Resources.Memory)))
+	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
+	field("Constraints", strings.Join(s.Constraints, "; "))
+}
+
+func resultFields(field func(name, value string), j *api.Job) {
+	if j.Stdout != nil {
+		field("Stdout", humanBytes(j.Stdout.Size))
+	}
+	if j.Stderr != nil {
+		field("Stderr", humanBytes(j.Stderr.Size))
+	}
+	for _, path := range slices.Sorted(maps.Keys(j.Outputs)) {
+		field("Output", fmt.Sprintf("%s (%s)", path, humanBytes(j.Outputs[path].Size)))
+	}
+	for _, r := range j.Rejected {
+		field("Rejected", fmt.Sprintf("a later result of %s, %s", r.Executor, clockTime(r.At)))
+	}
+	for _, v := range j.Superseded {
+		field("Superseded", fmt.Sprintf("%s by %s, %s %s", v.Outcome, v.By, clockTime(v.At), v.Reason))
+	}
+}

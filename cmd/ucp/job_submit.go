@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+const submitHelp = `Submits a job from a spec file, JSON or YAML ("-" is stdin), and prints its ID.
+A spec names module and inputs by their SHA-256; --upload sends the files.
+
+  driver: wasm
+  module: 5f0c...            # sha256sum quake.wasm
+  args: [-report, report.json, quake.csv]
+  inputs: {quake.csv: 9a41...}
+  outputs: [report.json]
+  resources: {cpu: 500, memory: 134217728}
+  timeout: 2m`
+
+// jobSubmitCommand is `ucp job submit`.
+func (c *cli) jobSubmitCommand() *cobra.Command {
+	var id string
+	var uploads []string
+	var p patience
+	cmd := &cobra.Command{
+		Use:     "submit FILE|-",
+		Short:   "Submit a job from a spec file",
+		Long:    submitHelp,
+		Example: "  ucp job submit quake.yaml --upload quake.wasm --upload quake.csv\n  ucp job submit - < job.json",
+		Args:    exactArgs("a spec file, or - for stdin"),
+	}
+	cmd.Flags().StringVar(&id, "id", "", "`ID` of the job; submitting the same again is the same job (default: a new one)")
+	cmd.Flags().StringArrayVar(&uploads, "upload", nil, "upload this `FILE` first, unless the broker holds it; repeatable")
+	p.register(cmd)
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		began := time.Now()
+		files := &sources{in: c.in}
+		defer files.close()
+		doc, contentType, err := readSpec(files, args[0])
+		if err != nil {
+			return err
+		}
+		for _, path := range uploads {
+			content, err := files.open("--upload", path)
+			if err != nil {
+				return err
+			}
+			if _, err := c.upload(ctx, client, path, content); err != nil {
+				return err
+			}
+		}
+		jobID, err := chooseID(id)
+		if err != nil {
+			return err
+		}
+		s, err := client.SubmitDocument(ctx, doc, contentType, api.SubmitOptions{ID: jobID})
+		if err != nil {
+			return maybeSubmitted(jobID, err)
+		}
+		return c.submitted(ctx, client, s, began, p)
+	})
+	return cmd
+}
+
+// readSpec reads a spec file and tells JSON from YAML: by its name, else by its
+// first character.
+func readSpec(files *sources, path string) (doc []byte, contentType string, err error) {
+	content, err := files.open("spec file", path)
+	if err != nil {
+		return nil, "", err
+	}
+	r, err := content()
+	if err != nil {
+		return nil, "", fmt.Errorf("spec file: %w", err)
+	}
+	defer r.Close()
+	if doc, err = io.ReadAll(io.LimitReader(r, job.MaxSpec+1)); err != nil {
+		return nil, "", fmt.Errorf("spec file %s: %w", path, err)
+	}
+	if len(doc) > job.MaxSpec {
+		return nil, "", fmt.Errorf("spec file %s has more than the %d bytes that are allowed: large data belongs into inputs", path, job.MaxSpec)
+	}
+	switch ext := strings.ToLower(filepath.Ext(path)); {
+	case ext == ".yaml" || ext == ".yml":
+		return doc, "application/yaml", nil
+	case ext == ".json" || bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")):
+		return doc, "application/json", nil
+	}
+	return doc, "application/yaml", nil
+}
+
+// chooseID checks the person's ID, or makes one. The client always names the
+// job, so that a submission whose answer was lost can be looked up or repeated.
+func chooseID(id string) (job.ID, error) {
+	if id == "" {
+		v, err := uuid.NewV7()
+		return job.ID(v.String()), err
+	}
+	if !job.ValidName(id) {
+		return "", fmt.Errorf("--id %q: use letters, digits and . _ -, at most 64, the first a letter or digit", id)
+	}
+	return job.ID(id), nil
+}
+
+// submitted prints the ID of a job that is not waited for, once it is placed
+// where the person asked for that.
+func (c *cli) submitted(ctx context.Context, client *api.Client, s api.Submission, began time.Time, p patience) error {
+	if s.Degraded {
+		fmt.Fprintf(c.err, "ucp: job %s is held by %d brokers only, fewer than wanted; it is safe while one of them keeps its disk\n", s.ID, s.Replicas)
+	}
+	if err := c.show(s, func(w io.Writer) { row(w, s.ID) }); err != nil || p.place == 0 {
+		return err
+	}
+	_, err := c.awaitPlacement(ctx, client, string(s.ID), began, p, func(api.Job) error { return nil })
+	return err
+}

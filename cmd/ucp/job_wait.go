@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// jobWaitCommand is `ucp job wait`.
+func (c *cli) jobWaitCommand() *cobra.Command {
+	var p patience
+	cmd := &cobra.Command{
+		Use:   "wait ID",
+		Short: "Wait until a job has ended, and end with its exit code",
+		Long: `Waits until a job has ended, prints its state, and ends with its exit code. A
+broker that stops answering is given 30 seconds to come back.`,
+		Example:           "  ucp job wait 0198c2\n  ucp job wait 0198c2 --timeout 10m",
+		Args:              exactArgs("a job ID"),
+		ValidArgsFunction: c.completeJobs(unfinished),
+	}
+	cmd.Flags().DurationVar(&p.total, "timeout", 0, "give up waiting after this time, with exit code 1; the job goes on (0: never)")
+	p.register(cmd)
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		ctx, stop := c.interruptible(ctx)
+		defer stop()
+		j, err := c.follow(ctx, client, args[0], time.Now(), p)
+		if err != nil {
+			return err
+		}
+		if err := c.show(j, func(w io.Writer) { row(w, j.ID, j.State) }); err != nil {
+			return err
+		}
+		return jobExit(&j)
+	})
+	return cmd
+}
+
+// jobExit turns a final job into ucp's own end: the job's exit code, or 1 and
+// the reason where it has none that tells of its failure.
+func jobExit(j *api.Job) error {
+	code := 0
+	if j.ExitCode != nil {
+		code = *j.ExitCode
+	}
+	switch {
+	case j.State == job.StateSucceeded && code == 0:
+		return nil
+	case code < 0 || code > 255: // the system keeps 8 bits, and 256 would be success
+		return &exitCode{code: 255}
+	case code != 0:
+		return &exitCode{code: code}
+	}
+	reason := j.Reason
+	if reason == "" {
+		reason = "no reason is known; `ucp job get " + string(j.ID) + "` shows more"
+	}
+	return &exitCode{code: exitError, err: fmt.Errorf("job %s %s: %s", j.ID, j.State, reason)}
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shell runs command lines as a person would, with a world of its own.
+type shell struct {
+	t        *testing.T
+	env      map[string]string
+	stdin    string
+	terminal bool
+	signals  chan os.Signal // what the person presses
+	exited   chan int       // codes of processes that ended at once
+}
+
+func newShell(t *testing.T) *shell {
+	return &shell{t: t, env: map[string]string{}, signals: make(chan os.Signal), exited: make(chan int, 1)}
+}
+
+// ran is what one command line came to.
+type ran struct {
+	code        int
+	out, errOut string
+}
+
+func (s *shell) cli(out, errOut *bytes.Buffer) *cli {
+	return &cli{
+		in: strings.NewReader(s.stdin), out: out, err: errOut, terminal: s.terminal,
+		lookupEnv: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok },
+		signals: func(ch chan<- os.Signal) func() {
+			quit, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					select {
+					case sig := <-s.signals:
+						ch <- sig
+					case <-quit:
+						return
+					}
+				}
+			}()
+			return func() { close(quit); <-done }
+		},
+		exit: func(code int) { s.exited <- code },
+	}
+}
+
+func (s *shell) run(args ...string) ran {
+	s.t.Helper()
+	var out, errOut bytes.Buffer
+	code := s.cli(&out, &errOut).main(context.Background(), args)
+	return ran{code, out.String(), errOut.String()}
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	for name, x := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown verb":       {[]string{"membres"}, "ucp: there is no `ucp membres`; did you mean \"members\"? it has: agent, "},
+		"unknown verb below": {[]string{"job", "lits"}, "ucp: there is no `ucp job lits`; did you mean \"list\"? it has: cancel, get, list, logs, result, submit, wait\n"},
+		"unknown flag":       {[]string{"run", "--timout", "3s", "x"}, "ucp: unknown flag: --timout; did you mean --timeout? see `ucp run --help`\n"},
+		"unknown shorthand":  {[]string{"members", "-x"}, "ucp: unknown shorthand flag: 'x' in -x; see `ucp members --help`\n"},
+		"format":             {[]string{"members", "-o", "xml"}, "ucp: invalid argument \"xml\" for \"-o, --format\" flag: it is \"table\" or \"json\"; see `ucp members --help`\n"},
+		"address":            {[]string{"members", "--addr", "ftp://x"}, "ucp: --addr or UCP_ADDR: broker address \"ftp://x\": the scheme \"ftp\" is not http or https;"},
+		"no broker":          {[]string{"members", "--addr", "127.0.0.1:1"}, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR\n"},
+		"argument missing":   {[]string{"job", "get"}, "ucp: `ucp job get` needs a job ID; see `ucp job get --help`\n"},
+		"argument too many":  {[]string{"members", "all"}, "ucp: `ucp members`: what is \"all\"? see `ucp members --help`\n"},
+		"no module":          {[]string{"run", "--", "x"}, "ucp: `ucp run` needs a module before the arguments;"},
+		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: what is \"b\"? the job's own arguments stand behind --: `ucp run a.wasm -- b ...`\n"},
+		"cpu":                {[]string{"run", "--cpu", "lots", "a.wasm"}, "for \"--cpu\" flag: write millicores (500m or 500) or cores (0.5, 2.0);"},
+		"memory":             {[]string{"run", "--memory", "64XB", "a.wasm"}, "for \"--memory\" flag: write bytes, or with a suffix"},
+		"pair":               {[]string{"run", "--env", "HOME", "a.wasm"}, "for \"--env\" flag: write NAME=VALUE;"},
+		"pair twice":         {[]string{"run", "--input", "a=x", "--input", "a=y", "a.wasm"}, "for \"--input\" flag: a is given twice;"},
+		"driver":             {[]string{"run", "--driver", "docker", "a.wasm"}, "ucp: --driver \"docker\": it is \"wasm\" or \"process\"\n"},
+		"deadline":           {[]string{"run", "--deadline", "soon", "a.wasm"}, "ucp: --deadline \"soon\": write 2026-01-31T15:04:05Z, or a duration from now such as 90m\n"},
+		"id":                 {[]string{"run", "--id", "../x", "a.wasm"}, "ucp: --id \"../x\": use letters, digits"},
+		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: module: stat nowhere.wasm: no such file or directory\n"},
+		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": it is one of pending, queued, running,"},
+		"streams":            {[]string{"job", "logs", "x", "--stdout", "--stderr"}, "ucp: --stdout and --stderr: say one of them, or none for both\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newShell(t).run(x.args...)
+			require.Equal(t, exitError, got.code)
+			require.Empty(t, got.out)
+			require.Contains(t, got.errOut, x.want)
+			require.True(t, strings.HasPrefix(got.errOut, "ucp: "), got.errOut)
+			require.Equal(t, 1, strings.Count(got.errOut, "\n"), "one line: %s", got.errOut)
+		})
+	}
+}
+
+func TestGlobalsFromTheEnvironment(t *testing.T) {
+	s := newShell(t)
+	s.env["UCP_ADDR"] = "127.0.0.1:2"
+	require.Contains(t, s.run("members").errOut, "no broker answers at 127.0.0.1:2;")
+	require.Contains(t, s.run("members", "--addr", "127.0.0.1:1").errOut, "no broker answers at 127.0.0.1:1;", "a flag beats a variable")
+	s.env["UCP_FORMAT"] = "xml"
+	require.Equal(t, "ucp: variable UCP_FORMAT=\"xml\": it is \"table\" or \"json\"\n", s.run("version").errOut)
+	s.env["UCP_FORMAT"] = "json"
+	require.Contains(t, s.run("version").out, `"platform": "`)
+	s.env["UCP_FORMAT"] = ""
+	require.Contains(t, s.run("version").out, "platform  ", "an empty variable counts as not set")
+}
+
+func TestEveryVerbExplainsItself(t *testing.T) {
+	root := newShell(t).cli(nil, nil).rootCommand()
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
+			return
+		}
+		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
+		if !cmd.HasSubCommands() {
+			require.NotEmpty(t, cmd.Example, cmd.CommandPath())
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	got := newShell(t).run()
+	require.Zero(t, got.code)
+	require.Contains(t, got.out, "Available Commands:")
+	require.NotContains(t, got.out, "worker")
+	for _, sh := range []string{"bash", "zsh", "fish", "powershell"} {
+		require.NotEmpty(t, newShell(t).run("completion", sh).out)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"name", "sync-interval", "rpc-addr", "http-addr"}
+	for word, want := range map[string]string{
+		"sync-intervall": "sync-interval", "nam": "name", "nmae": "name", "rpcaddr": "rpc-addr", "zzz": "", "": "", "htp-adr": "http-addr",
+	} {
+		require.Equal(t, want, nearest(word, names), word)
+	}
+}
+
+func newBuffers() (out, errOut *bytes.Buffer) { return &bytes.Buffer{}, &bytes.Buffer{} }

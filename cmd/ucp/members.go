@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// membersCommand is `ucp members`: who is in the cluster.
+func (c *cli) membersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "members",
+		Short: "List the nodes of the cluster",
+		Long: `Lists the nodes of the cluster as the broker sees them. A node without HTTP
+address is a stock Serf agent: welcome, but no broker. RTT is estimated from
+network coordinates. An asterisk marks the broker that answers.`,
+		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
+		Args:              exactArgs(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+			l, err := client.Members(ctx)
+			if err != nil {
+				return err
+			}
+			return c.show(l, func(w io.Writer) { membersTable(w, l.Members) })
+		}),
+	}
+}
+
+func membersTable(w io.Writer, members []api.Member) {
+	if len(members) == 0 {
+		row(w, "no members")
+		return
+	}
+	row(w, "NAME", "STATUS", "GOSSIP", "HTTP", "RTT")
+	for _, m := range members {
+		name, rtt := m.Name, "-"
+		switch {
+		case m.Self:
+			name += " *"
+		case m.RTT > 0:
+			rtt = humanDuration(time.Duration(m.RTT))
+		}
+		row(w, name, m.Status, m.Addr, dash(m.HTTPAddr), rtt)
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// outputFile is one file that a job left: what it must hold, and how to get it.
+type outputFile struct {
+	blob *job.Blob
+	open func(ctx context.Context, id string) (io.ReadCloser, error)
+}
+
+// outputFiles lists the job's output paths.
+func outputFiles(client *api.Client, j *api.Job) map[string]outputFile {
+	files := map[string]outputFile{}
+	for p, b := range j.Outputs {
+		files[p] = outputFile{&b, func(ctx context.Context, id string) (io.ReadCloser, error) { return client.Output(ctx, id, p) }}
+	}
+	return files
+}
+
+// fetchFiles writes the files of a job below dir and returns their paths, sorted.
+// The paths come from outside: os.Root keeps every one of them below dir, also
+// where symlinks lie in wait. A file that is there is replaced only when the new
+// one has come whole.
+func fetchFiles(ctx context.Context, id, dir string, files map[string]outputFile) ([]string, error) {
+	names := slices.Sorted(maps.Keys(files))
+	if len(names) == 0 {
+		return []string{}, nil
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("--to: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("--to: %w", err)
+	}
+	defer root.Close()
+	for _, name := range names {
+		if err := fetchFile(ctx, root, id, name, files[name]); err != nil {
+			return nil, fmt.Errorf("fetching output %q of job %s into %s: %w", name, id, dir, err)
+		}
+	}
+	return names, nil
+}
+
+func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) {
+		return errors.New("the path leads outside; nothing was written")
+	}
+	r, err := f.open(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if dir := path.Dir(name); dir != "." {
+		if err := root.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
+			return err
+		}
+	}
+	part := local + ".ucp-part"
+	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, root.Remove(part))
+		}
+	}()
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(r, f.blob.Size+1))
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); n != f.blob.Size || got != string(f.blob.Digest) {
+		return fmt.Errorf("what came is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, got, f.blob.Size, f.blob.Digest)
+	}
+	return root.Rename(part, local)
+}

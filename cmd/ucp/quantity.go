@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// cpuValue is a flag for CPU: 500m is 500 millicores, 0.5 and 2.0 are cores, and
+// a whole number without suffix is millicores, as in the API.
+type cpuValue int64
+
+const cpuHelp = "millicores (500m or 500) or cores (0.5, 2.0)"
+
+func (v *cpuValue) Type() string { return "cpu" }
+func (v *cpuValue) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%dm", int64(*v))
+}
+func (v *cpuValue) Set(s string) error {
+	factor := 1.0
+	number, milli := strings.CutSuffix(s, "m")
+	if !milli && strings.Contains(s, ".") {
+		factor = 1000
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	n := math.Round(f * factor)
+	switch {
+	case err != nil || math.IsNaN(f) || milli && strings.Contains(number, "."):
+		return errors.New("write " + cpuHelp)
+	case n < 1 || n > 1_000_000:
+		return errors.New("from 1m to 1000000m (1000m is one core)")
+	}
+	*v = cpuValue(n)
+	return nil
+}
+
+// bytesValue is a flag for an amount of memory.
+type bytesValue int64
+
+const bytesHelp = "bytes, or with a suffix: KiB MiB GiB TiB (powers of 1024), K M G T (powers of 1000)"
+
+// The longer suffix of two stands first.
+var byteSuffixes = []struct {
+	suffix string
+	factor float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40},
+	{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"B", 1},
+}
+
+func (v *bytesValue) Type() string { return "bytes" }
+func (v *bytesValue) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return humanBytes(int64(*v))
+}
+func (v *bytesValue) Set(s string) error {
+	number, factor := s, 1.0
+	for _, x := range byteSuffixes {
+		if n := len(s) - len(x.suffix); n > 0 && strings.EqualFold(s[n:], x.suffix) {
+			number, factor = s[:n], x.factor
+			break
+		}
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	n := math.Round(f * factor)
+	switch {
+	case err != nil || math.IsNaN(f):
+		return errors.New("write " + bytesHelp)
+	case n < 1 || n > 1<<50:
+		return errors.New("from 1 byte to 1024 TiB")
+	}
+	*v = bytesValue(n)
+	return nil
+}
+
+// humanBytes writes an amount as a person reads it: "64 MiB", "1.5 GiB".
+func humanBytes(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if f /= 1 << 10; f < 1<<10 {
+			break
+		}
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + unit
+}
+
+// pairsValue is a repeatable flag of name=value pairs; what has no "=" or no
+// name is an error that shows the form.
+type pairsValue struct {
+	pairs map[string]string
+	form  string // "NAME=VALUE", for help and errors
+}
+
+func (v *pairsValue) Type() string { return v.form }
+func (v *pairsValue) String() string {
+	return strings.Join(sortedPairs(v.pairs), ",")
+}
+func (v *pairsValue) Set(s string) error {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok || name == "" {
+		return fmt.Errorf("write %s", v.form)
+	}
+	if _, twice := v.pairs[name]; twice {
+		return fmt.Errorf("%s is given twice", name)
+	}
+	if v.pairs == nil {
+		v.pairs = map[string]string{}
+	}
+	v.pairs[name] = value
+	return nil
+}

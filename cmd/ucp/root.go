@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// cli is what a verb may use of the world outside, so that tests can give their
+// own, and the values of the global flags.
+type cli struct {
+	in       io.Reader
+	out, err io.Writer
+
+	lookupEnv func(string) (string, bool)
+	terminal  bool                                 // err is watched by a person
+	signals   func(chan<- os.Signal) (undo func()) // asks for SIGINT and SIGTERM
+	exit      func(code int)                       // ends the process at once
+
+	addr   string
+	format formatValue
+}
+
+// formatValue is the value of -o.
+type formatValue string
+
+const (
+	formatTable formatValue = "table"
+	formatJSON  formatValue = "json"
+)
+
+func (f *formatValue) String() string { return string(*f) }
+func (f *formatValue) Type() string   { return "table|json" }
+func (f *formatValue) Set(s string) error {
+	switch v := formatValue(s); v {
+	case formatTable, formatJSON:
+		*f = v
+		return nil
+	}
+	return errors.New(`it is "table" or "json"`)
+}
+
+const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
+that needs no leader, no database and no uplink.
+
+Every verb but "agent" talks to one broker; any one will do, each can answer for
+every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `.
+
+Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
+"job wait" end with the job's own exit code, 128+n for signal n, and with 1 and
+the reason on stderr when there is none.`
+
+// rootCommand builds the whole tree of verbs.
+func (c *cli) rootCommand() *cobra.Command {
+	c.format = formatTable
+	root := group(&cobra.Command{
+		Use:   "ucp",
+		Short: "Run jobs on a cluster of brokers that needs no leader",
+		Long:  rootHelp,
+		Example: `  ucp agent --name a --data-dir /var/lib/ucp
+  ucp run quake.wasm --input quake.csv=today.csv -- quake.csv
+  ucp job list
+  ucp status`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return c.globalsFromEnv(cmd.Root().PersistentFlags())
+		},
+	})
+	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "broker to talk to, `URL or host:port` (UCP_ADDR)")
+	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
+	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))
+	root.SetFlagErrorFunc(explainFlag)
+	root.AddCommand(
+		c.agentCommand(), c.runCommand(), c.jobCommand(), c.membersCommand(),
+		c.statusCommand(), c.versionCommand(), c.workerCommand(),
+	)
+	return root
+}
+
+// must is for mistakes in this program's own tables, which every test run meets.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// globalsFromEnv gives the global flags that were not named on the command line
+// the values of their variables.
+func (c *cli) globalsFromEnv(fs *pflag.FlagSet) error {
+	for name, variable := range map[string]string{"addr": "UCP_ADDR", "format": "UCP_FORMAT"} {
+		v, ok := c.lookupEnv(variable)
+		if !ok || v == "" || fs.Changed(name) {
+			continue
+		}
+		if err := fs.Lookup(name).Value.Set(v); err != nil {
+			return fmt.Errorf("variable %s=%q: %w", variable, v, err)
+		}
+	}
+	return nil
+}
+
+// client makes the client of the broker that the person named.
+func (c *cli) client() (*api.Client, error) {
+	client, err := api.New(c.addr)
+	if err != nil {
+		return nil, fmt.Errorf("--addr or UCP_ADDR: %w", err)
+	}
+	return client, nil
+}
+
+// explainFlag says which verb's help knows better, and what may have been meant.
+func explainFlag(cmd *cobra.Command, err error) error {
+	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := nearest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = fmt.Sprintf("did you mean --%s? %s", near, hint)
+		}
+	}
+	return fmt.Errorf("%w; %s", err, hint)
+}
+
+// group makes a verb that only holds others: alone it shows its help, with
+// anything that it does not know it says so.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var names []string
+		for _, sub := range cmd.Commands() {
+			if !sub.Hidden {
+				names = append(names, sub.Name())
+			}
+		}
+		hint := "it has: " + strings.Join(names, ", ")
+		if near := nearest(args[0], names); near != "" {
+			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+		}
+		return fmt.Errorf("there is no `%s %s`; %s", cmd.CommandPath(), args[0], hint)
+	}
+	return cmd
+}
+
+// exactArgs wants the named arguments, no fewer and no more.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("`%s` needs %s; see `%s --help`", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
+		case len(args) > len(names):
+			return fmt.Errorf("`%s`: what is %q? see `%s --help`", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// withClient makes the body of a verb that asks a broker.
+func (c *cli) withClient(do func(ctx context.Context, client *api.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		client, err := c.client()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return do(cmd.Context(), client, args)
+	}
+}

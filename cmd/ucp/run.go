@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+const runHelp = `Runs a WebAssembly (WASI preview 1) module on the cluster as if it ran here: sends
+the module and its inputs to the broker unless it holds them, submits the job,
+waits, prints what the job wrote to stdout and stderr byte for byte, writes its
+--output files below --to, and ends with its exit code.
+
+The job's directory is its root and its working directory; inputs and outputs are
+paths in it. What stands behind -- are the job's arguments.
+
+With -o json the final job is printed instead of what it wrote. Interrupted, ucp
+leaves the job running and says how to follow it; a second interrupt ends at once.`
+
+// runCommand is `ucp run`: from a module on this machine to its output here.
+func (c *cli) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run FILE.wasm [-- ARGS]",
+		Short: "Run a job and wait for its result",
+		Long:  runHelp,
+		Example: `  ucp run words.wasm --stdin report.txt
+  ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
+  ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
+  ucp run --driver process uname -- -a`,
+		Args: runArgs,
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return []string{"wasm"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+	}
+	f.register(cmd.Flags())
+	f.patience.register(cmd)
+	must(cmd.MarkFlagDirname("to"))
+	must(cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"wasm", "process"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("constraint", c.completeConstraint))
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		ctx, stop := c.interruptible(ctx)
+		defer stop()
+		return c.runJob(ctx, client, &f, args[0], args[1:])
+	})
+	return cmd
+}
+
+// runArgs wants one file, and the job's own arguments behind "--" only: before
+// it a forgotten dash would turn a flag of ours into one of the job's.
+func runArgs(cmd *cobra.Command, args []string) error {
+	own := len(args)
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		own = dash
+	}
+	switch {
+	case own == 0:
+		return fmt.Errorf("`%s` needs a module before the arguments; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+	case own > 1:
+		return fmt.Errorf("what is %q? the job's own arguments stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
+	}
+	return nil
+}
+
+// completeConstraint offers name=BROKER for every live broker.
+func (c *cli) completeConstraint(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	client, ok := c.completer(cmd)
+	if !ok {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
+	defer cancel()
+	l, err := client.Members(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, m := range l.Members {
+		if m.Actor != "" && m.Status == "alive" {
+			out = append(out, "name="+m.Name)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// runJob is the life of one `ucp run`.
+func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file string, args []string) error {
+	began := time.Now()
+	spec, err := f.spec(args, began)
+	if err != nil {
+		return err
+	}
+	id, err := chooseID(f.id)
+	if err != nil {
+		return err
+	}
+	if err := c.uploadAll(ctx, client, f, file, &spec); err != nil {
+		if errors.Is(err, errInterrupted) {
+			return errors.New("interrupted before the job was submitted; nothing runs")
+		}
+		return err
+	}
+	// The submission does not wait for the end: once it is acknowledged, a
+	// broker that restarts, or an interrupt, costs nothing.
+	s, err := client.Submit(ctx, spec, api.SubmitOptions{ID: id})
+	if err != nil {
+		return maybeSubmitted(id, err)
+	}
+	if f.detach {
+		return c.submitted(ctx, client, s, began, f.patience)
+	}
+	j, err := c.follow(ctx, client, string(id), began, f.patience)
+	if err != nil {
+		return err
+	}
+	return c.deliver(ctx, client, f, &j)
+}
+
+// maybeSubmitted says what to do when it is not known whether the broker took
+// the job. A clear refusal needs no such words.
+func maybeSubmitted(id job.ID, err error) error {
+	var refused *api.Error
+	var u *api.UnreachableError
+	if errors.As(err, &refused) && refused.Status < 500 {
+		return err
+	}
+	if errors.Is(err, errInterrupted) {
+		return fmt.Errorf("interrupted; if job %s was taken before, it goes on: follow it with `ucp job wait %s`, or end it with `ucp job cancel %s`", id, id, id)
+	}
+	if errors.As(err, &u) {
+		return fmt.Errorf("%w; the job may have been taken before: `ucp job get %s` tells, at any broker", err, id)
+	}
+	return fmt.Errorf("submitting the job: %w; it may have been taken all the same: `ucp job get %s` tells", err, id)
+}
+
+// uploadAll sends what the job needs and puts the digests into its spec.
+func (c *cli) uploadAll(ctx context.Context, client *api.Client, f *runFlags, file string, spec *job.Spec) error {
+	files := &sources{in: c.in}
+	defer files.close()
+	send := func(what, path string) (job.Digest, error) {
+		content, err := files.open(what, path)
+		if err != nil {
+			return "", err
+		}
+		return c.upload(ctx, client, path, content)
+	}
+	var err error
+	if spec.Driver == job.Process {
+		spec.Command = file
+	} else {
+		content, err := files.open("module", file)
+		if err != nil {
+			return err
+		}
+		if err := checkWasm(file, content); err != nil {
+			return err
+		}
+		if spec.Module, err = c.upload(ctx, client, file, content); err != nil {
+			return err
+		}
+	}
+	if f.stdin != "" {
+		if spec.Stdin, err = send("--stdin", f.stdin); err != nil {
+			return err
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
+		d, err := send("--input "+path, f.inputs.pairs[path])
+		if err != nil {
+			return err
+		}
+		if spec.Inputs == nil {
+			spec.Inputs = map[string]string{}
+		}
+		spec.Inputs[path] = string(d)
+	}
+	return nil
+}
+
+// deliver hands over what the job left, and its exit code.
+func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *api.Job) error {
+	id := string(j.ID)
+	if c.format == formatJSON {
+		if err := c.show(j, nil); err != nil {
+			return err
+		}
+	} else {
+		if j.Stdout != nil {
+			if err := copyStream(ctx, client.Stdout, id, c.out); err != nil {
+				return err
+			}
+		}
+		if j.Stderr != nil {
+			if err := copyStream(ctx, client.Stderr, id, c.err); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := fetchFiles(ctx, id, f.to, outputFiles(client, j)); err != nil {
+		return err
+	}
+	return jobExit(j)
+}

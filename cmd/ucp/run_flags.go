@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// runFlags holds what `ucp run` was told about the job.
+type runFlags struct {
+	stdin, driver              string
+	inputs, env, labels        pairsValue
+	constraints, outputs, dirs []string
+	cpu                        cpuValue
+	memory                     bytesValue
+	timeout, backoff           time.Duration
+	retries                    int
+	id, to                     string
+	detach                     bool
+	patience                   patience
+
+	priority            int
+	deadline, emergency string
+	after               []string
+}
+
+// register declares the flags that describe the job.
+func (f *runFlags) register(fs *pflag.FlagSet) {
+	f.inputs.form, f.env.form, f.labels.form = "PATH=FILE", "NAME=VALUE", "NAME=VALUE"
+	fs.SortFlags = false
+	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is ours")
+	fs.Var(&f.inputs, "input", "put our FILE (- is stdin) at PATH in the job's directory; repeatable")
+	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file or directory to bring back; repeatable")
+	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
+	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
+	fs.Var(&f.env, "env", "environment variable; repeatable")
+
+	fs.Var(&f.cpu, "cpu", "CPU to ask for, "+cpuHelp+" (default 100m)")
+	fs.Var(&f.memory, "memory", "memory to ask for, also the limit, "+bytesHelp+" (default 64MiB)")
+	fs.DurationVar(&f.timeout, "timeout", 0, "end an attempt that takes longer (0: never)")
+	fs.IntVar(&f.retries, "retries", 0, "how often to run again what failed by itself")
+	fs.DurationVar(&f.backoff, "retry-backoff", 0, "pause before the first retry, doubled from one to the next (default 1s)")
+
+	fs.StringArrayVar(&f.constraints, "constraint", nil, "only on brokers with these labels: `k=v`, k!=v, \"k in (a,b)\", k; repeatable, all must hold")
+	fs.Var(&f.labels, "label", "label of the job itself; repeatable")
+	fs.StringVar(&f.driver, "driver", string(job.Wasm), "wasm, or process: then FILE is a command of the executing machine")
+	fs.StringVar(&f.id, "id", "", "`ID` of the job; running the same again is the same job (default: a new one)")
+	fs.BoolVar(&f.detach, "detach", false, "do not wait: print the job's ID")
+
+	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent, 0 to 10, higher is more")
+	fs.StringVar(&f.deadline, "deadline", "", "`TIME` (RFC 3339) or duration from now after which the job is of no use")
+	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL`, ID or type of the emergency that the job belongs to")
+	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
+}
+
+// spec makes the job spec, as far as it needs no upload. It checks what flags
+// can get wrong; what a job may ask for is the broker's to say.
+func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
+	s := job.Spec{
+		Driver: job.Driver(f.driver), Args: args, Env: f.env.pairs,
+		Dirs: f.dirs, Outputs: f.outputs,
+		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
+		Priority:    job.Priority{User: f.priority, Emergency: f.emergency},
+		Labels:      f.labels.pairs,
+		Constraints: f.constraints,
+		Timeout:     job.Duration(f.timeout),
+		Retries:     job.Retries{Max: f.retries, Backoff: job.Duration(f.backoff)},
+	}
+	for _, id := range f.after {
+		s.After = append(s.After, job.ID(id))
+	}
+	if s.Driver != job.Wasm && s.Driver != job.Process {
+		return s, fmt.Errorf("--driver %q: it is %q or %q", f.driver, job.Wasm, job.Process)
+	}
+	if f.deadline != "" {
+		at, err := parseDeadline(f.deadline, now)
+		if err != nil {
+			return s, fmt.Errorf("--deadline %q: %w", f.deadline, err)
+		}
+		s.Priority.Deadline = at
+	}
+	return s, nil
+}
+
+// parseDeadline reads an instant, or a duration from now.
+func parseDeadline(text string, now time.Time) (job.Time, error) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return job.At(now.Add(d)), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, errors.New("write 2026-01-31T15:04:05Z, or a duration from now such as 90m")
+	}
+	return job.At(t), nil
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+const module = wasmMagic + "\x01\x00\x00\x00"
+
+// inFolder changes to a new directory with these files.
+func inFolder(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, data := range files {
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, []byte(data), 0o600))
+	}
+}
+
+func TestRunIsTransparent(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "in.csv": "1,2"})
+	const out, errOut = "no newline at the end, \x00 binary \xff", "warning\n"
+	seven := 7
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := ended(id, job.StateFailed, &seven, "exit code 7")
+		b.leaves(&j, "stdout", out)
+		b.leaves(&j, "stderr", errOut)
+		return j
+	}
+	got := s.run("run", "m.wasm", "--stdin", "in.csv", "--", "x")
+	require.Equal(t, ran{7, out, errOut}, got, "nothing of ucp's own in either stream")
+}
+
+func TestRunMakesTheSpecFromItsFlags(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "a.csv": "A", "text": "in"})
+	s.stdin = "S"
+	var got job.Spec
+	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
+	r := s.run("run", "m.wasm", "--stdin", "-", "--input", "d/a.csv=a.csv", "--input", "b=text", "--env", "K=V=W", "--cpu", "0.5",
+		"--memory", "128MiB", "--label", "team=north", "--constraint", "arch=arm64", "--constraint", "k in (a,b)", "--output", "r.json",
+		"--dir", "tmp", "--timeout", "90s", "--retries", "2", "--retry-backoff", "3s", "--id", "mine", "--", "-v", "--cpu", "x")
+	require.Equal(t, ran{0, "", ""}, r)
+	require.Contains(t, b.jobs, "mine")
+	require.Equal(t, job.Spec{
+		Driver: job.Wasm, Module: job.Digest(digestOf(module)), Args: []string{"-v", "--cpu", "x"}, Env: map[string]string{"K": "V=W"},
+		Stdin: job.Digest(digestOf("S")), Inputs: map[string]string{"d/a.csv": digestOf("A"), "b": digestOf("in")},
+		Dirs: []string{"tmp"}, Outputs: []string{"r.json"}, Resources: job.Resources{CPU: 500, Memory: 128 << 20},
+		Priority: job.Priority{User: job.DefaultUser}, Labels: map[string]string{"team": "north"}, Constraints: []string{"arch=arm64", "k in (a,b)"},
+		Timeout: job.Duration(90 * time.Second), Retries: job.Retries{Max: 2, Backoff: job.Duration(3 * time.Second)}, Preemption: job.Suspend,
+	}, got)
+}
+
+func TestRunOfANativeProgram(t *testing.T) {
+	b, s := newFakeBroker(t)
+	var got job.Spec
+	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
+	require.Equal(t, ran{0, "", ""}, s.run("run", "--driver", "process", "uname", "--", "-a"))
+	require.Equal(t, "uname", got.Command)
+	require.Equal(t, []string{"-a"}, got.Args)
+	require.Empty(t, got.Module)
+}
+
+// What this version of a broker can't do is the broker's to refuse.
+func TestRunPassesOnWhatTheBrokerWillRefuse(t *testing.T) {
+	_, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	for _, x := range []struct{ flag, value, field string }{
+		{"--priority", "9", "priority.user"}, {"--deadline", "1h", "priority.deadline"}, {"--deadline", "2027-01-31T15:04:05Z", "priority.deadline"},
+		{"--emergency", "critical", "priority.emergency"}, {"--after", "j1", "after"},
+	} {
+		got := s.run("run", "m.wasm", x.flag, x.value)
+		require.Equal(t, ran{exitError, "", "ucp: " + x.field + ": this version of ucp can't do that yet; leave the field out\n"}, got)
+	}
+}
+
+func TestRunUploadsOnce(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "in": "data"})
+	for range 2 {
+		require.Zero(t, s.run("run", "m.wasm", "--stdin", "in", "--input", "copy=in").code)
+	}
+	require.Equal(t, 2, b.count("PUT /v1/blobs/"), "the module and one input, though it is named twice")
+	require.Equal(t, 6, b.count("HEAD /v1/blobs/"))
+}
+
+func TestRunExitCodes(t *testing.T) {
+	zero, three, killed, odd := 0, 3, 137, 256
+	for name, x := range map[string]struct {
+		j    api.Job
+		code int
+		err  string
+	}{
+		"success":            {succeeded("j1"), 0, ""},
+		"own code":           {ended("j1", job.StateFailed, &three, "exit code 3"), 3, ""},
+		"signal":             {ended("j1", job.StateFailed, &killed, "killed"), 137, ""},
+		"more than 8 bits":   {ended("j1", job.StateFailed, &odd, ""), 255, ""},
+		"timeout":            {ended("j1", job.StateFailed, nil, "timeout after 2s"), 1, "ucp: job j1 failed: timeout after 2s\n"},
+		"failed with code 0": {ended("j1", job.StateFailed, &zero, "output r.json is missing"), 1, "ucp: job j1 failed: output r.json is missing\n"},
+		"cancelled":          {ended("j1", job.StateCancelled, nil, "cancelled at a"), 1, "ucp: job j1 cancelled: cancelled at a\n"},
+		"expired":            {ended("j1", job.StateExpired, nil, ""), 1, "ucp: job j1 expired: no reason is known; `ucp job get j1` shows more\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := newFakeBroker(t)
+			inFolder(t, map[string]string{"m.wasm": module})
+			b.execute = func(string, job.Spec) api.Job { return x.j }
+			require.Equal(t, ran{x.code, "", x.err}, s.run("run", "m.wasm", "--id", "j1"))
+			out := "j1  " + string(x.j.State) + "\n"
+			require.Equal(t, ran{x.code, out, x.err}, s.run("job", "wait", "j1"))
+		})
+	}
+}
+
+func TestRunBringsOutputsBack(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "there/r.json": "old"})
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		b.leaves(&j, "stdout", "hello\n")
+		b.leaves(&j, "outputs/r.json", "\x00\xff")
+		b.leaves(&j, "outputs/deep/er/x", "")
+		return j
+	}
+	require.Equal(t, ran{0, "hello\n", ""}, s.run("run", "m.wasm", "--output", "r.json", "--to", "there"))
+	requireFile(t, "there/r.json", "\x00\xff")
+	requireFile(t, "there/deep/er/x", "")
+	require.NoFileExists(t, "there/stdout")
+}
+
+func requireFile(t *testing.T, path, want string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, string(b))
+}
+
+// A broker, or who claims to be one, can't write outside of --to.
+func TestOutputsStayInside(t *testing.T) {
+	for _, path := range []string{"../escaped", "/tmp/escaped", "a/../../escaped", "link/escaped", "file-link"} {
+		t.Run(path, func(t *testing.T) {
+			b, s := newFakeBroker(t)
+			inFolder(t, map[string]string{"m.wasm": module, "outside/kept": "kept"})
+			require.NoError(t, os.Mkdir("to", 0o700))
+			require.NoError(t, os.Symlink("../outside", "to/link"))
+			require.NoError(t, os.Symlink("../outside/kept", "to/file-link"))
+			b.execute = func(id string, _ job.Spec) api.Job {
+				j := succeeded(id)
+				b.leaves(&j, "outputs/"+path, "evil")
+				return j
+			}
+			got := s.run("run", "m.wasm", "--to", "to")
+			requireFile(t, "outside/kept", "kept")
+			require.NoFileExists(t, "escaped")
+			require.NoFileExists(t, "outside/escaped")
+			if path != "file-link" { // there the link itself is replaced
+				require.Equal(t, exitError, got.code)
+				require.Contains(t, got.errOut, "ucp: fetching output")
+			}
+		})
+	}
+}
+
+func TestDamagedOutputIsRefused(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "r.json": "old"})
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		b.leaves(&j, "outputs/r.json", "right")
+		b.streams[id+"/outputs/r.json"] = "wrong"
+		return j
+	}
+	got := s.run("run", "m.wasm")
+	require.Equal(t, exitError, got.code)
+	require.Contains(t, got.errOut, "what came is not what the job wrote")
+	requireFile(t, "r.json", "old")
+	left, err := filepath.Glob("*")
+	require.NoError(t, err)
+	require.Equal(t, []string{"m.wasm", "r.json"}, left, "no part of a file stays behind")
+}
+
+func TestRunDetached(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	got := s.run("run", "m.wasm", "--detach")
+	require.Zero(t, got.code)
+	require.Contains(t, b.jobs, strings.TrimSpace(got.out))
+	require.Zero(t, b.count("GET /v1/jobs"), "nothing is waited for")
+	got = s.run("run", "m.wasm", "--detach", "--id", "mine", "-o", "json")
+	require.JSONEq(t, `{"id":"mine","replicas":3,"degraded":false}`, got.out)
+}
+
+func TestRunAsJSON(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		b.leaves(&j, "stdout", "hello\n")
+		return j
+	}
+	got := s.run("run", "m.wasm", "--id", "j1", "-o", "json")
+	require.Zero(t, got.code)
+	require.Contains(t, got.out, `"state": "succeeded"`)
+	require.NotContains(t, got.out, "hello")
+}
+
+func TestNotPlaced(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := ended(id, job.StatePending, nil, "")
+		j.Why = "no broker meets gpu"
+		return j
+	}
+	const want = "ucp: job j1 is not placed after 10ms: no broker meets gpu; it stays: wait with `ucp job wait j1`, or end it with `ucp job cancel j1`\n"
+	require.Equal(t, ran{exitNotPlaced, "", want}, s.run("run", "m.wasm", "--id", "j1", "--place-timeout", "10ms"))
+	require.Equal(t, ran{exitNotPlaced, "", want}, s.run("job", "wait", "j1", "--place-timeout", "10ms"))
+	require.Equal(t, ran{exitNotPlaced, "j1\n", want}, s.run("run", "m.wasm", "--id", "j1", "--detach", "--place-timeout", "10ms"))
+
+	b.execute = func(id string, _ job.Spec) api.Job { return ended(id, job.StateQueued, nil, "") }
+	require.Equal(t, ran{0, "j2\n", ""}, s.run("run", "m.wasm", "--id", "j2", "--detach", "--place-timeout", "10ms"), "queued is placed")
+}
+
+func TestWaitHasAnEnd(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := ended("j1", job.StateRunning, nil, "")
+	b.jobs["j1"] = &j
+	require.Equal(t, ran{exitError, "", "ucp: waiting for job j1: it has not ended after 10ms; it goes on\n"}, s.run("job", "wait", "j1", "--timeout", "10ms"))
+}
+
+func TestInterruptLeavesTheJobRunning(t *testing.T) {
+	for request, want := range map[string]string{
+		"PUT": "ucp: interrupted; if job j1 was taken before, it goes on: follow it with `ucp job wait j1`, or end it with `ucp job cancel j1`\n",
+		"GET": "ucp: interrupted; job j1 goes on: follow it with `ucp job wait j1`, or end it with `ucp job cancel j1`\n",
+	} {
+		t.Run(request, func(t *testing.T) {
+			b, s := newFakeBroker(t)
+			inFolder(t, map[string]string{"m.wasm": module})
+			b.execute = func(id string, _ job.Spec) api.Job { return ended(id, job.StateRunning, nil, "") }
+			b.hold = func(r *http.Request) {
+				if r.Method == request && strings.HasPrefix(r.URL.Path, "/v1/jobs/") {
+					s.signals <- syscall.SIGINT
+					<-r.Context().Done() // the client has hung up
+				}
+			}
+			require.Equal(t, ran{exitError, "", want}, s.run("run", "m.wasm", "--id", "j1"))
+			require.Zero(t, b.count("DELETE"))
+			require.Empty(t, s.exited)
+		})
+	}
+}
+
+func TestRunRefusesBeforeItUploads(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": ""})
+	require.Equal(t, "ucp: m.txt is no WebAssembly module; a native program needs --driver process\n", s.run("run", "m.txt").errOut)
+	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
+	s.stdin = module
+	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)
+	require.Zero(t, b.count("PUT /v1/jobs"))
+}
+
+func TestProgressOnlyForAPersonAndALargeFile(t *testing.T) {
+	_, s := newFakeBroker(t)
+	large := module + strings.Repeat("x", largeUpload)
+	inFolder(t, map[string]string{"large.wasm": large, "larger.wasm": large + "y", "small.wasm": module})
+	require.Empty(t, s.run("run", "large.wasm").errOut)
+	s.terminal = true
+	require.Empty(t, s.run("run", "small.wasm").errOut)
+	got := s.run("run", "larger.wasm").errOut
+	require.Contains(t, got, "uploading larger.wasm: ")
+	require.True(t, strings.HasSuffix(got, eraseLine), "the line is taken away: %q", got)
+}
+
+func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := ended("j1", job.StatePending, nil, "")
+	j.Why = "no broker meets gpu"
+	b.jobs["j1"] = &j
+	s.terminal = true
+	got := s.run("job", "wait", "j1", "--timeout", "10ms").errOut
+	require.Contains(t, got, eraseLine+"job j1 is pending: no broker meets gpu"+eraseLine+"ucp: waiting")
+}

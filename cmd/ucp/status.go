@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// statusCommand is `ucp status`: how one broker is.
+func (c *cli) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show how the broker and its peers are",
+		Long: `Shows how the broker is: its peers and their health, its vector clock (two
+brokers with equal clocks know the same), the unfinished jobs that it owns, and
+what its running jobs have asked for out of what it offers.`,
+		Example:           "  ucp status\n  ucp status -o json",
+		Args:              exactArgs(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+			s, err := client.Coordination(ctx)
+			if err != nil {
+				return err
+			}
+			return c.show(s, func(w io.Writer) { statusTable(w, &s) })
+		}),
+	}
+}
+
+func statusTable(w io.Writer, s *api.Coordination) {
+	state := "up"
+	if !s.CoordinatorRunning {
+		state = "leaving"
+	}
+	row(w, "Broker:", fmt.Sprintf("%s, %s for %s", s.Name, state, humanDuration(time.Duration(s.Uptime))))
+	row(w, "Actor:", s.Actor)
+	row(w, "Software:", dash(s.Software))
+	row(w, "Peers:", peersLine(s))
+	row(w, "Last sync:", syncLine(s))
+	row(w, "Clock:", clockLine(s.Clock))
+	row(w, "Jobs:", jobsLine(s.Jobs))
+	row(w, "CPU:", fmt.Sprintf("%dm of %dm asked for%s", s.Usage.CPU, s.Capacity.CPU, percent(s.Usage.CPU, s.Capacity.CPU)))
+	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
+	row(w, "Strategy:", dash(s.Strategy))
+	row(w, "Replicas:", s.Replicas)
+	if len(s.PeerBrokers) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	row(w, "PEER", "HEALTH", "HTTP", "LAST SEEN")
+	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
+		p := s.PeerBrokers[name]
+		health := "healthy"
+		if !p.Healthy {
+			health = "UNHEALTHY"
+		}
+		seen := "never"
+		if p.LastSeen > 0 {
+			seen = ago(job.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
+		}
+		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen)
+	}
+}
+
+func peersLine(s *api.Coordination) string {
+	switch {
+	case s.TotalPeers == 0:
+		return "none; this broker is alone"
+	case s.UnhealthyPeers == 0:
+		return fmt.Sprintf("%d, all healthy", s.TotalPeers)
+	}
+	return fmt.Sprintf("%d, %d UNHEALTHY", s.TotalPeers, s.UnhealthyPeers)
+}
+
+func syncLine(s *api.Coordination) string {
+	every := "every " + time.Duration(s.SyncInterval).String()
+	if s.SyncStretch > 1 {
+		every += fmt.Sprintf(", stretched %.1f-fold because the machine is busy", s.SyncStretch)
+	}
+	if s.LastSyncTime == nil {
+		return "none yet (" + every + ")"
+	}
+	return fmt.Sprintf("%s ago (%s)", ago(job.At(*s.LastSyncTime), s.AsOf), every)
+}
+
+// clockShown bounds how many entries of a clock the table shows; -o json has all.
+const clockShown = 12
+
+func clockLine(v clock.Vector) string {
+	if len(v) <= clockShown {
+		return v.String()
+	}
+	return fmt.Sprintf("%s and %d more (-o json shows all)", v[:clockShown], len(v)-clockShown)
+}
+
+func jobsLine(jobs map[job.State]int) string {
+	var parts []string
+	for _, s := range job.States {
+		if n := jobs[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	if len(parts) == 0 {
+		return "none unfinished"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func percent(part, whole int64) string {
+	if whole <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d %%)", part*100/whole)
+}

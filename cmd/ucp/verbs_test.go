@@ -1,0 +1,223 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+func TestMembers(t *testing.T) {
+	b, s := newFakeBroker(t)
+	require.Equal(t, ran{0, "no members\n", ""}, s.run("members"))
+	b.members.Members = []api.Member{
+		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true},
+		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: job.Duration(1234 * time.Microsecond)},
+		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
+	}
+	require.Equal(t, ran{0, `
+NAME    STATUS  GOSSIP         HTTP           RTT
+a *     alive   10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed  10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive   10.0.0.3:7946  -              -
+`[1:], ""}, s.run("members"))
+	got := s.run("members", "-o", "json")
+	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")
+}
+
+func TestStatus(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.status = api.Coordination{
+		CoordinatorRunning: true, Name: "a", Actor: "a~1", Software: "v1", Uptime: job.Duration(76 * time.Hour), Strategy: "fcfs",
+		SyncInterval: job.Duration(time.Minute), SyncStretch: 1, Replicas: 3, Capacity: job.Resources{CPU: 4000, Memory: 8 << 30}, AsOf: asOf,
+	}
+	require.Equal(t, ran{0, `
+Broker:     a, up for 3d4h
+Actor:      a~1
+Software:   v1
+Peers:      none; this broker is alone
+Last sync:  none yet (every 1m0s)
+Clock:      {}
+Jobs:       none unfinished
+CPU:        0m of 4000m asked for (0 %)
+Memory:     0 B of 8 GiB asked for (0 %)
+Strategy:   fcfs
+Replicas:   3
+`[1:], ""}, s.run("status"))
+
+	last := asOf.Add(-12 * time.Second)
+	b.status.TotalPeers, b.status.HealthyPeers, b.status.UnhealthyPeers = 2, 1, 1
+	b.status.LastSyncTime, b.status.SyncStretch = &last, 1.5
+	b.status.Clock = clock.NewVector(clock.Dot{Actor: "a~1", Counter: 7}, clock.Dot{Actor: "b~2", Counter: 3})
+	b.status.Jobs = map[job.State]int{job.StateRunning: 2, job.StatePending: 1}
+	b.status.Usage = job.Resources{CPU: 1000, Memory: 2 << 30}
+	b.status.PeerBrokers = map[string]api.Peer{
+		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix()}, "c": {Host: "10.0.0.3", Port: 8000},
+	}
+	require.Equal(t, ran{0, `
+Broker:     a, up for 3d4h
+Actor:      a~1
+Software:   v1
+Peers:      2, 1 UNHEALTHY
+Last sync:  12s ago (every 1m0s, stretched 1.5-fold because the machine is busy)
+Clock:      {a~1:7 b~2:3}
+Jobs:       1 pending, 2 running
+CPU:        1000m of 4000m asked for (25 %)
+Memory:     2 GiB of 8 GiB asked for (25 %)
+Strategy:   fcfs
+Replicas:   3
+
+PEER  HEALTH     HTTP           LAST SEEN
+b     healthy    10.0.0.2:8000  3s ago
+c     UNHEALTHY  10.0.0.3:8000  never
+`[1:], ""}, s.run("status"))
+}
+
+func TestLongClockIsCut(t *testing.T) {
+	var v clock.Vector
+	for c := 'a'; c <= 'z'; c++ {
+		v.Set(clock.Dot{Actor: clock.Actor(c), Counter: 1})
+	}
+	require.Contains(t, clockLine(v), "l:1} and 14 more (-o json shows all)")
+}
+
+func threeJobs(b *fakeBroker) {
+	three := 3
+	for _, j := range []api.Job{succeeded("j1"), ended("j2", job.StateFailed, &three, "exit code 3"), ended("j3", job.StatePending, nil, "")} {
+		b.jobs[string(j.ID)] = &j
+	}
+	b.jobs["j3"].Why, b.jobs["j3"].Executor, b.jobs["j3"].StartedAt = "no broker meets\tgpu", "", 0
+}
+
+func TestJobList(t *testing.T) {
+	b, s := newFakeBroker(t)
+	require.Equal(t, ran{0, "no jobs\n", ""}, s.run("job", "list"))
+	require.Equal(t, ran{0, "no running jobs\n", ""}, s.run("job", "list", "--state", "running"))
+	require.JSONEq(t, `{"jobs":[],"next":"","as_of":"2026-01-31T15:04:05Z"}`, s.run("job", "list", "-o", "json").out)
+	threeJobs(b)
+	require.Equal(t, ran{0, `
+ID  STATE      EXECUTOR  EXIT  AGE    TOOK  NOTE
+j3  pending    -         -     1m30s  -     no broker meets gpu
+j2  failed     b         3     1m30s  2.5s  exit code 3
+j1  succeeded  b         0     1m30s  2.5s
+`[1:], ""}, s.run("job", "list"))
+	require.Contains(t, s.run("job", "list", "--limit", "2").out, "... more: --all, or --after j2\n")
+	got := s.run("job", "list", "--limit", "2", "--all").out
+	require.Contains(t, got, "j1  succeeded")
+	require.NotContains(t, got, "more")
+	require.NotContains(t, s.run("job", "list", "--state", "failed").out, "j1")
+}
+
+func TestJobGet(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
+	b.jobs["j2"].Rejected = []api.Accepted{{Executor: "c", At: job.At(asOf)}}
+	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20}}
+	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
+	require.Equal(t, ran{0, `
+ID:         j2
+State:      failed (provisional: not every broker knows yet)
+Reason:     exit code 3
+Exit code:  3
+Origin:     a
+Owner:      a
+Executor:   b
+Attempt:    1 (retry 0)
+Submitted:  2026-01-31 15:02:35.000 UTC
+Started:    2026-01-31 15:04:00.500 UTC
+Finished:   2026-01-31 15:04:03.000 UTC
+Took:       2.5s
+Runs:       module m0
+Args:       ["a b"]
+Inputs:     a, x
+Asks for:   100m CPU, 64 MiB memory
+Output:     r.json (5 B)
+Rejected:   a later result of c, 2026-01-31 15:04:05.000 UTC
+Known by:   2 of 3 brokers, as of 15:04:05 UTC
+`[1:], ""}, s.run("job", "get", "j2"))
+	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")
+}
+
+func TestJobLogs(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	b.leaves(b.jobs["j1"], "stdout", "out\x00")
+	b.leaves(b.jobs["j1"], "stderr", "err")
+	require.Equal(t, ran{0, "out\x00", "err"}, s.run("job", "logs", "j1"))
+	require.Equal(t, ran{0, "out\x00", ""}, s.run("job", "logs", "j1", "--stdout"))
+	require.Equal(t, ran{0, "", "err"}, s.run("job", "logs", "j1", "--stderr"))
+	require.Equal(t, ran{exitError, "", "ucp: job j3 is pending; its output is there when it has ended\n"}, s.run("job", "logs", "j3"))
+}
+
+func TestJobCancel(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "j3"))
+	require.Equal(t, ran{exitError, "", "ucp: cancelling job j1: job j1 has already ended: succeeded\n"}, s.run("job", "cancel", "j1"))
+}
+
+func TestJobResult(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	inFolder(t, nil)
+	require.Equal(t, ran{0, "job j2 left no files\n", ""}, s.run("job", "result", "j2"))
+	require.Equal(t, ran{exitError, "", "ucp: job j3 is pending; wait for its result with `ucp job wait j3`\n"}, s.run("job", "result", "j3"))
+	b.leaves(b.jobs["j1"], "stdout", "log")
+	b.leaves(b.jobs["j1"], "stderr", "complaint")
+	b.leaves(b.jobs["j1"], "outputs/d/r.json", "{}")
+	b.leaves(b.jobs["j1"], "outputs/stderr", "a file of that name")
+	require.Equal(t, ran{0, "d/r.json\nstderr\nstdout\n", ""}, s.run("job", "result", "j1", "--to", "x/y"))
+	requireFile(t, "x/y/d/r.json", "{}")
+	requireFile(t, "x/y/stdout", "log")
+	requireFile(t, "x/y/stderr", "a file of that name")
+	require.JSONEq(t, `{"id":"j1","dir":"z","files":["d/r.json","stderr","stdout"]}`, s.run("job", "result", "j1", "--to", "z", "-o", "json").out)
+}
+
+func TestJobSubmit(t *testing.T) {
+	b, s := newFakeBroker(t)
+	spec := `{"module":"` + digestOf(module) + `"}`
+	inFolder(t, map[string]string{"job.json": spec, "job.yaml": "module: x", "m.wasm": module})
+	require.Equal(t, ran{exitError, "", "ucp: upload first: " + digestOf(module) + "\n"}, s.run("job", "submit", "job.json"))
+	require.Equal(t, ran{0, "j1\n", ""}, s.run("job", "submit", "job.json", "--upload", "m.wasm", "--id", "j1"))
+	require.Equal(t, ran{0, "j2\n", ""}, s.run("job", "submit", "job.yaml", "--id", "j2"))
+	s.stdin = "\n " + spec
+	require.Equal(t, ran{0, "j3\n", ""}, s.run("job", "submit", "-", "--id", "j3"))
+	s.stdin = "module: x"
+	require.Equal(t, ran{0, "j4\n", ""}, s.run("job", "submit", "-", "--id", "j4"))
+	require.Equal(t, []string{"application/json", "application/json", "application/yaml", "application/json", "application/yaml"}, b.types)
+
+	s.stdin = `{"modul":"x"}`
+	got := s.run("job", "submit", "-")
+	require.Contains(t, got.errOut, `unknown field "modul"`)
+	s.stdin = string(make([]byte, job.MaxSpec+1))
+	require.Contains(t, s.run("job", "submit", "-").errOut, "spec file - has more than the 16384 bytes")
+}
+
+func TestDegradedSubmissionSaysSo(t *testing.T) {
+	_, s := newFakeBroker(t)
+	out, errOut := newBuffers()
+	c := s.cli(out, errOut)
+	c.format = formatTable
+	require.NoError(t, c.submitted(t.Context(), nil, api.Submission{ID: "j1", Replicas: 1, Degraded: true}, time.Now(), patience{}))
+	require.Equal(t, "j1\n", out.String())
+	require.Contains(t, errOut.String(), "held by 1 brokers only")
+}
+
+func TestCompletion(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	b.members.Members = []api.Member{{Name: "a", Actor: "a~1", Status: "alive"}, {Name: "b", Actor: "b~1", Status: "failed"}, {Name: "laptop", Status: "alive"}}
+	require.Contains(t, s.run("__complete", "job", "get", "").out, "j3\tpending\nj2\tfailed\nj1\tsucceeded\n")
+	require.Contains(t, s.run("__complete", "job", "cancel", "").out, "j3\tpending\n:")
+	require.Contains(t, s.run("__complete", "job", "logs", "").out, "j2\tfailed\nj1\tsucceeded\n:")
+	require.Contains(t, s.run("__complete", "run", "--constraint", "").out, "name=a\n:")
+	require.Contains(t, s.run("__complete", "members", "-o", "").out, "table\njson\n")
+	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j3")
+	s.env["UCP_ADDR"] = "127.0.0.1:1"
+	require.Contains(t, s.run("__complete", "job", "get", "").out, ":1\n", "no broker, no names, no harm")
+}

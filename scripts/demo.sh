@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# The demo: three brokers on this machine, and an earthquake trigger that runs
+# through them. Every step that fails ends it with an error; whatever happens,
+# nothing stays behind but what was built.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seed=1755 # of the accelerogram; examples/accelerogram documents the rest
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/ucp-demo.XXXXXX")
+export UCP_CLUSTER_DIR=$tmp/cluster UCP_BIN=$PWD/bin/ucp
+unset UCP_ADDR UCP_FORMAT
+cluster=scripts/cluster.sh
+
+finish() {
+	local code=$?
+	trap - EXIT
+	if [ "$code" -ne 0 ]; then
+		echo
+		echo "The demo FAILED (exit code $code)." >&2
+		for log in "$UCP_CLUSTER_DIR"/n*/log; do
+			if [ -e "$log" ]; then
+				echo "--- the end of $log:" >&2
+				tail -n 15 "$log" >&2
+			fi
+		done
+	fi
+	"$cluster" down >/dev/null || true
+	rm -rf "$tmp"
+	exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+step() {
+	printf '\n\033[1m== %s\033[0m\n' "$*"
+}
+if [ ! -t 1 ]; then
+	step() { printf '\n== %s\n' "$*"; }
+fi
+
+# show COMMAND prints a command as a person would type it, then runs it.
+show() {
+	printf '$ %s\n' "$*"
+	"$@"
+}
+
+fail() {
+	echo "demo: $*" >&2
+	exit 1
+}
+
+# ucp is the program as a person has it in the PATH.
+ucp() {
+	"$UCP_BIN" "$@"
+}
+
+step "Build the broker, and two jobs as WebAssembly"
+make --no-print-directory build examples
+
+step "Make an accelerogram: two minutes of ground motion, one earthquake (seed $seed)"
+bin/accelerogram -seed "$seed" >"$tmp/station.csv"
+echo "$(wc -l <"$tmp/station.csv") lines; the first ones:"
+head -n 3 "$tmp/station.csv"
+
+step "Start three brokers on loopback"
+"$cluster" up 3 >/dev/null
+one=$("$cluster" addr 1)
+three=$("$cluster" addr 3)
+show ucp members --addr "$one"
+
+step "Submit the earthquake trigger at broker n1, with the accelerogram as input"
+id=quake-demo
+show ucp run bin/quake.wasm --addr "$one" --id "$id" --input "station.csv=$tmp/station.csv" \
+	--output report.json --to "$tmp/at-one" -- -report report.json station.csv
+
+step "Which broker ran it?"
+show ucp job get "$id" --addr "$one"
+executor=$(ucp job get "$id" --addr "$one" | sed -n 's/^Executor: *//p')
+[ -n "$executor" ] || fail "nobody ran the job"
+
+step "Broker n3 answers for it too: the report that $executor made, read from n3"
+show ucp job result "$id" --addr "$three" --to "$tmp/at-three"
+cat "$tmp/at-three/report.json"
+cmp "$tmp/at-one/report.json" "$tmp/at-three/report.json" || fail "n1 and n3 do not give the same report"
+grep -q '"on_s"' "$tmp/at-three/report.json" || fail "the trigger did not find the earthquake"
+
+step "Another job: the words that people use most in reports, submitted at n3"
+cat >"$tmp/reports.txt" <<'END'
+Bridge blocked at the river. Water rising at the river, two people on a roof.
+School open as shelter. The bridge is gone. Need water and blankets at the school.
+END
+show ucp run bin/words.wasm --addr "$three" --stdin "$tmp/reports.txt" -- -top 5
+
+step "Every broker knows every job"
+for i in 1 2 3; do
+	show ucp job list --addr "$("$cluster" addr "$i")"
+done
+
+step "And the three vector clocks are equal: all three know the same"
+clock_of() {
+	ucp status --addr "$("$cluster" addr "$1")" | sed -n 's/^Clock: *//p'
+}
+deadline=$((SECONDS + 70)) # news takes moments; one exchange of 60 s is the promise
+until a=$(clock_of 1) && [ -n "$a" ] && [ "$a" = "$(clock_of 2)" ] && [ "$a" = "$(clock_of 3)" ]; do
+	[ "$SECONDS" -lt "$deadline" ] || fail "the clocks still differ: n1 $(clock_of 1), n2 $(clock_of 2), n3 $(clock_of 3)"
+	sleep 0.2
+done
+for i in 1 2 3; do
+	echo "n$i  $(clock_of "$i")"
+done
+
+step "Stop the brokers"
+"$cluster" down
+echo "Done. \`make cluster\` starts a cluster that stays; \`bin/ucp --help\` says what it can do."

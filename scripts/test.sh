@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The test suite: with the race detector where this machine can build it, and
+# loudly without it where not. Arguments go to `go test`; without any: ./...
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# why_no_race says why the race detector can't be used, or nothing when it can. It
+# needs cgo, a C compiler, and a platform that Go has it for: building says all.
+why_no_race() {
+	local cc dir out
+	cc=$(go env CC)
+	if ! command -v "${cc%% *}" >/dev/null; then
+		echo "there is no C compiler (\"$cc\")"
+		return
+	fi
+	dir=$(mktemp -d)
+	printf 'package main\n\nfunc main() {}\n' >"$dir/main.go"
+	if ! out=$(CGO_ENABLED=1 go build -race -o "$dir/probe" "$dir/main.go" 2>&1); then
+		echo "a program can't be built with it here: ${out##*$'\n'}"
+	fi
+	rm -rf "$dir"
+}
+
+if [ $# -eq 0 ]; then set -- ./...; fi
+
+why=$(why_no_race)
+if [ -z "$why" ]; then
+	set -x
+	CGO_ENABLED=1 exec go test -race "$@"
+fi
+
+cat >&2 <<END
+**********************************************************************
+  WARNING: TESTING WITHOUT THE RACE DETECTOR
+  $why
+  Data races will go unnoticed. Install a C compiler (gcc or clang).
+**********************************************************************
+END
+CGO_ENABLED=0 go test "$@"
+echo "NOTE: these tests ran WITHOUT the race detector: $why" >&2
