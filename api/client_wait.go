@@ -42,7 +42,7 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 			if j.State.Final() {
 				return j, nil
 			}
-		case !passing(err) || false:
+		case !passing(err) || c.silence() > ReconnectWithin:
 			return Job{}, err
 		}
 		if err := sleep(ctx, pollPause-time.Since(asked)); err != nil {

@@ -33,7 +33,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	}
 	n, err := node.New(node.Config{
 		Metrics: figures,
-		Name: cfg.Name, DataDir: cfg.DataDir,
+		Name:    cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise,
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,

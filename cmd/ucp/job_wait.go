@@ -36,29 +36,35 @@ broker that stops answering is given 30 seconds to come back.`,
 		if err := c.show(j, func(w io.Writer) { row(w, j.ID, j.State) }); err != nil {
 			return err
 		}
-		return jobExit(&j)
+		return jobExit(&j, true)
 	})
 	return cmd
 }
 
 // jobExit turns a final job into ucp's own end: the job's exit code, or 1 and
-// the reason where it has none that tells of its failure.
-func jobExit(j *api.Job) error {
+// the reason where it has none that tells of its failure. With explain a code
+// that stands for a signal comes with the reason too: 143 may be a timeout.
+func jobExit(j *api.Job, explain bool) error {
 	code := 0
 	if j.ExitCode != nil {
 		code = *j.ExitCode
 	}
-	switch {
-	case j.State == job.StateSucceeded && code == 0:
+	if j.State == job.StateSucceeded && code == 0 {
 		return nil
-	case code < 0 || code > 255: // the system keeps 8 bits, and 256 would be success
-		return &exitCode{code: 255}
-	case code != 0:
-		return &exitCode{code: code}
 	}
 	reason := j.Reason
 	if reason == "" {
 		reason = "no reason is known; `ucp job get " + string(j.ID) + "` shows more"
 	}
-	return &exitCode{code: exitError, err: fmt.Errorf("job %s %s: %s", j.ID, j.State, reason)}
+	why := fmt.Errorf("job %s %s: %s", j.ID, j.State, reason)
+	switch {
+	case code == 0:
+		return &exitCode{code: exitError, err: why}
+	case code < 0 || code > 255: // the system keeps 8 bits, and 256 would be success
+		code = 255
+	}
+	if explain && code > 128 && j.Reason != "" {
+		return &exitCode{code: code, err: why}
+	}
+	return &exitCode{code: code}
 }

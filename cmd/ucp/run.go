@@ -210,5 +210,5 @@ func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *a
 	if _, err := fetchFiles(ctx, id, f.to, outputFiles(client, j)); err != nil {
 		return err
 	}
-	return jobExit(j)
+	return jobExit(j, c.terminal) // without a terminal, stderr is the job's alone
 }
