@@ -45,6 +45,8 @@ type Broker struct {
 	hybrid clock.Hybrid
 	random random
 
+	recalled clock.Hybrid // the highest stored stamp of others, until the first Tick
+
 	ledger *ledger.Ledger
 	jobs   jobIndex
 
@@ -103,15 +105,33 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
 		rec := r.(*job.Record)
 		b.jobs.update(nil, rec)
-		b.hybrid = max(b.hybrid, rec.Submitted(), rec.Owner.Tenure.At)
-		if v := rec.Verdict(); v != nil {
-			b.hybrid = max(b.hybrid, v.At)
-		}
+		b.recall(rec)
 	})
 	for _, ref := range b.ledger.Live() {
 		b.reviewLater(ref.Key)
 	}
 	return err
+}
+
+// recall takes in the stamps of a stored record: our own, so that the next are
+// higher; those of others at the first Tick, which says what time it is, as far as
+// they are not too far ahead (rule I3).
+func (b *Broker) recall(r *job.Record) {
+	see := func(at clock.Hybrid, by clock.Actor) {
+		if by.Broker() == b.self {
+			b.hybrid = max(b.hybrid, at)
+		} else {
+			b.recalled = max(b.recalled, at)
+		}
+	}
+	see(r.Submitted(), r.Created[0].Dot.Actor)
+	see(r.Owner.Tenure.At, r.Owner.Tenure.By)
+	for _, rep := range r.Reports {
+		see(rep.At, rep.Dot.Actor)
+	}
+	for _, v := range r.Verdicts {
+		see(v.At, v.Dot.Actor)
+	}
 }
 
 // Step takes in what happened. It returns an error only when the archive failed
@@ -158,6 +178,10 @@ func (b *Broker) Step(in Input) error {
 }
 
 func (b *Broker) tick(now time.Time) {
+	if b.recalled != 0 {
+		b.hybrid.Observe(b.recalled, now, b.cfg.MaxClockSkew)
+		b.recalled = 0
+	}
 	b.now = now
 	for _, key := range b.timers.due(job.At(now)) {
 		b.reviewLater(key)

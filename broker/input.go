@@ -12,7 +12,7 @@ import (
 type Input interface{ input() }
 
 // Token is chosen by the shell to recognise the answer to an input. Tokens of
-// inputs that wait for an answer differ.
+// inputs that wait for an answer differ, and are not 0.
 type Token uint64
 
 // Tick says what time it is. The shell steps one before every batch of inputs,
@@ -56,9 +56,10 @@ type Pushed struct {
 // Submit asks to take a job; the answer is a [Submitted]. The spec is complete
 // and valid, and its blobs are in this broker's store.
 type Submit struct {
-	Token Token
-	ID    job.ID
-	Spec  job.Spec
+	Token  Token
+	ID     job.ID
+	Spec   job.Spec
+	Digest job.Digest // of the spec; "" lets the broker make it, on its one goroutine
 }
 
 // Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found],

@@ -25,7 +25,8 @@ type link struct {
 	transfer *ledger.Transfer // a large delta under way (rule L5)
 	id       uint64           // of the transfer
 	page     int
-	last     bool // the page under way is the last
+	last     bool         // the page under way is the last
+	pinned   clock.Vector // the clock that goes with it
 
 	incoming *incoming
 
@@ -37,7 +38,8 @@ type link struct {
 // incoming is a transfer that a peer sends us.
 type incoming struct {
 	id   uint64
-	next int // page
+	next int  // page
+	bad  bool // a record of it did not validate: its clock must not be adopted (rule L10)
 }
 
 // Bounds of the backoff of a link (rule S5).
@@ -175,7 +177,7 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 		b.err = err
 		return msg, false
 	}
-	l.last = last
+	l.last, l.pinned = last, d.Clock
 	msg.Delta = fromLedger(d)
 	msg.Page = &Page{Transfer: l.id, Number: l.page, Last: last}
 	return msg, true
@@ -189,24 +191,26 @@ func (b *Broker) interval() time.Duration {
 
 // acked takes in a peer's reply.
 func (b *Broker) acked(peer string, r Reply) {
-	if l := b.links[peer]; l != nil {
-		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
-	}
 	if r.From != peer {
 		b.unreachable(peer) // somebody else answers at that address
 		return
+	}
+	if l := b.links[peer]; l != nil {
+		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
 	}
 	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Row)
 	if l == nil {
 		return
 	}
 	switch {
+	case r.Restart: // from the clock that the peer has just told (rule L4)
+		l.transfer, l.news = nil, true
+		l.notBefore = b.now.Add(backoffMin / 2) // the peer may not know us as a member yet
 	case l.transfer == nil:
-	case r.Restart || l.last:
-		l.transfer, l.news = nil, r.Restart
-		if r.Restart {
-			l.notBefore = b.now.Add(backoffMin / 2) // the peer may not know us as a member yet
-		}
+	case l.last:
+		// What changed since the transfer's start was not on its list. If the peer did
+		// not adopt its clock (L10), all would go again and again: that waits for news.
+		l.transfer, l.news = nil, l.news || b.cfg.NewsLinks && l.known.Covers(l.pinned)
 	default:
 		l.transfer.Advance()
 		l.page++
@@ -271,7 +275,7 @@ func (b *Broker) offer(l *link, m Message, reply *Reply) {
 func (b *Broker) receive(l *link, m Message) bool {
 	d := m.Delta.toLedger()
 	if m.Page == nil {
-		return b.merge(d) || m.Delta.bad > 0
+		return b.merge(d) || m.Delta.bad > 0 || len(d.Clock) == 0
 	}
 	if l == nil {
 		return false
@@ -283,17 +287,17 @@ func (b *Broker) receive(l *link, m Message) bool {
 	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {
 		return false // its beginning came before our start, or is lost
 	}
-	if m.Page.Number < in.next {
-		return true // a page that was sent again, since our answer was lost
-	}
-	if !b.ledger.Clock().Covers(d.Since) || m.Delta.bad > 0 {
+	// A page that is sent again, since our answer was lost, may hold more than it did:
+	// its records are as they are now, and may have become smaller.
+	in.next = m.Page.Number + 1
+	in.bad = in.bad || m.Delta.bad > 0
+	if in.bad || !b.ledger.Clock().Covers(d.Since) {
 		d.Clock = nil
 	}
 	b.merge(d)
-	in.next++
 	if m.Page.Last {
 		l.incoming = nil
-		return d.Clock != nil || m.Delta.bad > 0
+		return d.Clock != nil || in.bad
 	}
 	return true
 }
@@ -358,17 +362,24 @@ func (b *Broker) gossip(s State) {
 
 // setRow takes in a broker's metadata if it is newer than what is known.
 func (b *Broker) setRow(r Row) {
-	if old, ok := b.rows[r.Name]; r.Name == b.self || (ok && r.Version <= old.Version) {
-		return
-	}
-	_, known := b.rows[r.Name]
-	if !known && len(b.rows) >= maxRows {
+	old, known := b.rows[r.Name]
+	if r.Name == b.self || known && !b.supersedes(r, old) || !known && len(b.rows) >= maxRows {
 		return
 	}
 	b.rows[r.Name] = r
-	if !known {
-		b.reviewMembers() // somebody new who may be capable
+	if !known || old.Actor != r.Actor {
+		b.reviewMembers() // somebody new, or anew, who may be capable
 	}
+}
+
+// supersedes reports whether a row takes the place of another: the newer version
+// does, but between two starts of a broker SWIM knows better which one lives. (After
+// its clock was mended a broker would else be shunned until that time has come.)
+func (b *Broker) supersedes(r, old Row) bool {
+	if live := b.members[r.Name].Actor; r.Actor != old.Actor && (r.Actor == live || old.Actor == live) {
+		return r.Actor == live
+	}
+	return r.Version > old.Version
 }
 
 // Peers lists the names of all members but this broker, sorted.

@@ -117,7 +117,7 @@ func (b *Broker) list(in List) {
 	}
 	out := &Listing{Next: next, AsOf: b.now}
 	for _, key := range keys {
-		if r := b.shown(b.record(key)); r != nil {
+		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
 		}
 	}

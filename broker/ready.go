@@ -100,8 +100,6 @@ type Submitted struct {
 	// Conflict: the ID belongs to a job with another spec, which is Record; nothing
 	// was changed (rule J3).
 	Conflict bool
-	// TooLarge: the record would not fit (rule L11).
-	TooLarge bool
 }
 
 // Found answers a Get, an Await or a Cancel.

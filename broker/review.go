@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
@@ -103,7 +104,7 @@ func (b *Broker) accept(r *job.Record) bool {
 		if pause == 0 {
 			pause = time.Second
 		}
-		pause = min(pause<<min(try, 16), time.Hour)
+		pause = min(min(pause, time.Hour)<<min(try, 16), time.Hour)
 		b.place(r, try+1, job.At(b.now.Add(pause)))
 		return true
 	}
@@ -121,7 +122,10 @@ func (b *Broker) decide(key string, outcome job.Outcome, reason string, accepted
 		}
 		wrote = true
 		return old.With(dot, func(r *job.Record) {
-			r.AddVerdict(job.Verdict{At: b.stamp(), Dot: dot, Outcome: outcome, Reason: reason, Report: accepted})
+			r.AddVerdict(job.Verdict{
+				At: b.stamp(), Dot: dot, Outcome: outcome, Report: accepted,
+				Reason: strings.ToValidUTF8(reason[:min(len(reason), job.MaxReason)], ""),
+			})
 		})
 	})
 	return wrote

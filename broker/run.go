@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
@@ -152,6 +153,12 @@ func (b *Broker) reported(in Reported) {
 	if in.Stopped {
 		b.reviewLater(in.Key) // a newer attempt may have waited for this
 		return
+	}
+	if n := in.Result.Size(); n > job.MaxResult {
+		in.Result = job.Result{
+			Outcome: job.Failed, Permanent: true, Started: in.Result.Started, Finished: in.Result.Finished,
+			Reason: fmt.Sprintf("the list of its output files takes %d bytes, at most %d are allowed: pack them into one file", n, job.MaxResult),
+		}
 	}
 	b.report(in.Key, in.Attempt, job.Done, &in.Result)
 }

@@ -11,7 +11,10 @@ func (b *Broker) submit(in Submit) {
 	for _, d := range in.Spec.Blobs() {
 		b.local.add(d)
 	}
-	digest := in.Spec.Digest()
+	digest := in.Digest
+	if digest == "" {
+		digest = in.Spec.Digest()
+	}
 	key := job.Key(in.ID, digest)
 	if old := b.record(key); old != nil {
 		b.gateSubmission(in, old, false)
@@ -22,15 +25,10 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
-		r := job.New(in.ID, in.Spec, job.Stamp{Dot: dot, At: b.stamp()})
-		if len(r.Encode()) > job.MaxRecord/2 {
-			return nil // no room would be left for reports and verdicts (rule L11)
-		}
-		return r
+		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp()})
 	})
 	if r == nil {
-		b.answer(in.Token, &Submitted{TooLarge: true})
-		return
+		return // the archive failed
 	}
 	b.spread(in.Spec.Blobs())
 	b.gateSubmission(in, r, true)
@@ -47,13 +45,14 @@ func (b *Broker) gateSubmission(in Submit, r *job.Record, created bool) {
 // abandon drops those that wait with this token.
 func (b *Broker) abandon(t Token) {
 	for i, g := range b.order {
-		if g.token == t {
+		if g.token == t && !g.verdict() {
 			b.order = append(b.order[:i], b.order[i+1:]...)
 			break
 		}
 	}
 	if key, ok := b.waiting[t]; ok {
 		delete(b.waiting, t)
+		delete(b.cancels, t)
 		list := b.waiters[key]
 		for i, w := range list {
 			if w == t {

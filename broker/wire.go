@@ -134,6 +134,9 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 		if err := row.validate(); err != nil {
 			return err
 		}
+		if row.Name != from || row.Actor != actor {
+			return fmt.Errorf("metadata of %q in a message of %q (rule S4)", row.Actor, actor)
+		}
 	}
 	return checkVector(c)
 }

@@ -4,24 +4,53 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
 // handle is the canonical encoding: msgpack maps with sorted string keys, so
-// that equal values have equal bytes on every machine.
-var handle = func() *codec.MsgpackHandle {
+// that equal values have equal bytes on every machine. Maps in fields that this
+// version does not know have string keys too: only they have one order, whatever
+// type a newer broker encodes them from.
+var handle = newHandle(maxDepth)
+
+// maxDepth bounds how deep the fields of a newer broker may nest, as the codec
+// does anyway; a value that was read within it can be sorted within twice that.
+const maxDepth = 1024
+
+var sorting = newHandle(2 * maxDepth)
+
+func newHandle(depth int16) *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{}
 	h.Canonical = true
 	h.WriteExt = true
 	h.RawToString = true
+	h.MapType = reflect.TypeFor[map[string]any]()
+	h.MaxDepth = depth
 	return h
-}()
+}
 
-// encode returns the canonical bytes of a value of this package. These values
-// hold nothing that msgpack can't express, so it can't fail.
+// encode returns the canonical bytes of a value of this package. Fields that this
+// version does not know are sorted in among the others, where a broker that knows
+// them has them: digests, and so the keys of jobs, must be equal on both (rules
+// L2, J3). The codec appends them in the random order of a Go map.
 func encode(v any) []byte {
+	out := encodeOnce(v)
+	if u, ok := v.(interface{ newer() bool }); !ok || !u.newer() {
+		return out
+	}
+	var sorted map[string]any
+	if err := codec.NewDecoderBytes(out, sorting).Decode(&sorted); err != nil {
+		panic("job: sorting " + err.Error()) // it was encoded a line above
+	}
+	return encodeOnce(sorted)
+}
+
+// encodeOnce encodes a value that holds nothing that msgpack can't express, so
+// it can't fail.
+func encodeOnce(v any) []byte {
 	var out []byte
 	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
 		panic("job: encoding " + err.Error())
@@ -29,8 +58,16 @@ func encode(v any) []byte {
 	return out
 }
 
+// newer reports whether a newer broker has written fields that we don't know.
+func (r *Record) newer() bool { return len(r.Unknown) > 0 || r.Spec.newer() }
+
+func (s *Spec) newer() bool { return len(s.Unknown) > 0 }
+
 // Encode returns the record's canonical bytes: equal records, equal bytes.
 func (r *Record) Encode() []byte { return encode(r) }
+
+// Size is the length of the result's encoding, in bytes.
+func (r *Result) Size() int { return len(encode(r)) }
 
 // DecodeRecord reads a record that came from a disk or a peer and validates it
 // (rules L10, L11), so that all other methods may take it for granted.
@@ -49,6 +86,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 	return r, nil
 }
 
+// validate checks all that other methods, and the broker, take for granted.
 func (r *Record) validate() error {
 	switch {
 	case !ValidName(string(r.ID)):
@@ -57,26 +95,62 @@ func (r *Record) validate() error {
 		return fmt.Errorf("it has %d creations", len(r.Created))
 	case len(r.Verdicts) > MaxVerdicts || len(r.Reports) > MaxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))
-	case !slices.IsSortedFunc(r.Created, Stamp.compare) || !slices.IsSortedFunc(r.Verdicts, Verdict.compare):
+	case !ascending(r.Created, Stamp.compare) || !ascending(r.Verdicts, Verdict.compare):
 		return errors.New("its creations or verdicts are out of order")
 	case r.Owner.Broker == "" || r.Owner.Actor == "":
 		return errors.New("nobody owns it")
-	}
-	for _, s := range r.Created {
-		if !r.Dots.Has(s.Dot) || s.Dot.IsZero() {
-			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
-		}
-	}
-	for i, rep := range r.Reports {
-		if rep.Dot.IsZero() || (rep.Phase == Done) != (rep.Result != nil) || i > 0 && r.Reports[i-1].Dot.Actor >= rep.Dot.Actor {
-			return fmt.Errorf("the report of %.80q is inconsistent or out of order", rep.Dot.Actor)
-		}
+	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor == ""):
+		return errors.New("its placement names no executor, or a negative try")
+	case r.Spec.MinReplicas != 0:
+		return errors.New("its spec has min_replicas, which is no part of a job")
 	}
 	if err := r.Dots.Valid(); err != nil {
 		return err
 	}
+	for _, s := range r.Created {
+		if s.Dot.IsZero() || !r.Dots.Has(s.Dot) {
+			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
+		}
+	}
+	for i, rep := range r.Reports {
+		if !rep.valid() || !r.Dots.Has(rep.Dot) || i > 0 && r.Reports[i-1].Dot.Actor >= rep.Dot.Actor {
+			return fmt.Errorf("the report of %.80q is inconsistent or out of order", rep.Dot.Actor)
+		}
+	}
+	for _, v := range r.Verdicts {
+		if !v.valid() || !r.Dots.Has(v.Dot) {
+			return fmt.Errorf("the verdict of %.80q is inconsistent", v.Dot.Actor)
+		}
+	}
 	return r.Spec.Validate()
 }
+
+// ascending reports whether the list is sorted, and nothing stands in it twice.
+func ascending[T any](list []T, compare func(T, T) int) bool {
+	for i := 1; i < len(list); i++ {
+		if compare(list[i-1], list[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *Report) valid() bool {
+	switch r.Phase {
+	case Queued, Running, Suspended:
+		return !r.Dot.IsZero() && r.Result == nil
+	case Done:
+		return !r.Dot.IsZero() && r.Result != nil && r.Result.Outcome.valid() && r.Result.Size() <= MaxResult
+	}
+	return false
+}
+
+func (v *Verdict) valid() bool {
+	return !v.Dot.IsZero() && v.Outcome.valid() && len(v.Reason) <= MaxReason &&
+		(v.Report == nil || v.Report.Phase == Done && v.Report.valid())
+}
+
+func (o Outcome) valid() bool { return State(o).Final() }
 
 // Unknown holds the fields that this version does not know, by name (rule L2).
 type Unknown map[string]any

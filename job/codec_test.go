@@ -15,10 +15,15 @@ func testSpec(t testing.TB) Spec {
 	return s
 }
 
+func newRecord(t testing.TB, stamp Stamp) *Record {
+	spec := testSpec(t)
+	return New("j1", spec, spec.Digest(), stamp)
+}
+
 func TestRecordRoundTrip(t *testing.T) {
 	at := clock.HybridAt(time.Unix(1_700_000_000, 0))
 	dot := clock.Dot{Actor: "a~00000001", Counter: 1}
-	r := New("j1", testSpec(t), Stamp{Dot: dot, At: at})
+	r := newRecord(t, Stamp{Dot: dot, At: at})
 	dot.Counter++
 	r = r.With(dot, func(r *Record) {
 		r.Place = Placement{Attempt: Attempt{r.Owner.Tenure, 1}, Broker: "a", Actor: dot.Actor}
@@ -34,7 +39,7 @@ func TestRecordRoundTrip(t *testing.T) {
 
 // A newer broker's fields survive a round trip through this one (rule L2).
 func TestUnknownFieldsArePreserved(t *testing.T) {
-	r := New("j1", testSpec(t), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
 	r.Unknown = Unknown{"zeta": map[string]any{"x": int64(1), "y": []any{"a", int64(2)}}}
 	r.Spec.Unknown = Unknown{"affinity": "near"}
 	got, err := DecodeRecord(r.Encode())
@@ -46,7 +51,7 @@ func TestUnknownFieldsArePreserved(t *testing.T) {
 }
 
 func BenchmarkRecordEncode(b *testing.B) {
-	r := New("j1", testSpec(b), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	r := newRecord(b, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Encode()
@@ -54,7 +59,7 @@ func BenchmarkRecordEncode(b *testing.B) {
 }
 
 func BenchmarkRecordDecode(b *testing.B) {
-	e := New("j1", testSpec(b), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1}).Encode()
+	e := newRecord(b, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1}).Encode()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := DecodeRecord(e); err != nil {
@@ -65,7 +70,7 @@ func BenchmarkRecordDecode(b *testing.B) {
 
 // Absent fields of one map value must not be filled from the value before it.
 func TestDecodeDoesNotMixReports(t *testing.T) {
-	r := New("j1", testSpec(t), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
 	for _, rep := range []Report{
 		{Dot: clock.Dot{Actor: "a~1", Counter: 2}, Phase: Done, Result: &Result{Outcome: Succeeded}},
 		{Dot: clock.Dot{Actor: "b~1", Counter: 1}, Phase: Running},

@@ -149,8 +149,8 @@ func (v Verdict) compare(w Verdict) int {
 }
 
 // New makes the record of a submission: created, and owned by the broker whose
-// actor wrote the dot (tenure of epoch 1).
-func New(id ID, spec Spec, stamp Stamp) *Record {
+// actor wrote the dot (tenure of epoch 1). Digest is the spec's.
+func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 	spec.MinReplicas = 0 // says how the submission is answered, not what the job is
 	broker := stamp.Dot.Actor.Broker()
 	return &Record{
@@ -162,7 +162,7 @@ func New(id ID, spec Spec, stamp Stamp) *Record {
 			Broker: broker, Actor: stamp.Dot.Actor,
 		},
 		Dots: clock.NewVector(stamp.Dot),
-		key:  Key(id, spec.Digest()),
+		key:  Key(id, digest),
 	}
 }
 

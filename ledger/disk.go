@@ -16,14 +16,32 @@ type Op struct{ Key, Value []byte }
 // was stepped so far may leave the broker (rule I4). The dot index is not in it:
 // it can be derived from the records.
 type Batch struct {
-	Ops []Op
-
 	refs       []Ref
+	records    []Record
+	encoded    [][]byte     // of records; nil until somebody needs it
+	clock      clock.Vector // nil when it has not changed
 	generation uint64
 }
 
 // Empty reports whether there is nothing to write.
-func (b *Batch) Empty() bool { return len(b.Ops) == 0 }
+func (b *Batch) Empty() bool { return len(b.refs) == 0 && b.clock == nil }
+
+// Ops returns the writes, the clock's the last. Records are immutable, so that
+// whoever writes them may call this, once, while the owner of the ledger goes on:
+// encoding is the greater part of a commit's work.
+func (b *Batch) Ops() []Op {
+	ops := make([]Op, 0, len(b.refs)+1)
+	for i, ref := range b.refs {
+		if b.encoded[i] == nil {
+			b.encoded[i] = b.records[i].Encode()
+		}
+		ops = append(ops, Op{recordKey(ref), b.encoded[i]})
+	}
+	if b.clock != nil {
+		ops = append(ops, Op{clockKey, encodeVector(b.clock)})
+	}
+	return ops
+}
 
 // The key space: "c" holds the clock, "r" kind 0x00 key a record.
 var clockKey = []byte("c")
@@ -42,10 +60,10 @@ func (l *Ledger) Take() *Batch {
 	for _, ref := range l.dirty {
 		e := l.held[ref]
 		e.dirty = false
-		b.Ops = append(b.Ops, Op{recordKey(ref), e.bytes()})
+		b.records, b.encoded = append(b.records, e.record), append(b.encoded, e.encoded)
 	}
 	if l.clockDirty {
-		b.Ops = append(b.Ops, Op{clockKey, encodeVector(l.clock)})
+		b.clock = l.clock.Clone()
 	}
 	l.dirty, l.clockDirty = nil, false
 	l.generation++
@@ -68,8 +86,9 @@ func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 			return fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
 		}
 		l.reindex(ref, nil, r)
-		l.count++
-		if !r.Finished() {
+		if r.Finished() {
+			l.archived[ref] = struct{}{}
+		} else {
 			l.held[ref] = &entry{record: r}
 		}
 		if visit != nil {

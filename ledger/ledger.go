@@ -87,11 +87,11 @@ type Ledger struct {
 	schemas map[Kind]Schema
 	archive Archive
 
-	clock  clock.Vector
-	held   map[Ref]*entry                         // unfinished, unstable, or finished lately
-	index  map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
-	actors []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
-	count  int                                    // records, in memory or not
+	clock    clock.Vector
+	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
+	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
+	actors   []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
+	archived map[Ref]struct{}                       // finished records that are only on disk
 
 	generation uint64 // of changes; Take ends one
 	dirty      []Ref  // changed since the last Take
@@ -118,7 +118,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		held: map[Ref]*entry{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
 		generation: 1,
 	}
 	for _, s := range schemas {
@@ -138,7 +138,7 @@ func (l *Ledger) Clock() clock.Vector { return l.clock.Clone() }
 func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
 
 // Len is the number of records, finished ones included.
-func (l *Ledger) Len() int { return l.count }
+func (l *Ledger) Len() int { return len(l.held) + len(l.archived) }
 
 // Get returns a record, nil when there is none.
 func (l *Ledger) Get(ref Ref) (Record, error) {
@@ -155,8 +155,14 @@ func (l *Ledger) lookup(ref Ref) (*entry, error) {
 	if e, ok := l.held[ref]; ok {
 		return e, nil
 	}
+	if _, ok := l.archived[ref]; !ok {
+		return nil, nil
+	}
 	b, found, err := l.archive.Get(recordKey(ref))
-	if err != nil || !found {
+	if err == nil && !found {
+		err = fmt.Errorf("ledger: the record %s %q is gone from the store", ref.Kind, ref.Key)
+	}
+	if err != nil {
 		return nil, err
 	}
 	r, err := l.Decode(ref.Kind, b)
@@ -205,9 +211,7 @@ func (l *Ledger) put(ref Ref, old, r Record) {
 		e = &entry{}
 		l.held[ref] = e
 	}
-	if old == nil {
-		l.count++
-	}
+	delete(l.archived, ref)
 	l.reindex(ref, old, r)
 	e.record, e.encoded, e.generation = r, nil, l.generation
 	if !e.dirty {
@@ -262,12 +266,15 @@ func (l *Ledger) Live() []Ref {
 // Stable says that the batch of this generation, and all before it, are synced
 // to disk (rule I4). Finished records may then leave memory.
 func (l *Ledger) Stable(b *Batch) {
-	for _, ref := range b.refs {
+	for i, ref := range b.refs {
 		e := l.held[ref]
 		if e == nil {
 			continue
 		}
 		e.stable = b.generation
+		if e.record == b.records[i] {
+			e.encoded = b.encoded[i]
+		}
 		if e.record.Finished() && e.generation <= b.generation {
 			l.lately = append(l.lately, ref)
 		}
@@ -277,6 +284,7 @@ func (l *Ledger) Stable(b *Batch) {
 		l.lately = l.lately[1:]
 		if e := l.held[ref]; e != nil && e.record.Finished() && e.generation <= e.stable {
 			delete(l.held, ref)
+			l.archived[ref] = struct{}{}
 		}
 	}
 }

@@ -211,17 +211,18 @@ const maxWrite = 16 << 20
 
 func write(st *store.Store, c *ledger.Batch) error {
 	var b store.Batch
-	for _, op := range c.Ops {
+	ops := c.Ops()
+	for _, op := range ops {
 		b.Set(op.Key, op.Value)
 		if b.Size() > maxWrite {
 			if err := st.Commit(&b); err != nil {
-				return fmt.Errorf("commit of %d writes: %w", len(c.Ops), err)
+				return fmt.Errorf("commit of %d writes: %w", len(ops), err)
 			}
 			b.Reset()
 		}
 	}
 	if err := st.Commit(&b); err != nil {
-		return fmt.Errorf("commit of %d writes: %w", len(c.Ops), err)
+		return fmt.Errorf("commit of %d writes: %w", len(ops), err)
 	}
 	return nil
 }

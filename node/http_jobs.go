@@ -37,8 +37,9 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
 	defer cancel()
+	digest := spec.Digest()
 	s, err := ask[*broker.Submitted](ctx, n, func(t broker.Token) broker.Input {
-		return broker.Submit{Token: t, ID: id, Spec: spec}
+		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest}
 	})
 	switch {
 	case err != nil:

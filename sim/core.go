@@ -229,7 +229,7 @@ func (c *Core) drive(n *coreNode) {
 		if n.b != b && c.rand.IntN(2) == 0 {
 			return // killed before the sync
 		}
-		for _, op := range rd.Commit.Ops {
+		for _, op := range rd.Commit.Ops() {
 			n.disk[string(op.Key)] = op.Value
 		}
 		if n.b != b {

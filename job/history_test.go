@@ -1,0 +1,158 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// A history is how records come about in a real cluster: several brokers, each
+// with its own copy, each changing it only as the rules allow, and now and then
+// one hears of another's copy. The laws of merging are tested on copies taken
+// from such histories and not on random records, because they rest on what
+// brokers promise: that no dot is ever used twice (rule I1), that only the owner
+// places (rule J4), that an executor writes only its own slot (rule J5), and that
+// nobody writes a verdict beside one it knows (rule J1).
+
+// author is one broker with its copy of the job; nil until it knows the job.
+type author struct {
+	name   string
+	starts int
+	dot    clock.Dot // its latest
+	hybrid clock.Hybrid
+	copy   *Record
+}
+
+func (a *author) next() clock.Dot {
+	a.dot.Counter++
+	return a.dot
+}
+
+func (a *author) stamp() clock.Hybrid {
+	a.hybrid++
+	return a.hybrid
+}
+
+// restart gives the broker a fresh actor; its disk has kept the copy (rule I1).
+func (a *author) restart() {
+	a.starts++
+	a.dot = clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%08d", a.name, a.starts))}
+}
+
+// history draws one, and returns every copy that any broker ever held, the
+// earliest first.
+func history(t *rapid.T) []*Record {
+	spec := Spec{Command: "true", Priority: Priority{User: DefaultUser}}
+	if err := spec.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	digest := spec.Digest()
+	authors := make([]*author, rapid.IntRange(2, 11).Draw(t, "brokers"))
+	for i := range authors {
+		authors[i] = &author{name: string(rune('a' + i)), hybrid: clock.Hybrid(rapid.IntRange(0, 6).Draw(t, "clock"))}
+		authors[i].restart()
+	}
+	var copies []*Record
+	pick := rapid.SampledFrom(authors)
+	for range rapid.IntRange(2, 40).Draw(t, "steps") {
+		a := pick.Draw(t, "who")
+		switch what := rapid.SampledFrom(deeds).Draw(t, "does"); {
+		case what == "hear":
+			a.hear(pick.Draw(t, "of"))
+		case a.copy == nil:
+			a.copy = New("j", spec, digest, Stamp{Dot: a.next(), At: a.stamp()})
+		default:
+			a.do(t, what, pick)
+		}
+		if a.copy != nil {
+			copies = append(copies, a.copy)
+		}
+	}
+	if len(copies) == 0 {
+		t.SkipNow() // nobody has submitted
+	}
+	return copies
+}
+
+// deeds are what a broker can do to its copy; hearing of others is listed twice
+// so that copies meet often.
+var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "newer field", "restart"}
+
+// hear merges another's copy, as it travels: encoded.
+func (a *author) hear(of *author) {
+	if of.copy == nil || of == a {
+		return
+	}
+	in, err := DecodeRecord(of.copy.Encode())
+	if err != nil {
+		panic(err)
+	}
+	a.hybrid = max(a.hybrid, of.hybrid)
+	if a.copy == nil {
+		a.copy = in
+		return
+	}
+	a.copy, _ = Merge(a.copy, in)
+}
+
+// do changes the copy by one lawful deed; one that the rules forbid here is left
+// undone.
+func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
+	r := a.copy
+	edit := func(change func(dot clock.Dot, r *Record)) {
+		dot := a.next()
+		a.copy = r.With(dot, func(r *Record) { change(dot, r) })
+	}
+	switch {
+	case what == "own" && !r.Finished():
+		edit(func(dot clock.Dot, r *Record) {
+			r.Owner = Assignment{
+				Tenure: Tenure{Epoch: r.Owner.Tenure.Epoch + 1, At: a.stamp(), By: dot.Actor},
+				Broker: a.name, Actor: dot.Actor,
+			}
+		})
+	case what == "place" && r.Owner.Actor == a.dot.Actor && !r.Finished():
+		to := pick.Draw(t, "executor")
+		edit(func(_ clock.Dot, r *Record) {
+			r.Place = Placement{
+				Attempt: Attempt{r.Owner.Tenure, r.Place.Attempt.Seq + 1},
+				Broker:  to.name, Actor: to.dot.Actor, Try: r.Place.Try,
+			}
+		})
+	case what == "report" && r.Place.Actor == a.dot.Actor:
+		phase := rapid.SampledFrom([]Phase{Queued, Running, Suspended, Done}).Draw(t, "phase")
+		edit(func(dot clock.Dot, r *Record) { r.SetReport(a.report(dot, r.Place.Attempt, phase)) })
+	case what == "decide" && !r.Finished():
+		outcome := rapid.SampledFrom([]Outcome{Succeeded, Failed, Cancelled, Expired}).Draw(t, "outcome")
+		edit(func(dot clock.Dot, r *Record) {
+			v := Verdict{At: a.stamp(), Dot: dot, Outcome: outcome}
+			if rep, ok := r.Present(); ok && rep.Phase == Done {
+				v.Report = &rep
+			}
+			r.AddVerdict(v)
+		})
+	case what == "newer field":
+		edit(func(dot clock.Dot, r *Record) {
+			r.Unknown = maps.Clone(r.Unknown)
+			if r.Unknown == nil {
+				r.Unknown = Unknown{}
+			}
+			// The greater encoding wins, so that is how newer brokers must write.
+			r.Unknown[rapid.SampledFrom([]string{"x", "y"}).Draw(t, "field")] = map[string]any{"at": fmt.Sprintf("%08d", a.stamp()), "by": a.name}
+		})
+	case what == "restart":
+		a.restart()
+	}
+}
+
+func (a *author) report(dot clock.Dot, attempt Attempt, phase Phase) Report {
+	rep := Report{Attempt: attempt, Dot: dot, At: a.stamp(), Phase: phase}
+	if phase == Done {
+		code := int(dot.Counter)
+		rep.Result = &Result{Outcome: Failed, ExitCode: &code}
+	}
+	return rep
+}

@@ -1,0 +1,172 @@
+package job
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+func join(a, b *Record) *Record {
+	m, _ := Merge(a, b)
+	return m
+}
+
+// same compares records by their canonical bytes, which is what brokers compare.
+func same(t require.TestingT, want, got *Record, law string) {
+	require.Equal(t, want.Encode(), got.Encode(), law)
+}
+
+// Merge is a join: the order, repetition and detours of messages do not matter
+// (rule L2).
+func TestMergeIsAJoin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		copies := rapid.SampledFrom(history(t))
+		for range 5 {
+			joins(t, copies.Draw(t, "a"), copies.Draw(t, "b"), copies.Draw(t, "c"))
+		}
+	})
+}
+
+func joins(t require.TestingT, a, b, c *Record) {
+	before := [][]byte{a.Encode(), b.Encode(), c.Encode()}
+
+	same(t, join(a, b), join(b, a), "commutative")
+	same(t, join(join(a, b), c), join(a, join(b, c)), "associative")
+	same(t, a, join(a, a), "idempotent")
+	same(t, join(a, b), join(join(a, b), b), "nothing is learnt twice")
+
+	require.Equal(t, before, [][]byte{a.Encode(), b.Encode(), c.Encode()}, "a merge changes neither argument")
+}
+
+// Merge says whether it learnt anything, and exactly that is news (rule L6).
+func TestMergeSaysWhatIsNews(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		copies := rapid.SampledFrom(history(t))
+		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
+		m, changed := Merge(a, b)
+		require.Equal(t, changed, string(a.Encode()) != string(m.Encode()))
+		if !changed {
+			require.Same(t, a, m)
+		}
+		require.Equal(t, a.Key(), m.Key())
+	})
+}
+
+// The dots of a record say what it holds: a copy whose dots cover another's holds
+// all of it. Deltas and acknowledgements rest on this (rules L3, L4, A1).
+func TestDotsSayWhatARecordHolds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		copies := rapid.SampledFrom(history(t))
+		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
+		if _, changed := Merge(a, b); a.Dots.Covers(b.Dots) {
+			require.False(t, changed, "%v covers %v, and yet it learnt something", a.Dots, b.Dots)
+		}
+	})
+}
+
+// A final state is never left by merging in older facts, but for another final
+// one: an earlier verdict that was written in another part of a split (rule J1).
+func TestFinalStatesAreNotLeft(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		copies := rapid.SampledFrom(history(t))
+		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
+		if !a.Finished() {
+			return
+		}
+		m := join(a, b)
+		require.True(t, m.State().Final(), "%s became %s", a.State(), m.State())
+		require.LessOrEqual(t, m.Verdict().compare(*a.Verdict()), 0, "a later verdict took the place of an earlier one")
+		if m.State() != a.State() {
+			require.Equal(t, b.Verdict(), m.Verdict())
+		}
+	})
+}
+
+// Every copy of every history can be stored, sent and read again.
+func TestHistoriesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for _, r := range history(t) {
+			got, err := DecodeRecord(r.Encode())
+			require.NoError(t, err)
+			same(t, r, got, "round trip")
+			require.Equal(t, r.Key(), got.Key())
+			require.Equal(t, r.State(), got.State())
+		}
+	})
+}
+
+// One of each collection's elements, for actor i of many.
+func crowdMember(i int) *Record {
+	dot := clock.Dot{Actor: clock.Actor(fmt.Sprintf("b%02d~1", i)), Counter: 3}
+	at := clock.Hybrid(100 - i%7) // some at the same time: the actor must decide
+	r := &Record{
+		ID: "j", Spec: Spec{Driver: Process, Command: "true", Resources: Resources{CPU: 1, Memory: 1 << 20}, Preemption: Suspend},
+		Created: []Stamp{{Dot: clock.Dot{Actor: dot.Actor, Counter: 1}, At: at}},
+		Origin:  dot.Actor.Broker(),
+		Owner:   Assignment{Tenure: Tenure{1, at, dot.Actor}, Broker: dot.Actor.Broker(), Actor: dot.Actor},
+		Dots:    clock.NewVector(dot),
+	}
+	r.key = Key(r.ID, r.Spec.Digest())
+	code := i
+	rep := Report{
+		Attempt: Attempt{Tenure{1, at, "b00~1"}, uint64(1 + i%3)},
+		Dot:     clock.Dot{Actor: dot.Actor, Counter: 2}, At: at, Phase: Done, Result: &Result{Outcome: Failed, ExitCode: &code},
+	}
+	r.SetReport(rep)
+	r.AddVerdict(Verdict{At: at, Dot: dot, Outcome: Failed, Report: &rep})
+	return r
+}
+
+// More creations, reports and verdicts than a record keeps: whatever the order in
+// which they meet, the same few remain (rule L2: "the k smallest by a total order",
+// any other bound is not a join).
+func TestBoundedCollectionsStayAJoin(t *testing.T) {
+	var crowd []*Record
+	for i := range 3 * MaxReports {
+		crowd = append(crowd, crowdMember(i))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		one := rapid.Permutation(crowd).Draw(t, "one order")
+		all := slices.Clone(crowd)
+		for len(all) > 1 { // and as a tree, in any shape
+			i := rapid.IntRange(0, len(all)-2).Draw(t, "pair")
+			all[i] = join(all[i], all[i+1])
+			all = slices.Delete(all, i+1, i+2)
+		}
+		line := one[0]
+		for _, r := range one[1:] {
+			line = join(line, r)
+		}
+		same(t, all[0], line, "any order, any detour")
+		require.Len(t, line.Created, MaxCreated)
+		require.Len(t, line.Reports, MaxReports)
+		require.Len(t, line.Verdicts, MaxVerdicts)
+		require.Len(t, line.Dots, len(crowd), "the dots are not bounded: they say what was seen, not what is kept")
+		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
+		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
+		_, err := DecodeRecord(line.Encode())
+		require.NoError(t, err)
+	})
+}
+
+// What is kept is the earliest of creations and verdicts, and the latest of
+// reports.
+func TestBoundedCollectionsKeepTheRightOnes(t *testing.T) {
+	var all []Verdict
+	var reports []Report
+	line := crowdMember(0)
+	for i := range 3 * MaxReports {
+		r := crowdMember(i)
+		all, reports = append(all, r.Verdicts...), append(reports, r.Reports...)
+		line = join(line, r)
+	}
+	slices.SortFunc(all, Verdict.compare)
+	require.Equal(t, all[:MaxVerdicts], line.Verdicts)
+	slices.SortFunc(reports, func(a, b Report) int { return b.compare(a) })
+	require.ElementsMatch(t, reports[:MaxReports], line.Reports)
+}

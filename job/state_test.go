@@ -1,0 +1,135 @@
+package job
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// The present attempt of the table below: the second placement of its owner's
+// tenure, at broker x.
+var (
+	tenure   = Tenure{Epoch: 1, At: 10, By: "a~1"}
+	earlier  = Attempt{tenure, 1}
+	present  = Attempt{tenure, 2}
+	executor = clock.Actor("x~1")
+)
+
+func placed(r *Record) { r.Place = Placement{Attempt: present, Broker: "x", Actor: executor} }
+
+func says(by clock.Actor, attempt Attempt, phase Phase) func(*Record) {
+	return func(r *Record) {
+		rep := Report{Attempt: attempt, Dot: clock.Dot{Actor: by, Counter: 1 + uint64(len(r.Reports))}, At: 20, Phase: phase}
+		if phase == Done {
+			rep.Result = &Result{Outcome: Succeeded}
+		}
+		r.SetReport(rep)
+	}
+}
+
+func decided(outcome Outcome, at clock.Hybrid) func(*Record) {
+	return func(r *Record) {
+		r.AddVerdict(Verdict{At: at, Dot: clock.Dot{Actor: "a~1", Counter: uint64(at)}, Outcome: outcome})
+	}
+}
+
+// Every row of State's comment (rule J2).
+func TestState(t *testing.T) {
+	for name, c := range map[string]struct {
+		facts []func(*Record)
+		want  State
+	}{
+		"nobody was found":                                     {nil, StatePending},
+		"placed, nothing heard":                                {[]func(*Record){placed}, StateQueued},
+		"the executor waits":                                   {[]func(*Record){placed, says(executor, present, Queued)}, StateQueued},
+		"it runs":                                              {[]func(*Record){placed, says(executor, present, Running)}, StateRunning},
+		"it is suspended":                                      {[]func(*Record){placed, says(executor, present, Suspended)}, StateSuspended},
+		"a result without verdict runs (A3)":                   {[]func(*Record){placed, says(executor, present, Done)}, StateRunning},
+		"the executor's earlier attempt does not count":        {[]func(*Record){placed, says(executor, earlier, Running)}, StateQueued},
+		"another executor's report does not count":             {[]func(*Record){placed, says("y~1", present, Running)}, StateQueued},
+		"nor does the executor's from before its restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},
+		"a report of a job that is not placed":                 {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
+		"succeeded":                                            {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
+		"failed":                                               {[]func(*Record){decided(Failed, 30)}, StateFailed},
+		"cancelled while it runs":                              {[]func(*Record){placed, says(executor, present, Running), decided(Cancelled, 30)}, StateCancelled},
+		"expired":                                              {[]func(*Record){decided(Expired, 30)}, StateExpired},
+		"of two verdicts the earlier (J1)":                     {[]func(*Record){decided(Cancelled, 31), decided(Succeeded, 30)}, StateSucceeded},
+		"in whatever order they are learnt":                    {[]func(*Record){decided(Succeeded, 30), decided(Cancelled, 31)}, StateSucceeded},
+		"a verdict stands, whatever reports":                   {[]func(*Record){placed, decided(Failed, 30), says(executor, present, Running)}, StateFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
+			for _, fact := range c.facts {
+				fact(r)
+			}
+			require.Equal(t, c.want, r.State())
+			require.Equal(t, c.want.Final(), r.Finished())
+			require.Contains(t, States, c.want)
+			require.False(t, r.Undecided().State().Final(), "without its verdict no state is final (A3)")
+		})
+	}
+}
+
+// Results that were not accepted, and verdicts that were not the first, stay
+// visible.
+func TestLateAndSuperseded(t *testing.T) {
+	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
+	says("y~1", earlier, Done)(r)
+	says(executor, present, Done)(r)
+	require.Empty(t, r.Late(), "nothing is late before the verdict")
+	require.Nil(t, r.Accepted())
+
+	won := r.Reports[0]
+	r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 9}, Outcome: Succeeded, Report: &won})
+	require.Equal(t, executor, r.Accepted().Dot.Actor)
+	require.Len(t, r.Late(), 1)
+	require.Equal(t, clock.Actor("y~1"), r.Late()[0].Dot.Actor)
+	require.Empty(t, r.Superseded())
+
+	decided(Cancelled, 31)(r)
+	require.Len(t, r.Superseded(), 1)
+	require.Equal(t, Cancelled, r.Superseded()[0].Outcome)
+	require.Equal(t, StateSucceeded, r.State())
+}
+
+// A verdict that accepts no result, such as a cancellation, leaves every result late.
+func TestLateWithoutAcceptedResult(t *testing.T) {
+	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
+	decided(Cancelled, 30)(r)
+	says(executor, present, Done)(r)
+	require.Nil(t, r.Accepted())
+	require.Len(t, r.Late(), 1)
+}
+
+// Arrival is (Hybrid, actor) of the earliest creation: a total order.
+func TestBefore(t *testing.T) {
+	at := func(h clock.Hybrid, a clock.Actor) *Record {
+		return newRecord(t, Stamp{Dot: clock.Dot{Actor: a, Counter: 1}, At: h})
+	}
+	require.True(t, at(1, "b~1").Before(at(2, "a~1")))
+	require.False(t, at(2, "a~1").Before(at(1, "b~1")))
+	require.True(t, at(1, "a~1").Before(at(1, "b~1")))
+	require.False(t, at(1, "a~1").Before(at(1, "a~1")))
+	require.Equal(t, clock.Hybrid(2), at(2, "a~1").Submitted())
+}
+
+// The token that a job sees fences attempts: equal tokens are equal attempts (rule J4).
+func TestAttemptTokens(t *testing.T) {
+	seen := map[string]Attempt{}
+	for _, epoch := range []uint64{1, 2, 12} {
+		for _, seq := range []uint64{1, 2, 21} {
+			for _, at := range []clock.Hybrid{1, 0x11} {
+				for _, by := range []clock.Actor{"a~1", "1.a~1"} {
+					a := Attempt{Tenure{epoch, at, by}, seq}
+					other, dup := seen[a.Token()]
+					require.False(t, dup, "%v and %v share %s", a, other, a.Token())
+					seen[a.Token()] = a
+				}
+			}
+		}
+	}
+	require.True(t, Attempt{}.IsZero())
+	require.Negative(t, Attempt{Tenure{1, 9, "z"}, 9}.Compare(Attempt{Tenure{2, 1, "a"}, 1}), "a newer epoch beats every older attempt")
+}

@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// cluster is a random walk: replicas that write, send each other deltas and
+// transfers that break off, crash and lose what they had not synced.
+type cluster struct {
+	replicas []*replica
+	minted   oracle
+	known    map[[2]*replica]clock.Vector // what a sender knows of a receiver; it may be long out of date
+	flows    map[[2]*replica]*outgoing
+}
+
+// Whatever happens: a clock that covers a dot means that the record is held with
+// it (rules I1, I4, L4, L5), and in the end all hold the same.
+func TestClockCoversOnlyWhatIsHeld(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := &cluster{minted: oracle{}, known: map[[2]*replica]clock.Vector{}, flows: map[[2]*replica]*outgoing{}}
+		for i := range rapid.IntRange(2, 4).Draw(t, "replicas") {
+			c.replicas = append(c.replicas, newReplica(string(rune('a'+i))))
+		}
+		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.transfer, c.page, c.page, c.page, c.crash}
+		for range rapid.IntRange(20, 120).Draw(t, "steps") {
+			rapid.SampledFrom(deeds).Draw(t, "deed")(t)
+			for _, r := range c.replicas {
+				require.Empty(t, c.minted.holes(r))
+			}
+		}
+		c.converge(t)
+	})
+}
+
+func (c *cluster) pick(t *rapid.T, label string) *replica {
+	return rapid.SampledFrom(c.replicas).Draw(t, label)
+}
+
+func (c *cluster) pair(t *rapid.T) [2]*replica {
+	return [2]*replica{c.pick(t, "from"), c.pick(t, "to")}
+}
+
+func (c *cluster) sync(t *rapid.T) { c.pick(t, "at").sync() }
+
+func (c *cluster) write(t *rapid.T) {
+	key := rapid.SampledFrom([]string{"j1", "j2", "j3", "j4", "j5", "j6"}).Draw(t, "key")
+	dot, err := touch(c.pick(t, "at").Ledger, key, rapid.IntRange(0, 4).Draw(t, "closes") == 0)
+	require.NoError(t, err)
+	require.NotContains(t, c.minted, dot, "a dot was used twice")
+	c.minted[dot] = key
+}
+
+// learn tells the sender the receiver's clock, which the receiver has synced.
+func (c *cluster) learn(t *rapid.T) {
+	p := c.pair(t)
+	p[1].sync()
+	c.known[p] = p[1].Clock()
+}
+
+func (c *cluster) delta(t *rapid.T) {
+	p := c.pair(t)
+	p[0].sync() // nothing unsynced leaves (rule I4)
+	d, ok, err := p[0].Delta(c.known[p], rapid.SampledFrom([]int{100, 1 << 20}).Draw(t, "limit"))
+	require.NoError(t, err)
+	if ok {
+		p[1].receive(d)
+	}
+}
+
+func (c *cluster) transfer(t *rapid.T) {
+	p := c.pair(t)
+	p[0].sync()
+	c.flows[p] = &outgoing{t: p[0].Pin(c.known[p]), limit: rapid.IntRange(1, 150).Draw(t, "limit")}
+}
+
+// page sends the present page of a transfer. Both the page and its answer may be
+// lost; the page is then sent again, and may by then hold more records or fewer.
+func (c *cluster) page(t *rapid.T) {
+	p := c.pair(t)
+	o := c.flows[p]
+	if o == nil {
+		return
+	}
+	p[0].sync()
+	d, last, err := o.t.Page(p[0].Ledger, o.limit)
+	require.NoError(t, err)
+	fate := rapid.SampledFrom([]string{"arrives", "arrives", "lost", "answer lost"}).Draw(t, "fate")
+	if fate == "lost" {
+		return
+	}
+	_, _, ok := p[1].page(o.t, o.page, d)
+	switch {
+	case fate == "answer lost":
+	case !ok || last:
+		delete(c.flows, p)
+	default:
+		o.t.Advance()
+		o.page++
+	}
+}
+
+// crash loses what was not synced, and with it those dots: nobody can have seen
+// them. Transfers that it was sending end with it; those that it was receiving go
+// on, and must be refused.
+func (c *cluster) crash(t *rapid.T) {
+	r := c.pick(t, "at")
+	if rapid.Bool().Draw(t, "wiped") {
+		clear(r.disk)
+	}
+	r.start()
+	for p := range c.flows {
+		if p[0] == r {
+			delete(c.flows, p)
+		}
+	}
+}
+
+// converge heals everything: after everybody has told everybody, all hold the same.
+func (c *cluster) converge(t *rapid.T) {
+	for range 2 {
+		for _, a := range c.replicas {
+			for _, b := range c.replicas {
+				d, ok, err := a.Delta(b.Clock(), 1<<20)
+				require.NoError(t, err)
+				require.True(t, ok)
+				_, adopted := b.receive(d)
+				require.True(t, adopted || len(d.Clock) == 0)
+			}
+		}
+	}
+	first := c.replicas[0]
+	for _, r := range c.replicas {
+		require.Equal(t, first.contents(), r.contents())
+		require.Equal(t, first.Clock(), r.Clock())
+		r.sync()
+		require.Equal(t, r.contents(), (&replica{Ledger: reload(r)}).contents())
+	}
+}

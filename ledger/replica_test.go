@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// disk is what a crash leaves behind.
+type disk map[string][]byte
+
+func (d disk) Get(key []byte) ([]byte, bool, error) {
+	v, ok := d[string(key)]
+	return v, ok, nil
+}
+
+func (d disk) scan(prefix []byte, fn func(key, value []byte) error) error {
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := fn([]byte(k), d[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replica is a ledger with its disk, as a broker keeps them: it can crash and
+// start again under a fresh actor (rule I1).
+type replica struct {
+	name   string
+	starts int
+	disk   disk
+	*Ledger
+	incoming *incoming // the transfer that comes in; gone at a crash
+}
+
+// incoming remembers which pages of a transfer came (rule L5).
+type incoming struct {
+	from *Transfer
+	next int
+}
+
+func newReplica(name string) *replica {
+	r := &replica{name: name, disk: disk{}}
+	r.start()
+	return r
+}
+
+func (r *replica) start() {
+	r.starts++
+	r.incoming = nil
+	r.Ledger = New(clock.Actor(fmt.Sprintf("%s~%d", r.name, r.starts)), r.disk, setSchema)
+	must(r.Load(r.disk.scan, nil))
+}
+
+// sync writes what has changed. Nothing may be sent that was not synced (rule I4).
+func (r *replica) sync() int {
+	b := r.Take()
+	for _, op := range b.Ops() {
+		r.disk[string(op.Key)] = bytes.Clone(op.Value)
+	}
+	r.Stable(b)
+	return len(b.Ops())
+}
+
+// receive decodes and merges a delta, as the broker does.
+func (r *replica) receive(d Delta) (news []Change, adopted bool) {
+	for i, e := range d.Entries {
+		rec, err := r.Decode(e.Kind, e.Encoded)
+		must(err)
+		d.Entries[i].Record = rec
+	}
+	news, adopted, err := r.Merge(d)
+	must(err)
+	return news, adopted
+}
+
+// page takes one page of a transfer. It returns false when the transfer must
+// start again, since its beginning came before our start.
+func (r *replica) page(t *Transfer, number int, d Delta) (news []Change, adopted, ok bool) {
+	if number == 0 {
+		r.incoming = &incoming{from: t}
+	}
+	if r.incoming == nil || r.incoming.from != t || number > r.incoming.next {
+		return nil, false, false
+	}
+	news, adopted = r.receive(d)
+	r.incoming.next = number + 1
+	return news, adopted, true
+}
+
+// set returns a record, nil when there is none.
+func (r *replica) set(key string) *set {
+	rec, err := r.Get(setRef(key))
+	must(err)
+	s, _ := rec.(*set)
+	return s
+}
+
+// contents renders all records, finished ones included, in the order of their keys.
+func (r *replica) contents() []string {
+	var refs []Ref
+	for ref := range r.held {
+		refs = append(refs, ref)
+	}
+	for ref := range r.archived {
+		refs = append(refs, ref)
+	}
+	slices.SortFunc(refs, Ref.compare)
+	var out []string
+	for _, ref := range refs {
+		out = append(out, r.set(ref.Key).String())
+	}
+	return out
+}
+
+// oracle knows every dot that was ever minted, and which record it changed: what
+// no broker of a real cluster could know.
+type oracle map[clock.Dot]string
+
+// holes lists the dots that the ledger's clock covers, but whose update is not in
+// it: the one thing that must never be.
+func (o oracle) holes(r *replica) (out []string) {
+	c := r.Clock()
+	for _, d := range slices.SortedFunc(maps.Keys(o), clock.Dot.Compare) {
+		if s := r.set(o[d]); c.Has(d) && (s == nil || !s.has(d)) {
+			out = append(out, fmt.Sprintf("%s covers %v but %s lacks it", r.name, d, o[d]))
+		}
+	}
+	return out
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,94 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// set is the smallest record that can go wrong: it holds the dot of every update
+// that it has taken in. So a test can ask whether a ledger that covers a dot has
+// what that dot brought.
+type set struct {
+	key    string
+	dots   []clock.Dot // all, sorted
+	closed bool        // a set that is closed is finished
+}
+
+const setKind Kind = "set"
+
+var setSchema = SchemaOf(setKind, decodeSet, mergeSets)
+
+func setRef(key string) Ref { return Ref{setKind, key} }
+
+func (s *set) Key() string           { return s.key }
+func (s *set) Finished() bool        { return s.closed }
+func (s *set) Writers() clock.Vector { return clock.NewVector(s.dots...) }
+func (s *set) has(d clock.Dot) bool  { return slices.Contains(s.dots, d) }
+
+// String renders the record as it travels: "j1 a~1:1 b~1:2 closed".
+func (s *set) String() string {
+	words := []string{s.key}
+	for _, d := range s.dots {
+		words = append(words, d.String())
+	}
+	if s.closed {
+		words = append(words, "closed")
+	}
+	return strings.Join(words, " ")
+}
+
+func (s *set) Encode() []byte { return []byte(s.String()) }
+
+func decodeSet(b []byte) (*set, error) {
+	words := strings.Fields(string(b))
+	if len(words) < 2 {
+		return nil, errors.New("set: no key or no dots")
+	}
+	s := &set{key: words[0]}
+	for _, w := range words[1:] {
+		if w == "closed" {
+			s.closed = true
+			continue
+		}
+		actor, n, _ := strings.Cut(w, ":")
+		counter, err := strconv.ParseUint(n, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("set: dot %q: %w", w, err)
+		}
+		s.dots = append(s.dots, clock.Dot{Actor: clock.Actor(actor), Counter: counter})
+	}
+	return s, nil
+}
+
+func mergeSets(a, b *set) (*set, bool) {
+	m := &set{key: a.key, dots: slices.Clone(a.dots), closed: a.closed || b.closed}
+	for _, d := range b.dots {
+		if !m.has(d) {
+			m.dots = append(m.dots, d)
+		}
+	}
+	slices.SortFunc(m.dots, clock.Dot.Compare)
+	if m.String() == a.String() {
+		return a, false
+	}
+	return m, true
+}
+
+// touch makes a local update of a set, and returns its dot.
+func touch(l *Ledger, key string, closes bool) (dot clock.Dot, err error) {
+	_, err = l.Apply(setRef(key), func(d clock.Dot, old Record) Record {
+		dot = d
+		mine := &set{key: key, dots: []clock.Dot{d}, closed: closes}
+		if old == nil {
+			return mine
+		}
+		m, _ := mergeSets(old.(*set), mine)
+		return m
+	})
+	return dot, err
+}
