@@ -261,3 +261,16 @@ func TestWorkersAreNice(t *testing.T) {
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)
 }
+
+// A worker that keeps modules warm for nobody is replaced by a fresh one, which
+// takes a third of the memory.
+func TestWarmSparesAreRenewed(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+	require.Equal(t, job.Succeeded, r.run(r.module(r.put(tinyModule("_start", 0)))).Outcome)
+	require.Eventually(t, func() bool {
+		p := r.e.pool
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.idle) == 1 && len(p.idle[0].warm) == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}

@@ -17,6 +17,7 @@ type pool struct {
 	all    map[*remote]struct{}
 	fill   bool // a goroutine is starting spare workers
 	closed bool
+	armed  bool          // the janitor will look again by itself
 	wake   chan struct{} // for the janitor: somebody went idle
 }
 
@@ -84,9 +85,9 @@ func (p *pool) release(r *remote) {
 	}
 	r.since = time.Now()
 	p.idle = append(p.idle, r)
-	surplus := len(p.idle) > p.e.cfg.IdleWorkers
+	tidy := !p.armed && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
 	p.mu.Unlock()
-	if surplus {
+	if tidy {
 		select {
 		case p.wake <- struct{}{}:
 		default:
@@ -146,7 +147,9 @@ func (p *pool) missing() int {
 	return n
 }
 
-// janitor ends workers that are idle for long and not needed as spares. It
+// janitor ends workers that are idle for long: those that are not needed as
+// spares, and spares that hold warm modules, which are replaced by fresh ones. A
+// warm worker takes three times the memory, and an idle broker should be small. It
 // sleeps while there are none.
 func (p *pool) janitor(quit <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
@@ -163,6 +166,9 @@ func (p *pool) janitor(quit <-chan struct{}) {
 		for _, r := range expired {
 			_ = r.stdin.Close() // an idle worker ends by itself
 			r.kill()
+		}
+		if len(expired) > 0 {
+			p.refill()
 		}
 		if next > 0 {
 			timer.Reset(next)
@@ -184,7 +190,7 @@ func (p *pool) expire(now time.Time) (expired []*remote, next time.Duration) {
 			wasm++
 		}
 		switch {
-		case !r.native && wasm <= spare:
+		case !r.native && wasm <= spare && len(r.warm) == 0:
 			keep = append(keep, r)
 		case age >= p.e.cfg.IdleTimeout:
 			expired = append(expired, r)
@@ -197,6 +203,7 @@ func (p *pool) expire(now time.Time) (expired []*remote, next time.Duration) {
 	}
 	slices.Reverse(keep)
 	p.idle = keep
+	p.armed = next > 0
 	return expired, next
 }
 

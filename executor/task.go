@@ -69,7 +69,7 @@ type Config struct {
 	Logger       *slog.Logger
 
 	IdleWorkers int           // wasm workers kept ready; default 1, negative for none
-	IdleTimeout time.Duration // idle workers beyond IdleWorkers are ended after it; default 30s
+	IdleTimeout time.Duration // idle workers beyond IdleWorkers are ended after it, and spares that hold modules renewed; default 30s
 	Grace       time.Duration // from SIGTERM to SIGKILL, process driver; default 5s
 }
 
