@@ -54,10 +54,15 @@ func (b *Broker) superseded(r *job.Record, have *run) bool {
 }
 
 // reportedEnd reports whether this broker has already said how the present
-// attempt ended.
+// attempt ended, or that an earlier one of its own succeeded: another start would
+// take that result's place in our slot before the owner has seen it (rule J5).
 func (b *Broker) reportedEnd(r *job.Record) bool {
-	rep, ok := r.Present()
-	return ok && rep.Dot.Actor == b.cfg.Actor && rep.Phase == job.Done
+	for _, rep := range r.Reports {
+		if rep.Dot.Actor == b.cfg.Actor && rep.Phase == job.Done {
+			return rep.Attempt == r.Place.Attempt || rep.Result.Outcome == job.Succeeded
+		}
+	}
+	return false
 }
 
 // take accepts an attempt that was placed here: fetch what is missing, then wait

@@ -37,6 +37,9 @@ func newHandle(depth int16) *codec.MsgpackHandle {
 // them has them: digests, and so the keys of jobs, must be equal on both (rules
 // L2, J3). The codec appends them in the random order of a Go map.
 func encode(v any) []byte {
+	if out, ok := encodeFast(v); ok {
+		return out
+	}
 	out := encodeOnce(v)
 	if u, ok := v.(interface{ newer() bool }); !ok || !u.newer() {
 		return out

@@ -31,14 +31,24 @@ type Change struct {
 // lacks lists the records that somebody with this clock lacks, each once, in an
 // order that depends on the ledger alone.
 func (l *Ledger) lacks(since clock.Vector) []Ref {
-	var out []Ref
-	seen := map[Ref]struct{}{}
+	out := make([]Ref, 0, usual)
+	var seen map[Ref]struct{} // of out; an actor lists each record once, so the first needs none
 	for _, actor := range l.actors {
+		before := len(out)
 		l.index[actor].AscendGreaterOrEqual(indexed{counter: since.Get(actor) + 1}, func(i indexed) bool {
-			if _, dup := seen[i.ref]; !dup {
+			if before > 0 {
+				if seen == nil {
+					seen = make(map[Ref]struct{}, 2*before)
+					for _, ref := range out {
+						seen[ref] = struct{}{}
+					}
+				}
+				if _, dup := seen[i.ref]; dup {
+					return true
+				}
 				seen[i.ref] = struct{}{}
-				out = append(out, i.ref)
 			}
+			out = append(out, i.ref)
 			return true
 		})
 	}
@@ -104,6 +114,10 @@ func (l *Ledger) Delta(since clock.Vector, limit int) (d Delta, ok bool, err err
 	return d, last, err
 }
 
+// usual is for how many records a delta has room from the start. It must not cost
+// garbage: in a large ledger the collector is what a delta would wait for.
+const usual = 128
+
 // minEntry is less than any record takes: more records than limit/minEntry
 // can't fit.
 const minEntry = 32
@@ -132,6 +146,7 @@ func (l *Ledger) Pin(since clock.Vector) *Transfer {
 // asked for again, as after a broken connection.
 func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 	d.Since = t.since
+	d.Entries = make([]Entry, 0, min(len(t.refs)-t.from, usual))
 	size := 0
 	for t.upto = t.from; t.upto < len(t.refs); t.upto++ {
 		ref := t.refs[t.upto]

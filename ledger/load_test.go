@@ -133,7 +133,7 @@ func TestJobRecords(t *testing.T) {
 }
 
 // brokenDisk fails to read.
-type brokenDisk struct{ disk }
+type brokenDisk struct{}
 
 func (brokenDisk) Get([]byte) ([]byte, bool, error) {
 	return nil, false, errors.New("input/output error")

@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// commands of the stories; stories_test.go lists what they mean.
+var commands = map[string]func(*story){
+	"cluster": func(s *story) {
+		for i := 0; s.word(i) != ""; i++ {
+			s.w.start(s.word(i), s.configure)
+		}
+		s.w.meet()
+		s.w.pass(3 * time.Second)
+	},
+	"broker":  func(s *story) { s.w.start(s.word(0), s.configure); s.w.meet() },
+	"restart": func(s *story) { s.w.start(s.word(0), s.configure) },
+	"crash":   func(s *story) { s.w.crash(s.word(0)) },
+	"leave":   leave,
+	"wipe":    func(s *story) { clear(s.node(0).disk) },
+	"meet":    func(s *story) { s.w.meet() },
+	"cut": func(s *story) {
+		p := s.path()
+		s.w.cut[p], s.w.cut[[2]string{p[1], p[0]}] = true, true
+	},
+	"heal":   func(s *story) { clear(s.w.cut) },
+	"skew":   func(s *story) { s.node(0).skew = s.duration(s.word(1)) },
+	"loud":   func(s *story) { s.w.loud = true },
+	"quiet":  func(s *story) { s.w.loud = false },
+	"settle": func(s *story) { s.w.settle() },
+	"pass":   func(s *story) { s.w.pass(s.duration(s.word(0))) },
+	"ready":  func(s *story) { s.w.ready(s.node(0)) },
+
+	"submit": func(s *story) {
+		id, spec := job.ID(s.word(1)), s.spec()
+		s.w.ask(s.node(0), string(id), func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
+	},
+	"get": func(s *story) {
+		s.w.ask(s.node(0), s.word(1), func(t Token) Input { return Get{Token: t, ID: s.word(1)} })
+		s.w.ready(s.node(0))
+	},
+	"wait": func(s *story) {
+		s.w.ask(s.node(0), "wait "+s.word(1), func(t Token) Input { return Await{Token: t, ID: s.word(1)} })
+	},
+	"cancel": func(s *story) {
+		s.w.ask(s.node(0), "cancel "+s.word(1), func(t Token) Input { return Cancel{Token: t, ID: s.word(1), Reason: "by " + s.word(0)} })
+	},
+	"list": func(s *story) {
+		in := List{State: job.State(s.option("state", "")), Limit: int(s.number("limit", 100))}
+		s.w.ask(s.node(0), "list", func(t Token) Input { in.Token = t; return in })
+		s.w.ready(s.node(0))
+	},
+
+	"flood":    flood,
+	"gossip":   gossip,
+	"deliver":  deliver,
+	"drop":     drop,
+	"report":   report,
+	"stopped":  stopped,
+	"fetched":  fetched,
+	"pushed":   pushed,
+	"show":     show,
+	"clock":    func(s *story) { s.w.say("%v", s.node(0).b.Clock()) },
+	"row":      row,
+	"hybrid":   hybrid,
+	"transfer": transfer,
+}
+
+// leave ends a broker, and tells all that it has left for good.
+func leave(s *story) {
+	s.w.crash(s.word(0))
+	for _, name := range s.w.names {
+		n := s.w.nodes[name]
+		if m, ok := n.seen[s.word(0)]; ok && n.b != nil {
+			m.Status = Left
+			n.seen[s.word(0)] = m
+			s.w.roster(n)
+		}
+	}
+}
+
+// flood submits n jobs that nobody can run, each of about that many bytes.
+func flood(s *story) {
+	for i := range s.number("n", 0) {
+		spec := s.spec()
+		spec.Constraints, spec.Args = []string{"nowhere"}, []string{strings.Repeat("x", int(s.number("size", 1)))}
+		id := job.ID(fmt.Sprintf("%s%03d", s.word(1), i))
+		s.w.ask(s.node(0), "", func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
+	}
+}
+
+// gossip carries a's state to b, as a push-pull does.
+func gossip(s *story) {
+	state, err := DecodeState(s.node(0).state)
+	require.NoError(s.t, err)
+	s.w.step(s.node(1), Gossip{State: state})
+}
+
+func deliver(s *story) {
+	p, ok := s.w.take(s.path())
+	if !ok {
+		s.d.Fatalf(s.t, "nothing is on its way")
+	}
+	p.loseBack = s.d.HasArg("lost")
+	if s.d.HasArg("bad") {
+		m, err := DecodeMessage(p.wire)
+		require.NoError(s.t, err)
+		m.Delta.Records[0].Bytes[0] = 0xc1 // no such msgpack
+		p.wire = Encode(&m)
+	}
+	s.w.deliver(p)
+}
+
+func drop(s *story) {
+	p, ok := s.w.take(s.path())
+	if !ok {
+		s.d.Fatalf(s.t, "nothing is on its way")
+	}
+	s.w.fail(p)
+}
+
+// find returns the entry of a job among those of a node's shell, by ID.
+func find[V any](s *story, m map[string]V) (key string, v V) {
+	for k, v := range m {
+		if strings.HasPrefix(k, s.word(1)+"~") {
+			return k, v
+		}
+	}
+	s.d.Fatalf(s.t, "%s has no such job here", s.word(0))
+	return "", v
+}
+
+func report(s *story) {
+	n := s.node(0)
+	key, run := find(s, n.running)
+	delete(n.running, key)
+	now := job.At(s.w.now)
+	res := job.Result{Outcome: job.Succeeded, Started: now, Finished: now}
+	if s.word(2) != "ok" {
+		res.Outcome, res.Reason, res.Permanent = job.Failed, "exit 1", s.word(2) == "fatal"
+	}
+	s.w.step(n, Reported{Key: key, Attempt: run.Attempt, Result: res})
+}
+
+func stopped(s *story) {
+	n := s.node(0)
+	key, stop := find(s, n.stops)
+	delete(n.stops, key)
+	delete(n.running, key)
+	s.w.step(n, Reported{Key: key, Attempt: stop.Attempt, Stopped: true})
+}
+
+func fetched(s *story) {
+	n := s.node(0)
+	key, f := find(s, n.fetch)
+	delete(n.fetch, key)
+	s.w.step(n, Fetched{Key: key, Attempt: f.Attempt, Err: s.word(2)})
+}
+
+func pushed(s *story) {
+	n, to := s.node(0), s.word(1)
+	if len(n.push[to]) == 0 {
+		s.d.Fatalf(s.t, "nothing is on its way")
+	}
+	p := n.push[to][0]
+	n.push[to] = n.push[to][1:]
+	s.w.step(n, Pushed{Peer: to, Digest: p.Digest, Failed: s.word(2) == "failed"})
+}
+
+// show tells what a holds of every job with this ID (rule J3: there may be two).
+func show(s *story) {
+	b := s.node(0).b
+	for _, key := range b.jobs.withID(job.ID(s.word(1))) {
+		s.w.say("%s", recordText(b.record(key)))
+	}
+}
+
+func row(s *story) {
+	n, o := s.node(0), s.node(1)
+	r, ok := n.b.rows[o.name]
+	switch {
+	case !ok:
+		s.w.say("none")
+	case r.Actor != o.cfg.Actor:
+		s.w.say("of %s, which is gone", r.Actor)
+	default:
+		s.w.say("of %s", r.Actor)
+	}
+}
+
+func hybrid(s *story) {
+	n := s.node(0)
+	ahead := n.b.stamp().Time().Sub(s.w.now.Add(n.skew)).Round(time.Second)
+	s.w.say("%v ahead", ahead)
+}
+
+// transfer tells how far a's transfer to b is.
+func transfer(s *story) {
+	l := s.node(0).b.links[s.word(1)]
+	if l.transfer == nil {
+		s.w.say("none")
+		return
+	}
+	s.w.say("page %d", l.page)
+}

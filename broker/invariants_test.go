@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// What must hold in every story:
+//
+//   - no message and no answer to a peer shows a clock beyond what is synced (I4);
+//   - a clock that covers a dot means that the record is held with it (L4, L5, L10);
+//   - an attempt that starts was written down before, by its executor, for that
+//     very attempt, in a job that is not finished;
+//   - what runs at a broker never exceeds its capacity, and an attempt that is
+//     being stopped counts until it is gone.
+
+func (w *world) wrong(format string, args ...any) {
+	w.errors = append(w.errors, fmt.Sprintf(format, args...))
+}
+
+func (w *world) frontier(n *node, shown clock.Vector) {
+	if c := n.synced(); !c.Covers(shown) {
+		w.wrong("I4: %s shows %v but has synced %v", n.name, shown, c)
+	}
+}
+
+// mint notes the dots of a broker's own writes as they reach its disk.
+func (w *world) mint(n *node, op ledger.Op) {
+	if !strings.HasPrefix(string(op.Key), "rjob\x00") {
+		return
+	}
+	r, err := job.DecodeRecord(op.Value)
+	must(err)
+	if at := r.Dots.Get(n.cfg.Actor); at > 0 {
+		w.minted[clock.Dot{Actor: n.cfg.Actor, Counter: at}] = r.Key()
+	}
+}
+
+// started notes an attempt that the executor was told to run.
+func (w *world) started(n *node, run Run) {
+	b, ok := n.disk["rjob\x00"+run.Key]
+	if !ok {
+		w.wrong("%s runs %s, which is not on its disk", n.name, run.Key)
+		return
+	}
+	r, err := job.DecodeRecord(b)
+	must(err)
+	written := false
+	for _, rep := range r.Reports {
+		written = written || rep.Dot.Actor == n.cfg.Actor && rep.Attempt == run.Attempt && rep.Phase == job.Running
+	}
+	if !written || r.Finished() {
+		w.wrong("%s runs %s %s, but the record does not say so", n.name, run.ID, attemptText(run.Attempt))
+	}
+	if _, twice := n.running[run.Key]; twice {
+		w.wrong("%s runs %s twice", n.name, run.ID)
+	}
+	n.running[run.Key] = run
+}
+
+// checkCapacity is asked after every Ready.
+func (w *world) checkCapacity(n *node) {
+	free := n.cfg.Capabilities.Capacity
+	for _, r := range n.running {
+		free = free.Minus(r.Spec.Resources)
+	}
+	if why := free.Lacks(job.Resources{}); why != "" {
+		w.wrong("%s runs more than it can: %s", n.name, why)
+	}
+}
+
+// checkHeld is asked after every command.
+func (w *world) checkHeld() {
+	for _, name := range w.names {
+		n := w.nodes[name]
+		if n.b == nil {
+			continue
+		}
+		for d, key := range w.minted {
+			if r := n.b.record(key); n.b.ledger.Has(d) && (r == nil || !r.Dots.Has(d)) {
+				w.wrong("%s covers %v but %s lacks it", name, d, idOf(key))
+			}
+		}
+	}
+}

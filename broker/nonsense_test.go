@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// nonsense drives one broker with inputs in any order, also such as no shell would
+// send: answers that nobody asked for, peers that nobody knows, reports of attempts
+// that never were, time that runs backwards.
+type nonsense struct {
+	*world
+	n     *node
+	token Token
+}
+
+// Whatever comes in, a broker does not panic, starts no job without its record
+// saying so, exceeds no capacity, and shows nothing that it has not synced.
+func TestNonsenseHarmsNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		x := &nonsense{world: w}
+		x.n = w.start("a", func(*Config) {})
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			x.do(t)
+			require.Empty(t, w.errors)
+		}
+		w.checkHeld()
+		require.Empty(t, w.errors)
+	})
+}
+
+func (x *nonsense) do(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "ready") == 0 {
+		x.ready(x.n)
+		return
+	}
+	if rapid.IntRange(0, 15).Draw(t, "restart") == 0 {
+		x.start("a", func(*Config) {})
+		return
+	}
+	in := x.input(t)
+	if rapid.Bool().Draw(t, "tick first") {
+		must(x.n.b.Step(Tick{Now: x.now}))
+	}
+	require.NoError(t, x.n.b.Step(in), "%T", in)
+}
+
+// input draws one.
+func (x *nonsense) input(t *rapid.T) Input {
+	x.token++
+	token := rapid.SampledFrom([]Token{x.token, x.token, x.token, 0, 1}).Draw(t, "token")
+	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
+	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
+	key, attempt := x.attempt(t)
+	switch rapid.IntRange(0, 16).Draw(t, "input") {
+	case 0:
+		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
+		return Tick{Now: x.now}
+	case 1, 2:
+		return x.rosterOf(t)
+	case 3, 4:
+		return Submit{Token: token, ID: job.ID(rapid.SampledFrom([]string{"j1", "j2", "j3"}).Draw(t, "new")), Spec: x.anySpec(t)}
+	case 5:
+		return Get{Token: token, ID: id}
+	case 6:
+		return Await{Token: token, ID: id}
+	case 7:
+		return Abandon{Token: token}
+	case 8:
+		return List{Token: token, State: rapid.SampledFrom(job.States).Draw(t, "state"), Limit: 2, After: rapid.SampledFrom([]string{"", "?", "MSBq"}).Draw(t, "cursor")}
+	case 9:
+		return Cancel{Token: token, ID: id, Reason: strings.Repeat("ä", 600)}
+	case 10:
+		return Fetched{Key: key, Attempt: attempt, Err: rapid.SampledFrom([]string{"", "gone"}).Draw(t, "error")}
+	case 11:
+		delete(x.n.running, key)
+		stopped := rapid.Bool().Draw(t, "stopped")
+		return Reported{Key: key, Attempt: attempt, Stopped: stopped, Result: job.Result{
+			Outcome: rapid.SampledFrom([]job.Outcome{job.Succeeded, job.Failed}).Draw(t, "outcome"), Permanent: rapid.Bool().Draw(t, "permanent")}}
+	case 12:
+		return Pushed{Peer: peer, Digest: job.Digest(strings.Repeat("e", 64)), Failed: rapid.Bool().Draw(t, "failed")}
+	case 13:
+		return Unreachable{Peer: peer}
+	case 14:
+		return Pressure{Stretch: rapid.Float64().Draw(t, "stretch")}
+	case 15:
+		return x.acked(t, peer)
+	}
+	return Deliver{Token: token, Message: x.message(t)}
+}
+
+// attempt is one that runs here, with its right or a wrong number, or none.
+func (x *nonsense) attempt(t *rapid.T) (string, job.Attempt) {
+	for _, id := range []job.ID{"j1", "j2", "j3"} {
+		for _, key := range x.n.b.jobs.withID(id) {
+			if rapid.Bool().Draw(t, "this one") {
+				a := x.n.b.record(key).Place.Attempt
+				if rapid.IntRange(0, 3).Draw(t, "wrong") == 0 {
+					a.Seq++
+				}
+				return key, a
+			}
+		}
+	}
+	return "nothing", job.Attempt{}
+}
+
+func (x *nonsense) rosterOf(t *rapid.T) Input {
+	var list []Member
+	for _, name := range []string{"a", "b", "c"} {
+		if rapid.IntRange(0, 3).Draw(t, "listed") > 0 {
+			list = append(list, Member{
+				Name:     name,
+				Actor:    clock.Actor(rapid.SampledFrom([]string{"", name + "~1", name + "~2"}).Draw(t, "actor")),
+				HTTPAddr: rapid.SampledFrom([]string{"", name + ":1"}).Draw(t, "address"),
+				Status:   rapid.SampledFrom([]Status{Alive, Alive, Failed, Leaving, Left}).Draw(t, "status"),
+			})
+		}
+	}
+	return Roster{Members: list}
+}
+
+func (x *nonsense) anySpec(t *rapid.T) job.Spec {
+	s := job.Spec{
+		Priority: job.Priority{User: job.DefaultUser}, Resources: job.Resources{CPU: rapid.Int64Range(1, 900).Draw(t, "cpu")},
+		Retries: job.Retries{Max: rapid.IntRange(0, 2).Draw(t, "retries")},
+	}
+	if rapid.Bool().Draw(t, "has inputs") {
+		s.Module = job.Digest(strings.Repeat("e", 64))
+	} else {
+		s.Command = "work"
+	}
+	require.NoError(t, s.Complete())
+	return s
+}
+
+// message is a peer's: its own jobs, or ours as it would change them, since some
+// clock, perhaps as a page of some transfer.
+func (x *nonsense) message(t *rapid.T) Message {
+	name := rapid.SampledFrom([]string{"b", "c"}).Draw(t, "from")
+	actor := clock.Actor(fmt.Sprintf("%s~%d", name, rapid.IntRange(1, 2).Draw(t, "start")))
+	m := Message{
+		Version: Version, From: name, Actor: actor, Want: rapid.Bool().Draw(t, "want"),
+		Hybrid: clock.HybridAt(x.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "ahead")) * time.Second)),
+		Clock:  clock.Vector{{Actor: actor, Counter: 5}},
+	}
+	if rapid.Bool().Draw(t, "row") {
+		m.Row = &Row{Name: name, Actor: actor, Version: m.Hybrid, Capabilities: x.cfg.Capabilities}
+	}
+	if rapid.Bool().Draw(t, "delta") {
+		// A delta without a clock: this peer lies about nothing, so that what is covered is held.
+		m.Delta = &Delta{Records: x.records(t, actor)}
+		if rapid.Bool().Draw(t, "page") {
+			m.Page = &Page{Transfer: uint64(rapid.IntRange(1, 2).Draw(t, "transfer")), Number: rapid.IntRange(-1, 3).Draw(t, "number"), Last: rapid.Bool().Draw(t, "last")}
+		}
+	}
+	m, err := DecodeMessage(Encode(&m))
+	require.NoError(t, err)
+	return m
+}
+
+func (x *nonsense) records(t *rapid.T, actor clock.Actor) (out []Encoded) {
+	for _, id := range []job.ID{"j1", "j2", "j3"} {
+		for _, key := range x.n.b.jobs.withID(id) {
+			dot := clock.Dot{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "counter")}
+			r := x.n.b.record(key).With(dot, func(r *job.Record) { x.change(t, dot, r) })
+			out = append(out, Encoded{JobKind, r.Encode()})
+		}
+	}
+	return append(out, Encoded{JobKind, []byte{0xc1}}, Encoded{"dance", nil})
+}
+
+// change is what any owner or executor may write, true or not.
+func (x *nonsense) change(t *rapid.T, dot clock.Dot, r *job.Record) {
+	who := clock.Actor(rapid.SampledFrom([]string{"a~1", "a~2", "b~1", "c~1"}).Draw(t, "whom"))
+	at := clock.HybridAt(x.now)
+	switch rapid.IntRange(0, 3).Draw(t, "change") {
+	case 0:
+		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: rapid.Uint64Range(1, 4).Draw(t, "epoch"), At: at, By: dot.Actor}, Broker: who.Broker(), Actor: who}
+	case 1:
+		r.Place = job.Placement{
+			Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: rapid.Uint64Range(1, 4).Draw(t, "seq")},
+			Broker:  who.Broker(), Actor: who, Try: rapid.IntRange(0, 3).Draw(t, "try"),
+		}
+	case 2:
+		rep := job.Report{Attempt: r.Place.Attempt, Dot: dot, At: at, Phase: rapid.SampledFrom([]job.Phase{job.Queued, job.Running, job.Done}).Draw(t, "phase")}
+		if rep.Phase == job.Done {
+			rep.Result = &job.Result{Outcome: rapid.SampledFrom([]job.Outcome{job.Succeeded, job.Failed}).Draw(t, "ends")}
+		}
+		r.SetReport(rep)
+	case 3:
+		r.AddVerdict(job.Verdict{At: at, Dot: dot, Outcome: rapid.SampledFrom([]job.Outcome{job.Cancelled, job.Failed}).Draw(t, "verdict")})
+	}
+}
+
+func (x *nonsense) acked(t *rapid.T, peer string) Input {
+	m := x.message(t)
+	return Acked{Peer: peer, Reply: Reply{
+		Version: Version, From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Row: m.Row, Delta: m.Delta,
+		Restart: rapid.Bool().Draw(t, "restart link"),
+	}}
+}

@@ -1,0 +1,171 @@
+package broker
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// The stories in testdata show what brokers do, in the manner of etcd raft's
+// interaction tests. Nothing happens by itself: time passes and messages move when
+// a command says so. The commands:
+//
+//	cluster a b c [options]     starts these brokers, all alive, and lets them meet
+//	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
+//	crash a, restart a [options]
+//	leave a                     a leaves for good, and all know
+//	wipe a                      a's disk is lost
+//	meet                        all brokers see who is alive, as SWIM would tell them
+//	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
+//	skew a 1h                   a's wall clock is ahead
+//	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x]
+//	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
+//	gossip a b                  a push-pull brings a's state to b
+//	settle, pass 5s             all happens that needs no time, or this much time
+//	ready a                     a commits, and does what its Ready says
+//	deliver a b [lost] [bad]    the first message on its way from a to b arrives; lost: its reply will not;
+//	                            bad: its first record is damaged
+//	drop a b                    that message is lost
+//	loud, quiet                 messages are shown, or not
+//	report a j1 ok|fail|fatal, stopped a j1, fetched a j1 [error], pushed a b [failed]
+//	                            what a's shell says of an attempt, of inputs, of blobs
+//	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
+//	show a j1                   the record as a holds it, gates or not
+//	clock a, row a b            a's clock; whether a's metadata of b is of its present start
+//	transfer a b                how far a's transfer to b is
+//	hybrid a                    how far a's hybrid clock is from its wall clock
+//
+// Answers, starts, stops, fetches and pushes are told by themselves.
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			s := &story{t: t, w: newWorld()}
+			datadriven.RunTest(t, path, s.do)
+			require.Empty(t, s.w.errors, "invariants_test.go")
+		})
+	}
+}
+
+type story struct {
+	t *testing.T
+	w *world
+	d *datadriven.TestData
+}
+
+// do carries a command out, and tells what was said meanwhile.
+func (s *story) do(t *testing.T, d *datadriven.TestData) string {
+	s.t, s.d, s.w.said = t, d, nil
+	command, ok := commands[d.Cmd]
+	if !ok {
+		d.Fatalf(t, "no command %q", d.Cmd)
+	}
+	command(s)
+	s.w.checkHeld()
+	for _, e := range s.w.errors {
+		s.w.say("BROKEN: %s", e)
+	}
+	if len(s.w.said) == 0 {
+		return "ok\n"
+	}
+	return strings.Join(s.w.said, "\n") + "\n"
+}
+
+// word is the command's i-th word that is no option, "" when there is none.
+func (s *story) word(i int) string {
+	for _, arg := range s.d.CmdArgs {
+		if len(arg.Vals) > 0 {
+			continue
+		}
+		if i == 0 {
+			return arg.Key
+		}
+		i--
+	}
+	return ""
+}
+
+// option is the value of key=value, or what it is without.
+func (s *story) option(key, without string) string {
+	for _, arg := range s.d.CmdArgs {
+		if arg.Key == key && len(arg.Vals) > 0 {
+			return arg.Vals[0]
+		}
+	}
+	return without
+}
+
+func (s *story) number(key string, without int64) int64 {
+	n, err := strconv.ParseInt(s.option(key, strconv.FormatInt(without, 10)), 10, 64)
+	require.NoError(s.t, err)
+	return n
+}
+
+func (s *story) duration(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	require.NoError(s.t, err)
+	return d
+}
+
+func (s *story) node(i int) *node {
+	n := s.w.nodes[s.word(i)]
+	if n == nil {
+		s.d.Fatalf(s.t, "no broker %q", s.word(i))
+	}
+	return n
+}
+
+// path is the way from the first to the second broker of the command.
+func (s *story) path() [2]string { return [2]string{s.word(0), s.word(1)} }
+
+// configure applies a broker's options.
+func (s *story) configure(c *Config) {
+	c.Replicas = int(s.number("replicas", int64(c.Replicas)))
+	c.NewsLinks = s.option("news", "on") == "on"
+	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
+	if d := s.option("drivers", ""); d != "" {
+		c.Capabilities.Drivers = []job.Driver{job.Driver(d)}
+	}
+	if k, v, ok := strings.Cut(s.option("label", ""), ":"); ok {
+		c.Capabilities.Labels[k] = v
+	}
+}
+
+func (s *story) spec() job.Spec {
+	spec := job.Spec{
+		Priority:  job.Priority{User: job.DefaultUser},
+		Resources: job.Resources{CPU: s.number("cpu", 100)},
+		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: job.Duration(s.duration(s.option("backoff", "0s")))},
+	}
+	if m := s.option("module", ""); m != "" {
+		spec.Module = job.Digest(strings.Repeat(m, 64))
+	} else {
+		spec.Command = "work"
+	}
+	if a := s.option("args", ""); a != "" {
+		spec.Args = []string{a}
+	}
+	if c := s.option("need", ""); c != "" {
+		spec.Constraints = []string{c}
+	}
+	require.NoError(s.t, spec.Complete())
+	return spec
+}
+
+// parse makes a command outside of a story.
+func parse(t *testing.T, line string) *datadriven.TestData {
+	cmd, args, err := datadriven.ParseLine(line)
+	require.NoError(t, err)
+	return &datadriven.TestData{Cmd: cmd, CmdArgs: args}
+}
+
+func (s *story) run() { commands[s.d.Cmd](s) }

@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// How stories show what brokers say: short lines, without times and random values.
+
+func attemptText(a job.Attempt) string {
+	if a.IsZero() {
+		return "#-"
+	}
+	return fmt.Sprintf("#%d.%d", a.Tenure.Epoch, a.Seq)
+}
+
+func answerText(v any) string {
+	switch v := v.(type) {
+	case *Submitted:
+		if v.Conflict {
+			return "conflict with the other spec of " + string(v.Record.ID)
+		}
+		out := fmt.Sprintf("submitted, %d replicas", v.Replicas)
+		if v.Degraded {
+			out += ", degraded"
+		}
+		if !v.Created {
+			out += ", known already"
+		}
+		return out
+	case *Found:
+		return foundText(v)
+	case *Listing:
+		var ids []string
+		for _, r := range v.Jobs {
+			ids = append(ids, fmt.Sprintf("%s %s", r.ID, r.State()))
+		}
+		if len(ids) == 0 {
+			return "none"
+		}
+		if v.Next != "" {
+			ids = append(ids, "and more")
+		}
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+func foundText(f *Found) string {
+	switch {
+	case len(f.Ambiguous) > 1:
+		return fmt.Sprintf("ambiguous %v", f.Ambiguous)
+	case f.Record == nil:
+		return "no such job"
+	}
+	out := recordText(f.Record)
+	if f.Provisional {
+		out += ", provisional"
+	}
+	if f.Changed {
+		out += ", by this request"
+	}
+	if f.Why != "" {
+		out += ", " + f.Why
+	}
+	return out
+}
+
+// recordText is a job in one line: state, owner, placement, reports, verdicts.
+func recordText(r *job.Record) string {
+	out := fmt.Sprintf("%s, owner %s epoch %d", r.State(), r.Owner.Actor, r.Owner.Tenure.Epoch)
+	if !r.Place.IsZero() {
+		out += fmt.Sprintf(", at %s %s", r.Place.Actor, attemptText(r.Place.Attempt))
+		if r.Place.Try > 0 {
+			out += fmt.Sprintf(" try %d", r.Place.Try)
+		}
+	}
+	for _, rep := range r.Reports {
+		out += fmt.Sprintf(", %s %s %s", rep.Dot.Actor, attemptText(rep.Attempt), rep.Phase)
+		if rep.Result != nil {
+			out += " " + string(rep.Result.Outcome)
+		}
+	}
+	for i, v := range r.Verdicts {
+		out += fmt.Sprintf(", %s %s by %s", []string{"verdict", "superseded"}[min(i, 1)], v.Outcome, v.Dot.Actor)
+		if v.Reason != "" {
+			out += fmt.Sprintf(" (%s)", v.Reason)
+		}
+	}
+	for _, rep := range r.Late() {
+		out += fmt.Sprintf(", rejected %s %s", rep.Dot.Actor, attemptText(rep.Attempt))
+	}
+	return out
+}
+
+func deltaText(d *Delta) string {
+	if d == nil {
+		return ""
+	}
+	var ids []string
+	for _, e := range d.Records {
+		if r, err := job.DecodeRecord(e.Bytes); err == nil {
+			ids = append(ids, string(r.ID))
+		} else {
+			ids = append(ids, "?")
+		}
+	}
+	if len(ids) > 8 {
+		ids = append(ids[:3], fmt.Sprintf("and %d more", len(ids)-3))
+	}
+	out := fmt.Sprintf(" delta since %v %v", d.Since, ids)
+	if d.Clock == nil {
+		return out + " without clock"
+	}
+	return out + fmt.Sprintf(" clock %v", d.Clock)
+}
+
+func messageText(m *Message) string {
+	out := fmt.Sprintf("clock %v", m.Clock)
+	if m.Want {
+		out += " want"
+	}
+	if m.Page != nil {
+		out += fmt.Sprintf(" page %d", m.Page.Number)
+		if m.Page.Last {
+			out += " last"
+		}
+	}
+	return out + deltaText(m.Delta)
+}
+
+func replyText(r *Reply) string {
+	out := fmt.Sprintf("clock %v", r.Clock)
+	if r.Restart {
+		out += " restart"
+	}
+	return out + deltaText(r.Delta)
+}

@@ -1,0 +1,382 @@
+package broker
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// world is a few brokers in one process, for stories: nothing moves in it unless
+// it is told to. All the while it checks what must hold whatever happens
+// (invariants_test.go).
+type world struct {
+	now   time.Time
+	cfg   Config
+	nodes map[string]*node
+	names []string
+	queue map[[2]string][]packet // messages on their way, by sender and receiver
+	cut   map[[2]string]bool
+	said  []string // what brokers did that a person would notice
+	loud  bool     // messages are told too
+
+	token  Token
+	minted map[clock.Dot]string // every dot that reached a disk, and which job it changed
+	errors []string             // broken invariants
+}
+
+// node is one broker with its disk, and what its shell would know.
+type node struct {
+	name    string
+	starts  int
+	b       *Broker // nil while down
+	cfg     Config
+	disk    map[string][]byte
+	skew    time.Duration // of its wall clock
+	wake    time.Time
+	running map[string]Run    // attempts that were started and have not ended, by key and token
+	reply   map[Token]packet  // whom a Reply goes to
+	asked   map[Token]string  // what an answer is about
+	seen    map[string]Member // the roster as this broker sees it
+	fetch   map[string]Fetch  // by key
+	push    map[string][]Push // by peer
+	stops   map[string]Stop   // by key
+	state   []byte            // what push-pull carries
+}
+
+// packet is a message or a reply on its way, as bytes.
+type packet struct {
+	from, to string
+	wire     []byte
+	reply    bool
+	loseBack bool // the reply to this message will be lost
+}
+
+func newWorld() *world {
+	return &world{
+		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
+		minted: map[clock.Dot]string{},
+		cfg: Config{
+			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
+			Capabilities: Capabilities{
+				Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
+				Drivers:  []job.Driver{job.Wasm, job.Process},
+			},
+		},
+	}
+}
+
+// start starts a broker from its disk, with a fresh actor (rule I1).
+func (w *world) start(name string, edit func(*Config)) *node {
+	n := w.nodes[name]
+	if n == nil {
+		n = &node{name: name, disk: map[string][]byte{}, cfg: w.cfg}
+		n.cfg.Capabilities.Labels = map[string]string{"name": name}
+		n.cfg.HTTPAddr = name + ":8000"
+		w.nodes[name] = n
+		w.names = append(w.names, name)
+		slices.Sort(w.names)
+	}
+	edit(&n.cfg)
+	n.starts++
+	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", name, n.starts))
+	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
+	n.cfg.Archive = diskArchive(n.disk)
+	n.b, n.wake = New(n.cfg), time.Time{}
+	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]Member{}
+	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]Push{}, map[string]Stop{}
+	must(n.b.Load(n.scan))
+	return n
+}
+
+type diskArchive map[string][]byte
+
+func (d diskArchive) Get(key []byte) ([]byte, bool, error) {
+	v, ok := d[string(key)]
+	return v, ok, nil
+}
+
+func (n *node) scan(prefix []byte, fn func(key, value []byte) error) error {
+	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := fn([]byte(k), n.disk[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// synced is the clock that is on the disk.
+func (n *node) synced() clock.Vector {
+	l := ledger.New("nobody", nil)
+	must(l.Load(func(prefix []byte, fn func(key, value []byte) error) error {
+		if string(prefix) != "c" {
+			return nil
+		}
+		return n.scan(prefix, fn)
+	}, nil))
+	return l.Clock()
+}
+
+// crash ends a broker at once. Whoever waits for its answer hears nothing.
+func (w *world) crash(name string) {
+	w.nodes[name].b = nil
+	for _, path := range w.paths() {
+		for _, p := range w.queue[path] {
+			if path[1] == name && !p.reply || path[0] == name && p.reply {
+				w.fail(p)
+			}
+		}
+		if path[0] == name || path[1] == name {
+			delete(w.queue, path)
+		}
+	}
+	for _, other := range w.names {
+		n := w.nodes[other]
+		for _, t := range slices.Sorted(maps.Keys(n.reply)) {
+			if n.reply[t].to == name {
+				delete(n.reply, t)
+			}
+		}
+	}
+}
+
+// fail tells the sender of a message that no reply came.
+func (w *world) fail(p packet) {
+	sender, receiver := p.from, p.to
+	if p.reply {
+		sender, receiver = p.to, p.from
+	}
+	if n := w.nodes[sender]; n != nil && n.b != nil {
+		w.step(n, Unreachable{Peer: receiver})
+	}
+}
+
+// step gives a broker an input, as the shell does: after a Tick.
+func (w *world) step(n *node, in Input) {
+	must(n.b.Step(Tick{Now: w.now.Add(n.skew)}))
+	must(n.b.Step(in))
+}
+
+// ask steps an input that waits for an answer.
+func (w *world) ask(n *node, about string, in func(Token) Input) {
+	w.token++
+	n.asked[w.token] = about
+	w.step(n, in(w.token))
+}
+
+// ready takes a Ready, writes its commit, and carries the rest out: exactly the
+// duties that Ready documents. It reports whether anything but silence came.
+func (w *world) ready(n *node) (busy bool) {
+	must(n.b.Step(Tick{Now: w.now.Add(n.skew)}))
+	rd := n.b.Ready()
+	ops := rd.Commit.Ops()
+	for _, op := range ops {
+		n.disk[string(op.Key)] = bytes.Clone(op.Value)
+		w.mint(n, op)
+	}
+	n.b.Advance(rd)
+	n.wake = rd.Wake
+	w.act(n, rd)
+	w.checkCapacity(n)
+	return len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
+}
+
+func (w *world) act(n *node, rd Ready) {
+	for _, a := range rd.Answers {
+		if r, ok := a.Value.(*Reply); ok {
+			w.answerPeer(n, a.Token, r)
+			continue
+		}
+		if about := n.asked[a.Token]; about != "" {
+			w.say("%s answers %s: %s", n.name, about, answerText(a.Value))
+		}
+		delete(n.asked, a.Token)
+	}
+	for _, s := range rd.Send {
+		w.frontier(n, s.Message.Clock)
+		if w.loud {
+			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
+		}
+		w.put(packet{from: n.name, to: s.To, wire: Encode(&s.Message)})
+	}
+	if rd.State != nil {
+		w.frontier(n, rd.State.Rows[0].Clock)
+		n.state = Encode(rd.State)
+	}
+	for _, p := range rd.Push {
+		w.say("%s pushes %.4s to %s", n.name, p.Digest, p.To)
+		n.push[p.To] = append(n.push[p.To], p)
+	}
+	for _, f := range rd.Fetch {
+		w.say("%s fetches the inputs of %s from %v", n.name, idOf(f.Key), f.From)
+		n.fetch[f.Key] = f
+	}
+	for _, r := range rd.Run {
+		w.say("%s runs %s %s", n.name, r.ID, attemptText(r.Attempt))
+		w.started(n, r)
+	}
+	for _, s := range rd.Stop {
+		w.say("%s stops %s %s", n.name, idOf(s.Key), attemptText(s.Attempt))
+		n.stops[s.Key] = s
+	}
+}
+
+func (w *world) answerPeer(n *node, t Token, r *Reply) {
+	p, ok := n.reply[t]
+	delete(n.reply, t)
+	if !ok {
+		return // the asker is gone
+	}
+	w.frontier(n, r.Clock)
+	if w.loud {
+		w.say("%s -> %s: reply %s", n.name, p.from, replyText(r))
+	}
+	back := packet{from: n.name, to: p.from, wire: Encode(r), reply: true}
+	if p.loseBack {
+		w.fail(back)
+		return
+	}
+	w.put(back)
+}
+
+// put sends a packet; one that crosses a cut is lost at once.
+func (w *world) put(p packet) {
+	if w.cut[[2]string{p.from, p.to}] || w.nodes[p.to] == nil || w.nodes[p.to].b == nil {
+		w.fail(p)
+		return
+	}
+	path := [2]string{p.from, p.to}
+	w.queue[path] = append(w.queue[path], p)
+}
+
+func (w *world) paths() [][2]string {
+	return slices.SortedFunc(maps.Keys(w.queue), func(a, b [2]string) int {
+		return strings.Compare(a[0]+" "+a[1], b[0]+" "+b[1])
+	})
+}
+
+// take removes the first packet of a path.
+func (w *world) take(path [2]string) (packet, bool) {
+	list := w.queue[path]
+	if len(list) == 0 {
+		return packet{}, false
+	}
+	w.queue[path] = list[1:]
+	if len(list) == 1 {
+		delete(w.queue, path)
+	}
+	return list[0], true
+}
+
+// deliver steps a packet at its receiver.
+func (w *world) deliver(p packet) {
+	n := w.nodes[p.to]
+	if p.reply {
+		r, err := DecodeReply(p.wire)
+		must(err)
+		w.step(n, Acked{Peer: p.from, Reply: r})
+		return
+	}
+	m, err := DecodeMessage(p.wire)
+	must(err)
+	w.token++
+	n.reply[w.token] = p
+	w.step(n, Deliver{Token: w.token, Message: m})
+}
+
+// settle lets everything happen that needs no time.
+func (w *world) settle() {
+	for range 2000 {
+		busy := false
+		for _, name := range w.names {
+			if n := w.nodes[name]; n.b != nil {
+				busy = w.ready(n) || busy
+			}
+		}
+		for _, path := range w.paths() {
+			for p, ok := w.take(path); ok; p, ok = w.take(path) {
+				w.deliver(p)
+				busy = true
+			}
+		}
+		if !busy {
+			return
+		}
+	}
+	w.say("it does not settle")
+}
+
+// pass lets time go by, and everything that happens in it.
+func (w *world) pass(d time.Duration) {
+	end := w.now.Add(d)
+	w.settle()
+	for {
+		next := end
+		for _, n := range w.nodes {
+			if at := n.wake.Add(-n.skew); n.b != nil && !n.wake.IsZero() && at.Before(next) {
+				next = at
+			}
+		}
+		if !next.After(w.now) {
+			next = w.now.Add(time.Millisecond)
+		}
+		if next.After(end) {
+			break
+		}
+		w.now = next
+		w.settle()
+		if next.Equal(end) {
+			break
+		}
+	}
+	w.now = end
+}
+
+// roster tells a broker how it sees the others.
+func (w *world) roster(n *node) {
+	var list []Member
+	for _, name := range slices.Sorted(maps.Keys(n.seen)) {
+		list = append(list, n.seen[name])
+	}
+	w.step(n, Roster{Members: list})
+}
+
+// meet lets all brokers see each other as they are.
+func (w *world) meet() {
+	for _, name := range w.names {
+		if w.nodes[name].b == nil {
+			continue
+		}
+		for _, other := range w.names {
+			w.see(w.nodes[name], other)
+		}
+		w.roster(w.nodes[name])
+	}
+}
+
+func (w *world) see(n *node, other string) {
+	o := w.nodes[other]
+	m := Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: Alive}
+	if o.b == nil || w.cut[[2]string{n.name, other}] {
+		m.Status = Failed
+	}
+	n.seen[other] = m
+}
+
+func (w *world) say(format string, args ...any) {
+	w.said = append(w.said, fmt.Sprintf(format, args...))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

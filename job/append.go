@@ -1,0 +1,422 @@
+package job
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// The codec is the specification of our encoding; this file is its fast path.
+// Every commit encodes a record, and a codec that works by reflection spends more
+// time on that than the disk does. For Record, Spec and Result the functions below
+// append what the codec writes, byte for byte: keys in sorted order, fields with
+// omitempty left out when they are empty. Digests, and so the keys of jobs, rest on
+// that equality (rules L2, J3). TestAppendEqualsCodec holds the two together, also
+// when a struct gets a field that is forgotten here.
+//
+// The codec alone decodes, and it alone encodes what has fields of a newer broker.
+
+// scratch is room on the stack for nearly every record: what is appended to it is
+// copied once, at its exact size, since encodings are kept.
+const scratch = 2 << 10
+
+// encodeFast returns the canonical bytes of a value, when it is one that this file
+// knows and that holds no fields of a newer broker.
+func encodeFast(v any) (out []byte, ok bool) {
+	var room [scratch]byte
+	switch v := v.(type) {
+	case *Record:
+		if !v.newer() {
+			return bytes.Clone(appendRecord(room[:0], v)), true
+		}
+	case *Spec:
+		if !v.newer() {
+			return bytes.Clone(appendSpec(room[:0], v)), true
+		}
+	case *Result:
+		return bytes.Clone(appendResult(room[:0], v)), true
+	}
+	return nil, false
+}
+
+func appendRecord(b []byte, r *Record) []byte {
+	b, start := openMap(b)
+	n := 7
+	b = appendStamps(appendString(b, "created"), r.Created)
+	b = appendVector(appendString(b, "dots"), r.Dots)
+	b = stringField(b, "id", r.ID)
+	b = stringField(b, "origin", r.Origin)
+	b = appendAssignment(appendString(b, "owner"), &r.Owner)
+	b = appendPlacement(appendString(b, "place"), &r.Place)
+	if len(r.Reports) > 0 {
+		b, n = appendArrayHeader(appendString(b, "reports"), len(r.Reports)), n+1
+		for i := range r.Reports {
+			b = appendReport(b, &r.Reports[i])
+		}
+	}
+	b = appendSpec(appendString(b, "spec"), &r.Spec)
+	if len(r.Verdicts) > 0 {
+		b, n = appendArrayHeader(appendString(b, "verdicts"), len(r.Verdicts)), n+1
+		for i := range r.Verdicts {
+			b = appendVerdict(b, &r.Verdicts[i])
+		}
+	}
+	return closeMap(b, start, n)
+}
+
+func appendStamps(b []byte, list []Stamp) []byte {
+	if list == nil {
+		return appendNil(b)
+	}
+	b = appendArrayHeader(b, len(list))
+	for i := range list {
+		b = appendStamp(b, &list[i])
+	}
+	return b
+}
+
+func appendStamp(b []byte, s *Stamp) []byte {
+	b, start := openMap(b)
+	n := 2
+	b = uintField(b, "at", uint64(s.At))
+	if len(s.Deps) > 0 {
+		b, n = appendArrayHeader(appendString(b, "deps"), len(s.Deps)), n+1
+		for _, d := range s.Deps {
+			b = appendMapHeader(b, 2)
+			b = appendDot(appendString(b, "dot"), d.Dot)
+			b = stringField(b, "job", d.Job)
+		}
+	}
+	b = appendDot(appendString(b, "dot"), s.Dot)
+	return closeMap(b, start, n)
+}
+
+func appendVector(b []byte, v clock.Vector) []byte {
+	if v == nil {
+		return appendNil(b)
+	}
+	b = appendArrayHeader(b, len(v))
+	for _, d := range v {
+		b = appendDot(b, d)
+	}
+	return b
+}
+
+func appendDot(b []byte, d clock.Dot) []byte {
+	b = appendMapHeader(b, 2)
+	b = stringField(b, "a", d.Actor)
+	return uintField(b, "n", d.Counter)
+}
+
+func appendTenure(b []byte, t *Tenure) []byte {
+	b = appendMapHeader(b, 3)
+	b = stringField(b, "b", t.By)
+	b = uintField(b, "e", t.Epoch)
+	return uintField(b, "t", uint64(t.At))
+}
+
+func appendAssignment(b []byte, a *Assignment) []byte {
+	b = appendMapHeader(b, 3)
+	b = stringField(b, "actor", a.Actor)
+	b = stringField(b, "broker", a.Broker)
+	return appendTenure(appendString(b, "tenure"), &a.Tenure)
+}
+
+func appendAttempt(b []byte, a *Attempt) []byte {
+	b = appendMapHeader(b, 2)
+	b = uintField(b, "seq", a.Seq)
+	return appendTenure(appendString(b, "tenure"), &a.Tenure)
+}
+
+func appendPlacement(b []byte, p *Placement) []byte {
+	b, start := openMap(b)
+	n := 4
+	b = stringField(b, "actor", p.Actor)
+	b, n = optionalInt(b, n, "after", int64(p.NotBefore))
+	b = appendAttempt(appendString(b, "attempt"), &p.Attempt)
+	b = stringField(b, "broker", p.Broker)
+	b = intField(b, "try", int64(p.Try))
+	return closeMap(b, start, n)
+}
+
+func appendReport(b []byte, r *Report) []byte {
+	b, start := openMap(b)
+	n := 4
+	b = uintField(b, "at", uint64(r.At))
+	b = appendAttempt(appendString(b, "attempt"), &r.Attempt)
+	b = appendDot(appendString(b, "dot"), r.Dot)
+	b = stringField(b, "phase", r.Phase)
+	if r.Result != nil {
+		b, n = appendResult(appendString(b, "result"), r.Result), n+1
+	}
+	return closeMap(b, start, n)
+}
+
+func appendVerdict(b []byte, v *Verdict) []byte {
+	b, start := openMap(b)
+	n := 3
+	b = uintField(b, "at", uint64(v.At))
+	b = appendDot(appendString(b, "dot"), v.Dot)
+	b = stringField(b, "outcome", v.Outcome)
+	b, n = optionalString(b, n, "reason", v.Reason)
+	if v.Report != nil {
+		b, n = appendReport(appendString(b, "report"), v.Report), n+1
+	}
+	return closeMap(b, start, n)
+}
+
+func appendResult(b []byte, r *Result) []byte {
+	b, start := openMap(b)
+	n := 3
+	b = intField(b, "f", int64(r.Finished))
+	b = stringField(b, "o", r.Outcome)
+	if len(r.Outputs) > 0 {
+		b, n = appendOutputs(appendString(b, "out"), r.Outputs), n+1
+	}
+	if r.Permanent {
+		b, n = appendBool(appendString(b, "p"), true), n+1
+	}
+	b, n = optionalString(b, n, "r", r.Reason)
+	b = intField(b, "s", int64(r.Started))
+	if r.Stderr != nil {
+		b, n = appendBlob(appendString(b, "se"), *r.Stderr), n+1
+	}
+	if r.Stdout != nil {
+		b, n = appendBlob(appendString(b, "so"), *r.Stdout), n+1
+	}
+	if r.ExitCode != nil {
+		b, n = intField(b, "x", int64(*r.ExitCode)), n+1
+	}
+	return closeMap(b, start, n)
+}
+
+func appendOutputs(b []byte, m map[string]Blob) []byte {
+	b = appendMapHeader(b, len(m))
+	var room [8]string
+	for _, path := range appendKeys(room[:0], m) {
+		b = appendBlob(appendString(b, path), m[path])
+	}
+	return b
+}
+
+func appendBlob(b []byte, v Blob) []byte {
+	b = appendMapHeader(b, 2)
+	b = stringField(b, "d", v.Digest)
+	return intField(b, "n", v.Size)
+}
+
+func appendSpec(b []byte, s *Spec) []byte {
+	b, start := openMap(b)
+	n := 5
+	b, n = optionalStrings(b, n, "after", s.After)
+	b, n = optionalString(b, n, "after_policy", s.AfterPolicy)
+	b, n = optionalStrings(b, n, "args", s.Args)
+	b, n = optionalString(b, n, "command", s.Command)
+	b, n = optionalStrings(b, n, "constraints", s.Constraints)
+	b, n = optionalStrings(b, n, "dirs", s.Dirs)
+	b = stringField(b, "driver", s.Driver)
+	b, n = optionalTexts(b, n, "env", s.Env)
+	b, n = optionalString(b, n, "exclusive", s.Exclusive)
+	b, n = optionalTexts(b, n, "inputs", s.Inputs)
+	b, n = optionalTexts(b, n, "labels", s.Labels)
+	b, n = optionalInt(b, n, "min_replicas", int64(s.MinReplicas))
+	b, n = optionalString(b, n, "module", s.Module)
+	b, n = optionalTexts(b, n, "named_outputs", s.NamedOutputs)
+	b, n = optionalStrings(b, n, "outputs", s.Outputs)
+	b = stringField(b, "preemption", s.Preemption)
+	b = appendPriority(appendString(b, "priority"), &s.Priority)
+	if s.Redeploy != nil {
+		b, n = appendBool(appendString(b, "redeploy"), *s.Redeploy), n+1
+	}
+	b = appendResources(appendString(b, "resources"), &s.Resources)
+	b = appendRetries(appendString(b, "retries"), s.Retries)
+	b, n = optionalString(b, n, "stdin", s.Stdin)
+	b, n = optionalInt(b, n, "timeout", int64(s.Timeout))
+	return closeMap(b, start, n)
+}
+
+func appendPriority(b []byte, p *Priority) []byte {
+	b, start := openMap(b)
+	n := 1
+	b, n = optionalInt(b, n, "deadline", int64(p.Deadline))
+	b, n = optionalString(b, n, "emergency", p.Emergency)
+	b = intField(b, "user", int64(p.User))
+	b, n = optionalInt(b, n, "weight", int64(p.Weight))
+	return closeMap(b, start, n)
+}
+
+func appendResources(b []byte, r *Resources) []byte {
+	b, start := openMap(b)
+	n := 2
+	b = intField(b, "cpu", r.CPU)
+	if len(r.Devices) > 0 {
+		b, n = appendMapHeader(appendString(b, "devices"), len(r.Devices)), n+1
+		var room [8]string
+		for _, device := range appendKeys(room[:0], r.Devices) {
+			b = intField(b, device, r.Devices[device])
+		}
+	}
+	b, n = optionalInt(b, n, "io", r.IO)
+	b = intField(b, "memory", r.Memory)
+	return closeMap(b, start, n)
+}
+
+func appendRetries(b []byte, r Retries) []byte {
+	b, start := openMap(b)
+	n := 0
+	b, n = optionalInt(b, n, "backoff", int64(r.Backoff))
+	b, n = optionalInt(b, n, "max", int64(r.Max))
+	return closeMap(b, start, n)
+}
+
+// One field, key and value.
+
+func stringField[S ~string](b []byte, key string, v S) []byte {
+	return appendString(appendString(b, key), string(v))
+}
+
+func intField(b []byte, key string, v int64) []byte { return appendInt(appendString(b, key), v) }
+
+func uintField(b []byte, key string, v uint64) []byte { return appendUint(appendString(b, key), v) }
+
+// One field with omitempty: nothing when the value is empty. N counts the fields of
+// the map around it.
+
+func optionalString[S ~string](b []byte, n int, key string, v S) ([]byte, int) {
+	if v == "" {
+		return b, n
+	}
+	return stringField(b, key, v), n + 1
+}
+
+func optionalInt(b []byte, n int, key string, v int64) ([]byte, int) {
+	if v == 0 {
+		return b, n
+	}
+	return intField(b, key, v), n + 1
+}
+
+func optionalStrings[S ~string](b []byte, n int, key string, list []S) ([]byte, int) {
+	if len(list) == 0 {
+		return b, n
+	}
+	b = appendArrayHeader(appendString(b, key), len(list))
+	for _, s := range list {
+		b = appendString(b, string(s))
+	}
+	return b, n + 1
+}
+
+func optionalTexts(b []byte, n int, key string, m map[string]string) ([]byte, int) {
+	if len(m) == 0 {
+		return b, n
+	}
+	b = appendMapHeader(appendString(b, key), len(m))
+	var room [8]string
+	for _, k := range appendKeys(room[:0], m) {
+		b = stringField(b, k, m[k])
+	}
+	return b, n + 1
+}
+
+// appendKeys is sortedKeys into room that the caller has.
+func appendKeys[V any](room []string, m map[string]V) []string {
+	for k := range m {
+		room = append(room, k)
+	}
+	slices.Sort(room)
+	return room
+}
+
+// The types of msgpack, each in the shortest form, as the codec chooses it.
+
+// openMap leaves one byte for the header of a map whose number of fields is not
+// known before its end, and says where.
+func openMap(b []byte) (out []byte, start int) { return append(b, 0), len(b) }
+
+// closeMap fills in the header of the map that was opened at start: n fields. The
+// long header is for a Spec that says nearly everything; it pushes the fields back.
+func closeMap(b []byte, start, n int) []byte {
+	if n < 16 {
+		b[start] = 0x80 | byte(n)
+		return b
+	}
+	b[start] = 0xde
+	return slices.Insert(b, start+1, byte(n>>8), byte(n))
+}
+
+func appendMapHeader(b []byte, n int) []byte {
+	switch {
+	case n < 16:
+		return append(b, 0x80|byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n))
+	}
+	return binary.BigEndian.AppendUint32(append(b, 0xdf), uint32(n))
+}
+
+func appendArrayHeader(b []byte, n int) []byte {
+	switch {
+	case n < 16:
+		return append(b, 0x90|byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 0xdc), uint16(n))
+	}
+	return binary.BigEndian.AppendUint32(append(b, 0xdd), uint32(n))
+}
+
+func appendString(b []byte, s string) []byte {
+	switch n := len(s); {
+	case n < 32:
+		b = append(b, 0xa0|byte(n))
+	case n <= math.MaxUint8:
+		b = append(b, 0xd9, byte(n))
+	case n <= math.MaxUint16:
+		b = binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n))
+	}
+	return append(b, s...)
+}
+
+func appendUint(b []byte, v uint64) []byte {
+	switch {
+	case v <= math.MaxInt8:
+		return append(b, byte(v))
+	case v <= math.MaxUint8:
+		return append(b, 0xcc, byte(v))
+	case v <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 0xcd), uint16(v))
+	case v <= math.MaxUint32:
+		return binary.BigEndian.AppendUint32(append(b, 0xce), uint32(v))
+	}
+	return binary.BigEndian.AppendUint64(append(b, 0xcf), v)
+}
+
+// appendInt keeps to the signed forms, also for positive numbers: 128 takes three
+// bytes, not the two of appendUint.
+func appendInt(b []byte, v int64) []byte {
+	switch {
+	case v >= -32 && v <= math.MaxInt8:
+		return append(b, byte(v))
+	case v >= math.MinInt8 && v <= math.MaxInt8:
+		return append(b, 0xd0, byte(v))
+	case v >= math.MinInt16 && v <= math.MaxInt16:
+		return binary.BigEndian.AppendUint16(append(b, 0xd1), uint16(v))
+	case v >= math.MinInt32 && v <= math.MaxInt32:
+		return binary.BigEndian.AppendUint32(append(b, 0xd2), uint32(v))
+	}
+	return binary.BigEndian.AppendUint64(append(b, 0xd3), uint64(v))
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 0xc3)
+	}
+	return append(b, 0xc2)
+}
+
+func appendNil(b []byte) []byte { return append(b, 0xc0) }
