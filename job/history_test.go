@@ -115,7 +115,10 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 			}
 		})
 	case what == "place" && r.Owner.Actor == a.dot.Actor && !r.Finished():
-		to := pick.Draw(t, "executor")
+		to := a
+		if rapid.Bool().Draw(t, "elsewhere") {
+			to = pick.Draw(t, "executor")
+		}
 		edit(func(_ clock.Dot, r *Record) {
 			r.Place = Placement{
 				Attempt: Attempt{r.Owner.Tenure, r.Place.Attempt.Seq + 1},

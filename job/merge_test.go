@@ -87,6 +87,23 @@ func TestFinalStatesAreNotLeft(t *testing.T) {
 	})
 }
 
+// An executor's slot keeps its highest report, by attempt and then by dot, in
+// whatever order they come (rule J5).
+func TestReportSlotKeepsTheHighest(t *testing.T) {
+	report := func(attempt Attempt, counter uint64, phase Phase) *Record {
+		r := newRecord(t, creation)
+		dot := clock.Dot{Actor: executor, Counter: counter}
+		return r.With(dot, func(r *Record) { r.SetReport(Report{Attempt: attempt, Dot: dot, Phase: phase}) })
+	}
+	older, newer, next := report(earlier, 1, Running), report(earlier, 2, Suspended), report(present, 3, Queued)
+	for _, order := range [][]*Record{{older, newer, next}, {next, newer, older}, {newer, next, older}, {older, next, newer}} {
+		m := join(join(order[0], order[1]), order[2])
+		require.Equal(t, next.Reports, m.Reports)
+	}
+	require.Equal(t, newer.Reports, join(newer, older).Reports)
+	require.Equal(t, newer.Reports, join(older, newer).Reports)
+}
+
 // Every copy of every history can be stored, sent and read again.
 func TestHistoriesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -31,7 +31,11 @@ type Change struct {
 // lacks lists the records that somebody with this clock lacks, each once, in an
 // order that depends on the ledger alone.
 func (l *Ledger) lacks(since clock.Vector) []Ref {
-	out := make([]Ref, 0, usual)
+	updates := uint64(0) // that the peer lacks: no fewer than records
+	for d := range l.clock.Beyond(since) {
+		updates += min(d.Counter-since.Get(d.Actor), usual)
+	}
+	out := make([]Ref, 0, min(updates, usual))
 	var seen map[Ref]struct{} // of out; an actor lists each record once, so the first needs none
 	for _, actor := range l.actors {
 		before := len(out)
@@ -114,8 +118,8 @@ func (l *Ledger) Delta(since clock.Vector, limit int) (d Delta, ok bool, err err
 	return d, last, err
 }
 
-// usual is for how many records a delta has room from the start. It must not cost
-// garbage: in a large ledger the collector is what a delta would wait for.
+// usual is for how many records, at most, a delta makes room at once. Garbage costs
+// more than it seems: in a large ledger the collector is what a delta waits for.
 const usual = 128
 
 // minEntry is less than any record takes: more records than limit/minEntry

@@ -1,0 +1,59 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// S1: the ring successors are live members, each once, and everybody is somebody's.
+func TestRing(t *testing.T) {
+	w := newWorld()
+	names := []string{"a", "b", "c", "d", "e"}
+	for _, name := range names {
+		w.start(name, func(c *Config) { c.Replicas = 3 })
+	}
+	w.nodes["d"].b = nil // it has failed
+	w.meet()
+	copies := map[string]int{}
+	for _, name := range names {
+		if b := w.nodes[name].b; b != nil {
+			require.Len(t, b.ring, 2)
+			for _, s := range b.ring {
+				require.NotEqual(t, name, s)
+				require.NotEqual(t, "d", s)
+				copies[s]++
+			}
+			require.Len(t, b.Peers(), 4)
+		}
+	}
+	require.Equal(t, map[string]int{"a": 2, "b": 2, "c": 2, "e": 2}, copies)
+	require.Len(t, w.nodes["a"].b.successors(99), 3)
+}
+
+// Of many capable brokers a few are compared, and over time all.
+func TestCandidatesAreAFew(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	for i := range 50 {
+		name := fmt.Sprintf("m%02d", i)
+		actor := clock.Actor(name + "~1")
+		n.seen[name] = Member{Name: name, Actor: actor, Status: Alive}
+		n.b.rows[name] = Row{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}
+	}
+	w.roster(n)
+	s := someRecord(t, 1, 1).Spec
+	seen := map[string]bool{}
+	for range 500 {
+		list := n.b.candidates(&s)
+		require.Len(t, list, 1+sampled)
+		require.Equal(t, "a", list[0])
+		for _, name := range list {
+			seen[name] = true
+		}
+	}
+	require.Len(t, seen, 51)
+}

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// S5: under pressure the exchange stretches, at most twofold, and the row says so.
+func TestPressure(t *testing.T) {
+	w := newWorld()
+	b := w.start("a", func(*Config) {}).b
+	for given, want := range map[float64]float64{0: 1, 1: 1, 1.5: 1.5, 9: 2} {
+		require.NoError(t, b.Step(Pressure{Stretch: given}))
+		require.Equal(t, want, b.ownRow(false).Stretch)
+		require.LessOrEqual(t, b.interval(), time.Duration(want*float64(time.Minute)))
+		require.GreaterOrEqual(t, b.interval(), time.Duration(want*0.89*float64(time.Minute)))
+	}
+}
+
+// S5: somebody else who answers at a peer's address is as good as no answer: the
+// pause grows.
+func TestAnotherOneAnswers(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
+	w.roster(n)
+	for range 3 {
+		w.step(n, Acked{Peer: "b", Reply: Reply{Version: Version, From: "x", Actor: "x~1"}})
+	}
+	require.Equal(t, 3, n.b.links["b"].failures)
+	require.False(t, n.b.links["b"].heard)
+}
+
+// The state for push-pull is renewed when it is stale, and not for every Ready.
+func TestPublishIsBounded(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	published := 0
+	for i := range 100 {
+		must(n.b.Step(Tick{Now: w.now.Add(time.Duration(i) * 10 * time.Millisecond)}))
+		must(n.b.Step(Submit{Token: Token(i + 1), ID: job.ID(fmt.Sprint(i)), Spec: someRecord(t, i, 1).Spec}))
+		rd := n.b.Ready()
+		if rd.State != nil {
+			published++
+			require.Equal(t, n.b.Clock(), rd.State.Rows[0].Clock)
+		}
+		n.b.Advance(rd)
+	}
+	require.Equal(t, 5, published, "every 200 ms of one second")
+}

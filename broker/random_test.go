@@ -1,0 +1,20 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The random numbers are the same on every machine, and lie where they should.
+func TestRandomIsRepeatable(t *testing.T) {
+	r := random(42)
+	require.Equal(t, []uint64{13679457532755275413, 2949826092126892291, 5139283748462763858}, []uint64{r.next(), r.next(), r.next()}, "splitmix64")
+	seen := map[int]bool{}
+	for range 1000 {
+		n, f := r.below(7), r.fraction()
+		seen[n] = true
+		require.True(t, 0 <= n && n < 7 && 0 <= f && f < 1)
+	}
+	require.Len(t, seen, 7)
+}

@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An input of no known type is an error of the shell, and the only one.
+func TestUnknownInput(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	require.ErrorContains(t, n.b.Step(nil), "unknown input")
+	require.Equal(t, "a", n.b.Name())
+}
+
+// Whoever gives up waiting leaves nothing behind.
+func TestAbandon(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	n.seen["b"] = Member{Name: "b", Actor: "b~1", Status: Alive} // silent: every gate waits
+	w.roster(n)
+	s := someRecord(t, 1, 1).Spec
+	w.step(n, Submit{Token: 1, ID: "j1", Spec: s})
+	w.step(n, Await{Token: 2, ID: "j1"})
+	w.step(n, Await{Token: 3, ID: "j1"})
+	w.step(n, Cancel{Token: 4, ID: "j1"})
+	require.Len(t, n.b.order, 2)
+	for _, token := range []Token{0, 1, 2, 4, 9} {
+		w.step(n, Abandon{Token: token})
+	}
+	require.Len(t, n.b.order, 1, "the verdict's gate is nobody's to give up")
+	require.Empty(t, n.b.cancels)
+	require.Equal(t, map[Token]string{3: n.b.order[0].key}, n.b.waiting)
+	w.now = w.now.Add(time.Minute)
+	must(n.b.Step(Tick{Now: w.now}))
+	answers := n.b.Ready().Answers
+	require.Len(t, answers, 1)
+	require.Equal(t, Token(3), answers[0].Token)
+	require.Empty(t, n.b.waiters)
+	require.Empty(t, n.b.waiting)
+}
+
+// An archive that fails stops the owner: no decision rests on a disk that lies.
+func TestArchiveFailureIsAnError(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.ask(n, "j1", func(tok Token) Input { return Submit{Token: tok, ID: "j1", Spec: someRecord(t, 1, 1).Spec} })
+	w.settle()
+	w.ask(n, "cancel", func(tok Token) Input { return Cancel{Token: tok, ID: "j1"} })
+	w.settle()
+	w.start("a", func(*Config) {}) // the finished job is only on the disk now
+	for k := range n.disk {
+		if k[0] == 'r' {
+			delete(n.disk, k)
+		}
+	}
+	must(n.b.Step(Tick{Now: w.now}))
+	require.ErrorContains(t, n.b.Step(Get{Token: 1, ID: "j1"}), "gone from the store")
+}
