@@ -27,7 +27,7 @@ func TestRing(t *testing.T) {
 				require.NotEqual(t, "d", s)
 				copies[s]++
 			}
-			require.Len(t, b.Peers(), 4)
+			require.Len(t, b.names, 4)
 		}
 	}
 	require.Equal(t, map[string]int{"a": 2, "b": 2, "c": 2, "e": 2}, copies)

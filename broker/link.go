@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
@@ -381,6 +380,3 @@ func (b *Broker) supersedes(r, old Row) bool {
 	}
 	return r.Version > old.Version
 }
-
-// Peers lists the names of all members but this broker, sorted.
-func (b *Broker) Peers() []string { return slices.Clone(b.names) }
