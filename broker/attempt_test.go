@@ -38,7 +38,7 @@ func (w *world) tell(to, key string, counter uint64, edit func(clock.Dot, *job.R
 	dot := clock.Dot{Actor: "c~1", Counter: counter}
 	r := w.nodes[to].b.record(key).With(dot, func(r *job.Record) { edit(dot, r) })
 	m := Message{Version: Version, From: "c", Actor: "c~1", Delta: &Delta{
-		Records: []Encoded{{Kind: JobKind, Bytes: r.Encode()}},
+		Records: []Encoded{{Kind: JobKind, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}},
 	}}
 	w.deliver(packet{from: "c", to: to, wire: Encode(&m)})
 	w.said = nil

@@ -33,6 +33,11 @@ type Config struct {
 	AckTimeout   time.Duration // rule A1
 	MaxClockSkew time.Duration // rule I3
 
+	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
+	IsolationDelay time.Duration // how long who has lost most others waits before it takes over (rule J7)
+	Retention      time.Duration // how long a finished job is remembered (rule L8)
+	RetentionCount int           // how many finished jobs are remembered at most; 0 is no bound
+
 	Seed    uint64 // of all random choices
 	Archive ledger.Archive
 }
@@ -52,7 +57,7 @@ type Broker struct {
 
 	members map[string]Member // by name, this broker not among them
 	names   []string          // of members, sorted
-	ring    []string          // the replicas-1 live successors of this broker (rule S1)
+	ring    []string          // the live brokers behind this one, in the order in which they get copies (rule S1)
 	rows    map[string]Row    // newest known metadata, this broker's not among them
 	links   map[string]*link  // to every member, by name
 	stretch float64           // of the sync interval (rule S5)
@@ -61,19 +66,39 @@ type Broker struct {
 	runs   map[string]*run // attempts that this broker holds, by key
 	timers timers          // keys to review at a later time
 
+	absent    map[string]*absence // brokers that are not there (rules J6, J7)
+	flaps     map[string]flapping
+	isolated  time.Time // until then this broker takes nothing over (rule J7)
+	unaudited unaudited // what must wait for an audit (rule L9)
+	draining  bool
+	drainer   Token                // who waits for the end of it
+	cautious  map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
+	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
+
+	sweepAt   time.Time // rule L8
+	sweepFrom endItem
+	balanceAt time.Time              // rule J9
+	queuing   map[string]job.Attempt // own jobs that queued in vain at the last look
+	catching  []catching             // rule C3
+
 	review []string // keys whose record has changed
 	queued map[string]bool
 
 	gates   map[string]*gate    // verdicts that are not yet durable enough to be shown, by key
 	order   []*gate             // those and submissions, the oldest first
+	gateDue time.Time           // when the first of them opens at the latest
+	hedges  int                 // how many more brokers than usual get copies, since some are silent (rule A1)
 	waiters map[string][]Token  // who waits for a job's end, by key
-	waiting map[Token]string    // the same, by token
+	waiting map[Token]waiting   // the same, by token
 	cancels map[Token]bool      // of those: a Cancel, and whether it wrote the verdict
 	holds   map[string]*digests // blobs that a peer has confirmed
 	pushing map[pushing]bool    // blobs on their way to a peer
 	local   *digests            // blobs known to be here
 
+	full bool // the disk has no room for new jobs
+
 	published published
+	stats     Stats
 
 	out Ready // what the next Ready will say
 	err error // the archive failed: the owner must stop
@@ -92,7 +117,8 @@ func New(cfg Config) *Broker {
 		runs:    map[string]*run{},
 		queued:  map[string]bool{},
 		gates:   map[string]*gate{}, waiters: map[string][]Token{},
-		waiting: map[Token]string{}, cancels: map[Token]bool{},
+		waiting: map[Token]waiting{}, cancels: map[Token]bool{},
+		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
 	return b
@@ -107,9 +133,8 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 		b.jobs.update(nil, rec)
 		b.recall(rec)
 	})
-	for _, ref := range b.ledger.Live() {
-		b.reviewLater(ref.Key)
-	}
+	b.reviewWhere(nil)
+	b.unaudited.waiting = len(b.review) > 0 // from the first Tick on, see begin
 	return err
 }
 
@@ -160,6 +185,12 @@ func (b *Broker) Step(in Input) error {
 		b.get(in)
 	case Await:
 		b.await(in)
+	case CatchUp:
+		b.catchUp(in)
+	case Drain:
+		b.drain(in)
+	case Room:
+		b.full = in.Full
 	case Abandon:
 		b.abandon(in.Token)
 	case List:
@@ -178,21 +209,37 @@ func (b *Broker) Step(in Input) error {
 }
 
 func (b *Broker) tick(now time.Time) {
-	if b.recalled != 0 {
-		b.hybrid.Observe(b.recalled, now, b.cfg.MaxClockSkew)
-		b.recalled = 0
-	}
+	first := b.now.IsZero()
 	b.now = now
+	if first {
+		b.begin()
+	}
 	for _, key := range b.timers.due(job.At(now)) {
 		b.reviewLater(key)
 	}
 	b.expireGates()
+	b.hedge()
+	b.checkUnaudited()
+	b.checkAbsences()
+	b.checkCatching()
+	b.sweep()
+	b.balance()
+}
+
+// begin is the first Tick: now it is known what time it is.
+func (b *Broker) begin() {
+	b.hybrid.Observe(b.recalled, b.now, b.cfg.MaxClockSkew)
+	b.sweepAt, b.balanceAt = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
+	if b.unaudited.waiting {
+		b.distrust()
+	}
 }
 
 // Ready returns what is to be done, and starts anew. The next Ready may be
 // taken after Advance.
 func (b *Broker) Ready() Ready {
 	b.startRuns()
+	b.checkDrained()
 	b.pump()
 	b.publish()
 	rd := b.out
@@ -244,6 +291,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 	b.reviewLater(rec.Key())
 	if (old == nil || !old.Finished()) && rec.Finished() {
 		b.gateVerdict(rec)
+		delete(b.cautious, rec.Key())
 	}
 	b.news(rec)
 }

@@ -45,7 +45,7 @@ func (b *Broker) candidates(s *job.Spec) []string {
 	var others []string
 	for _, name := range b.names {
 		m, row := b.members[name], b.rows[name]
-		if m.Status == Alive && row.Actor == m.Actor && m.Actor != "" && incapable(&row.Capabilities, s) == "" {
+		if m.Status == Alive && row.Actor == m.Actor && m.Actor != "" && !b.leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
 			others = append(others, name)
 		}
 	}
@@ -53,7 +53,7 @@ func (b *Broker) candidates(s *job.Spec) []string {
 		i := b.random.below(len(others))
 		others = slices.Delete(others, i, i+1)
 	}
-	if incapable(&b.cfg.Capabilities, s) == "" {
+	if !b.draining && !b.full && incapable(&b.cfg.Capabilities, s) == "" {
 		return append([]string{b.self}, others...)
 	}
 	return others
@@ -62,10 +62,9 @@ func (b *Broker) candidates(s *job.Spec) []string {
 // cost is what placing the job there costs: the load that the broker would then
 // have, and a little for distance and for inputs that must travel.
 func (b *Broker) cost(name string, r *job.Record) float64 {
-	capacity := b.cfg.Capabilities.Capacity
+	capacity := b.capacity(name)
 	cost := 0.0
 	if name != b.self {
-		capacity = b.rows[name].Capabilities.Capacity
 		if !b.holds[name].all(r.Spec.Blobs()) {
 			cost += costNoInputs
 		}

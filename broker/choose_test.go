@@ -21,8 +21,8 @@ func TestRing(t *testing.T) {
 	copies := map[string]int{}
 	for _, name := range names {
 		if b := w.nodes[name].b; b != nil {
-			require.Len(t, b.ring, 2)
-			for _, s := range b.ring {
+			require.Len(t, b.ring, 3)
+			for _, s := range b.ring[:b.reach()] {
 				require.NotEqual(t, name, s)
 				require.NotEqual(t, "d", s)
 				copies[s]++

@@ -145,7 +145,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"another's row (S4)":       {func(m *Message) { m.Row = &Row{Name: "c", Actor: "c~1"} }, "S4"},
 		"an old start's row (S4)":  {func(m *Message) { m.Row.Actor = "b~0" }, "S4"},
 		"too many bytes": {func(m *Message) {
-			m.Delta = &Delta{Records: []Encoded{{JobKind, make([]byte, MaxMessage)}}}
+			m.Delta = &Delta{Records: []Encoded{{Kind: JobKind, Bytes: make([]byte, MaxMessage)}}}
 		}, "at most 2097152"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
@@ -15,11 +17,22 @@ type gate struct {
 	key      string
 	dot      clock.Dot
 	blobs    []job.Digest
+	since    time.Time
 	deadline time.Time // then it opens all the same, as degraded
 
-	token   Token // of a submission; 0 for a verdict
+	// Of a submission; the token is 0 for a verdict.
+	token   Token
 	created bool
+	record  *job.Record
+	past    Past
+	least   int       // copies that the client demands
+	final   time.Time // how long it waits for them
 }
+
+// hedgeAfter is for how long a broker that should hold a copy may be silent before
+// the next one on the ring gets one, too (rule A1; Dean and Barroso, "The Tail at
+// Scale", 2013).
+const hedgeAfter = 200 * time.Millisecond
 
 // verdict tells the two sorts apart: a job has one of those and any number of
 // submissions.
@@ -50,39 +63,106 @@ func (b *Broker) goal() int { return min(b.cfg.Replicas, b.living()) }
 
 // gateVerdict holds a verdict back that was just written or learnt.
 func (b *Broker) gateVerdict(r *job.Record) {
-	g := &gate{key: r.Key(), dot: r.Verdict().Dot, deadline: b.now.Add(b.cfg.AckTimeout)}
+	g := &gate{key: r.Key(), dot: r.Verdict().Dot, since: b.now, deadline: b.now.Add(b.cfg.AckTimeout)}
 	b.gates[g.key] = g
 	b.hold(g)
 }
 
 // hold opens a new gate at once when it can, and keeps it otherwise.
 func (b *Broker) hold(g *gate) {
-	if b.copies(g) >= b.goal() {
+	if b.opens(g, b.goal()) {
 		b.open(g)
 		return
 	}
 	b.order = append(b.order, g)
+	if due := g.due(b.now); b.gateDue.IsZero() || due.Before(b.gateDue) {
+		b.gateDue = due
+	}
+}
+
+// opens reports whether a gate holds no longer.
+func (b *Broker) opens(g *gate, goal int) bool {
+	n := b.copies(g)
+	switch late := !b.now.Before(g.deadline); {
+	case n >= max(goal, g.least):
+		return true
+	case g.least == 0 || n >= g.least:
+		return late
+	}
+	return !b.now.Before(g.final)
+}
+
+// due is when a gate that is shut must be looked at again.
+func (g *gate) due(now time.Time) time.Time {
+	if g.least > 0 && !now.Before(g.deadline) {
+		return g.final
+	}
+	return g.deadline
 }
 
 // checkGates opens what has become durable.
 func (b *Broker) checkGates() {
 	goal := b.goal()
 	kept := b.order[:0]
+	b.gateDue = time.Time{}
 	for _, g := range b.order {
-		if b.copies(g) >= goal || !b.now.Before(g.deadline) {
+		if b.opens(g, goal) {
 			b.open(g)
-		} else {
-			kept = append(kept, g)
+			continue
+		}
+		kept = append(kept, g)
+		if due := g.due(b.now); b.gateDue.IsZero() || due.Before(b.gateDue) {
+			b.gateDue = due
 		}
 	}
 	clear(b.order[len(kept):])
 	b.order = kept
+	if len(kept) == 0 {
+		b.hedges = 0
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.cautious)) {
+		b.reviewLater(key)
+	}
 }
 
-// expireGates opens what has waited for AckTimeout; the oldest stand first.
+// expireGates opens what has waited for long enough.
 func (b *Broker) expireGates() {
-	if len(b.order) > 0 && !b.now.Before(b.order[0].deadline) {
+	if !b.gateDue.IsZero() && !b.now.Before(b.gateDue) {
 		b.checkGates()
+	}
+}
+
+// gatesDue is when a gate, or a silent holder of copies, is to be looked at.
+func (b *Broker) gatesDue() time.Time {
+	if len(b.order) == 0 {
+		return time.Time{}
+	}
+	if at := b.hedgeDue(); at.Before(b.gateDue) && b.reach() < len(b.ring) {
+		return at
+	}
+	return b.gateDue
+}
+
+// reach is how many brokers on the ring get copies now.
+func (b *Broker) reach() int { return min(len(b.ring), b.cfg.Replicas-1+b.hedges) }
+
+func (b *Broker) hedgeDue() time.Time {
+	return b.order[0].since.Add(time.Duration(b.hedges+1) * hedgeAfter)
+}
+
+// hedge lets the next broker on the ring have copies when those before it are
+// silent (rule A1).
+func (b *Broker) hedge() {
+	if len(b.order) == 0 || b.now.Before(b.hedgeDue()) || b.reach() == len(b.ring) {
+		return
+	}
+	b.hedges++
+	name := b.ring[b.reach()-1]
+	if l := b.links[name]; l != nil && b.cfg.NewsLinks {
+		l.news = true
+	}
+	for _, g := range b.order {
+		b.pushTo(name, g.blobs)
 	}
 }
 
@@ -94,10 +174,15 @@ func (b *Broker) open(g *gate) {
 		}
 		return
 	}
+	r := b.record(g.key)
+	if r == nil {
+		r = g.record // it has ended and is forgotten already
+	}
 	n := b.copies(g)
 	b.answer(g.token, &Submitted{
-		Record: b.shown(b.record(g.key)), Created: g.created,
-		Replicas: n, Degraded: n < b.cfg.Replicas,
+		Record: b.shown(r), Created: g.created,
+		Replicas: n, Degraded: n < b.cfg.Replicas, Short: n < g.least,
+		Past: g.past.With(Seen{Dot: r.Created[0].Dot, Job: r.ID}),
 	})
 }
 
@@ -110,36 +195,51 @@ func (b *Broker) shown(r *job.Record) *job.Record {
 	return r
 }
 
-// pushed notes that a peer has confirmed a blob.
-func (b *Broker) pushed(in Pushed) {
-	delete(b.pushing, pushing{in.Peer, in.Digest})
-	if in.Failed || b.members[in.Peer].Name == "" {
-		return
-	}
-	if b.holds[in.Peer] == nil {
-		b.holds[in.Peer] = newDigests()
-	}
-	b.holds[in.Peer].add(in.Digest)
-	b.checkGates()
-}
-
 // pushing is a blob on its way to a peer.
 type pushing struct {
 	peer   string
 	digest job.Digest
 }
 
-// spread brings a submission's blobs to the brokers that are to hold its copies,
-// unless they are there or on their way.
-func (b *Broker) spread(blobs []job.Digest) {
-	for _, name := range b.ring {
-		for _, d := range blobs {
-			p := pushing{name, d}
-			if b.pushing[p] || b.holds[name].all([]job.Digest{d}) || b.members[name].HTTPAddr == "" {
-				continue
-			}
-			b.pushing[p] = true
-			b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members[name].HTTPAddr, Digest: d})
+// pushed notes that a peer has confirmed a blob, or that it can't have it: then the
+// next on the ring gets it.
+func (b *Broker) pushed(in Pushed) {
+	delete(b.pushing, pushing{in.Peer, in.Digest})
+	if b.members[in.Peer].Name == "" {
+		in.Failed = true
+	}
+	if in.Failed {
+		if b.reach() < len(b.ring) {
+			b.pushTo(b.ring[b.reach()], []job.Digest{in.Digest})
 		}
+	} else {
+		if b.holds[in.Peer] == nil {
+			b.holds[in.Peer] = newDigests()
+		}
+		b.holds[in.Peer].add(in.Digest)
+		b.checkGates()
+	}
+	b.settleRuns()
+}
+
+// spread brings blobs to the brokers that are to hold copies, unless they are there
+// or on their way.
+func (b *Broker) spread(blobs []job.Digest, copies int) {
+	if len(blobs) == 0 {
+		return
+	}
+	for _, name := range b.ring[:min(len(b.ring), max(b.reach(), copies-1))] {
+		b.pushTo(name, blobs)
+	}
+}
+
+func (b *Broker) pushTo(name string, blobs []job.Digest) {
+	for _, d := range blobs {
+		p := pushing{name, d}
+		if b.pushing[p] || b.holds[name].all([]job.Digest{d}) || b.members[name].HTTPAddr == "" || b.rows[name].Full {
+			continue
+		}
+		b.pushing[p] = true
+		b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members[name].HTTPAddr, Digest: d})
 	}
 }

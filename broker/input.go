@@ -60,6 +60,9 @@ type Submit struct {
 	ID     job.ID
 	Spec   job.Spec
 	Digest job.Digest // of the spec; "" lets the broker make it, on its one goroutine
+	Past   Past       // what the client had seen (rules C1, C3)
+	// Timeout is how long Spec.MinReplicas, when set, is waited for (rule A1).
+	Timeout time.Duration
 }
 
 // Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found],
@@ -67,6 +70,7 @@ type Submit struct {
 type Get struct {
 	Token Token
 	ID    string
+	Past  Past // goes into the answer's
 }
 
 // Await asks for one job when it has ended; the answer is a [Found], which comes
@@ -74,9 +78,30 @@ type Get struct {
 type Await struct {
 	Token Token
 	ID    string
+	Past  Past // goes into the answer's
 }
 
-// Abandon takes an Await or a Submit back: nobody waits for its answer any more.
+// CatchUp asks for the moment when this broker knows at least what a client has
+// seen elsewhere (rule C3); the answer is a [CaughtUp], at the latest after Timeout.
+type CatchUp struct {
+	Token   Token
+	Past    Past
+	Timeout time.Duration
+}
+
+// Drain begins a graceful leave: the broker takes nothing more and hands over
+// what it owns. The answer is a [Drained], when all is handed over, durable
+// elsewhere, and nothing runs here any more. With Now set, what still runs is
+// stopped; it runs again where its owner places it.
+type Drain struct {
+	Token Token
+	Now   bool
+}
+
+// Room says whether the disk has room for new jobs and blobs.
+type Room struct{ Full bool }
+
+// Abandon takes an Await, a CatchUp, a Drain or a Submit back: nobody waits for its answer any more.
 type Abandon struct{ Token Token }
 
 // List asks for jobs, newest first; the answer is a [Listing].
@@ -123,6 +148,9 @@ func (Pushed) input()      {}
 func (Submit) input()      {}
 func (Get) input()         {}
 func (Await) input()       {}
+func (CatchUp) input()     {}
+func (Drain) input()       {}
+func (Room) input()        {}
 func (Abandon) input()     {}
 func (List) input()        {}
 func (Cancel) input()      {}
@@ -136,6 +164,7 @@ type Member struct {
 	Addr     string // host:port of its gossip
 	HTTPAddr string // host:port of its HTTP API; "" when not known yet
 	Status   Status
+	Draining bool          // it is about to leave, and takes nothing (rule J6)
 	RTT      time.Duration // by Serf's network coordinates; 0 when not known
 }
 

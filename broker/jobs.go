@@ -20,7 +20,18 @@ type jobIndex struct {
 	byAge *btree.BTreeG[jobItem]
 	load  map[string]job.Resources     // what unfinished jobs placed at a broker ask for
 	owned map[string]map[job.State]int // unfinished jobs by owner and state
+	byEnd *btree.BTreeG[endItem]       // finished jobs, the first to end first
+
+	wanted map[job.ID]int // how many unfinished jobs name this one as their predecessor (rule L8)
 }
+
+// endItem is a finished job: when its verdict was written.
+type endItem struct {
+	at  job.Time
+	key string
+}
+
+func endOf(r *job.Record) endItem { return endItem{job.TimeOf(r.Verdict().At), r.Key()} }
 
 // jobItem is what the index knows of one job.
 type jobItem struct {
@@ -35,8 +46,12 @@ func newJobIndex() jobIndex {
 		byAge: btree.NewG(32, func(a, b jobItem) bool {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
-		load:  map[string]job.Resources{},
-		owned: map[string]map[job.State]int{},
+		byEnd: btree.NewG(32, func(a, b endItem) bool {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
+		}),
+		wanted: map[job.ID]int{},
+		load:   map[string]job.Resources{},
+		owned:  map[string]map[job.State]int{},
 	}
 }
 
@@ -46,13 +61,29 @@ func itemOf(r *job.Record) jobItem { return jobItem{r.Key(), r.Submitted(), r.St
 func (x *jobIndex) update(old, r *job.Record) {
 	if old != nil {
 		x.count(old, -1)
+		if old.Finished() {
+			x.byEnd.Delete(endOf(old))
+		}
 		if it := itemOf(old); it.at != r.Submitted() {
 			x.byAge.Delete(it)
 		}
 	}
 	x.count(r, +1)
+	if r.Finished() {
+		x.byEnd.ReplaceOrInsert(endOf(r))
+	}
 	x.byKey.ReplaceOrInsert(itemOf(r))
 	x.byAge.ReplaceOrInsert(itemOf(r))
+}
+
+// remove takes a job out of the index that was forgotten.
+func (x *jobIndex) remove(r *job.Record) {
+	x.count(r, -1)
+	if r.Finished() {
+		x.byEnd.Delete(endOf(r))
+	}
+	x.byKey.Delete(itemOf(r))
+	x.byAge.Delete(itemOf(r))
 }
 
 // count adds an unfinished job to the sums, or takes it out.
@@ -64,6 +95,11 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 		x.owned[r.Owner.Broker] = map[job.State]int{}
 	}
 	x.owned[r.Owner.Broker][r.State()] += sign
+	for _, id := range r.Predecessors() {
+		if x.wanted[id] += sign; x.wanted[id] == 0 {
+			delete(x.wanted, id)
+		}
+	}
 	if r.Place.IsZero() {
 		return
 	}

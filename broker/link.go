@@ -15,6 +15,7 @@ type link struct {
 	heard bool         // known is what this actor of the peer said itself
 	actor clock.Actor  // of the peer, when it last spoke
 	known clock.Vector // what the peer is known to hold
+	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
 
 	inflight bool
 	news     bool      // something here may be news there
@@ -29,6 +30,8 @@ type link struct {
 
 	incoming *incoming
 
+	audit audit // of our unfinished records with this peer (rule L9)
+
 	failures  int
 	notBefore time.Time // backoff after failures (rule S5)
 	lastSeen  time.Time // when the peer last spoke
@@ -38,7 +41,7 @@ type link struct {
 type incoming struct {
 	id   uint64
 	next int  // page
-	bad  bool // a record of it did not validate: its clock must not be adopted (rule L10)
+	bad  bool // a record of it was refused: its clock must not be adopted (rule L10)
 }
 
 // Bounds of the backoff of a link (rule S5).
@@ -50,11 +53,11 @@ const (
 
 // linkTo makes the link to a member, or starts it anew when the member has a new
 // actor: what the old one held may be lost (rule I1).
-func (b *Broker) linkTo(name string, i int) {
+func (b *Broker) linkTo(name string, was Status) {
 	m := b.members[name]
 	l := b.links[name]
 	if l == nil {
-		l = &link{exchange: b.now.Add(time.Duration(b.random.fraction() * float64(maxLag)))}
+		l = &link{exchange: b.now.Add(time.Duration(b.random.fraction() * float64(maxLag))), want: b.unaudited.waiting}
 		b.links[name] = l
 	}
 	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
@@ -66,10 +69,13 @@ func (b *Broker) linkTo(name string, i int) {
 	if m.Status == Alive && l.failures > 0 && l.lastSeen.IsZero() {
 		l.notBefore = b.now
 	}
+	if m.Status == Alive && was != "" && was != Alive { // it is back: exchange clocks at once (rule S6)
+		l.exchange, l.notBefore, l.audit = b.now, b.now, audit{}
+	}
 }
 
 // hear takes in what a peer says of itself in any message.
-func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c clock.Vector, row *Row) *link {
+func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, seen clock.Vector, row *Row) *link {
 	b.hybrid.Observe(hybrid, b.now, b.cfg.MaxClockSkew)
 	if row != nil {
 		r := *row
@@ -84,7 +90,7 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c clo
 		*l = link{inflight: l.inflight, exchange: l.exchange}
 		l.actor = actor
 	}
-	l.heard, l.known, l.lastSeen = true, c, b.now
+	l.heard, l.known, l.base, l.lastSeen = true, c, base(c, seen), b.now
 	b.checkGates()
 	return l
 }
@@ -101,7 +107,7 @@ func (b *Broker) news(r *job.Record) {
 			l.news = true
 		}
 	}
-	for _, name := range b.ring {
+	for _, name := range b.ring[:min(len(b.ring), b.cfg.Replicas-1+b.hedges)] {
 		mark(name)
 	}
 	mark(b.rotating())
@@ -129,7 +135,7 @@ func (b *Broker) pump() {
 			continue
 		}
 		due := !b.now.Before(l.exchange)
-		if !due && !l.news && !l.want && l.transfer == nil {
+		if !due && !l.news && !l.want && l.transfer == nil && l.audit.suspects == nil {
 			continue
 		}
 		if msg, ok := b.message(l, due); ok {
@@ -144,11 +150,15 @@ func (b *Broker) pump() {
 func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 	msg = Message{
 		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
-		Clock: b.ledger.Clock(), Row: b.ownRow(false),
+		Clock: b.ledger.Clock(), Seen: b.seen(), Row: b.ownRow(false),
 		Want: due || l.want || !l.heard,
+		Live: due || b.unaudited.waiting && !l.audit.done, Audit: l.audit.ask(),
 	}
 	if due {
 		l.exchange = b.now.Add(b.interval())
+		// What could not be read may have been damaged on its way: once an interval
+		// it travels again.
+		l.base, msg.Seen = l.known, nil
 	}
 	l.want = false
 	if !l.heard {
@@ -156,12 +166,12 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 	}
 	l.news = false
 	if l.transfer == nil {
-		d, fits, err := b.ledger.Delta(l.known, MaxPage)
+		d, fits, err := b.ledger.Delta(l.base, MaxPage)
 		switch {
 		case err != nil:
 			b.err = err
 			return msg, false
-		case fits && len(d.Entries) == 0 && !msg.Want:
+		case fits && len(d.Entries) == 0 && !msg.Want && msg.Audit == nil:
 			return msg, false
 		case fits && len(d.Entries) > 0:
 			msg.Delta = fromLedger(d)
@@ -169,7 +179,7 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 		case fits:
 			return msg, true
 		}
-		l.transfer, l.page, l.id = b.ledger.Pin(l.known), 0, b.random.next()
+		l.transfer, l.page, l.id = b.ledger.Pin(l.base), 0, b.random.next()
 	}
 	d, last, err := l.transfer.Page(b.ledger, MaxPage)
 	if err != nil {
@@ -197,7 +207,7 @@ func (b *Broker) acked(peer string, r Reply) {
 	if l := b.links[peer]; l != nil {
 		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
 	}
-	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Row)
+	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Seen, r.Row)
 	if l == nil {
 		return
 	}
@@ -209,14 +219,18 @@ func (b *Broker) acked(peer string, r Reply) {
 	case l.last:
 		// What changed since the transfer's start was not on its list. If the peer did
 		// not adopt its clock (L10), all would go again and again: that waits for news.
-		l.transfer, l.news = nil, l.news || b.cfg.NewsLinks && l.known.Covers(l.pinned)
+		l.transfer, l.news = nil, l.news || b.cfg.NewsLinks && l.base.Covers(l.pinned)
 	default:
 		l.transfer.Advance()
 		l.page++
 	}
+	for _, ref := range r.Forgotten {
+		b.forgetWith(ref, r.Clock)
+	}
 	if r.Delta != nil {
 		b.merge(r.Delta.toLedger())
 	}
+	b.audited(l, r)
 }
 
 // unreachable backs off from a peer that did not answer; others are not
@@ -237,19 +251,25 @@ func (b *Broker) unreachable(peer string) {
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := in.Message
-	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Row)
-	restart := false
+	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Seen, m.Row)
+	restart, forgotten := false, []ledger.Ref(nil)
 	if m.Delta != nil {
-		restart = !b.receive(l, m)
+		var ok bool
+		ok, forgotten = b.receive(l, m)
+		restart = !ok
 	}
 	reply := &Reply{
 		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
-		Clock: b.ledger.Clock(), Restart: restart, Row: b.ownRow(false),
+		Clock: b.ledger.Clock(), Seen: b.seen(), Restart: restart, Row: b.ownRow(false),
+		Forgotten: append(forgotten, b.auditFor(m.Audit)...),
+	}
+	if m.Live {
+		reply.Live = b.ledger.LiveDigest(m.Clock)
 	}
 	if m.Want {
 		b.offer(l, m, reply)
 	}
-	if l != nil && l.incoming == nil && m.Delta == nil && !b.ledger.Clock().Covers(m.Clock) {
+	if l != nil && l.incoming == nil && m.Delta == nil && !b.ledger.Seen().Covers(m.Clock) {
 		l.want = true
 	}
 	b.answer(in.Token, reply)
@@ -258,61 +278,71 @@ func (b *Broker) deliver(in Deliver) {
 // offer puts what the asker lacks into the reply. What does not fit goes as a
 // transfer on our own link.
 func (b *Broker) offer(l *link, m Message, reply *Reply) {
-	d, fits, err := b.ledger.Delta(m.Clock, MaxPage)
+	since := base(m.Clock, m.Seen)
+	d, fits, err := b.ledger.Delta(since, MaxPage)
 	switch {
 	case err != nil:
 		b.err = err
 	case !fits && l != nil:
 		l.news = true
-	case fits && (len(d.Entries) > 0 || !m.Clock.Covers(d.Clock)):
+	case fits && (len(d.Entries) > 0 || !since.Covers(d.Clock)):
 		reply.Delta = fromLedger(d)
 	}
 }
 
 // receive merges a message's records, and reports whether its sender may go on;
 // false asks it to start again from our clock (rules L4, L5).
-func (b *Broker) receive(l *link, m Message) bool {
+func (b *Broker) receive(l *link, m Message) (ok bool, forgotten []ledger.Ref) {
 	d := m.Delta.toLedger()
 	if m.Page == nil {
-		return b.merge(d) || m.Delta.bad > 0 || len(d.Clock) == 0
+		r := b.merge(d)
+		return r.Adopted || r.Refused || len(d.Clock) == 0, r.Forgotten
 	}
 	if l == nil {
-		return false
+		return false, nil
 	}
 	if m.Page.Number == 0 {
 		l.incoming = &incoming{id: m.Page.Transfer}
 	}
 	in := l.incoming
 	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {
-		return false // its beginning came before our start, or is lost
+		return false, nil // its beginning came before our start, or is lost
 	}
 	// A page that is sent again, since our answer was lost, may hold more than it did:
 	// its records are as they are now, and may have become smaller.
 	in.next = m.Page.Number + 1
-	in.bad = in.bad || m.Delta.bad > 0
-	if in.bad || !b.ledger.Clock().Covers(d.Since) {
+	if in.bad {
 		d.Clock = nil
 	}
-	b.merge(d)
+	r := b.merge(d)
+	in.bad = in.bad || r.Refused
 	if m.Page.Last {
 		l.incoming = nil
-		return d.Clock != nil || in.bad
+		return r.Adopted || in.bad, r.Forgotten
 	}
-	return true
+	return true, r.Forgotten
 }
 
-// merge joins a delta, and reports whether its clock was adopted. What changed
-// is news (rule L6).
-func (b *Broker) merge(d ledger.Delta) bool {
-	news, adopted, err := b.ledger.Merge(d)
+// merge joins a delta. What changed is news (rule L6).
+func (b *Broker) merge(d ledger.Delta) ledger.Merged {
+	m, err := b.ledger.Merge(d)
 	if err != nil {
 		b.err = err
 	}
-	for _, c := range news {
+	for _, c := range m.News {
 		old, _ := c.Old.(*job.Record)
 		b.noted(old, c.New.(*job.Record))
 	}
-	return adopted
+	b.checkCatching()
+	return m
+}
+
+// seen is the clock that peers send from, nil when it is the clock itself.
+func (b *Broker) seen() clock.Vector {
+	if b.ledger.Quarantined() == 0 {
+		return nil
+	}
+	return b.ledger.Seen()
 }
 
 // nextWake is when something is due although nothing happens.
@@ -329,7 +359,7 @@ func (b *Broker) nextWake() time.Time {
 			continue
 		}
 		next := l.exchange
-		if l.news || l.want || l.transfer != nil {
+		if l.news || l.want || l.transfer != nil || l.audit.suspects != nil {
 			next = b.now
 		}
 		if next.Before(l.notBefore) {
@@ -340,8 +370,10 @@ func (b *Broker) nextWake() time.Time {
 	if at, ok := b.timers.next(); ok {
 		by(at.Time())
 	}
-	if len(b.order) > 0 {
-		by(b.order[0].deadline)
+	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue()} {
+		if !at.IsZero() {
+			by(at)
+		}
 	}
 	return wake
 }
@@ -352,7 +384,7 @@ func (b *Broker) gossip(s State) {
 	for _, r := range s.Rows {
 		b.setRow(r)
 	}
-	if r, ok := b.rows[s.From]; ok && !b.ledger.Clock().Covers(r.Clock) {
+	if r, ok := b.rows[s.From]; ok && !b.ledger.Seen().Covers(r.Clock) {
 		if l := b.links[s.From]; l != nil {
 			l.want = true
 		}
@@ -366,7 +398,7 @@ func (b *Broker) setRow(r Row) {
 		return
 	}
 	b.rows[r.Name] = r
-	if !known || old.Actor != r.Actor {
+	if !known || old.Actor != r.Actor || old.Draining != r.Draining || old.Full && !r.Full {
 		b.reviewMembers() // somebody new, or anew, who may be capable
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // setRoster takes in the membership as SWIM sees it.
@@ -25,18 +28,24 @@ func (b *Broker) setRoster(all []Member) {
 		}
 	}
 	changed := b.changedMembers(next)
+	before, alone := b.members, b.living() == 1
 	b.members = next
 	b.names = b.names[:0]
 	for name := range next {
 		b.names = append(b.names, name)
 	}
 	slices.Sort(b.names)
-	b.ring = b.successors(b.cfg.Replicas - 1)
-	for i, name := range b.names {
-		b.linkTo(name, i)
+	b.ring = b.successors(len(b.names))
+	for _, name := range b.names {
+		b.linkTo(name, before[name].Status)
+	}
+	b.noteAbsences()
+	if alone && len(before) > 0 && b.living() > 1 && !b.unaudited.waiting {
+		b.distrust() // it may have been away for long
 	}
 	if changed {
 		b.reviewMembers()
+		b.checkGates()
 	}
 }
 
@@ -46,7 +55,7 @@ func (b *Broker) changedMembers(next map[string]Member) bool {
 		return true
 	}
 	for name, m := range next {
-		if old := b.members[name]; old.Status != m.Status || old.Actor != m.Actor {
+		if old := b.members[name]; old.Status != m.Status || old.Actor != m.Actor || old.Draining != m.Draining {
 			return true
 		}
 	}
@@ -54,12 +63,22 @@ func (b *Broker) changedMembers(next map[string]Member) bool {
 }
 
 // reviewMembers looks again at the jobs that a change of the membership
-// concerns: those that this broker owns.
+// concerns: those that this broker owns, or whose owner is not there.
 func (b *Broker) reviewMembers() {
-	for _, ref := range b.ledger.Live() {
-		if r := b.record(ref.Key); r != nil && r.Owner.Broker == b.self {
-			b.reviewLater(ref.Key)
-		}
+	b.reviewWhere(func(r *job.Record) bool {
+		owner := r.Owner.Broker
+		return owner == b.self || b.absent[owner] != nil || b.members[owner].Name == ""
+	})
+}
+
+// reviewWhere looks again at the unfinished jobs for which want says yes; nil wants
+// all.
+func (b *Broker) reviewWhere(want func(*job.Record) bool) {
+	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && (want == nil || want(rec))
+	}) {
+		b.reviewLater(ref.Key)
 	}
 }
 

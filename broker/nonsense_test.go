@@ -173,10 +173,11 @@ func (x *nonsense) records(t *rapid.T, actor clock.Actor) (out []Encoded) {
 		for _, key := range x.n.b.jobs.withID(id) {
 			dot := clock.Dot{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "counter")}
 			r := x.n.b.record(key).With(dot, func(r *job.Record) { x.change(t, dot, r) })
-			out = append(out, Encoded{JobKind, r.Encode()})
+			out = append(out, Encoded{JobKind, r.Key(), r.Dots, r.Encode()})
 		}
 	}
-	return append(out, Encoded{JobKind, []byte{0xc1}}, Encoded{"dance", nil})
+	bad := clock.Vector{{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "bad counter")}}
+	return append(out, Encoded{JobKind, "j9~x", bad, []byte{0xc1}}, Encoded{"dance", "k", bad, nil})
 }
 
 // change is what any owner or executor may write, true or not.

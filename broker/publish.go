@@ -34,7 +34,8 @@ func (b *Broker) publish() {
 		return
 	}
 	b.published = published{at: b.now, clock: c, versions: versions}
-	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}}
+	b.stats.Quarantined = b.ledger.Quarantined()
+	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Stats: b.stats}
 	for _, name := range b.names {
 		if r, ok := b.rows[name]; ok {
 			s.Rows = append(s.Rows, r)
@@ -54,6 +55,7 @@ func (b *Broker) ownRow(withClock bool) *Row {
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),
 		Jobs:         map[job.State]int{},
 		Stretch:      b.stretch,
+		Draining:     b.draining, Full: b.full, Unaudited: b.unaudited.waiting,
 	}
 	for s, n := range b.jobs.owned[b.self] {
 		if n > 0 {

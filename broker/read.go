@@ -12,6 +12,7 @@ func (b *Broker) get(in Get) {
 	r, ambiguous := b.resolve(in.ID)
 	f := b.found(r)
 	f.Ambiguous = ambiguous
+	f.Past = in.Past.With(f.seen...)
 	b.answer(in.Token, f)
 }
 
@@ -21,15 +22,22 @@ func (b *Broker) await(in Await) {
 	if r == nil || b.shown(r).Finished() {
 		f := b.found(r)
 		f.Ambiguous = ambiguous
+		f.Past = in.Past.With(f.seen...)
 		b.answer(in.Token, f)
 		return
 	}
-	b.wait(r.Key(), in.Token)
+	b.wait(r.Key(), in.Token, in.Past)
 }
 
-func (b *Broker) wait(key string, t Token) {
+// waiting is somebody who waits for a job's end.
+type waiting struct {
+	key  string
+	past Past
+}
+
+func (b *Broker) wait(key string, t Token, past Past) {
 	b.waiters[key] = append(b.waiters[key], t)
-	b.waiting[t] = key
+	b.waiting[t] = waiting{key, past}
 }
 
 func (b *Broker) tellWaiters(key string) {
@@ -42,6 +50,7 @@ func (b *Broker) tellWaiters(key string) {
 	for _, t := range tokens {
 		own := *f
 		own.Changed = b.cancels[t]
+		own.Past = b.waiting[t].past.With(f.seen...)
 		delete(b.waiting, t)
 		delete(b.cancels, t)
 		b.answer(t, &own)
@@ -53,6 +62,17 @@ func (b *Broker) found(r *job.Record) *Found {
 	f := &Found{Record: b.shown(r), AsOf: b.now, Members: 1, KnownBy: 1}
 	if r == nil {
 		return f
+	}
+	for _, d := range r.Dots {
+		f.seen = append(f.seen, Seen{Dot: d})
+	}
+	f.seen = append(f.seen, Seen{Dot: r.Created[0].Dot, Job: r.ID})
+	f.First = true
+	for _, key := range b.jobs.withID(r.ID) {
+		if other := b.record(key); key != r.Key() && other != nil {
+			f.SameID = append(f.SameID, key)
+			f.First = f.First && r.Before(other)
+		}
 	}
 	newest := r.Writers()
 	for _, name := range b.names {
@@ -119,6 +139,9 @@ func (b *Broker) list(in List) {
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
+			if first, _ := b.resolve(string(r.ID)); first != nil && first.Key() != key {
+				out.Later = append(out.Later, key)
+			}
 		}
 	}
 	b.answer(in.Token, out)
@@ -137,7 +160,7 @@ func (b *Broker) cancel(in Cancel) {
 	changed := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
 	if b.gates[r.Key()] != nil {
 		b.cancels[in.Token] = changed
-		b.wait(r.Key(), in.Token)
+		b.wait(r.Key(), in.Token, nil)
 		return
 	}
 	f := b.found(b.record(r.Key()))

@@ -40,6 +40,9 @@ type Ready struct {
 	// Until then it counts as running.
 	Stop []Stop
 
+	// Handed says what a draining broker has handed over, for the log.
+	Handed []Handover
+
 	// State is what push-pull should carry from now on; nil leaves it as it was.
 	State *State
 
@@ -47,8 +50,14 @@ type Ready struct {
 	Wake time.Time
 }
 
-// Answer is what became of an input with this token: *Reply, *Submitted, *Found
-// or *Listing.
+// Handover is one job that a leaving broker has handed to another.
+type Handover struct {
+	ID job.ID
+	To string // the broker that owns it now
+}
+
+// Answer is what became of an input with this token: *Reply, *Submitted, *Found,
+// *Listing, *CaughtUp or *Drained.
 type Answer struct {
 	Token Token
 	Value any
@@ -97,6 +106,9 @@ type Submitted struct {
 	Created  bool // false: the same job was known already
 	Replicas int  // brokers that hold the record and its inputs, this one included
 	Degraded bool // fewer than were asked for
+	Short    bool // fewer than the spec's MinReplicas; the job may still run (rule A1)
+	Draining bool // refused: this broker is leaving. Record is nil
+	Past     Past // what the client has seen now (rule C3)
 	// Conflict: the ID belongs to a job with another spec, which is Record; nothing
 	// was changed (rule J3).
 	Conflict bool
@@ -114,11 +126,27 @@ type Found struct {
 	Why         string // why the job is not running, for a person
 	AsOf        time.Time
 	Changed     bool // a Cancel that wrote the verdict; false: it had ended already
+	Past        Past // what the client has seen now (rule C3)
+	// SameID lists the keys of other jobs that were given this ID in another part of
+	// a split (rule J3); First: this is the one that owns the ID.
+	SameID []string
+	First  bool
+
+	seen []Seen // what a client that is shown this knows of
 }
+
+// CaughtUp answers a CatchUp. Missing is nil when this broker knows all of it.
+type CaughtUp struct{ Missing Past }
+
+// Drained answers a Drain. Left counts the jobs that stay with this broker, on
+// its disk only: there was nobody to hand them to.
+type Drained struct{ Left int }
 
 // Listing answers a List.
 type Listing struct {
 	Jobs []*job.Record
 	Next string // cursor of the next page; "" at the end
-	AsOf time.Time
+	// Later lists the keys of those whose ID belongs to another job (rule J3).
+	Later []string
+	AsOf  time.Time
 }

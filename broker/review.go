@@ -41,35 +41,29 @@ func (b *Broker) reviewAll() {
 // so that a lost or repeated message makes no difference.
 func (b *Broker) reviewJob(r *job.Record) {
 	b.reviewRun(r)
-	if r.Finished() || r.Owner.Broker != b.self {
-		return
-	}
 	switch {
+	case r.Finished() || b.old(r):
+	case r.Owner.Broker != b.self:
+		if b.lost(r.Owner.Broker) && b.heir(r.Key(), "") == b.self {
+			b.stats.TakenOver++
+			b.own(r, b.self, b.cfg.Actor)
+		}
 	case r.Owner.Actor != b.cfg.Actor:
-		b.resume(r)
+		// It was ours before our start: it is again, without delay. A placement with
+		// somebody who lives stays: its attempt goes on (rules J6, J7).
+		b.own(r, b.self, b.cfg.Actor)
 	case b.accept(r):
+	case b.draining:
+		b.handOver(r)
+	case b.adopt(r):
 	case b.needsPlace(r):
-		b.place(r, r.Place.Try, 0)
+		b.replace(r)
 	}
 }
 
-// resume takes a job up again that this broker owned under an earlier actor: in
-// the next epoch, without delay (rule J6). A placement with somebody who lives
-// stays: its attempt goes on (rule J7).
-func (b *Broker) resume(r *job.Record) {
-	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-		return old.With(dot, func(r *job.Record) {
-			r.Owner = job.Assignment{
-				Tenure: job.Tenure{Epoch: old.Owner.Tenure.Epoch + 1, At: b.stamp(), By: b.cfg.Actor},
-				Broker: b.self, Actor: b.cfg.Actor,
-			}
-		})
-	})
-}
-
-// needsPlace reports whether the job must be placed: it never was, or what it
-// names is an older actor of a broker that has started anew, which proves the
-// old one dead (rule J6).
+// needsPlace reports whether the job must be placed: it never was, or its executor
+// is lost, or is about to leave and has not started it, or has started anew: a new
+// actor proves that what the old one held is gone (rules I2, J6).
 func (b *Broker) needsPlace(r *job.Record) bool {
 	p := r.Place
 	if p.IsZero() {
@@ -78,8 +72,74 @@ func (b *Broker) needsPlace(r *job.Record) bool {
 	if p.Broker == b.self {
 		return p.Actor != b.cfg.Actor
 	}
-	m, ok := b.members[p.Broker]
-	return ok && m.Actor != "" && m.Actor != p.Actor && m.Status == Alive
+	m := b.members[p.Broker]
+	if m.Status == Alive && m.Actor != "" && m.Actor != p.Actor {
+		return true
+	}
+	if rep, ok := r.Present(); b.leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
+		return true
+	}
+	return b.lost(p.Broker)
+}
+
+// replace places a job whose executor is gone, or that never had one. A job that
+// must not run twice is placed once, by its first owner: whoever took it over can't
+// know whether it ran, nor can an owner whose executor is lost (rule J8).
+func (b *Broker) replace(r *job.Record) {
+	p := r.Place
+	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1) {
+		where := "its owner"
+		if !p.IsZero() {
+			where = p.Broker + ", where it was placed,"
+		}
+		b.decide(r.Key(), job.Failed, where+" was lost: it may have run, and redeploy is false", nil)
+		return
+	}
+	if !p.IsZero() {
+		b.stats.Replaced++
+	}
+	b.place(r, p.Try, 0)
+}
+
+// adopt lets an attempt of an older owner go on that runs, when our own has not
+// started: after a split both sides have placed the job, and stopping what runs for
+// what only waits would waste it (rule J7).
+func (b *Broker) adopt(r *job.Record) bool {
+	p := r.Place
+	if p.IsZero() || p.Attempt.Tenure != r.Owner.Tenure {
+		return false
+	}
+	if rep, ok := r.Present(); ok && rep.Phase != job.Queued && rep.Phase != job.Stopped {
+		return false
+	}
+	var best *job.Report
+	for _, rep := range r.Reports {
+		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
+		if !runs || !b.present(rep.Dot.Actor) || rep.Attempt.Tenure.Compare(r.Owner.Tenure) >= 0 {
+			continue
+		}
+		if rep.Dot.Actor == p.Actor {
+			return false // that is the one, it will say so
+		}
+		if best == nil || rep.Attempt.Compare(best.Attempt) > 0 {
+			best = &rep
+		}
+	}
+	if best == nil {
+		return false
+	}
+	b.stats.Adopted++
+	b.placeAt(r, best.Dot.Actor.Broker(), best.Dot.Actor, p.Try, 0)
+	return true
+}
+
+// present reports whether the start of a broker that has this actor is alive.
+func (b *Broker) present(actor clock.Actor) bool {
+	if actor == b.cfg.Actor {
+		return true
+	}
+	m := b.members[actor.Broker()]
+	return m.Status == Alive && m.Actor == actor
 }
 
 // accept turns the first result into the verdict (rule J1), or into a retry. It
@@ -146,6 +206,10 @@ func (b *Broker) place(r *job.Record, try int, notBefore job.Time) {
 			return
 		}
 	}
+	b.placeAt(r, name, actor, try, notBefore)
+}
+
+func (b *Broker) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore job.Time) {
 	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
 		return old.With(dot, func(r *job.Record) {
 			r.Place = job.Placement{

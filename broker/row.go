@@ -23,6 +23,9 @@ type Row struct {
 	Usage        job.Resources     `codec:"usage" json:"usage"` // what running jobs have asked for
 	Jobs         map[job.State]int `codec:"jobs" json:"jobs"`   // unfinished jobs owned here, by state
 	Stretch      float64           `codec:"stretch" json:"sync_stretch"`
+	Draining     bool              `codec:"draining,omitempty" json:"draining"`   // it is about to leave, and takes nothing
+	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
+	Unaudited    bool              `codec:"unaudited,omitempty" json:"unaudited"` // it holds back what it remembers until somebody has audited it (rule L9)
 
 	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
 }
@@ -50,6 +53,21 @@ type State struct {
 	Version int    `codec:"v"`
 	From    string `codec:"from"`
 	Rows    []Row  `codec:"rows"`
+
+	Stats Stats `codec:"-"` // of this broker, for its own shell
+}
+
+// Stats counts what a broker has done since its start.
+type Stats struct {
+	Replaced    uint64 // jobs placed anew since their executor was lost (rule J6)
+	TakenOver   uint64 // jobs of lost owners (rule J6)
+	Adopted     uint64 // attempts of an older owner that were left running (rule J7)
+	Rebalanced  uint64 // jobs that queued while others were idle (rule J9)
+	Rejected    uint64 // results of this broker that came after the verdict (rule J1)
+	Handed      uint64 // jobs handed over when draining
+	Forgotten   uint64 // jobs forgotten after their retention (rule L8)
+	Zombies     uint64 // jobs dropped since others had forgotten them (rules L7, L9)
+	Quarantined int    // records of peers that don't validate, now (rule L10)
 }
 
 // DecodeState reads and validates a push-pull state. A row that is not valid is

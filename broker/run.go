@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
@@ -11,10 +12,15 @@ import (
 
 // run is an attempt that this broker holds as executor.
 type run struct {
-	attempt  job.Attempt
-	fetching bool // its inputs are on their way
-	started  bool // the executor was told to run it
-	stopping bool // and to stop; what it holds is not free yet
+	attempt  job.Attempt // as the executor was told: the job's fencing token
+	as       job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
+	fetching bool        // its inputs are on their way
+	started  bool        // the executor was told to run it
+	stopping bool        // and to stop; what it holds is not free yet
+
+	// Result is how it ended, while its output is brought to other brokers: only then
+	// the record says so (rule J11).
+	result *job.Result
 }
 
 // reviewRun mends what this broker executes: it runs a job only while the record
@@ -26,9 +32,20 @@ func (b *Broker) reviewRun(r *job.Record) {
 	if have != nil && (r.Finished() || b.superseded(r, have)) {
 		b.drop(key, have)
 	}
-	if !mine || b.runs[key] != nil || b.reportedEnd(r) {
+	if x := b.runs[key]; mine && x != nil && x.started && !x.stopping && x.as != r.Place.Attempt {
+		x.as = r.Place.Attempt
+		if x.result == nil {
+			b.report(key, x.as, job.Running, nil)
+		}
 		return
 	}
+	if !mine || b.runs[key] != nil || b.reportedEnd(r) || b.draining || b.old(r) {
+		return
+	}
+	if !r.Spec.MayRedeploy() && !b.mayStart(r) {
+		return
+	}
+	delete(b.cautious, key)
 	if at := r.Place.NotBefore; at > job.At(b.now) {
 		b.timers.add(at, key)
 		return
@@ -42,15 +59,15 @@ func (b *Broker) reviewRun(r *job.Record) {
 // node that was cut off steals what healthy ones are doing (rule J7).
 func (b *Broker) superseded(r *job.Record, have *run) bool {
 	switch {
-	case r.Place.Attempt == have.attempt:
+	case r.Place.Attempt == have.as:
 		return false
-	case !have.started || r.Place.Attempt.Tenure == have.attempt.Tenure:
+	case !have.started || r.Place.Attempt.Tenure == have.as.Tenure:
 		return true
 	case r.Place.Actor == b.cfg.Actor:
 		return false // our own attempt under the older tenure goes on; its result counts
 	}
 	rep, ok := r.Present()
-	return ok && rep.Phase != job.Queued
+	return ok && rep.Phase != job.Queued && rep.Phase != job.Stopped
 }
 
 // reportedEnd reports whether this broker has already said how the present
@@ -68,7 +85,7 @@ func (b *Broker) reportedEnd(r *job.Record) bool {
 // take accepts an attempt that was placed here: fetch what is missing, then wait
 // for its turn.
 func (b *Broker) take(r *job.Record) {
-	x := &run{attempt: r.Place.Attempt}
+	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	b.runs[r.Key()] = x
 	blobs := r.Spec.Blobs()
 	if b.local.all(blobs) {
@@ -89,6 +106,8 @@ func (b *Broker) take(r *job.Record) {
 func (b *Broker) drop(key string, x *run) {
 	switch {
 	case x.stopping:
+	case x.result != nil: // it came too late, and is remembered (rule J1)
+		b.settle(key, x)
 	case x.started:
 		x.stopping = true
 		b.out.Stop = append(b.out.Stop, Stop{Key: key, Attempt: x.attempt})
@@ -137,6 +156,25 @@ func (b *Broker) startRuns() {
 	}
 }
 
+// mayStart reports whether as many brokers hold the record that says where a job
+// runs as hold a submission, for one that must run once only (rule J8). Like a
+// submission it waits for AckTimeout at most.
+func (b *Broker) mayStart(r *job.Record) bool {
+	until, waits := b.cautious[r.Key()]
+	if !waits {
+		until = b.now.Add(b.cfg.AckTimeout)
+		b.cautious[r.Key()] = until
+		b.timers.add(job.At(until)+1, r.Key())
+	}
+	n := 1
+	for _, name := range b.names {
+		if l := b.links[name]; l != nil && l.heard && l.known.Covers(r.Dots) {
+			n++
+		}
+	}
+	return n >= b.goal() || !b.now.Before(until)
+}
+
 func (b *Broker) start(key string) {
 	x := b.runs[key]
 	x.started = true
@@ -154,9 +192,12 @@ func (b *Broker) reported(in Reported) {
 		return // given up before it started
 	}
 	b.queue.Remove(in.Key)
-	delete(b.runs, in.Key)
 	if in.Stopped {
+		delete(b.runs, in.Key)
 		b.reviewLater(in.Key) // a newer attempt may have waited for this
+		if r := b.record(in.Key); r != nil && !r.Finished() {
+			b.report(in.Key, x.as, job.Stopped, nil) // nobody need adopt it (rule J7)
+		}
 		return
 	}
 	if n := in.Result.Size(); n > job.MaxResult {
@@ -165,7 +206,47 @@ func (b *Broker) reported(in Reported) {
 			Reason: fmt.Sprintf("the list of its output files takes %d bytes, at most %d are allowed: pack them into one file", n, job.MaxResult),
 		}
 	}
-	b.report(in.Key, in.Attempt, job.Done, &in.Result)
+	x.result = &in.Result
+	b.settling[in.Key] = x
+	for _, d := range in.Result.Blobs() {
+		b.local.add(d)
+	}
+	b.spread(in.Result.Blobs(), 0)
+	if r := b.record(in.Key); r == nil || r.Finished() {
+		b.stats.Rejected++
+		b.settle(in.Key, x)
+		return
+	}
+	b.settleRuns()
+}
+
+// settleRuns reports the results whose output is on as many brokers as a
+// submission's inputs, or as live and take it (rule J11).
+func (b *Broker) settleRuns() {
+	for _, key := range slices.Sorted(maps.Keys(b.settling)) {
+		x := b.settling[key]
+		blobs := x.result.Blobs()
+		if len(blobs) == 0 || b.copies(&gate{dot: clock.Dot{Actor: b.cfg.Actor}, blobs: blobs}) >= b.goal() || !b.travels(blobs) {
+			b.settle(key, x)
+		}
+	}
+}
+
+// travels reports whether any of the blobs is on its way to a peer that lives.
+func (b *Broker) travels(blobs []job.Digest) bool {
+	for p := range b.pushing {
+		if b.alive(p.peer) && slices.Contains(blobs, p.digest) {
+			return true
+		}
+	}
+	return false
+}
+
+// settle writes down how an attempt ended.
+func (b *Broker) settle(key string, x *run) {
+	delete(b.runs, key)
+	delete(b.settling, key)
+	b.report(key, x.as, job.Done, x.result)
 }
 
 // report writes this executor's own slot (rule J5).

@@ -32,7 +32,7 @@ func TestAbandon(t *testing.T) {
 	}
 	require.Len(t, n.b.order, 1, "the verdict's gate is nobody's to give up")
 	require.Empty(t, n.b.cancels)
-	require.Equal(t, map[Token]string{3: n.b.order[0].key}, n.b.waiting)
+	require.Equal(t, map[Token]waiting{3: {key: n.b.order[0].key}}, n.b.waiting)
 	w.now = w.now.Add(time.Minute)
 	must(n.b.Step(Tick{Now: w.now}))
 	answers := n.b.Ready().Answers

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -8,6 +10,10 @@ import (
 // submit takes a job: this broker becomes its owner. The same ID and spec is the
 // same job; the same ID with another spec is a conflict (rule J3).
 func (b *Broker) submit(in Submit) {
+	if b.draining {
+		b.answer(in.Token, &Submitted{Draining: true})
+		return
+	}
 	for _, d := range in.Spec.Blobs() {
 		b.local.add(d)
 	}
@@ -21,24 +27,31 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
-		b.answer(in.Token, &Submitted{Record: b.shown(other), Conflict: true})
+		b.answer(in.Token, &Submitted{Record: b.shown(other), Conflict: true, Past: in.Past})
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
-		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp()})
+		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.jobs()})
 	})
 	if r == nil {
 		return // the archive failed
 	}
-	b.spread(in.Spec.Blobs())
 	b.gateSubmission(in, r, true)
 }
 
 // gateSubmission answers when enough brokers hold the job (rule A1).
 func (b *Broker) gateSubmission(in Submit, r *job.Record, created bool) {
+	least := in.Spec.MinReplicas
+	b.spread(in.Spec.Blobs(), least)
+	for _, name := range b.ring[:min(len(b.ring), max(0, least-1))] {
+		if l := b.links[name]; !l.heard || !l.known.Has(r.Created[0].Dot) {
+			l.news = l.news || b.cfg.NewsLinks
+		}
+	}
 	b.hold(&gate{
-		key: r.Key(), dot: r.Created[0].Dot, blobs: in.Spec.Blobs(),
-		deadline: b.now.Add(b.cfg.AckTimeout), token: in.Token, created: created,
+		key: r.Key(), dot: r.Created[0].Dot, blobs: in.Spec.Blobs(), since: b.now,
+		deadline: b.now.Add(b.cfg.AckTimeout), token: in.Token, created: created, record: r, past: in.Past,
+		least: least, final: b.now.Add(max(in.Timeout, b.cfg.AckTimeout)),
 	})
 }
 
@@ -50,7 +63,12 @@ func (b *Broker) abandon(t Token) {
 			break
 		}
 	}
-	if key, ok := b.waiting[t]; ok {
+	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool { return w.token == t })
+	if b.drainer == t {
+		b.drainer = 0
+	}
+	if w, ok := b.waiting[t]; ok {
+		key := w.key
 		delete(b.waiting, t)
 		delete(b.cancels, t)
 		list := b.waiters[key]

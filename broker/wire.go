@@ -31,10 +31,13 @@ type Message struct {
 	From    string       `codec:"from"`
 	Actor   clock.Actor  `codec:"actor"`
 	Hybrid  clock.Hybrid `codec:"hybrid"`
-	Clock   clock.Vector `codec:"clock"`          // what the sender holds
-	Row     *Row         `codec:"row,omitempty"`  // the sender's metadata (rule S4)
-	Want    bool         `codec:"want,omitempty"` // a pull: answer with what I lack
-	Page    *Page        `codec:"page,omitempty"` // part of a transfer (rule L5)
+	Clock   clock.Vector `codec:"clock"`           // what the sender holds
+	Seen    clock.Vector `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
+	Row     *Row         `codec:"row,omitempty"`   // the sender's metadata (rule S4)
+	Want    bool         `codec:"want,omitempty"`  // a pull: answer with what I lack
+	Live    bool         `codec:"live,omitempty"`  // answer with the digest of your unfinished records (rule L9)
+	Audit   *Audit       `codec:"audit,omitempty"` // which of these have you forgotten?
+	Page    *Page        `codec:"page,omitempty"`  // part of a transfer (rule L5)
 	Delta   *Delta       `codec:"delta,omitempty"`
 }
 
@@ -45,9 +48,32 @@ type Reply struct {
 	Actor   clock.Actor  `codec:"actor"`
 	Hybrid  clock.Hybrid `codec:"hybrid"`
 	Clock   clock.Vector `codec:"clock"`             // what the receiver holds now, the message included
+	Seen    clock.Vector `codec:"seen,omitempty"`    // as in Message
 	Restart bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
 	Row     *Row         `codec:"row,omitempty"`
 	Delta   *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
+	Live    []byte       `codec:"live,omitempty"`  // see Message.Live
+	// Forgotten names records of the message, or of its Audit, that the receiver has
+	// known and forgotten: the sender drops them (rules L4, L7, L9).
+	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
+}
+
+// Audit lists unfinished records of the sender whose dots the receiver's clock
+// covers, where the digests of both differ (rule L9).
+type Audit struct {
+	Since   clock.Vector `codec:"since"` // the receiver's clock, as it told it with its digest
+	Records []ledger.Ref `codec:"records"`
+}
+
+// maxAudit bounds the records of one audit: more are looked at in the next.
+const maxAudit = 8192
+
+// base is the clock from which a peer wants to be sent what it lacks.
+func base(held, seen clock.Vector) clock.Vector {
+	if len(seen) > 0 {
+		return seen
+	}
+	return held
 }
 
 // Page places a message in a transfer.
@@ -69,8 +95,10 @@ type Delta struct {
 
 // Encoded is one record on the wire.
 type Encoded struct {
-	Kind  ledger.Kind `codec:"k"`
-	Bytes []byte      `codec:"b"`
+	Kind  ledger.Kind  `codec:"k"`
+	Key   string       `codec:"id"`
+	Dots  clock.Vector `codec:"d"` // its writers' latest, for whoever can't read it (rule L10)
+	Bytes []byte       `codec:"b"`
 }
 
 var wire = func() *codec.MsgpackHandle {
@@ -95,8 +123,13 @@ func DecodeMessage(b []byte) (Message, error) {
 	if err := decodeWire(b, MaxMessage, &m); err != nil {
 		return m, err
 	}
-	if err := checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Row); err != nil {
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Row), checkVector(m.Seen)); err != nil {
 		return m, err
+	}
+	if a := m.Audit; a != nil {
+		if err := checkVector(a.Since); err != nil || len(a.Records) > maxAudit {
+			return m, fmt.Errorf("an audit of %d records (%w)", len(a.Records), err)
+		}
 	}
 	if m.Page != nil && m.Delta == nil {
 		return m, errors.New("a page without records")
@@ -110,7 +143,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := decodeWire(b, MaxMessage, &r); err != nil {
 		return r, err
 	}
-	if err := checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Row); err != nil {
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Row), checkVector(r.Seen)); err != nil {
 		return r, err
 	}
 	return r, r.Delta.decode()
@@ -156,9 +189,8 @@ func (d *Delta) Bad() int {
 	return d.bad
 }
 
-// decode reads the records. One that does not validate is counted and left out;
-// the delta's clock is then not adopted, so that nothing is taken for held that
-// is not (rule L10).
+// decode reads the records. One that does not validate is counted and stays
+// undecoded: the ledger puts it into quarantine (rule L10).
 func (d *Delta) decode() error {
 	if d == nil {
 		return nil
@@ -167,34 +199,29 @@ func (d *Delta) decode() error {
 		return err
 	}
 	for _, e := range d.Records {
-		s, ok := schemas[e.Kind]
-		if !ok {
-			d.bad++
-			continue
+		in := ledger.Entry{Ref: ledger.Ref{Kind: e.Kind, Key: e.Key}, Dots: e.Dots, Encoded: e.Bytes}
+		if s, ok := schemas[e.Kind]; ok {
+			if r, err := s.Decode(e.Bytes); err == nil && r.Key() == e.Key {
+				in.Record = r
+			}
 		}
-		r, err := s.Decode(e.Bytes)
-		if err != nil {
+		if in.Record == nil {
 			d.bad++
-			continue
 		}
-		d.decoded = append(d.decoded, ledger.Entry{Kind: e.Kind, Record: r})
+		d.decoded = append(d.decoded, in)
 	}
 	return nil
 }
 
 // toLedger gives the decoded delta to the ledger.
 func (d *Delta) toLedger() ledger.Delta {
-	out := ledger.Delta{Since: d.Since, Entries: d.decoded, Clock: d.Clock}
-	if d.bad > 0 {
-		out.Clock = nil
-	}
-	return out
+	return ledger.Delta{Since: d.Since, Entries: d.decoded, Clock: d.Clock}
 }
 
 func fromLedger(d ledger.Delta) *Delta {
 	out := &Delta{Since: d.Since, Clock: d.Clock, Records: make([]Encoded, len(d.Entries))}
 	for i, e := range d.Entries {
-		out.Records[i] = Encoded{e.Kind, e.Encoded}
+		out.Records[i] = Encoded{e.Kind, e.Key, e.Dots, e.Encoded}
 	}
 	return out
 }

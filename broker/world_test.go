@@ -64,6 +64,7 @@ func newWorld() *world {
 		minted: map[clock.Dot]string{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
+			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
 			Capabilities: Capabilities{
 				Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 				Drivers:  []job.Driver{job.Wasm, job.Process},
@@ -179,6 +180,10 @@ func (w *world) ready(n *node) (busy bool) {
 	rd := n.b.Ready()
 	ops := rd.Commit.Ops()
 	for _, op := range ops {
+		if op.Value == nil {
+			delete(n.disk, string(op.Key))
+			continue
+		}
 		n.disk[string(op.Key)] = bytes.Clone(op.Value)
 		w.mint(n, op)
 	}

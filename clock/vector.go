@@ -86,6 +86,19 @@ func (v *Vector) Set(d Dot) bool {
 	return true
 }
 
+// Cut lowers the actor's entry below the dot, if it is not there already: what the
+// vector then says leaves this event out.
+func (v *Vector) Cut(d Dot) {
+	i, ok := v.search(d.Actor)
+	switch {
+	case !ok || (*v)[i].Counter < d.Counter:
+	case d.Counter <= 1:
+		*v = slices.Delete(*v, i, i+1)
+	default:
+		(*v)[i].Counter = d.Counter - 1
+	}
+}
+
 // Next returns the dot of the actor's next event, without recording it.
 func (v Vector) Next(a Actor) Dot { return Dot{Actor: a, Counter: v.Get(a) + 1} }
 

@@ -111,6 +111,9 @@ func (r *Record) validate() error {
 		return err
 	}
 	for _, s := range r.Created {
+		if len(s.Deps) > MaxDeps {
+			return fmt.Errorf("its creation %v has %d dependencies, at most %d are allowed", s.Dot, len(s.Deps), MaxDeps)
+		}
 		if s.Dot.IsZero() || !r.Dots.Has(s.Dot) {
 			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
 		}
@@ -140,7 +143,7 @@ func ascending[T any](list []T, compare func(T, T) int) bool {
 
 func (r *Report) valid() bool {
 	switch r.Phase {
-	case Queued, Running, Suspended:
+	case Queued, Running, Suspended, Stopped:
 		return !r.Dot.IsZero() && r.Result == nil
 	case Done:
 		return !r.Dot.IsZero() && r.Result != nil && r.Result.Outcome.valid() && r.Result.Size() <= MaxResult

@@ -232,6 +232,8 @@ func (s *Spec) checkRest() error {
 		return wrong("timeout", "it is negative; leave it out for none")
 	case s.Retries.Max < 0 || s.Retries.Max > 100:
 		return wrong("retries.max", "%d; from 0 to 100", s.Retries.Max)
+	case s.MinReplicas < 0 || s.MinReplicas > 100:
+		return wrong("min_replicas", "%d; from 0 to 100", s.MinReplicas)
 	case s.Retries.Backoff < 0:
 		return wrong("retries.backoff", "it is negative")
 	}
@@ -255,11 +257,9 @@ func (s *Spec) checkBuilt() error {
 		{"priority.emergency", s.Priority.Emergency != ""},
 		{"priority.deadline", s.Priority.Deadline != 0},
 		{"priority.weight", s.Priority.Weight != 0},
-		{"redeploy", s.Redeploy != nil},
 		{"preemption", s.Preemption != Suspend},
 		{"after", len(s.After) > 0},
 		{"after_policy", s.AfterPolicy != ""},
-		{"min_replicas", s.MinReplicas != 0},
 		{"inputs", named},
 		{"named_outputs", len(s.NamedOutputs) > 0},
 	} {

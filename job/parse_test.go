@@ -87,11 +87,9 @@ func TestParseSpecRefusesWhatIsNotBuilt(t *testing.T) {
 		{`"priority":{"user":5,"emergency":"high"}`, "priority.emergency"},
 		{`"priority":{"user":5,"deadline":"2026-01-31T15:04:05Z"}`, "priority.deadline"},
 		{`"priority":{"user":5,"weight":3}`, "priority.weight"},
-		{`"redeploy":false`, "redeploy"},
 		{`"preemption":"never"`, "preemption"},
 		{`"after":["j1"]`, "after"},
 		{`"after_policy":"end"`, "after_policy"},
-		{`"min_replicas":2`, "min_replicas"},
 		{`"inputs":{"x":"data:map"}`, "inputs"},
 		{`"named_outputs":{"x":"map"}`, "named_outputs"},
 	} {

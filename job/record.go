@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/urban-compute/ucp/clock"
 )
@@ -13,6 +14,7 @@ const (
 	MaxCreated  = 8
 	MaxVerdicts = 8
 	MaxReports  = 8
+	MaxDeps     = 16 // dependencies of one creation (rule C3)
 )
 
 // Record is all that is known of one job. Records are immutable: whoever
@@ -115,7 +117,8 @@ const (
 	Queued    Phase = "queued"  // waits for room, or for its inputs
 	Running   Phase = "running" // its start is decided and durable
 	Suspended Phase = "suspended"
-	Done      Phase = "done" // Result says how it ended
+	Stopped   Phase = "stopped" // it was told to, for another attempt
+	Done      Phase = "done"    // Result says how it ended
 )
 
 // Report is what an executor says of its attempt. It lies in the slot of the
@@ -198,3 +201,30 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 
 // Key makes a ledger key: the ID, a tilde and half of the spec's digest.
 func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }
+
+// CreatedWithin reports whether a clock covers all creations of the job: who has
+// that clock and not the job has forgotten it (rule L7).
+func (r *Record) CreatedWithin(c clock.Vector) bool {
+	for _, s := range r.Created {
+		if !c.Has(s.Dot) {
+			return false
+		}
+	}
+	return true
+}
+
+// Predecessors lists the jobs that this one names: those that it waits for, and
+// those that its submitter had seen (rule C1). They are remembered for as long as
+// it is not finished (rule L8).
+func (r *Record) Predecessors() []ID {
+	if len(r.Spec.After) == 0 && len(r.Created[0].Deps) == 0 {
+		return nil
+	}
+	out := slices.Clone(r.Spec.After)
+	for _, s := range r.Created {
+		for _, d := range s.Deps {
+			out = append(out, d.Job)
+		}
+	}
+	return out
+}

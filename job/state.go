@@ -46,7 +46,7 @@ func (r *Record) State() State {
 	}
 	rep, ok := r.Present()
 	switch {
-	case !ok || rep.Phase == Queued:
+	case !ok || rep.Phase == Queued || rep.Phase == Stopped:
 		return StateQueued
 	case rep.Phase == Suspended:
 		return StateSuspended

@@ -33,7 +33,7 @@ func TestFinishedRecordsLeaveMemory(t *testing.T) {
 	require.NotContains(t, r.held, setRef("j00000"))
 	require.Contains(t, r.held, setRef("unfinished"))
 	require.Equal(t, keepFinished+101, r.Len())
-	require.Equal(t, []Ref{setRef("unfinished")}, r.Live())
+	require.Equal(t, []Ref{setRef("unfinished")}, r.Live(nil))
 }
 
 // What has left memory is found, sent and merged as before.
@@ -41,7 +41,7 @@ func TestArchivedRecordsAreStillThere(t *testing.T) {
 	a, b := newReplica("a"), newReplica("b")
 	finish(t, a, keepFinished+100)
 	a.sync()
-	require.Equal(t, "j00000 a~1:1 closed", a.set("j00000").String(), "found")
+	require.Equal(t, "j00000 a~1:1* closed", a.set("j00000").String(), "found")
 
 	d, ok, err := a.Delta(nil, 1<<20)
 	require.NoError(t, err)
@@ -56,8 +56,8 @@ func TestArchivedRecordsAreStillThere(t *testing.T) {
 	news, adopted := a.receive(d)
 	require.True(t, adopted)
 	require.Len(t, news, 1, "merged")
-	require.Equal(t, "j00000 a~1:1 closed", news[0].Old.(*set).String())
-	require.Equal(t, "j00000 a~1:1 b~1:1 closed", a.set("j00000").String())
+	require.Equal(t, "j00000 a~1:1* closed", news[0].Old.(*set).String())
+	require.Equal(t, "j00000 a~1:1* b~1:1 closed", a.set("j00000").String())
 	require.Equal(t, keepFinished+100, a.Len(), "counted once")
 
 	// A repetition brings nothing back into memory.
@@ -68,7 +68,7 @@ func TestArchivedRecordsAreStillThere(t *testing.T) {
 
 	_, err = touch(a.Ledger, "j00001", false)
 	require.NoError(t, err)
-	require.Equal(t, "j00001 a~1:2 a~1:1125 closed", a.set("j00001").String(), "a local update finds it too")
+	require.Equal(t, "j00001 a~1:2* a~1:1125 closed", a.set("j00001").String(), "a local update finds it too")
 }
 
 // A record that changed again after its batch was taken stays in memory: only an
@@ -86,7 +86,7 @@ func TestChangedAgainStaysInMemory(t *testing.T) {
 	}
 	require.Contains(t, r.held, setRef("j00000"))
 	r.sync()
-	require.Equal(t, "j00000 a~1:1 a~1:2 closed", r.set("j00000").String())
+	require.Equal(t, "j00000 a~1:1* a~1:2 closed", r.set("j00000").String())
 	require.Equal(t, keepFinished+11, r.Len())
 }
 
@@ -128,7 +128,7 @@ func TestArchiveThatFails(t *testing.T) {
 	require.ErrorContains(t, err, "input/output error")
 	_, err = r.Apply(gone, nil)
 	require.ErrorContains(t, err, "input/output error")
-	_, _, err = r.Merge(Delta{Entries: []Entry{{Kind: setKind, Record: &set{key: gone.Key}}}})
+	_, err = r.Merge(Delta{Entries: []Entry{{Ref: gone, Record: &set{key: gone.Key}}}})
 	require.ErrorContains(t, err, "input/output error")
 	_, _, err = r.Delta(nil, 1<<20)
 	require.ErrorContains(t, err, "input/output error")
@@ -144,15 +144,15 @@ func TestMergeThatFailsAdoptsNothing(t *testing.T) {
 	finish(t, r, keepFinished+1)
 	r.sync()
 	r.archive = brokenDisk{}
-	in, err := decodeSet([]byte("new b~1:1"))
+	in, err := decodeSet([]byte("new b~1:1*"))
 	require.NoError(t, err)
 	before := r.Clock()
-	news, adopted, err := r.Merge(Delta{
-		Entries: []Entry{{Kind: setKind, Record: in}, {Kind: setKind, Record: &set{key: "j00000"}}},
+	m, err := r.Merge(Delta{
+		Entries: []Entry{{Ref: setRef("new"), Record: in}, {Ref: setRef("j00000"), Record: &set{key: "j00000"}}},
 		Clock:   in.Writers(),
 	})
 	require.Error(t, err)
-	require.False(t, adopted)
-	require.Len(t, news, 1)
+	require.False(t, m.Adopted)
+	require.Len(t, m.News, 1)
 	require.Equal(t, before, r.Clock())
 }

@@ -57,8 +57,8 @@ func BenchmarkMerge(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		to := New("b~1", disk{}, setSchema)
-		if news, _, err := to.Merge(d); len(news) != 100 || err != nil {
-			b.Fatal(len(news), err)
+		if m, err := to.Merge(d); len(m.News) != 100 || err != nil {
+			b.Fatal(len(m.News), err)
 		}
 	}
 }

@@ -16,9 +16,18 @@ type Delta struct {
 
 // Entry is one record on its way.
 type Entry struct {
-	Kind    Kind
+	Ref
+	Dots    clock.Vector // the record's Writers, for whoever can't read it (rule L10)
 	Encoded []byte
-	Record  Record // decoded; set by the receiver before Merge, nil while encoded only
+	Record  Record // decoded; set by the receiver before Merge, nil if it does not validate
+}
+
+// Merged is what became of a delta.
+type Merged struct {
+	News      []Change // what changed: the only thing that is passed on (rule L6)
+	Forgotten []Ref    // what this ledger has known and forgotten; the sender should, too (rule L7)
+	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
+	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
 }
 
 // Change is a record that a merge has changed: the only thing that is news and
@@ -59,52 +68,66 @@ func (l *Ledger) lacks(since clock.Vector) []Ref {
 	return out
 }
 
-// Merge joins a peer's records, and adopts its clock if ours covers what the
-// delta is since; otherwise records would be missing below that clock, adopted
-// is false, and the link starts again from our clock (rule L4; raft's
-// prevLogIndex, Ongaro 2014). Records must be decoded.
-func (l *Ledger) Merge(d Delta) (news []Change, adopted bool, err error) {
+// Merge joins a peer's records, and adopts its clock if we have seen what the
+// delta is since; otherwise records would be missing below that clock, and the
+// link starts again from our clock (rule L4; raft's prevLogIndex, Ongaro 2014).
+// Records must be decoded; one that could not be is quarantined (rule L10).
+func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 	for _, in := range d.Entries {
-		c, err := l.join(Ref{in.Kind, in.Record.Key()}, in.Record)
-		if err != nil {
-			return news, false, err
+		if in.Record == nil {
+			m.Refused = !l.quarantine(in) || m.Refused
+			continue
 		}
-		if c != nil {
-			news = append(news, *c)
+		c, forgotten, err := l.join(in.Ref, in.Record)
+		switch {
+		case err != nil:
+			return m, err
+		case forgotten:
+			m.Forgotten = append(m.Forgotten, in.Ref)
+		case c != nil:
+			m.News = append(m.News, *c)
 		}
 	}
-	if d.Clock == nil || !l.clock.Covers(d.Since) {
-		return news, false, nil
+	if d.Clock == nil || m.Refused || !l.seen.Covers(d.Since) {
+		return m, nil
 	}
 	l.Adopt(d.Clock)
-	return news, true, nil
+	m.Adopted = true
+	return m, nil
 }
 
-// Adopt takes in a clock of which every record is held: a whole delta's, or a
-// whole transfer's.
+// Adopt takes in a clock of which every record is held or quarantined: a whole
+// delta's, or a whole transfer's.
 func (l *Ledger) Adopt(c clock.Vector) {
-	if l.clock.Merge(c) {
+	if l.seen.Merge(c) {
 		l.clockDirty = true
+		l.cut()
 	}
 }
 
-// join merges one record, and returns what changed, nil when nothing did.
-func (l *Ledger) join(ref Ref, r Record) (*Change, error) {
+// join merges one record, and returns what changed, nil when nothing did. A record
+// that is absent although our clock covers its creation was forgotten here (rule L7):
+// without this every peer that still holds it would bring it back to life.
+func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) {
 	e, err := l.lookup(ref)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	if e == nil && r.CreatedWithin(l.clock) {
+		return nil, true, nil
+	}
+	defer l.release(ref, r) // not before: it lets the clock cover the record
 	if e == nil {
 		l.put(ref, nil, r)
-		return &Change{ref, nil, r}, nil
+		return &Change{ref, nil, r}, false, nil
 	}
 	merged, changed := l.schemas[ref.Kind].Merge(e.record, r)
 	if !changed {
-		return nil, nil
+		return nil, false, nil
 	}
 	old := e.record
 	l.put(ref, old, merged)
-	return &Change{ref, old, merged}, nil
+	return &Change{ref, old, merged}, false, nil
 }
 
 // Delta returns what a peer with this clock lacks, if that fits into limit
@@ -165,7 +188,7 @@ func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 		if size += len(b) + minEntry; size > limit && len(d.Entries) > 0 {
 			return d, false, nil
 		}
-		d.Entries = append(d.Entries, Entry{Kind: ref.Kind, Encoded: b})
+		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b})
 	}
 	d.Clock = t.clock
 	return d, true, nil

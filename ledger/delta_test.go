@@ -74,10 +74,11 @@ func TestDeltaOrderIsFixed(t *testing.T) {
 	build := func() []Ref {
 		r := newReplica("a")
 		for i := range 20 {
-			in, err := decodeSet(fmt.Appendf(nil, "j%d w%d:1 w%d:2", i, i%7, (i+3)%7))
+			in, err := decodeSet(fmt.Appendf(nil, "j%d w%d:1* w%d:2", i, i%7, (i+3)%7))
 			require.NoError(t, err)
 			in.dots[0].Counter, in.dots[1].Counter = uint64(i+1), uint64(i+100)
-			_, _, err = r.Merge(Delta{Entries: []Entry{{Kind: setKind, Record: in}}})
+			in.born[0].Counter = uint64(i + 1)
+			_, err = r.Merge(Delta{Entries: []Entry{{Ref: setRef(in.key), Record: in}}})
 			require.NoError(t, err)
 		}
 		return r.lacks(nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Op is one write of a [Batch]: set Key to Value.
+// Op is one write of a [Batch]: set Key to Value, or delete Key when Value is nil.
 type Op struct{ Key, Value []byte }
 
 // Batch is what must be written, atomically and synced, before anything that
@@ -17,14 +17,15 @@ type Op struct{ Key, Value []byte }
 // it can be derived from the records.
 type Batch struct {
 	refs       []Ref
-	records    []Record
+	records    []Record // nil for one that was forgotten
+	bad        []Op
 	encoded    [][]byte     // of records; nil until somebody needs it
 	clock      clock.Vector // nil when it has not changed
 	generation uint64
 }
 
 // Empty reports whether there is nothing to write.
-func (b *Batch) Empty() bool { return len(b.refs) == 0 && b.clock == nil }
+func (b *Batch) Empty() bool { return len(b.refs) == 0 && len(b.bad) == 0 && b.clock == nil }
 
 // Ops returns the writes, the clock's the last. Records are immutable, so that
 // whoever writes them may call this, once, while the owner of the ledger goes on:
@@ -32,23 +33,27 @@ func (b *Batch) Empty() bool { return len(b.refs) == 0 && b.clock == nil }
 func (b *Batch) Ops() []Op {
 	ops := make([]Op, 0, len(b.refs)+1)
 	for i, ref := range b.refs {
-		if b.encoded[i] == nil {
+		if b.records[i] != nil && b.encoded[i] == nil {
 			b.encoded[i] = b.records[i].Encode()
 		}
 		ops = append(ops, Op{recordKey(ref), b.encoded[i]})
 	}
+	ops = append(ops, b.bad...)
 	if b.clock != nil {
 		ops = append(ops, Op{clockKey, encodeVector(b.clock)})
 	}
 	return ops
 }
 
-// The key space: "c" holds the clock, "r" kind 0x00 key a record.
+// The key space: "c" holds the clock, "r" kind 0x00 key a record, "q" kind 0x00 key
+// a quarantined one.
 var clockKey = []byte("c")
 
-func recordKey(ref Ref) []byte {
+func recordKey(ref Ref) []byte { return keyOf('r', ref) }
+
+func keyOf(space byte, ref Ref) []byte {
 	b := make([]byte, 0, 2+len(ref.Kind)+len(ref.Key))
-	b = append(b, 'r')
+	b = append(b, space)
 	b = append(b, ref.Kind...)
 	b = append(b, 0)
 	return append(b, ref.Key...)
@@ -56,18 +61,28 @@ func recordKey(ref Ref) []byte {
 
 // Take returns all changes since the last Take, to be written as one batch.
 func (l *Ledger) Take() *Batch {
-	b := &Batch{generation: l.generation, refs: l.dirty}
+	b := &Batch{generation: l.generation, refs: l.dirty[:0:0]}
 	for _, ref := range l.dirty {
 		e := l.held[ref]
-		e.dirty = false
-		b.records, b.encoded = append(b.records, e.record), append(b.encoded, e.encoded)
+		switch {
+		case e == nil:
+			b.add(ref, nil, nil)
+		case e.dirty: // else it was forgotten and made anew, and is in the batch already
+			e.dirty = false
+			b.add(ref, e.record, e.encoded)
+		}
 	}
+	b.bad = l.takeBad()
 	if l.clockDirty {
-		b.clock = l.clock.Clone()
+		b.clock = l.seen.Clone()
 	}
 	l.dirty, l.clockDirty = nil, false
 	l.generation++
 	return b
+}
+
+func (b *Batch) add(ref Ref, r Record, encoded []byte) {
+	b.refs, b.records, b.encoded = append(b.refs, ref), append(b.records, r), append(b.encoded, encoded)
 }
 
 // Load fills an empty ledger with what its batches have written: scan must call
@@ -76,11 +91,10 @@ func (l *Ledger) Take() *Batch {
 // decode fails the load: what this broker wrote itself must be readable.
 func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error) error, visit func(Ref, Record)) error {
 	load := func(key, value []byte) error {
-		i := bytes.IndexByte(key, 0)
-		if i < 0 {
-			return fmt.Errorf("ledger: stray key %q in the store", key)
+		ref, err := refOf(key)
+		if err != nil {
+			return err
 		}
-		ref := Ref{Kind(key[1:i]), string(key[i+1:])}
 		r, err := l.Decode(ref.Kind, value)
 		if err != nil {
 			return fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
@@ -90,6 +104,7 @@ func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 			l.archived[ref] = struct{}{}
 		} else {
 			l.held[ref] = &entry{record: r}
+			l.toggle(ref)
 		}
 		if visit != nil {
 			visit(ref, r)
@@ -99,10 +114,24 @@ func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 	if err := scan([]byte("r"), load); err != nil {
 		return err
 	}
-	return scan(clockKey, func(_, value []byte) (err error) {
-		l.clock, err = decodeVector(value)
+	err := scan(clockKey, func(_, value []byte) (err error) {
+		l.seen, err = decodeVector(value)
+		l.clock = l.seen.Clone()
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return l.loadBad(scan)
+}
+
+// refOf reads the key of a stored record.
+func refOf(key []byte) (Ref, error) {
+	i := bytes.IndexByte(key, 0)
+	if i < 0 {
+		return Ref{}, fmt.Errorf("ledger: stray key %q in the store", key)
+	}
+	return Ref{Kind(key[1:i]), string(key[i+1:])}, nil
 }
 
 var vectorHandle = &codec.MsgpackHandle{}

@@ -35,6 +35,9 @@ type Record interface {
 	Writers() clock.Vector // the latest dot of each that wrote it (rule L3)
 	Finished() bool        // once true, stays true; then it need not stay in memory (rule L1)
 	Encode() []byte        // canonical bytes
+	// CreatedWithin reports whether a clock covers all of the record's creation dots: who
+	// has that clock and not the record has forgotten it (rule L7).
+	CreatedWithin(clock.Vector) bool
 }
 
 // Schema is what the ledger must know of a kind (rule L1).
@@ -87,14 +90,18 @@ type Ledger struct {
 	schemas map[Kind]Schema
 	archive Archive
 
-	clock    clock.Vector
+	seen     clock.Vector // all that was taken in, quarantined records too
+	clock    clock.Vector // of that, what is held: seen below every hole (rule L10)
+	bad      map[Ref]*quarantined
+	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
 	actors   []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
 	archived map[Ref]struct{}                       // finished records that are only on disk
 
 	generation uint64 // of changes; Take ends one
-	dirty      []Ref  // changed since the last Take
+	dirty      []Ref  // changed or forgotten since the last Take
+	badDirty   []Ref  // of bad
 	clockDirty bool
 	lately     []Ref // finished and stable, the oldest first
 }
@@ -118,7 +125,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		bad: map[Ref]*quarantined{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
 		generation: 1,
 	}
 	for _, s := range schemas {
@@ -133,6 +140,11 @@ func (l *Ledger) Self() clock.Actor { return l.self }
 // Clock returns the updates that the ledger holds: entry a:n means "every update
 // of a up to n". The caller may keep it but not change it.
 func (l *Ledger) Clock() clock.Vector { return l.clock.Clone() }
+
+// Seen returns the updates that were taken in, quarantined records included: from
+// there a peer goes on sending, so that a bad record is not sent again and again.
+// Without such records it is Clock (rule L10).
+func (l *Ledger) Seen() clock.Vector { return l.seen.Clone() }
 
 // Has reports whether an update is covered by the clock.
 func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
@@ -199,6 +211,7 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 		return old, nil
 	}
 	l.clock.Set(dot)
+	l.seen.Set(dot)
 	l.clockDirty = true
 	l.put(ref, old, r)
 	return r, nil
@@ -213,6 +226,9 @@ func (l *Ledger) put(ref Ref, old, r Record) {
 	}
 	delete(l.archived, ref)
 	l.reindex(ref, old, r)
+	if (old == nil || old.Finished()) != r.Finished() {
+		l.toggle(ref)
+	}
 	e.record, e.encoded, e.generation = r, nil, l.generation
 	if !e.dirty {
 		e.dirty = true
@@ -244,6 +260,26 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 	}
 }
 
+// Forget drops a record without a trace: it was finished and everybody knows it
+// (rule L8), or somebody who knew more has forgotten it (rules L7, L9). It comes
+// back only as a new creation. A record that is not held is no error.
+func (l *Ledger) Forget(ref Ref) error {
+	e, err := l.lookup(ref)
+	if e == nil || err != nil {
+		return err
+	}
+	for _, d := range e.record.Writers() {
+		l.index[d.Actor].Delete(indexed{counter: d.Counter})
+	}
+	if !e.record.Finished() {
+		l.toggle(ref)
+	}
+	delete(l.held, ref)
+	delete(l.archived, ref)
+	l.dirty = append(l.dirty, ref)
+	return nil
+}
+
 func (e *entry) bytes() []byte {
 	if e.encoded == nil {
 		e.encoded = e.record.Encode()
@@ -251,11 +287,11 @@ func (e *entry) bytes() []byte {
 	return e.encoded
 }
 
-// Live lists the unfinished records, sorted.
-func (l *Ledger) Live() []Ref {
+// Live lists the unfinished records for which want says yes (nil wants all), sorted.
+func (l *Ledger) Live(want func(Record) bool) []Ref {
 	var out []Ref
 	for ref, e := range l.held {
-		if !e.record.Finished() {
+		if !e.record.Finished() && (want == nil || want(e.record)) {
 			out = append(out, ref)
 		}
 	}

@@ -37,6 +37,7 @@ type replica struct {
 	disk   disk
 	*Ledger
 	incoming *incoming // the transfer that comes in; gone at a crash
+	told     []Ref     // what it said to have forgotten, in its last answer
 }
 
 // incoming remembers which pages of a transfer came (rule L5).
@@ -62,6 +63,10 @@ func (r *replica) start() {
 func (r *replica) sync() int {
 	b := r.Take()
 	for _, op := range b.Ops() {
+		if op.Value == nil {
+			delete(r.disk, string(op.Key))
+			continue
+		}
 		r.disk[string(op.Key)] = bytes.Clone(op.Value)
 	}
 	r.Stable(b)
@@ -71,13 +76,12 @@ func (r *replica) sync() int {
 // receive decodes and merges a delta, as the broker does.
 func (r *replica) receive(d Delta) (news []Change, adopted bool) {
 	for i, e := range d.Entries {
-		rec, err := r.Decode(e.Kind, e.Encoded)
-		must(err)
-		d.Entries[i].Record = rec
+		d.Entries[i].Record, _ = r.Decode(e.Kind, e.Encoded) // nil: it goes into quarantine
 	}
-	news, adopted, err := r.Merge(d)
+	m, err := r.Merge(d)
 	must(err)
-	return news, adopted
+	r.told = m.Forgotten
+	return m.News, m.Adopted
 }
 
 // page takes one page of a transfer. It returns false when the transfer must

@@ -16,6 +16,7 @@ import (
 type set struct {
 	key    string
 	dots   []clock.Dot // all, sorted
+	born   []clock.Dot // of these, its creations
 	closed bool        // a set that is closed is finished
 }
 
@@ -28,13 +29,20 @@ func setRef(key string) Ref { return Ref{setKind, key} }
 func (s *set) Key() string           { return s.key }
 func (s *set) Finished() bool        { return s.closed }
 func (s *set) Writers() clock.Vector { return clock.NewVector(s.dots...) }
-func (s *set) has(d clock.Dot) bool  { return slices.Contains(s.dots, d) }
+func (s *set) CreatedWithin(c clock.Vector) bool {
+	return !slices.ContainsFunc(s.born, func(d clock.Dot) bool { return !c.Has(d) })
+}
+func (s *set) has(d clock.Dot) bool { return slices.Contains(s.dots, d) }
 
-// String renders the record as it travels: "j1 a~1:1 b~1:2 closed".
+// String renders the record as it travels: "j1 a~1:1* b~1:2 closed"; a star marks a creation.
 func (s *set) String() string {
 	words := []string{s.key}
 	for _, d := range s.dots {
-		words = append(words, d.String())
+		mark := ""
+		if slices.Contains(s.born, d) {
+			mark = "*"
+		}
+		words = append(words, d.String()+mark)
 	}
 	if s.closed {
 		words = append(words, "closed")
@@ -55,12 +63,17 @@ func decodeSet(b []byte) (*set, error) {
 			s.closed = true
 			continue
 		}
+		w, born := strings.CutSuffix(w, "*")
 		actor, n, _ := strings.Cut(w, ":")
 		counter, err := strconv.ParseUint(n, 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("set: dot %q: %w", w, err)
 		}
-		s.dots = append(s.dots, clock.Dot{Actor: clock.Actor(actor), Counter: counter})
+		d := clock.Dot{Actor: clock.Actor(actor), Counter: counter}
+		s.dots = append(s.dots, d)
+		if born {
+			s.born = append(s.born, d)
+		}
 	}
 	return s, nil
 }
@@ -73,6 +86,7 @@ func mergeSets(a, b *set) (*set, bool) {
 		}
 	}
 	slices.SortFunc(m.dots, clock.Dot.Compare)
+	m.born = slices.Concat(a.born, b.born)
 	if m.String() == a.String() {
 		return a, false
 	}
@@ -85,6 +99,7 @@ func touch(l *Ledger, key string, closes bool) (dot clock.Dot, err error) {
 		dot = d
 		mine := &set{key: key, dots: []clock.Dot{d}, closed: closes}
 		if old == nil {
+			mine.born = mine.dots
 			return mine
 		}
 		m, _ := mergeSets(old.(*set), mine)

@@ -238,7 +238,7 @@ func (w *world) naive(d *datadriven.TestData) string {
 			last = false
 			return false
 		}
-		delta.Entries = append(delta.Entries, Entry{Kind: i.ref.Kind, Encoded: a.set(i.ref.Key).Encode()})
+		delta.Entries = append(delta.Entries, Entry{Ref: i.ref, Encoded: a.set(i.ref.Key).Encode()})
 		o.naive = i.counter
 		return true
 	})

@@ -33,6 +33,9 @@ func (n *Node) act(rd broker.Ready) {
 	for _, s := range rd.Stop {
 		n.runner.Stop(s.Key, s.Attempt.Token())
 	}
+	for _, h := range rd.Handed {
+		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)
+	}
 	for _, r := range rd.Run {
 		n.runs.remember(r)
 		n.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})

@@ -48,7 +48,14 @@ type Config struct {
 	AckTimeout   time.Duration // rule A1; default 2 s
 	PeerTimeout  time.Duration // rule S5; default 10 s
 	MaxClockSkew time.Duration // rule I3; default 1 min
-	NoNewsLinks  bool          // for tests: only the periodic exchange (rule S1)
+
+	RedeployDelay  time.Duration // rule J6: how long a lost broker may refute that; default 3 s
+	IsolationDelay time.Duration // rule J7: how long who has lost most others waits; default 30 s
+	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
+	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
+	RetentionCount int           // and how many at most; default 100,000, negative is no bound
+
+	NoNewsLinks bool // for tests: only the periodic exchange (rule S1)
 
 	Software string // version of this program, for people
 	Logger   *slog.Logger
@@ -100,7 +107,13 @@ const (
 	DefaultAckTimeout   = 2 * time.Second
 	DefaultPeerTimeout  = 10 * time.Second
 	DefaultMaxClockSkew = time.Minute
-	defaultIO           = 100
+
+	DefaultRedeployDelay  = 3 * time.Second
+	DefaultIsolationDelay = 30 * time.Second
+	DefaultDrainTimeout   = 30 * time.Second
+	DefaultRetention      = 24 * time.Hour
+	DefaultRetentionCount = 100_000
+	defaultIO             = 100
 )
 
 func orElse[T comparable](v *T, fallback T) {
@@ -120,6 +133,11 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.AckTimeout, DefaultAckTimeout)
 	orElse(&c.PeerTimeout, DefaultPeerTimeout)
 	orElse(&c.MaxClockSkew, DefaultMaxClockSkew)
+	orElse(&c.RedeployDelay, DefaultRedeployDelay)
+	orElse(&c.IsolationDelay, DefaultIsolationDelay)
+	orElse(&c.DrainTimeout, DefaultDrainTimeout)
+	orElse(&c.Retention, DefaultRetention)
+	orElse(&c.RetentionCount, DefaultRetentionCount)
 	orElse(&c.CPU, int64(runtime.NumCPU())*1000)
 	orElse(&c.Software, "dev")
 	if c.Memory == 0 {
@@ -158,6 +176,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--replicas %d: at least 1", c.Replicas)
 	case c.CPU < 1 || c.Memory < 1:
 		return fmt.Errorf("--cpu %d, --memory %d: both must be positive", c.CPU, c.Memory)
+	case c.RedeployDelay < 0 || c.IsolationDelay < 0 || c.Retention < 0:
+		return errors.New("--redeploy-delay, --isolation-delay and --retention must not be negative")
 	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:
 		return errors.New("--ack-timeout and the peer timeout must be positive")
 	}

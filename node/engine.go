@@ -213,7 +213,11 @@ func write(st *store.Store, c *ledger.Batch) error {
 	var b store.Batch
 	ops := c.Ops()
 	for _, op := range ops {
-		b.Set(op.Key, op.Value)
+		if op.Value == nil {
+			b.Delete(op.Key)
+		} else {
+			b.Set(op.Key, op.Value)
+		}
 		if b.Size() > maxWrite {
 			if err := st.Commit(&b); err != nil {
 				return fmt.Errorf("commit of %d writes: %w", len(ops), err)

@@ -71,7 +71,7 @@ func (n *Node) brokers() []broker.Member {
 		rtt, _ := n.pool.RTT(m.Name)
 		out = append(out, broker.Member{
 			Name: m.Name, Actor: clock.Actor(m.Tags["actor"]), Addr: m.Addr, HTTPAddr: m.Tags["http"],
-			Status: broker.Status(m.Status), RTT: rtt,
+			Status: broker.Status(m.Status), RTT: rtt, Draining: m.Tags[drainingTag] != "",
 		})
 	}
 	return out

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,6 +139,8 @@ func (n *Node) openCore() error {
 		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks,
 		AckTimeout: n.cfg.AckTimeout, MaxClockSkew: n.cfg.MaxClockSkew,
+		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay,
+		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
 	})
 	if err := core.Load(n.store.Scan); err != nil {
@@ -211,9 +212,7 @@ func (n *Node) startGossip() error {
 	}
 	n.pool, err = gossip.Start(gossip.Config{
 		Name: n.name, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, RPCAddr: rpc,
-		Tags: map[string]string{
-			"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), "proto": strconv.Itoa(broker.Version),
-		},
+		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State: func() []byte {
 			if b := n.encoded.Load(); b != nil {
@@ -226,9 +225,12 @@ func (n *Node) startGossip() error {
 	return err
 }
 
-// leave says goodbye, so that nobody mourns this broker as failed.
+// leave drains this broker and says goodbye, so that nobody mourns it as failed:
+// it takes nothing more, hands over what it owns, lets what runs finish within
+// DrainTimeout, and stops the rest, which runs again elsewhere (rule J6).
 func (n *Node) leave() {
 	n.goodbye()
+	n.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.PeerTimeout)
 	defer cancel()
 	if err := n.http.Shutdown(ctx); err != nil {

@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"slices"
+	"time"
+)
+
+// catching is a client that waits until this broker knows what it has seen (rule
+// C3).
+type catching struct {
+	token    Token
+	past     Past
+	deadline time.Time
+}
+
+func (b *Broker) catchUp(in CatchUp) {
+	missing := in.Past.beyond(b.ledger.Clock())
+	if len(missing) == 0 || in.Timeout <= 0 {
+		b.answer(in.Token, &CaughtUp{Missing: missing})
+		return
+	}
+	for _, x := range missing { // whoever wrote it has it: ask there
+		if l := b.links[x.Dot.Actor.Broker()]; l != nil {
+			l.want = true
+		}
+	}
+	b.catching = append(b.catching, catching{in.Token, in.Past, b.now.Add(in.Timeout)})
+}
+
+// checkCatching answers those who need wait no longer.
+func (b *Broker) checkCatching() {
+	if len(b.catching) == 0 {
+		return
+	}
+	c := b.ledger.Clock()
+	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool {
+		missing := w.past.beyond(c)
+		if len(missing) > 0 && b.now.Before(w.deadline) {
+			return false
+		}
+		b.answer(w.token, &CaughtUp{Missing: missing})
+		return true
+	})
+}
+
+func (b *Broker) catchingDue() (due time.Time) {
+	for _, w := range b.catching {
+		if due.IsZero() || w.deadline.Before(due) {
+			due = w.deadline
+		}
+	}
+	return due
+}

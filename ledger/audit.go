@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// buckets is into how many parts the digest of the unfinished records is split, so
+// that two brokers that differ in one record need not list them all.
+const buckets = 256
+
+// DigestSize is the length of a live digest in bytes.
+const DigestSize = 8 * buckets
+
+// slot places a record in the digest: its bucket and its share. The sum of a bucket
+// is the XOR of its shares, so that it can be kept up to date, and taken apart. It
+// guards against accidents, not against forgery: members trust each other.
+func slot(ref Ref) (bucket int, share uint64) {
+	h := fnv.New64a()
+	h.Write([]byte(ref.Kind))
+	h.Write([]byte{0})
+	h.Write([]byte(ref.Key))
+	sum := h.Sum64()
+	sum ^= sum >> 29 // FNV's low bits alone are weak
+	return int(sum % buckets), sum * 0x9e3779b97f4a7c15
+}
+
+// toggle notes that a record became unfinished, or ceased to be.
+func (l *Ledger) toggle(ref Ref) {
+	i, share := slot(ref)
+	l.live[i] ^= share
+}
+
+// LiveDigest sums up the unfinished records whose dots a peer's clock covers (rule
+// L9). The peer holds these, or it has forgotten them; two brokers that know the
+// same have the same digest of one another. It costs what the peer lacks.
+func (l *Ledger) LiveDigest(peer clock.Vector) []byte {
+	live := l.live
+	for _, ref := range l.lacks(peer) {
+		if l.unfinished(ref) {
+			i, share := slot(ref)
+			live[i] ^= share
+		}
+	}
+	out := make([]byte, 0, DigestSize)
+	for _, x := range live {
+		out = binary.BigEndian.AppendUint64(out, x)
+	}
+	return out
+}
+
+// LiveWhere lists the unfinished records that LiveDigest sums up, in the buckets in
+// which two digests differ; sorted.
+func (l *Ledger) LiveWhere(peer clock.Vector, ours, theirs []byte) []Ref {
+	if len(ours) != DigestSize || len(theirs) != DigestSize {
+		return nil
+	}
+	beyond := map[Ref]bool{}
+	for _, ref := range l.lacks(peer) {
+		beyond[ref] = true
+	}
+	var out []Ref
+	for ref := range l.held {
+		i, _ := slot(ref)
+		same := binary.BigEndian.Uint64(ours[8*i:]) == binary.BigEndian.Uint64(theirs[8*i:])
+		if !same && !beyond[ref] && l.unfinished(ref) {
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, Ref.compare)
+	return out
+}
+
+func (l *Ledger) unfinished(ref Ref) bool {
+	e := l.held[ref]
+	return e != nil && !e.record.Finished()
+}
+
+// Forgotten reports whether this ledger has forgotten a record that a peer lists as
+// unfinished and covered by our clock: it is absent (rule L9). Since is our clock as
+// the peer knew it. If we no longer cover that, we have lost more than the record, and
+// say nothing.
+func (l *Ledger) Forgotten(ref Ref, since clock.Vector) bool {
+	if !l.clock.Covers(since) || l.held[ref] != nil {
+		return false
+	}
+	_, known := l.archived[ref]
+	return !known
+}
