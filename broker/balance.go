@@ -54,7 +54,7 @@ func (b *Broker) balanceDue() time.Time {
 
 // queuesInVain reports whether an own job waits at a broker that is full.
 func (b *Broker) queuesInVain(r *job.Record) bool {
-	return r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= job.At(b.now) &&
+	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= job.At(b.wall) &&
 		!b.fits(r.Place.Broker, job.Resources{})
 }
 

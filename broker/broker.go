@@ -45,8 +45,9 @@ type Config struct {
 // Broker decides. Make one with [New], then [Broker.Load] what was stored.
 type Broker struct {
 	cfg    Config
-	self   string // the broker's name
-	now    time.Time
+	self   string    // the broker's name
+	now    time.Time // never goes back
+	wall   time.Time // may
 	hybrid clock.Hybrid
 	random random
 
@@ -73,6 +74,7 @@ type Broker struct {
 	draining  bool
 	drainer   Token                // who waits for the end of it
 	cautious  map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
+	pauses    map[string]pause     // retries that wait here for their time
 	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
 
 	sweepAt   time.Time // rule L8
@@ -118,7 +120,7 @@ func New(cfg Config) *Broker {
 		queued:  map[string]bool{},
 		gates:   map[string]*gate{}, waiters: map[string][]Token{},
 		waiting: map[Token]waiting{}, cancels: map[Token]bool{},
-		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{},
+		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
 	return b
@@ -164,7 +166,7 @@ func (b *Broker) recall(r *job.Record) {
 func (b *Broker) Step(in Input) error {
 	switch in := in.(type) {
 	case Tick:
-		b.tick(in.Now)
+		b.tick(in)
 	case Roster:
 		b.setRoster(in.Members)
 	case Gossip:
@@ -208,13 +210,16 @@ func (b *Broker) Step(in Input) error {
 	return b.err
 }
 
-func (b *Broker) tick(now time.Time) {
+func (b *Broker) tick(in Tick) {
 	first := b.now.IsZero()
-	b.now = now
+	b.now, b.wall = in.Now, in.Wall
+	if b.wall.IsZero() {
+		b.wall = b.now
+	}
 	if first {
 		b.begin()
 	}
-	for _, key := range b.timers.due(job.At(now)) {
+	for _, key := range b.timers.due(job.At(b.now)) {
 		b.reviewLater(key)
 	}
 	b.expireGates()
@@ -228,7 +233,7 @@ func (b *Broker) tick(now time.Time) {
 
 // begin is the first Tick: now it is known what time it is.
 func (b *Broker) begin() {
-	b.hybrid.Observe(b.recalled, b.now, b.cfg.MaxClockSkew)
+	b.hybrid.Observe(b.recalled, b.wall, b.cfg.MaxClockSkew)
 	b.sweepAt, b.balanceAt = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
 	if b.unaudited.waiting {
 		b.distrust()
@@ -260,7 +265,7 @@ func (b *Broker) Name() string { return b.self }
 func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
 
 // stamp ticks the hybrid clock for a local event.
-func (b *Broker) stamp() clock.Hybrid { return b.hybrid.Tick(b.now) }
+func (b *Broker) stamp() clock.Hybrid { return b.hybrid.Tick(b.wall) }
 
 // update changes a job record by a local event, and notes the change. Change
 // returns nil to leave the record alone.
@@ -292,6 +297,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 	if (old == nil || !old.Finished()) && rec.Finished() {
 		b.gateVerdict(rec)
 		delete(b.cautious, rec.Key())
+		delete(b.pauses, rec.Key())
 	}
 	b.news(rec)
 }

@@ -26,7 +26,7 @@ func (b *Broker) sweep() {
 	if b.cfg.Retention <= 0 {
 		return
 	}
-	limit := job.At(b.now.Add(-b.cfg.Retention))
+	limit := job.At(b.wall.Add(-b.cfg.Retention))
 	excess := 0
 	if n := b.cfg.RetentionCount; n > 0 {
 		excess = b.jobs.byEnd.Len() - n
@@ -107,5 +107,7 @@ func (b *Broker) forget(r *job.Record) {
 		b.drop(key, x)
 	}
 	delete(b.gates, key)
+	delete(b.cautious, key)
+	delete(b.pauses, key)
 	b.tellWaiters(key)
 }

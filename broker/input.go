@@ -17,7 +17,14 @@ type Token uint64
 
 // Tick says what time it is. The shell steps one before every batch of inputs,
 // and one at the time that Ready.Wake names.
-type Tick struct{ Now time.Time }
+type Tick struct {
+	// Now never goes back: all waits and timeouts are measured by it. A time.Now() will
+	// do, which carries a monotonic reading.
+	Now time.Time
+	// Wall is what the wall clock shows, which somebody may set back or ahead by an hour;
+	// stamps are made of it. Zero is Now.
+	Wall time.Time
+}
 
 // Roster is the membership as SWIM sees it: every member (rule I2), with or
 // without this broker itself. Stock Serf agents are not in it.

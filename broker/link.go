@@ -76,7 +76,7 @@ func (b *Broker) linkTo(name string, was Status) {
 
 // hear takes in what a peer says of itself in any message.
 func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, seen clock.Vector, row *Row) *link {
-	b.hybrid.Observe(hybrid, b.now, b.cfg.MaxClockSkew)
+	b.hybrid.Observe(hybrid, b.wall, b.cfg.MaxClockSkew)
 	if row != nil {
 		r := *row
 		r.Clock = c
@@ -121,7 +121,7 @@ func (b *Broker) rotating() string {
 	if len(b.names) == 0 {
 		return ""
 	}
-	slot := uint64(b.now.Unix())
+	slot := uint64(b.wall.Unix())
 	pick := random(b.cfg.Seed ^ slot)
 	return b.names[pick.below(len(b.names))]
 }

@@ -59,7 +59,7 @@ func (b *Broker) tellWaiters(key string) {
 
 // found describes a job as this broker knows it; r may be nil.
 func (b *Broker) found(r *job.Record) *Found {
-	f := &Found{Record: b.shown(r), AsOf: b.now, Members: 1, KnownBy: 1}
+	f := &Found{Record: b.shown(r), AsOf: b.wall, Members: 1, KnownBy: 1}
 	if r == nil {
 		return f
 	}
@@ -115,7 +115,7 @@ func (b *Broker) why(r *job.Record) string {
 		if r.Place.Actor != b.cfg.Actor {
 			return "queued at " + r.Place.Broker
 		}
-		if at := r.Place.NotBefore; at > job.At(b.now) {
+		if at := r.Place.NotBefore; at > job.At(b.wall) {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
 		if run := b.runs[r.Key()]; run != nil && run.fetching {
@@ -132,10 +132,10 @@ func (b *Broker) why(r *job.Record) string {
 func (b *Broker) list(in List) {
 	keys, next, err := b.jobs.page(in.State, in.Limit, in.After)
 	if err != nil {
-		b.answer(in.Token, &Listing{AsOf: b.now})
+		b.answer(in.Token, &Listing{AsOf: b.wall})
 		return
 	}
-	out := &Listing{Next: next, AsOf: b.now}
+	out := &Listing{Next: next, AsOf: b.wall}
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)

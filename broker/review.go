@@ -18,6 +18,9 @@ func (b *Broker) reviewLater(key string) {
 	}
 }
 
+// maxReviews is how often one job is looked at in a step.
+const maxReviews = 32
+
 // reviewAll reviews what was marked, and what those reviews mark, until nothing
 // is left to mend. A review that has nothing to do changes nothing, so this
 // ends.
@@ -25,10 +28,17 @@ func (b *Broker) reviewAll() {
 	if b.now.IsZero() {
 		return // before the first Tick
 	}
+	times := map[string]int{}
 	for len(b.review) > 0 && b.err == nil {
 		key := b.review[0]
 		b.review = b.review[1:]
 		delete(b.queued, key)
+		if times[key]++; times[key] > maxReviews {
+			// Two rules undo one another: a fault of ours. The other jobs must not suffer.
+			b.stats.Spins++
+			b.timers.add(rounded(b.now.Add(time.Second)), key)
+			continue
+		}
 		if r := b.record(key); r != nil {
 			b.reviewJob(r)
 		}
@@ -115,7 +125,7 @@ func (b *Broker) adopt(r *job.Record) bool {
 	var best *job.Report
 	for _, rep := range r.Reports {
 		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
-		if !runs || !b.present(rep.Dot.Actor) || rep.Attempt.Tenure.Compare(r.Owner.Tenure) >= 0 {
+		if !runs || !b.present(rep.Dot.Actor) || b.leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Tenure.Compare(r.Owner.Tenure) >= 0 {
 			continue
 		}
 		if rep.Dot.Actor == p.Actor {
@@ -160,16 +170,20 @@ func (b *Broker) accept(r *job.Record) bool {
 	}
 	res := first.Result
 	if try := r.Place.Try; res.Outcome == job.Failed && !res.Permanent && try < r.Spec.Retries.Max {
-		pause := time.Duration(r.Spec.Retries.Backoff)
-		if pause == 0 {
-			pause = time.Second
-		}
-		pause = min(min(pause, time.Hour)<<min(try, 16), time.Hour)
-		b.place(r, try+1, job.At(b.now.Add(pause)))
+		b.place(r, try+1, job.At(b.wall.Add(backoff(&r.Spec, try))))
 		return true
 	}
 	b.decide(r.Key(), res.Outcome, res.Reason, first)
 	return true
+}
+
+// backoff is the pause after a failed try: it doubles, up to an hour.
+func backoff(s *job.Spec, try int) time.Duration {
+	pause := time.Duration(s.Retries.Backoff)
+	if pause == 0 {
+		pause = time.Second
+	}
+	return min(min(pause, time.Hour)<<min(max(try, 0), 16), time.Hour)
 }
 
 // decide writes a verdict, unless there is one already (rule J1). It reports

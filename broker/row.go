@@ -67,6 +67,7 @@ type Stats struct {
 	Handed      uint64 // jobs handed over when draining
 	Forgotten   uint64 // jobs forgotten after their retention (rule L8)
 	Zombies     uint64 // jobs dropped since others had forgotten them (rules L7, L9)
+	Spins       uint64 // reviews that came to no end: a fault of this program
 	Quarantined int    // records of peers that don't validate, now (rule L10)
 }
 

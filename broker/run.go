@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -46,11 +47,39 @@ func (b *Broker) reviewRun(r *job.Record) {
 		return
 	}
 	delete(b.cautious, key)
-	if at := r.Place.NotBefore; at > job.At(b.now) {
-		b.timers.add(at, key)
+	if b.pausing(r) {
 		return
 	}
 	b.take(r)
+}
+
+// pause is a retry that waits.
+type pause struct {
+	attempt job.Attempt
+	until   time.Time
+}
+
+// pausing reports whether a retry must still wait: until the time that its owner named,
+// but never longer than the pause itself, since the owner's clock and ours may
+// differ by an hour.
+func (b *Broker) pausing(r *job.Record) bool {
+	key := r.Key()
+	p, known := b.pauses[key]
+	if !known || p.attempt != r.Place.Attempt {
+		wait := min(r.Place.NotBefore.Time().Sub(b.wall), backoff(&r.Spec, r.Place.Try-1))
+		if r.Place.NotBefore == 0 || wait <= 0 {
+			delete(b.pauses, key)
+			return false
+		}
+		p = pause{r.Place.Attempt, b.now.Add(wait)}
+		b.pauses[key] = p
+		b.timers.add(rounded(p.until), key)
+	}
+	if b.now.Before(p.until) {
+		return true
+	}
+	delete(b.pauses, key)
+	return false
 }
 
 // superseded reports whether an attempt that this broker holds is to be given up
@@ -129,7 +158,7 @@ func (b *Broker) fetched(in Fetched) {
 		return
 	}
 	if in.Err != "" {
-		now := job.At(b.now)
+		now := job.At(b.wall)
 		b.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{
 			Outcome: job.Failed, Reason: "its inputs could not be fetched: " + in.Err, Started: now, Finished: now,
 		}})
@@ -164,7 +193,7 @@ func (b *Broker) mayStart(r *job.Record) bool {
 	if !waits {
 		until = b.now.Add(b.cfg.AckTimeout)
 		b.cautious[r.Key()] = until
-		b.timers.add(job.At(until)+1, r.Key())
+		b.timers.add(rounded(until), r.Key())
 	}
 	n := 1
 	for _, name := range b.names {

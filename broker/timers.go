@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/google/btree"
 
@@ -25,6 +26,9 @@ func (t *timers) add(at job.Time, key string) {
 	}
 	t.tree.ReplaceOrInsert(timer{at, key})
 }
+
+// rounded is the first instant that a timer knows and that is not before t.
+func rounded(t time.Time) job.Time { return job.At(t.Add(time.Millisecond - time.Nanosecond)) }
 
 // due takes out all keys whose time has come.
 func (t *timers) due(now job.Time) (keys []string) {

@@ -162,7 +162,7 @@ func (w *world) fail(p packet) {
 
 // step gives a broker an input, as the shell does: after a Tick.
 func (w *world) step(n *node, in Input) {
-	must(n.b.Step(Tick{Now: w.now.Add(n.skew)}))
+	must(n.b.Step(Tick{Now: w.now, Wall: w.now.Add(n.skew)}))
 	must(n.b.Step(in))
 }
 
@@ -176,7 +176,7 @@ func (w *world) ask(n *node, about string, in func(Token) Input) {
 // ready takes a Ready, writes its commit, and carries the rest out: exactly the
 // duties that Ready documents. It reports whether anything but silence came.
 func (w *world) ready(n *node) (busy bool) {
-	must(n.b.Step(Tick{Now: w.now.Add(n.skew)}))
+	must(n.b.Step(Tick{Now: w.now, Wall: w.now.Add(n.skew)}))
 	rd := n.b.Ready()
 	ops := rd.Commit.Ops()
 	for _, op := range ops {
@@ -326,7 +326,7 @@ func (w *world) pass(d time.Duration) {
 	for {
 		next := end
 		for _, n := range w.nodes {
-			if at := n.wake.Add(-n.skew); n.b != nil && !n.wake.IsZero() && at.Before(next) {
+			if at := n.wake; n.b != nil && !n.wake.IsZero() && at.Before(next) {
 				next = at
 			}
 		}

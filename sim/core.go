@@ -2,6 +2,8 @@ package sim
 
 import (
 	"container/heap"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -13,43 +15,61 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // Core simulates the decisions alone: N broker cores, a network and disks, in
 // one seeded event loop without a goroutine. A run is repeatable bit for bit from
 // its seed, so that a fault schedule that breaks something can be looked at
-// again and again. Here live the fault schedules and the invariants of the
-// design's first section; what needs real Serf and Pebble is simulated by
-// [Cluster].
+// again and again. What needs real Serf and Pebble is simulated by [Cluster].
+//
+// core.go is the loop, core_faults.go what can go wrong, core_client.go who uses the
+// cluster, core_check.go what must hold, core_story.go the schedule.
 type Core struct {
-	Now   time.Time
-	Loss  float64 // of messages, 0 to 1
-	Acked map[job.ID]bool
-	// Runs counts how often each job was started.
-	Runs map[job.ID]int
+	Now  time.Time
+	Loss float64 // of messages, 0 to 1
+	Dup  float64 // of messages that arrive twice
+	// Reap is after how long SWIM forgets a broker that is down; 0 is never.
+	Reap time.Duration
 
-	cfg    broker.Config
-	rand   *rand.Rand
-	events events
-	seq    int
-	nodes  map[string]*coreNode
-	names  []string
-	cut    map[[2]string]bool
-	token  broker.Token
-	submit map[broker.Token]job.ID
-	trace  uint64 // hash of all that happened
+	Acked map[job.ID]bool // acknowledged submissions
+	Runs  map[job.ID]int  // how often each job was started
+
+	cfg      broker.Config
+	rand     *rand.Rand
+	events   events
+	seq      int
+	nodes    map[string]*coreNode
+	names    []string
+	cut      map[[2]string]bool
+	hidden   map[[2]string]bool // cuts that SWIM does not see
+	flapping map[string]bool
+	token    broker.Token
+	trace    uint64 // hash of all that happened
+	start    time.Time
+	told     []string // the story so far, as text
+
+	checks checks
 }
 
 // coreNode is one broker with its disk.
 type coreNode struct {
-	name   string
-	starts int
-	disk   map[string][]byte // what is synced
-	b      *broker.Broker    // nil while down
-	busy   bool              // a commit is under way
-	killed map[string]bool   // attempts that were stopped
-	wake   time.Time         // when it ticks next; zero is not at all
-	reply  map[broker.Token]func(*broker.Reply)
+	name    string
+	starts  int
+	disk    map[string][]byte // what is synced
+	blobs   map[string]bool
+	copies  []diskCopy
+	b       *broker.Broker // nil while down
+	down    time.Time      // since when
+	left    bool           // it said goodbye
+	leaving bool
+	busy    bool                  // a commit is under way
+	killed  map[string]bool       // attempts that were stopped
+	running map[string]broker.Run // attempts that run now
+	paused  time.Time             // until then it stands still
+	skew    time.Duration         // of its wall clock
+	wake    time.Time             // when it ticks next; zero is not at all
+	calls   map[broker.Token]func(any)
 }
 
 type event struct {
@@ -85,12 +105,14 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 	c := &Core{
 		Now: time.Unix(1_700_000_000, 0), Acked: map[job.ID]bool{}, Runs: map[job.ID]int{},
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
-		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, submit: map[broker.Token]job.ID{},
+		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, flapping: map[string]bool{},
+		checks: newChecks(),
 	}
+	c.start = c.Now
 	for i := range n {
 		name := fmt.Sprintf("b%d", i)
 		c.names = append(c.names, name)
-		c.nodes[name] = &coreNode{name: name, disk: map[string][]byte{}}
+		c.nodes[name] = &coreNode{name: name, disk: map[string][]byte{}, blobs: map[string]bool{}}
 	}
 	for _, name := range c.names {
 		c.Start(name)
@@ -115,7 +137,10 @@ func (c *Core) Start(name string) {
 	cfg.Archive = diskArchive{n.disk}
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
-	n.reply = map[broker.Token]func(*broker.Reply){}
+	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(any){}, map[string]broker.Run{}, false, false, time.Time{}
+	if n.starts > 1 {
+		c.tell("%s starts again, as %s", name, cfg.Actor)
+	}
 	must(n.b.Load(func(prefix []byte, fn func(k, v []byte) error) error {
 		for _, k := range slices.Sorted(maps.Keys(n.disk)) {
 			if strings.HasPrefix(k, string(prefix)) {
@@ -126,25 +151,6 @@ func (c *Core) Start(name string) {
 		}
 		return nil
 	}))
-	c.tellRoster()
-}
-
-// Kill ends a broker at once: what was not synced is gone, and so is what it
-// ran. A commit under way is written or not.
-func (c *Core) Kill(name string) {
-	c.nodes[name].b = nil
-	c.after(detect, c.tellRoster)
-}
-
-// Cut separates two brokers in both directions until Heal.
-func (c *Core) Cut(a, b string) {
-	c.cut[[2]string{a, b}], c.cut[[2]string{b, a}] = true, true
-	c.after(detect, c.tellRoster)
-}
-
-// Heal ends all cuts.
-func (c *Core) Heal() {
-	c.cut = map[[2]string]bool{}
 	c.tellRoster()
 }
 
@@ -162,11 +168,17 @@ func (c *Core) tellRoster() {
 func (c *Core) roster(of string) (out []broker.Member) {
 	for _, name := range c.names {
 		n := c.nodes[name]
+		if n.b == nil && c.Reap > 0 && c.Now.Sub(n.down) > c.Reap {
+			continue
+		}
 		m := broker.Member{
-			Name: name, HTTPAddr: name + ":8000", Status: broker.Alive,
+			Name: name, HTTPAddr: name + ":8000", Status: broker.Alive, Draining: n.leaving,
 			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)),
 		}
-		if n.b == nil || c.cut[[2]string{of, name}] {
+		switch {
+		case n.left:
+			m.Status = broker.Left
+		case n.b == nil || c.apart(of, name) || name != of && (c.flapping[name] || c.Now.Before(n.paused)):
 			m.Status = broker.Failed
 		}
 		out = append(out, m)
@@ -174,17 +186,10 @@ func (c *Core) roster(of string) (out []broker.Member) {
 	return out
 }
 
-// Submit submits a job at a broker; Acked has its ID once that has answered.
-func (c *Core) Submit(at string, id job.ID) {
-	n := c.nodes[at]
-	if n.b == nil {
-		return
-	}
-	c.token++
-	c.submit[c.token] = id
-	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
-	must(spec.Complete())
-	c.step(n, broker.Submit{Token: c.token, ID: id, Spec: spec})
+// apart reports whether SWIM thinks that two brokers can't reach each other.
+func (c *Core) apart(a, b string) bool {
+	x, y := [2]string{a, b}, [2]string{b, a}
+	return c.cut[x] && !c.hidden[x] || c.cut[y] && !c.hidden[y]
 }
 
 // Run lets time pass.
@@ -206,11 +211,33 @@ func (c *Core) after(d time.Duration, do func()) {
 	heap.Push(&c.events, event{c.Now.Add(d), c.seq, do})
 }
 
+// wall is what a broker's own clock shows.
+func (c *Core) wall(n *coreNode) time.Time { return c.Now.Add(n.skew) }
+
+func (c *Core) tick(n *coreNode) broker.Tick { return broker.Tick{Now: c.Now, Wall: c.wall(n)} }
+
+// step gives a broker an input. One that stands still gets it afterwards.
 func (c *Core) step(n *coreNode, in broker.Input) {
-	must(n.b.Step(broker.Tick{Now: c.Now}))
+	if c.Now.Before(n.paused) {
+		b := n.b
+		c.after(n.paused.Sub(c.Now), func() {
+			if n.b == b {
+				c.step(n, in)
+			}
+		})
+		return
+	}
+	must(n.b.Step(c.tick(n)))
 	must(n.b.Step(in))
 	c.note("%s %T", n.name, in)
 	c.drive(n)
+}
+
+// ask steps an input that has an answer.
+func (c *Core) ask(n *coreNode, what string, in func(broker.Token) broker.Input, done func(any)) {
+	c.token++
+	n.calls[c.token] = done
+	c.step(n, in(c.token))
 }
 
 // drive takes the next Ready unless a commit is under way.
@@ -225,22 +252,41 @@ func (c *Core) drive(n *coreNode) {
 		return
 	}
 	n.busy = true
-	c.after(time.Duration(100+c.rand.IntN(2000))*time.Microsecond, func() {
-		if n.b != b && c.rand.IntN(2) == 0 {
-			return // killed before the sync
-		}
-		for _, op := range rd.Commit.Ops() {
-			n.disk[string(op.Key)] = op.Value
-		}
-		if n.b != b {
-			return // killed after the sync, before anybody heard of it
-		}
-		n.busy = false
-		b.Advance(rd)
-		c.act(n, rd)
-		must(b.Step(broker.Tick{Now: c.Now}))
+	c.after(time.Duration(100+c.rand.IntN(2000))*time.Microsecond, func() { c.synced(n, b, rd) })
+}
+
+// synced ends a commit.
+func (c *Core) synced(n *coreNode, b *broker.Broker, rd broker.Ready) {
+	if n.b == b && c.Now.Before(n.paused) {
+		c.after(n.paused.Sub(c.Now), func() { c.synced(n, b, rd) })
+		return
+	}
+	if n.b != b && (n.b != nil || c.rand.IntN(2) == 0) {
+		return // killed before the sync
+	}
+	c.write(n, rd.Commit.Ops())
+	if n.b != b {
+		return // killed after the sync, before anybody heard of it
+	}
+	n.busy = false
+	b.Advance(rd)
+	c.act(n, rd)
+	if n.b == b {
+		must(b.Step(c.tick(n)))
 		c.drive(n)
-	})
+	}
+}
+
+// write is what the disk does with a commit.
+func (c *Core) write(n *coreNode, ops []ledger.Op) {
+	for _, op := range ops {
+		if op.Value == nil {
+			delete(n.disk, string(op.Key))
+			continue
+		}
+		n.disk[string(op.Key)] = op.Value
+		c.checkWrite(n, op)
+	}
 }
 
 func (c *Core) act(n *coreNode, rd broker.Ready) {
@@ -252,37 +298,28 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 			}
 		}
 	}
-	for _, a := range rd.Answers {
-		if s, ok := a.Value.(*broker.Submitted); ok && !s.Conflict && s.Record != nil {
-			c.Acked[c.submit[a.Token]] = true
-			c.note("acked %s %d", c.submit[a.Token], s.Replicas)
-		}
-		if r, ok := a.Value.(*broker.Reply); ok {
-			done := n.reply[a.Token]
-			delete(n.reply, a.Token)
-			done(r)
-		}
-	}
+	c.shown(n, rd.State)
 	for _, s := range rd.Send {
 		c.send(n, s)
 	}
+	for _, p := range rd.Push {
+		c.push(n, p)
+	}
 	for _, f := range rd.Fetch {
-		c.after(time.Millisecond, here(func() { c.step(n, broker.Fetched{Key: f.Key, Attempt: f.Attempt}) }))
+		c.fetch(n, f)
 	}
 	for _, s := range rd.Stop {
-		n.killed[s.Key+s.Attempt.Token()] = true
+		id := s.Key + s.Attempt.Token()
+		n.killed[id] = true
 		c.after(10*time.Millisecond, here(func() {
-			c.step(n, broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true})
+			if _, runs := n.running[id]; runs {
+				delete(n.running, id)
+				c.step(n, broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true})
+			}
 		}))
 	}
 	for _, r := range rd.Run {
-		c.Runs[r.ID]++
-		c.note("run %s at %s", r.ID, n.name)
-		c.after(time.Duration(1+c.rand.IntN(3000))*time.Millisecond, here(func() {
-			if !n.killed[r.Key+r.Attempt.Token()] {
-				c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: job.Result{Outcome: job.Succeeded}})
-			}
-		}))
+		c.run(n, r, here)
 	}
 	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
 		n.wake = w
@@ -290,10 +327,109 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 			if n.wake == w {
 				n.wake = time.Time{}
 			}
-			must(b.Step(broker.Tick{Now: c.Now}))
-			c.drive(n)
+			if !c.Now.Before(n.paused) {
+				must(b.Step(c.tick(n)))
+				c.drive(n)
+			} else {
+				c.after(n.paused.Sub(c.Now), here(func() { c.step(n, broker.Pressure{Stretch: 1}) }))
+			}
 		}))
 	}
+	for _, a := range rd.Answers { // last: an answer may end the broker
+		if done := n.calls[a.Token]; done != nil {
+			delete(n.calls, a.Token)
+			done(a.Value)
+		}
+	}
+}
+
+// run is one attempt: it takes its time, and mostly succeeds.
+func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
+	c.Runs[r.ID]++
+	c.tell("%s runs %s %s", n.name, r.ID, r.Attempt.Token())
+	c.checkRun(n, r)
+	id := r.Key + r.Attempt.Token()
+	n.running[id] = r
+	takes := time.Duration(1+c.rand.IntN(4000)) * time.Millisecond
+	if c.rand.IntN(8) == 0 {
+		takes *= 6
+	}
+	fails := c.rand.IntN(10) == 0
+	c.after(takes, here(func() {
+		if _, runs := n.running[id]; !runs || n.killed[id] && c.rand.IntN(2) == 0 {
+			return
+		}
+		if c.Now.Before(n.paused) {
+			takes = n.paused.Sub(c.Now)
+		}
+		delete(n.running, id)
+		res := job.Result{Outcome: job.Succeeded, Started: job.At(c.wall(n)), Finished: job.At(c.wall(n))}
+		if fails {
+			res.Outcome, res.Reason = job.Failed, "exit 1"
+		}
+		out := digestOf(n.name + id)
+		n.blobs[out] = true
+		res.Stdout = &job.Blob{Digest: job.Digest(out), Size: 1}
+		c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: res})
+	}))
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// push brings a blob to a peer, mostly.
+func (c *Core) push(n *coreNode, p broker.Push) {
+	b, to := n.b, c.nodes[p.To]
+	c.after(c.latency(), func() {
+		ok := to.b != nil && !c.Now.Before(to.paused) && !c.lost(n.name, p.To) && !c.lost(p.To, n.name) && n.blobs[string(p.Digest)]
+		if ok {
+			to.blobs[string(p.Digest)] = true
+		}
+		wait := c.latency()
+		if !ok {
+			wait = time.Second
+		}
+		c.after(wait, func() {
+			if n.b == b {
+				c.step(n, broker.Pushed{Peer: p.To, Digest: p.Digest, Failed: !ok})
+			}
+		})
+	})
+}
+
+// fetch brings blobs from whoever has them.
+func (c *Core) fetch(n *coreNode, f broker.Fetch) {
+	b := n.b
+	tries := 0
+	var try func()
+	try = func() {
+		if n.b != b {
+			return
+		}
+		missing := ""
+		for _, d := range f.Digests {
+			for _, name := range c.names {
+				if from := c.nodes[name]; from.b != nil && from.blobs[string(d)] && !c.lost(n.name, name) && !c.lost(name, n.name) {
+					n.blobs[string(d)] = true
+				}
+			}
+			if !n.blobs[string(d)] {
+				missing = string(d)
+			}
+		}
+		if tries++; missing != "" && tries < 4 {
+			c.after(time.Second<<tries, try)
+			return
+		}
+		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
+		if missing != "" {
+			in.Err = "nobody has " + missing[:8]
+		}
+		c.step(n, in)
+	}
+	c.after(time.Millisecond, try)
 }
 
 // send carries a message and its reply, as bytes, through the network.
@@ -310,6 +446,13 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 		c.after(peerTO, fail)
 		return
 	}
+	if c.rand.Float64() < c.Dup { // it arrives again, late, and nobody waits for that answer
+		c.after(time.Duration(c.rand.IntN(8000))*time.Millisecond, func() {
+			if m, err := broker.DecodeMessage(wire); to.b != nil && err == nil {
+				c.deliver(to, m, func(*broker.Reply) {}, func() {})
+			}
+		})
+	}
 	c.after(c.latency(), func() {
 		if to.b == nil {
 			c.after(c.latency(), fail)
@@ -317,7 +460,12 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 		}
 		m, err := broker.DecodeMessage(wire)
 		must(err)
+		answered := false
 		c.deliver(to, m, func(r *broker.Reply) {
+			if answered {
+				return // the sender waits no longer
+			}
+			answered = true
 			if c.lost(s.To, n.name) {
 				c.after(peerTO, fail)
 				return
@@ -329,25 +477,27 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 					c.step(n, broker.Acked{Peer: s.To, Reply: reply})
 				}
 			})
-		}, fail)
+		}, func() {
+			if !answered {
+				answered = true
+				fail()
+			}
+		})
 	})
 }
 
-// deliver steps a message and waits for its answer, which comes after a commit.
+// deliver steps a message; its answer comes after a commit, or not in time.
 func (c *Core) deliver(to *coreNode, m broker.Message, done func(*broker.Reply), fail func()) {
-	b := to.b
-	must(b.Step(broker.Tick{Now: c.Now}))
-	c.token++
-	token := c.token
-	must(b.Step(broker.Deliver{Token: token, Message: m}))
 	c.note("%s deliver %s", to.name, m.From)
-	to.reply[token] = done
-	c.drive(to)
-	c.after(peerTO, func() {
-		if to.b != b {
-			fail()
-		}
-	})
+	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v any) { done(v.(*broker.Reply)) })
+	c.after(peerTO, fail)
+}
+
+// shown notes what a broker says of itself.
+func (c *Core) shown(n *coreNode, s *broker.State) {
+	if s != nil && s.Stats.Spins > 0 {
+		c.fail("%s reviews one job without end", n.name)
+	}
 }
 
 func must(err error) {
@@ -385,24 +535,6 @@ func (c *Core) Record(at string, id job.ID) *job.Record {
 		}
 	}
 	return nil
-}
-
-// Differences names the records that not all brokers hold alike, and the clocks
-// that differ.
-func (c *Core) Differences() (out []string) {
-	first := c.nodes[c.names[0]]
-	for _, name := range c.names[1:] {
-		n := c.nodes[name]
-		for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-			if string(first.disk[k]) != string(n.disk[k]) {
-				out = append(out, fmt.Sprintf("%s and %s differ in %q", first.name, name, k))
-			}
-		}
-		if len(first.disk) != len(n.disk) {
-			out = append(out, fmt.Sprintf("%s holds %d keys, %s %d", first.name, len(first.disk), name, len(n.disk)))
-		}
-	}
-	return out
 }
 
 type diskArchive struct{ disk map[string][]byte }

@@ -1,0 +1,241 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// checks is what a simulation watches all the while. Wrong collects what must never
+// be; a run with any of it has failed.
+type checks struct {
+	wrong []string
+	dots  map[clock.Dot]string            // what each dot brought, for ever (I1)
+	ends  map[string]map[string]clock.Dot // by broker: jobs whose verdict its disk has held, and their creation
+	over  map[string]bool                 // jobs of which any disk has held a verdict, by key
+	acks  map[string]map[string]bool      // acknowledged jobs by key, and the disks that held them then
+	once  map[string]int                  // starts of jobs that must not run twice
+}
+
+func newChecks() checks {
+	return checks{
+		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Dot{}, over: map[string]bool{},
+		acks: map[string]map[string]bool{}, once: map[string]int{},
+	}
+}
+
+// fail notes that something is wrong.
+func (c *Core) fail(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	c.tell("WRONG: %s", text)
+	c.checks.wrong = append(c.checks.wrong, text)
+}
+
+// Wrong lists the broken invariants.
+func (c *Core) Wrong() []string { return c.checks.wrong }
+
+// checkWrite looks at what reaches a disk.
+func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
+	if !strings.HasPrefix(string(op.Key), "rjob\x00") {
+		return
+	}
+	r, err := job.DecodeRecord(op.Value)
+	must(err)
+	key := r.Key()
+	once := func(d clock.Dot, what string) {
+		if old, ok := c.checks.dots[d]; ok && old != what {
+			c.fail("I1: dot %v has two contents: %s; %s", d, old, what)
+		}
+		c.checks.dots[d] = what
+	}
+	for _, s := range r.Created {
+		once(s.Dot, fmt.Sprintf("%s created %v", key, s.At))
+	}
+	for _, rep := range r.Reports {
+		once(rep.Dot, fmt.Sprintf("%s report %v %s", key, rep.Attempt.Token(), rep.Phase))
+	}
+	for _, v := range r.Verdicts {
+		once(v.Dot, fmt.Sprintf("%s verdict %v %s", key, v.At, v.Outcome))
+	}
+	ends := c.checks.ends[n.name]
+	if ends == nil {
+		ends = map[string]clock.Dot{}
+		c.checks.ends[n.name] = ends
+	}
+	born, ended := ends[key]
+	switch {
+	case r.Finished():
+		ends[key], c.checks.over[key] = r.Created[0].Dot, true
+	case ended && born == r.Created[0].Dot:
+		c.fail("L7: %s is unfinished again at %s, which had its verdict", r.ID, n.name)
+	}
+}
+
+// diskChanged notes that a disk was lost, or is an older one.
+func (c *Core) diskChanged(n *coreNode) {
+	delete(c.checks.ends, n.name)
+	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
+		if strings.HasPrefix(k, "rjob\x00") {
+			if r, err := job.DecodeRecord(n.disk[k]); err == nil && r.Finished() {
+				c.checkWrite(n, ledger.Op{Key: []byte(k), Value: n.disk[k]})
+			}
+		}
+	}
+	for key, holders := range c.checks.acks {
+		if _, held := n.disk["rjob\x00"+key]; !held {
+			delete(holders, n.name)
+		}
+	}
+}
+
+// checkRun looks at an attempt that a broker starts.
+func (c *Core) checkRun(n *coreNode, r broker.Run) {
+	if b, ok := n.disk["rjob\x00"+r.Key]; ok {
+		rec, err := job.DecodeRecord(b)
+		must(err)
+		if rec.Finished() {
+			c.fail("%s starts %s, whose verdict it knows", n.name, r.ID)
+		}
+	} else {
+		c.fail("%s starts %s, which is not on its disk", n.name, r.ID)
+	}
+	for _, d := range r.Spec.Blobs() {
+		if !n.blobs[string(d)] {
+			c.fail("%s starts %s without its input", n.name, r.ID)
+		}
+	}
+	c.checkOnce(n, r)
+	free := c.cfg.Capabilities.Capacity.Minus(r.Spec.Resources)
+	for _, x := range n.running {
+		free = free.Minus(x.Spec.Resources)
+	}
+	if why := free.Lacks(job.Resources{}); why != "" {
+		c.fail("%s runs more than it can: %s", n.name, why)
+	}
+}
+
+// checkOnce sees to it that a job that must not run twice does not (rule J8). If it
+// was submitted in two parts of a split, neither can know of the other.
+func (c *Core) checkOnce(n *coreNode, r broker.Run) {
+	rec, err := job.DecodeRecord(n.disk["rjob\x00"+r.Key])
+	if err != nil || r.Spec.MayRedeploy() || len(rec.Created) > 1 {
+		return
+	}
+	id := fmt.Sprint(r.Key, rec.Created[0].Dot)
+	if c.checks.once[id]++; c.checks.once[id] > 1 {
+		c.fail("J8: %s runs for the second time, at %s", r.ID, n.name)
+	}
+}
+
+// checkAck remembers who holds an acknowledged job: as long as one of these keeps its
+// disk, the job must end.
+func (c *Core) checkAck(r *job.Record, copies int) {
+	holders := map[string]bool{}
+	for _, name := range c.names {
+		n := c.nodes[name]
+		_, held := n.disk["rjob\x00"+r.Key()]
+		for _, d := range r.Spec.Blobs() {
+			held = held && n.blobs[string(d)]
+		}
+		if held {
+			holders[name] = true
+		}
+	}
+	if len(holders) < copies && !c.checks.over[r.Key()] {
+		c.fail("A1: %s is acknowledged with %d copies, but only %v hold it", r.ID, copies, slices.Sorted(maps.Keys(holders)))
+	}
+	c.Acked[r.ID] = true
+	if c.checks.acks[r.Key()] == nil {
+		c.checks.acks[r.Key()] = holders
+	} else {
+		maps.Copy(c.checks.acks[r.Key()], holders)
+	}
+}
+
+// Converged checks what must hold when all was well for long enough: every
+// acknowledged job has ended, alike everywhere, and all hold the same.
+func (c *Core) Converged() {
+	for _, key := range slices.Sorted(maps.Keys(c.checks.acks)) {
+		if len(c.checks.acks[key]) == 0 {
+			continue // every disk that held it was lost
+		}
+		for _, name := range c.names {
+			c.checkEnded(c.nodes[name], key)
+		}
+	}
+	for _, d := range c.Differences() {
+		c.fail("%s", d)
+	}
+	for _, name := range c.names {
+		for id, r := range c.nodes[name].running {
+			c.fail("%s still runs %s (%s)", name, r.ID, id)
+		}
+	}
+}
+
+func (c *Core) checkEnded(n *coreNode, key string) {
+	b, ok := n.disk["rjob\x00"+key]
+	if !ok {
+		if !c.checks.over[key] || c.cfg.Retention > time.Hour {
+			c.fail("%s was acknowledged, and %s knows nothing of it", key, n.name)
+		}
+		return
+	}
+	r, err := job.DecodeRecord(b)
+	must(err)
+	if !r.Finished() {
+		c.fail("%s was acknowledged, and has not ended: it is %s at %s, owner %s, executor %s", r.ID, r.State(), n.name, r.Owner.Broker, r.Place.Actor)
+	}
+}
+
+// Differences names the records that not all brokers hold alike, and the clocks
+// that differ. A finished record that one broker has forgotten, and another not yet,
+// is no difference.
+func (c *Core) Differences() (out []string) {
+	first := c.nodes[c.names[0]]
+	for _, name := range c.names[1:] {
+		n := c.nodes[name]
+		keys := maps.Clone(first.disk)
+		maps.Copy(keys, n.disk)
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			a, b := first.disk[k], n.disk[k]
+			if string(a) == string(b) || c.forgotten(a, b) {
+				continue
+			}
+			out = append(out, fmt.Sprintf("%s and %s differ in %q: %s / %s", first.name, name, k, c.sketch(k, a), c.sketch(k, b)))
+		}
+	}
+	return out
+}
+
+// sketch shows a stored value in a few words.
+func (c *Core) sketch(k string, b []byte) string {
+	r, err := job.DecodeRecord(b)
+	switch {
+	case b == nil:
+		return "absent"
+	case k == "c":
+		return fmt.Sprintf("%q", b)
+	case err != nil:
+		return err.Error()
+	}
+	return fmt.Sprintf("%s owner %s epoch %d, at %s, %d verdicts, dots %v", r.State(), r.Owner.Actor, r.Owner.Tenure.Epoch, r.Place.Actor, len(r.Verdicts), r.Dots)
+}
+
+func (c *Core) forgotten(a, b []byte) bool {
+	if a == nil {
+		a, b = b, a
+	}
+	if b != nil || c.cfg.Retention > time.Hour {
+		return false
+	}
+	r, err := job.DecodeRecord(a)
+	return err == nil && r.Finished()
+}

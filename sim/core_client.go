@@ -1,0 +1,119 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// answerWithin is how much later than its own timeout a request may be answered.
+const answerWithin = time.Second
+
+// request asks a broker for something, and sees to it that an answer comes in time
+// unless the broker dies or stands still meanwhile.
+func (c *Core) request(n *coreNode, what string, within time.Duration, in func(broker.Token) broker.Input, done func(any)) {
+	b, pause := n.b, n.paused
+	if c.Now.Before(pause) {
+		within += pause.Sub(c.Now)
+	}
+	answered := false
+	c.ask(n, what, in, func(v any) {
+		answered = true
+		done(v)
+	})
+	c.after(within+answerWithin, func() {
+		if n.b == b && n.paused.Equal(pause) && !c.Now.Before(pause) && !answered {
+			c.fail("%s has not answered: %s", n.name, what)
+		}
+	})
+}
+
+// Submit submits a plain job at a broker; Acked has its ID once that has answered.
+func (c *Core) Submit(at string, id job.ID) { c.SubmitSpec(at, id, job.Spec{}, nil) }
+
+// SubmitSpec submits a job, after what a client has seen; done (may be nil) gets the
+// answer.
+func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past, done ...func(*broker.Submitted)) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	if spec.Module == "" {
+		spec.Command = "work"
+	}
+	spec.Priority.User = job.DefaultUser
+	must(spec.Complete())
+	for _, d := range spec.Blobs() {
+		n.blobs[string(d)] = true // it was uploaded before
+	}
+	timeout := 5 * time.Second
+	within := c.cfg.AckTimeout
+	if spec.MinReplicas > 0 {
+		within = timeout
+	}
+	c.tell("%s is submitted at %s", id, at)
+	c.request(n, "submit "+string(id), within, func(t broker.Token) broker.Input {
+		return broker.Submit{Token: t, ID: id, Spec: spec, Past: past, Timeout: timeout}
+	}, func(v any) {
+		s := v.(*broker.Submitted)
+		c.note("acked %s %d", id, s.Replicas)
+		if s.Conflict || s.Draining {
+			return
+		}
+		if s.Short {
+			c.tell("%s has only %d copies of %s", at, s.Replicas, id)
+			return
+		}
+		c.tell("%s acknowledges %s, %d copies", at, id, s.Replicas)
+		c.checkAck(s.Record, s.Replicas)
+		if len(done) > 0 {
+			done[0](s)
+		}
+	})
+}
+
+// Cancel cancels a job at a broker.
+func (c *Core) Cancel(at string, id job.ID) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	c.tell("%s is cancelled at %s", id, at)
+	c.request(n, "cancel "+string(id), c.cfg.AckTimeout, func(t broker.Token) broker.Input {
+		return broker.Cancel{Token: t, ID: string(id), Reason: "client"}
+	}, func(any) {})
+}
+
+// ReadAfter reads a job at a broker that must first know what a client has seen
+// (rule C3): then it knows the job.
+func (c *Core) ReadAfter(at string, id job.ID, past broker.Past) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	c.request(n, "catch up", 3*time.Second, func(t broker.Token) broker.Input {
+		return broker.CatchUp{Token: t, Past: past, Timeout: 3 * time.Second}
+	}, func(v any) {
+		if v.(*broker.CaughtUp).Missing != nil || n.b == nil {
+			return
+		}
+		c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
+			return broker.Get{Token: t, ID: string(id), Past: past}
+		}, func(v any) {
+			if v.(*broker.Found).Record == nil && (c.cfg.Retention > time.Hour || !c.someOver(id)) {
+				c.fail("C3: %s has caught up, but does not know %s", at, id)
+			}
+		})
+	})
+}
+
+// someOver reports whether a job with this ID has ended somewhere.
+func (c *Core) someOver(id job.ID) bool {
+	for key := range c.checks.over {
+		if len(key) > len(id) && key[:len(id)+1] == string(id)+"~" {
+			return true
+		}
+	}
+	return false
+}

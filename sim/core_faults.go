@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"maps"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+)
+
+// The faults that a schedule can use. Each is one small deed; together they are
+// what a city's worst night does to a cluster.
+
+// Kill ends a broker at once: what was not synced is gone, and so is what it
+// ran. A commit under way is written or not.
+func (c *Core) Kill(name string) {
+	if c.nodes[name].b == nil {
+		return
+	}
+	c.tell("%s is killed", name)
+	c.nodes[name].b, c.nodes[name].down = nil, c.Now
+	c.swim()
+}
+
+// Wipe empties the disk of a broker that is down.
+func (c *Core) Wipe(name string) {
+	c.tell("the disk of %s is lost", name)
+	n := c.nodes[name]
+	clear(n.disk)
+	clear(n.blobs)
+	n.copies = nil
+	c.diskChanged(n)
+}
+
+// Rollback brings the disk of a broker that is down back to an older copy of it.
+func (c *Core) Rollback(name string) {
+	n := c.nodes[name]
+	if len(n.copies) == 0 {
+		return
+	}
+	i := c.rand.IntN(len(n.copies))
+	c.tell("the disk of %s is restored from copy %d of %d", name, i+1, len(n.copies))
+	old := n.copies[i]
+	clear(n.disk)
+	maps.Copy(n.disk, old.table)
+	n.blobs = maps.Clone(old.blobs)
+	n.copies = n.copies[:i+1]
+	c.diskChanged(n)
+}
+
+// backup keeps a copy of a disk, to be restored later.
+func (c *Core) backup(n *coreNode) {
+	n.copies = append(n.copies, diskCopy{maps.Clone(n.disk), maps.Clone(n.blobs)})
+}
+
+type diskCopy struct {
+	table map[string][]byte
+	blobs map[string]bool
+}
+
+// Cut loses all messages from a to b until Heal; both ways if the second is told
+// too.
+func (c *Core) Cut(from, to string) {
+	c.cut[[2]string{from, to}] = true
+	c.swim()
+}
+
+// Split separates two groups of brokers in both directions.
+func (c *Core) Split(group map[string]bool) {
+	var here []string
+	for _, a := range c.names {
+		for _, b := range c.names {
+			if group[a] != group[b] {
+				c.cut[[2]string{a, b}] = true
+			}
+		}
+		if group[a] {
+			here = append(here, a)
+		}
+	}
+	c.tell("the network splits: %v are apart", here)
+	c.swim()
+}
+
+// Bridge leaves a third broker as the only one that two others can both talk to.
+func (c *Core) Bridge(a, b string) {
+	c.tell("%s and %s can't talk to each other, but to all others", a, b)
+	c.cut[[2]string{a, b}], c.cut[[2]string{b, a}] = true, true
+	c.swim()
+}
+
+// OneWay loses what a sends to b; SWIM, which probes through others, still sees both.
+func (c *Core) OneWay(a, b string) {
+	c.tell("what %s sends to %s is lost", a, b)
+	c.cut[[2]string{a, b}] = true
+	c.hidden[[2]string{a, b}] = true
+}
+
+// Heal ends all cuts.
+func (c *Core) Heal() {
+	if len(c.cut) > 0 {
+		c.tell("the network heals")
+	}
+	clear(c.cut)
+	clear(c.hidden)
+	c.swim()
+}
+
+// Flap lets SWIM think for a moment that a broker has failed, though it is fine.
+func (c *Core) Flap(name string) {
+	c.tell("%s flaps", name)
+	c.flapping[name] = true
+	c.tellRoster()
+	c.after(time.Duration(500+c.rand.IntN(8000))*time.Millisecond, func() {
+		delete(c.flapping, name)
+		c.tellRoster()
+	})
+}
+
+// Pause stops a broker for a while, as SIGSTOP does: it takes nothing in and says
+// nothing, and then goes on as if nothing had been.
+func (c *Core) Pause(name string, d time.Duration) {
+	n := c.nodes[name]
+	if n.b == nil || c.Now.Before(n.paused) {
+		return
+	}
+	c.tell("%s stands still for %v", name, d)
+	n.paused = c.Now.Add(d)
+	c.swim()
+	c.after(d, c.swim)
+}
+
+// Skew sets a broker's wall clock ahead, or back.
+func (c *Core) Skew(name string, d time.Duration) {
+	c.tell("the clock of %s is %v off", name, d)
+	c.nodes[name].skew = d
+}
+
+// Leave drains a broker; when that is done, or after a while, it is gone.
+func (c *Core) Leave(name string) {
+	n := c.nodes[name]
+	if n.b == nil || n.leaving {
+		return
+	}
+	c.tell("%s leaves", name)
+	n.leaving = true
+	b := n.b
+	gone := func() {
+		if n.b != b {
+			return
+		}
+		c.tell("%s has left", name)
+		n.b, n.left, n.down = nil, true, c.Now
+		c.tellRoster()
+	}
+	c.tellRoster()
+	c.ask(n, "drain", func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(any) { gone() })
+	c.after(4*time.Second, func() {
+		if n.b == b {
+			c.ask(n, "drain now", func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(any) { gone() })
+		}
+	})
+	c.after(8*time.Second, gone)
+}
+
+// swim lets the failure detector notice, after its time, what has changed.
+func (c *Core) swim() { c.after(detect, c.tellRoster) }

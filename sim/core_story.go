@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// maxTold bounds the text of a story.
+const maxTold = 20000
+
+// tell adds a line to the story.
+func (c *Core) tell(format string, args ...any) {
+	if len(c.told) < maxTold {
+		c.told = append(c.told, fmt.Sprintf("%9.3fs  ", c.Now.Sub(c.start).Seconds())+fmt.Sprintf(format, args...))
+	}
+}
+
+// Story is what happened, as text. With a word, only the lines with it, and those
+// that concern no single job.
+func (c *Core) Story(about string) string {
+	var out []string
+	for _, line := range c.told {
+		single := strings.Contains(line, " runs ") || strings.Contains(line, " is submitted ") || strings.Contains(line, "acknowledges") ||
+			strings.Contains(line, "cancelled") || strings.Contains(line, "copies of j")
+		if about == "" || !single || strings.Contains(line+" ", " "+about+" ") || strings.Contains(line, " "+about+",") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// Night drives one seeded fault schedule: brokers are killed, restarted, wiped and
+// rolled back, they flap, stand still and leave, the network splits and heals and
+// loses messages, clocks jump, while clients submit, read and cancel. In the end all
+// is healed, and the checks are made.
+func Night(seed uint64, cfg broker.Config) *Core {
+	cfg.SyncInterval = 20 * time.Second
+	if seed%2 == 1 {
+		cfg.Retention, cfg.RetentionCount = 15*time.Second, 5
+	}
+	c := NewCore(seed, 3+int(seed%5), cfg)
+	c.Loss = []float64{0, 0.02, 0.1, 0.3}[seed/5%4]
+	c.Dup = []float64{0, 0.05}[seed/20%2]
+	if seed%3 == 0 {
+		c.Reap = 20 * time.Second
+	}
+	c.Run(3 * time.Second)
+	n := &night{c: c, past: map[int]broker.Past{}}
+	for range 60 {
+		n.deed()
+		c.Run(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
+	}
+	c.tell("the night is over: all is healed and started")
+	c.Loss, c.Dup = 0, 0
+	c.Heal()
+	c.Run(10 * time.Second) // who is about to leave has left
+	for _, name := range c.names {
+		if !c.Up(name) {
+			c.Start(name)
+		}
+	}
+	c.Run(c.cfg.IsolationDelay + 5*c.cfg.SyncInterval)
+	c.Converged()
+	return c
+}
+
+// night is who does what in a schedule.
+type night struct {
+	c    *Core
+	ids  []job.ID
+	past map[int]broker.Past // what each of three clients has seen
+}
+
+func (n *night) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }
+
+func (n *night) deed() {
+	c, name := n.c, n.pick()
+	switch x := c.rand.IntN(40); {
+	case x < 16:
+		n.submit(name)
+	case x < 18 && len(n.ids) > 0:
+		c.Cancel(name, n.ids[c.rand.IntN(len(n.ids))])
+	case x < 20 && len(n.ids) > 0:
+		client := c.rand.IntN(3)
+		if p := n.past[client]; len(p) > 0 && p[len(p)-1].Job != "" {
+			c.ReadAfter(name, p[len(p)-1].Job, p)
+		}
+	case x < 23:
+		c.Kill(name)
+	case x < 26:
+		if !c.Up(name) {
+			n.restart(name)
+		}
+	case x == 26:
+		group := map[string]bool{}
+		for _, other := range c.names {
+			group[other] = c.rand.IntN(2) == 0
+		}
+		c.Split(group)
+	case x == 27:
+		c.Bridge(name, n.pick())
+	case x == 28:
+		c.OneWay(name, n.pick())
+	case x < 32:
+		c.Heal()
+	case x == 32:
+		c.Flap(name)
+	case x == 33:
+		c.Pause(name, time.Duration(1+c.rand.IntN(12))*time.Second)
+	case x == 34:
+		c.Skew(name, time.Duration(c.rand.IntN(7201)-3600)*time.Second)
+	case x == 35:
+		c.Leave(name)
+	default:
+		c.backup(c.nodes[name])
+	}
+}
+
+// restart starts a broker, sometimes from a disk that is not what it was.
+func (n *night) restart(name string) {
+	switch n.c.rand.IntN(6) {
+	case 0:
+		n.c.Wipe(name)
+	case 1, 2:
+		n.c.Rollback(name)
+	}
+	n.c.Start(name)
+}
+
+func (n *night) submit(at string) {
+	c := n.c
+	id := job.ID(fmt.Sprintf("j%d", len(n.ids)))
+	if len(n.ids) > 0 && c.rand.IntN(8) == 0 {
+		id = n.ids[c.rand.IntN(len(n.ids))] // again, or by somebody else
+	} else {
+		n.ids = append(n.ids, id)
+	}
+	spec := job.Spec{Resources: job.Resources{CPU: int64(100 + c.rand.IntN(500))}}
+	if c.rand.IntN(8) != 0 { // else it is another spec when the ID was used before
+		spec.Resources.CPU = 300
+	}
+	no := false
+	switch c.rand.IntN(8) {
+	case 0:
+		spec.Redeploy = &no
+	case 1:
+		spec.MinReplicas = 1 + c.rand.IntN(3)
+	case 2, 3:
+		spec.Module = job.Digest(digestOf(string(id)))
+	case 4:
+		spec.Retries.Max = 2
+	}
+	client := c.rand.IntN(3)
+	c.SubmitSpec(at, id, spec, n.past[client], func(s *broker.Submitted) { n.past[client] = s.Past })
+}
