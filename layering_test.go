@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"gossip":   {"clock"},
 	"api":      {"clock", "job"},
 	"node":     {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "resolve", "store"},
-	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "node", "store"},
+	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "node", "store"},
 	"cmd/ucp":  {"api", "clock", "executor", "gossip", "job", "node"},
 
 	"examples/accelerogram": {"examples/seismic"},

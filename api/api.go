@@ -16,7 +16,8 @@ import (
 
 // Error is every answer that is not a success.
 type Error struct {
-	Status  int    `json:"-"` // HTTP
+	Status  int    `json:"-"`            // HTTP
+	ID      job.ID `json:"id,omitempty"` // the job that it is about: a submission with it may be repeated
 	Message string `json:"error"`
 	Code    string `json:"code"` // one of the Code constants
 }
@@ -26,31 +27,40 @@ func (e *Error) Error() string { return e.Message }
 
 // The codes of errors, for programs.
 const (
-	CodeBadRequest   = "bad_request"   // 400: the request can't be read
-	CodeNotFound     = "not_found"     // 404
-	CodeConflict     = "conflict"      // 409: the ID belongs to another job, or is ambiguous
-	CodeTooLarge     = "too_large"     // 413
-	CodeInvalid      = "invalid"       // 422: it can be read, but makes no sense
-	CodeUnbuilt      = "not_built_yet" // 422: this version can't do that yet
-	CodeMissingBlobs = "missing_blobs" // 422: upload the module or inputs first
-	CodeBusy         = "busy"          // 429: come back after Retry-After
-	CodeNoSpace      = "no_space"      // 507: the disk is full
-	CodeInternal     = "internal"      // 500
-	CodeUnavailable  = "unavailable"   // 503: shutting down, or a peer that is needed does not answer
+	CodeBadRequest   = "bad_request"      // 400: the request can't be read
+	CodeNotFound     = "not_found"        // 404
+	CodeConflict     = "conflict"         // 409: the ID belongs to another job, or is ambiguous
+	CodeTooLarge     = "too_large"        // 413
+	CodeInvalid      = "invalid"          // 422: it can be read, but makes no sense
+	CodeUnbuilt      = "not_built_yet"    // 422: this version can't do that yet
+	CodeMissingBlobs = "missing_blobs"    // 422: upload the module or inputs first
+	CodeBusy         = "busy"             // 429: come back after Retry-After
+	CodeNoSpace      = "no_space"         // 507: the disk is full
+	CodeInternal     = "internal"         // 500
+	CodeUnavailable  = "unavailable"      // 503: shutting down, or a peer that is needed does not answer
+	CodeDraining     = "draining"         // 503: the broker is about to leave; ask another
+	CodeTooFew       = "too_few_replicas" // 503: min_replicas is not met; the job may run all the same
+	CodeBehind       = "behind"           // 504: the broker does not yet know what the causal token names
 )
 
 // Submission answers POST /v1/jobs and PUT /v1/jobs/{id}: 201 for a new job, 200
 // for one that was known already, 202 when fewer copies than asked for exist.
 type Submission struct {
 	ID       job.ID `json:"id"`
-	Replicas int    `json:"replicas"`      // brokers that hold the job and its inputs
-	Degraded bool   `json:"degraded"`      // fewer than the broker's --replicas
-	Job      *Job   `json:"job,omitempty"` // with ?wait=
+	Replicas int    `json:"replicas"` // brokers that hold the job and its inputs
+	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
+	// CausalToken says what the client has seen now: sent with a later submission it
+	// orders the two, with a read at any broker that one knows at least this much.
+	CausalToken string `json:"causal_token"`
+	Job         *Job   `json:"job,omitempty"` // with ?wait=
 }
+
+// TokenHeader carries a causal token in requests and answers.
+const TokenHeader = "X-UCP-Causal-Token"
 
 // Job is one job as a broker knows it.
 type Job struct {
-	ID       job.ID    `json:"id"`
+	ID       job.ID    `json:"id"`  // ID~digest8 when the ID belongs to another job, see SameID
 	Key      string    `json:"key"` // ID~digest, which tells two specs with one ID apart
 	State    job.State `json:"state"`
 	Origin   string    `json:"origin"`   // the broker where it was submitted
@@ -69,8 +79,9 @@ type Job struct {
 	FinishedAt  job.Time `json:"finished_at"`
 
 	Accepted   *Accepted  `json:"accepted,omitempty"`
-	Rejected   []Accepted `json:"rejected"`   // results that came too late
-	Superseded []Verdict  `json:"superseded"` // verdicts that were not the first
+	Rejected   []Accepted `json:"rejected"`          // results that came too late
+	SameID     []string   `json:"same_id,omitempty"` // keys of other jobs that got this ID in another part of a split
+	Superseded []Verdict  `json:"superseded"`        // verdicts that were not the first
 
 	Stdout  *job.Blob           `json:"stdout,omitempty"`
 	Stderr  *job.Blob           `json:"stderr,omitempty"`
@@ -81,6 +92,8 @@ type Job struct {
 	AsOf    time.Time `json:"as_of"`
 	KnownBy int       `json:"known_by"` // brokers known to hold its newest update
 	Members int       `json:"members"`  // of so many
+
+	CausalToken string `json:"causal_token,omitempty"` // not in lists; see Submission
 }
 
 // Accepted names a result: who made it, in which attempt, when.
@@ -88,6 +101,12 @@ type Accepted struct {
 	Executor string   `json:"executor"`
 	Attempt  string   `json:"attempt"` // its fencing token
 	At       job.Time `json:"at"`
+
+	Outcome  job.Outcome         `json:"outcome,omitempty"`
+	ExitCode *int                `json:"exit_code,omitempty"`
+	Stdout   *job.Blob           `json:"stdout,omitempty"`
+	Stderr   *job.Blob           `json:"stderr,omitempty"`
+	Outputs  map[string]job.Blob `json:"outputs,omitempty"`
 }
 
 // Verdict names an end of a job that did not count.
@@ -96,6 +115,7 @@ type Verdict struct {
 	By      string      `json:"by"`
 	Reason  string      `json:"reason,omitempty"`
 	At      job.Time    `json:"at"`
+	Result  *Accepted   `json:"result,omitempty"` // that it had accepted; its output is kept as long as the job
 }
 
 // JobList is a page of GET /v1/jobs, newest first.
@@ -113,6 +133,7 @@ type Member struct {
 	Status   string       `json:"status"`    // alive | leaving | left | failed
 	Actor    clock.Actor  `json:"actor"`     // "" for a stock Serf agent
 	RTT      job.Duration `json:"rtt"`       // by network coordinates; 0 when not known
+	Draining bool         `json:"draining"`  // it is about to leave, and takes nothing
 	Self     bool         `json:"self"`
 }
 
@@ -142,7 +163,11 @@ type Coordination struct {
 	Clock        clock.Vector      `json:"clock"`
 	Jobs         map[job.State]int `json:"jobs"` // unfinished jobs owned here, by state
 	Capacity     job.Resources     `json:"capacity"`
-	Usage        job.Resources     `json:"usage"` // what running jobs have asked for
+	Usage        job.Resources     `json:"usage"`       // what running jobs have asked for
+	Draining     bool              `json:"draining"`    // about to leave
+	DiskFull     bool              `json:"disk_full"`   // no new jobs until there is room
+	Unaudited    bool              `json:"unaudited"`   // holds back what it remembers until a peer has audited it
+	Quarantined  int               `json:"quarantined"` // records of peers that don't validate
 	AsOf         time.Time         `json:"as_of"`
 }
 
@@ -152,6 +177,8 @@ type Peer struct {
 	Port     int    `json:"port"`
 	Healthy  bool   `json:"healthy"`
 	LastSeen int64  `json:"last_seen"` // Unix seconds of its last message; 0 for never
+	Behind   uint64 `json:"behind"`    // updates known here that its clock, when last heard, did not cover
+	Ahead    uint64 `json:"ahead"`     // updates that its clock covers and that are not known here
 }
 
 // Blob answers PUT /v1/blobs/{sha256}.

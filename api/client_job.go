@@ -26,6 +26,9 @@ type SubmitOptions struct {
 	// Timeout bounds what the submission itself waits for; 0 is the broker's
 	// default, 10 s.
 	Timeout time.Duration
+	// Token is the CausalToken of an earlier answer: the job comes after what that
+	// client had seen.
+	Token string
 }
 
 // Submit hands a job to the broker. The blobs it names must have been uploaded.
@@ -49,6 +52,9 @@ func (c *Client) SubmitDocument(ctx context.Context, spec []byte, contentType st
 	}
 	setDuration(k.query, "wait", min(o.Wait, MaxWait))
 	setDuration(k.query, "timeout", o.Timeout)
+	if o.Token != "" {
+		k.query.Set("causal_token", o.Token)
+	}
 	var s Submission
 	_, err := c.json(ctx, k, o.Wait+o.Timeout, &s)
 	return s, err
@@ -87,7 +93,16 @@ func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
 // Job tells how a job stands. The ID may be shortened while it is unique. With a
 // wait (at most MaxWait) the answer comes when the job is final, or then.
 func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (Job, error) {
+	return c.JobAfter(ctx, id, wait, "")
+}
+
+// JobAfter is Job at a broker that first knows at least what a causal token names:
+// what one has written or read at one broker is there at any other.
+func (c *Client) JobAfter(ctx context.Context, id string, wait time.Duration, token string) (Job, error) {
 	q := url.Values{}
+	if token != "" {
+		q.Set("causal_token", token)
+	}
 	setDuration(q, "wait", min(wait, MaxWait))
 	var j Job
 	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id}, query: q}, wait, &j)

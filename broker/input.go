@@ -18,8 +18,8 @@ type Token uint64
 // Tick says what time it is. The shell steps one before every batch of inputs,
 // and one at the time that Ready.Wake names.
 type Tick struct {
-	// Now never goes back: all waits and timeouts are measured by it. A time.Now() will
-	// do, which carries a monotonic reading.
+	// Now never goes back: all waits and timeouts are measured by it. What the standard
+	// library says the time is will do, since it carries a monotonic reading.
 	Now time.Time
 	// Wall is what the wall clock shows, which somebody may set back or ahead by an hour;
 	// stamps are made of it. Zero is Now.

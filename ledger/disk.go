@@ -144,6 +144,10 @@ func encodeVector(v clock.Vector) []byte {
 	return out
 }
 
+// DecodeClock reads the stored clock, the value under "c", for those who look at a
+// store from outside.
+func DecodeClock(b []byte) (clock.Vector, error) { return decodeVector(b) }
+
 func decodeVector(b []byte) (clock.Vector, error) {
 	var v []clock.Dot
 	if err := codec.NewDecoderBytes(b, vectorHandle).Decode(&v); err != nil {

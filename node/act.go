@@ -80,9 +80,17 @@ func (r *running) forget(key, token string) (job.Attempt, bool) {
 }
 
 // blobs shows the blob store as the executor wants it.
-type blobs struct{ store *store.Blobs }
+type blobs struct {
+	store *store.Blobs
+	sound func(context.Context, job.Digest) bool
+}
 
-func (b blobs) Path(d job.Digest) (string, error) { return b.store.Path(string(d)) }
+func (b blobs) Path(d job.Digest) (string, error) {
+	if !b.sound(context.Background(), d) { // checked when it was fetched: a look at the file system
+		return "", fmt.Errorf("blob %s: %w", d, store.ErrNotFound)
+	}
+	return b.store.Path(string(d))
+}
 
 func (b blobs) Put(ctx context.Context, r io.Reader) (job.Blob, error) {
 	d, size, err := b.store.Put(ctx, r, job.MaxBlob)

@@ -54,6 +54,8 @@ type Config struct {
 	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
 	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
 	RetentionCount int           // and how many at most; default 100,000, negative is no bound
+	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
+	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 
 	NoNewsLinks bool // for tests: only the periodic exchange (rule S1)
 
@@ -113,6 +115,8 @@ const (
 	DefaultDrainTimeout   = 30 * time.Second
 	DefaultRetention      = 24 * time.Hour
 	DefaultRetentionCount = 100_000
+	DefaultDiskReserve    = 256 << 20
+	DefaultBlobGrace      = time.Hour
 	defaultIO             = 100
 )
 
@@ -138,6 +142,8 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.DrainTimeout, DefaultDrainTimeout)
 	orElse(&c.Retention, DefaultRetention)
 	orElse(&c.RetentionCount, DefaultRetentionCount)
+	orElse(&c.DiskReserve, DefaultDiskReserve)
+	orElse(&c.BlobGrace, DefaultBlobGrace)
 	orElse(&c.CPU, int64(runtime.NumCPU())*1000)
 	orElse(&c.Software, "dev")
 	if c.Memory == 0 {

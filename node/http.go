@@ -21,6 +21,7 @@ func (n *Node) handler() http.Handler {
 		"POST /broker/sync-metadata":          n.handleSync,
 		"GET /broker/coordination-status":     n.handleCoordination,
 		"GET /broker/metadata":                n.handleMetadata,
+		"GET /broker/digest":                  n.handleDigest,
 		"GET /v1/members":                     n.handleMembers,
 		"POST /v1/jobs":                       n.handleSubmit,
 		"PUT /v1/jobs/{id}":                   n.handleSubmit,
@@ -149,6 +150,8 @@ func (n *Node) handleHealth(w http.ResponseWriter, _ *http.Request) error {
 
 func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
+	case <-n.leaving.Done():
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave")
 	case <-n.joined:
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 		return nil

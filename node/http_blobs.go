@@ -28,9 +28,12 @@ func (n *Node) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	status := http.StatusCreated
-	if size, ok := n.store.Blobs().Has(d); ok {
+	if size, ok := n.store.Blobs().Touch(d); ok && n.sound(r.Context(), job.Digest(d)) {
 		writeJSON(w, http.StatusOK, api.Blob{Digest: job.Digest(d), Size: size})
 		return nil
+	}
+	if err := n.hasRoom(); err != nil {
+		return err
 	}
 	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob)}
 	err = n.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
@@ -54,6 +57,9 @@ func (n *Node) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
 		return err
+	}
+	if !n.sound(r.Context(), job.Digest(d)) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}
 	b, err := n.store.Blobs().Open(d)
 	if errors.Is(err, store.ErrNotFound) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := n.hasRoom(); err != nil {
+		return err
+	}
 	id, err := n.submittedID(r)
 	if err != nil {
 		return err
@@ -32,25 +36,38 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	past, timeout, err := readPast(r)
+	if err != nil {
+		return err
+	}
 	if err := n.checkBlobs(&spec); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), max(n.cfg.AckTimeout, timeout)+n.cfg.PeerTimeout)
 	defer cancel()
 	digest := spec.Digest()
 	s, err := ask[*broker.Submitted](ctx, n, func(t broker.Token) broker.Input {
-		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest}
+		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
 	})
 	switch {
 	case err != nil:
 		return err
+	case s.Draining:
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
+	case s.Short:
+		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
+			"job %s is held by %d brokers after %v, min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
+			id, s.Replicas, timeout, spec.MinReplicas, id)
+		e.ID = id
+		return e
 	case s.Conflict:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", id)
 	}
 	n.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
+	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
-		f, err := n.await(r.Context(), s.Record.Key(), wait)
+		f, err := n.await(r.Context(), s.Record.Key(), wait, s.Past)
 		if err != nil {
 			return err
 		}
@@ -113,7 +130,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 func (n *Node) checkBlobs(s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
-		if _, ok := n.store.Blobs().Has(string(d)); !ok {
+		if _, ok := n.store.Blobs().Touch(string(d)); !ok {
 			missing = append(missing, string(d))
 		}
 	}
@@ -141,18 +158,18 @@ const wasmHeader = "\x00asm\x01\x00\x00\x00"
 
 // await waits until a job has ended and may be shown, at most for the given
 // time; then it tells its present state.
-func (n *Node) await(ctx context.Context, id string, wait time.Duration) (*broker.Found, error) {
+func (n *Node) await(ctx context.Context, id string, wait time.Duration, past broker.Past) (*broker.Found, error) {
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		stop := context.AfterFunc(n.leaving, cancel)
 		defer stop()
-		f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id} })
+		f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id, Past: past} })
 		if err == nil || ctx.Err() == nil {
 			return f, err
 		}
 	}
-	return ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
+	return ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
 }
 
 // found checks that a look-up met exactly one job.
@@ -179,13 +196,18 @@ func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := n.await(r.Context(), id, wait)
+	past, err := n.caughtUp(r)
+	if err != nil {
+		return err
+	}
+	f, err := n.await(r.Context(), id, wait, past)
 	if err != nil {
 		return err
 	}
 	if err := found(id, f); err != nil {
 		return err
 	}
+	w.Header().Set(api.TokenHeader, f.Past.Token())
 	writeJSON(w, http.StatusOK, n.view(f, true))
 	return nil
 }
@@ -226,6 +248,9 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	if err := broker.ValidCursor(q.Get("after")); err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "?after: %v", err)
 	}
+	if _, err := n.caughtUp(r); err != nil {
+		return err
+	}
 	l, err := ask[*broker.Listing](r.Context(), n, func(t broker.Token) broker.Input {
 		return broker.List{Token: t, State: state, Limit: limit, After: q.Get("after")}
 	})
@@ -234,7 +259,8 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
 	for _, rec := range l.Jobs {
-		out.Jobs = append(out.Jobs, n.view(&broker.Found{Record: rec, AsOf: l.AsOf}, false))
+		first := !slices.Contains(l.Later, rec.Key())
+		out.Jobs = append(out.Jobs, n.view(&broker.Found{Record: rec, AsOf: l.AsOf, First: first}, false))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
@@ -258,9 +284,13 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 		Provisional: f.Provisional, SubmittedAt: job.TimeOf(r.Submitted()), Why: f.Why,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
+		SameID: f.SameID,
+	}
+	if !f.First {
+		j.ID = job.ID(r.Key()[:len(r.ID)+1+shortDigest])
 	}
 	if whole {
-		j.Spec = &r.Spec
+		j.Spec, j.CausalToken = &r.Spec, f.Past.Token()
 	}
 	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
 		j.StartedAt = job.TimeOf(rep.At)
@@ -279,11 +309,25 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 		j.Rejected = append(j.Rejected, accepted(rep))
 	}
 	for _, v := range r.Superseded() {
-		j.Superseded = append(j.Superseded, api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: job.TimeOf(v.At)})
+		s := api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: job.TimeOf(v.At)}
+		if v.Report != nil {
+			a := accepted(*v.Report)
+			s.Result = &a
+		}
+		j.Superseded = append(j.Superseded, s)
 	}
 	return j
 }
 
 func accepted(r job.Report) api.Accepted {
-	return api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: job.TimeOf(r.At)}
+	a := api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: job.TimeOf(r.At)}
+	if res := r.Result; res != nil {
+		a.Outcome, a.ExitCode = res.Outcome, res.ExitCode
+		a.Stdout, a.Stderr, a.Outputs = res.Stdout, res.Stderr, res.Outputs
+	}
+	return a
 }
+
+// shortDigest is how much of the spec's digest tells a job from another with its ID
+// (rule J3).
+const shortDigest = 8

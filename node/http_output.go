@@ -23,7 +23,11 @@ func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := n.await(r.Context(), id, wait)
+	past, err := n.caughtUp(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := n.await(r.Context(), id, wait, past)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,10 +37,41 @@ func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if !f.Record.Finished() {
 		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
 	}
+	if token := r.URL.Query().Get("attempt"); token != "" {
+		return resultOf(f.Record, token)
+	}
 	if rep := f.Record.Accepted(); rep != nil {
 		return rep.Result, f.Record, nil
 	}
 	return &job.Result{}, f.Record, nil // cancelled before it ran: it wrote nothing
+}
+
+// resultOf finds the result of an attempt that may have been rejected or superseded:
+// after a split both outputs are kept as long as the job.
+func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
+	var known []string
+	look := func(rep *job.Report) *job.Result {
+		if rep == nil || rep.Result == nil {
+			return nil
+		}
+		if rep.Attempt.Token() == token {
+			return rep.Result
+		}
+		known = append(known, rep.Attempt.Token())
+		return nil
+	}
+	for _, v := range rec.Verdicts {
+		if res := look(v.Report); res != nil {
+			return res, rec, nil
+		}
+	}
+	for _, rep := range rec.Reports {
+		if res := look(&rep); res != nil {
+			return res, rec, nil
+		}
+	}
+	slices.Sort(known)
+	return nil, nil, fail(http.StatusNotFound, api.CodeNotFound, "job %s has no result of attempt %.80q; it has those of: %s", rec.ID, token, strings.Join(slices.Compact(known), ", "))
 }
 
 // handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
@@ -77,6 +112,9 @@ func (n *Node) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
 	from := []string{rec.Owner.Broker, rec.Origin}
 	if rep := rec.Accepted(); rep != nil {
 		from = append([]string{rep.Dot.Actor.Broker()}, from...)
+	}
+	for _, rep := range rec.Reports {
+		from = append(from, rep.Dot.Actor.Broker())
 	}
 	if err := n.peers.need(r.Context(), b.Digest, from); err != nil {
 		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)

@@ -14,14 +14,38 @@ import (
 
 // row returns this broker's metadata as it was last published.
 func (n *Node) row() broker.Row {
+	if r, ok := n.rowOf(n.name); ok {
+		return r
+	}
+	return broker.Row{Name: n.name, Actor: n.actor, Capabilities: n.caps}
+}
+
+// rowOf returns the metadata of a broker as it was last known.
+func (n *Node) rowOf(name string) (broker.Row, bool) {
 	if s := n.state.Load(); s != nil {
 		for _, r := range s.Rows {
-			if r.Name == n.name {
-				return r
+			if r.Name == name {
+				return r, true
 			}
 		}
 	}
-	return broker.Row{Name: n.name, Actor: n.actor, Capabilities: n.caps}
+	return broker.Row{}, false
+}
+
+// stats returns what this broker has counted since its start.
+func (n *Node) stats() broker.Stats {
+	if s := n.state.Load(); s != nil {
+		return s.Stats
+	}
+	return broker.Stats{}
+}
+
+// distance counts the updates that a clock covers and another does not.
+func distance(a, b clock.Vector) (n uint64) {
+	for d := range a.Beyond(b) {
+		n += d.Counter - b.Get(d.Actor)
+	}
+	return n
 }
 
 // coordination sums up how this broker stands to the others.
@@ -36,6 +60,7 @@ func (n *Node) coordination() api.Coordination {
 		Strategy: row.Strategy, SyncInterval: job.Duration(n.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: n.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
 		Capacity: n.caps.Capacity, Usage: row.Usage, AsOf: n.cfg.Now().UTC(),
+		Draining: row.Draining, DiskFull: row.Full, Unaudited: row.Unaudited, Quarantined: int(n.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
@@ -58,6 +83,9 @@ func (n *Node) coordination() api.Coordination {
 		p.Host, p.Port = splitAddr(m.HTTPAddr)
 		if t, ok := seen[m.Name]; ok {
 			p.LastSeen = t.Unix()
+		}
+		if other, ok := n.rowOf(m.Name); ok {
+			p.Behind, p.Ahead = distance(c.Clock, other.Clock), distance(other.Clock, c.Clock)
 		}
 		c.PeerBrokers[m.Name] = p
 	}
@@ -106,6 +134,7 @@ func (n *Node) members() []api.Member {
 		out = append(out, api.Member{
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: job.Duration(rtt.Round(time.Microsecond)), Self: m.Name == n.name,
+			Draining: m.Tags[drainingTag] != "",
 		})
 	}
 	return out

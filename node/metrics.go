@@ -21,6 +21,8 @@ type metrics struct {
 	errors      *prometheus.CounterVec
 	messages    *prometheus.CounterVec
 	records     prometheus.Counter
+	corrupt     prometheus.Counter
+	swept       prometheus.Counter
 }
 
 func newMetrics(n *Node) *metrics {
@@ -31,9 +33,11 @@ func newMetrics(n *Node) *metrics {
 		errors:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_http_errors_total", Help: "Requests that were answered with an error, by code."}, []string{"code"}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
+		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
+		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records,
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.swept,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{n})
 	m.all = prometheus.Gatherers{registry}
@@ -67,12 +71,14 @@ var (
 	jobsDesc  = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
 	peersDesc = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
 	usageDesc = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
+	workDesc  = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
+	badDesc   = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
 	capacDesc = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc} {
 		ch <- d
 	}
 }
@@ -82,6 +88,14 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, label string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
 	}
+	s := g.n.stats()
+	for what, v := range map[string]uint64{
+		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
+		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
+	} {
+		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)
+	}
+	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
 	c := g.n.coordination()
 	for _, s := range job.States[:4] {
 		gauge(jobsDesc, float64(c.Jobs[s]), string(s))

@@ -43,15 +43,18 @@ type Node struct {
 	metrics  *metrics
 
 	isWasm  modules
-	leaving context.Context // ends when the node begins to leave: nobody waits longer
+	full    atomic.Pointer[string] // why no new jobs are taken; nil while there is room
+	leaving context.Context        // ends when the node begins to leave: nobody waits longer
 	goodbye context.CancelFunc
 
 	state   atomic.Pointer[broker.State] // what is shown of this broker and the others
 	encoded atomic.Pointer[[]byte]       // the same, as push-pull carries it
 
-	work   sync.WaitGroup // all goroutines of Run
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	work      sync.WaitGroup // all goroutines of Run
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	digesting sync.Mutex // held while a digest of the store is made
+
 	joined chan struct{} // closed when /readyz may say yes
 	once   sync.Once
 }
@@ -88,7 +91,7 @@ func New(cfg Config) (n *Node, err error) {
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	n.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: blobs{n.store.Blobs()}, AllowProcess: cfg.AllowProcess,
+		Dir: cfg.DataDir, Blobs: blobs{n.store.Blobs(), n.sound}, AllowProcess: cfg.AllowProcess,
 		Logger: n.log.With("part", "executor"), Report: n.report,
 	})
 	return n, err
@@ -177,6 +180,8 @@ func (n *Node) Run(ctx context.Context) error {
 	n.goRun("members", n.watchMembers)
 	n.goRun("rejoin", n.rejoin)
 	n.goRun("pressure", n.measurePressure)
+	n.goRun("room", n.watchRoom)
+	n.goRun("sweep", n.sweepBlobs)
 	if err := n.firstJoin(ctx); err != nil {
 		return err
 	}

@@ -186,6 +186,9 @@ func (p *peers) upload(ctx context.Context, addr string, d job.Digest) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
+	if !p.n.sound(ctx, d) {
+		return fmt.Errorf("blob %s is not here any more, or damaged", d)
+	}
 	blob, err := p.n.store.Blobs().Open(string(d))
 	if err != nil {
 		return err
@@ -232,7 +235,7 @@ const fetchRounds = 4
 func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 	err := error(errNowhere)
 	for round := range fetchRounds {
-		if _, ok := p.n.store.Blobs().Has(string(d)); ok {
+		if p.n.sound(ctx, d) {
 			return nil
 		}
 		for _, addr := range p.holders(from) {

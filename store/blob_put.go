@@ -40,7 +40,7 @@ func (b *Blobs) PutExpect(ctx context.Context, digest string, r io.Reader, limit
 		return fmt.Errorf("store blob: %w", err)
 	}
 	defer b.gate.leave()
-	if _, here := b.Has(digest); here {
+	if _, here := b.Touch(digest); here {
 		return nil
 	}
 	_, _, err = b.put(ctx, r, limit, d.String())
@@ -68,6 +68,7 @@ func (b *Blobs) put(ctx context.Context, r io.Reader, limit int64, want string) 
 
 // install makes an upload the blob d, durably, unless that is here already.
 func (b *Blobs) install(u *upload, d digest) error {
+	b.use(d)
 	defer b.claim(d)()
 	if err := b.fault.check(); err != nil {
 		return fmt.Errorf("store blob %s: %w", d, err)

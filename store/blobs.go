@@ -32,12 +32,15 @@ type Blobs struct {
 	shards map[string]bool          // folders that exist, durably
 	moving map[digest]chan struct{} // whose name somebody changes; closed when done
 	hidden map[digest]bool          // whose name is visible but not yet durable
+	used   [2]map[digest]bool       // touched since the last Sweep, and since the one before
+	sound  map[digest]stamp         // whose content was compared with their digest
 }
 
 // openBlobs makes the folders when missing, empties the temporary one, and syncs the
 // others: after a kill -9 a rename may be visible that is not yet durable.
 func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
-	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, moving: map[digest]chan struct{}{}, hidden: map[digest]bool{}}
+	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, moving: map[digest]chan struct{}{}, hidden: map[digest]bool{},
+		used: [2]map[digest]bool{{}, {}}, sound: map[digest]stamp{}}
 	for _, d := range []string{dir, b.tmpDir(), b.asideDir()} {
 		if err := makeDir(fsys, d); err != nil {
 			return nil, fmt.Errorf("store: blob folder %s: %w", d, err)

@@ -27,6 +27,11 @@ type agentConfig struct {
 	CPU, Memory                       int64 // millicores, bytes
 	SyncInterval, AckTimeout          time.Duration
 	Replicas                          int
+	RedeployDelay, IsolationDelay     time.Duration
+	DrainTimeout, Retention           time.Duration
+	RetentionCount                    int
+	DiskReserve                       int64 // bytes
+	BlobGrace                         time.Duration
 	LogLevel                          slog.Level
 	LogFormat                         string
 	Logger                            *slog.Logger
@@ -46,7 +51,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
-		LogFormat: f.logFormat,
+		LogFormat:     f.logFormat,
+		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, DrainTimeout: f.drainTimeout,
+		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
 	if !slices.Contains(logLevels, f.logLevel) {
 		return cfg, f.wrong("log-level", "%q: it is one of %s", f.logLevel, strings.Join(logLevels, ", "))
@@ -98,6 +105,18 @@ func (f *agentFlags) checkAmounts() error {
 		return f.wrong("sync-interval", "%v: at least 100ms", f.syncInterval)
 	case f.ackTimeout <= 0:
 		return f.wrong("ack-timeout", "%v: it must be positive", f.ackTimeout)
+	case f.redeployDelay <= 0:
+		return f.wrong("redeploy-delay", "%v: it must be positive", f.redeployDelay)
+	case f.isolationDelay <= 0:
+		return f.wrong("isolation-delay", "%v: it must be positive", f.isolationDelay)
+	case f.drainTimeout < 0:
+		return f.wrong("drain-timeout", "%v: it must not be negative", f.drainTimeout)
+	case f.retention <= 0:
+		return f.wrong("retention", "%v: it must be positive", f.retention)
+	case f.retentionCount < 0:
+		return f.wrong("retention-count", "%d: it must not be negative", f.retentionCount)
+	case f.blobGrace < time.Minute:
+		return f.wrong("blob-grace", "%v: at least 1m, or a blob may be gone before its job is submitted", f.blobGrace)
 	case f.replicas < 1:
 		return f.wrong("replicas", "%d: at least 1", f.replicas)
 	}

@@ -21,6 +21,11 @@ type agentFlags struct {
 	memory                            bytesValue
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
+	redeployDelay, isolationDelay     time.Duration
+	drainTimeout, retention           time.Duration
+	retentionCount                    int
+	diskReserve                       bytesValue
+	blobGrace                         time.Duration
 	logLevel, logFormat               string
 
 	origin map[string]string // flag -> where its value came from, for errors
@@ -53,6 +58,15 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.replicas, "replicas", 3, "brokers that must hold a job before it is acknowledged")
 	fs.DurationVar(&f.ackTimeout, "ack-timeout", 2*time.Second, "time after which a job is acknowledged with fewer replicas, and says so")
 	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
+
+	fs.DurationVar(&f.redeployDelay, "redeploy-delay", 3*time.Second, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
+	fs.DurationVar(&f.isolationDelay, "isolation-delay", 30*time.Second, "time to wait before taking jobs over after losing most other brokers at once")
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
+	fs.DurationVar(&f.retention, "retention", 24*time.Hour, "time that a finished job and its output are kept")
+	fs.IntVar(&f.retentionCount, "retention-count", 100_000, "finished jobs that are kept at most, the newest (0: no bound)")
+	f.diskReserve = 256 << 20
+	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve)")
+	fs.DurationVar(&f.blobGrace, "blob-grace", time.Hour, "time that an uploaded blob is kept without a job that names it")
 
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")

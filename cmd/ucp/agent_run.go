@@ -39,6 +39,9 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,
 		Labels: cfg.Labels, CPU: cfg.CPU, Memory: cfg.Memory, AllowProcess: cfg.AllowProcess,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
+		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, DrainTimeout: orNone(cfg.DrainTimeout),
+		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount),
+		DiskReserve: orNone(cfg.DiskReserve), BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,
 		Software:    readVersion().String(),
 		Logger:      cfg.Logger,
@@ -47,4 +50,13 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		return err
 	}
 	return n.Run(ctx)
+}
+
+// orNone turns the zero of a flag, which means "none", into what node.Config takes
+// for that: its own zero is the default.
+func orNone[T int | int64 | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
 }

@@ -41,6 +41,8 @@ func TestAgentDefaults(t *testing.T) {
 		Name: "a", DataDir: filepath.Join("ucp-data", "a"),
 		Bind: "127.0.0.1:7946", RPCAddr: "127.0.0.1:7373", HTTPAddr: "127.0.0.1:8000",
 		NewsLinks: true, SyncInterval: time.Minute, AckTimeout: 2 * time.Second, Replicas: 3,
+		RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, DrainTimeout: 30 * time.Second,
+		Retention: 24 * time.Hour, RetentionCount: 100_000, DiskReserve: 256 << 20, BlobGrace: time.Hour,
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}, cfg)
 
@@ -71,12 +73,16 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
 		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
+		"redeploy-delay": "4s", "isolation-delay": "20s", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
+		"disk-reserve": "1GiB", "blob-grace": "30m",
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
 		HTTPAdvertise: "10.0.0.1:5", Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
 		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
 		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
+		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
+		RetentionCount: 50, DiskReserve: 1 << 30, BlobGrace: 30 * time.Minute,
 	}
 	var args []string
 	var file strings.Builder

@@ -15,7 +15,8 @@ import (
 
 // jobGetCommand is `ucp job get`.
 func (c *cli) jobGetCommand() *cobra.Command {
-	return &cobra.Command{
+	var token string
+	cmd := &cobra.Command{
 		Use:               "get ID",
 		Aliases:           []string{"show"},
 		Short:             "Show all that the broker knows of a job",
@@ -23,13 +24,15 @@ func (c *cli) jobGetCommand() *cobra.Command {
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(anyState),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-			j, err := client.Job(ctx, args[0], 0)
+			j, err := client.JobAfter(ctx, args[0], 0, token)
 			if err != nil {
 				return err
 			}
 			return c.show(j, func(w io.Writer) { jobTable(w, &j) })
 		}),
 	}
+	cmd.Flags().StringVar(&token, "causal-token", "", "`TOKEN` of an earlier answer (-o json): wait until this broker knows at least that much")
+	return cmd
 }
 
 // jobTable shows a job, one field a line; what has no value is left out.
@@ -98,9 +101,16 @@ func resultFields(field func(name, value string), j *api.Job) {
 		field("Output", fmt.Sprintf("%s (%s)", path, humanBytes(j.Outputs[path].Size)))
 	}
 	for _, r := range j.Rejected {
-		field("Rejected", fmt.Sprintf("a later result of %s, %s", r.Executor, clockTime(r.At)))
+		field("Rejected", fmt.Sprintf("%s by %s at %s: it came after the accepted result; attempt %s", r.Outcome, r.Executor, clockTime(r.At), r.Attempt))
 	}
 	for _, v := range j.Superseded {
-		field("Superseded", fmt.Sprintf("%s by %s, %s %s", v.Outcome, v.By, clockTime(v.At), v.Reason))
+		text := fmt.Sprintf("%s, decided by %s at %s: an earlier verdict counts", v.Outcome, v.By, clockTime(v.At))
+		if v.Result != nil {
+			text += "; its output is that of attempt " + v.Result.Attempt
+		}
+		field("Superseded", text)
+	}
+	if len(j.SameID) > 0 {
+		field("Same ID", strings.Join(j.SameID, ", "))
 	}
 }

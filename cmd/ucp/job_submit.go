@@ -29,7 +29,8 @@ A spec names module and inputs by their SHA-256; --upload sends the files.
 
 // jobSubmitCommand is `ucp job submit`.
 func (c *cli) jobSubmitCommand() *cobra.Command {
-	var id string
+	var id, token string
+	var within time.Duration
 	var uploads []string
 	var p patience
 	cmd := &cobra.Command{
@@ -41,6 +42,7 @@ func (c *cli) jobSubmitCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&id, "id", "", "`ID` of the job; submitting the same again is the same job (default: a new one)")
 	cmd.Flags().StringArrayVar(&uploads, "upload", nil, "upload this `FILE` first, unless the broker holds it; repeatable")
+	registerSubmission(cmd.Flags(), nil, &within, &token)
 	p.register(cmd)
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		began := time.Now()
@@ -63,7 +65,7 @@ func (c *cli) jobSubmitCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := client.SubmitDocument(ctx, doc, contentType, api.SubmitOptions{ID: jobID})
+		s, err := client.SubmitDocument(ctx, doc, contentType, api.SubmitOptions{ID: jobID, Timeout: within, Token: token})
 		if err != nil {
 			return maybeSubmitted(jobID, err)
 		}

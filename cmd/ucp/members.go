@@ -45,6 +45,10 @@ func membersTable(w io.Writer, members []api.Member) {
 		case m.RTT > 0:
 			rtt = humanDuration(time.Duration(m.RTT))
 		}
-		row(w, name, m.Status, m.Addr, dash(m.HTTPAddr), rtt)
+		status := m.Status
+		if m.Draining {
+			status += ", draining"
+		}
+		row(w, name, status, m.Addr, dash(m.HTTPAddr), rtt)
 	}
 }

@@ -81,7 +81,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
-		c.agentCommand(), c.runCommand(), c.jobCommand(), c.membersCommand(),
+		c.agentCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	return root

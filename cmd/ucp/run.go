@@ -113,7 +113,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	}
 	// The submission does not wait for the end: once it is acknowledged, a
 	// broker that restarts, or an interrupt, costs nothing.
-	s, err := client.Submit(ctx, spec, api.SubmitOptions{ID: id})
+	s, err := client.Submit(ctx, spec, api.SubmitOptions{ID: id, Timeout: f.ackWithin, Token: f.token})
 	if err != nil {
 		return maybeSubmitted(id, err)
 	}

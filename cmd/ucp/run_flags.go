@@ -26,6 +26,10 @@ type runFlags struct {
 	priority            int
 	deadline, emergency string
 	after               []string
+	minReplicas         int
+	once                bool
+	token               string
+	ackWithin           time.Duration
 }
 
 // register declares the flags that describe the job.
@@ -54,7 +58,18 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent, 0 to 10, higher is more")
 	fs.StringVar(&f.deadline, "deadline", "", "`TIME` (RFC 3339) or duration from now after which the job is of no use")
 	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL`, ID or type of the emergency that the job belongs to")
+	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
+	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
 	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
+}
+
+// registerSubmission declares the flags that say how a submission is answered.
+func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, token *string) {
+	if least != nil {
+		fs.IntVar(least, "min-replicas", 0, "fail unless so many brokers hold the job within --ack-within")
+	}
+	fs.DurationVar(within, "ack-within", 0, "time to wait for --min-replicas, or the spec's min_replicas (default 10s)")
+	fs.StringVar(token, "causal-token", "", "`TOKEN` of an earlier answer (-o json): this job comes after what that client had seen")
 }
 
 // spec makes the job spec, as far as it needs no upload. It checks what flags
@@ -69,6 +84,11 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		Constraints: f.constraints,
 		Timeout:     job.Duration(f.timeout),
 		Retries:     job.Retries{Max: f.retries, Backoff: job.Duration(f.backoff)},
+	}
+	s.MinReplicas = f.minReplicas
+	if f.once {
+		no := false
+		s.Redeploy = &no
 	}
 	for _, id := range f.after {
 		s.After = append(s.After, job.ID(id))

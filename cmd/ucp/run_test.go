@@ -200,7 +200,7 @@ func TestRunDetached(t *testing.T) {
 	require.Contains(t, b.jobs, strings.TrimSpace(got.out))
 	require.Zero(t, b.count("GET /v1/jobs"), "nothing is waited for")
 	got = s.run("run", "m.wasm", "--detach", "--id", "mine", "-o", "json")
-	require.JSONEq(t, `{"id":"mine","replicas":3,"degraded":false}`, got.out)
+	require.JSONEq(t, `{"id":"mine","replicas":3,"degraded":false,"causal_token":""}`, got.out)
 }
 
 func TestRunAsJSON(t *testing.T) {

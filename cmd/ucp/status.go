@@ -42,6 +42,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if !s.CoordinatorRunning {
 		state = "leaving"
 	}
+	if s.Draining {
+		state = "draining: it takes nothing more"
+	}
 	row(w, "Broker:", fmt.Sprintf("%s, %s for %s", s.Name, state, humanDuration(time.Duration(s.Uptime))))
 	row(w, "Actor:", s.Actor)
 	row(w, "Software:", dash(s.Software))
@@ -53,11 +56,21 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
 	row(w, "Strategy:", dash(s.Strategy))
 	row(w, "Replicas:", s.Replicas)
+	if s.DiskFull {
+		row(w, "Disk:", "FULL: new jobs are refused until there is room")
+	}
+	if s.Unaudited {
+		row(w, "Audit:", "old jobs wait until a peer has compared them with its own")
+	}
+	if s.Quarantined > 0 {
+		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read", s.Quarantined))
+	}
+	row(w, "As of:", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"))
 	if len(s.PeerBrokers) == 0 {
 		return
 	}
 	fmt.Fprintln(w)
-	row(w, "PEER", "HEALTH", "HTTP", "LAST SEEN")
+	row(w, "PEER", "HEALTH", "HTTP", "LAST SEEN", "LACKS", "HAS MORE")
 	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
 		p := s.PeerBrokers[name]
 		health := "healthy"
@@ -68,7 +81,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		if p.LastSeen > 0 {
 			seen = ago(job.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
 		}
-		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen)
+		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
 	}
 }
 

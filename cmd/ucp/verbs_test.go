@@ -47,6 +47,7 @@ CPU:        0m of 4000m asked for (0 %)
 Memory:     0 B of 8 GiB asked for (0 %)
 Strategy:   fcfs
 Replicas:   3
+As of:      2026-01-31 15:04:05 UTC
 `[1:], ""}, s.run("status"))
 
 	last := asOf.Add(-12 * time.Second)
@@ -56,8 +57,9 @@ Replicas:   3
 	b.status.Jobs = map[job.State]int{job.StateRunning: 2, job.StatePending: 1}
 	b.status.Usage = job.Resources{CPU: 1000, Memory: 2 << 30}
 	b.status.PeerBrokers = map[string]api.Peer{
-		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix()}, "c": {Host: "10.0.0.3", Port: 8000},
+		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix(), Ahead: 2}, "c": {Host: "10.0.0.3", Port: 8000, Behind: 10},
 	}
+	b.status.DiskFull = true
 	require.Equal(t, ran{0, `
 Broker:     a, up for 3d4h
 Actor:      a~1
@@ -70,10 +72,12 @@ CPU:        1000m of 4000m asked for (25 %)
 Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
 Replicas:   3
+Disk:       FULL: new jobs are refused until there is room
+As of:      2026-01-31 15:04:05 UTC
 
-PEER  HEALTH     HTTP           LAST SEEN
-b     healthy    10.0.0.2:8000  3s ago
-c     UNHEALTHY  10.0.0.3:8000  never
+PEER  HEALTH     HTTP           LAST SEEN  LACKS  HAS MORE
+b     healthy    10.0.0.2:8000  3s ago     0      2
+c     UNHEALTHY  10.0.0.3:8000  never      10     0
 `[1:], ""}, s.run("status"))
 }
 
@@ -116,7 +120,7 @@ func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
-	b.jobs["j2"].Rejected = []api.Accepted{{Executor: "c", At: job.At(asOf)}}
+	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: job.At(asOf)}}
 	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20}}
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `
@@ -137,7 +141,7 @@ Args:       ["a b"]
 Inputs:     a, x
 Asks for:   100m CPU, 64 MiB memory
 Output:     r.json (5 B)
-Rejected:   a later result of c, 2026-01-31 15:04:05.000 UTC
+Rejected:   succeeded by c at 2026-01-31 15:04:05.000 UTC: it came after the accepted result; attempt 1.2.x.a
 Known by:   2 of 3 brokers, as of 15:04:05 UTC
 `[1:], ""}, s.run("job", "get", "j2"))
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")

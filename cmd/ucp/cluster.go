@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// clusterCommand is `ucp cluster`.
+func (c *cli) clusterCommand() *cobra.Command {
+	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole"})
+	g.AddCommand(c.verifyCommand())
+	return g
+}
+
+const verifyHelp = `Asks every broker for a digest of its ledger at its vector clock, and compares
+them. Brokers with equal clocks must hold the same, byte for byte. While clocks
+differ something is still under way: it asks again, until --wait is over. Records
+that differ are named, with the brokers that hold each version. A finished job that
+some brokers have forgotten already (retention) is no difference.
+
+Exit code 1 when anything differs, or a broker does not answer.`
+
+func (c *cli) verifyCommand() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:               "verify",
+		Short:             "Check that all brokers hold the same",
+		Long:              verifyHelp,
+		Example:           "  ucp cluster verify\n  ucp cluster verify --wait 2m -o json",
+		Args:              exactArgs(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the clocks to become equal")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		v, err := verify(ctx, client, wait)
+		if err != nil {
+			return err
+		}
+		if err := c.show(v, func(w io.Writer) { verifyTable(w, v) }); err != nil {
+			return err
+		}
+		if !v.Same {
+			return fmt.Errorf("the brokers do not hold the same: %s", strings.Join(v.Problems, "; "))
+		}
+		return nil
+	})
+	return cmd
+}
+
+// verification is what `ucp cluster verify` found.
+type verification struct {
+	Same      bool         `json:"same"`
+	Brokers   []api.Digest `json:"brokers"`
+	Problems  []string     `json:"problems"`
+	Differing []difference `json:"differing"`
+	Forgotten int          `json:"forgotten"` // finished records that some have forgotten already
+}
+
+// difference is one record that not all brokers hold alike.
+type difference struct {
+	Key      string            `json:"key"`
+	Versions map[string]string `json:"versions"` // broker -> digest, or "absent"
+}
+
+// verify asks all brokers until their clocks agree or the wait is over.
+func verify(ctx context.Context, client *api.Client, wait time.Duration) (*verification, error) {
+	until := time.Now().Add(wait)
+	for {
+		v, settled, err := compare(ctx, client)
+		if err != nil || settled && v.Same || time.Now().After(until) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// compare asks all brokers once; settled is false while their clocks differ.
+func compare(ctx context.Context, client *api.Client) (v *verification, settled bool, err error) {
+	members, err := client.Members(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	v = &verification{Problems: []string{}, Differing: []difference{}}
+	clients := map[string]*api.Client{}
+	for _, m := range members.Members {
+		if m.HTTPAddr == "" || m.Status == "left" {
+			continue
+		}
+		if m.Status == "failed" {
+			v.problem("%s has failed", m.Name)
+			continue
+		}
+		if clients[m.Name], err = api.New(m.HTTPAddr); err != nil {
+			return nil, false, err
+		}
+	}
+	v.Brokers = v.ask(ctx, clients, false)
+	settled = true
+	for _, d := range v.Brokers[min(1, len(v.Brokers)):] {
+		if a := v.Brokers[0]; a.Clock.Compare(d.Clock) != clock.Equal {
+			settled = false
+			v.problem("the clocks of %s and %s differ: %s; %s", a.Name, d.Name, lacks(a, d), lacks(d, a))
+		}
+	}
+	if settled && slices.ContainsFunc(v.Brokers, func(d api.Digest) bool { return d.Digest != v.Brokers[0].Digest }) {
+		v.differ(v.ask(ctx, clients, true))
+	}
+	for _, d := range v.Brokers {
+		if d.Quarantined > 0 {
+			v.problem("%s keeps %d records aside that it can't read", d.Name, d.Quarantined)
+		}
+	}
+	v.Same = len(v.Problems) == 0
+	return v, settled, nil
+}
+
+func (v *verification) problem(format string, args ...any) {
+	v.Problems = append(v.Problems, fmt.Sprintf(format, args...))
+}
+
+// ask gets the digests of all brokers at once, sorted by name. Who does not answer
+// is a problem.
+func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, records bool) []api.Digest {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var out []api.Digest
+	for name, client := range clients {
+		wg.Go(func() {
+			d, err := client.Digest(ctx, records)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				v.problem("%s: %v", name, err)
+				return
+			}
+			out = append(out, d)
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(out, func(a, b api.Digest) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(v.Problems)
+	return out
+}
+
+// lacks says in a few words what a's clock does not cover of b's.
+func lacks(a, b api.Digest) string {
+	var parts []string
+	for d := range b.Clock.Beyond(a.Clock) {
+		parts = append(parts, fmt.Sprintf("%s %d to %d", d.Actor, a.Clock.Get(d.Actor)+1, d.Counter))
+	}
+	if len(parts) == 0 {
+		return a.Name + " lacks nothing"
+	}
+	return a.Name + " lacks updates " + strings.Join(parts, ", ")
+}
+
+// differ finds the records that not all brokers hold alike.
+func (v *verification) differ(list []api.Digest) {
+	type held struct {
+		by       map[string]string
+		finished bool
+		created  []clock.Dot
+	}
+	all := map[string]*held{}
+	for _, d := range list {
+		for _, r := range d.List {
+			key := r.Kind + " " + r.Key
+			if all[key] == nil {
+				all[key] = &held{by: map[string]string{}, finished: true, created: r.Created}
+			}
+			all[key].by[d.Name] = r.Digest
+			all[key].finished = all[key].finished && r.Finished
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		h := all[key]
+		versions, forgotten, wrong := map[string]string{}, false, false
+		first := h.by[slices.Min(slices.Collect(maps.Keys(h.by)))]
+		for _, d := range list {
+			digest, ok := h.by[d.Name]
+			switch {
+			case !ok && h.finished && covers(d.Clock, h.created):
+				forgotten = true
+				versions[d.Name] = "forgotten"
+			case !ok:
+				wrong = true
+				versions[d.Name] = "absent"
+			default:
+				wrong = wrong || digest != first
+				versions[d.Name] = digest
+			}
+		}
+		if wrong {
+			v.Differing = append(v.Differing, difference{key, versions})
+		} else if forgotten {
+			v.Forgotten++
+		}
+	}
+	if n := len(v.Differing); n > 0 {
+		v.problem("%d records differ, the first is %s", n, v.Differing[0].Key)
+	}
+}
+
+func covers(c clock.Vector, dots []clock.Dot) bool {
+	for _, d := range dots {
+		if !c.Has(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// differencesShown bounds the table; -o json has all.
+const differencesShown = 20
+
+func verifyTable(w io.Writer, v *verification) {
+	row(w, "BROKER", "RECORDS", "DIGEST", "CLOCK")
+	for _, d := range v.Brokers {
+		row(w, d.Name, d.Records, d.Digest[:min(16, len(d.Digest))], clockLine(d.Clock))
+	}
+	for i, d := range v.Differing {
+		if i == differencesShown {
+			row(w, fmt.Sprintf("and %d more (-o json shows all)", len(v.Differing)-i))
+			break
+		}
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(d.Versions)) {
+			parts = append(parts, name+" "+d.Versions[name][:min(12, len(d.Versions[name]))])
+		}
+		row(w, "differs: "+d.Key, "", strings.Join(parts, ", "))
+	}
+	if v.Forgotten > 0 {
+		row(w, fmt.Sprintf("%d finished records are forgotten by some already, as they may be", v.Forgotten))
+	}
+	if v.Same {
+		row(w, fmt.Sprintf("all %d brokers hold the same", len(v.Brokers)))
+	}
+}

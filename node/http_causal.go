@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+)
+
+// defaultTimeout bounds what a request waits for: what a causal token names, or
+// min_replicas.
+const defaultTimeout = 10 * time.Second
+
+// readPast reads a request's causal token (rule C3), from its header or ?causal_token=,
+// and its ?timeout=.
+func readPast(r *http.Request) (broker.Past, time.Duration, error) {
+	token := r.Header.Get(api.TokenHeader)
+	if q := r.URL.Query().Get("causal_token"); q != "" {
+		token = q
+	}
+	past, err := broker.ParsePast(token)
+	if err != nil {
+		return nil, 0, fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+	}
+	timeout, err := queryDuration(r, "timeout")
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	return past, timeout, err
+}
+
+// caughtUp waits until this broker knows at least what the request's causal token
+// names: then a client reads its own writes at any broker (rule C3).
+func (n *Node) caughtUp(r *http.Request) (broker.Past, error) {
+	past, timeout, err := readPast(r)
+	if err != nil || len(past) == 0 {
+		return past, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout+n.cfg.PeerTimeout)
+	defer cancel()
+	c, err := ask[*broker.CaughtUp](ctx, n, func(t broker.Token) broker.Input {
+		return broker.CatchUp{Token: t, Past: past, Timeout: timeout}
+	})
+	if err != nil || len(c.Missing) == 0 {
+		return past, err
+	}
+	seen, _ := n.peers.contacts()
+	var missing []string
+	for _, x := range c.Missing {
+		name := x.Dot.Actor.Broker()
+		text := fmt.Sprintf("update %d of %s", x.Dot.Counter, x.Dot.Actor)
+		if x.Job != "" {
+			text += fmt.Sprintf(" (job %s)", x.Job)
+		}
+		if at, ok := seen[name]; ok {
+			text += fmt.Sprintf(", which was last heard %v ago", n.cfg.Now().Sub(at).Round(time.Second))
+		} else if name != n.name {
+			text += ", which was never heard since this broker's start"
+		}
+		missing = append(missing, text)
+	}
+	return past, fail(http.StatusGatewayTimeout, api.CodeBehind,
+		"after %v this broker does not yet know all that the causal token names: %s", timeout, strings.Join(missing, "; "))
+}
