@@ -93,11 +93,12 @@ func TestNewerAttemptAtTheSameBrokerAdoptsTheOlder(t *testing.T) {
 	require.NotContains(t, w.said, "b runs j1 #2.2")
 }
 
-// An attempt that its own owner has replaced is given up at once, running or not.
-func TestOwnersOwnReplacementStopsAtOnce(t *testing.T) {
+// An attempt that its own owner has replaced is given up when the newer one runs.
+func TestOwnersOwnReplacementStopsWhenItRuns(t *testing.T) {
 	w, key := running(t)
-	w.tell("b", key, 1, func(_ clock.Dot, r *job.Record) {
+	w.tell("b", key, 1, func(dot clock.Dot, r *job.Record) {
 		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: 2}, Broker: "c", Actor: "c~1"}
+		says(job.Running)(dot, r)
 	})
 	require.Equal(t, []string{"b stops j1 #1.1"}, w.said)
 }

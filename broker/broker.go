@@ -30,6 +30,7 @@ type Config struct {
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // rule S1; false only in tests
+	RumourPause  time.Duration // rule S1: between two messages to a peer for whom nobody waits; what comes in meanwhile goes together
 	AckTimeout   time.Duration // rule A1
 	MaxClockSkew time.Duration // rule I3
 
@@ -299,7 +300,11 @@ func (b *Broker) noted(old, rec *job.Record) {
 		delete(b.cautious, rec.Key())
 		delete(b.pauses, rec.Key())
 	}
-	b.news(rec)
+	wrote := clock.Vector(nil)
+	if old != nil {
+		wrote = old.Dots
+	}
+	b.news(rec, rec.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor))
 }
 
 // record returns a job by its key, nil when there is none.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -23,7 +24,11 @@ var commands = map[string]func(*story){
 	"restart": func(s *story) { s.w.start(s.word(0), s.configure) },
 	"crash":   func(s *story) { s.w.crash(s.word(0)) },
 	"leave":   leave,
+	"drain":   drain,
+	"reap":    reap,
 	"wipe":    func(s *story) { clear(s.node(0).disk) },
+	"backup":  func(s *story) { s.node(0).backup = maps.Clone(s.node(0).disk) },
+	"restore": restore,
 	"meet":    func(s *story) { s.w.meet() },
 	"cut": func(s *story) {
 		p := s.path()
@@ -39,10 +44,16 @@ var commands = map[string]func(*story){
 
 	"submit": func(s *story) {
 		id, spec := job.ID(s.word(1)), s.spec()
-		s.w.ask(s.node(0), string(id), func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
+		in := Submit{ID: id, Spec: spec, Past: s.past(), Timeout: s.duration(s.option("timeout", "5s"))}
+		s.w.ask(s.node(0), string(id), func(t Token) Input { in.Token = t; s.remember(t); return in })
 	},
+	"catchup": func(s *story) {
+		in := CatchUp{Past: s.past(), Timeout: s.duration(s.option("timeout", "5s"))}
+		s.w.ask(s.node(0), "catchup", func(t Token) Input { in.Token = t; return in })
+	},
+	"stats": func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
 	"get": func(s *story) {
-		s.w.ask(s.node(0), s.word(1), func(t Token) Input { return Get{Token: t, ID: s.word(1)} })
+		s.w.ask(s.node(0), s.word(1), func(t Token) Input { s.remember(t); return Get{Token: t, ID: s.word(1), Past: s.past()} })
 		s.w.ready(s.node(0))
 	},
 	"wait": func(s *story) {
@@ -69,6 +80,7 @@ var commands = map[string]func(*story){
 	"clock":    func(s *story) { s.w.say("%v", s.node(0).b.Clock()) },
 	"row":      row,
 	"hybrid":   hybrid,
+	"deps":     deps,
 	"transfer": transfer,
 }
 
@@ -83,6 +95,35 @@ func leave(s *story) {
 			s.w.roster(n)
 		}
 	}
+}
+
+// remember lets the answer to this request add to what the client has seen.
+func (s *story) remember(t Token) {
+	if name := s.option("token", ""); name != "" {
+		s.w.clients[t] = name
+	}
+}
+
+func drain(s *story) {
+	s.w.ask(s.node(0), "drain", func(t Token) Input { return Drain{Token: t, Now: s.word(1) == "now"} })
+}
+
+// reap lets all forget a member that is gone, as Serf does after a day.
+func reap(s *story) {
+	for _, name := range s.w.names {
+		if n := s.w.nodes[name]; n.b != nil && name != s.word(0) {
+			delete(n.seen, s.word(0))
+			s.w.roster(n)
+		}
+	}
+}
+
+// restore brings a disk back to its copy. What was minted since is not known to
+// anybody, unless it has left this broker.
+func restore(s *story) {
+	n := s.node(0)
+	clear(n.disk)
+	maps.Copy(n.disk, n.backup)
 }
 
 // flood submits n jobs that nobody can run, each of about that many bytes.
@@ -145,6 +186,9 @@ func report(s *story) {
 	if s.word(2) != "ok" {
 		res.Outcome, res.Reason, res.Permanent = job.Failed, "exit 1", s.word(2) == "fatal"
 	}
+	if f := s.option("out", ""); f != "" {
+		res.Stdout = &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}
+	}
 	s.w.step(n, Reported{Key: key, Attempt: run.Attempt, Result: res})
 }
 
@@ -178,6 +222,14 @@ func show(s *story) {
 	b := s.node(0).b
 	for _, key := range b.jobs.withID(job.ID(s.word(1))) {
 		s.w.say("%s", recordText(b.record(key)))
+	}
+}
+
+// deps tells what a job depends on, as a holds it.
+func deps(s *story) {
+	b := s.node(0).b
+	for _, key := range b.jobs.withID(job.ID(s.word(1))) {
+		s.w.say("%v", b.record(key).Created[0].Deps)
 	}
 }
 

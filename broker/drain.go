@@ -75,8 +75,13 @@ func (b *Broker) checkDrained() {
 	}
 	c, holders := b.ledger.Clock(), 1
 	for _, name := range b.names {
-		if l := b.links[name]; b.alive(name) && l != nil && l.heard && l.known.Covers(c) {
+		l := b.links[name]
+		switch {
+		case l == nil || !b.alive(name):
+		case l.heard && l.known.Covers(c):
 			holders++
+		default: // it may long have it from others: its answer says so, before the next exchange
+			l.rumour = true
 		}
 	}
 	if holders >= b.goal() {

@@ -162,7 +162,9 @@ func (b *Broker) hedge() {
 		l.news = true
 	}
 	for _, g := range b.order {
-		b.pushTo(name, g.blobs)
+		for _, d := range g.blobs {
+			b.pushTo(name, d)
+		}
 	}
 }
 
@@ -209,9 +211,7 @@ func (b *Broker) pushed(in Pushed) {
 		in.Failed = true
 	}
 	if in.Failed {
-		if b.reach() < len(b.ring) {
-			b.pushTo(b.ring[b.reach()], []job.Digest{in.Digest})
-		}
+		b.pushOn(in.Peer, in.Digest)
 	} else {
 		if b.holds[in.Peer] == nil {
 			b.holds[in.Peer] = newDigests()
@@ -228,18 +228,41 @@ func (b *Broker) spread(blobs []job.Digest, copies int) {
 	if len(blobs) == 0 {
 		return
 	}
-	for _, name := range b.ring[:min(len(b.ring), max(b.reach(), copies-1))] {
-		b.pushTo(name, blobs)
+	for _, d := range blobs {
+		want := max(b.reach(), copies-1)
+		for _, name := range b.ring {
+			if want == 0 {
+				break
+			}
+			if b.pushTo(name, d) || b.gets(name, d) {
+				want--
+			}
+		}
 	}
 }
 
-func (b *Broker) pushTo(name string, blobs []job.Digest) {
-	for _, d := range blobs {
-		p := pushing{name, d}
-		if b.pushing[p] || b.holds[name].all([]job.Digest{d}) || b.members[name].HTTPAddr == "" || b.rows[name].Full {
-			continue
+// pushOn brings a blob that a peer could not have to one that stands behind it on
+// the ring: each failure goes on from where it was, so that this ends.
+func (b *Broker) pushOn(failed string, d job.Digest) {
+	for _, name := range b.ring[slices.Index(b.ring, failed)+1:] {
+		if b.pushTo(name, d) {
+			return
 		}
-		b.pushing[p] = true
-		b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members[name].HTTPAddr, Digest: d})
 	}
+}
+
+// gets reports whether a peer has a blob, or it is on its way there.
+func (b *Broker) gets(name string, d job.Digest) bool {
+	return b.pushing[pushing{name, d}] || b.holds[name].all([]job.Digest{d})
+}
+
+// pushTo begins to bring a blob to a peer. It reports whether it did: not when the
+// peer has it or gets it, or can't take it.
+func (b *Broker) pushTo(name string, d job.Digest) bool {
+	if b.gets(name, d) || b.members[name].HTTPAddr == "" || b.rows[name].Full {
+		return false
+	}
+	b.pushing[pushing{name, d}] = true
+	b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members[name].HTTPAddr, Digest: d})
+	return true
 }

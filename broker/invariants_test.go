@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/clock"
@@ -12,14 +13,19 @@ import (
 // What must hold in every story:
 //
 //   - no message and no answer to a peer shows a clock beyond what is synced (I4);
-//   - a clock that covers a dot means that the record is held with it (L4, L5, L10);
+//   - a clock that covers a dot means that the record is held with it (L4, L5, L10),
+//     unless it has ended and was forgotten (L7);
 //   - an attempt that starts was written down before, by its executor, for that
 //     very attempt, in a job that is not finished;
 //   - what runs at a broker never exceeds its capacity, and an attempt that is
 //     being stopped counts until it is gone.
 
 func (w *world) wrong(format string, args ...any) {
-	w.errors = append(w.errors, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(w.errors, text) {
+		w.errors = append(w.errors, text)
+		w.say("BROKEN: %s", text)
+	}
 }
 
 func (w *world) frontier(n *node, shown clock.Vector) {
@@ -35,6 +41,7 @@ func (w *world) mint(n *node, op ledger.Op) {
 	}
 	r, err := job.DecodeRecord(op.Value)
 	must(err)
+	w.over[r.Key()] = w.over[r.Key()] || r.Finished()
 	if at := r.Dots.Get(n.cfg.Actor); at > 0 {
 		w.minted[clock.Dot{Actor: n.cfg.Actor, Counter: at}] = r.Key()
 	}
@@ -81,7 +88,7 @@ func (w *world) checkHeld() {
 			continue
 		}
 		for d, key := range w.minted {
-			if r := n.b.record(key); n.b.ledger.Has(d) && (r == nil || !r.Dots.Has(d)) {
+			if r := n.b.record(key); n.b.ledger.Has(d) && (r == nil && !w.over[key] || r != nil && !r.Dots.Has(d)) {
 				w.wrong("%s covers %v but %s lacks it", name, d, idOf(key))
 			}
 		}

@@ -17,8 +17,13 @@ type link struct {
 	known clock.Vector // what the peer is known to hold
 	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
 
+	agreed  clock.Vector // a clock of the peer's that ours covers, too (rule A3)
+	offered clock.Vector // the next such, when ours covers it
+
 	inflight bool
 	news     bool      // something here may be news there
+	rumour   bool      // the same, but nobody waits for it: see Config.RumourPause
+	rumourAt time.Time // the earliest for the next rumour
 	want     bool      // the peer holds what we lack: pull
 	exchange time.Time // when the periodic exchange is due (rule S2)
 
@@ -95,25 +100,51 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, se
 	return l
 }
 
-// news marks that a record changed: its links will tell. At once it goes to the
-// ring successors, to one rotating random member, and to those whom the record
-// names (rule S1).
-func (b *Broker) news(r *job.Record) {
+// news marks that a record changed: its links will tell. It goes to the ring
+// successors, to one rotating random member, and to those whom the record names (rule
+// S1): at once what was written here, since answers wait for it (rules A1, A3). To the
+// random member, and what others wrote and have told, too, it is rumour.
+func (b *Broker) news(r *job.Record, own bool) {
 	if !b.cfg.NewsLinks {
 		return
 	}
-	mark := func(name string) {
-		if l := b.links[name]; l != nil {
-			l.news = true
+	mark := func(name string, atOnce bool) {
+		if l := b.links[name]; l != nil && !l.holds(r) {
+			l.news, l.rumour = l.news || atOnce, l.rumour || !atOnce
 		}
 	}
 	for _, name := range b.ring[:min(len(b.ring), b.cfg.Replicas-1+b.hedges)] {
-		mark(name)
+		mark(name, own)
 	}
-	mark(b.rotating())
-	mark(r.Origin)
-	mark(r.Owner.Broker)
-	mark(r.Place.Broker)
+	mark(r.Origin, own)
+	mark(r.Owner.Broker, own)
+	mark(r.Place.Broker, own)
+	mark(b.rotating(), false)
+}
+
+// holds reports whether the peer is known to hold this state of a record: it has said so
+// by its clock, or wrote it itself.
+func (l *link) holds(r *job.Record) bool {
+	for _, d := range r.Dots {
+		if d.Actor != l.actor && !l.known.Has(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// rumourDue reports whether a link has rumours that need not wait any longer.
+func (b *Broker) rumourDue(l *link) bool { return l.rumour && !b.now.Before(l.rumourAt) }
+
+// agree notes up to where the peer and we hold the same.
+func (b *Broker) agree(l *link) {
+	c := b.ledger.Clock()
+	if c.Covers(l.offered) {
+		l.agreed, l.offered = l.offered, l.known
+	}
+	if c.Covers(l.offered) {
+		l.agreed = l.offered
+	}
 }
 
 // rotating names the random member of this second.
@@ -135,7 +166,7 @@ func (b *Broker) pump() {
 			continue
 		}
 		due := !b.now.Before(l.exchange)
-		if !due && !l.news && !l.want && l.transfer == nil && l.audit.suspects == nil {
+		if !due && !l.news && !b.rumourDue(l) && !l.want && l.transfer == nil && l.audit.suspects == nil {
 			continue
 		}
 		if msg, ok := b.message(l, due); ok {
@@ -144,6 +175,13 @@ func (b *Broker) pump() {
 		}
 	}
 }
+
+// A peer that was not heard of for a while has heard most news from others: before it is
+// told of more than a few, its clock is asked for.
+const (
+	stale = time.Second
+	few   = 8
+)
 
 // message makes the next message of a link; ok is false when there is nothing
 // that the peer does not know.
@@ -164,7 +202,7 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 	if !l.heard {
 		return msg, true // first learn what the peer holds; the news stays marked
 	}
-	l.news = false
+	l.news, l.rumour, l.rumourAt = false, false, b.now.Add(b.cfg.RumourPause)
 	if l.transfer == nil {
 		d, fits, err := b.ledger.Delta(l.base, MaxPage)
 		switch {
@@ -173,6 +211,9 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 			return msg, false
 		case fits && len(d.Entries) == 0 && !msg.Want && msg.Audit == nil:
 			return msg, false
+		case fits && len(d.Entries) > few && b.now.Sub(l.lastSeen) > stale:
+			l.news = true // after the peer has told its clock
+			return msg, true
 		case fits && len(d.Entries) > 0:
 			msg.Delta = fromLedger(d)
 			return msg, true
@@ -361,6 +402,8 @@ func (b *Broker) nextWake() time.Time {
 		next := l.exchange
 		if l.news || l.want || l.transfer != nil || l.audit.suspects != nil {
 			next = b.now
+		} else if l.rumour && l.rumourAt.Before(next) {
+			next = l.rumourAt
 		}
 		if next.Before(l.notBefore) {
 			next = l.notBefore

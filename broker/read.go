@@ -93,10 +93,19 @@ func (b *Broker) found(r *job.Record) *Found {
 }
 
 // everybodyHolds reports whether every member, alive or failed, is known to hold
-// an update (rule A3).
+// an update, and we all that each had written before it did (rule A3): a verdict that one
+// of them wrote before it heard of this one may be the earlier.
 func (b *Broker) everybodyHolds(d clock.Dot) bool {
 	for _, name := range b.names {
-		if b.members[name].Status != Left && !b.holdsUpdate(name, d) {
+		if b.members[name].Status == Left {
+			continue
+		}
+		l := b.links[name]
+		if l == nil {
+			return false
+		}
+		b.agree(l)
+		if !l.agreed.Has(d) {
 			return false
 		}
 	}
@@ -139,6 +148,9 @@ func (b *Broker) list(in List) {
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
+			if v := r.Verdict(); v != nil && !b.everybodyHolds(v.Dot) {
+				out.Provisional = append(out.Provisional, key)
+			}
 			if first, _ := b.resolve(string(r.ID)); first != nil && first.Key() != key {
 				out.Later = append(out.Later, key)
 			}

@@ -148,5 +148,8 @@ type Listing struct {
 	Next string // cursor of the next page; "" at the end
 	// Later lists the keys of those whose ID belongs to another job (rule J3).
 	Later []string
-	AsOf  time.Time
+	// Provisional lists the keys of those whose verdict not every member is known to
+	// hold (rule A3).
+	Provisional []string
+	AsOf        time.Time
 }

@@ -111,12 +111,12 @@ func (b *Broker) replace(r *job.Record) {
 	b.place(r, p.Try, 0)
 }
 
-// adopt lets an attempt of an older owner go on that runs, when our own has not
-// started: after a split both sides have placed the job, and stopping what runs for
-// what only waits would waste it (rule J7).
+// adopt lets an older attempt go on that runs, when the newest has not started:
+// after a split both sides have placed the job, and stopping what runs for what only
+// waits would waste it (rule J7).
 func (b *Broker) adopt(r *job.Record) bool {
 	p := r.Place
-	if p.IsZero() || p.Attempt.Tenure != r.Owner.Tenure {
+	if p.IsZero() {
 		return false
 	}
 	if rep, ok := r.Present(); ok && rep.Phase != job.Queued && rep.Phase != job.Stopped {
@@ -125,7 +125,7 @@ func (b *Broker) adopt(r *job.Record) bool {
 	var best *job.Report
 	for _, rep := range r.Reports {
 		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
-		if !runs || !b.present(rep.Dot.Actor) || b.leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Tenure.Compare(r.Owner.Tenure) >= 0 {
+		if !runs || !b.present(rep.Dot.Actor) || b.leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
 			continue
 		}
 		if rep.Dot.Actor == p.Actor {

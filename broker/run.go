@@ -83,17 +83,17 @@ func (b *Broker) pausing(r *job.Record) bool {
 }
 
 // superseded reports whether an attempt that this broker holds is to be given up
-// for a newer one. One that has not started is, at once; so is one that its own
-// owner has replaced. But a newer owner's attempt must first run: otherwise a
-// node that was cut off steals what healthy ones are doing (rule J7).
+// for a newer one. One that has not started is, at once. One that runs goes on
+// until the newer runs, whoever placed it: otherwise a node that was cut off
+// steals what healthy ones are doing (rule J7).
 func (b *Broker) superseded(r *job.Record, have *run) bool {
 	switch {
 	case r.Place.Attempt == have.as:
 		return false
-	case !have.started || r.Place.Attempt.Tenure == have.as.Tenure:
+	case !have.started:
 		return true
 	case r.Place.Actor == b.cfg.Actor:
-		return false // our own attempt under the older tenure goes on; its result counts
+		return false // our own older attempt goes on; its result counts
 	}
 	rep, ok := r.Present()
 	return ok && rep.Phase != job.Queued && rep.Phase != job.Stopped

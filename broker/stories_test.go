@@ -19,13 +19,18 @@ import (
 //
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
+//	                            retention=24h retention_count=0
 //	crash a, restart a [options]
 //	leave a                     a leaves for good, and all know
-//	wipe a                      a's disk is lost
+//	drain a [now]               a is asked to leave gracefully; now: it stops what still runs
+//	reap a                      all forget that a was ever a member
+//	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	meet                        all brokers see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
 //	skew a 1h                   a's wall clock is ahead
-//	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x]
+//	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
+//	                            once: redeploy is false; least: min_replicas; token: what its client has
+//	                            seen, under that name, as the answers add to it
 //	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
 //	gossip a b                  a push-pull brings a's state to b
 //	settle, pass 5s             all happens that needs no time, or this much time
@@ -34,11 +39,14 @@ import (
 //	                            bad: its first record is damaged
 //	drop a b                    that message is lost
 //	loud, quiet                 messages are shown, or not
-//	report a j1 ok|fail|fatal, stopped a j1, fetched a j1 [error], pushed a b [failed]
+//	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error], pushed a b [failed]
 //	                            what a's shell says of an attempt, of inputs, of blobs
 //	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
+//	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
+//	stats a                     what a has counted of its decisions
 //	show a j1                   the record as a holds it, gates or not
 //	clock a, row a b            a's clock; whether a's metadata of b is of its present start
+//	deps a j1                   what j1 depends on, as a holds it (rule C1)
 //	transfer a b                how far a's transfer to b is
 //	hybrid a                    how far a's hybrid clock is from its wall clock
 //
@@ -62,6 +70,9 @@ type story struct {
 	d *datadriven.TestData
 }
 
+// past is what the client with that token has seen.
+func (s *story) past() Past { return s.w.past[s.option("token", "")] }
+
 // do carries a command out, and tells what was said meanwhile.
 func (s *story) do(t *testing.T, d *datadriven.TestData) string {
 	s.t, s.d, s.w.said = t, d, nil
@@ -71,9 +82,6 @@ func (s *story) do(t *testing.T, d *datadriven.TestData) string {
 	}
 	command(s)
 	s.w.checkHeld()
-	for _, e := range s.w.errors {
-		s.w.say("BROKEN: %s", e)
-	}
 	if len(s.w.said) == 0 {
 		return "ok\n"
 	}
@@ -132,6 +140,8 @@ func (s *story) configure(c *Config) {
 	c.Replicas = int(s.number("replicas", int64(c.Replicas)))
 	c.NewsLinks = s.option("news", "on") == "on"
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
+	c.Retention = s.duration(s.option("retention", c.Retention.String()))
+	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))
 	if d := s.option("drivers", ""); d != "" {
 		c.Capabilities.Drivers = []job.Driver{job.Driver(d)}
 	}
@@ -157,6 +167,11 @@ func (s *story) spec() job.Spec {
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}
 	}
+	if s.d.HasArg("once") {
+		never := false
+		spec.Redeploy = &never
+	}
+	spec.MinReplicas = int(s.number("least", 0))
 	require.NoError(s.t, spec.Complete())
 	return spec
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/urban-compute/ucp/job"
@@ -19,6 +20,9 @@ func attemptText(a job.Attempt) string {
 func answerText(v any) string {
 	switch v := v.(type) {
 	case *Submitted:
+		if v.Draining {
+			return "refused, since this broker is leaving"
+		}
 		if v.Conflict {
 			return "conflict with the other spec of " + string(v.Record.ID)
 		}
@@ -26,12 +30,22 @@ func answerText(v any) string {
 		if v.Degraded {
 			out += ", degraded"
 		}
+		if v.Short {
+			out += ", fewer than demanded"
+		}
 		if !v.Created {
 			out += ", known already"
 		}
 		return out
 	case *Found:
 		return foundText(v)
+	case *CaughtUp:
+		if len(v.Missing) == 0 {
+			return "knows all of it"
+		}
+		return fmt.Sprintf("lacks %v", v.Missing)
+	case *Drained:
+		return fmt.Sprintf("drained, %d left", v.Left)
 	case *Listing:
 		var ids []string
 		for _, r := range v.Jobs {
@@ -137,4 +151,16 @@ func replyText(r *Reply) string {
 		out += " restart"
 	}
 	return out + deltaText(r.Delta)
+}
+
+// statsText lists the counters that are not 0.
+func statsText(st Stats) string {
+	var out []string
+	v := reflect.ValueOf(st)
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			out = append(out, fmt.Sprintf("%s %v", strings.ToLower(v.Type().Field(i).Name), v.Field(i)))
+		}
+	}
+	return strings.Join(append(out, "that is all"), ", ")
 }

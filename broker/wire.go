@@ -109,11 +109,30 @@ var wire = func() *codec.MsgpackHandle {
 
 // Encode gives the bytes of a Message, Reply or State.
 func Encode[T Message | Reply | State](v *T) []byte {
-	var out []byte
+	out := make([]byte, 0, room(v))
 	if err := codec.NewEncoderBytes(&out, wire).Encode(v); err != nil {
 		panic("broker: encoding a message: " + err.Error()) // it holds nothing that msgpack can't express
 	}
 	return out
+}
+
+// room is about how many bytes a message takes: growing a buffer of many records copies
+// them several times over.
+func room[T Message | Reply | State](v *T) int {
+	var d *Delta
+	switch v := any(v).(type) {
+	case *Message:
+		d = v.Delta
+	case *Reply:
+		d = v.Delta
+	}
+	n := 1 << 10
+	if d != nil {
+		for _, e := range d.Records {
+			n += len(e.Key) + len(e.Bytes) + 64*(1+len(e.Dots))
+		}
+	}
+	return n
 }
 
 // DecodeMessage reads and validates a peer's message. Its records are decoded

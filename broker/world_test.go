@@ -28,7 +28,11 @@ type world struct {
 
 	token  Token
 	minted map[clock.Dot]string // every dot that reached a disk, and which job it changed
+	over   map[string]bool      // jobs of which any disk has held a verdict, by key
 	errors []string             // broken invariants
+
+	clients map[Token]string // whose past an answer adds to
+	past    map[string]Past  // what clients have seen, by name
 }
 
 // node is one broker with its disk, and what its shell would know.
@@ -38,7 +42,8 @@ type node struct {
 	b       *Broker // nil while down
 	cfg     Config
 	disk    map[string][]byte
-	skew    time.Duration // of its wall clock
+	backup  map[string][]byte // an older copy of it
+	skew    time.Duration     // of its wall clock
 	wake    time.Time
 	running map[string]Run    // attempts that were started and have not ended, by key and token
 	reply   map[Token]packet  // whom a Reply goes to
@@ -61,7 +66,7 @@ type packet struct {
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]string{},
+		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]Past{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
@@ -204,6 +209,10 @@ func (w *world) act(n *node, rd Ready) {
 			w.say("%s answers %s: %s", n.name, about, answerText(a.Value))
 		}
 		delete(n.asked, a.Token)
+		w.saw(a)
+	}
+	for _, h := range rd.Handed {
+		w.say("%s hands %s to %s", n.name, h.ID, h.To)
 	}
 	for _, s := range rd.Send {
 		w.frontier(n, s.Message.Clock)
@@ -232,6 +241,19 @@ func (w *world) act(n *node, rd Ready) {
 		w.say("%s stops %s %s", n.name, idOf(s.Key), attemptText(s.Attempt))
 		n.stops[s.Key] = s
 	}
+}
+
+// saw adds an answer to what its client has seen.
+func (w *world) saw(a Answer) {
+	who := w.clients[a.Token]
+	switch v := a.Value.(type) {
+	case *Submitted:
+		w.past[who] = v.Past
+	case *Found:
+		w.past[who] = v.Past
+	}
+	delete(w.clients, a.Token)
+	delete(w.past, "")
 }
 
 func (w *world) answerPeer(n *node, t Token, r *Reply) {

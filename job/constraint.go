@@ -2,7 +2,6 @@ package job
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,28 +15,42 @@ type Constraint struct {
 	Values []string // one for = and !=, at least one for in, none for present
 }
 
-var constraintForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*(?:(!=|=)\s*(\S+)|\s+in\s*\(([^()]*)\))?$`)
+// blanks may stand around the parts of a constraint.
+const blanks = "\t\n\f\r "
 
-// ParseConstraint reads one constraint.
+// ParseConstraint reads one constraint. An owner does that for every broker that may
+// be the place of a job.
 func ParseConstraint(s string) (Constraint, error) {
-	m := constraintForm.FindStringSubmatch(strings.TrimSpace(s))
-	if m == nil || len(s) > 256 {
-		return Constraint{}, fmt.Errorf("constraint %q: write k=v, k!=v, \"k in (a,b)\" or k", s)
-	}
-	c := Constraint{Key: m[1]}
-	switch {
-	case m[2] != "":
-		c.Op, c.Values = m[2], []string{m[3]}
-	case strings.HasSuffix(strings.TrimSpace(s), ")"):
+	text := strings.TrimSpace(s)
+	key := text[:nameLength(text)]
+	c := Constraint{Key: key}
+	rest := strings.TrimLeft(text[len(key):], blanks)
+	ok := ValidName(key) && len(s) <= 256
+	if value, equal := strings.CutPrefix(rest, "="); equal {
+		c.Op, c.Values = "=", []string{strings.TrimLeft(value, blanks)}
+	} else if value, unequal := strings.CutPrefix(rest, "!="); unequal {
+		c.Op, c.Values = "!=", []string{strings.TrimLeft(value, blanks)}
+	} else if list, in := strings.CutPrefix(rest, "in"); in { // behind a blank: else it would be of the key
 		c.Op = "in"
-		for v := range strings.SplitSeq(m[4], ",") {
+		list, opened := strings.CutPrefix(strings.TrimLeft(list, blanks), "(")
+		list, closed := strings.CutSuffix(list, ")")
+		ok = ok && opened && closed && !strings.ContainsAny(list, "()")
+		for v := range strings.SplitSeq(list, ",") {
 			if v = strings.TrimSpace(v); v != "" {
 				c.Values = append(c.Values, v)
 			}
 		}
-		if len(c.Values) == 0 {
+		if ok && len(c.Values) == 0 {
 			return Constraint{}, fmt.Errorf("constraint %q: the list is empty", s)
 		}
+	} else {
+		ok = ok && rest == ""
+	}
+	if c.Op == "=" || c.Op == "!=" {
+		ok = ok && c.Values[0] != "" && !strings.ContainsAny(c.Values[0], blanks)
+	}
+	if !ok {
+		return Constraint{}, fmt.Errorf("constraint %q: write k=v, k!=v, \"k in (a,b)\" or k", s)
 	}
 	return c, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -28,17 +27,36 @@ func wrong(field, format string, args ...any) error {
 	return &FieldError{Field: field, Hint: fmt.Sprintf(format, args...)}
 }
 
-var (
-	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
+// maxName is the longest name, in bytes.
+const maxName = 64
 
 // ValidName reports whether s may name a job, a broker, a label or a device:
 // [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
-func ValidName(s string) bool { return namePattern.MatchString(s) }
+func ValidName(s string) bool { return s != "" && len(s) <= maxName && nameLength(s) == len(s) }
+
+// nameLength is how many bytes at the beginning of s look like a name. Every spec and
+// every record that arrives is full of names: a regular expression for each is felt.
+func nameLength(s string) int {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return i
+		}
+	}
+	return len(s)
+}
 
 // ValidDigest reports whether s is a SHA-256 in lower-case hexadecimal.
-func ValidDigest(s string) bool { return digestPattern.MatchString(s) }
+func ValidDigest(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}
 
 // ParseSpec reads a spec from JSON, fills in the defaults and validates it.
 // Unknown fields are errors. Every error names the field; a *[FieldError] with
@@ -95,13 +113,16 @@ func (s *Spec) Complete() error {
 
 // Validate says what is wrong with a complete spec, field by field; nil when
 // nothing is. What a newer broker can do and this one can't is not wrong.
-func (s *Spec) Validate() error {
+func (s *Spec) Validate() error { return s.validate(encode(s)) }
+
+// validate is Validate for a caller who has the spec's encoding.
+func (s *Spec) validate(encoded []byte) error {
 	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
-	if n := len(encode(s)); n > MaxSpec {
+	if n := len(encoded); n > MaxSpec {
 		return fmt.Errorf("the job spec has %d bytes encoded, at most %d are allowed: large data belongs into blobs", n, MaxSpec)
 	}
 	return nil
@@ -154,7 +175,8 @@ func (s *Spec) checkFiles() error {
 	if s.Stdin != "" && !ValidDigest(string(s.Stdin)) {
 		return wrong("stdin", "%q is no SHA-256 of an uploaded blob", s.Stdin)
 	}
-	for _, p := range sortedKeys(s.Inputs) {
+	var room [8]string
+	for _, p := range appendKeys(room[:0], s.Inputs) {
 		field := fmt.Sprintf("inputs[%q]", p)
 		if err := checkPath(field, p); err != nil {
 			return err
@@ -180,7 +202,8 @@ func (s *Spec) checkFiles() error {
 }
 
 func (s *Spec) checkEnv() error {
-	for _, k := range sortedKeys(s.Env) {
+	var room [8]string
+	for _, k := range appendKeys(room[:0], s.Env) {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(s.Env[k], 0) {
 			return wrong(fmt.Sprintf("env[%q]", k), "a name has no \"=\" and is not empty, and neither it nor its value holds a zero byte")
 		}
@@ -201,7 +224,8 @@ func (s *Spec) checkResources() error {
 	case r.IO < 0 || r.IO > 100:
 		return wrong("resources.io", "%d; from 0 to 100", r.IO)
 	}
-	for _, name := range sortedKeys(r.Devices) {
+	var room [8]string
+	for _, name := range appendKeys(room[:0], r.Devices) {
 		if !ValidName(name) || r.Devices[name] < 1 {
 			return wrong(fmt.Sprintf("resources.devices[%q]", name), "a device has a name and a count of at least 1")
 		}
@@ -217,7 +241,8 @@ func (s *Spec) checkPriority() error {
 }
 
 func (s *Spec) checkRest() error {
-	for _, k := range sortedKeys(s.Labels) {
+	var room [8]string
+	for _, k := range appendKeys(room[:0], s.Labels) {
 		if !ValidName(k) || len(s.Labels[k]) > 256 {
 			return wrong(fmt.Sprintf("labels[%q]", k), "a label's name is letters, digits and . _ -, its value has at most 256 bytes")
 		}

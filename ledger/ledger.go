@@ -84,6 +84,10 @@ type Archive interface {
 // commit: those that peers and clients are about to ask for.
 const keepFinished = 1024
 
+// keepEncoded bounds how many records keep their bytes in memory beside them after
+// their commit: those that links are about to send. Encoding another one anew is quick.
+const keepEncoded = 4096
+
 // Ledger is the table of one broker.
 type Ledger struct {
 	self    clock.Actor
@@ -104,12 +108,13 @@ type Ledger struct {
 	badDirty   []Ref  // of bad
 	clockDirty bool
 	lately     []Ref // finished and stable, the oldest first
+	warm       []Ref // have their bytes in memory, the oldest first
 }
 
 // entry is a record in memory.
 type entry struct {
 	record     Record
-	encoded    []byte // of record; nil until somebody needs it
+	encoded    []byte // of record; nil until somebody needs it, and when that was long ago
 	generation uint64 // when it last changed
 	stable     uint64 // the generation that is known to be on disk
 	dirty      bool   // is in Ledger.dirty
@@ -219,6 +224,7 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 
 // put stores a record in memory and moves its index entries.
 func (l *Ledger) put(ref Ref, old, r Record) {
+	ref.Key = r.Key() // the same text, once in memory
 	e := l.held[ref]
 	if e == nil {
 		e = &entry{}
@@ -281,10 +287,14 @@ func (l *Ledger) Forget(ref Ref) error {
 }
 
 func (e *entry) bytes() []byte {
-	if e.encoded == nil {
-		e.encoded = e.record.Encode()
+	if e.encoded != nil {
+		return e.encoded
 	}
-	return e.encoded
+	b := e.record.Encode()
+	if e.dirty {
+		e.encoded = b // the commit needs it, too
+	}
+	return b
 }
 
 // Live lists the unfinished records for which want says yes (nil wants all), sorted.
@@ -310,10 +320,17 @@ func (l *Ledger) Stable(b *Batch) {
 		e.stable = b.generation
 		if e.record == b.records[i] {
 			e.encoded = b.encoded[i]
+			l.warm = append(l.warm, ref)
 		}
 		if e.record.Finished() && e.generation <= b.generation {
 			l.lately = append(l.lately, ref)
 		}
+	}
+	for len(l.warm) > keepEncoded {
+		if e := l.held[l.warm[0]]; e != nil && !e.dirty {
+			e.encoded = nil
+		}
+		l.warm = l.warm[1:]
 	}
 	for len(l.lately) > keepFinished {
 		ref := l.lately[0]

@@ -184,6 +184,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--cpu %d, --memory %d: both must be positive", c.CPU, c.Memory)
 	case c.RedeployDelay < 0 || c.IsolationDelay < 0 || c.Retention < 0:
 		return errors.New("--redeploy-delay, --isolation-delay and --retention must not be negative")
+	case c.BlobGrace < 0:
+		return fmt.Errorf("--blob-grace %v: must not be negative", c.BlobGrace)
 	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:
 		return errors.New("--ack-timeout and the peer timeout must be positive")
 	}

@@ -14,6 +14,7 @@ func TestConfigErrorsNameTheFlag(t *testing.T) {
 		"--sync-interval": {DataDir: "d", SyncInterval: 1},
 		"--replicas":      {DataDir: "d", Replicas: -1},
 		"--cpu":           {DataDir: "d", CPU: -1},
+		"--blob-grace":    {DataDir: "d", BlobGrace: -1},
 		"--label":         {DataDir: "d", Labels: map[string]string{"a b": "c"}},
 		"--http-addr":     {DataDir: "d", HTTPAddr: "0.0.0.0:8000"},
 		"--rpc-addr":      {DataDir: "d", RPCAddr: "192.0.2.1:7373"},

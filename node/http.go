@@ -149,9 +149,10 @@ func (n *Node) handleHealth(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
-	select {
-	case <-n.leaving.Done():
+	if n.leaving.Err() != nil { // first: a select would choose by chance
 		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave")
+	}
+	select {
 	case <-n.joined:
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 		return nil
@@ -162,7 +163,7 @@ func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
 
 // handleSync takes a peer's message (rule L4).
 func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
-	b, err := unpack(r.Body, r.Header)
+	b, err := n.peers.zip.unpack(r.Body, r.Header)
 	if err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
 	}
@@ -184,7 +185,7 @@ func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
 	n.peers.heard(m.From, true)
 	body := broker.Encode(reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
-		body = pack(body, w.Header())
+		body = n.peers.zip.pack(body, w.Header())
 	}
 	w.Header().Set("Content-Type", "application/msgpack")
 	_, _ = w.Write(body) // the peer sees a short answer, and asks again

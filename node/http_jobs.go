@@ -40,7 +40,7 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := n.checkBlobs(&spec); err != nil {
+	if err := n.checkBlobs(r.Context(), &spec); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), max(n.cfg.AckTimeout, timeout)+n.cfg.PeerTimeout)
@@ -126,11 +126,11 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 }
 
 // checkBlobs refuses a job whose module or inputs are not in this broker's store,
-// or whose module is no WebAssembly.
-func (n *Node) checkBlobs(s *job.Spec) error {
+// undamaged, or whose module is no WebAssembly. What it lets pass stays for BlobGrace.
+func (n *Node) checkBlobs(ctx context.Context, s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
-		if _, ok := n.store.Blobs().Touch(string(d)); !ok {
+		if !n.sound(ctx, d) {
 			missing = append(missing, string(d))
 		}
 	}
@@ -259,8 +259,9 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
 	for _, rec := range l.Jobs {
-		first := !slices.Contains(l.Later, rec.Key())
-		out.Jobs = append(out.Jobs, n.view(&broker.Found{Record: rec, AsOf: l.AsOf, First: first}, false))
+		out.Jobs = append(out.Jobs, n.view(&broker.Found{
+			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, rec.Key()), Provisional: slices.Contains(l.Provisional, rec.Key()),
+		}, false))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil

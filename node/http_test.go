@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
@@ -46,6 +47,11 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"bad state", "GET", "/v1/jobs?state=odd", "", 400, api.CodeBadRequest, "odd"},
 		{"bad limit", "GET", "/v1/jobs?limit=0", "", 400, api.CodeBadRequest, "limit"},
 		{"bad cursor", "GET", "/v1/jobs?after=!!", "", 400, api.CodeBadRequest, "after"},
+		{"no causal token", "GET", "/v1/jobs/x?causal_token=%21%21", "", 400, api.CodeBadRequest, "no causal token"},
+		{"no causal token for a list", "GET", "/v1/jobs?causal_token=AAAA", "", 400, api.CodeBadRequest, "causal token"},
+		{"long causal token", "GET", "/v1/jobs?causal_token=" + strings.Repeat("A", 5000), "", 400, api.CodeBadRequest, "at most 4096"},
+		{"submit after rubbish", "POST", "/v1/jobs?causal_token=rubbish", `{"command":"x"}`, 400, api.CodeBadRequest, "causal token"},
+		{"bad timeout", "GET", "/v1/jobs/x?timeout=soon", "", 400, api.CodeBadRequest, "?timeout=soon"},
 		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs"},
 		{"sync garbage", "POST", "/broker/sync-metadata", "garbage", 400, api.CodeBadRequest, "not understood"},
 		{"sync too large", "POST", "/broker/sync-metadata", strings.Repeat("x", 3<<20), 400, api.CodeBadRequest, "more than"},
@@ -65,6 +71,8 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 // A sync message packed to explode is refused without being unpacked (rule L11).
 func TestCompressedBombIsRefused(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
+	packer, err := zstd.NewWriter(nil)
+	require.NoError(t, err)
 	bomb := packer.EncodeAll(make([]byte, 64<<20), nil)
 	require.Less(t, len(bomb), 1<<20)
 	status, body := request(t, n, "POST", "/broker/sync-metadata", bomb, "Content-Encoding", "zstd")

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
-	"github.com/urban-compute/ucp/store"
 )
 
 // reconcileEvery is how often the roster is compared with Serf's, in case an
@@ -55,16 +53,20 @@ func (n *Node) watchMembers() error {
 // has not met before (rule S6).
 func (n *Node) reconcile() {
 	list := n.brokers()
-	if err := n.remember(list); err != nil {
+	if err := n.met.remember(n.store, list, n.name, n.cfg.Now()); err != nil {
 		n.log.Error("remembering the members", "error", err)
 	}
 	n.engine.tell(broker.Roster{Members: list})
 }
 
-// brokers lists the members: nodes of the pool with the tag ucp=1 (rule I2).
+// brokers lists the members: nodes of the pool with the tag ucp=1 (rule I2), and
+// those that this broker had met before its start and that have not been seen again.
+// To forget them with each restart would end the wait for them (rules L8, A3).
 func (n *Node) brokers() []broker.Member {
 	var out []broker.Member
+	inPool := map[string]bool{n.name: true}
 	for _, m := range n.pool.Members() {
+		inPool[m.Name] = true
 		if m.Tags["ucp"] != "1" {
 			continue // a stock Serf agent is welcome, and no member
 		}
@@ -74,62 +76,18 @@ func (n *Node) brokers() []broker.Member {
 			Status: broker.Status(m.Status), RTT: rtt, Draining: m.Tags[drainingTag] != "",
 		})
 	}
+	out = append(out, n.met.missing(inPool, n.cfg.Now())...)
 	return out
-}
-
-// acquainted is a broker that was met at some time, as the store keeps it.
-type acquainted struct {
-	Addr string `json:"addr"` // gossip
-}
-
-// acquaintedPrefix is where they lie in the store; the ledger's keys begin
-// otherwise.
-const acquaintedPrefix = "m"
-
-// remember stores the members that are new or have a new address.
-func (n *Node) remember(list []broker.Member) error {
-	var b store.Batch
-	for _, m := range list {
-		if m.Name == n.name || m.Status != broker.Alive {
-			continue
-		}
-		key := []byte(acquaintedPrefix + m.Name)
-		value, err := json.Marshal(acquainted{m.Addr})
-		if err != nil {
-			return err
-		}
-		old, _, err := n.store.Get(key)
-		if err != nil {
-			return err
-		}
-		if string(old) != string(value) {
-			b.Set(key, value)
-		}
-	}
-	if b.Len() == 0 {
-		return nil
-	}
-	return n.store.Commit(&b)
 }
 
 // absent lists the gossip addresses of brokers that were ever met and are not
 // alive in the pool now.
-func (n *Node) absent() (addrs []string, err error) {
+func (n *Node) absent() (addrs []string) {
 	alive := map[string]bool{n.name: true}
 	for _, m := range n.brokers() {
 		alive[m.Name] = m.Status == broker.Alive
 	}
-	err = n.store.Scan([]byte(acquaintedPrefix), func(key, value []byte) error {
-		var a acquainted
-		if err := json.Unmarshal(value, &a); err != nil {
-			return fmt.Errorf("stored member %q: %w", key, err)
-		}
-		if !alive[strings.TrimPrefix(string(key), acquaintedPrefix)] {
-			addrs = append(addrs, a.Addr)
-		}
-		return nil
-	})
-	return addrs, err
+	return n.met.addrs(alive)
 }
 
 // firstJoin joins what --join names; that none answers is an error. It decides
@@ -168,10 +126,7 @@ func (n *Node) rejoin() error {
 	}
 	pause := rejoinMin
 	for n.sleep(pause) {
-		addrs, err := n.absent()
-		if err != nil {
-			return err
-		}
+		addrs := n.absent()
 		if len(addrs) == 0 {
 			pause = rejoinMin
 			continue

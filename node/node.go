@@ -39,6 +39,7 @@ type Node struct {
 	http     *http.Server
 	runner   Runner
 	peers    *peers
+	met      acquaintances
 	runs     running
 	metrics  *metrics
 
@@ -110,7 +111,7 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.name, n.actor = id.Name, id.Actor
-	return nil
+	return n.met.recall(st)
 }
 
 // fatal ends the node because its disk can't be trusted any more; nothing is
@@ -140,7 +141,7 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
-		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks,
+		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
@@ -152,6 +153,10 @@ func (n *Node) openCore() error {
 	n.engine = newEngine(core, n.store, n.cfg.Now, n.act)
 	return nil
 }
+
+// rumourPause is long enough that a broker under load passes on many records in one
+// message, and short beside the seconds in which all brokers are to know of a job.
+const rumourPause = 200 * time.Millisecond
 
 // httpAddr is the HTTP address that peers are told.
 func (n *Node) httpAddr() string {

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/job"
 )
@@ -29,6 +27,7 @@ type peers struct {
 	n      *Node
 	client *http.Client
 	slots  chan struct{} // of blob transfers
+	zip    packing
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
@@ -36,15 +35,9 @@ type peers struct {
 	lastSync time.Time            // last successful exchange with anybody
 }
 
-// The coders are stateless in use: EncodeAll and DecodeAll may be called by many.
-var (
-	packer, _   = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(broker.MaxMessage))
-)
-
 func newPeers(n *Node) *peers {
 	return &peers{
-		n: n, seen: map[string]time.Time{}, slots: make(chan struct{}, maxTransfers),
+		n: n, seen: map[string]time.Time{}, slots: make(chan struct{}, maxTransfers), zip: newPacking(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: n.cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * n.cfg.SyncInterval,
 			ResponseHeaderTimeout: n.cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -99,7 +92,7 @@ func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, erro
 	if err != nil {
 		return broker.Reply{}, err
 	}
-	body := pack(broker.Encode(&s.Message), req.Header)
+	body := p.zip.pack(broker.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
@@ -108,7 +101,7 @@ func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, erro
 		return broker.Reply{}, err
 	}
 	defer resp.Body.Close()
-	b, err := unpack(resp.Body, resp.Header)
+	b, err := p.zip.unpack(resp.Body, resp.Header)
 	if err != nil {
 		return broker.Reply{}, err
 	}
@@ -116,34 +109,6 @@ func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, erro
 		return broker.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
 	}
 	return broker.DecodeReply(b)
-}
-
-// pack compresses a large body, and says so in the header.
-func pack(b []byte, h http.Header) []byte {
-	if len(b) < compressFrom {
-		return b
-	}
-	h.Set("Content-Encoding", "zstd")
-	return packer.EncodeAll(b, nil)
-}
-
-// unpack reads a body of at most MaxMessage bytes, packed or not.
-func unpack(r io.Reader, h http.Header) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, broker.MaxMessage+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > broker.MaxMessage {
-		return nil, fmt.Errorf("more than %d bytes", broker.MaxMessage)
-	}
-	switch enc := h.Get("Content-Encoding"); enc {
-	case "":
-		return b, nil
-	case "zstd":
-		return unpacker.DecodeAll(b, nil)
-	default:
-		return nil, fmt.Errorf("unknown Content-Encoding %.40q", enc)
-	}
 }
 
 // push brings a blob to a peer; it ends in a Pushed.

@@ -22,9 +22,10 @@ func (n *Node) sound(ctx context.Context, d job.Digest) bool {
 	return err == nil
 }
 
-// sweepBlobs removes, from time to time, the blobs that no record names (rule L8).
+// sweepBlobs removes, from time to time, the blobs that no record names (rule L8). Two
+// sweeps are BlobGrace apart: the store remembers from one to the next what was relied on.
 func (n *Node) sweepBlobs() error {
-	t := time.NewTicker(n.cfg.BlobGrace / 2)
+	t := time.NewTicker(n.cfg.BlobGrace)
 	defer t.Stop()
 	for {
 		select {

@@ -94,7 +94,9 @@ func (c *Cluster) StartAll() {
 	for _, name := range c.names {
 		c.Start(name)
 	}
-	c.Eventually(time.Minute, "all brokers see each other", func() bool {
+	// Where packets get lost a rumour of somebody's join may miss a broker; the next
+	// push-pull, within a minute or two, brings it.
+	c.Eventually(3*time.Minute, "all brokers see each other", func() bool {
 		for _, name := range c.names {
 			s, err := c.Client(name).Coordination(context.Background())
 			if err != nil || s.HealthyPeers != len(c.names)-1 {

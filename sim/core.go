@@ -33,6 +33,7 @@ type Core struct {
 	Reap time.Duration
 
 	Acked map[job.ID]bool // acknowledged submissions
+	Sent  Traffic         // of messages and their replies, so far
 	Runs  map[job.ID]int  // how often each job was started
 
 	cfg      broker.Config
@@ -49,7 +50,19 @@ type Core struct {
 	start    time.Time
 	told     []string // the story so far, as text
 
-	checks checks
+	checks  checks
+	written func(at, key string, old, now []byte) // hears of every record that reaches a disk
+}
+
+// Traffic counts what crossed the network.
+type Traffic struct{ Messages, Bytes, Records int }
+
+func (t *Traffic) add(wire []byte, d *broker.Delta) {
+	t.Messages++
+	t.Bytes += len(wire)
+	if d != nil {
+		t.Records += len(d.Records)
+	}
 }
 
 // coreNode is one broker with its disk.
@@ -284,6 +297,9 @@ func (c *Core) write(n *coreNode, ops []ledger.Op) {
 			delete(n.disk, string(op.Key))
 			continue
 		}
+		if c.written != nil {
+			c.written(n.name, string(op.Key), n.disk[string(op.Key)], op.Value)
+		}
 		n.disk[string(op.Key)] = op.Value
 		c.checkWrite(n, op)
 	}
@@ -437,6 +453,7 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 	b, to := n.b, c.nodes[s.To]
 	wire := broker.Encode(&s.Message)
 	c.note("%s>%s %d", n.name, s.To, len(wire))
+	c.Sent.add(wire, s.Message.Delta)
 	fail := func() {
 		if n.b == b {
 			c.step(n, broker.Unreachable{Peer: s.To})
@@ -470,7 +487,9 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 				c.after(peerTO, fail)
 				return
 			}
-			reply, err := broker.DecodeReply(broker.Encode(r))
+			answer := broker.Encode(r)
+			c.Sent.add(answer, r.Delta)
+			reply, err := broker.DecodeReply(answer)
 			must(err)
 			c.after(c.latency(), func() {
 				if n.b == b {

@@ -24,7 +24,7 @@ func coreConfig() broker.Config {
 			Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 			Drivers:  []job.Driver{job.Wasm, job.Process},
 		},
-		Replicas: 3, SyncInterval: time.Minute, NewsLinks: true,
+		Replicas: 3, SyncInterval: time.Minute, NewsLinks: true, RumourPause: 200 * time.Millisecond,
 		AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 		RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
 	}

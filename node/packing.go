@@ -1,0 +1,52 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/urban-compute/ucp/broker"
+)
+
+// packing compresses large bodies between brokers (rule S5). Both directions may be
+// used by many at once.
+type packing struct {
+	writer *zstd.Encoder
+	reader *zstd.Decoder
+}
+
+func newPacking() (p packing) {
+	p.writer, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))     // an error
+	p.reader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(broker.MaxMessage)) // is one of an option only
+	return p
+}
+
+// pack compresses a large body, and says so in the header.
+func (p packing) pack(b []byte, h http.Header) []byte {
+	if len(b) < compressFrom {
+		return b
+	}
+	h.Set("Content-Encoding", "zstd")
+	return p.writer.EncodeAll(b, nil)
+}
+
+// unpack reads a body of at most MaxMessage bytes, packed or not.
+func (p packing) unpack(r io.Reader, h http.Header) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, broker.MaxMessage+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > broker.MaxMessage {
+		return nil, fmt.Errorf("more than %d bytes", broker.MaxMessage)
+	}
+	switch enc := h.Get("Content-Encoding"); enc {
+	case "":
+		return b, nil
+	case "zstd":
+		return p.reader.DecodeAll(b, nil)
+	default:
+		return nil, fmt.Errorf("unknown Content-Encoding %.40q", enc)
+	}
+}

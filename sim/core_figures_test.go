@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
+)
+
+// The figures of docs/performance.md that virtual time gives: go test ./sim -run Figure -v
+
+// spreading is how records get around.
+type spreading struct {
+	took []time.Duration // until all brokers had each on their disks
+	news int             // times that a broker got one that it did not have
+}
+
+// spread submits a job that nobody can run every so often, at any of n brokers.
+func spread(seed uint64, n, jobs int, every time.Duration, cfg broker.Config) (*Core, *spreading) {
+	c, s := NewCore(seed, n, cfg), &spreading{}
+	c.Run(10 * time.Second)
+	born, holders := map[string]time.Time{}, map[string]int{}
+	c.written = func(at, key string, old, _ []byte) {
+		id, isJob := strings.CutPrefix(key, "rjob\x00")
+		if !isJob {
+			return
+		}
+		id, _, _ = strings.Cut(id, "~")
+		if old == nil {
+			s.news++
+			if holders[id]++; holders[id] == n {
+				s.took = append(s.took, c.Now.Sub(born[id]))
+			}
+		}
+	}
+	c.Sent = Traffic{}
+	for i := range jobs {
+		c.After(time.Duration(i)*every, func() {
+			id := job.ID(fmt.Sprintf("j%04d", i))
+			born[string(id)] = c.Now
+			c.SubmitSpec(c.names[c.rand.IntN(n)], id, job.Spec{Constraints: []string{"nowhere"}, Args: []string{strings.Repeat("x", 300)}}, nil)
+		})
+	}
+	c.Run(time.Duration(jobs) * every)
+	return c, s
+}
+
+func percentile(d []time.Duration, p float64) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	return d[min(len(d)-1, int(p*float64(len(d))))]
+}
+
+// With news links a record reaches all of 50 brokers within 3 s at the 99th
+// percentile (rule S1).
+func TestFigureSpread(t *testing.T) {
+	cfg := coreConfig()
+	const jobs, every = 600, 100 * time.Millisecond
+	c, s := spread(1, 50, jobs, every, cfg)
+	sent := c.Sent
+	c.Run(5 * time.Second)
+	took := s.took
+	require.Len(t, took, jobs, "some record has not reached all")
+	t.Logf("50 brokers, %d jobs a second: all hold a record after %v at the median, %v at p99, %v at most",
+		time.Second/every, percentile(took, 0.5).Round(time.Millisecond), percentile(took, 0.99).Round(time.Millisecond), slices.Max(took).Round(time.Millisecond))
+	seconds := (jobs * every).Seconds()
+	t.Logf("%.0f bytes and %.1f messages a second a broker, sent and answered; each record travels %.1f times for each time that it is news",
+		float64(sent.Bytes)/seconds/50, float64(sent.Messages)/seconds/50, float64(sent.Records)/float64(s.news))
+	require.Less(t, percentile(took, 0.99), 3*time.Second)
+}
+
+// Without them the exchange alone does it within two of its intervals (rule S2).
+func TestFigureSpreadByExchange(t *testing.T) {
+	cfg := coreConfig()
+	cfg.NewsLinks = false
+	c, s := spread(1, 50, 100, 600*time.Millisecond, cfg)
+	c.Run(2 * cfg.SyncInterval)
+	took := s.took
+	require.Len(t, took, 100, "some record has not reached all")
+	t.Logf("50 brokers, exchange alone: all hold a record after %v at the median, %v at most",
+		percentile(took, 0.5).Round(time.Second), slices.Max(took).Round(time.Second))
+	require.Less(t, slices.Max(took), 2*cfg.SyncInterval)
+}
+
+// From the moment that SWIM reports an executor as failed its jobs are placed anew
+// within the redeploy delay and one second (rule J6).
+func TestFigureReplacement(t *testing.T) {
+	var took []time.Duration
+	for seed := range uint64(20) {
+		c := NewCore(seed, 5, coreConfig())
+		c.Run(5 * time.Second)
+		for i := range 20 {
+			c.SubmitSpec("b0", job.ID(fmt.Sprintf("j%02d", i)), job.Spec{Resources: job.Resources{CPU: 200}}, nil)
+		}
+		c.Run(50 * time.Millisecond)
+		placed := map[string]bool{}
+		c.written = func(at, key string, old, now []byte) {
+			if !strings.HasPrefix(key, "rjob\x00") || old == nil || at != "b0" {
+				return
+			}
+			was, err := job.DecodeRecord(old)
+			require.NoError(t, err)
+			is, err := job.DecodeRecord(now)
+			require.NoError(t, err)
+			if was.Place.Broker == "b3" && is.Place.Broker != "b3" && !placed[key] {
+				placed[key] = true
+				took = append(took, c.Now.Sub(c.start))
+			}
+		}
+		c.Kill("b3")
+		c.tellRoster() // at once: detection is not what is measured
+		c.start = c.Now.Add(notice)
+		c.Run(20 * time.Second)
+		require.NotEmpty(t, placed, "seed %d", seed)
+	}
+	t.Logf("%d jobs placed anew, %v after the detection at the median, %v at most",
+		len(took), percentile(took, 0.5).Round(time.Millisecond), slices.Max(took).Round(time.Millisecond))
+	require.GreaterOrEqual(t, slices.Min(took), coreConfig().RedeployDelay)
+	require.LessOrEqual(t, slices.Max(took), coreConfig().RedeployDelay+time.Second)
+}
+
+// After a split of 20 brokers into halves, which all go on accepting and running, all
+// ledgers are equal within a minute.
+func TestFigureHeal(t *testing.T) {
+	var took []time.Duration
+	for seed := range uint64(3) {
+		c := NewCore(seed, 20, coreConfig())
+		c.Run(5 * time.Second)
+		half := map[string]bool{}
+		for _, name := range c.names[:10] {
+			half[name] = true
+		}
+		c.Split(half)
+		for i := range 200 {
+			c.After(time.Duration(i)*300*time.Millisecond, func() {
+				c.Submit(c.names[c.rand.IntN(20)], job.ID(fmt.Sprintf("j%03d", i)))
+			})
+		}
+		c.Run(60 * time.Second)
+		require.NotEmpty(t, c.Differences())
+		c.Heal()
+		healed := c.Now
+		for (!c.sameClocks() || len(c.Differences()) > 0) && c.Now.Sub(healed) < 2*time.Minute {
+			c.Run(100 * time.Millisecond)
+		}
+		took = append(took, c.Now.Sub(healed))
+		c.Run(2 * time.Minute)
+		c.Converged()
+		require.Empty(t, c.Wrong())
+	}
+	t.Logf("10/10 split, 200 jobs: equal ledgers %v after the network heals, of which %v are SWIM's", took, detect)
+	require.Less(t, slices.Max(took), time.Minute)
+}
+
+// sameClocks reports whether all disks hold the same clock: cheaper than Differences.
+func (c *Core) sameClocks() bool {
+	first := c.nodes[c.names[0]].disk["c"]
+	for _, name := range c.names {
+		if string(c.nodes[name].disk["c"]) != string(first) {
+			return false
+		}
+	}
+	return true
+}
