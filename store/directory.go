@@ -86,7 +86,15 @@ func (s *Store) checkFormat() error {
 	}
 	var b Batch
 	b.setOwn(formatKey, strconv.AppendUint(nil, format, 10))
-	return s.Commit(&b)
+	if err := s.Commit(&b); err != nil {
+		return err
+	}
+	// Pebble begins the first log of a new database in an older format, in which damage
+	// looks like a torn end (see recordLog): a flush begins the next.
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("store: beginning a log in %s: %w", s.opts.Dir, err)
+	}
+	return nil
 }
 
 // checkDatabaseFormat refuses a database that this Pebble does not know, before

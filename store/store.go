@@ -47,6 +47,9 @@ func (s *Store) open() (err error) {
 	if err := checkDatabaseFormat(s.opts.FS, dir); err != nil {
 		return err
 	}
+	if err := checkRecordLogs(s.opts.FS, dir); err != nil {
+		return openError(s.opts.Dir, err)
+	}
 	s.db, err = pebble.Open(dir, s.opts.database(s.fault))
 	if cause := s.fault.cause(); cause != nil {
 		err = cause // whatever Pebble made of a frozen disk, this is why

@@ -109,6 +109,9 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 			return nil, false, err
 		}
 	}
+	if len(clients) == 0 {
+		v.problem("no broker is there to be asked")
+	}
 	v.Brokers = v.ask(ctx, clients, false)
 	settled = true
 	for _, d := range v.Brokers[min(1, len(v.Brokers)):] {
@@ -138,7 +141,7 @@ func (v *verification) problem(format string, args ...any) {
 func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, records bool) []api.Digest {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	var out []api.Digest
+	out := []api.Digest{}
 	for name, client := range clients {
 		wg.Go(func() {
 			d, err := client.Digest(ctx, records)
@@ -154,6 +157,7 @@ func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, 
 	wg.Wait()
 	slices.SortFunc(out, func(a, b api.Digest) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(v.Problems)
+	v.Problems = slices.Compact(v.Problems) // who was silent twice is one problem
 	return out
 }
 

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+)
+
+func none(string) bool { return false }
+
+// damage changes one byte of a blob's file, as a disk does: nobody is told, and the
+// file's size and time stay.
+func damage(t *testing.T, mem *vfs.MemFS, digest string) {
+	data, err := mem.UnsafeGetFileDataBuffer("/data/blobs/" + digest[:2] + "/" + digest[2:])
+	require.NoError(t, err)
+	data[len(data)/2] ^= 0x10
+}
+
+// TestSweep: what nobody names goes when it is old; what is named, young, or was relied on
+// since the Sweep before the last stays (rule L8).
+func TestSweep(t *testing.T) {
+	b := mustOpen(t, small(vfs.NewMem())).Blobs()
+	named, lost := put(t, b, "named"), put(t, b, "lost")
+	sweep := func(before time.Time) (int, int64) {
+		n, size, err := b.Sweep(ctx(t), before, func(d string) bool { return d == named })
+		require.NoError(t, err)
+		return n, size
+	}
+	old := time.Now().Add(time.Hour) // everything is older than that
+	n, _ := sweep(time.Now().Add(-time.Hour))
+	require.Zero(t, n, "young ones stay")
+	n, _ = sweep(old)
+	require.Equal(t, 1, n)
+	require.Equal(t, map[string]int64{named: 5}, list(t, b))
+	require.ErrorIs(t, b.Sound(ctx(t), lost), ErrNotFound)
+
+	// Each way to rely on a blob keeps it over the next Sweep, and over no second one.
+	for name, use := range map[string]func(d string){
+		"Touch":          func(d string) { _, here := b.Touch(d); require.True(t, here) },
+		"Put":            func(string) { put(t, b, "relied on") },
+		"PutExpect":      func(d string) { require.NoError(t, b.PutExpect(ctx(t), d, strings.NewReader(""), limit)) },
+		"Sound":          func(d string) { require.NoError(t, b.Sound(ctx(t), d)) },
+		"Sound, cached":  func(d string) { require.NoError(t, b.Sound(ctx(t), d)); require.NoError(t, b.Sound(ctx(t), d)) },
+		"Touch, and Put": func(d string) { b.Touch(d); put(t, b, "relied on") },
+	} {
+		d := put(t, b, "relied on")
+		sweep(time.Time{})
+		sweep(time.Time{}) // the Put is forgotten
+		use(d)
+		n, _ := sweep(old)
+		require.Zero(t, n, name)
+		n, size := sweep(old)
+		require.Equal(t, 1, n, name)
+		require.EqualValues(t, len("relied on"), size)
+	}
+	_, here := b.Has(digestOf("named"))
+	require.True(t, here, "to look is not to rely")
+}
+
+// TestSweepStops: at the end of its context, and at an error of the store.
+func TestSweepStops(t *testing.T) {
+	s := mustOpen(t, small(vfs.NewMem()))
+	b := s.Blobs()
+	put(t, b, "x")
+	over, cancel := context.WithCancel(ctx(t))
+	cancel()
+	_, _, err := b.Sweep(over, time.Now().Add(time.Hour), none)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, list(t, b), 1)
+	require.NoError(t, s.Close())
+	_, _, err = b.Sweep(ctx(t), time.Now(), none)
+	require.ErrorIs(t, err, ErrClosed)
+}
+
+// TestSweepAgainstPutAndTouch: a Touch or Put that has said yes is not undone by a Sweep
+// that runs at the same time, however old the file.
+func TestSweepAgainstPutAndTouch(t *testing.T) {
+	b := mustOpen(t, small(vfs.NewMem())).Blobs()
+	old := time.Now().Add(time.Hour)
+	content := []string{"a", "b", "c", "d"}
+	for range 100 {
+		sweepers, users := sync.WaitGroup{}, sync.WaitGroup{}
+		for i, c := range content {
+			users.Go(func() {
+				d := digestOf(c)
+				if i%2 == 0 {
+					if _, _, err := b.Put(ctx(t), strings.NewReader(c), limit); err != nil {
+						t.Error(err)
+					}
+				} else if _, here := b.Touch(d); !here {
+					return
+				}
+				if _, here := b.Has(d); !here {
+					t.Errorf("%q was promised and is gone", c)
+				}
+			})
+		}
+		sweepers.Go(func() {
+			if _, _, err := b.Sweep(ctx(t), old, none); err != nil {
+				t.Error(err)
+			}
+		})
+		sweepers.Wait()
+		users.Wait()
+		for i, c := range content {
+			if _, here := b.Has(digestOf(c)); i%2 == 0 {
+				require.True(t, here, "a fresh Put")
+			} else if !here {
+				put(t, b, c)
+			}
+		}
+		_, _, err := b.Sweep(ctx(t), time.Time{}, none) // forgets the Puts
+		require.NoError(t, err)
+	}
+	require.Empty(t, b.moving)
+}
+
+// TestSweepBetweenLookAndRemoval holds a Sweep at the one place where it could be wrong:
+// it has decided that a blob is old and nobody needs it, and then somebody says he does.
+func TestSweepBetweenLookAndRemoval(t *testing.T) {
+	b := mustOpen(t, small(vfs.NewMem())).Blobs()
+	d := put(t, b, "x")
+	for range 2 {
+		_, _, err := b.Sweep(ctx(t), time.Time{}, none)
+		require.NoError(t, err)
+	}
+	n, _, err := b.Sweep(ctx(t), time.Now().Add(time.Hour), func(string) bool {
+		_, here := b.Touch(d) // while the Sweep asks: after its look at what was touched before
+		require.True(t, here)
+		return false
+	})
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.Equal(t, "x", read(t, b, d))
+}
+
+// TestSoundFindsDamage: the first Sound after Open compares the content, so that no damage
+// of the time between is ever given away; later ones cost a look, until the file changes.
+func TestSoundFindsDamage(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, small(mem))
+	content := strings.Repeat("a map of the flood, ", 10_000)
+	d := put(t, s.Blobs(), content)
+	require.NoError(t, s.Blobs().Sound(ctx(t), d))
+	require.NoError(t, s.Close())
+
+	damage(t, mem, d)
+	b := mustOpen(t, small(mem)).Blobs()
+	size, here := b.Has(d)
+	require.True(t, here, "its name is there")
+	require.EqualValues(t, len(content), size)
+	var damaged *CorruptBlobError
+	require.ErrorAs(t, b.Sound(ctx(t), d), &damaged)
+	require.Equal(t, d, damaged.Digest)
+	_, here = b.Has(d)
+	require.False(t, here, "and no more: it counts as absent")
+	_, err := b.Open(d)
+	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, b.Sound(ctx(t), d), ErrNotFound)
+
+	// What is put in its place is sound, and is compared once more: other bytes lie there.
+	require.NoError(t, b.PutExpect(ctx(t), d, strings.NewReader(content), limit))
+	require.NoError(t, b.Sound(ctx(t), d))
+	require.Equal(t, content, read(t, b, d))
+}
+
+// TestSoundEveryByte: no flip of any byte of a blob passes.
+func TestSoundEveryByte(t *testing.T) {
+	mem := vfs.NewMem()
+	b := mustOpen(t, small(mem)).Blobs()
+	content := "the bridge at mile 7 is closed"
+	for at := range len(content) {
+		d := put(t, b, content)
+		data, err := mem.UnsafeGetFileDataBuffer("/data/blobs/" + d[:2] + "/" + d[2:])
+		require.NoError(t, err)
+		data[at] ^= 1 << (at % 8)
+		require.ErrorIs(t, b.Sound(ctx(t), d), ErrCorrupt, "byte %d", at)
+	}
+}
+
+// TestSoundIsCheap: after the first check no content is read, by any number of calls.
+func TestSoundIsCheap(t *testing.T) {
+	reads := &countingFS{FS: vfs.NewMem()}
+	b := mustOpen(t, small(reads)).Blobs()
+	d := put(t, b, "x")
+	require.NoError(t, b.Sound(ctx(t), d))
+	before := reads.opened
+	for range 10 {
+		require.NoError(t, b.Sound(ctx(t), d))
+	}
+	require.Equal(t, before, reads.opened)
+	require.ErrorIs(t, b.Sound(ctx(t), "no digest"), ErrBadDigest)
+	_, here := b.Touch("no digest")
+	require.False(t, here)
+}
+
+// countingFS counts the files that are opened for reading.
+type countingFS struct {
+	vfs.FS
+	opened int
+}
+
+func (c *countingFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	c.opened++
+	return c.FS.Open(name, opts...)
+}
+
+// TestSoundEndsWithItsContext: a check of a large blob ends with its context.
+func TestSoundEndsWithItsContext(t *testing.T) {
+	b := mustOpen(t, small(vfs.NewMem())).Blobs()
+	d, _, err := b.Put(ctx(t), io.LimitReader(strings.NewReader(strings.Repeat("x", 4<<20)), 4<<20), 8<<20)
+	require.NoError(t, err)
+	over, cancel := context.WithCancel(ctx(t))
+	cancel()
+	require.ErrorIs(t, b.Sound(over, d), context.Canceled)
+	require.NoError(t, b.Sound(ctx(t), d), "that said nothing about the content")
+}
