@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build examples cluster lint bench clean
+.PHONY: help demo test chaos build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ demo: ## three brokers on loopback, a real job through them, and what happened
 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh
+
+chaos: build examples ## 2,000 jobs while brokers are killed and come back: is one lost, or accepted twice? (ARGS=-h)
+	@go build -trimpath -o bin/chaos ./scripts/chaos
+	@bin/chaos -ucp bin/ucp -wasm bin/words.wasm $(ARGS)
 
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp
