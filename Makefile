@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos build examples cluster lint bench clean
+.PHONY: help demo test sim chaos mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ demo: ## three brokers on loopback, a real job through them, and what happened
 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh
+
+sim: ## SEEDS=n nights of faults for the core, from SEED=first on; prints the story of what fails
+	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreNights -v
+
+mutants: ## break one rule at a time: does a test notice?
+	go run ./scripts/mutants
 
 chaos: build examples ## 2,000 jobs while brokers are killed and come back: is one lost, or accepted twice? (ARGS=-h)
 	@go build -trimpath -o bin/chaos ./scripts/chaos

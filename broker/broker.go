@@ -32,6 +32,7 @@ type Config struct {
 	NewsLinks    bool          // rule S1; false only in tests
 	RumourPause  time.Duration // rule S1: between two messages to a peer for whom nobody waits; what comes in meanwhile goes together
 	AckTimeout   time.Duration // rule A1
+	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is for ever
 	MaxClockSkew time.Duration // rule I3
 
 	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
@@ -194,6 +195,8 @@ func (b *Broker) Step(in Input) error {
 		b.drain(in)
 	case Room:
 		b.full = in.Full
+	case Damaged:
+		b.local.forget(in.Digest)
 	case Abandon:
 		b.abandon(in.Token)
 	case List:

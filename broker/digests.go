@@ -1,23 +1,29 @@
 package broker
 
-import "github.com/urban-compute/ucp/job"
+import (
+	"time"
 
-// digests remembers the blobs that were lately seen somewhere; the oldest are
-// dropped, which costs a look at the place itself.
+	"github.com/urban-compute/ucp/job"
+)
+
+// digests remembers the blobs that were lately seen somewhere. The oldest are
+// dropped, and what was seen too long ago counts no more, since it may have been
+// swept: either costs a look at the place itself.
 type digests struct {
-	known map[job.Digest]bool
+	known map[job.Digest]time.Time // when it was seen
 	order []job.Digest
 }
 
 const maxDigests = 4096
 
-func newDigests() *digests { return &digests{known: map[job.Digest]bool{}} }
+func newDigests() *digests { return &digests{known: map[job.Digest]time.Time{}} }
 
-func (d *digests) add(x job.Digest) {
-	if d.known[x] {
+func (d *digests) add(x job.Digest, now time.Time) {
+	_, known := d.known[x]
+	d.known[x] = now
+	if known {
 		return
 	}
-	d.known[x] = true
 	d.order = append(d.order, x)
 	if len(d.order) > maxDigests {
 		delete(d.known, d.order[0])
@@ -25,12 +31,40 @@ func (d *digests) add(x job.Digest) {
 	}
 }
 
-// all reports whether every one of the blobs is known; nil knows none.
-func (d *digests) all(list []job.Digest) bool {
+// forget drops a blob that is there no more.
+func (d *digests) forget(x job.Digest) {
+	if _, known := d.known[x]; known {
+		d.known[x] = time.Time{}
+	}
+}
+
+// all reports whether every one of the blobs was seen since then; nil has seen none.
+func (d *digests) all(list []job.Digest, since time.Time) bool {
 	for _, x := range list {
-		if d == nil || !d.known[x] {
+		if d == nil {
+			return false
+		}
+		if at, known := d.known[x]; !known || at.Before(since) || at.IsZero() {
 			return false
 		}
 	}
 	return true
+}
+
+// trusted is since when a blob must have been seen to count: who confirms one keeps it
+// for BlobTrust at least, until a record names it.
+func (b *Broker) trusted() time.Time {
+	if b.cfg.BlobTrust == 0 {
+		return time.Time{}
+	}
+	return b.now.Add(-b.cfg.BlobTrust)
+}
+
+// has reports whether a broker, this one or a peer, is known to hold all of these
+// blobs.
+func (b *Broker) has(name string, list []job.Digest) bool {
+	if name == b.self {
+		return b.local.all(list, b.trusted())
+	}
+	return b.holds[name].all(list, b.trusted())
 }

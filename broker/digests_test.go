@@ -2,7 +2,9 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,17 +13,50 @@ import (
 
 // What a peer is known to hold is bounded: the oldest are forgotten.
 func TestDigests(t *testing.T) {
-	d := newDigests()
+	d, at := newDigests(), time.Unix(1000, 0)
 	name := func(i int) job.Digest { return job.Digest(fmt.Sprint(i)) }
 	for i := range maxDigests + 10 {
-		d.add(name(i))
-		d.add(name(i))
+		d.add(name(i), at)
+		d.add(name(i), at)
 	}
 	require.Len(t, d.known, maxDigests)
 	require.Len(t, d.order, maxDigests)
-	require.False(t, d.all([]job.Digest{name(9)}))
-	require.True(t, d.all([]job.Digest{name(10), name(maxDigests + 9)}))
-	require.False(t, d.all([]job.Digest{name(10), "other"}))
-	require.True(t, (*digests)(nil).all(nil))
-	require.False(t, (*digests)(nil).all([]job.Digest{"x"}))
+	require.False(t, d.all([]job.Digest{name(9)}, at))
+	require.True(t, d.all([]job.Digest{name(10), name(maxDigests + 9)}, at))
+	require.False(t, d.all([]job.Digest{name(10), "other"}, at))
+	require.True(t, (*digests)(nil).all(nil, at))
+	require.False(t, (*digests)(nil).all([]job.Digest{"x"}, at))
+
+	require.False(t, d.all([]job.Digest{name(10)}, at.Add(1)), "seen too long ago")
+	d.add(name(10), at.Add(1))
+	require.True(t, d.all([]job.Digest{name(10)}, at.Add(1)), "seen again")
+	d.forget(name(10))
+	d.forget("never known")
+	require.False(t, d.all([]job.Digest{name(10)}, time.Time{}))
+}
+
+// A copy of an input that a peer confirmed long ago proves nothing: it may have been
+// swept since (rules A1, L8).
+func TestOldConfirmationsDoNotCount(t *testing.T) {
+	w := newWorld()
+	w.cfg.BlobTrust = time.Minute
+	w.start("a", func(*Config) {})
+	w.start("b", func(*Config) {})
+	w.meet()
+	w.pass(3 * time.Second)
+	spec := job.Spec{Module: job.Digest(strings.Repeat("e", 64)), Priority: job.Priority{User: job.DefaultUser}, Constraints: []string{"nowhere"}}
+	require.NoError(t, spec.Complete())
+	submit := func(id job.ID) {
+		w.said = nil
+		w.ask(w.nodes["a"], string(id), func(tok Token) Input { return Submit{Token: tok, ID: id, Spec: spec} })
+		w.settle()
+	}
+	submit("j1")
+	require.Equal(t, []string{"a pushes eeee to b"}, w.said)
+	w.step(w.nodes["a"], Pushed{Peer: "b", Digest: spec.Module})
+	submit("j2")
+	require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
+	w.pass(2 * time.Minute)
+	submit("j3")
+	require.Equal(t, []string{"a pushes eeee to b"}, w.said)
 }

@@ -43,7 +43,7 @@ func (g *gate) verdict() bool { return g.token == 0 }
 func (b *Broker) copies(g *gate) int {
 	n := 1
 	for _, name := range b.names {
-		if b.holdsUpdate(name, g.dot) && b.holds[name].all(g.blobs) {
+		if b.holdsUpdate(name, g.dot) && b.has(name, g.blobs) {
 			n++
 		}
 	}
@@ -216,7 +216,7 @@ func (b *Broker) pushed(in Pushed) {
 		if b.holds[in.Peer] == nil {
 			b.holds[in.Peer] = newDigests()
 		}
-		b.holds[in.Peer].add(in.Digest)
+		b.holds[in.Peer].add(in.Digest, b.now)
 		b.checkGates()
 	}
 	b.settleRuns()
@@ -253,7 +253,7 @@ func (b *Broker) pushOn(failed string, d job.Digest) {
 
 // gets reports whether a peer has a blob, or it is on its way there.
 func (b *Broker) gets(name string, d job.Digest) bool {
-	return b.pushing[pushing{name, d}] || b.holds[name].all([]job.Digest{d})
+	return b.pushing[pushing{name, d}] || b.has(name, []job.Digest{d})
 }
 
 // pushTo begins to bring a blob to a peer. It reports whether it did: not when the

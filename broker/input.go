@@ -108,6 +108,10 @@ type Drain struct {
 // Room says whether the disk has room for new jobs and blobs.
 type Room struct{ Full bool }
 
+// Damaged says that a blob which was here is not any more: it was found damaged, and
+// moved aside.
+type Damaged struct{ Digest job.Digest }
+
 // Abandon takes an Await, a CatchUp, a Drain or a Submit back: nobody waits for its answer any more.
 type Abandon struct{ Token Token }
 
@@ -158,6 +162,7 @@ func (Await) input()       {}
 func (CatchUp) input()     {}
 func (Drain) input()       {}
 func (Room) input()        {}
+func (Damaged) input()     {}
 func (Abandon) input()     {}
 func (List) input()        {}
 func (Cancel) input()      {}

@@ -117,7 +117,7 @@ func (b *Broker) take(r *job.Record) {
 	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	b.runs[r.Key()] = x
 	blobs := r.Spec.Blobs()
-	if b.local.all(blobs) {
+	if b.has(b.self, blobs) {
 		b.queue.Add(resolve.CandidateOf(r))
 		return
 	}
@@ -165,7 +165,7 @@ func (b *Broker) fetched(in Fetched) {
 		return
 	}
 	for _, d := range r.Spec.Blobs() {
-		b.local.add(d)
+		b.local.add(d, b.now)
 	}
 	b.queue.Add(resolve.CandidateOf(r))
 }
@@ -238,7 +238,7 @@ func (b *Broker) reported(in Reported) {
 	x.result = &in.Result
 	b.settling[in.Key] = x
 	for _, d := range in.Result.Blobs() {
-		b.local.add(d)
+		b.local.add(d, b.now)
 	}
 	b.spread(in.Result.Blobs(), 0)
 	if r := b.record(in.Key); r == nil || r.Finished() {

@@ -15,7 +15,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	for _, d := range in.Spec.Blobs() {
-		b.local.add(d)
+		b.local.add(d, b.now)
 	}
 	digest := in.Digest
 	if digest == "" {

@@ -142,7 +142,7 @@ func (n *Node) openCore() error {
 	core := broker.New(broker.Config{
 		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
-		AckTimeout: n.cfg.AckTimeout, MaxClockSkew: n.cfg.MaxClockSkew,
+		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,

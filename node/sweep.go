@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -17,6 +18,7 @@ func (n *Node) sound(ctx context.Context, d job.Digest) bool {
 	var corrupt *store.CorruptBlobError
 	if errors.As(err, &corrupt) {
 		n.metrics.corrupt.Inc()
+		n.engine.tell(broker.Damaged{Digest: d})
 		n.log.Error("a blob is damaged, and was moved aside; it is fetched again when somebody needs it", "blob", string(d), "aside", corrupt.Aside)
 	}
 	return err == nil

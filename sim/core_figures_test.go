@@ -72,6 +72,7 @@ func TestFigureSpread(t *testing.T) {
 	t.Logf("%.0f bytes and %.1f messages a second a broker, sent and answered; each record travels %.1f times for each time that it is news",
 		float64(sent.Bytes)/seconds/50, float64(sent.Messages)/seconds/50, float64(sent.Records)/float64(s.news))
 	require.Less(t, percentile(took, 0.99), 3*time.Second)
+	require.Less(t, float64(sent.Records)/float64(s.news), 4.0, "copies of what the receiver had already")
 }
 
 // Without them the exchange alone does it within two of its intervals (rule S2).
