@@ -15,6 +15,13 @@ import (
 
 // The figures of docs/performance.md that virtual time gives: go test ./sim -run Figure -v
 
+// withoutRace skips what has no goroutine under the race detector.
+func withoutRace(t *testing.T) {
+	if raceDetector {
+		t.Skip("it has no goroutine, and runs without the race detector: scripts/test.sh")
+	}
+}
+
 // spreading is how records get around.
 type spreading struct {
 	took []time.Duration // until all brokers had each on their disks
@@ -59,6 +66,7 @@ func percentile(d []time.Duration, p float64) time.Duration {
 // With news links a record reaches all of 50 brokers within 3 s at the 99th
 // percentile (rule S1).
 func TestFigureSpread(t *testing.T) {
+	withoutRace(t)
 	cfg := coreConfig()
 	const jobs, every = 600, 100 * time.Millisecond
 	c, s := spread(1, 50, jobs, every, cfg)
@@ -77,6 +85,7 @@ func TestFigureSpread(t *testing.T) {
 
 // Without them the exchange alone does it within two of its intervals (rule S2).
 func TestFigureSpreadByExchange(t *testing.T) {
+	withoutRace(t)
 	cfg := coreConfig()
 	cfg.NewsLinks = false
 	c, s := spread(1, 50, 100, 600*time.Millisecond, cfg)
@@ -91,6 +100,7 @@ func TestFigureSpreadByExchange(t *testing.T) {
 // From the moment that SWIM reports an executor as failed its jobs are placed anew
 // within the redeploy delay and one second (rule J6).
 func TestFigureReplacement(t *testing.T) {
+	withoutRace(t)
 	var took []time.Duration
 	for seed := range uint64(20) {
 		c := NewCore(seed, 5, coreConfig())
@@ -128,6 +138,7 @@ func TestFigureReplacement(t *testing.T) {
 // After a split of 20 brokers into halves, which all go on accepting and running, all
 // ledgers are equal within a minute.
 func TestFigureHeal(t *testing.T) {
+	withoutRace(t)
 	var took []time.Duration
 	for seed := range uint64(3) {
 		c := NewCore(seed, 20, coreConfig())
