@@ -98,9 +98,11 @@ type Job struct {
 
 // Accepted names a result: who made it, in which attempt, when.
 type Accepted struct {
-	Executor string   `json:"executor"`
-	Attempt  string   `json:"attempt"` // its fencing token
-	At       job.Time `json:"at"`
+	Executor string `json:"executor"`
+	// Attempt is the token under which its owner accepted it. It is what the job saw in
+	// UCP_ATTEMPT, unless a new owner adopted it while it ran (rule J7).
+	Attempt string   `json:"attempt"`
+	At      job.Time `json:"at"`
 
 	Outcome  job.Outcome         `json:"outcome,omitempty"`
 	ExitCode *int                `json:"exit_code,omitempty"`

@@ -26,7 +26,10 @@ func (b *Broker) balance() {
 		return
 	}
 	moved := 0
-	for _, ref := range b.ledger.Live(func(r ledger.Record) bool { return b.queuesInVain(r.(*job.Record)) }) {
+	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && b.queuesInVain(rec)
+	}) {
 		r := b.record(ref.Key)
 		if r == nil || before[ref.Key] != r.Place.Attempt {
 			if r != nil {

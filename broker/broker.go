@@ -15,7 +15,8 @@ const JobKind ledger.Kind = "job"
 
 // schemas are the kinds of records that this version knows. Never changed.
 var schemas = map[ledger.Kind]ledger.Schema{
-	JobKind: ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
+	JobKind:     ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
+	SettingKind: ledger.SchemaOf(SettingKind, decodeSetting, mergeSettings),
 }
 
 func jobRef(key string) ledger.Ref { return ledger.Ref{Kind: JobKind, Key: key} }
@@ -113,7 +114,7 @@ func New(cfg Config) *Broker {
 	b := &Broker{
 		cfg: cfg, self: cfg.Actor.Broker(),
 		random:  random(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind]),
+		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind]),
 		jobs:    newJobIndex(),
 		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
 		stretch: 1,
@@ -133,9 +134,10 @@ func New(cfg Config) *Broker {
 // earlier actor are taken up again at the first Tick (rule J6).
 func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
-		rec := r.(*job.Record)
-		b.jobs.update(nil, rec)
-		b.recall(rec)
+		if rec, ok := r.(*job.Record); ok {
+			b.jobs.update(nil, rec)
+			b.recall(rec)
+		}
 	})
 	b.reviewWhere(nil)
 	b.unaudited.waiting = len(b.review) > 0 // from the first Tick on, see begin

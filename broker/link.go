@@ -105,27 +105,33 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, se
 // S1): at once what was written here, since answers wait for it (rules A1, A3). To the
 // random member, and what others wrote and have told, too, it is rumour.
 func (b *Broker) news(r *job.Record, own bool) {
+	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
+}
+
+// tell marks the links that will tell of a record with these dots; named are the
+// brokers that it concerns.
+func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
 	if !b.cfg.NewsLinks {
 		return
 	}
 	mark := func(name string, atOnce bool) {
-		if l := b.links[name]; l != nil && !l.holds(r) {
+		if l := b.links[name]; l != nil && !l.holds(dots) {
 			l.news, l.rumour = l.news || atOnce, l.rumour || !atOnce
 		}
 	}
 	for _, name := range b.ring[:min(len(b.ring), b.cfg.Replicas-1+b.hedges)] {
 		mark(name, own)
 	}
-	mark(r.Origin, own)
-	mark(r.Owner.Broker, own)
-	mark(r.Place.Broker, own)
+	for _, name := range named {
+		mark(name, own)
+	}
 	mark(b.rotating(), false)
 }
 
-// holds reports whether the peer is known to hold this state of a record: it has said so
+// holds reports whether the peer is known to hold a record with these dots: it has said so
 // by its clock, or wrote it itself.
-func (l *link) holds(r *job.Record) bool {
-	for _, d := range r.Dots {
+func (l *link) holds(dots clock.Vector) bool {
+	for _, d := range dots {
 		if d.Actor != l.actor && !l.known.Has(d) {
 			return false
 		}
@@ -371,8 +377,13 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		b.err = err
 	}
 	for _, c := range m.News {
-		old, _ := c.Old.(*job.Record)
-		b.noted(old, c.New.(*job.Record))
+		switch r := c.New.(type) {
+		case *job.Record:
+			old, _ := c.Old.(*job.Record)
+			b.noted(old, r)
+		case *Setting:
+			b.settingChanged(r, false)
+		}
 	}
 	b.checkCatching()
 	return m

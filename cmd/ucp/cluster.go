@@ -51,7 +51,11 @@ func (c *cli) verifyCommand() *cobra.Command {
 			return err
 		}
 		if !v.Same {
-			return fmt.Errorf("the brokers do not hold the same: %s", strings.Join(v.Problems, "; "))
+			what := "not shown that all brokers hold the same"
+			if len(v.Differing) > 0 {
+				what = "the brokers do not hold the same"
+			}
+			return fmt.Errorf("%s: %s", what, strings.Join(v.Problems, "; "))
 		}
 		return nil
 	})
