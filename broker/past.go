@@ -36,7 +36,7 @@ func (p Past) Token() string {
 	if len(p) == 0 {
 		return ""
 	}
-	var out []byte
+	out := make([]byte, 0, 96*len(p)) // the codec would take a kilobyte, for every submission
 	if err := codec.NewEncoderBytes(&out, wire).Encode([]Seen(p)); err != nil {
 		panic("broker: encoding a causal token: " + err.Error()) // it holds strings and numbers only
 	}

@@ -78,19 +78,24 @@ func DecodeRecord(b []byte) (*Record, error) {
 	if len(b) > MaxRecord {
 		return nil, fmt.Errorf("job record: %d bytes, at most %d are allowed", len(b), MaxRecord)
 	}
-	r := new(Record)
-	if err := codec.NewDecoderBytes(b, handle).Decode(r); err != nil {
-		return nil, fmt.Errorf("job record: %w", err)
+	r, spec, ok := decodeFast(b)
+	if !ok {
+		r = new(Record)
+		if err := codec.NewDecoderBytes(b, handle).Decode(r); err != nil {
+			return nil, fmt.Errorf("job record: %w", err)
+		}
+		spec = encode(&r.Spec)
 	}
-	if err := r.validate(); err != nil {
+	if err := r.validate(len(spec)); err != nil {
 		return nil, fmt.Errorf("job record %.64q: %w", r.ID, err)
 	}
-	r.key = Key(r.ID, r.Spec.Digest())
+	r.key = Key(r.ID, digestOf(spec))
 	return r, nil
 }
 
-// validate checks all that other methods, and the broker, take for granted.
-func (r *Record) validate() error {
+// validate checks all that other methods, and the broker, take for granted. Spec is how
+// many bytes that of the record takes.
+func (r *Record) validate(spec int) error {
 	switch {
 	case !ValidName(string(r.ID)):
 		return errors.New("it has no valid ID")
@@ -128,7 +133,7 @@ func (r *Record) validate() error {
 			return fmt.Errorf("the verdict of %.80q is inconsistent", v.Dot.Actor)
 		}
 	}
-	return r.Spec.Validate()
+	return r.Spec.validate(spec)
 }
 
 // ascending reports whether the list is sorted, and nothing stands in it twice.

@@ -66,11 +66,28 @@ func ParseSpec(b []byte) (Spec, error) {
 		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: large data belongs into blobs", len(b), MaxSpec)
 	}
 	s := Spec{Priority: Priority{User: DefaultUser}}
-	if err := strictJSON(b, &s); err != nil {
-		return Spec{}, fmt.Errorf("job spec: %w", err)
+	if !parsePlain(b, &s) {
+		s = Spec{Priority: Priority{User: DefaultUser}}
+		if err := strictJSON(b, &s); err != nil {
+			return Spec{}, fmt.Errorf("job spec: %w", err)
+		}
 	}
-	return s, s.Complete()
+	s.fillIn()
+	if err := s.check(); err != nil {
+		return s, err
+	}
+	if encodedAtMost(len(b)) > MaxSpec {
+		if err := checkSize(len(encode(&s))); err != nil {
+			return s, err
+		}
+	}
+	return s, s.checkBuilt()
 }
+
+// encodedAtMost bounds the encoding of a spec that was so long in JSON: there every
+// value takes as much as here, but for bytes that are no UTF-8, of which JSON makes three,
+// and short durations, and what is filled in.
+func encodedAtMost(text int) int { return 3*text + 1<<10 }
 
 func strictJSON(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -87,6 +104,15 @@ func strictJSON(b []byte, v any) error {
 // Complete fills in the defaults of a spec and validates it, and refuses what
 // this version can't do. It is idempotent.
 func (s *Spec) Complete() error {
+	s.fillIn()
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	return s.checkBuilt()
+}
+
+// fillIn gives the fields that were left out their defaults.
+func (s *Spec) fillIn() {
 	if s.Driver == "" {
 		s.Driver = Wasm
 		if s.Command != "" {
@@ -105,25 +131,34 @@ func (s *Spec) Complete() error {
 	if s.Redeploy != nil && *s.Redeploy {
 		s.Redeploy = nil // the default, so that both spellings are one job
 	}
-	if err := s.Validate(); err != nil {
-		return err
-	}
-	return s.checkBuilt()
 }
 
 // Validate says what is wrong with a complete spec, field by field; nil when
 // nothing is. What a newer broker can do and this one can't is not wrong.
-func (s *Spec) Validate() error { return s.validate(encode(s)) }
+func (s *Spec) Validate() error { return s.validate(len(encode(s))) }
 
-// validate is Validate for a caller who has the spec's encoding.
-func (s *Spec) validate(encoded []byte) error {
+// validate is Validate for a caller who knows how long the spec's encoding is.
+func (s *Spec) validate(encoded int) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	return checkSize(encoded)
+}
+
+// checkSize refuses the spec whose encoding is too long (rule L11).
+func checkSize(encoded int) error {
+	if encoded > MaxSpec {
+		return fmt.Errorf("the job spec has %d bytes encoded, at most %d are allowed: large data belongs into blobs", encoded, MaxSpec)
+	}
+	return nil
+}
+
+// check looks at all fields.
+func (s *Spec) check() error {
 	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
-	}
-	if n := len(encoded); n > MaxSpec {
-		return fmt.Errorf("the job spec has %d bytes encoded, at most %d are allowed: large data belongs into blobs", n, MaxSpec)
 	}
 	return nil
 }

@@ -231,7 +231,8 @@ func TestValidName(t *testing.T) {
 }
 
 // FuzzParseSpec: what is accepted is complete, stays the same when it is completed
-// again or written as JSON and read, and can be stored in a record.
+// again or written as JSON and read, and can be stored in a record. What plain.go takes
+// is what encoding/json reads.
 func FuzzParseSpec(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"command":"true"}`, `{"module":"` + hex64 + `"}`, with(`"redeploy":true`), with(`"timeout":"1h"`),
@@ -240,7 +241,9 @@ func FuzzParseSpec(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	f.Add([]byte(plainSpec))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		plainEqualsJSON(t, b)
 		s, err := ParseSpec(b)
 		if err != nil {
 			var field *FieldError

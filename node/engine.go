@@ -199,8 +199,9 @@ func (e *engine) finish(rd broker.Ready) {
 // commit writes what it is given, one fsync each: the group commit of all that
 // was stepped meanwhile.
 func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
+	var b store.Batch // its memory serves every commit
 	for rd := range in {
-		done <- write(e.store, rd.Commit)
+		done <- write(e.store, &b, rd.Commit)
 	}
 }
 
@@ -209,8 +210,7 @@ func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
 // not relied on.
 const maxWrite = 16 << 20
 
-func write(st *store.Store, c *ledger.Batch) error {
-	var b store.Batch
+func write(st *store.Store, b *store.Batch, c *ledger.Batch) error {
 	ops := c.Ops()
 	for _, op := range ops {
 		if op.Value == nil {
@@ -219,13 +219,12 @@ func write(st *store.Store, c *ledger.Batch) error {
 			b.Set(op.Key, op.Value)
 		}
 		if b.Size() > maxWrite {
-			if err := st.Commit(&b); err != nil {
+			if err := st.Commit(b); err != nil {
 				return fmt.Errorf("commit of %d writes: %w", len(ops), err)
 			}
-			b.Reset()
 		}
 	}
-	if err := st.Commit(&b); err != nil {
+	if err := st.Commit(b); err != nil {
 		return fmt.Errorf("commit of %d writes: %w", len(ops), err)
 	}
 	return nil

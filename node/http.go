@@ -105,6 +105,9 @@ func ask[T any](ctx context.Context, n *Node, in func(broker.Token) broker.Input
 
 // queryDuration reads a duration from the query, 0 when it is absent.
 func queryDuration(r *http.Request, name string) (time.Duration, error) {
+	if r.URL.RawQuery == "" { // as for nearly every submission: there is nothing to parse
+		return 0, nil
+	}
 	s := r.URL.Query().Get(name)
 	if s == "" {
 		return 0, nil

@@ -19,8 +19,10 @@ const defaultTimeout = 10 * time.Second
 // and its ?timeout=.
 func readPast(r *http.Request) (broker.Past, time.Duration, error) {
 	token := r.Header.Get(api.TokenHeader)
-	if q := r.URL.Query().Get("causal_token"); q != "" {
-		token = q
+	if r.URL.RawQuery != "" {
+		if q := r.URL.Query().Get("causal_token"); q != "" {
+			token = q
+		}
 	}
 	past, err := broker.ParsePast(token)
 	if err != nil {

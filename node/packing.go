@@ -29,7 +29,7 @@ func (p packing) pack(b []byte, h http.Header) []byte {
 		return b
 	}
 	h.Set("Content-Encoding", "zstd")
-	return p.writer.EncodeAll(b, nil)
+	return p.writer.EncodeAll(b, make([]byte, 0, len(b)/3)) // records become a quarter or less
 }
 
 // unpack reads a body of at most MaxMessage bytes, packed or not.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	promsink "github.com/hashicorp/go-metrics/prometheus"
@@ -49,6 +50,11 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var pace sync.WaitGroup
+	pace.Go(func() { node.PaceCollector(ctx) })
+	defer pace.Wait()
+	defer cancel()
 	return n.Run(ctx)
 }
 

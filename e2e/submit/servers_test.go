@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,11 @@ func serveBroker(args []string, up func(addresses), stop <-chan struct{}) error 
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var pace sync.WaitGroup
+	pace.Go(func() { node.PaceCollector(ctx) }) // as the agent does
+	defer pace.Wait()
+	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(context.Background()) }()
 	select {

@@ -1,0 +1,274 @@
+package job
+
+import (
+	"bytes"
+	"math"
+	"time"
+)
+
+// This file reads a spec from plain JSON, as programs write it: encoding/json takes a
+// tenth of all that a broker does for a submission. Plain is: the fields by their exact
+// names, each once, strings of printable ASCII without escapes, whole numbers. For all
+// else, and whatever is wrong, it says no, and encoding/json decides: it is the
+// specification, also of the errors. What is taken here is what encoding/json makes of it
+// (TestPlainEqualsJSON, FuzzParseSpec).
+
+// parsePlain reads a spec from plain JSON into one that holds the defaults. Where it
+// says no, the spec is spoilt.
+func parsePlain(b []byte, s *Spec) bool {
+	d := plain{b: b}
+	d.object(func(key string) (field int) { return d.specField(key, s) })
+	d.blank()
+	return !d.bad && d.at == len(b)
+}
+
+// plain walks over JSON; bad is final.
+type plain struct {
+	b   []byte
+	at  int
+	bad bool
+}
+
+// specField reads the value of a field, and returns a number of its own for it.
+func (d *plain) specField(key string, s *Spec) (field int) {
+	switch key {
+	case "driver":
+		s.Driver = Driver(d.string())
+		return 0
+	case "module":
+		s.Module = Digest(d.string())
+		return 1
+	case "command":
+		s.Command = d.string()
+		return 2
+	case "args":
+		s.Args = d.list()
+		return 3
+	case "env":
+		s.Env = d.texts()
+		return 4
+	case "stdin":
+		s.Stdin = Digest(d.string())
+		return 5
+	case "inputs":
+		s.Inputs = d.texts()
+		return 6
+	case "dirs":
+		s.Dirs = d.list()
+		return 7
+	case "outputs":
+		s.Outputs = d.list()
+		return 8
+	case "resources":
+		d.object(func(key string) int { return d.resourcesField(key, &s.Resources) })
+		return 9
+	case "labels":
+		s.Labels = d.texts()
+		return 10
+	case "constraints":
+		s.Constraints = d.list()
+		return 11
+	case "timeout":
+		s.Timeout = d.duration()
+		return 12
+	case "retries":
+		d.object(func(key string) int { return d.retriesField(key, &s.Retries) })
+		return 13
+	case "redeploy":
+		yes := d.bool()
+		s.Redeploy = &yes
+		return 14
+	case "min_replicas":
+		s.MinReplicas = d.small()
+		return 15
+	case "priority":
+		d.object(func(key string) int { return d.priorityField(key, &s.Priority) })
+		return 16
+	case "preemption":
+		s.Preemption = Preemption(d.string())
+		return 17
+	case "exclusive":
+		s.Exclusive = d.string()
+		return 18
+	}
+	d.bad = true // a rare field, or none
+	return 0
+}
+
+func (d *plain) resourcesField(key string, r *Resources) (field int) {
+	switch key {
+	case "cpu":
+		r.CPU = d.number()
+		return 0
+	case "memory":
+		r.Memory = d.number()
+		return 1
+	case "io":
+		r.IO = d.number()
+		return 2
+	}
+	d.bad = true
+	return 0
+}
+
+func (d *plain) priorityField(key string, p *Priority) (field int) {
+	switch key {
+	case "user":
+		p.User = d.small()
+		return 0
+	case "emergency":
+		p.Emergency = d.string()
+		return 1
+	case "weight":
+		p.Weight = d.small()
+		return 2
+	}
+	d.bad = true
+	return 0
+}
+
+func (d *plain) retriesField(key string, r *Retries) (field int) {
+	switch key {
+	case "max":
+		r.Max = d.small()
+		return 0
+	case "backoff":
+		r.Backoff = d.duration()
+		return 1
+	}
+	d.bad = true
+	return 0
+}
+
+// object reads an object; value reads what stands behind a key. No field may come
+// twice: encoding/json would merge them.
+func (d *plain) object(value func(key string) (field int)) {
+	seen := 0
+	d.members('{', '}', func() {
+		key := d.bytes()
+		d.token(':')
+		bit := 1 << value(string(key)) // no copy: nobody keeps it
+		d.bad = d.bad || seen&bit != 0
+		seen |= bit
+	})
+}
+
+func (d *plain) texts() map[string]string {
+	m := map[string]string{}
+	d.members('{', '}', func() {
+		key := d.string()
+		d.token(':')
+		m[key] = d.string()
+	})
+	return m
+}
+
+func (d *plain) list() []string {
+	var room [16]string
+	list := room[:0]
+	d.members('[', ']', func() { list = append(list, d.string()) })
+	return append(make([]string, 0, len(list)), list...)
+}
+
+// members reads what stands between two brackets, separated by commas.
+func (d *plain) members(opening, closing byte, member func()) {
+	d.token(opening)
+	if d.next() == closing {
+		d.at++
+		return
+	}
+	for !d.bad {
+		member()
+		if d.next() == closing {
+			d.at++
+			return
+		}
+		d.token(',')
+	}
+}
+
+func (d *plain) blank() {
+	for d.at < len(d.b) && (d.b[d.at] == ' ' || d.b[d.at] == '\n' || d.b[d.at] == '\t' || d.b[d.at] == '\r') {
+		d.at++
+	}
+}
+
+// next returns the next byte that is no blank, without taking it; 0 at the end.
+func (d *plain) next() byte {
+	d.blank()
+	if d.bad || d.at == len(d.b) {
+		d.bad = true
+		return 0
+	}
+	return d.b[d.at]
+}
+
+func (d *plain) token(c byte) {
+	d.bad = d.next() != c || d.bad
+	d.at++
+}
+
+// bytes reads a string as it stands there.
+func (d *plain) bytes() []byte {
+	d.token('"')
+	if d.bad {
+		return nil
+	}
+	from := d.at
+	for d.at < len(d.b) && d.b[d.at] >= ' ' && d.b[d.at] <= '~' && d.b[d.at] != '"' && d.b[d.at] != '\\' {
+		d.at++
+	}
+	out := d.b[from:d.at]
+	if d.at == len(d.b) || d.b[d.at] != '"' {
+		d.bad = true
+		return nil
+	}
+	d.at++
+	return out
+}
+
+func (d *plain) string() string { return string(d.bytes()) }
+
+// number reads a whole number. What stands behind it is looked at by whoever comes next.
+func (d *plain) number() (n int64) {
+	negative := d.next() == '-'
+	if negative {
+		d.at++
+	}
+	from := d.at
+	for d.at < len(d.b) && d.b[d.at] >= '0' && d.b[d.at] <= '9' && d.at-from < 18 {
+		n = n*10 + int64(d.b[d.at]-'0')
+		d.at++
+	}
+	d.bad = d.bad || d.at == from || d.b[from] == '0' && d.at > from+1
+	if negative {
+		return -n
+	}
+	return n
+}
+
+func (d *plain) small() int {
+	n := d.number()
+	d.bad = d.bad || n > math.MaxInt32 || n < math.MinInt32
+	return int(n)
+}
+
+func (d *plain) bool() bool {
+	yes := d.next() == 't'
+	word := "false"
+	if yes {
+		word = "true"
+	}
+	if d.bad || !bytes.HasPrefix(d.b[d.at:], []byte(word)) {
+		d.bad = true
+		return false
+	}
+	d.at += len(word)
+	return yes
+}
+
+func (d *plain) duration() Duration {
+	v, err := time.ParseDuration(string(d.bytes()))
+	d.bad = d.bad || err != nil
+	return Duration(v)
+}

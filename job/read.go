@@ -1,0 +1,560 @@
+package job
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// This file reads what append.go writes, without reflection: each copy of a submission
+// is decoded once by every broker, and the codec takes several times as long for that
+// as for all else that is done with a record.
+//
+// It takes canonical bytes only: the fields that this version knows, in sorted order,
+// nothing empty that may be left out, every number and length in its shortest form.
+// For all else it says no, whatever may be wrong or new, and the codec decides; so what
+// is read, what is refused and what is kept of a newer broker's fields is the codec's
+// business alone (rules L2, L10). What it takes is exactly what append.go makes of the
+// result (TestReadEqualsCodec, FuzzDecodeRecord): hence the bytes of the spec within the
+// record are those that its digest is made of (rule J3), and need not be made again.
+
+// decodeFast reads a record from its canonical bytes. It returns those of its spec too.
+func decodeFast(b []byte) (r *Record, spec []byte, ok bool) {
+	r = new(Record)
+	d := reader{b: b, names: [6]string{string(Process), string(Suspend)}, next: 2}
+	spec = d.record(r)
+	return r, spec, !d.bad && d.at == len(b)
+}
+
+// reader walks over canonical bytes. Bad is final: all that is read afterwards is
+// empty. Nothing is allocated that the bytes which are there can't fill (rule L11).
+type reader struct {
+	b   []byte
+	at  int
+	bad bool
+
+	names [6]string // a driver and a mode, and actors and brokers read last: a record repeats them
+	next  int       // the one to replace
+}
+
+func (d *reader) expect(ok bool) { d.bad = d.bad || !ok }
+
+func (d *reader) record(r *Record) (spec []byte) {
+	n := d.mapHeader()
+	d.key("created")
+	r.Created = make([]Stamp, d.length(MaxCreated, 1))
+	for i := range r.Created {
+		d.stamp(&r.Created[i])
+	}
+	d.key("dots")
+	r.Dots = d.vector()
+	r.ID = ID(d.stringField("id"))
+	r.Origin = d.nameField("origin")
+	d.key("owner")
+	d.assignment(&r.Owner)
+	d.key("place")
+	d.placement(&r.Place)
+	if d.has("reports") {
+		n--
+		r.Reports = make([]Report, d.length(MaxReports, 1))
+		for i := range r.Reports {
+			d.report(&r.Reports[i])
+		}
+	}
+	d.key("spec")
+	start := d.at
+	d.spec(&r.Spec)
+	spec = d.b[start:d.at]
+	if d.has("verdicts") {
+		n--
+		r.Verdicts = make([]Verdict, d.length(MaxVerdicts, 1))
+		for i := range r.Verdicts {
+			d.verdict(&r.Verdicts[i])
+		}
+	}
+	d.expect(n == 7)
+	return spec
+}
+
+func (d *reader) stamp(s *Stamp) {
+	n := d.mapHeader()
+	s.At = clock.Hybrid(d.uintField("at"))
+	if d.has("deps") {
+		n--
+		s.Deps = make([]Dependency, d.length(MaxDeps, 1))
+		for i := range s.Deps {
+			d.expect(d.mapHeader() == 2)
+			d.key("dot")
+			s.Deps[i].Dot = d.dot()
+			s.Deps[i].Job = ID(d.stringField("job"))
+		}
+	}
+	d.key("dot")
+	s.Dot = d.dot()
+	d.expect(n == 2)
+}
+
+// minDot is how many bytes a dot takes at least.
+const minDot = 7
+
+func (d *reader) vector() clock.Vector {
+	v := make(clock.Vector, d.length(len(d.b), minDot))
+	for i := range v {
+		v[i] = d.dot()
+	}
+	return v
+}
+
+func (d *reader) dot() (out clock.Dot) {
+	d.expect(d.mapHeader() == 2)
+	out.Actor = clock.Actor(d.nameField("a"))
+	out.Counter = d.uintField("n")
+	return out
+}
+
+func (d *reader) tenure(t *Tenure) {
+	d.expect(d.mapHeader() == 3)
+	t.By = clock.Actor(d.nameField("b"))
+	t.Epoch = d.uintField("e")
+	t.At = clock.Hybrid(d.uintField("t"))
+}
+
+func (d *reader) assignment(a *Assignment) {
+	d.expect(d.mapHeader() == 3)
+	a.Actor = clock.Actor(d.nameField("actor"))
+	a.Broker = d.nameField("broker")
+	d.key("tenure")
+	d.tenure(&a.Tenure)
+}
+
+func (d *reader) attempt(a *Attempt) {
+	d.expect(d.mapHeader() == 2)
+	a.Seq = d.uintField("seq")
+	d.key("tenure")
+	d.tenure(&a.Tenure)
+}
+
+func (d *reader) placement(p *Placement) {
+	n := d.mapHeader()
+	p.Actor = clock.Actor(d.nameField("actor"))
+	p.NotBefore = Time(d.optionalInt(&n, "after"))
+	d.key("attempt")
+	d.attempt(&p.Attempt)
+	p.Broker = d.nameField("broker")
+	p.Try = d.small(d.intField("try"))
+	d.expect(n == 4)
+}
+
+func (d *reader) report(r *Report) {
+	n := d.mapHeader()
+	r.At = clock.Hybrid(d.uintField("at"))
+	d.key("attempt")
+	d.attempt(&r.Attempt)
+	d.key("dot")
+	r.Dot = d.dot()
+	r.Phase = Phase(d.stringField("phase"))
+	if d.has("result") {
+		n--
+		r.Result = new(Result)
+		d.result(r.Result)
+	}
+	d.expect(n == 4)
+}
+
+func (d *reader) verdict(v *Verdict) {
+	n := d.mapHeader()
+	v.At = clock.Hybrid(d.uintField("at"))
+	d.key("dot")
+	v.Dot = d.dot()
+	v.Outcome = Outcome(d.stringField("outcome"))
+	v.Reason = d.optionalString(&n, "reason")
+	if d.has("report") {
+		n--
+		v.Report = new(Report)
+		d.report(v.Report)
+	}
+	d.expect(n == 3)
+}
+
+func (d *reader) result(r *Result) {
+	n := d.mapHeader()
+	r.Finished = Time(d.intField("f"))
+	r.Outcome = Outcome(d.stringField("o"))
+	if d.has("out") {
+		n--
+		r.Outputs = d.outputs()
+	}
+	if d.has("p") {
+		n--
+		r.Permanent = d.bool()
+		d.expect(r.Permanent)
+	}
+	r.Reason = d.optionalString(&n, "r")
+	r.Started = Time(d.intField("s"))
+	r.Stderr = d.optionalBlob(&n, "se")
+	r.Stdout = d.optionalBlob(&n, "so")
+	if d.has("x") {
+		n--
+		code := d.small(d.int())
+		r.ExitCode = &code
+	}
+	d.expect(n == 3)
+}
+
+func (d *reader) outputs() map[string]Blob {
+	n := d.filledMap()
+	m := make(map[string]Blob, n)
+	last := ""
+	for i := range n {
+		k := d.string()
+		d.expect(i == 0 || k > last)
+		last = k
+		m[k] = d.blob()
+	}
+	return m
+}
+
+func (d *reader) optionalBlob(n *int, key string) *Blob {
+	if !d.has(key) {
+		return nil
+	}
+	*n--
+	b := d.blob()
+	return &b
+}
+
+func (d *reader) blob() (b Blob) {
+	d.expect(d.mapHeader() == 2)
+	b.Digest = Digest(d.stringField("d"))
+	b.Size = d.intField("n")
+	return b
+}
+
+// spec gives each text a string of its own: one for all of its bytes would be quicker, but
+// larger, and pending jobs are many (TestPendingJobsAreSmall).
+func (d *reader) spec(s *Spec) {
+	n := d.mapHeader()
+	s.After = optionalList[ID](d, &n, "after")
+	s.AfterPolicy = d.optionalString(&n, "after_policy")
+	s.Args = optionalList[string](d, &n, "args")
+	s.Command = d.optionalString(&n, "command")
+	s.Constraints = optionalList[string](d, &n, "constraints")
+	s.Dirs = optionalList[string](d, &n, "dirs")
+	s.Driver = Driver(d.nameField("driver"))
+	s.Env = d.optionalTexts(&n, "env")
+	s.Exclusive = d.optionalString(&n, "exclusive")
+	s.Inputs = d.optionalTexts(&n, "inputs")
+	s.Labels = d.optionalTexts(&n, "labels")
+	s.MinReplicas = d.small(d.optionalInt(&n, "min_replicas"))
+	s.Module = Digest(d.optionalString(&n, "module"))
+	s.NamedOutputs = d.optionalTexts(&n, "named_outputs")
+	s.Outputs = optionalList[string](d, &n, "outputs")
+	s.Preemption = Preemption(d.nameField("preemption"))
+	d.key("priority")
+	d.priority(&s.Priority)
+	if d.has("redeploy") {
+		n--
+		yes := d.bool()
+		s.Redeploy = &yes
+	}
+	d.key("resources")
+	d.resources(&s.Resources)
+	d.key("retries")
+	d.retries(&s.Retries)
+	s.Stdin = Digest(d.optionalString(&n, "stdin"))
+	s.Timeout = Duration(d.optionalInt(&n, "timeout"))
+	d.expect(n == 5)
+}
+
+func (d *reader) priority(p *Priority) {
+	n := d.mapHeader()
+	p.Deadline = Time(d.optionalInt(&n, "deadline"))
+	p.Emergency = d.optionalString(&n, "emergency")
+	p.User = d.small(d.intField("user"))
+	p.Weight = d.small(d.optionalInt(&n, "weight"))
+	d.expect(n == 1)
+}
+
+func (d *reader) resources(r *Resources) {
+	n := d.mapHeader()
+	r.CPU = d.intField("cpu")
+	if d.has("devices") {
+		n--
+		count := d.filledMap()
+		r.Devices = make(map[string]int64, count)
+		last := ""
+		for i := range count {
+			k := d.string()
+			d.expect(i == 0 || k > last)
+			last = k
+			r.Devices[k] = d.int()
+		}
+	}
+	r.IO = d.optionalInt(&n, "io")
+	r.Memory = d.intField("memory")
+	d.expect(n == 2)
+}
+
+func (d *reader) retries(r *Retries) {
+	n := d.mapHeader()
+	r.Backoff = Duration(d.optionalInt(&n, "backoff"))
+	r.Max = d.small(d.optionalInt(&n, "max"))
+	d.expect(n == 0)
+}
+
+// One field, key and value.
+
+// has takes the key, if it is the next one. All keys are short.
+func (d *reader) has(key string) bool {
+	end := d.at + 1 + len(key)
+	if d.bad || end > len(d.b) || d.b[d.at] != 0xa0|byte(len(key)) || string(d.b[d.at+1:end]) != key {
+		return false
+	}
+	d.at = end
+	return true
+}
+
+func (d *reader) key(key string) { d.expect(d.has(key)) }
+
+func (d *reader) stringField(key string) string {
+	d.key(key)
+	return d.string()
+}
+
+func (d *reader) intField(key string) int64 {
+	d.key(key)
+	return d.int()
+}
+
+func (d *reader) uintField(key string) uint64 {
+	d.key(key)
+	return d.uint()
+}
+
+// nameField reads the name of an actor or a broker. Equal ones are one string in memory.
+func (d *reader) nameField(key string) string {
+	d.key(key)
+	b := d.bytes()
+	for _, name := range d.names {
+		if string(b) == name {
+			return name
+		}
+	}
+	name := string(b)
+	d.names[d.next%len(d.names)] = name
+	d.next++
+	return name
+}
+
+// One field with omitempty; N counts down the fields of the map around it.
+
+func (d *reader) optionalString(n *int, key string) string {
+	if !d.has(key) {
+		return ""
+	}
+	*n--
+	s := d.string()
+	d.expect(s != "")
+	return s
+}
+
+func (d *reader) optionalInt(n *int, key string) int64 {
+	if !d.has(key) {
+		return 0
+	}
+	*n--
+	v := d.int()
+	d.expect(v != 0)
+	return v
+}
+
+func optionalList[S ~string](d *reader, n *int, key string) []S {
+	if !d.has(key) {
+		return nil
+	}
+	*n--
+	list := make([]S, d.length(len(d.b), 1))
+	d.expect(len(list) > 0)
+	for i := range list {
+		list[i] = S(d.string())
+	}
+	return list
+}
+
+func (d *reader) optionalTexts(n *int, key string) map[string]string {
+	if !d.has(key) {
+		return nil
+	}
+	*n--
+	count := d.filledMap()
+	m := make(map[string]string, count)
+	last := ""
+	for i := range count {
+		k := d.string()
+		d.expect(i == 0 || k > last)
+		last = k
+		m[k] = d.string()
+	}
+	return m
+}
+
+// The types of msgpack, each in the shortest form only.
+
+// small checks that a number fits into an int of this machine.
+func (d *reader) small(v int64) int {
+	d.expect(int64(int(v)) == v)
+	return int(v)
+}
+
+// mapHeader reads how many fields a map has, -1 for what is none.
+func (d *reader) mapHeader() int { return d.header(0x80, 0xde) }
+
+// filledMap reads how many entries a map has: at least one, or else it would have been
+// left out.
+func (d *reader) filledMap() int {
+	n := d.mapHeader()
+	d.expect(n > 0 && 2*n <= len(d.b)-d.at)
+	if d.bad {
+		return 0
+	}
+	return n
+}
+
+// length reads how many elements a list has: from 1 to most, each of at least size
+// bytes. Lists that may be empty are left out then, or must not be.
+func (d *reader) length(most, size int) int {
+	n := d.header(0x90, 0xdc)
+	d.expect(n > 0 && n <= most && n <= (len(d.b)-d.at)/size)
+	if d.bad {
+		return 0
+	}
+	return n
+}
+
+// header reads the length of a map or list: fixed is the first byte of an empty one,
+// long that of one with two bytes for its length, and one more of one with four.
+func (d *reader) header(fixed, long byte) int {
+	switch c := d.byte(); {
+	case c&0xf0 == fixed:
+		return int(c & 0x0f)
+	case c == long:
+		n := d.number(2)
+		d.expect(n >= 16)
+		return int(n)
+	}
+	d.bad = true // longer ones are the codec's business
+	return -1
+}
+
+func (d *reader) byte() byte {
+	if d.bad || d.at >= len(d.b) {
+		d.bad = true
+		return 0
+	}
+	c := d.b[d.at]
+	d.at++
+	return c
+}
+
+// number reads an unsigned number of so many bytes.
+func (d *reader) number(size int) uint64 {
+	if d.bad || len(d.b)-d.at < size {
+		d.bad = true
+		return 0
+	}
+	p := d.b[d.at:]
+	d.at += size
+	switch size {
+	case 1:
+		return uint64(p[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(p))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(p))
+	}
+	return binary.BigEndian.Uint64(p)
+}
+
+// bytes reads a string as it lies there.
+func (d *reader) bytes() []byte {
+	n := uint64(0)
+	switch c := d.byte(); {
+	case c&0xe0 == 0xa0:
+		n = uint64(c & 0x1f)
+	case c == 0xd9:
+		n = d.number(1)
+		d.expect(n >= 32)
+	case c == 0xda:
+		n = d.number(2)
+		d.expect(n > math.MaxUint8)
+	case c == 0xdb:
+		n = d.number(4)
+		d.expect(n > math.MaxUint16)
+	default:
+		d.bad = true
+	}
+	if d.bad || uint64(len(d.b)-d.at) < n {
+		d.bad = true
+		return nil
+	}
+	out := d.b[d.at : d.at+int(n)]
+	d.at += int(n)
+	return out
+}
+
+func (d *reader) string() string { return string(d.bytes()) }
+
+func (d *reader) uint() uint64 {
+	c := d.byte()
+	switch c {
+	case 0xcc:
+		v := d.number(1)
+		d.expect(v > math.MaxInt8)
+		return v
+	case 0xcd:
+		v := d.number(2)
+		d.expect(v > math.MaxUint8)
+		return v
+	case 0xce:
+		v := d.number(4)
+		d.expect(v > math.MaxUint16)
+		return v
+	case 0xcf:
+		v := d.number(8)
+		d.expect(v > math.MaxUint32)
+		return v
+	}
+	d.expect(c <= math.MaxInt8)
+	return uint64(c)
+}
+
+func (d *reader) int() int64 {
+	c := d.byte()
+	switch c {
+	case 0xd0:
+		v := int64(int8(d.number(1)))
+		d.expect(v < -32)
+		return v
+	case 0xd1:
+		v := int64(int16(d.number(2)))
+		d.expect(v < math.MinInt8 || v > math.MaxInt8)
+		return v
+	case 0xd2:
+		v := int64(int32(d.number(4)))
+		d.expect(v < math.MinInt16 || v > math.MaxInt16)
+		return v
+	case 0xd3:
+		v := int64(d.number(8))
+		d.expect(v < math.MinInt32 || v > math.MaxInt32)
+		return v
+	}
+	d.expect(c <= math.MaxInt8 || c >= 0xe0)
+	return int64(int8(c))
+}
+
+func (d *reader) bool() bool {
+	c := d.byte()
+	d.expect(c == 0xc2 || c == 0xc3)
+	return c == 0xc3
+}
