@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,15 +35,47 @@ type attempt struct {
 	begun  time.Time
 	ended  bool // by Stop or Close, rather than by itself
 
-	// For Usage and Logs, which look on from outside.
-	worker, group atomic.Int64 // process and process group; 0 is none yet
+	// What Suspend and Resume want, and the news that it has changed.
+	wanted atomic.Bool
+	wish   chan struct{}
+	still  atomic.Bool // stands still, as reported
+	asked  bool        // the worker owes an answer to a hold
+
+	// For Usage, which looks on from outside.
+	worker place
+	group  int          // process group of the native program; 0 is none yet
+	cpu    atomic.Int64 // nanoseconds of it, the most that was measured
+}
+
+// place is the worker process that an attempt is in, if any.
+type place struct {
+	mu   sync.Mutex
+	here occupied
+}
+
+type occupied struct {
+	pid    int
+	native bool
+	before time.Duration // CPU that the worker had used for others
+}
+
+func (p *place) set(o occupied) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.here = o
+}
+
+func (p *place) get() (occupied, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.here, p.here.pid != 0
 }
 
 func (a *attempt) run() {
 	defer a.cancel(nil)
 	res := a.execute()
 	a.e.forget(a)
-	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.ended})
+	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.ended, CPU: time.Duration(a.cpu.Load())})
 }
 
 // execute does all of it and returns how it ended.
@@ -52,7 +85,7 @@ func (a *attempt) execute() job.Result {
 	if err != nil {
 		return a.failed(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden)})
 	}
-	leave, err := a.e.loading.enter(a.ctx, o.Module)
+	leave, err := a.awaitTurn(o.Module)
 	if err != nil {
 		a.ended = true
 		return a.failed(report{Failure: errStopped.Error()})
@@ -74,7 +107,7 @@ var errForbidden = errors.New("not allowed")
 func (a *attempt) order() (*order, error) {
 	s := &a.task.Spec
 	o := &order{
-		Driver: s.Driver, Name: s.Command, Args: s.Args, Env: envOf(&a.task), Dir: a.dir,
+		Number: a.number, Driver: s.Driver, Name: s.Command, Args: s.Args, Env: envOf(&a.task), Dir: a.dir,
 		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, NeedDir: len(s.Outputs) > 0,
 	}
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
@@ -127,7 +160,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.worker.Store(int64(r.pid()))
+		a.worker.set(occupied{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
@@ -146,26 +179,29 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
 	own := warm || o.Driver == job.Process // the job's own time has begun
-	timer := time.NewTimer(a.clock(own, limit))
-	defer timer.Stop()
+	clock := newCountdown(a.clock(own, limit))
+	defer clock.timer.Stop()
 	for {
 		select {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				a.killGroup()
-				return report{Failure: r.death, Touched: true}
+				return a.dead(r, r.death)
 			case m.Loaded:
 				leave(true)
 				own = true
-				timer.Reset(a.clock(own, limit))
+				clock.set(a.clock(own, limit))
 			case m.Group != 0:
-				a.group.Store(int64(m.Group))
+				a.group = m.Group
+			case m.Held != nil:
+				a.held(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				return *m.Done
 			}
-		case <-timer.C:
+		case <-a.wish:
+			a.follow(r, clock, leave)
+		case <-clock.timer.C:
 			if !own {
 				return a.end(r, fmt.Sprintf("the job was not ready to run after %v", loadTimeout))
 			}
@@ -193,14 +229,19 @@ func (a *attempt) clock(own bool, limit time.Duration) time.Duration {
 }
 
 func (a *attempt) giveBack(r *remote, done *report) {
+	if !r.native && a.still.Load() {
+		r.stand(false) // it had ended when it was stopped; the next job shall run
+	}
 	if done.Warm != nil {
 		clear(r.warm)
 		for _, d := range done.Warm {
 			r.warm[d] = struct{}{}
 		}
 	}
-	a.worker.Store(0)
-	a.group.Store(0)
+	a.used(done.CPU - r.before)
+	a.worker.set(occupied{})
+	r.before = done.CPU
+	a.group = 0
 	a.e.pool.release(r)
 }
 
@@ -212,8 +253,7 @@ func (a *attempt) end(r *remote, reason string) report {
 		r.end(patience)
 		for range r.in { // until it is dead
 		}
-		a.killGroup()
-		return report{Failure: reason, Touched: true}
+		return a.dead(r, reason)
 	}
 	_ = r.send(toWorker{Stop: true})
 	late := time.AfterFunc(a.e.cfg.Grace+patience, r.kill)
@@ -223,10 +263,9 @@ func (a *attempt) end(r *remote, reason string) report {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				a.killGroup()
-				return report{Failure: reason, Touched: true}
+				return a.dead(r, reason)
 			case m.Group != 0:
-				a.group.Store(int64(m.Group))
+				a.group = m.Group
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				m.Done.Failure = reason
@@ -238,10 +277,14 @@ func (a *attempt) end(r *remote, reason string) report {
 	}
 }
 
-// killGroup ends a native program whose worker is dead, and what it started.
-func (a *attempt) killGroup() {
-	if g := a.group.Load(); g > 0 {
-		_ = syscall.Kill(int(-g), syscall.SIGKILL)
+// dead reports an attempt whose worker is dead, and ends what a native program
+// may have left.
+func (a *attempt) dead(r *remote, reason string) report {
+	if a.group > 0 {
+		_ = syscall.Kill(-a.group, syscall.SIGKILL)
 		killStrays(a.dir)
 	}
+	a.used(r.spent - r.before)
+	a.worker.set(occupied{})
+	return report{Failure: reason, Touched: true}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
@@ -26,6 +27,75 @@ func BenchmarkWarm(b *testing.B) {
 		b.Run(name+"/wazero", func(b *testing.B) { benchWazero(b, code) })
 		b.Run(name+"/executor", func(b *testing.B) { benchExecutor(b, code, 1) })
 		b.Run(name+"/executor-64-clients", func(b *testing.B) { benchExecutor(b, code, 64) })
+	}
+}
+
+// From the call of Suspend to the Update that says that all stands still, and
+// the same of Resume, for a wasm loop and for three native ones in two sessions.
+//
+//	go test -run '^$' -bench Suspend -benchtime 200x ./executor/
+func BenchmarkSuspend(b *testing.B) {
+	const loops = "while :; do :; done & setsid sh -c 'while :; do :; done' & echo ready; while :; do :; done"
+	for name, of := range map[string]func(*rig) Task{
+		"wasm":    func(r *rig) Task { return r.wasm("loop") },
+		"process": func(r *rig) Task { return r.sh(loops) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			told := make(chan Phase, 1)
+			r := newRig(b, native, func(c *Config) {
+				c.Logger = nil
+				c.Report = func(u Update) {
+					if u.Result == nil {
+						told <- u.Phase
+					}
+				}
+			})
+			task := of(r)
+			r.e.Start(task)
+			<-told
+			if name == "process" {
+				r.says(task, "ready")
+			}
+			var worst, stopping, going time.Duration
+			for b.Loop() {
+				begin := time.Now()
+				r.e.Suspend(task.Key, task.Attempt)
+				<-told
+				d := time.Since(begin)
+				stopping, worst = stopping+d, max(worst, d)
+				begin = time.Now()
+				r.e.Resume(task.Key, task.Attempt)
+				<-told
+				going += time.Since(begin)
+			}
+			b.ReportMetric(float64(stopping.Microseconds())/float64(b.N), "suspend-us")
+			b.ReportMetric(float64(worst.Microseconds()), "suspend-max-us")
+			b.ReportMetric(float64(going.Microseconds())/float64(b.N), "resume-us")
+		})
+	}
+}
+
+// BenchmarkUsage measures one call with eight wasm jobs, and with eight native
+// ones, for which it looks at every process of the machine.
+func BenchmarkUsage(b *testing.B) {
+	for name, driver := range map[string]job.Driver{"wasm": job.Wasm, "process": job.Process} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b, native, func(c *Config) { c.Logger = nil })
+			for range 8 {
+				task := r.wasm("sleep", "1h")
+				if driver == job.Process {
+					task = r.sh("sleep 1000")
+				}
+				r.e.Start(task)
+				r.started(task)
+			}
+			for b.Loop() {
+				if u := r.e.Usage(); len(u.Tasks) != 8 {
+					b.Fatal(u)
+				}
+			}
+			b.ReportMetric(float64(len(processes())), "processes")
+		})
 	}
 }
 

@@ -23,6 +23,14 @@
 // The process driver runs native programs in a process group of their own, and
 // must be allowed by the agent.
 //
+// [Executor.Suspend] makes an attempt stand still with SIGSTOP, and its timeout
+// with it. Of a wasm job the worker is stopped. Of a native one all that the program
+// has started is, wherever it has put itself, but not the worker: a stopped worker
+// could not act on the broker's death. A cgroup freezer would do it in one stroke,
+// but needs a cgroup of one's own, which an ordinary user seldom has.
+//
+// [Executor.Usage] measures what runs, from /proc.
+//
 // Goroutines of an [Executor], all of which Close waits for: one an attempt, one
 // a worker process (its reader), the pool's janitor, the cleaner of directories,
 // the spawner (a locked thread, because Linux ties "die with your parent" to the

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Executor runs the attempts that the broker core starts. All its methods may be
@@ -28,7 +29,9 @@ type Executor struct {
 	mu     sync.Mutex
 	closed bool
 	tasks  map[taskID]*attempt
-	next   uint64 // names the attempts' directories
+	next   uint64        // names the attempts' directories
+	spent  time.Duration // CPU, by attempts that have ended
+	shown  time.Duration // CPU, the most that Usage has told
 }
 
 type taskID struct{ key, attempt string }
@@ -68,15 +71,16 @@ func (e *Executor) Start(t Task) {
 		return
 	}
 	e.next++
-	a := &attempt{e: e, task: t, number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
+	a := &attempt{e: e, task: t, wish: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
 	a.ctx, a.cancel = context.WithCancelCause(e.ctx)
 	e.tasks[id] = a
 	e.attempts.Go(a.run)
 }
 
 // Stop ends an attempt, if it is here, and returns at once. A wasm module is
-// killed; a native program gets SIGTERM, and SIGKILL after Config.Grace. The
-// rule to rely on: each started attempt ends with exactly one Update that has a
+// killed: closing it is all that can be done to it. A native program gets SIGTERM
+// (and SIGCONT, if it is suspended, without which it could not see it), and SIGKILL
+// after Config.Grace. The rule to rely on: each started attempt ends with exactly one Update that has a
 // Result, also when it is stopped, and when that Update comes nothing of the
 // attempt is left. It has Stopped set, unless the job was faster.
 func (e *Executor) Stop(key, attempt string) {
@@ -113,6 +117,7 @@ func (e *Executor) forget(a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.tasks, taskID{a.task.Key, a.task.Attempt})
+	e.spent += time.Duration(a.cpu.Load())
 }
 
 // report passes an update on, unless Close has begun.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/urban-compute/ucp/job"
@@ -14,11 +16,20 @@ import (
 const maxFrame = 1 << 20
 
 // toWorker is what a broker tells its worker; one field is set. The first
-// message is Setup, then come Run and, while a native program runs, Stop.
+// message is Setup, then come Run and, for a native program, Hold and Stop, which
+// mean the Run before them.
 type toWorker struct {
 	Setup *setup `codec:"setup,omitempty"`
 	Run   *order `codec:"run,omitempty"`
 	Stop  bool   `codec:"stop,omitempty"`
+	Hold  *hold  `codec:"hold,omitempty"`
+}
+
+// hold makes a native program stand still or go on; the worker sends it back when
+// that is done.
+type hold struct {
+	Order uint64 `codec:"order"`
+	Still bool   `codec:"still"`
 }
 
 // setup holds what stays the same for the life of a worker.
@@ -30,6 +41,7 @@ type setup struct {
 // order is one attempt, as the worker sees it: only paths, no digests to
 // resolve, no policy.
 type order struct {
+	Number  uint64            `codec:"n"`
 	Driver  job.Driver        `codec:"driver"`
 	Name    string            `codec:"name"` // argv[0], or the native program
 	Args    []string          `codec:"args,omitempty"`
@@ -48,6 +60,7 @@ type order struct {
 type fromWorker struct {
 	Loaded bool    `codec:"loaded,omitempty"` // a module that was cold is compiled now
 	Group  int     `codec:"group,omitempty"`  // process group of the native program
+	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`
 }
 
@@ -60,12 +73,15 @@ type report struct {
 	Touched bool `codec:"touched,omitempty"`
 	// Warm lists the modules that this worker holds now, when that has changed.
 	Warm []job.Digest `codec:"warm,omitempty"`
+	// CPU is what the worker and its children have used in all their life.
+	CPU time.Duration `codec:"cpu,omitempty"`
 }
 
 // link is one end of the pipes between broker and worker. One goroutine may
-// read while one writes.
+// read; any may write.
 type link struct {
 	r    io.Reader
+	mu   sync.Mutex // for writing
 	w    io.Writer
 	rbuf []byte
 	wbuf []byte
@@ -85,6 +101,8 @@ func newLink(r io.Reader, w io.Writer) *link {
 // write sends one message as a 4-byte big-endian length and that many bytes, in
 // one write.
 func (l *link) write(v any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var body []byte
 	l.enc.ResetBytes(&body)
 	if err := l.enc.Encode(v); err != nil {

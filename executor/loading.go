@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/urban-compute/ucp/job"
@@ -24,10 +25,13 @@ func newLoading() *loading {
 	return &loading{known: map[job.Digest]struct{}{}, busy: map[job.Digest]chan struct{}{}}
 }
 
+// errWish says that the wait was broken off to look at something else.
+var errWish = errors.New("woken")
+
 // enter returns when the module is compiled, or when it is the caller's turn to
 // have it compiled. leave must be called, any number of times; the first tells
-// whether it was.
-func (l *loading) enter(ctx context.Context, d job.Digest) (leave func(compiled bool), err error) {
+// whether it was. While it waits, wake makes it return errWish.
+func (l *loading) enter(ctx context.Context, d job.Digest, wake <-chan struct{}) (leave func(compiled bool), err error) {
 	for {
 		l.mu.Lock()
 		_, known := l.known[d]
@@ -46,6 +50,8 @@ func (l *loading) enter(ctx context.Context, d job.Digest) (leave func(compiled 
 		l.mu.Unlock()
 		select {
 		case <-other:
+		case <-wake:
+			return nil, errWish
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

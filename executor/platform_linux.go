@@ -124,26 +124,75 @@ func killOrphans() {
 
 // process is a line of /proc, as far as we care.
 type process struct {
-	pid, parent, group int
-	cpuTicks           int64 // of 10 ms, user and system
-	rssPages           int64
+	pid, parent int
+	state       byte // R runs, T is stopped, ...
+	threads     int
+	cpuTicks    int64 // user and system, of itself and of children that it has waited for
+	rssPages    int64
+}
+
+// procKnown tells whether there is a /proc to read.
+func procKnown() bool {
+	_, ok := readProcess(os.Getpid())
+	return ok
+}
+
+// still tells whether no thread of the process runs, or will, before a SIGCONT
+// that follows a SIGSTOP. One in an uninterruptible wait (D) is in the kernel and
+// stops when it leaves.
+func (p process) still() bool {
+	return stillState(p.state) && (p.threads < 2 || standsStill(p.pid))
+}
+
+func stillState(s byte) bool { return strings.IndexByte("TtDZXx", s) >= 0 }
+
+// standsStill tells the same of a process by its number, looking at each thread:
+// on several CPUs they don't stop at once.
+func standsStill(pid int) bool {
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	for _, tid := range numbers(dir) {
+		if p, ok := readStat(dir, tid); ok && !stillState(p.state) {
+			return false
+		}
+	}
+	return true
+}
+
+// numbers lists the entries of a directory in /proc that are processes or
+// threads. (filepath.Glob would read each of their directories too.)
+func numbers(dir string) []int {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1) // what could be read
+	var out []int
+	for _, name := range names {
+		if n, err := strconv.Atoi(name); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // processes lists all processes that can be seen.
 func processes() []process {
-	dirs, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var out []process
-	for _, d := range dirs {
-		if p, ok := readProcess(d); ok {
+	for _, pid := range numbers("/proc") {
+		if p, ok := readProcess(pid); ok {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// readProcess parses a stat file; the name in parentheses may hold anything.
-func readProcess(stat string) (process, bool) {
-	b, err := os.ReadFile(stat)
+// readProcess reads one process's line.
+func readProcess(pid int) (process, bool) { return readStat("/proc", pid) }
+
+// readStat parses a stat file; the name in parentheses may hold anything.
+func readStat(dir string, id int) (process, bool) {
+	b, err := os.ReadFile(dir + "/" + strconv.Itoa(id) + "/stat")
 	if err != nil {
 		return process{}, false
 	}
@@ -153,11 +202,10 @@ func readProcess(stat string) (process, bool) {
 		return process{}, false
 	}
 	num := func(i int) int64 { n, _ := strconv.ParseInt(f[i], 10, 64); return n }
-	pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
-	if err != nil {
-		return process{}, false
-	}
-	return process{pid: pid, parent: int(num(1)), group: int(num(2)), cpuTicks: num(11) + num(12), rssPages: num(21)}, true
+	return process{
+		pid: id, parent: int(num(1)), state: f[0][0], threads: int(num(17)),
+		cpuTicks: num(11) + num(12) + num(13) + num(14), rssPages: num(21),
+	}, true
 }
 
 // killStrays kills the native programs whose job's directory is in dir: those of
@@ -174,15 +222,10 @@ func killStrays(dir string) {
 }
 
 func killMarked(mark []byte) (found bool) {
-	envs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, name := range envs {
-		b, err := os.ReadFile(name)
-		if err != nil || !bytes.Contains(b, mark) {
+	for _, pid := range numbers("/proc") {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || !bytes.Contains(b, mark) || pid == os.Getpid() {
 			continue // somebody else's
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err != nil || pid == os.Getpid() {
-			continue
 		}
 		for kv := range bytes.SplitSeq(b, []byte{0}) {
 			if bytes.HasPrefix(kv, mark) {

@@ -26,18 +26,45 @@ const jobDirVar = "UCP_JOB_DIR"
 // lock closes the gap between starting the program and knowing its group: who
 // wants to kill it in between waits, who has killed lets nothing start.
 type childGroup struct {
-	mu   sync.Mutex
-	id   int // 0 is none
-	dead bool
+	mu      sync.Mutex
+	changed *sync.Cond // of what start waits for
+	order   uint64     // the present one
+	id      int        // 0 is none
+	still   bool       // is suspended
+	asked   bool       // is to end
+	dead    bool
 }
 
-var errWorkerEnds = errors.New("the worker is ending")
+func newChildGroup() *childGroup {
+	g := &childGroup{}
+	g.changed = sync.NewCond(&g.mu)
+	return g
+}
 
+// begin prepares for the next order.
+func (g *childGroup) begin(order uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.order, g.still, g.asked = order, false, false
+}
+
+var (
+	errWorkerEnds = errors.New("the worker is ending")
+	errAsked      = errors.New("it was stopped before it began")
+)
+
+// start starts the program, once it is not suspended.
 func (g *childGroup) start(cmd *exec.Cmd) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.dead {
+	for g.still && !g.dead && !g.asked {
+		g.changed.Wait()
+	}
+	switch {
+	case g.dead:
 		return errWorkerEnds
+	case g.asked:
+		return errAsked
 	}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -51,6 +78,43 @@ func (g *childGroup) signal(sig syscall.Signal) {
 	defer g.mu.Unlock()
 	if g.id != 0 {
 		_ = syscall.Kill(-g.id, sig)
+	}
+}
+
+// hold makes the program and all that it has started stand still, or go on; one
+// that has not begun yet is held back. It tells whether it was this order's time.
+func (g *childGroup) hold(h *hold) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if h.Order != g.order || g.asked || g.dead {
+		return false
+	}
+	switch {
+	case h.Still == g.still:
+	case g.id != 0 && h.Still:
+		stopTree(g.id)
+	case g.id != 0:
+		continueTree(g.id)
+	}
+	g.still = h.Still
+	g.changed.Broadcast()
+	return true
+}
+
+// ask tells the program to end. A stopped process sees SIGTERM only when it goes
+// on; it is sent first, so that the job does not go on before it sees it.
+func (g *childGroup) ask() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = true
+	g.changed.Broadcast()
+	if g.id == 0 {
+		return
+	}
+	_ = syscall.Kill(-g.id, syscall.SIGTERM)
+	if g.still {
+		g.still = false
+		continueTree(g.id)
 	}
 }
 
@@ -68,6 +132,7 @@ func (g *childGroup) kill() {
 	g.mu.Lock()
 	running := g.id != 0
 	g.dead = true
+	g.changed.Broadcast()
 	g.mu.Unlock()
 	if running {
 		g.signal(syscall.SIGKILL)
@@ -85,10 +150,6 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	}
 	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
 		return report{Failure: "preparing the job's directory: " + err.Error()}
-	}
-	select {
-	case <-w.stop: // meant for an earlier program
-	default:
 	}
 	// "Die with your parent" means the parent's thread.
 	runtime.LockOSThread()
@@ -147,8 +208,8 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 	return cmd, pipes, nil
 }
 
-// await waits for the program itself, not for what it left behind. On a stop it
-// asks with SIGTERM and, after the grace, insists.
+// await waits for the program itself, not for what it left behind. A stop has
+// asked it to end (childGroup.ask); after the grace, await insists.
 func (w *worker) await(cmd *exec.Cmd) *os.ProcessState {
 	done := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(done) }()
@@ -157,7 +218,6 @@ func (w *worker) await(cmd *exec.Cmd) *os.ProcessState {
 		return cmd.ProcessState
 	case <-w.stop:
 	}
-	w.child.signal(syscall.SIGTERM)
 	select {
 	case <-done:
 	case <-time.After(w.grace):

@@ -28,9 +28,11 @@ type remote struct {
 	native bool                    // for native programs rather than wasm
 	warm   map[job.Digest]struct{} // modules it holds; its owner's, or the pool's when idle
 	since  time.Time               // idle since; the pool's
+	before time.Duration           // CPU used up to its last report; its owner's
 
-	in      chan fromWorker // closed when the worker is gone, death is valid then
+	in      chan fromWorker // closed when the worker is gone, the next two are valid then
 	death   string          // why it is gone, for a person
+	spent   time.Duration   // CPU used in all its life
 	discard chan struct{}   // closed by kill: nobody listens any more
 	once    sync.Once
 }
@@ -111,6 +113,7 @@ func (r *remote) listen() {
 	late := time.AfterFunc(patience, r.kill) // it said so, but may not do it
 	_ = r.cmd.Wait()
 	late.Stop()
+	r.spent = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
 	r.death = deathReason(r.cmd.ProcessState, r.tail.last())
 	close(r.in)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -167,7 +168,45 @@ func (r *rig) await(what string, fits func(Update) bool) Update {
 }
 
 func (r *rig) started(t Task) {
-	r.await("start of "+t.Key, func(u Update) bool { return u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil })
+	r.await("start of "+t.Key, func(u Update) bool {
+		return u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil && u.Phase == PhaseStarted
+	})
+}
+
+// phases lists what a task's updates say, in their order.
+func (r *rig) phases(t Task) string {
+	var out []string
+	for _, u := range r.of(t) {
+		if u.Result != nil {
+			out = append(out, "ended")
+		} else {
+			out = append(out, u.Phase.String())
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// reaches waits until a task has said that it is in a phase for the nth time.
+func (r *rig) reaches(t Task, p Phase, nth int) {
+	r.await(fmt.Sprintf("%s of %s, time %d", p, t.Key, nth), func(u Update) bool {
+		n := 0
+		for _, u := range r.updates { // await holds the lock
+			if u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil && u.Phase == p {
+				n++
+			}
+		}
+		return n >= nth
+	})
+}
+
+func (r *rig) suspend(t Task) {
+	r.e.Suspend(t.Key, t.Attempt)
+	r.reaches(t, PhaseSuspended, 1)
+}
+
+func (r *rig) resume(t Task) {
+	r.e.Resume(t.Key, t.Attempt)
+	r.reaches(t, PhaseResumed, 1)
 }
 
 func (r *rig) ended(t Task) Update {

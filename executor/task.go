@@ -28,16 +28,44 @@ type Task struct {
 }
 
 // Update tells how a task goes. For each Start there is at most one that says
-// "started" (Result nil) and then exactly one that says "ended", in that order.
-// An attempt that can't start, because a blob is missing say, only ends.
+// "started" and then exactly one that says "ended", in that order. An attempt that
+// can't start, because a blob is missing say, only ends. Before the end, and also
+// before the start, "suspended" and "resumed" may come in turn; of a suspended
+// attempt the next news may be its end.
 type Update struct {
 	Key, Attempt string
-	// Result is nil when the attempt has started, else how it ended.
+	// Phase says what has happened, while Result is nil.
+	Phase Phase
+	// Result is how the attempt ended; nil before that.
 	Result *job.Result
+	// CPU is the processor time that the attempt used, told with its Result.
+	CPU time.Duration
 	// Stopped says that the attempt ended because Stop was called. Its Result
 	// is no outcome of the job, only the news that nothing of the attempt is
 	// left: its memory, its devices and its exclusive key are free from here on.
 	Stopped bool
+}
+
+// Phase is a step in an attempt's life before its end.
+type Phase uint8
+
+// The phases.
+const (
+	PhaseStarted Phase = iota
+	PhaseSuspended
+	PhaseResumed
+)
+
+func (p Phase) String() string {
+	switch p {
+	case PhaseStarted:
+		return "started"
+	case PhaseSuspended:
+		return "suspended"
+	case PhaseResumed:
+		return "resumed"
+	}
+	return fmt.Sprintf("phase %d", uint8(p))
 }
 
 // Blobs is what the executor needs of the blob store. Both methods are called
@@ -70,7 +98,7 @@ type Config struct {
 
 	IdleWorkers int           // wasm workers kept ready; default 1, negative for none
 	IdleTimeout time.Duration // idle workers beyond IdleWorkers are ended after it, and spares that hold modules renewed; default 30s
-	Grace       time.Duration // from SIGTERM to SIGKILL, process driver; default 5s
+	Grace       time.Duration // from SIGTERM to SIGKILL, process driver; default 2s
 }
 
 // withDefaults returns the validated config; every error names the field.
@@ -105,7 +133,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.IdleTimeout = 30 * time.Second
 	}
 	if c.Grace <= 0 {
-		c.Grace = 5 * time.Second
+		c.Grace = 2 * time.Second
 	}
 	return c, nil
 }

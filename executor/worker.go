@@ -25,7 +25,7 @@ type worker struct {
 	cold    bool          // the last order compiled a module
 	limit   int64         // bytes, of the last order
 	stop    chan struct{} // the broker wants the native program to end
-	child   childGroup
+	child   *childGroup
 }
 
 // RunWorker is the body of a worker process, the hidden `ucp worker` verb: it
@@ -42,7 +42,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
 
-	w := &worker{link: newLink(in, out), log: log, stop: make(chan struct{}, 1)}
+	w := &worker{link: newLink(in, out), log: log, stop: make(chan struct{}, 1), child: newChildGroup()}
 	defer w.child.kill()
 	var first toWorker
 	if err := w.link.read(&first); err != nil {
@@ -76,7 +76,9 @@ func ended(err error) error {
 }
 
 // listen reads from the broker, also while an order runs: a stop must get
-// through, and the end of the pipe is the death of the broker.
+// through, and the end of the pipe is the death of the broker. What comes before
+// an order is meant for the one before, which is over by then, and is forgotten;
+// what comes after it counts, however early.
 func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 	for {
 		var m toWorker
@@ -84,13 +86,24 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 			return err
 		}
 		if m.Stop {
+			w.child.ask()
 			select {
 			case w.stop <- struct{}{}:
 			default: // one is waiting already
 			}
 		}
+		if m.Hold != nil && w.child.hold(m.Hold) {
+			if err := w.link.write(fromWorker{Held: m.Hold}); err != nil {
+				return err
+			}
+		}
 		if m.Run == nil {
 			continue
+		}
+		w.child.begin(m.Run.Number)
+		select {
+		case <-w.stop:
+		default:
 		}
 		select {
 		case orders <- m.Run:
@@ -147,5 +160,6 @@ func (w *worker) run(ctx context.Context, o *order) report {
 		r.Failure = err.Error()
 	}
 	r.Touched = dir.touched
+	r.CPU = selfCPU()
 	return r
 }

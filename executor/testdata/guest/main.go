@@ -26,6 +26,7 @@ func main() {
 		"echo": echo, "cat": cat, "exit": exit, "env": env, "copy": copyFile, "tree": tree,
 		"escape": escape, "files": files, "eat": eat, "loop": loop, "flood": flood, "sleep": sleep,
 		"panic": func([]string) error { panic("as asked") }, "clock": clock, "late": late, "mkmany": mkmany,
+		"tally": tally,
 	}[os.Args[1]]
 	if do == nil {
 		fail(fmt.Errorf("no command %q", os.Args[1]))
@@ -208,6 +209,21 @@ func eat(a []string) error {
 func loop([]string) error {
 	for x := uint32(1); ; x ^= x << 13 {
 	}
+}
+
+// tally works, and says so, n times.
+func tally(a []string) error {
+	n, _ := strconv.Atoi(a[0])
+	x := uint32(1)
+	for i := range n {
+		for range 1_000_000 {
+			x ^= x << 13
+			x ^= x >> 17
+			x ^= x << 5
+		}
+		fmt.Println(i, x != 0)
+	}
+	return nil
 }
 
 func flood(a []string) error {
