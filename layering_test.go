@@ -31,8 +31,8 @@ var allowed = map[string][]string{
 	"gossip":   {"clock"},
 	"api":      {"clock", "job"},
 	"node":     {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "resolve", "store"},
-	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "node", "store"},
-	"cmd/ucp":  {"api", "clock", "executor", "gossip", "job", "node"},
+	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "node", "resolve", "store"},
+	"cmd/ucp":  {"api", "clock", "executor", "gossip", "job", "node", "resolve"},
 
 	"scripts/chaos":   {"api", "job"}, // it sees brokers as a client does
 	"scripts/mutants": {},

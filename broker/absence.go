@@ -145,8 +145,22 @@ func (b *Broker) absencesDue() (due time.Time) {
 // hashing, Thaler and Ravishankar 1998). All who see the same members name the
 // same, without a word between them. "" when there is nobody.
 func (b *Broker) heir(key string, without string) (name string) {
+	var stay []string
+	if !b.draining && b.self != without {
+		stay = append(stay, b.self)
+	}
+	for _, n := range b.names {
+		if n != without && b.alive(n) && !b.leaves(n) {
+			stay = append(stay, n)
+		}
+	}
+	return rendezvous(stay, key)
+}
+
+// rendezvous names the one with the highest hash of name and key, "" of nobody.
+func rendezvous(names []string, key string) (name string) {
 	var best uint64
-	consider := func(candidate string) {
+	for _, candidate := range names {
 		h := fnv.New64a()
 		h.Write([]byte(candidate))
 		h.Write([]byte{0})
@@ -154,14 +168,6 @@ func (b *Broker) heir(key string, without string) (name string) {
 		w := random(h.Sum64())
 		if weight := w.next(); name == "" || weight > best {
 			best, name = weight, candidate
-		}
-	}
-	if !b.draining && b.self != without {
-		consider(b.self)
-	}
-	for _, n := range b.names {
-		if n != without && b.alive(n) && !b.leaves(n) {
-			consider(n)
 		}
 	}
 	return name

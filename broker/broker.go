@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -36,8 +37,12 @@ type Config struct {
 	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is for ever
 	MaxClockSkew time.Duration // rule I3
 
-	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
-	IsolationDelay time.Duration // how long who has lost most others waits before it takes over (rule J7)
+	RedeployDelay  time.Duration    // how long a lost broker may still refute that before its jobs move (rule J6)
+	IsolationDelay time.Duration    // how long who has lost most others waits before it takes over (rule J7)
+	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
+	Weights        resolve.Weights  // of the strategies; the zero value is the default
+	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
+
 	Retention      time.Duration // how long a finished job is remembered (rule L8)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 is no bound
 
@@ -66,9 +71,15 @@ type Broker struct {
 	links   map[string]*link  // to every member, by name
 	stretch float64           // of the sync interval (rule S5)
 
-	queue  *resolve.Queue
-	runs   map[string]*run // attempts that this broker holds, by key
-	timers timers          // keys to review at a later time
+	queue     *resolve.Queue
+	undecided bool                 // the queue has changed since its last decision
+	history   *resolve.History     // of conflicts
+	displaced map[string]displaced // jobs that had to make room, by key
+	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
+	arriving  []arriving           // submissions that name jobs which we don't know yet (rule C4)
+	heldStale bool                 // who holds which exclusive key elsewhere has changed (rule J10)
+	runs      map[string]*run      // attempts that this broker holds, by key
+	timers    timers               // keys to review at a later time
 
 	absent    map[string]*absence // brokers that are not there (rules J6, J7)
 	flaps     map[string]flapping
@@ -117,15 +128,18 @@ func New(cfg Config) *Broker {
 		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind]),
 		jobs:    newJobIndex(),
 		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
-		stretch: 1,
-		queue:   resolve.NewQueue(cfg.Capabilities.Capacity),
-		runs:    map[string]*run{},
-		queued:  map[string]bool{},
-		gates:   map[string]*gate{}, waiters: map[string][]Token{},
+		stretch:   1,
+		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
+		history:   resolve.NewHistory(cmp.Or(cfg.Conflicts, resolve.DefaultHistory)),
+		displaced: map[string]displaced{}, behind: map[string]time.Time{},
+		runs:   map[string]*run{},
+		queued: map[string]bool{},
+		gates:  map[string]*gate{}, waiters: map[string][]Token{},
 		waiting: map[Token]waiting{}, cancels: map[Token]bool{},
 		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
+	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
 }
 
@@ -134,9 +148,12 @@ func New(cfg Config) *Broker {
 // earlier actor are taken up again at the first Tick (rule J6).
 func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
-		if rec, ok := r.(*job.Record); ok {
-			b.jobs.update(nil, rec)
-			b.recall(rec)
+		switch r := r.(type) {
+		case *job.Record:
+			b.jobs.update(nil, r)
+			b.recall(r)
+		case *Setting:
+			b.settled(r)
 		}
 	})
 	b.reviewWhere(nil)
@@ -195,6 +212,12 @@ func (b *Broker) Step(in Input) error {
 		b.catchUp(in)
 	case Drain:
 		b.drain(in)
+	case Paused:
+		b.paused(in)
+	case SetStrategy:
+		b.setStrategy(in)
+	case ListConflicts:
+		b.listConflicts(in)
 	case Room:
 		b.full = in.Full
 	case Damaged:
@@ -233,6 +256,8 @@ func (b *Broker) tick(in Tick) {
 	b.checkUnaudited()
 	b.checkAbsences()
 	b.checkCatching()
+	b.checkArriving()
+	b.checkBehind()
 	b.sweep()
 	b.balance()
 }
@@ -300,10 +325,13 @@ func (b *Broker) update(key string, change func(dot clock.Dot, old *job.Record) 
 func (b *Broker) noted(old, rec *job.Record) {
 	b.jobs.update(old, rec)
 	b.reviewLater(rec.Key())
+	b.notedOthers(old, rec)
 	if (old == nil || !old.Finished()) && rec.Finished() {
 		b.gateVerdict(rec)
 		delete(b.cautious, rec.Key())
 		delete(b.pauses, rec.Key())
+		delete(b.behind, rec.Key())
+		delete(b.displaced, rec.Key())
 	}
 	wrote := clock.Vector(nil)
 	if old != nil {

@@ -28,7 +28,13 @@ const (
 // random others, the one with the least cost. Ok is false when none is capable.
 func (b *Broker) choose(r *job.Record) (name string, actor clock.Actor, ok bool) {
 	best := 0.0
-	for _, c := range b.candidates(&r.Spec) {
+	candidates := b.candidates(&r.Spec, sampled)
+	if r.Spec.Exclusive != "" {
+		if at := b.keyHolder(r, b.candidates(&r.Spec, len(b.names))); at != "" {
+			candidates = []string{at}
+		}
+	}
+	for _, c := range candidates {
 		if cost := b.cost(c, r); !ok || cost < best {
 			best, name, ok = cost, c, true
 		}
@@ -39,9 +45,9 @@ func (b *Broker) choose(r *job.Record) (name string, actor clock.Actor, ok bool)
 	return name, b.members[name].Actor, ok
 }
 
-// candidates lists this broker, if it is capable, and a few random capable
+// candidates lists this broker, if it is capable, and up to n random capable
 // others.
-func (b *Broker) candidates(s *job.Spec) []string {
+func (b *Broker) candidates(s *job.Spec, n int) []string {
 	var others []string
 	for _, name := range b.names {
 		m, row := b.members[name], b.rows[name]
@@ -49,7 +55,7 @@ func (b *Broker) candidates(s *job.Spec) []string {
 			others = append(others, name)
 		}
 	}
-	for len(others) > sampled {
+	for len(others) > n {
 		i := b.random.below(len(others))
 		others = slices.Delete(others, i, i+1)
 	}

@@ -48,7 +48,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 	s := someRecord(t, 1, 1).Spec
 	seen := map[string]bool{}
 	for range 500 {
-		list := n.b.candidates(&s)
+		list := n.b.candidates(&s, sampled)
 		require.Len(t, list, 1+sampled)
 		require.Equal(t, "a", list[0])
 		for _, name := range list {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // commands of the stories; stories_test.go lists what they mean.
@@ -73,6 +74,10 @@ var commands = map[string]func(*story){
 	"deliver":  deliver,
 	"drop":     drop,
 	"report":   report,
+	"paused":   paused,
+	"strategy": strategy,
+	"conflict": conflict,
+	"which":    func(s *story) { s.w.say("%s", s.node(0).b.queue.Strategy()) },
 	"stopped":  stopped,
 	"fetched":  fetched,
 	"pushed":   pushed,
@@ -197,7 +202,31 @@ func stopped(s *story) {
 	key, stop := find(s, n.stops)
 	delete(n.stops, key)
 	delete(n.running, key)
+	delete(n.still, key)
 	s.w.step(n, Reported{Key: key, Attempt: stop.Attempt, Stopped: true})
+}
+
+func paused(s *story) {
+	n := s.node(0)
+	key, p := find(s, n.pauses)
+	delete(n.pauses, key)
+	s.w.paused(n, key)
+	s.w.step(n, Paused{Key: key, Attempt: p.Attempt})
+}
+
+func strategy(s *story) {
+	name, err := resolve.ParseStrategy(s.word(1))
+	require.NoError(s.t, err)
+	in := SetStrategy{Strategy: name, Cluster: s.word(2) == "cluster"}
+	s.w.ask(s.node(0), "strategy", func(t Token) Input { in.Token = t; return in })
+	s.w.ready(s.node(0))
+}
+
+// conflict tells in one sentence each what was decided lately, the newest first.
+func conflict(s *story) {
+	for _, c := range s.node(0).b.history.Latest(int(s.number("limit", 1))) {
+		s.w.say("%s", c.Explain().Sentence)
+	}
 }
 
 func fetched(s *story) {

@@ -51,7 +51,7 @@ func (b *Broker) sweep() {
 		b.sweepFrom = endItem{}
 	}
 	for _, it := range due {
-		if r := b.record(it.key); r != nil && b.jobs.wanted[r.ID] == 0 && b.everybodyCovers(r.Dots) {
+		if r := b.record(it.key); r != nil && len(b.jobs.wanted[r.ID]) == 0 && b.everybodyCovers(r.Dots) {
 			b.forget(r)
 			b.stats.Forgotten++
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // Input is what the shell tells the broker with Step. One of the types of this
@@ -138,6 +139,29 @@ type Fetched struct {
 	Err     string
 }
 
+// Paused says that an attempt which was told to with [Suspend] stands still.
+type Paused struct {
+	Key     string
+	Attempt job.Attempt
+}
+
+// SetStrategy changes how this broker decides conflicts, at once and without touching
+// what runs; with Cluster set, how all brokers do, also those that join later. The
+// answer is a [StrategySet].
+type SetStrategy struct {
+	Token    Token
+	Strategy resolve.Strategy
+	Cluster  bool
+}
+
+// ListConflicts asks for what was decided lately, the newest first, or with an ID for
+// that one; the answer is a [Conflicts].
+type ListConflicts struct {
+	Token Token
+	ID    string
+	Limit int
+}
+
 // Reported is what the executor says of a [Run] that ended. Stopped: it ended
 // because of a [Stop], and the result is none. Either way nothing of the attempt is
 // left, and what it held is free.
@@ -148,26 +172,29 @@ type Reported struct {
 	Stopped bool
 }
 
-func (Tick) input()        {}
-func (Roster) input()      {}
-func (Gossip) input()      {}
-func (Pressure) input()    {}
-func (Deliver) input()     {}
-func (Acked) input()       {}
-func (Unreachable) input() {}
-func (Pushed) input()      {}
-func (Submit) input()      {}
-func (Get) input()         {}
-func (Await) input()       {}
-func (CatchUp) input()     {}
-func (Drain) input()       {}
-func (Room) input()        {}
-func (Damaged) input()     {}
-func (Abandon) input()     {}
-func (List) input()        {}
-func (Cancel) input()      {}
-func (Fetched) input()     {}
-func (Reported) input()    {}
+func (Tick) input()          {}
+func (Roster) input()        {}
+func (Gossip) input()        {}
+func (Pressure) input()      {}
+func (Deliver) input()       {}
+func (Acked) input()         {}
+func (Unreachable) input()   {}
+func (Pushed) input()        {}
+func (Submit) input()        {}
+func (Get) input()           {}
+func (Await) input()         {}
+func (CatchUp) input()       {}
+func (Drain) input()         {}
+func (Room) input()          {}
+func (Damaged) input()       {}
+func (Abandon) input()       {}
+func (List) input()          {}
+func (Cancel) input()        {}
+func (Fetched) input()       {}
+func (Reported) input()      {}
+func (Paused) input()        {}
+func (SetStrategy) input()   {}
+func (ListConflicts) input() {}
 
 // Member is one broker as SWIM sees it.
 type Member struct {

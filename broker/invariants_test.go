@@ -69,6 +69,26 @@ func (w *world) started(n *node, run Run) {
 	n.running[run.Key] = run
 }
 
+// paused and resumed note that an attempt stands still, or goes on. What it keeps
+// meanwhile is its memory.
+func (w *world) paused(n *node, key string) {
+	run, ok := n.running[key]
+	if !ok {
+		w.wrong("%s suspends %s, which does not run", n.name, idOf(key))
+	}
+	delete(n.running, key)
+	n.still[key] = run
+}
+
+func (w *world) resumed(n *node, key string) {
+	run, ok := n.still[key]
+	if !ok {
+		w.wrong("%s resumes %s, which does not stand still", n.name, idOf(key))
+	}
+	delete(n.still, key)
+	n.running[key] = run
+}
+
 // checkCapacity is asked after every Ready.
 func (w *world) checkCapacity(n *node) {
 	free := n.cfg.Capabilities.Capacity

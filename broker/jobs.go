@@ -22,7 +22,8 @@ type jobIndex struct {
 	owned map[string]map[job.State]int // unfinished jobs by owner and state
 	byEnd *btree.BTreeG[endItem]       // finished jobs, the first to end first
 
-	wanted map[job.ID]int // how many unfinished jobs name this one as their predecessor (rule L8)
+	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
+	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
 }
 
 // endItem is a finished job: when its verdict was written.
@@ -49,7 +50,8 @@ func newJobIndex() jobIndex {
 		byEnd: btree.NewG(32, func(a, b endItem) bool {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
-		wanted: map[job.ID]int{},
+		wanted: map[job.ID]map[string]bool{},
+		keys:   map[string]map[string]bool{},
 		load:   map[string]job.Resources{},
 		owned:  map[string]map[job.State]int{},
 	}
@@ -96,9 +98,10 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 	}
 	x.owned[r.Owner.Broker][r.State()] += sign
 	for _, id := range r.Predecessors() {
-		if x.wanted[id] += sign; x.wanted[id] == 0 {
-			delete(x.wanted, id)
-		}
+		mark(x.wanted, id, r.Key(), sign > 0)
+	}
+	if key := r.Spec.Exclusive; key != "" {
+		mark(x.keys, key, r.Key(), sign > 0)
 	}
 	if r.Place.IsZero() {
 		return
@@ -107,6 +110,21 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 		x.load[r.Place.Broker] = x.load[r.Place.Broker].Plus(r.Spec.Resources)
 	} else {
 		x.load[r.Place.Broker] = x.load[r.Place.Broker].Minus(r.Spec.Resources)
+	}
+}
+
+// mark puts a job into one of several sets, or takes it out.
+func mark[K comparable](sets map[K]map[string]bool, of K, key string, in bool) {
+	switch {
+	case !in:
+		delete(sets[of], key)
+		if len(sets[of]) == 0 {
+			delete(sets, of)
+		}
+	case sets[of] == nil:
+		sets[of] = map[string]bool{key: true}
+	default:
+		sets[of][key] = true
 	}
 }
 

@@ -424,7 +424,7 @@ func (b *Broker) nextWake() time.Time {
 	if at, ok := b.timers.next(); ok {
 		by(at.Time())
 	}
-	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue()} {
+	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue()} {
 		if !at.IsZero() {
 			by(at)
 		}

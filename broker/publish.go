@@ -5,7 +5,6 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/resolve"
 )
 
 // published is what the last State said, to see when it has become stale.
@@ -34,6 +33,7 @@ func (b *Broker) publish() {
 		return
 	}
 	b.published = published{at: b.now, clock: c, versions: versions}
+	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
 	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Stats: b.stats}
 	for _, name := range b.names {
@@ -50,7 +50,7 @@ func (b *Broker) ownRow(withClock bool) *Row {
 	r := &Row{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
 		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: Version,
-		Strategy:     string(resolve.FCFS),
+		Strategy:     string(b.queue.Strategy()),
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),
 		Jobs:         map[job.State]int{},

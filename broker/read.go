@@ -116,6 +116,9 @@ func (b *Broker) everybodyHolds(d clock.Dot) bool {
 func (b *Broker) why(r *job.Record) string {
 	switch r.State() {
 	case job.StatePending:
+		if why := b.whyWaiting(r); why != "" {
+			return why
+		}
 		if r.Owner.Broker != b.self {
 			return fmt.Sprintf("waiting for %s, which owns it, to place it", r.Owner.Broker)
 		}
@@ -130,11 +133,27 @@ func (b *Broker) why(r *job.Record) string {
 		if run := b.runs[r.Key()]; run != nil && run.fetching {
 			return "fetching its inputs"
 		}
+		if _, waits := b.behind[r.Key()]; waits {
+			return "waits for news of what it depends on"
+		}
 		if why := b.queue.Why(r.Key()); why != "" {
-			return "waiting at " + b.self + ": " + why
+			return "waiting at " + b.self + ": " + why + b.whyDisplaced(r.Key())
+		}
+	case job.StateSuspended:
+		if why := b.queue.Why(r.Key()); why != "" {
+			return "suspended at " + b.self + ": " + why + b.whyDisplaced(r.Key())
 		}
 	}
 	return ""
+}
+
+// whyDisplaced says for whom a job had to make room, "" when it had not.
+func (b *Broker) whyDisplaced(key string) string {
+	d, ok := b.displaced[key]
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("; made room for %s at %s", d.by, d.at.UTC().Format("15:04:05"))
 }
 
 // list answers with a page of jobs.

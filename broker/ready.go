@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // Ready is what the shell must do next. The order is a duty:
@@ -40,6 +41,11 @@ type Ready struct {
 	// Until then it counts as running.
 	Stop []Stop
 
+	// Suspend makes running attempts stand still; each then says so by a Paused, or
+	// ends. Resume lets them go on; nothing need be said.
+	Suspend []Suspend
+	Resume  []Resume
+
 	// Handed says what a draining broker has handed over, for the log.
 	Handed []Handover
 
@@ -57,7 +63,7 @@ type Handover struct {
 }
 
 // Answer is what became of an input with this token: *Reply, *Submitted, *Found,
-// *Listing, *CaughtUp or *Drained.
+// *Listing, *CaughtUp, *Drained, *StrategySet or *Conflicts.
 type Answer struct {
 	Token Token
 	Value any
@@ -100,15 +106,37 @@ type Stop struct {
 	Attempt job.Attempt
 }
 
+// Suspend makes one attempt stand still.
+type Suspend struct {
+	Key     string
+	Attempt job.Attempt
+}
+
+// Resume lets it go on.
+type Resume struct {
+	Key     string
+	Attempt job.Attempt
+}
+
+// StrategySet answers a SetStrategy.
+type StrategySet struct{ Strategy resolve.Strategy }
+
+// Conflicts answers a ListConflicts. The conflicts may be kept and are not changed.
+type Conflicts struct {
+	List  []resolve.Conflict
+	Total uint64 // how many there were since the start
+}
+
 // Submitted answers a Submit.
 type Submitted struct {
 	Record   *job.Record
-	Created  bool // false: the same job was known already
-	Replicas int  // brokers that hold the record and its inputs, this one included
-	Degraded bool // fewer than were asked for
-	Short    bool // fewer than the spec's MinReplicas; the job may still run (rule A1)
-	Draining bool // refused: this broker is leaving. Record is nil
-	Past     Past // what the client has seen now (rule C3)
+	Created  bool     // false: the same job was known already
+	Replicas int      // brokers that hold the record and its inputs, this one included
+	Degraded bool     // fewer than were asked for
+	Short    bool     // fewer than the spec's MinReplicas; the job may still run (rule A1)
+	Draining bool     // refused: this broker is leaving. Record is nil
+	Unknown  []job.ID // refused: nobody knows these jobs, which it names in after (rule C4). Record is nil
+	Past     Past     // what the client has seen now (rule C3)
 	// Conflict: the ID belongs to a job with another spec, which is Record; nothing
 	// was changed (rule J3).
 	Conflict bool

@@ -65,6 +65,8 @@ func (b *Broker) reviewJob(r *job.Record) {
 	case b.accept(r):
 	case b.draining:
 		b.handOver(r)
+	case b.follow(r):
+	case b.late(r):
 	case b.adopt(r):
 	case b.needsPlace(r):
 		b.replace(r)
@@ -90,6 +92,21 @@ func (b *Broker) needsPlace(r *job.Record) bool {
 		return true
 	}
 	return b.lost(p.Broker)
+}
+
+// late ends an own job that nobody can run before its deadline any more. One that is
+// placed is its executor's business, which knows how long it runs.
+func (b *Broker) late(r *job.Record) bool {
+	at := r.Spec.Priority.Deadline
+	if at == 0 || !r.Place.IsZero() {
+		return false
+	}
+	if left := at.Time().Sub(b.wall); left >= 0 {
+		b.timers.add(rounded(b.now.Add(left)), r.Key())
+		return false
+	}
+	b.decide(r.Key(), job.Expired, "its deadline passed before a broker could run it", nil)
+	return true
 }
 
 // replace places a job whose executor is gone, or that never had one. A job that

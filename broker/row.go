@@ -67,7 +67,13 @@ type Stats struct {
 	Handed      uint64 // jobs handed over when draining
 	Forgotten   uint64 // jobs forgotten after their retention (rule L8)
 	Zombies     uint64 // jobs dropped since others had forgotten them (rules L7, L9)
+	Conflicts   uint64 // decisions between jobs that could not all run
+	Suspended   uint64 // attempts that were made to stand still for others
+	Requeued    uint64 // attempts that were stopped for others, to run again
+	Uncaused    uint64 // jobs that went on without news of what they depend on (rule C2)
 	Spins       uint64 // reviews that came to no end: a fault of this program
+	Waiting     int    // jobs that wait for room or a key here, now
+	Running     int    // jobs that hold room here, now
 	Quarantined int    // records of peers that don't validate, now (rule L10)
 }
 

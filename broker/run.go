@@ -8,16 +8,17 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/resolve"
 )
 
 // run is an attempt that this broker holds as executor.
 type run struct {
-	attempt  job.Attempt // as the executor was told: the job's fencing token
-	as       job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
-	fetching bool        // its inputs are on their way
-	started  bool        // the executor was told to run it
-	stopping bool        // and to stop; what it holds is not free yet
+	attempt   job.Attempt // as the executor was told: the job's fencing token
+	as        job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
+	fetching  bool        // its inputs are on their way
+	started   bool        // the executor was told to run it
+	stopping  bool        // and to stop; what it holds is not free yet
+	requeue   bool        // for a while only, since another job needs the room
+	suspended bool        // it stands still
 
 	// Result is how it ended, while its output is brought to other brokers: only then
 	// the record says so (rule J11).
@@ -36,9 +37,12 @@ func (b *Broker) reviewRun(r *job.Record) {
 	if x := b.runs[key]; mine && x != nil && x.started && !x.stopping && x.as != r.Place.Attempt {
 		x.as = r.Place.Attempt
 		if x.result == nil {
-			b.report(key, x.as, job.Running, nil)
+			b.report(key, x.as, phaseOf(x), nil)
 		}
 		return
+	}
+	if x := b.runs[key]; mine && x != nil {
+		b.yieldKey(r, x)
 	}
 	if !mine || b.runs[key] != nil || b.reportedEnd(r) || b.draining || b.old(r) {
 		return
@@ -47,10 +51,17 @@ func (b *Broker) reviewRun(r *job.Record) {
 		return
 	}
 	delete(b.cautious, key)
-	if b.pausing(r) {
+	if b.pausing(r) || b.isBehind(r) {
 		return
 	}
 	b.take(r)
+}
+
+func phaseOf(x *run) job.Phase {
+	if x.suspended {
+		return job.Suspended
+	}
+	return job.Running
 }
 
 // pause is a retry that waits.
@@ -118,7 +129,7 @@ func (b *Broker) take(r *job.Record) {
 	b.runs[r.Key()] = x
 	blobs := r.Spec.Blobs()
 	if b.has(b.self, blobs) {
-		b.queue.Add(resolve.CandidateOf(r))
+		b.enqueue(r)
 		return
 	}
 	x.fetching = true
@@ -135,13 +146,16 @@ func (b *Broker) take(r *job.Record) {
 func (b *Broker) drop(key string, x *run) {
 	switch {
 	case x.stopping:
+		x.requeue = false // it will not be back
 	case x.result != nil: // it came too late, and is remembered (rule J1)
 		b.settle(key, x)
 	case x.started:
 		x.stopping = true
+		b.queue.Stop(key)
 		b.out.Stop = append(b.out.Stop, Stop{Key: key, Attempt: x.attempt})
 	default:
 		b.queue.Remove(key)
+		b.undecided = true
 		delete(b.runs, key)
 	}
 }
@@ -167,22 +181,12 @@ func (b *Broker) fetched(in Fetched) {
 	for _, d := range r.Spec.Blobs() {
 		b.local.add(d, b.now)
 	}
-	b.queue.Add(resolve.CandidateOf(r))
+	b.enqueue(r)
 }
 
-// startRuns lets the queue decide, and starts what it says: the record says so
-// first, so that no attempt runs that the ledger does not know.
-func (b *Broker) startRuns() {
-	for {
-		keys := b.queue.Decide()
-		if len(keys) == 0 {
-			return
-		}
-		for _, key := range keys {
-			b.start(key)
-		}
-		b.reviewAll()
-	}
+func (b *Broker) enqueue(r *job.Record) {
+	b.queue.Add(b.candidate(r))
+	b.undecided = true
 }
 
 // mayStart reports whether as many brokers hold the record that says where a job
@@ -219,6 +223,11 @@ func (b *Broker) reported(in Reported) {
 	x := b.runs[in.Key]
 	if x == nil || x.attempt != in.Attempt {
 		return // given up before it started
+	}
+	b.undecided = true
+	if in.Stopped && x.requeue {
+		b.requeued(in.Key, x)
+		return
 	}
 	b.queue.Remove(in.Key)
 	if in.Stopped {

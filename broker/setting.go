@@ -161,18 +161,6 @@ func mergeSettings(a, b *Setting) (*Setting, bool) {
 	return &m, true
 }
 
-// setting returns the cluster's value of a setting, "" when nobody has set it.
-func (b *Broker) setting(name string) string {
-	r, err := b.ledger.Get(ledger.Ref{Kind: SettingKind, Key: name})
-	if err != nil {
-		b.err = err
-	}
-	if s, ok := r.(*Setting); ok {
-		return s.Value
-	}
-	return ""
-}
-
 // set changes a setting for the whole cluster.
 func (b *Broker) set(name, value string) {
 	var s *Setting
@@ -194,6 +182,11 @@ func (b *Broker) set(name, value string) {
 // settingChanged notes a new value, ours or a peer's, and passes it on.
 func (b *Broker) settingChanged(s *Setting, own bool) {
 	b.tell(s.Dots, own)
+	b.settled(s)
+}
+
+// settled acts on what a setting says.
+func (b *Broker) settled(s *Setting) {
 	if s.Name == strategySetting {
 		b.adoptStrategy(s.Value)
 	}

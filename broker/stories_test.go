@@ -29,6 +29,7 @@ import (
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
 //	skew a 1h                   a's wall clock is ahead
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
+//	                            [mode=requeue key=drone level=high user=7 deadline=10m after=j1+j2 policy=end]
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
 //	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
@@ -41,6 +42,10 @@ import (
 //	loud, quiet                 messages are shown, or not
 //	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error], pushed a b [failed]
 //	                            what a's shell says of an attempt, of inputs, of blobs
+//	paused a j1                 a's shell says that the attempt stands still
+//	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
+//	which a                     a's strategy
+//	conflict a [limit=1]        the latest conflicts that a has decided
 //	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
 //	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
 //	stats a                     what a has counted of its decisions
@@ -171,6 +176,19 @@ func (s *story) spec() job.Spec {
 		never := false
 		spec.Redeploy = &never
 	}
+	spec.Preemption = job.Preemption(s.option("mode", ""))
+	spec.Exclusive = s.option("key", "")
+	spec.Priority.Emergency = s.option("level", "")
+	spec.Priority.User = int(s.number("user", job.DefaultUser))
+	if d := s.option("deadline", ""); d != "" {
+		spec.Priority.Deadline = job.At(s.w.now.Add(s.duration(d)))
+	}
+	if a := s.option("after", ""); a != "" {
+		for _, id := range strings.Split(a, "+") {
+			spec.After = append(spec.After, job.ID(id))
+		}
+	}
+	spec.AfterPolicy = s.option("policy", "")
 	spec.MinReplicas = int(s.number("least", 0))
 	require.NoError(s.t, spec.Complete())
 	return spec

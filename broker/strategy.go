@@ -1,6 +1,180 @@
 package broker
 
+import (
+	"cmp"
+	"time"
+
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
 // strategySetting names the cluster's strategy for conflicts among the settings.
 const strategySetting = "strategy"
 
-func (b *Broker) adoptStrategy(string) {}
+// setStrategy changes the strategy here, or everywhere.
+func (b *Broker) setStrategy(in SetStrategy) {
+	if in.Cluster {
+		b.set(strategySetting, string(in.Strategy))
+	} else {
+		b.useStrategy(in.Strategy)
+	}
+	b.answer(in.Token, &StrategySet{Strategy: b.queue.Strategy()})
+}
+
+// adoptStrategy follows the cluster. A name that this version does not know is a newer
+// broker's: we stay with what we have.
+func (b *Broker) adoptStrategy(name string) {
+	if s, err := resolve.ParseStrategy(name); err == nil {
+		b.useStrategy(s)
+	}
+}
+
+func (b *Broker) useStrategy(s resolve.Strategy) {
+	w := b.cfg.Weights
+	if w == (resolve.Weights{}) {
+		w = resolve.DefaultWeights()
+	}
+	b.queue.SetStrategy(s, w)
+	b.undecided = true
+}
+
+// displaced says for whom a job had to make room, and how.
+type displaced struct {
+	by   job.ID
+	mode job.Preemption
+	at   time.Time
+}
+
+// startRuns lets the queue decide, and does what it says: the record says so first, so
+// that no attempt runs that the ledger does not know.
+func (b *Broker) startRuns() {
+	b.refreshHeld()
+	for b.undecided || b.decisionReady() {
+		b.undecided = false
+		d := b.queue.Resolve(job.At(b.wall))
+		for _, c := range d.Conflicts {
+			b.history.Add(c)
+		}
+		b.stats.Conflicts += uint64(len(d.Conflicts))
+		b.carryOut(d)
+		b.reviewAll()
+		b.refreshHeld()
+	}
+}
+
+// decisionReady reports whether something has changed for the queue by itself.
+func (b *Broker) decisionReady() bool {
+	at := b.queue.Next()
+	return at != 0 && at <= job.At(b.wall)
+}
+
+// decisionDue is when that will be, by the clock that waits are measured with.
+func (b *Broker) decisionDue() time.Time {
+	at := b.queue.Next()
+	if at == 0 {
+		return time.Time{}
+	}
+	return b.now.Add(max(at.Time().Sub(b.wall), time.Millisecond))
+}
+
+// carryOut does what the queue has decided.
+func (b *Broker) carryOut(d resolve.Decision) {
+	for _, r := range d.Expire {
+		b.decide(r.Key, job.Expired, r.Why, nil)
+	}
+	for _, p := range d.Preempt {
+		b.preempt(p)
+	}
+	for _, key := range d.Resume {
+		b.resume(key)
+	}
+	for _, key := range d.Start {
+		b.start(key)
+	}
+}
+
+// preempt makes a running attempt give way: it stands still until there is room again,
+// or it is stopped and runs again later. Room is there only when it has.
+func (b *Broker) preempt(p resolve.Preempt) {
+	x := b.runs[p.Victim]
+	if x == nil || x.stopping {
+		return
+	}
+	b.displaced[p.Victim] = displaced{by: idOf(p.For), mode: p.Mode, at: b.wall}
+	if p.Mode == job.Requeue {
+		x.stopping, x.requeue = true, true
+		b.stats.Requeued++
+		b.out.Stop = append(b.out.Stop, Stop{Key: p.Victim, Attempt: x.attempt})
+		return
+	}
+	b.stats.Suspended++
+	b.out.Suspend = append(b.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})
+}
+
+// paused notes that an attempt stands still: what it has given away is free.
+func (b *Broker) paused(in Paused) {
+	x := b.runs[in.Key]
+	if x == nil || x.attempt != in.Attempt || x.stopping || x.suspended {
+		return
+	}
+	x.suspended, b.undecided = true, true
+	b.queue.Suspended(in.Key, job.At(b.wall))
+	b.report(in.Key, x.as, job.Suspended, nil)
+}
+
+// resume lets an attempt go on.
+func (b *Broker) resume(key string) {
+	x := b.runs[key]
+	if x == nil || x.stopping || !x.suspended {
+		return
+	}
+	x.suspended = false
+	b.report(key, x.as, job.Running, nil)
+	b.out.Resume = append(b.out.Resume, Resume{Key: key, Attempt: x.attempt})
+}
+
+// requeued puts an attempt back that was stopped to make room: it runs again later.
+func (b *Broker) requeued(key string, x *run) {
+	*x = run{attempt: x.attempt, as: x.as}
+	b.queue.Requeued(key)
+	b.report(key, x.as, job.Queued, nil)
+}
+
+// candidate is what the queue must know of a job: with what stands before it, and
+// what it gets from those that wait for it.
+func (b *Broker) candidate(r *job.Record) resolve.Candidate {
+	c := resolve.CandidateOf(r)
+	c.Deps = b.causes(r)
+	c.Raised = b.raised(r, maxDepth)
+	return c
+}
+
+// maxDepth bounds how far along dependencies the broker looks.
+const maxDepth = 16
+
+// raised is the highest emergency level of those that wait for the end of a job (rule
+// C5), whichever broker will run them.
+func (b *Broker) raised(r *job.Record, depth int) (level int) {
+	if depth == 0 {
+		return 0
+	}
+	for key := range b.jobs.wanted[r.ID] {
+		s := b.record(key)
+		if s == nil || s.Finished() || !waitsFor(s, r.ID) {
+			continue
+		}
+		level = max(level, job.Level(s.Spec.Priority.Emergency), b.raised(s, depth-1))
+	}
+	return level
+}
+
+// listConflicts answers with what was decided lately.
+func (b *Broker) listConflicts(in ListConflicts) {
+	out := &Conflicts{Total: b.history.Total()}
+	if in.ID == "" {
+		out.List = b.history.Latest(cmp.Or(in.Limit, 100))
+	} else if c, ok := b.history.Get(in.ID); ok {
+		out.List = []resolve.Conflict{c}
+	}
+	b.answer(in.Token, out)
+}

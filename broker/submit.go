@@ -14,6 +14,10 @@ func (b *Broker) submit(in Submit) {
 		b.answer(in.Token, &Submitted{Draining: true})
 		return
 	}
+	if missing := b.unknown(&in.Spec); len(missing) > 0 {
+		b.arrive(in)
+		return
+	}
 	for _, d := range in.Spec.Blobs() {
 		b.local.add(d, b.now)
 	}
@@ -63,6 +67,7 @@ func (b *Broker) abandon(t Token) {
 			break
 		}
 	}
+	b.arriving = slices.DeleteFunc(b.arriving, func(w arriving) bool { return w.in.Token == t })
 	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool { return w.token == t })
 	if b.drainer == t {
 		b.drainer = 0

@@ -20,6 +20,9 @@ func attemptText(a job.Attempt) string {
 func answerText(v any) string {
 	switch v := v.(type) {
 	case *Submitted:
+		if len(v.Unknown) > 0 {
+			return fmt.Sprintf("refused, nobody knows %v", v.Unknown)
+		}
 		if v.Draining {
 			return "refused, since this broker is leaving"
 		}
@@ -39,6 +42,8 @@ func answerText(v any) string {
 		return out
 	case *Found:
 		return foundText(v)
+	case *StrategySet:
+		return string(v.Strategy)
 	case *CaughtUp:
 		if len(v.Missing) == 0 {
 			return "knows all of it"
@@ -156,6 +161,7 @@ func replyText(r *Reply) string {
 // statsText lists the counters that are not 0.
 func statsText(st Stats) string {
 	var out []string
+	st.Running, st.Waiting = 0, 0 // counted now and then, and not decisions
 	v := reflect.ValueOf(st)
 	for i := range v.NumField() {
 		if !v.Field(i).IsZero() {

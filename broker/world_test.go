@@ -52,7 +52,9 @@ type node struct {
 	fetch   map[string]Fetch  // by key
 	push    map[string][]Push // by peer
 	stops   map[string]Stop   // by key
-	state   []byte            // what push-pull carries
+	pauses  map[string]Suspend
+	still   map[string]Run // attempts that stand still, by key
+	state   []byte         // what push-pull carries
 }
 
 // packet is a message or a reply on its way, as bytes.
@@ -97,6 +99,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.b, n.wake = New(n.cfg), time.Time{}
 	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]Member{}
 	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]Push{}, map[string]Stop{}
+	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.scan))
 	return n
 }
@@ -236,6 +239,14 @@ func (w *world) act(n *node, rd Ready) {
 	for _, r := range rd.Run {
 		w.say("%s runs %s %s", n.name, r.ID, attemptText(r.Attempt))
 		w.started(n, r)
+	}
+	for _, s := range rd.Suspend {
+		w.say("%s suspends %s %s", n.name, idOf(s.Key), attemptText(s.Attempt))
+		n.pauses[s.Key] = s
+	}
+	for _, r := range rd.Resume {
+		w.say("%s resumes %s %s", n.name, idOf(r.Key), attemptText(r.Attempt))
+		w.resumed(n, r.Key)
 	}
 	for _, s := range rd.Stop {
 		w.say("%s stops %s %s", n.name, idOf(s.Key), attemptText(s.Attempt))

@@ -47,6 +47,16 @@ func appendRecord(b []byte, r *Record) []byte {
 	n := 7
 	b = appendStamps(appendString(b, "created"), r.Created)
 	b = appendVector(appendString(b, "dots"), r.Dots)
+	if len(r.Ended) > 0 {
+		b, n = appendArrayHeader(appendString(b, "ended"), len(r.Ended)), n+1
+		for _, e := range r.Ended {
+			b = appendMapHeader(b, 4)
+			b = uintField(b, "at", uint64(e.At))
+			b = stringField(b, "by", e.By)
+			b = stringField(b, "job", e.Job)
+			b = stringField(b, "outcome", e.Outcome)
+		}
+	}
 	b = stringField(b, "id", r.ID)
 	b = stringField(b, "origin", r.Origin)
 	b = appendAssignment(appendString(b, "owner"), &r.Owner)

@@ -123,6 +123,11 @@ func (r *Record) validate(spec int) error {
 			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
 		}
 	}
+	for i, e := range r.Ended {
+		if i >= MaxAfter || !e.Outcome.valid() || e.By == "" || !ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
+		}
+	}
 	for i, rep := range r.Reports {
 		if !rep.valid() || !r.Dots.Has(rep.Dot) || i > 0 && r.Reports[i-1].Dot.Actor >= rep.Dot.Actor {
 			return fmt.Errorf("the report of %.80q is inconsistent or out of order", rep.Dot.Actor)

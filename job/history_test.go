@@ -45,7 +45,7 @@ func (a *author) restart() {
 // history draws one, and returns every copy that any broker ever held, the
 // earliest first.
 func history(t *rapid.T) []*Record {
-	spec := Spec{Command: "true", Priority: Priority{User: DefaultUser}}
+	spec := Spec{Command: "true", Priority: Priority{User: DefaultUser}, After: []ID{"p", "q"}}
 	if err := spec.Complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func history(t *rapid.T) []*Record {
 
 // deeds are what a broker can do to its copy; hearing of others is listed twice
 // so that copies meet often.
-var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "newer field", "restart"}
+var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "newer field", "restart"}
 
 // hear merges another's copy, as it travels: encoded.
 func (a *author) hear(of *author) {
@@ -136,6 +136,11 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 				v.Report = &rep
 			}
 			r.AddVerdict(v)
+		})
+	case what == "ended":
+		id := rapid.SampledFrom([]ID{"p", "q"}).Draw(t, "predecessor")
+		edit(func(dot clock.Dot, r *Record) {
+			r.SetEnding(Ending{Job: id, At: a.stamp(), By: dot.Actor, Outcome: Succeeded})
 		})
 	case what == "newer field":
 		edit(func(dot clock.Dot, r *Record) {

@@ -22,14 +22,15 @@ import (
 //  4. Reports: for each executor its highest (attempt, dot); of those the MaxReports highest (rule J5).
 //  5. Verdicts: union, the MaxVerdicts earliest (rule J1).
 //  6. Dots: the vector join.
-//  7. Unknown: union; for one name the greater encoding.
+//  7. Ended: for each predecessor the earliest (rule C4).
+//  8. Unknown: union; for one name the greater encoding.
 //
 // ID and Spec are equal by construction: the key holds both (rule J3). Equal
 // versions have equal contents, since no dot and no stamp of an actor is ever
 // used twice (rule I1).
 func Merge(a, b *Record) (merged *Record, changed bool) {
 	m := *a
-	var c [7]bool
+	var c [8]bool
 	m.Created, c[0] = mergeSmallest(a.Created, b.Created, Stamp.compare, MaxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -42,11 +43,34 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 		m.Dots = a.Dots.Clone()
 		c[5] = m.Dots.Merge(b.Dots)
 	}
-	m.Unknown, c[6] = mergeUnknown(a.Unknown, b.Unknown)
-	if c == [7]bool{} {
+	m.Ended, c[6] = mergeEndings(a.Ended, b.Ended)
+	m.Unknown, c[7] = mergeUnknown(a.Unknown, b.Unknown)
+	if c == [8]bool{} {
 		return a, false
 	}
 	return &m, true
+}
+
+// mergeEndings returns for each job of two sorted lists the earliest ending, and
+// whether that differs from a.
+func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
+	if len(b) == 0 {
+		return a, false
+	}
+	out = slices.Clone(a)
+	for _, e := range b {
+		i, known := slices.BinarySearchFunc(out, e.Job, func(x Ending, id ID) int { return cmp.Compare(x.Job, id) })
+		switch {
+		case !known:
+			out, changed = slices.Insert(out, i, e), true
+		case e.before(out[i]):
+			out[i], changed = e, true
+		}
+	}
+	if !changed {
+		return a, false
+	}
+	return out[:min(len(out), MaxAfter)], true
 }
 
 // mergeMax returns the greater register, and whether that is b.

@@ -125,6 +125,9 @@ func (s *Spec) fillIn() {
 	if s.Resources.Memory == 0 {
 		s.Resources.Memory = DefaultMemory
 	}
+	if s.AfterPolicy == "success" {
+		s.AfterPolicy = AfterSuccess // so that both spellings are one job
+	}
 	if s.Preemption == "" {
 		s.Preemption = Suspend
 	}
@@ -155,7 +158,7 @@ func checkSize(encoded int) error {
 
 // check looks at all fields.
 func (s *Spec) check() error {
-	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkRest} {
+	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkAfter, s.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -272,6 +275,39 @@ func (s *Spec) checkPriority() error {
 	if u := s.Priority.User; u < 0 || u > MaxUserPriority {
 		return wrong("priority.user", "%d; from 0 to %d, higher is more urgent", u, MaxUserPriority)
 	}
+	if w := s.Priority.Weight; w < 0 || w > MaxWeight {
+		return wrong("priority.weight", "%d; from 0 to %d", w, MaxWeight)
+	}
+	if s.Priority.Deadline < 0 {
+		return wrong("priority.deadline", "it is before 1970")
+	}
+	switch s.Preemption {
+	case Suspend, Requeue, Never:
+	default:
+		return wrong("preemption", "%.40q; suspend, requeue or never", s.Preemption)
+	}
+	return nil
+}
+
+// checkAfter checks what a job is to others.
+func (s *Spec) checkAfter() error {
+	if s.Exclusive != "" && !ValidName(s.Exclusive) {
+		return wrong("exclusive", "%.80q; a name such as drone-2", s.Exclusive)
+	}
+	if s.Preemption == Requeue && !s.MayRedeploy() {
+		return wrong("preemption", "a job that must not run twice (redeploy: false) can't be requeued; suspend or never")
+	}
+	if len(s.After) > MaxAfter {
+		return wrong("after", "%d jobs; at most %d", len(s.After), MaxAfter)
+	}
+	for i, id := range s.After {
+		if !ValidName(string(id)) || slices.Contains(s.After[:i], id) {
+			return wrong(fmt.Sprintf("after[%d]", i), "%.80q is no job ID, or is there twice", id)
+		}
+	}
+	if s.AfterPolicy != AfterSuccess && s.AfterPolicy != AfterEnd {
+		return wrong("after_policy", "%.40q; success or end", s.AfterPolicy)
+	}
 	return nil
 }
 
@@ -311,15 +347,7 @@ func (s *Spec) checkBuilt() error {
 		field string
 		used  bool
 	}{
-		{"exclusive", s.Exclusive != ""},
-		{"resources.devices", len(s.Resources.Devices) > 0},
-		{"priority.user", s.Priority.User != DefaultUser},
-		{"priority.emergency", s.Priority.Emergency != ""},
-		{"priority.deadline", s.Priority.Deadline != 0},
-		{"priority.weight", s.Priority.Weight != 0},
-		{"preemption", s.Preemption != Suspend},
-		{"after", len(s.After) > 0},
-		{"after_policy", s.AfterPolicy != ""},
+		{"priority.emergency", s.Priority.Emergency != "" && Level(s.Priority.Emergency) < 0},
 		{"inputs", named},
 		{"named_outputs", len(s.NamedOutputs) > 0},
 	} {

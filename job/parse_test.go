@@ -58,6 +58,15 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"resources":{"devices":{"a b":1}}`), `resources.devices["a b"]`},
 		{with(`"priority":{"user":11}`), "priority.user"},
 		{with(`"priority":{"user":-1}`), "priority.user"},
+		{with(`"priority":{"user":5,"weight":11}`), "priority.weight"},
+		{with(`"priority":{"user":5,"deadline":"1901-01-31T15:04:05Z"}`), "priority.deadline"},
+		{with(`"exclusive":"a drone"`), "exclusive"},
+		{with(`"preemption":"kill"`), "preemption"},
+		{with(`"preemption":"requeue","redeploy":false`), "preemption"},
+		{with(`"after":["j1","j1"]`), "after[1]"},
+		{with(`"after":["a b"]`), "after[0]"},
+		{with(`"after":["` + strings.Repeat(`j","`, MaxAfter) + `x"]`), "after"},
+		{with(`"after":["j1"],"after_policy":"never"`), "after_policy"},
 		{with(`"labels":{"a b":"c"}`), `labels["a b"]`},
 		{with(`"labels":{"a":"` + strings.Repeat("x", 257) + `"}`), `labels["a"]`},
 		{with(`"constraints":["ok=1","a b"]`), "constraints[1]"},
@@ -78,18 +87,26 @@ func TestParseSpecNamesTheField(t *testing.T) {
 	}
 }
 
+// What competes and waits is said in a spec.
+func TestParseSpecTakes(t *testing.T) {
+	for _, line := range []string{
+		`"exclusive":"drone-2"`, `"resources":{"devices":{"camera":1}}`, `"priority":{"user":10,"emergency":"critical","weight":3,"deadline":"2026-01-31T15:04:05Z"}`,
+		`"preemption":"never"`, `"preemption":"requeue"`, `"after":["j1","j2"],"after_policy":"end"`,
+	} {
+		_, err := ParseSpec([]byte(with(line)))
+		require.NoError(t, err, line)
+	}
+	a, err := ParseSpec([]byte(with(`"after":["j1"],"after_policy":"success"`)))
+	require.NoError(t, err)
+	b, err := ParseSpec([]byte(with(`"after":["j1"]`)))
+	require.NoError(t, err)
+	require.Equal(t, a.Digest(), b.Digest(), "two spellings of one job")
+}
+
 // What later versions will do is refused and flagged, never ignored.
 func TestParseSpecRefusesWhatIsNotBuilt(t *testing.T) {
 	for _, c := range []struct{ line, field string }{
-		{`"exclusive":"drone"`, "exclusive"},
-		{`"resources":{"devices":{"cam":1}}`, "resources.devices"},
-		{`"priority":{"user":6}`, "priority.user"},
-		{`"priority":{"user":5,"emergency":"high"}`, "priority.emergency"},
-		{`"priority":{"user":5,"deadline":"2026-01-31T15:04:05Z"}`, "priority.deadline"},
-		{`"priority":{"user":5,"weight":3}`, "priority.weight"},
-		{`"preemption":"never"`, "preemption"},
-		{`"after":["j1"]`, "after"},
-		{`"after_policy":"end"`, "after_policy"},
+		{`"priority":{"user":5,"emergency":"flood-7"}`, "priority.emergency"},
 		{`"inputs":{"x":"data:map"}`, "inputs"},
 		{`"named_outputs":{"x":"map"}`, "named_outputs"},
 	} {

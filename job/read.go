@@ -49,6 +49,17 @@ func (d *reader) record(r *Record) (spec []byte) {
 	}
 	d.key("dots")
 	r.Dots = d.vector()
+	if d.has("ended") {
+		n--
+		r.Ended = make([]Ending, d.length(MaxAfter, 1))
+		for i := range r.Ended {
+			d.expect(d.mapHeader() == 4)
+			r.Ended[i].At = clock.Hybrid(d.uintField("at"))
+			r.Ended[i].By = clock.Actor(d.nameField("by"))
+			r.Ended[i].Job = ID(d.stringField("job"))
+			r.Ended[i].Outcome = Outcome(d.nameField("outcome"))
+		}
+	}
 	r.ID = ID(d.stringField("id"))
 	r.Origin = d.nameField("origin")
 	d.key("owner")

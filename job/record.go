@@ -15,6 +15,7 @@ const (
 	MaxVerdicts = 8
 	MaxReports  = 8
 	MaxDeps     = 16 // dependencies of one creation (rule C3)
+	MaxAfter    = 16 // jobs that one waits for (rule C4)
 )
 
 // Record is all that is known of one job. Records are immutable: whoever
@@ -30,6 +31,7 @@ type Record struct {
 	Reports  []Report     `codec:"reports,omitempty"`  // one for each executor's actor, sorted by it
 	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; it decides
 	Dots     clock.Vector `codec:"dots"`               // the latest dot of each that wrote here
+	Ended    []Ending     `codec:"ended,omitempty"`    // how jobs of Spec.After ended, sorted by their IDs (rule C4)
 
 	Unknown Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 
@@ -48,6 +50,19 @@ type Stamp struct {
 type Dependency struct {
 	Job ID        `codec:"job"`
 	Dot clock.Dot `codec:"dot"`
+}
+
+// Ending is how a job ended that this one waits for, copied here so that forgetting
+// that job harms nothing (rule C4): its first verdict.
+type Ending struct {
+	Job     ID           `codec:"job"`
+	At      clock.Hybrid `codec:"at"`
+	By      clock.Actor  `codec:"by"`
+	Outcome Outcome      `codec:"outcome"`
+}
+
+func (e Ending) before(f Ending) bool {
+	return cmp.Or(cmp.Compare(e.At, f.At), cmp.Compare(e.By, f.By), cmp.Compare(e.Outcome, f.Outcome)) < 0
 }
 
 func (s Stamp) compare(t Stamp) int {
@@ -184,6 +199,35 @@ func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 // within [Record.With].
 func (r *Record) SetReport(rep Report) {
 	r.Reports, _ = mergeReports(r.Reports, []Report{rep})
+}
+
+// SetEnding notes how a predecessor ended. Only for use within [Record.With].
+func (r *Record) SetEnding(e Ending) {
+	r.Ended, _ = mergeEndings(r.Ended, []Ending{e})
+}
+
+// Waits lists the predecessors whose end is not known here yet (rule C4).
+func (r *Record) Waits() (out []ID) {
+	for _, id := range r.Spec.After {
+		if !slices.ContainsFunc(r.Ended, func(e Ending) bool { return e.Job == id }) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Barred returns the first predecessor that has not succeeded, when the job runs only
+// after the success of all (rule C4); ok is false when there is none.
+func (r *Record) Barred() (e Ending, ok bool) {
+	if r.Spec.AfterPolicy == AfterEnd {
+		return e, false
+	}
+	for _, e := range r.Ended {
+		if e.Outcome != Succeeded {
+			return e, true
+		}
+	}
+	return e, false
 }
 
 // AddVerdict adds a verdict. Only for use within [Record.With], by a broker that

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
@@ -32,6 +33,7 @@ const (
 	DefaultMemory   = 64 << 20 // bytes; also the job's limit
 	DefaultUser     = 5        // user priority
 	MaxUserPriority = 10
+	MaxWeight       = 10       // computational weight
 	MaxOutput       = 16 << 20 // bytes of stdout, and of stderr; more is cut, with a note
 	MaxBlob         = 1 << 30  // bytes of one blob
 	MaxSpec         = 16 << 10 // bytes of an encoded Spec (rule L11)
@@ -71,8 +73,8 @@ type Spec struct {
 	Retries     Retries    `codec:"retries" json:"retries"`
 	Redeploy    *bool      `codec:"redeploy,omitempty" json:"redeploy,omitempty"` // nil is true
 	Preemption  Preemption `codec:"preemption" json:"preemption"`
-	After       []ID       `codec:"after,omitempty" json:"after,omitempty"`
-	AfterPolicy string     `codec:"after_policy,omitempty" json:"after_policy,omitempty"`
+	After       []ID       `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts (rule C4)
+	AfterPolicy string     `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
 	MinReplicas int        `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
 
 	Unknown Unknown `codec:"-" json:"-"` // fields of a newer broker, kept (rule L2)
@@ -95,6 +97,16 @@ type Priority struct {
 	Weight    int    `codec:"weight,omitempty" json:"weight,omitempty"` // computational weight
 }
 
+// levels are the names of the emergency levels, by their number.
+var levels = []string{"none", "low", "medium", "high", "critical"}
+
+// Level is the number of an emergency level that is called by its name: 1 low, 2
+// medium, 3 high, 4 critical; 0 is none, -1 no level.
+func Level(name string) int { return slices.Index(levels, name) }
+
+// LevelName is what a person calls a level.
+func LevelName(n int) string { return levels[min(max(n, 0), len(levels)-1)] }
+
 // Retries says how often an attempt that failed by itself (a non-zero exit, a
 // timeout, a crash) is followed by another, and after which pause; the pause
 // doubles from one retry to the next.
@@ -111,6 +123,12 @@ const (
 	Suspend Preemption = "suspend" // stopped in place, memory kept, resumed later
 	Requeue Preemption = "requeue" // stopped, and run again later from the start
 	Never   Preemption = "never"
+)
+
+// What a job of Spec.After must have come to before this one starts.
+const (
+	AfterSuccess = ""    // success: a predecessor that failed fails this one (the default)
+	AfterEnd     = "end" // any end
 )
 
 // Blobs lists the digests of all that an executor must hold before it can start

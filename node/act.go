@@ -30,6 +30,12 @@ func (n *Node) act(rd broker.Ready) {
 	for _, f := range rd.Fetch {
 		n.peers.fetch(f)
 	}
+	for _, s := range rd.Suspend {
+		n.runner.Suspend(s.Key, s.Attempt.Token())
+	}
+	for _, r := range rd.Resume {
+		n.runner.Resume(r.Key, r.Attempt.Token())
+	}
 	for _, s := range rd.Stop {
 		n.runner.Stop(s.Key, s.Attempt.Token())
 	}
@@ -45,7 +51,10 @@ func (n *Node) act(rd broker.Ready) {
 // report hands an executor's news to the broker.
 func (n *Node) report(u executor.Update) {
 	if u.Result == nil {
-		return // that it runs was in the record before it started
+		if attempt, ok := n.runs.find(u.Key, u.Attempt); ok && u.Phase == executor.PhaseSuspended {
+			n.engine.tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		}
+		return // that it runs was in the record before it did
 	}
 	attempt, ok := n.runs.forget(u.Key, u.Attempt)
 	if !ok {
@@ -68,6 +77,13 @@ func (r *running) remember(x broker.Run) {
 		r.attempts = map[string]job.Attempt{}
 	}
 	r.attempts[x.Key+"\x00"+x.Attempt.Token()] = x.Attempt
+}
+
+func (r *running) find(key, token string) (job.Attempt, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a, ok := r.attempts[key+"\x00"+token]
+	return a, ok
 }
 
 func (r *running) forget(key, token string) (job.Attempt, bool) {

@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -39,9 +40,10 @@ type Config struct {
 	RetryJoin []string // the same, tried until one answers
 
 	Labels       map[string]string
-	CPU          int64 // millicores offered to jobs; default all
-	Memory       int64 // bytes offered to jobs; default 75 % of what there is
-	AllowProcess bool  // whether jobs may be native programs
+	CPU          int64            // millicores offered to jobs; default all
+	Memory       int64            // bytes offered to jobs; default 75 % of what there is
+	Devices      map[string]int64 // counted devices offered to jobs: camera -> 1
+	AllowProcess bool             // whether jobs may be native programs
 
 	SyncInterval time.Duration // rule S2; default 60 s
 	Replicas     int           // rule A1; default 3
@@ -56,6 +58,9 @@ type Config struct {
 	RetentionCount int           // and how many at most; default 100,000, negative is no bound
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
+
+	Strategy        resolve.Strategy // how conflicts are decided, unless the cluster has another; default causal
+	ConflictHistory int              // how many decided conflicts are remembered; default 1,000
 
 	NoNewsLinks bool // for tests: only the periodic exchange (rule S1)
 
@@ -87,6 +92,8 @@ type Network interface {
 type Runner interface {
 	Start(executor.Task)
 	Stop(key, attempt string)
+	Suspend(key, attempt string)
+	Resume(key, attempt string)
 	Close() error
 }
 

@@ -34,6 +34,11 @@ func (n *Node) handler() http.Handler {
 		"GET /v1/jobs/{id}/outputs/{path...}": n.handleOutputFile,
 		"PUT /v1/blobs/{digest}":              n.handlePutBlob,
 		"GET /v1/blobs/{digest}":              n.handleGetBlob, // HEAD too
+		"GET /v1/strategy":                    n.handleStrategy,
+		"PUT /v1/strategy":                    n.handleSetStrategy,
+		"GET /v1/conflicts":                   n.handleConflicts,
+		"GET /v1/conflicts/{id}":              n.handleConflict,
+		"GET /broker/conflict-statistics":     n.handleConflictStatistics,
 		"GET /healthz":                        n.handleHealth,
 		"GET /readyz":                         n.handleReady,
 	} {

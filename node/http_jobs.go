@@ -52,6 +52,8 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err != nil:
 		return err
+	case len(s.Unknown) > 0:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(s.Unknown), timeout)
 	case s.Draining:
 		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
 	case s.Short:
@@ -332,3 +334,11 @@ func accepted(r job.Report) api.Accepted {
 // shortDigest is how much of the spec's digest tells a job from another with its ID
 // (rule J3).
 const shortDigest = 8
+
+func joined(ids []job.ID) string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, string(id))
+	}
+	return strings.Join(out, ", ")
+}

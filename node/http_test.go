@@ -34,7 +34,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"climbing path", "POST", "/v1/jobs", `{"command":"x","inputs":{"../etc/passwd":"` + d + `"}}`, 422, api.CodeInvalid, "../etc/passwd"},
 		{"absolute path", "POST", "/v1/jobs", `{"command":"x","outputs":["/etc/shadow"]}`, 422, api.CodeInvalid, "outputs[0]"},
 		{"hidden climb", "POST", "/v1/jobs", `{"command":"x","dirs":["a/../../b"]}`, 422, api.CodeInvalid, "dirs[0]"},
-		{"not built yet", "POST", "/v1/jobs", `{"command":"x","exclusive":"drone"}`, 422, api.CodeUnbuilt, "exclusive"},
+		{"not built yet", "POST", "/v1/jobs", `{"command":"x","priority":{"user":5,"emergency":"flood-7"}}`, 422, api.CodeUnbuilt, "priority.emergency"},
 		{"missing blob", "POST", "/v1/jobs", `{"command":"x","stdin":"` + strings.Repeat("0", 64) + `"}`, 422, api.CodeMissingBlobs, "0000"},
 		{"no wasm", "POST", "/v1/jobs", `{"module":"` + d + `"}`, 422, api.CodeInvalid, "no WebAssembly"},
 		{"bad ID", "PUT", "/v1/jobs/-x", `{"command":"x"}`, 400, api.CodeBadRequest, "-x"},

@@ -92,6 +92,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for what, v := range map[string]uint64{
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
+		"conflicts": s.Conflicts, "suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
 	} {
 		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)
 	}

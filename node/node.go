@@ -40,6 +40,7 @@ type Node struct {
 	runner   Runner
 	peers    *peers
 	met      acquaintances
+	meter    meter
 	runs     running
 	metrics  *metrics
 
@@ -133,7 +134,7 @@ func (n *Node) openCore() error {
 	}
 	labels["name"], labels["os"], labels["arch"] = n.name, runtime.GOOS, runtime.GOARCH
 	n.caps = broker.Capabilities{
-		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO},
+		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
 	}
 	if free, err := n.store.Free(); err == nil {
@@ -144,6 +145,7 @@ func (n *Node) openCore() error {
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay,
+		Strategy: n.cfg.Strategy, Conflicts: n.cfg.ConflictHistory,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
 	})

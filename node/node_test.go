@@ -52,7 +52,9 @@ func (r instant) Stop(key, attempt string) {
 	go r.report(executor.Update{Key: key, Attempt: attempt, Stopped: true, Result: &job.Result{}})
 }
 
-func (r instant) Close() error { return nil }
+func (instant) Suspend(string, string) {}
+func (instant) Resume(string, string)  {}
+func (r instant) Close() error         { return nil }
 
 // startNode runs a node on loopback, at ports that the kernel gives, until the
 // test ends.

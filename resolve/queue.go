@@ -1,29 +1,95 @@
 package resolve
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/google/btree"
 
 	"github.com/urban-compute/ucp/job"
 )
 
 // Queue keeps the jobs of one executor in the order of their turn, so that a
-// decision costs what it starts and not what waits. It decides as [Plan] does.
-// One goroutine owns it.
+// decision costs what it moves and not what waits. It decides as [Plan] does on
+// [Queue.Snapshot]. One goroutine owns it.
+//
+// Told of a preemption, the caller stops the victim and says so when it is done
+// ([Queue.Suspended], [Queue.Requeued], or [Queue.Remove] when it ended by itself):
+// only then is its room free.
+//
+// It relies on what brokers keep to: a job wants some CPU and memory, dependencies
+// make no circle, one job holds a key here.
 type Queue struct {
-	capacity job.Resources
-	free     job.Resources
-	running  map[string]Candidate
-	pending  map[string]Candidate
-	turn     *btree.BTreeG[Candidate] // of pending
+	settings
+	held      job.Resources
+	elsewhere map[string]HeldKey
+	free      room
+
+	entries map[string]*entry
+	on      []*entry // run, and were not told to go
+	leaving []*entry
+	waits   int // contenders
+
+	after map[string][]*entry // who waits for the end of a job
+	deps  map[string][]*entry // whose submitter had seen a job
+	lines map[string]*line    // who wants an exclusive key
+
+	groups  map[string]*btree.BTreeG[*entry] // pending ones that may run, by their wishes for devices
+	resumes *btree.BTreeG[*entry]            // suspended ones
+	changes *btree.BTreeG[*entry]            // whose urgency steps, or who expires, when
+
+	fresh []*entry
+	round uint64 // of the decision under way, or the last
+	busy  bool   // a decision is under way
 }
 
-// NewQueue makes an empty queue of an executor with this capacity.
+// indexed is what a Queue keeps in an entry.
+type indexed struct {
+	waiting int  // jobs of After that are here
+	open    int  // jobs of Deps that have not had their turn, or come after one that has not
+	isOpen  bool // the same may be said of this one
+	lent    rank // the highest of those that wait for it
+	later   rank // the same, of those alone that come after it
+	change  job.Time
+	listed  bool   // it may run: it belongs into a group
+	grouped bool   // it is in one
+	visited uint64 // the round in which it had its turn
+}
+
+// line is who wants one exclusive key.
+type line struct {
+	holder *entry
+	all    *btree.BTreeG[*entry] // pending ones
+	ready  *btree.BTreeG[*entry] // those that nothing else keeps from running
+	head   *entry                // the first of these
+}
+
+const degree = 16
+
+func turnTree() *btree.BTreeG[*entry] {
+	return btree.NewG(degree, func(a, b *entry) bool { return a.turn(b) < 0 })
+}
+
+// NewQueue makes an empty queue of an executor with this capacity, first come
+// first served until [Queue.SetStrategy].
 func NewQueue(capacity job.Resources) *Queue {
-	return &Queue{
-		capacity: capacity, free: capacity,
-		running: map[string]Candidate{}, pending: map[string]Candidate{},
-		turn: btree.NewG(16, func(a, b Candidate) bool { return a.compare(b) < 0 }),
+	q := &Queue{
+		settings:  settings{strategy: FCFS, weights: DefaultWeights(), capacity: capacity},
+		elsewhere: map[string]HeldKey{},
+		free:      newRoom(capacity),
+		entries:   map[string]*entry{},
 	}
+	q.reset()
+	return q
+}
+
+// reset empties the indexes.
+func (q *Queue) reset() {
+	q.after, q.deps, q.lines = map[string][]*entry{}, map[string][]*entry{}, map[string]*line{}
+	q.groups, q.resumes = map[string]*btree.BTreeG[*entry]{}, turnTree()
+	q.changes = btree.NewG(degree, func(a, b *entry) bool {
+		return cmp.Or(cmp.Compare(a.change, b.change), cmp.Compare(a.c.Key, b.c.Key)) < 0
+	})
 }
 
 // Add makes a job wait for its turn. One that is known already is not changed.
@@ -31,61 +97,206 @@ func (q *Queue) Add(c Candidate) {
 	if q.Known(c.Key) {
 		return
 	}
-	q.pending[c.Key] = c
-	q.turn.ReplaceOrInsert(c)
+	c.Fresh = true
+	e := &entry{c: &c, dev: c.devices()}
+	q.fresh = append(q.fresh, e)
+	q.link(e)
+}
+
+// Update takes in what changed of a known job: its priority, level, deadline,
+// dependencies, wishes. Where it stands here is not touched, nor what it has while
+// it runs.
+func (q *Queue) Update(c Candidate) {
+	e := q.entries[c.Key]
+	if e == nil {
+		return
+	}
+	q.unlink(e)
+	old := e.c
+	c.Displaced, c.DisplacedBy, c.Promised, c.Fresh = old.Displaced, old.DisplacedBy, old.Promised, old.Fresh
+	c.Began, c.Ran, c.Leaving, c.For = old.Began, old.Ran, old.Leaving, old.For
+	if e.state != pending {
+		c.Want, c.Exclusive = old.Want, old.Exclusive
+	}
+	e.c, e.dev = &c, c.devices()
+	q.link(e)
 }
 
 // Remove takes a job out, running or waiting; what it held is free again.
 func (q *Queue) Remove(key string) {
-	if c, ok := q.running[key]; ok {
-		delete(q.running, key)
-		q.free = q.free.Plus(c.Want)
+	if e := q.entries[key]; e != nil {
+		q.unlink(e)
 	}
-	if c, ok := q.pending[key]; ok {
-		delete(q.pending, key)
-		q.turn.Delete(c)
+}
+
+// Stop says that a running job was told to stop for good. What it holds is free
+// when it is removed.
+func (q *Queue) Stop(key string) {
+	if e := q.entries[key]; e != nil && e.state != pending {
+		q.change(e, e.state, e.c.leaves(StopsDead, ""))
 	}
+}
+
+// Suspended says that a running job has been suspended. It resumes by itself.
+func (q *Queue) Suspended(key string, now job.Time) {
+	if e := q.entries[key]; e != nil && e.state == running {
+		c := *e.c
+		c.Leaving = Suspends
+		q.change(e, suspended, c.displaced(now))
+	}
+}
+
+// Requeued says that a running job has been stopped, to run again later.
+func (q *Queue) Requeued(key string) {
+	if e := q.entries[key]; e != nil && e.state != pending {
+		c := *e.c
+		c.Leaving = Requeues
+		q.change(e, pending, c.displaced(q.now))
+	}
+}
+
+// SetStrategy switches the strategy and its weights. No job is lost or stopped by
+// it; the next decision is made by it.
+func (q *Queue) SetStrategy(s Strategy, w Weights) {
+	if q.strategy != s || q.weights != w {
+		q.strategy, q.weights = s, w
+		q.rebuild()
+	}
+}
+
+// SetHeld says which exclusive keys jobs hold elsewhere (rule J10).
+func (q *Queue) SetHeld(keys []HeldKey) {
+	old := q.elsewhere
+	q.elsewhere = map[string]HeldKey{}
+	for _, k := range keys {
+		q.elsewhere[k.Exclusive] = k
+	}
+	for _, m := range []map[string]HeldKey{old, q.elsewhere} {
+		for key := range m {
+			if l := q.lines[key]; l != nil {
+				q.elect(l, key)
+			}
+		}
+	}
+}
+
+// rebuild makes all indexes anew.
+func (q *Queue) rebuild() {
+	q.reset()
+	all := make([]*entry, 0, len(q.entries))
+	for _, e := range q.entries {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int { return a.c.compare(b.c) })
+	q.entries, q.on, q.leaving, q.waits = make(map[string]*entry, len(all)), nil, nil, 0
+	q.free = newRoom(q.capacity)
+	for _, e := range all {
+		e.indexed = indexed{}
+		q.link(e)
+	}
+}
+
+// change moves a job to another state.
+func (q *Queue) change(e *entry, s state, c *Candidate) {
+	q.unlink(e)
+	e.state, e.c = s, c
+	q.link(e)
 }
 
 // Known reports whether the job waits or runs here.
-func (q *Queue) Known(key string) bool {
-	_, runs := q.running[key]
-	_, waits := q.pending[key]
-	return runs || waits
+func (q *Queue) Known(key string) bool { return q.entries[key] != nil }
+
+// Free is what jobs leave of the capacity.
+func (q *Queue) Free() job.Resources { return newRoom(q.free.Resources).Resources }
+
+// Counts returns how many jobs run, or are about to leave, and how many wait.
+func (q *Queue) Counts() (running, pending int) {
+	return len(q.entries) - q.waits, q.waits
 }
 
-// Decide starts what can start now: the keys, in order. They count as running
-// from here on.
-func (q *Queue) Decide() (start []string) {
-	for {
-		c, ok := q.turn.Min()
-		if !ok || !q.free.Fits(c.Want) {
-			return start
+// Strategy returns the strategy that decides now.
+func (q *Queue) Strategy() Strategy { return q.strategy }
+
+// Snapshot returns what the next decision rests on.
+func (q *Queue) Snapshot(now job.Time) Snapshot {
+	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy, Weights: q.weights, Capacity: q.capacity, Held: q.held}
+	for _, e := range q.entries {
+		switch e.state {
+		case running:
+			s.Running = append(s.Running, e.c)
+		case suspended:
+			s.Suspended = append(s.Suspended, e.c)
+		default:
+			s.Pending = append(s.Pending, e.c)
 		}
-		q.turn.DeleteMin()
-		delete(q.pending, c.Key)
-		q.running[c.Key] = c
-		q.free = q.free.Minus(c.Want)
-		start = append(start, c.Key)
 	}
+	s.Keys = q.heldKeys()
+	return s.Canonical()
 }
 
-// Why says why a job does not run now, "" when it does or is not known.
+func (q *Queue) heldKeys() (out []HeldKey) {
+	for _, k := range q.elsewhere {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b HeldKey) int { return cmp.Compare(a.Exclusive, b.Exclusive) })
+	return out
+}
+
+// Why says why a job does not run now, "" when it does or is not known. It counts
+// who stands before it, so it costs what waits.
 func (q *Queue) Why(key string) string {
-	c, ok := q.pending[key]
-	if !ok {
+	e := q.entries[key]
+	if e == nil || !e.contends() {
 		return ""
 	}
-	ahead := 0
-	q.turn.AscendLessThan(c, func(Candidate) bool { ahead++; return true })
-	if ahead > 0 {
-		return behind(ahead)
+	for _, l := range q.leaving {
+		if l.c.For == key {
+			return roomComes
+		}
 	}
-	return q.free.Lacks(c.Want)
+	if why := q.unready(e); why != "" {
+		return why
+	}
+	if e.state == pending && e.c.Exclusive != "" {
+		l := q.lines[e.c.Exclusive]
+		if k, ok := q.elsewhere[e.c.Exclusive]; ok {
+			return heldElsewhere(&k)
+		}
+		if l.holder != nil {
+			return heldBy(l.holder.c)
+		}
+		if l.head != e {
+			return inLine(e.c)
+		}
+	}
+	ahead := 0
+	for _, f := range q.entries {
+		if f.contends() && f.turn(e) < 0 {
+			ahead++
+		}
+	}
+	return q.noRoom(q.free.Resources, e, ahead)
 }
 
-// Free is what running jobs leave of the capacity.
-func (q *Queue) Free() job.Resources { return q.free }
-
-// Counts returns how many jobs run and how many wait.
-func (q *Queue) Counts() (running, pending int) { return len(q.running), len(q.pending) }
+// unready says why a pending job may not run whatever room there is.
+func (q *Queue) unready(e *entry) string {
+	if e.state != pending {
+		return ""
+	}
+	for _, key := range e.c.After {
+		if f := q.entries[key]; f != nil {
+			return waitsForEnd(f.c)
+		}
+	}
+	if lack := q.capacity.Lacks(e.c.Want); lack != "" {
+		return "never fits here: " + lack
+	}
+	if q.strategy == Causal {
+		for _, key := range e.c.Deps {
+			if f := q.entries[key]; f != nil && f.isOpen {
+				return comesAfter(f.c)
+			}
+		}
+	}
+	return ""
+}

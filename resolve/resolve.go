@@ -1,92 +1,57 @@
 // Package resolve decides which jobs run when not all can: it is handed a
 // snapshot and returns a decision with reasons. It is where conflicts between
-// jobs are settled, by one of several strategies, so that the same snapshot
-// gives the same decision on every machine.
+// jobs are settled, by one of five strategies, so that the same snapshot gives
+// the same decision on every machine, can be explained, and can be replayed
+// under another strategy.
 //
-// [Plan] is the reference: pure, total, written to be read. [Queue] is the
-// index that gives the same decision (a property test holds it to that), fast
-// enough to be asked on every event.
+// [Plan] is the reference: pure, total, written to be read. [Queue] is the index
+// that gives the same decision (a property test holds it to that), fast enough to
+// be asked on every event. They share the arithmetic of one turn (turn.go,
+// victims.go, pack.go) and differ in how they find whose turn it is: Plan looks
+// at everything each time, Queue keeps it sorted.
 //
-// Today there is one strategy, fcfs: first come, first served, by the arrival
-// order (hybrid time, actor). Jobs that fit together start at once; one that
-// does not fit waits, and nothing that came later overtakes it, so that a large
-// job is never starved by small ones.
+// All numbers are integers. A compiler may fuse a multiplication and an addition
+// of floats on one machine and not on another; then the same snapshot would give
+// two decisions.
+//
+// docs/strategies.md says what each strategy does, for those who use it.
 package resolve
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-
-	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
+	"strings"
 )
 
 // Strategy names how conflicts are decided.
 type Strategy string
 
-// FCFS is first come, first served.
-const FCFS Strategy = "fcfs"
+// The five strategies.
+const (
+	Causal    Strategy = "causal"    // happens-before first, then priority; the default
+	Priority  Strategy = "priority"  // a weighted score; preempts what is worse by a margin
+	Emergency Strategy = "emergency" // the emergency level is absolute; inside a level as priority
+	Optimal   Strategy = "optimal"   // packs for value
+	FCFS      Strategy = "fcfs"      // arrival order
+)
 
-// Candidate is a job that wants to run, or does.
-type Candidate struct {
-	Key     string        // the job's ledger key
-	Arrived clock.Hybrid  // of its earliest creation
-	By      clock.Actor   // who wrote that
-	Want    job.Resources // what it holds while it runs
-}
+// Default is the strategy of a broker that was told none.
+const Default = Causal
 
-// CandidateOf takes from a record what a decision needs.
-func CandidateOf(r *job.Record) Candidate {
-	return Candidate{Key: r.Key(), Arrived: r.Created[0].At, By: r.Created[0].Dot.Actor, Want: r.Spec.Resources}
-}
+// All lists the strategies in the order in which they are shown.
+func All() []Strategy { return []Strategy{Causal, Priority, Emergency, Optimal, FCFS} }
 
-// compare is the arrival order; the key makes it total.
-func (c Candidate) compare(d Candidate) int {
-	return cmp.Or(cmp.Compare(c.Arrived, d.Arrived), cmp.Compare(c.By, d.By), cmp.Compare(c.Key, d.Key))
-}
-
-// Snapshot is all that a decision rests on.
-type Snapshot struct {
-	Capacity job.Resources
-	Running  []Candidate
-	Pending  []Candidate
-}
-
-// Decision says what to do now.
-type Decision struct {
-	Start []string // keys, in the order in which they were chosen
-	Defer []Defer  // the other pending jobs, in the order of their turn
-}
-
-// Defer says why a job does not start now, in words.
-type Defer struct{ Key, Why string }
-
-// Plan decides first come, first served. The order in which the snapshot lists
-// jobs does not matter.
-func Plan(s Snapshot) Decision {
-	free := s.Capacity
-	for _, c := range s.Running {
-		free = free.Minus(c.Want)
+// ParseStrategy reads a strategy's name.
+func ParseStrategy(name string) (Strategy, error) {
+	if s := Strategy(name); slices.Contains(All(), s) {
+		return s, nil
 	}
-	var d Decision
-	for _, c := range slices.SortedFunc(slices.Values(s.Pending), Candidate.compare) {
-		switch lack := free.Lacks(c.Want); {
-		case len(d.Defer) > 0:
-			d.Defer = append(d.Defer, Defer{c.Key, behind(len(d.Defer))})
-		case lack != "":
-			d.Defer = append(d.Defer, Defer{c.Key, lack})
-		default:
-			free = free.Minus(c.Want)
-			d.Start = append(d.Start, c.Key)
-		}
+	var names []string
+	for _, s := range All() {
+		names = append(names, string(s))
 	}
-	return d
+	return "", fmt.Errorf("%q is no strategy; there are %s", name, strings.Join(names, ", "))
 }
 
-func behind(n int) string {
-	if n == 1 {
-		return "behind 1 job that came first"
-	}
-	return fmt.Sprintf("behind %d jobs that came first", n)
-}
+// preempts reports whether the strategy stops running jobs for others.
+func (s Strategy) preempts() bool { return s == Priority || s == Emergency || s == Optimal }

@@ -212,12 +212,13 @@ type sleeper struct {
 	close  context.CancelFunc
 	work   sync.WaitGroup
 
-	mu    sync.Mutex
-	stops map[string]context.CancelFunc // by key and attempt
+	mu     sync.Mutex
+	stops  map[string]context.CancelFunc // by key and attempt
+	wishes map[string]chan bool          // to stand still, or to go on
 }
 
 func newSleeper(report func(executor.Update), r *runs) *sleeper {
-	s := &sleeper{report: report, runs: r, stops: map[string]context.CancelFunc{}}
+	s := &sleeper{report: report, runs: r, stops: map[string]context.CancelFunc{}, wishes: map[string]chan bool{}}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	return s
 }
@@ -230,6 +231,8 @@ func (s *sleeper) Start(t executor.Task) {
 	ctx, stop := context.WithCancel(s.ctx)
 	s.mu.Lock()
 	s.stops[t.Key+t.Attempt] = stop
+	wish := make(chan bool, 1)
+	s.wishes[t.Key+t.Attempt] = wish
 	s.mu.Unlock()
 	s.work.Go(func() {
 		takes, _ := time.ParseDuration(t.Spec.Command)
@@ -237,12 +240,24 @@ func (s *sleeper) Start(t executor.Task) {
 		timer := time.NewTimer(takes)
 		defer timer.Stop()
 		u := executor.Update{Key: t.Key, Attempt: t.Attempt}
-		select {
-		case <-timer.C:
-			zero := 0
-			u.Result = &job.Result{Outcome: job.Succeeded, ExitCode: &zero, Started: started, Finished: job.At(time.Now())}
-		case <-ctx.Done():
-			u.Result, u.Stopped = &job.Result{Outcome: job.Failed}, true
+		since := time.Now()
+		for u.Result == nil {
+			select {
+			case still := <-wish:
+				if !still {
+					since = time.Now()
+					timer.Reset(takes)
+					continue
+				}
+				timer.Stop()
+				takes -= time.Since(since)
+				s.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Phase: executor.PhaseSuspended})
+			case <-timer.C:
+				zero := 0
+				u.Result = &job.Result{Outcome: job.Succeeded, ExitCode: &zero, Started: started, Finished: job.At(time.Now())}
+			case <-ctx.Done():
+				u.Result, u.Stopped = &job.Result{Outcome: job.Failed}, true
+			}
 		}
 		stop()
 		if s.ctx.Err() == nil {
@@ -257,6 +272,24 @@ func (s *sleeper) Stop(key, attempt string) {
 	defer s.mu.Unlock()
 	if stop := s.stops[key+attempt]; stop != nil {
 		stop()
+	}
+}
+
+// Suspend implements node.Runner.
+func (s *sleeper) Suspend(key, attempt string) { s.wish(key+attempt, true) }
+
+// Resume implements node.Runner.
+func (s *sleeper) Resume(key, attempt string) { s.wish(key+attempt, false) }
+
+func (s *sleeper) wish(id string, still bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch := s.wishes[id]; ch != nil {
+		select {
+		case <-ch: // the newest counts
+		default:
+		}
+		ch <- still
 	}
 }
 

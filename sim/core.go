@@ -79,6 +79,7 @@ type coreNode struct {
 	busy    bool                  // a commit is under way
 	killed  map[string]bool       // attempts that were stopped
 	running map[string]broker.Run // attempts that run now
+	still   map[string]broker.Run // attempts that stand still
 	paused  time.Time             // until then it stands still
 	skew    time.Duration         // of its wall clock
 	wake    time.Time             // when it ticks next; zero is not at all
@@ -151,6 +152,7 @@ func (c *Core) Start(name string) {
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
 	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(any){}, map[string]broker.Run{}, false, false, time.Time{}
+	n.still = map[string]broker.Run{}
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
 	}
@@ -328,11 +330,32 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		id := s.Key + s.Attempt.Token()
 		n.killed[id] = true
 		c.after(10*time.Millisecond, here(func() {
-			if _, runs := n.running[id]; runs {
+			_, runs := n.running[id]
+			if _, still := n.still[id]; runs || still {
 				delete(n.running, id)
+				delete(n.still, id)
+				delete(n.killed, id)
 				c.step(n, broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true})
 			}
 		}))
+	}
+	for _, s := range rd.Suspend {
+		id := s.Key + s.Attempt.Token()
+		c.after(time.Duration(1+c.rand.IntN(20))*time.Millisecond, here(func() {
+			if x, runs := n.running[id]; runs && !n.killed[id] {
+				delete(n.running, id)
+				n.still[id] = x
+				c.step(n, broker.Paused(s))
+			}
+		}))
+	}
+	for _, r := range rd.Resume {
+		id := r.Key + r.Attempt.Token()
+		if x, still := n.still[id]; still {
+			delete(n.still, id)
+			n.running[id] = x
+			c.checkRoom(n, r.Key)
+		}
 	}
 	for _, r := range rd.Run {
 		c.run(n, r, here)
@@ -363,15 +386,20 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 	c.Runs[r.ID]++
 	c.tell("%s runs %s %s", n.name, r.ID, r.Attempt.Token())
-	c.checkRun(n, r)
 	id := r.Key + r.Attempt.Token()
 	n.running[id] = r
+	c.checkRun(n, r)
 	takes := time.Duration(1+c.rand.IntN(4000)) * time.Millisecond
 	if c.rand.IntN(8) == 0 {
 		takes *= 6
 	}
 	fails := c.rand.IntN(10) == 0
-	c.after(takes, here(func() {
+	var end func()
+	end = func() {
+		if _, still := n.still[id]; still { // it has yet to do what it would have done meanwhile
+			c.after(500*time.Millisecond, here(end))
+			return
+		}
 		if _, runs := n.running[id]; !runs || n.killed[id] && c.rand.IntN(2) == 0 {
 			return
 		}
@@ -387,7 +415,8 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 		n.blobs[out] = true
 		res.Stdout = &job.Blob{Digest: job.Digest(out), Size: 1}
 		c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: res})
-	}))
+	}
+	c.after(takes, here(end))
 }
 
 func digestOf(text string) string {

@@ -112,12 +112,21 @@ func (c *Core) checkRun(n *coreNode, r broker.Run) {
 		}
 	}
 	c.checkOnce(n, r)
-	free := c.cfg.Capabilities.Capacity.Minus(r.Spec.Resources)
+	c.checkRoom(n, r.Key)
+}
+
+// checkRoom sees to it that what runs, and the memory of what stands still, does not
+// exceed what the broker has.
+func (c *Core) checkRoom(n *coreNode, key string) {
+	free := c.cfg.Capabilities.Capacity
 	for _, x := range n.running {
 		free = free.Minus(x.Spec.Resources)
 	}
+	for _, x := range n.still {
+		free = free.Minus(job.Resources{Memory: x.Spec.Resources.Memory, Devices: x.Spec.Resources.Devices})
+	}
 	if why := free.Lacks(job.Resources{}); why != "" {
-		c.fail("%s runs more than it can: %s", n.name, why)
+		c.fail("%s runs more than it can, with %s: %s", n.name, key, why)
 	}
 }
 
@@ -174,8 +183,12 @@ func (c *Core) Converged() {
 		c.fail("%s", d)
 	}
 	for _, name := range c.names {
-		for id, r := range c.nodes[name].running {
+		n := c.nodes[name]
+		for id, r := range n.running {
 			c.fail("%s still runs %s (%s)", name, r.ID, id)
+		}
+		for id, r := range n.still {
+			c.fail("%s still holds %s, which stands still (%s)", name, r.ID, id)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // answerWithin is how much later than its own timeout a request may be answered.
@@ -42,15 +43,17 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past,
 	if spec.Module == "" {
 		spec.Command = "work"
 	}
-	spec.Priority.User = job.DefaultUser
+	if spec.Priority == (job.Priority{}) {
+		spec.Priority.User = job.DefaultUser
+	}
 	must(spec.Complete())
 	for _, d := range spec.Blobs() {
 		n.blobs[string(d)] = true // it was uploaded before
 	}
 	timeout := 5 * time.Second
 	within := c.cfg.AckTimeout
-	if spec.MinReplicas > 0 {
-		within = timeout
+	if spec.MinReplicas > 0 || len(spec.After) > 0 {
+		within = timeout + c.cfg.AckTimeout
 	}
 	c.tell("%s is submitted at %s", id, at)
 	c.request(n, "submit "+string(id), within, func(t broker.Token) broker.Input {
@@ -58,7 +61,7 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past,
 	}, func(v any) {
 		s := v.(*broker.Submitted)
 		c.note("acked %s %d", id, s.Replicas)
-		if s.Conflict || s.Draining {
+		if s.Conflict || s.Draining || s.Unknown != nil {
 			return
 		}
 		if s.Short {
@@ -71,6 +74,18 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past,
 			done[0](s)
 		}
 	})
+}
+
+// SetStrategy changes how a broker, or the whole cluster, decides conflicts.
+func (c *Core) SetStrategy(at string, s resolve.Strategy, cluster bool) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	c.tell("%s decides by %s, for the cluster: %v", at, s, cluster)
+	c.request(n, "strategy", 0, func(t broker.Token) broker.Input {
+		return broker.SetStrategy{Token: t, Strategy: s, Cluster: cluster}
+	}, func(any) {})
 }
 
 // Cancel cancels a job at a broker.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // maxTold bounds the text of a story.
@@ -79,7 +80,9 @@ func (n *night) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] 
 
 func (n *night) deed() {
 	c, name := n.c, n.pick()
-	switch x := c.rand.IntN(40); {
+	switch x := c.rand.IntN(42); {
+	case x >= 40:
+		c.SetStrategy(name, resolve.All()[c.rand.IntN(5)], x == 41)
 	case x < 16:
 		n.submit(name)
 	case x < 18 && len(n.ids) > 0:
@@ -154,6 +157,27 @@ func (n *night) submit(at string) {
 	case 4:
 		spec.Retries.Max = 2
 	}
+	n.competes(&spec)
 	client := c.rand.IntN(3)
 	c.SubmitSpec(at, id, spec, n.past[client], func(s *broker.Submitted) { n.past[client] = s.Past })
+}
+
+// competes makes a job more or less urgent than others, and lets it want what others
+// want.
+func (n *night) competes(spec *job.Spec) {
+	c := n.c
+	spec.Priority.User = c.rand.IntN(11)
+	spec.Priority.Emergency = []string{"", "", "", "low", "high", "critical"}[c.rand.IntN(6)]
+	if spec.MayRedeploy() {
+		spec.Preemption = []job.Preemption{"", job.Requeue, job.Never}[c.rand.IntN(3)]
+	}
+	switch c.rand.IntN(8) {
+	case 0:
+		spec.Exclusive = []string{"drone", "radio"}[c.rand.IntN(2)]
+	case 1:
+		spec.After = []job.ID{n.ids[c.rand.IntN(len(n.ids))]} // often unknown, or itself
+		spec.AfterPolicy = []string{job.AfterSuccess, job.AfterEnd}[c.rand.IntN(2)]
+	case 2:
+		spec.Priority.Deadline = job.At(c.Now.Add(time.Duration(1+c.rand.IntN(30)) * time.Second))
+	}
 }

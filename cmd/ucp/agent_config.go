@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // agentConfig is what `ucp agent` was told, checked: what runAgent hands to
@@ -24,6 +25,9 @@ type agentConfig struct {
 	Join, RetryJoin                   []string
 	Insecure, AllowProcess, NewsLinks bool
 	Labels                            map[string]string
+	Devices                           map[string]int64
+	Strategy                          resolve.Strategy
+	ConflictHistory                   int
 	CPU, Memory                       int64 // millicores, bytes
 	SyncInterval, AckTimeout          time.Duration
 	Replicas                          int
@@ -51,7 +55,8 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
-		LogFormat:     f.logFormat,
+		LogFormat: f.logFormat,
+		Strategy:  resolve.Strategy(f.strategy), ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
@@ -70,6 +75,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		}
 		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
 	}
+	cfg.Devices, _ = counts(f.devices.pairs) // an error is checkIdentity's
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
 		if err := check(); err != nil {
 			return cfg, err
@@ -86,6 +92,12 @@ func (f *agentFlags) wrong(flag, format string, args ...any) error {
 func (f *agentFlags) checkIdentity() error {
 	if f.name != "" && !job.ValidName(f.name) {
 		return f.wrong("name", "%q: use letters, digits and . _ -, at most 64, the first a letter or digit", f.name)
+	}
+	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
+		return f.wrong("strategy", "%w", err)
+	}
+	if _, err := counts(f.devices.pairs); err != nil {
+		return f.wrong("device", "%w", err)
 	}
 	for k, v := range f.labels.pairs {
 		if !job.ValidName(k) || len(v) > 256 {
@@ -113,6 +125,8 @@ func (f *agentFlags) checkAmounts() error {
 		return f.wrong("drain-timeout", "%v: it must not be negative", f.drainTimeout)
 	case f.retention <= 0:
 		return f.wrong("retention", "%v: it must be positive", f.retention)
+	case f.conflictHistory < 1:
+		return f.wrong("conflict-history", "%d: at least 1", f.conflictHistory)
 	case f.retentionCount < 0:
 		return f.wrong("retention-count", "%d: it must not be negative", f.retentionCount)
 	case f.blobGrace < time.Minute:

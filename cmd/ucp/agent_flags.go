@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // agentFlags holds the flags of `ucp agent` as they were given. Every one of
@@ -16,7 +17,9 @@ type agentFlags struct {
 	rpcAddr, httpAddr, httpAdvertise  string
 	join, retryJoin                   []string
 	insecure, allowProcess, newsLinks bool
-	labels                            pairsValue
+	labels, devices                   pairsValue
+	strategy                          string
+	conflictHistory                   int
 	cpu                               cpuValue
 	memory                            bytesValue
 	syncInterval, ackTimeout          time.Duration
@@ -33,7 +36,7 @@ type agentFlags struct {
 
 // register declares the flags with their defaults and help texts.
 func (f *agentFlags) register(fs *pflag.FlagSet) {
-	f.labels.form = "NAME=VALUE"
+	f.labels.form, f.devices.form = "NAME=VALUE", "NAME=COUNT"
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the broker, unique in the cluster (default: what the data directory says, else the host name)")
 	fs.StringVar(&f.dataDir, "data-dir", "", "`DIR` where the broker keeps its jobs (default: ./ucp-data/NAME)")
@@ -52,12 +55,16 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
 	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores)")
 	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is)")
+	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
 	fs.BoolVar(&f.allowProcess, "allow-process", false, "run native programs (--driver process) too; they are not jailed")
 
 	fs.DurationVar(&f.syncInterval, "sync-interval", time.Minute, "time in which clocks are exchanged with every other broker")
 	fs.IntVar(&f.replicas, "replicas", 3, "brokers that must hold a job before it is acknowledged")
 	fs.DurationVar(&f.ackTimeout, "ack-timeout", 2*time.Second, "time after which a job is acknowledged with fewer replicas, and says so")
 	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
+
+	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "how jobs that can't all run are decided: causal, priority, emergency, optimal or fcfs (see `ucp strategy set --help`)")
+	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "decided conflicts that are remembered, to be explained")
 
 	fs.DurationVar(&f.redeployDelay, "redeploy-delay", 3*time.Second, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
 	fs.DurationVar(&f.isolationDelay, "isolation-delay", 30*time.Second, "time to wait before taking jobs over after losing most other brokers at once")

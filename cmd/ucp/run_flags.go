@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -26,6 +27,10 @@ type runFlags struct {
 	priority            int
 	deadline, emergency string
 	after               []string
+	afterEnd            bool
+	exclusive, mode     string
+	devices             pairsValue
+	weight              int
 	minReplicas         int
 	once                bool
 	token               string
@@ -61,6 +66,12 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
 	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
 	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
+	fs.BoolVar(&f.afterEnd, "after-any-end", false, "with --after: any end of those jobs will do (after_policy: end)")
+	f.devices.form = "NAME=COUNT"
+	fs.Var(&f.devices, "device", "counted device to ask for, such as camera=1; repeatable")
+	fs.StringVar(&f.exclusive, "exclusive", "", "`KEY` that only one job in the cluster holds at a time, such as drone-2")
+	fs.StringVar(&f.mode, "preempt", "", "what a more urgent job may do to this one: suspend (default), requeue or never")
+	fs.IntVar(&f.weight, "weight", 0, "computational weight, 0 to 10: a small part of its score")
 }
 
 // registerSubmission declares the flags that say how a submission is answered.
@@ -86,6 +97,15 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		Retries:     job.Retries{Max: f.retries, Backoff: job.Duration(f.backoff)},
 	}
 	s.MinReplicas = f.minReplicas
+	s.Exclusive, s.Preemption, s.Priority.Weight = f.exclusive, job.Preemption(f.mode), f.weight
+	if f.afterEnd {
+		s.AfterPolicy = job.AfterEnd
+	}
+	devices, err := counts(f.devices.pairs)
+	if err != nil {
+		return s, fmt.Errorf("--device %w", err)
+	}
+	s.Resources.Devices = devices
 	if f.once {
 		no := false
 		s.Redeploy = &no
@@ -104,6 +124,22 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		s.Priority.Deadline = at
 	}
 	return s, nil
+}
+
+// counts reads counted devices, nil for none.
+func counts(pairs map[string]string) (map[string]int64, error) {
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	out := map[string]int64{}
+	for name, text := range pairs {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 1 || !job.ValidName(name) {
+			return nil, fmt.Errorf("%q: write a name and how many, such as camera=1", name+"="+text)
+		}
+		out[name] = n
+	}
+	return out, nil
 }
 
 // parseDeadline reads an instant, or a duration from now.

@@ -76,13 +76,29 @@ func TestRunOfANativeProgram(t *testing.T) {
 func TestRunPassesOnWhatTheBrokerWillRefuse(t *testing.T) {
 	_, s := newFakeBroker(t)
 	inFolder(t, map[string]string{"m.wasm": module})
-	for _, x := range []struct{ flag, value, field string }{
-		{"--priority", "9", "priority.user"}, {"--deadline", "1h", "priority.deadline"}, {"--deadline", "2027-01-31T15:04:05Z", "priority.deadline"},
-		{"--emergency", "critical", "priority.emergency"}, {"--after", "j1", "after"},
-	} {
-		got := s.run("run", "m.wasm", x.flag, x.value)
-		require.Equal(t, ran{exitError, "", "ucp: " + x.field + ": this version of ucp can't do that yet; leave the field out\n"}, got)
-	}
+	got := s.run("run", "m.wasm", "--emergency", "flood-7")
+	require.Equal(t, ran{exitError, "", "ucp: priority.emergency: this version of ucp can't do that yet; leave the field out\n"}, got)
+}
+
+// What a job is beside others.
+func TestRunSaysHowAJobCompetes(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	var got job.Spec
+	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
+	require.Equal(t, ran{0, "", ""}, s.run("run", "m.wasm", "--priority", "9", "--deadline", "2127-01-31T15:04:05Z", "--emergency", "critical",
+		"--after", "j1", "--after-any-end", "--exclusive", "drone-2", "--device", "camera=2", "--preempt", "never", "--weight", "3"))
+	require.Equal(t, job.Priority{User: 9, Emergency: "critical", Weight: 3, Deadline: got.Priority.Deadline}, got.Priority)
+	require.Equal(t, 2127, got.Priority.Deadline.Time().Year())
+	require.Equal(t, []job.ID{"j1"}, got.After)
+	require.Equal(t, job.AfterEnd, got.AfterPolicy)
+	require.Equal(t, "drone-2", got.Exclusive)
+	require.Equal(t, map[string]int64{"camera": 2}, got.Resources.Devices)
+	require.Equal(t, job.Never, got.Preemption)
+
+	wrong := s.run("run", "m.wasm", "--device", "camera")
+	require.Equal(t, exitError, wrong.code)
+	require.Equal(t, exitError, s.run("run", "m.wasm", "--device", "camera=0").code)
 }
 
 func TestRunUploadsOnce(t *testing.T) {

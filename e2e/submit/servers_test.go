@@ -73,9 +73,11 @@ func (f *firstLine) Write(b []byte) (int, error) {
 
 type noRunner struct{}
 
-func (noRunner) Start(t executor.Task) { panic("a job runs: " + t.Key) }
-func (noRunner) Stop(string, string)   {}
-func (noRunner) Close() error          { return nil }
+func (noRunner) Start(t executor.Task)  { panic("a job runs: " + t.Key) }
+func (noRunner) Stop(string, string)    {}
+func (noRunner) Suspend(string, string) {}
+func (noRunner) Resume(string, string)  {}
+func (noRunner) Close() error           { return nil }
 
 // servePipeline is one stage of the bare pipeline; args: its name, its folder, and
 // the next stage's address if there is one. For each request it syncs the body to

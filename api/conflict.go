@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// Strategy is the body of GET and PUT /v1/strategy.
+type Strategy struct {
+	Strategy string `json:"strategy"`
+	Cluster  bool   `json:"cluster,omitempty"` // PUT: for all brokers, also those that join later
+	// Known lists all that there are.
+	Known []string `json:"known,omitempty"`
+}
+
+// ConflictList answers GET /v1/conflicts, the newest first. One by its ID is
+// explained at GET /v1/conflicts/{id}: see package resolve.
+type ConflictList struct {
+	Conflicts []Conflict `json:"conflicts"`
+	Total     uint64     `json:"total"` // decided since the broker's start
+}
+
+// Conflict is one decision between jobs that could not all run, in short.
+type Conflict struct {
+	ID       string   `json:"id"`
+	At       job.Time `json:"at"`
+	Strategy string   `json:"strategy"`
+	Kind     string   `json:"kind"`           // capacity | exclusive | twice
+	Over     string   `json:"over,omitempty"` // the exclusive key, or the job
+	Winner   string   `json:"winner"`         // ID of a job; "" when nobody won
+	Jobs     int      `json:"jobs"`           // contenders and holders
+	Sentence string   `json:"sentence"`
+}
+
+// ConflictStatistics answers GET /broker/conflict-statistics.
+type ConflictStatistics struct {
+	CurrentStrategy        string           `json:"current_strategy"`
+	TotalConflictsResolved uint64           `json:"total_conflicts_resolved"`
+	PendingConflicts       int              `json:"pending_conflicts"` // jobs that wait for room or a key here
+	RunningJobs            int              `json:"running_jobs"`
+	ResourceUsage          Usage            `json:"resource_usage"`
+	RecentConflicts        []RecentConflict `json:"recent_conflicts"`
+}
+
+// Usage is in percent of what the broker offers.
+type Usage struct {
+	CPU    float64 `json:"cpu"`    // measured, of the running workers
+	Memory float64 `json:"memory"` // measured
+	IO     float64 `json:"io"`     // what running jobs have asked for
+}
+
+// RecentConflict is one decision in ConflictStatistics.
+type RecentConflict struct {
+	JobID     string    `json:"job_id"`
+	Strategy  string    `json:"strategy"`
+	Reason    string    `json:"reason"`
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// Strategy asks how a broker decides conflicts.
+func (c *Client) Strategy(ctx context.Context) (Strategy, error) {
+	var s Strategy
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "strategy"}}, 0, &s)
+	return s, err
+}
+
+// SetStrategy changes it, for this broker or with cluster for all.
+func (c *Client) SetStrategy(ctx context.Context, name string, cluster bool) (Strategy, error) {
+	var s Strategy
+	body, err := json.Marshal(Strategy{Strategy: name, Cluster: cluster})
+	if err != nil {
+		return s, fmt.Errorf("encoding the strategy: %w", err)
+	}
+	_, err = c.json(ctx, call{
+		method: http.MethodPut, path: []string{"v1", "strategy"}, contentType: "application/json", body: Bytes(body), size: int64(len(body)),
+	}, 0, &s)
+	return s, err
+}
+
+// Conflicts lists what a broker has decided lately, the newest first.
+func (c *Client) Conflicts(ctx context.Context, limit int) (ConflictList, error) {
+	var l ConflictList
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "conflicts"}, query: q}, 0, &l)
+	return l, err
+}
+
+// Conflict returns one conflict as JSON: explained, or as the bundle that
+// `ucp conflict replay` reads.
+func (c *Client) Conflict(ctx context.Context, id string, bundle bool) ([]byte, error) {
+	k := call{method: http.MethodGet, path: []string{"v1", "conflicts", id}}
+	if bundle {
+		k.query = url.Values{"bundle": {"1"}}
+	}
+	resp, err := c.do(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(io.LimitReader(resp.Body, maxJSON))
+}

@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// One key, one holder, across the cluster (rule J10). Jobs with the same exclusive key
+// are brought to one executor, whose queue then decides between them. What still
+// races, after a split say, is found when the records meet.
+
+// holds reports whether a job has its key now.
+func holds(r *job.Record) bool {
+	s := r.State()
+	return s == job.StateRunning || s == job.StateSuspended
+}
+
+// keyHolder names the broker where a job with this key belongs: where one holds it,
+// else where the first queues, else whom rendezvous names among those that can run it.
+func (b *Broker) keyHolder(r *job.Record, capable []string) string {
+	var first *job.Record
+	for _, key := range slices.Sorted(maps.Keys(b.jobs.keys[r.Spec.Exclusive])) {
+		o := b.record(key)
+		if o == nil || key == r.Key() || o.Place.IsZero() || !slices.Contains(capable, o.Place.Broker) {
+			continue
+		}
+		if first == nil || holds(o) && !holds(first) || holds(o) == holds(first) && o.Before(first) {
+			first = o
+		}
+	}
+	if first != nil {
+		return first.Place.Broker
+	}
+	return rendezvous(capable, "key "+r.Spec.Exclusive)
+}
+
+// refreshHeld tells the queue which keys are held at other brokers that live.
+func (b *Broker) refreshHeld() {
+	if !b.heldStale {
+		return
+	}
+	b.heldStale = false
+	var held []resolve.HeldKey
+	for _, name := range slices.Sorted(maps.Keys(b.jobs.keys)) {
+		if o := b.heldElsewhere(name); o != nil {
+			held = append(held, resolve.HeldKey{Exclusive: name, By: string(o.ID), At: o.Place.Broker})
+		}
+	}
+	b.queue.SetHeld(held)
+	b.undecided = true
+}
+
+// heldElsewhere returns the job that holds a key at another broker which is not lost:
+// the one that began first.
+func (b *Broker) heldElsewhere(name string) (first *job.Record) {
+	for _, key := range slices.Sorted(maps.Keys(b.jobs.keys[name])) {
+		o := b.record(key)
+		if o == nil || !holds(o) || o.Place.Broker == b.self || b.lost(o.Place.Broker) {
+			continue
+		}
+		if first == nil || beganBefore(o, first) {
+			first = o
+		}
+	}
+	return first
+}
+
+// beganBefore orders the holders of one key: the one that said first that it runs.
+func beganBefore(r, s *job.Record) bool {
+	a, _ := r.Present()
+	b, _ := s.Present()
+	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Dot.Actor, b.Dot.Actor)) < 0
+}
+
+// yieldKey stops an own attempt that holds a key which another had before, at another
+// broker: they raced. It runs again when the key is free.
+func (b *Broker) yieldKey(r *job.Record, x *run) {
+	if r.Spec.Exclusive == "" || !x.started || x.stopping || !r.Spec.MayRedeploy() {
+		return
+	}
+	if o := b.heldElsewhere(r.Spec.Exclusive); o != nil && beganBefore(o, r) {
+		b.preempt(resolve.Preempt{Victim: r.Key(), For: o.Key(), Mode: job.Requeue})
+		b.queue.Stop(r.Key())
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// strategyCommand is `ucp strategy`.
+func (c *cli) strategyCommand() *cobra.Command {
+	g := group(&cobra.Command{Use: "strategy", Short: "See or change how competing jobs are decided"})
+	g.AddCommand(c.strategyGetCommand(), c.strategySetCommand())
+	return g
+}
+
+func (c *cli) strategyGetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get", Short: "Show how this broker decides between jobs that can't all run",
+		Example: "  ucp strategy get", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+			s, err := client.Strategy(ctx)
+			if err != nil {
+				return err
+			}
+			return c.show(s, func(w io.Writer) { row(w, s.Strategy) })
+		}),
+	}
+}
+
+const strategyHelp = `Changes how jobs that can't all run are decided, at once, without restarting
+anything and without losing a job:
+
+  causal     what your submitter had seen comes first; strangers by score (default)
+  priority   the higher score first; stops running jobs that are worse by a margin
+  emergency  the emergency level is absolute; stops lower levels
+  optimal    packs the most value into what there is
+  fcfs       first come, first served
+
+With --cluster every broker adopts it, also those that join later; without, only the
+broker that is asked, until somebody sets another for the cluster or it starts anew.`
+
+func (c *cli) strategySetCommand() *cobra.Command {
+	var cluster bool
+	cmd := &cobra.Command{
+		Use: "set NAME", Short: "Change how competing jobs are decided", Long: strategyHelp,
+		Example: "  ucp strategy set emergency --cluster\n  ucp strategy set fcfs", Args: exactArgs("a strategy"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) (out []string, d cobra.ShellCompDirective) {
+			for _, s := range resolve.All() {
+				out = append(out, string(s))
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Flags().BoolVar(&cluster, "cluster", false, "for all brokers, also those that join later")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		if _, err := resolve.ParseStrategy(args[0]); err != nil {
+			return err
+		}
+		s, err := client.SetStrategy(ctx, args[0], cluster)
+		if err != nil {
+			return err
+		}
+		return c.show(s, func(w io.Writer) { row(w, s.Strategy) })
+	})
+	return cmd
+}

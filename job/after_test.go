@@ -1,0 +1,38 @@
+package job
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// C4: a job waits for those of Spec.After, and the failure of one bars it, unless any
+// end will do.
+func TestAfter(t *testing.T) {
+	spec := Spec{Command: "true", After: []ID{"p", "q"}, Priority: Priority{User: DefaultUser}}
+	require.NoError(t, spec.Complete())
+	dot := clock.Dot{Actor: "a~1", Counter: 1}
+	r := New("j", spec, spec.Digest(), Stamp{Dot: dot, At: 1})
+	require.Equal(t, []ID{"p", "q"}, r.Waits())
+	_, barred := r.Barred()
+	require.False(t, barred)
+
+	r = r.With(clock.Dot{Actor: "a~1", Counter: 2}, func(r *Record) {
+		r.SetEnding(Ending{Job: "q", At: 5, By: "a~1", Outcome: Failed})
+		r.SetEnding(Ending{Job: "q", At: 4, By: "a~1", Outcome: Cancelled})
+		r.SetEnding(Ending{Job: "q", At: 6, By: "a~1", Outcome: Succeeded})
+	})
+	require.Equal(t, []ID{"p"}, r.Waits())
+	e, barred := r.Barred()
+	require.True(t, barred)
+	require.Equal(t, Ending{Job: "q", At: 4, By: "a~1", Outcome: Cancelled}, e, "the earliest end is the end (rule J1)")
+
+	r.Spec.AfterPolicy = AfterEnd
+	_, barred = r.Barred()
+	require.False(t, barred)
+	back, err := DecodeRecord(r.Encode())
+	require.NoError(t, err)
+	require.Equal(t, r.Ended, back.Ended)
+}

@@ -1,0 +1,242 @@
+package resolve
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// The ranges of a candidate's factors; what is outside counts as the nearest
+// that is inside.
+const (
+	MaxLevel  = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
+	MaxUser   = job.MaxUserPriority
+	MaxWeight = 10
+)
+
+// MaxDisplacers is how many of those that displaced a job it remembers.
+const MaxDisplacers = 16
+
+// Candidate is a job that wants to run, or does. It is plain data. Once handed
+// over it is not changed: snapshots and recorded conflicts share it.
+type Candidate struct {
+	Key string `json:"key"`          // the job's ledger key
+	ID  string `json:"id,omitempty"` // what a person calls it; the key when empty
+
+	Want      job.Resources `json:"want"`                // what it holds while it runs; at least some CPU and memory
+	Exclusive string        `json:"exclusive,omitempty"` // the key that at most one job holds (rule J10)
+
+	User   int `json:"user"`             // user priority, 0 to 10
+	Level  int `json:"level,omitempty"`  // emergency level of its own, 0 to 4
+	Raised int `json:"raised,omitempty"` // level that it got from what waits for it at other brokers (rule C5)
+	Weight int `json:"weight,omitempty"` // computational weight, 0 to 10
+
+	Deadline job.Time     `json:"deadline,omitzero"`
+	Length   job.Duration `json:"length,omitzero"` // how long it is expected to run; 0 is unknown
+
+	Arrived clock.Hybrid `json:"arrived"` // of its earliest creation
+	By      clock.Actor  `json:"by"`      // who wrote that
+
+	// Deps are the keys of the nearest jobs that its submitter had seen (rule C1).
+	// Those that are not in the snapshot have ended, or compete elsewhere: whoever
+	// makes the candidate names, instead of such a job, what that one had seen.
+	Deps []string `json:"deps,omitempty"`
+	// After are the keys of the jobs whose end it waits for (rule C4).
+	After []string `json:"after,omitempty"`
+
+	Mode        job.Preemption `json:"mode,omitempty"`         // what may happen to it; empty is suspend
+	Displaced   int            `json:"displaced,omitempty"`    // how often it was displaced
+	DisplacedBy []string       `json:"displaced_by,omitempty"` // by whom, the latest last
+
+	Began   job.Time     `json:"began,omitzero"`    // when it began to run, or went on; 0 when it does not run
+	Ran     job.Duration `json:"ran,omitzero"`      // for how long it ran before it was suspended
+	Leaving Leaving      `json:"leaving,omitempty"` // it was told to go and still holds what it has
+	For     string       `json:"for,omitempty"`     // for whom it leaves
+
+	Promised bool  `json:"promised,omitempty"` // others were made to leave for it
+	Fresh    bool  `json:"fresh,omitempty"`    // no decision has seen it yet
+	Lent     *Lent `json:"lent,omitempty"`     // what jobs outside of this snapshot lend to it
+	KeyLent  *Lent `json:"key_lent,omitempty"` // the same, of those that want its exclusive key
+}
+
+// Leaving says how a running job was told to go.
+type Leaving string
+
+// The ways of leaving. Who is suspended keeps memory, devices and its key.
+const (
+	Stays     Leaving = ""
+	Suspends  Leaving = "suspend"
+	Requeues  Leaving = "requeue"
+	StopsDead Leaving = "stop" // it expired, or was cancelled
+)
+
+// Lent is a rank that a job inherited (rule C5). A recorded conflict leaves most
+// jobs out, but not what they did to the order.
+type Lent struct {
+	Level int   `json:"level"`
+	Score int64 `json:"score"` // as [Factors.Score]
+}
+
+// CandidateOf takes from a record what a decision needs. Predecessors are the
+// broker's business: it knows their keys.
+func CandidateOf(r *job.Record) Candidate {
+	p := r.Spec.Priority
+	c := Candidate{
+		Key: r.Key(), ID: string(r.ID), Arrived: r.Created[0].At, By: r.Created[0].Dot.Actor,
+		Want: r.Spec.Resources, Exclusive: r.Spec.Exclusive,
+		User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Deadline: p.Deadline, Mode: r.Spec.Preemption,
+	}
+	return c
+}
+
+// Name is what a person calls the job.
+func (c *Candidate) Name() string { return cmp.Or(c.ID, c.Key) }
+
+// level is the job's emergency level, its own or what it was raised to.
+func (c *Candidate) level() int { return min(max(c.Level, c.Raised, 0), MaxLevel) }
+
+// compare is the arrival order; the key makes it total.
+func (c *Candidate) compare(d *Candidate) int {
+	if c.Arrived != d.Arrived { // nearly always: the strings are not looked at
+		return cmp.Compare(c.Arrived, d.Arrived)
+	}
+	return cmp.Or(cmp.Compare(c.By, d.By), cmp.Compare(c.Key, d.Key))
+}
+
+// remaining is how long the job is still expected to run.
+func (c *Candidate) remaining() job.Time {
+	return job.Time(max(time.Duration(c.Length)-time.Duration(c.Ran), 0).Milliseconds())
+}
+
+// latest is the last instant at which the job, when it runs from then on, meets
+// its deadline; of one that runs, the deadline.
+func (c *Candidate) latest() job.Time {
+	if c.Began != 0 {
+		return c.Deadline
+	}
+	return c.Deadline - c.remaining()
+}
+
+// expired reports whether the job can't meet its deadline any more.
+func (c *Candidate) expired(now job.Time) bool { return c.Deadline != 0 && now > c.latest() }
+
+// slacks are how much time is left when urgency takes its next step (in steps,
+// so that an index needs to look at a job four times and not always).
+var slacks = [urgencySteps]job.Time{60 * minute, 15 * minute, 5 * minute, minute}
+
+const (
+	urgencySteps = 4
+	minute       = 60_000 // milliseconds, the unit of job.Time
+)
+
+// urgency is how many of four steps the deadline has come near. A job that runs
+// keeps the urgency with which it began: while it runs, its slack does not shrink.
+func (c *Candidate) urgency(now job.Time) int {
+	if c.Deadline == 0 {
+		return 0
+	}
+	if c.Began != 0 {
+		now = c.Began
+	}
+	left, n := c.Deadline-c.remaining()-now, 0
+	for n < urgencySteps && left <= slacks[n] {
+		n++
+	}
+	return n
+}
+
+// nextChange is the first instant after now at which the job's urgency steps or it
+// expires; 0 when there is none.
+func (c *Candidate) nextChange(now job.Time) job.Time {
+	if c.Deadline == 0 {
+		return 0
+	}
+	if c.Began == 0 {
+		if n := c.urgency(now); n < urgencySteps {
+			return c.Deadline - c.remaining() - slacks[n]
+		}
+	}
+	return c.latest() + 1
+}
+
+// suspendedWant is what a suspended job needs to go on: it never gave the rest away.
+func (c *Candidate) suspendedWant() job.Resources {
+	return job.Resources{CPU: c.Want.CPU, IO: c.Want.IO}
+}
+
+// keeps is what a suspended job holds.
+func (c *Candidate) keeps() job.Resources {
+	return job.Resources{Memory: c.Want.Memory, Devices: c.Want.Devices}
+}
+
+// mode is what may happen to the job when another displaces it.
+func (c *Candidate) mode() job.Preemption { return cmp.Or(c.Mode, job.Suspend) }
+
+// freed is what the job gives back when it leaves in this way.
+func (c *Candidate) freed(how Leaving) job.Resources {
+	if how == Suspends {
+		return c.suspendedWant()
+	}
+	return c.Want
+}
+
+// devices is a text that is equal for equal wishes for devices.
+func (c *Candidate) devices() string {
+	if len(c.Want.Devices) == 0 {
+		return ""
+	}
+	var names []string
+	for name := range c.Want.Devices {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString(name + "=" + strconv.FormatInt(c.Want.Devices[name], 10) + " ")
+	}
+	return b.String()
+}
+
+// displaced returns the candidate as it is after it left for another.
+func (c *Candidate) displaced(now job.Time) *Candidate {
+	d := *c
+	d.Displaced++
+	d.DisplacedBy = append(slices.Clone(c.DisplacedBy), c.For)
+	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-MaxDisplacers):]
+	if c.Leaving == Suspends {
+		d.Ran += job.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
+	} else {
+		d.Ran = 0
+	}
+	d.Began, d.Leaving, d.For = 0, Stays, ""
+	return &d
+}
+
+// started returns the candidate as it is when it runs.
+func (c *Candidate) started(now job.Time) *Candidate {
+	d := *c
+	d.Began, d.Fresh, d.Promised = max(now, 1), false, false
+	return &d
+}
+
+// seen returns the candidate as it is after a decision that did not start it.
+func (c *Candidate) seen(promised bool) *Candidate {
+	if !c.Fresh && (c.Promised || !promised) {
+		return c
+	}
+	d := *c
+	d.Fresh, d.Promised = false, c.Promised || promised
+	return &d
+}
+
+// leaves returns the candidate as it is when it was told to go.
+func (c *Candidate) leaves(how Leaving, whom string) *Candidate {
+	d := *c
+	d.Leaving, d.For = how, whom
+	return &d
+}

@@ -1,0 +1,330 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// Relation says how two jobs stand to each other in what their submitters had seen
+// (rule C1).
+type Relation string
+
+// The relations.
+const (
+	Same       Relation = "same"
+	Before     Relation = "before"
+	After      Relation = "after"
+	Concurrent Relation = "concurrent"
+)
+
+// Contender is a job of a conflict, as it is explained.
+type Contender struct {
+	Key      string   `json:"key"`
+	ID       string   `json:"id"`
+	Relation Relation `json:"relation"`       // to the winner
+	Past     []string `json:"past,omitempty"` // jobs of this conflict that come before it
+	Factors  Factors  `json:"factors"`        // its own score
+	Rank     int64    `json:"rank"`           // its points with what it inherits
+	Fits     bool     `json:"fits"`           // into what was free before
+	Lacks    string   `json:"lacks,omitempty"`
+	Outcome  string   `json:"outcome"`
+}
+
+// Alternative is what a strategy would have decided.
+type Alternative struct {
+	Strategy Strategy `json:"strategy"`
+	Decision Decision `json:"decision"`
+	Sentence string   `json:"sentence"`
+}
+
+// Explanation tells a conflict to a person.
+type Explanation struct {
+	Conflict    Conflict      `json:"conflict"`
+	Decision    Decision      `json:"decision"`
+	Contenders  []Contender   `json:"contenders"`
+	Holders     []Contender   `json:"holders"` // those that ran
+	Rest        int           `json:"rest"`
+	Winner      string        `json:"winner,omitempty"`
+	Sentence    string        `json:"sentence"`
+	Alternative []Alternative `json:"alternatives"`
+}
+
+// Explain derives all that there is to say of a conflict from its snapshot.
+func (c Conflict) Explain() Explanation {
+	d := Plan(c.Snapshot)
+	x := explainer{c: c, d: d, p: newPlan(c.Snapshot)}
+	x.p.expire()
+	x.p.inherit()
+	e := Explanation{Conflict: c, Decision: d, Rest: c.Rest, Winner: c.Winner, Sentence: x.sentence()}
+	winner := x.p.byKey[c.Winner]
+	for _, w := range byTurn(slices.Clone(x.p.entries)) {
+		if w.contends() {
+			e.Contenders = append(e.Contenders, x.contender(w, winner))
+		} else {
+			e.Holders = append(e.Holders, x.contender(w, winner))
+		}
+	}
+	for _, s := range All() {
+		if s == c.Snapshot.Strategy {
+			continue
+		}
+		other := c
+		other.Snapshot.Strategy = s
+		y := explainer{c: other, d: Plan(other.Snapshot), p: newPlan(other.Snapshot)}
+		y.p.expire()
+		y.p.inherit()
+		other.Winner = y.winner()
+		y.c = other
+		e.Alternative = append(e.Alternative, Alternative{s, y.d, y.sentence()})
+	}
+	return e
+}
+
+type explainer struct {
+	c Conflict
+	d Decision
+	p *plan
+}
+
+// winner is the first that a decision favours.
+func (x explainer) winner() string {
+	for _, list := range [][]string{x.d.Start, x.d.Resume} {
+		for _, key := range list {
+			if e := x.p.byKey[key]; x.c.Kind != KeyHeld || e != nil && e.c.Exclusive == x.c.Over {
+				return key
+			}
+		}
+	}
+	for _, p := range x.d.Preempt {
+		if e := x.p.byKey[p.For]; x.c.Kind != KeyHeld || e != nil && e.c.Exclusive == x.c.Over {
+			return p.For
+		}
+	}
+	return ""
+}
+
+func (x explainer) contender(e, winner *entry) Contender {
+	free := x.p.free()
+	out := Contender{
+		Key: e.c.Key, ID: e.c.Name(), Relation: x.relation(e, winner), Past: x.past(e),
+		Factors: x.p.weights.Score(e.c, x.p.now), Rank: x.p.weights.points(e.eff.score, x.p.now),
+		Lacks: free.Lacks(e.need()), Outcome: x.outcome(e.c.Key),
+	}
+	if e.state == running {
+		out.Lacks = ""
+	}
+	out.Fits = out.Lacks == ""
+	return out
+}
+
+// outcome says in a word or a reason what was decided for a job.
+func (x explainer) outcome(key string) string {
+	switch {
+	case slices.Contains(x.d.Start, key):
+		return "starts"
+	case slices.Contains(x.d.Resume, key):
+		return "resumes"
+	}
+	for _, p := range x.d.Preempt {
+		if p.Victim == key && p.Mode == "suspend" {
+			return "is suspended for " + x.name(p.For) + ": " + p.Why
+		} else if p.Victim == key {
+			return "is requeued for " + x.name(p.For) + ": " + p.Why
+		}
+	}
+	for _, list := range [][]Reason{x.d.Expire, x.d.Defer} {
+		for _, r := range list {
+			if r.Key == key {
+				return r.Why
+			}
+		}
+	}
+	return "runs on"
+}
+
+func (x explainer) name(key string) string {
+	if e := x.p.byKey[key]; e != nil {
+		return e.c.Name()
+	}
+	return key
+}
+
+// before reports whether a comes before b: b's submitter had seen it, or something
+// that came after it.
+func (x explainer) before(a, b *entry, seen map[string]bool) bool {
+	for _, key := range slices.Concat(b.c.Deps, b.c.After) {
+		if key == a.c.Key {
+			return true
+		}
+		if d := x.p.byKey[key]; d != nil && !seen[key] {
+			seen[key] = true
+			if x.before(a, d, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (x explainer) relation(e, winner *entry) Relation {
+	switch {
+	case winner == nil || e == nil:
+		return Concurrent
+	case e == winner:
+		return Same
+	case x.before(e, winner, map[string]bool{}):
+		return Before
+	case x.before(winner, e, map[string]bool{}):
+		return After
+	}
+	return Concurrent
+}
+
+// past lists the jobs of the conflict that come before one.
+func (x explainer) past(e *entry) (out []string) {
+	for _, f := range x.p.entries {
+		if f != e && x.before(f, e, map[string]bool{}) {
+			out = append(out, f.c.Name())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// sentence says what was decided and why, for a duty officer.
+func (x explainer) sentence() string {
+	if x.c.Kind == Twice {
+		return fmt.Sprintf("%s was to run twice here; it runs once.", x.name(x.c.Over))
+	}
+	w, l := x.p.byKey[x.c.Winner], x.loser()
+	if w == nil {
+		if l == nil {
+			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy)
+		}
+		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy, l.c.Name(), x.outcome(l.c.Key))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy, w.c.Name(), x.does(w))
+	if l != nil {
+		if l.state != running {
+			fmt.Fprintf(&b, " before %s", l.c.Name())
+			if n := x.others(l); n > 0 {
+				fmt.Fprintf(&b, " and %d more", n)
+			}
+		}
+		fmt.Fprintf(&b, ": %s", x.because(w, l))
+		if x.c.Kind == KeyHeld {
+			fmt.Fprintf(&b, "; one at a time may have %s", x.c.Over)
+		} else if lack := x.lackTogether(l); lack != "" {
+			fmt.Fprintf(&b, "; %s %s", l.c.Name(), lack)
+		}
+	}
+	return b.String() + "."
+}
+
+// does says what the winner does.
+func (x explainer) does(w *entry) string {
+	var victims []string
+	how := ""
+	for _, p := range x.d.Preempt {
+		if p.For == w.c.Key {
+			victims = append(victims, x.name(p.Victim))
+			how = string(p.Mode) + "s"
+		}
+	}
+	switch {
+	case len(victims) > 0:
+		return how + " " + strings.Join(victims, ", ") + " and runs"
+	case w.state == suspended:
+		return "resumes"
+	}
+	return "runs"
+}
+
+// loser is the first, by turn, that waits or leaves though it wanted to run.
+func (x explainer) loser() *entry {
+	for _, e := range byTurn(slices.Clone(x.p.entries)) {
+		if x.loses(e) {
+			return e
+		}
+	}
+	for _, p := range x.d.Preempt {
+		if p.For == x.c.Winner {
+			return x.p.byKey[p.Victim]
+		}
+	}
+	return nil
+}
+
+// loses reports whether a job waits for what the conflict is over.
+func (x explainer) loses(e *entry) bool {
+	over := x.c.Kind != KeyHeld || e.state == pending && e.c.Exclusive == x.c.Over
+	return over && e.contends() && e.c.Key != x.c.Winner && !x.moves(e)
+}
+
+func (x explainer) moves(e *entry) bool {
+	return slices.Contains(x.d.Start, e.c.Key) || slices.Contains(x.d.Resume, e.c.Key) ||
+		slices.ContainsFunc(x.d.Preempt, func(p Preempt) bool { return p.For == e.c.Key })
+}
+
+// others counts those that wait beside the first loser.
+func (x explainer) others(l *entry) int {
+	n := x.c.Rest
+	for _, e := range x.p.entries {
+		if e != l && x.loses(e) {
+			n++
+		}
+	}
+	return n
+}
+
+// because says why w goes before l.
+func (x explainer) because(w, l *entry) string {
+	if x.before(w, l, map[string]bool{}) {
+		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.Name(), l.c.Name())
+	}
+	for _, p := range x.d.Preempt {
+		if p.Victim == l.c.Key {
+			return p.Why
+		}
+	}
+	if w.holdsKey() && w.c.Exclusive == l.c.Exclusive {
+		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.Name())
+	}
+	p, q := x.p.weights.points(w.eff.score, x.p.now), x.p.weights.points(l.eff.score, x.p.now)
+	heir := ""
+	if w.eff != w.own {
+		heir = ", which it has from a job that waits for it"
+	}
+	switch {
+	case x.p.strategy == FCFS:
+		if w.c.compare(l.c) < 0 {
+			return "it came first"
+		}
+		return "what came first does not need the same"
+	case x.p.strategy == Emergency && w.eff.level > l.eff.level:
+		return fmt.Sprintf("level %s outranks %s%s", job.LevelName(w.eff.level), job.LevelName(l.eff.level), heir)
+	case x.p.strategy == Optimal:
+		return fmt.Sprintf("what runs is worth most in the room there is (%d points for it, %d for the other)", p, q)
+	case p > q:
+		return fmt.Sprintf("%d points against %d%s", p, q, heir)
+	case w.turn(l) < 0:
+		return "it came first, at as many points"
+	}
+	return "what has more points can't use the room"
+}
+
+// lackTogether says what the loser lacks when the decision is taken.
+func (x explainer) lackTogether(l *entry) string {
+	if l.state == running {
+		return ""
+	}
+	r := newRoom(x.p.free())
+	for _, key := range slices.Concat(x.d.Start, x.d.Resume) {
+		r.take(x.p.byKey[key].need())
+	}
+	return r.Lacks(l.need())
+}

@@ -1,0 +1,107 @@
+package resolve
+
+import (
+	"cmp"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// Factors are a score, factor by factor, in points.
+type Factors struct {
+	Level     int   `json:"level"` // the emergency level, which some strategies look at first
+	Emergency int64 `json:"emergency"`
+	User      int64 `json:"user"`
+	Urgency   int64 `json:"urgency"`
+	Compute   int64 `json:"compute"`
+	Waiting   int64 `json:"waiting"`
+	Total     int64 `json:"total"`
+
+	// Score orders as Total does but does not change while a job waits: all wait
+	// equally fast, so that what counts is when a job came. It is the sum of the other
+	// factors less the waiting weight times the minute of arrival, in 1/60,000 points.
+	Score int64 `json:"score"`
+}
+
+// Score returns a candidate's own score, without what it inherits.
+func (w Weights) Score(c *Candidate, now job.Time) Factors {
+	f := Factors{
+		Level:     c.level(),
+		Emergency: w.Emergency * int64(c.level()),
+		User:      w.User * int64(min(max(c.User, 0), MaxUser)),
+		Urgency:   w.Urgency * int64(c.urgency(now)) / urgencySteps,
+		Compute:   w.Compute * int64(min(max(c.Weight, 0), MaxWeight)),
+	}
+	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(job.TimeOf(c.Arrived))
+	f.Total = w.points(f.Score, now)
+	f.Waiting = f.Total - f.Emergency - f.User - f.Urgency - f.Compute
+	return f
+}
+
+// points returns what a score is worth now, rounded down.
+func (w Weights) points(score int64, now job.Time) int64 {
+	x := score + w.Waiting*int64(now)
+	if x < 0 {
+		return -((-x + minute - 1) / minute)
+	}
+	return x / minute
+}
+
+// rank is what a strategy orders by before it looks at arrival.
+type rank struct {
+	level int // the emergency level, where the strategy looks at it first; else 0
+	score int64
+	top   int // the emergency level; decides between equal scores
+}
+
+// compare is positive for the higher rank.
+func (r rank) compare(s rank) int {
+	switch {
+	case r.level != s.level:
+		return cmp.Compare(r.level, s.level)
+	case r.score != s.score:
+		return cmp.Compare(r.score, s.score)
+	}
+	return cmp.Compare(r.top, s.top)
+}
+
+// higher returns the higher of two ranks.
+func higher(r, s rank) rank {
+	if r.compare(s) < 0 {
+		return s
+	}
+	return r
+}
+
+// lowest is below every rank.
+var lowest = rank{level: -1}
+
+// baseOf returns a candidate's rank by its own factors; fcfs knows none.
+func (s settings) baseOf(c *Candidate) rank {
+	if s.strategy == FCFS {
+		return rank{}
+	}
+	f := s.weights.Score(c, s.now)
+	return s.rank(f.Level, f.Score)
+}
+
+// ownOf returns the same, or what was lent to it from outside of the snapshot.
+func (s settings) ownOf(c *Candidate) rank {
+	r := s.baseOf(c)
+	return higher(r, s.lent(c.Lent))
+}
+
+// lent is what was written down as lent.
+func (s settings) lent(l *Lent) rank {
+	if l == nil || s.strategy == FCFS {
+		return lowest
+	}
+	return s.rank(l.Level, l.Score)
+}
+
+func (s settings) rank(level int, score int64) rank {
+	r := rank{score: score, top: level}
+	if s.strategy == Emergency {
+		r.level = level
+	}
+	return r
+}

@@ -1,0 +1,133 @@
+package resolve
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// Snapshot is all that a decision rests on. The order of its lists does not
+// matter.
+type Snapshot struct {
+	Now      job.Time      `json:"now"`
+	Strategy Strategy      `json:"strategy"`
+	Weights  Weights       `json:"weights"`
+	Capacity job.Resources `json:"capacity"`
+
+	Running   []*Candidate `json:"running"`
+	Suspended []*Candidate `json:"suspended"`
+	Pending   []*Candidate `json:"pending"`
+
+	// Held is what jobs hold that are left out of this snapshot.
+	Held job.Resources `json:"held"`
+	// Keys are exclusive keys that jobs hold which are not in this snapshot: at
+	// another broker (rule J10), or left out.
+	Keys []HeldKey `json:"keys,omitempty"`
+}
+
+// HeldKey says who holds an exclusive key elsewhere.
+type HeldKey struct {
+	Exclusive string `json:"exclusive"`
+	By        string `json:"by"`           // the job
+	At        string `json:"at,omitempty"` // the broker
+}
+
+// Decision says what to do now.
+type Decision struct {
+	Start   []string  `json:"start"`   // keys, in the order in which they were chosen
+	Resume  []string  `json:"resume"`  // suspended ones that go on
+	Preempt []Preempt `json:"preempt"` // running ones that must go first
+	Expire  []Reason  `json:"expire"`  // those that can't meet their deadline any more
+
+	// Defer says of each other contender why it waits, in the order of their turn.
+	// [Queue.Resolve] leaves it out: ask [Queue.Why].
+	Defer []Reason `json:"defer"`
+
+	// Conflicts are what was decided between jobs that can't all run.
+	Conflicts []Conflict `json:"-"`
+}
+
+// Preempt makes a running job leave.
+type Preempt struct {
+	Victim string         `json:"victim"`
+	For    string         `json:"for"`
+	Mode   job.Preemption `json:"mode"` // suspend or requeue, as the victim's spec says
+	Why    string         `json:"why"`
+}
+
+// Reason says something of a job, in words.
+type Reason struct {
+	Key string `json:"key"`
+	Why string `json:"why"`
+}
+
+// After returns the snapshot as it is when the decision has been taken: what
+// starts runs, what must leave leaves, what expired is gone or leaves.
+func (s Snapshot) After(d Decision) Snapshot {
+	out := s
+	out.Running, out.Suspended, out.Pending = nil, nil, nil
+	leave, promised := map[string]Preempt{}, map[string]bool{}
+	for _, p := range d.Preempt {
+		leave[p.Victim] = p
+		promised[p.For] = true
+	}
+	expired := map[string]bool{}
+	for _, r := range d.Expire {
+		expired[r.Key] = true
+	}
+	for _, c := range s.Running {
+		if p, ok := leave[c.Key]; ok {
+			c = c.leaves(Leaving(p.Mode), p.For)
+		} else if expired[c.Key] && c.Leaving != StopsDead {
+			c = c.leaves(StopsDead, "")
+		}
+		out.Running = append(out.Running, c)
+	}
+	for _, c := range s.Suspended {
+		switch {
+		case expired[c.Key]:
+			out.Suspended = append(out.Suspended, c.leaves(StopsDead, ""))
+		case slices.Contains(d.Resume, c.Key):
+			out.Running = append(out.Running, c.started(s.Now))
+		default:
+			out.Suspended = append(out.Suspended, c.seen(promised[c.Key]))
+		}
+	}
+	for _, c := range s.Pending {
+		switch {
+		case expired[c.Key]:
+		case slices.Contains(d.Start, c.Key):
+			out.Running = append(out.Running, c.started(s.Now))
+		default:
+			out.Pending = append(out.Pending, c.seen(promised[c.Key]))
+		}
+	}
+	return out
+}
+
+// Canonical returns the snapshot with its lists in the one order in which it is
+// written down.
+func (s Snapshot) Canonical() Snapshot {
+	for _, list := range []*[]*Candidate{&s.Running, &s.Suspended, &s.Pending} {
+		*list = append([]*Candidate{}, *list...)
+		slices.SortFunc(*list, (*Candidate).compare)
+	}
+	s.Keys = slices.Clone(s.Keys)
+	slices.SortFunc(s.Keys, func(a, b HeldKey) int { return bytes.Compare([]byte(a.Exclusive), []byte(b.Exclusive)) })
+	return s
+}
+
+// canonicalJSON writes a value of this package: the same bytes on every machine
+// (fields in the order of their struct, maps sorted by key, no floats).
+func canonicalJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

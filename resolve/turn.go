@@ -1,0 +1,205 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// turns is one decision under way: jobs are visited in the order of their turn,
+// and each takes what it needs, makes room, or waits.
+//
+// A job that waits reserves what it wants, so that nothing behind it delays it:
+//
+//   - It lacks CPU or io: all that it wants is reserved.
+//   - It lacks memory: memory and devices are reserved, but not CPU and io. Only
+//     suspended jobs can use those without memory, and they must go on: it may be
+//     they that hold the memory.
+//   - It lacks a device: devices are reserved, nothing else. The city's one drone
+//     must not idle all its computers.
+//   - It lacks an exclusive key: nothing is reserved.
+type turns struct {
+	settings
+	avail room // what can be taken now
+	soon  room // and when those that leave are gone, less what is promised
+
+	running []*entry // may be victims
+	leaving []*entry // are on their way out
+	first   *entry   // the first that waits for room
+	stuck   bool     // it waits for others to end; nobody behind it may make room for himself
+	noMem   bool     // memory is reserved: only suspended jobs can start
+	blocked []string // wishes for devices that wait
+
+	aside    func(*entry) rank // a job's rank without what those lend that want its key
+	free     room              // what nobody holds
+	acted    []entry           // started, resumed, or others leave for them; in order, as they were
+	claims   map[string]bool   // for whom room is coming
+	requeued []*entry          // by this decision
+	decision Decision
+}
+
+// settings are what a decision rests on beside the jobs.
+type settings struct {
+	now      job.Time
+	strategy Strategy
+	weights  Weights
+	capacity job.Resources
+}
+
+// newTurns begins a decision. Free is what nobody holds.
+func newTurns(s settings, free job.Resources, on, leaving []*entry, aside func(*entry) rank) *turns {
+	x := &turns{settings: s, free: newRoom(free), avail: newRoom(free), soon: newRoom(free), running: on, leaving: leaving, aside: aside}
+	if s.strategy.preempts() {
+		for _, e := range leaving {
+			if e.state == running || e.c.Leaving == StopsDead {
+				x.soon.give(comes(e))
+			}
+		}
+	}
+	return x
+}
+
+// comes is what becomes free when a leaving job is gone.
+func comes(e *entry) job.Resources {
+	if e.state == suspended {
+		return e.c.keeps()
+	}
+	return e.c.freed(e.c.Leaving)
+}
+
+// verdict is what came of a visit.
+type verdict uint8
+
+const (
+	waited verdict = iota
+	starts
+)
+
+// visit gives one contender its turn. Holder is the local job that holds the
+// exclusive key which it wants, nil when it is free.
+func (x *turns) visit(e, holder *entry) verdict {
+	need := e.need()
+	if holder == nil && x.avail.has(need) {
+		x.free.take(need)
+		x.avail.take(need)
+		x.soon.take(need)
+		x.acted = append(x.acted, *e)
+		if e.state == suspended {
+			x.decision.Resume = append(x.decision.Resume, e.c.Key)
+		} else {
+			x.decision.Start = append(x.decision.Start, e.c.Key)
+		}
+		return starts
+	}
+	if x.strategy.preempts() && !x.stuck && x.makeRoom(e, holder, need) {
+		x.claim(e, need)
+		return waited
+	}
+	if !x.keyComes(holder) {
+		return waited
+	}
+	x.reserve(e, need)
+	return waited
+}
+
+func orElse(e, other *entry) *entry {
+	if e == nil {
+		return other
+	}
+	return e
+}
+
+// claim keeps what is there and what is coming for one that others leave for.
+func (x *turns) claim(e *entry, need job.Resources) {
+	x.soon.take(need)
+	x.avail.reserve(need)
+	if x.claims == nil {
+		x.claims = map[string]bool{}
+	}
+	x.claims[e.c.Key] = true
+	x.first = orElse(x.first, e)
+}
+
+// keyComes reports whether a key is free, or will be when its holder is gone.
+func (x *turns) keyComes(holder *entry) bool {
+	return holder == nil || holder.c.Leaving == Requeues || holder.c.Leaving == StopsDead || slices.Contains(x.requeued, holder)
+}
+
+// makeRoom reports whether room is coming for the job, or makes it come.
+func (x *turns) makeRoom(e, holder *entry, need job.Resources) bool {
+	if x.keyComes(holder) && x.soon.has(need) {
+		return true
+	}
+	victims := x.victims(e, holder, need)
+	if victims == nil {
+		return false
+	}
+	x.displace(e, victims)
+	return true
+}
+
+// displace makes the victims leave for e.
+func (x *turns) displace(e *entry, victims []*entry) {
+	x.acted = append(x.acted, *e)
+	for _, v := range victims {
+		x.soon.give(v.c.freed(Leaving(v.c.mode())))
+		if v.c.mode() == job.Requeue {
+			x.requeued = append(x.requeued, v)
+		}
+		x.decision.Preempt = append(x.decision.Preempt, Preempt{
+			Victim: v.c.Key, For: e.c.Key, Mode: v.c.mode(), Why: x.whyPreempt(e, v, x.against(e, v)),
+		})
+		x.running = slices.DeleteFunc(slices.Clone(x.running), func(r *entry) bool { return r == v })
+	}
+}
+
+// against is the rank of v that counts against e: what v holds for e alone must
+// not protect it.
+func (x *turns) against(e, v *entry) rank {
+	if e.state == pending && v.c.Exclusive != "" && v.c.Exclusive == e.c.Exclusive {
+		return x.aside(v)
+	}
+	return v.eff
+}
+
+// whyPreempt says why v, of rank r, makes room for e.
+func (x *turns) whyPreempt(e, v *entry, r rank) string {
+	if x.strategy == Emergency && e.eff.level > r.level {
+		return fmt.Sprintf("level %s outranks %s", job.LevelName(e.eff.level), job.LevelName(r.level))
+	}
+	p, q := x.weights.points(e.eff.score, x.now), x.weights.points(r.score, x.now)
+	if x.strategy == Optimal {
+		return fmt.Sprintf("%d points are worth more than %d and the work lost", p, q)
+	}
+	return fmt.Sprintf("%d points against %d, a margin of %d is asked", p, q, x.margin(v))
+}
+
+// reserve keeps room for one that waits.
+func (x *turns) reserve(e *entry, need job.Resources) {
+	switch {
+	case !x.soon.hasDevices(need):
+		x.avail.reserveDevices(need)
+		x.soon.reserveDevices(need)
+		x.blocked = append(x.blocked, e.dev)
+		return
+	case !x.soon.hasMemory(need):
+		x.avail.reserveMemory(need)
+		x.soon.reserveMemory(need)
+		x.noMem = true
+	default:
+		x.avail.reserve(need)
+		x.soon.reserve(need)
+	}
+	x.stuck = true
+	x.first = orElse(x.first, e)
+}
+
+// over reports whether no visit of a pending job, or of any, can change anything
+// more: the scan of an index may end.
+func (x *turns) over() bool {
+	return x.first != nil && x.avail.CPU <= 0 && (x.stuck || !x.strategy.preempts())
+}
+
+// anyWaits reports whether room or devices were not enough for all.
+func (x *turns) anyWaits() bool { return x.first != nil || len(x.blocked) > 0 }
