@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// ticks is a native job that writes the time in milliseconds 150 times, 20 ms apart.
+const ticks = `i=0; while [ $i -lt 150 ]; do date +%s%3N; sleep 0.02; i=$((i+1)); done`
+
+// One broker with one core runs a low job; a critical one arrives under emergency. The low
+// one stands still or is stopped at once, the critical one runs, and the low one goes on
+// where it was, or runs again: its output is right either way.
+func TestCriticalJobOvertakes(t *testing.T) {
+	a := startCluster(t, 1, "--cpu", "1.0", "--allow-process", "--strategy", "emergency")[0]
+	for _, mode := range []string{"suspend", "requeue"} {
+		t.Run(mode, func(t *testing.T) {
+			low, crit := "low-"+mode, "crit-"+mode
+			submit := func(id, script string, args ...string) time.Time {
+				at := time.Now()
+				r := a.ucp(append(append([]string{"run", "--detach", "--id", id, "--driver", "process", "--cpu", "900m"}, args...), "/bin/sh", "--", "-c", script)...)
+				require.Equal(t, 0, r.code, r.stderr)
+				return at
+			}
+			submit(low, ticks, "--preempt", mode)
+			eventually(t, 10*time.Second, "the low job runs", func() bool { return a.state(low) == job.StateRunning })
+			time.Sleep(300 * time.Millisecond) // it is in the middle of it
+			asked := submit(crit, "date +%s%3N; sleep 1; date +%s%3N", "--emergency", "critical")
+
+			require.Equal(t, 0, a.ucp("job", "wait", crit).code)
+			require.Equal(t, 0, a.ucp("job", "wait", low).code)
+			began, ended := a.times(t, crit)[0], a.times(t, crit)[1]
+			lines := a.times(t, low)
+			require.Len(t, lines, 150, "all that it had to write, once")
+			for _, at := range lines {
+				require.False(t, at > began+50 && at < ended-50, "the low job ran at %d, while the critical one did from %d to %d", at, began, ended)
+			}
+			if mode == "suspend" {
+				require.Less(t, lines[0], began, "it went on where it was")
+			} else {
+				require.Greater(t, lines[0], ended, "it ran again from the start")
+			}
+			t.Logf("%s: the critical job wrote its first line %d ms after the command line was started", mode, began-asked.UnixMilli())
+			j, err := a.client.Job(t.Context(), low, 0)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, j.Attempt)
+		})
+	}
+}
+
+func (a *agent) state(id string) job.State {
+	j, err := a.client.Job(a.t.Context(), id, 0)
+	require.NoError(a.t, err)
+	return j.State
+}
+
+// times reads a job's output as numbers.
+func (a *agent) times(t *testing.T, id string) (out []int64) {
+	r := a.ucp("job", "logs", id)
+	require.Equal(t, 0, r.code, r.stderr)
+	for _, line := range strings.Fields(r.stdout) {
+		n, err := strconv.ParseInt(line, 10, 64)
+		require.NoError(t, err)
+		out = append(out, n)
+	}
+	return out
+}
+
+// A decision is listed, explained, exported, and decided again; the strategy changes for the
+// whole cluster while a job runs, which is not touched.
+func TestConflictsAreExplained(t *testing.T) {
+	brokers := startCluster(t, 2, "--cpu", "1.0", "--allow-process")
+	a, b := brokers[0], brokers[1]
+	r := a.ucp("strategy", "set", "priority", "--cluster")
+	require.Equal(t, result{"priority\n", "", 0}, r)
+	eventually(t, 10*time.Second, "the other broker adopts it", func() bool { return b.ucp("strategy", "get").stdout == "priority\n" })
+	require.Equal(t, 1, a.ucp("strategy", "set", "luck").code)
+
+	for id, priority := range map[string]string{"x": "5", "y": "9", "z": "1", "w": "5", "v": "7"} {
+		r := a.ucp("run", "--detach", "--id", id, "--priority", priority, "--driver", "process", "--cpu", "900m", "--preempt", "never", "/bin/sleep", "--", "1")
+		require.Equal(t, 0, r.code, r.stderr)
+	}
+	r = a.ucp("strategy", "set", "fcfs")
+	require.Equal(t, 0, r.code, r.stderr)
+	for _, id := range []string{"v", "w", "x", "y", "z"} {
+		require.Equal(t, 0, a.ucp("job", "wait", id).code, "no job is lost by a change of strategy")
+		j, err := a.client.Job(t.Context(), id, 0)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, j.Attempt, "nor started again")
+	}
+	l, err := a.client.Conflicts(t.Context(), 10)
+	require.NoError(t, err)
+	require.NotEmpty(t, l.Conflicts)
+	id := l.Conflicts[len(l.Conflicts)-1].ID
+	r = a.ucp("conflict", "explain", id)
+	require.Equal(t, 0, r.code, r.stderr)
+	for _, s := range resolve.All() {
+		if string(s) != l.Conflicts[len(l.Conflicts)-1].Strategy {
+			require.Contains(t, r.stdout, "under "+string(s)+":")
+		}
+	}
+	r = a.ucp("conflict", "export", id)
+	require.Equal(t, 0, r.code, r.stderr)
+	file := filepath.Join(t.TempDir(), "bundle.json")
+	require.NoError(t, os.WriteFile(file, []byte(r.stdout), 0o600))
+	require.Equal(t, r.stdout, a.ucp("conflict", "replay", file).stdout, "byte for byte")
+	var bundle resolve.Bundle
+	require.NoError(t, json.Unmarshal([]byte(a.ucp("conflict", "replay", file, "--strategy", "fcfs").stdout), &bundle))
+	require.Equal(t, resolve.FCFS, bundle.Strategy)
+	require.Equal(t, 1, a.ucp("conflict", "explain", "c1-1").code)
+
+	var s api.ConflictStatistics
+	require.NoError(t, json.Unmarshal(a.get(t, "/broker/conflict-statistics"), &s))
+	require.Equal(t, "fcfs", s.CurrentStrategy)
+	require.Equal(t, l.Total, s.TotalConflictsResolved)
+	require.NotEmpty(t, s.RecentConflicts)
+}
+
+// get reads a path of the broker's HTTP interface.
+func (a *agent) get(t *testing.T, path string) []byte {
+	resp, err := http.Get("http://" + a.http + path)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode, string(b))
+	return b
+}
