@@ -65,6 +65,44 @@ type RecentConflict struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
+// DryRun answers a submission with ?dry_run=1: nothing was submitted. The broker that
+// would be preferred stands first.
+type DryRun struct {
+	Brokers []Prospect `json:"brokers"`
+}
+
+// Prospect is what a job would find at one live broker, as far as the broker that was
+// asked knows.
+type Prospect struct {
+	Broker   string   `json:"broker"`
+	Strategy string   `json:"strategy"`
+	Meets    []string `json:"meets"`  // constraints that hold there
+	Lacks    []string `json:"lacks"`  // what keeps the job from ever running there
+	Cost     float64  `json:"cost"`   // the load that it would then have, and a little for distance and absent inputs
+	Score    int64    `json:"score"`  // of the job among those that compete there
+	Starts   bool     `json:"starts"` // at once
+	Yields   []string `json:"yields"` // jobs that would have to make room for it, and how
+	Why      string   `json:"why,omitempty"`
+}
+
+// DryRun asks what would become of a job, without submitting it. Its blobs need not be
+// there.
+func (c *Client) DryRun(ctx context.Context, spec job.Spec, token string) (DryRun, error) {
+	var out DryRun
+	body, err := json.Marshal(spec)
+	if err != nil {
+		return out, fmt.Errorf("encoding the job spec: %w", err)
+	}
+	q := url.Values{"dry_run": {"1"}}
+	if token != "" {
+		q.Set("causal_token", token)
+	}
+	_, err = c.json(ctx, call{
+		method: http.MethodPost, path: []string{"v1", "jobs"}, query: q, contentType: "application/json", body: Bytes(body), size: int64(len(body)),
+	}, 0, &out)
+	return out, err
+}
+
 // Strategy asks how a broker decides conflicts.
 func (c *Client) Strategy(ctx context.Context) (Strategy, error) {
 	var s Strategy

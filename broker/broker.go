@@ -214,6 +214,8 @@ func (b *Broker) Step(in Input) error {
 		b.drain(in)
 	case Paused:
 		b.paused(in)
+	case DryRun:
+		b.dryRun(in)
 	case SetStrategy:
 		b.setStrategy(in)
 	case ListConflicts:

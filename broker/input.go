@@ -162,6 +162,14 @@ type ListConflicts struct {
 	Limit int
 }
 
+// DryRun asks what would happen to a job that was submitted now; the answer is a
+// [Prospects]. Nothing is changed.
+type DryRun struct {
+	Token Token
+	Spec  job.Spec // complete and valid
+	Past  Past     // as in Submit
+}
+
 // Reported is what the executor says of a [Run] that ended. Stopped: it ended
 // because of a [Stop], and the result is none. Either way nothing of the attempt is
 // left, and what it held is free.
@@ -192,6 +200,7 @@ func (List) input()          {}
 func (Cancel) input()        {}
 func (Fetched) input()       {}
 func (Reported) input()      {}
+func (DryRun) input()        {}
 func (Paused) input()        {}
 func (SetStrategy) input()   {}
 func (ListConflicts) input() {}

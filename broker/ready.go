@@ -63,7 +63,7 @@ type Handover struct {
 }
 
 // Answer is what became of an input with this token: *Reply, *Submitted, *Found,
-// *Listing, *CaughtUp, *Drained, *StrategySet or *Conflicts.
+// *Listing, *CaughtUp, *Drained, *StrategySet, *Conflicts or *Prospects.
 type Answer struct {
 	Token Token
 	Value any
@@ -98,6 +98,7 @@ type Run struct {
 	ID      job.ID
 	Attempt job.Attempt
 	Spec    job.Spec
+	Waited  time.Duration // since it was submitted, by the wall clocks; never negative
 }
 
 // Stop ends one attempt.
@@ -120,6 +121,22 @@ type Resume struct {
 
 // StrategySet answers a SetStrategy.
 type StrategySet struct{ Strategy resolve.Strategy }
+
+// Prospects answers a DryRun: the live brokers, the one that would be preferred first.
+type Prospects struct{ Brokers []Prospect }
+
+// Prospect is what a job would find at one broker.
+type Prospect struct {
+	Broker   string
+	Strategy string   // by which that broker decides
+	Meets    []string // constraints that hold there
+	Lacks    []string // what keeps the job from ever running there; nil: it can
+	Cost     float64  // of placing it there: the load that it would then have, distance, absent inputs
+	Score    int64    // of the job among those that compete there
+	Starts   bool     // at once
+	Yields   []string // jobs that would have to make room, and how
+	Why      string   // why it would wait; "" when it starts
+}
 
 // Conflicts answers a ListConflicts. The conflicts may be kept and are not changed.
 type Conflicts struct {

@@ -215,7 +215,10 @@ func (b *Broker) start(key string) {
 	if r == nil {
 		return
 	}
-	b.out.Run = append(b.out.Run, Run{Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec})
+	b.out.Run = append(b.out.Run, Run{
+		Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec,
+		Waited: max(0, b.wall.Sub(job.TimeOf(r.Submitted()).Time())),
+	})
 }
 
 // reported takes in how an attempt ended.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/job"
@@ -54,8 +55,8 @@ func (b *Broker) startRuns() {
 		d := b.queue.Resolve(job.At(b.wall))
 		for _, c := range d.Conflicts {
 			b.history.Add(c)
+			b.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
 		}
-		b.stats.Conflicts += uint64(len(d.Conflicts))
 		b.carryOut(d)
 		b.reviewAll()
 		b.refreshHeld()

@@ -162,11 +162,19 @@ func replyText(r *Reply) string {
 func statsText(st Stats) string {
 	var out []string
 	st.Running, st.Waiting = 0, 0 // counted now and then, and not decisions
+	total := uint64(0)
+	for _, n := range st.Conflicts {
+		total += n
+	}
+	st.Conflicts = [len(st.Conflicts)]uint64{}
 	v := reflect.ValueOf(st)
 	for i := range v.NumField() {
 		if !v.Field(i).IsZero() {
 			out = append(out, fmt.Sprintf("%s %v", strings.ToLower(v.Type().Field(i).Name), v.Field(i)))
 		}
+	}
+	if total > 0 {
+		out = append(out, fmt.Sprintf("conflicts %d", total))
 	}
 	return strings.Join(append(out, "that is all"), ", ")
 }

@@ -38,6 +38,12 @@ func TestCriticalJobOvertakes(t *testing.T) {
 			submit(low, ticks, "--preempt", mode)
 			eventually(t, 10*time.Second, "the low job runs", func() bool { return a.state(low) == job.StateRunning })
 			time.Sleep(300 * time.Millisecond) // it is in the middle of it
+			r := a.ucp("run", "--dry-run", "--driver", "process", "--cpu", "900m", "--emergency", "critical", "/bin/true")
+			require.Equal(t, 0, r.code, r.stderr)
+			require.Contains(t, r.stdout, "make room: "+low+" ("+mode+")")
+			r = a.ucp("run", "--dry-run", "--driver", "process", "--cpu", "900m", "--constraint", "gpu", "/bin/true")
+			require.Contains(t, r.stdout, "never run it: lacks constraint gpu")
+			require.Equal(t, job.StateRunning, a.state(low), "a dry run changes nothing")
 			asked := submit(crit, "date +%s%3N; sleep 1; date +%s%3N", "--emergency", "critical")
 
 			require.Equal(t, 0, a.ucp("job", "wait", crit).code)

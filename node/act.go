@@ -44,6 +44,7 @@ func (n *Node) act(rd broker.Ready) {
 	}
 	for _, r := range rd.Run {
 		n.runs.remember(r)
+		n.metrics.waited.Observe(r.Waited.Seconds())
 		n.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})
 	}
 }

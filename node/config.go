@@ -60,6 +60,7 @@ type Config struct {
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 
 	Strategy        resolve.Strategy // how conflicts are decided, unless the cluster has another; default causal
+	Weights         resolve.Weights  // of the strategies; default resolve.DefaultWeights
 	ConflictHistory int              // how many decided conflicts are remembered; default 1,000
 
 	NoNewsLinks bool // for tests: only the periodic exchange (rule S1)

@@ -40,6 +40,9 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.URL.RawQuery != "" && r.URL.Query().Get("dry_run") != "" {
+		return n.dryRun(w, r, spec, past)
+	}
 	if err := n.checkBlobs(r.Context(), &spec); err != nil {
 		return err
 	}
@@ -341,4 +344,30 @@ func joined(ids []job.ID) string {
 		out = append(out, string(id))
 	}
 	return strings.Join(out, ", ")
+}
+
+// dryRun says what would become of a job, and does nothing.
+func (n *Node) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past broker.Past) error {
+	p, err := ask[*broker.Prospects](r.Context(), n, func(t broker.Token) broker.Input {
+		return broker.DryRun{Token: t, Spec: spec, Past: past}
+	})
+	if err != nil {
+		return err
+	}
+	out := api.DryRun{Brokers: []api.Prospect{}}
+	for _, x := range p.Brokers {
+		out.Brokers = append(out.Brokers, api.Prospect{
+			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,
+			Starts: x.Starts, Yields: orEmpty(x.Yields), Why: x.Why,
+		})
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // metrics is what /metrics shows of this broker, and beside it what the program's
@@ -23,6 +24,7 @@ type metrics struct {
 	records     prometheus.Counter
 	corrupt     prometheus.Counter
 	swept       prometheus.Counter
+	waited      prometheus.Histogram
 }
 
 func newMetrics(n *Node) *metrics {
@@ -36,8 +38,12 @@ func newMetrics(n *Node) *metrics {
 		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
 		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
 	}
+	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ucp_job_waiting_seconds", Help: "How long jobs had waited since their submission when they were started here.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 4, 9), // to 11 minutes
+	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.swept,
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.swept, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{n})
 	m.all = prometheus.Gatherers{registry}
@@ -68,17 +74,18 @@ func (m *metrics) sent(s broker.Send, err error) {
 type gauges struct{ n *Node }
 
 var (
-	jobsDesc  = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
-	peersDesc = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
-	usageDesc = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
-	workDesc  = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
-	badDesc   = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
-	capacDesc = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
+	jobsDesc      = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
+	peersDesc     = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
+	usageDesc     = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
+	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
+	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
+	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
+	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, conflictsDesc} {
 		ch <- d
 	}
 }
@@ -92,9 +99,12 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for what, v := range map[string]uint64{
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
-		"conflicts": s.Conflicts, "suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
+		"suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
 	} {
 		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)
+	}
+	for i, n := range s.Conflicts {
+		ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.CounterValue, float64(n), string(resolve.Strategies[i]))
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
 	c := g.n.coordination()

@@ -38,8 +38,11 @@ const (
 // Default is the strategy of a broker that was told none.
 const Default = Causal
 
-// All lists the strategies in the order in which they are shown.
-func All() []Strategy { return []Strategy{Causal, Priority, Emergency, Optimal, FCFS} }
+// Strategies lists them all, in the order in which they are shown.
+var Strategies = [...]Strategy{Causal, Priority, Emergency, Optimal, FCFS}
+
+// All returns a list of them that may be changed.
+func All() []Strategy { return slices.Clone(Strategies[:]) }
 
 // ParseStrategy reads a strategy's name.
 func ParseStrategy(name string) (Strategy, error) {

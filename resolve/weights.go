@@ -27,6 +27,23 @@ func DefaultWeights() Weights {
 // maxWeight keeps every score far inside 63 bits.
 const maxWeight = 100_000
 
+// With returns the weights with some of them changed by name: emergency, user, urgency,
+// compute, waiting, margin, lost. The result is valid.
+func (w Weights) With(changes map[string]int64) (Weights, error) {
+	fields := map[string]*int64{
+		"emergency": &w.Emergency, "user": &w.User, "urgency": &w.Urgency, "compute": &w.Compute,
+		"waiting": &w.Waiting, "margin": &w.Margin, "lost": &w.Lost,
+	}
+	for name, n := range changes {
+		field := fields[name]
+		if field == nil {
+			return w, fmt.Errorf("there is no weight %q; there are emergency, user, urgency, compute, waiting, margin and lost", name)
+		}
+		*field = n
+	}
+	return w, w.Validate()
+}
+
 // Validate says what is wrong with the weights, nil when nothing is.
 func (w Weights) Validate() error {
 	for _, f := range []struct {

@@ -27,6 +27,7 @@ type agentConfig struct {
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
+	Weights                           resolve.Weights
 	ConflictHistory                   int
 	CPU, Memory                       int64 // millicores, bytes
 	SyncInterval, AckTimeout          time.Duration
@@ -76,6 +77,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
 	}
 	cfg.Devices, _ = counts(f.devices.pairs) // an error is checkIdentity's
+	cfg.Weights, _ = f.weightsOf()
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
 		if err := check(); err != nil {
 			return cfg, err
@@ -96,6 +98,9 @@ func (f *agentFlags) checkIdentity() error {
 	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
 		return f.wrong("strategy", "%w", err)
 	}
+	if _, err := f.weightsOf(); err != nil {
+		return f.wrong("weight", "%w", err)
+	}
 	if _, err := counts(f.devices.pairs); err != nil {
 		return f.wrong("device", "%w", err)
 	}
@@ -105,6 +110,19 @@ func (f *agentFlags) checkIdentity() error {
 		}
 	}
 	return nil
+}
+
+// weightsOf reads the weights of the strategies.
+func (f *agentFlags) weightsOf() (resolve.Weights, error) {
+	changes := map[string]int64{}
+	for name, text := range f.weights.pairs {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return resolve.Weights{}, fmt.Errorf("%q: write a whole number of points, such as waiting=20", name+"="+text)
+		}
+		changes[name] = n
+	}
+	return resolve.DefaultWeights().With(changes)
 }
 
 func (f *agentFlags) checkAmounts() error {

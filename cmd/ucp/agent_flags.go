@@ -17,7 +17,7 @@ type agentFlags struct {
 	rpcAddr, httpAddr, httpAdvertise  string
 	join, retryJoin                   []string
 	insecure, allowProcess, newsLinks bool
-	labels, devices                   pairsValue
+	labels, devices, weights          pairsValue
 	strategy                          string
 	conflictHistory                   int
 	cpu                               cpuValue
@@ -36,7 +36,7 @@ type agentFlags struct {
 
 // register declares the flags with their defaults and help texts.
 func (f *agentFlags) register(fs *pflag.FlagSet) {
-	f.labels.form, f.devices.form = "NAME=VALUE", "NAME=COUNT"
+	f.labels.form, f.devices.form, f.weights.form = "NAME=VALUE", "NAME=COUNT", "NAME=POINTS"
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the broker, unique in the cluster (default: what the data directory says, else the host name)")
 	fs.StringVar(&f.dataDir, "data-dir", "", "`DIR` where the broker keeps its jobs (default: ./ucp-data/NAME)")
@@ -64,6 +64,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
 
 	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "how jobs that can't all run are decided: causal, priority, emergency, optimal or fcfs (see `ucp strategy set --help`)")
+	fs.Var(&f.weights, "weight", "points of a factor of the score: emergency, user, urgency, compute, waiting, margin or lost (docs/strategies.md); repeatable")
 	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "decided conflicts that are remembered, to be explained")
 
 	fs.DurationVar(&f.redeployDelay, "redeploy-delay", 3*time.Second, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // configure resolves an agent's settings from the three sources; file is the
@@ -43,7 +45,7 @@ func TestAgentDefaults(t *testing.T) {
 		NewsLinks: true, SyncInterval: time.Minute, AckTimeout: 2 * time.Second, Replicas: 3,
 		RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, DrainTimeout: 30 * time.Second,
 		Retention: 24 * time.Hour, RetentionCount: 100_000, DiskReserve: 256 << 20, BlobGrace: time.Hour,
-		Strategy: "causal", ConflictHistory: 1000,
+		Strategy: "causal", ConflictHistory: 1000, Weights: resolve.DefaultWeights(),
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}, cfg)
 
@@ -75,7 +77,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
-		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "conflict-history": "10",
+		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "weight": "waiting=20", "conflict-history": "10",
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
@@ -85,6 +87,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
 		RetentionCount: 50, DiskReserve: 1 << 30, BlobGrace: 30 * time.Minute,
 		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", ConflictHistory: 10,
+		Weights: resolve.Weights{Emergency: 1000, User: 100, Urgency: 800, Compute: 20, Waiting: 20, Margin: 100, Lost: 20},
 	}
 	var args []string
 	var file strings.Builder

@@ -101,6 +101,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
+	if f.dryRun {
+		return c.dryRun(ctx, client, f, file, spec)
+	}
 	id, err := chooseID(f.id)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ type runFlags struct {
 	timeout, backoff           time.Duration
 	retries                    int
 	id, to                     string
-	detach                     bool
+	detach, dryRun             bool
 	patience                   patience
 
 	priority            int
@@ -59,6 +59,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.driver, "driver", string(job.Wasm), "wasm, or process: then FILE is a command of the executing machine")
 	fs.StringVar(&f.id, "id", "", "`ID` of the job; running the same again is the same job (default: a new one)")
 	fs.BoolVar(&f.detach, "detach", false, "do not wait: print the job's ID")
+
+	fs.BoolVar(&f.dryRun, "dry-run", false, "submit nothing: show for every broker whether the job could run there, and who would have to yield")
 
 	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent, 0 to 10, higher is more")
 	fs.StringVar(&f.deadline, "deadline", "", "`TIME` (RFC 3339) or duration from now after which the job is of no use")

@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// dryRunKey names the job that is asked about among those that are there.
+const dryRunKey = "dry-run"
+
+// dryRun says for every live broker whether it could run a job, and what would happen
+// there if it came now: as far as this broker knows, and without changing anything.
+func (b *Broker) dryRun(in DryRun) {
+	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
+	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.jobs()})
+	out := &Prospects{}
+	for _, name := range append([]string{b.self}, b.names...) {
+		if b.alive(name) {
+			out.Brokers = append(out.Brokers, b.prospect(name, r))
+		}
+	}
+	slices.SortStableFunc(out.Brokers, func(p, q Prospect) int {
+		return cmp.Or(cmp.Compare(len(p.Lacks), len(q.Lacks)), cmp.Compare(p.Cost, q.Cost))
+	})
+	b.answer(in.Token, out)
+}
+
+func (b *Broker) prospect(name string, r *job.Record) Prospect {
+	caps, strategy := b.cfg.Capabilities, string(b.queue.Strategy())
+	if name != b.self {
+		row := b.rows[name]
+		caps, strategy = row.Capabilities, row.Strategy
+	}
+	p := Prospect{Broker: name, Strategy: strategy}
+	if why := incapable(&caps, &job.Spec{Driver: r.Spec.Driver, Resources: r.Spec.Resources}); why != "" {
+		p.Lacks = append(p.Lacks, why)
+	}
+	for _, text := range r.Spec.Constraints {
+		one := job.Spec{Constraints: []string{text}}
+		if one.Unmet(caps.Labels) == "" {
+			p.Meets = append(p.Meets, text)
+		} else {
+			p.Lacks = append(p.Lacks, "constraint "+text)
+		}
+	}
+	if b.leaves(name) || name == b.self && b.draining {
+		p.Lacks = append(p.Lacks, "it is about to leave")
+	}
+	if b.rows[name].Full || name == b.self && b.full {
+		p.Lacks = append(p.Lacks, "room on its disk")
+	}
+	if len(p.Lacks) > 0 {
+		return p
+	}
+	p.Cost = b.cost(name, r)
+	s := b.snapshotOf(name, strategy)
+	c := resolve.CandidateOf(r)
+	c.Key, c.ID, c.Deps = dryRunKey, dryRunKey, b.causes(r)
+	p.Score = s.Weights.Score(&c, s.Now).Total
+	s.Pending = append(s.Pending, &c)
+	d := resolve.Plan(s)
+	p.Starts = slices.Contains(d.Start, dryRunKey)
+	for _, v := range d.Preempt {
+		if v.For == dryRunKey {
+			p.Yields = append(p.Yields, fmt.Sprintf("%s (%s)", idOf(v.Victim), v.Mode))
+		}
+	}
+	for _, w := range d.Defer {
+		if w.Key == dryRunKey {
+			p.Why = w.Why
+		}
+	}
+	if waits := r.Waits(); len(waits) > 0 {
+		p.Starts, p.Why = false, b.whyWaiting(r)
+	}
+	return p
+}
+
+// snapshotOf is what competes at a broker, as far as this one knows.
+func (b *Broker) snapshotOf(name, strategy string) resolve.Snapshot {
+	now := job.At(b.wall)
+	if name == b.self {
+		return b.queue.Snapshot(now)
+	}
+	s := b.queue.Snapshot(now)
+	s.Running, s.Suspended, s.Pending, s.Keys, s.Held = nil, nil, nil, nil, job.Resources{}
+	s.Capacity = b.capacity(name)
+	if known, err := resolve.ParseStrategy(strategy); err == nil {
+		s.Strategy = known
+	}
+	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && rec.Place.Broker == name
+	}) {
+		r := b.record(ref.Key)
+		c := b.candidate(r)
+		rep, _ := r.Present()
+		switch r.State() {
+		case job.StateRunning:
+			c.Began = job.TimeOf(rep.At)
+			s.Running = append(s.Running, &c)
+		case job.StateSuspended:
+			s.Suspended = append(s.Suspended, &c)
+		default:
+			s.Pending = append(s.Pending, &c)
+		}
+	}
+	return s
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// dryRun shows what would become of a job. Its files are read, to name them by their
+// content, and not sent.
+func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file string, spec job.Spec) error {
+	files := &sources{in: c.in}
+	defer files.close()
+	digest := func(what, path string) (d job.Digest, err error) {
+		content, err := files.open(what, path)
+		if err != nil {
+			return "", err
+		}
+		r, err := content()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", what, err)
+		}
+		defer r.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, r); err != nil {
+			return "", fmt.Errorf("%s: %w", what, err)
+		}
+		return job.Digest(hex.EncodeToString(h.Sum(nil))), nil
+	}
+	var err error
+	if spec.Driver == job.Process {
+		spec.Command = file
+	} else if spec.Module, err = digest("module", file); err != nil {
+		return err
+	}
+	if f.stdin != "" {
+		if spec.Stdin, err = digest("--stdin", f.stdin); err != nil {
+			return err
+		}
+	}
+	for path, from := range f.inputs.pairs {
+		d, err := digest("--input "+path, from)
+		if err != nil {
+			return err
+		}
+		if spec.Inputs == nil {
+			spec.Inputs = map[string]string{}
+		}
+		spec.Inputs[path] = string(d)
+	}
+	p, err := client.DryRun(ctx, spec, f.token)
+	if err != nil {
+		return err
+	}
+	return c.show(p, func(w io.Writer) {
+		row(w, "BROKER", "STRATEGY", "SCORE", "LOAD", "WOULD")
+		for _, b := range p.Brokers {
+			if len(b.Lacks) > 0 {
+				row(w, b.Broker, b.Strategy, "-", "-", "never run it: lacks "+strings.Join(b.Lacks, "; "))
+				continue
+			}
+			what := "start it at once"
+			switch {
+			case len(b.Yields) > 0:
+				what = "make room: " + strings.Join(b.Yields, ", ")
+			case !b.Starts:
+				what = "let it wait: " + b.Why
+			}
+			row(w, b.Broker, b.Strategy, b.Score, fmt.Sprintf("%.2f", b.Cost), what)
+		}
+	})
+}
