@@ -73,6 +73,7 @@ type Broker struct {
 
 	queue     *resolve.Queue
 	undecided bool                 // the queue has changed since its last decision
+	tight     bool                 // the machine's memory is nearly used up
 	history   *resolve.History     // of conflicts
 	displaced map[string]displaced // jobs that had to make room, by key
 	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
@@ -130,7 +131,6 @@ func New(cfg Config) *Broker {
 		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
 		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
-		history:   resolve.NewHistory(cmp.Or(cfg.Conflicts, resolve.DefaultHistory)),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{},
 		runs:   map[string]*run{},
 		queued: map[string]bool{},
@@ -139,6 +139,7 @@ func New(cfg Config) *Broker {
 		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
+	b.history = resolve.NewHistory(b.conflictsKept())
 	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
 }
@@ -194,6 +195,7 @@ func (b *Broker) Step(in Input) error {
 		b.gossip(in.State)
 	case Pressure:
 		b.stretch = min(max(in.Stretch, 1), 2)
+		b.rememberConflicts(in.Tight)
 	case Deliver:
 		b.deliver(in)
 	case Acked:

@@ -35,8 +35,12 @@ type Roster struct{ Members []Member }
 type Gossip struct{ State State }
 
 // Pressure says how much the periodic exchange is stretched because this
-// machine is busy: from 1 (not at all) to 2 (rule S5).
-type Pressure struct{ Stretch float64 }
+// machine is busy: from 1 (not at all) to 2 (rule S5); and whether its memory is nearly
+// used up: then fewer decided conflicts are remembered.
+type Pressure struct {
+	Stretch float64
+	Tight   bool
+}
 
 // Deliver is a message of a peer; the answer is a [Reply].
 type Deliver struct {

@@ -179,3 +179,19 @@ func (b *Broker) listConflicts(in ListConflicts) {
 	}
 	b.answer(in.Token, out)
 }
+
+// conflictsKept is how many decided conflicts are remembered.
+func (b *Broker) conflictsKept() int { return cmp.Or(b.cfg.Conflicts, resolve.DefaultHistory) }
+
+// rememberConflicts keeps a tenth of them, the newest, while memory is tight.
+func (b *Broker) rememberConflicts(tight bool) {
+	if tight == b.tight {
+		return
+	}
+	b.tight = tight
+	n := b.conflictsKept()
+	if tight {
+		n = max(n/10, 1)
+	}
+	b.history.Resize(n)
+}

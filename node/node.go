@@ -298,7 +298,7 @@ func (n *Node) measurePressure() error {
 		case <-n.ctx.Done():
 			return nil
 		case <-t.C:
-			n.engine.tell(broker.Pressure{Stretch: n.cfg.Load()})
+			n.engine.tell(broker.Pressure{Stretch: n.cfg.Load(), Tight: machineTight()})
 		}
 	}
 }
