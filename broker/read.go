@@ -2,9 +2,12 @@ package broker
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // get answers for one job at once.
@@ -137,14 +140,42 @@ func (b *Broker) why(r *job.Record) string {
 			return "waits for news of what it depends on"
 		}
 		if why := b.queue.Why(r.Key()); why != "" {
-			return "waiting at " + b.self + ": " + why + b.whyDisplaced(r.Key())
+			return "waiting at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
 		}
 	case job.StateSuspended:
 		if why := b.queue.Why(r.Key()); why != "" {
-			return "suspended at " + b.self + ": " + why + b.whyDisplaced(r.Key())
+			return "suspended at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
 		}
 	}
 	return ""
+}
+
+// asIfMost bounds the jobs of a queue for which it is asked what other strategies would
+// do: that costs what waits, and the loop has others to serve.
+const asIfMost = 256
+
+// whyElse names the strategies under which a job that waits here would start now, or
+// others be told to make room for it.
+func (b *Broker) whyElse(key string) string {
+	if runs, waits := b.queue.Counts(); runs+waits > asIfMost {
+		return ""
+	}
+	s := b.queue.Snapshot(job.At(b.wall))
+	var names []string
+	for _, other := range resolve.All() {
+		if other == b.queue.Strategy() {
+			continue
+		}
+		s.Strategy = other
+		d := resolve.Plan(s)
+		if slices.Contains(d.Start, key) || slices.Contains(d.Resume, key) || slices.ContainsFunc(d.Preempt, func(p resolve.Preempt) bool { return p.For == key }) {
+			names = append(names, string(other))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; would run now under " + strings.Join(names, ", ")
 }
 
 // whyDisplaced says for whom a job had to make room, "" when it had not.
