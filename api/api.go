@@ -72,6 +72,8 @@ type Job struct {
 	Reason   string    `json:"reason,omitempty"` // why it ended as it did
 	Why      string    `json:"why,omitempty"`    // why it does not run yet
 
+	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
+
 	// Provisional: the verdict is not yet known to every member.
 	Provisional bool     `json:"provisional"`
 	SubmittedAt job.Time `json:"submitted_at"`

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,6 +76,11 @@ func (b *Broker) found(r *job.Record) *Found {
 		if other := b.record(key); key != r.Key() && other != nil {
 			f.SameID = append(f.SameID, key)
 			f.First = f.First && r.Before(other)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.displaced)) {
+		if b.displaced[key].by == r.ID {
+			f.Displaced = append(f.Displaced, idOf(key))
 		}
 	}
 	newest := r.Writers()

@@ -172,6 +172,8 @@ type Found struct {
 	AsOf        time.Time
 	Changed     bool // a Cancel that wrote the verdict; false: it had ended already
 	Past        Past // what the client has seen now (rule C3)
+	// Displaced lists the unfinished jobs that had to make room for this one here.
+	Displaced []job.ID
 	// SameID lists the keys of other jobs that were given this ID in another part of
 	// a split (rule J3); First: this is the one that owns the ID.
 	SameID []string

@@ -81,6 +81,9 @@ func foundText(f *Found) string {
 	if f.Changed {
 		out += ", by this request"
 	}
+	if len(f.Displaced) > 0 {
+		out += fmt.Sprintf(", displaced %v", f.Displaced)
+	}
 	if f.Why != "" {
 		out += ", " + f.Why
 	}

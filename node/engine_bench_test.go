@@ -20,12 +20,14 @@ const submitters = 64
 
 // newTestEngine makes a loop over a real store, of a broker that can run
 // nothing: each submission is one record and one commit.
-func newTestEngine(tb testing.TB) *engine {
+func newTestEngine(tb testing.TB) *engine { return newTestEngineWith(tb, func(*broker.Config) {}) }
+
+func newTestEngineWith(tb testing.TB, edit func(*broker.Config)) *engine {
 	st, err := store.Open(store.Options{Dir: tb.TempDir(), Fatal: func(err error) { tb.Error(err) }})
 	require.NoError(tb, err)
-	core := broker.New(broker.Config{
-		Actor: "a~00000001", Replicas: 1, SyncInterval: time.Minute, AckTimeout: time.Second, Archive: st,
-	})
+	cfg := broker.Config{Actor: "a~00000001", Replicas: 1, SyncInterval: time.Minute, AckTimeout: time.Second, Archive: st}
+	edit(&cfg)
+	core := broker.New(cfg)
 	e := newEngine(core, st, time.Now, func(broker.Ready) {})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -45,6 +45,11 @@ func jobTable(w io.Writer, j *api.Job) {
 	field("ID", string(j.ID))
 	field("State", stateText(j))
 	field("Why", j.Why)
+	var displaced []string
+	for _, id := range j.Displaced {
+		displaced = append(displaced, string(id))
+	}
+	field("Displaced", strings.Join(displaced, ", "))
 	field("Reason", j.Reason)
 	if j.ExitCode != nil {
 		field("Exit code", exitText(j.ExitCode))
