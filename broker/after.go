@@ -137,25 +137,27 @@ func (b *Broker) notedOthers(old, r *job.Record) {
 		}
 	}
 	if len(r.Spec.After) > 0 && (old == nil || r.Finished() != old.Finished() || len(r.Ended) != len(old.Ended)) {
-		for _, id := range r.Spec.After {
-			b.rerank(id, maxDepth)
-		}
+		b.rerank(r.Spec.After)
 	}
 }
 
-// rerank tells the queue that those which wait for a job have changed, and so what
-// it inherits (rule C5).
-func (b *Broker) rerank(id job.ID, depth int) {
-	p, _ := b.resolve(string(id))
-	if p == nil || p.ID != id || p.Finished() || depth == 0 {
-		return
-	}
-	if b.queue.Known(p.Key()) {
-		b.queue.Update(b.candidate(p))
-		b.undecided = true
-	}
-	for _, before := range p.Spec.After {
-		b.rerank(before, depth-1)
+// rerank tells the queue that those which wait for these jobs have changed, and so what
+// they inherit (rule C5), and what stands before them in turn.
+func (b *Broker) rerank(ids []job.ID) {
+	seen, look := map[job.ID]bool{}, slices.Clone(ids)
+	for len(look) > 0 && len(seen) < mostRelated {
+		id := look[0]
+		look = look[1:]
+		p, _ := b.resolve(string(id))
+		if seen[id] || p == nil || p.ID != id || p.Finished() {
+			continue
+		}
+		seen[id] = true
+		if b.queue.Known(p.Key()) {
+			b.queue.Update(b.candidate(p))
+			b.undecided = true
+		}
+		look = append(look, p.Spec.After...)
 	}
 }
 

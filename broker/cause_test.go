@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -52,4 +53,34 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 	w.step(w.nodes["a"], SetStrategy{Token: 99, Strategy: "fcfs"})
 	w.pass(100 * time.Millisecond)
 	require.Equal(t, []string{"a runs j #1.1"}, w.said)
+}
+
+// A thick web of jobs that wait for one another costs what it holds, and not the ways
+// through it.
+func TestManyDependenciesAreCheap(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.meet()
+	w.pass(3 * time.Second)
+	var layer []job.ID
+	began := time.Now()
+	for depth := range 12 {
+		var next []job.ID
+		for i := range 12 {
+			id := job.ID(fmt.Sprintf("j%d-%d", depth, i))
+			spec := job.Spec{Command: "work", After: layer, Priority: job.Priority{User: job.DefaultUser}}
+			require.NoError(t, spec.Complete())
+			w.ask(n, "", func(tok Token) Input { return Submit{Token: tok, ID: id, Spec: spec} })
+			next = append(next, id)
+		}
+		layer = next
+	}
+	w.settle()
+	require.Less(t, time.Since(began), 20*time.Second, "12 to the 12th are the ways")
+	spec := job.Spec{Command: "work", After: layer[:1], Priority: job.Priority{User: job.DefaultUser, Emergency: "critical"}}
+	require.NoError(t, spec.Complete())
+	w.ask(n, "", func(tok Token) Input { return Submit{Token: tok, ID: "last", Spec: spec} })
+	w.settle()
+	first, _ := n.b.resolve("j0-3")
+	require.Equal(t, job.Level("critical"), n.b.candidate(first).Raised)
 }

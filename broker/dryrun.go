@@ -19,10 +19,18 @@ const dryRunKey = "dry-run"
 func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
 	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.jobs()})
+	placed := map[string][]string{} // keys of jobs, by executor
+	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && rec.Place.Broker != ""
+	}) {
+		at := b.record(ref.Key).Place.Broker
+		placed[at] = append(placed[at], ref.Key)
+	}
 	out := &Prospects{}
 	for _, name := range append([]string{b.self}, b.names...) {
 		if b.alive(name) {
-			out.Brokers = append(out.Brokers, b.prospect(name, r))
+			out.Brokers = append(out.Brokers, b.prospect(name, r, placed[name]))
 		}
 	}
 	slices.SortStableFunc(out.Brokers, func(p, q Prospect) int {
@@ -31,7 +39,7 @@ func (b *Broker) dryRun(in DryRun) {
 	b.answer(in.Token, out)
 }
 
-func (b *Broker) prospect(name string, r *job.Record) Prospect {
+func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect {
 	caps, strategy := b.cfg.Capabilities, string(b.queue.Strategy())
 	if name != b.self {
 		row := b.rows[name]
@@ -59,7 +67,11 @@ func (b *Broker) prospect(name string, r *job.Record) Prospect {
 		return p
 	}
 	p.Cost = b.cost(name, r)
-	s := b.snapshotOf(name, strategy)
+	if len(placed) > mostPlanned {
+		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
+		return p
+	}
+	s := b.snapshotOf(name, strategy, placed)
 	c := resolve.CandidateOf(r)
 	c.Key, c.ID, c.Deps = dryRunKey, dryRunKey, b.causes(r)
 	p.Score = s.Weights.Score(&c, s.Now).Total
@@ -82,8 +94,11 @@ func (b *Broker) prospect(name string, r *job.Record) Prospect {
 	return p
 }
 
+// mostPlanned bounds the jobs of one broker among which it is asked what would happen.
+const mostPlanned = 1024
+
 // snapshotOf is what competes at a broker, as far as this one knows.
-func (b *Broker) snapshotOf(name, strategy string) resolve.Snapshot {
+func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snapshot {
 	now := job.At(b.wall)
 	if name == b.self {
 		return b.queue.Snapshot(now)
@@ -94,11 +109,8 @@ func (b *Broker) snapshotOf(name, strategy string) resolve.Snapshot {
 	if known, err := resolve.ParseStrategy(strategy); err == nil {
 		s.Strategy = known
 	}
-	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
-		rec, ok := r.(*job.Record)
-		return ok && rec.Place.Broker == name
-	}) {
-		r := b.record(ref.Key)
+	for _, key := range placed {
+		r := b.record(key)
 		c := b.candidate(r)
 		rep, _ := r.Present()
 		switch r.State() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // nonsense drives one broker with inputs in any order, also such as no shell would
@@ -61,7 +62,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
 	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
 	key, attempt := x.attempt(t)
-	switch rapid.IntRange(0, 16).Draw(t, "input") {
+	switch rapid.IntRange(0, 21).Draw(t, "input") {
 	case 0:
 		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
 		return Tick{Now: x.now}
@@ -94,6 +95,22 @@ func (x *nonsense) input(t *rapid.T) Input {
 		return Pressure{Stretch: rapid.Float64().Draw(t, "stretch")}
 	case 15:
 		return x.acked(t, peer)
+	case 17:
+		if p, told := x.n.pauses[key]; told && p.Attempt == attempt {
+			delete(x.n.pauses, key)
+			if _, runs := x.n.running[key]; runs {
+				x.paused(x.n, key)
+			}
+		}
+		return Paused{Key: key, Attempt: attempt}
+	case 18:
+		return SetStrategy{Token: token, Strategy: rapid.SampledFrom(resolve.All()).Draw(t, "strategy"), Cluster: rapid.Bool().Draw(t, "cluster")}
+	case 19:
+		return ListConflicts{Token: token, ID: rapid.SampledFrom([]string{"", "c1-1"}).Draw(t, "conflict"), Limit: rapid.IntRange(-1, 3).Draw(t, "limit")}
+	case 20:
+		return DryRun{Token: token, Spec: x.anySpec(t)}
+	case 21:
+		return Damaged{Digest: job.Digest(strings.Repeat("e", 64))}
 	}
 	return Deliver{Token: token, Message: x.message(t)}
 }
@@ -138,6 +155,15 @@ func (x *nonsense) anySpec(t *rapid.T) job.Spec {
 		s.Module = job.Digest(strings.Repeat("e", 64))
 	} else {
 		s.Command = "work"
+	}
+	s.Priority.Emergency = rapid.SampledFrom([]string{"", "low", "critical"}).Draw(t, "level")
+	s.Preemption = rapid.SampledFrom([]job.Preemption{job.Suspend, job.Requeue, job.Never}).Draw(t, "preemption")
+	s.Exclusive = rapid.SampledFrom([]string{"", "drone"}).Draw(t, "key")
+	if rapid.IntRange(0, 4).Draw(t, "waits") == 0 {
+		s.After = []job.ID{job.ID(rapid.SampledFrom([]string{"j1", "j2", "j9"}).Draw(t, "after"))}
+	}
+	if rapid.IntRange(0, 4).Draw(t, "ends") == 0 {
+		s.Priority.Deadline = job.At(x.now.Add(time.Duration(rapid.Int64Range(-10, 100).Draw(t, "left")) * time.Second))
 	}
 	require.NoError(t, s.Complete())
 	return s

@@ -12,13 +12,14 @@ import (
 
 // run is an attempt that this broker holds as executor.
 type run struct {
-	attempt   job.Attempt // as the executor was told: the job's fencing token
-	as        job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
-	fetching  bool        // its inputs are on their way
-	started   bool        // the executor was told to run it
-	stopping  bool        // and to stop; what it holds is not free yet
-	requeue   bool        // for a while only, since another job needs the room
-	suspended bool        // it stands still
+	attempt    job.Attempt // as the executor was told: the job's fencing token
+	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
+	fetching   bool        // its inputs are on their way
+	started    bool        // the executor was told to run it
+	stopping   bool        // and to stop; what it holds is not free yet
+	requeue    bool        // for a while only, since another job needs the room
+	suspending bool        // it was told to stand still
+	suspended  bool        // and does
 
 	// Result is how it ended, while its output is brought to other brokers: only then
 	// the record says so (rule J11).

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -108,6 +109,7 @@ func (b *Broker) preempt(p resolve.Preempt) {
 		b.out.Stop = append(b.out.Stop, Stop{Key: p.Victim, Attempt: x.attempt})
 		return
 	}
+	x.suspending = true
 	b.stats.Suspended++
 	b.out.Suspend = append(b.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})
 }
@@ -115,10 +117,10 @@ func (b *Broker) preempt(p resolve.Preempt) {
 // paused notes that an attempt stands still: what it has given away is free.
 func (b *Broker) paused(in Paused) {
 	x := b.runs[in.Key]
-	if x == nil || x.attempt != in.Attempt || x.stopping || x.suspended {
+	if x == nil || x.attempt != in.Attempt || x.stopping || !x.suspending {
 		return
 	}
-	x.suspended, b.undecided = true, true
+	x.suspending, x.suspended, b.undecided = false, true, true
 	b.queue.Suspended(in.Key, job.At(b.wall))
 	b.report(in.Key, x.as, job.Suspended, nil)
 }
@@ -146,25 +148,31 @@ func (b *Broker) requeued(key string, x *run) {
 func (b *Broker) candidate(r *job.Record) resolve.Candidate {
 	c := resolve.CandidateOf(r)
 	c.Deps = b.causes(r)
-	c.Raised = b.raised(r, maxDepth)
+	c.Raised = b.raised(r)
 	return c
 }
 
-// maxDepth bounds how far along dependencies the broker looks.
-const maxDepth = 16
+// mostRelated bounds how many jobs the broker looks at along dependencies: each once,
+// however many ways lead to it.
+const mostRelated = 1024
 
 // raised is the highest emergency level of those that wait for the end of a job (rule
 // C5), whichever broker will run them.
-func (b *Broker) raised(r *job.Record, depth int) (level int) {
-	if depth == 0 {
-		return 0
-	}
-	for key := range b.jobs.wanted[r.ID] {
-		s := b.record(key)
-		if s == nil || s.Finished() || !waitsFor(s, r.ID) {
-			continue
+func (b *Broker) raised(r *job.Record) (level int) {
+	seen, look := map[string]bool{r.Key(): true}, []*job.Record{r}
+	for len(look) > 0 && len(seen) < mostRelated {
+		p := look[0]
+		look = look[1:]
+		for _, key := range slices.Sorted(maps.Keys(b.jobs.wanted[p.ID])) {
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			if s := b.record(key); s != nil && !s.Finished() && waitsFor(s, p.ID) {
+				level = max(level, job.Level(s.Spec.Priority.Emergency))
+				look = append(look, s)
+			}
 		}
-		level = max(level, job.Level(s.Spec.Priority.Emergency), b.raised(s, depth-1))
 	}
 	return level
 }
@@ -173,7 +181,7 @@ func (b *Broker) raised(r *job.Record, depth int) (level int) {
 func (b *Broker) listConflicts(in ListConflicts) {
 	out := &Conflicts{Total: b.history.Total()}
 	if in.ID == "" {
-		out.List = b.history.Latest(cmp.Or(in.Limit, 100))
+		out.List = b.history.Latest(cmp.Or(max(in.Limit, 0), 100))
 	} else if c, ok := b.history.Get(in.ID); ok {
 		out.List = []resolve.Conflict{c}
 	}
