@@ -33,6 +33,9 @@ func (b *Broker) reviewRun(r *job.Record) {
 	have := b.runs[key]
 	mine := !r.Finished() && r.Place.Actor == b.cfg.Actor
 	if have != nil && (r.Finished() || b.superseded(r, have)) {
+		if !r.Finished() && have.started && !have.stopping {
+			b.ranTwice(r)
+		}
 		b.drop(key, have)
 	}
 	if x := b.runs[key]; mine && x != nil && x.started && !x.stopping && x.as != r.Place.Attempt {

@@ -55,13 +55,27 @@ func (b *Broker) startRuns() {
 		b.undecided = false
 		d := b.queue.Resolve(job.At(b.wall))
 		for _, c := range d.Conflicts {
-			b.history.Add(c)
-			b.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
+			b.remember(c)
 		}
 		b.carryOut(d)
 		b.reviewAll()
 		b.refreshHeld()
 	}
+}
+
+// remember adds a conflict to the history.
+func (b *Broker) remember(c resolve.Conflict) {
+	b.history.Add(c)
+	b.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
+}
+
+// ranTwice notes that a job runs here and, in a newer attempt, elsewhere: after a
+// split, say. This one gives way (rule J7).
+func (b *Broker) ranTwice(r *job.Record) {
+	c := b.candidate(r)
+	s := b.queue.Snapshot(job.At(b.wall))
+	s.Running, s.Suspended, s.Pending, s.Keys = []*resolve.Candidate{&c}, nil, nil, nil
+	b.remember(resolve.Conflict{Kind: resolve.Twice, Over: c.Key, Winner: c.Key, At: r.Place.Broker, Snapshot: s})
 }
 
 // decisionReady reports whether something has changed for the queue by itself.

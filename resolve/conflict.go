@@ -28,7 +28,8 @@ type Conflict struct {
 	Kind     Kind     `json:"kind"`
 	Over     string   `json:"over,omitempty"` // the exclusive key, or the job
 	Winner   string   `json:"winner,omitempty"`
-	Rest     int      `json:"rest"` // contenders beyond those recorded
+	At       string   `json:"at,omitempty"` // of a job that ran twice: the broker where it goes on
+	Rest     int      `json:"rest"`         // contenders beyond those recorded
 	Snapshot Snapshot `json:"snapshot"`
 }
 

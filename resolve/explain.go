@@ -196,6 +196,9 @@ func (x explainer) past(e *entry) (out []string) {
 
 // sentence says what was decided and why, for a duty officer.
 func (x explainer) sentence() string {
+	if x.c.Kind == Twice && x.c.At != "" {
+		return fmt.Sprintf("%s ran here and, in a newer attempt, at %s; it goes on at %s alone.", x.name(x.c.Over), x.c.At, x.c.At)
+	}
 	if x.c.Kind == Twice {
 		return fmt.Sprintf("%s was to run twice here; it runs once.", x.name(x.c.Over))
 	}

@@ -59,10 +59,10 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 		return err
 	}
 	return c.show(p, func(w io.Writer) {
-		row(w, "BROKER", "STRATEGY", "SCORE", "LOAD", "WOULD")
+		row(w, "BROKER", "STRATEGY", "SCORE", "LOAD", "MEETS", "WOULD")
 		for _, b := range p.Brokers {
 			if len(b.Lacks) > 0 {
-				row(w, b.Broker, b.Strategy, "-", "-", "never run it: lacks "+strings.Join(b.Lacks, "; "))
+				row(w, b.Broker, b.Strategy, "-", "-", meets(b), "never run it: lacks "+strings.Join(b.Lacks, "; "))
 				continue
 			}
 			what := "start it at once"
@@ -72,7 +72,10 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 			case !b.Starts:
 				what = "let it wait: " + b.Why
 			}
-			row(w, b.Broker, b.Strategy, b.Score, fmt.Sprintf("%.2f", b.Cost), what)
+			row(w, b.Broker, b.Strategy, b.Score, fmt.Sprintf("%.2f", b.Cost), meets(b), what)
 		}
 	})
 }
+
+// meets lists the constraints that hold at a broker.
+func meets(b api.Prospect) string { return dash(strings.Join(b.Meets, "; ")) }
