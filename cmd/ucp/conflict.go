@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -66,11 +67,11 @@ func (c *cli) conflictExplainCommand() *cobra.Command {
 func explanationTable(w io.Writer, e *resolve.Explanation) {
 	row(w, e.Sentence)
 	row(w, "")
-	row(w, "JOB", "RELATION", "SCORE", "LEVEL", "USER", "URGENCY", "WEIGHT", "WAITING", "WITH INHERITED", "OUTCOME")
+	row(w, "JOB", "RELATION", "SCORE", "LEVEL", "USER", "URGENCY", "WEIGHT", "WAITING", "WITH INHERITED", "FITS", "AFTER", "OUTCOME")
 	for _, list := range [][]resolve.Contender{e.Contenders, e.Holders} {
 		for _, k := range list {
 			f := k.Factors
-			row(w, k.ID, k.Relation, f.Total, f.Emergency, f.User, f.Urgency, f.Compute, f.Waiting, k.Rank, k.Outcome)
+			row(w, k.ID, k.Relation, f.Total, f.Emergency, f.User, f.Urgency, f.Compute, f.Waiting, k.Rank, fits(k), dash(strings.Join(k.Past, ", ")), k.Outcome)
 		}
 	}
 	if e.Rest > 0 {
@@ -80,6 +81,14 @@ func explanationTable(w io.Writer, e *resolve.Explanation) {
 	for _, a := range e.Alternative {
 		row(w, "under "+string(a.Strategy)+":", a.Sentence)
 	}
+}
+
+// fits says whether a job found room before the decision, or what it lacked.
+func fits(k resolve.Contender) string {
+	if k.Fits {
+		return "yes"
+	}
+	return k.Lacks
 }
 
 func (c *cli) conflictExportCommand() *cobra.Command {
