@@ -30,7 +30,7 @@ why=$(why_no_race)
 if [ -z "$why" ]; then
 	set -x
 	CGO_ENABLED=1 go test -race "$@"
-	[ -z "$all" ] || CGO_ENABLED=0 go test ./sim ./node -run 'TestCoreNights|TestFigure|TestClusterN|TestPendingJobsAreSmall'
+	[ -z "$all" ] || CGO_ENABLED=0 go test ./sim ./node ./resolve -run 'TestCoreNights|TestFigure|TestClusterN|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
 	exit
 fi
 
