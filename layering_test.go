@@ -21,18 +21,20 @@ const module = "github.com/urban-compute/ucp/"
 // (docs/architecture.md). A package that is not listed is a new room: give it its
 // place here first.
 var allowed = map[string][]string{
-	"clock":    {},
-	"job":      {"clock"},
-	"ledger":   {"clock"},
-	"resolve":  {"clock", "job"},
-	"broker":   {"clock", "job", "ledger", "resolve"},
-	"executor": {"job", "resolve"},
-	"store":    {"clock", "ledger"},
-	"gossip":   {"clock"},
-	"api":      {"clock", "job"},
-	"node":     {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "resolve", "store"},
-	"sim":      {"api", "broker", "clock", "executor", "gossip", "job", "ledger", "node", "resolve", "store"},
-	"cmd/ucp":  {"api", "clock", "executor", "gossip", "job", "node", "resolve"},
+	"clock":     {},
+	"canon":     {},
+	"job":       {"canon", "clock"},
+	"emergency": {"canon", "clock", "job"},
+	"ledger":    {"clock"},
+	"resolve":   {"clock", "job"},
+	"broker":    {"canon", "clock", "emergency", "job", "ledger", "resolve"},
+	"executor":  {"job", "resolve"},
+	"store":     {"clock", "ledger"},
+	"gossip":    {"clock"},
+	"api":       {"clock", "emergency", "job"},
+	"node":      {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "resolve", "store"},
+	"sim":       {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "store"},
+	"cmd/ucp":   {"api", "clock", "emergency", "executor", "gossip", "job", "node", "resolve"},
 
 	"scripts/chaos":   {"api", "job"}, // it sees brokers as a client does
 	"scripts/mutants": {},
@@ -44,7 +46,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide; they do not act, wait, log or draw.
-var pure = []string{"clock", "job", "ledger", "resolve", "broker"}
+var pure = []string{"canon", "clock", "job", "emergency", "ledger", "resolve", "broker"}
 
 // impure is what they may not import.
 var impure = []string{

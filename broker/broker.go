@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
@@ -18,6 +19,8 @@ const JobKind ledger.Kind = "job"
 var schemas = map[ledger.Kind]ledger.Schema{
 	JobKind:     ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
 	SettingKind: ledger.SchemaOf(SettingKind, decodeSetting, mergeSettings),
+
+	EmergencyKind: ledger.SchemaOf(EmergencyKind, emergency.Decode, emergency.Merge),
 }
 
 func jobRef(key string) ledger.Ref { return ledger.Ref{Kind: JobKind, Key: key} }
@@ -72,9 +75,13 @@ type Broker struct {
 	stretch float64           // of the sync interval (rule S5)
 
 	queue     *resolve.Queue
-	undecided bool                 // the queue has changed since its last decision
-	tight     bool                 // the machine's memory is nearly used up
-	history   *resolve.History     // of conflicts
+	undecided bool             // the queue has changed since its last decision
+	tight     bool             // the machine's memory is nearly used up
+	history   *resolve.History // of conflicts
+
+	emergencies emergencies
+	watched     bool // somebody wants to hear of every job's state (see Note)
+
 	displaced map[string]displaced // jobs that had to make room, by key
 	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
 	arriving  []arriving           // submissions that name jobs which we don't know yet (rule C4)
@@ -126,7 +133,7 @@ func New(cfg Config) *Broker {
 	b := &Broker{
 		cfg: cfg, self: cfg.Actor.Broker(),
 		random:  random(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind]),
+		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind], schemas[EmergencyKind]),
 		jobs:    newJobIndex(),
 		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
 		stretch:   1,
@@ -139,6 +146,7 @@ func New(cfg Config) *Broker {
 		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
+	b.emergencies = newEmergencies()
 	b.history = resolve.NewHistory(b.conflictsKept())
 	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
@@ -155,6 +163,9 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 			b.recall(r)
 		case *Setting:
 			b.settled(r)
+		case *emergency.Record:
+			b.emergencies.known[r.ID] = r
+			b.recallStamps(r)
 		}
 	})
 	b.reviewWhere(nil)
@@ -166,13 +177,7 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 // higher; those of others at the first Tick, which says what time it is, as far as
 // they are not too far ahead (rule I3).
 func (b *Broker) recall(r *job.Record) {
-	see := func(at clock.Hybrid, by clock.Actor) {
-		if by.Broker() == b.self {
-			b.hybrid = max(b.hybrid, at)
-		} else {
-			b.recalled = max(b.recalled, at)
-		}
-	}
+	see := b.recallStamp
 	see(r.Submitted(), r.Created[0].Dot.Actor)
 	see(r.Owner.Tenure.At, r.Owner.Tenure.By)
 	for _, rep := range r.Reports {
@@ -180,6 +185,22 @@ func (b *Broker) recall(r *job.Record) {
 	}
 	for _, v := range r.Verdicts {
 		see(v.At, v.Dot.Actor)
+	}
+}
+
+// recallStamps is the same for an emergency.
+func (b *Broker) recallStamps(r *emergency.Record) {
+	b.recallStamp(r.Version.At, r.Version.By)
+	for _, m := range r.Cleared {
+		b.recallStamp(m.At, m.By)
+	}
+}
+
+func (b *Broker) recallStamp(at clock.Hybrid, by clock.Actor) {
+	if by.Broker() == b.self {
+		b.hybrid = max(b.hybrid, at)
+	} else {
+		b.recalled = max(b.recalled, at)
 	}
 }
 
@@ -222,6 +243,16 @@ func (b *Broker) Step(in Input) error {
 		b.setStrategy(in)
 	case ListConflicts:
 		b.listConflicts(in)
+	case Declare:
+		b.declare(in)
+	case Clear:
+		b.clear(in)
+	case Heard:
+		b.hearEvent(in)
+	case ListEmergencies:
+		b.listEmergencies(in)
+	case Watch:
+		b.watched = in.On
 	case Room:
 		b.full = in.Full
 	case Damaged:
@@ -262,6 +293,7 @@ func (b *Broker) tick(in Tick) {
 	b.checkCatching()
 	b.checkArriving()
 	b.checkBehind()
+	b.checkEmergencies()
 	b.sweep()
 	b.balance()
 }
@@ -270,6 +302,7 @@ func (b *Broker) tick(in Tick) {
 func (b *Broker) begin() {
 	b.hybrid.Observe(b.recalled, b.wall, b.cfg.MaxClockSkew)
 	b.sweepAt, b.balanceAt = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
+	b.refreshBoard()
 	if b.unaudited.waiting {
 		b.distrust()
 	}
@@ -328,6 +361,7 @@ func (b *Broker) update(key string, change func(dot clock.Dot, old *job.Record) 
 // merged.
 func (b *Broker) noted(old, rec *job.Record) {
 	b.jobs.update(old, rec)
+	b.tellState(old, rec)
 	b.reviewLater(rec.Key())
 	b.notedOthers(old, rec)
 	if (old == nil || !old.Finished()) && rec.Finished() {

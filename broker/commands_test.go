@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -69,6 +71,20 @@ var commands = map[string]func(*story){
 		s.w.ready(s.node(0))
 	},
 
+	"declare": func(s *story) {
+		d, err := emergency.ParseDeclaration([]byte(s.d.Input))
+		require.NoError(s.t, err)
+		s.w.ask(s.node(0), "declare", func(t Token) Input { return Declare{Token: t, Declaration: d} })
+		s.w.ready(s.node(0))
+	},
+	"clear": func(s *story) {
+		s.w.ask(s.node(0), "clear", func(t Token) Input { return Clear{Token: t, ID: s.word(1), Force: s.word(2) == "force"} })
+		s.w.ready(s.node(0))
+	},
+	"event":       event,
+	"emergencies": func(s *story) { listEmergencies(s, "") },
+	"emergency":   func(s *story) { listEmergencies(s, s.word(1)) },
+
 	"flood":    flood,
 	"gossip":   gossip,
 	"deliver":  deliver,
@@ -87,6 +103,29 @@ var commands = map[string]func(*story){
 	"hybrid":   hybrid,
 	"deps":     deps,
 	"transfer": transfer,
+}
+
+// event brings an event to brokers: what another has flooded, or what a stock command line
+// says.
+func event(s *story) {
+	payload, ltime := []byte(s.d.Input), uint64(s.number("ltime", 7))
+	if from := s.option("from", ""); from != "" {
+		payload = s.w.nodes[from].flood
+	}
+	for i := 0; s.word(i) != ""; i++ {
+		n := s.node(i)
+		r, err := emergency.Parse(payload, ltime, clock.HybridAt(s.w.now.Add(n.skew)))
+		if err != nil {
+			s.w.say("refused: %v", err)
+			continue
+		}
+		s.w.step(n, Heard{Event: r})
+	}
+}
+
+func listEmergencies(s *story, id string) {
+	s.w.ask(s.node(0), "emergencies", func(t Token) Input { return ListEmergencies{Token: t, ID: id} })
+	s.w.ready(s.node(0))
 }
 
 // leave ends a broker, and tells all that it has left for good.

@@ -72,8 +72,9 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 		return p
 	}
 	s := b.snapshotOf(name, strategy, placed)
-	c := resolve.CandidateOf(r)
-	c.Key, c.ID, c.Deps = dryRunKey, dryRunKey, b.causes(r)
+	board := b.boardOf(caps.Labels)
+	c := b.candidateOn(r, &board)
+	c.Key, c.ID = dryRunKey, dryRunKey
 	p.Score = s.Weights.Score(&c, s.Now).Total
 	s.Pending = append(s.Pending, &c)
 	d := resolve.Plan(s)
@@ -103,6 +104,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 	if name == b.self {
 		return b.queue.Snapshot(now)
 	}
+	board := b.boardOf(b.rows[name].Capabilities.Labels)
 	s := b.queue.Snapshot(now)
 	s.Running, s.Suspended, s.Pending, s.Keys, s.Held = nil, nil, nil, nil, job.Resources{}
 	s.Capacity = b.capacity(name)
@@ -111,7 +113,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 	}
 	for _, key := range placed {
 		r := b.record(key)
-		c := b.candidate(r)
+		c := b.candidateOn(r, &board)
 		rep, _ := r.Present()
 		switch r.State() {
 		case job.StateRunning:

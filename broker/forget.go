@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -23,6 +24,7 @@ func (b *Broker) sweep() {
 		return
 	}
 	b.sweepAt = b.now.Add(sweepEvery)
+	b.sweepEmergencies()
 	if b.cfg.Retention <= 0 {
 		return
 	}
@@ -86,6 +88,12 @@ func (b *Broker) everybodyCovers(dots clock.Vector) bool {
 // forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has
 // been created anew since.
 func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
+	if ref.Kind == EmergencyKind {
+		if r := b.emergencies.known[emergency.ID(ref.Key)]; r != nil && !r.IsHint() && r.CreatedWithin(peer) {
+			b.forgetEmergency(r.ID)
+			b.stats.Zombies++
+		}
+	}
 	if ref.Kind != JobKind {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -166,6 +167,34 @@ type ListConflicts struct {
 	Limit int
 }
 
+// Declare declares an emergency, or changes one that is known; the answer is a
+// [Declared]. The declaration was parsed; one that only clears is taken, too.
+type Declare struct {
+	Token       Token
+	Declaration emergency.Declaration
+}
+
+// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared]. One that
+// is not known here is cleared only with Force (rule E3).
+type Clear struct {
+	Token Token
+	ID    string
+	Force bool
+}
+
+// Heard is an event that Serf has brought: a hint, and nobody waits for an answer.
+type Heard struct{ Event *emergency.Record }
+
+// ListEmergencies asks for all emergencies that are known, or with an ID or a prefix for
+// one and what it has caused; the answer is an [Emergencies].
+type ListEmergencies struct {
+	Token Token
+	ID    string
+}
+
+// Watch says whether somebody wants to hear of every change of a job's state, as notes.
+type Watch struct{ On bool }
+
 // DryRun asks what would happen to a job that was submitted now; the answer is a
 // [Prospects]. Nothing is changed.
 type DryRun struct {
@@ -208,6 +237,12 @@ func (DryRun) input()        {}
 func (Paused) input()        {}
 func (SetStrategy) input()   {}
 func (ListConflicts) input() {}
+
+func (Declare) input()         {}
+func (Clear) input()           {}
+func (Heard) input()           {}
+func (ListEmergencies) input() {}
+func (Watch) input()           {}
 
 // Member is one broker as SWIM sees it.
 type Member struct {

@@ -23,6 +23,7 @@ type jobIndex struct {
 	byEnd *btree.BTreeG[endItem]       // finished jobs, the first to end first
 
 	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
+	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
 	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
 }
 
@@ -51,6 +52,7 @@ func newJobIndex() jobIndex {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
 		wanted: map[job.ID]map[string]bool{},
+		caused: map[string]map[string]bool{},
 		keys:   map[string]map[string]bool{},
 		load:   map[string]job.Resources{},
 		owned:  map[string]map[job.State]int{},
@@ -71,6 +73,7 @@ func (x *jobIndex) update(old, r *job.Record) {
 		}
 	}
 	x.count(r, +1)
+	x.pauses(old, r)
 	if r.Finished() {
 		x.byEnd.ReplaceOrInsert(endOf(r))
 	}
@@ -81,11 +84,29 @@ func (x *jobIndex) update(old, r *job.Record) {
 // remove takes a job out of the index that was forgotten.
 func (x *jobIndex) remove(r *job.Record) {
 	x.count(r, -1)
+	x.pauses(r, nil)
 	if r.Finished() {
 		x.byEnd.Delete(endOf(r))
 	}
 	x.byKey.Delete(itemOf(r))
 	x.byAge.Delete(itemOf(r))
+}
+
+// pauses keeps which emergencies have made a job pause; either may be nil.
+func (x *jobIndex) pauses(old, r *job.Record) {
+	for _, v := range []struct {
+		r  *job.Record
+		in bool
+	}{{old, false}, {r, true}} {
+		if v.r == nil {
+			continue
+		}
+		for _, p := range v.r.Pauses {
+			if p.Emergency != "" {
+				mark(x.caused, p.Emergency, v.r.Key(), v.in)
+			}
+		}
+	}
 }
 
 // count adds an unfinished job to the sums, or takes it out.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -127,6 +128,25 @@ func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
 	}
 	mark(b.rotating(), false)
 }
+
+// alarm passes an emergency on at once, whoever wrote it: to the ring successors, so that
+// nobody is left out, and to a few random members, so that it takes few steps: with each
+// step the number of those who know grows about threefold (epidemic broadcast, Demers et
+// al. 1987). It is the second way beside Serf's event, and the one that loses nothing.
+func (b *Broker) alarm(dots clock.Vector) {
+	b.tell(dots, true)
+	if !b.cfg.NewsLinks || len(b.names) == 0 {
+		return
+	}
+	for range alarmed {
+		if l := b.links[b.names[b.random.below(len(b.names))]]; l != nil && !l.holds(dots) {
+			l.news = true
+		}
+	}
+}
+
+// alarmed is how many random members each broker tells of an emergency.
+const alarmed = 2
 
 // holds reports whether the peer is known to hold a record with these dots: it has said so
 // by its clock, or wrote it itself.
@@ -383,6 +403,8 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			b.noted(old, r)
 		case *Setting:
 			b.settingChanged(r, false)
+		case *emergency.Record:
+			b.emergencyChanged(r)
 		}
 	}
 	b.checkCatching()
@@ -424,7 +446,7 @@ func (b *Broker) nextWake() time.Time {
 	if at, ok := b.timers.next(); ok {
 		by(at.Time())
 	}
-	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue()} {
+	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
 		if !at.IsZero() {
 			by(at)
 		}
@@ -438,6 +460,7 @@ func (b *Broker) gossip(s State) {
 	for _, r := range s.Rows {
 		b.setRow(r)
 	}
+	b.takeHints(s.hints)
 	if r, ok := b.rows[s.From]; ok && !b.ledger.Seen().Covers(r.Clock) {
 		if l := b.links[s.From]; l != nil {
 			l.want = true

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -12,6 +13,7 @@ type published struct {
 	at       time.Time
 	clock    clock.Vector
 	versions clock.Hybrid // of all rows, summed up
+	board    emergency.Board
 }
 
 // publishEvery bounds how often a new State is made: it is read by push-pull,
@@ -28,14 +30,14 @@ func (b *Broker) publish() {
 		versions += r.Version
 	}
 	c := b.ledger.Clock()
-	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal &&
+	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal && b.emergencies.board.Equal(b.published.board) &&
 		b.now.Sub(b.published.at) < time.Second {
 		return
 	}
-	b.published = published{at: b.now, clock: c, versions: versions}
+	b.published = published{at: b.now, clock: c, versions: versions, board: b.emergencies.board}
 	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Stats: b.stats}
+	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Emergencies: b.activeHints(), Stats: b.stats}
 	for _, name := range b.names {
 		if r, ok := b.rows[name]; ok {
 			s.Rows = append(s.Rows, r)
@@ -62,6 +64,7 @@ func (b *Broker) ownRow(withClock bool) *Row {
 			r.Jobs[s] = n
 		}
 	}
+	r.Emergency = b.inForce()
 	if withClock {
 		r.Clock = b.ledger.Clock()
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
@@ -49,6 +50,17 @@ type Ready struct {
 	// Handed says what a draining broker has handed over, for the log.
 	Handed []Handover
 
+	// Flood is what Serf's user events are to carry (rule E4), as payloads. They say what
+	// Commit wrote, hence only after it.
+	Flood [][]byte
+
+	// Dropped names emergencies of which an event was not taken in, since too many came:
+	// for the log.
+	Dropped []emergency.ID
+
+	// Notes are what has happened, for those who watch. They promise nothing.
+	Notes []Note
+
 	// State is what push-pull should carry from now on; nil leaves it as it was.
 	State *State
 
@@ -63,7 +75,8 @@ type Handover struct {
 }
 
 // Answer is what became of an input with this token: *Reply, *Submitted, *Found,
-// *Listing, *CaughtUp, *Drained, *StrategySet, *Conflicts or *Prospects.
+// *Listing, *CaughtUp, *Drained, *StrategySet, *Conflicts, *Prospects, *Declared or
+// *Emergencies.
 type Answer struct {
 	Token Token
 	Value any
@@ -117,6 +130,37 @@ type Suspend struct {
 type Resume struct {
 	Key     string
 	Attempt job.Attempt
+}
+
+// Declared answers a Declare or a Clear. View is nil when it was refused, or, for a Clear,
+// when no such emergency is known.
+type Declared struct {
+	View      *EmergencyView
+	Created   bool           // it is new, or this request cleared it
+	Over      bool           // refused: it was cleared before, and that is final. View shows it
+	Invalid   string         // refused: what is wrong with it
+	TooMany   string         // refused: more than this broker takes
+	Ambiguous []emergency.ID // refused: the prefix fits these
+}
+
+// Emergencies answers a ListEmergencies.
+type Emergencies struct {
+	List      []*EmergencyView
+	Ambiguous []emergency.ID
+	AsOf      time.Time
+}
+
+// Note is something that has happened at this broker, or that it has heard of, for people
+// and programs that watch: the shell fans it out.
+type Note struct {
+	At   time.Time
+	Kind string // emergency | preemption | job | strategy
+	ID   string // of the emergency, the job, or the strategy
+	What string // declared, changed, cleared, ended; suspended, requeued, resumed; or a job's new state
+	Text string // one line for a person
+
+	Emergency *emergency.Record // of an emergency's note
+	Job       *job.Record       // of a job's note, when it is of its state
 }
 
 // StrategySet answers a SetStrategy.

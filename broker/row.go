@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -28,8 +29,21 @@ type Row struct {
 	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
 	Unaudited    bool              `codec:"unaudited,omitempty" json:"unaudited"` // it holds back what it remembers until somebody has audited it (rule L9)
 
+	Emergency InForce `codec:"emergency" json:"emergency"` // what is in force there
+
 	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
 }
+
+// InForce is how emergencies stand at a broker: those that are active and in whose scope
+// it is.
+type InForce struct {
+	Level string   `codec:"level,omitempty" json:"level"` // the highest; "" is none
+	IDs   []string `codec:"ids,omitempty" json:"ids"`     // the highest first, at most maxInForce
+	Count int      `codec:"n,omitempty" json:"count"`     // of all
+}
+
+// maxInForce is how many a row names.
+const maxInForce = 4
 
 // Capabilities is what a broker can offer.
 type Capabilities struct {
@@ -55,27 +69,37 @@ type State struct {
 	From    string `codec:"from"`
 	Rows    []Row  `codec:"rows"`
 
+	// Emergencies are the records of those that are active, encoded, the highest level
+	// first, at most maxHints: hints for whoever lacks them (rule S3).
+	Emergencies [][]byte `codec:"emergencies,omitempty"`
+
 	Stats Stats `codec:"-"` // of this broker, for its own shell
+	hints []*emergency.Record
 }
+
+// maxHints bounds the emergencies in a push-pull state: more come with the ledger.
+const maxHints = 32
 
 // Stats counts what a broker has done since its start.
 type Stats struct {
-	Replaced    uint64                          // jobs placed anew since their executor was lost (rule J6)
-	TakenOver   uint64                          // jobs of lost owners (rule J6)
-	Adopted     uint64                          // attempts of an older owner that were left running (rule J7)
-	Rebalanced  uint64                          // jobs that queued while others were idle (rule J9)
-	Rejected    uint64                          // results of this broker that came after the verdict (rule J1)
-	Handed      uint64                          // jobs handed over when draining
-	Forgotten   uint64                          // jobs forgotten after their retention (rule L8)
-	Zombies     uint64                          // jobs dropped since others had forgotten them (rules L7, L9)
-	Conflicts   [len(resolve.Strategies)]uint64 // decisions between jobs that could not all run, by strategy
-	Suspended   uint64                          // attempts that were made to stand still for others
-	Requeued    uint64                          // attempts that were stopped for others, to run again
-	Uncaused    uint64                          // jobs that went on without news of what they depend on (rule C2)
-	Spins       uint64                          // reviews that came to no end: a fault of this program
-	Waiting     int                             // jobs that wait for room or a key here, now
-	Running     int                             // jobs that hold room here, now
-	Quarantined int                             // records of peers that don't validate, now (rule L10)
+	Replaced      uint64                          // jobs placed anew since their executor was lost (rule J6)
+	TakenOver     uint64                          // jobs of lost owners (rule J6)
+	Adopted       uint64                          // attempts of an older owner that were left running (rule J7)
+	Rebalanced    uint64                          // jobs that queued while others were idle (rule J9)
+	Rejected      uint64                          // results of this broker that came after the verdict (rule J1)
+	Handed        uint64                          // jobs handed over when draining
+	Forgotten     uint64                          // jobs forgotten after their retention (rule L8)
+	Zombies       uint64                          // jobs dropped since others had forgotten them (rules L7, L9)
+	Conflicts     [len(resolve.Strategies)]uint64 // decisions between jobs that could not all run, by strategy
+	Suspended     uint64                          // attempts that were made to stand still for others
+	Requeued      uint64                          // attempts that were stopped for others, to run again
+	Uncaused      uint64                          // jobs that went on without news of what they depend on (rule C2)
+	Spins         uint64                          // reviews that came to no end: a fault of this program
+	ClaimsRefused uint64                          // declarations and clears of clients beyond what a broker takes
+	EventsRefused uint64                          // events of emergencies, likewise
+	Waiting       int                             // jobs that wait for room or a key here, now
+	Running       int                             // jobs that hold room here, now
+	Quarantined   int                             // records of peers that don't validate, now (rule L10)
 }
 
 // DecodeState reads and validates a push-pull state. A row that is not valid is
@@ -95,5 +119,10 @@ func DecodeState(b []byte) (State, error) {
 		}
 	}
 	s.Rows = good
+	for _, h := range s.Emergencies[:min(len(s.Emergencies), maxHints)] {
+		if r, err := emergency.DecodeHint(h); err == nil { // a bad one harms nobody: it was a hint
+			s.hints = append(s.hints, r)
+		}
+	}
 	return s, nil
 }

@@ -215,7 +215,7 @@ func (b *Broker) mayStart(r *job.Record) bool {
 func (b *Broker) start(key string) {
 	x := b.runs[key]
 	x.started = true
-	r := b.report(key, x.attempt, job.Running, nil)
+	r := b.reportGoesOn(key, x.attempt)
 	if r == nil {
 		return
 	}
@@ -296,12 +296,18 @@ func (b *Broker) settle(key string, x *run) {
 
 // report writes this executor's own slot (rule J5).
 func (b *Broker) report(key string, attempt job.Attempt, phase job.Phase, res *job.Result) *job.Record {
+	return b.reportWith(key, attempt, phase, res, func(*job.Record) {})
+}
+
+// reportWith is report, and says more in the same update.
+func (b *Broker) reportWith(key string, attempt job.Attempt, phase job.Phase, res *job.Result, more func(*job.Record)) *job.Record {
 	return b.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
 		if old == nil {
 			return nil
 		}
 		return old.With(dot, func(r *job.Record) {
 			r.SetReport(job.Report{Attempt: attempt, Dot: dot, At: b.stamp(), Phase: phase, Result: res})
+			more(r)
 		})
 	})
 }

@@ -1,15 +1,12 @@
 package broker
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
-
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -38,7 +35,7 @@ type Setting struct {
 	Created []clock.Dot  `codec:"created"`
 	Dots    clock.Vector `codec:"dots"`
 
-	unknown map[string]any // fields of a newer broker, kept (rule L2)
+	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 }
 
 // Key implements ledger.Record.
@@ -57,34 +54,17 @@ func (s *Setting) CreatedWithin(c clock.Vector) bool {
 
 // Encode implements ledger.Record.
 func (s *Setting) Encode() []byte {
-	out := settingBytes(s)
-	if len(s.unknown) == 0 {
-		return out
+	if len(s.Unknown) > 0 {
+		return canon.EncodeNewer(s)
 	}
-	var all map[string]any
-	if err := codec.NewDecoderBytes(out, settingHandle).Decode(&all); err != nil {
-		panic("broker: sorting a setting: " + err.Error()) // it was encoded two lines above
-	}
-	maps.Copy(all, s.unknown)
-	return settingBytes(all)
+	return canon.Encode(s)
 }
 
-var settingHandle = func() *codec.MsgpackHandle {
-	h := &codec.MsgpackHandle{}
-	h.Canonical, h.WriteExt, h.RawToString = true, true, true
-	h.MaxDepth = 64
-	return h
-}()
+// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
+func (s *Setting) CodecMissingField(field []byte, v any) bool { return s.Unknown.Add(field, v) }
 
-func settingBytes(v any) (out []byte) {
-	if err := codec.NewEncoderBytes(&out, settingHandle).Encode(v); err != nil {
-		panic("broker: encoding a setting: " + err.Error()) // it holds nothing that msgpack can't express
-	}
-	return out
-}
-
-// knownSettingFields are those of [Setting].
-var knownSettingFields = []string{"name", "value", "seq", "at", "by", "created", "dots"}
+// CodecMissingFields gives the kept fields back (codec.MissingFielder).
+func (s *Setting) CodecMissingFields() map[string]any { return s.Unknown }
 
 // decodeSetting reads and validates a setting of a peer or a disk (rules L10, L11).
 func decodeSetting(b []byte) (*Setting, error) {
@@ -92,7 +72,7 @@ func decodeSetting(b []byte) (*Setting, error) {
 		return nil, fmt.Errorf("setting of %d bytes, at most %d are allowed", len(b), maxSetting)
 	}
 	s := new(Setting)
-	if err := codec.NewDecoderBytes(b, settingHandle).Decode(s); err != nil {
+	if err := canon.Decode(b, s); err != nil {
 		return nil, fmt.Errorf("setting: %w", err)
 	}
 	switch {
@@ -100,21 +80,11 @@ func decodeSetting(b []byte) (*Setting, error) {
 		return nil, errors.New("a setting has no valid name")
 	case len(s.Value) > maxSettingValue || s.Seq == 0 || s.By == "":
 		return nil, fmt.Errorf("setting %q has %d bytes, version %d of %q", s.Name, len(s.Value), s.Seq, s.By)
-	case len(s.Created) == 0 || len(s.Created) > maxSettingCreated || !slices.IsSortedFunc(s.Created, clock.Dot.Compare):
+	case len(s.Created) == 0 || len(s.Created) > maxSettingCreated || !canon.Ascending(s.Created, clock.Dot.Compare):
 		return nil, fmt.Errorf("setting %q has %d creations", s.Name, len(s.Created))
 	}
 	if err := s.Dots.Valid(); err != nil {
 		return nil, fmt.Errorf("setting %q: %w", s.Name, err)
-	}
-	var all map[string]any
-	if err := codec.NewDecoderBytes(b, settingHandle).Decode(&all); err != nil {
-		return nil, fmt.Errorf("setting: %w", err)
-	}
-	for _, name := range knownSettingFields {
-		delete(all, name)
-	}
-	if len(all) > 0 {
-		s.unknown = all
 	}
 	return s, nil
 }
@@ -131,31 +101,15 @@ func mergeSettings(a, b *Setting) (*Setting, bool) {
 	if b.compare(a) > 0 {
 		m.Value, m.Seq, m.At, m.By, changed = b.Value, b.Seq, b.At, b.By, true
 	}
-	created := append(slices.Clone(a.Created), b.Created...)
-	slices.SortFunc(created, clock.Dot.Compare)
-	created = slices.Compact(created)
-	if created = created[:min(len(created), maxSettingCreated)]; !slices.Equal(created, a.Created) {
-		m.Created, changed = created, true
-	}
+	var more [2]bool
+	m.Created, more[0] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, maxSettingCreated)
+	m.Unknown, more[1] = a.Unknown.Merge(b.Unknown)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
 		m.Dots.Merge(b.Dots)
 		changed = true
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.unknown)) {
-		old, known := a.unknown[name]
-		if known && bytes.Compare(settingBytes(b.unknown[name]), settingBytes(old)) <= 0 {
-			continue
-		}
-		fields := map[string]any{name: b.unknown[name]}
-		for other, v := range m.unknown {
-			if other != name {
-				fields[other] = v
-			}
-		}
-		m.unknown, changed = fields, true
-	}
-	if !changed {
+	if !changed && more == [2]bool{} {
 		return a, false
 	}
 	return &m, true
@@ -167,7 +121,7 @@ func (b *Broker) set(name, value string) {
 	_, err := b.ledger.Apply(ledger.Ref{Kind: SettingKind, Key: name}, func(dot clock.Dot, old ledger.Record) ledger.Record {
 		s = &Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
 		if o, ok := old.(*Setting); ok {
-			s.Seq, s.Created, s.Dots, s.unknown = o.Seq+1, o.Created, o.Dots.Clone(), o.unknown
+			s.Seq, s.Created, s.Dots, s.Unknown = o.Seq+1, o.Created, o.Dots.Clone(), o.Unknown
 			s.Dots.Set(dot)
 		}
 		return s

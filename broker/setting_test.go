@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -27,7 +28,7 @@ func drawSetting(t *rapid.T) *Setting {
 		}
 	}
 	if rapid.Bool().Draw(t, "newer") {
-		s.unknown = map[string]any{rapid.SampledFrom([]string{"zone", "age"}).Draw(t, "name"): rapid.SampledFrom([]string{"x", "y"}).Draw(t, "field")}
+		s.Unknown = canon.Unknown{rapid.SampledFrom([]string{"zone", "age"}).Draw(t, "name"): rapid.SampledFrom([]string{"x", "y"}).Draw(t, "field")}
 	}
 	return s
 }

@@ -55,6 +55,13 @@ import (
 //	transfer a b                how far a's transfer to b is
 //	hybrid a                    how far a's hybrid clock is from its wall clock
 //
+//	declare a, and JSON         a declares an emergency, as its client says
+//	clear a ID [force]          a clears it; force: also when it is not known
+//	event a b [from=c ltime=7], and JSON without from
+//	                            a and b hear an event: the one that c has flooded last, or one of a stock command line
+//	emergencies a, emergency a ID
+//	                            what a knows of emergencies; of one, with what it has caused
+//
 // Answers, starts, stops, fetches and pushes are told by themselves.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -175,6 +182,9 @@ func (s *story) spec() job.Spec {
 	if s.d.HasArg("once") {
 		never := false
 		spec.Redeploy = &never
+	}
+	if k, v, ok := strings.Cut(s.option("joblabel", ""), ":"); ok {
+		spec.Labels = map[string]string{k: v}
 	}
 	spec.Preemption = job.Preemption(s.option("mode", ""))
 	spec.Exclusive = s.option("key", "")

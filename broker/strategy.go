@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -40,11 +42,18 @@ func (b *Broker) useStrategy(s resolve.Strategy) {
 	b.undecided = true
 }
 
-// displaced says for whom a job had to make room, and how.
+// displaced says for whom a job had to make room, how, and which emergency had given that
+// one its level.
 type displaced struct {
-	by   job.ID
-	mode job.Preemption
-	at   time.Time
+	by    job.ID
+	mode  job.Preemption
+	at    time.Time
+	cause emergency.ID
+}
+
+// pause is what the record says of it.
+func (d displaced) pause(by clock.Actor, from job.Time) job.Pause {
+	return job.Pause{By: by, From: from, For: d.by, Emergency: string(d.cause), Mode: d.mode}
 }
 
 // startRuns lets the queue decide, and does what it says: the record says so first, so
@@ -116,7 +125,8 @@ func (b *Broker) preempt(p resolve.Preempt) {
 	if x == nil || x.stopping {
 		return
 	}
-	b.displaced[p.Victim] = displaced{by: idOf(p.For), mode: p.Mode, at: b.wall}
+	b.displaced[p.Victim] = displaced{by: idOf(p.For), mode: p.Mode, at: b.wall, cause: b.causeOf(p.For)}
+	b.tellDisplaced(p)
 	if p.Mode == job.Requeue {
 		x.stopping, x.requeue = true, true
 		b.stats.Requeued++
@@ -136,7 +146,31 @@ func (b *Broker) paused(in Paused) {
 	}
 	x.suspending, x.suspended, b.undecided = false, true, true
 	b.queue.Suspended(in.Key, job.At(b.wall))
-	b.report(in.Key, x.as, job.Suspended, nil)
+	b.reportPause(in.Key, x.as, job.Suspended)
+}
+
+// causeOf is the emergency that gives a job here its level, "" when none does.
+func (b *Broker) causeOf(key string) emergency.ID {
+	r := b.record(key)
+	if r == nil {
+		return ""
+	}
+	board := &b.emergencies.board
+	level, by := board.Level(&r.Spec)
+	if raised, from := b.raised(r, board); raised > level {
+		return from
+	}
+	return by
+}
+
+// reportPause writes that an attempt has made room, and for whom.
+func (b *Broker) reportPause(key string, attempt job.Attempt, phase job.Phase) {
+	d, known := b.displaced[key]
+	b.reportWith(key, attempt, phase, nil, func(r *job.Record) {
+		if known {
+			r.AddPause(d.pause(b.cfg.Actor, job.At(b.wall)))
+		}
+	})
 }
 
 // resume lets an attempt go on.
@@ -146,7 +180,7 @@ func (b *Broker) resume(key string) {
 		return
 	}
 	x.suspended = false
-	b.report(key, x.as, job.Running, nil)
+	b.reportGoesOn(key, x.as)
 	b.out.Resume = append(b.out.Resume, Resume{Key: key, Attempt: x.attempt})
 }
 
@@ -154,15 +188,26 @@ func (b *Broker) resume(key string) {
 func (b *Broker) requeued(key string, x *run) {
 	*x = run{attempt: x.attempt, as: x.as}
 	b.queue.Requeued(key)
-	b.report(key, x.as, job.Queued, nil)
+	b.reportPause(key, x.as, job.Queued)
+}
+
+// reportGoesOn writes that an attempt runs, for the first time or again.
+func (b *Broker) reportGoesOn(key string, attempt job.Attempt) *job.Record {
+	return b.reportWith(key, attempt, job.Running, nil, func(r *job.Record) { r.EndPauses(job.At(b.wall)) })
 }
 
 // candidate is what the queue must know of a job: with what stands before it, and
 // what it gets from those that wait for it.
 func (b *Broker) candidate(r *job.Record) resolve.Candidate {
+	return b.candidateOn(r, &b.emergencies.board)
+}
+
+// candidateOn is the same where other emergencies are in force.
+func (b *Broker) candidateOn(r *job.Record, board *emergency.Board) resolve.Candidate {
 	c := resolve.CandidateOf(r)
 	c.Deps = b.causes(r)
-	c.Raised = b.raised(r)
+	c.Level, _ = board.Level(&r.Spec)
+	c.Raised, _ = b.raised(r, board)
 	return c
 }
 
@@ -171,8 +216,8 @@ func (b *Broker) candidate(r *job.Record) resolve.Candidate {
 const mostRelated = 1024
 
 // raised is the highest emergency level of those that wait for the end of a job (rule
-// C5), whichever broker will run them.
-func (b *Broker) raised(r *job.Record) (level int) {
+// C5), whichever broker will run them, and the emergency that gives it.
+func (b *Broker) raised(r *job.Record, board *emergency.Board) (level int, by emergency.ID) {
 	seen, look := map[string]bool{r.Key(): true}, []*job.Record{r}
 	for len(look) > 0 && len(seen) < mostRelated {
 		p := look[0]
@@ -183,12 +228,14 @@ func (b *Broker) raised(r *job.Record) (level int) {
 			}
 			seen[key] = true
 			if s := b.record(key); s != nil && !s.Finished() && waitsFor(s, p.ID) {
-				level = max(level, job.Level(s.Spec.Priority.Emergency))
+				if l, from := board.Level(&s.Spec); l > level {
+					level, by = l, from
+				}
 				look = append(look, s)
 			}
 		}
 	}
-	return level
+	return level, by
 }
 
 // listConflicts answers with what was decided lately.

@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
 
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -51,6 +53,17 @@ func answerText(v any) string {
 		return fmt.Sprintf("lacks %v", v.Missing)
 	case *Drained:
 		return fmt.Sprintf("drained, %d left", v.Left)
+	case *Declared:
+		return declaredText(v)
+	case *Emergencies:
+		var list []string
+		for _, e := range v.List {
+			list = append(list, emergencyText(e))
+		}
+		if len(list) == 0 {
+			return "none"
+		}
+		return strings.Join(list, "; ")
 	case *Listing:
 		var ids []string
 		for _, r := range v.Jobs {
@@ -65,6 +78,64 @@ func answerText(v any) string {
 		return strings.Join(ids, ", ")
 	}
 	return fmt.Sprintf("%T", v)
+}
+
+func declaredText(d *Declared) string {
+	switch {
+	case d.Invalid != "":
+		return "refused: " + d.Invalid
+	case d.TooMany != "":
+		return "refused: " + d.TooMany
+	case d.Over:
+		return "refused, it was cleared: " + emergencyText(d.View)
+	case len(d.Ambiguous) > 1:
+		return fmt.Sprintf("ambiguous %v", d.Ambiguous)
+	case d.View == nil:
+		return "no such emergency"
+	}
+	return emergencyText(d.View)
+}
+
+func emergencyText(v *EmergencyView) string {
+	r := v.Record
+	out := fmt.Sprintf("%s %s %s", r.ID, r.Terms.Type, job.LevelName(r.Terms.Level))
+	switch {
+	case r.Finished():
+		out += ", cleared"
+	case v.Active:
+		out += ", active until " + r.Until().Time().Format("15:04:05")
+	default:
+		out += ", over"
+	}
+	if !v.InScope {
+		out += ", elsewhere"
+	}
+	if n := len(r.Created); n > 1 {
+		out += fmt.Sprintf(", written by %d", n)
+	}
+	if v.Heard {
+		out += ", only heard"
+	}
+	for _, e := range v.Effects {
+		to := "still"
+		if e.Pause.To != 0 {
+			to = "for " + e.Pause.To.Time().Sub(e.Pause.From.Time()).String()
+		}
+		out += fmt.Sprintf(", %s stopped (%s) for %s at %s %s", e.Job, e.Pause.Mode, e.Pause.For, e.Pause.By.Broker(), to)
+	}
+	return out
+}
+
+// eventText is an event without what differs from run to run.
+func eventText(payload []byte) string {
+	var d emergency.Declaration
+	if err := json.Unmarshal(payload, &d); err != nil {
+		return err.Error()
+	}
+	if d.Clear != "" {
+		return "clear " + string(d.Clear)
+	}
+	return fmt.Sprintf("%s %s %s", d.ID, d.Type, d.Level)
 }
 
 func foundText(f *Found) string {

@@ -55,6 +55,7 @@ type node struct {
 	pauses  map[string]Suspend
 	still   map[string]Run // attempts that stand still, by key
 	state   []byte         // what push-pull carries
+	flood   []byte         // the latest event
 }
 
 // packet is a message or a reply on its way, as bytes.
@@ -223,6 +224,18 @@ func (w *world) act(n *node, rd Ready) {
 			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
 		}
 		w.put(packet{from: n.name, to: s.To, wire: Encode(&s.Message)})
+	}
+	for _, payload := range rd.Flood {
+		w.say("%s floods %s", n.name, eventText(payload))
+		n.flood = payload
+	}
+	for _, id := range rd.Dropped {
+		w.say("%s drops an event of %s", n.name, id)
+	}
+	for _, note := range rd.Notes {
+		if note.Kind == "emergency" {
+			w.say("%s knows: %s %s", n.name, note.ID, note.What)
+		}
 	}
 	if rd.State != nil {
 		w.frontier(n, rd.State.Rows[0].Clock)

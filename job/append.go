@@ -60,6 +60,12 @@ func appendRecord(b []byte, r *Record) []byte {
 	b = stringField(b, "id", r.ID)
 	b = stringField(b, "origin", r.Origin)
 	b = appendAssignment(appendString(b, "owner"), &r.Owner)
+	if len(r.Pauses) > 0 {
+		b, n = appendArrayHeader(appendString(b, "pauses"), len(r.Pauses)), n+1
+		for i := range r.Pauses {
+			b = appendPause(b, &r.Pauses[i])
+		}
+	}
 	b = appendPlacement(appendString(b, "place"), &r.Place)
 	if len(r.Reports) > 0 {
 		b, n = appendArrayHeader(appendString(b, "reports"), len(r.Reports)), n+1
@@ -73,6 +79,22 @@ func appendRecord(b []byte, r *Record) []byte {
 		for i := range r.Verdicts {
 			b = appendVerdict(b, &r.Verdicts[i])
 		}
+	}
+	return closeMap(b, start, n)
+}
+
+func appendPause(b []byte, p *Pause) []byte {
+	b, start := openMap(b)
+	n := 4
+	b = stringField(b, "by", p.By)
+	if p.Emergency != "" {
+		b, n = stringField(b, "em", p.Emergency), n+1
+	}
+	b = stringField(b, "for", p.For)
+	b = intField(b, "from", int64(p.From))
+	b = stringField(b, "mode", p.Mode)
+	if p.To != 0 {
+		b, n = intField(b, "to", int64(p.To)), n+1
 	}
 	return closeMap(b, start, n)
 }

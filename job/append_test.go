@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -32,7 +33,7 @@ func TestAppendEqualsCodec(t *testing.T) {
 		t.Run(kind.Name(), rapid.MakeCheck(func(t *rapid.T) {
 			v := reflect.New(kind)
 			draw(t, v.Elem())
-			require.Equal(t, encodeOnce(v.Interface()), appended(t, v.Interface()))
+			require.Equal(t, canon.Encode(v.Interface()), appended(t, v.Interface()))
 		}))
 		t.Run(kind.Name()+"/one field empty", func(t *testing.T) { oneApart(t, kind, true) })
 		t.Run(kind.Name()+"/one field filled", func(t *testing.T) { oneApart(t, kind, false) })
@@ -59,7 +60,7 @@ func oneApart(t *testing.T, kind reflect.Type, full bool) {
 			}
 			return filled
 		})
-		require.Equal(t, encodeOnce(v.Interface()), appended(t, v.Interface()), "opposite: %s", turned)
+		require.Equal(t, canon.Encode(v.Interface()), appended(t, v.Interface()), "opposite: %s", turned)
 	}
 	require.Greater(t, count, 5)
 }
@@ -195,14 +196,14 @@ func drawMap(t *rapid.T, v reflect.Value) {
 func TestAppendSizeClasses(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536} {
 		s := strings.Repeat("x", n)
-		require.Equal(t, encodeOnce(s), appendString(nil, s), "a string of %d bytes", n)
+		require.Equal(t, canon.Encode(s), appendString(nil, s), "a string of %d bytes", n)
 
 		list := make([]string, n)
 		got := appendArrayHeader(nil, n)
 		for range n {
 			got = appendString(got, "")
 		}
-		require.Equal(t, encodeOnce(list), got, "a list of %d", n)
+		require.Equal(t, canon.Encode(list), got, "a list of %d", n)
 
 		m := map[string]string{}
 		for i := range n {
@@ -212,20 +213,20 @@ func TestAppendSizeClasses(t *testing.T) {
 		for _, k := range appendKeys(nil, m) {
 			got = stringField(got, k, m[k])
 		}
-		require.Equal(t, encodeOnce(m), got, "a map of %d", n)
+		require.Equal(t, canon.Encode(m), got, "a map of %d", n)
 	}
 	for bit := range 64 {
 		for _, near := range []int64{-1, 0, 1} {
 			v := int64(1)<<bit + near
-			require.Equal(t, encodeOnce(v), appendInt(nil, v), "%d", v)
-			require.Equal(t, encodeOnce(-v), appendInt(nil, -v), "%d", -v)
-			require.Equal(t, encodeOnce(uint64(v)), appendUint(nil, uint64(v)), "%d", uint64(v))
+			require.Equal(t, canon.Encode(v), appendInt(nil, v), "%d", v)
+			require.Equal(t, canon.Encode(-v), appendInt(nil, -v), "%d", -v)
+			require.Equal(t, canon.Encode(uint64(v)), appendUint(nil, uint64(v)), "%d", uint64(v))
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		v := ints.Draw(t, "v")
-		require.Equal(t, encodeOnce(v), appendInt(nil, v))
-		require.Equal(t, encodeOnce(uint64(v)), appendUint(nil, uint64(v)))
+		require.Equal(t, canon.Encode(v), appendInt(nil, v))
+		require.Equal(t, canon.Encode(uint64(v)), appendUint(nil, uint64(v)))
 	})
 }
 
@@ -239,7 +240,7 @@ func TestAppendLargeRecord(t *testing.T) {
 		Inputs: map[string]string{"i": "d"}, Dirs: []string{"d"}, Outputs: []string{"o"}, NamedOutputs: map[string]string{"n": "o"},
 		Exclusive: "x", Labels: map[string]string{"l": "v"}, Constraints: []string{"c"}, Timeout: 1, Redeploy: &yes, After: []ID{"b"},
 	}
-	require.Equal(t, encodeOnce(r), appended(t, r))
+	require.Equal(t, canon.Encode(r), appended(t, r))
 }
 
 // Encodings are kept and may not share memory with each other, nor hold much more
@@ -287,7 +288,7 @@ func BenchmarkEncode(b *testing.B) {
 		for _, way := range []struct {
 			name   string
 			encode func(any) []byte
-		}{{"append", encode}, {"codec", encodeOnce}} {
+		}{{"append", encode}, {"codec", canon.Encode}} {
 			b.Run(c.name+"/"+way.name, func(b *testing.B) {
 				b.ReportAllocs()
 				b.SetBytes(int64(len(way.encode(c.value))))

@@ -4,61 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
+	"github.com/urban-compute/ucp/canon"
 )
 
-// handle is the canonical encoding: msgpack maps with sorted string keys, so
-// that equal values have equal bytes on every machine. Maps in fields that this
-// version does not know have string keys too: only they have one order, whatever
-// type a newer broker encodes them from.
-var handle = newHandle(maxDepth)
-
-// maxDepth bounds how deep the fields of a newer broker may nest, as the codec
-// does anyway; a value that was read within it can be sorted within twice that.
-const maxDepth = 1024
-
-var sorting = newHandle(2 * maxDepth)
-
-func newHandle(depth int16) *codec.MsgpackHandle {
-	h := &codec.MsgpackHandle{}
-	h.Canonical = true
-	h.WriteExt = true
-	h.RawToString = true
-	h.MapType = reflect.TypeFor[map[string]any]()
-	h.MaxDepth = depth
-	return h
-}
-
-// encode returns the canonical bytes of a value of this package. Fields that this
-// version does not know are sorted in among the others, where a broker that knows
-// them has them: digests, and so the keys of jobs, must be equal on both (rules
-// L2, J3). The codec appends them in the random order of a Go map.
+// encode returns the canonical bytes of a value of this package (package canon).
 func encode(v any) []byte {
 	if out, ok := encodeFast(v); ok {
 		return out
 	}
-	out := encodeOnce(v)
-	if u, ok := v.(interface{ newer() bool }); !ok || !u.newer() {
-		return out
+	if u, ok := v.(interface{ newer() bool }); ok && u.newer() {
+		return canon.EncodeNewer(v)
 	}
-	var sorted map[string]any
-	if err := codec.NewDecoderBytes(out, sorting).Decode(&sorted); err != nil {
-		panic("job: sorting " + err.Error()) // it was encoded a line above
-	}
-	return encodeOnce(sorted)
-}
-
-// encodeOnce encodes a value that holds nothing that msgpack can't express, so
-// it can't fail.
-func encodeOnce(v any) []byte {
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
-		panic("job: encoding " + err.Error())
-	}
-	return out
+	return canon.Encode(v)
 }
 
 // newer reports whether a newer broker has written fields that we don't know.
@@ -81,7 +40,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 	r, spec, ok := decodeFast(b)
 	if !ok {
 		r = new(Record)
-		if err := codec.NewDecoderBytes(b, handle).Decode(r); err != nil {
+		if err := canon.Decode(b, r); err != nil {
 			return nil, fmt.Errorf("job record: %w", err)
 		}
 		spec = encode(&r.Spec)
@@ -103,8 +62,10 @@ func (r *Record) validate(spec int) error {
 		return fmt.Errorf("it has %d creations", len(r.Created))
 	case len(r.Verdicts) > MaxVerdicts || len(r.Reports) > MaxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))
-	case !ascending(r.Created, Stamp.compare) || !ascending(r.Verdicts, Verdict.compare):
+	case !canon.Ascending(r.Created, Stamp.compare) || !canon.Ascending(r.Verdicts, Verdict.compare):
 		return errors.New("its creations or verdicts are out of order")
+	case len(r.Pauses) > MaxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
+		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
 	case r.Owner.Broker == "" || r.Owner.Actor == "":
 		return errors.New("nobody owns it")
 	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor == ""):
@@ -141,14 +102,9 @@ func (r *Record) validate(spec int) error {
 	return r.Spec.validate(spec)
 }
 
-// ascending reports whether the list is sorted, and nothing stands in it twice.
-func ascending[T any](list []T, compare func(T, T) int) bool {
-	for i := 1; i < len(list); i++ {
-		if compare(list[i-1], list[i]) >= 0 {
-			return false
-		}
-	}
-	return true
+func (p Pause) invalid() bool {
+	return p.By == "" || p.From <= 0 || p.To < 0 || !ValidName(string(p.For)) || p.Emergency != "" && !ValidName(p.Emergency) ||
+		p.Mode != Suspend && p.Mode != Requeue
 }
 
 func (r *Report) valid() bool {
@@ -169,24 +125,16 @@ func (v *Verdict) valid() bool {
 func (o Outcome) valid() bool { return State(o).Final() }
 
 // Unknown holds the fields that this version does not know, by name (rule L2).
-type Unknown map[string]any
-
-func (u *Unknown) add(field []byte, v any) bool {
-	if *u == nil {
-		*u = Unknown{}
-	}
-	(*u)[string(field)] = v
-	return true
-}
+type Unknown = canon.Unknown
 
 // CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
-func (r *Record) CodecMissingField(field []byte, v any) bool { return r.Unknown.add(field, v) }
+func (r *Record) CodecMissingField(field []byte, v any) bool { return r.Unknown.Add(field, v) }
 
 // CodecMissingFields gives the kept fields back (codec.MissingFielder).
 func (r *Record) CodecMissingFields() map[string]any { return r.Unknown }
 
 // CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
-func (s *Spec) CodecMissingField(field []byte, v any) bool { return s.Unknown.add(field, v) }
+func (s *Spec) CodecMissingField(field []byte, v any) bool { return s.Unknown.Add(field, v) }
 
 // CodecMissingFields gives the kept fields back (codec.MissingFielder).
 func (s *Spec) CodecMissingFields() map[string]any { return s.Unknown }

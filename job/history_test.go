@@ -79,7 +79,7 @@ func history(t *rapid.T) []*Record {
 
 // deeds are what a broker can do to its copy; hearing of others is listed twice
 // so that copies meet often.
-var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "newer field", "restart"}
+var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart"}
 
 // hear merges another's copy, as it travels: encoded.
 func (a *author) hear(of *author) {
@@ -125,6 +125,14 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 				Broker:  to.name, Actor: to.dot.Actor, Try: r.Place.Try,
 			}
 		})
+	case what == "pause" && r.Place.Actor == a.dot.Actor:
+		for range rapid.IntRange(1, MaxPauses).Draw(t, "pauses") { // often enough that the bound matters
+			edit(func(dot clock.Dot, r *Record) {
+				r.AddPause(Pause{By: dot.Actor, From: Time(a.stamp()), For: "k", Emergency: "flood-1", Mode: Suspend})
+			})
+		}
+	case what == "go on":
+		edit(func(_ clock.Dot, r *Record) { r.EndPauses(Time(a.stamp())) })
 	case what == "report" && r.Place.Actor == a.dot.Actor:
 		phase := rapid.SampledFrom([]Phase{Queued, Running, Suspended, Done}).Draw(t, "phase")
 		edit(func(dot clock.Dot, r *Record) { r.SetReport(a.report(dot, r.Place.Attempt, phase)) })

@@ -1,11 +1,10 @@
 package job
 
 import (
-	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -23,29 +22,31 @@ import (
 //  5. Verdicts: union, the MaxVerdicts earliest (rule J1).
 //  6. Dots: the vector join.
 //  7. Ended: for each predecessor the earliest (rule C4).
-//  8. Unknown: union; for one name the greater encoding.
+//  8. Pauses: union, for each the earliest end; of those the MaxPauses latest.
+//  9. Unknown: union; for one name the greater encoding.
 //
 // ID and Spec are equal by construction: the key holds both (rule J3). Equal
 // versions have equal contents, since no dot and no stamp of an actor is ever
 // used twice (rule I1).
 func Merge(a, b *Record) (merged *Record, changed bool) {
 	m := *a
-	var c [8]bool
-	m.Created, c[0] = mergeSmallest(a.Created, b.Created, Stamp.compare, MaxCreated)
+	var c [9]bool
+	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
 	}
 	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.Compare(y.Tenure) })
 	m.Place, c[2] = mergeMax(a.Place, b.Place, func(x, y Placement) int { return x.Attempt.Compare(y.Attempt) })
 	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)
-	m.Verdicts, c[4] = mergeSmallest(a.Verdicts, b.Verdicts, Verdict.compare, MaxVerdicts)
+	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, MaxVerdicts)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
 		c[5] = m.Dots.Merge(b.Dots)
 	}
 	m.Ended, c[6] = mergeEndings(a.Ended, b.Ended)
-	m.Unknown, c[7] = mergeUnknown(a.Unknown, b.Unknown)
-	if c == [8]bool{} {
+	m.Pauses, c[7] = mergePauses(a.Pauses, b.Pauses)
+	m.Unknown, c[8] = a.Unknown.Merge(b.Unknown)
+	if c == [9]bool{} {
 		return a, false
 	}
 	return &m, true
@@ -73,42 +74,35 @@ func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
 	return out[:min(len(out), MaxAfter)], true
 }
 
+// mergePauses joins two sorted lists of pauses, and says whether the result differs from a.
+// To is not among what a pause is ordered by, so that the bound drops the same ones whatever
+// is known of their ends.
+func mergePauses(a, b []Pause) (out []Pause, changed bool) {
+	if len(b) == 0 {
+		return a, false
+	}
+	out = slices.Clone(a)
+	for _, p := range b {
+		i, known := slices.BinarySearchFunc(out, p, Pause.compare)
+		if !known {
+			out = slices.Insert(out, i, p)
+		} else if p.To != 0 && (out[i].To == 0 || p.To < out[i].To) {
+			out[i].To = p.To
+		}
+	}
+	out = out[max(0, len(out)-MaxPauses):]
+	if slices.Equal(a, out) {
+		return a, false
+	}
+	return out, true
+}
+
 // mergeMax returns the greater register, and whether that is b.
 func mergeMax[T any](a, b T, compare func(T, T) int) (T, bool) {
 	if compare(b, a) > 0 {
 		return b, true
 	}
 	return a, false
-}
-
-// mergeSmallest returns the k smallest of the union of two sorted lists, and
-// whether that differs from a.
-func mergeSmallest[T any](a, b []T, compare func(T, T) int, k int) ([]T, bool) {
-	if len(b) == 0 {
-		return a, false
-	}
-	out := make([]T, 0, min(k, len(a)+len(b)))
-	changed := false
-	for i, j := 0, 0; len(out) < k && (i < len(a) || j < len(b)); {
-		switch {
-		case j == len(b):
-			out = append(out, a[i])
-			i++
-		case i == len(a) || compare(b[j], a[i]) < 0:
-			out = append(out, b[j])
-			j, changed = j+1, true
-		case compare(a[i], b[j]) < 0:
-			out = append(out, a[i])
-			i++
-		default:
-			out = append(out, a[i])
-			i, j = i+1, j+1
-		}
-	}
-	if !changed {
-		return a, false
-	}
-	return out, true
 }
 
 // mergeReports keeps for each actor its highest report, and of those the
@@ -131,25 +125,6 @@ func mergeReports(a, b []Report) ([]Report, bool) {
 		out = slices.DeleteFunc(out, func(r Report) bool { return r.compare(lowest) == 0 })
 	}
 	if slices.EqualFunc(a, out, func(x, y Report) bool { return x.compare(y) == 0 }) {
-		return a, false
-	}
-	return out, true
-}
-
-func mergeUnknown(a, b Unknown) (Unknown, bool) {
-	if len(b) == 0 {
-		return a, false
-	}
-	out, changed := maps.Clone(a), false
-	if out == nil {
-		out = Unknown{}
-	}
-	for name, v := range b {
-		if old, ok := out[name]; !ok || bytes.Compare(encode(v), encode(old)) > 0 {
-			out[name], changed = v, true
-		}
-	}
-	if !changed {
 		return a, false
 	}
 	return out, true

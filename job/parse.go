@@ -347,7 +347,6 @@ func (s *Spec) checkBuilt() error {
 		field string
 		used  bool
 	}{
-		{"priority.emergency", s.Priority.Emergency != "" && Level(s.Priority.Emergency) < 0},
 		{"inputs", named},
 		{"named_outputs", len(s.NamedOutputs) > 0},
 	} {

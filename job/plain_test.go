@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/canon"
 )
 
 // plainEqualsJSON checks what plain.go promises of any text: what it takes is what
@@ -18,7 +20,7 @@ func plainEqualsJSON(t require.TestingT, text []byte) bool {
 	}
 	require.NoError(t, strictJSON(text, &want), "%s", text)
 	require.Equal(t, want, got, "%s", text)
-	require.LessOrEqual(t, len(encodeOnce(&got)), encodedAtMost(len(text)), "%s", text)
+	require.LessOrEqual(t, len(canon.Encode(&got)), encodedAtMost(len(text)), "%s", text)
 	return true
 }
 

@@ -64,6 +64,13 @@ func (d *reader) record(r *Record) (spec []byte) {
 	r.Origin = d.nameField("origin")
 	d.key("owner")
 	d.assignment(&r.Owner)
+	if d.has("pauses") {
+		n--
+		r.Pauses = make([]Pause, d.length(MaxPauses, 1))
+		for i := range r.Pauses {
+			d.pause(&r.Pauses[i])
+		}
+	}
 	d.key("place")
 	d.placement(&r.Place)
 	if d.has("reports") {
@@ -86,6 +93,17 @@ func (d *reader) record(r *Record) (spec []byte) {
 	}
 	d.expect(n == 7)
 	return spec
+}
+
+func (d *reader) pause(p *Pause) {
+	n := d.mapHeader()
+	p.By = clock.Actor(d.nameField("by"))
+	p.Emergency = d.optionalString(&n, "em")
+	p.For = ID(d.stringField("for"))
+	p.From = Time(d.intField("from"))
+	p.Mode = Preemption(d.stringField("mode"))
+	p.To = Time(d.optionalInt(&n, "to"))
+	d.expect(n == 4)
 }
 
 func (d *reader) stamp(s *Stamp) {

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -23,10 +23,10 @@ func readEqualsCodec(t require.TestingT, b []byte) bool {
 		return false
 	}
 	want := new(Record)
-	require.NoError(t, codec.NewDecoderBytes(b, handle).Decode(want))
+	require.NoError(t, canon.Decode(b, want))
 	require.Equal(t, want, r)
-	require.Equal(t, b, encodeOnce(r), "only canonical bytes")
-	require.Equal(t, encodeOnce(&r.Spec), spec)
+	require.Equal(t, b, canon.Encode(r), "only canonical bytes")
+	require.Equal(t, canon.Encode(&r.Spec), spec)
 	return true
 }
 
@@ -43,7 +43,7 @@ func fit(r *Record) bool {
 	r.Created = r.Created[:min(len(r.Created), MaxCreated)]
 	r.Reports = r.Reports[:min(len(r.Reports), MaxReports)]
 	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), MaxVerdicts)]
-	return len(encodeOnce(&r.Spec)) <= MaxSpec
+	return len(canon.Encode(&r.Spec)) <= MaxSpec
 }
 
 // TestReadEqualsCodec: whatever the values of the fields, what append.go writes is read
@@ -54,7 +54,7 @@ func TestReadEqualsCodec(t *testing.T) {
 		r := new(Record)
 		draw(t, reflect.ValueOf(r).Elem())
 		if fit(r) {
-			require.True(t, readEqualsCodec(t, encodeOnce(r)), "it is left to the codec")
+			require.True(t, readEqualsCodec(t, canon.Encode(r)), "it is left to the codec")
 		}
 	})
 	for _, full := range []bool{true, false} {
@@ -74,7 +74,7 @@ func TestReadEqualsCodec(t *testing.T) {
 				return filled
 			})
 			fit(r)
-			require.True(t, readEqualsCodec(t, encodeOnce(r)), "left to the codec, opposite: %s", turned)
+			require.True(t, readEqualsCodec(t, canon.Encode(r)), "left to the codec, opposite: %s", turned)
 		}
 		require.Greater(t, count, 20)
 	}
@@ -195,7 +195,7 @@ func TestReadKeepsNoBytes(t *testing.T) {
 func BenchmarkDecode(b *testing.B) {
 	b.Run("read", func(b *testing.B) { benchmarkDecode(b, func(in []byte) { decodeFast(in) }) })
 	b.Run("codec", func(b *testing.B) {
-		benchmarkDecode(b, func(in []byte) { _ = codec.NewDecoderBytes(in, handle).Decode(new(Record)) })
+		benchmarkDecode(b, func(in []byte) { _ = canon.Decode(in, new(Record)) })
 	})
 	b.Run("DecodeRecord", func(b *testing.B) { benchmarkDecode(b, func(in []byte) { _, _ = DecodeRecord(in) }) })
 }

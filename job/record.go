@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -16,6 +17,7 @@ const (
 	MaxReports  = 8
 	MaxDeps     = 16 // dependencies of one creation (rule C3)
 	MaxAfter    = 16 // jobs that one waits for (rule C4)
+	MaxPauses   = 16 // the latest
 )
 
 // Record is all that is known of one job. Records are immutable: whoever
@@ -32,6 +34,8 @@ type Record struct {
 	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; it decides
 	Dots     clock.Vector `codec:"dots"`               // the latest dot of each that wrote here
 	Ended    []Ending     `codec:"ended,omitempty"`    // how jobs of Spec.After ended, sorted by their IDs (rule C4)
+
+	Pauses   []Pause      `codec:"pauses,omitempty"`   // when it had to make room for others, the earliest first
 
 	Unknown Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 
@@ -201,6 +205,38 @@ func (r *Record) SetReport(rep Report) {
 	r.Reports, _ = mergeReports(r.Reports, []Report{rep})
 }
 
+// Pause is a time in which a running job had to make room for another. It stands in the
+// record so that who was stopped, for whom, for how long and because of which emergency can
+// be told by every broker, also when the one that did it is gone.
+type Pause struct {
+	By        clock.Actor `codec:"by"`           // the executor that made it stand still
+	From      Time        `codec:"from"`         //
+	To        Time        `codec:"to,omitempty"` // when it went on; 0 while it does not. Of two claims the earlier holds
+	For       ID          `codec:"for"`          // the job that got its room
+	Emergency string      `codec:"em,omitempty"` // ID of what had raised that one's level; "" when nothing had
+	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue: it began anew
+}
+
+// compare orders pauses: in time, then by what else tells two of them apart.
+func (p Pause) compare(q Pause) int {
+	return cmp.Or(cmp.Compare(p.From, q.From), cmp.Compare(p.By, q.By), cmp.Compare(p.For, q.For), cmp.Compare(p.Emergency, q.Emergency), cmp.Compare(p.Mode, q.Mode))
+}
+
+// AddPause notes that the job stands still from now on. Only for use within [Record.With].
+func (r *Record) AddPause(p Pause) { r.Pauses, _ = mergePauses(r.Pauses, []Pause{p}) }
+
+// EndPauses notes that it goes on. Only for use within [Record.With].
+func (r *Record) EndPauses(at Time) {
+	var ended []Pause
+	for _, p := range r.Pauses {
+		if p.To == 0 {
+			p.To = max(at, p.From, 1)
+			ended = append(ended, p)
+		}
+	}
+	r.Pauses, _ = mergePauses(r.Pauses, ended)
+}
+
 // SetEnding notes how a predecessor ended. Only for use within [Record.With].
 func (r *Record) SetEnding(e Ending) {
 	r.Ended, _ = mergeEndings(r.Ended, []Ending{e})
@@ -233,7 +269,7 @@ func (r *Record) Barred() (e Ending, ok bool) {
 // AddVerdict adds a verdict. Only for use within [Record.With], by a broker that
 // knows of none (rule J1).
 func (r *Record) AddVerdict(v Verdict) {
-	r.Verdicts, _ = mergeSmallest(r.Verdicts, []Verdict{v}, Verdict.compare, MaxVerdicts)
+	r.Verdicts, _ = canon.Smallest(r.Verdicts, []Verdict{v}, Verdict.compare, MaxVerdicts)
 }
 
 // Key is the record's key in the ledger: ID and spec, so that two jobs that

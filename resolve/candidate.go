@@ -52,11 +52,13 @@ type Candidate struct {
 	Mode        job.Preemption `json:"mode,omitempty"`         // what may happen to it; empty is suspend
 	Displaced   int            `json:"displaced,omitempty"`    // how often it was displaced
 	DisplacedBy []string       `json:"displaced_by,omitempty"` // by whom, the latest last
+	DisplacedAt int            `json:"displaced_at,omitempty"` // the emergency level that the latest of them had then
 
 	Began   job.Time     `json:"began,omitzero"`    // when it began to run, or went on; 0 when it does not run
 	Ran     job.Duration `json:"ran,omitzero"`      // for how long it ran before it was suspended
 	Leaving Leaving      `json:"leaving,omitempty"` // it was told to go and still holds what it has
 	For     string       `json:"for,omitempty"`     // for whom it leaves
+	ForAt   int          `json:"for_at,omitempty"`  // the emergency level of that one
 
 	Promised bool  `json:"promised,omitempty"` // others were made to leave for it
 	Fresh    bool  `json:"fresh,omitempty"`    // no decision has seen it yet
@@ -208,12 +210,13 @@ func (c *Candidate) displaced(now job.Time) *Candidate {
 	d.Displaced++
 	d.DisplacedBy = append(slices.Clone(c.DisplacedBy), c.For)
 	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-MaxDisplacers):]
+	d.DisplacedAt = c.ForAt
 	if c.Leaving == Suspends {
 		d.Ran += job.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
 	} else {
 		d.Ran = 0
 	}
-	d.Began, d.Leaving, d.For = 0, Stays, ""
+	d.Began, d.Leaving, d.For, d.ForAt = 0, Stays, "", 0
 	return &d
 }
 
@@ -234,9 +237,10 @@ func (c *Candidate) seen(promised bool) *Candidate {
 	return &d
 }
 
-// leaves returns the candidate as it is when it was told to go.
-func (c *Candidate) leaves(how Leaving, whom string) *Candidate {
+// leaves returns the candidate as it is when it was told to go, for one that has this
+// emergency level.
+func (c *Candidate) leaves(how Leaving, whom string, level int) *Candidate {
 	d := *c
-	d.Leaving, d.For = how, whom
+	d.Leaving, d.For, d.ForAt = how, whom, level
 	return &d
 }

@@ -66,7 +66,7 @@ func (q *Queue) step() (out []Reason) {
 		if e.state == pending {
 			q.unlink(e)
 		} else {
-			q.change(e, e.state, e.c.leaves(StopsDead, ""))
+			q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
 		}
 	}
 	return out
@@ -184,7 +184,7 @@ func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 func (q *Queue) settle(x *turns) {
 	for _, p := range x.decision.Preempt {
 		v := q.entries[p.Victim]
-		q.change(v, running, v.c.leaves(Leaving(p.Mode), p.For))
+		q.change(v, running, v.c.leaves(Leaving(p.Mode), p.For, p.Level))
 		e := q.entries[p.For]
 		e.c = e.c.seen(true)
 	}

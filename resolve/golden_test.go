@@ -183,6 +183,8 @@ func field(t *testing.T, c *Candidate, k, v string) {
 		c.Displaced = number()
 	case "displaced_by":
 		c.DisplacedBy, c.Displaced = strings.Split(v, ","), max(c.Displaced, 1)
+	case "displaced_at":
+		c.DisplacedAt = job.Level(v)
 	case "leaving":
 		how, whom, _ := strings.Cut(v, ":")
 		c.Leaving, c.For = Leaving(how), whom

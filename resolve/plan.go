@@ -93,7 +93,7 @@ func (p *plan) expire() {
 			delete(p.byKey, e.c.Key)
 			p.entries = slices.DeleteFunc(p.entries, func(f *entry) bool { return f == e })
 		} else {
-			e.c = e.c.leaves(StopsDead, "")
+			e.c = e.c.leaves(StopsDead, "", 0)
 		}
 	}
 }

@@ -113,8 +113,12 @@ func (q *Queue) Update(c Candidate) {
 	}
 	q.unlink(e)
 	old := e.c
-	c.Displaced, c.DisplacedBy, c.Promised, c.Fresh = old.Displaced, old.DisplacedBy, old.Promised, old.Fresh
-	c.Began, c.Ran, c.Leaving, c.For = old.Began, old.Ran, old.Leaving, old.For
+	c.Displaced = old.Displaced
+	if c.level() <= old.level() { // who has become more urgent may ask again whoever displaced it
+		c.DisplacedBy, c.DisplacedAt = old.DisplacedBy, old.DisplacedAt
+	}
+	c.Promised, c.Fresh = old.Promised, old.Fresh
+	c.Began, c.Ran, c.Leaving, c.For, c.ForAt = old.Began, old.Ran, old.Leaving, old.For, old.ForAt
 	if e.state != pending {
 		c.Want, c.Exclusive = old.Want, old.Exclusive
 	}
@@ -133,7 +137,7 @@ func (q *Queue) Remove(key string) {
 // when it is removed.
 func (q *Queue) Stop(key string) {
 	if e := q.entries[key]; e != nil && e.state != pending {
-		q.change(e, e.state, e.c.leaves(StopsDead, ""))
+		q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
 	}
 }
 
@@ -205,6 +209,15 @@ func (q *Queue) change(e *entry, s state, c *Candidate) {
 
 // Known reports whether the job waits or runs here.
 func (q *Queue) Known(key string) bool { return q.entries[key] != nil }
+
+// Levels returns the emergency levels with which a job stands here: its own, and what it
+// was raised to. Both are 0 for one that is not known.
+func (q *Queue) Levels(key string) (level, raised int) {
+	if e := q.entries[key]; e != nil {
+		return e.c.Level, e.c.Raised
+	}
+	return 0, 0
+}
 
 // Free is what jobs leave of the capacity.
 func (q *Queue) Free() job.Resources { return newRoom(q.free.Resources).Resources }

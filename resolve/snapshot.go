@@ -54,6 +54,7 @@ type Preempt struct {
 	Victim string         `json:"victim"`
 	For    string         `json:"for"`
 	Mode   job.Preemption `json:"mode"` // suspend or requeue, as the victim's spec says
+	Level  int            `json:"-"`    // emergency level of the one that it leaves for
 	Why    string         `json:"why"`
 }
 
@@ -79,16 +80,16 @@ func (s Snapshot) After(d Decision) Snapshot {
 	}
 	for _, c := range s.Running {
 		if p, ok := leave[c.Key]; ok {
-			c = c.leaves(Leaving(p.Mode), p.For)
+			c = c.leaves(Leaving(p.Mode), p.For, p.Level)
 		} else if expired[c.Key] && c.Leaving != StopsDead {
-			c = c.leaves(StopsDead, "")
+			c = c.leaves(StopsDead, "", 0)
 		}
 		out.Running = append(out.Running, c)
 	}
 	for _, c := range s.Suspended {
 		switch {
 		case expired[c.Key]:
-			out.Suspended = append(out.Suspended, c.leaves(StopsDead, ""))
+			out.Suspended = append(out.Suspended, c.leaves(StopsDead, "", 0))
 		case slices.Contains(d.Resume, c.Key):
 			out.Running = append(out.Running, c.started(s.Now))
 		default:

@@ -148,7 +148,7 @@ func (x *turns) displace(e *entry, victims []*entry) {
 			x.requeued = append(x.requeued, v)
 		}
 		x.decision.Preempt = append(x.decision.Preempt, Preempt{
-			Victim: v.c.Key, For: e.c.Key, Mode: v.c.mode(), Why: x.whyPreempt(e, v, x.against(e, v)),
+			Victim: v.c.Key, For: e.c.Key, Mode: v.c.mode(), Level: e.c.level(), Why: x.whyPreempt(e, v, x.against(e, v)),
 		})
 		x.running = slices.DeleteFunc(slices.Clone(x.running), func(r *entry) bool { return r == v })
 	}
@@ -165,6 +165,9 @@ func (x *turns) against(e, v *entry) rank {
 
 // whyPreempt says why v, of rank r, makes room for e.
 func (x *turns) whyPreempt(e, v *entry, r rank) string {
+	if x.takesBack(e, v) {
+		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.Name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
+	}
 	if x.strategy == Emergency && e.eff.level > r.level {
 		return fmt.Sprintf("level %s outranks %s", job.LevelName(e.eff.level), job.LevelName(r.level))
 	}

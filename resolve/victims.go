@@ -35,9 +35,24 @@ func (x *turns) outranks(e, v *entry) bool {
 
 // mayDisplace reports whether v is a possible victim of e at all.
 func (x *turns) mayDisplace(e, v *entry) bool {
-	return v.c.mode() != job.Never && v.c.Leaving == Stays &&
-		!slices.Contains(e.c.DisplacedBy, v.c.Key) && // nobody preempts what displaced it
+	switch {
+	case v.c.mode() == job.Never || v.c.Leaving != Stays:
+		return false
+	case x.takesBack(e, v):
+		return true
+	}
+	return !slices.Contains(e.c.DisplacedBy, v.c.Key) && // nobody preempts what displaced it
 		x.outranks(e, v)
+}
+
+// takesBack reports whether v had its room from e for an emergency that is over, or less
+// severe now: what is lent comes back with the reason for it, without a margin, when it
+// is e's turn before v's and no work is lost by it. It can't go back and forth: for v to
+// displace e again the level of e must rise in between.
+func (x *turns) takesBack(e, v *entry) bool {
+	by := e.c.DisplacedBy
+	return len(by) > 0 && by[len(by)-1] == v.c.Key && v.c.level() < e.c.DisplacedAt &&
+		v.c.mode() == job.Suspend && e.turn(v) < 0
 }
 
 // lost is how much work of a victim is lost, in milliseconds of its run.

@@ -1,0 +1,454 @@
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// EmergencyKind is the ledger's kind of emergencies.
+const EmergencyKind ledger.Kind = "emergency"
+
+// emergencies is what this broker knows of emergencies. A record of the ledger is the
+// truth, an event a hint (rule E1): what is known is their join, and both act alike.
+type emergencies struct {
+	known map[emergency.ID]*emergency.Record
+	heard map[emergency.ID]heard // what events said that the ledger does not hold
+	board emergency.Board        // what is in force here
+	next  job.Time               // when that changes by itself; 0 is never
+
+	claims bucket // declarations and clears of clients
+	events bucket // events that say something new
+}
+
+// heard is a hint, and when this broker writes the record if it has not come by then
+// (rule E2).
+type heard struct {
+	hint  *emergency.Record
+	write time.Time
+}
+
+// Bounds of what one broken client can do (DESIGN.md section 8): beyond them a
+// declaration is refused, an event dropped and counted.
+const (
+	claimRate, claimBurst = 5, 20   // a second
+	eventRate, eventBurst = 20, 200 // a second
+	mostEmergencies       = 10_000  // remembered, ended ones included
+	mostHeard             = 1_000
+)
+
+// How long those whom rendezvous does not name leave the writing to the one whom it does
+// (rule E2). The spread keeps a hundred brokers from writing one record at once.
+const (
+	writeAfter  = 5 * time.Second
+	writeSpread = 2 * time.Second
+)
+
+// bucket is a token bucket: its owner may do rate things a second, burst at once.
+type bucket struct {
+	spent float64
+	at    time.Time
+}
+
+func (u *bucket) take(now time.Time, rate, burst float64) bool {
+	if !u.at.IsZero() {
+		u.spent = max(0, u.spent-rate*now.Sub(u.at).Seconds())
+	}
+	u.at = now
+	if u.spent+1 > burst {
+		return false
+	}
+	u.spent++
+	return true
+}
+
+func newEmergencies() emergencies {
+	return emergencies{known: map[emergency.ID]*emergency.Record{}, heard: map[emergency.ID]heard{}}
+}
+
+// declare takes a declaration of a client: a new emergency, or new terms and more time for
+// one that is known.
+func (b *Broker) declare(in Declare) {
+	now := b.stamp()
+	if in.Declaration.Clear != "" {
+		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
+		return
+	}
+	r, err := in.Declaration.Declare(now, fmt.Sprintf("%06x", b.random.next()>>40))
+	if err != nil {
+		b.answer(in.Token, &Declared{Invalid: err.Error()})
+		return
+	}
+	old := b.emergencies.known[r.ID]
+	switch {
+	case old != nil && old.Finished():
+		b.answer(in.Token, &Declared{Over: true, View: b.emergencyView(old)})
+		return
+	case !b.mayClaim(in.Token, old == nil):
+		return
+	case old != nil && old.Version.Seq > 0:
+		r.Version.Seq = old.Version.Seq + 1
+		r.Declared = old.Declared
+		if r.TTL = old.TTL; in.Declaration.TTL > 0 { // from now on, not from its declaration
+			r.TTL = job.Duration(now.Time().Sub(old.Declared.Time())) + in.Declaration.TTL
+		}
+		if time.Duration(r.TTL) > emergency.MaxTTL {
+			b.answer(in.Token, &Declared{Invalid: fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
+			return
+		}
+	}
+	r.Version.At, r.Version.By = now, b.cfg.Actor
+	b.writeEmergency(r)
+	b.flood(r)
+	b.answer(in.Token, &Declared{Created: old == nil, View: b.emergencyView(b.emergencies.known[r.ID])})
+}
+
+// mayClaim reports whether a client may declare or clear something now; otherwise it was
+// refused.
+func (b *Broker) mayClaim(t Token, another bool) bool {
+	e := &b.emergencies
+	switch {
+	case !e.claims.take(b.now, claimRate, claimBurst):
+		b.stats.ClaimsRefused++
+		b.answer(t, &Declared{TooMany: fmt.Sprintf("this broker takes %d declarations and clears a second: come back in a second", claimRate)})
+		return false
+	case another && len(e.known) >= mostEmergencies:
+		b.stats.ClaimsRefused++
+		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies are remembered, and that is the most: clear old ones, they are forgotten %v after their end", len(e.known), emergency.Memory)})
+		return false
+	}
+	return true
+}
+
+// clear ends an emergency for good.
+func (b *Broker) clear(in Clear) {
+	id, ambiguous := b.findEmergency(in.ID)
+	old := b.emergencies.known[id]
+	switch {
+	case len(ambiguous) > 1:
+		b.answer(in.Token, &Declared{Ambiguous: ambiguous})
+		return
+	case old == nil && !in.Force:
+		b.answer(in.Token, &Declared{})
+		return
+	case old != nil && old.Finished() && !old.IsHint():
+		b.answer(in.Token, &Declared{View: b.emergencyView(old)})
+		return
+	case !b.mayClaim(in.Token, old == nil):
+		return
+	case old == nil:
+		id = emergency.ID(in.ID)
+	}
+	b.writeEmergency(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: b.stamp(), By: b.cfg.Actor}}})
+	r := b.emergencies.known[id]
+	b.flood(r)
+	b.answer(in.Token, &Declared{Created: true, View: b.emergencyView(r)})
+}
+
+// findEmergency finds what a person means: an exact ID beats a prefix. Without any, id is "".
+func (b *Broker) findEmergency(text string) (id emergency.ID, ambiguous []emergency.ID) {
+	if _, ok := b.emergencies.known[emergency.ID(text)]; ok {
+		return emergency.ID(text), nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
+		if strings.HasPrefix(string(id), text) && len(ambiguous) < maxPrefix {
+			ambiguous = append(ambiguous, id)
+		}
+	}
+	if len(ambiguous) == 1 {
+		return ambiguous[0], nil
+	}
+	return "", ambiguous
+}
+
+// flood tells all brokers by an event, when the record is on the disk.
+func (b *Broker) flood(r *emergency.Record) {
+	if payload, err := r.Event(); err == nil { // Declare has tried it
+		b.out.Flood = append(b.out.Flood, payload)
+	}
+}
+
+// hearEvent takes an event in. All who hear it act at once; who writes the record is rule E2.
+func (b *Broker) hearEvent(in Heard) {
+	e := &b.emergencies
+	r := in.Event
+	latest := clock.HybridAt(b.wall.Add(b.cfg.MaxClockSkew))
+	if r.Declared > latest { // somebody's clock is ahead: it must not last the longer for that
+		r.Declared = clock.HybridAt(b.wall)
+	}
+	old := e.known[r.ID]
+	if old == nil {
+		old = &emergency.Record{ID: r.ID}
+	}
+	view, changed := emergency.Merge(old, r)
+	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.wall)) {
+		return // known, or long over: Serf replays old events (rule E1)
+	}
+	if !e.events.take(b.now, eventRate, eventBurst) || len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard {
+		b.stats.EventsRefused++
+		b.out.Dropped = append(b.out.Dropped, r.ID)
+		return
+	}
+	b.keepHint(r)
+	b.emergencyKnown(view)
+	b.writeHeard()
+}
+
+// keepHint remembers what was heard until the ledger says it.
+func (b *Broker) keepHint(r *emergency.Record) {
+	due := b.writeDue(r)
+	if h, ok := b.emergencies.heard[r.ID]; ok {
+		r, _ = emergency.Merge(h.hint, r)
+		if h.write.Before(due) {
+			due = h.write
+		}
+	}
+	b.emergencies.heard[r.ID] = heard{r, due}
+}
+
+// writeDue is when this broker writes what an event said, unless the record comes before
+// (rule E2). The broker that made the event has written it already.
+func (b *Broker) writeDue(r *emergency.Record) time.Time {
+	stock := r.Version.By == ""
+	if r.Finished() {
+		stock = r.Cleared[0].By == ""
+	}
+	if stock && b.heir(string(r.ID), "") == b.self {
+		return b.now
+	}
+	return b.now.Add(writeAfter + time.Duration(b.random.fraction()*float64(writeSpread)))
+}
+
+// writeHeard writes the records that are due.
+func (b *Broker) writeHeard() {
+	for _, id := range slices.Sorted(maps.Keys(b.emergencies.heard)) {
+		if h := b.emergencies.heard[id]; !b.now.Before(h.write) {
+			b.writeEmergency(h.hint)
+		}
+	}
+}
+
+// writeEmergency joins a hint into the ledger's record, as a local update.
+func (b *Broker) writeEmergency(hint *emergency.Record) {
+	var r *emergency.Record
+	_, err := b.ledger.Apply(ledger.Ref{Kind: EmergencyKind, Key: string(hint.ID)}, func(dot clock.Dot, old ledger.Record) ledger.Record {
+		add := *hint
+		if add.Version.Seq > 0 && add.Version.By == "" {
+			add.Version.At, add.Version.By = b.stamp(), b.cfg.Actor
+		}
+		if len(add.Cleared) > 0 && add.Cleared[0].By == "" {
+			add.Cleared = []emergency.Mark{{At: b.stamp(), By: b.cfg.Actor}}
+		}
+		add.Dots = clock.NewVector(dot)
+		if o, ok := old.(*emergency.Record); ok {
+			r, _ = emergency.Merge(o, &add)
+			return r
+		}
+		add.Created = []clock.Dot{dot}
+		r = &add
+		return r
+	})
+	if err != nil {
+		b.err = err
+		return
+	}
+	b.emergencyChanged(r)
+}
+
+// emergencyChanged takes in a record of the ledger, ours or a peer's, and passes it on.
+func (b *Broker) emergencyChanged(r *emergency.Record) {
+	b.alarm(r.Dots)
+	b.recallEmergency(r)
+}
+
+// recallEmergency takes in a record of the ledger. A hint that adds nothing to it has
+// served.
+func (b *Broker) recallEmergency(r *emergency.Record) {
+	view := r
+	if h, ok := b.emergencies.heard[r.ID]; ok {
+		if r.Says(h.hint) {
+			delete(b.emergencies.heard, r.ID)
+		} else {
+			view, _ = emergency.Merge(r, h.hint)
+		}
+	}
+	b.emergencyKnown(view)
+}
+
+// emergencyKnown notes what is known of an emergency now, and acts on it.
+func (b *Broker) emergencyKnown(r *emergency.Record) {
+	old := b.emergencies.known[r.ID]
+	b.emergencies.known[r.ID] = r
+	if what := b.whatChanged(old, r); what != "" {
+		b.tellEmergency(what, r)
+	}
+	b.refreshBoard()
+}
+
+// The things that happen to an emergency, as events name them.
+const (
+	declared = "declared"
+	altered  = "changed"
+	cleared  = "cleared"
+	ended    = "ended" // its time was over
+)
+
+func (b *Broker) whatChanged(old, r *emergency.Record) string {
+	active := r.Active(job.At(b.wall))
+	switch {
+	case r.Finished() && (old == nil || !old.Finished()):
+		return cleared
+	case active && (old == nil || old.Version.Seq == 0):
+		return declared
+	case active && (old.Terms.Level != r.Terms.Level || old.Until() < r.Until()):
+		return altered
+	}
+	return ""
+}
+
+// refreshBoard makes the board anew, and when it has changed lets all jobs here stand as
+// it says: that is how an emergency preempts, and how what it had stopped comes back.
+func (b *Broker) refreshBoard() {
+	if b.now.IsZero() {
+		return // before the first Tick it is not known what time it is
+	}
+	e := &b.emergencies
+	now := job.At(b.wall)
+	old := e.board
+	e.board = b.boardOf(b.cfg.Capabilities.Labels)
+	e.next = 0
+	for _, r := range e.known {
+		if r.Active(now) && (e.next == 0 || r.Until() < e.next) {
+			e.next = r.Until()
+		}
+	}
+	if !e.board.Equal(old) {
+		b.relevel()
+	}
+}
+
+// boardOf is what is in force at a broker with these labels.
+func (b *Broker) boardOf(labels map[string]string) emergency.Board {
+	now := job.At(b.wall)
+	var active []*emergency.Record
+	for _, r := range b.emergencies.known {
+		if r.Active(now) {
+			active = append(active, r)
+		}
+	}
+	return emergency.NewBoard(active, labels, now)
+}
+
+// relevel tells the queue of all whose level has changed.
+func (b *Broker) relevel() {
+	for _, key := range slices.Sorted(maps.Keys(b.runs)) {
+		if !b.queue.Known(key) {
+			continue
+		}
+		r := b.record(key)
+		if r == nil {
+			continue
+		}
+		level, _ := b.emergencies.board.Level(&r.Spec)
+		raised, _ := b.raised(r, &b.emergencies.board)
+		if l, up := b.queue.Levels(key); l != level || up != raised {
+			b.queue.Update(b.candidate(r))
+			b.undecided = true
+		}
+	}
+}
+
+// checkEmergencies does what is due: it writes what nobody else has, and ends those whose
+// time is over.
+func (b *Broker) checkEmergencies() {
+	e := &b.emergencies
+	b.writeHeard()
+	now := job.At(b.wall)
+	if e.next == 0 || now < e.next {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.known)) {
+		r := e.known[id]
+		if until := r.Until(); !r.Finished() && until >= e.next && until <= now {
+			b.tellEmergency(ended, r)
+		}
+		if _, hint := e.heard[id]; hint && r.IsHint() && !r.Active(now) && !r.Finished() {
+			delete(e.heard, id)
+			delete(e.known, id)
+		}
+	}
+	b.refreshBoard()
+}
+
+// emergenciesDue is when that is to be looked at again.
+func (b *Broker) emergenciesDue() (due time.Time) {
+	e := &b.emergencies
+	if e.next != 0 {
+		due = b.now.Add(max(e.next.Time().Sub(b.wall), time.Millisecond))
+	}
+	for _, h := range e.heard {
+		if due.IsZero() || h.write.Before(due) {
+			due = h.write
+		}
+	}
+	return due
+}
+
+// sweepEmergencies forgets those that ended long ago and that every member is known to
+// hold (rules E3, L8).
+func (b *Broker) sweepEmergencies() {
+	now := job.At(b.wall)
+	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
+		if r := b.emergencies.known[id]; r.Forgettable(now) && (r.IsHint() || b.everybodyCovers(r.Dots)) {
+			b.forgetEmergency(id)
+		}
+	}
+}
+
+// forgetEmergency drops an emergency without a trace (rule L7).
+func (b *Broker) forgetEmergency(id emergency.ID) {
+	if err := b.ledger.Forget(ledger.Ref{Kind: EmergencyKind, Key: string(id)}); err != nil {
+		b.err = err
+		return
+	}
+	delete(b.emergencies.known, id)
+	delete(b.emergencies.heard, id)
+	b.refreshBoard()
+}
+
+// activeHints is what push-pull carries of emergencies (rule S3): those that are active,
+// the highest level first.
+func (b *Broker) activeHints() (out [][]byte) {
+	now := job.At(b.wall)
+	var active []*emergency.Record
+	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
+		if r := b.emergencies.known[id]; r.Active(now) {
+			active = append(active, r)
+		}
+	}
+	slices.SortStableFunc(active, func(x, y *emergency.Record) int { return y.Terms.Level - x.Terms.Level })
+	for _, r := range active[:min(len(active), maxHints)] {
+		out = append(out, r.Encode())
+	}
+	return out
+}
+
+// takeHints takes in what another broker has told of emergencies: so that one that has
+// just joined knows of them before the ledger's records come (rule S3).
+func (b *Broker) takeHints(hints []*emergency.Record) {
+	now := job.At(b.wall)
+	for _, r := range hints {
+		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard {
+			continue // what is known is as good, and the record is on its way
+		}
+		b.keepHint(r)
+		b.emergencyKnown(r)
+	}
+}

@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// Notes tell those who watch what happens, in the order in which this broker comes to
+// know it. Nothing rests on them: who misses one asks.
+
+func (b *Broker) note(n Note) {
+	n.At = b.wall
+	b.out.Notes = append(b.out.Notes, n)
+}
+
+// tellEmergency notes what has become of an emergency.
+func (b *Broker) tellEmergency(what string, r *emergency.Record) {
+	where := "everywhere"
+	if len(r.Terms.Scope) > 0 {
+		where = "where " + strings.Join(r.Terms.Scope, " and ")
+	}
+	text := fmt.Sprintf("%s: %s, level %s, %s, until %s", r.ID, r.Terms.Type, job.LevelName(r.Terms.Level), where, r.Until().Time().Format("15:04:05"))
+	switch {
+	case what == cleared:
+		text = fmt.Sprintf("%s is cleared", r.ID)
+	case what == ended:
+		text = fmt.Sprintf("%s: its time is over", r.ID)
+	case r.Terms.Message != "":
+		text += ": " + r.Terms.Message
+	}
+	b.note(Note{Kind: "emergency", ID: string(r.ID), What: what, Text: text, Emergency: r})
+}
+
+// tellDisplaced notes that a running job makes room for another.
+func (b *Broker) tellDisplaced(p resolve.Preempt) {
+	what := "suspended"
+	if p.Mode == job.Requeue {
+		what = "requeued"
+	}
+	text := fmt.Sprintf("%s makes room for %s at %s: %s", idOf(p.Victim), idOf(p.For), b.self, p.Why)
+	if p.Why == "" {
+		text = strings.TrimSuffix(text, ": ")
+	}
+	b.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text})
+}
+
+// tellState notes a job's new state, when somebody watches: there may be thousands a
+// second.
+func (b *Broker) tellState(old, r *job.Record) {
+	if !b.watched {
+		return
+	}
+	state := r.State()
+	if old != nil && old.State() == state && old.Place.Broker == r.Place.Broker {
+		return
+	}
+	text := fmt.Sprintf("%s is %s", r.ID, state)
+	if !r.Place.IsZero() {
+		text += " at " + r.Place.Broker
+	}
+	if v := r.Verdict(); v != nil && v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	b.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Job: r})
+}

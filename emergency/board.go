@@ -1,0 +1,111 @@
+package emergency
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// Board is what is in force for the jobs of one broker: the emergencies that are active
+// and whose scope holds for its labels, the highest level first. The zero Board is calm.
+type Board struct{ rules []rule }
+
+// rule is one of them, ready to be asked about many jobs.
+type rule struct {
+	id     ID
+	terms  Version
+	kind   string
+	level  int
+	choose []job.Constraint // conditions on a job's labels; nil: none is chosen by them
+}
+
+// NewBoard makes the board of a broker with these labels. Of emergencies with one level
+// the earlier comes first, so that all brokers name the same cause.
+func NewBoard(all []*Record, labels map[string]string, now job.Time) Board {
+	var list []*Record
+	for _, r := range all {
+		if r.Active(now) && r.InScope(labels) {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Record) int {
+		return cmp.Or(cmp.Compare(b.Terms.Level, a.Terms.Level), cmp.Compare(a.Declared, b.Declared), cmp.Compare(a.ID, b.ID))
+	})
+	var b Board
+	for _, r := range list {
+		b.rules = append(b.rules, rule{r.ID, r.Version, r.Terms.Type, r.Terms.Level, parseAll(r.Terms.Select)})
+	}
+	return b
+}
+
+// parseAll reads conditions that were validated.
+func parseAll(texts []string) (out []job.Constraint) {
+	for _, text := range texts {
+		if c, err := job.ParseConstraint(text); err == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// InScope reports whether a broker with these labels reacts to the emergency.
+func (r *Record) InScope(labels map[string]string) bool {
+	for _, text := range r.Terms.Scope {
+		c, err := job.ParseConstraint(text)
+		if err != nil || !c.Holds(labels) {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal reports whether two boards do the same to every job.
+func (b Board) Equal(c Board) bool {
+	return slices.EqualFunc(b.rules, c.rules, func(x, y rule) bool { return x.id == y.id && x.terms == y.terms })
+}
+
+// Calm reports whether nothing is in force.
+func (b Board) Calm() bool { return len(b.rules) == 0 }
+
+// Top is the highest level in force, 0 when nothing is.
+func (b Board) Top() int {
+	if b.Calm() {
+		return 0
+	}
+	return b.rules[0].level
+}
+
+// IDs lists what is in force, the highest level first.
+func (b Board) IDs() (out []ID) {
+	for _, r := range b.rules {
+		out = append(out, r.id)
+	}
+	return out
+}
+
+// Level is the emergency level of a job: its own, when its priority names one, or that of
+// an emergency in force which it names by ID or type, or which selects it by its labels;
+// the highest of these. By is the emergency that gives it, "" when it is its own.
+func (b Board) Level(s *job.Spec) (level int, by ID) {
+	tag := s.Priority.Emergency
+	level = max(job.Level(tag), 0)
+	for _, r := range b.rules {
+		if r.level <= level {
+			break
+		}
+		if tag != "" && (tag == string(r.id) || tag == r.kind) || r.selects(s.Labels) {
+			return r.level, r.id
+		}
+	}
+	return level, ""
+}
+
+func (r *rule) selects(labels map[string]string) bool {
+	for _, c := range r.choose {
+		if !c.Holds(labels) {
+			return false
+		}
+	}
+	return len(r.choose) > 0
+}
