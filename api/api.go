@@ -35,6 +35,8 @@ const (
 	CodeUnbuilt      = "not_built_yet"    // 422: this version can't do that yet
 	CodeMissingBlobs = "missing_blobs"    // 422: upload the module or inputs first
 	CodeBusy         = "busy"             // 429: come back after Retry-After
+	CodeTooMany      = "too_many"         // 429: more declarations of emergencies than a broker takes
+	CodeOver         = "cleared"          // 409: the emergency was cleared, and that is final
 	CodeNoSpace      = "no_space"         // 507: the disk is full
 	CodeInternal     = "internal"         // 500
 	CodeUnavailable  = "unavailable"      // 503: shutting down, or a peer that is needed does not answer
@@ -72,6 +74,12 @@ type Job struct {
 	Reason   string    `json:"reason,omitempty"` // why it ended as it did
 	Why      string    `json:"why,omitempty"`    // why it does not run yet
 
+	// Emergency is what gives it its level at its executor, or the broker that was asked;
+	// "" when nothing does, or the level is its own.
+	Emergency string `json:"emergency,omitempty"`
+	// Pauses are the times in which it had to make room for others, the latest 16.
+	Pauses []Pause `json:"pauses,omitempty"`
+
 	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
 
 	// Provisional: the verdict is not yet known to every member.
@@ -96,6 +104,16 @@ type Job struct {
 	Members int       `json:"members"`  // of so many
 
 	CausalToken string `json:"causal_token,omitempty"` // not in lists; see Submission
+}
+
+// Pause is a time in which a job had to make room for another.
+type Pause struct {
+	At        string         `json:"at"`  // the broker where it ran
+	For       job.ID         `json:"for"` // the job that got its room
+	Emergency string         `json:"emergency,omitempty"`
+	Mode      job.Preemption `json:"mode"`
+	From      job.Time       `json:"from"`
+	To        job.Time       `json:"to"` // null while it still waits
 }
 
 // Accepted names a result: who made it, in which attempt, when.
@@ -139,6 +157,10 @@ type Member struct {
 	RTT      job.Duration `json:"rtt"`       // by network coordinates; 0 when not known
 	Draining bool         `json:"draining"`  // it is about to leave, and takes nothing
 	Self     bool         `json:"self"`
+	// Emergency is the highest level in force there, "" for none; Emergencies names the
+	// first few.
+	Emergency   string   `json:"emergency"`
+	Emergencies []string `json:"emergencies"`
 }
 
 // MemberList answers GET /v1/members.
@@ -172,7 +194,11 @@ type Coordination struct {
 	DiskFull     bool              `json:"disk_full"`   // no new jobs until there is room
 	Unaudited    bool              `json:"unaudited"`   // holds back what it remembers until a peer has audited it
 	Quarantined  int               `json:"quarantined"` // records of peers that don't validate
-	AsOf         time.Time         `json:"as_of"`
+	// Emergency is the highest level in force at this broker, "" for none; Emergencies are
+	// all that are active, also where it is out of scope.
+	Emergency   string      `json:"emergency"`
+	Emergencies []Emergency `json:"emergencies"`
+	AsOf        time.Time   `json:"as_of"`
 }
 
 // Peer is one other broker in Coordination.

@@ -423,18 +423,21 @@ func (b *Broker) forgetEmergency(id emergency.ID) {
 	b.refreshBoard()
 }
 
-// activeHints is what push-pull carries of emergencies (rule S3): those that are active,
-// the highest level first.
-func (b *Broker) activeHints() (out [][]byte) {
+// active lists what is active, wherever, the highest level first.
+func (b *Broker) active() (out []*emergency.Record) {
 	now := job.At(b.wall)
-	var active []*emergency.Record
 	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
 		if r := b.emergencies.known[id]; r.Active(now) {
-			active = append(active, r)
+			out = append(out, r)
 		}
 	}
-	slices.SortStableFunc(active, func(x, y *emergency.Record) int { return y.Terms.Level - x.Terms.Level })
-	for _, r := range active[:min(len(active), maxHints)] {
+	slices.SortStableFunc(out, func(x, y *emergency.Record) int { return y.Terms.Level - x.Terms.Level })
+	return out[:min(len(out), maxHints)]
+}
+
+// activeHints is what push-pull carries of emergencies (rule S3).
+func (b *Broker) activeHints() (out [][]byte) {
+	for _, r := range b.active() {
 		out = append(out, r.Encode())
 	}
 	return out

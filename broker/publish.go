@@ -22,7 +22,7 @@ const publishEvery = 200 * time.Millisecond
 
 // publish puts a new State into the Ready when there is one to show.
 func (b *Broker) publish() {
-	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil {
+	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.board.Equal(b.published.board) {
 		return
 	}
 	var versions clock.Hybrid
@@ -38,6 +38,9 @@ func (b *Broker) publish() {
 	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
 	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Emergencies: b.activeHints(), Stats: b.stats}
+	for _, r := range b.active() {
+		s.Active = append(s.Active, b.emergencyView(r))
+	}
 	for _, name := range b.names {
 		if r, ok := b.rows[name]; ok {
 			s.Rows = append(s.Rows, r)

@@ -97,6 +97,11 @@ func (b *Broker) found(r *job.Record) *Found {
 		f.Provisional = !b.everybodyHolds(v.Dot)
 		return f
 	}
+	board := b.emergencies.board
+	if at := r.Place.Broker; at != "" && at != b.self {
+		board = b.boardOf(b.rows[at].Capabilities.Labels)
+	}
+	_, f.Emergency = board.Level(&r.Spec)
 	f.Why = b.why(f.Record)
 	return f
 }

@@ -216,6 +216,9 @@ type Found struct {
 	AsOf        time.Time
 	Changed     bool // a Cancel that wrote the verdict; false: it had ended already
 	Past        Past // what the client has seen now (rule C3)
+	// Emergency gives an unfinished job its level at its executor, or here before it has one; "" is
+	// none, or the level is its own.
+	Emergency emergency.ID
 	// Displaced lists the unfinished jobs that had to make room for this one here.
 	Displaced []job.ID
 	// SameID lists the keys of other jobs that were given this ID in another part of

@@ -74,7 +74,9 @@ type State struct {
 	Emergencies [][]byte `codec:"emergencies,omitempty"`
 
 	Stats Stats `codec:"-"` // of this broker, for its own shell
-	hints []*emergency.Record
+	// Active are the same, for the broker's own shell.
+	Active []*EmergencyView `codec:"-"`
+	hints  []*emergency.Record
 }
 
 // maxHints bounds the emergencies in a push-pull state: more come with the ledger.

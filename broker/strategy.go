@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -37,6 +38,9 @@ func (b *Broker) useStrategy(s resolve.Strategy) {
 	w := b.cfg.Weights
 	if w == (resolve.Weights{}) {
 		w = resolve.DefaultWeights()
+	}
+	if was := b.queue.Strategy(); was != s && !b.now.IsZero() {
+		b.note(Note{Kind: "strategy", ID: string(s), What: "changed", Text: fmt.Sprintf("%s decides by %s, until now by %s", b.self, s, was)})
 	}
 	b.queue.SetStrategy(s, w)
 	b.undecided = true

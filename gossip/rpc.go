@@ -34,6 +34,7 @@ type rpcServer struct {
 	life     *lifecycle
 	stats    *counters
 	ipc      *agent.AgentIPC
+	events   limiter // of events with a name of ours
 
 	mu        sync.Mutex
 	conns     map[*rpcConn]bool     // all that may still have a handler: true while it works on a request

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ const maxRPCValue = 1 << 20
 //     the owner's back. It becomes a request to the owner, who leaves when jobs
 //     are handed over (Pool.Done). The client's answer waits for that.
 //   - "stream", its "stop", and "respond": see rpc_events.go.
+//   - "event" with a name of ours: no more than rpcEventRate a second, so that one
+//     broken client does not fill the gossip of the whole cluster (rpc_limit.go).
 //
 // Only the connection's one handler reads from it.
 type rpcConn struct {
@@ -46,8 +49,13 @@ type rpcHeader struct {
 
 // Bodies of the requests that we handle.
 type (
-	rpcStream  struct{ Type string } // which events, as in "member-join,user:deploy"
-	rpcStop    struct{ Stop uint64 } // the Seq of the stream to end
+	rpcStream struct{ Type string } // which events, as in "member-join,user:deploy"
+	rpcStop   struct{ Stop uint64 } // the Seq of the stream to end
+	rpcEvent  struct {              // a user event
+		Name     string
+		Payload  []byte
+		Coalesce bool
+	}
 	rpcRespond struct {
 		ID      uint64
 		Payload []byte
@@ -110,6 +118,8 @@ func (c *rpcConn) next() ([]byte, error) {
 		return c.stop(value, h.Seq)
 	case "respond":
 		return nil, c.respond(h.Seq)
+	case "event":
+		return c.event(value, h.Seq)
 	}
 	return value, nil
 }
@@ -163,6 +173,21 @@ func (c *rpcConn) stop(header []byte, seq uint64) ([]byte, error) {
 	}
 	rest, err := encodeRPC(body)
 	return append(bytes.Clone(header), rest...), err
+}
+
+// event lets a user event pass, or refuses one of ours that comes too fast.
+func (c *rpcConn) event(header []byte, seq uint64) ([]byte, error) {
+	header = bytes.Clone(header) // before the next value takes its place
+	var body rpcEvent
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(body.Name, QueryPrefix) && !c.server.events.take(time.Now()) {
+		c.server.stats.rpcEventsRefused.Add(1)
+		return nil, c.out.reply(seq, fmt.Sprintf("too many events %s: this broker takes %d a second; come back in a second", body.Name, rpcEventRate))
+	}
+	rest, err := encodeRPC(body)
+	return append(header, rest...), err
 }
 
 // respond answers a query that the client has been told of.

@@ -14,6 +14,7 @@ type Stats struct {
 	QueriesRefused   uint64 // ucp: queries not answered, too many at once
 	AnswersTooLong   uint64 // answers replaced by an error, beyond MaxAnswer
 	RPCEventsDropped uint64 // events that RPC clients (serf monitor) missed
+	RPCEventsRefused uint64 // events of ours that RPC clients sent too fast
 }
 
 // Stats returns the counters at this moment. Anyone may call it at any time.
@@ -29,6 +30,7 @@ func (p *Pool) Stats() Stats {
 		QueriesRefused:   c.queriesRefused.Load(),
 		AnswersTooLong:   c.answersTooLong.Load(),
 		RPCEventsDropped: c.rpcEventsDropped.Load(),
+		RPCEventsRefused: c.rpcEventsRefused.Load(),
 	}
 }
 
@@ -38,5 +40,6 @@ type counters struct {
 	remoteStateMalformed, ownStateTooLong atomic.Uint64
 	queriesAnswered, queriesRefused       atomic.Uint64
 	answersTooLong, rpcEventsDropped      atomic.Uint64
+	rpcEventsRefused                      atomic.Uint64
 	statesReceived                        atomic.Uint64
 }

@@ -278,6 +278,9 @@ func (s *Spec) checkPriority() error {
 	if w := s.Priority.Weight; w < 0 || w > MaxWeight {
 		return wrong("priority.weight", "%d; from 0 to %d", w, MaxWeight)
 	}
+	if tag := s.Priority.Emergency; tag != "" && !ValidName(tag) {
+		return wrong("priority.emergency", "%.80q: a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
+	}
 	if s.Priority.Deadline < 0 {
 		return wrong("priority.deadline", "it is before 1970")
 	}

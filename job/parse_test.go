@@ -106,7 +106,6 @@ func TestParseSpecTakes(t *testing.T) {
 // What later versions will do is refused and flagged, never ignored.
 func TestParseSpecRefusesWhatIsNotBuilt(t *testing.T) {
 	for _, c := range []struct{ line, field string }{
-		{`"priority":{"user":5,"emergency":"flood-7"}`, "priority.emergency"},
 		{`"inputs":{"x":"data:map"}`, "inputs"},
 		{`"named_outputs":{"x":"map"}`, "named_outputs"},
 	} {

@@ -35,7 +35,7 @@ type Record struct {
 	Dots     clock.Vector `codec:"dots"`               // the latest dot of each that wrote here
 	Ended    []Ending     `codec:"ended,omitempty"`    // how jobs of Spec.After ended, sorted by their IDs (rule C4)
 
-	Pauses   []Pause      `codec:"pauses,omitempty"`   // when it had to make room for others, the earliest first
+	Pauses []Pause `codec:"pauses,omitempty"` // when it had to make room for others, the earliest first
 
 	Unknown Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 

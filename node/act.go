@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
@@ -42,10 +43,49 @@ func (n *Node) act(rd broker.Ready) {
 	for _, h := range rd.Handed {
 		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)
 	}
+	n.actOnEvents(rd)
 	for _, r := range rd.Run {
 		n.runs.remember(r)
 		n.metrics.waited.Observe(r.Waited.Seconds())
 		n.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})
+	}
+}
+
+// maxFloods bounds the events that wait for Serf; what does not fit is left out: the record
+// is on its way (rule E1).
+const maxFloods = 256
+
+// actOnEvents floods what is to be flooded, and tells those who watch what has happened.
+func (n *Node) actOnEvents(rd broker.Ready) {
+	for _, payload := range rd.Flood {
+		select {
+		case n.floods <- payload:
+		default:
+			n.log.Warn("an event of an emergency is not flooded, since too many wait; its record is on its way all the same")
+		}
+	}
+	if len(rd.Dropped) > 0 && n.complaints.allow(n.cfg.Now()) {
+		n.log.Warn("too many events of emergencies: some are not followed", "the first", string(rd.Dropped[0]))
+	}
+	for _, x := range rd.Notes {
+		if x.Kind == "emergency" || x.Kind == "strategy" {
+			n.log.Info(x.Kind, "what", x.What, "id", x.ID, "text", x.Text)
+		}
+	}
+	n.hub.tell(n.name, rd.Notes)
+}
+
+// floodEvents hands events to Serf, which may take a moment each.
+func (n *Node) floodEvents() error {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return nil
+		case payload := <-n.floods:
+			if err := n.pool.UserEvent(emergency.EventName, payload); err != nil {
+				n.log.Warn("flooding an emergency; its record is on its way all the same", "error", err)
+			}
+		}
 	}
 }
 

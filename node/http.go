@@ -39,6 +39,12 @@ func (n *Node) handler() http.Handler {
 		"GET /v1/conflicts":                   n.handleConflicts,
 		"GET /v1/conflicts/{id}":              n.handleConflict,
 		"GET /broker/conflict-statistics":     n.handleConflictStatistics,
+		"GET /v1/emergencies":                 n.handleEmergencies,
+		"POST /v1/emergencies":                n.handleDeclare,
+		"GET /v1/emergencies/{id}":            n.handleEmergency,
+		"DELETE /v1/emergencies/{id}":         n.handleClear,
+		"GET /v1/events":                      n.handleEvents,
+		"GET /v1/jobs/{id}/events":            n.handleJobEvents,
 		"GET /healthz":                        n.handleHealth,
 		"GET /readyz":                         n.handleReady,
 	} {
@@ -67,7 +73,7 @@ func (n *Node) wrap(h func(http.ResponseWriter, *http.Request) error) http.Handl
 		if e.Status >= 500 && e.Status != http.StatusServiceUnavailable {
 			n.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
-		if e.Code == api.CodeBusy {
+		if e.Code == api.CodeBusy || e.Code == api.CodeTooMany {
 			w.Header().Set("Retry-After", "1")
 		}
 		n.metrics.refused(e.Code)

@@ -292,6 +292,10 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,
 	}
+	j.Emergency = string(f.Emergency)
+	for _, p := range r.Pauses {
+		j.Pauses = append(j.Pauses, api.Pause{At: p.By.Broker(), For: p.For, Emergency: p.Emergency, Mode: p.Mode, From: p.From, To: p.To})
+	}
 	if !f.First {
 		j.ID = job.ID(r.Key()[:len(r.ID)+1+shortDigest])
 	}

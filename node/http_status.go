@@ -60,6 +60,7 @@ func (n *Node) coordination() api.Coordination {
 		Strategy: row.Strategy, SyncInterval: job.Duration(n.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: n.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
 		Capacity: n.caps.Capacity, Usage: row.Usage, AsOf: n.cfg.Now().UTC(),
+		Emergency: row.Emergency.Level, Emergencies: n.activeEmergencies(),
 		Draining: row.Draining, DiskFull: row.Full, Unaudited: row.Unaudited, Quarantined: int(n.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
@@ -90,6 +91,17 @@ func (n *Node) coordination() api.Coordination {
 		c.PeerBrokers[m.Name] = p
 	}
 	return c
+}
+
+// activeEmergencies lists those that are active, as last published.
+func (n *Node) activeEmergencies() []api.Emergency {
+	out := []api.Emergency{}
+	if s := n.state.Load(); s != nil {
+		for _, v := range s.Active {
+			out = append(out, n.emergencyView(v, n.cfg.Now()))
+		}
+	}
+	return out
 }
 
 func splitAddr(addr string) (string, int) {
@@ -131,7 +143,9 @@ func (n *Node) members() []api.Member {
 	out := []api.Member{}
 	for _, m := range n.pool.Members() {
 		rtt, _ := n.pool.RTT(m.Name)
+		row, _ := n.rowOf(m.Name)
 		out = append(out, api.Member{
+			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: job.Duration(rtt.Round(time.Microsecond)), Self: m.Name == n.name,
 			Draining: m.Tags[drainingTag] != "",

@@ -29,9 +29,12 @@ func (n *Node) watchMembers() error {
 			switch e := e.(type) {
 			case gossip.MemberEvent:
 				for _, m := range e.Members {
+					n.hub.tell(n.name, []broker.Note{{At: n.cfg.Now(), Kind: "member", ID: m.Name, What: string(e.Kind), Text: fmt.Sprintf("%s: %s", m.Name, memberText[e.Kind])}})
 					n.log.Info("member", "event", string(e.Kind), "name", m.Name, "addr", m.Addr)
 				}
 				n.reconcile()
+			case gossip.UserEvent:
+				n.hear(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
 				n.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 			}
@@ -47,6 +50,12 @@ func (n *Node) watchMembers() error {
 			n.reconcile()
 		}
 	}
+}
+
+// memberText says what happened to a member, for people.
+var memberText = map[gossip.MemberKind]string{
+	gossip.MemberJoined: "it is there", gossip.MemberLeft: "it has left", gossip.MemberFailed: "it does not answer any more",
+	gossip.MemberUpdated: "it has changed", gossip.MemberReaped: "it is forgotten",
 }
 
 // reconcile tells the broker who its members are, and remembers those that it

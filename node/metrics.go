@@ -23,6 +23,7 @@ type metrics struct {
 	messages    *prometheus.CounterVec
 	records     prometheus.Counter
 	corrupt     prometheus.Counter
+	badEvents   prometheus.Counter
 	swept       prometheus.Counter
 	waited      prometheus.Histogram
 }
@@ -36,6 +37,7 @@ func newMetrics(n *Node) *metrics {
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
 		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
+		badEvents:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_emergency_events_invalid_total", Help: "Serf events of emergencies that were not understood."}),
 		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
 	}
 	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -43,7 +45,7 @@ func newMetrics(n *Node) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.01, 4, 9), // to 11 minutes
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.swept, m.waited,
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.swept, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{n})
 	m.all = prometheus.Gatherers{registry}
@@ -80,12 +82,13 @@ var (
 	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
 	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
+	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, conflictsDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -100,6 +103,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
 		"suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
+		"claims_refused": s.ClaimsRefused, "events_refused": s.EventsRefused,
 	} {
 		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)
 	}
@@ -107,6 +111,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.CounterValue, float64(n), string(resolve.Strategies[i]))
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
+	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.n.row().Emergency.Level), 0)))
 	c := g.n.coordination()
 	for _, s := range job.States[:4] {
 		gauge(jobsDesc, float64(c.Jobs[s]), string(s))

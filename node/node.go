@@ -32,17 +32,20 @@ type Node struct {
 	start  time.Time
 	random io.Reader
 
-	store    *store.Store
-	engine   *engine
-	pool     *gossip.Pool
-	listener net.Listener
-	http     *http.Server
-	runner   Runner
-	peers    *peers
-	met      acquaintances
-	meter    meter
-	runs     running
-	metrics  *metrics
+	store      *store.Store
+	engine     *engine
+	pool       *gossip.Pool
+	listener   net.Listener
+	http       *http.Server
+	runner     Runner
+	peers      *peers
+	met        acquaintances
+	meter      meter
+	runs       running
+	metrics    *metrics
+	hub        hub // who watches /v1/events
+	floods     chan []byte
+	complaints complaints
 
 	isWasm  modules
 	full    atomic.Pointer[string] // why no new jobs are taken; nil while there is room
@@ -69,7 +72,7 @@ func New(cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: cfg.Logger, start: cfg.Now(), random: cfg.Random, joined: make(chan struct{})}
+	n = &Node{cfg: cfg, log: cfg.Logger, start: cfg.Now(), random: cfg.Random, joined: make(chan struct{}), floods: make(chan []byte, maxFloods)}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.leaving, n.goodbye = context.WithCancel(n.ctx)
 	defer func() {
@@ -189,6 +192,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.goRun("pressure", n.measurePressure)
 	n.goRun("room", n.watchRoom)
 	n.goRun("sweep", n.sweepBlobs)
+	n.goRun("floods", n.floodEvents)
 	if err := n.firstJoin(ctx); err != nil {
 		return err
 	}

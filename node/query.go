@@ -23,14 +23,24 @@ func (n *Node) answerQuery(ctx context.Context, query string, payload []byte) []
 			"name": n.name, "peers": c.TotalPeers, "healthy": c.HealthyPeers, "jobs": c.Jobs,
 			"strategy": c.Strategy, "uptime": c.Uptime, "clock": clockDigest(c.Clock.String()),
 			"last_sync": c.LastSyncTime, "software": c.Software,
+			"emergency": n.row().Emergency,
 		}
 	case "metadata":
 		r := n.row()
 		v = map[string]any{
 			"name": n.name, "actor": r.Actor, "http": r.HTTPAddr, "capacity": r.Capabilities.Capacity,
 			"drivers": r.Capabilities.Drivers, "usage": r.Usage, "strategy": r.Strategy,
-			"clock": clockDigest(r.Clock.String()), "entries": len(r.Clock),
+			"clock": clockDigest(r.Clock.String()), "entries": len(r.Clock), "emergency": r.Emergency.Level,
 		}
+	case "strategy":
+		v = map[string]any{"name": n.name, "strategy": n.row().Strategy}
+	case "conflicts":
+		s := n.stats()
+		total := uint64(0)
+		for _, k := range s.Conflicts {
+			total += k
+		}
+		v = map[string]any{"name": n.name, "strategy": n.row().Strategy, "resolved": total, "pending": s.Waiting, "running": s.Running}
 	case "load":
 		r := n.row()
 		v = map[string]any{"name": n.name, "usage": r.Usage, "capacity": r.Capabilities.Capacity, "jobs": r.Jobs}

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
 )
 
 // jobGetCommand is `ucp job get`.
@@ -50,6 +52,10 @@ func jobTable(w io.Writer, j *api.Job) {
 		displaced = append(displaced, string(id))
 	}
 	field("Displaced", strings.Join(displaced, ", "))
+	field("Emergency", j.Emergency)
+	for _, p := range j.Pauses {
+		field("Made room", pauseLine(&p, j.AsOf))
+	}
 	field("Reason", j.Reason)
 	if j.ExitCode != nil {
 		field("Exit code", exitText(j.ExitCode))
@@ -67,6 +73,23 @@ func jobTable(w io.Writer, j *api.Job) {
 	specFields(field, j)
 	resultFields(field, j)
 	field("Known by", fmt.Sprintf("%d of %d brokers, as of %s", j.KnownBy, j.Members, j.AsOf.UTC().Format("15:04:05 MST")))
+}
+
+// pauseLine is one pause of a job.
+func pauseLine(p *api.Pause, asOf time.Time) string {
+	text := fmt.Sprintf("for %s at %s, %s", p.For, p.At, shortTime(p.From, asOf))
+	if p.To == 0 {
+		text += " until now"
+	} else {
+		text += fmt.Sprintf(" for %s", humanDuration(p.To.Time().Sub(p.From.Time())))
+	}
+	if p.Mode == job.Requeue {
+		text += "; it began anew"
+	}
+	if p.Emergency != "" {
+		text += ", because of " + p.Emergency
+	}
+	return text
 }
 
 func stateText(j *api.Job) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,8 @@ func (c *cli) membersCommand() *cobra.Command {
 		Short: "List the nodes of the cluster",
 		Long: `Lists the nodes of the cluster as the broker sees them. A node without HTTP
 address is a stock Serf agent: welcome, but no broker. RTT is estimated from
-network coordinates. An asterisk marks the broker that answers.`,
+network coordinates. EMERGENCY is the highest level in force there, and the emergencies
+that are in its scope, as far as that broker has told. An asterisk marks the broker that answers.`,
 		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -36,7 +38,7 @@ func membersTable(w io.Writer, members []api.Member) {
 		row(w, "no members")
 		return
 	}
-	row(w, "NAME", "STATUS", "GOSSIP", "HTTP", "RTT")
+	row(w, "NAME", "STATUS", "EMERGENCY", "GOSSIP", "HTTP", "RTT")
 	for _, m := range members {
 		name, rtt := m.Name, "-"
 		switch {
@@ -49,6 +51,14 @@ func membersTable(w io.Writer, members []api.Member) {
 		if m.Draining {
 			status += ", draining"
 		}
-		row(w, name, status, m.Addr, dash(m.HTTPAddr), rtt)
+		row(w, name, status, inForce(&m), m.Addr, dash(m.HTTPAddr), rtt)
 	}
+}
+
+// inForce says how emergencies stand at a member.
+func inForce(m *api.Member) string {
+	if m.Emergency == "" {
+		return "-"
+	}
+	return m.Emergency + ": " + strings.Join(m.Emergencies, ", ")
 }

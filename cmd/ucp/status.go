@@ -55,6 +55,13 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "CPU:", fmt.Sprintf("%dm of %dm asked for%s", s.Usage.CPU, s.Capacity.CPU, percent(s.Usage.CPU, s.Capacity.CPU)))
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
 	row(w, "Strategy:", dash(s.Strategy))
+	for i, e := range s.Emergencies {
+		title := "Emergency:"
+		if i > 0 {
+			title = ""
+		}
+		row(w, title, emergencyLine(&e))
+	}
 	row(w, "Replicas:", s.Replicas)
 	if s.DiskFull {
 		row(w, "Disk:", "FULL: new jobs are refused until there is room")
@@ -83,6 +90,18 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		}
 		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
 	}
+}
+
+// emergencyLine is one that is active, in a line.
+func emergencyLine(e *api.Emergency) string {
+	text := fmt.Sprintf("%s, level %s, until %s", e.ID, e.Level, shortTime(e.Until, e.AsOf))
+	if !e.InScope {
+		text += ", out of whose scope this broker is"
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
 }
 
 func peersLine(s *api.Coordination) string {

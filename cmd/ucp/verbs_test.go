@@ -15,15 +15,15 @@ func TestMembers(t *testing.T) {
 	b, s := newFakeBroker(t)
 	require.Equal(t, ran{0, "no members\n", ""}, s.run("members"))
 	b.members.Members = []api.Member{
-		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true},
+		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true, Emergency: "high", Emergencies: []string{"flood-1"}},
 		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: job.Duration(1234 * time.Microsecond)},
 		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
 	}
 	require.Equal(t, ran{0, `
-NAME    STATUS  GOSSIP         HTTP           RTT
-a *     alive   10.0.0.1:7946  10.0.0.1:8000  -
-bridge  failed  10.0.0.2:7946  10.0.0.2:8000  1.2ms
-laptop  alive   10.0.0.3:7946  -              -
+NAME    STATUS  EMERGENCY      GOSSIP         HTTP           RTT
+a *     alive   high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed  -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive   -              10.0.0.3:7946  -              -
 `[1:], ""}, s.run("members"))
 	got := s.run("members", "-o", "json")
 	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")

@@ -1,0 +1,133 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Emergency is one emergency as a broker knows it.
+type Emergency struct {
+	ID         emergency.ID `json:"id"`
+	Type       string       `json:"type"`
+	Level      string       `json:"level"`  // low | medium | high | critical
+	Scope      []string     `json:"scope"`  // conditions on brokers' labels; empty: everywhere
+	Select     []string     `json:"select"` // conditions on jobs' labels; empty: only jobs that name its ID or type
+	Message    string       `json:"message"`
+	DeclaredAt job.Time     `json:"declared_at"`
+	DeclaredBy string       `json:"declared_by"` // the broker that wrote its present terms
+	Until      job.Time     `json:"until"`       // it ends by itself then
+	Active     bool         `json:"active"`
+	Cleared    bool         `json:"cleared"`
+	ClearedAt  job.Time     `json:"cleared_at"` // null unless cleared
+	ClearedBy  string       `json:"cleared_by"` // the broker where that was said
+	EndedAt    job.Time     `json:"ended_at"`   // cleared, or its time was over; null while it is active
+
+	InScope bool `json:"in_scope"` // the broker that answers reacts to it
+	Heard   bool `json:"heard"`    // known from an event only, so far: the record is on its way
+
+	// Effects are the jobs that had to make room because of it, the earliest first, at most
+	// 1,000: only of one emergency. Caused is how many pauses of jobs there were; in a list,
+	// how many jobs.
+	Effects []Effect  `json:"effects,omitempty"`
+	Caused  int       `json:"caused"`
+	AsOf    time.Time `json:"as_of"`
+}
+
+// Effect is a time in which a job had to make room for another because of an emergency.
+type Effect struct {
+	Job   job.ID         `json:"job"`
+	State job.State      `json:"state"` // of the job, now
+	At    string         `json:"at"`    // the broker where it ran
+	For   job.ID         `json:"for"`   // the job that got its room
+	Mode  job.Preemption `json:"mode"`  // suspend | requeue
+	From  job.Time       `json:"from"`
+	To    job.Time       `json:"to"` // null while it still waits
+	// Lasted is for how long it did not run, up to now while it still waits.
+	Lasted job.Duration `json:"lasted"`
+}
+
+// EmergencyList answers GET /v1/emergencies: those that are active first, then the latest.
+type EmergencyList struct {
+	Emergencies []Emergency `json:"emergencies"`
+	AsOf        time.Time   `json:"as_of"`
+}
+
+// Event is one line of GET /v1/events, as the data of a server-sent event.
+type Event struct {
+	At     time.Time `json:"at"`
+	Broker string    `json:"broker"` // that saw it, or came to know of it
+	Kind   string    `json:"kind"`   // emergency | preemption | job | member | strategy | lost
+	ID     string    `json:"id"`     // of the emergency or job; the member's name; the strategy
+	What   string    `json:"what"`   // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
+	Text   string    `json:"text"`   // one line for a person
+}
+
+// Declare declares an emergency, or changes one that is known; created says which.
+func (c *Client) Declare(ctx context.Context, d emergency.Declaration) (e Emergency, created bool, err error) {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return e, false, fmt.Errorf("encoding the declaration: %w", err)
+	}
+	status, err := c.json(ctx, call{
+		method: http.MethodPost, path: []string{"v1", "emergencies"}, contentType: "application/json", body: Bytes(body), size: int64(len(body)),
+	}, 0, &e)
+	return e, status == http.StatusCreated, err
+}
+
+// ClearEmergency ends an emergency for good, by its ID or a prefix; with unknown also one
+// of which the broker has not heard yet.
+func (c *Client) ClearEmergency(ctx context.Context, id string, unknown bool) (Emergency, error) {
+	var e Emergency
+	k := call{method: http.MethodDelete, path: []string{"v1", "emergencies", id}}
+	if unknown {
+		k.query = url.Values{"unknown": {"1"}}
+	}
+	_, err := c.json(ctx, k, 0, &e)
+	return e, err
+}
+
+// Emergencies lists those that the broker knows.
+func (c *Client) Emergencies(ctx context.Context) (EmergencyList, error) {
+	var l EmergencyList
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "emergencies"}}, 0, &l)
+	return l, err
+}
+
+// Emergency returns one, with all that it has caused, by its ID or a prefix.
+func (c *Client) Emergency(ctx context.Context, id string) (Emergency, error) {
+	var e Emergency
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "emergencies", id}}, 0, &e)
+	return e, err
+}
+
+// Events calls do for everything that happens, as the broker comes to know it, until the
+// context ends, the connection breaks or do returns an error, which it returns. Kinds and job
+// choose: no kinds are all but those of jobs' states, job is one job's ID.
+func (c *Client) Events(ctx context.Context, kinds string, id job.ID, do func(Event) error) error {
+	k := call{method: http.MethodGet, path: []string{"v1", "events"}, query: url.Values{}}
+	if id != "" {
+		k.path = []string{"v1", "jobs", string(id), "events"}
+	}
+	if kinds != "" {
+		k.query.Set("kinds", kinds)
+	}
+	body, err := c.stream(ctx, k)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return readEvents(body, func(data []byte) error {
+		var e Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return fmt.Errorf("an event of %s is not understood: %w", c.Addr(), err)
+		}
+		return do(e)
+	})
+}

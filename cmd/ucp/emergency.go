@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+)
+
+const emergencyHelp = `An emergency is declared at any broker and known at all of them within a second.
+While it is active, jobs that name its ID or its type (ucp run --emergency), and jobs
+with the labels that it selects, have its level at every broker in its scope: under
+the strategy "emergency" they stop lower ones, under the others the level weighs in
+(ucp strategy set --help). It ends when it is cleared, or by itself when its time is
+over; what it had stopped goes on by itself.
+
+A stock Serf command line does the same at any node:
+  serf event ucp:emergency '{"type":"flood","level":"critical"}'
+  serf event ucp:emergency '{"clear":"ID"}'`
+
+// emergencyCommand is `ucp emergency`.
+func (c *cli) emergencyCommand() *cobra.Command {
+	g := group(&cobra.Command{
+		Use: "emergency", Short: "Declare, see and clear emergencies", Long: emergencyHelp,
+		Example: "  ucp emergency declare --type flood --level critical --scope district=7\n  ucp emergency list\n  ucp emergency clear flood-3f9a21",
+	})
+	g.AddCommand(c.emergencyDeclareCommand(), c.emergencyListCommand(), c.emergencyGetCommand(), c.emergencyClearCommand())
+	return g
+}
+
+const declareHelp = `Declares an emergency at once, everywhere. It prints its ID.
+
+Scope and selection are conditions as constraints of jobs are: k=v, k!=v, "k in (a,b)"
+or k; repeated, all must hold. The scope is of brokers' labels (ucp agent --label): brokers
+that it leaves out know of the emergency and do not react. The selection is of jobs' labels
+(ucp run --label); jobs that name the ID or the type in --emergency need none.
+
+With --id of one that is active, the level, scope, selection and message are changed, and
+--ttl counts from now.`
+
+func (c *cli) emergencyDeclareCommand() *cobra.Command {
+	var d emergency.Declaration
+	var id, level string
+	var scope, choose []string
+	var ttl time.Duration
+	cmd := &cobra.Command{
+		Use: "declare", Short: "Declare an emergency, or change one", Long: declareHelp,
+		Example: `  ucp emergency declare --type flood --level critical
+  ucp emergency declare --type flood --level high --scope district=7 --ttl 2h --message "pumps first"
+  ucp emergency declare --type power-cut --level medium --select service=hospital
+  ucp emergency declare --id flood-3f9a21 --type flood --level critical`,
+		Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
+	f.StringVar(&level, "level", "", "low, medium, high or critical (required)")
+	f.StringArrayVar(&scope, "scope", nil, "only brokers with these labels: `k=v`; repeatable (default: all)")
+	f.StringArrayVar(&choose, "select", nil, "also jobs with these labels: `k=v`; repeatable")
+	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
+	f.DurationVar(&ttl, "ttl", 0, "when it ends by itself (default 24h, at most 720h)")
+	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
+	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), level, scope, choose, job.Duration(ttl)
+		if ttl < 0 || ttl == 0 && f.Changed("ttl") {
+			return fmt.Errorf("--ttl %v: it must be positive", ttl)
+		}
+		if d.Type == "" {
+			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
+		}
+		if job.Level(level) < 1 {
+			return fmt.Errorf("--level %q: it is low, medium, high or critical", level)
+		}
+		e, created, err := client.Declare(ctx, d)
+		if err != nil {
+			return err
+		}
+		return c.show(e, func(w io.Writer) {
+			what := "declared"
+			if !created {
+				what = "changed"
+			}
+			row(w, fmt.Sprintf("%s %s: %s, level %s, until %s", e.ID, what, e.Type, e.Level, clockTime(e.Until)))
+		})
+	})
+	return cmd
+}
+
+func (c *cli) emergencyListCommand() *cobra.Command {
+	var active bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List emergencies, those that are active first",
+		Example: "  ucp emergency list\n  ucp emergency list --active\n  ucp emergency list -o json",
+		Args:    exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().BoolVar(&active, "active", false, "only those that are active")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		l, err := client.Emergencies(ctx)
+		if err != nil {
+			return err
+		}
+		if active {
+			kept := l.Emergencies[:0]
+			for _, e := range l.Emergencies {
+				if e.Active {
+					kept = append(kept, e)
+				}
+			}
+			l.Emergencies = kept
+		}
+		return c.show(l, func(w io.Writer) { emergenciesTable(w, l) })
+	})
+	return cmd
+}
+
+func emergenciesTable(w io.Writer, l api.EmergencyList) {
+	if len(l.Emergencies) == 0 {
+		row(w, "no emergencies")
+		return
+	}
+	row(w, "ID", "LEVEL", "STATE", "SCOPE", "DECLARED", "UNTIL", "STOPPED", "MESSAGE")
+	for _, e := range l.Emergencies {
+		stopped := "-"
+		if e.Caused > 0 {
+			stopped = fmt.Sprintf("%d jobs", e.Caused)
+		}
+		row(w, e.ID, e.Level, emergencyState(&e), dash(strings.Join(e.Scope, ", ")), ago(e.DeclaredAt, l.AsOf)+" ago", shortTime(e.Until, l.AsOf), stopped, dash(e.Message))
+	}
+}
+
+// emergencyState is where an emergency stands, as one broker sees it.
+func emergencyState(e *api.Emergency) string {
+	switch {
+	case e.Cleared:
+		return "cleared"
+	case !e.Active:
+		return "over"
+	case !e.InScope:
+		return "active elsewhere"
+	}
+	return "ACTIVE"
+}
+
+// shortTime writes an instant as the time of day when that is today.
+func shortTime(t job.Time, now time.Time) string {
+	switch {
+	case t == 0:
+		return "-"
+	case t.Time().Format(time.DateOnly) == now.UTC().Format(time.DateOnly):
+		return t.Time().Format("15:04:05")
+	}
+	return t.Time().Format("2006-01-02 15:04")
+}
+
+func (c *cli) emergencyGetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and all that it has caused: who was stopped, for whom, for how long",
+		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+			e, err := client.Emergency(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return c.show(e, func(w io.Writer) { emergencyTable(w, &e) })
+		}),
+	}
+}
+
+func emergencyTable(w io.Writer, e *api.Emergency) {
+	field := func(name, value string) {
+		if value != "" && value != "-" {
+			row(w, name+":", value)
+		}
+	}
+	field("ID", string(e.ID))
+	field("Type", e.Type)
+	field("Level", e.Level)
+	field("State", emergencyState(e))
+	field("Scope", strings.Join(e.Scope, ", "))
+	field("Selects", strings.Join(e.Select, ", "))
+	field("Message", e.Message)
+	if e.DeclaredAt != 0 {
+		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
+	}
+	field("Until", clockTime(e.Until))
+	if e.Cleared {
+		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
+	}
+	if e.Heard {
+		field("Record", "not here yet: it is known from an event")
+	}
+	if len(e.Effects) == 0 {
+		field("Caused", "nothing: no running job had to make room")
+		return
+	}
+	field("Caused", fmt.Sprintf("%d pauses of jobs", e.Caused))
+	fmt.Fprintln(w)
+	row(w, "JOB", "NOW", "AT", "MODE", "FOR", "FROM", "TO", "LASTED")
+	for _, x := range e.Effects {
+		to := shortTime(x.To, e.AsOf)
+		if x.To == 0 {
+			to = "still"
+		}
+		row(w, x.Job, x.State, x.At, x.Mode, x.For, shortTime(x.From, e.AsOf), to, humanDuration(time.Duration(x.Lasted)))
+	}
+}
+
+func (c *cli) emergencyClearCommand() *cobra.Command {
+	var unknown bool
+	cmd := &cobra.Command{
+		Use: "clear ID", Short: "End an emergency for good, everywhere", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Example: "  ucp emergency clear flood-3f9a21",
+	}
+	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		e, err := client.ClearEmergency(ctx, args[0], unknown)
+		if err != nil {
+			return err
+		}
+		return c.show(e, func(w io.Writer) { row(w, fmt.Sprintf("%s cleared", e.ID)) })
+	})
+	return cmd
+}
+
+// completeEmergencies offers the IDs that the broker knows.
+func (c *cli) completeEmergencies(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	client, ok := c.completer(cmd)
+	if !ok || len(args) > 0 {
+		return nil, directive
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
+	defer cancel()
+	l, err := client.Emergencies(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, e := range l.Emergencies {
+		out = append(out, cobra.CompletionWithDesc(string(e.ID), e.Level+", "+emergencyState(&e)))
+	}
+	return out, directive
+}

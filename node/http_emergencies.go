@@ -1,0 +1,151 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+)
+
+// maxDeclaration bounds the body of a declaration.
+const maxDeclaration = 8 << 10
+
+// handleDeclare takes a declaration, or new terms of an emergency that is known: 201 for a
+// new one.
+func (n *Node) handleDeclare(w http.ResponseWriter, r *http.Request) error {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDeclaration))
+	if err != nil {
+		return err
+	}
+	d, err := emergency.ParseDeclaration(b)
+	if err != nil {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return n.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} })
+}
+
+// handleClear ends an emergency for good.
+func (n *Node) handleClear(w http.ResponseWriter, r *http.Request) error {
+	id, err := emergencyID(r)
+	if err != nil {
+		return err
+	}
+	force := r.URL.Query().Get("unknown") != ""
+	return n.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
+}
+
+func emergencyID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if err := emergency.ID(id).Valid(); err != nil {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+	}
+	return id, nil
+}
+
+// claim steps a declaration or a clear, and answers with what became of it. It is on this
+// broker's disk then, and on its way to all.
+func (n *Node) claim(w http.ResponseWriter, r *http.Request, in func(broker.Token) broker.Input) error {
+	d, err := ask[*broker.Declared](r.Context(), n, in)
+	switch {
+	case err != nil:
+		return err
+	case d.Invalid != "":
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", d.Invalid)
+	case d.TooMany != "":
+		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%s", d.TooMany)
+	case len(d.Ambiguous) > 1:
+		return fail(http.StatusConflict, api.CodeConflict, "that is the beginning of several IDs: %v", d.Ambiguous)
+	case d.Over:
+		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
+			d.View.Record.ID, d.View.Ended.Time().Format(time.RFC3339))
+	case d.View == nil:
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here: GET /v1/emergencies lists those that are; ?unknown=1 (--unknown) clears it all the same, wherever it is known", r.PathValue("id"))
+	}
+	status := http.StatusOK
+	if d.Created && r.Method == http.MethodPost {
+		status = http.StatusCreated
+	}
+	writeJSON(w, status, n.emergencyView(d.View, n.cfg.Now()))
+	return nil
+}
+
+func (n *Node) handleEmergencies(w http.ResponseWriter, r *http.Request) error {
+	l, err := ask[*broker.Emergencies](r.Context(), n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} })
+	if err != nil {
+		return err
+	}
+	out := api.EmergencyList{Emergencies: []api.Emergency{}, AsOf: l.AsOf.UTC()}
+	for _, v := range l.List {
+		out.Emergencies = append(out.Emergencies, n.emergencyView(v, l.AsOf))
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// handleEmergency shows one emergency and all that it has caused.
+func (n *Node) handleEmergency(w http.ResponseWriter, r *http.Request) error {
+	id, err := emergencyID(r)
+	if err != nil {
+		return err
+	}
+	l, err := ask[*broker.Emergencies](r.Context(), n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
+	switch {
+	case err != nil:
+		return err
+	case len(l.Ambiguous) > 1:
+		return fail(http.StatusConflict, api.CodeConflict, "%q is the beginning of several IDs: %v", id, l.Ambiguous)
+	case len(l.List) == 0:
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", id)
+	}
+	writeJSON(w, http.StatusOK, n.emergencyView(l.List[0], l.AsOf))
+	return nil
+}
+
+// emergencyView is how one is shown.
+func (n *Node) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emergency {
+	r := v.Record
+	e := api.Emergency{
+		ID: r.ID, Type: r.Terms.Type, Level: job.LevelName(r.Terms.Level), Scope: orEmpty(r.Terms.Scope), Select: orEmpty(r.Terms.Select),
+		Message: r.Terms.Message, DeclaredBy: r.Version.By.Broker(), Until: r.Until(),
+		Active: v.Active, Cleared: r.Finished(), EndedAt: v.Ended, InScope: v.InScope, Heard: v.Heard, Caused: v.Caused, AsOf: asOf.UTC(),
+	}
+	if r.Declared != 0 {
+		e.DeclaredAt = job.TimeOf(r.Declared)
+	}
+	if r.Finished() {
+		e.ClearedAt, e.ClearedBy = job.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
+	}
+	for _, x := range v.Effects {
+		end := x.Pause.To.Time()
+		if x.Pause.To == 0 {
+			end = asOf
+		}
+		e.Effects = append(e.Effects, api.Effect{
+			Job: x.Job, State: x.State, At: x.Pause.By.Broker(), For: x.Pause.For, Mode: x.Pause.Mode, From: x.Pause.From, To: x.Pause.To,
+			Lasted: job.Duration(max(end.Sub(x.Pause.From.Time()), 0).Round(time.Millisecond)),
+		})
+	}
+	return e
+}
+
+// hear takes in a user event of Serf. What is none of ours is passed over; a payload that
+// makes no sense is logged and counted, and harms nothing.
+func (n *Node) hear(name string, payload []byte, ltime uint64) {
+	if name != emergency.EventName {
+		return
+	}
+	r, err := emergency.Parse(payload, ltime, n.hybridNow())
+	if err != nil {
+		n.metrics.badEvents.Inc()
+		if n.complaints.allow(n.cfg.Now()) {
+			n.log.Warn("an event of an emergency is not understood, and not followed", "payload", fmt.Sprintf("%.200q", payload), "error", err)
+		}
+		return
+	}
+	n.engine.tell(broker.Heard{Event: r})
+}
