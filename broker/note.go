@@ -23,7 +23,7 @@ func (b *Broker) tellEmergency(what string, r *emergency.Record) {
 	if len(r.Terms.Scope) > 0 {
 		where = "where " + strings.Join(r.Terms.Scope, " and ")
 	}
-	text := fmt.Sprintf("%s: %s, level %s, %s, until %s", r.ID, r.Terms.Type, job.LevelName(r.Terms.Level), where, r.Until().Time().Format("15:04:05"))
+	text := fmt.Sprintf("%s: %s, level %s, %s, until %s", r.ID, r.Terms.Type, job.LevelName(r.Terms.Level), where, r.Until().Time().Format("2006-01-02 15:04:05 MST"))
 	switch {
 	case what == cleared:
 		text = fmt.Sprintf("%s is cleared", r.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,11 +128,11 @@ func emergenciesTable(w io.Writer, l api.EmergencyList) {
 		row(w, "no emergencies")
 		return
 	}
-	row(w, "ID", "LEVEL", "STATE", "SCOPE", "DECLARED", "UNTIL", "STOPPED", "MESSAGE")
+	row(w, "ID", "LEVEL", "STATE", "SCOPE", "DECLARED", "UNTIL", "JOBS STOPPED", "MESSAGE")
 	for _, e := range l.Emergencies {
 		stopped := "-"
 		if e.Caused > 0 {
-			stopped = fmt.Sprintf("%d jobs", e.Caused)
+			stopped = strconv.Itoa(e.Caused)
 		}
 		row(w, e.ID, e.Level, emergencyState(&e), dash(strings.Join(e.Scope, ", ")), ago(e.DeclaredAt, l.AsOf)+" ago", shortTime(e.Until, l.AsOf), stopped, dash(e.Message))
 	}
@@ -202,7 +203,11 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 		field("Caused", "nothing: no running job had to make room")
 		return
 	}
-	field("Caused", fmt.Sprintf("%d pauses of jobs", e.Caused))
+	caused := "1 pause of a job"
+	if e.Caused != 1 {
+		caused = fmt.Sprintf("%d pauses of jobs", e.Caused)
+	}
+	field("Caused", caused)
 	fmt.Fprintln(w)
 	row(w, "JOB", "NOW", "AT", "MODE", "FOR", "FROM", "TO", "LASTED")
 	for _, x := range e.Effects {
