@@ -102,11 +102,101 @@ func (b *Broker) follow(r *job.Record) (waits bool) {
 			return true
 		}
 	}
+	if b.loseTrack(r) {
+		return true
+	}
 	if e, barred := r.Barred(); barred {
 		b.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome), nil)
 		return true
 	}
 	return len(r.Waits()) > 0
+}
+
+// How long a job may wait for a predecessor of which its owner knows nothing, or whose end
+// its owner does not note though others know of it.
+const (
+	remindAfter = 10 * time.Second
+	trackedFor  = 3 // sync intervals
+)
+
+// loseTrack ends the wait of an own job for predecessors that nobody knows any more: they
+// were known when it was submitted (rule C4), so they have ended, and were forgotten while
+// this broker was away for so long that nobody waited for it (rule L8). It reports whether
+// the job has failed with that. While a member is absent that may know of them, it waits.
+func (b *Broker) loseTrack(r *job.Record) bool {
+	gone := b.unknown(&job.Spec{After: r.Waits()})
+	if len(gone) == 0 || !b.knowsAll() {
+		delete(b.tracks, r.Key())
+		if len(gone) > 0 {
+			b.timers.add(rounded(b.now.Add(b.cfg.SyncInterval)), r.Key())
+		}
+		return false
+	}
+	until, waits := b.tracks[r.Key()]
+	if !waits {
+		until = b.now.Add(trackedFor * b.cfg.SyncInterval)
+		b.tracks[r.Key()] = until
+	}
+	if b.now.Before(until) {
+		b.timers.add(rounded(until), r.Key())
+		return false
+	}
+	delete(b.tracks, r.Key())
+	if r.Spec.AfterPolicy != job.AfterEnd {
+		b.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has ended, and nobody remembers how: it waits for its success", gone[0]), nil)
+		return true
+	}
+	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			for _, id := range gone {
+				r.SetEnding(job.Ending{Job: id, At: b.stamp(), By: b.cfg.Actor, Outcome: job.Expired})
+			}
+		})
+	})
+	return true // it is reviewed again, since it has changed
+}
+
+// knowsAll reports whether every member is there and known to hold nothing that we lack.
+func (b *Broker) knowsAll() bool {
+	c := b.ledger.Clock()
+	for _, name := range b.names {
+		m, l := b.members[name], b.links[name]
+		if m.Status != Left && (m.Status != Alive || l == nil || !l.heard || !c.Covers(l.known)) {
+			return false
+		}
+	}
+	return true
+}
+
+// remind notes in another's job that a predecessor has ended, when its owner should know
+// and does not note it: it has forgotten that predecessor, being told so by somebody who
+// had, before it heard of the end (rules C4, L9).
+func (b *Broker) remind(r *job.Record) {
+	var ended []job.Ending
+	for _, id := range r.Waits() {
+		p, _ := b.resolve(string(id))
+		if p == nil || p.ID != id || !p.Finished() {
+			continue
+		}
+		v := p.Verdict()
+		if since := v.At.Time().Add(remindAfter); b.wall.Before(since) {
+			b.timers.add(rounded(b.now.Add(since.Sub(b.wall))), r.Key())
+		} else if b.holdsUpdate(r.Owner.Broker, v.Dot) {
+			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
+		} else {
+			b.timers.add(rounded(b.now.Add(remindAfter)), r.Key())
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			for _, e := range ended {
+				r.SetEnding(e)
+			}
+		})
+	})
 }
 
 // whyWaiting names the predecessors that a job waits for.

@@ -84,6 +84,7 @@ type Broker struct {
 
 	displaced map[string]displaced // jobs that had to make room, by key
 	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
+	tracks    map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
 	arriving  []arriving           // submissions that name jobs which we don't know yet (rule C4)
 	heldStale bool                 // who holds which exclusive key elsewhere has changed (rule J10)
 	runs      map[string]*run      // attempts that this broker holds, by key
@@ -138,7 +139,7 @@ func New(cfg Config) *Broker {
 		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
 		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
-		displaced: map[string]displaced{}, behind: map[string]time.Time{},
+		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
 		runs:   map[string]*run{},
 		queued: map[string]bool{},
 		gates:  map[string]*gate{}, waiters: map[string][]Token{},
@@ -369,6 +370,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 		delete(b.cautious, rec.Key())
 		delete(b.pauses, rec.Key())
 		delete(b.behind, rec.Key())
+		delete(b.tracks, rec.Key())
 		delete(b.displaced, rec.Key())
 	}
 	wrote := clock.Vector(nil)

@@ -17,6 +17,7 @@ import (
 //     unless it has ended and was forgotten (L7);
 //   - an attempt that starts was written down before, by its executor, for that
 //     very attempt, in a job that is not finished;
+//   - every job in a queue has the level that the emergencies in force give it;
 //   - what runs at a broker never exceeds its capacity, and an attempt that is
 //     being stopped counts until it is gone.
 
@@ -111,6 +112,26 @@ func (w *world) checkHeld() {
 			if r := n.b.record(key); n.b.ledger.Has(d) && (r == nil && !w.over[key] || r != nil && !r.Dots.Has(d)) {
 				w.wrong("%s covers %v but %s lacks it", name, d, idOf(key))
 			}
+		}
+	}
+}
+
+// checkLevels sees to it that no job stands in a queue with a level that is not, or no
+// longer, its own.
+func (w *world) checkLevels(n *node) {
+	b := n.b
+	if b == nil || b.now.IsZero() {
+		return
+	}
+	for key := range b.runs {
+		r := b.record(key)
+		if r == nil || !b.queue.Known(key) {
+			continue
+		}
+		level, _ := b.emergencies.board.Level(&r.Spec)
+		raised, _ := b.raised(r, &b.emergencies.board)
+		if l, up := b.queue.Levels(key); l != level || up != raised {
+			w.wrong("%s stands at level %d, raised to %d, at %s; it should be %d, %d", key, l, up, n.name, level, raised)
 		}
 	}
 }

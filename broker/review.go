@@ -57,6 +57,8 @@ func (b *Broker) reviewJob(r *job.Record) {
 		if b.lost(r.Owner.Broker) && b.heir(r.Key(), "") == b.self {
 			b.stats.TakenOver++
 			b.own(r, b.self, b.cfg.Actor)
+		} else if len(r.Spec.After) > 0 {
+			b.remind(r)
 		}
 	case r.Owner.Actor != b.cfg.Actor:
 		// It was ours before our start: it is again, without delay. A placement with

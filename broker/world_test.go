@@ -200,6 +200,7 @@ func (w *world) ready(n *node) (busy bool) {
 	n.wake = rd.Wake
 	w.act(n, rd)
 	w.checkCapacity(n)
+	w.checkLevels(n)
 	return len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
 }
 

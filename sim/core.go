@@ -24,7 +24,7 @@ import (
 // again and again. What needs real Serf and Pebble is simulated by [Cluster].
 //
 // core.go is the loop, core_faults.go what can go wrong, core_client.go who uses the
-// cluster, core_check.go what must hold, core_story.go the schedule.
+// cluster, core_emergency.go the emergencies, core_check.go what must hold, core_story.go the schedule.
 type Core struct {
 	Now  time.Time
 	Loss float64 // of messages, 0 to 1
@@ -49,6 +49,9 @@ type Core struct {
 	trace    uint64 // hash of all that happened
 	start    time.Time
 	told     []string // the story so far, as text
+
+	lamport uint64    // Serf's clock of events
+	floods  []flooded // all events, the earliest first
 
 	checks  checks
 	written func(at, key string, old, now []byte) // hears of every record that reaches a disk
@@ -317,6 +320,9 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		}
 	}
 	c.shown(n, rd.State)
+	for _, payload := range rd.Flood {
+		c.flood(n, payload)
+	}
 	for _, s := range rd.Send {
 		c.send(n, s)
 	}

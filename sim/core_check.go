@@ -182,6 +182,7 @@ func (c *Core) Converged() {
 	for _, d := range c.Differences() {
 		c.fail("%s", d)
 	}
+	c.checkEmergencies()
 	for _, name := range c.names {
 		n := c.nodes[name]
 		for id, r := range n.running {

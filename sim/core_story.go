@@ -80,7 +80,9 @@ func (n *night) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] 
 
 func (n *night) deed() {
 	c, name := n.c, n.pick()
-	switch x := c.rand.IntN(42); {
+	switch x := c.rand.IntN(46); {
+	case x >= 42:
+		n.emergencies(name)
 	case x >= 40:
 		c.SetStrategy(name, resolve.All()[c.rand.IntN(5)], x == 41)
 	case x < 16:
@@ -167,9 +169,12 @@ func (n *night) submit(at string) {
 func (n *night) competes(spec *job.Spec) {
 	c := n.c
 	spec.Priority.User = c.rand.IntN(11)
-	spec.Priority.Emergency = []string{"", "", "", "low", "high", "critical"}[c.rand.IntN(6)]
+	spec.Priority.Emergency = []string{"", "", "", "low", "high", "critical", "flood", "e1"}[c.rand.IntN(8)]
 	if spec.MayRedeploy() {
 		spec.Preemption = []job.Preemption{"", job.Requeue, job.Never}[c.rand.IntN(3)]
+	}
+	if c.rand.IntN(4) == 0 {
+		spec.Labels = map[string]string{"pumps": "yes"}
 	}
 	switch c.rand.IntN(8) {
 	case 0:
