@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ type Cluster struct {
 	log   *slog.Logger
 	nodes map[string]*simNode
 	names []string
+	stock []*gossip.Pool
 }
 
 // simNode is one broker's place: its host and disk outlive each start.
@@ -50,10 +52,24 @@ type simNode struct {
 	runs   *runs
 }
 
-// runs counts what a broker's runner has started, across restarts.
+// runs notes what a broker's runner was told, across restarts.
 type runs struct {
 	mu    sync.Mutex
-	count map[job.ID]int
+	count map[job.ID]int       // starts
+	still map[job.ID]time.Time // when it was last told to stand still
+	goOn  map[job.ID]time.Time // and to go on
+}
+
+func newRuns() *runs {
+	return &runs{count: map[job.ID]int{}, still: map[job.ID]time.Time{}, goOn: map[job.ID]time.Time{}}
+}
+
+// note notes an order; what names the job by its key.
+func (r *runs) note(orders map[job.ID]time.Time, key string) {
+	id, _, _ := strings.Cut(key, "~")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	orders[job.ID(id)] = time.Now()
 }
 
 // NewCluster makes n hosts, and starts no broker yet.
@@ -66,7 +82,7 @@ func NewCluster(t *testing.T, n int, opt NetworkOptions) *Cluster {
 		client, err := api.New(h.HTTPAddr(), api.WithTransport(tr))
 		require.NoError(t, err)
 		c.names = append(c.names, name)
-		c.nodes[name] = &simNode{host: h, disk: vfs.NewCrashableMem(), client: client, runs: &runs{count: map[job.ID]int{}}}
+		c.nodes[name] = &simNode{host: h, disk: vfs.NewCrashableMem(), client: client, runs: newRuns()}
 	}
 	return c
 }
@@ -86,6 +102,23 @@ func (c *Cluster) Started(name string, id job.ID) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count[id]
+}
+
+// Suspended tells when a broker's runner was last told that a job stands still, and Resumed
+// when that it goes on; the zero time is never.
+func (c *Cluster) Suspended(name string, id job.ID) time.Time {
+	r := c.nodes[name].runs
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.still[id]
+}
+
+// Resumed: see Suspended.
+func (c *Cluster) Resumed(name string, id job.ID) time.Time {
+	r := c.nodes[name].runs
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.goOn[id]
 }
 
 // StartAll starts all brokers; they join the first. It returns when all see each
@@ -131,6 +164,19 @@ func (c *Cluster) Start(name string) {
 	go func() { ended <- running.Run(ctx) }()
 }
 
+// Stock starts a stock Serf agent, which is no broker, on a host of its own, and lets it
+// join; it ends with the cluster.
+func (c *Cluster) Stock(name string) *gossip.Pool {
+	tr, err := c.Net.Host(name).Transport()
+	require.NoError(c.t, err)
+	p, err := gossip.Start(gossip.Config{Name: name, Transport: tr})
+	require.NoError(c.t, err)
+	c.stock = append(c.stock, p)
+	_, err = p.Join(context.Background(), []string{c.nodes[c.names[0]].host.GossipAddr()})
+	require.NoError(c.t, err)
+	return p
+}
+
 // Stop leaves the cluster gracefully, as SIGTERM does, and waits.
 func (c *Cluster) Stop(name string) {
 	n := c.nodes[name]
@@ -159,6 +205,9 @@ func (c *Cluster) Restart(name string) {
 
 // Close stops what still runs.
 func (c *Cluster) Close() {
+	for _, p := range c.stock {
+		_ = p.Shutdown() // the test is over
+	}
 	for _, name := range c.names {
 		n := c.nodes[name]
 		if n.node == nil {
@@ -276,10 +325,16 @@ func (s *sleeper) Stop(key, attempt string) {
 }
 
 // Suspend implements node.Runner.
-func (s *sleeper) Suspend(key, attempt string) { s.wish(key+attempt, true) }
+func (s *sleeper) Suspend(key, attempt string) {
+	s.runs.note(s.runs.still, key)
+	s.wish(key+attempt, true)
+}
 
 // Resume implements node.Runner.
-func (s *sleeper) Resume(key, attempt string) { s.wish(key+attempt, false) }
+func (s *sleeper) Resume(key, attempt string) {
+	s.runs.note(s.runs.goOn, key)
+	s.wish(key+attempt, false)
+}
 
 func (s *sleeper) wish(id string, still bool) {
 	s.mu.Lock()
