@@ -50,7 +50,11 @@ func answerText(v any) string {
 		}
 		return fmt.Sprintf("lacks %v", v.Missing)
 	case *Drained:
-		return fmt.Sprintf("drained, %d left", v.Left)
+		out := fmt.Sprintf("drained, %d left", v.Left)
+		if !v.Known {
+			out += ", not all know what it wrote"
+		}
+		return out
 	case *Listing:
 		var ids []string
 		for _, r := range v.Jobs {

@@ -56,15 +56,19 @@ func (f *fewFiles) Begin(ctx context.Context, w *world) error {
 	}
 	w.tell("%s restarts with %d file descriptors, and %d idle connections take them", b.Name, fewest, len(f.conns))
 	for range tries {
-		w.shortOf(w.askStarved(ctx, b))
+		what, err := w.askStarved(ctx, b)
+		w.shortOf(what)
+		if what == noAnswer && ctx.Err() == nil {
+			w.complain("%s, short of descriptors, neither takes an upload nor refuses it clearly: %v", b.Name, err)
+		}
 	}
 	return nil
 }
 
 // askStarved uploads something to a broker that has no descriptors left, and says what
 // became of that: taken, refused with these words, or no answer.
-func (w *world) askStarved(ctx context.Context, b *rig.Broker) string {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+func (w *world) askStarved(ctx context.Context, b *rig.Broker) (what string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	content := api.Bytes([]byte(w.token("short of descriptors")))
 	blob, err := api.Measure(content)
@@ -74,12 +78,14 @@ func (w *world) askStarved(ctx context.Context, b *rig.Broker) string {
 	var said *api.Error
 	switch {
 	case err == nil:
-		return "taken"
+		return "taken", nil
 	case errors.As(err, &said):
-		return fmt.Sprintf("refused with %d", said.Status)
+		return fmt.Sprintf("refused with %d", said.Status), nil
 	}
-	return "no answer"
+	return noAnswer, err
 }
+
+const noAnswer = "no answer"
 
 // End implements fault.
 func (f *fewFiles) End(ctx context.Context, w *world) error {
