@@ -59,7 +59,9 @@ func (b *Broker) ownedHere() (n int) {
 }
 
 // checkDrained answers the drain when nothing runs here, and what was handed over is
-// held by as many as hold a submission.
+// held by as many as hold a submission, and by all who live. Who has left counts no
+// more where all must know of a verdict (rule A3), so that nothing may be on its disk
+// alone: it could hold an earlier verdict, and come back with it.
 func (b *Broker) checkDrained() {
 	if b.drainer == 0 || len(b.review) > 0 {
 		return
@@ -74,18 +76,36 @@ func (b *Broker) checkDrained() {
 		return // they are still to be handed over
 	}
 	c, holders := b.ledger.Clock(), 1
+	wrote, known, heard := b.wroteHere(c), true, true
 	for _, name := range b.names {
+		if b.members[name].Status == Left {
+			continue
+		}
 		l := b.links[name]
-		switch {
-		case l == nil || !b.alive(name):
-		case l.heard && l.known.Covers(c):
+		has := l != nil && l.known.Covers(wrote)
+		known = known && has
+		if l == nil || !b.alive(name) {
+			continue
+		}
+		heard = heard && has
+		if l.heard && l.known.Covers(c) {
 			holders++
-		default: // it may long have it from others: its answer says so, before the next exchange
+		} else { // it may long have it from others: its answer says so, before the next exchange
 			l.rumour = true
 		}
 	}
-	if holders >= b.goal() {
-		b.answer(b.drainer, &Drained{Left: left})
+	if holders >= b.goal() && heard {
+		b.answer(b.drainer, &Drained{Left: left, Known: known})
 		b.drainer = 0
 	}
+}
+
+// wroteHere is what this broker has written, in all its starts.
+func (b *Broker) wroteHere(c clock.Vector) (out clock.Vector) {
+	for _, d := range c {
+		if d.Actor.Broker() == b.self {
+			out.Set(d)
+		}
+	}
+	return out
 }

@@ -233,8 +233,14 @@ type Found struct {
 type CaughtUp struct{ Missing Past }
 
 // Drained answers a Drain. Left counts the jobs that stay with this broker, on
-// its disk only: there was nobody to hand them to.
-type Drained struct{ Left int }
+// its disk only: there was nobody to hand them to. Known: every other member, also one
+// that has failed, holds all that this broker wrote, so that it may say goodbye. Who
+// has left is asked for nothing any more (rule A3); what only its disk holds would come
+// back with it, and could be an earlier verdict than the one that was shown.
+type Drained struct {
+	Left  int
+	Known bool
+}
 
 // Listing answers a List.
 type Listing struct {

@@ -52,7 +52,11 @@ func answerText(v any) string {
 		}
 		return fmt.Sprintf("lacks %v", v.Missing)
 	case *Drained:
-		return fmt.Sprintf("drained, %d left", v.Left)
+		out := fmt.Sprintf("drained, %d left", v.Left)
+		if !v.Known {
+			out += ", not all know what it wrote"
+		}
+		return out
 	case *Declared:
 		return declaredText(v)
 	case *Emergencies:

@@ -81,8 +81,8 @@ func (a *attempt) run() {
 // execute does all of it and returns how it ended.
 func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
-	o, err := a.order()
-	if err != nil {
+	var o *order
+	if err := a.patiently(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.failed(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden)})
 	}
 	leave, err := a.awaitTurn(o.Module)
@@ -156,7 +156,14 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if a.ctx.Err() != nil {
 			return nil, errStopped
 		}
-		r, err := a.e.pool.acquire(o.Driver == job.Process, o.Module)
+		var r *remote
+		err := a.patiently(a.ctx.Done(), func() (err error) {
+			r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
+			return err
+		})
+		if a.ctx.Err() != nil && err != nil {
+			return nil, errStopped
+		}
 		if err != nil {
 			return nil, err
 		}

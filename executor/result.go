@@ -37,7 +37,7 @@ func (a *attempt) result(rep report) job.Result {
 	if !rep.Touched || a.ended {
 		return res
 	}
-	if err := a.collect(&res); err != nil {
+	if err := a.patiently(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
 		res.Outcome, res.Outputs = job.Failed, nil
 		if res.Reason == "" {
 			res.Reason = err.Error()

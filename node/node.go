@@ -91,8 +91,11 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.peers = newPeers(n)
 	n.metrics = newMetrics(n)
+	crowd := newCrowd(n.log)
+	n.listener = door{n.listener, crowd}
 	n.http = &http.Server{
-		Handler: n.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		ConnState: crowd.state,
+		Handler:   n.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	n.runner, err = cfg.Runner(RunnerConfig{
@@ -243,14 +246,20 @@ func (n *Node) startGossip() error {
 
 // leave drains this broker and says goodbye, so that nobody mourns it as failed:
 // it takes nothing more, hands over what it owns, lets what runs finish within
-// DrainTimeout, and stops the rest, which runs again elsewhere (rule J6).
+// DrainTimeout, and stops the rest, which runs again elsewhere (rule J6). Without a
+// goodbye it counts as failed: that is so when somebody lacks what it wrote, since
+// nobody waits for the news of who has left (rule A3).
 func (n *Node) leave() {
 	n.goodbye()
-	n.drain()
+	known := n.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.PeerTimeout)
 	defer cancel()
 	if err := n.http.Shutdown(ctx); err != nil {
 		n.log.Warn("requests were cut off", "error", err)
+	}
+	if !known {
+		n.log.Warn("this broker goes without a goodbye and counts as failed: not all others hold what it wrote, which is on its disk until its next start")
+		return
 	}
 	if err := n.pool.Leave(ctx); err != nil {
 		n.log.Warn("leaving the cluster", "error", err)

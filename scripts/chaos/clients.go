@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/scripts/rig"
 )
 
 // answerWithin is a client's patience with one broker before it asks another, with
@@ -20,8 +21,10 @@ const answerWithin = 4 * time.Second
 type acknowledged struct {
 	*task
 	at       time.Time
-	degraded bool // fewer copies than --replicas
-	asked    int  // submissions until the answer arrived
+	by       string // the broker that has promised
+	copies   int    // on so many disks, it said
+	degraded bool   // fewer copies than --replicas
+	asked    int    // submissions until the answer arrived
 }
 
 // acks collects what was promised; readers see a growing list.
@@ -57,7 +60,7 @@ func (w *world) submitAll(ctx context.Context) {
 				if i >= len(w.tasks) {
 					return
 				}
-				due := begin.Add(w.o.over * time.Duration(i) / time.Duration(len(w.tasks)))
+				due := begin.Add(w.over * time.Duration(i) / time.Duration(len(w.tasks)))
 				if pause(ctx, time.Until(due)) != nil {
 					return
 				}
@@ -73,14 +76,19 @@ func (w *world) submitAll(ctx context.Context) {
 // submit submits one job, wherever, until somebody acknowledges it.
 func (w *world) submit(ctx context.Context, rnd *rand.Rand, t *task) bool {
 	for asked := 1; ; asked++ {
-		b := w.brokers[rnd.IntN(len(w.brokers))]
+		all := w.members()
+		b := all[rnd.IntN(len(all))]
+		began := time.Now()
 		s, err := w.submitAt(ctx, b, t)
+		if ctx.Err() == nil {
+			w.served.note(b, "submissions", began, err == nil || refused(err) || noRoom(err))
+		}
 		if err == nil {
-			w.acks.add(acknowledged{t, time.Now(), s.Degraded, asked})
+			w.acks.add(acknowledged{task: t, at: time.Now(), by: b.Name, copies: s.Replicas, degraded: s.Degraded, asked: asked})
 			return true
 		}
 		if refused(err) {
-			w.complain("%s: %s refuses it: %v", t.id, b.name, err)
+			w.complain("%s: %s refuses it: %v", t.id, b.Name, err)
 			return true
 		}
 		if pause(ctx, time.Duration(20+rnd.IntN(80))*time.Millisecond) != nil {
@@ -89,10 +97,10 @@ func (w *world) submit(ctx context.Context, rnd *rand.Rand, t *task) bool {
 	}
 }
 
-func (w *world) submitAt(ctx context.Context, b *broker, t *task) (api.Submission, error) {
+func (w *world) submitAt(ctx context.Context, b *rig.Broker, t *task) (api.Submission, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	c := b.client.Load()
+	c := b.Client()
 	for _, content := range t.blobs {
 		blob, err := api.Measure(api.Bytes(content))
 		if err != nil {
@@ -123,9 +131,16 @@ func refused(err error) bool {
 	return e.Code != api.CodeMissingBlobs // it has lost them since
 }
 
+// noRoom reports whether an error says that the disk is full: a clear answer, for
+// which there is another broker.
+func noRoom(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Status == 507
+}
+
 // watch asks a broker about acknowledged jobs, again and again, until ctx ends: first
 // those whose end it has not yet shown as firm, now and then one that it has.
-func (w *world) watch(ctx context.Context, b *broker, rnd *rand.Rand) {
+func (w *world) watch(ctx context.Context, b *rig.Broker, rnd *rand.Rand) {
 	var open []acknowledged
 	seen := 0
 	for {
@@ -162,7 +177,7 @@ func (w *world) watch(ctx context.Context, b *broker, rnd *rand.Rand) {
 }
 
 // look asks a broker how a job stands, and tells the witness.
-func (w *world) look(ctx context.Context, b *broker, t *task) (firm bool, err error) {
+func (w *world) look(ctx context.Context, b *rig.Broker, t *task) (firm bool, err error) {
 	j, err := w.get(ctx, b, t)
 	if err != nil {
 		return false, err
@@ -176,18 +191,24 @@ type looked struct {
 	firm bool
 }
 
-func (w *world) get(ctx context.Context, b *broker, t *task) (looked, error) {
+func (w *world) get(ctx context.Context, b *rig.Broker, t *task) (looked, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	asked := time.Now()
-	j, err := b.client.Load().Job(ctx, string(t.id), 0)
+	j, err := b.Client().Job(ctx, string(t.id), 0)
+	if !errors.Is(err, context.Canceled) { // by us, at the end
+		w.served.note(b, "reads", asked, err == nil || notFound(err))
+	}
+	if notFound(err) {
+		w.witness.missed(b.Name, t.id, asked, time.Now())
+	}
 	if err != nil {
 		return looked{}, err
 	}
 	if j.ID != t.id {
-		return looked{}, fmt.Errorf("%s answers for %s when asked for %s", b.name, j.ID, t.id)
+		return looked{}, fmt.Errorf("%s answers for %s when asked for %s", b.Name, j.ID, t.id)
 	}
-	return looked{j, w.witness.saw(b.name, t.id, j, asked, time.Now())}, nil
+	return looked{j, w.witness.saw(b.Name, t.id, j, asked, time.Now())}, nil
 }
 
 func notFound(err error) bool {

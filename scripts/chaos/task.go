@@ -19,7 +19,11 @@ const (
 	once   = "once"   // redeploy: false (rule J8)
 	native = "native" // /bin/true: a program that knows nothing of this test
 	words  = "words"  // WebAssembly
+	keyed  = "keyed"  // needs a key that only one may hold (rule J10)
 )
+
+// keyNames are the exclusive keys that keyed jobs need.
+const keyNames = 4
 
 // task is one job, and what is known of how it must end.
 type task struct {
@@ -31,14 +35,14 @@ type task struct {
 	out   *api.Blob
 }
 
-// kinds is how many of 100 jobs are of which kind.
-var kinds = []struct {
+// shares is how many of 100 jobs are of which kind.
+var shares = []struct {
 	kind  string
 	share int
-}{{plain, 40}, {long, 12}, {input, 18}, {fails, 5}, {once, 8}, {native, 10}, {words, 7}}
+}{{plain, 36}, {long, 10}, {input, 16}, {fails, 5}, {once, 8}, {native, 9}, {words, 7}, {keyed, 9}}
 
 // tasks makes the jobs; the same seed makes the same ones.
-func tasks(o options, self string, module []byte) ([]*task, error) {
+func tasks(o *options, self string, module []byte) ([]*task, error) {
 	rnd := rand.New(rand.NewPCG(o.seed, 1))
 	var out []*task
 	for i := range o.jobs {
@@ -60,7 +64,7 @@ const guestMemory = 256 << 20
 
 func drawKind(rnd *rand.Rand) string {
 	n := rnd.IntN(100)
-	for _, k := range kinds {
+	for _, k := range shares {
 		if n -= k.share; n < 0 {
 			return k.kind
 		}
@@ -107,11 +111,21 @@ func (t *task) build(rnd *rand.Rand, self string, module []byte, notes string) e
 		no := false
 		t.spec.Redeploy = &no
 		pause = between(100*time.Millisecond, time.Second)
+	case keyed:
+		t.spec.Exclusive = fmt.Sprintf("radio-%d", rnd.IntN(keyNames))
+		pause = between(100*time.Millisecond, 800*time.Millisecond)
 	}
 	t.notes = notes
-	t.spec.Resources.Memory = guestMemory
-	t.spec.Command, t.spec.Args = self, []string{guestVerb, notes, pause.String(), fmt.Sprint(code)}
+	t.spec.Resources = job.Resources{CPU: 100 + 50*rnd.Int64N(12), Memory: guestMemory}
+	t.spec.Command, t.spec.Args = self, []string{guestVerb, notes, pause.String(), fmt.Sprint(code), fmt.Sprint(t.spec.Resources.CPU), or(t.spec.Exclusive, noKey)}
 	return nil
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }
 
 func (t *task) upload(content []byte) (job.Digest, error) {
@@ -121,7 +135,7 @@ func (t *task) upload(content []byte) (job.Digest, error) {
 }
 
 // wrong says what is wrong with the job's end, given its runs; "" for nothing.
-func (t *task) wrong(j api.Job, runs []attempt) string {
+func (t *task) wrong(j api.Job, runs []*attempt) string {
 	if j.Accepted == nil {
 		if t.kind == once && j.State == job.StateFailed {
 			return "" // "may have run"

@@ -65,7 +65,7 @@ func TestWitnessForgivesOvertaking(t *testing.T) {
 }
 
 // notes makes a run's notes as the guests would.
-func notes(t *testing.T, lines string) []attempt {
+func notes(t *testing.T, lines string) []*attempt {
 	path := filepath.Join(t.TempDir(), "j")
 	require.NoError(t, os.WriteFile(path, []byte(lines), 0o600))
 	runs, err := attempts(path, "/brokers")
@@ -74,17 +74,19 @@ func notes(t *testing.T, lines string) []attempt {
 }
 
 func TestNotes(t *testing.T) {
-	runs := notes(t, "start 1000000000 x /brokers/a/disk/run/1\nstart 2000000000 y /brokers/b/disk/run/1\nend 3000000000 y /brokers/b/disk/run/1\n")
-	require.Equal(t, []attempt{
-		{broker: "a", token: "x", start: time.Unix(1, 0)},
-		{broker: "b", token: "y", start: time.Unix(2, 0), end: time.Unix(3, 0)},
+	runs := notes(t, "start 1000000000 7 x /brokers/a/disk/run/1 300 -\nstart 2000000000 8 y /brokers/b/disk/run/1 300 radio\non 2100000000 8\nend 3000000000 8\n")
+	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
+	require.Equal(t, []*attempt{
+		{broker: "a", pid: "7", token: "x", start: at(1000), cpu: 300, key: "-", noted: []time.Time{at(1000)}},
+		{broker: "b", pid: "8", token: "y", start: at(2000), end: at(3000), cpu: 300, key: "radio", noted: []time.Time{at(2000), at(2100), at(3000)}},
 	}, runs)
+	require.Equal(t, []stretch{{at(2000), at(2100)}}, runs[1].evident(), "it may have stood still afterwards")
 }
 
 // A result must be one that the job can have had, made by a run that came to its end.
 func TestWrongResults(t *testing.T) {
 	zero, three := 0, 3
-	ran := []attempt{{broker: "a", token: "x", start: time.Unix(1, 0)}, {broker: "b", token: "y", start: time.Unix(2, 0), end: time.Unix(3, 0)}}
+	ran := []*attempt{{broker: "a", token: "x", start: time.Unix(1, 0)}, {broker: "b", token: "y", start: time.Unix(2, 0), end: time.Unix(3, 0)}}
 	good := won("b", "y")
 	good.ExitCode = &zero
 	bad := good
@@ -122,27 +124,33 @@ func TestWrongResults(t *testing.T) {
 	}
 }
 
-// The first faults of every run, however short, are one of each sort.
-func TestFirstFaults(t *testing.T) {
-	for seed := range uint64(20) {
-		d := newDealer(seed, 3, time.Second)
-		got := map[string]bool{}
-		for range first {
-			f := d.next()
-			got[f.name()] = true
-			require.LessOrEqual(t, f.down, time.Second+200*time.Millisecond)
-		}
-		require.Equal(t, map[string]bool{"kill 1": true, "kill 2": true, "kill 3": true, "pause 1": true, "leave 1": true}, got)
-	}
+// A broker that takes back an end, or forgets it, is noticed, unless its disk was
+// exchanged meanwhile.
+func TestWitnessOfForgetting(t *testing.T) {
+	at := time.Now()
+	w := newWitness()
+	w.saw("a", "j", won("b", "1"), at, at)
+	w.missed("c", "j", at.Add(time.Second), at.Add(time.Second))
+	require.Empty(t, w.taken, "c had never shown it")
+	w.missed("a", "j", at.Add(time.Second), at.Add(time.Second))
+	require.Len(t, w.taken, 1)
+
+	w = newWitness()
+	w.saw("a", "j", won("b", "1"), at, at)
+	w.forget("a")
+	w.missed("a", "j", at.Add(time.Second), at.Add(time.Second))
+	require.Empty(t, w.taken)
+	require.Equal(t, at, w.firm("j"))
 }
 
 // When a killed broker's job ran again, and where.
 func TestMoves(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
-	r := &report{w: &world{blows: []*blow{{broker: "a", at: at(10)}, {broker: "a", at: at(20)}}}}
-	r.moves([]attempt{{broker: "a", start: at(9)}, {broker: "b", start: at(14), end: at(15)}})
-	r.moves([]attempt{{broker: "a", start: at(19)}, {broker: "a", start: at(22), end: at(23)}})
-	r.moves([]attempt{{broker: "a", start: at(8), end: at(9)}, {broker: "b", start: at(14), end: at(15)}})
+	blows := []*blow{{broker: "a", how: killed, at: at(10)}, {broker: "a", how: killed, at: at(20)}, {broker: "a", how: paused, at: at(5)}}
+	r := newReport()
+	r.moves(blows, []*attempt{{broker: "a", start: at(9)}, {broker: "b", start: at(14), end: at(15)}})
+	r.moves(blows, []*attempt{{broker: "a", start: at(19)}, {broker: "a", start: at(22), end: at(23)}})
+	r.moves(blows, []*attempt{{broker: "a", start: at(8), end: at(9)}, {broker: "b", start: at(14), end: at(15)}})
 	require.Equal(t, []time.Duration{4 * time.Second}, r.elsewhere)
 	require.Equal(t, []time.Duration{2 * time.Second}, r.athome)
 }

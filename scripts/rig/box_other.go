@@ -1,0 +1,26 @@
+//go:build !linux
+
+package rig
+
+import (
+	"errors"
+	"syscall"
+)
+
+var errLinux = errors.New("this needs Linux")
+
+// Box is for Linux alone.
+func Box() (code int, inside bool, why error) { return 0, false, errLinux }
+
+// Inside is false outside Linux.
+func Inside() bool { return false }
+
+func ownNamespace() error { return errLinux }
+
+// MountDisk is for Linux alone.
+func MountDisk(string, int64) error { return errLinux }
+
+// UnmountDisk is for Linux alone.
+func UnmountDisk(string) error { return errLinux }
+
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,317 @@
+package rig
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// StartWithin is how long a broker may take until it says what it has bound, on a
+// machine that has other things to do.
+const StartWithin = 30 * time.Second
+
+// Broker is one real broker: a name, a disk, a place in the network, and the process
+// that runs at the moment. One goroutine at a time starts and ends its processes;
+// anybody may ask for the client and whether it lives.
+type Broker struct {
+	Name, Disk, Log string
+	Program         string
+	Args            []string        // beside name, disk, addresses and peers
+	Peers           func() []string // gossip addresses of the others
+	Place           Place
+	Files           int // file descriptors that the next process may have; 0 is what we have
+
+	Gossip, HTTP string // once bound they stay
+	RPC          string
+
+	cmd       *exec.Cmd
+	up        chan bound    // told once for each process
+	done      chan struct{} // closed when the process is gone and its log complete
+	ending    atomic.Bool   // we are ending it
+	surprises atomic.Int64  // it ended without our doing
+	client    atomic.Pointer[api.Client]
+	lives     lives
+}
+
+// bound is the first line of a broker's log.
+type bound struct{ Msg, Gossip, RPC, HTTP string }
+
+// Spawn starts a process; it does not wait until that is up.
+func (b *Broker) Spawn() error {
+	out, err := os.OpenFile(b.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the log of %s: %w", b.Name, err)
+	}
+	line := b.commandLine()
+	b.cmd = exec.Command(line[0], line[1:]...)
+	b.cmd.SysProcAttr = ownGroup()
+	b.cmd.Env = Environment()
+	stderr, err := b.cmd.StderrPipe()
+	if err == nil {
+		err = b.cmd.Start()
+	}
+	if err != nil {
+		out.Close()
+		return fmt.Errorf("starting %s: %w", b.Name, err)
+	}
+	b.ending.Store(false)
+	b.up, b.done = make(chan bound, 1), make(chan struct{})
+	go b.follow(b.cmd, stderr, out, b.up, b.done) // ends with the process; Gone waits for it
+	return nil
+}
+
+// commandLine is the agent, in its place and under its limits.
+func (b *Broker) commandLine() []string {
+	line := append([]string{}, b.Place.Enter...)
+	if b.Files > 0 {
+		line = append(line, "sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, b.Files), "sh")
+	}
+	line = append(line, b.Program, "agent", "--name", b.Name, "--data-dir", b.Disk, "--log-format", "json", "--allow-process",
+		"--bind", or(b.Gossip, b.Place.Gossip), "--http-addr", or(b.HTTP, b.Place.HTTP), "--rpc-addr", or(b.RPC, b.Place.RPC))
+	line = append(line, b.Args...)
+	if b.Place.Insecure {
+		line = append(line, "--insecure")
+	}
+	for _, peer := range b.Peers() {
+		line = append(line, "--retry-join", peer)
+	}
+	return line
+}
+
+func or(addr, otherwise string) string {
+	if addr == "" {
+		return otherwise
+	}
+	return addr
+}
+
+// Environment is ours without settings of some agent of the caller's.
+func Environment() (out []string) {
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "UCP_") {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// follow copies a process' log to its file until the process ends.
+func (b *Broker) follow(cmd *exec.Cmd, stderr io.Reader, out *os.File, up chan<- bound, done chan<- struct{}) {
+	defer close(done)
+	defer out.Close()
+	told := false
+	for lines := bufio.NewReader(stderr); ; {
+		line, err := lines.ReadString('\n')
+		_, _ = out.WriteString(line) // a log that can't be written must not stop the broker
+		var first bound
+		if !told && json.Unmarshal([]byte(line), &first) == nil && first.Msg == "broker is up" {
+			told = true
+			up <- first
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = cmd.Wait() // how it ended is read from ProcessState
+	b.lives.end(time.Now())
+	if told && !b.ending.Load() {
+		b.surprises.Add(1)
+		fmt.Fprintf(out, "rig: the process has ended by itself: %v\n", cmd.ProcessState)
+	}
+}
+
+var errEnded = errors.New("it has ended at its start")
+
+// Start starts a process and waits until it is up. When one of its ports has been
+// taken meanwhile it gets new ones.
+func (b *Broker) Start() error {
+	if err := b.Spawn(); err != nil {
+		return err
+	}
+	err := b.Await()
+	if !errors.Is(err, errEnded) || b.Place.Insecure { // in a namespace nobody else takes ports
+		return err
+	}
+	b.Gossip, b.HTTP, b.RPC = "", "", ""
+	if err := b.Spawn(); err != nil {
+		return err
+	}
+	return b.Await()
+}
+
+// Await waits until the process that was spawned is up.
+func (b *Broker) Await() error {
+	late := time.NewTimer(StartWithin)
+	defer late.Stop()
+	select {
+	case u := <-b.up:
+		b.Gossip, b.HTTP, b.RPC = u.Gossip, u.HTTP, or(u.RPC, "-")
+		c, err := api.New(u.HTTP)
+		if err != nil {
+			return err
+		}
+		if old := b.client.Swap(c); old != nil {
+			old.Close()
+		}
+		b.lives.begin(time.Now())
+		return nil
+	case <-b.done:
+		return fmt.Errorf("broker %s: %w: %v; its log is %s", b.Name, errEnded, b.cmd.ProcessState, b.Log)
+	case <-late.C:
+		return fmt.Errorf("broker %s is not up after %v; its log is %s", b.Name, StartWithin, b.Log)
+	}
+}
+
+// Client talks to the broker; nil before its first start.
+func (b *Broker) Client() *api.Client { return b.client.Load() }
+
+// Surprises is how often a process has ended without our doing.
+func (b *Broker) Surprises() int { return int(b.surprises.Load()) }
+
+// Pid is the process; 0 when none was started.
+func (b *Broker) Pid() int {
+	if b.cmd == nil || b.cmd.Process == nil {
+		return 0
+	}
+	return b.cmd.Process.Pid
+}
+
+// Running reports whether a process was started and has not ended.
+func (b *Broker) Running() bool {
+	if b.Pid() == 0 {
+		return false
+	}
+	select {
+	case <-b.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Signal sends a signal to the process, if it still runs.
+func (b *Broker) Signal(s syscall.Signal) {
+	switch s {
+	case syscall.SIGKILL, syscall.SIGTERM:
+		b.ending.Store(true)
+		b.lives.end(time.Now())
+	case syscall.SIGSTOP:
+		b.lives.end(time.Now())
+	}
+	if b.Pid() != 0 {
+		_ = b.cmd.Process.Signal(s) // fails when it has ended, which is as well
+	}
+	if s == syscall.SIGCONT {
+		b.lives.begin(time.Now())
+	}
+}
+
+// Gone waits until the process has ended.
+func (b *Broker) Gone(within time.Duration) error {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case <-b.done:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("broker %s still runs after %v; its log is %s", b.Name, within, b.Log)
+	}
+}
+
+// Kill ends the process with SIGKILL and waits.
+func (b *Broker) Kill() error {
+	b.Signal(syscall.SIGKILL)
+	return b.Gone(10 * time.Second)
+}
+
+// Leave ends the process with SIGTERM, so that it drains and hands over, and waits. It
+// is an error when the process says that it ended badly.
+func (b *Broker) Leave(within time.Duration) error {
+	b.Signal(syscall.SIGTERM)
+	if err := b.Gone(within); err != nil {
+		return err
+	}
+	if !b.cmd.ProcessState.Success() {
+		return fmt.Errorf("broker %s was told to leave and ended with %v; its log is %s", b.Name, b.cmd.ProcessState, b.Log)
+	}
+	return nil
+}
+
+// End ends whatever still runs, for good.
+func (b *Broker) End() {
+	if b.Running() {
+		_ = b.Kill() // nothing more can be done
+	}
+	if c := b.client.Load(); c != nil {
+		c.Close()
+	}
+}
+
+// Hinder takes note that we are keeping the broker, which lives, from its work until
+// the function that is returned is called: its clients' patience does not count.
+func (b *Broker) Hinder() (done func()) {
+	b.lives.end(time.Now())
+	return func() { b.lives.begin(time.Now()) }
+}
+
+// LivesSince is since when the broker has been up and unhindered; zero when it is not.
+func (b *Broker) LivesSince() time.Time { return b.lives.since() }
+
+// Lived reports whether the broker was up and unhindered all the time.
+func (b *Broker) Lived(from, to time.Time) bool { return b.lives.all(from, to) }
+
+// lives is when a broker was up.
+type lives struct {
+	mu    sync.Mutex
+	spans []span
+}
+
+// span is a time of being up; a zero end is now.
+type span struct{ from, to time.Time }
+
+func (l *lives) begin(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.spans); n == 0 || !l.spans[n-1].to.IsZero() {
+		l.spans = append(l.spans, span{from: at})
+	}
+}
+
+func (l *lives) end(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.spans); n > 0 && l.spans[n-1].to.IsZero() {
+		l.spans[n-1].to = at
+	}
+}
+
+func (l *lives) since() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.spans); n > 0 && l.spans[n-1].to.IsZero() {
+		return l.spans[n-1].from
+	}
+	return time.Time{}
+}
+
+func (l *lives) all(from, to time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.spans {
+		if !s.from.After(from) && (s.to.IsZero() || !s.to.Before(to)) {
+			return true
+		}
+	}
+	return false
+}
