@@ -140,7 +140,7 @@ var mutants = []mutant{
 		"	return len(r.Waits()) > 0\n", "	return false\n",
 		"./broker", stories},
 	{"C5 no inheritance", "broker/strategy.go",
-		"	c.Raised = b.raised(r)\n", "",
+		"	c.Raised, _ = b.raised(r, board)\n", "",
 		"./broker", stories},
 	{"J10 keys are held by many", "broker/exclusive.go",
 		"	b.queue.SetHeld(held)\n", "",
