@@ -43,6 +43,7 @@ var commands = map[string]func(*story){
 	"quiet":  func(s *story) { s.w.loud = false },
 	"settle": func(s *story) { s.w.settle() },
 	"pass":   func(s *story) { s.w.pass(s.duration(s.word(0))) },
+	"jump":   func(s *story) { s.w.now = s.w.now.Add(s.duration(s.word(0))); s.w.settle() },
 	"ready":  func(s *story) { s.w.ready(s.node(0)) },
 
 	"submit": func(s *story) {

@@ -87,6 +87,7 @@ func (b *Broker) declare(in Declare) {
 		return
 	}
 	old := b.emergencies.known[r.ID]
+	var seen emergency.Version
 	switch {
 	case old != nil && old.Finished():
 		b.answer(in.Token, &Declared{Over: true, View: b.emergencyView(old)})
@@ -94,17 +95,17 @@ func (b *Broker) declare(in Declare) {
 	case !b.mayClaim(in.Token, old == nil):
 		return
 	case old != nil && old.Version.Seq > 0:
-		r.Version.Seq = old.Version.Seq + 1
+		seen = old.Version
 		r.Declared = old.Declared
-		if r.TTL = old.TTL; in.Declaration.TTL > 0 { // from now on, not from its declaration
-			r.TTL = job.Duration(now.Time().Sub(old.Declared.Time())) + in.Declaration.TTL
+		if r.TTL = old.TTL; in.Declaration.TTL > 0 { // from now on, not from its declaration; never for less (rule E3)
+			r.TTL = max(r.TTL, job.Duration(now.Time().Sub(old.Declared.Time()))+in.Declaration.TTL)
 		}
 		if time.Duration(r.TTL) > emergency.MaxTTL {
 			b.answer(in.Token, &Declared{Invalid: fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
 			return
 		}
 	}
-	r.Version.At, r.Version.By = now, b.cfg.Actor
+	r.Version = seen.Next(now, b.cfg.Actor)
 	b.writeEmergency(r)
 	b.flood(r)
 	b.answer(in.Token, &Declared{Created: old == nil, View: b.emergencyView(b.emergencies.known[r.ID])})
@@ -129,7 +130,10 @@ func (b *Broker) mayClaim(t Token, another bool) bool {
 
 // clear ends an emergency for good.
 func (b *Broker) clear(in Clear) {
-	id, ambiguous := b.findEmergency(in.ID)
+	id, ambiguous := emergency.ID(in.ID), []emergency.ID(nil)
+	if !in.Force { // with it the ID is whole: another that begins so must not be cleared instead
+		id, ambiguous = b.findEmergency(in.ID)
+	}
 	old := b.emergencies.known[id]
 	switch {
 	case len(ambiguous) > 1:
@@ -143,8 +147,6 @@ func (b *Broker) clear(in Clear) {
 		return
 	case !b.mayClaim(in.Token, old == nil):
 		return
-	case old == nil:
-		id = emergency.ID(in.ID)
 	}
 	b.writeEmergency(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: b.stamp(), By: b.cfg.Actor}}})
 	r := b.emergencies.known[id]
@@ -178,20 +180,16 @@ func (b *Broker) flood(r *emergency.Record) {
 // hearEvent takes an event in. All who hear it act at once; who writes the record is rule E2.
 func (b *Broker) hearEvent(in Heard) {
 	e := &b.emergencies
-	r := in.Event
-	latest := clock.HybridAt(b.wall.Add(b.cfg.MaxClockSkew))
-	if r.Declared > latest { // somebody's clock is ahead: it must not last the longer for that
-		r.Declared = clock.HybridAt(b.wall)
-	}
-	old := e.known[r.ID]
+	r := b.dated(in.Event)
+	old, another := e.known[r.ID], false
 	if old == nil {
-		old = &emergency.Record{ID: r.ID}
+		old, another = &emergency.Record{ID: r.ID}, true
 	}
 	view, changed := emergency.Merge(old, r)
 	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.wall)) {
 		return // known, or long over: Serf replays old events (rule E1)
 	}
-	if !e.events.take(b.now, eventRate, eventBurst) || len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard {
+	if !e.events.take(b.now, eventRate, eventBurst) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !b.hasHeard(r.ID) {
 		b.stats.EventsRefused++
 		b.out.Dropped = append(b.out.Dropped, r.ID)
 		return
@@ -199,6 +197,28 @@ func (b *Broker) hearEvent(in Heard) {
 	b.keepHint(r)
 	b.emergencyKnown(view)
 	b.writeHeard()
+}
+
+// dated is a hint without stamps of the far future, such as a clock that is ahead makes, or
+// somebody who made them up: it must not last the longer for them, nor bar later terms
+// (rule I3), nor be remembered for ever.
+func (b *Broker) dated(hint *emergency.Record) *emergency.Record {
+	r, now, latest := *hint, clock.HybridAt(b.wall), clock.HybridAt(b.wall.Add(b.cfg.MaxClockSkew))
+	if r.Declared > latest {
+		r.Declared = now
+	}
+	if r.Version.At > latest {
+		r.Version.At = now
+	}
+	if r.Finished() && r.Cleared[0].At > latest {
+		r.Cleared = []emergency.Mark{{At: now, By: r.Cleared[0].By}}
+	}
+	return &r
+}
+
+func (b *Broker) hasHeard(id emergency.ID) bool {
+	_, ok := b.emergencies.heard[id]
+	return ok
 }
 
 // keepHint remembers what was heard until the ledger says it.
@@ -307,10 +327,16 @@ func (b *Broker) whatChanged(old, r *emergency.Record) string {
 		return cleared
 	case active && (old == nil || old.Version.Seq == 0):
 		return declared
-	case active && (old.Terms.Level != r.Terms.Level || old.Until() < r.Until()):
-		return altered
+	case active && (b.lastsLonger(old, r) || old.Terms.Level != r.Terms.Level || !slices.Equal(old.Terms.Scope, r.Terms.Scope) || !slices.Equal(old.Terms.Select, r.Terms.Select)):
+		return altered // a message alone is no news: an event may have cut it
 	}
 	return ""
+}
+
+// lastsLonger reports whether r ends later than old. Who hears an event of a stock command
+// line dates it by its own clock, until the record comes: that is no news.
+func (b *Broker) lastsLonger(old, r *emergency.Record) bool {
+	return old.TTL < r.TTL || old.Until()+job.Time(b.cfg.MaxClockSkew.Milliseconds()) < r.Until()
 }
 
 // refreshBoard makes the board anew, and when it has changed lets all jobs here stand as
@@ -438,7 +464,7 @@ func (b *Broker) active() (out []*emergency.Record) {
 // activeHints is what push-pull carries of emergencies (rule S3).
 func (b *Broker) activeHints() (out [][]byte) {
 	for _, r := range b.active() {
-		out = append(out, r.Encode())
+		out = append(out, r.Hint().Encode())
 	}
 	return out
 }
@@ -447,7 +473,8 @@ func (b *Broker) activeHints() (out [][]byte) {
 // just joined knows of them before the ledger's records come (rule S3).
 func (b *Broker) takeHints(hints []*emergency.Record) {
 	now := job.At(b.wall)
-	for _, r := range hints {
+	for _, hint := range hints {
+		r := b.dated(hint)
 		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard {
 			continue // what is known is as good, and the record is on its way
 		}

@@ -35,6 +35,7 @@ import (
 //	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
 //	gossip a b                  a push-pull brings a's state to b
 //	settle, pass 5s             all happens that needs no time, or this much time
+//	jump 700h                   so much time goes by in one step, for all: nothing happens in between
 //	ready a                     a commits, and does what its Ready says
 //	deliver a b [lost] [bad]    the first message on its way from a to b arrives; lost: its reply will not;
 //	                            bad: its first record is damaged

@@ -3,6 +3,7 @@ package emergency
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/canon"
@@ -20,7 +21,7 @@ func (r *Record) Encode() []byte {
 
 // Decode reads and validates a record of a peer or a disk (rules L10, L11).
 func Decode(b []byte) (*Record, error) {
-	r, err := decode(b)
+	r, err := decode(b, MaxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -33,17 +34,16 @@ func Decode(b []byte) (*Record, error) {
 // DecodeHint is Decode for what another broker has told beside the ledger (rule S3): its
 // own record, or what it has heard.
 func DecodeHint(b []byte) (*Record, error) {
-	r, err := decode(b)
+	r, err := decode(b, MaxHint)
 	if err != nil {
 		return nil, err
 	}
-	r.Created, r.Dots = nil, nil // what a record rests on comes with the ledger alone
-	return r, nil
+	return r.Hint(), nil // what a record rests on comes with the ledger alone
 }
 
-func decode(b []byte) (*Record, error) {
-	if len(b) > MaxRecord {
-		return nil, fmt.Errorf("emergency: %d bytes, at most %d are allowed", len(b), MaxRecord)
+func decode(b []byte, most int) (*Record, error) {
+	if len(b) > most {
+		return nil, fmt.Errorf("emergency: %d bytes, at most %d are allowed", len(b), most)
 	}
 	r := new(Record)
 	if err := canon.Decode(b, r); err != nil {
@@ -68,16 +68,16 @@ func (r *Record) validate() error {
 	}
 	known := r.Version.Seq > 0
 	switch {
-	case !known && (r.Declared != 0 || len(r.Cleared) == 0):
-		return errors.New("nobody has declared it, nor cleared it")
+	case !known && (r.Declared != 0 || r.TTL != 0 || r.Version != Version{} || !r.Terms.empty() || len(r.Cleared) == 0):
+		return errors.New("nobody has declared it, so that its clear is all that it can hold")
 	case known && (r.Declared == 0 || r.TTL <= 0 || time.Duration(r.TTL) > MaxTTL):
 		return fmt.Errorf("it was declared at %v for %v", r.Declared, time.Duration(r.TTL))
 	case len(r.Cleared) > 1 || len(r.Created) > MaxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
 		return fmt.Errorf("it has %d clears and %d creations", len(r.Cleared), len(r.Created))
 	case r.Version.Seq > maxSeq:
 		return fmt.Errorf("it has changed %d times", r.Version.Seq)
-	case len(r.Version.By) > maxActor || len(r.Cleared) > 0 && len(r.Cleared[0].By) > maxActor:
-		return errors.New("its writer has no valid name")
+	case !validWriter(r.Version.By) || len(r.Cleared) > 0 && !validWriter(r.Cleared[0].By):
+		return errNoWriter
 	}
 	if err := r.Dots.Valid(); err != nil {
 		return err
@@ -100,6 +100,15 @@ const maxSeq = 1 << 32
 // maxActor is a broker's name, a tilde and eight characters, and some more.
 const maxActor = 80
 
+var errNoWriter = errors.New("its writer has no valid name")
+
+// validWriter reports whether by may be an actor, or "": events carry it, and it must neither
+// grow in their JSON nor change.
+func validWriter(by clock.Actor) bool {
+	name, suffix, _ := strings.Cut(string(by), "~")
+	return by == "" || len(by) <= maxActor && job.ValidName(name) && (suffix == "" || job.ValidName(suffix))
+}
+
 // Valid says what is wrong with an ID; nil when nothing is.
 func (id ID) Valid() error { return validName("id", string(id), 64) }
 
@@ -112,6 +121,10 @@ func validName(field, name string, most int) error {
 		return fmt.Errorf("%s %q is the name of a level: jobs could not tell the two apart", field, name)
 	}
 	return nil
+}
+
+func (t *Terms) empty() bool {
+	return t.Type == "" && t.Level == 0 && t.Message == "" && len(t.Scope)+len(t.Select) == 0
 }
 
 func (t *Terms) validate() error {

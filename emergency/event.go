@@ -166,8 +166,8 @@ func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
 		if at == 0 {
 			at = now
 		}
-		if len(d.By) > maxActor {
-			return nil, errors.New("its writer has no valid name")
+		if !validWriter(d.By) {
+			return nil, errNoWriter
 		}
 		return &Record{ID: d.Clear, Cleared: []Mark{{at, d.By}}}, nil
 	}

@@ -1,6 +1,7 @@
 package emergency
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -19,11 +20,12 @@ const (
 	MaxTTL     = 30 * 24 * time.Hour // a longer one must be declared again
 	Memory     = 30 * 24 * time.Hour // for so long after its end its ID stays known (rule E3)
 
-	MaxType     = 32  // bytes
-	MaxMessage  = 256 // bytes
-	MaxSelector = 8   // conditions of a scope or a selection
-	MaxCreated  = 8   // creations that a record remembers
-	MaxRecord   = 8 << 10
+	MaxType     = 32       // bytes
+	MaxMessage  = 256      // bytes
+	MaxSelector = 8        // conditions of a scope or a selection
+	MaxCreated  = 8        // creations that a record remembers
+	MaxRecord   = 64 << 10 // of the ledger: it names all who ever wrote it
+	MaxHint     = 8 << 10  // of what comes beside the ledger
 )
 
 // Terms are what somebody has declared.
@@ -45,6 +47,12 @@ type Version struct {
 
 func (v Version) compare(w Version) int {
 	return cmp.Or(cmp.Compare(v.Seq, w.Seq), cmp.Compare(v.At, w.At), cmp.Compare(v.By, w.By))
+}
+
+// Next is the version of terms that somebody writes who has seen v. At the bound, where an
+// event with a number that was made up may have put it, the time decides.
+func (v Version) Next(at clock.Hybrid, by clock.Actor) Version {
+	return Version{Seq: min(v.Seq+1, maxSeq), At: at, By: by}
 }
 
 // Mark says that the emergency was cleared: when, and by whom.
@@ -74,7 +82,8 @@ type Record struct {
 // Merge joins two copies (rules E3, L2), and says whether the result holds anything that
 // a does not (rule L6). Field by field:
 //
-//  1. Terms: those of the highest Version.
+//  1. Terms: those of the highest Version. Of one version the greater encoding: events of
+//     stock command lines have no version of their own, and may name one ID.
 //  2. Declared: the minimum of those that are known. TTL: the maximum. Hence
 //     until = declared + max(ttl).
 //  3. Cleared: the earliest mark; once there, it stays.
@@ -83,7 +92,7 @@ type Record struct {
 // IDs are equal by construction.
 func Merge(a, b *Record) (*Record, bool) {
 	m, changed := *a, false
-	if b.Version.compare(a.Version) > 0 {
+	if newerTerms(b, a) {
 		m.Terms, m.Version, changed = b.Terms, b.Version, true
 	}
 	if b.Declared != 0 && (a.Declared == 0 || b.Declared < a.Declared) {
@@ -107,6 +116,14 @@ func Merge(a, b *Record) (*Record, bool) {
 	return &m, true
 }
 
+// newerTerms reports whether b's terms take the place of a's. It is a total order.
+func newerTerms(b, a *Record) bool {
+	if c := b.Version.compare(a.Version); c != 0 {
+		return c > 0
+	}
+	return bytes.Compare(canon.Encode(b.Terms), canon.Encode(a.Terms)) > 0
+}
+
 // Key implements ledger.Record.
 func (r *Record) Key() string { return string(r.ID) }
 
@@ -120,6 +137,13 @@ func (r *Record) Finished() bool { return len(r.Cleared) > 0 }
 // CreatedWithin implements ledger.Record.
 func (r *Record) CreatedWithin(c clock.Vector) bool {
 	return !slices.ContainsFunc(r.Created, func(d clock.Dot) bool { return !c.Has(d) })
+}
+
+// Hint is what the record says without what it rests on, as it goes beside the ledger.
+func (r *Record) Hint() *Record {
+	h := *r
+	h.Created, h.Dots = nil, nil
+	return &h
 }
 
 // IsHint reports whether the ledger has no such record: somebody has heard of it.

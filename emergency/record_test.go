@@ -1,0 +1,231 @@
+package emergency
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/canon"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// anyTerms draws what somebody can declare. There are few values, so that two draws often
+// have some in common.
+func anyTerms(t *rapid.T) Terms {
+	condition := rapid.SampledFrom([]string{"district=7", "district!=7", "gpu", "name in (a,b)", "zone=<&>", "zone=ä", "service in (pumps,hospitals,sirens,trams,schools)"})
+	return Terms{
+		Type: rapid.SampledFrom([]string{"flood", "quake", strings.Repeat("t", MaxType)}).Draw(t, "type"), Level: rapid.IntRange(1, 4).Draw(t, "level"),
+		Scope:   rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "scope"),
+		Select:  rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "select"),
+		Message: rapid.StringN(0, -1, MaxMessage).Draw(t, "message"),
+	}
+}
+
+func anyActor(t *rapid.T) clock.Actor {
+	return clock.Actor(rapid.SampledFrom([]string{"a~1", "b~1", "b~2", strings.Repeat("n", 64) + "~01234567"}).Draw(t, "actor"))
+}
+
+// anyStamp is often one of a few, sometimes far out: whatever a broken clock says.
+func anyStamp(t *rapid.T) clock.Hybrid {
+	return clock.Hybrid(rapid.OneOf(rapid.Uint64Range(1, 9), rapid.Uint64Range(1, math.MaxUint64)).Draw(t, "stamp"))
+}
+
+// anyRecord draws one that validates: of the ledger or a hint, declared, cleared or both.
+// All have one ID, so that any two can be merged; liars are among them, whose stamps
+// promise what their terms do not keep.
+func anyRecord(t *rapid.T) *Record {
+	r := &Record{ID: "flood-1"}
+	declared := rapid.IntRange(0, 3).Draw(t, "declared") > 0
+	if declared {
+		r.Terms = anyTerms(t)
+		r.Version = Version{Seq: rapid.OneOf(rapid.Uint64Range(1, 3), rapid.Just[uint64](maxSeq)).Draw(t, "seq"), At: anyStamp(t), By: rapid.SampledFrom([]clock.Actor{"", anyActor(t)}).Draw(t, "by")}
+		r.Declared = anyStamp(t)
+		r.TTL = job.Duration(rapid.SampledFrom([]time.Duration{1, time.Minute, time.Hour, MaxTTL}).Draw(t, "ttl"))
+	}
+	if !declared || rapid.IntRange(0, 3).Draw(t, "cleared") == 0 {
+		r.Cleared = []Mark{{anyStamp(t), anyActor(t)}}
+	}
+	if rapid.Bool().Draw(t, "of the ledger") {
+		for i := range rapid.IntRange(1, MaxCreated).Draw(t, "creations") {
+			d := clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%d", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "writer"), i)), Counter: rapid.Uint64Range(1, 3).Draw(t, "counter")}
+			r.Created, _ = canon.Smallest(r.Created, []clock.Dot{d}, clock.Dot.Compare, MaxCreated)
+			r.Dots.Set(d)
+		}
+		r.Dots.Set(clock.Dot{Actor: anyActor(t), Counter: rapid.Uint64Range(1, 9).Draw(t, "later")})
+	}
+	if rapid.IntRange(0, 3).Draw(t, "newer") == 0 {
+		r.Unknown.Add([]byte(rapid.SampledFrom([]string{"x", "a"}).Draw(t, "field")), rapid.SampledFrom([]string{"1", "2"}).Draw(t, "value"))
+	}
+	return r
+}
+
+func join(a, b *Record) *Record {
+	m, _ := Merge(a, b)
+	return m
+}
+
+// same compares records by their canonical bytes, which is what brokers compare.
+func same(t require.TestingT, want, got *Record, law string) {
+	require.Equal(t, want.Encode(), got.Encode(), law)
+}
+
+// Merge is a join of any records that validate: order, repetition and detours do not matter
+// (rules E3, L2), and what comes out validates again, or a peer would put it into quarantine.
+func TestMergeIsAJoin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c := anyRecord(t), anyRecord(t), anyRecord(t)
+		before := [][]byte{a.Encode(), b.Encode(), c.Encode()}
+		same(t, join(a, b), join(b, a), "commutative")
+		same(t, join(join(a, b), c), join(a, join(b, c)), "associative")
+		same(t, a, join(a, a), "idempotent")
+		same(t, join(a, b), join(join(a, b), b), "nothing is learnt twice")
+		require.Equal(t, before, [][]byte{a.Encode(), b.Encode(), c.Encode()}, "a merge changes neither argument")
+		require.NoError(t, join(join(a, b), c).validate())
+	})
+}
+
+// Merge says whether it learnt anything, and exactly that is news (rule L6).
+func TestMergeSaysWhatIsNews(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyRecord(t), anyRecord(t)
+		m, changed := Merge(a, b)
+		require.Equal(t, changed, string(a.Encode()) != string(m.Encode()))
+		if !changed {
+			require.Same(t, a, m)
+		}
+	})
+}
+
+// Field by field (rule E3), so that a join of another kind does not pass for this one.
+func TestMergeKeepsWhatEachFieldSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyRecord(t), anyRecord(t)
+		m := join(a, b)
+		first := a.Declared
+		if first == 0 || b.Declared != 0 && b.Declared < first {
+			first = b.Declared
+		}
+		require.Equal(t, first, m.Declared, "the earliest declaration")
+		require.Equal(t, max(a.TTL, b.TTL), m.TTL, "for the longest time")
+		if m.Declared != 0 {
+			require.Equal(t, job.TimeOf(m.Declared)+job.Time(time.Duration(m.TTL).Milliseconds()), m.Until())
+		}
+		latest := a
+		if b.Version.compare(a.Version) > 0 {
+			latest = b
+		}
+		require.Equal(t, latest.Version, m.Version)
+		if a.Version != b.Version {
+			require.Equal(t, latest.Terms, m.Terms)
+		}
+		require.Equal(t, a.Finished() || b.Finished(), m.Finished(), "once cleared, for ever cleared")
+		if m.Finished() {
+			require.False(t, m.Active(job.TimeOf(max(m.Declared, 1))))
+			for _, r := range []*Record{a, b} {
+				require.False(t, r.Finished() && r.Cleared[0].compare(m.Cleared[0]) < 0, "the earliest clear")
+			}
+		}
+		for name := range a.Unknown {
+			require.Contains(t, m.Unknown, name, "a newer broker's field is lost")
+		}
+		for name := range b.Unknown {
+			require.Contains(t, m.Unknown, name, "a newer broker's field is lost")
+		}
+	})
+}
+
+// The number decides before the clock does: a clock that is an hour ahead does not win for an
+// hour (rule I3).
+func TestTheLaterChangeBeatsTheFasterClock(t *testing.T) {
+	terms := func(level int, v Version) *Record {
+		return &Record{ID: "f", Terms: Terms{Type: "flood", Level: level}, Version: v, Declared: 5, TTL: 1}
+	}
+	fast, later := terms(4, Version{1, 1 << 40, "a~1"}), terms(2, Version{2, 7, "b~1"})
+	require.Equal(t, 2, join(fast, later).Terms.Level)
+	require.Equal(t, 2, join(later, fast).Terms.Level)
+	sameNumber := terms(3, Version{2, 8, "a~1"})
+	require.Equal(t, 3, join(later, sameNumber).Terms.Level, "of one number the later stamp")
+	sameTime := terms(1, Version{2, 8, "b~1"})
+	require.Equal(t, 1, join(sameNumber, sameTime).Terms.Level, "of one stamp the writer")
+}
+
+// Each change gets a higher number than the one that it saw; at the bound, where an event
+// with a number that somebody made up may put it, what is written still validates: or every
+// peer would put the record into quarantine.
+func TestTheNextVersionIsValid(t *testing.T) {
+	require.Equal(t, Version{8, 20, "b~1"}, Version{7, 10, "a~1"}.Next(20, "b~1"))
+	last := Version{maxSeq, 10, "a~1"}
+	next := last.Next(20, "b~1")
+	require.Equal(t, Version{maxSeq, 20, "b~1"}, next)
+	require.Positive(t, next.compare(last), "then the time decides")
+}
+
+func TestHowARecordStands(t *testing.T) {
+	at := func(s int64) clock.Hybrid { return clock.HybridAt(time.Unix(s, 0)) }
+	now := func(s int64) job.Time { return job.At(time.Unix(s, 0)) }
+	hour := job.Duration(time.Hour)
+	declared := &Record{ID: "f", Declared: at(1000), TTL: hour}
+	cleared := &Record{ID: "f", Declared: at(1000), TTL: hour, Cleared: []Mark{{at(2000), "a~1"}}}
+	unknown := &Record{ID: "f", Cleared: []Mark{{at(2000), "a~1"}}}
+	month := int64(Memory / time.Second)
+	for _, c := range []struct {
+		name        string
+		r           *Record
+		at          int64
+		active      bool
+		ended       job.Time
+		forgettable bool
+	}{
+		{"at its declaration", declared, 1000, true, 0, false},
+		{"just before its end", declared, 4599, true, 0, false},
+		{"at its end", declared, 4600, false, now(4600), false},
+		{"a month after its end", declared, 4600 + month, false, now(4600), false},
+		{"more than a month after its end", declared, 4601 + month, false, now(4600), true},
+		{"cleared", cleared, 2500, false, now(2000), false},
+		{"cleared before a clock that is behind", cleared, 1500, false, now(2000), false},
+		// A replay of its event would count from the declaration: it is remembered for as long as that could matter.
+		{"a month after its clear", cleared, 2001 + month, false, now(2000), false},
+		{"a month after the time that it had", cleared, 4601 + month, false, now(2000), true},
+		{"only its clear is known", unknown, 2500, false, now(2000), false},
+		{"only its clear is known, for a month", unknown, 2001 + month, false, now(2000), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			require.Equal(t, c.active, c.r.Active(now(c.at)))
+			require.Equal(t, c.ended, c.r.Ended(now(c.at)))
+			require.Equal(t, c.forgettable, c.r.Forgettable(now(c.at)))
+		})
+	}
+}
+
+// A hint has served when the ledger's record says what it does; two who hear one event date it
+// by their own clocks, and that is no difference (rule E2).
+func TestWhatARecordSaysOfAHint(t *testing.T) {
+	base := Record{ID: "f", Version: Version{1, 50, "a~1"}, Declared: 50, TTL: 100}
+	for _, c := range []struct {
+		name  string
+		alter func(*Record)
+		says  bool
+	}{
+		{"the same", func(*Record) {}, true},
+		{"a stock event's", func(h *Record) { h.Version = Version{Seq: 1} }, true},
+		{"dated otherwise", func(h *Record) { h.Declared = 40 }, true},
+		{"newer terms", func(h *Record) { h.Version.Seq++ }, false},
+		{"a longer time", func(h *Record) { h.TTL++ }, false},
+		{"a clear", func(h *Record) { h.Cleared = []Mark{{60, ""}} }, false},
+	} {
+		h := base
+		c.alter(&h)
+		require.Equal(t, c.says, base.Says(&h), c.name)
+	}
+	cleared := base
+	cleared.Cleared = []Mark{{70, "a~1"}}
+	h := base
+	h.Cleared = []Mark{{60, ""}}
+	require.True(t, cleared.Says(&h), "two who hear one clear date it by their own clocks, too")
+}
