@@ -24,8 +24,8 @@ type emergencies struct {
 	board emergency.Board        // what is in force here
 	next  job.Time               // when that changes by itself; 0 is never
 
-	claims bucket // declarations and clears of clients
-	events bucket // events that say something new
+	claims meter // declarations and clears of clients
+	events meter // events that say something new
 }
 
 // heard is a hint, and when this broker writes the record if it has not come by then
@@ -35,39 +35,12 @@ type heard struct {
 	write time.Time
 }
 
-// Bounds of what one broken client can do (DESIGN.md section 8): beyond them a
-// declaration is refused, an event dropped and counted.
-const (
-	claimRate, claimBurst = 5, 20   // a second
-	eventRate, eventBurst = 20, 200 // a second
-	mostEmergencies       = 10_000  // remembered, ended ones included
-	mostHeard             = 1_000
-)
-
 // How long those whom rendezvous does not name leave the writing to the one whom it does
 // (rule E2). The spread keeps a hundred brokers from writing one record at once.
 const (
 	writeAfter  = 5 * time.Second
 	writeSpread = 2 * time.Second
 )
-
-// bucket is a token bucket: its owner may do rate things a second, burst at once.
-type bucket struct {
-	spent float64
-	at    time.Time
-}
-
-func (u *bucket) take(now time.Time, rate, burst float64) bool {
-	if !u.at.IsZero() {
-		u.spent = max(0, u.spent-rate*now.Sub(u.at).Seconds())
-	}
-	u.at = now
-	if u.spent+1 > burst {
-		return false
-	}
-	u.spent++
-	return true
-}
 
 func newEmergencies() emergencies {
 	return emergencies{known: map[emergency.ID]*emergency.Record{}, heard: map[emergency.ID]heard{}}
@@ -116,13 +89,14 @@ func (b *Broker) declare(in Declare) {
 func (b *Broker) mayClaim(t Token, another bool) bool {
 	e := &b.emergencies
 	switch {
-	case !e.claims.take(b.now, claimRate, claimBurst):
+	case !e.claims.take(b.now, claimLimits):
 		b.stats.ClaimsRefused++
-		b.answer(t, &Declared{TooMany: fmt.Sprintf("this broker takes %d declarations and clears a second: come back in a second", claimRate)})
+		b.answer(t, &Declared{TooMany: fmt.Sprintf("this broker takes %v declarations and clears a second, and %v an hour: come back in a second, or ask another broker",
+			claimLimits[0].rate, claimLimits[1].burst)})
 		return false
-	case another && len(e.known) >= mostEmergencies:
+	case another && b.ownEmergencies() >= mostOwn:
 		b.stats.ClaimsRefused++
-		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies are remembered, and that is the most: clear old ones, they are forgotten %v after their end", len(e.known), emergency.Memory)})
+		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Memory)})
 		return false
 	}
 	return true
@@ -189,7 +163,7 @@ func (b *Broker) hearEvent(in Heard) {
 	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.wall)) {
 		return // known, or long over: Serf replays old events (rule E1)
 	}
-	if !e.events.take(b.now, eventRate, eventBurst) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !b.hasHeard(r.ID) {
+	if !e.events.take(b.now, eventLimits) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !b.hasHeard(r.ID) {
 		b.stats.EventsRefused++
 		b.out.Dropped = append(b.out.Dropped, r.ID)
 		return
