@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,10 +20,11 @@ const EmergencyKind ledger.Kind = "emergency"
 // emergencies is what this broker knows of emergencies. A record of the ledger is the
 // truth, an event a hint (rule E1): what is known is their join, and both act alike.
 type emergencies struct {
-	known map[emergency.ID]*emergency.Record
-	heard map[emergency.ID]heard // what events said that the ledger does not hold
-	board emergency.Board        // what is in force here
-	next  job.Time               // when that changes by itself; 0 is never
+	known  map[emergency.ID]*emergency.Record
+	heard  map[emergency.ID]heard // what events said that the ledger does not hold
+	active []*emergency.Record    // of those, wherever, the highest level first
+	board  emergency.Board        // what of that is in force here
+	next   job.Time               // when that changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -322,13 +324,19 @@ func (b *Broker) refreshBoard() {
 	e := &b.emergencies
 	now := job.At(b.wall)
 	old := e.board
-	e.board = b.boardOf(b.cfg.Capabilities.Labels)
-	e.next = 0
+	e.active, e.next = nil, 0
 	for _, r := range e.known {
-		if r.Active(now) && (e.next == 0 || r.Until() < e.next) {
-			e.next = r.Until()
+		if r.Active(now) {
+			e.active = append(e.active, r)
+			if e.next == 0 || r.Until() < e.next {
+				e.next = r.Until()
+			}
 		}
 	}
+	slices.SortFunc(e.active, func(x, y *emergency.Record) int {
+		return cmp.Or(cmp.Compare(y.Terms.Level, x.Terms.Level), cmp.Compare(x.ID, y.ID))
+	})
+	e.board = b.boardOf(b.cfg.Capabilities.Labels)
 	if !e.board.Equal(old) {
 		b.relevel()
 	}
@@ -336,14 +344,7 @@ func (b *Broker) refreshBoard() {
 
 // boardOf is what is in force at a broker with these labels.
 func (b *Broker) boardOf(labels map[string]string) emergency.Board {
-	now := job.At(b.wall)
-	var active []*emergency.Record
-	for _, r := range b.emergencies.known {
-		if r.Active(now) {
-			active = append(active, r)
-		}
-	}
-	return emergency.NewBoard(active, labels, now)
+	return emergency.NewBoard(b.emergencies.active, labels, job.At(b.wall))
 }
 
 // relevel tells the queue of all whose level has changed.
@@ -423,21 +424,14 @@ func (b *Broker) forgetEmergency(id emergency.ID) {
 	b.refreshBoard()
 }
 
-// active lists what is active, wherever, the highest level first.
-func (b *Broker) active() (out []*emergency.Record) {
-	now := job.At(b.wall)
-	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
-		if r := b.emergencies.known[id]; r.Active(now) {
-			out = append(out, r)
-		}
-	}
-	slices.SortStableFunc(out, func(x, y *emergency.Record) int { return y.Terms.Level - x.Terms.Level })
-	return out[:min(len(out), maxHints)]
+// toldOf lists the active emergencies that push-pull and status pages name.
+func (b *Broker) toldOf() []*emergency.Record {
+	return b.emergencies.active[:min(len(b.emergencies.active), maxHints)]
 }
 
 // activeHints is what push-pull carries of emergencies (rule S3).
 func (b *Broker) activeHints() (out [][]byte) {
-	for _, r := range b.active() {
+	for _, r := range b.toldOf() {
 		out = append(out, r.Hint().Encode())
 	}
 	return out

@@ -38,7 +38,7 @@ func (b *Broker) publish() {
 	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
 	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Emergencies: b.activeHints(), Stats: b.stats}
-	for _, r := range b.active() {
+	for _, r := range b.toldOf() {
 		s.Active = append(s.Active, b.emergencyView(r))
 	}
 	for _, name := range b.names {
