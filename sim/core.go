@@ -332,6 +332,31 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	for _, f := range rd.Fetch {
 		c.fetch(n, f)
 	}
+	c.actOnRuns(n, rd, here)
+	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
+		n.wake = w
+		c.after(max(w.Sub(c.Now), time.Millisecond), here(func() {
+			if n.wake == w {
+				n.wake = time.Time{}
+			}
+			if !c.Now.Before(n.paused) {
+				must(b.Step(c.tick(n)))
+				c.drive(n)
+			} else {
+				c.after(n.paused.Sub(c.Now), here(func() { c.step(n, broker.Pressure{Stretch: 1}) }))
+			}
+		}))
+	}
+	for _, a := range rd.Answers { // last: an answer may end the broker
+		if done := n.calls[a.Token]; done != nil {
+			delete(n.calls, a.Token)
+			done(a.Value)
+		}
+	}
+}
+
+// actOnRuns starts attempts, stops them, and makes them stand still.
+func (c *Core) actOnRuns(n *coreNode, rd broker.Ready, here func(func()) func()) {
 	for _, s := range rd.Stop {
 		id := s.Key + s.Attempt.Token()
 		n.killed[id] = true
@@ -365,26 +390,6 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	}
 	for _, r := range rd.Run {
 		c.run(n, r, here)
-	}
-	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
-		n.wake = w
-		c.after(max(w.Sub(c.Now), time.Millisecond), here(func() {
-			if n.wake == w {
-				n.wake = time.Time{}
-			}
-			if !c.Now.Before(n.paused) {
-				must(b.Step(c.tick(n)))
-				c.drive(n)
-			} else {
-				c.after(n.paused.Sub(c.Now), here(func() { c.step(n, broker.Pressure{Stretch: 1}) }))
-			}
-		}))
-	}
-	for _, a := range rd.Answers { // last: an answer may end the broker
-		if done := n.calls[a.Token]; done != nil {
-			delete(n.calls, a.Token)
-			done(a.Value)
-		}
 	}
 }
 
