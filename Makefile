@@ -33,6 +33,7 @@ build: ## bin/ucp, one static binary
 
 examples: ## the example jobs as WebAssembly, and the generator of their data
 	$(GUEST) -o bin/quake.wasm ./examples/quake
+	$(GUEST) -o bin/tiles.wasm ./examples/tiles
 	$(GUEST) -o bin/words.wasm ./examples/words
 	$(GOBUILD) -o bin/accelerogram ./examples/accelerogram
 

@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"examples/accelerogram": {"examples/seismic"},
 	"examples/quake":        {"examples/seismic"},
 	"examples/seismic":      {},
+	"examples/tiles":        {},
 	"examples/words":        {},
 }
 
