@@ -248,5 +248,7 @@ type Listing struct {
 	// Provisional lists the keys of those whose verdict not every member is known to
 	// hold (rule A3).
 	Provisional []string
+	// Emergencies says of unfinished ones, by key, what gives them their level.
+	Emergencies map[string]emergency.ID
 	AsOf        time.Time
 }

@@ -39,7 +39,7 @@ note() {
 draw() {
 	local id=$1
 	shift
-	ucp run bin/tiles.wasm --addr "$one" --id "$id" --cpu 500m --detach "$@" -- -columns 6 -rows 6 -size 128 -pace 250ms >/dev/null
+	ucp run bin/tiles.wasm --addr "$one" --id "$id" --cpu 500m --detach "$@" -- -columns 6 -rows 6 -size 64 -pace 250ms >/dev/null
 }
 
 job_field() { # ID FIELD
@@ -120,13 +120,6 @@ step "Who was stopped, for whom, for how long?"
 show ucp emergency get "$emergency" --addr "$one" | tee "$tmp/caused"
 grep -q ' for \| FOR ' "$tmp/caused" || fail "nobody had to make room for the surveys"
 
-step "More for the emergency, at broker n1: what do people write about?"
-cat >"$tmp/messages.txt" <<'END'
-Bridge blocked at the river. Gas smell near the school, please come to the school.
-School open as shelter. The bridge is gone, two people trapped. Gas again. Trapped at the mill.
-END
-show ucp run bin/words.wasm --addr "$one" --id triage --cpu 500m --emergency earthquake --stdin "$tmp/messages.txt" -- -top 4
-
 victim=
 for id in "${urgent[@]}"; do # one that surveys; n1 stays, it is whom the demo asks
 	at=$(job_field "$id" Executor)
@@ -137,6 +130,15 @@ step "In the middle of it n$victim loses power: SIGKILL, while it runs $survey"
 note "$victim" killed "is killed (SIGKILL)"
 "$cluster" kill "$victim"
 show ucp emergency declare --addr "$one" --id "$emergency" --type earthquake --level critical --ttl 48h --message "n$victim is down, shelter at the school"
+
+step "Nobody has noticed yet, and work goes on: what do people write about? Critical, too"
+cat >"$tmp/messages.txt" <<'END'
+Bridge blocked at the river. Gas smell near the school, please come to the school.
+School open as shelter. The bridge is gone, two people trapped. Gas again. Trapped at the mill.
+END
+show ucp run bin/words.wasm --addr "$one" --id triage --cpu 500m --emergency earthquake --stdin "$tmp/messages.txt" -- -top 4
+
+step "What ran there runs elsewhere"
 elsewhere() {
 	local at
 	at=$(job_field "$survey" Executor)

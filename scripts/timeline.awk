@@ -52,7 +52,8 @@ function span(s) { return s < 0.9995 ? sprintf("%.0f ms", s * 1000) : sprintf("%
 function emergency(at, broker, id, what, text,   key, words) {
 	key = id SUBSEP what
 	if ((key in told) && at - when[told[key]] < 3) {
-		if (broker != where[told[key]]) heard(told[key], broker, at)
+		if (!((key, broker) in heardBy)) heard(told[key], broker, at)
+		heardBy[key, broker]
 		return
 	}
 	words = text
@@ -60,10 +61,13 @@ function emergency(at, broker, id, what, text,   key, words) {
 	sub(/, until [0-9][^:]*:[0-9]+:[0-9]+ UTC/, "", words) # a day from now: not of this story
 	sub(/, everywhere/, "", words)
 	sub(/, level /, ", ", words)
-	if (what == "declared" && (key in told)) {
-		add(at, broker, "", "knows of the emergency " id, "", "")
+	if (key in told && (what == "declared" || !((key, broker) in heardBy))) { # it was away
+		add(at, broker, "", "learns that " id " was " what, "", "")
+		heardBy[key, broker]
+		learnt[broker]
 		return
 	}
+	heardBy[key, broker]
 	if (what == "cleared") told[key] = add(at, broker, "", "EMERGENCY OVER: " id " is cleared", "", "good")
 	else told[key] = add(at, broker, "", (what == "declared" ? "EMERGENCY " id ": " : id " " what ": ") words, "", what == "declared" ? "bad" : "")
 	if (what == "declared" || what == "cleared") turn[told[key]]
@@ -130,7 +134,7 @@ pass == "tell" {
 		if (!cleared) paused[f[4]]
 		add(at, f[2], f[4], f[5] == "requeued" ? "goes back into the queue for " f[7] : "stands still for " f[7],
 			f[5] == "requeued" ? "go back into the queue for " f[7] : "stand still for " f[7], "")
-	} else if (f[3] == "demo") { # what the demo itself did
+	} else if (f[3] == "demo" && !(f[5] == "told" && f[4] in learnt)) { # what the demo did, or saw
 		i = add(at, f[2], "", f[8], "", f[5] == "killed" ? "bad" : "")
 		if (f[5] == "killed") { victim = f[4]; killed = at; turn[i] }
 	}

@@ -190,7 +190,7 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	field("Selects", strings.Join(e.Select, ", "))
 	field("Message", e.Message)
 	if e.DeclaredAt != 0 {
-		field("Declared", clockTime(e.DeclaredAt)+"; as it stands by "+dash(e.DeclaredBy))
+		field("Declared", clockTime(e.DeclaredAt)+", present terms from "+dash(e.DeclaredBy))
 	}
 	field("Until", clockTime(e.Until))
 	if e.Cleared {
