@@ -160,7 +160,7 @@ END {
 		if (later[i] != "") printf "%9s  %-7s    %s\n", "", "", "(" later[i] ")"
 	}
 	print ""
-	figure(when[declared], last[declared], "from the declaration until every broker knew")
+	figure(when[declared], last[declared], "from the declaration until every broker that was up knew")
 	figure(when[declared], firstUrgent, "from the declaration until the first urgent job ran (" firstName ")")
 	figure(when[declared], stopped, "from the declaration until the last job had made room")
 	figure(killed, when[noticed], "from the kill until a broker missed " victim)
