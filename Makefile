@@ -7,13 +7,16 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim chaos mutants build examples cluster lint bench clean
+.PHONY: help demo demo-emergency test sim chaos mutants build examples cluster lint bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three brokers on loopback, a real job through them, and what happened
 	@scripts/demo.sh
+
+demo-emergency: ## an earthquake: urgent work overtakes, a broker dies, and all is told as one story
+	@scripts/demo-emergency.sh
 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh
@@ -33,6 +36,7 @@ build: ## bin/ucp, one static binary
 
 examples: ## the example jobs as WebAssembly, and the generator of their data
 	$(GUEST) -o bin/quake.wasm ./examples/quake
+	$(GUEST) -o bin/tiles.wasm ./examples/tiles
 	$(GUEST) -o bin/words.wasm ./examples/words
 	$(GOBUILD) -o bin/accelerogram ./examples/accelerogram
 

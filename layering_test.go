@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"examples/accelerogram": {"examples/seismic"},
 	"examples/quake":        {"examples/seismic"},
 	"examples/seismic":      {},
+	"examples/tiles":        {},
 	"examples/words":        {},
 }
 

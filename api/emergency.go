@@ -62,11 +62,13 @@ type EmergencyList struct {
 // Event is one line of GET /v1/events, as the data of a server-sent event.
 type Event struct {
 	At     time.Time `json:"at"`
-	Broker string    `json:"broker"` // that saw it, or came to know of it
-	Kind   string    `json:"kind"`   // emergency | preemption | job | member | strategy | lost
-	ID     string    `json:"id"`     // of the emergency or job; the member's name; the strategy
-	What   string    `json:"what"`   // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
-	Text   string    `json:"text"`   // one line for a person
+	Broker string    `json:"broker"`          // that saw it, or came to know of it
+	Kind   string    `json:"kind"`            // emergency | preemption | job | member | strategy | lost
+	ID     string    `json:"id"`              // of the emergency or job; the member's name; the strategy
+	What   string    `json:"what"`            // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
+	Place  string    `json:"place,omitempty"` // of a job or preemption: the broker where the job is placed
+	For    job.ID    `json:"for,omitempty"`   // of a preemption: the job that gets the room
+	Text   string    `json:"text"`            // one line for a person
 }
 
 // Declare declares an emergency, or changes one that is known; created says which.

@@ -45,7 +45,7 @@ func (b *Broker) tellDisplaced(p resolve.Preempt) {
 	if p.Why == "" {
 		text = strings.TrimSuffix(text, ": ")
 	}
-	b.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text})
+	b.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text, Place: b.self, For: idOf(p.For)})
 }
 
 // tellState notes a job's new state, when somebody watches: there may be thousands a
@@ -58,12 +58,21 @@ func (b *Broker) tellState(old, r *job.Record) {
 	if old != nil && old.State() == state && old.Place.Broker == r.Place.Broker {
 		return
 	}
-	text := fmt.Sprintf("%s is %s", r.ID, state)
+	text := fmt.Sprintf("%s %s", r.ID, stateWords(state))
 	if !r.Place.IsZero() {
 		text += " at " + r.Place.Broker
 	}
 	if v := r.Verdict(); v != nil && v.Reason != "" {
 		text += ": " + v.Reason
 	}
-	b.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Job: r})
+	b.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Place: r.Place.Broker, Job: r})
+}
+
+// stateWords says in words where a job stands.
+func stateWords(s job.State) string {
+	switch s {
+	case job.StateSucceeded, job.StateFailed, job.StateExpired:
+		return "has " + string(s)
+	}
+	return "is " + string(s)
 }

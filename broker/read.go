@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -97,10 +98,7 @@ func (b *Broker) found(r *job.Record) *Found {
 		f.Provisional = !b.everybodyHolds(v.Dot)
 		return f
 	}
-	board := b.emergencies.board
-	if at := r.Place.Broker; at != "" && at != b.self {
-		board = b.boardOf(b.rows[at].Capabilities.Labels)
-	}
+	board := b.boardAt(r.Place.Broker)
 	_, f.Emergency = board.Level(&r.Spec)
 	f.Why = b.why(f.Record)
 	return f
@@ -198,6 +196,15 @@ func (b *Broker) whyDisplaced(key string) string {
 	return fmt.Sprintf("; made room for %s at %s", d.by, d.at.UTC().Format("15:04:05"))
 }
 
+// boardAt is what is in force at a broker, as far as is known here; at this one without a
+// name.
+func (b *Broker) boardAt(name string) emergency.Board {
+	if name == "" || name == b.self {
+		return b.emergencies.board
+	}
+	return b.boardOf(b.rows[name].Capabilities.Labels)
+}
+
 // list answers with a page of jobs.
 func (b *Broker) list(in List) {
 	keys, next, err := b.jobs.page(in.State, in.Limit, in.After)
@@ -205,12 +212,22 @@ func (b *Broker) list(in List) {
 		b.answer(in.Token, &Listing{AsOf: b.wall})
 		return
 	}
-	out := &Listing{Next: next, AsOf: b.wall}
+	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
+	boards := map[string]emergency.Board{} // of each broker once: a page is long
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
 			if v := r.Verdict(); v != nil && !b.everybodyHolds(v.Dot) {
 				out.Provisional = append(out.Provisional, key)
+			}
+			if !r.Finished() {
+				at := r.Place.Broker
+				if _, ok := boards[at]; !ok {
+					boards[at] = b.boardAt(at)
+				}
+				if _, by := boards[at].Level(&r.Spec); by != "" {
+					out.Emergencies[key] = by
+				}
 			}
 			if first, _ := b.resolve(string(r.ID)); first != nil && first.Key() != key {
 				out.Later = append(out.Later, key)

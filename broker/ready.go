@@ -159,6 +159,9 @@ type Note struct {
 	What string // declared, changed, cleared, ended; suspended, requeued, resumed; or a job's new state
 	Text string // one line for a person
 
+	Place string // of a job or preemption: the broker where the job is placed; "" while it is not
+	For   job.ID // of a preemption: the job that gets the room
+
 	Emergency *emergency.Record // of an emergency's note
 	Job       *job.Record       // of a job's note, when it is of its state
 }
@@ -251,5 +254,7 @@ type Listing struct {
 	// Provisional lists the keys of those whose verdict not every member is known to
 	// hold (rule A3).
 	Provisional []string
+	// Emergencies says of unfinished ones, by key, what gives them their level.
+	Emergencies map[string]emergency.ID
 	AsOf        time.Time
 }

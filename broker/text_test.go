@@ -71,7 +71,11 @@ func answerText(v any) string {
 	case *Listing:
 		var ids []string
 		for _, r := range v.Jobs {
-			ids = append(ids, fmt.Sprintf("%s %s", r.ID, r.State()))
+			id := fmt.Sprintf("%s %s", r.ID, r.State())
+			if by := v.Emergencies[r.Key()]; by != "" {
+				id += fmt.Sprintf(" (%s)", by)
+			}
+			ids = append(ids, id)
 		}
 		if len(ids) == 0 {
 			return "none"

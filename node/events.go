@@ -82,7 +82,7 @@ func (h *hub) tell(from string, notes []broker.Note) {
 				w.lost = 0
 			}
 			select {
-			case w.queue <- api.Event{At: x.At.UTC(), Broker: from, Kind: x.Kind, ID: x.ID, What: x.What, Text: x.Text}:
+			case w.queue <- api.Event{At: x.At.UTC(), Broker: from, Kind: x.Kind, ID: x.ID, What: x.What, Place: x.Place, For: x.For, Text: x.Text}:
 			default:
 				w.lost++
 			}

@@ -266,6 +266,7 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	for _, rec := range l.Jobs {
 		out.Jobs = append(out.Jobs, n.view(&broker.Found{
 			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, rec.Key()), Provisional: slices.Contains(l.Provisional, rec.Key()),
+			Emergency: l.Emergencies[rec.Key()],
 		}, false))
 	}
 	writeJSON(w, http.StatusOK, out)

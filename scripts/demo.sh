@@ -2,64 +2,12 @@
 # The demo: three brokers on this machine, and an earthquake trigger that runs
 # through them. Every step that fails ends it with an error; whatever happens,
 # nothing stays behind but what was built.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/demo-lib.sh"
 
-seed=1755 # of the accelerogram; examples/accelerogram documents the rest
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/ucp-demo.XXXXXX")
-export UCP_CLUSTER_DIR=$tmp/cluster UCP_BIN=$PWD/bin/ucp
-unset UCP_ADDR UCP_FORMAT
-cluster=scripts/cluster.sh
-
-finish() {
-	local code=$?
-	trap - EXIT
-	if [ "$code" -ne 0 ]; then
-		echo
-		echo "The demo FAILED (exit code $code)." >&2
-		for log in "$UCP_CLUSTER_DIR"/n*/log; do
-			if [ -e "$log" ]; then
-				echo "--- the end of $log:" >&2
-				tail -n 15 "$log" >&2
-			fi
-		done
-	fi
-	"$cluster" down >/dev/null || true
-	rm -rf "$tmp"
-	exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-step() {
-	printf '\n\033[1m== %s\033[0m\n' "$*"
-}
-if [ ! -t 1 ]; then
-	step() { printf '\n== %s\n' "$*"; }
-fi
-
-# show COMMAND prints a command as a person would type it, then runs it.
-show() {
-	printf '$ %s\n' "$*"
-	"$@"
-}
-
-fail() {
-	echo "demo: $*" >&2
-	exit 1
-}
-
-# ucp is the program as a person has it in the PATH.
-ucp() {
-	"$UCP_BIN" "$@"
-}
-
-step "Build the broker, and two jobs as WebAssembly"
-make --no-print-directory build examples
+build
 
 step "Make an accelerogram: two minutes of ground motion, one earthquake (seed $seed)"
-bin/accelerogram -seed "$seed" >"$tmp/station.csv"
+accelerogram
 echo "$(wc -l <"$tmp/station.csv") lines; the first ones:"
 head -n 3 "$tmp/station.csv"
 
@@ -76,7 +24,7 @@ show ucp run bin/quake.wasm --addr "$one" --id "$id" --input "station.csv=$tmp/s
 
 step "Which broker ran it?"
 show ucp job get "$id" --addr "$one"
-executor=$(ucp job get "$id" --addr "$one" | sed -n 's/^Executor: *//p')
+executor=$(ucp job get "$id" --addr "$one" | field Executor)
 [ -n "$executor" ] || fail "nobody ran the job"
 
 step "Broker n3 answers for it too: the report that $executor made, read from n3"
@@ -99,7 +47,7 @@ done
 
 step "And the three vector clocks are equal: all three know the same"
 clock_of() {
-	ucp status --addr "$("$cluster" addr "$1")" | sed -n 's/^Clock: *//p'
+	ucp status --addr "$("$cluster" addr "$1")" | field Clock
 }
 deadline=$((SECONDS + 70)) # news takes moments; one exchange of 60 s is the promise
 until a=$(clock_of 1) && [ -n "$a" ] && [ "$a" = "$(clock_of 2)" ] && [ "$a" = "$(clock_of 3)" ]; do

@@ -190,7 +190,7 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	field("Selects", strings.Join(e.Select, ", "))
 	field("Message", e.Message)
 	if e.DeclaredAt != 0 {
-		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
+		field("Declared", clockTime(e.DeclaredAt)+", present terms from "+dash(e.DeclaredBy))
 	}
 	field("Until", clockTime(e.Until))
 	if e.Cleared {
@@ -219,10 +219,14 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	}
 }
 
+const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,
+and what they had displaced takes its room back: urgent work that still runs may stand
+still for it, and goes on when there is room. That an emergency was cleared is final.`
+
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool
 	cmd := &cobra.Command{
-		Use: "clear ID", Short: "End an emergency for good, everywhere", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Use: "clear ID", Short: "End an emergency for good, everywhere", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
 		Example: "  ucp emergency clear flood-3f9a21",
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")

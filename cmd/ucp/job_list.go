@@ -83,11 +83,23 @@ func jobsTable(w io.Writer, l *api.JobList, state string) {
 	}
 	row(w, "ID", "STATE", "EXECUTOR", "EXIT", "AGE", "TOOK", "NOTE")
 	for _, j := range l.Jobs {
-		row(w, j.ID, j.State, dash(j.Executor), exitText(j.ExitCode), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), shorten(j.Reason+j.Why, 60))
+		row(w, j.ID, j.State, dash(j.Executor), exitText(j.ExitCode), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), shorten(noteOf(&j), 60))
 	}
 	if l.Next != "" {
 		row(w, "... more: --all, or --after "+l.Next)
 	}
+}
+
+// noteOf is the most important thing about a job beside its state.
+func noteOf(j *api.Job) string {
+	text := j.Reason + j.Why
+	if last := len(j.Pauses) - 1; text == "" && last >= 0 && j.Pauses[last].To == 0 && !j.State.Final() {
+		text = fmt.Sprintf("makes room for %s", j.Pauses[last].For)
+	}
+	if j.Emergency == "" || j.State.Final() {
+		return text
+	}
+	return strings.TrimSuffix("has the level of "+j.Emergency+"; "+text, "; ")
 }
 
 func exitText(code *int) string {

@@ -116,6 +116,26 @@ j1  succeeded  b         0     1m30s  2.5s
 	require.NotContains(t, s.run("job", "list", "--state", "failed").out, "j1")
 }
 
+func TestJobListTellsOfEmergencies(t *testing.T) {
+	pause := api.Pause{At: "b", For: "pumps", Mode: job.Suspend, From: job.At(asOf)}
+	over := pause
+	over.To = job.At(asOf)
+	for want, change := range map[string]func(j *api.Job){
+		"":                              func(j *api.Job) { j.Pauses = []api.Pause{over} },
+		"makes room for pumps":          func(j *api.Job) { j.Pauses = []api.Pause{over, pause} },
+		"needs 1":                       func(j *api.Job) { j.Pauses, j.Why = []api.Pause{pause}, "needs 1" },
+		"has the level of flood-1":      func(j *api.Job) { j.Emergency = "flood-1" },
+		"has the level of flood-1; why": func(j *api.Job) { j.Emergency, j.Why = "flood-1", "why" },
+		"it was": func(j *api.Job) {
+			j.State, j.Reason, j.Emergency, j.Pauses = job.StateFailed, "it was", "flood-1", []api.Pause{pause}
+		},
+	} {
+		j := ended("j1", job.StateSuspended, nil, "")
+		change(&j)
+		require.Equal(t, want, noteOf(&j))
+	}
+}
+
 func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
