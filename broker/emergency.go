@@ -111,7 +111,10 @@ func (b *Broker) clear(in Clear) {
 		id, ambiguous = b.findEmergency(in.ID)
 	}
 	old := b.emergencies.known[id]
-	switch {
+	switch invalid := emergency.ID(in.ID).Valid(); {
+	case invalid != nil:
+		b.answer(in.Token, &Declared{Invalid: invalid.Error()})
+		return
 	case len(ambiguous) > 1:
 		b.answer(in.Token, &Declared{Ambiguous: ambiguous})
 		return
@@ -179,6 +182,9 @@ func (b *Broker) hearEvent(in Heard) {
 // somebody who made them up: it must not last the longer for them, nor bar later terms
 // (rule I3), nor be remembered for ever.
 func (b *Broker) dated(hint *emergency.Record) *emergency.Record {
+	if b.now.IsZero() {
+		return hint // before the first Tick it is not known what time it is
+	}
 	r, now, latest := *hint, clock.HybridAt(b.wall), clock.HybridAt(b.wall.Add(b.cfg.MaxClockSkew))
 	if r.Declared > latest {
 		r.Declared = now
@@ -443,7 +449,7 @@ func (b *Broker) takeHints(hints []*emergency.Record) {
 	now := job.At(b.wall)
 	for _, hint := range hints {
 		r := b.dated(hint)
-		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard {
+		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard || len(b.emergencies.known) >= mostEmergencies {
 			continue // what is known is as good, and the record is on its way
 		}
 		b.keepHint(r)

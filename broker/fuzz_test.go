@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -25,6 +26,9 @@ func busyWorld() (w *world, messages, replies [][]byte) {
 		id := job.ID(rune('p' + i))
 		w.ask(w.nodes["a"], "", func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
 	}
+	d, err := emergency.ParseDeclaration([]byte(`{"id":"flood-1","type":"flood","level":"critical","ttl":"20s","select":"x"}`))
+	must(err)
+	w.ask(w.nodes["a"], "", func(t Token) Input { return Declare{Token: t, Declaration: d} })
 	for range 12 {
 		for _, name := range w.names {
 			w.ready(w.nodes[name])

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -33,6 +35,9 @@ func TestNonsenseHarmsNothing(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			x.do(t)
 			require.Empty(t, w.errors)
+			for id := range x.n.b.emergencies.heard {
+				require.Contains(t, x.n.b.emergencies.known, id, "a hint that nobody can see")
+			}
 		}
 		w.checkHeld()
 		require.Empty(t, w.errors)
@@ -62,7 +67,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
 	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
 	key, attempt := x.attempt(t)
-	switch rapid.IntRange(0, 21).Draw(t, "input") {
+	switch rapid.IntRange(0, 27).Draw(t, "input") {
 	case 0:
 		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
 		return Tick{Now: x.now}
@@ -111,8 +116,64 @@ func (x *nonsense) input(t *rapid.T) Input {
 		return DryRun{Token: token, Spec: x.anySpec(t)}
 	case 21:
 		return Damaged{Digest: job.Digest(strings.Repeat("e", 64))}
+	case 22:
+		return Declare{Token: token, Declaration: x.declaration(t)}
+	case 23:
+		return Clear{Token: token, ID: rapid.SampledFrom([]string{"e1", "e2", "e", "", "nobody"}).Draw(t, "clears"), Force: rapid.Bool().Draw(t, "force")}
+	case 24:
+		return Heard{Event: x.emergency(t, "")}
+	case 25:
+		return ListEmergencies{Token: token, ID: rapid.SampledFrom([]string{"", "e1", "e"}).Draw(t, "emergency")}
+	case 26:
+		return Watch{On: rapid.Bool().Draw(t, "watched")}
+	case 27:
+		return x.pushPull(t, peer)
 	}
 	return Deliver{Token: token, Message: x.message(t)}
+}
+
+func (x *nonsense) declaration(t *rapid.T) emergency.Declaration {
+	d, err := emergency.ParseDeclaration([]byte(rapid.SampledFrom([]string{
+		`{"id":"e1","type":"flood","level":"critical"}`, `{"id":"e1","type":"flood","level":"low","ttl":"1ms","scope":"name=a"}`, `{"type":"flood","level":"high","select":"x","ttl":"10s"}`,
+		`{"id":"e2","type":"e1","level":"high","scope":"name=b","ttl":"720h"}`, `{"clear":"e1"}`, `{"clear":"e3"}`,
+	}).Draw(t, "declaration")))
+	require.NoError(t, err)
+	return d
+}
+
+// emergency is any record, valid and odd; of the ledger when a writer is given.
+func (x *nonsense) emergency(t *rapid.T, writer clock.Actor) *emergency.Record {
+	at := func(name string) clock.Hybrid {
+		return rapid.SampledFrom([]clock.Hybrid{1, clock.HybridAt(x.now.Add(-time.Minute)), clock.HybridAt(x.now), clock.HybridAt(x.now.Add(time.Hour)), math.MaxUint64}).Draw(t, name)
+	}
+	by := rapid.SampledFrom([]clock.Actor{"", "a~1", "b~1"})
+	r := &emergency.Record{ID: emergency.ID(rapid.SampledFrom([]string{"e1", "e2", "e3"}).Draw(t, "its ID"))}
+	if rapid.Bool().Draw(t, "is declared") {
+		r.Terms = emergency.Terms{Type: "flood", Level: rapid.IntRange(1, 4).Draw(t, "its level"), Select: []string{"x"}}
+		r.Version = emergency.Version{Seq: rapid.SampledFrom([]uint64{1, 2, 1 << 32}).Draw(t, "seq"), At: at("at"), By: by.Draw(t, "by")}
+		r.Declared, r.TTL = at("declared"), rapid.SampledFrom([]job.Duration{1, job.Duration(time.Minute), job.Duration(emergency.MaxTTL)}).Draw(t, "ttl")
+	}
+	if r.Declared == 0 || rapid.Bool().Draw(t, "is cleared") {
+		r.Cleared = []emergency.Mark{{At: at("cleared"), By: by.Draw(t, "cleared by")}}
+	}
+	if writer != "" {
+		d := clock.Dot{Actor: writer, Counter: rapid.Uint64Range(1, 5).Draw(t, "its counter")}
+		r.Created, r.Dots = []clock.Dot{d}, clock.NewVector(d)
+	}
+	_, err := emergency.DecodeHint(r.Encode())
+	require.NoError(t, err)
+	return r
+}
+
+// pushPull is a state with hints, good and bad.
+func (x *nonsense) pushPull(t *rapid.T, peer string) Input {
+	s := State{Version: Version, From: peer}
+	for range rapid.IntRange(0, 3).Draw(t, "hints") {
+		s.Emergencies = append(s.Emergencies, x.emergency(t, "").Encode(), []byte("nonsense"), nil)
+	}
+	s, err := DecodeState(Encode(&s))
+	require.NoError(t, err)
+	return Gossip{State: s}
 }
 
 // attempt is one that runs here, with its right or a wrong number, or none.
@@ -156,7 +217,7 @@ func (x *nonsense) anySpec(t *rapid.T) job.Spec {
 	} else {
 		s.Command = "work"
 	}
-	s.Priority.Emergency = rapid.SampledFrom([]string{"", "low", "critical"}).Draw(t, "level")
+	s.Priority.Emergency = rapid.SampledFrom([]string{"", "low", "critical", "flood", "e1"}).Draw(t, "level")
 	s.Preemption = rapid.SampledFrom([]job.Preemption{job.Suspend, job.Requeue, job.Never}).Draw(t, "preemption")
 	s.Exclusive = rapid.SampledFrom([]string{"", "drone"}).Draw(t, "key")
 	if rapid.IntRange(0, 4).Draw(t, "waits") == 0 {
@@ -202,8 +263,12 @@ func (x *nonsense) records(t *rapid.T, actor clock.Actor) (out []Encoded) {
 			out = append(out, Encoded{JobKind, r.Key(), r.Dots, r.Encode()})
 		}
 	}
+	if rapid.Bool().Draw(t, "an emergency") {
+		r := x.emergency(t, actor)
+		out = append(out, Encoded{EmergencyKind, r.Key(), r.Dots, r.Encode()})
+	}
 	bad := clock.Vector{{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "bad counter")}}
-	return append(out, Encoded{JobKind, "j9~x", bad, []byte{0xc1}}, Encoded{"dance", "k", bad, nil})
+	return append(out, Encoded{JobKind, "j9~x", bad, []byte{0xc1}}, Encoded{"dance", "k", bad, nil}, Encoded{EmergencyKind, "e9", bad, []byte{0x80}})
 }
 
 // change is what any owner or executor may write, true or not.

@@ -155,6 +155,19 @@ func TestTheLaterChangeBeatsTheFasterClock(t *testing.T) {
 	require.Equal(t, 1, join(sameNumber, sameTime).Terms.Level, "of one stamp the writer")
 }
 
+// Two events of stock command lines may name one ID, and have no version of their own: in whatever
+// order they are heard, all agree.
+func TestEventsOfOneIDAgree(t *testing.T) {
+	parse := func(payload string) *Record {
+		r, err := Parse([]byte(payload), 7, 99)
+		require.NoError(t, err)
+		return r
+	}
+	low, high := parse(`{"id":"f","type":"flood","level":"low"}`), parse(`{"id":"f","type":"flood","level":"high","select":"pumps"}`)
+	require.Equal(t, low.Version, high.Version)
+	same(t, join(low, high), join(high, low), "commutative")
+}
+
 // Each change gets a higher number than the one that it saw; at the bound, where an event
 // with a number that somebody made up may put it, what is written still validates: or every
 // peer would put the record into quarantine.

@@ -483,3 +483,89 @@ func TestQueriesAreBounded(t *testing.T) {
 	require.NoError(t, a.Shutdown())
 	require.Less(t, time.Since(began), 4*time.Second)
 }
+
+// One broken client floods events of ours: beyond a hundred at once they are refused, and the client is
+// told so, on whatever connection. What else it does is not touched.
+func TestEventsOfOneClientAreLimited(t *testing.T) {
+	a := startReal(t, "a", answering)
+	c, err := client.NewRPCClient(a.RPCAddr())
+	require.NoError(t, err)
+	taken := 0
+	for err == nil && taken < 1000 {
+		if err = c.UserEvent("ucp:emergency", fmt.Append(nil, taken), false); err == nil {
+			taken++
+		}
+	}
+	require.ErrorContains(t, err, "too many events ucp:emergency")
+	require.GreaterOrEqual(t, taken, 100)
+	require.Less(t, taken, 300, "a hundred, and twenty for each second that this took")
+	require.NoError(t, c.UserEvent("deploy", nil, false), "others' events pass")
+	_, err = c.Members()
+	require.NoError(t, err, "and the connection goes on")
+	require.NoError(t, c.Close())
+
+	refused := a.Stats().RPCEventsRefused
+	require.NotZero(t, refused)
+	out := ""
+	for i := 0; i < 100 && err == nil; i++ { // a moment has passed, so that the first may be taken
+		out, err = serf(t, a, "event", "ucp:emergency", fmt.Sprint("more ", i))
+	}
+	require.Error(t, err, "another connection")
+	require.Contains(t, out, "come back in a second")
+	eventually(t, "exactly those are seen that were taken", func() bool {
+		return strings.Count(strings.Join(a.told(), ";"), "user ucp:emergency") >= taken
+	})
+}
+
+// Serf's Lamport clock has leapt to near the end of time, by one node's broken message: what comes later
+// arrives all the same, also at who joins then; and what is replayed is no more than a second look.
+func TestEventsArriveAtAnOddLamportTime(t *testing.T) {
+	a, b := startReal(t, "a", answering), startReal(t, "b", answering)
+	_, err := b.Join(t.Context(), []string{a.Addr()})
+	require.NoError(t, err)
+	eventually(t, "both", func() bool { return alive(a) == 2 && alive(b) == 2 })
+
+	const odd = 1 << 62
+	leap := oddEvent(t, odd, "ucp:emergency", "leap")
+	udp, err := net.Dial("udp", a.Addr())
+	require.NoError(t, err)
+	defer func() { _ = udp.Close() }()
+	saw := func(n *node, what string) bool { return strings.Contains(strings.Join(n.told(), ";"), what) }
+	eventually(t, "the leap", func() bool {
+		_, err := udp.Write(leap) // again and again: a replay
+		require.NoError(t, err)
+		return saw(a, "user ucp:emergency leap") && saw(b, "user ucp:emergency leap")
+	})
+	require.Equal(t, 1, strings.Count(strings.Join(a.told(), ";"), "user ucp:emergency leap"))
+
+	_, err = udp.Write(oddEvent(t, 3, "ucp:emergency", "of long ago"))
+	require.NoError(t, err)
+	require.NoError(t, b.UserEvent("ucp:emergency", []byte("from b")))
+	require.NoError(t, a.UserEvent("ucp:emergency", []byte("from a")))
+	for _, n := range []*node{a, b} {
+		eventually(t, "later events", func() bool { return saw(n, "ucp:emergency from a") && saw(n, "ucp:emergency from b") })
+		require.False(t, saw(n, "of long ago"), "Serf drops what is older than its window: the record is the truth (rule E1)")
+	}
+	c := startReal(t, "c", answering)
+	_, err = c.Join(t.Context(), []string{b.Addr()})
+	require.NoError(t, err)
+	eventually(t, "all three", func() bool { return alive(a) == 3 && alive(c) == 3 })
+	require.NoError(t, c.UserEvent("ucp:emergency", []byte("from c")))
+	require.NoError(t, a.UserEvent("ucp:emergency", []byte("to c")))
+	eventually(t, "events to and from who joined later", func() bool { return saw(a, "from c") && saw(b, "from c") && saw(c, "to c") })
+}
+
+// oddEvent is Serf's message of a user event, as memberlist carries it.
+func oddEvent(t *testing.T, ltime uint64, name, payload string) []byte {
+	t.Helper()
+	const userMsg, userEvent = 8, 3 // memberlist's and Serf's message types
+	out := []byte{userMsg, userEvent}
+	var body []byte
+	require.NoError(t, codec.NewEncoderBytes(&body, &codec.MsgpackHandle{}).Encode(struct {
+		LTime   uint64
+		Name    string
+		Payload []byte
+		CC      bool
+	}{ltime, name, []byte(payload), false}))
+	return append(out, body...)
+}

@@ -134,7 +134,11 @@ func emergenciesTable(w io.Writer, l api.EmergencyList) {
 		if e.Caused > 0 {
 			stopped = strconv.Itoa(e.Caused)
 		}
-		row(w, e.ID, e.Level, emergencyState(&e), dash(strings.Join(e.Scope, ", ")), ago(e.DeclaredAt, l.AsOf)+" ago", shortTime(e.Until, l.AsOf), stopped, dash(e.Message))
+		level, declared := "-", "-" // so it stays where only its clear is known
+		if e.DeclaredAt != 0 {
+			level, declared = e.Level, ago(e.DeclaredAt, l.AsOf)+" ago"
+		}
+		row(w, e.ID, level, emergencyState(&e), dash(strings.Join(e.Scope, ", ")), declared, shortTime(e.Until, l.AsOf), stopped, dash(e.Message))
 	}
 }
 

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+)
+
+// fakeEmergencies is a broker with these emergencies; it notes what it was told.
+type fakeEmergencies struct {
+	list    api.EmergencyList
+	told    []string // method, path, query and body
+	refuses *api.Error
+	stream  string // what /v1/events says
+}
+
+func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
+	f := &fakeEmergencies{list: api.EmergencyList{Emergencies: []api.Emergency{}, AsOf: asOf}}
+	b, s := newFakeBroker(t)
+	old := b.Config.Handler
+	b.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/v1/e") {
+			old.ServeHTTP(w, r)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		f.told = append(f.told, strings.TrimSpace(r.Method+" "+r.URL.String()+" "+string(body)))
+		switch {
+		case f.refuses != nil:
+			b.reply(w, f.refuses.Status, f.refuses)
+		case r.URL.Path == "/v1/events":
+			_, _ = io.WriteString(w, f.stream)
+		case r.Method == http.MethodPost:
+			var d emergency.Declaration
+			_ = json.Unmarshal(body, &d)
+			status := http.StatusCreated
+			if d.ID != "" {
+				status = http.StatusOK
+			}
+			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: d.Level, Until: job.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
+		case r.URL.Path == "/v1/emergencies":
+			b.reply(w, 200, f.list)
+		default:
+			for _, e := range f.list.Emergencies {
+				if strings.HasPrefix("/v1/emergencies/"+string(e.ID), r.URL.Path) {
+					b.reply(w, 200, e)
+					return
+				}
+			}
+			b.fail(w, 404, api.CodeNotFound, "no emergency is known here")
+		}
+	})
+	return f, s
+}
+
+// some are one emergency of each state.
+func (f *fakeEmergencies) some() {
+	at := func(d time.Duration) job.Time { return job.At(asOf.Add(d)) }
+	f.list.Emergencies = []api.Emergency{
+		{ID: "flood-1", Type: "flood", Level: "critical", Scope: []string{"district=7", "pumps"}, Select: []string{"service=hospital"}, Message: "the river\nis over the wall", DeclaredAt: at(-90 * time.Second), DeclaredBy: "b",
+			Until: at(time.Hour), Active: true, InScope: true, Caused: 2, AsOf: asOf,
+			Effects: []api.Effect{
+				{Job: "low", State: job.StateRunning, At: "b", For: "crit", Mode: job.Suspend, From: at(-80 * time.Second), To: at(-20 * time.Second), Lasted: job.Duration(time.Minute)},
+				{Job: "idle", State: job.StateQueued, At: "c", For: "crit", Mode: job.Requeue, From: at(-5 * time.Second), Lasted: job.Duration(5 * time.Second)},
+			}},
+		{ID: "fire-1", Type: "fire", Level: "low", DeclaredAt: at(-time.Hour), Until: at(48 * time.Hour), Active: true, Heard: true, AsOf: asOf},
+		{ID: "storm-1", Type: "storm", Level: "high", DeclaredAt: at(-25 * time.Hour), Until: at(-time.Hour), EndedAt: at(-time.Hour), InScope: true, AsOf: asOf},
+		{ID: "quake-1", Type: "quake", Level: "medium", DeclaredAt: at(-2 * time.Hour), DeclaredBy: "a", Until: at(time.Hour), Cleared: true, ClearedAt: at(-time.Minute), ClearedBy: "c", InScope: true, AsOf: asOf},
+		{ID: "smoke-1", Level: "none", Cleared: true, ClearedAt: at(-time.Minute), ClearedBy: "c", InScope: true, AsOf: asOf}, // its clear came first
+	}
+}
+
+func TestEmergencyDeclare(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	require.Equal(t, ran{0, "flood-1 declared: flood, level critical, until 2026-02-01 15:04:05.000 UTC\n", ""}, s.run("emergency", "declare", "--type", "flood", "--level", "critical"))
+	require.Equal(t, `POST /v1/emergencies {"type":"flood","level":"critical"}`, f.told[0])
+	got := s.run("emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "high", "--scope", "district=7", "--scope", "pumps", "--select", "a in (b,c)", "--ttl", "90m", "--message", "M")
+	require.Equal(t, 0, got.code, got.errOut)
+	require.Contains(t, got.out, "flood-1 changed: ")
+	require.Equal(t, `POST /v1/emergencies {"id":"flood-1","type":"flood","level":"high","scope":["district=7","pumps"],"select":["a in (b,c)"],"ttl":"1h30m0s","message":"M"}`, f.told[1])
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "low", "-o", "json").out, `"id": "flood-1"`)
+	asked := len(f.told)
+	for _, c := range []struct{ args, says string }{
+		{"--level low", "--type is missing"},
+		{"--type flood", "--level"},
+		{"--type flood --level none", `--level "none"`},
+		{"--type flood --level 4", `--level "4"`},
+		{"--type flood --level low --ttl 0s", "--ttl 0s"},
+		{"--type flood --level low --ttl -1h", "--ttl -1h"},
+		{"--type flood --level low --ttl soon", "soon"},
+		{"--type flood --level low extra", "extra"},
+		{"--typ flood", "--type"},
+	} {
+		got := s.run(append([]string{"emergency", "declare"}, strings.Fields(c.args)...)...)
+		require.Equal(t, exitError, got.code, c.args)
+		require.Contains(t, got.errOut, c.says, c.args)
+		require.Empty(t, got.out)
+	}
+	require.Len(t, f.told, asked, "what is wrong here asks nobody")
+
+	f.refuses = &api.Error{Status: 429, Code: api.CodeTooMany, Message: "this broker takes 5 a second"}
+	got = s.run("emergency", "declare", "--type", "flood", "--level", "critical")
+	require.Equal(t, exitError, got.code)
+	require.Contains(t, got.errOut, "takes 5 a second")
+}
+
+func TestEmergencyList(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	require.Equal(t, ran{0, "no emergencies\n", ""}, s.run("emergency", "list"))
+	require.JSONEq(t, `{"emergencies":[],"as_of":"2026-01-31T15:04:05Z"}`, s.run("emergency", "list", "-o", "json").out)
+	f.some()
+	require.Equal(t, ran{0, `
+ID       LEVEL     STATE             SCOPE              DECLARED   UNTIL             JOBS STOPPED  MESSAGE
+flood-1  critical  ACTIVE            district=7, pumps  1m30s ago  16:04:05          2             the river is over the wall
+fire-1   low       active elsewhere  -                  1h0m ago   2026-02-02 15:04  -             -
+storm-1  high      over              -                  1d1h ago   14:04:05          -             -
+quake-1  medium    cleared           -                  2h0m ago   16:04:05          -             -
+smoke-1  -         cleared           -                  -          -                 -             -
+`[1:], ""}, s.run("emergency", "list"))
+	got := s.run("emergency", "list", "--active").out
+	require.Contains(t, got, "fire-1")
+	require.NotContains(t, got, "storm-1")
+	require.NotContains(t, s.run("emergency", "list", "--active", "-o", "json").out, "quake-1")
+}
+
+func TestEmergencyGet(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	f.some()
+	got := s.run("emergency", "get", "flood")
+	require.Equal(t, 0, got.code, got.errOut)
+	for _, line := range []string{"State: ACTIVE", "Selects: service=hospital", "Message: the river is over the wall", "last changed at b", "Caused: 2 pauses of jobs"} {
+		require.Contains(t, strings.Join(strings.Fields(got.out), " "), line)
+	}
+	require.Contains(t, got.out, `
+JOB   NOW      AT  MODE     FOR   FROM      TO        LASTED
+low   running  b   suspend  crit  15:02:45  15:03:45  1m0s
+idle  queued   c   requeue  crit  15:04:00  still     5s
+`)
+	require.Contains(t, s.run("emergency", "show", "fire-1").out, "not here yet")
+	require.Contains(t, s.run("emergency", "get", "quake-1").out, "at c\n")
+	require.Contains(t, s.run("emergency", "get", "storm-1").out, "nothing: no running job")
+	require.Contains(t, s.run("emergency", "get", "flood-1", "-o", "json").out, `"lasted": "1m0s"`)
+	require.Equal(t, exitError, s.run("emergency", "get", "nobody").code)
+	require.Equal(t, exitError, s.run("emergency", "get").code)
+}
+
+// What is in force stands in the status, and a job says what gives it its level and for whom it
+// had to make room.
+func TestEmergenciesInOtherViews(t *testing.T) {
+	b, s := newFakeBroker(t)
+	f, _ := newFakeEmergencies(t)
+	f.some()
+	b.status = api.Coordination{Name: "a", Emergency: "critical", Emergencies: f.list.Emergencies[:2], AsOf: asOf}
+	got := s.run("status").out
+	require.Contains(t, got, "Emergency:")
+	require.Regexp(t, `(?m)^Emergency: +flood-1.*critical.*16:04:05`, got)
+	require.Contains(t, got, "fire-1")
+
+	threeJobs(b)
+	b.jobs["j3"].Emergency = "flood-1"
+	b.jobs["j1"].Pauses = []api.Pause{
+		{At: "b", For: "crit", Emergency: "flood-1", Mode: job.Suspend, From: job.At(asOf.Add(-time.Minute)), To: job.At(asOf.Add(-30 * time.Second))},
+		{At: "b", For: "other", Mode: job.Requeue, From: job.At(asOf.Add(-10 * time.Second))},
+	}
+	require.Regexp(t, `(?m)^Emergency: +flood-1$`, s.run("job", "get", "j3").out)
+	got = s.run("job", "get", "j1").out
+	require.Contains(t, got, "because of flood-1")
+	require.Contains(t, got, "crit")
+	require.Contains(t, got, "other")
+}
+
+func TestEmergencyClear(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	f.some()
+	require.Equal(t, ran{0, "flood-1 cleared\n", ""}, s.run("emergency", "clear", "flood"))
+	require.Equal(t, "DELETE /v1/emergencies/flood", f.told[0])
+	got := s.run("emergency", "clear", "nobody", "--unknown")
+	require.Equal(t, exitError, got.code)
+	require.Equal(t, "DELETE /v1/emergencies/nobody?unknown=1", f.told[1])
+	require.Contains(t, got.errOut, "no emergency")
+	require.Contains(t, s.run("__complete", "emergency", "clear", "").out, "flood-1\tcritical, ACTIVE\nfire-1\tlow, active elsewhere\n")
+	require.Contains(t, s.run("__complete", "emergency", "declare", "--level", "").out, "low\nmedium\nhigh\ncritical\n")
+	require.NotContains(t, s.run("__complete", "emergency", "get", "flood-1", "").out, "fire-1")
+}
+
+// Events are lines for people, or JSON, one a line; when the broker ends the stream, that is an
+// error: what comes then is not seen.
+func TestEvents(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	for i, text := range []string{"flood-1: flood, level critical", "low makes room\nfor crit"} {
+		b, err := json.Marshal(api.Event{At: asOf.Add(time.Duration(i) * 1500 * time.Millisecond), Broker: "a", Kind: []string{"emergency", "preemption"}[i], ID: "x", What: "y", Text: text})
+		require.NoError(t, err)
+		f.stream += fmt.Sprintf(": still here\n\nevent: x\ndata: %s\n\n", b)
+	}
+	require.Equal(t, ran{exitError, `
+15:04:05.000  emergency   flood-1: flood, level critical
+15:04:06.500  preemption  low makes room for crit
+`[1:], "ucp: the broker has ended the stream of events\n"}, s.run("events"))
+	require.Equal(t, "GET /v1/events", f.told[0])
+	got := s.run("events", "--kinds", "job,emergency", "-o", "json")
+	require.Equal(t, "GET /v1/events?kinds=job%2Cemergency", f.told[1])
+	require.Equal(t, 2, strings.Count(got.out, "\n"))
+	var e api.Event
+	require.NoError(t, json.Unmarshal([]byte(strings.Split(got.out, "\n")[0]), &e))
+	require.Equal(t, "flood-1: flood, level critical", e.Text)
+	f.refuses = &api.Error{Status: 400, Code: api.CodeBadRequest, Message: "?kinds=odd: it is a list of ..."}
+	require.Contains(t, s.run("events", "--kinds", "odd").errOut, "?kinds=odd")
+}
