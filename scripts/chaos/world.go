@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -50,6 +49,7 @@ type world struct {
 	healed     time.Time
 	swaps      []swap
 	weather    []weather
+	spoilt     map[string]map[rig.Link]float64 // by what asks for it
 	story      strings.Builder
 	complaints []string
 	short      map[string]int                // what was said by who was short of descriptors
@@ -110,7 +110,7 @@ func newWorld(o *options) (*world, error) {
 		}
 	}
 	w := &world{
-		o: o, witness: newWitness(), counted: map[string]int{}, short: map[string]int{}, before: map[string]rig.Load{},
+		o: o, witness: newWitness(), counted: map[string]int{}, short: map[string]int{}, spoilt: map[string]map[rig.Link]float64{}, before: map[string]rig.Load{},
 		counters: map[string]map[string]float64{}, past: map[string]float64{}, alarms: newAlarms(o),
 	}
 	if w.tasks, err = tasks(o, self, module); err != nil {
@@ -233,12 +233,16 @@ func (w *world) whole(ctx context.Context, within time.Duration) error {
 func (w *world) until(ctx context.Context, within time.Duration, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	var err error // the last that is not our own impatience
 	for {
 		one, done := context.WithTimeout(ctx, answerWithin)
-		err := ask(one)
+		now := ask(one)
 		done()
-		if err == nil {
+		if now == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil {
+			err = now
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("after %v: %w", within, err)
@@ -378,16 +382,25 @@ func (w *world) gone(broker string, after time.Time) bool {
 	return slices.ContainsFunc(w.swaps, func(s swap) bool { return s.broker == broker && s.at.After(after) })
 }
 
-// spoil makes links lose what they carry; nil mends all.
-func (w *world) spoil(lost map[rig.Link]float64) error {
-	at := time.Now()
-	err := w.network.Set(lost)
-	if len(lost) == 0 {
-		at = time.Now() // mended links count from when all are
-	}
+// spoil makes links lose what they carry, on top of what others ask for; nil mends what
+// was spoilt under this name.
+func (w *world) spoil(name string, lost map[rig.Link]float64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.weather = append(w.weather, weather{at, maps.Clone(lost)})
+	w.spoilt[name] = lost
+	sum := map[rig.Link]float64{}
+	for _, one := range w.spoilt {
+		for l, p := range one {
+			sum[l] = max(sum[l], p)
+		}
+	}
+	before := time.Now()
+	err := w.network.Set(sum)
+	// Until then the links were as they had been, or already as they are to be.
+	w.weather = append(w.weather, weather{before, sum})
+	if len(lost) == 0 && len(w.weather) > 1 { // what is mended is so when all of it is
+		w.weather[len(w.weather)-1].at = time.Now()
+	}
 	return err
 }
 
