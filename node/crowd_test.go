@@ -23,7 +23,7 @@ func TestCrowd(t *testing.T) {
 	c.most = 1
 	server := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"members":[]}`) })}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(door{listener, c}) }()
+	go func() { served <- server.Serve(newDoor(listener, c)) }()
 	defer func() {
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
