@@ -13,7 +13,7 @@ import (
 // connections and workers that a cluster at rest keeps, and the records of the jobs
 // that it has seen. A leak grows with the jobs, and passes this in a round.
 const (
-	moreGoroutines = 80
+	moreGoroutines = 50
 	moreFiles      = 60
 	moreMemory     = 256 << 20
 )

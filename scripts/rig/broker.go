@@ -235,10 +235,15 @@ func (b *Broker) Kill() error {
 	return b.Gone(10 * time.Second)
 }
 
-// Leave ends the process with SIGTERM, so that it drains and hands over, and waits. It
-// is an error when the process says that it ended badly.
+// Leave ends the process with SIGTERM, so that it drains and hands over, and waits.
 func (b *Broker) Leave(within time.Duration) error {
 	b.Signal(syscall.SIGTERM)
+	return b.Left(within)
+}
+
+// Left waits until a process that was told to leave has ended. It is an error when it
+// says that it ended badly. (A second SIGTERM would end it at once.)
+func (b *Broker) Left(within time.Duration) error {
 	if err := b.Gone(within); err != nil {
 		return err
 	}
