@@ -320,3 +320,7 @@ func (l *lives) all(from, to time.Time) bool {
 	}
 	return false
 }
+
+// UpSince says that the broker has been up since then, for those who look back on runs
+// that were never made.
+func (b *Broker) UpSince(at time.Time) { b.lives.begin(at) }
