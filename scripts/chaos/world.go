@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,29 +54,6 @@ type world struct {
 	short      map[string]int                // what was said by who was short of descriptors
 	counters   map[string]map[string]float64 // broker -> what it counted in this process
 	past       map[string]float64            // what ended processes have counted
-}
-
-// blow is one time that a broker was gone without a word, and until when.
-type blow struct {
-	broker, how string // killed or paused
-	at, back    time.Time
-}
-
-const (
-	killed = "killed"
-	paused = "paused"
-)
-
-// swap is a disk that was exchanged: what the broker had promised is gone with it.
-type swap struct {
-	broker, kept string
-	at           time.Time
-}
-
-// weather is how the links were from some time on.
-type weather struct {
-	at   time.Time
-	lost map[rig.Link]float64
 }
 
 func brokerName(i int) string { return fmt.Sprintf("b%d", i+1) }
@@ -310,142 +286,6 @@ func (w *world) end(keep bool) {
 		_ = rig.CopyDisk(disk, filepath.Join(filepath.Dir(disk), "disk.kept")) // as good as it can be
 	}
 	_ = rig.UnmountDisk(disk) // likewise
-}
-
-// tell tells the story as it happens.
-func (w *world) tell(format string, args ...any) {
-	line := fmt.Sprintf("%6.1fs  %s\n", time.Since(w.begin).Seconds(), fmt.Sprintf(format, args...))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.story.WriteString(line)
-	fmt.Print(line)
-}
-
-func (w *world) names(who []int) string { return brokerNames(who) }
-
-// are names brokers with the verb.
-func (w *world) are(who []int) string {
-	if len(who) == 1 {
-		return brokerName(who[0]) + " is"
-	}
-	return brokerNames(who) + " are"
-}
-
-// kill kills brokers, all at once, and waits until they are gone.
-func (w *world) kill(who []int) error {
-	for _, i := range who {
-		w.absent(w.brokers[i], killed)
-	}
-	errs := make([]error, len(who))
-	var all sync.WaitGroup
-	for i, n := range who {
-		all.Go(func() { errs[i] = w.brokers[n].Kill() })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// back starts a broker again.
-func (w *world) back(b *rig.Broker) error {
-	w.present(b)
-	return b.Start()
-}
-
-func (w *world) absent(b *rig.Broker, how string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.blows = append(w.blows, &blow{broker: b.Name, how: how, at: time.Now()})
-}
-
-func (w *world) present(b *rig.Broker) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, x := range w.blows {
-		if x.broker == b.Name && x.back.IsZero() {
-			x.back = time.Now()
-		}
-	}
-}
-
-// replaced takes note of an exchanged disk.
-func (w *world) replaced(b *rig.Broker, kept string) {
-	w.mu.Lock()
-	w.swaps = append(w.swaps, swap{broker: b.Name, kept: kept, at: time.Now()})
-	w.mu.Unlock()
-	w.witness.forget(b.Name)
-}
-
-// gone reports whether a broker's disk was exchanged after it made a promise.
-func (w *world) gone(broker string, after time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.swaps, func(s swap) bool { return s.broker == broker && s.at.After(after) })
-}
-
-// spoil makes links lose what they carry, on top of what others ask for; nil mends what
-// was spoilt under this name.
-func (w *world) spoil(name string, lost map[rig.Link]float64) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.spoilt[name] = lost
-	sum := map[rig.Link]float64{}
-	for _, one := range w.spoilt {
-		for l, p := range one {
-			sum[l] = max(sum[l], p)
-		}
-	}
-	before := time.Now()
-	err := w.network.Set(sum)
-	// Until then the links were as they had been, or already as they are to be.
-	w.weather = append(w.weather, weather{before, sum})
-	if len(lost) == 0 && len(w.weather) > 1 { // what is mended is so when all of it is
-		w.weather[len(w.weather)-1].at = time.Now()
-	}
-	return err
-}
-
-// heard reports whether two brokers could reach each other all the time, losing nothing.
-func (w *world) heard(a, b string, from, to time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, x := range w.weather {
-		if x.at.After(to) || i+1 < len(w.weather) && w.weather[i+1].at.Before(from) {
-			continue
-		}
-		for l := range x.lost {
-			if one, other := brokerName(l.From), brokerName(l.To); one == a && other == b || one == b && other == a {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// counts counts a fault.
-func (w *world) counts(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.counted[name]++
-}
-
-// shortOf counts what a broker said that was short of descriptors.
-func (w *world) shortOf(answer string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.short[answer]++
-}
-
-func (w *world) healedNow() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.healed = time.Now()
-}
-
-// complain notes what is wrong beyond what has a count of its own.
-func (w *world) complain(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
 }
 
 // token is a content that no other run has.
