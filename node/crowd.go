@@ -2,11 +2,13 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -62,16 +64,23 @@ type door struct {
 
 	slots  chan struct{} // one for each refusal under way
 	refuse sync.WaitGroup
+	spare  *os.File // given up to refuse somebody when no descriptor is left at all
 }
 
 func newDoor(l net.Listener, c *crowd) *door {
-	return &door{Listener: l, crowd: c, slots: make(chan struct{}, refusals)}
+	d := &door{Listener: l, crowd: c, slots: make(chan struct{}, refusals)}
+	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
+	return d
 }
 
 // Accept implements net.Listener.
 func (d *door) Accept() (net.Conn, error) {
 	for {
 		conn, err := d.Listener.Accept()
+		if errors.Is(err, syscall.EMFILE) && d.spare != nil {
+			d.refuseOne()
+			continue
+		}
 		if err != nil || d.crowd.now.Load() < d.crowd.most {
 			return conn, err
 		}
@@ -80,12 +89,25 @@ func (d *door) Accept() (net.Conn, error) {
 			defer func() { <-d.slots }()
 			d.crowd.refuse(conn)
 		})
+		if d.spare == nil {
+			d.spare, _ = os.Open(os.DevNull)
+		}
 	}
+}
+
+// refuseOne turns away who waits, with the descriptor that was kept for that.
+func (d *door) refuseOne() {
+	_ = d.spare.Close()
+	d.spare = nil
+	if conn, err := d.Listener.Accept(); err == nil {
+		d.crowd.refuse(conn)
+	}
+	d.spare, _ = os.Open(os.DevNull) // who was quicker leaves us without until the next refusal
 }
 
 // Close implements net.Listener; it waits for the refusals under way.
 func (d *door) Close() error {
-	err := d.Listener.Close()
+	err := d.Listener.Close() // Accept has ended, or ends now; the spare goes with the process
 	d.refuse.Wait()
 	return err
 }
