@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency test sim chaos mutants build examples cluster lint bench clean
+.PHONY: help demo demo-emergency test sim chaos soak mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,9 +27,15 @@ sim: ## SEEDS=n nights of faults for the core, from SEED=first on; prints the st
 mutants: ## break one rule at a time: does a test notice?
 	go run ./scripts/mutants
 
-chaos: build examples ## 2,000 jobs while brokers are killed and come back: is one lost, or accepted twice? (ARGS=-h)
-	@go build -trimpath -o bin/chaos ./scripts/chaos
+chaos: bin/chaos ## two minutes of faults on real brokers under 1,000 jobs, then every promise is checked (ARGS=-h)
 	@bin/chaos -ucp bin/ucp -wasm bin/words.wasm $(ARGS)
+
+soak: bin/chaos ## the same for MINUTES=n (20), with fresh seeds, summed up at the end
+	@bin/chaos -ucp bin/ucp -wasm bin/words.wasm -soak $(or $(MINUTES),20)m $(ARGS)
+
+.PHONY: bin/chaos
+bin/chaos: build examples
+	@$(GOBUILD) -o bin/chaos ./scripts/chaos
 
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp

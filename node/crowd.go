@@ -2,11 +2,14 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,8 +31,10 @@ type crowd struct {
 
 const (
 	fewestConnections = 8
-	// turnAway bounds how long a refusal holds up those who come next.
-	turnAway = 10 * time.Millisecond
+	// turnAway bounds each step of a refusal, and refusals how many go on at once:
+	// further connections wait in the kernel's queue.
+	turnAway = 200 * time.Millisecond
+	refusals = 16
 )
 
 func newCrowd(log *slog.Logger) *crowd {
@@ -56,26 +61,68 @@ func (c *crowd) state(_ net.Conn, s http.ConnState) {
 type door struct {
 	net.Listener
 	crowd *crowd
+
+	slots  chan struct{} // one for each refusal under way
+	refuse sync.WaitGroup
+	spare  *os.File // given up to refuse somebody when no descriptor is left at all
+}
+
+func newDoor(l net.Listener, c *crowd) *door {
+	d := &door{Listener: l, crowd: c, slots: make(chan struct{}, refusals)}
+	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
+	return d
 }
 
 // Accept implements net.Listener.
-func (d door) Accept() (net.Conn, error) {
+func (d *door) Accept() (net.Conn, error) {
 	for {
 		conn, err := d.Listener.Accept()
+		if errors.Is(err, syscall.EMFILE) && d.spare != nil {
+			d.refuseOne()
+			continue
+		}
 		if err != nil || d.crowd.now.Load() < d.crowd.most {
 			return conn, err
 		}
-		d.crowd.refuse(conn)
+		d.slots <- struct{}{} // each is given back within a few turnAways
+		d.refuse.Go(func() {
+			defer func() { <-d.slots }()
+			d.crowd.refuse(conn)
+		})
+		if d.spare == nil {
+			d.spare, _ = os.Open(os.DevNull)
+		}
 	}
 }
 
-// refuse answers whatever will be asked, and hangs up. What the client has sent is
-// read as far as it is there, since closing over unread bytes would take the answer
-// back.
+// refuseOne turns away who waits, with the descriptor that was kept for that.
+func (d *door) refuseOne() {
+	_ = d.spare.Close()
+	d.spare = nil
+	if conn, err := d.Listener.Accept(); err == nil {
+		d.crowd.refuse(conn)
+	}
+	d.spare, _ = os.Open(os.DevNull) // who was quicker leaves us without until the next refusal
+}
+
+// Close implements net.Listener; it waits for the refusals under way.
+func (d *door) Close() error {
+	err := d.Listener.Close() // Accept has ended, or ends now; the spare goes with the process
+	d.refuse.Wait()
+	return err
+}
+
+// refuse answers what is asked, and hangs up; who asks nothing is just turned away. The
+// question is read first, since a client may take an answer without one for an error, and
+// closing over unread bytes would take the answer back.
 func (c *crowd) refuse(conn net.Conn) {
 	defer conn.Close()
 	if !c.told.Swap(true) {
 		c.log.Warn("new connections are refused: half of the file descriptors are taken by those that are open", "connections", c.most)
+	}
+	_ = conn.SetDeadline(time.Now().Add(turnAway)) // an error shows at the next step
+	if n, err := conn.Read(make([]byte, 4<<10)); n == 0 || err != nil {
+		return
 	}
 	body, err := json.Marshal(api.Error{
 		Code:    api.CodeUnavailable,
@@ -84,10 +131,10 @@ func (c *crowd) refuse(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	_ = conn.SetDeadline(time.Now().Add(turnAway)) // who does not listen is not waited for
+	_ = conn.SetDeadline(time.Now().Add(turnAway))
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestCrowd(t *testing.T) {
 	c.most = 1
 	server := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"members":[]}`) })}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(door{listener, c}) }()
+	go func() { served <- server.Serve(newDoor(listener, c)) }()
 	defer func() {
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
@@ -49,4 +50,38 @@ func TestCrowd(t *testing.T) {
 	defer client.Close()
 	_, err = client.Members(t.Context())
 	require.NoError(t, err)
+}
+
+// full is a listener that finds no descriptor once.
+type full struct {
+	net.Listener
+	failed bool
+}
+
+func (f *full) Accept() (net.Conn, error) {
+	if !f.failed {
+		f.failed = true
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return f.Listener.Accept()
+}
+
+// When no descriptor is left at all, the one that was kept serves to say so.
+func TestCrowdWithoutDescriptors(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := newCrowd(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	server := &http.Server{ConnState: c.state, Handler: http.NotFoundHandler()}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(newDoor(&full{Listener: listener}, c)) }()
+	defer func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	}()
+	for _, status := range []int{503, 404} {
+		res, err := http.Post("http://"+listener.Addr().String(), "application/json", http.NoBody)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, status, res.StatusCode)
+	}
 }

@@ -92,7 +92,7 @@ func New(cfg Config) (n *Node, err error) {
 	n.peers = newPeers(n)
 	n.metrics = newMetrics(n)
 	crowd := newCrowd(n.log)
-	n.listener = door{n.listener, crowd}
+	n.listener = newDoor(n.listener, crowd)
 	n.http = &http.Server{
 		ConnState: crowd.state,
 		Handler:   n.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,

@@ -106,7 +106,11 @@ func plan(o *options) (out [lanes][]step) {
 		d := &dealer{rnd: rand.New(rand.NewPCG(o.seed, 10+uint64(l))), n: o.brokers}
 		at := d.between(2*time.Second, 4*time.Second)
 		for round := 0; len(deck) > 0 && (round == 0 || at < o.over); round++ {
-			for _, i := range d.rnd.Perm(len(deck)) {
+			order := d.rnd.Perm(len(deck))
+			if round == 0 {
+				early(deck, order)
+			}
+			for _, i := range order {
 				if round > 0 && at >= o.over {
 					break
 				}
@@ -122,6 +126,15 @@ func plan(o *options) (out [lanes][]step) {
 		}
 	}
 	return out
+}
+
+// early brings who joins among the first, so that it has time to take part.
+func early(deck []kind, order []int) {
+	for at, i := range order {
+		if deck[i].once && at > 3 {
+			order[at], order[3] = order[3], order[at]
+		}
+	}
 }
 
 // lasting is when the last step of a plan is to end: so long jobs are submitted.

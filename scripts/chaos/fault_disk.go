@@ -21,7 +21,16 @@ var diskKinds = []kind{
 		who := d.some(1)
 		return &rollback{n: who[0], down: d.between(200*time.Millisecond, 2*time.Second)}, who
 	}},
+	{name: "rollback-alone", needs: onNetwork, lasts: 5 * time.Second, draw: func(d *dealer) (fault, []int) {
+		who := d.some(1)
+		return &rollback{n: who[0], down: d.between(200*time.Millisecond, time.Second), alone: true}, who
+	}},
 }
+
+// aloneFor is how long a broker with an older disk hears nobody who could tell it what
+// it has written since; clients reach it. It is less than it waits for an audit, so
+// that it runs nothing old meanwhile (rule L9).
+const aloneFor = 3 * time.Second
 
 // wipes is a broker that is killed and comes back with an empty disk.
 type wipes struct{ n int }
@@ -45,10 +54,11 @@ func (x wipes) End(_ context.Context, w *world) error {
 // rollback is a broker whose disk is copied while it is down, and which later comes
 // back with that copy.
 type rollback struct {
-	n    int
-	down time.Duration
-	copy string
-	at   time.Time
+	n     int
+	down  time.Duration
+	alone bool // it comes back to a network that is cut
+	copy  string
+	at    time.Time
 }
 
 // Begin implements fault.
@@ -82,11 +92,22 @@ func (x *rollback) End(ctx context.Context, w *world) error {
 	if err := w.replaceDisk(b, x.copy); err != nil {
 		return err
 	}
-	w.tell("%s comes back from a copy of its disk that is %.0f s old", b.Name, time.Since(x.at).Seconds())
-	if err := w.back(b); err != nil {
-		return err
+	where := ""
+	if x.alone {
+		where = fmt.Sprintf(", and hears nobody for %v", aloneFor)
+		if err := w.spoil("rollback", alone(x.n, len(w.brokers))); err != nil {
+			return err
+		}
 	}
-	return os.RemoveAll(x.copy)
+	w.tell("%s comes back from a copy of its disk that is %.0f s old%s", b.Name, time.Since(x.at).Seconds(), where)
+	err := w.back(b)
+	if x.alone {
+		if err == nil {
+			err = pause(ctx, aloneFor)
+		}
+		err = first(err, w.spoil("rollback", nil))
+	}
+	return first(err, os.RemoveAll(x.copy))
 }
 
 // replaceDisk gives a broker that is down another disk: an empty one, or a copy. The

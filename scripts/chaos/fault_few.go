@@ -38,7 +38,7 @@ type fewFiles struct {
 }
 
 // tries is how often it is asked to take a job meanwhile.
-const tries = 5
+const tries = 3
 
 // Begin implements fault.
 func (f *fewFiles) Begin(ctx context.Context, w *world) error {

@@ -37,14 +37,8 @@ var networkKinds = []kind{
 	{name: "loss-10", lane: network, needs: onNetwork, lasts: 8 * time.Second, draw: drawLoss(10)},
 	{name: "loss-30", lane: network, needs: onNetwork, lasts: 8 * time.Second, draw: drawLoss(30)},
 	{name: "flap", lane: network, needs: onNetwork, lasts: 11 * time.Second, draw: func(d *dealer) (fault, []int) {
-		one := d.some(1)
-		var others []int
-		for i := range d.n + 1 {
-			if i != one[0] {
-				others = append(others, i)
-			}
-		}
-		return &flaps{who: one[0], lost: lossy(rig.Cut(one, others), 1)}, nil
+		one := d.some(1)[0]
+		return &flaps{who: one, lost: alone(one, d.n+1)}, nil
 	}},
 }
 
@@ -55,6 +49,17 @@ func lossy(list []rig.Link, part float64) map[rig.Link]float64 {
 		out[l] = part
 	}
 	return out
+}
+
+// alone cuts one of n brokers off.
+func alone(one, n int) map[rig.Link]float64 {
+	var others []int
+	for i := range n {
+		if i != one {
+			others = append(others, i)
+		}
+	}
+	return lossy(rig.Cut([]int{one}, others), 1)
 }
 
 func drawLoss(percent int) func(*dealer) (fault, []int) {
@@ -80,13 +85,13 @@ type links struct {
 // Begin implements fault.
 func (l links) Begin(_ context.Context, w *world) error {
 	w.tell("%s", l.begins)
-	return w.spoil(l.lost)
+	return w.spoil("network", l.lost)
 }
 
 // End implements fault.
 func (l links) End(_ context.Context, w *world) error {
 	w.tell("%s", l.ends)
-	return w.spoil(nil)
+	return w.spoil("network", nil)
 }
 
 // flapEvery is how long the flapping link stays up, and down.
@@ -107,12 +112,12 @@ func (f *flaps) Begin(ctx context.Context, w *world) error {
 	ctx, f.stop = context.WithCancel(ctx)
 	f.ended.Go(func() {
 		for f.err == nil {
-			f.err = w.spoil(f.lost)
+			f.err = w.spoil("network", f.lost)
 			if pause(ctx, flapEvery) != nil {
 				return
 			}
 			if f.err == nil {
-				f.err = w.spoil(nil)
+				f.err = w.spoil("network", nil)
 			}
 			if pause(ctx, flapEvery) != nil {
 				return
@@ -127,5 +132,5 @@ func (f *flaps) End(_ context.Context, w *world) error {
 	f.stop()
 	f.ended.Wait()
 	w.tell("the link of %s is steady", brokerName(f.who))
-	return first(f.err, w.spoil(nil))
+	return first(f.err, w.spoil("network", nil))
 }

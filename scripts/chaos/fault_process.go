@@ -120,7 +120,7 @@ func (l leaves) Begin(_ context.Context, w *world) error {
 // End implements fault.
 func (l leaves) End(_ context.Context, w *world) error {
 	for _, i := range l {
-		if err := w.brokers[i].Leave(leaveWithin); err != nil {
+		if err := w.brokers[i].Left(leaveWithin); err != nil {
 			return err
 		}
 		if err := w.back(w.brokers[i]); err != nil {

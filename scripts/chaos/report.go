@@ -178,9 +178,9 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintln(out)
 	r.printStory(row)
 	for _, c := range r.checks() {
-		verdict := "ok, 0"
+		verdict := "ok (0)"
 		if len(c.found) > 0 {
-			verdict = "FAIL, 0"
+			verdict = "FAIL (0)"
 		}
 		row(c.what, len(c.found), verdict, c.note)
 	}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,34 +48,12 @@ type world struct {
 	healed     time.Time
 	swaps      []swap
 	weather    []weather
+	spoilt     map[string]map[rig.Link]float64 // by what asks for it
 	story      strings.Builder
 	complaints []string
 	short      map[string]int                // what was said by who was short of descriptors
 	counters   map[string]map[string]float64 // broker -> what it counted in this process
 	past       map[string]float64            // what ended processes have counted
-}
-
-// blow is one time that a broker was gone without a word, and until when.
-type blow struct {
-	broker, how string // killed or paused
-	at, back    time.Time
-}
-
-const (
-	killed = "killed"
-	paused = "paused"
-)
-
-// swap is a disk that was exchanged: what the broker had promised is gone with it.
-type swap struct {
-	broker, kept string
-	at           time.Time
-}
-
-// weather is how the links were from some time on.
-type weather struct {
-	at   time.Time
-	lost map[rig.Link]float64
 }
 
 func brokerName(i int) string { return fmt.Sprintf("b%d", i+1) }
@@ -110,7 +86,7 @@ func newWorld(o *options) (*world, error) {
 		}
 	}
 	w := &world{
-		o: o, witness: newWitness(), counted: map[string]int{}, short: map[string]int{}, before: map[string]rig.Load{},
+		o: o, witness: newWitness(), counted: map[string]int{}, short: map[string]int{}, spoilt: map[string]map[rig.Link]float64{}, before: map[string]rig.Load{},
 		counters: map[string]map[string]float64{}, past: map[string]float64{}, alarms: newAlarms(o),
 	}
 	if w.tasks, err = tasks(o, self, module); err != nil {
@@ -233,12 +209,16 @@ func (w *world) whole(ctx context.Context, within time.Duration) error {
 func (w *world) until(ctx context.Context, within time.Duration, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	var err error // the last that is not our own impatience
 	for {
 		one, done := context.WithTimeout(ctx, answerWithin)
-		err := ask(one)
+		now := ask(one)
 		done()
-		if err == nil {
+		if now == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil {
+			err = now
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("after %v: %w", within, err)
@@ -306,133 +286,6 @@ func (w *world) end(keep bool) {
 		_ = rig.CopyDisk(disk, filepath.Join(filepath.Dir(disk), "disk.kept")) // as good as it can be
 	}
 	_ = rig.UnmountDisk(disk) // likewise
-}
-
-// tell tells the story as it happens.
-func (w *world) tell(format string, args ...any) {
-	line := fmt.Sprintf("%6.1fs  %s\n", time.Since(w.begin).Seconds(), fmt.Sprintf(format, args...))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.story.WriteString(line)
-	fmt.Print(line)
-}
-
-func (w *world) names(who []int) string { return brokerNames(who) }
-
-// are names brokers with the verb.
-func (w *world) are(who []int) string {
-	if len(who) == 1 {
-		return brokerName(who[0]) + " is"
-	}
-	return brokerNames(who) + " are"
-}
-
-// kill kills brokers, all at once, and waits until they are gone.
-func (w *world) kill(who []int) error {
-	for _, i := range who {
-		w.absent(w.brokers[i], killed)
-	}
-	errs := make([]error, len(who))
-	var all sync.WaitGroup
-	for i, n := range who {
-		all.Go(func() { errs[i] = w.brokers[n].Kill() })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// back starts a broker again.
-func (w *world) back(b *rig.Broker) error {
-	w.present(b)
-	return b.Start()
-}
-
-func (w *world) absent(b *rig.Broker, how string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.blows = append(w.blows, &blow{broker: b.Name, how: how, at: time.Now()})
-}
-
-func (w *world) present(b *rig.Broker) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, x := range w.blows {
-		if x.broker == b.Name && x.back.IsZero() {
-			x.back = time.Now()
-		}
-	}
-}
-
-// replaced takes note of an exchanged disk.
-func (w *world) replaced(b *rig.Broker, kept string) {
-	w.mu.Lock()
-	w.swaps = append(w.swaps, swap{broker: b.Name, kept: kept, at: time.Now()})
-	w.mu.Unlock()
-	w.witness.forget(b.Name)
-}
-
-// gone reports whether a broker's disk was exchanged after it made a promise.
-func (w *world) gone(broker string, after time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.swaps, func(s swap) bool { return s.broker == broker && s.at.After(after) })
-}
-
-// spoil makes links lose what they carry; nil mends all.
-func (w *world) spoil(lost map[rig.Link]float64) error {
-	at := time.Now()
-	err := w.network.Set(lost)
-	if len(lost) == 0 {
-		at = time.Now() // mended links count from when all are
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.weather = append(w.weather, weather{at, maps.Clone(lost)})
-	return err
-}
-
-// heard reports whether two brokers could reach each other all the time, losing nothing.
-func (w *world) heard(a, b string, from, to time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, x := range w.weather {
-		if x.at.After(to) || i+1 < len(w.weather) && w.weather[i+1].at.Before(from) {
-			continue
-		}
-		for l := range x.lost {
-			if one, other := brokerName(l.From), brokerName(l.To); one == a && other == b || one == b && other == a {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// counts counts a fault.
-func (w *world) counts(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.counted[name]++
-}
-
-// shortOf counts what a broker said that was short of descriptors.
-func (w *world) shortOf(answer string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.short[answer]++
-}
-
-func (w *world) healedNow() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.healed = time.Now()
-}
-
-// complain notes what is wrong beyond what has a count of its own.
-func (w *world) complain(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
 }
 
 // token is a content that no other run has.

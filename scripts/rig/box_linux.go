@@ -31,7 +31,7 @@ func Box() (code int, inside bool, why error) {
 	case asInside:
 		return 0, true, nil
 	case asInit, asProbe:
-		os.Exit(initProcess())
+		return initProcess(), false, nil
 	}
 	if os.Geteuid() != 0 {
 		return 0, false, errors.New("this needs root")

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -235,10 +234,15 @@ func (b *Broker) Kill() error {
 	return b.Gone(10 * time.Second)
 }
 
-// Leave ends the process with SIGTERM, so that it drains and hands over, and waits. It
-// is an error when the process says that it ended badly.
+// Leave ends the process with SIGTERM, so that it drains and hands over, and waits.
 func (b *Broker) Leave(within time.Duration) error {
 	b.Signal(syscall.SIGTERM)
+	return b.Left(within)
+}
+
+// Left waits until a process that was told to leave has ended. It is an error when it
+// says that it ended badly. (A second SIGTERM would end it at once.)
+func (b *Broker) Left(within time.Duration) error {
 	if err := b.Gone(within); err != nil {
 		return err
 	}
@@ -271,47 +275,6 @@ func (b *Broker) LivesSince() time.Time { return b.lives.since() }
 // Lived reports whether the broker was up and unhindered all the time.
 func (b *Broker) Lived(from, to time.Time) bool { return b.lives.all(from, to) }
 
-// lives is when a broker was up.
-type lives struct {
-	mu    sync.Mutex
-	spans []span
-}
-
-// span is a time of being up; a zero end is now.
-type span struct{ from, to time.Time }
-
-func (l *lives) begin(at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.spans); n == 0 || !l.spans[n-1].to.IsZero() {
-		l.spans = append(l.spans, span{from: at})
-	}
-}
-
-func (l *lives) end(at time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.spans); n > 0 && l.spans[n-1].to.IsZero() {
-		l.spans[n-1].to = at
-	}
-}
-
-func (l *lives) since() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.spans); n > 0 && l.spans[n-1].to.IsZero() {
-		return l.spans[n-1].from
-	}
-	return time.Time{}
-}
-
-func (l *lives) all(from, to time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.spans {
-		if !s.from.After(from) && (s.to.IsZero() || !s.to.Before(to)) {
-			return true
-		}
-	}
-	return false
-}
+// UpSince says that the broker has been up since then, for those who look back on runs
+// that were never made.
+func (b *Broker) UpSince(at time.Time) { b.lives.begin(at) }
