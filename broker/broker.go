@@ -80,7 +80,9 @@ type Broker struct {
 	history   *resolve.History // of conflicts
 
 	emergencies emergencies
-	watched     bool // somebody wants to hear of every job's state (see Note)
+	drift       time.Duration // see cityTime
+	driftAt     time.Time     // when it was last looked at
+	watched     bool          // somebody wants to hear of every job's state (see Note)
 
 	displaced map[string]displaced // jobs that had to make room, by key
 	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
@@ -294,6 +296,7 @@ func (b *Broker) tick(in Tick) {
 	b.checkCatching()
 	b.checkArriving()
 	b.checkBehind()
+	b.checkDrift()
 	b.checkEmergencies()
 	b.sweep()
 	b.balance()

@@ -34,7 +34,7 @@ type Effect struct {
 const mostEffects = 1000
 
 func (b *Broker) emergencyView(r *emergency.Record) *EmergencyView {
-	now := job.At(b.wall)
+	now := job.At(b.cityTime())
 	return &EmergencyView{
 		Record: r, Active: r.Active(now), InScope: r.InScope(b.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
 		Caused: len(b.jobs.caused[string(r.ID)]),

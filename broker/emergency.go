@@ -51,7 +51,7 @@ func newEmergencies() emergencies {
 // declare takes a declaration of a client: a new emergency, or new terms and more time for
 // one that is known.
 func (b *Broker) declare(in Declare) {
-	now := b.stamp()
+	now := b.cityStamp()
 	if in.Declaration.Clear != "" {
 		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
 		return
@@ -80,7 +80,7 @@ func (b *Broker) declare(in Declare) {
 			return
 		}
 	}
-	r.Version = seen.Next(now, b.cfg.Actor)
+	r.Version = seen.Next(b.stamp(), b.cfg.Actor)
 	b.writeEmergency(r)
 	b.flood(r)
 	b.answer(in.Token, &Declared{Created: old == nil, View: b.emergencyView(b.emergencies.known[r.ID])})
@@ -127,7 +127,7 @@ func (b *Broker) clear(in Clear) {
 	case !b.mayClaim(in.Token, old == nil):
 		return
 	}
-	b.writeEmergency(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: b.stamp(), By: b.cfg.Actor}}})
+	b.writeEmergency(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: b.cityStamp(), By: b.cfg.Actor}}})
 	r := b.emergencies.known[id]
 	b.flood(r)
 	b.answer(in.Token, &Declared{Created: true, View: b.emergencyView(r)})
@@ -159,13 +159,13 @@ func (b *Broker) flood(r *emergency.Record) {
 // hearEvent takes an event in. All who hear it act at once; who writes the record is rule E2.
 func (b *Broker) hearEvent(in Heard) {
 	e := &b.emergencies
-	r := b.dated(in.Event)
+	r := b.dated(b.stocks(in.Event))
 	old, another := e.known[r.ID], false
 	if old == nil {
 		old, another = &emergency.Record{ID: r.ID}, true
 	}
 	view, changed := emergency.Merge(old, r)
-	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.wall)) {
+	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.cityTime())) {
 		return // known, or long over: Serf replays old events (rule E1)
 	}
 	if !e.events.take(b.now, eventLimits) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !b.hasHeard(r.ID) {
@@ -178,6 +178,22 @@ func (b *Broker) hearEvent(in Heard) {
 	b.writeHeard()
 }
 
+// stocks dates a stock command line's event, which says nothing of when, by the city's time:
+// the shell has dated it by our own clock.
+func (b *Broker) stocks(hint *emergency.Record) *emergency.Record {
+	r := *hint
+	if b.now.IsZero() {
+		return hint
+	}
+	if r.Version.Seq > 0 && r.Version.By == "" {
+		r.Declared = b.cityStamp()
+	}
+	if r.Finished() && r.Cleared[0].By == "" {
+		r.Cleared = []emergency.Mark{{At: b.cityStamp()}}
+	}
+	return &r
+}
+
 // dated is a hint without stamps of the far future, such as a clock that is ahead makes, or
 // somebody who made them up: it must not last the longer for them, nor bar later terms
 // (rule I3), nor be remembered for ever.
@@ -185,7 +201,7 @@ func (b *Broker) dated(hint *emergency.Record) *emergency.Record {
 	if b.now.IsZero() {
 		return hint // before the first Tick it is not known what time it is
 	}
-	r, now, latest := *hint, clock.HybridAt(b.wall), clock.HybridAt(b.wall.Add(b.cfg.MaxClockSkew))
+	r, now, latest := *hint, b.cityStamp(), clock.HybridAt(b.cityTime().Add(b.cfg.MaxClockSkew))
 	if r.Declared > latest {
 		r.Declared = now
 	}
@@ -246,7 +262,7 @@ func (b *Broker) writeEmergency(hint *emergency.Record) {
 			add.Version.At, add.Version.By = b.stamp(), b.cfg.Actor
 		}
 		if len(add.Cleared) > 0 && add.Cleared[0].By == "" {
-			add.Cleared = []emergency.Mark{{At: b.stamp(), By: b.cfg.Actor}}
+			add.Cleared = []emergency.Mark{{At: b.cityStamp(), By: b.cfg.Actor}}
 		}
 		add.Dots = clock.NewVector(dot)
 		if o, ok := old.(*emergency.Record); ok {
@@ -303,7 +319,7 @@ const (
 )
 
 func (b *Broker) whatChanged(old, r *emergency.Record) string {
-	active := r.Active(job.At(b.wall))
+	active := r.Active(job.At(b.cityTime()))
 	switch {
 	case r.Finished() && (old == nil || !old.Finished()):
 		return cleared
@@ -328,7 +344,7 @@ func (b *Broker) refreshBoard() {
 		return // before the first Tick it is not known what time it is
 	}
 	e := &b.emergencies
-	now := job.At(b.wall)
+	now := job.At(b.cityTime())
 	old := e.board
 	e.active, e.next = nil, 0
 	for _, r := range e.known {
@@ -350,7 +366,7 @@ func (b *Broker) refreshBoard() {
 
 // boardOf is what is in force at a broker with these labels.
 func (b *Broker) boardOf(labels map[string]string) emergency.Board {
-	return emergency.NewBoard(b.emergencies.active, labels, job.At(b.wall))
+	return emergency.NewBoard(b.emergencies.active, labels, job.At(b.cityTime()))
 }
 
 // relevel tells the queue of all whose level has changed.
@@ -377,7 +393,7 @@ func (b *Broker) relevel() {
 func (b *Broker) checkEmergencies() {
 	e := &b.emergencies
 	b.writeHeard()
-	now := job.At(b.wall)
+	now := job.At(b.cityTime())
 	if e.next == 0 || now < e.next {
 		return
 	}
@@ -398,7 +414,7 @@ func (b *Broker) checkEmergencies() {
 func (b *Broker) emergenciesDue() (due time.Time) {
 	e := &b.emergencies
 	if e.next != 0 {
-		due = b.now.Add(max(e.next.Time().Sub(b.wall), time.Millisecond))
+		due = b.now.Add(max(e.next.Time().Sub(b.cityTime()), time.Millisecond))
 	}
 	for _, h := range e.heard {
 		if due.IsZero() || h.write.Before(due) {
@@ -411,7 +427,7 @@ func (b *Broker) emergenciesDue() (due time.Time) {
 // sweepEmergencies forgets those that ended long ago and that every member is known to
 // hold (rules E3, L8).
 func (b *Broker) sweepEmergencies() {
-	now := job.At(b.wall)
+	now := job.At(b.cityTime())
 	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
 		if r := b.emergencies.known[id]; r.Forgettable(now) && (r.IsHint() || b.everybodyCovers(r.Dots)) {
 			b.forgetEmergency(id)
@@ -446,7 +462,7 @@ func (b *Broker) activeHints() (out [][]byte) {
 // takeHints takes in what another broker has told of emergencies: so that one that has
 // just joined knows of them before the ledger's records come (rule S3).
 func (b *Broker) takeHints(hints []*emergency.Record) {
-	now := job.At(b.wall)
+	now := job.At(b.cityTime())
 	for _, hint := range hints {
 		r := b.dated(hint)
 		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard || len(b.emergencies.known) >= mostEmergencies {

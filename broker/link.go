@@ -41,6 +41,8 @@ type link struct {
 	failures  int
 	notBefore time.Time // backoff after failures (rule S5)
 	lastSeen  time.Time // when the peer last spoke
+
+	offset time.Duration // of the peer's clock then, from our wall clock
 }
 
 // incoming is a transfer that a peer sends us.
@@ -97,6 +99,7 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, se
 		l.actor = actor
 	}
 	l.heard, l.known, l.base, l.lastSeen = true, c, base(c, seen), b.now
+	l.offset = hybrid.Time().Sub(b.wall)
 	b.checkGates()
 	return l
 }
