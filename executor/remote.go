@@ -52,6 +52,9 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	r.cmd.SysProcAttr = workerAttr(native)
 	r.cmd.Stderr = r.tail
 	r.cmd.WaitDelay = pipeDrain
+	if err := headroom(); err != nil {
+		return nil, fmt.Errorf("starting a worker: %w", err)
+	}
 	in, err := r.cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting a worker: %w", err)

@@ -2,6 +2,8 @@ package executor
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"syscall"
 	"time"
 )
@@ -23,6 +25,29 @@ func scarce(err error) bool {
 	}
 	return false
 }
+
+// headroom is an error when so few file descriptors are left that a worker must not take
+// them: the store beside it would be the next to find none, and a store that can't open its
+// next log ends the process. Where descriptors are many nobody counts.
+func headroom() error {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur > countBelow {
+		return nil
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil // not here: then what is left will show
+	}
+	if reserve := max(leastReserve, files.Cur/8); uint64(len(open))+reserve > files.Cur {
+		return fmt.Errorf("%d of %d file descriptors are open, and %d are the store's: %w", len(open), files.Cur, reserve, syscall.EMFILE)
+	}
+	return nil
+}
+
+const (
+	countBelow   = 4096
+	leastReserve = 16
+)
 
 // patiently does what may fail for want of something, again and again while that is
 // so, until done ends or scarceWait is over.
