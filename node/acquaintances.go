@@ -115,3 +115,20 @@ func (x *acquaintances) addrs(alive map[string]bool) (out []string) {
 	}
 	return out
 }
+
+// stranger reports whether this broker was told of others and has never met one, by
+// the number of members that its core knows. It is no cluster of one: others may know the
+// same job, and have ended it, so that no result is firm here (rule A3).
+func (n *Node) stranger(members int) bool {
+	if members > 1 {
+		n.strange.Store(false)
+	}
+	return n.strange.Load()
+}
+
+// metNobody reports whether nobody was ever met.
+func (x *acquaintances) metNobody() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.met) == 0
+}

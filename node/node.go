@@ -48,6 +48,7 @@ type Node struct {
 	complaints complaints
 
 	isWasm  modules
+	strange atomic.Bool            // told of others, and has never met one
 	full    atomic.Pointer[string] // why no new jobs are taken; nil while there is room
 	leaving context.Context        // ends when the node begins to leave: nobody waits longer
 	goodbye context.CancelFunc
@@ -118,7 +119,11 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.name, n.actor = id.Name, id.Actor
-	return n.met.recall(st)
+	if err := n.met.recall(st); err != nil {
+		return err
+	}
+	n.strange.Store(n.met.metNobody() && len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0)
+	return nil
 }
 
 // fatal ends the node because its disk can't be trusted any more; nothing is

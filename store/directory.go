@@ -62,8 +62,8 @@ func makeDir(fsys vfs.FS, dir string) error {
 
 // syncDir makes the names in a directory durable.
 func syncDir(fsys vfs.FS, dir string) error {
-	d, err := fsys.OpenDir(dir)
-	if err != nil {
+	var d vfs.File
+	if err := patiently(func() (err error) { d, err = fsys.OpenDir(dir); return err }); err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())

@@ -59,11 +59,13 @@ func (d *disk) change(op, name string, do func() error) error {
 func (d *disk) openWith(op, name string, do func() (vfs.File, error)) *diskFile {
 	opened := &diskFile{File: lostFile{}, disk: d, name: name}
 	_ = d.change(op, name, func() error {
-		f, err := do()
-		if err == nil {
-			opened.File = f
-		}
-		return err
+		return patiently(func() error {
+			f, err := do()
+			if err == nil {
+				opened.File = f
+			}
+			return err
+		})
 	})
 	return opened
 }
@@ -89,9 +91,13 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 // blocks that are there makes an fsync cheaper. It is what the machine's file system
 // does by itself; that of vfs.MemFS locks itself up when CrashClone comes between.
 func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	renamed := false
 	return d.openWith("reuse as", newname, func() (vfs.File, error) {
-		if err := d.FS.Rename(oldname, newname); err != nil {
-			return nil, err
+		if !renamed {
+			if err := d.FS.Rename(oldname, newname); err != nil {
+				return nil, err
+			}
+			renamed = true
 		}
 		return d.FS.OpenReadWrite(newname, c)
 	}), nil

@@ -77,7 +77,7 @@ var faults = map[string]failure{
 	"new log":                  {kinds: makes, ending: ".log", err: syscall.ENOSPC},
 	"write of a table":         {kinds: writes, ending: ".sst", err: syscall.ENOSPC},
 	"fsync of a table":         {kinds: syncs, ending: ".sst", err: syscall.EIO},
-	"new table":                {kinds: makes, ending: ".sst", err: syscall.EMFILE},
+	"new table":                {kinds: makes, ending: ".sst", err: syscall.EROFS},
 	"fsync of the manifest":    {kinds: syncs, ending: "MANIFEST", err: syscall.EIO},
 	"write of the manifest":    {kinds: writes, ending: "MANIFEST", err: syscall.ENOSPC},
 	"fsync of the folder":      {kinds: syncs, ending: "/db", err: syscall.EIO},
