@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ type fakeEmergencies struct {
 	list    api.EmergencyList
 	told    []string // method, path, query and body
 	refuses *api.Error
-	stream  string // what /v1/events says
+	stream  string              // what /v1/events says
+	follows func(*http.Request) // and then, instead of its end; may be nil
 }
 
 func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
@@ -40,6 +42,10 @@ func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
 			b.reply(w, f.refuses.Status, f.refuses)
 		case r.URL.Path == "/v1/events":
 			_, _ = io.WriteString(w, f.stream)
+			if f.follows != nil {
+				_ = http.NewResponseController(w).Flush()
+				f.follows(r)
+			}
 		case r.Method == http.MethodPost:
 			var d emergency.Declaration
 			_ = json.Unmarshal(body, &d)
@@ -213,6 +219,13 @@ func TestEvents(t *testing.T) {
 	var e api.Event
 	require.NoError(t, json.Unmarshal([]byte(strings.Split(got.out, "\n")[0]), &e))
 	require.Equal(t, "flood-1: flood, level critical", e.Text)
+	f.follows = func(r *http.Request) {
+		s.signals <- syscall.SIGINT
+		<-r.Context().Done() // the client has hung up
+	}
+	got = s.run("events")
+	require.Equal(t, 0, got.code, "interrupted: that is how one ends it")
+	require.Empty(t, got.errOut)
 	f.refuses = &api.Error{Status: 400, Code: api.CodeBadRequest, Message: "?kinds=odd: it is a list of ..."}
 	require.Contains(t, s.run("events", "--kinds", "odd").errOut, "?kinds=odd")
 }

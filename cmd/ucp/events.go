@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -26,6 +25,8 @@ func (c *cli) eventsCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&kinds, "kinds", "", "`KIND,...`: emergency, preemption, job, member, strategy (default: all but job)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		ctx, stop := c.interruptible(ctx)
+		defer stop()
 		err := client.Events(ctx, kinds, "", func(e api.Event) error {
 			if c.format == formatJSON {
 				b, err := json.Marshal(e)
@@ -37,7 +38,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 			_, err := fmt.Fprintf(c.out, "%s  %-10s  %s\n", e.At.UTC().Format("15:04:05.000"), e.Kind, oneLine(e.Text))
 			return err
 		})
-		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		if ctx.Err() != nil {
 			return nil // interrupted: that is how one ends it
 		}
 		return err
