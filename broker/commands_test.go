@@ -273,7 +273,7 @@ func fetched(s *story) {
 	n := s.node(0)
 	key, f := find(s, n.fetch)
 	delete(n.fetch, key)
-	s.w.step(n, Fetched{Key: key, Attempt: f.Attempt, Err: s.word(2)})
+	s.w.step(n, Fetched{Key: key, Attempt: f.Attempt, Err: s.word(2), Nowhere: s.word(2) == "nowhere"})
 }
 
 func pushed(s *story) {

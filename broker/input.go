@@ -137,11 +137,13 @@ type Cancel struct {
 	Reason string
 }
 
-// Fetched says that all blobs of a [Fetch] are here, or with Err why not.
+// Fetched says that all blobs of a [Fetch] are here, or with Err why not. Nowhere: every
+// live broker has answered, and none has what is missing.
 type Fetched struct {
 	Key     string
 	Attempt job.Attempt
 	Err     string
+	Nowhere bool
 }
 
 // Paused says that an attempt which was told to with [Suspend] stands still.

@@ -44,6 +44,7 @@ func (b *Broker) setRoster(all []Member) {
 		b.distrust() // it may have been away for long
 	}
 	if changed {
+		b.fetchSoon()
 		b.reviewMembers()
 		b.checkGates()
 	}

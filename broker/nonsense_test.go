@@ -86,7 +86,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 9:
 		return Cancel{Token: token, ID: id, Reason: strings.Repeat("ä", 600)}
 	case 10:
-		return Fetched{Key: key, Attempt: attempt, Err: rapid.SampledFrom([]string{"", "gone"}).Draw(t, "error")}
+		return Fetched{Key: key, Attempt: attempt, Err: rapid.SampledFrom([]string{"", "gone"}).Draw(t, "error"), Nowhere: rapid.Bool().Draw(t, "nowhere")}
 	case 11:
 		delete(x.n.running, key)
 		stopped := rapid.Bool().Draw(t, "stopped")

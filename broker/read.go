@@ -143,7 +143,7 @@ func (b *Broker) why(r *job.Record) string {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
 		if run := b.runs[r.Key()]; run != nil && run.fetching {
-			return "fetching its inputs"
+			return run.inputs.why()
 		}
 		if _, waits := b.behind[r.Key()]; waits {
 			return "waits for news of what it depends on"

@@ -15,6 +15,7 @@ type run struct {
 	attempt    job.Attempt // as the executor was told: the job's fencing token
 	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
 	fetching   bool        // its inputs are on their way
+	inputs     missing     // what of them could not be had
 	started    bool        // the executor was told to run it
 	stopping   bool        // and to stop; what it holds is not free yet
 	requeue    bool        // for a while only, since another job needs the room
@@ -47,6 +48,7 @@ func (b *Broker) reviewRun(r *job.Record) {
 	}
 	if x := b.runs[key]; mine && x != nil {
 		b.yieldKey(r, x)
+		b.fetchAgain(r, x)
 	}
 	if !mine || b.runs[key] != nil || b.reportedEnd(r) || b.draining || b.old(r) {
 		return
@@ -137,13 +139,7 @@ func (b *Broker) take(r *job.Record) {
 		return
 	}
 	x.fetching = true
-	var from []string
-	for _, name := range append([]string{r.Owner.Broker, r.Origin}, b.names...) {
-		if name != b.self && !slices.Contains(from, name) && (b.alive(name)) {
-			from = append(from, name)
-		}
-	}
-	b.out.Fetch = append(b.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: blobs, From: from})
+	b.fetch(r, x)
 }
 
 // drop gives an attempt up. One that runs holds what it has until it is gone.
@@ -170,11 +166,16 @@ func (b *Broker) fetched(in Fetched) {
 	if x == nil || x.attempt != in.Attempt || !x.fetching {
 		return
 	}
-	x.fetching = false
 	r := b.record(in.Key)
 	if r == nil {
+		x.fetching = false
 		return
 	}
+	if in.Err != "" && !b.inputsLost(x, in) {
+		b.fetchLater(r, x, in.Err)
+		return
+	}
+	x.fetching = false
 	if in.Err != "" {
 		now := job.At(b.wall)
 		b.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{

@@ -41,7 +41,7 @@ import (
 //	                            bad: its first record is damaged
 //	drop a b                    that message is lost
 //	loud, quiet                 messages are shown, or not
-//	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error], pushed a b [failed]
+//	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error|nowhere], pushed a b [failed]
 //	                            what a's shell says of an attempt, of inputs, of blobs
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way

@@ -157,5 +157,8 @@ func (b blobs) Put(ctx context.Context, r io.Reader) (job.Blob, error) {
 	return job.Blob{Digest: job.Digest(d), Size: size}, nil
 }
 
+// errAbsent says that a broker has answered that it has not got a blob.
+var errAbsent = errors.New("it has it not")
+
 // errNowhere says that no broker that answers has a blob.
 var errNowhere = errors.New("no broker that answers has it")

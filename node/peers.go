@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -183,7 +184,7 @@ func (p *peers) fetch(f broker.Fetch) {
 		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
 		for _, d := range f.Digests {
 			if err := p.need(p.n.ctx, d, f.From); err != nil {
-				in.Err = fmt.Sprintf("blob %.12s: %v", d, err)
+				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
 				break
 			}
 		}
@@ -203,10 +204,14 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 		if p.n.sound(ctx, d) {
 			return nil
 		}
+		err = errNowhere
 		for _, addr := range p.holders(from) {
-			err = p.withSlot(func(slot context.Context) error { return p.download(slot, addr, d) })
-			if err == nil {
+			failed := p.withSlot(func(slot context.Context) error { return p.download(slot, addr, d) })
+			if failed == nil {
 				return nil
+			}
+			if !errors.Is(failed, errAbsent) {
+				err = failed // it may have it
 			}
 		}
 		select {
@@ -252,8 +257,11 @@ func (p *peers) download(ctx context.Context, addr string, d job.Digest) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s: %w", addr, errAbsent)
+	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s has it not: %s", addr, resp.Status)
+		return fmt.Errorf("%s does not give it: %s", addr, resp.Status)
 	}
 	body := newWatched(resp.Body, p.n.cfg.PeerTimeout, cancel)
 	defer body.stop()

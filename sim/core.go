@@ -464,10 +464,13 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 		if n.b != b {
 			return
 		}
-		missing := ""
+		missing, reached := "", true
 		for _, d := range f.Digests {
 			for _, name := range c.names {
-				if from := c.nodes[name]; from.b != nil && from.blobs[string(d)] && !c.lost(n.name, name) && !c.lost(name, n.name) {
+				from := c.nodes[name]
+				answers := from.b != nil && !c.lost(n.name, name) && !c.lost(name, n.name)
+				reached = reached && (answers || from.left)
+				if answers && from.blobs[string(d)] {
 					n.blobs[string(d)] = true
 				}
 			}
@@ -479,7 +482,7 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 			c.after(time.Second<<tries, try)
 			return
 		}
-		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
+		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt, Nowhere: reached}
 		if missing != "" {
 			in.Err = "nobody has " + missing[:8]
 		}
