@@ -18,9 +18,10 @@ import (
 // goroutine and does not block.
 func (n *Node) act(rd broker.Ready) {
 	if rd.State != nil {
-		b := broker.Encode(rd.State)
+		// Among a hundred brokers a state is made anew each second, and asked for once a minute.
+		encoded := sync.OnceValue(func() []byte { return broker.Encode(rd.State) })
 		n.state.Store(rd.State)
-		n.encoded.Store(&b)
+		n.encoded.Store(&encoded)
 	}
 	for _, s := range rd.Send {
 		n.peers.send(s)

@@ -53,8 +53,8 @@ type Node struct {
 	leaving context.Context        // ends when the node begins to leave: nobody waits longer
 	goodbye context.CancelFunc
 
-	state   atomic.Pointer[broker.State] // what is shown of this broker and the others
-	encoded atomic.Pointer[[]byte]       // the same, as push-pull carries it
+	state   atomic.Pointer[broker.State]  // what is shown of this broker and the others
+	encoded atomic.Pointer[func() []byte] // the same, as push-pull carries it: encoded when the first asks
 
 	work      sync.WaitGroup // all goroutines of Run
 	ctx       context.Context
@@ -239,8 +239,8 @@ func (n *Node) startGossip() error {
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State: func() []byte {
-			if b := n.encoded.Load(); b != nil {
-				return *b
+			if encoded := n.encoded.Load(); encoded != nil {
+				return (*encoded)()
 			}
 			return nil
 		},
