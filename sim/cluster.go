@@ -127,9 +127,14 @@ func (c *Cluster) StartAll() {
 	for _, name := range c.names {
 		c.Start(name)
 	}
-	// Where packets get lost a rumour of somebody's join may miss a broker; the next
-	// push-pull, within a minute or two, brings it.
-	c.Eventually(3*time.Minute, "all brokers see each other", func() bool {
+	// Where packets get lost a rumour of somebody's join may miss a broker. The next
+	// push-pull brings it, with one random node a minute; above 32 nodes memberlist makes
+	// that two minutes, above 64 three (rule S2).
+	patience := 3 * time.Minute
+	if len(c.names) > 32 {
+		patience = 30 * time.Minute
+	}
+	c.Eventually(patience, "all brokers see each other", func() bool {
 		for _, name := range c.names {
 			s, err := c.Client(name).Coordination(context.Background())
 			if err != nil || s.HealthyPeers != len(c.names)-1 {

@@ -30,6 +30,7 @@ const (
 
 func addr(i int) string      { return fmt.Sprintf("10.77.0.%d", 11+i) }
 func namespace(i int) string { return fmt.Sprintf("b%d", i) }
+func port(i int) string      { return fmt.Sprintf("port%d", i) }
 
 // NewNetwork makes a network for n brokers. It must run in a network namespace that
 // was made for it: see Box.
@@ -44,7 +45,7 @@ func NewNetwork(n int) (*Network, error) {
 		"link set " + bridge + " up",
 	}
 	for i := range n {
-		ns, port := namespace(i), fmt.Sprintf("port%d", i)
+		ns, port := namespace(i), port(i)
 		steps = append(steps,
 			"netns add "+ns,
 			fmt.Sprintf("link add %s type veth peer name eth0 netns %s", port, ns),
@@ -139,8 +140,9 @@ func run(stdin []byte, line ...string) error {
 
 // Remove takes the network away, so that another can be made in the same box.
 func (n *Network) Remove() {
-	for i := range n.n {
-		_ = run(nil, "ip", "netns", "del", namespace(i)) // the box takes what stays
+	for i := range n.n { // links first: the kernel takes those of a deleted namespace away some time later
+		_ = run(nil, "ip", "link", "del", port(i)) // the box takes what stays
+		_ = run(nil, "ip", "netns", "del", namespace(i))
 	}
 	_ = run(nil, "ip", "link", "del", bridge)
 }
