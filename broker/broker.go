@@ -70,6 +70,7 @@ type Broker struct {
 	members map[string]Member // by name, this broker not among them
 	names   []string          // of members, sorted
 	ring    []string          // the live brokers behind this one, in the order in which they get copies (rule S1)
+	ghosts  ghosts            // earlier starts of members, which are not heard any more
 	rows    map[string]Row    // newest known metadata, this broker's not among them
 	links   map[string]*link  // to every member, by name
 	stretch float64           // of the sync interval (rule S5)

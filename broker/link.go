@@ -270,8 +270,8 @@ func (b *Broker) interval() time.Duration {
 
 // acked takes in a peer's reply.
 func (b *Broker) acked(peer string, r Reply) {
-	if r.From != peer {
-		b.unreachable(peer) // somebody else answers at that address
+	if r.From != peer || b.ghosts.known[r.Actor] {
+		b.unreachable(peer) // somebody else answers at that address, or who is no more
 		return
 	}
 	if l := b.links[peer]; l != nil {
@@ -321,6 +321,10 @@ func (b *Broker) unreachable(peer string) {
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := in.Message
+	if b.ghosts.known[m.Actor] { // nobody waits for this answer
+		b.answer(in.Token, &Reply{Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true})
+		return
+	}
 	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Seen, m.Row)
 	restart, forgotten := false, []ledger.Ref(nil)
 	if m.Delta != nil {

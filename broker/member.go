@@ -36,6 +36,7 @@ func (b *Broker) setRoster(all []Member) {
 	}
 	slices.Sort(b.names)
 	b.ring = b.successors(len(b.names))
+	b.noteGhosts(before)
 	for _, name := range b.names {
 		b.linkTo(name, before[name].Status)
 	}
