@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim chaos mutants build examples cluster lint bench clean
+.PHONY: help demo test sim chaos compliance mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ mutants: ## break one rule at a time: does a test notice?
 chaos: build examples ## 2,000 jobs while brokers are killed and come back: is one lost, or accepted twice? (ARGS=-h)
 	@go build -trimpath -o bin/chaos ./scripts/chaos
 	@bin/chaos -ucp bin/ucp -wasm bin/words.wasm $(ARGS)
+
+compliance: build ## UCP Part B, each requirement checked now on real brokers: figure, limit, PASS or FAIL (ARGS=-h)
+	@go build -trimpath -o bin/compliance ./scripts/compliance
+	@bin/compliance -ucp bin/ucp $(ARGS)
 
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp

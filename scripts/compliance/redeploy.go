@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/scripts/rig"
+)
+
+// redeployDelay is the --redeploy-delay of the brokers that lose an executor.
+const redeployDelay = time.Second
+
+// redeployWithin is detection, that delay, and the second that DESIGN.md allows for
+// placing and starting.
+const redeployWithin = detectWithin + redeployDelay + time.Second
+
+var redeployRow = row{
+	name: "redeploy", requirement: 10, limit: "runs elsewhere after 17 s, one accepted, the late one rejected",
+	how: "--redeploy-delay 1s: SIGSTOP to the executor of a job of 3 s (its worker goes on) until another broker has run the job; then " +
+		"SIGCONT, until the late result stands in `rejected` at every broker; all name the same accepted attempt",
+	within: 2 * time.Minute, check: redeploy,
+}
+
+func redeploy(ctx context.Context, c *cluster) (string, error) {
+	const id = "redeployed"
+	owner := c.brokers[0]
+	if _, err := submit(ctx, owner, id, sleeps(200, 3*time.Second, "name!="+owner.Name), ""); err != nil {
+		return "", err
+	}
+	j, err := reaches(ctx, owner, id, 10*time.Second, job.StateRunning)
+	if err != nil {
+		return "", err
+	}
+	lost, other := c.brokers[1], c.brokers[2]
+	if j.Executor == other.Name {
+		lost, other = other, lost
+	}
+	lost.Signal(syscall.SIGSTOP)
+	defer lost.Signal(syscall.SIGCONT)
+	moved, err := until(ctx, 3*redeployWithin, func(ctx context.Context) error {
+		j, err := owner.Client().Job(ctx, id, 0)
+		if err == nil && (j.Executor != other.Name || j.State == job.StateQueued) {
+			err = fmt.Errorf("the job is %s at %s", j.State, j.Executor)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	accepted, err := ended(ctx, owner, id, 20*time.Second)
+	if err != nil {
+		return "", err
+	}
+	lost.Signal(syscall.SIGCONT)
+	late, err := everywhere(ctx, c.brokers, 20*time.Second, func(ctx context.Context, b *rig.Broker) error {
+		j, err := b.Client().Job(ctx, id, 0)
+		return first(err, rejects(&j, &accepted, other.Name, lost.Name))
+	})
+	figure := fmt.Sprintf("runs elsewhere after %s; 1 accepted (%s), 1 rejected (%s), %s after its return", tenths(moved), other.Name, lost.Name, tenths(late))
+	if err != nil {
+		figure = fmt.Sprintf("runs elsewhere after %s", tenths(moved))
+	}
+	return figure, first(err, c.whole(ctx, c.brokers), inTime("running it elsewhere", moved, redeployWithin))
+}
+
+// rejects is an error unless the first result is accepted and the other is listed as
+// rejected.
+func rejects(j, was *api.Job, accepted, rejected string) error {
+	switch {
+	case j.State != job.StateSucceeded || j.Accepted == nil:
+		return fmt.Errorf("the job is %s without a result", j.State)
+	case j.Accepted.Executor != accepted || was.Accepted == nil || j.Accepted.Attempt != was.Accepted.Attempt:
+		return fmt.Errorf("the accepted result is that of %s, attempt %s", j.Accepted.Executor, j.Accepted.Attempt)
+	case len(j.Rejected) != 1 || j.Rejected[0].Executor != rejected:
+		return fmt.Errorf("rejected are %v, not the late result of %s", j.Rejected, rejected)
+	}
+	return nil
+}
