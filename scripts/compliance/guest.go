@@ -13,7 +13,7 @@ const guestVerb = "guest"
 // What guests do.
 const (
 	guestWorks = "work" // work TAG BYTES DURATION: keeps a core busy and holds memory
-	guestTicks = "tick" // tick DURATION: writes the time in ms every 20 ms, for so long of its own running
+	guestTicks = "tick" // tick TAG DURATION: writes the time in ms every 20 ms, for so long of its own running
 )
 
 // guestMemory is more than a small Go program writes to: its runtime maps more, and
@@ -44,7 +44,7 @@ func guest(args []string) int {
 		for until := time.Now().Add(d); time.Now().Before(until); {
 			held[0]++
 		}
-	case args[0] == guestTicks && len(args) == 2:
+	case args[0] == guestTicks && len(args) == 3:
 		for range d / tickEvery {
 			fmt.Println(time.Now().UnixMilli())
 			time.Sleep(tickEvery)

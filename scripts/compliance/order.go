@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urban-compute/ucp/job"
@@ -112,28 +114,35 @@ func inversions(ctx context.Context, b *rig.Broker, chain []string) (pairs, inve
 	return pairs, inverted, nil
 }
 
+// tiesJobs are how many come at once.
+const tiesJobs = 24
+
 var tiesRow = row{
 	name: "ties", requirement: 5, limit: "first by (time, actor); equal bytes",
-	how: "under priority, 4 jobs of one score from 3 brokers compete: the winner is the smallest (hybrid time, actor) of the exported bundle; the broker " +
+	how: "under fcfs, 24 like jobs that came at once from 3 brokers compete: the winner is the smallest (hybrid time, actor) of the exported bundle; the broker " +
 		"exports it twice, `ucp conflict replay` decides it twice under each strategy: all bytes equal, and by its own strategy the bundle",
 	check: ties,
 }
 
 func ties(ctx context.Context, c *cluster) (figure string, err error) {
 	at := c.brokers[0]
-	if _, err := at.Client().SetStrategy(ctx, string(resolve.Priority), false); err != nil {
+	if _, err := at.Client().SetStrategy(ctx, string(resolve.FCFS), false); err != nil {
 		return "", err
 	}
 	if _, err := submit(ctx, at, "ties-holder", contender("b", at), ""); err != nil {
 		return "", err
 	}
-	ids := []string{"ties-z", "ties-y", "ties-x", "ties-w"} // the order of names is not that of time
-	for i, id := range ids {
-		if _, err := submit(ctx, c.brokers[(i+1)%len(c.brokers)], id, contender("c", at), ""); err != nil {
-			return "", err
-		}
+	ids, errs := make([]string, tiesJobs), make([]error, tiesJobs)
+	var all sync.WaitGroup
+	for i := range ids { // at once: some meet in a millisecond
+		ids[i] = fmt.Sprintf("ties-%02d", len(ids)-i)
+		all.Go(func() { _, errs[i] = submit(ctx, c.brokers[i%len(c.brokers)], ids[i], contender("c", at), "") })
 	}
+	all.Wait()
 	defer func() { err = first(err, c.cancel(ctx, at, ids...)) }()
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
 	for _, id := range ids {
 		if _, err := until(ctx, 20*time.Second, func(ctx context.Context) error { return waitsAt(ctx, at, id) }); err != nil {
 			return "", err

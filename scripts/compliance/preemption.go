@@ -29,7 +29,7 @@ func preemption(ctx context.Context, c *cluster) (figure string, err error) {
 	if _, err := at.Client().SetStrategy(ctx, string(resolve.Emergency), false); err != nil {
 		return "", err
 	}
-	low := command(roomCPU, guestLine(guestTicks, "4s"), "name="+at.Name)
+	low := command(roomCPU, guestLine(guestTicks, victim, "4s"), "name="+at.Name)
 	low.Resources.Memory = guestMemory
 	if _, err := submit(ctx, at, victim, low, ""); err != nil {
 		return "", err
