@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency test sim chaos soak mutants build examples cluster lint bench clean
+.PHONY: help demo demo-emergency test sim chaos soak compliance mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ soak: bin/chaos ## the same for MINUTES=n (20), with fresh seeds, summed up at t
 .PHONY: bin/chaos
 bin/chaos: build examples
 	@$(GOBUILD) -o bin/chaos ./scripts/chaos
+
+compliance: build ## UCP Part B, each requirement checked now on real brokers: figure, limit, PASS or FAIL (ARGS=-h)
+	@go build -trimpath -o bin/compliance ./scripts/compliance
+	@bin/compliance -ucp bin/ucp $(ARGS)
 
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp

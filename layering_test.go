@@ -39,8 +39,12 @@ var allowed = map[string][]string{
 	"scripts/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
-	"scripts/chaos":   {"api", "clock", "job", "scripts/rig", "store"},
-	"scripts/mutants": {},
+	"scripts/chaos": {"api", "clock", "job", "scripts/rig", "store"},
+	// Compliance sees brokers as a client does, too. No broker shows the time of a single
+	// decision or the memory of a pending job: it measures package resolve in its own process,
+	// and reads exported bundles with it.
+	"scripts/compliance": {"api", "clock", "emergency", "job", "resolve", "scripts/rig"},
+	"scripts/mutants":    {},
 
 	"examples/accelerogram": {"examples/seismic"},
 	"examples/quake":        {"examples/seismic"},
@@ -64,8 +68,8 @@ var confined = map[string][]string{
 	"github.com/hashicorp/memberlist": {"gossip"},
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
 	"github.com/tetratelabs/wazero":   {"executor"},
-	"os/exec":                         {"executor", "scripts/chaos", "scripts/mutants", "scripts/rig"},
-	"flag":                            {"cmd/ucp", "scripts/chaos"},
+	"os/exec":                         {"executor", "scripts/chaos", "scripts/compliance", "scripts/mutants", "scripts/rig"},
+	"flag":                            {"cmd/ucp", "scripts/chaos", "scripts/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }
 

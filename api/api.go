@@ -209,6 +209,10 @@ type Peer struct {
 	LastSeen int64  `json:"last_seen"` // Unix seconds of its last message; 0 for never
 	Behind   uint64 `json:"behind"`    // updates known here that its clock, when last heard, did not cover
 	Ahead    uint64 `json:"ahead"`     // updates that its clock covers and that are not known here
+
+	Attempts uint64 `json:"attempts"` // messages sent to it since this broker's start
+	Failed   uint64 `json:"failed"`   // those that it did not answer
+	Failing  uint64 `json:"failing"`  // the same, since it last answered: the pause before the next grows with it
 }
 
 // Blob answers PUT /v1/blobs/{sha256}.

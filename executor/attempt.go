@@ -255,10 +255,23 @@ func (a *attempt) giveBack(r *remote, done *report) {
 // end stops the job in the worker. A wasm module can only be ended with its
 // worker. A native program is asked first, and its exit code still counts; when
 // the executor closes it is not asked.
+//
+// What had ended by itself before that stands as it is: this broker may have been
+// stopped meanwhile, and hears of the result and of the order to stop in the same
+// moment. Such a result is remembered, if only as one that came too late (rule J1).
 func (a *attempt) end(r *remote, reason string) report {
-	if !r.native || a.e.ctx.Err() != nil {
+	if a.e.ctx.Err() != nil {
 		r.end(patience)
 		for range r.in { // until it is dead
+		}
+		return a.dead(r, reason)
+	}
+	if !r.native {
+		if done := r.lastWord(); done != nil {
+			rep := a.dead(r, reason)
+			a.ended = false
+			rep.Code, rep.Failure, rep.Permanent, rep.Touched = done.Code, done.Failure, done.Permanent, done.Touched
+			return rep
 		}
 		return a.dead(r, reason)
 	}
@@ -275,7 +288,11 @@ func (a *attempt) end(r *remote, reason string) report {
 				a.group = m.Group
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
-				m.Done.Failure = reason
+				if m.Done.Asked {
+					m.Done.Failure = reason
+				} else {
+					a.ended = false
+				}
 				return *m.Done
 			}
 		case <-a.e.ctx.Done():

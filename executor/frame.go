@@ -69,6 +69,8 @@ type report struct {
 	Code      *int   `codec:"code,omitempty"` // nil when it did not exit by itself
 	Failure   string `codec:"fail,omitempty"` // empty when it succeeded
 	Permanent bool   `codec:"perm,omitempty"`
+	// Asked says that a native program was told to end before it did by itself.
+	Asked bool `codec:"asked,omitempty"`
 	// Touched says that the attempt's directory exists.
 	Touched bool `codec:"touched,omitempty"`
 	// Warm lists the modules that this worker holds now, when that has changed.

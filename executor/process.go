@@ -118,6 +118,13 @@ func (g *childGroup) ask() {
 	}
 }
 
+// wasAsked reports whether the program of the present order was told to end.
+func (g *childGroup) wasAsked() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asked
+}
+
 // finish kills what the program left behind, once it has ended by itself.
 func (g *childGroup) finish() {
 	g.signal(syscall.SIGKILL)
@@ -162,6 +169,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		pipes.close()
 		return report{
 			Failure:   fmt.Sprintf("starting %s: %v", o.Name, err),
+			Asked:     errors.Is(err, errAsked),
 			Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
 		}
 	}
@@ -170,10 +178,12 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
 		w.child.signal(syscall.SIGKILL)
 	}
-	state := w.await(cmd)
+	asked := w.await(cmd)
 	w.child.finish()
 	pipes.drain()
-	return processReport(state)
+	r := processReport(cmd.ProcessState)
+	r.Asked = asked
+	return r
 }
 
 // command describes the program; its environment is the job's alone.
@@ -209,13 +219,18 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 }
 
 // await waits for the program itself, not for what it left behind. A stop has
-// asked it to end (childGroup.ask); after the grace, await insists.
-func (w *worker) await(cmd *exec.Cmd) *os.ProcessState {
+// asked it to end (childGroup.ask); after the grace, await insists. It tells whether the
+// program was asked before it ended.
+func (w *worker) await(cmd *exec.Cmd) (asked bool) {
 	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
+	go func() {
+		_ = cmd.Wait()
+		asked = w.child.wasAsked() // now: whoever is asked later had ended by itself
+		close(done)
+	}()
 	select {
 	case <-done:
-		return cmd.ProcessState
+		return asked
 	case <-w.stop:
 	}
 	select {
@@ -224,7 +239,7 @@ func (w *worker) await(cmd *exec.Cmd) *os.ProcessState {
 		w.child.signal(syscall.SIGKILL)
 		<-done // SIGKILL can't be refused
 	}
-	return cmd.ProcessState
+	return asked
 }
 
 func processReport(state *os.ProcessState) report {

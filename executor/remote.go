@@ -143,6 +143,18 @@ func (r *remote) end(patience time.Duration) {
 	late.Stop()
 }
 
+// lastWord kills the worker, and returns the report of the job that it had sent before,
+// if it had.
+func (r *remote) lastWord() (done *report) {
+	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe shall still be read
+	for m := range r.in {    // until it is dead
+		if m.Done != nil {
+			done = m.Done
+		}
+	}
+	return done
+}
+
 // deathReason says what a dead worker died of.
 func deathReason(state *os.ProcessState, said string) string {
 	memory := strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory")

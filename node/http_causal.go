@@ -50,7 +50,7 @@ func (n *Node) caughtUp(r *http.Request) (broker.Past, error) {
 	if err != nil || len(c.Missing) == 0 {
 		return past, err
 	}
-	seen, _ := n.peers.contacts()
+	met, _ := n.peers.contacts()
 	var missing []string
 	for _, x := range c.Missing {
 		name := x.Dot.Actor.Broker()
@@ -58,7 +58,7 @@ func (n *Node) caughtUp(r *http.Request) (broker.Past, error) {
 		if x.Job != "" {
 			text += fmt.Sprintf(" (job %s)", x.Job)
 		}
-		if at, ok := seen[name]; ok {
+		if at := met[name].seen; !at.IsZero() {
 			text += fmt.Sprintf(", which was last heard %v ago", n.cfg.Now().Sub(at).Round(time.Second))
 		} else if name != n.name {
 			text += ", which was never heard since this broker's start"

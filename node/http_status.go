@@ -51,7 +51,7 @@ func distance(a, b clock.Vector) (n uint64) {
 // coordination sums up how this broker stands to the others.
 func (n *Node) coordination() api.Coordination {
 	row := n.row()
-	seen, lastSync := n.peers.contacts()
+	met, lastSync := n.peers.contacts()
 	c := api.Coordination{
 		CoordinatorRunning: n.ctx.Err() == nil,
 		PeerBrokers:        map[string]api.Peer{},
@@ -82,8 +82,10 @@ func (n *Node) coordination() api.Coordination {
 			c.UnhealthyPeers++
 		}
 		p.Host, p.Port = splitAddr(m.HTTPAddr)
-		if t, ok := seen[m.Name]; ok {
-			p.LastSeen = t.Unix()
+		k := met[m.Name]
+		p.Attempts, p.Failed, p.Failing = k.attempts, k.failed, k.failing
+		if !k.seen.IsZero() {
+			p.LastSeen = k.seen.Unix()
 		}
 		if other, ok := n.rowOf(m.Name); ok {
 			p.Behind, p.Ahead = distance(c.Clock, other.Clock), distance(other.Clock, c.Clock)

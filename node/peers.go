@@ -32,13 +32,21 @@ type peers struct {
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	seen     map[string]time.Time // last message, by broker name
-	lastSync time.Time            // last successful exchange with anybody
+	met      map[string]contact // by broker name
+	lastSync time.Time          // last successful exchange with anybody
+}
+
+// contact is how this broker has fared with a peer since its own start.
+type contact struct {
+	seen     time.Time // last message; zero for never
+	attempts uint64    // messages that were sent to it, without those under way
+	failed   uint64    // those that were not answered
+	failing  uint64    // the same, since it last answered
 }
 
 func newPeers(n *Node) *peers {
 	return &peers{
-		n: n, seen: map[string]time.Time{}, slots: make(chan struct{}, maxTransfers), zip: newPacking(),
+		n: n, met: map[string]contact{}, slots: make(chan struct{}, maxTransfers), zip: newPacking(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: n.cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * n.cfg.SyncInterval,
 			ResponseHeaderTimeout: n.cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -54,21 +62,37 @@ func (p *peers) close() {
 
 // heard notes that a broker has spoken.
 func (p *peers) heard(name string, synced bool) {
-	now := p.n.cfg.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen[name] = now
+	c := p.met[name]
+	c.seen = p.n.cfg.Now()
+	p.met[name] = c
 	if synced {
-		p.lastSync = now
+		p.lastSync = c.seen
 	}
 }
 
-// contacts returns when each broker was last heard, and when the last exchange
-// succeeded.
-func (p *peers) contacts() (seen map[string]time.Time, lastSync time.Time) {
+// tried notes how a message to a broker ended.
+func (p *peers) tried(name string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.seen), p.lastSync
+	c := p.met[name]
+	c.attempts++
+	if err != nil {
+		c.failed++
+		c.failing++
+	} else {
+		c.seen, c.failing = p.n.cfg.Now(), 0
+		p.lastSync = c.seen
+	}
+	p.met[name] = c
+}
+
+// contacts returns how it went with each broker, and when the last exchange succeeded.
+func (p *peers) contacts() (met map[string]contact, lastSync time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.met), p.lastSync
 }
 
 // send carries one message to a peer; it ends in Acked or Unreachable.
@@ -78,12 +102,12 @@ func (p *peers) send(s broker.Send) {
 		defer cancel()
 		reply, err := p.exchange(ctx, s)
 		p.n.metrics.sent(s, err)
+		p.tried(s.To, err)
 		if err != nil {
 			p.n.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
 			p.n.engine.tell(broker.Unreachable{Peer: s.To})
 			return
 		}
-		p.heard(s.To, true)
 		p.n.engine.tell(broker.Acked{Peer: s.To, Reply: reply})
 	})
 }

@@ -84,6 +84,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		if !p.Healthy {
 			health = "UNHEALTHY"
 		}
+		if p.Failing > 0 {
+			health += fmt.Sprintf(", %d unanswered", p.Failing)
+		}
 		seen := "never"
 		if p.LastSeen > 0 {
 			seen = ago(job.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"

@@ -57,7 +57,7 @@ As of:      2026-01-31 15:04:05 UTC
 	b.status.Jobs = map[job.State]int{job.StateRunning: 2, job.StatePending: 1}
 	b.status.Usage = job.Resources{CPU: 1000, Memory: 2 << 30}
 	b.status.PeerBrokers = map[string]api.Peer{
-		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix(), Ahead: 2}, "c": {Host: "10.0.0.3", Port: 8000, Behind: 10},
+		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix(), Ahead: 2}, "c": {Host: "10.0.0.3", Port: 8000, Behind: 10, Failing: 3},
 	}
 	b.status.DiskFull = true
 	require.Equal(t, ran{0, `
@@ -75,9 +75,9 @@ Replicas:   3
 Disk:       FULL: new jobs are refused until there is room
 As of:      2026-01-31 15:04:05 UTC
 
-PEER  HEALTH     HTTP           LAST SEEN  LACKS  HAS MORE
-b     healthy    10.0.0.2:8000  3s ago     0      2
-c     UNHEALTHY  10.0.0.3:8000  never      10     0
+PEER  HEALTH                   HTTP           LAST SEEN  LACKS  HAS MORE
+b     healthy                  10.0.0.2:8000  3s ago     0      2
+c     UNHEALTHY, 3 unanswered  10.0.0.3:8000  never      10     0
 `[1:], ""}, s.run("status"))
 }
 
