@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/job"
@@ -148,12 +149,25 @@ func checkRedundant(w *world, r *report, a acknowledged, runs []*attempt) {
 					a.id, clockTime(at), x.broker, clockTime(s.at), clockTime(x.start)))
 			}
 		}
-		if a.kind == once && i == 1 {
+		switch {
+		case a.kind != once || i != 1:
+		case createdApart(runs[0].token, x.token):
+			r.onceApart = append(r.onceApart, string(a.id))
+		default:
 			r.ranTwice = append(r.ranTwice, fmt.Sprintf("%s: redeploy is false, and it ran in attempts %s at %s and %s at %s", a.id, runs[0].token, runs[0].broker, x.token, x.broker))
 		}
 	}
 	r.startedAgain += max(0, len(runs)-1)
 	r.ranToTheEndAgain += max(0, complete-1)
+}
+
+// createdApart reports whether two attempts are of two creations of one job: our client,
+// whose answer was lost, repeated it at a broker that could not know of the first, in another
+// part of a split or after it had stood still. Only a creation makes a tenure of epoch 1
+// (rule J4), and who has one placed before it knew of the other (rule J8 speaks of one).
+func createdApart(a, b string) bool {
+	x, y := strings.SplitN(a, ".", 3), strings.SplitN(b, ".", 3)
+	return len(x) == 3 && len(y) == 3 && x[0] == "1" && y[0] == "1" && x[2] != y[2]
 }
 
 // swapBefore is the latest exchange of a broker's disk before a time.

@@ -129,3 +129,11 @@ func TestSum(t *testing.T) {
 	require.Equal(t, 2, sum.rounds)
 	require.Regexp(t, `acknowledged jobs lost +1 +FAIL`, sum.String())
 }
+
+// A job that was submitted twice apart was created twice; one that was placed again, or
+// taken over, was not.
+func TestCreatedApart(t *testing.T) {
+	require.True(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "1.1.1a21552bbd50000.b1~mz20fxds"))
+	require.False(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "1.2.1a215529ecd0000.b3~hh9atjf2"))
+	require.False(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "2.1.1a21552bbd50000.b1~mz20fxds"))
+}

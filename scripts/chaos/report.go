@@ -38,7 +38,7 @@ type report struct {
 	// What must be empty.
 	lost, twice, differ, late, taken, resurrected []string
 	dotsTwice, alarmsWrong, overload, keys        []string
-	ranTwice, wrong, leaks, problems              []string
+	ranTwice, onceApart, wrong, leaks, problems   []string
 	keysRaced                                     []string // this may happen
 }
 
@@ -151,7 +151,7 @@ func (r *report) checks() []check {
 		{"emergencies out of step", r.alarmsWrong, or(r.untested["emergencies"], fmt.Sprintf("of %d declared", r.alarms))},
 		{"more than the capacity", r.overload, fmt.Sprintf("times, by the jobs' own notes; at most %d of %d millicores at once", r.busiest, brokerCPU)},
 		{"exclusive key held twice", r.keys, fmt.Sprintf("at brokers in reach of each other; %d more raced before they could know", len(r.keysRaced))},
-		{"redeploy: false ran twice", r.ranTwice, "jobs"},
+		{"redeploy: false ran twice", r.ranTwice, fmt.Sprintf("jobs; %d more were submitted again where nobody could know of the first", len(r.onceApart))},
 		{"wrong results", r.wrong, "jobs"},
 		{"leaks", r.leaks, "figures of brokers that did not come back to what a fresh one uses"},
 		{"other", r.problems, "processes that ended by themselves, refusals that were not clear, what did not settle"},

@@ -30,7 +30,7 @@ func (r *report) add(o *report) {
 	}{
 		{&r.lost, o.lost}, {&r.twice, o.twice}, {&r.differ, o.differ}, {&r.late, o.late}, {&r.taken, o.taken},
 		{&r.resurrected, o.resurrected}, {&r.dotsTwice, o.dotsTwice}, {&r.alarmsWrong, o.alarmsWrong},
-		{&r.overload, o.overload}, {&r.keys, o.keys}, {&r.keysRaced, o.keysRaced}, {&r.ranTwice, o.ranTwice},
+		{&r.overload, o.overload}, {&r.keys, o.keys}, {&r.keysRaced, o.keysRaced}, {&r.ranTwice, o.ranTwice}, {&r.onceApart, o.onceApart},
 		{&r.wrong, o.wrong}, {&r.leaks, o.leaks}, {&r.problems, o.problems},
 	} {
 		*c.to = append(*c.to, c.from...)
