@@ -71,7 +71,8 @@ func main() {
 			o.noSplits = why.Error()
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// Also when nobody reads any more (`| head`) all that was started must end.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	r, err := report(ctx, o, chosen)
 	stop()
 	if err != nil {

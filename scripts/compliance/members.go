@@ -26,13 +26,15 @@ func membersGroup() group {
 			return l.start(ctx, name, 3, onLoopback, same("--sync-interval", shortSync.String(), "--redeploy-delay", redeployDelay.String(), "--drain-timeout", "1s"))
 		},
 		rows: []row{
+			// The first: more patience is had with who has flapped (rule J6).
+			redeployRow,
 			{
 				name: "failure-detection", requirement: 2, limit: "15 s each, back 10 s",
 				how: "SIGSTOP and SIGCONT to one broker, SIGKILL to another: until each of the others counts it as unhealthy (peer_brokers, " +
 					"unhealthy_peers), and healthy again when it is back; nobody else is unhealthy then",
 				within: 2 * time.Minute, check: failureDetection,
 			},
-			redeployRow, persistenceRow,
+			persistenceRow,
 			// The last: memberlist counts who has left for a while, waits in vain for its word on
 			// suspects, and so takes twice as long to be sure.
 			{

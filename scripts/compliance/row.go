@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func (r row) run(ctx context.Context, c *cluster, failed error) outcome {
 	case errors.As(err, &l):
 		out.Verdict, out.Why = skip, l.what
 	case err != nil:
-		out.Verdict, out.Why = fail, err.Error()
+		out.Verdict, out.Why = fail, strings.ReplaceAll(err.Error(), "\n", "; ") // of joined errors
 	}
 	out.Seconds = float64(time.Since(began).Milliseconds()) / 1000
 	return out
