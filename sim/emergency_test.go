@@ -71,7 +71,7 @@ func felt(c *Cluster, since time.Time, what string, order func(name string, id j
 // LAN that loses one packet in a hundred in at most 1 s at the median and 2 s at p99, 10
 // brokers in half a second. Cleared, everything goes on again. It comes by two ways: records
 // on the news links, which are TCP and lose nothing, and Serf's event, which is UDP; "event
-// alone" is measured with the news links cut.
+// alone" is measured with the news links cut, and only reported: the bounds are of both.
 //
 // UCP_TRIALS=100 go test ./sim -run TestFigureEmergency -v -timeout 0 measures what
 // docs/performance.md says; without it a few trials of each are run.
@@ -82,10 +82,10 @@ func TestFigureEmergency(t *testing.T) {
 	all := os.Getenv("UCP_TRIALS")
 	for _, x := range []figure{
 		{"10", 10, 100, false, 500 * time.Millisecond, 2 * time.Second},
-		{"10_event_alone", 10, 20, true, 500 * time.Millisecond, 2 * time.Second},
+		{"10_event_alone", 10, 20, true, 0, 0},
 		{"30", 30, 10, false, time.Second, 2 * time.Second},
 		{"100", 100, 0, false, time.Second, 2 * time.Second},
-		{"100_event_alone", 100, 0, true, time.Second, 2 * time.Second},
+		{"100_event_alone", 100, 0, true, 0, 0},
 		{"300", 300, 0, false, 0, 0},
 	} {
 		t.Run(x.name, func(t *testing.T) {
