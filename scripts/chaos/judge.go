@@ -162,7 +162,11 @@ func (w *world) examine(r *report, a acknowledged, shown []api.Job) ([]*attempt,
 	}
 	j := shown[0]
 	r.finished(a, j)
-	if what := a.wrong(j, runs); what != "" {
+	switch what := a.wrong(j, runs); {
+	case what == "":
+	case w.excused(a) && len(runs) == 0 && strings.Contains(j.Reason, "its inputs could not be fetched"):
+		r.goneWithDisk++ // its record got around, its inputs were on that disk alone
+	default:
 		r.wrong = append(r.wrong, fmt.Sprintf("%s (%s): %s", a.id, a.kind, what))
 	}
 	return runs, nil

@@ -142,7 +142,7 @@ type check struct {
 // checks are what must not happen, in the order of the table.
 func (r *report) checks() []check {
 	return []check{
-		{"acknowledged jobs lost", r.lost, fmt.Sprintf("of %d; %d more were on one disk alone, as their answers said, and we replaced it", r.acknowledged, r.goneWithDisk)},
+		{"acknowledged jobs lost", r.lost, fmt.Sprintf("of %d; %d more, or their inputs, were on one disk alone, as their answers said, and we replaced it", r.acknowledged, r.goneWithDisk)},
 		{"two accepted results", r.twice, fmt.Sprintf("jobs, in %d answers that were looked at", r.looks)},
 		{"ledgers that differ", r.differ, "brokers, by ucp cluster verify"},
 		{"started after its end", r.late, "runs at a broker that had shown the accepted result"},
