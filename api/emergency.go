@@ -30,7 +30,12 @@ type Emergency struct {
 	EndedAt    job.Time     `json:"ended_at"`   // cleared, or its time was over; null while it is active
 
 	InScope bool `json:"in_scope"` // the broker that answers reacts to it
-	Heard   bool `json:"heard"`    // known from an event only, so far: the record is on its way
+	// Of an answer to a declaration or a clear: how many brokers held it then, and whether
+	// that is fewer than the broker's --replicas.
+	Replicas int  `json:"replicas,omitempty"`
+	Degraded bool `json:"degraded,omitempty"`
+
+	Heard bool `json:"heard"` // known from an event only, so far: the record is on its way
 
 	// Effects are the jobs that had to make room because of it, the earliest first, at most
 	// 1,000: only of one emergency. Caused is how many pauses of jobs there were; in a list,

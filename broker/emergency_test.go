@@ -129,7 +129,7 @@ func TestEventsAreLimited(t *testing.T) {
 // and whatever a push-pull brings. What concerns one that is known is taken all the same.
 func TestHintsAreBounded(t *testing.T) {
 	w := newWorld()
-	n := w.start("a", func(*Config) {})
+	n := w.start("a", func(c *Config) { c.Replicas = 1 })
 	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
 	w.roster(n)
 	w.settle()

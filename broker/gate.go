@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -25,6 +26,7 @@ type gate struct {
 	created bool
 	record  *job.Record
 	past    Past
+	claim   *Declared // instead of a job's submission: a declaration or a clear
 	least   int       // copies that the client demands
 	final   time.Time // how long it waits for them
 }
@@ -174,6 +176,13 @@ func (b *Broker) open(g *gate) {
 			delete(b.gates, g.key)
 			b.tellWaiters(g.key)
 		}
+		return
+	}
+	if g.claim != nil {
+		n := b.copies(g)
+		g.claim.Replicas, g.claim.Degraded = n, n < b.cfg.Replicas
+		g.claim.View = b.emergencyView(b.emergencies.known[emergency.ID(g.key)])
+		b.answer(g.token, g.claim)
 		return
 	}
 	r := b.record(g.key)

@@ -136,6 +136,8 @@ type Resume struct {
 // when no such emergency is known.
 type Declared struct {
 	View      *EmergencyView
+	Replicas  int            // brokers that hold it, this one included (rule A1)
+	Degraded  bool           // fewer than were asked for
 	Created   bool           // it is new, or this request cleared it
 	Over      bool           // refused: it was cleared before, and that is final. View shows it
 	Invalid   string         // refused: what is wrong with it

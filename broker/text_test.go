@@ -100,6 +100,8 @@ func declaredText(d *Declared) string {
 		return fmt.Sprintf("ambiguous %v", d.Ambiguous)
 	case d.View == nil:
 		return "no such emergency"
+	case d.Degraded:
+		return emergencyText(d.View) + fmt.Sprintf(", %d replicas, degraded", d.Replicas)
 	}
 	return emergencyText(d.View)
 }

@@ -70,7 +70,9 @@ func (n *Node) claim(w http.ResponseWriter, r *http.Request, in func(broker.Toke
 	if d.Created && r.Method == http.MethodPost {
 		status = http.StatusCreated
 	}
-	writeJSON(w, status, n.emergencyView(d.View, n.cfg.Now()))
+	e := n.emergencyView(d.View, n.cfg.Now())
+	e.Replicas, e.Degraded = d.Replicas, d.Degraded
+	writeJSON(w, status, e)
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (c *Core) Declare(at string, d emergency.Declaration) {
 		return
 	}
 	c.tell("%s declares %s %s %s", at, d.ID, d.Type, d.Level)
-	c.request(n, "declare", 0, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} }, func(any) {})
+	c.request(n, "declare", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} }, func(any) {})
 }
 
 // ClearEmergency clears one at a broker, which need not know it.
@@ -37,7 +37,7 @@ func (c *Core) ClearEmergency(at, id string) {
 		return
 	}
 	c.tell("%s clears %s", at, id)
-	c.request(n, "clear", 0, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: true} }, func(any) {})
+	c.request(n, "clear", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: true} }, func(any) {})
 }
 
 // StockEvent is what a stock Serf command line says at a broker's node.

@@ -23,8 +23,16 @@ type alarms struct {
 	rnd     *rand.Rand
 	absent  string // why nothing is declared
 	mu      sync.Mutex
-	wanted  map[string]bool // ID -> cleared
-	unclear map[string]bool // a clear was sent, and its answer lost
+	wanted  map[string]claim // by ID
+	unclear map[string]bool  // a clear was sent, and its answer lost
+}
+
+// claim is what brokers have acknowledged of an emergency.
+type claim struct {
+	cleared bool
+	copies  int // of the declaration, as its answer said
+	by      string
+	at      time.Time
 }
 
 // alarm is an emergency as a broker lists it.
@@ -36,6 +44,7 @@ type alarm struct {
 	Cleared    bool      `json:"cleared"`
 	DeclaredAt time.Time `json:"declared_at"`
 	Until      time.Time `json:"until"`
+	Replicas   int       `json:"replicas"` // of an answer to a declaration
 }
 
 const (
@@ -44,7 +53,7 @@ const (
 )
 
 func newAlarms(o *options) *alarms {
-	return &alarms{rnd: rand.New(rand.NewPCG(o.seed, 3)), wanted: map[string]bool{}, unclear: map[string]bool{}}
+	return &alarms{rnd: rand.New(rand.NewPCG(o.seed, 3)), wanted: map[string]claim{}, unclear: map[string]bool{}}
 }
 
 // probe finds out whether brokers know of emergencies.
@@ -78,7 +87,7 @@ func (w *world) raiseAlarms(ctx context.Context) error {
 		var got alarm
 		if err := a.call(ctx, b, http.MethodPost, alarmsPath, body, &got); err == nil && got.ID != "" {
 			a.mu.Lock()
-			a.wanted[got.ID] = false
+			a.wanted[got.ID] = claim{copies: got.Replicas, by: b.Name, at: time.Now()}
 			a.mu.Unlock()
 		}
 	}
@@ -89,8 +98,8 @@ func (w *world) raiseAlarms(ctx context.Context) error {
 func (a *alarms) open() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for id, cleared := range a.wanted {
-		if !cleared && !a.unclear[id] {
+	for id, x := range a.wanted {
+		if !x.cleared && !a.unclear[id] {
 			return id
 		}
 	}
@@ -101,7 +110,9 @@ func (a *alarms) cleared(id string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
-		a.wanted[id] = true
+		x := a.wanted[id]
+		x.cleared = true
+		a.wanted[id] = x
 	} else {
 		a.unclear[id] = true
 	}
@@ -118,7 +129,7 @@ func (w *world) checkAlarms(ctx context.Context, r *report) {
 	r.alarms = len(a.wanted)
 	var wrong []string
 	_ = w.until(ctx, 15*time.Second, func(ctx context.Context) error { // what is wrong in the end is told below
-		wrong = a.differ(ctx, w.members())
+		wrong = a.differ(ctx, w.members(), func(x claim) bool { return x.copies <= 1 && w.gone(x.by, x.at) })
 		if len(wrong) > 0 {
 			return errors.New(wrong[0])
 		}
@@ -127,8 +138,9 @@ func (w *world) checkAlarms(ctx context.Context, r *report) {
 	r.alarmsWrong = append(r.alarmsWrong, wrong...)
 }
 
-// differ says what is wrong with what brokers list.
-func (a *alarms) differ(ctx context.Context, brokers []*rig.Broker) (wrong []string) {
+// differ says what is wrong with what brokers list. One that was on one disk alone, as its
+// answer said, may be gone with that disk.
+func (a *alarms) differ(ctx context.Context, brokers []*rig.Broker, excused func(claim) bool) (wrong []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first map[string]alarm
@@ -141,8 +153,11 @@ func (a *alarms) differ(ctx context.Context, brokers []*rig.Broker) (wrong []str
 		for _, x := range list {
 			got[x.ID] = x
 		}
-		for id, cleared := range a.wanted {
-			if x, ok := got[id]; !ok {
+		for id, said := range a.wanted {
+			cleared := said.cleared
+			if x, ok := got[id]; !ok && excused(said) {
+				continue
+			} else if !ok {
 				wrong = append(wrong, fmt.Sprintf("%s does not know the emergency %s, which was acknowledged", b.Name, id))
 			} else if cleared && (!x.Cleared || x.Active) || !cleared && !a.unclear[id] && x.Cleared {
 				wrong = append(wrong, fmt.Sprintf("at %s the emergency %s has cleared=%v active=%v; a clear was acknowledged: %v", b.Name, id, x.Cleared, x.Active, cleared))
