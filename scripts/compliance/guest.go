@@ -37,7 +37,7 @@ func guest(args []string) int {
 		if err != nil {
 			return 64
 		}
-		held := make([]byte, n)
+		held := make([]byte, max(n, 1))
 		for i := 0; i < n; i += 4096 { // a page that nothing was written to is not held
 			held[i] = 1
 		}

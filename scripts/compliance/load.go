@@ -79,18 +79,16 @@ func adaptive(ctx context.Context, c *cluster) (string, error) {
 		return "", err
 	}
 	var loops busyLoops
+	if loops, err = burn(16 * runtime.NumCPU()); err != nil { // also when it is busy as it is: that may end
+		return "", err
+	}
 	defer func() { loops.end() }()
 	now := 0.0
 	if _, err := until(ctx, time.Minute, func(context.Context) error {
-		if now, err = load(); err != nil || now >= 1.5 {
-			return err // it may be busy as it is
+		if now, err = load(); err == nil && now < 1.5 {
+			err = fmt.Errorf("the load a core is %.1f", now)
 		}
-		if loops == nil { // or no longer
-			if loops, err = burn(16 * runtime.NumCPU()); err != nil {
-				return err
-			}
-		}
-		return fmt.Errorf("the load a core is %.1f", now)
+		return err
 	}); err != nil {
 		return "", err
 	}
