@@ -54,6 +54,7 @@ type Core struct {
 	floods  []flooded // all events, the earliest first
 
 	checks  checks
+	answers *digest                               // of what clients were told; see Digest
 	written func(at, key string, old, now []byte) // hears of every record that reaches a disk
 }
 
@@ -123,7 +124,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 		Now: time.Unix(1_700_000_000, 0), Acked: map[job.ID]bool{}, Runs: map[job.ID]int{},
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
 		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, flapping: map[string]bool{},
-		checks: newChecks(),
+		checks: newChecks(), answers: newDigest(),
 	}
 	c.start = c.Now
 	for i := range n {

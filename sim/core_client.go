@@ -21,6 +21,7 @@ func (c *Core) request(n *coreNode, what string, within time.Duration, in func(b
 	answered := false
 	c.ask(n, what, in, func(v any) {
 		answered = true
+		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
 		done(v)
 	})
 	c.after(within+answerWithin, func() {
