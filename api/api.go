@@ -83,10 +83,10 @@ type Job struct {
 	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
 
 	// Provisional: the verdict is not yet known to every member.
-	Provisional bool     `json:"provisional"`
-	SubmittedAt job.Time `json:"submitted_at"`
-	StartedAt   job.Time `json:"started_at"`
-	FinishedAt  job.Time `json:"finished_at"`
+	Provisional bool       `json:"provisional"`
+	SubmittedAt clock.Time `json:"submitted_at"`
+	StartedAt   clock.Time `json:"started_at"`
+	FinishedAt  clock.Time `json:"finished_at"`
 
 	Accepted   *Accepted  `json:"accepted,omitempty"`
 	Rejected   []Accepted `json:"rejected"`          // results that came too late
@@ -112,8 +112,8 @@ type Pause struct {
 	For       job.ID         `json:"for"` // the job that got its room
 	Emergency string         `json:"emergency,omitempty"`
 	Mode      job.Preemption `json:"mode"`
-	From      job.Time       `json:"from"`
-	To        job.Time       `json:"to"` // null while it still waits
+	From      clock.Time     `json:"from"`
+	To        clock.Time     `json:"to"` // null while it still waits
 }
 
 // Accepted names a result: who made it, in which attempt, when.
@@ -121,8 +121,8 @@ type Accepted struct {
 	Executor string `json:"executor"`
 	// Attempt is the token under which its owner accepted it. It is what the job saw in
 	// UCP_ATTEMPT, unless a new owner adopted it while it ran (rule J7).
-	Attempt string   `json:"attempt"`
-	At      job.Time `json:"at"`
+	Attempt string     `json:"attempt"`
+	At      clock.Time `json:"at"`
 
 	Outcome  job.Outcome         `json:"outcome,omitempty"`
 	ExitCode *int                `json:"exit_code,omitempty"`
@@ -136,7 +136,7 @@ type Verdict struct {
 	Outcome job.Outcome `json:"outcome"`
 	By      string      `json:"by"`
 	Reason  string      `json:"reason,omitempty"`
-	At      job.Time    `json:"at"`
+	At      clock.Time  `json:"at"`
 	Result  *Accepted   `json:"result,omitempty"` // that it had accepted; its output is kept as long as the job
 }
 
@@ -149,14 +149,14 @@ type JobList struct {
 
 // Member is one node of the Serf pool.
 type Member struct {
-	Name     string       `json:"name"`
-	Addr     string       `json:"addr"`
-	HTTPAddr string       `json:"http_addr"` // "" for a stock Serf agent
-	Status   string       `json:"status"`    // alive | leaving | left | failed
-	Actor    clock.Actor  `json:"actor"`     // "" for a stock Serf agent
-	RTT      job.Duration `json:"rtt"`       // by network coordinates; 0 when not known
-	Draining bool         `json:"draining"`  // it is about to leave, and takes nothing
-	Self     bool         `json:"self"`
+	Name     string         `json:"name"`
+	Addr     string         `json:"addr"`
+	HTTPAddr string         `json:"http_addr"` // "" for a stock Serf agent
+	Status   string         `json:"status"`    // alive | leaving | left | failed
+	Actor    clock.Actor    `json:"actor"`     // "" for a stock Serf agent
+	RTT      clock.Duration `json:"rtt"`       // by network coordinates; 0 when not known
+	Draining bool           `json:"draining"`  // it is about to leave, and takes nothing
+	Self     bool           `json:"self"`
 	// Emergency is the highest level in force there, "" for none; Emergencies names the
 	// first few.
 	Emergency   string   `json:"emergency"`
@@ -181,9 +181,9 @@ type Coordination struct {
 	Name         string            `json:"name"`
 	Actor        clock.Actor       `json:"actor"`
 	Software     string            `json:"software"`
-	Uptime       job.Duration      `json:"uptime"`
+	Uptime       clock.Duration    `json:"uptime"`
 	Strategy     string            `json:"strategy"`
-	SyncInterval job.Duration      `json:"sync_interval"`
+	SyncInterval clock.Duration    `json:"sync_interval"`
 	SyncStretch  float64           `json:"sync_stretch"` // how much CPU pressure stretches the interval, 1 to 2
 	Replicas     int               `json:"replicas"`
 	Clock        clock.Vector      `json:"clock"`

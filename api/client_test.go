@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -99,7 +100,7 @@ func TestSubmitNamesTheJobOrLetsTheBroker(t *testing.T) {
 
 // A spec that the client encodes is the spec that the broker reads.
 func TestSubmittedSpecParses(t *testing.T) {
-	spec := job.Spec{Module: job.Digest(strings.Repeat("a", 64)), Args: []string{"x"}, Priority: job.Priority{User: job.DefaultUser}, Timeout: job.Duration(time.Minute)}
+	spec := job.Spec{Module: job.Digest(strings.Repeat("a", 64)), Args: []string{"x"}, Priority: job.Priority{User: job.DefaultUser}, Timeout: clock.Duration(time.Minute)}
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got, err := job.ParseSpec(body)

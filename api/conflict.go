@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -30,14 +31,14 @@ type ConflictList struct {
 
 // Conflict is one decision between jobs that could not all run, in short.
 type Conflict struct {
-	ID       string   `json:"id"`
-	At       job.Time `json:"at"`
-	Strategy string   `json:"strategy"`
-	Kind     string   `json:"kind"`           // capacity | exclusive | twice
-	Over     string   `json:"over,omitempty"` // the exclusive key, or the job
-	Winner   string   `json:"winner"`         // ID of a job; "" when nobody won
-	Jobs     int      `json:"jobs"`           // contenders and holders
-	Sentence string   `json:"sentence"`
+	ID       string     `json:"id"`
+	At       clock.Time `json:"at"`
+	Strategy string     `json:"strategy"`
+	Kind     string     `json:"kind"`           // capacity | exclusive | twice
+	Over     string     `json:"over,omitempty"` // the exclusive key, or the job
+	Winner   string     `json:"winner"`         // ID of a job; "" when nobody won
+	Jobs     int        `json:"jobs"`           // contenders and holders
+	Sentence string     `json:"sentence"`
 }
 
 // ConflictStatistics answers GET /broker/conflict-statistics.

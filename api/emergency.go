@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -20,14 +21,14 @@ type Emergency struct {
 	Scope      []string     `json:"scope"`  // conditions on brokers' labels; empty: everywhere
 	Select     []string     `json:"select"` // conditions on jobs' labels; empty: only jobs that name its ID or type
 	Message    string       `json:"message"`
-	DeclaredAt job.Time     `json:"declared_at"`
+	DeclaredAt clock.Time   `json:"declared_at"`
 	DeclaredBy string       `json:"declared_by"` // the broker that wrote its present terms
-	Until      job.Time     `json:"until"`       // it ends by itself then
+	Until      clock.Time   `json:"until"`       // it ends by itself then
 	Active     bool         `json:"active"`
 	Cleared    bool         `json:"cleared"`
-	ClearedAt  job.Time     `json:"cleared_at"` // null unless cleared
+	ClearedAt  clock.Time   `json:"cleared_at"` // null unless cleared
 	ClearedBy  string       `json:"cleared_by"` // the broker where that was said
-	EndedAt    job.Time     `json:"ended_at"`   // cleared, or its time was over; null while it is active
+	EndedAt    clock.Time   `json:"ended_at"`   // cleared, or its time was over; null while it is active
 
 	InScope bool `json:"in_scope"` // the broker that answers reacts to it
 	// Of an answer to a declaration or a clear: how many brokers held it then, and whether
@@ -52,10 +53,10 @@ type Effect struct {
 	At    string         `json:"at"`    // the broker where it ran
 	For   job.ID         `json:"for"`   // the job that got its room
 	Mode  job.Preemption `json:"mode"`  // suspend | requeue
-	From  job.Time       `json:"from"`
-	To    job.Time       `json:"to"` // null while it still waits
+	From  clock.Time     `json:"from"`
+	To    clock.Time     `json:"to"` // null while it still waits
 	// Lasted is for how long it did not run, up to now while it still waits.
-	Lasted job.Duration `json:"lasted"`
+	Lasted clock.Duration `json:"lasted"`
 }
 
 // EmergencyList answers GET /v1/emergencies: those that are active first, then the latest.

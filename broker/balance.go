@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -57,7 +58,7 @@ func (b *Broker) balanceDue() time.Time {
 
 // queuesInVain reports whether an own job waits at a broker that is full.
 func (b *Broker) queuesInVain(r *job.Record) bool {
-	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= job.At(b.wall) &&
+	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= clock.At(b.wall) &&
 		!b.fits(r.Place.Broker, job.Resources{})
 }
 

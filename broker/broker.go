@@ -287,7 +287,7 @@ func (b *Broker) tick(in Tick) {
 	if first {
 		b.begin()
 	}
-	for _, key := range b.timers.due(job.At(b.now)) {
+	for _, key := range b.timers.due(clock.At(b.now)) {
 		b.reviewLater(key)
 	}
 	b.expireGates()

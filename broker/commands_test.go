@@ -226,7 +226,7 @@ func report(s *story) {
 	n := s.node(0)
 	key, run := find(s, n.running)
 	delete(n.running, key)
-	now := job.At(s.w.now)
+	now := clock.At(s.w.now)
 	res := job.Result{Outcome: job.Succeeded, Started: now, Finished: now}
 	if s.word(2) != "ok" {
 		res.Outcome, res.Reason, res.Permanent = job.Failed, "exit 1", s.word(2) == "fatal"

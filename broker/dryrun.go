@@ -100,7 +100,7 @@ const mostPlanned = 1024
 
 // snapshotOf is what competes at a broker, as far as this one knows.
 func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snapshot {
-	now := job.At(b.wall)
+	now := clock.At(b.wall)
 	if name == b.self {
 		return b.queue.Snapshot(now)
 	}
@@ -117,7 +117,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 		rep, _ := r.Present()
 		switch r.State() {
 		case job.StateRunning:
-			c.Began = job.TimeOf(rep.At)
+			c.Began = clock.TimeOf(rep.At)
 			s.Running = append(s.Running, &c)
 		case job.StateSuspended:
 			s.Suspended = append(s.Suspended, &c)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -15,7 +16,7 @@ type EmergencyView struct {
 	Active  bool
 	InScope bool // this broker reacts to it
 	Heard   bool // known from an event alone so far: the ledger's record is on its way (rule E1)
-	Ended   job.Time
+	Ended   clock.Time
 	// Effects are the pauses that it caused, the earliest first, at most mostEffects; only
 	// when one emergency was asked for. Caused is how many there are in all.
 	Effects []Effect
@@ -34,7 +35,7 @@ type Effect struct {
 const mostEffects = 1000
 
 func (b *Broker) emergencyView(r *emergency.Record) *EmergencyView {
-	now := job.At(b.cityTime())
+	now := clock.At(b.cityTime())
 	return &EmergencyView{
 		Record: r, Active: r.Active(now), InScope: r.InScope(b.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
 		Caused: len(b.jobs.caused[string(r.ID)]),
@@ -85,7 +86,7 @@ func (b *Broker) effects(id emergency.ID) (out []Effect) {
 				continue
 			}
 			if p.To == 0 && r.Finished() { // cancelled, say, before it went on
-				p.To = job.TimeOf(r.Verdict().At)
+				p.To = clock.TimeOf(r.Verdict().At)
 			}
 			out = append(out, Effect{r.ID, r.State(), p})
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
-	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -24,7 +23,7 @@ type emergencies struct {
 	heard  map[emergency.ID]heard // what events said that the ledger does not hold
 	active []*emergency.Record    // of those, wherever, the highest level first
 	board  emergency.Board        // what of that is in force here
-	next   job.Time               // when that changes by itself; 0 is never
+	next   clock.Time             // when that changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -73,7 +72,7 @@ func (b *Broker) declare(in Declare) {
 		seen = old.Version
 		r.Declared = old.Declared
 		if r.TTL = old.TTL; in.Declaration.TTL > 0 { // from now on, not from its declaration; never for less (rule E3)
-			r.TTL = max(r.TTL, job.Duration(now.Time().Sub(old.Declared.Time()))+in.Declaration.TTL)
+			r.TTL = max(r.TTL, clock.Duration(now.Time().Sub(old.Declared.Time()))+in.Declaration.TTL)
 		}
 		if time.Duration(r.TTL) > emergency.MaxTTL {
 			b.answer(in.Token, &Declared{Invalid: fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
@@ -177,7 +176,7 @@ func (b *Broker) hearEvent(in Heard) {
 		old, another = &emergency.Record{ID: r.ID}, true
 	}
 	view, changed := emergency.Merge(old, r)
-	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(job.At(b.cityTime())) {
+	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(clock.At(b.cityTime())) {
 		return // known, or long over: Serf replays old events (rule E1)
 	}
 	if !e.events.take(b.now, eventLimits) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !b.hasHeard(r.ID) {
@@ -331,7 +330,7 @@ const (
 )
 
 func (b *Broker) whatChanged(old, r *emergency.Record) string {
-	active := r.Active(job.At(b.cityTime()))
+	active := r.Active(clock.At(b.cityTime()))
 	switch {
 	case r.Finished() && (old == nil || !old.Finished()):
 		return cleared
@@ -346,7 +345,7 @@ func (b *Broker) whatChanged(old, r *emergency.Record) string {
 // lastsLonger reports whether r ends later than old. Who hears an event of a stock command
 // line dates it by its own clock, until the record comes: that is no news.
 func (b *Broker) lastsLonger(old, r *emergency.Record) bool {
-	return old.TTL < r.TTL || old.Until()+job.Time(b.cfg.MaxClockSkew.Milliseconds()) < r.Until()
+	return old.TTL < r.TTL || old.Until()+clock.Time(b.cfg.MaxClockSkew.Milliseconds()) < r.Until()
 }
 
 // refreshBoard makes the board anew, and when it has changed lets all jobs here stand as
@@ -356,7 +355,7 @@ func (b *Broker) refreshBoard() {
 		return // before the first Tick it is not known what time it is
 	}
 	e := &b.emergencies
-	now := job.At(b.cityTime())
+	now := clock.At(b.cityTime())
 	old := e.board
 	e.active, e.next = nil, 0
 	for _, r := range e.known {
@@ -378,7 +377,7 @@ func (b *Broker) refreshBoard() {
 
 // boardOf is what is in force at a broker with these labels.
 func (b *Broker) boardOf(labels map[string]string) emergency.Board {
-	return emergency.NewBoard(b.emergencies.active, labels, job.At(b.cityTime()))
+	return emergency.NewBoard(b.emergencies.active, labels, clock.At(b.cityTime()))
 }
 
 // relevel tells the queue of all whose level has changed.
@@ -405,7 +404,7 @@ func (b *Broker) relevel() {
 func (b *Broker) checkEmergencies() {
 	e := &b.emergencies
 	b.writeHeard()
-	now := job.At(b.cityTime())
+	now := clock.At(b.cityTime())
 	if e.next == 0 || now < e.next {
 		return
 	}
@@ -439,7 +438,7 @@ func (b *Broker) emergenciesDue() (due time.Time) {
 // sweepEmergencies forgets those that ended long ago and that every member is known to
 // hold (rules E3, L8).
 func (b *Broker) sweepEmergencies() {
-	now := job.At(b.cityTime())
+	now := clock.At(b.cityTime())
 	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
 		if r := b.emergencies.known[id]; r.Forgettable(now) && (r.IsHint() || b.everybodyCovers(r.Dots)) {
 			b.forgetEmergency(id)
@@ -474,7 +473,7 @@ func (b *Broker) activeHints() (out [][]byte) {
 // takeHints takes in what another broker has told of emergencies: so that one that has
 // just joined knows of them before the ledger's records come (rule S3).
 func (b *Broker) takeHints(hints []*emergency.Record) {
-	now := job.At(b.cityTime())
+	now := clock.At(b.cityTime())
 	for _, hint := range hints {
 		r := b.dated(hint)
 		if old := b.emergencies.known[r.ID]; old != nil || !r.Active(now) || len(b.emergencies.heard) >= mostHeard || len(b.emergencies.known) >= mostEmergencies {

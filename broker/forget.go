@@ -28,7 +28,7 @@ func (b *Broker) sweep() {
 	if b.cfg.Retention <= 0 {
 		return
 	}
-	limit := job.At(b.wall.Add(-b.cfg.Retention))
+	limit := clock.At(b.wall.Add(-b.cfg.Retention))
 	excess := 0
 	if n := b.cfg.RetentionCount; n > 0 {
 		excess = b.jobs.byEnd.Len() - n

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -80,7 +81,7 @@ func (b *Broker) fetchAgain(r *job.Record, x *run) {
 	if !x.fetching || x.inputs.again.IsZero() {
 		return
 	}
-	if at := r.Spec.Priority.Deadline; at != 0 && job.At(b.wall) > at {
+	if at := r.Spec.Priority.Deadline; at != 0 && clock.At(b.wall) > at {
 		b.decide(r.Key(), job.Expired, "its deadline passed before its inputs came: "+x.inputs.lacks, nil)
 		return
 	}

@@ -29,11 +29,11 @@ type jobIndex struct {
 
 // endItem is a finished job: when its verdict was written.
 type endItem struct {
-	at  job.Time
+	at  clock.Time
 	key string
 }
 
-func endOf(r *job.Record) endItem { return endItem{job.TimeOf(r.Verdict().At), r.Key()} }
+func endOf(r *job.Record) endItem { return endItem{clock.TimeOf(r.Verdict().At), r.Key()} }
 
 // jobItem is what the index knows of one job.
 type jobItem struct {

@@ -151,7 +151,7 @@ func (x *nonsense) emergency(t *rapid.T, writer clock.Actor) *emergency.Record {
 	if rapid.Bool().Draw(t, "is declared") {
 		r.Terms = emergency.Terms{Type: "flood", Level: rapid.IntRange(1, 4).Draw(t, "its level"), Select: []string{"x"}}
 		r.Version = emergency.Version{Seq: rapid.SampledFrom([]uint64{1, 2, 1 << 32}).Draw(t, "seq"), At: at("at"), By: by.Draw(t, "by")}
-		r.Declared, r.TTL = at("declared"), rapid.SampledFrom([]job.Duration{1, job.Duration(time.Minute), job.Duration(emergency.MaxTTL)}).Draw(t, "ttl")
+		r.Declared, r.TTL = at("declared"), rapid.SampledFrom([]clock.Duration{1, clock.Duration(time.Minute), clock.Duration(emergency.MaxTTL)}).Draw(t, "ttl")
 	}
 	if r.Declared == 0 || rapid.Bool().Draw(t, "is cleared") {
 		r.Cleared = []emergency.Mark{{At: at("cleared"), By: by.Draw(t, "cleared by")}}
@@ -224,7 +224,7 @@ func (x *nonsense) anySpec(t *rapid.T) job.Spec {
 		s.After = []job.ID{job.ID(rapid.SampledFrom([]string{"j1", "j2", "j9"}).Draw(t, "after"))}
 	}
 	if rapid.IntRange(0, 4).Draw(t, "ends") == 0 {
-		s.Priority.Deadline = job.At(x.now.Add(time.Duration(rapid.Int64Range(-10, 100).Draw(t, "left")) * time.Second))
+		s.Priority.Deadline = clock.At(x.now.Add(time.Duration(rapid.Int64Range(-10, 100).Draw(t, "left")) * time.Second))
 	}
 	require.NoError(t, s.Complete())
 	return s

@@ -139,7 +139,7 @@ func (b *Broker) why(r *job.Record) string {
 		if r.Place.Actor != b.cfg.Actor {
 			return "queued at " + r.Place.Broker
 		}
-		if at := r.Place.NotBefore; at > job.At(b.wall) {
+		if at := r.Place.NotBefore; at > clock.At(b.wall) {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
 		if run := b.runs[r.Key()]; run != nil && run.fetching {
@@ -169,7 +169,7 @@ func (b *Broker) whyElse(key string) string {
 	if runs, waits := b.queue.Counts(); runs+waits > asIfMost {
 		return ""
 	}
-	s := b.queue.Snapshot(job.At(b.wall))
+	s := b.queue.Snapshot(clock.At(b.wall))
 	var names []string
 	for _, other := range resolve.All() {
 		if other == b.queue.Strategy() {

@@ -189,7 +189,7 @@ func (b *Broker) accept(r *job.Record) bool {
 	}
 	res := first.Result
 	if try := r.Place.Try; res.Outcome == job.Failed && !res.Permanent && try < r.Spec.Retries.Max {
-		b.place(r, try+1, job.At(b.wall.Add(backoff(&r.Spec, try))))
+		b.place(r, try+1, clock.At(b.wall.Add(backoff(&r.Spec, try))))
 		return true
 	}
 	b.decide(r.Key(), res.Outcome, res.Reason, first)
@@ -227,7 +227,7 @@ func (b *Broker) decide(key string, outcome job.Outcome, reason string, accepted
 // place chooses an executor and says so in the record. When nobody is capable,
 // the job stays where it was, and is looked at again when the membership
 // changes.
-func (b *Broker) place(r *job.Record, try int, notBefore job.Time) {
+func (b *Broker) place(r *job.Record, try int, notBefore clock.Time) {
 	name, actor, ok := b.choose(r)
 	if !ok {
 		if r.Place.IsZero() {
@@ -242,7 +242,7 @@ func (b *Broker) place(r *job.Record, try int, notBefore job.Time) {
 	b.placeAt(r, name, actor, try, notBefore)
 }
 
-func (b *Broker) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore job.Time) {
+func (b *Broker) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore clock.Time) {
 	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
 		return old.With(dot, func(r *job.Record) {
 			r.Place = job.Placement{

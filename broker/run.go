@@ -177,7 +177,7 @@ func (b *Broker) fetched(in Fetched) {
 	}
 	x.fetching = false
 	if in.Err != "" {
-		now := job.At(b.wall)
+		now := clock.At(b.wall)
 		b.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{
 			Outcome: job.Failed, Reason: "its inputs could not be fetched: " + in.Err, Started: now, Finished: now,
 		}})
@@ -222,7 +222,7 @@ func (b *Broker) start(key string) {
 	}
 	b.out.Run = append(b.out.Run, Run{
 		Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec,
-		Waited: max(0, b.wall.Sub(job.TimeOf(r.Submitted()).Time())),
+		Waited: max(0, b.wall.Sub(clock.TimeOf(r.Submitted()).Time())),
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -167,7 +168,7 @@ func (s *story) spec() job.Spec {
 	spec := job.Spec{
 		Priority:  job.Priority{User: job.DefaultUser},
 		Resources: job.Resources{CPU: s.number("cpu", 100)},
-		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: job.Duration(s.duration(s.option("backoff", "0s")))},
+		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: clock.Duration(s.duration(s.option("backoff", "0s")))},
 	}
 	if m := s.option("module", ""); m != "" {
 		spec.Module = job.Digest(strings.Repeat(m, 64))
@@ -192,7 +193,7 @@ func (s *story) spec() job.Spec {
 	spec.Priority.Emergency = s.option("level", "")
 	spec.Priority.User = int(s.number("user", job.DefaultUser))
 	if d := s.option("deadline", ""); d != "" {
-		spec.Priority.Deadline = job.At(s.w.now.Add(s.duration(d)))
+		spec.Priority.Deadline = clock.At(s.w.now.Add(s.duration(d)))
 	}
 	if a := s.option("after", ""); a != "" {
 		for _, id := range strings.Split(a, "+") {

@@ -56,7 +56,7 @@ type displaced struct {
 }
 
 // pause is what the record says of it.
-func (d displaced) pause(by clock.Actor, from job.Time) job.Pause {
+func (d displaced) pause(by clock.Actor, from clock.Time) job.Pause {
 	return job.Pause{By: by, From: from, For: d.by, Emergency: string(d.cause), Mode: d.mode}
 }
 
@@ -66,7 +66,7 @@ func (b *Broker) startRuns() {
 	b.refreshHeld()
 	for b.undecided || b.decisionReady() {
 		b.undecided = false
-		d := b.queue.Resolve(job.At(b.wall))
+		d := b.queue.Resolve(clock.At(b.wall))
 		for _, c := range d.Conflicts {
 			b.remember(c)
 		}
@@ -86,7 +86,7 @@ func (b *Broker) remember(c resolve.Conflict) {
 // split, say. This one gives way (rule J7).
 func (b *Broker) ranTwice(r *job.Record) {
 	c := b.candidate(r)
-	s := b.queue.Snapshot(job.At(b.wall))
+	s := b.queue.Snapshot(clock.At(b.wall))
 	s.Running, s.Suspended, s.Pending, s.Keys = []*resolve.Candidate{&c}, nil, nil, nil
 	b.remember(resolve.Conflict{Kind: resolve.Twice, Over: c.Key, Winner: c.Key, At: r.Place.Broker, Snapshot: s})
 }
@@ -94,7 +94,7 @@ func (b *Broker) ranTwice(r *job.Record) {
 // decisionReady reports whether something has changed for the queue by itself.
 func (b *Broker) decisionReady() bool {
 	at := b.queue.Next()
-	return at != 0 && at <= job.At(b.wall)
+	return at != 0 && at <= clock.At(b.wall)
 }
 
 // decisionDue is when that will be, by the clock that waits are measured with.
@@ -149,7 +149,7 @@ func (b *Broker) paused(in Paused) {
 		return
 	}
 	x.suspending, x.suspended, b.undecided = false, true, true
-	b.queue.Suspended(in.Key, job.At(b.wall))
+	b.queue.Suspended(in.Key, clock.At(b.wall))
 	b.reportPause(in.Key, x.as, job.Suspended)
 }
 
@@ -172,7 +172,7 @@ func (b *Broker) reportPause(key string, attempt job.Attempt, phase job.Phase) {
 	d, known := b.displaced[key]
 	b.reportWith(key, attempt, phase, nil, func(r *job.Record) {
 		if known {
-			r.AddPause(d.pause(b.cfg.Actor, job.At(b.wall)))
+			r.AddPause(d.pause(b.cfg.Actor, clock.At(b.wall)))
 		}
 	})
 }
@@ -197,7 +197,7 @@ func (b *Broker) requeued(key string, x *run) {
 
 // reportGoesOn writes that an attempt runs, for the first time or again.
 func (b *Broker) reportGoesOn(key string, attempt job.Attempt) *job.Record {
-	return b.reportWith(key, attempt, job.Running, nil, func(r *job.Record) { r.EndPauses(job.At(b.wall)) })
+	return b.reportWith(key, attempt, job.Running, nil, func(r *job.Record) { r.EndPauses(clock.At(b.wall)) })
 }
 
 // candidate is what the queue must know of a job: with what stands before it, and

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/btree"
 
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/clock"
 )
 
 // timers says which keys are to be reviewed when. A key may be in it several
@@ -14,11 +14,11 @@ import (
 type timers struct{ tree *btree.BTreeG[timer] }
 
 type timer struct {
-	at  job.Time
+	at  clock.Time
 	key string
 }
 
-func (t *timers) add(at job.Time, key string) {
+func (t *timers) add(at clock.Time, key string) {
 	if t.tree == nil {
 		t.tree = btree.NewG(16, func(a, b timer) bool {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
@@ -28,10 +28,10 @@ func (t *timers) add(at job.Time, key string) {
 }
 
 // rounded is the first instant that a timer knows and that is not before t.
-func rounded(t time.Time) job.Time { return job.At(t.Add(time.Millisecond - time.Nanosecond)) }
+func rounded(t time.Time) clock.Time { return clock.At(t.Add(time.Millisecond - time.Nanosecond)) }
 
 // due takes out all keys whose time has come.
-func (t *timers) due(now job.Time) (keys []string) {
+func (t *timers) due(now clock.Time) (keys []string) {
 	for t.tree != nil {
 		first, ok := t.tree.Min()
 		if !ok || first.at > now {
@@ -44,7 +44,7 @@ func (t *timers) due(now job.Time) (keys []string) {
 }
 
 // next returns when the next key is due.
-func (t *timers) next() (at job.Time, ok bool) {
+func (t *timers) next() (at clock.Time, ok bool) {
 	if t.tree == nil {
 		return 0, false
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/clock"
 )
 
 func TestTimers(t *testing.T) {
@@ -19,7 +19,7 @@ func TestTimers(t *testing.T) {
 	x.add(5, "a")
 	at, ok := x.next()
 	require.True(t, ok)
-	require.Equal(t, job.Time(3), at)
+	require.Equal(t, clock.Time(3), at)
 	require.Empty(t, x.due(2))
 	require.Equal(t, []string{"c", "a", "b"}, x.due(5))
 	require.Empty(t, x.due(100))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -22,7 +23,7 @@ type rule struct {
 
 // NewBoard makes the board of a broker with these labels. Of emergencies with one level
 // the earlier comes first, so that all brokers name the same cause.
-func NewBoard(all []*Record, labels map[string]string, now job.Time) Board {
+func NewBoard(all []*Record, labels map[string]string, now clock.Time) Board {
 	var list []*Record
 	for _, r := range all {
 		if r.Active(now) && r.InScope(labels) {

@@ -12,12 +12,12 @@ import (
 // One emergency of each kind, as a broker in district 7 sees them at second 100.
 func someEmergencies() []*Record {
 	known := func(id ID, kind string, level int, declared int64, scope, choose []string) *Record {
-		return &Record{ID: id, Terms: Terms{Type: kind, Level: level, Scope: scope, Select: choose}, Version: Version{Seq: 1}, Declared: hybrid(declared), TTL: job.Duration(1000e9)}
+		return &Record{ID: id, Terms: Terms{Type: kind, Level: level, Scope: scope, Select: choose}, Version: Version{Seq: 1}, Declared: hybrid(declared), TTL: clock.Duration(1000e9)}
 	}
 	cleared := known("quake-1", "quake", 4, 10, nil, []string{"pumps"})
 	cleared.Cleared = []Mark{{hybrid(20), "a~1"}}
 	over := known("storm-1", "storm", 4, 10, nil, []string{"pumps"})
-	over.TTL = job.Duration(50e9)
+	over.TTL = clock.Duration(50e9)
 	return []*Record{
 		known("flood-2", "flood", 3, 60, []string{"district=7"}, nil),
 		known("flood-1", "flood", 3, 50, nil, nil),
@@ -35,21 +35,21 @@ func someEmergencies() []*Record {
 // What is out of scope, cleared or over is not on the board.
 func TestBoardOrder(t *testing.T) {
 	labels := map[string]string{"district": "7"}
-	b := NewBoard(someEmergencies(), labels, job.At(hybrid(100).Time()))
+	b := NewBoard(someEmergencies(), labels, clock.At(hybrid(100).Time()))
 	require.Equal(t, []ID{"flood-1", "flood-0", "flood-2", "cut-1", "all-1"}, b.IDs())
 	require.Equal(t, 3, b.Top())
 	require.False(t, b.Calm())
-	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), map[string]string{"district": "8"}, job.At(hybrid(100).Time())).IDs())
-	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), nil, job.At(hybrid(100).Time())).IDs())
+	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), map[string]string{"district": "8"}, clock.At(hybrid(100).Time())).IDs())
+	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), nil, clock.At(hybrid(100).Time())).IDs())
 
-	calm := NewBoard(someEmergencies(), labels, job.At(hybrid(5000).Time()))
+	calm := NewBoard(someEmergencies(), labels, clock.At(hybrid(5000).Time()))
 	require.True(t, calm.Calm())
 	require.Zero(t, calm.Top())
 	require.True(t, calm.Equal(Board{}))
 }
 
 func TestTheLevelOfAJob(t *testing.T) {
-	b := NewBoard(someEmergencies(), map[string]string{"district": "7"}, job.At(hybrid(100).Time()))
+	b := NewBoard(someEmergencies(), map[string]string{"district": "7"}, clock.At(hybrid(100).Time()))
 	hospital := map[string]string{"service": "hospital"}
 	for _, c := range []struct {
 		name   string
@@ -92,7 +92,7 @@ func TestTheLevelOfAJob(t *testing.T) {
 
 // Two boards are equal when no job could tell them apart: by who is on them, in which version.
 func TestBoardsAreEqual(t *testing.T) {
-	now, labels := job.At(hybrid(100).Time()), map[string]string{"district": "7"}
+	now, labels := clock.At(hybrid(100).Time()), map[string]string{"district": "7"}
 	b := NewBoard(someEmergencies(), labels, now)
 	require.True(t, b.Equal(NewBoard(someEmergencies(), labels, now+1)))
 	list := someEmergencies()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
 )
 
 // What is valid can be stored, sent and read again, with a newer broker's fields (rule L2);
@@ -38,7 +37,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 func goodRecord() *Record {
 	dot := clock.Dot{Actor: "a~1", Counter: 1}
 	return &Record{
-		ID: "flood-1", Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7"}}, Version: Version{1, 5, "a~1"}, Declared: 5, TTL: job.Duration(DefaultTTL),
+		ID: "flood-1", Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7"}}, Version: Version{1, 5, "a~1"}, Declared: 5, TTL: clock.Duration(DefaultTTL),
 		Created: []clock.Dot{dot}, Dots: clock.NewVector(dot),
 	}
 }
@@ -69,11 +68,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"a condition that is none":           {func(r *Record) { r.Terms.Select = []string{"=7"} }, "select"},
 		"no time":                            {func(r *Record) { r.TTL = 0 }, "declared at"},
 		"a negative time":                    {func(r *Record) { r.TTL = -1 }, "declared at"},
-		"too long a time":                    {func(r *Record) { r.TTL = job.Duration(MaxTTL) + 1 }, "declared at"},
+		"too long a time":                    {func(r *Record) { r.TTL = clock.Duration(MaxTTL) + 1 }, "declared at"},
 		"terms without a declaration":        {func(r *Record) { r.Declared = 0 }, "declared at"},
 		"a declaration without terms":        {func(r *Record) { r.Version = Version{} }, "nobody"},
 		"neither declared nor cleared":       {func(r *Record) { onlyCleared(r); r.Cleared = nil }, "nobody"},
-		"a clear alone that has a time":      {func(r *Record) { onlyCleared(r); r.TTL = job.Duration(MaxTTL) + 1 }, "nobody"},
+		"a clear alone that has a time":      {func(r *Record) { onlyCleared(r); r.TTL = clock.Duration(MaxTTL) + 1 }, "nobody"},
 		"a clear alone that has terms":       {func(r *Record) { onlyCleared(r); r.Terms.Level = 9 }, "nobody"},
 		"a clear alone with a stamp":         {func(r *Record) { onlyCleared(r); r.Version.At = 9 }, "nobody"},
 		"two clears":                         {func(r *Record) { r.Cleared = []Mark{{8, "a~1"}, {9, "a~1"}} }, "2 clears"},

@@ -59,14 +59,14 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 // Declaration is what somebody asks for, as JSON over HTTP and in Serf's events. From a
 // person the last four fields are empty: they are what a broker adds to its event.
 type Declaration struct {
-	ID      ID           `json:"id,omitempty"`
-	Type    string       `json:"type,omitempty"`
-	Level   string       `json:"level,omitempty"`
-	Scope   Selector     `json:"scope,omitempty"`
-	Select  Selector     `json:"select,omitempty"`
-	TTL     job.Duration `json:"ttl,omitzero"`
-	Message string       `json:"message,omitempty"`
-	Clear   ID           `json:"clear,omitempty"` // clears that one; nothing else is said then
+	ID      ID             `json:"id,omitempty"`
+	Type    string         `json:"type,omitempty"`
+	Level   string         `json:"level,omitempty"`
+	Scope   Selector       `json:"scope,omitempty"`
+	Select  Selector       `json:"select,omitempty"`
+	TTL     clock.Duration `json:"ttl,omitzero"`
+	Message string         `json:"message,omitempty"`
+	Clear   ID             `json:"clear,omitempty"` // clears that one; nothing else is said then
 
 	Declared clock.Hybrid `json:"declared,omitempty"`
 	Seq      uint64       `json:"seq,omitempty"`
@@ -112,7 +112,7 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 		r.ID = "unnamed" // for validate; the caller gives the real one
 	}
 	if r.TTL == 0 {
-		r.TTL = job.Duration(DefaultTTL)
+		r.TTL = clock.Duration(DefaultTTL)
 	}
 	if r.Declared == 0 {
 		r.Declared = now

@@ -8,7 +8,6 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
 )
 
 // ID names an emergency: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, and no level's name.
@@ -67,14 +66,14 @@ func (m Mark) compare(n Mark) int { return cmp.Or(cmp.Compare(m.At, n.At), cmp.C
 // makes a new one. A record without Created and Dots is a hint: what an event said, or
 // another broker, before the ledger's record came.
 type Record struct {
-	ID       ID           `codec:"id"`
-	Terms    Terms        `codec:"terms"`
-	Version  Version      `codec:"version"`            // of the terms
-	Declared clock.Hybrid `codec:"declared,omitempty"` // first; 0 when only the clear is known
-	TTL      job.Duration `codec:"ttl,omitempty"`      // from then on, the longest that was asked for
-	Cleared  []Mark       `codec:"cleared,omitempty"`  // the earliest, or none
-	Created  []clock.Dot  `codec:"created"`            // the smallest by actor and counter
-	Dots     clock.Vector `codec:"dots"`               // its writers' latest
+	ID       ID             `codec:"id"`
+	Terms    Terms          `codec:"terms"`
+	Version  Version        `codec:"version"`            // of the terms
+	Declared clock.Hybrid   `codec:"declared,omitempty"` // first; 0 when only the clear is known
+	TTL      clock.Duration `codec:"ttl,omitempty"`      // from then on, the longest that was asked for
+	Cleared  []Mark         `codec:"cleared,omitempty"`  // the earliest, or none
+	Created  []clock.Dot    `codec:"created"`            // the smallest by actor and counter
+	Dots     clock.Vector   `codec:"dots"`               // its writers' latest
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 }
@@ -150,22 +149,22 @@ func (r *Record) Hint() *Record {
 func (r *Record) IsHint() bool { return len(r.Created) == 0 }
 
 // Until is the instant at which it ends by itself; 0 when only its clear is known.
-func (r *Record) Until() job.Time {
+func (r *Record) Until() clock.Time {
 	if r.Declared == 0 {
 		return 0
 	}
-	return job.TimeOf(r.Declared) + job.Time(time.Duration(r.TTL).Milliseconds())
+	return clock.TimeOf(r.Declared) + clock.Time(time.Duration(r.TTL).Milliseconds())
 }
 
 // Active reports whether it is in force now, wherever its scope says.
-func (r *Record) Active(now job.Time) bool { return !r.Finished() && now < r.Until() }
+func (r *Record) Active(now clock.Time) bool { return !r.Finished() && now < r.Until() }
 
 // Ended is when it was cleared or its time was over, as far as is known now; 0 while it
 // is active.
-func (r *Record) Ended(now job.Time) job.Time {
+func (r *Record) Ended(now clock.Time) clock.Time {
 	switch {
 	case r.Finished():
-		return job.TimeOf(r.Cleared[0].At)
+		return clock.TimeOf(r.Cleared[0].At)
 	case now >= r.Until():
 		return r.Until()
 	}
@@ -181,7 +180,7 @@ func (r *Record) Says(hint *Record) bool {
 
 // Forgettable reports whether it ended so long ago that its ID need not be known any
 // more (rule E3).
-func (r *Record) Forgettable(now job.Time) bool {
+func (r *Record) Forgettable(now clock.Time) bool {
 	end := max(r.Ended(now), r.Until()) // a replay of its events counts from its declaration
-	return r.Ended(now) != 0 && now > end+job.Time(Memory.Milliseconds())
+	return r.Ended(now) != 0 && now > end+clock.Time(Memory.Milliseconds())
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
 )
 
 // anyTerms draws what somebody can declare. There are few values, so that two draws often
@@ -46,7 +45,7 @@ func anyRecord(t *rapid.T) *Record {
 		r.Terms = anyTerms(t)
 		r.Version = Version{Seq: rapid.OneOf(rapid.Uint64Range(1, 3), rapid.Just[uint64](maxSeq)).Draw(t, "seq"), At: anyStamp(t), By: rapid.SampledFrom([]clock.Actor{"", anyActor(t)}).Draw(t, "by")}
 		r.Declared = anyStamp(t)
-		r.TTL = job.Duration(rapid.SampledFrom([]time.Duration{1, time.Minute, time.Hour, MaxTTL}).Draw(t, "ttl"))
+		r.TTL = clock.Duration(rapid.SampledFrom([]time.Duration{1, time.Minute, time.Hour, MaxTTL}).Draw(t, "ttl"))
 	}
 	if !declared || rapid.IntRange(0, 3).Draw(t, "cleared") == 0 {
 		r.Cleared = []Mark{{anyStamp(t), anyActor(t)}}
@@ -114,7 +113,7 @@ func TestMergeKeepsWhatEachFieldSays(t *testing.T) {
 		require.Equal(t, first, m.Declared, "the earliest declaration")
 		require.Equal(t, max(a.TTL, b.TTL), m.TTL, "for the longest time")
 		if m.Declared != 0 {
-			require.Equal(t, job.TimeOf(m.Declared)+job.Time(time.Duration(m.TTL).Milliseconds()), m.Until())
+			require.Equal(t, clock.TimeOf(m.Declared)+clock.Time(time.Duration(m.TTL).Milliseconds()), m.Until())
 		}
 		latest := a
 		if b.Version.compare(a.Version) > 0 {
@@ -126,7 +125,7 @@ func TestMergeKeepsWhatEachFieldSays(t *testing.T) {
 		}
 		require.Equal(t, a.Finished() || b.Finished(), m.Finished(), "once cleared, for ever cleared")
 		if m.Finished() {
-			require.False(t, m.Active(job.TimeOf(max(m.Declared, 1))))
+			require.False(t, m.Active(clock.TimeOf(max(m.Declared, 1))))
 			for _, r := range []*Record{a, b} {
 				require.False(t, r.Finished() && r.Cleared[0].compare(m.Cleared[0]) < 0, "the earliest clear")
 			}
@@ -181,8 +180,8 @@ func TestTheNextVersionIsValid(t *testing.T) {
 
 func TestHowARecordStands(t *testing.T) {
 	at := func(s int64) clock.Hybrid { return clock.HybridAt(time.Unix(s, 0)) }
-	now := func(s int64) job.Time { return job.At(time.Unix(s, 0)) }
-	hour := job.Duration(time.Hour)
+	now := func(s int64) clock.Time { return clock.At(time.Unix(s, 0)) }
+	hour := clock.Duration(time.Hour)
 	declared := &Record{ID: "f", Declared: at(1000), TTL: hour}
 	cleared := &Record{ID: "f", Declared: at(1000), TTL: hour, Cleared: []Mark{{at(2000), "a~1"}}}
 	unknown := &Record{ID: "f", Cleared: []Mark{{at(2000), "a~1"}}}
@@ -192,7 +191,7 @@ func TestHowARecordStands(t *testing.T) {
 		r           *Record
 		at          int64
 		active      bool
-		ended       job.Time
+		ended       clock.Time
 		forgettable bool
 	}{
 		{"at its declaration", declared, 1000, true, 0, false},

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
 func TestEndlessLoopTimesOut(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm("loop")
-	task.Spec.Timeout = job.Duration(100 * time.Millisecond)
+	task.Spec.Timeout = clock.Duration(100 * time.Millisecond)
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "timeout after 100ms", res.Reason)
@@ -31,7 +32,7 @@ func TestSleeperTimesOutAndKeepsItsOutput(t *testing.T) {
 	r := newRig(t)
 	r.run(r.wasm()) // the cold start is not the job's time, but let the first line out for sure
 	task := r.wasm("sleep", "1h")
-	task.Spec.Timeout = job.Duration(500 * time.Millisecond)
+	task.Spec.Timeout = clock.Duration(500 * time.Millisecond)
 	res := r.run(task)
 	require.Equal(t, "timeout after 500ms", res.Reason)
 	require.Equal(t, "sleeping\n", r.read(res.Stdout))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -71,7 +72,7 @@ func TestProcessFromAnInput(t *testing.T) {
 func TestProcessTimeoutKillsTheWholeGroup(t *testing.T) {
 	r := newRig(t, native)
 	task := r.sh(`trap 'echo got TERM' TERM; (trap '' TERM; sleep 1000) & echo $!; while :; do sleep 0.05; done`)
-	task.Spec.Timeout = job.Duration(400 * time.Millisecond)
+	task.Spec.Timeout = clock.Duration(400 * time.Millisecond)
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "timeout after 400ms", res.Reason)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -19,7 +20,7 @@ import (
 func (a *attempt) failed(rep report) job.Result {
 	return job.Result{
 		Outcome: job.Failed, Reason: rep.Failure, Permanent: rep.Permanent,
-		Started: job.At(a.begun), Finished: job.At(time.Now()),
+		Started: clock.At(a.begun), Finished: clock.At(time.Now()),
 	}
 }
 
@@ -29,7 +30,7 @@ func (a *attempt) failed(rep report) job.Result {
 func (a *attempt) result(rep report) job.Result {
 	res := job.Result{
 		Outcome: job.Succeeded, ExitCode: rep.Code, Reason: rep.Failure, Permanent: rep.Permanent,
-		Started: job.At(a.begun), Finished: job.At(time.Now()),
+		Started: clock.At(a.begun), Finished: clock.At(time.Now()),
 	}
 	if rep.Failure != "" {
 		res.Outcome = job.Failed

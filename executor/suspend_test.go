@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -167,7 +168,7 @@ func TestTimeoutStandsStill(t *testing.T) {
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome) // warm
 	tasks := []Task{r.wasm("loop"), r.sh("while :; do :; done")}
 	for i := range tasks {
-		tasks[i].Spec.Timeout = job.Duration(2 * time.Second)
+		tasks[i].Spec.Timeout = clock.Duration(2 * time.Second)
 		r.e.Start(tasks[i])
 		r.started(tasks[i])
 		r.suspend(tasks[i])

@@ -128,11 +128,11 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 	case what == "pause" && r.Place.Actor == a.dot.Actor:
 		for range rapid.IntRange(1, MaxPauses).Draw(t, "pauses") { // often enough that the bound matters
 			edit(func(dot clock.Dot, r *Record) {
-				r.AddPause(Pause{By: dot.Actor, From: Time(a.stamp()), For: "k", Emergency: "flood-1", Mode: Suspend})
+				r.AddPause(Pause{By: dot.Actor, From: clock.Time(a.stamp()), For: "k", Emergency: "flood-1", Mode: Suspend})
 			})
 		}
 	case what == "go on":
-		edit(func(_ clock.Dot, r *Record) { r.EndPauses(Time(a.stamp())) })
+		edit(func(_ clock.Dot, r *Record) { r.EndPauses(clock.Time(a.stamp())) })
 	case what == "report" && r.Place.Actor == a.dot.Actor:
 		phase := rapid.SampledFrom([]Phase{Queued, Running, Suspended, Done}).Draw(t, "phase")
 		edit(func(dot clock.Dot, r *Record) { r.SetReport(a.report(dot, r.Place.Attempt, phase)) })

@@ -9,7 +9,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-func pauseAt(from Time) Pause {
+func pauseAt(from clock.Time) Pause {
 	return Pause{By: "b~1", From: from, For: ID(fmt.Sprintf("k%d", from)), Emergency: "flood-1", Mode: Suspend}
 }
 
@@ -17,7 +17,7 @@ func pauseAt(from Time) Pause {
 // they are noted.
 func TestPausesAreTheLatest(t *testing.T) {
 	r := newRecord(t, creation)
-	for i := range Time(MaxPauses + 5) {
+	for i := range clock.Time(MaxPauses + 5) {
 		from := (i*5)%(MaxPauses+5) + 1
 		r = r.With(clock.Dot{Actor: "b~1", Counter: uint64(i) + 1}, func(r *Record) { r.AddPause(pauseAt(from)) })
 	}
@@ -42,7 +42,7 @@ func TestPausesEnd(t *testing.T) {
 		r.AddPause(pauseAt(60))
 	})
 	ended := r.With(dot(2), func(r *Record) { r.EndPauses(50) })
-	require.Equal(t, []Time{20, 50, 60}, []Time{ended.Pauses[0].To, ended.Pauses[1].To, ended.Pauses[2].To})
+	require.Equal(t, []clock.Time{20, 50, 60}, []clock.Time{ended.Pauses[0].To, ended.Pauses[1].To, ended.Pauses[2].To})
 	require.Zero(t, r.Pauses[1].To, "the older record is not changed")
 
 	later := r.With(clock.Dot{Actor: "c~1", Counter: 1}, func(r *Record) { r.EndPauses(70) })

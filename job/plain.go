@@ -2,6 +2,7 @@ package job
 
 import (
 	"bytes"
+	"github.com/urban-compute/ucp/clock"
 	"math"
 	"time"
 )
@@ -267,8 +268,8 @@ func (d *plain) bool() bool {
 	return yes
 }
 
-func (d *plain) duration() Duration {
+func (d *plain) duration() clock.Duration {
 	v, err := time.ParseDuration(string(d.bytes()))
 	d.bad = d.bad || err != nil
-	return Duration(v)
+	return clock.Duration(v)
 }

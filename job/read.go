@@ -100,9 +100,9 @@ func (d *reader) pause(p *Pause) {
 	p.By = clock.Actor(d.nameField("by"))
 	p.Emergency = d.optionalString(&n, "em")
 	p.For = ID(d.stringField("for"))
-	p.From = Time(d.intField("from"))
+	p.From = clock.Time(d.intField("from"))
 	p.Mode = Preemption(d.stringField("mode"))
-	p.To = Time(d.optionalInt(&n, "to"))
+	p.To = clock.Time(d.optionalInt(&n, "to"))
 	d.expect(n == 4)
 }
 
@@ -167,7 +167,7 @@ func (d *reader) attempt(a *Attempt) {
 func (d *reader) placement(p *Placement) {
 	n := d.mapHeader()
 	p.Actor = clock.Actor(d.nameField("actor"))
-	p.NotBefore = Time(d.optionalInt(&n, "after"))
+	p.NotBefore = clock.Time(d.optionalInt(&n, "after"))
 	d.key("attempt")
 	d.attempt(&p.Attempt)
 	p.Broker = d.nameField("broker")
@@ -208,7 +208,7 @@ func (d *reader) verdict(v *Verdict) {
 
 func (d *reader) result(r *Result) {
 	n := d.mapHeader()
-	r.Finished = Time(d.intField("f"))
+	r.Finished = clock.Time(d.intField("f"))
 	r.Outcome = Outcome(d.stringField("o"))
 	if d.has("out") {
 		n--
@@ -220,7 +220,7 @@ func (d *reader) result(r *Result) {
 		d.expect(r.Permanent)
 	}
 	r.Reason = d.optionalString(&n, "r")
-	r.Started = Time(d.intField("s"))
+	r.Started = clock.Time(d.intField("s"))
 	r.Stderr = d.optionalBlob(&n, "se")
 	r.Stdout = d.optionalBlob(&n, "so")
 	if d.has("x") {
@@ -292,13 +292,13 @@ func (d *reader) spec(s *Spec) {
 	d.key("retries")
 	d.retries(&s.Retries)
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
-	s.Timeout = Duration(d.optionalInt(&n, "timeout"))
+	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
 	d.expect(n == 5)
 }
 
 func (d *reader) priority(p *Priority) {
 	n := d.mapHeader()
-	p.Deadline = Time(d.optionalInt(&n, "deadline"))
+	p.Deadline = clock.Time(d.optionalInt(&n, "deadline"))
 	p.Emergency = d.optionalString(&n, "emergency")
 	p.User = d.small(d.intField("user"))
 	p.Weight = d.small(d.optionalInt(&n, "weight"))
@@ -327,7 +327,7 @@ func (d *reader) resources(r *Resources) {
 
 func (d *reader) retries(r *Retries) {
 	n := d.mapHeader()
-	r.Backoff = Duration(d.optionalInt(&n, "backoff"))
+	r.Backoff = clock.Duration(d.optionalInt(&n, "backoff"))
 	r.Max = d.small(d.optionalInt(&n, "max"))
 	d.expect(n == 0)
 }

@@ -122,7 +122,7 @@ type Placement struct {
 	Broker    string      `codec:"broker"`
 	Actor     clock.Actor `codec:"actor"`
 	Try       int         `codec:"try"`             // which retry this is; 0 is the first try
-	NotBefore Time        `codec:"after,omitempty"` // the pause before a retry
+	NotBefore clock.Time  `codec:"after,omitempty"` // the pause before a retry
 }
 
 // IsZero reports whether the job was never placed.
@@ -210,8 +210,8 @@ func (r *Record) SetReport(rep Report) {
 // be told by every broker, also when the one that did it is gone.
 type Pause struct {
 	By        clock.Actor `codec:"by"`           // the executor that made it stand still
-	From      Time        `codec:"from"`         //
-	To        Time        `codec:"to,omitempty"` // when it went on; 0 while it does not. Of two claims the earlier holds
+	From      clock.Time  `codec:"from"`         //
+	To        clock.Time  `codec:"to,omitempty"` // when it went on; 0 while it does not. Of two claims the earlier holds
 	For       ID          `codec:"for"`          // the job that got its room
 	Emergency string      `codec:"em,omitempty"` // ID of what had raised that one's level; "" when nothing had
 	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue: it began anew
@@ -226,7 +226,7 @@ func (p Pause) compare(q Pause) int {
 func (r *Record) AddPause(p Pause) { r.Pauses, _ = mergePauses(r.Pauses, []Pause{p}) }
 
 // EndPauses notes that it goes on. Only for use within [Record.With].
-func (r *Record) EndPauses(at Time) {
+func (r *Record) EndPauses(at clock.Time) {
 	var ended []Pause
 	for _, p := range r.Pauses {
 		if p.To == 0 {

@@ -1,5 +1,7 @@
 package job
 
+import "github.com/urban-compute/ucp/clock"
+
 // Outcome is how a job, or one attempt at it, ended.
 type Outcome string
 
@@ -31,8 +33,8 @@ type Result struct {
 	// wasm, an input is too large), so that retries are not spent on it.
 	Permanent bool `codec:"p,omitempty" json:"-"`
 
-	Started  Time `codec:"s" json:"started_at"`
-	Finished Time `codec:"f" json:"finished_at"`
+	Started  clock.Time `codec:"s" json:"started_at"`
+	Finished clock.Time `codec:"f" json:"finished_at"`
 
 	// Stdout and Stderr are nil when the job wrote nothing. What was written
 	// beyond MaxOutput is cut, and the blob ends with a line that says so.

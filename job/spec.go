@@ -3,10 +3,7 @@ package job
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/urban-compute/ucp/clock"
 )
@@ -69,13 +66,13 @@ type Spec struct {
 	Labels      map[string]string `codec:"labels,omitempty" json:"labels,omitempty"`           // the job's own
 	Constraints []string          `codec:"constraints,omitempty" json:"constraints,omitempty"` // on brokers; all must hold
 
-	Timeout     Duration   `codec:"timeout,omitempty" json:"timeout,omitempty"` // of one attempt; 0 is none
-	Retries     Retries    `codec:"retries" json:"retries"`
-	Redeploy    *bool      `codec:"redeploy,omitempty" json:"redeploy,omitempty"` // nil is true
-	Preemption  Preemption `codec:"preemption" json:"preemption"`
-	After       []ID       `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts (rule C4)
-	AfterPolicy string     `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
-	MinReplicas int        `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
+	Timeout     clock.Duration `codec:"timeout,omitempty" json:"timeout,omitempty"` // of one attempt; 0 is none
+	Retries     Retries        `codec:"retries" json:"retries"`
+	Redeploy    *bool          `codec:"redeploy,omitempty" json:"redeploy,omitempty"` // nil is true
+	Preemption  Preemption     `codec:"preemption" json:"preemption"`
+	After       []ID           `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts (rule C4)
+	AfterPolicy string         `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
+	MinReplicas int            `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
 
 	Unknown Unknown `codec:"-" json:"-"` // fields of a newer broker, kept (rule L2)
 }
@@ -91,10 +88,10 @@ type Resources struct {
 // Priority says how urgent a job is; which part counts how much is the
 // strategy's business (package resolve).
 type Priority struct {
-	Emergency string `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level, or an emergency's ID or type
-	User      int    `codec:"user" json:"user"`                               // 0 to 10, higher is more urgent
-	Deadline  Time   `codec:"deadline,omitempty" json:"deadline,omitempty"`
-	Weight    int    `codec:"weight,omitempty" json:"weight,omitempty"` // computational weight
+	Emergency string     `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level, or an emergency's ID or type
+	User      int        `codec:"user" json:"user"`                               // 0 to 10, higher is more urgent
+	Deadline  clock.Time `codec:"deadline,omitempty" json:"deadline,omitempty"`
+	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"` // computational weight
 }
 
 // levels are the names of the emergency levels, by their number.
@@ -111,8 +108,8 @@ func LevelName(n int) string { return levels[min(max(n, 0), len(levels)-1)] }
 // timeout, a crash) is followed by another, and after which pause; the pause
 // doubles from one retry to the next.
 type Retries struct {
-	Max     int      `codec:"max,omitempty" json:"max"`
-	Backoff Duration `codec:"backoff,omitempty" json:"backoff,omitempty"` // 0 is one second
+	Max     int            `codec:"max,omitempty" json:"max"`
+	Backoff clock.Duration `codec:"backoff,omitempty" json:"backoff,omitempty"` // 0 is one second
 }
 
 // Preemption says what may happen to a running job when another displaces it.
@@ -181,63 +178,3 @@ func digestOf(spec []byte) Digest {
 
 // MayRedeploy reports whether an attempt that was lost may be made again.
 func (s *Spec) MayRedeploy() bool { return s.Redeploy == nil || *s.Redeploy }
-
-// Duration is a time.Duration that JSON shows as Go writes it, "1m30s".
-type Duration time.Duration
-
-// MarshalJSON implements json.Marshaler.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
-
-// UnmarshalJSON implements json.Unmarshaler; a number without unit is refused.
-func (d *Duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return fmt.Errorf("a duration is a string such as \"90s\", not %s", b)
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("duration %q: write it as \"90s\" or \"1h30m\"", s)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// Time is an instant in Unix milliseconds, which JSON shows as RFC 3339; 0 is
-// no instant.
-type Time int64
-
-// TimeOf returns the instant of a hybrid stamp.
-func TimeOf(h clock.Hybrid) Time { return Time(h >> 16) }
-
-// At returns the instant of a wall-clock time.
-func At(t time.Time) Time { return Time(t.UnixMilli()) }
-
-// Time returns the instant in UTC, the zero time for 0.
-func (t Time) Time() time.Time {
-	if t == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(t)).UTC()
-}
-
-// MarshalJSON implements json.Marshaler; 0 is null.
-func (t Time) MarshalJSON() ([]byte, error) {
-	if t == 0 {
-		return []byte("null"), nil
-	}
-	return json.Marshal(t.Time().Format("2006-01-02T15:04:05.000Z07:00"))
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (t *Time) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*t = 0
-		return nil
-	}
-	var v time.Time
-	if err := json.Unmarshal(b, &v); err != nil {
-		return fmt.Errorf("time %s: write it as RFC 3339, \"2026-01-31T15:04:05Z\"", b)
-	}
-	*t = At(v)
-	return nil
-}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -117,10 +118,10 @@ func (n *Node) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emerge
 		Active: v.Active, Cleared: r.Finished(), EndedAt: v.Ended, InScope: v.InScope, Heard: v.Heard, Caused: v.Caused, AsOf: asOf.UTC(),
 	}
 	if r.Declared != 0 {
-		e.DeclaredAt = job.TimeOf(r.Declared)
+		e.DeclaredAt = clock.TimeOf(r.Declared)
 	}
 	if r.Finished() {
-		e.ClearedAt, e.ClearedBy = job.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
+		e.ClearedAt, e.ClearedBy = clock.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
 	}
 	for _, x := range v.Effects {
 		end := x.Pause.To.Time()
@@ -129,7 +130,7 @@ func (n *Node) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emerge
 		}
 		e.Effects = append(e.Effects, api.Effect{
 			Job: x.Job, State: x.State, At: x.Pause.By.Broker(), For: x.Pause.For, Mode: x.Pause.Mode, From: x.Pause.From, To: x.Pause.To,
-			Lasted: job.Duration(max(end.Sub(x.Pause.From.Time()), 0).Round(time.Millisecond)),
+			Lasted: clock.Duration(max(end.Sub(x.Pause.From.Time()), 0).Round(time.Millisecond)),
 		})
 	}
 	return e

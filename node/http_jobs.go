@@ -15,6 +15,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -288,7 +289,7 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 	j := api.Job{
 		ID: r.ID, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try,
-		Provisional: f.Provisional || r.Finished() && n.stranger(f.Members), SubmittedAt: job.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Provisional: f.Provisional || r.Finished() && n.stranger(f.Members), SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,
@@ -304,10 +305,10 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 		j.Spec, j.CausalToken = &r.Spec, f.Past.Token()
 	}
 	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
-		j.StartedAt = job.TimeOf(rep.At)
+		j.StartedAt = clock.TimeOf(rep.At)
 	}
 	if v := r.Verdict(); v != nil {
-		j.Reason, j.FinishedAt = v.Reason, job.TimeOf(v.At)
+		j.Reason, j.FinishedAt = v.Reason, clock.TimeOf(v.At)
 	}
 	if rep := r.Accepted(); rep != nil {
 		a := accepted(*rep)
@@ -320,7 +321,7 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 		j.Rejected = append(j.Rejected, accepted(rep))
 	}
 	for _, v := range r.Superseded() {
-		s := api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: job.TimeOf(v.At)}
+		s := api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: clock.TimeOf(v.At)}
 		if v.Report != nil {
 			a := accepted(*v.Report)
 			s.Result = &a
@@ -331,7 +332,7 @@ func (n *Node) view(f *broker.Found, whole bool) api.Job {
 }
 
 func accepted(r job.Report) api.Accepted {
-	a := api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: job.TimeOf(r.At)}
+	a := api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: clock.TimeOf(r.At)}
 	if res := r.Result; res != nil {
 		a.Outcome, a.ExitCode = res.Outcome, res.ExitCode
 		a.Stdout, a.Stderr, a.Outputs = res.Stdout, res.Stderr, res.Outputs

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -171,7 +172,7 @@ func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (n *Node) zipBlob(z *zip.Writer, name string, b job.Blob, at job.Time) error {
+func (n *Node) zipBlob(z *zip.Writer, name string, b job.Blob, at clock.Time) error {
 	f, err := n.store.Blobs().Open(string(b.Digest))
 	if err != nil {
 		return err

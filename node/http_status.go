@@ -9,7 +9,6 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
 )
 
 // row returns this broker's metadata as it was last published.
@@ -56,8 +55,8 @@ func (n *Node) coordination() api.Coordination {
 		CoordinatorRunning: n.ctx.Err() == nil,
 		PeerBrokers:        map[string]api.Peer{},
 		Name:               n.name, Actor: n.actor, Software: n.cfg.Software,
-		Uptime:   job.Duration(n.cfg.Now().Sub(n.start).Round(time.Second)),
-		Strategy: row.Strategy, SyncInterval: job.Duration(n.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
+		Uptime:   clock.Duration(n.cfg.Now().Sub(n.start).Round(time.Second)),
+		Strategy: row.Strategy, SyncInterval: clock.Duration(n.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: n.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
 		Capacity: n.caps.Capacity, Usage: row.Usage, AsOf: n.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: n.activeEmergencies(),
@@ -149,7 +148,7 @@ func (n *Node) members() []api.Member {
 		out = append(out, api.Member{
 			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
-			Actor: clock.Actor(m.Tags["actor"]), RTT: job.Duration(rtt.Round(time.Microsecond)), Self: m.Name == n.name,
+			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == n.name,
 			Draining: m.Tags[drainingTag] != "",
 		})
 	}

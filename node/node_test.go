@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 )
@@ -42,7 +43,7 @@ func (r instant) Start(t executor.Task) {
 		return
 	}
 	zero := 0
-	now := job.At(time.Now())
+	now := clock.At(time.Now())
 	go r.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Result: &job.Result{
 		Outcome: job.Succeeded, ExitCode: &zero, Started: now, Finished: now,
 	}})

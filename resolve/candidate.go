@@ -36,8 +36,8 @@ type Candidate struct {
 	Raised int `json:"raised,omitempty"` // level that it got from what waits for it at other brokers (rule C5)
 	Weight int `json:"weight,omitempty"` // computational weight, 0 to 10
 
-	Deadline job.Time     `json:"deadline,omitzero"`
-	Length   job.Duration `json:"length,omitzero"` // how long it is expected to run; 0 is unknown
+	Deadline clock.Time     `json:"deadline,omitzero"`
+	Length   clock.Duration `json:"length,omitzero"` // how long it is expected to run; 0 is unknown
 
 	Arrived clock.Hybrid `json:"arrived"` // of its earliest creation
 	By      clock.Actor  `json:"by"`      // who wrote that
@@ -54,11 +54,11 @@ type Candidate struct {
 	DisplacedBy []string       `json:"displaced_by,omitempty"` // by whom, the latest last
 	DisplacedAt int            `json:"displaced_at,omitempty"` // the emergency level that the latest of them had then
 
-	Began   job.Time     `json:"began,omitzero"`    // when it began to run, or went on; 0 when it does not run
-	Ran     job.Duration `json:"ran,omitzero"`      // for how long it ran before it was suspended
-	Leaving Leaving      `json:"leaving,omitempty"` // it was told to go and still holds what it has
-	For     string       `json:"for,omitempty"`     // for whom it leaves
-	ForAt   int          `json:"for_at,omitempty"`  // the emergency level of that one
+	Began   clock.Time     `json:"began,omitzero"`    // when it began to run, or went on; 0 when it does not run
+	Ran     clock.Duration `json:"ran,omitzero"`      // for how long it ran before it was suspended
+	Leaving Leaving        `json:"leaving,omitempty"` // it was told to go and still holds what it has
+	For     string         `json:"for,omitempty"`     // for whom it leaves
+	ForAt   int            `json:"for_at,omitempty"`  // the emergency level of that one
 
 	Promised bool  `json:"promised,omitempty"` // others were made to leave for it
 	Fresh    bool  `json:"fresh,omitempty"`    // no decision has seen it yet
@@ -111,13 +111,13 @@ func (c *Candidate) compare(d *Candidate) int {
 }
 
 // remaining is how long the job is still expected to run.
-func (c *Candidate) remaining() job.Time {
-	return job.Time(max(time.Duration(c.Length)-time.Duration(c.Ran), 0).Milliseconds())
+func (c *Candidate) remaining() clock.Time {
+	return clock.Time(max(time.Duration(c.Length)-time.Duration(c.Ran), 0).Milliseconds())
 }
 
 // latest is the last instant at which the job, when it runs from then on, meets
 // its deadline; of one that runs, the deadline.
-func (c *Candidate) latest() job.Time {
+func (c *Candidate) latest() clock.Time {
 	if c.Began != 0 {
 		return c.Deadline
 	}
@@ -125,11 +125,11 @@ func (c *Candidate) latest() job.Time {
 }
 
 // expired reports whether the job can't meet its deadline any more.
-func (c *Candidate) expired(now job.Time) bool { return c.Deadline != 0 && now > c.latest() }
+func (c *Candidate) expired(now clock.Time) bool { return c.Deadline != 0 && now > c.latest() }
 
 // slacks are how much time is left when urgency takes its next step (in steps,
 // so that an index needs to look at a job four times and not always).
-var slacks = [urgencySteps]job.Time{60 * minute, 15 * minute, 5 * minute, minute}
+var slacks = [urgencySteps]clock.Time{60 * minute, 15 * minute, 5 * minute, minute}
 
 const (
 	urgencySteps = 4
@@ -138,7 +138,7 @@ const (
 
 // urgency is how many of four steps the deadline has come near. A job that runs
 // keeps the urgency with which it began: while it runs, its slack does not shrink.
-func (c *Candidate) urgency(now job.Time) int {
+func (c *Candidate) urgency(now clock.Time) int {
 	if c.Deadline == 0 {
 		return 0
 	}
@@ -154,7 +154,7 @@ func (c *Candidate) urgency(now job.Time) int {
 
 // nextChange is the first instant after now at which the job's urgency steps or it
 // expires; 0 when there is none.
-func (c *Candidate) nextChange(now job.Time) job.Time {
+func (c *Candidate) nextChange(now clock.Time) clock.Time {
 	if c.Deadline == 0 {
 		return 0
 	}
@@ -205,14 +205,14 @@ func (c *Candidate) devices() string {
 }
 
 // displaced returns the candidate as it is after it left for another.
-func (c *Candidate) displaced(now job.Time) *Candidate {
+func (c *Candidate) displaced(now clock.Time) *Candidate {
 	d := *c
 	d.Displaced++
 	d.DisplacedBy = append(slices.Clone(c.DisplacedBy), c.For)
 	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-MaxDisplacers):]
 	d.DisplacedAt = c.ForAt
 	if c.Leaving == Suspends {
-		d.Ran += job.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
+		d.Ran += clock.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
 	} else {
 		d.Ran = 0
 	}
@@ -221,7 +221,7 @@ func (c *Candidate) displaced(now job.Time) *Candidate {
 }
 
 // started returns the candidate as it is when it runs.
-func (c *Candidate) started(now job.Time) *Candidate {
+func (c *Candidate) started(now clock.Time) *Candidate {
 	d := *c
 	d.Began, d.Fresh, d.Promised = max(now, 1), false, false
 	return &d

@@ -5,14 +5,14 @@ import (
 
 	"github.com/google/btree"
 
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/clock"
 )
 
 // Resolve decides what to do now, and takes it as done: what starts or resumes
 // runs from here on, victims leave, what expired is gone (what ran and expired
 // leaves). It is [Plan] of [Queue.Snapshot], but for Defer, which it leaves out.
 // Time does not run backwards: an earlier now counts as the last one.
-func (q *Queue) Resolve(now job.Time) Decision {
+func (q *Queue) Resolve(now clock.Time) Decision {
 	q.now = max(now, q.now)
 	expired := q.step()
 	was := newRecorder(q.settings, append(slices.Clone(q.on), q.gone(running)...), q.suspended(), q.held, q.heldKeys(), q.waits, q.aside)

@@ -31,7 +31,7 @@ func arrival(r *rand.Rand, i int) Candidate {
 		c.Deps = []string{job.Key(job.ID(fmt.Sprintf("01990000-0000-7000-8000-%012d", i-1-r.IntN(100))), "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")}
 	}
 	if r.IntN(10) == 0 {
-		c.Deadline, c.Length = job.Time(1_000_000+int64(i)+60*minute+int64(r.IntN(600*minute))), job.Duration(time.Minute)
+		c.Deadline, c.Length = clock.Time(1_000_000+int64(i)+60*minute+int64(r.IntN(600*minute))), clock.Duration(time.Minute)
 	}
 	if r.IntN(50) == 0 {
 		c.Exclusive = fmt.Sprintf("drone-%d", r.IntN(20))
@@ -55,7 +55,7 @@ func crowd(s Strategy, n int) (*Queue, *rand.Rand, int) {
 	for i := range n {
 		q.Add(arrival(r, i))
 	}
-	q.Resolve(1_000_000 + job.Time(n))
+	q.Resolve(1_000_000 + clock.Time(n))
 	return q, r, n
 }
 
@@ -66,7 +66,7 @@ func arrive(q *Queue, r *rand.Rand, n, times int) []time.Duration {
 	out := make([]time.Duration, 0, times)
 	for i := range times {
 		c := arrival(r, n+i)
-		now := 1_000_000 + job.Time(n+i)
+		now := 1_000_000 + clock.Time(n+i)
 		began := time.Now()
 		q.Add(c)
 		q.Resolve(now)

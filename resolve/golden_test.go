@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -119,10 +120,10 @@ func readSnapshot(t *testing.T, d *datadriven.TestData) Snapshot {
 	return s
 }
 
-func millis(t *testing.T, v string) job.Time {
+func millis(t *testing.T, v string) clock.Time {
 	d, err := time.ParseDuration(v)
 	require.NoError(t, err)
-	return job.Time(d.Milliseconds())
+	return clock.Time(d.Milliseconds())
 }
 
 func want(t *testing.T, r *job.Resources, k, v string) {
@@ -166,11 +167,11 @@ func field(t *testing.T, c *Candidate, k, v string) {
 	case "since":
 		c.Began = millis(t, v)
 	case "ran":
-		c.Ran = job.Duration(millis(t, v)) * 1e6
+		c.Ran = clock.Duration(millis(t, v)) * 1e6
 	case "deadline":
 		c.Deadline = millis(t, v)
 	case "length":
-		c.Length = job.Duration(millis(t, v)) * 1e6
+		c.Length = clock.Duration(millis(t, v)) * 1e6
 	case "mode":
 		c.Mode = job.Preemption(v)
 	case "key":

@@ -54,7 +54,7 @@ func TestCandidateOrder(t *testing.T) {
 func TestScoreOrdersAsTotal(t *testing.T) {
 	w := DefaultWeights()
 	a, b := &Candidate{User: 3, Arrived: at(0)}, &Candidate{User: 9, Arrived: at(59 * minute)}
-	for _, now := range []job.Time{60 * minute, 600 * minute, 6000 * minute} {
+	for _, now := range []clock.Time{60 * minute, 600 * minute, 6000 * minute} {
 		x, y := w.Score(a, now), w.Score(b, now)
 		require.Less(t, x.Score, y.Score)
 		require.Less(t, x.Total, y.Total)

@@ -213,7 +213,7 @@ func TestNoPingPong(t *testing.T) {
 				left[c.Key] = 3 // turns of half a minute
 			}
 		}
-		now, preempts := job.Time(20*minute), map[[2]string]int{}
+		now, preempts := clock.Time(20*minute), map[[2]string]int{}
 		for range 40 * n {
 			for _, p := range q.Resolve(now).Preempt {
 				preempts[[2]string{p.Victim, p.For}]++
@@ -251,7 +251,7 @@ func TestNoStarvationUnderPriority(t *testing.T) {
 		w := DefaultWeights()
 		q := NewQueue(cpu(100))
 		q.SetStrategy(s, w)
-		now := job.Time(minute)
+		now := clock.Time(minute)
 		q.Add(Candidate{Key: "first", Want: cpu(100), User: 10, Arrived: at(0)})
 		q.Resolve(now)
 		q.Add(Candidate{Key: "poor", Want: cpu(100), User: 0, Arrived: at(int64(now))})

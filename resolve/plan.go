@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -99,14 +100,14 @@ func (p *plan) expire() {
 }
 
 // whyExpired says why a job can't meet its deadline.
-func whyExpired(e *entry, now job.Time) string {
+func whyExpired(e *entry, now clock.Time) string {
 	switch {
 	case now > e.c.Deadline && e.state == running:
 		return "its deadline passed while it ran"
 	case now > e.c.Deadline:
 		return "its deadline passed before it could run"
 	}
-	ms := func(t job.Time) time.Duration { return time.Duration(t) * time.Millisecond }
+	ms := func(t clock.Time) time.Duration { return time.Duration(t) * time.Millisecond }
 	return "it can't meet its deadline any more: " + ms(e.c.Deadline-now).String() + " are left, and it is expected to run " + ms(e.c.remaining()).String()
 }
 

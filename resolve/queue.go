@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/btree"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -50,7 +51,7 @@ type indexed struct {
 	isOpen  bool // the same may be said of this one
 	lent    rank // the highest of those that wait for it
 	later   rank // the same, of those alone that come after it
-	change  job.Time
+	change  clock.Time
 	listed  bool   // it may run: it belongs into a group
 	grouped bool   // it is in one
 	visited uint64 // the round in which it had its turn
@@ -142,7 +143,7 @@ func (q *Queue) Stop(key string) {
 }
 
 // Suspended says that a running job has been suspended. It resumes by itself.
-func (q *Queue) Suspended(key string, now job.Time) {
+func (q *Queue) Suspended(key string, now clock.Time) {
 	if e := q.entries[key]; e != nil && e.state == running {
 		c := *e.c
 		c.Leaving = Suspends
@@ -231,7 +232,7 @@ func (q *Queue) Counts() (running, pending int) {
 func (q *Queue) Strategy() Strategy { return q.strategy }
 
 // Snapshot returns what the next decision rests on.
-func (q *Queue) Snapshot(now job.Time) Snapshot {
+func (q *Queue) Snapshot(now clock.Time) Snapshot {
 	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy, Weights: q.weights, Capacity: q.capacity, Held: q.held}
 	for _, e := range q.entries {
 		switch e.state {

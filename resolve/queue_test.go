@@ -46,8 +46,8 @@ func drawn(t *rapid.T, i int) Candidate {
 		c.Exclusive = rapid.SampledFrom([]string{"drone", "crane"}).Draw(t, "key")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "timed") == 0 {
-		c.Deadline = job.Time(rapid.IntRange(10, 90).Draw(t, "deadline") * minute)
-		c.Length = job.Duration(rapid.IntRange(0, 10).Draw(t, "length")) * 60e9
+		c.Deadline = clock.Time(rapid.IntRange(10, 90).Draw(t, "deadline") * minute)
+		c.Length = clock.Duration(rapid.IntRange(0, 10).Draw(t, "length")) * 60e9
 	}
 	for j := range i {
 		switch rapid.IntRange(0, 15).Draw(t, "edge") {
@@ -68,7 +68,7 @@ type history struct {
 	t    *rapid.T
 	q    *Queue
 	jobs []Candidate
-	now  job.Time
+	now  clock.Time
 }
 
 func (h *history) keys(which func(*Candidate) bool, lists ...[]*Candidate) (out []string) {
@@ -97,7 +97,7 @@ func (h *history) happen() {
 			q.Remove(pick(keys))
 		}
 	case 4:
-		h.now += job.Time(rapid.IntRange(0, 6*minute).Draw(t, "time"))
+		h.now += clock.Time(rapid.IntRange(0, 6*minute).Draw(t, "time"))
 	case 5, 6: // a victim is gone
 		if keys := h.keys(leaves, s.Running, s.Suspended); len(keys) > 0 {
 			h.gone(pick(keys))

@@ -3,7 +3,7 @@ package resolve
 import (
 	"cmp"
 
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/clock"
 )
 
 // Factors are a score, factor by factor, in points.
@@ -23,7 +23,7 @@ type Factors struct {
 }
 
 // Score returns a candidate's own score, without what it inherits.
-func (w Weights) Score(c *Candidate, now job.Time) Factors {
+func (w Weights) Score(c *Candidate, now clock.Time) Factors {
 	f := Factors{
 		Level:     c.level(),
 		Emergency: w.Emergency * int64(c.level()),
@@ -31,14 +31,14 @@ func (w Weights) Score(c *Candidate, now job.Time) Factors {
 		Urgency:   w.Urgency * int64(c.urgency(now)) / urgencySteps,
 		Compute:   w.Compute * int64(min(max(c.Weight, 0), MaxWeight)),
 	}
-	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(job.TimeOf(c.Arrived))
+	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(clock.TimeOf(c.Arrived))
 	f.Total = w.points(f.Score, now)
 	f.Waiting = f.Total - f.Emergency - f.User - f.Urgency - f.Compute
 	return f
 }
 
 // points returns what a score is worth now, rounded down.
-func (w Weights) points(score int64, now job.Time) int64 {
+func (w Weights) points(score int64, now clock.Time) int64 {
 	x := score + w.Waiting*int64(now)
 	if x < 0 {
 		return -((-x + minute - 1) / minute)

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
 // Snapshot is all that a decision rests on. The order of its lists does not
 // matter.
 type Snapshot struct {
-	Now      job.Time      `json:"now"`
+	Now      clock.Time    `json:"now"`
 	Strategy Strategy      `json:"strategy"`
 	Weights  Weights       `json:"weights"`
 	Capacity job.Resources `json:"capacity"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -41,7 +42,7 @@ type turns struct {
 
 // settings are what a decision rests on beside the jobs.
 type settings struct {
-	now      job.Time
+	now      clock.Time
 	strategy Strategy
 	weights  Weights
 	capacity job.Resources

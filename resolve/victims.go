@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -61,7 +62,7 @@ func (x *turns) lost(v *entry) int64 {
 		return 0
 	}
 	const most = 1 << 40
-	return min(max(int64(x.now-v.c.Began), 0)+int64(job.Time(v.c.Ran)/1e6), most)
+	return min(max(int64(x.now-v.c.Began), 0)+int64(clock.Time(v.c.Ran)/1e6), most)
 }
 
 // cost compares victims: lower levels first, then the least work lost, then who was

@@ -1,10 +1,12 @@
 package resolve
 
-import "github.com/urban-compute/ucp/job"
+import (
+	"github.com/urban-compute/ucp/clock"
+)
 
 // Next is when something changes by itself: a job's urgency takes a step, or it can't
 // meet its deadline any more; 0 is never.
-func (q *Queue) Next() job.Time {
+func (q *Queue) Next() clock.Time {
 	if e, ok := q.changes.Min(); ok {
 		return e.change
 	}

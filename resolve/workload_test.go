@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -25,9 +26,9 @@ import (
 
 type load struct {
 	Candidate
-	length   job.Time // what it really needs
+	length   clock.Time // what it really needs
 	rescue   bool
-	deadline job.Time
+	deadline clock.Time
 }
 
 func workload() (out []load) {
@@ -37,24 +38,24 @@ func workload() (out []load) {
 			Key: fmt.Sprintf("job-%03d", i), By: "a",
 			Want: job.Resources{CPU: int64(3+r.IntN(14)) * 100, Memory: int64(1+r.IntN(12)) << 28, IO: int64(r.IntN(4) * 5)},
 			User: 1 + r.IntN(6), Mode: job.Suspend,
-		}, length: job.Time((60 + r.IntN(8*60)) * 1000)}
+		}, length: clock.Time((60 + r.IntN(8*60)) * 1000)}
 		arrived := int64(r.IntN(4 * 60 * minute))
 		switch kind := r.IntN(100); {
 		case kind < 5:
 			arrived = int64(60*minute + r.IntN(60*minute))
 			l.rescue, l.Level, l.User, l.Mode = true, 4, 8, job.Never
-			l.Want.CPU, l.length = int64(5+r.IntN(16))*100, job.Time((60+r.IntN(180))*1000)
-			l.deadline = job.Time(arrived) + 15*minute
+			l.Want.CPU, l.length = int64(5+r.IntN(16))*100, clock.Time((60+r.IntN(180))*1000)
+			l.deadline = clock.Time(arrived) + 15*minute
 			if r.IntN(2) == 0 {
 				l.Want.Devices = map[string]int64{"camera": 1}
 			}
 		case kind < 30:
-			l.Want.CPU, l.length = int64(1+r.IntN(10))*100, job.Time((30+r.IntN(150))*1000)
+			l.Want.CPU, l.length = int64(1+r.IntN(10))*100, clock.Time((30+r.IntN(150))*1000)
 			l.User, l.Mode = 4+r.IntN(6), job.Requeue
-			l.deadline = job.Time(arrived) + l.length*job.Time(2+r.IntN(5))
+			l.deadline = clock.Time(arrived) + l.length*clock.Time(2+r.IntN(5))
 		}
 		l.Arrived = at(arrived)
-		l.Deadline, l.Length = l.deadline, job.Duration(l.length)*1e6
+		l.Deadline, l.Length = l.deadline, clock.Duration(l.length)*1e6
 		if l.deadline == 0 {
 			l.Length = 0
 		}
@@ -87,14 +88,14 @@ func simulate(s Strategy) (o outcomes) {
 	capacity := job.Resources{CPU: 8000, Memory: 16 << 30, IO: 100, Devices: map[string]int64{"camera": 2}}
 	q := NewQueue(capacity)
 	q.SetStrategy(s, DefaultWeights())
-	left, began, by := map[string]job.Time{}, map[string]job.Time{}, map[string]load{}
-	first := map[string]job.Time{}
-	var now job.Time
+	left, began, by := map[string]clock.Time{}, map[string]clock.Time{}, map[string]load{}
+	first := map[string]clock.Time{}
+	var now clock.Time
 	var used, weights float64
 	for n := 0; n < len(jobs) || len(q.entries) > 0; {
-		next := job.Time(1 << 60)
+		next := clock.Time(1 << 60)
 		if n < len(jobs) {
-			next = job.TimeOf(jobs[n].Arrived)
+			next = clock.TimeOf(jobs[n].Arrived)
 		}
 		for _, e := range q.on {
 			next = min(next, began[e.c.Key]+left[e.c.Key])
@@ -106,7 +107,7 @@ func simulate(s Strategy) (o outcomes) {
 			used += float64(e.c.Want.CPU) * float64(next-now)
 		}
 		now = next
-		for n < len(jobs) && job.TimeOf(jobs[n].Arrived) <= now {
+		for n < len(jobs) && clock.TimeOf(jobs[n].Arrived) <= now {
 			q.Add(jobs[n].Candidate)
 			by[jobs[n].Key], left[jobs[n].Key] = jobs[n], jobs[n].length
 			n++
@@ -119,7 +120,7 @@ func simulate(s Strategy) (o outcomes) {
 			l := by[key]
 			w := float64(l.User + 10*l.Level)
 			weights += w
-			o.weighted += w * float64(now-job.TimeOf(l.Arrived)) / minute
+			o.weighted += w * float64(now-clock.TimeOf(l.Arrived)) / minute
 			if l.deadline != 0 && now > l.deadline {
 				o.missed++
 			}
@@ -160,7 +161,7 @@ func simulate(s Strategy) (o outcomes) {
 		}
 		wait := float64(15 * minute) // one that never ran waited until it was too late
 		if at, ok := first[l.Key]; ok {
-			wait = float64(at - job.TimeOf(l.Arrived))
+			wait = float64(at - clock.TimeOf(l.Arrived))
 		}
 		rescues++
 		o.rescue += wait / minute

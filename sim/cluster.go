@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
@@ -290,7 +291,7 @@ func (s *sleeper) Start(t executor.Task) {
 	s.mu.Unlock()
 	s.work.Go(func() {
 		takes, _ := time.ParseDuration(t.Spec.Command)
-		started := job.At(time.Now())
+		started := clock.At(time.Now())
 		timer := time.NewTimer(takes)
 		defer timer.Stop()
 		u := executor.Update{Key: t.Key, Attempt: t.Attempt}
@@ -308,7 +309,7 @@ func (s *sleeper) Start(t executor.Task) {
 				s.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Phase: executor.PhaseSuspended})
 			case <-timer.C:
 				zero := 0
-				u.Result = &job.Result{Outcome: job.Succeeded, ExitCode: &zero, Started: started, Finished: job.At(time.Now())}
+				u.Result = &job.Result{Outcome: job.Succeeded, ExitCode: &zero, Started: started, Finished: clock.At(time.Now())}
 			case <-ctx.Done():
 				u.Result, u.Stopped = &job.Result{Outcome: job.Failed}, true
 			}

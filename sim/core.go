@@ -419,7 +419,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 			takes = n.paused.Sub(c.Now)
 		}
 		delete(n.running, id)
-		res := job.Result{Outcome: job.Succeeded, Started: job.At(c.wall(n)), Finished: job.At(c.wall(n))}
+		res := job.Result{Outcome: job.Succeeded, Started: clock.At(c.wall(n)), Finished: clock.At(c.wall(n))}
 		if fails {
 			res.Outcome, res.Reason = job.Failed, "exit 1"
 		}

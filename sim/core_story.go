@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -183,6 +184,6 @@ func (n *night) competes(spec *job.Spec) {
 		spec.After = []job.ID{n.ids[c.rand.IntN(len(n.ids))]} // often unknown, or itself
 		spec.AfterPolicy = []string{job.AfterSuccess, job.AfterEnd}[c.rand.IntN(2)]
 	case 2:
-		spec.Priority.Deadline = job.At(c.Now.Add(time.Duration(1+c.rand.IntN(30)) * time.Second))
+		spec.Priority.Deadline = clock.At(c.Now.Add(time.Duration(1+c.rand.IntN(30)) * time.Second))
 	}
 }

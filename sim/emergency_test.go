@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
@@ -182,7 +183,7 @@ func TestEmergencyAtThirtyPercentLoss(t *testing.T) {
 		defer c.Close()
 		c.StartAll()
 		clients(c, func(i int, cl *api.Client) {
-			e, _, err := cl.Declare(context.Background(), emergency.Declaration{Type: "flood", Level: "high", TTL: job.Duration(time.Hour)})
+			e, _, err := cl.Declare(context.Background(), emergency.Declaration{Type: "flood", Level: "high", TTL: clock.Duration(time.Hour)})
 			require.NoError(t, err)
 			if i%2 == 0 {
 				_, err = cl.ClearEmergency(context.Background(), string(e.ID), false)
@@ -202,7 +203,7 @@ func TestEmergencyWhileCutOff(t *testing.T) {
 		busy(t, c)
 		agent := c.Stock("stock")
 		ctx := context.Background()
-		before, _, err := c.Client("b0").Declare(ctx, emergency.Declaration{Type: "storm", Level: "high", TTL: job.Duration(time.Hour)})
+		before, _, err := c.Client("b0").Declare(ctx, emergency.Declaration{Type: "storm", Level: "high", TTL: clock.Duration(time.Hour)})
 		require.NoError(t, err)
 		c.Eventually(5*time.Second, "all know the storm", func() bool { return inStep(c) })
 
@@ -213,9 +214,9 @@ func TestEmergencyWhileCutOff(t *testing.T) {
 		c.Net.Partition([]*Host{c.Host("b4")}, rest)
 		time.Sleep(10 * time.Second)
 		start := time.Now()
-		_, _, err = c.Client("b1").Declare(ctx, emergency.Declaration{Type: "flood", Level: "critical", TTL: job.Duration(time.Hour)})
+		_, _, err = c.Client("b1").Declare(ctx, emergency.Declaration{Type: "flood", Level: "critical", TTL: clock.Duration(time.Hour)})
 		require.NoError(t, err)
-		_, _, err = c.Client("b4").Declare(ctx, emergency.Declaration{Type: "fire", Level: "low", TTL: job.Duration(time.Hour)})
+		_, _, err = c.Client("b4").Declare(ctx, emergency.Declaration{Type: "fire", Level: "low", TTL: clock.Duration(time.Hour)})
 		require.NoError(t, err)
 		_, err = c.Client("b2").ClearEmergency(ctx, string(before.ID), false)
 		require.NoError(t, err)
@@ -240,9 +241,9 @@ func TestEmergencyKnownToLatecomers(t *testing.T) {
 		ctx := context.Background()
 		c.Kill("b2")
 		time.Sleep(30 * time.Second)
-		active, _, err := c.Client("b0").Declare(ctx, emergency.Declaration{Type: "flood", Level: "critical", TTL: job.Duration(time.Hour)})
+		active, _, err := c.Client("b0").Declare(ctx, emergency.Declaration{Type: "flood", Level: "critical", TTL: clock.Duration(time.Hour)})
 		require.NoError(t, err)
-		over, _, err := c.Client("b1").Declare(ctx, emergency.Declaration{Type: "fire", Level: "low", TTL: job.Duration(time.Hour)})
+		over, _, err := c.Client("b1").Declare(ctx, emergency.Declaration{Type: "fire", Level: "low", TTL: clock.Duration(time.Hour)})
 		require.NoError(t, err)
 		_, err = c.Client("b1").ClearEmergency(ctx, string(over.ID), false)
 		require.NoError(t, err)

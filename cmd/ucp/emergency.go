@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -71,7 +72,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), level, scope, choose, job.Duration(ttl)
+		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), level, scope, choose, clock.Duration(ttl)
 		if ttl < 0 || ttl == 0 && f.Changed("ttl") {
 			return fmt.Errorf("--ttl %v: it must be positive", ttl)
 		}
@@ -156,7 +157,7 @@ func emergencyState(e *api.Emergency) string {
 }
 
 // shortTime writes an instant as the time of day when that is today.
-func shortTime(t job.Time, now time.Time) string {
+func shortTime(t clock.Time, now time.Time) string {
 	switch {
 	case t == 0:
 		return "-"

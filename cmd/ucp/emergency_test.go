@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -53,7 +54,7 @@ func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
 			if d.ID != "" {
 				status = http.StatusOK
 			}
-			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: d.Level, Until: job.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
+			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: d.Level, Until: clock.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
 		case r.URL.Path == "/v1/emergencies":
 			b.reply(w, 200, f.list)
 		default:
@@ -71,13 +72,13 @@ func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
 
 // some are one emergency of each state.
 func (f *fakeEmergencies) some() {
-	at := func(d time.Duration) job.Time { return job.At(asOf.Add(d)) }
+	at := func(d time.Duration) clock.Time { return clock.At(asOf.Add(d)) }
 	f.list.Emergencies = []api.Emergency{
 		{ID: "flood-1", Type: "flood", Level: "critical", Scope: []string{"district=7", "pumps"}, Select: []string{"service=hospital"}, Message: "the river\nis over the wall", DeclaredAt: at(-90 * time.Second), DeclaredBy: "b",
 			Until: at(time.Hour), Active: true, InScope: true, Caused: 2, AsOf: asOf,
 			Effects: []api.Effect{
-				{Job: "low", State: job.StateRunning, At: "b", For: "crit", Mode: job.Suspend, From: at(-80 * time.Second), To: at(-20 * time.Second), Lasted: job.Duration(time.Minute)},
-				{Job: "idle", State: job.StateQueued, At: "c", For: "crit", Mode: job.Requeue, From: at(-5 * time.Second), Lasted: job.Duration(5 * time.Second)},
+				{Job: "low", State: job.StateRunning, At: "b", For: "crit", Mode: job.Suspend, From: at(-80 * time.Second), To: at(-20 * time.Second), Lasted: clock.Duration(time.Minute)},
+				{Job: "idle", State: job.StateQueued, At: "c", For: "crit", Mode: job.Requeue, From: at(-5 * time.Second), Lasted: clock.Duration(5 * time.Second)},
 			}},
 		{ID: "fire-1", Type: "fire", Level: "low", DeclaredAt: at(-time.Hour), Until: at(48 * time.Hour), Active: true, Heard: true, AsOf: asOf},
 		{ID: "storm-1", Type: "storm", Level: "high", DeclaredAt: at(-25 * time.Hour), Until: at(-time.Hour), EndedAt: at(-time.Hour), InScope: true, AsOf: asOf},
@@ -175,8 +176,8 @@ func TestEmergenciesInOtherViews(t *testing.T) {
 	threeJobs(b)
 	b.jobs["j3"].Emergency = "flood-1"
 	b.jobs["j1"].Pauses = []api.Pause{
-		{At: "b", For: "crit", Emergency: "flood-1", Mode: job.Suspend, From: job.At(asOf.Add(-time.Minute)), To: job.At(asOf.Add(-30 * time.Second))},
-		{At: "b", For: "other", Mode: job.Requeue, From: job.At(asOf.Add(-10 * time.Second))},
+		{At: "b", For: "crit", Emergency: "flood-1", Mode: job.Suspend, From: clock.At(asOf.Add(-time.Minute)), To: clock.At(asOf.Add(-30 * time.Second))},
+		{At: "b", For: "other", Mode: job.Requeue, From: clock.At(asOf.Add(-10 * time.Second))},
 	}
 	require.Regexp(t, `(?m)^Emergency: +flood-1$`, s.run("job", "get", "j3").out)
 	got = s.run("job", "get", "j1").out

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -218,7 +219,7 @@ func succeeded(id string) api.Job {
 	zero := 0
 	return api.Job{
 		ID: job.ID(id), Key: id + "~0", State: job.StateSucceeded, ExitCode: &zero, Origin: "a", Owner: "a", Executor: "b", Attempt: 1,
-		SubmittedAt: job.At(asOf.Add(-90 * time.Second)), StartedAt: job.At(asOf.Add(-4500 * time.Millisecond)), FinishedAt: job.At(asOf.Add(-2 * time.Second)),
+		SubmittedAt: clock.At(asOf.Add(-90 * time.Second)), StartedAt: clock.At(asOf.Add(-4500 * time.Millisecond)), FinishedAt: clock.At(asOf.Add(-2 * time.Second)),
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{}, AsOf: asOf, KnownBy: 3, Members: 3,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -95,8 +96,8 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		Priority:    job.Priority{User: f.priority, Emergency: f.emergency},
 		Labels:      f.labels.pairs,
 		Constraints: f.constraints,
-		Timeout:     job.Duration(f.timeout),
-		Retries:     job.Retries{Max: f.retries, Backoff: job.Duration(f.backoff)},
+		Timeout:     clock.Duration(f.timeout),
+		Retries:     job.Retries{Max: f.retries, Backoff: clock.Duration(f.backoff)},
 	}
 	s.MinReplicas = f.minReplicas
 	s.Exclusive, s.Preemption, s.Priority.Weight = f.exclusive, job.Preemption(f.mode), f.weight
@@ -145,13 +146,13 @@ func counts(pairs map[string]string) (map[string]int64, error) {
 }
 
 // parseDeadline reads an instant, or a duration from now.
-func parseDeadline(text string, now time.Time) (job.Time, error) {
+func parseDeadline(text string, now time.Time) (clock.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil {
-		return job.At(now.Add(d)), nil
+		return clock.At(now.Add(d)), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return 0, errors.New("write 2026-01-31T15:04:05Z, or a duration from now such as 90m")
 	}
-	return job.At(t), nil
+	return clock.At(t), nil
 }

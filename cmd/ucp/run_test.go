@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -58,7 +59,7 @@ func TestRunMakesTheSpecFromItsFlags(t *testing.T) {
 		Stdin: job.Digest(digestOf("S")), Inputs: map[string]string{"d/a.csv": digestOf("A"), "b": digestOf("in")},
 		Dirs: []string{"tmp"}, Outputs: []string{"r.json"}, Resources: job.Resources{CPU: 500, Memory: 128 << 20},
 		Priority: job.Priority{User: job.DefaultUser}, Labels: map[string]string{"team": "north"}, Constraints: []string{"arch=arm64", "k in (a,b)"},
-		Timeout: job.Duration(90 * time.Second), Retries: job.Retries{Max: 2, Backoff: job.Duration(3 * time.Second)}, Preemption: job.Suspend,
+		Timeout: clock.Duration(90 * time.Second), Retries: job.Retries{Max: 2, Backoff: clock.Duration(3 * time.Second)}, Preemption: job.Suspend,
 	}, got)
 }
 

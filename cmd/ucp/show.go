@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/clock"
 )
 
 // show prints v as JSON where -o says so, else as table makes of it.
@@ -88,7 +88,7 @@ func humanDuration(d time.Duration) string {
 
 // ago writes how long before the broker's present an instant was. Both come from
 // the broker, so that this machine's clock matters not.
-func ago(t job.Time, now time.Time) string {
+func ago(t clock.Time, now time.Time) string {
 	if t == 0 {
 		return "-"
 	}
@@ -96,7 +96,7 @@ func ago(t job.Time, now time.Time) string {
 }
 
 // clockTime writes an instant in full.
-func clockTime(t job.Time) string {
+func clockTime(t clock.Time) string {
 	if t == 0 {
 		return "-"
 	}

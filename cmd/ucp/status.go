@@ -89,7 +89,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		}
 		seen := "never"
 		if p.LastSeen > 0 {
-			seen = ago(job.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
+			seen = ago(clock.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
 		}
 		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
 	}
@@ -125,7 +125,7 @@ func syncLine(s *api.Coordination) string {
 	if s.LastSyncTime == nil {
 		return "none yet (" + every + ")"
 	}
-	return fmt.Sprintf("%s ago (%s)", ago(job.At(*s.LastSyncTime), s.AsOf), every)
+	return fmt.Sprintf("%s ago (%s)", ago(clock.At(*s.LastSyncTime), s.AsOf), every)
 }
 
 // clockShown bounds how many entries of a clock the table shows; -o json has all.

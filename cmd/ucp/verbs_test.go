@@ -16,7 +16,7 @@ func TestMembers(t *testing.T) {
 	require.Equal(t, ran{0, "no members\n", ""}, s.run("members"))
 	b.members.Members = []api.Member{
 		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true, Emergency: "high", Emergencies: []string{"flood-1"}},
-		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: job.Duration(1234 * time.Microsecond)},
+		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: clock.Duration(1234 * time.Microsecond)},
 		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
 	}
 	require.Equal(t, ran{0, `
@@ -32,8 +32,8 @@ laptop  alive   -              10.0.0.3:7946  -              -
 func TestStatus(t *testing.T) {
 	b, s := newFakeBroker(t)
 	b.status = api.Coordination{
-		CoordinatorRunning: true, Name: "a", Actor: "a~1", Software: "v1", Uptime: job.Duration(76 * time.Hour), Strategy: "fcfs",
-		SyncInterval: job.Duration(time.Minute), SyncStretch: 1, Replicas: 3, Capacity: job.Resources{CPU: 4000, Memory: 8 << 30}, AsOf: asOf,
+		CoordinatorRunning: true, Name: "a", Actor: "a~1", Software: "v1", Uptime: clock.Duration(76 * time.Hour), Strategy: "fcfs",
+		SyncInterval: clock.Duration(time.Minute), SyncStretch: 1, Replicas: 3, Capacity: job.Resources{CPU: 4000, Memory: 8 << 30}, AsOf: asOf,
 	}
 	require.Equal(t, ran{0, `
 Broker:     a, up for 3d4h
@@ -117,9 +117,9 @@ j1  succeeded  b         0     1m30s  2.5s
 }
 
 func TestJobListTellsOfEmergencies(t *testing.T) {
-	pause := api.Pause{At: "b", For: "pumps", Mode: job.Suspend, From: job.At(asOf)}
+	pause := api.Pause{At: "b", For: "pumps", Mode: job.Suspend, From: clock.At(asOf)}
 	over := pause
-	over.To = job.At(asOf)
+	over.To = clock.At(asOf)
 	for want, change := range map[string]func(j *api.Job){
 		"":                              func(j *api.Job) { j.Pauses = []api.Pause{over} },
 		"makes room for pumps":          func(j *api.Job) { j.Pauses = []api.Pause{over, pause} },
@@ -140,7 +140,7 @@ func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
-	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: job.At(asOf)}}
+	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: clock.At(asOf)}}
 	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20}}
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -15,7 +16,7 @@ type ending struct {
 	executor string // of the accepted result; "" when it ended without one
 	attempt  string
 	reason   string
-	at       job.Time
+	at       clock.Time
 }
 
 func endingOf(j api.Job) ending {

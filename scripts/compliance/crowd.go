@@ -33,7 +33,7 @@ func arrival(r *rand.Rand, i int) resolve.Candidate {
 		c.Deps = []string{crowdKey(i - 1 - r.IntN(100))}
 	}
 	if r.IntN(10) == 0 {
-		c.Deadline, c.Length = job.Time(1_000_000+int64(i)+60*minute+int64(r.IntN(600*minute))), job.Duration(time.Minute)
+		c.Deadline, c.Length = clock.Time(1_000_000+int64(i)+60*minute+int64(r.IntN(600*minute))), clock.Duration(time.Minute)
 	}
 	if r.IntN(50) == 0 {
 		c.Exclusive = fmt.Sprintf("drone-%d", r.IntN(20))
@@ -80,7 +80,7 @@ func (c *crowd) arrival() resolve.Candidate {
 	return x
 }
 
-func (c *crowd) now() job.Time { return job.Time(1_000_000 + c.next) }
+func (c *crowd) now() clock.Time { return clock.Time(1_000_000 + c.next) }
 
 // arrive lets one more come and times the decision on it. Then victims go, who
 // displaced them starts, and an arrival that waits is taken out again: that is not

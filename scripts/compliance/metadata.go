@@ -56,7 +56,7 @@ func metadata(ctx context.Context, c *cluster) (figure string, err error) {
 		return "", err
 	}
 	e, _, err := c.brokers[1].Client().Declare(ctx, emergency.Declaration{
-		Type: "metadata", Level: "high", Scope: emergency.Selector{"zone=" + zones[0]}, TTL: job.Duration(time.Hour),
+		Type: "metadata", Level: "high", Scope: emergency.Selector{"zone=" + zones[0]}, TTL: clock.Duration(time.Hour),
 	})
 	if err != nil {
 		return "", err

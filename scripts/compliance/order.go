@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/scripts/rig"
@@ -97,7 +98,7 @@ func waitsAt(ctx context.Context, b *rig.Broker, id string) error {
 // inversions waits for the end of jobs, and counts the pairs that started otherwise
 // than listed.
 func inversions(ctx context.Context, b *rig.Broker, chain []string) (pairs, inverted int, err error) {
-	var at []job.Time
+	var at []clock.Time
 	for _, id := range chain {
 		j, err := ended(ctx, b, id, 30*time.Second)
 		if err != nil {

@@ -70,7 +70,7 @@ func (c *cluster) write(ctx context.Context) (*memory, error) {
 	if _, err := c.brokers[0].Client().SetStrategy(ctx, was.strategy, true); err != nil {
 		return nil, err
 	}
-	e, _, err := c.brokers[1].Client().Declare(ctx, emergency.Declaration{Type: "persistence", Level: "low", TTL: job.Duration(time.Hour)})
+	e, _, err := c.brokers[1].Client().Declare(ctx, emergency.Declaration{Type: "persistence", Level: "low", TTL: clock.Duration(time.Hour)})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -50,7 +51,7 @@ func preemption(ctx context.Context, c *cluster) (figure string, err error) {
 		return "", err
 	}
 	began := time.Now()
-	e, _, err := c.brokers[1].Client().Declare(ctx, emergency.Declaration{Type: "compliance-flood", Level: "critical", TTL: job.Duration(time.Hour)})
+	e, _, err := c.brokers[1].Client().Declare(ctx, emergency.Declaration{Type: "compliance-flood", Level: "critical", TTL: clock.Duration(time.Hour)})
 	if err != nil {
 		return "", err
 	}

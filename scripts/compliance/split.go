@@ -239,7 +239,7 @@ func (c *cluster) contradict(ctx context.Context, a, b *rig.Broker) (emergency.I
 			return id, err
 		}
 		if _, _, err := at.Client().Declare(ctx, emergency.Declaration{
-			ID: id, Type: "both", Level: []string{"critical", "low"}[i], TTL: job.Duration(time.Hour),
+			ID: id, Type: "both", Level: []string{"critical", "low"}[i], TTL: clock.Duration(time.Hour),
 		}); err != nil {
 			return id, fmt.Errorf("declaring at %s: %w", at.Name, err)
 		}

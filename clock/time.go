@@ -1,0 +1,67 @@
+package clock
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Duration is a time.Duration that JSON shows as Go writes it, "1m30s".
+type Duration time.Duration
+
+// MarshalJSON implements json.Marshaler.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// UnmarshalJSON implements json.Unmarshaler; a number without unit is refused.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("a duration is a string such as \"90s\", not %s", b)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("duration %q: write it as \"90s\" or \"1h30m\"", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Time is an instant in Unix milliseconds, which JSON shows as RFC 3339; 0 is
+// no instant.
+type Time int64
+
+// TimeOf returns the instant of a hybrid stamp.
+func TimeOf(h Hybrid) Time { return Time(h >> 16) }
+
+// At returns the instant of a wall-clock time.
+func At(t time.Time) Time { return Time(t.UnixMilli()) }
+
+// Time returns the instant in UTC, the zero time for 0.
+func (t Time) Time() time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(t)).UTC()
+}
+
+// MarshalJSON implements json.Marshaler; 0 is null.
+func (t Time) MarshalJSON() ([]byte, error) {
+	if t == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(t.Time().Format("2006-01-02T15:04:05.000Z07:00"))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*t = 0
+		return nil
+	}
+	var v time.Time
+	if err := json.Unmarshal(b, &v); err != nil {
+		return fmt.Errorf("time %s: write it as RFC 3339, \"2026-01-31T15:04:05Z\"", b)
+	}
+	*t = At(v)
+	return nil
+}
