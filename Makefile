@@ -25,7 +25,7 @@ sim: ## SEEDS=n nights of faults for the core, from SEED=first on; prints the st
 	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreNights -v
 
 mutants: ## break one rule at a time: does a test notice?
-	go run ./scripts/mutants
+	go run ./tools/mutants
 
 chaos: bin/chaos ## two minutes of faults on real brokers under 1,000 jobs, then every promise is checked (ARGS=-h)
 	@bin/chaos -ucp bin/ucp -wasm bin/words.wasm $(ARGS)
@@ -35,10 +35,10 @@ soak: bin/chaos ## the same for MINUTES=n (20), with fresh seeds, summed up at t
 
 .PHONY: bin/chaos
 bin/chaos: build examples
-	@$(GOBUILD) -o bin/chaos ./scripts/chaos
+	@$(GOBUILD) -o bin/chaos ./test/chaos
 
 compliance: build ## UCP Part B, each requirement checked now on real brokers: figure, limit, PASS or FAIL (ARGS=-h)
-	@go build -trimpath -o bin/compliance ./scripts/compliance
+	@go build -trimpath -o bin/compliance ./test/compliance
 	@bin/compliance -ucp bin/ucp $(ARGS)
 
 build: ## bin/ucp, one static binary

@@ -21,30 +21,32 @@ const module = "github.com/urban-compute/ucp/"
 // (docs/architecture.md). A package that is not listed is a new room: give it its
 // place here first.
 var allowed = map[string][]string{
-	"clock":     {},
-	"canon":     {},
-	"job":       {"canon", "clock"},
-	"emergency": {"canon", "clock", "job"},
-	"ledger":    {"clock"},
-	"resolve":   {"clock", "job"},
-	"broker":    {"canon", "clock", "emergency", "job", "ledger", "resolve"},
-	"executor":  {"job", "resolve"},
-	"store":     {"clock", "ledger"},
-	"gossip":    {"clock"},
-	"api":       {"clock", "emergency", "job"},
-	"node":      {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "resolve", "store"},
-	"sim":       {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "store"},
-	"cmd/ucp":   {"api", "clock", "emergency", "executor", "gossip", "job", "node", "resolve"},
+	"clock":      {},
+	"canon":      {},
+	"label":      {},
+	"job":        {"canon", "clock", "label"},
+	"emergency":  {"canon", "clock", "job", "label"},
+	"ledger":     {"clock"},
+	"resolve":    {"clock", "job"},
+	"broker":     {"canon", "clock", "emergency", "job", "label", "ledger", "resolve"},
+	"executor":   {"clock", "job", "resolve"},
+	"store":      {"clock", "ledger"},
+	"gossip":     {"clock"},
+	"api":        {"clock", "emergency", "job"},
+	"node":       {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"sim/simnet": {"gossip"},
+	"sim":        {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
+	"cmd/ucp":    {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
-	"scripts/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
+	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
-	"scripts/chaos": {"api", "clock", "job", "scripts/rig", "store"},
+	"test/chaos": {"api", "clock", "job", "test/rig", "store"},
 	// Compliance sees brokers as a client does, too. No broker shows the time of a single
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
-	"scripts/compliance": {"api", "clock", "emergency", "job", "resolve", "scripts/rig"},
-	"scripts/mutants":    {},
+	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"tools/mutants":   {},
 
 	"examples/accelerogram": {"examples/seismic"},
 	"examples/quake":        {"examples/seismic"},
@@ -54,7 +56,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide; they do not act, wait, log or draw.
-var pure = []string{"canon", "clock", "job", "emergency", "ledger", "resolve", "broker"}
+var pure = []string{"canon", "clock", "label", "job", "emergency", "ledger", "resolve", "broker"}
 
 // impure is what they may not import.
 var impure = []string{
@@ -68,8 +70,8 @@ var confined = map[string][]string{
 	"github.com/hashicorp/memberlist": {"gossip"},
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
 	"github.com/tetratelabs/wazero":   {"executor"},
-	"os/exec":                         {"executor", "scripts/chaos", "scripts/compliance", "scripts/mutants", "scripts/rig"},
-	"flag":                            {"cmd/ucp", "scripts/chaos", "scripts/compliance"},
+	"os/exec":                         {"executor", "test/chaos", "test/compliance", "tools/mutants", "test/rig"},
+	"flag":                            {"cmd/ucp", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }
 

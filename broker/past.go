@@ -10,6 +10,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // maxPast bounds a causal token (rule C3).
@@ -63,7 +64,7 @@ func ParsePast(s string) (Past, error) {
 		return nil, fmt.Errorf("causal token of %d events, at most %d are allowed", len(p), maxPast)
 	}
 	for _, x := range p {
-		if x.Dot.IsZero() || !job.ValidName(x.Dot.Actor.Broker()) || len(x.Dot.Actor) > 80 || x.Job != "" && !job.ValidName(string(x.Job)) {
+		if x.Dot.IsZero() || !label.ValidName(x.Dot.Actor.Broker()) || len(x.Dot.Actor) > 80 || x.Job != "" && !label.ValidName(string(x.Job)) {
 			return nil, errors.New("this causal token names events that can't be")
 		}
 	}

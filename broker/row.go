@@ -6,6 +6,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -56,7 +57,7 @@ type Capabilities struct {
 }
 
 func (r *Row) validate() error {
-	if !job.ValidName(r.Name) || r.Actor.Broker() != r.Name {
+	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name {
 		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
 	}
 	return checkVector(r.Clock)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -76,7 +76,7 @@ func decodeSetting(b []byte) (*Setting, error) {
 		return nil, fmt.Errorf("setting: %w", err)
 	}
 	switch {
-	case !job.ValidName(s.Name):
+	case !label.ValidName(s.Name):
 		return nil, errors.New("a setting has no valid name")
 	case len(s.Value) > maxSettingValue || s.Seq == 0 || s.By == "":
 		return nil, fmt.Errorf("setting %q has %d bytes, version %d of %q", s.Name, len(s.Value), s.Seq, s.By)

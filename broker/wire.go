@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -179,7 +179,7 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 	if version != Version {
 		return fmt.Errorf("protocol version %d; this broker speaks %d: run the same ucp on all", version, Version)
 	}
-	if !job.ValidName(from) || actor.Broker() != from {
+	if !label.ValidName(from) || actor.Broker() != from {
 		return fmt.Errorf("sender %.64q with actor %.80q", from, actor)
 	}
 	if row != nil {

@@ -20,7 +20,7 @@ func TestChaos(t *testing.T) {
 	program := filepath.Join(dir, "chaos")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../scripts/chaos").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../test/chaos").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 
 	cmd := exec.CommandContext(ctx, program, "-ucp", ucpBinary, "-wasm", wordsModule, "-dir", filepath.Join(dir, "run"),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // Board is what is in force for the jobs of one broker: the emergencies that are active
@@ -18,7 +19,7 @@ type rule struct {
 	terms  Version
 	kind   string
 	level  int
-	choose []job.Constraint // conditions on a job's labels; nil: none is chosen by them
+	choose []label.Selector // conditions on a job's labels; nil: none is chosen by them
 }
 
 // NewBoard makes the board of a broker with these labels. Of emergencies with one level
@@ -41,9 +42,9 @@ func NewBoard(all []*Record, labels map[string]string, now clock.Time) Board {
 }
 
 // parseAll reads conditions that were validated.
-func parseAll(texts []string) (out []job.Constraint) {
+func parseAll(texts []string) (out []label.Selector) {
 	for _, text := range texts {
-		if c, err := job.ParseConstraint(text); err == nil {
+		if c, err := label.ParseSelector(text); err == nil {
 			out = append(out, c)
 		}
 	}
@@ -52,13 +53,7 @@ func parseAll(texts []string) (out []job.Constraint) {
 
 // InScope reports whether a broker with these labels reacts to the emergency.
 func (r *Record) InScope(labels map[string]string) bool {
-	for _, text := range r.Terms.Scope {
-		c, err := job.ParseConstraint(text)
-		if err != nil || !c.Holds(labels) {
-			return false
-		}
-	}
-	return true
+	return label.Unmet(r.Terms.Scope, labels) == ""
 }
 
 // Equal reports whether two boards do the same to every job.

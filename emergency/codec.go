@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // Encode implements ledger.Record: canonical bytes.
@@ -106,7 +107,7 @@ var errNoWriter = errors.New("its writer has no valid name")
 // grow in their JSON nor change.
 func validWriter(by clock.Actor) bool {
 	name, suffix, _ := strings.Cut(string(by), "~")
-	return by == "" || len(by) <= maxActor && job.ValidName(name) && (suffix == "" || job.ValidName(suffix))
+	return by == "" || len(by) <= maxActor && label.ValidName(name) && (suffix == "" || label.ValidName(suffix))
 }
 
 // Valid says what is wrong with an ID; nil when nothing is.
@@ -115,7 +116,7 @@ func (id ID) Valid() error { return validName("id", string(id), 64) }
 // validName checks what a job can name in its priority: there a level's name is a level.
 func validName(field, name string, most int) error {
 	switch {
-	case !job.ValidName(name) || len(name) > most:
+	case !label.ValidName(name) || len(name) > most:
 		return fmt.Errorf("%s %.80q: use letters, digits and . _ -, at most %d, the first a letter or digit", field, name, most)
 	case job.Level(name) >= 0:
 		return fmt.Errorf("%s %q is the name of a level: jobs could not tell the two apart", field, name)
@@ -148,7 +149,7 @@ func validSelector(field string, conditions []string) error {
 		return fmt.Errorf("%s: %d conditions, at most %d are allowed", field, len(conditions), MaxSelector)
 	}
 	for _, text := range conditions {
-		if _, err := job.ParseConstraint(text); err != nil {
+		if _, err := label.ParseSelector(text); err != nil {
 			return fmt.Errorf("%s: %w", field, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
+
 	"github.com/urban-compute/ucp/job"
 )
 

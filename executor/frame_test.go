@@ -8,8 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/urban-compute/ucp/job"
 	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 func TestFramesArriveAsSent(t *testing.T) {

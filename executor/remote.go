@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urban-compute/ucp/job"
 	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // remote is the broker's end of one worker process. Between acquire and release

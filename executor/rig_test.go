@@ -16,8 +16,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/urban-compute/ucp/job"
 	"go.uber.org/goleak"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // workerArg makes the test binary a worker.

@@ -15,13 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/gossip"
-	"github.com/urban-compute/ucp/sim"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // node is a pool with an owner that notes all it is told.
 type node struct {
 	*gossip.Pool
-	host  *sim.Host
+	host  *simnet.Host
 	state atomic.Pointer[string]
 	quit  chan struct{}
 	owner sync.WaitGroup
@@ -33,7 +33,7 @@ type node struct {
 
 // startNode starts a pool on a simulated host; change may adapt its config. It is
 // shut down when the test ends.
-func startNode(t *testing.T, host *sim.Host, change func(*gossip.Config)) *node {
+func startNode(t *testing.T, host *simnet.Host, change func(*gossip.Config)) *node {
 	t.Helper()
 	transport, err := host.Transport()
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func all(nodes []*node, cond func(*node) bool) func() bool {
 }
 
 // cluster starts nodes n0, n1, ... and lets all join n0.
-func cluster(t *testing.T, net *sim.Network, size int, change func(*gossip.Config)) []*node {
+func cluster(t *testing.T, net *simnet.Network, size int, change func(*gossip.Config)) []*node {
 	t.Helper()
 	nodes := make([]*node, size)
 	for i := range nodes {
@@ -160,10 +160,10 @@ func alive(n *node) (count int) {
 	return count
 }
 
-func simulate(t *testing.T, opt sim.NetworkOptions, test func(t *testing.T, net *sim.Network)) {
+func simulate(t *testing.T, opt simnet.Options, test func(t *testing.T, net *simnet.Network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		net := sim.NewNetwork(opt)
+		net := simnet.New(opt)
 		t.Cleanup(net.Close)
 		test(t, net)
 	})
@@ -171,7 +171,7 @@ func simulate(t *testing.T, opt sim.NetworkOptions, test func(t *testing.T, net 
 
 // S3: the state goes along in the join itself, both ways, before any interval.
 func TestJoinCarriesStates(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		synctest.Wait()
 		require.True(t, nodes[1].heard("state of n0"))
@@ -186,7 +186,7 @@ func TestJoinCarriesStates(t *testing.T) {
 // S3: thirty nodes, a changed state, push-pulls alone. (With intervals of 60 s all
 // takes six times as long, in virtual and in real time.)
 func TestChangedStateReachesAllByPushPull(t *testing.T) {
-	simulate(t, sim.NetworkOptions{Latency: 5 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.02}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{Latency: 5 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.02}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 30, func(c *gossip.Config) { c.SyncInterval = 10 * time.Second })
 		nodes[7].set("news")
 		pass := func(n *node) bool { // each that has heard passes it on, as a broker does
@@ -208,7 +208,7 @@ func TestChangedStateReachesAllByPushPull(t *testing.T) {
 }
 
 func TestKilledNodeIsFailedAndComesBack(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		nodes[2].host.Crash()
 		nodes[2].stop()
@@ -226,7 +226,7 @@ func TestKilledNodeIsFailedAndComesBack(t *testing.T) {
 }
 
 func TestLeavingNodeIsLeftNotFailed(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		require.NoError(t, nodes[2].Leave(t.Context()))
 		require.NoError(t, nodes[2].Leave(t.Context()), "twice")
@@ -243,10 +243,10 @@ func TestLeavingNodeIsLeftNotFailed(t *testing.T) {
 // E1: what was flooded on one side of a split is not delivered on the other after
 // it heals; members are. A rejoin (S6) is the owner's business.
 func TestPartitionAndHeal(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 5, nil)
 		left, right := nodes[:2], nodes[2:]
-		hosts := func(nodes []*node) (hosts []*sim.Host) {
+		hosts := func(nodes []*node) (hosts []*simnet.Host) {
 			for _, n := range nodes {
 				hosts = append(hosts, n.host)
 			}
@@ -267,7 +267,7 @@ func TestPartitionAndHeal(t *testing.T) {
 
 // A one-way cut must not get a node killed: others probe it in its peer's stead.
 func TestOneWayCutKeepsTheNodeAlive(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 5, nil)
 		net.CutOneWay(nodes[0].host, nodes[1].host)
 		time.Sleep(time.Minute)
@@ -279,7 +279,7 @@ func TestOneWayCutKeepsTheNodeAlive(t *testing.T) {
 
 // E4: events are not coalesced, whatever their number, and are bounded.
 func TestUserEvents(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		for i := range 5 {
 			require.NoError(t, nodes[0].UserEvent("ucp:emergency", fmt.Append(nil, i)))
@@ -310,7 +310,7 @@ func TestUserEvents(t *testing.T) {
 }
 
 func TestTagsTravel(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, func(c *gossip.Config) { c.Tags = map[string]string{"ucp": "1"} })
 		require.Error(t, nodes[0].SetTags(map[string]string{"k": strings.Repeat("v", 600)}))
 		require.NoError(t, nodes[0].SetTags(map[string]string{"ucp": "1", "draining": "1"}))
@@ -323,7 +323,7 @@ func TestTagsTravel(t *testing.T) {
 }
 
 func TestRTT(t *testing.T) {
-	simulate(t, sim.NetworkOptions{Latency: 20 * time.Millisecond}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{Latency: 20 * time.Millisecond}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		_, ok := nodes[0].RTT("nobody")
 		require.False(t, ok)
@@ -340,7 +340,7 @@ func TestRTT(t *testing.T) {
 // L11: a state beyond the limit stays at home, with an error in the log, and the
 // pool goes on.
 func TestOwnStateTooLong(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		logs := &logLines{}
 		a := startNode(t, net.Host("a"), func(c *gossip.Config) { c.Logger = logs.logger() })
 		a.set(strings.Repeat("x", gossip.MaxState+1))
@@ -364,7 +364,7 @@ func TestOwnStateTooLong(t *testing.T) {
 
 // A slow owner loses states and events, and the pool goes on: it never blocks.
 func TestSlowOwnerBlocksNobody(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		slow := startNode(t, net.Host("slow"), nil)
 		close(slow.quit) // the owner stops receiving
 		slow.owner.Wait()
@@ -390,7 +390,7 @@ func TestSlowOwnerBlocksNobody(t *testing.T) {
 // old one is known to be dead; until then others report the conflict, and nobody
 // is thrown out.
 func TestNameMovesToANewAddress(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		nodes[2].host.Crash()
 		nodes[2].stop()
@@ -414,7 +414,7 @@ func TestNameMovesToANewAddress(t *testing.T) {
 }
 
 func TestTwoNodesOfOneNameBothLive(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		double := startNode(t, net.Host("double"), func(c *gossip.Config) { c.Name = "n1" })
 		_, _ = double.Join(t.Context(), []string{nodes[1].Addr()})
@@ -431,7 +431,7 @@ func TestTwoNodesOfOneNameBothLive(t *testing.T) {
 }
 
 func TestJoinErrors(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		a := startNode(t, net.Host("a"), nil)
 		n, err := a.Join(t.Context(), nil)
 		require.NoError(t, err)
@@ -469,7 +469,7 @@ func TestJoinErrors(t *testing.T) {
 // A Leave under way and a Shutdown: memberlist panics when it is asked to leave
 // after its shutdown, so that the one must wait for the other.
 func TestShutdownDuringLeave(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
@@ -480,7 +480,7 @@ func TestShutdownDuringLeave(t *testing.T) {
 }
 
 func TestDoneClosesWithShutdown(t *testing.T) {
-	simulate(t, sim.NetworkOptions{}, func(t *testing.T, net *sim.Network) {
+	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		for range 20 { // so that the order of goroutines cannot hide it
 			a := startNode(t, net.Host("a"), nil)
 			require.NoError(t, a.Shutdown())

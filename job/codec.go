@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/urban-compute/ucp/canon"
+	"github.com/urban-compute/ucp/label"
 )
 
 // encode returns the canonical bytes of a value of this package (package canon).
@@ -56,7 +57,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 // many bytes that of the record takes.
 func (r *Record) validate(spec int) error {
 	switch {
-	case !ValidName(string(r.ID)):
+	case !label.ValidName(string(r.ID)):
 		return errors.New("it has no valid ID")
 	case len(r.Created) == 0 || len(r.Created) > MaxCreated:
 		return fmt.Errorf("it has %d creations", len(r.Created))
@@ -85,7 +86,7 @@ func (r *Record) validate(spec int) error {
 		}
 	}
 	for i, e := range r.Ended {
-		if i >= MaxAfter || !e.Outcome.valid() || e.By == "" || !ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= MaxAfter || !e.Outcome.valid() || e.By == "" || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 	}
@@ -103,7 +104,7 @@ func (r *Record) validate(spec int) error {
 }
 
 func (p Pause) invalid() bool {
-	return p.By == "" || p.From <= 0 || p.To < 0 || !ValidName(string(p.For)) || p.Emergency != "" && !ValidName(p.Emergency) ||
+	return p.By == "" || p.From <= 0 || p.To < 0 || !label.ValidName(string(p.For)) || p.Emergency != "" && !label.ValidName(p.Emergency) ||
 		p.Mode != Suspend && p.Mode != Requeue
 }
 

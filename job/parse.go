@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/urban-compute/ucp/label"
 )
 
 // FieldError says which field of a spec is wrong and what to do about it.
@@ -25,27 +27,6 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Hint }
 
 func wrong(field, format string, args ...any) error {
 	return &FieldError{Field: field, Hint: fmt.Sprintf(format, args...)}
-}
-
-// maxName is the longest name, in bytes.
-const maxName = 64
-
-// ValidName reports whether s may name a job, a broker, a label or a device:
-// [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
-func ValidName(s string) bool { return s != "" && len(s) <= maxName && nameLength(s) == len(s) }
-
-// nameLength is how many bytes at the beginning of s look like a name. Every spec and
-// every record that arrives is full of names: a regular expression for each is felt.
-func nameLength(s string) int {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && (c == '.' || c == '_' || c == '-'):
-		default:
-			return i
-		}
-	}
-	return len(s)
 }
 
 // ValidDigest reports whether s is a SHA-256 in lower-case hexadecimal.
@@ -264,7 +245,7 @@ func (s *Spec) checkResources() error {
 	}
 	var room [8]string
 	for _, name := range appendKeys(room[:0], r.Devices) {
-		if !ValidName(name) || r.Devices[name] < 1 {
+		if !label.ValidName(name) || r.Devices[name] < 1 {
 			return wrong(fmt.Sprintf("resources.devices[%q]", name), "a device has a name and a count of at least 1")
 		}
 	}
@@ -278,7 +259,7 @@ func (s *Spec) checkPriority() error {
 	if w := s.Priority.Weight; w < 0 || w > MaxWeight {
 		return wrong("priority.weight", "%d; from 0 to %d", w, MaxWeight)
 	}
-	if tag := s.Priority.Emergency; tag != "" && !ValidName(tag) {
+	if tag := s.Priority.Emergency; tag != "" && !label.ValidName(tag) {
 		return wrong("priority.emergency", "%.80q: a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
 	}
 	if s.Priority.Deadline < 0 {
@@ -294,7 +275,7 @@ func (s *Spec) checkPriority() error {
 
 // checkAfter checks what a job is to others.
 func (s *Spec) checkAfter() error {
-	if s.Exclusive != "" && !ValidName(s.Exclusive) {
+	if s.Exclusive != "" && !label.ValidName(s.Exclusive) {
 		return wrong("exclusive", "%.80q; a name such as drone-2", s.Exclusive)
 	}
 	if s.Preemption == Requeue && !s.MayRedeploy() {
@@ -304,7 +285,7 @@ func (s *Spec) checkAfter() error {
 		return wrong("after", "%d jobs; at most %d", len(s.After), MaxAfter)
 	}
 	for i, id := range s.After {
-		if !ValidName(string(id)) || slices.Contains(s.After[:i], id) {
+		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {
 			return wrong(fmt.Sprintf("after[%d]", i), "%.80q is no job ID, or is there twice", id)
 		}
 	}
@@ -317,12 +298,12 @@ func (s *Spec) checkAfter() error {
 func (s *Spec) checkRest() error {
 	var room [8]string
 	for _, k := range appendKeys(room[:0], s.Labels) {
-		if !ValidName(k) || len(s.Labels[k]) > 256 {
+		if !label.ValidName(k) || len(s.Labels[k]) > 256 {
 			return wrong(fmt.Sprintf("labels[%q]", k), "a label's name is letters, digits and . _ -, its value has at most 256 bytes")
 		}
 	}
 	for i, c := range s.Constraints {
-		if _, err := ParseConstraint(c); err != nil {
+		if _, err := label.ParseSelector(c); err != nil {
 			return wrong(fmt.Sprintf("constraints[%d]", i), "%v", err)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/label"
 )
 
 // hex64 is a well-formed digest of nothing in particular.
@@ -239,10 +241,10 @@ func TestResultBlobs(t *testing.T) {
 
 func TestValidName(t *testing.T) {
 	for _, good := range []string{"a", "0", "A.b_c-d", strings.Repeat("x", 64)} {
-		require.True(t, ValidName(good), good)
+		require.True(t, label.ValidName(good), good)
 	}
 	for _, bad := range []string{"", ".a", "-a", "_a", "a b", "a/b", "a~b", "ä", "a\n", strings.Repeat("x", 65)} {
-		require.False(t, ValidName(bad), "%q", bad)
+		require.False(t, label.ValidName(bad), "%q", bad)
 	}
 }
 

@@ -2,9 +2,10 @@ package job
 
 import (
 	"bytes"
-	"github.com/urban-compute/ucp/clock"
 	"math"
 	"time"
+
+	"github.com/urban-compute/ucp/clock"
 )
 
 // This file reads a spec from plain JSON, as programs write it: encoding/json takes a

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
 )
 
 // ID names a job: a UUIDv7, or what the client chose, [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
@@ -178,3 +179,7 @@ func digestOf(spec []byte) Digest {
 
 // MayRedeploy reports whether an attempt that was lost may be made again.
 func (s *Spec) MayRedeploy() bool { return s.Redeploy == nil || *s.Redeploy }
+
+// Unmet returns the first of the spec's constraints that does not hold for a broker's
+// labels, "" when all hold.
+func (s *Spec) Unmet(labels map[string]string) string { return label.Unmet(s.Constraints, labels) }

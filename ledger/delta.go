@@ -1,8 +1,6 @@
 package ledger
 
-import (
-	"github.com/urban-compute/ucp/clock"
-)
+import "github.com/urban-compute/ucp/clock"
 
 // Delta is the one message of replication: what a peer whose clock is Since
 // lacks, and the sender's clock (rule L4). A delta that is too large for one

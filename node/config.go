@@ -18,7 +18,7 @@ import (
 
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/store"
 )
@@ -182,7 +182,7 @@ func (c *Config) check() error {
 	switch {
 	case c.DataDir == "":
 		return errors.New("--data-dir: name a directory where this broker keeps its jobs")
-	case c.Name != "" && !job.ValidName(c.Name):
+	case c.Name != "" && !label.ValidName(c.Name):
 		return fmt.Errorf("--name %q: use letters, digits and . _ -, at most 64, the first a letter or digit", c.Name)
 	case c.SyncInterval < 100*time.Millisecond:
 		return fmt.Errorf("--sync-interval %v: at least 100ms", c.SyncInterval)
@@ -198,7 +198,7 @@ func (c *Config) check() error {
 		return errors.New("--ack-timeout and the peer timeout must be positive")
 	}
 	for k, v := range c.Labels {
-		if !job.ValidName(k) || len(v) > 256 {
+		if !label.ValidName(k) || len(v) > 256 {
 			return fmt.Errorf("--label %s=%s: the name is letters, digits and . _ -, the value has at most 256 bytes", k, v)
 		}
 	}
@@ -231,7 +231,7 @@ func fallbackName() string {
 		return "broker"
 	}
 	name := strings.Map(func(r rune) rune {
-		if job.ValidName("x" + string(r)) {
+		if label.ValidName("x" + string(r)) {
 			return r
 		}
 		return '-'
@@ -239,7 +239,7 @@ func fallbackName() string {
 	if name = strings.TrimLeft(name, ".-_"); len(name) > 64 {
 		name = name[:64]
 	}
-	if !job.ValidName(name) {
+	if !label.ValidName(name) {
 		return "broker"
 	}
 	return name

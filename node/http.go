@@ -11,7 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
-	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // handler is the whole HTTP interface (DESIGN.md section 9).
@@ -210,8 +210,8 @@ func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
 func validReference(s string) bool {
 	for i, c := range s {
 		if c == '~' && i > 0 && len(s) <= 64+33 {
-			return job.ValidName(s[:i]) && (i+1 == len(s) || job.ValidName(s[i+1:]))
+			return label.ValidName(s[:i]) && (i+1 == len(s) || label.ValidName(s[i+1:]))
 		}
 	}
-	return job.ValidName(s)
+	return label.ValidName(s)
 }

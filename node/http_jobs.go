@@ -17,6 +17,7 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
@@ -100,7 +101,7 @@ func (n *Node) submittedID(r *http.Request) (job.ID, error) {
 		return job.ID(id.String()), err
 	}
 	id := r.PathValue("id")
-	if !job.ValidName(id) {
+	if !label.ValidName(id) {
 		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
 	}
 	return job.ID(id), nil

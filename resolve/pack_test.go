@@ -1,10 +1,10 @@
 package resolve
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"math/rand/v2"
 
 	"github.com/urban-compute/ucp/job"
 )

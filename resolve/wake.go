@@ -1,8 +1,6 @@
 package resolve
 
-import (
-	"github.com/urban-compute/ucp/clock"
-)
+import "github.com/urban-compute/ucp/clock"
 
 // Next is when something changes by itself: a job's urgency takes a step, or it can't
 // meet its deadline any more; 0 is never.

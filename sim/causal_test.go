@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // slowNews: nothing travels by itself before the first exchange, in an hour.
@@ -352,7 +353,7 @@ func TestClusterDigests(t *testing.T) {
 // that are on its disk.
 func TestClusterTokenOutlivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCluster(t, 1, NetworkOptions{Seed: 1})
+		c := NewCluster(t, 1, simnet.Options{Seed: 1})
 		defer c.Close()
 		c.StartAll()
 		s, err := c.Submit("b0", "mine", time.Hour)

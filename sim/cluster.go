@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // Cluster is whole brokers in virtual time: real Serf, real Pebble, the real
@@ -31,7 +32,7 @@ import (
 // A job of the process driver runs for as long as its command says ("3s"), and
 // writes its broker's name to no file: it simply succeeds.
 type Cluster struct {
-	Net *Network
+	Net *simnet.Network
 	// Configure, when set, changes a broker's configuration before it starts.
 	Configure func(*node.Config)
 
@@ -44,7 +45,7 @@ type Cluster struct {
 
 // simNode is one broker's place: its host and disk outlive each start.
 type simNode struct {
-	host   *Host
+	host   *simnet.Host
 	disk   *vfs.MemFS
 	node   *node.Node
 	stop   context.CancelFunc // graceful
@@ -74,8 +75,8 @@ func (r *runs) note(orders map[job.ID]time.Time, key string) {
 }
 
 // NewCluster makes n hosts, and starts no broker yet.
-func NewCluster(t *testing.T, n int, opt NetworkOptions) *Cluster {
-	c := &Cluster{Net: NewNetwork(opt), t: t, nodes: map[string]*simNode{}, log: slog.New(slog.DiscardHandler)}
+func NewCluster(t *testing.T, n int, opt simnet.Options) *Cluster {
+	c := &Cluster{Net: simnet.New(opt), t: t, nodes: map[string]*simNode{}, log: slog.New(slog.DiscardHandler)}
 	for i := range n {
 		name := fmt.Sprintf("b%d", i)
 		h := c.Net.Host(name)
@@ -92,7 +93,7 @@ func NewCluster(t *testing.T, n int, opt NetworkOptions) *Cluster {
 func (c *Cluster) Names() []string { return c.names }
 
 // Host returns a broker's host.
-func (c *Cluster) Host(name string) *Host { return c.nodes[name].host }
+func (c *Cluster) Host(name string) *simnet.Host { return c.nodes[name].host }
 
 // Client returns a client of a broker, which sits on the broker's own host.
 func (c *Cluster) Client(name string) *api.Client { return c.nodes[name].client }
@@ -251,7 +252,7 @@ func (c *Cluster) Submit(name string, id job.ID, takes time.Duration) (api.Submi
 }
 
 // hostNetwork gives a node its host as network.
-type hostNetwork struct{ h *Host }
+type hostNetwork struct{ h *simnet.Host }
 
 func (n hostNetwork) Gossip() (gossip.Transport, error)   { return n.h.Transport() }
 func (n hostNetwork) Listen(string) (net.Listener, error) { return n.h.Listen() }

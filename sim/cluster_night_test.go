@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // ends reports whether all of these jobs have ended at every broker, with one and the
@@ -110,7 +111,7 @@ func clusterNight(t *testing.T, c *Cluster, n int) {
 	})
 
 	// The network splits. Both sides accept, run and answer.
-	left, right := []*Host{}, []*Host{}
+	left, right := []*simnet.Host{}, []*simnet.Host{}
 	for i, name := range c.Names() {
 		if i < n/2 {
 			left = append(left, c.Host(name))
@@ -154,7 +155,7 @@ func TestClusterNoFalseRedeployment(t *testing.T) {
 	for _, n := range []int{3, 20} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := NewCluster(t, n, NetworkOptions{Seed: 3, Jitter: 5 * time.Millisecond, Loss: 0.1})
+				c := NewCluster(t, n, simnet.Options{Seed: 3, Jitter: 5 * time.Millisecond, Loss: 0.1})
 				defer c.Close()
 				c.StartAll()
 				half := 30 * time.Minute

@@ -12,12 +12,13 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // inCluster runs a story on n brokers that see each other, in virtual time.
 func inCluster(t *testing.T, n int, configure func(*node.Config), story func(*testing.T, *Cluster)) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCluster(t, n, NetworkOptions{Seed: 1, Jitter: 2 * time.Millisecond})
+		c := NewCluster(t, n, simnet.Options{Seed: 1, Jitter: 2 * time.Millisecond})
 		c.Configure = configure
 		defer c.Close()
 		c.StartAll()

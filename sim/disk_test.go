@@ -25,6 +25,7 @@ import (
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // upload stores content as a blob at a broker.
@@ -319,7 +320,7 @@ func TestClusterSweepsBlobs(t *testing.T) {
 func TestClusterFailedFsyncEndsTheBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broken atomic.Bool
-		c := NewCluster(t, 1, NetworkOptions{Seed: 1})
+		c := NewCluster(t, 1, simnet.Options{Seed: 1})
 		defer c.Close()
 		c.Configure = func(cfg *node.Config) {
 			cfg.FS = errorfs.Wrap(cfg.FS, errorfs.InjectorFunc(func(op errorfs.Op) error {

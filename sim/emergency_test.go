@@ -20,6 +20,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // Whole nodes, real Serf, in virtual time: how fast an emergency is felt, and that it is the
@@ -113,7 +114,7 @@ type figure struct {
 
 func (x *figure) measure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCluster(t, x.brokers, NetworkOptions{Seed: 5, Jitter: 2 * time.Millisecond, Loss: 0.01})
+		c := NewCluster(t, x.brokers, simnet.Options{Seed: 5, Jitter: 2 * time.Millisecond, Loss: 0.01})
 		c.Configure = func(cfg *node.Config) {
 			inEmergencies(cfg)
 			if x.eventAlone {
@@ -178,7 +179,7 @@ func clients(c *Cluster, do func(i int, cl *api.Client)) {
 // Where three packets of ten are lost, all brokers agree within two sync intervals.
 func TestEmergencyAtThirtyPercentLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewCluster(t, 10, NetworkOptions{Seed: 8, Jitter: 5 * time.Millisecond, Loss: 0.3})
+		c := NewCluster(t, 10, simnet.Options{Seed: 8, Jitter: 5 * time.Millisecond, Loss: 0.3})
 		c.Configure = inEmergencies
 		defer c.Close()
 		c.StartAll()
@@ -207,11 +208,11 @@ func TestEmergencyWhileCutOff(t *testing.T) {
 		require.NoError(t, err)
 		c.Eventually(5*time.Second, "all know the storm", func() bool { return inStep(c) })
 
-		rest := []*Host{c.Net.Host("stock")}
+		rest := []*simnet.Host{c.Net.Host("stock")}
 		for _, name := range c.Names()[:4] {
 			rest = append(rest, c.Host(name))
 		}
-		c.Net.Partition([]*Host{c.Host("b4")}, rest)
+		c.Net.Partition([]*simnet.Host{c.Host("b4")}, rest)
 		time.Sleep(10 * time.Second)
 		start := time.Now()
 		_, _, err = c.Client("b1").Declare(ctx, emergency.Declaration{Type: "flood", Level: "critical", TTL: clock.Duration(time.Hour)})
@@ -261,7 +262,7 @@ func TestEmergencyKnownToLatecomers(t *testing.T) {
 		})
 
 		// Cut off, it sees the end by its own clock.
-		c.Net.Partition([]*Host{c.Host("b2")}, []*Host{c.Host("b0"), c.Host("b1")})
+		c.Net.Partition([]*simnet.Host{c.Host("b2")}, []*simnet.Host{c.Host("b0"), c.Host("b1")})
 		time.Sleep(time.Hour - 10*time.Minute)
 		e, err := c.Client("b2").Emergency(ctx, string(active.ID))
 		require.NoError(t, err)

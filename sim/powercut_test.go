@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/sim/simnet"
 )
 
 // A broker alone, with nobody who holds a copy, loses its power while clients
@@ -25,7 +26,7 @@ func TestPowerCutKeepsWhatWasAcknowledged(t *testing.T) {
 }
 
 func powerCut(t *testing.T, random *rand.Rand) {
-	c := NewCluster(t, 1, NetworkOptions{Latency: 50 * time.Microsecond})
+	c := NewCluster(t, 1, simnet.Options{Latency: 50 * time.Microsecond})
 	defer c.Close()
 	c.StartAll()
 	var (

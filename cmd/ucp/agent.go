@@ -1,8 +1,6 @@
 package main
 
-import (
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
 "serf leave" through its RPC address. A second signal ends it at once.

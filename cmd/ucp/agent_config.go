@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -92,7 +93,7 @@ func (f *agentFlags) wrong(flag, format string, args ...any) error {
 }
 
 func (f *agentFlags) checkIdentity() error {
-	if f.name != "" && !job.ValidName(f.name) {
+	if f.name != "" && !label.ValidName(f.name) {
 		return f.wrong("name", "%q: use letters, digits and . _ -, at most 64, the first a letter or digit", f.name)
 	}
 	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
@@ -105,7 +106,7 @@ func (f *agentFlags) checkIdentity() error {
 		return f.wrong("device", "%w", err)
 	}
 	for k, v := range f.labels.pairs {
-		if !job.ValidName(k) || len(v) > 256 {
+		if !label.ValidName(k) || len(v) > 256 {
 			return f.wrong("label", "%q: the name is letters, digits and . _ -, the value has at most 256 bytes", k+"="+v)
 		}
 	}
@@ -209,7 +210,7 @@ func hostName(hostname func() (string, error)) string {
 		return "broker"
 	}
 	name := strings.Map(func(r rune) rune {
-		if r < 0x80 && job.ValidName("x"+string(r)) {
+		if r < 0x80 && label.ValidName("x"+string(r)) {
 			return r
 		}
 		return '-'

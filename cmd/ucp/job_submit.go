@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 const submitHelp = `Submits a job from a spec file, JSON or YAML ("-" is stdin), and prints its ID.
@@ -108,7 +109,7 @@ func chooseID(id string) (job.ID, error) {
 		v, err := uuid.NewV7()
 		return job.ID(v.String()), err
 	}
-	if !job.ValidName(id) {
+	if !label.ValidName(id) {
 		return "", fmt.Errorf("--id %q: use letters, digits and . _ -, at most 64, the first a letter or digit", id)
 	}
 	return job.ID(id), nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 // runFlags holds what `ucp run` was told about the job.
@@ -137,7 +138,7 @@ func counts(pairs map[string]string) (map[string]int64, error) {
 	out := map[string]int64{}
 	for name, text := range pairs {
 		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 1 || !job.ValidName(name) {
+		if err != nil || n < 1 || !label.ValidName(name) {
 			return nil, fmt.Errorf("%q: write a name and how many, such as camera=1", name+"="+text)
 		}
 		out[name] = n

@@ -1,0 +1,4 @@
+// Package sim runs whole clusters without sockets and disks, for tests: [Core] the decisions
+// alone, in one loop that is repeatable bit for bit from its seed; [Cluster] whole nodes in
+// virtual time, on the network of package simnet.
+package sim

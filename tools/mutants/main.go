@@ -1,0 +1,322 @@
+// Command mutants breaks the code on purpose, one rule at a time, and demands that a test
+// goes red: a rule that no test misses is one that somebody will simplify away.
+//
+//	go run ./tools/mutants [name ...]
+//
+// Nothing in the tree is touched: each mutation is laid over the sources with the
+// -overlay flag of the go command. All of them take some minutes. docs/testing.md
+// has the table.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mutant is one way to break the code. Old stands in the file exactly once.
+type mutant struct {
+	name     string // the rule, and what of it is left out
+	file     string
+	old, new string
+	pkg, run string // the tests of which one must go red
+}
+
+const (
+	stories = "TestStories"
+	nights  = "TestCoreNights"
+)
+
+var mutants = []mutant{
+	{"I1 no fresh actor", "store/identity.go",
+		"	for range 8 {\n		var b [5]byte",
+		"	if previous != \"\" {\n		return previous, nil\n	}\n	for range 8 {\n		var b [5]byte",
+		"./store", "Identi"},
+	{"I1 no fresh actor, in the core", "sim/core.go",
+		"	n.starts++\n", "	n.starts = max(n.starts, 1)\n",
+		"./sim", nights},
+	{"I4 act before the fsync", "node/engine.go",
+		"		busy = true\n		commits <- out", "		e.finish(out)\n		out = broker.Ready{Commit: out.Commit}\n		busy = true\n		commits <- out",
+		"./node", "TestNothingLeavesBeforeTheSync"},
+	{"A1 acknowledge before the fsync", "node/engine.go",
+		"		busy = true\n		commits <- out", "		e.answer(out.Answers)\n		out.Answers = nil\n		busy = true\n		commits <- out",
+		"./node", "TestNothingLeavesBeforeTheSync"},
+	{"A1 a clock proves the inputs", "broker/gate.go",
+		"if b.holdsUpdate(name, g.dot) && b.has(name, g.blobs) {", "if b.holdsUpdate(name, g.dot) {",
+		"./broker", stories},
+	{"A1 no hedge", "broker/gate.go",
+		"	b.hedges++\n", "	b.hedges += 0\n	return\n",
+		"./broker", stories},
+	{"L4 adopt without looking at since", "ledger/delta.go",
+		" || !l.seen.Covers(d.Since) {", " {",
+		"./ledger", "."},
+	{"L5 the live clock, not the pinned", "ledger/delta.go",
+		"	d.Clock = t.clock\n", "	d.Clock = l.Clock()\n",
+		"./ledger", "."},
+	{"L5 adopt without every page", "broker/link.go",
+		"	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {\n		return false, nil", "	if in == nil {\n		l.incoming = &incoming{id: m.Page.Transfer}\n		in = l.incoming\n	}\n	if false {\n		return false, nil",
+		"./broker", stories},
+	{"L7 no", "ledger/delta.go",
+		"	if e == nil && r.CreatedWithin(l.clock) {", "	if false {",
+		"./broker", stories},
+	{"L8 without the members", "broker/forget.go",
+		"l == nil || !l.heard || !l.known.Covers(dots) {", "false && l != nil {",
+		"./broker", stories},
+	{"L8 without our own clock", "broker/forget.go",
+		"	if !b.ledger.Clock().Covers(dots) {\n		return false\n	}\n", "",
+		"./broker", stories},
+	{"L9 no audit", "broker/audit.go",
+		"		if b.ledger.Forgotten(ref, a.Since) {", "		if false {",
+		"./broker", stories},
+	{"L9 run before the audit", "broker/audit.go",
+		"return b.unaudited.waiting && r.Submitted() <= b.unaudited.before", "return false",
+		"./broker", stories},
+	{"L10 the clock covers what was bad", "ledger/quarantine.go",
+		"	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}\n", "	if len(in.Dots) > 0 {\n		return true\n	}\n	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}\n",
+		"./broker", stories},
+	{"J1 who knows a verdict writes one", "broker/review.go",
+		"if old == nil || old.Finished() {", "if old == nil {",
+		"./broker", stories},
+	{"J1 the last verdict decides", "job/state.go",
+		"	return &r.Verdicts[0]", "	return &r.Verdicts[len(r.Verdicts)-1]",
+		"./job ./broker ./sim", "Test"},
+	{"J1 the last result is accepted", "broker/review.go",
+		"first == nil || rep.At < first.At {", "first == nil || rep.At > first.At {",
+		"./broker", stories},
+	{"J6 takeover by every survivor", "broker/review.go",
+		"b.lost(r.Owner.Broker) && b.heir(r.Key(), \"\") == b.self {", "b.lost(r.Owner.Broker) {",
+		"./broker", stories},
+	{"J6 a flapping peer is given no longer", "broker/absence.go",
+		"b.cfg.RedeployDelay << min(f.times, flapMost)", "b.cfg.RedeployDelay",
+		"./broker", stories},
+	{"J7 no isolation", "broker/absence.go",
+		"b.isolated = b.now.Add(b.cfg.IsolationDelay)", "b.isolated = b.now",
+		"./broker", stories},
+	{"J7 a newer attempt stops one at once", "broker/run.go",
+		"	case !have.started:\n		return true\n", "	case true:\n		return true\n",
+		"./broker", stories},
+	{"J7 no adoption", "broker/review.go",
+		"	if best == nil {\n		return false\n	}\n", "	if best == nil || true {\n		return false\n	}\n",
+		"./broker", stories},
+	{"J8 placed again", "broker/review.go",
+		"	if !r.Spec.MayRedeploy() && (", "	if false && (",
+		"./broker", stories},
+	{"J8 starts before it is durable", "broker/run.go",
+		"	if !r.Spec.MayRedeploy() && !b.mayStart(r) {", "	if false {",
+		"./broker", stories},
+	{"J9 no balance", "broker/balance.go",
+		"		b.stats.Rebalanced++\n", "		continue\n",
+		"./broker", stories},
+	{"J11 a verdict before its output travels", "broker/run.go",
+		"		if len(blobs) == 0 || ", "		if true || ",
+		"./broker", stories},
+	{"A3 no look at what else a peer wrote", "broker/read.go",
+		"if !l.agreed.Has(d) {", "if !b.holdsUpdate(name, d) {",
+		"./broker", stories},
+	{"A1 an old confirmation counts", "broker/digests.go",
+		"!known || at.Before(since) || at.IsZero()", "!known || at.IsZero()",
+		"./broker", "Test"},
+	{"J6 a restart takes up nothing", "broker/review.go",
+		"	case r.Owner.Actor != b.cfg.Actor:\n", "	case r.Owner.Actor != b.cfg.Actor && false:\n",
+		"./broker", stories},
+	{"J6 a leaving broker hands nothing over", "broker/review.go",
+		"		b.handOver(r)\n", "",
+		"./broker", stories},
+	{"A3 a goodbye although others lack what it wrote", "broker/drain.go",
+		"		known = known && has\n", "",
+		"./broker", stories},
+	{"A3 a drain waits for nobody but the copies", "broker/drain.go",
+		"		heard = heard && has\n", "",
+		"./broker", stories},
+	{"S1 rumours never ask first", "broker/link.go",
+		"len(d.Entries) > few &&", "false &&",
+		"./sim", "TestFigureSpread$"},
+	{"C2 no wait for news of causes", "broker/after.go",
+		"	if !b.now.Before(until) {\n		b.stats.Uncaused++", "	if true {\n		b.stats.Uncaused++",
+		"./broker", "TestExecutorWaitsForCauses"},
+	{"C4 a failed predecessor bars nobody", "broker/after.go",
+		"if e, barred := r.Barred(); barred {", "if e, barred := r.Barred(); barred && e.At == 0 {",
+		"./broker", stories},
+	{"C4 placed before its predecessors end", "broker/after.go",
+		"	return len(r.Waits()) > 0\n", "	return false\n",
+		"./broker", stories},
+	{"C5 no inheritance", "broker/strategy.go",
+		"	c.Raised, _ = b.raised(r, board)\n", "",
+		"./broker", stories},
+	{"J10 keys are held by many", "broker/exclusive.go",
+		"	b.queue.SetHeld(held)\n", "",
+		"./broker", stories},
+	{"J10 who raced goes on", "broker/run.go",
+		"		b.yieldKey(r, x)\n", "",
+		"./broker", stories},
+	{"a victim's room is given away at once", "broker/strategy.go",
+		"	b.out.Suspend = append(b.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})\n",
+		"	b.out.Suspend = append(b.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})\n	b.queue.Suspended(p.Victim, job.At(b.wall))\n	b.undecided = true\n",
+		"./broker", stories},
+	{"C3 a broker answers that lacks the past", "broker/catchup.go",
+		"	if len(missing) == 0 || in.Timeout <= 0 {", "	if true {",
+		"./broker", stories},
+	{"E1 a replayed event is news", "broker/emergency.go",
+		"	if !changed || view.Version.Seq > 0 &&", "	if false && !changed || view.Version.Seq > 0 &&",
+		"./broker", "TestEventsAreLimited"},
+	{"E1 push-pull brings no hints", "broker/link.go",
+		"	b.takeHints(s.hints)\n", "",
+		"./broker", stories},
+	{"E2 everybody writes at once", "broker/emergency.go",
+		"	if stock && b.heir(string(r.ID), \"\") == b.self {", "	if stock {",
+		"./broker", stories},
+	{"E2 nobody writes for one who is dead", "broker/emergency.go",
+		"	return b.now.Add(writeAfter + ", "	return b.now.Add(1000*time.Hour + ",
+		"./broker", stories},
+	{"E2 the ID depends on who hears it", "emergency/event.go",
+		"hashID(payload, ltime))", "hashID(payload, uint64(now)))",
+		"./emergency", "."},
+	{"E3 the last time to live counts", "emergency/record.go",
+		"	if b.TTL > a.TTL {", "	if b.TTL != a.TTL {",
+		"./emergency", "."},
+	{"E3 a clear is not final", "emergency/record.go",
+		"	m.Cleared, more[0] = canon.Smallest(a.Cleared, b.Cleared, Mark.compare, 1)\n", "	m.Cleared, more[0] = b.Cleared, len(a.Cleared) != len(b.Cleared)\n",
+		"./emergency", "."},
+	{"E3 of equal versions the first counts", "emergency/record.go",
+		"	return bytes.Compare(canon.Encode(b.Terms), canon.Encode(a.Terms)) > 0\n", "	return bytes.Compare(nil, nil) > 0\n",
+		"./emergency", "."},
+	{"E3 forgotten though a member may lack it", "broker/emergency.go",
+		"(r.IsHint() || b.everybodyCovers(r.Dots))", "true",
+		"./broker", stories},
+	{"E3 a forced clear takes a prefix", "broker/emergency.go",
+		"	if !in.Force { // with", "	if true { // with",
+		"./broker", stories},
+	{"E4 a message makes an event too long", "emergency/event.go",
+		"err == nil && len(m) <= MaxEvent {", "err == nil {",
+		"./emergency", "."},
+	{"I3 made-up stamps of events stay", "broker/emergency.go",
+		"	if r.Version.At > latest {", "	if false {",
+		"./broker", stories},
+	{"an emergency does not end by itself", "broker/emergency.go",
+		"	if e.next == 0 || now < e.next {", "	if true {",
+		"./broker", stories},
+	{"a board ignores the scope", "emergency/board.go",
+		"		if r.Active(now) && r.InScope(labels) {", "		if r.Active(now) {",
+		"./emergency", "."},
+	{"a new board moves nobody", "broker/emergency.go",
+		"	if !e.board.Equal(old) {\n", "	if false && !e.board.Equal(old) {\n",
+		"./broker", stories},
+	{"what was lent does not come back", "resolve/victims.go",
+		"	case x.takesBack(e, v):\n", "	case false && x.takesBack(e, v):\n",
+		"./broker", stories},
+	{"I3 emergencies go by a clock that is wrong", "broker/citytime.go",
+		"		b.drift = drift\n", "		b.drift = 0\n",
+		"./broker", stories},
+	{"no limit of declarations", "broker/emergency.go",
+		"	case !e.claims.take(b.now, claimLimits):\n", "	case false:\n",
+		"./broker", "TestDeclarationsAreLimited"},
+	{"no limit of events", "broker/emergency.go",
+		"	if !e.events.take(b.now, eventLimits) || ", "	if ",
+		"./broker", "TestEventsAreLimited"},
+	{"no limit at the RPC port", "gossip/rpc_limit.go",
+		"	if l.spent+1 > rpcEventBurst {", "	if false {",
+		"./gossip", "TestLimiter"},
+	{"every event that makes no sense is logged", "node/http_emergencies.go",
+		"		if n.complaints.allow(n.cfg.Now()) {", "		if true {",
+		"./node", "TestEventsThatMakeNoSense"},
+	{"a slow reader is not told what it lost", "node/events.go",
+		"			if w.lost > 0 && ", "			if false && ",
+		"./node", "TestSlowReaders"},
+	{"a later end of a pause counts", "job/merge.go",
+		"(out[i].To == 0 || p.To < out[i].To)", "(out[i].To == 0 || p.To > out[i].To)",
+		"./job", "TestPauses"},
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(names []string) error {
+	dir, err := os.MkdirTemp("", "ucp-mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var alive []string
+	for _, m := range mutants {
+		if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(m.name, n) }) {
+			continue
+		}
+		red, err := m.try(dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		if len(red) == 0 {
+			alive = append(alive, m.name)
+			red = []string{"SURVIVED " + m.pkg}
+		}
+		fmt.Printf("%-42s %s\n", m.name, strings.Join(red, ", "))
+	}
+	if len(alive) > 0 {
+		return fmt.Errorf("no test noticed: %s", strings.Join(alive, "; "))
+	}
+	return nil
+}
+
+// panicked finds a test that had failed before the rest of it ran into the void.
+var panicked = regexp.MustCompile(`panic: Fail in goroutine after (\S+) has completed`)
+
+var failure = regexp.MustCompile(`--- FAIL: (\S+)`)
+
+// try runs the tests on the broken code, and returns those that went red.
+func (m mutant) try(dir string) (red []string, err error) {
+	text, err := os.ReadFile(m.file)
+	if err != nil {
+		return nil, err
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		return nil, fmt.Errorf("%s holds the text to be changed %d times, not once: %q", m.file, n, m.old)
+	}
+	path, err := filepath.Abs(m.file)
+	if err != nil {
+		return nil, err
+	}
+	broken := filepath.Join(dir, "broken.go")
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
+		return nil, err
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: broken}})
+	if err != nil {
+		return nil, err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return nil, err
+	}
+	args := append([]string{"test", "-overlay", list, "-vet=off", "-timeout", "5m", "-run", m.run}, strings.Fields(m.pkg)...)
+	test := exec.Command("go", args...)
+	test.Env = append(os.Environ(), "RAPID_NOFAILFILE=true") // else a property that fails leaves its case in the tree
+	out, err := test.CombinedOutput()
+	if err == nil {
+		return nil, nil
+	}
+	all := failure.FindAllStringSubmatch(string(out), -1)
+	for i, f := range all {
+		parent := i+1 < len(all) && strings.HasPrefix(all[i+1][1], f[1]+"/")
+		if !parent && !slices.Contains(red, f[1]) {
+			red = append(red, f[1])
+		}
+	}
+	switch {
+	case len(red) > 4:
+		red = append(red[:4], fmt.Sprintf("and %d more", len(red)-4))
+	case len(red) == 0 && panicked.Match(out):
+		red = []string{string(panicked.FindSubmatch(out)[1])}
+	case len(red) == 0:
+		return nil, fmt.Errorf("%w:\n%s", err, out)
+	}
+	return red, nil
+}
