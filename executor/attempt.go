@@ -14,86 +14,86 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Deadlines of waits whose other side is ours.
+// Limits of the waits for our own worker processes.
 const (
-	// loadTimeout bounds what comes before the job's own time begins: compiling
-	// its module, copying its inputs.
+	// loadTimeout bounds what happens before the job's own timeout starts to count: compiling its module and
+	// copying its inputs.
 	loadTimeout = 5 * time.Minute
-	// patience is what a worker gets beyond the grace, to kill its program and
-	// say so, before it is killed itself.
-	patience = 3 * time.Second
+	// killDelay is the time beyond the grace period that a worker gets to kill its program and report it,
+	// before the worker itself is killed.
+	killDelay = 3 * time.Second
 )
 
-// attempt is one task under way; one goroutine runs it from start to end.
+// attempt is one task under way. One goroutine runs it from start to end.
 type attempt struct {
-	e      *Executor
-	task   Task
-	number uint64
-	dir    string
-	ctx    context.Context // ended by Stop (errStopped) or Close
-	cancel context.CancelCauseFunc
-	begun  time.Time
-	ended  bool // by Stop or Close, rather than by itself
+	e       *Executor
+	task    Task
+	number  uint64          // unique in this executor
+	dir     string          // see scratch
+	ctx     context.Context // ended by Stop (errStopped) or Close
+	cancel  context.CancelCauseFunc
+	begun   time.Time
+	stopped bool // it was ended by Stop or Close, rather than by itself
 
-	// What Suspend and Resume want, and the news that it has changed.
-	wanted atomic.Bool
-	wish   chan struct{}
-	still  atomic.Bool // stands still, as reported
-	asked  bool        // the worker owes an answer to a hold
+	// What Suspend and Resume asked for last, and a signal that it has changed.
+	wantSuspended atomic.Bool
+	wake          chan struct{}
+	suspended     atomic.Bool // as last reported
+	awaitsAnswer  bool        // the worker has yet to answer a hold
 
-	// For Usage, which looks on from outside.
-	worker place
-	group  int          // process group of the native program; 0 is none yet
-	cpu    atomic.Int64 // nanoseconds of it, the most that was measured
+	// Usage reads these from other goroutines.
+	worker workerSlot
+	group  int          // process group of the native program; 0 until it is known
+	cpu    atomic.Int64 // CPU time in nanoseconds: the highest value measured so far
 }
 
-// place is the worker process that an attempt is in, if any.
-type place struct {
-	mu   sync.Mutex
-	here occupied
+// workerSlot holds which worker process an attempt runs in, if any.
+type workerSlot struct {
+	mu  sync.Mutex
+	use workerUse
 }
 
-type occupied struct {
-	pid    int
+type workerUse struct {
+	pid    int // 0 is none
 	native bool
-	before time.Duration // CPU that the worker had used for others
+	before time.Duration // CPU time that the worker had used for earlier attempts
 }
 
-func (p *place) set(o occupied) {
+func (p *workerSlot) set(o workerUse) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.here = o
+	p.use = o
 }
 
-func (p *place) get() (occupied, bool) {
+func (p *workerSlot) get() (workerUse, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.here, p.here.pid != 0
+	return p.use, p.use.pid != 0
 }
 
 func (a *attempt) run() {
 	defer a.cancel(nil)
 	res := a.execute()
 	a.e.forget(a)
-	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.ended, CPU: time.Duration(a.cpu.Load())})
+	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.stopped, CPU: time.Duration(a.cpu.Load())})
 }
 
-// execute does all of it and returns how it ended.
+// execute runs the attempt to its end and returns its result.
 func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
-	if err := a.patiently(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
+	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.failed(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden)})
 	}
 	leave, err := a.awaitTurn(o.Module)
 	if err != nil {
-		a.ended = true
+		a.stopped = true
 		return a.failed(report{Failure: errStopped.Error()})
 	}
 	defer leave(false)
 	r, err := a.handOver(o)
 	if err != nil {
-		a.ended = errors.Is(err, errStopped)
+		a.stopped = errors.Is(err, errStopped)
 		return a.failed(report{Failure: err.Error()})
 	}
 	rep := a.watch(r, o, leave)
@@ -103,7 +103,7 @@ func (a *attempt) execute() job.Result {
 
 var errForbidden = errors.New("not allowed")
 
-// order translates the task for a worker; it fails when a blob is not there.
+// order translates the task for a worker. It fails when a blob is missing.
 func (a *attempt) order() (*order, error) {
 	s := &a.task.Spec
 	o := &order{
@@ -138,8 +138,8 @@ func (a *attempt) order() (*order, error) {
 	return o, err
 }
 
-// envOf lists the job's environment and what every job gets; the last of a name
-// wins, so that a job can't forge its token.
+// envOf returns the job's environment followed by the variables that every job gets. The last value of a
+// name wins, so a job cannot forge its fencing token.
 func envOf(t *Task) []string {
 	env := make([]string, 0, len(t.Spec.Env)+2)
 	for _, k := range slices.Sorted(maps.Keys(t.Spec.Env)) {
@@ -148,16 +148,15 @@ func envOf(t *Task) []string {
 	return append(env, "UCP_ATTEMPT="+t.Attempt, "UCP_JOB_ID="+string(t.ID))
 }
 
-// handOver gives the order to a worker and reports that the attempt has started.
-// A worker that died while it was idle shows now; nothing has begun in it, so
-// another one is asked.
+// handOver gives the order to a worker and reports that the attempt has started. Only now is it noticed that
+// a worker died while it was idle; nothing had begun in it, so another worker is tried.
 func (a *attempt) handOver(o *order) (*remote, error) {
 	for try := 0; ; try++ {
 		if a.ctx.Err() != nil {
 			return nil, errStopped
 		}
 		var r *remote
-		err := a.patiently(a.ctx.Done(), func() (err error) {
+		err := a.retryWhileScarce(a.ctx.Done(), func() (err error) {
 			r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
 			return err
 		})
@@ -167,7 +166,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.worker.set(occupied{r.pid(), r.native, r.before})
+		a.worker.set(workerUse{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
@@ -180,34 +179,34 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 	}
 }
 
-// watch waits for the worker's report, enforces the timeout and a stop, and
-// gives the worker back, or kills it.
+// watch waits for the worker's report, enforces the timeout and a stop, and returns the worker to the pool or
+// kills it.
 func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
-	own := warm || o.Driver == job.Process // the job's own time has begun
-	clock := newCountdown(a.clock(own, limit))
+	own := warm || o.Driver == job.Process // the job's own timeout counts
+	clock := newCountdown(a.timeLimit(own, limit))
 	defer clock.timer.Stop()
 	for {
 		select {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.dead(r, r.death)
+				return a.workerDied(r, r.death)
 			case m.Loaded:
 				leave(true)
 				own = true
-				clock.set(a.clock(own, limit))
+				clock.set(a.timeLimit(own, limit))
 			case m.Group != 0:
 				a.group = m.Group
 			case m.Held != nil:
-				a.held(m.Held, r, clock, leave)
+				a.holdAnswered(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				return *m.Done
 			}
-		case <-a.wish:
-			a.follow(r, clock, leave)
+		case <-a.wake:
+			a.stepTowardsWanted(r, clock, leave)
 		case <-clock.timer.C:
 			if !own {
 				return a.end(r, fmt.Sprintf("the job was not ready to run after %v", loadTimeout))
@@ -216,15 +215,15 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				return a.end(r, fmt.Sprintf("timeout after %v", limit))
 			}
 		case <-a.ctx.Done():
-			a.ended = true
+			a.stopped = true
 			return a.end(r, errStopped.Error())
 		}
 	}
 }
 
-// clock is how long the present phase may take; a day that then starts again
-// stands for "no limit".
-func (a *attempt) clock(own bool, limit time.Duration) time.Duration {
+// timeLimit returns how long the present phase may take. "No limit" is a day, after which the countdown is
+// simply set again.
+func (a *attempt) timeLimit(own bool, limit time.Duration) time.Duration {
 	switch {
 	case !own:
 		return loadTimeout
@@ -236,8 +235,8 @@ func (a *attempt) clock(own bool, limit time.Duration) time.Duration {
 }
 
 func (a *attempt) giveBack(r *remote, done *report) {
-	if !r.native && a.still.Load() {
-		r.stand(false) // it had ended when it was stopped; the next job shall run
+	if !r.native && a.suspended.Load() {
+		r.setStopped(false) // its job had ended before the SIGSTOP; let the worker run the next one
 	}
 	if done.Warm != nil {
 		clear(r.warm)
@@ -245,53 +244,52 @@ func (a *attempt) giveBack(r *remote, done *report) {
 			r.warm[d] = struct{}{}
 		}
 	}
-	a.used(done.CPU - r.before)
-	a.worker.set(occupied{})
+	a.noteCPU(done.CPU - r.before)
+	a.worker.set(workerUse{})
 	r.before = done.CPU
 	a.group = 0
 	a.e.pool.release(r)
 }
 
-// end stops the job in the worker. A wasm module can only be ended with its
-// worker. A native program is asked first, and its exit code still counts; when
-// the executor closes it is not asked.
+// end stops the job in the worker. A wasm module can only be ended by killing its worker. A native program is
+// asked to stop first, and its exit code still counts; when the executor closes, it is killed at once.
 //
-// What had ended by itself before that stands as it is: this broker may have been
-// stopped meanwhile, and hears of the result and of the order to stop in the same
-// moment. Such a result is remembered, if only as one that came too late (rule J1).
+// A job that had ended by itself before the stop keeps its result: this process may itself have been paused,
+// and then sees the result and the order to stop at the same moment. Such a result is recorded, if only as
+// one that came too late (rule J1).
 func (a *attempt) end(r *remote, reason string) report {
 	if a.e.ctx.Err() != nil {
-		r.end(patience)
-		for range r.in { // until it is dead
+		r.end(killDelay)
+		for range r.in { // until the worker is dead
 		}
-		return a.dead(r, reason)
+		return a.workerDied(r, reason)
 	}
 	if !r.native {
-		if done := r.lastWord(); done != nil {
-			rep := a.dead(r, reason)
-			a.ended = false
+		if done := r.killAndReport(); done != nil {
+			rep := a.workerDied(r, reason)
+			a.stopped = false
 			rep.Code, rep.Failure, rep.Permanent, rep.Touched = done.Code, done.Failure, done.Permanent, done.Touched
 			return rep
 		}
-		return a.dead(r, reason)
+		return a.workerDied(r, reason)
 	}
 	_ = r.send(toWorker{Stop: true})
-	late := time.AfterFunc(a.e.cfg.Grace+patience, r.kill)
+	late := time.AfterFunc(a.e.cfg.Grace+killDelay, r.kill)
 	defer late.Stop()
 	for {
 		select {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.dead(r, reason)
+				return a.workerDied(r, reason)
 			case m.Group != 0:
 				a.group = m.Group
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
-				if m.Done.Asked {
+				if m.Done.Stopped {
 					m.Done.Failure = reason
 				} else {
-					a.ended = false
+					a.stopped = false
 				}
 				return *m.Done
 			}
@@ -301,14 +299,13 @@ func (a *attempt) end(r *remote, reason string) report {
 	}
 }
 
-// dead reports an attempt whose worker is dead, and ends what a native program
-// may have left.
-func (a *attempt) dead(r *remote, reason string) report {
+// workerDied reports an attempt whose worker is dead, and kills what a native program may have left behind.
+func (a *attempt) workerDied(r *remote, reason string) report {
 	if a.group > 0 {
 		_ = syscall.Kill(-a.group, syscall.SIGKILL)
 		killStrays(a.dir)
 	}
-	a.used(r.spent - r.before)
-	a.worker.set(occupied{})
+	a.noteCPU(r.spent - r.before)
+	a.worker.set(workerUse{})
 	return report{Failure: reason, Touched: true}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The same module, warm, by wazero alone in this process and through the
-// executor: what the worker processes cost.
+// BenchmarkWarm runs the same warm module with wazero alone in this process and through the executor. The
+// difference is the cost of the worker processes.
 //
 //	go test -run '^$' -bench . ./executor/
 func BenchmarkWarm(b *testing.B) {
@@ -31,8 +31,8 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// From the call of Suspend to the Update that says that all stands still, and
-// the same of Resume, for a wasm loop and for three native ones in two sessions.
+// BenchmarkSuspend measures the time from a call of Suspend to the Update with PhaseSuspended, and the same
+// for Resume, for a wasm loop and for three native loops in two sessions.
 //
 //	go test -run '^$' -bench Suspend -benchtime 200x ./executor/
 func BenchmarkSuspend(b *testing.B) {
@@ -76,8 +76,8 @@ func BenchmarkSuspend(b *testing.B) {
 	}
 }
 
-// BenchmarkUsage measures one call with eight wasm jobs, and with eight native
-// ones, for which it looks at every process of the machine.
+// BenchmarkUsage measures one call with eight wasm jobs, and with eight native jobs, for which Usage reads
+// the stat files of all processes of the machine.
 func BenchmarkUsage(b *testing.B) {
 	for name, driver := range map[string]job.Driver{"wasm": job.Wasm, "process": job.Process} {
 		b.Run(name, func(b *testing.B) {
@@ -115,8 +115,8 @@ func benchWazero(b *testing.B, code []byte) {
 	}
 }
 
-// benchExecutor keeps as many jobs under way as there are clients, of which, as
-// a broker would, it lets 20 run side by side.
+// benchExecutor keeps as many jobs under way as there are clients. As a broker would, it runs 20 of them at a
+// time.
 func benchExecutor(b *testing.B, code []byte, clients int) {
 	const capacity = 20
 	var mu sync.Mutex

@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// maxDirty bounds how many directories wait to be removed; an attempt that finds
-// the queue full removes its own, so that disks fill no faster than they empty.
+// maxDirty bounds how many directories wait to be removed. An attempt that finds the queue full removes its
+// own directory, so that the disk fills no faster than it is emptied.
 const maxDirty = 256
 
-// cleaner removes the directories of ended attempts, off their critical path.
+// cleaner removes the directories of ended attempts in the background.
 type cleaner struct {
 	log  *slog.Logger
 	dirs chan string
@@ -32,17 +32,17 @@ func newCleaner(log *slog.Logger) *cleaner {
 
 func (c *cleaner) remove(dir string) {
 	if err := removeTree(dir); err != nil {
-		c.log.Warn("a job's directory stays until the next start", "dir", dir, "err", err)
+		c.log.Warn("cannot remove a job's directory; it stays until the next start", "dir", dir, "err", err)
 	}
 }
 
-// close removes what waits, then ends. Nobody may add any more.
+// close removes what is still queued and then ends the goroutine. Nothing may be queued after it was called.
 func (c *cleaner) close() {
 	close(c.dirs)
 	c.done.Wait()
 }
 
-// clean has the attempt's directory removed, if there may be one.
+// clean removes the attempt's directory, if the attempt may have made one.
 func (a *attempt) clean(touched bool) {
 	if !touched {
 		return
@@ -54,8 +54,8 @@ func (a *attempt) clean(touched bool) {
 	}
 }
 
-// removeTree removes a directory with all that is in it, also directories that a
-// job has closed to its own user.
+// removeTree removes a directory and its contents, including directories whose permissions a job has taken
+// away from its own user.
 func removeTree(dir string) error {
 	err := os.RemoveAll(dir)
 	if !errors.Is(err, fs.ErrPermission) {

@@ -2,42 +2,42 @@ package executor
 
 import "time"
 
-// countdown is a timer that can stand still. One goroutine uses it.
+// countdown is a timer that can be paused. It belongs to one goroutine.
 type countdown struct {
-	timer *time.Timer
-	left  time.Duration // when it was last set going
-	since time.Time     // when that was
-	still bool
+	timer  *time.Timer
+	left   time.Duration // what was left when it was last set or paused
+	since  time.Time     // when it last began to run
+	paused bool
 }
 
 func newCountdown(d time.Duration) *countdown {
 	return &countdown{timer: time.NewTimer(d), left: d, since: time.Now()}
 }
 
-// set starts again with d, which begins to run when the countdown does.
+// set starts the countdown again with d. While it is paused, d begins to count when run is called.
 func (c *countdown) set(d time.Duration) {
 	c.left, c.since = d, time.Now()
-	if !c.still {
+	if !c.paused {
 		c.timer.Reset(d)
 	}
 }
 
-// pause stops the time; twice is once.
+// pause stops the countdown; a second call has no effect.
 func (c *countdown) pause() {
-	if c.still {
+	if c.paused {
 		return
 	}
-	c.still = true
+	c.paused = true
 	c.timer.Stop()
 	c.left = max(0, c.left-time.Since(c.since))
 }
 
-// run lets the time go on from where it stopped, or not yet.
+// run continues a paused countdown if on is set, and does nothing otherwise.
 func (c *countdown) run(on bool) {
-	if !on || !c.still {
+	if !on || !c.paused {
 		return
 	}
-	c.still = false
+	c.paused = false
 	c.since = time.Now()
 	c.timer.Reset(c.left)
 }

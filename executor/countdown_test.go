@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In virtual time: what a countdown counts is exactly the time in which it ran.
-func TestCountdownStandsStill(t *testing.T) {
+// A countdown counts exactly the time in which it was not paused. (The time is virtual.)
+func TestPausedCountdownDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		c := newCountdown(10 * time.Second)
@@ -20,21 +20,20 @@ func TestCountdownStandsStill(t *testing.T) {
 		c.pause()
 		select {
 		case <-c.timer.C:
-			t.Fatal("it ran while it stood still")
+			t.Fatal("it ran while it was paused")
 		default:
 		}
-		c.run(false) // not yet
+		c.run(false) // has no effect
 		c.run(true)
 		time.Sleep(time.Second)
-		c.run(true) // twice is once
+		c.run(true) // a second call has no effect
 		<-c.timer.C
 		require.Equal(t, time.Hour+10*time.Second, time.Since(begin))
 	})
 }
 
-// A module that is loaded while its job is suspended: its own time begins when it
-// goes on.
-func TestCountdownSetWhileStill(t *testing.T) {
+// A module is loaded while its job is suspended: the job's timeout starts to count when it continues.
+func TestCountdownSetWhilePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCountdown(time.Second)
 		c.pause()
@@ -47,7 +46,7 @@ func TestCountdownSetWhileStill(t *testing.T) {
 	})
 }
 
-// It ran out, unnoticed, and is then paused: it rings when it goes on.
+// A countdown that ran out unnoticed before it was paused fires when it continues.
 func TestCountdownPausedTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCountdown(time.Second)
@@ -55,7 +54,7 @@ func TestCountdownPausedTooLate(t *testing.T) {
 		c.pause()
 		select {
 		case <-c.timer.C:
-			t.Fatal("a stale ring")
+			t.Fatal("it fired while it was paused")
 		default:
 		}
 		c.run(true)

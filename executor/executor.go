@@ -11,33 +11,34 @@ import (
 	"time"
 )
 
-// Executor runs the attempts that the broker core starts. All its methods may be
-// called from any goroutine.
+// Executor runs the attempts that the broker core starts. Make one with New. All its methods may be called
+// from any goroutine.
 type Executor struct {
 	cfg     Config
 	spawner *spawner
 	pool    *pool
-	loading *loading
+	turns   *compileTurns
 	cleaner *cleaner
 
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
 	closing sync.Once
-	// Goroutines by kind, in the order in which Close waits for them.
+	// The goroutines by kind, in the order in which Close waits for them.
 	attempts, workers, helpers sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	tasks  map[taskID]*attempt
 	next   uint64        // names the attempts' directories
-	spent  time.Duration // CPU, by attempts that have ended
-	shown  time.Duration // CPU, the most that Usage has told
+	spent  time.Duration // CPU time of the attempts that have ended
+	shown  time.Duration // the highest CPU time that Usage has returned
 }
 
 type taskID struct{ key, attempt string }
 
-// New makes an Executor: it clears Config.Dir, kills what native programs of an
-// earlier broker may still run from there, and starts the spare workers.
+// New makes an Executor: it kills the native programs of an earlier broker that still run from Config.Dir,
+// clears that directory, and starts the spare workers. It fails when the config is invalid or a directory
+// cannot be cleared or made. Call Close to release its processes.
 func New(c Config) (*Executor, error) {
 	cfg, err := c.withDefaults()
 	if err != nil {
@@ -52,7 +53,7 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
-	e := &Executor{cfg: cfg, spawner: newSpawner(), loading: newLoading(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, spawner: newSpawner(), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
@@ -60,9 +61,9 @@ func New(c Config) (*Executor, error) {
 	return e, nil
 }
 
-// Start begins an attempt and returns at once; how it goes comes through
-// Config.Report. How many run side by side is the caller's business. An attempt
-// that is here already, or a Start after Close, is ignored.
+// Start begins an attempt and returns at once; its progress is reported through Config.Report. The caller
+// decides how many attempts run at a time. A Start of an attempt that is already here, or after Close, is
+// ignored.
 func (e *Executor) Start(t Task) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,18 +72,17 @@ func (e *Executor) Start(t Task) {
 		return
 	}
 	e.next++
-	a := &attempt{e: e, task: t, wish: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
+	a := &attempt{e: e, task: t, wake: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
 	a.ctx, a.cancel = context.WithCancelCause(e.ctx)
 	e.tasks[id] = a
 	e.attempts.Go(a.run)
 }
 
-// Stop ends an attempt, if it is here, and returns at once. A wasm module is
-// killed: closing it is all that can be done to it. A native program gets SIGTERM
-// (and SIGCONT, if it is suspended, without which it could not see it), and SIGKILL
-// after Config.Grace. The rule to rely on: each started attempt ends with exactly one Update that has a
-// Result, also when it is stopped, and when that Update comes nothing of the
-// attempt is left. It has Stopped set, unless the job was faster.
+// Stop ends an attempt, if it is here, and returns at once. A wasm module is killed: there is no gentler way
+// to end one. A native program gets SIGTERM (and SIGCONT, without which a suspended program could not see
+// it), and SIGKILL after Config.Grace. Callers may rely on this: each started attempt, stopped or not, ends
+// with exactly one Update that has a Result, and when that Update is reported nothing of the attempt is left.
+// The Update has Stopped set, unless the job had ended by itself before.
 func (e *Executor) Stop(key, attempt string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -93,9 +93,9 @@ func (e *Executor) Stop(key, attempt string) {
 
 var errStopped = errors.New("stopped")
 
-// Close kills all that runs, waits for every child and goroutine, and removes
-// the running jobs' directories. No Update is reported for an attempt that Close
-// ended. A second Close waits as well.
+// Close kills every running attempt, waits for all child processes and goroutines, and removes the running
+// jobs' directories. No Update is reported for an attempt that Close ended. A second Close waits for the
+// first. The error is always nil.
 func (e *Executor) Close() error {
 	e.closing.Do(func() {
 		e.mu.Lock()
@@ -112,7 +112,7 @@ func (e *Executor) Close() error {
 	return nil
 }
 
-// forget drops an attempt that has ended; a new one of the same name may start.
+// forget drops an attempt that has ended. An attempt with the same name may start again afterwards.
 func (e *Executor) forget(a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -12,13 +12,12 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// maxFrame bounds one message between broker and worker, in bytes. The largest
-// is an order: a spec of at most job.MaxSpec, and a blob's path for each input.
+// maxFrame bounds one message between broker and worker, in bytes. The largest message is an order: a spec of
+// at most job.MaxSpec, and a blob's path for each input.
 const maxFrame = 1 << 20
 
-// toWorker is what a broker tells its worker; one field is set. The first
-// message is Setup, then come Run and, for a native program, Hold and Stop, which
-// mean the Run before them.
+// toWorker is a message from a broker to its worker. Exactly one field is set. The first message is Setup;
+// then follow Run and, for a native program, Hold and Stop, which refer to the preceding Run.
 type toWorker struct {
 	Setup *setup `codec:"setup,omitempty"`
 	Run   *order `codec:"run,omitempty"`
@@ -26,40 +25,38 @@ type toWorker struct {
 	Hold  *hold  `codec:"hold,omitempty"`
 }
 
-// hold makes a native program stand still or go on; the worker sends it back when
-// that is done.
+// hold suspends or resumes a native program. The worker sends it back when that is done.
 type hold struct {
-	Order uint64 `codec:"order"`
-	Still bool   `codec:"still"`
+	Order   uint64 `codec:"order"`
+	Suspend bool   `codec:"still"`
 }
 
-// setup holds what stays the same for the life of a worker.
+// setup holds what stays the same for the whole life of a worker.
 type setup struct {
 	CacheDir string `codec:"cache"`
 	GraceMS  int64  `codec:"grace"`
 }
 
-// order is one attempt, as the worker sees it: only paths, no digests to
-// resolve, no policy.
+// order is one attempt as the worker sees it: paths instead of digests, and no policy.
 type order struct {
 	Number  uint64            `codec:"n"`
 	Driver  job.Driver        `codec:"driver"`
 	Name    string            `codec:"name"` // argv[0], or the native program
 	Args    []string          `codec:"args,omitempty"`
 	Env     []string          `codec:"env,omitempty"` // K=V, sorted
-	Dir     string            `codec:"dir"`           // of the attempt; made when first needed
+	Dir     string            `codec:"dir"`           // the attempt's directory; made when first needed
 	Dirs    []string          `codec:"dirs,omitempty"`
 	Module  job.Digest        `codec:"module,omitempty"`
 	Wasm    string            `codec:"wasm,omitempty"`   // the module's file
-	Stdin   string            `codec:"stdin,omitempty"`  // a file, or nothing
+	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
 	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
 	Memory  int64             `codec:"memory"`           // bytes
-	NeedDir bool              `codec:"need,omitempty"`   // make the directory in any case
+	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 
-// fromWorker is what a worker tells its broker; one field is set.
+// fromWorker is a message from a worker to its broker. Exactly one field is set.
 type fromWorker struct {
-	Loaded bool    `codec:"loaded,omitempty"` // a module that was cold is compiled now
+	Loaded bool    `codec:"loaded,omitempty"` // a module that was not warm is compiled now
 	Group  int     `codec:"group,omitempty"`  // process group of the native program
 	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`
@@ -70,18 +67,17 @@ type report struct {
 	Code      *int   `codec:"code,omitempty"` // nil when it did not exit by itself
 	Failure   string `codec:"fail,omitempty"` // empty when it succeeded
 	Permanent bool   `codec:"perm,omitempty"`
-	// Asked says that a native program was told to end before it did by itself.
-	Asked bool `codec:"asked,omitempty"`
+	// Stopped says that a native program was told to stop before it ended by itself.
+	Stopped bool `codec:"asked,omitempty"`
 	// Touched says that the attempt's directory exists.
 	Touched bool `codec:"touched,omitempty"`
-	// Warm lists the modules that this worker holds now, when that has changed.
+	// Warm lists the modules that this worker holds now, if they have changed.
 	Warm []job.Digest `codec:"warm,omitempty"`
-	// CPU is what the worker and its children have used in all their life.
+	// CPU is the processor time of the worker and its children since their start.
 	CPU time.Duration `codec:"cpu,omitempty"`
 }
 
-// link is one end of the pipes between broker and worker. One goroutine may
-// read; any may write.
+// link is one end of the pipes between broker and worker. Only one goroutine may read; any may write.
 type link struct {
 	r    io.Reader
 	mu   sync.Mutex // for writing
@@ -89,7 +85,7 @@ type link struct {
 	rbuf []byte
 	wbuf []byte
 	h    *codec.MsgpackHandle
-	// The buffer of an encoder is reused from frame to frame: an order a job.
+	// The encoder and decoder are reused from frame to frame.
 	enc *codec.Encoder
 	dec *codec.Decoder
 }
@@ -101,15 +97,14 @@ func newLink(r io.Reader, w io.Writer) *link {
 	return &link{r: r, w: w, h: h, enc: codec.NewEncoderBytes(new([]byte), h), dec: codec.NewDecoderBytes(nil, h)}
 }
 
-// write sends one message as a 4-byte big-endian length and that many bytes, in
-// one write.
+// write sends one message, as a 4-byte big-endian length and that many bytes, in one call of Write.
 func (l *link) write(v any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var body []byte
 	l.enc.ResetBytes(&body)
 	if err := l.enc.Encode(v); err != nil {
-		return fmt.Errorf("encoding a message to the other side: %w", err)
+		return fmt.Errorf("encoding a message: %w", err)
 	}
 	if len(body) > maxFrame {
 		return fmt.Errorf("a message of %d bytes is over the limit of %d", len(body), maxFrame)
@@ -117,13 +112,13 @@ func (l *link) write(v any) error {
 	l.wbuf = binary.BigEndian.AppendUint32(l.wbuf[:0], uint32(len(body)))
 	l.wbuf = append(l.wbuf, body...)
 	if _, err := l.w.Write(l.wbuf); err != nil {
-		return fmt.Errorf("sending a message to the other side: %w", err)
+		return fmt.Errorf("sending a message: %w", err)
 	}
 	return nil
 }
 
-// read receives one message into v; io.EOF means that the other side has gone
-// between messages. The length is checked before anything is allocated (L11).
+// read receives one message into v. io.EOF means that the peer closed the pipe between two messages. The
+// length is checked before anything is allocated (rule L11).
 func (l *link) read(v any) error {
 	var head [4]byte
 	if _, err := io.ReadFull(l.r, head[:]); err != nil {

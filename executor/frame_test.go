@@ -37,7 +37,7 @@ func TestFramesArriveAsSent(t *testing.T) {
 	})
 }
 
-// L11: the length is checked before anything is allocated.
+// The length is checked before anything is allocated (rule L11).
 func TestFramesAreBounded(t *testing.T) {
 	head := binary.BigEndian.AppendUint32(nil, maxFrame+1)
 	l := newLink(bytes.NewReader(head), io.Discard)
@@ -45,7 +45,7 @@ func TestFramesAreBounded(t *testing.T) {
 	require.ErrorContains(t, l.write(toWorker{Run: &order{Name: strings.Repeat("x", maxFrame)}}), "over the limit")
 }
 
-func TestNonsenseFramesAreErrors(t *testing.T) {
+func TestInvalidFramesAreErrors(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		body := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "body")
 		b := append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
@@ -55,8 +55,8 @@ func TestNonsenseFramesAreErrors(t *testing.T) {
 	})
 }
 
-// Whatever bytes a "module" has, looking at its header must not panic.
-func TestHeaderOfNonsense(t *testing.T) {
+// Checking a module's header must not panic, whatever bytes it has.
+func TestInvalidHeaderDoesNotPanic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := append([]byte("\x00asm\x01\x00\x00\x00"), rapid.SliceOf(rapid.Byte()).Draw(t, "rest")...)
 		_ = checkHeader(b)

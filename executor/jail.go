@@ -13,27 +13,26 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// jail is the file system of a wasm job: its directory, seen through os.Root.
-// wazero's own directory mount joins strings and lets the operating system walk
-// the result, so that a symbolic link made by the job leads out. os.Root walks
-// component by component and refuses whatever leaves the directory, however it
-// was spelt and whoever changes it meanwhile.
+// jail is the file system of a wasm job: its directory, accessed through os.Root. wazero's own directory mount
+// joins strings and lets the operating system resolve the result, so a symbolic link made by the job leads out
+// of it. os.Root resolves component by component and refuses every path that leaves the directory, however it
+// is spelt and even if the directory changes meanwhile.
 //
-// The directory is made and opened by the first use.
+// The directory is made and opened when it is first used.
 type jail struct {
 	experimentalsys.UnimplementedFS
 	open func() (*os.Root, error)
 }
 
-// local turns a guest path into one for os.Root: relative, and without the
-// trailing slashes, which say "must be a directory".
+// local turns a guest path into a path for os.Root: relative and without trailing slashes, which mean "must be
+// a directory".
 func local(guest string) (name string, mustBeDir bool) {
 	name = path.Clean(strings.Trim(guest, "/")) // "" is "."; "../x" stays, for os.Root to refuse
 	return name, name != "." && strings.HasSuffix(guest, "/")
 }
 
-// errnoOf translates an error of os.Root. What is neither an errno nor one of
-// package fs is os.Root's refusal to leave the directory.
+// errnoOf translates an error of os.Root. An error that is neither an errno nor one of package fs is os.Root's
+// refusal to leave the directory.
 func errnoOf(err error) experimentalsys.Errno {
 	if err == nil {
 		return 0
@@ -50,7 +49,7 @@ func errnoOf(err error) experimentalsys.Errno {
 	return experimentalsys.EPERM
 }
 
-// in opens the jail and turns the guest's path into a local one.
+// in opens the jail and turns the guest path into a local path.
 func (j *jail) in(guest string) (*os.Root, string, experimentalsys.Errno) {
 	root, err := j.open()
 	if err != nil {
@@ -100,8 +99,8 @@ func (j *jail) OpenFile(guest string, flag experimentalsys.Oflag, perm fs.FileMo
 	return file, 0
 }
 
-// osFlags leaves O_APPEND out: jailFile appends by itself, because a file opened
-// that way refuses to be written at an offset.
+// osFlags leaves O_APPEND out: jailFile appends by itself, because os.File refuses WriteAt on a file that was
+// opened with O_APPEND.
 func osFlags(flag experimentalsys.Oflag) int {
 	out := os.O_RDONLY
 	switch {
@@ -122,7 +121,7 @@ func osFlags(flag experimentalsys.Oflag) int {
 			out |= m.to
 		}
 	}
-	return out // O_SYNC and its like are pointless here: see jailFile.Sync
+	return out // O_SYNC and the like are pointless here: see jailFile.Sync
 }
 
 // Stat implements sys.FS.
@@ -176,7 +175,7 @@ func (j *jail) Unlink(guest string) experimentalsys.Errno {
 	return j.do(guest, func(root *os.Root, name string) error { return remove(root, name, false) })
 }
 
-// remove tells files from directories first: os.Root removes either.
+// remove checks first whether name is a directory, because os.Root.Remove removes files and directories alike.
 func remove(root *os.Root, name string, dir bool) error {
 	info, err := root.Lstat(name)
 	if err != nil {
@@ -203,8 +202,8 @@ func (j *jail) Link(from, to string) experimentalsys.Errno {
 	return j.do(from, func(root *os.Root, name string) error { return root.Link(name, target) })
 }
 
-// Symlink implements sys.FS. A link may be made to point anywhere relative; it
-// is the following that os.Root guards.
+// Symlink implements sys.FS. A link may have any relative target, because os.Root checks it when the link is
+// followed.
 func (j *jail) Symlink(target, link string) experimentalsys.Errno {
 	if path.IsAbs(target) {
 		return experimentalsys.EPERM
@@ -226,8 +225,7 @@ func (j *jail) Utimens(guest string, atim, mtim int64) experimentalsys.Errno {
 	return j.do(guest, func(root *os.Root, name string) error { return chtimes(root, name, atim, mtim) })
 }
 
-// chtimes leaves the zero time where a time is to stay as it is, which is what
-// os.Root takes it for.
+// chtimes passes the zero time for a time that is to stay unchanged, as os.Root expects.
 func chtimes(root *os.Root, name string, atim, mtim int64) error {
 	at := func(ns int64) time.Time {
 		if ns == experimentalsys.UTIME_OMIT {

@@ -9,8 +9,7 @@ import (
 	experimentalsys "github.com/tetratelabs/wazero/experimental/sys"
 )
 
-// A guest can't make an absolute link, so the host makes the worst ones here, and
-// every method is asked to follow them.
+// A guest cannot make absolute links, so the host makes them here. No method may follow them.
 func TestJailFollowsNoLinkOut(t *testing.T) {
 	outside, inside := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("gold"), 0o600))

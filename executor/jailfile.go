@@ -9,8 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// jailFile is an open file or directory of a jail. A wasm job has one thread,
-// so nothing here locks.
+// jailFile is an open file or directory of a jail. A wasm job has one thread, so it needs no lock.
 type jailFile struct {
 	experimentalsys.UnimplementedFile
 	root   *os.Root
@@ -67,7 +66,7 @@ func (f *jailFile) Stat() (sys.Stat_t, experimentalsys.Errno) {
 	return sys.NewStat_t(info), 0
 }
 
-// Read implements sys.File; no bytes and no error is the end.
+// Read implements sys.File; no bytes and no error mean the end of the file.
 func (f *jailFile) Read(p []byte) (int, experimentalsys.Errno) {
 	n, err := f.f.Read(p)
 	return n, f.fileErrno(err)
@@ -96,11 +95,11 @@ func (f *jailFile) Pwrite(p []byte, off int64) (int, experimentalsys.Errno) {
 	return n, f.fileErrno(err)
 }
 
-// fileOffset is int64 by another name: go vet wants every Seek of an int64 to be
-// io.Seeker's, and wazero's returns an Errno.
+// fileOffset is an alias of int64: go vet wants every Seek(int64, int) to have io.Seeker's results, but wazero's
+// returns an Errno.
 type fileOffset = int64
 
-// Seek implements sys.File; on a directory, to 0, it rewinds.
+// Seek implements sys.File. A directory can only be rewound, by seeking to its start.
 func (f *jailFile) Seek(offset fileOffset, whence int) (int64, experimentalsys.Errno) {
 	if isDir, errno := f.IsDir(); errno != 0 {
 		return 0, errno
@@ -114,7 +113,7 @@ func (f *jailFile) Seek(offset fileOffset, whence int) (int64, experimentalsys.E
 	return n, errnoOf(err)
 }
 
-// Readdir implements sys.File. Inodes come through the jail as well.
+// Readdir implements sys.File. Inodes are looked up through the jail as well.
 func (f *jailFile) Readdir(n int) ([]experimentalsys.Dirent, experimentalsys.Errno) {
 	if isDir, errno := f.IsDir(); errno != 0 {
 		return nil, errno
@@ -144,8 +143,8 @@ func (f *jailFile) Truncate(size int64) experimentalsys.Errno {
 	return f.fileErrno(f.f.Truncate(size))
 }
 
-// Sync implements sys.File. A job's directory does not outlive the job, and its
-// outputs are synced when they are stored, so there is nothing to wait for.
+// Sync implements sys.File. It does nothing: a job's directory does not outlive the job, and its outputs are
+// synced when they are stored.
 func (f *jailFile) Sync() experimentalsys.Errno { return 0 }
 
 // Datasync implements sys.File; see Sync.
@@ -156,14 +155,13 @@ func (f *jailFile) Utimens(atim, mtim int64) experimentalsys.Errno {
 	return errnoOf(chtimes(f.root, f.name, atim, mtim))
 }
 
-// Close implements sys.File; a second one is harmless.
+// Close implements sys.File; a second call is harmless.
 func (f *jailFile) Close() experimentalsys.Errno {
 	_ = f.f.Close()
 	return 0
 }
 
-// fileErrno says EISDIR where the operating system has other words for reading
-// or writing a directory.
+// fileErrno returns EISDIR where the operating system reports another error for reading or writing a directory.
 func (f *jailFile) fileErrno(err error) experimentalsys.Errno {
 	if err == nil || err == io.EOF {
 		return 0

@@ -5,9 +5,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// jailRoot is the job's "/" as an open directory. Every Go program asks at its
-// start whether it is one; answering needs no directory on disk, so that one is
-// made only for a job that looks further.
+// jailRoot is the job's "/" as an open directory. Every Go program checks at its start that "/" is a directory.
+// That can be answered without one on disk, so the directory is made only for a job that needs more of it.
 type jailRoot struct {
 	experimentalsys.UnimplementedFile
 	j *jail
@@ -25,7 +24,7 @@ func (r *jailRoot) file() (*jailFile, experimentalsys.Errno) {
 	return r.f, 0
 }
 
-// with runs f on the real directory.
+// with calls f with the real directory, which it makes and opens first if necessary.
 func with[T any](r *jailRoot, f func(*jailFile) (T, experimentalsys.Errno)) (T, experimentalsys.Errno) {
 	file, errno := r.file()
 	if errno != 0 {

@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A program that had ended by itself before it was told to stop has a result, also when
-// the executor hears of both at once: it stood still itself, say. Rule J1 remembers it.
-func TestResultFromBeforeAStopStands(t *testing.T) {
+// A program that had ended by itself before it was told to stop keeps its result, even if the executor sees
+// both at once, for instance because the broker itself had been paused. Rule J1 records such a result.
+func TestResultFromBeforeAStopIsKept(t *testing.T) {
 	goOn, began := make(chan struct{}), make(chan struct{}, 1)
 	r := newRig(t, func(c *Config) {
 		report := c.Report
 		c.AllowProcess = true
 		c.Report = func(u Update) {
 			report(u)
-			if u.Result == nil { // the attempt's goroutine waits here, deaf
+			if u.Result == nil { // the attempt's goroutine blocks here and sees nothing else
 				began <- struct{}{}
 				select {
 				case <-goOn:
@@ -48,7 +48,7 @@ func TestResultFromBeforeAStopStands(t *testing.T) {
 
 // hasChildren reports whether a worker runs a program at the moment.
 func hasChildren(pid int) bool {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // of a thread each
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // one file per thread
 	for _, path := range lists {
 		if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
 			return true
@@ -57,9 +57,9 @@ func hasChildren(pid int) bool {
 	return false
 }
 
-// The last word of a worker of wasm jobs, which is killed to stop its job, is listened
-// to: it may be the job's result.
-func TestLastWordIsHeard(t *testing.T) {
+// A wasm worker is killed to stop its job. What it had sent before is still read, because it may be the job's
+// result.
+func TestReportSentBeforeTheKillIsRead(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	require.NoError(t, cmd.Start())
 	r := &remote{cmd: cmd, in: make(chan fromWorker, 4)}
@@ -69,6 +69,6 @@ func TestLastWordIsHeard(t *testing.T) {
 		_ = cmd.Wait() // killed
 		close(r.in)
 	}()
-	require.Equal(t, "exit code 3", r.lastWord().Failure)
-	require.Nil(t, r.lastWord(), "it said it once")
+	require.Equal(t, "exit code 3", r.killAndReport().Failure)
+	require.Nil(t, r.killAndReport(), "there is only one report")
 }

@@ -31,7 +31,7 @@ func TestEndlessLoopTimesOut(t *testing.T) {
 
 func TestSleeperTimesOutAndKeepsItsOutput(t *testing.T) {
 	r := newRig(t)
-	r.run(r.wasm()) // the cold start is not the job's time, but let the first line out for sure
+	r.run(r.wasm()) // compile the module first, so that the job writes its line well before the timeout
 	task := r.wasm("sleep", "1h")
 	task.Spec.Timeout = clock.Duration(500 * time.Millisecond)
 	res := r.run(task)
@@ -45,13 +45,13 @@ func TestStop(t *testing.T) {
 		task := r.wasm(what...)
 		r.e.Start(task)
 		r.started(task)
-		r.e.Stop(task.Key, "another attempt") // is not meant
+		r.e.Stop(task.Key, "another attempt") // has no effect
 		r.e.Stop(task.Key, task.Attempt)
 		r.e.Stop(task.Key, task.Attempt)
 		u := r.ended(task)
 		require.True(t, u.Stopped)
 		require.Equal(t, job.Failed, u.Result.Outcome)
-		r.e.Stop(task.Key, task.Attempt) // has gone
+		r.e.Stop(task.Key, task.Attempt) // has no effect: the attempt has ended
 	}
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
 }
@@ -64,7 +64,7 @@ func TestEachStartEndsOnce(t *testing.T) {
 		task := r.module(tiny)
 		tasks = append(tasks, task)
 		r.e.Start(task)
-		r.e.Start(task) // twice is once
+		r.e.Start(task) // has no effect: the attempt is here already
 		if i%3 == 0 {
 			r.e.Stop(task.Key, task.Attempt)
 		}
@@ -120,7 +120,7 @@ func TestWorkerKilledFromOutside(t *testing.T) {
 	require.False(t, u.Stopped)
 	require.False(t, u.Result.Permanent)
 	require.Equal(t, "sleeping\n", r.read(u.Result.Stdout))
-	require.Equal(t, job.Succeeded, r.ended(other).Result.Outcome, "the neighbour is unharmed")
+	require.Equal(t, job.Succeeded, r.ended(other).Result.Outcome, "the other job is unharmed")
 }
 
 func TestIdleWorkerKilledFromOutside(t *testing.T) {
@@ -139,10 +139,10 @@ func TestIdleWorkerKilledFromOutside(t *testing.T) {
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 }
 
-// A table of 2^27 entries is memory too, and no linear memory.
-func TestMemoryBesideTheLinearOne(t *testing.T) {
+// A table of 2^27 entries needs memory, too, but not linear memory.
+func TestMemoryOutsideTheLinearMemoryIsLimited(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the backstop is RLIMIT_DATA")
+		t.Skip("the safety net is RLIMIT_DATA")
 	}
 	r := newRig(t)
 	m := tinyModule("_start", 0)
@@ -151,7 +151,7 @@ func TestMemoryBesideTheLinearOne(t *testing.T) {
 	m = append(m[:at:at], append(tables, m[at:]...)...)
 	res := r.run(r.module(r.put(m)))
 	require.Equal(t, job.Failed, res.Outcome, "%+v", res)
-	require.Contains(t, res.Reason, "the worker", "it was the backstop: %s", res.Reason)
+	require.Contains(t, res.Reason, "the worker", "the safety net ended it: %s", res.Reason)
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 }
 
@@ -172,12 +172,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 		require.False(t, alive(pid))
 	}
 	for _, task := range tasks {
-		require.Len(t, r.of(task), 1, "no end is told after Close")
+		require.Len(t, r.of(task), 1, "no end is reported after Close")
 	}
 	entries, err := os.ReadDir(r.e.cfg.Dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
-	r.e.Start(r.wasm()) // is ignored
+	r.e.Start(r.wasm()) // has no effect
 	r.e.Stop("x", "y")
 }
 
@@ -201,7 +201,7 @@ func TestSurplusWorkersEnd(t *testing.T) {
 	require.Eventually(t, func() bool { return count() == 1 }, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestDamagedCacheIsNoBrokenModule(t *testing.T) {
+func TestDamagedCacheIsNotABrokenModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	change := func(c *Config) { c.CacheDir = dir }
 	for range 2 {
@@ -237,7 +237,7 @@ func TestLogs(t *testing.T) {
 	r.ended(task)
 }
 
-func TestWorkersAreNice(t *testing.T) {
+func TestWorkersRunAtLowPriority(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs /proc")
 	}
@@ -258,8 +258,8 @@ func TestWorkersAreNice(t *testing.T) {
 	r.ended(task)
 }
 
-// A worker that keeps modules warm for nobody is replaced by a fresh one, which
-// takes a third of the memory.
+// A worker that has kept modules warm for long without using them is replaced by a fresh one, which takes a
+// third of the memory.
 func TestWarmSparesAreRenewed(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
 	require.Equal(t, job.Succeeded, r.run(r.module(r.put(tinyModule("_start", 0)))).Outcome)

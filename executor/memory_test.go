@@ -7,13 +7,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the jobs before it did, a job sees zeroes and no more than its limit.
+// A job's memory is zeroed and within its limit, whatever the jobs before it did.
 func TestMemoryIsFreshForEachJob(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var m guestMemory
 		defer func() { release(m.space) }()
 		for range rapid.IntRange(1, 4).Draw(t, "jobs") {
-			limit := int64(rapid.IntRange(0, 3*keepMemory/wasmPage).Draw(t, "limit, in pages"))*wasmPage + rapid.Int64Range(0, wasmPage-1).Draw(t, "and a bit")
+			limit := int64(rapid.IntRange(0, 3*keepMemory/wasmPage).Draw(t, "limit, in pages"))*wasmPage + rapid.Int64Range(0, wasmPage-1).Draw(t, "additional bytes")
 			m.begin(limit)
 			mem := m.Allocate(0, rapid.SampledFrom([]uint64{1 << 32, 5 * wasmPage}).Draw(t, "module's maximum"))
 			var size uint64
@@ -29,7 +29,7 @@ func TestMemoryIsFreshForEachJob(t *testing.T) {
 				require.Len(t, b, int(size))
 				for i := 0; i < len(b); i += 4096 {
 					require.Zero(t, b[i]&^1, "foreign bytes")
-					b[i] = 1 // this job's own mark; b[i+1] must stay what it is
+					b[i] = 1 // this job's own mark; b[i+1] must stay zero
 					if b[i+1] != 0 {
 						require.Fail(t, "foreign bytes")
 					}
@@ -47,7 +47,7 @@ func TestMemoryIsFreshForEachJob(t *testing.T) {
 	})
 }
 
-func TestLargeMemoryGoesBack(t *testing.T) {
+func TestLargeMemoryIsReturnedZeroed(t *testing.T) {
 	var m guestMemory
 	defer func() { release(m.space) }()
 	const size = keepMemory + 4<<20

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve takes address space without memory behind it.
+// reserve returns address space that no memory backs yet, or nil if there is none.
 func reserve(size uint64) []byte {
 	if size == 0 {
 		return nil
@@ -18,13 +18,13 @@ func reserve(size uint64) []byte {
 	return b
 }
 
-// commit makes the first size bytes usable; they are zero where they are new.
+// commit makes the first size bytes accessible. Bytes that were not accessible before are zero.
 func commit(space []byte, size uint64) bool {
 	return unix.Mprotect(space[:size], unix.PROT_READ|unix.PROT_WRITE) == nil
 }
 
-// drop gives memory back and reports whether it reads as zero from now on, which
-// only Linux promises.
+// drop returns memory to the system and reports whether it reads as zero from now on, which only Linux
+// guarantees.
 func drop(b []byte) bool {
 	return runtime.GOOS == "linux" && unix.Madvise(b, unix.MADV_DONTNEED) == nil
 }

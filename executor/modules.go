@@ -15,25 +15,23 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Bounds of what a worker keeps compiled. A module's machine code is several
-// times its size.
+// Limits of what a worker keeps compiled. A module's machine code is several times as large as the module.
 const (
-	maxWarm      = 8        // modules
-	maxWarmBytes = 32 << 20 // of wasm, in sum
-	maxModule    = 128 << 20
+	maxWarm      = 8         // modules
+	maxWarmBytes = 32 << 20  // bytes of wasm, in total
+	maxModule    = 128 << 20 // bytes of one module
 )
 
-// modules compiles wasm modules and keeps the most recently used ones warm. On
-// the disk, all workers share what was compiled (wazero's cache, keyed by the
-// module's hash, the CPU and wazero's version).
+// modules compiles wasm modules and keeps the most recently used ones warm. All workers share compiled modules
+// on disk (wazero's cache, keyed by the module's hash, the CPU and wazero's version).
 //
-// One runtime serves all jobs: the memory limit, which differs from job to job,
-// is not part of a compiled module (see guestMemory).
+// One runtime serves all jobs: the memory limit, which differs from job to job, is not part of a compiled
+// module (see guestMemory).
 type modules struct {
 	log   *slog.Logger
 	cache string
 	rt    wazero.Runtime
-	plain wazero.Runtime // without the disk; made when the disk has failed us
+	plain wazero.Runtime // without the disk cache; made when the cache turns out to be damaged
 	warm  []*module      // most recent first
 }
 
@@ -43,22 +41,22 @@ type module struct {
 	rt     wazero.Runtime // that compiled it
 	code   wazero.CompiledModule
 	size   int64
-	min    uint64 // 64 KiB pages at its start
+	min    uint64 // 64 KiB pages of memory at its start
 }
 
 func newModules(ctx context.Context, cacheDir string, log *slog.Logger) (*modules, error) {
 	m := &modules{log: log, cache: cacheDir}
 	cache, err := wazero.NewCompilationCacheWithDir(cacheDir)
 	if err != nil {
-		log.Warn("compiled modules are not kept on disk", "dir", cacheDir, "err", err)
+		log.Warn("cannot open the cache of compiled modules; they are not kept on disk", "dir", cacheDir, "err", err)
 		cache = wazero.NewCompilationCache()
 	}
 	m.rt, err = newRuntime(ctx, runtimeConfig().WithCompilationCache(cache))
 	return m, err
 }
 
-// runtimeConfig ends a running module from inside only where the kernel does not
-// end the worker with its broker: see the package comment for what it costs.
+// runtimeConfig lets a running module be ended from inside only on systems where the kernel does not kill the
+// worker when its broker dies. The package comment says what that costs.
 func runtimeConfig() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfig().WithCloseOnContextDone(runtime.GOOS != "linux")
 }
@@ -71,9 +69,8 @@ func newRuntime(ctx context.Context, cfg wazero.RuntimeConfig) (wazero.Runtime, 
 	return rt, nil
 }
 
-// get returns the module, from the warm ones or compiled from its file; cold
-// says which. Every error is the module's own fault and permanent, unless it is
-// an *os.PathError.
+// get returns the module, which is either warm or is compiled from its file; cold is true in the second case.
+// Every error is the module's own fault and permanent, unless it is an *os.PathError.
 func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod *module, cold bool, err error) {
 	for i, w := range m.warm {
 		if w.digest == digest {
@@ -97,7 +94,7 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 		return nil, err
 	}
 	if info.Size() > maxModule {
-		return nil, fmt.Errorf("the module has %s, more than the limit of %s", bytesOf(info.Size()), bytesOf(maxModule))
+		return nil, fmt.Errorf("the module has %s, over the limit of %s", bytesOf(info.Size()), bytesOf(maxModule))
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -118,8 +115,8 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	return &module{digest: digest, rt: rt, code: code, size: info.Size(), min: memoryMin(b)}, nil
 }
 
-// compile falls back to a runtime without disk: a cache file that a power cut
-// has damaged must not look like a broken module for ever.
+// compile falls back to a runtime without the disk cache: a cache file that a power failure has damaged must not
+// look like a broken module.
 func (m *modules) compile(ctx context.Context, b []byte) (wazero.Runtime, wazero.CompiledModule, error) {
 	code, err := m.rt.CompileModule(ctx, b)
 	if err == nil {
@@ -136,11 +133,11 @@ func (m *modules) compile(ctx context.Context, b []byte) (wazero.Runtime, wazero
 	if perr != nil {
 		return nil, nil, perr
 	}
-	m.log.Warn("a compiled module on disk is damaged; delete the directory to mend it", "dir", m.cache, "err", err)
+	m.log.Warn("a compiled module in the disk cache is damaged; delete the directory to repair it", "dir", m.cache, "err", err)
 	return m.plain, code, nil
 }
 
-// evict forgets the least recently used, but never the newest.
+// evict closes the least recently used modules that are over the limits, but never the newest one.
 func (m *modules) evict(ctx context.Context) {
 	var sum int64
 	for i, w := range m.warm {
@@ -155,12 +152,12 @@ func (m *modules) evict(ctx context.Context) {
 	}
 }
 
-// cold says that the module must be compiled first.
+// cold reports whether the module must be compiled before it can run.
 func (m *modules) cold(d job.Digest) bool {
 	return d != "" && !slices.ContainsFunc(m.warm, func(w *module) bool { return w.digest == d })
 }
 
-// digests lists what is warm, for the broker's choice of a worker.
+// digests lists the warm modules, so that the broker can choose a worker by them.
 func (m *modules) digests() []job.Digest {
 	out := make([]job.Digest, len(m.warm))
 	for i, w := range m.warm {

@@ -8,8 +8,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// output keeps what a job writes to stdout or stderr, up to job.MaxOutput. The
-// file is made by the first byte, so that a silent job costs no file.
+// output keeps what a job writes to stdout or stderr, up to job.MaxOutput bytes. The file is made when the first
+// byte is written, so a job that writes nothing costs no file.
 type output struct {
 	mu      sync.Mutex
 	path    string
@@ -20,8 +20,8 @@ type output struct {
 	err     error // the first failure to keep a byte
 }
 
-// Write implements io.Writer. Beyond the limit it takes the bytes and drops
-// them: a job that talks too much is cut, not failed.
+// Write implements io.Writer. Bytes beyond the limit are accepted and dropped: too much output is truncated, it
+// does not make the job fail.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -29,8 +29,8 @@ func (o *output) Write(p []byte) (int, error) {
 		return 0, o.err
 	}
 	keep := p
-	if room := job.MaxOutput - o.kept; int64(len(p)) > room {
-		keep = p[:room]
+	if free := job.MaxOutput - o.kept; int64(len(p)) > free {
+		keep = p[:free]
 	}
 	o.dropped += int64(len(p) - len(keep))
 	if len(keep) == 0 {
@@ -58,8 +58,8 @@ func (o *output) put(p []byte) error {
 	return err
 }
 
-// close ends the file, with a note when something was cut, and tells the first
-// failure to keep what the job wrote.
+// close closes the file, after a note if the output was truncated, and returns the first failure to keep what
+// the job wrote.
 func (o *output) close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -15,17 +15,17 @@ import (
 
 const (
 	workerNice = 10
-	// oomScore is added to a worker's badness: when memory runs out the kernel
-	// picks a job rather than the broker that would run it again.
+	// oomScore is added to a worker's badness: when memory runs out, the kernel kills a job rather than the
+	// broker, which can run the job again.
 	oomScore = "500"
-	// workerRoom is what a worker may use beside its job: the Go runtime, and the
-	// compiler, which needs many times the size of a module.
-	workerRoom     = 1 << 30
+	// workerOverhead is the memory in bytes that a worker may use beside its job's: for the Go runtime and the
+	// compiler, which needs compilerFactor times the size of a module.
+	workerOverhead = 1 << 30
 	compilerFactor = 32
 )
 
-// workerAttr makes a worker die with its broker. One that runs native programs
-// gets a signal that it can act on: SIGKILL would leave their children behind.
+// workerAttr makes a worker die with its broker. A worker for native programs gets a signal that it can handle:
+// SIGKILL would leave the programs' children behind.
 func workerAttr(native bool) *syscall.SysProcAttr {
 	sig := syscall.SIGKILL
 	if native {
@@ -39,10 +39,10 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// humble lowers this process's claim on the CPU and on scarce memory, and makes
-// it the parent of whatever its children leave behind. Linux keeps niceness by
-// thread, so each is told; new threads inherit it.
-func humble() error {
+// lowerPriority lowers this process's priority for the CPU and for memory, and makes it the parent of orphans
+// that its children leave behind. Linux keeps niceness per thread, so it is set for each thread; new threads
+// inherit it.
+func lowerPriority() error {
 	var errs []error
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0); err != nil {
 		errs = append(errs, err)
@@ -50,8 +50,8 @@ func humble() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		errs = append(errs, fmt.Errorf("adopting orphans: %w", err))
 	}
-	told := map[string]bool{}
-	for again := true; again; { // until no thread was started meanwhile by one not yet told
+	done := map[string]bool{}
+	for again := true; again; { // until no new thread was started meanwhile by a thread that was not done yet
 		again = false
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -59,10 +59,10 @@ func humble() error {
 		}
 		for _, t := range tasks {
 			tid, err := strconv.Atoi(t.Name())
-			if err != nil || told[t.Name()] {
+			if err != nil || done[t.Name()] {
 				continue
 			}
-			told[t.Name()], again = true, true
+			done[t.Name()], again = true, true
 			if err := unix.Setpriority(unix.PRIO_PROCESS, tid, workerNice); err != nil && !errors.Is(err, unix.ESRCH) {
 				return errors.Join(append(errs, fmt.Errorf("setpriority: %w", err))...)
 			}
@@ -71,19 +71,18 @@ func humble() error {
 	return errors.Join(errs...)
 }
 
-// limitOwnMemory bounds what this worker may take for a job, as a backstop: a
-// module's linear memory has its own exact limit, but its tables, and compiling
-// it, cost memory too. Beyond it the Go runtime ends the process, and with it
-// only this job.
+// limitOwnMemory limits the memory of this worker process as a safety net: a module's linear memory has its own
+// exact limit, but its tables and its compilation cost memory too. Beyond the limit the Go runtime ends the
+// process, and with it only this job.
 func limitOwnMemory(o *order) {
-	limit := uint64(workerRoom) + uint64(max(o.Memory, 0))
+	limit := uint64(workerOverhead) + uint64(max(o.Memory, 0))
 	if info, err := os.Stat(o.Wasm); err == nil {
 		limit += uint64(info.Size()) * compilerFactor
 	}
 	setDataLimit(0, limit)
 }
 
-// limitMemory bounds each process of a native program.
+// limitMemory limits the memory of each process of a native program, in bytes.
 func limitMemory(pid int, limit int64) {
 	if limit > 0 {
 		setDataLimit(pid, uint64(limit))
@@ -102,12 +101,12 @@ func setDataLimit(pid int, limit uint64) {
 	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &lim, nil)
 }
 
-// killOrphans kills what the worker's children left behind outside their process
-// group, and reaps it. The worker adopted them, being their nearest subreaper.
+// killOrphans kills and reaps the processes that the worker's children left behind outside their process group.
+// The worker has adopted them because it is their nearest subreaper.
 func killOrphans() {
 	self := os.Getpid()
 	for {
-		// The usual case costs one call: there is nobody.
+		// The usual case, in which there is none, costs one call.
 		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); errors.Is(err, syscall.ECHILD) {
 			return
 		}
@@ -122,51 +121,50 @@ func killOrphans() {
 	}
 }
 
-// process is a line of /proc, as far as we care.
+// process holds the fields of /proc/PID/stat that are used here.
 type process struct {
 	pid, parent int
-	state       byte // R runs, T is stopped, ...
+	state       byte // R is running, T is stopped, ...
 	threads     int
-	cpuTicks    int64 // user and system, of itself and of children that it has waited for
+	cpuTicks    int64 // user and system time of the process and of children that it has waited for
 	rssPages    int64
 }
 
-// procKnown tells whether there is a /proc to read.
+// procKnown reports whether there is a /proc to read.
 func procKnown() bool {
 	_, ok := readProcess(os.Getpid())
 	return ok
 }
 
-// still tells whether no thread of the process runs, or will, before a SIGCONT
-// that follows a SIGSTOP. One in an uninterruptible wait (D) is in the kernel and
-// stops when it leaves.
-func (p process) still() bool {
-	return stillState(p.state) && (p.threads < 2 || standsStill(p.pid))
+// stopped reports whether, after a SIGSTOP, no thread of the process runs or will run before a SIGCONT. A thread
+// in an uninterruptible wait (state D) is in the kernel and stops when it leaves it.
+func (p process) stopped() bool {
+	return stoppedState(p.state) && (p.threads < 2 || allThreadsStopped(p.pid))
 }
 
-func stillState(s byte) bool { return strings.IndexByte("TtDZXx", s) >= 0 }
+func stoppedState(s byte) bool { return strings.IndexByte("TtDZXx", s) >= 0 }
 
-// standsStill tells the same of a process by its number, looking at each thread:
-// on several CPUs they don't stop at once.
-func standsStill(pid int) bool {
+// allThreadsStopped does the same for a process given by its PID, and looks at each thread: on several CPUs they
+// do not stop at the same moment.
+func allThreadsStopped(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	for _, tid := range numbers(dir) {
-		if p, ok := readStat(dir, tid); ok && !stillState(p.state) {
+		if p, ok := readStat(dir, tid); ok && !stoppedState(p.state) {
 			return false
 		}
 	}
 	return true
 }
 
-// numbers lists the entries of a directory in /proc that are processes or
-// threads. (filepath.Glob would read each of their directories too.)
+// numbers lists the entries of a directory in /proc that are processes or threads. (filepath.Glob would read each
+// of their directories, too.)
 func numbers(dir string) []int {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil
 	}
 	defer d.Close()
-	names, _ := d.Readdirnames(-1) // what could be read
+	names, _ := d.Readdirnames(-1) // on an error, those that could be read
 	var out []int
 	for _, name := range names {
 		if n, err := strconv.Atoi(name); err == nil {
@@ -176,7 +174,7 @@ func numbers(dir string) []int {
 	return out
 }
 
-// processes lists all processes that can be seen.
+// processes lists all visible processes.
 func processes() []process {
 	var out []process
 	for _, pid := range numbers("/proc") {
@@ -187,10 +185,10 @@ func processes() []process {
 	return out
 }
 
-// readProcess reads one process's line.
+// readProcess reads the stat file of a process.
 func readProcess(pid int) (process, bool) { return readStat("/proc", pid) }
 
-// readStat parses a stat file; the name in parentheses may hold anything.
+// readStat parses a stat file. The name in parentheses may contain any byte.
 func readStat(dir string, id int) (process, bool) {
 	b, err := os.ReadFile(dir + "/" + strconv.Itoa(id) + "/stat")
 	if err != nil {
@@ -208,13 +206,12 @@ func readStat(dir string, id int) (process, bool) {
 	}, true
 }
 
-// killStrays kills the native programs whose job's directory is in dir: those of
-// a worker that was killed, or of a broker and its workers that were all killed at
-// once, when nobody was left to clean up. They carry the directory in their
-// environment, wherever they have moved in the tree of processes.
+// killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,
+// or of a broker that was killed together with its workers, so that no process was left to clean up. The
+// programs carry the directory in their environment, wherever they have moved in the process tree.
 func killStrays(dir string) {
 	mark := []byte(jobDirVar + "=" + dir + string(filepath.Separator))
-	for range 10 { // one may fork while we look
+	for range 10 { // a program may fork while we look
 		if !killMarked(mark) {
 			return
 		}
@@ -225,7 +222,7 @@ func killMarked(mark []byte) (found bool) {
 	for _, pid := range numbers("/proc") {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		if err != nil || !bytes.Contains(b, mark) || pid == os.Getpid() {
-			continue // somebody else's
+			continue // not one of ours, or not readable
 		}
 		for kv := range bytes.SplitSeq(b, []byte{0}) {
 			if bytes.HasPrefix(kv, mark) {

@@ -8,26 +8,25 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// pool holds the idle workers. How many there are in all follows the demand,
-// which the core bounds: an attempt that finds none idle starts one.
+// pool holds the idle workers. The total number of workers follows the demand, which the core limits: an attempt
+// that finds no idle worker starts one.
 type pool struct {
-	e      *Executor
-	mu     sync.Mutex
-	idle   []*remote // longest idle first
-	all    map[*remote]struct{}
-	fill   bool // a goroutine is starting spare workers
-	closed bool
-	armed  bool          // the janitor will look again by itself
-	wake   chan struct{} // for the janitor: somebody went idle
+	e         *Executor
+	mu        sync.Mutex
+	idle      []*remote // longest idle first
+	all       map[*remote]struct{}
+	refilling bool // a goroutine is starting spare workers
+	closed    bool
+	timerSet  bool          // the janitor's timer is running
+	wake      chan struct{} // tells the janitor that a worker became idle
 }
 
 func newPool(e *Executor) *pool {
 	return &pool{e: e, all: map[*remote]struct{}{}, wake: make(chan struct{}, 1)}
 }
 
-// acquire returns a worker for the driver: one that holds the module, else the
-// one that holds the fewest, so that the others stay warm for what they know,
-// else a new one.
+// acquire returns a worker for the driver: an idle one that holds the module; or else the idle one that holds the
+// fewest modules, so that the others stay warm for theirs; or else a new one.
 func (p *pool) acquire(native bool, module job.Digest) (*remote, error) {
 	if r := p.take(native, module); r != nil {
 		p.refill()
@@ -40,7 +39,7 @@ func (p *pool) take(native bool, module job.Digest) *remote {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	best := -1
-	for i, r := range slices.Backward(p.idle) { // of equals, the one used last
+	for i, r := range slices.Backward(p.idle) { // among equals, the one used last
 		if r.native != native {
 			continue
 		}
@@ -75,7 +74,7 @@ func (p *pool) start(native bool) (*remote, error) {
 	return r, nil
 }
 
-// release gives a healthy worker back.
+// release returns a healthy worker to the pool.
 func (p *pool) release(r *remote) {
 	p.mu.Lock()
 	if p.closed {
@@ -85,7 +84,7 @@ func (p *pool) release(r *remote) {
 	}
 	r.since = time.Now()
 	p.idle = append(p.idle, r)
-	tidy := !p.armed && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
+	tidy := !p.timerSet && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
 	p.mu.Unlock()
 	if tidy {
 		select {
@@ -95,8 +94,8 @@ func (p *pool) release(r *remote) {
 	}
 }
 
-// gone forgets a worker that is dead.
-func (p *pool) gone(r *remote) {
+// forget drops a worker that is dead.
+func (p *pool) forget(r *remote) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, r)
@@ -105,29 +104,28 @@ func (p *pool) gone(r *remote) {
 	}
 }
 
-// refill starts wasm workers until IdleWorkers are idle, unless that is under
-// way already.
+// refill starts wasm workers in the background until IdleWorkers are idle, unless that is already under way.
 func (p *pool) refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fill || p.closed || p.missing() <= 0 {
+	if p.refilling || p.closed || p.missing() <= 0 {
 		return
 	}
-	p.fill = true
+	p.refilling = true
 	p.e.workers.Go(func() {
 		for {
 			p.mu.Lock()
 			if p.closed || p.missing() <= 0 {
-				p.fill = false
+				p.refilling = false
 				p.mu.Unlock()
 				return
 			}
 			p.mu.Unlock()
 			r, err := p.start(false)
 			if err != nil {
-				p.e.cfg.Logger.Error("no spare worker: jobs start later, or not at all", "err", err)
+				p.e.cfg.Logger.Error("cannot start a spare worker; jobs start later, or not at all", "err", err)
 				p.mu.Lock()
-				p.fill = false
+				p.refilling = false
 				p.mu.Unlock()
 				return
 			}
@@ -136,7 +134,7 @@ func (p *pool) refill() {
 	})
 }
 
-// missing counts the idle wasm workers that are not there; p.mu is held.
+// missing returns how many idle wasm workers are lacking. The caller holds p.mu.
 func (p *pool) missing() int {
 	n := p.e.cfg.IdleWorkers
 	for _, r := range p.idle {
@@ -147,10 +145,9 @@ func (p *pool) missing() int {
 	return n
 }
 
-// janitor ends workers that are idle for long: those that are not needed as
-// spares, and spares that hold warm modules, which are replaced by fresh ones. A
-// warm worker takes three times the memory, and an idle broker should be small. It
-// sleeps while there are none.
+// janitor ends workers that have been idle for long: those that are not needed as spares, and spares that
+// hold warm modules, which are replaced by fresh ones. A warm worker takes three times the memory of a fresh
+// one, and an idle broker should be small. The janitor sleeps while there are no such workers.
 func (p *pool) janitor(quit <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
@@ -176,8 +173,8 @@ func (p *pool) janitor(quit <-chan struct{}) {
 	}
 }
 
-// expire takes out the idle workers whose time is up, the longest idle first,
-// and tells when the next one's will be; 0 is never.
+// expire removes and returns the idle workers whose time is up, and says how long until the next one's is; 0
+// means that there is none.
 func (p *pool) expire(now time.Time) (expired []*remote, next time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -203,11 +200,11 @@ func (p *pool) expire(now time.Time) (expired []*remote, next time.Duration) {
 	}
 	slices.Reverse(keep)
 	p.idle = keep
-	p.armed = next > 0
+	p.timerSet = next > 0
 	return expired, next
 }
 
-// close kills every worker and lets none start.
+// close kills every worker and prevents new ones.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

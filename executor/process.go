@@ -15,24 +15,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeDrain bounds the wait for the last output of a program whose process
-// group is dead: somebody who escaped may still hold the pipe.
+// pipeDrain bounds the wait for the last output of a program whose process group is dead: a process that left the
+// group may still hold the pipe open.
 const pipeDrain = 2 * time.Second
 
-// jobDirVar tells a native program its directory, and us whose program it is.
+// jobDirVar is the environment variable that tells a native program its directory. The executor identifies
+// its own programs by it (killStrays).
 const jobDirVar = "UCP_JOB_DIR"
 
-// childGroup is the process group of the native program that a worker runs. The
-// lock closes the gap between starting the program and knowing its group: who
-// wants to kill it in between waits, who has killed lets nothing start.
+// childGroup is the process group of the native program that a worker runs. Its lock closes the gap between
+// starting the program and knowing its group: a kill in between waits, and after a kill nothing is started.
 type childGroup struct {
-	mu      sync.Mutex
-	changed *sync.Cond // of what start waits for
-	order   uint64     // the present one
-	id      int        // 0 is none
-	still   bool       // is suspended
-	asked   bool       // is to end
-	dead    bool
+	mu        sync.Mutex
+	changed   *sync.Cond // signals a change of what start waits for
+	order     uint64     // the present order's number
+	id        int        // of the process group; 0 is none
+	suspended bool
+	stopAsked bool // the program was, or is to be, asked to end
+	dead      bool // the worker is ending; nothing may start
 }
 
 func newChildGroup() *childGroup {
@@ -45,26 +45,26 @@ func newChildGroup() *childGroup {
 func (g *childGroup) begin(order uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.order, g.still, g.asked = order, false, false
+	g.order, g.suspended, g.stopAsked = order, false, false
 }
 
 var (
-	errWorkerEnds = errors.New("the worker is ending")
-	errAsked      = errors.New("it was stopped before it began")
+	errWorkerEnds   = errors.New("the worker is ending")
+	errStoppedEarly = errors.New("it was stopped before it started")
 )
 
-// start starts the program, once it is not suspended.
+// start starts the program. While it is suspended, start waits.
 func (g *childGroup) start(cmd *exec.Cmd) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for g.still && !g.dead && !g.asked {
+	for g.suspended && !g.dead && !g.stopAsked {
 		g.changed.Wait()
 	}
 	switch {
 	case g.dead:
 		return errWorkerEnds
-	case g.asked:
-		return errAsked
+	case g.stopAsked:
+		return errStoppedEarly
 	}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -81,51 +81,51 @@ func (g *childGroup) signal(sig syscall.Signal) {
 	}
 }
 
-// hold makes the program and all that it has started stand still, or go on; one
-// that has not begun yet is held back. It tells whether it was this order's time.
+// hold suspends or resumes the program and all processes that it has started. A program that has not started yet
+// is held back. It reports whether h belongs to the present order and could be carried out.
 func (g *childGroup) hold(h *hold) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if h.Order != g.order || g.asked || g.dead {
+	if h.Order != g.order || g.stopAsked || g.dead {
 		return false
 	}
 	switch {
-	case h.Still == g.still:
-	case g.id != 0 && h.Still:
+	case h.Suspend == g.suspended:
+	case g.id != 0 && h.Suspend:
 		stopTree(g.id)
 	case g.id != 0:
 		continueTree(g.id)
 	}
-	g.still = h.Still
+	g.suspended = h.Suspend
 	g.changed.Broadcast()
 	return true
 }
 
-// ask tells the program to end. A stopped process sees SIGTERM only when it goes
-// on; it is sent first, so that the job does not go on before it sees it.
-func (g *childGroup) ask() {
+// askToStop asks the program to end. A stopped process handles SIGTERM only when it continues; SIGTERM is sent
+// before SIGCONT, so that the job does not run on without seeing it.
+func (g *childGroup) askToStop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked = true
+	g.stopAsked = true
 	g.changed.Broadcast()
 	if g.id == 0 {
 		return
 	}
 	_ = syscall.Kill(-g.id, syscall.SIGTERM)
-	if g.still {
-		g.still = false
+	if g.suspended {
+		g.suspended = false
 		continueTree(g.id)
 	}
 }
 
-// wasAsked reports whether the program of the present order was told to end.
-func (g *childGroup) wasAsked() bool {
+// wasAskedToStop reports whether the program of the present order was asked to end.
+func (g *childGroup) wasAskedToStop() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.asked
+	return g.stopAsked
 }
 
-// finish kills what the program left behind, once it has ended by itself.
+// finish kills what the program left behind after its end.
 func (g *childGroup) finish() {
 	g.signal(syscall.SIGKILL)
 	killOrphans()
@@ -134,7 +134,7 @@ func (g *childGroup) finish() {
 	g.mu.Unlock()
 }
 
-// kill ends all, for good: the worker is going.
+// kill kills the program and everything that it has started, and prevents a new start: the worker is ending.
 func (g *childGroup) kill() {
 	g.mu.Lock()
 	running := g.id != 0
@@ -147,18 +147,17 @@ func (g *childGroup) kill() {
 	}
 }
 
-// runProcess runs a native program in a process group of its own, in the job's
-// directory. Its memory limit is RLIMIT_DATA (heap and private writable
-// mappings) of each of its processes, set in the first moment of its life.
+// runProcess runs a native program in a process group of its own, in the job's directory. Its memory limit is
+// RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start.
 func (w *worker) runProcess(o *order, dir *scratch) report {
 	o.NeedDir = true
-	if err := dir.prepare(o, 0o700); err != nil { // an input may be the program
+	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
 		return report{Failure: "preparing the job's directory: " + err.Error()}
 	}
 	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
 		return report{Failure: "preparing the job's directory: " + err.Error()}
 	}
-	// "Die with your parent" means the parent's thread.
+	// The parent-death signal is sent when the parent's thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd, pipes, err := command(o, dir)
@@ -169,7 +168,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		pipes.close()
 		return report{
 			Failure:   fmt.Sprintf("starting %s: %v", o.Name, err),
-			Asked:     errors.Is(err, errAsked),
+			Stopped:   errors.Is(err, errStoppedEarly),
 			Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
 		}
 	}
@@ -178,15 +177,16 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
 		w.child.signal(syscall.SIGKILL)
 	}
-	asked := w.await(cmd)
+	asked := w.awaitProgram(cmd)
 	w.child.finish()
 	pipes.drain()
 	r := processReport(cmd.ProcessState)
-	r.Asked = asked
+	r.Stopped = asked
 	return r
 }
 
-// command describes the program; its environment is the job's alone.
+// command describes the program to start. Its environment holds only the job's own variables and a few that
+// are set here; nothing else of the broker's environment is passed on.
 func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 	cmd := exec.Command(o.Name, o.Args...)
 	cmd.Dir = dir.root()
@@ -194,7 +194,7 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + dir.root(),
 		"TMPDIR=" + filepath.Join(dir.dir, tmpName),
-	}, o.Env...) // the last of a name wins: the job may have its own, but for the next
+	}, o.Env...) // the last of a name wins: the job may set these, but not jobDirVar
 	cmd.Env = append(cmd.Env, jobDirVar+"="+dir.root())
 	cmd.SysProcAttr = childAttr()
 	pipes := &outPipes{}
@@ -218,14 +218,14 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 	return cmd, pipes, nil
 }
 
-// await waits for the program itself, not for what it left behind. A stop has
-// asked it to end (childGroup.ask); after the grace, await insists. It tells whether the
-// program was asked before it ended.
-func (w *worker) await(cmd *exec.Cmd) (asked bool) {
+// awaitProgram waits for the program itself, not for what it leaves behind. A stop has asked it to end
+// (childGroup.askToStop); after the grace period, awaitProgram kills it. It reports whether the program was asked
+// before it ended.
+func (w *worker) awaitProgram(cmd *exec.Cmd) (asked bool) {
 	done := make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
-		asked = w.child.wasAsked() // now: whoever is asked later had ended by itself
+		asked = w.child.wasAskedToStop() // read now: a program that is asked later had ended by itself
 		close(done)
 	}()
 	select {
@@ -237,7 +237,7 @@ func (w *worker) await(cmd *exec.Cmd) (asked bool) {
 	case <-done:
 	case <-time.After(w.grace):
 		w.child.signal(syscall.SIGKILL)
-		<-done // SIGKILL can't be refused
+		<-done // SIGKILL cannot be ignored
 	}
 	return asked
 }
@@ -255,8 +255,8 @@ func processReport(state *os.ProcessState) report {
 	return report{Code: &code, Failure: reason}
 }
 
-// outPipes carries a program's stdout and stderr. os/exec could copy them too,
-// but would then wait for every process that holds an end.
+// outPipes carries a program's stdout and stderr. os/exec could copy them, too, but would then wait for every
+// process that holds an end of a pipe.
 type outPipes struct {
 	ours, theirs []*os.File
 	copying      sync.WaitGroup
@@ -269,15 +269,15 @@ func (p *outPipes) copy(to ...io.Writer) {
 	for i, r := range p.ours {
 		p.copying.Go(func() {
 			if _, err := io.Copy(to[i], r); err != nil {
-				// The bytes can't be kept, which the output tells at its end;
-				// the program must not hang on a full pipe meanwhile.
+				// The bytes cannot be kept, which output.close reports. Read on, so that the program does not
+				// block on a full pipe meanwhile.
 				_, _ = io.Copy(io.Discard, r)
 			}
 		})
 	}
 }
 
-// drain waits for the last bytes, at most pipeDrain.
+// drain waits for the last bytes, for at most pipeDrain.
 func (p *outPipes) drain() {
 	late := time.AfterFunc(pipeDrain, func() {
 		for _, r := range p.ours {
@@ -291,7 +291,7 @@ func (p *outPipes) drain() {
 	}
 }
 
-// close ends all, for a program that was not started.
+// close closes all pipes of a program that was not started.
 func (p *outPipes) close() {
 	for _, f := range append(p.ours, p.theirs...) {
 		f.Close()

@@ -78,7 +78,7 @@ func TestProcessTimeoutKillsTheWholeGroup(t *testing.T) {
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "timeout after 400ms", res.Reason)
 	pid, rest, _ := strings.Cut(r.read(res.Stdout), "\n")
-	require.Equal(t, "got TERM\n", rest, "it was asked first")
+	require.Equal(t, "got TERM\n", rest, "SIGTERM comes before SIGKILL")
 	n, err := strconv.Atoi(pid)
 	require.NoError(t, err)
 	r.dies(n)
@@ -91,11 +91,11 @@ func TestProcessStopIsGentle(t *testing.T) {
 	r.says(task, "ready")
 	r.e.Stop(task.Key, task.Attempt)
 	require.True(t, r.ended(task).Stopped)
-	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker goes on")
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker still works")
 }
 
-// background starts children that nobody waits for, one in a session of its own,
-// and tells their pids.
+// background starts two children that the script does not wait for, one of them in a session of its own, and
+// prints their PIDs.
 const background = `sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & wait_for() { :; }; sleep 0.3; echo ready; `
 
 func childPIDs(t testing.TB, out string) []int {
@@ -111,7 +111,7 @@ func childPIDs(t testing.TB, out string) []int {
 
 func TestProcessLeavesNothingBehind(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("adopting orphans is Linux's")
+		t.Skip("only Linux lets a worker adopt orphans")
 	}
 	r := newRig(t, native)
 	res := r.run(r.sh(background))
@@ -151,10 +151,10 @@ func TestProcessDiesWithItsWorker(t *testing.T) {
 	}
 }
 
-// The broker here is another copy of the test binary, which is killed.
+// The broker is another copy of the test binary here, which is killed.
 func TestAllDieWithTheBroker(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("dying with one's parent is Linux's")
+		t.Skip("only Linux has the parent-death signal")
 	}
 	if dir := os.Getenv("EXECUTOR_TEST_BROKER"); dir != "" {
 		r := newRig(t, native, func(c *Config) { c.Dir = dir })

@@ -18,28 +18,28 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// remote is the broker's end of one worker process. Between acquire and release
-// it belongs to one attempt, which alone sends to it and reads its messages.
+// remote is the broker's end of one worker process. Between acquire and release it belongs to one attempt, which
+// alone sends to it and reads its messages.
 type remote struct {
 	cmd   *exec.Cmd
 	link  *link
 	stdin io.Closer
 	tail  *tailLog
 
-	native bool                    // for native programs rather than wasm
-	warm   map[job.Digest]struct{} // modules it holds; its owner's, or the pool's when idle
-	since  time.Time               // idle since; the pool's
-	before time.Duration           // CPU used up to its last report; its owner's
+	native bool                    // it runs native programs rather than wasm
+	warm   map[job.Digest]struct{} // modules that it holds; used by the attempt, or by the pool while idle
+	since  time.Time               // idle since then; used by the pool
+	before time.Duration           // CPU time used up to its last report; used by the attempt
 
-	in      chan fromWorker // closed when the worker is gone, the next two are valid then
-	death   string          // why it is gone, for a person
-	spent   time.Duration   // CPU used in all its life
-	discard chan struct{}   // closed by kill: nobody listens any more
+	in      chan fromWorker // closed when the worker is dead; death and spent are valid from then on
+	death   string          // why it died, for people
+	spent   time.Duration   // CPU time used in its whole life
+	discard chan struct{}   // closed by kill: messages are no longer read
 	once    sync.Once
 }
 
-// startRemote starts a worker process and sends its setup. Its reader runs until
-// the process is dead, then calls gone.
+// startRemote starts a worker process and sends its setup. Its reader runs until the process is dead, and then
+// removes it from the pool.
 func (e *Executor) startRemote(native bool) (*remote, error) {
 	r := &remote{
 		native:  native,
@@ -53,7 +53,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	r.cmd.SysProcAttr = workerAttr(native)
 	r.cmd.Stderr = r.tail
 	r.cmd.WaitDelay = pipeDrain
-	if err := headroom(); err != nil {
+	if err := checkDescriptors(); err != nil {
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	in, err := r.cmd.StdinPipe()
@@ -71,7 +71,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		return nil, fmt.Errorf("starting a worker with %q: %w", e.cfg.Worker, err)
 	}
 	r.stdin, r.link = in, newLink(out, in)
-	e.workers.Go(func() { r.listen(); e.pool.gone(r) })
+	e.workers.Go(func() { r.listen(); e.pool.forget(r) })
 	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds()}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)
@@ -79,9 +79,8 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	return r, nil
 }
 
-// workerEnv passes on only what finding programs and files needs: what else is
-// in the broker's environment is none of a job's business. Two threads are
-// enough for one job and its garbage.
+// workerEnv passes on only the variables that are needed to find programs and files, because jobs must not
+// see the rest of the broker's environment. Two threads are enough for one job and its garbage collection.
 func workerEnv() []string {
 	env := []string{"GOMAXPROCS=2"}
 	for _, k := range []string{"PATH", "TMPDIR", "LANG", "LC_ALL", "TZ"} {
@@ -96,7 +95,7 @@ func (r *remote) pid() int { return r.cmd.Process.Pid }
 
 func (r *remote) send(m toWorker) error { return r.link.write(m) }
 
-// listen passes on what the worker says until it is dead.
+// listen passes on the worker's messages until it is dead.
 func (r *remote) listen() {
 	var err error
 	for err == nil {
@@ -109,16 +108,15 @@ func (r *remote) listen() {
 		case <-r.discard:
 		}
 	}
-	// It said its last word, or nonsense.
-	if err != io.EOF {
+	if err != io.EOF { // it sent an invalid message
 		r.kill()
 	}
 	_ = r.stdin.Close()
-	late := time.AfterFunc(patience, r.kill) // it said so, but may not do it
+	late := time.AfterFunc(killDelay, r.kill) // in case it closed its end but does not exit
 	_ = r.cmd.Wait()
 	late.Stop()
 	r.spent = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
-	r.death = deathReason(r.cmd.ProcessState, r.tail.last())
+	r.death = deathReason(r.cmd.ProcessState, r.tail.text())
 	close(r.in)
 }
 
@@ -130,24 +128,23 @@ func (r *remote) kill() {
 	})
 }
 
-// end lets a worker of native programs kill its program and the program's
-// children first, and helps after the given time.
-func (r *remote) end(patience time.Duration) {
+// end ends the worker. A worker for native programs gets the given time to kill its program and the program's
+// children first.
+func (r *remote) end(delay time.Duration) {
 	if !r.native {
 		r.kill()
 		return
 	}
 	_ = r.stdin.Close()
-	late := time.AfterFunc(patience, r.kill)
+	late := time.AfterFunc(delay, r.kill)
 	for range r.in { // until it is dead
 	}
 	late.Stop()
 }
 
-// lastWord kills the worker, and returns the report of the job that it had sent before,
-// if it had.
-func (r *remote) lastWord() (done *report) {
-	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe shall still be read
+// killAndReport kills the worker and returns the report that it had sent before, or nil if there is none.
+func (r *remote) killAndReport() (done *report) {
+	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe must still be read
 	for m := range r.in {    // until it is dead
 		if m.Done != nil {
 			done = m.Done
@@ -156,7 +153,7 @@ func (r *remote) lastWord() (done *report) {
 	return done
 }
 
-// deathReason says what a dead worker died of.
+// deathReason says why a worker died. said is what it wrote to stderr.
 func deathReason(state *os.ProcessState, said string) string {
 	memory := strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory")
 	status, ok := state.Sys().(syscall.WaitStatus)
@@ -178,8 +175,7 @@ func deathReason(state *os.ProcessState, said string) string {
 	return fmt.Sprintf("the worker ended unexpectedly (%s)%s", state, first)
 }
 
-// tailLog logs what a worker says on its stderr, line by line, and keeps the
-// last of it to tell why the worker died.
+// tailLog logs what a worker writes to its stderr, line by line, and keeps the beginning to tell why it died.
 type tailLog struct {
 	log  *slog.Logger
 	mu   sync.Mutex
@@ -188,33 +184,33 @@ type tailLog struct {
 }
 
 const (
-	maxTail     = 4 << 10
-	maxLogLines = 2 << 10 // bytes of one line
+	maxKeptLog = 4 << 10 // bytes
+	maxLogLine = 2 << 10 // bytes
 )
 
 // Write implements io.Writer.
 func (t *tailLog) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if room := maxTail - len(t.kept); room > 0 { // the beginning of a crash says most
-		t.kept = append(t.kept, p[:min(room, len(p))]...)
+	if free := maxKeptLog - len(t.kept); free > 0 { // the beginning of a crash's output says most
+		t.kept = append(t.kept, p[:min(free, len(p))]...)
 	}
 	t.line = append(t.line, p...)
 	for {
 		line, rest, found := bytes.Cut(t.line, []byte("\n"))
-		if !found && len(t.line) < maxLogLines {
+		if !found && len(t.line) < maxLogLine {
 			return len(p), nil
 		}
 		level := slog.LevelWarn
-		if len(t.kept) == maxTail { // the rest of a crash's stack traces
+		if len(t.kept) == maxKeptLog { // the rest of a crash's stack traces
 			level = slog.LevelDebug
 		}
-		t.log.Log(context.Background(), level, "a worker says", "line", string(line[:min(len(line), maxLogLines)]))
+		t.log.Log(context.Background(), level, "a worker wrote to stderr", "line", string(line[:min(len(line), maxLogLine)]))
 		t.line = append(t.line[:0], rest...)
 	}
 }
 
-func (t *tailLog) last() string {
+func (t *tailLog) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.kept)

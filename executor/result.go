@@ -16,7 +16,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// failed is the result of an attempt that never ran.
+// failed returns the result of an attempt that never ran.
 func (a *attempt) failed(rep report) job.Result {
 	return job.Result{
 		Outcome: job.Failed, Reason: rep.Failure, Permanent: rep.Permanent,
@@ -24,9 +24,8 @@ func (a *attempt) failed(rep report) job.Result {
 	}
 }
 
-// result turns a worker's report into a job's result: it stores what the job
-// wrote. stdout and stderr are kept of every job, output paths only of one that
-// succeeded.
+// result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr of
+// every job, output paths only of a job that succeeded.
 func (a *attempt) result(rep report) job.Result {
 	res := job.Result{
 		Outcome: job.Succeeded, ExitCode: rep.Code, Reason: rep.Failure, Permanent: rep.Permanent,
@@ -35,10 +34,10 @@ func (a *attempt) result(rep report) job.Result {
 	if rep.Failure != "" {
 		res.Outcome = job.Failed
 	}
-	if !rep.Touched || a.ended {
+	if !rep.Touched || a.stopped {
 		return res
 	}
-	if err := a.patiently(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
+	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
 		res.Outcome, res.Outputs = job.Failed, nil
 		if res.Reason == "" {
 			res.Reason = err.Error()
@@ -85,9 +84,9 @@ func (a *attempt) collect(res *job.Result) error {
 	return nil
 }
 
-// collectPath stores a named output: a file, or the regular files of a
-// directory. A symbolic link is followed only where it was named as an output,
-// and never out of the job's directory, which os.Root sees to.
+// collectPath stores a named output: a file, or the regular files of a directory. A symbolic link is followed
+// only if it was itself named as an output, and os.Root makes sure that it does not lead out of the job's
+// directory.
 func (a *attempt) collectPath(root *os.Root, name string, out map[string]job.Blob) error {
 	info, err := root.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +111,7 @@ func (a *attempt) collectPath(root *os.Root, name string, out map[string]job.Blo
 				err = a.collectPath(root, inner, out)
 			case e.Type().IsRegular():
 				err = a.collectFile(root, inner, nil, out)
-			default: // links, pipes and the like are not kept
+			default: // links, pipes and the like are left out
 				continue
 			}
 			if err != nil {
@@ -132,7 +131,7 @@ func (a *attempt) collectFile(root *os.Root, name string, info os.FileInfo, out 
 		return fmt.Errorf("output %s is neither a file nor a directory", name)
 	}
 	if _, dup := out[name]; !dup && len(out) == job.MaxOutputFiles {
-		return fmt.Errorf("the job left more than %d output files; let it pack them into one", job.MaxOutputFiles)
+		return fmt.Errorf("the job left more than %d output files; let it pack them into an archive", job.MaxOutputFiles)
 	}
 	b, err := a.store(root, name)
 	if err != nil {
@@ -142,8 +141,8 @@ func (a *attempt) collectFile(root *os.Root, name string, info os.FileInfo, out 
 	return nil
 }
 
-// store puts one file into the blob store. O_NONBLOCK, because a pipe that
-// somebody put there would block us.
+// store puts one file into the blob store. It opens the file with O_NONBLOCK, because a named pipe that the
+// job put in its place would block otherwise.
 func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -163,13 +162,13 @@ func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
 	return a.e.cfg.Blobs.Put(a.storing(), io.LimitReader(f, job.MaxBlob))
 }
 
-// storing is the context for storing results: a stop that comes when the job
-// has ended is too late and must not lose the result; only Close ends it.
+// storing returns the context for storing results. Only Close ends it: a stop that comes after the job has
+// ended must not lose the result.
 func (a *attempt) storing() context.Context { return a.e.ctx }
 
-// Logs opens what a running task has written so far to stdout and stderr; a file
-// is nil while nothing was written, and both are when no such task runs here.
-// The caller closes them. Of several attempts the latest is meant.
+// Logs opens what the running task with the given ledger key has written to stdout and stderr so far. A file
+// is nil while nothing was written to it; both are nil when no such task runs here. Of several attempts at
+// the job the latest is used. The caller closes the files.
 func (e *Executor) Logs(key string) (stdout, stderr *os.File) {
 	e.mu.Lock()
 	var latest *attempt

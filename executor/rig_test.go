@@ -24,8 +24,8 @@ import (
 // workerArg makes the test binary a worker.
 const workerArg = "executor-test-worker"
 
-// guest is the compiled program of testdata/guest; cache is shared by all tests,
-// so that it is compiled to machine code once.
+// guest is the path of the compiled program in testdata/guest. All tests share the directory cache, so that
+// the guest is compiled to machine code only once.
 var guest, cache string
 
 func TestMain(m *testing.M) {
@@ -71,7 +71,7 @@ func (b diskBlobs) Put(_ context.Context, r io.Reader) (job.Blob, error) {
 	return job.Blob{Digest: d, Size: int64(len(all))}, os.WriteFile(filepath.Join(b.dir, string(d)), all, 0o600)
 }
 
-// rig is an executor under test.
+// rig is an executor under test, with its blobs and all its updates.
 type rig struct {
 	t     testing.TB
 	e     *Executor
@@ -130,7 +130,7 @@ func (r *rig) read(b *job.Blob) string {
 	return string(all)
 }
 
-// wasm is a task that runs the guest with arguments.
+// wasm returns a task that runs the guest with arguments.
 func (r *rig) wasm(args ...string) Task { return r.module(r.guest, args...) }
 
 func (r *rig) module(d job.Digest, args ...string) Task {
@@ -141,14 +141,14 @@ func (r *rig) module(d job.Digest, args ...string) Task {
 	}
 }
 
-// sh is a task that runs a native shell script.
+// sh returns a task that runs a native shell script.
 func (r *rig) sh(script string) Task {
 	t := r.module("")
 	t.Spec.Driver, t.Spec.Command, t.Spec.Args = job.Process, "sh", []string{"-c", script}
 	return t
 }
 
-// await returns the first update that fits, and fails after a while.
+// await waits for the first update that fits, for at most a minute.
 func (r *rig) await(what string, fits func(Update) bool) Update {
 	deadline := time.After(60 * time.Second)
 	for {
@@ -168,13 +168,14 @@ func (r *rig) await(what string, fits func(Update) bool) Update {
 	}
 }
 
+// started waits until the task has started.
 func (r *rig) started(t Task) {
 	r.await("start of "+t.Key, func(u Update) bool {
 		return u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil && u.Phase == PhaseStarted
 	})
 }
 
-// phases lists what a task's updates say, in their order.
+// phases lists the phases of a task's updates in their order.
 func (r *rig) phases(t Task) string {
 	var out []string
 	for _, u := range r.of(t) {
@@ -187,7 +188,7 @@ func (r *rig) phases(t Task) string {
 	return strings.Join(out, " ")
 }
 
-// reaches waits until a task has said that it is in a phase for the nth time.
+// reaches waits until a phase of a task has been reported for the nth time.
 func (r *rig) reaches(t Task, p Phase, nth int) {
 	r.await(fmt.Sprintf("%s of %s, time %d", p, t.Key, nth), func(u Update) bool {
 		n := 0
@@ -210,6 +211,7 @@ func (r *rig) resume(t Task) {
 	r.reaches(t, PhaseResumed, 1)
 }
 
+// ended waits until the task has ended.
 func (r *rig) ended(t Task) Update {
 	return r.await("end of "+t.Key, func(u Update) bool { return u.Key == t.Key && u.Attempt == t.Attempt && u.Result != nil })
 }
@@ -232,7 +234,7 @@ func (r *rig) of(t Task) []Update {
 	return out
 }
 
-// running waits until the task has told, through its stdout, that it runs.
+// says waits until the task has written word to its stdout.
 func (r *rig) says(t Task, word string) {
 	require.Eventually(r.t, func() bool {
 		out, errs := r.e.Logs(t.Key)

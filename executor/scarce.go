@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// What the machine may lack for a moment: file descriptors, processes, memory. That is
-// no fault of the job, and must not become its result. Descriptors come back when
-// other jobs and connections end, so the attempt waits.
+// The machine may run out of file descriptors, processes or memory for a moment. That is not the job's fault
+// and must not become its result. They become free again when other jobs and connections end, so the attempt
+// waits.
 const (
-	scarceWait  = time.Minute // then it fails, and says for want of what
-	scarceFirst = 50 * time.Millisecond
-	scarceMost  = time.Second
+	scarceWait  = time.Minute           // how long an attempt retries before it fails
+	scarceFirst = 50 * time.Millisecond // the first pause between two tries; it doubles
+	scarceMost  = time.Second           // the longest pause
 )
 
+// scarce reports whether err means that the machine has run out of something for the moment.
 func scarce(err error) bool {
 	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM} {
 		if errors.Is(err, e) {
@@ -26,37 +27,37 @@ func scarce(err error) bool {
 	return false
 }
 
-// headroom is an error when so few file descriptors are left that a worker must not take
-// them: the store beside it would be the next to find none, and a store that can't open its
-// next log ends the process. Where descriptors are many nobody counts.
-func headroom() error {
+// checkDescriptors returns an error when so few file descriptors are left that a worker must not take them:
+// the store in the same process needs some, and a store that cannot open its next log ends the process. Where
+// the limit is high nothing is counted.
+func checkDescriptors() error {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur > countBelow {
 		return nil
 	}
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return nil // not here: then what is left will show
+		return nil // they cannot be counted on this system
 	}
 	if reserve := max(leastReserve, files.Cur/8); uint64(len(open))+reserve > files.Cur {
-		return fmt.Errorf("%d of %d file descriptors are open, and %d are the store's: %w", len(open), files.Cur, reserve, syscall.EMFILE)
+		return fmt.Errorf("%d of %d file descriptors are open, and %d are reserved for the store: %w", len(open), files.Cur, reserve, syscall.EMFILE)
 	}
 	return nil
 }
 
 const (
-	countBelow   = 4096
-	leastReserve = 16
+	countBelow   = 4096 // descriptors are counted only if the limit is at most this
+	leastReserve = 16   // descriptors
 )
 
-// patiently does what may fail for want of something, again and again while that is
-// so, until done ends or scarceWait is over.
-func (a *attempt) patiently(done <-chan struct{}, do func() error) error {
+// retryWhileScarce calls do, and calls it again while it fails because the machine has run out of something,
+// until done is closed or scarceWait has passed.
+func (a *attempt) retryWhileScarce(done <-chan struct{}, do func() error) error {
 	err := do()
 	if !scarce(err) {
 		return err
 	}
-	a.e.cfg.Logger.Warn("a job waits until this machine has what it lacks", "job", string(a.task.ID), "err", err)
+	a.e.cfg.Logger.Warn("this machine has run out of what a job needs; the job waits", "job", string(a.task.ID), "err", err)
 	end := time.Now().Add(scarceWait)
 	for wait := scarceFirst; scarce(err) && time.Now().Before(end); wait = min(2*wait, scarceMost) {
 		timer := time.NewTimer(wait)

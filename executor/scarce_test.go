@@ -14,8 +14,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// A job that finds no file descriptor for its worker waits for one: it does not fail
-// for what it has no part in. Stopping it ends the wait.
+// A job for whose worker no file descriptor is left waits for one; it does not fail, because the shortage is
+// not its fault. Stopping the job ends the wait.
 func TestJobWaitsForDescriptors(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
 	var was syscall.Rlimit
@@ -24,7 +24,7 @@ func TestJobWaitsForDescriptors(t *testing.T) {
 		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: was.Max}))
 	}
 	defer allow(was.Cur)
-	allow(3) // everything above is taken or not to be had
+	allow(3) // no more descriptors can be opened
 	stopped, task := r.wasm(), r.wasm()
 	r.e.Start(stopped)
 	r.e.Start(task)
@@ -40,6 +40,6 @@ func TestJobWaitsForDescriptors(t *testing.T) {
 func TestScarce(t *testing.T) {
 	require.True(t, scarce(fmt.Errorf("starting a worker: %w", syscall.EMFILE)))
 	require.False(t, scarce(syscall.EACCES))
-	require.False(t, scarce(errors.New("else")))
+	require.False(t, scarce(errors.New("something else")))
 	require.False(t, scarce(nil))
 }

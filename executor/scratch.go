@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Names inside an attempt's directory. The job sees only rootName.
+// Names inside an attempt's directory. A wasm job sees only rootName.
 const (
 	rootName   = "root"
 	stdoutName = "stdout"
@@ -18,9 +18,8 @@ const (
 	tmpName    = "tmp"
 )
 
-// scratch is the directory of one attempt, in the worker that runs it. It is
-// made when something first needs it: a module that only computes leaves no
-// trace on the disk.
+// scratch is the directory of one attempt, as used by the worker that runs it. It is made when it is first
+// needed, so a module that only computes does not touch the disk.
 type scratch struct {
 	dir      string
 	make     func() error
@@ -39,12 +38,11 @@ func newScratch(dir string) *scratch {
 	return s
 }
 
-// root is the job's own directory: its "/" in wasm, its working directory natively.
+// root returns the job's own directory: a wasm job's "/", or a native job's working directory.
 func (s *scratch) root() string { return filepath.Join(s.dir, rootName) }
 
-// prepare makes the directories and copies the inputs that the order names. All
-// paths go through os.Root, though they were validated when the job came in.
-// Files get mode perm; a native program may be one of them.
+// prepare makes the directories and copies the inputs that the order names. All paths go through os.Root,
+// even though they were validated when the job was submitted. Files get mode perm.
 func (s *scratch) prepare(o *order, perm os.FileMode) error {
 	if len(o.Dirs) == 0 && len(o.Inputs) == 0 && !o.NeedDir {
 		return nil
@@ -97,7 +95,7 @@ func copyInput(root *os.Root, name, from string, perm os.FileMode) error {
 	return dst.Close()
 }
 
-// close ends both outputs and tells what could not be kept.
+// close closes both outputs, and returns an error if something that the job wrote could not be kept.
 func (s *scratch) close() error {
 	if err := s.out.close(); err != nil {
 		s.err.close()

@@ -8,9 +8,9 @@ import (
 
 var errClosed = errors.New("the executor is closed")
 
-// spawner starts processes, all from one thread that lives as long as the
-// executor: Linux delivers a "die with your parent" signal when the parent's
-// *thread* ends, and Go ends threads as it likes (golang.org/issue/27505).
+// spawner starts all processes from one thread that lives as long as the executor: Linux delivers the
+// parent-death signal when the parent's *thread* ends, and Go may end a thread at any time
+// (golang.org/issue/27505).
 type spawner struct {
 	calls chan func()
 	quit  chan struct{}
@@ -45,7 +45,7 @@ func (s *spawner) do(f func() error) error {
 	}
 }
 
-// close ends the thread; every child must be dead.
+// close ends the thread. Every child must be dead by then.
 func (s *spawner) close() {
 	close(s.quit)
 	s.done.Wait()

@@ -8,165 +8,162 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// A suspended job stands still: SIGSTOP, of the worker for a wasm module, of the
-// program and everything that it has started for a native one, whose worker goes
-// on, to keep the program's last output and to kill it when the broker dies. The
-// job's memory, files and devices stay its own.
+// A job is suspended with SIGSTOP. For a wasm module the worker is stopped. For a native program the program
+// and all processes that it has started are stopped; its worker keeps running, to keep the program's last
+// output and to kill it when the broker dies. The job keeps its memory, files and devices.
 //
-// Suspend and Resume only say what is wanted; the attempt's own goroutine makes
-// it so, step by step, and reports each step once it is done. So whatever comes
-// in whatever order, Suspended and Resumed alternate.
+// Suspend and Resume only record what is wanted. The attempt's own goroutine carries it out, step by step,
+// and reports each step when it is done. PhaseSuspended and PhaseResumed therefore alternate, in whatever
+// order the calls come.
 
-// stillWait bounds the wait for stopped processes to stand still. It takes about a
-// millisecond, and longer only where the machine is so busy that they don't get
-// their turn, in which they would see the signal.
 const (
-	stillWait  = time.Second
-	stillPause = time.Millisecond
+	// stopWait bounds the wait for processes to be stopped after a SIGSTOP. It takes about a millisecond;
+	// longer only if the machine is so busy that the processes are not scheduled and so do not see the
+	// signal.
+	stopWait = time.Second
+	stopPoll = time.Millisecond
 )
 
-// Suspend makes an attempt stand still, if it is here, and returns at once. The
-// Update with PhaseSuspended comes when none of its processes runs any more; its
-// timeout stands still from the call on. One that has not begun yet is held back.
-// A suspended attempt can be stopped, and may end (its worker may be killed, or it
-// had ended already when it was suspended): then there is no PhaseResumed.
+// Suspend suspends an attempt, if it is here, and returns at once. The Update with PhaseSuspended is reported
+// when none of its processes runs any more; its timeout is paused from the call on. An attempt that has not
+// started yet is held back. A suspended attempt can be stopped, and may end (its worker may be killed, or it
+// had already ended when it was suspended); then no PhaseResumed is reported.
 //
-// A Resume that follows at once may cancel a Suspend, which then leaves no trace.
+// A Resume that follows at once may cancel a Suspend, so that neither is reported.
 func (e *Executor) Suspend(key, attempt string) { e.want(key, attempt, true) }
 
-// Resume lets a suspended attempt go on, and returns at once; the Update with
-// PhaseResumed comes when it does. The job's own clock has gone on meanwhile: a
-// job that slept wakes at once if its time has come. A process that the job had
-// itself stopped with SIGSTOP goes on as well.
+// Resume continues a suspended attempt and returns at once; the Update with PhaseResumed is reported when it
+// runs again. The clock that the job sees was not stopped meanwhile: a job that slept wakes at once if its
+// time has come. A process that the job had itself stopped with SIGSTOP continues as well.
 func (e *Executor) Resume(key, attempt string) { e.want(key, attempt, false) }
 
-func (e *Executor) want(key, attempt string, still bool) {
+func (e *Executor) want(key, attempt string, suspended bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a := e.tasks[taskID{key, attempt}]
 	if a == nil {
 		return
 	}
-	a.wanted.Store(still)
+	a.wantSuspended.Store(suspended)
 	select {
-	case a.wish <- struct{}{}:
-	default: // one is waiting, and will read the newest
+	case a.wake <- struct{}{}:
+	default: // a signal is pending already; its reader will see the newest value
 	}
 }
 
-// awaitTurn waits until the module may be loaded; see loading.enter. A suspended
-// attempt does not take its turn, so that others do not wait for it.
+// awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended attempt does not take
+// its turn, so that others do not wait for it.
 func (a *attempt) awaitTurn(module job.Digest) (leave func(bool), err error) {
 	for {
-		for a.wanted.Load() {
-			if !a.still.Load() {
-				a.settle(true)
+		for a.wantSuspended.Load() {
+			if !a.suspended.Load() {
+				a.noteSuspended(true)
 			}
 			select {
-			case <-a.wish:
+			case <-a.wake:
 			case <-a.ctx.Done():
 				return nil, errStopped
 			}
 		}
-		if a.still.Load() {
-			a.settle(false)
+		if a.suspended.Load() {
+			a.noteSuspended(false)
 		}
-		leave, err = a.e.loading.enter(a.ctx, module, a.wish)
-		if !errors.Is(err, errWish) {
+		leave, err = a.e.turns.enter(a.ctx, module, a.wake)
+		if !errors.Is(err, errWoken) {
 			return leave, err
 		}
 	}
 }
 
-// follow takes one step towards what is wanted of the attempt in this worker.
-func (a *attempt) follow(r *remote, clock *countdown, leave func(bool)) {
-	on := a.wanted.Load()
-	if on == a.still.Load() || a.asked {
-		return // there already; or its answer comes first
+// stepTowardsWanted takes one step towards the wanted state of the attempt in this worker.
+func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool)) {
+	on := a.wantSuspended.Load()
+	if on == a.suspended.Load() || a.awaitsAnswer {
+		return // nothing to do, or the worker's answer must come first
 	}
 	if on {
-		leave(false) // whoever waits for us to compile the module compiles it himself
+		leave(false) // another attempt that waits for this module compiles it itself
 		clock.pause()
 	}
 	if r.native {
 		if on {
 			a.stopGroup(r)
 		}
-		a.asked = true
-		_ = r.send(toWorker{Hold: &hold{Order: a.number, Still: on}}) // if it is dead, r.in tells
+		a.awaitsAnswer = true
+		_ = r.send(toWorker{Hold: &hold{Order: a.number, Suspend: on}}) // if the worker is dead, r.in is closed
 		return
 	}
-	if r.stand(on) {
-		a.settle(on)
+	if r.setStopped(on) {
+		a.noteSuspended(on)
 		clock.run(!on)
 	}
 }
 
-// stopGroup stops a native program's own group before its worker is asked to stop
-// all. The worker has a job's low priority, and where the job keeps all CPUs busy
-// it may take a while to get its turn. That the group's leader is the worker's
-// child proves the group to be the job's, not another that got its number.
+// stopGroup stops a native program's own process group, before its worker is asked to stop all of its
+// processes. The worker has the low priority of a job, and may have to wait for a CPU if the job keeps all of
+// them busy. If the group's leader is the worker's child, the group is the job's, and not a later one with
+// the same number.
 func (a *attempt) stopGroup(r *remote) {
 	if p, ok := readProcess(a.group); ok && p.parent == r.pid() {
 		_ = syscall.Kill(-a.group, syscall.SIGSTOP)
 	}
 }
 
-// held takes a worker's answer to a hold. One that is late belongs to the
-// worker's last job.
-func (a *attempt) held(h *hold, r *remote, clock *countdown, leave func(bool)) {
+// holdAnswered handles a worker's answer to a hold. A late answer belongs to the worker's previous job and is
+// ignored.
+func (a *attempt) holdAnswered(h *hold, r *remote, clock *countdown, leave func(bool)) {
 	if h.Order != a.number {
 		return
 	}
-	a.asked = false
-	a.settle(h.Still)
-	clock.run(!h.Still)
-	a.follow(r, clock, leave)
+	a.awaitsAnswer = false
+	a.noteSuspended(h.Suspend)
+	clock.run(!h.Suspend)
+	a.stepTowardsWanted(r, clock, leave)
 }
 
-// settle notes and reports that the attempt stands still, or goes on.
-func (a *attempt) settle(still bool) {
-	a.still.Store(still)
+// noteSuspended records and reports that the attempt is suspended, or runs again.
+func (a *attempt) noteSuspended(suspended bool) {
+	a.suspended.Store(suspended)
 	phase := PhaseResumed
-	if still {
+	if suspended {
 		phase = PhaseSuspended
 	}
 	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: phase})
 }
 
-// stand stops a wasm worker, or lets it go on; false means that it is dead.
-func (r *remote) stand(still bool) bool {
-	if !still {
+// setStopped stops a wasm worker with SIGSTOP, or continues it; false means that it is dead.
+func (r *remote) setStopped(on bool) bool {
+	if !on {
 		return r.cmd.Process.Signal(syscall.SIGCONT) == nil
 	}
 	if r.cmd.Process.Signal(syscall.SIGSTOP) != nil {
 		return false
 	}
-	awaitStill(func() bool { return standsStill(r.pid()) })
+	awaitStopped(func() bool { return allThreadsStopped(r.pid()) })
 	return true
 }
 
-// awaitStill asks until the answer is yes, for at most stillWait.
-func awaitStill(still func() bool) {
-	for end := time.Now().Add(stillWait); !still() && time.Now().Before(end); {
-		time.Sleep(stillPause)
+// awaitStopped polls stopped until it returns true, for at most stopWait.
+func awaitStopped(stopped func() bool) {
+	for end := time.Now().Add(stopWait); !stopped() && time.Now().Before(end); {
+		time.Sleep(stopPoll)
 	}
 }
 
-// stopTree stops the process group, at once and atomically (the kernel lets no
-// fork slip through), and then all that this process's children have put outside
-// of it, until nothing runs: what is stopped starts nothing new.
+// stopTree stops the process group atomically (the kernel sends the signal to a process that is being forked,
+// too), and then all descendants of this process outside of the group, until none of them runs: a stopped
+// process starts nothing new.
 func stopTree(group int) {
 	_ = syscall.Kill(-group, syscall.SIGSTOP)
-	awaitStill(func() bool {
-		still := true
+	awaitStopped(func() bool {
+		all := true
 		for _, p := range ownDescendants() {
-			if !p.still() {
-				still = false
+			if !p.stopped() {
+				all = false
 				_ = syscall.Kill(p.pid, syscall.SIGSTOP)
 			}
 		}
-		return still
+		return all
 	})
 }
 

@@ -28,7 +28,7 @@ func needsProc(t *testing.T) {
 	}
 }
 
-// output is what a running task has written to stdout so far.
+// output returns what a running task has written to stdout so far.
 func (r *rig) output(task Task) string {
 	out, errs := r.e.Logs(task.Key)
 	if errs != nil {
@@ -43,9 +43,8 @@ func (r *rig) output(task Task) string {
 	return string(b)
 }
 
-// grows waits until a task has written that many more bytes than it has now. It
-// is how tests let time pass in which something can happen, however busy the
-// machine is.
+// grows waits until a task has written n more bytes than it has now. Tests use it instead of a sleep, so that
+// the other tasks get time to run however busy the machine is.
 func (r *rig) grows(task Task, n int) {
 	from := len(r.output(task))
 	require.Eventually(r.t, func() bool { return len(r.output(task)) >= from+n }, 60*time.Second, 2*time.Millisecond,
@@ -55,7 +54,7 @@ func (r *rig) grows(task Task, n int) {
 // cpuOf sums the CPU ticks of a task's processes.
 func (r *rig) cpuOf(task Task) (sum int64) {
 	worker := r.workerPID(task)
-	for _, p := range append(familyOf(processes()).descendants(worker), process{pid: worker}) {
+	for _, p := range append(treeOf(processes()).descendants(worker), process{pid: worker}) {
 		now, ok := readProcess(p.pid)
 		require.True(r.t, ok)
 		sum += now.cpuTicks
@@ -63,9 +62,8 @@ func (r *rig) cpuOf(task Task) (sum int64) {
 	return sum
 }
 
-// three works in three places: the program itself, a child in its group, and one
-// in a session of its own. Once all are there each writes n lines, and the program
-// waits for all.
+// three returns a script that works in three processes: the program itself, a child in its group, and a child
+// in a session of its own. When all have started, each writes n lines, and the program waits for all.
 func three(n int) string {
 	count := func(name string) string {
 		return fmt.Sprintf(`touch %s; until [ -e group ] && [ -e session ] && [ -e self ]; do :; done;
@@ -103,17 +101,17 @@ func TestSuspendedJobMakesNoProgress(t *testing.T) {
 		r.e.Start(c.task)
 		r.grows(c.task, 10)
 		if c.task.Spec.Driver == job.Process {
-			require.Eventually(t, func() bool { // all three are at it
+			require.Eventually(t, func() bool { // all three are writing
 				out := r.output(c.task)
 				return strings.Contains(out, "group") && strings.Contains(out, "session") && strings.Contains(out, "self")
 			}, 30*time.Second, time.Millisecond)
 		}
 		r.suspend(c.task)
-		r.e.Suspend(c.task.Key, c.task.Attempt) // twice is once
+		r.e.Suspend(c.task.Key, c.task.Attempt) // a second call has no effect
 		worker := r.workerPID(c.task)
-		family := familyOf(processes()).descendants(worker)
+		family := treeOf(processes()).descendants(worker)
 		for _, p := range family {
-			require.True(t, p.still(), "%+v", p)
+			require.True(t, p.stopped(), "%+v", p)
 		}
 		if c.task.Spec.Driver == job.Process {
 			require.Len(t, family, 3)
@@ -123,24 +121,24 @@ func TestSuspendedJobMakesNoProgress(t *testing.T) {
 			r.grows(other, 50)
 			return before == r.output(c.task)
 		}, 30*time.Second, time.Millisecond)
-		require.Equal(t, c.task.Spec.Driver == job.Wasm, standsStill(worker), "a program's worker goes on")
+		require.Equal(t, c.task.Spec.Driver == job.Wasm, allThreadsStopped(worker), "the worker of a native program is not stopped")
 		before, cpu := r.output(c.task), r.cpuOf(c.task)
 		r.grows(other, 200)
-		require.Equal(t, len(before), len(r.output(c.task)), "it wrote")
-		require.LessOrEqual(t, r.cpuOf(c.task)-cpu, int64(1), "it used CPU (a tick is the worker's own)")
+		require.Equal(t, len(before), len(r.output(c.task)), "a suspended task writes nothing")
+		require.LessOrEqual(t, r.cpuOf(c.task)-cpu, int64(1), "a suspended task uses no CPU time (one tick is the worker's own)")
 		r.resume(c.task)
 		r.e.Resume(c.task.Key, c.task.Attempt)
 		u := r.ended(c.task)
 		require.Equal(t, job.Succeeded, u.Result.Outcome, u.Result.Reason)
 		c.check(r.read(u.Result.Stdout))
 		require.Equal(t, "started suspended resumed ended", r.phases(c.task))
-		r.e.Suspend(c.task.Key, c.task.Attempt) // has gone
+		r.e.Suspend(c.task.Key, c.task.Attempt) // has no effect: the attempt has ended
 		r.e.Resume("nobody", "1.a.1")
 	}
-	require.Equal(t, "started", r.phases(other), "a neighbour is not touched")
+	require.Equal(t, "started", r.phases(other), "other tasks are not touched")
 }
 
-// Programs that fork all the time: none slips through, at no moment.
+// All processes of a program are stopped, even if it forks all the time.
 func TestSuspendOfAForkingJob(t *testing.T) {
 	needsProc(t)
 	r := newRig(t, native)
@@ -152,11 +150,11 @@ func TestSuspendOfAForkingJob(t *testing.T) {
 	for i := range 20 {
 		r.e.Suspend(task.Key, task.Attempt)
 		r.reaches(task, PhaseSuspended, i+1)
-		first := familyOf(processes()).descendants(worker)
+		first := treeOf(processes()).descendants(worker)
 		for _, p := range first {
-			require.True(t, p.still(), "%+v", p)
+			require.True(t, p.stopped(), "%+v", p)
 		}
-		require.Equal(t, len(first), len(familyOf(processes()).descendants(worker)))
+		require.Equal(t, len(first), len(treeOf(processes()).descendants(worker)))
 		r.e.Resume(task.Key, task.Attempt)
 		r.reaches(task, PhaseResumed, i+1)
 	}
@@ -164,7 +162,7 @@ func TestSuspendOfAForkingJob(t *testing.T) {
 	require.True(t, r.ended(task).Stopped)
 }
 
-func TestTimeoutStandsStill(t *testing.T) {
+func TestTimeoutIsPausedWhileSuspended(t *testing.T) {
 	r := newRig(t, native)
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome) // warm
 	tasks := []Task{r.wasm("loop"), r.sh("while :; do :; done")}
@@ -182,12 +180,11 @@ func TestTimeoutStandsStill(t *testing.T) {
 		r.resume(task)
 	}
 	for _, task := range tasks {
-		require.Equal(t, "timeout after 2s", r.ended(task).Result.Reason, "what was left of it still counts")
+		require.Equal(t, "timeout after 2s", r.ended(task).Result.Reason, "the rest of the timeout still counts")
 	}
 }
 
-// A stopped process sees SIGTERM only when it goes on, and it may need what it has
-// started to end well.
+// A stopped process handles SIGTERM only when it continues, and may need its children to end properly.
 func TestStopOfASuspendedJob(t *testing.T) {
 	r := newRig(t, native, func(c *Config) { c.Grace = 50 * time.Second })
 	wasm := r.wasm("loop")
@@ -201,20 +198,20 @@ func TestStopOfASuspendedJob(t *testing.T) {
 		}
 		r.suspend(task)
 		r.e.Stop(task.Key, task.Attempt)
-		r.e.Suspend(task.Key, task.Attempt) // changes nothing any more
+		r.e.Suspend(task.Key, task.Attempt) // has no effect any more
 		u := r.ended(task)
 		require.True(t, u.Stopped)
 		if task.Spec.Driver == job.Process {
 			require.NotNil(t, u.Result.ExitCode)
-			require.Equal(t, 5, *u.Result.ExitCode, "it ended by its own will")
+			require.Equal(t, 5, *u.Result.ExitCode, "it ended by itself")
 		}
 		require.Equal(t, "started suspended ended", r.phases(task))
 	}
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
-	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker goes on")
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker still works")
 }
 
-// One that ignores SIGTERM is killed after the grace, suspended or not.
+// A program that ignores SIGTERM is killed after the grace period, even if it is suspended.
 func TestStopOfASuspendedStubbornJob(t *testing.T) {
 	r := newRig(t, native)
 	task := r.sh(`trap '' TERM; echo ready; while :; do sleep 0.01; done`)
@@ -247,7 +244,7 @@ func TestWorkerKilledWhileSuspended(t *testing.T) {
 	}
 }
 
-// The program itself is killed, by the kernel say; what it has started goes too.
+// When the program itself is killed, for instance by the kernel, its children are killed, too.
 func TestProgramKilledWhileSuspended(t *testing.T) {
 	needsProc(t)
 	r := newRig(t, native)
@@ -255,14 +252,14 @@ func TestProgramKilledWhileSuspended(t *testing.T) {
 	r.e.Start(task)
 	pids := r.pidsOf(task)
 	r.suspend(task)
-	leaders := familyOf(processes())[r.workerPID(task)]
+	leaders := treeOf(processes())[r.workerPID(task)]
 	require.Len(t, leaders, 1)
 	require.NoError(t, syscall.Kill(leaders[0].pid, syscall.SIGKILL))
 	require.Equal(t, "killed by SIGKILL (out of memory?)", r.ended(task).Result.Reason)
 	for _, pid := range pids {
 		require.False(t, alive(pid))
 	}
-	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker goes on")
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker still works")
 }
 
 func TestCloseWithSuspendedJobs(t *testing.T) {
@@ -280,13 +277,13 @@ func TestCloseWithSuspendedJobs(t *testing.T) {
 		require.False(t, alive(pid))
 	}
 	for _, task := range []Task{program, wasm} {
-		require.Equal(t, "started suspended", r.phases(task), "no end is told after Close")
+		require.Equal(t, "started suspended", r.phases(task), "no end is reported after Close")
 		r.e.Suspend(task.Key, task.Attempt)
 		r.e.Resume(task.Key, task.Attempt)
 	}
 }
 
-// The broker here is another copy of the test binary, which is killed.
+// The broker is another copy of the test binary here, which is killed.
 func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 	needsProc(t)
 	if dir := os.Getenv("EXECUTOR_TEST_SUSPENDER"); dir != "" {
@@ -325,8 +322,8 @@ func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 	}
 }
 
-// fifo makes a blob whose bytes come when the test gives them: until then a worker
-// that copies it as an input is in the middle of its preparations.
+// fifo makes a blob whose bytes arrive when the test calls give. Until then, a worker that copies the blob as
+// an input blocks in the middle of its preparations.
 func (r *rig) fifo() (d job.Digest, give func(string)) {
 	d = job.Digest("f1f0")
 	p := filepath.Join(r.blobs.dir, string(d))
@@ -344,15 +341,15 @@ func TestSuspendBeforeTheProgramStarts(t *testing.T) {
 	r.started(task)
 	r.suspend(task)
 	give("input ")
-	r.run(r.wasm("tally", "50")) // time enough to start, if it did
-	require.Empty(t, familyOf(processes()).descendants(r.workerPID(task)), "it is held back")
+	r.run(r.wasm("tally", "50")) // gives the program enough time to start, if it were not held back
+	require.Empty(t, treeOf(processes()).descendants(r.workerPID(task)), "it is held back")
 	r.resume(task)
 	require.Equal(t, "input ran\n", r.read(r.ended(task).Result.Stdout))
 	require.Equal(t, "started suspended resumed ended", r.phases(task))
 }
 
-// A stop that comes while the inputs are copied must not get lost, and the program
-// need not start; nor must it hit the worker's next program.
+// A stop that comes while the inputs are copied must not get lost, and the program need not start. The stop
+// must not affect the worker's next program.
 func TestStopBeforeTheProgramStarts(t *testing.T) {
 	r := newRig(t, native, func(c *Config) { c.Grace = time.Hour })
 	d, give := r.fifo()
@@ -365,7 +362,7 @@ func TestStopBeforeTheProgramStarts(t *testing.T) {
 			r.suspend(task)
 		}
 		r.e.Stop(task.Key, task.Attempt)
-		r.run(r.wasm("tally", "20")) // so that the worker has read it, most likely
+		r.run(r.wasm("tally", "20")) // gives the worker enough time to read the stop, most likely
 		give("")
 		u := r.ended(task)
 		require.True(t, u.Stopped)
@@ -386,8 +383,8 @@ func (r *rig) workers() []*remote {
 	return out
 }
 
-// newSlowCompiler is a rig in which the first task compiles a new module, and will
-// not get on with it: its worker was stopped from outside before.
+// newSlowCompiler returns a rig in which the first task's turn to compile a new module does not end, because
+// its worker was stopped from outside before.
 func newSlowCompiler(t *testing.T) (*rig, Task) {
 	r := newRig(t, func(c *Config) { c.CacheDir = filepath.Join(t.TempDir(), "cache") })
 	var spare *remote
@@ -399,22 +396,22 @@ func newSlowCompiler(t *testing.T) (*rig, Task) {
 		}
 		return spare != nil
 	}, 30*time.Second, time.Millisecond)
-	require.True(t, spare.stand(true))
+	require.True(t, spare.setStopped(true))
 	first := r.module(r.put(tinyModule("_start", 0)))
 	r.e.Start(first)
 	require.Equal(t, spare.pid(), r.workerPID(first))
 	return r, first
 }
 
-// Who is suspended while it compiles a module passes the turn on; who waits for
-// its turn can be suspended too.
+// An attempt that is suspended while it compiles a module passes the turn on. An attempt that waits for its
+// turn can be suspended, too.
 func TestSuspendWhileLoading(t *testing.T) {
 	needsProc(t)
 	r, first := newSlowCompiler(t)
 	second, third := r.module(first.Spec.Module), r.module(first.Spec.Module)
 	r.e.Start(second)
 	r.suspend(second)
-	r.resume(second) // and it waits for its turn, surely, when the next comes
+	r.resume(second) // it certainly waits for its turn when the next Suspend comes
 	r.e.Suspend(second.Key, second.Attempt)
 	r.reaches(second, PhaseSuspended, 2)
 	require.Equal(t, "suspended resumed suspended", r.phases(second), "it has not started")
@@ -448,16 +445,16 @@ func TestWorkerStoppedTooLateGoesOn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
 	w, err := r.e.pool.acquire(false, "")
 	require.NoError(t, err)
-	require.True(t, w.stand(true))
+	require.True(t, w.setStopped(true))
 	late := &attempt{e: r.e}
-	late.still.Store(true)
+	late.suspended.Store(true)
 	late.giveBack(w, &report{})
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
-	require.Equal(t, []*remote{w}, r.workers(), "it was this one")
+	require.Equal(t, []*remote{w}, r.workers(), "this worker ran it")
 }
 
-// An answer to a hold that comes after its job's end is not the next job's.
-func TestLateAnswerIsNobodys(t *testing.T) {
+// An answer to a hold that comes after the end of its job is not taken for the next job's.
+func TestLateAnswerToAHoldIsIgnored(t *testing.T) {
 	needsProc(t)
 	r := newRig(t, native)
 	task := r.sh("echo ready; exec sleep 1000")
@@ -465,21 +462,21 @@ func TestLateAnswerIsNobodys(t *testing.T) {
 	r.says(task, "ready")
 	for _, w := range r.workers() {
 		if w.native {
-			w.in <- fromWorker{Held: &hold{Order: 4711, Still: true}}
+			w.in <- fromWorker{Held: &hold{Order: 4711, Suspend: true}}
 		}
 	}
 	r.suspend(task)
-	family := familyOf(processes()).descendants(r.workerPID(task))
+	family := treeOf(processes()).descendants(r.workerPID(task))
 	require.Len(t, family, 1)
-	require.True(t, family[0].still(), "it is said to be suspended, and %+v", family[0])
+	require.True(t, family[0].stopped(), "it was reported as suspended, but is %+v", family[0])
 	r.resume(task)
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)
 	require.Equal(t, "started suspended resumed ended", r.phases(task))
 }
 
-// Many goroutines want different things of jobs that end meanwhile. Whatever
-// happens, the updates keep their grammar, every job ends, and every worker works.
+// Many goroutines suspend, resume and stop jobs that end meanwhile. In every case the updates keep their
+// order, every job ends, and every worker works afterwards.
 func TestSuspendRaces(t *testing.T) {
 	r := newRig(t, native, func(c *Config) { c.Grace = 20 * time.Millisecond })
 	tiny := r.put(tinyModule("_start", 0))
@@ -544,7 +541,7 @@ func TestSuspendRaces(t *testing.T) {
 			require.Equal(t, job.Succeeded, u.Result.Outcome, "%s: %s", said, u.Result.Reason)
 		}
 	}
-	require.Greater(t, steps, 10, "the races were none")
+	require.Greater(t, steps, 10, "too little happened to call it a race")
 	var after []Task
 	for range 8 {
 		after = append(after, r.wasm(), r.sh("echo hello"))
@@ -558,7 +555,7 @@ func TestSuspendRaces(t *testing.T) {
 	}
 }
 
-// waitEnd is ended for many goroutines: the rig's own notice wakes only one.
+// waitEnd does what ended does, but may be called by several goroutines: rig.news wakes only one.
 func (r *rig) waitEnd(task Task) {
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if us := r.of(task); len(us) > 0 && us[len(us)-1].Result != nil {

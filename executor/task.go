@@ -15,47 +15,46 @@ import (
 
 // Task is one attempt at one job.
 type Task struct {
-	// Key is the job's ledger key: it names the job uniquely on this broker. It
-	// need not be safe as a file name.
+	// Key is the job's ledger key, which identifies the job on this broker. It need not be safe as a file name.
 	Key string
-	ID  job.ID
-	// Attempt is the fencing token of this attempt (rule J4). The job sees it as
-	// UCP_ATTEMPT, beside its UCP_JOB_ID.
+	// ID is the job's public id. The job sees it as UCP_JOB_ID.
+	ID job.ID
+	// Attempt is the fencing token of this attempt (rule J4). The job sees it as UCP_ATTEMPT.
 	Attempt string
-	// Spec is valid and has its defaults; all of Spec.Blobs() are in the blob
+	// Spec is the job's validated spec with its defaults filled in. All of Spec.Blobs() must be in the blob
 	// store when Start is called.
 	Spec job.Spec
 }
 
-// Update tells how a task goes. For each Start there is at most one that says
-// "started" and then exactly one that says "ended", in that order. An attempt that
-// can't start, because a blob is missing say, only ends. Before the end, and also
-// before the start, "suspended" and "resumed" may come in turn; of a suspended
-// attempt the next news may be its end.
+// Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
+// followed by exactly one with a Result. An attempt that cannot start, for instance because a blob is
+// missing, only has the second. Before the Result, and also before PhaseStarted, PhaseSuspended and
+// PhaseResumed may come in turn. The Result may follow a PhaseSuspended directly.
 type Update struct {
 	Key, Attempt string
-	// Phase says what has happened, while Result is nil.
+	// Phase says what has happened. It has no meaning when Result is set.
 	Phase Phase
-	// Result is how the attempt ended; nil before that.
+	// Result says how the attempt ended; nil before that.
 	Result *job.Result
-	// CPU is the processor time that the attempt used, told with its Result.
+	// CPU is the processor time that the attempt has used. It is set together with Result.
 	CPU time.Duration
-	// Stopped says that the attempt ended because Stop was called. Its Result
-	// is no outcome of the job, only the news that nothing of the attempt is
-	// left: its memory, its devices and its exclusive key are free from here on.
+	// Stopped says that the attempt ended because Stop was called. Its Result is then not an outcome of the
+	// job; it only says that nothing of the attempt is left. Its memory, devices and exclusive key are free
+	// from then on.
 	Stopped bool
 }
 
 // Phase is a step in an attempt's life before its end.
 type Phase uint8
 
-// The phases.
+// The phases of an attempt.
 const (
-	PhaseStarted Phase = iota
-	PhaseSuspended
-	PhaseResumed
+	PhaseStarted   Phase = iota // a worker has taken the order
+	PhaseSuspended              // none of its processes runs any more
+	PhaseResumed                // it runs again
 )
 
+// String returns the phase's name, or its number if it is unknown.
 func (p Phase) String() string {
 	switch p {
 	case PhaseStarted:
@@ -68,40 +67,45 @@ func (p Phase) String() string {
 	return fmt.Sprintf("phase %d", uint8(p))
 }
 
-// Blobs is what the executor needs of the blob store. Both methods are called
-// from many goroutines.
+// Blobs is what the executor needs of the blob store. Both methods are called concurrently.
 type Blobs interface {
-	// Path names an existing file with the bytes of d, which is only read.
+	// Path returns the path of an existing file with the bytes of d. The executor only reads it.
 	Path(d job.Digest) (string, error)
-	// Put stores what r holds, synced, and tells its digest and size.
+	// Put stores what r holds, durably, and returns its digest and size.
 	Put(ctx context.Context, r io.Reader) (job.Blob, error)
 }
 
-// Config says how an Executor works. Dir, CacheDir, Blobs and Report are needed;
-// the rest has defaults, which New fills in.
+// Config configures an Executor. Dir, CacheDir, Blobs and Report are required; New fills in defaults for the
+// rest.
 type Config struct {
-	// Dir holds the directories of running jobs. New clears it: what it finds
-	// there was left by a broker that was killed. Nobody else may use it.
+	// Dir holds the directories of running jobs. New clears it, because whatever is in it was left by a
+	// broker that was killed. No other program may use it.
 	Dir string
-	// CacheDir holds compiled modules, across restarts. Deleting it costs only
-	// the time to compile again.
+	// CacheDir holds compiled modules across restarts. Deleting it costs only the time to compile them again.
 	CacheDir string
-	Blobs    Blobs
-	// Report takes updates, from goroutines of the executor, those of one task in
-	// order. It may block for a while (a full inbox), not for ever: Close waits
-	// for it. It must not call Close.
+	// Blobs is the store of modules, inputs and outputs.
+	Blobs Blobs
+	// Report receives updates on goroutines of the executor; those of one task come in order. It may block
+	// for a while (on a full inbox), but not permanently, because Close waits for it. It must not call Close.
 	Report func(Update)
 
-	AllowProcess bool     // whether jobs may be native programs
-	Worker       []string // argv that starts a worker; default: this binary with "worker"
-	Logger       *slog.Logger
+	// AllowProcess allows jobs that are native programs.
+	AllowProcess bool
+	// Worker is the argv that starts a worker; the default is this binary with "worker".
+	Worker []string
+	// Logger receives warnings and what workers write to stderr; the default discards them.
+	Logger *slog.Logger
 
-	IdleWorkers int           // wasm workers kept ready; default 1, negative for none
-	IdleTimeout time.Duration // idle workers beyond IdleWorkers are ended after it, and spares that hold modules renewed; default 30s
-	Grace       time.Duration // from SIGTERM to SIGKILL, process driver; default 2s
+	// IdleWorkers is how many wasm workers are kept ready. The default is 1; negative means none.
+	IdleWorkers int
+	// IdleTimeout is how long a worker beyond IdleWorkers may be idle before it is ended, and how long a
+	// spare worker keeps compiled modules before it is replaced; the default is 30 seconds.
+	IdleTimeout time.Duration
+	// Grace is the time between SIGTERM and SIGKILL for a native program; the default is 2 seconds.
+	Grace time.Duration
 }
 
-// withDefaults returns the validated config; every error names the field.
+// withDefaults returns the config with defaults filled in. It fails when a required field is not set.
 func (c Config) withDefaults() (Config, error) {
 	for _, dir := range []*string{&c.Dir, &c.CacheDir} {
 		if *dir == "" {

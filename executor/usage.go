@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// Usage is what the tasks take, measured.
+// Usage is a measurement of the processor time and memory that the tasks use.
 type Usage struct {
-	// Known is false where the system does not tell (no /proc); all else is then
-	// zero.
+	// Known is false on systems without /proc; all other fields but At are then zero.
 	Known bool
-	At    time.Time
-	// CPU is the processor time of all tasks since New, also of those that have
-	// ended; it never falls. See Cores.
+	// At is when the measurement was made.
+	At time.Time
+	// CPU is the processor time of all tasks since New, including those that have ended; it never decreases.
+	// See Cores.
 	CPU time.Duration
-	// RSS is the resident memory of what runs now or is suspended, in bytes. Pages
-	// that processes share, above all the program text of the workers, count in
-	// each of them.
-	RSS   int64
-	Tasks []TaskUsage // in no order
+	// RSS is the resident memory of the running and suspended tasks, in bytes. Pages that processes share,
+	// above all the program text of the workers, count for each of them.
+	RSS int64
+	// Tasks lists the running and suspended tasks, in no particular order.
+	Tasks []TaskUsage
 }
 
-// TaskUsage is what one running or suspended task takes: its worker process and
-// all processes below that.
+// TaskUsage is the usage of one running or suspended task: of its worker process and all descendants of it.
 type TaskUsage struct {
-	Key, Attempt string
+	Key, Attempt string // as in Task
 	Suspended    bool
-	// CPU is what this attempt has used; it never falls. The first task of a
-	// worker pays for its start too.
+	// CPU is the processor time that this attempt has used; it never decreases. It includes a worker's start
+	// for the worker's first task.
 	CPU time.Duration
-	RSS int64 // bytes
+	RSS int64 // bytes of resident memory
 }
 
-// Cores tells how many CPUs the tasks kept busy since an earlier measurement.
+// Cores returns how many CPUs the tasks kept busy on average since an earlier measurement, or 0 if that is
+// not known.
 func (u Usage) Cores(earlier Usage) float64 {
 	if d := u.At.Sub(earlier.At); d > 0 && u.Known && earlier.Known {
 		return float64(u.CPU-earlier.CPU) / float64(d)
@@ -41,13 +41,12 @@ func (u Usage) Cores(earlier Usage) float64 {
 	return 0
 }
 
-// tick is the unit of CPU time in /proc: USER_HZ is 100 on every Linux that Go
-// runs on.
+// tick is the unit of CPU time in /proc: USER_HZ is 100 on every Linux platform that Go supports.
 const tick = 10 * time.Millisecond
 
-// Usage measures all tasks. It reads one file a wasm task; only while native
-// programs run it looks at all processes of the machine, once, for their
-// children. It is for a monitor's pace, not for every event.
+// Usage measures all tasks. It reads one file per wasm task; only if native programs run does it read the
+// stat files of all processes of the machine, once, to find their descendants. It is meant to be called every
+// few seconds, not for every event.
 func (e *Executor) Usage() Usage {
 	u := Usage{Known: procKnown(), At: time.Now()}
 	if !u.Known {
@@ -60,13 +59,13 @@ func (e *Executor) Usage() Usage {
 	}
 	u.CPU = e.spent
 	e.mu.Unlock()
-	var all family
+	var all processTree
 	for _, a := range running {
 		w, ok := a.worker.get()
 		if !ok {
-			continue // waits for its turn, or has just ended
+			continue // the attempt waits for its turn, or has just ended
 		}
-		t := TaskUsage{Key: a.task.Key, Attempt: a.task.Attempt, Suspended: a.still.Load()}
+		t := TaskUsage{Key: a.task.Key, Attempt: a.task.Attempt, Suspended: a.suspended.Load()}
 		p, ok := readProcess(w.pid)
 		if !ok {
 			continue
@@ -75,14 +74,14 @@ func (e *Executor) Usage() Usage {
 		t.RSS = p.rss()
 		if w.native {
 			if all == nil {
-				all = familyOf(processes())
+				all = treeOf(processes())
 			}
 			for _, c := range all.descendants(w.pid) {
 				cpu += c.cpu()
 				t.RSS += c.rss()
 			}
 		}
-		t.CPU = a.used(cpu - w.before)
+		t.CPU = a.noteCPU(cpu - w.before)
 		u.CPU += t.CPU
 		u.RSS += t.RSS
 		u.Tasks = append(u.Tasks, t)
@@ -94,9 +93,9 @@ func (e *Executor) Usage() Usage {
 	return u
 }
 
-// used notes a measurement of the attempt's CPU time, and returns the highest so
-// far: a child that ends between two reads of /proc is missing in one.
-func (a *attempt) used(d time.Duration) time.Duration {
+// noteCPU records a measurement of the attempt's CPU time and returns the highest one so far: a child that
+// ends between two reads of /proc is missing in one of them.
+func (a *attempt) noteCPU(d time.Duration) time.Duration {
 	for {
 		old := a.cpu.Load()
 		if int64(d) <= old {
@@ -108,24 +107,25 @@ func (a *attempt) used(d time.Duration) time.Duration {
 	}
 }
 
-// cpu is a process's own time and that of its children that it has waited for.
+// cpu returns the processor time of a process and of those of its children that it has waited for.
 func (p process) cpu() time.Duration { return time.Duration(p.cpuTicks) * tick }
 
+// rss returns the resident memory of a process in bytes.
 func (p process) rss() int64 { return p.rssPages * int64(os.Getpagesize()) }
 
-// family tells the children of a process.
-type family map[int][]process
+// processTree maps a PID to the children of that process.
+type processTree map[int][]process
 
-func familyOf(all []process) family {
-	f := make(family, len(all))
+func treeOf(all []process) processTree {
+	f := make(processTree, len(all))
 	for _, p := range all {
 		f[p.parent] = append(f[p.parent], p)
 	}
 	return f
 }
 
-// descendants lists all processes below one.
-func (f family) descendants(pid int) []process {
+// descendants lists all direct and indirect children of a process.
+func (f processTree) descendants(pid int) []process {
 	out := append([]process(nil), f[pid]...)
 	for i := 0; i < len(out); i++ {
 		out = append(out, f[out[i].pid]...)
@@ -133,9 +133,9 @@ func (f family) descendants(pid int) []process {
 	return out
 }
 
-func ownDescendants() []process { return familyOf(processes()).descendants(os.Getpid()) }
+func ownDescendants() []process { return treeOf(processes()).descendants(os.Getpid()) }
 
-// selfCPU is what this process and the children that it has waited for have used.
+// selfCPU returns the processor time of this process and of the children that it has waited for.
 func selfCPU() time.Duration {
 	var sum int64
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// of finds a task's line.
+// of returns the usage of a task.
 func (u Usage) of(task Task) TaskUsage {
 	for _, t := range u.Tasks {
 		if t.Key == task.Key && t.Attempt == task.Attempt {
@@ -25,10 +25,10 @@ func TestUsage(t *testing.T) {
 	require.True(t, u.Known)
 	require.Empty(t, u.Tasks)
 	require.Zero(t, u.RSS)
-	require.Positive(t, u.CPU, "of the one that has ended")
+	require.Positive(t, u.CPU, "a task that has ended counts")
 
 	idle, busy := r.wasm("sleep", "1h"), r.sh(`echo ready; while :; do :; done`)
-	// Its CPU time is spent by children that are no more.
+	// Its CPU time is used by children that have ended.
 	forks := r.sh(`echo ready; while :; do (i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done); done`)
 	for _, task := range []Task{idle, busy, forks} {
 		r.e.Start(task)
@@ -53,9 +53,9 @@ func TestUsage(t *testing.T) {
 	require.Greater(t, u.of(idle).RSS, int64(1<<20))
 	require.Equal(t, u.of(idle).RSS+u.of(busy).RSS+u.of(forks).RSS, u.RSS)
 	require.Positive(t, u.Cores(base))
-	require.Zero(t, base.Cores(u), "backwards")
+	require.Zero(t, base.Cores(u), "the arguments are in the wrong order")
 
-	// Suspended: no more CPU, the memory stays its own.
+	// A suspended task uses no more CPU time but keeps its memory.
 	require.False(t, u.of(busy).Suspended)
 	r.suspend(busy)
 	before := r.e.Usage()
@@ -66,7 +66,7 @@ func TestUsage(t *testing.T) {
 
 	r.e.Stop(busy.Key, busy.Attempt)
 	end := r.ended(busy)
-	require.GreaterOrEqual(t, end.CPU, before.of(busy).CPU, "the end tells all of it")
+	require.GreaterOrEqual(t, end.CPU, before.of(busy).CPU, "the last Update has all of the CPU time")
 	for _, task := range []Task{idle, forks} {
 		r.e.Stop(task.Key, task.Attempt)
 		r.ended(task)
@@ -74,7 +74,7 @@ func TestUsage(t *testing.T) {
 	last := r.e.Usage()
 	require.Empty(t, last.Tasks)
 	require.Zero(t, last.RSS)
-	require.GreaterOrEqual(t, last.CPU, end.CPU+before.of(forks).CPU, "what has ended still counts in the sum")
+	require.GreaterOrEqual(t, last.CPU, end.CPU+before.of(forks).CPU, "tasks that have ended still count in the sum")
 }
 
 func TestCores(t *testing.T) {
@@ -83,5 +83,5 @@ func TestCores(t *testing.T) {
 	b := Usage{Known: true, At: now.Add(2 * time.Second), CPU: 4 * time.Second}
 	require.InDelta(t, 1.5, b.Cores(a), 1e-9)
 	require.Zero(t, a.Cores(a))
-	require.Zero(t, b.Cores(Usage{}), "nothing is known of the past")
+	require.Zero(t, b.Cores(Usage{}), "the earlier measurement is not known")
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// runWasm runs a module as a WASI preview 1 command. loaded is called when a
-// cold module has been compiled: the job's own time begins there.
+// runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
+// the job's own timeout counts from then on.
 func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func() error) report {
 	mod, cold, err := w.modules.get(ctx, o.Module, o.Wasm)
 	if cold {
@@ -65,7 +65,7 @@ func call(ctx context.Context, mod *module, cfg wazero.ModuleConfig) report {
 	}
 }
 
-// exited reports a program's own end; any code but 0 is a failure.
+// exited returns the report of a program that exited by itself. Every code but 0 is a failure.
 func exited(code uint32) report {
 	c := int(code)
 	r := report{Code: &c}
@@ -75,8 +75,7 @@ func exited(code uint32) report {
 	return r
 }
 
-// trapReason keeps the first lines of wazero's message: what went wrong, and the
-// innermost functions.
+// trapReason returns the first lines of wazero's message: what went wrong, and the innermost functions.
 func trapReason(err error) string {
 	const lines, size = 6, 600
 	all := strings.Split(strings.TrimSpace(err.Error()), "\n")
@@ -91,8 +90,8 @@ func trapReason(err error) string {
 	return strings.ToValidUTF8(s, "?")
 }
 
-// explain adds to a failure that the module had been refused memory. One that
-// succeeded all the same managed without.
+// explain adds to a failure's reason that the module had been refused memory. A module that succeeded
+// nevertheless did without it.
 func (m *guestMemory) explain(limit int64, r report) report {
 	if m.refused && r.Failure != "" {
 		r.Failure = fmt.Sprintf("memory limit %s exceeded (%s)", bytesOf(limit), r.Failure)
@@ -100,8 +99,8 @@ func (m *guestMemory) explain(limit int64, r report) report {
 	return r
 }
 
-// moduleConfig gives the module its arguments, environment, files and the real
-// clocks and randomness. done closes what it opened.
+// moduleConfig gives the module its arguments, environment and files, and the real clocks and randomness. The
+// caller must call done to close what was opened.
 func moduleConfig(o *order, dir *scratch) (cfg wazero.ModuleConfig, done func(), err error) {
 	var root *os.Root
 	files := &jail{open: func() (*os.Root, error) {
@@ -116,7 +115,7 @@ func moduleConfig(o *order, dir *scratch) (cfg wazero.ModuleConfig, done func(),
 		return root, err
 	}}
 	cfg = wazero.NewModuleConfig().
-		WithName(""). // anonymous: nothing imports it, and runs never collide
+		WithName(""). // anonymous, so that instances never collide; nothing imports it
 		WithArgs(append([]string{o.Name}, o.Args...)...).
 		WithStdout(&dir.out).WithStderr(&dir.err).
 		WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithOsyield(runtime.Gosched).

@@ -42,7 +42,7 @@ func TestHello(t *testing.T) {
 	require.LessOrEqual(t, res.Started, res.Finished)
 	us := r.of(task)
 	require.Len(t, us, 2)
-	require.Nil(t, us[0].Result, "first the start, then the end")
+	require.Nil(t, us[0].Result, "the start comes first")
 	require.NotNil(t, us[1].Result)
 	require.False(t, us[1].Stopped)
 }
@@ -57,14 +57,14 @@ func TestExitCode(t *testing.T) {
 	require.Nil(t, res.Stdout, "it wrote nothing")
 }
 
-func TestPanicIsItsOwnExit(t *testing.T) {
+func TestPanicExitsWithCode2(t *testing.T) {
 	r := newRig(t)
 	res := r.run(r.wasm("panic"))
 	require.Equal(t, 2, *res.ExitCode)
 	require.Contains(t, r.read(res.Stderr), "as asked")
 }
 
-func TestTrapSaysWhat(t *testing.T) {
+func TestReasonNamesTheTrap(t *testing.T) {
 	r := newRig(t)
 	m := bytes.Replace(tinyModule("_start", 0), []byte{10, 4, 1, 2, 0, 0x0b}, []byte{10, 5, 1, 3, 0, 0x00, 0x0b}, 1) // unreachable
 	res := r.run(r.module(r.put(m)))
@@ -82,7 +82,7 @@ func TestStdinByteForByte(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
 	require.Equal(t, task.Spec.Stdin, res.Stdout.Digest)
-	require.Empty(t, r.run(r.wasm("cat")).Stdout, "no stdin is an empty one")
+	require.Empty(t, r.run(r.wasm("cat")).Stdout, "without stdin the job reads an empty one")
 }
 
 func TestArgsAndEnv(t *testing.T) {
@@ -135,7 +135,7 @@ func TestMissingOutputFails(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "the job succeeded but left no output report.json", res.Reason)
-	require.Equal(t, "hello\n", r.read(res.Stdout), "what it wrote is kept all the same")
+	require.Equal(t, "hello\n", r.read(res.Stdout), "what it wrote is kept nevertheless")
 }
 
 func TestOutputFilesAreBounded(t *testing.T) {
@@ -166,7 +166,7 @@ func TestJail(t *testing.T) {
 	out := r.read(res.Stdout)
 	require.NotContains(t, out, "ESCAPED")
 	require.True(t, strings.HasSuffix(out, "done\n"), out)
-	require.Equal(t, job.Failed, res.Outcome, "the link out is no output")
+	require.Equal(t, job.Failed, res.Outcome, "a link that leads out is not an output")
 	require.Contains(t, res.Reason, "link1")
 	require.Empty(t, res.Outputs)
 	b, err := os.ReadFile(secret)

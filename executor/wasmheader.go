@@ -7,14 +7,14 @@ import (
 	"fmt"
 )
 
-// errNotWasm is what is wrong with a module that is no core WebAssembly module.
+// errNotWasm says that a file is not a core WebAssembly module.
 var errNotWasm = errors.New("not a WebAssembly module")
 
-// checkHeader tells, in words, what a file is that is no core wasm module, before
-// a decoder says it in its own.
+// checkHeader returns an error that explains what is wrong with a file that is not a core wasm module. It is
+// clearer than the decoder's.
 func checkHeader(b []byte) error {
 	if len(b) < 8 || !bytes.Equal(b[:4], []byte("\x00asm")) {
-		return fmt.Errorf("%w: its first bytes are %q, not \"\\x00asm\"; build it for GOOS=wasip1, wasm32-wasip1 or alike", errNotWasm, b[:min(len(b), 8)])
+		return fmt.Errorf("%w: its first bytes are %q, not \"\\x00asm\"; build it for GOOS=wasip1, wasm32-wasip1 or the like", errNotWasm, b[:min(len(b), 8)])
 	}
 	if binary.LittleEndian.Uint16(b[6:]) == 1 {
 		return fmt.Errorf("%w but a component; build it for WASI preview 1 (wasip1)", errNotWasm)
@@ -22,9 +22,9 @@ func checkHeader(b []byte) error {
 	return nil
 }
 
-// memoryMin returns how many 64 KiB pages a module asks for at its start, which
-// wazero tells only of exported memories. The module has been validated, so
-// anything odd here just means that there is no memory section.
+// memoryMin returns how many 64 KiB pages of memory a module needs at its start. wazero tells it only for
+// exported memories. The module has been validated, so anything unexpected here only means that there is no
+// memory section.
 func memoryMin(b []byte) uint64 {
 	const memorySection = 5
 	for b = b[8:]; len(b) > 0; {

@@ -15,7 +15,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// worker is the inside of a worker process: it runs one order after another.
+// worker is the state of a worker process, which runs one order after another.
 type worker struct {
 	link    *link
 	log     *slog.Logger
@@ -23,21 +23,19 @@ type worker struct {
 	modules *modules
 	memory  guestMemory
 	cold    bool          // the last order compiled a module
-	limit   int64         // bytes, of the last order
-	stop    chan struct{} // the broker wants the native program to end
+	limit   int64         // memory limit of the last order, in bytes
+	stop    chan struct{} // tells that the broker wants the native program to end
 	child   *childGroup
 }
 
-// RunWorker is the body of a worker process, the hidden `ucp worker` verb: it
-// takes orders from in and answers on out until in ends, which means that the
-// broker is gone, or SIGTERM comes. Then it kills the native program that it may
-// be running, with all of that program's children, and returns. A wasm job may
-// still be running, so the caller must end the process at once. What it has to
-// say, it logs to stderr.
+// RunWorker is the body of a worker process, the hidden `ucp worker` verb. It takes orders from in and
+// answers on out until in ends, which means that the broker is dead, or SIGTERM arrives. Then it kills the
+// native program that may be running, with all of the program's children, and returns. A wasm job may still
+// be running, so the caller must exit at once. It logs to stderr.
 func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := humble(); err != nil {
-		log.Warn("this worker runs at full priority", "err", err)
+	if err := lowerPriority(); err != nil {
+		log.Warn("cannot lower this worker's priority", "err", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
@@ -75,10 +73,9 @@ func ended(err error) error {
 	return fmt.Errorf("worker: %w", err)
 }
 
-// listen reads from the broker, also while an order runs: a stop must get
-// through, and the end of the pipe is the death of the broker. What comes before
-// an order is meant for the one before, which is over by then, and is forgotten;
-// what comes after it counts, however early.
+// listen reads from the broker, also while an order runs: a stop must get through, and the end of the pipe
+// means that the broker is dead. A stop that arrives before an order is meant for the previous one, which is
+// over by then, and is dropped; a stop that arrives after the order counts, however early.
 func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 	for {
 		var m toWorker
@@ -86,10 +83,10 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 			return err
 		}
 		if m.Stop {
-			w.child.ask()
+			w.child.askToStop()
 			select {
 			case w.stop <- struct{}{}:
-			default: // one is waiting already
+			default: // a stop is pending already
 			}
 		}
 		if m.Hold != nil && w.child.hold(m.Hold) {
@@ -127,13 +124,13 @@ func (w *worker) work(ctx context.Context, orders <-chan *order) error {
 		w.memory.wipe()
 		if w.cold {
 			w.cold = false
-			debug.FreeOSMemory() // a compiler leaves a lot behind
+			debug.FreeOSMemory() // compiling leaves a lot of garbage
 		}
 	}
 	return nil
 }
 
-// limitMemory bounds this process, when the bound differs from the last one.
+// limitMemory limits the memory of this process, if the limit differs from that of the last order.
 func (w *worker) limitMemory(o *order) {
 	if o.Memory == w.limit && !w.modules.cold(o.Module) {
 		return
@@ -142,8 +139,7 @@ func (w *worker) limitMemory(o *order) {
 	limitOwnMemory(o)
 }
 
-// run carries one order out and closes its files; whatever goes wrong is in the
-// report.
+// run carries out one order and closes its files. Whatever goes wrong is in the report.
 func (w *worker) run(ctx context.Context, o *order) report {
 	dir := newScratch(o.Dir)
 	w.limitMemory(o)

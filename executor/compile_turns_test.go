@@ -13,7 +13,7 @@ import (
 
 func TestOnlyOneCompilesAModule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, ctx := newLoading(), t.Context()
+		l, ctx := newCompileTurns(), t.Context()
 		leave, err := l.enter(ctx, "m", nil)
 		require.NoError(t, err)
 
@@ -41,13 +41,13 @@ func TestOnlyOneCompilesAModule(t *testing.T) {
 		require.Len(t, entered, 1)
 		(<-entered)(false)
 		again, err := l.enter(ctx, "m", nil)
-		require.NoError(t, err, "known now: nobody waits")
+		require.NoError(t, err, "the module is known now, so enter does not wait")
 		again(false)
 	})
 }
 
 func TestWaitingForACompilationCanBeStopped(t *testing.T) {
-	l := newLoading()
+	l := newCompileTurns()
 	_, err := l.enter(t.Context(), "m", nil)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancelCause(t.Context())
@@ -56,8 +56,8 @@ func TestWaitingForACompilationCanBeStopped(t *testing.T) {
 	require.ErrorIs(t, err, errStopped)
 }
 
-func TestLoadingForgetsInTime(t *testing.T) {
-	l := newLoading()
+func TestKnownModulesAreBounded(t *testing.T) {
+	l := newCompileTurns()
 	for i := range maxKnown + 10 {
 		leave, err := l.enter(t.Context(), job.Digest(strconv.Itoa(i)), nil)
 		require.NoError(t, err)

@@ -1,0 +1,73 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// maxKnown bounds how many modules are remembered as compiled. Beyond it all are forgotten, which costs nothing
+// but some waiting.
+const maxKnown = 4096
+
+// compileTurns lets only one worker at a time compile a module that is new to this broker. The others wait and
+// then find it in the disk cache. Without it, twenty jobs with the same new module would compile it twenty
+// times in parallel.
+type compileTurns struct {
+	mu    sync.Mutex
+	known map[job.Digest]struct{}
+	busy  map[job.Digest]chan struct{}
+}
+
+func newCompileTurns() *compileTurns {
+	return &compileTurns{known: map[job.Digest]struct{}{}, busy: map[job.Digest]chan struct{}{}}
+}
+
+// errWoken says that the wait was interrupted through the wake channel.
+var errWoken = errors.New("woken")
+
+// enter returns when the module is compiled, or when it is the caller's turn to compile it. The caller must call
+// leave at least once; only the first call counts, and says whether the module was compiled. While enter waits,
+// a value on wake makes it return errWoken.
+func (l *compileTurns) enter(ctx context.Context, d job.Digest, wake <-chan struct{}) (leave func(compiled bool), err error) {
+	for {
+		l.mu.Lock()
+		_, known := l.known[d]
+		other, busy := l.busy[d]
+		if d == "" || known {
+			l.mu.Unlock()
+			return func(bool) {}, nil
+		}
+		if !busy {
+			turn := make(chan struct{})
+			l.busy[d] = turn
+			l.mu.Unlock()
+			var once sync.Once
+			return func(compiled bool) { once.Do(func() { l.leave(d, turn, compiled) }) }, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-other:
+		case <-wake:
+			return nil, errWoken
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (l *compileTurns) leave(d job.Digest, turn chan struct{}, compiled bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.busy, d)
+	close(turn)
+	if !compiled {
+		return
+	}
+	if len(l.known) >= maxKnown {
+		clear(l.known)
+	}
+	l.known[d] = struct{}{}
+}
