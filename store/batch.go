@@ -8,32 +8,32 @@ import (
 )
 
 const (
-	// MaxKey is the longest key, in bytes.
-	MaxKey = 4 << 10
-	// MaxBatch bounds the bytes of one batch, keys and values together. It is far
-	// above what one turn of a broker's loop writes, and far below what Pebble takes.
-	MaxBatch = 64 << 20
+	// maxKey is the longest key, in bytes.
+	maxKey = 4 << 10
+	// maxBatch is the largest size of a batch in bytes, keys and values together. It is far above what one
+	// turn of a broker's loop writes, and far below what Pebble accepts.
+	maxBatch = 64 << 20
 )
 
-// Batch collects writes that [Store.Commit] makes together or not at all. Of
-// several writes to one key the last counts. The zero value is empty and ready; one
-// goroutine owns a Batch, and may use it again after Commit.
+// Batch collects writes that [Store.Commit] makes together or not at all. Of several writes to one key the
+// last one counts. The zero value is an empty batch. A Batch belongs to one goroutine, which may use it again
+// after Commit.
 //
-// Keys must not be empty and must not begin with byte 0: those are the store's own.
-// What is wrong with a write is kept and returned by Commit.
+// Keys must have 1 to 4096 bytes and must not begin with byte 0, which marks the store's own keys. A batch
+// holds at most 64 MiB. The first invalid write is remembered, and Commit returns its error.
 type Batch struct {
 	b   pebble.Batch
 	err error
 }
 
-// Set puts value under key. Both are copied.
+// Set writes value under key. Both are copied.
 func (b *Batch) Set(key, value []byte) {
 	if b.admit(key, len(value)) {
 		b.keep(b.b.Set(key, value, nil))
 	}
 }
 
-// Delete removes key. That it was there is not required. The key is copied.
+// Delete removes key; the key need not exist. It is copied.
 func (b *Batch) Delete(key []byte) {
 	if b.admit(key, 0) {
 		b.keep(b.b.Delete(key, nil))
@@ -43,11 +43,11 @@ func (b *Batch) Delete(key []byte) {
 // Len returns the number of writes.
 func (b *Batch) Len() int { return int(b.b.Count()) }
 
-// Size returns the bytes that the batch holds, keys, values and overhead.
+// Size returns the size of the batch in bytes: keys, values and overhead.
 func (b *Batch) Size() int { return b.b.Len() }
 
-// Reset empties the batch for use from the start.
-func (b *Batch) Reset() {
+// reset empties the batch so that it can be used again.
+func (b *Batch) reset() {
 	b.b.Reset()
 	b.err = nil
 }
@@ -58,7 +58,7 @@ func (b *Batch) keep(err error) {
 	}
 }
 
-// admit checks a write, so that no caller's mistake can reach a panic in Pebble.
+// admit checks a write, so that no mistake of a caller can make Pebble panic.
 func (b *Batch) admit(key []byte, value int) bool {
 	switch {
 	case b.err != nil:
@@ -66,11 +66,11 @@ func (b *Batch) admit(key []byte, value int) bool {
 	case len(key) == 0:
 		b.err = errors.New("the empty key is not allowed")
 	case key[0] == reserved:
-		b.err = fmt.Errorf("key %q begins with byte 0, which is the store's own", key)
-	case len(key) > MaxKey:
-		b.err = fmt.Errorf("a key of %d bytes is %w: at most %d", len(key), ErrTooLarge, MaxKey)
-	case b.b.Len()+len(key)+value > MaxBatch:
-		b.err = fmt.Errorf("a batch of more than %d bytes is %w: commit in parts", MaxBatch, ErrTooLarge)
+		b.err = fmt.Errorf("key %q begins with byte 0, which is reserved for the store", key)
+	case len(key) > maxKey:
+		b.err = fmt.Errorf("a key of %d bytes is %w: at most %d", len(key), ErrTooLarge, maxKey)
+	case b.b.Len()+len(key)+value > maxBatch:
+		b.err = fmt.Errorf("a batch of more than %d bytes is %w: commit it in parts", maxBatch, ErrTooLarge)
 	}
 	return b.err == nil
 }

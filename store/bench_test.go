@@ -13,7 +13,7 @@ import (
 
 // BenchmarkCommit compares commits of one 400-byte value through the store with bare
 // Pebble's Set and Sync at its default options, from 64 goroutines and from one, on the
-// disk that holds the temporary directory. The figure that counts is the ratio.
+// disk that holds the temporary directory. What matters is the ratio.
 func BenchmarkCommit(b *testing.B) {
 	value := bytes.Repeat([]byte("v"), 400)
 	for _, c := range []struct {
@@ -29,7 +29,7 @@ func BenchmarkCommit(b *testing.B) {
 			})
 		})
 		b.Run(c.name+"/pebble", func(b *testing.B) {
-			db, err := pebble.Open(b.TempDir(), &pebble.Options{Logger: logger{fault: &fault{}, Logger: quiet()}})
+			db, err := pebble.Open(b.TempDir(), &pebble.Options{Logger: pebbleLogger{fault: &fault{}, Logger: quiet()}})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, db.Close()) }()
 			inParallel(b, c.writers, func(key []byte) error { return db.Set(key, value, pebble.Sync) })
@@ -37,7 +37,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// inParallel runs do with ever new keys from that many goroutines.
+// inParallel calls do with a new key each time, from that many goroutines.
 func inParallel(b *testing.B, writers int, do func(key []byte) error) {
 	old := runtime.GOMAXPROCS(0)
 	if writers < old {
@@ -62,8 +62,7 @@ func inParallel(b *testing.B, writers int, do func(key []byte) error) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
 }
 
-// BenchmarkBlobPutSmall stores blobs of 1 KiB, each new, one after the other and from
-// 16 goroutines.
+// BenchmarkBlobPutSmall stores new blobs of 1 KiB, one after the other and from 16 goroutines.
 func BenchmarkBlobPutSmall(b *testing.B) {
 	for _, c := range []struct {
 		name    string
@@ -80,20 +79,20 @@ func BenchmarkBlobPutSmall(b *testing.B) {
 	}
 }
 
-// BenchmarkBlobHas is the cost of one look.
+// BenchmarkBlobHas measures one call of has.
 func BenchmarkBlobHas(b *testing.B) {
 	blobs := mustOpen(b, Options{Dir: b.TempDir()}).Blobs()
 	d, _, err := blobs.Put(ctx(b), bytes.NewReader([]byte("x")), limit)
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, here := blobs.Has(d); !here {
+		if _, here := blobs.has(d); !here {
 			b.Fatal("lost")
 		}
 	}
 }
 
-// BenchmarkOpen is the start of a broker on the real disk: open, identify, close.
+// BenchmarkOpen opens and closes a store on the real disk.
 func BenchmarkOpen(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {

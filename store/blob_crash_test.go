@@ -11,12 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// blobText is the content of the i-th blob: several blocks, so that it could be torn.
+// blobText returns the content of the i-th blob: several blocks, so that it could be torn.
 func blobText(i int) string { return strings.Repeat(text(i), 3000) }
 
 // TestBlobPowerCutAnywhere cuts the power before every step of a series of Puts (rules
-// A1, J11): what was promised is here and whole, what was not is here whole or not at
-// all, and no temporary file survives the next Open.
+// A1, J11). Every blob whose Put had returned is here and intact, every other blob is here
+// and intact or not here at all, and no temporary file survives the next Open.
 func TestBlobPowerCutAnywhere(t *testing.T) {
 	const blobs = 12
 	mem := vfs.NewCrashableMem()
@@ -34,10 +34,10 @@ func TestBlobPowerCutAnywhere(t *testing.T) {
 		b := s.Blobs()
 		for i := 1; i <= blobs; i++ {
 			d := digestOf(blobText(i))
-			_, here := b.Has(d)
+			_, here := b.has(d)
 			require.True(t, here || i > cut.promised, "power cut before %s: blob %d of %d is lost", cut.op, i, cut.promised)
 			if here {
-				require.NoError(t, b.Verify(ctx(t), d), "power cut before %s: blob %d is torn", cut.op, i)
+				require.NoError(t, b.verify(ctx(t), d), "power cut before %s: blob %d is torn", cut.op, i)
 			}
 		}
 		require.Empty(t, files(t, b, "tmp"), "power cut before %s", cut.op)
@@ -46,8 +46,8 @@ func TestBlobPowerCutAnywhere(t *testing.T) {
 	t.Logf("%d power cuts", len(p.cuts))
 }
 
-// TestBlobNotHereBeforeDurable: at no moment does the store confirm a blob that a
-// power cut just then would lose (rule A1).
+// TestBlobNotHereBeforeDurable checks that the store never confirms a blob that a power
+// cut at the same moment would lose (rule A1).
 func TestBlobNotHereBeforeDurable(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	var s *Store
@@ -57,20 +57,20 @@ func TestBlobNotHereBeforeDurable(t *testing.T) {
 		if s == nil || !changes(op) || op.Kind == errorfs.OpRemove {
 			return nil
 		}
-		// Has looks at the disk without changing it, so it may be called in here; a
-		// folder that is being made is held by a lock that Has waits for.
+		// has does not change the disk, so it may be called in here. It waits for a lock
+		// that is held while a directory is made.
 		if !s.blobs.mu.TryLock() {
 			return nil
 		}
 		s.blobs.mu.Unlock()
-		if _, here := s.blobs.Has(d); here {
+		if _, here := s.blobs.has(d); here {
 			confirmed++
 			after, err := Open(small(crashed(mem, 0, 1)))
 			if err != nil {
 				return err
 			}
 			defer func() { _ = after.Close() }()
-			if _, here := after.Blobs().Has(d); !here {
+			if _, here := after.Blobs().has(d); !here {
 				t.Errorf("confirmed before %v %s, and lost", op.Kind, op.Path)
 			}
 		}
@@ -81,11 +81,11 @@ func TestBlobNotHereBeforeDurable(t *testing.T) {
 	put(t, s.Blobs(), blobText(1))
 	put(t, s.Blobs(), blobText(2))
 	s = nil
-	require.Positive(t, confirmed, "the test must have looked after the first Put")
+	require.Positive(t, confirmed, "the test must have checked after the first Put")
 }
 
-// TestBlobKillThenPowerCut: a rename that outlived a killed process only in memory is
-// made durable by the next Open, before that confirms it.
+// TestBlobKillThenPowerCut checks that a rename that survived a killed process only in
+// memory is made durable by the next Open before the blob is confirmed.
 func TestBlobKillThenPowerCut(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	block := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -95,7 +95,7 @@ func TestBlobKillThenPowerCut(t *testing.T) {
 		return nil
 	})}
 	s := mustOpen(t, small(errorfs.Wrap(mem, &block)))
-	other := 0 // a blob of the same folder, so that this is there
+	other := 0 // a blob in the same directory, so that the directory exists
 	for digestOf(text(other))[:2] != digestOf("x")[:2] {
 		other++
 	}
@@ -106,14 +106,14 @@ func TestBlobKillThenPowerCut(t *testing.T) {
 	require.Error(t, s.Close())
 
 	s = mustOpen(t, small(mem))
-	_, here := s.Blobs().Has(digestOf("x"))
+	_, here := s.Blobs().has(digestOf("x"))
 	require.True(t, here)
-	_, here = mustOpen(t, small(crashed(mem, 0, 1))).Blobs().Has(digestOf("x"))
-	require.True(t, here, "what a restarted store confirms outlives a power cut")
+	_, here = mustOpen(t, small(crashed(mem, 0, 1))).Blobs().has(digestOf("x"))
+	require.True(t, here, "what a restarted store confirms survives a power cut")
 }
 
-// TestBlobFaults: on a full disk an upload fails and leaves nothing, and the store
-// goes on; an fsync that fails for another reason ends it.
+// TestBlobFaults checks that on a full disk an upload fails and leaves nothing behind, and
+// the store continues, but that an fsync that fails for another reason freezes the store.
 func TestBlobFaults(t *testing.T) {
 	inBlobs := func(op errorfs.Op) bool { return strings.HasPrefix(op.Path, "/data/blobs") }
 	for name, c := range map[string]struct {
@@ -121,15 +121,15 @@ func TestBlobFaults(t *testing.T) {
 		err   error
 		fatal bool
 	}{
-		"full at create":  {errorfs.OpCreate, syscall.ENOSPC, false},
-		"full at write":   {errorfs.OpFileWrite, syscall.ENOSPC, false},
-		"full at fsync":   {errorfs.OpFileSyncData, syscall.ENOSPC, false},
-		"full at rename":  {errorfs.OpRename, syscall.ENOSPC, false},
-		"write fails":     {errorfs.OpFileWrite, syscall.EIO, false},
-		"fsync fails":     {errorfs.OpFileSyncData, syscall.EIO, true},
-		"rename fails":    {errorfs.OpRename, syscall.EIO, true},
-		"folder's fsync":  {errorfs.OpFileSync, syscall.EIO, true},
-		"folder, no room": {errorfs.OpFileSync, syscall.ENOSPC, true},
+		"full at create":                 {errorfs.OpCreate, syscall.ENOSPC, false},
+		"full at write":                  {errorfs.OpFileWrite, syscall.ENOSPC, false},
+		"full at fsync":                  {errorfs.OpFileSyncData, syscall.ENOSPC, false},
+		"full at rename":                 {errorfs.OpRename, syscall.ENOSPC, false},
+		"write fails":                    {errorfs.OpFileWrite, syscall.EIO, false},
+		"fsync fails":                    {errorfs.OpFileSyncData, syscall.EIO, true},
+		"rename fails":                   {errorfs.OpRename, syscall.EIO, true},
+		"fsync of the directory fails":   {errorfs.OpFileSync, syscall.EIO, true},
+		"full at fsync of the directory": {errorfs.OpFileSync, syscall.ENOSPC, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trip := errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -139,9 +139,9 @@ func TestBlobFaults(t *testing.T) {
 				return nil
 			})}
 			mem := vfs.NewCrashableMem()
-			owner := newTold()
+			owner := newFatalCalls()
 			o := small(errorfs.Wrap(mem, &trip))
-			o.Fatal = owner.tell
+			o.Fatal = owner.add
 			s := mustOpen(t, o)
 			put(t, s.Blobs(), "before")
 
@@ -151,9 +151,9 @@ func TestBlobFaults(t *testing.T) {
 			trip.Off()
 			if c.fatal {
 				require.Len(t, owner.all(), 1)
-				_, here := s.Blobs().Has(digestOf(blobText(1)))
-				require.False(t, here, "what failed on its way is never confirmed")
-				require.ErrorIs(t, set(s, "k", "v"), ErrFailed)
+				_, here := s.Blobs().has(digestOf(blobText(1)))
+				require.False(t, here, "a blob that could not be made durable is never confirmed")
+				require.ErrorIs(t, set(s, "k", "v"), errFailed)
 				require.ErrorIs(t, s.Close(), c.err)
 				b := mustOpen(t, small(crashed(mem, 0, 1))).Blobs()
 				require.Equal(t, "before", read(t, b, digestOf("before")))
@@ -168,7 +168,7 @@ func TestBlobFaults(t *testing.T) {
 	}
 }
 
-// TestSmallPutCosts counts what durability costs: two fsyncs.
+// TestSmallPutCosts checks that durability costs two fsyncs.
 func TestSmallPutCosts(t *testing.T) {
 	var fsyncs int
 	count := errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -178,14 +178,14 @@ func TestSmallPutCosts(t *testing.T) {
 		return nil
 	})
 	s := mustOpen(t, small(errorfs.Wrap(vfs.NewMem(), count)))
-	put(t, s.Blobs(), "x") // makes the folder
-	require.NoError(t, s.Blobs().Remove(digestOf("x")))
+	put(t, s.Blobs(), "x") // makes the directory
+	require.NoError(t, remove(s.Blobs(), digestOf("x")))
 	fsyncs = 0
 	put(t, s.Blobs(), "x")
 	require.Equal(t, 2, fsyncs)
 	fsyncs = 0
 	put(t, s.Blobs(), "x")
-	require.Zero(t, fsyncs, "what is here is not written twice")
+	require.Zero(t, fsyncs, "a blob that is here is not written twice")
 	require.NoError(t, set(s, "k", "v"))
 	require.Equal(t, 1, fsyncs, "a commit is one fsync")
 }

@@ -11,19 +11,19 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Blob is an open blob: an io.ReadSeeker and io.ReaderAt over its content, with
-// Size. It is read-only and its content never changes, also when the blob is removed
-// meanwhile. Whoever opened it closes it, once.
+// Blob is an open blob: an io.ReadSeeker and io.ReaderAt for its content, and its Size. It is read-only. Its
+// content never changes, even if the blob is removed meanwhile. The caller of [Blobs.Open] must close it,
+// once.
 type Blob struct {
 	*io.SectionReader
 	file vfs.File
 }
 
-// Close frees the blob's descriptor.
+// Close frees the blob's file descriptor.
 func (b *Blob) Close() error { return b.file.Close() }
 
-// Open opens a blob for reading; [ErrNotFound] when it is not here. The content is
-// not checked against the digest: whoever gives it to others lets them check.
+// Open opens a blob for reading. It fails with [ErrNotFound] when the blob is not here. The content is not
+// compared with the digest: see [Blobs.Sound].
 func (b *Blobs) Open(digest string) (*Blob, error) {
 	d, err := b.enter(digest)
 	if err != nil {
@@ -59,9 +59,9 @@ func (b *Blobs) openFile(d digest) (*Blob, error) {
 	return &Blob{io.NewSectionReader(f, 0, info.Size()), f}, nil
 }
 
-// Path returns the absolute path of a blob, for a worker process that opens the file
-// itself, read-only. [ErrNotFound] when it is not here, [ErrNoPath] when the store's
-// file system is not the machine's.
+// Path returns the absolute path of a blob, for a worker process that opens the file itself. The file must
+// only be read. Path fails with [ErrNotFound] when the blob is not here, and also when the store is not on
+// the machine's own file system.
 func (b *Blobs) Path(digest string) (string, error) {
 	d, err := b.enter(digest)
 	if err != nil {
@@ -69,19 +69,18 @@ func (b *Blobs) Path(digest string) (string, error) {
 	}
 	defer b.gate.leave()
 	if vfs.Root(b.fs) != vfs.Default {
-		return "", fmt.Errorf("path of blob %s: %w", d, ErrNoPath)
+		return "", fmt.Errorf("path of blob %s: %w", d, errNoPath)
 	}
-	if _, here := b.Has(digest); !here {
+	if _, here := b.has(digest); !here {
 		return "", fmt.Errorf("path of blob %s: %w", d, ErrNotFound)
 	}
 	return b.path(d), nil
 }
 
-// Verify reads a blob whole and compares it with its digest. A damaged one is moved
-// aside, so that it counts as absent and can be fetched again, and the error is a
-// *[CorruptBlobError]. Other errors say nothing about the content: [ErrNotFound],
-// ctx's, or the disk's.
-func (b *Blobs) Verify(ctx context.Context, digest string) error {
+// verify reads the whole blob and compares it with its digest. A damaged blob is moved to the directory
+// "corrupt", so that it counts as absent and can be fetched again, and the error is a *[CorruptBlobError].
+// Other errors ([ErrNotFound], those of ctx or of the disk) say nothing about the content.
+func (b *Blobs) verify(ctx context.Context, digest string) error {
 	d, err := b.enter(digest)
 	if err != nil {
 		return fmt.Errorf("verify blob: %w", err)
@@ -92,8 +91,8 @@ func (b *Blobs) Verify(ctx context.Context, digest string) error {
 		return nil
 	}
 	if err == nil {
-		// Damaged: look again while nobody can put a whole one in its place.
-		defer b.claim(d)()
+		// It is damaged. Read it again while no other call can replace it by an intact one.
+		defer b.lockName(d)()
 		got, err = b.hash(ctx, d)
 	}
 	if err != nil {
@@ -102,9 +101,9 @@ func (b *Blobs) Verify(ctx context.Context, digest string) error {
 	if got == d {
 		return nil
 	}
-	aside := b.fs.PathJoin(b.asideDir(), d.String())
+	aside := b.fs.PathJoin(b.corruptDir(), d.String())
 	if err := b.fs.Rename(b.path(d), aside); err != nil {
-		return fmt.Errorf("verify blob %s: %w: its content has digest %s, and moving it aside failed: %w", d, ErrCorrupt, got, err)
+		return fmt.Errorf("verify blob %s: %w: its content has digest %s, and moving it aside failed: %w", d, errCorrupt, got, err)
 	}
 	return &CorruptBlobError{Digest: d.String(), Got: got.String(), Aside: aside}
 }

@@ -8,84 +8,90 @@ import (
 	"time"
 )
 
-// stamp is how a blob's file looked when its content was last compared with its
-// digest.
-type stamp struct {
+// fileStamp is the size and the modification time of a blob's file when its content was last compared with
+// its digest.
+type fileStamp struct {
 	size    int64
 	changed time.Time
 }
 
-// Touch is Has for those who are about to rely on the blob: it is kept by the next
-// Sweep, whatever its age.
+// Touch reports whether the blob is here, durably, and its size in bytes, for a caller that is about to rely
+// on it: the next Sweep keeps the blob, whatever its age. A blob that is still being stored is not here yet.
+// It costs one stat and does not read the content. A string that is not a digest is not here.
 func (b *Blobs) Touch(digest string) (size int64, here bool) {
 	d, err := parseDigest(digest)
 	if err != nil {
 		return 0, false
 	}
-	b.use(d) // first, or a Sweep could take it between the look and the note
-	return b.Has(digest)
+	b.noteUse(d) // first, because a Sweep could remove the blob between has and noteUse
+	return b.has(digest)
 }
 
-func (b *Blobs) use(d digest) {
+func (b *Blobs) noteUse(d digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used[0][d] = true
 }
 
-// Sound is Verify at the first call since the store was opened, or since the file has
-// changed: then it costs a look at the file system. A blob must be sound before it
-// is given to a job or another broker, so that no damage spreads.
+// Sound checks that a blob's content has its digest. Only the first call since the store was opened, or since
+// the file changed, reads the content; later calls cost one stat. A blob must be checked before it is given
+// to a job or to another broker, so that no damage spreads. A damaged blob is moved aside, counts as absent
+// from then on, and is reported as a *[CorruptBlobError]; a missing one as [ErrNotFound]. Like Touch, it
+// makes the next Sweep keep the blob.
 func (b *Blobs) Sound(ctx context.Context, digest string) error {
 	d, err := b.enter(digest)
 	if err != nil {
 		return fmt.Errorf("check blob: %w", err)
 	}
 	defer b.gate.leave()
-	b.use(d)
-	now, err := b.look(d)
+	b.noteUse(d)
+	now, err := b.stat(d)
 	if err != nil {
 		return fmt.Errorf("check blob %s: %w", d, err)
 	}
 	b.mu.Lock()
-	known := b.sound[d] == now
+	known := b.verified[d] == now
 	b.mu.Unlock()
 	if known {
 		return nil
 	}
-	if err := b.Verify(ctx, digest); err != nil {
+	if err := b.verify(ctx, digest); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.sound) >= maxSound {
-		clear(b.sound)
+	if len(b.verified) >= maxVerified {
+		clear(b.verified)
 	}
-	b.sound[d] = now
+	b.verified[d] = now
 	return nil
 }
 
-// maxSound bounds what is remembered of blobs that were checked.
-const maxSound = 1 << 16
+// maxVerified bounds how many checked blobs are remembered.
+const maxVerified = 1 << 16
 
-func (b *Blobs) look(d digest) (stamp, error) {
+// stat returns the stamp of a blob's file, or ErrNotFound.
+func (b *Blobs) stat(d digest) (fileStamp, error) {
 	info, err := b.fs.Stat(b.path(d))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b.isHidden(d) {
-		return stamp{}, ErrNotFound
+		return fileStamp{}, ErrNotFound
 	}
 	if err != nil {
-		return stamp{}, err
+		return fileStamp{}, err
 	}
-	return stamp{info.Size(), info.ModTime()}, nil
+	return fileStamp{info.Size(), info.ModTime()}, nil
 }
 
-// Sweep removes the blobs for which keep says no, that were stored before a time and
-// neither touched nor stored since the Sweep before the last. It returns how many
-// went, and their bytes. One Sweep at a time.
+// Sweep removes the blobs for which keep returns false, that were stored before the given time, and that were
+// neither touched nor stored since the Sweep before the last one. It returns how many blobs it removed and
+// their size in bytes. The caller sees to it that keep returns true for every blob that a record names (rule
+// L8), and that no two Sweeps run at once. After a crash a blob that was just removed may be back. Open blobs
+// stay readable.
 func (b *Blobs) Sweep(ctx context.Context, before time.Time, keep func(digest string) bool) (n int, bytes int64, err error) {
 	b.mu.Lock()
 	b.used[1], b.used[0] = b.used[0], map[digest]bool{}
 	b.mu.Unlock()
-	err = b.List(func(name string, size int64) error {
+	err = b.list(func(name string, size int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -101,14 +107,14 @@ func (b *Blobs) Sweep(ctx context.Context, before time.Time, keep func(digest st
 	return n, bytes, err
 }
 
-// sweepOne removes a blob unless it is young, or somebody relies on it.
+// sweepOne removes a blob unless it is young or was used since the Sweep before the last one.
 func (b *Blobs) sweepOne(name string, before time.Time) (gone bool, err error) {
 	d, err := parseDigest(name)
 	if err != nil {
 		return false, err
 	}
-	defer b.claim(d)()
-	at, err := b.look(d)
+	defer b.lockName(d)()
+	at, err := b.stat(d)
 	if errors.Is(err, ErrNotFound) || err == nil && !at.changed.Before(before) {
 		return false, nil
 	}
@@ -116,13 +122,13 @@ func (b *Blobs) sweepOne(name string, before time.Time) (gone bool, err error) {
 		return false, fmt.Errorf("sweep blob %s: %w", d, err)
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock() // over the removal, so that a Touch comes before it or finds nothing
+	defer b.mu.Unlock() // held during the removal, so that a Touch either precedes it or finds nothing
 	if b.used[0][d] || b.used[1][d] {
 		return false, nil
 	}
 	if err := b.fs.Remove(b.path(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("sweep blob %s: %w", d, err)
 	}
-	delete(b.sound, d)
+	delete(b.verified, d)
 	return true, nil
 }

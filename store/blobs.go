@@ -10,17 +10,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Blobs keeps files by the SHA-256 of their content: modules, inputs, outputs. What
-// is written once is never changed, so that a digest is a promise about the bytes
-// and the same content takes space once. Get one from [Store.Blobs]; all methods may
-// be called at any time by any goroutine, until the store is closed.
+// Blobs keeps files by the SHA-256 of their content: modules, inputs, outputs. A stored blob never changes,
+// so a digest identifies the bytes, and equal content takes space only once. Get it from [Store.Blobs]. All
+// methods may be called concurrently until the store is closed; then they fail with [ErrClosed].
 //
-// A blob appears by a rename, after its content is synced, and counts as here when
-// its name is synced too (rules A1, J11: what a broker confirms must outlive its
-// crash). Digests are 64 lower-case hexadecimal digits everywhere.
+// A blob appears by a rename, after its content was synced, and counts as here when its name is synced, too
+// (rules A1, J11: what a broker confirms must survive its crash). Digests are always written as 64 lower-case
+// hexadecimal digits; anything else is an error.
 //
-// Nothing about blobs is kept in memory but what is in motion, so that millions of
-// them cost an idle broker nothing.
+// Only blobs that are being stored, or were used lately, take memory, so millions of blobs cost an idle
+// broker nothing.
 type Blobs struct {
 	fs     vfs.FS
 	dir    string
@@ -28,22 +27,22 @@ type Blobs struct {
 	gate   *gate
 	serial atomic.Uint64 // names the temporary files
 
-	mu     sync.Mutex
-	shards map[string]bool          // folders that exist, durably
-	moving map[digest]chan struct{} // whose name somebody changes; closed when done
-	hidden map[digest]bool          // whose name is visible but not yet durable
-	used   [2]map[digest]bool       // touched since the last Sweep, and since the one before
-	sound  map[digest]stamp         // whose content was compared with their digest
+	mu       sync.Mutex
+	shards   map[string]bool          // directories that exist durably
+	renaming map[digest]chan struct{} // blobs whose name is being changed; closed when that is done
+	hidden   map[digest]bool          // blobs whose name is visible but not yet durable
+	used     [2]map[digest]bool       // blobs used since the last Sweep, and between the two before
+	verified map[digest]fileStamp     // blobs whose content was compared with their digest
 }
 
-// openBlobs makes the folders when missing, empties the temporary one, and syncs the
-// others: after a kill -9 a rename may be visible that is not yet durable.
+// openBlobs makes missing directories, empties the temporary one, and syncs the others: after a kill -9 a
+// rename may be visible that is not yet durable.
 func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
-	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, moving: map[digest]chan struct{}{}, hidden: map[digest]bool{},
-		used: [2]map[digest]bool{{}, {}}, sound: map[digest]stamp{}}
-	for _, d := range []string{dir, b.tmpDir(), b.asideDir()} {
+	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, renaming: map[digest]chan struct{}{}, hidden: map[digest]bool{},
+		used: [2]map[digest]bool{{}, {}}, verified: map[digest]fileStamp{}}
+	for _, d := range []string{dir, b.tmpDir(), b.corruptDir()} {
 		if err := makeDir(fsys, d); err != nil {
-			return nil, fmt.Errorf("store: blob folder %s: %w", d, err)
+			return nil, fmt.Errorf("store: blob directory %s: %w", d, err)
 		}
 	}
 	leftovers, err := fsys.List(b.tmpDir())
@@ -57,33 +56,34 @@ func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
 	}
 	names, err := fsys.List(dir)
 	if err != nil {
-		return nil, fmt.Errorf("store: listing the blob folders: %w", err)
+		return nil, fmt.Errorf("store: listing the blob directories: %w", err)
 	}
 	for _, name := range names {
 		if !isShard(name) {
 			continue
 		}
 		if err := syncDir(fsys, fsys.PathJoin(dir, name)); err != nil {
-			return nil, fmt.Errorf("store: syncing blob folder %s: %w", name, err)
+			return nil, fmt.Errorf("store: syncing blob directory %s: %w", name, err)
 		}
 		b.shards[name] = true
 	}
 	if err := syncDir(fsys, dir); err != nil {
-		return nil, fmt.Errorf("store: syncing blob folder %s: %w", dir, err)
+		return nil, fmt.Errorf("store: syncing blob directory %s: %w", dir, err)
 	}
 	return b, nil
 }
 
-func (b *Blobs) tmpDir() string   { return b.fs.PathJoin(b.dir, "tmp") }
-func (b *Blobs) asideDir() string { return b.fs.PathJoin(b.dir, "corrupt") }
+func (b *Blobs) tmpDir() string     { return b.fs.PathJoin(b.dir, "tmp") }
+func (b *Blobs) corruptDir() string { return b.fs.PathJoin(b.dir, "corrupt") }
 
-// path is where a blob is or would be.
+// path returns the path of a blob, whether it exists or not.
 func (b *Blobs) path(d digest) string { return b.fs.PathJoin(b.dir, d.shard(), d.file()) }
 
-// isShard tells the folders of blobs from the others.
+// isShard reports whether a name is that of a directory of blobs.
 func isShard(name string) bool { return len(name) == 2 && lowerHex(name) }
 
-// enter admits one call with this digest.
+// enter parses the digest of a call and lets the call in; if it returns no error, the caller must call
+// gate.leave.
 func (b *Blobs) enter(s string) (digest, error) {
 	d, err := parseDigest(s)
 	if err != nil {
@@ -92,7 +92,7 @@ func (b *Blobs) enter(s string) (digest, error) {
 	return d, b.gate.enter()
 }
 
-// size looks at the disk; hidden blobs must be looked for before.
+// size returns the size of a blob's file, even if the blob is hidden.
 func (b *Blobs) size(d digest) (int64, error) {
 	info, err := b.fs.Stat(b.path(d))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +104,7 @@ func (b *Blobs) size(d digest) (int64, error) {
 	return info.Size(), nil
 }
 
-// hide keeps a blob from being seen, until reveal.
+// hide makes a blob count as absent until reveal is called.
 func (b *Blobs) hide(d digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,10 +123,8 @@ func (b *Blobs) isHidden(d digest) bool {
 	return b.hidden[d]
 }
 
-// Has reports whether the blob is here, durably, and its size in bytes. A blob that
-// is still being stored is not here yet. It costs one look at the file system and
-// does not read the content: see [Blobs.Verify]. What is not a digest is not here.
-func (b *Blobs) Has(digest string) (size int64, here bool) {
+// has does what Touch does, but is not a use of the blob: a Sweep may remove it.
+func (b *Blobs) has(digest string) (size int64, here bool) {
 	d, err := b.enter(digest)
 	if err != nil {
 		return 0, false
@@ -139,26 +137,9 @@ func (b *Blobs) Has(digest string) (size int64, here bool) {
 	return size, err == nil
 }
 
-// Remove deletes a blob and frees its space; one that is not here is no error.
-// Readers that have it open keep their content. After a crash a blob that was just
-// removed may be back. The caller sees to it that nothing names the blob (rule L8).
-func (b *Blobs) Remove(digest string) error {
-	d, err := b.enter(digest)
-	if err != nil {
-		return fmt.Errorf("remove blob: %w", err)
-	}
-	defer b.gate.leave()
-	defer b.claim(d)()
-	if err := b.fs.Remove(b.path(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove blob %s: %w", d, err)
-	}
-	return nil
-}
-
-// List calls fn for every blob that is here, in no order, with its size in bytes.
-// Blobs that come or go meanwhile may be missed. An error of fn ends the List and is
-// returned as it is.
-func (b *Blobs) List(fn func(digest string, size int64) error) error {
+// list calls fn for every blob that is here, in no particular order, with its size in bytes. Blobs that are
+// stored or removed meanwhile may be missed. An error of fn ends the list and is returned unchanged.
+func (b *Blobs) list(fn func(digest string, size int64) error) error {
 	if err := b.gate.enter(); err != nil {
 		return fmt.Errorf("list blobs: %w", err)
 	}
@@ -176,7 +157,7 @@ func (b *Blobs) List(fn func(digest string, size int64) error) error {
 			return fmt.Errorf("list blobs: %w", err)
 		}
 		for _, file := range files {
-			size, here := b.Has(shard + file) // also weeds out what is no blob
+			size, here := b.has(shard + file) // also skips files that are not blobs
 			if !here {
 				continue
 			}
@@ -188,19 +169,19 @@ func (b *Blobs) List(fn func(digest string, size int64) error) error {
 	return nil
 }
 
-// claim waits until nobody else changes the blob's name, and returns what ends our
-// own change. The waits are short: a rename and an fsync of a folder.
-func (b *Blobs) claim(d digest) (release func()) {
+// lockName waits until no other call changes the blob's name, and reserves the name for the caller until it calls
+// release. The waits are short: a rename and an fsync of a directory.
+func (b *Blobs) lockName(d digest) (release func()) {
 	for {
 		b.mu.Lock()
-		other := b.moving[d]
+		other := b.renaming[d]
 		if other == nil {
 			done := make(chan struct{})
-			b.moving[d] = done
+			b.renaming[d] = done
 			b.mu.Unlock()
 			return func() {
 				b.mu.Lock()
-				delete(b.moving, d)
+				delete(b.renaming, d)
 				b.mu.Unlock()
 				close(done)
 			}

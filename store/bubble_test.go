@@ -22,17 +22,17 @@ func stacks() string {
 // wait, so an idle store must not keep time from passing.
 func TestInVirtualTime(t *testing.T) {
 	mem := vfs.NewCrashableMem()
-	for range 3 { // pools of Pebble outlive a bubble: nothing in them may belong to one
+	for range 3 { // Pebble's pools outlive a bubble: nothing in them may belong to a bubble
 		synctest.Test(t, func(t *testing.T) {
 			s, err := Open(small(mem))
 			require.NoError(t, err)
 			_, err = s.Identify("", "a", rand.Reader)
 			require.NoError(t, err)
-			for i := range 200 { // flushes and compactions too
+			for i := range 200 { // enough for flushes and compactions
 				require.NoError(t, set(s, text(i), strings.Repeat("v", 2000)))
 			}
 			put(t, s.Blobs(), "x")
-			require.NotContains(t, stacks(), "periodicGranter", "an idle store has nothing that ticks")
+			require.NotContains(t, stacks(), "periodicGranter", "an idle store has no periodic timer")
 			start := time.Now()
 			time.Sleep(24 * time.Hour)
 			require.Equal(t, 24*time.Hour, time.Since(start))

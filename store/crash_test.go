@@ -15,8 +15,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// powerCuts takes, before each operation that changes the disk, what the disk would
-// hold after a power cut just then, together with what had been promised by then.
+// powerCuts records, before each operation that changes the disk, what the disk would
+// hold after a power cut at that moment, and what had been confirmed by then.
 type powerCuts struct {
 	mem   *vfs.MemFS
 	every int
@@ -40,7 +40,7 @@ func (p *powerCuts) before(op errorfs.Op) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.n++; p.n%p.every == 0 {
-		// None, some or all of what was not synced survives.
+		// None, some or all of the unsynced data survives.
 		fs := crashed(p.mem, []int{0, 50, 100, 20}[(p.n/p.every)%4], uint64(p.n))
 		p.cuts = append(p.cuts, powerCut{fs, p.promised, fmt.Sprintf("%d: %v %s", p.n, op.Kind, op.Path)})
 	}
@@ -53,15 +53,15 @@ func (p *powerCuts) promise(n int) {
 	p.promised = n
 }
 
-// TestPowerCutAnywhere cuts the power before every step that the store makes on its
-// disk, from the first Open on. What was promised is there, and of what was not, no
-// half: each commit writes two keys, and comes after all commits before it.
+// TestPowerCutAnywhere cuts the power before every change that the store makes on its
+// disk, from the first Open on. Every confirmed commit is there. No other commit is there
+// partially (each writes two keys), or without the commits before it.
 func TestPowerCutAnywhere(t *testing.T) {
 	const commits = 30
 	mem := vfs.NewCrashableMem()
 	p := &powerCuts{mem: mem, every: 1}
 	s := mustOpen(t, small(errorfs.Wrap(mem, errorfs.InjectorFunc(p.before))))
-	value := func(i int) string { return strings.Repeat(text(i), 1000) } // flushes after some
+	value := func(i int) string { return strings.Repeat(text(i), 1000) } // large enough for a few flushes
 	for i := 1; i <= commits; i++ {
 		var b Batch
 		b.Set([]byte("a"+text(i)), []byte(value(i)))
@@ -112,7 +112,7 @@ func TestStateMachine(t *testing.T) {
 	})
 }
 
-// machine is a store beside the model of what it must hold.
+// machine is a store and the model of what it must hold.
 type machine struct {
 	model map[string]string
 	mem   *vfs.MemFS
@@ -135,7 +135,7 @@ func (m *machine) open(t *rapid.T) {
 	require.NoError(t, err)
 }
 
-// draw fills a batch and returns the model as it is after that.
+// draw fills a batch and returns the model as it is after the batch.
 func (m *machine) draw(t *rapid.T) (*Batch, map[string]string) {
 	next := maps.Clone(m.model)
 	var b Batch
@@ -167,15 +167,15 @@ func (m *machine) powerCut(t *rapid.T) {
 	m.open(t)
 }
 
-// faultyCommit lets the fsync of a commit fail; after the restart the commit is
-// there whole or not at all.
+// faultyCommit lets the fsync of a commit fail. After the restart the commit is
+// there completely or not at all.
 func (m *machine) faultyCommit(t *rapid.T) {
 	b, next := m.draw(t)
 	m.trip.On()
-	require.ErrorIs(t, m.s.Commit(b), ErrFailed)
+	require.ErrorIs(t, m.s.Commit(b), errFailed)
 	m.trip.Off()
 	b, _ = m.draw(t)
-	require.ErrorIs(t, m.s.Commit(b), ErrFailed, "a disk that seems to be well again is not believed")
+	require.ErrorIs(t, m.s.Commit(b), errFailed, "the store stays frozen when the disk seems to work again")
 	after := crashed(m.mem, rapid.SampledFrom([]int{0, 100}).Draw(t, "unsynced percent"), 1)
 	require.Error(t, m.s.Close())
 	m.mem = after

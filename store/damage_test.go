@@ -28,7 +28,7 @@ func imageOf(t *testing.T, mem *vfs.MemFS) diskImage {
 	return image
 }
 
-// flipped returns a disk with this image, but for one file.
+// flipped returns a disk with this image in which one file has other content.
 func (m diskImage) flipped(t *testing.T, name string, data []byte) *vfs.MemFS {
 	mem := vfs.NewMem()
 	require.NoError(t, mem.MkdirAll("/data/db", 0o700))
@@ -56,9 +56,9 @@ func (m diskImage) file(t *testing.T, begin, end string) string {
 	return slices.Max(found)
 }
 
-// damageStore commits n values, written into tables after every flush-th, and returns the
-// disk after a power cut and what was promised. Logs that are not needed any more are
-// gone, as they are on a disk a little later.
+// damageStore commits n values, flushes after every flush-th, and returns the disk after a
+// power cut and what was confirmed. Logs that are no longer needed are removed, as they are
+// on a disk a little later.
 func damageStore(t *testing.T, n, flush int, closed, again bool) (diskImage, map[string]string) {
 	mem := vfs.NewCrashableMem()
 	o := small(mem)
@@ -107,12 +107,12 @@ func reading(t *testing.T, mem *vfs.MemFS) (map[string]string, error) {
 }
 
 // TestFlippedBytes flips many bytes of each kind of file of the database, one at a
-// time. What was changed is refused as corrupt, with the file's name, or did no harm:
-// no value is ever read that was not written, and none that was promised is missing.
-// Only damage in the last two commits of a log that was not closed may cost these: it
-// looks as if the power had been cut before. (Two, since Pebble answers a commit a
-// moment before it notes its fsync.) Pebble alone drops all behind a flipped byte of the
-// newest log and of the manifest, silently.
+// time. The damage is refused as corrupt, with the file's name, or does no harm:
+// no value is ever read that was not written, and no confirmed value is missing.
+// Only damage in the last two commits of a log that was not closed may lose them, because it
+// looks as if the power had been cut before. (Two, because Pebble answers a commit a
+// moment before it records the fsync.) Pebble alone would silently drop everything after a
+// flipped byte of the newest log or of the manifest.
 func TestFlippedBytes(t *testing.T) {
 	for _, c := range []struct {
 		name, begin, end string
@@ -122,7 +122,7 @@ func TestFlippedBytes(t *testing.T) {
 	}{
 		{name: "log", end: ".log", n: 40, flush: 100, tail: true},
 		{name: "log that was closed", end: ".log", n: 40, flush: 100, closed: true},
-		{name: "log behind tables", end: ".log", n: 50, flush: 20, tail: true},
+		{name: "log after tables", end: ".log", n: 50, flush: 20, tail: true},
 		{name: "table", end: ".sst", n: 40, flush: 20},
 		{name: "manifest", begin: "MANIFEST-", n: 50, flush: 20},
 		{name: "manifest of a second start", begin: "MANIFEST-", n: 30, flush: 20, again: true},
@@ -142,8 +142,8 @@ func TestFlippedBytes(t *testing.T) {
 				switch {
 				case err != nil:
 					refused++
-					if c.name != "options" { // Pebble names there the option that makes no sense
-						require.ErrorIs(t, err, ErrCorrupt, "byte %d of %s", at, name)
+					if c.name != "options" { // there, Pebble names the invalid option instead
+						require.ErrorIs(t, err, errCorrupt, "byte %d of %s", at, name)
 						number := strings.TrimSuffix(strings.TrimPrefix(name, c.begin), c.end)
 						require.ErrorContains(t, err, number, "byte %d: the error names the file", at)
 					}
@@ -167,7 +167,7 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // TestTornLog cuts the newest log at many places, and fills the rest of the file with
-// nothing or with zeros, as a power cut does: that is no damage, and a prefix of the
+// nothing or with zeros, as a power cut does. That is not damage, and a prefix of the
 // commits is there.
 func TestTornLog(t *testing.T) {
 	image, want := damageStore(t, 40, 100, false, false)
@@ -180,22 +180,22 @@ func TestTornLog(t *testing.T) {
 			require.NoError(t, err, "cut at %d, %d zeros", at, zeros)
 			got := contents(t, s, "")
 			for i := range len(got) {
-				require.Equal(t, want[text(i)], got[text(i)], "cut at %d: no prefix", at)
+				require.Equal(t, want[text(i)], got[text(i)], "cut at %d: it is not a prefix", at)
 			}
 			require.NoError(t, s.Close())
 		}
 	}
 }
 
-// TestOutOfOrderTail: of several commits that no fsync has covered, a disk may keep a
-// later one and lose an earlier one. That is a torn end, not damage: the later one does
-// not claim that the earlier was synced.
+// TestOutOfOrderTail: of several commits that were not synced, a disk may keep a
+// later one and lose an earlier one. That is a torn end, not damage, because the later one
+// does not claim that the earlier one was synced.
 func TestOutOfOrderTail(t *testing.T) {
 	l := &recordLog{number: 7, synced: true}
 	synced := 0
 	for i := range 6 {
 		if i < 3 {
-			synced = len(l.data) // each after the fsync of the one before
+			synced = len(l.data) // each is written after the fsync of the previous one
 		}
 		l.data = append(l.data, logChunk(7, synced, fmt.Sprint("commit ", i))...)
 	}
@@ -209,7 +209,7 @@ func TestOutOfOrderTail(t *testing.T) {
 			require.Equal(t, i*size, at)
 		}
 	}
-	// Marks that lag behind, as in a log of large commits: the third one is proof.
+	// Marks may lag behind, as in a log of large commits. Then the third one is proof.
 	lag := slices.Concat(logChunk(7, 0, strings.Repeat("x", logBlock-syncedHeader)), logChunk(7, 0, "bad"))
 	lag[logBlock+20] ^= 1
 	for mark, want := range []bool{false, false, true} {
@@ -222,7 +222,7 @@ func TestOutOfOrderTail(t *testing.T) {
 	require.False(t, damaged)
 }
 
-// logChunk is a record of a log as Pebble writes it.
+// logChunk returns a record of a log as Pebble writes it.
 func logChunk(number uint32, synced int, payload string) []byte {
 	l := make([]byte, syncedHeader, syncedHeader+len(payload))
 	l[4], l[5], l[checksumAt] = byte(len(payload)), byte(len(payload)>>8), syncedWhole
@@ -236,8 +236,8 @@ func logChunk(number uint32, synced int, payload string) []byte {
 	return l
 }
 
-// TestLongLogsAreRead: records that span blocks of 32 KiB are no damage, and a flip in any
-// block is found.
+// TestLongLogsAreRead checks that records that span blocks of 32 KiB are not taken for
+// damage, and that a flipped byte in any block is found.
 func TestLongLogsAreRead(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	o := small(mem)
@@ -246,7 +246,7 @@ func TestLongLogsAreRead(t *testing.T) {
 	var b Batch
 	want := map[string]string{}
 	for i := range 120 {
-		v := strings.Repeat(text(i), 10+(i*i*37)%4000) // up to 24 kB, and all kinds of ends at a block's
+		v := strings.Repeat(text(i), 10+(i*i*37)%4000) // up to 24 kB; records end at many different places in a block
 		b.Set([]byte(text(i)), []byte(v))
 		want[text(i)] = v
 		require.NoError(t, s.Commit(&b))
@@ -257,17 +257,17 @@ func TestLongLogsAreRead(t *testing.T) {
 	got, err := reading(t, image.flipped(t, name, image[name]))
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	for at := 11; at < len(image[name])-100_000; // behind that stand four commits
+	for at := 11; at < len(image[name])-100_000; // four more commits follow
 	at += 9973 {
 		data := bytes.Clone(image[name])
 		data[at] ^= 0x20
 		_, err := reading(t, image.flipped(t, name, data))
-		require.ErrorIs(t, err, ErrCorrupt, "byte %d", at)
+		require.ErrorIs(t, err, errCorrupt, "byte %d", at)
 	}
 }
 
-// TestDamagedIdentity: a byte of the identity that is not what was written never
-// becomes another broker (rule I1): neither in the log nor in a table.
+// TestDamagedIdentity checks that a damaged byte of the identity never makes another
+// broker of this one (rule I1), whether it is in the log or in a table.
 func TestDamagedIdentity(t *testing.T) {
 	for _, flush := range []bool{false, true} {
 		mem := vfs.NewCrashableMem()
@@ -296,13 +296,13 @@ func TestDamagedIdentity(t *testing.T) {
 				require.Error(t, err, "a damaged identity became %s (was %s)", id.Actor, first.Actor)
 				_ = s.Close()
 			}
-			require.ErrorIs(t, err, ErrCorrupt)
+			require.ErrorIs(t, err, errCorrupt)
 		}
 	}
 }
 
-// TestDamageIsFoundBeforeAnythingChanges: an Open that refuses leaves the files as they
-// were, so that somebody can look at them.
+// TestDamageIsFoundBeforeAnythingChanges checks that an Open that fails leaves the files
+// as they were, so that they can be examined.
 func TestDamageIsFoundBeforeAnythingChanges(t *testing.T) {
 	image, _ := damageStore(t, 40, 100, false, false)
 	name := image.file(t, "", ".log")
@@ -311,7 +311,7 @@ func TestDamageIsFoundBeforeAnythingChanges(t *testing.T) {
 	mem := image.flipped(t, name, data)
 	before := imageOf(t, mem)
 	_, err := Open(small(mem))
-	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, err, errCorrupt)
 	require.ErrorContains(t, err, "the other brokers hold copies")
 	require.Equal(t, before, imageOf(t, mem))
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
-// claim makes the data directory when it is missing, and locks it.
-func claim(fsys vfs.FS, dir string) (io.Closer, error) {
+// lockDir makes the data directory when it is missing, and locks it.
+func lockDir(fsys vfs.FS, dir string) (io.Closer, error) {
 	if err := makeDir(fsys, dir); err != nil {
 		return nil, fmt.Errorf("store: data directory %s: %w", dir, err)
 	}
@@ -21,29 +21,28 @@ func claim(fsys vfs.FS, dir string) (io.Closer, error) {
 	if err == nil {
 		return lock, nil
 	}
-	// A lock file that cannot be opened is a *fs.PathError; everything else is the
-	// answer of the lock itself.
+	// A lock file that cannot be opened is a *fs.PathError. Every other error means that the lock is held.
 	var opening *fs.PathError
 	if errors.As(err, &opening) {
 		return nil, fmt.Errorf("store: locking data directory %s: %w", dir, err)
 	}
-	return nil, fmt.Errorf("store: data directory %s is %w: stop that one, or give this one another directory", dir, ErrInUse)
+	return nil, fmt.Errorf("store: data directory %s is %w: stop that agent, or give this one another directory", dir, errInUse)
 }
 
-// makeDir makes a directory and the missing ones above it, each synced in its
-// parent: a database is not durable in a directory that is not. The parent is synced
-// also when the directory is there: who made it may have crashed before.
+// makeDir makes a directory and its missing parents, and syncs each in its parent: a database is not durable
+// in a directory that is not. The parent is synced even if the directory exists, because the process that
+// made it may have crashed before its sync.
 func makeDir(fsys vfs.FS, dir string) error {
 	info, err := fsys.Stat(dir)
 	parent := fsys.PathDir(dir)
 	switch {
 	case err == nil && !info.IsDir():
-		return errors.New("it is a file, not a directory: name another place")
+		return errors.New("it is a file, not a directory: choose another path")
 	case err == nil:
 		if err := syncDir(fsys, parent); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
-		return nil // a parent that we may not open was not made by us
+		return nil // a parent that this process may not open was not made by it
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -63,19 +62,19 @@ func makeDir(fsys vfs.FS, dir string) error {
 // syncDir makes the names in a directory durable.
 func syncDir(fsys vfs.FS, dir string) error {
 	var d vfs.File
-	if err := patiently(func() (err error) { d, err = fsys.OpenDir(dir); return err }); err != nil {
+	if err := retryWhileScarce(func() (err error) { d, err = fsys.OpenDir(dir); return err }); err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// format is the version of what the store itself keeps: layout of the directory and
-// own keys. A change that an older ucp would misread raises it.
+// format is the version of the layout of the data directory and of the store's own keys. It must be raised
+// with every change that an older ucp would misread.
 const format = 1
 
 var formatKey = []byte{reserved, 'f', 'o', 'r', 'm', 'a', 't'}
 
-// checkFormat refuses a directory of a newer ucp, and marks a new one as ours.
+// checkFormat refuses a directory that was written by a newer ucp, and writes the format into a new one.
 func (s *Store) checkFormat() error {
 	value, found, err := s.get(formatKey)
 	if err != nil {
@@ -89,16 +88,16 @@ func (s *Store) checkFormat() error {
 	if err := s.Commit(&b); err != nil {
 		return err
 	}
-	// Pebble begins the first log of a new database in an older format, in which damage
-	// looks like a torn end (see recordLog): a flush begins the next.
+	// Pebble begins the first log of a new database in an older format, in which damage looks like a torn end
+	// (see recordLog). A flush begins the next log.
 	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("store: beginning a log in %s: %w", s.opts.Dir, err)
+		return fmt.Errorf("store: starting a log in %s: %w", s.opts.Dir, err)
 	}
 	return nil
 }
 
-// checkDatabaseFormat refuses a database that this Pebble does not know, before
-// Pebble does it with an error that nobody could tell from others.
+// checkDatabaseFormat refuses a database whose format this Pebble does not know, before Pebble does so with
+// an error that cannot be distinguished from others.
 func checkDatabaseFormat(fsys vfs.FS, dir string) error {
 	if _, err := fsys.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -107,7 +106,7 @@ func checkDatabaseFormat(fsys vfs.FS, dir string) error {
 	if err != nil {
 		return fmt.Errorf("store: reading the format of the database in %s: %w", dir, err)
 	}
-	if value == "" { // none, or one whose making was interrupted
+	if value == "" { // there is no database, or making it was interrupted
 		return nil
 	}
 	return formatError(dir, value, uint64(pebble.FormatNewest))
@@ -116,10 +115,10 @@ func checkDatabaseFormat(fsys vfs.FS, dir string) error {
 func formatError(dir, value string, newest uint64) error {
 	version, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
-		return fmt.Errorf("store: %w: the format of %s is %q, not a number", ErrCorrupt, dir, value)
+		return fmt.Errorf("store: %w: the format of %s is %q, not a number", errCorrupt, dir, value)
 	}
 	if version > newest {
-		return fmt.Errorf("store: %s has format %d, %w (this one knows up to %d): run that version, or give this one another data directory", dir, version, ErrNewerFormat, newest)
+		return fmt.Errorf("store: %s has format %d, %w (this one knows up to %d): run that version, or give this one another data directory", dir, version, errNewerFormat, newest)
 	}
 	return nil
 }

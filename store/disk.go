@@ -10,56 +10,54 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk stands between Pebble and the file system and makes a failure final.
+// disk is the file system that Pebble sees. It makes the first failure of a write final.
 //
-// What Pebble itself does with a failed write does not suit a broker: a failed
-// fsync of the log reaches Logger.Fatalf and, if that returns, the commit reports
-// success; a log that cannot be closed or created panics with a mutex in a state
-// that kills the process without a word; a failed flush is tried again at once,
-// for ever, also inside Open. So Pebble never sees a failed write. The first one is
-// recorded in fault, which tells the owner, and from then on the file system is
-// frozen: whatever changes it is answered with success and not carried out. No
-// commit can be acknowledged by that lie, because Commit looks at the fault after
-// Pebble has answered; and what the disk held at the failure is what recovery finds.
+// What Pebble itself does with a failed write does not suit a broker: a failed fsync of the log is passed to
+// Logger.Fatalf and, if that returns, the commit reports success; a log that cannot be closed or created
+// causes a panic with a mutex in a state that kills the process without a message; a failed flush is retried
+// at once and indefinitely, even inside Open. Therefore Pebble never sees a failed write. The first one is
+// recorded in fault, which tells the owner, and from then on the file system is frozen: operations that would
+// change it report success and do nothing. No commit is acknowledged because of that, since Commit checks the
+// fault after Pebble has returned; and recovery finds what the disk held at the failure.
 //
-// Flushes and compactions of a failed store wait until Close, so that Pebble does
-// not go on to read tables that were never written; unless a commit waits for them.
+// Flushes and compactions of a failed store wait until Close, so that Pebble does not continue and read
+// tables that were never written; unless a commit waits for them.
 type disk struct {
 	vfs.FS // reads pass through
 	fault  *fault
 }
 
-// tolerate turns the error of a change into the freeze, and answers success.
-func (d *disk) tolerate(op, name string, err error) error {
+// absorb records an error of a change, which freezes the store, and returns nil.
+func (d *disk) absorb(op, name string, err error) error {
 	if err != nil {
 		d.fault.fail(fmt.Errorf("%s %s: %w", op, name, err))
 	}
 	if d.fault.failed() {
-		d.wait(name)
+		d.holdTables(name)
 	}
 	return nil
 }
 
-// wait blocks work on tables, all of it Pebble's in the background: see fault.hold.
-func (d *disk) wait(name string) {
+// holdTables blocks work on tables, which Pebble only does in the background: see fault.hold.
+func (d *disk) holdTables(name string) {
 	if strings.HasSuffix(name, ".sst") {
 		d.fault.hold()
 	}
 }
 
-// change carries out one change of the name space, unless frozen.
+// change carries out one change, unless the store is frozen.
 func (d *disk) change(op, name string, do func() error) error {
 	if d.fault.failed() {
-		return d.tolerate(op, name, nil)
+		return d.absorb(op, name, nil)
 	}
-	return d.tolerate(op, name, do())
+	return d.absorb(op, name, do())
 }
 
-// openWith opens a file for writing, or in a frozen store one that is nowhere.
+// openWith opens a file for writing. In a frozen store the file discards everything.
 func (d *disk) openWith(op, name string, do func() (vfs.File, error)) *diskFile {
-	opened := &diskFile{File: lostFile{}, disk: d, name: name}
+	opened := &diskFile{File: discardFile{}, disk: d, name: name}
 	_ = d.change(op, name, func() error {
-		return patiently(func() error {
+		return retryWhileScarce(func() error {
 			f, err := do()
 			if err == nil {
 				opened.File = f
@@ -87,9 +85,9 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return d.openWith("open", name, func() (vfs.File, error) { return d.FS.OpenDir(name) }), nil
 }
 
-// ReuseForWrite implements vfs.FS: Pebble takes old logs again, since writing over
-// blocks that are there makes an fsync cheaper. It is what the machine's file system
-// does by itself; that of vfs.MemFS locks itself up when CrashClone comes between.
+// ReuseForWrite implements vfs.FS. Pebble reuses old logs, because an fsync is cheaper when existing blocks are
+// overwritten. This does what vfs.Default does; the implementation of vfs.MemFS deadlocks if CrashClone is called
+// meanwhile.
 func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	renamed := false
 	return d.openWith("reuse as", newname, func() (vfs.File, error) {
@@ -118,8 +116,8 @@ func (d *disk) MkdirAll(name string, perm os.FileMode) error {
 	return d.change("make directory", name, func() error { return d.FS.MkdirAll(name, perm) })
 }
 
-// Remove implements vfs.FS. A file that cannot be removed is no loss: Pebble tries
-// again at its next start.
+// Remove implements vfs.FS. Failing to remove a file is not a failure of the store: Pebble tries again at its
+// next start.
 func (d *disk) Remove(name string) error {
 	if d.fault.failed() {
 		return nil
@@ -138,7 +136,7 @@ func (d *disk) RemoveAll(name string) error {
 // Unwrap implements vfs.FS.
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// diskFile is a file that Pebble writes.
+// diskFile is a file to which Pebble writes.
 type diskFile struct {
 	vfs.File
 	disk    *disk
@@ -158,10 +156,10 @@ func (f *diskFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), f.change("write", func() error { _, err := f.File.WriteAt(p, off); return err })
 }
 
-// Sync implements vfs.File. A new manifest's name is made durable with its first
-// content. Pebble syncs the folder only after it has written the marker that points
-// to the manifest; on a file system that may keep a later name and lose an earlier one,
-// a power cut between the two would leave a database that cannot be opened.
+// Sync implements vfs.File. A new manifest's name is made durable together with its first content. Pebble
+// syncs the directory only after it has written the marker that points to the manifest. On a file system that
+// may keep a later name and lose an earlier one, a power failure between the two would leave a database that
+// cannot be opened.
 func (f *diskFile) Sync() error {
 	return f.change("fsync", func() error {
 		if err := f.File.Sync(); err != nil || !f.unnamed {
@@ -185,39 +183,37 @@ func (f *diskFile) SyncTo(length int64) (full bool, err error) {
 func (f *diskFile) Stat() (info vfs.FileInfo, err error) {
 	_ = f.change("stat", func() (e error) { info, e = f.File.Stat(); return e })
 	if info == nil {
-		info, err = lostFile{}.Stat()
+		info, err = discardFile{}.Stat()
 	}
 	return info, err
 }
 
-// Close implements vfs.File. It closes a frozen store's files too: a descriptor is
-// ours, not the disk's.
-func (f *diskFile) Close() error { return f.disk.tolerate("close", f.name, f.File.Close()) }
+// Close implements vfs.File. It closes the files of a frozen store, too, so that no descriptors leak.
+func (f *diskFile) Close() error { return f.disk.absorb("close", f.name, f.File.Close()) }
 
-// lostFile is a file that was opened after the disk failed: it takes everything
-// and keeps nothing.
-type lostFile struct{}
+// discardFile is a file that was opened after the disk failed. It accepts everything and keeps nothing.
+type discardFile struct{}
 
-func (lostFile) Close() error                            { return nil }
-func (lostFile) Read([]byte) (int, error)                { return 0, io.EOF }
-func (lostFile) ReadAt([]byte, int64) (int, error)       { return 0, io.EOF }
-func (lostFile) Write(p []byte) (int, error)             { return len(p), nil }
-func (lostFile) WriteAt(p []byte, _ int64) (int, error)  { return len(p), nil }
-func (lostFile) Preallocate(int64, int64) error          { return nil }
-func (lostFile) Stat() (vfs.FileInfo, error)             { return lostInfo{}, nil }
-func (lostFile) Sync() error                             { return nil }
-func (lostFile) SyncTo(int64) (fullSync bool, err error) { return true, nil }
-func (lostFile) SyncData() error                         { return nil }
-func (lostFile) Prefetch(int64, int64) error             { return nil }
-func (lostFile) Fd() uintptr                             { return vfs.InvalidFd }
+func (discardFile) Close() error                            { return nil }
+func (discardFile) Read([]byte) (int, error)                { return 0, io.EOF }
+func (discardFile) ReadAt([]byte, int64) (int, error)       { return 0, io.EOF }
+func (discardFile) Write(p []byte) (int, error)             { return len(p), nil }
+func (discardFile) WriteAt(p []byte, _ int64) (int, error)  { return len(p), nil }
+func (discardFile) Preallocate(int64, int64) error          { return nil }
+func (discardFile) Stat() (vfs.FileInfo, error)             { return discardInfo{}, nil }
+func (discardFile) Sync() error                             { return nil }
+func (discardFile) SyncTo(int64) (fullSync bool, err error) { return true, nil }
+func (discardFile) SyncData() error                         { return nil }
+func (discardFile) Prefetch(int64, int64) error             { return nil }
+func (discardFile) Fd() uintptr                             { return vfs.InvalidFd }
 
-// lostInfo describes a lostFile: empty.
-type lostInfo struct{}
+// discardInfo describes a discardFile, which is empty.
+type discardInfo struct{}
 
-func (lostInfo) Name() string           { return "" }
-func (lostInfo) Size() int64            { return 0 }
-func (lostInfo) Mode() os.FileMode      { return 0 }
-func (lostInfo) ModTime() time.Time     { return time.Time{} }
-func (lostInfo) IsDir() bool            { return false }
-func (lostInfo) Sys() any               { return nil }
-func (lostInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
+func (discardInfo) Name() string           { return "" }
+func (discardInfo) Size() int64            { return 0 }
+func (discardInfo) Mode() os.FileMode      { return 0 }
+func (discardInfo) ModTime() time.Time     { return time.Time{} }
+func (discardInfo) IsDir() bool            { return false }
+func (discardInfo) Sys() any               { return nil }
+func (discardInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

@@ -15,17 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// failure is one way in which the disk fails: operations of some kinds on files with
-// one ending.
+// failure is one way in which the disk fails: operations of some kinds on files with a
+// certain ending.
 type failure struct {
 	kinds  []errorfs.OpKind
 	ending string
 	err    error
-	spared bool // does not happen in the Open of a store that exists
+	spared bool // does not happen in the Open of an existing store
 }
 
-// breaker brings a failure about from a moment on, and counts the changes that reach
-// the database's files.
+// breaker causes a failure while it is on, and counts the changes that reach the
+// database's files.
 type breaker struct {
 	failure
 	on      atomic.Bool
@@ -69,8 +69,8 @@ var (
 	makes  = []errorfs.OpKind{errorfs.OpCreate, errorfs.OpRename, errorfs.OpOpen}
 )
 
-// faults are the ways in which the disk below the database can fail. Before disk.go
-// each of them hung, killed the process or was reported as a success.
+// faults are the ways in which the disk below the database can fail. With Pebble alone,
+// each of them hangs, kills the process or is reported as a success.
 var faults = map[string]failure{
 	"fsync of the log":         {kinds: syncs, ending: ".log", err: syscall.EIO, spared: true},
 	"write of the log":         {kinds: writes, ending: ".log", err: syscall.ENOSPC, spared: true},
@@ -80,39 +80,39 @@ var faults = map[string]failure{
 	"new table":                {kinds: makes, ending: ".sst", err: syscall.EROFS},
 	"fsync of the manifest":    {kinds: syncs, ending: "MANIFEST", err: syscall.EIO},
 	"write of the manifest":    {kinds: writes, ending: "MANIFEST", err: syscall.ENOSPC},
-	"fsync of the folder":      {kinds: syncs, ending: "/db", err: syscall.EIO},
+	"fsync of the directory":   {kinds: syncs, ending: "/db", err: syscall.EIO},
 	"everything, as unmounted": {kinds: append(append(append([]errorfs.OpKind{}, writes...), syncs...), makes...), ending: "", err: syscall.EIO},
 }
 
 // TestDiskFailure lets many goroutines commit while the disk fails in each way. The
-// owner hears of it once, no commit is acknowledged after that, the database's files
-// are left alone, Close returns, and recovery finds all that was acknowledged.
+// owner is told once, no commit is acknowledged after that, the database's files
+// are not changed any more, Close returns, and recovery finds all acknowledged commits.
 func TestDiskFailure(t *testing.T) {
 	for name := range faults {
 		t.Run(name, func(t *testing.T) {
 			f := faults[name]
 			br := &breaker{failure: f, acks: map[string]bool{}}
 			mem := vfs.NewCrashableMem()
-			owner := newTold()
+			owner := newFatalCalls()
 			o := small(errorfs.Wrap(mem, errorfs.InjectorFunc(br.before)))
-			o.Fatal = func(err error) { br.watch.Store(true); owner.tell(err) }
+			o.Fatal = func(err error) { br.watch.Store(true); owner.add(err) }
 			s := mustOpen(t, o)
 
 			work := startCommitting(t, s, br)
 			<-owner.heard
 			require.ErrorIs(t, owner.all()[0], f.err)
 			br.on.Store(false)
-			require.ErrorIs(t, set(s, "more", "v"), ErrFailed, "a disk that seems to be well again is not believed")
+			require.ErrorIs(t, set(s, "more", "v"), errFailed, "the store stays frozen when the disk seems to work again")
 			_, _, err := s.Blobs().Put(ctx(t), strings.NewReader("x"), limit)
-			require.ErrorIs(t, err, ErrFailed)
+			require.ErrorIs(t, err, errFailed)
 
-			work() // all end by themselves: nobody must Close first
+			work() // all goroutines end before Close
 			for k := range br.promised() {
 				_, found, err := s.Get([]byte(k))
-				require.True(t, found || err != nil, "a frozen store answers, or says that it cannot")
+				require.True(t, found || err != nil, "a frozen store finds the value or returns an error")
 			}
-			require.ErrorIs(t, s.Close(), f.err, "Close says why")
-			require.LessOrEqual(t, br.reached.Load(), int64(2), "what was under way at the failure may end; nothing else reaches the disk")
+			require.ErrorIs(t, s.Close(), f.err, "Close returns the reason")
+			require.LessOrEqual(t, br.reached.Load(), int64(2), "operations that were under way at the failure may finish; nothing else reaches the disk")
 			require.Len(t, owner.all(), 1, "the owner is told once")
 
 			for _, percent := range []int{0, 50} {
@@ -125,8 +125,8 @@ func TestDiskFailure(t *testing.T) {
 	}
 }
 
-// startCommitting commits from eight goroutines, lets the disk fail after a while,
-// and returns what waits for their end.
+// startCommitting commits from eight goroutines and lets the disk fail after a while.
+// wait waits until they have ended.
 func startCommitting(t *testing.T, s *Store, br *breaker) (wait func()) {
 	var wg sync.WaitGroup
 	for g := range 8 {
@@ -137,21 +137,21 @@ func startCommitting(t *testing.T, s *Store, br *breaker) (wait func()) {
 				}
 				key := fmt.Sprintf("%d/%06d", g, i)
 				if err := set(s, key, strings.Repeat("v", 3000)); err != nil {
-					if !errors.Is(err, ErrFailed) && !errors.Is(err, ErrClosed) {
+					if !errors.Is(err, errFailed) && !errors.Is(err, ErrClosed) {
 						t.Errorf("commit: %v", err)
 					}
 					return
 				}
 				br.promise(key)
 			}
-			t.Error("the fault was never met")
+			t.Error("the fault never happened")
 		})
 	}
 	return wg.Wait
 }
 
-// TestDiskFailureInOpen: Open returns, with the disk's error, whatever fails in it,
-// also the flush of a long log, which Pebble alone would try for ever.
+// TestDiskFailureInOpen checks that Open returns the disk's error, whatever fails during
+// it. That includes the flush of a long log, which Pebble alone would retry indefinitely.
 func TestDiskFailureInOpen(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	big := small(mem)
@@ -170,22 +170,22 @@ func TestDiskFailureInOpen(t *testing.T) {
 		br := &breaker{failure: f}
 		br.on.Store(true)
 		disk := image()
-		owner := newTold()
+		owner := newFatalCalls()
 		o := small(errorfs.Wrap(disk, errorfs.InjectorFunc(br.before)))
-		o.Fatal = owner.tell
+		o.Fatal = owner.add
 		_, err := Open(o)
 		require.ErrorIs(t, err, f.err, name)
-		require.Empty(t, owner.all(), "%s: Open's error is enough", name)
+		require.Empty(t, owner.all(), "%s: Open returns the error; Fatal is not called", name)
 		require.Len(t, contents(t, mustOpen(t, small(disk)), ""), 300, "%s: a later Open finds the lock free and all data", name)
 	}
 }
 
-// TestDamagedTable: the owner hears of a table whose bytes have changed.
+// TestDamagedTable checks that the owner is told of a table whose bytes have changed.
 func TestDamagedTable(t *testing.T) {
 	mem := vfs.NewMem()
-	owner := newTold()
+	owner := newFatalCalls()
 	o := small(mem)
-	o.Fatal = owner.tell
+	o.Fatal = owner.add
 	s := mustOpen(t, o)
 	for i := range 100 {
 		require.NoError(t, set(s, text(i), strings.Repeat(text(i), 500)))
@@ -204,23 +204,23 @@ func TestDamagedTable(t *testing.T) {
 	}
 	s, err = Open(o)
 	if err != nil { // the table was read at Open
-		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorIs(t, err, errCorrupt)
 		return
 	}
 	defer func() { _ = s.Close() }()
 	err = s.Scan(nil, func(_, _ []byte) error { return nil })
-	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, err, errCorrupt)
 	<-owner.heard
-	require.ErrorIs(t, owner.all()[0], ErrCorrupt)
+	require.ErrorIs(t, owner.all()[0], errCorrupt)
 }
 
-// TestFaultTellsOnce: many failures at once are one message, that of the first; before
-// arm and after disarm there is none.
-func TestFaultTellsOnce(t *testing.T) {
-	owner := newTold()
+// TestFaultNotifiesOnce checks that only the first of many failures is reported to the owner, and that
+// none is before arm and after disarm.
+func TestFaultNotifiesOnce(t *testing.T) {
+	owner := newFatalCalls()
 	f := &fault{}
 	require.NoError(t, f.check())
-	require.NoError(t, f.arm(owner.tell))
+	require.NoError(t, f.arm(owner.add))
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() { f.fail(fmt.Errorf("failure %d", i)) })
@@ -228,36 +228,36 @@ func TestFaultTellsOnce(t *testing.T) {
 	wg.Wait()
 	require.Len(t, owner.all(), 1)
 	require.Equal(t, owner.all()[0], f.cause())
-	require.ErrorIs(t, f.check(), ErrFailed)
+	require.ErrorIs(t, f.check(), errFailed)
 	require.ErrorContains(t, f.check(), "end this process")
 
 	early := &fault{}
 	early.fail(syscall.EIO)
-	require.ErrorIs(t, early.arm(owner.tell), syscall.EIO)
+	require.ErrorIs(t, early.arm(owner.add), syscall.EIO)
 	late := &fault{}
-	require.NoError(t, late.arm(owner.tell))
+	require.NoError(t, late.arm(owner.add))
 	late.disarm()
 	late.fail(syscall.EIO)
 	late.hold() // does not block
 
-	// Work on tables is held from the failure on, but not when a commit waits for it.
+	// Work on tables is held from the failure on, unless a commit waits for it.
 	for _, stallFirst := range []bool{true, false} {
 		busy := &fault{}
 		require.NoError(t, busy.arm(func(error) {}))
 		if stallFirst {
-			busy.stall(true)
+			busy.setStalled(true)
 		}
 		busy.fail(syscall.EIO)
 		if !stallFirst {
-			go busy.stall(true)
+			go busy.setStalled(true)
 		}
 		busy.hold()
 	}
 	require.Len(t, owner.all(), 1)
 }
 
-// TestManifestNameIsDurable: Pebble's manifest cannot lose its name to a power cut that
-// keeps the marker, which is written after it.
+// TestManifestNameIsDurable checks that a power cut that keeps the marker, which is written after
+// the manifest, does not lose the manifest's name.
 func TestManifestNameIsDurable(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	d := &disk{FS: mem, fault: &fault{}}
@@ -271,15 +271,15 @@ func TestManifestNameIsDurable(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-// TestFrozenStoreAnswers: a flush that failed takes nothing away from those who read.
+// TestFrozenStoreAnswers checks that after a failed flush all data can still be read.
 func TestFrozenStoreAnswers(t *testing.T) {
 	br := &breaker{failure: faults["write of a table"]}
-	owner := newTold()
+	owner := newFatalCalls()
 	o := small(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(br.before)))
-	o.Fatal = owner.tell
+	o.Fatal = owner.add
 	s := mustOpen(t, o)
 	br.on.Store(true)
-	const n = 10 // few, so that no commit waits for the flush: that would end it with a lie (fault.hold)
+	const n = 10 // few, so that no commit waits for the flush, which would release it (fault.hold)
 	for i := range n {
 		require.NoError(t, set(s, text(i), "v"))
 	}

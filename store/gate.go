@@ -2,16 +2,15 @@ package store
 
 import "sync"
 
-// gate lets calls in until it is closed, and lets Close wait for those inside.
-// A plain RWMutex would deadlock when a call inside makes another call (Get from
-// the function of a Scan) while Close waits between the two.
+// gate lets calls in until it is closed, and lets Close wait for the calls inside. An RWMutex would deadlock
+// when a call inside makes another call (such as Get in the function of a Scan) while Close waits.
 type gate struct {
 	mu     sync.Mutex
 	shut   bool
 	inside sync.WaitGroup
 }
 
-// enter admits one call, which must leave again, or says ErrClosed.
+// enter lets one call in, which must call leave at its end, or returns ErrClosed.
 func (g *gate) enter() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -24,8 +23,7 @@ func (g *gate) enter() error {
 
 func (g *gate) leave() { g.inside.Done() }
 
-// close shuts the gate and waits until the last call has left. Only the first
-// close returns true.
+// close closes the gate and waits until the last call has left. Only the first close returns true.
 func (g *gate) close() bool {
 	g.mu.Lock()
 	first := !g.shut

@@ -16,15 +16,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// limit is what the tests give Put.
+// limit is the limit that most tests pass to Put.
 const limit = 1 << 20
 
-// small makes a few hundred kilobytes enough for flushes and compactions.
+// small returns options with which a few hundred kilobytes cause flushes and compactions.
 func small(fsys vfs.FS) Options {
 	return Options{Dir: "/data", FS: fsys, MemTableSize: 64 << 10}
 }
 
-// mustOpen opens a store that the test closes itself, or that is closed at its end.
+// mustOpen opens a store. It is closed at the end of the test, if the test has not closed it itself.
 func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(o)
@@ -40,7 +40,7 @@ func set(s *Store, key, value string) error {
 	return s.Commit(&b)
 }
 
-// contents reads everything that begins with prefix.
+// contents reads all keys that begin with prefix.
 func contents(t require.TestingT, s *Store, prefix string) map[string]string {
 	got := map[string]string{}
 	require.NoError(t, s.Scan([]byte(prefix), func(k, v []byte) error {
@@ -50,23 +50,23 @@ func contents(t require.TestingT, s *Store, prefix string) map[string]string {
 	return got
 }
 
-// crashed returns what the disk could hold after a power cut: all that was synced,
-// and the given share of what was not.
+// crashed returns what the disk could hold after a power cut: all synced data and the given share of the
+// unsynced data.
 func crashed(mem *vfs.MemFS, percent int, seed uint64) *vfs.MemFS {
 	return mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 1))})
 }
 
-// told collects what Options.Fatal hears.
-type told struct {
-	heard chan struct{} // closed at the first
+// fatalCalls collects the calls of Options.Fatal.
+type fatalCalls struct {
+	heard chan struct{} // closed at the first call
 
 	mu   sync.Mutex
 	errs []error
 }
 
-func newTold() *told { return &told{heard: make(chan struct{})} }
+func newFatalCalls() *fatalCalls { return &fatalCalls{heard: make(chan struct{})} }
 
-func (f *told) tell(err error) {
+func (f *fatalCalls) add(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.errs = append(f.errs, err); len(f.errs) == 1 {
@@ -74,7 +74,7 @@ func (f *told) tell(err error) {
 	}
 }
 
-func (f *told) all() []error {
+func (f *fatalCalls) all() []error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.errs

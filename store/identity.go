@@ -10,37 +10,37 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Identity is who this broker is from this start to its end (rule I1).
+// Identity is a broker's identity for the life of one process (rule I1).
 type Identity struct {
-	// Name is the broker's name, the same for the life of the data directory.
+	// Name is the broker's name. It never changes for a data directory.
 	Name string `json:"name"`
-	// Actor is the name with a fresh random suffix, used for no other start.
+	// Actor is the name with a fresh random suffix. It is used for this start only.
 	Actor clock.Actor `json:"actor"`
-	// Previous is the actor of the start before, "" at the first. Earlier ones are
-	// not kept: nothing needs them, and the dots they wrote name them.
+	// Previous is the actor of the previous start, or "" at the first. Earlier ones are not kept: nothing
+	// needs them, and the dots that they wrote name them.
 	Previous clock.Actor `json:"-"`
 }
 
-// MaxName is the longest name of a broker, in bytes; Serf allows no longer one.
-const MaxName = 128
+// maxName is the longest name of a broker, in bytes. It is Serf's limit.
+const maxName = 128
 
 var (
 	identityKey = []byte{reserved, 'i', 'd'}
-	// suffixes has no letters that read alike, and 8 of its digits are 40 bits.
-	suffixes = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+	// suffixEncoding has no letters that look alike; 8 of its digits are 40 bits.
+	suffixEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 )
 
-// Identify says who this broker is, and mints its actor for this start: fresh, and
-// synced to disk before anybody hears of it, so that a disk that was wiped or
-// rolled back can never use one dot for two contents (rule I1). The owner calls it
-// once after each Open, before it writes anything; a second call is an error.
+// Identify returns the identity of this broker and makes its actor for this start. The actor is fresh, and
+// synced to disk before it is returned, so that a disk that was wiped or restored from a copy never uses one
+// dot for two contents (rule I1). The owner calls it once after each Open, before it writes anything; a
+// second call is an error.
 //
-// An empty name means the name that the directory has, or fallback if it has none
-// yet. A name that differs from the directory's is an error. random is where the
-// suffix comes from: crypto/rand.Reader, or a seeded source in tests.
+// An empty name means the name that is stored in the directory, or fallback if none is stored yet. A name of
+// 1 to 128 letters, digits, '-', '_' and '.' is required; one that differs from the stored name is an error.
+// The suffix is read from random: crypto/rand.Reader, or a seeded source in tests.
 func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, error) {
 	if s.identified.Swap(true) {
-		return Identity{}, fmt.Errorf("store: Identify was already called since Open; an actor is minted once for each start")
+		return Identity{}, fmt.Errorf("store: Identify was already called since Open; an actor is made once for each start")
 	}
 	stored, err := s.readIdentity()
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, err
 		return Identity{}, err
 	}
 	id := Identity{Name: name, Previous: stored.Actor}
-	if id.Actor, err = mint(name, stored.Actor, random); err != nil {
+	if id.Actor, err = newActor(name, stored.Actor, random); err != nil {
 		return Identity{}, err
 	}
 	value, err := json.Marshal(id)
@@ -74,38 +74,38 @@ func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, err
 	return id, nil
 }
 
-// mint returns an actor for name that is not the previous one: a simulation may
-// give every start the same seed.
-func mint(name string, previous clock.Actor, random io.Reader) (clock.Actor, error) {
+// newActor returns an actor for name that differs from the previous one: a simulation may give every start
+// the same seed.
+func newActor(name string, previous clock.Actor, random io.Reader) (clock.Actor, error) {
 	for range 8 {
 		var b [5]byte
 		if _, err := io.ReadFull(random, b[:]); err != nil {
 			return "", fmt.Errorf("store: reading randomness for a fresh actor: %w", err)
 		}
-		if a := clock.Actor(name + "~" + suffixes.EncodeToString(b[:])); a != previous {
+		if a := clock.Actor(name + "~" + suffixEncoding.EncodeToString(b[:])); a != previous {
 			return a, nil
 		}
 	}
-	return "", fmt.Errorf("store: the random source repeats itself: it gave the last start's actor %s again", previous)
+	return "", fmt.Errorf("store: the random source repeats itself: it produced the previous start's actor %s again", previous)
 }
 
-// readIdentity returns what the last Identify stored; the zero Identity when none.
+// readIdentity returns what the last Identify stored, or the zero Identity.
 func (s *Store) readIdentity() (id Identity, err error) {
 	value, found, err := s.get(identityKey)
 	if err != nil || !found {
 		return Identity{}, err
 	}
 	if err := json.Unmarshal(value, &id); err != nil || id.Name == "" || id.Actor == "" {
-		return Identity{}, fmt.Errorf("store: %w: the identity in %s is %q", ErrCorrupt, s.opts.Dir, value)
+		return Identity{}, fmt.Errorf("store: %w: the identity in %s is %q", errCorrupt, s.opts.Dir, value)
 	}
 	return id, nil
 }
 
-// validName accepts what Serf accepts: letters, digits, '-', '_' and '.'. A '~' would
-// make the actor ambiguous.
+// validName accepts the names that Serf accepts: letters, digits, '-', '_' and '.'. A '~' would make the
+// actor ambiguous.
 func validName(name string) error {
-	if name == "" || len(name) > MaxName {
-		return fmt.Errorf("store: the broker's name must have 1 to %d bytes, not %d: give one", MaxName, len(name))
+	if name == "" || len(name) > maxName {
+		return fmt.Errorf("store: the broker's name must have 1 to %d bytes, not %d: give one", maxName, len(name))
 	}
 	bad := strings.IndexFunc(name, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')

@@ -12,8 +12,8 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// TestIdentity proves rule I1: the name stays, the actor is fresh at every start, also
-// when the disk is rolled back between the starts.
+// TestIdentity checks rule I1: the name stays, and the actor is fresh at every start, even
+// if the disk is restored from a copy between the starts.
 func TestIdentity(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	seen := map[clock.Actor]bool{}
@@ -35,9 +35,9 @@ func TestIdentity(t *testing.T) {
 
 		_, err = s.Identify(name, "host", rand.Reader)
 		require.ErrorContains(t, err, "already called")
-		require.Empty(t, contents(t, s, ""), "the identity is no ledger key")
+		require.Empty(t, contents(t, s, ""), "the identity is not a ledger key")
 
-		// A power cut right after: the actor was synced before it was told.
+		// The power is cut right after Identify: the actor was synced before it was returned.
 		after := crashed(mem, 0, 1)
 		require.NoError(t, s.Close())
 		mem = after
@@ -64,7 +64,7 @@ func TestIdentityNames(t *testing.T) {
 	require.ErrorContains(t, err, `belongs to broker "host-7", not "other": leave the name out`)
 	id, err = identify("", "renamed-host")
 	require.NoError(t, err)
-	require.Equal(t, "host-7", id.Name, "the name outlives a change of the host's")
+	require.Equal(t, "host-7", id.Name, "the name stays when the host's name changes")
 }
 
 func TestIdentityNeedsRandomness(t *testing.T) {
@@ -77,7 +77,7 @@ func TestIdentityNeedsRandomness(t *testing.T) {
 	first, err := identify([]byte("12345"))
 	require.NoError(t, err)
 	second, err := identify([]byte("12345abcde"))
-	require.NoError(t, err, "a seed that repeats itself is read on")
+	require.NoError(t, err, "when the suffix repeats itself, more is read from the source")
 	require.NotEqual(t, first.Actor, second.Actor)
 	_, err = identify(bytes.Repeat([]byte("abcde"), 100))
 	require.ErrorContains(t, err, "repeats itself")
@@ -91,5 +91,5 @@ func TestIdentityDamaged(t *testing.T) {
 	b.setOwn(identityKey, []byte("{}"))
 	require.NoError(t, s.Commit(&b))
 	_, err := s.Identify("a", "", rand.Reader)
-	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorIs(t, err, errCorrupt)
 }

@@ -10,37 +10,33 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Options says where a store is and how it may use the machine. Only Dir is
-// required.
+// Options says where a store is and which resources it may use. Only Dir is required.
 type Options struct {
-	// Dir is the data directory. It is made when missing; its parent must exist or
-	// be makeable. On the real file system a relative Dir is taken from the
-	// current directory at Open.
+	// Dir is the data directory. It and its parents are made when missing. On the machine's file system a
+	// relative Dir is relative to the working directory at Open.
 	Dir string
-	// FS is the file system; the machine's own by default. Tests give
-	// vfs.NewCrashableMem or errorfs.
+	// FS is the file system; the default is the machine's own. Tests use vfs.NewCrashableMem or errorfs.
 	FS vfs.FS
-	// Logger hears of the database's doings: at debug level what is normal, at
-	// warning level what slows commits down. Nothing is logged by default.
+	// Logger receives the database's messages: at debug level what is normal, at warning level what makes
+	// commits wait. By default nothing is logged.
 	Logger *slog.Logger
-	// Fatal is told, at most once between Open and Close, that the disk has failed
-	// or that the database found its own files corrupt. The store is frozen then:
-	// the owner must end the process (in a test: Close the store). It is called on
-	// the goroutine that met the failure, with locks held: it must return at once
-	// and must not call the store. Sending on a channel with room is right. A
-	// failure during Open is returned by Open instead.
+	// Fatal is called at most once between Open and Close, when the disk has failed or the database has found
+	// its own files corrupt. The store is frozen then, and the owner must end the process (in a test: Close
+	// the store). Fatal is called on the goroutine that met the failure, with locks held: it must return at
+	// once and must not call the store. It may send on a channel that has capacity left. A failure during
+	// Open is returned by Open instead.
 	Fatal func(error)
-	// CacheSize is for blocks that were read, in bytes; 8 MiB by default.
+	// CacheSize is the size of the cache for blocks that were read, in bytes; the default is 8 MiB.
 	CacheSize int64
-	// MemTableSize is how much is written, in bytes, before it goes from the log
-	// into a table; 4 MiB by default. Up to four are held while writes come faster
-	// than the disk takes them; an idle store holds one, and a new one a small one.
+	// MemTableSize is how many bytes are written to the log before they are written to a table; the default
+	// is 4 MiB. Up to four memory tables are held while writes come faster than the disk takes them; an idle
+	// store holds one, and a new store a small one.
 	MemTableSize int64
-	// MaxOpenFiles bounds the descriptors for tables; 100 by default.
+	// MaxOpenFiles limits the file descriptors for tables; the default is 100.
 	MaxOpenFiles int
 }
 
-// withDefaults fills in what was left open and refuses what cannot work.
+// withDefaults returns the options with defaults filled in, or an error if they are invalid.
 func (o Options) withDefaults() (Options, error) {
 	if o.Dir == "" {
 		return o, errors.New("store: no data directory given")
@@ -76,10 +72,9 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// databaseFormat is pinned, so that a new Pebble does not silently write what the
-// ucp before it cannot read. Raise it one release after the Pebble that knows it.
-// This one has log chunks that tell a torn tail from corruption, and checksums in
-// the tables' footers.
+// databaseFormat is pinned, so that a new Pebble does not silently write what the previous ucp cannot read.
+// Raise it one release after the Pebble that knows it. This format has log chunks that distinguish a torn end
+// from corruption, and checksums in the tables' footers.
 const databaseFormat = pebble.FormatTableFormatV6
 
 // database returns Pebble's options for a broker that is small and mostly idle.
@@ -87,27 +82,26 @@ func (o *Options) database(f *fault) *pebble.Options {
 	p := &pebble.Options{
 		FS:                 &disk{FS: o.FS, fault: f},
 		FormatMajorVersion: databaseFormat,
-		Logger:             logger{o.Logger, f},
+		Logger:             pebbleLogger{o.Logger, f},
 		CacheSize:          o.CacheSize,
 		MemTableSize:       uint64(o.MemTableSize),
-		// Four of them, and the wider L0, let a burst of commits go on while a
-		// flush is under way; the defaults stall writers on a slow disk.
+		// Four memory tables and a larger L0 let a burst of commits continue during a flush; the defaults
+		// stall writers on a slow disk.
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
 		MaxOpenFiles:                o.MaxOpenFiles,
-		// One compaction at a time: the broker's cores are for jobs. The scheduler
-		// without a periodic tick is complete for a constant limit (a compaction's
-		// end starts the next), and an idle broker then never wakes up.
+		// One compaction at a time, because the machine's CPUs are for jobs. The scheduler without a periodic
+		// tick is sufficient for a constant limit (the end of a compaction starts the next one), and lets an
+		// idle broker sleep.
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
-		// WALBytesPerSync stays 0: every commit syncs anyway. WALMinSyncInterval
-		// stays 0: commits that arrive during an fsync share the next one, which is
-		// group commit without a delay.
+		// WALBytesPerSync stays 0 because every commit syncs anyway. WALMinSyncInterval stays 0 because
+		// commits that arrive during an fsync share the next one, which is group commit without a delay.
 	}
 	p.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	p.Experimental.FileCacheShards = 1
-	// No compactions because of reads: they would start a goroutine from a Get.
+	// Reads trigger no compactions, because a Get would then start a goroutine.
 	p.Experimental.ReadSamplingMultiplier = -1
-	p.EventListener = listener(o.Logger, f)
+	p.EventListener = eventListener(o.Logger, f)
 	return p
 }

@@ -17,43 +17,42 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 )
 
-// Pebble's log and manifest are both sequences of records in checked chunks. When it
-// opens a database, Pebble takes a chunk that does not check for the end that a power
-// cut has torn off, unless a later block of 32 KiB proves otherwise. Inside the last
-// block, and anywhere in a manifest, one flipped bit would then silently cost all
-// commits behind it, also synced ones. So Open looks first: a bad chunk is damage, and
-// no torn end, when something stands behind it that was written only after the bad
-// one was synced.
+// Pebble's log and manifest are both sequences of records in chunks with checksums. When it opens a database,
+// Pebble takes a chunk with a wrong checksum for an end that a power failure has torn off, unless a later
+// block of 32 KiB proves otherwise. Inside the last block, and anywhere in a manifest, one flipped bit would
+// then silently lose all commits after it, even synced ones. Therefore Open checks the files first: a bad
+// chunk is damage, and not a torn end, if something after it was written only after the bad chunk had been
+// synced.
 //
-// The last record of a manifest has nothing behind it, but leaves traces: see lost.
+// Nothing follows the last record of a manifest, but its loss leaves traces: see missingRecord.
 //
-// What no look can tell from a torn end is damage in what the last few fsyncs wrote to a
-// log that was not closed (two when they come one by one, up to four behind large commits), and in the manifest's record of the first flush
-// since a start while that is its last. A broker then stands where it would with a disk
-// restored from an older copy; rules I1 and L9 are made for that.
+// Two cases cannot be distinguished from a torn end: damage in what the last few fsyncs wrote to a log that
+// was not closed (two fsyncs if commits came one by one, up to four after large commits), and damage in the
+// manifest's record of the first flush since a start while that is the last record. The broker is then in the
+// same state as with a disk that was restored from an older copy, which rules I1 and L9 cover.
 //
-// The format is that of pebble's package record, which keeps it to itself.
+// The format is that of Pebble's internal package record.
 const (
 	logBlock     = 32 << 10
 	chunkHeader  = 7  // checksum 4, length 2, type 1: a manifest's
-	plainHeader  = 11 // and 4 of the log's number
-	syncedHeader = 19 // and 8: how much of the log was synced when this was written
+	plainHeader  = 11 // 4 more: the log's number
+	syncedHeader = 19 // 8 more: how many bytes of the log were synced when the chunk was written
 	chunkWhole   = 1
 	chunkFirst   = 2
 	chunkLast    = 4
-	plainWhole   = 5 // also what ends a log that was closed
+	plainWhole   = 5 // also ends a log that was closed
 	plainLast    = 8
 	syncedWhole  = 9
 	syncedLast   = 12
-	checksumAt   = 6 // what the checksum covers begins with the type
-	tagOrder     = 1 // in a manifest's record
-	tagOldestLog = 2
+	checksumAt   = 6 // the checksum covers the chunk from here, that is from the type on
+	tagOrder     = 1 // in a manifest's record: the name of the order of keys
+	tagOldestLog = 2 // in a manifest's record: the oldest log that is still needed
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checkRecordLogs refuses a database whose manifest or newest log is damaged in
-// the middle. Older logs that are still needed Pebble itself reads strictly.
+// checkRecordLogs refuses a database whose manifest or newest log is damaged before its end. Pebble itself
+// reads older logs that are still needed strictly.
 func checkRecordLogs(fsys vfs.FS, dir string) error {
 	names, err := fsys.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,18 +82,18 @@ func checkRecordLogs(fsys vfs.FS, dir string) error {
 	if err := checkRecordLog(fsys, name, m); err != nil {
 		return err
 	}
-	if what := m.lost(manifest, names); what != "" {
-		return fmt.Errorf("%w in %s: %s", ErrCorrupt, name, what)
+	if what := m.missingRecord(manifest, names); what != "" {
+		return fmt.Errorf("%w in %s: %s", errCorrupt, name, what)
 	}
 	return nil
 }
 
-// lost says by which trace the last record of a manifest is missed. A log that was
-// written into a table is removed, when the manifest says so; if that names it still as
-// needed, what it said last is lost. Numbers below the manifest's own do not count: there,
-// at a start, Pebble gives numbers to logs that it never makes. And a manifest that
-// follows another begins with two records, before it is in use.
-func (l *recordLog) lost(manifest string, names []string) string {
+// missingRecord says which trace shows that the last record of a manifest is missing, or returns "". A log
+// whose contents are in a table is removed after the manifest has recorded that; if the manifest still names
+// a removed log as needed, its last record is lost. Numbers below the manifest's own do not count, because at
+// a start Pebble assigns numbers to logs that it never makes. A manifest that follows another one has two
+// records before it is used.
+func (l *recordLog) missingRecord(manifest string, names []string) string {
 	own, err := strconv.ParseUint(strings.TrimPrefix(manifest, "MANIFEST-"), 10, 64)
 	needed := fmt.Sprintf("%06d.log", l.oldest)
 	switch {
@@ -103,7 +102,7 @@ func (l *recordLog) lost(manifest string, names []string) string {
 	case l.records == 1:
 		return "its second record is lost"
 	case l.oldest > own && !slices.Contains(names, needed):
-		return needed + ", which it names as needed, is gone: its last record is lost"
+		return needed + ", which it names as needed, is missing: its last record is lost"
 	}
 	return ""
 }
@@ -111,7 +110,7 @@ func (l *recordLog) lost(manifest string, names []string) string {
 func checkRecordLog(fsys vfs.FS, name string, l *recordLog) error {
 	f, err := fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // Pebble says what is missing
+		return nil // Pebble reports that it is missing
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
@@ -121,23 +120,22 @@ func checkRecordLog(fsys vfs.FS, name string, l *recordLog) error {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
 	if at, proof, damaged := l.damage(); damaged {
-		return fmt.Errorf("%w in %s: what stands at byte %d was synced, as byte %d shows, and does not check", ErrCorrupt, name, at, proof)
+		return fmt.Errorf("%w in %s: the checksum at byte %d is wrong, although that was synced, as byte %d shows", errCorrupt, name, at, proof)
 	}
 	return nil
 }
 
-// recordLog is a log, or a manifest, as it lies on the disk.
+// recordLog is the content of a log or a manifest.
 type recordLog struct {
 	data   []byte
 	number uint32 // of a log
-	synced bool   // a log, whose chunks tell what was synced before them
+	synced bool   // it is a log, whose chunks say how much was synced before them
 
-	records int    // of a manifest, that check
-	oldest  uint64 // log that they name as still needed; 0 for none
+	records int    // of a manifest: the number of intact records
+	oldest  uint64 // of a manifest: the oldest log that they name as needed; 0 is none
 }
 
-// damage finds the first chunk that does not check although something behind it
-// proves that it was synced.
+// damage finds the first bad chunk, at byte at, if the chunk at byte proof shows that it had been synced.
 func (l *recordLog) damage() (at, proof int, damaged bool) {
 	for at < len(l.data) {
 		end, ok := l.chunk(at)
@@ -145,7 +143,7 @@ func (l *recordLog) damage() (at, proof int, damaged bool) {
 			break
 		}
 		if !l.synced {
-			l.note(at, end)
+			l.noteOldestLog(at, end)
 		}
 		at = end
 	}
@@ -158,9 +156,9 @@ func (l *recordLog) damage() (at, proof int, damaged bool) {
 	return 0, 0, false
 }
 
-// note reads the log number of the manifest's record that begins at a chunk. Only the
-// name of the order of keys stands before it.
-func (l *recordLog) note(at, end int) {
+// noteOldestLog reads the oldest needed log from the manifest's record that begins with a chunk. Only the
+// name of the order of keys precedes it in a record.
+func (l *recordLog) noteOldestLog(at, end int) {
 	if end-at < chunkHeader || l.data[at+checksumAt] != chunkWhole && l.data[at+checksumAt] != chunkFirst {
 		return
 	}
@@ -185,9 +183,8 @@ func (l *recordLog) note(at, end int) {
 	}
 }
 
-// header returns the size of the header of a chunk of this type, 0 if there can be none.
-// A log that Pebble began before it knew the database's format has plain ones, which
-// prove nothing; see checkFormat.
+// header returns the header size of a chunk of this type, or 0 if the type is invalid. A log that Pebble
+// began before it knew the database's format has plain chunks, which prove nothing; see checkFormat.
 func (l *recordLog) header(chunkType byte) int {
 	switch {
 	case l.synced && chunkType >= syncedWhole && chunkType <= syncedLast:
@@ -200,8 +197,8 @@ func (l *recordLog) header(chunkType byte) int {
 	return 0
 }
 
-// chunk returns the end of the chunk at a place, if that is whole; zeros at the end of a
-// block, where no chunk fits, count as one.
+// chunk returns the end of the chunk that begins at a byte, if it is intact. Zeros at the end of a block,
+// where no chunk fits, count as one.
 func (l *recordLog) chunk(at int) (end int, ok bool) {
 	block := min(len(l.data), (at/logBlock+1)*logBlock)
 	h := l.data[at:block]
@@ -222,21 +219,21 @@ func (l *recordLog) chunk(at int) (end int, ok bool) {
 	return at + size, binary.LittleEndian.Uint32(h) == checksum(h[checksumAt:size])
 }
 
-// checksum is the one of LevelDB.
+// checksum returns LevelDB's masked CRC-32C.
 func checksum(b []byte) uint32 {
 	sum := crc32.Checksum(b, castagnoli)
 	return (sum>>15 | sum<<17) + 0xa282ead8
 }
 
-// proves reports whether a chunk at p says that the one at bad was synced. A chunk of a
-// log carries the mark of the last fsync before it was written: how many bytes that
-// covered, or fewer, since Pebble 2.1.7 does not count blocks that were full. So a third
-// mark behind the bad chunk is proof too: the first was written behind it, the fsync of
-// the second ended after that, and the fsync of the third began after the second.
+// proves reports whether a chunk at p shows that the chunk at bad was synced. A chunk of a log carries the
+// mark of the last fsync before it was written: how many bytes that had covered, or fewer, since Pebble 2.1.7
+// does not count full blocks. Therefore a third mark after the bad chunk is proof, too: the first was written
+// after the bad chunk, the fsync of the second ended after that, and the fsync of the third began after the
+// second.
 func (l *recordLog) proves(p, bad int, marks map[uint64]bool) bool {
 	h := l.data[p:]
 	if l.synced && l.isEnd(h) {
-		return true // written by Close, when every commit had returned
+		return true // written by Close, after every commit had returned
 	}
 	size := l.header(h[checksumAt])
 	if size == 0 || size == plainHeader {
@@ -250,12 +247,12 @@ func (l *recordLog) proves(p, bad int, marks map[uint64]bool) bool {
 		marks[mark] = true
 		return mark > uint64(bad) || len(marks) == 3
 	}
-	// A record of a manifest is written when the one before is synced.
+	// A record of a manifest is written after the previous one was synced.
 	return h[checksumAt] == chunkWhole || h[checksumAt] == chunkFirst
 }
 
-// isEnd recognizes the end of a log that was closed: the last bytes of the file, with
-// the number of the next one.
+// isEnd reports whether h is the end of a log that was closed: the last bytes of the file, with the next
+// log's number.
 func (l *recordLog) isEnd(h []byte) bool {
 	return len(h) == plainHeader && binary.LittleEndian.Uint32(h) == 0 && binary.LittleEndian.Uint16(h[4:]) == 0 &&
 		h[checksumAt] == plainWhole && binary.LittleEndian.Uint32(h[7:]) == l.number+1

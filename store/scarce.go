@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// How long an open waits for a file descriptor: connections and workers give theirs
-// back within seconds. Nothing was done when it fails for want of one, no write and no
-// fsync, so that trying again tells no lie; whereas a failure here ends the process.
+// An open waits for a file descriptor, because connections and workers release theirs within seconds, and
+// because a failure here ends the process. An open that fails for lack of a descriptor has changed nothing,
+// so unlike a write or an fsync it may be retried.
 const (
 	scarceWait  = 30 * time.Second
 	scarcePause = 10 * time.Millisecond
 )
 
-// patiently opens something, and again while there is no descriptor for it.
-func patiently(open func() error) error {
+// retryWhileScarce calls open, and calls it again while it fails for lack of a file descriptor, for at most
+// scarceWait.
+func retryWhileScarce(open func() error) error {
 	err := open()
 	for end := time.Now().Add(scarceWait); scarce(err) && time.Now().Before(end); err = open() {
 		time.Sleep(scarcePause)
@@ -23,6 +24,7 @@ func patiently(open func() error) error {
 	return err
 }
 
+// scarce reports whether err means that there is no free file descriptor.
 func scarce(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

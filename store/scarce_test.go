@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scarceFS has no descriptor for the next few opens.
+// scarceFS has no descriptors for the next few opens.
 type scarceFS struct {
 	vfs.FS
 	missing int
@@ -33,8 +33,8 @@ func (f *scarceFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 	return f.FS.Create(name, c)
 }
 
-// A store that finds no descriptor for a folder to be synced, or for a new file, has not
-// failed: it waits for one.
+// A store that has no descriptor for a directory to be synced, or for a new file, waits for one; it has not
+// failed.
 func TestOpensWaitForDescriptors(t *testing.T) {
 	fs := &scarceFS{FS: vfs.NewMem()}
 	require.NoError(t, fs.MkdirAll("d", 0o700))

@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Store is the durable state of one broker. See the package comment for what it
-// promises. Make one with [Open]; whoever opened it closes it.
+// Store is the durable state of one broker. The package comment says what it guarantees. Make one with
+// [Open]; the caller of Open must call Close.
 type Store struct {
 	opts       Options
 	lock       io.Closer
@@ -23,15 +23,16 @@ type Store struct {
 	identified atomic.Bool
 }
 
-// Open opens the store in o.Dir, and makes it when there is none. It removes what a
-// crash has left unfinished. It fails, having changed nothing that was committed,
-// with [ErrInUse], [ErrNewerFormat], [ErrCorrupt], or with the file system's error.
+// Open opens the store in o.Dir, or makes a new one there. It removes what a crash has left unfinished. It
+// fails, without changing anything that was committed, when the options are invalid, when another process
+// uses the directory, when a newer ucp wrote it, when its files are damaged, and on an error of the file
+// system.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	lock, err := claim(o.FS, o.Dir)
+	lock, err := lockDir(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (s *Store) open() (err error) {
 	}
 	s.db, err = pebble.Open(dir, s.opts.database(s.fault))
 	if cause := s.fault.cause(); cause != nil {
-		err = cause // whatever Pebble made of a frozen disk, this is why
+		err = cause // whatever Pebble reports about a frozen disk, this is the reason
 	}
 	if err != nil {
 		return openError(s.opts.Dir, err)
@@ -70,19 +71,18 @@ func (s *Store) open() (err error) {
 }
 
 func openError(dir string, err error) error {
-	if pebble.IsCorruptionError(err) || errors.Is(err, ErrCorrupt) {
+	if pebble.IsCorruptionError(err) || errors.Is(err, errCorrupt) {
 		return fmt.Errorf("store: the database in %s is damaged: %w: move the directory away and start again; the other brokers hold copies", dir, corrupt(err))
 	}
 	return fmt.Errorf("store: opening the database in %s: %w", dir, err)
 }
 
-// Close waits for the calls that are under way, ends the database's goroutines and
-// frees the data directory. What was committed needs no Close. Calls that come after
-// fail with [ErrClosed]; a second Close does nothing. Files of [Blobs.Open] stay
-// readable and are closed by those who opened them. The error is that of a disk that
-// has failed, now or before.
+// Close waits for the calls that are under way, ends the database's goroutines and unlocks the data
+// directory. What was committed is durable without it. Later calls fail with [ErrClosed]; a second Close does
+// nothing. Blobs that were opened stay readable, and their openers must close them. The error is that of a
+// disk that has failed, now or before.
 func (s *Store) Close() error {
-	// Commits may wait for a flush that the fault holds back: free it first.
+	// Commits may wait for a flush that the fault holds back: release it first.
 	s.fault.disarm()
 	if !s.gate.close() {
 		return nil
@@ -94,7 +94,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// release gives back what open has taken, in reverse.
+// release closes what Open has opened, in reverse order.
 func (s *Store) release() error {
 	var errs []error
 	if s.db != nil {
@@ -108,12 +108,11 @@ func (s *Store) release() error {
 	return errors.Join(errs...)
 }
 
-// Blobs returns the blobs of this store; they live and end with it.
+// Blobs returns the blobs of this store. They are closed with it.
 func (s *Store) Blobs() *Blobs { return s.blobs }
 
-// Free returns how many bytes this process may still write to the file system that
-// holds the data directory. A file system that cannot tell is taken to have room:
-// math.MaxUint64.
+// Free returns how many bytes this process may still write to the file system that holds the data directory, or
+// math.MaxUint64 if the file system cannot tell.
 func (s *Store) Free() (bytes uint64, err error) {
 	usage, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
 	if errors.Is(err, vfs.ErrUnsupported) {

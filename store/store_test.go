@@ -42,7 +42,7 @@ func TestCommitGetScan(t *testing.T) {
 
 	require.Equal(t, map[string]string{"a/2": "II"}, contents(t, s, "a/"))
 	require.Equal(t, map[string]string{"\xff\xff": "last"}, contents(t, s, "\xff"))
-	require.Equal(t, map[string]string{"a/2": "II", "b/1": "", "\xff\xff": "last"}, contents(t, s, ""), "the store's own keys stay hidden")
+	require.Equal(t, map[string]string{"a/2": "II", "b/1": "", "\xff\xff": "last"}, contents(t, s, ""), "the store's own keys are hidden")
 }
 
 func TestScanOrderAndErrors(t *testing.T) {
@@ -53,7 +53,7 @@ func TestScanOrderAndErrors(t *testing.T) {
 	stop := errors.New("enough")
 	var seen []string
 	err := s.Scan([]byte("k"), func(k, _ []byte) error {
-		// Writes and reads of the function are allowed; the Scan does not see them.
+		// The function may write and read; the Scan does not see its writes.
 		require.NoError(t, set(s, "k9", "late"))
 		_, found, err := s.Get([]byte("k9"))
 		require.NoError(t, err)
@@ -73,14 +73,14 @@ func TestBatchRefusesMistakes(t *testing.T) {
 	for name, fill := range map[string]func(b *Batch){
 		"empty key":    func(b *Batch) { b.Set(nil, []byte("v")) },
 		"own key":      func(b *Batch) { b.Delete([]byte("\x00id")) },
-		"long key":     func(b *Batch) { b.Set(make([]byte, 1+MaxKey), nil) },
-		"large batch":  func(b *Batch) { b.Set([]byte("k"), make([]byte, MaxBatch)) },
+		"long key":     func(b *Batch) { b.Set(make([]byte, 1+maxKey), nil) },
+		"large batch":  func(b *Batch) { b.Set([]byte("k"), make([]byte, maxBatch)) },
 		"after others": func(b *Batch) { b.Set([]byte("k"), []byte("v")); b.Set(nil, nil); b.Set([]byte("l"), nil) },
 	} {
 		var b Batch
 		fill(&b)
 		require.Error(t, s.Commit(&b), name)
-		require.Empty(t, contents(t, s, ""), "%s: nothing of a bad batch is written", name)
+		require.Empty(t, contents(t, s, ""), "%s: an invalid batch writes nothing", name)
 		b.Set([]byte("k"), []byte("v"))
 		b.Delete([]byte("k"))
 		require.NoError(t, s.Commit(&b), "%s: the batch is usable again", name)
@@ -98,7 +98,7 @@ func TestLargeBatchesAndReuse(t *testing.T) {
 	s := mustOpen(t, small(mem))
 	var b Batch
 	want := map[string]string{}
-	for i := range 5 { // each far beyond the memory table: Pebble keeps the batch itself
+	for i := range 5 { // each is far larger than the memory table, so Pebble keeps the batch itself
 		for j := range 40 {
 			k, v := fmt.Sprintf("%d/%d", i, j), strings.Repeat(text(i*j), 1000)
 			b.Set([]byte(k), []byte(v))
@@ -146,14 +146,14 @@ func TestOpenMakesParents(t *testing.T) {
 	s := mustOpen(t, o)
 	require.NoError(t, set(s, "k", "v"))
 	o.FS = crashed(mem, 0, 1)
-	require.Equal(t, map[string]string{"k": "v"}, contents(t, mustOpen(t, o), ""), "every folder above is durable")
+	require.Equal(t, map[string]string{"k": "v"}, contents(t, mustOpen(t, o), ""), "every parent directory is durable")
 }
 
 func TestLockConflict(t *testing.T) {
 	for name, o := range map[string]Options{"memory": small(vfs.NewMem()), "disk": {Dir: t.TempDir()}} {
 		s := mustOpen(t, o)
 		_, err := Open(o)
-		require.ErrorIs(t, err, ErrInUse, name)
+		require.ErrorIs(t, err, errInUse, name)
 		require.ErrorContains(t, err, "is in use by another ucp agent", name)
 		require.NoError(t, s.Close())
 		mustOpen(t, o)
@@ -164,7 +164,7 @@ func TestLockConflict(t *testing.T) {
 func TestLockConflictOfProcesses(t *testing.T) {
 	if dir := os.Getenv("STORE_TEST_DIR"); dir != "" {
 		_, err := Open(Options{Dir: dir})
-		require.ErrorIs(t, err, ErrInUse)
+		require.ErrorIs(t, err, errInUse)
 		return
 	}
 	dir := t.TempDir()
@@ -173,7 +173,7 @@ func TestLockConflictOfProcesses(t *testing.T) {
 	other.Env = append(os.Environ(), "STORE_TEST_DIR="+dir)
 	out, err := other.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.NoError(t, set(s, "k", "v"), "the first goes on")
+	require.NoError(t, set(s, "k", "v"), "the first store still works")
 }
 
 func TestNewerFormats(t *testing.T) {
@@ -184,7 +184,7 @@ func TestNewerFormats(t *testing.T) {
 	require.NoError(t, s.Commit(&b))
 	require.NoError(t, s.Close())
 	_, err := Open(small(mem))
-	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorIs(t, err, errNewerFormat)
 	require.ErrorContains(t, err, "run that version")
 
 	mem = vfs.NewMem()
@@ -194,7 +194,7 @@ func TestNewerFormats(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	_, err = Open(small(mem))
-	require.ErrorIs(t, err, ErrNewerFormat)
+	require.ErrorIs(t, err, errNewerFormat)
 }
 
 func TestFormatIsPinned(t *testing.T) {
@@ -207,7 +207,7 @@ func TestFree(t *testing.T) {
 	s := mustOpen(t, small(mem))
 	free, err := s.Free()
 	require.NoError(t, err)
-	require.Equal(t, uint64(math.MaxUint64), free, "who cannot tell has room")
+	require.Equal(t, uint64(math.MaxUint64), free, "a file system that cannot tell counts as empty")
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 17, TotalBytes: 100, UsedBytes: 83})
 	free, err = s.Free()
 	require.NoError(t, err)

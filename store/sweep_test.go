@@ -14,16 +14,15 @@ import (
 
 func none(string) bool { return false }
 
-// damage changes one byte of a blob's file, as a disk does: nobody is told, and the
-// file's size and time stay.
+// damage changes one byte of a blob's file, as a failing disk does: the file's size and time stay the same.
 func damage(t *testing.T, mem *vfs.MemFS, digest string) {
 	data, err := mem.UnsafeGetFileDataBuffer("/data/blobs/" + digest[:2] + "/" + digest[2:])
 	require.NoError(t, err)
 	data[len(data)/2] ^= 0x10
 }
 
-// TestSweep: what nobody names goes when it is old; what is named, young, or was relied on
-// since the Sweep before the last stays (rule L8).
+// TestSweep checks rule L8: a blob that no record names is removed when it is old; a blob that is named or
+// young, or was used since the Sweep before the last one, stays.
 func TestSweep(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
 	named, lost := put(t, b, "named"), put(t, b, "lost")
@@ -32,15 +31,15 @@ func TestSweep(t *testing.T) {
 		require.NoError(t, err)
 		return n, size
 	}
-	old := time.Now().Add(time.Hour) // everything is older than that
+	old := time.Now().Add(time.Hour) // all blobs are older
 	n, _ := sweep(time.Now().Add(-time.Hour))
-	require.Zero(t, n, "young ones stay")
+	require.Zero(t, n, "young blobs stay")
 	n, _ = sweep(old)
 	require.Equal(t, 1, n)
 	require.Equal(t, map[string]int64{named: 5}, list(t, b))
 	require.ErrorIs(t, b.Sound(ctx(t), lost), ErrNotFound)
 
-	// Each way to rely on a blob keeps it over the next Sweep, and over no second one.
+	// Each use of a blob keeps it during the next Sweep, but not during the second.
 	for name, use := range map[string]func(d string){
 		"Touch":          func(d string) { _, here := b.Touch(d); require.True(t, here) },
 		"Put":            func(string) { put(t, b, "relied on") },
@@ -59,11 +58,11 @@ func TestSweep(t *testing.T) {
 		require.Equal(t, 1, n, name)
 		require.EqualValues(t, len("relied on"), size)
 	}
-	_, here := b.Has(digestOf("named"))
-	require.True(t, here, "to look is not to rely")
+	_, here := b.has(digestOf("named"))
+	require.True(t, here, "the blob is still there")
 }
 
-// TestSweepStops: at the end of its context, and at an error of the store.
+// TestSweepStops checks that a Sweep ends with its context, and with an error of the store.
 func TestSweepStops(t *testing.T) {
 	s := mustOpen(t, small(vfs.NewMem()))
 	b := s.Blobs()
@@ -78,8 +77,8 @@ func TestSweepStops(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-// TestSweepAgainstPutAndTouch: a Touch or Put that has said yes is not undone by a Sweep
-// that runs at the same time, however old the file.
+// TestSweepAgainstPutAndTouch checks that a blob that a Touch or Put has confirmed is not removed by a concurrent
+// Sweep, however old the file is.
 func TestSweepAgainstPutAndTouch(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
 	old := time.Now().Add(time.Hour)
@@ -96,8 +95,8 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 				} else if _, here := b.Touch(d); !here {
 					return
 				}
-				if _, here := b.Has(d); !here {
-					t.Errorf("%q was promised and is gone", c)
+				if _, here := b.has(d); !here {
+					t.Errorf("%q was confirmed and is missing", c)
 				}
 			})
 		}
@@ -109,20 +108,20 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 		sweepers.Wait()
 		users.Wait()
 		for i, c := range content {
-			if _, here := b.Has(digestOf(c)); i%2 == 0 {
-				require.True(t, here, "a fresh Put")
+			if _, here := b.has(digestOf(c)); i%2 == 0 {
+				require.True(t, here, "it was put meanwhile")
 			} else if !here {
 				put(t, b, c)
 			}
 		}
-		_, _, err := b.Sweep(ctx(t), time.Time{}, none) // forgets the Puts
+		_, _, err := b.Sweep(ctx(t), time.Time{}, none) // forgets that the blobs were used
 		require.NoError(t, err)
 	}
-	require.Empty(t, b.moving)
+	require.Empty(t, b.renaming)
 }
 
-// TestSweepBetweenLookAndRemoval holds a Sweep at the one place where it could be wrong:
-// it has decided that a blob is old and nobody needs it, and then somebody says he does.
+// TestSweepBetweenLookAndRemoval tests the one place where a Sweep could be wrong: it has found that a blob
+// is old and that no record names it, and then the blob is touched.
 func TestSweepBetweenLookAndRemoval(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
 	d := put(t, b, "x")
@@ -131,7 +130,7 @@ func TestSweepBetweenLookAndRemoval(t *testing.T) {
 		require.NoError(t, err)
 	}
 	n, _, err := b.Sweep(ctx(t), time.Now().Add(time.Hour), func(string) bool {
-		_, here := b.Touch(d) // while the Sweep asks: after its look at what was touched before
+		_, here := b.Touch(d) // during the Sweep, after it has begun a new set of used blobs
 		require.True(t, here)
 		return false
 	})
@@ -140,8 +139,8 @@ func TestSweepBetweenLookAndRemoval(t *testing.T) {
 	require.Equal(t, "x", read(t, b, d))
 }
 
-// TestSoundFindsDamage: the first Sound after Open compares the content, so that no damage
-// of the time between is ever given away; later ones cost a look, until the file changes.
+// TestSoundFindsDamage checks that the first Sound after Open compares the content, so that damage that happened
+// before is never passed on. Later calls only stat the file, until it changes.
 func TestSoundFindsDamage(t *testing.T) {
 	mem := vfs.NewMem()
 	s := mustOpen(t, small(mem))
@@ -152,25 +151,25 @@ func TestSoundFindsDamage(t *testing.T) {
 
 	damage(t, mem, d)
 	b := mustOpen(t, small(mem)).Blobs()
-	size, here := b.Has(d)
-	require.True(t, here, "its name is there")
+	size, here := b.has(d)
+	require.True(t, here, "its file is there")
 	require.EqualValues(t, len(content), size)
 	var damaged *CorruptBlobError
 	require.ErrorAs(t, b.Sound(ctx(t), d), &damaged)
 	require.Equal(t, d, damaged.Digest)
-	_, here = b.Has(d)
-	require.False(t, here, "and no more: it counts as absent")
+	_, here = b.has(d)
+	require.False(t, here, "it counts as absent now")
 	_, err := b.Open(d)
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorIs(t, b.Sound(ctx(t), d), ErrNotFound)
 
-	// What is put in its place is sound, and is compared once more: other bytes lie there.
+	// What is put in its place is sound. It is compared again, because the file is another one.
 	require.NoError(t, b.PutExpect(ctx(t), d, strings.NewReader(content), limit))
 	require.NoError(t, b.Sound(ctx(t), d))
 	require.Equal(t, content, read(t, b, d))
 }
 
-// TestSoundEveryByte: no flip of any byte of a blob passes.
+// TestSoundEveryByte checks that a flipped bit in any byte of a blob is found.
 func TestSoundEveryByte(t *testing.T) {
 	mem := vfs.NewMem()
 	b := mustOpen(t, small(mem)).Blobs()
@@ -180,11 +179,11 @@ func TestSoundEveryByte(t *testing.T) {
 		data, err := mem.UnsafeGetFileDataBuffer("/data/blobs/" + d[:2] + "/" + d[2:])
 		require.NoError(t, err)
 		data[at] ^= 1 << (at % 8)
-		require.ErrorIs(t, b.Sound(ctx(t), d), ErrCorrupt, "byte %d", at)
+		require.ErrorIs(t, b.Sound(ctx(t), d), errCorrupt, "byte %d", at)
 	}
 }
 
-// TestSoundIsCheap: after the first check no content is read, by any number of calls.
+// TestSoundIsCheap checks that no content is read after the first check.
 func TestSoundIsCheap(t *testing.T) {
 	reads := &countingFS{FS: vfs.NewMem()}
 	b := mustOpen(t, small(reads)).Blobs()
@@ -195,7 +194,7 @@ func TestSoundIsCheap(t *testing.T) {
 		require.NoError(t, b.Sound(ctx(t), d))
 	}
 	require.Equal(t, before, reads.opened)
-	require.ErrorIs(t, b.Sound(ctx(t), "no digest"), ErrBadDigest)
+	require.ErrorIs(t, b.Sound(ctx(t), "no digest"), errBadDigest)
 	_, here := b.Touch("no digest")
 	require.False(t, here)
 }
@@ -211,7 +210,7 @@ func (c *countingFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error)
 	return c.FS.Open(name, opts...)
 }
 
-// TestSoundEndsWithItsContext: a check of a large blob ends with its context.
+// TestSoundEndsWithItsContext checks that the check of a large blob ends with its context.
 func TestSoundEndsWithItsContext(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
 	d, _, err := b.Put(ctx(t), io.LimitReader(strings.NewReader(strings.Repeat("x", 4<<20)), 4<<20), 8<<20)
@@ -219,5 +218,5 @@ func TestSoundEndsWithItsContext(t *testing.T) {
 	over, cancel := context.WithCancel(ctx(t))
 	cancel()
 	require.ErrorIs(t, b.Sound(over, d), context.Canceled)
-	require.NoError(t, b.Sound(ctx(t), d), "that said nothing about the content")
+	require.NoError(t, b.Sound(ctx(t), d), "the cancelled check says nothing about the content")
 }

@@ -8,14 +8,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Commit makes all writes of the batch, atomically, and returns when they are
-// synced to disk: one fsync, which concurrent Commits share. After nil the writes
-// outlive any crash. After an error they may or may not be found by the next start,
-// but never a part of them; the error is [ErrFailed] when the disk has failed and
-// [ErrClosed] after Close, and the batch's own mistake otherwise, with which nothing
-// was written. In every case the batch is empty afterwards.
+// Commit makes all writes of the batch atomically, and returns when they are synced to disk by one fsync,
+// which concurrent Commits share. If it returns nil, the writes survive any crash. If it returns an error
+// because the disk has failed, the next start finds all of the writes or none of them. With any other error
+// nothing was written: [ErrClosed] after Close, [ErrTooLarge] or another mistake in the batch. In every case
+// the batch is empty afterwards.
 func (s *Store) Commit(b *Batch) error {
-	defer b.Reset()
+	defer b.reset()
 	if b.err != nil {
 		return fmt.Errorf("store commit: %w", b.err)
 	}
@@ -32,18 +31,16 @@ func (s *Store) Commit(b *Batch) error {
 	if err := s.db.Apply(&b.b, pebble.Sync); err != nil {
 		return fmt.Errorf("store commit of %d writes: %w", b.Len(), err)
 	}
-	// A frozen disk says yes to everything: only now is it known whether it was
-	// still the real one when it said so.
+	// A frozen disk reports success for everything. Only now is it certain that the disk was not frozen when
+	// it did.
 	if err := s.fault.check(); err != nil {
 		return fmt.Errorf("store commit: %w", err)
 	}
 	return nil
 }
 
-// Get returns a copy of the value under key; found is false when there is none.
-// The store's own keys are never found. It may be called at any time, also by
-// others than the committer; it sees every Commit that has returned, and may see one
-// that has not.
+// Get returns a copy of the value under key; found is false if there is none. The store's own keys are never
+// found. Get sees every Commit that has returned, and may see one that has not.
 func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
 	if len(key) == 0 || key[0] == reserved {
 		return nil, false, nil
@@ -70,10 +67,9 @@ func (s *Store) get(key []byte) ([]byte, bool, error) {
 	return v, true, nil
 }
 
-// Scan calls fn for each key that begins with prefix, in the order of the keys'
-// bytes, as they were at the start of the Scan; all keys with an empty prefix. key
-// and value are valid only until fn returns: copy what is kept. An error of fn ends
-// the Scan and is returned as it is. fn may call Get and Commit, but not Close.
+// Scan calls fn for each key that begins with prefix, in the order of the keys' bytes, as they were at the
+// start of the Scan. An empty prefix means all keys. key and value are valid only until fn returns: copy what
+// is kept. An error of fn ends the Scan and is returned unchanged. fn may call Get and Commit, but not Close.
 func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	if err := s.gate.enter(); err != nil {
 		return fmt.Errorf("store scan %q: %w", prefix, err)
@@ -96,7 +92,7 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 			return fmt.Errorf("store scan %q at %q: %w", prefix, it.Key(), corrupt(err))
 		}
 		if err := fn(it.Key(), v); err != nil {
-			_ = it.Close() // fn's error is the one that is asked for
+			_ = it.Close() // fn's error is the one to return
 			return err
 		}
 	}
@@ -106,7 +102,7 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return nil
 }
 
-// after returns the first key behind all that begin with prefix, nil for none.
+// after returns the first key after all keys that begin with prefix, or nil if there is none.
 func after(prefix []byte) []byte {
 	end := slices.Clone(prefix)
 	for i := len(end) - 1; i >= 0; i-- {
