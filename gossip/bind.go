@@ -15,16 +15,14 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// resolveTimeout bounds a look-up of a name in DNS, which during a disaster may
-// be there but mute.
+// resolveTimeout bounds a DNS lookup. During a disaster, a name server may be reachable but not answer.
 const resolveTimeout = 5 * time.Second
 
-// bindTries is how often a port that the kernel gave for TCP may turn out to be
-// taken for UDP before we give up.
-const bindTries = 10
+// maxBindTries is how many ports are tried that the kernel has chosen for TCP but that are in use for UDP.
+const maxBindTries = 10
 
-// splitAddr takes "host:port" apart; what is missing comes from the defaults, and
-// what (a flag's name) makes the error tell where to look.
+// splitAddr splits "host:port". A missing part is replaced by its default. what, the name of a setting, tells
+// in the error which address is wrong.
 func splitAddr(what, addr, defaultHost string, defaultPort uint16) (host string, port uint16, err error) {
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -34,7 +32,7 @@ func splitAddr(what, addr, defaultHost string, defaultPort uint16) (host string,
 		}
 	}
 	if err != nil {
-		return "", 0, fmt.Errorf("gossip: %s address %q: %w: write host:port, an IPv6 host in brackets", what, addr, err)
+		return "", 0, fmt.Errorf("gossip: %s address %q: %w: write host:port, with an IPv6 host in brackets", what, addr, err)
 	}
 	if host == "" {
 		host = defaultHost
@@ -49,8 +47,7 @@ func splitAddr(what, addr, defaultHost string, defaultPort uint16) (host string,
 	return host, uint16(n), nil
 }
 
-// resolve turns a host, a name or a literal, into its addresses. A literal asks
-// nobody.
+// resolve returns the addresses of a host, which is a name or an IP address. An IP address needs no name server.
 func resolve(ctx context.Context, what, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
@@ -59,7 +56,7 @@ func resolve(ctx context.Context, what, host string) ([]netip.Addr, error) {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, fmt.Errorf("gossip: %s host %q: look up its address: %w: write an IP address if no name server is reachable", what, host, err)
+		return nil, fmt.Errorf("gossip: %s host %q: looking up its address: %w: write an IP address if no name server is reachable", what, host, err)
 	}
 	ips := make([]netip.Addr, len(found))
 	for i, ip := range found {
@@ -68,9 +65,9 @@ func resolve(ctx context.Context, what, host string) ([]netip.Addr, error) {
 	return ips, nil
 }
 
-// resolveOne is resolve for an address of this machine: the first found.
+// resolveOne resolves an address of this machine. It returns the first one that was found.
 func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.AddrPort, error) {
-	host, port, err := splitAddr(what, addr, defaultHost, DefaultPort)
+	host, port, err := splitAddr(what, addr, defaultHost, defaultPort)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -81,16 +78,16 @@ func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.Addr
 	return netip.AddrPortFrom(ips[0], port), nil
 }
 
-// sockets is the real transport. Beyond memberlist's it ends its dials when it is
-// shut down, so that a shutdown need not wait for a dead peer's TCP timeout.
+// sockets is the real transport. Unlike memberlist's, it cancels its dials when it is shut down, so that a
+// shutdown need not wait for a dead peer's TCP timeout.
 type sockets struct {
 	*memberlist.NetTransport
 	ctx    context.Context // ends at Shutdown
 	cancel context.CancelFunc
 }
 
-// bindSockets binds UDP and TCP at one address, and one port. With port 0 the
-// kernel's choice for TCP may be taken for UDP: then another is tried.
+// bindSockets binds UDP and TCP at one address and port. With port 0, the port that the kernel chooses for
+// TCP may be in use for UDP; then another one is tried.
 func bindSockets(bind netip.AddrPort, logger *log.Logger) (*sockets, error) {
 	for try := 1; ; try++ {
 		inner, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
@@ -100,30 +97,30 @@ func bindSockets(bind netip.AddrPort, logger *log.Logger) (*sockets, error) {
 			ctx, cancel := context.WithCancel(context.Background())
 			return &sockets{NetTransport: inner, ctx: ctx, cancel: cancel}, nil
 		}
-		if bind.Port() != 0 || try == bindTries || !taken(err) {
-			return nil, fmt.Errorf("gossip: listen for peers on %s (UDP and TCP): %w: choose another --bind, or stop what uses it", bind, err)
+		if bind.Port() != 0 || try == maxBindTries || !addressInUse(err) {
+			return nil, fmt.Errorf("gossip: listening for peers on %s (UDP and TCP): %w: choose another --bind, or stop the program that uses it", bind, err)
 		}
 	}
 }
 
-// taken reports whether a bind failed because another socket has the port.
-// memberlist does not wrap the cause, so that its text must do.
-func taken(err error) bool {
+// addressInUse reports whether a bind failed because another socket uses the port. memberlist does not wrap
+// the cause, so its text has to be searched.
+func addressInUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || strings.Contains(err.Error(), syscall.EADDRINUSE.Error())
 }
 
-// DialAddressTimeout opens a stream to a peer.
+// DialAddressTimeout implements Transport: it opens a stream to a peer.
 func (s *sockets) DialAddressTimeout(addr Address, timeout time.Duration) (net.Conn, error) {
 	d := net.Dialer{Timeout: timeout}
 	return d.DialContext(s.ctx, "tcp", addr.Addr)
 }
 
-// DialTimeout is DialAddressTimeout for a peer whose name is not known.
+// DialTimeout implements Transport, for a peer whose name is not known.
 func (s *sockets) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return s.DialAddressTimeout(Address{Addr: addr}, timeout)
 }
 
-// Shutdown ends dials under way, closes the sockets and waits for their readers.
+// Shutdown implements Transport: it cancels dials, closes the sockets and waits for their readers.
 func (s *sockets) Shutdown() error {
 	s.cancel()
 	return s.NetTransport.Shutdown()

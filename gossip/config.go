@@ -11,12 +11,12 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Transport moves packets and streams between nodes. The default is real UDP and
-// TCP sockets; a simulation gives its own. It is memberlist's interface, under a
-// name that lets others implement it without importing memberlist.
+// Transport moves packets and streams between nodes. The default uses real UDP and TCP sockets; a simulation
+// provides its own. It is memberlist's interface, under a name that lets other packages implement it without
+// importing memberlist.
 type Transport = memberlist.NodeAwareTransport
 
-// Packet is an incoming datagram, as a Transport hands it over.
+// Packet is an incoming datagram, as a Transport delivers it.
 type Packet = memberlist.Packet
 
 // Address names a peer of a Transport: "host:port" and, where known, its name.
@@ -24,66 +24,59 @@ type Address = memberlist.Address
 
 // Defaults of Config.
 const (
-	DefaultPort         = 7946             // Serf's gossip port
-	DefaultSyncInterval = 60 * time.Second // rule S3
+	defaultPort         = 7946             // Serf's gossip port
+	defaultSyncInterval = 60 * time.Second // rule S3
 )
 
-// Config is all that a Pool needs to know. Start checks it once; nothing in it
-// may be changed afterwards.
+// Config configures a Pool. Start checks it once; it must not be changed afterwards. Only Name is required.
 type Config struct {
-	// Name is the node's name in the cluster, unique there (rule I1):
-	// [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+	// Name is the node's name, which is unique in the cluster (rule I1): [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
 	Name string
 
-	// Bind is the host:port for gossip, both UDP and TCP. Port 0 lets the
-	// kernel choose one that is free for both; Pool.Addr tells which. An empty
-	// host, 0.0.0.0 and [::] mean all interfaces. With a Transport, Bind
-	// matters not.
+	// Bind is the host:port for gossip, both UDP and TCP; the port defaults to 7946. With port 0 the kernel
+	// chooses one that is free for both; Pool.Addr tells which. An empty host, 0.0.0.0 and [::] mean all
+	// interfaces. Bind is ignored if Transport is set.
 	Bind string
 
-	// Advertise is the host:port under which peers reach this node, when it is
-	// not Bind: behind NAT, or with Bind on all interfaces. Port 0 stands for
-	// the port bound. Empty: the address bound, or, for 0.0.0.0, the first
-	// private IPv4 address of this machine.
+	// Advertise is the host:port under which peers reach this node if that is not Bind: behind NAT, or with
+	// Bind on all interfaces. Port 0 means the port that was bound. If it is empty, the bound address is used
+	// or, for 0.0.0.0, the first private IPv4 address of this machine.
 	Advertise string
 
-	// RPCAddr is the host:port for the stock serf command line. It is neither
-	// authenticated nor encrypted. Port 0 works, see Pool.RPCAddr. Empty: none.
+	// RPCAddr is the host:port for the stock serf command line; the port defaults to 7373. It is neither
+	// authenticated nor encrypted. With port 0 the kernel chooses one; Pool.RPCAddr tells which. If it is
+	// empty there is no RPC port.
 	RPCAddr string
 
 	// Tags are shown to all members. Encoded they take at most 512 bytes.
 	Tags map[string]string
 
-	// SyncInterval is the time between two push-pulls that this node begins,
-	// each with one random peer; 0 is DefaultSyncInterval. Above 32 nodes
-	// memberlist stretches it (rule S2).
+	// SyncInterval is the time between two push-pulls that this node begins, each with one random peer; 0
+	// means 60 seconds (rule S3). memberlist increases it in clusters of more than 32 nodes (rule S2).
 	SyncInterval time.Duration
 
-	// State returns what push-pull sends to a peer, at most MaxState bytes; empty
-	// sends nothing. It is called on memberlist's goroutines, also several at
-	// once, and must neither block nor lock: return what an atomic pointer
-	// holds. The bytes are not changed, and must not change later. May be nil.
+	// State returns what push-pull sends to a peer, at most 256 KiB; nothing is sent if it is empty. It is
+	// called on memberlist's goroutines, several at a time, and must neither block nor lock: return what an
+	// atomic pointer holds. The pool does not change the bytes, and they must not change later. May be nil.
 	State func() []byte
 
-	// Answer answers a query whose name begins with "ucp:", in at most MaxAnswer
-	// bytes; nil means no answer. Up to 8 calls run at once, each on its own
-	// goroutine; ctx ends at the query's deadline or at Shutdown, which
-	// waits for the call to return. May be nil.
+	// Answer answers a query whose name begins with "ucp:", in at most 800 bytes; nil means no answer. Up to
+	// 8 calls run at a time, each on its own goroutine. ctx ends at the query's deadline or at Shutdown,
+	// which waits for the call to return. May be nil.
 	Answer func(ctx context.Context, query string, payload []byte) []byte
 
-	// Transport replaces real sockets, for simulations. It is shut down with
-	// the Pool. May be nil.
+	// Transport replaces real sockets, for simulations. It is shut down with the Pool. May be nil.
 	Transport Transport
 
-	// Logger gets what this package, Serf, memberlist and the RPC server have to
-	// say, each at its own level. Nil: nothing is logged.
+	// Logger receives the messages of this package, Serf, memberlist and the RPC server, each at its own
+	// level. If it is nil, nothing is logged.
 	Logger *slog.Logger
 }
 
 // namePattern is the form of all names and IDs of the platform.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// withDefaults checks cfg and fills in what it leaves open.
+// withDefaults checks the config and returns it with defaults filled in.
 func (cfg Config) withDefaults() (Config, error) {
 	if !namePattern.MatchString(cfg.Name) {
 		return cfg, fmt.Errorf("gossip: node name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", cfg.Name)
@@ -95,7 +88,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, fmt.Errorf("gossip: sync interval %v is negative: use a duration such as 60s", cfg.SyncInterval)
 	}
 	if cfg.SyncInterval == 0 {
-		cfg.SyncInterval = DefaultSyncInterval
+		cfg.SyncInterval = defaultSyncInterval
 	}
 	if cfg.State == nil {
 		cfg.State = func() []byte { return nil }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serfDelegate stands for Serf's: it notes what it is given.
+// serfDelegate takes the place of Serf's delegate and records what it is given.
 type serfDelegate struct {
 	memberlist.Delegate
 	merged []byte
@@ -30,10 +30,10 @@ func TestDelegateCarriesOurStateBehindSerfs(t *testing.T) {
 	d, inner := newTestDelegate([]byte("ours"))
 	sent := d.LocalState(true)
 	d.MergeRemoteState(sent, true)
-	require.Equal(t, "serf", string(inner.merged), "Serf sees what it would see without us")
+	require.Equal(t, "serf", string(inner.merged), "Serf sees only its own state")
 	got := <-d.queue.states
 	require.Equal(t, RemoteState{Data: []byte("ours"), Join: true}, got)
-	clear(sent) // memberlist may do with its buffer what it likes
+	clear(sent) // memberlist may overwrite its buffer
 	require.Equal(t, "ours", string(got.Data))
 }
 
@@ -47,12 +47,12 @@ func TestDelegateWithoutStateIsSerfs(t *testing.T) {
 
 func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
 	d, inner := newTestDelegate(nil)
-	for _, bad := range [][]byte{raw("serf", 5, trailerMagic), raw("serf", MaxState+1, trailerMagic)} {
+	for _, bad := range [][]byte{withTrailer("serf", 5, trailerMagic), withTrailer("serf", maxState+1, trailerMagic)} {
 		d.MergeRemoteState(bad, false)
 		require.True(t, bytes.Equal(bad, inner.merged), "Serf still gets its part")
 	}
 	require.Empty(t, d.queue.states)
-	require.EqualValues(t, 2, d.stats.remoteStateMalformed.Load())
+	require.EqualValues(t, 2, d.stats.statesMalformed.Load())
 }
 
 func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {

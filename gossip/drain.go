@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/serf/serf"
 )
 
-// memberKinds names what Serf's member events mean to our owner.
+// memberKinds translates Serf's member events.
 var memberKinds = map[serf.EventType]MemberKind{
 	serf.EventMemberJoin:   MemberJoined,
 	serf.EventMemberLeave:  MemberLeft,
@@ -15,26 +15,25 @@ var memberKinds = map[serf.EventType]MemberKind{
 	serf.EventMemberReap:   MemberReaped,
 }
 
-// drain empties Serf's event channel as fast as it fills: Serf sends while it
-// holds its locks, and a full channel would stop it. It runs until Serf is down,
-// and watches whether Serf goes down by itself.
+// drain empties Serf's event channel as fast as it fills: Serf sends while it holds its locks, and a full
+// channel would block it. It runs until Serf is down, and notices if Serf shuts down by itself.
 func (p *Pool) drain() {
-	gone := p.agent.ShutdownCh()
+	serfDown := p.agent.ShutdownCh()
 	for {
 		select {
 		case e := <-p.serfIn:
 			p.handle(e)
-		case <-gone:
-			p.life.request() // no matter who did it
-			gone = nil
+		case <-serfDown:
+			p.life.request() // whatever caused it
+			serfDown = nil
 		case <-p.life.down:
 			return
 		}
 	}
 }
 
-// handle passes one event of Serf on: to the owner, to whoever answers queries,
-// and to RPC clients. It does not block.
+// handle passes on one event of Serf to the owner, to Config.Answer if it is a query, and to RPC clients. It
+// does not block.
 func (p *Pool) handle(e serf.Event) {
 	switch e := e.(type) {
 	case serf.MemberEvent:

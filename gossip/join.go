@@ -9,14 +9,13 @@ import (
 	"strconv"
 )
 
-// Join contacts nodes, given as host:port (the port defaults to 7946), and merges
-// this node's cluster with theirs. It returns how many it reached; one is enough,
-// so that an error with n > 0 is only a report. This node's own address is
-// skipped. Events of before are ignored (rule E1).
+// Join contacts nodes, given as host:port (the port defaults to 7946), and merges this node's cluster with
+// theirs. It returns how many nodes it reached. One is enough, so with n > 0 an error only reports the
+// others. This node's own address is skipped. Earlier events of the other cluster are ignored (rule E1).
 //
-// Names are looked up first, at most 5 seconds each. One unreachable address may
-// take 10 seconds of TCP timeouts. When ctx ends earlier Join returns its error,
-// and what was begun goes on behind until Shutdown. Serf makes one join at a time.
+// Names are looked up first, which takes at most 5 seconds each. An unreachable address may take 10 seconds
+// until TCP gives up. When ctx ends earlier, Join returns its error, and the join continues in the background
+// until Shutdown. Serf runs one join at a time.
 func (p *Pool) Join(ctx context.Context, addrs []string) (n int, err error) {
 	targets, errs := p.joinTargets(ctx, addrs)
 	if len(targets) == 0 {
@@ -32,25 +31,25 @@ func (p *Pool) Join(ctx context.Context, addrs []string) (n int, err error) {
 		done <- result{n, err}
 	})
 	if !begun {
-		return 0, fmt.Errorf("gossip: join %v: this node is shutting down", targets)
+		return 0, fmt.Errorf("gossip: joining %v: this node is shutting down", targets)
 	}
 	select {
 	case r := <-done:
 		if r.err != nil {
-			errs = append(errs, fmt.Errorf("gossip: join %v: %w", targets, r.err))
+			errs = append(errs, fmt.Errorf("gossip: joining %v: %w", targets, r.err))
 		}
 		return r.n, errors.Join(errs...)
 	case <-ctx.Done():
-		return 0, fmt.Errorf("gossip: join %v: %w", targets, ctx.Err())
+		return 0, fmt.Errorf("gossip: joining %v: %w", targets, ctx.Err())
 	}
 }
 
-// joinTargets resolves addresses to ip:port. We do it instead of memberlist, which
-// would ask the name server over TCP first, without a bound of the caller's.
+// joinTargets resolves addresses to ip:port. memberlist would do that, too, but would ask the name server
+// over TCP first, without the caller's deadline.
 func (p *Pool) joinTargets(ctx context.Context, addrs []string) (targets []string, errs []error) {
 	own := p.Addr()
 	for _, addr := range addrs {
-		host, port, err := splitAddr("join", addr, "127.0.0.1", DefaultPort)
+		host, port, err := splitAddr("join", addr, "127.0.0.1", defaultPort)
 		var ips []netip.Addr
 		if err == nil {
 			ips, err = resolve(ctx, "join", host)

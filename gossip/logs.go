@@ -7,18 +7,18 @@ import (
 	"sync/atomic"
 )
 
-// logBridge is the io.Writer behind the loggers of Serf, memberlist and the
-// agent. Each of their lines, "2006/01/02 15:04:05 [WARN] serf: text", becomes a
-// record of slog at its own level, with who said it as the attribute "from".
+// logBridge is the io.Writer behind the loggers of Serf, memberlist and the agent. Each of their lines, such
+// as "2006/01/02 15:04:05 [WARN] serf: text", becomes a slog record at the line's level, with its origin as
+// the attribute "from".
 type logBridge struct {
 	log   *slog.Logger
-	quiet atomic.Bool // set when we shut down: what fails then fails because of us, and is said at debug level
+	quiet atomic.Bool // set at a shutdown: what fails from then on fails because of it, and is logged at debug level
 }
 
-// levelTrace is below slog's debug, as in the libraries.
+// levelTrace is below slog's debug level, as in the libraries.
 const levelTrace = slog.LevelDebug - 4
 
-// Write takes one line. It never fails: nobody could report that.
+// Write implements io.Writer; p is one line. It never fails.
 func (b *logBridge) Write(line []byte) (int, error) {
 	level, from, text := parseLogLine(string(line))
 	if b.quiet.Load() {
@@ -30,21 +30,21 @@ func (b *logBridge) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// logLevels maps the words of the libraries, which do not always spell alike.
+// logLevels maps the libraries' names of levels, which are not always spelt the same.
 var logLevels = map[string]slog.Level{
 	"TRACE": levelTrace, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo,
 	"WARN": slog.LevelWarn, "ERR": slog.LevelError, "ERROR": slog.LevelError,
 }
 
-// logStamp is how long the standard logger's date and time are, with both blanks.
-const logStamp = len("2006/01/02 15:04:05 ")
+// logTimeLen is the length of the standard logger's date and time, including both spaces.
+const logTimeLen = len("2006/01/02 15:04:05 ")
 
-// parseLogLine takes a line apart. A line of unknown form is a warning of "serf":
-// the only such lines of the libraries tell of errors.
+// parseLogLine splits a line into its parts. A line of unknown form is taken for a warning from "serf": the
+// libraries' only such lines report errors.
 func parseLogLine(line string) (level slog.Level, from, text string) {
 	line = strings.TrimSpace(line)
-	if len(line) >= logStamp && line[4] == '/' && line[logStamp-1] == ' ' {
-		line = line[logStamp:]
+	if len(line) >= logTimeLen && line[4] == '/' && line[logTimeLen-1] == ' ' {
+		line = line[logTimeLen:]
 	}
 	level, from = slog.LevelWarn, "serf"
 	if word, rest, ok := strings.Cut(strings.TrimPrefix(line, "["), "] "); ok && line[0] == '[' {

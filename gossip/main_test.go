@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the package comment says lives on after a shutdown, until a timer.
+	// According to the package comment, these live on after a shutdown until a timer ends them.
 	timed := []goleak.Option{
 		goleak.IgnoreTopFunction("github.com/hashicorp/serf/cmd/serf/command/agent.(*queryResponseStream).Stream"),
 		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"),

@@ -8,12 +8,12 @@ import (
 	"github.com/hashicorp/serf/serf"
 )
 
-// Status says how a node stands in the pool.
+// Status is the state of a node in the cluster.
 type Status string
 
-// The four states of a node. A node is alive until SWIM finds it failed or it
-// says that it is leaving; a failed node that comes back is alive again. Serf
-// forgets those that failed or left after 24 hours (see MemberReaped).
+// The four states of a node. A node is alive until SWIM finds that it has failed or it announces that it is
+// leaving; a failed node that comes back is alive again. Serf forgets failed and left nodes after 24 hours
+// (see MemberReaped).
 const (
 	Alive   Status = "alive"
 	Leaving Status = "leaving"
@@ -21,20 +21,20 @@ const (
 	Failed  Status = "failed"
 )
 
-// Member is one node of the Serf cluster, as this node sees it. It may be a
-// broker or a stock agent: whoever reads Tags decides (rule I2).
+// Member is one node of the Serf cluster, as this node sees it. Its Tags tell whether it is a broker or a
+// stock agent (rule I2).
 type Member struct {
-	Name   string            // unique in the cluster; not checked, it comes from the peer
-	Addr   string            // host:port of its gossip, as it advertises it
-	Tags   map[string]string // its tags; the caller's own copy
+	Name   string            // unique in the cluster; it comes from the peer and is not validated
+	Addr   string            // host:port of its gossip, as advertised by it
+	Tags   map[string]string // the caller's own copy
 	Status Status
 }
 
-// Members returns all known nodes, this one and failed and left ones included,
-// sorted by name. Anyone may call it at any time, also after Shutdown.
+// Members returns all known nodes, including this one and failed and left ones, sorted by name. It may be
+// called at any time, also after Shutdown.
 //
-// The owner reconciles what it heard on Events with Members every few seconds:
-// events can be dropped, this list cannot.
+// The owner should compare what it received on Events with Members every few seconds: events can be dropped,
+// this list is complete.
 func (p *Pool) Members() []Member {
 	raw := p.agent.Serf().Members()
 	members := make([]Member, len(raw))
@@ -45,23 +45,12 @@ func (p *Pool) Members() []Member {
 	return members
 }
 
-// Local returns this node as its peers see it. The address is the advertised one.
-func (p *Pool) Local() Member {
-	for _, m := range p.agent.Serf().Members() {
-		if m.Name == p.cfg.Name {
-			return newMember(&m)
-		}
-	}
-	// An operator has pruned this node while it left.
-	return Member{Name: p.cfg.Name, Addr: p.Addr(), Status: Left}
-}
-
-// newMember copies what we show of a member out of Serf's.
+// newMember copies what is used of Serf's member.
 func newMember(m *serf.Member) Member {
 	return Member{Name: m.Name, Addr: joinHostPort(m.Addr, m.Port), Tags: maps.Clone(m.Tags), Status: newStatus(m.Status)}
 }
 
-// newStatus translates Serf's status; what it does not know counts as failed.
+// newStatus translates Serf's status. An unknown status counts as failed.
 func newStatus(s serf.MemberStatus) Status {
 	switch s {
 	case serf.StatusAlive:

@@ -6,22 +6,20 @@ import (
 	"github.com/hashicorp/go-metrics"
 )
 
-// InstallMetrics lets Serf, memberlist and the agent emit their figures into sink
-// (a Prometheus sink, say), under names that begin with "serf", "memberlist" and
-// "agent". Their only outlet is the process-wide one of go-metrics, so that this
-// is for the program's main, once, before the first Start; libraries and
-// tests leave it alone. The caller keeps the sink and shuts it down.
+// InstallMetrics makes Serf, memberlist and the agent emit their metrics to sink (for instance a Prometheus
+// sink), under names that begin with "serf", "memberlist" and "agent". They can only use the process-wide
+// sink of go-metrics, so a program should call this once, before the first Start. The caller keeps the sink
+// and shuts it down.
 //
-// Serf also counts each user event and query under its name. Names come from
-// peers, without bound, and a series for each would fill the memory: these
-// figures are left out.
+// Serf also counts each user event and each query under its name. The names come from peers and are
+// unbounded, so a series for each could exhaust the memory: these metrics are left out.
 func InstallMetrics(sink metrics.MetricSink) error {
 	conf := metrics.DefaultConfig("")
 	conf.EnableHostname = false
 	conf.EnableRuntimeMetrics = false
 	conf.BlockedPrefixes = []string{"serf.events.", "serf.queries."}
 	if _, err := metrics.NewGlobal(conf, sink); err != nil {
-		return fmt.Errorf("gossip: install the metrics sink: %w", err)
+		return fmt.Errorf("gossip: installing the metrics sink: %w", err)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMetricsLeaveOutNamesOfPeers(t *testing.T) {
+func TestMetricsLeaveOutNamesFromPeers(t *testing.T) {
 	sink := metrics.NewInmemSink(time.Hour, time.Hour)
 	require.NoError(t, InstallMetrics(sink))
 	t.Cleanup(func() { require.NoError(t, InstallMetrics(&metrics.BlackholeSink{})) })

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// leavePropagate is how long a node that leaves still answers pings, so that
-	// nobody takes it for failed before the news of its leaving has arrived.
+	// leavePropagate is how long a node that leaves still answers pings, so that it is not taken for failed
+	// before the message that it leaves has arrived.
 	leavePropagate = time.Second
-	// reclaimAfter is how long a node must have been dead before its name may
-	// come back from another address (a restart with a new address). Without it
-	// memberlist refuses the name until it forgets the dead, half a minute or more.
+	// reclaimAfter is how long a node must have been dead before its name may be used by another address (a
+	// restart with a new address). Without it, memberlist refuses the name until it forgets the dead node,
+	// after half a minute or more.
 	reclaimAfter = 5 * time.Second
 	// monitorLines is how many past log lines "serf monitor" shows first.
 	monitorLines = 512
-	// packetLimit is Serf's bound on an encoded query and on an encoded answer:
-	// both must fit into one UDP packet.
+	// packetLimit is Serf's limit for an encoded query and for an encoded answer, in bytes: each must fit
+	// into one UDP packet.
 	packetLimit = 1024
 )
 
-// Pool is this node's membership in the cluster. Its methods may be called from
-// any goroutine unless they say otherwise.
+// Pool is this node's membership in the cluster. Make one with Start. Its methods may be called from any
+// goroutine unless they say otherwise.
 type Pool struct {
 	cfg    Config
 	stats  counters
@@ -40,7 +40,7 @@ type Pool struct {
 	agent  *agent.Agent
 	rpc    *rpcServer // nil: no RPC port
 	wire   *transport
-	serfIn chan serf.Event // Serf's events on their way to drain
+	serfIn chan serf.Event // Serf sends its events here; drain receives them
 
 	answers chan struct{} // a slot for each answer under way
 	work    sync.WaitGroup
@@ -49,9 +49,9 @@ type Pool struct {
 	life    lifecycle
 }
 
-// Start brings the node up, alone in its own cluster until someone joins. On
-// error nothing keeps running. The caller owns the Pool: it receives from Events
-// and States, and calls Shutdown.
+// Start starts the node. It is alone in its own cluster until it joins, or is joined by, another one. On
+// error nothing keeps running. The caller owns the Pool: it must receive from Events and States, and call
+// Shutdown.
 func Start(cfg Config) (*Pool, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -61,7 +61,7 @@ func Start(cfg Config) (*Pool, error) {
 		cfg:     cfg,
 		serfIn:  make(chan serf.Event, eventQueue),
 		logs:    &logBridge{log: cfg.Logger},
-		answers: make(chan struct{}, maxAnswers),
+		answers: make(chan struct{}, maxConcurrentAnswers),
 	}
 	p.life.init()
 	p.queue = newQueue(&p.stats)
@@ -79,8 +79,8 @@ func Start(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// start takes what can fail for reasons outside first (ports, addresses), then
-// Serf, and lets peers in last.
+// start first does what can fail for external reasons (ports, addresses), then starts Serf, and lets peers in
+// last.
 func (p *Pool) start() error {
 	conf, err := p.serfConfig()
 	if err != nil {
@@ -91,21 +91,19 @@ func (p *Pool) start() error {
 			return err
 		}
 	}
-	// The agent keeps the last lines for "serf monitor"; its log writer is also
-	// what AgentIPC streams from.
+	// The monitor keeps the last lines for "serf monitor"; AgentIPC streams from it, too.
 	monitor := agent.NewLogWriter(monitorLines)
 	out := io.MultiWriter(p.logs, monitor)
 	agentConf := agent.DefaultConfig()
 	agentConf.EnableCompression = true // DefaultConfig of the agent leaves it off
 	p.agent, err = agent.Create(agentConf, conf, out)
 	if err != nil {
-		return fmt.Errorf("gossip: create the serf agent of %s: %w", p.cfg.Name, err)
+		return fmt.Errorf("gossip: creating the serf agent of %s: %w", p.cfg.Name, err)
 	}
-	// The agent would hand Serf's events to RPC clients itself. It gets none:
-	// rpc_events.go tells why.
+	// The agent would pass Serf's events to RPC clients itself. It gets none; rpc_events.go says why.
 	conf.EventCh = p.serfIn
 	if err := p.agent.Start(); err != nil {
-		return fmt.Errorf("gossip: start the serf agent of %s: %w", p.cfg.Name, err)
+		return fmt.Errorf("gossip: starting the serf agent of %s: %w", p.cfg.Name, err)
 	}
 	if p.rpc != nil {
 		p.rpc.ipc = agent.NewAgentIPC(p.agent, "", rpcListener{p.rpc.listener, p.rpc}, out, monitor, false)
@@ -115,8 +113,8 @@ func (p *Pool) start() error {
 	return nil
 }
 
-// serfConfig builds Serf's configuration: the defaults of a stock agent on a LAN,
-// and what rules and design change in them.
+// serfConfig returns Serf's configuration: the defaults of a stock agent on a LAN, with the changes that the
+// rules and the design require.
 func (p *Pool) serfConfig() (*serf.Config, error) {
 	conf := serf.DefaultConfig()
 	conf.NodeName = p.cfg.Name
@@ -124,12 +122,12 @@ func (p *Pool) serfConfig() (*serf.Config, error) {
 	conf.ProtocolVersion = serf.ProtocolVersionMax // as the stock agent does
 	conf.LeavePropagateDelay = leavePropagate
 	conf.QuerySizeLimit, conf.QueryResponseSizeLimit = packetLimit, packetLimit
-	// Events come one by one and at once (E4); members as they change.
+	// Events are delivered one by one and at once (rule E4), and so are changes of members.
 	conf.UserCoalescePeriod, conf.UserQuiescentPeriod = 0, 0
 	conf.CoalescePeriod, conf.QuiescentPeriod = 0, 0
-	// The owner remembers members itself, also the dead ones (S6).
+	// The owner itself remembers members, including dead ones (rule S6).
 	conf.SnapshotPath = ""
-	// Nobody is voted out of the cluster: see NameConflict.
+	// No node is voted out of the cluster: see NameConflict.
 	conf.EnableNameConflictResolution = false
 
 	ml := memberlist.DefaultLANConfig()
@@ -151,7 +149,7 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 			return err
 		}
 		if p.cfg.Advertise == "" && bind.Addr() == netip.IPv6Unspecified() {
-			return fmt.Errorf("gossip: bind address %q means all interfaces: say with an advertise address which one peers shall use", p.cfg.Bind)
+			return fmt.Errorf("gossip: bind address %q means all interfaces: set an advertise address to say which one peers should use", p.cfg.Bind)
 		}
 		socks, err := bindSockets(bind, log.New(p.logs, "", log.LstdFlags))
 		if err != nil {
@@ -181,14 +179,14 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 	return nil
 }
 
-// Addr is the host:port under which peers reach this node: the advertised one,
-// with the port that was bound.
+// Addr returns the host:port under which peers reach this node: the advertised address, with the port that
+// was bound.
 func (p *Pool) Addr() string {
 	n := p.agent.Serf().Memberlist().LocalNode()
 	return joinHostPort(n.Addr, n.Port)
 }
 
-// RPCAddr is the host:port at which the RPC port listens, "" without one.
+// RPCAddr returns the host:port of the RPC port, or "" if there is none.
 func (p *Pool) RPCAddr() string {
 	if p.rpc == nil {
 		return ""

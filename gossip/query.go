@@ -9,22 +9,21 @@ import (
 	"github.com/hashicorp/serf/serf"
 )
 
-// Bounds of answers to queries.
+// Limits of answers to queries.
 const (
-	// MaxAnswer is the longest answer in bytes. Serf's 1,024 count the encoded
-	// message, with the names of both nodes and, relayed, their addresses.
-	MaxAnswer = 800
-	// QueryPrefix begins the name of every query that Config.Answer is asked.
-	QueryPrefix = "ucp:"
-	// maxAnswers is how many answers may be under way at once.
-	maxAnswers = 8
+	// maxAnswer is the longest answer in bytes. Serf's limit of 1,024 bytes is for the encoded message, which
+	// includes the names of both nodes and, if it is relayed, their addresses.
+	maxAnswer = 800
+	// queryPrefix begins the name of every query that is passed to Config.Answer.
+	queryPrefix = "ucp:"
+	// maxConcurrentAnswers is how many calls of Config.Answer may run at a time.
+	maxConcurrentAnswers = 8
 )
 
-// answer lets Config.Answer answer a query on a goroutine of its own. Too many at
-// once are refused: the asker sees one answer less, as if a packet were lost.
-// Other programs' queries are none of our business. Only drain calls it.
+// answer lets Config.Answer answer a query on a goroutine of its own. When too many come at once, the query
+// gets no answer, as if a packet were lost. Queries of other programs are ignored. Only drain calls it.
 func (p *Pool) answer(q *serf.Query) {
-	if p.cfg.Answer == nil || !strings.HasPrefix(q.Name, QueryPrefix) {
+	if p.cfg.Answer == nil || !strings.HasPrefix(q.Name, queryPrefix) {
 		return
 	}
 	select {
@@ -41,19 +40,19 @@ func (p *Pool) answer(q *serf.Query) {
 	})
 }
 
-// respond sends an answer. One that is too long would be refused by Serf, and the
-// asker would wait in vain; cut in the middle it would be wrong without a sign.
-// So an error goes out instead, in the form that the HTTP interface uses.
+// respond sends an answer. Serf would refuse an answer that is too long, so that the sender of the query
+// would wait in vain; a truncated answer would be silently wrong. Instead, an error is sent in the form that
+// the HTTP interface uses.
 func (p *Pool) respond(q *serf.Query, answer []byte) {
 	if answer == nil {
 		return
 	}
-	if len(answer) > MaxAnswer {
+	if len(answer) > maxAnswer {
 		p.stats.answersTooLong.Add(1)
-		answer = fmt.Appendf(nil, `{"error": "the answer has %d bytes, a query carries %d: ask over HTTP", "code": "too_long"}`, len(answer), MaxAnswer)
+		answer = fmt.Appendf(nil, `{"error": "the answer has %d bytes, a query carries %d: ask over HTTP", "code": "too_long"}`, len(answer), maxAnswer)
 	}
 	if err := q.Respond(answer); err != nil {
-		p.cfg.Logger.Warn("a query stays without our answer", "query", q.Name, "from", q.SourceNode(), "error", err)
+		p.cfg.Logger.Warn("cannot send the answer to a query", "query", q.Name, "from", q.SourceNode(), "error", err)
 		return
 	}
 	p.stats.queriesAnswered.Add(1)

@@ -1,16 +1,15 @@
 package gossip
 
-// How much may wait for the owner. A join of a thousand nodes is a thousand
-// events at once; a state is up to 256 KiB, so that few may wait.
+// How many events and states may wait for the owner. A join of a thousand nodes is a thousand events at once.
+// A state has up to 256 KiB, so only a few may wait.
 const (
 	eventQueue = 4096
 	stateQueue = 16
 )
 
-// queue is what lies between the callbacks, which must not block, and the owner,
-// who may be slow. Both halves are bounded; what does not fit is dropped and
-// counted. The channels are never closed: callbacks of memberlist may still run
-// when its shutdown has returned.
+// queue lies between the callbacks, which must not block, and the owner, which may be slow. Both channels are
+// bounded; what does not fit is dropped and counted. They are never closed, because callbacks of memberlist
+// may still run when its shutdown has returned.
 type queue struct {
 	events chan Event
 	states chan RemoteState
@@ -34,8 +33,8 @@ func (q *queue) offer(e Event) {
 	}
 }
 
-// offerState queues a peer's state, or counts it as dropped: the next exchange
-// brings a newer one. It never blocks.
+// offerState queues a peer's state, or counts it as dropped: the next exchange brings a newer one. It never
+// blocks.
 func (q *queue) offerState(s RemoteState) {
 	q.stats.statesReceived.Add(1)
 	select {
@@ -45,13 +44,11 @@ func (q *queue) offerState(s RemoteState) {
 	}
 }
 
-// Events delivers what happens in the pool, in the order in which Serf saw it.
-// There is one owner who receives, all the time from Start to Shutdown; what it
-// does not take in time is dropped and counted in Stats. The channel is never
-// closed.
+// Events delivers what happens in the cluster, in the order in which Serf saw it. The owner must receive from
+// it all the time from Start to Shutdown; events that do not fit into the queue of 4096 are dropped. The
+// channel is never closed.
 func (p *Pool) Events() <-chan Event { return p.queue.events }
 
-// States delivers peers' states. There is one owner who receives; when it is
-// slow, states are dropped and counted, since the next exchange repeats them. The
-// channel is never closed.
+// States delivers peers' states. The owner must receive from it; states that do not fit into the queue of 16
+// are dropped, because the next exchange repeats them. The channel is never closed.
 func (p *Pool) States() <-chan RemoteState { return p.queue.states }

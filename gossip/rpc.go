@@ -13,40 +13,40 @@ import (
 )
 
 const (
-	// DefaultRPCPort is the port that the serf command line asks by itself.
-	DefaultRPCPort = 7373
-	// leaveWait is how long "serf leave" waits for the owner to leave.
+	// defaultRPCPort is the port that the serf command line uses by default.
+	defaultRPCPort = 7373
+	// leaveWait is how long "serf leave" waits until the owner has left.
 	leaveWait = 2 * time.Minute
-	// lastAnswers is how long a shutdown waits for RPC answers under way.
-	lastAnswers = time.Second
-	// lastHandlers is how long a shutdown waits for RPC handlers to notice that
-	// their client is gone; the slowest, a forced leave, takes up to 5 seconds.
-	lastHandlers = 6 * time.Second
-	// acceptPause is the rest after a failed accept. The agent retries at once,
-	// which without file descriptors left would burn a core.
+	// answerGrace is how long a shutdown waits for RPC answers that are under way.
+	answerGrace = time.Second
+	// handlerGrace is how long a shutdown waits for RPC handlers to notice that their connection is closed.
+	// The slowest one, a forced leave, takes up to 5 seconds.
+	handlerGrace = 6 * time.Second
+	// acceptPause is the pause after a failed accept. The agent retries at once, which would keep a CPU busy
+	// when no file descriptors are left.
 	acceptPause = 100 * time.Millisecond
 )
 
-// rpcServer is the RPC port: the agent's own server (AgentIPC) behind a listener
-// of ours, whose connections look at each request first (rpc_filter.go).
+// rpcServer is the RPC port: the agent's own server (AgentIPC) behind a listener whose connections inspect
+// each request first (rpc_filter.go).
 type rpcServer struct {
 	listener net.Listener // the real one
 	life     *lifecycle
 	stats    *counters
 	ipc      *agent.AgentIPC
-	events   limiter // of events with a name of ours
+	events   rateLimiter // for events with a ucp: name
 
 	mu        sync.Mutex
-	conns     map[*rpcConn]bool     // all that may still have a handler: true while it works on a request
-	listening map[*rpcConn]struct{} // those that have asked for events
+	conns     map[*rpcConn]bool     // connections that may still have a handler; true while it works on a request
+	listening map[*rpcConn]struct{} // connections that have asked for events
 	changed   chan struct{}         // capacity 1: conns has changed
-	closing   bool                  // no further clients
-	stopped   chan struct{}         // closed: the agent knows, too
+	closing   bool                  // no further clients are accepted
+	stopped   chan struct{}         // closed: the agent's server is told to stop
 }
 
-// listenRPC opens the port. Nobody is served before serve.
+// listenRPC opens the port. No client is served until AgentIPC accepts from it.
 func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error) {
-	host, port, err := splitAddr("rpc", addr, "127.0.0.1", DefaultRPCPort)
+	host, port, err := splitAddr("rpc", addr, "127.0.0.1", defaultRPCPort)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error
 	}
 	l, err := net.Listen("tcp", joinHostPort(ips[0].AsSlice(), port))
 	if err != nil {
-		return nil, fmt.Errorf("gossip: listen for the serf command line: %w: choose another --rpc-addr, or stop what uses it", err)
+		return nil, fmt.Errorf("gossip: listening for the serf command line: %w: choose another --rpc-addr, or stop the program that uses it", err)
 	}
 	return &rpcServer{
 		listener:  l,
@@ -69,23 +69,22 @@ func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error
 	}, nil
 }
 
-// rpcListener is what AgentIPC accepts from.
+// rpcListener is the listener of AgentIPC.
 type rpcListener struct {
 	net.Listener
 	server *rpcServer
 }
 
-// Accept waits for a client and puts the filter in front of it. When we close the
-// listener the agent must not hear of it before it is told to stop: it would
-// take it for an error and try again at once, for ever.
+// Accept waits for a client and puts the filter in front of it. When the listener is closed, the agent must
+// not see the error before it is told to stop: it would retry at once and indefinitely.
 func (l rpcListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		rest := acceptPause
+		pause := acceptPause
 		if errors.Is(err, net.ErrClosed) {
-			rest = lastHandlers + acceptPause
+			pause = handlerGrace + acceptPause
 		}
-		timer := time.NewTimer(rest)
+		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -98,7 +97,7 @@ func (l rpcListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// admit notes a new client, or hangs up on it when it comes too late.
+// admit records a new client, or closes its connection when the server is closing.
 func (s *rpcServer) admit(c *rpcConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,8 +107,8 @@ func (s *rpcServer) admit(c *rpcConn) {
 	}
 }
 
-// note remembers whether a connection's handler is at work.
-func (s *rpcServer) note(c *rpcConn, busy bool) {
+// setBusy records whether a connection's handler works on a request.
+func (s *rpcServer) setBusy(c *rpcConn, busy bool) {
 	s.mu.Lock()
 	if _, ok := s.conns[c]; ok {
 		s.conns[c] = busy
@@ -118,7 +117,7 @@ func (s *rpcServer) note(c *rpcConn, busy bool) {
 	s.signal()
 }
 
-// forget notes that a connection's handler will take no further request.
+// forget records that a connection's handler takes no further requests.
 func (s *rpcServer) forget(c *rpcConn) {
 	s.mu.Lock()
 	delete(s.conns, c)
@@ -134,14 +133,14 @@ func (s *rpcServer) signal() {
 	}
 }
 
-// listen notes that a client wants events.
+// listen records that a client wants events.
 func (s *rpcServer) listen(c *rpcConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listening[c] = struct{}{}
 }
 
-// offer gives an event to all clients that want events. It never blocks.
+// offer passes an event to all clients that want events. It never blocks.
 func (s *rpcServer) offer(e serf.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,7 +149,7 @@ func (s *rpcServer) offer(e serf.Event) {
 	}
 }
 
-// count returns how many handlers there are, and how many are at work.
+// count returns how many handlers there are, and how many work on a request.
 func (s *rpcServer) count() (all, busy int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,8 +161,8 @@ func (s *rpcServer) count() (all, busy int) {
 	return len(s.conns), busy
 }
 
-// wait waits until done is true of the handlers, at most so long.
-func (s *rpcServer) wait(limit time.Duration, done func(all, busy int) bool) {
+// waitUntil waits until done returns true for the numbers of handlers, for at most the given time.
+func (s *rpcServer) waitUntil(limit time.Duration, done func(all, busy int) bool) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for !done(s.count()) {
@@ -175,11 +174,11 @@ func (s *rpcServer) wait(limit time.Duration, done func(all, busy int) bool) {
 	}
 }
 
-// shutdown gives handlers at work a moment for their last answer, then hangs up on
-// all clients and waits for the handlers: none should be in Serf when it goes
-// down. Only then the agent's server is told, which waits for nobody.
+// shutdown gives busy handlers a moment for their last answer, then closes all connections and waits for the
+// handlers: none should be using Serf when it is shut down. Only then is the agent's server shut down, which
+// does not wait.
 func (s *rpcServer) shutdown() {
-	s.wait(lastAnswers, func(_, busy int) bool { return busy == 0 })
+	s.waitUntil(answerGrace, func(_, busy int) bool { return busy == 0 })
 	_ = s.listener.Close()
 	s.mu.Lock()
 	s.closing = true
@@ -187,7 +186,7 @@ func (s *rpcServer) shutdown() {
 		_ = c.Conn.Close()
 	}
 	s.mu.Unlock()
-	s.wait(lastHandlers, func(all, _ int) bool { return all == 0 })
+	s.waitUntil(handlerGrace, func(all, _ int) bool { return all == 0 })
 	s.ipc.Shutdown()
 	close(s.stopped)
 }

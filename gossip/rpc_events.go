@@ -12,17 +12,15 @@ import (
 const (
 	// rpcEventQueue is how many events may wait for one client.
 	rpcEventQueue = 512
-	// maxStreams and maxPendingQueries bound what one client may ask us to
-	// remember.
+	// maxStreams and maxPendingQueries limit what one client may make us remember.
 	maxStreams        = 16
 	maxPendingQueries = 64
 )
 
-// rpcEvents streams events to one client that asked for them (serf monitor), in
-// place of the agent. The agent's own streaming has a race: its event loop copies
-// the list of streams and then sends to each, while the handler of a client that
-// goes away closes that client's stream. A send in between panics, and would take
-// the broker with it. Here one goroutine a client sends, and is waited for.
+// rpcEvents streams events to one client that has asked for them (serf monitor), instead of the agent. The
+// agent's own streaming has a race: its event loop copies the list of streams and then sends to each, while
+// the handler of a client that disconnects closes that client's stream. A send on a closed stream panics,
+// which would end the broker. Here, one goroutine per client sends, and the handler waits for it.
 type rpcEvents struct {
 	out   *rpcOutput
 	stats *counters
@@ -32,12 +30,12 @@ type rpcEvents struct {
 	loop  sync.WaitGroup
 
 	mu      sync.Mutex
-	streams map[uint64][]agent.EventFilter // by the Seq that asked for it
-	queries map[uint64]*serf.Query         // the client may still respond to them
+	streams map[uint64][]agent.EventFilter // by the Seq of the request
+	queries map[uint64]*serf.Query         // queries to which the client may still respond
 	lastID  uint64
 }
 
-// Records of a stream, as clients know them.
+// The records of a stream, as clients expect them.
 type (
 	rpcMemberRecord struct {
 		Event   string
@@ -52,7 +50,7 @@ type (
 	}
 	rpcQueryRecord struct {
 		Event   string
-		ID      uint64 // to respond with
+		ID      uint64 // identifies the query in a respond request
 		LTime   serf.LamportTime
 		Name    string
 		Payload []byte
@@ -66,9 +64,9 @@ func newRPCEvents(out *rpcOutput, stats *counters) *rpcEvents {
 	}
 }
 
-// add begins a stream of the wanted types of events. It returns what the client is
-// told when it cannot.
-func (r *rpcEvents) add(seq uint64, types string) (complaint string) {
+// add begins a stream of the given types of events. It returns an error message for the client, or "" for
+// success.
+func (r *rpcEvents) add(seq uint64, types string) (errText string) {
 	filters := agent.ParseEventFilter(types)
 	if slices.ContainsFunc(filters, func(f agent.EventFilter) bool { return !f.Valid() }) {
 		return "Invalid event filter"
@@ -86,7 +84,7 @@ func (r *rpcEvents) add(seq uint64, types string) (complaint string) {
 	return ""
 }
 
-// remove ends a stream, if it is one of events.
+// remove ends a stream of events. It returns false if there is none with this Seq.
 func (r *rpcEvents) remove(seq uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,14 +111,14 @@ func (r *rpcEvents) forward() {
 		case e := <-r.in:
 			for _, seq := range r.wanting(e) {
 				if !r.sendTo(seq, e) {
-					return // the connection is broken; its handler sees it too
+					return // the connection is broken; its handler notices it, too
 				}
 			}
 		}
 	}
 }
 
-// wanting returns the streams that want an event, in order.
+// wanting returns the streams that want an event, in the order of their Seqs.
 func (r *rpcEvents) wanting(e serf.Event) (seqs []uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,20 +130,20 @@ func (r *rpcEvents) wanting(e serf.Event) (seqs []uint64) {
 	return seqs
 }
 
-// sendTo sends one event on one stream; false means that none can be sent.
+// sendTo sends one event on one stream. It returns false when nothing can be sent to the client any more.
 func (r *rpcEvents) sendTo(seq uint64, e serf.Event) bool {
 	message, err := encodeRPC(rpcReply{Seq: seq}, r.record(e))
 	if err != nil {
 		return false
 	}
-	room, err := r.out.send(message)
-	if !room {
+	fits, err := r.out.send(message)
+	if !fits {
 		r.stats.rpcEventsDropped.Add(1)
 	}
 	return err == nil
 }
 
-// record renders an event as clients know it.
+// record returns an event in the form that clients expect.
 func (r *rpcEvents) record(e serf.Event) any {
 	switch e := e.(type) {
 	case serf.UserEvent:
@@ -166,7 +164,7 @@ func (r *rpcEvents) record(e serf.Event) any {
 	return nil
 }
 
-// remember keeps a query, so that the client can respond; only the newest are kept.
+// remember keeps a query, so that the client can respond to it. Only the newest maxPendingQueries are kept.
 func (r *rpcEvents) remember(q *serf.Query) (id uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,9 +174,9 @@ func (r *rpcEvents) remember(q *serf.Query) (id uint64) {
 	return r.lastID
 }
 
-// respond answers a remembered query for the client, and returns what the client
-// is told, "" for success. Serf refuses what is too long, too late or the second.
-func (r *rpcEvents) respond(id uint64, payload []byte) (complaint string) {
+// respond sends the client's answer to a remembered query. It returns an error message for the client, or ""
+// for success. Serf refuses an answer that is too long, too late or the second one.
+func (r *rpcEvents) respond(id uint64, payload []byte) (errText string) {
 	r.mu.Lock()
 	q := r.queries[id]
 	r.mu.Unlock()
@@ -191,8 +189,7 @@ func (r *rpcEvents) respond(id uint64, payload []byte) (complaint string) {
 	return ""
 }
 
-// close ends the streaming and waits for it. The connection must be closed, so
-// that no write hangs.
+// close ends the streaming and waits for it. The connection must be closed before, so that no write blocks.
 func (r *rpcEvents) close() {
 	close(r.quit)
 	r.loop.Wait()

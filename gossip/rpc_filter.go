@@ -14,19 +14,18 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// maxRPCValue bounds one value in a request, in bytes (rule L11).
+// maxRPCValue is the largest size of one value in a request, in bytes (rule L11).
 const maxRPCValue = 1 << 20
 
-// rpcConn is a client of the RPC port, as AgentIPC reads from it. A request is a
-// msgpack header {Command, Seq} and, for most commands, a body. rpcConn looks at
-// each header, hands most requests on to the agent, and keeps these:
+// rpcConn is the connection of a client of the RPC port, from which AgentIPC reads. A request is a msgpack
+// header {Command, Seq} and, for most commands, a body. rpcConn inspects each header, passes most requests on
+// to the agent, and handles these itself:
 //
-//   - "leave" would make the agent leave the pool and shut down at once, behind
-//     the owner's back. It becomes a request to the owner, who leaves when jobs
-//     are handed over (Pool.Done). The client's answer waits for that.
+//   - "leave" would make the agent leave and shut down at once, without the owner's knowledge. It becomes a request to
+//     the owner, which leaves after its jobs are handed over (Pool.Done). The client's answer waits for that.
 //   - "stream", its "stop", and "respond": see rpc_events.go.
-//   - "event" with a name of ours: no more than rpcEventRate a second, so that one
-//     broken client does not fill the gossip of the whole cluster (rpc_limit.go).
+//   - "event" with a ucp: name: at most rpcEventRate per second pass, so that one broken client cannot flood the whole
+//     cluster (rpc_limit.go).
 //
 // Only the connection's one handler reads from it.
 type rpcConn struct {
@@ -34,7 +33,7 @@ type rpcConn struct {
 	server  *rpcServer
 	limit   *io.LimitedReader
 	dec     *codec.Decoder
-	pending []byte // what the handler has still to read of the present value
+	pending []byte // what the handler has yet to read of the present value
 	greeted bool   // the client has sent its handshake
 	out     rpcOutput
 	events  *rpcEvents
@@ -47,7 +46,7 @@ type rpcHeader struct {
 	Seq     uint64
 }
 
-// Bodies of the requests that we handle.
+// The bodies of the requests that are handled here.
 type (
 	rpcStream struct{ Type string } // which events, as in "member-join,user:deploy"
 	rpcStop   struct{ Stop uint64 } // the Seq of the stream to end
@@ -70,15 +69,14 @@ func newRPCConn(conn net.Conn, s *rpcServer) *rpcConn {
 	return c
 }
 
-// rpcHandle is how AgentIPC and its clients encode.
+// rpcHandle returns the encoding that AgentIPC and its clients use.
 func rpcHandle() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
 	h.TimeNotBuiltin = true
 	return h
 }
 
-// Read gives the handler the next bytes. A handler that reads has answered what
-// it read before.
+// Read implements net.Conn for the handler. When the handler calls it, it has answered the previous request.
 func (c *rpcConn) Read(p []byte) (int, error) {
 	for len(c.pending) == 0 {
 		value, err := c.next()
@@ -92,20 +90,20 @@ func (c *rpcConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write sends what the agent has to say.
+// Write implements net.Conn for the handler.
 func (c *rpcConn) Write(p []byte) (int, error) { return c.out.fromAgent(p) }
 
-// next waits for the client's next value. It returns what the handler shall see
-// of it, which may be nothing.
+// next waits for the client's next value and returns the part of it that the handler is to see, which may be
+// empty.
 func (c *rpcConn) next() ([]byte, error) {
-	c.server.note(c, false)
+	c.server.setBusy(c, false)
 	var value codec.Raw
 	if err := c.decode(&value); err != nil {
 		return nil, err
 	}
-	c.server.note(c, true)
+	c.server.setBusy(c, true)
 	h := parseRPCHeader(value)
-	if !c.greeted { // let the agent complain if it must
+	if !c.greeted { // the agent refuses other requests
 		c.greeted = h.Command == "handshake"
 		return value, nil
 	}
@@ -124,14 +122,14 @@ func (c *rpcConn) next() ([]byte, error) {
 	return value, nil
 }
 
-// decode reads one value, bounded.
+// decode reads one value of at most maxRPCValue bytes.
 func (c *rpcConn) decode(v any) error {
 	c.limit.N = maxRPCValue
 	return c.dec.Decode(v)
 }
 
-// leave asks the owner to leave and waits for it. The handler then gets a command
-// that does nothing and whose answer, no error and no body, is that of "leave".
+// leave asks the owner to leave and waits for it. The handler then gets a command that does nothing and that
+// has the same answer as "leave": no error and no body.
 func (c *rpcConn) leave(seq uint64) ([]byte, error) {
 	c.server.life.request()
 	timer := time.NewTimer(leaveWait)
@@ -139,7 +137,7 @@ func (c *rpcConn) leave(seq uint64) ([]byte, error) {
 	select {
 	case <-c.server.life.left:
 	case <-timer.C:
-		return nil, fmt.Errorf("gossip: serf leave: this node is still at it after %v", leaveWait)
+		return nil, fmt.Errorf("gossip: serf leave: this node is still leaving after %v", leaveWait)
 	}
 	return encodeRPC(rpcHeader{Command: "stop", Seq: seq}, rpcStop{Stop: math.MaxUint64})
 }
@@ -150,10 +148,10 @@ func (c *rpcConn) stream(seq uint64) error {
 	if err := c.decode(&body); err != nil {
 		return err
 	}
-	if complaint := c.events.add(seq, body.Type); complaint != "" {
-		return c.out.reply(seq, complaint)
+	if errText := c.events.add(seq, body.Type); errText != "" {
+		return c.out.reply(seq, errText)
 	}
-	// The answer first: a client takes an event without it for nonsense.
+	// The answer must come first: a client does not accept events before it.
 	if err := c.out.reply(seq, ""); err != nil {
 		return err
 	}
@@ -161,8 +159,7 @@ func (c *rpcConn) stream(seq uint64) error {
 	return nil
 }
 
-// stop ends a stream of events. A stream of log lines has the same command; that
-// one is the agent's.
+// stop ends a stream of events. The same command ends a stream of log lines, which the agent handles.
 func (c *rpcConn) stop(header []byte, seq uint64) ([]byte, error) {
 	var body rpcStop
 	if err := c.decode(&body); err != nil {
@@ -175,22 +172,22 @@ func (c *rpcConn) stop(header []byte, seq uint64) ([]byte, error) {
 	return append(bytes.Clone(header), rest...), err
 }
 
-// event lets a user event pass, or refuses one of ours that comes too fast.
+// event passes a user event on, or refuses it if it has a ucp: name and comes too fast.
 func (c *rpcConn) event(header []byte, seq uint64) ([]byte, error) {
-	header = bytes.Clone(header) // before the next value takes its place
+	header = bytes.Clone(header) // before the next value overwrites it
 	var body rpcEvent
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(body.Name, QueryPrefix) && !c.server.events.take(time.Now()) {
+	if strings.HasPrefix(body.Name, queryPrefix) && !c.server.events.take(time.Now()) {
 		c.server.stats.rpcEventsRefused.Add(1)
-		return nil, c.out.reply(seq, fmt.Sprintf("too many events %s: this broker takes %d a second; come back in a second", body.Name, rpcEventRate))
+		return nil, c.out.reply(seq, fmt.Sprintf("too many events %s: this broker takes %d a second; try again in a second", body.Name, rpcEventRate))
 	}
 	rest, err := encodeRPC(body)
 	return append(header, rest...), err
 }
 
-// respond answers a query that the client has been told of.
+// respond answers a query that was streamed to the client.
 func (c *rpcConn) respond(seq uint64) error {
 	var body rpcRespond
 	if err := c.decode(&body); err != nil {
@@ -199,18 +196,18 @@ func (c *rpcConn) respond(seq uint64) error {
 	return c.out.reply(seq, c.events.respond(body.ID, body.Payload))
 }
 
-// Close is called by the handler when it is done with this client, for whatever
-// reason. It ends the events before the handler forgets about them.
+// Close implements net.Conn. The handler calls it when it is done with this client, for whatever reason. It
+// ends the streaming of events first.
 func (c *rpcConn) Close() error {
 	c.once.Do(func() {
-		_ = c.Conn.Close() // frees a writer that hangs on a client that does not read
+		_ = c.Conn.Close() // ends a write that blocks because the client does not read
 		c.events.close()
 		c.server.forget(c)
 	})
 	return nil
 }
 
-// parseRPCHeader reads a value as a header; what is none has no command.
+// parseRPCHeader decodes a value as a header. A value that is not a header has no command.
 func parseRPCHeader(value []byte) (h rpcHeader) {
 	if err := codec.NewDecoderBytes(value, rpcHandle()).Decode(&h); err != nil {
 		return rpcHeader{}
@@ -224,7 +221,7 @@ func encodeRPC(values ...any) ([]byte, error) {
 	enc := codec.NewEncoder(&buf, rpcHandle())
 	for _, v := range values {
 		if err := enc.Encode(v); err != nil {
-			return nil, fmt.Errorf("gossip: encode an RPC message: %w", err)
+			return nil, fmt.Errorf("gossip: encoding an RPC message: %w", err)
 		}
 	}
 	return buf.Bytes(), nil

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// How many user events with a name of ours (QueryPrefix) RPC clients may send through this
-// node: so many a second, and so many at once after a rest.
+// How many user events with a ucp: name (queryPrefix) all RPC clients together may send through this node.
 const (
-	rpcEventRate  = 20
-	rpcEventBurst = 100
+	rpcEventRate  = 20  // per second
+	rpcEventBurst = 100 // at once, after a pause
 )
 
-// limiter is a token bucket of rpcEventBurst tokens that fills at rpcEventRate.
-type limiter struct {
+// rateLimiter is a token bucket of rpcEventBurst tokens that is refilled at rpcEventRate.
+type rateLimiter struct {
 	mu    sync.Mutex
-	spent float64
+	spent float64 // tokens
 	last  time.Time
 }
 
 // take reports whether one more event may pass now.
-func (l *limiter) take(now time.Time) bool {
+func (l *rateLimiter) take(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.last.IsZero() {

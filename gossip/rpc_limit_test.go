@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hundred at once, twenty a second, and no more than a hundred after any rest; what was refused
-// costs nothing.
-func TestLimiter(t *testing.T) {
-	var l limiter
+// A hundred events may come at once and then twenty per second, and after any pause no more than a hundred;
+// refused events do not count.
+func TestRateLimiter(t *testing.T) {
+	var l rateLimiter
 	now := time.Unix(1_700_000_000, 0)
 	takes := func(n int) (taken int) {
 		for range n {
@@ -28,8 +28,8 @@ func TestLimiter(t *testing.T) {
 	now = now.Add(time.Hour)
 	require.Equal(t, rpcEventBurst, takes(1000))
 	now = now.Add(time.Millisecond)
-	require.Zero(t, takes(1), "not yet")
-	for range 50 { // asked often, it fills as fast as when it is asked seldom
+	require.Zero(t, takes(1), "a millisecond is not enough for one token")
+	for range 50 { // it is refilled at the same rate however often it is asked
 		now = now.Add(time.Millisecond)
 		takes(1)
 	}

@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// agentBuffer is the size of the buffer through which the agent writes to a client
-// (bufio's default). It flushes after each message.
+// agentBuffer is the size in bytes of the buffer through which the agent writes to a client (bufio's
+// default). The agent flushes it after each message.
 const agentBuffer = 4096
 
-// maxHeldBack bounds what may wait while the agent is in the middle of a message.
+// maxHeldBack is how many bytes may wait while the agent is in the middle of a message.
 const maxHeldBack = 1 << 20
 
-// rpcOutput lets two write to one client: the agent, and we. A message must not
-// end up inside another. Ours are whole. The agent's come in pieces when they
-// are longer than its buffer: a piece shorter than the buffer ends a message,
-// any other may not. After such a one ours wait for the agent's next short one.
+// rpcOutput lets the agent and rpcEvents write to the same client, so that no message ends up inside another
+// one. Our messages are written whole. The agent's messages come in pieces when they are longer than its
+// buffer: a piece that is shorter than the buffer ends a message, any other piece may not. After such a
+// piece, our messages wait for the agent's next short piece.
 type rpcOutput struct {
 	conn net.Conn
 
 	mu     sync.Mutex
 	inside bool   // the agent may be in the middle of a message
-	held   []byte // ours, waiting
+	held   []byte // our messages that wait
 }
 
-// fromAgent writes a piece of the agent's, then what of ours waited for it.
+// fromAgent writes a piece of the agent's, and then our messages that waited for it.
 func (o *rpcOutput) fromAgent(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -41,8 +41,8 @@ func (o *rpcOutput) fromAgent(p []byte) (int, error) {
 	return n, err
 }
 
-// send writes one whole message of ours, now or when the agent has finished its
-// own. It reports whether there was room for it.
+// send writes one whole message of ours, now or when the agent has finished its own. It returns false if too
+// much is waiting already.
 func (o *rpcOutput) send(message []byte) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -57,15 +57,15 @@ func (o *rpcOutput) send(message []byte) (bool, error) {
 	return true, err
 }
 
-// rpcReply begins every answer and every record of a stream.
+// rpcReply is the header of every answer and of every record of a stream.
 type rpcReply struct {
 	Seq   uint64
 	Error string // "" for success
 }
 
-// reply answers a request without a result.
-func (o *rpcOutput) reply(seq uint64, complaint string) error {
-	message, err := encodeRPC(rpcReply{Seq: seq, Error: complaint})
+// reply answers a request that has no result; an empty errText means success.
+func (o *rpcOutput) reply(seq uint64, errText string) error {
+	message, err := encodeRPC(rpcReply{Seq: seq, Error: errText})
 	if err != nil {
 		return err
 	}

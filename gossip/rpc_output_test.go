@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sink is a connection that keeps what is written.
+// sink is a connection that records what is written to it.
 type sink struct {
 	net.Conn
 	written bytes.Buffer
@@ -28,9 +28,9 @@ func TestRPCOutputKeepsMessagesWhole(t *testing.T) {
 		require.Equal(t, len(text), n)
 	}
 	send := func(text string) bool {
-		room, err := o.send([]byte(text))
+		fits, err := o.send([]byte(text))
 		require.NoError(t, err)
-		return room
+		return fits
 	}
 	require.True(t, send("<1>"))
 	write("short.")
@@ -44,5 +44,5 @@ func TestRPCOutputKeepsMessagesWhole(t *testing.T) {
 	require.Equal(t, "<1>short.<2>"+piece+piece+piece+"end.<3><4><5>", s.written.String())
 
 	write(piece)
-	require.False(t, send(strings.Repeat("x", maxHeldBack+1)), "what waits is bounded")
+	require.False(t, send(strings.Repeat("x", maxHeldBack+1)), "the bytes that wait are bounded")
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/urban-compute/ucp/sim/simnet"
 )
 
-// node is a pool with an owner that notes all it is told.
+// node is a pool with an owner that records all events and states.
 type node struct {
 	*gossip.Pool
 	host  *simnet.Host
@@ -31,8 +31,8 @@ type node struct {
 	states []string
 }
 
-// startNode starts a pool on a simulated host; change may adapt its config. It is
-// shut down when the test ends.
+// startNode starts a pool on a simulated host, after change has adapted its config. The pool
+// is shut down when the test ends.
 func startNode(t *testing.T, host *simnet.Host, change func(*gossip.Config)) *node {
 	t.Helper()
 	transport, err := host.Transport()
@@ -45,7 +45,7 @@ func startNode(t *testing.T, host *simnet.Host, change func(*gossip.Config)) *no
 	}
 	n.Pool, err = gossip.Start(cfg)
 	require.NoError(t, err)
-	n.owner.Go(n.own)
+	n.owner.Go(n.receive)
 	t.Cleanup(n.stop)
 	return n
 }
@@ -54,8 +54,8 @@ func (n *node) set(state string) { n.state.Store(&state) }
 
 func (n *node) snapshot() []byte { return []byte(*n.state.Load()) }
 
-// own does what an owner does: it receives all the time.
-func (n *node) own() {
+// receive does what an owner must do: it receives all the time.
+func (n *node) receive() {
 	for {
 		select {
 		case e := <-n.Events():
@@ -82,15 +82,15 @@ func (n *node) stop() {
 	n.owner.Wait()
 }
 
-// heard reports whether a state has arrived.
-func (n *node) heard(state string) bool {
+// received reports whether a state has arrived.
+func (n *node) received(state string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Contains(n.states, state)
 }
 
-// told returns what the events said: "join b", "user x payload", ...
-func (n *node) told() (all []string) {
+// eventLog returns the events as text: "join b", "user x payload", ...
+func (n *node) eventLog() (all []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, e := range n.events {
@@ -108,7 +108,7 @@ func (n *node) told() (all []string) {
 	return all
 }
 
-// status returns how this node sees another, "" for not at all.
+// status returns another node's status as this node sees it, or "" if it does not know that node.
 func (n *node) status(name string) gossip.Status {
 	for _, m := range n.Members() {
 		if m.Name == name {
@@ -118,7 +118,7 @@ func (n *node) status(name string) gossip.Status {
 	return ""
 }
 
-// within waits, in virtual time, until cond holds, and returns how long it took.
+// within waits, in virtual time, until cond is true, and returns how long that took.
 func within(t *testing.T, limit time.Duration, what string, cond func() bool) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -169,28 +169,28 @@ func simulate(t *testing.T, opt simnet.Options, test func(t *testing.T, net *sim
 	})
 }
 
-// S3: the state goes along in the join itself, both ways, before any interval.
+// The state is exchanged in both directions during the join itself, before any interval has passed (rule S3).
 func TestJoinCarriesStates(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		synctest.Wait()
-		require.True(t, nodes[1].heard("state of n0"))
-		require.True(t, nodes[0].heard("state of n1"))
-		require.True(t, nodes[0].heard("state of n2"))
-		within(t, 5*time.Second, "join events", func() bool { return slices.Contains(nodes[1].told(), "join n2") })
+		require.True(t, nodes[1].received("state of n0"))
+		require.True(t, nodes[0].received("state of n1"))
+		require.True(t, nodes[0].received("state of n2"))
+		within(t, 5*time.Second, "join events", func() bool { return slices.Contains(nodes[1].eventLog(), "join n2") })
 		require.Equal(t, net.Host("n1").GossipAddr(), nodes[1].Addr())
-		require.Equal(t, nodes[1].Addr(), nodes[1].Local().Addr)
+		require.Equal(t, nodes[1].Addr(), nodes[1].Members()[1].Addr)
 	})
 }
 
-// S3: thirty nodes, a changed state, push-pulls alone. (With intervals of 60 s all
+// A changed state reaches thirty nodes by push-pull alone (rule S3). (With intervals of 60 s this
 // takes six times as long, in virtual and in real time.)
 func TestChangedStateReachesAllByPushPull(t *testing.T) {
 	simulate(t, simnet.Options{Latency: 5 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.02}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 30, func(c *gossip.Config) { c.SyncInterval = 10 * time.Second })
 		nodes[7].set("news")
-		pass := func(n *node) bool { // each that has heard passes it on, as a broker does
-			if n.heard("news") {
+		pass := func(n *node) bool { // each node that has received it passes it on, as a broker does
+			if n.received("news") {
 				n.set("news")
 				return true
 			}
@@ -215,7 +215,7 @@ func TestKilledNodeIsFailedAndComesBack(t *testing.T) {
 		rest := nodes[:2]
 		took := within(t, 30*time.Second, "n2 failed", all(rest, func(n *node) bool { return n.status("n2") == gossip.Failed }))
 		t.Logf("seen as failed after %v", took)
-		within(t, time.Second, "event", func() bool { return slices.Contains(nodes[0].told(), "failed n2") })
+		within(t, time.Second, "event", func() bool { return slices.Contains(nodes[0].eventLog(), "failed n2") })
 
 		nodes[2].host.Restart()
 		again := startNode(t, nodes[2].host, nil)
@@ -234,14 +234,13 @@ func TestLeavingNodeIsLeftNotFailed(t *testing.T) {
 		within(t, 5*time.Second, "n2 left", all(nodes[:2], func(n *node) bool { return n.status("n2") == gossip.Left }))
 		time.Sleep(time.Minute)
 		for _, n := range nodes[:2] {
-			require.Contains(t, n.told(), "leave n2")
-			require.NotContains(t, n.told(), "failed n2")
+			require.Contains(t, n.eventLog(), "leave n2")
+			require.NotContains(t, n.eventLog(), "failed n2")
 		}
 	})
 }
 
-// E1: what was flooded on one side of a split is not delivered on the other after
-// it heals; members are. A rejoin (S6) is the owner's business.
+// After a partition has healed, all nodes see each other again. The owner has to rejoin (rule S6).
 func TestPartitionAndHeal(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 5, nil)
@@ -265,7 +264,8 @@ func TestPartitionAndHeal(t *testing.T) {
 	})
 }
 
-// A one-way cut must not get a node killed: others probe it in its peer's stead.
+// A node that is cut off from a peer in one direction must not be declared failed: other nodes probe it for
+// that peer.
 func TestOneWayCutKeepsTheNodeAlive(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 5, nil)
@@ -277,16 +277,16 @@ func TestOneWayCutKeepsTheNodeAlive(t *testing.T) {
 	})
 }
 
-// E4: events are not coalesced, whatever their number, and are bounded.
+// Events are not merged, however many there are, and their size is limited (rule E4).
 func TestUserEvents(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		for i := range 5 {
 			require.NoError(t, nodes[0].UserEvent("ucp:emergency", fmt.Append(nil, i)))
 		}
-		require.NoError(t, nodes[0].UserEvent(strings.Repeat("n", 64), make([]byte, gossip.MaxEventPayload)), "the longest fits Serf")
+		require.NoError(t, nodes[0].UserEvent(strings.Repeat("n", 64), make([]byte, gossip.MaxEventPayload)), "Serf accepts the longest event")
 		within(t, 2*time.Second, "all events at all", all(nodes, func(n *node) bool {
-			told := n.told()
+			told := n.eventLog()
 			for i := range 5 {
 				if !slices.Contains(told, fmt.Sprintf("user ucp:emergency %d", i)) {
 					return false
@@ -298,12 +298,12 @@ func TestUserEvents(t *testing.T) {
 		require.ErrorContains(t, nodes[0].UserEvent("", nil), "name")
 		require.ErrorContains(t, nodes[0].UserEvent(strings.Repeat("n", 65), nil), "name")
 
-		// E1: who joins later is not told of what was before.
+		// A node that joins later does not get earlier events (rule E1).
 		late := startNode(t, net.Host("late"), nil)
 		_, err := late.Join(t.Context(), []string{nodes[0].Addr()})
 		require.NoError(t, err)
 		time.Sleep(3 * time.Minute)
-		for _, told := range late.told() {
+		for _, told := range late.eventLog() {
 			require.NotContains(t, told, "user")
 		}
 	})
@@ -316,9 +316,9 @@ func TestTagsTravel(t *testing.T) {
 		require.NoError(t, nodes[0].SetTags(map[string]string{"ucp": "1", "draining": "1"}))
 		tags := func(n *node) map[string]string { return n.Members()[0].Tags }
 		within(t, 3*time.Second, "tags", all(nodes, func(n *node) bool { return tags(n)["draining"] == "1" }))
-		require.Contains(t, nodes[1].told(), "update n0")
-		tags(nodes[1])["ucp"] = "changed by its owner"
-		require.Equal(t, "1", tags(nodes[1])["ucp"], "each call gives a copy")
+		require.Contains(t, nodes[1].eventLog(), "update n0")
+		tags(nodes[1])["ucp"] = "changed by the caller"
+		require.Equal(t, "1", tags(nodes[1])["ucp"], "each call returns a copy")
 	})
 }
 
@@ -337,8 +337,7 @@ func TestRTT(t *testing.T) {
 	})
 }
 
-// L11: a state beyond the limit stays at home, with an error in the log, and the
-// pool goes on.
+// A state beyond the limit is not sent and an error is logged, but the node keeps working (rule L11).
 func TestOwnStateTooLong(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		logs := &logLines{}
@@ -350,7 +349,7 @@ func TestOwnStateTooLong(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, gossip.Alive, b.status("a"))
 		require.Empty(t, b.states)
-		require.True(t, a.heard("state of b"))
+		require.True(t, a.received("state of b"))
 		require.EqualValues(t, 1, a.Stats().OwnStateTooLong)
 		require.Len(t, logs.atLeast(slog.LevelError), 1)
 
@@ -358,12 +357,12 @@ func TestOwnStateTooLong(t *testing.T) {
 		_, err = b.Join(t.Context(), []string{a.Addr()})
 		require.NoError(t, err)
 		synctest.Wait()
-		require.True(t, b.heard(strings.Repeat("x", gossip.MaxState)), "the longest gets through")
+		require.True(t, b.received(strings.Repeat("x", gossip.MaxState)), "the largest state gets through")
 	})
 }
 
-// A slow owner loses states and events, and the pool goes on: it never blocks.
-func TestSlowOwnerBlocksNobody(t *testing.T) {
+// A slow owner loses states and events, but the pool never blocks.
+func TestSlowOwnerDoesNotBlock(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		slow := startNode(t, net.Host("slow"), nil)
 		close(slow.quit) // the owner stops receiving
@@ -386,9 +385,9 @@ func TestSlowOwnerBlocksNobody(t *testing.T) {
 	})
 }
 
-// A broker that restarts under another address gets its name back, soon after the
-// old one is known to be dead; until then others report the conflict, and nobody
-// is thrown out.
+// A node that restarts with another address gets its name back soon after the
+// old address is known to be dead. Until then, other nodes report the conflict, and no node is
+// removed.
 func TestNameMovesToANewAddress(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
@@ -396,9 +395,9 @@ func TestNameMovesToANewAddress(t *testing.T) {
 		nodes[2].stop()
 		moved := startNode(t, net.Host("elsewhere"), func(c *gossip.Config) { c.Name = "n2" })
 		_, _ = moved.Join(t.Context(), []string{nodes[0].Addr()})
-		within(t, 5*time.Second, "conflict reported", func() bool { return slices.Contains(nodes[0].told(), "conflict n2 ours=false") })
+		within(t, 5*time.Second, "conflict reported", func() bool { return slices.Contains(nodes[0].eventLog(), "conflict n2 ours=false") })
 		within(t, 25*time.Second, "the name at its new address", func() bool {
-			_, _ = moved.Join(t.Context(), []string{nodes[0].Addr()}) // the loop of S6
+			_, _ = moved.Join(t.Context(), []string{nodes[0].Addr()}) // the rejoin loop of rule S6
 			return all(nodes[:2], func(n *node) bool {
 				return slices.ContainsFunc(n.Members(), func(m gossip.Member) bool {
 					return m.Name == "n2" && m.Status == gossip.Alive && m.Addr == moved.Addr()
@@ -407,23 +406,23 @@ func TestNameMovesToANewAddress(t *testing.T) {
 		})
 		select {
 		case <-moved.Done():
-			t.Fatal("the moved node was thrown out")
+			t.Fatal("the moved node was removed")
 		default:
 		}
 	})
 }
 
-func TestTwoNodesOfOneNameBothLive(t *testing.T) {
+func TestTwoNodesWithOneNameStayAlive(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
 		double := startNode(t, net.Host("double"), func(c *gossip.Config) { c.Name = "n1" })
 		_, _ = double.Join(t.Context(), []string{nodes[1].Addr()})
 		time.Sleep(time.Minute)
-		require.Contains(t, double.told(), "conflict n1 ours=true")
+		require.Contains(t, double.eventLog(), "conflict n1 ours=true")
 		for _, n := range append(nodes, double) {
 			select {
 			case <-n.Done():
-				t.Fatal("a node was thrown out")
+				t.Fatal("a node was removed")
 			default:
 			}
 		}
@@ -437,7 +436,7 @@ func TestJoinErrors(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 		n, err = a.Join(t.Context(), []string{a.Addr()})
-		require.NoError(t, err, "itself is skipped")
+		require.NoError(t, err, "its own address is skipped")
 		require.Zero(t, n)
 		_, err = a.Join(t.Context(), []string{"x:y"})
 		require.ErrorContains(t, err, `join address "x:y"`)
@@ -448,7 +447,7 @@ func TestJoinErrors(t *testing.T) {
 		b := startNode(t, net.Host("b"), nil)
 		n, err = a.Join(t.Context(), []string{"10.0.0.2:7946", b.Addr(), "x:y"})
 		require.Equal(t, 1, n)
-		require.ErrorContains(t, err, "x:y", "one is reached, the rest is a report")
+		require.ErrorContains(t, err, "x:y", "one node was reached; the error reports the others")
 
 		net.Cut(a.host, b.host)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -462,12 +461,12 @@ func TestJoinErrors(t *testing.T) {
 		_, err = a.Join(t.Context(), []string{b.Addr()})
 		require.ErrorContains(t, err, "shutting down")
 		require.ErrorContains(t, a.Leave(t.Context()), "shut down")
-		require.NotEmpty(t, a.Members(), "still answers")
+		require.NotEmpty(t, a.Members(), "Members works after Shutdown")
 	})
 }
 
-// A Leave under way and a Shutdown: memberlist panics when it is asked to leave
-// after its shutdown, so that the one must wait for the other.
+// Shutdown must wait for a Leave that is under way, because memberlist panics when it is asked to
+// leave after its shutdown.
 func TestShutdownDuringLeave(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		nodes := cluster(t, net, 3, nil)
@@ -481,7 +480,7 @@ func TestShutdownDuringLeave(t *testing.T) {
 
 func TestDoneClosesWithShutdown(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
-		for range 20 { // so that the order of goroutines cannot hide it
+		for range 20 { // often enough that a race shows
 			a := startNode(t, net.Host("a"), nil)
 			require.NoError(t, a.Shutdown())
 			<-a.Done()

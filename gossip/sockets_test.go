@@ -13,7 +13,7 @@ import (
 )
 
 // startReal starts a pool on real loopback sockets, at ports that the kernel
-// gives, that exchanges states every 200 ms.
+// chooses. It exchanges states every 200 ms.
 func startReal(t *testing.T, name string, change func(*gossip.Config)) *node {
 	t.Helper()
 	n := &node{quit: make(chan struct{})}
@@ -28,35 +28,35 @@ func startReal(t *testing.T, name string, change func(*gossip.Config)) *node {
 	var err error
 	n.Pool, err = gossip.Start(cfg)
 	require.NoError(t, err)
-	n.owner.Go(n.own)
+	n.owner.Go(n.receive)
 	t.Cleanup(n.stop)
 	return n
 }
 
-// eventually waits in real time.
+// eventually waits, in real time, until cond is true.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	require.Eventually(t, cond, 20*time.Second, 20*time.Millisecond, what)
 }
 
-// The guard: this test fails when a new memberlist or Serf no longer lets our
-// delegate in, or reads our trailer as its own. Then see doc.go.
+// This test fails when a new version of memberlist or Serf no longer lets us install our
+// delegate, or takes our trailer for its own data. See doc.go then.
 func TestOurStateAndSerfsStateBothGetThrough(t *testing.T) {
 	a, b := startReal(t, "a", nil), startReal(t, "b", nil)
 	require.NoError(t, a.UserEvent("before", []byte("in Serf's own state")))
 	n, err := b.Join(t.Context(), []string{a.Addr()})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	eventually(t, "states of the join", func() bool { return a.heard("state of b") && b.heard("state of a") })
+	eventually(t, "states of the join", func() bool { return a.received("state of b") && b.received("state of a") })
 
 	a.set("changed")
-	eventually(t, "the changed state, by push-pull", func() bool { return b.heard("changed") })
+	eventually(t, "the changed state, by push-pull", func() bool { return b.received("changed") })
 
 	// Serf's own push-pull state: tags, members, Lamport clocks.
 	require.NoError(t, a.SetTags(map[string]string{"ucp": "1", "new": "tag"}))
 	eventually(t, "tags", func() bool { return b.Members()[0].Tags["new"] == "tag" })
 	require.NoError(t, b.UserEvent("after", []byte("hello")))
-	eventually(t, "events", func() bool { return strings.Contains(strings.Join(a.told(), ";"), "user after hello") })
+	eventually(t, "events", func() bool { return strings.Contains(strings.Join(a.eventLog(), ";"), "user after hello") })
 	require.Zero(t, a.Stats().StatesMalformed+b.Stats().StatesMalformed)
 }
 
@@ -79,7 +79,7 @@ func TestEphemeralPortServesPacketsAndStreams(t *testing.T) {
 	require.ErrorContains(t, err, "in use")
 	require.ErrorContains(t, err, a.Addr())
 	_, err = gossip.Start(gossip.Config{Name: "b", Bind: "127.0.0.1:0", RPCAddr: a.RPCAddr()})
-	require.ErrorContains(t, err, "in use", "and its gossip port is closed again, or goleak finds its readers")
+	require.ErrorContains(t, err, "in use", "its gossip port is closed again; otherwise goleak finds its readers")
 	require.NoError(t, a.Shutdown())
 	_, err = net.DialTimeout("tcp", a.Addr(), time.Second)
 	require.ErrorContains(t, err, "refused")
@@ -94,10 +94,10 @@ func TestAdvertiseIsWhatPeersUse(t *testing.T) {
 	b := startReal(t, "b", nil)
 	_, err = a.Join(t.Context(), []string{b.Addr()})
 	require.NoError(t, err)
-	eventually(t, "b knows a by it", func() bool { return b.Members()[0].Addr == a.Addr() })
+	eventually(t, "b knows a by this address", func() bool { return b.Members()[0].Addr == a.Addr() })
 
 	c := startReal(t, "c", func(c *gossip.Config) { c.Advertise = "localhost:12345" })
-	require.Contains(t, []string{"127.0.0.1:12345", "[::1]:12345"}, c.Addr(), "a name is looked up; another port stays")
+	require.Contains(t, []string{"127.0.0.1:12345", "[::1]:12345"}, c.Addr(), "a name is looked up; the port is kept")
 }
 
 func TestIPv6(t *testing.T) {
@@ -113,11 +113,11 @@ func TestIPv6(t *testing.T) {
 	n, err := b.Join(t.Context(), []string{a.Addr()})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	eventually(t, "states", func() bool { return a.heard("state of b") && b.heard("state of a") })
+	eventually(t, "states", func() bool { return a.received("state of b") && b.received("state of a") })
 	require.Equal(t, a.Addr(), b.Members()[0].Addr)
 }
 
-// A peer that hangs in the middle of a push-pull must not hold up a shutdown.
+// A peer that does not answer in the middle of a push-pull must not delay a shutdown.
 func TestShutdownDoesNotWaitForStreams(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -138,10 +138,10 @@ func TestShutdownDoesNotWaitForStreams(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, a.Shutdown())
 	require.Error(t, <-joined)
-	require.Less(t, time.Since(began), 3*time.Second, "memberlist alone would wait 10 s for either")
+	require.Less(t, time.Since(began), 3*time.Second, "memberlist alone would wait 10 s for each of the two")
 }
 
-// Garbage from anyone who reaches the ports changes nothing and ends nothing.
+// Garbage that is sent to the ports changes nothing and ends nothing.
 func TestGarbageFromOutside(t *testing.T) {
 	a := startReal(t, "a", func(c *gossip.Config) { c.RPCAddr = "127.0.0.1:0" })
 	udp, err := net.Dial("udp", a.Addr())
@@ -162,10 +162,10 @@ func TestGarbageFromOutside(t *testing.T) {
 	b := startReal(t, "b", nil)
 	_, err = b.Join(t.Context(), []string{a.Addr()})
 	require.NoError(t, err)
-	eventually(t, "a still works", func() bool { return b.heard("state of a") })
+	eventually(t, "a still works", func() bool { return b.received("state of a") })
 }
 
-// State is called on several goroutines, and may change meanwhile.
+// Config.State is called on several goroutines, while the state changes.
 func TestManyPoolsUnderRace(t *testing.T) {
 	const size = 8
 	var nodes []*node

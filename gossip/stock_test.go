@@ -27,7 +27,7 @@ import (
 // stockDir holds the stock serf binary; TestMain removes it.
 var stockDir string
 
-// stockSerf builds the real command line that go.mod pins, once.
+// stockSerf builds the stock serf command line, in the version that go.mod pins, once.
 var stockSerf = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "ucp-serf-")
 	if err != nil {
@@ -62,8 +62,8 @@ type process struct {
 	out    strings.Builder
 }
 
-// startSerf starts a stock serf that runs on until stopped, at the latest at the
-// test's end.
+// startSerf starts a stock serf that runs until it is stopped, at the latest at the
+// end of the test.
 func startSerf(t *testing.T, args ...string) *process {
 	t.Helper()
 	bin, err := stockSerf()
@@ -97,8 +97,8 @@ func (p *process) printed() string {
 	return p.out.String()
 }
 
-// freeAddr is an address that was free a moment ago, for UDP and TCP: the stock
-// agent cannot tell which port it got.
+// freeAddr returns an address that was free a moment ago. It is needed because the stock
+// agent cannot tell which port the kernel chose.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -130,10 +130,10 @@ func TestStockAgentInTheSamePool(t *testing.T) {
 	stock := startSerf(t, "agent", "-node=stock", "-bind="+bind, "-rpc-addr="+freeAddr(t), "-log-level=debug", "-join="+a.Addr())
 	eventually(t, "a sees the stock agent", func() bool { return a.status("stock") == gossip.Alive })
 
-	// b meets a only through the stock agent; then our states flow directly.
+	// b learns of a only through the stock agent; then the states are exchanged directly.
 	_, err := b.Join(t.Context(), []string{bind})
 	require.NoError(t, err)
-	eventually(t, "states among our own", func() bool { return a.heard("state of b") && b.heard("state of a") })
+	eventually(t, "states among our own", func() bool { return a.received("state of b") && b.received("state of a") })
 	eventually(t, "the stock agent sees both", func() bool {
 		return strings.Contains(stock.printed(), "EventMemberJoin: a ") && strings.Contains(stock.printed(), "EventMemberJoin: b ")
 	})
@@ -145,9 +145,9 @@ func TestStockAgentInTheSamePool(t *testing.T) {
 	eventually(t, "it left", func() bool {
 		return a.status("stock") == gossip.Left && b.status("stock") == gossip.Left
 	})
-	require.Empty(t, logs.atLeast(slog.LevelWarn), "nobody complains here")
-	for _, complaint := range []string{"[WARN]", "[ERR"} {
-		require.NotContains(t, stock.printed(), complaint, "nor there")
+	require.Empty(t, logs.atLeast(slog.LevelWarn), "our nodes log no warnings")
+	for _, warning := range []string{"[WARN]", "[ERR"} {
+		require.NotContains(t, stock.printed(), warning, "the stock agent logs no warnings")
 	}
 }
 
@@ -175,7 +175,7 @@ func TestCommandLine(t *testing.T) {
 	require.Contains(t, out, "Response from 'b': "+strings.Repeat("x", gossip.MaxAnswer))
 	out, err = serf(t, a, "query", "-timeout=1s", "ucp:long")
 	require.NoError(t, err, out)
-	require.Contains(t, out, "the answer has 801 bytes", "not cut, not silent")
+	require.Contains(t, out, "the answer has 801 bytes", "it is neither truncated nor dropped silently")
 	require.NotZero(t, b.Stats().AnswersTooLong)
 	out, err = serf(t, a, "query", "-timeout=1s", "ucp:nothing")
 	require.NoError(t, err, out)
@@ -184,10 +184,10 @@ func TestCommandLine(t *testing.T) {
 	out, err = serf(t, a, "event", "ucp:emergency", `{"type":"flood","level":"critical"}`)
 	require.NoError(t, err, out)
 	eventually(t, "event", func() bool {
-		return strings.Contains(strings.Join(b.told(), ";"), `user ucp:emergency {"type":"flood","level":"critical"}`)
+		return strings.Contains(strings.Join(b.eventLog(), ";"), `user ucp:emergency {"type":"flood","level":"critical"}`)
 	})
 
-	// E4: brokers see each event, also when a client wants them merged.
+	// Brokers see each event, even if a client wants them merged (rule E4).
 	c, err := client.NewRPCClient(a.RPCAddr())
 	require.NoError(t, err)
 	for _, payload := range []string{"one", "two"} {
@@ -195,7 +195,7 @@ func TestCommandLine(t *testing.T) {
 	}
 	require.NoError(t, c.Close())
 	eventually(t, "both events", func() bool {
-		told := strings.Join(a.told(), ";") // a got them as they are; push-pull tells b nothing of merging
+		told := strings.Join(a.eventLog(), ";") // a gets both; for b they may be merged
 		return strings.Contains(told, "user merged one") && strings.Contains(told, "user merged two")
 	})
 
@@ -239,7 +239,7 @@ func TestMonitor(t *testing.T) {
 }
 
 // rawStream speaks the RPC protocol without the client library, which has races
-// of its own: it greets, asks for all events, and reads whatever comes.
+// of its own. It shakes hands and asks for all events.
 func rawStream(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
@@ -255,8 +255,8 @@ func rawStream(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// Clients that stream events and go away while events pour in: with the agent's
-// own streaming the broker would at times panic (rpc_events.go).
+// Clients stream events and disconnect while many events arrive. With the agent's
+// own streaming the broker would sometimes panic (rpc_events.go).
 func TestStreamsComeAndGoDuringEvents(t *testing.T) {
 	a := startReal(t, "a", answering)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -292,10 +292,10 @@ func TestStreamsComeAndGoDuringEvents(t *testing.T) {
 			_ = a.UserEvent("last", []byte(time.Now().String()))
 		}
 	}
-	require.Equal(t, gossip.Alive, a.Local().Status)
+	require.Equal(t, gossip.Alive, a.status("a"))
 }
 
-// A client that streams and does not read blocks nobody.
+// A client that streams events and does not read them blocks nothing else.
 func TestStreamToAClientThatDoesNotRead(t *testing.T) {
 	a := startReal(t, "a", answering)
 	conn := rawStream(t, a.RPCAddr())
@@ -313,8 +313,8 @@ func TestStreamToAClientThatDoesNotRead(t *testing.T) {
 	require.Less(t, time.Since(began), 3*time.Second)
 }
 
-// Answers of the agent longer than its buffer, log lines and our events share one
-// connection: everything must arrive whole.
+// The agent's answers, which are longer than its buffer, log lines and our events share one
+// connection. All of them must arrive intact.
 func TestLongAnswersAndEventsOnOneConnection(t *testing.T) {
 	const others = 10 // some 8 KB of members
 	a := startReal(t, "a", answering)
@@ -354,7 +354,7 @@ func TestLongAnswersAndEventsOnOneConnection(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// Events of all kinds, filters, stop and respond, as the client library sees them.
+// This tests events of all kinds, filters, stop and respond with the client library.
 func TestStreamProtocol(t *testing.T) {
 	a, b := startReal(t, "a", answering), startReal(t, "b", nil)
 	c, err := client.NewRPCClient(a.RPCAddr())
@@ -409,13 +409,13 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-time.After(10 * time.Second):
-		t.Fatal("nothing arrives")
+		t.Fatal("nothing has arrived")
 		panic("unreachable")
 	}
 }
 
 // "serf leave" is a request to the owner, and its answer waits for the owner.
-func TestLeaveOverRPCIsTheOwnersBusiness(t *testing.T) {
+func TestLeaveOverRPCIsLeftToTheOwner(t *testing.T) {
 	a, b := startReal(t, "a", answering), startReal(t, "b", answering)
 	_, err := b.Join(t.Context(), []string{a.Addr()})
 	require.NoError(t, err)
@@ -424,7 +424,7 @@ func TestLeaveOverRPCIsTheOwnersBusiness(t *testing.T) {
 		err error
 	}
 	results := make(chan result, 2)
-	for range 2 { // two at once: the stock agent can panic on that
+	for range 2 { // two at once, on which the stock agent can panic
 		go func() {
 			out, err := serf(t, a, "leave")
 			results <- result{out, err}
@@ -434,9 +434,9 @@ func TestLeaveOverRPCIsTheOwnersBusiness(t *testing.T) {
 	select {
 	case r := <-results:
 		t.Fatalf("serf leave answered before the owner left: %v", r)
-	case <-time.After(300 * time.Millisecond): // the owner hands its jobs over
+	case <-time.After(300 * time.Millisecond): // meanwhile the owner would hand over its jobs
 	}
-	require.Equal(t, gossip.Alive, b.status("a"), "it has not left on its own")
+	require.Equal(t, gossip.Alive, b.status("a"), "it does not leave by itself")
 	require.NoError(t, a.Leave(t.Context()))
 	require.NoError(t, a.Shutdown())
 	for range 2 {
@@ -444,7 +444,7 @@ func TestLeaveOverRPCIsTheOwnersBusiness(t *testing.T) {
 		require.NoError(t, r.err, r.out)
 		require.Contains(t, r.out, "Graceful leave complete")
 	}
-	eventually(t, "b knows", func() bool { return b.status("a") == gossip.Left })
+	eventually(t, "b knows that a has left", func() bool { return b.status("a") == gossip.Left })
 }
 
 func TestQueriesAreBounded(t *testing.T) {
@@ -475,7 +475,7 @@ func TestQueriesAreBounded(t *testing.T) {
 	close(release)
 	eventually(t, "eight answered", func() bool { return a.Stats().QueriesAnswered == 8 })
 
-	// A Shutdown ends the context of an answer under way, and waits for it.
+	// A Shutdown ends the context of an answer that is under way, and waits for the answer.
 	block.Store(true)
 	ask("ucp:slow")
 	eventually(t, "the answer is under way", blocked.Load)
@@ -484,8 +484,8 @@ func TestQueriesAreBounded(t *testing.T) {
 	require.Less(t, time.Since(began), 4*time.Second)
 }
 
-// One broken client floods events of ours: beyond a hundred at once they are refused, and the client is
-// told so, on whatever connection. What else it does is not touched.
+// One broken client sends very many ucp: events. Beyond a hundred at once they are refused with an error, on
+// every connection. Other requests are not affected.
 func TestEventsOfOneClientAreLimited(t *testing.T) {
 	a := startReal(t, "a", answering)
 	c, err := client.NewRPCClient(a.RPCAddr())
@@ -498,27 +498,27 @@ func TestEventsOfOneClientAreLimited(t *testing.T) {
 	}
 	require.ErrorContains(t, err, "too many events ucp:emergency")
 	require.GreaterOrEqual(t, taken, 100)
-	require.Less(t, taken, 300, "a hundred, and twenty for each second that this took")
-	require.NoError(t, c.UserEvent("deploy", nil, false), "others' events pass")
+	require.Less(t, taken, 300, "a hundred may pass, and twenty for each second that this took")
+	require.NoError(t, c.UserEvent("deploy", nil, false), "events of other programs pass")
 	_, err = c.Members()
-	require.NoError(t, err, "and the connection goes on")
+	require.NoError(t, err, "the connection still works")
 	require.NoError(t, c.Close())
 
 	refused := a.Stats().RPCEventsRefused
 	require.NotZero(t, refused)
 	out := ""
-	for i := 0; i < 100 && err == nil; i++ { // a moment has passed, so that the first may be taken
+	for i := 0; i < 100 && err == nil; i++ { // some may be accepted, because time has passed
 		out, err = serf(t, a, "event", "ucp:emergency", fmt.Sprint("more ", i))
 	}
-	require.Error(t, err, "another connection")
-	require.Contains(t, out, "come back in a second")
-	eventually(t, "exactly those are seen that were taken", func() bool {
-		return strings.Count(strings.Join(a.told(), ";"), "user ucp:emergency") >= taken
+	require.Error(t, err, "the limit is for all connections together")
+	require.Contains(t, out, "try again in a second")
+	eventually(t, "all accepted events arrive", func() bool {
+		return strings.Count(strings.Join(a.eventLog(), ";"), "user ucp:emergency") >= taken
 	})
 }
 
-// Serf's Lamport clock has leapt to near the end of time, by one node's broken message: what comes later
-// arrives all the same, also at who joins then; and what is replayed is no more than a second look.
+// A malformed message of one node has set Serf's Lamport clock to a very high value. Later events must arrive
+// nevertheless, also at nodes that join later. A replayed event is delivered only once.
 func TestEventsArriveAtAnOddLamportTime(t *testing.T) {
 	a, b := startReal(t, "a", answering), startReal(t, "b", answering)
 	_, err := b.Join(t.Context(), []string{a.Addr()})
@@ -530,13 +530,13 @@ func TestEventsArriveAtAnOddLamportTime(t *testing.T) {
 	udp, err := net.Dial("udp", a.Addr())
 	require.NoError(t, err)
 	defer func() { _ = udp.Close() }()
-	saw := func(n *node, what string) bool { return strings.Contains(strings.Join(n.told(), ";"), what) }
+	saw := func(n *node, what string) bool { return strings.Contains(strings.Join(n.eventLog(), ";"), what) }
 	eventually(t, "the leap", func() bool {
-		_, err := udp.Write(leap) // again and again: a replay
+		_, err := udp.Write(leap) // repeatedly, as in a replay
 		require.NoError(t, err)
 		return saw(a, "user ucp:emergency leap") && saw(b, "user ucp:emergency leap")
 	})
-	require.Equal(t, 1, strings.Count(strings.Join(a.told(), ";"), "user ucp:emergency leap"))
+	require.Equal(t, 1, strings.Count(strings.Join(a.eventLog(), ";"), "user ucp:emergency leap"))
 
 	_, err = udp.Write(oddEvent(t, 3, "ucp:emergency", "of long ago"))
 	require.NoError(t, err)
@@ -544,7 +544,7 @@ func TestEventsArriveAtAnOddLamportTime(t *testing.T) {
 	require.NoError(t, a.UserEvent("ucp:emergency", []byte("from a")))
 	for _, n := range []*node{a, b} {
 		eventually(t, "later events", func() bool { return saw(n, "ucp:emergency from a") && saw(n, "ucp:emergency from b") })
-		require.False(t, saw(n, "of long ago"), "Serf drops what is older than its window: the record is the truth (rule E1)")
+		require.False(t, saw(n, "of long ago"), "Serf drops events that are older than its window; the record is authoritative (rule E1)")
 	}
 	c := startReal(t, "c", answering)
 	_, err = c.Join(t.Context(), []string{b.Addr()})
@@ -552,10 +552,10 @@ func TestEventsArriveAtAnOddLamportTime(t *testing.T) {
 	eventually(t, "all three", func() bool { return alive(a) == 3 && alive(c) == 3 })
 	require.NoError(t, c.UserEvent("ucp:emergency", []byte("from c")))
 	require.NoError(t, a.UserEvent("ucp:emergency", []byte("to c")))
-	eventually(t, "events to and from who joined later", func() bool { return saw(a, "from c") && saw(b, "from c") && saw(c, "to c") })
+	eventually(t, "events to and from the node that joined later", func() bool { return saw(a, "from c") && saw(b, "from c") && saw(c, "to c") })
 }
 
-// oddEvent is Serf's message of a user event, as memberlist carries it.
+// oddEvent returns Serf's message of a user event, as memberlist carries it.
 func oddEvent(t *testing.T, ltime uint64, name, payload string) []byte {
 	t.Helper()
 	const userMsg, userEvent = 8, 3 // memberlist's and Serf's message types

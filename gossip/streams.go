@@ -6,20 +6,19 @@ import (
 	"sync"
 )
 
-// streams knows every open stream of a transport. memberlist handles each one on
-// a goroutine that it does not wait for, with timeouts of 10 seconds; closing the
-// streams is what makes a shutdown prompt.
+// streams keeps track of every open stream of a transport. memberlist handles each stream on a goroutine that
+// it does not wait for, with timeouts of 10 seconds; closing the streams makes a shutdown fast.
 type streams struct {
-	incoming chan net.Conn // what memberlist receives from
+	incoming chan net.Conn // memberlist receives from it
 	closed   chan struct{} // closed by close
-	stop     chan struct{} // closed by wait: the accept loop may end
+	stop     chan struct{} // closed by wait, to end the accept loop
 	loop     sync.WaitGroup
 
 	mu   sync.Mutex
 	open map[*stream]struct{} // nil once closed
 }
 
-// newStreams starts the accept loop: from source, once ready is closed.
+// newStreams starts the accept loop, which receives from source once ready is closed.
 func newStreams(source <-chan net.Conn, ready <-chan struct{}) *streams {
 	s := &streams{
 		incoming: make(chan net.Conn),
@@ -31,10 +30,10 @@ func newStreams(source <-chan net.Conn, ready <-chan struct{}) *streams {
 	return s
 }
 
-// accept passes incoming streams on. After close it goes on receiving, and closes
-// what it receives: the listener beneath may hang on a stream nobody takes.
+// accept passes incoming streams on. After close it still receives, and closes what it receives, because the
+// underlying listener may block until a stream is received.
 func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}) {
-	<-ready // open, or Shutdown
+	<-ready // closed by transport.open or Shutdown
 	for {
 		select {
 		case raw := <-source:
@@ -52,7 +51,7 @@ func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}) {
 	}
 }
 
-// track notes an open stream. When all are closed already, so is this one.
+// track records an open stream. After close it closes the stream and returns an error.
 func (s *streams) track(conn net.Conn) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +64,7 @@ func (s *streams) track(conn net.Conn) (net.Conn, error) {
 	return st, nil
 }
 
-// close closes all streams, and any that still comes.
+// close closes all streams, and every stream that comes later.
 func (s *streams) close() {
 	s.mu.Lock()
 	open := s.open
@@ -80,19 +79,19 @@ func (s *streams) close() {
 	}
 }
 
-// wait ends the accept loop. The transport beneath must be shut down before.
+// wait ends the accept loop. The underlying transport must be shut down before.
 func (s *streams) wait() {
 	close(s.stop)
 	s.loop.Wait()
 }
 
-// stream is one open stream; closing it makes its owner forget it.
+// stream is one open stream, which streams forgets when it is closed.
 type stream struct {
 	net.Conn
 	owner *streams
 }
 
-// Close closes the stream.
+// Close implements net.Conn.
 func (st *stream) Close() error {
 	st.owner.mu.Lock()
 	delete(st.owner.open, st)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// transport wraps the Transport that really moves bytes, for three things:
+// transport wraps the Transport that really moves bytes, for three reasons:
 //
-//  1. FinalAdvertiseAddr is where our delegates get in (see the package comment).
+//  1. FinalAdvertiseAddr installs our delegates (see the package comment).
 //  2. Nothing comes in before Serf is complete. Serf sets some of its fields only
-//     after memberlist has begun to listen; a query or an event that arrives in
-//     between, say because this node has just restarted and its peers still
-//     gossip to its address, would meet nil pointers there.
-//  3. Streams are known, so that a shutdown can close them (streams.go).
+//     after memberlist has begun to listen. A query or an event that arrives in
+//     between, for instance because this node has just restarted and its peers still
+//     gossip to its address, would make Serf dereference nil pointers.
+//  3. Streams are tracked, so that a shutdown can close them (streams.go).
 type transport struct {
 	Transport
-	install     func() error // puts our delegates in; called once
+	install     func() error // installs our delegates; called once
 	installOnce sync.Once
 	installErr  error
 	ready       chan struct{} // closed by open, or at the latest by Shutdown
@@ -33,12 +33,11 @@ func newTransport(inner Transport, install func() error) *transport {
 	return t
 }
 
-// open lets packets and streams in. Start calls it when Serf is complete.
+// open lets packets and streams in. Pool.start calls it when Serf is complete.
 func (t *transport) open() { t.openOnce.Do(func() { close(t.ready) }) }
 
-// FinalAdvertiseAddr is called by memberlist first before any goroutine of its own
-// runs, on the goroutine that configured it: the moment when its configuration
-// may still be changed. Later calls, from others, change nothing.
+// FinalAdvertiseAddr implements Transport. memberlist first calls it before any goroutine of its own runs, on
+// the goroutine that configured it, when its configuration may still be changed. Later calls install nothing.
 func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
 	t.installOnce.Do(func() { t.installErr = t.install() })
 	if t.installErr != nil {
@@ -47,17 +46,17 @@ func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error)
 	return t.Transport.FinalAdvertiseAddr(ip, port)
 }
 
-// PacketCh is asked by memberlist's receiver before each packet. Its first call
-// waits for open: that holds packets back without a goroutine in between.
+// PacketCh implements Transport. memberlist's receiver calls it before each packet. Waiting for open here
+// holds packets back without another goroutine.
 func (t *transport) PacketCh() <-chan *Packet {
 	<-t.ready
 	return t.Transport.PacketCh()
 }
 
-// StreamCh delivers incoming streams, once open.
+// StreamCh implements Transport: it delivers incoming streams after open.
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams.incoming }
 
-// DialAddressTimeout opens a stream to a peer.
+// DialAddressTimeout implements Transport: it opens a stream to a peer.
 func (t *transport) DialAddressTimeout(addr Address, timeout time.Duration) (net.Conn, error) {
 	conn, err := t.Transport.DialAddressTimeout(addr, timeout)
 	if err != nil {
@@ -66,13 +65,13 @@ func (t *transport) DialAddressTimeout(addr Address, timeout time.Duration) (net
 	return t.streams.track(conn)
 }
 
-// DialTimeout is DialAddressTimeout for a peer whose name is not known.
+// DialTimeout implements Transport, for a peer whose name is not known.
 func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.DialAddressTimeout(Address{Addr: addr}, timeout)
 }
 
-// WriteToAddress sends a packet. Once the shutdown has begun it pretends to: a
-// packet may be lost at any time, and an error would only be logged.
+// WriteToAddress implements Transport: it sends a packet. After the shutdown has begun it drops the packet
+// and reports success: a packet may be lost at any time, and an error would only be logged.
 func (t *transport) WriteToAddress(b []byte, addr Address) (time.Time, error) {
 	select {
 	case <-t.down:
@@ -82,14 +81,14 @@ func (t *transport) WriteToAddress(b []byte, addr Address) (time.Time, error) {
 	return t.Transport.WriteToAddress(b, addr)
 }
 
-// WriteTo is WriteToAddress for a peer whose name is not known.
+// WriteTo implements Transport, for a peer whose name is not known.
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, Address{Addr: addr})
 }
 
-// Shutdown closes all streams and then the transport beneath. It may be called
-// often; memberlist calls it too. The readers of the transport beneath may hang on
-// a packet that nobody takes, when memberlist never came to run: hence the drain.
+// Shutdown implements Transport: it closes all streams and then the underlying transport. It may be called
+// several times, and memberlist calls it, too. If memberlist has not started to receive, the readers of the
+// underlying transport may block on a packet, which is why packets are drained.
 func (t *transport) Shutdown() error {
 	t.downOnce.Do(func() {
 		close(t.down)

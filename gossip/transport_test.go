@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeTransport has a packet and a stream waiting, as after a quick restart.
+// fakeTransport has a packet waiting, as after a quick restart.
 type fakeTransport struct {
 	Transport
 	packets chan *Packet
@@ -35,7 +35,7 @@ func (f *fakeTransport) WriteToAddress([]byte, Address) (time.Time, error) {
 	return time.Time{}, errors.New("sent")
 }
 
-// What comes in before Serf is complete waits, or Serf would meet nil pointers.
+// What comes in before Serf is complete must wait, or Serf would dereference nil pointers.
 func TestNothingComesInBeforeOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := newFake()
@@ -76,12 +76,12 @@ func TestDelegatesAreInstalledOnce(t *testing.T) {
 	tr = newTransport(newFake(), func() error { return io.ErrUnexpectedEOF })
 	for range 2 {
 		_, _, err := tr.FinalAdvertiseAddr("", 0)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "for ever")
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "each call returns the error")
 	}
 	require.NoError(t, tr.Shutdown())
 }
 
-// A shutdown works before open, after it, and when nobody receives.
+// A shutdown works before open, and when nothing receives.
 func TestTransportShutdown(t *testing.T) {
 	inner := newFake()
 	tr := newTransport(inner, func() error { return nil })
@@ -91,7 +91,7 @@ func TestTransportShutdown(t *testing.T) {
 	require.NoError(t, tr.Shutdown())
 	require.True(t, inner.down)
 	_, err = tr.WriteTo(nil, "x")
-	require.NoError(t, err, "lost, as packets get lost")
+	require.NoError(t, err, "the packet is dropped silently")
 	a, _ := net.Pipe()
 	_, err = tr.streams.track(a)
 	require.ErrorIs(t, err, net.ErrClosed)
