@@ -98,11 +98,11 @@ func (b *Broker) effects(id emergency.ID) (out []Effect) {
 // inForce is what this broker's metadata says of emergencies.
 func (b *Broker) inForce() (f InForce) {
 	board := &b.emergencies.board
-	if board.Calm() {
+	if board.Empty() {
 		return f
 	}
 	ids := board.IDs()
-	f.Level, f.Count = job.LevelName(board.Top()), len(ids)
+	f.Level, f.Count = job.LevelName(board.TopLevel()), len(ids)
 	for _, id := range ids[:min(len(ids), maxInForce)] {
 		f.IDs = append(f.IDs, string(id))
 	}

@@ -22,7 +22,7 @@ type emergencies struct {
 	known  map[emergency.ID]*emergency.Record
 	heard  map[emergency.ID]heard // what events said that the ledger does not hold
 	active []*emergency.Record    // of those, wherever, the highest level first
-	board  emergency.Board        // what of that is in force here
+	board  emergency.ActiveSet    // what of that is in force here
 	next   clock.Time             // when that changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
@@ -97,7 +97,7 @@ func (b *Broker) mayClaim(t Token, another bool) bool {
 		return false
 	case another && b.ownEmergencies() >= mostOwn:
 		b.stats.ClaimsRefused++
-		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Memory)})
+		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Retention)})
 		return false
 	}
 	return true
@@ -302,7 +302,7 @@ func (b *Broker) emergencyChanged(r *emergency.Record) {
 func (b *Broker) recallEmergency(r *emergency.Record) {
 	view := r
 	if h, ok := b.emergencies.heard[r.ID]; ok {
-		if r.Says(h.hint) {
+		if r.Covers(h.hint) {
 			delete(b.emergencies.heard, r.ID)
 		} else {
 			view, _ = emergency.Merge(r, h.hint)
@@ -376,8 +376,8 @@ func (b *Broker) refreshBoard() {
 }
 
 // boardOf is what is in force at a broker with these labels.
-func (b *Broker) boardOf(labels map[string]string) emergency.Board {
-	return emergency.NewBoard(b.emergencies.active, labels, clock.At(b.cityTime()))
+func (b *Broker) boardOf(labels map[string]string) emergency.ActiveSet {
+	return emergency.NewActiveSet(b.emergencies.active, labels, clock.At(b.cityTime()))
 }
 
 // relevel tells the queue of all whose level has changed.

@@ -13,7 +13,7 @@ type published struct {
 	at       time.Time
 	clock    clock.Vector
 	versions clock.Hybrid // of all rows, summed up
-	board    emergency.Board
+	board    emergency.ActiveSet
 }
 
 // publishEvery bounds how often a new State is made: it is read by push-pull,

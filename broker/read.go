@@ -198,7 +198,7 @@ func (b *Broker) whyDisplaced(key string) string {
 
 // boardAt is what is in force at a broker, as far as is known here; at this one without a
 // name.
-func (b *Broker) boardAt(name string) emergency.Board {
+func (b *Broker) boardAt(name string) emergency.ActiveSet {
 	if name == "" || name == b.self {
 		return b.emergencies.board
 	}
@@ -213,7 +213,7 @@ func (b *Broker) list(in List) {
 		return
 	}
 	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
-	boards := map[string]emergency.Board{} // of each broker once: a page is long
+	boards := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)

@@ -207,7 +207,7 @@ func (b *Broker) candidate(r *job.Record) resolve.Candidate {
 }
 
 // candidateOn is the same where other emergencies are in force.
-func (b *Broker) candidateOn(r *job.Record, board *emergency.Board) resolve.Candidate {
+func (b *Broker) candidateOn(r *job.Record, board *emergency.ActiveSet) resolve.Candidate {
 	c := resolve.CandidateOf(r)
 	c.Deps = b.causes(r)
 	c.Level, _ = board.Level(&r.Spec)
@@ -221,7 +221,7 @@ const mostRelated = 1024
 
 // raised is the highest emergency level of those that wait for the end of a job (rule
 // C5), whichever broker will run them, and the emergency that gives it.
-func (b *Broker) raised(r *job.Record, board *emergency.Board) (level int, by emergency.ID) {
+func (b *Broker) raised(r *job.Record, board *emergency.ActiveSet) (level int, by emergency.ID) {
 	seen, look := map[string]bool{r.Key(): true}, []*job.Record{r}
 	for len(look) > 0 && len(seen) < mostRelated {
 		p := look[0]

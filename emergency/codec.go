@@ -12,7 +12,7 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// Encode implements ledger.Record: canonical bytes.
+// Encode implements ledger.Record: it returns the canonical encoding.
 func (r *Record) Encode() []byte {
 	if len(r.Unknown) > 0 {
 		return canon.EncodeNewer(r)
@@ -20,31 +20,31 @@ func (r *Record) Encode() []byte {
 	return canon.Encode(r)
 }
 
-// Decode reads and validates a record of a peer or a disk (rules L10, L11).
+// Decode decodes and validates a record from a peer or from disk (rules L10, L11). b has at most 64 KiB.
 func Decode(b []byte) (*Record, error) {
-	r, err := decode(b, MaxRecord)
+	r, err := decode(b, maxRecord)
 	if err != nil {
 		return nil, err
 	}
 	if len(r.Created) == 0 {
-		return nil, fmt.Errorf("emergency %.64q: it has no creation", r.ID)
+		return nil, fmt.Errorf("emergency %.64q: it has no creation dot", r.ID)
 	}
 	return r, nil
 }
 
-// DecodeHint is Decode for what another broker has told beside the ledger (rule S3): its
-// own record, or what it has heard.
+// DecodeHint decodes and validates a hint that another broker sent outside of the ledger (rule S3): a record
+// that it holds, or a hint that it has received. b has at most [MaxHint] bytes.
 func DecodeHint(b []byte) (*Record, error) {
 	r, err := decode(b, MaxHint)
 	if err != nil {
 		return nil, err
 	}
-	return r.Hint(), nil // what a record rests on comes with the ledger alone
+	return r.Hint(), nil // creations and dots are accepted from the ledger only
 }
 
 func decode(b []byte, most int) (*Record, error) {
 	if len(b) > most {
-		return nil, fmt.Errorf("emergency: %d bytes, at most %d are allowed", len(b), most)
+		return nil, fmt.Errorf("emergency: it has %d bytes, at most %d are allowed", len(b), most)
 	}
 	r := new(Record)
 	if err := canon.Decode(b, r); err != nil {
@@ -56,13 +56,13 @@ func decode(b []byte, most int) (*Record, error) {
 	return r, nil
 }
 
-// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
+// CodecMissingField implements codec.MissingFielder: it keeps a field of a newer broker.
 func (r *Record) CodecMissingField(field []byte, v any) bool { return r.Unknown.Add(field, v) }
 
-// CodecMissingFields gives the kept fields back (codec.MissingFielder).
+// CodecMissingFields implements codec.MissingFielder: it returns the kept fields.
 func (r *Record) CodecMissingFields() map[string]any { return r.Unknown }
 
-// validate checks all that other methods, and the broker, take for granted.
+// validate checks everything on which the other methods and the broker rely.
 func (r *Record) validate() error {
 	if err := r.ID.Valid(); err != nil {
 		return err
@@ -70,13 +70,13 @@ func (r *Record) validate() error {
 	known := r.Version.Seq > 0
 	switch {
 	case !known && (r.Declared != 0 || r.TTL != 0 || r.Version != Version{} || !r.Terms.empty() || len(r.Cleared) == 0):
-		return errors.New("nobody has declared it, so that its clear is all that it can hold")
+		return errors.New("it was never declared, so it must hold a clear and nothing else")
 	case known && (r.Declared == 0 || r.TTL <= 0 || time.Duration(r.TTL) > MaxTTL):
 		return fmt.Errorf("it was declared at %v for %v", r.Declared, time.Duration(r.TTL))
-	case len(r.Cleared) > 1 || len(r.Created) > MaxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
+	case len(r.Cleared) > 1 || len(r.Created) > maxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
 		return fmt.Errorf("it has %d clears and %d creations", len(r.Cleared), len(r.Created))
 	case r.Version.Seq > maxSeq:
-		return fmt.Errorf("it has changed %d times", r.Version.Seq)
+		return fmt.Errorf("its version %d is above the limit of %d", r.Version.Seq, uint64(maxSeq))
 	case !validWriter(r.Version.By) || len(r.Cleared) > 0 && !validWriter(r.Cleared[0].By):
 		return errNoWriter
 	}
@@ -94,32 +94,32 @@ func (r *Record) validate() error {
 	return r.Terms.validate()
 }
 
-// maxSeq is far from where a number that somebody made up would stop others from
-// changing the terms.
+// maxSeq is the largest Version.Seq. It leaves room in an uint64, so that an invented number cannot prevent
+// further changes of the terms.
 const maxSeq = 1 << 32
 
-// maxActor is a broker's name, a tilde and eight characters, and some more.
+// maxActor is the longest actor in bytes: a broker's name, a tilde and eight characters, and some reserve.
 const maxActor = 80
 
 var errNoWriter = errors.New("its writer has no valid name")
 
-// validWriter reports whether by may be an actor, or "": events carry it, and it must neither
-// grow in their JSON nor change.
+// validWriter reports whether by is an actor or "". Events carry it, so it must consist of characters that
+// JSON does not escape.
 func validWriter(by clock.Actor) bool {
 	name, suffix, _ := strings.Cut(string(by), "~")
 	return by == "" || len(by) <= maxActor && label.ValidName(name) && (suffix == "" || label.ValidName(suffix))
 }
 
-// Valid says what is wrong with an ID; nil when nothing is.
+// Valid returns an error that says what is wrong with an ID, or nil.
 func (id ID) Valid() error { return validName("id", string(id), 64) }
 
-// validName checks what a job can name in its priority: there a level's name is a level.
+// validName checks a name that a job can use in its priority, where the name of a level means that level.
 func validName(field, name string, most int) error {
 	switch {
 	case !label.ValidName(name) || len(name) > most:
-		return fmt.Errorf("%s %.80q: use letters, digits and . _ -, at most %d, the first a letter or digit", field, name, most)
+		return fmt.Errorf("%s %.80q: use at most %d letters, digits and . _ -, beginning with a letter or digit", field, name, most)
 	case job.Level(name) >= 0:
-		return fmt.Errorf("%s %q is the name of a level: jobs could not tell the two apart", field, name)
+		return fmt.Errorf("%s %q is the name of a level: a job that names it would get that level instead", field, name)
 	}
 	return nil
 }
@@ -129,14 +129,14 @@ func (t *Terms) empty() bool {
 }
 
 func (t *Terms) validate() error {
-	if err := validName("type", t.Type, MaxType); err != nil {
+	if err := validName("type", t.Type, maxType); err != nil {
 		return err
 	}
 	switch {
 	case t.Level < 1 || t.Level > 4:
-		return fmt.Errorf("level %d: it is low, medium, high or critical", t.Level)
-	case len(t.Message) > MaxMessage:
-		return fmt.Errorf("message: %d bytes, at most %d are allowed", len(t.Message), MaxMessage)
+		return fmt.Errorf("unknown level %d: want 1 (low) to 4 (critical)", t.Level)
+	case len(t.Message) > maxMessage:
+		return fmt.Errorf("message: it has %d bytes, at most %d are allowed", len(t.Message), maxMessage)
 	}
 	if err := validSelector("scope", t.Scope); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (t *Terms) validate() error {
 }
 
 func validSelector(field string, conditions []string) error {
-	if len(conditions) > MaxSelector {
-		return fmt.Errorf("%s: %d conditions, at most %d are allowed", field, len(conditions), MaxSelector)
+	if len(conditions) > maxConditions {
+		return fmt.Errorf("%s: %d conditions, at most %d are allowed", field, len(conditions), maxConditions)
 	}
 	for _, text := range conditions {
 		if _, err := label.ParseSelector(text); err != nil {

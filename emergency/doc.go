@@ -1,14 +1,16 @@
-// Package emergency says what an emergency is: a declaration that anybody can make
-// anywhere, and that changes which jobs come first until it is cleared or its time ends.
+// Package emergency defines emergencies: declarations that anyone can make at any broker,
+// and that change which jobs come first until they are cleared or expire.
 //
-// A [Record] is one emergency as the ledger holds it, a join-semilattice by rule E3. An
-// event ([Parse], [Record.Event]) is the same in at most 400 bytes of JSON, as Serf floods
-// it: a hint that arrives in less than a second, while the record is the truth that
-// arrives in any case (rule E1). Both are of one type: what a hint adds to a record is
-// their join. A [Board] is what is in force at one broker, and what that does to a job.
+// A [Record] is one emergency in the ledger; records form a join-semilattice (rule E3). An
+// event ([Parse], [Record.Event]) is the same in at most 400 bytes of JSON, which Serf
+// broadcasts: a hint that arrives in less than a second, whereas the record is authoritative
+// and arrives in any case (rule E1). Both have the same type: a hint and a record are merged
+// by their join. An [ActiveSet] holds the emergencies in force at one broker, and says how they
+// change a job's level.
 //
-// Whether an emergency is active is derived from its record and the time, and stored
-// nowhere: so it ends by itself where the news that it was cleared never arrives.
+// Whether an emergency is active is derived from its record and the time, and is not stored.
+// Therefore an emergency also ends at brokers that the message of its clear never reaches.
 //
-// The package is pure: it is told the time, and neither waits nor logs.
+// The package is pure: it is told the time, and neither waits nor logs. Rules cited by number
+// (E1 to E4, I3, L2, L6, L7, L10, L11, S3) are in docs/protocol.md.
 package emergency

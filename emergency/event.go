@@ -20,14 +20,14 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The Serf user event that tells of an emergency (rule E4).
-const (
-	EventName = "ucp:emergency"
-	MaxEvent  = 400 // bytes of its payload
-)
+// EventName is the name of the Serf user event that announces an emergency (rule E4).
+const EventName = "ucp:emergency"
 
-// Selector is a list of conditions as people write them in JSON: ["district=7"], or
-// "district=7" for one, or {"district": "7"}.
+// maxEvent is the longest payload of an event, in bytes.
+const maxEvent = 400
+
+// Selector is a list of conditions that can be written in JSON as ["district=7"], as "district=7" if there is
+// only one, or as {"district": "7"}.
 type Selector []string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -56,37 +56,38 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Declaration is what somebody asks for, as JSON over HTTP and in Serf's events. From a
-// person the last four fields are empty: they are what a broker adds to its event.
+// Declaration is a request to declare or to clear an emergency, as JSON over HTTP and in Serf's events. The
+// last four fields are set in a broker's events only.
 type Declaration struct {
-	ID      ID             `json:"id,omitempty"`
-	Type    string         `json:"type,omitempty"`
-	Level   string         `json:"level,omitempty"`
-	Scope   Selector       `json:"scope,omitempty"`
-	Select  Selector       `json:"select,omitempty"`
-	TTL     clock.Duration `json:"ttl,omitzero"`
-	Message string         `json:"message,omitempty"`
-	Clear   ID             `json:"clear,omitempty"` // clears that one; nothing else is said then
+	ID      ID             `json:"id,omitempty"`      // made up if it is empty
+	Type    string         `json:"type,omitempty"`    // required; see Terms
+	Level   string         `json:"level,omitempty"`   // required: low, medium, high or critical
+	Scope   Selector       `json:"scope,omitempty"`   // see Terms
+	Select  Selector       `json:"select,omitempty"`  // see Terms
+	TTL     clock.Duration `json:"ttl,omitzero"`      // 24 hours if it is zero, at most MaxTTL
+	Message string         `json:"message,omitempty"` // for people
+	Clear   ID             `json:"clear,omitempty"`   // the emergency to clear; all fields before must be empty then
 
-	Declared clock.Hybrid `json:"declared,omitempty"`
-	Seq      uint64       `json:"seq,omitempty"`
-	At       clock.Hybrid `json:"at,omitempty"`
-	By       clock.Actor  `json:"by,omitempty"`
+	Declared clock.Hybrid `json:"declared,omitempty"` // see Record
+	Seq      uint64       `json:"seq,omitempty"`      // see Version
+	At       clock.Hybrid `json:"at,omitempty"`       // of the version, or of the clear
+	By       clock.Actor  `json:"by,omitempty"`       // of the version, or of the clear
 }
 
-// ParseDeclaration reads a declaration of a person. Every error names the field.
+// ParseDeclaration parses and validates a person's declaration in JSON. Unknown fields are errors. Every
+// error names the field.
 func ParseDeclaration(b []byte) (Declaration, error) {
 	var d Declaration
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&d); err != nil {
-		return d, fmt.Errorf("it is no declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
+		return d, fmt.Errorf("it is not a declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return d, errors.New("something follows the JSON object")
 	}
 	if d.Declared != 0 || d.Seq != 0 || d.At != 0 || d.By != "" {
-		return d, errors.New("declared, seq, at and by are the broker's to say")
+		return d, errors.New("declared, seq, at and by must not be given: they are set by the broker")
 	}
 	if d.Clear != "" {
 		return d, d.checkClear()
@@ -95,41 +96,42 @@ func ParseDeclaration(b []byte) (Declaration, error) {
 	return d, err
 }
 
-// checkClear says what is wrong with one that clears.
+// checkClear validates a declaration that clears.
 func (d *Declaration) checkClear() error {
 	if d.ID != "" || d.Type != "" || d.Level != "" || len(d.Scope)+len(d.Select) > 0 || d.TTL != 0 || d.Message != "" {
-		return errors.New("\"clear\" stands alone: what is cleared can't be declared as well")
+		return errors.New("\"clear\" must be the only field: an emergency cannot be cleared and declared at once")
 	}
 	return d.Clear.Valid()
 }
 
-// record makes the record of a declaration, with its defaults, declared now unless it
-// says when; it is a hint until somebody writes it.
+// record returns the record of a declaration, with defaults filled in. It is declared now, unless the
+// declaration has a time. The record is a hint until a broker writes it to its ledger.
 func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 	r := &Record{ID: d.ID, TTL: d.TTL, Declared: d.Declared, Version: Version{Seq: max(d.Seq, 1), At: d.At, By: d.By}}
 	r.Terms = Terms{Type: d.Type, Level: job.Level(d.Level), Scope: d.Scope, Select: d.Select, Message: d.Message}
 	if r.ID == "" {
-		r.ID = "unnamed" // for validate; the caller gives the real one
+		r.ID = "unnamed" // a valid placeholder; the caller sets the real ID
 	}
 	if r.TTL == 0 {
-		r.TTL = clock.Duration(DefaultTTL)
+		r.TTL = clock.Duration(defaultTTL)
 	}
 	if r.Declared == 0 {
 		r.Declared = now
 	}
 	switch {
 	case d.Type == "":
-		return nil, errors.New("type: say what kind of emergency it is, such as flood")
+		return nil, errors.New("type: it is missing; name the kind of emergency, such as flood")
 	case r.Terms.Level < 1:
-		return nil, fmt.Errorf("level %q: it is low, medium, high or critical", d.Level)
+		return nil, fmt.Errorf("unknown level %q: want one of low, medium, high, critical", d.Level)
 	case r.TTL < 0 || time.Duration(r.TTL) > MaxTTL:
 		return nil, fmt.Errorf("ttl %v: it must be positive, and at most %v", time.Duration(r.TTL), MaxTTL)
 	}
 	return r, r.validate()
 }
 
-// Declare makes the record of a person's declaration, as a hint. Suffix, which the caller
-// draws, makes up an ID behind the type when the person gave none.
+// Declare returns the record of a person's declaration, as a hint that was declared now. If the declaration
+// has no ID, the ID is the type, a dash and suffix, which the caller draws at random (at most ten
+// characters). It fails when the declaration is invalid or too long for an event.
 func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) {
 	r, err := d.record(now)
 	if err != nil {
@@ -138,7 +140,7 @@ func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) 
 	if d.ID == "" {
 		r.ID = ID(d.Type + "-" + suffix)
 	}
-	wide := *r // what a broker adds may take so much
+	wide := *r // with the longest version that a broker may add
 	wide.Version = Version{Seq: maxSeq, At: math.MaxUint64, By: clock.Actor(strings.Repeat("x", 73))}
 	if _, err := wide.Event(); err != nil {
 		return nil, err
@@ -146,17 +148,17 @@ func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) 
 	return r, nil
 }
 
-// Parse reads the payload of an event with [EventName], from a broker or from a stock Serf
-// command line: {"type":"flood","level":"critical"} or {"clear":"ID"}. It returns a hint:
-// declared now when the event does not say when, and under an ID that is the same at all
-// who hear it (rule E2), made of Serf's Lamport time, the name and the payload.
+// Parse parses and validates the payload of an event with [EventName], from a broker or from a stock Serf
+// command line: {"type":"flood","level":"critical"} or {"clear":"ID"}. It returns a hint. If the event has no
+// time, it is declared now. If it has no ID, the ID is derived from the event's type, Lamport time, name and
+// payload, so that all brokers that receive the event use the same one (rule E2).
 func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
-	if len(payload) > MaxEvent {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(payload), MaxEvent)
+	if len(payload) > maxEvent {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(payload), maxEvent)
 	}
 	var d Declaration
-	if err := json.Unmarshal(payload, &d); err != nil { // fields of a newer broker do no harm
-		return nil, fmt.Errorf("it is no JSON such as {\"type\":\"flood\",\"level\":\"critical\"} or {\"clear\":\"ID\"}: %w", err)
+	if err := json.Unmarshal(payload, &d); err != nil { // unknown fields of a newer broker are ignored
+		return nil, fmt.Errorf("it is not JSON such as {\"type\":\"flood\",\"level\":\"critical\"} or {\"clear\":\"ID\"}: %w", err)
 	}
 	if d.Clear != "" {
 		if err := d.checkClear(); err != nil {
@@ -181,7 +183,7 @@ func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
 	return r, nil
 }
 
-// hashID is ten characters that depend on the event alone (rule E2).
+// hashID returns ten characters that depend only on the event (rule E2).
 func hashID(payload []byte, ltime uint64) string {
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint64(nil, ltime))
@@ -191,11 +193,11 @@ func hashID(payload []byte, ltime uint64) string {
 	return hex.EncodeToString(h.Sum(nil))[:hashLength]
 }
 
-const hashLength = 10
+const hashLength = 10 // characters
 
-// Event is the payload that floods what this record says: its clear, or its terms, with as
-// much of the message as there is room for. It fails when scope and selection take too
-// much: an event without them would reach too far.
+// Event returns the payload of the event that announces this record: its clear, or its terms with as much of
+// the message as fits. It fails when scope and selection are too long, because an event without them would
+// concern too many brokers and jobs.
 func (r *Record) Event() ([]byte, error) {
 	if len(r.Cleared) > 0 {
 		return json.Marshal(Declaration{Clear: r.ID, At: r.Cleared[0].At, By: r.Cleared[0].By})
@@ -206,21 +208,21 @@ func (r *Record) Event() ([]byte, error) {
 	}
 	b, err := json.Marshal(d)
 	if err != nil {
-		return nil, fmt.Errorf("encoding an event: %w", err) // strings and numbers can be encoded
+		return nil, fmt.Errorf("encoding an event: %w", err) // cannot happen: strings and numbers can be encoded
 	}
-	if len(b) > MaxEvent {
-		return nil, fmt.Errorf("its ID, scope and selection make an event of up to %d bytes, and only %d can be flooded: use fewer or shorter conditions", len(b), MaxEvent)
+	if len(b) > maxEvent {
+		return nil, fmt.Errorf("its ID, scope and selection make an event of up to %d bytes, but an event may have only %d: use fewer or shorter conditions", len(b), maxEvent)
 	}
 	for text := r.Terms.Message; text != ""; text = shorter(text) {
 		d.Message = text
-		if m, err := json.Marshal(d); err == nil && len(m) <= MaxEvent {
+		if m, err := json.Marshal(d); err == nil && len(m) <= maxEvent {
 			return m, nil
 		}
 	}
 	return b, nil
 }
 
-// shorter takes an eighth of a text away, at least one character.
+// shorter removes an eighth of a text from its end, at least one character.
 func shorter(text string) string {
 	cut := len(text) - max(len(text)/8, 1)
 	for cut > 0 && !utf8.RuneStart(text[cut]) {

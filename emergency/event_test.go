@@ -15,8 +15,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Whatever a valid record says fits into one event (rule E4), or is refused; and who hears it
-// knows all of it, but for the end of a long message.
+// Every valid record fits into one event, or is refused (rule E4). The event carries all of it, except for
+// the end of a long message.
 func TestEventsFitAndRoundTrip(t *testing.T) {
 	fits, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -24,12 +24,12 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 		b, err := r.Event()
 		if err != nil {
 			require.ErrorContains(t, err, "fewer or shorter conditions")
-			require.NotEmpty(t, append(r.Terms.Scope, r.Terms.Select...), "nothing else can take too much")
+			require.NotEmpty(t, append(r.Terms.Scope, r.Terms.Select...), "only conditions can be too long")
 			refused++
 			return
 		}
 		fits++
-		require.LessOrEqual(t, len(b), MaxEvent)
+		require.LessOrEqual(t, len(b), maxEvent)
 		require.True(t, utf8.Valid(b))
 		got, err := Parse(b, 7, 99)
 		require.NoError(t, err, "%s", b)
@@ -37,9 +37,9 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 		require.Equal(t, r.ID, got.ID)
 		require.Equal(t, r.Cleared, got.Cleared)
 		if r.Finished() {
-			return // that says all
+			return // the event has only the clear
 		}
-		require.True(t, strings.HasPrefix(r.Terms.Message, got.Terms.Message), "cut at a character")
+		require.True(t, strings.HasPrefix(r.Terms.Message, got.Terms.Message), "cut between two characters")
 		if r.Version.At == 0 {
 			require.Equal(t, r.Version.At, got.Version.At)
 		}
@@ -51,7 +51,7 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 		require.JSONEq(t, asJSON(t, want), asJSON(t, got.Terms))
 	})
 	require.Positive(t, fits)
-	require.Positive(t, refused, "or nothing was tested")
+	require.Positive(t, refused, "otherwise this was not tested")
 }
 
 func asJSON(t require.TestingT, v any) string {
@@ -60,25 +60,25 @@ func asJSON(t require.TestingT, v any) string {
 	return strings.ReplaceAll(string(b), "[]", "null")
 }
 
-// A message is cut between characters, and by no more than it must be.
-func TestALongMessageIsCut(t *testing.T) {
+// A message is cut between two characters, and not much more than necessary.
+func TestLongMessageIsCut(t *testing.T) {
 	r := goodRecord()
-	r.Terms.Message = strings.Repeat("ä", MaxMessage/2)
+	r.Terms.Message = strings.Repeat("ä", maxMessage/2)
 	r.Terms.Select = []string{"service in (pumps,hospitals,sirens,trams,schools,bridges)"}
 	b, err := r.Event()
 	require.NoError(t, err)
-	require.Greater(t, len(b), MaxEvent*3/4)
+	require.Greater(t, len(b), maxEvent*3/4)
 	got, err := Parse(b, 7, 1)
 	require.NoError(t, err)
 	require.NotEmpty(t, got.Terms.Message)
 	require.Empty(t, strings.Trim(got.Terms.Message, "ä"))
 
 	r.Terms.Message = "\U0001F30A"
-	require.Empty(t, shorter(r.Terms.Message), "one character is all or nothing")
+	require.Empty(t, shorter(r.Terms.Message), "a character is not split")
 }
 
-// The ID of an event that has none depends on its Lamport time, name and payload alone: all who
-// hear it make up the same, whenever they do (rule E2).
+// The ID of an event without one depends only on its Lamport time, name and payload, so all brokers that
+// receive it use the same ID, whenever they receive it (rule E2).
 func TestTheIDOfAStockEvent(t *testing.T) {
 	const flood = `{"type":"flood","level":"critical"}`
 	id := func(payload string, ltime uint64, now int64) ID {
@@ -91,32 +91,33 @@ func TestTheIDOfAStockEvent(t *testing.T) {
 		0: "flood-300060a6ca", 41: "flood-35fce10c45", 1 << 62: "flood-7b083068d4", math.MaxUint64: "flood-508eec351c",
 	} {
 		require.Equal(t, want, id(flood, ltime, 1000), "all versions of this program must agree")
-		require.Equal(t, want, id(flood, ltime, 2000), "whenever it is heard")
+		require.Equal(t, want, id(flood, ltime, 2000), "it does not depend on the time of the receipt")
 		require.NotEqual(t, want, id(flood, ltime-1, 1000), "another event")
 		require.NotEqual(t, want, id(`{"level":"critical","type":"flood"}`, ltime, 1000), "another payload")
 	}
-	long := id(`{"type":"`+strings.Repeat("t", MaxType)+`","level":"low"}`, math.MaxUint64, 1)
+	long := id(`{"type":"`+strings.Repeat("t", maxType)+`","level":"low"}`, math.MaxUint64, 1)
 	require.LessOrEqual(t, len(long), 64)
 	require.Equal(t, ID("mine"), id(`{"id":"mine","type":"flood","level":"low"}`, 7, 1))
 }
 
-// hybrid is a stamp so many seconds after 1970.
+// hybrid returns a stamp s seconds after 1970.
 func hybrid(s int64) clock.Hybrid { return clock.HybridAt(time.Unix(s, 0)) }
 
-// What a stock event leaves out, and the forms in which people write conditions.
+// The fields of a stock event are optional but for type and level, and conditions can be written in several
+// forms.
 func TestParse(t *testing.T) {
 	now := hybrid(1000)
 	for _, c := range []struct {
 		name, payload string
 		want          Record
 	}{
-		{"the least", `{"type":"flood","level":"critical"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
-		{"a condition", `{"type":"flood","level":"low","scope":" district=7 "}`, Record{Terms: Terms{Type: "flood", Level: 1, Scope: []string{"district=7"}}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
-		{"no condition", `{"type":"flood","level":"low","scope":" ","select":null}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"the least", `{"type":"flood","level":"critical"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(defaultTTL)}},
+		{"a condition", `{"type":"flood","level":"low","scope":" district=7 "}`, Record{Terms: Terms{Type: "flood", Level: 1, Scope: []string{"district=7"}}, Declared: now, TTL: clock.Duration(defaultTTL)}},
+		{"no condition", `{"type":"flood","level":"low","scope":" ","select":null}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(defaultTTL)}},
 		{"a list", `{"type":"flood","level":"high","scope":["district=7","gpu"],"ttl":"2h"}`, Record{Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7", "gpu"}}, Declared: now, TTL: clock.Duration(2 * time.Hour)}},
-		{"an object", `{"type":"flood","level":"medium","select":{"b":"2","a":"1"},"message":"M"}`, Record{Terms: Terms{Type: "flood", Level: 2, Select: []string{"a=1", "b=2"}, Message: "M"}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
-		{"a newer broker's field", `{"type":"flood","level":"low","colour":"red"}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
-		{"a broker's", `{"id":"x","type":"flood","level":"low","declared":7,"seq":3,"at":9,"by":"a~1"}`, Record{ID: "x", Terms: Terms{Type: "flood", Level: 1}, Declared: 7, Version: Version{3, 9, "a~1"}, TTL: clock.Duration(DefaultTTL)}},
+		{"an object", `{"type":"flood","level":"medium","select":{"b":"2","a":"1"},"message":"M"}`, Record{Terms: Terms{Type: "flood", Level: 2, Select: []string{"a=1", "b=2"}, Message: "M"}, Declared: now, TTL: clock.Duration(defaultTTL)}},
+		{"a newer broker's field", `{"type":"flood","level":"low","colour":"red"}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(defaultTTL)}},
+		{"a broker's event", `{"id":"x","type":"flood","level":"low","declared":7,"seq":3,"at":9,"by":"a~1"}`, Record{ID: "x", Terms: Terms{Type: "flood", Level: 1}, Declared: 7, Version: Version{3, 9, "a~1"}, TTL: clock.Duration(defaultTTL)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Parse([]byte(c.payload), 7, now)
@@ -138,48 +139,48 @@ func TestParse(t *testing.T) {
 	require.Equal(t, &Record{ID: "x", Cleared: []Mark{{5, "a~1"}}}, got)
 }
 
-// What makes no sense is refused, over HTTP and as an event, and the field is named.
+// Invalid declarations are refused, over HTTP and as an event, and the error names the field.
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct {
-		name, payload, http, event string // what the error says; "": taken
+		name, payload, http, event string // part of the error; "" means that it is accepted
 	}{
-		{"nothing", ``, "declaration such as", "no JSON"},
-		{"no JSON", `flood!`, "declaration such as", "no JSON"},
+		{"nothing", ``, "declaration such as", "not JSON"},
+		{"not JSON", `flood!`, "declaration such as", "not JSON"},
 		{"null", `null`, "type", "type"},
-		{"a list", `[]`, "declaration such as", "no JSON"},
-		{"two objects", `{"type":"flood","level":"low"} {}`, "follows", "no JSON"},
+		{"a list", `[]`, "declaration such as", "not JSON"},
+		{"two objects", `{"type":"flood","level":"low"} {}`, "follows", "not JSON"},
 		{"no type", `{"level":"low"}`, "type", "type"},
 		{"no level", `{"type":"flood"}`, "level", "level"},
 		{"level none", `{"type":"flood","level":"none"}`, "level", "level"},
 		{"level as a number", `{"type":"flood","level":4}`, "level", "level"},
 		{"a type that is a level", `{"type":"critical","level":"low"}`, "name of a level", "name of a level"},
 		{"an ID that is a level", `{"id":"high","type":"flood","level":"low"}`, "name of a level", "name of a level"},
-		{"an ID that is none", `{"id":"../etc","type":"flood","level":"low"}`, "id", "id"},
-		{"a long type", `{"type":"` + strings.Repeat("t", MaxType+1) + `","level":"low"}`, "type", "type"},
+		{"a malformed ID", `{"id":"../etc","type":"flood","level":"low"}`, "id", "id"},
+		{"a long type", `{"type":"` + strings.Repeat("t", maxType+1) + `","level":"low"}`, "type", "type"},
 		{"an unknown field", `{"type":"flood","level":"low","colour":"red"}`, "colour", ""},
-		{"no condition", `{"type":"flood","level":"low","scope":"a b"}`, "scope", "scope"},
-		{"a condition that is empty", `{"type":"flood","level":"low","scope":[""]}`, "scope", "scope"},
+		{"a malformed condition", `{"type":"flood","level":"low","scope":"a b"}`, "scope", "scope"},
+		{"an empty condition", `{"type":"flood","level":"low","scope":[""]}`, "scope", "scope"},
 		{"conditions as numbers", `{"type":"flood","level":"low","select":[7]}`, "conditions are a list", "conditions are a list"},
 		{"conditions as an odd object", `{"type":"flood","level":"low","select":{"a":7}}`, "conditions are a list", "conditions are a list"},
 		{"many conditions", `{"type":"flood","level":"low","select":["a","b","c","d","e","f","g","h","i"]}`, "9 conditions", "9 conditions"},
 		{"a negative ttl", `{"type":"flood","level":"low","ttl":"-1h"}`, "ttl", "ttl"},
 		{"too long a ttl", `{"type":"flood","level":"low","ttl":"721h"}`, "ttl", "ttl"},
-		{"a ttl that is none", `{"type":"flood","level":"low","ttl":"soon"}`, "soon", "soon"},
-		{"a long message", `{"type":"flood","level":"low","message":"` + strings.Repeat("m", MaxMessage+1) + `"}`, "message", "message"},
+		{"a malformed ttl", `{"type":"flood","level":"low","ttl":"soon"}`, "soon", "soon"},
+		{"a long message", `{"type":"flood","level":"low","message":"` + strings.Repeat("m", maxMessage+1) + `"}`, "message", "message"},
 		{"more than an event holds", `{"type":"flood","level":"low","select":["a in (` + strings.Repeat("x,", 90) + `x)","b in (` + strings.Repeat("y,", 90) + `y)"]}`, "fewer or shorter", "400"},
-		{"a number beyond the bound", `{"type":"flood","level":"low","seq":4294967297}`, "broker's to say", "changed"},
-		{"a negative number", `{"type":"flood","level":"low","seq":-1}`, "seq", "seq"},
-		{"a writer with a long name", `{"type":"flood","level":"low","by":"` + strings.Repeat("x", 81) + `"}`, "broker's to say", "no valid name"},
-		{"a writer with an odd name", `{"type":"flood","level":"low","by":"<a>~1"}`, "broker's to say", "no valid name"},
-		{"a clear of nothing that declares nothing", `{"clear":""}`, "type", "type"},
-		{"a clear that declares", `{"clear":"x","type":"flood"}`, "stands alone", "stands alone"},
-		{"a clear with a time", `{"clear":"x","ttl":"1h"}`, "stands alone", "stands alone"},
-		{"a clear with a scope", `{"clear":"x","scope":"a=1"}`, "stands alone", "stands alone"},
-		{"a clear of no ID", `{"clear":"a b"}`, "id", "id"},
+		{"a seq above the limit", `{"type":"flood","level":"low","seq":4294967297}`, "set by the broker", "version 4294967297 is above the limit"},
+		{"a negative seq", `{"type":"flood","level":"low","seq":-1}`, "seq", "seq"},
+		{"a writer with a long name", `{"type":"flood","level":"low","by":"` + strings.Repeat("x", 81) + `"}`, "set by the broker", "no valid name"},
+		{"a writer with an odd name", `{"type":"flood","level":"low","by":"<a>~1"}`, "set by the broker", "no valid name"},
+		{"an empty clear", `{"clear":""}`, "type", "type"},
+		{"a clear that declares", `{"clear":"x","type":"flood"}`, "must be the only field", "must be the only field"},
+		{"a clear with a ttl", `{"clear":"x","ttl":"1h"}`, "must be the only field", "must be the only field"},
+		{"a clear with a scope", `{"clear":"x","scope":"a=1"}`, "must be the only field", "must be the only field"},
+		{"a clear of a malformed ID", `{"clear":"a b"}`, "id", "id"},
 		{"a clear of a level", `{"clear":"low"}`, "name of a level", "name of a level"},
-		{"a clear with a stamp", `{"clear":"x","at":5}`, "broker's to say", ""},
-		{"a clear by a long name", `{"clear":"x","by":"` + strings.Repeat("x", 81) + `"}`, "broker's to say", "no valid name"},
-		{"a clear by an odd name", `{"clear":"x","by":"a b"}`, "broker's to say", "no valid name"},
+		{"a clear with a stamp", `{"clear":"x","at":5}`, "set by the broker", ""},
+		{"a clear by a writer with a long name", `{"clear":"x","by":"` + strings.Repeat("x", 81) + `"}`, "set by the broker", "no valid name"},
+		{"a clear by a writer with an odd name", `{"clear":"x","by":"a b"}`, "set by the broker", "no valid name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ParseDeclaration([]byte(c.payload))
@@ -199,7 +200,7 @@ func says(t *testing.T, err error, what string) {
 	require.ErrorContains(t, err, what)
 }
 
-// What a person's declaration becomes; and that its event fits whatever a broker adds later.
+// Declare makes a record of a person's declaration, whose event fits whatever version a broker adds later.
 func TestDeclare(t *testing.T) {
 	d, err := ParseDeclaration([]byte(`{"type":"flood","level":"high","scope":"district=7","ttl":"2h","message":"M"}`))
 	require.NoError(t, err)
@@ -224,6 +225,6 @@ func TestDeclare(t *testing.T) {
 		r.Version = Version{maxSeq, anyStamp(t), anyActor(t)}
 		r.TTL = clock.Duration(MaxTTL - time.Nanosecond)
 		_, err = r.Event()
-		require.NoError(t, err, "what was taken can be told")
+		require.NoError(t, err, "an accepted declaration fits into an event")
 	})
 }

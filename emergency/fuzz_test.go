@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzParse: whatever an event says, it is refused or makes a valid hint, which can be written
-// down, read again, told again, and joined with what is known.
+// FuzzParse checks that every event is refused or makes a valid hint, which can be encoded,
+// decoded, sent as an event and merged with other records.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"flood","level":"critical"}`, `{"clear":"flood-1"}`, `{"clear":"x","at":18446744073709551615,"by":"a~1"}`,
@@ -33,15 +33,15 @@ func FuzzParse(f *testing.F) {
 		same(t, join(r, other), join(other, r), "commutative")
 		require.NoError(t, join(r, other).validate())
 		if b, err := r.Event(); err == nil {
-			require.LessOrEqual(t, len(b), MaxEvent)
+			require.LessOrEqual(t, len(b), maxEvent)
 			_, err = Parse(b, ltime, hybrid(2000))
 			require.NoError(t, err)
 		}
-		_ = NewBoard([]*Record{r}, nil, r.Until()-1)
+		_ = NewActiveSet([]*Record{r}, nil, r.Until()-1)
 	})
 }
 
-// FuzzDecode: what decodes validates, encodes canonically, and merges with what it is.
+// FuzzDecode checks that a record that was decoded is valid, has a canonical encoding, and can be merged.
 func FuzzDecode(f *testing.F) {
 	f.Add(goodRecord().Encode())
 	cleared := goodRecord()
@@ -59,8 +59,8 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, r.validate())
 		require.False(t, r.IsHint())
 		canonical := r.Encode()
-		if len(canonical) > MaxRecord {
-			return // it came in a shorter form than ours, which the next would refuse
+		if len(canonical) > maxRecord {
+			return // the canonical encoding is longer than b, and over the limit
 		}
 		again, err := Decode(canonical)
 		require.NoError(t, err)

@@ -10,36 +10,36 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// ID names an emergency: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, and no level's name.
+// ID identifies an emergency: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, except the name of a level.
 type ID string
 
-// Bounds of an emergency.
+// Limits of an emergency.
 const (
-	DefaultTTL = 24 * time.Hour      // of one that is declared without
-	MaxTTL     = 30 * 24 * time.Hour // a longer one must be declared again
-	Memory     = 30 * 24 * time.Hour // for so long after its end its ID stays known (rule E3)
+	defaultTTL = 24 * time.Hour      // if the declaration has none
+	MaxTTL     = 30 * 24 * time.Hour // a longer emergency must be declared again
+	Retention  = 30 * 24 * time.Hour // how long after its end an emergency is remembered (rule E3)
 
-	MaxType     = 32       // bytes
-	MaxMessage  = 256      // bytes
-	MaxSelector = 8        // conditions of a scope or a selection
-	MaxCreated  = 8        // creations that a record remembers
-	MaxRecord   = 64 << 10 // of the ledger: it names all who ever wrote it
-	MaxHint     = 8 << 10  // of what comes beside the ledger
+	maxType       = 32       // bytes
+	maxMessage    = 256      // bytes
+	maxConditions = 8        // conditions of a scope or a selection
+	maxCreated    = 8        // creations that a record remembers
+	maxRecord     = 64 << 10 // bytes of a record of the ledger, which names all its writers
+	MaxHint       = 8 << 10  // bytes of a hint that is sent outside of the ledger
 )
 
-// Terms are what somebody has declared.
+// Terms are what was declared, except for the times.
 type Terms struct {
-	Type    string   `codec:"type"`              // flood, earthquake; what jobs can name instead of the ID
+	Type    string   `codec:"type"`              // such as flood or earthquake; jobs can name it instead of the ID
 	Level   int      `codec:"level"`             // 1 low, 2 medium, 3 high, 4 critical
-	Scope   []string `codec:"scope,omitempty"`   // conditions on a broker's labels, all of which must hold; none: everywhere
-	Select  []string `codec:"select,omitempty"`  // the same on a job's labels; none: only jobs that name the ID or the type
+	Scope   []string `codec:"scope,omitempty"`   // conditions that a broker's labels must all meet; none means all brokers
+	Select  []string `codec:"select,omitempty"`  // conditions that a job's labels must all meet; none selects no job by its labels
 	Message string   `codec:"message,omitempty"` // for people
 }
 
 // Version orders the terms of one emergency: first by number, so that a clock which is
 // an hour ahead does not win for an hour (rule I3), then by time and writer.
 type Version struct {
-	Seq uint64       `codec:"seq"` // grows with every change that saw the one before; 0: no terms are known
+	Seq uint64       `codec:"seq"` // grows with every change that has seen the previous one; 0 means that no terms are known
 	At  clock.Hybrid `codec:"at"`
 	By  clock.Actor  `codec:"by"` // "" for an event of a stock Serf command line
 }
@@ -48,13 +48,13 @@ func (v Version) compare(w Version) int {
 	return cmp.Or(cmp.Compare(v.Seq, w.Seq), cmp.Compare(v.At, w.At), cmp.Compare(v.By, w.By))
 }
 
-// Next is the version of terms that somebody writes who has seen v. At the bound, where an
-// event with a number that was made up may have put it, the time decides.
+// Next returns the version of the terms that a writer that has seen v writes. At the largest Seq, which an
+// event with an invented number may have reached, only the time decides.
 func (v Version) Next(at clock.Hybrid, by clock.Actor) Version {
 	return Version{Seq: min(v.Seq+1, maxSeq), At: at, By: by}
 }
 
-// Mark says that the emergency was cleared: when, and by whom.
+// Mark says when, and by which writer, the emergency was cleared.
 type Mark struct {
 	At clock.Hybrid `codec:"at"`
 	By clock.Actor  `codec:"by"`
@@ -62,33 +62,33 @@ type Mark struct {
 
 func (m Mark) compare(n Mark) int { return cmp.Or(cmp.Compare(m.At, n.At), cmp.Compare(m.By, n.By)) }
 
-// Record is all that is known of one emergency. Records are immutable: who changes one
-// makes a new one. A record without Created and Dots is a hint: what an event said, or
-// another broker, before the ledger's record came.
+// Record is everything that is known about one emergency. Records are immutable: to change one, copy it. A
+// record without Created and Dots is a hint: it comes from an event or from another broker, and the ledger's
+// record has not arrived yet.
 type Record struct {
 	ID       ID             `codec:"id"`
 	Terms    Terms          `codec:"terms"`
 	Version  Version        `codec:"version"`            // of the terms
-	Declared clock.Hybrid   `codec:"declared,omitempty"` // first; 0 when only the clear is known
-	TTL      clock.Duration `codec:"ttl,omitempty"`      // from then on, the longest that was asked for
-	Cleared  []Mark         `codec:"cleared,omitempty"`  // the earliest, or none
-	Created  []clock.Dot    `codec:"created"`            // the smallest by actor and counter
-	Dots     clock.Vector   `codec:"dots"`               // its writers' latest
+	Declared clock.Hybrid   `codec:"declared,omitempty"` // the earliest declaration; 0 if only the clear is known
+	TTL      clock.Duration `codec:"ttl,omitempty"`      // counts from Declared; the longest that was declared
+	Cleared  []Mark         `codec:"cleared,omitempty"`  // the earliest clear, or none
+	Created  []clock.Dot    `codec:"created"`            // creations: the smallest ones by actor and counter
+	Dots     clock.Vector   `codec:"dots"`               // the latest dot of each writer
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 }
 
-// Merge joins two copies (rules E3, L2), and says whether the result holds anything that
+// Merge returns the join of two copies (rules E3, L2), and whether it holds anything that
 // a does not (rule L6). Field by field:
 //
-//  1. Terms: those of the highest Version. Of one version the greater encoding: events of
-//     stock command lines have no version of their own, and may name one ID.
+//  1. Terms: those of the highest Version. Of equal versions the terms with the greater encoding:
+//     events of stock command lines have no version of their own and may have the same ID.
 //  2. Declared: the minimum of those that are known. TTL: the maximum. Hence
 //     until = declared + max(ttl).
 //  3. Cleared: the earliest mark; once there, it stays.
 //  4. Created: union, the MaxCreated smallest. Dots: the vector join. Unknown: union.
 //
-// IDs are equal by construction.
+// The caller makes sure that the IDs are equal.
 func Merge(a, b *Record) (*Record, bool) {
 	m, changed := *a, false
 	if newerTerms(b, a) {
@@ -102,7 +102,7 @@ func Merge(a, b *Record) (*Record, bool) {
 	}
 	var more [3]bool
 	m.Cleared, more[0] = canon.Smallest(a.Cleared, b.Cleared, Mark.compare, 1)
-	m.Created, more[1] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, MaxCreated)
+	m.Created, more[1] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, maxCreated)
 	m.Unknown, more[2] = a.Unknown.Merge(b.Unknown)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
@@ -115,7 +115,7 @@ func Merge(a, b *Record) (*Record, bool) {
 	return &m, true
 }
 
-// newerTerms reports whether b's terms take the place of a's. It is a total order.
+// newerTerms reports whether b's terms replace a's. It is a total order.
 func newerTerms(b, a *Record) bool {
 	if c := b.Version.compare(a.Version); c != 0 {
 		return c > 0
@@ -129,8 +129,8 @@ func (r *Record) Key() string { return string(r.ID) }
 // Writers implements ledger.Record.
 func (r *Record) Writers() clock.Vector { return r.Dots }
 
-// Finished implements ledger.Record: a cleared emergency changes nothing any more. One
-// whose time is over is not finished, since it can be declared again for longer.
+// Finished implements ledger.Record. A cleared emergency is finished. One that has expired is not, because it
+// can be declared again for longer.
 func (r *Record) Finished() bool { return len(r.Cleared) > 0 }
 
 // CreatedWithin implements ledger.Record.
@@ -138,17 +138,17 @@ func (r *Record) CreatedWithin(c clock.Vector) bool {
 	return !slices.ContainsFunc(r.Created, func(d clock.Dot) bool { return !c.Has(d) })
 }
 
-// Hint is what the record says without what it rests on, as it goes beside the ledger.
+// Hint returns the record without its creations and dots, as it is sent outside of the ledger.
 func (r *Record) Hint() *Record {
 	h := *r
 	h.Created, h.Dots = nil, nil
 	return &h
 }
 
-// IsHint reports whether the ledger has no such record: somebody has heard of it.
+// IsHint reports whether the record is only a hint and not a record of the ledger.
 func (r *Record) IsHint() bool { return len(r.Created) == 0 }
 
-// Until is the instant at which it ends by itself; 0 when only its clear is known.
+// Until returns when the emergency expires, or 0 if only its clear is known.
 func (r *Record) Until() clock.Time {
 	if r.Declared == 0 {
 		return 0
@@ -156,11 +156,10 @@ func (r *Record) Until() clock.Time {
 	return clock.TimeOf(r.Declared) + clock.Time(time.Duration(r.TTL).Milliseconds())
 }
 
-// Active reports whether it is in force now, wherever its scope says.
+// Active reports whether the emergency is in force now, within its scope.
 func (r *Record) Active(now clock.Time) bool { return !r.Finished() && now < r.Until() }
 
-// Ended is when it was cleared or its time was over, as far as is known now; 0 while it
-// is active.
+// Ended returns when the emergency was cleared or expired, as far as is known now; 0 while it is active.
 func (r *Record) Ended(now clock.Time) clock.Time {
 	switch {
 	case r.Finished():
@@ -171,16 +170,15 @@ func (r *Record) Ended(now clock.Time) clock.Time {
 	return 0
 }
 
-// Says reports whether the record says all that a hint of the same emergency does, but for
-// the exact times: two who hear one event of a stock command line date it by their own
-// clocks (rule E2).
-func (r *Record) Says(hint *Record) bool {
+// Covers reports whether the record holds everything that a hint of the same emergency says, except for the
+// exact times: brokers that receive the same event of a stock command line date it by their own clocks (rule
+// E2).
+func (r *Record) Covers(hint *Record) bool {
 	return hint.Version.compare(r.Version) <= 0 && hint.TTL <= r.TTL && (!hint.Finished() || r.Finished())
 }
 
-// Forgettable reports whether it ended so long ago that its ID need not be known any
-// more (rule E3).
+// Forgettable reports whether the emergency ended so long ago that it need not be remembered any more (rule E3).
 func (r *Record) Forgettable(now clock.Time) bool {
-	end := max(r.Ended(now), r.Until()) // a replay of its events counts from its declaration
-	return r.Ended(now) != 0 && now > end+clock.Time(Memory.Milliseconds())
+	end := max(r.Ended(now), r.Until()) // a replay of its events would be active until then
+	return r.Ended(now) != 0 && now > end+clock.Time(Retention.Milliseconds())
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// anyTerms draws what somebody can declare. There are few values, so that two draws often
+// anyTerms draws valid terms. There are few values, so that two draws often
 // have some in common.
 func anyTerms(t *rapid.T) Terms {
 	condition := rapid.SampledFrom([]string{"district=7", "district!=7", "gpu", "name in (a,b)", "zone=<&>", "zone=ä", "service in (pumps,hospitals,sirens,trams,schools)"})
 	return Terms{
-		Type: rapid.SampledFrom([]string{"flood", "quake", strings.Repeat("t", MaxType)}).Draw(t, "type"), Level: rapid.IntRange(1, 4).Draw(t, "level"),
-		Scope:   rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "scope"),
-		Select:  rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "select"),
-		Message: rapid.StringN(0, -1, MaxMessage).Draw(t, "message"),
+		Type: rapid.SampledFrom([]string{"flood", "quake", strings.Repeat("t", maxType)}).Draw(t, "type"), Level: rapid.IntRange(1, 4).Draw(t, "level"),
+		Scope:   rapid.SliceOfN(condition, 0, maxConditions).Draw(t, "scope"),
+		Select:  rapid.SliceOfN(condition, 0, maxConditions).Draw(t, "select"),
+		Message: rapid.StringN(0, -1, maxMessage).Draw(t, "message"),
 	}
 }
 
@@ -30,14 +30,14 @@ func anyActor(t *rapid.T) clock.Actor {
 	return clock.Actor(rapid.SampledFrom([]string{"a~1", "b~1", "b~2", strings.Repeat("n", 64) + "~01234567"}).Draw(t, "actor"))
 }
 
-// anyStamp is often one of a few, sometimes far out: whatever a broken clock says.
+// anyStamp draws often one of a few stamps, sometimes any stamp, as of a broken clock.
 func anyStamp(t *rapid.T) clock.Hybrid {
 	return clock.Hybrid(rapid.OneOf(rapid.Uint64Range(1, 9), rapid.Uint64Range(1, math.MaxUint64)).Draw(t, "stamp"))
 }
 
-// anyRecord draws one that validates: of the ledger or a hint, declared, cleared or both.
-// All have one ID, so that any two can be merged; liars are among them, whose stamps
-// promise what their terms do not keep.
+// anyRecord draws a valid record: of the ledger or a hint, declared, cleared or both.
+// All have the same ID, so that any two can be merged. Records with equal versions may have
+// different terms.
 func anyRecord(t *rapid.T) *Record {
 	r := &Record{ID: "flood-1"}
 	declared := rapid.IntRange(0, 3).Draw(t, "declared") > 0
@@ -51,9 +51,9 @@ func anyRecord(t *rapid.T) *Record {
 		r.Cleared = []Mark{{anyStamp(t), anyActor(t)}}
 	}
 	if rapid.Bool().Draw(t, "of the ledger") {
-		for i := range rapid.IntRange(1, MaxCreated).Draw(t, "creations") {
+		for i := range rapid.IntRange(1, maxCreated).Draw(t, "creations") {
 			d := clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%d", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "writer"), i)), Counter: rapid.Uint64Range(1, 3).Draw(t, "counter")}
-			r.Created, _ = canon.Smallest(r.Created, []clock.Dot{d}, clock.Dot.Compare, MaxCreated)
+			r.Created, _ = canon.Smallest(r.Created, []clock.Dot{d}, clock.Dot.Compare, maxCreated)
 			r.Dots.Set(d)
 		}
 		r.Dots.Set(clock.Dot{Actor: anyActor(t), Counter: rapid.Uint64Range(1, 9).Draw(t, "later")})
@@ -74,8 +74,8 @@ func same(t require.TestingT, want, got *Record, law string) {
 	require.Equal(t, want.Encode(), got.Encode(), law)
 }
 
-// Merge is a join of any records that validate: order, repetition and detours do not matter
-// (rules E3, L2), and what comes out validates again, or a peer would put it into quarantine.
+// Merge is a join of any valid records: order and repetition do not matter
+// (rules E3, L2). Its result is valid; otherwise peers would quarantine it.
 func TestMergeIsAJoin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := anyRecord(t), anyRecord(t), anyRecord(t)
@@ -83,14 +83,14 @@ func TestMergeIsAJoin(t *testing.T) {
 		same(t, join(a, b), join(b, a), "commutative")
 		same(t, join(join(a, b), c), join(a, join(b, c)), "associative")
 		same(t, a, join(a, a), "idempotent")
-		same(t, join(a, b), join(join(a, b), b), "nothing is learnt twice")
+		same(t, join(a, b), join(join(a, b), b), "absorbing")
 		require.Equal(t, before, [][]byte{a.Encode(), b.Encode(), c.Encode()}, "a merge changes neither argument")
 		require.NoError(t, join(join(a, b), c).validate())
 	})
 }
 
-// Merge says whether it learnt anything, and exactly that is news (rule L6).
-func TestMergeSaysWhatIsNews(t *testing.T) {
+// Merge reports whether the result differs from its first argument (rule L6).
+func TestMergeReportsChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyRecord(t), anyRecord(t)
 		m, changed := Merge(a, b)
@@ -101,8 +101,8 @@ func TestMergeSaysWhatIsNews(t *testing.T) {
 	})
 }
 
-// Field by field (rule E3), so that a join of another kind does not pass for this one.
-func TestMergeKeepsWhatEachFieldSays(t *testing.T) {
+// Each field is merged as rule E3 says; other joins are possible.
+func TestMergeOfEachField(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyRecord(t), anyRecord(t)
 		m := join(a, b)
@@ -123,7 +123,7 @@ func TestMergeKeepsWhatEachFieldSays(t *testing.T) {
 		if a.Version != b.Version {
 			require.Equal(t, latest.Terms, m.Terms)
 		}
-		require.Equal(t, a.Finished() || b.Finished(), m.Finished(), "once cleared, for ever cleared")
+		require.Equal(t, a.Finished() || b.Finished(), m.Finished(), "a clear is permanent")
 		if m.Finished() {
 			require.False(t, m.Active(clock.TimeOf(max(m.Declared, 1))))
 			for _, r := range []*Record{a, b} {
@@ -149,13 +149,13 @@ func TestTheLaterChangeBeatsTheFasterClock(t *testing.T) {
 	require.Equal(t, 2, join(fast, later).Terms.Level)
 	require.Equal(t, 2, join(later, fast).Terms.Level)
 	sameNumber := terms(3, Version{2, 8, "a~1"})
-	require.Equal(t, 3, join(later, sameNumber).Terms.Level, "of one number the later stamp")
+	require.Equal(t, 3, join(later, sameNumber).Terms.Level, "with equal numbers the later stamp wins")
 	sameTime := terms(1, Version{2, 8, "b~1"})
-	require.Equal(t, 1, join(sameNumber, sameTime).Terms.Level, "of one stamp the writer")
+	require.Equal(t, 1, join(sameNumber, sameTime).Terms.Level, "with equal stamps the greater writer wins")
 }
 
-// Two events of stock command lines may name one ID, and have no version of their own: in whatever
-// order they are heard, all agree.
+// Two events of stock command lines may have the same ID, and have no version of their own. In whatever
+// order brokers receive them, they agree.
 func TestEventsOfOneIDAgree(t *testing.T) {
 	parse := func(payload string) *Record {
 		r, err := Parse([]byte(payload), 7, 99)
@@ -167,25 +167,25 @@ func TestEventsOfOneIDAgree(t *testing.T) {
 	same(t, join(low, high), join(high, low), "commutative")
 }
 
-// Each change gets a higher number than the one that it saw; at the bound, where an event
-// with a number that somebody made up may put it, what is written still validates: or every
-// peer would put the record into quarantine.
+// Each change gets a higher number than the change that it has seen. At the largest number, which an event
+// with an invented number may have reached, the next version must still be valid; otherwise every
+// peer would quarantine the record.
 func TestTheNextVersionIsValid(t *testing.T) {
 	require.Equal(t, Version{8, 20, "b~1"}, Version{7, 10, "a~1"}.Next(20, "b~1"))
 	last := Version{maxSeq, 10, "a~1"}
 	next := last.Next(20, "b~1")
 	require.Equal(t, Version{maxSeq, 20, "b~1"}, next)
-	require.Positive(t, next.compare(last), "then the time decides")
+	require.Positive(t, next.compare(last), "the time decides")
 }
 
-func TestHowARecordStands(t *testing.T) {
+func TestActiveEndedAndForgettable(t *testing.T) {
 	at := func(s int64) clock.Hybrid { return clock.HybridAt(time.Unix(s, 0)) }
 	now := func(s int64) clock.Time { return clock.At(time.Unix(s, 0)) }
 	hour := clock.Duration(time.Hour)
 	declared := &Record{ID: "f", Declared: at(1000), TTL: hour}
 	cleared := &Record{ID: "f", Declared: at(1000), TTL: hour, Cleared: []Mark{{at(2000), "a~1"}}}
 	unknown := &Record{ID: "f", Cleared: []Mark{{at(2000), "a~1"}}}
-	month := int64(Memory / time.Second)
+	month := int64(Retention / time.Second)
 	for _, c := range []struct {
 		name        string
 		r           *Record
@@ -201,9 +201,9 @@ func TestHowARecordStands(t *testing.T) {
 		{"more than a month after its end", declared, 4601 + month, false, now(4600), true},
 		{"cleared", cleared, 2500, false, now(2000), false},
 		{"cleared before a clock that is behind", cleared, 1500, false, now(2000), false},
-		// A replay of its event would count from the declaration: it is remembered for as long as that could matter.
+		// A replay of its event would be active until its TTL has passed, so it is remembered from then on.
 		{"a month after its clear", cleared, 2001 + month, false, now(2000), false},
-		{"a month after the time that it had", cleared, 4601 + month, false, now(2000), true},
+		{"a month after its TTL", cleared, 4601 + month, false, now(2000), true},
 		{"only its clear is known", unknown, 2500, false, now(2000), false},
 		{"only its clear is known, for a month", unknown, 2001 + month, false, now(2000), true},
 	} {
@@ -215,29 +215,29 @@ func TestHowARecordStands(t *testing.T) {
 	}
 }
 
-// A hint has served when the ledger's record says what it does; two who hear one event date it
-// by their own clocks, and that is no difference (rule E2).
-func TestWhatARecordSaysOfAHint(t *testing.T) {
+// A hint is no longer needed when the ledger's record covers it. Brokers that receive the same event date it
+// by their own clocks, which makes no difference (rule E2).
+func TestRecordCoversHint(t *testing.T) {
 	base := Record{ID: "f", Version: Version{1, 50, "a~1"}, Declared: 50, TTL: 100}
 	for _, c := range []struct {
-		name  string
-		alter func(*Record)
-		says  bool
+		name   string
+		alter  func(*Record)
+		covers bool
 	}{
 		{"the same", func(*Record) {}, true},
 		{"a stock event's", func(h *Record) { h.Version = Version{Seq: 1} }, true},
-		{"dated otherwise", func(h *Record) { h.Declared = 40 }, true},
+		{"another declaration time", func(h *Record) { h.Declared = 40 }, true},
 		{"newer terms", func(h *Record) { h.Version.Seq++ }, false},
-		{"a longer time", func(h *Record) { h.TTL++ }, false},
+		{"a longer TTL", func(h *Record) { h.TTL++ }, false},
 		{"a clear", func(h *Record) { h.Cleared = []Mark{{60, ""}} }, false},
 	} {
 		h := base
 		c.alter(&h)
-		require.Equal(t, c.says, base.Says(&h), c.name)
+		require.Equal(t, c.covers, base.Covers(&h), c.name)
 	}
 	cleared := base
 	cleared.Cleared = []Mark{{70, "a~1"}}
 	h := base
 	h.Cleared = []Mark{{60, ""}}
-	require.True(t, cleared.Says(&h), "two who hear one clear date it by their own clocks, too")
+	require.True(t, cleared.Covers(&h), "brokers that receive the same clear date it by their own clocks, too")
 }

@@ -38,7 +38,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"no emergency", "POST", "/v1/jobs", `{"command":"x","priority":{"user":5,"emergency":"flood 7"}}`, 422, api.CodeInvalid, "priority.emergency"},
 		{"declared without type", "POST", "/v1/emergencies", `{"level":"high"}`, 422, api.CodeInvalid, "type"},
 		{"declared at an odd level", "POST", "/v1/emergencies", `{"type":"flood","level":"none"}`, 422, api.CodeInvalid, "level"},
-		{"declared with what brokers say", "POST", "/v1/emergencies", `{"type":"flood","level":"high","seq":7}`, 422, api.CodeInvalid, "broker's to say"},
+		{"declared with what brokers say", "POST", "/v1/emergencies", `{"type":"flood","level":"high","seq":7}`, 422, api.CodeInvalid, "set by the broker"},
 		{"declared with an unknown field", "POST", "/v1/emergencies", `{"type":"flood","level":"high","colour":"red"}`, 422, api.CodeInvalid, "colour"},
 		{"declared for too long", "POST", "/v1/emergencies", `{"type":"flood","level":"high","ttl":"1000h"}`, 422, api.CodeInvalid, "ttl"},
 		{"a scope that fits into no event", "POST", "/v1/emergencies", `{"type":"flood","level":"high","scope":["name in (` + strings.Repeat("x,", 120) + `x)"]}`, 422, api.CodeInvalid, "fewer or shorter conditions"},

@@ -9,15 +9,15 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// One emergency of each kind, as a broker in district 7 sees them at second 100.
+// someEmergencies returns one emergency of each kind, as a broker in district 7 sees them at second 100.
 func someEmergencies() []*Record {
 	known := func(id ID, kind string, level int, declared int64, scope, choose []string) *Record {
 		return &Record{ID: id, Terms: Terms{Type: kind, Level: level, Scope: scope, Select: choose}, Version: Version{Seq: 1}, Declared: hybrid(declared), TTL: clock.Duration(1000e9)}
 	}
 	cleared := known("quake-1", "quake", 4, 10, nil, []string{"pumps"})
 	cleared.Cleared = []Mark{{hybrid(20), "a~1"}}
-	over := known("storm-1", "storm", 4, 10, nil, []string{"pumps"})
-	over.TTL = clock.Duration(50e9)
+	expired := known("storm-1", "storm", 4, 10, nil, []string{"pumps"})
+	expired.TTL = clock.Duration(50e9)
 	return []*Record{
 		known("flood-2", "flood", 3, 60, []string{"district=7"}, nil),
 		known("flood-1", "flood", 3, 50, nil, nil),
@@ -26,30 +26,30 @@ func someEmergencies() []*Record {
 		known("all-1", "drill", 1, 70, nil, []string{}),
 		known("fire-8", "fire", 4, 70, []string{"district=8"}, []string{"pumps"}),
 		known("fire-9", "fire", 4, 70, []string{"district=7", "zone"}, []string{"pumps"}),
-		cleared, over,
+		cleared, expired,
 		{ID: "unknown-1", Cleared: []Mark{{hybrid(20), "a~1"}}},
 	}
 }
 
-// The highest comes first; of one level the earlier, so that all brokers name the same cause.
-// What is out of scope, cleared or over is not on the board.
-func TestBoardOrder(t *testing.T) {
+// The highest level comes first; among equal levels the earlier emergency, so that all brokers name the same
+// cause. Emergencies that are out of scope, cleared or expired are not in the set.
+func TestActiveSetOrder(t *testing.T) {
 	labels := map[string]string{"district": "7"}
-	b := NewBoard(someEmergencies(), labels, clock.At(hybrid(100).Time()))
+	b := NewActiveSet(someEmergencies(), labels, clock.At(hybrid(100).Time()))
 	require.Equal(t, []ID{"flood-1", "flood-0", "flood-2", "cut-1", "all-1"}, b.IDs())
-	require.Equal(t, 3, b.Top())
-	require.False(t, b.Calm())
-	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), map[string]string{"district": "8"}, clock.At(hybrid(100).Time())).IDs())
-	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), nil, clock.At(hybrid(100).Time())).IDs())
+	require.Equal(t, 3, b.TopLevel())
+	require.False(t, b.Empty())
+	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewActiveSet(someEmergencies(), map[string]string{"district": "8"}, clock.At(hybrid(100).Time())).IDs())
+	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewActiveSet(someEmergencies(), nil, clock.At(hybrid(100).Time())).IDs())
 
-	calm := NewBoard(someEmergencies(), labels, clock.At(hybrid(5000).Time()))
-	require.True(t, calm.Calm())
-	require.Zero(t, calm.Top())
-	require.True(t, calm.Equal(Board{}))
+	later := NewActiveSet(someEmergencies(), labels, clock.At(hybrid(5000).Time()))
+	require.True(t, later.Empty())
+	require.Zero(t, later.TopLevel())
+	require.True(t, later.Equal(ActiveSet{}))
 }
 
 func TestTheLevelOfAJob(t *testing.T) {
-	b := NewBoard(someEmergencies(), map[string]string{"district": "7"}, clock.At(hybrid(100).Time()))
+	b := NewActiveSet(someEmergencies(), map[string]string{"district": "7"}, clock.At(hybrid(100).Time()))
 	hospital := map[string]string{"service": "hospital"}
 	for _, c := range []struct {
 		name   string
@@ -66,15 +66,15 @@ func TestTheLevelOfAJob(t *testing.T) {
 		{"by the beginning of an ID", "flood-", nil, 0, ""},
 		{"by a type out of scope", "fire", nil, 0, ""},
 		{"by an ID out of scope", "fire-8", nil, 0, ""},
-		{"by what was cleared", "quake", nil, 0, ""},
-		{"by what is over", "storm-1", nil, 0, ""},
-		{"by what nobody has declared", "riot", nil, 0, ""},
+		{"by a cleared type", "quake", nil, 0, ""},
+		{"by an expired ID", "storm-1", nil, 0, ""},
+		{"by a type that was never declared", "riot", nil, 0, ""},
 		{"by its labels", "", hospital, 2, "cut-1"},
-		{"by all of its labels", "", map[string]string{"service": "hospital", "floor": "2"}, 0, ""},
-		{"by the labels of what is out of scope", "", map[string]string{"pumps": ""}, 0, ""},
-		{"by an empty selection nobody is chosen", "", map[string]string{"x": "y"}, 0, ""},
-		{"named, and chosen at a lower level", "flood", hospital, 3, "flood-1"},
-		{"named at a lower level, and chosen", "drill", hospital, 2, "cut-1"},
+		{"by labels that meet only some conditions", "", map[string]string{"service": "hospital", "floor": "2"}, 0, ""},
+		{"by labels, out of scope", "", map[string]string{"pumps": ""}, 0, ""},
+		{"an empty selection selects no job", "", map[string]string{"x": "y"}, 0, ""},
+		{"named, and selected at a lower level", "flood", hospital, 3, "flood-1"},
+		{"named at a lower level, and selected", "drill", hospital, 2, "cut-1"},
 		{"its own level is the higher", "critical", hospital, 4, ""},
 		{"its own level is the lower", "low", hospital, 2, "cut-1"},
 		{"its own level is the same", "medium", hospital, 2, ""},
@@ -85,27 +85,27 @@ func TestTheLevelOfAJob(t *testing.T) {
 			require.Equal(t, c.by, by)
 		})
 	}
-	level, by := (&Board{}).Level(&job.Spec{Priority: job.Priority{Emergency: "flood"}})
+	level, by := (&ActiveSet{}).Level(&job.Spec{Priority: job.Priority{Emergency: "flood"}})
 	require.Zero(t, level)
 	require.Empty(t, by)
 }
 
-// Two boards are equal when no job could tell them apart: by who is on them, in which version.
-func TestBoardsAreEqual(t *testing.T) {
+// Two active sets are equal when they hold the same emergencies in the same versions.
+func TestEqualActiveSets(t *testing.T) {
 	now, labels := clock.At(hybrid(100).Time()), map[string]string{"district": "7"}
-	b := NewBoard(someEmergencies(), labels, now)
-	require.True(t, b.Equal(NewBoard(someEmergencies(), labels, now+1)))
+	b := NewActiveSet(someEmergencies(), labels, now)
+	require.True(t, b.Equal(NewActiveSet(someEmergencies(), labels, now+1)))
 	list := someEmergencies()
 	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
 		list[i], list[j] = list[j], list[i]
 	}
-	require.True(t, b.Equal(NewBoard(list, labels, now)), "in whatever order they come")
-	require.False(t, b.Equal(NewBoard(someEmergencies(), nil, now)))
-	require.False(t, b.Equal(Board{}))
+	require.True(t, b.Equal(NewActiveSet(list, labels, now)), "the order of the records does not matter")
+	require.False(t, b.Equal(NewActiveSet(someEmergencies(), nil, now)))
+	require.False(t, b.Equal(ActiveSet{}))
 	changed := someEmergencies()
 	changed[0].Version = Version{2, 5, clock.Actor("a~1")}
-	require.False(t, b.Equal(NewBoard(changed, labels, now)), "its terms are others")
+	require.False(t, b.Equal(NewActiveSet(changed, labels, now)), "the terms differ")
 	longer := someEmergencies()
 	longer[0].TTL *= 2
-	require.True(t, b.Equal(NewBoard(longer, labels, now)), "how long it lasts matters to no job")
+	require.True(t, b.Equal(NewActiveSet(longer, labels, now)), "the TTL does not change any job's level")
 }
