@@ -8,8 +8,8 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// C4: a job waits for those of Spec.After, and the failure of one bars it, unless any
-// end will do.
+// A job waits for the jobs in Spec.After, and may not run if one of them failed, unless AfterPolicy is
+// AfterEnd (rule C4).
 func TestAfter(t *testing.T) {
 	spec := Spec{Command: "true", After: []ID{"p", "q"}, Priority: Priority{User: DefaultUser}}
 	require.NoError(t, spec.Complete())
@@ -27,7 +27,7 @@ func TestAfter(t *testing.T) {
 	require.Equal(t, []ID{"p"}, r.Waits())
 	e, barred := r.Barred()
 	require.True(t, barred)
-	require.Equal(t, Ending{Job: "q", At: 4, By: "a~1", Outcome: Cancelled}, e, "the earliest end is the end (rule J1)")
+	require.Equal(t, Ending{Job: "q", At: 4, By: "a~1", Outcome: Cancelled}, e, "the earliest ending counts (rule J1)")
 
 	r.Spec.AfterPolicy = AfterEnd
 	_, barred = r.Barred()

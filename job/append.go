@@ -9,35 +9,35 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// The codec is the specification of our encoding; this file is its fast path.
-// Every commit encodes a record, and a codec that works by reflection spends more
-// time on that than the disk does. For Record, Spec and Result the functions below
-// append what the codec writes, byte for byte: keys in sorted order, fields with
-// omitempty left out when they are empty. Digests, and so the keys of jobs, rest on
-// that equality (rules L2, J3). TestAppendEqualsCodec holds the two together, also
-// when a struct gets a field that is forgotten here.
+// The codec is the specification of the encoding; this file is a fast encoder.
+// Every commit encodes a record, and the codec, which uses reflection, takes longer for
+// that than the disk. For Record, Spec and Result the functions below
+// append what the codec writes, byte for byte: keys in sorted order, and fields with
+// omitempty left out if they are empty. Digests, and therefore the keys of jobs, depend on
+// that equality (rules L2, J3). TestAppendEqualsCodec checks it, and fields_test.go names a field
+// that was forgotten here.
 //
-// The codec alone decodes, and it alone encodes what has fields of a newer broker.
+// read.go decodes these bytes. Values with fields of a newer broker are encoded and decoded by the codec alone.
 
-// scratch is room on the stack for nearly every record: what is appended to it is
-// copied once, at its exact size, since encodings are kept.
-const scratch = 2 << 10
+// stackBuffer is the size in bytes of a buffer on the stack that is large enough for nearly every record. The
+// result is copied from it once, at its exact size, because encodings are kept.
+const stackBuffer = 2 << 10
 
-// encodeFast returns the canonical bytes of a value, when it is one that this file
-// knows and that holds no fields of a newer broker.
+// encodeFast returns the canonical encoding of a Record, Spec or Result without fields of a newer broker. For
+// all other values ok is false.
 func encodeFast(v any) (out []byte, ok bool) {
-	var room [scratch]byte
+	var buf [stackBuffer]byte
 	switch v := v.(type) {
 	case *Record:
 		if !v.newer() {
-			return bytes.Clone(appendRecord(room[:0], v)), true
+			return bytes.Clone(appendRecord(buf[:0], v)), true
 		}
 	case *Spec:
 		if !v.newer() {
-			return bytes.Clone(appendSpec(room[:0], v)), true
+			return bytes.Clone(appendSpec(buf[:0], v)), true
 		}
 	case *Result:
-		return bytes.Clone(appendResult(room[:0], v)), true
+		return bytes.Clone(appendResult(buf[:0], v)), true
 	}
 	return nil, false
 }
@@ -227,8 +227,8 @@ func appendResult(b []byte, r *Result) []byte {
 
 func appendOutputs(b []byte, m map[string]Blob) []byte {
 	b = appendMapHeader(b, len(m))
-	var room [8]string
-	for _, path := range appendKeys(room[:0], m) {
+	var buf [8]string
+	for _, path := range appendKeys(buf[:0], m) {
 		b = appendBlob(appendString(b, path), m[path])
 	}
 	return b
@@ -286,8 +286,8 @@ func appendResources(b []byte, r *Resources) []byte {
 	b = intField(b, "cpu", r.CPU)
 	if len(r.Devices) > 0 {
 		b, n = appendMapHeader(appendString(b, "devices"), len(r.Devices)), n+1
-		var room [8]string
-		for _, device := range appendKeys(room[:0], r.Devices) {
+		var buf [8]string
+		for _, device := range appendKeys(buf[:0], r.Devices) {
 			b = intField(b, device, r.Devices[device])
 		}
 	}
@@ -304,7 +304,7 @@ func appendRetries(b []byte, r Retries) []byte {
 	return closeMap(b, start, n)
 }
 
-// One field, key and value.
+// The following functions append one field, that is, key and value.
 
 func stringField[S ~string](b []byte, key string, v S) []byte {
 	return appendString(appendString(b, key), string(v))
@@ -314,8 +314,8 @@ func intField(b []byte, key string, v int64) []byte { return appendInt(appendStr
 
 func uintField(b []byte, key string, v uint64) []byte { return appendUint(appendString(b, key), v) }
 
-// One field with omitempty: nothing when the value is empty. N counts the fields of
-// the map around it.
+// The following functions append one field with omitempty: nothing if the value is empty. n counts the fields
+// of the map that contains it.
 
 func optionalString[S ~string](b []byte, n int, key string, v S) ([]byte, int) {
 	if v == "" {
@@ -347,30 +347,30 @@ func optionalTexts(b []byte, n int, key string, m map[string]string) ([]byte, in
 		return b, n
 	}
 	b = appendMapHeader(appendString(b, key), len(m))
-	var room [8]string
-	for _, k := range appendKeys(room[:0], m) {
+	var buf [8]string
+	for _, k := range appendKeys(buf[:0], m) {
 		b = stringField(b, k, m[k])
 	}
 	return b, n + 1
 }
 
-// appendKeys is sortedKeys into room that the caller has.
-func appendKeys[V any](room []string, m map[string]V) []string {
+// appendKeys appends the sorted keys of m to buf, which must be empty.
+func appendKeys[V any](buf []string, m map[string]V) []string {
 	for k := range m {
-		room = append(room, k)
+		buf = append(buf, k)
 	}
-	slices.Sort(room)
-	return room
+	slices.Sort(buf)
+	return buf
 }
 
-// The types of msgpack, each in the shortest form, as the codec chooses it.
+// The following functions append the types of msgpack in their shortest form, as the codec does.
 
-// openMap leaves one byte for the header of a map whose number of fields is not
-// known before its end, and says where.
+// openMap reserves one byte for the header of a map whose number of fields is not
+// known before its end, and returns its position.
 func openMap(b []byte) (out []byte, start int) { return append(b, 0), len(b) }
 
-// closeMap fills in the header of the map that was opened at start: n fields. The
-// long header is for a Spec that says nearly everything; it pushes the fields back.
+// closeMap writes the header of a map with n fields that was opened at start. A Spec with nearly all fields
+// needs the longer header, for which the fields are moved.
 func closeMap(b []byte, start, n int) []byte {
 	if n < 16 {
 		b[start] = 0x80 | byte(n)
@@ -428,8 +428,8 @@ func appendUint(b []byte, v uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0xcf), v)
 }
 
-// appendInt keeps to the signed forms, also for positive numbers: 128 takes three
-// bytes, not the two of appendUint.
+// appendInt uses the signed forms, also for positive numbers: 128 takes three
+// bytes, not two as with appendUint.
 func appendInt(b []byte, v int64) []byte {
 	switch {
 	case v >= -32 && v <= math.MaxInt8:

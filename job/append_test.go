@@ -14,20 +14,19 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// appended is what append.go makes of a value. It fails when a value goes the
-// codec's way: the comparison would be one of the codec with itself.
+// appended returns what append.go makes of a value. It fails if the value is left to the
+// codec, because the codec would be compared with itself then.
 func appended(t require.TestingT, v any) []byte {
 	b, ok := encodeFast(v)
 	require.True(t, ok, "%T is not encoded by append.go", v)
 	return b
 }
 
-// kinds lists what append.go encodes: a Record holds all else.
+// kinds lists the types that append.go encodes; a Record contains all others.
 var kinds = []reflect.Type{reflect.TypeFor[Record](), reflect.TypeFor[Spec](), reflect.TypeFor[Result]()}
 
-// TestAppendEqualsCodec: whatever the values of the fields, the bytes are those of the
-// codec (rules L2, J3). The generator goes over the structs by reflection, so that
-// it fills fields of tomorrow too.
+// TestAppendEqualsCodec checks that the bytes are those of the codec, whatever the values of the fields
+// (rules L2, J3). The generator uses reflection, so it also fills fields that are added later.
 func TestAppendEqualsCodec(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.Name(), rapid.MakeCheck(func(t *rapid.T) {
@@ -40,10 +39,9 @@ func TestAppendEqualsCodec(t *testing.T) {
 	}
 }
 
-// oneApart tries the value with all fields full (or all empty), and then with each
-// field in turn made the opposite; among full ones at any depth. A field that
-// append.go forgets, writes always, or leaves out for another field's sake shows here
-// without luck.
+// oneApart tries a value with all fields filled (or all empty), and then with one field after the other
+// reversed, at any depth if they are filled. So a field that
+// append.go forgets, always writes, or omits because of another field is certainly found.
 func oneApart(t *testing.T, kind reflect.Type, full bool) {
 	count, turned := 0, ""
 	for turn := -1; turn < count; turn++ {
@@ -65,8 +63,8 @@ func oneApart(t *testing.T, kind reflect.Type, full bool) {
 	require.Greater(t, count, 5)
 }
 
-// walk visits the encoded fields of a struct, also those of structs within, and
-// goes into what a visit filled.
+// walk visits the encoded fields of a struct, including those of nested structs, and
+// descends into the fields that a visit has filled.
 func walk(v reflect.Value, path string, visit func(path string, field reflect.Value) (filled bool)) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -89,8 +87,8 @@ func walk(v reflect.Value, path string, visit func(path string, field reflect.Va
 	}
 }
 
-// fillOne makes a field that is no struct differ from its zero value; elements of
-// slices and what pointers lead to stay zero.
+// fillOne sets a field that is not a struct to a value that is not zero. Elements of
+// slices and targets of pointers stay zero.
 func fillOne(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -113,7 +111,7 @@ func fillOne(v reflect.Value) {
 	}
 }
 
-// Edges of the size classes of msgpack, and what lies between them.
+// The limits of msgpack's size classes, and values between them.
 var (
 	lengths = rapid.SampledFrom([]int{0, 1, 2, 3, 7, 31, 32, 33, 255, 256})
 	counts  = rapid.SampledFrom([]int{0, 1, 2, 3, 15, 16, 17})
@@ -122,18 +120,18 @@ var (
 		math.MaxUint16, math.MaxUint16 + 1, math.MaxInt32, math.MaxInt32 + 1, math.MinInt32, math.MinInt32 - 1,
 		math.MaxUint32, math.MaxUint32 + 1, math.MaxInt64, math.MinInt64,
 	}))
-	// mostlySmall keeps what is nested from growing beyond all bounds.
+	// mostlySmall limits the size of nested values.
 	mostlySmall = rapid.SampledFrom([]int{0, 0, 1, 1, 1, 2, 3, 16})
 )
 
-// text draws a string: arbitrary, also no UTF-8, or long.
+// text draws a string, which may be long or invalid UTF-8.
 var text = rapid.OneOf(
 	rapid.String(),
 	rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 4), func(b []byte) string { return string(b) }),
 	rapid.Map(lengths, func(n int) string { return strings.Repeat("x", n) }),
 )
 
-// draw fills a value of any type that a record consists of.
+// draw fills a value of any type that occurs in a record.
 func draw(t *rapid.T, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -192,7 +190,7 @@ func drawMap(t *rapid.T, v reflect.Value) {
 	}
 }
 
-// Every size class of strings, arrays, maps and numbers, to its edges.
+// This tests the limits of each size class of strings, arrays, maps and numbers.
 func TestAppendSizeClasses(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536} {
 		s := strings.Repeat("x", n)
@@ -230,8 +228,8 @@ func TestAppendSizeClasses(t *testing.T) {
 	})
 }
 
-// What does not fit on the stack, and what has many fields: the long header of its
-// map is put in afterwards.
+// This record does not fit on the stack, and its spec has so many fields that the longer header of its
+// map is inserted afterwards.
 func TestAppendLargeRecord(t *testing.T) {
 	r := newRecord(t, creation)
 	yes := true
@@ -243,8 +241,8 @@ func TestAppendLargeRecord(t *testing.T) {
 	require.Equal(t, canon.Encode(r), appended(t, r))
 }
 
-// Encodings are kept and may not share memory with each other, nor hold much more
-// than they say.
+// Encodings are kept, so they must not share memory with each other, nor use much more
+// memory than necessary.
 func TestAppendedBytesAreTheirOwn(t *testing.T) {
 	r := newRecord(t, creation)
 	a := appended(t, r)
@@ -255,10 +253,10 @@ func TestAppendedBytesAreTheirOwn(t *testing.T) {
 	require.Less(t, cap(a), 2*len(a))
 }
 
-// Fields of a newer broker are the codec's business (rule L2).
+// Values with fields of a newer broker are left to the codec (rule L2).
 func TestUnknownFieldsTakeTheCodec(t *testing.T) {
 	spec := testSpec(t)
-	spec.Unknown = Unknown{"newer": int64(1)}
+	spec.Unknown = canon.Unknown{"newer": int64(1)}
 	_, ok := encodeFast(&spec)
 	require.False(t, ok)
 

@@ -10,7 +10,7 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// encode returns the canonical bytes of a value of this package (package canon).
+// encode returns the canonical encoding of a value of this package (package canon).
 func encode(v any) []byte {
 	if out, ok := encodeFast(v); ok {
 		return out
@@ -21,22 +21,23 @@ func encode(v any) []byte {
 	return canon.Encode(v)
 }
 
-// newer reports whether a newer broker has written fields that we don't know.
+// newer reports whether the record or its spec has fields that this version does not know.
 func (r *Record) newer() bool { return len(r.Unknown) > 0 || r.Spec.newer() }
 
 func (s *Spec) newer() bool { return len(s.Unknown) > 0 }
 
-// Encode returns the record's canonical bytes: equal records, equal bytes.
+// Encode implements ledger.Record: it returns the record's canonical encoding. Equal records have equal
+// encodings.
 func (r *Record) Encode() []byte { return encode(r) }
 
-// Size is the length of the result's encoding, in bytes.
+// Size returns the length of the result's encoding, in bytes.
 func (r *Result) Size() int { return len(encode(r)) }
 
-// DecodeRecord reads a record that came from a disk or a peer and validates it
-// (rules L10, L11), so that all other methods may take it for granted.
+// DecodeRecord decodes and validates a record from disk or from a peer
+// (rules L10, L11). All other methods rely on the validation.
 func DecodeRecord(b []byte) (*Record, error) {
-	if len(b) > MaxRecord {
-		return nil, fmt.Errorf("job record: %d bytes, at most %d are allowed", len(b), MaxRecord)
+	if len(b) > maxRecord {
+		return nil, fmt.Errorf("job record: it has %d bytes, at most %d are allowed", len(b), maxRecord)
 	}
 	r, spec, ok := decodeFast(b)
 	if !ok {
@@ -53,40 +54,40 @@ func DecodeRecord(b []byte) (*Record, error) {
 	return r, nil
 }
 
-// validate checks all that other methods, and the broker, take for granted. Spec is how
-// many bytes that of the record takes.
+// validate checks everything on which the other methods and the broker rely. spec is the length of the
+// encoded spec.
 func (r *Record) validate(spec int) error {
 	switch {
 	case !label.ValidName(string(r.ID)):
 		return errors.New("it has no valid ID")
-	case len(r.Created) == 0 || len(r.Created) > MaxCreated:
+	case len(r.Created) == 0 || len(r.Created) > maxCreated:
 		return fmt.Errorf("it has %d creations", len(r.Created))
-	case len(r.Verdicts) > MaxVerdicts || len(r.Reports) > MaxReports:
+	case len(r.Verdicts) > maxVerdicts || len(r.Reports) > maxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))
 	case !canon.Ascending(r.Created, Stamp.compare) || !canon.Ascending(r.Verdicts, Verdict.compare):
 		return errors.New("its creations or verdicts are out of order")
-	case len(r.Pauses) > MaxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
+	case len(r.Pauses) > maxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
 	case r.Owner.Broker == "" || r.Owner.Actor == "":
-		return errors.New("nobody owns it")
+		return errors.New("it has no owner")
 	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor == ""):
 		return errors.New("its placement names no executor, or a negative try")
 	case r.Spec.MinReplicas != 0:
-		return errors.New("its spec has min_replicas, which is no part of a job")
+		return errors.New("its spec has min_replicas, which is not part of a job")
 	}
 	if err := r.Dots.Valid(); err != nil {
 		return err
 	}
 	for _, s := range r.Created {
-		if len(s.Deps) > MaxDeps {
-			return fmt.Errorf("its creation %v has %d dependencies, at most %d are allowed", s.Dot, len(s.Deps), MaxDeps)
+		if len(s.Deps) > maxDeps {
+			return fmt.Errorf("its creation %v has %d dependencies, at most %d are allowed", s.Dot, len(s.Deps), maxDeps)
 		}
 		if s.Dot.IsZero() || !r.Dots.Has(s.Dot) {
 			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
 		}
 	}
 	for i, e := range r.Ended {
-		if i >= MaxAfter || !e.Outcome.valid() || e.By == "" || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 	}
@@ -125,19 +126,16 @@ func (v *Verdict) valid() bool {
 
 func (o Outcome) valid() bool { return State(o).Final() }
 
-// Unknown holds the fields that this version does not know, by name (rule L2).
-type Unknown = canon.Unknown
-
-// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
+// CodecMissingField implements codec.MissingFielder: it keeps a field of a newer broker.
 func (r *Record) CodecMissingField(field []byte, v any) bool { return r.Unknown.Add(field, v) }
 
-// CodecMissingFields gives the kept fields back (codec.MissingFielder).
+// CodecMissingFields implements codec.MissingFielder: it returns the kept fields.
 func (r *Record) CodecMissingFields() map[string]any { return r.Unknown }
 
-// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
+// CodecMissingField implements codec.MissingFielder: it keeps a field of a newer broker.
 func (s *Spec) CodecMissingField(field []byte, v any) bool { return s.Unknown.Add(field, v) }
 
-// CodecMissingFields gives the kept fields back (codec.MissingFielder).
+// CodecMissingFields implements codec.MissingFielder: it returns the kept fields.
 func (s *Spec) CodecMissingFields() map[string]any { return s.Unknown }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

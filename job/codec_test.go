@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -40,8 +41,8 @@ func TestRecordRoundTrip(t *testing.T) {
 // A newer broker's fields survive a round trip through this one (rule L2).
 func TestUnknownFieldsArePreserved(t *testing.T) {
 	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
-	r.Unknown = Unknown{"zeta": map[string]any{"x": int64(1), "y": []any{"a", int64(2)}}}
-	r.Spec.Unknown = Unknown{"affinity": "near"}
+	r.Unknown = canon.Unknown{"zeta": map[string]any{"x": int64(1), "y": []any{"a", int64(2)}}}
+	r.Spec.Unknown = canon.Unknown{"affinity": "near"}
 	got, err := DecodeRecord(r.Encode())
 	require.NoError(t, err)
 	require.Equal(t, r.Encode(), got.Encode())
@@ -68,7 +69,7 @@ func BenchmarkRecordDecode(b *testing.B) {
 	}
 }
 
-// Absent fields of one map value must not be filled from the value before it.
+// Absent fields of a report must not be filled from the report before it.
 func TestDecodeDoesNotMixReports(t *testing.T) {
 	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
 	for _, rep := range []Report{

@@ -15,7 +15,7 @@ import (
 
 var creation = Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10}
 
-// busy is a record that has something in every field.
+// busy returns a record with a value in nearly every field.
 func busy(t testing.TB) *Record {
 	r := newRecord(t, creation)
 	placed(r)
@@ -24,7 +24,7 @@ func busy(t testing.TB) *Record {
 	won := r.Reports[0]
 	r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 1}, Outcome: Succeeded, Reason: "why", Report: &won})
 	decided(Cancelled, 31)(r)
-	r.Unknown = Unknown{"newer": map[string]any{"a": int64(1)}}
+	r.Unknown = canon.Unknown{"newer": map[string]any{"a": int64(1)}}
 	for _, rep := range r.Reports {
 		r.Dots.Set(rep.Dot)
 	}
@@ -34,45 +34,45 @@ func busy(t testing.TB) *Record {
 	return r
 }
 
-// A record that breaks what the rest of the code takes for granted is refused
-// (rule L10): each case is a good record with one thing wrong.
+// A record that violates what the rest of the code relies on is refused
+// (rule L10). Each case is a valid record with one error.
 func TestDecodeRecordRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*Record)
 		hint  string
 	}{
-		"no ID":                    {func(r *Record) { r.ID = "" }, "ID"},
-		"an ID with a tilde":       {func(r *Record) { r.ID = "a~b" }, "ID"},
-		"no creation":              {func(r *Record) { r.Created = nil }, "creations"},
-		"too many creations":       {func(r *Record) { r.Created = make([]Stamp, MaxCreated+1) }, "creations"},
-		"too many verdicts":        {func(r *Record) { r.Verdicts = make([]Verdict, MaxVerdicts+1) }, "verdicts"},
-		"too many reports":         {func(r *Record) { r.Reports = make([]Report, MaxReports+1) }, "reports"},
-		"a creation twice":         {func(r *Record) { r.Created = []Stamp{creation, creation} }, "order"},
-		"a verdict twice":          {func(r *Record) { r.Verdicts = append(r.Verdicts, r.Verdicts[1]) }, "order"},
-		"verdicts out of order":    {func(r *Record) { r.Verdicts[0], r.Verdicts[1] = r.Verdicts[1], r.Verdicts[0] }, "order"},
-		"reports out of order":     {func(r *Record) { r.Reports[0], r.Reports[1] = r.Reports[1], r.Reports[0] }, "order"},
-		"a creation without dot":   {func(r *Record) { r.Created = []Stamp{{At: 1}} }, "dots"},
-		"a creation not in dots":   {func(r *Record) { r.Dots = clock.NewVector(clock.Dot{Actor: "b", Counter: 1}) }, "dots"},
-		"nobody owns it":           {func(r *Record) { r.Owner.Actor = "" }, "owns"},
-		"done without result":      {func(r *Record) { r.Reports[0].Result = nil }, "report"},
-		"a result while running":   {func(r *Record) { r.Reports[0].Phase = Running }, "report"},
-		"a phase of no kind":       {func(r *Record) { r.Reports[0].Phase, r.Reports[0].Result = "dancing", nil }, "report"},
-		"an outcome of no kind":    {func(r *Record) { r.Reports[0].Result.Outcome = "odd" }, "report"},
-		"a verdict of no kind":     {func(r *Record) { r.Verdicts[1].Outcome = "odd" }, "verdict"},
-		"a verdict without dot":    {func(r *Record) { r.Verdicts[1].Dot = clock.Dot{} }, "verdict"},
-		"accepted without result":  {func(r *Record) { r.Verdicts[0].Report.Result = nil }, "verdict"},
-		"a negative try":           {func(r *Record) { r.Place.Try = -1 }, "place"},
-		"placed nowhere":           {func(r *Record) { r.Place.Actor = "" }, "place"},
-		"dots out of order":        {func(r *Record) { r.Dots[0], r.Dots[1] = r.Dots[1], r.Dots[0] }, ""},
-		"how to answer is no spec": {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
-		"a spec that climbs out":   {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
-		"a spec without driver":    {func(r *Record) { r.Spec.Driver = "" }, "driver"},
-		"too large":                {func(r *Record) { r.Unknown = Unknown{"x": strings.Repeat("x", MaxRecord)} }, "at most"},
+		"no ID":                             {func(r *Record) { r.ID = "" }, "ID"},
+		"an ID with a tilde":                {func(r *Record) { r.ID = "a~b" }, "ID"},
+		"no creation":                       {func(r *Record) { r.Created = nil }, "creations"},
+		"too many creations":                {func(r *Record) { r.Created = make([]Stamp, maxCreated+1) }, "creations"},
+		"too many verdicts":                 {func(r *Record) { r.Verdicts = make([]Verdict, maxVerdicts+1) }, "verdicts"},
+		"too many reports":                  {func(r *Record) { r.Reports = make([]Report, maxReports+1) }, "reports"},
+		"a creation twice":                  {func(r *Record) { r.Created = []Stamp{creation, creation} }, "order"},
+		"a verdict twice":                   {func(r *Record) { r.Verdicts = append(r.Verdicts, r.Verdicts[1]) }, "order"},
+		"verdicts out of order":             {func(r *Record) { r.Verdicts[0], r.Verdicts[1] = r.Verdicts[1], r.Verdicts[0] }, "order"},
+		"reports out of order":              {func(r *Record) { r.Reports[0], r.Reports[1] = r.Reports[1], r.Reports[0] }, "order"},
+		"a creation without dot":            {func(r *Record) { r.Created = []Stamp{{At: 1}} }, "dots"},
+		"a creation not in dots":            {func(r *Record) { r.Dots = clock.NewVector(clock.Dot{Actor: "b", Counter: 1}) }, "dots"},
+		"no owner":                          {func(r *Record) { r.Owner.Actor = "" }, "owner"},
+		"done without result":               {func(r *Record) { r.Reports[0].Result = nil }, "report"},
+		"a result while running":            {func(r *Record) { r.Reports[0].Phase = Running }, "report"},
+		"an unknown phase":                  {func(r *Record) { r.Reports[0].Phase, r.Reports[0].Result = "dancing", nil }, "report"},
+		"an unknown outcome":                {func(r *Record) { r.Reports[0].Result.Outcome = "odd" }, "report"},
+		"a verdict with an unknown outcome": {func(r *Record) { r.Verdicts[1].Outcome = "odd" }, "verdict"},
+		"a verdict without dot":             {func(r *Record) { r.Verdicts[1].Dot = clock.Dot{} }, "verdict"},
+		"accepted without result":           {func(r *Record) { r.Verdicts[0].Report.Result = nil }, "verdict"},
+		"a negative try":                    {func(r *Record) { r.Place.Try = -1 }, "place"},
+		"placed nowhere":                    {func(r *Record) { r.Place.Actor = "" }, "place"},
+		"dots out of order":                 {func(r *Record) { r.Dots[0], r.Dots[1] = r.Dots[1], r.Dots[0] }, ""},
+		"a spec with min_replicas":          {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
+		"a spec with a path that leads out": {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
+		"a spec without driver":             {func(r *Record) { r.Spec.Driver = "" }, "driver"},
+		"too large":                         {func(r *Record) { r.Unknown = canon.Unknown{"x": strings.Repeat("x", maxRecord)} }, "at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := busy(t)
 			_, err := DecodeRecord(r.Encode())
-			require.NoError(t, err, "it is good before")
+			require.NoError(t, err, "it is valid before")
 			c.spoil(r)
 			_, err = DecodeRecord(r.Encode())
 			require.ErrorContains(t, err, c.hint)
@@ -81,7 +81,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeRecordRefusesWhatIsNoRecord(t *testing.T) {
+func TestDecodeRecordRefusesGarbage(t *testing.T) {
 	good := busy(t).Encode()
 	for _, b := range [][]byte{nil, {}, {0xc0}, {0x80}, {0xc1}, []byte("hello"), good[:len(good)/2], bytes.Repeat([]byte{0x91}, 5000)} {
 		_, err := DecodeRecord(b)
@@ -89,8 +89,7 @@ func TestDecodeRecordRefusesWhatIsNoRecord(t *testing.T) {
 	}
 }
 
-// Whatever a newer broker nests in its fields, no depth of it can be read and then
-// not be written.
+// Fields of a newer broker may be nested at any depth. If they can be decoded, they can be encoded again.
 func TestDeepUnknownFields(t *testing.T) {
 	read := 0
 	for depth := 1024 - 20; depth < 1024+20; depth++ {
@@ -99,18 +98,18 @@ func TestDeepUnknownFields(t *testing.T) {
 			nested = []any{nested}
 		}
 		r := newRecord(t, creation)
-		r.Unknown = Unknown{"deep": nested, "other": 1}
+		r.Unknown = canon.Unknown{"deep": nested, "other": 1}
 		if got, err := DecodeRecord(canon.Encode(r)); err == nil {
 			require.NotEmpty(t, got.Encode())
 			read++
 		}
 	}
 	require.Positive(t, read)
-	require.Less(t, read, 40, "the bound lies in between")
+	require.Less(t, read, 40, "the limit is among the depths that were tried")
 }
 
-// The largest record that brokers can make among themselves fits (rule L11):
-// what a broker has stored it must be able to read again, else it does not start.
+// The largest record that can result from merging is within the limit (rule L11).
+// Otherwise a broker could not read what it has stored, and would not start.
 func TestTheLargestRecordFits(t *testing.T) {
 	result := &Result{Outcome: Failed, Outputs: map[string]Blob{}, Reason: strings.Repeat("r", MaxReason)}
 	for i := 0; result.Size() < MaxResult-200; i++ {
@@ -118,9 +117,9 @@ func TestTheLargestRecordFits(t *testing.T) {
 	}
 	r := newRecord(t, creation)
 	r.Spec.Args = []string{strings.Repeat("x", MaxSpec-500)}
-	require.NoError(t, r.Spec.Validate())
+	require.NoError(t, r.Spec.validate(len(encode(&r.Spec))))
 	name := func(i int) clock.Actor { return clock.Actor(fmt.Sprintf("%s%d~%08d", strings.Repeat("n", 63), i, i)) }
-	for i := range MaxReports {
+	for i := range maxReports {
 		placed(r)
 		dot := clock.Dot{Actor: name(i), Counter: 1 << 40}
 		rep := Report{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(i)}, 1 << 20}, Dot: dot, At: 1 << 60, Phase: Done, Result: result}
@@ -129,26 +128,26 @@ func TestTheLargestRecordFits(t *testing.T) {
 		r.Dots.Set(dot)
 	}
 	b := r.Encode()
-	t.Logf("%d bytes of %d", len(b), MaxRecord)
+	t.Logf("%d bytes of %d", len(b), maxRecord)
 	_, err := DecodeRecord(b)
 	require.NoError(t, err)
 }
 
-// FuzzDecodeRecord: nothing panics, and what decodes is a fixed point: it encodes
-// to bytes that decode to the same, and what it merges into can be read again. What
-// read.go takes is what the codec reads.
+// FuzzDecodeRecord checks that nothing panics, that a record that was decoded encodes
+// to bytes that decode to the same record, that the result of merging it can be decoded again, and that
+// read.go decodes as the codec does.
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(busy(f).Encode())
 	f.Add(newRecord(f, creation).Encode())
-	f.Add(crowdMember(3).Encode())
+	f.Add(recordOf(3).Encode())
 	f.Add([]byte{})
-	var odd []byte // keys that are no strings, extensions, infinities
+	var odd []byte // keys that are not strings
 	codec.NewEncoderBytes(&odd, &codec.MsgpackHandle{}).MustEncode(map[any]any{1: 2, "id": "j", 1.5: map[any]any{true: nil}})
 	f.Add(odd)
 	known := busy(f)
 	plain := busy(f)
 	plain.Unknown = nil
-	f.Add(plain.Encode()) // read.go takes it
+	f.Add(plain.Encode()) // read.go decodes it
 	f.Fuzz(func(t *testing.T, b []byte) {
 		readEqualsCodec(t, b)
 		r, err := DecodeRecord(b)
@@ -156,8 +155,8 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		canonical := r.Encode()
-		if len(canonical) > MaxRecord {
-			return // a shorter spelling of it came in
+		if len(canonical) > maxRecord {
+			return // the canonical encoding is longer than b, and over the limit
 		}
 		again, err := DecodeRecord(canonical)
 		require.NoError(t, err)
@@ -168,9 +167,9 @@ func FuzzDecodeRecord(f *testing.F) {
 		r.State()
 		r.Late()
 		r.Undecided().State()
-		if r.Key() == known.Key() { // it may be forged: one version with two contents
+		if r.Key() == known.Key() { // it may be forged: equal versions with different contents
 			_, err = DecodeRecord(join(known, r).Encode())
-			require.NoError(t, err, "what two peers sent is merged and stored, and must be read again")
+			require.NoError(t, err, "the result of merging is stored, and must be readable")
 		}
 	})
 }

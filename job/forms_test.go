@@ -8,8 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The form that digests have, as a regular expression: it is the specification of what is
-// read by hand.
+// digestForm is the form of digests as a regular expression. It is the specification of ValidDigest.
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func TestDigestsHaveTheirForm(t *testing.T) {

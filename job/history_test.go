@@ -6,22 +6,23 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
-// A history is how records come about in a real cluster: several brokers, each
-// with its own copy, each changing it only as the rules allow, and now and then
-// one hears of another's copy. The laws of merging are tested on copies taken
-// from such histories and not on random records, because they rest on what
-// brokers promise: that no dot is ever used twice (rule I1), that only the owner
-// places (rule J4), that an executor writes only its own slot (rule J5), and that
-// nobody writes a verdict beside one it knows (rule J1).
+// A history simulates how records come about in a real cluster: several brokers
+// have a copy each, change it only as the rules allow, and sometimes
+// receive another broker's copy. The laws of merging are tested with copies from
+// such histories and not with random records, because they depend on the rules that
+// brokers follow: no dot is ever used twice (rule I1), only the owner
+// places (rule J4), an executor writes only its own slot (rule J5), and no
+// broker writes a verdict if it knows one (rule J1).
 
-// author is one broker with its copy of the job; nil until it knows the job.
+// author is one broker with its copy of the job, which is nil until it knows the job.
 type author struct {
 	name   string
 	starts int
-	dot    clock.Dot // its latest
+	dot    clock.Dot // its latest dot
 	hybrid clock.Hybrid
 	copy   *Record
 }
@@ -36,13 +37,13 @@ func (a *author) stamp() clock.Hybrid {
 	return a.hybrid
 }
 
-// restart gives the broker a fresh actor; its disk has kept the copy (rule I1).
+// restart gives the broker a fresh actor (rule I1); its copy is kept on disk.
 func (a *author) restart() {
 	a.starts++
 	a.dot = clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%08d", a.name, a.starts))}
 }
 
-// history draws one, and returns every copy that any broker ever held, the
+// history draws a history, and returns every copy that any broker ever held, the
 // earliest first.
 func history(t *rapid.T) []*Record {
 	spec := Spec{Command: "true", Priority: Priority{User: DefaultUser}, After: []ID{"p", "q"}}
@@ -59,7 +60,7 @@ func history(t *rapid.T) []*Record {
 	pick := rapid.SampledFrom(authors)
 	for range rapid.IntRange(2, 40).Draw(t, "steps") {
 		a := pick.Draw(t, "who")
-		switch what := rapid.SampledFrom(deeds).Draw(t, "does"); {
+		switch what := rapid.SampledFrom(actions).Draw(t, "does"); {
 		case what == "hear":
 			a.hear(pick.Draw(t, "of"))
 		case a.copy == nil:
@@ -72,16 +73,16 @@ func history(t *rapid.T) []*Record {
 		}
 	}
 	if len(copies) == 0 {
-		t.SkipNow() // nobody has submitted
+		t.SkipNow() // the job was not submitted
 	}
 	return copies
 }
 
-// deeds are what a broker can do to its copy; hearing of others is listed twice
-// so that copies meet often.
-var deeds = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart"}
+// actions are what a broker can do with its copy. "hear" is listed twice
+// so that copies are often merged.
+var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart"}
 
-// hear merges another's copy, as it travels: encoded.
+// hear merges another broker's copy, which is encoded and decoded as on the wire.
 func (a *author) hear(of *author) {
 	if of.copy == nil || of == a {
 		return
@@ -98,8 +99,7 @@ func (a *author) hear(of *author) {
 	a.copy, _ = Merge(a.copy, in)
 }
 
-// do changes the copy by one lawful deed; one that the rules forbid here is left
-// undone.
+// do changes the copy by one action, unless the rules forbid it.
 func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 	r := a.copy
 	edit := func(change func(dot clock.Dot, r *Record)) {
@@ -126,7 +126,7 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 			}
 		})
 	case what == "pause" && r.Place.Actor == a.dot.Actor:
-		for range rapid.IntRange(1, MaxPauses).Draw(t, "pauses") { // often enough that the bound matters
+		for range rapid.IntRange(1, maxPauses).Draw(t, "pauses") { // often enough that the limit matters
 			edit(func(dot clock.Dot, r *Record) {
 				r.AddPause(Pause{By: dot.Actor, From: clock.Time(a.stamp()), For: "k", Emergency: "flood-1", Mode: Suspend})
 			})
@@ -154,9 +154,9 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 		edit(func(dot clock.Dot, r *Record) {
 			r.Unknown = maps.Clone(r.Unknown)
 			if r.Unknown == nil {
-				r.Unknown = Unknown{}
+				r.Unknown = canon.Unknown{}
 			}
-			// The greater encoding wins, so that is how newer brokers must write.
+			// The greater encoding wins, so newer brokers must write greater values.
 			r.Unknown[rapid.SampledFrom([]string{"x", "y"}).Draw(t, "field")] = map[string]any{"at": fmt.Sprintf("%08d", a.stamp()), "by": a.name}
 		})
 	case what == "restart":

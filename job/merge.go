@@ -9,36 +9,36 @@ import (
 )
 
 // Merge returns the least upper bound of two copies of a record, and whether it
-// holds anything that a does not (rule L6: only that is news). Neither argument
-// is changed; where b adds nothing, a itself is returned.
+// holds anything that a does not (rule L6: only that is passed on). Neither argument
+// is changed; if b adds nothing, a itself is returned.
 //
-// Field by field, each a join over a total order, so that the whole is
+// Each field is merged by a join over a total order, so that the whole is
 // commutative, associative and idempotent (rule L2):
 //
-//  1. Created: union, the MaxCreated earliest. Origin follows the earliest.
+//  1. Created: union, the maxCreated earliest. Origin is that of the earliest.
 //  2. Owner: the highest tenure (rule J4).
 //  3. Place: the highest attempt (rule J4).
-//  4. Reports: for each executor its highest (attempt, dot); of those the MaxReports highest (rule J5).
-//  5. Verdicts: union, the MaxVerdicts earliest (rule J1).
+//  4. Reports: for each executor its highest (attempt, dot); of those the maxReports highest (rule J5).
+//  5. Verdicts: union, the maxVerdicts earliest (rule J1).
 //  6. Dots: the vector join.
 //  7. Ended: for each predecessor the earliest (rule C4).
-//  8. Pauses: union, for each the earliest end; of those the MaxPauses latest.
-//  9. Unknown: union; for one name the greater encoding.
+//  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
+//  9. Unknown: union; of two values of one field the greater encoding.
 //
-// ID and Spec are equal by construction: the key holds both (rule J3). Equal
-// versions have equal contents, since no dot and no stamp of an actor is ever
+// The records must have the same key, and therefore the same ID and Spec (rule J3). Equal
+// versions have equal contents, because no dot and no stamp of an actor is
 // used twice (rule I1).
 func Merge(a, b *Record) (merged *Record, changed bool) {
 	m := *a
 	var c [9]bool
-	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
+	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
 	}
-	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.Compare(y.Tenure) })
+	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.compare(y.Tenure) })
 	m.Place, c[2] = mergeMax(a.Place, b.Place, func(x, y Placement) int { return x.Attempt.Compare(y.Attempt) })
 	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)
-	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, MaxVerdicts)
+	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, maxVerdicts)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
 		c[5] = m.Dots.Merge(b.Dots)
@@ -52,8 +52,8 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	return &m, true
 }
 
-// mergeEndings returns for each job of two sorted lists the earliest ending, and
-// whether that differs from a.
+// mergeEndings returns the earliest ending of each job in two sorted lists, and
+// whether the result differs from a.
 func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
 	if len(b) == 0 {
 		return a, false
@@ -71,12 +71,12 @@ func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
 	if !changed {
 		return a, false
 	}
-	return out[:min(len(out), MaxAfter)], true
+	return out[:min(len(out), maxAfter)], true
 }
 
-// mergePauses joins two sorted lists of pauses, and says whether the result differs from a.
-// To is not among what a pause is ordered by, so that the bound drops the same ones whatever
-// is known of their ends.
+// mergePauses returns the join of two sorted lists of pauses, and whether the result differs from a.
+// The order of pauses does not depend on To, so that the limit drops the same pauses whatever
+// is known about their ends.
 func mergePauses(a, b []Pause) (out []Pause, changed bool) {
 	if len(b) == 0 {
 		return a, false
@@ -90,14 +90,14 @@ func mergePauses(a, b []Pause) (out []Pause, changed bool) {
 			out[i].To = p.To
 		}
 	}
-	out = out[max(0, len(out)-MaxPauses):]
+	out = out[max(0, len(out)-maxPauses):]
 	if slices.Equal(a, out) {
 		return a, false
 	}
 	return out, true
 }
 
-// mergeMax returns the greater register, and whether that is b.
+// mergeMax returns the greater value, and whether that is b.
 func mergeMax[T any](a, b T, compare func(T, T) int) (T, bool) {
 	if compare(b, a) > 0 {
 		return b, true
@@ -105,8 +105,8 @@ func mergeMax[T any](a, b T, compare func(T, T) int) (T, bool) {
 	return a, false
 }
 
-// mergeReports keeps for each actor its highest report, and of those the
-// MaxReports highest, sorted by actor.
+// mergeReports returns the highest report of each actor, and of those the
+// maxReports highest, sorted by actor. It also returns whether the result differs from a.
 func mergeReports(a, b []Report) ([]Report, bool) {
 	if len(b) == 0 {
 		return a, false
@@ -120,7 +120,7 @@ func mergeReports(a, b []Report) ([]Report, bool) {
 			out[i] = rep
 		}
 	}
-	for len(out) > MaxReports {
+	for len(out) > maxReports {
 		lowest := slices.MinFunc(out, Report.compare)
 		out = slices.DeleteFunc(out, func(r Report) bool { return r.compare(lowest) == 0 })
 	}

@@ -21,7 +21,7 @@ func same(t require.TestingT, want, got *Record, law string) {
 	require.Equal(t, want.Encode(), got.Encode(), law)
 }
 
-// Merge is a join: the order, repetition and detours of messages do not matter
+// Merge is a join: the order and repetition of messages do not matter
 // (rule L2).
 func TestMergeIsAJoin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -38,13 +38,13 @@ func joins(t require.TestingT, a, b, c *Record) {
 	same(t, join(a, b), join(b, a), "commutative")
 	same(t, join(join(a, b), c), join(a, join(b, c)), "associative")
 	same(t, a, join(a, a), "idempotent")
-	same(t, join(a, b), join(join(a, b), b), "nothing is learnt twice")
+	same(t, join(a, b), join(join(a, b), b), "absorbing")
 
 	require.Equal(t, before, [][]byte{a.Encode(), b.Encode(), c.Encode()}, "a merge changes neither argument")
 }
 
-// Merge says whether it learnt anything, and exactly that is news (rule L6).
-func TestMergeSaysWhatIsNews(t *testing.T) {
+// Merge reports whether the result differs from its first argument (rule L6).
+func TestMergeReportsChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		copies := rapid.SampledFrom(history(t))
 		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
@@ -57,21 +57,21 @@ func TestMergeSaysWhatIsNews(t *testing.T) {
 	})
 }
 
-// The dots of a record say what it holds: a copy whose dots cover another's holds
-// all of it. Deltas and acknowledgements rest on this (rules L3, L4, A1).
-func TestDotsSayWhatARecordHolds(t *testing.T) {
+// A copy whose dots cover another copy's dots contains all of that copy. Deltas and acknowledgements depend
+// on this (rules L3, L4, A1).
+func TestCoveredDotsMeanContained(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		copies := rapid.SampledFrom(history(t))
 		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
 		if _, changed := Merge(a, b); a.Dots.Covers(b.Dots) {
-			require.False(t, changed, "%v covers %v, and yet it learnt something", a.Dots, b.Dots)
+			require.False(t, changed, "%v covers %v, but the merge changed it", a.Dots, b.Dots)
 		}
 	})
 }
 
-// A final state is never left by merging in older facts, but for another final
-// one: an earlier verdict that was written in another part of a split (rule J1).
-func TestFinalStatesAreNotLeft(t *testing.T) {
+// Merging never replaces a final state, except by another final
+// one: an earlier verdict that was written on the other side of a partition (rule J1).
+func TestFinalStatesAreKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		copies := rapid.SampledFrom(history(t))
 		a, b := copies.Draw(t, "a"), copies.Draw(t, "b")
@@ -80,15 +80,15 @@ func TestFinalStatesAreNotLeft(t *testing.T) {
 		}
 		m := join(a, b)
 		require.True(t, m.State().Final(), "%s became %s", a.State(), m.State())
-		require.LessOrEqual(t, m.Verdict().compare(*a.Verdict()), 0, "a later verdict took the place of an earlier one")
+		require.LessOrEqual(t, m.Verdict().compare(*a.Verdict()), 0, "a later verdict replaced an earlier one")
 		if m.State() != a.State() {
 			require.Equal(t, b.Verdict(), m.Verdict())
 		}
 	})
 }
 
-// An executor's slot keeps its highest report, by attempt and then by dot, in
-// whatever order they come (rule J5).
+// An executor's slot keeps the highest report, by attempt and then by dot, in
+// whatever order the reports come (rule J5).
 func TestReportSlotKeepsTheHighest(t *testing.T) {
 	report := func(attempt Attempt, counter uint64, phase Phase) *Record {
 		r := newRecord(t, creation)
@@ -104,7 +104,7 @@ func TestReportSlotKeepsTheHighest(t *testing.T) {
 	require.Equal(t, newer.Reports, join(older, newer).Reports)
 }
 
-// Every copy of every history can be stored, sent and read again.
+// Every copy of every history can be encoded and decoded again.
 func TestHistoriesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		for _, r := range history(t) {
@@ -117,10 +117,10 @@ func TestHistoriesRoundTrip(t *testing.T) {
 	})
 }
 
-// One of each collection's elements, for actor i of many.
-func crowdMember(i int) *Record {
+// recordOf returns a record with one element in each collection, written by actor i of many.
+func recordOf(i int) *Record {
 	dot := clock.Dot{Actor: clock.Actor(fmt.Sprintf("b%02d~1", i)), Counter: 3}
-	at := clock.Hybrid(100 - i%7) // some at the same time: the actor must decide
+	at := clock.Hybrid(100 - i%7) // some have the same time, so the actor must decide
 	r := &Record{
 		ID: "j", Spec: Spec{Driver: Process, Command: "true", Resources: Resources{CPU: 1, Memory: 1 << 20}, Preemption: Suspend},
 		Created: []Stamp{{Dot: clock.Dot{Actor: dot.Actor, Counter: 1}, At: at}},
@@ -139,18 +139,18 @@ func crowdMember(i int) *Record {
 	return r
 }
 
-// More creations, reports and verdicts than a record keeps: whatever the order in
-// which they meet, the same few remain (rule L2: "the k smallest by a total order",
-// any other bound is not a join).
+// There are more creations, reports and verdicts than a record keeps. The same ones remain, whatever the
+// order in which they are merged (rule L2: "the k smallest by a total order"; with any other limit, merging
+// is not a join).
 func TestBoundedCollectionsStayAJoin(t *testing.T) {
 	var crowd []*Record
-	for i := range 3 * MaxReports {
-		crowd = append(crowd, crowdMember(i))
+	for i := range 3 * maxReports {
+		crowd = append(crowd, recordOf(i))
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		one := rapid.Permutation(crowd).Draw(t, "one order")
 		all := slices.Clone(crowd)
-		for len(all) > 1 { // and as a tree, in any shape
+		for len(all) > 1 { // as a tree of any shape
 			i := rapid.IntRange(0, len(all)-2).Draw(t, "pair")
 			all[i] = join(all[i], all[i+1])
 			all = slices.Delete(all, i+1, i+2)
@@ -159,11 +159,11 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 		for _, r := range one[1:] {
 			line = join(line, r)
 		}
-		same(t, all[0], line, "any order, any detour")
-		require.Len(t, line.Created, MaxCreated)
-		require.Len(t, line.Reports, MaxReports)
-		require.Len(t, line.Verdicts, MaxVerdicts)
-		require.Len(t, line.Dots, len(crowd), "the dots are not bounded: they say what was seen, not what is kept")
+		same(t, all[0], line, "the order does not matter")
+		require.Len(t, line.Created, maxCreated)
+		require.Len(t, line.Reports, maxReports)
+		require.Len(t, line.Verdicts, maxVerdicts)
+		require.Len(t, line.Dots, len(crowd), "the dots are not limited: they say what was seen, not what is kept")
 		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
 		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
 		_, err := DecodeRecord(line.Encode())
@@ -171,19 +171,18 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 	})
 }
 
-// What is kept is the earliest of creations and verdicts, and the latest of
-// reports.
+// The earliest verdicts and the latest reports are kept.
 func TestBoundedCollectionsKeepTheRightOnes(t *testing.T) {
 	var all []Verdict
 	var reports []Report
-	line := crowdMember(0)
-	for i := range 3 * MaxReports {
-		r := crowdMember(i)
+	line := recordOf(0)
+	for i := range 3 * maxReports {
+		r := recordOf(i)
 		all, reports = append(all, r.Verdicts...), append(reports, r.Reports...)
 		line = join(line, r)
 	}
 	slices.SortFunc(all, Verdict.compare)
-	require.Equal(t, all[:MaxVerdicts], line.Verdicts)
+	require.Equal(t, all[:maxVerdicts], line.Verdicts)
 	slices.SortFunc(reports, func(a, b Report) int { return b.compare(a) })
-	require.ElementsMatch(t, reports[:MaxReports], line.Reports)
+	require.ElementsMatch(t, reports[:maxReports], line.Reports)
 }

@@ -13,19 +13,18 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// FieldError says which field of a spec is wrong and what to do about it.
+// FieldError says which field of a spec is wrong, and what would be right.
 type FieldError struct {
-	Field string // as in JSON, "resources.cpu"
+	Field string // as in JSON, such as "resources.cpu"
 	Hint  string
-	// Unbuilt marks a field that is meant to be, but whose part this version
-	// lacks: refused rather than ignored.
-	Unbuilt bool
+	// Unsupported marks a valid field that this version cannot handle yet: it is refused rather than ignored.
+	Unsupported bool
 }
 
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Hint }
 
-func wrong(field, format string, args ...any) error {
+func fieldError(field, format string, args ...any) error {
 	return &FieldError{Field: field, Hint: fmt.Sprintf(format, args...)}
 }
 
@@ -39,15 +38,15 @@ func ValidDigest(s string) bool {
 	return len(s) == 64
 }
 
-// ParseSpec reads a spec from JSON, fills in the defaults and validates it.
-// Unknown fields are errors. Every error names the field; a *[FieldError] with
-// Unbuilt set is a good spec that this version can't run.
+// ParseSpec parses a spec from JSON of at most MaxSpec bytes, fills in the defaults and validates it. Unknown
+// fields are errors. An invalid field is a *[FieldError]; if that has Unsupported set, the spec is valid but
+// this version cannot run it.
 func ParseSpec(b []byte) (Spec, error) {
 	if len(b) > MaxSpec {
-		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: large data belongs into blobs", len(b), MaxSpec)
+		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: put large data into blobs", len(b), MaxSpec)
 	}
 	s := Spec{Priority: Priority{User: DefaultUser}}
-	if !parsePlain(b, &s) {
+	if !parsePlainSpec(b, &s) {
 		s = Spec{Priority: Priority{User: DefaultUser}}
 		if err := strictJSON(b, &s); err != nil {
 			return Spec{}, fmt.Errorf("job spec: %w", err)
@@ -62,12 +61,12 @@ func ParseSpec(b []byte) (Spec, error) {
 			return s, err
 		}
 	}
-	return s, s.checkBuilt()
+	return s, s.checkSupported()
 }
 
-// encodedAtMost bounds the encoding of a spec that was so long in JSON: there every
-// value takes as much as here, but for bytes that are no UTF-8, of which JSON makes three,
-// and short durations, and what is filled in.
+// encodedAtMost returns an upper bound for the length of a spec's encoding, given the length of its JSON. No
+// value is longer in the encoding than in JSON, except for invalid UTF-8, of which each byte becomes three,
+// short durations, and the defaults that are filled in.
 func encodedAtMost(text int) int { return 3*text + 1<<10 }
 
 func strictJSON(b []byte, v any) error {
@@ -82,17 +81,17 @@ func strictJSON(b []byte, v any) error {
 	return nil
 }
 
-// Complete fills in the defaults of a spec and validates it, and refuses what
-// this version can't do. It is idempotent.
+// Complete does for a spec that was made in Go what ParseSpec does for JSON: it fills in the defaults and
+// validates the spec. Its errors are the same. It is idempotent.
 func (s *Spec) Complete() error {
 	s.fillIn()
-	if err := s.Validate(); err != nil {
+	if err := s.validate(len(encode(s))); err != nil {
 		return err
 	}
-	return s.checkBuilt()
+	return s.checkSupported()
 }
 
-// fillIn gives the fields that were left out their defaults.
+// fillIn sets the fields that were left out to their defaults.
 func (s *Spec) fillIn() {
 	if s.Driver == "" {
 		s.Driver = Wasm
@@ -107,21 +106,18 @@ func (s *Spec) fillIn() {
 		s.Resources.Memory = DefaultMemory
 	}
 	if s.AfterPolicy == "success" {
-		s.AfterPolicy = AfterSuccess // so that both spellings are one job
+		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
 	}
 	if s.Preemption == "" {
 		s.Preemption = Suspend
 	}
 	if s.Redeploy != nil && *s.Redeploy {
-		s.Redeploy = nil // the default, so that both spellings are one job
+		s.Redeploy = nil // the default, so that both spellings are the same job
 	}
 }
 
-// Validate says what is wrong with a complete spec, field by field; nil when
-// nothing is. What a newer broker can do and this one can't is not wrong.
-func (s *Spec) Validate() error { return s.validate(len(encode(s))) }
-
-// validate is Validate for a caller who knows how long the spec's encoding is.
+// validate checks a complete spec whose encoding has the given number of bytes. What a newer broker can do
+// and this one cannot is not an error here: see checkSupported.
 func (s *Spec) validate(encoded int) error {
 	if err := s.check(); err != nil {
 		return err
@@ -129,15 +125,15 @@ func (s *Spec) validate(encoded int) error {
 	return checkSize(encoded)
 }
 
-// checkSize refuses the spec whose encoding is too long (rule L11).
+// checkSize refuses a spec whose encoding is too long (rule L11).
 func checkSize(encoded int) error {
 	if encoded > MaxSpec {
-		return fmt.Errorf("the job spec has %d bytes encoded, at most %d are allowed: large data belongs into blobs", encoded, MaxSpec)
+		return fmt.Errorf("the job spec has %d bytes when encoded, at most %d are allowed: put large data into blobs", encoded, MaxSpec)
 	}
 	return nil
 }
 
-// check looks at all fields.
+// check checks all fields, but not their total size.
 func (s *Spec) check() error {
 	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkAfter, s.checkRest} {
 		if err := check(); err != nil {
@@ -151,57 +147,57 @@ func (s *Spec) checkDriver() error {
 	switch s.Driver {
 	case Wasm:
 		if !ValidDigest(string(s.Module)) {
-			return wrong("module", "the wasm driver needs the SHA-256 of a module that was uploaded, 64 hexadecimal digits")
+			return fieldError("module", "the wasm driver needs the SHA-256 of an uploaded module, 64 hexadecimal digits")
 		}
 		if s.Command != "" {
-			return wrong("command", "only the process driver takes a command; the wasm driver runs `module`")
+			return fieldError("command", "only the process driver takes a command; the wasm driver runs `module`")
 		}
 	case Process:
 		if s.Command == "" {
-			return wrong("command", "the process driver needs a command")
+			return fieldError("command", "the process driver needs a command")
 		}
 		if s.Module != "" {
-			return wrong("module", "only the wasm driver takes a module; the process driver runs `command`")
+			return fieldError("module", "only the wasm driver takes a module; the process driver runs `command`")
 		}
 	default:
-		return wrong("driver", "%q is no driver; it is \"wasm\" or \"process\"", s.Driver)
+		return fieldError("driver", "unknown driver %q; want \"wasm\" or \"process\"", s.Driver)
 	}
 	if strings.ContainsRune(s.Command, 0) {
-		return wrong("command", "it holds a zero byte")
+		return fieldError("command", "it must not contain a zero byte")
 	}
 	for i, a := range s.Args {
 		if strings.ContainsRune(a, 0) {
-			return wrong(fmt.Sprintf("args[%d]", i), "it holds a zero byte")
+			return fieldError(fmt.Sprintf("args[%d]", i), "it must not contain a zero byte")
 		}
 	}
 	return nil
 }
 
-// checkPath accepts a clean relative path that stays below the job's root.
+// checkPath accepts a clean relative path that stays inside the job's directory.
 func checkPath(field, p string) error {
 	switch {
 	case p == "" || len(p) > 1024 || strings.ContainsRune(p, 0):
-		return wrong(field, "%q is no path", p)
+		return fieldError(field, "%q is not a path of 1 to 1024 bytes", p)
 	case path.IsAbs(p) || strings.Contains(p, `\`):
-		return wrong(field, "%q must be relative to the job's directory, with forward slashes", p)
+		return fieldError(field, "%q must be relative to the job's directory, with forward slashes", p)
 	case path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") || p == ".":
-		return wrong(field, "%q must be a clean path inside the job's directory, without \"..\"", p)
+		return fieldError(field, "%q must be a clean path inside the job's directory, without \"..\"", p)
 	}
 	return nil
 }
 
 func (s *Spec) checkFiles() error {
 	if s.Stdin != "" && !ValidDigest(string(s.Stdin)) {
-		return wrong("stdin", "%q is no SHA-256 of an uploaded blob", s.Stdin)
+		return fieldError("stdin", "%q is not the SHA-256 of an uploaded blob", s.Stdin)
 	}
-	var room [8]string
-	for _, p := range appendKeys(room[:0], s.Inputs) {
+	var buf [8]string
+	for _, p := range appendKeys(buf[:0], s.Inputs) {
 		field := fmt.Sprintf("inputs[%q]", p)
 		if err := checkPath(field, p); err != nil {
 			return err
 		}
 		if v := s.Inputs[p]; !ValidDigest(v) && !strings.HasPrefix(v, "data:") {
-			return wrong(field, "%q is no SHA-256 of an uploaded blob", v)
+			return fieldError(field, "%q is not the SHA-256 of an uploaded blob", v)
 		}
 	}
 	for i, p := range s.Dirs {
@@ -214,20 +210,20 @@ func (s *Spec) checkFiles() error {
 			return err
 		}
 		if slices.Contains(s.Outputs[:i], p) {
-			return wrong(fmt.Sprintf("outputs[%d]", i), "%q is named twice", p)
+			return fieldError(fmt.Sprintf("outputs[%d]", i), "%q is listed twice", p)
 		}
 	}
 	return nil
 }
 
 func (s *Spec) checkEnv() error {
-	var room [8]string
-	for _, k := range appendKeys(room[:0], s.Env) {
+	var buf [8]string
+	for _, k := range appendKeys(buf[:0], s.Env) {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(s.Env[k], 0) {
-			return wrong(fmt.Sprintf("env[%q]", k), "a name has no \"=\" and is not empty, and neither it nor its value holds a zero byte")
+			return fieldError(fmt.Sprintf("env[%q]", k), "a name must not be empty or contain \"=\", and neither a name nor a value may contain a zero byte")
 		}
 		if strings.HasPrefix(k, "UCP_") {
-			return wrong(fmt.Sprintf("env[%q]", k), "names that begin with UCP_ are the broker's own")
+			return fieldError(fmt.Sprintf("env[%q]", k), "names that begin with UCP_ are reserved for the broker")
 		}
 	}
 	return nil
@@ -237,16 +233,16 @@ func (s *Spec) checkResources() error {
 	r := s.Resources
 	switch {
 	case r.CPU < 1 || r.CPU > 1_000_000:
-		return wrong("resources.cpu", "%d millicores; from 1 to 1000000 (1000 is one core)", r.CPU)
+		return fieldError("resources.cpu", "%d millicores; want 1 to 1000000 (1000 is one core)", r.CPU)
 	case r.Memory < 64<<10 || r.Memory > 1<<44:
-		return wrong("resources.memory", "%d bytes; from 65536 to 16 TiB", r.Memory)
+		return fieldError("resources.memory", "%d bytes; want 65536 bytes to 16 TiB", r.Memory)
 	case r.IO < 0 || r.IO > 100:
-		return wrong("resources.io", "%d; from 0 to 100", r.IO)
+		return fieldError("resources.io", "%d; want 0 to 100", r.IO)
 	}
-	var room [8]string
-	for _, name := range appendKeys(room[:0], r.Devices) {
+	var buf [8]string
+	for _, name := range appendKeys(buf[:0], r.Devices) {
 		if !label.ValidName(name) || r.Devices[name] < 1 {
-			return wrong(fmt.Sprintf("resources.devices[%q]", name), "a device has a name and a count of at least 1")
+			return fieldError(fmt.Sprintf("resources.devices[%q]", name), "a device needs a name of letters, digits and . _ -, and a count of at least 1")
 		}
 	}
 	return nil
@@ -254,75 +250,74 @@ func (s *Spec) checkResources() error {
 
 func (s *Spec) checkPriority() error {
 	if u := s.Priority.User; u < 0 || u > MaxUserPriority {
-		return wrong("priority.user", "%d; from 0 to %d, higher is more urgent", u, MaxUserPriority)
+		return fieldError("priority.user", "%d; want 0 to %d, higher is more urgent", u, MaxUserPriority)
 	}
-	if w := s.Priority.Weight; w < 0 || w > MaxWeight {
-		return wrong("priority.weight", "%d; from 0 to %d", w, MaxWeight)
+	if w := s.Priority.Weight; w < 0 || w > maxWeight {
+		return fieldError("priority.weight", "%d; want 0 to %d", w, maxWeight)
 	}
 	if tag := s.Priority.Emergency; tag != "" && !label.ValidName(tag) {
-		return wrong("priority.emergency", "%.80q: a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
+		return fieldError("priority.emergency", "%.80q; want a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
 	}
 	if s.Priority.Deadline < 0 {
-		return wrong("priority.deadline", "it is before 1970")
+		return fieldError("priority.deadline", "it is before 1970")
 	}
 	switch s.Preemption {
 	case Suspend, Requeue, Never:
 	default:
-		return wrong("preemption", "%.40q; suspend, requeue or never", s.Preemption)
+		return fieldError("preemption", "unknown mode %.40q; want suspend, requeue or never", s.Preemption)
 	}
 	return nil
 }
 
-// checkAfter checks what a job is to others.
+// checkAfter checks the fields that relate a job to other jobs.
 func (s *Spec) checkAfter() error {
 	if s.Exclusive != "" && !label.ValidName(s.Exclusive) {
-		return wrong("exclusive", "%.80q; a name such as drone-2", s.Exclusive)
+		return fieldError("exclusive", "%.80q; want a name such as drone-2", s.Exclusive)
 	}
 	if s.Preemption == Requeue && !s.MayRedeploy() {
-		return wrong("preemption", "a job that must not run twice (redeploy: false) can't be requeued; suspend or never")
+		return fieldError("preemption", "a job that must not run twice (redeploy: false) cannot be requeued; want suspend or never")
 	}
-	if len(s.After) > MaxAfter {
-		return wrong("after", "%d jobs; at most %d", len(s.After), MaxAfter)
+	if len(s.After) > maxAfter {
+		return fieldError("after", "%d jobs; at most %d are allowed", len(s.After), maxAfter)
 	}
 	for i, id := range s.After {
 		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {
-			return wrong(fmt.Sprintf("after[%d]", i), "%.80q is no job ID, or is there twice", id)
+			return fieldError(fmt.Sprintf("after[%d]", i), "%.80q is not a job ID, or is listed twice", id)
 		}
 	}
 	if s.AfterPolicy != AfterSuccess && s.AfterPolicy != AfterEnd {
-		return wrong("after_policy", "%.40q; success or end", s.AfterPolicy)
+		return fieldError("after_policy", "unknown policy %.40q; want success or end", s.AfterPolicy)
 	}
 	return nil
 }
 
 func (s *Spec) checkRest() error {
-	var room [8]string
-	for _, k := range appendKeys(room[:0], s.Labels) {
+	var buf [8]string
+	for _, k := range appendKeys(buf[:0], s.Labels) {
 		if !label.ValidName(k) || len(s.Labels[k]) > 256 {
-			return wrong(fmt.Sprintf("labels[%q]", k), "a label's name is letters, digits and . _ -, its value has at most 256 bytes")
+			return fieldError(fmt.Sprintf("labels[%q]", k), "a label's name consists of letters, digits and . _ -, and its value has at most 256 bytes")
 		}
 	}
 	for i, c := range s.Constraints {
 		if _, err := label.ParseSelector(c); err != nil {
-			return wrong(fmt.Sprintf("constraints[%d]", i), "%v", err)
+			return fieldError(fmt.Sprintf("constraints[%d]", i), "%v", err)
 		}
 	}
 	switch {
 	case s.Timeout < 0:
-		return wrong("timeout", "it is negative; leave it out for none")
+		return fieldError("timeout", "it is negative; leave it out if there is none")
 	case s.Retries.Max < 0 || s.Retries.Max > 100:
-		return wrong("retries.max", "%d; from 0 to 100", s.Retries.Max)
+		return fieldError("retries.max", "%d; want 0 to 100", s.Retries.Max)
 	case s.MinReplicas < 0 || s.MinReplicas > 100:
-		return wrong("min_replicas", "%d; from 0 to 100", s.MinReplicas)
+		return fieldError("min_replicas", "%d; want 0 to 100", s.MinReplicas)
 	case s.Retries.Backoff < 0:
-		return wrong("retries.backoff", "it is negative")
+		return fieldError("retries.backoff", "it must not be negative")
 	}
 	return nil
 }
 
-// checkBuilt refuses what later versions will do: a field is refused, never
-// ignored.
-func (s *Spec) checkBuilt() error {
+// checkSupported refuses the fields that this version cannot handle yet, rather than ignoring them.
+func (s *Spec) checkSupported() error {
 	named := false
 	for _, v := range s.Inputs {
 		named = named || strings.HasPrefix(v, "data:")
@@ -335,7 +330,7 @@ func (s *Spec) checkBuilt() error {
 		{"named_outputs", len(s.NamedOutputs) > 0},
 	} {
 		if f.used {
-			return &FieldError{Field: f.field, Hint: "this version of ucp can't do that yet; leave the field out", Unbuilt: true}
+			return &FieldError{Field: f.field, Hint: "this version of ucp does not support this yet; leave the field out", Unsupported: true}
 		}
 	}
 	return nil

@@ -9,13 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/canon"
 )
 
-// hex64 is a well-formed digest of nothing in particular.
+// hex64 is a well-formed digest.
 var hex64 = strings.Repeat("0123456789abcdef", 4)
 
-// with is a good spec with one line added or overridden.
+// with returns a valid spec in which one line was added or replaced.
 func with(line string) string {
 	m := map[string]any{"command": "true"}
 	if err := json.Unmarshal([]byte("{"+line+"}"), &m); err != nil {
@@ -28,7 +28,7 @@ func with(line string) string {
 	return string(b)
 }
 
-// A spec that is wrong in one field is refused with that field's name.
+// A spec with one invalid field is refused with that field's name.
 func TestParseSpecNamesTheField(t *testing.T) {
 	for _, c := range []struct{ spec, field string }{
 		{`{"driver":"wasm"}`, "module"},
@@ -67,7 +67,7 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"preemption":"requeue","redeploy":false`), "preemption"},
 		{with(`"after":["j1","j1"]`), "after[1]"},
 		{with(`"after":["a b"]`), "after[0]"},
-		{with(`"after":["` + strings.Repeat(`j","`, MaxAfter) + `x"]`), "after"},
+		{with(`"after":["` + strings.Repeat(`j","`, maxAfter) + `x"]`), "after"},
 		{with(`"after":["j1"],"after_policy":"never"`), "after_policy"},
 		{with(`"labels":{"a b":"c"}`), `labels["a b"]`},
 		{with(`"labels":{"a":"` + strings.Repeat("x", 257) + `"}`), `labels["a"]`},
@@ -82,15 +82,15 @@ func TestParseSpecNamesTheField(t *testing.T) {
 			var wrong *FieldError
 			require.ErrorAs(t, err, &wrong, c.spec)
 			require.Equal(t, c.field, wrong.Field, err)
-			require.False(t, wrong.Unbuilt, err)
+			require.False(t, wrong.Unsupported, err)
 			require.Contains(t, err.Error(), c.field)
-			require.Greater(t, len(wrong.Hint), 10, "it says what to do")
+			require.Greater(t, len(wrong.Hint), 10, "the hint says what would be right")
 		})
 	}
 }
 
-// What competes and waits is said in a spec.
-func TestParseSpecTakes(t *testing.T) {
+// These fields are accepted.
+func TestParseSpecAccepts(t *testing.T) {
 	for _, line := range []string{
 		`"exclusive":"drone-2"`, `"resources":{"devices":{"camera":1}}`, `"priority":{"user":10,"emergency":"critical","weight":3,"deadline":"2026-01-31T15:04:05Z"}`,
 		`"preemption":"never"`, `"preemption":"requeue"`, `"after":["j1","j2"],"after_policy":"end"`,
@@ -102,11 +102,11 @@ func TestParseSpecTakes(t *testing.T) {
 	require.NoError(t, err)
 	b, err := ParseSpec([]byte(with(`"after":["j1"]`)))
 	require.NoError(t, err)
-	require.Equal(t, a.Digest(), b.Digest(), "two spellings of one job")
+	require.Equal(t, a.Digest(), b.Digest(), "they are two spellings of the same job")
 }
 
-// What later versions will do is refused and flagged, never ignored.
-func TestParseSpecRefusesWhatIsNotBuilt(t *testing.T) {
+// Fields that are not supported yet are refused and flagged, not ignored.
+func TestParseSpecRefusesUnsupportedFields(t *testing.T) {
 	for _, c := range []struct{ line, field string }{
 		{`"inputs":{"x":"data:map"}`, "inputs"},
 		{`"named_outputs":{"x":"map"}`, "named_outputs"},
@@ -116,12 +116,12 @@ func TestParseSpecRefusesWhatIsNotBuilt(t *testing.T) {
 			var refused *FieldError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, c.field, refused.Field)
-			require.True(t, refused.Unbuilt)
+			require.True(t, refused.Unsupported)
 		})
 	}
 }
 
-// Anything that is not exactly one object of known fields is refused.
+// Everything but exactly one object with known fields is refused.
 func TestParseSpecIsStrict(t *testing.T) {
 	for text, hint := range map[string]string{
 		``:                               "EOF",
@@ -142,14 +142,13 @@ func TestParseSpecIsStrict(t *testing.T) {
 	}
 }
 
-// A small text may become a large spec (escapes, defaults): the bound holds for
-// what is stored and sent (rule L11).
+// The limit is for the encoded spec, which is stored and sent (rule L11).
 func TestSpecBoundHoldsEncoded(t *testing.T) {
 	s := Spec{Driver: Process, Command: strings.Repeat("x", MaxSpec)}
 	require.ErrorContains(t, s.Complete(), "at most 16384")
 }
 
-// No path leads out of the job's directory.
+// Paths must not lead out of the job's directory.
 func TestPathsStayInside(t *testing.T) {
 	for _, p := range []string{
 		"", ".", "..", "../x", "a/../../x", "a/..", "/", "/etc/passwd", "//x", "a//b", "./a", "a/", "a/.", `a\b`, `..\x`, `C:\x`,
@@ -182,7 +181,7 @@ func TestParseSpecDefaults(t *testing.T) {
 }
 
 // The digest is half of the job's key (rule J3): equal jobs have equal digests,
-// however they were written; what only says how to answer is left out.
+// however their specs were written. MinReplicas is left out, because it only says when to answer.
 func TestDigest(t *testing.T) {
 	digest := func(text string) Digest {
 		s, err := ParseSpec([]byte(text))
@@ -205,21 +204,20 @@ func TestDigest(t *testing.T) {
 	require.Equal(t, 3, s.MinReplicas, "Digest changes nothing")
 }
 
-// Keys and clients of other versions rest on these bytes: a change of the
-// encoding must be a decision and not an accident.
+// The keys of other versions depend on these bytes: a change of the
+// encoding must not happen by accident.
 func TestDigestIsStable(t *testing.T) {
 	s := testSpec(t)
 	require.Equal(t, Digest("d3a63304d0721abed041144b969c27c0d93c443858b6b037551155b6fe3c6c67"), s.Digest())
 }
 
-// An older broker, which does not know a field, computes the same digest as the
-// newer one that does (rules L2, J3): here "args" plays the field that is not
-// known, beside a second one.
-func TestDigestIsTheSameWhereFieldsAreNotKnown(t *testing.T) {
+// An older broker, which does not know a field, computes the same digest as a
+// newer one that does (rules L2, J3). "args" and "env" are the unknown fields here.
+func TestUnknownFieldsAreInTheDigest(t *testing.T) {
 	s := testSpec(t)
 	older := s
 	older.Args, older.Env = nil, nil
-	older.Unknown = Unknown{"args": []any{"a", "b"}, "env": map[string]any{"K": "V"}}
+	older.Unknown = canon.Unknown{"args": []any{"a", "b"}, "env": map[string]any{"K": "V"}}
 	for range 20 {
 		require.Equal(t, s.Digest(), older.Digest())
 	}
@@ -239,18 +237,9 @@ func TestResultBlobs(t *testing.T) {
 	require.Empty(t, (&Result{}).Blobs())
 }
 
-func TestValidName(t *testing.T) {
-	for _, good := range []string{"a", "0", "A.b_c-d", strings.Repeat("x", 64)} {
-		require.True(t, label.ValidName(good), good)
-	}
-	for _, bad := range []string{"", ".a", "-a", "_a", "a b", "a/b", "a~b", "ä", "a\n", strings.Repeat("x", 65)} {
-		require.False(t, label.ValidName(bad), "%q", bad)
-	}
-}
-
-// FuzzParseSpec: what is accepted is complete, stays the same when it is completed
-// again or written as JSON and read, and can be stored in a record. What plain.go takes
-// is what encoding/json reads.
+// FuzzParseSpec checks that an accepted spec is complete, stays the same when it is completed again or
+// formatted as JSON and parsed again, and can be stored in a record; and that plain.go parses as
+// encoding/json does.
 func FuzzParseSpec(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"command":"true"}`, `{"module":"` + hex64 + `"}`, with(`"redeploy":true`), with(`"timeout":"1h"`),

@@ -13,26 +13,26 @@ func pauseAt(from clock.Time) Pause {
 	return Pause{By: "b~1", From: from, For: ID(fmt.Sprintf("k%d", from)), Emergency: "flood-1", Mode: Suspend}
 }
 
-// Pauses stand in the order of time, the latest sixteen of them, whatever the order in which
-// they are noted.
+// The latest sixteen pauses are kept in the order of time, whatever the order in which
+// they are added.
 func TestPausesAreTheLatest(t *testing.T) {
 	r := newRecord(t, creation)
-	for i := range clock.Time(MaxPauses + 5) {
-		from := (i*5)%(MaxPauses+5) + 1
+	for i := range clock.Time(maxPauses + 5) {
+		from := (i*5)%(maxPauses+5) + 1
 		r = r.With(clock.Dot{Actor: "b~1", Counter: uint64(i) + 1}, func(r *Record) { r.AddPause(pauseAt(from)) })
 	}
-	require.Len(t, r.Pauses, MaxPauses)
+	require.Len(t, r.Pauses, maxPauses)
 	for i, p := range r.Pauses {
 		require.EqualValues(t, i+6, p.From)
 	}
 	same := r.With(clock.Dot{Actor: "b~1", Counter: 99}, func(r *Record) { r.AddPause(pauseAt(1)) })
-	require.Equal(t, r.Pauses, same.Pauses, "an older one is not taken in again")
+	require.Equal(t, r.Pauses, same.Pauses, "an older pause is dropped again")
 	_, err := DecodeRecord(r.Encode())
 	require.NoError(t, err)
 }
 
-// What goes on ends all its pauses that have no end yet, and no other; never before they began,
-// also when the clock was set back meanwhile. Of two claims the earlier holds.
+// EndPauses ends exactly the open pauses, but never before their beginning,
+// even if the clock was set back meanwhile. Of two ends the earlier counts.
 func TestPausesEnd(t *testing.T) {
 	dot := func(n uint64) clock.Dot { return clock.Dot{Actor: "b~1", Counter: n} }
 	r := newRecord(t, creation).With(dot(1), func(r *Record) {

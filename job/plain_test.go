@@ -11,11 +11,11 @@ import (
 	"github.com/urban-compute/ucp/canon"
 )
 
-// plainEqualsJSON checks what plain.go promises of any text: what it takes is what
-// encoding/json makes of it. It reports whether it takes it.
+// plainEqualsJSON checks what plain.go guarantees for every text: if it accepts the text, it gives the same
+// spec as encoding/json. It reports whether plain.go accepts it.
 func plainEqualsJSON(t require.TestingT, text []byte) bool {
 	got, want := Spec{Priority: Priority{User: DefaultUser}}, Spec{Priority: Priority{User: DefaultUser}}
-	if !parsePlain(text, &got) {
+	if !parsePlainSpec(text, &got) {
 		return false
 	}
 	require.NoError(t, strictJSON(text, &want), "%s", text)
@@ -24,20 +24,20 @@ func plainEqualsJSON(t require.TestingT, text []byte) bool {
 	return true
 }
 
-// plainSpec is a spec with all that plain.go reads.
+// plainSpec is a spec with all fields that plain.go reads.
 const plainSpec = `{"driver":"process","module":"m","command":"/bin/true","args":["a","-b c"],"env":{"K":"V","L":""},"stdin":"s",
 	"inputs":{"in.txt":"d"},"dirs":[],"outputs":["x","y"],"resources":{"cpu":250,"memory":134217728,"io":0},"labels":{ },
 	"constraints":["zone=nowhere"],"timeout":"1m30s","retries":{"max":2,"backoff":"5s"},"redeploy":false,"min_replicas":3,
 	"priority":{"user":5,"emergency":"high","weight":-2},"preemption":"never","exclusive":"drone"}`
 
-func TestPlainTakesWhatProgramsWrite(t *testing.T) {
+func TestPlainAcceptsWhatProgramsWrite(t *testing.T) {
 	for _, text := range []string{
 		plainSpec, `{}`, " \r\n\t{ \"args\" : [ \"a\" , \"b\" ] } ", `{"redeploy":true}`, `{"resources":{}}`,
 		`{"resources":{"cpu":-0,"memory":-12,"io":999999999999999999}}`, `{"env":{"a":"1","a":"2"}}`, `{"args":["{}[],:"]}`,
 	} {
 		require.True(t, plainEqualsJSON(t, []byte(text)), text)
 	}
-	// Programs marshal, as our own command line does.
+	// Programs marshal specs, as our own command line does.
 	s, err := ParseSpec([]byte(`{"command":"true","args":["a"],"env":{"K":"V"},"timeout":"90s"}`))
 	require.NoError(t, err)
 	b, err := json.Marshal(&s)
@@ -45,8 +45,8 @@ func TestPlainTakesWhatProgramsWrite(t *testing.T) {
 	require.True(t, plainEqualsJSON(t, b), "%s", b)
 }
 
-// What is not plain goes to encoding/json, right or wrong.
-func TestPlainLeavesTheRest(t *testing.T) {
+// JSON that is not plain is left to encoding/json, whether it is valid or not.
+func TestPlainRefusesTheRest(t *testing.T) {
 	for _, text := range []string{
 		``, ` `, `[]`, `"x"`, `null`, `{`, `{"`, `{"args`, `{"args"`, `{"args":`, `{"args":[`, `{"args":["a"`, `{"args":["a",]}`, `{"args":["a" "b"]}`,
 		`{"args":null}`, `{"args":{}}`, `{"env":[]}`, `{"env":{"a"}}`, `{,}`, `{"args":[]`, `{"args":[]}}`, `{"args":[]}{}`, `{} x`,
@@ -61,7 +61,7 @@ func TestPlainLeavesTheRest(t *testing.T) {
 	}
 }
 
-// TestPlainEqualsJSON: the parts of plain JSON in any order, and spoilt in one place.
+// TestPlainEqualsJSON changes plain JSON in one place, with parts of plain JSON in any order.
 func TestPlainEqualsJSON(t *testing.T) {
 	parts := rapid.SampledFrom(strings.FieldsFunc(strings.NewReplacer(":", "\x00:\x00", ",", "\x00,\x00", "{", "\x00{\x00", "}", "\x00}\x00", "[", "\x00[\x00", "]", "\x00]\x00").
 		Replace(plainSpec+` 01.-+tfn\"`), func(r rune) bool { return r == 0 }))
@@ -78,8 +78,8 @@ func TestPlainEqualsJSON(t *testing.T) {
 	require.Positive(t, taken)
 }
 
-// Whatever byte of it is missing or spoilt.
-func TestPlainOfSpoiltText(t *testing.T) {
+// One byte is missing or changed.
+func TestPlainEqualsJSONForEachByte(t *testing.T) {
 	for i := range plainSpec {
 		plainEqualsJSON(t, []byte(plainSpec[:i]))
 		plainEqualsJSON(t, []byte(plainSpec[:i]+plainSpec[i+1:]))
@@ -89,19 +89,19 @@ func TestPlainOfSpoiltText(t *testing.T) {
 	}
 }
 
-// A spec shares no memory with the text that the caller has.
+// A spec shares no memory with the caller's text.
 func TestPlainKeepsNoText(t *testing.T) {
 	text := []byte(plainSpec)
 	var s, want Spec
-	require.True(t, parsePlain(text, &s))
-	require.True(t, parsePlain([]byte(plainSpec), &want))
+	require.True(t, parsePlainSpec(text, &s))
+	require.True(t, parsePlainSpec([]byte(plainSpec), &want))
 	for i := range text {
 		text[i] = 'x'
 	}
 	require.Equal(t, want, s)
 }
 
-// A spec that is longer encoded than in JSON is measured encoded (rule L11).
+// The limit is for the encoded spec, even if its JSON is shorter (rule L11).
 func TestEncodedSizeCounts(t *testing.T) {
 	_, err := ParseSpec([]byte(`{"command":"` + strings.Repeat("\xff", MaxSpec/3+100) + `"}`))
 	require.ErrorContains(t, err, "encoded")
@@ -116,7 +116,7 @@ func BenchmarkParseSpec(b *testing.B) {
 		`"env":{"REGION":"marburg-biedenkopf","LOG_LEVEL":"warning"},"resources":{"cpu":250,"memory":134217728},"retries":{"max":2,"backoff":"5s"},` +
 		`"labels":{"team":"flood-response","shift":"night"},"constraints":["zone=nowhere","arch in (amd64, arm64)"],"timeout":"90s"}`)
 	for name, parse := range map[string]func(){
-		"plain":     func() { parsePlain(text, new(Spec)) },
+		"plain":     func() { parsePlainSpec(text, new(Spec)) },
 		"json":      func() { _ = strictJSON(text, new(Spec)) },
 		"ParseSpec": func() { _, _ = ParseSpec(text) },
 	} {

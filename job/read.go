@@ -7,19 +7,19 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// This file reads what append.go writes, without reflection: each copy of a submission
-// is decoded once by every broker, and the codec takes several times as long for that
-// as for all else that is done with a record.
+// This file decodes what append.go writes, without reflection: every broker decodes its copy of each
+// submission once, and the codec would take several times as long for that as everything else that is done
+// with a record.
 //
-// It takes canonical bytes only: the fields that this version knows, in sorted order,
-// nothing empty that may be left out, every number and length in its shortest form.
-// For all else it says no, whatever may be wrong or new, and the codec decides; so what
-// is read, what is refused and what is kept of a newer broker's fields is the codec's
-// business alone (rules L2, L10). What it takes is exactly what append.go makes of the
-// result (TestReadEqualsCodec, FuzzDecodeRecord): hence the bytes of the spec within the
-// record are those that its digest is made of (rule J3), and need not be made again.
+// It accepts canonical bytes only: the fields that this version knows, in sorted order, without empty fields
+// that may be left out, and with every number and length in its shortest form. Everything else, whether it is
+// wrong or only new, is left to the codec, which therefore decides what is valid and keeps the fields of a
+// newer broker (rules L2, L10). What is accepted here is exactly what append.go writes for the result
+// (TestReadEqualsCodec, FuzzDecodeRecord). Therefore the bytes of the spec inside of the record are those of
+// which its digest is made (rule J3), and need not be encoded again.
 
-// decodeFast reads a record from its canonical bytes. It returns those of its spec too.
+// decodeFast decodes a record from its canonical bytes, and also returns the bytes of its spec. If ok is
+// false, the bytes are left to the codec.
 func decodeFast(b []byte) (r *Record, spec []byte, ok bool) {
 	r = new(Record)
 	d := reader{b: b, names: [6]string{string(Process), string(Suspend)}, next: 2}
@@ -27,15 +27,15 @@ func decodeFast(b []byte) (r *Record, spec []byte, ok bool) {
 	return r, spec, !d.bad && d.at == len(b)
 }
 
-// reader walks over canonical bytes. Bad is final: all that is read afterwards is
-// empty. Nothing is allocated that the bytes which are there can't fill (rule L11).
+// reader reads canonical bytes. Once bad is set it stays set, and everything that is read afterwards is
+// empty. It allocates nothing that the remaining bytes cannot fill (rule L11).
 type reader struct {
 	b   []byte
 	at  int
 	bad bool
 
-	names [6]string // a driver and a mode, and actors and brokers read last: a record repeats them
-	next  int       // the one to replace
+	names [6]string // a driver, a mode, and the names read last, which a record repeats
+	next  int       // index of the name to replace
 }
 
 func (d *reader) expect(ok bool) { d.bad = d.bad || !ok }
@@ -43,7 +43,7 @@ func (d *reader) expect(ok bool) { d.bad = d.bad || !ok }
 func (d *reader) record(r *Record) (spec []byte) {
 	n := d.mapHeader()
 	d.key("created")
-	r.Created = make([]Stamp, d.length(MaxCreated, 1))
+	r.Created = make([]Stamp, d.length(maxCreated, 1))
 	for i := range r.Created {
 		d.stamp(&r.Created[i])
 	}
@@ -51,7 +51,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	r.Dots = d.vector()
 	if d.has("ended") {
 		n--
-		r.Ended = make([]Ending, d.length(MaxAfter, 1))
+		r.Ended = make([]Ending, d.length(maxAfter, 1))
 		for i := range r.Ended {
 			d.expect(d.mapHeader() == 4)
 			r.Ended[i].At = clock.Hybrid(d.uintField("at"))
@@ -66,7 +66,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	d.assignment(&r.Owner)
 	if d.has("pauses") {
 		n--
-		r.Pauses = make([]Pause, d.length(MaxPauses, 1))
+		r.Pauses = make([]Pause, d.length(maxPauses, 1))
 		for i := range r.Pauses {
 			d.pause(&r.Pauses[i])
 		}
@@ -75,7 +75,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	d.placement(&r.Place)
 	if d.has("reports") {
 		n--
-		r.Reports = make([]Report, d.length(MaxReports, 1))
+		r.Reports = make([]Report, d.length(maxReports, 1))
 		for i := range r.Reports {
 			d.report(&r.Reports[i])
 		}
@@ -86,7 +86,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	spec = d.b[start:d.at]
 	if d.has("verdicts") {
 		n--
-		r.Verdicts = make([]Verdict, d.length(MaxVerdicts, 1))
+		r.Verdicts = make([]Verdict, d.length(maxVerdicts, 1))
 		for i := range r.Verdicts {
 			d.verdict(&r.Verdicts[i])
 		}
@@ -111,7 +111,7 @@ func (d *reader) stamp(s *Stamp) {
 	s.At = clock.Hybrid(d.uintField("at"))
 	if d.has("deps") {
 		n--
-		s.Deps = make([]Dependency, d.length(MaxDeps, 1))
+		s.Deps = make([]Dependency, d.length(maxDeps, 1))
 		for i := range s.Deps {
 			d.expect(d.mapHeader() == 2)
 			d.key("dot")
@@ -124,7 +124,7 @@ func (d *reader) stamp(s *Stamp) {
 	d.expect(n == 2)
 }
 
-// minDot is how many bytes a dot takes at least.
+// minDot is the length of the shortest encoded dot in bytes.
 const minDot = 7
 
 func (d *reader) vector() clock.Vector {
@@ -260,8 +260,8 @@ func (d *reader) blob() (b Blob) {
 	return b
 }
 
-// spec gives each text a string of its own: one for all of its bytes would be quicker, but
-// larger, and pending jobs are many (TestPendingJobsAreSmall).
+// spec makes a string for each text. Slicing one string with all bytes would be faster, but would use more
+// memory, and there are many pending jobs (TestPendingJobsAreSmall).
 func (d *reader) spec(s *Spec) {
 	n := d.mapHeader()
 	s.After = optionalList[ID](d, &n, "after")
@@ -332,9 +332,9 @@ func (d *reader) retries(r *Retries) {
 	d.expect(n == 0)
 }
 
-// One field, key and value.
+// The following methods read one field, that is, key and value.
 
-// has takes the key, if it is the next one. All keys are short.
+// has consumes the key if it is the next one. Keys have at most 31 bytes.
 func (d *reader) has(key string) bool {
 	end := d.at + 1 + len(key)
 	if d.bad || end > len(d.b) || d.b[d.at] != 0xa0|byte(len(key)) || string(d.b[d.at+1:end]) != key {
@@ -361,7 +361,7 @@ func (d *reader) uintField(key string) uint64 {
 	return d.uint()
 }
 
-// nameField reads the name of an actor or a broker. Equal ones are one string in memory.
+// nameField reads a name that is often repeated, such as that of an actor or a broker. Equal names share memory.
 func (d *reader) nameField(key string) string {
 	d.key(key)
 	b := d.bytes()
@@ -376,7 +376,7 @@ func (d *reader) nameField(key string) string {
 	return name
 }
 
-// One field with omitempty; N counts down the fields of the map around it.
+// The following methods read one field with omitempty. n counts down the fields of the map that contains it.
 
 func (d *reader) optionalString(n *int, key string) string {
 	if !d.has(key) {
@@ -428,7 +428,7 @@ func (d *reader) optionalTexts(n *int, key string) map[string]string {
 	return m
 }
 
-// The types of msgpack, each in the shortest form only.
+// The following methods read the types of msgpack in their shortest form.
 
 // small checks that a number fits into an int of this machine.
 func (d *reader) small(v int64) int {
@@ -436,10 +436,10 @@ func (d *reader) small(v int64) int {
 	return int(v)
 }
 
-// mapHeader reads how many fields a map has, -1 for what is none.
+// mapHeader reads the number of fields of a map; -1 means that it is not a map.
 func (d *reader) mapHeader() int { return d.header(0x80, 0xde) }
 
-// filledMap reads how many entries a map has: at least one, or else it would have been
+// filledMap reads the number of entries of a map, which is at least 1, because an empty map would have been
 // left out.
 func (d *reader) filledMap() int {
 	n := d.mapHeader()
@@ -450,8 +450,8 @@ func (d *reader) filledMap() int {
 	return n
 }
 
-// length reads how many elements a list has: from 1 to most, each of at least size
-// bytes. Lists that may be empty are left out then, or must not be.
+// length reads the number of elements of a list, from 1 to most. Each element has at least size bytes. A list
+// is never empty here: it would have been left out, or must not be empty.
 func (d *reader) length(most, size int) int {
 	n := d.header(0x90, 0xdc)
 	d.expect(n > 0 && n <= most && n <= (len(d.b)-d.at)/size)
@@ -461,8 +461,8 @@ func (d *reader) length(most, size int) int {
 	return n
 }
 
-// header reads the length of a map or list: fixed is the first byte of an empty one,
-// long that of one with two bytes for its length, and one more of one with four.
+// header reads the length of a map or list: fixed is the first byte of the shortest form, for an empty one,
+// and long that of the form with two bytes for the length.
 func (d *reader) header(fixed, long byte) int {
 	switch c := d.byte(); {
 	case c&0xf0 == fixed:
@@ -472,7 +472,7 @@ func (d *reader) header(fixed, long byte) int {
 		d.expect(n >= 16)
 		return int(n)
 	}
-	d.bad = true // longer ones are the codec's business
+	d.bad = true // longer forms are left to the codec
 	return -1
 }
 
@@ -486,7 +486,7 @@ func (d *reader) byte() byte {
 	return c
 }
 
-// number reads an unsigned number of so many bytes.
+// number reads an unsigned number of size bytes.
 func (d *reader) number(size int) uint64 {
 	if d.bad || len(d.b)-d.at < size {
 		d.bad = true
@@ -505,7 +505,7 @@ func (d *reader) number(size int) uint64 {
 	return binary.BigEndian.Uint64(p)
 }
 
-// bytes reads a string as it lies there.
+// bytes reads a string without copying it.
 func (d *reader) bytes() []byte {
 	n := uint64(0)
 	switch c := d.byte(); {

@@ -14,9 +14,8 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// readEqualsCodec checks what read.go promises of any bytes: what it takes is what
-// the codec makes of them, and what append.go makes them from. It reports whether it
-// takes them.
+// readEqualsCodec checks what read.go guarantees for all bytes: if it accepts them, it gives the same record
+// as the codec, and append.go writes the same bytes for that record. It reports whether read.go accepts them.
 func readEqualsCodec(t require.TestingT, b []byte) bool {
 	r, spec, ok := decodeFast(b)
 	if !ok {
@@ -30,30 +29,29 @@ func readEqualsCodec(t require.TestingT, b []byte) bool {
 	return true
 }
 
-// fit makes of any record one that could be valid as far as its form goes: no list is
-// empty that must not be, or longer than allowed. It reports whether its spec is of a
-// size that may be.
-func fit(r *Record) bool {
+// trim changes a record so that no list is empty that must not be empty, and none is longer than allowed.
+// It reports whether the spec is small enough.
+func trim(r *Record) bool {
 	if len(r.Created) == 0 {
 		r.Created = []Stamp{{}}
 	}
 	if len(r.Dots) == 0 {
 		r.Dots = clock.Vector{{}}
 	}
-	r.Created = r.Created[:min(len(r.Created), MaxCreated)]
-	r.Reports = r.Reports[:min(len(r.Reports), MaxReports)]
-	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), MaxVerdicts)]
+	r.Created = r.Created[:min(len(r.Created), maxCreated)]
+	r.Reports = r.Reports[:min(len(r.Reports), maxReports)]
+	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), maxVerdicts)]
 	return len(canon.Encode(&r.Spec)) <= MaxSpec
 }
 
-// TestReadEqualsCodec: whatever the values of the fields, what append.go writes is read
-// as the codec reads it, and without the codec (rule L2). The generator goes over the
-// structs by reflection, so that it fills fields of tomorrow too.
+// TestReadEqualsCodec checks that what append.go writes is decoded without the codec, and gives the same
+// record as with it, whatever the values of the fields (rule L2). The generator uses reflection, so it also
+// fills fields that are added later.
 func TestReadEqualsCodec(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := new(Record)
 		draw(t, reflect.ValueOf(r).Elem())
-		if fit(r) {
+		if trim(r) {
 			require.True(t, readEqualsCodec(t, canon.Encode(r)), "it is left to the codec")
 		}
 	})
@@ -73,19 +71,19 @@ func TestReadEqualsCodec(t *testing.T) {
 				}
 				return filled
 			})
-			fit(r)
+			trim(r)
 			require.True(t, readEqualsCodec(t, canon.Encode(r)), "left to the codec, opposite: %s", turned)
 		}
 		require.Greater(t, count, 20)
 	}
 }
 
-// What a broker makes is read without the codec: a submission, a busy record, and
-// one with every list as long as it may be.
-func TestReadTakesWhatBrokersMake(t *testing.T) {
+// What brokers make is decoded without the codec: a submission, and a record in which
+// the lists are as long as possible.
+func TestReadAcceptsWhatBrokersMake(t *testing.T) {
 	crowd := busy(t)
 	crowd.Unknown = nil
-	for i := range byte(MaxReports) {
+	for i := range byte(maxReports) {
 		dot := clock.Dot{Actor: clock.Actor([]byte{'k' + i, '~', '1'}), Counter: 1}
 		crowd.SetReport(Report{Attempt: present, Dot: dot, At: 1 << 60, Phase: Done, Result: &Result{Outcome: Failed, Permanent: true}})
 		crowd.AddVerdict(Verdict{At: 1 << 60, Dot: dot, Outcome: Failed})
@@ -99,9 +97,9 @@ func TestReadTakesWhatBrokersMake(t *testing.T) {
 	}
 }
 
-// Whatever byte is spoilt, and wherever the bytes end: what is still taken is canonical
-// and read as the codec reads it.
-func TestReadOfSpoiltBytes(t *testing.T) {
+// One byte is changed, or the bytes are truncated. If read.go still accepts them, they are canonical
+// and give the same record as with the codec.
+func TestReadEqualsCodecForEachByte(t *testing.T) {
 	r := busy(t)
 	r.Unknown = nil
 	r.Spec.Resources.Devices = map[string]int64{"a": 1, "b": 200}
@@ -118,13 +116,13 @@ func TestReadOfSpoiltBytes(t *testing.T) {
 			}
 		}
 	}
-	require.Positive(t, taken, "another letter is as good")
+	require.Positive(t, taken, "a letter in a text may be replaced by another one")
 	require.False(t, readEqualsCodec(t, append(bytes.Clone(good), 0)), "something follows")
 }
 
-// Other spellings of a good record are read all the same, by the codec: equal records,
-// equal keys, equal bytes (rules L2, J3).
-func TestOtherSpellingsAreTheCodecs(t *testing.T) {
+// Other encodings of a valid record are decoded by the codec, and give equal records,
+// keys and canonical bytes (rules L2, J3).
+func TestOtherEncodingsAreLeftToTheCodec(t *testing.T) {
 	r := newRecord(t, creation)
 	good := r.Encode()
 	for name, change := range map[string]func() []byte{
@@ -156,8 +154,8 @@ func swap(b []byte, old, new string) []byte {
 	return []byte(strings.Replace(string(b), old, new, 1))
 }
 
-// A length that promises more than there is allocates nothing (rule L11).
-func TestReadAllocatesWhatIsThere(t *testing.T) {
+// A length that claims more than there is must not cause an allocation (rule L11).
+func TestReadDoesNotTrustLengths(t *testing.T) {
 	good := newRecord(t, creation).Encode()
 	for name, b := range map[string][]byte{
 		"dots":    swap(good, "\xa4dots\x91", "\xa4dots\xdc\xff\xff"),
@@ -165,7 +163,7 @@ func TestReadAllocatesWhatIsThere(t *testing.T) {
 		"env":     swap(good, "\xa3env\x81", "\xa3env\xde\xff\xff"),
 		"created": swap(good, "\xa7created\x91", "\xa7created\xdc\xff\xff"),
 		"command": swap(good, "\xa4true", "\xdb\x7f\xff\xff\xff"),
-		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", MaxRecord/2)),
+		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", maxRecord/2)),
 	} {
 		require.NotEqual(t, good, b, name)
 		var before, after runtime.MemStats
@@ -177,8 +175,7 @@ func TestReadAllocatesWhatIsThere(t *testing.T) {
 	}
 }
 
-// A record keeps what it was given: nothing of it lies in the bytes that it was read
-// from, which belong to the caller.
+// A record shares no memory with the bytes from which it was decoded, because they belong to the caller.
 func TestReadKeepsNoBytes(t *testing.T) {
 	b := newRecord(t, creation).Encode()
 	good := bytes.Clone(b)

@@ -9,40 +9,40 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Bounds of a record's collections. Each keeps "the k smallest (or largest) by a
-// total order": any other bound would not be a join (rule L2).
+// Limits of a record's collections. Each keeps "the k smallest (or largest) by a
+// total order": with any other limit, merging would not be a join (rule L2).
 const (
-	MaxCreated  = 8
-	MaxVerdicts = 8
-	MaxReports  = 8
-	MaxDeps     = 16 // dependencies of one creation (rule C3)
-	MaxAfter    = 16 // jobs that one waits for (rule C4)
-	MaxPauses   = 16 // the latest
+	maxCreated  = 8
+	maxVerdicts = 8
+	maxReports  = 8
+	maxDeps     = 16 // dependencies of one creation (rule C3)
+	maxAfter    = 16 // jobs for which one job waits (rule C4)
+	maxPauses   = 16 // the latest ones are kept
 )
 
-// Record is all that is known of one job. Records are immutable: whoever
-// changes one makes a new one with [Record.With], so that readers may keep what
-// they were given.
+// Record is everything that is known about one job. Records are immutable: a change is made to a copy
+// ([Record.With]), so that readers may keep the record that they have. The exported fields are read-only
+// outside of this package, except inside With.
 type Record struct {
 	ID       ID           `codec:"id"`
 	Spec     Spec         `codec:"spec"`
 	Created  []Stamp      `codec:"created"`            // the earliest first
 	Origin   string       `codec:"origin"`             // broker of the earliest creation
-	Owner    Assignment   `codec:"owner"`              // who is responsible
-	Place    Placement    `codec:"place"`              // who executes
-	Reports  []Report     `codec:"reports,omitempty"`  // one for each executor's actor, sorted by it
-	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; it decides
-	Dots     clock.Vector `codec:"dots"`               // the latest dot of each that wrote here
-	Ended    []Ending     `codec:"ended,omitempty"`    // how jobs of Spec.After ended, sorted by their IDs (rule C4)
+	Owner    Assignment   `codec:"owner"`              // the broker that is responsible for the job
+	Place    Placement    `codec:"place"`              // the broker that executes the job
+	Reports  []Report     `codec:"reports,omitempty"`  // one per executor's actor, sorted by actor
+	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; that one decides
+	Dots     clock.Vector `codec:"dots"`               // the latest dot of each writer
+	Ended    []Ending     `codec:"ended,omitempty"`    // how the jobs in Spec.After ended, sorted by ID (rule C4)
 
-	Pauses []Pause `codec:"pauses,omitempty"` // when it had to make room for others, the earliest first
+	Pauses []Pause `codec:"pauses,omitempty"` // when the job was preempted, the earliest first
 
-	Unknown Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
+	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 
 	key string // derived from ID and Spec, which never change
 }
 
-// Stamp is one creation of the job: which event, when, and what the submitter
+// Stamp is one creation of the job: its dot, its time, and which jobs the submitter
 // had seen (rule C1).
 type Stamp struct {
 	Dot  clock.Dot    `codec:"dot"`
@@ -50,14 +50,14 @@ type Stamp struct {
 	Deps []Dependency `codec:"deps,omitempty"`
 }
 
-// Dependency names a job that the submitter had seen, by its creation.
+// Dependency identifies a job that the submitter had seen, and its creation.
 type Dependency struct {
 	Job ID        `codec:"job"`
 	Dot clock.Dot `codec:"dot"`
 }
 
-// Ending is how a job ended that this one waits for, copied here so that forgetting
-// that job harms nothing (rule C4): its first verdict.
+// Ending is the first verdict on a predecessor, that is, on a job in Spec.After. It is copied into this job's
+// record, so that the predecessor's record may be forgotten (rule C4).
 type Ending struct {
 	Job     ID           `codec:"job"`
 	At      clock.Hybrid `codec:"at"`
@@ -73,21 +73,20 @@ func (s Stamp) compare(t Stamp) int {
 	return cmp.Or(cmp.Compare(s.At, t.At), s.Dot.Compare(t.Dot))
 }
 
-// Tenure identifies one assignment of an owner: who was made owner in which
-// epoch, when, by whom. Tenures are totally ordered (rule J4); the highest
-// holds.
+// Tenure identifies one assignment of an owner, by epoch, time and writer. Tenures are totally ordered (rule
+// J4); the highest one is in force.
 type Tenure struct {
 	Epoch uint64       `codec:"e"`
 	At    clock.Hybrid `codec:"t"`
 	By    clock.Actor  `codec:"b"`
 }
 
-// Compare orders tenures by epoch, hybrid time, writer (rule J4).
-func (t Tenure) Compare(u Tenure) int {
+// compare orders tenures by epoch, hybrid time and writer (rule J4).
+func (t Tenure) compare(u Tenure) int {
 	return cmp.Or(cmp.Compare(t.Epoch, u.Epoch), cmp.Compare(t.At, u.At), cmp.Compare(t.By, u.By))
 }
 
-// Assignment makes a broker the owner of a job: the one that places it and
+// Assignment makes a broker the owner of a job: the owner places the job and
 // accepts its result.
 type Assignment struct {
 	Tenure Tenure      `codec:"tenure"`
@@ -95,85 +94,84 @@ type Assignment struct {
 	Actor  clock.Actor `codec:"actor"`
 }
 
-// Attempt identifies one try at running a job: the owner's tenure and a number
+// Attempt identifies one attempt at running a job: the owner's tenure and a number
 // that grows with every placement. It is the job's fencing token (rule J4).
 type Attempt struct {
 	Tenure Tenure `codec:"tenure"`
 	Seq    uint64 `codec:"seq"`
 }
 
-// Compare orders attempts; the highest is the one that should run.
+// Compare orders attempts, like cmp.Compare. The highest attempt is the one that should run.
 func (a Attempt) Compare(b Attempt) int {
-	return cmp.Or(a.Tenure.Compare(b.Tenure), cmp.Compare(a.Seq, b.Seq))
+	return cmp.Or(a.Tenure.compare(b.Tenure), cmp.Compare(a.Seq, b.Seq))
 }
 
-// IsZero reports whether this is no attempt at all.
+// IsZero reports whether this is the zero Attempt, that is, whether there is no attempt.
 func (a Attempt) IsZero() bool { return a == Attempt{} }
 
-// Token renders the attempt as the job sees it in UCP_ATTEMPT:
-// "epoch.seq.time.writer". Equal tokens are equal attempts.
+// Token returns the attempt as the job sees it in UCP_ATTEMPT:
+// "epoch.seq.time.writer". Different attempts have different tokens.
 func (a Attempt) Token() string {
 	return fmt.Sprintf("%d.%d.%x.%s", a.Tenure.Epoch, a.Seq, uint64(a.Tenure.At), a.Tenure.By)
 }
 
-// Placement names the executor of an attempt; written by the owner alone.
+// Placement names the executor of an attempt. Only the owner writes it.
 type Placement struct {
 	Attempt   Attempt     `codec:"attempt"`
 	Broker    string      `codec:"broker"`
 	Actor     clock.Actor `codec:"actor"`
-	Try       int         `codec:"try"`             // which retry this is; 0 is the first try
-	NotBefore clock.Time  `codec:"after,omitempty"` // the pause before a retry
+	Try       int         `codec:"try"`             // how many retries preceded; 0 for the first attempt
+	NotBefore clock.Time  `codec:"after,omitempty"` // end of the pause before a retry
 }
 
 // IsZero reports whether the job was never placed.
 func (p Placement) IsZero() bool { return p.Attempt.IsZero() }
 
-// Phase is how far an executor is with an attempt.
+// Phase is the progress of an attempt at its executor.
 type Phase string
 
 // The phases of an attempt, in their usual order.
 const (
-	Queued    Phase = "queued"  // waits for room, or for its inputs
-	Running   Phase = "running" // its start is decided and durable
-	Suspended Phase = "suspended"
-	Stopped   Phase = "stopped" // it was told to, for another attempt
-	Done      Phase = "done"    // Result says how it ended
+	Queued    Phase = "queued"    // it waits for free resources, or for its inputs
+	Running   Phase = "running"   // its start is decided and durable
+	Suspended Phase = "suspended" // it does not run, but keeps its memory
+	Stopped   Phase = "stopped"   // it was stopped because another attempt replaced it
+	Done      Phase = "done"      // it has ended; Result says how
 )
 
-// Report is what an executor says of its attempt. It lies in the slot of the
-// executor's actor, and only that executor writes there (rule J5). (A slice and
-// not a map: the codec fills absent fields of a map's struct values from the value
-// that it decoded before.)
+// Report is an executor's report on its attempt. Each executor's actor has one slot in Record.Reports, to
+// which only that executor writes (rule J5). (Record.Reports is a slice and not a map because the codec fills
+// absent fields of a map's struct values from the value that it decoded before.)
 type Report struct {
 	Attempt Attempt      `codec:"attempt"`
 	Dot     clock.Dot    `codec:"dot"`
 	At      clock.Hybrid `codec:"at"`
 	Phase   Phase        `codec:"phase"`
-	Result  *Result      `codec:"result,omitempty"` // when Done
+	Result  *Result      `codec:"result,omitempty"` // only if Phase is Done
 }
 
 func (r Report) compare(s Report) int {
 	return cmp.Or(r.Attempt.Compare(s.Attempt), cmp.Compare(r.Dot.Counter, s.Dot.Counter), cmp.Compare(r.Dot.Actor, s.Dot.Actor))
 }
 
-// Verdict ends a job. A broker that knows of one writes none, so several are
-// always concurrent; the earliest decides and the others are remembered (rule J1).
+// Verdict ends a job. A broker that knows a verdict does not write another one, so several verdicts are
+// always concurrent. The earliest one decides, and the others are remembered (rule J1).
 type Verdict struct {
 	At      clock.Hybrid `codec:"at"`
 	Dot     clock.Dot    `codec:"dot"` // Dot.Actor is the writer
 	Outcome Outcome      `codec:"outcome"`
 	Reason  string       `codec:"reason,omitempty"`
-	Report  *Report      `codec:"report,omitempty"` // the accepted result, when it is one
+	Report  *Report      `codec:"report,omitempty"` // the accepted result, if there is one
 }
 
 func (v Verdict) compare(w Verdict) int {
 	return cmp.Or(cmp.Compare(v.At, w.At), cmp.Compare(v.Dot.Actor, w.Dot.Actor), cmp.Compare(v.Dot.Counter, w.Dot.Counter))
 }
 
-// New makes the record of a submission: created, and owned by the broker whose
-// actor wrote the dot (tenure of epoch 1). Digest is the spec's.
+// New returns the record of a submission. The job is owned by the broker whose
+// actor wrote the stamp's dot, with a tenure of epoch 1. digest is spec.Digest().
 func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
-	spec.MinReplicas = 0 // says how the submission is answered, not what the job is
+	spec.MinReplicas = 0 // it says when the submission is answered, not what the job is
 	broker := stamp.Dot.Actor.Broker()
 	return &Record{
 		ID: id, Spec: spec,
@@ -188,9 +186,9 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 	}
 }
 
-// With returns a copy of the record that the given dot's actor has changed with
-// edit. Edit must set or append, never alter what a slice or map of the record
-// already holds; for reports and verdicts there are SetReport and AddVerdict.
+// With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
+// the elements of the record's slices and maps, because the original shares them: it may set fields, and call
+// SetReport, AddVerdict, AddPause, EndPauses and SetEnding.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()
@@ -199,33 +197,34 @@ func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	return &c
 }
 
-// SetReport puts the report into the slot of its dot's actor. Only for use
-// within [Record.With].
+// SetReport puts a report into the slot of its dot's actor. It may only be called
+// inside [Record.With].
 func (r *Record) SetReport(rep Report) {
 	r.Reports, _ = mergeReports(r.Reports, []Report{rep})
 }
 
-// Pause is a time in which a running job had to make room for another. It stands in the
-// record so that who was stopped, for whom, for how long and because of which emergency can
-// be told by every broker, also when the one that did it is gone.
+// Pause is a time in which a job did not run because it was preempted. Pauses are in the
+// record so that every broker can tell which job was preempted, for which job, for how long and because of which
+// emergency, even if the executor is not reachable any more.
 type Pause struct {
-	By        clock.Actor `codec:"by"`           // the executor that made it stand still
-	From      clock.Time  `codec:"from"`         //
-	To        clock.Time  `codec:"to,omitempty"` // when it went on; 0 while it does not. Of two claims the earlier holds
-	For       ID          `codec:"for"`          // the job that got its room
-	Emergency string      `codec:"em,omitempty"` // ID of what had raised that one's level; "" when nothing had
-	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue: it began anew
+	By        clock.Actor `codec:"by"`           // the executor that preempted the job
+	From      clock.Time  `codec:"from"`         // when the job was stopped
+	To        clock.Time  `codec:"to,omitempty"` // when it continued; 0 until then. Of two values the earlier one counts
+	For       ID          `codec:"for"`          // the job that got its resources
+	Emergency string      `codec:"em,omitempty"` // ID of the emergency that had raised that job's level, or ""
+	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue if the job started again from the beginning
 }
 
-// compare orders pauses: in time, then by what else tells two of them apart.
+// compare orders pauses by time, and then by their other fields except To.
 func (p Pause) compare(q Pause) int {
 	return cmp.Or(cmp.Compare(p.From, q.From), cmp.Compare(p.By, q.By), cmp.Compare(p.For, q.For), cmp.Compare(p.Emergency, q.Emergency), cmp.Compare(p.Mode, q.Mode))
 }
 
-// AddPause notes that the job stands still from now on. Only for use within [Record.With].
+// AddPause records that the job was preempted. It may only be called inside [Record.With].
 func (r *Record) AddPause(p Pause) { r.Pauses, _ = mergePauses(r.Pauses, []Pause{p}) }
 
-// EndPauses notes that it goes on. Only for use within [Record.With].
+// EndPauses records that the job continues at the given time, which ends its open pauses. It may only be
+// called inside [Record.With].
 func (r *Record) EndPauses(at clock.Time) {
 	var ended []Pause
 	for _, p := range r.Pauses {
@@ -237,12 +236,12 @@ func (r *Record) EndPauses(at clock.Time) {
 	r.Pauses, _ = mergePauses(r.Pauses, ended)
 }
 
-// SetEnding notes how a predecessor ended. Only for use within [Record.With].
+// SetEnding records how a predecessor ended. It may only be called inside [Record.With].
 func (r *Record) SetEnding(e Ending) {
 	r.Ended, _ = mergeEndings(r.Ended, []Ending{e})
 }
 
-// Waits lists the predecessors whose end is not known here yet (rule C4).
+// Waits lists the predecessors whose ending is not yet in the record (rule C4).
 func (r *Record) Waits() (out []ID) {
 	for _, id := range r.Spec.After {
 		if !slices.ContainsFunc(r.Ended, func(e Ending) bool { return e.Job == id }) {
@@ -252,8 +251,8 @@ func (r *Record) Waits() (out []ID) {
 	return out
 }
 
-// Barred returns the first predecessor that has not succeeded, when the job runs only
-// after the success of all (rule C4); ok is false when there is none.
+// Barred returns the ending of the first predecessor that did not succeed, if the job may run only
+// after the success of all (rule C4); ok is false if there is none.
 func (r *Record) Barred() (e Ending, ok bool) {
 	if r.Spec.AfterPolicy == AfterEnd {
 		return e, false
@@ -266,20 +265,20 @@ func (r *Record) Barred() (e Ending, ok bool) {
 	return e, false
 }
 
-// AddVerdict adds a verdict. Only for use within [Record.With], by a broker that
-// knows of none (rule J1).
+// AddVerdict adds a verdict. It may only be called inside [Record.With], by a broker that
+// knows no verdict on the job (rule J1).
 func (r *Record) AddVerdict(v Verdict) {
-	r.Verdicts, _ = canon.Smallest(r.Verdicts, []Verdict{v}, Verdict.compare, MaxVerdicts)
+	r.Verdicts, _ = canon.Smallest(r.Verdicts, []Verdict{v}, Verdict.compare, maxVerdicts)
 }
 
-// Key is the record's key in the ledger: ID and spec, so that two jobs that
-// were given one ID in different parts of a split stay two jobs (rule J3).
+// Key implements ledger.Record. The key is made of ID and spec, so that two jobs that
+// were given the same ID on two sides of a partition remain two jobs (rule J3).
 func (r *Record) Key() string { return r.key }
 
-// Writers returns the latest dot of each that wrote the record.
+// Writers implements ledger.Record: it returns the latest dot of each writer of the record.
 func (r *Record) Writers() clock.Vector { return r.Dots }
 
-// Key makes a ledger key: the ID, a tilde and half of the spec's digest.
+// Key returns a job's ledger key: the ID, a tilde and half of the spec's digest.
 func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }
 
 // CreatedWithin reports whether a clock covers all creations of the job: who has
@@ -293,9 +292,9 @@ func (r *Record) CreatedWithin(c clock.Vector) bool {
 	return true
 }
 
-// Predecessors lists the jobs that this one names: those that it waits for, and
-// those that its submitter had seen (rule C1). They are remembered for as long as
-// it is not finished (rule L8).
+// Predecessors lists the jobs that this one refers to: those in Spec.After, and
+// those that its submitter had seen (rule C1). They must not be forgotten until
+// this job is finished (rule L8).
 func (r *Record) Predecessors() []ID {
 	if len(r.Spec.After) == 0 && len(r.Created[0].Deps) == 0 {
 		return nil

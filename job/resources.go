@@ -2,10 +2,10 @@ package job
 
 import "fmt"
 
-// Plus returns the sum of two requests. Devices are added by name.
+// Plus returns the sum of r and s. Devices are added by name.
 func (r Resources) Plus(s Resources) Resources { return r.combine(s, 1) }
 
-// Minus returns r less s; parts may become negative.
+// Minus returns r minus s; parts may become negative.
 func (r Resources) Minus(s Resources) Resources { return r.combine(s, -1) }
 
 func (r Resources) combine(s Resources, sign int64) Resources {
@@ -22,8 +22,7 @@ func (r Resources) combine(s Resources, sign int64) Resources {
 	return out
 }
 
-// Lacks says in words what of the request does not fit into what is free, ""
-// when all fits.
+// Lacks returns a sentence that says which part of want exceeds the free resources, or "" if none does.
 func (free Resources) Lacks(want Resources) string {
 	switch {
 	case want.CPU > free.CPU:
@@ -41,5 +40,5 @@ func (free Resources) Lacks(want Resources) string {
 	return ""
 }
 
-// Fits reports whether the request fits into what is free.
+// Fits reports whether want does not exceed the free resources.
 func (free Resources) Fits(want Resources) bool { return free.Lacks(want) == "" }

@@ -20,7 +20,7 @@ func resources() *rapid.Generator[Resources] {
 
 func (r Resources) equals(s Resources) bool { return r.Fits(s) && s.Fits(r) }
 
-// Room is an ordered group: what is taken and given back is as before, and what
+// Resources are an ordered group: adding what was subtracted gives the same as before, and subtracting what
 // fits leaves nothing below zero.
 func TestResourcesArithmetic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -46,7 +46,7 @@ func noneNegative(r Resources) bool {
 	return r.CPU >= 0 && r.Memory >= 0 && r.IO >= 0
 }
 
-// Arguments keep their devices: results share no map with them.
+// Results share no map with the arguments.
 func TestResourcesShareNothing(t *testing.T) {
 	r := Resources{Devices: map[string]int64{"cam": 1}}
 	sum := r.Plus(Resources{})
@@ -54,8 +54,8 @@ func TestResourcesShareNothing(t *testing.T) {
 	require.Equal(t, int64(1), r.Devices["cam"])
 }
 
-// What is lacking is said in the units that people use.
-func TestLacksSaysWhatIsMissing(t *testing.T) {
+// Lacks uses units for people.
+func TestLacks(t *testing.T) {
 	free := Resources{CPU: 500, Memory: 100 << 20, IO: 10, Devices: map[string]int64{"cam": 1}}
 	for _, c := range []struct {
 		want Resources
@@ -70,5 +70,5 @@ func TestLacksSaysWhatIsMissing(t *testing.T) {
 	} {
 		require.Equal(t, c.says, free.Lacks(c.want))
 	}
-	require.Equal(t, "needs 1m CPU, 0m free", Resources{CPU: -5}.Lacks(Resources{CPU: 1}), "less than nothing is shown as nothing")
+	require.Equal(t, "needs 1m CPU, 0m free", Resources{CPU: -5}.Lacks(Resources{CPU: 1}), "a negative amount is shown as 0")
 }

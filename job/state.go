@@ -2,16 +2,16 @@ package job
 
 import "github.com/urban-compute/ucp/clock"
 
-// State is where a job stands, as a person asks.
+// State is the state of a job as people see it.
 type State string
 
-// The states of a job (DESIGN.md section 6).
+// The states of a job.
 const (
-	StatePending   State = "pending" // nobody was found yet who can run it
-	StateQueued    State = "queued"  // placed; waits for room or inputs there
-	StateRunning   State = "running"
-	StateSuspended State = "suspended"
-	StateSucceeded State = "succeeded"
+	StatePending   State = "pending"   // no broker has been found that can run it
+	StateQueued    State = "queued"    // it is placed, and waits there for free resources or its inputs
+	StateRunning   State = "running"   // it runs
+	StateSuspended State = "suspended" // it is stopped, but keeps its memory
+	StateSucceeded State = "succeeded" // the last four are final; see Outcome
 	StateFailed    State = "failed"
 	StateCancelled State = "cancelled"
 	StateExpired   State = "expired"
@@ -29,14 +29,14 @@ func (s State) Final() bool {
 	return false
 }
 
-// State derives the job's state from the record alone (rule J2), so that all
-// who hold the same record say the same. In this order:
+// State derives the job's state from the record alone (rule J2), so that all brokers
+// with the same record return the same state. In this order:
 //
 //  1. The first verdict decides (rule J1).
-//  2. Not placed: pending.
+//  2. A job that is not placed is pending.
 //  3. The executor's report on the present attempt says queued, running or
-//     suspended; a result without verdict still counts as running (rule A3).
-//  4. Placed but not reported: queued.
+//     suspended; a result without a verdict still counts as running (rule A3).
+//  4. A job that is placed but has no such report is queued.
 func (r *Record) State() State {
 	if v := r.Verdict(); v != nil {
 		return State(v.Outcome)
@@ -58,7 +58,7 @@ func (r *Record) State() State {
 // becomes unfinished again: merging only adds verdicts.
 func (r *Record) Finished() bool { return len(r.Verdicts) > 0 }
 
-// Verdict returns the verdict that decides, nil while there is none (rule J1).
+// Verdict returns the verdict that decides, or nil if there is none (rule J1).
 func (r *Record) Verdict() *Verdict {
 	if len(r.Verdicts) == 0 {
 		return nil
@@ -66,8 +66,7 @@ func (r *Record) Verdict() *Verdict {
 	return &r.Verdicts[0]
 }
 
-// Present returns the report of the placed executor on the placed attempt, if
-// it has made one.
+// Present returns the placed executor's report on the placed attempt; ok is false if there is none.
 func (r *Record) Present() (Report, bool) {
 	for _, rep := range r.Reports {
 		if rep.Dot.Actor == r.Place.Actor {

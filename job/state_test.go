@@ -8,7 +8,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// The present attempt of the table below: the second placement of its owner's
+// The attempts in the table below: the present one is the second placement of its owner's
 // tenure, at broker x.
 var (
 	tenure   = Tenure{Epoch: 1, At: 10, By: "a~1"}
@@ -35,29 +35,29 @@ func decided(outcome Outcome, at clock.Hybrid) func(*Record) {
 	}
 }
 
-// Every row of State's comment (rule J2).
+// This tests every case of State's comment (rule J2).
 func TestState(t *testing.T) {
 	for name, c := range map[string]struct {
 		facts []func(*Record)
 		want  State
 	}{
-		"nobody was found":                                     {nil, StatePending},
-		"placed, nothing heard":                                {[]func(*Record){placed}, StateQueued},
-		"the executor waits":                                   {[]func(*Record){placed, says(executor, present, Queued)}, StateQueued},
-		"it runs":                                              {[]func(*Record){placed, says(executor, present, Running)}, StateRunning},
-		"it is suspended":                                      {[]func(*Record){placed, says(executor, present, Suspended)}, StateSuspended},
-		"a result without verdict runs (A3)":                   {[]func(*Record){placed, says(executor, present, Done)}, StateRunning},
-		"the executor's earlier attempt does not count":        {[]func(*Record){placed, says(executor, earlier, Running)}, StateQueued},
-		"another executor's report does not count":             {[]func(*Record){placed, says("y~1", present, Running)}, StateQueued},
-		"nor does the executor's from before its restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},
-		"a report of a job that is not placed":                 {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
-		"succeeded":                                            {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
-		"failed":                                               {[]func(*Record){decided(Failed, 30)}, StateFailed},
-		"cancelled while it runs":                              {[]func(*Record){placed, says(executor, present, Running), decided(Cancelled, 30)}, StateCancelled},
-		"expired":                                              {[]func(*Record){decided(Expired, 30)}, StateExpired},
-		"of two verdicts the earlier (J1)":                     {[]func(*Record){decided(Cancelled, 31), decided(Succeeded, 30)}, StateSucceeded},
-		"in whatever order they are learnt":                    {[]func(*Record){decided(Succeeded, 30), decided(Cancelled, 31)}, StateSucceeded},
-		"a verdict stands, whatever reports":                   {[]func(*Record){placed, decided(Failed, 30), says(executor, present, Running)}, StateFailed},
+		"not placed":                      {nil, StatePending},
+		"placed, not reported":            {[]func(*Record){placed}, StateQueued},
+		"the executor waits":              {[]func(*Record){placed, says(executor, present, Queued)}, StateQueued},
+		"it runs":                         {[]func(*Record){placed, says(executor, present, Running)}, StateRunning},
+		"it is suspended":                 {[]func(*Record){placed, says(executor, present, Suspended)}, StateSuspended},
+		"a result without a verdict (A3)": {[]func(*Record){placed, says(executor, present, Done)}, StateRunning},
+		"the executor's earlier attempt does not count":    {[]func(*Record){placed, says(executor, earlier, Running)}, StateQueued},
+		"another executor's report does not count":         {[]func(*Record){placed, says("y~1", present, Running)}, StateQueued},
+		"a report from before the executor's restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},
+		"a report of a job that is not placed":             {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
+		"succeeded":                                        {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
+		"failed":                                           {[]func(*Record){decided(Failed, 30)}, StateFailed},
+		"cancelled while it runs":                          {[]func(*Record){placed, says(executor, present, Running), decided(Cancelled, 30)}, StateCancelled},
+		"expired":                                          {[]func(*Record){decided(Expired, 30)}, StateExpired},
+		"the earlier of two verdicts (J1)":                 {[]func(*Record){decided(Cancelled, 31), decided(Succeeded, 30)}, StateSucceeded},
+		"the verdicts come in another order":               {[]func(*Record){decided(Succeeded, 30), decided(Cancelled, 31)}, StateSucceeded},
+		"a report after the verdict":                       {[]func(*Record){placed, decided(Failed, 30), says(executor, present, Running)}, StateFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
@@ -67,12 +67,12 @@ func TestState(t *testing.T) {
 			require.Equal(t, c.want, r.State())
 			require.Equal(t, c.want.Final(), r.Finished())
 			require.Contains(t, States, c.want)
-			require.False(t, r.Undecided().State().Final(), "without its verdict no state is final (A3)")
+			require.False(t, r.Undecided().State().Final(), "without a verdict no state is final (A3)")
 		})
 	}
 }
 
-// Results that were not accepted, and verdicts that were not the first, stay
+// Results that were not accepted, and verdicts that are not the first, stay
 // visible.
 func TestLateAndSuperseded(t *testing.T) {
 	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
@@ -94,7 +94,7 @@ func TestLateAndSuperseded(t *testing.T) {
 	require.Equal(t, StateSucceeded, r.State())
 }
 
-// A verdict that accepts no result, such as a cancellation, leaves every result late.
+// After a verdict that accepts no result, such as a cancellation, every result is late.
 func TestLateWithoutAcceptedResult(t *testing.T) {
 	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
 	decided(Cancelled, 30)(r)
@@ -103,7 +103,7 @@ func TestLateWithoutAcceptedResult(t *testing.T) {
 	require.Len(t, r.Late(), 1)
 }
 
-// Arrival is (Hybrid, actor) of the earliest creation: a total order.
+// Records are ordered by time and actor of their earliest creation: a total order.
 func TestBefore(t *testing.T) {
 	at := func(h clock.Hybrid, a clock.Actor) *Record {
 		return newRecord(t, Stamp{Dot: clock.Dot{Actor: a, Counter: 1}, At: h})
@@ -115,7 +115,7 @@ func TestBefore(t *testing.T) {
 	require.Equal(t, clock.Hybrid(2), at(2, "a~1").Submitted())
 }
 
-// The token that a job sees fences attempts: equal tokens are equal attempts (rule J4).
+// Different attempts have different fencing tokens (rule J4).
 func TestAttemptTokens(t *testing.T) {
 	seen := map[string]Attempt{}
 	for _, epoch := range []uint64{1, 2, 12} {

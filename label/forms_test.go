@@ -50,3 +50,12 @@ func TestSelectorsHaveTheirForm(t *testing.T) {
 		}
 	})
 }
+
+func TestValidName(t *testing.T) {
+	for _, good := range []string{"a", "0", "A.b_c-d", strings.Repeat("x", 64)} {
+		require.True(t, ValidName(good), good)
+	}
+	for _, bad := range []string{"", ".a", "-a", "_a", "a b", "a/b", "a~b", "ä", "a\n", strings.Repeat("x", 65)} {
+		require.False(t, ValidName(bad), "%q", bad)
+	}
+}

@@ -124,7 +124,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 	switch {
 	case err == nil:
 		return spec, nil
-	case errors.As(err, &field) && field.Unbuilt:
+	case errors.As(err, &field) && field.Unsupported:
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
 	case errors.As(err, &field):
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
