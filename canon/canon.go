@@ -1,7 +1,8 @@
-// Package canon is how records are written down: canonical msgpack, so that equal
-// values have equal bytes on every machine, with the fields of a newer broker kept as
-// they came (rule L2). Jobs, emergencies and settings share it, and with it the one
-// bound on a collection that is still a join: the k smallest by a total order.
+// Package canon encodes records as canonical msgpack: equal
+// values have equal bytes on every machine, and the fields of a newer broker are kept
+// unchanged (rule L2). Jobs, emergencies and settings use it. It also provides the only
+// limit of a collection with which merging is still a join: the k smallest elements by a total order.
+// Rules cited by number (J3, L2, L6, L11) are in docs/protocol.md.
 package canon
 
 import (
@@ -12,13 +13,13 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// handle is the canonical encoding: msgpack maps with sorted string keys. Maps in fields
-// that this version does not know have string keys too: only they have one order,
-// whatever type a newer broker encodes them from.
+// handle is the canonical encoding: msgpack maps with sorted string keys. Maps in unknown fields
+// must have string keys, too, because only these have the same order
+// whatever type a newer broker encodes.
 var handle = newHandle(maxDepth)
 
-// maxDepth bounds how deep the fields of a newer broker may nest, as the codec
-// does anyway; a value that was read within it can be sorted within twice that.
+// maxDepth is how deep the fields of a newer broker may be nested; it is the codec's own limit. A value that
+// was decoded with this limit can be sorted with twice the limit.
 const maxDepth = 1024
 
 var sorting = newHandle(2 * maxDepth)
@@ -33,38 +34,38 @@ func newHandle(depth int16) *codec.MsgpackHandle {
 	return h
 }
 
-// Encode returns the canonical bytes of a value, which must hold nothing that msgpack
-// can't express: numbers, strings, bytes, lists, maps with string keys, structs of these.
+// Encode returns the canonical encoding of a value, which may consist only of numbers, booleans, strings,
+// bytes, lists, maps with string keys, and structs of these. It panics on other types.
 func Encode(v any) []byte {
 	var out []byte
 	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
-		panic("canon: encoding " + err.Error()) // a type of ours that can't be
+		panic("canon: encoding " + err.Error()) // a type that cannot be encoded: a mistake in this module
 	}
 	return out
 }
 
 // EncodeNewer is Encode for a value with [Unknown] fields anywhere in it. They are sorted
-// in among the others, where a broker that knows them has them: digests, and so the keys
-// of jobs, must be equal on both (rules L2, J3). The codec alone appends them in the
+// among the other fields, as by a broker that knows them: digests, and therefore the keys
+// of jobs, must be equal on both brokers (rules L2, J3). The codec alone would append them in the
 // random order of a Go map.
 func EncodeNewer(v any) []byte {
 	var sorted map[string]any
 	if err := codec.NewDecoderBytes(Encode(v), sorting).Decode(&sorted); err != nil {
-		panic("canon: sorting " + err.Error()) // it was encoded just now
+		panic("canon: sorting " + err.Error()) // cannot happen: it was just encoded
 	}
 	return Encode(sorted)
 }
 
-// Decode reads a value. The caller has bounded the bytes (rule L11), and validates what
-// comes out.
+// Decode decodes a value into v, a pointer. The caller must have limited the number of bytes (rule L11), and
+// must validate the result.
 func Decode(b []byte, v any) error { return codec.NewDecoderBytes(b, handle).Decode(v) }
 
-// Unknown holds the fields that this version does not know, by name (rule L2). A struct
-// that has a field of this type, without a name in the encoding, keeps them by the two
+// Unknown holds the fields that this version does not know, by name (rule L2). To keep them, a struct
+// needs a field of this type with the tag `codec:"-"`, and the two
 // methods of codec.MissingFielder, which call Add and return the map.
 type Unknown map[string]any
 
-// Add notes a field; it is what CodecMissingField returns.
+// Add adds a field. It returns true, as CodecMissingField must.
 func (u *Unknown) Add(field []byte, v any) bool {
 	if *u == nil {
 		*u = Unknown{}
@@ -73,8 +74,8 @@ func (u *Unknown) Add(field []byte, v any) bool {
 	return true
 }
 
-// Merge joins two sets of fields: the union, and for one name the greater encoding. What
-// it is given is not changed; changed says whether the result differs from u.
+// Merge returns the join of two sets of fields: their union, and of two values of one field the one with the
+// greater encoding. The arguments are not changed; changed says whether the result differs from u.
 func (u Unknown) Merge(other Unknown) (merged Unknown, changed bool) {
 	if len(other) == 0 {
 		return u, false
@@ -94,8 +95,8 @@ func (u Unknown) Merge(other Unknown) (merged Unknown, changed bool) {
 	return merged, true
 }
 
-// Smallest joins two lists that are sorted and hold nothing twice: the k smallest of both
-// (rule L2). What it is given is not changed; changed says whether the result differs from a.
+// Smallest returns the join of two lists that are ascending by compare: the k smallest elements of both
+// (rule L2). The arguments are not changed; changed says whether the result differs from a.
 func Smallest[T any](a, b []T, compare func(T, T) int, k int) (out []T, changed bool) {
 	if len(b) == 0 {
 		return a, false
@@ -123,7 +124,7 @@ func Smallest[T any](a, b []T, compare func(T, T) int, k int) (out []T, changed 
 	return out, true
 }
 
-// Ascending reports whether a list is sorted, and nothing stands in it twice.
+// Ascending reports whether a list is sorted and has no equal elements.
 func Ascending[T any](list []T, compare func(T, T) int) bool {
 	for i := 1; i < len(list); i++ {
 		if compare(list[i-1], list[i]) >= 0 {

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The k smallest of two sets are a join (rule L2), and what changed is told (rule L6).
+// The k smallest elements of two sets are a join (rule L2), and changes are reported (rule L6).
 func TestSmallestIsAJoin(t *testing.T) {
 	const k = 3
 	smallest := func(a, b []int) []int { out, _ := Smallest(a, b, cmp.Compare, k); return out }
@@ -43,7 +43,8 @@ func TestAscending(t *testing.T) {
 	}
 }
 
-// Fields of a newer broker: the union, and for one name the greater encoding, whoever merges.
+// Merging fields of a newer broker gives their union, and of two values of one field the one with the greater
+// encoding.
 func TestUnknownFieldsMerge(t *testing.T) {
 	a, b := Unknown{"x": "1", "y": "2"}, Unknown{"y": "3", "z": []any{"1"}}
 	want := Unknown{"x": "1", "y": "3", "z": []any{"1"}}
@@ -53,7 +54,7 @@ func TestUnknownFieldsMerge(t *testing.T) {
 	ba, changed := b.Merge(a)
 	require.True(t, changed)
 	require.Equal(t, want, ba)
-	require.Equal(t, Unknown{"x": "1", "y": "2"}, a, "a merge changes neither")
+	require.Equal(t, Unknown{"x": "1", "y": "2"}, a, "a merge changes neither argument")
 	for _, less := range []Unknown{a, b, nil, {}, ab} {
 		same, changed := ab.Merge(less)
 		require.False(t, changed)
@@ -64,7 +65,7 @@ func TestUnknownFieldsMerge(t *testing.T) {
 	require.Equal(t, a, fresh)
 }
 
-// Known and unknown stand for two versions of one program.
+// known and older are the same struct in two versions of a program.
 type known struct {
 	A int            `codec:"a"`
 	M string         `codec:"m"`
@@ -79,11 +80,11 @@ type older struct {
 func (o *older) CodecMissingField(field []byte, v any) bool { return o.Unknown.Add(field, v) }
 func (o *older) CodecMissingFields() map[string]any         { return o.Unknown }
 
-// What an older broker keeps of a newer one's fields it writes as that one does, byte for byte:
-// digests and keys of jobs rest on it (rules L2, J3).
-func TestFieldsOfANewerBrokerAreSortedIn(t *testing.T) {
+// An older broker encodes the fields of a newer broker exactly as that broker does:
+// digests and keys of jobs depend on it (rules L2, J3).
+func TestUnknownFieldsAreSorted(t *testing.T) {
 	want := Encode(known{A: 1, M: "m", Z: map[string]any{"b": 2, "a": []any{"x"}}})
-	for range 20 { // a map has another order each time
+	for range 20 { // a map has a random order each time
 		var o older
 		require.NoError(t, Decode(want, &o))
 		require.Equal(t, "m", o.M)

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hundred returns a vector of 100 actors with names as brokers have them; every
-// counter is n, but the last is n+ahead.
+// hundred returns a vector of 100 actors with names like those of brokers. Each
+// counter is n, except for the last, which is n+ahead.
 func hundred(n, ahead uint64) Vector {
 	var v Vector
 	for i := range 100 {
@@ -18,8 +18,8 @@ func hundred(n, ahead uint64) Vector {
 	return v
 }
 
-// BenchmarkVectorCompare100 compares vectors that differ only in their last entry:
-// nothing can be decided earlier.
+// BenchmarkVectorCompare100 compares vectors that differ only in their last entry,
+// so that the result is not known earlier.
 func BenchmarkVectorCompare100(b *testing.B) {
 	v, w := hundred(7, 0), hundred(7, 1)
 	b.ReportAllocs()
@@ -44,8 +44,8 @@ func BenchmarkVectorMerge100(b *testing.B) {
 	}
 }
 
-// BenchmarkVectorMergeNew100 merges 100 actors into 100 others: the one case that
-// must make room.
+// BenchmarkVectorMergeNew100 merges 100 actors into 100 others: the only case in which the vector
+// must grow.
 func BenchmarkVectorMergeNew100(b *testing.B) {
 	v, w := hundred(1, 0), hundred(1, 0)
 	for i := range w {
@@ -60,7 +60,7 @@ func BenchmarkVectorMergeNew100(b *testing.B) {
 	}
 }
 
-// TestNoAllocation: Compare, Covers, Get and a Merge of known actors cost no memory.
+// TestNoAllocation checks that Compare, Covers, Get, Set and a Merge of known actors do not allocate.
 func TestNoAllocation(t *testing.T) {
 	v, w := hundred(7, 0), hundred(7, 1)
 	u := hundred(1, 0)

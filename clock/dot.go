@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Actor is who writes: a broker's name and a fresh random suffix for each of
-// its starts, "name~xxxxxxxx" (rule I1). A disk that was wiped or rolled back
-// can then never use a dot for two contents.
+// Actor identifies a writer: a broker's name and a fresh random suffix for each of
+// the broker's starts, "name~xxxxxxxx" (rule I1). Therefore a disk that was wiped or restored from
+// a copy never uses one dot for two contents.
 type Actor string
 
-// Broker returns the name of the broker behind the actor: what stands before
-// the last tilde, or the whole actor where there is none.
+// Broker returns the name of the actor's broker: the part before
+// the last tilde, or the whole actor if there is none.
 func (a Actor) Broker() string {
 	if i := strings.LastIndexByte(string(a), '~'); i >= 0 {
 		return string(a[:i])
@@ -20,21 +20,21 @@ func (a Actor) Broker() string {
 	return string(a)
 }
 
-// Dot is one event: the Counter-th update that Actor wrote. Counters start at
-// 1; the zero Dot names no event.
+// Dot identifies one event: the Counter-th update that Actor wrote. Counters start at
+// 1; the zero Dot identifies no event.
 type Dot struct {
 	Actor   Actor  `codec:"a"`
 	Counter uint64 `codec:"n"`
 }
 
-// String renders the dot as "actor:counter".
+// String returns the dot as "actor:counter".
 func (d Dot) String() string { return fmt.Sprintf("%s:%d", d.Actor, d.Counter) }
 
-// IsZero reports whether the dot names no event.
+// IsZero reports whether this is the zero Dot.
 func (d Dot) IsZero() bool { return d == Dot{} }
 
-// Compare orders dots by actor, then counter: a total order for canonical
-// encodings and for tie-breaks that have no causal meaning.
+// Compare orders dots by actor and then by counter, like cmp.Compare. It is a total order for canonical
+// encodings and for tie-breaks; it has no causal meaning.
 func (d Dot) Compare(e Dot) int {
 	if c := cmp.Compare(d.Actor, e.Actor); c != 0 {
 		return c

@@ -13,8 +13,8 @@ const skew = time.Minute
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// TestHybridTickOnlyRises: whatever the wall clock does, also backwards, each stamp is
-// higher than all before it, and not before the wall clock.
+// TestHybridTickOnlyRises checks that each stamp is higher than all stamps before, and not before the
+// wall clock, even if the wall clock runs backwards.
 func TestHybridTickOnlyRises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var h, last Hybrid
@@ -31,8 +31,8 @@ func TestHybridTickOnlyRises(t *testing.T) {
 }
 
 // TestHybridExtendsHappensBefore runs random message histories between brokers with
-// wrong clocks: if an event happened before another by the vector clock, its stamp is
-// lower (rule I3), so that the pair (Hybrid, actor) is a total order that extends it.
+// wrong clocks. If an event happened before another one by the vector clock, its stamp is
+// lower (rule I3), so the pair (Hybrid, actor) is a total order that extends happens-before.
 func TestHybridExtendsHappensBefore(t *testing.T) {
 	type event struct {
 		knows Vector
@@ -59,12 +59,12 @@ func TestHybridExtendsHappensBefore(t *testing.T) {
 			if len(events) > 0 && rapid.Bool().Draw(t, "receive") {
 				e := rapid.SampledFrom(events).Draw(t, "message")
 				b.clock.Merge(e.knows)
-				require.True(t, b.h.Observe(e.stamp, now.Add(b.wrong), skew), "clocks this near are always adopted")
+				require.True(t, b.h.Observe(e.stamp, now.Add(b.wrong), skew), "the stamps of clocks with a small skew are always adopted")
 			}
 			b.clock.Set(b.clock.Next(b.actor))
 			e := event{b.clock.Clone(), b.h.Tick(now.Add(b.wrong)), b.actor}
 			for _, f := range events {
-				require.NotEqual(t, [2]any{f.stamp, f.actor}, [2]any{e.stamp, e.actor}, "total")
+				require.NotEqual(t, [2]any{f.stamp, f.actor}, [2]any{e.stamp, e.actor}, "the order is total")
 				if f.knows.Compare(e.knows) == Before {
 					require.Less(t, f.stamp, e.stamp, "%v happened before %v", f.knows, e.knows)
 				}
@@ -74,8 +74,8 @@ func TestHybridExtendsHappensBefore(t *testing.T) {
 	})
 }
 
-// TestHybridSkewLimit proves rule I3: a stamp from too far ahead is refused and not
-// adopted, one at the limit is adopted, and old ones never pull the clock back.
+// TestHybridSkewLimit checks rule I3: a stamp that is too far ahead is not
+// adopted, one at the limit is adopted, and old stamps never set the clock back.
 func TestHybridSkewLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := HybridAt(noon.Add(time.Duration(rapid.Int64Range(-100_000, 30_000).Draw(t, "own")) * time.Millisecond))
@@ -94,12 +94,12 @@ func TestHybridSkewLimit(t *testing.T) {
 	h := HybridAt(noon)
 	require.True(t, h.Observe(HybridAt(noon.Add(skew)), noon, skew), "exactly at the limit")
 	require.False(t, h.Observe(HybridAt(noon.Add(skew+time.Millisecond)), noon, skew))
-	require.False(t, h.Observe(Hybrid(1<<64-1), noon, skew), "the highest stamp of all poisons nobody")
+	require.False(t, h.Observe(Hybrid(1<<64-1), noon, skew), "the highest possible stamp is not adopted")
 	require.Less(t, h.Tick(noon), HybridAt(noon.Add(skew+time.Second)))
 }
 
-// TestHybridOverflowCarries: more than 65,536 events in a millisecond go on in the
-// next one (rule I3).
+// TestHybridOverflowCarries checks that after 65,536 events in a millisecond the stamps continue in the
+// next millisecond (rule I3).
 func TestHybridOverflowCarries(t *testing.T) {
 	h := HybridAt(noon)
 	last := h
@@ -108,13 +108,13 @@ func TestHybridOverflowCarries(t *testing.T) {
 		last = h
 	}
 	require.Equal(t, noon.Add(time.Millisecond), h.Time())
-	require.Equal(t, last+1, h.Tick(noon.Add(time.Millisecond)), "the wall clock has caught up, the counter goes on")
+	require.Equal(t, last+1, h.Tick(noon.Add(time.Millisecond)), "the wall clock has caught up, but the counter continues")
 }
 
 func TestHybridParts(t *testing.T) {
 	require.Equal(t, noon, HybridAt(noon).Time())
 	require.Equal(t, noon, HybridAt(noon.Add(999*time.Microsecond)).Time(), "to the millisecond")
-	require.Zero(t, HybridAt(time.Unix(-1, 0)), "before 1970 is the beginning")
+	require.Zero(t, HybridAt(time.Unix(-1, 0)), "times before 1970 give 0")
 	require.Zero(t, HybridAt(time.Time{}))
 	require.Equal(t, "1700000000000.3", (HybridAt(time.UnixMilli(1700000000000)) + 3).String())
 	rapid.Check(t, func(t *rapid.T) {

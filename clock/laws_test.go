@@ -10,11 +10,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// actors are few and counters small, so that vectors often meet in an entry, and all
-// four orders come up.
+// actors are few and counters are small, so that vectors often share entries, and all
+// four orders occur.
 var actors = []Actor{"a~1", "a~2", "b", "c~x", "d"}
 
-// model is a vector as anybody would write it first; the laws are told in it.
+// model is a vector in its simplest form; the laws are tested against it.
 type model map[Actor]uint64
 
 func (m model) vector() Vector {
@@ -33,8 +33,8 @@ func modelOf(v Vector) model {
 	return m
 }
 
-// below reports whether all that m knows is known to n: the order that everything
-// else follows from.
+// below reports whether n knows everything that m knows. Everything
+// else follows from this order.
 func (m model) below(n model) bool {
 	for a, c := range m {
 		if n[a] < c {
@@ -48,12 +48,12 @@ func vectors() *rapid.Generator[Vector] {
 	return rapid.Custom(func(t *rapid.T) Vector {
 		m := rapid.MapOfN(rapid.SampledFrom(actors), rapid.Uint64Range(1, 3), 0, len(actors)).Draw(t, "entries")
 		v := model(m).vector()
-		// Spare capacity is where an append that should not happen would write.
+		// An append that must not happen would write into the spare capacity.
 		return slices.Grow(v, rapid.IntRange(0, 3).Draw(t, "spare"))
 	})
 }
 
-// check runs a law on three vectors that often are equal or merged from each other.
+// check tests a law with three vectors that are often equal or merged from each other.
 func check(t *testing.T, law func(t *rapid.T, u, v, w Vector)) {
 	rapid.Check(t, func(t *rapid.T) {
 		u, v, w := vectors().Draw(t, "u"), vectors().Draw(t, "v"), vectors().Draw(t, "w")
@@ -70,8 +70,8 @@ func check(t *testing.T, law func(t *rapid.T, u, v, w Vector)) {
 	})
 }
 
-// TestCompareIsThePartialOrder: Compare says exactly what the model's order says, and
-// that one is reflexive, antisymmetric and transitive; Covers is its other face.
+// TestCompareIsThePartialOrder checks that Compare and Covers agree with the model's order, and that
+// it is reflexive, antisymmetric and transitive.
 func TestCompareIsThePartialOrder(t *testing.T) {
 	check(t, func(t *rapid.T, u, v, w Vector) {
 		le, ge := modelOf(u).below(modelOf(v)), modelOf(v).below(modelOf(u))
@@ -79,7 +79,7 @@ func TestCompareIsThePartialOrder(t *testing.T) {
 		require.Equal(t, want, u.Compare(v))
 		require.Equal(t, map[Order]Order{Equal: Equal, Before: After, After: Before, Concurrent: Concurrent}[want], v.Compare(u), "antisymmetry")
 		require.Equal(t, Equal, u.Compare(u.Clone()), "reflexivity")
-		require.Equal(t, want == Equal, slices.Equal(u, v), "the encoding of equal knowledge is one")
+		require.Equal(t, want == Equal, slices.Equal(u, v), "equal vectors have the same representation")
 		require.Equal(t, want == Equal || want == After, u.Covers(v))
 		if u.Compare(v) == Before && v.Compare(w) == Before {
 			require.Equal(t, Before, u.Compare(w), "transitivity")
@@ -98,8 +98,8 @@ func merged(v Vector, others ...Vector) Vector {
 	return v
 }
 
-// TestMergeIsTheLeastUpperBound: the laws of a join, on which the convergence of
-// every replica rests.
+// TestMergeIsTheLeastUpperBound tests the laws of a join, on which the convergence of
+// all replicas depends.
 func TestMergeIsTheLeastUpperBound(t *testing.T) {
 	check(t, func(t *rapid.T, u, v, w Vector) {
 		uv := merged(u, v)
@@ -117,8 +117,8 @@ func TestMergeIsTheLeastUpperBound(t *testing.T) {
 	})
 }
 
-// TestMergeSaysWhatChanged and leaves its argument alone, also when both share memory.
-func TestMergeSaysWhatChanged(t *testing.T) {
+// TestMergeReportsChanges also checks that Merge does not change its argument, and shares no memory with it.
+func TestMergeReportsChanges(t *testing.T) {
 	check(t, func(t *rapid.T, u, v, w Vector) {
 		before, other := u.Clone(), v.Clone()
 		beyond := v[len(v):cap(v)]
@@ -126,10 +126,10 @@ func TestMergeSaysWhatChanged(t *testing.T) {
 		changed := u.Merge(v)
 		require.Equal(t, !before.Covers(v), changed)
 		require.Equal(t, before.Compare(u) != Equal, changed)
-		require.True(t, slices.Equal(other, v), "Merge touched its argument")
-		require.True(t, slices.Equal(spare, beyond), "Merge wrote behind its argument")
+		require.True(t, slices.Equal(other, v), "Merge changed its argument")
+		require.True(t, slices.Equal(spare, beyond), "Merge wrote into its argument's spare capacity")
 
-		// What came in is copied: a later change of either leaves the other alone.
+		// The entries were copied: a later change of one vector does not change the other.
 		u.Set(Dot{"a~1", 100})
 		require.True(t, slices.Equal(other, v), "Merge shares memory with its argument")
 		u.Merge(u)
@@ -137,7 +137,7 @@ func TestMergeSaysWhatChanged(t *testing.T) {
 	})
 }
 
-// TestMergeOfOwnPart: an argument that is a part of the receiver's own memory.
+// TestMergeOfOwnPart merges a part of the receiver's own memory.
 func TestMergeOfOwnPart(t *testing.T) {
 	check(t, func(t *rapid.T, u, v, w Vector) {
 		want := u.Clone()
@@ -189,7 +189,7 @@ func TestNewVectorTakesTheHighest(t *testing.T) {
 	})
 }
 
-// TestBeyond: what v has beyond w, and no more, is what w needs to cover v.
+// TestBeyond checks that v.Beyond(w) yields exactly what w needs to cover v.
 func TestBeyond(t *testing.T) {
 	check(t, func(t *rapid.T, u, v, w Vector) {
 		missing := slices.Collect(v.Beyond(w))
@@ -224,7 +224,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, string(again), string(b), "canonical")
 		into := v.Clone()
-		require.NoError(t, json.Unmarshal(b, &into), "into one that already holds something")
+		require.NoError(t, json.Unmarshal(b, &into), "into a vector that is not empty")
 		require.Equal(t, Equal, u.Compare(into))
 		require.NoError(t, into.Valid())
 	})
@@ -248,7 +248,7 @@ func TestValidFindsFaults(t *testing.T) {
 	} {
 		require.Error(t, v.Valid(), name)
 	}
-	// Anything at all: Valid agrees with what a vector is made of.
+	// Valid accepts exactly what NewVector makes.
 	rapid.Check(t, func(t *rapid.T) {
 		v := Vector(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Dot {
 			return Dot{rapid.SampledFrom([]Actor{"", "a", "b", "c"}).Draw(t, "actor"), rapid.Uint64Range(0, 2).Draw(t, "counter")}

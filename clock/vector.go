@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Order is the answer of [Vector.Compare].
+// Order is the result of [Vector.Compare].
 type Order int
 
-// The four ways in which two vectors can stand to each other.
+// The four possible relations of two vectors.
 const (
-	Equal      Order = iota // both know the same
-	Before                  // the other knows all that this one knows, and more
-	After                   // this one knows all that the other knows, and more
-	Concurrent              // each knows something that the other does not
+	Equal      Order = iota // both know the same events
+	Before                  // the other one knows all events that this one knows, and more
+	After                   // this one knows all events that the other one knows, and more
+	Concurrent              // each knows an event that the other one does not know
 )
 
-// String names the order in lower case.
+// String returns the order's name in lower case.
 func (o Order) String() string {
 	switch o {
 	case Equal:
@@ -34,16 +34,16 @@ func (o Order) String() string {
 	return fmt.Sprintf("order(%d)", int(o))
 }
 
-// Vector is a vector clock: for each actor the highest counter up to which
-// every update is known. It is kept as a slice of dots sorted by actor, one for
-// each actor, none with counter 0; the zero value knows nothing. Compare and
-// Covers are linear passes without allocation.
+// Vector is a vector clock: for each actor the counter up to which
+// every update is known. It is a slice of dots sorted by actor, with one dot per
+// actor and no counter 0; the zero value knows no event. Compare and
+// Covers are linear and do not allocate.
 //
 // Methods with a pointer receiver change the vector in place and may reuse its
-// memory; whoever shares a Vector hands out a Clone.
+// memory; use Clone to share a Vector.
 type Vector []Dot
 
-// NewVector makes a vector of the given dots in any order; of several dots of
+// NewVector returns a vector of the given dots, which may be in any order; of several dots of
 // one actor the highest counts.
 func NewVector(dots ...Dot) Vector {
 	var v Vector
@@ -57,7 +57,7 @@ func (v Vector) search(a Actor) (int, bool) {
 	return slices.BinarySearchFunc(v, a, func(d Dot, a Actor) int { return strings.Compare(string(d.Actor), string(a)) })
 }
 
-// Get returns the counter known for the actor, 0 when nothing is known.
+// Get returns the counter of the actor's entry, or 0 if there is none.
 func (v Vector) Get(a Actor) uint64 {
 	if i, ok := v.search(a); ok {
 		return v[i].Counter
@@ -68,7 +68,7 @@ func (v Vector) Get(a Actor) uint64 {
 // Has reports whether the event is known.
 func (v Vector) Has(d Dot) bool { return v.Get(d.Actor) >= d.Counter }
 
-// Set raises the actor's entry to the dot; a lower or equal one changes
+// Set raises the actor's entry to the dot; a dot that is not higher changes
 // nothing. It reports whether the vector changed.
 func (v *Vector) Set(d Dot) bool {
 	if d.Counter == 0 {
@@ -86,8 +86,8 @@ func (v *Vector) Set(d Dot) bool {
 	return true
 }
 
-// Cut lowers the actor's entry below the dot, if it is not there already: what the
-// vector then says leaves this event out.
+// Cut lowers the actor's entry below the dot, if it is not below already, so that the vector no longer
+// includes this event.
 func (v *Vector) Cut(d Dot) {
 	i, ok := v.search(d.Actor)
 	switch {
@@ -102,7 +102,7 @@ func (v *Vector) Cut(d Dot) {
 // Next returns the dot of the actor's next event, without recording it.
 func (v Vector) Next(a Actor) Dot { return Dot{Actor: a, Counter: v.Get(a) + 1} }
 
-// Covers reports whether everything that w knows is known here: w <= v.
+// Covers reports whether v knows every event that w knows: w <= v.
 func (v Vector) Covers(w Vector) bool {
 	i := 0
 	for _, d := range w {
@@ -117,7 +117,7 @@ func (v Vector) Covers(w Vector) bool {
 	return true
 }
 
-// Compare says how v stands to w: Before means that v happened before w.
+// Compare returns the relation of v to w: Before means that v happened before w.
 func (v Vector) Compare(w Vector) Order {
 	var less, more bool // w knows more somewhere; v knows more somewhere
 	i, j := 0, 0
@@ -150,13 +150,13 @@ func (v Vector) Compare(w Vector) Order {
 }
 
 // Merge raises v to the least upper bound of v and w, and reports whether v
-// changed. It allocates only when w names actors that v does not know.
+// changed. It allocates only if w has actors that v does not have.
 func (v *Vector) Merge(w Vector) bool {
 	missing, changed := v.raise(w)
 	if missing == 0 {
 		return changed
 	}
-	// Merge from the back, so that one growth and one pass suffice.
+	// Merge from the end, so that growing once and one pass are enough.
 	old := *v
 	i, j := len(old)-1, len(w)-1
 	out := slices.Grow(old, missing)[:len(old)+missing]
@@ -177,8 +177,8 @@ func (v *Vector) Merge(w Vector) bool {
 	return true
 }
 
-// raise lifts the entries that both vectors have, and counts those of w that v
-// lacks.
+// raise raises the entries that both vectors have, and counts the entries of w that v
+// does not have.
 func (v Vector) raise(w Vector) (missing int, changed bool) {
 	i := 0
 	for _, d := range w {
@@ -199,8 +199,8 @@ func (v Vector) raise(w Vector) (missing int, changed bool) {
 // Clone returns a copy that shares no memory with v.
 func (v Vector) Clone() Vector { return slices.Clone(v) }
 
-// Beyond yields the dots of v that w does not cover: what w would have to
-// learn, actor by actor.
+// Beyond yields the dots of v that w does not cover, in the order of the actors. Merging them into w
+// makes w cover v.
 func (v Vector) Beyond(w Vector) iter.Seq[Dot] {
 	return func(yield func(Dot) bool) {
 		for _, d := range v {
@@ -211,7 +211,7 @@ func (v Vector) Beyond(w Vector) iter.Seq[Dot] {
 	}
 }
 
-// String renders the vector as "{a:3 b:1}".
+// String returns the vector in the form "{a:3 b:1}".
 func (v Vector) String() string {
 	parts := make([]string, len(v))
 	for i, d := range v {
@@ -220,22 +220,22 @@ func (v Vector) String() string {
 	return "{" + strings.Join(parts, " ") + "}"
 }
 
-// Valid reports what is wrong with a vector that came from outside: entries out
-// of order, twice, without an actor or with counter 0. Every other method takes
-// a valid vector for granted.
+// Valid returns an error if a vector from outside is invalid: if entries are out
+// of order, occur twice, or have no actor or a counter of 0. All other methods require
+// a valid vector.
 func (v Vector) Valid() error {
 	for i, d := range v {
 		if d.Actor == "" || d.Counter == 0 {
-			return fmt.Errorf("vector clock: entry %d (%v) lacks an actor or a counter", i, d)
+			return fmt.Errorf("vector clock: entry %d (%v) has no actor or no counter", i, d)
 		}
 		if i > 0 && v[i-1].Actor >= d.Actor {
-			return fmt.Errorf("vector clock: entry %q is not behind %q", d.Actor, v[i-1].Actor)
+			return fmt.Errorf("vector clock: entry %q must not follow %q", d.Actor, v[i-1].Actor)
 		}
 	}
 	return nil
 }
 
-// MarshalJSON renders the vector as an object from actor to counter, sorted.
+// MarshalJSON implements json.Marshaler: the vector becomes an object from actor to counter, sorted by actor.
 func (v Vector) MarshalJSON() ([]byte, error) {
 	m := make(map[Actor]uint64, len(v))
 	for _, d := range v {
@@ -244,7 +244,7 @@ func (v Vector) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON implements json.Unmarshaler: it parses what MarshalJSON returns.
 func (v *Vector) UnmarshalJSON(b []byte) error {
 	var m map[Actor]uint64
 	if err := json.Unmarshal(b, &m); err != nil {

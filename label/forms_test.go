@@ -9,15 +9,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The forms that names and selectors have, as regular expressions: they are the
-// specification of what is read by hand.
+// nameForm and selectorForm are the forms of names and selectors as regular expressions. They are the
+// specification of the hand-written parsers.
 var (
 	nameForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 	selectorForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*(?:(!=|=)\s*(\S+)|\s+in\s*\(([^()]*)\))?$`)
 )
 
 func TestNamesHaveTheirForm(t *testing.T) {
-	long := strings.Repeat("a", MaxName)
+	long := strings.Repeat("a", maxName)
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(
 			rapid.StringMatching(`[A-Za-z0-9._\-]{0,66}`),

@@ -1,18 +1,19 @@
-// Package label holds the grammar of names and the conditions on labels, which jobs,
-// brokers and emergencies share: one spelling, read in one place.
+// Package label defines the form of names, and the conditions on labels (selectors) that jobs,
+// brokers and emergencies share.
 //
-// The package is pure, and imports nothing of ours.
+// The package is pure and imports no other package of this module.
 package label
 
-// MaxName is the longest name, in bytes.
-const MaxName = 64
+// maxName is the longest name, in bytes.
+const maxName = 64
 
-// ValidName reports whether s may name a job, a broker, a label or a device:
+// ValidName reports whether s is a valid name of a job, a broker, a label or a device:
 // [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
-func ValidName(s string) bool { return s != "" && len(s) <= MaxName && nameLength(s) == len(s) }
+func ValidName(s string) bool { return s != "" && len(s) <= maxName && nameLength(s) == len(s) }
 
-// nameLength is how many bytes at the beginning of s look like a name. Every spec and
-// every record that arrives is full of names: a regular expression for each is felt.
+// nameLength returns how many bytes at the beginning of s form a name, whatever their number. It is written
+// by hand because every spec and every record contains many names, for which a regular expression would be
+// too slow.
 func nameLength(s string) int {
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -6,33 +6,33 @@ import (
 	"strings"
 )
 
-// Selector is one condition on labels: of a broker (a job's constraint, an emergency's
-// scope) or of a job (what an emergency selects). Four forms: `k=v`, `k!=v` (also holds where k is absent), `k in (a,b)`, `k`
-// (present, whatever its value).
+// Selector is one condition on labels: on a broker's (a job's constraint, or an emergency's scope) or on a
+// job's (an emergency's selection). It has four forms: `k=v`, `k!=v` (which is also met if k is absent), `k
+// in (a,b)`, and `k` (k is present, whatever its value).
 type Selector struct {
 	Key    string
-	Op     string   // "=", "!=", "in", "" (present)
+	Op     string   // "=", "!=", "in", or "" for present
 	Values []string // one for = and !=, at least one for in, none for present
 }
 
-// blanks may stand around the parts of a constraint.
-const blanks = "\t\n\f\r "
+// whitespace may surround the parts of a selector.
+const whitespace = "\t\n\f\r "
 
-// ParseSelector reads one selector. An owner does that for every broker that may
-// be the place of a job.
+// ParseSelector parses one selector of at most 256 bytes. It is written by hand because an owner parses a
+// job's constraints for every broker that may execute the job.
 func ParseSelector(s string) (Selector, error) {
 	text := strings.TrimSpace(s)
 	key := text[:nameLength(text)]
 	c := Selector{Key: key}
-	rest := strings.TrimLeft(text[len(key):], blanks)
+	rest := strings.TrimLeft(text[len(key):], whitespace)
 	ok := ValidName(key) && len(s) <= 256
 	if value, equal := strings.CutPrefix(rest, "="); equal {
-		c.Op, c.Values = "=", []string{strings.TrimLeft(value, blanks)}
+		c.Op, c.Values = "=", []string{strings.TrimLeft(value, whitespace)}
 	} else if value, unequal := strings.CutPrefix(rest, "!="); unequal {
-		c.Op, c.Values = "!=", []string{strings.TrimLeft(value, blanks)}
-	} else if list, in := strings.CutPrefix(rest, "in"); in { // behind a blank: else it would be of the key
+		c.Op, c.Values = "!=", []string{strings.TrimLeft(value, whitespace)}
+	} else if list, in := strings.CutPrefix(rest, "in"); in { // it follows white space, otherwise it would be part of the key
 		c.Op = "in"
-		list, opened := strings.CutPrefix(strings.TrimLeft(list, blanks), "(")
+		list, opened := strings.CutPrefix(strings.TrimLeft(list, whitespace), "(")
 		list, closed := strings.CutSuffix(list, ")")
 		ok = ok && opened && closed && !strings.ContainsAny(list, "()")
 		for v := range strings.SplitSeq(list, ",") {
@@ -47,7 +47,7 @@ func ParseSelector(s string) (Selector, error) {
 		ok = ok && rest == ""
 	}
 	if c.Op == "=" || c.Op == "!=" {
-		ok = ok && c.Values[0] != "" && !strings.ContainsAny(c.Values[0], blanks)
+		ok = ok && c.Values[0] != "" && !strings.ContainsAny(c.Values[0], whitespace)
 	}
 	if !ok {
 		return Selector{}, fmt.Errorf("constraint %q: write k=v, k!=v, \"k in (a,b)\" or k", s)
@@ -55,7 +55,7 @@ func ParseSelector(s string) (Selector, error) {
 	return c, nil
 }
 
-// Holds reports whether the selector holds for these labels.
+// Holds reports whether the labels meet the selector.
 func (c Selector) Holds(labels map[string]string) bool {
 	v, ok := labels[c.Key]
 	switch c.Op {
@@ -67,8 +67,8 @@ func (c Selector) Holds(labels map[string]string) bool {
 	return ok
 }
 
-// Unmet returns the first of several selectors that does not hold for the labels, "" when
-// all hold. One that can't be parsed never holds.
+// Unmet returns the first selector that the labels do not meet, or "" if they meet all.
+// A selector that cannot be parsed is never met.
 func Unmet(selectors []string, labels map[string]string) string {
 	for _, text := range selectors {
 		if s, err := ParseSelector(text); err != nil || !s.Holds(labels) {

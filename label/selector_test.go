@@ -36,7 +36,7 @@ func TestParseSelector(t *testing.T) {
 	}
 }
 
-// The four forms against a label that is there, has another value, or is absent.
+// The four forms are tested with a label that is present, has another value, or is absent.
 func TestSelectorHolds(t *testing.T) {
 	there, other, absent := map[string]string{"k": "v"}, map[string]string{"k": "w"}, map[string]string{"x": "v"}
 	for text, want := range map[string][3]bool{
@@ -55,11 +55,11 @@ func TestUnmet(t *testing.T) {
 	labels := map[string]string{"os": "linux", "zone": "b"}
 	all := []string{"os=linux", "zone in (a,b)"}
 	require.Empty(t, Unmet(all, labels))
-	require.Equal(t, "zone=a", Unmet(append(all, "zone=a", "os=plan9"), labels), "the first that does not hold")
-	require.Equal(t, "??", Unmet([]string{"??"}, labels), "what can't be read never holds")
+	require.Equal(t, "zone=a", Unmet(append(all, "zone=a", "os=plan9"), labels), "the first that is not met")
+	require.Equal(t, "??", Unmet([]string{"??"}, labels), "a selector that cannot be parsed is never met")
 }
 
-// FuzzParseSelector: no text panics, and what parses can be asked.
+// FuzzParseSelector checks that no text panics, and that the labels that a selector names meet it.
 func FuzzParseSelector(f *testing.F) {
 	for _, seed := range []string{"os=linux", "os!=linux", "zone in (a,b)", "gpu", "k in ()", "k in (\xff)", "a=b)", "k in (a)) "} {
 		f.Add(seed)

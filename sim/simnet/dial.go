@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// connectTimeout is when a dial to a silent host gives up by itself, about as
-// long as Linux tries.
+// connectTimeout is how long a dial waits for a silent host at most, about as
+// long as on Linux.
 const connectTimeout = 2 * time.Minute
 
 // listener accepts streams at one port of a host.
@@ -25,19 +25,19 @@ type listener struct {
 	once     sync.Once
 }
 
-// Listen opens the host's HTTP port, 8000. It is an error while it is open.
+// Listen opens the host's HTTP port, 8000. It fails while the port is already open, and while the host is down.
 func (h *Host) Listen() (net.Listener, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	return h.listenLocked(HTTPPort, make(chan net.Conn, socketBuffer))
+	return h.listenLocked(httpPort, make(chan net.Conn, socketBuffer))
 }
 
 func (h *Host) listenLocked(port uint16, incoming chan net.Conn) (*listener, error) {
 	if !h.up {
-		return nil, fmt.Errorf("sim: listen at %s:%d: the host is down: Restart it", h.name, port)
+		return nil, fmt.Errorf("simnet: listening on %s:%d: the host is down: call Restart first", h.name, port)
 	}
 	if h.listeners[port] != nil {
-		return nil, fmt.Errorf("sim: listen at %s:%d: %w", h.name, port, syscall.EADDRINUSE)
+		return nil, fmt.Errorf("simnet: listening on %s:%d: %w", h.name, port, syscall.EADDRINUSE)
 	}
 	l := &listener{host: h, port: port, incoming: incoming, done: make(chan struct{})}
 	h.listeners[port] = l
@@ -45,7 +45,7 @@ func (h *Host) listenLocked(port uint16, incoming chan net.Conn) (*listener, err
 	return l, nil
 }
 
-// Accept waits for a stream, or for the listener's end.
+// Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case <-l.done: // first: after Close nothing is accepted
@@ -60,7 +60,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close closes the port; streams that wait to be accepted are reset.
+// Close implements net.Listener: it closes the port. Streams that wait to be accepted are reset.
 func (l *listener) Close() error {
 	l.host.net.mu.Lock()
 	defer l.host.net.mu.Unlock()
@@ -85,7 +85,7 @@ func (l *listener) closeLocked() {
 	})
 }
 
-// Addr is the address of the port.
+// Addr implements net.Listener.
 func (l *listener) Addr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.host.ip, l.port))
 }
@@ -94,10 +94,10 @@ func (l *listener) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Addr: l.Addr(), Err: err}
 }
 
-// Dial opens a stream from this host to "host:port"; host may be a name. It has
-// the form of http.Transport.DialContext. To a silent host (crashed, or behind a
-// cut either way) it waits for ctx, for two minutes, or for the host to answer;
-// a host without that port refuses at once.
+// Dial opens a stream from this host to "host:port"; host may be a name. It can be used as
+// http.Transport.DialContext. If the other host is silent (it has crashed, or is cut off in
+// either direction), Dial waits until the host answers, until ctx ends, or for two minutes.
+// A host on which the port is not open refuses at once.
 func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	n := h.net
 	stop := context.AfterFunc(ctx, func() {
@@ -112,7 +112,7 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // dialLocked waits until the other host answers, until deadline, or until
-// cancelled returns an error; who makes that true wakes n.changed. The handshake
+// cancelled returns an error, after which n.changed must be signalled. The handshake
 // takes one round trip.
 func (h *Host) dialLocked(addr string, deadline time.Time, cancelled func() error) (net.Conn, error) {
 	n := h.net
@@ -153,7 +153,7 @@ func (h *Host) dialLocked(addr string, deadline time.Time, cancelled func() erro
 	}
 }
 
-// connectLocked makes the two ends of a stream and gives one to the listener.
+// connectLocked makes the two ends of a stream and passes one of them to the listener.
 func (h *Host) connectLocked(to *Host, port uint16) (net.Conn, error) {
 	l := to.listeners[port]
 	if l == nil {
@@ -168,11 +168,11 @@ func (h *Host) connectLocked(to *Host, port uint16) (net.Conn, error) {
 		return here, nil
 	default:
 		here.resetLocked()
-		return nil, errors.New("sim: the listener's backlog is full")
+		return nil, errors.New("simnet: the listener's backlog is full")
 	}
 }
 
-// textAddr is an address that may not have been understood.
+// textAddr is an address that may be invalid.
 type textAddr string
 
 func (textAddr) Network() string { return "tcp" }

@@ -2,22 +2,18 @@ package simnet
 
 import "time"
 
-// link is the way from one host to another; the way back is another link.
+// link is one direction between two hosts; the other direction is another link.
 type link struct{ from, to *Host }
 
-// Cut silences the network between two hosts, both ways: packets are lost,
-// streams stand still, dials wait.
-func (n *Network) Cut(a, b *Host) { n.setCut(true, link{a, b}, link{b, a}) }
+// Cut cuts the network between two hosts in both directions: packets are lost,
+// streams stall, and dials wait.
+func (n *Network) Cut(a, b *Host) { n.cutLinks(link{a, b}, link{b, a}) }
 
-// CutOneWay silences the network from one host to another; the way back works.
-func (n *Network) CutOneWay(from, to *Host) { n.setCut(true, link{from, to}) }
+// CutOneWay cuts the network from one host to another; the other direction still works.
+func (n *Network) CutOneWay(from, to *Host) { n.cutLinks(link{from, to}) }
 
-// Heal undoes Cut and CutOneWay between two hosts.
-func (n *Network) Heal(a, b *Host) { n.setCut(false, link{a, b}, link{b, a}) }
-
-// Partition splits the network: hosts in different groups cannot hear each other,
-// hosts in one group can. It replaces all cuts before. A host in no group is cut
-// off from all others.
+// Partition splits the network: only hosts in the same group can reach each other.
+// It replaces all earlier cuts. A host in no group is cut off from all others.
 func (n *Network) Partition(groups ...[]*Host) {
 	side := map[*Host]int{}
 	for i, group := range groups {
@@ -46,20 +42,18 @@ func (n *Network) HealAll() {
 	n.wakeLocked()
 }
 
-func (n *Network) setCut(cut bool, links ...link) {
+func (n *Network) cutLinks(links ...link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range links {
-		if cut && l.from != l.to {
+		if l.from != l.to {
 			n.cut[l] = true
-		} else {
-			delete(n.cut, l)
 		}
 	}
 	n.wakeLocked()
 }
 
-// wakeLocked lets dials and streams look at their links again.
+// wakeLocked lets dials and streams check their links again.
 func (n *Network) wakeLocked() {
 	n.changed.Broadcast()
 	for s := range n.streams {
@@ -67,12 +61,12 @@ func (n *Network) wakeLocked() {
 	}
 }
 
-// openLocked reports whether bytes get from one host to another.
+// openLocked reports whether bytes from one host can reach another.
 func (n *Network) openLocked(from, to *Host) bool {
 	return !n.closed && from.up && to.up && !n.cut[link{from, to}]
 }
 
-// latency returns how long a stream's bytes take.
+// latency returns how long a stream's bytes take in one direction.
 func (n *Network) latency(from, to *Host) time.Duration {
 	if from == to {
 		return 0
@@ -80,7 +74,7 @@ func (n *Network) latency(from, to *Host) time.Duration {
 	return n.opt.Latency
 }
 
-// packetFateLocked draws whether a packet is lost, and else how long it takes.
+// packetFateLocked draws whether a packet is lost and, if not, how long it takes.
 func (n *Network) packetFateLocked(from, to *Host) (delay time.Duration, lost bool) {
 	if from == to {
 		return 0, false

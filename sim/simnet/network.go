@@ -1,6 +1,6 @@
-// Package simnet is a network in memory, for tests: hosts, packets, streams, partitions and
-// crashes. It exists because the faults that matter (splits, crashes, lost packets, minutes
-// of silence) can neither be had from real networks on demand nor be waited for. It is made
+// Package simnet is a simulated network for tests: hosts, packets, streams, partitions and
+// crashes. It exists because the faults that matter (partitions, crashes, lost packets, minutes
+// of silence) can neither be produced in real networks on demand nor be waited for. It is made
 // for testing/synctest, whose virtual time makes an hour cost nothing.
 package simnet
 
@@ -13,47 +13,45 @@ import (
 	"time"
 )
 
-// Ports of every simulated host.
+// The ports of every simulated host.
 const (
-	GossipPort = 7946
-	HTTPPort   = 8000
+	gossipPort = 7946
+	httpPort   = 8000
 )
 
-// Options say how a simulated network behaves. The zero value is a perfect
-// network but for its speed: see Latency.
+// Options configure a simulated network. The zero value is a perfect
+// network with a latency of 1 ms.
 type Options struct {
-	// Seed seeds what is random: loss and jitter. The same seed gives the same
-	// sequence of draws; which packet gets which draw depends on the scheduler.
+	// Seed seeds the random loss and jitter. The same seed gives the same
+	// sequence of random values; which packet gets which value depends on the scheduler.
 	Seed uint64
-	// Latency is how long bytes take one way; 0 is 1 ms. Between a host and
-	// itself they take none.
+	// Latency is how long bytes take in one direction; 0 means 1 ms. From a host to
+	// itself they take no time.
 	Latency time.Duration
-	// Jitter is added to Latency for packets, uniformly from 0 to Jitter. Packets
-	// overtake each other then; streams stay in order and do not jitter.
+	// Jitter is the largest random addition to Latency for packets, uniformly distributed. With it, packets
+	// overtake each other. Streams have no jitter.
 	Jitter time.Duration
-	// Loss is the share of packets that get lost, from 0 to 1. Streams lose
-	// nothing, as TCP would repeat it.
+	// Loss is the probability that a packet is lost, from 0 to 1. Streams lose
+	// nothing, because TCP would retransmit it.
 	Loss float64
 }
 
-// Network is a network in memory: hosts with packets, streams and partitions. It
-// starts no goroutine, sleeps only on timers and blocks only on channels and
-// condition variables, so that it works inside a testing/synctest bubble, where
-// its time is virtual. Make it inside the bubble. All its methods may be called
-// from any goroutine.
+// Network is a simulated network. Make one with New, inside of the testing/synctest bubble, where its time is
+// virtual. It starts no goroutine, sleeps only on timers and blocks only on channels and condition variables.
+// All its methods may be called from any goroutine.
 //
-// It is kinder than a real network in one way (a stream that was cut goes on at
-// once when the link heals, as after a lucky retransmission) and as unkind in the
-// others: a cut or crashed peer is silent, not "refused".
+// It differs from a real network in one respect: a stream that was cut continues at
+// once when the link is healed, as if a retransmission happened at that moment. As in a real network, a peer that
+// is cut off or has crashed does not answer; it does not refuse.
 type Network struct {
 	mu      sync.Mutex
-	changed *sync.Cond // a link, a host or a port has changed: dials look again
+	changed *sync.Cond // a link, a host or a port has changed; dials check again
 	opt     Options
 	random  *rand.Rand
 	hosts   map[string]*Host     // by name
 	byIP    map[netip.Addr]*Host // by address
 	cut     map[link]bool        // one-way cuts
-	streams map[*stream]struct{} // all open ends
+	streams map[*stream]struct{} // all open ends of streams
 	closed  bool
 }
 
@@ -75,7 +73,7 @@ func New(opt Options) *Network {
 }
 
 // Host is one machine on the network. It outlives the node that runs on it: after
-// Crash and Restart the same address serves the next.
+// Crash and Restart, the next node has the same address.
 type Host struct {
 	net  *Network
 	name string
@@ -83,12 +81,12 @@ type Host struct {
 
 	// Guarded by net.mu.
 	up        bool
-	transport *transport           // nil: nothing listens for gossip
+	transport *transport           // nil if the gossip port is not open
 	listeners map[uint16]*listener // by port
-	lastPort  uint16               // ephemeral ports given out
+	lastPort  uint16               // the last ephemeral port that was used
 }
 
-// Host returns the host of that name, making it when it is new. New hosts get the
+// Host returns the host with the given name, and makes it if it does not exist. New hosts get the
 // addresses 10.0.0.1, 10.0.0.2, ... in order.
 func (n *Network) Host(name string) *Host {
 	n.mu.Lock()
@@ -110,15 +108,15 @@ func (n *Network) Host(name string) *Host {
 // Name returns the host's name.
 func (h *Host) Name() string { return h.name }
 
-// GossipAddr returns ip:7946.
-func (h *Host) GossipAddr() string { return netip.AddrPortFrom(h.ip, GossipPort).String() }
+// GossipAddr returns the host's address for gossip, ip:7946.
+func (h *Host) GossipAddr() string { return netip.AddrPortFrom(h.ip, gossipPort).String() }
 
-// HTTPAddr returns ip:8000.
-func (h *Host) HTTPAddr() string { return netip.AddrPortFrom(h.ip, HTTPPort).String() }
+// HTTPAddr returns the host's address for HTTP, ip:8000.
+func (h *Host) HTTPAddr() string { return netip.AddrPortFrom(h.ip, httpPort).String() }
 
-// Crash takes the host off the network as a power cut does: its transport,
-// listeners and streams are dead, its peers hear nothing, and what is on the way
-// to or from it is lost. What runs on the host notices only that its network is
+// Crash removes the host from the network, as a power failure does: its transport,
+// listeners and streams are closed, its peers are not told, and everything on the way
+// to or from it is lost. A program on the host only notices that its network is
 // closed; the test still has to stop it.
 func (h *Host) Crash() {
 	n := h.net
@@ -140,8 +138,7 @@ func (h *Host) Crash() {
 	n.changed.Broadcast()
 }
 
-// Restart brings a crashed host back, with nothing on it: the next node asks
-// for a Transport and a listener again.
+// Restart brings a crashed host back. The next node must open a transport and a listener again.
 func (h *Host) Restart() {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
@@ -149,21 +146,14 @@ func (h *Host) Restart() {
 	h.net.wakeLocked()
 }
 
-// Up reports whether the host has not crashed, or is restarted.
-func (h *Host) Up() bool {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	return h.up
-}
-
-// settle is more than any wait of memberlist or Serf that only a timer ends.
+// settle is longer than any wait of memberlist or Serf that only a timer ends.
 const settle = time.Minute
 
-// Close crashes all hosts, for ever, so that every wait in this network ends. A
-// test calls it last, when its nodes are shut down. Then Close sleeps a minute,
-// virtual in a bubble: libraries have goroutines that after their shutdown still
-// wait for a timer, and when the test function is gone virtual time stands still,
-// so that synctest would report them as deadlocked.
+// Close crashes all hosts permanently, so that every wait in this network ends. A
+// test calls it last, after its nodes were shut down. Then Close sleeps for a minute, which is
+// virtual in a bubble: goroutines of the libraries still wait for timers after a shutdown,
+// and virtual time stops when the test function has returned, so
+// synctest would report these goroutines as deadlocked.
 func (n *Network) Close() {
 	n.mu.Lock()
 	n.closed = true
@@ -182,18 +172,18 @@ func (n *Network) Close() {
 func (n *Network) lookupLocked(addr string) (*Host, uint16, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, 0, fmt.Errorf("sim: address %q: %w", addr, err)
+		return nil, 0, fmt.Errorf("simnet: address %q: %w", addr, err)
 	}
 	to := n.hosts[host]
 	if ip, err := netip.ParseAddr(host); err == nil {
 		to = n.byIP[ip.Unmap()]
 	}
 	if to == nil {
-		return nil, 0, fmt.Errorf("sim: address %q: no host of this network", addr)
+		return nil, 0, fmt.Errorf("simnet: address %q: this network has no such host", addr)
 	}
 	var p uint16
 	if _, err := fmt.Sscanf(port, "%d", &p); err != nil {
-		return nil, 0, fmt.Errorf("sim: address %q: bad port: %w", addr, err)
+		return nil, 0, fmt.Errorf("simnet: address %q: invalid port: %w", addr, err)
 	}
 	return to, p, nil
 }

@@ -34,7 +34,7 @@ func bubble(t *testing.T, opt simnet.Options, test func(t *testing.T, n *simnet.
 	})
 }
 
-// connect gives both ends of a stream from a to b.
+// connect returns both ends of a stream from a to b.
 func connect(t *testing.T, a, b *simnet.Host) (here, there net.Conn) {
 	t.Helper()
 	l, err := b.Listen()
@@ -83,12 +83,12 @@ func TestHTTPOverStreams(t *testing.T) {
 	})
 }
 
-func TestDialToNobodyIsRefusedAndToSilenceTimesOut(t *testing.T) {
+func TestDialIsRefusedOrTimesOut(t *testing.T) {
 	bubble(t, simnet.Options{}, func(t *testing.T, n *simnet.Network, a, b *simnet.Host) {
 		_, err := a.Dial(t.Context(), "tcp", b.HTTPAddr())
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 		_, err = a.Dial(t.Context(), "tcp", "10.9.9.9:8000")
-		require.ErrorContains(t, err, "no host")
+		require.ErrorContains(t, err, "no such host")
 
 		_, err = b.Listen()
 		require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestDialToNobodyIsRefusedAndToSilenceTimesOut(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded, name)
 			require.Equal(t, 3*time.Second, time.Since(began), name)
 			b.Restart()
-			_, _ = b.Listen() // open already unless it crashed
+			_, _ = b.Listen() // already open unless the host has crashed
 		}
 		n.Cut(a, b)
 		began := time.Now()
@@ -123,7 +123,7 @@ func TestDialWaitsForHeal(t *testing.T) {
 		_, err := b.Listen()
 		require.NoError(t, err)
 		n.Cut(a, b)
-		time.AfterFunc(7*time.Second, func() { n.Heal(a, b) })
+		time.AfterFunc(7*time.Second, n.HealAll)
 		began := time.Now()
 		_, err = a.Dial(t.Context(), "tcp", b.HTTPAddr())
 		require.NoError(t, err)
@@ -131,12 +131,12 @@ func TestDialWaitsForHeal(t *testing.T) {
 	})
 }
 
-func TestStreamStandsStillWhileCut(t *testing.T) {
+func TestStreamStallsWhileCut(t *testing.T) {
 	bubble(t, simnet.Options{}, func(t *testing.T, n *simnet.Network, a, b *simnet.Host) {
 		here, there := connect(t, a, b)
 		n.CutOneWay(a, b)
 		_, err := here.Write([]byte("late"))
-		require.NoError(t, err, "a kernel takes it")
+		require.NoError(t, err, "the bytes are buffered")
 		_, err = there.Write([]byte("way back works"))
 		require.NoError(t, err)
 		buf := make([]byte, 64)
@@ -192,9 +192,8 @@ func TestCrashIsSilentUntilRestart(t *testing.T) {
 	bubble(t, simnet.Options{}, func(t *testing.T, n *simnet.Network, a, b *simnet.Host) {
 		here, there := connect(t, a, b)
 		b.Crash()
-		require.False(t, b.Up())
 		_, err := there.Read(make([]byte, 1))
-		require.ErrorIs(t, err, net.ErrClosed, "the crashed side's own end is dead")
+		require.ErrorIs(t, err, net.ErrClosed, "the end on the crashed host is closed")
 		_, err = b.Listen()
 		require.ErrorContains(t, err, "down")
 		require.NoError(t, here.SetReadDeadline(time.Now().Add(time.Second)))
@@ -219,7 +218,7 @@ func TestListenerPortIsExclusiveUntilClosed(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 		_, err = waiting.Read(make([]byte, 1))
-		require.ErrorIs(t, err, syscall.ECONNRESET, "never accepted")
+		require.ErrorIs(t, err, syscall.ECONNRESET, "the stream was never accepted")
 		_, err = l.Accept()
 		require.ErrorIs(t, err, net.ErrClosed)
 		_, err = a.Listen()
@@ -227,7 +226,7 @@ func TestListenerPortIsExclusiveUntilClosed(t *testing.T) {
 	})
 }
 
-// packets sends count numbered packets from a to b and returns what arrives.
+// packets sends count numbered packets and returns the numbers of those that arrive.
 func packets(t *testing.T, from, to gossip.Transport, addr string, count int) (arrived []int) {
 	t.Helper()
 	for i := range count {
@@ -264,7 +263,7 @@ func TestPacketsAreLostBySeed(t *testing.T) {
 	}
 	one := run(1)
 	require.InDelta(t, 350, len(one), 40)
-	require.Len(t, run(1), len(one), "the same seed loses as many")
+	require.Len(t, run(1), len(one), "with the same seed as many packets are lost")
 	require.NotEqual(t, one, run(2))
 }
 
@@ -283,7 +282,7 @@ func TestPacketsObeyLinks(t *testing.T) {
 		n.CutOneWay(a, b)
 		require.Empty(t, packets(t, ta, tb, b.GossipAddr(), 5))
 		require.Len(t, packets(t, tb, ta, a.GossipAddr(), 5), 5)
-		n.Heal(a, b)
+		n.HealAll()
 		require.Len(t, packets(t, ta, tb, b.GossipAddr(), 5), 5)
 		n.Partition([]*simnet.Host{a, b})
 		require.Len(t, packets(t, ta, tb, b.GossipAddr(), 5), 5)
@@ -298,7 +297,7 @@ func TestPacketsObeyLinks(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Empty(t, tb.PacketCh())
 		_, err = ta.WriteTo(nil, b.GossipAddr())
-		require.ErrorIs(t, err, net.ErrClosed, "the transport died with the host")
+		require.ErrorIs(t, err, net.ErrClosed, "the crash has closed the transport")
 	})
 }
 
@@ -306,7 +305,7 @@ func TestTransportIsExclusiveUntilShutdown(t *testing.T) {
 	bubble(t, simnet.Options{}, func(t *testing.T, n *simnet.Network, a, b *simnet.Host) {
 		ta, tb := transports(t, a, b)
 		_, err := a.Transport()
-		require.ErrorContains(t, err, "open already")
+		require.ErrorContains(t, err, "already open")
 		conn, err := ta.DialTimeout(b.GossipAddr(), time.Second)
 		require.NoError(t, err)
 		in := <-tb.StreamCh()

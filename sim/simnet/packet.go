@@ -10,10 +10,10 @@ import (
 )
 
 // socketBuffer is how many packets or streams may wait for a receiver, as in a
-// kernel's buffers; what comes beyond is lost (packets) or refused (streams).
+// kernel's buffers. Further packets are lost, and further streams are refused.
 const socketBuffer = 1024
 
-// transport is what a simulated node gossips through: UDP and TCP of port 7946.
+// transport is a simulated node's transport for gossip: UDP and TCP on port 7946.
 type transport struct {
 	host    *Host
 	packets chan *gossip.Packet
@@ -22,19 +22,19 @@ type transport struct {
 	closed  bool      // guarded by host.net.mu
 }
 
-// Transport opens the host's gossip port, for one node. After Crash or the
-// transport's Shutdown the next may be opened. It is an error while one is open.
+// Transport opens the host's gossip port for one node. It fails while the port is already open, until the
+// transport's Shutdown or a Crash, and while the host is down.
 func (h *Host) Transport() (gossip.Transport, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	if !h.up {
-		return nil, fmt.Errorf("sim: open the gossip port of %s: the host is down: Restart it", h.name)
+		return nil, fmt.Errorf("simnet: opening the gossip port of %s: the host is down: call Restart first", h.name)
 	}
 	if h.transport != nil {
-		return nil, fmt.Errorf("sim: open the gossip port of %s: it is open already: shut the other node down", h.name)
+		return nil, fmt.Errorf("simnet: opening the gossip port of %s: it is already open: shut the other node down first", h.name)
 	}
 	streams := make(chan net.Conn, socketBuffer)
-	l, err := h.listenLocked(GossipPort, streams)
+	l, err := h.listenLocked(gossipPort, streams)
 	if err != nil {
 		return nil, err
 	}
@@ -42,19 +42,19 @@ func (h *Host) Transport() (gossip.Transport, error) {
 	return h.transport, nil
 }
 
-// FinalAdvertiseAddr returns the host's address, unless another is asked for.
+// FinalAdvertiseAddr implements gossip.Transport: it returns the host's address, unless another one is given.
 func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
 	if ip == "" {
-		return t.host.ip.AsSlice(), GossipPort, nil
+		return t.host.ip.AsSlice(), gossipPort, nil
 	}
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
-		return nil, 0, fmt.Errorf("sim: advertise %q: %w", ip, err)
+		return nil, 0, fmt.Errorf("simnet: advertise address %q: %w", ip, err)
 	}
 	return addr.AsSlice(), port, nil
 }
 
-// WriteTo sends a packet. As with UDP, no error means nothing.
+// WriteTo implements gossip.Transport: it sends a packet. As with UDP, it may be lost without an error.
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	n := t.host.net
 	n.mu.Lock()
@@ -68,16 +68,16 @@ func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 		return now, err
 	}
 	delay, lost := n.packetFateLocked(t.host, to)
-	if lost || port != GossipPort || !n.openLocked(t.host, to) {
+	if lost || port != gossipPort || !n.openLocked(t.host, to) {
 		return now, nil
 	}
-	p := &gossip.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.host.ip, GossipPort))}
+	p := &gossip.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.host.ip, gossipPort))}
 	time.AfterFunc(delay, func() { t.deliver(to, p) })
 	return now, nil
 }
 
-// deliver ends a packet's way. A cut or a crash while it flew loses it; a restart
-// in between too, since t is of the life before.
+// deliver delivers a packet after its latency. It is lost if the link was cut or a host has crashed
+// meanwhile, even if the sender was restarted, because t is closed then.
 func (t *transport) deliver(to *Host, p *gossip.Packet) {
 	n := t.host.net
 	n.mu.Lock()
@@ -92,18 +92,18 @@ func (t *transport) deliver(to *Host, p *gossip.Packet) {
 	}
 }
 
-// WriteToAddress sends a packet; the peer's name does not matter here.
+// WriteToAddress implements gossip.Transport. The peer's name is not used.
 func (t *transport) WriteToAddress(b []byte, addr gossip.Address) (time.Time, error) {
 	return t.WriteTo(b, addr.Addr)
 }
 
-// PacketCh delivers incoming packets. It is never closed.
+// PacketCh implements gossip.Transport: it delivers incoming packets, and is never closed.
 func (t *transport) PacketCh() <-chan *gossip.Packet { return t.packets }
 
-// StreamCh delivers incoming streams. It is never closed.
+// StreamCh implements gossip.Transport: it delivers incoming streams, and is never closed.
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
-// DialTimeout opens a stream to a peer.
+// DialTimeout implements gossip.Transport: it opens a stream to a peer.
 func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	n := t.host.net
 	n.mu.Lock()
@@ -116,12 +116,12 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 	})
 }
 
-// DialAddressTimeout opens a stream to a peer; its name does not matter here.
+// DialAddressTimeout implements gossip.Transport. The peer's name is not used.
 func (t *transport) DialAddressTimeout(addr gossip.Address, timeout time.Duration) (net.Conn, error) {
 	return t.DialTimeout(addr.Addr, timeout)
 }
 
-// Shutdown closes the port. Streams that are open stay open.
+// Shutdown implements gossip.Transport: it closes the port. Open streams stay open.
 func (t *transport) Shutdown() error {
 	t.host.net.mu.Lock()
 	defer t.host.net.mu.Unlock()

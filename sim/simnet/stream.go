@@ -10,34 +10,33 @@ import (
 	"time"
 )
 
-// streamWindow is how many bytes may be under way in one direction before the
-// writer waits for the reader.
+// streamWindow is how many bytes may be on the way in one direction before the
+// writer has to wait for the reader.
 const streamWindow = 256 << 10
 
-// stream is one end of a simulated TCP connection. What an end receives lies in
-// its own queue; the other end writes into it. All fields are guarded by the
-// network's mutex.
+// stream is one end of a simulated TCP connection. Each end has a queue for what it receives, into which
+// the other end writes. All fields are guarded by the network's mutex.
 type stream struct {
 	host          *Host
 	local, remote netip.AddrPort
 	peer          *stream
-	wake          *sync.Cond // something here has changed
+	wake          *sync.Cond // the state of this end, or of its link, has changed
 
 	queue                       []segment // received, or on the way here
 	size                        int       // bytes in queue
-	fin                         bool      // the peer has closed: after queue comes EOF
-	err                         error     // this end is dead
-	silent                      bool      // it died in a crash: the peer was not told
+	fin                         bool      // the peer has closed its end; EOF follows the queue
+	err                         error     // not nil if this end is closed
+	silent                      bool      // this end was closed by a crash, so the peer was not told
 	readDeadline, writeDeadline deadline
 }
 
-// segment is what one Write sent, readable from its arrival on.
+// segment holds the bytes of one Write, which can be read from their arrival on.
 type segment struct {
 	data    []byte
 	arrival time.Time
 }
 
-// deadline is when calls give up, and the timer that wakes them then.
+// deadline is the time when calls give up, and the timer that wakes them then.
 type deadline struct {
 	at    time.Time
 	timer *time.Timer
@@ -54,7 +53,7 @@ func newStreamsLocked(a, b *Host, local, remote netip.AddrPort) (here, there *st
 	return here, there
 }
 
-// Read waits for bytes that have arrived over an open link.
+// Read implements net.Conn. It waits until bytes have arrived and the link is open.
 func (s *stream) Read(p []byte) (int, error) {
 	s.host.net.mu.Lock()
 	defer s.host.net.mu.Unlock()
@@ -77,18 +76,18 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 }
 
-// linkLocked reports whether bytes get here from the peer.
+// linkLocked reports whether the link from the peer to this end is open.
 func (s *stream) linkLocked() bool { return s.host.net.openLocked(s.peer.host, s.host) }
 
-// forgottenLocked reports whether the peer's host crashed and is back: it answers
-// our bytes with a reset.
+// forgottenLocked reports whether the peer's host has crashed and was restarted, so that it answers
+// with a reset.
 func (s *stream) forgottenLocked() bool { return s.peer.silent && s.linkLocked() }
 
 func (s *stream) arrivedLocked() bool {
 	return len(s.queue) > 0 && !time.Now().Before(s.queue[0].arrival) && s.linkLocked()
 }
 
-// takeLocked moves arrived bytes into p and lets the writer go on.
+// takeLocked copies arrived bytes into p and wakes the writer.
 func (s *stream) takeLocked(p []byte) int {
 	n := copy(p, s.queue[0].data)
 	s.queue[0].data = s.queue[0].data[n:]
@@ -100,14 +99,14 @@ func (s *stream) takeLocked(p []byte) int {
 	return n
 }
 
-// Write puts bytes on the way, as many as the window allows at a time.
+// Write implements net.Conn. It sends as many bytes at a time as the window allows.
 func (s *stream) Write(p []byte) (int, error) {
 	n := s.host.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	written := 0
 	for {
-		room := streamWindow - s.peer.size
+		free := streamWindow - s.peer.size
 		switch {
 		case s.err != nil:
 			return written, s.opError("write", s.err)
@@ -119,8 +118,8 @@ func (s *stream) Write(p []byte) (int, error) {
 			return written, s.opError("write", syscall.EPIPE)
 		case written == len(p):
 			return written, nil
-		case room > 0:
-			part := p[written:min(len(p), written+room)]
+		case free > 0:
+			part := p[written:min(len(p), written+free)]
 			s.peer.receiveLocked(part, n.latency(s.host, s.peer.host))
 			written += len(part)
 			continue
@@ -129,7 +128,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	}
 }
 
-// receiveLocked puts a copy of data on its way into this end.
+// receiveLocked puts a copy of data into this end's queue; it arrives after delay.
 func (s *stream) receiveLocked(data []byte, delay time.Duration) {
 	s.queue = append(s.queue, segment{append([]byte(nil), data...), time.Now().Add(delay)})
 	s.size += len(data)
@@ -144,7 +143,7 @@ func (s *stream) wakeAfter(delay time.Duration) {
 	})
 }
 
-// Close ends the stream: the peer reads what is on the way, then EOF; its writes
+// Close implements net.Conn. The peer reads what is on the way and then EOF; its writes
 // fail.
 func (s *stream) Close() error {
 	n := s.host.net
@@ -164,7 +163,7 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// dieLocked ends this end alone; the peer is not told.
+// dieLocked closes only this end; the peer is not told.
 func (s *stream) dieLocked(err error) {
 	if s.err != nil {
 		return
@@ -176,27 +175,27 @@ func (s *stream) dieLocked(err error) {
 	s.wake.Broadcast()
 }
 
-// resetLocked ends both ends at once.
+// resetLocked closes both ends at once.
 func (s *stream) resetLocked() {
 	s.dieLocked(syscall.ECONNRESET)
 	s.peer.dieLocked(syscall.ECONNRESET)
 }
 
-// LocalAddr is this end's address.
+// LocalAddr implements net.Conn.
 func (s *stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(s.local) }
 
-// RemoteAddr is the other end's address.
+// RemoteAddr implements net.Conn.
 func (s *stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.remote) }
 
-// SetDeadline sets both deadlines; the zero time means none.
+// SetDeadline implements net.Conn.
 func (s *stream) SetDeadline(t time.Time) error {
 	return s.setDeadlines(t, &s.readDeadline, &s.writeDeadline)
 }
 
-// SetReadDeadline sets when reads give up; the zero time means never.
+// SetReadDeadline implements net.Conn.
 func (s *stream) SetReadDeadline(t time.Time) error { return s.setDeadlines(t, &s.readDeadline) }
 
-// SetWriteDeadline sets when writes give up; the zero time means never.
+// SetWriteDeadline implements net.Conn.
 func (s *stream) SetWriteDeadline(t time.Time) error { return s.setDeadlines(t, &s.writeDeadline) }
 
 func (s *stream) setDeadlines(t time.Time, which ...*deadline) error {
