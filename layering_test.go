@@ -21,22 +21,27 @@ const module = "github.com/urban-compute/ucp/"
 // (docs/architecture.md). A package that is not listed is a new room: give it its
 // place here first.
 var allowed = map[string][]string{
-	"clock":      {},
-	"canon":      {},
-	"label":      {},
-	"job":        {"canon", "clock", "label"},
-	"emergency":  {"canon", "clock", "job", "label"},
-	"ledger":     {"clock"},
-	"resolve":    {"clock", "job"},
-	"broker":     {"canon", "clock", "emergency", "job", "label", "ledger", "resolve"},
-	"executor":   {"clock", "job", "resolve"},
-	"store":      {"clock", "ledger"},
-	"gossip":     {"clock"},
-	"api":        {"clock", "emergency", "job"},
-	"node":       {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
-	"sim/simnet": {"gossip"},
-	"sim":        {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
-	"cmd/ucp":    {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
+	"clock":     {},
+	"canon":     {},
+	"label":     {},
+	"job":       {"canon", "clock", "label"},
+	"emergency": {"canon", "clock", "job", "label"},
+	"ledger":    {"clock"},
+	"resolve":   {"clock", "job"},
+	"setting":   {"canon", "clock", "label"},
+
+	"broker/kind":   {"emergency", "job", "ledger", "setting"},
+	"broker/causal": {"clock", "job", "label"},
+	"broker/wire":   {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
+	"broker":        {"broker/causal", "broker/kind", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
+	"executor":      {"clock", "job", "resolve"},
+	"store":         {"clock", "ledger"},
+	"gossip":        {"clock"},
+	"api":           {"clock", "emergency", "job"},
+	"node":          {"api", "broker", "broker/causal", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"sim/simnet":    {"gossip"},
+	"sim":           {"api", "broker", "broker/causal", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
+	"cmd/ucp":       {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
@@ -56,7 +61,10 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide; they do not act, wait, log or draw.
-var pure = []string{"canon", "clock", "label", "job", "emergency", "ledger", "resolve", "broker"}
+var pure = []string{
+	"canon", "clock", "label", "job", "emergency", "setting", "ledger", "resolve",
+	"broker", "broker/kind", "broker/causal", "broker/wire",
+}
 
 // impure is what they may not import.
 var impure = []string{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -21,16 +22,16 @@ type audit struct {
 }
 
 // ask gives the question for the next message, nil when there is none.
-func (a *audit) ask() *Audit {
+func (a *audit) ask() *wire.Audit {
 	if a.suspects == nil {
 		return nil
 	}
 	a.asked = true
-	return &Audit{Since: a.since, Records: a.suspects[:min(len(a.suspects), maxAudit)]}
+	return &wire.Audit{Since: a.since, Records: a.suspects[:min(len(a.suspects), wire.MaxAudit)]}
 }
 
 // auditFor answers a peer's question.
-func (b *Broker) auditFor(a *Audit) (forgotten []ledger.Ref) {
+func (b *Broker) auditFor(a *wire.Audit) (forgotten []ledger.Ref) {
 	if a == nil {
 		return nil
 	}
@@ -44,7 +45,7 @@ func (b *Broker) auditFor(a *Audit) (forgotten []ledger.Ref) {
 
 // audited takes in the part of a reply that concerns the audit: the answer to a
 // question, or a digest that leads to one.
-func (b *Broker) audited(l *link, r Reply) {
+func (b *Broker) audited(l *link, r wire.Reply) {
 	a := &l.audit
 	if a.asked {
 		*a = audit{done: true, pushed: a.pushed}

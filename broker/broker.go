@@ -5,32 +5,22 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/setting"
 )
-
-// JobKind is the ledger's kind of job records.
-const JobKind ledger.Kind = "job"
-
-// schemas are the kinds of records that this version knows. Never changed.
-var schemas = map[ledger.Kind]ledger.Schema{
-	JobKind:     ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
-	SettingKind: ledger.SchemaOf(SettingKind, decodeSetting, mergeSettings),
-
-	EmergencyKind: ledger.SchemaOf(EmergencyKind, emergency.Decode, emergency.Merge),
-}
-
-func jobRef(key string) ledger.Ref { return ledger.Ref{Kind: JobKind, Key: key} }
 
 // Config is what a broker is told once, at its start. All values are valid.
 type Config struct {
 	Actor        clock.Actor // minted for this start (rule I1); its name part is the broker's name
 	HTTPAddr     string      // where peers reach this broker's HTTP API
 	Software     string      // version, for people
-	Capabilities Capabilities
+	Capabilities wire.Capabilities
 
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
@@ -67,13 +57,13 @@ type Broker struct {
 	ledger *ledger.Ledger
 	jobs   jobIndex
 
-	members map[string]Member // by name, this broker not among them
-	names   []string          // of members, sorted
-	ring    []string          // the live brokers behind this one, in the order in which they get copies (rule S1)
-	ghosts  ghosts            // earlier starts of members, which are not heard any more
-	rows    map[string]Row    // newest known metadata, this broker's not among them
-	links   map[string]*link  // to every member, by name
-	stretch float64           // of the sync interval (rule S5)
+	members map[string]Member        // by name, this broker not among them
+	names   []string                 // of members, sorted
+	ring    []string                 // the live brokers behind this one, in the order in which they get copies (rule S1)
+	ghosts  ghosts                   // earlier starts of members, which are not heard any more
+	rows    map[string]wire.Metadata // newest known metadata, this broker's not among them
+	links   map[string]*link         // to every member, by name
+	stretch float64                  // of the sync interval (rule S5)
 
 	queue     *resolve.Queue
 	undecided bool             // the queue has changed since its last decision
@@ -137,9 +127,9 @@ func New(cfg Config) *Broker {
 	b := &Broker{
 		cfg: cfg, self: cfg.Actor.Broker(),
 		random:  random(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind], schemas[EmergencyKind]),
+		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
 		jobs:    newJobIndex(),
-		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
+		members: map[string]Member{}, rows: map[string]wire.Metadata{}, links: map[string]*link{},
 		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
@@ -165,7 +155,7 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 		case *job.Record:
 			b.jobs.update(nil, r)
 			b.recall(r)
-		case *Setting:
+		case *setting.Setting:
 			b.settled(r)
 		case *emergency.Record:
 			b.emergencies.known[r.ID] = r
@@ -344,7 +334,7 @@ func (b *Broker) stamp() clock.Hybrid { return b.hybrid.Tick(b.wall) }
 // returns nil to leave the record alone.
 func (b *Broker) update(key string, change func(dot clock.Dot, old *job.Record) *job.Record) *job.Record {
 	var old *job.Record
-	r, err := b.ledger.Apply(jobRef(key), func(dot clock.Dot, r ledger.Record) ledger.Record {
+	r, err := b.ledger.Apply(kind.JobRef(key), func(dot clock.Dot, r ledger.Record) ledger.Record {
 		old, _ = r.(*job.Record)
 		if n := change(dot, old); n != nil {
 			return n
@@ -386,7 +376,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 
 // record returns a job by its key, nil when there is none.
 func (b *Broker) record(key string) *job.Record {
-	r, err := b.ledger.Get(jobRef(key))
+	r, err := b.ledger.Get(kind.JobRef(key))
 	if err != nil {
 		b.err = err
 	}

@@ -3,18 +3,20 @@ package broker
 import (
 	"slices"
 	"time"
+
+	"github.com/urban-compute/ucp/broker/causal"
 )
 
 // catching is a client that waits until this broker knows what it has seen (rule
 // C3).
 type catching struct {
 	token    Token
-	past     Past
+	past     causal.Context
 	deadline time.Time
 }
 
 func (b *Broker) catchUp(in CatchUp) {
-	missing := in.Past.beyond(b.ledger.Clock())
+	missing := in.Past.Beyond(b.ledger.Clock())
 	if len(missing) == 0 || in.Timeout <= 0 {
 		b.answer(in.Token, &CaughtUp{Missing: missing})
 		return
@@ -34,7 +36,7 @@ func (b *Broker) checkCatching() {
 	}
 	c := b.ledger.Clock()
 	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool {
-		missing := w.past.beyond(c)
+		missing := w.past.Beyond(c)
 		if len(missing) > 0 && b.now.Before(w.deadline) {
 			return false
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -183,7 +184,7 @@ func flood(s *story) {
 
 // gossip carries a's state to b, as a push-pull does.
 func gossip(s *story) {
-	state, err := DecodeState(s.node(0).state)
+	state, err := wire.DecodeState(s.node(0).state)
 	require.NoError(s.t, err)
 	s.w.step(s.node(1), Gossip{State: state})
 }
@@ -195,10 +196,10 @@ func deliver(s *story) {
 	}
 	p.loseBack = s.d.HasArg("lost")
 	if s.d.HasArg("bad") {
-		m, err := DecodeMessage(p.wire)
+		m, err := wire.DecodeMessage(p.wire)
 		require.NoError(s.t, err)
 		m.Delta.Records[0].Bytes[0] = 0xc1 // no such msgpack
-		p.wire = Encode(&m)
+		p.wire = wire.Encode(&m)
 	}
 	s.w.deliver(p)
 }

@@ -18,7 +18,7 @@ const dryRunKey = "dry-run"
 // there if it came now: as far as this broker knows, and without changing anything.
 func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
-	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.jobs()})
+	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.Jobs()})
 	placed := map[string][]string{} // keys of jobs, by executor
 	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
 		rec, ok := r.(*job.Record)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -96,14 +97,14 @@ func (b *Broker) effects(id emergency.ID) (out []Effect) {
 }
 
 // inForce is what this broker's metadata says of emergencies.
-func (b *Broker) inForce() (f InForce) {
+func (b *Broker) inForce() (f wire.InForce) {
 	board := &b.emergencies.board
 	if board.Calm() {
 		return f
 	}
 	ids := board.IDs()
 	f.Level, f.Count = job.LevelName(board.Top()), len(ids)
-	for _, id := range ids[:min(len(ids), maxInForce)] {
+	for _, id := range ids[:min(len(ids), wire.MaxInForce)] {
 		f.IDs = append(f.IDs, string(id))
 	}
 	return f

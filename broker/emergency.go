@@ -8,13 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/ledger"
 )
-
-// EmergencyKind is the ledger's kind of emergencies.
-const EmergencyKind ledger.Kind = "emergency"
 
 // emergencies is what this broker knows of emergencies. A record of the ledger is the
 // truth, an event a hint (rule E1): what is known is their join, and both act alike.
@@ -267,7 +266,7 @@ func (b *Broker) writeHeard() {
 // writeEmergency joins a hint into the ledger's record, as a local update.
 func (b *Broker) writeEmergency(hint *emergency.Record) {
 	var r *emergency.Record
-	_, err := b.ledger.Apply(ledger.Ref{Kind: EmergencyKind, Key: string(hint.ID)}, func(dot clock.Dot, old ledger.Record) ledger.Record {
+	_, err := b.ledger.Apply(ledger.Ref{Kind: kind.Emergency, Key: string(hint.ID)}, func(dot clock.Dot, old ledger.Record) ledger.Record {
 		add := *hint
 		if add.Version.Seq > 0 && add.Version.By == "" {
 			add.Version.At, add.Version.By = b.stamp(), b.cfg.Actor
@@ -448,7 +447,7 @@ func (b *Broker) sweepEmergencies() {
 
 // forgetEmergency drops an emergency without a trace (rule L7).
 func (b *Broker) forgetEmergency(id emergency.ID) {
-	if err := b.ledger.Forget(ledger.Ref{Kind: EmergencyKind, Key: string(id)}); err != nil {
+	if err := b.ledger.Forget(ledger.Ref{Kind: kind.Emergency, Key: string(id)}); err != nil {
 		b.err = err
 		return
 	}
@@ -459,7 +458,7 @@ func (b *Broker) forgetEmergency(id emergency.ID) {
 
 // toldOf lists the active emergencies that push-pull and status pages name.
 func (b *Broker) toldOf() []*emergency.Record {
-	return b.emergencies.active[:min(len(b.emergencies.active), maxHints)]
+	return b.emergencies.active[:min(len(b.emergencies.active), wire.MaxHints)]
 }
 
 // activeHints is what push-pull carries of emergencies (rule S3).

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 )
@@ -179,18 +180,18 @@ func TestBadHintsHarmNothing(t *testing.T) {
 	ledgers, err := emergency.DecodeHint(hint(`{"id":"written","type":"flood","level":"low","by":"b~1"}`))
 	require.NoError(t, err)
 	ledgers.Created, ledgers.Dots = []clock.Dot{dot}, clock.NewVector(dot)
-	s := State{Version: Version, From: "b", Emergencies: [][]byte{
+	s := wire.State{Version: wire.Version, From: "b", Emergencies: [][]byte{
 		nil, []byte("nonsense"), {0x80}, make([]byte, emergency.MaxHint+1), hint(`{"clear":"cleared"}`),
 		hint(`{"id":"over","type":"flood","level":"low","ttl":"1h","declared":1}`),
 		hint(`{"id":"good","type":"flood","level":"low"}`), ledgers.Encode(),
 	}}
-	for i := range maxHints {
+	for i := range wire.MaxHints {
 		s.Emergencies = append(s.Emergencies, hint(fmt.Sprintf(`{"id":"more-%d","type":"flood","level":"low"}`, i)))
 	}
-	s, err = DecodeState(Encode(&s))
+	s, err = wire.DecodeState(wire.Encode(&s))
 	require.NoError(t, err)
 	w.step(n, Gossip{State: s})
-	require.Len(t, n.b.emergencies.known, maxHints-6, "no more than fit, and only those that are good")
+	require.Len(t, n.b.emergencies.known, wire.MaxHints-6, "no more than fit, and only those that are good")
 	require.Contains(t, n.b.emergencies.known, emergency.ID("good"))
 	require.True(t, n.b.emergencies.known["written"].IsHint())
 	require.Empty(t, n.b.Clock().Get("b~1"))

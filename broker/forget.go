@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -88,13 +89,13 @@ func (b *Broker) everybodyCovers(dots clock.Vector) bool {
 // forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has
 // been created anew since.
 func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
-	if ref.Kind == EmergencyKind {
+	if ref.Kind == kind.Emergency {
 		if r := b.emergencies.known[emergency.ID(ref.Key)]; r != nil && !r.IsHint() && r.CreatedWithin(peer) {
 			b.forgetEmergency(r.ID)
 			b.stats.Zombies++
 		}
 	}
-	if ref.Kind != JobKind {
+	if ref.Kind != kind.Job {
 		return
 	}
 	if r := b.record(ref.Key); r != nil && r.CreatedWithin(peer) {
@@ -106,7 +107,7 @@ func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
 // forget drops a job, and all that this broker does for it.
 func (b *Broker) forget(r *job.Record) {
 	key := r.Key()
-	if err := b.ledger.Forget(jobRef(key)); err != nil {
+	if err := b.ledger.Forget(kind.JobRef(key)); err != nil {
 		b.err = err
 		return
 	}

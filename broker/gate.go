@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -25,7 +26,7 @@ type gate struct {
 	token   Token
 	created bool
 	record  *job.Record
-	past    Past
+	past    causal.Context
 	claim   *Declared // instead of a job's submission: a declaration or a clear
 	least   int       // copies that the client demands
 	final   time.Time // how long it waits for them
@@ -193,7 +194,7 @@ func (b *Broker) open(g *gate) {
 	b.answer(g.token, &Submitted{
 		Record: b.shown(r), Created: g.created,
 		Replicas: n, Degraded: n < b.cfg.Replicas, Short: n < g.least,
-		Past: g.past.With(Seen{Dot: r.Created[0].Dot, Job: r.ID}),
+		Past: g.past.With(causal.Event{Dot: r.Created[0].Dot, Job: r.ID}),
 	})
 }
 

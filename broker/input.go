@@ -3,6 +3,8 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -33,7 +35,7 @@ type Tick struct {
 type Roster struct{ Members []Member }
 
 // Gossip is the state that came with a push-pull (rule S3).
-type Gossip struct{ State State }
+type Gossip struct{ State wire.State }
 
 // Pressure says how much the periodic exchange is stretched because this
 // machine is busy: from 1 (not at all) to 2 (rule S5); and whether its memory is nearly
@@ -46,13 +48,13 @@ type Pressure struct {
 // Deliver is a message of a peer; the answer is a [Reply].
 type Deliver struct {
 	Token   Token
-	Message Message
+	Message wire.Message
 }
 
 // Acked is a peer's reply to a [Send].
 type Acked struct {
 	Peer  string
-	Reply Reply
+	Reply wire.Reply
 }
 
 // Unreachable says that a [Send] had no reply.
@@ -72,8 +74,8 @@ type Submit struct {
 	Token  Token
 	ID     job.ID
 	Spec   job.Spec
-	Digest job.Digest // of the spec; "" lets the broker make it, on its one goroutine
-	Past   Past       // what the client had seen (rules C1, C3)
+	Digest job.Digest     // of the spec; "" lets the broker make it, on its one goroutine
+	Past   causal.Context // what the client had seen (rules C1, C3)
 	// Timeout is how long Spec.MinReplicas, when set, is waited for (rule A1).
 	Timeout time.Duration
 }
@@ -83,7 +85,7 @@ type Submit struct {
 type Get struct {
 	Token Token
 	ID    string
-	Past  Past // goes into the answer's
+	Past  causal.Context // goes into the answer's
 }
 
 // Await asks for one job when it has ended; the answer is a [Found], which comes
@@ -91,14 +93,14 @@ type Get struct {
 type Await struct {
 	Token Token
 	ID    string
-	Past  Past // goes into the answer's
+	Past  causal.Context // goes into the answer's
 }
 
 // CatchUp asks for the moment when this broker knows at least what a client has
 // seen elsewhere (rule C3); the answer is a [CaughtUp], at the latest after Timeout.
 type CatchUp struct {
 	Token   Token
-	Past    Past
+	Past    causal.Context
 	Timeout time.Duration
 }
 
@@ -201,8 +203,8 @@ type Watch struct{ On bool }
 // [Prospects]. Nothing is changed.
 type DryRun struct {
 	Token Token
-	Spec  job.Spec // complete and valid
-	Past  Past     // as in Submit
+	Spec  job.Spec       // complete and valid
+	Past  causal.Context // as in Submit
 }
 
 // Reported is what the executor says of a [Run] that ended. Stopped: it ended

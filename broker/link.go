@@ -3,10 +3,12 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
 )
 
 // link is what this broker knows of one peer's progress, as etcd's tracker
@@ -83,7 +85,7 @@ func (b *Broker) linkTo(name string, was Status) {
 }
 
 // hear takes in what a peer says of itself in any message.
-func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, seen clock.Vector, row *Row) *link {
+func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, seen clock.Vector, row *wire.Metadata) *link {
 	b.hybrid.Observe(hybrid, b.wall, b.cfg.MaxClockSkew)
 	if row != nil {
 		r := *row
@@ -98,7 +100,7 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, se
 		*l = link{inflight: l.inflight, exchange: l.exchange}
 		l.actor = actor
 	}
-	l.heard, l.known, l.base, l.lastSeen = true, c, base(c, seen), b.now
+	l.heard, l.known, l.base, l.lastSeen = true, c, wire.Base(c, seen), b.now
 	l.offset = hybrid.Time().Sub(b.wall)
 	b.checkGates()
 	return l
@@ -214,10 +216,10 @@ const (
 
 // message makes the next message of a link; ok is false when there is nothing
 // that the peer does not know.
-func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
-	msg = Message{
-		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
-		Clock: b.ledger.Clock(), Seen: b.seen(), Row: b.ownRow(false),
+func (b *Broker) message(l *link, due bool) (msg wire.Message, ok bool) {
+	msg = wire.Message{
+		Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
+		Clock: b.ledger.Clock(), Seen: b.seen(), Metadata: b.ownRow(false),
 		Want: due || l.want || !l.heard,
 		Live: due || b.unaudited.waiting && !l.audit.done, Audit: l.audit.ask(),
 	}
@@ -233,7 +235,7 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 	}
 	l.news, l.rumour, l.rumourAt = false, false, b.now.Add(b.cfg.RumourPause)
 	if l.transfer == nil {
-		d, fits, err := b.ledger.Delta(l.base, MaxPage)
+		d, fits, err := b.ledger.Delta(l.base, wire.MaxPage)
 		switch {
 		case err != nil:
 			b.err = err
@@ -244,21 +246,21 @@ func (b *Broker) message(l *link, due bool) (msg Message, ok bool) {
 			l.news = true // after the peer has told its clock
 			return msg, true
 		case fits && len(d.Entries) > 0:
-			msg.Delta = fromLedger(d)
+			msg.Delta = wire.FromLedger(d)
 			return msg, true
 		case fits:
 			return msg, true
 		}
 		l.transfer, l.page, l.id = b.ledger.Pin(l.base), 0, b.random.next()
 	}
-	d, last, err := l.transfer.Page(b.ledger, MaxPage)
+	d, last, err := l.transfer.Page(b.ledger, wire.MaxPage)
 	if err != nil {
 		b.err = err
 		return msg, false
 	}
 	l.last, l.pinned = last, d.Clock
-	msg.Delta = fromLedger(d)
-	msg.Page = &Page{Transfer: l.id, Number: l.page, Last: last}
+	msg.Delta = wire.FromLedger(d)
+	msg.Page = &wire.Page{Transfer: l.id, Number: l.page, Last: last}
 	return msg, true
 }
 
@@ -269,7 +271,7 @@ func (b *Broker) interval() time.Duration {
 }
 
 // acked takes in a peer's reply.
-func (b *Broker) acked(peer string, r Reply) {
+func (b *Broker) acked(peer string, r wire.Reply) {
 	if r.From != peer || b.ghosts.known[r.Actor] {
 		b.unreachable(peer) // somebody else answers at that address, or who is no more
 		return
@@ -277,7 +279,7 @@ func (b *Broker) acked(peer string, r Reply) {
 	if l := b.links[peer]; l != nil {
 		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
 	}
-	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Seen, r.Row)
+	l := b.hear(peer, r.Actor, r.Hybrid, r.Clock, r.Seen, r.Metadata)
 	if l == nil {
 		return
 	}
@@ -298,7 +300,7 @@ func (b *Broker) acked(peer string, r Reply) {
 		b.forgetWith(ref, r.Clock)
 	}
 	if r.Delta != nil {
-		b.merge(r.Delta.toLedger())
+		b.merge(r.Delta.ToLedger())
 	}
 	b.audited(l, r)
 }
@@ -322,19 +324,19 @@ func (b *Broker) unreachable(peer string) {
 func (b *Broker) deliver(in Deliver) {
 	m := in.Message
 	if b.ghosts.known[m.Actor] { // nobody waits for this answer
-		b.answer(in.Token, &Reply{Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true})
+		b.answer(in.Token, &wire.Reply{Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true})
 		return
 	}
-	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Seen, m.Row)
+	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Seen, m.Metadata)
 	restart, forgotten := false, []ledger.Ref(nil)
 	if m.Delta != nil {
 		var ok bool
 		ok, forgotten = b.receive(l, m)
 		restart = !ok
 	}
-	reply := &Reply{
-		Version: Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
-		Clock: b.ledger.Clock(), Seen: b.seen(), Restart: restart, Row: b.ownRow(false),
+	reply := &wire.Reply{
+		Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(),
+		Clock: b.ledger.Clock(), Seen: b.seen(), Restart: restart, Metadata: b.ownRow(false),
 		Forgotten: append(forgotten, b.auditFor(m.Audit)...),
 	}
 	if m.Live {
@@ -351,23 +353,23 @@ func (b *Broker) deliver(in Deliver) {
 
 // offer puts what the asker lacks into the reply. What does not fit goes as a
 // transfer on our own link.
-func (b *Broker) offer(l *link, m Message, reply *Reply) {
-	since := base(m.Clock, m.Seen)
-	d, fits, err := b.ledger.Delta(since, MaxPage)
+func (b *Broker) offer(l *link, m wire.Message, reply *wire.Reply) {
+	since := wire.Base(m.Clock, m.Seen)
+	d, fits, err := b.ledger.Delta(since, wire.MaxPage)
 	switch {
 	case err != nil:
 		b.err = err
 	case !fits && l != nil:
 		l.news = true
 	case fits && (len(d.Entries) > 0 || !since.Covers(d.Clock)):
-		reply.Delta = fromLedger(d)
+		reply.Delta = wire.FromLedger(d)
 	}
 }
 
 // receive merges a message's records, and reports whether its sender may go on;
 // false asks it to start again from our clock (rules L4, L5).
-func (b *Broker) receive(l *link, m Message) (ok bool, forgotten []ledger.Ref) {
-	d := m.Delta.toLedger()
+func (b *Broker) receive(l *link, m wire.Message) (ok bool, forgotten []ledger.Ref) {
+	d := m.Delta.ToLedger()
 	if m.Page == nil {
 		r := b.merge(d)
 		return r.Adopted || r.Refused || len(d.Clock) == 0, r.Forgotten
@@ -408,7 +410,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		case *job.Record:
 			old, _ := c.Old.(*job.Record)
 			b.noted(old, r)
-		case *Setting:
+		case *setting.Setting:
 			b.settingChanged(r, false)
 		case *emergency.Record:
 			b.emergencyChanged(r)
@@ -463,11 +465,11 @@ func (b *Broker) nextWake() time.Time {
 
 // gossip takes in the state of a push-pull: newer metadata, and clocks that are
 // ahead of ours, which a pull will catch up with (rule S3).
-func (b *Broker) gossip(s State) {
-	for _, r := range s.Rows {
+func (b *Broker) gossip(s wire.State) {
+	for _, r := range s.Metadata {
 		b.setRow(r)
 	}
-	b.takeHints(s.hints)
+	b.takeHints(s.Hints())
 	if r, ok := b.rows[s.From]; ok && !b.ledger.Seen().Covers(r.Clock) {
 		if l := b.links[s.From]; l != nil {
 			l.want = true
@@ -476,9 +478,9 @@ func (b *Broker) gossip(s State) {
 }
 
 // setRow takes in a broker's metadata if it is newer than what is known.
-func (b *Broker) setRow(r Row) {
+func (b *Broker) setRow(r wire.Metadata) {
 	old, known := b.rows[r.Name]
-	if r.Name == b.self || known && !b.supersedes(r, old) || !known && len(b.rows) >= maxRows {
+	if r.Name == b.self || known && !b.supersedes(r, old) || !known && len(b.rows) >= wire.MaxMetadata {
 		return
 	}
 	b.rows[r.Name] = r
@@ -490,7 +492,7 @@ func (b *Broker) setRow(r Row) {
 // supersedes reports whether a row takes the place of another: the newer version
 // does, but between two starts of a broker SWIM knows better which one lives. (After
 // its clock was mended a broker would else be shunned until that time has come.)
-func (b *Broker) supersedes(r, old Row) bool {
+func (b *Broker) supersedes(r, old wire.Metadata) bool {
 	if live := b.members[r.Name].Actor; r.Actor != old.Actor && (r.Actor == live || old.Actor == live) {
 		return r.Actor == live
 	}

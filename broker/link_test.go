@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -30,7 +31,7 @@ func TestAnotherOneAnswers(t *testing.T) {
 	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
 	w.roster(n)
 	for range 3 {
-		w.step(n, Acked{Peer: "b", Reply: Reply{Version: Version, From: "x", Actor: "x~1"}})
+		w.step(n, Acked{Peer: "b", Reply: wire.Reply{Version: wire.Version, From: "x", Actor: "x~1"}})
 	}
 	require.Equal(t, 3, n.b.links["b"].failures)
 	require.False(t, n.b.links["b"].heard)
@@ -45,9 +46,9 @@ func TestPublishIsBounded(t *testing.T) {
 		must(n.b.Step(Tick{Now: w.now.Add(time.Duration(i) * 10 * time.Millisecond)}))
 		must(n.b.Step(Submit{Token: Token(i + 1), ID: job.ID(fmt.Sprint(i)), Spec: someRecord(t, i, 1).Spec}))
 		rd := n.b.Ready()
-		if rd.State != nil {
+		if rd.Overview != nil {
 			published++
-			require.Equal(t, n.b.Clock(), rd.State.Rows[0].Clock)
+			require.Equal(t, n.b.Clock(), rd.Overview.State.Metadata[0].Clock)
 		}
 		n.b.Advance(rd)
 	}

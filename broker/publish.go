@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -37,24 +38,24 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, board: b.emergencies.board}
 	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Emergencies: b.activeHints(), Stats: b.stats}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownRow(true)}, Emergencies: b.activeHints()}}
 	for _, r := range b.toldOf() {
 		s.Active = append(s.Active, b.emergencyView(r))
 	}
 	for _, name := range b.names {
 		if r, ok := b.rows[name]; ok {
-			s.Rows = append(s.Rows, r)
+			s.State.Metadata = append(s.State.Metadata, r)
 		}
 	}
-	b.out.State = &s
+	b.out.Overview = &s
 }
 
 // ownRow makes this broker's metadata; the clock is left out where the message
 // carries it anyway.
-func (b *Broker) ownRow(withClock bool) *Row {
-	r := &Row{
+func (b *Broker) ownRow(withClock bool) *wire.Metadata {
+	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
-		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: Version,
+		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Version,
 		Strategy:     string(b.queue.Strategy()),
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),

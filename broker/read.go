@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -37,10 +38,10 @@ func (b *Broker) await(in Await) {
 // waiting is somebody who waits for a job's end.
 type waiting struct {
 	key  string
-	past Past
+	past causal.Context
 }
 
-func (b *Broker) wait(key string, t Token, past Past) {
+func (b *Broker) wait(key string, t Token, past causal.Context) {
 	b.waiters[key] = append(b.waiters[key], t)
 	b.waiting[t] = waiting{key, past}
 }
@@ -69,9 +70,9 @@ func (b *Broker) found(r *job.Record) *Found {
 		return f
 	}
 	for _, d := range r.Dots {
-		f.seen = append(f.seen, Seen{Dot: d})
+		f.seen = append(f.seen, causal.Event{Dot: d})
 	}
-	f.seen = append(f.seen, Seen{Dot: r.Created[0].Dot, Job: r.ID})
+	f.seen = append(f.seen, causal.Event{Dot: r.Created[0].Dot, Job: r.ID})
 	f.First = true
 	for _, key := range b.jobs.withID(r.ID) {
 		if other := b.record(key); key != r.Key() && other != nil {

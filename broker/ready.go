@@ -3,6 +3,8 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -61,8 +63,9 @@ type Ready struct {
 	// Notes are what has happened, for those who watch. They promise nothing.
 	Notes []Note
 
-	// State is what push-pull should carry from now on; nil leaves it as it was.
-	State *State
+	// Overview is what push-pull should carry, and status pages show, from now on; nil leaves it
+	// as it was.
+	Overview *Overview
 
 	// Wake is when the next Tick is due at the latest; zero is never.
 	Wake time.Time
@@ -86,7 +89,7 @@ type Answer struct {
 type Send struct {
 	To      string
 	Addr    string // the peer's HTTP address, host:port
-	Message Message
+	Message wire.Message
 }
 
 // Push asks that a peer gets a copy of a blob that is here (rule A1).
@@ -196,13 +199,13 @@ type Conflicts struct {
 // Submitted answers a Submit.
 type Submitted struct {
 	Record   *job.Record
-	Created  bool     // false: the same job was known already
-	Replicas int      // brokers that hold the record and its inputs, this one included
-	Degraded bool     // fewer than were asked for
-	Short    bool     // fewer than the spec's MinReplicas; the job may still run (rule A1)
-	Draining bool     // refused: this broker is leaving. Record is nil
-	Unknown  []job.ID // refused: nobody knows these jobs, which it names in after (rule C4). Record is nil
-	Past     Past     // what the client has seen now (rule C3)
+	Created  bool           // false: the same job was known already
+	Replicas int            // brokers that hold the record and its inputs, this one included
+	Degraded bool           // fewer than were asked for
+	Short    bool           // fewer than the spec's MinReplicas; the job may still run (rule A1)
+	Draining bool           // refused: this broker is leaving. Record is nil
+	Unknown  []job.ID       // refused: nobody knows these jobs, which it names in after (rule C4). Record is nil
+	Past     causal.Context // what the client has seen now (rule C3)
 	// Conflict: the ID belongs to a job with another spec, which is Record; nothing
 	// was changed (rule J3).
 	Conflict bool
@@ -219,8 +222,8 @@ type Found struct {
 	Members     int    // of so many
 	Why         string // why the job is not running, for a person
 	AsOf        time.Time
-	Changed     bool // a Cancel that wrote the verdict; false: it had ended already
-	Past        Past // what the client has seen now (rule C3)
+	Changed     bool           // a Cancel that wrote the verdict; false: it had ended already
+	Past        causal.Context // what the client has seen now (rule C3)
 	// Emergency gives an unfinished job its level at its executor, or here before it has one; "" is
 	// none, or the level is its own.
 	Emergency emergency.ID
@@ -231,11 +234,11 @@ type Found struct {
 	SameID []string
 	First  bool
 
-	seen []Seen // what a client that is shown this knows of
+	seen []causal.Event // what a client that is shown this knows of
 }
 
 // CaughtUp answers a CatchUp. Missing is nil when this broker knows all of it.
-type CaughtUp struct{ Missing Past }
+type CaughtUp struct{ Missing causal.Context }
 
 // Drained answers a Drain. Left counts the jobs that stay with this broker, on
 // its disk only: there was nobody to hand them to. Known: every other member, also one

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -254,7 +255,7 @@ func (b *Broker) placeAt(r *job.Record, name string, actor clock.Actor, try int,
 }
 
 // incapable says why a broker can't run a job at all, "" when it can.
-func incapable(c *Capabilities, s *job.Spec) string {
+func incapable(c *wire.Capabilities, s *job.Spec) string {
 	if !slices.Contains(c.Drivers, s.Driver) {
 		return fmt.Sprintf("driver %s", s.Driver)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -32,8 +33,8 @@ func TestRumoursPause(t *testing.T) {
 			if s.Message.Delta != nil {
 				records += len(s.Message.Delta.Records)
 			}
-			require.NoError(t, b.Step(Acked{Peer: s.To, Reply: Reply{
-				Version: Version, From: s.To, Actor: clock.Actor(s.To + "~1"), Clock: s.Message.Clock,
+			require.NoError(t, b.Step(Acked{Peer: s.To, Reply: wire.Reply{
+				Version: wire.Version, From: s.To, Actor: clock.Actor(s.To + "~1"), Clock: s.Message.Clock,
 			}}))
 		}
 		return names, records

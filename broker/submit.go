@@ -35,7 +35,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
-		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.jobs()})
+		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
 	})
 	if r == nil {
 		return // the archive failed

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -198,7 +199,7 @@ func recordText(r *job.Record) string {
 	return out
 }
 
-func deltaText(d *Delta) string {
+func deltaText(d *wire.Delta) string {
 	if d == nil {
 		return ""
 	}
@@ -220,7 +221,7 @@ func deltaText(d *Delta) string {
 	return out + fmt.Sprintf(" clock %v", d.Clock)
 }
 
-func messageText(m *Message) string {
+func messageText(m *wire.Message) string {
 	out := fmt.Sprintf("clock %v", m.Clock)
 	if m.Want {
 		out += " want"
@@ -234,7 +235,7 @@ func messageText(m *Message) string {
 	return out + deltaText(m.Delta)
 }
 
-func replyText(r *Reply) string {
+func replyText(r *wire.Reply) string {
 	out := fmt.Sprintf("clock %v", r.Clock)
 	if r.Restart {
 		out += " restart"

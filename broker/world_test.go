@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -31,8 +33,8 @@ type world struct {
 	over   map[string]bool      // jobs of which any disk has held a verdict, by key
 	errors []string             // broken invariants
 
-	clients map[Token]string // whose past an answer adds to
-	past    map[string]Past  // what clients have seen, by name
+	clients map[Token]string          // whose past an answer adds to
+	past    map[string]causal.Context // what clients have seen, by name
 }
 
 // node is one broker with its disk, and what its shell would know.
@@ -69,11 +71,11 @@ type packet struct {
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]Past{},
+		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
-			Capabilities: Capabilities{
+			Capabilities: wire.Capabilities{
 				Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 				Drivers:  []job.Driver{job.Wasm, job.Process},
 			},
@@ -206,7 +208,7 @@ func (w *world) ready(n *node) (busy bool) {
 
 func (w *world) act(n *node, rd Ready) {
 	for _, a := range rd.Answers {
-		if r, ok := a.Value.(*Reply); ok {
+		if r, ok := a.Value.(*wire.Reply); ok {
 			w.answerPeer(n, a.Token, r)
 			continue
 		}
@@ -224,7 +226,7 @@ func (w *world) act(n *node, rd Ready) {
 		if w.loud {
 			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
 		}
-		w.put(packet{from: n.name, to: s.To, wire: Encode(&s.Message)})
+		w.put(packet{from: n.name, to: s.To, wire: wire.Encode(&s.Message)})
 	}
 	for _, payload := range rd.Flood {
 		w.say("%s floods %s", n.name, eventText(payload))
@@ -238,9 +240,9 @@ func (w *world) act(n *node, rd Ready) {
 			w.say("%s knows: %s %s", n.name, note.ID, note.What)
 		}
 	}
-	if rd.State != nil {
-		w.frontier(n, rd.State.Rows[0].Clock)
-		n.state = Encode(rd.State)
+	if rd.Overview != nil {
+		w.frontier(n, rd.Overview.State.Metadata[0].Clock)
+		n.state = wire.Encode(&rd.Overview.State)
 	}
 	for _, p := range rd.Push {
 		w.say("%s pushes %.4s to %s", n.name, p.Digest, p.To)
@@ -281,7 +283,7 @@ func (w *world) saw(a Answer) {
 	delete(w.past, "")
 }
 
-func (w *world) answerPeer(n *node, t Token, r *Reply) {
+func (w *world) answerPeer(n *node, t Token, r *wire.Reply) {
 	p, ok := n.reply[t]
 	delete(n.reply, t)
 	if !ok {
@@ -291,7 +293,7 @@ func (w *world) answerPeer(n *node, t Token, r *Reply) {
 	if w.loud {
 		w.say("%s -> %s: reply %s", n.name, p.from, replyText(r))
 	}
-	back := packet{from: n.name, to: p.from, wire: Encode(r), reply: true}
+	back := packet{from: n.name, to: p.from, wire: wire.Encode(r), reply: true}
 	if p.loseBack {
 		w.fail(back)
 		return
@@ -332,12 +334,12 @@ func (w *world) take(path [2]string) (packet, bool) {
 func (w *world) deliver(p packet) {
 	n := w.nodes[p.to]
 	if p.reply {
-		r, err := DecodeReply(p.wire)
+		r, err := wire.DecodeReply(p.wire)
 		must(err)
 		w.step(n, Acked{Peer: p.from, Reply: r})
 		return
 	}
-	m, err := DecodeMessage(p.wire)
+	m, err := wire.DecodeMessage(p.wire)
 	must(err)
 	w.token++
 	n.reply[w.token] = p

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
@@ -17,10 +18,10 @@ import (
 // act carries out a Ready whose commit is synced. It runs on the engine's
 // goroutine and does not block.
 func (n *Node) act(rd broker.Ready) {
-	if rd.State != nil {
+	if rd.Overview != nil {
 		// Among a hundred brokers a state is made anew each second, and asked for once a minute.
-		encoded := sync.OnceValue(func() []byte { return broker.Encode(rd.State) })
-		n.state.Store(rd.State)
+		encoded := sync.OnceValue(func() []byte { return wire.Encode(&rd.Overview.State) })
+		n.overview.Store(rd.Overview)
 		n.encoded.Store(&encoded)
 	}
 	for _, s := range rd.Send {

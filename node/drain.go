@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 )
 
 // drainingTag is the Serf tag of a broker that is about to leave (rule I2): nobody
@@ -19,7 +20,7 @@ const handOver = 5 * time.Second
 // tags is what this broker tells of itself through Serf (rule I2).
 func (n *Node) tags(draining bool) map[string]string {
 	t := map[string]string{
-		"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), "proto": strconv.Itoa(broker.Version),
+		"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), "proto": strconv.Itoa(wire.Version),
 	}
 	if draining {
 		t[drainingTag] = "1"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/label"
 )
 
@@ -181,7 +182,7 @@ func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
 	}
-	m, err := broker.DecodeMessage(b)
+	m, err := wire.DecodeMessage(b)
 	if err != nil {
 		n.metrics.malformed.Inc()
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
@@ -192,12 +193,12 @@ func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.PeerTimeout)
 	defer cancel()
-	reply, err := ask[*broker.Reply](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
+	reply, err := ask[*wire.Reply](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
 	if err != nil {
 		return err
 	}
 	n.peers.heard(m.From, true)
-	body := broker.Encode(reply)
+	body := wire.Encode(reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
 		body = n.peers.zip.pack(body, w.Header())
 	}

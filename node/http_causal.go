@@ -9,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 )
 
 // defaultTimeout bounds what a request waits for: what a causal token names, or
@@ -17,14 +18,14 @@ const defaultTimeout = 10 * time.Second
 
 // readPast reads a request's causal token (rule C3), from its header or ?causal_token=,
 // and its ?timeout=.
-func readPast(r *http.Request) (broker.Past, time.Duration, error) {
+func readPast(r *http.Request) (causal.Context, time.Duration, error) {
 	token := r.Header.Get(api.TokenHeader)
 	if r.URL.RawQuery != "" {
 		if q := r.URL.Query().Get("causal_token"); q != "" {
 			token = q
 		}
 	}
-	past, err := broker.ParsePast(token)
+	past, err := causal.Parse(token)
 	if err != nil {
 		return nil, 0, fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
 	}
@@ -37,7 +38,7 @@ func readPast(r *http.Request) (broker.Past, time.Duration, error) {
 
 // caughtUp waits until this broker knows at least what the request's causal token
 // names: then a client reads its own writes at any broker (rule C3).
-func (n *Node) caughtUp(r *http.Request) (broker.Past, error) {
+func (n *Node) caughtUp(r *http.Request) (causal.Context, error) {
 	past, timeout, err := readPast(r)
 	if err != nil || len(past) == 0 {
 		return past, err

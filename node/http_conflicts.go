@@ -7,6 +7,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -139,7 +140,7 @@ func (n *Node) handleConflictStatistics(w http.ResponseWriter, r *http.Request) 
 
 // used is how much of what this broker offers is used: CPU and memory as measured of
 // the running workers, io as asked for.
-func (n *Node) used(row broker.Row) api.Usage {
+func (n *Node) used(row wire.Metadata) api.Usage {
 	cpu, memory := n.meter.read(n.runner, n.cfg.Now())
 	return api.Usage{
 		CPU:    percent(cpu*1000, float64(n.caps.Capacity.CPU)),

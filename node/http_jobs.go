@@ -15,6 +15,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
@@ -165,7 +166,7 @@ const wasmHeader = "\x00asm\x01\x00\x00\x00"
 
 // await waits until a job has ended and may be shown, at most for the given
 // time; then it tells its present state.
-func (n *Node) await(ctx context.Context, id string, wait time.Duration, past broker.Past) (*broker.Found, error) {
+func (n *Node) await(ctx context.Context, id string, wait time.Duration, past causal.Context) (*broker.Found, error) {
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
@@ -354,7 +355,7 @@ func joined(ids []job.ID) string {
 }
 
 // dryRun says what would become of a job, and does nothing.
-func (n *Node) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past broker.Past) error {
+func (n *Node) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past causal.Context) error {
 	p, err := ask[*broker.Prospects](r.Context(), n, func(t broker.Token) broker.Input {
 		return broker.DryRun{Token: t, Spec: spec, Past: past}
 	})

@@ -8,32 +8,33 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
 
 // row returns this broker's metadata as it was last published.
-func (n *Node) row() broker.Row {
+func (n *Node) row() wire.Metadata {
 	if r, ok := n.rowOf(n.name); ok {
 		return r
 	}
-	return broker.Row{Name: n.name, Actor: n.actor, Capabilities: n.caps}
+	return wire.Metadata{Name: n.name, Actor: n.actor, Capabilities: n.caps}
 }
 
 // rowOf returns the metadata of a broker as it was last known.
-func (n *Node) rowOf(name string) (broker.Row, bool) {
-	if s := n.state.Load(); s != nil {
-		for _, r := range s.Rows {
+func (n *Node) rowOf(name string) (wire.Metadata, bool) {
+	if s := n.overview.Load(); s != nil {
+		for _, r := range s.State.Metadata {
 			if r.Name == name {
 				return r, true
 			}
 		}
 	}
-	return broker.Row{}, false
+	return wire.Metadata{}, false
 }
 
 // stats returns what this broker has counted since its start.
 func (n *Node) stats() broker.Stats {
-	if s := n.state.Load(); s != nil {
+	if s := n.overview.Load(); s != nil {
 		return s.Stats
 	}
 	return broker.Stats{}
@@ -97,7 +98,7 @@ func (n *Node) coordination() api.Coordination {
 // activeEmergencies lists those that are active, as last published.
 func (n *Node) activeEmergencies() []api.Emergency {
 	out := []api.Emergency{}
-	if s := n.state.Load(); s != nil {
+	if s := n.overview.Load(); s != nil {
 		for _, v := range s.Active {
 			out = append(out, n.emergencyView(v, n.cfg.Now()))
 		}
@@ -124,9 +125,9 @@ func (n *Node) handleCoordination(w http.ResponseWriter, _ *http.Request) error 
 
 // handleMetadata shows the newest known metadata of every member.
 func (n *Node) handleMetadata(w http.ResponseWriter, _ *http.Request) error {
-	rows := map[string]broker.Row{n.name: n.row()}
-	if s := n.state.Load(); s != nil {
-		for _, r := range s.Rows {
+	rows := map[string]wire.Metadata{n.name: n.row()}
+	if s := n.overview.Load(); s != nil {
+		for _, r := range s.State.Metadata {
 			rows[r.Name] = r
 		}
 	}

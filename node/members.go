@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 )
@@ -39,7 +40,7 @@ func (n *Node) watchMembers() error {
 				n.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 			}
 		case s := <-n.pool.States():
-			state, err := broker.DecodeState(s.Data)
+			state, err := wire.DecodeState(s.Data)
 			if err != nil {
 				n.log.Warn("a push-pull state was not understood", "error", err)
 				continue

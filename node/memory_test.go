@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
@@ -124,17 +126,17 @@ func deliverMany(tb testing.TB, e *engine, form string, n int) {
 	var since clock.Vector
 	e.tell(broker.Roster{Members: []broker.Member{{Name: "b", Actor: "b~00000001", Status: broker.Alive}}}) // else we would take over what it owns
 	for i := 0; i < n; i += each {
-		m := broker.Message{Version: broker.Version, From: "b", Actor: "b~00000001", Delta: &broker.Delta{Since: since}}
+		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~00000001", Delta: &wire.Delta{Since: since}}
 		for k := i; k < min(i+each, n); k++ {
 			spec, dot := pendingSpec(tb, form, k), clock.Dot{Actor: m.Actor, Counter: uint64(k + 1)}
 			r := job.New(pendingID(k), spec, spec.Digest(), job.Stamp{Dot: dot, At: clock.Hybrid(k + 1)})
-			m.Delta.Records = append(m.Delta.Records, broker.Encoded{Kind: broker.JobKind, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
+			m.Delta.Records = append(m.Delta.Records, wire.Encoded{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
 			m.Clock = clock.Vector{dot}
 		}
 		m.Delta.Clock = m.Clock
-		in, err := broker.DecodeMessage(broker.Encode(&m))
+		in, err := wire.DecodeMessage(wire.Encode(&m))
 		require.NoError(tb, err)
-		reply, err := ask[*broker.Reply](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
+		reply, err := ask[*wire.Reply](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
 		require.NoError(tb, err)
 		require.False(tb, reply.Restart)
 		since = m.Clock

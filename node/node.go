@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
@@ -28,7 +29,7 @@ type Node struct {
 	log    *slog.Logger
 	name   string
 	actor  clock.Actor
-	caps   broker.Capabilities
+	caps   wire.Capabilities
 	start  time.Time
 	random io.Reader
 
@@ -53,8 +54,8 @@ type Node struct {
 	leaving context.Context        // ends when the node begins to leave: nobody waits longer
 	goodbye context.CancelFunc
 
-	state   atomic.Pointer[broker.State]  // what is shown of this broker and the others
-	encoded atomic.Pointer[func() []byte] // the same, as push-pull carries it: encoded when the first asks
+	overview atomic.Pointer[broker.Overview] // what is shown of this broker and the others
+	encoded  atomic.Pointer[func() []byte]   // the same, as push-pull carries it: encoded when the first asks
 
 	work      sync.WaitGroup // all goroutines of Run
 	ctx       context.Context
@@ -144,7 +145,7 @@ func (n *Node) openCore() error {
 		labels = map[string]string{}
 	}
 	labels["name"], labels["os"], labels["arch"] = n.name, runtime.GOOS, runtime.GOARCH
-	n.caps = broker.Capabilities{
+	n.caps = wire.Capabilities{
 		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 )
 
 // packing compresses large bodies between brokers (rule S5). Both directions may be
@@ -18,8 +18,8 @@ type packing struct {
 }
 
 func newPacking() (p packing) {
-	p.writer, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))     // an error
-	p.reader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(broker.MaxMessage)) // is one of an option only
+	p.writer, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))   // an error
+	p.reader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(wire.MaxMessage)) // is one of an option only
 	return p
 }
 
@@ -34,12 +34,12 @@ func (p packing) pack(b []byte, h http.Header) []byte {
 
 // unpack reads a body of at most MaxMessage bytes, packed or not.
 func (p packing) unpack(r io.Reader, h http.Header) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, broker.MaxMessage+1))
+	b, err := io.ReadAll(io.LimitReader(r, wire.MaxMessage+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > broker.MaxMessage {
-		return nil, fmt.Errorf("more than %d bytes", broker.MaxMessage)
+	if len(b) > wire.MaxMessage {
+		return nil, fmt.Errorf("more than %d bytes", wire.MaxMessage)
 	}
 	switch enc := h.Get("Content-Encoding"); enc {
 	case "":

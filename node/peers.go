@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -112,28 +113,28 @@ func (p *peers) send(s broker.Send) {
 	})
 }
 
-func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, error) {
+func (p *peers) exchange(ctx context.Context, s broker.Send) (wire.Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
-	body := p.zip.pack(broker.Encode(&s.Message), req.Header)
+	body := p.zip.pack(wire.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
 	defer resp.Body.Close()
 	b, err := p.zip.unpack(resp.Body, resp.Header)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return broker.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
+		return wire.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
 	}
-	return broker.DecodeReply(b)
+	return wire.DecodeReply(b)
 }
 
 // push brings a blob to a peer; it ends in a Pushed.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -39,7 +40,7 @@ func BenchmarkSubmitUnder(b *testing.B) {
 func submitQueued(b *testing.B, s resolve.Strategy, n int) time.Duration {
 	e := newTestEngineWith(b, func(c *broker.Config) {
 		c.Strategy = s
-		c.Capabilities = broker.Capabilities{Capacity: job.Resources{CPU: 1000, Memory: 1 << 40, IO: 100}, Drivers: []job.Driver{job.Process}}
+		c.Capabilities = wire.Capabilities{Capacity: job.Resources{CPU: 1000, Memory: 1 << 40, IO: 100}, Drivers: []job.Driver{job.Process}}
 	})
 	submit := func(id string, cpu int64, user int) {
 		spec := benchSpec(b)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -61,9 +62,9 @@ type Core struct {
 // Traffic counts what crossed the network.
 type Traffic struct{ Messages, Bytes, Records int }
 
-func (t *Traffic) add(wire []byte, d *broker.Delta) {
+func (t *Traffic) add(sent []byte, d *wire.Delta) {
 	t.Messages++
-	t.Bytes += len(wire)
+	t.Bytes += len(sent)
 	if d != nil {
 		t.Records += len(d.Records)
 	}
@@ -320,7 +321,7 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 			}
 		}
 	}
-	c.shown(n, rd.State)
+	c.shown(n, rd.Overview)
 	for _, payload := range rd.Flood {
 		c.flood(n, payload)
 	}
@@ -495,9 +496,9 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 // send carries a message and its reply, as bytes, through the network.
 func (c *Core) send(n *coreNode, s broker.Send) {
 	b, to := n.b, c.nodes[s.To]
-	wire := broker.Encode(&s.Message)
-	c.note("%s>%s %d", n.name, s.To, len(wire))
-	c.Sent.add(wire, s.Message.Delta)
+	sent := wire.Encode(&s.Message)
+	c.note("%s>%s %d", n.name, s.To, len(sent))
+	c.Sent.add(sent, s.Message.Delta)
 	fail := func() {
 		if n.b == b {
 			c.step(n, broker.Unreachable{Peer: s.To})
@@ -509,8 +510,8 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 	}
 	if c.rand.Float64() < c.Dup { // it arrives again, late, and nobody waits for that answer
 		c.after(time.Duration(c.rand.IntN(8000))*time.Millisecond, func() {
-			if m, err := broker.DecodeMessage(wire); to.b != nil && err == nil {
-				c.deliver(to, m, func(*broker.Reply) {}, func() {})
+			if m, err := wire.DecodeMessage(sent); to.b != nil && err == nil {
+				c.deliver(to, m, func(*wire.Reply) {}, func() {})
 			}
 		})
 	}
@@ -519,10 +520,10 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 			c.after(c.latency(), fail)
 			return
 		}
-		m, err := broker.DecodeMessage(wire)
+		m, err := wire.DecodeMessage(sent)
 		must(err)
 		answered := false
-		c.deliver(to, m, func(r *broker.Reply) {
+		c.deliver(to, m, func(r *wire.Reply) {
 			if answered {
 				return // the sender waits no longer
 			}
@@ -531,9 +532,9 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 				c.after(peerTO, fail)
 				return
 			}
-			answer := broker.Encode(r)
+			answer := wire.Encode(r)
 			c.Sent.add(answer, r.Delta)
-			reply, err := broker.DecodeReply(answer)
+			reply, err := wire.DecodeReply(answer)
 			must(err)
 			c.after(c.latency(), func() {
 				if n.b == b {
@@ -550,14 +551,14 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 }
 
 // deliver steps a message; its answer comes after a commit, or not in time.
-func (c *Core) deliver(to *coreNode, m broker.Message, done func(*broker.Reply), fail func()) {
+func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
-	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v any) { done(v.(*broker.Reply)) })
+	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v any) { done(v.(*wire.Reply)) })
 	c.after(peerTO, fail)
 }
 
 // shown notes what a broker says of itself.
-func (c *Core) shown(n *coreNode, s *broker.State) {
+func (c *Core) shown(n *coreNode, s *broker.Overview) {
 	if s != nil && s.Stats.Spins > 0 {
 		c.fail("%s reviews one job without end", n.name)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -36,7 +37,7 @@ func (c *Core) Submit(at string, id job.ID) { c.SubmitSpec(at, id, job.Spec{}, n
 
 // SubmitSpec submits a job, after what a client has seen; done (may be nil) gets the
 // answer.
-func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past, done ...func(*broker.Submitted)) {
+func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past causal.Context, done ...func(*broker.Submitted)) {
 	n := c.nodes[at]
 	if n.b == nil {
 		return
@@ -103,7 +104,7 @@ func (c *Core) Cancel(at string, id job.ID) {
 
 // ReadAfter reads a job at a broker that must first know what a client has seen
 // (rule C3): then it knows the job.
-func (c *Core) ReadAfter(at string, id job.ID, past broker.Past) {
+func (c *Core) ReadAfter(at string, id job.ID, past causal.Context) {
 	n := c.nodes[at]
 	if n.b == nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -51,7 +52,7 @@ func Night(seed uint64, cfg broker.Config) *Core {
 		c.Reap = 20 * time.Second
 	}
 	c.Run(3 * time.Second)
-	n := &night{c: c, past: map[int]broker.Past{}}
+	n := &night{c: c, past: map[int]causal.Context{}}
 	for range 60 {
 		n.deed()
 		c.Run(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
@@ -74,7 +75,7 @@ func Night(seed uint64, cfg broker.Config) *Core {
 type night struct {
 	c    *Core
 	ids  []job.ID
-	past map[int]broker.Past // what each of three clients has seen
+	past map[int]causal.Context // what each of three clients has seen
 }
 
 func (n *night) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }

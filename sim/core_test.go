@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
 
 func coreConfig() broker.Config {
 	return broker.Config{
-		Capabilities: broker.Capabilities{
+		Capabilities: wire.Capabilities{
 			Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 			Drivers:  []job.Driver{job.Wasm, job.Process},
 		},

@@ -165,7 +165,7 @@ var mutants = []mutant{
 		"	if !changed || view.Version.Seq > 0 &&", "	if false && !changed || view.Version.Seq > 0 &&",
 		"./broker", "TestEventsAreLimited"},
 	{"E1 push-pull brings no hints", "broker/link.go",
-		"	b.takeHints(s.hints)\n", "",
+		"	b.takeHints(s.Hints())\n", "",
 		"./broker", stories},
 	{"E2 everybody writes at once", "broker/emergency.go",
 		"	if stock && b.heir(string(r.ID), \"\") == b.self {", "	if stock {",

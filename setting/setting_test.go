@@ -1,4 +1,4 @@
-package broker
+package setting
 
 import (
 	"testing"
@@ -18,7 +18,7 @@ func drawSetting(t *rapid.T) *Setting {
 	s := &Setting{Name: "strategy", Seq: rapid.Uint64Range(1, 3).Draw(t, "seq"), At: clock.Hybrid(rapid.Uint64Range(1, 3).Draw(t, "at")), By: by}
 	s.Value = string(rune('0'+s.Seq)) + string(rune('0'+s.At)) + string(by) // one version, one value (rule I1)
 	for range rapid.IntRange(1, 3).Draw(t, "creations") {
-		m, _ := mergeSettings(s, &Setting{Created: []clock.Dot{dot()}})
+		m, _ := Merge(s, &Setting{Created: []clock.Dot{dot()}})
 		s = m
 	}
 	for range 3 {
@@ -37,16 +37,16 @@ func drawSetting(t *rapid.T) *Setting {
 func TestSettingLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := drawSetting(t), drawSetting(t), drawSetting(t)
-		join := func(x, y *Setting) *Setting { m, _ := mergeSettings(x, y); return m }
+		join := func(x, y *Setting) *Setting { m, _ := Merge(x, y); return m }
 		require.Equal(t, join(a, b).Encode(), join(b, a).Encode(), "commutative")
 		require.Equal(t, join(join(a, b), c).Encode(), join(a, join(b, c)).Encode(), "associative")
-		same, changed := mergeSettings(a, a)
+		same, changed := Merge(a, a)
 		require.False(t, changed)
 		require.Same(t, a, same)
-		m, changed := mergeSettings(a, b)
+		m, changed := Merge(a, b)
 		require.Equal(t, changed, string(m.Encode()) != string(a.Encode()), "changed says what is news (rule L6)")
 
-		back, err := decodeSetting(a.Encode())
+		back, err := Decode(a.Encode())
 		require.NoError(t, err)
 		require.Equal(t, a.Encode(), back.Encode())
 	})
@@ -55,11 +55,11 @@ func TestSettingLaws(t *testing.T) {
 // What does not validate is refused (rule L10).
 func TestBadSettings(t *testing.T) {
 	good := &Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: "a~1", Created: []clock.Dot{{Actor: "a~1", Counter: 1}}, Dots: clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1})}
-	_, err := decodeSetting(good.Encode())
+	_, err := Decode(good.Encode())
 	require.NoError(t, err)
 	for what, spoil := range map[string]func(*Setting){
 		"name":      func(s *Setting) { s.Name = "no name" },
-		"value":     func(s *Setting) { s.Value = string(make([]byte, maxSettingValue+1)) },
+		"value":     func(s *Setting) { s.Value = string(make([]byte, maxValue+1)) },
 		"version":   func(s *Setting) { s.Seq = 0 },
 		"writer":    func(s *Setting) { s.By = "" },
 		"creations": func(s *Setting) { s.Created = nil },
@@ -69,11 +69,11 @@ func TestBadSettings(t *testing.T) {
 	} {
 		bad := *good
 		spoil(&bad)
-		_, err := decodeSetting(bad.Encode())
+		_, err := Decode(bad.Encode())
 		require.Error(t, err, what)
 	}
-	_, err = decodeSetting(make([]byte, maxSetting+1))
+	_, err = Decode(make([]byte, maxSize+1))
 	require.ErrorContains(t, err, "at most")
-	_, err = decodeSetting([]byte{0xc1})
+	_, err = Decode([]byte{0xc1})
 	require.Error(t, err)
 }
