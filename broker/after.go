@@ -54,7 +54,7 @@ func (b *Broker) checkArriving() {
 		case b.now.Before(w.deadline):
 			return false
 		default:
-			b.answer(w.in.Token, &Submitted{Unknown: missing, Past: w.in.Past})
+			b.answer(w.in.Token, &UnknownPredecessors{IDs: missing, Past: w.in.Past})
 		}
 		return true
 	})

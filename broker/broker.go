@@ -106,9 +106,7 @@ type Broker struct {
 	order   []*gate             // those and submissions, the oldest first
 	gateDue time.Time           // when the first of them opens at the latest
 	hedges  int                 // how many more brokers than usual get copies, since some are silent (rule A1)
-	waiters map[string][]Token  // who waits for a job's end, by key
-	waiting map[Token]waiting   // the same, by token
-	cancels map[Token]bool      // of those: a Cancel, and whether it wrote the verdict
+	waiters waiters             // clients that wait for a job's end
 	holds   map[string]*digests // blobs that a peer has confirmed
 	pushing map[pushing]bool    // blobs on their way to a peer
 	local   *digests            // blobs known to be here
@@ -135,8 +133,7 @@ func New(cfg Config) *Broker {
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
 		runs:   map[string]*run{},
 		queued: map[string]bool{},
-		gates:  map[string]*gate{}, waiters: map[string][]Token{},
-		waiting: map[Token]waiting{}, cancels: map[Token]bool{},
+		gates:  map[string]*gate{}, waiters: newWaiters(),
 		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
@@ -384,6 +381,6 @@ func (b *Broker) record(key string) *job.Record {
 	return rec
 }
 
-func (b *Broker) answer(t Token, v any) {
-	b.out.Answers = append(b.out.Answers, Answer{t, v})
+func (b *Broker) answer(t Token, a Answer) {
+	b.out.Answers = append(b.out.Answers, Response{t, a})
 }

@@ -18,7 +18,7 @@ type catching struct {
 func (b *Broker) catchUp(in CatchUp) {
 	missing := in.Past.Beyond(b.ledger.Clock())
 	if len(missing) == 0 || in.Timeout <= 0 {
-		b.answer(in.Token, &CaughtUp{Missing: missing})
+		b.answerCaughtUp(in.Token, missing)
 		return
 	}
 	for _, x := range missing { // whoever wrote it has it: ask there
@@ -27,6 +27,14 @@ func (b *Broker) catchUp(in CatchUp) {
 		}
 	}
 	b.catching = append(b.catching, catching{in.Token, in.Past, b.now.Add(in.Timeout)})
+}
+
+func (b *Broker) answerCaughtUp(t Token, missing causal.Context) {
+	if len(missing) == 0 {
+		b.answer(t, &CaughtUp{})
+	} else {
+		b.answer(t, &StillBehind{Missing: missing})
+	}
 }
 
 // checkCatching answers those who need wait no longer.
@@ -40,7 +48,7 @@ func (b *Broker) checkCatching() {
 		if len(missing) > 0 && b.now.Before(w.deadline) {
 			return false
 		}
-		b.answer(w.token, &CaughtUp{Missing: missing})
+		b.answerCaughtUp(w.token, missing)
 		return true
 	})
 }

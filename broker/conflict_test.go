@@ -29,7 +29,7 @@ func TestConflictHistoryShrinks(t *testing.T) {
 		require.NoError(t, n.b.Step(ListConflicts{Token: 9999, Limit: 100}))
 		rd := n.b.Ready()
 		n.b.Advance(rd)
-		return rd.Answers[len(rd.Answers)-1].Value.(*Conflicts)
+		return rd.Answers[len(rd.Answers)-1].Answer.(*Conflicts)
 	}
 	all := list()
 	require.Len(t, all.List, 20)

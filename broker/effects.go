@@ -48,16 +48,7 @@ func (b *Broker) emergencyView(r *emergency.Record) *EmergencyView {
 func (b *Broker) listEmergencies(in ListEmergencies) {
 	out := &Emergencies{AsOf: b.wall}
 	if in.ID != "" {
-		id, ambiguous := b.findEmergency(in.ID)
-		out.Ambiguous = ambiguous
-		if r := b.emergencies.known[id]; r != nil {
-			v := b.emergencyView(r)
-			v.Effects = b.effects(id)
-			v.Caused = len(v.Effects)
-			v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
-			out.List = []*EmergencyView{v}
-		}
-		b.answer(in.Token, out)
+		b.showEmergency(in)
 		return
 	}
 	for _, r := range b.emergencies.known {
@@ -73,6 +64,25 @@ func (b *Broker) listEmergencies(in ListEmergencies) {
 		return cmp.Or(cmp.Compare(y.Record.Declared, x.Record.Declared), cmp.Compare(x.Record.ID, y.Record.ID))
 	})
 	b.answer(in.Token, out)
+}
+
+// showEmergency answers with one emergency and what it has caused.
+func (b *Broker) showEmergency(in ListEmergencies) {
+	id, ambiguous := b.findEmergency(in.ID)
+	r := b.emergencies.known[id]
+	switch {
+	case len(ambiguous) > 1:
+		b.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: b.wall})
+		return
+	case r == nil:
+		b.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: b.wall})
+		return
+	}
+	v := b.emergencyView(r)
+	v.Effects = b.effects(id)
+	v.Caused = len(v.Effects)
+	v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
+	b.answer(in.Token, &Emergencies{List: []*EmergencyView{v}, AsOf: b.wall})
 }
 
 // effects lists what an emergency has caused, the earliest first.

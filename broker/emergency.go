@@ -56,14 +56,14 @@ func (b *Broker) declare(in Declare) {
 	}
 	r, err := in.Declaration.Declare(now, fmt.Sprintf("%06x", b.random.next()>>40))
 	if err != nil {
-		b.answer(in.Token, &Declared{Invalid: err.Error()})
+		b.answer(in.Token, &InvalidDeclaration{err.Error()})
 		return
 	}
 	old := b.emergencies.known[r.ID]
 	var seen emergency.Version
 	switch {
 	case old != nil && old.Finished():
-		b.answer(in.Token, &Declared{Over: true, View: b.emergencyView(old)})
+		b.answer(in.Token, &AlreadyCleared{View: b.emergencyView(old)})
 		return
 	case !b.mayClaim(in.Token, old == nil):
 		return
@@ -74,7 +74,7 @@ func (b *Broker) declare(in Declare) {
 			r.TTL = max(r.TTL, clock.Duration(now.Time().Sub(old.Declared.Time()))+in.Declaration.TTL)
 		}
 		if time.Duration(r.TTL) > emergency.MaxTTL {
-			b.answer(in.Token, &Declared{Invalid: fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
+			b.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
 			return
 		}
 	}
@@ -91,12 +91,12 @@ func (b *Broker) mayClaim(t Token, another bool) bool {
 	switch {
 	case !e.claims.take(b.now, claimLimits):
 		b.stats.ClaimsRefused++
-		b.answer(t, &Declared{TooMany: fmt.Sprintf("this broker takes %v declarations and clears a second, and %v an hour: come back in a second, or ask another broker",
+		b.answer(t, &TooManyDeclarations{fmt.Sprintf("this broker takes %v declarations and clears a second, and %v an hour: come back in a second, or ask another broker",
 			claimLimits[0].rate, claimLimits[1].burst)})
 		return false
 	case another && b.ownEmergencies() >= mostOwn:
 		b.stats.ClaimsRefused++
-		b.answer(t, &Declared{TooMany: fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Memory)})
+		b.answer(t, &TooManyDeclarations{fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Memory)})
 		return false
 	}
 	return true
@@ -111,13 +111,13 @@ func (b *Broker) clear(in Clear) {
 	old := b.emergencies.known[id]
 	switch invalid := emergency.ID(in.ID).Valid(); {
 	case invalid != nil:
-		b.answer(in.Token, &Declared{Invalid: invalid.Error()})
+		b.answer(in.Token, &InvalidDeclaration{invalid.Error()})
 		return
 	case len(ambiguous) > 1:
-		b.answer(in.Token, &Declared{Ambiguous: ambiguous})
+		b.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: b.wall})
 		return
 	case old == nil && !in.Force:
-		b.answer(in.Token, &Declared{})
+		b.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: b.wall})
 		return
 	case old != nil && old.Finished() && !old.IsHint():
 		b.answer(in.Token, &Declared{View: b.emergencyView(old)})

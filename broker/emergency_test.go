@@ -23,12 +23,10 @@ func claims(t *testing.T, w *world, n *node, count int, text string) (taken, ref
 	rd := n.b.Ready()
 	n.b.Advance(rd)
 	for _, a := range rd.Answers {
-		d, ok := a.Value.(*Declared)
-		switch {
-		case !ok:
-		case d.TooMany != "":
+		switch a.Answer.(type) {
+		case *TooManyDeclarations:
 			refused++
-		case d.View != nil:
+		case *Declared:
 			taken++
 		}
 	}

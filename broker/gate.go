@@ -191,11 +191,16 @@ func (b *Broker) open(g *gate) {
 		r = g.record // it has ended and is forgotten already
 	}
 	n := b.copies(g)
-	b.answer(g.token, &Submitted{
-		Record: b.shown(r), Created: g.created,
-		Replicas: n, Degraded: n < b.cfg.Replicas, Short: n < g.least,
+	out := Submitted{
+		Record: b.shown(r), Created: g.created, Replicas: n, Degraded: n < b.cfg.Replicas,
 		Past: g.past.With(causal.Event{Dot: r.Created[0].Dot, Job: r.ID}),
-	})
+	}
+	if n < g.least {
+		short := TooFewCopies(out)
+		b.answer(g.token, &short)
+		return
+	}
+	b.answer(g.token, &out)
 }
 
 // shown returns the record as it may be shown: without a verdict that is not

@@ -45,7 +45,7 @@ type Pressure struct {
 	Tight   bool
 }
 
-// Deliver is a message of a peer; the answer is a [Reply].
+// Deliver is a message of a peer; the answer is a [Replied].
 type Deliver struct {
 	Token   Token
 	Message wire.Message
@@ -68,8 +68,9 @@ type Pushed struct {
 	Failed bool
 }
 
-// Submit asks to take a job; the answer is a [Submitted]. The spec is complete
-// and valid, and its blobs are in this broker's store.
+// Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
+// [IDTaken], [UnknownPredecessors], [Draining]. The spec is complete and valid, and its blobs
+// are in this broker's store.
 type Submit struct {
 	Token  Token
 	ID     job.ID
@@ -80,16 +81,17 @@ type Submit struct {
 	Timeout time.Duration
 }
 
-// Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found],
-// at once.
+// Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found], a [NotFound]
+// or an [AmbiguousJob], at once.
 type Get struct {
 	Token Token
 	ID    string
 	Past  causal.Context // goes into the answer's
 }
 
-// Await asks for one job when it has ended; the answer is a [Found], which comes
-// when the verdict may be shown (rule A3), or at once when there is no such job.
+// Await asks for one job when it has ended; the answer is a [Found], which comes when the
+// verdict may be shown (rule A3), or at once a [NotFound] or an [AmbiguousJob]. A job that is
+// forgotten meanwhile is a [NotFound], too.
 type Await struct {
 	Token Token
 	ID    string
@@ -97,7 +99,7 @@ type Await struct {
 }
 
 // CatchUp asks for the moment when this broker knows at least what a client has
-// seen elsewhere (rule C3); the answer is a [CaughtUp], at the latest after Timeout.
+// seen elsewhere (rule C3); the answer is a [CaughtUp], or after Timeout a [StillBehind].
 type CatchUp struct {
 	Token   Token
 	Past    causal.Context
@@ -131,8 +133,8 @@ type List struct {
 	After string    // the cursor of an earlier Listing, or ""
 }
 
-// Cancel ends a job by a verdict; the answer is a [Found], when the verdict may
-// be shown.
+// Cancel ends a job by a verdict; the answer is a [Cancelled] when the verdict may be shown, or
+// a [NotFound] or an [AmbiguousJob].
 type Cancel struct {
 	Token  Token
 	ID     string
@@ -171,15 +173,17 @@ type ListConflicts struct {
 	Limit int
 }
 
-// Declare declares an emergency, or changes one that is known; the answer is a
-// [Declared]. The declaration was parsed; one that only clears is taken, too.
+// Declare declares an emergency, or changes one that is known; the answer is a [Declared], or a
+// refusal: [AlreadyCleared], [InvalidDeclaration], [TooManyDeclarations]. The declaration was
+// parsed; one that only clears is taken, too.
 type Declare struct {
 	Token       Token
 	Declaration emergency.Declaration
 }
 
-// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared]. One that
-// is not known here is cleared only with Force (rule E3).
+// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared], a
+// [NoSuchEmergency], an [AmbiguousEmergency] or a refusal as of a Declare. One that is not known
+// here is cleared only with Force (rule E3).
 type Clear struct {
 	Token Token
 	ID    string
@@ -189,8 +193,9 @@ type Clear struct {
 // Heard is an event that Serf has brought: a hint, and nobody waits for an answer.
 type Heard struct{ Event *emergency.Record }
 
-// ListEmergencies asks for all emergencies that are known, or with an ID or a prefix for
-// one and what it has caused; the answer is an [Emergencies].
+// ListEmergencies asks for all emergencies that are known; the answer is an [Emergencies]. With
+// an ID or a prefix it asks for one and what it has caused; then the answer may also be a
+// [NoSuchEmergency] or an [AmbiguousEmergency].
 type ListEmergencies struct {
 	Token Token
 	ID    string

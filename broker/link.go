@@ -324,7 +324,7 @@ func (b *Broker) unreachable(peer string) {
 func (b *Broker) deliver(in Deliver) {
 	m := in.Message
 	if b.ghosts.known[m.Actor] { // nobody waits for this answer
-		b.answer(in.Token, &wire.Reply{Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true})
+		b.answer(in.Token, &Replied{wire.Reply{Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true}})
 		return
 	}
 	l := b.hear(m.From, m.Actor, m.Hybrid, m.Clock, m.Seen, m.Metadata)
@@ -348,7 +348,7 @@ func (b *Broker) deliver(in Deliver) {
 	if l != nil && l.incoming == nil && m.Delta == nil && !b.ledger.Seen().Covers(m.Clock) {
 		l.want = true
 	}
-	b.answer(in.Token, reply)
+	b.answer(in.Token, &Replied{*reply})
 }
 
 // offer puts what the asker lacks into the reply. What does not fit goes as a

@@ -15,60 +15,84 @@ import (
 
 // get answers for one job at once.
 func (b *Broker) get(in Get) {
-	r, ambiguous := b.resolve(in.ID)
-	f := b.found(r)
-	f.Ambiguous = ambiguous
-	f.Past = in.Past.With(f.seen...)
-	b.answer(in.Token, f)
+	if r := b.lookUp(in.Token, in.ID, in.Past); r != nil {
+		b.answer(in.Token, b.foundFor(r, in.Past))
+	}
 }
 
 // await answers when the job has ended and its verdict may be shown.
 func (b *Broker) await(in Await) {
-	r, ambiguous := b.resolve(in.ID)
-	if r == nil || b.shown(r).Finished() {
-		f := b.found(r)
-		f.Ambiguous = ambiguous
-		f.Past = in.Past.With(f.seen...)
-		b.answer(in.Token, f)
+	r := b.lookUp(in.Token, in.ID, in.Past)
+	switch {
+	case r == nil:
+	case b.shown(r).Finished():
+		b.answer(in.Token, b.foundFor(r, in.Past))
+	default:
+		b.waiters.add(in.Token, waiting{key: r.Key(), past: in.Past})
+	}
+}
+
+// cancel ends a job by a verdict, whoever owns it (rule J1), and answers when that may be
+// shown.
+func (b *Broker) cancel(in Cancel) {
+	r := b.lookUp(in.Token, in.ID, nil)
+	switch {
+	case r == nil:
+		return
+	case b.shown(r).Finished():
+		b.answer(in.Token, &Cancelled{Job: b.found(r)})
 		return
 	}
-	b.wait(r.Key(), in.Token, in.Past)
+	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
+	if b.gates[r.Key()] != nil {
+		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
+		return
+	}
+	b.answer(in.Token, &Cancelled{Job: b.found(b.record(r.Key())), Wrote: wrote})
 }
 
-// waiting is somebody who waits for a job's end.
-type waiting struct {
-	key  string
-	past causal.Context
+// lookUp finds the job that an ID means; without one it answers why.
+func (b *Broker) lookUp(t Token, id string, past causal.Context) *job.Record {
+	r, ambiguous := b.resolve(id)
+	switch {
+	case len(ambiguous) > 1:
+		b.answer(t, &AmbiguousJob{ID: id, IDs: ambiguous, AsOf: b.wall, Past: past})
+		return nil
+	case r == nil:
+		b.answer(t, &NotFound{ID: id, AsOf: b.wall, Past: past})
+	}
+	return r
 }
 
-func (b *Broker) wait(key string, t Token, past causal.Context) {
-	b.waiters[key] = append(b.waiters[key], t)
-	b.waiting[t] = waiting{key, past}
-}
-
+// tellWaiters answers those who wait for a job's end: it has ended, or it is forgotten.
 func (b *Broker) tellWaiters(key string) {
-	tokens := b.waiters[key]
-	if len(tokens) == 0 {
+	list := b.waiters.take(key)
+	if len(list) == 0 {
 		return
 	}
-	delete(b.waiters, key)
-	f := b.found(b.record(key))
-	for _, t := range tokens {
-		own := *f
-		own.Changed = b.cancels[t]
-		own.Past = b.waiting[t].past.With(f.seen...)
-		delete(b.waiting, t)
-		delete(b.cancels, t)
-		b.answer(t, &own)
+	r := b.record(key)
+	for _, w := range list {
+		switch {
+		case r == nil:
+			b.answer(w.token, &NotFound{ID: string(idOf(key)), AsOf: b.wall, Past: w.past})
+		case w.cancels:
+			b.answer(w.token, &Cancelled{Job: b.foundFor(r, w.past), Wrote: w.wrote})
+		default:
+			b.answer(w.token, b.foundFor(r, w.past))
+		}
 	}
 }
 
-// found describes a job as this broker knows it; r may be nil.
+// foundFor shows a job to a client, and notes that it has seen it.
+func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
+	f := b.found(r)
+	f.Past = past.With(f.seen...)
+	return f
+}
+
+// found describes a job as this broker knows it.
 func (b *Broker) found(r *job.Record) *Found {
 	f := &Found{Record: b.shown(r), AsOf: b.wall, Members: 1, KnownBy: 1}
-	if r == nil {
-		return f
-	}
 	for _, d := range r.Dots {
 		f.seen = append(f.seen, causal.Event{Dot: d})
 	}
@@ -236,25 +260,4 @@ func (b *Broker) list(in List) {
 		}
 	}
 	b.answer(in.Token, out)
-}
-
-// cancel ends a job by a verdict, whoever owns it (rule J1), and answers when
-// that may be shown.
-func (b *Broker) cancel(in Cancel) {
-	r, ambiguous := b.resolve(in.ID)
-	if r == nil || b.shown(r).Finished() {
-		f := b.found(r)
-		f.Ambiguous = ambiguous
-		b.answer(in.Token, f)
-		return
-	}
-	changed := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
-	if b.gates[r.Key()] != nil {
-		b.cancels[in.Token] = changed
-		b.wait(r.Key(), in.Token, nil)
-		return
-	}
-	f := b.found(b.record(r.Key()))
-	f.Changed = changed
-	b.answer(in.Token, f)
 }

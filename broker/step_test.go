@@ -31,15 +31,14 @@ func TestAbandon(t *testing.T) {
 		w.step(n, Abandon{Token: token})
 	}
 	require.Len(t, n.b.order, 1, "the verdict's gate is nobody's to give up")
-	require.Empty(t, n.b.cancels)
-	require.Equal(t, map[Token]waiting{3: {key: n.b.order[0].key}}, n.b.waiting)
+	require.Equal(t, map[Token]waiting{3: {token: 3, key: n.b.order[0].key}}, n.b.waiters.byToken)
 	w.now = w.now.Add(time.Minute)
 	must(n.b.Step(Tick{Now: w.now}))
 	answers := n.b.Ready().Answers
 	require.Len(t, answers, 1)
 	require.Equal(t, Token(3), answers[0].Token)
-	require.Empty(t, n.b.waiters)
-	require.Empty(t, n.b.waiting)
+	require.Empty(t, n.b.waiters.byKey)
+	require.Empty(t, n.b.waiters.byToken)
 }
 
 // An archive that fails stops the owner: no decision rests on a disk that lies.

@@ -11,7 +11,7 @@ import (
 // same job; the same ID with another spec is a conflict (rule J3).
 func (b *Broker) submit(in Submit) {
 	if b.draining {
-		b.answer(in.Token, &Submitted{Draining: true})
+		b.answer(in.Token, &Draining{})
 		return
 	}
 	if missing := b.unknown(&in.Spec); len(missing) > 0 {
@@ -31,7 +31,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
-		b.answer(in.Token, &Submitted{Record: b.shown(other), Conflict: true, Past: in.Past})
+		b.answer(in.Token, &IDTaken{Record: b.shown(other), Past: in.Past})
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
@@ -72,18 +72,5 @@ func (b *Broker) abandon(t Token) {
 	if b.drainer == t {
 		b.drainer = 0
 	}
-	if w, ok := b.waiting[t]; ok {
-		key := w.key
-		delete(b.waiting, t)
-		delete(b.cancels, t)
-		list := b.waiters[key]
-		for i, w := range list {
-			if w == t {
-				b.waiters[key] = append(list[:i:i], list[i+1:]...)
-			}
-		}
-		if len(b.waiters[key]) == 0 {
-			delete(b.waiters, key)
-		}
-	}
+	b.waiters.drop(t)
 }

@@ -49,8 +49,8 @@ func (s *sender) send(m wire.Message) (restart bool) {
 	n := s.w.nodes["b"]
 	s.w.step(n, Deliver{Token: 7, Message: m})
 	for _, a := range n.b.Ready().Answers {
-		if r, ok := a.Value.(*wire.Reply); ok {
-			return r.Restart
+		if r, ok := a.Answer.(*Replied); ok {
+			return r.Reply.Restart
 		}
 	}
 	s.t.Fatal("no reply")

@@ -208,12 +208,12 @@ func (w *world) ready(n *node) (busy bool) {
 
 func (w *world) act(n *node, rd Ready) {
 	for _, a := range rd.Answers {
-		if r, ok := a.Value.(*wire.Reply); ok {
-			w.answerPeer(n, a.Token, r)
+		if r, ok := a.Answer.(*Replied); ok {
+			w.answerPeer(n, a.Token, &r.Reply)
 			continue
 		}
 		if about := n.asked[a.Token]; about != "" {
-			w.say("%s answers %s: %s", n.name, about, answerText(a.Value))
+			w.say("%s answers %s: %s", n.name, about, answerText(a.Answer))
 		}
 		delete(n.asked, a.Token)
 		w.saw(a)
@@ -271,13 +271,25 @@ func (w *world) act(n *node, rd Ready) {
 }
 
 // saw adds an answer to what its client has seen.
-func (w *world) saw(a Answer) {
+func (w *world) saw(a Response) {
 	who := w.clients[a.Token]
-	switch v := a.Value.(type) {
+	switch v := a.Answer.(type) {
 	case *Submitted:
+		w.past[who] = v.Past
+	case *TooFewCopies:
+		w.past[who] = v.Past
+	case *IDTaken:
+		w.past[who] = v.Past
+	case *UnknownPredecessors:
 		w.past[who] = v.Past
 	case *Found:
 		w.past[who] = v.Past
+	case *NotFound:
+		w.past[who] = v.Past
+	case *AmbiguousJob:
+		w.past[who] = v.Past
+	case *Cancelled:
+		w.past[who] = v.Job.Past
 	}
 	delete(w.clients, a.Token)
 	delete(w.past, "")

@@ -40,7 +40,7 @@ type engine struct {
 	stopped chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
-	calls map[broker.Token]chan any
+	calls map[broker.Token]chan broker.Answer
 	last  broker.Token
 }
 
@@ -49,7 +49,7 @@ func newEngine(core *broker.Broker, st *store.Store, now func() time.Time, act f
 		core: core, store: st, now: now, act: act,
 		inbox:   make(chan broker.Input, maxInbox),
 		stopped: make(chan struct{}),
-		calls:   map[broker.Token]chan any{},
+		calls:   map[broker.Token]chan broker.Answer{},
 	}
 }
 
@@ -65,7 +65,7 @@ func (e *engine) tell(in broker.Input) {
 // ask gives the loop an input and waits for its answer. It fails with ErrBusy
 // when the inbox is full, with ErrStopped, or with the context's error; the
 // input may have been stepped all the same.
-func (e *engine) ask(ctx context.Context, make func(broker.Token) broker.Input) (any, error) {
+func (e *engine) ask(ctx context.Context, make func(broker.Token) broker.Input) (broker.Answer, error) {
 	token, answer := e.register()
 	defer e.forget(token)
 	select {
@@ -84,8 +84,8 @@ func (e *engine) ask(ctx context.Context, make func(broker.Token) broker.Input) 
 	}
 }
 
-func (e *engine) register() (broker.Token, chan any) {
-	ch := make(chan any, 1)
+func (e *engine) register() (broker.Token, chan broker.Answer) {
+	ch := make(chan broker.Answer, 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++
@@ -99,7 +99,7 @@ func (e *engine) forget(t broker.Token) {
 	delete(e.calls, t)
 }
 
-func (e *engine) answer(list []broker.Answer) {
+func (e *engine) answer(list []broker.Response) {
 	if len(list) == 0 {
 		return
 	}
@@ -107,7 +107,7 @@ func (e *engine) answer(list []broker.Answer) {
 	defer e.mu.Unlock()
 	for _, a := range list {
 		if ch := e.calls[a.Token]; ch != nil {
-			ch <- a.Value // it has room: one answer a token
+			ch <- a.Answer // it has room: one answer a token
 			delete(e.calls, a.Token)
 		}
 	}

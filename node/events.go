@@ -115,9 +115,6 @@ func (n *Node) handleJobEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f, err := ask[*broker.Found](r.Context(), n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
-	if err == nil {
-		err = found(id, f)
-	}
 	if err != nil {
 		return err
 	}

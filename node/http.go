@@ -105,14 +105,41 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// ask gives the broker an input and returns its answer of the wanted type.
-func ask[T any](ctx context.Context, n *Node, in func(broker.Token) broker.Input) (T, error) {
+// ask gives the broker an input and returns its answer of the wanted type. Another answer is
+// a refusal, and becomes the error that a client is shown.
+func ask[T broker.Answer](ctx context.Context, n *Node, in func(broker.Token) broker.Input) (T, error) {
 	v, err := n.engine.ask(ctx, in)
-	if err != nil {
-		var zero T
-		return zero, err
+	wanted, ok := v.(T)
+	if err == nil && !ok {
+		err = refusal(v)
 	}
-	return v.(T), nil
+	return wanted, err
+}
+
+// refusal says in the API's words why a request is not answered as it was meant.
+func refusal(v broker.Answer) error {
+	switch v := v.(type) {
+	case *broker.NotFound:
+		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", v.ID)
+	case *broker.AmbiguousJob:
+		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", v.ID, joined(v.IDs))
+	case *broker.IDTaken:
+		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
+	case *broker.Draining:
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
+	case *broker.InvalidDeclaration:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", v.Reason)
+	case *broker.TooManyDeclarations:
+		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%s", v.Reason)
+	case *broker.AlreadyCleared:
+		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
+			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
+	case *broker.AmbiguousEmergency:
+		return fail(http.StatusConflict, api.CodeConflict, "%q is the beginning of several IDs: %v", v.ID, v.IDs)
+	case *broker.NoSuchEmergency:
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
+	}
+	return fmt.Errorf("unexpected answer %T", v)
 }
 
 // queryDuration reads a duration from the query, 0 when it is absent.
@@ -193,12 +220,12 @@ func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.PeerTimeout)
 	defer cancel()
-	reply, err := ask[*wire.Reply](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
+	reply, err := ask[*broker.Replied](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
 	if err != nil {
 		return err
 	}
 	n.peers.heard(m.From, true)
-	body := wire.Encode(reply)
+	body := wire.Encode(&reply.Reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
 		body = n.peers.zip.pack(body, w.Header())
 	}

@@ -45,15 +45,16 @@ func (n *Node) caughtUp(r *http.Request) (causal.Context, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout+n.cfg.PeerTimeout)
 	defer cancel()
-	c, err := ask[*broker.CaughtUp](ctx, n, func(t broker.Token) broker.Input {
+	a, err := ask[broker.Answer](ctx, n, func(t broker.Token) broker.Input {
 		return broker.CatchUp{Token: t, Past: past, Timeout: timeout}
 	})
-	if err != nil || len(c.Missing) == 0 {
+	behind, ok := a.(*broker.StillBehind)
+	if err != nil || !ok {
 		return past, err
 	}
 	met, _ := n.peers.contacts()
 	var missing []string
-	for _, x := range c.Missing {
+	for _, x := range behind.Missing {
 		name := x.Dot.Actor.Broker()
 		text := fmt.Sprintf("update %d of %s", x.Dot.Counter, x.Dot.Actor)
 		if x.Job != "" {

@@ -51,21 +51,15 @@ func emergencyID(r *http.Request) (string, error) {
 // claim steps a declaration or a clear, and answers with what became of it. It is on this
 // broker's disk then, and on its way to all.
 func (n *Node) claim(w http.ResponseWriter, r *http.Request, in func(broker.Token) broker.Input) error {
-	d, err := ask[*broker.Declared](r.Context(), n, in)
-	switch {
-	case err != nil:
+	a, err := ask[broker.Answer](r.Context(), n, in)
+	if err != nil {
 		return err
-	case d.Invalid != "":
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", d.Invalid)
-	case d.TooMany != "":
-		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%s", d.TooMany)
-	case len(d.Ambiguous) > 1:
-		return fail(http.StatusConflict, api.CodeConflict, "that is the beginning of several IDs: %v", d.Ambiguous)
-	case d.Over:
-		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
-			d.View.Record.ID, d.View.Ended.Time().Format(time.RFC3339))
-	case d.View == nil:
+	}
+	d, ok := a.(*broker.Declared)
+	if _, unknown := a.(*broker.NoSuchEmergency); unknown {
 		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here: GET /v1/emergencies lists those that are; ?unknown=1 (--unknown) clears it all the same, wherever it is known", r.PathValue("id"))
+	} else if !ok {
+		return refusal(a)
 	}
 	status := http.StatusOK
 	if d.Created && r.Method == http.MethodPost {
@@ -97,13 +91,8 @@ func (n *Node) handleEmergency(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	l, err := ask[*broker.Emergencies](r.Context(), n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case len(l.Ambiguous) > 1:
-		return fail(http.StatusConflict, api.CodeConflict, "%q is the beginning of several IDs: %v", id, l.Ambiguous)
-	case len(l.List) == 0:
-		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", id)
 	}
 	writeJSON(w, http.StatusOK, n.emergencyView(l.List[0], l.AsOf))
 	return nil

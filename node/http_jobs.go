@@ -52,24 +52,15 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), max(n.cfg.AckTimeout, timeout)+n.cfg.PeerTimeout)
 	defer cancel()
 	digest := spec.Digest()
-	s, err := ask[*broker.Submitted](ctx, n, func(t broker.Token) broker.Input {
+	a, err := ask[broker.Answer](ctx, n, func(t broker.Token) broker.Input {
 		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case len(s.Unknown) > 0:
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(s.Unknown), timeout)
-	case s.Draining:
-		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
-	case s.Short:
-		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
-			"job %s is held by %d brokers after %v, min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
-			id, s.Replicas, timeout, spec.MinReplicas, id)
-		e.ID = id
-		return e
-	case s.Conflict:
-		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", id)
+	}
+	s, ok := a.(*broker.Submitted)
+	if !ok {
+		return notSubmitted(a, id, timeout, spec.MinReplicas)
 	}
 	n.metrics.submitted.Inc()
 	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
@@ -84,6 +75,21 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, submitStatus(s), out)
 	return nil
+}
+
+// notSubmitted says why a job is not acknowledged.
+func notSubmitted(a broker.Answer, id job.ID, timeout time.Duration, least int) error {
+	switch a := a.(type) {
+	case *broker.UnknownPredecessors:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
+	case *broker.TooFewCopies:
+		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
+			"job %s is held by %d brokers after %v, min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
+			id, a.Replicas, timeout, least, id)
+		e.ID = id
+		return e
+	}
+	return refusal(a)
 }
 
 func submitStatus(s *broker.Submitted) int {
@@ -180,21 +186,6 @@ func (n *Node) await(ctx context.Context, id string, wait time.Duration, past ca
 	return ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
 }
 
-// found checks that a look-up met exactly one job.
-func found(id string, f *broker.Found) error {
-	switch {
-	case len(f.Ambiguous) > 0:
-		ids := make([]string, len(f.Ambiguous))
-		for i, x := range f.Ambiguous {
-			ids[i] = string(x)
-		}
-		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", id, strings.Join(ids, ", "))
-	case f.Record == nil:
-		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", id)
-	}
-	return nil
-}
-
 func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
@@ -212,9 +203,6 @@ func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := found(id, f); err != nil {
-		return err
-	}
 	w.Header().Set(api.TokenHeader, f.Past.Token())
 	writeJSON(w, http.StatusOK, n.view(f, true))
 	return nil
@@ -227,19 +215,16 @@ func (n *Node) handleCancel(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
 	defer cancel()
-	f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input {
+	c, err := ask[*broker.Cancelled](ctx, n, func(t broker.Token) broker.Input {
 		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + n.name}
 	})
 	if err != nil {
 		return err
 	}
-	if err := found(id, f); err != nil {
-		return err
+	if s := c.Job.Record.State(); !c.Wrote && s != job.StateCancelled {
+		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", c.Job.Record.ID, s)
 	}
-	if s := f.Record.State(); !f.Changed && s != job.StateCancelled {
-		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", f.Record.ID, s)
-	}
-	writeJSON(w, http.StatusOK, n.view(f, true))
+	writeJSON(w, http.StatusOK, n.view(c.Job, true))
 	return nil
 }
 

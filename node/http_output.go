@@ -32,9 +32,6 @@ func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := found(id, f); err != nil {
-		return nil, nil, err
-	}
 	if !f.Record.Finished() {
 		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
 	}

@@ -136,9 +136,9 @@ func deliverMany(tb testing.TB, e *engine, form string, n int) {
 		m.Delta.Clock = m.Clock
 		in, err := wire.DecodeMessage(wire.Encode(&m))
 		require.NoError(tb, err)
-		reply, err := ask[*wire.Reply](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
+		reply, err := ask[*broker.Replied](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
 		require.NoError(tb, err)
-		require.False(tb, reply.Restart)
+		require.False(tb, reply.Reply.Restart)
 		since = m.Clock
 	}
 }

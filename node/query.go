@@ -61,9 +61,6 @@ func (n *Node) queriedJob(ctx context.Context, id string) any {
 		return map[string]string{"error": "name a job: serf query ucp:job ID"}
 	}
 	f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
-	if err == nil {
-		err = found(id, f)
-	}
 	if err != nil {
 		return map[string]string{"name": n.name, "error": err.Error()}
 	}

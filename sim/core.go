@@ -88,7 +88,7 @@ type coreNode struct {
 	paused  time.Time             // until then it stands still
 	skew    time.Duration         // of its wall clock
 	wake    time.Time             // when it ticks next; zero is not at all
-	calls   map[broker.Token]func(any)
+	calls   map[broker.Token]func(broker.Answer)
 }
 
 type event struct {
@@ -156,7 +156,7 @@ func (c *Core) Start(name string) {
 	cfg.Archive = diskArchive{n.disk}
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
-	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(any){}, map[string]broker.Run{}, false, false, time.Time{}
+	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(broker.Answer){}, map[string]broker.Run{}, false, false, time.Time{}
 	n.still = map[string]broker.Run{}
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
@@ -254,7 +254,7 @@ func (c *Core) step(n *coreNode, in broker.Input) {
 }
 
 // ask steps an input that has an answer.
-func (c *Core) ask(n *coreNode, what string, in func(broker.Token) broker.Input, done func(any)) {
+func (c *Core) ask(n *coreNode, what string, in func(broker.Token) broker.Input, done func(broker.Answer)) {
 	c.token++
 	n.calls[c.token] = done
 	c.step(n, in(c.token))
@@ -352,7 +352,7 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	for _, a := range rd.Answers { // last: an answer may end the broker
 		if done := n.calls[a.Token]; done != nil {
 			delete(n.calls, a.Token)
-			done(a.Value)
+			done(a.Answer)
 		}
 	}
 }
@@ -553,7 +553,7 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 // deliver steps a message; its answer comes after a commit, or not in time.
 func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
-	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v any) { done(v.(*wire.Reply)) })
+	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) { done(&v.(*broker.Replied).Reply) })
 	c.after(peerTO, fail)
 }
 

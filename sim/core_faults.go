@@ -153,10 +153,10 @@ func (c *Core) Leave(name string) {
 		c.tellRoster()
 	}
 	c.tellRoster()
-	c.ask(n, "drain", func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(any) { gone() })
+	c.ask(n, "drain", func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(broker.Answer) { gone() })
 	c.after(4*time.Second, func() {
 		if n.b == b {
-			c.ask(n, "drain now", func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(any) { gone() })
+			c.ask(n, "drain now", func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(broker.Answer) { gone() })
 		}
 	})
 	c.after(8*time.Second, gone)
