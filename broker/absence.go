@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -36,11 +38,11 @@ func (b *Broker) noteAbsences() {
 		m := b.members[name]
 		a := b.absent[name]
 		switch {
-		case m.Status == Alive || m.Status == Leaving:
+		case m.Status == membership.Alive || m.Status == membership.Leaving:
 			delete(b.absent, name)
 		case a == nil:
 			b.absent[name] = &absence{since: b.now, wait: b.patience(name, m.Status)}
-		case m.Status == Left && !a.lost:
+		case m.Status == membership.Left && !a.lost:
 			a.wait = 0
 		}
 	}
@@ -49,8 +51,8 @@ func (b *Broker) noteAbsences() {
 
 // patience is how long an absent broker may refute that: not at all when it said
 // goodbye, longer each time when it flaps, so that no storm follows (rule J6).
-func (b *Broker) patience(name string, status Status) time.Duration {
-	if status == Left {
+func (b *Broker) patience(name string, status membership.Status) time.Duration {
+	if status == membership.Left {
 		return 0
 	}
 	f := b.flaps[name]
@@ -68,7 +70,7 @@ func (b *Broker) patience(name string, status Status) time.Duration {
 func (b *Broker) checkIsolation() {
 	gone := 0
 	for name, a := range b.absent {
-		if b.members[name].Status == Failed && b.now.Sub(a.since) < isolationWindow {
+		if b.members[name].Status == membership.Failed && b.now.Sub(a.since) < isolationWindow {
 			gone++
 		}
 	}
@@ -86,7 +88,7 @@ func (b *Broker) checkIsolation() {
 // absentees counts the members that failed.
 func (b *Broker) absentees() (n int) {
 	for name := range b.absent {
-		if b.members[name].Status == Failed {
+		if b.members[name].Status == membership.Failed {
 			n++
 		}
 	}
@@ -165,8 +167,8 @@ func rendezvous(names []string, key string) (name string) {
 		h.Write([]byte(candidate))
 		h.Write([]byte{0})
 		h.Write([]byte(key))
-		w := random(h.Sum64())
-		if weight := w.next(); name == "" || weight > best {
+		w := prng.Source(h.Sum64())
+		if weight := w.Next(); name == "" || weight > best {
 			best, name = weight, candidate
 		}
 	}
@@ -176,5 +178,5 @@ func rendezvous(names []string, key string) (name string) {
 // leaves reports whether a member is about to go, and takes nothing (rule J6).
 func (b *Broker) leaves(name string) bool {
 	m, row := b.members[name], b.rows[name]
-	return m.Draining || m.Status == Leaving || row.Draining && row.Actor == m.Actor
+	return m.Draining || m.Status == membership.Leaving || row.Draining && row.Actor == m.Actor
 }

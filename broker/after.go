@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -161,7 +162,7 @@ func (b *Broker) knowsAll() bool {
 	c := b.ledger.Clock()
 	for _, name := range b.names {
 		m, l := b.members[name], b.links[name]
-		if m.Status != Left && (m.Status != Alive || l == nil || !l.heard || !c.Covers(l.known)) {
+		if m.Status != membership.Left && (m.Status != membership.Alive || l == nil || !l.heard || !c.Covers(l.known)) {
 			return false
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -50,20 +52,20 @@ type Broker struct {
 	now    time.Time // never goes back
 	wall   time.Time // may
 	hybrid clock.Hybrid
-	random random
+	random prng.Source
 
 	recalled clock.Hybrid // the highest stored stamp of others, until the first Tick
 
 	ledger *ledger.Ledger
 	jobs   jobIndex
 
-	members map[string]Member        // by name, this broker not among them
-	names   []string                 // of members, sorted
-	ring    []string                 // the live brokers behind this one, in the order in which they get copies (rule S1)
-	ghosts  ghosts                   // earlier starts of members, which are not heard any more
-	rows    map[string]wire.Metadata // newest known metadata, this broker's not among them
-	links   map[string]*link         // to every member, by name
-	stretch float64                  // of the sync interval (rule S5)
+	members map[string]membership.Member // by name, this broker not among them
+	names   []string                     // of members, sorted
+	ring    []string                     // the live brokers behind this one, in the order in which they get copies (rule S1)
+	ghosts  ghosts                       // earlier starts of members, which are not heard any more
+	rows    map[string]wire.Metadata     // newest known metadata, this broker's not among them
+	links   map[string]*link             // to every member, by name
+	stretch float64                      // of the sync interval (rule S5)
 
 	queue     *resolve.Queue
 	undecided bool             // the queue has changed since its last decision
@@ -124,10 +126,10 @@ type Broker struct {
 func New(cfg Config) *Broker {
 	b := &Broker{
 		cfg: cfg, self: cfg.Actor.Broker(),
-		random:  random(cfg.Seed),
+		random:  prng.Source(cfg.Seed),
 		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
 		jobs:    newJobIndex(),
-		members: map[string]Member{}, rows: map[string]wire.Metadata{}, links: map[string]*link{},
+		members: map[string]membership.Member{}, rows: map[string]wire.Metadata{}, links: map[string]*link{},
 		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},

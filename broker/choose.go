@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -51,12 +52,12 @@ func (b *Broker) candidates(s *job.Spec, n int) []string {
 	var others []string
 	for _, name := range b.names {
 		m, row := b.members[name], b.rows[name]
-		if m.Status == Alive && row.Actor == m.Actor && m.Actor != "" && !b.leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && !b.leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
 			others = append(others, name)
 		}
 	}
 	for len(others) > n {
-		i := b.random.below(len(others))
+		i := b.random.Below(len(others))
 		others = slices.Delete(others, i, i+1)
 	}
 	if !b.draining && !b.full && incapable(&b.cfg.Capabilities, s) == "" {

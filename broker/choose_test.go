@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
@@ -42,7 +43,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 	for i := range 50 {
 		name := fmt.Sprintf("m%02d", i)
 		actor := clock.Actor(name + "~1")
-		n.seen[name] = Member{Name: name, Actor: actor, Status: Alive}
+		n.seen[name] = membership.Member{Name: name, Actor: actor, Status: membership.Alive}
 		n.b.rows[name] = wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}
 	}
 	w.roster(n)

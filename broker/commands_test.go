@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -136,7 +137,7 @@ func leave(s *story) {
 	for _, name := range s.w.names {
 		n := s.w.nodes[name]
 		if m, ok := n.seen[s.word(0)]; ok && n.b != nil {
-			m.Status = Left
+			m.Status = membership.Left
 			n.seen[s.word(0)] = m
 			s.w.roster(n)
 		}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -78,7 +79,7 @@ func (b *Broker) checkDrained() {
 	c, holders := b.ledger.Clock(), 1
 	wrote, known, heard := b.wroteHere(c), true, true
 	for _, name := range b.names {
-		if b.members[name].Status == Left {
+		if b.members[name].Status == membership.Left {
 			continue
 		}
 		l := b.links[name]

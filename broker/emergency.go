@@ -54,7 +54,7 @@ func (b *Broker) declare(in Declare) {
 		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
 		return
 	}
-	r, err := in.Declaration.Declare(now, fmt.Sprintf("%06x", b.random.next()>>40))
+	r, err := in.Declaration.Declare(now, fmt.Sprintf("%06x", b.random.Next()>>40))
 	if err != nil {
 		b.answer(in.Token, &InvalidDeclaration{err.Error()})
 		return
@@ -251,7 +251,7 @@ func (b *Broker) writeDue(r *emergency.Record) time.Time {
 	if stock && b.heir(string(r.ID), "") == b.self {
 		return b.now
 	}
-	return b.now.Add(writeAfter + time.Duration(b.random.fraction()*float64(writeSpread)))
+	return b.now.Add(writeAfter + time.Duration(b.random.Fraction()*float64(writeSpread)))
 }
 
 // writeHeard writes the records that are due.

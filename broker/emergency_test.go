@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -129,7 +130,7 @@ func TestEventsAreLimited(t *testing.T) {
 func TestHintsAreBounded(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(c *Config) { c.Replicas = 1 })
-	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}
 	w.roster(n)
 	w.settle()
 	fill := func(what string, count int) {

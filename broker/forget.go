@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -76,7 +77,7 @@ func (b *Broker) everybodyCovers(dots clock.Vector) bool {
 		return false
 	}
 	for _, name := range b.names {
-		if b.members[name].Status == Left {
+		if b.members[name].Status == membership.Left {
 			continue
 		}
 		if l := b.links[name]; l == nil || !l.heard || !l.known.Covers(dots) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -109,7 +110,7 @@ func survives(t require.TestingT, in Input, rows []wire.Metadata) {
 	w, _, _ := busyWorld()
 	n := w.nodes["b"]
 	for _, r := range rows {
-		n.seen[r.Name] = Member{Name: r.Name, Actor: r.Actor, HTTPAddr: r.HTTPAddr, Status: Alive}
+		n.seen[r.Name] = membership.Member{Name: r.Name, Actor: r.Actor, HTTPAddr: r.HTTPAddr, Status: membership.Alive}
 	}
 	delete(n.seen, "b")
 	w.roster(n)

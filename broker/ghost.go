@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -44,7 +45,7 @@ func (g *ghosts) drop(a clock.Actor) {
 
 // noteGhosts compares the roster with the one before. Whoever is in it now is no ghost: SWIM
 // may have been told of an earlier start again, for a moment.
-func (b *Broker) noteGhosts(before map[string]Member) {
+func (b *Broker) noteGhosts(before map[string]membership.Member) {
 	for _, name := range b.names {
 		if old, now := before[name].Actor, b.members[name].Actor; old != "" && now != "" && old != now {
 			b.ghosts.add(old)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -58,7 +59,7 @@ func TestWhoIsThereIsNoGhost(t *testing.T) {
 	b := newWorld().start("a", func(*Config) {}).b
 	see := func(actor clock.Actor) {
 		before := b.members
-		b.members, b.names = map[string]Member{"b": {Name: "b", Actor: actor, Status: Alive}}, []string{"b"}
+		b.members, b.names = map[string]membership.Member{"b": {Name: "b", Actor: actor, Status: membership.Alive}}, []string{"b"}
 		b.noteGhosts(before)
 	}
 	see("b~2")

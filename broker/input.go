@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -32,7 +32,7 @@ type Tick struct {
 
 // Roster is the membership as SWIM sees it: every member (rule I2), with or
 // without this broker itself. Stock Serf agents are not in it.
-type Roster struct{ Members []Member }
+type Roster struct{ Members []membership.Member }
 
 // Gossip is the state that came with a push-pull (rule S3).
 type Gossip struct{ State wire.State }
@@ -253,24 +253,5 @@ func (Heard) input()           {}
 func (ListEmergencies) input() {}
 func (Watch) input()           {}
 
-// Member is one broker as SWIM sees it.
-type Member struct {
-	Name     string
-	Actor    clock.Actor
-	Addr     string // host:port of its gossip
-	HTTPAddr string // host:port of its HTTP API; "" when not known yet
-	Status   Status
-	Draining bool          // it is about to leave, and takes nothing (rule J6)
-	RTT      time.Duration // by Serf's network coordinates; 0 when not known
-}
-
-// Status is what SWIM says of a member.
-type Status string
-
 // The states of a member, as Serf names them.
-const (
-	Alive   Status = "alive"
-	Leaving Status = "leaving"
-	Left    Status = "left"
-	Failed  Status = "failed"
-)
+const ()

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -62,7 +63,7 @@ func (b *Broker) inputsLost(x *run, in Fetched) bool {
 // everybodyIsThere reports whether no member is absent.
 func (b *Broker) everybodyIsThere() bool {
 	for _, name := range b.names {
-		if s := b.members[name].Status; s != Alive && s != Left {
+		if s := b.members[name].Status; s != membership.Alive && s != membership.Left {
 			return false
 		}
 	}

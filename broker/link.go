@@ -3,6 +3,8 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -63,11 +65,11 @@ const (
 
 // linkTo makes the link to a member, or starts it anew when the member has a new
 // actor: what the old one held may be lost (rule I1).
-func (b *Broker) linkTo(name string, was Status) {
+func (b *Broker) linkTo(name string, was membership.Status) {
 	m := b.members[name]
 	l := b.links[name]
 	if l == nil {
-		l = &link{exchange: b.now.Add(time.Duration(b.random.fraction() * float64(maxLag))), want: b.unaudited.waiting}
+		l = &link{exchange: b.now.Add(time.Duration(b.random.Fraction() * float64(maxLag))), want: b.unaudited.waiting}
 		b.links[name] = l
 	}
 	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
@@ -76,10 +78,10 @@ func (b *Broker) linkTo(name string, was Status) {
 	if m.Actor != "" {
 		l.actor = m.Actor
 	}
-	if m.Status == Alive && l.failures > 0 && l.lastSeen.IsZero() {
+	if m.Status == membership.Alive && l.failures > 0 && l.lastSeen.IsZero() {
 		l.notBefore = b.now
 	}
-	if m.Status == Alive && was != "" && was != Alive { // it is back: exchange clocks at once (rule S6)
+	if m.Status == membership.Alive && was != "" && was != membership.Alive { // it is back: exchange clocks at once (rule S6)
 		l.exchange, l.notBefore, l.audit = b.now, b.now, audit{}
 	}
 }
@@ -144,7 +146,7 @@ func (b *Broker) alarm(dots clock.Vector) {
 		return
 	}
 	for range alarmed {
-		if l := b.links[b.names[b.random.below(len(b.names))]]; l != nil && !l.holds(dots) {
+		if l := b.links[b.names[b.random.Below(len(b.names))]]; l != nil && !l.holds(dots) {
 			l.news = true
 		}
 	}
@@ -184,8 +186,8 @@ func (b *Broker) rotating() string {
 		return ""
 	}
 	slot := uint64(b.wall.Unix())
-	pick := random(b.cfg.Seed ^ slot)
-	return b.names[pick.below(len(b.names))]
+	pick := prng.Source(b.cfg.Seed ^ slot)
+	return b.names[pick.Below(len(b.names))]
 }
 
 // pump puts a message into the Ready for every link that has something to say
@@ -193,7 +195,7 @@ func (b *Broker) rotating() string {
 func (b *Broker) pump() {
 	for _, name := range b.names {
 		l, m := b.links[name], b.members[name]
-		if l.inflight || m.HTTPAddr == "" || m.Status == Left || b.now.Before(l.notBefore) {
+		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left || b.now.Before(l.notBefore) {
 			continue
 		}
 		due := !b.now.Before(l.exchange)
@@ -251,7 +253,7 @@ func (b *Broker) message(l *link, due bool) (msg wire.Message, ok bool) {
 		case fits:
 			return msg, true
 		}
-		l.transfer, l.page, l.id = b.ledger.Pin(l.base), 0, b.random.next()
+		l.transfer, l.page, l.id = b.ledger.Pin(l.base), 0, b.random.Next()
 	}
 	d, last, err := l.transfer.Page(b.ledger, wire.MaxPage)
 	if err != nil {
@@ -267,7 +269,7 @@ func (b *Broker) message(l *link, due bool) (msg wire.Message, ok bool) {
 // interval is the time to the next exchange: the sync interval, stretched under
 // pressure, give or take a tenth so that brokers spread out (rules S2, S5).
 func (b *Broker) interval() time.Duration {
-	return time.Duration(float64(b.cfg.SyncInterval) * b.stretch * (0.9 + 0.1*b.random.fraction()))
+	return time.Duration(float64(b.cfg.SyncInterval) * b.stretch * (0.9 + 0.1*b.random.Fraction()))
 }
 
 // acked takes in a peer's reply.
@@ -317,7 +319,7 @@ func (b *Broker) unreachable(peer string) {
 	l.news = l.news || b.cfg.NewsLinks
 	wait := min(backoffMin<<min(l.failures, 10), backoffMax)
 	l.failures++
-	l.notBefore = b.now.Add(wait/2 + time.Duration(b.random.fraction()*float64(wait/2)))
+	l.notBefore = b.now.Add(wait/2 + time.Duration(b.random.Fraction()*float64(wait/2)))
 }
 
 // deliver takes in a peer's message and answers it.
@@ -438,7 +440,7 @@ func (b *Broker) nextWake() time.Time {
 	}
 	for _, name := range b.names {
 		l, m := b.links[name], b.members[name]
-		if l.inflight || m.HTTPAddr == "" || m.Status == Left {
+		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left {
 			continue
 		}
 		next := l.exchange

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
@@ -28,7 +29,7 @@ func TestPressure(t *testing.T) {
 func TestAnotherOneAnswers(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}
 	w.roster(n)
 	for range 3 {
 		w.step(n, Acked{Peer: "b", Reply: wire.Reply{Version: wire.Version, From: "x", Actor: "x~1"}})

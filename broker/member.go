@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
 // setRoster takes in the membership as SWIM sees it.
-func (b *Broker) setRoster(all []Member) {
-	next := make(map[string]Member, len(all))
+func (b *Broker) setRoster(all []membership.Member) {
+	next := make(map[string]membership.Member, len(all))
 	for _, m := range all {
 		if m.Name != b.self {
 			next[m.Name] = m
@@ -52,7 +53,7 @@ func (b *Broker) setRoster(all []Member) {
 }
 
 // changedMembers reports whether the next roster differs in who can run jobs.
-func (b *Broker) changedMembers(next map[string]Member) bool {
+func (b *Broker) changedMembers(next map[string]membership.Member) bool {
 	if len(next) != len(b.members) {
 		return true
 	}
@@ -88,7 +89,7 @@ func (b *Broker) alive(name string) bool {
 	if name == b.self {
 		return true
 	}
-	return b.members[name].Status == Alive
+	return b.members[name].Status == membership.Alive
 }
 
 // living counts the brokers that are alive, this one included.

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -195,14 +196,14 @@ func (x *nonsense) attempt(t *rapid.T) (string, job.Attempt) {
 }
 
 func (x *nonsense) rosterOf(t *rapid.T) Input {
-	var list []Member
+	var list []membership.Member
 	for _, name := range []string{"a", "b", "c"} {
 		if rapid.IntRange(0, 3).Draw(t, "listed") > 0 {
-			list = append(list, Member{
+			list = append(list, membership.Member{
 				Name:     name,
 				Actor:    clock.Actor(rapid.SampledFrom([]string{"", name + "~1", name + "~2"}).Draw(t, "actor")),
 				HTTPAddr: rapid.SampledFrom([]string{"", name + ":1"}).Draw(t, "address"),
-				Status:   rapid.SampledFrom([]Status{Alive, Alive, Failed, Leaving, Left}).Draw(t, "status"),
+				Status:   rapid.SampledFrom([]membership.Status{membership.Alive, membership.Alive, membership.Failed, membership.Leaving, membership.Left}).Draw(t, "status"),
 			})
 		}
 	}

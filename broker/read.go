@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -111,7 +112,7 @@ func (b *Broker) found(r *job.Record) *Found {
 	}
 	newest := r.Writers()
 	for _, name := range b.names {
-		if b.members[name].Status == Left {
+		if b.members[name].Status == membership.Left {
 			continue
 		}
 		f.Members++
@@ -134,7 +135,7 @@ func (b *Broker) found(r *job.Record) *Found {
 // of them wrote before it heard of this one may be the earlier.
 func (b *Broker) everybodyHolds(d clock.Dot) bool {
 	for _, name := range b.names {
-		if b.members[name].Status == Left {
+		if b.members[name].Status == membership.Left {
 			continue
 		}
 		l := b.links[name]

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -88,7 +89,7 @@ func (b *Broker) needsPlace(r *job.Record) bool {
 		return p.Actor != b.cfg.Actor
 	}
 	m := b.members[p.Broker]
-	if m.Status == Alive && m.Actor != "" && m.Actor != p.Actor {
+	if m.Status == membership.Alive && m.Actor != "" && m.Actor != p.Actor {
 		return true
 	}
 	if rep, ok := r.Present(); b.leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
@@ -169,7 +170,7 @@ func (b *Broker) present(actor clock.Actor) bool {
 		return true
 	}
 	m := b.members[actor.Broker()]
-	return m.Status == Alive && m.Actor == actor
+	return m.Status == membership.Alive && m.Actor == actor
 }
 
 // accept turns the first result into the verdict (rule J1), or into a retry. It

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -45,8 +46,8 @@ func TestRumoursPause(t *testing.T) {
 		require.NoError(t, b.Step(Submit{Token: Token(len(id)), ID: id, Spec: s}))
 	}
 	tick(now)
-	require.NoError(t, b.Step(Roster{Members: []Member{
-		{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}, {Name: "c", Actor: "c~1", HTTPAddr: "c:1", Status: Alive},
+	require.NoError(t, b.Step(Roster{Members: []membership.Member{
+		{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}, {Name: "c", Actor: "c~1", HTTPAddr: "c:1", Status: membership.Alive},
 	}}))
 	tick(now.Add(2 * maxLag))
 	told() // the first exchange

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/membership"
 )
 
 // An input of no known type is an error of the shell, and the only one.
@@ -19,7 +21,7 @@ func TestUnknownInput(t *testing.T) {
 func TestAbandon(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	n.seen["b"] = Member{Name: "b", Actor: "b~1", Status: Alive} // silent: every gate waits
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive} // silent: every gate waits
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec
 	w.step(n, Submit{Token: 1, ID: "j1", Spec: s})

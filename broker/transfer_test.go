@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -21,7 +22,7 @@ type sender struct {
 func newSender(t *testing.T) *sender {
 	w := newWorld()
 	n := w.start("b", func(*Config) {})
-	n.seen["s"] = Member{Name: "s", Actor: "s~1", HTTPAddr: "s:1", Status: Alive}
+	n.seen["s"] = membership.Member{Name: "s", Actor: "s~1", HTTPAddr: "s:1", Status: membership.Alive}
 	w.roster(n)
 	return &sender{t, w}
 }

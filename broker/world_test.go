@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -47,13 +48,13 @@ type node struct {
 	backup  map[string][]byte // an older copy of it
 	skew    time.Duration     // of its wall clock
 	wake    time.Time
-	running map[string]Run    // attempts that were started and have not ended, by key and token
-	reply   map[Token]packet  // whom a Reply goes to
-	asked   map[Token]string  // what an answer is about
-	seen    map[string]Member // the roster as this broker sees it
-	fetch   map[string]Fetch  // by key
-	push    map[string][]Push // by peer
-	stops   map[string]Stop   // by key
+	running map[string]Run               // attempts that were started and have not ended, by key and token
+	reply   map[Token]packet             // whom a Reply goes to
+	asked   map[Token]string             // what an answer is about
+	seen    map[string]membership.Member // the roster as this broker sees it
+	fetch   map[string]Fetch             // by key
+	push    map[string][]Push            // by peer
+	stops   map[string]Stop              // by key
 	pauses  map[string]Suspend
 	still   map[string]Run // attempts that stand still, by key
 	state   []byte         // what push-pull carries
@@ -100,7 +101,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
 	n.cfg.Archive = diskArchive(n.disk)
 	n.b, n.wake = New(n.cfg), time.Time{}
-	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]Member{}
+	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
 	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]Push{}, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.scan))
@@ -408,7 +409,7 @@ func (w *world) pass(d time.Duration) {
 
 // roster tells a broker how it sees the others.
 func (w *world) roster(n *node) {
-	var list []Member
+	var list []membership.Member
 	for _, name := range slices.Sorted(maps.Keys(n.seen)) {
 		list = append(list, n.seen[name])
 	}
@@ -430,9 +431,9 @@ func (w *world) meet() {
 
 func (w *world) see(n *node, other string) {
 	o := w.nodes[other]
-	m := Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: Alive}
+	m := membership.Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive}
 	if o.b == nil || w.cut[[2]string{n.name, other}] {
-		m.Status = Failed
+		m.Status = membership.Failed
 	}
 	n.seen[other] = m
 }

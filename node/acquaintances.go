@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/store"
 )
@@ -58,7 +58,7 @@ func (x *acquaintances) recall(st *store.Store) error {
 }
 
 // remember stores what is new about the other members.
-func (x *acquaintances) remember(st *store.Store, list []broker.Member, self string, now time.Time) error {
+func (x *acquaintances) remember(st *store.Store, list []membership.Member, self string, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var b store.Batch
@@ -67,12 +67,12 @@ func (x *acquaintances) remember(st *store.Store, list []broker.Member, self str
 		a := old
 		switch {
 		case m.Name == self:
-		case m.Status == broker.Alive:
+		case m.Status == membership.Alive:
 			a = acquainted{Addr: m.Addr, HTTP: m.HTTPAddr, Actor: m.Actor, Seen: old.Seen}
 			if d := now.Sub(old.Seen); d > seenEvery || d < 0 {
 				a.Seen = now.UTC()
 			}
-		case met && m.Status == broker.Left:
+		case met && m.Status == membership.Left:
 			a.Left = true
 		}
 		if a == old {
@@ -93,12 +93,12 @@ func (x *acquaintances) remember(st *store.Store, list []broker.Member, self str
 
 // missing lists those that count as failed members, though the pool does not know
 // them: this broker has started since.
-func (x *acquaintances) missing(inPool map[string]bool, now time.Time) (out []broker.Member) {
+func (x *acquaintances) missing(inPool map[string]bool, now time.Time) (out []membership.Member) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(x.met)) {
 		if a := x.met[name]; !inPool[name] && !a.Left && now.Sub(a.Seen) < reapAfter {
-			out = append(out, broker.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: a.HTTP, Status: broker.Failed})
+			out = append(out, membership.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: a.HTTP, Status: membership.Failed})
 		}
 	}
 	return out

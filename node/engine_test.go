@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -68,7 +69,7 @@ func TestNothingLeavesBeforeTheSync(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- e.run(ctx) }()
-		e.tell(broker.Roster{Members: []broker.Member{{Name: "b", Actor: "b~00000001", HTTPAddr: "b:8000", Status: broker.Alive}}})
+		e.tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", HTTPAddr: "b:8000", Status: membership.Alive}}})
 		synctest.Wait()
 		before := sent.Load()
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
@@ -71,11 +72,11 @@ func (n *Node) coordination() api.Coordination {
 		c.Clock = clock.Vector{}
 	}
 	for _, m := range n.brokers() {
-		if m.Name == n.name || m.Status == broker.Left {
+		if m.Name == n.name || m.Status == membership.Left {
 			continue
 		}
 		c.TotalPeers++
-		p := api.Peer{Healthy: m.Status == broker.Alive}
+		p := api.Peer{Healthy: m.Status == membership.Alive}
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {

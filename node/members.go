@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
@@ -72,8 +73,8 @@ func (n *Node) reconcile() {
 // brokers lists the members: nodes of the pool with the tag ucp=1 (rule I2), and
 // those that this broker had met before its start and that have not been seen again.
 // To forget them with each restart would end the wait for them (rules L8, A3).
-func (n *Node) brokers() []broker.Member {
-	var out []broker.Member
+func (n *Node) brokers() []membership.Member {
+	var out []membership.Member
 	inPool := map[string]bool{n.name: true}
 	for _, m := range n.pool.Members() {
 		inPool[m.Name] = true
@@ -81,9 +82,9 @@ func (n *Node) brokers() []broker.Member {
 			continue // a stock Serf agent is welcome, and no member
 		}
 		rtt, _ := n.pool.RTT(m.Name)
-		out = append(out, broker.Member{
+		out = append(out, membership.Member{
 			Name: m.Name, Actor: clock.Actor(m.Tags["actor"]), Addr: m.Addr, HTTPAddr: m.Tags["http"],
-			Status: broker.Status(m.Status), RTT: rtt, Draining: m.Tags[drainingTag] != "",
+			Status: membership.Status(m.Status), RTT: rtt, Draining: m.Tags[drainingTag] != "",
 		})
 	}
 	out = append(out, n.met.missing(inPool, n.cfg.Now())...)
@@ -95,7 +96,7 @@ func (n *Node) brokers() []broker.Member {
 func (n *Node) absent() (addrs []string) {
 	alive := map[string]bool{n.name: true}
 	for _, m := range n.brokers() {
-		alive[m.Name] = m.Status == broker.Alive
+		alive[m.Name] = m.Status == membership.Alive
 	}
 	return n.met.addrs(alive)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -124,7 +125,7 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 func deliverMany(tb testing.TB, e *engine, form string, n int) {
 	const each = 64
 	var since clock.Vector
-	e.tell(broker.Roster{Members: []broker.Member{{Name: "b", Actor: "b~00000001", Status: broker.Alive}}}) // else we would take over what it owns
+	e.tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", Status: membership.Alive}}}) // else we would take over what it owns
 	for i := 0; i < n; i += each {
 		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~00000001", Delta: &wire.Delta{Since: since}}
 		for k := i; k < min(i+each, n); k++ {

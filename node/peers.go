@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
@@ -251,11 +252,11 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 // holders lists the HTTP addresses to ask: the named brokers first.
 func (p *peers) holders(first []string) (addrs []string) {
 	members := p.n.brokers()
-	slices.SortStableFunc(members, func(a, b broker.Member) int {
+	slices.SortStableFunc(members, func(a, b membership.Member) int {
 		return rank(first, a.Name) - rank(first, b.Name)
 	})
 	for _, m := range members {
-		if m.Name != p.n.name && m.Status == broker.Alive && m.HTTPAddr != "" {
+		if m.Name != p.n.name && m.Status == membership.Alive && m.HTTPAddr != "" {
 			addrs = append(addrs, m.HTTPAddr)
 		}
 	}

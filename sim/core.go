@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -185,21 +186,21 @@ func (c *Core) tellRoster() {
 	}
 }
 
-func (c *Core) roster(of string) (out []broker.Member) {
+func (c *Core) roster(of string) (out []membership.Member) {
 	for _, name := range c.names {
 		n := c.nodes[name]
 		if n.b == nil && c.Reap > 0 && c.Now.Sub(n.down) > c.Reap {
 			continue
 		}
-		m := broker.Member{
-			Name: name, HTTPAddr: name + ":8000", Status: broker.Alive, Draining: n.leaving,
+		m := membership.Member{
+			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
 			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)),
 		}
 		switch {
 		case n.left:
-			m.Status = broker.Left
+			m.Status = membership.Left
 		case n.b == nil || c.apart(of, name) || name != of && (c.flapping[name] || c.Now.Before(n.paused)):
-			m.Status = broker.Failed
+			m.Status = membership.Failed
 		}
 		out = append(out, m)
 	}
