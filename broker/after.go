@@ -34,7 +34,7 @@ func (b *Broker) unknown(s *job.Spec) (out []job.ID) {
 // arrive lets a submission wait for its predecessors, and asks everybody for them.
 func (b *Broker) arrive(in Submit) {
 	b.arriving = append(b.arriving, arriving{in, b.now.Add(max(in.Timeout, b.cfg.AckTimeout))})
-	for _, name := range b.names {
+	for _, name := range b.members.Names() {
 		b.links[name].want = true
 	}
 }
@@ -160,8 +160,8 @@ func (b *Broker) loseTrack(r *job.Record) bool {
 // knowsAll reports whether every member is there and known to hold nothing that we lack.
 func (b *Broker) knowsAll() bool {
 	c := b.ledger.Clock()
-	for _, name := range b.names {
-		m, l := b.members[name], b.links[name]
+	for _, name := range b.members.Names() {
+		m, l := b.members.Get(name), b.links[name]
 		if m.Status != membership.Left && (m.Status != membership.Alive || l == nil || !l.heard || !c.Covers(l.known)) {
 			return false
 		}

@@ -109,7 +109,7 @@ func (b *Broker) old(r *job.Record) bool {
 
 func (b *Broker) checkUnaudited() {
 	u := &b.unaudited
-	if u.waiting && (!b.now.Before(u.until) || !b.now.Before(u.alone) && b.living() == 1) {
+	if u.waiting && (!b.now.Before(u.until) || !b.now.Before(u.alone) && b.members.Living() == 1) {
 		b.trust()
 	}
 }
@@ -119,7 +119,7 @@ func (b *Broker) unauditedDue() time.Time {
 	switch {
 	case !u.waiting:
 		return time.Time{}
-	case b.living() == 1 && u.alone.Before(u.until):
+	case b.members.Living() == 1 && u.alone.Before(u.until):
 		return u.alone
 	}
 	return u.until

@@ -72,7 +72,7 @@ func (b *Broker) capacity(name string) job.Resources {
 	if name == b.self {
 		return b.cfg.Capabilities.Capacity
 	}
-	return b.rows[name].Capabilities.Capacity
+	return b.members.Metadata(name).Capabilities.Capacity
 }
 
 // somebodyIdle reports whether any broker has room for a small job.
@@ -81,8 +81,8 @@ func (b *Broker) somebodyIdle() bool {
 	if b.fits(b.self, small) {
 		return true
 	}
-	for _, name := range b.names {
-		if b.alive(name) && !b.leaves(name) && b.fits(name, small) {
+	for _, name := range b.members.Names() {
+		if b.members.Alive(name) && !b.members.Leaves(name) && b.fits(name, small) {
 			return true
 		}
 	}

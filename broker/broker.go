@@ -59,13 +59,9 @@ type Broker struct {
 	ledger *ledger.Ledger
 	jobs   jobIndex
 
-	members map[string]membership.Member // by name, this broker not among them
-	names   []string                     // of members, sorted
-	ring    []string                     // the live brokers behind this one, in the order in which they get copies (rule S1)
-	ghosts  ghosts                       // earlier starts of members, which are not heard any more
-	rows    map[string]wire.Metadata     // newest known metadata, this broker's not among them
-	links   map[string]*link             // to every member, by name
-	stretch float64                      // of the sync interval (rule S5)
+	members *membership.Membership // who is there
+	links   map[string]*link       // to every member, by name
+	stretch float64                // of the sync interval (rule S5)
 
 	queue     *resolve.Queue
 	undecided bool             // the queue has changed since its last decision
@@ -85,9 +81,6 @@ type Broker struct {
 	runs      map[string]*run      // attempts that this broker holds, by key
 	timers    timers               // keys to review at a later time
 
-	absent    map[string]*absence // brokers that are not there (rules J6, J7)
-	flaps     map[string]flapping
-	isolated  time.Time // until then this broker takes nothing over (rule J7)
 	unaudited unaudited // what must wait for an audit (rule L9)
 	draining  bool
 	drainer   Token                // who waits for the end of it
@@ -126,17 +119,18 @@ type Broker struct {
 func New(cfg Config) *Broker {
 	b := &Broker{
 		cfg: cfg, self: cfg.Actor.Broker(),
-		random:  prng.Source(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
-		jobs:    newJobIndex(),
-		members: map[string]membership.Member{}, rows: map[string]wire.Metadata{}, links: map[string]*link{},
+		random:    prng.Source(cfg.Seed),
+		ledger:    ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
+		jobs:      newJobIndex(),
+		members:   membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay}),
+		links:     map[string]*link{},
 		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
 		runs:   map[string]*run{},
 		queued: map[string]bool{},
 		gates:  map[string]*gate{}, waiters: newWaiters(),
-		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
+		cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
 	b.emergencies = newEmergencies()

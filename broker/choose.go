@@ -31,7 +31,7 @@ func (b *Broker) choose(r *job.Record) (name string, actor clock.Actor, ok bool)
 	best := 0.0
 	candidates := b.candidates(&r.Spec, sampled)
 	if r.Spec.Exclusive != "" {
-		if at := b.keyHolder(r, b.candidates(&r.Spec, len(b.names))); at != "" {
+		if at := b.keyHolder(r, b.candidates(&r.Spec, len(b.members.Names()))); at != "" {
 			candidates = []string{at}
 		}
 	}
@@ -43,16 +43,16 @@ func (b *Broker) choose(r *job.Record) (name string, actor clock.Actor, ok bool)
 	if name == b.self {
 		return name, b.cfg.Actor, ok
 	}
-	return name, b.members[name].Actor, ok
+	return name, b.members.Get(name).Actor, ok
 }
 
 // candidates lists this broker, if it is capable, and up to n random capable
 // others.
 func (b *Broker) candidates(s *job.Spec, n int) []string {
 	var others []string
-	for _, name := range b.names {
-		m, row := b.members[name], b.rows[name]
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && !b.leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
+	for _, name := range b.members.Names() {
+		m, row := b.members.Get(name), b.members.Metadata(name)
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && !b.members.Leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
 			others = append(others, name)
 		}
 	}
@@ -75,7 +75,7 @@ func (b *Broker) cost(name string, r *job.Record) float64 {
 		if !b.has(name, r.Spec.Blobs()) {
 			cost += costNoInputs
 		}
-		cost += costPerMillis * float64(min(b.members[name].RTT, maxRTT)) / float64(time.Millisecond)
+		cost += costPerMillis * float64(min(b.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)
 	}
 	after := b.jobs.load[name].Plus(r.Spec.Resources)
 	return cost + max(share(after.CPU, capacity.CPU), share(after.Memory, capacity.Memory), share(after.IO, capacity.IO))
@@ -95,8 +95,8 @@ func (b *Broker) whyUnplaced(r *job.Record) string {
 	if why := incapable(&b.cfg.Capabilities, &r.Spec); why != "" {
 		lacking[why]++
 	}
-	for _, name := range b.names {
-		if row, ok := b.rows[name]; ok && b.alive(name) {
+	for _, name := range b.members.Names() {
+		if row := b.members.Metadata(name); row.Name != "" && b.members.Alive(name) {
 			total++
 			if why := incapable(&row.Capabilities, &r.Spec); why != "" {
 				lacking[why]++

@@ -23,17 +23,17 @@ func TestRing(t *testing.T) {
 	copies := map[string]int{}
 	for _, name := range names {
 		if b := w.nodes[name].b; b != nil {
-			require.Len(t, b.ring, 3)
-			for _, s := range b.ring[:b.reach()] {
+			require.Len(t, b.members.Ring(), 3)
+			for _, s := range b.members.Ring()[:b.reach()] {
 				require.NotEqual(t, name, s)
 				require.NotEqual(t, "d", s)
 				copies[s]++
 			}
-			require.Len(t, b.names, 4)
+			require.Len(t, b.members.Names(), 4)
 		}
 	}
 	require.Equal(t, map[string]int{"a": 2, "b": 2, "c": 2, "e": 2}, copies)
-	require.Len(t, w.nodes["a"].b.successors(99), 3)
+	require.Len(t, w.nodes["a"].b.members.Ring(), 3)
 }
 
 // Of many capable brokers a few are compared, and over time all.
@@ -44,7 +44,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 		name := fmt.Sprintf("m%02d", i)
 		actor := clock.Actor(name + "~1")
 		n.seen[name] = membership.Member{Name: name, Actor: actor, Status: membership.Alive}
-		n.b.rows[name] = wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}
+		n.b.members.Learn(wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities})
 	}
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec

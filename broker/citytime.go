@@ -31,8 +31,8 @@ func (b *Broker) checkDrift() {
 	}
 	b.driftAt = b.now
 	offsets := []time.Duration{0}
-	for _, name := range b.names {
-		if l := b.links[name]; l != nil && l.heard && b.alive(name) {
+	for _, name := range b.members.Names() {
+		if l := b.links[name]; l != nil && l.heard && b.members.Alive(name) {
 			offsets = append(offsets, l.offset)
 		}
 	}

@@ -306,9 +306,9 @@ func deps(s *story) {
 
 func row(s *story) {
 	n, o := s.node(0), s.node(1)
-	r, ok := n.b.rows[o.name]
+	r := n.b.members.Metadata(o.name)
 	switch {
-	case !ok:
+	case r.Name == "":
 		s.w.say("none")
 	case r.Actor != o.cfg.Actor:
 		s.w.say("of %s, which is gone", r.Actor)

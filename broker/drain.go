@@ -30,11 +30,11 @@ func (b *Broker) drain(in Drain) {
 // handOver gives an own job to the broker that rendezvous names, in the next epoch.
 // Where it runs stays as it is: the new owner sees to that.
 func (b *Broker) handOver(r *job.Record) {
-	to := b.heir(r.Key(), b.self)
-	if to == "" || b.members[to].Actor == "" {
+	to := b.members.Successor(r.Key(), b.self, !b.draining)
+	if to == "" || b.members.Get(to).Actor == "" {
 		return
 	}
-	b.own(r, to, b.members[to].Actor)
+	b.own(r, to, b.members.Get(to).Actor)
 	b.out.Handed = append(b.out.Handed, Handover{ID: r.ID, To: to})
 	b.stats.Handed++
 }
@@ -73,19 +73,19 @@ func (b *Broker) checkDrained() {
 		}
 	}
 	left := b.ownedHere()
-	if left > 0 && b.heir("", b.self) != "" {
+	if left > 0 && b.members.Successor("", b.self, !b.draining) != "" {
 		return // they are still to be handed over
 	}
 	c, holders := b.ledger.Clock(), 1
 	wrote, known, heard := b.wroteHere(c), true, true
-	for _, name := range b.names {
-		if b.members[name].Status == membership.Left {
+	for _, name := range b.members.Names() {
+		if b.members.Get(name).Status == membership.Left {
 			continue
 		}
 		l := b.links[name]
 		has := l != nil && l.known.Covers(wrote)
 		known = known && has
-		if l == nil || !b.alive(name) {
+		if l == nil || !b.members.Alive(name) {
 			continue
 		}
 		heard = heard && has

@@ -28,8 +28,8 @@ func (b *Broker) dryRun(in DryRun) {
 		placed[at] = append(placed[at], ref.Key)
 	}
 	out := &Prospects{}
-	for _, name := range append([]string{b.self}, b.names...) {
-		if b.alive(name) {
+	for _, name := range append([]string{b.self}, b.members.Names()...) {
+		if b.members.Alive(name) {
 			out.Brokers = append(out.Brokers, b.prospect(name, r, placed[name]))
 		}
 	}
@@ -42,7 +42,7 @@ func (b *Broker) dryRun(in DryRun) {
 func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect {
 	caps, strategy := b.cfg.Capabilities, string(b.queue.Strategy())
 	if name != b.self {
-		row := b.rows[name]
+		row := b.members.Metadata(name)
 		caps, strategy = row.Capabilities, row.Strategy
 	}
 	p := Prospect{Broker: name, Strategy: strategy}
@@ -57,10 +57,10 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Lacks = append(p.Lacks, "constraint "+text)
 		}
 	}
-	if b.leaves(name) || name == b.self && b.draining {
+	if b.members.Leaves(name) || name == b.self && b.draining {
 		p.Lacks = append(p.Lacks, "it is about to leave")
 	}
-	if b.rows[name].Full || name == b.self && b.full {
+	if b.members.Metadata(name).Full || name == b.self && b.full {
 		p.Lacks = append(p.Lacks, "room on its disk")
 	}
 	if len(p.Lacks) > 0 {
@@ -104,7 +104,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 	if name == b.self {
 		return b.queue.Snapshot(now)
 	}
-	board := b.boardOf(b.rows[name].Capabilities.Labels)
+	board := b.boardOf(b.members.Metadata(name).Capabilities.Labels)
 	s := b.queue.Snapshot(now)
 	s.Running, s.Suspended, s.Pending, s.Keys, s.Held = nil, nil, nil, nil, job.Resources{}
 	s.Capacity = b.capacity(name)

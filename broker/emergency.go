@@ -248,7 +248,7 @@ func (b *Broker) writeDue(r *emergency.Record) time.Time {
 	if r.Finished() {
 		stock = r.Cleared[0].By == ""
 	}
-	if stock && b.heir(string(r.ID), "") == b.self {
+	if stock && b.members.Successor(string(r.ID), "", !b.draining) == b.self {
 		return b.now
 	}
 	return b.now.Add(writeAfter + time.Duration(b.random.Fraction()*float64(writeSpread)))

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -35,7 +36,7 @@ func (b *Broker) keyHolder(r *job.Record, capable []string) string {
 	if first != nil {
 		return first.Place.Broker
 	}
-	return rendezvous(capable, "key "+r.Spec.Exclusive)
+	return membership.Rendezvous(capable, "key "+r.Spec.Exclusive)
 }
 
 // refreshHeld tells the queue which keys are held at other brokers that live.
@@ -59,7 +60,7 @@ func (b *Broker) refreshHeld() {
 func (b *Broker) heldElsewhere(name string) (first *job.Record) {
 	for _, key := range slices.Sorted(maps.Keys(b.jobs.keys[name])) {
 		o := b.record(key)
-		if o == nil || !holds(o) || o.Place.Broker == b.self || b.lost(o.Place.Broker) {
+		if o == nil || !holds(o) || o.Place.Broker == b.self || b.members.JudgeLost(b.now, o.Place.Broker) {
 			continue
 		}
 		if first == nil || beganBefore(o, first) {

@@ -76,8 +76,8 @@ func (b *Broker) everybodyCovers(dots clock.Vector) bool {
 	if !b.ledger.Clock().Covers(dots) {
 		return false
 	}
-	for _, name := range b.names {
-		if b.members[name].Status == membership.Left {
+	for _, name := range b.members.Names() {
+		if b.members.Get(name).Status == membership.Left {
 			continue
 		}
 		if l := b.links[name]; l == nil || !l.heard || !l.known.Covers(dots) {

@@ -45,7 +45,7 @@ func (g *gate) verdict() bool { return g.token == 0 }
 // included: its own commit precedes every answer.
 func (b *Broker) copies(g *gate) int {
 	n := 1
-	for _, name := range b.names {
+	for _, name := range b.members.Names() {
 		if b.holdsUpdate(name, g.dot) && b.has(name, g.blobs) {
 			n++
 		}
@@ -62,7 +62,7 @@ func (b *Broker) holdsUpdate(name string, d clock.Dot) bool {
 
 // goal is how many copies open a gate now: fewer than asked for when fewer
 // brokers are alive.
-func (b *Broker) goal() int { return min(b.cfg.Replicas, b.living()) }
+func (b *Broker) goal() int { return min(b.cfg.Replicas, b.members.Living()) }
 
 // gateVerdict holds a verdict back that was just written or learnt.
 func (b *Broker) gateVerdict(r *job.Record) {
@@ -140,14 +140,14 @@ func (b *Broker) gatesDue() time.Time {
 	if len(b.order) == 0 {
 		return time.Time{}
 	}
-	if at := b.hedgeDue(); at.Before(b.gateDue) && b.reach() < len(b.ring) {
+	if at := b.hedgeDue(); at.Before(b.gateDue) && b.reach() < len(b.members.Ring()) {
 		return at
 	}
 	return b.gateDue
 }
 
 // reach is how many brokers on the ring get copies now.
-func (b *Broker) reach() int { return min(len(b.ring), b.cfg.Replicas-1+b.hedges) }
+func (b *Broker) reach() int { return min(len(b.members.Ring()), b.cfg.Replicas-1+b.hedges) }
 
 func (b *Broker) hedgeDue() time.Time {
 	return b.order[0].since.Add(time.Duration(b.hedges+1) * hedgeAfter)
@@ -156,11 +156,11 @@ func (b *Broker) hedgeDue() time.Time {
 // hedge lets the next broker on the ring have copies when those before it are
 // silent (rule A1).
 func (b *Broker) hedge() {
-	if len(b.order) == 0 || b.now.Before(b.hedgeDue()) || b.reach() == len(b.ring) {
+	if len(b.order) == 0 || b.now.Before(b.hedgeDue()) || b.reach() == len(b.members.Ring()) {
 		return
 	}
 	b.hedges++
-	name := b.ring[b.reach()-1]
+	name := b.members.Ring()[b.reach()-1]
 	if l := b.links[name]; l != nil && b.cfg.NewsLinks {
 		l.news = true
 	}
@@ -222,7 +222,7 @@ type pushing struct {
 // next on the ring gets it.
 func (b *Broker) pushed(in Pushed) {
 	delete(b.pushing, pushing{in.Peer, in.Digest})
-	if b.members[in.Peer].Name == "" {
+	if !b.members.Knows(in.Peer) {
 		in.Failed = true
 	}
 	if in.Failed {
@@ -245,7 +245,7 @@ func (b *Broker) spread(blobs []job.Digest, copies int) {
 	}
 	for _, d := range blobs {
 		want := max(b.reach(), copies-1)
-		for _, name := range b.ring {
+		for _, name := range b.members.Ring() {
 			if want == 0 {
 				break
 			}
@@ -259,7 +259,7 @@ func (b *Broker) spread(blobs []job.Digest, copies int) {
 // pushOn brings a blob that a peer could not have to one that stands behind it on
 // the ring: each failure goes on from where it was, so that this ends.
 func (b *Broker) pushOn(failed string, d job.Digest) {
-	for _, name := range b.ring[slices.Index(b.ring, failed)+1:] {
+	for _, name := range b.members.Ring()[slices.Index(b.members.Ring(), failed)+1:] {
 		if b.pushTo(name, d) {
 			return
 		}
@@ -274,10 +274,10 @@ func (b *Broker) gets(name string, d job.Digest) bool {
 // pushTo begins to bring a blob to a peer. It reports whether it did: not when the
 // peer has it or gets it, or can't take it.
 func (b *Broker) pushTo(name string, d job.Digest) bool {
-	if b.gets(name, d) || b.members[name].HTTPAddr == "" || b.rows[name].Full {
+	if b.gets(name, d) || b.members.Get(name).HTTPAddr == "" || b.members.Metadata(name).Full {
 		return false
 	}
 	b.pushing[pushing{name, d}] = true
-	b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members[name].HTTPAddr, Digest: d})
+	b.out.Push = append(b.out.Push, Push{To: name, Addr: b.members.Get(name).HTTPAddr, Digest: d})
 	return true
 }

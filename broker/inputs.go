@@ -40,8 +40,8 @@ func (m missing) why() string {
 // fetch asks for an attempt's inputs.
 func (b *Broker) fetch(r *job.Record, x *run) {
 	var from []string
-	for _, name := range append([]string{r.Owner.Broker, r.Origin}, b.names...) {
-		if name != b.self && !slices.Contains(from, name) && b.alive(name) {
+	for _, name := range append([]string{r.Owner.Broker, r.Origin}, b.members.Names()...) {
+		if name != b.self && !slices.Contains(from, name) && b.members.Alive(name) {
 			from = append(from, name)
 		}
 	}
@@ -57,13 +57,13 @@ func (b *Broker) inputsLost(x *run, in Fetched) bool {
 		return false
 	}
 	x.inputs.denied++
-	return x.inputs.denied >= lostAfter && b.everybodyIsThere()
+	return x.inputs.denied >= lostAfter && b.members.Complete()
 }
 
 // everybodyIsThere reports whether no member is absent.
 func (b *Broker) everybodyIsThere() bool {
-	for _, name := range b.names {
-		if s := b.members[name].Status; s != membership.Alive && s != membership.Left {
+	for _, name := range b.members.Names() {
+		if s := b.members.Get(name).Status; s != membership.Alive && s != membership.Left {
 			return false
 		}
 	}

@@ -66,7 +66,7 @@ const (
 // linkTo makes the link to a member, or starts it anew when the member has a new
 // actor: what the old one held may be lost (rule I1).
 func (b *Broker) linkTo(name string, was membership.Status) {
-	m := b.members[name]
+	m := b.members.Get(name)
 	l := b.links[name]
 	if l == nil {
 		l = &link{exchange: b.now.Add(time.Duration(b.random.Fraction() * float64(maxLag))), want: b.unaudited.waiting}
@@ -92,7 +92,7 @@ func (b *Broker) hear(from string, actor clock.Actor, hybrid clock.Hybrid, c, se
 	if row != nil {
 		r := *row
 		r.Clock = c
-		b.setRow(r)
+		b.learn(r)
 	}
 	l := b.links[from]
 	if l == nil {
@@ -127,7 +127,7 @@ func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
 			l.news, l.rumour = l.news || atOnce, l.rumour || !atOnce
 		}
 	}
-	for _, name := range b.ring[:min(len(b.ring), b.cfg.Replicas-1+b.hedges)] {
+	for _, name := range b.members.Ring()[:min(len(b.members.Ring()), b.cfg.Replicas-1+b.hedges)] {
 		mark(name, own)
 	}
 	for _, name := range named {
@@ -142,11 +142,11 @@ func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
 // al. 1987). It is the second way beside Serf's event, and the one that loses nothing.
 func (b *Broker) alarm(dots clock.Vector) {
 	b.tell(dots, true)
-	if !b.cfg.NewsLinks || len(b.names) == 0 {
+	if !b.cfg.NewsLinks || len(b.members.Names()) == 0 {
 		return
 	}
 	for range alarmed {
-		if l := b.links[b.names[b.random.Below(len(b.names))]]; l != nil && !l.holds(dots) {
+		if l := b.links[b.members.Names()[b.random.Below(len(b.members.Names()))]]; l != nil && !l.holds(dots) {
 			l.news = true
 		}
 	}
@@ -182,19 +182,19 @@ func (b *Broker) agree(l *link) {
 
 // rotating names the random member of this second.
 func (b *Broker) rotating() string {
-	if len(b.names) == 0 {
+	if len(b.members.Names()) == 0 {
 		return ""
 	}
 	slot := uint64(b.wall.Unix())
 	pick := prng.Source(b.cfg.Seed ^ slot)
-	return b.names[pick.Below(len(b.names))]
+	return b.members.Names()[pick.Below(len(b.members.Names()))]
 }
 
 // pump puts a message into the Ready for every link that has something to say
 // and none under way.
 func (b *Broker) pump() {
-	for _, name := range b.names {
-		l, m := b.links[name], b.members[name]
+	for _, name := range b.members.Names() {
+		l, m := b.links[name], b.members.Get(name)
 		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left || b.now.Before(l.notBefore) {
 			continue
 		}
@@ -274,7 +274,7 @@ func (b *Broker) interval() time.Duration {
 
 // acked takes in a peer's reply.
 func (b *Broker) acked(peer string, r wire.Reply) {
-	if r.From != peer || b.ghosts.known[r.Actor] {
+	if r.From != peer || b.members.Superseded(r.Actor) {
 		b.unreachable(peer) // somebody else answers at that address, or who is no more
 		return
 	}
@@ -325,7 +325,7 @@ func (b *Broker) unreachable(peer string) {
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := in.Message
-	if b.ghosts.known[m.Actor] { // nobody waits for this answer
+	if b.members.Superseded(m.Actor) { // nobody waits for this answer
 		b.answer(in.Token, &Replied{wire.Reply{Version: wire.Version, From: b.self, Actor: b.cfg.Actor, Hybrid: b.stamp(), Clock: b.ledger.Clock(), Restart: true}})
 		return
 	}
@@ -438,8 +438,8 @@ func (b *Broker) nextWake() time.Time {
 			wake = t
 		}
 	}
-	for _, name := range b.names {
-		l, m := b.links[name], b.members[name]
+	for _, name := range b.members.Names() {
+		l, m := b.links[name], b.members.Get(name)
 		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left {
 			continue
 		}
@@ -457,7 +457,7 @@ func (b *Broker) nextWake() time.Time {
 	if at, ok := b.timers.next(); ok {
 		by(at.Time())
 	}
-	for _, at := range []time.Time{b.gatesDue(), b.absencesDue(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
+	for _, at := range []time.Time{b.gatesDue(), b.members.Due(), b.unauditedDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
 		if !at.IsZero() {
 			by(at)
 		}
@@ -469,34 +469,12 @@ func (b *Broker) nextWake() time.Time {
 // ahead of ours, which a pull will catch up with (rule S3).
 func (b *Broker) gossip(s wire.State) {
 	for _, r := range s.Metadata {
-		b.setRow(r)
+		b.learn(r)
 	}
 	b.takeHints(s.Hints())
-	if r, ok := b.rows[s.From]; ok && !b.ledger.Seen().Covers(r.Clock) {
+	if r := b.members.Metadata(s.From); r.Name != "" && !b.ledger.Seen().Covers(r.Clock) {
 		if l := b.links[s.From]; l != nil {
 			l.want = true
 		}
 	}
-}
-
-// setRow takes in a broker's metadata if it is newer than what is known.
-func (b *Broker) setRow(r wire.Metadata) {
-	old, known := b.rows[r.Name]
-	if r.Name == b.self || known && !b.supersedes(r, old) || !known && len(b.rows) >= wire.MaxMetadata {
-		return
-	}
-	b.rows[r.Name] = r
-	if !known || old.Actor != r.Actor || old.Draining != r.Draining || old.Full && !r.Full {
-		b.reviewMembers() // somebody new, or anew, who may be capable
-	}
-}
-
-// supersedes reports whether a row takes the place of another: the newer version
-// does, but between two starts of a broker SWIM knows better which one lives. (After
-// its clock was mended a broker would else be shunned until that time has come.)
-func (b *Broker) supersedes(r, old wire.Metadata) bool {
-	if live := b.members[r.Name].Actor; r.Actor != old.Actor && (r.Actor == live || old.Actor == live) {
-		return r.Actor == live
-	}
-	return r.Version > old.Version
 }

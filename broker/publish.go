@@ -26,10 +26,7 @@ func (b *Broker) publish() {
 	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.board.Equal(b.published.board) {
 		return
 	}
-	var versions clock.Hybrid
-	for _, r := range b.rows {
-		versions += r.Version
-	}
+	versions := b.members.Versions()
 	c := b.ledger.Clock()
 	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal && b.emergencies.board.Equal(b.published.board) &&
 		b.now.Sub(b.published.at) < time.Second {
@@ -42,11 +39,7 @@ func (b *Broker) publish() {
 	for _, r := range b.toldOf() {
 		s.Active = append(s.Active, b.emergencyView(r))
 	}
-	for _, name := range b.names {
-		if r, ok := b.rows[name]; ok {
-			s.State.Metadata = append(s.State.Metadata, r)
-		}
-	}
+	s.State.Metadata = append(s.State.Metadata, b.members.Known()...)
 	b.out.Overview = &s
 }
 

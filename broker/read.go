@@ -111,8 +111,8 @@ func (b *Broker) found(r *job.Record) *Found {
 		}
 	}
 	newest := r.Writers()
-	for _, name := range b.names {
-		if b.members[name].Status == membership.Left {
+	for _, name := range b.members.Names() {
+		if b.members.Get(name).Status == membership.Left {
 			continue
 		}
 		f.Members++
@@ -134,8 +134,8 @@ func (b *Broker) found(r *job.Record) *Found {
 // an update, and we all that each had written before it did (rule A3): a verdict that one
 // of them wrote before it heard of this one may be the earlier.
 func (b *Broker) everybodyHolds(d clock.Dot) bool {
-	for _, name := range b.names {
-		if b.members[name].Status == membership.Left {
+	for _, name := range b.members.Names() {
+		if b.members.Get(name).Status == membership.Left {
 			continue
 		}
 		l := b.links[name]
@@ -228,7 +228,7 @@ func (b *Broker) boardAt(name string) emergency.Board {
 	if name == "" || name == b.self {
 		return b.emergencies.board
 	}
-	return b.boardOf(b.rows[name].Capabilities.Labels)
+	return b.boardOf(b.members.Metadata(name).Capabilities.Labels)
 }
 
 // list answers with a page of jobs.

@@ -56,7 +56,7 @@ func (b *Broker) reviewJob(r *job.Record) {
 	switch {
 	case r.Finished() || b.old(r):
 	case r.Owner.Broker != b.self:
-		if b.lost(r.Owner.Broker) && b.heir(r.Key(), "") == b.self {
+		if b.members.JudgeLost(b.now, r.Owner.Broker) && b.members.Successor(r.Key(), "", !b.draining) == b.self {
 			b.stats.TakenOver++
 			b.own(r, b.self, b.cfg.Actor)
 		} else if len(r.Spec.After) > 0 {
@@ -88,14 +88,14 @@ func (b *Broker) needsPlace(r *job.Record) bool {
 	if p.Broker == b.self {
 		return p.Actor != b.cfg.Actor
 	}
-	m := b.members[p.Broker]
+	m := b.members.Get(p.Broker)
 	if m.Status == membership.Alive && m.Actor != "" && m.Actor != p.Actor {
 		return true
 	}
-	if rep, ok := r.Present(); b.leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
+	if rep, ok := r.Present(); b.members.Leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
 		return true
 	}
-	return b.lost(p.Broker)
+	return b.members.JudgeLost(b.now, p.Broker)
 }
 
 // late ends an own job that nobody can run before its deadline any more. One that is
@@ -146,7 +146,7 @@ func (b *Broker) adopt(r *job.Record) bool {
 	var best *job.Report
 	for _, rep := range r.Reports {
 		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
-		if !runs || !b.present(rep.Dot.Actor) || b.leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
+		if !runs || !b.members.Present(rep.Dot.Actor) || b.members.Leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
 			continue
 		}
 		if rep.Dot.Actor == p.Actor {
@@ -169,7 +169,7 @@ func (b *Broker) present(actor clock.Actor) bool {
 	if actor == b.cfg.Actor {
 		return true
 	}
-	m := b.members[actor.Broker()]
+	m := b.members.Get(actor.Broker())
 	return m.Status == membership.Alive && m.Actor == actor
 }
 

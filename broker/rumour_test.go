@@ -51,7 +51,7 @@ func TestRumoursPause(t *testing.T) {
 	}}))
 	tick(now.Add(2 * maxLag))
 	told() // the first exchange
-	successor, other := b.ring[0], b.ring[1]
+	successor, other := b.members.Ring()[0], b.members.Ring()[1]
 	for b.rotating() != other {
 		tick(now.Add(time.Second))
 	}

@@ -205,7 +205,7 @@ func (b *Broker) mayStart(r *job.Record) bool {
 		b.timers.add(rounded(until), r.Key())
 	}
 	n := 1
-	for _, name := range b.names {
+	for _, name := range b.members.Names() {
 		if l := b.links[name]; l != nil && l.heard && l.known.Covers(r.Dots) {
 			n++
 		}
@@ -281,7 +281,7 @@ func (b *Broker) settleRuns() {
 // travels reports whether any of the blobs is on its way to a peer that lives.
 func (b *Broker) travels(blobs []job.Digest) bool {
 	for p := range b.pushing {
-		if b.alive(p.peer) && slices.Contains(blobs, p.digest) {
+		if b.members.Alive(p.peer) && slices.Contains(blobs, p.digest) {
 			return true
 		}
 	}

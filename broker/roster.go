@@ -1,0 +1,63 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// setRoster takes in the membership as SWIM sees it.
+func (b *Broker) setRoster(all []membership.Member) {
+	c := b.members.Update(b.now, all)
+	for _, name := range c.Gone {
+		delete(b.links, name)
+		delete(b.holds, name)
+	}
+	for _, name := range c.Restarted {
+		delete(b.holds, name)
+	}
+	for _, name := range b.members.Names() {
+		b.linkTo(name, c.Was[name])
+	}
+	if c.Joined && !b.unaudited.waiting {
+		b.distrust() // it may have been away for long
+	}
+	if c.Runners {
+		b.fetchSoon()
+		b.reviewMembers()
+		b.checkGates()
+	}
+}
+
+// checkAbsences looks again at the jobs of brokers that are lost now.
+func (b *Broker) checkAbsences() {
+	for _, name := range b.members.Expire(b.now) {
+		b.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
+	}
+}
+
+// learn takes in what a broker says of itself.
+func (b *Broker) learn(said wire.Metadata) {
+	if b.members.Learn(said) {
+		b.reviewMembers()
+	}
+}
+
+// reviewMembers looks again at the jobs that a change of the membership concerns: those that
+// this broker owns, or whose owner is absent.
+func (b *Broker) reviewMembers() {
+	b.reviewWhere(func(r *job.Record) bool {
+		return r.Owner.Broker == b.self || b.members.Absent(r.Owner.Broker)
+	})
+}
+
+// reviewWhere looks again at the unfinished jobs for which want says yes; nil wants all.
+func (b *Broker) reviewWhere(want func(*job.Record) bool) {
+	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && (want == nil || want(rec))
+	}) {
+		b.reviewLater(ref.Key)
+	}
+}
