@@ -30,20 +30,21 @@ var allowed = map[string][]string{
 	"resolve":   {"clock", "job"},
 	"setting":   {"canon", "clock", "label"},
 
-	"broker/prng":       {},
-	"broker/membership": {"broker/prng", "broker/wire", "clock"},
-	"broker/kind":       {"emergency", "job", "ledger", "setting"},
-	"broker/causal":     {"clock", "job", "label"},
-	"broker/wire":       {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":            {"broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
-	"executor":          {"clock", "job", "resolve"},
-	"store":             {"clock", "ledger"},
-	"gossip":            {"clock"},
-	"api":               {"clock", "emergency", "job"},
-	"node":              {"api", "broker", "broker/causal", "broker/membership", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
-	"sim/simnet":        {"gossip"},
-	"sim":               {"api", "broker", "broker/causal", "broker/membership", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
-	"cmd/ucp":           {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
+	"broker/prng":        {},
+	"broker/membership":  {"broker/prng", "broker/wire", "clock"},
+	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
+	"broker/kind":        {"emergency", "job", "ledger", "setting"},
+	"broker/causal":      {"clock", "job", "label"},
+	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
+	"broker":             {"broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
+	"executor":           {"clock", "job", "resolve"},
+	"store":              {"clock", "ledger"},
+	"gossip":             {"clock"},
+	"api":                {"clock", "emergency", "job"},
+	"node":               {"api", "broker", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"sim/simnet":         {"gossip"},
+	"sim":                {"api", "broker", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
+	"cmd/ucp":            {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
@@ -65,7 +66,7 @@ var allowed = map[string][]string{
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
 	"canon", "clock", "label", "job", "emergency", "setting", "ledger", "resolve",
-	"broker", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/wire",
+	"broker", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 
 // impure is what they may not import.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -34,9 +33,7 @@ func (b *Broker) unknown(s *job.Spec) (out []job.ID) {
 // arrive lets a submission wait for its predecessors, and asks everybody for them.
 func (b *Broker) arrive(in Submit) {
 	b.arriving = append(b.arriving, arriving{in, b.now.Add(max(in.Timeout, b.cfg.AckTimeout))})
-	for _, name := range b.members.Names() {
-		b.links[name].want = true
-	}
+	b.peers.PullAll()
 }
 
 // checkArriving takes those in whose predecessors have become known, and refuses
@@ -126,7 +123,7 @@ const (
 // the job has failed with that. While a member is absent that may know of them, it waits.
 func (b *Broker) loseTrack(r *job.Record) bool {
 	gone := b.unknown(&job.Spec{After: r.Waits()})
-	if len(gone) == 0 || !b.knowsAll() {
+	if len(gone) == 0 || !b.peers.LacksNothing() {
 		delete(b.tracks, r.Key())
 		if len(gone) > 0 {
 			b.timers.add(rounded(b.now.Add(b.cfg.SyncInterval)), r.Key())
@@ -157,18 +154,6 @@ func (b *Broker) loseTrack(r *job.Record) bool {
 	return true // it is reviewed again, since it has changed
 }
 
-// knowsAll reports whether every member is there and known to hold nothing that we lack.
-func (b *Broker) knowsAll() bool {
-	c := b.ledger.Clock()
-	for _, name := range b.members.Names() {
-		m, l := b.members.Get(name), b.links[name]
-		if m.Status != membership.Left && (m.Status != membership.Alive || l == nil || !l.heard || !c.Covers(l.known)) {
-			return false
-		}
-	}
-	return true
-}
-
 // remind notes in another's job that a predecessor has ended, when its owner should know
 // and does not note it: it has forgotten that predecessor, being told so by somebody who
 // had, before it heard of the end (rules C4, L9).
@@ -182,7 +167,7 @@ func (b *Broker) remind(r *job.Record) {
 		v := p.Verdict()
 		if since := v.At.Time().Add(remindAfter); b.wall.Before(since) {
 			b.timers.add(rounded(b.now.Add(since.Sub(b.wall))), r.Key())
-		} else if b.holdsUpdate(r.Owner.Broker, v.Dot) {
+		} else if b.peers.HoldsUpdate(r.Owner.Broker, v.Dot) {
 			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
 		} else {
 			b.timers.add(rounded(b.now.Add(remindAfter)), r.Key())
@@ -297,9 +282,7 @@ func (b *Broker) isBehind(r *job.Record) bool {
 		b.behind[key] = until
 		b.timers.add(rounded(until), key)
 		for _, d := range r.Created[0].Deps {
-			if l := b.links[d.Dot.Actor.Broker()]; l != nil {
-				l.want = true
-			}
+			b.peers.Pull(d.Dot.Actor.Broker())
 		}
 	}
 	if !b.now.Before(until) {

@@ -8,6 +8,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -59,9 +60,8 @@ type Broker struct {
 	ledger *ledger.Ledger
 	jobs   jobIndex
 
-	members *membership.Membership // who is there
-	links   map[string]*link       // to every member, by name
-	stretch float64                // of the sync interval (rule S5)
+	members *membership.Membership   // who is there
+	peers   *replication.Replication // how far they are with our ledger
 
 	queue     *resolve.Queue
 	undecided bool             // the queue has changed since its last decision
@@ -81,12 +81,11 @@ type Broker struct {
 	runs      map[string]*run      // attempts that this broker holds, by key
 	timers    timers               // keys to review at a later time
 
-	unaudited unaudited // what must wait for an audit (rule L9)
-	draining  bool
-	drainer   Token                // who waits for the end of it
-	cautious  map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
-	pauses    map[string]pause     // retries that wait here for their time
-	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
+	draining bool
+	drainer  Token                // who waits for the end of it
+	cautious map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
+	pauses   map[string]pause     // retries that wait here for their time
+	settling map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
 
 	sweepAt   time.Time // rule L8
 	sweepFrom endItem
@@ -123,8 +122,6 @@ func New(cfg Config) *Broker {
 		ledger:    ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
 		jobs:      newJobIndex(),
 		members:   membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay}),
-		links:     map[string]*link{},
-		stretch:   1,
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
 		runs:   map[string]*run{},
@@ -133,6 +130,9 @@ func New(cfg Config) *Broker {
 		cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
+	b.peers = replication.New(replication.Config{
+		Actor: cfg.Actor, Seed: cfg.Seed, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause,
+	}, b.ledger, b.members, &b.random)
 	b.emergencies = newEmergencies()
 	b.history = resolve.NewHistory(b.conflictsKept())
 	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
@@ -156,7 +156,9 @@ func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error)
 		}
 	})
 	b.reviewWhere(nil)
-	b.unaudited.waiting = len(b.review) > 0 // from the first Tick on, see begin
+	if len(b.review) > 0 {
+		b.peers.HoldBack()
+	}
 	return err
 }
 
@@ -202,14 +204,14 @@ func (b *Broker) Step(in Input) error {
 	case Gossip:
 		b.gossip(in.State)
 	case Pressure:
-		b.stretch = min(max(in.Stretch, 1), 2)
+		b.peers.SetStretch(in.Stretch)
 		b.rememberConflicts(in.Tight)
 	case Deliver:
 		b.deliver(in)
 	case Acked:
-		b.acked(in.Peer, in.Reply)
+		b.acked(in.Peer, &in.Reply)
 	case Unreachable:
-		b.unreachable(in.Peer)
+		b.peers.Unreachable(in.Peer)
 	case Pushed:
 		b.pushed(in)
 	case Submit:
@@ -267,6 +269,7 @@ func (b *Broker) tick(in Tick) {
 	if b.wall.IsZero() {
 		b.wall = b.now
 	}
+	b.peers.Tick(b.now, b.wall)
 	if first {
 		b.begin()
 	}
@@ -275,7 +278,7 @@ func (b *Broker) tick(in Tick) {
 	}
 	b.expireGates()
 	b.hedge()
-	b.checkUnaudited()
+	b.checkAudit()
 	b.checkAbsences()
 	b.checkCatching()
 	b.checkArriving()
@@ -291,7 +294,7 @@ func (b *Broker) begin() {
 	b.hybrid.Observe(b.recalled, b.wall, b.cfg.MaxClockSkew)
 	b.sweepAt, b.balanceAt = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
 	b.refreshBoard()
-	if b.unaudited.waiting {
+	if b.peers.Unaudited() {
 		b.distrust()
 	}
 }
@@ -364,7 +367,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 	if old != nil {
 		wrote = old.Dots
 	}
-	b.news(rec, rec.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor))
+	b.tell(rec.Dots, rec.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor), rec.Origin, rec.Owner.Broker, rec.Place.Broker)
 }
 
 // record returns a job by its key, nil when there is none.
@@ -379,4 +382,24 @@ func (b *Broker) record(key string) *job.Record {
 
 func (b *Broker) answer(t Token, a Answer) {
 	b.out.Answers = append(b.out.Answers, Response{t, a})
+}
+
+// nextWake is when something is due although nothing happens.
+func (b *Broker) nextWake() time.Time {
+	wake := b.peers.Due()
+	if at, ok := b.timers.next(); ok {
+		wake = sooner(wake, at.Time())
+	}
+	for _, at := range []time.Time{b.gatesDue(), b.members.Due(), b.peers.AuditDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
+		wake = sooner(wake, at)
+	}
+	return wake
+}
+
+// sooner is the earlier of two instants; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -22,9 +22,7 @@ func (b *Broker) catchUp(in CatchUp) {
 		return
 	}
 	for _, x := range missing { // whoever wrote it has it: ask there
-		if l := b.links[x.Dot.Actor.Broker()]; l != nil {
-			l.want = true
-		}
+		b.peers.Pull(x.Dot.Actor.Broker())
 	}
 	b.catching = append(b.catching, catching{in.Token, in.Past, b.now.Add(in.Timeout)})
 }

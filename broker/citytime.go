@@ -30,12 +30,7 @@ func (b *Broker) checkDrift() {
 		return
 	}
 	b.driftAt = b.now
-	offsets := []time.Duration{0}
-	for _, name := range b.members.Names() {
-		if l := b.links[name]; l != nil && l.heard && b.members.Alive(name) {
-			offsets = append(offsets, l.offset)
-		}
-	}
+	offsets := append(b.peers.Offsets(), 0)
 	slices.Sort(offsets)
 	low, high := offsets[(len(offsets)-1)/2], offsets[len(offsets)/2]
 	drift := low

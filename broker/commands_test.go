@@ -325,10 +325,10 @@ func hybrid(s *story) {
 
 // transfer tells how far a's transfer to b is.
 func transfer(s *story) {
-	l := s.node(0).b.links[s.word(1)]
-	if l.transfer == nil {
+	page, ok := s.node(0).b.peers.Transferring(s.word(1))
+	if !ok {
 		s.w.say("none")
 		return
 	}
-	s.w.say("page %d", l.page)
+	s.w.say("page %d", page)
 }

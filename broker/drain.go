@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -76,37 +75,8 @@ func (b *Broker) checkDrained() {
 	if left > 0 && b.members.Successor("", b.self, !b.draining) != "" {
 		return // they are still to be handed over
 	}
-	c, holders := b.ledger.Clock(), 1
-	wrote, known, heard := b.wroteHere(c), true, true
-	for _, name := range b.members.Names() {
-		if b.members.Get(name).Status == membership.Left {
-			continue
-		}
-		l := b.links[name]
-		has := l != nil && l.known.Covers(wrote)
-		known = known && has
-		if l == nil || !b.members.Alive(name) {
-			continue
-		}
-		heard = heard && has
-		if l.heard && l.known.Covers(c) {
-			holders++
-		} else { // it may long have it from others: its answer says so, before the next exchange
-			l.rumour = true
-		}
-	}
-	if holders >= b.goal() && heard {
-		b.answer(b.drainer, &Drained{Left: left, Known: known})
+	if h := b.peers.HandOver(); h.Holders >= b.goal() && h.Living {
+		b.answer(b.drainer, &Drained{Left: left, Known: h.All})
 		b.drainer = 0
 	}
-}
-
-// wroteHere is what this broker has written, in all its starts.
-func (b *Broker) wroteHere(c clock.Vector) (out clock.Vector) {
-	for _, d := range c {
-		if d.Actor.Broker() == b.self {
-			out.Set(d)
-		}
-	}
-	return out
 }

@@ -292,7 +292,7 @@ func (b *Broker) writeEmergency(hint *emergency.Record) {
 
 // emergencyChanged takes in a record of the ledger, ours or a peer's, and passes it on.
 func (b *Broker) emergencyChanged(r *emergency.Record) {
-	b.alarm(r.Dots)
+	b.peers.Alarm(r.Dots, b.copyCount())
 	b.recallEmergency(r)
 }
 
@@ -439,7 +439,7 @@ func (b *Broker) emergenciesDue() (due time.Time) {
 func (b *Broker) sweepEmergencies() {
 	now := clock.At(b.cityTime())
 	for _, id := range slices.Sorted(maps.Keys(b.emergencies.known)) {
-		if r := b.emergencies.known[id]; r.Forgettable(now) && (r.IsHint() || b.everybodyCovers(r.Dots)) {
+		if r := b.emergencies.known[id]; r.Forgettable(now) && (r.IsHint() || b.peers.EverybodyCovers(r.Dots)) {
 			b.forgetEmergency(id)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -55,7 +54,7 @@ func (b *Broker) sweep() {
 		b.sweepFrom = endItem{}
 	}
 	for _, it := range due {
-		if r := b.record(it.key); r != nil && len(b.jobs.wanted[r.ID]) == 0 && b.everybodyCovers(r.Dots) {
+		if r := b.record(it.key); r != nil && len(b.jobs.wanted[r.ID]) == 0 && b.peers.EverybodyCovers(r.Dots) {
 			b.forget(r)
 			b.stats.Forgotten++
 		}
@@ -67,24 +66,6 @@ func (b *Broker) sweepDue() time.Time {
 		return time.Time{}
 	}
 	return b.sweepAt
-}
-
-// everybodyCovers reports whether the clock of every member, alive or failed, covers
-// these dots, and our own too: a record from the first page of a broken transfer is
-// held, but not covered.
-func (b *Broker) everybodyCovers(dots clock.Vector) bool {
-	if !b.ledger.Clock().Covers(dots) {
-		return false
-	}
-	for _, name := range b.members.Names() {
-		if b.members.Get(name).Status == membership.Left {
-			continue
-		}
-		if l := b.links[name]; l == nil || !l.heard || !l.known.Covers(dots) {
-			return false
-		}
-	}
-	return true
 }
 
 // forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has

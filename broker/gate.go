@@ -46,18 +46,11 @@ func (g *gate) verdict() bool { return g.token == 0 }
 func (b *Broker) copies(g *gate) int {
 	n := 1
 	for _, name := range b.members.Names() {
-		if b.holdsUpdate(name, g.dot) && b.has(name, g.blobs) {
+		if b.peers.HoldsUpdate(name, g.dot) && b.has(name, g.blobs) {
 			n++
 		}
 	}
 	return n
-}
-
-// holdsUpdate reports whether a member is known to hold an update: it has said
-// so by its clock, or wrote it itself (nothing leaves a broker unsynced, I4).
-func (b *Broker) holdsUpdate(name string, d clock.Dot) bool {
-	l := b.links[name]
-	return l != nil && (l.actor == d.Actor || l.heard && l.known.Has(d))
 }
 
 // goal is how many copies open a gate now: fewer than asked for when fewer
@@ -147,7 +140,7 @@ func (b *Broker) gatesDue() time.Time {
 }
 
 // reach is how many brokers on the ring get copies now.
-func (b *Broker) reach() int { return min(len(b.members.Ring()), b.cfg.Replicas-1+b.hedges) }
+func (b *Broker) reach() int { return min(len(b.members.Ring()), b.copyCount()) }
 
 func (b *Broker) hedgeDue() time.Time {
 	return b.order[0].since.Add(time.Duration(b.hedges+1) * hedgeAfter)
@@ -161,9 +154,7 @@ func (b *Broker) hedge() {
 	}
 	b.hedges++
 	name := b.members.Ring()[b.reach()-1]
-	if l := b.links[name]; l != nil && b.cfg.NewsLinks {
-		l.news = true
-	}
+	b.peers.TellNow(name)
 	for _, g := range b.order {
 		for _, d := range g.blobs {
 			b.pushTo(name, d)

@@ -35,7 +35,7 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, board: b.emergencies.board}
 	b.stats.Running, b.stats.Waiting = b.queue.Counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownRow(true)}, Emergencies: b.activeHints()}}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.activeHints()}}
 	for _, r := range b.toldOf() {
 		s.Active = append(s.Active, b.emergencyView(r))
 	}
@@ -43,9 +43,9 @@ func (b *Broker) publish() {
 	b.out.Overview = &s
 }
 
-// ownRow makes this broker's metadata; the clock is left out where the message
+// ownMetadata makes this broker's metadata; the clock is left out where the message
 // carries it anyway.
-func (b *Broker) ownRow(withClock bool) *wire.Metadata {
+func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
 		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Version,
@@ -53,8 +53,8 @@ func (b *Broker) ownRow(withClock bool) *wire.Metadata {
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),
 		Jobs:         map[job.State]int{},
-		Stretch:      b.stretch,
-		Draining:     b.draining, Full: b.full, Unaudited: b.unaudited.waiting,
+		Stretch:      b.peers.Stretch(),
+		Draining:     b.draining, Full: b.full, Unaudited: b.peers.Unaudited(),
 	}
 	for s, n := range b.jobs.owned[b.self] {
 		if n > 0 {

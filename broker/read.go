@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/causal"
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -93,7 +92,7 @@ func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 
 // found describes a job as this broker knows it.
 func (b *Broker) found(r *job.Record) *Found {
-	f := &Found{Record: b.shown(r), AsOf: b.wall, Members: 1, KnownBy: 1}
+	f := &Found{Record: b.shown(r), AsOf: b.wall}
 	for _, d := range r.Dots {
 		f.seen = append(f.seen, causal.Event{Dot: d})
 	}
@@ -110,44 +109,15 @@ func (b *Broker) found(r *job.Record) *Found {
 			f.Displaced = append(f.Displaced, idOf(key))
 		}
 	}
-	newest := r.Writers()
-	for _, name := range b.members.Names() {
-		if b.members.Get(name).Status == membership.Left {
-			continue
-		}
-		f.Members++
-		if l := b.links[name]; l != nil && l.heard && l.known.Covers(newest) {
-			f.KnownBy++
-		}
-	}
+	f.KnownBy, f.Members = b.peers.Covered(r.Writers())
 	if v := f.Record.Verdict(); v != nil {
-		f.Provisional = !b.everybodyHolds(v.Dot)
+		f.Provisional = !b.peers.EverybodyHolds(v.Dot)
 		return f
 	}
 	board := b.boardAt(r.Place.Broker)
 	_, f.Emergency = board.Level(&r.Spec)
 	f.Why = b.why(f.Record)
 	return f
-}
-
-// everybodyHolds reports whether every member, alive or failed, is known to hold
-// an update, and we all that each had written before it did (rule A3): a verdict that one
-// of them wrote before it heard of this one may be the earlier.
-func (b *Broker) everybodyHolds(d clock.Dot) bool {
-	for _, name := range b.members.Names() {
-		if b.members.Get(name).Status == membership.Left {
-			continue
-		}
-		l := b.links[name]
-		if l == nil {
-			return false
-		}
-		b.agree(l)
-		if !l.agreed.Has(d) {
-			return false
-		}
-	}
-	return true
 }
 
 // why says why a job does not run, as far as this broker can tell.
@@ -243,7 +213,7 @@ func (b *Broker) list(in List) {
 	for _, key := range keys {
 		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
-			if v := r.Verdict(); v != nil && !b.everybodyHolds(v.Dot) {
+			if v := r.Verdict(); v != nil && !b.peers.EverybodyHolds(v.Dot) {
 				out.Provisional = append(out.Provisional, key)
 			}
 			if !r.Finished() {

@@ -3,7 +3,7 @@ package broker
 import (
 	"time"
 
-	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -26,7 +26,7 @@ type Ready struct {
 
 	// Send goes to peers, at most one message a peer under way; each ends in an
 	// Acked or, after the peer timeout, an Unreachable.
-	Send []Send
+	Send []replication.Send
 
 	// Push brings blobs to peers, each ends in a Pushed.
 	Push []Push
@@ -79,13 +79,6 @@ type Handover struct {
 type Response struct {
 	Token  Token
 	Answer Answer
-}
-
-// Send is one message to one peer.
-type Send struct {
-	To      string
-	Addr    string // the peer's HTTP address, host:port
-	Message wire.Message
 }
 
 // Push asks that a peer gets a copy of a blob that is here (rule A1).

@@ -11,16 +11,16 @@ import (
 func (b *Broker) setRoster(all []membership.Member) {
 	c := b.members.Update(b.now, all)
 	for _, name := range c.Gone {
-		delete(b.links, name)
+		b.peers.Drop(name)
 		delete(b.holds, name)
 	}
 	for _, name := range c.Restarted {
 		delete(b.holds, name)
 	}
 	for _, name := range b.members.Names() {
-		b.linkTo(name, c.Was[name])
+		b.peers.Meet(b.members.Get(name), c.Was[name])
 	}
-	if c.Joined && !b.unaudited.waiting {
+	if c.Joined && !b.peers.Unaudited() {
 		b.distrust() // it may have been away for long
 	}
 	if c.Runners {

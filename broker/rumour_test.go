@@ -49,10 +49,10 @@ func TestRumoursPause(t *testing.T) {
 	require.NoError(t, b.Step(Roster{Members: []membership.Member{
 		{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}, {Name: "c", Actor: "c~1", HTTPAddr: "c:1", Status: membership.Alive},
 	}}))
-	tick(now.Add(2 * maxLag))
+	tick(now.Add(4 * time.Second))
 	told() // the first exchange
 	successor, other := b.members.Ring()[0], b.members.Ring()[1]
-	for b.rotating() != other {
+	for b.peers.Rotating() != other {
 		tick(now.Add(time.Second))
 	}
 
@@ -75,12 +75,12 @@ func TestRumoursPause(t *testing.T) {
 
 	tick(now.Add(time.Millisecond))
 	submit("j55555")
-	b.news(&job.Record{Origin: other, Dots: clock.Vector{{Actor: "a~1", Counter: 99}}}, true)
+	b.tell(clock.Vector{{Actor: "a~1", Counter: 99}}, true, other)
 	names, _ = told()
 	require.ElementsMatch(t, []string{"b", "c"}, names, "whom the record names need not wait")
 
 	tick(now.Add(time.Millisecond))
-	b.news(&job.Record{Origin: other, Dots: clock.Vector{{Actor: clock.Actor(other + "~1"), Counter: 7}}}, true)
+	b.tell(clock.Vector{{Actor: clock.Actor(other + "~1"), Counter: 7}}, true, other)
 	names, _ = told()
 	require.Empty(t, names, "who wrote it need not be told")
 }

@@ -206,7 +206,7 @@ func (b *Broker) mayStart(r *job.Record) bool {
 	}
 	n := 1
 	for _, name := range b.members.Names() {
-		if l := b.links[name]; l != nil && l.heard && l.known.Covers(r.Dots) {
+		if b.peers.Covers(name, r.Dots) {
 			n++
 		}
 	}

@@ -48,8 +48,8 @@ func (b *Broker) gateSubmission(in Submit, r *job.Record, created bool) {
 	least := in.Spec.MinReplicas
 	b.spread(in.Spec.Blobs(), least)
 	for _, name := range b.members.Ring()[:min(len(b.members.Ring()), max(0, least-1))] {
-		if l := b.links[name]; !l.heard || !l.known.Has(r.Created[0].Dot) {
-			l.news = l.news || b.cfg.NewsLinks
+		if !b.peers.HoldsUpdate(name, r.Created[0].Dot) {
+			b.peers.TellNow(name)
 		}
 	}
 	b.hold(&gate{

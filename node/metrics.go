@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -61,7 +61,7 @@ func (m *metrics) handler() http.Handler {
 
 func (m *metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
 
-func (m *metrics) sent(s broker.Send, err error) {
+func (m *metrics) sent(s replication.Send, err error) {
 	result := "ok"
 	if err != nil {
 		result = "failed"

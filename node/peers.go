@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
@@ -98,7 +99,7 @@ func (p *peers) contacts() (met map[string]contact, lastSync time.Time) {
 }
 
 // send carries one message to a peer; it ends in Acked or Unreachable.
-func (p *peers) send(s broker.Send) {
+func (p *peers) send(s replication.Send) {
 	p.work.Go(func() {
 		ctx, cancel := context.WithTimeout(p.n.ctx, p.n.cfg.PeerTimeout)
 		defer cancel()
@@ -114,7 +115,7 @@ func (p *peers) send(s broker.Send) {
 	})
 }
 
-func (p *peers) exchange(ctx context.Context, s broker.Send) (wire.Reply, error) {
+func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {
 		return wire.Reply{}, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -495,7 +496,7 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 }
 
 // send carries a message and its reply, as bytes, through the network.
-func (c *Core) send(n *coreNode, s broker.Send) {
+func (c *Core) send(n *coreNode, s replication.Send) {
 	b, to := n.b, c.nodes[s.To]
 	sent := wire.Encode(&s.Message)
 	c.note("%s>%s %d", n.name, s.To, len(sent))
