@@ -33,17 +33,18 @@ var allowed = map[string][]string{
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock"},
 	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
+	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
 	"broker/kind":        {"emergency", "job", "ledger", "setting"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
 	"executor":           {"clock", "job", "resolve"},
 	"store":              {"clock", "ledger"},
 	"gossip":             {"clock"},
 	"api":                {"clock", "emergency", "job"},
-	"node":               {"api", "broker", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"node":               {"api", "broker", "broker/ack", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
-	"sim":                {"api", "broker", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
+	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
 	"cmd/ucp":            {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
 	"canon", "clock", "label", "job", "emergency", "setting", "ledger", "resolve",
-	"broker", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
+	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 
 // impure is what they may not import.

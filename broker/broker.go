@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/prng"
@@ -96,14 +97,9 @@ type Broker struct {
 	review []string // keys whose record has changed
 	queued map[string]bool
 
-	gates   map[string]*gate    // verdicts that are not yet durable enough to be shown, by key
-	order   []*gate             // those and submissions, the oldest first
-	gateDue time.Time           // when the first of them opens at the latest
-	hedges  int                 // how many more brokers than usual get copies, since some are silent (rule A1)
-	waiters waiters             // clients that wait for a job's end
-	holds   map[string]*digests // blobs that a peer has confirmed
-	pushing map[pushing]bool    // blobs on their way to a peer
-	local   *digests            // blobs known to be here
+	acks    acks         // answers that wait for copies
+	waiters waiters      // clients that wait for a job's end
+	blobs   *ack.Holders // which broker holds which blobs
 
 	full bool // the disk has no room for new jobs
 
@@ -124,15 +120,16 @@ func New(cfg Config) *Broker {
 		members:   membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay}),
 		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
 		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
-		runs:   map[string]*run{},
-		queued: map[string]bool{},
-		gates:  map[string]*gate{}, waiters: newWaiters(),
+		runs:     map[string]*run{},
+		queued:   map[string]bool{},
+		waiters:  newWaiters(),
 		cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
-		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
 	}
 	b.peers = replication.New(replication.Config{
 		Actor: cfg.Actor, Seed: cfg.Seed, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause,
 	}, b.ledger, b.members, &b.random)
+	b.blobs = ack.NewHolders(b.members, cfg.BlobTrust)
+	b.acks = acks{ack.NewWaiters[ackWaiter](cfg.Replicas, b.members, b.peers, b.blobs), map[string]*verdictWaiter{}}
 	b.emergencies = newEmergencies()
 	b.history = resolve.NewHistory(b.conflictsKept())
 	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
@@ -245,7 +242,7 @@ func (b *Broker) Step(in Input) error {
 	case Room:
 		b.full = in.Full
 	case Damaged:
-		b.local.forget(in.Digest)
+		b.blobs.Missed(in.Digest)
 	case Abandon:
 		b.abandon(in.Token)
 	case List:
@@ -270,14 +267,18 @@ func (b *Broker) tick(in Tick) {
 		b.wall = b.now
 	}
 	b.peers.Tick(b.now, b.wall)
+	b.blobs.Tick(b.now)
+	b.acks.Tick(b.now)
 	if first {
 		b.begin()
 	}
 	for _, key := range b.timers.due(clock.At(b.now)) {
 		b.reviewLater(key)
 	}
-	b.expireGates()
-	b.hedge()
+	if b.acks.Expired() {
+		b.checkAcks()
+	}
+	b.acks.Hedge()
 	b.checkAudit()
 	b.checkAbsences()
 	b.checkCatching()
@@ -307,6 +308,7 @@ func (b *Broker) Ready() Ready {
 	b.pump()
 	b.publish()
 	rd := b.out
+	rd.Push = b.blobs.Take()
 	rd.Commit = b.ledger.Take()
 	rd.Wake = b.nextWake()
 	b.out = Ready{}
@@ -356,7 +358,7 @@ func (b *Broker) noted(old, rec *job.Record) {
 	b.reviewLater(rec.Key())
 	b.notedOthers(old, rec)
 	if (old == nil || !old.Finished()) && rec.Finished() {
-		b.gateVerdict(rec)
+		b.withhold(rec)
 		delete(b.cautious, rec.Key())
 		delete(b.pauses, rec.Key())
 		delete(b.behind, rec.Key())
@@ -390,7 +392,7 @@ func (b *Broker) nextWake() time.Time {
 	if at, ok := b.timers.next(); ok {
 		wake = sooner(wake, at.Time())
 	}
-	for _, at := range []time.Time{b.gatesDue(), b.members.Due(), b.peers.AuditDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
+	for _, at := range []time.Time{b.acks.Due(), b.members.Due(), b.peers.AuditDue(), b.sweepDue(), b.catchingDue(), b.balanceDue(), b.arrivingDue(), b.decisionDue(), b.emergenciesDue()} {
 		wake = sooner(wake, at)
 	}
 	return wake

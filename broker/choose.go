@@ -72,7 +72,7 @@ func (b *Broker) cost(name string, r *job.Record) float64 {
 	capacity := b.capacity(name)
 	cost := 0.0
 	if name != b.self {
-		if !b.has(name, r.Spec.Blobs()) {
+		if !b.blobs.Has(name, r.Spec.Blobs()) {
 			cost += costNoInputs
 		}
 		cost += costPerMillis * float64(min(b.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)

@@ -24,7 +24,7 @@ func TestRing(t *testing.T) {
 	for _, name := range names {
 		if b := w.nodes[name].b; b != nil {
 			require.Len(t, b.members.Ring(), 3)
-			for _, s := range b.members.Ring()[:b.reach()] {
+			for _, s := range b.members.Ring()[:b.acks.Reach()] {
 				require.NotEqual(t, name, s)
 				require.NotEqual(t, "d", s)
 				copies[s]++

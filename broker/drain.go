@@ -75,7 +75,7 @@ func (b *Broker) checkDrained() {
 	if left > 0 && b.members.Successor("", b.self, !b.draining) != "" {
 		return // they are still to be handed over
 	}
-	if h := b.peers.HandOver(); h.Holders >= b.goal() && h.Living {
+	if h := b.peers.HandOver(); h.Holders >= b.acks.Goal() && h.Living {
 		b.answer(b.drainer, &Drained{Left: left, Known: h.All})
 		b.drainer = 0
 	}

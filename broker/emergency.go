@@ -81,7 +81,7 @@ func (b *Broker) declare(in Declare) {
 	r.Version = seen.Next(b.stamp(), b.cfg.Actor)
 	b.writeEmergency(r)
 	b.flood(r)
-	b.gateClaim(in.Token, r.ID, old == nil)
+	b.awaitDeclaration(in.Token, r.ID, old == nil)
 }
 
 // mayClaim reports whether a client may declare or clear something now; otherwise it was
@@ -127,20 +127,7 @@ func (b *Broker) clear(in Clear) {
 	}
 	b.writeEmergency(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: b.cityStamp(), By: b.cfg.Actor}}})
 	b.flood(b.emergencies.known[id])
-	b.gateClaim(in.Token, id, true)
-}
-
-// gateClaim answers a declaration or a clear when as many brokers hold it as a submission
-// (rule A1): it acts at once, but who is told that it is made may go away.
-func (b *Broker) gateClaim(t Token, id emergency.ID, created bool) {
-	r := b.emergencies.known[id]
-	if r == nil {
-		return // the archive failed
-	}
-	b.hold(&gate{
-		key: string(id), dot: clock.Dot{Actor: b.cfg.Actor, Counter: r.Dots.Get(b.cfg.Actor)}, since: b.now,
-		deadline: b.now.Add(b.cfg.AckTimeout), token: t, claim: &Declared{Created: created},
-	})
+	b.awaitDeclaration(in.Token, id, true)
 }
 
 // findEmergency finds what a person means: an exact ID beats a prefix. Without any, id is "".
@@ -292,7 +279,7 @@ func (b *Broker) writeEmergency(hint *emergency.Record) {
 
 // emergencyChanged takes in a record of the ledger, ours or a peer's, and passes it on.
 func (b *Broker) emergencyChanged(r *emergency.Record) {
-	b.peers.Alarm(r.Dots, b.copyCount())
+	b.peers.Alarm(r.Dots, b.acks.Reach())
 	b.recallEmergency(r)
 }
 

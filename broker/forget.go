@@ -97,7 +97,7 @@ func (b *Broker) forget(r *job.Record) {
 	if x := b.runs[key]; x != nil {
 		b.drop(key, x)
 	}
-	delete(b.gates, key)
+	delete(b.acks.withheld, key)
 	delete(b.cautious, key)
 	delete(b.pauses, key)
 	b.tellWaiters(key)

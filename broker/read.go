@@ -44,7 +44,7 @@ func (b *Broker) cancel(in Cancel) {
 		return
 	}
 	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
-	if b.gates[r.Key()] != nil {
+	if b.acks.withheld[r.Key()] != nil {
 		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
 		return
 	}

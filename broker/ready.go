@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -29,7 +30,7 @@ type Ready struct {
 	Send []replication.Send
 
 	// Push brings blobs to peers, each ends in a Pushed.
-	Push []Push
+	Push []ack.Push
 
 	// Fetch brings blobs here, each ends in a Fetched.
 	Fetch []Fetch
@@ -79,13 +80,6 @@ type Handover struct {
 type Response struct {
 	Token  Token
 	Answer Answer
-}
-
-// Push asks that a peer gets a copy of a blob that is here (rule A1).
-type Push struct {
-	To     string
-	Addr   string
-	Digest job.Digest
 }
 
 // Fetch asks that blobs come here from whoever has them; From are the names of

@@ -12,10 +12,10 @@ func (b *Broker) setRoster(all []membership.Member) {
 	c := b.members.Update(b.now, all)
 	for _, name := range c.Gone {
 		b.peers.Drop(name)
-		delete(b.holds, name)
+		b.blobs.Drop(name)
 	}
 	for _, name := range c.Restarted {
-		delete(b.holds, name)
+		b.blobs.Drop(name)
 	}
 	for _, name := range b.members.Names() {
 		b.peers.Meet(b.members.Get(name), c.Was[name])
@@ -26,7 +26,7 @@ func (b *Broker) setRoster(all []membership.Member) {
 	if c.Runners {
 		b.fetchSoon()
 		b.reviewMembers()
-		b.checkGates()
+		b.checkAcks()
 	}
 }
 

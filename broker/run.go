@@ -134,7 +134,7 @@ func (b *Broker) take(r *job.Record) {
 	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	b.runs[r.Key()] = x
 	blobs := r.Spec.Blobs()
-	if b.has(b.self, blobs) {
+	if b.blobs.Has(b.self, blobs) {
 		b.enqueue(r)
 		return
 	}
@@ -183,9 +183,7 @@ func (b *Broker) fetched(in Fetched) {
 		}})
 		return
 	}
-	for _, d := range r.Spec.Blobs() {
-		b.local.add(d, b.now)
-	}
+	b.blobs.Saw(r.Spec.Blobs()...)
 	b.enqueue(r)
 }
 
@@ -210,7 +208,7 @@ func (b *Broker) mayStart(r *job.Record) bool {
 			n++
 		}
 	}
-	return n >= b.goal() || !b.now.Before(until)
+	return n >= b.acks.Goal() || !b.now.Before(until)
 }
 
 func (b *Broker) start(key string) {
@@ -254,10 +252,8 @@ func (b *Broker) reported(in Reported) {
 	}
 	x.result = &in.Result
 	b.settling[in.Key] = x
-	for _, d := range in.Result.Blobs() {
-		b.local.add(d, b.now)
-	}
-	b.spread(in.Result.Blobs(), 0)
+	b.blobs.Saw(in.Result.Blobs()...)
+	b.blobs.Spread(in.Result.Blobs(), b.acks.Reach())
 	if r := b.record(in.Key); r == nil || r.Finished() {
 		b.stats.Rejected++
 		b.settle(in.Key, x)
@@ -272,20 +268,10 @@ func (b *Broker) settleRuns() {
 	for _, key := range slices.Sorted(maps.Keys(b.settling)) {
 		x := b.settling[key]
 		blobs := x.result.Blobs()
-		if len(blobs) == 0 || b.copies(&gate{dot: clock.Dot{Actor: b.cfg.Actor}, blobs: blobs}) >= b.goal() || !b.travels(blobs) {
+		if len(blobs) == 0 || b.acks.Copies(clock.Dot{Actor: b.cfg.Actor}, blobs) >= b.acks.Goal() || !b.blobs.Travels(blobs) {
 			b.settle(key, x)
 		}
 	}
-}
-
-// travels reports whether any of the blobs is on its way to a peer that lives.
-func (b *Broker) travels(blobs []job.Digest) bool {
-	for p := range b.pushing {
-		if b.members.Alive(p.peer) && slices.Contains(blobs, p.digest) {
-			return true
-		}
-	}
-	return false
 }
 
 // settle writes down how an attempt ended.

@@ -21,19 +21,19 @@ func TestUnknownInput(t *testing.T) {
 func TestAbandon(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive} // silent: every gate waits
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive} // silent: every answer waits
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec
 	w.step(n, Submit{Token: 1, ID: "j1", Spec: s})
 	w.step(n, Await{Token: 2, ID: "j1"})
 	w.step(n, Await{Token: 3, ID: "j1"})
 	w.step(n, Cancel{Token: 4, ID: "j1"})
-	require.Len(t, n.b.order, 2)
+	require.Equal(t, 2, n.b.acks.Len())
 	for _, token := range []Token{0, 1, 2, 4, 9} {
 		w.step(n, Abandon{Token: token})
 	}
-	require.Len(t, n.b.order, 1, "the verdict's gate is nobody's to give up")
-	require.Equal(t, map[Token]waiting{3: {token: 3, key: n.b.order[0].key}}, n.b.waiters.byToken)
+	require.Equal(t, 1, n.b.acks.Len(), "the verdict is nobody's to give up")
+	require.Equal(t, map[Token]waiting{3: {token: 3, key: n.b.jobs.withID("j1")[0]}}, n.b.waiters.byToken)
 	w.now = w.now.Add(time.Minute)
 	must(n.b.Step(Tick{Now: w.now}))
 	answers := n.b.Ready().Answers

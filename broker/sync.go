@@ -65,7 +65,7 @@ func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	if !b.peers.Hear(s) {
 		return false
 	}
-	b.checkGates()
+	b.checkAcks()
 	return true
 }
 
@@ -83,12 +83,9 @@ func (b *Broker) pump() {
 	b.out.Send = append(b.out.Send, send...)
 }
 
-// copies is how many brokers on the ring get copies of what is written here, now.
-func (b *Broker) copyCount() int { return b.cfg.Replicas - 1 + b.hedges }
-
 // tell passes a changed record on, to the brokers that it names, too.
 func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
-	b.peers.Tell(dots, own, b.copyCount(), named...)
+	b.peers.Tell(dots, own, b.acks.Reach(), named...)
 }
 
 // merge joins a delta. What changed is news (rule L6).

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -53,7 +54,7 @@ type node struct {
 	asked   map[Token]string             // what an answer is about
 	seen    map[string]membership.Member // the roster as this broker sees it
 	fetch   map[string]Fetch             // by key
-	push    map[string][]Push            // by peer
+	push    map[string][]ack.Push        // by peer
 	stops   map[string]Stop              // by key
 	pauses  map[string]Suspend
 	still   map[string]Run // attempts that stand still, by key
@@ -102,7 +103,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.cfg.Archive = diskArchive(n.disk)
 	n.b, n.wake = New(n.cfg), time.Time{}
 	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
-	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]Push{}, map[string]Stop{}
+	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.scan))
 	return n

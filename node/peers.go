@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -140,7 +141,7 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 }
 
 // push brings a blob to a peer; it ends in a Pushed.
-func (p *peers) push(x broker.Push) {
+func (p *peers) push(x ack.Push) {
 	p.work.Go(func() {
 		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x.Addr, x.Digest) })
 		if err != nil {

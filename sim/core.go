@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -440,7 +441,7 @@ func digestOf(text string) string {
 }
 
 // push brings a blob to a peer, mostly.
-func (c *Core) push(n *coreNode, p broker.Push) {
+func (c *Core) push(n *coreNode, p ack.Push) {
 	b, to := n.b, c.nodes[p.To]
 	c.after(c.latency(), func() {
 		ok := to.b != nil && !c.Now.Before(to.paused) && !c.lost(n.name, p.To) && !c.lost(p.To, n.name) && n.blobs[string(p.Digest)]

@@ -1,4 +1,4 @@
-package broker
+package ack
 
 import (
 	"time"
@@ -49,22 +49,4 @@ func (d *digests) all(list []job.Digest, since time.Time) bool {
 		}
 	}
 	return true
-}
-
-// trusted is since when a blob must have been seen to count: who confirms one keeps it
-// for BlobTrust at least, until a record names it.
-func (b *Broker) trusted() time.Time {
-	if b.cfg.BlobTrust == 0 {
-		return time.Time{}
-	}
-	return b.now.Add(-b.cfg.BlobTrust)
-}
-
-// has reports whether a broker, this one or a peer, is known to hold all of these
-// blobs.
-func (b *Broker) has(name string, list []job.Digest) bool {
-	if name == b.self {
-		return b.local.all(list, b.trusted())
-	}
-	return b.holds[name].all(list, b.trusted())
 }
