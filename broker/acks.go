@@ -1,12 +1,8 @@
 package broker
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/causal"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -18,11 +14,27 @@ type ackWaiter interface {
 	token() Token // of the client that waits; 0 when it is nobody in particular
 }
 
-// acks are the answers that wait for copies (rules A1, A3).
+// acks are the answers that wait for copies (rules A1, A3), and the verdicts that are not shown
+// yet.
 type acks struct {
-	*ack.Waiters[ackWaiter]
-	withheld map[string]*verdictWaiter // verdicts that are not yet durable enough to be shown, by key
+	*core
+	withheld map[string]*verdictWaiter // by key
 }
+
+// shown returns the record as it may be shown: without a verdict that is not yet durable (rule
+// A3).
+func (a *acks) shown(r *job.Record) *job.Record {
+	if r != nil && a.withheld[r.Key()] != nil {
+		return r.Undecided()
+	}
+	return r
+}
+
+// withholds reports whether a job has ended and may not be shown so yet.
+func (a *acks) withholds(key string) bool { return a.withheld[key] != nil }
+
+// forget drops what is withheld of a job that is forgotten.
+func (a *acks) forget(key string) { delete(a.withheld, key) }
 
 // submissionWaiter is a client that waits for the copies of a job (rule A1).
 type submissionWaiter struct {
@@ -41,7 +53,7 @@ func (s *submissionWaiter) durable(b *Broker, copies int) {
 		r = s.record // it has ended and is forgotten already
 	}
 	out := Submitted{
-		Record: b.shown(r), Created: s.created, Replicas: copies, Degraded: b.acks.Degraded(copies),
+		Record: b.acks.shown(r), Created: s.created, Replicas: copies, Degraded: b.copies.Degraded(copies),
 		Past: s.past.With(causal.Event{Dot: r.Created[0].Dot, Job: r.ID}),
 	}
 	if copies < s.least {
@@ -64,8 +76,8 @@ func (d *declarationWaiter) token() Token { return d.by }
 
 func (d *declarationWaiter) durable(b *Broker, copies int) {
 	b.answer(d.by, &Declared{
-		View: b.emergencyView(b.emergencies.known[d.id]), Created: d.created,
-		Replicas: copies, Degraded: b.acks.Degraded(copies),
+		View: b.emergencies.view(d.id), Created: d.created,
+		Replicas: copies, Degraded: b.copies.Degraded(copies),
 	})
 }
 
@@ -82,10 +94,10 @@ func (v *verdictWaiter) durable(b *Broker, _ int) {
 	}
 }
 
-// await lets a client, or a verdict, wait for copies of an update.
+// awaitCopies lets a client, or a verdict, wait for copies of an update.
 func (b *Broker) awaitCopies(d ack.Demand, who ackWaiter) {
 	d.Deadline = b.now.Add(b.cfg.AckTimeout)
-	b.settleAcks(b.acks.Add(d, who))
+	b.settleAcks(b.copies.Add(d, who))
 }
 
 func (b *Broker) settleAcks(list []ack.Durable[ackWaiter]) {
@@ -97,16 +109,14 @@ func (b *Broker) settleAcks(list []ack.Durable[ackWaiter]) {
 // checkAcks answers those for whom enough brokers hold now what they wait for, or who have waited
 // for long enough.
 func (b *Broker) checkAcks() {
-	b.settleAcks(b.acks.Check())
-	for _, key := range slices.Sorted(maps.Keys(b.cautious)) {
-		b.reviewLater(key)
-	}
+	b.settleAcks(b.copies.Check())
+	b.attempts.reviewCautious()
 }
 
 // awaitSubmission answers when enough brokers hold the job (rule A1).
 func (b *Broker) awaitSubmission(in Submit, r *job.Record, created bool) {
 	least, blobs, dot := in.Spec.MinReplicas, in.Spec.Blobs(), r.Created[0].Dot
-	b.blobs.Spread(blobs, max(b.acks.Reach(), least-1))
+	b.blobs.Spread(blobs, max(b.copies.Reach(), least-1))
 	ring := b.members.Ring()
 	for _, name := range ring[:min(len(ring), max(0, least-1))] {
 		if !b.peers.HoldsUpdate(name, dot) {
@@ -120,11 +130,10 @@ func (b *Broker) awaitSubmission(in Submit, r *job.Record, created bool) {
 // awaitDeclaration answers a declaration or a clear when as many brokers hold it as a submission
 // (rule A1).
 func (b *Broker) awaitDeclaration(t Token, id emergency.ID, created bool) {
-	r := b.emergencies.known[id]
-	if r == nil {
+	dot, ok := b.emergencies.wrote(id)
+	if !ok {
 		return // the archive failed
 	}
-	dot := clock.Dot{Actor: b.cfg.Actor, Counter: r.Dots.Get(b.cfg.Actor)}
 	b.awaitCopies(ack.Demand{Dot: dot}, &declarationWaiter{by: t, id: id, created: created})
 }
 
@@ -135,19 +144,10 @@ func (b *Broker) withhold(r *job.Record) {
 	b.awaitCopies(ack.Demand{Dot: r.Verdict().Dot}, v)
 }
 
-// shown returns the record as it may be shown: without a verdict that is not yet durable (rule
-// A3).
-func (b *Broker) shown(r *job.Record) *job.Record {
-	if r != nil && b.acks.withheld[r.Key()] != nil {
-		return r.Undecided()
-	}
-	return r
-}
-
 // pushed notes that a peer has confirmed a blob, or that it can't have it.
 func (b *Broker) pushed(in Pushed) {
 	if b.blobs.Pushed(in.Peer, in.Digest, in.Failed) {
 		b.checkAcks()
 	}
-	b.settleRuns()
+	b.attempts.settleAll()
 }

@@ -84,5 +84,5 @@ func TestManyDependenciesAreCheap(t *testing.T) {
 	w.ask(n, "", func(tok Token) Input { return Submit{Token: tok, ID: "last", Spec: spec} })
 	w.settle()
 	first, _ := n.b.resolve("j0-3")
-	require.Equal(t, job.Level("critical"), n.b.candidate(first).Raised)
+	require.Equal(t, job.Level("critical"), n.b.decisions.candidate(first).Raised)
 }

@@ -24,7 +24,7 @@ func TestRing(t *testing.T) {
 	for _, name := range names {
 		if b := w.nodes[name].b; b != nil {
 			require.Len(t, b.members.Ring(), 3)
-			for _, s := range b.members.Ring()[:b.acks.Reach()] {
+			for _, s := range b.members.Ring()[:b.copies.Reach()] {
 				require.NotEqual(t, name, s)
 				require.NotEqual(t, "d", s)
 				copies[s]++
@@ -50,7 +50,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 	s := someRecord(t, 1, 1).Spec
 	seen := map[string]bool{}
 	for range 500 {
-		list := n.b.candidates(&s, sampled)
+		list := n.b.ownership.candidates(&s, sampled)
 		require.Len(t, list, 1+sampled)
 		require.Equal(t, "a", list[0])
 		for _, name := range list {

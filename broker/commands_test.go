@@ -96,7 +96,7 @@ var commands = map[string]func(*story){
 	"paused":   paused,
 	"strategy": strategy,
 	"conflict": conflict,
-	"which":    func(s *story) { s.w.say("%s", s.node(0).b.queue.Strategy()) },
+	"which":    func(s *story) { s.w.say("%s", s.node(0).b.decisions.queue.Strategy()) },
 	"stopped":  stopped,
 	"fetched":  fetched,
 	"pushed":   pushed,
@@ -266,7 +266,7 @@ func strategy(s *story) {
 
 // conflict tells in one sentence each what was decided lately, the newest first.
 func conflict(s *story) {
-	for _, c := range s.node(0).b.history.Latest(int(s.number("limit", 1))) {
+	for _, c := range s.node(0).b.decisions.history.Latest(int(s.number("limit", 1))) {
 		s.w.say("%s", c.Explain().Sentence)
 	}
 }

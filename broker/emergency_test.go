@@ -137,7 +137,7 @@ func TestHintsAreBounded(t *testing.T) {
 		for i := range count {
 			r, err := emergency.Parse(fmt.Appendf(nil, `{"id":"%s%d","type":"flood","level":"low","by":"b~1"}`, what, i), 7, clock.HybridAt(w.now))
 			require.NoError(t, err)
-			n.b.takeHints([]*emergency.Record{r})
+			n.b.emergencies.takeHints([]*emergency.Record{r})
 			n.b.emergencies.events = meter{}
 			w.step(n, Heard{Event: r})
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// Input is what the shell tells the broker with Step. One of the types of this
-// file.
-type Input interface{ input() }
+// Input is what the shell tells the broker with Step: one of the types of this file. step.go says
+// which part of the broker each is for.
+type Input interface{ step(*Broker) }
 
 // Token is chosen by the shell to recognise the answer to an input. Tokens of
 // inputs that wait for an answer differ, and are not 0.
@@ -221,37 +221,3 @@ type Reported struct {
 	Result  job.Result
 	Stopped bool
 }
-
-func (Tick) input()          {}
-func (Roster) input()        {}
-func (Gossip) input()        {}
-func (Pressure) input()      {}
-func (Deliver) input()       {}
-func (Acked) input()         {}
-func (Unreachable) input()   {}
-func (Pushed) input()        {}
-func (Submit) input()        {}
-func (Get) input()           {}
-func (Await) input()         {}
-func (CatchUp) input()       {}
-func (Drain) input()         {}
-func (Room) input()          {}
-func (Damaged) input()       {}
-func (Abandon) input()       {}
-func (List) input()          {}
-func (Cancel) input()        {}
-func (Fetched) input()       {}
-func (Reported) input()      {}
-func (DryRun) input()        {}
-func (Paused) input()        {}
-func (SetStrategy) input()   {}
-func (ListConflicts) input() {}
-
-func (Declare) input()         {}
-func (Clear) input()           {}
-func (Heard) input()           {}
-func (ListEmergencies) input() {}
-func (Watch) input()           {}
-
-// The states of a member, as Serf names them.
-const ()

@@ -123,14 +123,14 @@ func (w *world) checkLevels(n *node) {
 	if b == nil || b.now.IsZero() {
 		return
 	}
-	for key := range b.runs {
+	for key := range b.attempts.runs {
 		r := b.record(key)
-		if r == nil || !b.queue.Known(key) {
+		if r == nil || !b.decisions.queue.Known(key) {
 			continue
 		}
-		level, _ := b.emergencies.board.Level(&r.Spec)
-		raised, _ := b.raised(r, &b.emergencies.board)
-		if l, up := b.queue.Levels(key); l != level || up != raised {
+		level, _ := b.emergencies.activeSet.Level(&r.Spec)
+		raised, _ := b.decisions.raised(r, &b.emergencies.activeSet)
+		if l, up := b.decisions.queue.Levels(key); l != level || up != raised {
 			w.wrong("%s stands at level %d, raised to %d, at %s; it should be %d, %d", key, l, up, n.name, level, raised)
 		}
 	}

@@ -44,10 +44,10 @@ func (m *meter) take(now time.Time, limits [2]limit) bool {
 	return true
 }
 
-// ownEmergencies counts those whose present terms this broker wrote.
-func (b *Broker) ownEmergencies() (n int) {
-	for _, r := range b.emergencies.known {
-		if r.Version.By.Broker() == b.self {
+// own counts those whose present terms this broker wrote.
+func (e *emergencies) own() (n int) {
+	for _, r := range e.known {
+		if r.Version.By.Broker() == e.self {
 			n++
 		}
 	}

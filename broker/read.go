@@ -2,15 +2,11 @@ package broker
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/resolve"
 )
 
 // get answers for one job at once.
@@ -25,7 +21,7 @@ func (b *Broker) await(in Await) {
 	r := b.lookUp(in.Token, in.ID, in.Past)
 	switch {
 	case r == nil:
-	case b.shown(r).Finished():
+	case b.acks.shown(r).Finished():
 		b.answer(in.Token, b.foundFor(r, in.Past))
 	default:
 		b.waiters.add(in.Token, waiting{key: r.Key(), past: in.Past})
@@ -39,12 +35,12 @@ func (b *Broker) cancel(in Cancel) {
 	switch {
 	case r == nil:
 		return
-	case b.shown(r).Finished():
+	case b.acks.shown(r).Finished():
 		b.answer(in.Token, &Cancelled{Job: b.found(r)})
 		return
 	}
 	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
-	if b.acks.withheld[r.Key()] != nil {
+	if b.acks.withholds(r.Key()) {
 		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
 		return
 	}
@@ -92,7 +88,7 @@ func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 
 // found describes a job as this broker knows it.
 func (b *Broker) found(r *job.Record) *Found {
-	f := &Found{Record: b.shown(r), AsOf: b.wall}
+	f := &Found{Record: b.acks.shown(r), AsOf: b.wall}
 	for _, d := range r.Dots {
 		f.seen = append(f.seen, causal.Event{Dot: d})
 	}
@@ -104,18 +100,14 @@ func (b *Broker) found(r *job.Record) *Found {
 			f.First = f.First && r.Before(other)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.displaced)) {
-		if b.displaced[key].by == r.ID {
-			f.Displaced = append(f.Displaced, idOf(key))
-		}
-	}
+	f.Displaced = b.attempts.displacedBy(r.ID)
 	f.KnownBy, f.Members = b.peers.Covered(r.Writers())
 	if v := f.Record.Verdict(); v != nil {
 		f.Provisional = !b.peers.EverybodyHolds(v.Dot)
 		return f
 	}
-	board := b.boardAt(r.Place.Broker)
-	_, f.Emergency = board.Level(&r.Spec)
+	set := b.activeSetAt(r.Place.Broker)
+	_, f.Emergency = set.Level(&r.Spec)
 	f.Why = b.why(f.Record)
 	return f
 }
@@ -130,7 +122,7 @@ func (b *Broker) why(r *job.Record) string {
 		if r.Owner.Broker != b.self {
 			return fmt.Sprintf("waiting for %s, which owns it, to place it", r.Owner.Broker)
 		}
-		return b.whyUnplaced(r)
+		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
 		if r.Place.Actor != b.cfg.Actor {
 			return "queued at " + r.Place.Broker
@@ -138,67 +130,30 @@ func (b *Broker) why(r *job.Record) string {
 		if at := r.Place.NotBefore; at > clock.At(b.wall) {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
-		if run := b.runs[r.Key()]; run != nil && run.fetching {
-			return run.inputs.why()
+		if why := b.attempts.whyFetching(r.Key()); why != "" {
+			return why
 		}
-		if _, waits := b.behind[r.Key()]; waits {
+		if b.causality.waitsForNews(r.Key()) {
 			return "waits for news of what it depends on"
 		}
-		if why := b.queue.Why(r.Key()); why != "" {
-			return "waiting at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
+		if why := b.decisions.why(r.Key()); why != "" {
+			return "waiting at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
 		}
 	case job.StateSuspended:
-		if why := b.queue.Why(r.Key()); why != "" {
-			return "suspended at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
+		if why := b.decisions.why(r.Key()); why != "" {
+			return "suspended at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
 		}
 	}
 	return ""
 }
 
-// asIfMost bounds the jobs of a queue for which it is asked what other strategies would
-// do: that costs what waits, and the loop has others to serve.
-const asIfMost = 256
-
-// whyElse names the strategies under which a job that waits here would start now, or
-// others be told to make room for it.
-func (b *Broker) whyElse(key string) string {
-	if runs, waits := b.queue.Counts(); runs+waits > asIfMost {
-		return ""
-	}
-	s := b.queue.Snapshot(clock.At(b.wall))
-	var names []string
-	for _, other := range resolve.All() {
-		if other == b.queue.Strategy() {
-			continue
-		}
-		s.Strategy = other
-		d := resolve.Plan(s)
-		if slices.Contains(d.Start, key) || slices.Contains(d.Resume, key) || slices.ContainsFunc(d.Preempt, func(p resolve.Preempt) bool { return p.For == key }) {
-			names = append(names, string(other))
-		}
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "; would run now under " + strings.Join(names, ", ")
-}
-
-// whyDisplaced says for whom a job had to make room, "" when it had not.
-func (b *Broker) whyDisplaced(key string) string {
-	d, ok := b.displaced[key]
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("; made room for %s at %s", d.by, d.at.UTC().Format("15:04:05"))
-}
-
-// boardAt is what is in force at a broker, as far as is known here; at this one without a
+// activeSetAt is what is in force at a broker, as far as is known here; at this one without a
 // name.
-func (b *Broker) boardAt(name string) emergency.Board {
+func (b *Broker) activeSetAt(name string) emergency.Board {
 	if name == "" || name == b.self {
-		return b.emergencies.board
+		return b.emergencies.activeSet
 	}
-	return b.boardOf(b.members.Metadata(name).Capabilities.Labels)
+	return b.emergencies.activeAt(b.members.Metadata(name).Capabilities.Labels)
 }
 
 // list answers with a page of jobs.
@@ -209,19 +164,19 @@ func (b *Broker) list(in List) {
 		return
 	}
 	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
-	boards := map[string]emergency.Board{} // of each broker once: a page is long
+	sets := map[string]emergency.Board{} // of each broker once: a page is long
 	for _, key := range keys {
-		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
+		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
 			if v := r.Verdict(); v != nil && !b.peers.EverybodyHolds(v.Dot) {
 				out.Provisional = append(out.Provisional, key)
 			}
 			if !r.Finished() {
 				at := r.Place.Broker
-				if _, ok := boards[at]; !ok {
-					boards[at] = b.boardAt(at)
+				if _, ok := sets[at]; !ok {
+					sets[at] = b.activeSetAt(at)
 				}
-				if _, by := boards[at].Level(&r.Spec); by != "" {
+				if _, by := sets[at].Level(&r.Spec); by != "" {
 					out.Emergencies[key] = by
 				}
 			}

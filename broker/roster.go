@@ -4,7 +4,6 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/ledger"
 )
 
 // setRoster takes in the membership as SWIM sees it.
@@ -24,16 +23,16 @@ func (b *Broker) setRoster(all []membership.Member) {
 		b.distrust() // it may have been away for long
 	}
 	if c.Runners {
-		b.fetchSoon()
+		b.attempts.fetchSoon()
 		b.reviewMembers()
 		b.checkAcks()
 	}
 }
 
 // checkAbsences looks again at the jobs of brokers that are lost now.
-func (b *Broker) checkAbsences() {
-	for _, name := range b.members.Expire(b.now) {
-		b.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
+func (c *core) checkAbsences() {
+	for _, name := range c.members.Expire(c.now) {
+		c.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
 	}
 }
 
@@ -46,18 +45,8 @@ func (b *Broker) learn(said wire.Metadata) {
 
 // reviewMembers looks again at the jobs that a change of the membership concerns: those that
 // this broker owns, or whose owner is absent.
-func (b *Broker) reviewMembers() {
-	b.reviewWhere(func(r *job.Record) bool {
-		return r.Owner.Broker == b.self || b.members.Absent(r.Owner.Broker)
+func (c *core) reviewMembers() {
+	c.reviewWhere(func(r *job.Record) bool {
+		return r.Owner.Broker == c.self || c.members.Absent(r.Owner.Broker)
 	})
-}
-
-// reviewWhere looks again at the unfinished jobs for which want says yes; nil wants all.
-func (b *Broker) reviewWhere(want func(*job.Record) bool) {
-	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
-		rec, ok := r.(*job.Record)
-		return ok && (want == nil || want(rec))
-	}) {
-		b.reviewLater(ref.Key)
-	}
 }

@@ -7,13 +7,10 @@ import (
 	"github.com/urban-compute/ucp/setting"
 )
 
-// Bounds of a setting (rule L11).
-const ()
-
 // set changes a setting for the whole cluster.
 func (b *Broker) set(name, value string) {
 	var s *setting.Setting
-	_, err := b.ledger.Apply(ledger.Ref{Kind: kind.Setting, Key: name}, func(dot clock.Dot, old ledger.Record) ledger.Record {
+	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
 		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
 		if o, ok := old.(*setting.Setting); ok {
 			s.Seq, s.Created, s.Dots, s.Unknown = o.Seq+1, o.Created, o.Dots.Clone(), o.Unknown
@@ -22,7 +19,7 @@ func (b *Broker) set(name, value string) {
 		return s
 	})
 	if err != nil {
-		b.err = err
+		b.fail(err)
 		return
 	}
 	b.settingChanged(s, true)
@@ -37,6 +34,6 @@ func (b *Broker) settingChanged(s *setting.Setting, own bool) {
 // settled acts on what a setting says.
 func (b *Broker) settled(s *setting.Setting) {
 	if s.Name == strategySetting {
-		b.adoptStrategy(s.Value)
+		b.decisions.adopt(s.Value)
 	}
 }

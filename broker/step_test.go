@@ -9,11 +9,11 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 )
 
-// An input of no known type is an error of the shell, and the only one.
-func TestUnknownInput(t *testing.T) {
+// No input is an error of the shell, and the only one.
+func TestNoInput(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	require.ErrorContains(t, n.b.Step(nil), "unknown input")
+	require.ErrorContains(t, n.b.Step(nil), "no input")
 	require.Equal(t, "a", n.b.Name())
 }
 
@@ -28,11 +28,11 @@ func TestAbandon(t *testing.T) {
 	w.step(n, Await{Token: 2, ID: "j1"})
 	w.step(n, Await{Token: 3, ID: "j1"})
 	w.step(n, Cancel{Token: 4, ID: "j1"})
-	require.Equal(t, 2, n.b.acks.Len())
+	require.Equal(t, 2, n.b.copies.Len())
 	for _, token := range []Token{0, 1, 2, 4, 9} {
 		w.step(n, Abandon{Token: token})
 	}
-	require.Equal(t, 1, n.b.acks.Len(), "the verdict is nobody's to give up")
+	require.Equal(t, 1, n.b.copies.Len(), "the verdict is nobody's to give up")
 	require.Equal(t, map[Token]waiting{3: {token: 3, key: n.b.jobs.withID("j1")[0]}}, n.b.waiters.byToken)
 	w.now = w.now.Add(time.Minute)
 	must(n.b.Step(Tick{Now: w.now}))

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"slices"
-
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -10,12 +8,12 @@ import (
 // submit takes a job: this broker becomes its owner. The same ID and spec is the
 // same job; the same ID with another spec is a conflict (rule J3).
 func (b *Broker) submit(in Submit) {
-	if b.draining {
+	if b.offer.draining {
 		b.answer(in.Token, &Draining{})
 		return
 	}
-	if missing := b.unknown(&in.Spec); len(missing) > 0 {
-		b.arrive(in)
+	if len(b.unknown(&in.Spec)) > 0 {
+		b.predecessors.arrive(in)
 		return
 	}
 	b.blobs.Saw(in.Spec.Blobs()...)
@@ -29,7 +27,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
-		b.answer(in.Token, &IDTaken{Record: b.shown(other), Past: in.Past})
+		b.answer(in.Token, &IDTaken{Record: b.acks.shown(other), Past: in.Past})
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
@@ -39,17 +37,4 @@ func (b *Broker) submit(in Submit) {
 		return // the archive failed
 	}
 	b.awaitSubmission(in, r, true)
-}
-
-// abandon drops those that wait with this token.
-func (b *Broker) abandon(t Token) {
-	if t != 0 {
-		b.acks.Drop(func(w ackWaiter) bool { return w.token() == t })
-	}
-	b.arriving = slices.DeleteFunc(b.arriving, func(w arriving) bool { return w.in.Token == t })
-	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool { return w.token == t })
-	if b.drainer == t {
-		b.drainer = 0
-	}
-	b.waiters.drop(t)
 }

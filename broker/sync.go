@@ -3,7 +3,6 @@ package broker
 import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -26,7 +25,7 @@ func (b *Broker) deliver(in Deliver) {
 	}
 	reply, err := b.peers.Reply(m, b.head(), restart, forgotten)
 	if err != nil {
-		b.err = err
+		b.fail(err)
 		return
 	}
 	b.answer(in.Token, &Replied{*reply})
@@ -56,7 +55,7 @@ func (b *Broker) acked(peer string, r *wire.Reply) {
 
 // hear takes in what a peer says of itself in any message. It reports whether it is a member.
 func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
-	b.hybrid.Observe(s.Hybrid, b.wall, b.cfg.MaxClockSkew)
+	b.observe(s.Hybrid)
 	if metadata != nil {
 		said := *metadata
 		said.Clock = s.Clock
@@ -77,23 +76,14 @@ func (b *Broker) head() replication.Head {
 // pump sends what there is to say.
 func (b *Broker) pump() {
 	send, err := b.peers.Pump(b.head)
-	if err != nil {
-		b.err = err
-	}
+	b.fail(err)
 	b.out.Send = append(b.out.Send, send...)
-}
-
-// tell passes a changed record on, to the brokers that it names, too.
-func (b *Broker) tell(dots clock.Vector, own bool, named ...string) {
-	b.peers.Tell(dots, own, b.acks.Reach(), named...)
 }
 
 // merge joins a delta. What changed is news (rule L6).
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	m, err := b.ledger.Merge(d)
-	if err != nil {
-		b.err = err
-	}
+	b.fail(err)
 	for _, c := range m.News {
 		switch r := c.New.(type) {
 		case *job.Record:
@@ -102,10 +92,10 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		case *setting.Setting:
 			b.settingChanged(r, false)
 		case *emergency.Record:
-			b.emergencyChanged(r)
+			b.emergencies.changedRecord(r)
 		}
 	}
-	b.checkCatching()
+	b.causality.checkCatching()
 	return m
 }
 
@@ -115,7 +105,7 @@ func (b *Broker) gossip(s wire.State) {
 	for _, said := range s.Metadata {
 		b.learn(said)
 	}
-	b.takeHints(s.Hints())
+	b.emergencies.takeHints(s.Hints())
 	if said := b.members.Metadata(s.From); said.Name != "" && !b.ledger.Seen().Covers(said.Clock) {
 		b.peers.Pull(s.From)
 	}
@@ -131,5 +121,5 @@ func (b *Broker) checkAudit() {
 	}
 }
 
-// old reports whether a job must wait for the audit.
-func (b *Broker) old(r *job.Record) bool { return b.peers.Suspect(r.Submitted()) }
+// suspect reports whether a job must wait for the audit: it was created before it.
+func (c *core) suspect(r *job.Record) bool { return c.peers.Suspect(r.Submitted()) }

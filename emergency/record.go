@@ -184,3 +184,11 @@ func (r *Record) Forgettable(now clock.Time) bool {
 	end := max(r.Ended(now), r.Until()) // a replay of its events counts from its declaration
 	return r.Ended(now) != 0 && now > end+clock.Time(Memory.Milliseconds())
 }
+
+// Stamps visits every stamp of the record with its writer.
+func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
+	visit(r.Version.At, r.Version.By)
+	for _, m := range r.Cleared {
+		visit(m.At, m.By)
+	}
+}

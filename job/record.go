@@ -308,3 +308,15 @@ func (r *Record) Predecessors() []ID {
 	}
 	return out
 }
+
+// Stamps visits every stamp of the record with its writer.
+func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
+	visit(r.Submitted(), r.Created[0].Dot.Actor)
+	visit(r.Owner.Tenure.At, r.Owner.Tenure.By)
+	for _, rep := range r.Reports {
+		visit(rep.At, rep.Dot.Actor)
+	}
+	for _, v := range r.Verdicts {
+		visit(v.At, v.Dot.Actor)
+	}
+}

@@ -5,8 +5,16 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/ledger"
 )
+
+// balancer looks for own jobs that queue while others are idle (rule J9).
+type balancer struct {
+	*core
+	ownership *ownership
+
+	next    time.Time              // when it looks again
+	queuing map[string]job.Attempt // own jobs that queued in vain at the last look
+}
 
 // How owners look for jobs that queue while others are idle (rule J9).
 const (
@@ -16,21 +24,18 @@ const (
 
 // balance places jobs elsewhere that have queued for a whole round at a broker that
 // has more than it can run, when another could start them at once (rule J9).
-func (b *Broker) balance() {
-	if b.now.Before(b.balanceAt) {
+func (b *balancer) balance() {
+	if b.now.Before(b.next) {
 		return
 	}
-	b.balanceAt = b.now.Add(balanceEvery)
+	b.next = b.now.Add(balanceEvery)
 	before := b.queuing
 	b.queuing = map[string]job.Attempt{}
-	if b.draining || b.jobs.owned[b.self][job.StateQueued] == 0 || !b.somebodyIdle() {
+	if b.offer.draining || b.jobs.owned[b.self][job.StateQueued] == 0 || !b.somebodyIdle() {
 		return
 	}
 	moved := 0
-	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
-		rec, ok := r.(*job.Record)
-		return ok && b.queuesInVain(rec)
-	}) {
+	for _, ref := range b.liveJobs(b.queuesInVain) {
 		r := b.record(ref.Key)
 		if r == nil || before[ref.Key] != r.Place.Attempt {
 			if r != nil {
@@ -38,51 +43,38 @@ func (b *Broker) balance() {
 			}
 			continue
 		}
-		name, actor, ok := b.choose(r)
+		name, actor, ok := b.ownership.choose(r)
 		if !ok || name == r.Place.Broker || moved == balanceMost || !b.fits(name, r.Spec.Resources) {
 			b.queuing[ref.Key] = r.Place.Attempt
 			continue
 		}
 		b.stats.Rebalanced++
-		b.placeAt(r, name, actor, r.Place.Try, 0)
+		b.ownership.placeAt(r, name, actor, r.Place.Try, 0)
 		moved++
 	}
 }
 
-func (b *Broker) balanceDue() time.Time {
+func (b *balancer) due() time.Time {
 	if b.jobs.owned[b.self][job.StateQueued] == 0 {
 		return time.Time{}
 	}
-	return b.balanceAt
+	return b.next
 }
 
 // queuesInVain reports whether an own job waits at a broker that is full.
-func (b *Broker) queuesInVain(r *job.Record) bool {
+func (b *balancer) queuesInVain(r *job.Record) bool {
 	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= clock.At(b.wall) &&
 		!b.fits(r.Place.Broker, job.Resources{})
 }
 
-// fits reports whether a broker could start a job at once, next to all that is
-// placed there.
-func (b *Broker) fits(name string, want job.Resources) bool {
-	return b.capacity(name).Minus(b.jobs.load[name]).Fits(want)
-}
-
-func (b *Broker) capacity(name string) job.Resources {
-	if name == b.self {
-		return b.cfg.Capabilities.Capacity
-	}
-	return b.members.Metadata(name).Capabilities.Capacity
-}
-
 // somebodyIdle reports whether any broker has room for a small job.
-func (b *Broker) somebodyIdle() bool {
+func (c *core) somebodyIdle() bool {
 	small := job.Resources{CPU: 1, Memory: 1}
-	if b.fits(b.self, small) {
+	if c.fits(c.self, small) {
 		return true
 	}
-	for _, name := range b.members.Names() {
-		if b.members.Alive(name) && !b.members.Leaves(name) && b.fits(name, small) {
+	for _, name := range c.members.Names() {
+		if c.members.Alive(name) && !c.members.Leaves(name) && c.fits(name, small) {
 			return true
 		}
 	}
