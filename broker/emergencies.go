@@ -52,24 +52,6 @@ func newEmergencies(c *core, onChange func()) emergencies {
 // load takes in a record that was stored before this start.
 func (e *emergencies) load(r *emergency.Record) { e.known[r.ID] = r }
 
-// declare takes a declaration of a client, and answers when it is on enough disks.
-func (b *Broker) declare(in Declare) {
-	if in.Declaration.Clear != "" {
-		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
-		return
-	}
-	if id, created, ok := b.emergencies.declare(in); ok {
-		b.awaitDeclaration(in.Token, id, created)
-	}
-}
-
-// clear ends an emergency for good, and answers when that is on enough disks.
-func (b *Broker) clear(in Clear) {
-	if id, ok := b.emergencies.clear(in); ok {
-		b.awaitDeclaration(in.Token, id, true)
-	}
-}
-
 // declare takes a declaration: a new emergency, or new terms and more time for one that is known.
 // Unless it is taken, ok is false, and the client is answered.
 func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {

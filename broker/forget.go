@@ -35,3 +35,16 @@ func (b *Broker) forget(r *job.Record) {
 	b.acks.forget(key)
 	b.tellWaiters(key)
 }
+
+// sweep forgets finished jobs that are old enough, or too many, and that every member is known to
+// hold: then nobody can bring one back as unfinished (rule L8, causal stability).
+func (b *Broker) sweep() {
+	if !b.sweeper.begin() {
+		return
+	}
+	b.emergencies.sweep()
+	for _, r := range b.sweeper.round() {
+		b.forget(r)
+		b.stats.Forgotten++
+	}
+}

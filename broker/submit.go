@@ -38,3 +38,21 @@ func (b *Broker) submit(in Submit) {
 	}
 	b.awaitSubmission(in, r, true)
 }
+
+// declare takes a declaration of a client, and answers when it is on enough disks.
+func (b *Broker) declare(in Declare) {
+	if in.Declaration.Clear != "" {
+		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
+		return
+	}
+	if id, created, ok := b.emergencies.declare(in); ok {
+		b.awaitDeclaration(in.Token, id, created)
+	}
+}
+
+// clear ends an emergency for good, and answers when that is on enough disks.
+func (b *Broker) clear(in Clear) {
+	if id, ok := b.emergencies.clear(in); ok {
+		b.awaitDeclaration(in.Token, id, true)
+	}
+}

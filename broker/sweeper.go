@@ -21,19 +21,6 @@ const (
 	sweepMost  = 512         // jobs a round: each may be a look at the disk
 )
 
-// sweep forgets finished jobs that are old enough, or too many, and that every member is known to
-// hold: then nobody can bring one back as unfinished (rule L8, causal stability).
-func (b *Broker) sweep() {
-	if !b.sweeper.begin() {
-		return
-	}
-	b.emergencies.sweep()
-	for _, r := range b.sweeper.round() {
-		b.forget(r)
-		b.stats.Forgotten++
-	}
-}
-
 // begin reports whether it is time for a round.
 func (s *sweeper) begin() bool {
 	if s.now.Before(s.next) {
