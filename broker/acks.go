@@ -7,11 +7,11 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// ackWaiter is what waits until enough brokers hold an update: a submission, a verdict or a
-// declaration. Each knows what becomes of it then.
+// ackWaiter waits until enough brokers hold an update: a submission, a verdict or a declaration.
+// Each knows what to do then.
 type ackWaiter interface {
 	durable(b *Broker, copies int)
-	token() Token // of the client that waits; 0 when it is nobody in particular
+	token() Token // of the client that waits; 0 when no client does
 }
 
 // acks are the answers that wait for copies (rules A1, A3), and the verdicts that are not shown
@@ -106,8 +106,8 @@ func (b *Broker) settleAcks(list []ack.Durable[ackWaiter]) {
 	}
 }
 
-// checkAcks answers those for whom enough brokers hold now what they wait for, or who have waited
-// for long enough.
+// checkAcks answers the waiters whose update enough brokers hold now, or that have waited for long
+// enough.
 func (b *Broker) checkAcks() {
 	b.settleAcks(b.copies.Check())
 	b.attempts.reviewCautious()

@@ -19,7 +19,7 @@ type attempts struct {
 	runs      map[string]*run      // attempts that this broker holds, by key
 	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
 	pauses    map[string]pause     // retries that wait here for their time
-	cautious  map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
+	cautious  map[string]time.Time // jobs that may run only once: they wait until their placement is durable, or until then (rule J8)
 	displaced map[string]displaced // jobs that had to make room, by key
 }
 
@@ -67,7 +67,7 @@ func (a *attempts) dropAll() {
 	}
 }
 
-// reviewCautious looks again at the jobs that wait until it is durable where they run.
+// reviewCautious looks again at the jobs that wait until their placement is durable.
 func (a *attempts) reviewCautious() {
 	for _, key := range slices.Sorted(maps.Keys(a.cautious)) {
 		a.reviews.later(key)
@@ -89,15 +89,15 @@ type run struct {
 	attempt    job.Attempt // as the executor was told: the job's fencing token
 	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
 	fetching   bool        // its inputs are on their way
-	inputs     missing     // what of them could not be had
+	inputs     missing     // what of them could not be fetched so far
 	started    bool        // the executor was told to run it
-	stopping   bool        // and to stop; what it holds is not free yet
-	requeue    bool        // for a while only, since another job needs the room
+	stopping   bool        // the executor was told to stop it; what it holds is not free yet
+	requeue    bool        // it is stopped to make room, and runs again later
 	suspending bool        // it was told to stand still
-	suspended  bool        // and does
+	suspended  bool        // it stands still
 
-	// Result is how it ended, while its output is brought to other brokers: only then
-	// the record says so (rule J11).
+	// result is how it ended, while its output is brought to other brokers; the record says so
+	// only afterwards (rule J11).
 	result *job.Result
 }
 
@@ -144,10 +144,9 @@ func phaseOf(x *run) job.Phase {
 	return job.Running
 }
 
-// superseded reports whether an attempt that this broker holds is to be given up
-// for a newer one. One that has not started is, at once. One that runs goes on
-// until the newer runs, whoever placed it: otherwise a node that was cut off
-// steals what healthy ones are doing (rule J7).
+// superseded reports whether an attempt that this broker holds is to be given up for a newer one:
+// at once if it has not started; if it runs, only when the newer one runs, whichever broker placed
+// that. Otherwise a broker that was cut off would take away what healthy ones are doing (rule J7).
 func (a *attempts) superseded(r *job.Record, have *run) bool {
 	switch {
 	case r.Place.Attempt == have.as:
@@ -243,7 +242,7 @@ func (a *attempts) mayStart(r *job.Record) bool {
 func (a *attempts) drop(key string, x *run) {
 	switch {
 	case x.stopping:
-		x.requeue = false // it will not be back
+		x.requeue = false // it will not run again
 	case x.result != nil: // it came too late, and is remembered (rule J1)
 		a.settle(key, x)
 	case x.started:

@@ -24,20 +24,20 @@ type Config struct {
 
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
-	NewsLinks    bool          // rule S1; false only in tests
-	RumourPause  time.Duration // rule S1: between two messages to a peer for whom nobody waits; what comes in meanwhile goes together
-	AckTimeout   time.Duration // rule A1
-	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is for ever
-	MaxClockSkew time.Duration // rule I3
+	NewsLinks    bool          // pass news on at once (rule S1); false only in tests
+	RumourPause  time.Duration // between two messages to a peer that nobody waits for; what comes in meanwhile goes together (rule S1)
+	AckTimeout   time.Duration // after which an answer is given with fewer copies, and says so (rule A1)
+	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is indefinitely
+	MaxClockSkew time.Duration // how far another clock may be ahead and still be followed (rule I3)
 
 	RedeployDelay  time.Duration    // how long a lost broker may still refute that before its jobs move (rule J6)
-	IsolationDelay time.Duration    // how long who has lost most others waits before it takes over (rule J7)
+	IsolationDelay time.Duration    // how long a broker that has lost most others waits before it takes over (rule J7)
 	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
 
 	Retention      time.Duration // how long a finished job is remembered (rule L8)
-	RetentionCount int           // how many finished jobs are remembered at most; 0 is no bound
+	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
 
 	Seed    uint64 // of all random choices
 	Archive ledger.Archive
@@ -125,7 +125,7 @@ func (b *Broker) Advance(rd Ready) { b.ledger.Stable(rd.Commit) }
 func (b *Broker) Name() string { return b.self }
 
 // Clock returns the updates that this broker holds. Only what a Ready's commit
-// has synced may be shown (rule I4); the shell shows it from Ready.State.
+// has synced may be shown (rule I4); the shell shows it from Ready.Overview.
 func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
 
 // noted lets every part hear of a changed job, local or merged.
@@ -159,7 +159,7 @@ func (b *Broker) noted(old, r *job.Record) {
 // activeSetChanged lets all jobs here stand as the emergencies in force say.
 func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 
-// nextWake is when something is due although nothing happens.
+// nextWake is when a part next has something to do, even if nothing happens.
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),

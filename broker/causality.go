@@ -14,7 +14,7 @@ import (
 // (rule C2), and clients that wait until this broker knows what they know (rule C3).
 type causality struct {
 	*core
-	behind   map[string]time.Time // jobs that wait until we know what they depend on, or until then
+	behind   map[string]time.Time // jobs that wait until this broker knows what they depend on, or until then
 	catching []catching
 }
 
@@ -63,8 +63,8 @@ func (c *causality) before(r *job.Record) (keys []string) {
 // causalWait is how long an executor waits for news of what a job depends on (rule C2).
 const causalWait = 10 * time.Second
 
-// isBehind reports whether a job must wait since we do not know yet what it depends
-// on: what is not covered by our clock may be before it.
+// isBehind reports whether a job must wait because this broker does not yet know what it depends
+// on: what our clock does not cover may come before it.
 func (c *causality) isBehind(r *job.Record, by resolve.Strategy) bool {
 	key := r.Key()
 	held := c.ledger.Clock()

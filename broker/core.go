@@ -63,7 +63,7 @@ func (c *core) tick(in Tick) (first bool) {
 	return first
 }
 
-// fail notes that the archive failed; nil is no failure.
+// fail notes that the archive failed, unless err is nil.
 func (c *core) fail(err error) {
 	if err != nil {
 		c.err = err

@@ -115,8 +115,8 @@ func (d *decisions) refreshed(r *job.Record) {
 	d.undecided = true
 }
 
-// adopt follows the cluster. A name that this version does not know is a newer
-// broker's: we stay with what we have.
+// adopt follows the cluster. A name that this version does not know comes from a newer broker: the
+// present strategy stays.
 func (d *decisions) adopt(name string) {
 	if s, err := resolve.ParseStrategy(name); err == nil {
 		d.use(s)
@@ -135,13 +135,13 @@ func (d *decisions) use(s resolve.Strategy) {
 	d.undecided = true
 }
 
-// ready reports whether something has changed for the queue by itself.
+// ready reports whether it is time to decide again although nothing has happened.
 func (d *decisions) ready() bool {
 	at := d.queue.Next()
 	return at != 0 && at <= clock.At(d.wall)
 }
 
-// due is when that will be, by the clock that waits are measured with.
+// due is when that will be; zero is never.
 func (d *decisions) due() time.Time {
 	at := d.queue.Next()
 	if at == 0 {
@@ -150,8 +150,8 @@ func (d *decisions) due() time.Time {
 	return d.now.Add(max(at.Time().Sub(d.wall), time.Millisecond))
 }
 
-// candidate is what the queue must know of a job: with what stands before it, and
-// what it gets from those that wait for it.
+// candidate is what the queue must know of a job, with the jobs that come before it and the level
+// that it inherits from those that wait for it.
 func (d *decisions) candidate(r *job.Record) resolve.Candidate {
 	return d.candidateOn(r, &d.emergencies.activeSet)
 }
@@ -206,8 +206,8 @@ func (d *decisions) causeOf(key string) emergency.ID {
 	return by
 }
 
-// rerank tells the queue that those which wait for these jobs have changed, and so what
-// they inherit (rule C5), and what stands before them in turn.
+// rerank tells the queue that the jobs which wait for these have changed, and with them the level
+// that these inherit (rule C5), and so do the jobs before them in turn.
 func (d *decisions) rerank(ids []job.ID) {
 	seen, look := map[job.ID]bool{}, slices.Clone(ids)
 	for len(look) > 0 && len(seen) < mostRelated {
@@ -231,8 +231,8 @@ func (d *decisions) keep(c resolve.Conflict) {
 	d.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
 }
 
-// ranTwice notes that a job runs here and, in a newer attempt, elsewhere: after a
-// split, say. This one gives way (rule J7).
+// ranTwice records as a conflict that a job runs here and, in a newer attempt, elsewhere, as after
+// a split. The attempt here gives way (rule J7).
 func (d *decisions) ranTwice(r *job.Record) {
 	c := d.candidate(r)
 	s := d.queue.Snapshot(clock.At(d.wall))
@@ -270,8 +270,8 @@ func (d *decisions) remember(tight bool) {
 // why says why a job waits, "" when it does not.
 func (d *decisions) why(key string) string { return d.queue.Why(key) }
 
-// asIfMost bounds the jobs of a queue for which it is asked what other strategies would
-// do: that costs what waits, and the loop has others to serve.
+// asIfMost is the most jobs in a queue for which the other strategies are tried: that costs time in
+// proportion to what waits, and the loop has others to serve.
 const asIfMost = 256
 
 // whyElse names the strategies under which a job that waits here would start now, or

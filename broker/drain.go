@@ -16,10 +16,10 @@ func (b *Broker) drain(in Drain) {
 	b.attempts.dropAll()
 }
 
-// checkDrained answers the drain when nothing runs here, and what was handed over is
-// held by as many as hold a submission, and by all who live. Who has left counts no
-// more where all must know of a verdict (rule A3), so that nothing may be on its disk
-// alone: it could hold an earlier verdict, and come back with it.
+// checkDrained answers the drain when nothing runs here, and as many brokers as hold a submission
+// hold what was handed over, among them all that are alive. A broker that has left is not asked for
+// anything where all must know of a verdict (rule A3), so nothing may be on its disk alone: it
+// could hold an earlier verdict, and come back with it.
 func (b *Broker) checkDrained() {
 	if b.drainer == 0 || b.reviews.pending() || b.attempts.running() {
 		return

@@ -10,7 +10,7 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// dryRunKey names the job that is asked about among those that are there.
+// dryRunKey is the key of the job that is asked about, among those that exist.
 const dryRunKey = "dry-run"
 
 // dryRun says for every live broker whether it could run a job, and what would happen

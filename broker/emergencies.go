@@ -24,8 +24,8 @@ type emergencies struct {
 	known     map[emergency.ID]*emergency.Record
 	heard     map[emergency.ID]heard // what events said that the ledger does not hold
 	current   []*emergency.Record    // the known ones that are active, wherever, the highest level first
-	activeSet emergency.Board        // what of that is in force here
-	next      clock.Time             // when that changes by itself; 0 is never
+	activeSet emergency.Board        // those of them that are in force here
+	next      clock.Time             // when the active set next changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -38,8 +38,8 @@ type heard struct {
 	write time.Time
 }
 
-// How long those whom rendezvous does not name leave the writing to the one whom it does
-// (rule E2). The spread keeps a hundred brokers from writing one record at once.
+// How long the brokers that rendezvous hashing does not name leave the writing to the one that it
+// does (rule E2). The spread keeps a hundred brokers from writing one record at once.
 const (
 	writeAfter  = 5 * time.Second
 	writeSpread = 2 * time.Second
@@ -154,7 +154,8 @@ func (e *emergencies) flood(r *emergency.Record) {
 	}
 }
 
-// hear takes an event in. All who hear it act at once; who writes the record is rule E2.
+// hear takes in an event. Every broker that hears it acts at once; which one writes the record is
+// rule E2.
 func (e *emergencies) hear(in Heard) {
 	r := e.dated(e.stocks(in.Event))
 	old, another := e.known[r.ID], false
@@ -175,8 +176,8 @@ func (e *emergencies) hear(in Heard) {
 	e.writeHeard()
 }
 
-// stocks dates a stock command line's event, which says nothing of when, by the city's time:
-// the shell has dated it by our own clock.
+// stocks dates an event of a stock serf command line, which carries no time, by the city's time: the
+// shell has dated it by this machine's clock.
 func (e *emergencies) stocks(hint *emergency.Record) *emergency.Record {
 	r := *hint
 	if e.now.IsZero() {
@@ -191,9 +192,9 @@ func (e *emergencies) stocks(hint *emergency.Record) *emergency.Record {
 	return &r
 }
 
-// dated is a hint without stamps of the far future, such as a clock that is ahead makes, or
-// somebody who made them up: it must not last the longer for them, nor bar later terms
-// (rule I3), nor be remembered for ever.
+// dated is a hint without stamps of the far future, such as a clock that is ahead makes, or a
+// client that invents them: it must not last longer because of them, nor bar later terms (rule I3),
+// nor be remembered indefinitely.
 func (e *emergencies) dated(hint *emergency.Record) *emergency.Record {
 	if e.now.IsZero() {
 		return hint // before the first Tick it is not known what time it is
@@ -283,8 +284,7 @@ func (e *emergencies) changedRecord(r *emergency.Record) {
 	e.recall(r)
 }
 
-// recall takes in a record of the ledger. A hint that adds nothing to it has
-// served.
+// recall takes in a record of the ledger. A hint that adds nothing to it is dropped.
 func (e *emergencies) recall(r *emergency.Record) {
 	view := r
 	if h, ok := e.heard[r.ID]; ok {
@@ -323,19 +323,19 @@ func (e *emergencies) whatChanged(old, r *emergency.Record) string {
 	case active && (old == nil || old.Version.Seq == 0):
 		return declared
 	case active && (e.lastsLonger(old, r) || old.Terms.Level != r.Terms.Level || !slices.Equal(old.Terms.Scope, r.Terms.Scope) || !slices.Equal(old.Terms.Select, r.Terms.Select)):
-		return altered // a message alone is no news: an event may have cut it
+		return altered // a message alone is not told: an event may have cut it short
 	}
 	return ""
 }
 
-// lastsLonger reports whether r ends later than old. Who hears an event of a stock command
-// line dates it by its own clock, until the record comes: that is no news.
+// lastsLonger reports whether r ends later than old. Each broker that hears an event of a stock
+// command line dates it by its own clock until the record comes: that difference is not told.
 func (e *emergencies) lastsLonger(old, r *emergency.Record) bool {
 	return old.TTL < r.TTL || old.Until()+clock.Time(e.cfg.MaxClockSkew.Milliseconds()) < r.Until()
 }
 
-// refresh makes the board anew, and when it has changed lets all jobs here stand as
-// it says: that is how an emergency preempts, and how what it had stopped comes back.
+// refresh derives the active set from what is known and the time, and tells of a change: that is how
+// an emergency preempts, and how the jobs that it had stopped come back.
 func (e *emergencies) refresh() {
 	if e.now.IsZero() {
 		return // before the first Tick it is not known what time it is
@@ -459,7 +459,7 @@ func (e *emergencies) takeHints(hints []*emergency.Record) {
 	for _, hint := range hints {
 		r := e.dated(hint)
 		if old := e.known[r.ID]; old != nil || !r.Active(now) || len(e.heard) >= mostHeard || len(e.known) >= mostEmergencies {
-			continue // what is known is as good, and the record is on its way
+			continue // what is known is as good, or the record is on its way
 		}
 		e.keepHint(r)
 		e.learn(r)

@@ -20,8 +20,8 @@ func holds(r *job.Record) bool {
 	return s == job.StateRunning || s == job.StateSuspended
 }
 
-// keyHolder names the broker where a job with this key belongs: where one holds it,
-// else where the first queues, else whom rendezvous names among those that can run it.
+// keyHolder names the broker where a job with this key belongs: where one holds it, else where the
+// first one queues, else the one that rendezvous hashing names among those that can run it.
 func (d *decisions) keyHolder(r *job.Record, capable []string) string {
 	var first *job.Record
 	for _, key := range slices.Sorted(maps.Keys(d.jobs.keys[r.Spec.Exclusive])) {
@@ -70,7 +70,7 @@ func (d *decisions) heldElsewhere(name string) (first *job.Record) {
 	return first
 }
 
-// beganBefore orders the holders of one key: the one that said first that it runs.
+// beganBefore orders the holders of one key: first the one that was first reported as running.
 func beganBefore(r, s *job.Record) bool {
 	a, _ := r.Present()
 	b, _ := s.Present()

@@ -22,11 +22,11 @@ type Token uint64
 // Tick says what time it is. The shell steps one before every batch of inputs,
 // and one at the time that Ready.Wake names.
 type Tick struct {
-	// Now never goes back: all waits and timeouts are measured by it. What the standard
-	// library says the time is will do, since it carries a monotonic reading.
+	// Now never goes back: all waits and timeouts are measured by it. A time.Now of the
+	// standard library will do, since it carries a monotonic reading.
 	Now time.Time
-	// Wall is what the wall clock shows, which somebody may set back or ahead by an hour;
-	// stamps are made of it. Zero is Now.
+	// Wall is the machine's clock, which may be set back or ahead; stamps are made of it. The
+	// zero value means Now.
 	Wall time.Time
 }
 
@@ -37,9 +37,9 @@ type Roster struct{ Members []membership.Member }
 // Gossip is the state that came with a push-pull (rule S3).
 type Gossip struct{ State wire.State }
 
-// Pressure says how much the periodic exchange is stretched because this
-// machine is busy: from 1 (not at all) to 2 (rule S5); and whether its memory is nearly
-// used up: then fewer decided conflicts are remembered.
+// Pressure says how busy this machine is: by how much the periodic exchange is stretched, from 1
+// (not at all) to 2 (rule S5), and whether memory is nearly used up, in which case fewer decided
+// conflicts are remembered.
 type Pressure struct {
 	Stretch float64
 	Tight   bool
@@ -51,13 +51,13 @@ type Deliver struct {
 	Message wire.Message
 }
 
-// Acked is a peer's reply to a [Send].
+// Acked is a peer's reply to a message of Ready.Send.
 type Acked struct {
 	Peer  string
 	Reply wire.Reply
 }
 
-// Unreachable says that a [Send] had no reply.
+// Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct{ Peer string }
 
 // Pushed says that a peer has confirmed that it holds a blob (rule A1), or, with
@@ -115,14 +115,14 @@ type Drain struct {
 	Now   bool
 }
 
-// Room says whether the disk has room for new jobs and blobs.
+// Room says whether the disk has fallen below its reserve: then no new jobs and blobs are taken.
 type Room struct{ Full bool }
 
-// Damaged says that a blob which was here is not any more: it was found damaged, and
-// moved aside.
+// Damaged says that a blob is no longer here: it was found damaged, and moved aside.
 type Damaged struct{ Digest job.Digest }
 
-// Abandon takes an Await, a CatchUp, a Drain or a Submit back: nobody waits for its answer any more.
+// Abandon takes an input back whose answer nobody waits for any more: an Await, a CatchUp, a Drain,
+// a Submit, a Declare or a Clear.
 type Abandon struct{ Token Token }
 
 // List asks for jobs, newest first; the answer is a [Listing].
@@ -150,7 +150,7 @@ type Fetched struct {
 	Nowhere bool
 }
 
-// Paused says that an attempt which was told to with [Suspend] stands still.
+// Paused says that an attempt stands still, as [Suspend] asked for.
 type Paused struct {
 	Key     string
 	Attempt job.Attempt
@@ -190,7 +190,7 @@ type Clear struct {
 	Force bool
 }
 
-// Heard is an event that Serf has brought: a hint, and nobody waits for an answer.
+// Heard is an event that Serf has brought: a hint (rule E1). It has no answer.
 type Heard struct{ Event *emergency.Record }
 
 // ListEmergencies asks for all emergencies that are known; the answer is an [Emergencies]. With
@@ -212,9 +212,9 @@ type DryRun struct {
 	Past  causal.Context // as in Submit
 }
 
-// Reported is what the executor says of a [Run] that ended. Stopped: it ended
-// because of a [Stop], and the result is none. Either way nothing of the attempt is
-// left, and what it held is free.
+// Reported is what the executor says of a [Run] that has ended. If Stopped is set it ended because
+// of a [Stop], and has no result. Either way nothing of the attempt is left, and what it held is
+// free.
 type Reported struct {
 	Key     string
 	Attempt job.Attempt

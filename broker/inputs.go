@@ -13,16 +13,16 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// missing is what of an attempt's inputs could not be had, so far.
+// missing says which of an attempt's inputs could not be fetched so far.
 type missing struct {
 	tries  int
-	denied int       // in a row: times that all who live have said that they have them not
+	denied int       // times in a row that every live broker has said that it does not have them
 	lacks  string    // what, for a person
 	again  time.Time // when they are asked for again; zero while they are
 }
 
-// How long an executor waits before it asks for inputs again, and how often all must have
-// said that they have them not.
+// How long an executor waits before it asks for inputs again, and how often every live broker must
+// have said that it does not have them.
 const (
 	refetchMin = 5 * time.Second
 	refetchMax = time.Minute
@@ -75,7 +75,7 @@ func (a *attempts) fetched(in Fetched) {
 	a.enqueue(r)
 }
 
-// inputsLost reports whether inputs that did not come never will.
+// inputsLost reports whether inputs that did not come are lost for good.
 func (a *attempts) inputsLost(x *run, in Fetched) bool {
 	x.inputs.tries++
 	if !in.Nowhere {
@@ -107,7 +107,7 @@ func (a *attempts) fetchAgain(r *job.Record, x *run) {
 	}
 }
 
-// fetchSoon lets those ask at once who wait for their inputs: somebody has come back.
+// fetchSoon lets the attempts that wait for their inputs ask at once: a broker has come back.
 func (a *attempts) fetchSoon() {
 	for key, x := range a.runs {
 		if x.fetching && !x.inputs.again.IsZero() {

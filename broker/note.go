@@ -9,8 +9,8 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// Notes tell those who watch what happens, in the order in which this broker comes to
-// know it. Nothing rests on them: who misses one asks.
+// Notes tell watchers what happens, in the order in which this broker comes to know it. Nothing
+// rests on them: a watcher that missed one asks.
 
 func (c *core) note(n Note) {
 	n.At = c.wall

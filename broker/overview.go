@@ -14,7 +14,7 @@ type Overview struct {
 
 // Stats counts what a broker has done since its start.
 type Stats struct {
-	Replaced      uint64                          // jobs placed anew since their executor was lost (rule J6)
+	Replaced      uint64                          // jobs placed again since their executor was lost (rule J6)
 	TakenOver     uint64                          // jobs of lost owners (rule J6)
 	Adopted       uint64                          // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64                          // jobs that queued while others were idle (rule J9)
@@ -26,7 +26,7 @@ type Stats struct {
 	Suspended     uint64                          // attempts that were made to stand still for others
 	Requeued      uint64                          // attempts that were stopped for others, to run again
 	Uncaused      uint64                          // jobs that went on without news of what they depend on (rule C2)
-	Spins         uint64                          // reviews that came to no end: a fault of this program
+	Spins         uint64                          // reviews that did not end: a fault of this program
 	ClaimsRefused uint64                          // declarations and clears of clients beyond what a broker takes
 	EventsRefused uint64                          // events of emergencies, likewise
 	Waiting       int                             // jobs that wait for room or a key here, now

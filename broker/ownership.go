@@ -27,8 +27,8 @@ func (o *ownership) assign(r *job.Record, name string, actor clock.Actor) {
 	})
 }
 
-// handOver gives an own job to the broker that rendezvous names, in the next epoch.
-// Where it runs stays as it is: the new owner sees to that.
+// handOver gives an own job to the broker that rendezvous hashing names, in the next epoch. Where
+// it runs stays as it is: the new owner takes care of that.
 func (o *ownership) handOver(r *job.Record) {
 	to := o.successor(r.Key(), o.self)
 	if to == "" || o.members.Get(to).Actor == "" {
@@ -81,8 +81,8 @@ func backoff(s *job.Spec, try int) time.Duration {
 	return min(min(pause, time.Hour)<<min(max(try, 0), 16), time.Hour)
 }
 
-// late ends an own job that nobody can run before its deadline any more. One that is
-// placed is its executor's business, which knows how long it runs.
+// late ends an own job whose deadline has passed before it was placed. A placed one is left to its
+// executor, which knows how long it runs.
 func (o *ownership) late(r *job.Record) bool {
 	at := r.Spec.Priority.Deadline
 	if at == 0 || !r.Place.IsZero() {
@@ -96,9 +96,9 @@ func (o *ownership) late(r *job.Record) bool {
 	return true
 }
 
-// adopt lets an older attempt go on that runs, when the newest has not started:
-// after a split both sides have placed the job, and stopping what runs for what only
-// waits would waste it (rule J7).
+// adopt lets an older attempt go on that runs when the newest has not started: after a split both
+// sides have placed the job, and to stop the one that runs for one that waits would waste its work
+// (rule J7).
 func (o *ownership) adopt(r *job.Record) bool {
 	p := r.Place
 	if p.IsZero() {
@@ -114,7 +114,7 @@ func (o *ownership) adopt(r *job.Record) bool {
 			continue
 		}
 		if rep.Dot.Actor == p.Actor {
-			return false // that is the one, it will say so
+			return false // the newest attempt is at the same broker, which will report it
 		}
 		if best == nil || rep.Attempt.Compare(best.Attempt) > 0 {
 			best = &rep

@@ -13,9 +13,9 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// needsPlace reports whether the job must be placed: it never was, or its executor
-// is lost, or is about to leave and has not started it, or has started anew: a new
-// actor proves that what the old one held is gone (rules I2, J6).
+// needsPlace reports whether the job must be placed: it never was; or its executor is lost, or is
+// about to leave and has not started the job, or was restarted: a new actor proves that what the
+// old one ran is gone (rules I2, J6).
 func (o *ownership) needsPlace(r *job.Record) bool {
 	p := r.Place
 	if p.IsZero() {
@@ -34,9 +34,9 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 	return o.members.JudgeLost(o.now, p.Broker)
 }
 
-// replace places a job whose executor is gone, or that never had one. A job that
-// must not run twice is placed once, by its first owner: whoever took it over can't
-// know whether it ran, nor can an owner whose executor is lost (rule J8).
+// replace places a job whose executor is gone, or that never had one. A job that must not run
+// twice is placed once, by its first owner: a later owner cannot know whether it ran, nor can an
+// owner whose executor is lost (rule J8).
 func (o *ownership) replace(r *job.Record) {
 	p := r.Place
 	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1) {
@@ -62,7 +62,7 @@ func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) {
 		if r.Place.IsZero() {
 			return
 		}
-		// Its executor is gone and nobody else can: it waits for one.
+		// Its executor is gone and no other broker is capable: it waits for one.
 		name, actor = r.Place.Broker, r.Place.Actor
 		if try == r.Place.Try {
 			return

@@ -118,10 +118,10 @@ const (
 	trackedFor  = 3 // sync intervals
 )
 
-// loseTrack ends the wait of an own job for predecessors that nobody knows any more: they
-// were known when it was submitted (rule C4), so they have ended, and were forgotten while
-// this broker was away for so long that nobody waited for it (rule L8). It reports whether
-// the job has failed with that. While a member is absent that may know of them, it waits.
+// loseTrack ends the wait of an own job for predecessors that no broker knows any more: they were
+// known when it was submitted (rule C4), so they have ended, and were forgotten while this broker
+// was away for so long that the others did not wait for it (rule L8). It reports whether that has
+// changed the job. While a member is absent that may know of them, the job waits.
 func (p *predecessors) loseTrack(r *job.Record) bool {
 	gone := p.unknown(&job.Spec{After: r.Waits()})
 	if len(gone) == 0 || !p.peers.LacksNothing() {
@@ -155,9 +155,9 @@ func (p *predecessors) loseTrack(r *job.Record) bool {
 	return true // it is reviewed again, since it has changed
 }
 
-// remind notes in another's job that a predecessor has ended, when its owner should know
-// and does not note it: it has forgotten that predecessor, being told so by somebody who
-// had, before it heard of the end (rules C4, L9).
+// remind notes in a job of another owner that a predecessor has ended, when that owner should know
+// and does not note it: it was told to forget the predecessor before it heard of the end (rules
+// C4, L9).
 func (p *predecessors) remind(r *job.Record) {
 	var ended []job.Ending
 	for _, id := range r.Waits() {
@@ -186,8 +186,8 @@ func (p *predecessors) remind(r *job.Record) {
 	})
 }
 
-// unknown lists the predecessors that a spec names and this broker does not know.
-// That they must be known is why no cycle can be.
+// unknown lists the predecessors that a spec names and this broker does not know. Since they must
+// be known, there can be no cycle.
 func (c *core) unknown(s *job.Spec) (out []job.ID) {
 	for _, id := range s.After {
 		if len(c.jobs.withID(id)) == 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// displaced says for whom a job had to make room, how, and which emergency had given that
-// one its level.
+// displaced says for which job another had to make room, how, and which emergency had given it its
+// level.
 type displaced struct {
 	by    job.ID
 	mode  job.Preemption
@@ -40,8 +40,8 @@ func (a *attempts) carryOut(d resolve.Decision) {
 	}
 }
 
-// preempt makes a running attempt give way: it stands still until there is room again,
-// or it is stopped and runs again later. Room is there only when it has.
+// preempt makes a running attempt give way: it stands still until there is room again, or it is
+// stopped and runs again later. The room is free only when it has done so.
 func (a *attempts) preempt(p resolve.Preempt) {
 	x := a.runs[p.Victim]
 	if x == nil || x.stopping {
@@ -99,8 +99,8 @@ func (a *attempts) reportPause(key string, attempt job.Attempt, phase job.Phase)
 	})
 }
 
-// yieldKey stops an own attempt that holds a key which another had before, at another
-// broker: they raced. It runs again when the key is free.
+// yieldKey stops an attempt whose exclusive key another job held first, at another broker: they
+// raced. It runs again when the key is free.
 func (a *attempts) yieldKey(r *job.Record, x *run) {
 	if r.Spec.Exclusive == "" || !x.started || x.stopping || !r.Spec.MayRedeploy() {
 		return
@@ -111,7 +111,7 @@ func (a *attempts) yieldKey(r *job.Record, x *run) {
 	}
 }
 
-// whyDisplaced says for whom a job had to make room, "" when it had not.
+// whyDisplaced says for which job one had to make room, "" when it did not.
 func (a *attempts) whyDisplaced(key string) string {
 	d, ok := a.displaced[key]
 	if !ok {

@@ -9,19 +9,19 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// published is what the last State said, to see when it has become stale.
+// published is what the last Overview said, to see when it has become stale.
 type published struct {
 	at        time.Time
 	clock     clock.Vector
-	versions  clock.Hybrid // of all rows, summed up
+	versions  clock.Hybrid // of all metadata, summed up
 	activeSet emergency.Board
 }
 
-// publishEvery bounds how often a new State is made: it is read by push-pull,
-// queries and status pages, never by a decision.
+// publishEvery bounds how often a new Overview is made: push-pull, queries and status pages read
+// it; no decision does.
 const publishEvery = 200 * time.Millisecond
 
-// publish puts a new State into the Ready when there is one to show.
+// publish puts a new Overview into the Ready when there is something to show.
 func (b *Broker) publish() {
 	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.activeSet.Equal(b.published.activeSet) {
 		return

@@ -28,7 +28,7 @@ func (b *Broker) await(in Await) {
 	}
 }
 
-// cancel ends a job by a verdict, whoever owns it (rule J1), and answers when that may be
+// cancel ends a job by a verdict, whichever broker owns it (rule J1), and answers when that may be
 // shown.
 func (b *Broker) cancel(in Cancel) {
 	r := b.lookUp(in.Token, in.ID, nil)
@@ -60,7 +60,7 @@ func (b *Broker) lookUp(t Token, id string, past causal.Context) *job.Record {
 	return r
 }
 
-// tellWaiters answers those who wait for a job's end: it has ended, or it is forgotten.
+// tellWaiters answers the clients that wait for a job's end: it has ended, or it is forgotten.
 func (b *Broker) tellWaiters(key string) {
 	list := b.waiters.take(key)
 	if len(list) == 0 {

@@ -21,8 +21,8 @@ type Ready struct {
 	// Commit holds every change since the last Ready; often empty.
 	Commit *ledger.Batch
 
-	// Answers go to those who stepped an input with that token. They may show
-	// what Commit wrote, hence only after it.
+	// Answers go to whoever stepped an input with that token. They may show what Commit
+	// wrote, hence only after it.
 	Answers []Response
 
 	// Send goes to peers, at most one message a peer under way; each ends in an
@@ -59,7 +59,7 @@ type Ready struct {
 	// for the log.
 	Dropped []emergency.ID
 
-	// Notes are what has happened, for those who watch. They promise nothing.
+	// Notes tell watchers what has happened. They promise nothing.
 	Notes []Note
 
 	// Overview is what push-pull should carry, and status pages show, from now on; nil leaves it
@@ -82,8 +82,8 @@ type Response struct {
 	Answer Answer
 }
 
-// Fetch asks that blobs come here from whoever has them; From are the names of
-// the brokers that likely do, the likeliest first.
+// Fetch asks that blobs are brought here; From names the brokers that likely hold them, the
+// likeliest first.
 type Fetch struct {
 	Key     string
 	Attempt job.Attempt

@@ -24,7 +24,7 @@ func (a *attempts) reported(in Reported) {
 		delete(a.runs, in.Key)
 		a.reviews.later(in.Key) // a newer attempt may have waited for this
 		if r := a.record(in.Key); r != nil && !r.Finished() {
-			a.report(in.Key, x.as, job.Stopped, nil) // nobody need adopt it (rule J7)
+			a.report(in.Key, x.as, job.Stopped, nil) // so that no owner adopts it (rule J7)
 		}
 		return
 	}
@@ -46,8 +46,8 @@ func (a *attempts) reported(in Reported) {
 	a.settleAll()
 }
 
-// settleAll reports the results whose output is on as many brokers as a
-// submission's inputs, or as live and take it (rule J11).
+// settleAll reports the results whose output is on as many brokers as the inputs of a submission
+// are, or on all that are alive and take it (rule J11).
 func (a *attempts) settleAll() {
 	for _, key := range slices.Sorted(maps.Keys(a.settling)) {
 		x := a.settling[key]
@@ -70,7 +70,7 @@ func (a *attempts) report(key string, attempt job.Attempt, phase job.Phase, res 
 	return a.reportWith(key, attempt, phase, res, func(*job.Record) {})
 }
 
-// reportWith is report, and says more in the same update.
+// reportWith is report with a further change in the same update.
 func (a *attempts) reportWith(key string, attempt job.Attempt, phase job.Phase, res *job.Result, more func(*job.Record)) *job.Record {
 	return a.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
 		if old == nil {

@@ -23,7 +23,7 @@ func (b *Broker) reviewAll() {
 			return
 		}
 		if times[key]++; times[key] > maxReviews {
-			// Two rules undo one another: a fault of ours. The other jobs must not suffer.
+			// Two rules undo each other, which is a fault of this program. The other jobs must not suffer.
 			b.stats.Spins++
 			b.reviews.at(b.now.Add(time.Second), key)
 			continue
@@ -49,8 +49,8 @@ func (b *Broker) reviewJob(r *job.Record) {
 			b.predecessors.remind(r)
 		}
 	case r.Owner.Actor != b.cfg.Actor:
-		// It was ours before our start: it is again, without delay. A placement with
-		// somebody who lives stays: its attempt goes on (rules J6, J7).
+		// It was ours before our start, and is again without delay. A placement with a broker
+		// that lives stays: its attempt goes on (rules J6, J7).
 		b.ownership.assign(r, b.self, b.cfg.Actor)
 	case b.ownership.accept(r):
 	case b.offer.draining:

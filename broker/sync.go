@@ -12,7 +12,7 @@ import (
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := &in.Message
-	if b.members.Superseded(m.Actor) { // nobody waits for this answer
+	if b.members.Superseded(m.Actor) { // its sender is gone: nobody waits for this answer
 		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
 		return
 	}
@@ -34,7 +34,7 @@ func (b *Broker) deliver(in Deliver) {
 // acked takes in a peer's reply.
 func (b *Broker) acked(peer string, r *wire.Reply) {
 	if r.From != peer || b.members.Superseded(r.Actor) {
-		b.peers.Unreachable(peer) // another broker answers at that address, or one that is no more
+		b.peers.Unreachable(peer) // another broker answers at that address, or an earlier start of this one
 		return
 	}
 	b.peers.Answered(peer)

@@ -32,7 +32,7 @@ func (w *waiters) add(t Token, x waiting) {
 	w.byToken[t] = x
 }
 
-// take removes and returns those who wait for a job.
+// take removes and returns the clients that wait for a job.
 func (w *waiters) take(key string) (list []waiting) {
 	for _, t := range w.byKey[key] {
 		list = append(list, w.byToken[t])

@@ -4,7 +4,7 @@
 //   - holders.go: which broker is known to hold which blobs, and how they get there
 //   - waiters.go: what waits for copies, and what is done about silent holders
 //
-// Waiting is about answers and is no state: nothing of it is stored. The package is pure: it is
+// Waiting is about answers, and none of it is stored. The package is pure: it is
 // told the time. One goroutine owns its values. The rules are numbered in docs/protocol.md.
 package ack
 

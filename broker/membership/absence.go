@@ -27,7 +27,7 @@ const (
 	isolationWindow = 10 * time.Second // in which losses count together
 )
 
-// noteAbsences compares the new roster with what was known of who is there.
+// noteAbsences compares the new roster with the absences that were known.
 func (m *Membership) noteAbsences(now time.Time) {
 	for _, name := range m.names {
 		x := m.members[name]

@@ -1,13 +1,13 @@
-// Package membership knows who is there: the members that SWIM sees, what each says of itself,
-// who holds copies for whom, and when a broker that does not answer counts as lost. It decides
+// Package membership knows which brokers are there: the members that SWIM sees, what each says of
+// itself, which ones hold copies, and when a broker that does not answer counts as lost. It decides
 // nothing about jobs; package broker asks it, and acts.
 //
 // Its parts:
 //
 //   - membership.go: the roster, and what follows from it
-//   - ring.go: the order in which brokers hold copies, and who succeeds whom
+//   - ring.go: the order in which brokers hold copies, and which one succeeds another
 //   - metadata.go: what each member says of itself
-//   - absence.go: who is absent, and from when on it is lost (rules J6, J7)
+//   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
 //   - superseded.go: earlier starts of members, whose late messages are not heard (rule I2)
 //
 // The package is pure: it is told the time, and never asks for it. One goroutine owns a
@@ -29,7 +29,7 @@ type Config struct {
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
 }
 
-// Membership is who is there, as one broker sees it. The broker itself is not among its
+// Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
 // members, but counts as alive. Make one with [New].
 type Membership struct {
 	cfg  Config
