@@ -42,15 +42,15 @@ var allowed = map[string][]string{
 	"store":              {"clock", "ledger"},
 	"gossip":             {"clock"},
 	"api":                {"clock", "emergency", "job"},
-	"node":               {"api", "broker", "broker/ack", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"node":               {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
-	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
+	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "setting", "sim/simnet", "store"},
 	"cmd/ucp":            {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
-	"test/chaos": {"api", "clock", "job", "test/rig", "store"},
+	"test/chaos": {"api", "broker/kind", "clock", "job", "ledger", "test/rig", "store"},
 	// Compliance sees brokers as a client does, too. No broker shows the time of a single
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.

@@ -82,7 +82,7 @@ func New(cfg Config) *Broker {
 // Load fills the broker with what its commits have stored, before the first Step; see
 // [ledger.Ledger.Load]. Jobs that this broker owned or ran under an earlier actor are taken up
 // again at the first Tick (rule J6).
-func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
+func (b *Broker) Load(scan ledger.Scan) error {
 	recall := func(at clock.Hybrid, by clock.Actor) { b.recall(at, by.Broker() == b.self) }
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
 		switch r := r.(type) {

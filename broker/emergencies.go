@@ -413,7 +413,7 @@ func (e *emergencies) sweep() {
 // forgetWith drops an emergency that a peer has forgotten, unless it has been created again since
 // (rules L4, L9).
 func (e *emergencies) forgetWith(id emergency.ID, peer clock.Vector) {
-	if r := e.known[id]; r != nil && !r.IsHint() && r.CreatedWithin(peer) {
+	if r := e.known[id]; r != nil && !r.IsHint() && ledger.CreatedWithin(r, peer) {
 		e.forget(id)
 		e.stats.Zombies++
 	}

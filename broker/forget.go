@@ -17,7 +17,7 @@ func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
 	if ref.Kind != kind.Job {
 		return
 	}
-	if r := b.record(ref.Key); r != nil && r.CreatedWithin(peer) {
+	if r := b.record(ref.Key); r != nil && ledger.CreatedWithin(r, peer) {
 		b.forget(r)
 		b.stats.Zombies++
 	}

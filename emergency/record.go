@@ -3,6 +3,7 @@ package emergency
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -133,10 +134,11 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // whose time is over is not finished, since it can be declared again for longer.
 func (r *Record) Finished() bool { return len(r.Cleared) > 0 }
 
-// CreatedWithin implements ledger.Record.
-func (r *Record) CreatedWithin(c clock.Vector) bool {
-	return !slices.ContainsFunc(r.Created, func(d clock.Dot) bool { return !c.Has(d) })
-}
+// Creations implements ledger.Record. A hint has none: it is not a record of the ledger yet.
+func (r *Record) Creations() iter.Seq[clock.Dot] { return slices.Values(r.Created) }
+
+// Blobs implements ledger.Record: an emergency needs none.
+func (r *Record) Blobs() iter.Seq[string] { return slices.Values([]string(nil)) }
 
 // Hint is what the record says without what it rests on, as it goes beside the ledger.
 func (r *Record) Hint() *Record {

@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/urban-compute/ucp/canon"
@@ -282,15 +283,34 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // Key makes a ledger key: the ID, a tilde and half of the spec's digest.
 func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }
 
-// CreatedWithin reports whether a clock covers all creations of the job: who has
-// that clock and not the job has forgotten it (rule L7).
-func (r *Record) CreatedWithin(c clock.Vector) bool {
-	for _, s := range r.Created {
-		if !c.Has(s.Dot) {
-			return false
+// Creations are the dots of the job's creations: a broker whose clock covers them all and that
+// lacks the record has forgotten it (rule L7).
+func (r *Record) Creations() iter.Seq[clock.Dot] {
+	return func(yield func(clock.Dot) bool) {
+		for _, s := range r.Created {
+			if !yield(s.Dot) {
+				return
+			}
 		}
 	}
-	return true
+}
+
+// Blobs are the digests of all blobs that the job needs: its module and inputs, and the output of
+// every result that is remembered, also of those that do not count. Some may come twice.
+func (r *Record) Blobs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		all := func(list []Digest) bool {
+			return !slices.ContainsFunc(list, func(d Digest) bool { return !yield(string(d)) })
+		}
+		output := func(rep *Report) bool { return rep == nil || rep.Result == nil || all(rep.Result.Blobs()) }
+		ok := all(r.Spec.Blobs())
+		for i := 0; ok && i < len(r.Reports); i++ {
+			ok = output(&r.Reports[i])
+		}
+		for i := 0; ok && i < len(r.Verdicts); i++ {
+			ok = output(r.Verdicts[i].Report)
+		}
+	}
 }
 
 // Predecessors lists the jobs that this one names: those that it waits for, and

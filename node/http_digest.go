@@ -1,15 +1,14 @@
 package node
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"slices"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -20,45 +19,49 @@ func (n *Node) handleDigest(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "another digest is being made; ask again in a second")
 	}
 	defer n.digesting.Unlock()
-	list := r.URL.Query().Get("records") != ""
 	d := api.Digest{Name: n.name, Actor: n.actor, Clock: clock.Vector{}, AsOf: n.cfg.Now().UTC()}
-	sum := sha256.New()
-	err := n.store.Scan(nil, func(key, value []byte) error {
-		switch {
-		case bytes.HasPrefix(key, []byte("q")):
-			d.Quarantined++
-		case string(key) == "c":
-			c, err := ledger.DecodeClock(value)
-			d.Clock = c
-			return err
-		case bytes.HasPrefix(key, []byte("r")):
-			d.Records++
-			one := sha256.Sum256(value)
-			sum.Write(key)
-			sum.Write(one[:])
-			if list {
-				d.List = append(d.List, describe(key, value, one[:]))
-			}
-		}
-		return nil
-	})
+	list := r.URL.Query().Get("records") != ""
+	err := n.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
 	if err != nil {
 		return err
 	}
-	d.Digest = hex.EncodeToString(sum.Sum(nil))
 	writeJSON(w, http.StatusOK, d)
 	return nil
 }
 
-// describe names one stored record; the key is "r", kind, 0x00, key.
-func describe(key, value, sum []byte) api.RecordDigest {
-	i := max(bytes.IndexByte(key, 0), 1)
-	out := api.RecordDigest{Kind: string(key[1:i]), Key: string(key[min(i+1, len(key)):]), Digest: hex.EncodeToString(sum)}
-	if rec, err := job.DecodeRecord(slices.Clone(value)); err == nil {
-		out.Finished = rec.Finished()
-		for _, s := range rec.Created {
-			out.Created = append(out.Created, s.Dot)
+// sumUp fills a digest with what a store holds; with list also with each record.
+func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
+	c, err := ledger.StoredClock(scan)
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		d.Clock = c
+	}
+	if d.Quarantined, err = ledger.StoredQuarantine(scan); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	err = ledger.Records(scan, kind.Schemas, func(s ledger.Stored) error {
+		d.Records++
+		one := sha256.Sum256(s.Value)
+		sum.Write(s.Key)
+		sum.Write(one[:])
+		if list {
+			d.List = append(d.List, describe(s, one[:]))
 		}
+		return nil
+	})
+	d.Digest = hex.EncodeToString(sum.Sum(nil))
+	return err
+}
+
+// describe names one stored record. Of one that can't be decoded it says no more than that.
+func describe(s ledger.Stored, sum []byte) api.RecordDigest {
+	out := api.RecordDigest{Kind: string(s.Kind), Key: s.Ref.Key, Digest: hex.EncodeToString(sum)}
+	if s.Record != nil {
+		out.Finished = s.Record.Finished()
+		out.Created = slices.Collect(s.Record.Creations())
 	}
 	return out
 }

@@ -1,13 +1,16 @@
 package node
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -41,16 +44,16 @@ func (n *Node) sweepBlobs() error {
 	}
 }
 
-// errUnreadable ends a look at the records that finds one it can't read.
-var errUnreadable = errors.New("a record in quarantine may name any blob")
+// errMayName ends a look at the records that finds one whose blobs can't be known.
+var errMayName = errors.New("it may name any blob")
 
 // sweepOnce marks what the records on the disk name, and sweeps the rest. What was
 // uploaded, checked by a submission or fetched within BlobGrace stays: its record may
 // still be on its way.
 func (n *Node) sweepOnce() error {
-	named, err := n.namedBlobs()
-	if errors.Is(err, errUnreadable) {
-		n.log.Info("no blobs are removed: " + err.Error())
+	named, err := namedBlobs(n.store)
+	if errors.Is(err, errMayName) {
+		n.log.Info("no blobs are removed, since one record can't be read", "error", err)
 		return nil
 	}
 	if err != nil {
@@ -64,36 +67,26 @@ func (n *Node) sweepOnce() error {
 	return err
 }
 
-func (n *Node) namedBlobs() (map[job.Digest]bool, error) {
+// namedBlobs lists the blobs that any record on the disk names. One that can't be read (in
+// quarantine, or of a kind that only a newer version knows) may name any.
+func namedBlobs(st *store.Store) (map[job.Digest]bool, error) {
 	named := map[job.Digest]bool{}
-	result := func(rep *job.Report) {
-		if rep != nil && rep.Result != nil {
-			for _, d := range rep.Result.Blobs() {
-				named[d] = true
+	err := st.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error {
+		if bad, err := ledger.StoredQuarantine(scan); bad > 0 || err != nil {
+			return cmp.Or(err, fmt.Errorf("%d records of other brokers are in quarantine: %w", bad, errMayName))
+		}
+		return ledger.Records(scan, kind.Schemas, func(s ledger.Stored) error {
+			switch {
+			case errors.Is(s.Err, ledger.ErrUnknownKind):
+				return fmt.Errorf("%w: %w", s.Err, errMayName)
+			case s.Err != nil:
+				return s.Err
 			}
-		}
-	}
-	err := n.store.Scan(nil, func(key, value []byte) error {
-		switch {
-		case bytes.HasPrefix(key, []byte("q")):
-			return errUnreadable
-		case !bytes.HasPrefix(key, []byte("r")):
+			for d := range s.Record.Blobs() {
+				named[job.Digest(d)] = true
+			}
 			return nil
-		}
-		rec, err := job.DecodeRecord(bytes.Clone(value))
-		if err != nil {
-			return err
-		}
-		for _, d := range rec.Spec.Blobs() {
-			named[d] = true
-		}
-		for _, rep := range rec.Reports {
-			result(&rep)
-		}
-		for _, v := range rec.Verdicts {
-			result(v.Report)
-		}
-		return nil
+		})
 	})
 	return named, err
 }

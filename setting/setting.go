@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/urban-compute/ucp/canon"
@@ -47,10 +48,11 @@ func (s *Setting) Writers() clock.Vector { return s.Dots }
 // Finished implements ledger.Record.
 func (s *Setting) Finished() bool { return false }
 
-// CreatedWithin implements ledger.Record.
-func (s *Setting) CreatedWithin(c clock.Vector) bool {
-	return !slices.ContainsFunc(s.Created, func(d clock.Dot) bool { return !c.Has(d) })
-}
+// Creations implements ledger.Record.
+func (s *Setting) Creations() iter.Seq[clock.Dot] { return slices.Values(s.Created) }
+
+// Blobs implements ledger.Record: a setting needs none.
+func (s *Setting) Blobs() iter.Seq[string] { return slices.Values([]string(nil)) }
 
 // Encode implements ledger.Record.
 func (s *Setting) Encode() []byte {

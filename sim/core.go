@@ -6,10 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -77,7 +74,7 @@ func (t *Traffic) add(sent []byte, d *wire.Delta) {
 type coreNode struct {
 	name    string
 	starts  int
-	disk    map[string][]byte // what is synced
+	disk    disk // what is synced
 	blobs   map[string]bool
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
@@ -134,7 +131,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 	for i := range n {
 		name := fmt.Sprintf("b%d", i)
 		c.names = append(c.names, name)
-		c.nodes[name] = &coreNode{name: name, disk: map[string][]byte{}, blobs: map[string]bool{}}
+		c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}}
 	}
 	for _, name := range c.names {
 		c.Start(name)
@@ -156,7 +153,7 @@ func (c *Core) Start(name string) {
 	cfg.Actor = clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts))
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
-	cfg.Archive = diskArchive{n.disk}
+	cfg.Archive = n.disk
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
 	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(broker.Answer){}, map[string]broker.Run{}, false, false, time.Time{}
@@ -164,16 +161,7 @@ func (c *Core) Start(name string) {
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
 	}
-	must(n.b.Load(func(prefix []byte, fn func(k, v []byte) error) error {
-		for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-			if strings.HasPrefix(k, string(prefix)) {
-				if err := fn([]byte(k), n.disk[k]); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}))
+	must(n.b.Load(n.disk.scan))
 	c.tellRoster()
 }
 
@@ -594,19 +582,10 @@ func (c *Core) Trace() uint64 { return c.trace }
 
 // Record returns a job as a broker's disk holds it, nil when it does not.
 func (c *Core) Record(at string, id job.ID) *job.Record {
-	for _, k := range slices.Sorted(maps.Keys(c.nodes[at].disk)) {
-		if strings.HasPrefix(k, "rjob\x00"+string(id)+"~") {
-			r, err := job.DecodeRecord(c.nodes[at].disk[k])
-			must(err)
+	for _, r := range c.nodes[at].disk.jobs() {
+		if r.ID == id {
 			return r
 		}
 	}
 	return nil
-}
-
-type diskArchive struct{ disk map[string][]byte }
-
-func (d diskArchive) Get(key []byte) ([]byte, bool, error) {
-	v, ok := d.disk[string(key)]
-	return v, ok, nil
 }

@@ -7,7 +7,6 @@ import (
 	"hash"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -162,10 +161,8 @@ func viewText(v *broker.EmergencyView) string {
 func (d *digest) disk(n *coreNode) {
 	for _, key := range slices.Sorted(maps.Keys(n.disk)) {
 		value := n.disk[key]
-		if strings.HasPrefix(key, "rjob\x00") {
-			r, err := job.DecodeRecord(value)
-			must(err)
-			value = withoutProse(r)
+		if _, ok := isJob(key); ok {
+			value = withoutProse(decodeJob(value))
 		}
 		d.line("%s %q %x", n.name, key, value)
 	}

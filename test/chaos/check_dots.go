@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
+	records "github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -24,9 +25,6 @@ type dots struct {
 	others int // records of kinds that are not looked into
 }
 
-// jobKind is how the ledger names the records of jobs.
-const jobKind = "job"
-
 func newDots() *dots {
 	return &dots{of: map[clock.Dot]map[string]string{}, where: map[clock.Dot]string{}, twice: map[clock.Dot]string{}}
 }
@@ -38,15 +36,14 @@ func (d *dots) read(dir string) (err error) {
 		return fmt.Errorf("reading the disk of a broker that has ended: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.Scan([]byte("r"), func(key, value []byte) error {
-		kind, _, _ := strings.Cut(string(key[1:]), "\x00")
-		if kind != jobKind {
+	return ledger.Records(s.Scan, records.Schemas, func(s ledger.Stored) error {
+		if s.Err != nil {
+			return fmt.Errorf("%s holds a record that can't be read: %w", dir, s.Err)
+		}
+		r, isJob := s.Record.(*job.Record)
+		if !isJob {
 			d.others++
 			return nil
-		}
-		r, err := job.DecodeRecord(append([]byte(nil), value...))
-		if err != nil {
-			return fmt.Errorf("%s holds a record that can't be read: %w", dir, err)
 		}
 		return d.record(dir, r)
 	})

@@ -62,7 +62,7 @@ var mutants = []mutant{
 		"	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {\n		return false, nil", "	if in == nil {\n		l.incoming = &incoming{id: m.Page.Transfer}\n		in = l.incoming\n	}\n	if false {\n		return false, nil",
 		"./broker", stories},
 	{"L7 no", "ledger/delta.go",
-		"	if e == nil && r.CreatedWithin(l.clock) {", "	if false {",
+		"	if e == nil && CreatedWithin(r, l.clock) {", "	if false {",
 		"./broker", stories},
 	{"L8 without the members", "broker/replication/replication.go",
 		"		if !r.Covers(name, dots) {\n", "		if false {\n",
