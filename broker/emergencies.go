@@ -82,7 +82,7 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 	}
 	r.Version = seen.Next(e.stamp(), e.cfg.Actor)
 	e.write(r)
-	e.flood(r)
+	e.broadcast(r)
 	return r.ID, old == nil, true
 }
 
@@ -127,7 +127,7 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 		return "", false
 	}
 	e.write(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: e.cityStamp(), By: e.cfg.Actor}}})
-	e.flood(e.known[id])
+	e.broadcast(e.known[id])
 	return id, true
 }
 
@@ -147,10 +147,10 @@ func (e *emergencies) find(text string) (id emergency.ID, ambiguous []emergency.
 	return "", ambiguous
 }
 
-// flood tells all brokers by an event, when the record is on the disk.
-func (e *emergencies) flood(r *emergency.Record) {
+// broadcast tells all brokers by an event, when the record is on the disk.
+func (e *emergencies) broadcast(r *emergency.Record) {
 	if payload, err := r.Event(); err == nil { // Declare has tried it
-		e.out.Flood = append(e.out.Flood, payload)
+		e.out.Broadcast = append(e.out.Broadcast, payload)
 	}
 }
 

@@ -51,9 +51,9 @@ type Ready struct {
 	// Handed says what a draining broker has handed over, for the log.
 	Handed []Handover
 
-	// Flood is what Serf's user events are to carry (rule E4), as payloads. They say what
+	// Broadcast is what Serf's user events are to carry (rule E4), as payloads. They say what
 	// Commit wrote, hence only after it.
-	Flood [][]byte
+	Broadcast [][]byte
 
 	// Dropped names emergencies of which an event was not taken in, since too many came:
 	// for the log.

@@ -230,7 +230,7 @@ func (w *world) act(n *node, rd Ready) {
 		}
 		w.put(packet{from: n.name, to: s.To, wire: wire.Encode(&s.Message)})
 	}
-	for _, payload := range rd.Flood {
+	for _, payload := range rd.Broadcast {
 		w.say("%s floods %s", n.name, eventText(payload))
 		n.flood = payload
 	}

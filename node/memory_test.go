@@ -77,7 +77,7 @@ func pendingMemory(tb testing.TB, e *engine, give func(testing.TB, *engine, stri
 	give(tb, e, form, n)
 	residentAfter := residentNow(tb)
 	heap = float64(heapNow()) - float64(heapBefore)
-	list, err := ask[*broker.Listing](tb.Context(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.List{Token: t, State: job.StatePending, Limit: 1} })
+	list, err := ask[*broker.Listing](tb.Context(), e, func(t broker.Token) broker.Input { return broker.List{Token: t, State: job.StatePending, Limit: 1} })
 	require.NoError(tb, err)
 	require.Len(tb, list.Jobs, 1, "the broker is alive, and holds them")
 	return heap / float64(n), float64(residentAfter-residentBefore) / float64(n)
@@ -110,7 +110,7 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 		wg.Go(func() {
 			for i := w; i < n; i += submitters {
 				spec := pendingSpec(tb, form, i)
-				_, err := ask[*broker.Submitted](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input {
+				_, err := ask[*broker.Submitted](context.Background(), e, func(t broker.Token) broker.Input {
 					return broker.Submit{Token: t, ID: pendingID(i), Spec: spec, Digest: spec.Digest()}
 				})
 				if err != nil {
@@ -125,7 +125,7 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 func deliverMany(tb testing.TB, e *engine, form string, n int) {
 	const each = 64
 	var since clock.Vector
-	e.tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", Status: membership.Alive}}}) // else we would take over what it owns
+	e.Tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", Status: membership.Alive}}}) // else we would take over what it owns
 	for i := 0; i < n; i += each {
 		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~00000001", Delta: &wire.Delta{Since: since}}
 		for k := i; k < min(i+each, n); k++ {
@@ -137,7 +137,7 @@ func deliverMany(tb testing.TB, e *engine, form string, n int) {
 		m.Delta.Clock = m.Clock
 		in, err := wire.DecodeMessage(wire.Encode(&m))
 		require.NoError(tb, err)
-		reply, err := ask[*broker.Replied](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
+		reply, err := ask[*broker.Replied](context.Background(), e, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
 		require.NoError(tb, err)
 		require.False(tb, reply.Reply.Restart)
 		since = m.Clock

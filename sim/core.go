@@ -313,7 +313,7 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		}
 	}
 	c.shown(n, rd.Overview)
-	for _, payload := range rd.Flood {
+	for _, payload := range rd.Broadcast {
 		c.flood(n, payload)
 	}
 	for _, s := range rd.Send {

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"errors"
@@ -22,21 +22,21 @@ func pathDigest(r *http.Request) (string, error) {
 }
 
 // handlePutBlob stores a blob under its digest; 201 when it is new.
-func (n *Node) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
 		return err
 	}
 	status := http.StatusCreated
-	if size, ok := n.store.Blobs().Touch(d); ok && n.sound(r.Context(), job.Digest(d)) {
+	if size, ok := srv.store.Blobs().Touch(d); ok && srv.host.Sound(r.Context(), job.Digest(d)) {
 		writeJSON(w, http.StatusOK, api.Blob{Digest: job.Digest(d), Size: size})
 		return nil
 	}
-	if err := n.hasRoom(); err != nil {
+	if err := srv.diskReserve(); err != nil {
 		return err
 	}
 	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob)}
-	err = n.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
+	err = srv.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
 	var mismatch *store.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -53,15 +53,15 @@ func (n *Node) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 }
 
 // handleGetBlob sends a blob that is here; it asks nobody else.
-func (n *Node) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
 		return err
 	}
-	if !n.sound(r.Context(), job.Digest(d)) {
+	if !srv.host.Sound(r.Context(), job.Digest(d)) {
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}
-	b, err := n.store.Blobs().Open(d)
+	b, err := srv.store.Blobs().Open(d)
 	if errors.Is(err, store.ErrNotFound) {
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}
@@ -109,4 +109,12 @@ func (m *modules) add(d job.Digest) {
 		m.seen = map[job.Digest]bool{}
 	}
 	m.seen[d] = true
+}
+
+// diskReserve is nil when new jobs and blobs may be stored; reads go on in any case.
+func (srv *Server) diskReserve() error {
+	if why := srv.host.DiskFull(); why != "" {
+		return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%s; what is here can still be read; submit at another broker, or free some space", why)
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"io"
@@ -14,17 +14,17 @@ import (
 	"github.com/urban-compute/ucp/api"
 )
 
-// Who comes when half of the descriptors are taken is told so, at once; when one of
-// the others has gone there is room again.
-func TestCrowd(t *testing.T) {
+// A connection that comes when half of the descriptors are taken is refused at once; when one of the
+// others has gone there is room again.
+func TestLimiter(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c := newCrowd(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)))
 	require.GreaterOrEqual(t, c.most, int64(fewestConnections))
 	c.most = 1
 	server := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"members":[]}`) })}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(newDoor(listener, c)) }()
+	go func() { served <- server.Serve(c.limit(listener)) }()
 	defer func() {
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
@@ -67,13 +67,13 @@ func (f *full) Accept() (net.Conn, error) {
 }
 
 // When no descriptor is left at all, the one that was kept serves to say so.
-func TestCrowdWithoutDescriptors(t *testing.T) {
+func TestLimiterWithoutDescriptors(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c := newCrowd(slog.New(slog.NewTextHandler(t.Output(), nil)))
+	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)))
 	server := &http.Server{ConnState: c.state, Handler: http.NotFoundHandler()}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(newDoor(&full{Listener: listener}, c)) }()
+	go func() { served <- server.Serve(c.limit(&full{Listener: listener})) }()
 	defer func() {
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"context"
@@ -15,44 +15,44 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// handler is the whole HTTP interface (DESIGN.md section 9).
-func (n *Node) handler() http.Handler {
+// handler is the whole HTTP interface (docs/design.md).
+func (srv *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"POST /broker/sync-metadata":          n.handleSync,
-		"GET /broker/coordination-status":     n.handleCoordination,
-		"GET /broker/metadata":                n.handleMetadata,
-		"GET /broker/digest":                  n.handleDigest,
-		"GET /v1/members":                     n.handleMembers,
-		"POST /v1/jobs":                       n.handleSubmit,
-		"PUT /v1/jobs/{id}":                   n.handleSubmit,
-		"GET /v1/jobs":                        n.handleList,
-		"GET /v1/jobs/{id}":                   n.handleGet,
-		"DELETE /v1/jobs/{id}":                n.handleCancel,
-		"GET /v1/jobs/{id}/stdout":            n.handleOutput,
-		"GET /v1/jobs/{id}/stderr":            n.handleOutput,
-		"GET /v1/jobs/{id}/result":            n.handleResult,
-		"GET /v1/jobs/{id}/outputs/{path...}": n.handleOutputFile,
-		"PUT /v1/blobs/{digest}":              n.handlePutBlob,
-		"GET /v1/blobs/{digest}":              n.handleGetBlob, // HEAD too
-		"GET /v1/strategy":                    n.handleStrategy,
-		"PUT /v1/strategy":                    n.handleSetStrategy,
-		"GET /v1/conflicts":                   n.handleConflicts,
-		"GET /v1/conflicts/{id}":              n.handleConflict,
-		"GET /broker/conflict-statistics":     n.handleConflictStatistics,
-		"GET /v1/emergencies":                 n.handleEmergencies,
-		"POST /v1/emergencies":                n.handleDeclare,
-		"GET /v1/emergencies/{id}":            n.handleEmergency,
-		"DELETE /v1/emergencies/{id}":         n.handleClear,
-		"GET /v1/events":                      n.handleEvents,
-		"GET /v1/jobs/{id}/events":            n.handleJobEvents,
-		"GET /healthz":                        n.handleHealth,
-		"GET /readyz":                         n.handleReady,
+		"POST /broker/sync-metadata":          srv.handleSync,
+		"GET /broker/coordination-status":     srv.handleCoordination,
+		"GET /broker/metadata":                srv.handleMetadata,
+		"GET /broker/digest":                  srv.handleDigest,
+		"GET /v1/members":                     srv.handleMembers,
+		"POST /v1/jobs":                       srv.handleSubmit,
+		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
+		"GET /v1/jobs":                        srv.handleList,
+		"GET /v1/jobs/{id}":                   srv.handleGet,
+		"DELETE /v1/jobs/{id}":                srv.handleCancel,
+		"GET /v1/jobs/{id}/stdout":            srv.handleOutput,
+		"GET /v1/jobs/{id}/stderr":            srv.handleOutput,
+		"GET /v1/jobs/{id}/result":            srv.handleResult,
+		"GET /v1/jobs/{id}/outputs/{path...}": srv.handleOutputFile,
+		"PUT /v1/blobs/{digest}":              srv.handlePutBlob,
+		"GET /v1/blobs/{digest}":              srv.handleGetBlob, // HEAD too
+		"GET /v1/strategy":                    srv.handleStrategy,
+		"PUT /v1/strategy":                    srv.handleSetStrategy,
+		"GET /v1/conflicts":                   srv.handleConflicts,
+		"GET /v1/conflicts/{id}":              srv.handleConflict,
+		"GET /broker/conflict-statistics":     srv.handleConflictStatistics,
+		"GET /v1/emergencies":                 srv.handleEmergencies,
+		"POST /v1/emergencies":                srv.handleDeclare,
+		"GET /v1/emergencies/{id}":            srv.handleEmergency,
+		"DELETE /v1/emergencies/{id}":         srv.handleClear,
+		"GET /v1/events":                      srv.handleEvents,
+		"GET /v1/jobs/{id}/events":            srv.handleJobEvents,
+		"GET /healthz":                        srv.handleHealth,
+		"GET /readyz":                         srv.handleReady,
 	} {
-		mux.HandleFunc(pattern, n.wrap(h))
+		mux.HandleFunc(pattern, srv.wrap(h))
 	}
-	mux.Handle("GET /metrics", n.metrics.handler())
-	mux.HandleFunc("/", n.wrap(func(_ http.ResponseWriter, r *http.Request) error {
+	mux.Handle("GET /metrics", srv.metrics.handler())
+	mux.HandleFunc("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; see the list in the documentation", r.Method, r.URL.Path)
 	}))
 	return mux
@@ -64,25 +64,25 @@ func fail(status int, code, format string, args ...any) *api.Error {
 }
 
 // wrap turns a handler's error into an answer.
-func (n *Node) wrap(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (srv *Server) wrap(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
 		if err == nil {
 			return
 		}
-		e := n.asError(err)
+		e := srv.asError(err)
 		if e.Status >= 500 && e.Status != http.StatusServiceUnavailable {
-			n.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			srv.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
 		if e.Code == api.CodeBusy || e.Code == api.CodeTooMany {
 			w.Header().Set("Retry-After", "1")
 		}
-		n.metrics.refused(e.Code)
+		srv.metrics.refused(e.Code)
 		writeJSON(w, e.Status, e)
 	}
 }
 
-func (n *Node) asError(err error) *api.Error {
+func (srv *Server) asError(err error) *api.Error {
 	var e *api.Error
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -107,8 +107,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // ask gives the broker an input and returns its answer of the wanted type. Another answer is
 // a refusal, and becomes the error that a client is shown.
-func ask[T broker.Answer](ctx context.Context, n *Node, in func(broker.Token) broker.Input) (T, error) {
-	v, err := n.engine.ask(ctx, in)
+func ask[T broker.Answer](ctx context.Context, srv *Server, in func(broker.Token) broker.Input) (T, error) {
+	v, err := srv.core.Ask(ctx, in)
 	wanted, ok := v.(T)
 	if err == nil && !ok {
 		err = refusal(v)
@@ -185,17 +185,17 @@ func pathID(r *http.Request) (string, error) {
 	return id, nil
 }
 
-func (n *Node) handleHealth(w http.ResponseWriter, _ *http.Request) error {
+func (srv *Server) handleHealth(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 	return nil
 }
 
-func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
-	if n.leaving.Err() != nil { // first: a select would choose by chance
+func (srv *Server) handleReady(w http.ResponseWriter, _ *http.Request) error {
+	if srv.host.Leaving().Err() != nil { // first: a select would choose by chance
 		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave")
 	}
 	select {
-	case <-n.joined:
+	case <-srv.host.Joined():
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 		return nil
 	default:
@@ -204,30 +204,30 @@ func (n *Node) handleReady(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // handleSync takes a peer's message (rule L4).
-func (n *Node) handleSync(w http.ResponseWriter, r *http.Request) error {
-	b, err := n.peers.zip.unpack(r.Body, r.Header)
+func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
+	b, err := srv.compression.Unpack(r.Body, r.Header)
 	if err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
 	}
 	m, err := wire.DecodeMessage(b)
 	if err != nil {
-		n.metrics.malformed.Inc()
+		srv.metrics.malformed.Inc()
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
 	}
 	if bad := m.Delta.Bad(); bad > 0 {
-		n.metrics.quarantined.Add(float64(bad))
-		n.log.Warn("records of a peer do not validate", "peer", m.From, "records", bad)
+		srv.metrics.quarantined.Add(float64(bad))
+		srv.log.Warn("records of a peer do not validate", "peer", m.From, "records", bad)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.PeerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.PeerTimeout)
 	defer cancel()
-	reply, err := ask[*broker.Replied](ctx, n, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
+	reply, err := ask[*broker.Replied](ctx, srv, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
 	if err != nil {
 		return err
 	}
-	n.peers.heard(m.From, true)
+	srv.host.Heard(m.From)
 	body := wire.Encode(&reply.Reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
-		body = n.peers.zip.pack(body, w.Header())
+		body = srv.compression.Pack(body, w.Header())
 	}
 	w.Header().Set("Content-Type", "application/msgpack")
 	_, _ = w.Write(body) // the peer sees a short answer, and asks again

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"context"
@@ -23,15 +23,15 @@ import (
 
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
 // idempotent (rules A1, J3).
-func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	wait, err := queryDuration(r, "wait")
 	if err != nil {
 		return err
 	}
-	if err := n.hasRoom(); err != nil {
+	if err := srv.diskReserve(); err != nil {
 		return err
 	}
-	id, err := n.submittedID(r)
+	id, err := srv.submittedID(r)
 	if err != nil {
 		return err
 	}
@@ -44,15 +44,15 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.URL.RawQuery != "" && r.URL.Query().Get("dry_run") != "" {
-		return n.dryRun(w, r, spec, past)
+		return srv.dryRun(w, r, spec, past)
 	}
-	if err := n.checkBlobs(r.Context(), &spec); err != nil {
+	if err := srv.checkBlobs(r.Context(), &spec); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), max(n.cfg.AckTimeout, timeout)+n.cfg.PeerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), max(srv.cfg.AckTimeout, timeout)+srv.cfg.PeerTimeout)
 	defer cancel()
 	digest := spec.Digest()
-	a, err := ask[broker.Answer](ctx, n, func(t broker.Token) broker.Input {
+	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
 		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
 	})
 	if err != nil {
@@ -62,15 +62,15 @@ func (n *Node) handleSubmit(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return notSubmitted(a, id, timeout, spec.MinReplicas)
 	}
-	n.metrics.submitted.Inc()
+	srv.metrics.submitted.Inc()
 	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
-		f, err := n.await(r.Context(), s.Record.Key(), wait, s.Past)
+		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
 		if err != nil {
 			return err
 		}
-		j := n.view(f, true)
+		j := srv.view(f, true)
 		out.Job = &j
 	}
 	writeJSON(w, submitStatus(s), out)
@@ -102,7 +102,7 @@ func submitStatus(s *broker.Submitted) int {
 	return http.StatusOK
 }
 
-func (n *Node) submittedID(r *http.Request) (job.ID, error) {
+func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 	if r.Method == http.MethodPost {
 		id, err := uuid.NewV7()
 		return job.ID(id.String()), err
@@ -141,20 +141,20 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 
 // checkBlobs refuses a job whose module or inputs are not in this broker's store,
 // undamaged, or whose module is no WebAssembly. What it lets pass stays for BlobGrace.
-func (n *Node) checkBlobs(ctx context.Context, s *job.Spec) error {
+func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
-		if !n.sound(ctx, d) {
+		if !srv.host.Sound(ctx, d) {
 			missing = append(missing, string(d))
 		}
 	}
 	if len(missing) > 0 {
 		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
 	}
-	if s.Driver != job.Wasm || n.isWasm.known(s.Module) {
+	if s.Driver != job.Wasm || srv.isWasm.known(s.Module) {
 		return nil
 	}
-	b, err := n.store.Blobs().Open(string(s.Module))
+	b, err := srv.store.Blobs().Open(string(s.Module))
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (n *Node) checkBlobs(ctx context.Context, s *job.Spec) error {
 	if _, err := io.ReadFull(b, head); err != nil || string(head) != wasmHeader {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is no WebAssembly module (version 1)", s.Module)
 	}
-	n.isWasm.add(s.Module)
+	srv.isWasm.add(s.Module)
 	return nil
 }
 
@@ -172,21 +172,21 @@ const wasmHeader = "\x00asm\x01\x00\x00\x00"
 
 // await waits until a job has ended and may be shown, at most for the given
 // time; then it tells its present state.
-func (n *Node) await(ctx context.Context, id string, wait time.Duration, past causal.Context) (*broker.Found, error) {
+func (srv *Server) await(ctx context.Context, id string, wait time.Duration, past causal.Context) (*broker.Found, error) {
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
-		stop := context.AfterFunc(n.leaving, cancel)
+		stop := context.AfterFunc(srv.host.Leaving(), cancel)
 		defer stop()
-		f, err := ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id, Past: past} })
+		f, err := ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id, Past: past} })
 		if err == nil || ctx.Err() == nil {
 			return f, err
 		}
 	}
-	return ask[*broker.Found](ctx, n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
+	return ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
 }
 
-func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
@@ -195,28 +195,28 @@ func (n *Node) handleGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	past, err := n.caughtUp(r)
+	past, err := srv.caughtUp(r)
 	if err != nil {
 		return err
 	}
-	f, err := n.await(r.Context(), id, wait, past)
+	f, err := srv.await(r.Context(), id, wait, past)
 	if err != nil {
 		return err
 	}
 	w.Header().Set(api.TokenHeader, f.Past.Token())
-	writeJSON(w, http.StatusOK, n.view(f, true))
+	writeJSON(w, http.StatusOK, srv.view(f, true))
 	return nil
 }
 
-func (n *Node) handleCancel(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleCancel(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), n.cfg.AckTimeout+n.cfg.PeerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.AckTimeout+srv.cfg.PeerTimeout)
 	defer cancel()
-	c, err := ask[*broker.Cancelled](ctx, n, func(t broker.Token) broker.Input {
-		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + n.name}
+	c, err := ask[*broker.Cancelled](ctx, srv, func(t broker.Token) broker.Input {
+		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + srv.cfg.Name}
 	})
 	if err != nil {
 		return err
@@ -224,11 +224,11 @@ func (n *Node) handleCancel(w http.ResponseWriter, r *http.Request) error {
 	if s := c.Job.Record.State(); !c.Wrote && s != job.StateCancelled {
 		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", c.Job.Record.ID, s)
 	}
-	writeJSON(w, http.StatusOK, n.view(c.Job, true))
+	writeJSON(w, http.StatusOK, srv.view(c.Job, true))
 	return nil
 }
 
-func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	limit, err := queryLimit(r)
 	if err != nil {
@@ -241,10 +241,10 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	if err := broker.ValidCursor(q.Get("after")); err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "?after: %v", err)
 	}
-	if _, err := n.caughtUp(r); err != nil {
+	if _, err := srv.caughtUp(r); err != nil {
 		return err
 	}
-	l, err := ask[*broker.Listing](r.Context(), n, func(t broker.Token) broker.Input {
+	l, err := ask[*broker.Listing](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.List{Token: t, State: state, Limit: limit, After: q.Get("after")}
 	})
 	if err != nil {
@@ -252,7 +252,7 @@ func (n *Node) handleList(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
 	for _, rec := range l.Jobs {
-		out.Jobs = append(out.Jobs, n.view(&broker.Found{
+		out.Jobs = append(out.Jobs, srv.view(&broker.Found{
 			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, rec.Key()), Provisional: slices.Contains(l.Provisional, rec.Key()),
 			Emergency: l.Emergencies[rec.Key()],
 		}, false))
@@ -271,12 +271,12 @@ func validState(s job.State) bool {
 }
 
 // view shows a job as the API does.
-func (n *Node) view(f *broker.Found, whole bool) api.Job {
+func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
 		ID: r.ID, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try,
-		Provisional: f.Provisional || r.Finished() && n.stranger(f.Members), SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Provisional: f.Provisional || r.Finished() && srv.host.Unbootstrapped(f.Members), SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,
@@ -340,8 +340,8 @@ func joined(ids []job.ID) string {
 }
 
 // dryRun says what would become of a job, and does nothing.
-func (n *Node) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past causal.Context) error {
-	p, err := ask[*broker.Prospects](r.Context(), n, func(t broker.Token) broker.Input {
+func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past causal.Context) error {
+	p, err := ask[*broker.Prospects](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.DryRun{Token: t, Spec: spec, Past: past}
 	})
 	if err != nil {

@@ -1,7 +1,8 @@
-package node
+package httpd
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -12,9 +13,9 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// metrics is what /metrics shows of this broker, and beside it what the program's
-// main gathers for the whole process (Config.Metrics).
-type metrics struct {
+// Metrics is what /metrics shows of this broker, beside what is gathered for the whole process
+// (Config.Metrics). Its methods count, and may be called from any goroutine.
+type Metrics struct {
 	all         prometheus.Gatherers
 	submitted   prometheus.Counter
 	malformed   prometheus.Counter
@@ -28,8 +29,8 @@ type metrics struct {
 	waited      prometheus.Histogram
 }
 
-func newMetrics(n *Node) *metrics {
-	m := &metrics{
+func newMetrics(srv *Server) *Metrics {
+	m := &Metrics{
 		submitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_jobs_submitted_total", Help: "Submissions that this broker has acknowledged."}),
 		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
@@ -47,21 +48,22 @@ func newMetrics(n *Node) *metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.swept, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		gauges{n})
+		gauges{srv})
 	m.all = prometheus.Gatherers{registry}
-	if n.cfg.Metrics != nil {
-		m.all = append(m.all, n.cfg.Metrics)
+	if srv.cfg.Metrics != nil {
+		m.all = append(m.all, srv.cfg.Metrics)
 	}
 	return m
 }
 
-func (m *metrics) handler() http.Handler {
+func (m *Metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.all, promhttp.HandlerOpts{})
 }
 
-func (m *metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
+func (m *Metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
 
-func (m *metrics) sent(s replication.Send, err error) {
+// Sent counts a message to a peer, and whether it was answered.
+func (m *Metrics) Sent(s replication.Send, err error) {
 	result := "ok"
 	if err != nil {
 		result = "failed"
@@ -72,8 +74,20 @@ func (m *metrics) sent(s replication.Send, err error) {
 	}
 }
 
+// Corrupt counts a blob whose content did not fit its digest.
+func (m *Metrics) Corrupt() { m.corrupt.Inc() }
+
+// BadEvent counts a Serf event of an emergency that was not understood.
+func (m *Metrics) BadEvent() { m.badEvents.Inc() }
+
+// Swept counts blobs that were removed since no job named them any more.
+func (m *Metrics) Swept(blobs int) { m.swept.Add(float64(blobs)) }
+
+// Started notes how long a job had waited when it was started.
+func (m *Metrics) Started(waited time.Duration) { m.waited.Observe(waited.Seconds()) }
+
 // gauges reads what the broker last published, at each scrape.
-type gauges struct{ n *Node }
+type gauges struct{ srv *Server }
 
 var (
 	jobsDesc      = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
@@ -98,7 +112,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, label string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
 	}
-	s := g.n.stats()
+	s := g.srv.stats()
 	for what, v := range map[string]uint64{
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
@@ -111,8 +125,8 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.CounterValue, float64(n), string(resolve.Strategies[i]))
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
-	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.n.row().Emergency.Level), 0)))
-	c := g.n.coordination()
+	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
+	c := g.srv.coordination()
 	for _, s := range job.States[:4] {
 		gauge(jobsDesc, float64(c.Jobs[s]), string(s))
 	}

@@ -1,7 +1,6 @@
-package node
+package httpd
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -18,7 +17,7 @@ const maxDeclaration = 8 << 10
 
 // handleDeclare takes a declaration, or new terms of an emergency that is known: 201 for a
 // new one.
-func (n *Node) handleDeclare(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDeclaration))
 	if err != nil {
 		return err
@@ -27,17 +26,17 @@ func (n *Node) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
-	return n.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} })
+	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} })
 }
 
 // handleClear ends an emergency for good.
-func (n *Node) handleClear(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleClear(w http.ResponseWriter, r *http.Request) error {
 	id, err := emergencyID(r)
 	if err != nil {
 		return err
 	}
 	force := r.URL.Query().Get("unknown") != ""
-	return n.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
+	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
 }
 
 func emergencyID(r *http.Request) (string, error) {
@@ -48,10 +47,10 @@ func emergencyID(r *http.Request) (string, error) {
 	return id, nil
 }
 
-// claim steps a declaration or a clear, and answers with what became of it. It is on this
-// broker's disk then, and on its way to all.
-func (n *Node) claim(w http.ResponseWriter, r *http.Request, in func(broker.Token) broker.Input) error {
-	a, err := ask[broker.Answer](r.Context(), n, in)
+// claim steps a declaration or a clear, and answers with what became of it: as many brokers hold it
+// then as the answer says (rule A1).
+func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.Token) broker.Input) error {
+	a, err := ask[broker.Answer](r.Context(), srv, in)
 	if err != nil {
 		return err
 	}
@@ -65,41 +64,41 @@ func (n *Node) claim(w http.ResponseWriter, r *http.Request, in func(broker.Toke
 	if d.Created && r.Method == http.MethodPost {
 		status = http.StatusCreated
 	}
-	e := n.emergencyView(d.View, n.cfg.Now())
+	e := srv.emergencyView(d.View, srv.cfg.Now())
 	e.Replicas, e.Degraded = d.Replicas, d.Degraded
 	writeJSON(w, status, e)
 	return nil
 }
 
-func (n *Node) handleEmergencies(w http.ResponseWriter, r *http.Request) error {
-	l, err := ask[*broker.Emergencies](r.Context(), n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} })
+func (srv *Server) handleEmergencies(w http.ResponseWriter, r *http.Request) error {
+	l, err := ask[*broker.Emergencies](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} })
 	if err != nil {
 		return err
 	}
 	out := api.EmergencyList{Emergencies: []api.Emergency{}, AsOf: l.AsOf.UTC()}
 	for _, v := range l.List {
-		out.Emergencies = append(out.Emergencies, n.emergencyView(v, l.AsOf))
+		out.Emergencies = append(out.Emergencies, srv.emergencyView(v, l.AsOf))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
 }
 
 // handleEmergency shows one emergency and all that it has caused.
-func (n *Node) handleEmergency(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleEmergency(w http.ResponseWriter, r *http.Request) error {
 	id, err := emergencyID(r)
 	if err != nil {
 		return err
 	}
-	l, err := ask[*broker.Emergencies](r.Context(), n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
+	l, err := ask[*broker.Emergencies](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, n.emergencyView(l.List[0], l.AsOf))
+	writeJSON(w, http.StatusOK, srv.emergencyView(l.List[0], l.AsOf))
 	return nil
 }
 
 // emergencyView is how one is shown.
-func (n *Node) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emergency {
+func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emergency {
 	r := v.Record
 	e := api.Emergency{
 		ID: r.ID, Type: r.Terms.Type, Level: job.LevelName(r.Terms.Level), Scope: orEmpty(r.Terms.Scope), Select: orEmpty(r.Terms.Select),
@@ -123,21 +122,4 @@ func (n *Node) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emerge
 		})
 	}
 	return e
-}
-
-// hear takes in a user event of Serf. What is none of ours is passed over; a payload that
-// makes no sense is logged and counted, and harms nothing.
-func (n *Node) hear(name string, payload []byte, ltime uint64) {
-	if name != emergency.EventName {
-		return
-	}
-	r, err := emergency.Parse(payload, ltime, n.hybridNow())
-	if err != nil {
-		n.metrics.badEvents.Inc()
-		if n.complaints.allow(n.cfg.Now()) {
-			n.log.Warn("an event of an emergency is not understood, and not followed", "payload", fmt.Sprintf("%.200q", payload), "error", err)
-		}
-		return
-	}
-	n.engine.tell(broker.Heard{Event: r})
 }

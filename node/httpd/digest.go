@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"crypto/sha256"
@@ -14,14 +14,14 @@ import (
 
 // handleDigest sums up what is on this broker's disk, for `ucp cluster verify`: one
 // consistent snapshot, read without the loop. One at a time.
-func (n *Node) handleDigest(w http.ResponseWriter, r *http.Request) error {
-	if !n.digesting.TryLock() {
+func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
+	if !srv.digesting.TryLock() {
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "another digest is being made; ask again in a second")
 	}
-	defer n.digesting.Unlock()
-	d := api.Digest{Name: n.name, Actor: n.actor, Clock: clock.Vector{}, AsOf: n.cfg.Now().UTC()}
+	defer srv.digesting.Unlock()
+	d := api.Digest{Name: srv.cfg.Name, Actor: srv.cfg.Actor, Clock: clock.Vector{}, AsOf: srv.cfg.Now().UTC()}
 	list := r.URL.Query().Get("records") != ""
-	err := n.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
+	err := srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"fmt"
@@ -10,21 +10,25 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 )
 
-// packing compresses large bodies between brokers (rule S5). Both directions may be
-// used by many at once.
-type packing struct {
+// compressFrom is the size in bytes from which bodies are compressed (rule S5).
+const compressFrom = 4 << 10
+
+// Compression compresses large bodies between brokers (rule S5). Its methods may be called from any
+// goroutine.
+type Compression struct {
 	writer *zstd.Encoder
 	reader *zstd.Decoder
 }
 
-func newPacking() (p packing) {
+// NewCompression makes a Compression.
+func NewCompression() (p Compression) {
 	p.writer, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))   // an error
 	p.reader, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(wire.MaxMessage)) // is one of an option only
 	return p
 }
 
-// pack compresses a large body, and says so in the header.
-func (p packing) pack(b []byte, h http.Header) []byte {
+// Pack compresses a large body, and says so in the header.
+func (p Compression) Pack(b []byte, h http.Header) []byte {
 	if len(b) < compressFrom {
 		return b
 	}
@@ -32,8 +36,8 @@ func (p packing) pack(b []byte, h http.Header) []byte {
 	return p.writer.EncodeAll(b, make([]byte, 0, len(b)/3)) // records become a quarter or less
 }
 
-// unpack reads a body of at most MaxMessage bytes, packed or not.
-func (p packing) unpack(r io.Reader, h http.Header) ([]byte, error) {
+// Unpack reads a body of at most wire.MaxMessage bytes, compressed or not.
+func (p Compression) Unpack(r io.Reader, h http.Header) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, wire.MaxMessage+1))
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"context"
@@ -38,21 +38,21 @@ func readPast(r *http.Request) (causal.Context, time.Duration, error) {
 
 // caughtUp waits until this broker knows at least what the request's causal token
 // names: then a client reads its own writes at any broker (rule C3).
-func (n *Node) caughtUp(r *http.Request) (causal.Context, error) {
+func (srv *Server) caughtUp(r *http.Request) (causal.Context, error) {
 	past, timeout, err := readPast(r)
 	if err != nil || len(past) == 0 {
 		return past, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout+n.cfg.PeerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), timeout+srv.cfg.PeerTimeout)
 	defer cancel()
-	a, err := ask[broker.Answer](ctx, n, func(t broker.Token) broker.Input {
+	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
 		return broker.CatchUp{Token: t, Past: past, Timeout: timeout}
 	})
 	behind, ok := a.(*broker.StillBehind)
 	if err != nil || !ok {
 		return past, err
 	}
-	met, _ := n.peers.contacts()
+	met, _ := srv.host.Contacts()
 	var missing []string
 	for _, x := range behind.Missing {
 		name := x.Dot.Actor.Broker()
@@ -60,9 +60,9 @@ func (n *Node) caughtUp(r *http.Request) (causal.Context, error) {
 		if x.Job != "" {
 			text += fmt.Sprintf(" (job %s)", x.Job)
 		}
-		if at := met[name].seen; !at.IsZero() {
-			text += fmt.Sprintf(", which was last heard %v ago", n.cfg.Now().Sub(at).Round(time.Second))
-		} else if name != n.name {
+		if at := met[name].Seen; !at.IsZero() {
+			text += fmt.Sprintf(", which was last heard %v ago", srv.cfg.Now().Sub(at).Round(time.Second))
+		} else if name != srv.cfg.Name {
 			text += ", which was never heard since this broker's start"
 		}
 		missing = append(missing, text)

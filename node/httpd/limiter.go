@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"encoding/json"
@@ -17,36 +17,35 @@ import (
 	"github.com/urban-compute/ucp/api"
 )
 
-// crowd bounds the connections of the HTTP interface to half of the file descriptors
-// that this process may have. The other half is for what must not fail: a store that
-// can't open its next log or a folder that it has to sync ends the process, and a
-// worker takes three. Whoever comes beyond that is told so, and not left waiting in a
-// queue of the kernel.
-type crowd struct {
+// limiter bounds the connections of the HTTP interface to half of the file descriptors that this
+// process may have. The other half is for what must not fail: a store that can't open its next log,
+// or a folder that it has to sync, ends the process, and a worker takes three. A connection beyond
+// the limit is told so, instead of being left waiting in a queue of the kernel.
+type limiter struct {
 	most int64
 	now  atomic.Int64
-	told atomic.Bool // the log was, since there was room the last time
+	told atomic.Bool // it was logged that connections are refused, and there was no room since
 	log  *slog.Logger
 }
 
 const (
 	fewestConnections = 8
-	// turnAway bounds each step of a refusal, and refusals how many go on at once:
+	// turnAway bounds each step of a refusal, and refusals bounds how many go on at once;
 	// further connections wait in the kernel's queue.
 	turnAway = 200 * time.Millisecond
 	refusals = 16
 )
 
-func newCrowd(log *slog.Logger) *crowd {
+func newLimiter(log *slog.Logger) *limiter {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		files.Cur = 1024 // where nobody says, what is usual
+		files.Cur = 1024 // the usual limit, where the system does not tell
 	}
-	return &crowd{most: max(fewestConnections, int64(min(files.Cur, 1<<20)/2)), log: log}
+	return &limiter{most: max(fewestConnections, int64(min(files.Cur, 1<<20)/2)), log: log}
 }
 
 // state is the server's hook: it counts connections in and out.
-func (c *crowd) state(_ net.Conn, s http.ConnState) {
+func (c *limiter) state(_ net.Conn, s http.ConnState) {
 	switch s {
 	case http.StateNew:
 		c.now.Add(1)
@@ -57,37 +56,38 @@ func (c *crowd) state(_ net.Conn, s http.ConnState) {
 	}
 }
 
-// door lets no more in than there is room for.
-type door struct {
+// limitedListener accepts no more connections than the limiter allows.
+type limitedListener struct {
 	net.Listener
-	crowd *crowd
+	limiter *limiter
 
 	slots  chan struct{} // one for each refusal under way
 	refuse sync.WaitGroup
-	spare  *os.File // given up to refuse somebody when no descriptor is left at all
+	spare  *os.File // given up to refuse a connection when no descriptor is left at all
 }
 
-func newDoor(l net.Listener, c *crowd) *door {
-	d := &door{Listener: l, crowd: c, slots: make(chan struct{}, refusals)}
+// limit puts a listener under the limit.
+func (c *limiter) limit(l net.Listener) *limitedListener {
+	d := &limitedListener{Listener: l, limiter: c, slots: make(chan struct{}, refusals)}
 	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
 	return d
 }
 
 // Accept implements net.Listener.
-func (d *door) Accept() (net.Conn, error) {
+func (d *limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := d.Listener.Accept()
 		if errors.Is(err, syscall.EMFILE) && d.spare != nil {
 			d.refuseOne()
 			continue
 		}
-		if err != nil || d.crowd.now.Load() < d.crowd.most {
+		if err != nil || d.limiter.now.Load() < d.limiter.most {
 			return conn, err
 		}
 		d.slots <- struct{}{} // each is given back within a few turnAways
 		d.refuse.Go(func() {
 			defer func() { <-d.slots }()
-			d.crowd.refuse(conn)
+			d.limiter.refuse(conn)
 		})
 		if d.spare == nil {
 			d.spare, _ = os.Open(os.DevNull)
@@ -95,27 +95,27 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// refuseOne turns away who waits, with the descriptor that was kept for that.
-func (d *door) refuseOne() {
+// refuseOne refuses a waiting connection with the descriptor that was kept for that.
+func (d *limitedListener) refuseOne() {
 	_ = d.spare.Close()
 	d.spare = nil
 	if conn, err := d.Listener.Accept(); err == nil {
-		d.crowd.refuse(conn)
+		d.limiter.refuse(conn)
 	}
-	d.spare, _ = os.Open(os.DevNull) // who was quicker leaves us without until the next refusal
+	d.spare, _ = os.Open(os.DevNull) // if another was quicker, there is none until the next refusal
 }
 
 // Close implements net.Listener; it waits for the refusals under way.
-func (d *door) Close() error {
+func (d *limitedListener) Close() error {
 	err := d.Listener.Close() // Accept has ended, or ends now; the spare goes with the process
 	d.refuse.Wait()
 	return err
 }
 
-// refuse answers what is asked, and hangs up; who asks nothing is just turned away. The
-// question is read first, since a client may take an answer without one for an error, and
-// closing over unread bytes would take the answer back.
-func (c *crowd) refuse(conn net.Conn) {
+// refuse answers a request with 503 and closes the connection; one without a request is just closed.
+// The request is read first, since a client may take an answer without one for an error, and closing
+// a connection with unread bytes would discard the answer.
+func (c *limiter) refuse(conn net.Conn) {
 	defer conn.Close()
 	if !c.told.Swap(true) {
 		c.log.Warn("new connections are refused: half of the file descriptors are taken by those that are open", "connections", c.most)

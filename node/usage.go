@@ -7,8 +7,8 @@ import (
 	"github.com/urban-compute/ucp/executor"
 )
 
-// meter measures what running jobs use, between one reading and the next.
-type meter struct {
+// usage is what running jobs use, measured between one reading and the next.
+type usage struct {
 	mu     sync.Mutex
 	at     time.Time
 	last   executor.Usage
@@ -16,19 +16,19 @@ type meter struct {
 	memory float64
 }
 
-// meterEvery bounds how often the processes are looked at.
-const meterEvery = 2 * time.Second
+// usageEvery bounds how often the processes are looked at.
+const usageEvery = 2 * time.Second
 
-// measured is a runner that can tell what its jobs use.
-type measured interface{ Usage() executor.Usage }
+// measurer is a runner that can tell what its jobs use.
+type measurer interface{ Usage() executor.Usage }
 
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.
-func (m *meter) read(r Runner, now time.Time) (cores, memory float64) {
-	x, ok := r.(measured)
+func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {
+	x, ok := r.(measurer)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !ok || now.Sub(m.at) < meterEvery && !m.at.IsZero() {
+	if !ok || now.Sub(m.at) < usageEvery && !m.at.IsZero() {
 		return m.cores, m.memory
 	}
 	u := x.Usage()

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"encoding/json"
@@ -11,12 +11,11 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
-	"github.com/urban-compute/ucp/clock"
 )
 
 // Bounds of /v1/events.
 const (
-	maxWatchers  = 64
+	MaxWatchers  = 64
 	watcherQueue = 1024             // events that wait for one that reads slowly; beyond it some are lost, and that is said
 	keepAlive    = 15 * time.Second // between two lines of a stream, so that a dead peer is noticed
 )
@@ -41,7 +40,7 @@ type watcher struct {
 func (h *hub) add(w *watcher) (first, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.watchers) >= maxWatchers {
+	if len(h.watchers) >= MaxWatchers {
 		return false, false
 	}
 	if h.watchers == nil {
@@ -95,7 +94,7 @@ var eventKinds = []string{"emergency", "preemption", "job", "member", "strategy"
 
 // handleEvents streams what happens, as server-sent events, until the client goes or this
 // broker leaves. Without ?kinds= all but the states of jobs: there may be thousands a second.
-func (n *Node) handleEvents(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	kinds := []string{"emergency", "preemption", "member", "strategy"}
 	if s := r.URL.Query().Get("kinds"); s != "" {
 		kinds = strings.Split(s, ",")
@@ -105,35 +104,35 @@ func (n *Node) handleEvents(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	return n.stream(w, r, slices.Contains(kinds, "job"), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
+	return srv.stream(w, r, slices.Contains(kinds, "job"), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
 }
 
 // handleJobEvents is the same of one job, its present state first; it ends when the job has.
-func (n *Node) handleJobEvents(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleJobEvents(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	f, err := ask[*broker.Found](r.Context(), n, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
+	f, err := ask[*broker.Found](r.Context(), srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
 	if err != nil {
 		return err
 	}
 	name := string(f.Record.ID)
-	return n.stream(w, r, true, func(x broker.Note) bool { return (x.Kind == "job" || x.Kind == "preemption") && x.ID == name })
+	return srv.stream(w, r, true, func(x broker.Note) bool { return (x.Kind == "job" || x.Kind == "preemption") && x.ID == name })
 }
 
-func (n *Node) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants func(broker.Note) bool) error {
+func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants func(broker.Note) bool) error {
 	watch := &watcher{wants: wants, jobs: jobs, queue: make(chan api.Event, watcherQueue)}
-	first, ok := n.hub.add(watch)
+	first, ok := srv.hub.add(watch)
 	if !ok {
-		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "%d clients watch the events of this broker, and that is the most", maxWatchers)
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "%d clients watch the events of this broker, and that is the most", MaxWatchers)
 	}
 	if first {
-		n.engine.tell(broker.Watch{On: true})
+		srv.core.Tell(broker.Watch{On: true})
 	}
 	defer func() {
-		if n.hub.remove(watch) {
-			n.engine.tell(broker.Watch{On: false})
+		if srv.hub.remove(watch) {
+			srv.core.Tell(broker.Watch{On: false})
 		}
 	}()
 	out := http.NewResponseController(w)
@@ -144,7 +143,7 @@ func (n *Node) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants f
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil
 	}
-	if !write(": the events of %s from now on\n\n", n.name) {
+	if !write(": the events of %s from now on\n\n", srv.cfg.Name) {
 		return nil // the client is gone
 	}
 	t := time.NewTicker(keepAlive)
@@ -165,28 +164,15 @@ func (n *Node) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants f
 			}
 		case <-r.Context().Done():
 			return nil
-		case <-n.leaving.Done():
+		case <-srv.host.Leaving().Done():
 			return nil
 		}
 	}
 }
 
-// hybridNow is the earliest stamp of the present, for what has no stamp of its own.
-func (n *Node) hybridNow() clock.Hybrid { return clock.HybridAt(n.cfg.Now()) }
-
-// complaints lets one line a second into the log of what a broken client can repeat without
-// end.
-type complaints struct {
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (c *complaints) allow(now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.last.IsZero() && now.Sub(c.last) < time.Second {
-		return false
-	}
-	c.last = now
-	return true
+// Watchers is how many clients watch /v1/events now.
+func (srv *Server) Watchers() int {
+	srv.hub.mu.Lock()
+	defer srv.hub.mu.Unlock()
+	return len(srv.hub.watchers)
 }

@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"archive/zip"
@@ -15,7 +15,7 @@ import (
 )
 
 // finished looks up a job that has ended with a result.
-func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
+func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, nil, err
@@ -24,11 +24,11 @@ func (n *Node) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	past, err := n.caughtUp(r)
+	past, err := srv.caughtUp(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := n.await(r.Context(), id, wait, past)
+	f, err := srv.await(r.Context(), id, wait, past)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,8 +74,8 @@ func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
 
 // handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
 // when another broker ran it.
-func (n *Node) handleOutput(w http.ResponseWriter, r *http.Request) error {
-	res, rec, err := n.finished(r)
+func (srv *Server) handleOutput(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
 	if err != nil {
 		return err
 	}
@@ -87,12 +87,12 @@ func (n *Node) handleOutput(w http.ResponseWriter, r *http.Request) error {
 	if blob == nil {
 		return nil
 	}
-	return n.sendBlob(w, r, *blob, rec)
+	return srv.sendBlob(w, r, *blob, rec)
 }
 
 // handleOutputFile sends one file of the output paths.
-func (n *Node) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
-	res, rec, err := n.finished(r)
+func (srv *Server) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
 	if err != nil {
 		return err
 	}
@@ -101,12 +101,12 @@ func (n *Node) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "job %s has no output %q; it has: %s", rec.ID, r.PathValue("path"), strings.Join(slices.Sorted(maps.Keys(res.Outputs)), ", "))
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	return n.sendBlob(w, r, blob, rec)
+	return srv.sendBlob(w, r, blob, rec)
 }
 
 // fetchOutput brings an output blob here from whoever holds it: the broker that
 // ran the job, then its owner.
-func (n *Node) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
+func (srv *Server) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
 	from := []string{rec.Owner.Broker, rec.Origin}
 	if rep := rec.Accepted(); rep != nil {
 		from = append([]string{rep.Dot.Actor.Broker()}, from...)
@@ -114,17 +114,17 @@ func (n *Node) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
 	for _, rep := range rec.Reports {
 		from = append(from, rep.Dot.Actor.Broker())
 	}
-	if err := n.peers.need(r.Context(), b.Digest, from); err != nil {
+	if err := srv.host.Need(r.Context(), b.Digest, from); err != nil {
 		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)
 	}
 	return nil
 }
 
-func (n *Node) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
-	if err := n.fetchOutput(r, b, rec); err != nil {
+func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
+	if err := srv.fetchOutput(r, b, rec); err != nil {
 		return err
 	}
-	f, err := n.store.Blobs().Open(string(b.Digest))
+	f, err := srv.store.Blobs().Open(string(b.Digest))
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func (n *Node) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec 
 
 // handleResult sends all that a job left as a zip: stdout, stderr, and the
 // output paths below outputs/.
-func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
-	res, rec, err := n.finished(r)
+func (srv *Server) handleResult(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
 		files["outputs/"+path] = b
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := n.fetchOutput(r, files[name], rec); err != nil {
+		if err := srv.fetchOutput(r, files[name], rec); err != nil {
 			return err
 		}
 	}
@@ -160,8 +160,8 @@ func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(rec.ID)+".zip"))
 	z := zip.NewWriter(w)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := n.zipBlob(z, name, files[name], res.Finished); err != nil {
-			n.log.Warn("a result was cut off", "job", rec.ID, "error", err)
+		if err := srv.zipBlob(z, name, files[name], res.Finished); err != nil {
+			srv.log.Warn("a result was cut off", "job", rec.ID, "error", err)
 			return nil // the zip lacks its end, which the client sees
 		}
 	}
@@ -169,8 +169,8 @@ func (n *Node) handleResult(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (n *Node) zipBlob(z *zip.Writer, name string, b job.Blob, at clock.Time) error {
-	f, err := n.store.Blobs().Open(string(b.Digest))
+func (srv *Server) zipBlob(z *zip.Writer, name string, b job.Blob, at clock.Time) error {
+	f, err := srv.store.Blobs().Open(string(b.Digest))
 	if err != nil {
 		return err
 	}

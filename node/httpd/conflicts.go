@@ -1,4 +1,4 @@
-package node
+package httpd
 
 import (
 	"encoding/json"
@@ -18,8 +18,8 @@ func knownStrategies() (out []string) {
 	return out
 }
 
-func (n *Node) handleStrategy(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, api.Strategy{Strategy: n.row().Strategy, Known: knownStrategies()})
+func (srv *Server) handleStrategy(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, api.Strategy{Strategy: srv.row().Strategy, Known: knownStrategies()})
 	return nil
 }
 
@@ -28,7 +28,7 @@ const maxStrategy = 4 << 10
 
 // handleSetStrategy changes how conflicts are decided, from now on: nothing is lost or
 // started anew by it.
-func (n *Node) handleSetStrategy(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) error {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStrategy))
 	if err != nil {
 		return err
@@ -41,30 +41,30 @@ func (n *Node) handleSetStrategy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "strategy: %v", err)
 	}
-	set, err := ask[*broker.StrategySet](r.Context(), n, func(t broker.Token) broker.Input {
+	set, err := ask[*broker.StrategySet](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.SetStrategy{Token: t, Strategy: s, Cluster: in.Cluster}
 	})
 	if err != nil {
 		return err
 	}
-	n.log.Info("strategy changed", "strategy", string(set.Strategy), "cluster", in.Cluster)
+	srv.log.Info("strategy changed", "strategy", string(set.Strategy), "cluster", in.Cluster)
 	writeJSON(w, http.StatusOK, api.Strategy{Strategy: string(set.Strategy), Cluster: in.Cluster, Known: knownStrategies()})
 	return nil
 }
 
 // conflicts asks the broker for what it has decided lately.
-func (n *Node) conflicts(r *http.Request, id string, limit int) (*broker.Conflicts, error) {
-	return ask[*broker.Conflicts](r.Context(), n, func(t broker.Token) broker.Input {
+func (srv *Server) conflicts(r *http.Request, id string, limit int) (*broker.Conflicts, error) {
+	return ask[*broker.Conflicts](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.ListConflicts{Token: t, ID: id, Limit: limit}
 	})
 }
 
-func (n *Node) handleConflicts(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleConflicts(w http.ResponseWriter, r *http.Request) error {
 	limit, err := queryLimit(r)
 	if err != nil {
 		return err
 	}
-	l, err := n.conflicts(r, "", limit)
+	l, err := srv.conflicts(r, "", limit)
 	if err != nil {
 		return err
 	}
@@ -93,9 +93,9 @@ func nameOf(e *resolve.Explanation) string {
 }
 
 // handleConflict explains one conflict, or with ?bundle=1 exports it.
-func (n *Node) handleConflict(w http.ResponseWriter, r *http.Request) error {
+func (srv *Server) handleConflict(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	l, err := n.conflicts(r, id, 1)
+	l, err := srv.conflicts(r, id, 1)
 	if err != nil {
 		return err
 	}
@@ -118,15 +118,15 @@ func (n *Node) handleConflict(w http.ResponseWriter, r *http.Request) error {
 // recentConflicts is how many the statistics show.
 const recentConflicts = 20
 
-func (n *Node) handleConflictStatistics(w http.ResponseWriter, r *http.Request) error {
-	l, err := n.conflicts(r, "", recentConflicts)
+func (srv *Server) handleConflictStatistics(w http.ResponseWriter, r *http.Request) error {
+	l, err := srv.conflicts(r, "", recentConflicts)
 	if err != nil {
 		return err
 	}
-	row, s := n.row(), n.stats()
+	row, s := srv.row(), srv.stats()
 	out := api.ConflictStatistics{
 		CurrentStrategy: row.Strategy, TotalConflictsResolved: l.Total,
-		PendingConflicts: s.Waiting, RunningJobs: s.Running, ResourceUsage: n.used(row), RecentConflicts: []api.RecentConflict{},
+		PendingConflicts: s.Waiting, RunningJobs: s.Running, ResourceUsage: srv.used(row), RecentConflicts: []api.RecentConflict{},
 	}
 	for _, c := range l.List {
 		e := c.Explain()
@@ -140,12 +140,12 @@ func (n *Node) handleConflictStatistics(w http.ResponseWriter, r *http.Request) 
 
 // used is how much of what this broker offers is used: CPU and memory as measured of
 // the running workers, io as asked for.
-func (n *Node) used(row wire.Metadata) api.Usage {
-	cpu, memory := n.meter.read(n.runner, n.cfg.Now())
+func (srv *Server) used(row wire.Metadata) api.Usage {
+	cpu, memory := srv.host.Used()
 	return api.Usage{
-		CPU:    percent(cpu*1000, float64(n.caps.Capacity.CPU)),
-		Memory: percent(memory, float64(n.caps.Capacity.Memory)),
-		IO:     percent(float64(row.Usage.IO), float64(n.caps.Capacity.IO)),
+		CPU:    percent(cpu*1000, float64(srv.cfg.Capabilities.Capacity.CPU)),
+		Memory: percent(memory, float64(srv.cfg.Capabilities.Capacity.Memory)),
+		IO:     percent(float64(row.Usage.IO), float64(srv.cfg.Capabilities.Capacity.IO)),
 	}
 }
 
