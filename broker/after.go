@@ -9,7 +9,6 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/resolve"
 )
 
 // arriving is a submission that names jobs which are not known here yet (rule C4):
@@ -288,7 +287,7 @@ func (b *Broker) isBehind(r *job.Record) bool {
 	missing := slices.ContainsFunc(r.Created[0].Deps, func(d job.Dependency) bool { return !c.Has(d.Dot) })
 	until, waits := b.behind[key]
 	switch {
-	case !missing || b.queue.Strategy() != resolve.Causal:
+	case !missing || !b.queue.Strategy().Causal():
 		delete(b.behind, key)
 		return false
 	case !waits:

@@ -79,7 +79,7 @@ func (b *Broker) startRuns() {
 // remember adds a conflict to the history.
 func (b *Broker) remember(c resolve.Conflict) {
 	b.history.Add(c)
-	b.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
+	b.stats.Conflicts.Add(c.Snapshot.Strategy)
 }
 
 // ranTwice notes that a job runs here and, in a newer attempt, elsewhere: after a

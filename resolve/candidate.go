@@ -82,6 +82,11 @@ const (
 type Lent struct {
 	Level int   `json:"level"`
 	Score int64 `json:"score"` // as [Factors.Score]
+
+	// First is what the strategy Under looks at before the score, where that does not follow from the level. To
+	// another strategy it means nothing.
+	First int64    `json:"first,omitempty"`
+	Under Strategy `json:"under,omitempty"`
 }
 
 // CandidateOf takes from a record what a decision needs. Predecessors are the

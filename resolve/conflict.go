@@ -66,10 +66,9 @@ func (r recorder) baked(e *entry) *Candidate {
 	}
 	c := *e.c
 	if aside := r.aside(e); e.state != pending && e.c.Exclusive != "" {
-		c.Lent = &Lent{Level: aside.top, Score: aside.score}
-		c.KeyLent = &Lent{Level: e.eff.top, Score: e.eff.score}
+		c.Lent, c.KeyLent = r.lend(aside), r.lend(e.eff)
 	} else {
-		c.Lent = &Lent{Level: e.eff.top, Score: e.eff.score}
+		c.Lent = r.lend(e.eff)
 	}
 	return &c
 }
@@ -164,7 +163,7 @@ func (x *turns) contenders(others []*entry) (out []*entry) {
 // that are left out stays held.
 func (r recorder) snapshot(contenders []*entry) Snapshot {
 	s := Snapshot{
-		Now: r.now, Strategy: r.strategy, Weights: r.weights, Capacity: r.settings.capacity,
+		Now: r.now, Strategy: r.strategy.name, Weights: r.weights, Capacity: r.settings.capacity,
 		Running: r.running, Keys: slices.Clone(r.keys),
 	}
 	s.Pending = make([]*Candidate, 0, len(contenders))

@@ -22,8 +22,8 @@ func (q *Queue) Resolve(now clock.Time) Decision {
 	q.round++
 	q.busy = true
 	var visited []*entry
-	if q.strategy == Optimal {
-		x.optimal(func() []*entry { return q.first(window) }, q.holder, q.start)
+	if q.strategy.packs {
+		x.packs(func() []*entry { return q.first(window) }, q.holder, q.start)
 	} else {
 		for e := q.next(x); e != nil; e = q.next(x) {
 			q.unlistFor(e)

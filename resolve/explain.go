@@ -1,11 +1,10 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/urban-compute/ucp/job"
 )
 
 // Relation says how two jobs stand to each other in what their submitters had seen
@@ -205,12 +204,12 @@ func (x explainer) sentence() string {
 	w, l := x.p.byKey[x.c.Winner], x.loser()
 	if w == nil {
 		if l == nil {
-			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy)
+			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy.name)
 		}
-		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy, l.c.Name(), x.outcome(l.c.Key))
+		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.Name(), x.outcome(l.c.Key))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy, w.c.Name(), x.does(w))
+	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy.name, w.c.Name(), x.does(w))
 	if l != nil {
 		if l.state != running {
 			fmt.Fprintf(&b, " before %s", l.c.Name())
@@ -303,21 +302,18 @@ func (x explainer) because(w, l *entry) string {
 		heir = ", which it has from a job that waits for it"
 	}
 	switch {
-	case x.p.strategy == FCFS:
-		if w.c.compare(l.c) < 0 {
-			return "it came first"
-		}
-		return "what came first does not need the same"
-	case x.p.strategy == Emergency && w.eff.level > l.eff.level:
-		return fmt.Sprintf("level %s outranks %s%s", job.LevelName(w.eff.level), job.LevelName(l.eff.level), heir)
-	case x.p.strategy == Optimal:
-		return fmt.Sprintf("what runs is worth most in the room there is (%d points for it, %d for the other)", p, q)
+	case w.eff.first > l.eff.first:
+		return x.p.strategy.outranks(w.eff.first, l.eff.first) + heir
+	case w.eff.first < l.eff.first:
+		return "what has its turn before it can't use the room"
+	case x.p.strategy.wins != nil:
+		return x.p.strategy.wins(p, q)
 	case p > q:
 		return fmt.Sprintf("%d points against %d%s", p, q, heir)
 	case w.turn(l) < 0:
-		return "it came first, at as many points"
+		return cmp.Or(x.p.strategy.tied, tiedByScore)
 	}
-	return "what has more points can't use the room"
+	return cmp.Or(x.p.strategy.passed, passedByScore)
 }
 
 // lackTogether says what the loser lacks when the decision is taken.

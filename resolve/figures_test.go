@@ -108,7 +108,7 @@ func TestDecisionTimes(t *testing.T) {
 		for _, n := range sizes {
 			q, r, _ := crowd(s, n)
 			limit := 100 * time.Microsecond
-			if s == Optimal {
+			if s.Packs() {
 				limit = time.Millisecond
 			}
 			if n == 100_000 {

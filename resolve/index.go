@@ -182,7 +182,7 @@ func (q *Queue) detach(e *entry) {
 }
 
 func (q *Queue) isReady(e *entry) bool {
-	return e.waiting == 0 && (q.strategy != Causal || e.open == 0) && q.capacity.Fits(e.c.Want)
+	return e.waiting == 0 && (!q.strategy.causal || e.open == 0) && q.capacity.Fits(e.c.Want)
 }
 
 // elect lets the first of a line, and it alone, compete for room.
@@ -262,7 +262,7 @@ func (q *Queue) waitsFor(e *entry) (out targets) {
 			out.ends = append(out.ends, l.holder)
 		}
 	}
-	if q.strategy == Causal {
+	if q.strategy.causal {
 		for _, key := range e.c.Deps {
 			if f := q.entries[key]; f != nil && f.isOpen {
 				out.past = append(out.past, f)
@@ -293,7 +293,7 @@ func (q *Queue) lentTo(e *entry) (all, later rank) {
 			all = higher(all, w.eff)
 		}
 	}
-	if q.strategy == Causal && e.isOpen {
+	if q.strategy.causal && e.isOpen {
 		for _, d := range q.deps[e.c.Key] {
 			later = higher(later, d.lends())
 		}

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -30,6 +31,14 @@ func (x *turns) loss(v *entry) int64 {
 	return x.value(v) + x.lost(v)/minute*v.c.Want.CPU/1000*x.weights.Lost
 }
 
+func valueDisplaces(points, others int64) string {
+	return fmt.Sprintf("%d points are worth more than %d and the work lost", points, others)
+}
+
+func valueWins(points, others int64) string {
+	return fmt.Sprintf("what runs is worth most in the room there is (%d points for it, %d for the other)", points, others)
+}
+
 // gains reports whether e is worth more than its victims and their lost work.
 func (x *turns) gains(e *entry, victims []*entry) bool {
 	var sum int64
@@ -39,9 +48,9 @@ func (x *turns) gains(e *entry, victims []*entry) bool {
 	return x.value(e) > sum
 }
 
-// optimal decides by value. Next lists the first contenders by turn, holder says
+// packs decides by value. Next lists the first contenders by turn, holder says
 // who holds the key that one wants, apply takes a start into account.
-func (x *turns) optimal(next func() []*entry, holder func(*entry) *entry, apply func(*entry)) {
+func (x *turns) packs(next func() []*entry, holder func(*entry) *entry, apply func(*entry)) {
 	for _, e := range next() { // for whom others left, comes first: no victim leaves in vain
 		h := holder(e)
 		switch {

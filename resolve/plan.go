@@ -25,8 +25,8 @@ func Plan(s Snapshot) Decision {
 	p.was = p.record()
 	x := newTurns(p.settings, p.free(), p.on(), p.leaving(), p.aside)
 	start := func(e *entry) { e.state = running }
-	if s.Strategy == Optimal {
-		x.optimal(func() []*entry {
+	if p.strategy.packs {
+		x.packs(func() []*entry {
 			list := p.eligible()
 			return list[:min(window, len(list))]
 		}, p.holder, start)
@@ -58,7 +58,7 @@ type plan struct {
 
 func newPlan(s Snapshot) *plan {
 	p := &plan{
-		settings: settings{s.Now, s.Strategy, s.Weights, s.Capacity},
+		settings: settings{s.Now, s.Strategy.row(), s.Weights, s.Capacity},
 		s:        s, byKey: map[string]*entry{},
 	}
 	for _, list := range []struct {
@@ -117,9 +117,6 @@ func (p *plan) inherit() {
 		e.own = p.ownOf(e.c)
 		e.eff = higher(e.own, p.lent(e.c.KeyLent))
 	}
-	if p.strategy == FCFS {
-		return
-	}
 	later := map[*entry]rank{} // what those lend that come after
 	for changed := true; changed; {
 		changed = false
@@ -172,7 +169,7 @@ func (p *plan) waitsFor(y *entry) (ends, past []*entry) {
 			ends = append(ends, h)
 		}
 	}
-	if p.strategy == Causal {
+	if p.strategy.causal {
 		for _, key := range y.c.Deps {
 			if e := p.byKey[key]; e != nil && p.open(e, nil) {
 				past = append(past, e)
@@ -240,7 +237,7 @@ func (p *plan) ready(e *entry) string {
 	if lack := p.capacity.Lacks(e.c.Want); lack != "" {
 		return "never fits here: " + lack
 	}
-	if p.strategy == Causal {
+	if p.strategy.causal {
 		for _, key := range e.c.Deps {
 			if f := p.byKey[key]; f != nil && p.open(f, nil) {
 				return comesAfter(f.c)

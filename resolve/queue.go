@@ -75,7 +75,7 @@ func turnTree() *btree.BTreeG[*entry] {
 // first served until [Queue.SetStrategy].
 func NewQueue(capacity job.Resources) *Queue {
 	q := &Queue{
-		settings:  settings{strategy: FCFS, weights: DefaultWeights(), capacity: capacity},
+		settings:  settings{strategy: FCFS.row(), weights: DefaultWeights(), capacity: capacity},
 		elsewhere: map[string]HeldKey{},
 		free:      newRoom(capacity),
 		entries:   map[string]*entry{},
@@ -163,8 +163,8 @@ func (q *Queue) Requeued(key string) {
 // SetStrategy switches the strategy and its weights. No job is lost or stopped by
 // it; the next decision is made by it.
 func (q *Queue) SetStrategy(s Strategy, w Weights) {
-	if q.strategy != s || q.weights != w {
-		q.strategy, q.weights = s, w
+	if q.strategy.name != s || q.weights != w {
+		q.strategy, q.weights = s.row(), w
 		q.rebuild()
 	}
 }
@@ -229,11 +229,11 @@ func (q *Queue) Counts() (running, pending int) {
 }
 
 // Strategy returns the strategy that decides now.
-func (q *Queue) Strategy() Strategy { return q.strategy }
+func (q *Queue) Strategy() Strategy { return q.strategy.name }
 
 // Snapshot returns what the next decision rests on.
 func (q *Queue) Snapshot(now clock.Time) Snapshot {
-	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy, Weights: q.weights, Capacity: q.capacity, Held: q.held}
+	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy.name, Weights: q.weights, Capacity: q.capacity, Held: q.held}
 	for _, e := range q.entries {
 		switch e.state {
 		case running:
@@ -305,7 +305,7 @@ func (q *Queue) unready(e *entry) string {
 	if lack := q.capacity.Lacks(e.c.Want); lack != "" {
 		return "never fits here: " + lack
 	}
-	if q.strategy == Causal {
+	if q.strategy.causal {
 		for _, key := range e.c.Deps {
 			if f := q.entries[key]; f != nil && f.isOpen {
 				return comesAfter(f.c)

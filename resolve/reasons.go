@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -46,13 +47,7 @@ func (s settings) noRoom(free job.Resources, e *entry, ahead int) string {
 
 // behind says that n contenders have their turn before.
 func (s settings) behind(n int) string {
-	what := "more urgent job"
-	switch s.strategy {
-	case FCFS:
-		what = "job that came first"
-	case Optimal:
-		what = "job of higher value"
-	}
+	what := cmp.Or(s.strategy.ahead, aheadByScore)
 	if n == 1 {
 		return "behind 1 " + what
 	}

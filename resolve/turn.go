@@ -43,7 +43,7 @@ type turns struct {
 // settings are what a decision rests on beside the jobs.
 type settings struct {
 	now      clock.Time
-	strategy Strategy
+	strategy *strategy
 	weights  Weights
 	capacity job.Resources
 }
@@ -51,7 +51,7 @@ type settings struct {
 // newTurns begins a decision. Free is what nobody holds.
 func newTurns(s settings, free job.Resources, on, leaving []*entry, aside func(*entry) rank) *turns {
 	x := &turns{settings: s, free: newRoom(free), avail: newRoom(free), soon: newRoom(free), running: on, leaving: leaving, aside: aside}
-	if s.strategy.preempts() {
+	if s.strategy.preempts {
 		for _, e := range leaving {
 			if e.state == running || e.c.Leaving == StopsDead {
 				x.soon.give(comes(e))
@@ -93,7 +93,7 @@ func (x *turns) visit(e, holder *entry) verdict {
 		}
 		return starts
 	}
-	if x.strategy.preempts() && !x.stuck && x.makeRoom(e, holder, need) {
+	if x.strategy.preempts && !x.stuck && x.makeRoom(e, holder, need) {
 		x.claim(e, need)
 		return waited
 	}
@@ -169,14 +169,14 @@ func (x *turns) whyPreempt(e, v *entry, r rank) string {
 	if x.takesBack(e, v) {
 		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.Name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
 	}
-	if x.strategy == Emergency && e.eff.level > r.level {
-		return fmt.Sprintf("level %s outranks %s", job.LevelName(e.eff.level), job.LevelName(r.level))
+	if e.eff.first > r.first {
+		return x.strategy.outranks(e.eff.first, r.first)
 	}
-	p, q := x.weights.points(e.eff.score, x.now), x.weights.points(r.score, x.now)
-	if x.strategy == Optimal {
-		return fmt.Sprintf("%d points are worth more than %d and the work lost", p, q)
+	points, others := x.weights.points(e.eff.score, x.now), x.weights.points(r.score, x.now)
+	if x.strategy.displaces != nil {
+		return x.strategy.displaces(points, others)
 	}
-	return fmt.Sprintf("%d points against %d, a margin of %d is asked", p, q, x.margin(v))
+	return fmt.Sprintf("%d points against %d, a margin of %d is asked", points, others, x.margin(v))
 }
 
 // reserve keeps room for one that waits.
@@ -202,7 +202,7 @@ func (x *turns) reserve(e *entry, need job.Resources) {
 // over reports whether no visit of a pending job, or of any, can change anything
 // more: the scan of an index may end.
 func (x *turns) over() bool {
-	return x.first != nil && x.avail.CPU <= 0 && (x.stuck || !x.strategy.preempts())
+	return x.first != nil && x.avail.CPU <= 0 && (x.stuck || !x.strategy.preempts)
 }
 
 // anyWaits reports whether room or devices were not enough for all.

@@ -24,9 +24,9 @@ func (x *turns) margin(v *entry) int64 {
 func (x *turns) outranks(e, v *entry) bool {
 	r := x.against(e, v)
 	switch {
-	case x.strategy == Emergency && e.eff.level != r.level:
-		return e.eff.level > r.level
-	case x.strategy == Optimal:
+	case e.eff.first != r.first:
+		return e.eff.first > r.first
+	case x.strategy.packs:
 		// One by one; gain asks the same of all victims together.
 		// Who began this very instant was just found to be worth it.
 		return v.c.Began < x.now && x.value(e) > max(1, x.weights.points(r.score, x.now))
@@ -68,10 +68,10 @@ func (x *turns) lost(v *entry) int64 {
 // cost compares victims: lower levels first, then the least work lost, then who was
 // displaced least.
 func (x *turns) cost(v *entry) int64 {
-	if x.strategy == Optimal {
+	if x.strategy.packs {
 		return x.loss(v)
 	}
-	return int64(v.eff.level+1)<<48 + x.lost(v) + int64(min(v.c.Displaced, 1<<20))*minute
+	return (x.strategy.tierOf(v.eff.first)+1)<<48 + x.lost(v) + int64(min(v.c.Displaced, 1<<20))*minute
 }
 
 // victims returns the fewest and, among as few, the cheapest running jobs that make
@@ -100,7 +100,7 @@ func (x *turns) victims(e, holder *entry, need job.Resources) []*entry {
 		may = slices.Delete(may, at, at+1)
 	}
 	s.fewest(may)
-	if s.best == nil || x.strategy == Optimal && !x.gains(e, s.best) {
+	if s.best == nil || x.strategy.packs && !x.gains(e, s.best) {
 		return nil
 	}
 	return s.best

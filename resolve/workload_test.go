@@ -174,11 +174,11 @@ func simulate(s Strategy) (o outcomes) {
 	return o
 }
 
-// A table of the five strategies on the same workload: `go test ./resolve -run Workload -v`.
+// A table of the strategies on the same workload, which docs/strategies.md shows: `go test ./resolve -run Workload -v`.
 func TestWorkload(t *testing.T) {
 	got := map[Strategy]outcomes{}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| strategy | CPU used | all done after | weighted completion | deadlines missed | critical jobs wait, mean | longest | preemptions |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "| strategy | CPU used | all done after | weighted completion | deadlines missed | critical jobs wait, mean | longest | preemptions |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range All() {
 		o := simulate(s)
 		require.Equal(t, o, simulate(s), "not repeatable")
@@ -186,7 +186,8 @@ func TestWorkload(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %.1f %% | %.1f h | %.1f min | %d of %d | %.2f min | %.1f min | %d |\n",
 			s, 100*o.busy, o.makespan, o.weighted, o.missed, o.deadlines, o.rescue, o.worst, o.preempted)
 	}
-	t.Log(b.String())
+	t.Log("\n" + b.String())
+	require.Contains(t, docs(t), b.String()+"\n", "docs/strategies.md shows this table")
 	require.Less(t, got[Emergency].rescue, got[FCFS].rescue, "critical jobs wait least under emergency")
 	require.LessOrEqual(t, got[Emergency].rescue, got[Causal].rescue)
 	require.LessOrEqual(t, got[Emergency].missed, got[FCFS].missed)

@@ -1,0 +1,171 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Strategy names how conflicts are decided.
+type Strategy string
+
+// The five strategies.
+const (
+	Causal    Strategy = "causal"
+	Priority  Strategy = "priority"
+	Emergency Strategy = "emergency"
+	Optimal   Strategy = "optimal"
+	FCFS      Strategy = "fcfs"
+)
+
+// Default is the strategy of a broker that was told none.
+const Default = Causal
+
+// strategies has a row for each strategy, in the order in which they are shown. All that tells one from another stands
+// in its row: nothing else in this module asks for a strategy by its name (TestRowsAreTheOnlyPlace). A new one goes at the
+// end; docs/strategies.md has its line of the table.
+var strategies = [...]strategy{
+	{
+		name: Causal, help: "what your submitter had seen comes first; the others by score",
+		causal: true,
+	},
+	{
+		name: Priority, help: "the higher score first; stops running jobs that are worse by a margin",
+		preempts: true,
+	},
+	{
+		name: Emergency, help: "the emergency level is absolute; stops lower levels",
+		preempts: true,
+		first:    levelFirst, tier: levelTier, outranks: levelOutranks,
+	},
+	{
+		name: Optimal, help: "packs the most value into what there is",
+		preempts: true, packs: true,
+		ahead: "job of higher value", displaces: valueDisplaces, wins: valueWins,
+	},
+	{
+		name: FCFS, help: "first come, first served",
+		unscored: true,
+		ahead:    "job that came first", tied: "it came first", passed: "what came first does not need the same",
+	},
+}
+
+// strategy is a row: what the decision and the words of a strategy are made of. What a row leaves out is as under
+// [Priority]: the order is that of the scores, and the words speak of points.
+type strategy struct {
+	name Strategy
+	help string // one line for users: what it does
+
+	causal   bool // what a job's submitter had seen has its turn before that job (rule C1)
+	preempts bool // it stops running jobs for others
+	packs    bool // it weighs sets of jobs against each other by value, and not one job after the other (pack.go)
+	unscored bool // it looks at no score, but at first and then at arrival
+
+	// first is what the strategy looks at before the score; the greater has its turn first, and displaces what is lower
+	// without a margin. It depends on nothing that changes while the job waits. nil: nothing comes before the score.
+	first func(*Candidate) int64
+	// tier is, of a running job's first, how late it becomes a victim: those of a lower tier go before it, from 0 to
+	// a few. nil: all are in one tier, and the least work lost decides.
+	tier func(first int64) int64
+
+	// outranks says why a job of this first goes before one of that lower first. A strategy with first has it.
+	outranks func(this, that int64) string
+	// displaces says why a job of so many points displaces one of so many others; wins, why it goes before one that waits.
+	displaces func(points, others int64) string
+	wins      func(points, others int64) string
+	ahead     string // what one is that has its turn before; "job" in it gets its plural
+	tied      string // why the winner goes first when all is equal but arrival
+	passed    string // why the winner goes first though another has its turn before it
+}
+
+// The words of a row that leaves them out.
+const (
+	aheadByScore  = "more urgent job"
+	tiedByScore   = "it came first, at as many points"
+	passedByScore = "what has more points can't use the room"
+)
+
+// firstOf is the candidate's first, 0 where the strategy has none.
+func (s *strategy) firstOf(c *Candidate) int64 {
+	if s.first == nil {
+		return 0
+	}
+	return s.first(c)
+}
+
+// tierOf is the tier of a running job of this first.
+func (s *strategy) tierOf(first int64) int64 {
+	if s.tier == nil {
+		return 0
+	}
+	return s.tier(first)
+}
+
+// row returns a strategy's row. A name that this version does not know orders by score, and preempts nobody: a
+// snapshot of any content is decided on.
+func (s Strategy) row() *strategy {
+	for i := range strategies {
+		if strategies[i].name == s {
+			return &strategies[i]
+		}
+	}
+	return &strategy{name: s}
+}
+
+// All lists the strategies in the order in which they are shown. The list is the caller's.
+func All() []Strategy {
+	out := make([]Strategy, len(strategies))
+	for i := range strategies {
+		out[i] = strategies[i].name
+	}
+	return out
+}
+
+// Names returns their names as All orders them, with sep between.
+func Names(sep string) string {
+	var names []string
+	for _, s := range All() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, sep)
+}
+
+// ParseStrategy reads a strategy's name. The error names those that there are.
+func ParseStrategy(name string) (Strategy, error) {
+	if s := Strategy(name); slices.Contains(All(), s) {
+		return s, nil
+	}
+	return "", fmt.Errorf("unknown strategy %q; want one of %s", name, Names(", "))
+}
+
+// Help says in a line, for users, what the strategy does; "" of an unknown one.
+func (s Strategy) Help() string { return s.row().help }
+
+// Causal reports whether jobs wait for what their submitters had seen (rule C1).
+func (s Strategy) Causal() bool { return s.row().causal }
+
+// Packs reports whether the strategy weighs sets of jobs against each other. A decision then takes
+// longer than one that looks at one job after the other (docs/strategies.md, "What it costs").
+func (s Strategy) Packs() bool { return s.row().packs }
+
+// Counts counts something for each strategy. It is an array, and so is copied whole.
+type Counts [len(strategies)]uint64
+
+// Add counts one more for a strategy; an unknown one is not counted.
+func (c *Counts) Add(s Strategy) {
+	for i := range strategies {
+		if strategies[i].name == s {
+			c[i]++
+		}
+	}
+}
+
+// Of returns what was counted for a strategy.
+func (c *Counts) Of(s Strategy) uint64 {
+	for i := range strategies {
+		if strategies[i].name == s {
+			return c[i]
+		}
+	}
+	return 0
+}
