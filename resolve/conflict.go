@@ -221,7 +221,7 @@ func (p *plan) conflicts(x *turns) []Conflict {
 	out := p.was.capacity(x, eligible)
 	lines := map[string][]*entry{}
 	for _, e := range p.waiting() {
-		if e.state == pending && e.c.Exclusive != "" && p.ready(e) == "" {
+		if e.state == pending && e.c.Exclusive != "" && p.unready(e) == "" {
 			lines[e.c.Exclusive] = append(lines[e.c.Exclusive], e)
 		}
 	}

@@ -224,27 +224,9 @@ func (s Snapshot) elsewhere(e *entry) *HeldKey {
 	return nil
 }
 
-// ready says why a pending job may not run whatever room there is, "" when it may.
-func (p *plan) ready(e *entry) string {
-	if e.state != pending {
-		return ""
-	}
-	for _, key := range e.c.After {
-		if f := p.byKey[key]; f != nil {
-			return waitsForEnd(f.c)
-		}
-	}
-	if lack := p.capacity.Lacks(e.c.Want); lack != "" {
-		return "never fits here: " + lack
-	}
-	if p.strategy.causal {
-		for _, key := range e.c.Deps {
-			if f := p.byKey[key]; f != nil && p.open(f, nil) {
-				return comesAfter(f.c)
-			}
-		}
-	}
-	return ""
+// unready says why a pending job may not run whatever room there is, "" when it may.
+func (p *plan) unready(e *entry) string {
+	return p.settings.unready(e, p.byKey, func(f *entry) bool { return p.open(f, nil) })
 }
 
 // eligible lists those that may run, in the order of their turn: of those that want
@@ -253,7 +235,7 @@ func (p *plan) eligible() []*entry {
 	var out []*entry
 	heads := map[string]*entry{}
 	for _, e := range p.entries {
-		if !e.contends() || p.ready(e) != "" || p.s.elsewhere(e) != nil {
+		if !e.contends() || p.unready(e) != "" || p.s.elsewhere(e) != nil {
 			continue
 		}
 		if key := e.c.Exclusive; key != "" && e.state == pending {
@@ -343,17 +325,11 @@ func (p *plan) waiting() (out []*entry) {
 }
 
 func (p *plan) why(x *turns, e *entry, head bool, ahead int) string {
-	if why := p.ready(e); why != "" {
+	if why := p.unready(e); why != "" {
 		return why
 	}
-	if k := p.s.elsewhere(e); k != nil {
-		return heldElsewhere(k)
-	}
-	if h := p.holder(e); h != nil {
-		return heldBy(h.c)
-	}
-	if !head {
-		return inLine(e.c)
+	if why := keyless(e.c, p.s.elsewhere(e), p.holder(e), head); why != "" {
+		return why
 	}
 	return p.noRoom(x.free.Resources, e, ahead)
 }

@@ -272,15 +272,13 @@ func (q *Queue) Why(key string) string {
 		return why
 	}
 	if e.state == pending && e.c.Exclusive != "" {
-		l := q.lines[e.c.Exclusive]
+		var elsewhere *HeldKey
 		if k, ok := q.elsewhere[e.c.Exclusive]; ok {
-			return heldElsewhere(&k)
+			elsewhere = &k
 		}
-		if l.holder != nil {
-			return heldBy(l.holder.c)
-		}
-		if l.head != e {
-			return inLine(e.c)
+		l := q.lines[e.c.Exclusive]
+		if why := keyless(e.c, elsewhere, l.holder, l.head == e); why != "" {
+			return why
 		}
 	}
 	ahead := 0
@@ -292,25 +290,7 @@ func (q *Queue) Why(key string) string {
 	return q.noRoom(q.free.Resources, e, ahead)
 }
 
-// unready says why a pending job may not run whatever room there is.
+// unready says why a pending job may not run whatever room there is, "" when it may.
 func (q *Queue) unready(e *entry) string {
-	if e.state != pending {
-		return ""
-	}
-	for _, key := range e.c.After {
-		if f := q.entries[key]; f != nil {
-			return waitsForEnd(f.c)
-		}
-	}
-	if lack := q.capacity.Lacks(e.c.Want); lack != "" {
-		return "never fits here: " + lack
-	}
-	if q.strategy.causal {
-		for _, key := range e.c.Deps {
-			if f := q.entries[key]; f != nil && f.isOpen {
-				return comesAfter(f.c)
-			}
-		}
-	}
-	return ""
+	return q.settings.unready(e, q.entries, func(f *entry) bool { return f.isOpen })
 }

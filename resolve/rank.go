@@ -116,4 +116,9 @@ func (s settings) lend(r rank) *Lent {
 }
 
 // firstByLevel is the first of a job of which nothing is known but its level.
-func (s *strategy) firstByLevel(level int) int64 { return s.firstOf(&Candidate{Level: level}) }
+func (s *strategy) firstByLevel(level int) int64 {
+	if s.first == nil {
+		return 0
+	}
+	return s.first(&Candidate{Level: level})
+}

@@ -12,6 +12,44 @@ import (
 
 const roomComes = "room is being made for it"
 
+// unready says why a pending job may not run whatever room there is, "" when it may. Open reports of an entry whether
+// it, or one before it, has not had its turn.
+func (s settings) unready(e *entry, byKey map[string]*entry, open func(*entry) bool) string {
+	if e.state != pending {
+		return ""
+	}
+	for _, key := range e.c.After {
+		if f := byKey[key]; f != nil {
+			return waitsForEnd(f.c)
+		}
+	}
+	if lack := s.capacity.Lacks(e.c.Want); lack != "" {
+		return "never fits here: " + lack
+	}
+	if s.strategy.causal {
+		for _, key := range e.c.Deps {
+			if f := byKey[key]; f != nil && open(f) {
+				return comesAfter(f.c)
+			}
+		}
+	}
+	return ""
+}
+
+// keyless says why a job does not get its exclusive key: a job elsewhere or here holds it, or it is not the first of those
+// that want it. It is "" when the key is not what the job waits for.
+func keyless(c *Candidate, elsewhere *HeldKey, holder *entry, first bool) string {
+	switch {
+	case elsewhere != nil:
+		return heldElsewhere(elsewhere)
+	case holder != nil:
+		return heldBy(holder.c)
+	case !first:
+		return inLine(c)
+	}
+	return ""
+}
+
 func waitsForEnd(c *Candidate) string { return "waits for the end of " + c.Name() }
 
 func comesAfter(c *Candidate) string {
