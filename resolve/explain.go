@@ -285,7 +285,7 @@ func (x explainer) others(l *entry) int {
 
 // because says why w goes before l.
 func (x explainer) because(w, l *entry) string {
-	if x.before(w, l, map[string]bool{}) {
+	if x.p.strategy.causal && x.before(w, l, map[string]bool{}) {
 		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.Name(), l.c.Name())
 	}
 	for _, p := range x.d.Preempt {
@@ -305,7 +305,7 @@ func (x explainer) because(w, l *entry) string {
 	case w.eff.first > l.eff.first:
 		return x.p.strategy.outranks(w.eff.first, l.eff.first) + heir
 	case w.eff.first < l.eff.first:
-		return "what has its turn before it can't use the room"
+		return "what comes before it can't use the room"
 	case x.p.strategy.wins != nil:
 		return x.p.strategy.wins(p, q)
 	case p > q:
