@@ -17,14 +17,14 @@ type Bundle struct {
 }
 
 // BundleVersion is the format that this version writes.
-const BundleVersion = 1
+const bundleVersion = 1
 
 // MaxBundle bounds the bytes of a bundle that is read (rule L11).
 const MaxBundle = 4 << 20
 
 // Export writes a conflict as a bundle.
 func (c Conflict) Export() ([]byte, error) {
-	c.Snapshot = c.Snapshot.Canonical()
+	c.Snapshot = c.Snapshot.canonical()
 	return canonicalJSON(replayed(c))
 }
 
@@ -35,7 +35,7 @@ func replayed(c Conflict) Bundle {
 	if x.c.Winner = c.Winner; x.p.byKey[c.Winner] == nil || c.Kind != Twice {
 		x.c.Winner = x.winner()
 	}
-	return Bundle{Version: BundleVersion, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
+	return Bundle{Version: bundleVersion, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
 }
 
 // ReadBundle reads a bundle that came from outside.
@@ -49,10 +49,10 @@ func ReadBundle(b []byte) (Bundle, error) {
 	if err := d.Decode(&out); err != nil {
 		return out, fmt.Errorf("read a conflict bundle: %w", err)
 	}
-	if out.Version != BundleVersion {
-		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d", out.Version, BundleVersion)
+	if out.Version != bundleVersion {
+		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d", out.Version, bundleVersion)
 	}
-	return out, out.Conflict.Snapshot.Validate()
+	return out, out.Conflict.Snapshot.validate()
 }
 
 // Replay decides a bundle's conflict again, from the recorded snapshot; under its
@@ -75,11 +75,11 @@ func Replay(b []byte, s Strategy) ([]byte, error) {
 const maxJobs = 10_000
 
 // Validate says what is wrong with a snapshot that came from outside.
-func (s Snapshot) Validate() error {
+func (s Snapshot) validate() error {
 	if _, err := ParseStrategy(string(s.Strategy)); err != nil {
 		return err
 	}
-	if err := s.Weights.Validate(); err != nil {
+	if err := s.Weights.validate(); err != nil {
 		return err
 	}
 	if n := len(s.Running) + len(s.Suspended) + len(s.Pending); n > maxJobs {

@@ -14,13 +14,13 @@ import (
 // The ranges of a candidate's factors; what is outside counts as the nearest
 // that is inside.
 const (
-	MaxLevel  = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
-	MaxUser   = job.MaxUserPriority
-	MaxWeight = 10
+	maxLevel   = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
+	maxUser    = job.MaxUserPriority
+	maxCompute = 10
 )
 
 // MaxDisplacers is how many of those that displaced a job it remembers.
-const MaxDisplacers = 16
+const maxDisplacers = 16
 
 // Candidate is a job that wants to run, or does. It is plain data. Once handed
 // over it is not changed: snapshots and recorded conflicts share it.
@@ -71,10 +71,10 @@ type Leaving string
 
 // The ways of leaving. Who is suspended keeps memory, devices and its key.
 const (
-	Stays     Leaving = ""
-	Suspends  Leaving = "suspend"
-	Requeues  Leaving = "requeue"
-	StopsDead Leaving = "stop" // it expired, or was cancelled
+	stays     Leaving = ""
+	suspends  Leaving = "suspend"
+	requeues  Leaving = "requeue"
+	stopsDead Leaving = "stop" // it expired, or was cancelled
 )
 
 // Lent is a rank that a job inherited (rule C5). A recorded conflict leaves most
@@ -102,10 +102,10 @@ func CandidateOf(r *job.Record) Candidate {
 }
 
 // Name is what a person calls the job.
-func (c *Candidate) Name() string { return cmp.Or(c.ID, c.Key) }
+func (c *Candidate) name() string { return cmp.Or(c.ID, c.Key) }
 
 // level is the job's emergency level, its own or what it was raised to.
-func (c *Candidate) level() int { return min(max(c.Level, c.Raised, 0), MaxLevel) }
+func (c *Candidate) level() int { return min(max(c.Level, c.Raised, 0), maxLevel) }
 
 // compare is the arrival order; the key makes it total.
 func (c *Candidate) compare(d *Candidate) int {
@@ -186,7 +186,7 @@ func (c *Candidate) mode() job.Preemption { return cmp.Or(c.Mode, job.Suspend) }
 
 // freed is what the job gives back when it leaves in this way.
 func (c *Candidate) freed(how Leaving) job.Resources {
-	if how == Suspends {
+	if how == suspends {
 		return c.suspendedWant()
 	}
 	return c.Want
@@ -214,14 +214,14 @@ func (c *Candidate) displaced(now clock.Time) *Candidate {
 	d := *c
 	d.Displaced++
 	d.DisplacedBy = append(slices.Clone(c.DisplacedBy), c.For)
-	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-MaxDisplacers):]
+	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-maxDisplacers):]
 	d.DisplacedAt = c.ForAt
-	if c.Leaving == Suspends {
+	if c.Leaving == suspends {
 		d.Ran += clock.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
 	} else {
 		d.Ran = 0
 	}
-	d.Began, d.Leaving, d.For, d.ForAt = 0, Stays, "", 0
+	d.Began, d.Leaving, d.For, d.ForAt = 0, stays, "", 0
 	return &d
 }
 

@@ -17,7 +17,7 @@ const (
 )
 
 // MaxContenders bounds how many jobs a conflict records; the rest are counted.
-const MaxContenders = 64
+const maxContenders = 64
 
 // Conflict records what was decided between jobs that can't all run now: the
 // snapshot that the decision rested on, cut down to the contenders. All else
@@ -92,7 +92,7 @@ func (r recorder) capacity(x *turns, waiting []*entry) []Conflict {
 }
 
 // maxLine is how many of those that want a key its conflict records.
-const maxLine = MaxContenders / 2
+const maxLine = maxContenders / 2
 
 // exclusive records who competed for a key: those that had their turn with success,
 // those that want the key, and of the others the first, since they may be why the
@@ -141,15 +141,15 @@ func (x *turns) displacesHolder(winner, key string) bool {
 // contenders lists those that had their turn with success and then the others, each
 // once, as many as are recorded.
 func (x *turns) contenders(others []*entry) (out []*entry) {
-	out = make([]*entry, 0, MaxContenders)
+	out = make([]*entry, 0, maxContenders)
 	for i := range x.acted {
-		if len(out) < MaxContenders {
+		if len(out) < maxContenders {
 			out = append(out, &x.acted[i])
 		}
 	}
 	won := len(out)
 	for _, e := range others {
-		if len(out) == MaxContenders {
+		if len(out) == maxContenders {
 			break
 		}
 		if !slices.ContainsFunc(out[:won], func(f *entry) bool { return f.c == e.c }) {
@@ -178,7 +178,7 @@ func (r recorder) snapshot(contenders []*entry) Snapshot {
 	held := newRoom(r.held)
 	for _, c := range r.suspended {
 		switch {
-		case c.Leaving != Stays || in(c):
+		case c.Leaving != stays || in(c):
 			s.Suspended = append(s.Suspended, c)
 		default:
 			held.give(c.keeps())

@@ -66,7 +66,7 @@ func (q *Queue) step() (out []Reason) {
 		if e.state == pending {
 			q.unlink(e)
 		} else {
-			q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
+			q.change(e, e.state, e.c.leaves(stopsDead, "", 0))
 		}
 	}
 	return out
@@ -161,7 +161,7 @@ func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 	if !fresh && len(x.acted) == 0 {
 		return nil
 	}
-	eligible := q.first(MaxContenders + len(x.acted))
+	eligible := q.first(maxContenders + len(x.acted))
 	out := was.capacity(x, eligible)
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
@@ -172,7 +172,7 @@ func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 		var list []*entry
 		l.ready.Ascend(func(e *entry) bool {
 			list = append(list, e)
-			return len(list) <= MaxContenders+len(x.acted)
+			return len(list) <= maxContenders+len(x.acted)
 		})
 		out = append(out, was.exclusive(x, key, list, eligible, l.ready.Len())...)
 	}

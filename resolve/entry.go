@@ -56,7 +56,7 @@ func (e *entry) holds() job.Resources {
 
 // contends reports whether the job wants to run and does not.
 func (e *entry) contends() bool {
-	return e.state != running && e.c.Leaving == Stays
+	return e.state != running && e.c.Leaving == stays
 }
 
 // holdsKey reports whether the job holds its exclusive key.

@@ -13,10 +13,10 @@ type Relation string
 
 // The relations.
 const (
-	Same       Relation = "same"
-	Before     Relation = "before"
-	After      Relation = "after"
-	Concurrent Relation = "concurrent"
+	isSame       Relation = "same"
+	isBefore     Relation = "before"
+	isAfter      Relation = "after"
+	isConcurrent Relation = "concurrent"
 )
 
 // Contender is a job of a conflict, as it is explained.
@@ -108,7 +108,7 @@ func (x explainer) winner() string {
 func (x explainer) contender(e, winner *entry) Contender {
 	free := x.p.free()
 	out := Contender{
-		Key: e.c.Key, ID: e.c.Name(), Relation: x.relation(e, winner), Past: x.past(e),
+		Key: e.c.Key, ID: e.c.name(), Relation: x.relation(e, winner), Past: x.past(e),
 		Factors: x.p.weights.Score(e.c, x.p.now), Rank: x.p.weights.points(e.eff.score, x.p.now),
 		Lacks: free.Lacks(e.need()), Outcome: x.outcome(e.c.Key),
 	}
@@ -146,7 +146,7 @@ func (x explainer) outcome(key string) string {
 
 func (x explainer) name(key string) string {
 	if e := x.p.byKey[key]; e != nil {
-		return e.c.Name()
+		return e.c.name()
 	}
 	return key
 }
@@ -171,22 +171,22 @@ func (x explainer) before(a, b *entry, seen map[string]bool) bool {
 func (x explainer) relation(e, winner *entry) Relation {
 	switch {
 	case winner == nil || e == nil:
-		return Concurrent
+		return isConcurrent
 	case e == winner:
-		return Same
+		return isSame
 	case x.before(e, winner, map[string]bool{}):
-		return Before
+		return isBefore
 	case x.before(winner, e, map[string]bool{}):
-		return After
+		return isAfter
 	}
-	return Concurrent
+	return isConcurrent
 }
 
 // past lists the jobs of the conflict that come before one.
 func (x explainer) past(e *entry) (out []string) {
 	for _, f := range x.p.entries {
 		if f != e && x.before(f, e, map[string]bool{}) {
-			out = append(out, f.c.Name())
+			out = append(out, f.c.name())
 		}
 	}
 	slices.Sort(out)
@@ -206,13 +206,13 @@ func (x explainer) sentence() string {
 		if l == nil {
 			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy.name)
 		}
-		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.Name(), x.outcome(l.c.Key))
+		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.name(), x.outcome(l.c.Key))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy.name, w.c.Name(), x.does(w))
+	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy.name, w.c.name(), x.does(w))
 	if l != nil {
 		if l.state != running {
-			fmt.Fprintf(&b, " before %s", l.c.Name())
+			fmt.Fprintf(&b, " before %s", l.c.name())
 			if n := x.others(l); n > 0 {
 				fmt.Fprintf(&b, " and %d more", n)
 			}
@@ -221,7 +221,7 @@ func (x explainer) sentence() string {
 		if x.c.Kind == KeyHeld {
 			fmt.Fprintf(&b, "; one at a time may have %s", x.c.Over)
 		} else if lack := x.lackTogether(l); lack != "" {
-			fmt.Fprintf(&b, "; %s %s", l.c.Name(), lack)
+			fmt.Fprintf(&b, "; %s %s", l.c.name(), lack)
 		}
 	}
 	return b.String() + "."
@@ -286,7 +286,7 @@ func (x explainer) others(l *entry) int {
 // because says why w goes before l.
 func (x explainer) because(w, l *entry) string {
 	if x.p.strategy.causal && x.before(w, l, map[string]bool{}) {
-		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.Name(), l.c.Name())
+		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.name(), l.c.name())
 	}
 	for _, p := range x.d.Preempt {
 		if p.Victim == l.c.Key {
@@ -294,7 +294,7 @@ func (x explainer) because(w, l *entry) string {
 		}
 	}
 	if w.holdsKey() && w.c.Exclusive == l.c.Exclusive {
-		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.Name())
+		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.name())
 	}
 	p, q := x.p.weights.points(w.eff.score, x.p.now), x.p.weights.points(l.eff.score, x.p.now)
 	heir := ""

@@ -73,7 +73,7 @@ func arrive(q *Queue, r *rand.Rand, n, times int) []time.Duration {
 		out = append(out, time.Since(began))
 		for len(q.leaving) > 0 {
 			e := q.leaving[0]
-			if e.c.Leaving == Suspends {
+			if e.c.Leaving == suspends {
 				q.Suspended(e.c.Key, now)
 			} else {
 				q.Requeued(e.c.Key)

@@ -36,7 +36,7 @@ func TestGolden(t *testing.T) {
 			got.Defer = plan.Defer
 			require.Equal(t, plan, got, "the index decides otherwise")
 			require.Equal(t, plan, Plan(reversed(s)), "the order of the snapshot matters")
-			again := Plan(s.After(plan))
+			again := Plan(s.after(plan))
 			require.Empty(t, slices.Concat(again.Start, again.Resume), "it decides again")
 			require.Empty(t, again.Preempt, "it decides again")
 			out := tell(s, plan)

@@ -15,10 +15,10 @@ import (
 )
 
 func TestWeightsAreValidated(t *testing.T) {
-	require.NoError(t, DefaultWeights().Validate())
-	require.Equal(t, int64(200), DefaultWeights().StarvationBound())
+	require.NoError(t, DefaultWeights().validate())
+	require.Equal(t, int64(200), DefaultWeights().starvationBound())
 	for _, w := range []Weights{{Waiting: 0}, {Waiting: 1, User: -1}, {Waiting: 1, Emergency: maxWeight + 1}} {
-		require.Error(t, w.Validate())
+		require.Error(t, w.validate())
 	}
 }
 
@@ -161,8 +161,8 @@ func TestConflictIsBounded(t *testing.T) {
 		require.Len(t, d.Start, 1)
 		require.Len(t, d.Conflicts, 1)
 		c := d.Conflicts[0]
-		require.Len(t, c.Snapshot.Pending, MaxContenders)
-		require.Equal(t, 500-MaxContenders, c.Rest)
+		require.Len(t, c.Snapshot.Pending, maxContenders)
+		require.Equal(t, 500-maxContenders, c.Rest)
 		e := c.Explain()
 		require.Equal(t, d.Start, e.Decision.Start)
 		require.Contains(t, e.Sentence, "and 498 more")
@@ -215,8 +215,8 @@ func TestExplain(t *testing.T) {
 	require.Equal(t, "quake~1", e.Winner)
 	require.Len(t, e.Contenders, 2)
 	quake, tweets := e.Contenders[0], e.Contenders[1]
-	require.Equal(t, Same, quake.Relation)
-	require.Equal(t, Concurrent, tweets.Relation)
+	require.Equal(t, isSame, quake.Relation)
+	require.Equal(t, isConcurrent, tweets.Relation)
 	require.Equal(t, []string{"flood-map"}, tweets.Past)
 	require.Equal(t, int64(4000), quake.Factors.Emergency)
 	require.Equal(t, int64(500), quake.Factors.User)

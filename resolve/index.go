@@ -16,7 +16,7 @@ func (q *Queue) link(e *entry) {
 	q.entries[key] = e
 	q.free.take(e.holds())
 	switch {
-	case e.c.Leaving != Stays:
+	case e.c.Leaving != stays:
 		q.leaving = append(q.leaving, e)
 	case e.state == running:
 		q.on = append(q.on, e)
@@ -54,7 +54,7 @@ func (q *Queue) unlink(e *entry) {
 	delete(q.entries, key)
 	q.free.give(e.holds())
 	switch {
-	case e.c.Leaving != Stays:
+	case e.c.Leaving != stays:
 		q.leaving = without(q.leaving, e)
 	case e.state == running:
 		q.on = without(q.on, e)
@@ -147,7 +147,7 @@ func (q *Queue) attach(e *entry) {
 		q.changes.ReplaceOrInsert(e)
 	}
 	switch {
-	case e.state == suspended && e.c.Leaving == Stays:
+	case e.state == suspended && e.c.Leaving == stays:
 		q.list(e)
 	case e.state != pending:
 	case e.c.Exclusive == "":
@@ -347,7 +347,7 @@ func (q *Queue) setLent(e *entry, all, later rank) {
 // together: a job that is moved about for other reasons keeps both.
 func (q *Queue) assess(e *entry) {
 	e.own, e.change = q.ownOf(e.c), 0
-	if e.c.Leaving != StopsDead {
+	if e.c.Leaving != stopsDead {
 		e.change = e.c.nextChange(q.now)
 	}
 }

@@ -40,7 +40,7 @@ func startOrder(s Snapshot) (order []string) {
 			return order
 		}
 		order = append(order, d.Start...)
-		s = s.After(d)
+		s = s.after(d)
 		s.Running = nil
 	}
 	return order
@@ -149,7 +149,7 @@ func sound(t *rapid.T, s Snapshot) {
 	require.Empty(t, s.Capacity.Lacks(held))
 
 	// Nobody runs or leaves: then nobody could.
-	if len(s.Running) > 0 || slices.ContainsFunc(s.Suspended, func(c *Candidate) bool { return c.Leaving != Stays }) {
+	if len(s.Running) > 0 || slices.ContainsFunc(s.Suspended, func(c *Candidate) bool { return c.Leaving != stays }) {
 		return
 	}
 	require.Empty(t, s.Suspended, "all are suspended and nobody resumes")
@@ -241,7 +241,7 @@ func TestNoPingPong(t *testing.T) {
 				}
 			}
 			for _, e := range slices.Clone(q.leaving) {
-				if e.c.Leaving == Suspends {
+				if e.c.Leaving == suspends {
 					q.Suspended(e.c.Key, now)
 				} else {
 					q.Requeued(e.c.Key)
@@ -265,11 +265,11 @@ func TestNoStarvationUnderPriority(t *testing.T) {
 		q.Resolve(now)
 		q.Add(Candidate{Key: "poor", Want: cpu(100), User: 0, Arrived: at(int64(now))})
 		for n := int64(0); ; n++ {
-			require.LessOrEqual(t, n, w.StarvationBound()+1, "poor starves under %s", s)
+			require.LessOrEqual(t, n, w.starvationBound()+1, "poor starves under %s", s)
 			q.Add(Candidate{Key: fmt.Sprintf("rich-%d", n), By: clock.Actor(fmt.Sprint(n)), Want: cpu(100), User: 10, Weight: 10, Arrived: at(int64(now))})
 			q.Remove(q.on[0].c.Key)
 			if q.Resolve(now); q.on[0].c.Key == "poor" {
-				t.Logf("%s: after %d minutes, bound %d", s, n, w.StarvationBound())
+				t.Logf("%s: after %d minutes, bound %d", s, n, w.starvationBound())
 				break
 			}
 			now += minute
@@ -288,7 +288,7 @@ func TestConflictsReplay(t *testing.T) {
 				e := c.Explain()
 				require.NotEmpty(t, e.Sentence)
 				require.Len(t, e.Alternative, len(All())-1)
-				require.LessOrEqual(t, len(c.Snapshot.Pending)+len(c.Snapshot.Suspended), MaxContenders)
+				require.LessOrEqual(t, len(c.Snapshot.Pending)+len(c.Snapshot.Suspended), maxContenders)
 				require.Equal(t, d.Start, e.Decision.Start, "%s", shown(c.Snapshot))
 				require.Equal(t, d.Resume, e.Decision.Resume)
 				require.Equal(t, d.Preempt, e.Decision.Preempt)

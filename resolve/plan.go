@@ -83,7 +83,7 @@ func newPlan(s Snapshot) *plan {
 func (p *plan) expire() {
 	var gone []*entry
 	for _, e := range p.entries {
-		if e.c.expired(p.now) && e.c.Leaving != StopsDead {
+		if e.c.expired(p.now) && e.c.Leaving != stopsDead {
 			gone = append(gone, e)
 		}
 	}
@@ -94,7 +94,7 @@ func (p *plan) expire() {
 			delete(p.byKey, e.c.Key)
 			p.entries = slices.DeleteFunc(p.entries, func(f *entry) bool { return f == e })
 		} else {
-			e.c = e.c.leaves(StopsDead, "", 0)
+			e.c = e.c.leaves(stopsDead, "", 0)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (p *plan) next(x *turns, visited map[*entry]bool) *entry {
 // on lists those that run and were not told to go; leaving the others.
 func (p *plan) on() (out []*entry) {
 	for _, e := range p.entries {
-		if e.state == running && e.c.Leaving == Stays {
+		if e.state == running && e.c.Leaving == stays {
 			out = append(out, e)
 		}
 	}
@@ -274,7 +274,7 @@ func (p *plan) on() (out []*entry) {
 
 func (p *plan) leaving() (out []*entry) {
 	for _, e := range p.entries {
-		if e.c.Leaving != Stays {
+		if e.c.Leaving != stays {
 			out = append(out, e)
 		}
 	}

@@ -138,7 +138,7 @@ func (q *Queue) Remove(key string) {
 // when it is removed.
 func (q *Queue) Stop(key string) {
 	if e := q.entries[key]; e != nil && e.state != pending {
-		q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
+		q.change(e, e.state, e.c.leaves(stopsDead, "", 0))
 	}
 }
 
@@ -146,7 +146,7 @@ func (q *Queue) Stop(key string) {
 func (q *Queue) Suspended(key string, now clock.Time) {
 	if e := q.entries[key]; e != nil && e.state == running {
 		c := *e.c
-		c.Leaving = Suspends
+		c.Leaving = suspends
 		q.change(e, suspended, c.displaced(now))
 	}
 }
@@ -155,7 +155,7 @@ func (q *Queue) Suspended(key string, now clock.Time) {
 func (q *Queue) Requeued(key string) {
 	if e := q.entries[key]; e != nil && e.state != pending {
 		c := *e.c
-		c.Leaving = Requeues
+		c.Leaving = requeues
 		q.change(e, pending, c.displaced(q.now))
 	}
 }
@@ -245,7 +245,7 @@ func (q *Queue) Snapshot(now clock.Time) Snapshot {
 		}
 	}
 	s.Keys = q.heldKeys()
-	return s.Canonical()
+	return s.canonical()
 }
 
 func (q *Queue) heldKeys() (out []HeldKey) {

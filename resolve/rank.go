@@ -28,9 +28,9 @@ func (w Weights) Score(c *Candidate, now clock.Time) Factors {
 	f := Factors{
 		Level:     c.level(),
 		Emergency: w.Emergency * int64(c.level()),
-		User:      w.User * int64(min(max(c.User, 0), MaxUser)),
+		User:      w.User * int64(min(max(c.User, 0), maxUser)),
 		Urgency:   w.Urgency * int64(c.urgency(now)) / urgencySteps,
-		Compute:   w.Compute * int64(min(max(c.Weight, 0), MaxWeight)),
+		Compute:   w.Compute * int64(min(max(c.Weight, 0), maxCompute)),
 	}
 	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(clock.TimeOf(c.Arrived))
 	f.Total = w.points(f.Score, now)

@@ -50,13 +50,13 @@ func keyless(c *Candidate, elsewhere *HeldKey, holder *entry, first bool) string
 	return ""
 }
 
-func waitsForEnd(c *Candidate) string { return "waits for the end of " + c.Name() }
+func waitsForEnd(c *Candidate) string { return "waits for the end of " + c.name() }
 
 func comesAfter(c *Candidate) string {
-	return "comes after " + c.Name() + ", which its submitter had seen and which has not started"
+	return "comes after " + c.name() + ", which its submitter had seen and which has not started"
 }
 
-func heldBy(c *Candidate) string { return "needs " + c.Exclusive + ", which " + c.Name() + " holds" }
+func heldBy(c *Candidate) string { return "needs " + c.Exclusive + ", which " + c.name() + " holds" }
 
 func heldElsewhere(k *HeldKey) string {
 	if k.At == "" {

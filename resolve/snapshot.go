@@ -67,7 +67,7 @@ type Reason struct {
 
 // After returns the snapshot as it is when the decision has been taken: what
 // starts runs, what must leave leaves, what expired is gone or leaves.
-func (s Snapshot) After(d Decision) Snapshot {
+func (s Snapshot) after(d Decision) Snapshot {
 	out := s
 	out.Running, out.Suspended, out.Pending = nil, nil, nil
 	leave, promised := map[string]Preempt{}, map[string]bool{}
@@ -82,15 +82,15 @@ func (s Snapshot) After(d Decision) Snapshot {
 	for _, c := range s.Running {
 		if p, ok := leave[c.Key]; ok {
 			c = c.leaves(Leaving(p.Mode), p.For, p.Level)
-		} else if expired[c.Key] && c.Leaving != StopsDead {
-			c = c.leaves(StopsDead, "", 0)
+		} else if expired[c.Key] && c.Leaving != stopsDead {
+			c = c.leaves(stopsDead, "", 0)
 		}
 		out.Running = append(out.Running, c)
 	}
 	for _, c := range s.Suspended {
 		switch {
 		case expired[c.Key]:
-			out.Suspended = append(out.Suspended, c.leaves(StopsDead, "", 0))
+			out.Suspended = append(out.Suspended, c.leaves(stopsDead, "", 0))
 		case slices.Contains(d.Resume, c.Key):
 			out.Running = append(out.Running, c.started(s.Now))
 		default:
@@ -111,7 +111,7 @@ func (s Snapshot) After(d Decision) Snapshot {
 
 // Canonical returns the snapshot with its lists in the one order in which it is
 // written down.
-func (s Snapshot) Canonical() Snapshot {
+func (s Snapshot) canonical() Snapshot {
 	for _, list := range []*[]*Candidate{&s.Running, &s.Suspended, &s.Pending} {
 		*list = append([]*Candidate{}, *list...)
 		slices.SortFunc(*list, (*Candidate).compare)

@@ -53,7 +53,7 @@ func newTurns(s settings, free job.Resources, on, leaving []*entry, aside func(*
 	x := &turns{settings: s, free: newRoom(free), avail: newRoom(free), soon: newRoom(free), running: on, leaving: leaving, aside: aside}
 	if s.strategy.preempts {
 		for _, e := range leaving {
-			if e.state == running || e.c.Leaving == StopsDead {
+			if e.state == running || e.c.Leaving == stopsDead {
 				x.soon.give(comes(e))
 			}
 		}
@@ -124,7 +124,7 @@ func (x *turns) claim(e *entry, need job.Resources) {
 
 // keyComes reports whether a key is free, or will be when its holder is gone.
 func (x *turns) keyComes(holder *entry) bool {
-	return holder == nil || holder.c.Leaving == Requeues || holder.c.Leaving == StopsDead || slices.Contains(x.requeued, holder)
+	return holder == nil || holder.c.Leaving == requeues || holder.c.Leaving == stopsDead || slices.Contains(x.requeued, holder)
 }
 
 // makeRoom reports whether room is coming for the job, or makes it come.
@@ -167,7 +167,7 @@ func (x *turns) against(e, v *entry) rank {
 // whyPreempt says why v, of rank r, makes room for e.
 func (x *turns) whyPreempt(e, v *entry, r rank) string {
 	if x.takesBack(e, v) {
-		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.Name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
+		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
 	}
 	if e.eff.first > r.first {
 		return x.strategy.outranks(e.eff.first, r.first)

@@ -37,7 +37,7 @@ func (x *turns) outranks(e, v *entry) bool {
 // mayDisplace reports whether v is a possible victim of e at all.
 func (x *turns) mayDisplace(e, v *entry) bool {
 	switch {
-	case v.c.mode() == job.Never || v.c.Leaving != Stays:
+	case v.c.mode() == job.Never || v.c.Leaving != stays:
 		return false
 	case x.takesBack(e, v):
 		return true

@@ -41,11 +41,11 @@ func (w Weights) With(changes map[string]int64) (Weights, error) {
 		}
 		*field = n
 	}
-	return w, w.Validate()
+	return w, w.validate()
 }
 
 // Validate says what is wrong with the weights, nil when nothing is.
-func (w Weights) Validate() error {
+func (w Weights) validate() error {
 	for _, f := range []struct {
 		name string
 		n    int64
@@ -65,8 +65,8 @@ func (w Weights) Validate() error {
 
 // span is the greatest difference that factors other than waiting can make
 // between two jobs of one emergency level.
-func (w Weights) span() int64 { return MaxUser*w.User + w.Urgency + MaxWeight*w.Compute }
+func (w Weights) span() int64 { return maxUser*w.User + w.Urgency + maxCompute*w.Compute }
 
 // StarvationBound returns after how many minutes of waiting no newcomer of the
 // same emergency level can go before a job (strategies priority and emergency).
-func (w Weights) StarvationBound() int64 { return (w.span() + w.Waiting - 1) / w.Waiting }
+func (w Weights) starvationBound() int64 { return (w.span() + w.Waiting - 1) / w.Waiting }
