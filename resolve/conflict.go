@@ -16,7 +16,7 @@ const (
 	Twice    Kind = "twice" // the same job, to be run twice
 )
 
-// MaxContenders bounds how many jobs a conflict records; the rest are counted.
+// maxContenders bounds how many jobs a conflict records; the rest are counted.
 const maxContenders = 64
 
 // Conflict records what was decided between jobs that can't all run now: the

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Relation says how two jobs stand to each other in what their submitters had seen
-// (rule C1).
+// Relation is that of two jobs in happens-before: whether the submitter of one had seen the other (rule C1).
 type Relation string
 
 // The relations.
@@ -19,7 +18,7 @@ const (
 	isConcurrent Relation = "concurrent"
 )
 
-// Contender is a job of a conflict, as it is explained.
+// Contender explains one job of a conflict.
 type Contender struct {
 	Key      string   `json:"key"`
 	ID       string   `json:"id"`
@@ -32,14 +31,14 @@ type Contender struct {
 	Outcome  string   `json:"outcome"`
 }
 
-// Alternative is what a strategy would have decided.
+// Alternative is what another strategy would have decided.
 type Alternative struct {
 	Strategy Strategy `json:"strategy"`
 	Decision Decision `json:"decision"`
 	Sentence string   `json:"sentence"`
 }
 
-// Explanation tells a conflict to a person.
+// Explanation is all that is shown of a conflict (docs/strategies.md, "How to read an explanation").
 type Explanation struct {
 	Conflict    Conflict      `json:"conflict"`
 	Decision    Decision      `json:"decision"`
@@ -51,13 +50,10 @@ type Explanation struct {
 	Alternative []Alternative `json:"alternatives"`
 }
 
-// Explain derives all that there is to say of a conflict from its snapshot.
+// Explain derives an explanation from the conflict's snapshot. It decides again, once under each strategy.
 func (c Conflict) Explain() Explanation {
-	d := Plan(c.Snapshot)
-	x := explainer{c: c, d: d, p: newPlan(c.Snapshot)}
-	x.p.expire()
-	x.p.inherit()
-	e := Explanation{Conflict: c, Decision: d, Rest: c.Rest, Winner: c.Winner, Sentence: x.sentence()}
+	x := newExplainer(c)
+	e := Explanation{Conflict: c, Decision: x.d, Rest: c.Rest, Winner: c.Winner, Sentence: x.sentence()}
 	winner := x.p.byKey[c.Winner]
 	for _, w := range byTurn(slices.Clone(x.p.entries)) {
 		if w.contends() {
@@ -72,20 +68,25 @@ func (c Conflict) Explain() Explanation {
 		}
 		other := c
 		other.Snapshot.Strategy = s
-		y := explainer{c: other, d: Plan(other.Snapshot), p: newPlan(other.Snapshot)}
-		y.p.expire()
-		y.p.inherit()
-		other.Winner = y.winner()
-		y.c = other
+		y := newExplainer(other)
+		y.c.Winner = y.winner()
 		e.Alternative = append(e.Alternative, Alternative{s, y.d, y.sentence()})
 	}
 	return e
 }
 
+// explainer finds the words for a conflict.
 type explainer struct {
 	c Conflict
-	d Decision
-	p *plan
+	d Decision // what is decided of the conflict's snapshot
+	p *plan    // that snapshot before the decision, with ranks
+}
+
+func newExplainer(c Conflict) explainer {
+	x := explainer{c: c, d: Plan(c.Snapshot), p: newPlan(c.Snapshot)}
+	x.p.expire()
+	x.p.inherit()
+	return x
 }
 
 // winner is the first that a decision favours.
@@ -105,6 +106,7 @@ func (x explainer) winner() string {
 	return ""
 }
 
+// contender explains one job; winner may be nil.
 func (x explainer) contender(e, winner *entry) Contender {
 	free := x.p.free()
 	out := Contender{
@@ -119,7 +121,7 @@ func (x explainer) contender(e, winner *entry) Contender {
 	return out
 }
 
-// outcome says in a word or a reason what was decided for a job.
+// outcome says what was decided for a job: in a word, or why it waits.
 func (x explainer) outcome(key string) string {
 	switch {
 	case slices.Contains(x.d.Start, key):
@@ -144,6 +146,7 @@ func (x explainer) outcome(key string) string {
 	return "runs on"
 }
 
+// name is what a person calls the job of this key.
 func (x explainer) name(key string) string {
 	if e := x.p.byKey[key]; e != nil {
 		return e.c.name()
@@ -168,6 +171,7 @@ func (x explainer) before(a, b *entry, seen map[string]bool) bool {
 	return false
 }
 
+// relation says how a job stands to the winner, which may be nil.
 func (x explainer) relation(e, winner *entry) Relation {
 	switch {
 	case winner == nil || e == nil:
@@ -193,7 +197,7 @@ func (x explainer) past(e *entry) (out []string) {
 	return out
 }
 
-// sentence says what was decided and why, for a duty officer.
+// sentence says what was decided and why, in one sentence for a person on duty.
 func (x explainer) sentence() string {
 	if x.c.Kind == Twice && x.c.At != "" {
 		return fmt.Sprintf("%s ran here and, in a newer attempt, at %s; it goes on at %s alone.", x.name(x.c.Over), x.c.At, x.c.At)
@@ -204,7 +208,7 @@ func (x explainer) sentence() string {
 	w, l := x.p.byKey[x.c.Winner], x.loser()
 	if w == nil {
 		if l == nil {
-			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy.name)
+			return fmt.Sprintf("Under %s no job waits.", x.p.strategy.name)
 		}
 		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.name(), x.outcome(l.c.Key))
 	}
@@ -246,7 +250,8 @@ func (x explainer) does(w *entry) string {
 	return "runs"
 }
 
-// loser is the first, by turn, that waits or leaves though it wanted to run.
+// loser is the first job, in the order of turns, that waits for what the conflict is over; else the first that
+// leaves for the winner, or nil.
 func (x explainer) loser() *entry {
 	for _, e := range byTurn(slices.Clone(x.p.entries)) {
 		if x.loses(e) {
@@ -267,12 +272,13 @@ func (x explainer) loses(e *entry) bool {
 	return over && e.contends() && e.c.Key != x.c.Winner && !x.moves(e)
 }
 
+// moves reports whether the decision starts or resumes a job, or makes others leave for it.
 func (x explainer) moves(e *entry) bool {
 	return slices.Contains(x.d.Start, e.c.Key) || slices.Contains(x.d.Resume, e.c.Key) ||
 		slices.ContainsFunc(x.d.Preempt, func(p Preempt) bool { return p.For == e.c.Key })
 }
 
-// others counts those that wait beside the first loser.
+// others counts the jobs that wait besides the first loser.
 func (x explainer) others(l *entry) int {
 	n := x.c.Rest
 	for _, e := range x.p.entries {
@@ -283,7 +289,7 @@ func (x explainer) others(l *entry) int {
 	return n
 }
 
-// because says why w goes before l.
+// because says why w goes before l: by what the strategy looks at, in the order in which it does.
 func (x explainer) because(w, l *entry) string {
 	if x.p.strategy.causal && x.before(w, l, map[string]bool{}) {
 		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.name(), l.c.name())
@@ -297,26 +303,26 @@ func (x explainer) because(w, l *entry) string {
 		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.name())
 	}
 	p, q := x.p.weights.points(w.eff.score, x.p.now), x.p.weights.points(l.eff.score, x.p.now)
-	heir := ""
+	inherited := ""
 	if w.eff != w.own {
-		heir = ", which it has from a job that waits for it"
+		inherited = ", which it has from a job that waits for it"
 	}
 	switch {
 	case w.eff.first > l.eff.first:
-		return x.p.strategy.outranks(w.eff.first, l.eff.first) + heir
+		return x.p.strategy.outranks(w.eff.first, l.eff.first) + inherited
 	case w.eff.first < l.eff.first:
 		return "what comes before it can't use the room"
 	case x.p.strategy.wins != nil:
 		return x.p.strategy.wins(p, q)
 	case p > q:
-		return fmt.Sprintf("%d points against %d%s", p, q, heir)
+		return fmt.Sprintf("%d points against %d%s", p, q, inherited)
 	case w.turn(l) < 0:
 		return cmp.Or(x.p.strategy.tied, tiedByScore)
 	}
 	return cmp.Or(x.p.strategy.passed, passedByScore)
 }
 
-// lackTogether says what the loser lacks when the decision is taken.
+// lackTogether says what the loser lacks once all has started that the decision starts.
 func (x explainer) lackTogether(l *entry) string {
 	if l.state == running {
 		return ""

@@ -65,7 +65,7 @@ type Reason struct {
 	Why string `json:"why"`
 }
 
-// After returns the snapshot as it is when the decision has been taken: what
+// after returns the snapshot as it is when the decision has been taken: what
 // starts runs, what must leave leaves, what expired is gone or leaves.
 func (s Snapshot) after(d Decision) Snapshot {
 	out := s
@@ -109,7 +109,7 @@ func (s Snapshot) after(d Decision) Snapshot {
 	return out
 }
 
-// Canonical returns the snapshot with its lists in the one order in which it is
+// canonical returns the snapshot with its lists in the one order in which it is
 // written down.
 func (s Snapshot) canonical() Snapshot {
 	for _, list := range []*[]*Candidate{&s.Running, &s.Suspended, &s.Pending} {

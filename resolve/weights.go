@@ -44,7 +44,7 @@ func (w Weights) With(changes map[string]int64) (Weights, error) {
 	return w, w.validate()
 }
 
-// Validate says what is wrong with the weights, nil when nothing is.
+// validate says what is wrong with the weights, nil when nothing is.
 func (w Weights) validate() error {
 	for _, f := range []struct {
 		name string
@@ -67,6 +67,6 @@ func (w Weights) validate() error {
 // between two jobs of one emergency level.
 func (w Weights) span() int64 { return maxUser*w.User + w.Urgency + maxCompute*w.Compute }
 
-// StarvationBound returns after how many minutes of waiting no newcomer of the
+// starvationBound returns after how many minutes of waiting no newcomer of the
 // same emergency level can go before a job (strategies priority and emergency).
 func (w Weights) starvationBound() int64 { return (w.span() + w.Waiting - 1) / w.Waiting }
