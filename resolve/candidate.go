@@ -136,7 +136,7 @@ var slacks = [urgencySteps]clock.Time{60 * minute, 15 * minute, 5 * minute, minu
 
 const (
 	urgencySteps = 4
-	minute       = 60_000 // milliseconds, the unit of job.Time
+	minute       = 60_000 // in milliseconds, the unit of clock.Time
 )
 
 // urgency is how many of the four steps the deadline has come near. A job that runs keeps the urgency with which

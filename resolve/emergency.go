@@ -6,8 +6,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The strategy emergency looks at the emergency level before all else: a job of a higher one displaces those of lower
-// ones, whatever their scores. Inside a level it is as priority.
+// The strategy emergency looks at the emergency level before all else: a job of a higher one displaces those of
+// lower ones, whatever their scores. Inside a level it is as priority.
 
 // levelFirst has the higher level go first.
 func levelFirst(c *Candidate) int64 { return int64(c.level()) }

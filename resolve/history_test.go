@@ -99,7 +99,7 @@ func TestQueueForgets(t *testing.T) {
 	}
 }
 
-// A switch of strategy stops and loses nobody.
+// A switch of strategy stops and loses no job.
 func TestSwitchingStrategyLosesNoJob(t *testing.T) {
 	q := NewQueue(cpu(300))
 	for i := range 20 {
@@ -122,7 +122,7 @@ func TestHistoryIsARing(t *testing.T) {
 	for i := range 5 {
 		ids = append(ids, h.Add(Conflict{Over: fmt.Sprint(i)}))
 	}
-	require.Equal(t, 3, h.Len())
+	require.Equal(t, 3, h.n)
 	require.Equal(t, uint64(5), h.Total())
 	overs := func() (out []string) {
 		for _, c := range h.Latest(10) {

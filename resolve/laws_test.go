@@ -65,7 +65,7 @@ func TestCausalOrderExtendsHappensBefore(t *testing.T) {
 			Capacity: cpu(int64(rapid.IntRange(1, 5).Draw(t, "together")) * 100)}
 		s.Capacity.Memory = 100
 		order := startOrder(s)
-		require.Len(t, order, len(jobs), "somebody never had his turn")
+		require.Len(t, order, len(jobs), "a job never had its turn")
 		for _, c := range jobs {
 			for _, d := range c.Deps {
 				require.Less(t, slices.Index(order, d), slices.Index(order, c.Key), "%s runs before %s, which it had seen", c.Key, d)
@@ -109,7 +109,7 @@ func TestTheNaiveComparatorHasCircles(t *testing.T) {
 
 // After any history: no more is held than there is, one job holds a key, what the strategy
 // looks at first (the emergency level, say) is never passed over for a lower one, the decision does not depend
-// on the order of the snapshot, and the machine does not idle while somebody could run.
+// on the order of the snapshot, and the machine does not idle while a job could run.
 func TestDecisionsAreSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory(t)
@@ -148,11 +148,11 @@ func sound(t *rapid.T, s Snapshot) {
 	}
 	require.Empty(t, s.Capacity.Lacks(held))
 
-	// Nobody runs or leaves: then nobody could.
+	// When no job runs or leaves, none could run.
 	if len(s.Running) > 0 || slices.ContainsFunc(s.Suspended, func(c *Candidate) bool { return c.Leaving != stays }) {
 		return
 	}
-	require.Empty(t, s.Suspended, "all are suspended and nobody resumes")
+	require.Empty(t, s.Suspended, "all are suspended and none resumes")
 	p := newPlan(s)
 	p.inherit()
 	for _, e := range p.eligible() {
@@ -190,8 +190,8 @@ func firstHolds(t *rapid.T, s Snapshot, d Decision) {
 	}
 }
 
-// displacersStay: nobody preempts what displaced it, unless that was for an emergency
-// level which has come down since; nor one that may not be.
+// displacersStay: no job displaces what displaced it, unless that was for an emergency level which has come
+// down since; nor one that must not be displaced.
 func displacersStay(t *rapid.T, s Snapshot, d Decision) {
 	p := newPlan(s)
 	for _, x := range d.Preempt {
@@ -205,8 +205,8 @@ func displacersStay(t *rapid.T, s Snapshot, d Decision) {
 	}
 }
 
-// Two jobs never evict each other in turn: without new arrivals the number of
-// preemptions is bounded by the pairs of jobs, and everybody ends.
+// Two jobs never evict each other in turn: without new arrivals the number of preemptions is bounded by the
+// pairs of jobs, and all jobs end.
 func TestNoPingPong(t *testing.T) {
 	preempting := those(func(s *strategy) bool { return s.preempts })
 	rapid.Check(t, func(t *rapid.T) {
@@ -253,9 +253,9 @@ func TestNoPingPong(t *testing.T) {
 	})
 }
 
-// Under priority nobody starves: on a machine that newcomers of the highest user
-// priority fill for ever, a job of the lowest has its turn within the bound.
-func TestNoStarvationUnderPriority(t *testing.T) {
+// Where the score decides, no job of a level starves: on a machine that newcomers of the highest user priority
+// fill indefinitely, a job of the lowest has its turn within the bound. (Not every strategy promises that.)
+func TestNoStarvationByScore(t *testing.T) {
 	for _, s := range []Strategy{Priority, Causal, Emergency} {
 		w := DefaultWeights()
 		q := NewQueue(cpu(100))

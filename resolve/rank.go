@@ -7,7 +7,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Factors are a score, factor by factor, in points.
+// Factors are a score, factor by factor, in points (docs/strategies.md, "The score").
 type Factors struct {
 	Level     int   `json:"level"` // the emergency level, which some strategies look at first
 	Emergency int64 `json:"emergency"`
@@ -17,8 +17,8 @@ type Factors struct {
 	Waiting   int64 `json:"waiting"`
 	Total     int64 `json:"total"`
 
-	// Score orders as Total does but does not change while a job waits: all wait
-	// equally fast, so that what counts is when a job came. It is the sum of the other
+	// Score orders as Total does but does not change while a job waits: waiting is worth
+	// the same for all, so that what counts is when a job came. It is the sum of the other
 	// factors less the waiting weight times the minute of arrival, in 1/60,000 points.
 	Score int64 `json:"score"`
 }
@@ -47,7 +47,7 @@ func (w Weights) points(score int64, now clock.Time) int64 {
 	return x / minute
 }
 
-// rank is what a strategy orders by before it looks at arrival.
+// rank is what a job's turn depends on before arrival does.
 type rank struct {
 	first int64 // what the strategy looks at before the score ([strategy.first]); else 0
 	score int64
@@ -85,7 +85,7 @@ func (s settings) baseOf(c *Candidate) rank {
 	return rank{first: s.strategy.firstOf(c), score: f.Score, top: f.Level}
 }
 
-// ownOf returns the same, or what was lent to it from outside of the snapshot.
+// ownOf returns the same, or what was lent to the candidate from outside of the snapshot.
 func (s settings) ownOf(c *Candidate) rank {
 	r := s.baseOf(c)
 	return higher(r, s.lent(c.Lent))

@@ -8,12 +8,12 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The words in which a job that waits is told why.
+// This file has the words that say why a job waits. Those that differ by strategy are in its row.
 
 const roomComes = "room is being made for it"
 
-// unready says why a pending job may not run whatever room there is, "" when it may. Open reports of an entry whether
-// it, or one before it, has not had its turn.
+// unready says why a pending job may not run whatever room there is, "" when it may. Open reports whether an
+// entry, or one before it, has not had its turn.
 func (s settings) unready(e *entry, byKey map[string]*entry, open func(*entry) bool) string {
 	if e.state != pending {
 		return ""
@@ -36,8 +36,8 @@ func (s settings) unready(e *entry, byKey map[string]*entry, open func(*entry) b
 	return ""
 }
 
-// keyless says why a job does not get its exclusive key: a job elsewhere or here holds it, or it is not the first of those
-// that want it. It is "" when the key is not what the job waits for.
+// keyless says why a job does not get its exclusive key: a job elsewhere or here holds it, or another one that
+// wants it is before it. It is "" when the key is not what the job waits for.
 func keyless(c *Candidate, elsewhere *HeldKey, holder *entry, first bool) string {
 	switch {
 	case elsewhere != nil:
@@ -69,7 +69,7 @@ func inLine(c *Candidate) string {
 	return "needs " + c.Exclusive + ", for which another stands before it"
 }
 
-// noRoom says what a job lacks, and how many have their turn before.
+// noRoom says what a job lacks, and how many have their turn before it.
 func (s settings) noRoom(free job.Resources, e *entry, ahead int) string {
 	lack := free.Lacks(e.need())
 	switch {
@@ -83,7 +83,7 @@ func (s settings) noRoom(free job.Resources, e *entry, ahead int) string {
 	return lack + "; " + s.behind(ahead)
 }
 
-// behind says that n contenders have their turn before.
+// behind says that n contenders have their turn before it.
 func (s settings) behind(n int) string {
 	what := cmp.Or(s.strategy.ahead, aheadByScore)
 	if n == 1 {

@@ -9,8 +9,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Snapshot is all that a decision rests on. The order of its lists does not
-// matter.
+// Snapshot is all that a decision rests on. The order of its lists does not matter.
 type Snapshot struct {
 	Now      clock.Time    `json:"now"`
 	Strategy Strategy      `json:"strategy"`
@@ -28,21 +27,21 @@ type Snapshot struct {
 	Keys []HeldKey `json:"keys,omitempty"`
 }
 
-// HeldKey says who holds an exclusive key elsewhere.
+// HeldKey says which job holds an exclusive key elsewhere (rule J10).
 type HeldKey struct {
 	Exclusive string `json:"exclusive"`
-	By        string `json:"by"`           // the job
-	At        string `json:"at,omitempty"` // the broker
+	By        string `json:"by"`           // the job's key, or ID
+	At        string `json:"at,omitempty"` // the broker's name; "" is this one
 }
 
 // Decision says what to do now.
 type Decision struct {
 	Start   []string  `json:"start"`   // keys, in the order in which they were chosen
 	Resume  []string  `json:"resume"`  // suspended ones that go on
-	Preempt []Preempt `json:"preempt"` // running ones that must go first
+	Preempt []Preempt `json:"preempt"` // running ones that must leave first
 	Expire  []Reason  `json:"expire"`  // those that can't meet their deadline any more
 
-	// Defer says of each other contender why it waits, in the order of their turn.
+	// Defer says why each other contender waits, in the order of their turn.
 	// [Queue.Resolve] leaves it out: ask [Queue.Why].
 	Defer []Reason `json:"defer"`
 
@@ -50,16 +49,16 @@ type Decision struct {
 	Conflicts []Conflict `json:"-"`
 }
 
-// Preempt makes a running job leave.
+// Preempt tells a running job to leave.
 type Preempt struct {
 	Victim string         `json:"victim"`
 	For    string         `json:"for"`
 	Mode   job.Preemption `json:"mode"` // suspend or requeue, as the victim's spec says
-	Level  int            `json:"-"`    // emergency level of the one that it leaves for
+	Level  int            `json:"-"`    // emergency level of the job for which it leaves
 	Why    string         `json:"why"`
 }
 
-// Reason says something of a job, in words.
+// Reason says why a job waits or expires.
 type Reason struct {
 	Key string `json:"key"`
 	Why string `json:"why"`
@@ -121,8 +120,8 @@ func (s Snapshot) canonical() Snapshot {
 	return s
 }
 
-// canonicalJSON writes a value of this package: the same bytes on every machine
-// (fields in the order of their struct, maps sorted by key, no floats).
+// canonicalJSON encodes a value of this package: the same bytes on every machine (fields in the order of their
+// struct, maps sorted by key, no floats).
 func canonicalJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -21,9 +21,9 @@ const (
 // Default is the strategy of a broker that was told none.
 const Default = Causal
 
-// strategies has a row for each strategy, in the order in which they are shown. All that tells one from another stands
-// in its row: nothing else in this module asks for a strategy by its name (TestRowsAreTheOnlyPlace). A new one goes at the
-// end; docs/strategies.md has its line of the table.
+// strategies has a row for each strategy, in the order in which they are shown. All that tells one from another
+// stands in its row: nothing else in this module asks for a strategy by its name (TestRowsAreTheOnlyPlace). A
+// new one goes at the end; docs/strategies.md has its line of the table.
 var strategies = [...]strategy{
 	{
 		name: Causal, help: "what your submitter had seen comes first; the others by score",
@@ -61,16 +61,18 @@ type strategy struct {
 	packs    bool // it weighs sets of jobs against each other by value, and not one job after the other (pack.go)
 	unscored bool // it looks at no score, but at first and then at arrival
 
-	// first is what the strategy looks at before the score; the greater has its turn first, and displaces what is lower
-	// without a margin. It depends on nothing that changes while the job waits. nil: nothing comes before the score.
+	// first is what the strategy looks at before the score; the greater has its turn first, and displaces what
+	// is lower without a margin. It depends on nothing that changes while the job waits. nil: nothing comes
+	// before the score.
 	first func(*Candidate) int64
-	// tier is, of a running job's first, how late it becomes a victim: those of a lower tier go before it, from 0 to
-	// a few. nil: all are in one tier, and the least work lost decides.
+	// tier is, of a running job's first, how late it becomes a victim: those of a lower tier go before it, from
+	// 0 to a few. nil: all are in one tier, and the least work lost decides.
 	tier func(first int64) int64
 
 	// outranks says why a job of this first goes before one of that lower first. A strategy with first has it.
 	outranks func(this, that int64) string
-	// displaces says why a job of so many points displaces one of so many others; wins, why it goes before one that waits.
+	// displaces says why a job of so many points displaces one of so many others; wins, why it goes before one
+	// that waits.
 	displaces func(points, others int64) string
 	wins      func(points, others int64) string
 	ahead     string // what one is that has its turn before; "job" in it gets its plural

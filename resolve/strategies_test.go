@@ -173,8 +173,8 @@ func TestCounts(t *testing.T) {
 	require.Zero(t, c.Of("luck"))
 }
 
-// What a job inherits is written down, for a strategy that looks at something before the score too; another strategy
-// does not take that for its own.
+// What a job inherits is written down, for a strategy that looks at something before the score too; another
+// strategy does not take that for its own.
 func TestLentRanksAreWrittenDown(t *testing.T) {
 	by := func(s *strategy) settings { return settings{strategy: s, weights: DefaultWeights()} }
 	later := &strategy{name: "later", first: func(c *Candidate) int64 { return int64(c.Deadline) }}

@@ -174,7 +174,8 @@ func simulate(s Strategy) (o outcomes) {
 	return o
 }
 
-// A table of the strategies on the same workload, which docs/strategies.md shows: `go test ./resolve -run Workload -v`.
+// A table of the strategies on the same workload, which docs/strategies.md shows: `go test ./resolve -run
+// Workload -v`.
 func TestWorkload(t *testing.T) {
 	got := map[Strategy]outcomes{}
 	var b strings.Builder
