@@ -226,8 +226,9 @@ func tell(s Snapshot, d Decision) string {
 // others tells what the other strategies would have decided.
 func others(s Snapshot) string {
 	var b strings.Builder
+	own := s.Strategy
 	for _, x := range All() {
-		if x != s.Strategy {
+		if x != own {
 			s.Strategy = x
 			d := Plan(s)
 			fmt.Fprintf(&b, "under %s: start %v, preempt %d\n", x, d.Start, len(d.Preempt))
