@@ -32,6 +32,7 @@ func TestRowsAreComplete(t *testing.T) {
 		if s.packs {
 			require.True(t, s.preempts && !s.unscored && s.first == nil, "resolve/strategies.go: %s packs: pack.go displaces, by score alone", s.name)
 		}
+		require.False(t, s.causal && s.preempts, "resolve/strategies.go: %s is causal and preempts: aside leaves out what comes after a job", s.name)
 		cases, err := filepath.Glob(filepath.Join("testdata", string(s.name)+"_*.txt"))
 		require.NoError(t, err)
 		require.NotEmpty(t, cases, "resolve/testdata: %s_*.txt holds no golden case of the strategy (golden_test.go says how one is written)", s.name)
@@ -39,11 +40,14 @@ func TestRowsAreComplete(t *testing.T) {
 	require.Len(t, seen, len(All()))
 }
 
-// docs reads docs/strategies.md.
-func docs(t *testing.T) string {
+// documented fails when docs/strategies.md does not have this table.
+func documented(t *testing.T, table string) {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join("..", "docs", "strategies.md"))
 	require.NoError(t, err)
-	return string(b)
+	if !strings.Contains(string(b), table+"\n") {
+		t.Errorf("docs/strategies.md must have this table:\n\n%s", table)
+	}
 }
 
 func TestDocsListTheStrategies(t *testing.T) {
@@ -59,7 +63,7 @@ func TestDocsListTheStrategies(t *testing.T) {
 		}
 		want += fmt.Sprintf("| %s | %s | %s |\n", name, s.help, stops)
 	}
-	require.Contains(t, docs(t), want+"\n", "docs/strategies.md: its table follows from the rows")
+	documented(t, want)
 }
 
 // Nothing decides by the name of a strategy, but in the rows: what is compared with a name forgets the next
