@@ -9,7 +9,7 @@ import (
 // Strategy names how conflicts are decided.
 type Strategy string
 
-// The five strategies.
+// The names of the first five strategies. A later one has its name in its own file.
 const (
 	Causal    Strategy = "causal"
 	Priority  Strategy = "priority"
