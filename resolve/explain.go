@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -316,10 +315,14 @@ func (x explainer) because(w, l *entry) string {
 		return x.p.strategy.wins(p, q)
 	case p > q:
 		return fmt.Sprintf("%d points against %d%s", p, q, inherited)
+	case w.turn(l) < 0 && x.p.strategy.unscored:
+		return "it came first"
 	case w.turn(l) < 0:
-		return cmp.Or(x.p.strategy.tied, tiedByScore)
+		return "it came first, at as many points"
+	case x.p.strategy.unscored:
+		return "what came first does not need the same"
 	}
-	return cmp.Or(x.p.strategy.passed, passedByScore)
+	return "what has more points can't use the room"
 }
 
 // lackTogether says what the loser lacks once all has started that the decision starts.

@@ -85,7 +85,7 @@ func (s settings) noRoom(free job.Resources, e *entry, ahead int) string {
 
 // behind says that n contenders have their turn before it.
 func (s settings) behind(n int) string {
-	what := cmp.Or(s.strategy.ahead, aheadByScore)
+	what := cmp.Or(s.strategy.ahead, "more urgent job")
 	if n == 1 {
 		return "behind 1 " + what
 	}

@@ -22,8 +22,9 @@ const (
 const Default = Causal
 
 // strategies has a row for each strategy, in the order in which they are shown. All that tells one from another
-// stands in its row: nothing else in this module asks for a strategy by its name (TestRowsAreTheOnlyPlace). A
-// new one goes at the end; docs/strategies.md has its line of the table.
+// stands in its row: nothing else in this module asks for a strategy by its name (TestRowsAreTheOnlyPlace).
+// CONTRIBUTING.md says how one is added: a row at the end, and a file with what the row refers to, as
+// emergency.go.
 var strategies = [...]strategy{
 	{
 		name: Causal, help: "what your submitter had seen comes first; the others by score",
@@ -46,12 +47,13 @@ var strategies = [...]strategy{
 	{
 		name: FCFS, help: "first come, first served",
 		unscored: true,
-		ahead:    "job that came first", tied: "it came first", passed: "what came first does not need the same",
+		ahead:    "job that came first",
 	},
 }
 
 // strategy is a row: what the decision and the words of a strategy are made of. What a row leaves out is as under
-// [Priority]: the order is that of the scores, and the words speak of points.
+// [Priority]. Whose turn it is depends, in this order, on causes (where the strategy is causal), first, the score
+// (unless it is unscored) and arrival, the earlier one first.
 type strategy struct {
 	name Strategy
 	help string // one line for users: what it does
@@ -59,33 +61,26 @@ type strategy struct {
 	causal   bool // what a job's submitter had seen has its turn before that job (rule C1)
 	preempts bool // it stops running jobs for others
 	packs    bool // it weighs sets of jobs against each other by value, and not one job after the other (pack.go)
-	unscored bool // it looks at no score, but at first and then at arrival
+	unscored bool // it looks at no score
 
-	// first is what the strategy looks at before the score; the greater has its turn first, and displaces what
-	// is lower without a margin. It depends on nothing that changes while the job waits. nil: nothing comes
-	// before the score.
+	// first is what the strategy looks at before the score: the candidate of which it is greater has its turn
+	// first and, where the strategy preempts, displaces the other without a margin. It sees the candidate alone,
+	// and is asked again whenever that changes. No value is less than -1<<62. nil: nothing comes before the score.
 	first func(*Candidate) int64
 	// tier is, of a running job's first, how late it becomes a victim: those of a lower tier go before it, from
 	// 0 to a few. nil: all are in one tier, and the least work lost decides.
 	tier func(first int64) int64
 
-	// outranks says why a job of this first goes before one of that lower first. A strategy with first has it.
-	outranks func(this, that int64) string
+	// outranks says why a job goes before one whose first is lower. A strategy with first has it.
+	outranks func(first, lower int64) string
 	// displaces says why a job of so many points displaces one of so many others; wins, why it goes before one
 	// that waits.
 	displaces func(points, others int64) string
 	wins      func(points, others int64) string
-	ahead     string // what one is that has its turn before; "job" in it gets its plural
-	tied      string // why the winner goes first when all is equal but arrival
-	passed    string // why the winner goes first though another has its turn before it
+	// ahead is what a job is called that has its turn before another: "behind 2 more urgent jobs". The word job in
+	// it gets its plural.
+	ahead string
 }
-
-// The words of a row that leaves them out.
-const (
-	aheadByScore  = "more urgent job"
-	tiedByScore   = "it came first, at as many points"
-	passedByScore = "what has more points can't use the room"
-)
 
 // firstOf is the candidate's first, 0 where the strategy has none.
 func (s *strategy) firstOf(c *Candidate) int64 {

@@ -40,8 +40,10 @@ var favourites = map[resolve.Strategy]favourite{
 	resolve.FCFS:      {[]string{"c"}, "the one that came first"},
 }
 
+// favouriteOf is what is expected of a strategy.
 func favouriteOf(s resolve.Strategy) favourite {
 	if f, ok := favourites[s]; ok {
+		f.why += ", which no other strategy starts first,"
 		return f
 	}
 	now := clock.At(time.Now())
@@ -59,7 +61,7 @@ func favouriteOf(s resolve.Strategy) favourite {
 		}
 		crowd.Pending = append(crowd.Pending, c)
 	}
-	return favourite{resolve.Plan(crowd).Start, "what package resolve starts"}
+	return favourite{resolve.Plan(crowd).Start, "what package resolve starts in this process"}
 }
 
 // strategyRows has one row for each strategy, and one for the cluster's.
@@ -68,7 +70,7 @@ func strategyRows() (out []row) {
 		f := favouriteOf(s)
 		out = append(out, row{
 			name: "strategy-" + string(s), requirement: 6, limit: strings.Join(f.first, " and ") + " first; same process",
-			how: fmt.Sprintf("%d jobs wait for one core under another strategy; PUT /v1/strategy %s, then the core is free: %s must start, which no other strategy starts first",
+			how: fmt.Sprintf("%d jobs wait for one core under another strategy; PUT /v1/strategy %s, then the core is free: %s must start",
 				len(crowdNames), s, f.why),
 			check: func(ctx context.Context, c *cluster) (string, error) { return crowdUnder(ctx, c, s, f.first) },
 		})
