@@ -49,6 +49,11 @@ var strategies = [...]strategy{
 		unscored: true,
 		ahead:    "job that came first",
 	},
+	{
+		name: EDF, help: "the earliest deadline first, those without one by score; stops what is due later",
+		preempts: true,
+		first:    dueFirst, tier: dueTier, outranks: dueOutranks,
+	},
 }
 
 // strategy is a row: what the decision and the words of a strategy are made of. What a row leaves out is as under
