@@ -227,7 +227,7 @@ func TestWorkload(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %.1f %% | %.1f h | %.1f min | %d of %d | %.2f min | %.1f min | %d |\n",
 			s, 100*o.busy, o.makespan, o.weighted, o.missed, o.deadlines, o.rescue, o.worst, o.preempted)
 	}
-	documented(t, b.String())
+	documented(t, "this table", b.String()+"\n")
 	require.Less(t, got[Emergency].rescue, got[FCFS].rescue, "critical jobs wait least under emergency")
 	require.LessOrEqual(t, got[Emergency].rescue, got[Causal].rescue)
 	require.LessOrEqual(t, got[Emergency].missed, got[FCFS].missed)
