@@ -71,7 +71,7 @@ func (c *causality) isBehind(r *job.Record, by resolve.Strategy) bool {
 	missing := slices.ContainsFunc(r.Created[0].Deps, func(d job.Dependency) bool { return !held.Has(d.Dot) })
 	until, waits := c.behind[key]
 	switch {
-	case !missing || by != resolve.Causal:
+	case !missing || !by.Causal():
 		delete(c.behind, key)
 		return false
 	case !waits:

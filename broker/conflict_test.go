@@ -39,5 +39,5 @@ func TestConflictHistoryShrinks(t *testing.T) {
 	w.step(n, Pressure{Stretch: 1})
 	require.Equal(t, all.List[:2], list().List)
 	require.Equal(t, all.Total, list().Total)
-	require.EqualValues(t, 29, n.b.stats.Conflicts[0], resolve.Strategies[0])
+	require.EqualValues(t, 29, n.b.stats.Conflicts.Of(resolve.Default))
 }

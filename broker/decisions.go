@@ -228,7 +228,7 @@ func (d *decisions) rerank(ids []job.ID) {
 // keep adds a conflict to the history.
 func (d *decisions) keep(c resolve.Conflict) {
 	d.history.Add(c)
-	d.stats.Conflicts[slices.Index(resolve.Strategies[:], c.Snapshot.Strategy)]++
+	d.stats.Conflicts.Add(c.Snapshot.Strategy)
 }
 
 // ranTwice records as a conflict that a job runs here and, in a newer attempt, elsewhere, as after

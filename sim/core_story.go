@@ -86,7 +86,8 @@ func (n *night) deed() {
 	case x >= 42:
 		n.emergencies(name)
 	case x >= 40:
-		c.SetStrategy(name, resolve.All()[c.rand.IntN(5)], x == 41)
+		all := resolve.All()
+		c.SetStrategy(name, all[c.rand.IntN(len(all))], x == 41)
 	case x < 16:
 		n.submit(name)
 	case x < 18 && len(n.ids) > 0:

@@ -47,5 +47,6 @@ func (c *cli) agentCommand() *cobra.Command {
 	for name, values := range map[string][]string{"log-level": logLevels, "log-format": logFormats} {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
+	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	return cmd
 }

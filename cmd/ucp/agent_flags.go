@@ -63,7 +63,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.ackTimeout, "ack-timeout", 2*time.Second, "time after which a job is acknowledged with fewer replicas, and says so")
 	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
 
-	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "how jobs that can't all run are decided: causal, priority, emergency, optimal or fcfs (see `ucp strategy set --help`)")
+	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "`STRATEGY` for jobs that can't all run: "+resolve.Names(", ")+" (ucp strategy set --help explains them)")
 	fs.Var(&f.weights, "weight", "points of a factor of the score: emergency, user, urgency, compute, waiting, margin or lost (docs/strategies.md); repeatable")
 	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "decided conflicts that are remembered, to be explained")
 

@@ -117,6 +117,7 @@ the bundle.`,
 		Args:    exactArgs("a bundle, or - for stdin"),
 	}
 	cmd.Flags().StringVar(&name, "strategy", "", "decide by this `STRATEGY` instead of the recorded one")
+	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		files := &sources{in: c.in}
 		defer files.close()
