@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,16 +44,22 @@ anything and without losing a job:
 With --cluster every broker adopts it, also those that join later; without, only the
 broker that is asked, until somebody sets another for the cluster or it starts anew.`
 
+// strategyNames lists the strategies for a help text.
+func strategyNames() string {
+	var names []string
+	for _, s := range resolve.All() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
 func (c *cli) strategySetCommand() *cobra.Command {
 	var cluster bool
 	cmd := &cobra.Command{
 		Use: "set NAME", Short: "Change how competing jobs are decided", Long: strategyHelp,
 		Example: "  ucp strategy set emergency --cluster\n  ucp strategy set fcfs", Args: exactArgs("a strategy"),
-		ValidArgsFunction: func(*cobra.Command, []string, string) (out []string, d cobra.ShellCompDirective) {
-			for _, s := range resolve.All() {
-				out = append(out, string(s))
-			}
-			return out, cobra.ShellCompDirectiveNoFileComp
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return strings.Split(strategyNames(), ", "), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "for all brokers, also those that join later")
