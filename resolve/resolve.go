@@ -15,6 +15,8 @@
 // two decisions.
 //
 // docs/strategies.md says what each strategy does, for those who use it.
+//
+// The rules that comments cite, such as C1, are defined in docs/protocol.md.
 package resolve
 
 import (

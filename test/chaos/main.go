@@ -1,4 +1,4 @@
-// Command chaos tells the truth about what the broker promises (DESIGN.md section 1)
+// Command chaos tells the truth about what the broker promises (docs/design.md, "What it promises")
 // by real processes: it starts a cluster, lets clients submit jobs, and meanwhile
 // kills brokers, stops them, exchanges their disks, takes their descriptors and
 // their room, cuts and spoils the links between them, as a schedule says that a seed
@@ -13,6 +13,8 @@
 // fault_process.go, fault_disk.go, fault_few.go, fault_network.go. What is checked
 // stands in check_*.go. The jobs run this same program, which notes in a file when it
 // starts, that it goes on, and when it ends.
+//
+// The rules that comments cite, such as A3, are defined in docs/protocol.md.
 package main
 
 import (
