@@ -15,7 +15,7 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// handler is the whole HTTP interface (DESIGN.md section 9).
+// handler is the whole HTTP interface (docs/design.md, "HTTP interface").
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
