@@ -31,4 +31,6 @@
 // Randomness is a value that the broker is given, and nothing depends on the
 // order of a Go map, so that a run can be repeated bit for bit from its seed.
 // One goroutine owns a Broker.
+//
+// The rules that comments cite, such as A1, are defined in docs/protocol.md.
 package broker

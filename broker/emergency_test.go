@@ -71,7 +71,7 @@ func TestDeclarationsAreLimitedInTheLongRun(t *testing.T) {
 }
 
 // One broken client declares a thousand times a second: a broker takes twenty at once and five
-// a second, refuses the rest clearly, and remembers no more than it took (DESIGN.md, section 8).
+// a second, refuses the rest clearly, and remembers no more than it took (docs/design.md, "Emergencies").
 func TestDeclarationsAreLimited(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})

@@ -2,7 +2,7 @@ package broker
 
 import "time"
 
-// What one broken client may do with emergencies (DESIGN.md section 8). Beyond it a
+// What one broken client may do with emergencies (docs/design.md, "Emergencies"). Beyond it a
 // declaration is refused, and an event dropped and counted. Each broker counts for itself,
 // so that a client that floods one of them leaves the others free to declare what is real.
 var (

@@ -2,6 +2,8 @@
 // values have equal bytes on every machine, with the fields of a newer broker kept as
 // they came (rule L2). Jobs, emergencies and settings share it, and with it the one
 // bound on a collection that is still a join: the k smallest by a total order.
+//
+// The rules that comments cite, such as L2, are defined in docs/protocol.md.
 package canon
 
 import (

@@ -12,4 +12,6 @@
 //
 // The package is pure: it reads no wall clock, imports nothing of ours, and all
 // its values may be copied. Nothing in it locks: one goroutine owns each value.
+//
+// The rules that comments cite, such as I1, are defined in docs/protocol.md.
 package clock

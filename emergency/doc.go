@@ -11,4 +11,6 @@
 // nowhere: so it ends by itself where the news that it was cleared never arrives.
 //
 // The package is pure: it is told the time, and neither waits nor logs.
+//
+// The rules that comments cite, such as E1, are defined in docs/protocol.md.
 package emergency

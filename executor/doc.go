@@ -35,4 +35,6 @@
 // a worker process (its reader), the pool's janitor, the cleaner of directories,
 // the spawner (a locked thread, because Linux ties "die with your parent" to the
 // parent's thread), and short-lived ones that start spare workers.
+//
+// The rules that comments cite, such as J1, are defined in docs/protocol.md.
 package executor

@@ -43,4 +43,6 @@
 // Serf and memberlist emit through the process-wide sink of hashicorp/go-metrics;
 // they offer no other. The program installs one with [InstallMetrics]; without
 // that the figures go nowhere. What this package counts itself is in [Stats].
+//
+// The rules that comments cite, such as E1, are defined in docs/protocol.md.
 package gossip

@@ -9,4 +9,6 @@
 // it (rule J2).
 //
 // The package is pure: no clock is read, no disk, no network.
+//
+// The rules that comments cite, such as A3, are defined in docs/protocol.md.
 package job

@@ -5,7 +5,7 @@ import "github.com/urban-compute/ucp/clock"
 // State is where a job stands, as a person asks.
 type State string
 
-// The states of a job (DESIGN.md section 6).
+// The states of a job (docs/design.md, "Where a job stands").
 const (
 	StatePending   State = "pending" // nobody was found yet who can run it
 	StateQueued    State = "queued"  // placed; waits for room or inputs there

@@ -6,8 +6,8 @@
 //
 // A record is a join-semilattice, and the only message between brokers is "here
 // is what you lack, since this, and here is my clock" ([Delta]). So any order,
-// repetition or detour of messages converges. The rules are L1 to L11 of the
-// protocol; the anti-entropy by version vectors follows Parker et al. 1983 and
+// repetition or detour of messages converges. The rules are L1 to L11 of
+// docs/protocol.md; the anti-entropy by version vectors follows Parker et al. 1983 and
 // Petersen et al. (Bayou), 1997.
 //
 // The package is pure. It does not write: [Ledger.Take] hands out what must be

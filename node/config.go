@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/label"
@@ -111,7 +112,7 @@ type RunnerConfig struct {
 const (
 	DefaultBind         = "127.0.0.1:7946"
 	DefaultRPCAddr      = "127.0.0.1:7373"
-	DefaultHTTPAddr     = "127.0.0.1:8000"
+	DefaultHTTPAddr     = api.DefaultAddr
 	DefaultSyncInterval = 60 * time.Second
 	DefaultReplicas     = 3
 	DefaultAckTimeout   = 2 * time.Second

@@ -32,4 +32,6 @@
 // goroutines at once; concurrent Commits share an fsync. The store reads no clock,
 // no environment and no global random source; it can run on any vfs.FS, also inside
 // a testing/synctest bubble, and after Close none of its goroutines is left.
+//
+// The rules that comments cite, such as A1, are defined in docs/protocol.md.
 package store

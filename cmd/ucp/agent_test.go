@@ -39,15 +39,9 @@ func configure(t *testing.T, args []string, env map[string]string, file string) 
 func TestAgentDefaults(t *testing.T) {
 	cfg, err := configure(t, []string{"--name", "a"}, nil, "")
 	require.NoError(t, err)
-	require.Equal(t, agentConfig{
-		Name: "a", DataDir: filepath.Join("ucp-data", "a"),
-		Bind: "127.0.0.1:7946", RPCAddr: "127.0.0.1:7373", HTTPAddr: "127.0.0.1:8000",
-		NewsLinks: true, SyncInterval: time.Minute, AckTimeout: 2 * time.Second, Replicas: 3,
-		RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, DrainTimeout: 30 * time.Second,
-		Retention: 24 * time.Hour, RetentionCount: 100_000, DiskReserve: 256 << 20, BlobGrace: time.Hour,
-		Strategy: "causal", ConflictHistory: 1000, Weights: resolve.DefaultWeights(),
-		LogLevel: slog.LevelInfo, LogFormat: "text",
-	}, cfg)
+	want := nodeDefaults()
+	want.Name, want.DataDir = "a", filepath.Join("ucp-data", "a")
+	require.Equal(t, want, cfg)
 
 	cfg, err = configure(t, nil, nil, "")
 	require.NoError(t, err)
@@ -199,32 +193,6 @@ func TestHostNames(t *testing.T) {
 		require.Equal(t, want, hostName(func() (string, error) { return in, nil }), in)
 	}
 	require.Equal(t, "broker", hostName(func() (string, error) { return "", errors.New("no name") }))
-}
-
-// The example config must stay valid, and show every setting.
-func TestExampleConfig(t *testing.T) {
-	b, err := os.ReadFile("../../config.example.yaml")
-	require.NoError(t, err)
-	_, err = configure(t, nil, nil, string(b))
-	require.NoError(t, err)
-	var all agentFlags
-	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
-	all.register(fs)
-	// The lines that are commented out are settings too: switched on, they pass.
-	var on []string
-	for line := range strings.Lines(string(b)) {
-		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), ":"); ok && fs.Lookup(key) != nil {
-			on = append(on, strings.TrimPrefix(line, "#"))
-		}
-	}
-	cfg, err := configure(t, []string{"--insecure"}, nil, strings.Join(on, ""))
-	require.NoError(t, err)
-	require.NotEmpty(t, cfg.Labels)
-	fs.VisitAll(func(x *pflag.Flag) {
-		if x.Name != "config" {
-			require.Contains(t, string(b), x.Name+":", "the example lacks a setting")
-		}
-	})
 }
 
 func TestFirstSignalEndsTheContextSecondTheProcess(t *testing.T) {

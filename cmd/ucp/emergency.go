@@ -64,10 +64,10 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
 	f.StringVar(&level, "level", "", "low, medium, high or critical (required)")
-	f.StringArrayVar(&scope, "scope", nil, "only brokers with these labels: `k=v`; repeatable (default: all)")
-	f.StringArrayVar(&choose, "select", nil, "also jobs with these labels: `k=v`; repeatable")
+	f.StringArrayVar(&scope, "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
+	f.StringArrayVar(&choose, "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
 	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
-	f.DurationVar(&ttl, "ttl", 0, "when it ends by itself (default 24h, at most 720h)")
+	f.DurationVar(&ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
 	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))

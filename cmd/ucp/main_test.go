@@ -116,21 +116,12 @@ func TestGlobalsFromTheEnvironment(t *testing.T) {
 }
 
 func TestEveryVerbExplainsItself(t *testing.T) {
-	root := newShell(t).cli(nil, nil).rootCommand()
-	var visit func(cmd *cobra.Command)
-	visit = func(cmd *cobra.Command) {
-		if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
-			return
-		}
+	everyVerb(func(cmd *cobra.Command) {
 		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
 		if !cmd.HasSubCommands() {
 			require.NotEmpty(t, cmd.Example, cmd.CommandPath())
 		}
-		for _, sub := range cmd.Commands() {
-			visit(sub)
-		}
-	}
-	visit(root)
+	})
 	got := newShell(t).run()
 	require.Zero(t, got.code)
 	require.Contains(t, got.out, "Available Commands:")

@@ -10,6 +10,8 @@
 //
 // As root it runs in namespaces of its own (package rig), which it needs to split a
 // network; without root brokers are on loopback, and the rows about splits are skipped.
+//
+// The rules that comments cite, such as J6, are defined in docs/protocol.md.
 package main
 
 import (

@@ -14,7 +14,7 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// reuniteWithin is what DESIGN.md says of a healed split: one exchange of 60 s.
+// reuniteWithin is what docs/design.md promises of a healed split: one exchange of 60 s.
 const reuniteWithin = time.Minute
 
 // splitGroup cuts a network of four in two halves.
