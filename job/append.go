@@ -17,7 +17,8 @@ import (
 // that equality (rules L2, J3). TestAppendEqualsCodec holds the two together, also
 // when a struct gets a field that is forgotten here.
 //
-// The codec alone decodes, and it alone encodes what has fields of a newer broker.
+// read.go decodes the same forms. A value with fields of a newer broker is left to the codec, in both
+// directions.
 
 // scratch is room on the stack for nearly every record: what is appended to it is
 // copied once, at its exact size, since encodings are kept.
