@@ -22,7 +22,7 @@ func (r *Record) Encode() []byte {
 
 // Decode reads and validates a record of a peer or a disk (rules L10, L11).
 func Decode(b []byte) (*Record, error) {
-	r, err := decode(b, MaxRecord)
+	r, err := decode(b, maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (r *Record) validate() error {
 		return errors.New("nobody has declared it, so that its clear is all that it can hold")
 	case known && (r.Declared == 0 || r.TTL <= 0 || time.Duration(r.TTL) > MaxTTL):
 		return fmt.Errorf("it was declared at %v for %v", r.Declared, time.Duration(r.TTL))
-	case len(r.Cleared) > 1 || len(r.Created) > MaxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
+	case len(r.Cleared) > 1 || len(r.Created) > maxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
 		return fmt.Errorf("it has %d clears and %d creations", len(r.Cleared), len(r.Created))
 	case r.Version.Seq > maxSeq:
 		return fmt.Errorf("it has changed %d times", r.Version.Seq)
@@ -129,14 +129,14 @@ func (t *Terms) empty() bool {
 }
 
 func (t *Terms) validate() error {
-	if err := validName("type", t.Type, MaxType); err != nil {
+	if err := validName("type", t.Type, maxType); err != nil {
 		return err
 	}
 	switch {
 	case t.Level < 1 || t.Level > 4:
 		return fmt.Errorf("level %d: it is low, medium, high or critical", t.Level)
-	case len(t.Message) > MaxMessage:
-		return fmt.Errorf("message: %d bytes, at most %d are allowed", len(t.Message), MaxMessage)
+	case len(t.Message) > maxMessage:
+		return fmt.Errorf("message: %d bytes, at most %d are allowed", len(t.Message), maxMessage)
 	}
 	if err := validSelector("scope", t.Scope); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (t *Terms) validate() error {
 }
 
 func validSelector(field string, conditions []string) error {
-	if len(conditions) > MaxSelector {
-		return fmt.Errorf("%s: %d conditions, at most %d are allowed", field, len(conditions), MaxSelector)
+	if len(conditions) > maxSelector {
+		return fmt.Errorf("%s: %d conditions, at most %d are allowed", field, len(conditions), maxSelector)
 	}
 	for _, text := range conditions {
 		if _, err := label.ParseSelector(text); err != nil {

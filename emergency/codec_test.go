@@ -59,12 +59,12 @@ func TestDecodeRefuses(t *testing.T) {
 		"a long ID":                          {func(r *Record) { r.ID = ID(strings.Repeat("x", 65)) }, "id"},
 		"an ID that is a level":              {func(r *Record) { r.ID = "critical" }, "name of a level"},
 		"no type":                            {func(r *Record) { r.Terms.Type = "" }, "type"},
-		"a long type":                        {func(r *Record) { r.Terms.Type = strings.Repeat("x", MaxType+1) }, "type"},
+		"a long type":                        {func(r *Record) { r.Terms.Type = strings.Repeat("x", maxType+1) }, "type"},
 		"a type that is a level":             {func(r *Record) { r.Terms.Type = "none" }, "name of a level"},
 		"no level":                           {func(r *Record) { r.Terms.Level = 0 }, "level"},
 		"a level beyond critical":            {func(r *Record) { r.Terms.Level = 5 }, "level"},
-		"a long message":                     {func(r *Record) { r.Terms.Message = strings.Repeat("x", MaxMessage+1) }, "message"},
-		"many conditions":                    {func(r *Record) { r.Terms.Scope = slicesOf("a", MaxSelector+1) }, "scope"},
+		"a long message":                     {func(r *Record) { r.Terms.Message = strings.Repeat("x", maxMessage+1) }, "message"},
+		"many conditions":                    {func(r *Record) { r.Terms.Scope = slicesOf("a", maxSelector+1) }, "scope"},
 		"a condition that is none":           {func(r *Record) { r.Terms.Select = []string{"=7"} }, "select"},
 		"no time":                            {func(r *Record) { r.TTL = 0 }, "declared at"},
 		"a negative time":                    {func(r *Record) { r.TTL = -1 }, "declared at"},
@@ -86,7 +86,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"the zero creation":                  {func(r *Record) { r.Created = []clock.Dot{{}} }, "not among its dots"},
 		"creations out of order":             {func(r *Record) { r.Created = []clock.Dot{r.Created[0], r.Created[0]} }, "2 creations"},
 		"many creations": {func(r *Record) {
-			for i := range MaxCreated + 1 {
+			for i := range maxCreated + 1 {
 				d := clock.Dot{Actor: clock.Actor("b~" + string(rune('a'+i))), Counter: 1}
 				r.Created = append(r.Created, d)
 				r.Dots.Set(d)
@@ -94,7 +94,7 @@ func TestDecodeRefuses(t *testing.T) {
 			r.Created = r.Created[1:]
 		}, "9 creations"},
 		"dots out of order": {func(r *Record) { r.Dots = clock.Vector{{Actor: "b~1", Counter: 1}, {Actor: "a~1", Counter: 1}} }, "vector clock"},
-		"too many bytes":    {func(r *Record) { r.Unknown.Add([]byte("x"), strings.Repeat("x", MaxRecord)) }, "at most"},
+		"too many bytes":    {func(r *Record) { r.Unknown.Add([]byte("x"), strings.Repeat("x", maxRecord)) }, "at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := goodRecord()

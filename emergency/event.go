@@ -23,7 +23,7 @@ import (
 // The Serf user event that tells of an emergency (rule E4).
 const (
 	EventName = "ucp:emergency"
-	MaxEvent  = 400 // bytes of its payload
+	maxEvent  = 400 // bytes of its payload
 )
 
 // Selector is a list of conditions as people write them in JSON: ["district=7"], or
@@ -151,8 +151,8 @@ func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) 
 // declared now when the event does not say when, and under an ID that is the same at all
 // who hear it (rule E2), made of Serf's Lamport time, the name and the payload.
 func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
-	if len(payload) > MaxEvent {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(payload), MaxEvent)
+	if len(payload) > maxEvent {
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(payload), maxEvent)
 	}
 	var d Declaration
 	if err := json.Unmarshal(payload, &d); err != nil { // fields of a newer broker do no harm
@@ -208,12 +208,12 @@ func (r *Record) Event() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding an event: %w", err) // strings and numbers can be encoded
 	}
-	if len(b) > MaxEvent {
-		return nil, fmt.Errorf("its ID, scope and selection make an event of up to %d bytes, and only %d can be flooded: use fewer or shorter conditions", len(b), MaxEvent)
+	if len(b) > maxEvent {
+		return nil, fmt.Errorf("its ID, scope and selection make an event of up to %d bytes, and only %d can be flooded: use fewer or shorter conditions", len(b), maxEvent)
 	}
 	for text := r.Terms.Message; text != ""; text = shorter(text) {
 		d.Message = text
-		if m, err := json.Marshal(d); err == nil && len(m) <= MaxEvent {
+		if m, err := json.Marshal(d); err == nil && len(m) <= maxEvent {
 			return m, nil
 		}
 	}

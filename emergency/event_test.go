@@ -29,7 +29,7 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 			return
 		}
 		fits++
-		require.LessOrEqual(t, len(b), MaxEvent)
+		require.LessOrEqual(t, len(b), maxEvent)
 		require.True(t, utf8.Valid(b))
 		got, err := Parse(b, 7, 99)
 		require.NoError(t, err, "%s", b)
@@ -63,11 +63,11 @@ func asJSON(t require.TestingT, v any) string {
 // A message is cut between characters, and by no more than it must be.
 func TestALongMessageIsCut(t *testing.T) {
 	r := goodRecord()
-	r.Terms.Message = strings.Repeat("ä", MaxMessage/2)
+	r.Terms.Message = strings.Repeat("ä", maxMessage/2)
 	r.Terms.Select = []string{"service in (pumps,hospitals,sirens,trams,schools,bridges)"}
 	b, err := r.Event()
 	require.NoError(t, err)
-	require.Greater(t, len(b), MaxEvent*3/4)
+	require.Greater(t, len(b), maxEvent*3/4)
 	got, err := Parse(b, 7, 1)
 	require.NoError(t, err)
 	require.NotEmpty(t, got.Terms.Message)
@@ -95,7 +95,7 @@ func TestTheIDOfAStockEvent(t *testing.T) {
 		require.NotEqual(t, want, id(flood, ltime-1, 1000), "another event")
 		require.NotEqual(t, want, id(`{"level":"critical","type":"flood"}`, ltime, 1000), "another payload")
 	}
-	long := id(`{"type":"`+strings.Repeat("t", MaxType)+`","level":"low"}`, math.MaxUint64, 1)
+	long := id(`{"type":"`+strings.Repeat("t", maxType)+`","level":"low"}`, math.MaxUint64, 1)
 	require.LessOrEqual(t, len(long), 64)
 	require.Equal(t, ID("mine"), id(`{"id":"mine","type":"flood","level":"low"}`, 7, 1))
 }
@@ -155,7 +155,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a type that is a level", `{"type":"critical","level":"low"}`, "name of a level", "name of a level"},
 		{"an ID that is a level", `{"id":"high","type":"flood","level":"low"}`, "name of a level", "name of a level"},
 		{"an ID that is none", `{"id":"../etc","type":"flood","level":"low"}`, "id", "id"},
-		{"a long type", `{"type":"` + strings.Repeat("t", MaxType+1) + `","level":"low"}`, "type", "type"},
+		{"a long type", `{"type":"` + strings.Repeat("t", maxType+1) + `","level":"low"}`, "type", "type"},
 		{"an unknown field", `{"type":"flood","level":"low","colour":"red"}`, "colour", ""},
 		{"no condition", `{"type":"flood","level":"low","scope":"a b"}`, "scope", "scope"},
 		{"a condition that is empty", `{"type":"flood","level":"low","scope":[""]}`, "scope", "scope"},
@@ -165,7 +165,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a negative ttl", `{"type":"flood","level":"low","ttl":"-1h"}`, "ttl", "ttl"},
 		{"too long a ttl", `{"type":"flood","level":"low","ttl":"721h"}`, "ttl", "ttl"},
 		{"a ttl that is none", `{"type":"flood","level":"low","ttl":"soon"}`, "soon", "soon"},
-		{"a long message", `{"type":"flood","level":"low","message":"` + strings.Repeat("m", MaxMessage+1) + `"}`, "message", "message"},
+		{"a long message", `{"type":"flood","level":"low","message":"` + strings.Repeat("m", maxMessage+1) + `"}`, "message", "message"},
 		{"more than an event holds", `{"type":"flood","level":"low","select":["a in (` + strings.Repeat("x,", 90) + `x)","b in (` + strings.Repeat("y,", 90) + `y)"]}`, "fewer or shorter", "400"},
 		{"a number beyond the bound", `{"type":"flood","level":"low","seq":4294967297}`, "broker's to say", "changed"},
 		{"a negative number", `{"type":"flood","level":"low","seq":-1}`, "seq", "seq"},

@@ -33,7 +33,7 @@ func FuzzParse(f *testing.F) {
 		same(t, join(r, other), join(other, r), "commutative")
 		require.NoError(t, join(r, other).validate())
 		if b, err := r.Event(); err == nil {
-			require.LessOrEqual(t, len(b), MaxEvent)
+			require.LessOrEqual(t, len(b), maxEvent)
 			_, err = Parse(b, ltime, hybrid(2000))
 			require.NoError(t, err)
 		}
@@ -59,7 +59,7 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, r.validate())
 		require.False(t, r.IsHint())
 		canonical := r.Encode()
-		if len(canonical) > MaxRecord {
+		if len(canonical) > maxRecord {
 			return // it came in a shorter form than ours, which the next would refuse
 		}
 		again, err := Decode(canonical)

@@ -20,11 +20,11 @@ const (
 	MaxTTL     = 30 * 24 * time.Hour // a longer one must be declared again
 	Memory     = 30 * 24 * time.Hour // for so long after its end its ID stays known (rule E3)
 
-	MaxType     = 32       // bytes
-	MaxMessage  = 256      // bytes
-	MaxSelector = 8        // conditions of a scope or a selection
-	MaxCreated  = 8        // creations that a record remembers
-	MaxRecord   = 64 << 10 // of the ledger: it names all who ever wrote it
+	maxType     = 32       // bytes
+	maxMessage  = 256      // bytes
+	maxSelector = 8        // conditions of a scope or a selection
+	maxCreated  = 8        // creations that a record remembers
+	maxRecord   = 64 << 10 // of the ledger: it names all who ever wrote it
 	MaxHint     = 8 << 10  // of what comes beside the ledger
 )
 
@@ -87,7 +87,7 @@ type Record struct {
 //  2. Declared: the minimum of those that are known. TTL: the maximum. Hence
 //     until = declared + max(ttl).
 //  3. Cleared: the earliest mark; once there, it stays.
-//  4. Created: union, the MaxCreated smallest. Dots: the vector join. Unknown: union.
+//  4. Created: union, the maxCreated smallest. Dots: the vector join. Unknown: union.
 //
 // IDs are equal by construction.
 func Merge(a, b *Record) (*Record, bool) {
@@ -103,7 +103,7 @@ func Merge(a, b *Record) (*Record, bool) {
 	}
 	var more [3]bool
 	m.Cleared, more[0] = canon.Smallest(a.Cleared, b.Cleared, Mark.compare, 1)
-	m.Created, more[1] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, MaxCreated)
+	m.Created, more[1] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, maxCreated)
 	m.Unknown, more[2] = a.Unknown.Merge(b.Unknown)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()

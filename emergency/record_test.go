@@ -19,10 +19,10 @@ import (
 func anyTerms(t *rapid.T) Terms {
 	condition := rapid.SampledFrom([]string{"district=7", "district!=7", "gpu", "name in (a,b)", "zone=<&>", "zone=ä", "service in (pumps,hospitals,sirens,trams,schools)"})
 	return Terms{
-		Type: rapid.SampledFrom([]string{"flood", "quake", strings.Repeat("t", MaxType)}).Draw(t, "type"), Level: rapid.IntRange(1, 4).Draw(t, "level"),
-		Scope:   rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "scope"),
-		Select:  rapid.SliceOfN(condition, 0, MaxSelector).Draw(t, "select"),
-		Message: rapid.StringN(0, -1, MaxMessage).Draw(t, "message"),
+		Type: rapid.SampledFrom([]string{"flood", "quake", strings.Repeat("t", maxType)}).Draw(t, "type"), Level: rapid.IntRange(1, 4).Draw(t, "level"),
+		Scope:   rapid.SliceOfN(condition, 0, maxSelector).Draw(t, "scope"),
+		Select:  rapid.SliceOfN(condition, 0, maxSelector).Draw(t, "select"),
+		Message: rapid.StringN(0, -1, maxMessage).Draw(t, "message"),
 	}
 }
 
@@ -51,9 +51,9 @@ func anyRecord(t *rapid.T) *Record {
 		r.Cleared = []Mark{{anyStamp(t), anyActor(t)}}
 	}
 	if rapid.Bool().Draw(t, "of the ledger") {
-		for i := range rapid.IntRange(1, MaxCreated).Draw(t, "creations") {
+		for i := range rapid.IntRange(1, maxCreated).Draw(t, "creations") {
 			d := clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%d", rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "writer"), i)), Counter: rapid.Uint64Range(1, 3).Draw(t, "counter")}
-			r.Created, _ = canon.Smallest(r.Created, []clock.Dot{d}, clock.Dot.Compare, MaxCreated)
+			r.Created, _ = canon.Smallest(r.Created, []clock.Dot{d}, clock.Dot.Compare, maxCreated)
 			r.Dots.Set(d)
 		}
 		r.Dots.Set(clock.Dot{Actor: anyActor(t), Counter: rapid.Uint64Range(1, 9).Draw(t, "later")})

@@ -35,8 +35,8 @@ func (r *Result) Size() int { return len(encode(r)) }
 // DecodeRecord reads a record that came from a disk or a peer and validates it
 // (rules L10, L11), so that all other methods may take it for granted.
 func DecodeRecord(b []byte) (*Record, error) {
-	if len(b) > MaxRecord {
-		return nil, fmt.Errorf("job record: %d bytes, at most %d are allowed", len(b), MaxRecord)
+	if len(b) > maxRecord {
+		return nil, fmt.Errorf("job record: %d bytes, at most %d are allowed", len(b), maxRecord)
 	}
 	r, spec, ok := decodeFast(b)
 	if !ok {
@@ -59,13 +59,13 @@ func (r *Record) validate(spec int) error {
 	switch {
 	case !label.ValidName(string(r.ID)):
 		return errors.New("it has no valid ID")
-	case len(r.Created) == 0 || len(r.Created) > MaxCreated:
+	case len(r.Created) == 0 || len(r.Created) > maxCreated:
 		return fmt.Errorf("it has %d creations", len(r.Created))
-	case len(r.Verdicts) > MaxVerdicts || len(r.Reports) > MaxReports:
+	case len(r.Verdicts) > maxVerdicts || len(r.Reports) > maxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))
 	case !canon.Ascending(r.Created, Stamp.compare) || !canon.Ascending(r.Verdicts, Verdict.compare):
 		return errors.New("its creations or verdicts are out of order")
-	case len(r.Pauses) > MaxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
+	case len(r.Pauses) > maxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
 	case r.Owner.Broker == "" || r.Owner.Actor == "":
 		return errors.New("nobody owns it")
@@ -78,15 +78,15 @@ func (r *Record) validate(spec int) error {
 		return err
 	}
 	for _, s := range r.Created {
-		if len(s.Deps) > MaxDeps {
-			return fmt.Errorf("its creation %v has %d dependencies, at most %d are allowed", s.Dot, len(s.Deps), MaxDeps)
+		if len(s.Deps) > maxDeps {
+			return fmt.Errorf("its creation %v has %d dependencies, at most %d are allowed", s.Dot, len(s.Deps), maxDeps)
 		}
 		if s.Dot.IsZero() || !r.Dots.Has(s.Dot) {
 			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
 		}
 	}
 	for i, e := range r.Ended {
-		if i >= MaxAfter || !e.Outcome.valid() || e.By == "" || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 	}

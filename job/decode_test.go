@@ -44,9 +44,9 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"no ID":                    {func(r *Record) { r.ID = "" }, "ID"},
 		"an ID with a tilde":       {func(r *Record) { r.ID = "a~b" }, "ID"},
 		"no creation":              {func(r *Record) { r.Created = nil }, "creations"},
-		"too many creations":       {func(r *Record) { r.Created = make([]Stamp, MaxCreated+1) }, "creations"},
-		"too many verdicts":        {func(r *Record) { r.Verdicts = make([]Verdict, MaxVerdicts+1) }, "verdicts"},
-		"too many reports":         {func(r *Record) { r.Reports = make([]Report, MaxReports+1) }, "reports"},
+		"too many creations":       {func(r *Record) { r.Created = make([]Stamp, maxCreated+1) }, "creations"},
+		"too many verdicts":        {func(r *Record) { r.Verdicts = make([]Verdict, maxVerdicts+1) }, "verdicts"},
+		"too many reports":         {func(r *Record) { r.Reports = make([]Report, maxReports+1) }, "reports"},
 		"a creation twice":         {func(r *Record) { r.Created = []Stamp{creation, creation} }, "order"},
 		"a verdict twice":          {func(r *Record) { r.Verdicts = append(r.Verdicts, r.Verdicts[1]) }, "order"},
 		"verdicts out of order":    {func(r *Record) { r.Verdicts[0], r.Verdicts[1] = r.Verdicts[1], r.Verdicts[0] }, "order"},
@@ -67,7 +67,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"how to answer is no spec": {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
 		"a spec that climbs out":   {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
 		"a spec without driver":    {func(r *Record) { r.Spec.Driver = "" }, "driver"},
-		"too large":                {func(r *Record) { r.Unknown = Unknown{"x": strings.Repeat("x", MaxRecord)} }, "at most"},
+		"too large":                {func(r *Record) { r.Unknown = Unknown{"x": strings.Repeat("x", maxRecord)} }, "at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := busy(t)
@@ -120,7 +120,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 	r.Spec.Args = []string{strings.Repeat("x", MaxSpec-500)}
 	require.NoError(t, r.Spec.Validate())
 	name := func(i int) clock.Actor { return clock.Actor(fmt.Sprintf("%s%d~%08d", strings.Repeat("n", 63), i, i)) }
-	for i := range MaxReports {
+	for i := range maxReports {
 		placed(r)
 		dot := clock.Dot{Actor: name(i), Counter: 1 << 40}
 		rep := Report{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(i)}, 1 << 20}, Dot: dot, At: 1 << 60, Phase: Done, Result: result}
@@ -129,7 +129,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 		r.Dots.Set(dot)
 	}
 	b := r.Encode()
-	t.Logf("%d bytes of %d", len(b), MaxRecord)
+	t.Logf("%d bytes of %d", len(b), maxRecord)
 	_, err := DecodeRecord(b)
 	require.NoError(t, err)
 }
@@ -156,7 +156,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		canonical := r.Encode()
-		if len(canonical) > MaxRecord {
+		if len(canonical) > maxRecord {
 			return // a shorter spelling of it came in
 		}
 		again, err := DecodeRecord(canonical)

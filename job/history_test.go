@@ -126,7 +126,7 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 			}
 		})
 	case what == "pause" && r.Place.Actor == a.dot.Actor:
-		for range rapid.IntRange(1, MaxPauses).Draw(t, "pauses") { // often enough that the bound matters
+		for range rapid.IntRange(1, maxPauses).Draw(t, "pauses") { // often enough that the bound matters
 			edit(func(dot clock.Dot, r *Record) {
 				r.AddPause(Pause{By: dot.Actor, From: clock.Time(a.stamp()), For: "k", Emergency: "flood-1", Mode: Suspend})
 			})

@@ -15,14 +15,14 @@ import (
 // Field by field, each a join over a total order, so that the whole is
 // commutative, associative and idempotent (rule L2):
 //
-//  1. Created: union, the MaxCreated earliest. Origin follows the earliest.
+//  1. Created: union, the maxCreated earliest. Origin follows the earliest.
 //  2. Owner: the highest tenure (rule J4).
 //  3. Place: the highest attempt (rule J4).
-//  4. Reports: for each executor its highest (attempt, dot); of those the MaxReports highest (rule J5).
-//  5. Verdicts: union, the MaxVerdicts earliest (rule J1).
+//  4. Reports: for each executor its highest (attempt, dot); of those the maxReports highest (rule J5).
+//  5. Verdicts: union, the maxVerdicts earliest (rule J1).
 //  6. Dots: the vector join.
 //  7. Ended: for each predecessor the earliest (rule C4).
-//  8. Pauses: union, for each the earliest end; of those the MaxPauses latest.
+//  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
 //  9. Unknown: union; for one name the greater encoding.
 //
 // ID and Spec are equal by construction: the key holds both (rule J3). Equal
@@ -31,14 +31,14 @@ import (
 func Merge(a, b *Record) (merged *Record, changed bool) {
 	m := *a
 	var c [9]bool
-	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
+	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
 	}
 	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.Compare(y.Tenure) })
 	m.Place, c[2] = mergeMax(a.Place, b.Place, func(x, y Placement) int { return x.Attempt.Compare(y.Attempt) })
 	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)
-	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, MaxVerdicts)
+	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, maxVerdicts)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
 		c[5] = m.Dots.Merge(b.Dots)
@@ -71,7 +71,7 @@ func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
 	if !changed {
 		return a, false
 	}
-	return out[:min(len(out), MaxAfter)], true
+	return out[:min(len(out), maxAfter)], true
 }
 
 // mergePauses joins two sorted lists of pauses, and says whether the result differs from a.
@@ -90,7 +90,7 @@ func mergePauses(a, b []Pause) (out []Pause, changed bool) {
 			out[i].To = p.To
 		}
 	}
-	out = out[max(0, len(out)-MaxPauses):]
+	out = out[max(0, len(out)-maxPauses):]
 	if slices.Equal(a, out) {
 		return a, false
 	}
@@ -106,7 +106,7 @@ func mergeMax[T any](a, b T, compare func(T, T) int) (T, bool) {
 }
 
 // mergeReports keeps for each actor its highest report, and of those the
-// MaxReports highest, sorted by actor.
+// maxReports highest, sorted by actor.
 func mergeReports(a, b []Report) ([]Report, bool) {
 	if len(b) == 0 {
 		return a, false
@@ -120,7 +120,7 @@ func mergeReports(a, b []Report) ([]Report, bool) {
 			out[i] = rep
 		}
 	}
-	for len(out) > MaxReports {
+	for len(out) > maxReports {
 		lowest := slices.MinFunc(out, Report.compare)
 		out = slices.DeleteFunc(out, func(r Report) bool { return r.compare(lowest) == 0 })
 	}

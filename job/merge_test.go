@@ -144,7 +144,7 @@ func crowdMember(i int) *Record {
 // any other bound is not a join).
 func TestBoundedCollectionsStayAJoin(t *testing.T) {
 	var crowd []*Record
-	for i := range 3 * MaxReports {
+	for i := range 3 * maxReports {
 		crowd = append(crowd, crowdMember(i))
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -160,9 +160,9 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 			line = join(line, r)
 		}
 		same(t, all[0], line, "any order, any detour")
-		require.Len(t, line.Created, MaxCreated)
-		require.Len(t, line.Reports, MaxReports)
-		require.Len(t, line.Verdicts, MaxVerdicts)
+		require.Len(t, line.Created, maxCreated)
+		require.Len(t, line.Reports, maxReports)
+		require.Len(t, line.Verdicts, maxVerdicts)
 		require.Len(t, line.Dots, len(crowd), "the dots are not bounded: they say what was seen, not what is kept")
 		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
 		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
@@ -177,13 +177,13 @@ func TestBoundedCollectionsKeepTheRightOnes(t *testing.T) {
 	var all []Verdict
 	var reports []Report
 	line := crowdMember(0)
-	for i := range 3 * MaxReports {
+	for i := range 3 * maxReports {
 		r := crowdMember(i)
 		all, reports = append(all, r.Verdicts...), append(reports, r.Reports...)
 		line = join(line, r)
 	}
 	slices.SortFunc(all, Verdict.compare)
-	require.Equal(t, all[:MaxVerdicts], line.Verdicts)
+	require.Equal(t, all[:maxVerdicts], line.Verdicts)
 	slices.SortFunc(reports, func(a, b Report) int { return b.compare(a) })
-	require.ElementsMatch(t, reports[:MaxReports], line.Reports)
+	require.ElementsMatch(t, reports[:maxReports], line.Reports)
 }

@@ -256,8 +256,8 @@ func (s *Spec) checkPriority() error {
 	if u := s.Priority.User; u < 0 || u > MaxUserPriority {
 		return wrong("priority.user", "%d; from 0 to %d, higher is more urgent", u, MaxUserPriority)
 	}
-	if w := s.Priority.Weight; w < 0 || w > MaxWeight {
-		return wrong("priority.weight", "%d; from 0 to %d", w, MaxWeight)
+	if w := s.Priority.Weight; w < 0 || w > maxWeight {
+		return wrong("priority.weight", "%d; from 0 to %d", w, maxWeight)
 	}
 	if tag := s.Priority.Emergency; tag != "" && !label.ValidName(tag) {
 		return wrong("priority.emergency", "%.80q: a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
@@ -281,8 +281,8 @@ func (s *Spec) checkAfter() error {
 	if s.Preemption == Requeue && !s.MayRedeploy() {
 		return wrong("preemption", "a job that must not run twice (redeploy: false) can't be requeued; suspend or never")
 	}
-	if len(s.After) > MaxAfter {
-		return wrong("after", "%d jobs; at most %d", len(s.After), MaxAfter)
+	if len(s.After) > maxAfter {
+		return wrong("after", "%d jobs; at most %d", len(s.After), maxAfter)
 	}
 	for i, id := range s.After {
 		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {

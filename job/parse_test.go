@@ -67,7 +67,7 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"preemption":"requeue","redeploy":false`), "preemption"},
 		{with(`"after":["j1","j1"]`), "after[1]"},
 		{with(`"after":["a b"]`), "after[0]"},
-		{with(`"after":["` + strings.Repeat(`j","`, MaxAfter) + `x"]`), "after"},
+		{with(`"after":["` + strings.Repeat(`j","`, maxAfter) + `x"]`), "after"},
 		{with(`"after":["j1"],"after_policy":"never"`), "after_policy"},
 		{with(`"labels":{"a b":"c"}`), `labels["a b"]`},
 		{with(`"labels":{"a":"` + strings.Repeat("x", 257) + `"}`), `labels["a"]`},

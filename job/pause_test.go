@@ -17,11 +17,11 @@ func pauseAt(from clock.Time) Pause {
 // they are noted.
 func TestPausesAreTheLatest(t *testing.T) {
 	r := newRecord(t, creation)
-	for i := range clock.Time(MaxPauses + 5) {
-		from := (i*5)%(MaxPauses+5) + 1
+	for i := range clock.Time(maxPauses + 5) {
+		from := (i*5)%(maxPauses+5) + 1
 		r = r.With(clock.Dot{Actor: "b~1", Counter: uint64(i) + 1}, func(r *Record) { r.AddPause(pauseAt(from)) })
 	}
-	require.Len(t, r.Pauses, MaxPauses)
+	require.Len(t, r.Pauses, maxPauses)
 	for i, p := range r.Pauses {
 		require.EqualValues(t, i+6, p.From)
 	}

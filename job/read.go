@@ -43,7 +43,7 @@ func (d *reader) expect(ok bool) { d.bad = d.bad || !ok }
 func (d *reader) record(r *Record) (spec []byte) {
 	n := d.mapHeader()
 	d.key("created")
-	r.Created = make([]Stamp, d.length(MaxCreated, 1))
+	r.Created = make([]Stamp, d.length(maxCreated, 1))
 	for i := range r.Created {
 		d.stamp(&r.Created[i])
 	}
@@ -51,7 +51,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	r.Dots = d.vector()
 	if d.has("ended") {
 		n--
-		r.Ended = make([]Ending, d.length(MaxAfter, 1))
+		r.Ended = make([]Ending, d.length(maxAfter, 1))
 		for i := range r.Ended {
 			d.expect(d.mapHeader() == 4)
 			r.Ended[i].At = clock.Hybrid(d.uintField("at"))
@@ -66,7 +66,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	d.assignment(&r.Owner)
 	if d.has("pauses") {
 		n--
-		r.Pauses = make([]Pause, d.length(MaxPauses, 1))
+		r.Pauses = make([]Pause, d.length(maxPauses, 1))
 		for i := range r.Pauses {
 			d.pause(&r.Pauses[i])
 		}
@@ -75,7 +75,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	d.placement(&r.Place)
 	if d.has("reports") {
 		n--
-		r.Reports = make([]Report, d.length(MaxReports, 1))
+		r.Reports = make([]Report, d.length(maxReports, 1))
 		for i := range r.Reports {
 			d.report(&r.Reports[i])
 		}
@@ -86,7 +86,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	spec = d.b[start:d.at]
 	if d.has("verdicts") {
 		n--
-		r.Verdicts = make([]Verdict, d.length(MaxVerdicts, 1))
+		r.Verdicts = make([]Verdict, d.length(maxVerdicts, 1))
 		for i := range r.Verdicts {
 			d.verdict(&r.Verdicts[i])
 		}
@@ -111,7 +111,7 @@ func (d *reader) stamp(s *Stamp) {
 	s.At = clock.Hybrid(d.uintField("at"))
 	if d.has("deps") {
 		n--
-		s.Deps = make([]Dependency, d.length(MaxDeps, 1))
+		s.Deps = make([]Dependency, d.length(maxDeps, 1))
 		for i := range s.Deps {
 			d.expect(d.mapHeader() == 2)
 			d.key("dot")

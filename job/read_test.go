@@ -40,9 +40,9 @@ func fit(r *Record) bool {
 	if len(r.Dots) == 0 {
 		r.Dots = clock.Vector{{}}
 	}
-	r.Created = r.Created[:min(len(r.Created), MaxCreated)]
-	r.Reports = r.Reports[:min(len(r.Reports), MaxReports)]
-	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), MaxVerdicts)]
+	r.Created = r.Created[:min(len(r.Created), maxCreated)]
+	r.Reports = r.Reports[:min(len(r.Reports), maxReports)]
+	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), maxVerdicts)]
 	return len(canon.Encode(&r.Spec)) <= MaxSpec
 }
 
@@ -85,7 +85,7 @@ func TestReadEqualsCodec(t *testing.T) {
 func TestReadTakesWhatBrokersMake(t *testing.T) {
 	crowd := busy(t)
 	crowd.Unknown = nil
-	for i := range byte(MaxReports) {
+	for i := range byte(maxReports) {
 		dot := clock.Dot{Actor: clock.Actor([]byte{'k' + i, '~', '1'}), Counter: 1}
 		crowd.SetReport(Report{Attempt: present, Dot: dot, At: 1 << 60, Phase: Done, Result: &Result{Outcome: Failed, Permanent: true}})
 		crowd.AddVerdict(Verdict{At: 1 << 60, Dot: dot, Outcome: Failed})
@@ -165,7 +165,7 @@ func TestReadAllocatesWhatIsThere(t *testing.T) {
 		"env":     swap(good, "\xa3env\x81", "\xa3env\xde\xff\xff"),
 		"created": swap(good, "\xa7created\x91", "\xa7created\xdc\xff\xff"),
 		"command": swap(good, "\xa4true", "\xdb\x7f\xff\xff\xff"),
-		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", MaxRecord/2)),
+		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", maxRecord/2)),
 	} {
 		require.NotEqual(t, good, b, name)
 		var before, after runtime.MemStats

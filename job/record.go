@@ -13,12 +13,12 @@ import (
 // Bounds of a record's collections. Each keeps "the k smallest (or largest) by a
 // total order": any other bound would not be a join (rule L2).
 const (
-	MaxCreated  = 8
-	MaxVerdicts = 8
-	MaxReports  = 8
-	MaxDeps     = 16 // dependencies of one creation (rule C3)
-	MaxAfter    = 16 // jobs that one waits for (rule C4)
-	MaxPauses   = 16 // the latest
+	maxCreated  = 8
+	maxVerdicts = 8
+	maxReports  = 8
+	maxDeps     = 16 // dependencies of one creation (rule C3)
+	maxAfter    = 16 // jobs that one waits for (rule C4)
+	maxPauses   = 16 // the latest
 )
 
 // Record is all that is known of one job. Records are immutable: whoever
@@ -270,7 +270,7 @@ func (r *Record) Barred() (e Ending, ok bool) {
 // AddVerdict adds a verdict. Only for use within [Record.With], by a broker that
 // knows of none (rule J1).
 func (r *Record) AddVerdict(v Verdict) {
-	r.Verdicts, _ = canon.Smallest(r.Verdicts, []Verdict{v}, Verdict.compare, MaxVerdicts)
+	r.Verdicts, _ = canon.Smallest(r.Verdicts, []Verdict{v}, Verdict.compare, maxVerdicts)
 }
 
 // Key is the record's key in the ledger: ID and spec, so that two jobs that

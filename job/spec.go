@@ -31,18 +31,18 @@ const (
 	DefaultMemory   = 64 << 20 // bytes; also the job's limit
 	DefaultUser     = 5        // user priority
 	MaxUserPriority = 10
-	MaxWeight       = 10       // computational weight
+	maxWeight       = 10       // computational weight
 	MaxOutput       = 16 << 20 // bytes of stdout, and of stderr; more is cut, with a note
 	MaxBlob         = 1 << 30  // bytes of one blob
 	MaxSpec         = 16 << 10 // bytes of an encoded Spec (rule L11)
 	MaxResult       = 16 << 10 // bytes of an encoded Result
 	MaxReason       = 1 << 10  // bytes of a Verdict's reason
 
-	// MaxRecord bounds the bytes of an encoded Record (rule L11): a spec, a result in
-	// each of MaxReports reports, its copy in each of MaxVerdicts verdicts, and room
+	// maxRecord bounds the bytes of an encoded Record (rule L11): a spec, a result in
+	// each of maxReports reports, its copy in each of maxVerdicts verdicts, and room
 	// for the rest. Less would not do: a record grows by merging, and what a broker
 	// has merged and stored it must be able to read at its next start.
-	MaxRecord = MaxSpec + (MaxReports+MaxVerdicts)*MaxResult + 48<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts)*MaxResult + 48<<10
 )
 
 // Spec is what a person wants done. It never changes once submitted; its

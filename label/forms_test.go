@@ -17,7 +17,7 @@ var (
 )
 
 func TestNamesHaveTheirForm(t *testing.T) {
-	long := strings.Repeat("a", MaxName)
+	long := strings.Repeat("a", maxName)
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.OneOf(
 			rapid.StringMatching(`[A-Za-z0-9._\-]{0,66}`),

@@ -4,12 +4,12 @@
 // The package is pure, and imports nothing of ours.
 package label
 
-// MaxName is the longest name, in bytes.
-const MaxName = 64
+// maxName is the longest name, in bytes.
+const maxName = 64
 
 // ValidName reports whether s may name a job, a broker, a label or a device:
 // [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
-func ValidName(s string) bool { return s != "" && len(s) <= MaxName && nameLength(s) == len(s) }
+func ValidName(s string) bool { return s != "" && len(s) <= maxName && nameLength(s) == len(s) }
 
 // nameLength is how many bytes at the beginning of s look like a name. Every spec and
 // every record that arrives is full of names: a regular expression for each is felt.

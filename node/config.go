@@ -116,8 +116,8 @@ const (
 	DefaultSyncInterval = 60 * time.Second
 	DefaultReplicas     = 3
 	DefaultAckTimeout   = 2 * time.Second
-	DefaultPeerTimeout  = 10 * time.Second
-	DefaultMaxClockSkew = time.Minute
+	defaultPeerTimeout  = 10 * time.Second
+	defaultMaxClockSkew = time.Minute
 
 	DefaultRedeployDelay  = 3 * time.Second
 	DefaultIsolationDelay = 30 * time.Second
@@ -144,8 +144,8 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.SyncInterval, DefaultSyncInterval)
 	orElse(&c.Replicas, DefaultReplicas)
 	orElse(&c.AckTimeout, DefaultAckTimeout)
-	orElse(&c.PeerTimeout, DefaultPeerTimeout)
-	orElse(&c.MaxClockSkew, DefaultMaxClockSkew)
+	orElse(&c.PeerTimeout, defaultPeerTimeout)
+	orElse(&c.MaxClockSkew, defaultMaxClockSkew)
 	orElse(&c.RedeployDelay, DefaultRedeployDelay)
 	orElse(&c.IsolationDelay, DefaultIsolationDelay)
 	orElse(&c.DrainTimeout, DefaultDrainTimeout)

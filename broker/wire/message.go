@@ -25,8 +25,8 @@ const Version = 1
 const (
 	MaxPage     = 1 << 20 // bytes of encoded records in one message
 	MaxMessage  = 2 << 20 // bytes of one message
-	MaxState    = 256 << 10
-	MaxClock    = 4096 // entries of a vector
+	maxState    = 256 << 10
+	maxClock    = 4096 // entries of a vector
 	MaxMetadata = 4096
 )
 
@@ -201,8 +201,8 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 }
 
 func checkVector(v clock.Vector) error {
-	if len(v) > MaxClock {
-		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), MaxClock)
+	if len(v) > maxClock {
+		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), maxClock)
 	}
 	return v.Valid()
 }

@@ -11,8 +11,8 @@ import (
 
 // The bounds of what comes from outside (L11), and that both ends are who they say.
 func TestDecodeRefuses(t *testing.T) {
-	long := make(clock.Vector, 0, MaxClock+1)
-	for i := range MaxClock + 1 {
+	long := make(clock.Vector, 0, maxClock+1)
+	for i := range maxClock + 1 {
 		long = append(long, clock.Dot{Actor: clock.Actor([]byte{'a', byte('a' + i>>12), byte('a' + i>>6&63), byte('a' + i&63)}), Counter: 1})
 	}
 	require.NoError(t, long.Valid())
@@ -66,6 +66,6 @@ func TestDecodeState(t *testing.T) {
 	s.Version++
 	_, err = DecodeState(Encode(&s))
 	require.ErrorContains(t, err, "version")
-	_, err = DecodeState(make([]byte, MaxState+1))
+	_, err = DecodeState(make([]byte, maxState+1))
 	require.ErrorContains(t, err, "at most")
 }

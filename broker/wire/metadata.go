@@ -86,7 +86,7 @@ const MaxHints = 32
 // not validate is left out.
 func DecodeState(b []byte) (State, error) {
 	var s State
-	if err := decodeWire(b, MaxState, &s); err != nil {
+	if err := decodeWire(b, maxState, &s); err != nil {
 		return s, err
 	}
 	if s.Version != Version || len(s.Metadata) > MaxMetadata {
