@@ -53,11 +53,17 @@ examples: ## the example jobs as WebAssembly, and the generator of their data
 cluster: build ## a local cluster of three (see scripts/cluster.sh help)
 	@scripts/cluster.sh up 3
 
-lint: ## gofmt, go vet, staticcheck
+# Words that misspell does not know, or that a test spells wrong on purpose.
+SPELLED = nmae,versoin,rumor,signaled,synchronizing
+
+lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go tool misspell -error -locale UK -i $(SPELLED) $$(git ls-files -co --exclude-standard '*.go' '*.md' '*.sh' '*.yaml' Makefile)
 	go tool staticcheck ./...
+	go tool unparam ./...
+	@dead=$$(go tool deadcode -test ./...); if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
 bench: ## all benchmarks (docs/performance.md says what they mean)
 	go test -run '^$$' -bench . -benchmem ./...

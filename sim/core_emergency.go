@@ -94,7 +94,7 @@ func (c *Core) checkEmergencies() {
 	said := map[string]string{}
 	for _, name := range c.names {
 		n := c.nodes[name]
-		c.ask(n, "emergencies", func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} }, func(v broker.Answer) {
+		c.ask(n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} }, func(v broker.Answer) {
 			var lines []string
 			for _, e := range v.(*broker.Emergencies).List {
 				r := e.Record

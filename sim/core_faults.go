@@ -57,13 +57,6 @@ type diskCopy struct {
 	blobs map[string]bool
 }
 
-// Cut loses all messages from a to b until Heal; both ways if the second is told
-// too.
-func (c *Core) Cut(from, to string) {
-	c.cut[[2]string{from, to}] = true
-	c.swim()
-}
-
 // Split separates two groups of brokers in both directions.
 func (c *Core) Split(group map[string]bool) {
 	var here []string
@@ -153,10 +146,10 @@ func (c *Core) Leave(name string) {
 		c.tellRoster()
 	}
 	c.tellRoster()
-	c.ask(n, "drain", func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(broker.Answer) { gone() })
+	c.ask(n, func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(broker.Answer) { gone() })
 	c.after(4*time.Second, func() {
 		if n.b == b {
-			c.ask(n, "drain now", func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(broker.Answer) { gone() })
+			c.ask(n, func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(broker.Answer) { gone() })
 		}
 	})
 	c.after(8*time.Second, gone)
