@@ -11,7 +11,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 )
 
-// Emergencies in a simulated night: who declares and clears them, and Serf's events, which
+// Emergencies in a simulated fault schedule: who declares and clears them, and Serf's events, which
 // are lost, doubled, late, and told again long after (rule E1).
 
 // flooded is one event that Serf has carried, for ever to be told again.
@@ -112,8 +112,8 @@ func (c *Core) checkEmergencies() {
 	}
 }
 
-// emergencies are the night's deeds with them.
-func (n *night) emergencies(at string) {
+// emergencies are what a schedule does with them.
+func (n *schedule) emergencies(at string) {
 	c := n.c
 	id := fmt.Sprintf("e%d", c.rand.IntN(4))
 	level := []string{"low", "high", "critical"}[c.rand.IntN(3)]

@@ -7,8 +7,8 @@ import (
 	"github.com/urban-compute/ucp/broker"
 )
 
-// The faults that a schedule can use. Each is one small deed; together they are
-// what a city's worst night does to a cluster.
+// The faults that a schedule can use. Each is small; together they are
+// what the worst outage of a city does to a cluster.
 
 // Kill ends a broker at once: what was not synced is gone, and so is what it
 // ran. A commit under way is written or not.
