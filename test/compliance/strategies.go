@@ -13,7 +13,7 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// One crowd waits for one core, and each strategy has its own favourite among it.
+// One backlog waits for one core, and each strategy has its own favourite among it.
 //
 //	c        came first                          user 3                        300 points
 //	a        what b's submitter had seen         user 1                        100, inherits b's
@@ -48,7 +48,7 @@ func strategyRows() (out []row) {
 	})
 }
 
-// contender makes the spec of one of the crowd.
+// contender makes the spec of one of the backlog.
 func contender(name string, at *rig.Broker) job.Spec {
 	spec := sleeps(roomCPU, 20*time.Second, "name="+at.Name)
 	spec.Preemption = job.Never
@@ -67,7 +67,7 @@ func contender(name string, at *rig.Broker) job.Spec {
 	return spec
 }
 
-// favourite lets the crowd come under one strategy and decides under another.
+// favourite lets the backlog come under one strategy and decides under another.
 func favourite(ctx context.Context, c *cluster, s resolve.Strategy, want []string) (figure string, err error) {
 	at := c.brokers[0]
 	before, pid, err := c.alive(ctx, at)
