@@ -32,17 +32,18 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 	}
 }
 
-const strategyHelp = `Changes how jobs that can't all run are decided, at once, without restarting
-anything and without losing a job:
+const strategyHelp = `Changes how jobs that can't all run are decided. It takes effect at once, without a
+restart and without losing a job:
 
-  causal     what your submitter had seen comes first; strangers by score (default)
+  causal     what the submitter had seen comes first; unrelated jobs by score (default)
   priority   the higher score first; stops running jobs that are worse by a margin
   emergency  the emergency level is absolute; stops lower levels
   optimal    packs the most value into what there is
   fcfs       first come, first served
 
-With --cluster every broker adopts it, also those that join later; without, only the
-broker that is asked, until somebody sets another for the cluster or it starts anew.`
+With --cluster every broker adopts it, also those that join later. Without --cluster
+only the broker that is asked does, until the cluster's strategy is changed or that
+broker restarts.`
 
 // strategyNames lists the strategies for a help text.
 func strategyNames() string {
