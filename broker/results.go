@@ -66,8 +66,8 @@ func (a *attempts) settle(key string, x *run) {
 }
 
 // report writes this executor's own slot (rule J5).
-func (a *attempts) report(key string, attempt job.Attempt, phase job.Phase, res *job.Result) *job.Record {
-	return a.reportWith(key, attempt, phase, res, func(*job.Record) {})
+func (a *attempts) report(key string, attempt job.Attempt, phase job.Phase, res *job.Result) {
+	a.reportWith(key, attempt, phase, res, func(*job.Record) {})
 }
 
 // reportWith is report with a further change in the same update.

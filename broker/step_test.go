@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // No input is an error of the shell, and the only one.
@@ -53,7 +54,7 @@ func TestArchiveFailureIsAnError(t *testing.T) {
 	w.settle()
 	w.start("a", func(*Config) {}) // the finished job is only on the disk now
 	for k := range n.disk {
-		if k[0] == 'r' {
+		if _, record := ledger.RefOf([]byte(k)); record {
 			delete(n.disk, k)
 		}
 	}

@@ -52,7 +52,7 @@ func storeOfEachKind(t *testing.T) (st *store.Store, module, output, orphan job.
 	require.NoError(t, err)
 	d, err := emergency.ParseDeclaration([]byte(`{"id":"e1","type":"flood","level":"high"}`))
 	require.NoError(t, err)
-	_, err = l.Apply(kind.EmergencyRef("e1"), func(dot clock.Dot, _ ledger.Record) ledger.Record {
+	_, err = l.Apply(ledger.Ref{Kind: kind.Emergency, Key: "e1"}, func(dot clock.Dot, _ ledger.Record) ledger.Record {
 		r, err := d.Declare(clock.HybridAt(time.Unix(1_700_000_000, 0)), "x")
 		require.NoError(t, err)
 		r.Version, r.Created, r.Dots = emergency.Version{}.Next(1, dot.Actor), []clock.Dot{dot}, clock.NewVector(dot)
@@ -87,7 +87,7 @@ func TestSweepReadsEveryKindOfRecord(t *testing.T) {
 // A record that can't be read may name any blob: nothing is removed then. That is so for one in
 // quarantine, and for one of a kind that only a newer version knows.
 func TestSweepKeepsWhatUnreadableRecordsMayName(t *testing.T) {
-	for name, key := range map[string]string{"quarantined": "qjob\x00j2~x", "of a newer version": "rdance\x00waltz"} {
+	for name, key := range map[string]string{"quarantined": "q" + "job\x00j2~x", "of a newer version": "rdance\x00waltz"} {
 		st, _, _, _ := storeOfEachKind(t)
 		var b store.Batch
 		b.Set([]byte(key), []byte{0xc1})

@@ -245,7 +245,7 @@ func (c *Core) step(n *coreNode, in broker.Input) {
 }
 
 // ask steps an input that has an answer.
-func (c *Core) ask(n *coreNode, what string, in func(broker.Token) broker.Input, done func(broker.Answer)) {
+func (c *Core) ask(n *coreNode, in func(broker.Token) broker.Input, done func(broker.Answer)) {
 	c.token++
 	n.calls[c.token] = done
 	c.step(n, in(c.token))
@@ -544,7 +544,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 // deliver steps a message; its answer comes after a commit, or not in time.
 func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
-	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) { done(&v.(*broker.Replied).Reply) })
+	c.ask(to, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) { done(&v.(*broker.Replied).Reply) })
 	c.after(peerTO, fail)
 }
 

@@ -20,7 +20,7 @@ func (c *Core) request(n *coreNode, what string, within time.Duration, in func(b
 		within += pause.Sub(c.Now)
 	}
 	answered := false
-	c.ask(n, what, in, func(v broker.Answer) {
+	c.ask(n, in, func(v broker.Answer) {
 		answered = true
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
 		done(v)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -201,8 +202,9 @@ func TestFigureEmergencyRecords(t *testing.T) {
 		var took []time.Duration
 		for i := range trials {
 			id, began, holders := fmt.Sprintf("flood-%d", i), c.Now, 0
-			c.written = func(_, key string, old, _ []byte) {
-				if key == "remergency\x00"+id && old == nil {
+			key := string(ledger.RecordKey(ledger.Ref{Kind: kind.Emergency, Key: id}))
+			c.written = func(_, written string, old, _ []byte) {
+				if written == key && old == nil {
 					if holders++; holders == n {
 						took = append(took, c.Now.Sub(began))
 					}

@@ -254,7 +254,7 @@ func (l *recordLog) proves(p, bad int, marks map[uint64]bool) bool {
 	return h[checksumAt] == chunkWhole || h[checksumAt] == chunkFirst
 }
 
-// isEnd recognizes the end of a log that was closed: the last bytes of the file, with
+// isEnd recognises the end of a log that was closed: the last bytes of the file, with
 // the number of the next one.
 func (l *recordLog) isEnd(h []byte) bool {
 	return len(h) == plainHeader && binary.LittleEndian.Uint32(h) == 0 && binary.LittleEndian.Uint16(h[4:]) == 0 &&

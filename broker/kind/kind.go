@@ -28,6 +28,3 @@ func JobRef(key string) ledger.Ref { return ledger.Ref{Kind: Job, Key: key} }
 
 // SettingRef names the setting with this name.
 func SettingRef(name string) ledger.Ref { return ledger.Ref{Kind: Setting, Key: name} }
-
-// EmergencyRef names the emergency with this ID.
-func EmergencyRef(id emergency.ID) ledger.Ref { return ledger.Ref{Kind: Emergency, Key: string(id)} }

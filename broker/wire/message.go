@@ -244,6 +244,7 @@ func (d *Delta) ToLedger() ledger.Delta {
 	return ledger.Delta{Since: d.Since, Entries: d.decoded, Clock: d.Clock}
 }
 
+// FromLedger makes the message of a delta that the ledger has taken; the inverse of [Delta.ToLedger].
 func FromLedger(d ledger.Delta) *Delta {
 	out := &Delta{Since: d.Since, Clock: d.Clock, Records: make([]Encoded, len(d.Entries))}
 	for i, e := range d.Entries {

@@ -55,6 +55,7 @@ type Capabilities struct {
 	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
 }
 
+// Validate refuses metadata whose actor belongs to another broker, or whose clock is not one.
 func (r *Metadata) Validate() error {
 	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name {
 		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)

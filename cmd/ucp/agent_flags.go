@@ -48,25 +48,25 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
 	fs.StringVar(&f.httpAddr, "http-addr", node.DefaultHTTPAddr, "`HOST:PORT` for the HTTP API")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound)")
-	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on other than loopback addresses: neither asks who is calling")
+	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on addresses other than loopback; neither authenticates its callers")
 
 	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; it is an error when none answers")
-	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, tried until one answers")
+	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, retried until one answers")
 
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
 	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores)")
 	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is)")
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
-	fs.BoolVar(&f.allowProcess, "allow-process", false, "run native programs (--driver process) too; they are not jailed")
+	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), which are not jailed")
 
 	fs.DurationVar(&f.syncInterval, "sync-interval", node.DefaultSyncInterval, "how often clocks are exchanged with every other broker")
 	fs.IntVar(&f.replicas, "replicas", node.DefaultReplicas, "brokers that must hold a job before it is acknowledged")
-	fs.DurationVar(&f.ackTimeout, "ack-timeout", node.DefaultAckTimeout, "time after which a job is acknowledged with fewer replicas, and says so")
-	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
+	fs.DurationVar(&f.ackTimeout, "ack-timeout", node.DefaultAckTimeout, "time after which a job is acknowledged with fewer replicas; the answer says so")
+	fs.BoolVar(&f.newsLinks, "news-links", true, "send changes to peers at once; false leaves only the periodic exchange (for tests)")
 
 	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "`STRATEGY` for jobs that can't all run: "+resolve.Names(", ")+" (ucp strategy set --help explains them)")
 	fs.Var(&f.weights, "weight", "points of a factor of the score: emergency, user, urgency, compute, waiting, margin or lost (docs/strategies.md); repeatable")
-	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "decided conflicts that are remembered, to be explained")
+	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "how many decided conflicts are remembered so that they can be explained")
 
 	fs.DurationVar(&f.redeployDelay, "redeploy-delay", node.DefaultRedeployDelay, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
 	fs.DurationVar(&f.isolationDelay, "isolation-delay", node.DefaultIsolationDelay, "time that a broker which lost most others at once waits before it takes jobs over")

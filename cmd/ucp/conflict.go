@@ -148,7 +148,7 @@ func readAtMost(content api.Content, limit int64) ([]byte, error) {
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("more than %d bytes: that is no bundle", limit)
+		err = fmt.Errorf("more than %d bytes: that is not a bundle", limit)
 	}
 	return b, err
 }

@@ -169,7 +169,7 @@ func shortTime(t clock.Time, now time.Time) string {
 
 func (c *cli) emergencyGetCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and all that it has caused: who was stopped, for whom, for how long",
+		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and its effects: which jobs were stopped, for which, for how long",
 		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			e, err := client.Emergency(ctx, args[0])
@@ -225,8 +225,8 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 }
 
 const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,
-and what they had displaced takes its room back: urgent work that still runs may stand
-still for it, and goes on when there is room. That an emergency was cleared is final.`
+and the jobs that they displaced get their capacity back: urgent work that still runs may
+be suspended for them, and goes on when capacity is free. Clearing an emergency is final.`
 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool

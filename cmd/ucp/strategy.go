@@ -34,10 +34,11 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 }
 
 const (
-	strategyIntro = `Changes how jobs that can't all run are decided, at once, without restarting
-anything and without losing a job:`
-	strategyScope = `With --cluster every broker adopts it, also those that join later; without, only the
-broker that is asked, until somebody sets another for the cluster or it restarts.`
+	strategyIntro = `Changes how jobs that can't all run are decided. It takes effect at once, without a
+restart and without losing a job:`
+	strategyScope = `With --cluster every broker adopts it, also those that join later. Without --cluster
+only the broker that is asked does, until the cluster's strategy is changed or that
+broker restarts.`
 )
 
 // strategyHelp explains each strategy in a line.

@@ -141,11 +141,11 @@ func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// members lists every node of the pool, stock Serf agents too.
 // DrainingTag is the Serf tag of a broker that is about to leave (rule I2): nobody gives it anything
 // any more.
 const DrainingTag = "draining"
 
+// members lists every node of the pool, stock Serf agents too.
 func (srv *Server) members() []api.Member {
 	out := []api.Member{}
 	for _, m := range srv.host.Members() {

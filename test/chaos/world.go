@@ -246,10 +246,10 @@ func (w *world) storm(ctx context.Context) error {
 
 	limit, giveUp := context.WithTimeout(ctx, 3*w.over+w.o.settle)
 	defer giveUp()
-	errs := make([]error, len(steps)+1)
+	errs := make([]error, len(steps))
 	var all sync.WaitGroup
 	all.Go(func() { w.submitAll(limit) })
-	all.Go(func() { errs[len(steps)] = w.raiseAlarms(limit) })
+	all.Go(func() { w.raiseAlarms(limit) })
 	for i := range steps {
 		all.Go(func() {
 			if errs[i] = w.walk(limit, steps[i]); errs[i] != nil {

@@ -44,7 +44,7 @@ func decisionTimes(context.Context, *cluster) (string, error) {
 		if s.Packs() {
 			limit *= 10
 		}
-		c, best := newCrowd(s, 10_000), time.Hour
+		c, best := newBacklog(s, 10_000), time.Hour
 		for range 30 {
 			d := make([]time.Duration, 1000)
 			for i := range d {
@@ -83,7 +83,7 @@ func pendingMemory(context.Context, *cluster) (string, error) {
 	var dearest resolve.Strategy
 	for _, s := range resolve.All() {
 		before := heap()
-		c := newCrowd(s, n)
+		c := newBacklog(s, n)
 		if each := (heap() - before) / n; each > most {
 			most, dearest = each, s
 		}

@@ -141,7 +141,7 @@ func report(ctx context.Context, o *options, chosen []group) (*summary, error) {
 			fmt.Fprintln(os.Stderr, "compliance:", err)
 		}
 	}()
-	network, err := o.network(chosen)
+	network, err := o.network()
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ const splitBrokers = 4
 
 // network makes the network that can be split. In a box it is made even when no row
 // needs it: that sets loopback up, too.
-func (o *options) network(chosen []group) (*rig.Network, error) {
+func (o *options) network() (*rig.Network, error) {
 	if o.noSplits != "" {
 		return nil, nil
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// One crowd waits for one core, and each strategy has its own favourite among it.
+// One backlog waits for one core, and each strategy has its own favourite among it.
 //
 //	c        came first                          user 3                        300 points
 //	a        what b's submitter had seen         user 1                        100, inherits b's
@@ -22,9 +22,9 @@ import (
 //	e        the highest level                   level low                   1,000
 //	s1, s2   half a core each                    user 8                        800 each, 1,600 together
 //	d        the only deadline, hours away       user 0                          0
-var crowdNames = []string{"c", "a", "b", "e", "s1", "s2", "d"}
+var backlogNames = []string{"c", "a", "b", "e", "s1", "s2", "d"}
 
-// favourite is who of the crowd starts first under a strategy.
+// favourite is the job of the backlog that starts first under a strategy.
 type favourite struct {
 	first []string
 	why   string
@@ -47,21 +47,21 @@ func favouriteOf(s resolve.Strategy) favourite {
 		return f
 	}
 	now := clock.At(time.Now())
-	crowd := resolve.Snapshot{Now: now, Strategy: s, Weights: resolve.DefaultWeights(), Capacity: job.Resources{CPU: roomCPU, Memory: roomMemory}}
-	for i, name := range crowdNames {
+	backlog := resolve.Snapshot{Now: now, Strategy: s, Weights: resolve.DefaultWeights(), Capacity: job.Resources{CPU: roomCPU, Memory: roomMemory}}
+	for i, name := range backlogNames {
 		spec := contender(name, &rig.Broker{})
 		p := spec.Priority
 		c := &resolve.Candidate{
-			Key: name, Arrived: clock.HybridAt(now.Time().Add(time.Duration(i-len(crowdNames)) * time.Millisecond)),
+			Key: name, Arrived: clock.HybridAt(now.Time().Add(time.Duration(i-len(backlogNames)) * time.Millisecond)),
 			Want: job.Resources{CPU: spec.Resources.CPU, Memory: 1},
 			User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Deadline: p.Deadline, Mode: spec.Preemption,
 		}
 		if name == "b" {
 			c.Deps = []string{"a"}
 		}
-		crowd.Pending = append(crowd.Pending, c)
+		backlog.Pending = append(backlog.Pending, c)
 	}
-	return favourite{resolve.Plan(crowd).Start, "what package resolve starts in this process"}
+	return favourite{resolve.Plan(backlog).Start, "what package resolve starts in this process"}
 }
 
 // strategyRows has one row for each strategy, and one for the cluster's.
@@ -71,8 +71,8 @@ func strategyRows() (out []row) {
 		out = append(out, row{
 			name: "strategy-" + string(s), requirement: 6, limit: strings.Join(f.first, " and ") + " first; same process",
 			how: fmt.Sprintf("%d jobs wait for one core under another strategy; PUT /v1/strategy %s, then the core is free: %s must start",
-				len(crowdNames), s, f.why),
-			check: func(ctx context.Context, c *cluster) (string, error) { return crowdUnder(ctx, c, s, f.first) },
+				len(backlogNames), s, f.why),
+			check: func(ctx context.Context, c *cluster) (string, error) { return firstUnder(ctx, c, s, f.first) },
 		})
 	}
 	return append(out, row{
@@ -82,7 +82,7 @@ func strategyRows() (out []row) {
 	})
 }
 
-// contender makes the spec of one of the crowd.
+// contender makes the spec of one of the backlog.
 func contender(name string, at *rig.Broker) job.Spec {
 	spec := sleeps(roomCPU, 20*time.Second, "name="+at.Name)
 	spec.Preemption = job.Never
@@ -103,8 +103,8 @@ func contender(name string, at *rig.Broker) job.Spec {
 	return spec
 }
 
-// crowdUnder lets the crowd come under one strategy and decides under another.
-func crowdUnder(ctx context.Context, c *cluster, s resolve.Strategy, want []string) (figure string, err error) {
+// firstUnder lets the backlog come under one strategy and decides under another.
+func firstUnder(ctx context.Context, c *cluster, s resolve.Strategy, want []string) (figure string, err error) {
 	at := c.brokers[0]
 	before, pid, err := c.alive(ctx, at)
 	if err != nil {
@@ -125,7 +125,7 @@ func crowdUnder(ctx context.Context, c *cluster, s resolve.Strategy, want []stri
 		return "", err
 	}
 	ids, token := []string{}, ""
-	for _, name := range crowdNames {
+	for _, name := range backlogNames {
 		seen := ""
 		if name == "b" {
 			seen = token
@@ -154,11 +154,11 @@ func crowdUnder(ctx context.Context, c *cluster, s resolve.Strategy, want []stri
 	return figure, first(err, c.sameLife(ctx, at, before, pid))
 }
 
-// started waits until n of the crowd run, and names those that do.
+// started waits until n of the backlog run, and names those that do.
 func started(ctx context.Context, at *rig.Broker, id func(string) string, n int) (got []string, err error) {
 	_, err = until(ctx, 10*time.Second, func(ctx context.Context) error {
 		got = nil
-		for _, name := range crowdNames {
+		for _, name := range backlogNames {
 			j, err := at.Client().Job(ctx, id(name), 0)
 			if err != nil {
 				return err

@@ -28,8 +28,8 @@ type mutant struct {
 }
 
 const (
-	stories = "TestStories"
-	nights  = "TestCoreNights"
+	stories   = "TestStories"
+	schedules = "TestCoreSchedules"
 )
 
 var mutants = []mutant{
@@ -39,7 +39,7 @@ var mutants = []mutant{
 		"./store", "Identi"},
 	{"I1 no fresh actor, in the core", "sim/core.go",
 		"	n.starts++\n", "	n.starts = max(n.starts, 1)\n",
-		"./sim", nights},
+		"./sim", schedules},
 	{"I4 act before the fsync", "node/engine.go",
 		"		busy = true\n		commits <- out", "		e.finish(out)\n		out = broker.Ready{Commit: out.Commit}\n		busy = true\n		commits <- out",
 		"./node", "TestNothingLeavesBeforeTheSync"},
@@ -192,7 +192,7 @@ var mutants = []mutant{
 		"	if !in.Force { // with", "	if true { // with",
 		"./broker", stories},
 	{"E4 a message makes an event too long", "emergency/event.go",
-		"err == nil && len(m) <= MaxEvent {", "err == nil {",
+		"err == nil && len(m) <= maxEvent {", "err == nil {",
 		"./emergency", "."},
 	{"I3 made-up stamps of events stay", "broker/emergencies.go",
 		"	if r.Version.At > latest {", "	if false {",

@@ -18,48 +18,48 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// doorman stands at a broker's advertised HTTP address: peers that want to tell it
-// something come to him. He lets them pass, sends them away at once, or lets them
-// wait for ever, and notes who came.
-type doorman struct {
+// proxy stands at a broker's advertised HTTP address: peers that want to tell it
+// something reach it instead. It lets them pass, breaks the connection, or lets them
+// wait indefinitely, and notes each message.
+type proxy struct {
 	listener net.Listener
 	server   *http.Server
 	served   chan error
-	unzip    *zstd.Decoder
+	decoder  *zstd.Decoder
 
 	mu     sync.Mutex
-	mode   doorMode
+	mode   proxyMode
 	inside *httputil.ReverseProxy
 	visits []*visit
 }
 
-// doorMode is what the doorman does.
-type doorMode int
+// proxyMode is what the proxy does.
+type proxyMode int
 
 // The modes.
 const (
-	passes doorMode = iota
-	slams           // breaks the connection
-	holds           // reads the message and never answers: a black hole
+	passes proxyMode = iota
+	slams            // breaks the connection
+	holds            // reads the message and never answers: a black hole
 )
 
 // visit is one message of a peer.
 type visit struct {
 	from         string // the broker that sent it
-	mode         doorMode
+	mode         proxyMode
 	began, ended time.Time
-	sent, plain  int // bytes of the body: on the wire, and unpacked
-	packed       bool
+	sent, plain  int // bytes of the body: on the wire, and decompressed
+	compressed   bool
 	accepts      string
 }
 
-func newDoorman() (*doorman, error) {
+func newProxy() (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("the doorman finds no port: %w", err)
+		return nil, fmt.Errorf("the proxy finds no port: %w", err)
 	}
-	d := &doorman{listener: l, served: make(chan error, 1)}
-	if d.unzip, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)); err != nil {
+	d := &proxy{listener: l, served: make(chan error, 1)}
+	if d.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)); err != nil {
 		return nil, err
 	}
 	d.server = &http.Server{Handler: d}
@@ -68,33 +68,33 @@ func newDoorman() (*doorman, error) {
 }
 
 // addr is where he stands.
-func (d *doorman) addr() string { return d.listener.Addr().String() }
+func (d *proxy) addr() string { return d.listener.Addr().String() }
 
 // guards tells him where the broker itself is.
-func (d *doorman) guards(addr string) {
+func (d *proxy) guards(addr string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.inside = httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: addr})
 }
 
 // set changes what he does, from now on.
-func (d *doorman) set(m doorMode) {
+func (d *proxy) set(m proxyMode) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mode = m
 }
 
 // close sends everybody away.
-func (d *doorman) close() {
+func (d *proxy) close() {
 	_ = d.server.Close() // so that Serve returns
 	if err := <-d.served; !errors.Is(err, http.ErrServerClosed) {
-		fmt.Fprintln(os.Stderr, "compliance: the doorman:", err)
+		fmt.Fprintln(os.Stderr, "compliance: the proxy:", err)
 	}
-	d.unzip.Close()
+	d.decoder.Close()
 }
 
 // of lists the visits of a broker that have ended, in this mode.
-func (d *doorman) of(from string, modes ...doorMode) (out []visit) {
+func (d *proxy) of(from string, modes ...proxyMode) (out []visit) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, v := range d.visits {
@@ -108,7 +108,7 @@ func (d *doorman) of(from string, modes ...doorMode) (out []visit) {
 }
 
 // ServeHTTP implements http.Handler.
-func (d *doorman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	body, err := io.ReadAll(io.LimitReader(r.Body, 4<<20))
 	if err != nil {
@@ -139,7 +139,7 @@ func (d *doorman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // slam breaks the connection.
-func (d *doorman) slam(w http.ResponseWriter) {
+func (d *proxy) slam(w http.ResponseWriter) {
 	if h, ok := w.(http.Hijacker); ok {
 		if conn, _, err := h.Hijack(); err == nil {
 			_ = conn.Close() // it is to be gone
@@ -148,12 +148,12 @@ func (d *doorman) slam(w http.ResponseWriter) {
 }
 
 // read notes what a message says of itself.
-func (d *doorman) read(v *visit, body []byte, h http.Header) {
+func (d *proxy) read(v *visit, body []byte, h http.Header) {
 	plain := body
-	packed := h.Get("Content-Encoding") == "zstd"
-	if packed {
+	compressed := h.Get("Content-Encoding") == "zstd"
+	if compressed {
 		var err error
-		if plain, err = d.unzip.DecodeAll(body, nil); err != nil {
+		if plain, err = d.decoder.DecodeAll(body, nil); err != nil {
 			return
 		}
 	}
@@ -163,5 +163,5 @@ func (d *doorman) read(v *visit, body []byte, h http.Header) {
 	_ = codec.NewDecoderBytes(plain, &codec.MsgpackHandle{}).Decode(&m) // what is no message is from nobody
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v.from, v.sent, v.plain, v.packed, v.accepts = m.From, len(body), len(plain), packed, h.Get("Accept-Encoding")
+	v.from, v.sent, v.plain, v.compressed, v.accepts = m.From, len(body), len(plain), compressed, h.Get("Accept-Encoding")
 }

@@ -11,35 +11,35 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// doorGroup has a fourth broker whose HTTP address, as the others are told it, is a
-// doorman's. Gossip finds it healthy all the time.
-func doorGroup() group {
-	var door *doorman
-	with := func(check func(context.Context, *cluster, *doorman) (string, error)) func(context.Context, *cluster) (string, error) {
-		return func(ctx context.Context, c *cluster) (string, error) { return check(ctx, c, door) }
+// proxyGroup has a fourth broker whose HTTP address, as the others are told it, is a
+// proxy's. Gossip finds it healthy all the time.
+func proxyGroup() group {
+	var p *proxy
+	with := func(check func(context.Context, *cluster, *proxy) (string, error)) func(context.Context, *cluster) (string, error) {
+		return func(ctx context.Context, c *cluster) (string, error) { return check(ctx, c, p) }
 	}
 	return group{
-		name: "door",
+		name: "proxy",
 		open: func(ctx context.Context, l *lab, name string) (c *cluster, err error) {
-			if door, err = newDoorman(); err != nil {
+			if p, err = newProxy(); err != nil {
 				return nil, err
 			}
 			c, err = l.start(ctx, name, 4, onLoopback, func(i int) []string {
 				args := []string{"--sync-interval", shortSync.String(), "--label", "side=front"}
-				if i == behindDoor {
-					args = []string{"--sync-interval", shortSync.String(), "--http-advertise", door.addr()}
+				if i == behindProxy {
+					args = []string{"--sync-interval", shortSync.String(), "--http-advertise", p.addr()}
 				}
 				return args
 			})
-			c.atEnd = append(c.atEnd, door.close)
+			c.atEnd = append(c.atEnd, p.close)
 			if err == nil {
-				door.guards(c.brokers[behindDoor].HTTP)
+				p.guards(c.brokers[behindProxy].HTTP)
 			}
 			return c, err
 		},
 		rows: []row{
 			{
-				name: "compression", requirement: 12, limit: "each of 4 KiB and more packed, to half or less",
+				name: "compression", requirement: 12, limit: "each of 4 KiB and more compressed, to half or less",
 				how: "what peers send to one broker passes a proxy (--http-advertise) that notes Content-Encoding and sizes; it breaks connections while 150 " +
 					"jobs are submitted elsewhere, then lets all pass, until the broker knows all 150 from what it was sent",
 				check: with(compression),
@@ -54,35 +54,35 @@ func doorGroup() group {
 	}
 }
 
-// behindDoor is the number of the broker with the doorman.
-const behindDoor = 3
+// behindProxy is the number of the broker with the proxy.
+const behindProxy = 3
 
-// packedFrom is the size from which messages must be compressed.
-const packedFrom = 4 << 10
+// compressedFrom is the size from which messages must be compressed.
+const compressedFrom = 4 << 10
 
-func compression(ctx context.Context, c *cluster, door *doorman) (string, error) {
+func compression(ctx context.Context, c *cluster, p *proxy) (string, error) {
 	const n = 150
-	guarded := c.brokers[behindDoor]
+	guarded := c.brokers[behindProxy]
 	if err := pause(ctx, 2*time.Second); err != nil { // links begin
 		return "", err
 	}
-	door.set(slams)
+	p.set(slams)
 	var all sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
 		all.Go(func() {
 			spec := command(100, []string{"true", fmt.Sprintf("block-%d", i), "--threshold", "0.35", "--window", "00:15:00"}, "side=front", "nobody-has-this")
-			_, errs[i] = submit(ctx, c.brokers[i%behindDoor], fmt.Sprint("packed-", i), spec, "")
+			_, errs[i] = submit(ctx, c.brokers[i%behindProxy], fmt.Sprint("compressed-", i), spec, "")
 		})
 	}
 	all.Wait()
-	door.set(passes)
+	p.set(passes)
 	if err := errors.Join(errs...); err != nil {
 		return "", err
 	}
 	if _, err := until(ctx, 40*time.Second, func(ctx context.Context) error {
 		for i := range n {
-			if err := knows(fmt.Sprint("packed-", i))(ctx, guarded); err != nil {
+			if err := knows(fmt.Sprint("compressed-", i))(ctx, guarded); err != nil {
 				return err
 			}
 		}
@@ -93,15 +93,15 @@ func compression(ctx context.Context, c *cluster, door *doorman) (string, error)
 	large, sent, plain := 0, 0, 0
 	var wrong []string
 	for _, b := range others(c.brokers, guarded) {
-		for _, v := range door.of(b.Name, passes, slams) {
+		for _, v := range p.of(b.Name, passes, slams) {
 			if v.accepts != "zstd" {
 				wrong = append(wrong, fmt.Sprintf("%s accepts %q, not zstd, in answers", v.from, v.accepts))
 			}
-			if v.plain < packedFrom {
+			if v.plain < compressedFrom {
 				continue
 			}
 			large, sent, plain = large+1, sent+v.sent, plain+v.plain
-			if !v.packed || 2*v.sent > v.plain {
+			if !v.compressed || 2*v.sent > v.plain {
 				wrong = append(wrong, fmt.Sprintf("%s sends %d bytes as %d", v.from, v.plain, v.sent))
 			}
 		}
@@ -130,13 +130,13 @@ const (
 	slammedVisits = 3
 )
 
-func blackHole(ctx context.Context, c *cluster, door *doorman) (string, error) {
-	front, guarded := c.brokers[:behindDoor], c.brokers[behindDoor]
+func blackHole(ctx context.Context, c *cluster, p *proxy) (string, error) {
+	front, guarded := c.brokers[:behindProxy], c.brokers[behindProxy]
 	if _, err := until(ctx, 20*time.Second, func(ctx context.Context) error { return nobodyFails(ctx, front, guarded.Name) }); err != nil {
 		return "", err
 	}
-	door.forget()
-	door.set(holds)
+	p.forget()
+	p.set(holds)
 	felt, ids, err := feel(ctx, front)
 	if err != nil {
 		return "", err
@@ -156,15 +156,15 @@ func blackHole(ctx context.Context, c *cluster, door *doorman) (string, error) {
 	}); err != nil {
 		return "", err
 	}
-	if _, err := until(ctx, 40*time.Second, func(context.Context) error { return door.saw(front, heldVisits, holds) }); err != nil {
+	if _, err := until(ctx, 40*time.Second, func(context.Context) error { return p.saw(front, heldVisits, holds) }); err != nil {
 		return "", err
 	}
-	door.set(slams)
-	if _, err := until(ctx, 40*time.Second, func(context.Context) error { return door.saw(front, slammedVisits, slams) }); err != nil {
+	p.set(slams)
+	if _, err := until(ctx, 40*time.Second, func(context.Context) error { return p.saw(front, slammedVisits, slams) }); err != nil {
 		return "", err
 	}
-	a, err := attempts(ctx, door, front, guarded.Name)
-	door.set(passes)
+	a, err := attempts(ctx, p, front, guarded.Name)
+	p.set(passes)
 	figure := fmt.Sprintf("timeout %s; pauses of one %s; %s attempts; submissions at most %s, news %s",
 		tenths(a.timeout), listOf(a.pauses), a.counted, tenths(felt.submit), tenths(felt.news))
 	return figure, first(err, inTime("a submission elsewhere", felt.submit, submitWithin), inTime("news between the others", felt.news, newsWithin))
@@ -214,14 +214,14 @@ func feel(ctx context.Context, front []*rig.Broker) (f feeling, ids []string, er
 }
 
 // forget forgets all visits.
-func (d *doorman) forget() {
+func (d *proxy) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.visits = nil
 }
 
 // saw is an error unless each of these has come so often.
-func (d *doorman) saw(who []*rig.Broker, n int, m doorMode) error {
+func (d *proxy) saw(who []*rig.Broker, n int, m proxyMode) error {
 	for _, b := range who {
 		if got := len(d.of(b.Name, m)); got < n {
 			return fmt.Errorf("%s has sent %d messages, not %d", b.Name, got, n)
@@ -230,7 +230,7 @@ func (d *doorman) saw(who []*rig.Broker, n int, m doorMode) error {
 	return nil
 }
 
-// tries is what the doorman saw of the attempts.
+// tries is what the proxy saw of the attempts.
 type tries struct {
 	timeout time.Duration // the longest that somebody waited
 	pauses  []time.Duration
@@ -238,11 +238,11 @@ type tries struct {
 }
 
 // attempts compares the pauses with the rule, and the numbers with what brokers say.
-func attempts(ctx context.Context, door *doorman, front []*rig.Broker, name string) (a tries, err error) {
+func attempts(ctx context.Context, p *proxy, front []*rig.Broker, name string) (a tries, err error) {
 	var wrong []string
 	least := time.Hour
 	for _, b := range front {
-		seen := door.of(b.Name, holds, slams)
+		seen := p.of(b.Name, holds, slams)
 		var pauses []time.Duration
 		for i, v := range seen {
 			if v.mode == holds {

@@ -57,15 +57,15 @@ func (c *Cluster) sameLedgers() bool {
 // jobs run elsewhere; the network splits into halves that both go on, also with one job
 // that was submitted in both; all reunite within a sync interval, and every acknowledged
 // job has ended, everywhere alike (rules J6, J7, J1).
-func TestClusterNight(t *testing.T) {
+func TestClusterSchedule(t *testing.T) {
 	for _, n := range []int{3, 20} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			inCluster(t, n, nil, func(t *testing.T, c *Cluster) { clusterNight(t, c, n) })
+			inCluster(t, n, nil, func(t *testing.T, c *Cluster) { clusterSchedule(t, c, n) })
 		})
 	}
 }
 
-func clusterNight(t *testing.T, c *Cluster, n int) {
+func clusterSchedule(t *testing.T, c *Cluster, n int) {
 	var ids []job.ID
 	submit := func(at string, id job.ID, takes time.Duration) {
 		s, err := c.Submit(at, id, takes)
