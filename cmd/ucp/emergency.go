@@ -80,7 +80,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
 		}
 		if job.Level(level) < 1 {
-			return fmt.Errorf("--level %q: it is low, medium, high or critical", level)
+			return fmt.Errorf("--level %q: want low, medium, high or critical", level)
 		}
 		e, created, err := client.Declare(ctx, d)
 		if err != nil {
@@ -231,7 +231,7 @@ be suspended for them, and goes on when capacity is free. Clearing an emergency 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool
 	cmd := &cobra.Command{
-		Use: "clear ID", Short: "End an emergency for good, everywhere", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Use: "clear ID", Short: "End an emergency everywhere, permanently", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
 		Example: "  ucp emergency clear flood-3f9a21",
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")

@@ -45,7 +45,7 @@ func (f *formatValue) Set(s string) error {
 		*f = v
 		return nil
 	}
-	return errors.New(`it is "table" or "json"`)
+	return errors.New(`want "table" or "json"`)
 }
 
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers

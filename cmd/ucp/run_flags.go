@@ -118,7 +118,7 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		s.After = append(s.After, job.ID(id))
 	}
 	if s.Driver != job.Wasm && s.Driver != job.Process {
-		return s, fmt.Errorf("--driver %q: it is %q or %q", f.driver, job.Wasm, job.Process)
+		return s, fmt.Errorf("--driver %q: want %q or %q", f.driver, job.Wasm, job.Process)
 	}
 	if f.deadline != "" {
 		at, err := parseDeadline(f.deadline, now)

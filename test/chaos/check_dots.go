@@ -15,7 +15,7 @@ import (
 )
 
 // dots is what every dot that was found on a disk stands for. One dot is one update of
-// one record, for ever (rule I1): a disk that was wiped or rolled back must not use it
+// one record, permanently (rule I1): a disk that was wiped or rolled back must not use it
 // for another. HTTP does not show dots, so the disks are read, when no broker uses
 // them any more: those of the end, and those that were exchanged on the way.
 type dots struct {

@@ -1,8 +1,8 @@
-// Command chaos tells the truth about what the broker promises (docs/design.md, "What it promises")
-// by real processes: it starts a cluster, lets clients submit jobs, and meanwhile
-// kills brokers, stops them, exchanges their disks, takes their descriptors and
-// their room, cuts and spoils the links between them, as a schedule says that a seed
-// gives. Then it heals all, waits, and checks. docs/testing.md lists the checks,
+// Command chaos checks what the broker promises (docs/design.md, "What it promises")
+// with real processes: it starts a cluster, lets clients submit jobs, and meanwhile
+// kills and stops brokers, exchanges their disks, takes their file descriptors and
+// disk space, cuts and spoils the links between them, in a fault schedule that the
+// seed gives. Then it heals everything, waits, and checks. docs/testing.md lists the checks,
 // `chaos -h` the flags, `chaos -plan` the story that a seed tells.
 //
 // As root each broker has a network namespace of its own. Without, and where the
@@ -124,7 +124,7 @@ func (o *options) check() error {
 	}
 	for _, name := range o.kinds() {
 		if !isKind(name) {
-			return fmt.Errorf("-faults: there is no kind %q; there are %s", name, strings.Join(kindNames(), ", "))
+			return fmt.Errorf("-faults: unknown kind %q; want some of %s", name, strings.Join(kindNames(), ", "))
 		}
 	}
 	return nil

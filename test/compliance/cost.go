@@ -35,7 +35,7 @@ func causalCost(context.Context, *cluster) (string, error) {
 	for i := range costTurns {
 		var took [3]time.Duration
 		for k := range backlogs {
-			which := (i + k) % len(backlogs) // by turns who is first
+			which := (i + k) % len(backlogs) // which one is first alternates
 			for range costTurn {
 				took[which] += backlogs[which].arrive(wall)
 			}

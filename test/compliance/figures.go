@@ -63,12 +63,12 @@ func decisionTimes(context.Context, *cluster) (string, error) {
 	return strings.Join(parts, ", "), anyOf(slow)
 }
 
-// anyOf is an error when there is something to complain about.
-func anyOf(complaints []string) error {
-	if len(complaints) == 0 {
+// anyOf is an error when there are problems.
+func anyOf(found []string) error {
+	if len(found) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s", strings.Join(complaints, "; "))
+	return fmt.Errorf("%s", strings.Join(found, "; "))
 }
 
 func pendingMemory(context.Context, *cluster) (string, error) {

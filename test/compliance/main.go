@@ -89,10 +89,10 @@ func main() {
 // check refuses what makes no sense, and returns the groups with the rows asked for.
 func (o *options) check() ([]group, error) {
 	if o.format != "table" && o.format != "json" {
-		return nil, fmt.Errorf("-o %s: it is table or json", o.format)
+		return nil, fmt.Errorf("-o %s: want table or json", o.format)
 	}
 	if flag.NArg() > 0 {
-		return nil, fmt.Errorf("what is %q?", flag.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	all := groups()
 	names := strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' })
@@ -117,7 +117,7 @@ func (o *options) check() ([]group, error) {
 		}
 	}
 	for name := range wanted {
-		return nil, fmt.Errorf("-only: there is no row %q; -list lists them", name)
+		return nil, fmt.Errorf("-only: unknown row %q; -list lists the rows", name)
 	}
 	return chosen, nil
 }

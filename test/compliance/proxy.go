@@ -160,7 +160,7 @@ func (d *proxy) read(v *visit, body []byte, h http.Header) {
 	var m struct {
 		From string `codec:"from"`
 	}
-	_ = codec.NewDecoderBytes(plain, &codec.MsgpackHandle{}).Decode(&m) // what is no message is from nobody
+	_ = codec.NewDecoderBytes(plain, &codec.MsgpackHandle{}).Decode(&m) // what is not a message has no sender
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	v.from, v.sent, v.plain, v.compressed, v.accepts = m.From, len(body), len(plain), compressed, h.Get("Accept-Encoding")
