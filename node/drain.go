@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/node/httpd"
 )
 
@@ -28,8 +29,8 @@ func (n *Node) tags(draining bool) map[string]string {
 
 // drain gives away what this broker is responsible for. It takes DrainTimeout and
 // handOver at most. Known says that all others hold all that this broker wrote.
-func (n *Node) drain() (known bool) {
-	if err := n.pool.SetTags(n.tags(true)); err != nil {
+func (n *Node) drain(pool *gossip.Pool) (known bool) {
+	if err := pool.SetTags(n.tags(true)); err != nil {
 		n.log.Warn("telling the others that this broker leaves", "error", err)
 	}
 	if n.cfg.DrainTimeout > 0 {

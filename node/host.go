@@ -20,8 +20,8 @@ func (h host) Overview() *broker.Overview                      { return h.n.show
 func (h host) Sound(ctx context.Context, d job.Digest) bool    { return h.n.blobs.sound(ctx, d) }
 func (h host) DiskFull() string                                { return h.n.reserve.why() }
 func (h host) Used() (cores, memory float64)                   { return h.n.executions.used() }
-func (h host) Members() []gossip.Member                        { return h.n.pool.Members() }
-func (h host) RTT(name string) (time.Duration, bool)           { return h.n.pool.RTT(name) }
+func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
+func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
 func (h host) Heard(name string)                               { h.n.peers.heard(name, true) }
 func (h host) Contacts() (map[string]httpd.Contact, time.Time) { return h.n.peers.contacts() }

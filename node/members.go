@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -25,7 +26,7 @@ const reconcileEvery = 3 * time.Second
 type members struct {
 	cfg        *Config
 	name       string
-	pool       *gossip.Pool
+	pool       atomic.Pointer[gossip.Pool] // nil until gossip has started
 	known      *knownPeers
 	engine     *engine
 	peers      *peers
@@ -40,11 +41,12 @@ func (m *members) watch(ctx context.Context) error {
 	t := time.NewTicker(reconcileEvery)
 	defer t.Stop()
 	m.reconcile()
+	pool := m.pool.Load()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-m.pool.Events():
+		case e := <-pool.Events():
 			switch e := e.(type) {
 			case gossip.MemberEvent:
 				for _, x := range e.Members {
@@ -57,7 +59,7 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.NameConflict:
 				m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 			}
-		case s := <-m.pool.States():
+		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)
 			if err != nil {
 				m.log.Warn("a push-pull state was not understood", "error", err)
@@ -87,24 +89,41 @@ func (m *members) reconcile() {
 	m.engine.Tell(broker.Roster{Members: list})
 }
 
+// inPool lists the nodes of the gossip pool: none before gossip has started, when a
+// Serf query may come already.
+func (m *members) inPool() []gossip.Member {
+	if pool := m.pool.Load(); pool != nil {
+		return pool.Members()
+	}
+	return nil
+}
+
+// rtt estimates the round trip to a node of the pool; false where it is not known.
+func (m *members) rtt(name string) (time.Duration, bool) {
+	if pool := m.pool.Load(); pool != nil {
+		return pool.RTT(name)
+	}
+	return 0, false
+}
+
 // brokers lists the members: nodes of the pool with the tag ucp=1 (rule I2), and
 // those that this broker had met before its start and that have not been seen again.
 // To forget them with each restart would end the wait for them (rules L8, A3).
 func (m *members) brokers() []membership.Member {
 	var out []membership.Member
-	inPool := map[string]bool{m.name: true}
-	for _, x := range m.pool.Members() {
-		inPool[x.Name] = true
+	seen := map[string]bool{m.name: true}
+	for _, x := range m.inPool() {
+		seen[x.Name] = true
 		if x.Tags["ucp"] != "1" {
 			continue // a stock Serf agent is welcome, but not a member
 		}
-		rtt, _ := m.pool.RTT(x.Name)
+		rtt, _ := m.rtt(x.Name)
 		out = append(out, membership.Member{
 			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
 			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
 		})
 	}
-	out = append(out, m.known.missing(inPool, m.cfg.Now())...)
+	out = append(out, m.known.missing(seen, m.cfg.Now())...)
 	return out
 }
 
@@ -123,7 +142,7 @@ func (m *members) absent() (addrs []string) {
 // tries, since a broker alone is ready.
 func (m *members) firstJoin(ctx context.Context) error {
 	if len(m.cfg.Join) > 0 {
-		reached, err := m.pool.Join(ctx, m.cfg.Join)
+		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
 		if reached == 0 && ctx.Err() == nil {
 			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
@@ -158,7 +177,7 @@ func (m *members) rejoin(context.Context) error {
 			pause = rejoinMin
 			continue
 		}
-		reached, err := m.pool.Join(m.life.leaving, addrs)
+		reached, err := m.pool.Load().Join(m.life.leaving, addrs)
 		m.log.Debug("rejoin", "tried", addrs, "reached", reached, "error", err)
 		if reached > 0 {
 			pause = rejoinMin
@@ -180,7 +199,7 @@ func (m *members) retryJoin() bool {
 		}
 	}()
 	for pause := retryFirst; ; pause = min(2*pause, rejoinMax) {
-		reached, err := m.pool.Join(m.life.leaving, m.cfg.RetryJoin)
+		reached, err := m.pool.Load().Join(m.life.leaving, m.cfg.RetryJoin)
 		if reached > 0 {
 			m.log.Info("joined the cluster", "reached", reached)
 			return true

@@ -33,7 +33,6 @@ type Node struct {
 
 	store    *store.Store
 	engine   *engine // the core's loop
-	pool     *gossip.Pool
 	listener net.Listener
 	http     *httpd.Server
 	shown    shown // what the core last published
@@ -173,10 +172,11 @@ func (n *Node) Name() string { return n.name }
 // join fails, or the disk does. All that it started has ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	if err := n.startGossip(); err != nil {
+	pool, err := n.startGossip()
+	if err != nil {
 		return err
 	}
-	n.log.Info("broker is up", "name", n.name, "gossip", n.pool.Addr(), "rpc", n.pool.RPCAddr(),
+	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
 		"http", n.listener.Addr().String(), "actor", string(n.actor), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
 	n.life.run("http", func(context.Context) error { return n.http.Serve(n.listener) })
@@ -185,49 +185,56 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("pressure", n.measurePressure)
 	n.life.run("disk reserve", n.reserve.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
-	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, n.pool) })
+	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, pool) })
 	if err := n.members.firstJoin(ctx); err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		n.log.Info("leaving the cluster")
-	case <-n.pool.Done():
+	case <-pool.Done():
 		n.log.Info("leaving the cluster, as asked for through RPC")
 	case <-n.life.ctx.Done():
 		return context.Cause(n.life.ctx)
 	}
-	n.leave()
+	n.leave(pool)
 	return nil
 }
 
-func (n *Node) startGossip() error {
+// startGossip shows the pool to the other parts, unless the node was closed meanwhile.
+func (n *Node) startGossip() (*gossip.Pool, error) {
 	transport, err := n.cfg.Network.Gossip()
 	if err != nil {
-		return fmt.Errorf("gossip transport: %w", err)
+		return nil, fmt.Errorf("gossip transport: %w", err)
 	}
 	rpc := n.cfg.RPCAddr
 	if rpc == "-" {
 		rpc = ""
 	}
-	n.pool, err = gossip.Start(gossip.Config{
+	pool, err := gossip.Start(gossip.Config{
 		Name: n.name, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, RPCAddr: rpc,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,
 		Answer:       n.http.AnswerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
 	})
-	n.members.pool = n.pool
-	return err
+	if err != nil {
+		return nil, err
+	}
+	n.members.pool.Store(pool)
+	if n.life.ctx.Err() != nil { // Close may not have seen it
+		return nil, errors.Join(context.Cause(n.life.ctx), pool.Shutdown())
+	}
+	return pool, nil
 }
 
 // leave drains this broker, then leaves Serf so that peers record it as left, not failed: it takes
 // nothing more, hands over what it owns, lets what runs finish within DrainTimeout, and stops the rest,
 // which runs again elsewhere (rule J6). It does not leave Serf, and so counts as failed, when a member
 // lacks what it wrote: nobody waits for the news of a broker that has left (rule A3).
-func (n *Node) leave() {
+func (n *Node) leave(pool *gossip.Pool) {
 	n.life.leave()
-	known := n.drain()
+	known := n.drain(pool)
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.PeerTimeout)
 	defer cancel()
 	if err := n.http.Shutdown(ctx); err != nil {
@@ -237,7 +244,7 @@ func (n *Node) leave() {
 		n.log.Warn("this broker ends without leaving Serf, and counts as failed: not all others hold what it wrote, which is on its disk until its next start")
 		return
 	}
-	if err := n.pool.Leave(ctx); err != nil {
+	if err := pool.Leave(ctx); err != nil {
 		n.log.Warn("leaving the cluster", "error", err)
 	}
 }
@@ -257,8 +264,10 @@ func (n *Node) Close() error {
 				errs = append(errs, err)
 			}
 		}
-		if n.pool != nil {
-			errs = append(errs, n.pool.Shutdown())
+		if n.members != nil {
+			if pool := n.members.pool.Load(); pool != nil {
+				errs = append(errs, pool.Shutdown())
+			}
 		}
 		if n.executions != nil && n.executions.runner != nil {
 			errs = append(errs, n.executions.runner.Close())
