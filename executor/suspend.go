@@ -17,12 +17,12 @@ import (
 // it so, step by step, and reports each step once it is done. So whatever comes
 // in whatever order, Suspended and Resumed alternate.
 
-// stillWait bounds the wait for stopped processes to stand still. It takes about a
+// stopWait bounds the wait for stopped processes to stand still. It takes about a
 // millisecond, and longer only where the machine is so busy that they don't get
 // their turn, in which they would see the signal.
 const (
-	stillWait  = time.Second
-	stillPause = time.Millisecond
+	stopWait = time.Second
+	stopPoll = time.Millisecond
 )
 
 // Suspend makes an attempt stand still, if it is here, and returns at once. The
@@ -47,41 +47,41 @@ func (e *Executor) want(key, attempt string, still bool) {
 	if a == nil {
 		return
 	}
-	a.wanted.Store(still)
+	a.wantSuspended.Store(still)
 	select {
-	case a.wish <- struct{}{}:
+	case a.wake <- struct{}{}:
 	default: // one is waiting, and will read the newest
 	}
 }
 
-// awaitTurn waits until the module may be loaded; see loading.enter. A suspended
+// awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended
 // attempt does not take its turn, so that others do not wait for it.
 func (a *attempt) awaitTurn(module job.Digest) (leave func(bool), err error) {
 	for {
-		for a.wanted.Load() {
-			if !a.still.Load() {
-				a.settle(true)
+		for a.wantSuspended.Load() {
+			if !a.suspended.Load() {
+				a.noteSuspended(true)
 			}
 			select {
-			case <-a.wish:
+			case <-a.wake:
 			case <-a.ctx.Done():
 				return nil, errStopped
 			}
 		}
-		if a.still.Load() {
-			a.settle(false)
+		if a.suspended.Load() {
+			a.noteSuspended(false)
 		}
-		leave, err = a.e.loading.enter(a.ctx, module, a.wish)
-		if !errors.Is(err, errWish) {
+		leave, err = a.e.turns.enter(a.ctx, module, a.wake)
+		if !errors.Is(err, errWoken) {
 			return leave, err
 		}
 	}
 }
 
-// follow takes one step towards what is wanted of the attempt in this worker.
-func (a *attempt) follow(r *remote, clock *countdown, leave func(bool)) {
-	on := a.wanted.Load()
-	if on == a.still.Load() || a.asked {
+// stepTowardsWanted takes one step towards what is wanted of the attempt in this worker.
+func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool)) {
+	on := a.wantSuspended.Load()
+	if on == a.suspended.Load() || a.awaitsAnswer {
 		return // there already; or its answer comes first
 	}
 	if on {
@@ -92,12 +92,12 @@ func (a *attempt) follow(r *remote, clock *countdown, leave func(bool)) {
 		if on {
 			a.stopGroup(r)
 		}
-		a.asked = true
-		_ = r.send(toWorker{Hold: &hold{Order: a.number, Still: on}}) // if it is dead, r.in tells
+		a.awaitsAnswer = true
+		_ = r.send(toWorker{Hold: &hold{Order: a.number, Suspend: on}}) // if it is dead, r.in tells
 		return
 	}
-	if r.stand(on) {
-		a.settle(on)
+	if r.setStopped(on) {
+		a.noteSuspended(on)
 		clock.run(!on)
 	}
 }
@@ -112,21 +112,21 @@ func (a *attempt) stopGroup(r *remote) {
 	}
 }
 
-// held takes a worker's answer to a hold. One that is late belongs to the
+// holdAnswered takes a worker's answer to a hold. One that is late belongs to the
 // worker's last job.
-func (a *attempt) held(h *hold, r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) holdAnswered(h *hold, r *remote, clock *countdown, leave func(bool)) {
 	if h.Order != a.number {
 		return
 	}
-	a.asked = false
-	a.settle(h.Still)
-	clock.run(!h.Still)
-	a.follow(r, clock, leave)
+	a.awaitsAnswer = false
+	a.noteSuspended(h.Suspend)
+	clock.run(!h.Suspend)
+	a.stepTowardsWanted(r, clock, leave)
 }
 
 // settle notes and reports that the attempt stands still, or goes on.
-func (a *attempt) settle(still bool) {
-	a.still.Store(still)
+func (a *attempt) noteSuspended(still bool) {
+	a.suspended.Store(still)
 	phase := PhaseResumed
 	if still {
 		phase = PhaseSuspended
@@ -134,22 +134,22 @@ func (a *attempt) settle(still bool) {
 	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: phase})
 }
 
-// stand stops a wasm worker, or lets it go on; false means that it is dead.
-func (r *remote) stand(still bool) bool {
+// setStopped stops a wasm worker, or lets it go on; false means that it is dead.
+func (r *remote) setStopped(still bool) bool {
 	if !still {
 		return r.cmd.Process.Signal(syscall.SIGCONT) == nil
 	}
 	if r.cmd.Process.Signal(syscall.SIGSTOP) != nil {
 		return false
 	}
-	awaitStill(func() bool { return standsStill(r.pid()) })
+	awaitStopped(func() bool { return allThreadsStopped(r.pid()) })
 	return true
 }
 
-// awaitStill asks until the answer is yes, for at most stillWait.
-func awaitStill(still func() bool) {
-	for end := time.Now().Add(stillWait); !still() && time.Now().Before(end); {
-		time.Sleep(stillPause)
+// awaitStill asks until the answer is yes, for at most stopWait.
+func awaitStopped(still func() bool) {
+	for end := time.Now().Add(stopWait); !still() && time.Now().Before(end); {
+		time.Sleep(stopPoll)
 	}
 }
 
@@ -158,10 +158,10 @@ func awaitStill(still func() bool) {
 // of it, until nothing runs: what is stopped starts nothing new.
 func stopTree(group int) {
 	_ = syscall.Kill(-group, syscall.SIGSTOP)
-	awaitStill(func() bool {
+	awaitStopped(func() bool {
 		still := true
 		for _, p := range ownDescendants() {
-			if !p.still() {
+			if !p.stopped() {
 				still = false
 				_ = syscall.Kill(p.pid, syscall.SIGSTOP)
 			}
