@@ -6,8 +6,8 @@
 // same binary re-executed (`ucp worker`, [RunWorker]), at lower CPU priority and
 // first in line when memory runs out. A worker runs one job at a time, keeps
 // the modules it has compiled warm, and talks to its broker in length-prefixed
-// msgpack over its stdin and stdout. So a job that crashes its worker, loops for
-// ever or eats memory harms only itself.
+// msgpack over its stdin and stdout. So a job that crashes its worker, never
+// ends or eats memory harms only itself. The rules (J1, ...) are numbered in docs/protocol.md.
 //
 //	Start -> attempt goroutine -> worker process -> wasm module, or child process
 //	             |    ^                |

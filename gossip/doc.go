@@ -1,6 +1,6 @@
-// Package gossip is the broker's ear in the neighbourhood: it finds the other
-// nodes, watches whether they live, and carries small facts between them. It
-// exists so that no other package has to know Serf or memberlist.
+// Package gossip finds the other nodes, detects their failures, and carries small
+// facts between them. It exists so that no other package has to know Serf or
+// memberlist. The rules (S3, ...) are numbered in docs/protocol.md.
 //
 // One [Pool] is one Serf agent. On the wire it is an ordinary member of an
 // ordinary Serf cluster: the stock serf command line works against its RPC port,

@@ -1,7 +1,8 @@
 // Package store holds the durable state of one broker: a small key-value
 // database (Pebble) and a folder of content-addressed blobs, both below one data
-// directory. It is a room of its own because durability is one promise with one
-// set of rules, and because nothing else should know which database keeps it.
+// directory. It is a package of its own because durability is one promise with one
+// set of rules, and because nothing else should know which database keeps it. The rules
+// (I1, ...) are numbered in docs/protocol.md.
 //
 //	DIR/LOCK                 held while a broker runs, so that two never share a directory
 //	DIR/db/                  the database: keys and bytes of the ledger, name and actor (rule I1)
