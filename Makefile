@@ -21,8 +21,8 @@ demo-emergency: ## an earthquake: urgent work overtakes, a broker dies, and all 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh
 
-sim: ## SEEDS=n nights of faults for the core, from SEED=first on; prints the story of what fails
-	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreNights -v
+sim: ## SEEDS=n fault schedules for the core, from SEED=first on; prints the story of what fails
+	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreSchedules -v
 
 mutants: ## break one rule at a time: does a test notice?
 	go run ./tools/mutants
@@ -53,11 +53,17 @@ examples: ## the example jobs as WebAssembly, and the generator of their data
 cluster: build ## a local cluster of three (see scripts/cluster.sh help)
 	@scripts/cluster.sh up 3
 
-lint: ## gofmt, go vet, staticcheck
+# Words that misspell does not know, or that a test spells wrong on purpose.
+SPELLED = nmae,versoin,rumor,signaled,synchronizing
+
+lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go tool misspell -error -locale UK -i $(SPELLED) $$(git ls-files -co --exclude-standard '*.go' '*.md' '*.sh' '*.yaml' Makefile)
 	go tool staticcheck ./...
+	go tool unparam ./...
+	@dead=$$(go tool deadcode -test ./...); if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
 bench: ## all benchmarks (docs/performance.md says what they mean)
 	go test -run '^$$' -bench . -benchmem ./...

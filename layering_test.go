@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,45 +19,57 @@ import (
 const module = "github.com/urban-compute/ucp/"
 
 // allowed says which of our packages each package may import: downwards only
-// (docs/architecture.md). A package that is not listed is a new room: give it its
-// place here first.
+// (docs/architecture.md). A new package gets its line here first. A line that no
+// package has, and a permission that no file uses, are errors.
 var allowed = map[string][]string{
-	"clock":      {},
-	"canon":      {},
-	"label":      {},
-	"job":        {"canon", "clock", "label"},
-	"emergency":  {"canon", "clock", "job", "label"},
-	"ledger":     {"clock"},
-	"resolve":    {"clock", "job"},
-	"broker":     {"canon", "clock", "emergency", "job", "label", "ledger", "resolve"},
-	"executor":   {"clock", "job", "resolve"},
-	"store":      {"clock", "ledger"},
-	"gossip":     {"clock"},
-	"api":        {"clock", "emergency", "job"},
-	"node":       {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "resolve", "store"},
-	"sim/simnet": {"gossip"},
-	"sim":        {"api", "broker", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "sim/simnet", "store"},
-	"cmd/ucp":    {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
+	"clock":     {},
+	"canon":     {},
+	"label":     {},
+	"job":       {"canon", "clock", "label"},
+	"emergency": {"canon", "clock", "job", "label"},
+	"ledger":    {"clock"},
+	"resolve":   {"clock", "job"},
+	"setting":   {"canon", "clock", "label"},
+
+	"broker/prng":        {},
+	"broker/membership":  {"broker/prng", "broker/wire", "clock"},
+	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
+	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
+	"broker/kind":        {"emergency", "job", "ledger", "setting"},
+	"broker/causal":      {"clock", "job", "label"},
+	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
+	"executor":           {"clock", "job"},
+	"store":              {"clock"},
+	"gossip":             {},
+	"api":                {"clock", "emergency", "job"},
+	"node/httpd":         {"api", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"node":               {"api", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "node/httpd", "resolve", "store"},
+	"sim/simnet":         {"gossip"},
+	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "setting", "sim/simnet"},
+	"cmd/ucp":            {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
-	"test/chaos": {"api", "clock", "job", "test/rig", "store"},
+	"test/chaos": {"api", "broker/kind", "clock", "job", "ledger", "test/rig", "store"},
 	// Compliance sees brokers as a client does, too. No broker shows the time of a single
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
 	"tools/mutants":   {},
 
-	"examples/accelerogram": {"examples/seismic"},
-	"examples/quake":        {"examples/seismic"},
-	"examples/seismic":      {},
+	"examples/accelerogram": {},
+	"examples/quake":        {},
 	"examples/tiles":        {},
 	"examples/words":        {},
 }
 
 // pure packages decide; they do not act, wait, log or draw.
-var pure = []string{"canon", "clock", "label", "job", "emergency", "ledger", "resolve", "broker"}
+var pure = []string{
+	"canon", "clock", "label", "job", "emergency", "setting", "ledger", "resolve",
+	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
+}
 
 // impure is what they may not import.
 var impure = []string{
@@ -71,7 +84,7 @@ var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
 	"github.com/tetratelabs/wazero":   {"executor"},
 	"os/exec":                         {"executor", "test/chaos", "test/compliance", "tools/mutants", "test/rig"},
-	"flag":                            {"cmd/ucp", "test/chaos", "test/compliance"},
+	"flag":                            {"test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }
 
@@ -80,8 +93,12 @@ type source struct {
 	path    string // relative to the root
 	pkg     string // its folder
 	imports []string
-	text    string
+	doc     string // the package comment, where this file has it
+	rules   bool   // it cites a rule of the protocol
 }
+
+// citation is how code cites a rule of the protocol.
+var citation = regexp.MustCompile(`\b(rule|rules) [A-Z][0-9]+`)
 
 func sources(t *testing.T) (out []source) {
 	fset := token.NewFileSet()
@@ -101,7 +118,10 @@ func sources(t *testing.T) (out []source) {
 		}
 		s := source{path: path, pkg: filepath.ToSlash(filepath.Dir(path))}
 		if f.Doc != nil {
-			s.text = f.Doc.Text()
+			s.doc = f.Doc.Text()
+		}
+		for _, group := range f.Comments {
+			s.rules = s.rules || citation.MatchString(group.Text())
 		}
 		for _, i := range f.Imports {
 			name, err := strconv.Unquote(i.Path.Value)
@@ -142,6 +162,41 @@ func TestImportsRunDownwards(t *testing.T) {
 	}
 }
 
+// What the tables allow or demand is about something that exists: a permission that is no longer used would
+// let an import back in that was once removed.
+func TestTablesNameNothingThatIsGone(t *testing.T) {
+	imports := map[string][]string{} // package -> what its files import
+	for _, s := range sources(t) {
+		imports[s.pkg] = append(imports[s.pkg], s.imports...)
+	}
+	uses := func(pkg, dependency string, same func(name, dependency string) bool) bool {
+		return slices.ContainsFunc(imports[pkg], func(name string) bool { return same(name, dependency) })
+	}
+	for pkg, permitted := range allowed {
+		if _, exists := imports[pkg]; !exists {
+			t.Errorf("the layering table has package %s, which does not exist", pkg)
+			continue
+		}
+		for _, below := range permitted {
+			if !uses(pkg, module+below, func(name, dependency string) bool { return name == dependency }) {
+				t.Errorf("package %s may import %s, and does not", pkg, below)
+			}
+		}
+	}
+	for _, pkg := range pure {
+		if _, exists := imports[pkg]; !exists {
+			t.Errorf("package %s is to be pure, and does not exist", pkg)
+		}
+	}
+	for dependency, homes := range confined {
+		for _, pkg := range homes {
+			if !uses(pkg, dependency, within) {
+				t.Errorf("%s is confined to package %s, which does not import it", dependency, pkg)
+			}
+		}
+	}
+}
+
 // The pure packages are told the time; they never ask.
 func TestPurePackagesDoNotReadTheClock(t *testing.T) {
 	for _, pkg := range pure {
@@ -150,13 +205,21 @@ func TestPurePackagesDoNotReadTheClock(t *testing.T) {
 	}
 }
 
-// Every room says at its door why it exists.
-func TestPackagesHaveComments(t *testing.T) {
-	doc := map[string]bool{}
+// A package comment says why the package exists. Where code cites rules, it says where the rules are.
+func TestPackageComments(t *testing.T) {
+	comments, cites := map[string]string{}, map[string]string{}
 	for _, s := range sources(t) {
-		doc[s.pkg] = doc[s.pkg] || len(s.text) > 80
+		comments[s.pkg] += s.doc
+		if s.rules {
+			cites[s.pkg] = s.path
+		}
 	}
-	for pkg, ok := range doc {
-		require.True(t, ok, "package %s lacks a package comment that says why it exists", pkg)
+	for pkg, text := range comments {
+		if len(text) <= 80 {
+			t.Errorf("package %s lacks a package comment that says why it exists", pkg)
+		}
+		if path := cites[pkg]; path != "" && !strings.Contains(text, "docs/protocol.md") {
+			t.Errorf("%s cites a rule, but the comment of package %s does not name docs/protocol.md", path, pkg)
+		}
 	}
 }

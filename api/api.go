@@ -5,6 +5,8 @@
 // Errors are {"error": "...", "code": "..."} with a fitting status. Lists are
 // {"jobs": [...], "next": "cursor"} and likewise. Durations are Go strings, times
 // RFC 3339 in UTC.
+//
+// The rules that comments cite, such as J7, are defined in docs/protocol.md.
 package api
 
 import (

@@ -60,7 +60,7 @@ func New(addr string, options ...Option) (*Client, error) {
 		return nil, fmt.Errorf("broker address %q: %w", addr, err)
 	}
 	c := &Client{base: base, http: &http.Client{
-		// A broker does not redirect; who does is something else.
+		// A broker does not redirect; a server that does is not a broker.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for _, o := range options {

@@ -36,7 +36,7 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// Content opens the same bytes anew at every call, so that a request can be
+// Content opens the same bytes again at every call, so that a request can be
 // repeated. Whoever gets the reader closes it.
 type Content func() (io.ReadCloser, error)
 
@@ -179,7 +179,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// readError turns an answer that is no success into an *Error and closes it.
+// readError turns an unsuccessful answer into an *Error and closes it.
 func (c *Client) readError(resp *http.Response) error {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is enough to go by

@@ -51,7 +51,7 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 	}
 }
 
-// silence is how long the broker has not answered, for ever when it never has.
+// silence is how long the broker has not answered, the maximum when it never has.
 func (c *Client) silence() time.Duration {
 	heard := c.heard.Load()
 	if heard == 0 {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -37,10 +39,10 @@ func running(t *testing.T) (w *world, key string) {
 func (w *world) tell(to, key string, counter uint64, edit func(clock.Dot, *job.Record)) {
 	dot := clock.Dot{Actor: "c~1", Counter: counter}
 	r := w.nodes[to].b.record(key).With(dot, func(r *job.Record) { edit(dot, r) })
-	m := Message{Version: Version, From: "c", Actor: "c~1", Delta: &Delta{
-		Records: []Encoded{{Kind: JobKind, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}},
+	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
+		Records: []wire.Encoded{{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}},
 	}}
-	w.deliver(packet{from: "c", to: to, wire: Encode(&m)})
+	w.deliver(packet{from: "c", to: to, wire: wire.Encode(&m)})
 	w.said = nil
 	w.settle()
 }

@@ -2,325 +2,116 @@ package broker
 
 import (
 	"cmp"
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/setting"
 )
-
-// JobKind is the ledger's kind of job records.
-const JobKind ledger.Kind = "job"
-
-// schemas are the kinds of records that this version knows. Never changed.
-var schemas = map[ledger.Kind]ledger.Schema{
-	JobKind:     ledger.SchemaOf(JobKind, job.DecodeRecord, job.Merge),
-	SettingKind: ledger.SchemaOf(SettingKind, decodeSetting, mergeSettings),
-
-	EmergencyKind: ledger.SchemaOf(EmergencyKind, emergency.Decode, emergency.Merge),
-}
-
-func jobRef(key string) ledger.Ref { return ledger.Ref{Kind: JobKind, Key: key} }
 
 // Config is what a broker is told once, at its start. All values are valid.
 type Config struct {
 	Actor        clock.Actor // minted for this start (rule I1); its name part is the broker's name
 	HTTPAddr     string      // where peers reach this broker's HTTP API
 	Software     string      // version, for people
-	Capabilities Capabilities
+	Capabilities wire.Capabilities
 
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
-	NewsLinks    bool          // rule S1; false only in tests
-	RumourPause  time.Duration // rule S1: between two messages to a peer for whom nobody waits; what comes in meanwhile goes together
-	AckTimeout   time.Duration // rule A1
-	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is for ever
-	MaxClockSkew time.Duration // rule I3
+	NewsLinks    bool          // pass news on at once (rule S1); false only in tests
+	RumourPause  time.Duration // between two messages to a peer that nobody waits for; what comes in meanwhile goes together (rule S1)
+	AckTimeout   time.Duration // after which an answer is given with fewer copies, and says so (rule A1)
+	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is indefinitely
+	MaxClockSkew time.Duration // how far another clock may be ahead and still be followed (rule I3)
 
 	RedeployDelay  time.Duration    // how long a lost broker may still refute that before its jobs move (rule J6)
-	IsolationDelay time.Duration    // how long who has lost most others waits before it takes over (rule J7)
+	IsolationDelay time.Duration    // how long a broker that has lost most others waits before it takes over (rule J7)
 	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
 
 	Retention      time.Duration // how long a finished job is remembered (rule L8)
-	RetentionCount int           // how many finished jobs are remembered at most; 0 is no bound
+	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
 
 	Seed    uint64 // of all random choices
 	Archive ledger.Archive
 }
 
-// Broker decides. Make one with [New], then [Broker.Load] what was stored.
+// Broker decides. Make one with [New], then [Broker.Load] what was stored. It is the composition
+// of its parts: it routes each input to the part that owns what the input is about (step.go), and
+// lets every part hear of a changed record. One goroutine owns a Broker.
 type Broker struct {
-	cfg    Config
-	self   string    // the broker's name
-	now    time.Time // never goes back
-	wall   time.Time // may
-	hybrid clock.Hybrid
-	random random
-
-	recalled clock.Hybrid // the highest stored stamp of others, until the first Tick
-
-	ledger *ledger.Ledger
-	jobs   jobIndex
-
-	members map[string]Member // by name, this broker not among them
-	names   []string          // of members, sorted
-	ring    []string          // the live brokers behind this one, in the order in which they get copies (rule S1)
-	ghosts  ghosts            // earlier starts of members, which are not heard any more
-	rows    map[string]Row    // newest known metadata, this broker's not among them
-	links   map[string]*link  // to every member, by name
-	stretch float64           // of the sync interval (rule S5)
-
-	queue     *resolve.Queue
-	undecided bool             // the queue has changed since its last decision
-	tight     bool             // the machine's memory is nearly used up
-	history   *resolve.History // of conflicts
-
-	emergencies emergencies
-	drift       time.Duration // see cityTime
-	driftAt     time.Time     // when it was last looked at
-	watched     bool          // somebody wants to hear of every job's state (see Note)
-
-	displaced map[string]displaced // jobs that had to make room, by key
-	behind    map[string]time.Time // jobs that wait until we know what they depend on, or until then (rule C2)
-	tracks    map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
-	arriving  []arriving           // submissions that name jobs which we don't know yet (rule C4)
-	heldStale bool                 // who holds which exclusive key elsewhere has changed (rule J10)
-	runs      map[string]*run      // attempts that this broker holds, by key
-	timers    timers               // keys to review at a later time
-
-	absent    map[string]*absence // brokers that are not there (rules J6, J7)
-	flaps     map[string]flapping
-	isolated  time.Time // until then this broker takes nothing over (rule J7)
-	unaudited unaudited // what must wait for an audit (rule L9)
-	draining  bool
-	drainer   Token                // who waits for the end of it
-	cautious  map[string]time.Time // jobs that may run once only, and wait until that is durable, or until then (rule J8)
-	pauses    map[string]pause     // retries that wait here for their time
-	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
-
-	sweepAt   time.Time // rule L8
-	sweepFrom endItem
-	balanceAt time.Time              // rule J9
-	queuing   map[string]job.Attempt // own jobs that queued in vain at the last look
-	catching  []catching             // rule C3
-
-	review []string // keys whose record has changed
-	queued map[string]bool
-
-	gates   map[string]*gate    // verdicts that are not yet durable enough to be shown, by key
-	order   []*gate             // those and submissions, the oldest first
-	gateDue time.Time           // when the first of them opens at the latest
-	hedges  int                 // how many more brokers than usual get copies, since some are silent (rule A1)
-	waiters map[string][]Token  // who waits for a job's end, by key
-	waiting map[Token]waiting   // the same, by token
-	cancels map[Token]bool      // of those: a Cancel, and whether it wrote the verdict
-	holds   map[string]*digests // blobs that a peer has confirmed
-	pushing map[pushing]bool    // blobs on their way to a peer
-	local   *digests            // blobs known to be here
-
-	full bool // the disk has no room for new jobs
-
-	published published
-	stats     Stats
-
-	out Ready // what the next Ready will say
-	err error // the archive failed: the owner must stop
+	*core
+	acks         acks         // answers that wait for copies (rules A1, A3)
+	waiters      waiters      // clients that wait for a job's end
+	emergencies  emergencies  // what is known of them, and in force (rules E1 to E4)
+	causality    causality    // what clients and jobs have seen (rules C1 to C3)
+	predecessors predecessors // what jobs run after (rule C4)
+	decisions    decisions    // which jobs run here when not all can
+	attempts     attempts     // what this broker executes
+	ownership    ownership    // what it does for the jobs that it owns
+	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
+	sweeper      sweeper      // forgets (rule L8)
+	drainer      Token        // waits for the end of a drain; 0 is nobody
 }
 
 // New makes a broker without jobs.
 func New(cfg Config) *Broker {
-	b := &Broker{
-		cfg: cfg, self: cfg.Actor.Broker(),
-		random:  random(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, schemas[JobKind], schemas[SettingKind], schemas[EmergencyKind]),
-		jobs:    newJobIndex(),
-		members: map[string]Member{}, rows: map[string]Row{}, links: map[string]*link{},
-		stretch:   1,
-		queue:     resolve.NewQueue(cfg.Capabilities.Capacity),
-		displaced: map[string]displaced{}, behind: map[string]time.Time{}, tracks: map[string]time.Time{},
-		runs:   map[string]*run{},
-		queued: map[string]bool{},
-		gates:  map[string]*gate{}, waiters: map[string][]Token{},
-		waiting: map[Token]waiting{}, cancels: map[Token]bool{},
-		absent: map[string]*absence{}, flaps: map[string]flapping{}, cautious: map[string]time.Time{}, settling: map[string]*run{}, pauses: map[string]pause{},
-		holds: map[string]*digests{}, pushing: map[pushing]bool{}, local: newDigests(),
-	}
-	b.emergencies = newEmergencies()
-	b.history = resolve.NewHistory(b.conflictsKept())
-	b.useStrategy(cmp.Or(cfg.Strategy, resolve.Default))
+	c := newCore(cfg)
+	b := &Broker{core: c, waiters: newWaiters()}
+	b.acks = acks{c, map[string]*verdictWaiter{}}
+	b.emergencies = newEmergencies(c, b.activeSetChanged)
+	b.causality = newCausality(c)
+	b.predecessors = newPredecessors(c)
+	b.decisions = newDecisions(c, &b.causality, &b.emergencies)
+	b.attempts = newAttempts(c, &b.decisions, &b.causality)
+	b.ownership = ownership{c, &b.decisions}
+	b.balancer = balancer{core: c, ownership: &b.ownership}
+	b.sweeper = sweeper{core: c}
+	c.changed = b.noted
+	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
 }
 
-// Load fills the broker with what its commits have stored, before the first
-// Step; see [ledger.Ledger.Load]. Jobs that this broker owned or ran under an
-// earlier actor are taken up again at the first Tick (rule J6).
-func (b *Broker) Load(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
+// Load fills the broker with what its commits have stored, before the first Step; see
+// [ledger.Ledger.Load]. Jobs that this broker owned or ran under an earlier actor are taken up
+// again at the first Tick (rule J6).
+func (b *Broker) Load(scan ledger.Scan) error {
+	recall := func(at clock.Hybrid, by clock.Actor) { b.recall(at, by.Broker() == b.self) }
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
 		switch r := r.(type) {
 		case *job.Record:
 			b.jobs.update(nil, r)
-			b.recall(r)
-		case *Setting:
+			r.Stamps(recall)
+		case *setting.Setting:
 			b.settled(r)
 		case *emergency.Record:
-			b.emergencies.known[r.ID] = r
-			b.recallStamps(r)
+			b.emergencies.load(r)
+			r.Stamps(recall)
 		}
 	})
 	b.reviewWhere(nil)
-	b.unaudited.waiting = len(b.review) > 0 // from the first Tick on, see begin
+	if b.reviews.pending() {
+		b.peers.HoldBack()
+	}
 	return err
 }
 
-// recall takes in the stamps of a stored record: our own, so that the next are
-// higher; those of others at the first Tick, which says what time it is, as far as
-// they are not too far ahead (rule I3).
-func (b *Broker) recall(r *job.Record) {
-	see := b.recallStamp
-	see(r.Submitted(), r.Created[0].Dot.Actor)
-	see(r.Owner.Tenure.At, r.Owner.Tenure.By)
-	for _, rep := range r.Reports {
-		see(rep.At, rep.Dot.Actor)
-	}
-	for _, v := range r.Verdicts {
-		see(v.At, v.Dot.Actor)
-	}
-}
-
-// recallStamps is the same for an emergency.
-func (b *Broker) recallStamps(r *emergency.Record) {
-	b.recallStamp(r.Version.At, r.Version.By)
-	for _, m := range r.Cleared {
-		b.recallStamp(m.At, m.By)
-	}
-}
-
-func (b *Broker) recallStamp(at clock.Hybrid, by clock.Actor) {
-	if by.Broker() == b.self {
-		b.hybrid = max(b.hybrid, at)
-	} else {
-		b.recalled = max(b.recalled, at)
-	}
-}
-
-// Step takes in what happened. It returns an error only when the archive failed
-// or an input is of no known type; the owner must then stop.
-func (b *Broker) Step(in Input) error {
-	switch in := in.(type) {
-	case Tick:
-		b.tick(in)
-	case Roster:
-		b.setRoster(in.Members)
-	case Gossip:
-		b.gossip(in.State)
-	case Pressure:
-		b.stretch = min(max(in.Stretch, 1), 2)
-		b.rememberConflicts(in.Tight)
-	case Deliver:
-		b.deliver(in)
-	case Acked:
-		b.acked(in.Peer, in.Reply)
-	case Unreachable:
-		b.unreachable(in.Peer)
-	case Pushed:
-		b.pushed(in)
-	case Submit:
-		b.submit(in)
-	case Get:
-		b.get(in)
-	case Await:
-		b.await(in)
-	case CatchUp:
-		b.catchUp(in)
-	case Drain:
-		b.drain(in)
-	case Paused:
-		b.paused(in)
-	case DryRun:
-		b.dryRun(in)
-	case SetStrategy:
-		b.setStrategy(in)
-	case ListConflicts:
-		b.listConflicts(in)
-	case Declare:
-		b.declare(in)
-	case Clear:
-		b.clear(in)
-	case Heard:
-		b.hearEvent(in)
-	case ListEmergencies:
-		b.listEmergencies(in)
-	case Watch:
-		b.watched = in.On
-	case Room:
-		b.full = in.Full
-	case Damaged:
-		b.local.forget(in.Digest)
-	case Abandon:
-		b.abandon(in.Token)
-	case List:
-		b.list(in)
-	case Cancel:
-		b.cancel(in)
-	case Fetched:
-		b.fetched(in)
-	case Reported:
-		b.reported(in)
-	default:
-		return fmt.Errorf("broker: unknown input %T", in)
-	}
-	b.reviewAll()
-	return b.err
-}
-
-func (b *Broker) tick(in Tick) {
-	first := b.now.IsZero()
-	b.now, b.wall = in.Now, in.Wall
-	if b.wall.IsZero() {
-		b.wall = b.now
-	}
-	if first {
-		b.begin()
-	}
-	for _, key := range b.timers.due(clock.At(b.now)) {
-		b.reviewLater(key)
-	}
-	b.expireGates()
-	b.hedge()
-	b.checkUnaudited()
-	b.checkAbsences()
-	b.checkCatching()
-	b.checkArriving()
-	b.checkBehind()
-	b.checkDrift()
-	b.checkEmergencies()
-	b.sweep()
-	b.balance()
-}
-
-// begin is the first Tick: now it is known what time it is.
-func (b *Broker) begin() {
-	b.hybrid.Observe(b.recalled, b.wall, b.cfg.MaxClockSkew)
-	b.sweepAt, b.balanceAt = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
-	b.refreshBoard()
-	if b.unaudited.waiting {
-		b.distrust()
-	}
-}
-
-// Ready returns what is to be done, and starts anew. The next Ready may be
-// taken after Advance.
+// Ready returns what is to be done, and starts again with nothing. The next Ready may be taken
+// after Advance.
 func (b *Broker) Ready() Ready {
 	b.startRuns()
 	b.checkDrained()
 	b.pump()
 	b.publish()
 	rd := b.out
+	rd.Push = b.blobs.Take()
 	rd.Commit = b.ledger.Take()
 	rd.Wake = b.nextWake()
 	b.out = Ready{}
@@ -334,66 +125,55 @@ func (b *Broker) Advance(rd Ready) { b.ledger.Stable(rd.Commit) }
 func (b *Broker) Name() string { return b.self }
 
 // Clock returns the updates that this broker holds. Only what a Ready's commit
-// has synced may be shown (rule I4); the shell shows it from Ready.State.
+// has synced may be shown (rule I4); the shell shows it from Ready.Overview.
 func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
 
-// stamp ticks the hybrid clock for a local event.
-func (b *Broker) stamp() clock.Hybrid { return b.hybrid.Tick(b.wall) }
-
-// update changes a job record by a local event, and notes the change. Change
-// returns nil to leave the record alone.
-func (b *Broker) update(key string, change func(dot clock.Dot, old *job.Record) *job.Record) *job.Record {
-	var old *job.Record
-	r, err := b.ledger.Apply(jobRef(key), func(dot clock.Dot, r ledger.Record) ledger.Record {
-		old, _ = r.(*job.Record)
-		if n := change(dot, old); n != nil {
-			return n
+// noted lets every part hear of a changed job, local or merged.
+func (b *Broker) noted(old, r *job.Record) {
+	b.jobs.update(old, r)
+	b.tellState(old, r)
+	b.reviews.later(r.Key())
+	b.decisions.noted(r)
+	ended := r.Finished() && (old == nil || !old.Finished())
+	if ended {
+		for _, key := range slices.Sorted(maps.Keys(b.jobs.wanted[r.ID])) {
+			b.reviews.later(key)
 		}
-		return nil
-	})
-	if err != nil {
-		b.err = err
-		return nil
 	}
-	rec, _ := r.(*job.Record)
-	if rec != nil && rec != old {
-		b.noted(old, rec)
+	if len(r.Spec.After) > 0 && (old == nil || r.Finished() != old.Finished() || len(r.Ended) != len(old.Ended)) {
+		b.decisions.rerank(r.Spec.After)
 	}
-	return rec
-}
-
-// noted keeps what is derived from records in step with a change, local or
-// merged.
-func (b *Broker) noted(old, rec *job.Record) {
-	b.jobs.update(old, rec)
-	b.tellState(old, rec)
-	b.reviewLater(rec.Key())
-	b.notedOthers(old, rec)
-	if (old == nil || !old.Finished()) && rec.Finished() {
-		b.gateVerdict(rec)
-		delete(b.cautious, rec.Key())
-		delete(b.pauses, rec.Key())
-		delete(b.behind, rec.Key())
-		delete(b.tracks, rec.Key())
-		delete(b.displaced, rec.Key())
+	if ended {
+		b.withhold(r)
+		b.attempts.ended(r.Key())
+		b.causality.ended(r.Key())
+		b.predecessors.ended(r.Key())
 	}
 	wrote := clock.Vector(nil)
 	if old != nil {
 		wrote = old.Dots
 	}
-	b.news(rec, rec.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor))
+	b.tell(r.Dots, r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor), r.Origin, r.Owner.Broker, r.Place.Broker)
 }
 
-// record returns a job by its key, nil when there is none.
-func (b *Broker) record(key string) *job.Record {
-	r, err := b.ledger.Get(jobRef(key))
-	if err != nil {
-		b.err = err
+// activeSetChanged lets all jobs here stand as the emergencies in force say.
+func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
+
+// nextWake is when a part next has something to do, even if nothing happens.
+func (b *Broker) nextWake() (wake time.Time) {
+	for _, at := range []time.Time{
+		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(),
+	} {
+		wake = sooner(wake, at)
 	}
-	rec, _ := r.(*job.Record)
-	return rec
+	return wake
 }
 
-func (b *Broker) answer(t Token, v any) {
-	b.out.Answers = append(b.out.Answers, Answer{t, v})
+// sooner is the earlier of two instants; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -25,8 +27,8 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 		dot := clock.Dot{Actor: "c~1", Counter: 1}
 		r := job.New("j", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1, Deps: []job.Dependency{{Job: "i", Dot: later}}})
 		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: 1}, Broker: "a", Actor: "a~1"}
-		w.deliver(packet{from: "c", to: "a", wire: Encode(&Message{Version: Version, From: "c", Actor: "c~1", Delta: &Delta{
-			Records: []Encoded{{Kind: JobKind, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}, Clock: clock.NewVector(dot),
+		w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
+			Records: []wire.Encoded{{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}, Clock: clock.NewVector(dot),
 		}})})
 		w.said = nil
 		return w
@@ -42,7 +44,7 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 
 	w = arrive() // the news comes: that job has ended and is forgotten
 	w.pass(time.Second)
-	w.deliver(packet{from: "c", to: "a", wire: Encode(&Message{Version: Version, From: "c", Actor: "c~1", Delta: &Delta{
+	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
 		Since: clock.NewVector(clock.Dot{Actor: "c~1", Counter: 1}), Clock: clock.NewVector(clock.Dot{Actor: "c~1", Counter: 1}, later),
 	}})})
 	w.pass(100 * time.Millisecond)
@@ -82,5 +84,5 @@ func TestManyDependenciesAreCheap(t *testing.T) {
 	w.ask(n, "", func(tok Token) Input { return Submit{Token: tok, ID: "last", Spec: spec} })
 	w.settle()
 	first, _ := n.b.resolve("j0-3")
-	require.Equal(t, job.Level("critical"), n.b.candidate(first).Raised)
+	require.Equal(t, job.Level("critical"), n.b.decisions.candidate(first).Raised)
 }

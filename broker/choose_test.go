@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -21,17 +23,17 @@ func TestRing(t *testing.T) {
 	copies := map[string]int{}
 	for _, name := range names {
 		if b := w.nodes[name].b; b != nil {
-			require.Len(t, b.ring, 3)
-			for _, s := range b.ring[:b.reach()] {
+			require.Len(t, b.members.Ring(), 3)
+			for _, s := range b.members.Ring()[:b.copies.Reach()] {
 				require.NotEqual(t, name, s)
 				require.NotEqual(t, "d", s)
 				copies[s]++
 			}
-			require.Len(t, b.names, 4)
+			require.Len(t, b.members.Names(), 4)
 		}
 	}
 	require.Equal(t, map[string]int{"a": 2, "b": 2, "c": 2, "e": 2}, copies)
-	require.Len(t, w.nodes["a"].b.successors(99), 3)
+	require.Len(t, w.nodes["a"].b.members.Ring(), 3)
 }
 
 // Of many capable brokers a few are compared, and over time all.
@@ -41,14 +43,14 @@ func TestCandidatesAreAFew(t *testing.T) {
 	for i := range 50 {
 		name := fmt.Sprintf("m%02d", i)
 		actor := clock.Actor(name + "~1")
-		n.seen[name] = Member{Name: name, Actor: actor, Status: Alive}
-		n.b.rows[name] = Row{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}
+		n.seen[name] = membership.Member{Name: name, Actor: actor, Status: membership.Alive}
+		n.b.members.Learn(wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities})
 	}
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec
 	seen := map[string]bool{}
 	for range 500 {
-		list := n.b.candidates(&s, sampled)
+		list := n.b.ownership.candidates(&s, sampled)
 		require.Len(t, list, 1+sampled)
 		require.Equal(t, "a", list[0])
 		for _, name := range list {

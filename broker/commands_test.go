@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -94,7 +96,7 @@ var commands = map[string]func(*story){
 	"paused":   paused,
 	"strategy": strategy,
 	"conflict": conflict,
-	"which":    func(s *story) { s.w.say("%s", s.node(0).b.queue.Strategy()) },
+	"which":    func(s *story) { s.w.say("%s", s.node(0).b.decisions.queue.Strategy()) },
 	"stopped":  stopped,
 	"fetched":  fetched,
 	"pushed":   pushed,
@@ -135,7 +137,7 @@ func leave(s *story) {
 	for _, name := range s.w.names {
 		n := s.w.nodes[name]
 		if m, ok := n.seen[s.word(0)]; ok && n.b != nil {
-			m.Status = Left
+			m.Status = membership.Left
 			n.seen[s.word(0)] = m
 			s.w.roster(n)
 		}
@@ -183,7 +185,7 @@ func flood(s *story) {
 
 // gossip carries a's state to b, as a push-pull does.
 func gossip(s *story) {
-	state, err := DecodeState(s.node(0).state)
+	state, err := wire.DecodeState(s.node(0).state)
 	require.NoError(s.t, err)
 	s.w.step(s.node(1), Gossip{State: state})
 }
@@ -195,10 +197,10 @@ func deliver(s *story) {
 	}
 	p.loseBack = s.d.HasArg("lost")
 	if s.d.HasArg("bad") {
-		m, err := DecodeMessage(p.wire)
+		m, err := wire.DecodeMessage(p.wire)
 		require.NoError(s.t, err)
 		m.Delta.Records[0].Bytes[0] = 0xc1 // no such msgpack
-		p.wire = Encode(&m)
+		p.wire = wire.Encode(&m)
 	}
 	s.w.deliver(p)
 }
@@ -264,7 +266,7 @@ func strategy(s *story) {
 
 // conflict tells in one sentence each what was decided lately, the newest first.
 func conflict(s *story) {
-	for _, c := range s.node(0).b.history.Latest(int(s.number("limit", 1))) {
+	for _, c := range s.node(0).b.decisions.history.Latest(int(s.number("limit", 1))) {
 		s.w.say("%s", c.Explain().Sentence)
 	}
 }
@@ -304,9 +306,9 @@ func deps(s *story) {
 
 func row(s *story) {
 	n, o := s.node(0), s.node(1)
-	r, ok := n.b.rows[o.name]
+	r := n.b.members.Metadata(o.name)
 	switch {
-	case !ok:
+	case r.Name == "":
 		s.w.say("none")
 	case r.Actor != o.cfg.Actor:
 		s.w.say("of %s, which is gone", r.Actor)
@@ -323,10 +325,10 @@ func hybrid(s *story) {
 
 // transfer tells how far a's transfer to b is.
 func transfer(s *story) {
-	l := s.node(0).b.links[s.word(1)]
-	if l.transfer == nil {
+	page, ok := s.node(0).b.peers.Transferring(s.word(1))
+	if !ok {
 		s.w.say("none")
 		return
 	}
-	s.w.say("page %d", l.page)
+	s.w.say("page %d", page)
 }

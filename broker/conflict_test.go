@@ -29,7 +29,7 @@ func TestConflictHistoryShrinks(t *testing.T) {
 		require.NoError(t, n.b.Step(ListConflicts{Token: 9999, Limit: 100}))
 		rd := n.b.Ready()
 		n.b.Advance(rd)
-		return rd.Answers[len(rd.Answers)-1].Value.(*Conflicts)
+		return rd.Answers[len(rd.Answers)-1].Answer.(*Conflicts)
 	}
 	all := list()
 	require.Len(t, all.List, 20)
@@ -39,5 +39,5 @@ func TestConflictHistoryShrinks(t *testing.T) {
 	w.step(n, Pressure{Stretch: 1})
 	require.Equal(t, all.List[:2], list().List)
 	require.Equal(t, all.Total, list().Total)
-	require.EqualValues(t, 29, n.b.stats.Conflicts[0], resolve.Strategies[0])
+	require.EqualValues(t, 29, n.b.stats.Conflicts.Of(resolve.Default))
 }

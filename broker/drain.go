@@ -1,111 +1,35 @@
 package broker
 
-import (
-	"maps"
-	"slices"
-
-	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/job"
-)
-
 // drain begins the graceful leave, or hurries it.
 func (b *Broker) drain(in Drain) {
 	if b.drainer != 0 {
 		b.answer(b.drainer, &Drained{Left: b.ownedHere()})
 	}
 	b.drainer = in.Token
-	if !b.draining {
-		b.draining = true
+	if !b.offer.draining {
+		b.offer.draining = true
 		b.reviewWhere(nil)
 	}
 	if !in.Now {
 		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.runs)) {
-		b.drop(key, b.runs[key])
-	}
+	b.attempts.dropAll()
 }
 
-// handOver gives an own job to the broker that rendezvous names, in the next epoch.
-// Where it runs stays as it is: the new owner sees to that.
-func (b *Broker) handOver(r *job.Record) {
-	to := b.heir(r.Key(), b.self)
-	if to == "" || b.members[to].Actor == "" {
-		return
-	}
-	b.own(r, to, b.members[to].Actor)
-	b.out.Handed = append(b.out.Handed, Handover{ID: r.ID, To: to})
-	b.stats.Handed++
-}
-
-// own makes a broker the owner in the next epoch.
-func (b *Broker) own(r *job.Record, name string, actor clock.Actor) {
-	b.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-		return old.With(dot, func(r *job.Record) {
-			r.Owner = job.Assignment{
-				Tenure: job.Tenure{Epoch: old.Owner.Tenure.Epoch + 1, At: b.stamp(), By: b.cfg.Actor},
-				Broker: name, Actor: actor,
-			}
-		})
-	})
-}
-
-// ownedHere counts the unfinished jobs that this broker owns.
-func (b *Broker) ownedHere() (n int) {
-	for _, k := range b.jobs.owned[b.self] {
-		n += k
-	}
-	return n
-}
-
-// checkDrained answers the drain when nothing runs here, and what was handed over is
-// held by as many as hold a submission, and by all who live. Who has left counts no
-// more where all must know of a verdict (rule A3), so that nothing may be on its disk
-// alone: it could hold an earlier verdict, and come back with it.
+// checkDrained answers the drain when nothing runs here, and as many brokers as hold a submission
+// hold what was handed over, among them all that are alive. A broker that has left is not asked for
+// anything where all must know of a verdict (rule A3), so nothing may be on its disk alone: it
+// could hold an earlier verdict, and come back with it.
 func (b *Broker) checkDrained() {
-	if b.drainer == 0 || len(b.review) > 0 {
+	if b.drainer == 0 || b.reviews.pending() || b.attempts.running() {
 		return
-	}
-	for _, x := range b.runs {
-		if x.started {
-			return
-		}
 	}
 	left := b.ownedHere()
-	if left > 0 && b.heir("", b.self) != "" {
+	if left > 0 && b.successor("", b.self) != "" {
 		return // they are still to be handed over
 	}
-	c, holders := b.ledger.Clock(), 1
-	wrote, known, heard := b.wroteHere(c), true, true
-	for _, name := range b.names {
-		if b.members[name].Status == Left {
-			continue
-		}
-		l := b.links[name]
-		has := l != nil && l.known.Covers(wrote)
-		known = known && has
-		if l == nil || !b.alive(name) {
-			continue
-		}
-		heard = heard && has
-		if l.heard && l.known.Covers(c) {
-			holders++
-		} else { // it may long have it from others: its answer says so, before the next exchange
-			l.rumour = true
-		}
-	}
-	if holders >= b.goal() && heard {
-		b.answer(b.drainer, &Drained{Left: left, Known: known})
+	if h := b.peers.HandOver(); h.Holders >= b.copies.Goal() && h.Living {
+		b.answer(b.drainer, &Drained{Left: left, Known: h.All})
 		b.drainer = 0
 	}
-}
-
-// wroteHere is what this broker has written, in all its starts.
-func (b *Broker) wroteHere(c clock.Vector) (out clock.Vector) {
-	for _, d := range c {
-		if d.Actor.Broker() == b.self {
-			out.Set(d)
-		}
-	}
-	return out
 }

@@ -7,29 +7,25 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// dryRunKey names the job that is asked about among those that are there.
+// dryRunKey is the key of the job that is asked about, among those that exist.
 const dryRunKey = "dry-run"
 
 // dryRun says for every live broker whether it could run a job, and what would happen
 // there if it came now: as far as this broker knows, and without changing anything.
 func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
-	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.jobs()})
+	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.Jobs()})
 	placed := map[string][]string{} // keys of jobs, by executor
-	for _, ref := range b.ledger.Live(func(r ledger.Record) bool {
-		rec, ok := r.(*job.Record)
-		return ok && rec.Place.Broker != ""
-	}) {
+	for _, ref := range b.liveJobs(func(r *job.Record) bool { return r.Place.Broker != "" }) {
 		at := b.record(ref.Key).Place.Broker
 		placed[at] = append(placed[at], ref.Key)
 	}
 	out := &Prospects{}
-	for _, name := range append([]string{b.self}, b.names...) {
-		if b.alive(name) {
+	for _, name := range append([]string{b.self}, b.members.Names()...) {
+		if b.members.Alive(name) {
 			out.Brokers = append(out.Brokers, b.prospect(name, r, placed[name]))
 		}
 	}
@@ -40,9 +36,9 @@ func (b *Broker) dryRun(in DryRun) {
 }
 
 func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect {
-	caps, strategy := b.cfg.Capabilities, string(b.queue.Strategy())
+	caps, strategy := b.cfg.Capabilities, string(b.decisions.strategy())
 	if name != b.self {
-		row := b.rows[name]
+		row := b.members.Metadata(name)
 		caps, strategy = row.Capabilities, row.Strategy
 	}
 	p := Prospect{Broker: name, Strategy: strategy}
@@ -57,23 +53,23 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Lacks = append(p.Lacks, "constraint "+text)
 		}
 	}
-	if b.leaves(name) || name == b.self && b.draining {
+	if b.members.Leaves(name) || name == b.self && b.offer.draining {
 		p.Lacks = append(p.Lacks, "it is about to leave")
 	}
-	if b.rows[name].Full || name == b.self && b.full {
+	if b.members.Metadata(name).Full || name == b.self && b.offer.full {
 		p.Lacks = append(p.Lacks, "room on its disk")
 	}
 	if len(p.Lacks) > 0 {
 		return p
 	}
-	p.Cost = b.cost(name, r)
+	p.Cost = b.ownership.cost(name, r)
 	if len(placed) > mostPlanned {
 		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
 		return p
 	}
 	s := b.snapshotOf(name, strategy, placed)
-	board := b.boardOf(caps.Labels)
-	c := b.candidateOn(r, &board)
+	set := b.emergencies.activeAt(caps.Labels)
+	c := b.decisions.candidateOn(r, &set)
 	c.Key, c.ID = dryRunKey, dryRunKey
 	p.Score = s.Weights.Score(&c, s.Now).Total
 	s.Pending = append(s.Pending, &c)
@@ -102,10 +98,10 @@ const mostPlanned = 1024
 func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snapshot {
 	now := clock.At(b.wall)
 	if name == b.self {
-		return b.queue.Snapshot(now)
+		return b.decisions.snapshot(now)
 	}
-	board := b.boardOf(b.rows[name].Capabilities.Labels)
-	s := b.queue.Snapshot(now)
+	set := b.emergencies.activeAt(b.members.Metadata(name).Capabilities.Labels)
+	s := b.decisions.snapshot(now)
 	s.Running, s.Suspended, s.Pending, s.Keys, s.Held = nil, nil, nil, nil, job.Resources{}
 	s.Capacity = b.capacity(name)
 	if known, err := resolve.ParseStrategy(strategy); err == nil {
@@ -113,7 +109,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 	}
 	for _, key := range placed {
 		r := b.record(key)
-		c := b.candidateOn(r, &board)
+		c := b.decisions.candidateOn(r, &set)
 		rep, _ := r.Present()
 		switch r.State() {
 		case job.StateRunning:

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -34,33 +35,27 @@ type Effect struct {
 // mostEffects bounds the answer for one emergency.
 const mostEffects = 1000
 
-func (b *Broker) emergencyView(r *emergency.Record) *EmergencyView {
-	now := clock.At(b.cityTime())
+// view shows one that is known.
+func (e *emergencies) view(id emergency.ID) *EmergencyView { return e.show(e.known[id]) }
+
+func (e *emergencies) show(r *emergency.Record) *EmergencyView {
+	now := clock.At(e.cityTime())
 	return &EmergencyView{
-		Record: r, Active: r.Active(now), InScope: r.InScope(b.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
-		Caused: len(b.jobs.caused[string(r.ID)]),
+		Record: r, Active: r.Active(now), InScope: r.InScope(e.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
+		Caused: len(e.jobs.caused[string(r.ID)]),
 	}
 }
 
-// listEmergencies answers with all, those that are active first, then the latest; or with
+// list answers with all, those that are active first, then the latest; or with
 // one and what it has caused.
-func (b *Broker) listEmergencies(in ListEmergencies) {
-	out := &Emergencies{AsOf: b.wall}
+func (e *emergencies) list(in ListEmergencies) {
+	out := &Emergencies{AsOf: e.wall}
 	if in.ID != "" {
-		id, ambiguous := b.findEmergency(in.ID)
-		out.Ambiguous = ambiguous
-		if r := b.emergencies.known[id]; r != nil {
-			v := b.emergencyView(r)
-			v.Effects = b.effects(id)
-			v.Caused = len(v.Effects)
-			v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
-			out.List = []*EmergencyView{v}
-		}
-		b.answer(in.Token, out)
+		e.listOne(in)
 		return
 	}
-	for _, r := range b.emergencies.known {
-		out.List = append(out.List, b.emergencyView(r))
+	for _, r := range e.known {
+		out.List = append(out.List, e.show(r))
 	}
 	slices.SortFunc(out.List, func(x, y *EmergencyView) int {
 		if x.Active != y.Active {
@@ -71,13 +66,32 @@ func (b *Broker) listEmergencies(in ListEmergencies) {
 		}
 		return cmp.Or(cmp.Compare(y.Record.Declared, x.Record.Declared), cmp.Compare(x.Record.ID, y.Record.ID))
 	})
-	b.answer(in.Token, out)
+	e.answer(in.Token, out)
+}
+
+// listOne answers with one emergency and what it has caused.
+func (e *emergencies) listOne(in ListEmergencies) {
+	id, ambiguous := e.find(in.ID)
+	r := e.known[id]
+	switch {
+	case len(ambiguous) > 1:
+		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.wall})
+		return
+	case r == nil:
+		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.wall})
+		return
+	}
+	v := e.show(r)
+	v.Effects = e.effects(id)
+	v.Caused = len(v.Effects)
+	v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
+	e.answer(in.Token, &Emergencies{List: []*EmergencyView{v}, AsOf: e.wall})
 }
 
 // effects lists what an emergency has caused, the earliest first.
-func (b *Broker) effects(id emergency.ID) (out []Effect) {
-	for _, key := range slices.Sorted(maps.Keys(b.jobs.caused[string(id)])) {
-		r := b.record(key)
+func (e *emergencies) effects(id emergency.ID) (out []Effect) {
+	for _, key := range slices.Sorted(maps.Keys(e.jobs.caused[string(id)])) {
+		r := e.record(key)
 		if r == nil {
 			continue
 		}
@@ -96,14 +110,14 @@ func (b *Broker) effects(id emergency.ID) (out []Effect) {
 }
 
 // inForce is what this broker's metadata says of emergencies.
-func (b *Broker) inForce() (f InForce) {
-	board := &b.emergencies.board
-	if board.Empty() {
+func (e *emergencies) inForce() (f wire.InForce) {
+	set := &e.activeSet
+	if set.Empty() {
 		return f
 	}
-	ids := board.IDs()
-	f.Level, f.Count = job.LevelName(board.TopLevel()), len(ids)
-	for _, id := range ids[:min(len(ids), maxInForce)] {
+	ids := set.IDs()
+	f.Level, f.Count = job.LevelName(set.TopLevel()), len(ids)
+	for _, id := range ids[:min(len(ids), wire.MaxInForce)] {
 		f.IDs = append(f.IDs, string(id))
 	}
 	return f

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 )
@@ -22,12 +24,10 @@ func claims(t *testing.T, w *world, n *node, count int, text string) (taken, ref
 	rd := n.b.Ready()
 	n.b.Advance(rd)
 	for _, a := range rd.Answers {
-		d, ok := a.Value.(*Declared)
-		switch {
-		case !ok:
-		case d.TooMany != "":
+		switch a.Answer.(type) {
+		case *TooManyDeclarations:
 			refused++
-		case d.View != nil:
+		case *Declared:
 			taken++
 		}
 	}
@@ -71,7 +71,7 @@ func TestDeclarationsAreLimitedInTheLongRun(t *testing.T) {
 }
 
 // One broken client declares a thousand times a second: a broker takes twenty at once and five
-// a second, refuses the rest clearly, and remembers no more than it took (DESIGN.md, section 8).
+// a second, refuses the rest clearly, and remembers no more than it took (docs/design.md, "Emergencies").
 func TestDeclarationsAreLimited(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
@@ -130,14 +130,14 @@ func TestEventsAreLimited(t *testing.T) {
 func TestHintsAreBounded(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(c *Config) { c.Replicas = 1 })
-	n.seen["b"] = Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}
 	w.roster(n)
 	w.settle()
 	fill := func(what string, count int) {
 		for i := range count {
 			r, err := emergency.Parse(fmt.Appendf(nil, `{"id":"%s%d","type":"flood","level":"low","by":"b~1"}`, what, i), 7, clock.HybridAt(w.now))
 			require.NoError(t, err)
-			n.b.takeHints([]*emergency.Record{r})
+			n.b.emergencies.takeHints([]*emergency.Record{r})
 			n.b.emergencies.events = meter{}
 			w.step(n, Heard{Event: r})
 		}
@@ -179,18 +179,18 @@ func TestBadHintsHarmNothing(t *testing.T) {
 	ledgers, err := emergency.DecodeHint(hint(`{"id":"written","type":"flood","level":"low","by":"b~1"}`))
 	require.NoError(t, err)
 	ledgers.Created, ledgers.Dots = []clock.Dot{dot}, clock.NewVector(dot)
-	s := State{Version: Version, From: "b", Emergencies: [][]byte{
+	s := wire.State{Version: wire.Version, From: "b", Emergencies: [][]byte{
 		nil, []byte("nonsense"), {0x80}, make([]byte, emergency.MaxHint+1), hint(`{"clear":"cleared"}`),
 		hint(`{"id":"over","type":"flood","level":"low","ttl":"1h","declared":1}`),
 		hint(`{"id":"good","type":"flood","level":"low"}`), ledgers.Encode(),
 	}}
-	for i := range maxHints {
+	for i := range wire.MaxHints {
 		s.Emergencies = append(s.Emergencies, hint(fmt.Sprintf(`{"id":"more-%d","type":"flood","level":"low"}`, i)))
 	}
-	s, err = DecodeState(Encode(&s))
+	s, err = wire.DecodeState(wire.Encode(&s))
 	require.NoError(t, err)
 	w.step(n, Gossip{State: s})
-	require.Len(t, n.b.emergencies.known, maxHints-6, "no more than fit, and only those that are good")
+	require.Len(t, n.b.emergencies.known, wire.MaxHints-6, "no more than fit, and only those that are good")
 	require.Contains(t, n.b.emergencies.known, emergency.ID("good"))
 	require.True(t, n.b.emergencies.known["written"].IsHint())
 	require.Empty(t, n.b.Clock().Get("b~1"))

@@ -1,17 +1,18 @@
 package broker
 
+// One key, one holder, across the cluster (rule J10). Jobs with the same exclusive key are brought
+// to one executor, whose queue then decides between them. What still races, after a split say, is
+// found when the records meet.
+
 import (
 	"cmp"
 	"maps"
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
-
-// One key, one holder, across the cluster (rule J10). Jobs with the same exclusive key
-// are brought to one executor, whose queue then decides between them. What still
-// races, after a split say, is found when the records meet.
 
 // holds reports whether a job has its key now.
 func holds(r *job.Record) bool {
@@ -19,12 +20,12 @@ func holds(r *job.Record) bool {
 	return s == job.StateRunning || s == job.StateSuspended
 }
 
-// keyHolder names the broker where a job with this key belongs: where one holds it,
-// else where the first queues, else whom rendezvous names among those that can run it.
-func (b *Broker) keyHolder(r *job.Record, capable []string) string {
+// keyHolder names the broker where a job with this key belongs: where one holds it, else where the
+// first one queues, else the one that rendezvous hashing names among those that can run it.
+func (d *decisions) keyHolder(r *job.Record, capable []string) string {
 	var first *job.Record
-	for _, key := range slices.Sorted(maps.Keys(b.jobs.keys[r.Spec.Exclusive])) {
-		o := b.record(key)
+	for _, key := range slices.Sorted(maps.Keys(d.jobs.keys[r.Spec.Exclusive])) {
+		o := d.record(key)
 		if o == nil || key == r.Key() || o.Place.IsZero() || !slices.Contains(capable, o.Place.Broker) {
 			continue
 		}
@@ -35,31 +36,31 @@ func (b *Broker) keyHolder(r *job.Record, capable []string) string {
 	if first != nil {
 		return first.Place.Broker
 	}
-	return rendezvous(capable, "key "+r.Spec.Exclusive)
+	return membership.Rendezvous(capable, "key "+r.Spec.Exclusive)
 }
 
 // refreshHeld tells the queue which keys are held at other brokers that live.
-func (b *Broker) refreshHeld() {
-	if !b.heldStale {
+func (d *decisions) refreshHeld() {
+	if !d.heldStale {
 		return
 	}
-	b.heldStale = false
+	d.heldStale = false
 	var held []resolve.HeldKey
-	for _, name := range slices.Sorted(maps.Keys(b.jobs.keys)) {
-		if o := b.heldElsewhere(name); o != nil {
+	for _, name := range slices.Sorted(maps.Keys(d.jobs.keys)) {
+		if o := d.heldElsewhere(name); o != nil {
 			held = append(held, resolve.HeldKey{Exclusive: name, By: string(o.ID), At: o.Place.Broker})
 		}
 	}
-	b.queue.SetHeld(held)
-	b.undecided = true
+	d.queue.SetHeld(held)
+	d.undecided = true
 }
 
 // heldElsewhere returns the job that holds a key at another broker which is not lost:
 // the one that began first.
-func (b *Broker) heldElsewhere(name string) (first *job.Record) {
-	for _, key := range slices.Sorted(maps.Keys(b.jobs.keys[name])) {
-		o := b.record(key)
-		if o == nil || !holds(o) || o.Place.Broker == b.self || b.lost(o.Place.Broker) {
+func (d *decisions) heldElsewhere(name string) (first *job.Record) {
+	for _, key := range slices.Sorted(maps.Keys(d.jobs.keys[name])) {
+		o := d.record(key)
+		if o == nil || !holds(o) || o.Place.Broker == d.self || d.members.JudgeLost(d.now, o.Place.Broker) {
 			continue
 		}
 		if first == nil || beganBefore(o, first) {
@@ -69,21 +70,9 @@ func (b *Broker) heldElsewhere(name string) (first *job.Record) {
 	return first
 }
 
-// beganBefore orders the holders of one key: the one that said first that it runs.
+// beganBefore orders the holders of one key: first the one that was first reported as running.
 func beganBefore(r, s *job.Record) bool {
 	a, _ := r.Present()
 	b, _ := s.Present()
 	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Dot.Actor, b.Dot.Actor)) < 0
-}
-
-// yieldKey stops an own attempt that holds a key which another had before, at another
-// broker: they raced. It runs again when the key is free.
-func (b *Broker) yieldKey(r *job.Record, x *run) {
-	if r.Spec.Exclusive == "" || !x.started || x.stopping || !r.Spec.MayRedeploy() {
-		return
-	}
-	if o := b.heldElsewhere(r.Spec.Exclusive); o != nil && beganBefore(o, r) {
-		b.preempt(resolve.Preempt{Victim: r.Key(), For: o.Key(), Mode: job.Requeue})
-		b.queue.Stop(r.Key())
-	}
 }

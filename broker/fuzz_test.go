@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -61,7 +62,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		f.Add(m)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := DecodeMessage(b)
+		m, err := wire.DecodeMessage(b)
 		if err != nil {
 			return
 		}
@@ -76,7 +77,7 @@ func FuzzDecodeReply(f *testing.F) {
 		f.Add(r)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := DecodeReply(b)
+		r, err := wire.DecodeReply(b)
 		if err != nil {
 			return
 		}
@@ -91,25 +92,25 @@ func FuzzDecodeState(f *testing.F) {
 	f.Add(w.nodes["b"].state)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := DecodeState(b)
+		s, err := wire.DecodeState(b)
 		if err != nil {
 			return
 		}
-		for _, r := range s.Rows {
-			require.NoError(t, r.validate())
+		for _, r := range s.Metadata {
+			require.NoError(t, r.Validate())
 		}
-		survives(t, Gossip{State: s}, s.Rows)
+		survives(t, Gossip{State: s}, s.Metadata)
 	})
 }
 
 // survives gives an input to a broker with jobs, lets time pass, and starts it again
 // from its disk. Peers may lie about what they hold; a clock that is adopted from a
 // liar is not tested here.
-func survives(t require.TestingT, in Input, rows []Row) {
+func survives(t require.TestingT, in Input, rows []wire.Metadata) {
 	w, _, _ := busyWorld()
 	n := w.nodes["b"]
 	for _, r := range rows {
-		n.seen[r.Name] = Member{Name: r.Name, Actor: r.Actor, HTTPAddr: r.HTTPAddr, Status: Alive}
+		n.seen[r.Name] = membership.Member{Name: r.Name, Actor: r.Actor, HTTPAddr: r.HTTPAddr, Status: membership.Alive}
 	}
 	delete(n.seen, "b")
 	w.roster(n)
@@ -121,67 +122,6 @@ func survives(t require.TestingT, in Input, rows []Row) {
 	require.Empty(t, w.errors)
 	w.start("b", func(*Config) {}) // panics when the disk can't be read
 	w.ready(w.nodes["b"])
-}
-
-// The bounds of what comes from outside (L11), and that both ends are who they say.
-func TestDecodeRefuses(t *testing.T) {
-	long := make(clock.Vector, 0, maxClock+1)
-	for i := range maxClock + 1 {
-		long = append(long, clock.Dot{Actor: clock.Actor([]byte{'a', byte('a' + i>>12), byte('a' + i>>6&63), byte('a' + i&63)}), Counter: 1})
-	}
-	require.NoError(t, long.Valid())
-	good := func() Message {
-		return Message{Version: Version, From: "b", Actor: "b~1", Clock: clock.Vector{{Actor: "b~1", Counter: 1}}, Row: &Row{Name: "b", Actor: "b~1"}}
-	}
-	for name, c := range map[string]struct {
-		spoil func(*Message)
-		hint  string
-	}{
-		"another version":          {func(m *Message) { m.Version++ }, "run the same ucp on all"},
-		"no sender":                {func(m *Message) { m.From = "" }, "sender"},
-		"another's actor":          {func(m *Message) { m.Actor = "c~1" }, "sender"},
-		"a clock out of order":     {func(m *Message) { m.Clock = clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},
-		"a clock that is too long": {func(m *Message) { m.Clock = long }, "4097 entries"},
-		"a page without records":   {func(m *Message) { m.Page = &Page{} }, "page"},
-		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Vector{{}}} }, "vector clock"},
-		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Vector{{}}} }, "vector clock"},
-		"a row without name":       {func(m *Message) { m.Row.Name = "" }, "metadata"},
-		"another's row (S4)":       {func(m *Message) { m.Row = &Row{Name: "c", Actor: "c~1"} }, "S4"},
-		"an old start's row (S4)":  {func(m *Message) { m.Row.Actor = "b~0" }, "S4"},
-		"too many bytes": {func(m *Message) {
-			m.Delta = &Delta{Records: []Encoded{{Kind: JobKind, Bytes: make([]byte, MaxMessage)}}}
-		}, "at most 2097152"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := good()
-			_, err := DecodeMessage(Encode(&m))
-			require.NoError(t, err)
-			c.spoil(&m)
-			_, err = DecodeMessage(Encode(&m))
-			require.ErrorContains(t, err, c.hint)
-			if m.Page == nil {
-				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Row: m.Row, Delta: m.Delta}
-				_, err = DecodeReply(Encode(&r))
-				require.ErrorContains(t, err, c.hint)
-			}
-		})
-	}
-	_, err := DecodeMessage([]byte("hello"))
-	require.Error(t, err)
-}
-
-// Of a push-pull state, rows that are not valid are left out; a state of another
-// version is refused.
-func TestDecodeState(t *testing.T) {
-	s := State{Version: Version, From: "b", Rows: []Row{{Name: "b", Actor: "b~1"}, {Name: "c", Actor: "b~1"}, {}, {Name: "d", Actor: "d~1", Clock: clock.Vector{{}}}}}
-	got, err := DecodeState(Encode(&s))
-	require.NoError(t, err)
-	require.Len(t, got.Rows, 1)
-	s.Version++
-	_, err = DecodeState(Encode(&s))
-	require.ErrorContains(t, err, "version")
-	_, err = DecodeState(make([]byte, MaxState+1))
-	require.ErrorContains(t, err, "at most")
 }
 
 // What the fuzz targets do for hours, for a moment in every run: good messages with
@@ -199,11 +139,11 @@ func TestDamagedMessagesHarmNothing(t *testing.T) {
 		for range rapid.IntRange(1, 3).Draw(t, "damages") {
 			b[rapid.IntRange(0, len(b)-1).Draw(t, "where")] = rapid.Byte().Draw(t, "byte")
 		}
-		if m, err := DecodeMessage(b); err == nil && !reply {
+		if m, err := wire.DecodeMessage(b); err == nil && !reply {
 			decoded++
 			survives(t, Deliver{Token: 1, Message: m}, nil)
 		}
-		if r, err := DecodeReply(b); err == nil && reply {
+		if r, err := wire.DecodeReply(b); err == nil && reply {
 			decoded++
 			survives(t, Acked{Peer: r.From, Reply: r}, nil)
 		}

@@ -3,15 +3,17 @@ package broker
 import (
 	"time"
 
-	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// Input is what the shell tells the broker with Step. One of the types of this
-// file.
-type Input interface{ input() }
+// Input is what the shell tells the broker with Step: one of the types of this file. step.go says
+// which part of the broker each is for.
+type Input interface{ step(*Broker) }
 
 // Token is chosen by the shell to recognise the answer to an input. Tokens of
 // inputs that wait for an answer differ, and are not 0.
@@ -20,42 +22,42 @@ type Token uint64
 // Tick says what time it is. The shell steps one before every batch of inputs,
 // and one at the time that Ready.Wake names.
 type Tick struct {
-	// Now never goes back: all waits and timeouts are measured by it. What the standard
-	// library says the time is will do, since it carries a monotonic reading.
+	// Now never goes back: all waits and timeouts are measured by it. A time.Now of the
+	// standard library will do, since it carries a monotonic reading.
 	Now time.Time
-	// Wall is what the wall clock shows, which somebody may set back or ahead by an hour;
-	// stamps are made of it. Zero is Now.
+	// Wall is the machine's clock, which may be set back or ahead; stamps are made of it. The
+	// zero value means Now.
 	Wall time.Time
 }
 
 // Roster is the membership as SWIM sees it: every member (rule I2), with or
 // without this broker itself. Stock Serf agents are not in it.
-type Roster struct{ Members []Member }
+type Roster struct{ Members []membership.Member }
 
 // Gossip is the state that came with a push-pull (rule S3).
-type Gossip struct{ State State }
+type Gossip struct{ State wire.State }
 
-// Pressure says how much the periodic exchange is stretched because this
-// machine is busy: from 1 (not at all) to 2 (rule S5); and whether its memory is nearly
-// used up: then fewer decided conflicts are remembered.
+// Pressure says how busy this machine is: by how much the periodic exchange is stretched, from 1
+// (not at all) to 2 (rule S5), and whether memory is nearly used up, in which case fewer decided
+// conflicts are remembered.
 type Pressure struct {
 	Stretch float64
 	Tight   bool
 }
 
-// Deliver is a message of a peer; the answer is a [Reply].
+// Deliver is a message of a peer; the answer is a [Replied].
 type Deliver struct {
 	Token   Token
-	Message Message
+	Message wire.Message
 }
 
-// Acked is a peer's reply to a [Send].
+// Acked is a peer's reply to a message of Ready.Send.
 type Acked struct {
 	Peer  string
-	Reply Reply
+	Reply wire.Reply
 }
 
-// Unreachable says that a [Send] had no reply.
+// Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct{ Peer string }
 
 // Pushed says that a peer has confirmed that it holds a blob (rule A1), or, with
@@ -66,39 +68,41 @@ type Pushed struct {
 	Failed bool
 }
 
-// Submit asks to take a job; the answer is a [Submitted]. The spec is complete
-// and valid, and its blobs are in this broker's store.
+// Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
+// [IDTaken], [UnknownPredecessors], [Draining]. The spec is complete and valid, and its blobs
+// are in this broker's store.
 type Submit struct {
 	Token  Token
 	ID     job.ID
 	Spec   job.Spec
-	Digest job.Digest // of the spec; "" lets the broker make it, on its one goroutine
-	Past   Past       // what the client had seen (rules C1, C3)
+	Digest job.Digest     // of the spec; "" lets the broker make it, on its one goroutine
+	Past   causal.Context // what the client had seen (rules C1, C3)
 	// Timeout is how long Spec.MinReplicas, when set, is waited for (rule A1).
 	Timeout time.Duration
 }
 
-// Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found],
-// at once.
+// Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found], a [NotFound]
+// or an [AmbiguousJob], at once.
 type Get struct {
 	Token Token
 	ID    string
-	Past  Past // goes into the answer's
+	Past  causal.Context // goes into the answer's
 }
 
-// Await asks for one job when it has ended; the answer is a [Found], which comes
-// when the verdict may be shown (rule A3), or at once when there is no such job.
+// Await asks for one job when it has ended; the answer is a [Found], which comes when the
+// verdict may be shown (rule A3), or at once a [NotFound] or an [AmbiguousJob]. A job that is
+// forgotten meanwhile is a [NotFound], too.
 type Await struct {
 	Token Token
 	ID    string
-	Past  Past // goes into the answer's
+	Past  causal.Context // goes into the answer's
 }
 
 // CatchUp asks for the moment when this broker knows at least what a client has
-// seen elsewhere (rule C3); the answer is a [CaughtUp], at the latest after Timeout.
+// seen elsewhere (rule C3); the answer is a [CaughtUp], or after Timeout a [StillBehind].
 type CatchUp struct {
 	Token   Token
-	Past    Past
+	Past    causal.Context
 	Timeout time.Duration
 }
 
@@ -111,14 +115,14 @@ type Drain struct {
 	Now   bool
 }
 
-// Room says whether the disk has room for new jobs and blobs.
+// Room says whether the disk has fallen below its reserve: then no new jobs and blobs are taken.
 type Room struct{ Full bool }
 
-// Damaged says that a blob which was here is not any more: it was found damaged, and
-// moved aside.
+// Damaged says that a blob is no longer here: it was found damaged, and moved aside.
 type Damaged struct{ Digest job.Digest }
 
-// Abandon takes an Await, a CatchUp, a Drain or a Submit back: nobody waits for its answer any more.
+// Abandon takes an input back whose answer nobody waits for any more: an Await, a CatchUp, a Drain,
+// a Submit, a Declare or a Clear.
 type Abandon struct{ Token Token }
 
 // List asks for jobs, newest first; the answer is a [Listing].
@@ -129,8 +133,8 @@ type List struct {
 	After string    // the cursor of an earlier Listing, or ""
 }
 
-// Cancel ends a job by a verdict; the answer is a [Found], when the verdict may
-// be shown.
+// Cancel ends a job by a verdict; the answer is a [Cancelled] when the verdict may be shown, or
+// a [NotFound] or an [AmbiguousJob].
 type Cancel struct {
 	Token  Token
 	ID     string
@@ -146,7 +150,7 @@ type Fetched struct {
 	Nowhere bool
 }
 
-// Paused says that an attempt which was told to with [Suspend] stands still.
+// Paused says that an attempt stands still, as [Suspend] asked for.
 type Paused struct {
 	Key     string
 	Attempt job.Attempt
@@ -169,26 +173,29 @@ type ListConflicts struct {
 	Limit int
 }
 
-// Declare declares an emergency, or changes one that is known; the answer is a
-// [Declared]. The declaration was parsed; one that only clears is taken, too.
+// Declare declares an emergency, or changes one that is known; the answer is a [Declared], or a
+// refusal: [AlreadyCleared], [InvalidDeclaration], [TooManyDeclarations]. The declaration was
+// parsed; one that only clears is taken, too.
 type Declare struct {
 	Token       Token
 	Declaration emergency.Declaration
 }
 
-// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared]. One that
-// is not known here is cleared only with Force (rule E3).
+// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared], a
+// [NoSuchEmergency], an [AmbiguousEmergency] or a refusal as of a Declare. One that is not known
+// here is cleared only with Force (rule E3).
 type Clear struct {
 	Token Token
 	ID    string
 	Force bool
 }
 
-// Heard is an event that Serf has brought: a hint, and nobody waits for an answer.
+// Heard is an event that Serf has brought: a hint (rule E1). It has no answer.
 type Heard struct{ Event *emergency.Record }
 
-// ListEmergencies asks for all emergencies that are known, or with an ID or a prefix for
-// one and what it has caused; the answer is an [Emergencies].
+// ListEmergencies asks for all emergencies that are known; the answer is an [Emergencies]. With
+// an ID or a prefix it asks for one and what it has caused; then the answer may also be a
+// [NoSuchEmergency] or an [AmbiguousEmergency].
 type ListEmergencies struct {
 	Token Token
 	ID    string
@@ -201,69 +208,16 @@ type Watch struct{ On bool }
 // [Prospects]. Nothing is changed.
 type DryRun struct {
 	Token Token
-	Spec  job.Spec // complete and valid
-	Past  Past     // as in Submit
+	Spec  job.Spec       // complete and valid
+	Past  causal.Context // as in Submit
 }
 
-// Reported is what the executor says of a [Run] that ended. Stopped: it ended
-// because of a [Stop], and the result is none. Either way nothing of the attempt is
-// left, and what it held is free.
+// Reported is what the executor says of a [Run] that has ended. If Stopped is set it ended because
+// of a [Stop], and has no result. Either way nothing of the attempt is left, and what it held is
+// free.
 type Reported struct {
 	Key     string
 	Attempt job.Attempt
 	Result  job.Result
 	Stopped bool
 }
-
-func (Tick) input()          {}
-func (Roster) input()        {}
-func (Gossip) input()        {}
-func (Pressure) input()      {}
-func (Deliver) input()       {}
-func (Acked) input()         {}
-func (Unreachable) input()   {}
-func (Pushed) input()        {}
-func (Submit) input()        {}
-func (Get) input()           {}
-func (Await) input()         {}
-func (CatchUp) input()       {}
-func (Drain) input()         {}
-func (Room) input()          {}
-func (Damaged) input()       {}
-func (Abandon) input()       {}
-func (List) input()          {}
-func (Cancel) input()        {}
-func (Fetched) input()       {}
-func (Reported) input()      {}
-func (DryRun) input()        {}
-func (Paused) input()        {}
-func (SetStrategy) input()   {}
-func (ListConflicts) input() {}
-
-func (Declare) input()         {}
-func (Clear) input()           {}
-func (Heard) input()           {}
-func (ListEmergencies) input() {}
-func (Watch) input()           {}
-
-// Member is one broker as SWIM sees it.
-type Member struct {
-	Name     string
-	Actor    clock.Actor
-	Addr     string // host:port of its gossip
-	HTTPAddr string // host:port of its HTTP API; "" when not known yet
-	Status   Status
-	Draining bool          // it is about to leave, and takes nothing (rule J6)
-	RTT      time.Duration // by Serf's network coordinates; 0 when not known
-}
-
-// Status is what SWIM says of a member.
-type Status string
-
-// The states of a member, as Serf names them.
-const (
-	Alive   Status = "alive"
-	Leaving Status = "leaving"
-	Left    Status = "left"
-	Failed  Status = "failed"
-)

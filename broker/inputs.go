@@ -1,5 +1,10 @@
 package broker
 
+// The inputs of a job must be where it runs. Whichever broker holds them may be cut off or down for
+// a while: that is not the job's fault, and a failure would be a verdict, which is final (rule J1).
+// So the executor asks again, for as long as a broker is absent that may have them. They are lost
+// when every member is there and says that it has none of them.
+
 import (
 	"slices"
 	"time"
@@ -8,21 +13,16 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The inputs of a job must be where it runs. Who holds them may be cut off or down for a
-// while: that is no fault of the job, and a failure would be a verdict, which nobody takes
-// back (rule J1). So the executor asks again, for as long as somebody is absent who may
-// have them. They are lost when every member is there and says that it has them not.
-
-// missing is what of an attempt's inputs could not be had, so far.
+// missing says which of an attempt's inputs could not be fetched so far.
 type missing struct {
 	tries  int
-	denied int       // in a row: times that all who live have said that they have them not
+	denied int       // times in a row that every live broker has said that it does not have them
 	lacks  string    // what, for a person
 	again  time.Time // when they are asked for again; zero while they are
 }
 
-// How long an executor waits before it asks for inputs again, and how often all must have
-// said that they have them not.
+// How long an executor waits before it asks for inputs again, and how often every live broker must
+// have said that it does not have them.
 const (
 	refetchMin = 5 * time.Second
 	refetchMax = time.Minute
@@ -37,65 +37,90 @@ func (m missing) why() string {
 }
 
 // fetch asks for an attempt's inputs.
-func (b *Broker) fetch(r *job.Record, x *run) {
+func (a *attempts) fetch(r *job.Record, x *run) {
 	var from []string
-	for _, name := range append([]string{r.Owner.Broker, r.Origin}, b.names...) {
-		if name != b.self && !slices.Contains(from, name) && b.alive(name) {
+	for _, name := range append([]string{r.Owner.Broker, r.Origin}, a.members.Names()...) {
+		if name != a.self && !slices.Contains(from, name) && a.members.Alive(name) {
 			from = append(from, name)
 		}
 	}
 	x.inputs.again = time.Time{}
-	b.out.Fetch = append(b.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: r.Spec.Blobs(), From: from})
+	a.out.Fetch = append(a.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: r.Spec.Blobs(), From: from})
 }
 
-// inputsLost reports whether inputs that did not come never will.
-func (b *Broker) inputsLost(x *run, in Fetched) bool {
+// fetched continues an attempt whose inputs have come, or fails it.
+func (a *attempts) fetched(in Fetched) {
+	x := a.runs[in.Key]
+	if x == nil || x.attempt != in.Attempt || !x.fetching {
+		return
+	}
+	r := a.record(in.Key)
+	if r == nil {
+		x.fetching = false
+		return
+	}
+	if in.Err != "" && !a.inputsLost(x, in) {
+		a.fetchLater(r, x, in.Err)
+		return
+	}
+	x.fetching = false
+	if in.Err != "" {
+		now := clock.At(a.wall)
+		a.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{
+			Outcome: job.Failed, Reason: "its inputs could not be fetched: " + in.Err, Started: now, Finished: now,
+		}})
+		return
+	}
+	a.blobs.Saw(r.Spec.Blobs()...)
+	a.enqueue(r)
+}
+
+// inputsLost reports whether inputs that did not come are lost for good.
+func (a *attempts) inputsLost(x *run, in Fetched) bool {
 	x.inputs.tries++
 	if !in.Nowhere {
 		x.inputs.denied = 0
 		return false
 	}
 	x.inputs.denied++
-	return x.inputs.denied >= lostAfter && b.everybodyIsThere()
-}
-
-// everybodyIsThere reports whether no member is absent.
-func (b *Broker) everybodyIsThere() bool {
-	for _, name := range b.names {
-		if s := b.members[name].Status; s != Alive && s != Left {
-			return false
-		}
-	}
-	return true
+	return x.inputs.denied >= lostAfter && a.members.Complete()
 }
 
 // fetchLater lets an attempt wait for its inputs.
-func (b *Broker) fetchLater(r *job.Record, x *run, why string) {
+func (a *attempts) fetchLater(r *job.Record, x *run, why string) {
 	x.inputs.lacks = why
-	x.inputs.again = b.now.Add(min(refetchMin<<min(x.inputs.tries-1, 8), refetchMax))
-	b.timers.add(rounded(x.inputs.again), r.Key())
+	x.inputs.again = a.now.Add(min(refetchMin<<min(x.inputs.tries-1, 8), refetchMax))
+	a.reviews.at(x.inputs.again, r.Key())
 }
 
 // fetchAgain asks again when it is time, unless the job's deadline has passed meanwhile.
-func (b *Broker) fetchAgain(r *job.Record, x *run) {
+func (a *attempts) fetchAgain(r *job.Record, x *run) {
 	if !x.fetching || x.inputs.again.IsZero() {
 		return
 	}
-	if at := r.Spec.Priority.Deadline; at != 0 && clock.At(b.wall) > at {
-		b.decide(r.Key(), job.Expired, "its deadline passed before its inputs came: "+x.inputs.lacks, nil)
+	if at := r.Spec.Priority.Deadline; at != 0 && clock.At(a.wall) > at {
+		a.decide(r.Key(), job.Expired, "its deadline passed before its inputs came: "+x.inputs.lacks, nil)
 		return
 	}
-	if !b.now.Before(x.inputs.again) {
-		b.fetch(r, x)
+	if !a.now.Before(x.inputs.again) {
+		a.fetch(r, x)
 	}
 }
 
-// fetchSoon lets those ask at once who wait for their inputs: somebody has come back.
-func (b *Broker) fetchSoon() {
-	for key, x := range b.runs {
+// fetchSoon lets the attempts that wait for their inputs ask at once: a broker has come back.
+func (a *attempts) fetchSoon() {
+	for key, x := range a.runs {
 		if x.fetching && !x.inputs.again.IsZero() {
-			x.inputs.again = b.now
-			b.timers.add(rounded(b.now), key)
+			x.inputs.again = a.now
+			a.reviews.at(a.now, key)
 		}
 	}
+}
+
+// whyFetching says that an attempt waits for its inputs, "" when it does not.
+func (a *attempts) whyFetching(key string) string {
+	if x := a.runs[key]; x != nil && x.fetching {
+		return x.inputs.why()
+	}
+	return ""
 }

@@ -3,8 +3,8 @@ package broker
 import (
 	"fmt"
 	"slices"
-	"strings"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -37,7 +37,7 @@ func (w *world) frontier(n *node, shown clock.Vector) {
 
 // mint notes the dots of a broker's own writes as they reach its disk.
 func (w *world) mint(n *node, op ledger.Op) {
-	if !strings.HasPrefix(string(op.Key), "rjob\x00") {
+	if ref, ok := ledger.RefOf(op.Key); !ok || ref.Kind != kind.Job {
 		return
 	}
 	r, err := job.DecodeRecord(op.Value)
@@ -50,7 +50,7 @@ func (w *world) mint(n *node, op ledger.Op) {
 
 // started notes an attempt that the executor was told to run.
 func (w *world) started(n *node, run Run) {
-	b, ok := n.disk["rjob\x00"+run.Key]
+	b, ok := n.disk[string(ledger.RecordKey(kind.JobRef(run.Key)))]
 	if !ok {
 		w.wrong("%s runs %s, which is not on its disk", n.name, run.Key)
 		return
@@ -123,14 +123,14 @@ func (w *world) checkLevels(n *node) {
 	if b == nil || b.now.IsZero() {
 		return
 	}
-	for key := range b.runs {
+	for key := range b.attempts.runs {
 		r := b.record(key)
-		if r == nil || !b.queue.Known(key) {
+		if r == nil || !b.decisions.queue.Known(key) {
 			continue
 		}
-		level, _ := b.emergencies.board.Level(&r.Spec)
-		raised, _ := b.raised(r, &b.emergencies.board)
-		if l, up := b.queue.Levels(key); l != level || up != raised {
+		level, _ := b.emergencies.activeSet.Level(&r.Spec)
+		raised, _ := b.decisions.raised(r, &b.emergencies.activeSet)
+		if l, up := b.decisions.queue.Levels(key); l != level || up != raised {
 			w.wrong("%s stands at level %d, raised to %d, at %s; it should be %d, %d", key, l, up, n.name, level, raised)
 		}
 	}

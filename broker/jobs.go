@@ -176,10 +176,10 @@ func idOf(key string) job.ID {
 // resolve finds the job that a person means: an exact ID beats a prefix,
 // "ID~digest" names one of several specs (rule J3). Of several records with one
 // ID the earliest creation owns it. Several IDs with that prefix are ambiguous.
-func (b *Broker) resolve(id string) (r *job.Record, ambiguous []job.ID) {
-	keys := b.jobs.withID(job.ID(id))
+func (c *core) resolve(id string) (r *job.Record, ambiguous []job.ID) {
+	keys := c.jobs.withID(job.ID(id))
 	if len(keys) == 0 {
-		keys = b.jobs.prefix(id, maxPrefix)
+		keys = c.jobs.prefix(id, maxPrefix)
 		for _, key := range keys {
 			if n := len(ambiguous); n == 0 || ambiguous[n-1] != idOf(key) {
 				ambiguous = append(ambiguous, idOf(key))
@@ -190,7 +190,7 @@ func (b *Broker) resolve(id string) (r *job.Record, ambiguous []job.ID) {
 		}
 	}
 	for _, key := range keys {
-		if x := b.record(key); x != nil && (r == nil || x.Before(r)) {
+		if x := c.record(key); x != nil && (r == nil || x.Before(r)) {
 			r = x
 		}
 	}

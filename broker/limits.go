@@ -2,9 +2,9 @@ package broker
 
 import "time"
 
-// What one broken client may do with emergencies (DESIGN.md section 8). Beyond it a
+// What one broken client may do with emergencies (docs/design.md, "Emergencies"). Beyond it a
 // declaration is refused, and an event dropped and counted. Each broker counts for itself,
-// so that somebody who hammers one of them leaves the others free to declare what is real.
+// so that a client that floods one of them leaves the others free to declare what is real.
 var (
 	claimLimits = [2]limit{{rate: 5, burst: 20}, {rate: 600.0 / 3600, burst: 600}}     // declarations and clears of clients
 	eventLimits = [2]limit{{rate: 20, burst: 200}, {rate: 3600.0 / 3600, burst: 2000}} // events that say something new
@@ -17,7 +17,10 @@ const (
 )
 
 // limit is what a token bucket holds and how fast it fills.
-type limit struct{ rate, burst float64 } // a second; at once
+type limit struct {
+	rate  float64 // tokens a second
+	burst float64 // tokens at once
+}
 
 // meter is two token buckets, one for the moment and one for the long run: both must have a
 // token.
@@ -44,10 +47,10 @@ func (m *meter) take(now time.Time, limits [2]limit) bool {
 	return true
 }
 
-// ownEmergencies counts those whose present terms this broker wrote.
-func (b *Broker) ownEmergencies() (n int) {
-	for _, r := range b.emergencies.known {
-		if r.Version.By.Broker() == b.self {
+// own counts those whose present terms this broker wrote.
+func (e *emergencies) own() (n int) {
+	for _, r := range e.known {
+		if r.Version.By.Broker() == e.self {
 			n++
 		}
 	}

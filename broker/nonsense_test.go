@@ -10,6 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -167,11 +170,11 @@ func (x *nonsense) emergency(t *rapid.T, writer clock.Actor) *emergency.Record {
 
 // pushPull is a state with hints, good and bad.
 func (x *nonsense) pushPull(t *rapid.T, peer string) Input {
-	s := State{Version: Version, From: peer}
+	s := wire.State{Version: wire.Version, From: peer}
 	for range rapid.IntRange(0, 3).Draw(t, "hints") {
 		s.Emergencies = append(s.Emergencies, x.emergency(t, "").Encode(), []byte("nonsense"), nil)
 	}
-	s, err := DecodeState(Encode(&s))
+	s, err := wire.DecodeState(wire.Encode(&s))
 	require.NoError(t, err)
 	return Gossip{State: s}
 }
@@ -193,14 +196,14 @@ func (x *nonsense) attempt(t *rapid.T) (string, job.Attempt) {
 }
 
 func (x *nonsense) rosterOf(t *rapid.T) Input {
-	var list []Member
+	var list []membership.Member
 	for _, name := range []string{"a", "b", "c"} {
 		if rapid.IntRange(0, 3).Draw(t, "listed") > 0 {
-			list = append(list, Member{
+			list = append(list, membership.Member{
 				Name:     name,
 				Actor:    clock.Actor(rapid.SampledFrom([]string{"", name + "~1", name + "~2"}).Draw(t, "actor")),
 				HTTPAddr: rapid.SampledFrom([]string{"", name + ":1"}).Draw(t, "address"),
-				Status:   rapid.SampledFrom([]Status{Alive, Alive, Failed, Leaving, Left}).Draw(t, "status"),
+				Status:   rapid.SampledFrom([]membership.Status{membership.Alive, membership.Alive, membership.Failed, membership.Leaving, membership.Left}).Draw(t, "status"),
 			})
 		}
 	}
@@ -232,43 +235,43 @@ func (x *nonsense) anySpec(t *rapid.T) job.Spec {
 
 // message is a peer's: its own jobs, or ours as it would change them, since some
 // clock, perhaps as a page of some transfer.
-func (x *nonsense) message(t *rapid.T) Message {
+func (x *nonsense) message(t *rapid.T) wire.Message {
 	name := rapid.SampledFrom([]string{"b", "c"}).Draw(t, "from")
 	actor := clock.Actor(fmt.Sprintf("%s~%d", name, rapid.IntRange(1, 2).Draw(t, "start")))
-	m := Message{
-		Version: Version, From: name, Actor: actor, Want: rapid.Bool().Draw(t, "want"),
+	m := wire.Message{
+		Version: wire.Version, From: name, Actor: actor, Want: rapid.Bool().Draw(t, "want"),
 		Hybrid: clock.HybridAt(x.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "ahead")) * time.Second)),
 		Clock:  clock.Vector{{Actor: actor, Counter: 5}},
 	}
 	if rapid.Bool().Draw(t, "row") {
-		m.Row = &Row{Name: name, Actor: actor, Version: m.Hybrid, Capabilities: x.cfg.Capabilities}
+		m.Metadata = &wire.Metadata{Name: name, Actor: actor, Version: m.Hybrid, Capabilities: x.cfg.Capabilities}
 	}
 	if rapid.Bool().Draw(t, "delta") {
 		// A delta without a clock: this peer lies about nothing, so that what is covered is held.
-		m.Delta = &Delta{Records: x.records(t, actor)}
+		m.Delta = &wire.Delta{Records: x.records(t, actor)}
 		if rapid.Bool().Draw(t, "page") {
-			m.Page = &Page{Transfer: uint64(rapid.IntRange(1, 2).Draw(t, "transfer")), Number: rapid.IntRange(-1, 3).Draw(t, "number"), Last: rapid.Bool().Draw(t, "last")}
+			m.Page = &wire.Page{Transfer: uint64(rapid.IntRange(1, 2).Draw(t, "transfer")), Number: rapid.IntRange(-1, 3).Draw(t, "number"), Last: rapid.Bool().Draw(t, "last")}
 		}
 	}
-	m, err := DecodeMessage(Encode(&m))
+	m, err := wire.DecodeMessage(wire.Encode(&m))
 	require.NoError(t, err)
 	return m
 }
 
-func (x *nonsense) records(t *rapid.T, actor clock.Actor) (out []Encoded) {
+func (x *nonsense) records(t *rapid.T, actor clock.Actor) (out []wire.Encoded) {
 	for _, id := range []job.ID{"j1", "j2", "j3"} {
 		for _, key := range x.n.b.jobs.withID(id) {
 			dot := clock.Dot{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "counter")}
 			r := x.n.b.record(key).With(dot, func(r *job.Record) { x.change(t, dot, r) })
-			out = append(out, Encoded{JobKind, r.Key(), r.Dots, r.Encode()})
+			out = append(out, wire.Encoded{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
 		}
 	}
 	if rapid.Bool().Draw(t, "an emergency") {
 		r := x.emergency(t, actor)
-		out = append(out, Encoded{EmergencyKind, r.Key(), r.Dots, r.Encode()})
+		out = append(out, wire.Encoded{Kind: kind.Emergency, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
 	}
 	bad := clock.Vector{{Actor: actor, Counter: rapid.Uint64Range(1, 5).Draw(t, "bad counter")}}
-	return append(out, Encoded{JobKind, "j9~x", bad, []byte{0xc1}}, Encoded{"dance", "k", bad, nil}, Encoded{EmergencyKind, "e9", bad, []byte{0x80}})
+	return append(out, wire.Encoded{Kind: kind.Job, Key: "j9~x", Dots: bad, Bytes: []byte{0xc1}}, wire.Encoded{Kind: "dance", Key: "k", Dots: bad, Bytes: nil}, wire.Encoded{Kind: kind.Emergency, Key: "e9", Dots: bad, Bytes: []byte{0x80}})
 }
 
 // change is what any owner or executor may write, true or not.
@@ -296,8 +299,8 @@ func (x *nonsense) change(t *rapid.T, dot clock.Dot, r *job.Record) {
 
 func (x *nonsense) acked(t *rapid.T, peer string) Input {
 	m := x.message(t)
-	return Acked{Peer: peer, Reply: Reply{
-		Version: Version, From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Row: m.Row, Delta: m.Delta,
+	return Acked{Peer: peer, Reply: wire.Reply{
+		Version: wire.Version, From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Metadata: m.Metadata, Delta: m.Delta,
 		Restart: rapid.Bool().Draw(t, "restart link"),
 	}}
 }

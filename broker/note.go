@@ -9,16 +9,16 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// Notes tell those who watch what happens, in the order in which this broker comes to
-// know it. Nothing rests on them: who misses one asks.
+// Notes tell watchers what happens, in the order in which this broker comes to know it. Nothing
+// rests on them: a watcher that missed one asks.
 
-func (b *Broker) note(n Note) {
-	n.At = b.wall
-	b.out.Notes = append(b.out.Notes, n)
+func (c *core) note(n Note) {
+	n.At = c.wall
+	c.out.Notes = append(c.out.Notes, n)
 }
 
 // tellEmergency notes what has become of an emergency.
-func (b *Broker) tellEmergency(what string, r *emergency.Record) {
+func (c *core) tellEmergency(what string, r *emergency.Record) {
 	where := "everywhere"
 	if len(r.Terms.Scope) > 0 {
 		where = "where " + strings.Join(r.Terms.Scope, " and ")
@@ -32,26 +32,26 @@ func (b *Broker) tellEmergency(what string, r *emergency.Record) {
 	case r.Terms.Message != "":
 		text += ": " + r.Terms.Message
 	}
-	b.note(Note{Kind: "emergency", ID: string(r.ID), What: what, Text: text, Emergency: r})
+	c.note(Note{Kind: "emergency", ID: string(r.ID), What: what, Text: text, Emergency: r})
 }
 
 // tellDisplaced notes that a running job makes room for another.
-func (b *Broker) tellDisplaced(p resolve.Preempt) {
+func (c *core) tellDisplaced(p resolve.Preempt) {
 	what := "suspended"
 	if p.Mode == job.Requeue {
 		what = "requeued"
 	}
-	text := fmt.Sprintf("%s makes room for %s at %s: %s", idOf(p.Victim), idOf(p.For), b.self, p.Why)
+	text := fmt.Sprintf("%s makes room for %s at %s: %s", idOf(p.Victim), idOf(p.For), c.self, p.Why)
 	if p.Why == "" {
 		text = strings.TrimSuffix(text, ": ")
 	}
-	b.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text, Place: b.self, For: idOf(p.For)})
+	c.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text, Place: c.self, For: idOf(p.For)})
 }
 
 // tellState notes a job's new state, when somebody watches: there may be thousands a
 // second.
-func (b *Broker) tellState(old, r *job.Record) {
-	if !b.watched {
+func (c *core) tellState(old, r *job.Record) {
+	if !c.watched {
 		return
 	}
 	state := r.State()
@@ -65,7 +65,7 @@ func (b *Broker) tellState(old, r *job.Record) {
 	if v := r.Verdict(); v != nil && v.Reason != "" {
 		text += ": " + v.Reason
 	}
-	b.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Place: r.Place.Broker, Job: r})
+	c.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Place: r.Place.Broker, Job: r})
 }
 
 // stateWords says in words where a job stands.

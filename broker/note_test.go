@@ -11,7 +11,8 @@ import (
 
 // A note says where, and for whom, in fields of their own: nobody has to read the text for it.
 func TestNotesOfJobs(t *testing.T) {
-	b := &Broker{self: "a", watched: true}
+	b := newCore(Config{Actor: "a~1"})
+	b.watched = true
 	r := &job.Record{ID: "map"}
 	b.tellState(nil, r)
 	placed := &job.Record{ID: "map", Place: job.Placement{Broker: "c", Actor: "c~1", Attempt: job.Attempt{Seq: 1}}}

@@ -3,71 +3,65 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
-// published is what the last State said, to see when it has become stale.
+// published is what the last Overview said, to see when it has become stale.
 type published struct {
-	at       time.Time
-	clock    clock.Vector
-	versions clock.Hybrid // of all rows, summed up
-	board    emergency.ActiveSet
+	at        time.Time
+	clock     clock.Vector
+	versions  clock.Hybrid // of all metadata, summed up
+	activeSet emergency.ActiveSet
 }
 
-// publishEvery bounds how often a new State is made: it is read by push-pull,
-// queries and status pages, never by a decision.
+// publishEvery bounds how often a new Overview is made: push-pull, queries and status pages read
+// it; no decision does.
 const publishEvery = 200 * time.Millisecond
 
-// publish puts a new State into the Ready when there is one to show.
+// publish puts a new Overview into the Ready when there is something to show.
 func (b *Broker) publish() {
-	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.board.Equal(b.published.board) {
+	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.activeSet.Equal(b.published.activeSet) {
 		return
 	}
-	var versions clock.Hybrid
-	for _, r := range b.rows {
-		versions += r.Version
-	}
+	versions := b.members.Versions()
 	c := b.ledger.Clock()
-	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal && b.emergencies.board.Equal(b.published.board) &&
+	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal && b.emergencies.activeSet.Equal(b.published.activeSet) &&
 		b.now.Sub(b.published.at) < time.Second {
 		return
 	}
-	b.published = published{at: b.now, clock: c, versions: versions, board: b.emergencies.board}
-	b.stats.Running, b.stats.Waiting = b.queue.Counts()
+	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
+	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := State{Version: Version, From: b.self, Rows: []Row{*b.ownRow(true)}, Emergencies: b.activeHints(), Stats: b.stats}
-	for _, r := range b.toldOf() {
-		s.Active = append(s.Active, b.emergencyView(r))
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}}
+	for _, r := range b.emergencies.toldOf() {
+		s.Active = append(s.Active, b.emergencies.show(r))
 	}
-	for _, name := range b.names {
-		if r, ok := b.rows[name]; ok {
-			s.Rows = append(s.Rows, r)
-		}
-	}
-	b.out.State = &s
+	s.State.Metadata = append(s.State.Metadata, b.members.Known()...)
+	b.out.Overview = &s
 }
 
-// ownRow makes this broker's metadata; the clock is left out where the message
+// ownMetadata makes this broker's metadata; the clock is left out where the message
 // carries it anyway.
-func (b *Broker) ownRow(withClock bool) *Row {
-	r := &Row{
+func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
+	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
-		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: Version,
-		Strategy:     string(b.queue.Strategy()),
+		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Version,
+		Strategy:     string(b.decisions.strategy()),
 		Capabilities: b.cfg.Capabilities,
-		Usage:        b.cfg.Capabilities.Capacity.Minus(b.queue.Free()),
+		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},
-		Stretch:      b.stretch,
-		Draining:     b.draining, Full: b.full, Unaudited: b.unaudited.waiting,
+		Stretch:      b.peers.Stretch(),
+		Draining:     b.offer.draining, Full: b.offer.full, Unaudited: b.peers.Unaudited(),
 	}
 	for s, n := range b.jobs.owned[b.self] {
 		if n > 0 {
 			r.Jobs[s] = n
 		}
 	}
-	r.Emergency = b.inForce()
+	r.Emergency = b.emergencies.inForce()
 	if withClock {
 		r.Clock = b.ledger.Clock()
 	}

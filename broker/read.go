@@ -2,76 +2,97 @@ package broker
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/resolve"
 )
 
 // get answers for one job at once.
 func (b *Broker) get(in Get) {
-	r, ambiguous := b.resolve(in.ID)
-	f := b.found(r)
-	f.Ambiguous = ambiguous
-	f.Past = in.Past.With(f.seen...)
-	b.answer(in.Token, f)
+	if r := b.lookUp(in.Token, in.ID, in.Past); r != nil {
+		b.answer(in.Token, b.foundFor(r, in.Past))
+	}
 }
 
 // await answers when the job has ended and its verdict may be shown.
 func (b *Broker) await(in Await) {
-	r, ambiguous := b.resolve(in.ID)
-	if r == nil || b.shown(r).Finished() {
-		f := b.found(r)
-		f.Ambiguous = ambiguous
-		f.Past = in.Past.With(f.seen...)
-		b.answer(in.Token, f)
+	r := b.lookUp(in.Token, in.ID, in.Past)
+	switch {
+	case r == nil:
+	case b.acks.shown(r).Finished():
+		b.answer(in.Token, b.foundFor(r, in.Past))
+	default:
+		b.waiters.add(in.Token, waiting{key: r.Key(), past: in.Past})
+	}
+}
+
+// cancel ends a job by a verdict, whichever broker owns it (rule J1), and answers when that may be
+// shown.
+func (b *Broker) cancel(in Cancel) {
+	r := b.lookUp(in.Token, in.ID, nil)
+	switch {
+	case r == nil:
+		return
+	case b.acks.shown(r).Finished():
+		b.answer(in.Token, &Cancelled{Job: b.found(r)})
 		return
 	}
-	b.wait(r.Key(), in.Token, in.Past)
+	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
+	if b.acks.withholds(r.Key()) {
+		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
+		return
+	}
+	b.answer(in.Token, &Cancelled{Job: b.found(b.record(r.Key())), Wrote: wrote})
 }
 
-// waiting is somebody who waits for a job's end.
-type waiting struct {
-	key  string
-	past Past
+// lookUp finds the job that an ID means; without one it answers why.
+func (b *Broker) lookUp(t Token, id string, past causal.Context) *job.Record {
+	r, ambiguous := b.resolve(id)
+	switch {
+	case len(ambiguous) > 1:
+		b.answer(t, &AmbiguousJob{ID: id, IDs: ambiguous, AsOf: b.wall, Past: past})
+		return nil
+	case r == nil:
+		b.answer(t, &NotFound{ID: id, AsOf: b.wall, Past: past})
+	}
+	return r
 }
 
-func (b *Broker) wait(key string, t Token, past Past) {
-	b.waiters[key] = append(b.waiters[key], t)
-	b.waiting[t] = waiting{key, past}
-}
-
+// tellWaiters answers the clients that wait for a job's end: it has ended, or it is forgotten.
 func (b *Broker) tellWaiters(key string) {
-	tokens := b.waiters[key]
-	if len(tokens) == 0 {
+	list := b.waiters.take(key)
+	if len(list) == 0 {
 		return
 	}
-	delete(b.waiters, key)
-	f := b.found(b.record(key))
-	for _, t := range tokens {
-		own := *f
-		own.Changed = b.cancels[t]
-		own.Past = b.waiting[t].past.With(f.seen...)
-		delete(b.waiting, t)
-		delete(b.cancels, t)
-		b.answer(t, &own)
+	r := b.record(key)
+	for _, w := range list {
+		switch {
+		case r == nil:
+			b.answer(w.token, &NotFound{ID: string(idOf(key)), AsOf: b.wall, Past: w.past})
+		case w.cancels:
+			b.answer(w.token, &Cancelled{Job: b.foundFor(r, w.past), Wrote: w.wrote})
+		default:
+			b.answer(w.token, b.foundFor(r, w.past))
+		}
 	}
 }
 
-// found describes a job as this broker knows it; r may be nil.
+// foundFor shows a job to a client, and notes that it has seen it.
+func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
+	f := b.found(r)
+	f.Past = past.With(f.seen...)
+	return f
+}
+
+// found describes a job as this broker knows it.
 func (b *Broker) found(r *job.Record) *Found {
-	f := &Found{Record: b.shown(r), AsOf: b.wall, Members: 1, KnownBy: 1}
-	if r == nil {
-		return f
-	}
+	f := &Found{Record: b.acks.shown(r), AsOf: b.wall}
 	for _, d := range r.Dots {
-		f.seen = append(f.seen, Seen{Dot: d})
+		f.seen = append(f.seen, causal.Event{Dot: d})
 	}
-	f.seen = append(f.seen, Seen{Dot: r.Created[0].Dot, Job: r.ID})
+	f.seen = append(f.seen, causal.Event{Dot: r.Created[0].Dot, Job: r.ID})
 	f.First = true
 	for _, key := range b.jobs.withID(r.ID) {
 		if other := b.record(key); key != r.Key() && other != nil {
@@ -79,49 +100,16 @@ func (b *Broker) found(r *job.Record) *Found {
 			f.First = f.First && r.Before(other)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(b.displaced)) {
-		if b.displaced[key].by == r.ID {
-			f.Displaced = append(f.Displaced, idOf(key))
-		}
-	}
-	newest := r.Writers()
-	for _, name := range b.names {
-		if b.members[name].Status == Left {
-			continue
-		}
-		f.Members++
-		if l := b.links[name]; l != nil && l.heard && l.known.Covers(newest) {
-			f.KnownBy++
-		}
-	}
+	f.Displaced = b.attempts.displacedBy(r.ID)
+	f.KnownBy, f.Members = b.peers.Covered(r.Writers())
 	if v := f.Record.Verdict(); v != nil {
-		f.Provisional = !b.everybodyHolds(v.Dot)
+		f.Provisional = !b.peers.EverybodyHolds(v.Dot)
 		return f
 	}
-	board := b.boardAt(r.Place.Broker)
-	_, f.Emergency = board.Level(&r.Spec)
+	set := b.activeSetAt(r.Place.Broker)
+	_, f.Emergency = set.Level(&r.Spec)
 	f.Why = b.why(f.Record)
 	return f
-}
-
-// everybodyHolds reports whether every member, alive or failed, is known to hold
-// an update, and we all that each had written before it did (rule A3): a verdict that one
-// of them wrote before it heard of this one may be the earlier.
-func (b *Broker) everybodyHolds(d clock.Dot) bool {
-	for _, name := range b.names {
-		if b.members[name].Status == Left {
-			continue
-		}
-		l := b.links[name]
-		if l == nil {
-			return false
-		}
-		b.agree(l)
-		if !l.agreed.Has(d) {
-			return false
-		}
-	}
-	return true
 }
 
 // why says why a job does not run, as far as this broker can tell.
@@ -134,7 +122,7 @@ func (b *Broker) why(r *job.Record) string {
 		if r.Owner.Broker != b.self {
 			return fmt.Sprintf("waiting for %s, which owns it, to place it", r.Owner.Broker)
 		}
-		return b.whyUnplaced(r)
+		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
 		if r.Place.Actor != b.cfg.Actor {
 			return "queued at " + r.Place.Broker
@@ -142,67 +130,30 @@ func (b *Broker) why(r *job.Record) string {
 		if at := r.Place.NotBefore; at > clock.At(b.wall) {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
-		if run := b.runs[r.Key()]; run != nil && run.fetching {
-			return run.inputs.why()
+		if why := b.attempts.whyFetching(r.Key()); why != "" {
+			return why
 		}
-		if _, waits := b.behind[r.Key()]; waits {
+		if b.causality.waitsForNews(r.Key()) {
 			return "waits for news of what it depends on"
 		}
-		if why := b.queue.Why(r.Key()); why != "" {
-			return "waiting at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
+		if why := b.decisions.why(r.Key()); why != "" {
+			return "waiting at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
 		}
 	case job.StateSuspended:
-		if why := b.queue.Why(r.Key()); why != "" {
-			return "suspended at " + b.self + ": " + why + b.whyElse(r.Key()) + b.whyDisplaced(r.Key())
+		if why := b.decisions.why(r.Key()); why != "" {
+			return "suspended at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
 		}
 	}
 	return ""
 }
 
-// asIfMost bounds the jobs of a queue for which it is asked what other strategies would
-// do: that costs what waits, and the loop has others to serve.
-const asIfMost = 256
-
-// whyElse names the strategies under which a job that waits here would start now, or
-// others be told to make room for it.
-func (b *Broker) whyElse(key string) string {
-	if runs, waits := b.queue.Counts(); runs+waits > asIfMost {
-		return ""
-	}
-	s := b.queue.Snapshot(clock.At(b.wall))
-	var names []string
-	for _, other := range resolve.All() {
-		if other == b.queue.Strategy() {
-			continue
-		}
-		s.Strategy = other
-		d := resolve.Plan(s)
-		if slices.Contains(d.Start, key) || slices.Contains(d.Resume, key) || slices.ContainsFunc(d.Preempt, func(p resolve.Preempt) bool { return p.For == key }) {
-			names = append(names, string(other))
-		}
-	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "; would run now under " + strings.Join(names, ", ")
-}
-
-// whyDisplaced says for whom a job had to make room, "" when it had not.
-func (b *Broker) whyDisplaced(key string) string {
-	d, ok := b.displaced[key]
-	if !ok {
-		return ""
-	}
-	return fmt.Sprintf("; made room for %s at %s", d.by, d.at.UTC().Format("15:04:05"))
-}
-
-// boardAt is what is in force at a broker, as far as is known here; at this one without a
+// activeSetAt is what is in force at a broker, as far as is known here; at this one without a
 // name.
-func (b *Broker) boardAt(name string) emergency.ActiveSet {
+func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 	if name == "" || name == b.self {
-		return b.emergencies.board
+		return b.emergencies.activeSet
 	}
-	return b.boardOf(b.rows[name].Capabilities.Labels)
+	return b.emergencies.activeAt(b.members.Metadata(name).Capabilities.Labels)
 }
 
 // list answers with a page of jobs.
@@ -213,19 +164,19 @@ func (b *Broker) list(in List) {
 		return
 	}
 	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
-	boards := map[string]emergency.ActiveSet{} // of each broker once: a page is long
+	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	for _, key := range keys {
-		if r := b.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
+		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
-			if v := r.Verdict(); v != nil && !b.everybodyHolds(v.Dot) {
+			if v := r.Verdict(); v != nil && !b.peers.EverybodyHolds(v.Dot) {
 				out.Provisional = append(out.Provisional, key)
 			}
 			if !r.Finished() {
 				at := r.Place.Broker
-				if _, ok := boards[at]; !ok {
-					boards[at] = b.boardAt(at)
+				if _, ok := sets[at]; !ok {
+					sets[at] = b.activeSetAt(at)
 				}
-				if _, by := boards[at].Level(&r.Spec); by != "" {
+				if _, by := sets[at].Level(&r.Spec); by != "" {
 					out.Emergencies[key] = by
 				}
 			}
@@ -235,25 +186,4 @@ func (b *Broker) list(in List) {
 		}
 	}
 	b.answer(in.Token, out)
-}
-
-// cancel ends a job by a verdict, whoever owns it (rule J1), and answers when
-// that may be shown.
-func (b *Broker) cancel(in Cancel) {
-	r, ambiguous := b.resolve(in.ID)
-	if r == nil || b.shown(r).Finished() {
-		f := b.found(r)
-		f.Ambiguous = ambiguous
-		b.answer(in.Token, f)
-		return
-	}
-	changed := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
-	if b.gates[r.Key()] != nil {
-		b.cancels[in.Token] = changed
-		b.wait(r.Key(), in.Token, nil)
-		return
-	}
-	f := b.found(b.record(r.Key()))
-	f.Changed = changed
-	b.answer(in.Token, f)
 }

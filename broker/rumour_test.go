@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -32,8 +34,8 @@ func TestRumoursPause(t *testing.T) {
 			if s.Message.Delta != nil {
 				records += len(s.Message.Delta.Records)
 			}
-			require.NoError(t, b.Step(Acked{Peer: s.To, Reply: Reply{
-				Version: Version, From: s.To, Actor: clock.Actor(s.To + "~1"), Clock: s.Message.Clock,
+			require.NoError(t, b.Step(Acked{Peer: s.To, Reply: wire.Reply{
+				Version: wire.Version, From: s.To, Actor: clock.Actor(s.To + "~1"), Clock: s.Message.Clock,
 			}}))
 		}
 		return names, records
@@ -44,13 +46,13 @@ func TestRumoursPause(t *testing.T) {
 		require.NoError(t, b.Step(Submit{Token: Token(len(id)), ID: id, Spec: s}))
 	}
 	tick(now)
-	require.NoError(t, b.Step(Roster{Members: []Member{
-		{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: Alive}, {Name: "c", Actor: "c~1", HTTPAddr: "c:1", Status: Alive},
+	require.NoError(t, b.Step(Roster{Members: []membership.Member{
+		{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive}, {Name: "c", Actor: "c~1", HTTPAddr: "c:1", Status: membership.Alive},
 	}}))
-	tick(now.Add(2 * maxLag))
+	tick(now.Add(4 * time.Second))
 	told() // the first exchange
-	successor, other := b.ring[0], b.ring[1]
-	for b.rotating() != other {
+	successor, other := b.members.Ring()[0], b.members.Ring()[1]
+	for b.peers.Rotating() != other {
 		tick(now.Add(time.Second))
 	}
 
@@ -73,12 +75,12 @@ func TestRumoursPause(t *testing.T) {
 
 	tick(now.Add(time.Millisecond))
 	submit("j55555")
-	b.news(&job.Record{Origin: other, Dots: clock.Vector{{Actor: "a~1", Counter: 99}}}, true)
+	b.tell(clock.Vector{{Actor: "a~1", Counter: 99}}, true, other)
 	names, _ = told()
 	require.ElementsMatch(t, []string{"b", "c"}, names, "whom the record names need not wait")
 
 	tick(now.Add(time.Millisecond))
-	b.news(&job.Record{Origin: other, Dots: clock.Vector{{Actor: clock.Actor(other + "~1"), Counter: 7}}}, true)
+	b.tell(clock.Vector{{Actor: clock.Actor(other + "~1"), Counter: 7}}, true, other)
 	names, _ = told()
 	require.Empty(t, names, "who wrote it need not be told")
 }

@@ -1,147 +1,39 @@
 package broker
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-
-	"github.com/urban-compute/ucp/canon"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
 )
-
-// SettingKind is the ledger's kind of settings.
-const SettingKind ledger.Kind = "setting"
-
-// Bounds of a setting (rule L11).
-const (
-	maxSetting        = 4 << 10 // bytes of its encoding
-	maxSettingValue   = 256
-	maxSettingCreated = 8 // creations, the smallest by actor and counter
-)
-
-// Setting is a value that all brokers of a cluster adopt, also those that join late:
-// a register in the ledger. The highest version holds: first by number, so that a clock
-// that is an hour ahead does not win for an hour (rule I3), then by time and writer.
-// Settings are immutable, never finished and never forgotten.
-type Setting struct {
-	Name    string       `codec:"name"`
-	Value   string       `codec:"value"`
-	Seq     uint64       `codec:"seq"` // grows with every change that saw the one before
-	At      clock.Hybrid `codec:"at"`
-	By      clock.Actor  `codec:"by"`
-	Created []clock.Dot  `codec:"created"`
-	Dots    clock.Vector `codec:"dots"`
-
-	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
-}
-
-// Key implements ledger.Record.
-func (s *Setting) Key() string { return s.Name }
-
-// Writers implements ledger.Record.
-func (s *Setting) Writers() clock.Vector { return s.Dots }
-
-// Finished implements ledger.Record.
-func (s *Setting) Finished() bool { return false }
-
-// CreatedWithin implements ledger.Record.
-func (s *Setting) CreatedWithin(c clock.Vector) bool {
-	return !slices.ContainsFunc(s.Created, func(d clock.Dot) bool { return !c.Has(d) })
-}
-
-// Encode implements ledger.Record.
-func (s *Setting) Encode() []byte {
-	if len(s.Unknown) > 0 {
-		return canon.EncodeNewer(s)
-	}
-	return canon.Encode(s)
-}
-
-// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
-func (s *Setting) CodecMissingField(field []byte, v any) bool { return s.Unknown.Add(field, v) }
-
-// CodecMissingFields gives the kept fields back (codec.MissingFielder).
-func (s *Setting) CodecMissingFields() map[string]any { return s.Unknown }
-
-// decodeSetting reads and validates a setting of a peer or a disk (rules L10, L11).
-func decodeSetting(b []byte) (*Setting, error) {
-	if len(b) > maxSetting {
-		return nil, fmt.Errorf("setting of %d bytes, at most %d are allowed", len(b), maxSetting)
-	}
-	s := new(Setting)
-	if err := canon.Decode(b, s); err != nil {
-		return nil, fmt.Errorf("setting: %w", err)
-	}
-	switch {
-	case !label.ValidName(s.Name):
-		return nil, errors.New("a setting has no valid name")
-	case len(s.Value) > maxSettingValue || s.Seq == 0 || s.By == "":
-		return nil, fmt.Errorf("setting %q has %d bytes, version %d of %q", s.Name, len(s.Value), s.Seq, s.By)
-	case len(s.Created) == 0 || len(s.Created) > maxSettingCreated || !canon.Ascending(s.Created, clock.Dot.Compare):
-		return nil, fmt.Errorf("setting %q has %d creations", s.Name, len(s.Created))
-	}
-	if err := s.Dots.Valid(); err != nil {
-		return nil, fmt.Errorf("setting %q: %w", s.Name, err)
-	}
-	return s, nil
-}
-
-// compare orders versions of one setting.
-func (s *Setting) compare(t *Setting) int {
-	return cmp.Or(cmp.Compare(s.Seq, t.Seq), cmp.Compare(s.At, t.At), cmp.Compare(s.By, t.By))
-}
-
-// mergeSettings joins two copies (rule L2): the highest version's value, the
-// smallest creations, the join of the dots, all unknown fields.
-func mergeSettings(a, b *Setting) (*Setting, bool) {
-	m, changed := *a, false
-	if b.compare(a) > 0 {
-		m.Value, m.Seq, m.At, m.By, changed = b.Value, b.Seq, b.At, b.By, true
-	}
-	var more [2]bool
-	m.Created, more[0] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, maxSettingCreated)
-	m.Unknown, more[1] = a.Unknown.Merge(b.Unknown)
-	if !a.Dots.Covers(b.Dots) {
-		m.Dots = a.Dots.Clone()
-		m.Dots.Merge(b.Dots)
-		changed = true
-	}
-	if !changed && more == [2]bool{} {
-		return a, false
-	}
-	return &m, true
-}
 
 // set changes a setting for the whole cluster.
 func (b *Broker) set(name, value string) {
-	var s *Setting
-	_, err := b.ledger.Apply(ledger.Ref{Kind: SettingKind, Key: name}, func(dot clock.Dot, old ledger.Record) ledger.Record {
-		s = &Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
-		if o, ok := old.(*Setting); ok {
+	var s *setting.Setting
+	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
+		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		if o, ok := old.(*setting.Setting); ok {
 			s.Seq, s.Created, s.Dots, s.Unknown = o.Seq+1, o.Created, o.Dots.Clone(), o.Unknown
 			s.Dots.Set(dot)
 		}
 		return s
 	})
 	if err != nil {
-		b.err = err
+		b.fail(err)
 		return
 	}
 	b.settingChanged(s, true)
 }
 
 // settingChanged notes a new value, ours or a peer's, and passes it on.
-func (b *Broker) settingChanged(s *Setting, own bool) {
+func (b *Broker) settingChanged(s *setting.Setting, own bool) {
 	b.tell(s.Dots, own)
 	b.settled(s)
 }
 
 // settled acts on what a setting says.
-func (b *Broker) settled(s *Setting) {
+func (b *Broker) settled(s *setting.Setting) {
 	if s.Name == strategySetting {
-		b.adoptStrategy(s.Value)
+		b.decisions.adopt(s.Value)
 	}
 }

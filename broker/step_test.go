@@ -5,13 +5,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/ledger"
 )
 
-// An input of no known type is an error of the shell, and the only one.
-func TestUnknownInput(t *testing.T) {
+// No input is an error of the shell, and the only one.
+func TestNoInput(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	require.ErrorContains(t, n.b.Step(nil), "unknown input")
+	require.ErrorContains(t, n.b.Step(nil), "no input")
 	require.Equal(t, "a", n.b.Name())
 }
 
@@ -19,27 +22,26 @@ func TestUnknownInput(t *testing.T) {
 func TestAbandon(t *testing.T) {
 	w := newWorld()
 	n := w.start("a", func(*Config) {})
-	n.seen["b"] = Member{Name: "b", Actor: "b~1", Status: Alive} // silent: every gate waits
+	n.seen["b"] = membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive} // silent: every answer waits
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec
 	w.step(n, Submit{Token: 1, ID: "j1", Spec: s})
 	w.step(n, Await{Token: 2, ID: "j1"})
 	w.step(n, Await{Token: 3, ID: "j1"})
 	w.step(n, Cancel{Token: 4, ID: "j1"})
-	require.Len(t, n.b.order, 2)
+	require.Equal(t, 2, n.b.copies.Len())
 	for _, token := range []Token{0, 1, 2, 4, 9} {
 		w.step(n, Abandon{Token: token})
 	}
-	require.Len(t, n.b.order, 1, "the verdict's gate is nobody's to give up")
-	require.Empty(t, n.b.cancels)
-	require.Equal(t, map[Token]waiting{3: {key: n.b.order[0].key}}, n.b.waiting)
+	require.Equal(t, 1, n.b.copies.Len(), "the verdict is nobody's to give up")
+	require.Equal(t, map[Token]waiting{3: {token: 3, key: n.b.jobs.withID("j1")[0]}}, n.b.waiters.byToken)
 	w.now = w.now.Add(time.Minute)
 	must(n.b.Step(Tick{Now: w.now}))
 	answers := n.b.Ready().Answers
 	require.Len(t, answers, 1)
 	require.Equal(t, Token(3), answers[0].Token)
-	require.Empty(t, n.b.waiters)
-	require.Empty(t, n.b.waiting)
+	require.Empty(t, n.b.waiters.byKey)
+	require.Empty(t, n.b.waiters.byToken)
 }
 
 // An archive that fails stops the owner: no decision rests on a disk that lies.
@@ -52,7 +54,7 @@ func TestArchiveFailureIsAnError(t *testing.T) {
 	w.settle()
 	w.start("a", func(*Config) {}) // the finished job is only on the disk now
 	for k := range n.disk {
-		if k[0] == 'r' {
+		if _, record := ledger.RefOf([]byte(k)); record {
 			delete(n.disk, k)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -85,7 +86,7 @@ type story struct {
 }
 
 // past is what the client with that token has seen.
-func (s *story) past() Past { return s.w.past[s.option("token", "")] }
+func (s *story) past() causal.Context { return s.w.past[s.option("token", "")] }
 
 // do carries a command out, and tells what was said meanwhile.
 func (s *story) do(t *testing.T, d *datadriven.TestData) string {

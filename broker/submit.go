@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"slices"
-
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -10,80 +8,51 @@ import (
 // submit takes a job: this broker becomes its owner. The same ID and spec is the
 // same job; the same ID with another spec is a conflict (rule J3).
 func (b *Broker) submit(in Submit) {
-	if b.draining {
-		b.answer(in.Token, &Submitted{Draining: true})
+	if b.offer.draining {
+		b.answer(in.Token, &Draining{})
 		return
 	}
-	if missing := b.unknown(&in.Spec); len(missing) > 0 {
-		b.arrive(in)
+	if len(b.unknown(&in.Spec)) > 0 {
+		b.predecessors.arrive(in)
 		return
 	}
-	for _, d := range in.Spec.Blobs() {
-		b.local.add(d, b.now)
-	}
+	b.blobs.Saw(in.Spec.Blobs()...)
 	digest := in.Digest
 	if digest == "" {
 		digest = in.Spec.Digest()
 	}
 	key := job.Key(in.ID, digest)
 	if old := b.record(key); old != nil {
-		b.gateSubmission(in, old, false)
+		b.awaitSubmission(in, old, false)
 		return
 	}
 	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
-		b.answer(in.Token, &Submitted{Record: b.shown(other), Conflict: true, Past: in.Past})
+		b.answer(in.Token, &IDTaken{Record: b.acks.shown(other), Past: in.Past})
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
-		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.jobs()})
+		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
 	})
 	if r == nil {
 		return // the archive failed
 	}
-	b.gateSubmission(in, r, true)
+	b.awaitSubmission(in, r, true)
 }
 
-// gateSubmission answers when enough brokers hold the job (rule A1).
-func (b *Broker) gateSubmission(in Submit, r *job.Record, created bool) {
-	least := in.Spec.MinReplicas
-	b.spread(in.Spec.Blobs(), least)
-	for _, name := range b.ring[:min(len(b.ring), max(0, least-1))] {
-		if l := b.links[name]; !l.heard || !l.known.Has(r.Created[0].Dot) {
-			l.news = l.news || b.cfg.NewsLinks
-		}
+// declare takes a declaration of a client, and answers when it is on enough disks.
+func (b *Broker) declare(in Declare) {
+	if in.Declaration.Clear != "" {
+		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
+		return
 	}
-	b.hold(&gate{
-		key: r.Key(), dot: r.Created[0].Dot, blobs: in.Spec.Blobs(), since: b.now,
-		deadline: b.now.Add(b.cfg.AckTimeout), token: in.Token, created: created, record: r, past: in.Past,
-		least: least, final: b.now.Add(max(in.Timeout, b.cfg.AckTimeout)),
-	})
+	if id, created, ok := b.emergencies.declare(in); ok {
+		b.awaitDeclaration(in.Token, id, created)
+	}
 }
 
-// abandon drops those that wait with this token.
-func (b *Broker) abandon(t Token) {
-	for i, g := range b.order {
-		if g.token == t && !g.verdict() {
-			b.order = append(b.order[:i], b.order[i+1:]...)
-			break
-		}
-	}
-	b.arriving = slices.DeleteFunc(b.arriving, func(w arriving) bool { return w.in.Token == t })
-	b.catching = slices.DeleteFunc(b.catching, func(w catching) bool { return w.token == t })
-	if b.drainer == t {
-		b.drainer = 0
-	}
-	if w, ok := b.waiting[t]; ok {
-		key := w.key
-		delete(b.waiting, t)
-		delete(b.cancels, t)
-		list := b.waiters[key]
-		for i, w := range list {
-			if w == t {
-				b.waiters[key] = append(list[:i:i], list[i+1:]...)
-			}
-		}
-		if len(b.waiters[key]) == 0 {
-			delete(b.waiters, key)
-		}
+// clear ends an emergency for good, and answers when that is on enough disks.
+func (b *Broker) clear(in Clear) {
+	if id, ok := b.emergencies.clear(in); ok {
+		b.awaitDeclaration(in.Token, id, true)
 	}
 }

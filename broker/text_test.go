@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -19,37 +20,31 @@ func attemptText(a job.Attempt) string {
 	return fmt.Sprintf("#%d.%d", a.Tenure.Epoch, a.Seq)
 }
 
-func answerText(v any) string {
+func answerText(v Answer) string {
 	switch v := v.(type) {
 	case *Submitted:
-		if len(v.Unknown) > 0 {
-			return fmt.Sprintf("refused, nobody knows %v", v.Unknown)
-		}
-		if v.Draining {
-			return "refused, since this broker is leaving"
-		}
-		if v.Conflict {
-			return "conflict with the other spec of " + string(v.Record.ID)
-		}
-		out := fmt.Sprintf("submitted, %d replicas", v.Replicas)
-		if v.Degraded {
-			out += ", degraded"
-		}
-		if v.Short {
-			out += ", fewer than demanded"
-		}
-		if !v.Created {
-			out += ", known already"
-		}
-		return out
+		return submittedText(v, "")
+	case *TooFewCopies:
+		return submittedText((*Submitted)(v), ", fewer than demanded")
+	case *UnknownPredecessors:
+		return fmt.Sprintf("refused, nobody knows %v", v.IDs)
+	case *Draining:
+		return "refused, since this broker is leaving"
+	case *IDTaken:
+		return "conflict with the other spec of " + string(v.Record.ID)
 	case *Found:
-		return foundText(v)
+		return foundText(v, false)
+	case *Cancelled:
+		return foundText(v.Job, v.Wrote)
+	case *NotFound:
+		return "no such job"
+	case *AmbiguousJob:
+		return fmt.Sprintf("ambiguous %v", v.IDs)
 	case *StrategySet:
 		return string(v.Strategy)
 	case *CaughtUp:
-		if len(v.Missing) == 0 {
-			return "knows all of it"
-		}
+		return "knows all of it"
+	case *StillBehind:
 		return fmt.Sprintf("lacks %v", v.Missing)
 	case *Drained:
 		out := fmt.Sprintf("drained, %d left", v.Left)
@@ -58,7 +53,21 @@ func answerText(v any) string {
 		}
 		return out
 	case *Declared:
-		return declaredText(v)
+		out := emergencyText(v.View)
+		if v.Degraded {
+			out += fmt.Sprintf(", %d replicas, degraded", v.Replicas)
+		}
+		return out
+	case *AlreadyCleared:
+		return "refused, it was cleared: " + emergencyText(v.View)
+	case *InvalidDeclaration:
+		return "refused: " + v.Reason
+	case *TooManyDeclarations:
+		return "refused: " + v.Reason
+	case *AmbiguousEmergency:
+		return fmt.Sprintf("ambiguous %v", v.IDs)
+	case *NoSuchEmergency:
+		return "no such emergency"
 	case *Emergencies:
 		var list []string
 		for _, e := range v.List {
@@ -88,22 +97,16 @@ func answerText(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-func declaredText(d *Declared) string {
-	switch {
-	case d.Invalid != "":
-		return "refused: " + d.Invalid
-	case d.TooMany != "":
-		return "refused: " + d.TooMany
-	case d.Over:
-		return "refused, it was cleared: " + emergencyText(d.View)
-	case len(d.Ambiguous) > 1:
-		return fmt.Sprintf("ambiguous %v", d.Ambiguous)
-	case d.View == nil:
-		return "no such emergency"
-	case d.Degraded:
-		return emergencyText(d.View) + fmt.Sprintf(", %d replicas, degraded", d.Replicas)
+func submittedText(v *Submitted, more string) string {
+	out := fmt.Sprintf("submitted, %d replicas", v.Replicas)
+	if v.Degraded {
+		out += ", degraded"
 	}
-	return emergencyText(d.View)
+	out += more
+	if !v.Created {
+		out += ", known already"
+	}
+	return out
 }
 
 func emergencyText(v *EmergencyView) string {
@@ -148,18 +151,12 @@ func eventText(payload []byte) string {
 	return fmt.Sprintf("%s %s %s", d.ID, d.Type, d.Level)
 }
 
-func foundText(f *Found) string {
-	switch {
-	case len(f.Ambiguous) > 1:
-		return fmt.Sprintf("ambiguous %v", f.Ambiguous)
-	case f.Record == nil:
-		return "no such job"
-	}
+func foundText(f *Found, wrote bool) string {
 	out := recordText(f.Record)
 	if f.Provisional {
 		out += ", provisional"
 	}
-	if f.Changed {
+	if wrote {
 		out += ", by this request"
 	}
 	if len(f.Displaced) > 0 {
@@ -198,7 +195,7 @@ func recordText(r *job.Record) string {
 	return out
 }
 
-func deltaText(d *Delta) string {
+func deltaText(d *wire.Delta) string {
 	if d == nil {
 		return ""
 	}
@@ -220,7 +217,7 @@ func deltaText(d *Delta) string {
 	return out + fmt.Sprintf(" clock %v", d.Clock)
 }
 
-func messageText(m *Message) string {
+func messageText(m *wire.Message) string {
 	out := fmt.Sprintf("clock %v", m.Clock)
 	if m.Want {
 		out += " want"
@@ -234,7 +231,7 @@ func messageText(m *Message) string {
 	return out + deltaText(m.Delta)
 }
 
-func replyText(r *Reply) string {
+func replyText(r *wire.Reply) string {
 	out := fmt.Sprintf("clock %v", r.Clock)
 	if r.Restart {
 		out += " restart"

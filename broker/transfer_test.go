@@ -6,6 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -19,36 +22,36 @@ type sender struct {
 func newSender(t *testing.T) *sender {
 	w := newWorld()
 	n := w.start("b", func(*Config) {})
-	n.seen["s"] = Member{Name: "s", Actor: "s~1", HTTPAddr: "s:1", Status: Alive}
+	n.seen["s"] = membership.Member{Name: "s", Actor: "s~1", HTTPAddr: "s:1", Status: membership.Alive}
 	w.roster(n)
 	return &sender{t, w}
 }
 
 // record is the sender's n-th job.
-func (s *sender) record(n uint64) Encoded {
+func (s *sender) record(n uint64) wire.Encoded {
 	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
 	require.NoError(s.t, spec.Complete())
 	r := job.New(job.ID(rune('a'+n)), spec, spec.Digest(), job.Stamp{Dot: clock.Dot{Actor: "s~1", Counter: n}, At: clock.Hybrid(n)})
-	return Encoded{JobKind, r.Key(), r.Dots, r.Encode()}
+	return wire.Encoded{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}
 }
 
 // page delivers a page and returns whether the receiver asks to start again.
-func (s *sender) page(id uint64, number int, upto clock.Vector, records ...Encoded) (restart bool) {
-	m := Message{
-		Version: Version, From: "s", Actor: "s~1",
-		Page: &Page{Transfer: id, Number: number, Last: upto != nil}, Delta: &Delta{Records: records, Clock: upto},
+func (s *sender) page(id uint64, number int, upto clock.Vector, records ...wire.Encoded) (restart bool) {
+	m := wire.Message{
+		Version: wire.Version, From: "s", Actor: "s~1",
+		Page: &wire.Page{Transfer: id, Number: number, Last: upto != nil}, Delta: &wire.Delta{Records: records, Clock: upto},
 	}
 	return s.send(m)
 }
 
-func (s *sender) send(m Message) (restart bool) {
-	m, err := DecodeMessage(Encode(&m))
+func (s *sender) send(m wire.Message) (restart bool) {
+	m, err := wire.DecodeMessage(wire.Encode(&m))
 	require.NoError(s.t, err)
 	n := s.w.nodes["b"]
 	s.w.step(n, Deliver{Token: 7, Message: m})
 	for _, a := range n.b.Ready().Answers {
-		if r, ok := a.Value.(*Reply); ok {
-			return r.Restart
+		if r, ok := a.Answer.(*Replied); ok {
+			return r.Reply.Restart
 		}
 	}
 	s.t.Fatal("no reply")
@@ -110,7 +113,7 @@ func TestBadRecordOnAnyPage(t *testing.T) {
 		s := newSender(t)
 		bad := s.record(2)
 		bad.Bytes = []byte{0xc1}
-		pages := [][]Encoded{{s.record(1)}, {}, {s.record(3)}}
+		pages := [][]wire.Encoded{{s.record(1)}, {}, {s.record(3)}}
 		pages[at] = append(pages[at], bad)
 		require.False(t, s.page(1, 0, nil, pages[0]...))
 		require.False(t, s.page(1, 1, nil, pages[1]...))
@@ -125,21 +128,21 @@ func TestBadRecordOnAnyPage(t *testing.T) {
 // A kind of records that this version does not know is a bad record, too.
 func TestUnknownKind(t *testing.T) {
 	s := newSender(t)
-	m := Message{Version: Version, From: "s", Actor: "s~1", Delta: &Delta{Clock: upto(2), Records: []Encoded{{"dance", "x", upto(1), []byte{1}}, s.record(2)}}}
+	m := wire.Message{Version: wire.Version, From: "s", Actor: "s~1", Delta: &wire.Delta{Clock: upto(2), Records: []wire.Encoded{{Kind: "dance", Key: "x", Dots: upto(1), Bytes: []byte{1}}, s.record(2)}}}
 	require.False(t, s.send(m))
 	require.Equal(t, "c", s.holds())
 	require.Zero(t, s.covered())
-	m, err := DecodeMessage(Encode(&m))
+	m, err := wire.DecodeMessage(wire.Encode(&m))
 	require.NoError(t, err)
 	require.Equal(t, 1, m.Delta.Bad())
-	require.Zero(t, (*Delta)(nil).Bad())
+	require.Zero(t, (*wire.Delta)(nil).Bad())
 }
 
 // L4: a delta on a base that we do not hold is merged, and its sender told to start
 // again from our clock.
 func TestDeltaOnAnotherBase(t *testing.T) {
 	s := newSender(t)
-	m := Message{Version: Version, From: "s", Actor: "s~1", Delta: &Delta{Since: upto(1), Clock: upto(2), Records: []Encoded{s.record(2)}}}
+	m := wire.Message{Version: wire.Version, From: "s", Actor: "s~1", Delta: &wire.Delta{Since: upto(1), Clock: upto(2), Records: []wire.Encoded{s.record(2)}}}
 	require.True(t, s.send(m))
 	require.Equal(t, "c", s.holds())
 	require.Zero(t, s.covered())
@@ -148,7 +151,7 @@ func TestDeltaOnAnotherBase(t *testing.T) {
 // The same when the base of a transfer turns out not to be held, at its last page.
 func TestTransferOnAnotherBase(t *testing.T) {
 	s := newSender(t)
-	m := Message{Version: Version, From: "s", Actor: "s~1", Page: &Page{Last: true}, Delta: &Delta{Since: upto(1), Clock: upto(2), Records: []Encoded{s.record(2)}}}
+	m := wire.Message{Version: wire.Version, From: "s", Actor: "s~1", Page: &wire.Page{Last: true}, Delta: &wire.Delta{Since: upto(1), Clock: upto(2), Records: []wire.Encoded{s.record(2)}}}
 	require.True(t, s.send(m))
 	require.Zero(t, s.covered())
 }
@@ -168,12 +171,12 @@ func TestTransferThatIsNotAdoptedIsNotRepeated(t *testing.T) {
 		if !ok {
 			return
 		}
-		m, err := DecodeMessage(p.wire)
+		m, err := wire.DecodeMessage(p.wire)
 		require.NoError(t, err)
 		if m.Delta != nil && len(m.Delta.Records) > 0 {
 			m.Delta.Records[0].Bytes[0] = 0xc1
 		}
-		p.wire = Encode(&m)
+		p.wire = wire.Encode(&m)
 		w.deliver(p)
 		w.ready(w.nodes["b"])
 		if p, ok = w.take([2]string{"b", "a"}); ok {

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -31,8 +35,8 @@ type world struct {
 	over   map[string]bool      // jobs of which any disk has held a verdict, by key
 	errors []string             // broken invariants
 
-	clients map[Token]string // whose past an answer adds to
-	past    map[string]Past  // what clients have seen, by name
+	clients map[Token]string          // whose past an answer adds to
+	past    map[string]causal.Context // what clients have seen, by name
 }
 
 // node is one broker with its disk, and what its shell would know.
@@ -45,13 +49,13 @@ type node struct {
 	backup  map[string][]byte // an older copy of it
 	skew    time.Duration     // of its wall clock
 	wake    time.Time
-	running map[string]Run    // attempts that were started and have not ended, by key and token
-	reply   map[Token]packet  // whom a Reply goes to
-	asked   map[Token]string  // what an answer is about
-	seen    map[string]Member // the roster as this broker sees it
-	fetch   map[string]Fetch  // by key
-	push    map[string][]Push // by peer
-	stops   map[string]Stop   // by key
+	running map[string]Run               // attempts that were started and have not ended, by key and token
+	reply   map[Token]packet             // whom a Reply goes to
+	asked   map[Token]string             // what an answer is about
+	seen    map[string]membership.Member // the roster as this broker sees it
+	fetch   map[string]Fetch             // by key
+	push    map[string][]ack.Push        // by peer
+	stops   map[string]Stop              // by key
 	pauses  map[string]Suspend
 	still   map[string]Run // attempts that stand still, by key
 	state   []byte         // what push-pull carries
@@ -69,11 +73,11 @@ type packet struct {
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]Past{},
+		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
-			Capabilities: Capabilities{
+			Capabilities: wire.Capabilities{
 				Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 				Drivers:  []job.Driver{job.Wasm, job.Process},
 			},
@@ -98,8 +102,8 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
 	n.cfg.Archive = diskArchive(n.disk)
 	n.b, n.wake = New(n.cfg), time.Time{}
-	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]Member{}
-	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]Push{}, map[string]Stop{}
+	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
+	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.scan))
 	return n
@@ -206,12 +210,12 @@ func (w *world) ready(n *node) (busy bool) {
 
 func (w *world) act(n *node, rd Ready) {
 	for _, a := range rd.Answers {
-		if r, ok := a.Value.(*Reply); ok {
-			w.answerPeer(n, a.Token, r)
+		if r, ok := a.Answer.(*Replied); ok {
+			w.answerPeer(n, a.Token, &r.Reply)
 			continue
 		}
 		if about := n.asked[a.Token]; about != "" {
-			w.say("%s answers %s: %s", n.name, about, answerText(a.Value))
+			w.say("%s answers %s: %s", n.name, about, answerText(a.Answer))
 		}
 		delete(n.asked, a.Token)
 		w.saw(a)
@@ -224,9 +228,9 @@ func (w *world) act(n *node, rd Ready) {
 		if w.loud {
 			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
 		}
-		w.put(packet{from: n.name, to: s.To, wire: Encode(&s.Message)})
+		w.put(packet{from: n.name, to: s.To, wire: wire.Encode(&s.Message)})
 	}
-	for _, payload := range rd.Flood {
+	for _, payload := range rd.Broadcast {
 		w.say("%s floods %s", n.name, eventText(payload))
 		n.flood = payload
 	}
@@ -238,9 +242,9 @@ func (w *world) act(n *node, rd Ready) {
 			w.say("%s knows: %s %s", n.name, note.ID, note.What)
 		}
 	}
-	if rd.State != nil {
-		w.frontier(n, rd.State.Rows[0].Clock)
-		n.state = Encode(rd.State)
+	if rd.Overview != nil {
+		w.frontier(n, rd.Overview.State.Metadata[0].Clock)
+		n.state = wire.Encode(&rd.Overview.State)
 	}
 	for _, p := range rd.Push {
 		w.say("%s pushes %.4s to %s", n.name, p.Digest, p.To)
@@ -269,19 +273,31 @@ func (w *world) act(n *node, rd Ready) {
 }
 
 // saw adds an answer to what its client has seen.
-func (w *world) saw(a Answer) {
+func (w *world) saw(a Response) {
 	who := w.clients[a.Token]
-	switch v := a.Value.(type) {
+	switch v := a.Answer.(type) {
 	case *Submitted:
+		w.past[who] = v.Past
+	case *TooFewCopies:
+		w.past[who] = v.Past
+	case *IDTaken:
+		w.past[who] = v.Past
+	case *UnknownPredecessors:
 		w.past[who] = v.Past
 	case *Found:
 		w.past[who] = v.Past
+	case *NotFound:
+		w.past[who] = v.Past
+	case *AmbiguousJob:
+		w.past[who] = v.Past
+	case *Cancelled:
+		w.past[who] = v.Job.Past
 	}
 	delete(w.clients, a.Token)
 	delete(w.past, "")
 }
 
-func (w *world) answerPeer(n *node, t Token, r *Reply) {
+func (w *world) answerPeer(n *node, t Token, r *wire.Reply) {
 	p, ok := n.reply[t]
 	delete(n.reply, t)
 	if !ok {
@@ -291,7 +307,7 @@ func (w *world) answerPeer(n *node, t Token, r *Reply) {
 	if w.loud {
 		w.say("%s -> %s: reply %s", n.name, p.from, replyText(r))
 	}
-	back := packet{from: n.name, to: p.from, wire: Encode(r), reply: true}
+	back := packet{from: n.name, to: p.from, wire: wire.Encode(r), reply: true}
 	if p.loseBack {
 		w.fail(back)
 		return
@@ -332,12 +348,12 @@ func (w *world) take(path [2]string) (packet, bool) {
 func (w *world) deliver(p packet) {
 	n := w.nodes[p.to]
 	if p.reply {
-		r, err := DecodeReply(p.wire)
+		r, err := wire.DecodeReply(p.wire)
 		must(err)
 		w.step(n, Acked{Peer: p.from, Reply: r})
 		return
 	}
-	m, err := DecodeMessage(p.wire)
+	m, err := wire.DecodeMessage(p.wire)
 	must(err)
 	w.token++
 	n.reply[w.token] = p
@@ -394,7 +410,7 @@ func (w *world) pass(d time.Duration) {
 
 // roster tells a broker how it sees the others.
 func (w *world) roster(n *node) {
-	var list []Member
+	var list []membership.Member
 	for _, name := range slices.Sorted(maps.Keys(n.seen)) {
 		list = append(list, n.seen[name])
 	}
@@ -416,9 +432,9 @@ func (w *world) meet() {
 
 func (w *world) see(n *node, other string) {
 	o := w.nodes[other]
-	m := Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: Alive}
+	m := membership.Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive}
 	if o.b == nil || w.cut[[2]string{n.name, other}] {
-		m.Status = Failed
+		m.Status = membership.Failed
 	}
 	n.seen[other] = m
 }

@@ -61,7 +61,7 @@ func findFile(t *testing.T, dir, name string) (content []byte) {
 	return content
 }
 
-// A job that loops for ever or eats memory harms only itself.
+// A job that loops endlessly or eats memory harms only itself.
 func TestBadJobsHarmOnlyThemselves(t *testing.T) {
 	a := startCluster(t, 1)[0]
 	r := a.ucp("run", "--timeout", "1s", guestModule, "--", "loop")

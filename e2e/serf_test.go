@@ -63,7 +63,7 @@ func TestStockMonitor(t *testing.T) {
 	})
 }
 
-// A stock serf agent joins the same cluster, and nobody complains (rule I2).
+// A stock serf agent joins the same cluster, and no broker reports an error (rule I2).
 func TestStockAgentIsWelcome(t *testing.T) {
 	brokers := startCluster(t, 2)
 	var log bytes.Buffer
@@ -79,7 +79,7 @@ func TestStockAgentIsWelcome(t *testing.T) {
 		eventually(t, 20*time.Second, "the stock agent is seen", func() bool {
 			return strings.Contains(a.serf("members", "-name=stock").stdout, "alive")
 		})
-		a.seesHealthy(1) // it is no broker, and counts for nothing
+		a.seesHealthy(1) // it is not a broker, and does not count
 	}
 	require.Equal(t, 0, brokers[0].ucp("run", guestModule, "--", "sleep", "1ms").code)
 	stop()

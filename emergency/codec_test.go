@@ -37,7 +37,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 func goodRecord() *Record {
 	dot := clock.Dot{Actor: "a~1", Counter: 1}
 	return &Record{
-		ID: "flood-1", Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7"}}, Version: Version{1, 5, "a~1"}, Declared: 5, TTL: clock.Duration(defaultTTL),
+		ID: "flood-1", Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7"}}, Version: Version{1, 5, "a~1"}, Declared: 5, TTL: clock.Duration(DefaultTTL),
 		Created: []clock.Dot{dot}, Dots: clock.NewVector(dot),
 	}
 }

@@ -113,7 +113,7 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 		r.ID = "unnamed" // a valid placeholder; the caller sets the real ID
 	}
 	if r.TTL == 0 {
-		r.TTL = clock.Duration(defaultTTL)
+		r.TTL = clock.Duration(DefaultTTL)
 	}
 	if r.Declared == 0 {
 		r.Declared = now

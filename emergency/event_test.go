@@ -111,13 +111,13 @@ func TestParse(t *testing.T) {
 		name, payload string
 		want          Record
 	}{
-		{"the least", `{"type":"flood","level":"critical"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(defaultTTL)}},
-		{"a condition", `{"type":"flood","level":"low","scope":" district=7 "}`, Record{Terms: Terms{Type: "flood", Level: 1, Scope: []string{"district=7"}}, Declared: now, TTL: clock.Duration(defaultTTL)}},
-		{"no condition", `{"type":"flood","level":"low","scope":" ","select":null}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(defaultTTL)}},
+		{"the least", `{"type":"flood","level":"critical"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"a condition", `{"type":"flood","level":"low","scope":" district=7 "}`, Record{Terms: Terms{Type: "flood", Level: 1, Scope: []string{"district=7"}}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"no condition", `{"type":"flood","level":"low","scope":" ","select":null}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
 		{"a list", `{"type":"flood","level":"high","scope":["district=7","gpu"],"ttl":"2h"}`, Record{Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7", "gpu"}}, Declared: now, TTL: clock.Duration(2 * time.Hour)}},
-		{"an object", `{"type":"flood","level":"medium","select":{"b":"2","a":"1"},"message":"M"}`, Record{Terms: Terms{Type: "flood", Level: 2, Select: []string{"a=1", "b=2"}, Message: "M"}, Declared: now, TTL: clock.Duration(defaultTTL)}},
-		{"a newer broker's field", `{"type":"flood","level":"low","colour":"red"}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(defaultTTL)}},
-		{"a broker's event", `{"id":"x","type":"flood","level":"low","declared":7,"seq":3,"at":9,"by":"a~1"}`, Record{ID: "x", Terms: Terms{Type: "flood", Level: 1}, Declared: 7, Version: Version{3, 9, "a~1"}, TTL: clock.Duration(defaultTTL)}},
+		{"an object", `{"type":"flood","level":"medium","select":{"b":"2","a":"1"},"message":"M"}`, Record{Terms: Terms{Type: "flood", Level: 2, Select: []string{"a=1", "b=2"}, Message: "M"}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"a newer broker's field", `{"type":"flood","level":"low","colour":"red"}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"a broker's event", `{"id":"x","type":"flood","level":"low","declared":7,"seq":3,"at":9,"by":"a~1"}`, Record{ID: "x", Terms: Terms{Type: "flood", Level: 1}, Declared: 7, Version: Version{3, 9, "a~1"}, TTL: clock.Duration(DefaultTTL)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Parse([]byte(c.payload), 7, now)

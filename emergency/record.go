@@ -3,6 +3,7 @@ package emergency
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 
@@ -15,7 +16,7 @@ type ID string
 
 // Limits of an emergency.
 const (
-	defaultTTL = 24 * time.Hour      // if the declaration has none
+	DefaultTTL = 24 * time.Hour      // if the declaration has none
 	MaxTTL     = 30 * 24 * time.Hour // a longer emergency must be declared again
 	Retention  = 30 * 24 * time.Hour // how long after its end an emergency is remembered (rule E3)
 
@@ -86,7 +87,7 @@ type Record struct {
 //  2. Declared: the minimum of those that are known. TTL: the maximum. Hence
 //     until = declared + max(ttl).
 //  3. Cleared: the earliest mark; once there, it stays.
-//  4. Created: union, the MaxCreated smallest. Dots: the vector join. Unknown: union.
+//  4. Created: union, the maxCreated smallest. Dots: the vector join. Unknown: union.
 //
 // The caller makes sure that the IDs are equal.
 func Merge(a, b *Record) (*Record, bool) {
@@ -133,10 +134,11 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // can be declared again for longer.
 func (r *Record) Finished() bool { return len(r.Cleared) > 0 }
 
-// CreatedWithin implements ledger.Record.
-func (r *Record) CreatedWithin(c clock.Vector) bool {
-	return !slices.ContainsFunc(r.Created, func(d clock.Dot) bool { return !c.Has(d) })
-}
+// Creations implements ledger.Record. A hint has none: it is not a record of the ledger yet.
+func (r *Record) Creations() iter.Seq[clock.Dot] { return slices.Values(r.Created) }
+
+// Blobs implements ledger.Record: an emergency needs none.
+func (r *Record) Blobs() iter.Seq[string] { return slices.Values([]string(nil)) }
 
 // Hint returns the record without its creations and dots, as it is sent outside of the ledger.
 func (r *Record) Hint() *Record {
@@ -181,4 +183,12 @@ func (r *Record) Covers(hint *Record) bool {
 func (r *Record) Forgettable(now clock.Time) bool {
 	end := max(r.Ended(now), r.Until()) // a replay of its events would be active until then
 	return r.Ended(now) != 0 && now > end+clock.Time(Retention.Milliseconds())
+}
+
+// Stamps visits every stamp of the record with its writer.
+func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
+	visit(r.Version.At, r.Version.By)
+	for _, m := range r.Cleared {
+		visit(m.At, m.By)
+	}
 }

@@ -73,11 +73,12 @@ func (g *childGroup) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-func (g *childGroup) signal(sig syscall.Signal) {
+// killGroup ends the program and all of its group at once.
+func (g *childGroup) killGroup() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.id != 0 {
-		_ = syscall.Kill(-g.id, sig)
+		_ = syscall.Kill(-g.id, syscall.SIGKILL)
 	}
 }
 
@@ -127,7 +128,7 @@ func (g *childGroup) wasAskedToStop() bool {
 
 // finish kills what the program left behind after its end.
 func (g *childGroup) finish() {
-	g.signal(syscall.SIGKILL)
+	g.killGroup()
 	killOrphans()
 	g.mu.Lock()
 	g.id = 0
@@ -142,7 +143,7 @@ func (g *childGroup) kill() {
 	g.changed.Broadcast()
 	g.mu.Unlock()
 	if running {
-		g.signal(syscall.SIGKILL)
+		g.killGroup()
 		killOrphans()
 	}
 }
@@ -175,7 +176,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	limitMemory(cmd.Process.Pid, o.Memory)
 	pipes.copy(&dir.out, &dir.err)
 	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
-		w.child.signal(syscall.SIGKILL)
+		w.child.killGroup()
 	}
 	asked := w.awaitProgram(cmd)
 	w.child.finish()
@@ -236,7 +237,7 @@ func (w *worker) awaitProgram(cmd *exec.Cmd) (asked bool) {
 	select {
 	case <-done:
 	case <-time.After(w.grace):
-		w.child.signal(syscall.SIGKILL)
+		w.child.killGroup()
 		<-done // SIGKILL cannot be ignored
 	}
 	return asked

@@ -58,7 +58,7 @@ func oneApart(t *testing.T, kind reflect.Type, full bool) {
 			}
 			return filled
 		})
-		require.Equal(t, canon.Encode(v.Interface()), appended(t, v.Interface()), "opposite: %s", turned)
+		require.Equal(t, canon.Encode(v.Interface()), appended(t, v.Interface()), "job.%s: append.go encodes it otherwise than the codec; append it in the function of its struct, in the sorted order of the keys", turned)
 	}
 	require.Greater(t, count, 5)
 }

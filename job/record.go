@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/urban-compute/ucp/canon"
@@ -281,15 +282,34 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // Key returns a job's ledger key: the ID, a tilde and half of the spec's digest.
 func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }
 
-// CreatedWithin reports whether a clock covers all creations of the job: who has
-// that clock and not the job has forgotten it (rule L7).
-func (r *Record) CreatedWithin(c clock.Vector) bool {
-	for _, s := range r.Created {
-		if !c.Has(s.Dot) {
-			return false
+// Creations are the dots of the job's creations: a broker whose clock covers them all and that
+// lacks the record has forgotten it (rule L7).
+func (r *Record) Creations() iter.Seq[clock.Dot] {
+	return func(yield func(clock.Dot) bool) {
+		for _, s := range r.Created {
+			if !yield(s.Dot) {
+				return
+			}
 		}
 	}
-	return true
+}
+
+// Blobs are the digests of all blobs that the job needs: its module and inputs, and the output of
+// every result that is remembered, also of those that do not count. Some may come twice.
+func (r *Record) Blobs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		all := func(list []Digest) bool {
+			return !slices.ContainsFunc(list, func(d Digest) bool { return !yield(string(d)) })
+		}
+		output := func(rep *Report) bool { return rep == nil || rep.Result == nil || all(rep.Result.Blobs()) }
+		ok := all(r.Spec.Blobs())
+		for i := 0; ok && i < len(r.Reports); i++ {
+			ok = output(&r.Reports[i])
+		}
+		for i := 0; ok && i < len(r.Verdicts); i++ {
+			ok = output(r.Verdicts[i].Report)
+		}
+	}
 }
 
 // Predecessors lists the jobs that this one refers to: those in Spec.After, and
@@ -306,4 +326,16 @@ func (r *Record) Predecessors() []ID {
 		}
 	}
 	return out
+}
+
+// Stamps visits every stamp of the record with its writer.
+func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
+	visit(r.Submitted(), r.Created[0].Dot.Actor)
+	visit(r.Owner.Tenure.At, r.Owner.Tenure.By)
+	for _, rep := range r.Reports {
+		visit(rep.At, rep.Dot.Actor)
+	}
+	for _, v := range r.Verdicts {
+		visit(v.At, v.Dot.Actor)
+	}
 }

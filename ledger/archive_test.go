@@ -116,10 +116,10 @@ func TestArchiveThatFails(t *testing.T) {
 	finish(t, r, keepFinished+1)
 	r.sync()
 	gone := setRef("j00000")
-	delete(r.disk, string(recordKey(gone)))
+	delete(r.disk, string(RecordKey(gone)))
 	_, err := r.Get(gone)
 	require.ErrorContains(t, err, `set "j00000" is gone`)
-	r.disk[string(recordKey(gone))] = []byte("?")
+	r.disk[string(RecordKey(gone))] = []byte("?")
 	_, err = r.Get(gone)
 	require.ErrorContains(t, err, `stored record set "j00000"`)
 

@@ -111,7 +111,7 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	if e == nil && r.CreatedWithin(l.clock) {
+	if e == nil && CreatedWithin(r, l.clock) {
 		return nil, true, nil
 	}
 	defer l.release(ref, r) // not before: it lets the clock cover the record

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -36,27 +35,13 @@ func (b *Batch) Ops() []Op {
 		if b.records[i] != nil && b.encoded[i] == nil {
 			b.encoded[i] = b.records[i].Encode()
 		}
-		ops = append(ops, Op{recordKey(ref), b.encoded[i]})
+		ops = append(ops, Op{RecordKey(ref), b.encoded[i]})
 	}
 	ops = append(ops, b.bad...)
 	if b.clock != nil {
 		ops = append(ops, Op{clockKey, encodeVector(b.clock)})
 	}
 	return ops
-}
-
-// The key space: "c" holds the clock, "r" kind 0x00 key a record, "q" kind 0x00 key
-// a quarantined one.
-var clockKey = []byte("c")
-
-func recordKey(ref Ref) []byte { return keyOf('r', ref) }
-
-func keyOf(space byte, ref Ref) []byte {
-	b := make([]byte, 0, 2+len(ref.Kind)+len(ref.Key))
-	b = append(b, space)
-	b = append(b, ref.Kind...)
-	b = append(b, 0)
-	return append(b, ref.Key...)
 }
 
 // Take returns all changes since the last Take, to be written as one batch.
@@ -85,53 +70,34 @@ func (b *Batch) add(ref Ref, r Record, encoded []byte) {
 	b.refs, b.records, b.encoded = append(b.refs, ref), append(b.records, r), append(b.encoded, encoded)
 }
 
-// Load fills an empty ledger with what its batches have written: scan must call
-// its argument for every key that begins with the prefix, in any order. Each
-// record is shown to visit (which may be nil) on its way. A record that does not
-// decode fails the load: what this broker wrote itself must be readable.
-func (l *Ledger) Load(scan func(prefix []byte, fn func(key, value []byte) error) error, visit func(Ref, Record)) error {
-	load := func(key, value []byte) error {
-		ref, err := refOf(key)
-		if err != nil {
-			return err
+// Load fills an empty ledger with what its batches have written. Each record is shown to visit
+// (which may be nil) on its way. A record that does not decode fails the load: what this broker
+// wrote itself must be readable.
+func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
+	err := Records(scan, l.schemas, func(s Stored) error {
+		if s.Err != nil {
+			return s.Err
 		}
-		r, err := l.Decode(ref.Kind, value)
-		if err != nil {
-			return fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
-		}
-		l.reindex(ref, nil, r)
-		if r.Finished() {
-			l.archived[ref] = struct{}{}
+		l.reindex(s.Ref, nil, s.Record)
+		if s.Record.Finished() {
+			l.archived[s.Ref] = struct{}{}
 		} else {
-			l.held[ref] = &entry{record: r}
-			l.toggle(ref)
+			l.held[s.Ref] = &entry{record: s.Record}
+			l.toggle(s.Ref)
 		}
 		if visit != nil {
-			visit(ref, r)
+			visit(s.Ref, s.Record)
 		}
 		return nil
-	}
-	if err := scan([]byte("r"), load); err != nil {
-		return err
-	}
-	err := scan(clockKey, func(_, value []byte) (err error) {
-		l.seen, err = decodeVector(value)
-		l.clock = l.seen.Clone()
-		return err
 	})
 	if err != nil {
 		return err
 	}
-	return l.loadBad(scan)
-}
-
-// refOf reads the key of a stored record.
-func refOf(key []byte) (Ref, error) {
-	i := bytes.IndexByte(key, 0)
-	if i < 0 {
-		return Ref{}, fmt.Errorf("ledger: stray key %q in the store", key)
+	if l.seen, err = StoredClock(scan); err != nil {
+		return err
 	}
-	return Ref{Kind(key[1:i]), string(key[i+1:])}, nil
+	l.clock = l.seen.Clone()
+	return l.loadBad(scan)
 }
 
 var vectorHandle = &codec.MsgpackHandle{}
@@ -143,10 +109,6 @@ func encodeVector(v clock.Vector) []byte {
 	}
 	return out
 }
-
-// DecodeClock reads the stored clock, the value under "c", for those who look at a
-// store from outside.
-func DecodeClock(b []byte) (clock.Vector, error) { return decodeVector(b) }
 
 func decodeVector(b []byte) (clock.Vector, error) {
 	var v []clock.Dot

@@ -6,8 +6,8 @@
 //
 // A record is a join-semilattice, and the only message between brokers is "here
 // is what you lack, since this, and here is my clock" ([Delta]). So any order,
-// repetition or detour of messages converges. The rules are L1 to L11 of the
-// protocol; the anti-entropy by version vectors follows Parker et al. 1983 and
+// repetition or detour of messages converges. The rules are L1 to L11 of
+// docs/protocol.md; the anti-entropy by version vectors follows Parker et al. 1983 and
 // Petersen et al. (Bayou), 1997.
 //
 // The package is pure. It does not write: [Ledger.Take] hands out what must be
@@ -18,6 +18,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/google/btree"
@@ -35,9 +36,21 @@ type Record interface {
 	Writers() clock.Vector // the latest dot of each that wrote it (rule L3)
 	Finished() bool        // once true, stays true; then it need not stay in memory (rule L1)
 	Encode() []byte        // canonical bytes
-	// CreatedWithin reports whether a clock covers all of the record's creation dots: who
-	// has that clock and not the record has forgotten it (rule L7).
-	CreatedWithin(clock.Vector) bool
+	// Creations are the dots of its creations, at least one: a broker whose clock covers
+	// them all and that lacks the record has forgotten it (rule L7).
+	Creations() iter.Seq[clock.Dot]
+	// Blobs are the digests of the blobs that the record needs: a store keeps those.
+	Blobs() iter.Seq[string]
+}
+
+// CreatedWithin reports whether a clock covers all creations of a record (rule L7).
+func CreatedWithin(r Record, c clock.Vector) bool {
+	for d := range r.Creations() {
+		if !c.Has(d) {
+			return false
+		}
+	}
+	return true
 }
 
 // Schema is what the ledger must know of a kind (rule L1).
@@ -175,7 +188,7 @@ func (l *Ledger) lookup(ref Ref) (*entry, error) {
 	if _, ok := l.archived[ref]; !ok {
 		return nil, nil
 	}
-	b, found, err := l.archive.Get(recordKey(ref))
+	b, found, err := l.archive.Get(RecordKey(ref))
 	if err == nil && !found {
 		err = fmt.Errorf("ledger: the record %s %q is gone from the store", ref.Kind, ref.Key)
 	}

@@ -86,7 +86,7 @@ func TestApplyNothing(t *testing.T) {
 func TestLoadRefusesADamagedDisk(t *testing.T) {
 	for name, c := range map[string]struct{ key, value, hint string }{
 		"record":       {"rset\x00j1", "j1", `set "j1"`},
-		"kind":         {"rdance\x00j1", "j1 a:1", "unknown kind"},
+		"kind":         {"rdance\x00j1", "j1 a:1", "this version does not know"},
 		"key":          {"rset", "j1 a:1", "stray key"},
 		"clock":        {"c", "\xff\xff", "clock"},
 		"clock, order": {"c", string(encodeVector(clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}})), "clock"},

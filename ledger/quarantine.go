@@ -83,7 +83,7 @@ func (l *Ledger) cut() {
 
 func (l *Ledger) takeBad() (ops []Op) {
 	for _, ref := range l.badDirty {
-		op := Op{Key: keyOf('q', ref)}
+		op := Op{Key: keyOf(quarantineSpace, ref)}
 		if q := l.bad[ref]; q != nil {
 			if err := codec.NewEncoderBytes(&op.Value, vectorHandle).Encode(q); err != nil {
 				panic("ledger: encoding a quarantined record: " + err.Error()) // it holds bytes and numbers only
@@ -97,9 +97,9 @@ func (l *Ledger) takeBad() (ops []Op) {
 
 // loadBad reads the quarantine. A record that this version can read is taken out of
 // it: so a broker that was brought up to date catches up.
-func (l *Ledger) loadBad(scan func(prefix []byte, fn func(key, value []byte) error) error) error {
+func (l *Ledger) loadBad(scan Scan) error {
 	readable := map[Ref]Record{}
-	err := scan([]byte("q"), func(key, value []byte) error {
+	err := scan([]byte{quarantineSpace}, func(key, value []byte) error {
 		ref, err := refOf(key)
 		if err != nil {
 			return err

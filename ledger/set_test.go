@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,13 +27,13 @@ var setSchema = SchemaOf(setKind, decodeSet, mergeSets)
 
 func setRef(key string) Ref { return Ref{setKind, key} }
 
-func (s *set) Key() string           { return s.key }
-func (s *set) Finished() bool        { return s.closed }
-func (s *set) Writers() clock.Vector { return clock.NewVector(s.dots...) }
-func (s *set) CreatedWithin(c clock.Vector) bool {
-	return !slices.ContainsFunc(s.born, func(d clock.Dot) bool { return !c.Has(d) })
-}
-func (s *set) has(d clock.Dot) bool { return slices.Contains(s.dots, d) }
+func (s *set) Key() string                    { return s.key }
+func (s *set) Finished() bool                 { return s.closed }
+func (s *set) Writers() clock.Vector          { return clock.NewVector(s.dots...) }
+func (s *set) Creations() iter.Seq[clock.Dot] { return slices.Values(s.born) }
+
+func (s *set) Blobs() iter.Seq[string] { return slices.Values([]string{"blob of " + s.key}) }
+func (s *set) has(d clock.Dot) bool    { return slices.Contains(s.dots, d) }
 
 // String renders the record as it travels: "j1 a~1:1* b~1:2 closed"; a star marks a creation.
 func (s *set) String() string {

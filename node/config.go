@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/label"
@@ -111,12 +112,12 @@ type RunnerConfig struct {
 const (
 	DefaultBind         = "127.0.0.1:7946"
 	DefaultRPCAddr      = "127.0.0.1:7373"
-	DefaultHTTPAddr     = "127.0.0.1:8000"
+	DefaultHTTPAddr     = api.DefaultAddr
 	DefaultSyncInterval = 60 * time.Second
 	DefaultReplicas     = 3
 	DefaultAckTimeout   = 2 * time.Second
-	DefaultPeerTimeout  = 10 * time.Second
-	DefaultMaxClockSkew = time.Minute
+	defaultPeerTimeout  = 10 * time.Second
+	defaultMaxClockSkew = time.Minute
 
 	DefaultRedeployDelay  = 3 * time.Second
 	DefaultIsolationDelay = 30 * time.Second
@@ -143,8 +144,8 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.SyncInterval, DefaultSyncInterval)
 	orElse(&c.Replicas, DefaultReplicas)
 	orElse(&c.AckTimeout, DefaultAckTimeout)
-	orElse(&c.PeerTimeout, DefaultPeerTimeout)
-	orElse(&c.MaxClockSkew, DefaultMaxClockSkew)
+	orElse(&c.PeerTimeout, defaultPeerTimeout)
+	orElse(&c.MaxClockSkew, defaultMaxClockSkew)
 	orElse(&c.RedeployDelay, DefaultRedeployDelay)
 	orElse(&c.IsolationDelay, DefaultIsolationDelay)
 	orElse(&c.DrainTimeout, DefaultDrainTimeout)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/node/httpd"
 )
 
 // Every mistake is named by its flag, and says what to do.
@@ -37,4 +39,18 @@ func TestJoinThatFailsIsAnError(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.ErrorContains(t, n.Run(t.Context()), "--join 127.0.0.1:1")
+}
+
+// Serf may ask while gossip starts, before the node knows its pool.
+func TestQueryBeforeStart(t *testing.T) {
+	n, err := New(Config{
+		Name: "a", DataDir: t.TempDir(), Bind: "127.0.0.1:0", RPCAddr: "-", HTTPAddr: "127.0.0.1:0",
+		Runner: func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil },
+	})
+	require.NoError(t, err)
+	for _, q := range []string{"status", "metadata", "strategy", "conflicts", "load"} {
+		require.Contains(t, string(n.http.AnswerQuery(t.Context(), "ucp:"+q, nil)), `"name":"a"`)
+	}
+	require.NoError(t, n.Close())
+	require.ErrorIs(t, n.Run(t.Context()), httpd.ErrStopped)
 }

@@ -21,4 +21,6 @@
 // Network, disk, clock and runner are values of [Config]; the real ones are the
 // default. Package sim gives in-memory ones, so that a whole cluster runs in
 // virtual time inside an ordinary test.
+//
+// The rules that comments cite, such as A1, are defined in docs/protocol.md.
 package node

@@ -16,11 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
-	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/node/httpd"
 )
 
-// The whole life of an emergency over HTTP (DESIGN.md, section 9).
+// The whole life of an emergency over HTTP (docs/design.md, "HTTP interface").
 func TestEmergenciesOverHTTP(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
 	status, body := request(t, n, "GET", "/v1/emergencies", nil)
@@ -205,7 +205,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
 	ctx, cancel := context.WithCancel(t.Context())
 	_, gone := watch(t, ctx, n, "/v1/events")
-	for range maxWatchers - 1 {
+	for range httpd.MaxWatchers - 1 {
 		watch(t, t.Context(), n, "/v1/events?kinds=member")
 	}
 	status, body := request(t, n, "GET", "/v1/events", nil)
@@ -214,48 +214,9 @@ func TestWatchersAreBounded(t *testing.T) {
 	cancel()
 	<-gone
 	require.Eventually(t, func() bool {
-		n.hub.mu.Lock()
-		defer n.hub.mu.Unlock()
-		return len(n.hub.watchers) < maxWatchers
+		return n.http.Watchers() < httpd.MaxWatchers
 	}, 10*time.Second, time.Millisecond)
 	watch(t, t.Context(), n, "/v1/events")
-}
-
-// Who reads slowly loses events, is told how many, and holds nobody up; the first who asks for
-// jobs' states and the last are known, so that the core tells of them no longer than needed.
-func TestSlowReadersLoseEvents(t *testing.T) {
-	var h hub
-	everything := func(broker.Note) bool { return true }
-	slow := &watcher{wants: everything, queue: make(chan api.Event, 4)}
-	picky := &watcher{wants: func(x broker.Note) bool { return x.Kind == "job" }, jobs: true, queue: make(chan api.Event, 4)}
-	first, ok := h.add(slow)
-	require.False(t, first)
-	require.True(t, ok)
-	first, _ = h.add(picky)
-	require.True(t, first)
-	other := &watcher{wants: everything, jobs: true, queue: make(chan api.Event, 4)}
-	first, _ = h.add(other)
-	require.False(t, first, "the second")
-	require.False(t, h.remove(other))
-	note := broker.Note{Kind: "member", ID: "b"}
-	for range 10 {
-		h.tell("a", []broker.Note{note})
-	}
-	require.Len(t, slow.queue, 4)
-	require.Empty(t, picky.queue)
-	<-slow.queue
-	h.tell("a", []broker.Note{note}) // it has not caught up yet
-	for range 4 {
-		<-slow.queue
-	}
-	h.tell("a", []broker.Note{note})
-	e := <-slow.queue
-	require.Equal(t, "lost", e.Kind)
-	require.Contains(t, e.Text, "6 events were lost")
-	require.Equal(t, "member", (<-slow.queue).Kind)
-	require.True(t, h.remove(picky), "the last")
-	require.False(t, h.remove(slow))
-	h.tell("a", []broker.Note{note})
 }
 
 // lines counts log lines.
@@ -286,20 +247,20 @@ func TestEventsThatMakeNoSenseAreCounted(t *testing.T) {
 	n := startNode(t, Config{Name: "a", Now: clock, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	const complaint = "is not understood"
 	for i := range 500 {
-		n.hear(emergency.EventName, fmt.Append(nil, "flood! ", i), uint64(i))
-		n.hear("deploy", []byte("flood!"), 7)
+		n.broadcasts.receive(emergency.EventName, fmt.Append(nil, "flood! ", i), uint64(i))
+		n.broadcasts.receive("deploy", []byte("flood!"), 7)
 	}
-	n.hear(emergency.EventName, bytes.Repeat([]byte("x"), 1000), 1<<62)
+	n.broadcasts.receive(emergency.EventName, bytes.Repeat([]byte("x"), 1000), 1<<62)
 	require.Equal(t, 1, log.count(complaint))
 	mu.Lock()
 	now = now.Add(time.Second)
 	mu.Unlock()
-	n.hear(emergency.EventName, nil, 7)
+	n.broadcasts.receive(emergency.EventName, nil, 7)
 	require.Equal(t, 2, log.count(complaint))
 	_, body := request(t, n, "GET", "/metrics", nil)
 	require.Contains(t, body, "ucp_emergency_events_invalid_total 502")
 
-	n.hear(emergency.EventName, []byte(`{"type":"flood","level":"low"}`), 1<<62)
+	n.broadcasts.receive(emergency.EventName, []byte(`{"type":"flood","level":"low"}`), 1<<62)
 	require.Eventually(t, func() bool {
 		_, body = request(t, n, "GET", "/v1/emergencies", nil)
 		return len(fields(t, body)["emergencies"].([]any)) > 0

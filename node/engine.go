@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -20,13 +20,6 @@ const maxInbox = 4096
 // maxDrain bounds how many inputs one turn takes in before it looks at the clock
 // again.
 const maxDrain = 1024
-
-// ErrBusy says that the broker has more to do than it can hold; ask again later
-// (rule A2).
-var ErrBusy = errors.New("the broker is busy; try again in a second")
-
-// ErrStopped says that the broker is shutting down.
-var ErrStopped = errors.New("the broker is shutting down")
 
 // engine owns the broker core and its store: the Ready loop. All others send it
 // inputs.
@@ -40,7 +33,7 @@ type engine struct {
 	stopped chan struct{} // closed when run has returned
 
 	mu    sync.Mutex
-	calls map[broker.Token]chan any
+	calls map[broker.Token]chan broker.Answer
 	last  broker.Token
 }
 
@@ -49,43 +42,43 @@ func newEngine(core *broker.Broker, st *store.Store, now func() time.Time, act f
 		core: core, store: st, now: now, act: act,
 		inbox:   make(chan broker.Input, maxInbox),
 		stopped: make(chan struct{}),
-		calls:   map[broker.Token]chan any{},
+		calls:   map[broker.Token]chan broker.Answer{},
 	}
 }
 
-// tell gives the loop an input, waiting for room; it is for inputs that must not
+// Tell gives the loop an input, waiting for room; it is for inputs that must not
 // be lost. After the loop has ended they go nowhere.
-func (e *engine) tell(in broker.Input) {
+func (e *engine) Tell(in broker.Input) {
 	select {
 	case e.inbox <- in:
 	case <-e.stopped:
 	}
 }
 
-// ask gives the loop an input and waits for its answer. It fails with ErrBusy
+// Ask gives the loop an input and waits for its answer. It fails with ErrBusy
 // when the inbox is full, with ErrStopped, or with the context's error; the
 // input may have been stepped all the same.
-func (e *engine) ask(ctx context.Context, make func(broker.Token) broker.Input) (any, error) {
+func (e *engine) Ask(ctx context.Context, make func(broker.Token) broker.Input) (broker.Answer, error) {
 	token, answer := e.register()
 	defer e.forget(token)
 	select {
 	case e.inbox <- make(token):
 	default:
-		return nil, ErrBusy
+		return nil, httpd.ErrBusy
 	}
 	select {
 	case v := <-answer:
 		return v, nil
 	case <-ctx.Done():
-		e.tell(broker.Abandon{Token: token})
+		e.Tell(broker.Abandon{Token: token})
 		return nil, ctx.Err()
 	case <-e.stopped:
-		return nil, ErrStopped
+		return nil, httpd.ErrStopped
 	}
 }
 
-func (e *engine) register() (broker.Token, chan any) {
-	ch := make(chan any, 1)
+func (e *engine) register() (broker.Token, chan broker.Answer) {
+	ch := make(chan broker.Answer, 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++
@@ -99,7 +92,7 @@ func (e *engine) forget(t broker.Token) {
 	delete(e.calls, t)
 }
 
-func (e *engine) answer(list []broker.Answer) {
+func (e *engine) answer(list []broker.Response) {
 	if len(list) == 0 {
 		return
 	}
@@ -107,7 +100,7 @@ func (e *engine) answer(list []broker.Answer) {
 	defer e.mu.Unlock()
 	for _, a := range list {
 		if ch := e.calls[a.Token]; ch != nil {
-			ch <- a.Value // it has room: one answer a token
+			ch <- a.Answer // it has room: one answer a token
 			delete(e.calls, a.Token)
 		}
 	}

@@ -56,7 +56,7 @@ func BenchmarkCommitLoop(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := job.ID(fmt.Sprintf("job-%d", n.Add(1)))
-			s, err := ask[*broker.Submitted](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input {
+			s, err := ask[*broker.Submitted](context.Background(), e, func(t broker.Token) broker.Input {
 				return broker.Submit{Token: t, ID: id, Spec: spec, Digest: spec.Digest()}
 			})
 			if err != nil || !s.Created {

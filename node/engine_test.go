@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -68,7 +69,7 @@ func TestNothingLeavesBeforeTheSync(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- e.run(ctx) }()
-		e.tell(broker.Roster{Members: []broker.Member{{Name: "b", Actor: "b~00000001", HTTPAddr: "b:8000", Status: broker.Alive}}})
+		e.Tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", HTTPAddr: "b:8000", Status: membership.Alive}}})
 		synctest.Wait()
 		before := sent.Load()
 
@@ -76,7 +77,7 @@ func TestNothingLeavesBeforeTheSync(t *testing.T) {
 		spec := benchSpec(t)
 		var answered atomic.Int64
 		submit := func(id string) {
-			_, err := e.ask(ctx, func(token broker.Token) broker.Input {
+			_, err := e.Ask(ctx, func(token broker.Token) broker.Input {
 				return broker.Submit{Token: token, ID: job.ID("j" + id), Spec: spec}
 			})
 			require.NoError(t, err)

@@ -58,7 +58,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"bad state", "GET", "/v1/jobs?state=odd", "", 400, api.CodeBadRequest, "odd"},
 		{"bad limit", "GET", "/v1/jobs?limit=0", "", 400, api.CodeBadRequest, "limit"},
 		{"bad cursor", "GET", "/v1/jobs?after=!!", "", 400, api.CodeBadRequest, "after"},
-		{"no causal token", "GET", "/v1/jobs/x?causal_token=%21%21", "", 400, api.CodeBadRequest, "no causal token"},
+		{"no causal token", "GET", "/v1/jobs/x?causal_token=%21%21", "", 400, api.CodeBadRequest, "not a causal token"},
 		{"no causal token for a list", "GET", "/v1/jobs?causal_token=AAAA", "", 400, api.CodeBadRequest, "causal token"},
 		{"long causal token", "GET", "/v1/jobs?causal_token=" + strings.Repeat("A", 5000), "", 400, api.CodeBadRequest, "at most 4096"},
 		{"submit after rubbish", "POST", "/v1/jobs?causal_token=rubbish", `{"command":"x"}`, 400, api.CodeBadRequest, "causal token"},

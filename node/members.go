@@ -4,50 +4,71 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/node/httpd"
 )
 
 // reconcileEvery is how often the roster is compared with Serf's, in case an
 // event was lost.
 const reconcileEvery = 3 * time.Second
 
-// watchMembers turns what the gossip pool tells into inputs of the broker.
-func (n *Node) watchMembers() error {
+// members keeps the core's picture of the cluster in step with the gossip pool, and looks for brokers
+// that are absent.
+type members struct {
+	cfg        *Config
+	name       string
+	pool       atomic.Pointer[gossip.Pool] // nil until gossip has started
+	known      *knownPeers
+	engine     *engine
+	peers      *peers
+	broadcasts *broadcasts
+	http       *httpd.Server
+	life       *lifecycle
+	log        *slog.Logger
+}
+
+// watch turns what the gossip pool tells into inputs of the core.
+func (m *members) watch(ctx context.Context) error {
 	t := time.NewTicker(reconcileEvery)
 	defer t.Stop()
-	n.reconcile()
+	m.reconcile()
+	pool := m.pool.Load()
 	for {
 		select {
-		case <-n.ctx.Done():
+		case <-ctx.Done():
 			return nil
-		case e := <-n.pool.Events():
+		case e := <-pool.Events():
 			switch e := e.(type) {
 			case gossip.MemberEvent:
-				for _, m := range e.Members {
-					n.hub.tell(n.name, []broker.Note{{At: n.cfg.Now(), Kind: "member", ID: m.Name, What: string(e.Kind), Text: fmt.Sprintf("%s: %s", m.Name, memberText[e.Kind])}})
-					n.log.Info("member", "event", string(e.Kind), "name", m.Name, "addr", m.Addr)
+				for _, x := range e.Members {
+					m.http.Watch([]broker.Note{{At: m.cfg.Now(), Kind: "member", ID: x.Name, What: string(e.Kind), Text: fmt.Sprintf("%s: %s", x.Name, memberText[e.Kind])}})
+					m.log.Info("member", "event", string(e.Kind), "name", x.Name, "addr", x.Addr)
 				}
-				n.reconcile()
+				m.reconcile()
 			case gossip.UserEvent:
-				n.hear(e.Name, e.Payload, e.LTime)
+				m.broadcasts.receive(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
-				n.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
+				m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 			}
-		case s := <-n.pool.States():
-			state, err := broker.DecodeState(s.Data)
+		case s := <-pool.States():
+			state, err := wire.DecodeState(s.Data)
 			if err != nil {
-				n.log.Warn("a push-pull state was not understood", "error", err)
+				m.log.Warn("a push-pull state was not understood", "error", err)
 				continue
 			}
-			n.peers.heard(state.From, false)
-			n.engine.tell(broker.Gossip{State: state})
+			m.peers.heard(state.From, false)
+			m.engine.Tell(broker.Gossip{State: state})
 		case <-t.C:
-			n.reconcile()
+			m.reconcile()
 		}
 	}
 }
@@ -60,58 +81,75 @@ var memberText = map[gossip.MemberKind]string{
 
 // reconcile tells the broker who its members are, and remembers those that it
 // has not met before (rule S6).
-func (n *Node) reconcile() {
-	list := n.brokers()
-	if err := n.met.remember(n.store, list, n.name, n.cfg.Now()); err != nil {
-		n.log.Error("remembering the members", "error", err)
+func (m *members) reconcile() {
+	list := m.brokers()
+	if err := m.known.remember(list, m.cfg.Now()); err != nil {
+		m.log.Error("remembering the members", "error", err)
 	}
-	n.engine.tell(broker.Roster{Members: list})
+	m.engine.Tell(broker.Roster{Members: list})
+}
+
+// inPool lists the nodes of the gossip pool: none before gossip has started, when a
+// Serf query may come already.
+func (m *members) inPool() []gossip.Member {
+	if pool := m.pool.Load(); pool != nil {
+		return pool.Members()
+	}
+	return nil
+}
+
+// rtt estimates the round trip to a node of the pool; false where it is not known.
+func (m *members) rtt(name string) (time.Duration, bool) {
+	if pool := m.pool.Load(); pool != nil {
+		return pool.RTT(name)
+	}
+	return 0, false
 }
 
 // brokers lists the members: nodes of the pool with the tag ucp=1 (rule I2), and
 // those that this broker had met before its start and that have not been seen again.
 // To forget them with each restart would end the wait for them (rules L8, A3).
-func (n *Node) brokers() []broker.Member {
-	var out []broker.Member
-	inPool := map[string]bool{n.name: true}
-	for _, m := range n.pool.Members() {
-		inPool[m.Name] = true
-		if m.Tags["ucp"] != "1" {
-			continue // a stock Serf agent is welcome, and no member
+func (m *members) brokers() []membership.Member {
+	var out []membership.Member
+	seen := map[string]bool{m.name: true}
+	for _, x := range m.inPool() {
+		seen[x.Name] = true
+		if x.Tags["ucp"] != "1" {
+			continue // a stock Serf agent is welcome, but not a member
 		}
-		rtt, _ := n.pool.RTT(m.Name)
-		out = append(out, broker.Member{
-			Name: m.Name, Actor: clock.Actor(m.Tags["actor"]), Addr: m.Addr, HTTPAddr: m.Tags["http"],
-			Status: broker.Status(m.Status), RTT: rtt, Draining: m.Tags[drainingTag] != "",
+		rtt, _ := m.rtt(x.Name)
+		out = append(out, membership.Member{
+			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
+			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
 		})
 	}
-	out = append(out, n.met.missing(inPool, n.cfg.Now())...)
+	out = append(out, m.known.missing(seen, m.cfg.Now())...)
 	return out
 }
 
 // absent lists the gossip addresses of brokers that were ever met and are not
 // alive in the pool now.
-func (n *Node) absent() (addrs []string) {
-	alive := map[string]bool{n.name: true}
-	for _, m := range n.brokers() {
-		alive[m.Name] = m.Status == broker.Alive
+func (m *members) absent() (addrs []string) {
+	alive := map[string]bool{m.name: true}
+	for _, x := range m.brokers() {
+		alive[x.Name] = x.Status == membership.Alive
 	}
-	return n.met.addrs(alive)
+	return m.known.addrs(alive)
 }
 
 // firstJoin joins what --join names; that none answers is an error. It decides
 // when /readyz says yes: after the first join, or after five seconds of failed
 // tries, since a broker alone is ready.
-func (n *Node) firstJoin(ctx context.Context) error {
-	if len(n.cfg.Join) > 0 {
-		reached, err := n.pool.Join(ctx, n.cfg.Join)
+func (m *members) firstJoin(ctx context.Context) error {
+	if len(m.cfg.Join) > 0 {
+		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
 		if reached == 0 && ctx.Err() == nil {
-			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(n.cfg.Join, ","), err)
+			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
-		n.log.Info("joined the cluster", "reached", reached)
+		m.log.Info("joined the cluster", "reached", reached)
 	}
-	if len(n.cfg.RetryJoin) == 0 {
-		close(n.joined)
+	if len(m.cfg.RetryJoin) == 0 {
+		close(m.life.joined)
 	}
 	return nil
 }
@@ -124,27 +162,26 @@ const (
 	readyAfter = 5 * time.Second
 )
 
-// rejoin joins what --retry-join names until one answers, and then, for ever,
-// brokers that were met before and are absent: Serf itself gives up on them
-// (rule S6).
-func (n *Node) rejoin() error {
-	if len(n.cfg.RetryJoin) > 0 {
-		if !n.retryJoin() {
+// rejoin joins what --retry-join names until one answers, and then keeps trying to join brokers that
+// were met before and are absent: Serf itself gives up on them (rule S6).
+func (m *members) rejoin(context.Context) error {
+	if len(m.cfg.RetryJoin) > 0 {
+		if !m.retryJoin() {
 			return nil
 		}
 	}
 	pause := rejoinMin
-	for n.sleep(pause) {
-		addrs := n.absent()
+	for m.sleep(pause) {
+		addrs := m.absent()
 		if len(addrs) == 0 {
 			pause = rejoinMin
 			continue
 		}
-		reached, err := n.pool.Join(n.leaving, addrs)
-		n.log.Debug("rejoin", "tried", addrs, "reached", reached, "error", err)
+		reached, err := m.pool.Load().Join(m.life.leaving, addrs)
+		m.log.Debug("rejoin", "tried", addrs, "reached", reached, "error", err)
 		if reached > 0 {
 			pause = rejoinMin
-			n.reconcile()
+			m.reconcile()
 		} else {
 			pause = min(2*pause, rejoinMax)
 		}
@@ -154,37 +191,37 @@ func (n *Node) rejoin() error {
 
 // retryJoin tries until one of --retry-join answers; false when the node ends
 // before.
-func (n *Node) retryJoin() bool {
-	ready := time.AfterFunc(readyAfter, func() { close(n.joined) })
+func (m *members) retryJoin() bool {
+	ready := time.AfterFunc(readyAfter, func() { close(m.life.joined) })
 	defer func() {
 		if ready.Stop() {
-			close(n.joined)
+			close(m.life.joined)
 		}
 	}()
 	for pause := retryFirst; ; pause = min(2*pause, rejoinMax) {
-		reached, err := n.pool.Join(n.leaving, n.cfg.RetryJoin)
+		reached, err := m.pool.Load().Join(m.life.leaving, m.cfg.RetryJoin)
 		if reached > 0 {
-			n.log.Info("joined the cluster", "reached", reached)
+			m.log.Info("joined the cluster", "reached", reached)
 			return true
 		}
 		if errors.Is(err, context.Canceled) {
 			return false
 		}
-		n.log.Warn("--retry-join: nobody answers yet", "tried", n.cfg.RetryJoin, "again in", pause, "error", err)
-		if !n.sleep(pause) {
+		m.log.Warn("--retry-join: nobody answers yet", "tried", m.cfg.RetryJoin, "again in", pause, "error", err)
+		if !m.sleep(pause) {
 			return false
 		}
 	}
 }
 
 // sleep waits; false when the node begins to leave meanwhile.
-func (n *Node) sleep(d time.Duration) bool {
+func (m *members) sleep(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-n.leaving.Done():
+	case <-m.life.leaving.Done():
 		return false
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
@@ -74,7 +77,7 @@ func pendingMemory(tb testing.TB, e *engine, give func(testing.TB, *engine, stri
 	give(tb, e, form, n)
 	residentAfter := residentNow(tb)
 	heap = float64(heapNow()) - float64(heapBefore)
-	list, err := ask[*broker.Listing](tb.Context(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.List{Token: t, State: job.StatePending, Limit: 1} })
+	list, err := ask[*broker.Listing](tb.Context(), e, func(t broker.Token) broker.Input { return broker.List{Token: t, State: job.StatePending, Limit: 1} })
 	require.NoError(tb, err)
 	require.Len(tb, list.Jobs, 1, "the broker is alive, and holds them")
 	return heap / float64(n), float64(residentAfter-residentBefore) / float64(n)
@@ -107,7 +110,7 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 		wg.Go(func() {
 			for i := w; i < n; i += submitters {
 				spec := pendingSpec(tb, form, i)
-				_, err := ask[*broker.Submitted](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input {
+				_, err := ask[*broker.Submitted](context.Background(), e, func(t broker.Token) broker.Input {
 					return broker.Submit{Token: t, ID: pendingID(i), Spec: spec, Digest: spec.Digest()}
 				})
 				if err != nil {
@@ -122,21 +125,21 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 func deliverMany(tb testing.TB, e *engine, form string, n int) {
 	const each = 64
 	var since clock.Vector
-	e.tell(broker.Roster{Members: []broker.Member{{Name: "b", Actor: "b~00000001", Status: broker.Alive}}}) // else we would take over what it owns
+	e.Tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", Status: membership.Alive}}}) // else we would take over what it owns
 	for i := 0; i < n; i += each {
-		m := broker.Message{Version: broker.Version, From: "b", Actor: "b~00000001", Delta: &broker.Delta{Since: since}}
+		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~00000001", Delta: &wire.Delta{Since: since}}
 		for k := i; k < min(i+each, n); k++ {
 			spec, dot := pendingSpec(tb, form, k), clock.Dot{Actor: m.Actor, Counter: uint64(k + 1)}
 			r := job.New(pendingID(k), spec, spec.Digest(), job.Stamp{Dot: dot, At: clock.Hybrid(k + 1)})
-			m.Delta.Records = append(m.Delta.Records, broker.Encoded{Kind: broker.JobKind, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
+			m.Delta.Records = append(m.Delta.Records, wire.Encoded{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
 			m.Clock = clock.Vector{dot}
 		}
 		m.Delta.Clock = m.Clock
-		in, err := broker.DecodeMessage(broker.Encode(&m))
+		in, err := wire.DecodeMessage(wire.Encode(&m))
 		require.NoError(tb, err)
-		reply, err := ask[*broker.Reply](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
+		reply, err := ask[*broker.Replied](context.Background(), e, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: in} })
 		require.NoError(tb, err)
-		require.False(tb, reply.Restart)
+		require.False(tb, reply.Reply.Restart)
 		since = m.Clock
 	}
 }

@@ -9,60 +9,41 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
 )
 
-// Node is one running broker. Make it with [New], then call [Node.Run] once.
+// Node is one running broker. Make it with [New], then call [Node.Run] once. It composes the parts that
+// do the work; each part's goroutine is started by Run.
 type Node struct {
-	cfg    Config
-	log    *slog.Logger
-	name   string
-	actor  clock.Actor
-	caps   broker.Capabilities
-	start  time.Time
-	random io.Reader
+	cfg   Config
+	log   *slog.Logger
+	life  *lifecycle
+	name  string
+	actor clock.Actor
+	caps  wire.Capabilities
 
-	store      *store.Store
-	engine     *engine
-	pool       *gossip.Pool
-	listener   net.Listener
-	http       *http.Server
-	runner     Runner
+	store    *store.Store
+	engine   *engine // the core's loop
+	listener net.Listener
+	http     *httpd.Server
+	shown    shown // what the core last published
+
+	known      *knownPeers
+	members    *members
 	peers      *peers
-	met        acquaintances
-	meter      meter
-	runs       running
-	metrics    *metrics
-	hub        hub // who watches /v1/events
-	floods     chan []byte
-	complaints complaints
-
-	isWasm  modules
-	strange atomic.Bool            // told of others, and has never met one
-	full    atomic.Pointer[string] // why no new jobs are taken; nil while there is room
-	leaving context.Context        // ends when the node begins to leave: nobody waits longer
-	goodbye context.CancelFunc
-
-	state   atomic.Pointer[broker.State]  // what is shown of this broker and the others
-	encoded atomic.Pointer[func() []byte] // the same, as push-pull carries it: encoded when the first asks
-
-	work      sync.WaitGroup // all goroutines of Run
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
-	digesting sync.Mutex // held while a digest of the store is made
-
-	joined chan struct{} // closed when /readyz may say yes
-	once   sync.Once
+	blobs      *blobs
+	reserve    *diskReserve
+	broadcasts *broadcasts
+	executions *executions
 }
 
 // New opens the store, mints the actor (rule I1), reads what was stored, and
@@ -73,9 +54,8 @@ func New(cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: cfg.Logger, start: cfg.Now(), random: cfg.Random, joined: make(chan struct{}), floods: make(chan []byte, maxFloods)}
-	n.ctx, n.cancel = context.WithCancelCause(context.Background())
-	n.leaving, n.goodbye = context.WithCancel(n.ctx)
+	n = &Node{cfg: cfg, log: cfg.Logger, life: newLifecycle()}
+	started := cfg.Now()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -90,25 +70,37 @@ func New(cfg Config) (n *Node, err error) {
 	if err := n.openCore(); err != nil {
 		return n, err
 	}
-	n.peers = newPeers(n)
-	n.metrics = newMetrics(n)
-	crowd := newCrowd(n.log)
-	n.listener = newDoor(n.listener, crowd)
-	n.http = &http.Server{
-		ConnState: crowd.state,
-		Handler:   n.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-	}
-	n.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: blobs{n.store.Blobs(), n.sound}, AllowProcess: cfg.AllowProcess,
-		Logger: n.log.With("part", "executor"), Report: n.report,
+	n.http = httpd.New(httpd.Config{
+		Name: n.name, Actor: n.actor, Software: cfg.Software, Capabilities: n.caps, Started: started,
+		Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
+	}, n.engine, host{n}, n.store)
+	n.compose()
+	n.executions.runner, err = cfg.Runner(RunnerConfig{
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess,
+		Logger: n.log.With("part", "executor"), Report: n.executions.report,
 	})
 	return n, err
 }
 
+// compose makes the parts.
+func (n *Node) compose() {
+	counted := n.http.Metrics()
+	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, now: n.cfg.Now, engine: n.engine, metrics: counted, log: n.log}
+	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, engine: n.engine, log: n.log}
+	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
+	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}
+	n.peers = newPeers(n.life.ctx, &n.cfg, n.name, n.engine, n.blobs, counted)
+	n.members = &members{
+		cfg: &n.cfg, name: n.name, known: n.known, engine: n.engine, peers: n.peers, broadcasts: n.broadcasts,
+		http: n.http, life: n.life, log: n.log,
+	}
+	n.peers.brokers = n.members.brokers
+}
+
 func (n *Node) openStore() error {
 	st, err := store.Open(store.Options{
-		Dir: n.cfg.DataDir, FS: n.cfg.FS, Logger: n.log.With("part", "store"), Fatal: n.fatal,
+		Dir: n.cfg.DataDir, FS: n.cfg.FS, Logger: n.log.With("part", "store"), Fatal: n.life.fatal,
 	})
 	if err != nil {
 		return err
@@ -119,20 +111,13 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.name, n.actor = id.Name, id.Actor
-	if err := n.met.recall(st); err != nil {
-		return err
-	}
-	n.strange.Store(n.met.metNobody() && len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0)
-	return nil
+	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0)
+	return err
 }
-
-// fatal ends the node because its disk can't be trusted any more; nothing is
-// retried.
-func (n *Node) fatal(err error) { n.cancel(fmt.Errorf("the disk failed: %w", err)) }
 
 func (n *Node) openCore() error {
 	var seed [8]byte
-	if _, err := io.ReadFull(n.random, seed[:]); err != nil {
+	if _, err := io.ReadFull(n.cfg.Random, seed[:]); err != nil {
 		return fmt.Errorf("random seed: %w", err)
 	}
 	drivers := []job.Driver{job.Wasm}
@@ -144,7 +129,7 @@ func (n *Node) openCore() error {
 		labels = map[string]string{}
 	}
 	labels["name"], labels["os"], labels["arch"] = n.name, runtime.GOOS, runtime.GOARCH
-	n.caps = broker.Capabilities{
+	n.caps = wire.Capabilities{
 		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
 	}
@@ -182,91 +167,84 @@ func (n *Node) httpAddr() string {
 // Name is the broker's name.
 func (n *Node) Name() string { return n.name }
 
-// Run joins the cluster and works until the context ends, or somebody says
-// `serf leave` on the RPC port: it then leaves the cluster gracefully and returns
-// nil. It returns an error when it can't start, a wanted join fails, or the disk
-// does. All that it started has ended when it returns.
+// Run joins the cluster and works until the context ends, or `serf leave` is said on the RPC port: it
+// then leaves the cluster gracefully and returns nil. It returns an error when it can't start, a wanted
+// join fails, or the disk does. All that it started has ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	if err := n.startGossip(); err != nil {
+	pool, err := n.startGossip()
+	if err != nil {
 		return err
 	}
-	n.log.Info("broker is up", "name", n.name, "gossip", n.pool.Addr(), "rpc", n.pool.RPCAddr(),
+	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
 		"http", n.listener.Addr().String(), "actor", string(n.actor), "version", n.cfg.Software)
-	n.goRun("engine", func() error { return n.engine.run(n.ctx) })
-	n.goRun("http", n.serve)
-	n.goRun("members", n.watchMembers)
-	n.goRun("rejoin", n.rejoin)
-	n.goRun("pressure", n.measurePressure)
-	n.goRun("room", n.watchRoom)
-	n.goRun("sweep", n.sweepBlobs)
-	n.goRun("floods", n.floodEvents)
-	if err := n.firstJoin(ctx); err != nil {
+	n.life.run("engine", n.engine.run)
+	n.life.run("http", func(context.Context) error { return n.http.Serve(n.listener) })
+	n.life.run("members", n.members.watch)
+	n.life.run("rejoin", n.members.rejoin)
+	n.life.run("pressure", n.measurePressure)
+	n.life.run("disk reserve", n.reserve.watch)
+	n.life.run("blob sweep", n.blobs.sweep)
+	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, pool) })
+	if err := n.members.firstJoin(ctx); err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		n.log.Info("leaving the cluster")
-	case <-n.pool.Done():
+	case <-pool.Done():
 		n.log.Info("leaving the cluster, as asked for through RPC")
-	case <-n.ctx.Done():
-		return context.Cause(n.ctx)
+	case <-n.life.ctx.Done():
+		return context.Cause(n.life.ctx)
 	}
-	n.leave()
+	n.leave(pool)
 	return nil
 }
 
-// goRun starts one of the node's goroutines. When it fails, the node ends.
-func (n *Node) goRun(what string, f func() error) {
-	n.work.Go(func() {
-		if err := f(); err != nil && n.ctx.Err() == nil {
-			n.cancel(fmt.Errorf("%s: %w", what, err))
-		}
-	})
-}
-
-func (n *Node) startGossip() error {
+// startGossip shows the pool to the other parts, unless the node was closed meanwhile.
+func (n *Node) startGossip() (*gossip.Pool, error) {
 	transport, err := n.cfg.Network.Gossip()
 	if err != nil {
-		return fmt.Errorf("gossip transport: %w", err)
+		return nil, fmt.Errorf("gossip transport: %w", err)
 	}
 	rpc := n.cfg.RPCAddr
 	if rpc == "-" {
 		rpc = ""
 	}
-	n.pool, err = gossip.Start(gossip.Config{
+	pool, err := gossip.Start(gossip.Config{
 		Name: n.name, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, RPCAddr: rpc,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
-		State: func() []byte {
-			if encoded := n.encoded.Load(); encoded != nil {
-				return (*encoded)()
-			}
-			return nil
-		},
-		Answer: n.answerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
+		State:        n.shown.state,
+		Answer:       n.http.AnswerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	n.members.pool.Store(pool)
+	if n.life.ctx.Err() != nil { // Close may not have seen it
+		return nil, errors.Join(context.Cause(n.life.ctx), pool.Shutdown())
+	}
+	return pool, nil
 }
 
-// leave drains this broker and says goodbye, so that nobody mourns it as failed:
-// it takes nothing more, hands over what it owns, lets what runs finish within
-// DrainTimeout, and stops the rest, which runs again elsewhere (rule J6). Without a
-// goodbye it counts as failed: that is so when somebody lacks what it wrote, since
-// nobody waits for the news of who has left (rule A3).
-func (n *Node) leave() {
-	n.goodbye()
-	known := n.drain()
+// leave drains this broker, then leaves Serf so that peers record it as left, not failed: it takes
+// nothing more, hands over what it owns, lets what runs finish within DrainTimeout, and stops the rest,
+// which runs again elsewhere (rule J6). It does not leave Serf, and so counts as failed, when a member
+// lacks what it wrote: nobody waits for the news of a broker that has left (rule A3).
+func (n *Node) leave(pool *gossip.Pool) {
+	n.life.leave()
+	known := n.drain(pool)
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.PeerTimeout)
 	defer cancel()
 	if err := n.http.Shutdown(ctx); err != nil {
 		n.log.Warn("requests were cut off", "error", err)
 	}
 	if !known {
-		n.log.Warn("this broker goes without a goodbye and counts as failed: not all others hold what it wrote, which is on its disk until its next start")
+		n.log.Warn("this broker ends without leaving Serf, and counts as failed: not all others hold what it wrote, which is on its disk until its next start")
 		return
 	}
-	if err := n.pool.Leave(ctx); err != nil {
+	if err := pool.Leave(ctx); err != nil {
 		n.log.Warn("leaving the cluster", "error", err)
 	}
 }
@@ -276,23 +254,28 @@ func (n *Node) leave() {
 // which then returns.
 func (n *Node) Close() error {
 	var errs []error
-	n.once.Do(func() {
-		n.cancel(ErrStopped)
+	n.life.closed.Do(func() {
+		n.life.stop()
 		if n.http != nil {
 			errs = append(errs, n.http.Close())
-		} else if n.listener != nil {
-			errs = append(errs, n.listener.Close())
 		}
-		if n.pool != nil {
-			errs = append(errs, n.pool.Shutdown())
+		if n.listener != nil {
+			if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
 		}
-		if n.runner != nil {
-			errs = append(errs, n.runner.Close())
+		if n.members != nil {
+			if pool := n.members.pool.Load(); pool != nil {
+				errs = append(errs, pool.Shutdown())
+			}
+		}
+		if n.executions != nil && n.executions.runner != nil {
+			errs = append(errs, n.executions.runner.Close())
 		}
 		if n.peers != nil {
 			n.peers.close()
 		}
-		n.work.Wait()
+		n.life.work.Wait()
 		if n.store != nil {
 			errs = append(errs, n.store.Close())
 		}
@@ -300,23 +283,16 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-func (n *Node) serve() error {
-	if err := n.http.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// measurePressure tells the broker how busy this machine is (rule S5).
-func (n *Node) measurePressure() error {
+// measurePressure tells the core how busy this machine is (rule S5).
+func (n *Node) measurePressure(ctx context.Context) error {
 	t := time.NewTicker(10 * time.Second)
 	defer t.Stop()
 	for {
 		select {
-		case <-n.ctx.Done():
+		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			n.engine.tell(broker.Pressure{Stretch: n.cfg.Load(), Tight: machineTight()})
+			n.engine.Tell(broker.Pressure{Stretch: n.cfg.Load(), Tight: machineTight()})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,11 +14,13 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node/httpd"
 )
-
-// compressFrom is the size from which sync messages are compressed (rule S5).
-const compressFrom = 4 << 10
 
 // maxTransfers bounds the blobs that are under way from or to peers at once.
 const maxTransfers = 8
@@ -25,31 +28,33 @@ const maxTransfers = 8
 // peers carries messages and blobs to other brokers over HTTP, and remembers
 // when each was last heard.
 type peers struct {
-	n      *Node
+	cfg     *Config
+	name    string
+	engine  *engine
+	blobs   *blobs
+	metrics *httpd.Metrics
+	ctx     context.Context // ends with the node
+	brokers func() []membership.Member
+	log     *slog.Logger
+
 	client *http.Client
 	slots  chan struct{} // of blob transfers
-	zip    packing
+	zip    httpd.Compression
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	met      map[string]contact // by broker name
-	lastSync time.Time          // last successful exchange with anybody
+	met      map[string]httpd.Contact // by broker name
+	lastSync time.Time                // last successful exchange with anybody
 }
 
-// contact is how this broker has fared with a peer since its own start.
-type contact struct {
-	seen     time.Time // last message; zero for never
-	attempts uint64    // messages that were sent to it, without those under way
-	failed   uint64    // those that were not answered
-	failing  uint64    // the same, since it last answered
-}
-
-func newPeers(n *Node) *peers {
+// newPeers makes a peers for what cfg says; brokers is set later.
+func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
-		n: n, met: map[string]contact{}, slots: make(chan struct{}, maxTransfers), zip: newPacking(),
+		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
+		met: map[string]httpd.Contact{}, slots: make(chan struct{}, maxTransfers), zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
-			DialContext: n.cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * n.cfg.SyncInterval,
-			ResponseHeaderTimeout: n.cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
+			DialContext: cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
+			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
 		}},
 	}
 }
@@ -65,10 +70,10 @@ func (p *peers) heard(name string, synced bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.met[name]
-	c.seen = p.n.cfg.Now()
+	c.Seen = p.cfg.Now()
 	p.met[name] = c
 	if synced {
-		p.lastSync = c.seen
+		p.lastSync = c.Seen
 	}
 }
 
@@ -77,73 +82,73 @@ func (p *peers) tried(name string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.met[name]
-	c.attempts++
+	c.Attempts++
 	if err != nil {
-		c.failed++
-		c.failing++
+		c.Failed++
+		c.Failing++
 	} else {
-		c.seen, c.failing = p.n.cfg.Now(), 0
-		p.lastSync = c.seen
+		c.Seen, c.Failing = p.cfg.Now(), 0
+		p.lastSync = c.Seen
 	}
 	p.met[name] = c
 }
 
 // contacts returns how it went with each broker, and when the last exchange succeeded.
-func (p *peers) contacts() (met map[string]contact, lastSync time.Time) {
+func (p *peers) contacts() (met map[string]httpd.Contact, lastSync time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.met), p.lastSync
 }
 
 // send carries one message to a peer; it ends in Acked or Unreachable.
-func (p *peers) send(s broker.Send) {
+func (p *peers) send(s replication.Send) {
 	p.work.Go(func() {
-		ctx, cancel := context.WithTimeout(p.n.ctx, p.n.cfg.PeerTimeout)
+		ctx, cancel := context.WithTimeout(p.ctx, p.cfg.PeerTimeout)
 		defer cancel()
 		reply, err := p.exchange(ctx, s)
-		p.n.metrics.sent(s, err)
+		p.metrics.Sent(s, err)
 		p.tried(s.To, err)
 		if err != nil {
-			p.n.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
-			p.n.engine.tell(broker.Unreachable{Peer: s.To})
+			p.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
+			p.engine.Tell(broker.Unreachable{Peer: s.To})
 			return
 		}
-		p.n.engine.tell(broker.Acked{Peer: s.To, Reply: reply})
+		p.engine.Tell(broker.Acked{Peer: s.To, Reply: reply})
 	})
 }
 
-func (p *peers) exchange(ctx context.Context, s broker.Send) (broker.Reply, error) {
+func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
-	body := p.zip.pack(broker.Encode(&s.Message), req.Header)
+	body := p.zip.Pack(wire.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
 	defer resp.Body.Close()
-	b, err := p.zip.unpack(resp.Body, resp.Header)
+	b, err := p.zip.Unpack(resp.Body, resp.Header)
 	if err != nil {
-		return broker.Reply{}, err
+		return wire.Reply{}, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return broker.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
+		return wire.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
 	}
-	return broker.DecodeReply(b)
+	return wire.DecodeReply(b)
 }
 
 // push brings a blob to a peer; it ends in a Pushed.
-func (p *peers) push(x broker.Push) {
+func (p *peers) push(x ack.Push) {
 	p.work.Go(func() {
 		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x.Addr, x.Digest) })
 		if err != nil {
-			p.n.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
+			p.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
 		}
-		p.n.engine.tell(broker.Pushed{Peer: x.To, Digest: x.Digest, Failed: err != nil})
+		p.engine.Tell(broker.Pushed{Peer: x.To, Digest: x.Digest, Failed: err != nil})
 	})
 }
 
@@ -152,9 +157,9 @@ func (p *peers) withSlot(f func(context.Context) error) error {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
-		return f(p.n.ctx)
-	case <-p.n.ctx.Done():
-		return ErrStopped
+		return f(p.ctx)
+	case <-p.ctx.Done():
+		return httpd.ErrStopped
 	}
 }
 
@@ -176,15 +181,15 @@ func (p *peers) upload(ctx context.Context, addr string, d job.Digest) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
-	if !p.n.sound(ctx, d) {
+	if !p.blobs.sound(ctx, d) {
 		return fmt.Errorf("blob %s is not here any more, or damaged", d)
 	}
-	blob, err := p.n.store.Blobs().Open(string(d))
+	blob, err := p.blobs.store.Blobs().Open(string(d))
 	if err != nil {
 		return err
 	}
 	defer blob.Close()
-	body := newWatched(blob, p.n.cfg.PeerTimeout, cancel)
+	body := newWatched(blob, p.cfg.PeerTimeout, cancel)
 	defer body.stop()
 	put, err := http.NewRequestWithContext(ctx, http.MethodPut, blobURL(addr, d), body)
 	if err != nil {
@@ -207,12 +212,12 @@ func (p *peers) fetch(f broker.Fetch) {
 	p.work.Go(func() {
 		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
 		for _, d := range f.Digests {
-			if err := p.need(p.n.ctx, d, f.From); err != nil {
+			if err := p.need(p.ctx, d, f.From); err != nil {
 				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
 				break
 			}
 		}
-		p.n.engine.tell(in)
+		p.engine.Tell(in)
 	})
 }
 
@@ -225,7 +230,7 @@ const fetchRounds = 4
 func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 	err := error(errNowhere)
 	for round := range fetchRounds {
-		if p.n.sound(ctx, d) {
+		if p.blobs.sound(ctx, d) {
 			return nil
 		}
 		err = errNowhere
@@ -249,12 +254,12 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 
 // holders lists the HTTP addresses to ask: the named brokers first.
 func (p *peers) holders(first []string) (addrs []string) {
-	members := p.n.brokers()
-	slices.SortStableFunc(members, func(a, b broker.Member) int {
+	members := p.brokers()
+	slices.SortStableFunc(members, func(a, b membership.Member) int {
 		return rank(first, a.Name) - rank(first, b.Name)
 	})
 	for _, m := range members {
-		if m.Name != p.n.name && m.Status == broker.Alive && m.HTTPAddr != "" {
+		if m.Name != p.name && m.Status == membership.Alive && m.HTTPAddr != "" {
 			addrs = append(addrs, m.HTTPAddr)
 		}
 	}
@@ -287,9 +292,9 @@ func (p *peers) download(ctx context.Context, addr string, d job.Digest) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s does not give it: %s", addr, resp.Status)
 	}
-	body := newWatched(resp.Body, p.n.cfg.PeerTimeout, cancel)
+	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
 	defer body.stop()
-	return p.n.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
+	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
 
 // watched ends a transfer that makes no progress: a large blob may take long, but
@@ -311,3 +316,9 @@ func (w *watched) Read(b []byte) (int, error) {
 }
 
 func (w *watched) stop() { w.timer.Stop() }
+
+// errAbsent says that a broker has answered that it has not got a blob.
+var errAbsent = errors.New("it does not have it")
+
+// errNowhere says that no broker that answers has a blob.
+var errNowhere = errors.New("no broker that answers has it")

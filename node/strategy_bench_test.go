@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -39,12 +40,12 @@ func BenchmarkSubmitUnder(b *testing.B) {
 func submitQueued(b *testing.B, s resolve.Strategy, n int) time.Duration {
 	e := newTestEngineWith(b, func(c *broker.Config) {
 		c.Strategy = s
-		c.Capabilities = broker.Capabilities{Capacity: job.Resources{CPU: 1000, Memory: 1 << 40, IO: 100}, Drivers: []job.Driver{job.Process}}
+		c.Capabilities = wire.Capabilities{Capacity: job.Resources{CPU: 1000, Memory: 1 << 40, IO: 100}, Drivers: []job.Driver{job.Process}}
 	})
 	submit := func(id string, cpu int64, user int) {
 		spec := benchSpec(b)
 		spec.Resources.CPU, spec.Priority.User, spec.Preemption = cpu, user, job.Never
-		got, err := ask[*broker.Submitted](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input {
+		got, err := ask[*broker.Submitted](context.Background(), e, func(t broker.Token) broker.Input {
 			return broker.Submit{Token: t, ID: job.ID(id), Spec: spec, Digest: spec.Digest()}
 		})
 		if err != nil || !got.Created {
@@ -63,7 +64,7 @@ func submitQueued(b *testing.B, s resolve.Strategy, n int) time.Duration {
 	}
 	wg.Wait()
 	took := time.Since(began)
-	l, err := ask[*broker.Conflicts](context.Background(), &Node{engine: e}, func(t broker.Token) broker.Input { return broker.ListConflicts{Token: t} })
+	l, err := ask[*broker.Conflicts](context.Background(), e, func(t broker.Token) broker.Input { return broker.ListConflicts{Token: t} })
 	require.NoError(b, err)
 	require.NotZero(b, l.Total, "they compete")
 	return took

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Bundle is a conflict to take along: what it rested on, what was decided, and the
-// words. Its bytes are the same on every machine.
+// Bundle is a conflict that is taken to another machine: what the decision rested on, the decision, and the
+// sentence that explains it. Its bytes are the same on every machine.
 type Bundle struct {
 	Version  int      `json:"version"`
 	Conflict Conflict `json:"conflict"`
@@ -16,29 +16,29 @@ type Bundle struct {
 	Sentence string   `json:"sentence"`
 }
 
-// BundleVersion is the format that this version writes.
-const BundleVersion = 1
+// bundleVersion is the format that this version writes, and the only one that it reads.
+const bundleVersion = 1
 
-// MaxBundle bounds the bytes of a bundle that is read (rule L11).
+// MaxBundle bounds the bytes of a bundle that [ReadBundle] and [Replay] accept (rule L11).
 const MaxBundle = 4 << 20
 
-// Export writes a conflict as a bundle.
+// Export encodes a conflict as a [Bundle], in JSON.
 func (c Conflict) Export() ([]byte, error) {
-	c.Snapshot = c.Snapshot.Canonical()
+	c.Snapshot = c.Snapshot.canonical()
 	return canonicalJSON(replayed(c))
 }
 
+// replayed decides a conflict again, from its snapshot.
 func replayed(c Conflict) Bundle {
-	x := explainer{c: c, d: Plan(c.Snapshot), p: newPlan(c.Snapshot)}
-	x.p.expire()
-	x.p.inherit()
-	if x.c.Winner = c.Winner; x.p.byKey[c.Winner] == nil || c.Kind != Twice {
+	x := newExplainer(c)
+	if x.p.byKey[c.Winner] == nil || c.Kind != Twice {
 		x.c.Winner = x.winner()
 	}
-	return Bundle{Version: BundleVersion, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
+	return Bundle{Version: bundleVersion, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
 }
 
-// ReadBundle reads a bundle that came from outside.
+// ReadBundle decodes a bundle that came from outside. It is an error when the bundle has more than [MaxBundle]
+// bytes, unknown fields, another version, or a snapshot that can't be decided on.
 func ReadBundle(b []byte) (Bundle, error) {
 	var out Bundle
 	if len(b) > MaxBundle {
@@ -49,14 +49,14 @@ func ReadBundle(b []byte) (Bundle, error) {
 	if err := d.Decode(&out); err != nil {
 		return out, fmt.Errorf("read a conflict bundle: %w", err)
 	}
-	if out.Version != BundleVersion {
-		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d", out.Version, BundleVersion)
+	if out.Version != bundleVersion {
+		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d", out.Version, bundleVersion)
 	}
-	return out, out.Conflict.Snapshot.Validate()
+	return out, out.Conflict.Snapshot.validate()
 }
 
-// Replay decides a bundle's conflict again, from the recorded snapshot; under its
-// own strategy when none is named. Replaying what was exported gives the same bytes.
+// Replay decides a bundle's conflict again, from the recorded snapshot: under strategy s or, when s is "", under
+// the recorded one. Then it returns the bytes that [Conflict.Export] returned.
 func Replay(b []byte, s Strategy) ([]byte, error) {
 	in, err := ReadBundle(b)
 	if err != nil {
@@ -74,12 +74,12 @@ func Replay(b []byte, s Strategy) ([]byte, error) {
 // maxJobs bounds the jobs of a snapshot that is read.
 const maxJobs = 10_000
 
-// Validate says what is wrong with a snapshot that came from outside.
-func (s Snapshot) Validate() error {
+// validate returns an error for a snapshot that came from outside and can't be decided on.
+func (s Snapshot) validate() error {
 	if _, err := ParseStrategy(string(s.Strategy)); err != nil {
 		return err
 	}
-	if err := s.Weights.Validate(); err != nil {
+	if err := s.Weights.validate(); err != nil {
 		return err
 	}
 	if n := len(s.Running) + len(s.Suspended) + len(s.Pending); n > maxJobs {
@@ -88,14 +88,14 @@ func (s Snapshot) Validate() error {
 	for _, list := range [][]*Candidate{s.Running, s.Suspended, s.Pending} {
 		for _, c := range list {
 			if c == nil || c.Key == "" {
-				return fmt.Errorf("the snapshot holds a job without a key")
+				return fmt.Errorf("the snapshot has a job without a key")
 			}
 			if c.Want.CPU < 0 || c.Want.Memory < 0 || c.Want.IO < 0 {
-				return fmt.Errorf("job %s wants less than nothing", c.Key)
+				return fmt.Errorf("job %s wants a negative amount of CPU, memory or io", c.Key)
 			}
 			for name, n := range c.Want.Devices {
 				if n < 0 {
-					return fmt.Errorf("job %s wants less than no %s", c.Key, name)
+					return fmt.Errorf("job %s wants a negative number of device %s", c.Key, name)
 				}
 			}
 		}

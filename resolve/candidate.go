@@ -11,19 +11,18 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// The ranges of a candidate's factors; what is outside counts as the nearest
-// that is inside.
+// The ranges of a candidate's factors. A value outside of its range counts as the nearest inside.
 const (
-	MaxLevel  = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
-	MaxUser   = job.MaxUserPriority
-	MaxWeight = 10
+	maxLevel   = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
+	maxUser    = job.MaxUserPriority
+	maxCompute = 10
 )
 
-// MaxDisplacers is how many of those that displaced a job it remembers.
-const MaxDisplacers = 16
+// maxDisplacers is how many of the jobs that displaced it a job remembers.
+const maxDisplacers = 16
 
-// Candidate is a job that wants to run, or does. It is plain data. Once handed
-// over it is not changed: snapshots and recorded conflicts share it.
+// Candidate is a job that wants to run, or runs. It is plain data. Once it is handed to a [Queue] or put into a
+// [Snapshot] it must not be changed: snapshots and recorded conflicts share it.
 type Candidate struct {
 	Key string `json:"key"`          // the job's ledger key
 	ID  string `json:"id,omitempty"` // what a person calls it; the key when empty
@@ -40,25 +39,25 @@ type Candidate struct {
 	Length   clock.Duration `json:"length,omitzero"` // how long it is expected to run; 0 is unknown
 
 	Arrived clock.Hybrid `json:"arrived"` // of its earliest creation
-	By      clock.Actor  `json:"by"`      // who wrote that
+	By      clock.Actor  `json:"by"`      // the actor that wrote it
 
 	// Deps are the keys of the nearest jobs that its submitter had seen (rule C1).
-	// Those that are not in the snapshot have ended, or compete elsewhere: whoever
-	// makes the candidate names, instead of such a job, what that one had seen.
+	// A key that is not in the snapshot is of a job that has ended or competes
+	// elsewhere: the maker of the candidate names what that job had seen instead.
 	Deps []string `json:"deps,omitempty"`
 	// After are the keys of the jobs whose end it waits for (rule C4).
 	After []string `json:"after,omitempty"`
 
 	Mode        job.Preemption `json:"mode,omitempty"`         // what may happen to it; empty is suspend
 	Displaced   int            `json:"displaced,omitempty"`    // how often it was displaced
-	DisplacedBy []string       `json:"displaced_by,omitempty"` // by whom, the latest last
+	DisplacedBy []string       `json:"displaced_by,omitempty"` // by which jobs, the latest last
 	DisplacedAt int            `json:"displaced_at,omitempty"` // the emergency level that the latest of them had then
 
-	Began   clock.Time     `json:"began,omitzero"`    // when it began to run, or went on; 0 when it does not run
+	Began   clock.Time     `json:"began,omitzero"`    // when it began to run, or resumed; 0 when it does not run
 	Ran     clock.Duration `json:"ran,omitzero"`      // for how long it ran before it was suspended
 	Leaving Leaving        `json:"leaving,omitempty"` // it was told to go and still holds what it has
-	For     string         `json:"for,omitempty"`     // for whom it leaves
-	ForAt   int            `json:"for_at,omitempty"`  // the emergency level of that one
+	For     string         `json:"for,omitempty"`     // the job for which it leaves
+	ForAt   int            `json:"for_at,omitempty"`  // the emergency level of that job
 
 	Promised bool  `json:"promised,omitempty"` // others were made to leave for it
 	Fresh    bool  `json:"fresh,omitempty"`    // no decision has seen it yet
@@ -66,26 +65,30 @@ type Candidate struct {
 	KeyLent  *Lent `json:"key_lent,omitempty"` // the same, of those that want its exclusive key
 }
 
-// Leaving says how a running job was told to go.
+// Leaving says how a running job was told to leave; "" is that it was not.
 type Leaving string
 
-// The ways of leaving. Who is suspended keeps memory, devices and its key.
+// The ways of leaving. A suspended job keeps its memory, devices and exclusive key.
 const (
-	Stays     Leaving = ""
-	Suspends  Leaving = "suspend"
-	Requeues  Leaving = "requeue"
-	StopsDead Leaving = "stop" // it expired, or was cancelled
+	stays     Leaving = ""
+	suspends  Leaving = "suspend"
+	requeues  Leaving = "requeue"
+	stopsDead Leaving = "stop" // it expired, or was cancelled
 )
 
-// Lent is a rank that a job inherited (rule C5). A recorded conflict leaves most
-// jobs out, but not what they did to the order.
+// Lent is a rank that a job inherited (rule C5). A recorded conflict leaves most jobs out, but not what they did
+// to the order.
 type Lent struct {
 	Level int   `json:"level"`
 	Score int64 `json:"score"` // as [Factors.Score]
+
+	// First is what the strategy Under looks at before the score, where that does not
+	// follow from the level. To another strategy it means nothing.
+	First int64    `json:"first,omitempty"`
+	Under Strategy `json:"under,omitempty"`
 }
 
-// CandidateOf takes from a record what a decision needs. Predecessors are the
-// broker's business: it knows their keys.
+// CandidateOf takes from a record what a decision needs, but for predecessors: the broker knows their keys.
 func CandidateOf(r *job.Record) Candidate {
 	p := r.Spec.Priority
 	c := Candidate{
@@ -96,13 +99,13 @@ func CandidateOf(r *job.Record) Candidate {
 	return c
 }
 
-// Name is what a person calls the job.
-func (c *Candidate) Name() string { return cmp.Or(c.ID, c.Key) }
+// name is what a person calls the job.
+func (c *Candidate) name() string { return cmp.Or(c.ID, c.Key) }
 
 // level is the job's emergency level, its own or what it was raised to.
-func (c *Candidate) level() int { return min(max(c.Level, c.Raised, 0), MaxLevel) }
+func (c *Candidate) level() int { return min(max(c.Level, c.Raised, 0), maxLevel) }
 
-// compare is the arrival order; the key makes it total.
+// compare is the order of arrival: (hybrid time, actor), and the key makes it total.
 func (c *Candidate) compare(d *Candidate) int {
 	if c.Arrived != d.Arrived { // nearly always: the strings are not looked at
 		return cmp.Compare(c.Arrived, d.Arrived)
@@ -115,8 +118,8 @@ func (c *Candidate) remaining() clock.Time {
 	return clock.Time(max(time.Duration(c.Length)-time.Duration(c.Ran), 0).Milliseconds())
 }
 
-// latest is the last instant at which the job, when it runs from then on, meets
-// its deadline; of one that runs, the deadline.
+// latest is the last instant at which the job can start, or resume, and meet its deadline; of a job that runs it
+// is the deadline.
 func (c *Candidate) latest() clock.Time {
 	if c.Began != 0 {
 		return c.Deadline
@@ -127,17 +130,17 @@ func (c *Candidate) latest() clock.Time {
 // expired reports whether the job can't meet its deadline any more.
 func (c *Candidate) expired(now clock.Time) bool { return c.Deadline != 0 && now > c.latest() }
 
-// slacks are how much time is left when urgency takes its next step (in steps,
-// so that an index needs to look at a job four times and not always).
+// slacks are how much time is left when urgency takes its next step. It has steps so that an index looks at a job
+// four times, and not always.
 var slacks = [urgencySteps]clock.Time{60 * minute, 15 * minute, 5 * minute, minute}
 
 const (
 	urgencySteps = 4
-	minute       = 60_000 // milliseconds, the unit of job.Time
+	minute       = 60_000 // in milliseconds, the unit of clock.Time
 )
 
-// urgency is how many of four steps the deadline has come near. A job that runs
-// keeps the urgency with which it began: while it runs, its slack does not shrink.
+// urgency is how many of the four steps the deadline has come near. A job that runs keeps the urgency with which
+// it began: while it runs, its slack does not shrink.
 func (c *Candidate) urgency(now clock.Time) int {
 	if c.Deadline == 0 {
 		return 0
@@ -166,7 +169,7 @@ func (c *Candidate) nextChange(now clock.Time) clock.Time {
 	return c.latest() + 1
 }
 
-// suspendedWant is what a suspended job needs to go on: it never gave the rest away.
+// suspendedWant is what a suspended job needs to resume: it kept the rest.
 func (c *Candidate) suspendedWant() job.Resources {
 	return job.Resources{CPU: c.Want.CPU, IO: c.Want.IO}
 }
@@ -181,13 +184,13 @@ func (c *Candidate) mode() job.Preemption { return cmp.Or(c.Mode, job.Suspend) }
 
 // freed is what the job gives back when it leaves in this way.
 func (c *Candidate) freed(how Leaving) job.Resources {
-	if how == Suspends {
+	if how == suspends {
 		return c.suspendedWant()
 	}
 	return c.Want
 }
 
-// devices is a text that is equal for equal wishes for devices.
+// devices is a text that is equal for two jobs which want the same devices.
 func (c *Candidate) devices() string {
 	if len(c.Want.Devices) == 0 {
 		return ""
@@ -209,14 +212,14 @@ func (c *Candidate) displaced(now clock.Time) *Candidate {
 	d := *c
 	d.Displaced++
 	d.DisplacedBy = append(slices.Clone(c.DisplacedBy), c.For)
-	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-MaxDisplacers):]
+	d.DisplacedBy = d.DisplacedBy[max(0, len(d.DisplacedBy)-maxDisplacers):]
 	d.DisplacedAt = c.ForAt
-	if c.Leaving == Suspends {
+	if c.Leaving == suspends {
 		d.Ran += clock.Duration(time.Duration(max(now-c.Began, 0)) * time.Millisecond)
 	} else {
 		d.Ran = 0
 	}
-	d.Began, d.Leaving, d.For, d.ForAt = 0, Stays, "", 0
+	d.Began, d.Leaving, d.For, d.ForAt = 0, stays, "", 0
 	return &d
 }
 
@@ -237,7 +240,7 @@ func (c *Candidate) seen(promised bool) *Candidate {
 	return &d
 }
 
-// leaves returns the candidate as it is when it was told to go, for one that has this
+// leaves returns the candidate as it is when it was told to leave for a job (a key, or "") that has this
 // emergency level.
 func (c *Candidate) leaves(how Leaving, whom string, level int) *Candidate {
 	d := *c

@@ -6,45 +6,44 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Kind says over what jobs are in conflict.
+// Kind says what a conflict is over.
 type Kind string
 
 // The kinds of conflict.
 const (
-	Capacity Kind = "capacity" // they do not fit together
-	KeyHeld  Kind = "exclusive"
-	Twice    Kind = "twice" // the same job, to be run twice
+	Capacity Kind = "capacity"  // jobs do not fit together
+	KeyHeld  Kind = "exclusive" // they want the same exclusive key (rule J10)
+	Twice    Kind = "twice"     // the same job is to run twice
 )
 
-// MaxContenders bounds how many jobs a conflict records; the rest are counted.
-const MaxContenders = 64
+// maxContenders bounds how many jobs a conflict records; the rest are counted.
+const maxContenders = 64
 
-// Conflict records what was decided between jobs that can't all run now: the
-// snapshot that the decision rested on, cut down to the contenders. All else
-// (relations, scores, the winner, the sentence, what another strategy would have
-// done) follows from it: see [Conflict.Explain].
+// Conflict records what was decided between jobs that can't all run now: the snapshot that the decision rested on,
+// cut down to the contenders. All else (relations, scores, the sentence, what another strategy would have done)
+// follows from it: see [Conflict.Explain].
 type Conflict struct {
-	ID       string   `json:"id,omitempty"` // given by [History.Add]
+	ID       string   `json:"id,omitempty"` // [History.Add] gives it
 	Kind     Kind     `json:"kind"`
-	Over     string   `json:"over,omitempty"` // the exclusive key, or the job
-	Winner   string   `json:"winner,omitempty"`
-	At       string   `json:"at,omitempty"` // of a job that ran twice: the broker where it goes on
-	Rest     int      `json:"rest"`         // contenders beyond those recorded
+	Over     string   `json:"over,omitempty"`   // the exclusive key, or the key of the job that is to run twice
+	Winner   string   `json:"winner,omitempty"` // the key of the first job that the decision favours
+	At       string   `json:"at,omitempty"`     // of a job that ran twice: the broker where it runs on
+	Rest     int      `json:"rest"`             // contenders beyond those recorded
 	Snapshot Snapshot `json:"snapshot"`
 }
 
-// recorder makes conflicts of what a decision found before it began.
+// recorder makes conflicts of what it noted before a decision began.
 type recorder struct {
 	settings
-	running   []*Candidate // with what they inherit
+	running   []*Candidate // with what they inherit written down
 	suspended []*Candidate // all, also those that leave
 	held      job.Resources
 	keys      []HeldKey
-	total     int // of contenders
-	aside     func(*entry) rank
+	total     int               // of contenders
+	aside     func(*entry) rank // see [turns]
 }
 
-// newRecorder notes what was before the decision.
+// newRecorder notes what is there before the decision.
 func newRecorder(s settings, on, suspends []*entry, held job.Resources, keys []HeldKey, total int, aside func(*entry) rank) recorder {
 	r := recorder{settings: s, held: held, keys: keys, total: total, aside: aside}
 	for _, e := range on {
@@ -58,25 +57,22 @@ func newRecorder(s settings, on, suspends []*entry, held job.Resources, keys []H
 	return r
 }
 
-// baked returns the entry's candidate with what it inherits written down: those
-// that lent it may not be recorded.
+// baked returns the entry's candidate with what it inherits written down: the lenders may not be recorded.
 func (r recorder) baked(e *entry) *Candidate {
 	if e.eff == e.own {
 		return e.c
 	}
 	c := *e.c
 	if aside := r.aside(e); e.state != pending && e.c.Exclusive != "" {
-		c.Lent = &Lent{Level: aside.top, Score: aside.score}
-		c.KeyLent = &Lent{Level: e.eff.top, Score: e.eff.score}
+		c.Lent, c.KeyLent = r.lend(aside), r.lend(e.eff)
 	} else {
-		c.Lent = &Lent{Level: e.eff.top, Score: e.eff.score}
+		c.Lent = r.lend(e.eff)
 	}
 	return &c
 }
 
-// capacity records who competed for room: those that won, then those that wait, in
-// the order of their turn. Nothing is recorded when nothing was decided: nobody
-// moved, and nobody came.
+// capacity records the jobs that competed for room: those that won, then those that wait, in the order of their
+// turn. Nothing is recorded when nothing was decided: no job moved, and none came.
 func (r recorder) capacity(x *turns, waiting []*entry) []Conflict {
 	if !x.anyWaits() && len(x.decision.Preempt) == 0 {
 		return nil
@@ -92,12 +88,12 @@ func (r recorder) capacity(x *turns, waiting []*entry) []Conflict {
 	return []Conflict{c}
 }
 
-// maxLine is how many of those that want a key its conflict records.
-const maxLine = MaxContenders / 2
+// maxLine bounds how many of the jobs that want a key its conflict records.
+const maxLine = maxContenders / 2
 
-// exclusive records who competed for a key: those that had their turn with success,
-// those that want the key, and of the others the first, since they may be why the
-// room was not enough for one that got the key. Total counts those that want it.
+// exclusive records the jobs that competed for a key: those that had their turn with success, those that want the
+// key, and the first of the others, since they may be why there was no room for one that got the key. Total counts
+// those that want it.
 func (r recorder) exclusive(x *turns, key string, line, others []*entry, total int) []Conflict {
 	wants := func(e *entry) bool { return e.c.Exclusive == key && e.state == pending }
 	c := Conflict{Kind: KeyHeld, Over: key}
@@ -139,18 +135,18 @@ func (x *turns) displacesHolder(winner, key string) bool {
 	return slices.ContainsFunc(x.requeued, func(v *entry) bool { return v.c.Exclusive == key }) && winner != ""
 }
 
-// contenders lists those that had their turn with success and then the others, each
-// once, as many as are recorded.
+// contenders lists the jobs that had their turn with success and then the others, each once, as many as are
+// recorded.
 func (x *turns) contenders(others []*entry) (out []*entry) {
-	out = make([]*entry, 0, MaxContenders)
+	out = make([]*entry, 0, maxContenders)
 	for i := range x.acted {
-		if len(out) < MaxContenders {
+		if len(out) < maxContenders {
 			out = append(out, &x.acted[i])
 		}
 	}
 	won := len(out)
 	for _, e := range others {
-		if len(out) == MaxContenders {
+		if len(out) == maxContenders {
 			break
 		}
 		if !slices.ContainsFunc(out[:won], func(f *entry) bool { return f.c == e.c }) {
@@ -160,11 +156,11 @@ func (x *turns) contenders(others []*entry) (out []*entry) {
 	return out
 }
 
-// snapshot makes the snapshot of these contenders alone. What suspended jobs hold
-// that are left out stays held.
+// snapshot makes the snapshot of these contenders alone. What is held by suspended jobs that are left out stays
+// held.
 func (r recorder) snapshot(contenders []*entry) Snapshot {
 	s := Snapshot{
-		Now: r.now, Strategy: r.strategy, Weights: r.weights, Capacity: r.settings.capacity,
+		Now: r.now, Strategy: r.strategy.name, Weights: r.weights, Capacity: r.settings.capacity,
 		Running: r.running, Keys: slices.Clone(r.keys),
 	}
 	s.Pending = make([]*Candidate, 0, len(contenders))
@@ -179,7 +175,7 @@ func (r recorder) snapshot(contenders []*entry) Snapshot {
 	held := newRoom(r.held)
 	for _, c := range r.suspended {
 		switch {
-		case c.Leaving != Stays || in(c):
+		case c.Leaving != stays || in(c):
 			s.Suspended = append(s.Suspended, c)
 		default:
 			held.give(c.keeps())
@@ -192,13 +188,13 @@ func (r recorder) snapshot(contenders []*entry) Snapshot {
 	return s
 }
 
-// twice records jobs that were named twice.
+// twice records a job that was named twice.
 func (r recorder) twice(c *Candidate) Conflict {
 	s := r.snapshot(nil)
 	return Conflict{Kind: Twice, Over: c.Key, Winner: c.Key, Snapshot: s}
 }
 
-// record notes what Plan finds before it decides.
+// record notes what is there before [Plan] decides.
 func (p *plan) record() recorder {
 	var on, suspends []*entry
 	n := 0
@@ -216,13 +212,13 @@ func (p *plan) record() recorder {
 	return newRecorder(p.settings, on, suspends, p.s.Held, p.s.Keys, n, p.aside)
 }
 
-// conflicts records what was decided between whom.
+// conflicts records what was decided between jobs that can't all run.
 func (p *plan) conflicts(x *turns) []Conflict {
 	eligible := p.eligible()
 	out := p.was.capacity(x, eligible)
 	lines := map[string][]*entry{}
 	for _, e := range p.waiting() {
-		if e.state == pending && e.c.Exclusive != "" && p.ready(e) == "" {
+		if e.state == pending && e.c.Exclusive != "" && p.unready(e) == "" {
 			lines[e.c.Exclusive] = append(lines[e.c.Exclusive], e)
 		}
 	}

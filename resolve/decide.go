@@ -8,10 +8,9 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Resolve decides what to do now, and takes it as done: what starts or resumes
-// runs from here on, victims leave, what expired is gone (what ran and expired
-// leaves). It is [Plan] of [Queue.Snapshot], but for Defer, which it leaves out.
-// Time does not run backwards: an earlier now counts as the last one.
+// Resolve decides what to do now, and takes it as done: what starts or resumes runs from here on, victims leave,
+// what expired is gone (what ran and expired leaves). It is [Plan] of [Queue.Snapshot], but for Defer, which it
+// leaves out. Time does not run backwards: a now before the last one counts as the last one.
 func (q *Queue) Resolve(now clock.Time) Decision {
 	q.now = max(now, q.now)
 	expired := q.step()
@@ -22,8 +21,8 @@ func (q *Queue) Resolve(now clock.Time) Decision {
 	q.round++
 	q.busy = true
 	var visited []*entry
-	if q.strategy == Optimal {
-		x.optimal(func() []*entry { return q.first(window) }, q.holder, q.start)
+	if q.strategy.packs {
+		x.packs(func() []*entry { return q.first(window) }, q.holder, q.start)
 	} else {
 		for e := q.next(x); e != nil; e = q.next(x) {
 			q.unlistFor(e)
@@ -44,7 +43,7 @@ func (q *Queue) Resolve(now clock.Time) Decision {
 	return x.decision
 }
 
-// step brings ranks up to the present, and lets expire who can't meet its deadline.
+// step brings ranks up to the present, and lets jobs expire that can't meet their deadlines. It returns why.
 func (q *Queue) step() (out []Reason) {
 	var gone []*entry
 	for {
@@ -66,13 +65,13 @@ func (q *Queue) step() (out []Reason) {
 		if e.state == pending {
 			q.unlink(e)
 		} else {
-			q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
+			q.change(e, e.state, e.c.leaves(stopsDead, "", 0))
 		}
 	}
 	return out
 }
 
-// gone lists those that leave and are in this state.
+// gone lists the jobs that leave and are in this state.
 func (q *Queue) gone(s state) (out []*entry) {
 	for _, e := range q.leaving {
 		if e.state == s {
@@ -82,13 +81,14 @@ func (q *Queue) gone(s state) (out []*entry) {
 	return out
 }
 
+// suspended lists all suspended jobs, also those that leave.
 func (q *Queue) suspended() []*entry {
 	out := q.gone(suspended)
 	q.resumes.Ascend(func(e *entry) bool { out = append(out, e); return true })
 	return out
 }
 
-// holder returns who holds the key that a pending job wants.
+// holder returns the job that holds the key which a pending one wants, nil when there is none.
 func (q *Queue) holder(e *entry) *entry {
 	if l := q.lines[e.c.Exclusive]; l != nil && e.state == pending {
 		return l.holder
@@ -96,7 +96,7 @@ func (q *Queue) holder(e *entry) *entry {
 	return nil
 }
 
-// next returns whose turn it is, nil when nobody's turn can change anything.
+// next returns the job whose turn it is, nil when no turn can change anything more.
 func (q *Queue) next(x *turns) *entry {
 	if x.over() {
 		return nil
@@ -122,7 +122,7 @@ func (q *Queue) unlistFor(e *entry) {
 // start lets a job run.
 func (q *Queue) start(e *entry) { q.change(e, running, e.c.started(q.now)) }
 
-// first lists the first n that compete for room, in the order of their turn.
+// first lists the first n jobs that compete for room, in the order of their turn.
 func (q *Queue) first(n int) []*entry {
 	trees := []*btree.BTreeG[*entry]{q.resumes}
 	for _, g := range q.groups {
@@ -145,7 +145,7 @@ func (q *Queue) first(n int) []*entry {
 	return out[:min(n, len(out))]
 }
 
-// conflicts records what was decided between whom.
+// conflicts records what was decided between jobs that can't all run.
 func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 	fresh := false
 	var keys []string
@@ -161,7 +161,7 @@ func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 	if !fresh && len(x.acted) == 0 {
 		return nil
 	}
-	eligible := q.first(MaxContenders + len(x.acted))
+	eligible := q.first(maxContenders + len(x.acted))
 	out := was.capacity(x, eligible)
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
@@ -172,15 +172,14 @@ func (q *Queue) conflicts(was recorder, x *turns) []Conflict {
 		var list []*entry
 		l.ready.Ascend(func(e *entry) bool {
 			list = append(list, e)
-			return len(list) <= MaxContenders+len(x.acted)
+			return len(list) <= maxContenders+len(x.acted)
 		})
 		out = append(out, was.exclusive(x, key, list, eligible, l.ready.Len())...)
 	}
 	return out
 }
 
-// settle takes the rest of the decision as done: victims leave, and nobody who
-// waits is new any more.
+// settle takes the rest of the decision as done: victims leave, and no job that waits is fresh any more.
 func (q *Queue) settle(x *turns) {
 	for _, p := range x.decision.Preempt {
 		v := q.entries[p.Victim]

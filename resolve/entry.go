@@ -15,19 +15,18 @@ const (
 	running
 )
 
-// entry is a job with what the order needs to know of it. Plan makes entries anew
-// each time; Queue keeps them.
+// entry is a job with what the order needs to know of it. [Plan] makes its entries each time, [Queue] keeps them.
 type entry struct {
 	c     *Candidate
 	state state
 	own   rank   // without what it inherits here
 	eff   rank   // with it (rule C5)
-	dev   string // equal for equal wishes for devices
+	dev   string // equal for jobs which want the same devices
 
 	indexed // Queue's own
 }
 
-// turn orders entries: the higher rank first, then who came first.
+// turn orders entries: the higher rank first, then the earlier arrival.
 func (e *entry) turn(f *entry) int {
 	if n := f.eff.compare(e.eff); n != 0 {
 		return n
@@ -56,14 +55,13 @@ func (e *entry) holds() job.Resources {
 
 // contends reports whether the job wants to run and does not.
 func (e *entry) contends() bool {
-	return e.state != running && e.c.Leaving == Stays
+	return e.state != running && e.c.Leaving == stays
 }
 
 // holdsKey reports whether the job holds its exclusive key.
 func (e *entry) holdsKey() bool { return e.c.Exclusive != "" && e.state != pending }
 
-// room is what is free, to take from and give to. It does not share its devices
-// with anybody.
+// room is what is free, to take from and give to. Its map of devices is its own.
 type room struct{ job.Resources }
 
 func newRoom(r job.Resources) room {

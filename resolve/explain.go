@@ -4,23 +4,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/urban-compute/ucp/job"
 )
 
-// Relation says how two jobs stand to each other in what their submitters had seen
-// (rule C1).
+// Relation is that of two jobs in happens-before: whether the submitter of one had seen the other (rule C1).
 type Relation string
 
 // The relations.
 const (
-	Same       Relation = "same"
-	Before     Relation = "before"
-	After      Relation = "after"
-	Concurrent Relation = "concurrent"
+	isSame       Relation = "same"
+	isBefore     Relation = "before"
+	isAfter      Relation = "after"
+	isConcurrent Relation = "concurrent"
 )
 
-// Contender is a job of a conflict, as it is explained.
+// Contender explains one job of a conflict.
 type Contender struct {
 	Key      string   `json:"key"`
 	ID       string   `json:"id"`
@@ -33,14 +30,14 @@ type Contender struct {
 	Outcome  string   `json:"outcome"`
 }
 
-// Alternative is what a strategy would have decided.
+// Alternative is what another strategy would have decided.
 type Alternative struct {
 	Strategy Strategy `json:"strategy"`
 	Decision Decision `json:"decision"`
 	Sentence string   `json:"sentence"`
 }
 
-// Explanation tells a conflict to a person.
+// Explanation is all that is shown of a conflict (docs/strategies.md, "How to read an explanation").
 type Explanation struct {
 	Conflict    Conflict      `json:"conflict"`
 	Decision    Decision      `json:"decision"`
@@ -52,13 +49,10 @@ type Explanation struct {
 	Alternative []Alternative `json:"alternatives"`
 }
 
-// Explain derives all that there is to say of a conflict from its snapshot.
+// Explain derives an explanation from the conflict's snapshot. It decides again, once under each strategy.
 func (c Conflict) Explain() Explanation {
-	d := Plan(c.Snapshot)
-	x := explainer{c: c, d: d, p: newPlan(c.Snapshot)}
-	x.p.expire()
-	x.p.inherit()
-	e := Explanation{Conflict: c, Decision: d, Rest: c.Rest, Winner: c.Winner, Sentence: x.sentence()}
+	x := newExplainer(c)
+	e := Explanation{Conflict: c, Decision: x.d, Rest: c.Rest, Winner: c.Winner, Sentence: x.sentence()}
 	winner := x.p.byKey[c.Winner]
 	for _, w := range byTurn(slices.Clone(x.p.entries)) {
 		if w.contends() {
@@ -73,20 +67,25 @@ func (c Conflict) Explain() Explanation {
 		}
 		other := c
 		other.Snapshot.Strategy = s
-		y := explainer{c: other, d: Plan(other.Snapshot), p: newPlan(other.Snapshot)}
-		y.p.expire()
-		y.p.inherit()
-		other.Winner = y.winner()
-		y.c = other
+		y := newExplainer(other)
+		y.c.Winner = y.winner()
 		e.Alternative = append(e.Alternative, Alternative{s, y.d, y.sentence()})
 	}
 	return e
 }
 
+// explainer finds the words for a conflict.
 type explainer struct {
 	c Conflict
-	d Decision
-	p *plan
+	d Decision // what is decided of the conflict's snapshot
+	p *plan    // that snapshot before the decision, with ranks
+}
+
+func newExplainer(c Conflict) explainer {
+	x := explainer{c: c, d: Plan(c.Snapshot), p: newPlan(c.Snapshot)}
+	x.p.expire()
+	x.p.inherit()
+	return x
 }
 
 // winner is the first that a decision favours.
@@ -106,10 +105,11 @@ func (x explainer) winner() string {
 	return ""
 }
 
+// contender explains one job; winner may be nil.
 func (x explainer) contender(e, winner *entry) Contender {
 	free := x.p.free()
 	out := Contender{
-		Key: e.c.Key, ID: e.c.Name(), Relation: x.relation(e, winner), Past: x.past(e),
+		Key: e.c.Key, ID: e.c.name(), Relation: x.relation(e, winner), Past: x.past(e),
 		Factors: x.p.weights.Score(e.c, x.p.now), Rank: x.p.weights.points(e.eff.score, x.p.now),
 		Lacks: free.Lacks(e.need()), Outcome: x.outcome(e.c.Key),
 	}
@@ -120,7 +120,7 @@ func (x explainer) contender(e, winner *entry) Contender {
 	return out
 }
 
-// outcome says in a word or a reason what was decided for a job.
+// outcome says what was decided for a job: in a word, or why it waits.
 func (x explainer) outcome(key string) string {
 	switch {
 	case slices.Contains(x.d.Start, key):
@@ -145,9 +145,10 @@ func (x explainer) outcome(key string) string {
 	return "runs on"
 }
 
+// name is what a person calls the job of this key.
 func (x explainer) name(key string) string {
 	if e := x.p.byKey[key]; e != nil {
-		return e.c.Name()
+		return e.c.name()
 	}
 	return key
 }
@@ -169,32 +170,33 @@ func (x explainer) before(a, b *entry, seen map[string]bool) bool {
 	return false
 }
 
+// relation says how a job stands to the winner, which may be nil.
 func (x explainer) relation(e, winner *entry) Relation {
 	switch {
 	case winner == nil || e == nil:
-		return Concurrent
+		return isConcurrent
 	case e == winner:
-		return Same
+		return isSame
 	case x.before(e, winner, map[string]bool{}):
-		return Before
+		return isBefore
 	case x.before(winner, e, map[string]bool{}):
-		return After
+		return isAfter
 	}
-	return Concurrent
+	return isConcurrent
 }
 
 // past lists the jobs of the conflict that come before one.
 func (x explainer) past(e *entry) (out []string) {
 	for _, f := range x.p.entries {
 		if f != e && x.before(f, e, map[string]bool{}) {
-			out = append(out, f.c.Name())
+			out = append(out, f.c.name())
 		}
 	}
 	slices.Sort(out)
 	return out
 }
 
-// sentence says what was decided and why, for a duty officer.
+// sentence says what was decided and why, in one sentence for a person on duty.
 func (x explainer) sentence() string {
 	if x.c.Kind == Twice && x.c.At != "" {
 		return fmt.Sprintf("%s ran here and, in a newer attempt, at %s; it goes on at %s alone.", x.name(x.c.Over), x.c.At, x.c.At)
@@ -205,15 +207,15 @@ func (x explainer) sentence() string {
 	w, l := x.p.byKey[x.c.Winner], x.loser()
 	if w == nil {
 		if l == nil {
-			return fmt.Sprintf("Under %s nobody waits.", x.p.strategy)
+			return fmt.Sprintf("Under %s no job waits.", x.p.strategy.name)
 		}
-		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy, l.c.Name(), x.outcome(l.c.Key))
+		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.name(), x.outcome(l.c.Key))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy, w.c.Name(), x.does(w))
+	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy.name, w.c.name(), x.does(w))
 	if l != nil {
 		if l.state != running {
-			fmt.Fprintf(&b, " before %s", l.c.Name())
+			fmt.Fprintf(&b, " before %s", l.c.name())
 			if n := x.others(l); n > 0 {
 				fmt.Fprintf(&b, " and %d more", n)
 			}
@@ -222,7 +224,7 @@ func (x explainer) sentence() string {
 		if x.c.Kind == KeyHeld {
 			fmt.Fprintf(&b, "; one at a time may have %s", x.c.Over)
 		} else if lack := x.lackTogether(l); lack != "" {
-			fmt.Fprintf(&b, "; %s %s", l.c.Name(), lack)
+			fmt.Fprintf(&b, "; %s %s", l.c.name(), lack)
 		}
 	}
 	return b.String() + "."
@@ -247,7 +249,8 @@ func (x explainer) does(w *entry) string {
 	return "runs"
 }
 
-// loser is the first, by turn, that waits or leaves though it wanted to run.
+// loser is the first job, in the order of turns, that waits for what the conflict is over; else the first that
+// leaves for the winner, or nil.
 func (x explainer) loser() *entry {
 	for _, e := range byTurn(slices.Clone(x.p.entries)) {
 		if x.loses(e) {
@@ -268,12 +271,13 @@ func (x explainer) loses(e *entry) bool {
 	return over && e.contends() && e.c.Key != x.c.Winner && !x.moves(e)
 }
 
+// moves reports whether the decision starts or resumes a job, or makes others leave for it.
 func (x explainer) moves(e *entry) bool {
 	return slices.Contains(x.d.Start, e.c.Key) || slices.Contains(x.d.Resume, e.c.Key) ||
 		slices.ContainsFunc(x.d.Preempt, func(p Preempt) bool { return p.For == e.c.Key })
 }
 
-// others counts those that wait beside the first loser.
+// others counts the jobs that wait besides the first loser.
 func (x explainer) others(l *entry) int {
 	n := x.c.Rest
 	for _, e := range x.p.entries {
@@ -284,10 +288,10 @@ func (x explainer) others(l *entry) int {
 	return n
 }
 
-// because says why w goes before l.
+// because says why w goes before l: by what the strategy looks at, in the order in which it does.
 func (x explainer) because(w, l *entry) string {
-	if x.before(w, l, map[string]bool{}) {
-		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.Name(), l.c.Name())
+	if x.p.strategy.causal && x.before(w, l, map[string]bool{}) {
+		return fmt.Sprintf("%s had been seen when %s was submitted", w.c.name(), l.c.name())
 	}
 	for _, p := range x.d.Preempt {
 		if p.Victim == l.c.Key {
@@ -295,32 +299,33 @@ func (x explainer) because(w, l *entry) string {
 		}
 	}
 	if w.holdsKey() && w.c.Exclusive == l.c.Exclusive {
-		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.Name())
+		return fmt.Sprintf("it holds %s, which %s needs", w.c.Exclusive, l.c.name())
 	}
 	p, q := x.p.weights.points(w.eff.score, x.p.now), x.p.weights.points(l.eff.score, x.p.now)
-	heir := ""
+	inherited := ""
 	if w.eff != w.own {
-		heir = ", which it has from a job that waits for it"
+		inherited = ", which it has from a job that waits for it"
 	}
 	switch {
-	case x.p.strategy == FCFS:
-		if w.c.compare(l.c) < 0 {
-			return "it came first"
-		}
-		return "what came first does not need the same"
-	case x.p.strategy == Emergency && w.eff.level > l.eff.level:
-		return fmt.Sprintf("level %s outranks %s%s", job.LevelName(w.eff.level), job.LevelName(l.eff.level), heir)
-	case x.p.strategy == Optimal:
-		return fmt.Sprintf("what runs is worth most in the room there is (%d points for it, %d for the other)", p, q)
+	case w.eff.first > l.eff.first:
+		return x.p.strategy.outranks(w.eff.first, l.eff.first) + inherited
+	case w.eff.first < l.eff.first:
+		return "what comes before it can't use the room"
+	case x.p.strategy.wins != nil:
+		return x.p.strategy.wins(p, q)
 	case p > q:
-		return fmt.Sprintf("%d points against %d%s", p, q, heir)
+		return fmt.Sprintf("%d points against %d%s", p, q, inherited)
+	case w.turn(l) < 0 && x.p.strategy.unscored:
+		return "it came first"
 	case w.turn(l) < 0:
 		return "it came first, at as many points"
+	case x.p.strategy.unscored:
+		return "what came first does not need the same"
 	}
 	return "what has more points can't use the room"
 }
 
-// lackTogether says what the loser lacks when the decision is taken.
+// lackTogether says what the loser lacks once all has started that the decision starts.
 func (x explainer) lackTogether(l *entry) string {
 	if l.state == running {
 		return ""

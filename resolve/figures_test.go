@@ -59,9 +59,8 @@ func crowd(s Strategy, n int) (*Queue, *rand.Rand, int) {
 	return q, r, n
 }
 
-// arrive times decisions on one arrival each: at least 16 run. Between them victims
-// go and who displaced them starts, and arrivals that wait are taken out again; that
-// is not timed.
+// arrive times decisions on one arrival each: at least 16 run. Between them victims leave and those that displaced
+// them start, and arrivals that wait are taken out again; that is not timed.
 func arrive(q *Queue, r *rand.Rand, n, times int) []time.Duration {
 	out := make([]time.Duration, 0, times)
 	for i := range times {
@@ -73,13 +72,13 @@ func arrive(q *Queue, r *rand.Rand, n, times int) []time.Duration {
 		out = append(out, time.Since(began))
 		for len(q.leaving) > 0 {
 			e := q.leaving[0]
-			if e.c.Leaving == Suspends {
+			if e.c.Leaving == suspends {
 				q.Suspended(e.c.Key, now)
 			} else {
 				q.Requeued(e.c.Key)
 			}
 		}
-		q.Resolve(now) // who displaced them starts
+		q.Resolve(now) // those that displaced them start
 		if e := q.entries[c.Key]; e != nil && e.state == pending {
 			q.Remove(c.Key)
 		}
@@ -108,7 +107,7 @@ func TestDecisionTimes(t *testing.T) {
 		for _, n := range sizes {
 			q, r, _ := crowd(s, n)
 			limit := 100 * time.Microsecond
-			if s == Optimal {
+			if s.Packs() {
 				limit = time.Millisecond
 			}
 			if n == 100_000 {

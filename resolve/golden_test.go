@@ -36,7 +36,7 @@ func TestGolden(t *testing.T) {
 			got.Defer = plan.Defer
 			require.Equal(t, plan, got, "the index decides otherwise")
 			require.Equal(t, plan, Plan(reversed(s)), "the order of the snapshot matters")
-			again := Plan(s.After(plan))
+			again := Plan(s.after(plan))
 			require.Empty(t, slices.Concat(again.Start, again.Resume), "it decides again")
 			require.Empty(t, again.Preempt, "it decides again")
 			out := tell(s, plan)
@@ -226,8 +226,9 @@ func tell(s Snapshot, d Decision) string {
 // others tells what the other strategies would have decided.
 func others(s Snapshot) string {
 	var b strings.Builder
+	own := s.Strategy
 	for _, x := range All() {
-		if x != s.Strategy {
+		if x != own {
 			s.Strategy = x
 			d := Plan(s)
 			fmt.Fprintf(&b, "under %s: start %v, preempt %d\n", x, d.Start, len(d.Preempt))

@@ -2,11 +2,10 @@ package resolve
 
 import "fmt"
 
-// DefaultHistory is how many conflicts are remembered.
+// DefaultHistory is how many conflicts a broker remembers unless it is told otherwise.
 const DefaultHistory = 1000
 
-// History remembers the latest conflicts, and how many there were. One goroutine
-// owns it.
+// History remembers the latest conflicts, and counts all of them. It is not safe for concurrent use.
 type History struct {
 	ring  []Conflict
 	next  int // where the next one goes
@@ -17,7 +16,7 @@ type History struct {
 // NewHistory makes an empty history of at most n conflicts.
 func NewHistory(n int) *History { return &History{ring: make([]Conflict, max(n, 1))} }
 
-// Add remembers a conflict and returns the ID that it gets: its time and number.
+// Add remembers a conflict and returns the ID that it gets: its time, in milliseconds, and its number.
 func (h *History) Add(c Conflict) string {
 	h.total++
 	c.ID = fmt.Sprintf("c%d-%d", int64(c.Snapshot.Now), h.total)
@@ -27,7 +26,7 @@ func (h *History) Add(c Conflict) string {
 	return c.ID
 }
 
-// Get finds a conflict by its ID.
+// Get finds a conflict by its ID; false is that it was never there, or is not remembered any more.
 func (h *History) Get(id string) (Conflict, bool) {
 	for i := range h.n {
 		if c := h.at(i); c.ID == id {
@@ -46,12 +45,12 @@ func (h *History) Latest(n int) []Conflict {
 	return out
 }
 
-// at returns the i-th newest.
+// at returns the i-th newest conflict, from 0.
 func (h *History) at(i int) *Conflict {
 	return &h.ring[(h.next-1-i+2*len(h.ring))%len(h.ring)]
 }
 
-// Resize changes how many are held, under memory pressure; the newest stay.
+// Resize changes how many conflicts are held at most (brokers do so under memory pressure); the newest stay.
 func (h *History) Resize(n int) {
 	keep := h.Latest(max(n, 1))
 	h.ring, h.n, h.next = make([]Conflict, max(n, 1)), len(keep), len(keep)%max(n, 1)
@@ -60,8 +59,5 @@ func (h *History) Resize(n int) {
 	}
 }
 
-// Len is how many are held; Total how many there ever were.
-func (h *History) Len() int { return h.n }
-
-// Total is how many conflicts were ever added.
+// Total returns how many conflicts were ever added.
 func (h *History) Total() uint64 { return h.total }

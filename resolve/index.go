@@ -6,17 +6,16 @@ import (
 	"github.com/google/btree"
 )
 
-// The indexes of a Queue change by two moves: a job is linked, or it is unlinked.
-// Whatever else happens to it (it starts, is suspended, gets another priority) is
-// the one and then the other.
+// The indexes of a Queue change by two moves: a job is linked, or it is unlinked. Whatever else happens to it (it
+// starts, is suspended, gets another priority) is an unlink and then a link.
 
-// link takes a job in.
+// link puts a job into all indexes.
 func (q *Queue) link(e *entry) {
 	key := e.c.Key
 	q.entries[key] = e
 	q.free.take(e.holds())
 	switch {
-	case e.c.Leaving != Stays:
+	case e.c.Leaving != stays:
 		q.leaving = append(q.leaving, e)
 	case e.state == running:
 		q.on = append(q.on, e)
@@ -45,7 +44,7 @@ func (q *Queue) link(e *entry) {
 	q.lendTo(q.waitsFor(e), lowest, e.lends())
 }
 
-// unlink takes it out.
+// unlink takes it out of them.
 func (q *Queue) unlink(e *entry) {
 	key, lends, to := e.c.Key, e.lends(), q.waitsFor(e)
 	q.detach(e)
@@ -54,7 +53,7 @@ func (q *Queue) unlink(e *entry) {
 	delete(q.entries, key)
 	q.free.give(e.holds())
 	switch {
-	case e.c.Leaving != Stays:
+	case e.c.Leaving != stays:
 		q.leaving = without(q.leaving, e)
 	case e.state == running:
 		q.on = without(q.on, e)
@@ -85,14 +84,14 @@ func without(list []*entry, e *entry) []*entry {
 	return list
 }
 
-// register notes for whom a job waits.
+// register notes the jobs that a job waits for.
 func register(m map[string][]*entry, e *entry, keys []string) {
 	for _, key := range keys {
 		m[key] = append(m[key], e)
 	}
 }
 
-// count returns how many of the keys are here and, of dependencies, open.
+// count returns how many of the keys are of jobs that are here and, where that is asked, open.
 func (q *Queue) count(keys []string, open bool) (n int) {
 	for _, key := range keys {
 		if f := q.entries[key]; f != nil && (f.isOpen || !open) {
@@ -102,6 +101,7 @@ func (q *Queue) count(keys []string, open bool) (n int) {
 	return n
 }
 
+// forget is the reverse of register.
 func (q *Queue) forget(m map[string][]*entry, e *entry, keys []string) {
 	for _, key := range keys {
 		if m[key] = without(m[key], e); len(m[key]) == 0 {
@@ -110,7 +110,7 @@ func (q *Queue) forget(m map[string][]*entry, e *entry, keys []string) {
 	}
 }
 
-// opened counts, at those that come after a job, that it opened or closed.
+// opened counts, at the jobs that come after a job, that it was opened or closed (by is 1 or -1).
 func (q *Queue) opened(key string, by int) {
 	for _, d := range q.deps[key] {
 		q.detach(d)
@@ -124,7 +124,7 @@ func (q *Queue) opened(key string, by int) {
 	}
 }
 
-// line returns the line for a key.
+// line returns the line of a key; it makes one where there is none.
 func (q *Queue) line(key string) *line {
 	l := q.lines[key]
 	if l == nil {
@@ -134,20 +134,21 @@ func (q *Queue) line(key string) *line {
 	return l
 }
 
+// tidy drops the line of a key that no job holds or wants.
 func (q *Queue) tidy(key string) {
 	if l := q.lines[key]; l != nil && l.holder == nil && l.all.Len() == 0 {
 		delete(q.lines, key)
 	}
 }
 
-// attach puts a job where it is found: nothing that decides this may change while
-// it is there.
+// attach puts a job into the trees in which decisions look for it. Nothing that its place there depends on may
+// change until it is detached.
 func (q *Queue) attach(e *entry) {
 	if e.change != 0 {
 		q.changes.ReplaceOrInsert(e)
 	}
 	switch {
-	case e.state == suspended && e.c.Leaving == Stays:
+	case e.state == suspended && e.c.Leaving == stays:
 		q.list(e)
 	case e.state != pending:
 	case e.c.Exclusive == "":
@@ -164,7 +165,7 @@ func (q *Queue) attach(e *entry) {
 	}
 }
 
-// detach is the reverse.
+// detach is the reverse of attach.
 func (q *Queue) detach(e *entry) {
 	if e.change != 0 {
 		q.changes.Delete(e)
@@ -181,11 +182,13 @@ func (q *Queue) detach(e *entry) {
 	}
 }
 
+// isReady reports whether nothing but room and an exclusive key keeps a pending job from running; unready says
+// what does.
 func (q *Queue) isReady(e *entry) bool {
-	return e.waiting == 0 && (q.strategy != Causal || e.open == 0) && q.capacity.Fits(e.c.Want)
+	return e.waiting == 0 && (!q.strategy.causal || e.open == 0) && q.capacity.Fits(e.c.Want)
 }
 
-// elect lets the first of a line, and it alone, compete for room.
+// elect lets the first of a line compete for room, and no other of it.
 func (q *Queue) elect(l *line, key string) {
 	first, _ := l.ready.Min()
 	if _, held := q.elsewhere[key]; held {
@@ -202,8 +205,7 @@ func (q *Queue) elect(l *line, key string) {
 	}
 }
 
-// list makes a job compete for room. Who had its turn in the decision under way
-// does not get another.
+// list makes a job compete for room. A job that had its turn in the decision under way does not get another.
 func (q *Queue) list(e *entry) {
 	e.listed = true
 	if !e.grouped && !(q.busy && e.visited == q.round) {
@@ -212,6 +214,7 @@ func (q *Queue) list(e *entry) {
 	}
 }
 
+// unlist is the reverse of list.
 func (q *Queue) unlist(e *entry) {
 	e.listed = false
 	if e.grouped {
@@ -223,6 +226,7 @@ func (q *Queue) unlist(e *entry) {
 	}
 }
 
+// group is the tree in which a job that competes for room is found.
 func (q *Queue) group(e *entry) *btree.BTreeG[*entry] {
 	if e.state == suspended {
 		return q.resumes
@@ -235,9 +239,9 @@ func (q *Queue) group(e *entry) *btree.BTreeG[*entry] {
 	return g
 }
 
-// lends is the rank that a job lends to those that it waits for: its own only
-// while it waits itself, else what those lend that come after it. (What is lent to
-// the holder of a key it must not pass on: a circle would keep itself up.)
+// lends is the rank that a job lends to the jobs which it waits for: its own only while it waits itself, else
+// what is lent by those that come after it. (It must not pass on what is lent to it as the holder of a key: a
+// circle would keep itself up.)
 func (e *entry) lends() rank {
 	if e.state == pending {
 		return e.eff
@@ -245,10 +249,10 @@ func (e *entry) lends() rank {
 	return e.later
 }
 
-// targets are for whom a job waits, as [plan.waitsFor].
+// targets are the jobs that a job waits for, as of [plan.waitsFor].
 type targets struct {
-	ends []*entry // of which it waits for the end, and who holds its key
-	past []*entry // what its submitter had seen
+	ends []*entry // those whose end it waits for, and the holder of its key
+	past []*entry // those that its submitter had seen
 }
 
 func (q *Queue) waitsFor(e *entry) (out targets) {
@@ -262,7 +266,7 @@ func (q *Queue) waitsFor(e *entry) (out targets) {
 			out.ends = append(out.ends, l.holder)
 		}
 	}
-	if q.strategy == Causal {
+	if q.strategy.causal {
 		for _, key := range e.c.Deps {
 			if f := q.entries[key]; f != nil && f.isOpen {
 				out.past = append(out.past, f)
@@ -272,8 +276,8 @@ func (q *Queue) waitsFor(e *entry) (out targets) {
 	return out
 }
 
-// aside is a job's rank without what those lend that want its key. (Only
-// strategies that know no causal order ask.)
+// aside is a job's rank without what is lent by the jobs that want its key. (Only displacing asks for it, and a
+// causal strategy displaces nothing: what comes after the job need not be looked at.)
 func (q *Queue) aside(e *entry) rank {
 	r := e.own
 	for _, w := range q.after[e.c.Key] {
@@ -284,8 +288,7 @@ func (q *Queue) aside(e *entry) rank {
 	return r
 }
 
-// lentTo returns the highest rank that is lent to a job, and that of those that
-// come after it.
+// lentTo returns the highest rank that is lent to a job, and the highest of those that come after it.
 func (q *Queue) lentTo(e *entry) (all, later rank) {
 	all, later = q.settings.lent(e.c.KeyLent), lowest
 	for _, w := range q.after[e.c.Key] {
@@ -293,7 +296,7 @@ func (q *Queue) lentTo(e *entry) (all, later rank) {
 			all = higher(all, w.eff)
 		}
 	}
-	if q.strategy == Causal && e.isOpen {
+	if q.strategy.causal && e.isOpen {
 		for _, d := range q.deps[e.c.Key] {
 			later = higher(later, d.lends())
 		}
@@ -306,8 +309,8 @@ func (q *Queue) lentTo(e *entry) (all, later rank) {
 	return higher(all, later), later
 }
 
-// lendTo tells those that a job waits for that it lends them now, instead of old.
-// To raise them is quick; to lower them asks all that wait for them.
+// lendTo tells the jobs which a job waits for that it lends them rank now, instead of old. To raise them is
+// quick; to lower them, all that wait for them are asked.
 func (q *Queue) lendTo(to targets, old, now rank) {
 	for _, t := range to.ends {
 		switch {
@@ -327,11 +330,13 @@ func (q *Queue) lendTo(to targets, old, now rank) {
 	}
 }
 
+// relend asks all that wait for a job what they lend it.
 func (q *Queue) relend(e *entry) {
 	all, later := q.lentTo(e)
 	q.setLent(e, all, later)
 }
 
+// setLent notes what is lent to a job, and passes it on.
 func (q *Queue) setLent(e *entry, all, later rank) {
 	if all == e.lent && later == e.later {
 		return
@@ -343,16 +348,16 @@ func (q *Queue) setLent(e *entry, all, later rank) {
 	q.lendTo(q.waitsFor(e), old, e.lends())
 }
 
-// assess computes a job's own rank, and when that changes next. The two belong
-// together: a job that is moved about for other reasons keeps both.
+// assess computes a job's own rank, and when that changes next. The two belong together: a job that is moved
+// for other reasons keeps both.
 func (q *Queue) assess(e *entry) {
 	e.own, e.change = q.ownOf(e.c), 0
-	if e.c.Leaving != StopsDead {
+	if e.c.Leaving != stopsDead {
 		e.change = e.c.nextChange(q.now)
 	}
 }
 
-// rerank takes in that a job's own rank changed with time.
+// rerank puts a job in its place after its own rank changed with time.
 func (q *Queue) rerank(e *entry) {
 	old := e.lends()
 	q.detach(e)

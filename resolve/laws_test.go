@@ -40,21 +40,32 @@ func startOrder(s Snapshot) (order []string) {
 			return order
 		}
 		order = append(order, d.Start...)
-		s = s.After(d)
+		s = s.after(d)
 		s.Running = nil
 	}
 	return order
 }
 
+// those are the strategies of which something holds.
+func those(holds func(*strategy) bool) (out []Strategy) {
+	for i := range strategies {
+		if holds(&strategies[i]) {
+			out = append(out, strategies[i].name)
+		}
+	}
+	return out
+}
+
 // The causal order is a linear extension of happens-before (rule C1).
 func TestCausalOrderExtendsHappensBefore(t *testing.T) {
+	causal := those(func(s *strategy) bool { return s.causal })
 	rapid.Check(t, func(t *rapid.T) {
 		jobs := sessions(t)
-		s := Snapshot{Now: minute, Strategy: Causal, Weights: DefaultWeights(), Pending: jobs,
+		s := Snapshot{Now: minute, Strategy: rapid.SampledFrom(causal).Draw(t, "strategy"), Weights: DefaultWeights(), Pending: jobs,
 			Capacity: cpu(int64(rapid.IntRange(1, 5).Draw(t, "together")) * 100)}
 		s.Capacity.Memory = 100
 		order := startOrder(s)
-		require.Len(t, order, len(jobs), "somebody never had his turn")
+		require.Len(t, order, len(jobs), "a job never had its turn")
 		for _, c := range jobs {
 			for _, d := range c.Deps {
 				require.Less(t, slices.Index(order, d), slices.Index(order, c.Key), "%s runs before %s, which it had seen", c.Key, d)
@@ -96,9 +107,9 @@ func TestTheNaiveComparatorHasCircles(t *testing.T) {
 	require.True(t, broken, "the naive comparator breaks happens-before")
 }
 
-// After any history: no more is held than there is, one job holds a key, a higher
-// emergency level is never passed over for a lower one, the decision does not depend
-// on the order of the snapshot, and the machine does not idle while somebody could run.
+// After any history: no more is held than there is, one job holds a key, what the strategy
+// looks at first (the emergency level, say) is never passed over for a lower one, the decision does not depend
+// on the order of the snapshot, and the machine does not idle while a job could run.
 func TestDecisionsAreSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory(t)
@@ -112,7 +123,7 @@ func TestDecisionsAreSound(t *testing.T) {
 			require.Equal(t, d, Plan(shuffled), "the order of the snapshot matters")
 			h.q.Resolve(h.now)
 			sound(t, h.q.Snapshot(h.now))
-			levelsHold(t, s, d)
+			firstHolds(t, s, d)
 			displacersStay(t, s, d)
 		}
 	})
@@ -137,11 +148,11 @@ func sound(t *rapid.T, s Snapshot) {
 	}
 	require.Empty(t, s.Capacity.Lacks(held))
 
-	// Nobody runs or leaves: then nobody could.
-	if len(s.Running) > 0 || slices.ContainsFunc(s.Suspended, func(c *Candidate) bool { return c.Leaving != Stays }) {
+	// When no job runs or leaves, none could run.
+	if len(s.Running) > 0 || slices.ContainsFunc(s.Suspended, func(c *Candidate) bool { return c.Leaving != stays }) {
 		return
 	}
-	require.Empty(t, s.Suspended, "all are suspended and nobody resumes")
+	require.Empty(t, s.Suspended, "all are suspended and none resumes")
 	p := newPlan(s)
 	p.inherit()
 	for _, e := range p.eligible() {
@@ -149,12 +160,9 @@ func sound(t *rapid.T, s Snapshot) {
 	}
 }
 
-// levelsHold: the first that waits for room alone would not fit without those of a
-// lower level that start either.
-func levelsHold(t *rapid.T, s Snapshot, d Decision) {
-	if s.Strategy != Emergency {
-		return
-	}
+// firstHolds: the first that waits for room alone would not fit without those of a
+// lower first (under emergency: of a lower level) that start either.
+func firstHolds(t *rapid.T, s Snapshot, d Decision) {
 	p := newPlan(s)
 	p.expire()
 	p.inherit()
@@ -173,17 +181,17 @@ func levelsHold(t *rapid.T, s Snapshot, d Decision) {
 		}
 		lower = newRoom(before.Resources)
 		for _, key := range d.Start {
-			if f := p.byKey[key]; f.eff.level < e.eff.level {
+			if f := p.byKey[key]; f.eff.first < e.eff.first {
 				lower.give(f.need())
 			}
 		}
-		require.False(t, !before.has(e.need()) && lower.has(e.need()), "%s of level %d waits while lower ones start: %v", e.c.Key, e.eff.level, d.Start)
+		require.False(t, !before.has(e.need()) && lower.has(e.need()), "under %s %s of first %d waits while lower ones start: %v", s.Strategy, e.c.Key, e.eff.first, d.Start)
 		return // for those behind it, room may be kept that is meant for this one
 	}
 }
 
-// displacersStay: nobody preempts what displaced it, unless that was for an emergency
-// level which has come down since; nor one that may not be.
+// displacersStay: no job displaces what displaced it, unless that was for an emergency level which has come
+// down since; nor one that must not be displaced.
 func displacersStay(t *rapid.T, s Snapshot, d Decision) {
 	p := newPlan(s)
 	for _, x := range d.Preempt {
@@ -193,21 +201,25 @@ func displacersStay(t *rapid.T, s Snapshot, d Decision) {
 		}
 		require.NotEqual(t, job.Never, v.mode())
 		require.Equal(t, v.mode(), x.Mode)
-		require.True(t, s.Strategy.preempts(), "%s preempts", s.Strategy)
+		require.True(t, s.Strategy.row().preempts, "%s preempts", s.Strategy)
 	}
 }
 
-// Two jobs never evict each other in turn: without new arrivals the number of
-// preemptions is bounded by the pairs of jobs, and everybody ends.
+// Two jobs never evict each other in turn: without new arrivals the number of preemptions is bounded by the
+// pairs of jobs, and all jobs end.
 func TestNoPingPong(t *testing.T) {
+	preempting := those(func(s *strategy) bool { return s.preempts })
 	rapid.Check(t, func(t *rapid.T) {
 		q := NewQueue(testCapacity)
-		q.SetStrategy(rapid.SampledFrom([]Strategy{Priority, Emergency, Optimal}).Draw(t, "strategy"), DefaultWeights())
+		q.SetStrategy(rapid.SampledFrom(preempting).Draw(t, "strategy"), DefaultWeights())
 		n := rapid.IntRange(2, 8).Draw(t, "jobs")
 		left := map[string]int{}
 		for i := range n {
 			c := drawn(t, i)
-			c.Deps, c.After, c.Deadline, c.Length = nil, nil, 0, 0
+			c.Deps, c.After, c.Length = nil, nil, 0
+			if c.Deadline != 0 {
+				c.Deadline += 1e6 * minute // it orders, where the strategy looks at it, and never passes
+			}
 			if testCapacity.Fits(c.Want) {
 				q.Add(c)
 				left[c.Key] = 3 // turns of half a minute
@@ -232,7 +244,7 @@ func TestNoPingPong(t *testing.T) {
 				}
 			}
 			for _, e := range slices.Clone(q.leaving) {
-				if e.c.Leaving == Suspends {
+				if e.c.Leaving == suspends {
 					q.Suspended(e.c.Key, now)
 				} else {
 					q.Requeued(e.c.Key)
@@ -244,9 +256,9 @@ func TestNoPingPong(t *testing.T) {
 	})
 }
 
-// Under priority nobody starves: on a machine that newcomers of the highest user
-// priority fill for ever, a job of the lowest has its turn within the bound.
-func TestNoStarvationUnderPriority(t *testing.T) {
+// Where the score decides, no job of a level starves: on a machine that newcomers of the highest user priority
+// fill indefinitely, a job of the lowest has its turn within the bound. (Not every strategy promises that.)
+func TestNoStarvationByScore(t *testing.T) {
 	for _, s := range []Strategy{Priority, Causal, Emergency} {
 		w := DefaultWeights()
 		q := NewQueue(cpu(100))
@@ -256,11 +268,11 @@ func TestNoStarvationUnderPriority(t *testing.T) {
 		q.Resolve(now)
 		q.Add(Candidate{Key: "poor", Want: cpu(100), User: 0, Arrived: at(int64(now))})
 		for n := int64(0); ; n++ {
-			require.LessOrEqual(t, n, w.StarvationBound()+1, "poor starves under %s", s)
+			require.LessOrEqual(t, n, w.starvationBound()+1, "poor starves under %s", s)
 			q.Add(Candidate{Key: fmt.Sprintf("rich-%d", n), By: clock.Actor(fmt.Sprint(n)), Want: cpu(100), User: 10, Weight: 10, Arrived: at(int64(now))})
 			q.Remove(q.on[0].c.Key)
 			if q.Resolve(now); q.on[0].c.Key == "poor" {
-				t.Logf("%s: after %d minutes, bound %d", s, n, w.StarvationBound())
+				t.Logf("%s: after %d minutes, bound %d", s, n, w.starvationBound())
 				break
 			}
 			now += minute
@@ -278,8 +290,8 @@ func TestConflictsReplay(t *testing.T) {
 			for _, c := range d.Conflicts {
 				e := c.Explain()
 				require.NotEmpty(t, e.Sentence)
-				require.Len(t, e.Alternative, 4)
-				require.LessOrEqual(t, len(c.Snapshot.Pending)+len(c.Snapshot.Suspended), MaxContenders)
+				require.Len(t, e.Alternative, len(All())-1)
+				require.LessOrEqual(t, len(c.Snapshot.Pending)+len(c.Snapshot.Suspended), maxContenders)
 				require.Equal(t, d.Start, e.Decision.Start, "%s", shown(c.Snapshot))
 				require.Equal(t, d.Resume, e.Decision.Resume)
 				require.Equal(t, d.Preempt, e.Decision.Preempt)

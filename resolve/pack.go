@@ -2,21 +2,20 @@ package resolve
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/urban-compute/ucp/job"
 )
 
-// The strategy optimal packs the most valuable set of jobs into the free room: a
-// multidimensional knapsack, solved well and fast instead of exactly. Several
-// greedy orders are tried, among them the alignment of Tetris (Grandl et al.,
-// SIGCOMM 2014): the dot product of what a job wants and what is left; then single
-// exchanges, until none helps.
+// The strategy optimal packs the most valuable set of jobs into the free room: a multidimensional knapsack,
+// solved well and fast instead of exactly. Several greedy orders are tried, among them the alignment of Tetris
+// (Grandl et al., SIGCOMM 2014): the dot product of what a job wants and what is left; then single exchanges,
+// until none helps.
 
 const (
-	// window is how many contenders are weighed against each other at once: those of
-	// the highest score.
+	// window is how many contenders are weighed against each other at once: those of the highest score.
 	window = 64
 	// bold is how many of them may make room for themselves.
 	bold = 8
@@ -30,6 +29,14 @@ func (x *turns) loss(v *entry) int64 {
 	return x.value(v) + x.lost(v)/minute*v.c.Want.CPU/1000*x.weights.Lost
 }
 
+func valueDisplaces(points, others int64) string {
+	return fmt.Sprintf("%d points are worth more than %d and the work lost", points, others)
+}
+
+func valueWins(points, others int64) string {
+	return fmt.Sprintf("what runs is worth most in the room there is (%d points for it, %d for the other)", points, others)
+}
+
 // gains reports whether e is worth more than its victims and their lost work.
 func (x *turns) gains(e *entry, victims []*entry) bool {
 	var sum int64
@@ -39,10 +46,10 @@ func (x *turns) gains(e *entry, victims []*entry) bool {
 	return x.value(e) > sum
 }
 
-// optimal decides by value. Next lists the first contenders by turn, holder says
-// who holds the key that one wants, apply takes a start into account.
-func (x *turns) optimal(next func() []*entry, holder func(*entry) *entry, apply func(*entry)) {
-	for _, e := range next() { // for whom others left, comes first: no victim leaves in vain
+// packs decides by value. Next lists the first contenders in the order of their turn, holder returns the job that
+// holds the key which one wants, apply takes a start into account.
+func (x *turns) packs(next func() []*entry, holder func(*entry) *entry, apply func(*entry)) {
+	for _, e := range next() { // those for which others left come first: no victim leaves in vain
 		h := holder(e)
 		switch {
 		case !x.keyComes(h) || h == nil && !e.c.Promised:
@@ -86,13 +93,13 @@ func (x *turns) unclaimed(list []*entry, holder func(*entry) *entry) (out []*ent
 	return out
 }
 
-// dare lets a contender that was not packed make room for itself, if that gains
-// more than it costs, and reports whether it does.
+// dare lets a contender that was not packed make room for itself, if that gains more than it costs, and reports
+// whether it does.
 func (x *turns) dare(e, holder *entry) bool {
 	need := e.need()
 	x.first = orElse(x.first, e)
 	if holder == nil && x.free.has(need) {
-		return false // there is room, kept for one for whom others left
+		return false // there is room, kept for a job for which others left
 	}
 	victims := x.victims(e, holder, need)
 	if victims == nil {
@@ -103,7 +110,7 @@ func (x *turns) dare(e, holder *entry) bool {
 	return true
 }
 
-// pack chooses the most valuable of these that fit, in the order of their turn.
+// pack chooses the most valuable set of these that fits, and lists it in the order of their turn.
 func (x *turns) pack(list []*entry) []*entry {
 	if len(list) == 0 {
 		return nil
@@ -150,7 +157,7 @@ func (k *knapsack) add(value int64, want job.Resources) {
 	k.want = append(k.want, k.vector(want))
 }
 
-// packing is a set of items that fits.
+// packing is a set of items that fits, and the room that it leaves.
 type packing struct {
 	in    []bool
 	left  []int64
@@ -182,7 +189,7 @@ func (k *knapsack) move(p *packing, i int, sign int64) {
 	}
 }
 
-// share is a part of a whole in thousandths, of nothing: 0 for nothing, else all.
+// share is a part of a whole in thousandths. A part of a whole that is 0 is all of it (1000).
 func share(part, whole int64) int64 {
 	if part <= 0 {
 		return 0
@@ -273,7 +280,7 @@ func (k *knapsack) refill(p *packing, not int) {
 	}
 }
 
-// exchanges bounds the search.
+// exchanges bounds the rounds of improvement.
 const exchanges = 20
 
 // exchange improves a packing by single moves: one item goes and others take its
@@ -298,7 +305,7 @@ func (k *knapsack) exchange(p *packing) {
 	}
 }
 
-// force takes an item in, and out what stands least for its size.
+// force takes an item in, and takes out those of the least value for their size until it fits.
 func (k *knapsack) force(p *packing, i int) bool {
 	for n := len(k.dense) - 1; n >= 0 && !k.fits(p, i); n-- {
 		if j := k.dense[n]; p.in[j] {

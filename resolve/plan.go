@@ -8,16 +8,14 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Plan decides what a snapshot asks for. It is the reference: it looks at
-// everything anew for each turn, and so is slow and easy to read.
+// Plan decides what a snapshot asks for. It is total, and the reference: it looks at everything again for each
+// turn, and so is slow and easy to read.
 //
-//  1. Who can't meet its deadline any more expires, and takes part in nothing else.
-//  2. Each job's rank is its own, or that of the most urgent job that waits for it
-//     (rule C5).
-//  3. Of those that may run, the one of the highest rank has its turn: it starts,
-//     resumes, makes room, or waits and reserves what it wants. (Strategy optimal
-//     weighs the first of them against each other instead.)
-//  4. Whoever has had no success is told why.
+//  1. A job that can't meet its deadline any more expires, and takes part in nothing else.
+//  2. Each job's rank is its own, or that of the most urgent job that waits for it (rule C5).
+//  3. Of those that may run, the job of the highest rank has its turn: it starts, resumes, makes room, or waits and
+//     reserves what it wants. (A strategy that packs weighs the first of them against each other instead.)
+//  4. Each job that waits is told why.
 func Plan(s Snapshot) Decision {
 	p := newPlan(s)
 	p.expire()
@@ -25,8 +23,8 @@ func Plan(s Snapshot) Decision {
 	p.was = p.record()
 	x := newTurns(p.settings, p.free(), p.on(), p.leaving(), p.aside)
 	start := func(e *entry) { e.state = running }
-	if s.Strategy == Optimal {
-		x.optimal(func() []*entry {
+	if p.strategy.packs {
+		x.packs(func() []*entry {
 			list := p.eligible()
 			return list[:min(window, len(list))]
 		}, p.holder, start)
@@ -53,12 +51,13 @@ type plan struct {
 	byKey   map[string]*entry
 	expired []Reason
 	twice   []*entry // named more than once; the state that has gone farthest counts
-	was     recorder // what conflicts record
+	was     recorder // what is there before the decision
 }
 
+// newPlan makes entries of a snapshot's jobs, without ranks.
 func newPlan(s Snapshot) *plan {
 	p := &plan{
-		settings: settings{s.Now, s.Strategy, s.Weights, s.Capacity},
+		settings: settings{s.Now, s.Strategy.row(), s.Weights, s.Capacity},
 		s:        s, byKey: map[string]*entry{},
 	}
 	for _, list := range []struct {
@@ -80,10 +79,11 @@ func newPlan(s Snapshot) *plan {
 	return p
 }
 
+// expire takes out the jobs that can't meet their deadlines any more; of those that run, it tells them to stop.
 func (p *plan) expire() {
 	var gone []*entry
 	for _, e := range p.entries {
-		if e.c.expired(p.now) && e.c.Leaving != StopsDead {
+		if e.c.expired(p.now) && e.c.Leaving != stopsDead {
 			gone = append(gone, e)
 		}
 	}
@@ -94,7 +94,7 @@ func (p *plan) expire() {
 			delete(p.byKey, e.c.Key)
 			p.entries = slices.DeleteFunc(p.entries, func(f *entry) bool { return f == e })
 		} else {
-			e.c = e.c.leaves(StopsDead, "", 0)
+			e.c = e.c.leaves(stopsDead, "", 0)
 		}
 	}
 }
@@ -111,14 +111,11 @@ func whyExpired(e *entry, now clock.Time) string {
 	return "it can't meet its deadline any more: " + ms(e.c.Deadline-now).String() + " are left, and it is expected to run " + ms(e.c.remaining()).String()
 }
 
-// inherit gives every job the highest rank of those that wait for it.
+// inherit gives every job its rank: its own, or the highest of those that wait for it.
 func (p *plan) inherit() {
 	for _, e := range p.entries {
 		e.own = p.ownOf(e.c)
 		e.eff = higher(e.own, p.lent(e.c.KeyLent))
-	}
-	if p.strategy == FCFS {
-		return
 	}
 	later := map[*entry]rank{} // what those lend that come after
 	for changed := true; changed; {
@@ -146,7 +143,7 @@ func (p *plan) inherit() {
 	}
 }
 
-// aside is a job's rank without what those lend that want its key.
+// aside is a job's rank without what is lent by the jobs that want its key (see [Queue.aside]).
 func (p *plan) aside(e *entry) rank {
 	r := e.own
 	for _, y := range p.entries {
@@ -157,10 +154,9 @@ func (p *plan) aside(e *entry) rank {
 	return r
 }
 
-// waitsFor lists for whom a job waits: by `after` and for who holds its key; and
-// under causal order for what its submitter had seen. (A job that runs waits for
-// nobody. But who comes after it also comes after what comes before it, and lends
-// to that through it.)
+// waitsFor lists the jobs that a job waits for: those whose end it waits for (rule C4), the holder of its key,
+// and under causal order those that its submitter had seen. (A job that runs waits for none. But what comes
+// after it also comes after what comes before it, and lends to that through it.)
 func (p *plan) waitsFor(y *entry) (ends, past []*entry) {
 	if y.state == pending {
 		for _, key := range y.c.After {
@@ -172,7 +168,7 @@ func (p *plan) waitsFor(y *entry) (ends, past []*entry) {
 			ends = append(ends, h)
 		}
 	}
-	if p.strategy == Causal {
+	if p.strategy.causal {
 		for _, key := range y.c.Deps {
 			if e := p.byKey[key]; e != nil && p.open(e, nil) {
 				past = append(past, e)
@@ -182,8 +178,8 @@ func (p *plan) waitsFor(y *entry) (ends, past []*entry) {
 	return ends, past
 }
 
-// open reports whether a job, or one before it, has not had its turn: what comes
-// after must not start. Who is suspended has had its turn.
+// open reports whether a job, or one before it, has not had its turn: what comes after must not start. A
+// suspended job has had its turn.
 func (p *plan) open(e *entry, seen map[*entry]bool) bool {
 	if e.state == pending {
 		return true
@@ -200,7 +196,7 @@ func (p *plan) open(e *entry, seen map[*entry]bool) bool {
 	return false
 }
 
-// holder returns who holds the key that a pending job wants, nil when it is free.
+// holder returns the job that holds the key which a pending job wants, nil when it is free.
 func (p *plan) holder(e *entry) *entry {
 	if e.c.Exclusive == "" || e.state != pending {
 		return nil
@@ -214,7 +210,7 @@ func (p *plan) holder(e *entry) *entry {
 	return h
 }
 
-// elsewhere returns who holds the key at another broker.
+// elsewhere says which job outside of the snapshot holds the key that a pending job wants; nil is none.
 func (s Snapshot) elsewhere(e *entry) *HeldKey {
 	if e.c.Exclusive == "" || e.state != pending {
 		return nil
@@ -227,36 +223,17 @@ func (s Snapshot) elsewhere(e *entry) *HeldKey {
 	return nil
 }
 
-// ready says why a pending job may not run whatever room there is, "" when it may.
-func (p *plan) ready(e *entry) string {
-	if e.state != pending {
-		return ""
-	}
-	for _, key := range e.c.After {
-		if f := p.byKey[key]; f != nil {
-			return waitsForEnd(f.c)
-		}
-	}
-	if lack := p.capacity.Lacks(e.c.Want); lack != "" {
-		return "never fits here: " + lack
-	}
-	if p.strategy == Causal {
-		for _, key := range e.c.Deps {
-			if f := p.byKey[key]; f != nil && p.open(f, nil) {
-				return comesAfter(f.c)
-			}
-		}
-	}
-	return ""
+// unready says why a pending job may not run whatever room there is, "" when it may.
+func (p *plan) unready(e *entry) string {
+	return p.settings.unready(e, p.byKey, func(f *entry) bool { return p.open(f, nil) })
 }
 
-// eligible lists those that may run, in the order of their turn: of those that want
-// one key the first alone.
+// eligible lists the jobs that may run, in the order of their turn; of those that want one key, the first alone.
 func (p *plan) eligible() []*entry {
 	var out []*entry
 	heads := map[string]*entry{}
 	for _, e := range p.entries {
-		if !e.contends() || p.ready(e) != "" || p.s.elsewhere(e) != nil {
+		if !e.contends() || p.unready(e) != "" || p.s.elsewhere(e) != nil {
 			continue
 		}
 		if key := e.c.Exclusive; key != "" && e.state == pending {
@@ -273,7 +250,7 @@ func (p *plan) eligible() []*entry {
 	return byTurn(out)
 }
 
-// next returns whose turn it is.
+// next returns the job whose turn it is, nil when all have had theirs.
 func (p *plan) next(x *turns, visited map[*entry]bool) *entry {
 	for _, e := range p.eligible() {
 		if !visited[e] && (e.state == suspended || !slices.Contains(x.blocked, e.dev)) {
@@ -283,26 +260,27 @@ func (p *plan) next(x *turns, visited map[*entry]bool) *entry {
 	return nil
 }
 
-// on lists those that run and were not told to go; leaving the others.
+// on lists the jobs that run and were not told to leave.
 func (p *plan) on() (out []*entry) {
 	for _, e := range p.entries {
-		if e.state == running && e.c.Leaving == Stays {
+		if e.state == running && e.c.Leaving == stays {
 			out = append(out, e)
 		}
 	}
 	return out
 }
 
+// leaving lists the jobs that were told to leave.
 func (p *plan) leaving() (out []*entry) {
 	for _, e := range p.entries {
-		if e.c.Leaving != Stays {
+		if e.c.Leaving != stays {
 			out = append(out, e)
 		}
 	}
 	return out
 }
 
-// free is what nobody holds.
+// free is what no job holds.
 func (p *plan) free() job.Resources {
 	r := newRoom(p.capacity)
 	r.take(p.s.Held)
@@ -312,7 +290,7 @@ func (p *plan) free() job.Resources {
 	return r.Resources
 }
 
-// reasons says of each that still waits why.
+// reasons says why each job waits that does.
 func (p *plan) reasons(x *turns) (out []Reason) {
 	comes := map[string]bool{}
 	for _, d := range x.decision.Preempt {
@@ -335,7 +313,7 @@ func (p *plan) reasons(x *turns) (out []Reason) {
 	return out
 }
 
-// waiting lists all that want to run and don't, in the order of their rank.
+// waiting lists all jobs that want to run and don't, in the order of their turn.
 func (p *plan) waiting() (out []*entry) {
 	for _, e := range p.entries {
 		if e.contends() {
@@ -345,18 +323,13 @@ func (p *plan) waiting() (out []*entry) {
 	return byTurn(out)
 }
 
+// why says why a job waits. Head is whether it may compete for room, ahead how many have their turn before it.
 func (p *plan) why(x *turns, e *entry, head bool, ahead int) string {
-	if why := p.ready(e); why != "" {
+	if why := p.unready(e); why != "" {
 		return why
 	}
-	if k := p.s.elsewhere(e); k != nil {
-		return heldElsewhere(k)
-	}
-	if h := p.holder(e); h != nil {
-		return heldBy(h.c)
-	}
-	if !head {
-		return inLine(e.c)
+	if why := keyless(e.c, p.s.elsewhere(e), p.holder(e), head); why != "" {
+		return why
 	}
 	return p.noRoom(x.free.Resources, e, ahead)
 }

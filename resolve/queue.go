@@ -10,16 +10,14 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Queue keeps the jobs of one executor in the order of their turn, so that a
-// decision costs what it moves and not what waits. It decides as [Plan] does on
-// [Queue.Snapshot]. One goroutine owns it.
+// Queue keeps the jobs of one executor in the order of their turn, so that a decision costs what it moves and
+// not what waits. It decides as [Plan] does on [Queue.Snapshot]. It is not safe for concurrent use.
 //
-// Told of a preemption, the caller stops the victim and says so when it is done
-// ([Queue.Suspended], [Queue.Requeued], or [Queue.Remove] when it ended by itself):
-// only then is its room free.
+// Told of a preemption, the caller stops the victim and says so when it is done ([Queue.Suspended],
+// [Queue.Requeued], or [Queue.Remove] when it ended by itself): only then is its room free.
 //
-// It relies on what brokers keep to: a job wants some CPU and memory, dependencies
-// make no circle, one job holds a key here.
+// It relies on what brokers keep to: a job wants some CPU and memory, dependencies make no circle, one job
+// holds a key here.
 type Queue struct {
 	settings
 	held      job.Resources
@@ -27,24 +25,24 @@ type Queue struct {
 	free      room
 
 	entries map[string]*entry
-	on      []*entry // run, and were not told to go
-	leaving []*entry
-	waits   int // contenders
+	on      []*entry // they run, and were not told to leave
+	leaving []*entry // they were
+	waits   int      // how many contend
 
-	after map[string][]*entry // who waits for the end of a job
-	deps  map[string][]*entry // whose submitter had seen a job
-	lines map[string]*line    // who wants an exclusive key
+	after map[string][]*entry // those that wait for the end of a job
+	deps  map[string][]*entry // those whose submitter had seen a job
+	lines map[string]*line    // those that want an exclusive key
 
-	groups  map[string]*btree.BTreeG[*entry] // pending ones that may run, by their wishes for devices
+	groups  map[string]*btree.BTreeG[*entry] // pending ones that may run, by the devices which they want
 	resumes *btree.BTreeG[*entry]            // suspended ones
-	changes *btree.BTreeG[*entry]            // whose urgency steps, or who expires, when
+	changes *btree.BTreeG[*entry]            // by when their urgency steps, or they expire
 
-	fresh []*entry
-	round uint64 // of the decision under way, or the last
-	busy  bool   // a decision is under way
+	fresh []*entry // no decision has seen them
+	round uint64   // of the decision under way, or the last
+	busy  bool     // a decision is under way
 }
 
-// indexed is what a Queue keeps in an entry.
+// indexed is what a [Queue] keeps in an entry.
 type indexed struct {
 	waiting int  // jobs of After that are here
 	open    int  // jobs of Deps that have not had their turn, or come after one that has not
@@ -57,7 +55,7 @@ type indexed struct {
 	visited uint64 // the round in which it had its turn
 }
 
-// line is who wants one exclusive key.
+// line is the jobs that hold or want one exclusive key.
 type line struct {
 	holder *entry
 	all    *btree.BTreeG[*entry] // pending ones
@@ -71,11 +69,11 @@ func turnTree() *btree.BTreeG[*entry] {
 	return btree.NewG(degree, func(a, b *entry) bool { return a.turn(b) < 0 })
 }
 
-// NewQueue makes an empty queue of an executor with this capacity, first come
-// first served until [Queue.SetStrategy].
+// NewQueue makes an empty queue of an executor with this capacity. It decides first come, first served, until
+// [Queue.SetStrategy].
 func NewQueue(capacity job.Resources) *Queue {
 	q := &Queue{
-		settings:  settings{strategy: FCFS, weights: DefaultWeights(), capacity: capacity},
+		settings:  settings{strategy: FCFS.row(), weights: DefaultWeights(), capacity: capacity},
 		elsewhere: map[string]HeldKey{},
 		free:      newRoom(capacity),
 		entries:   map[string]*entry{},
@@ -93,7 +91,7 @@ func (q *Queue) reset() {
 	})
 }
 
-// Add makes a job wait for its turn. One that is known already is not changed.
+// Add makes a job wait for its turn. A job that is known already is not changed.
 func (q *Queue) Add(c Candidate) {
 	if q.Known(c.Key) {
 		return
@@ -104,9 +102,8 @@ func (q *Queue) Add(c Candidate) {
 	q.link(e)
 }
 
-// Update takes in what changed of a known job: its priority, level, deadline,
-// dependencies, wishes. Where it stands here is not touched, nor what it has while
-// it runs.
+// Update takes in what changed of a known job: its priority, level, deadline, dependencies, wants. Whether it
+// waits or runs here does not change, nor what it has while it runs. An unknown job is ignored.
 func (q *Queue) Update(c Candidate) {
 	e := q.entries[c.Key]
 	if e == nil {
@@ -115,7 +112,7 @@ func (q *Queue) Update(c Candidate) {
 	q.unlink(e)
 	old := e.c
 	c.Displaced = old.Displaced
-	if c.level() <= old.level() { // who has become more urgent may ask again whoever displaced it
+	if c.level() <= old.level() { // a job that has become more urgent may displace again what displaced it
 		c.DisplacedBy, c.DisplacedAt = old.DisplacedBy, old.DisplacedAt
 	}
 	c.Promised, c.Fresh = old.Promised, old.Fresh
@@ -127,18 +124,18 @@ func (q *Queue) Update(c Candidate) {
 	q.link(e)
 }
 
-// Remove takes a job out, running or waiting; what it held is free again.
+// Remove takes a job out, running or waiting; what it held is free again. An unknown job is ignored, as by all
+// methods that take a key.
 func (q *Queue) Remove(key string) {
 	if e := q.entries[key]; e != nil {
 		q.unlink(e)
 	}
 }
 
-// Stop says that a running job was told to stop for good. What it holds is free
-// when it is removed.
+// Stop says that a running job was told to stop permanently. What it holds is free when it is removed.
 func (q *Queue) Stop(key string) {
 	if e := q.entries[key]; e != nil && e.state != pending {
-		q.change(e, e.state, e.c.leaves(StopsDead, "", 0))
+		q.change(e, e.state, e.c.leaves(stopsDead, "", 0))
 	}
 }
 
@@ -146,7 +143,7 @@ func (q *Queue) Stop(key string) {
 func (q *Queue) Suspended(key string, now clock.Time) {
 	if e := q.entries[key]; e != nil && e.state == running {
 		c := *e.c
-		c.Leaving = Suspends
+		c.Leaving = suspends
 		q.change(e, suspended, c.displaced(now))
 	}
 }
@@ -155,21 +152,21 @@ func (q *Queue) Suspended(key string, now clock.Time) {
 func (q *Queue) Requeued(key string) {
 	if e := q.entries[key]; e != nil && e.state != pending {
 		c := *e.c
-		c.Leaving = Requeues
+		c.Leaving = requeues
 		q.change(e, pending, c.displaced(q.now))
 	}
 }
 
-// SetStrategy switches the strategy and its weights. No job is lost or stopped by
-// it; the next decision is made by it.
+// SetStrategy switches to another strategy and weights, by which the next decision is made. No job is lost or
+// stopped by the switch. It sorts all that waits again.
 func (q *Queue) SetStrategy(s Strategy, w Weights) {
-	if q.strategy != s || q.weights != w {
-		q.strategy, q.weights = s, w
+	if q.strategy.name != s || q.weights != w {
+		q.strategy, q.weights = s.row(), w
 		q.rebuild()
 	}
 }
 
-// SetHeld says which exclusive keys jobs hold elsewhere (rule J10).
+// SetHeld says which exclusive keys jobs hold at other brokers (rule J10), instead of what was said last.
 func (q *Queue) SetHeld(keys []HeldKey) {
 	old := q.elsewhere
 	q.elsewhere = map[string]HeldKey{}
@@ -185,7 +182,7 @@ func (q *Queue) SetHeld(keys []HeldKey) {
 	}
 }
 
-// rebuild makes all indexes anew.
+// rebuild makes all indexes again.
 func (q *Queue) rebuild() {
 	q.reset()
 	all := make([]*entry, 0, len(q.entries))
@@ -211,8 +208,8 @@ func (q *Queue) change(e *entry, s state, c *Candidate) {
 // Known reports whether the job waits or runs here.
 func (q *Queue) Known(key string) bool { return q.entries[key] != nil }
 
-// Levels returns the emergency levels with which a job stands here: its own, and what it
-// was raised to. Both are 0 for one that is not known.
+// Levels returns the emergency levels with which a job stands here: its own, and what it was raised to. Both
+// are 0 for a job that is not known.
 func (q *Queue) Levels(key string) (level, raised int) {
 	if e := q.entries[key]; e != nil {
 		return e.c.Level, e.c.Raised
@@ -223,17 +220,17 @@ func (q *Queue) Levels(key string) (level, raised int) {
 // Free is what jobs leave of the capacity.
 func (q *Queue) Free() job.Resources { return newRoom(q.free.Resources).Resources }
 
-// Counts returns how many jobs run, or are about to leave, and how many wait.
+// Counts returns how many jobs run, or were told to leave, and how many wait.
 func (q *Queue) Counts() (running, pending int) {
 	return len(q.entries) - q.waits, q.waits
 }
 
 // Strategy returns the strategy that decides now.
-func (q *Queue) Strategy() Strategy { return q.strategy }
+func (q *Queue) Strategy() Strategy { return q.strategy.name }
 
-// Snapshot returns what the next decision rests on.
+// Snapshot returns what a decision at now rests on. It shares the queue's candidates, which are never changed.
 func (q *Queue) Snapshot(now clock.Time) Snapshot {
-	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy, Weights: q.weights, Capacity: q.capacity, Held: q.held}
+	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy.name, Weights: q.weights, Capacity: q.capacity, Held: q.held}
 	for _, e := range q.entries {
 		switch e.state {
 		case running:
@@ -245,9 +242,10 @@ func (q *Queue) Snapshot(now clock.Time) Snapshot {
 		}
 	}
 	s.Keys = q.heldKeys()
-	return s.Canonical()
+	return s.canonical()
 }
 
+// heldKeys lists what [Queue.SetHeld] was told, by key.
 func (q *Queue) heldKeys() (out []HeldKey) {
 	for _, k := range q.elsewhere {
 		out = append(out, k)
@@ -256,8 +254,8 @@ func (q *Queue) heldKeys() (out []HeldKey) {
 	return out
 }
 
-// Why says why a job does not run now, "" when it does or is not known. It counts
-// who stands before it, so it costs what waits.
+// Why says why a job does not run now, "" when it does or is not known. It counts those that have their turn
+// before it, so it costs what waits.
 func (q *Queue) Why(key string) string {
 	e := q.entries[key]
 	if e == nil || !e.contends() {
@@ -272,15 +270,13 @@ func (q *Queue) Why(key string) string {
 		return why
 	}
 	if e.state == pending && e.c.Exclusive != "" {
-		l := q.lines[e.c.Exclusive]
+		var elsewhere *HeldKey
 		if k, ok := q.elsewhere[e.c.Exclusive]; ok {
-			return heldElsewhere(&k)
+			elsewhere = &k
 		}
-		if l.holder != nil {
-			return heldBy(l.holder.c)
-		}
-		if l.head != e {
-			return inLine(e.c)
+		l := q.lines[e.c.Exclusive]
+		if why := keyless(e.c, elsewhere, l.holder, l.head == e); why != "" {
+			return why
 		}
 	}
 	ahead := 0
@@ -292,25 +288,7 @@ func (q *Queue) Why(key string) string {
 	return q.noRoom(q.free.Resources, e, ahead)
 }
 
-// unready says why a pending job may not run whatever room there is.
+// unready says why a pending job may not run whatever room there is, "" when it may.
 func (q *Queue) unready(e *entry) string {
-	if e.state != pending {
-		return ""
-	}
-	for _, key := range e.c.After {
-		if f := q.entries[key]; f != nil {
-			return waitsForEnd(f.c)
-		}
-	}
-	if lack := q.capacity.Lacks(e.c.Want); lack != "" {
-		return "never fits here: " + lack
-	}
-	if q.strategy == Causal {
-		for _, key := range e.c.Deps {
-			if f := q.entries[key]; f != nil && f.isOpen {
-				return comesAfter(f.c)
-			}
-		}
-	}
-	return ""
+	return q.settings.unready(e, q.entries, func(f *entry) bool { return f.isOpen })
 }

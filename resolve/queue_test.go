@@ -87,7 +87,7 @@ func (h *history) happen() {
 	t, q := h.t, h.q
 	s := q.Snapshot(h.now)
 	all := func(*Candidate) bool { return true }
-	leaves := func(c *Candidate) bool { return c.Leaving != Stays }
+	leaves := func(c *Candidate) bool { return c.Leaving != stays }
 	pick := func(keys []string) string { return rapid.SampledFrom(keys).Draw(t, "which") }
 	switch rapid.IntRange(0, 9).Draw(t, "what") {
 	case 0, 1, 2:
@@ -123,9 +123,9 @@ func (h *history) happen() {
 
 func (h *history) gone(key string) {
 	switch e := h.q.entries[key]; e.c.Leaving {
-	case Suspends:
+	case suspends:
 		h.q.Suspended(key, h.now)
-	case Requeues:
+	case requeues:
 		h.q.Requeued(key)
 	default:
 		h.q.Remove(key)
@@ -157,7 +157,7 @@ func TestQueueDecidesAsPlan(t *testing.T) {
 			want.Defer = nil
 			require.Equal(t, want, got, "under %s", s.Strategy)
 			after := h.q.Snapshot(h.now)
-			require.Equal(t, s.After(want).Canonical(), after)
+			require.Equal(t, s.after(want).canonical(), after)
 			again := Plan(after)
 			require.Empty(t, slices.Concat(again.Start, again.Resume), "a decision decides again under %s:\n%s\n%s", s.Strategy, shown(s), shown(after))
 			require.Empty(t, again.Preempt, "a decision decides again under %s:\n%s\n%+v", s.Strategy, shown(s), want)

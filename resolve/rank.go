@@ -2,11 +2,12 @@ package resolve
 
 import (
 	"cmp"
+	"math"
 
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Factors are a score, factor by factor, in points.
+// Factors are a score, factor by factor, in points (docs/strategies.md, "The score").
 type Factors struct {
 	Level     int   `json:"level"` // the emergency level, which some strategies look at first
 	Emergency int64 `json:"emergency"`
@@ -16,8 +17,8 @@ type Factors struct {
 	Waiting   int64 `json:"waiting"`
 	Total     int64 `json:"total"`
 
-	// Score orders as Total does but does not change while a job waits: all wait
-	// equally fast, so that what counts is when a job came. It is the sum of the other
+	// Score orders as Total does but does not change while a job waits: waiting is worth
+	// the same for all, so that what counts is when a job came. It is the sum of the other
 	// factors less the waiting weight times the minute of arrival, in 1/60,000 points.
 	Score int64 `json:"score"`
 }
@@ -27,9 +28,9 @@ func (w Weights) Score(c *Candidate, now clock.Time) Factors {
 	f := Factors{
 		Level:     c.level(),
 		Emergency: w.Emergency * int64(c.level()),
-		User:      w.User * int64(min(max(c.User, 0), MaxUser)),
+		User:      w.User * int64(min(max(c.User, 0), maxUser)),
 		Urgency:   w.Urgency * int64(c.urgency(now)) / urgencySteps,
-		Compute:   w.Compute * int64(min(max(c.Weight, 0), MaxWeight)),
+		Compute:   w.Compute * int64(min(max(c.Weight, 0), maxCompute)),
 	}
 	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(clock.TimeOf(c.Arrived))
 	f.Total = w.points(f.Score, now)
@@ -46,9 +47,9 @@ func (w Weights) points(score int64, now clock.Time) int64 {
 	return x / minute
 }
 
-// rank is what a strategy orders by before it looks at arrival.
+// rank is what a job's turn depends on before arrival does.
 type rank struct {
-	level int // the emergency level, where the strategy looks at it first; else 0
+	first int64 // what the strategy looks at before the score ([strategy.first]); else 0
 	score int64
 	top   int // the emergency level; decides between equal scores
 }
@@ -56,8 +57,8 @@ type rank struct {
 // compare is positive for the higher rank.
 func (r rank) compare(s rank) int {
 	switch {
-	case r.level != s.level:
-		return cmp.Compare(r.level, s.level)
+	case r.first != s.first:
+		return cmp.Compare(r.first, s.first)
 	case r.score != s.score:
 		return cmp.Compare(r.score, s.score)
 	}
@@ -73,35 +74,51 @@ func higher(r, s rank) rank {
 }
 
 // lowest is below every rank.
-var lowest = rank{level: -1}
+var lowest = rank{first: math.MinInt64}
 
-// baseOf returns a candidate's rank by its own factors; fcfs knows none.
+// baseOf returns a candidate's rank by its own factors.
 func (s settings) baseOf(c *Candidate) rank {
-	if s.strategy == FCFS {
-		return rank{}
+	if s.strategy.unscored {
+		return rank{first: s.strategy.firstOf(c)}
 	}
 	f := s.weights.Score(c, s.now)
-	return s.rank(f.Level, f.Score)
+	return rank{first: s.strategy.firstOf(c), score: f.Score, top: f.Level}
 }
 
-// ownOf returns the same, or what was lent to it from outside of the snapshot.
+// ownOf returns the same, or what was lent to the candidate from outside of the snapshot.
 func (s settings) ownOf(c *Candidate) rank {
 	r := s.baseOf(c)
 	return higher(r, s.lent(c.Lent))
 }
 
-// lent is what was written down as lent.
+// lent is the rank that was written down as lent, [lowest] when none was.
 func (s settings) lent(l *Lent) rank {
-	if l == nil || s.strategy == FCFS {
+	if l == nil {
 		return lowest
 	}
-	return s.rank(l.Level, l.Score)
-}
-
-func (s settings) rank(level int, score int64) rank {
-	r := rank{score: score, top: level}
-	if s.strategy == Emergency {
-		r.level = level
+	r := rank{first: s.strategy.firstByLevel(l.Level)}
+	if l.Under == s.strategy.name {
+		r.first = l.First
+	}
+	if !s.strategy.unscored {
+		r.score, r.top = l.Score, l.Level
 	}
 	return r
+}
+
+// lend writes a rank down.
+func (s settings) lend(r rank) *Lent {
+	l := &Lent{Level: r.top, Score: r.score}
+	if r.first != s.strategy.firstByLevel(l.Level) {
+		l.First, l.Under = r.first, s.strategy.name
+	}
+	return l
+}
+
+// firstByLevel is the first of a job of which nothing is known but its level.
+func (s *strategy) firstByLevel(level int) int64 {
+	if s.first == nil {
+		return 0
+	}
+	return s.first(&Candidate{Level: level})
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Snapshot is all that a decision rests on. The order of its lists does not
-// matter.
+// Snapshot is all that a decision rests on. The order of its lists does not matter.
 type Snapshot struct {
 	Now      clock.Time    `json:"now"`
 	Strategy Strategy      `json:"strategy"`
@@ -28,21 +27,21 @@ type Snapshot struct {
 	Keys []HeldKey `json:"keys,omitempty"`
 }
 
-// HeldKey says who holds an exclusive key elsewhere.
+// HeldKey says which job holds an exclusive key elsewhere (rule J10).
 type HeldKey struct {
 	Exclusive string `json:"exclusive"`
-	By        string `json:"by"`           // the job
-	At        string `json:"at,omitempty"` // the broker
+	By        string `json:"by"`           // the job's key, or ID
+	At        string `json:"at,omitempty"` // the broker's name; "" is this one
 }
 
 // Decision says what to do now.
 type Decision struct {
 	Start   []string  `json:"start"`   // keys, in the order in which they were chosen
 	Resume  []string  `json:"resume"`  // suspended ones that go on
-	Preempt []Preempt `json:"preempt"` // running ones that must go first
+	Preempt []Preempt `json:"preempt"` // running ones that must leave first
 	Expire  []Reason  `json:"expire"`  // those that can't meet their deadline any more
 
-	// Defer says of each other contender why it waits, in the order of their turn.
+	// Defer says why each other contender waits, in the order of their turn.
 	// [Queue.Resolve] leaves it out: ask [Queue.Why].
 	Defer []Reason `json:"defer"`
 
@@ -50,24 +49,24 @@ type Decision struct {
 	Conflicts []Conflict `json:"-"`
 }
 
-// Preempt makes a running job leave.
+// Preempt tells a running job to leave.
 type Preempt struct {
 	Victim string         `json:"victim"`
 	For    string         `json:"for"`
 	Mode   job.Preemption `json:"mode"` // suspend or requeue, as the victim's spec says
-	Level  int            `json:"-"`    // emergency level of the one that it leaves for
+	Level  int            `json:"-"`    // emergency level of the job for which it leaves
 	Why    string         `json:"why"`
 }
 
-// Reason says something of a job, in words.
+// Reason says why a job waits or expires.
 type Reason struct {
 	Key string `json:"key"`
 	Why string `json:"why"`
 }
 
-// After returns the snapshot as it is when the decision has been taken: what
+// after returns the snapshot as it is when the decision has been taken: what
 // starts runs, what must leave leaves, what expired is gone or leaves.
-func (s Snapshot) After(d Decision) Snapshot {
+func (s Snapshot) after(d Decision) Snapshot {
 	out := s
 	out.Running, out.Suspended, out.Pending = nil, nil, nil
 	leave, promised := map[string]Preempt{}, map[string]bool{}
@@ -82,15 +81,15 @@ func (s Snapshot) After(d Decision) Snapshot {
 	for _, c := range s.Running {
 		if p, ok := leave[c.Key]; ok {
 			c = c.leaves(Leaving(p.Mode), p.For, p.Level)
-		} else if expired[c.Key] && c.Leaving != StopsDead {
-			c = c.leaves(StopsDead, "", 0)
+		} else if expired[c.Key] && c.Leaving != stopsDead {
+			c = c.leaves(stopsDead, "", 0)
 		}
 		out.Running = append(out.Running, c)
 	}
 	for _, c := range s.Suspended {
 		switch {
 		case expired[c.Key]:
-			out.Suspended = append(out.Suspended, c.leaves(StopsDead, "", 0))
+			out.Suspended = append(out.Suspended, c.leaves(stopsDead, "", 0))
 		case slices.Contains(d.Resume, c.Key):
 			out.Running = append(out.Running, c.started(s.Now))
 		default:
@@ -109,9 +108,9 @@ func (s Snapshot) After(d Decision) Snapshot {
 	return out
 }
 
-// Canonical returns the snapshot with its lists in the one order in which it is
+// canonical returns the snapshot with its lists in the one order in which it is
 // written down.
-func (s Snapshot) Canonical() Snapshot {
+func (s Snapshot) canonical() Snapshot {
 	for _, list := range []*[]*Candidate{&s.Running, &s.Suspended, &s.Pending} {
 		*list = append([]*Candidate{}, *list...)
 		slices.SortFunc(*list, (*Candidate).compare)
@@ -121,8 +120,8 @@ func (s Snapshot) Canonical() Snapshot {
 	return s
 }
 
-// canonicalJSON writes a value of this package: the same bytes on every machine
-// (fields in the order of their struct, maps sorted by key, no floats).
+// canonicalJSON encodes a value of this package: the same bytes on every machine (fields in the order of their
+// struct, maps sorted by key, no floats).
 func canonicalJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

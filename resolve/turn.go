@@ -8,52 +8,50 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// turns is one decision under way: jobs are visited in the order of their turn,
-// and each takes what it needs, makes room, or waits.
+// turns is one decision under way: jobs are visited in the order of their turn, and each takes what it needs,
+// makes room, or waits.
 //
-// A job that waits reserves what it wants, so that nothing behind it delays it:
+// A job that waits reserves what it wants, so that no job behind it delays it:
 //
 //   - It lacks CPU or io: all that it wants is reserved.
-//   - It lacks memory: memory and devices are reserved, but not CPU and io. Only
-//     suspended jobs can use those without memory, and they must go on: it may be
-//     they that hold the memory.
-//   - It lacks a device: devices are reserved, nothing else. The city's one drone
-//     must not idle all its computers.
+//   - It lacks memory: memory and devices are reserved, but not CPU and io. Only suspended jobs can use those without
+//     memory, and they must be able to resume: it may be they that hold the memory.
+//   - It lacks a device: devices are reserved, nothing else. The city's one drone must not idle all its computers.
 //   - It lacks an exclusive key: nothing is reserved.
 type turns struct {
 	settings
 	avail room // what can be taken now
-	soon  room // and when those that leave are gone, less what is promised
+	soon  room // what can be taken when those that leave are gone, less what is promised
 
-	running []*entry // may be victims
-	leaving []*entry // are on their way out
+	running []*entry // they may be victims
+	leaving []*entry // they are on their way out
 	first   *entry   // the first that waits for room
-	stuck   bool     // it waits for others to end; nobody behind it may make room for himself
+	stuck   bool     // it waits for others to end; no job behind it may make room for itself
 	noMem   bool     // memory is reserved: only suspended jobs can start
-	blocked []string // wishes for devices that wait
+	blocked []string // what devices jobs want that wait for devices, as [entry.dev]
 
-	aside    func(*entry) rank // a job's rank without what those lend that want its key
-	free     room              // what nobody holds
+	aside    func(*entry) rank // a job's rank without what is lent by the jobs that want its key
+	free     room              // what no job holds
 	acted    []entry           // started, resumed, or others leave for them; in order, as they were
-	claims   map[string]bool   // for whom room is coming
+	claims   map[string]bool   // those for which room is coming
 	requeued []*entry          // by this decision
 	decision Decision
 }
 
-// settings are what a decision rests on beside the jobs.
+// settings are what a decision rests on besides the jobs.
 type settings struct {
 	now      clock.Time
-	strategy Strategy
+	strategy *strategy
 	weights  Weights
 	capacity job.Resources
 }
 
-// newTurns begins a decision. Free is what nobody holds.
+// newTurns begins a decision. Free is what no job holds.
 func newTurns(s settings, free job.Resources, on, leaving []*entry, aside func(*entry) rank) *turns {
 	x := &turns{settings: s, free: newRoom(free), avail: newRoom(free), soon: newRoom(free), running: on, leaving: leaving, aside: aside}
-	if s.strategy.preempts() {
+	if s.strategy.preempts {
 		for _, e := range leaving {
-			if e.state == running || e.c.Leaving == StopsDead {
+			if e.state == running || e.c.Leaving == stopsDead {
 				x.soon.give(comes(e))
 			}
 		}
@@ -77,8 +75,8 @@ const (
 	starts
 )
 
-// visit gives one contender its turn. Holder is the local job that holds the
-// exclusive key which it wants, nil when it is free.
+// visit gives one contender its turn. Holder is the local job that holds the exclusive key which it wants, nil
+// when the key is free.
 func (x *turns) visit(e, holder *entry) verdict {
 	need := e.need()
 	if holder == nil && x.avail.has(need) {
@@ -93,7 +91,7 @@ func (x *turns) visit(e, holder *entry) verdict {
 		}
 		return starts
 	}
-	if x.strategy.preempts() && !x.stuck && x.makeRoom(e, holder, need) {
+	if x.strategy.preempts && !x.stuck && x.makeRoom(e, holder, need) {
 		x.claim(e, need)
 		return waited
 	}
@@ -104,6 +102,7 @@ func (x *turns) visit(e, holder *entry) verdict {
 	return waited
 }
 
+// orElse returns e, or other when e is nil.
 func orElse(e, other *entry) *entry {
 	if e == nil {
 		return other
@@ -111,7 +110,7 @@ func orElse(e, other *entry) *entry {
 	return e
 }
 
-// claim keeps what is there and what is coming for one that others leave for.
+// claim keeps what is there and what is coming for a job for which others leave.
 func (x *turns) claim(e *entry, need job.Resources) {
 	x.soon.take(need)
 	x.avail.reserve(need)
@@ -122,9 +121,9 @@ func (x *turns) claim(e *entry, need job.Resources) {
 	x.first = orElse(x.first, e)
 }
 
-// keyComes reports whether a key is free, or will be when its holder is gone.
+// keyComes reports whether a key is free, or will be free when its holder is gone.
 func (x *turns) keyComes(holder *entry) bool {
-	return holder == nil || holder.c.Leaving == Requeues || holder.c.Leaving == StopsDead || slices.Contains(x.requeued, holder)
+	return holder == nil || holder.c.Leaving == requeues || holder.c.Leaving == stopsDead || slices.Contains(x.requeued, holder)
 }
 
 // makeRoom reports whether room is coming for the job, or makes it come.
@@ -155,8 +154,7 @@ func (x *turns) displace(e *entry, victims []*entry) {
 	}
 }
 
-// against is the rank of v that counts against e: what v holds for e alone must
-// not protect it.
+// against is the rank of v that counts against e: without what e itself lends to v, for the key that v holds.
 func (x *turns) against(e, v *entry) rank {
 	if e.state == pending && v.c.Exclusive != "" && v.c.Exclusive == e.c.Exclusive {
 		return x.aside(v)
@@ -164,22 +162,22 @@ func (x *turns) against(e, v *entry) rank {
 	return v.eff
 }
 
-// whyPreempt says why v, of rank r, makes room for e.
+// whyPreempt says why v, whose rank against e is r, makes room for e.
 func (x *turns) whyPreempt(e, v *entry, r rank) string {
 	if x.takesBack(e, v) {
-		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.Name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
+		return fmt.Sprintf("it takes its room back: %s got that at level %s, and is at %s now", v.c.name(), job.LevelName(e.c.DisplacedAt), job.LevelName(v.c.level()))
 	}
-	if x.strategy == Emergency && e.eff.level > r.level {
-		return fmt.Sprintf("level %s outranks %s", job.LevelName(e.eff.level), job.LevelName(r.level))
+	if e.eff.first > r.first {
+		return x.strategy.outranks(e.eff.first, r.first)
 	}
-	p, q := x.weights.points(e.eff.score, x.now), x.weights.points(r.score, x.now)
-	if x.strategy == Optimal {
-		return fmt.Sprintf("%d points are worth more than %d and the work lost", p, q)
+	points, others := x.weights.points(e.eff.score, x.now), x.weights.points(r.score, x.now)
+	if x.strategy.displaces != nil {
+		return x.strategy.displaces(points, others)
 	}
-	return fmt.Sprintf("%d points against %d, a margin of %d is asked", p, q, x.margin(v))
+	return fmt.Sprintf("%d points against %d, a margin of %d is asked", points, others, x.margin(v))
 }
 
-// reserve keeps room for one that waits.
+// reserve keeps room for a job that waits.
 func (x *turns) reserve(e *entry, need job.Resources) {
 	switch {
 	case !x.soon.hasDevices(need):
@@ -199,10 +197,9 @@ func (x *turns) reserve(e *entry, need job.Resources) {
 	x.first = orElse(x.first, e)
 }
 
-// over reports whether no visit of a pending job, or of any, can change anything
-// more: the scan of an index may end.
+// over reports whether no visit can change anything more: the scan of an index may end.
 func (x *turns) over() bool {
-	return x.first != nil && x.avail.CPU <= 0 && (x.stuck || !x.strategy.preempts())
+	return x.first != nil && x.avail.CPU <= 0 && (x.stuck || !x.strategy.preempts)
 }
 
 // anyWaits reports whether room or devices were not enough for all.

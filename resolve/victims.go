@@ -8,9 +8,9 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// Suspending frees CPU and io; memory, devices and the key are free only when the
-// job is requeued. What may happen to a job its spec says, and that is kept to: a
-// winner that needs memory finds its victims among those that may be requeued.
+// Suspending frees CPU and io; memory, devices and the exclusive key are free only when the job is requeued. A
+// job's spec says what may happen to it, and that is kept to: a winner that needs memory finds its victims
+// among those that may be requeued.
 
 // maxDisplacedMargin bounds how often the margin is paid again.
 const maxDisplacedMargin = 10
@@ -20,15 +20,15 @@ func (x *turns) margin(v *entry) int64 {
 	return x.weights.Margin * int64(1+min(v.c.Displaced, maxDisplacedMargin))
 }
 
-// outranks reports whether e may displace v.
+// outranks reports whether e is enough above v to displace it.
 func (x *turns) outranks(e, v *entry) bool {
 	r := x.against(e, v)
 	switch {
-	case x.strategy == Emergency && e.eff.level != r.level:
-		return e.eff.level > r.level
-	case x.strategy == Optimal:
-		// One by one; gain asks the same of all victims together.
-		// Who began this very instant was just found to be worth it.
+	case e.eff.first != r.first:
+		return e.eff.first > r.first
+	case x.strategy.packs:
+		// This asks about one victim; gains asks the same about all together. A job that began
+		// this very instant was just found to be worth its room.
 		return v.c.Began < x.now && x.value(e) > max(1, x.weights.points(r.score, x.now))
 	}
 	return e.eff.score >= r.score+x.margin(v)*minute
@@ -37,19 +37,18 @@ func (x *turns) outranks(e, v *entry) bool {
 // mayDisplace reports whether v is a possible victim of e at all.
 func (x *turns) mayDisplace(e, v *entry) bool {
 	switch {
-	case v.c.mode() == job.Never || v.c.Leaving != Stays:
+	case v.c.mode() == job.Never || v.c.Leaving != stays:
 		return false
 	case x.takesBack(e, v):
 		return true
 	}
-	return !slices.Contains(e.c.DisplacedBy, v.c.Key) && // nobody preempts what displaced it
+	return !slices.Contains(e.c.DisplacedBy, v.c.Key) && // no job displaces what displaced it
 		x.outranks(e, v)
 }
 
-// takesBack reports whether v had its room from e for an emergency that is over, or less
-// severe now: what is lent comes back with the reason for it, without a margin, when it
-// is e's turn before v's and no work is lost by it. It can't go back and forth: for v to
-// displace e again the level of e must rise in between.
+// takesBack reports whether v has its room from e for an emergency that is over, or less severe now: e takes
+// back what it lent for that reason, without a margin, when e has its turn before v and no work is lost by it.
+// It can't go back and forth: for v to displace e again, the level of e must rise in between.
 func (x *turns) takesBack(e, v *entry) bool {
 	by := e.c.DisplacedBy
 	return len(by) > 0 && by[len(by)-1] == v.c.Key && v.c.level() < e.c.DisplacedAt &&
@@ -65,18 +64,17 @@ func (x *turns) lost(v *entry) int64 {
 	return min(max(int64(x.now-v.c.Began), 0)+int64(clock.Time(v.c.Ran)/1e6), most)
 }
 
-// cost compares victims: lower levels first, then the least work lost, then who was
+// cost compares victims: those of a lower tier first, then those that lose the least work, then those that were
 // displaced least.
 func (x *turns) cost(v *entry) int64 {
-	if x.strategy == Optimal {
+	if x.strategy.packs {
 		return x.loss(v)
 	}
-	return int64(v.eff.level+1)<<48 + x.lost(v) + int64(min(v.c.Displaced, 1<<20))*minute
+	return (x.strategy.tierOf(v.eff.first)+1)<<48 + x.lost(v) + int64(min(v.c.Displaced, 1<<20))*minute
 }
 
-// victims returns the fewest and, among as few, the cheapest running jobs that make
-// room for e; nil when there are none. Up to three are searched exactly, more are
-// collected from the cheapest on.
+// victims returns the fewest and, among as few, the cheapest running jobs that make room for e; nil when there
+// are none. Up to three are searched exactly, more are collected from the cheapest on.
 func (x *turns) victims(e, holder *entry, need job.Resources) []*entry {
 	may := make([]option, 0, len(x.running))
 	for _, v := range x.running {
@@ -100,7 +98,7 @@ func (x *turns) victims(e, holder *entry, need job.Resources) []*entry {
 		may = slices.Delete(may, at, at+1)
 	}
 	s.fewest(may)
-	if s.best == nil || x.strategy == Optimal && !x.gains(e, s.best) {
+	if s.best == nil || x.strategy.packs && !x.gains(e, s.best) {
 		return nil
 	}
 	return s.best
@@ -140,6 +138,7 @@ func (s *search) drop() {
 	s.sum -= v.cost
 }
 
+// fewest sets best to the fewest and cheapest of those that may leave; to nil when all together are not enough.
 func (s *search) fewest(may []option) {
 	for _, v := range may {
 		s.add(v)
@@ -180,7 +179,7 @@ func (s *search) combine(may []option, n int) {
 	}
 	for i, v := range may {
 		if s.best != nil && s.sum+v.cost >= s.bestCost {
-			return // nor is any behind it cheaper
+			return // none behind it is cheaper
 		}
 		s.add(v)
 		s.combine(may[i+1:], n-1)
@@ -188,8 +187,7 @@ func (s *search) combine(may []option, n int) {
 	}
 }
 
-// greedy collects from the cheapest on, and then lets go whom it does not need, the
-// dearest first.
+// greedy collects from the cheapest on, and then lets go those that it does not need, the dearest first.
 func (s *search) greedy(may []option) {
 	fixed := len(s.chosen)
 	for _, v := range may {

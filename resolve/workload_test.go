@@ -70,7 +70,7 @@ func workload() (out []load) {
 	return out
 }
 
-// outcome is what a strategy made of the workload.
+// outcomes are what a strategy made of the workload.
 type outcomes struct {
 	busy      float64 // CPU while jobs waited or ran, of what there is
 	weighted  float64 // minutes from arrival to end, weighted by user priority and level
@@ -82,103 +82,144 @@ type outcomes struct {
 	makespan  float64
 }
 
-// simulate runs the workload: an event is an arrival or an end; victims leave at once.
-func simulate(s Strategy) (o outcomes) {
-	jobs := workload()
+// trial is the workload under way: an event is an arrival or an end; victims leave at once.
+type trial struct {
+	outcomes
+	q     *Queue
+	jobs  []load // in the order of their arrival
+	n     int    // of these, those that have come
+	now   clock.Time
+	by    map[string]load
+	left  map[string]clock.Time // how long a job must still run
+	began map[string]clock.Time
+	first map[string]clock.Time // when it ran for the first time
+
+	used, weights float64
+}
+
+// simulate runs the workload.
+func simulate(s Strategy) outcomes {
 	capacity := job.Resources{CPU: 8000, Memory: 16 << 30, IO: 100, Devices: map[string]int64{"camera": 2}}
-	q := NewQueue(capacity)
-	q.SetStrategy(s, DefaultWeights())
-	left, began, by := map[string]clock.Time{}, map[string]clock.Time{}, map[string]load{}
-	first := map[string]clock.Time{}
-	var now clock.Time
-	var used, weights float64
-	for n := 0; n < len(jobs) || len(q.entries) > 0; {
-		next := clock.Time(1 << 60)
-		if n < len(jobs) {
-			next = clock.TimeOf(jobs[n].Arrived)
+	x := &trial{
+		q: NewQueue(capacity), jobs: workload(), by: map[string]load{},
+		left: map[string]clock.Time{}, began: map[string]clock.Time{}, first: map[string]clock.Time{},
+	}
+	x.q.SetStrategy(s, DefaultWeights())
+	for x.n < len(x.jobs) || len(x.q.entries) > 0 {
+		x.pass(x.next())
+		x.arrive()
+		x.end()
+		x.decide()
+	}
+	x.rescues()
+	x.weighted /= x.weights
+	x.makespan = float64(x.now) / (60 * minute)
+	x.busy = x.used / (float64(x.now) * float64(capacity.CPU))
+	return x.outcomes
+}
+
+// next is the time of the next event.
+func (x *trial) next() clock.Time {
+	next := clock.Time(1 << 60)
+	if x.n < len(x.jobs) {
+		next = clock.TimeOf(x.jobs[x.n].Arrived)
+	}
+	for _, e := range x.q.on {
+		next = min(next, x.began[e.c.Key]+x.left[e.c.Key])
+	}
+	if at := x.q.Next(); at != 0 {
+		next = min(next, max(at, x.now))
+	}
+	return next
+}
+
+func (x *trial) pass(to clock.Time) {
+	for _, e := range x.q.on {
+		x.used += float64(e.c.Want.CPU) * float64(to-x.now)
+	}
+	x.now = to
+}
+
+func (x *trial) arrive() {
+	for x.n < len(x.jobs) && clock.TimeOf(x.jobs[x.n].Arrived) <= x.now {
+		l := x.jobs[x.n]
+		x.q.Add(l.Candidate)
+		x.by[l.Key], x.left[l.Key] = l, l.length
+		x.n++
+	}
+}
+
+func (x *trial) end() {
+	for _, e := range slices.Clone(x.q.on) {
+		key := e.c.Key
+		if x.began[key]+x.left[key] > x.now {
+			continue
 		}
-		for _, e := range q.on {
-			next = min(next, began[e.c.Key]+left[e.c.Key])
+		l := x.by[key]
+		w := float64(l.User + 10*l.Level)
+		x.weights += w
+		x.weighted += w * float64(x.now-clock.TimeOf(l.Arrived)) / minute
+		if l.deadline != 0 && x.now > l.deadline {
+			x.missed++
 		}
-		if e, ok := q.changes.Min(); ok {
-			next = min(next, max(e.change, now))
-		}
-		for _, e := range q.on {
-			used += float64(e.c.Want.CPU) * float64(next-now)
-		}
-		now = next
-		for n < len(jobs) && clock.TimeOf(jobs[n].Arrived) <= now {
-			q.Add(jobs[n].Candidate)
-			by[jobs[n].Key], left[jobs[n].Key] = jobs[n], jobs[n].length
-			n++
-		}
-		for _, e := range slices.Clone(q.on) {
-			key := e.c.Key
-			if began[key]+left[key] > now {
-				continue
+		x.q.Remove(key)
+	}
+}
+
+// decide decides until nothing leaves any more.
+func (x *trial) decide() {
+	for again := true; again; {
+		d := x.q.Resolve(x.now)
+		again = len(d.Preempt)+len(d.Expire) > 0
+		for _, key := range append(d.Start, d.Resume...) {
+			x.began[key] = x.now
+			if _, ok := x.first[key]; !ok {
+				x.first[key] = x.now
 			}
-			l := by[key]
-			w := float64(l.User + 10*l.Level)
-			weights += w
-			o.weighted += w * float64(now-clock.TimeOf(l.Arrived)) / minute
-			if l.deadline != 0 && now > l.deadline {
-				o.missed++
-			}
-			q.Remove(key)
 		}
-		for again := true; again; {
-			d := q.Resolve(now)
-			again = len(d.Preempt)+len(d.Expire) > 0
-			for _, key := range append(d.Start, d.Resume...) {
-				began[key] = now
-				if _, ok := first[key]; !ok {
-					first[key] = now
-				}
+		x.missed += len(d.Expire)
+		for _, p := range d.Preempt {
+			x.preempted++
+			if p.Mode == job.Suspend {
+				x.left[p.Victim] -= x.now - x.began[p.Victim]
+				x.q.Suspended(p.Victim, x.now)
+			} else {
+				x.left[p.Victim] = x.by[p.Victim].length
+				x.q.Requeued(p.Victim)
 			}
-			o.missed += len(d.Expire)
-			for _, p := range d.Preempt {
-				o.preempted++
-				if p.Mode == job.Suspend {
-					left[p.Victim] -= now - began[p.Victim]
-					q.Suspended(p.Victim, now)
-				} else {
-					left[p.Victim] = by[p.Victim].length
-					q.Requeued(p.Victim)
-				}
-			}
-			for _, r := range d.Expire {
-				q.Remove(r.Key)
-			}
+		}
+		for _, r := range d.Expire {
+			x.q.Remove(r.Key)
 		}
 	}
+}
+
+// rescues sums up how long critical jobs waited, and counts deadlines.
+func (x *trial) rescues() {
 	rescues := 0
-	for _, l := range jobs {
+	for _, l := range x.jobs {
 		if l.deadline != 0 {
-			o.deadlines++
+			x.deadlines++
 		}
 		if !l.rescue {
 			continue
 		}
 		wait := float64(15 * minute) // one that never ran waited until it was too late
-		if at, ok := first[l.Key]; ok {
+		if at, ok := x.first[l.Key]; ok {
 			wait = float64(at - clock.TimeOf(l.Arrived))
 		}
 		rescues++
-		o.rescue += wait / minute
-		o.worst = max(o.worst, wait/minute)
+		x.rescue += wait / minute
+		x.worst = max(x.worst, wait/minute)
 	}
-	o.rescue /= float64(rescues)
-	o.weighted /= weights
-	o.makespan = float64(now) / (60 * minute)
-	o.busy = used / (float64(now) * float64(capacity.CPU))
-	return o
+	x.rescue /= float64(rescues)
 }
 
-// A table of the five strategies on the same workload: `go test ./resolve -run Workload -v`.
+// docs/strategies.md has a table of the strategies on the same workload. When it is another, it is shown here.
 func TestWorkload(t *testing.T) {
 	got := map[Strategy]outcomes{}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| strategy | CPU used | all done after | weighted completion | deadlines missed | critical jobs wait, mean | longest | preemptions |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "| strategy | CPU used | all done after | weighted completion | deadlines missed | critical jobs wait, mean | longest | preemptions |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, s := range All() {
 		o := simulate(s)
 		require.Equal(t, o, simulate(s), "not repeatable")
@@ -186,7 +227,7 @@ func TestWorkload(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %.1f %% | %.1f h | %.1f min | %d of %d | %.2f min | %.1f min | %d |\n",
 			s, 100*o.busy, o.makespan, o.weighted, o.missed, o.deadlines, o.rescue, o.worst, o.preempted)
 	}
-	t.Log(b.String())
+	documented(t, "this table", b.String()+"\n")
 	require.Less(t, got[Emergency].rescue, got[FCFS].rescue, "critical jobs wait least under emergency")
 	require.LessOrEqual(t, got[Emergency].rescue, got[Causal].rescue)
 	require.LessOrEqual(t, got[Emergency].missed, got[FCFS].missed)

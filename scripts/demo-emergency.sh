@@ -88,7 +88,7 @@ show ucp members --addr "$one"
 step "Work for quiet hours: eight maps, each half a core for 9 s. Six fit, two wait."
 for id in "${quiet[@]}"; do
 	mode=suspend
-	case $id in map-3 | map-6) mode=requeue ;; esac # these two can't stand still: they begin anew
+	case $id in map-3 | map-6) mode=requeue ;; esac # these two can't be suspended: they start again
 	draw "$id" --priority 1 --preempt "$mode"
 done
 echo "And four surveys of damage, for an earthquake that has not been. Until then they come last."

@@ -2,7 +2,7 @@
 # The test suite: with the race detector where this machine can build it, and
 # loudly without it where not. Arguments go to `go test`; without any: ./...
 # The long simulations, which the race detector slows tenfold, then run in full without
-# it: 1,000 seeded nights, half an hour at packet loss, the figures of virtual time; and what measures memory.
+# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; and what measures memory.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,7 +30,7 @@ why=$(why_no_race)
 if [ -z "$why" ]; then
 	set -x
 	CGO_ENABLED=1 go test -race "$@"
-	[ -z "$all" ] || CGO_ENABLED=0 go test ./sim ./node ./resolve -run 'TestCoreNights|TestFigure|TestClusterN|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
+	[ -z "$all" ] || CGO_ENABLED=0 go test ./sim ./node ./resolve -run 'TestCoreSchedules|TestFigure|TestClusterSchedule|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
 	exit
 fi
 

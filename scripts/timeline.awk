@@ -111,7 +111,7 @@ function job(at, broker, id, what, place, text) {
 
 function runs(at, place, id) {
 	if (state[id] == "suspended") add(at, place, id, "goes on", "go on", "")
-	else if (id in begun) add(at, place, id, "starts anew", "start anew", "")
+	else if (id in begun) add(at, place, id, "starts again", "start again", "")
 	else add(at, place, id, "starts", "start", "")
 	begun[id] = 1
 	if (declared && !firstUrgent && id ~ urgent) { firstUrgent = at; firstName = id " at " place }

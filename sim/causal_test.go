@@ -121,7 +121,7 @@ func TestClusterTokenOrdersSubmissions(t *testing.T) {
 		require.NotEqual(t, first.CausalToken, second.CausalToken)
 		require.Greater(t, len(second.CausalToken), len(first.CausalToken), "it names both")
 		_, err = c.Client("b1").Submit(t.Context(), spec, api.SubmitOptions{ID: "third", Token: "rubbish"})
-		requireCode(t, err, http.StatusBadRequest, api.CodeBadRequest, "no causal token")
+		requireCode(t, err, http.StatusBadRequest, api.CodeBadRequest, "not a causal token")
 		require.False(t, c.Knows("b1", "third"))
 	})
 }

@@ -115,7 +115,7 @@ func (c *Cluster) Suspended(name string, id job.ID) time.Time {
 	return r.still[id]
 }
 
-// Resumed: see Suspended.
+// Resumed is when the broker last let the job go on; see Suspended.
 func (c *Cluster) Resumed(name string, id job.ID) time.Time {
 	r := c.nodes[name].runs
 	r.mu.Lock()

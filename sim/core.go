@@ -6,13 +6,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -61,9 +62,9 @@ type Core struct {
 // Traffic counts what crossed the network.
 type Traffic struct{ Messages, Bytes, Records int }
 
-func (t *Traffic) add(wire []byte, d *broker.Delta) {
+func (t *Traffic) add(sent []byte, d *wire.Delta) {
 	t.Messages++
-	t.Bytes += len(wire)
+	t.Bytes += len(sent)
 	if d != nil {
 		t.Records += len(d.Records)
 	}
@@ -73,7 +74,7 @@ func (t *Traffic) add(wire []byte, d *broker.Delta) {
 type coreNode struct {
 	name    string
 	starts  int
-	disk    map[string][]byte // what is synced
+	disk    disk // what is synced
 	blobs   map[string]bool
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
@@ -87,7 +88,7 @@ type coreNode struct {
 	paused  time.Time             // until then it stands still
 	skew    time.Duration         // of its wall clock
 	wake    time.Time             // when it ticks next; zero is not at all
-	calls   map[broker.Token]func(any)
+	calls   map[broker.Token]func(broker.Answer)
 }
 
 type event struct {
@@ -130,7 +131,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 	for i := range n {
 		name := fmt.Sprintf("b%d", i)
 		c.names = append(c.names, name)
-		c.nodes[name] = &coreNode{name: name, disk: map[string][]byte{}, blobs: map[string]bool{}}
+		c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}}
 	}
 	for _, name := range c.names {
 		c.Start(name)
@@ -152,24 +153,15 @@ func (c *Core) Start(name string) {
 	cfg.Actor = clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts))
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
-	cfg.Archive = diskArchive{n.disk}
+	cfg.Archive = n.disk
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
-	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(any){}, map[string]broker.Run{}, false, false, time.Time{}
+	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(broker.Answer){}, map[string]broker.Run{}, false, false, time.Time{}
 	n.still = map[string]broker.Run{}
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
 	}
-	must(n.b.Load(func(prefix []byte, fn func(k, v []byte) error) error {
-		for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-			if strings.HasPrefix(k, string(prefix)) {
-				if err := fn([]byte(k), n.disk[k]); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}))
+	must(n.b.Load(n.disk.scan))
 	c.tellRoster()
 }
 
@@ -184,21 +176,21 @@ func (c *Core) tellRoster() {
 	}
 }
 
-func (c *Core) roster(of string) (out []broker.Member) {
+func (c *Core) roster(of string) (out []membership.Member) {
 	for _, name := range c.names {
 		n := c.nodes[name]
 		if n.b == nil && c.Reap > 0 && c.Now.Sub(n.down) > c.Reap {
 			continue
 		}
-		m := broker.Member{
-			Name: name, HTTPAddr: name + ":8000", Status: broker.Alive, Draining: n.leaving,
+		m := membership.Member{
+			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
 			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)),
 		}
 		switch {
 		case n.left:
-			m.Status = broker.Left
+			m.Status = membership.Left
 		case n.b == nil || c.apart(of, name) || name != of && (c.flapping[name] || c.Now.Before(n.paused)):
-			m.Status = broker.Failed
+			m.Status = membership.Failed
 		}
 		out = append(out, m)
 	}
@@ -253,7 +245,7 @@ func (c *Core) step(n *coreNode, in broker.Input) {
 }
 
 // ask steps an input that has an answer.
-func (c *Core) ask(n *coreNode, what string, in func(broker.Token) broker.Input, done func(any)) {
+func (c *Core) ask(n *coreNode, in func(broker.Token) broker.Input, done func(broker.Answer)) {
 	c.token++
 	n.calls[c.token] = done
 	c.step(n, in(c.token))
@@ -320,8 +312,8 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 			}
 		}
 	}
-	c.shown(n, rd.State)
-	for _, payload := range rd.Flood {
+	c.shown(n, rd.Overview)
+	for _, payload := range rd.Broadcast {
 		c.flood(n, payload)
 	}
 	for _, s := range rd.Send {
@@ -351,7 +343,7 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	for _, a := range rd.Answers { // last: an answer may end the broker
 		if done := n.calls[a.Token]; done != nil {
 			delete(n.calls, a.Token)
-			done(a.Value)
+			done(a.Answer)
 		}
 	}
 }
@@ -437,7 +429,7 @@ func digestOf(text string) string {
 }
 
 // push brings a blob to a peer, mostly.
-func (c *Core) push(n *coreNode, p broker.Push) {
+func (c *Core) push(n *coreNode, p ack.Push) {
 	b, to := n.b, c.nodes[p.To]
 	c.after(c.latency(), func() {
 		ok := to.b != nil && !c.Now.Before(to.paused) && !c.lost(n.name, p.To) && !c.lost(p.To, n.name) && n.blobs[string(p.Digest)]
@@ -493,11 +485,11 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 }
 
 // send carries a message and its reply, as bytes, through the network.
-func (c *Core) send(n *coreNode, s broker.Send) {
+func (c *Core) send(n *coreNode, s replication.Send) {
 	b, to := n.b, c.nodes[s.To]
-	wire := broker.Encode(&s.Message)
-	c.note("%s>%s %d", n.name, s.To, len(wire))
-	c.Sent.add(wire, s.Message.Delta)
+	sent := wire.Encode(&s.Message)
+	c.note("%s>%s %d", n.name, s.To, len(sent))
+	c.Sent.add(sent, s.Message.Delta)
 	fail := func() {
 		if n.b == b {
 			c.step(n, broker.Unreachable{Peer: s.To})
@@ -509,8 +501,8 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 	}
 	if c.rand.Float64() < c.Dup { // it arrives again, late, and nobody waits for that answer
 		c.after(time.Duration(c.rand.IntN(8000))*time.Millisecond, func() {
-			if m, err := broker.DecodeMessage(wire); to.b != nil && err == nil {
-				c.deliver(to, m, func(*broker.Reply) {}, func() {})
+			if m, err := wire.DecodeMessage(sent); to.b != nil && err == nil {
+				c.deliver(to, m, func(*wire.Reply) {}, func() {})
 			}
 		})
 	}
@@ -519,10 +511,10 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 			c.after(c.latency(), fail)
 			return
 		}
-		m, err := broker.DecodeMessage(wire)
+		m, err := wire.DecodeMessage(sent)
 		must(err)
 		answered := false
-		c.deliver(to, m, func(r *broker.Reply) {
+		c.deliver(to, m, func(r *wire.Reply) {
 			if answered {
 				return // the sender waits no longer
 			}
@@ -531,9 +523,9 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 				c.after(peerTO, fail)
 				return
 			}
-			answer := broker.Encode(r)
+			answer := wire.Encode(r)
 			c.Sent.add(answer, r.Delta)
-			reply, err := broker.DecodeReply(answer)
+			reply, err := wire.DecodeReply(answer)
 			must(err)
 			c.after(c.latency(), func() {
 				if n.b == b {
@@ -550,14 +542,14 @@ func (c *Core) send(n *coreNode, s broker.Send) {
 }
 
 // deliver steps a message; its answer comes after a commit, or not in time.
-func (c *Core) deliver(to *coreNode, m broker.Message, done func(*broker.Reply), fail func()) {
+func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
-	c.ask(to, "message", func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v any) { done(v.(*broker.Reply)) })
+	c.ask(to, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) { done(&v.(*broker.Replied).Reply) })
 	c.after(peerTO, fail)
 }
 
 // shown notes what a broker says of itself.
-func (c *Core) shown(n *coreNode, s *broker.State) {
+func (c *Core) shown(n *coreNode, s *broker.Overview) {
 	if s != nil && s.Stats.Spins > 0 {
 		c.fail("%s reviews one job without end", n.name)
 	}
@@ -590,19 +582,10 @@ func (c *Core) Trace() uint64 { return c.trace }
 
 // Record returns a job as a broker's disk holds it, nil when it does not.
 func (c *Core) Record(at string, id job.ID) *job.Record {
-	for _, k := range slices.Sorted(maps.Keys(c.nodes[at].disk)) {
-		if strings.HasPrefix(k, "rjob\x00"+string(id)+"~") {
-			r, err := job.DecodeRecord(c.nodes[at].disk[k])
-			must(err)
+	for _, r := range c.nodes[at].disk.jobs() {
+		if r.ID == id {
 			return r
 		}
 	}
 	return nil
-}
-
-type diskArchive struct{ disk map[string][]byte }
-
-func (d diskArchive) Get(key []byte) ([]byte, bool, error) {
-	v, ok := d.disk[string(key)]
-	return v, ok, nil
 }

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -43,12 +43,11 @@ func (c *Core) Wrong() []string { return c.checks.wrong }
 
 // checkWrite looks at what reaches a disk.
 func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
-	if !strings.HasPrefix(string(op.Key), "rjob\x00") {
+	key, ok := isJob(string(op.Key))
+	if !ok {
 		return
 	}
-	r, err := job.DecodeRecord(op.Value)
-	must(err)
-	key := r.Key()
+	r := decodeJob(op.Value)
 	once := func(d clock.Dot, what string) {
 		if old, ok := c.checks.dots[d]; ok && old != what {
 			c.fail("I1: dot %v has two contents: %s; %s", d, old, what)
@@ -81,15 +80,13 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
 // diskChanged notes that a disk was lost, or is an older one.
 func (c *Core) diskChanged(n *coreNode) {
 	delete(c.checks.ends, n.name)
-	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-		if strings.HasPrefix(k, "rjob\x00") {
-			if r, err := job.DecodeRecord(n.disk[k]); err == nil && r.Finished() {
-				c.checkWrite(n, ledger.Op{Key: []byte(k), Value: n.disk[k]})
-			}
+	for _, r := range n.disk.jobs() {
+		if r.Finished() {
+			c.checkWrite(n, ledger.Op{Key: ledger.RecordKey(kind.JobRef(r.Key())), Value: r.Encode()})
 		}
 	}
 	for key, holders := range c.checks.acks {
-		if _, held := n.disk["rjob\x00"+key]; !held {
+		if !n.disk.holds(key) {
 			delete(holders, n.name)
 		}
 	}
@@ -97,14 +94,11 @@ func (c *Core) diskChanged(n *coreNode) {
 
 // checkRun looks at an attempt that a broker starts.
 func (c *Core) checkRun(n *coreNode, r broker.Run) {
-	if b, ok := n.disk["rjob\x00"+r.Key]; ok {
-		rec, err := job.DecodeRecord(b)
-		must(err)
-		if rec.Finished() {
-			c.fail("%s starts %s, whose verdict it knows", n.name, r.ID)
-		}
-	} else {
+	switch rec := n.disk.job(r.Key); {
+	case rec == nil:
 		c.fail("%s starts %s, which is not on its disk", n.name, r.ID)
+	case rec.Finished():
+		c.fail("%s starts %s, whose verdict it knows", n.name, r.ID)
 	}
 	for _, d := range r.Spec.Blobs() {
 		if !n.blobs[string(d)] {
@@ -133,8 +127,8 @@ func (c *Core) checkRoom(n *coreNode, key string) {
 // checkOnce sees to it that a job that must not run twice does not (rule J8). If it
 // was submitted in two parts of a split, neither can know of the other.
 func (c *Core) checkOnce(n *coreNode, r broker.Run) {
-	rec, err := job.DecodeRecord(n.disk["rjob\x00"+r.Key])
-	if err != nil || r.Spec.MayRedeploy() || len(rec.Created) > 1 {
+	rec := n.disk.job(r.Key)
+	if rec == nil || r.Spec.MayRedeploy() || len(rec.Created) > 1 {
 		return
 	}
 	id := fmt.Sprint(r.Key, rec.Created[0].Dot)
@@ -149,7 +143,7 @@ func (c *Core) checkAck(r *job.Record, copies int) {
 	holders := map[string]bool{}
 	for _, name := range c.names {
 		n := c.nodes[name]
-		_, held := n.disk["rjob\x00"+r.Key()]
+		held := n.disk.holds(r.Key())
 		for _, d := range r.Spec.Blobs() {
 			held = held && n.blobs[string(d)]
 		}
@@ -195,15 +189,13 @@ func (c *Core) Converged() {
 }
 
 func (c *Core) checkEnded(n *coreNode, key string) {
-	b, ok := n.disk["rjob\x00"+key]
-	if !ok {
+	r := n.disk.job(key)
+	if r == nil {
 		if !c.checks.over[key] || c.cfg.Retention > time.Hour {
 			c.fail("%s was acknowledged, and %s knows nothing of it", key, n.name)
 		}
 		return
 	}
-	r, err := job.DecodeRecord(b)
-	must(err)
 	if !r.Finished() {
 		c.fail("%s was acknowledged, and has not ended: it is %s at %s, owner %s, executor %s", r.ID, r.State(), n.name, r.Owner.Broker, r.Place.Actor)
 	}
@@ -223,24 +215,10 @@ func (c *Core) Differences() (out []string) {
 			if string(a) == string(b) || c.forgotten(a, b) {
 				continue
 			}
-			out = append(out, fmt.Sprintf("%s and %s differ in %q: %s / %s", first.name, name, k, c.sketch(k, a), c.sketch(k, b)))
+			out = append(out, fmt.Sprintf("%s and %s differ in %q: %s / %s", first.name, name, k, sketch(k, a), sketch(k, b)))
 		}
 	}
 	return out
-}
-
-// sketch shows a stored value in a few words.
-func (c *Core) sketch(k string, b []byte) string {
-	r, err := job.DecodeRecord(b)
-	switch {
-	case b == nil:
-		return "absent"
-	case k == "c":
-		return fmt.Sprintf("%q", b)
-	case err != nil:
-		return err.Error()
-	}
-	return fmt.Sprintf("%s owner %s epoch %d, at %s, %d verdicts, dots %v", r.State(), r.Owner.Actor, r.Owner.Tenure.Epoch, r.Place.Actor, len(r.Verdicts), r.Dots)
 }
 
 func (c *Core) forgotten(a, b []byte) bool {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -13,13 +14,13 @@ const answerWithin = time.Second
 
 // request asks a broker for something, and sees to it that an answer comes in time
 // unless the broker dies or stands still meanwhile.
-func (c *Core) request(n *coreNode, what string, within time.Duration, in func(broker.Token) broker.Input, done func(any)) {
+func (c *Core) request(n *coreNode, what string, within time.Duration, in func(broker.Token) broker.Input, done func(broker.Answer)) {
 	b, pause := n.b, n.paused
 	if c.Now.Before(pause) {
 		within += pause.Sub(c.Now)
 	}
 	answered := false
-	c.ask(n, what, in, func(v any) {
+	c.ask(n, in, func(v broker.Answer) {
 		answered = true
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
 		done(v)
@@ -36,7 +37,7 @@ func (c *Core) Submit(at string, id job.ID) { c.SubmitSpec(at, id, job.Spec{}, n
 
 // SubmitSpec submits a job, after what a client has seen; done (may be nil) gets the
 // answer.
-func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past, done ...func(*broker.Submitted)) {
+func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past causal.Context, done ...func(*broker.Submitted)) {
 	n := c.nodes[at]
 	if n.b == nil {
 		return
@@ -59,16 +60,16 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past broker.Past,
 	c.tell("%s is submitted at %s", id, at)
 	c.request(n, "submit "+string(id), within, func(t broker.Token) broker.Input {
 		return broker.Submit{Token: t, ID: id, Spec: spec, Past: past, Timeout: timeout}
-	}, func(v any) {
-		s := v.(*broker.Submitted)
+	}, func(v broker.Answer) {
+		if short, ok := v.(*broker.TooFewCopies); ok {
+			c.tell("%s has only %d copies of %s", at, short.Replicas, id)
+			return
+		}
+		s, ok := v.(*broker.Submitted)
+		if !ok {
+			return // refused
+		}
 		c.note("acked %s %d", id, s.Replicas)
-		if s.Conflict || s.Draining || s.Unknown != nil {
-			return
-		}
-		if s.Short {
-			c.tell("%s has only %d copies of %s", at, s.Replicas, id)
-			return
-		}
 		c.tell("%s acknowledges %s, %d copies", at, id, s.Replicas)
 		c.checkAck(s.Record, s.Replicas)
 		if len(done) > 0 {
@@ -86,7 +87,7 @@ func (c *Core) SetStrategy(at string, s resolve.Strategy, cluster bool) {
 	c.tell("%s decides by %s, for the cluster: %v", at, s, cluster)
 	c.request(n, "strategy", 0, func(t broker.Token) broker.Input {
 		return broker.SetStrategy{Token: t, Strategy: s, Cluster: cluster}
-	}, func(any) {})
+	}, func(broker.Answer) {})
 }
 
 // Cancel cancels a job at a broker.
@@ -98,26 +99,26 @@ func (c *Core) Cancel(at string, id job.ID) {
 	c.tell("%s is cancelled at %s", id, at)
 	c.request(n, "cancel "+string(id), c.cfg.AckTimeout, func(t broker.Token) broker.Input {
 		return broker.Cancel{Token: t, ID: string(id), Reason: "client"}
-	}, func(any) {})
+	}, func(broker.Answer) {})
 }
 
 // ReadAfter reads a job at a broker that must first know what a client has seen
 // (rule C3): then it knows the job.
-func (c *Core) ReadAfter(at string, id job.ID, past broker.Past) {
+func (c *Core) ReadAfter(at string, id job.ID, past causal.Context) {
 	n := c.nodes[at]
 	if n.b == nil {
 		return
 	}
 	c.request(n, "catch up", 3*time.Second, func(t broker.Token) broker.Input {
 		return broker.CatchUp{Token: t, Past: past, Timeout: 3 * time.Second}
-	}, func(v any) {
-		if v.(*broker.CaughtUp).Missing != nil || n.b == nil {
+	}, func(v broker.Answer) {
+		if _, ok := v.(*broker.CaughtUp); !ok || n.b == nil {
 			return
 		}
 		c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
 			return broker.Get{Token: t, ID: string(id), Past: past}
-		}, func(v any) {
-			if v.(*broker.Found).Record == nil && (c.cfg.Retention > time.Hour || !c.someOver(id)) {
+		}, func(v broker.Answer) {
+			if _, unknown := v.(*broker.NotFound); unknown && (c.cfg.Retention > time.Hour || !c.someOver(id)) {
 				c.fail("C3: %s has caught up, but does not know %s", at, id)
 			}
 		})

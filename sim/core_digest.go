@@ -7,7 +7,6 @@ import (
 	"hash"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -31,19 +30,31 @@ func (d *digest) line(format string, args ...any) {
 func (d *digest) String() string { return hex.EncodeToString(d.sum.Sum(nil)[:10]) }
 
 // answer adds what a client was told.
-func (d *digest) answer(at time.Duration, node, question string, v any) {
+func (d *digest) answer(at time.Duration, node, question string, v broker.Answer) {
 	d.line("%d %s %s: %s", at, node, question, answerText(v))
 }
 
 // answerText writes an answer down without its prose.
-func answerText(v any) string {
+func answerText(v broker.Answer) string {
 	switch a := v.(type) {
 	case *broker.Submitted:
-		return fmt.Sprintf("submitted %s created %v replicas %d degraded %v short %v draining %v unknown %v past %q conflict %v",
-			recordText(a.Record), a.Created, a.Replicas, a.Degraded, a.Short, a.Draining, a.Unknown, a.Past.Token(), a.Conflict)
+		return submittedText(a, false)
+	case *broker.TooFewCopies:
+		return submittedText((*broker.Submitted)(a), true)
+	case *broker.Draining:
+		return "submitted none created false replicas 0 degraded false short false draining true unknown [] past \"\" conflict false"
+	case *broker.UnknownPredecessors:
+		return fmt.Sprintf("submitted none created false replicas 0 degraded false short false draining false unknown %v past %q conflict false", a.IDs, a.Past.Token())
+	case *broker.IDTaken:
+		return fmt.Sprintf("submitted %s created false replicas 0 degraded false short false draining false unknown [] past %q conflict true", recordText(a.Record), a.Past.Token())
 	case *broker.Found:
-		return fmt.Sprintf("found %s ambiguous %v provisional %v known %d of %d as of %d changed %v past %q emergency %s displaced %v same %v first %v",
-			recordText(a.Record), a.Ambiguous, a.Provisional, a.KnownBy, a.Members, a.AsOf.UnixNano(), a.Changed, a.Past.Token(), a.Emergency, a.Displaced, a.SameID, a.First)
+		return foundText(a, false)
+	case *broker.Cancelled:
+		return foundText(a.Job, a.Wrote)
+	case *broker.NotFound:
+		return fmt.Sprintf("found none ambiguous [] provisional false known 1 of 1 as of %d changed false past %q emergency  displaced [] same [] first false", a.AsOf.UnixNano(), a.Past.Token())
+	case *broker.AmbiguousJob:
+		return fmt.Sprintf("found none ambiguous %v provisional false known 1 of 1 as of %d changed false past %q emergency  displaced [] same [] first false", a.IDs, a.AsOf.UnixNano(), a.Past.Token())
 	case *broker.Listing:
 		var jobs []string
 		for _, r := range a.Jobs {
@@ -51,16 +62,25 @@ func answerText(v any) string {
 		}
 		return fmt.Sprintf("listing %v next %q later %v provisional %v emergencies %v as of %d", jobs, a.Next, a.Later, a.Provisional, a.Emergencies, a.AsOf.UnixNano())
 	case *broker.CaughtUp:
+		return "caught up, missing \"\""
+	case *broker.StillBehind:
 		return fmt.Sprintf("caught up, missing %q", a.Missing.Token())
 	case *broker.Declared:
-		return fmt.Sprintf("declared %s replicas %d degraded %v created %v over %v invalid %v too many %v ambiguous %v",
-			viewText(a.View), a.Replicas, a.Degraded, a.Created, a.Over, a.Invalid != "", a.TooMany != "", a.Ambiguous)
+		return fmt.Sprintf("declared %s replicas %d degraded %v created %v over false invalid false too many false ambiguous []", viewText(a.View), a.Replicas, a.Degraded, a.Created)
+	case *broker.AlreadyCleared:
+		return fmt.Sprintf("declared %s replicas 0 degraded false created false over true invalid false too many false ambiguous []", viewText(a.View))
+	case *broker.InvalidDeclaration:
+		return "declared none replicas 0 degraded false created false over false invalid true too many false ambiguous []"
+	case *broker.TooManyDeclarations:
+		return "declared none replicas 0 degraded false created false over false invalid false too many true ambiguous []"
+	case *broker.NoSuchEmergency:
+		return fmt.Sprintf("emergencies [] ambiguous [] as of %d", a.AsOf.UnixNano())
 	case *broker.Emergencies:
 		var list []string
 		for _, v := range a.List {
 			list = append(list, viewText(v))
 		}
-		return fmt.Sprintf("emergencies %v ambiguous %v as of %d", list, a.Ambiguous, a.AsOf.UnixNano())
+		return fmt.Sprintf("emergencies %v ambiguous [] as of %d", list, a.AsOf.UnixNano())
 	case *broker.StrategySet:
 		return fmt.Sprintf("strategy %s", a.Strategy)
 	case *broker.Conflicts:
@@ -78,6 +98,16 @@ func answerText(v any) string {
 		return fmt.Sprintf("prospects %v", list)
 	}
 	panic(fmt.Sprintf("sim: the digest does not know the answer %T", v))
+}
+
+func submittedText(a *broker.Submitted, short bool) string {
+	return fmt.Sprintf("submitted %s created %v replicas %d degraded %v short %v draining false unknown [] past %q conflict false",
+		recordText(a.Record), a.Created, a.Replicas, a.Degraded, short, a.Past.Token())
+}
+
+func foundText(a *broker.Found, wrote bool) string {
+	return fmt.Sprintf("found %s ambiguous [] provisional %v known %d of %d as of %d changed %v past %q emergency %s displaced %v same %v first %v",
+		recordText(a.Record), a.Provisional, a.KnownBy, a.Members, a.AsOf.UnixNano(), wrote, a.Past.Token(), a.Emergency, a.Displaced, a.SameID, a.First)
 }
 
 func recordText(r *job.Record) string {
@@ -131,10 +161,8 @@ func viewText(v *broker.EmergencyView) string {
 func (d *digest) disk(n *coreNode) {
 	for _, key := range slices.Sorted(maps.Keys(n.disk)) {
 		value := n.disk[key]
-		if strings.HasPrefix(key, "rjob\x00") {
-			r, err := job.DecodeRecord(value)
-			must(err)
-			value = withoutProse(r)
+		if _, ok := isJob(key); ok {
+			value = withoutProse(decodeJob(value))
 		}
 		d.line("%s %q %x", n.name, key, value)
 	}
@@ -146,7 +174,7 @@ func (c *Core) Digest() string {
 	for _, name := range c.names {
 		n := c.nodes[name]
 		ask := func(what string, in func(broker.Token) broker.Input) {
-			c.request(n, what, 5*time.Second, in, func(any) {})
+			c.request(n, what, 5*time.Second, in, func(broker.Answer) {})
 		}
 		ask("list", func(t broker.Token) broker.Input { return broker.List{Token: t, Limit: 1000} })
 		ask("emergencies", func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} })

@@ -11,7 +11,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 )
 
-// Emergencies in a simulated night: who declares and clears them, and Serf's events, which
+// Emergencies in a simulated fault schedule: who declares and clears them, and Serf's events, which
 // are lost, doubled, late, and told again long after (rule E1).
 
 // flooded is one event that Serf has carried, for ever to be told again.
@@ -27,7 +27,7 @@ func (c *Core) Declare(at string, d emergency.Declaration) {
 		return
 	}
 	c.tell("%s declares %s %s %s", at, d.ID, d.Type, d.Level)
-	c.request(n, "declare", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} }, func(any) {})
+	c.request(n, "declare", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} }, func(broker.Answer) {})
 }
 
 // ClearEmergency clears one at a broker, which need not know it.
@@ -37,7 +37,7 @@ func (c *Core) ClearEmergency(at, id string) {
 		return
 	}
 	c.tell("%s clears %s", at, id)
-	c.request(n, "clear", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: true} }, func(any) {})
+	c.request(n, "clear", c.cfg.AckTimeout, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: true} }, func(broker.Answer) {})
 }
 
 // StockEvent is what a stock Serf command line says at a broker's node.
@@ -94,7 +94,7 @@ func (c *Core) checkEmergencies() {
 	said := map[string]string{}
 	for _, name := range c.names {
 		n := c.nodes[name]
-		c.ask(n, "emergencies", func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} }, func(v any) {
+		c.ask(n, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} }, func(v broker.Answer) {
 			var lines []string
 			for _, e := range v.(*broker.Emergencies).List {
 				r := e.Record
@@ -112,8 +112,8 @@ func (c *Core) checkEmergencies() {
 	}
 }
 
-// emergencies are the night's deeds with them.
-func (n *night) emergencies(at string) {
+// emergencies are what a schedule does with them.
+func (n *schedule) emergencies(at string) {
 	c := n.c
 	id := fmt.Sprintf("e%d", c.rand.IntN(4))
 	level := []string{"low", "high", "critical"}[c.rand.IntN(3)]

@@ -7,8 +7,8 @@ import (
 	"github.com/urban-compute/ucp/broker"
 )
 
-// The faults that a schedule can use. Each is one small deed; together they are
-// what a city's worst night does to a cluster.
+// The faults that a schedule can use. Each is small; together they are
+// what the worst outage of a city does to a cluster.
 
 // Kill ends a broker at once: what was not synced is gone, and so is what it
 // ran. A commit under way is written or not.
@@ -55,13 +55,6 @@ func (c *Core) backup(n *coreNode) {
 type diskCopy struct {
 	table map[string][]byte
 	blobs map[string]bool
-}
-
-// Cut loses all messages from a to b until Heal; both ways if the second is told
-// too.
-func (c *Core) Cut(from, to string) {
-	c.cut[[2]string{from, to}] = true
-	c.swim()
 }
 
 // Split separates two groups of brokers in both directions.
@@ -153,10 +146,10 @@ func (c *Core) Leave(name string) {
 		c.tellRoster()
 	}
 	c.tellRoster()
-	c.ask(n, "drain", func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(any) { gone() })
+	c.ask(n, func(t broker.Token) broker.Input { return broker.Drain{Token: t} }, func(broker.Answer) { gone() })
 	c.after(4*time.Second, func() {
 		if n.b == b {
-			c.ask(n, "drain now", func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(any) { gone() })
+			c.ask(n, func(t broker.Token) broker.Input { return broker.Drain{Token: t, Now: true} }, func(broker.Answer) { gone() })
 		}
 	})
 	c.after(8*time.Second, gone)

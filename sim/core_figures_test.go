@@ -11,8 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // The figures of docs/performance.md that virtual time gives: go test ./sim -run Figure -v
@@ -36,8 +39,8 @@ func spread(seed uint64, n, jobs int, every time.Duration, cfg broker.Config) (*
 	c.Run(10 * time.Second)
 	born, holders := map[string]time.Time{}, map[string]int{}
 	c.written = func(at, key string, old, _ []byte) {
-		id, isJob := strings.CutPrefix(key, "rjob\x00")
-		if !isJob {
+		id, ok := isJob(key)
+		if !ok {
 			return
 		}
 		id, _, _ = strings.Cut(id, "~")
@@ -113,13 +116,10 @@ func TestFigureReplacement(t *testing.T) {
 		c.Run(50 * time.Millisecond)
 		placed := map[string]bool{}
 		c.written = func(at, key string, old, now []byte) {
-			if !strings.HasPrefix(key, "rjob\x00") || old == nil || at != "b0" {
+			if _, ok := isJob(key); !ok || old == nil || at != "b0" {
 				return
 			}
-			was, err := job.DecodeRecord(old)
-			require.NoError(t, err)
-			is, err := job.DecodeRecord(now)
-			require.NoError(t, err)
+			was, is := decodeJob(old), decodeJob(now)
 			if was.Place.Broker == "b3" && is.Place.Broker != "b3" && !placed[key] {
 				placed[key] = true
 				took = append(took, c.Now.Sub(c.start))
@@ -173,9 +173,14 @@ func TestFigureHeal(t *testing.T) {
 
 // sameClocks reports whether all disks hold the same clock: cheaper than Differences.
 func (c *Core) sameClocks() bool {
-	first := c.nodes[c.names[0]].disk["c"]
+	clockOf := func(name string) clock.Vector {
+		v, err := ledger.StoredClock(c.nodes[name].disk.scan)
+		must(err)
+		return v
+	}
+	first := clockOf(c.names[0])
 	for _, name := range c.names {
-		if string(c.nodes[name].disk["c"]) != string(first) {
+		if clockOf(name).Compare(first) != clock.Equal {
 			return false
 		}
 	}
@@ -197,8 +202,9 @@ func TestFigureEmergencyRecords(t *testing.T) {
 		var took []time.Duration
 		for i := range trials {
 			id, began, holders := fmt.Sprintf("flood-%d", i), c.Now, 0
-			c.written = func(_, key string, old, _ []byte) {
-				if key == "remergency\x00"+id && old == nil {
+			key := string(ledger.RecordKey(ledger.Ref{Kind: kind.Emergency, Key: id}))
+			c.written = func(_, written string, old, _ []byte) {
+				if written == key && old == nil {
 					if holders++; holders == n {
 						took = append(took, c.Now.Sub(began))
 					}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -35,11 +36,11 @@ func (c *Core) Story(about string) string {
 	return strings.Join(out, "\n")
 }
 
-// Night drives one seeded fault schedule: brokers are killed, restarted, wiped and
+// Schedule drives one seeded fault schedule: brokers are killed, restarted, wiped and
 // rolled back, they flap, stand still and leave, the network splits and heals and
 // loses messages, clocks jump, while clients submit, read and cancel. In the end all
 // is healed, and the checks are made.
-func Night(seed uint64, cfg broker.Config) *Core {
+func Schedule(seed uint64, cfg broker.Config) *Core {
 	cfg.SyncInterval = 20 * time.Second
 	if seed%2 == 1 {
 		cfg.Retention, cfg.RetentionCount = 15*time.Second, 5
@@ -51,12 +52,12 @@ func Night(seed uint64, cfg broker.Config) *Core {
 		c.Reap = 20 * time.Second
 	}
 	c.Run(3 * time.Second)
-	n := &night{c: c, past: map[int]broker.Past{}}
+	n := &schedule{c: c, past: map[int]causal.Context{}}
 	for range 60 {
-		n.deed()
+		n.event()
 		c.Run(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
 	}
-	c.tell("the night is over: all is healed and started")
+	c.tell("the schedule is over: all is healed and started")
 	c.Loss, c.Dup = 0, 0
 	c.Heal()
 	c.Run(10 * time.Second) // who is about to leave has left
@@ -70,22 +71,23 @@ func Night(seed uint64, cfg broker.Config) *Core {
 	return c
 }
 
-// night is who does what in a schedule.
-type night struct {
+// schedule draws who does what, and when.
+type schedule struct {
 	c    *Core
 	ids  []job.ID
-	past map[int]broker.Past // what each of three clients has seen
+	past map[int]causal.Context // what each of three clients has seen
 }
 
-func (n *night) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }
+func (n *schedule) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }
 
-func (n *night) deed() {
+func (n *schedule) event() {
 	c, name := n.c, n.pick()
 	switch x := c.rand.IntN(46); {
 	case x >= 42:
 		n.emergencies(name)
 	case x >= 40:
-		c.SetStrategy(name, resolve.All()[c.rand.IntN(5)], x == 41)
+		all := resolve.All()
+		c.SetStrategy(name, all[c.rand.IntN(len(all))], x == 41)
 	case x < 16:
 		n.submit(name)
 	case x < 18 && len(n.ids) > 0:
@@ -127,7 +129,7 @@ func (n *night) deed() {
 }
 
 // restart starts a broker, sometimes from a disk that is not what it was.
-func (n *night) restart(name string) {
+func (n *schedule) restart(name string) {
 	switch n.c.rand.IntN(6) {
 	case 0:
 		n.c.Wipe(name)
@@ -137,7 +139,7 @@ func (n *night) restart(name string) {
 	n.c.Start(name)
 }
 
-func (n *night) submit(at string) {
+func (n *schedule) submit(at string) {
 	c := n.c
 	id := job.ID(fmt.Sprintf("j%d", len(n.ids)))
 	if len(n.ids) > 0 && c.rand.IntN(8) == 0 {
@@ -167,7 +169,7 @@ func (n *night) submit(at string) {
 
 // competes makes a job more or less urgent than others, and lets it want what others
 // want.
-func (n *night) competes(spec *job.Spec) {
+func (n *schedule) competes(spec *job.Spec) {
 	c := n.c
 	spec.Priority.User = c.rand.IntN(11)
 	spec.Priority.Emergency = []string{"", "", "", "low", "high", "critical", "flood", "e1"}[c.rand.IntN(8)]

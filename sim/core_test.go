@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
 )
 
 func coreConfig() broker.Config {
 	return broker.Config{
-		Capabilities: broker.Capabilities{
+		Capabilities: wire.Capabilities{
 			Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 			Drivers:  []job.Driver{job.Wasm, job.Process},
 		},
@@ -84,7 +85,7 @@ func TestCoreExchangeAlone(t *testing.T) {
 	}
 }
 
-// seeds says which nights a test drives: UCP_SEEDS of them from UCP_SEED on (make
+// seeds says which fault schedules a test drives: UCP_SEEDS of them from UCP_SEED on (make
 // sim), or else the first n.
 func seeds(t *testing.T, n uint64) (from, to uint64) {
 	read := func(name string, without uint64) uint64 {
@@ -103,10 +104,10 @@ func seeds(t *testing.T, n uint64) (from, to uint64) {
 // No acknowledged job is lost, every one ends with one result that is the same
 // everywhere, nothing comes back to life, and all brokers come to hold the same,
 // whatever fails on the way (sentences 1 and 2 of the design).
-func TestCoreNights(t *testing.T) {
+func TestCoreSchedules(t *testing.T) {
 	n := uint64(1000)
 	if raceDetector {
-		n = 150 // a night has no goroutine; the cores share nothing
+		n = 150 // a schedule has no goroutine, and the cores share nothing
 	}
 	from, to := seeds(t, n)
 	var next atomic.Uint64
@@ -120,7 +121,7 @@ func TestCoreNights(t *testing.T) {
 				if seed >= to {
 					return
 				}
-				c := Night(seed, coreConfig())
+				c := Schedule(seed, coreConfig())
 				if len(c.Wrong()) == 0 {
 					continue
 				}
@@ -138,6 +139,6 @@ var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 // The same seed gives the same run, event by event.
 func TestCoreIsRepeatable(t *testing.T) {
 	for seed := range uint64(5) {
-		require.Equal(t, Night(seed, coreConfig()).Trace(), Night(seed, coreConfig()).Trace())
+		require.Equal(t, Schedule(seed, coreConfig()).Trace(), Schedule(seed, coreConfig()).Trace())
 	}
 }

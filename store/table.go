@@ -75,13 +75,30 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 		return fmt.Errorf("store scan %q: %w", prefix, err)
 	}
 	defer s.gate.leave()
+	return scan(s.db, prefix, fn)
+}
+
+// Snapshot hands fn a Scan that shows the store as it was at the start of the Snapshot, however
+// often it is called; it is valid until fn returns. An error of fn is returned as it is. fn may call
+// Get and Commit, but not Close.
+func (s *Store) Snapshot(fn func(scan func(prefix []byte, fn func(key, value []byte) error) error) error) (err error) {
+	if err := s.gate.enter(); err != nil {
+		return fmt.Errorf("store snapshot: %w", err)
+	}
+	defer s.gate.leave()
+	snapshot := s.db.NewSnapshot()
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	return fn(func(prefix []byte, fn func(key, value []byte) error) error { return scan(snapshot, prefix, fn) })
+}
+
+func scan(from pebble.Reader, prefix []byte, fn func(key, value []byte) error) error {
 	lower := prefix
 	if len(prefix) == 0 {
 		lower = []byte{reserved + 1}
 	} else if prefix[0] == reserved {
 		return nil
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
 	if err != nil {
 		return fmt.Errorf("store scan %q: %w", prefix, corrupt(err))
 	}

@@ -3,9 +3,10 @@ package main
 import "github.com/spf13/cobra"
 
 const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
-"serf leave" through its RPC address. A second signal ends it at once.
+"serf leave" through its RPC address. It then drains for up to --drain-timeout. A
+second signal ends it at once.
 
-The first line of its log names what was bound, so that every port may be 0:
+The first line of its log names the addresses that were bound, so that every port may be 0:
 
   msg="broker is up" name=a gossip=127.0.0.1:7946 rpc=127.0.0.1:7373 http=127.0.0.1:8000 actor=...
 
@@ -17,8 +18,11 @@ a variable, a variable beats the file.
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
 
-Neither RPC nor HTTP asks who is calling. On other than loopback addresses they
-need --insecure, which says that you trust all who can reach them.`
+Neither RPC nor HTTP authenticates its callers. On addresses other than loopback they
+need --insecure, which says that you trust everybody who can reach them.
+
+Exit codes: 0 when the broker has left in good order; 1 on an error, also when it was
+ended by a second signal.`
 
 // agentCommand is `ucp agent`: one broker, in the foreground.
 func (c *cli) agentCommand() *cobra.Command {
@@ -29,6 +33,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		Long:  agentHelp,
 		Example: `  ucp agent --name a
   ucp agent --name b --bind 10.0.0.2:7946 --http-addr 10.0.0.2:8000 --insecure --join 10.0.0.1
+  ucp agent --label site=north --device camera=1 --cpu 2.0 --memory 4GiB
   UCP_LOG_FORMAT=json ucp agent --config /etc/ucp.yaml`,
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -47,5 +52,6 @@ func (c *cli) agentCommand() *cobra.Command {
 	for name, values := range map[string][]string{"log-level": logLevels, "log-format": logFormats} {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
+	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	return cmd
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/urban-compute/ucp/resolve"
 )
 
-// agentConfig is what `ucp agent` was told, checked: what runAgent hands to
-// package node. Zero CPU and Memory mean the machine's.
+// agentConfig holds the checked settings of `ucp agent`, which runAgent hands to
+// package node. Zero CPU and Memory mean what the machine has.
 type agentConfig struct {
 	Name, DataDir                     string // Name is "" to let the data directory decide
 	Bind, Advertise                   string
@@ -44,11 +44,11 @@ type agentConfig struct {
 }
 
 // minCapacity is the least CPU a broker may offer, in millicores: what a job
-// asks for by default. Who writes `--cpu 2` means cores.
+// asks for by default. It catches `--cpu 2`, which means two millicores where cores were meant.
 const minCapacity = job.DefaultCPU
 
-// check turns the flags into a config, or says which one is wrong and where it
-// was given.
+// check turns the flags into a config, or returns an error that names the flag and
+// where it was given.
 func (f *agentFlags) check() (agentConfig, error) {
 	cfg := agentConfig{
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
@@ -63,13 +63,13 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
 	if !slices.Contains(logLevels, f.logLevel) {
-		return cfg, f.wrong("log-level", "%q: it is one of %s", f.logLevel, strings.Join(logLevels, ", "))
+		return cfg, f.wrong("log-level", "%q: want one of %s", f.logLevel, strings.Join(logLevels, ", "))
 	}
 	if err := cfg.LogLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return cfg, f.wrong("log-level", "%w", err)
 	}
 	if !slices.Contains(logFormats, f.logFormat) {
-		return cfg, f.wrong("log-format", "%q: it is one of %s", f.logFormat, strings.Join(logFormats, ", "))
+		return cfg, f.wrong("log-format", "%q: want one of %s", f.logFormat, strings.Join(logFormats, ", "))
 	}
 	if cfg.DataDir == "" {
 		if cfg.Name == "" {
@@ -135,19 +135,19 @@ func (f *agentFlags) checkAmounts() error {
 	case f.syncInterval < 100*time.Millisecond:
 		return f.wrong("sync-interval", "%v: at least 100ms", f.syncInterval)
 	case f.ackTimeout <= 0:
-		return f.wrong("ack-timeout", "%v: it must be positive", f.ackTimeout)
+		return f.wrong("ack-timeout", "%v: must be positive", f.ackTimeout)
 	case f.redeployDelay <= 0:
-		return f.wrong("redeploy-delay", "%v: it must be positive", f.redeployDelay)
+		return f.wrong("redeploy-delay", "%v: must be positive", f.redeployDelay)
 	case f.isolationDelay <= 0:
-		return f.wrong("isolation-delay", "%v: it must be positive", f.isolationDelay)
+		return f.wrong("isolation-delay", "%v: must be positive", f.isolationDelay)
 	case f.drainTimeout < 0:
-		return f.wrong("drain-timeout", "%v: it must not be negative", f.drainTimeout)
+		return f.wrong("drain-timeout", "%v: must not be negative", f.drainTimeout)
 	case f.retention <= 0:
-		return f.wrong("retention", "%v: it must be positive", f.retention)
+		return f.wrong("retention", "%v: must be positive", f.retention)
 	case f.conflictHistory < 1:
 		return f.wrong("conflict-history", "%d: at least 1", f.conflictHistory)
 	case f.retentionCount < 0:
-		return f.wrong("retention-count", "%d: it must not be negative", f.retentionCount)
+		return f.wrong("retention-count", "%d: must not be negative", f.retentionCount)
 	case f.blobGrace < time.Minute:
 		return f.wrong("blob-grace", "%v: at least 1m, or a blob may be gone before its job is submitted", f.blobGrace)
 	case f.replicas < 1:
@@ -177,8 +177,8 @@ func (f *agentFlags) checkAddresses() error {
 			return f.wrong(x.flag, "%q: %w", x.addr, err)
 		}
 		if !f.insecure && !isLoopback(host) {
-			return f.wrong(x.flag, "%q is not a loopback address, and %s asks nobody who they are: whoever reaches it commands this broker; "+
-				"keep it on 127.0.0.1, or say --insecure where you trust all who can reach it", x.addr, x.what)
+			return f.wrong(x.flag, "%q is not a loopback address, and %s does not authenticate its callers: whoever reaches it commands this broker; "+
+				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
 		}
 	}
 	return nil
@@ -196,8 +196,8 @@ func splitHostPort(addr string) (string, error) {
 	return host, nil
 }
 
-// isLoopback trusts literals and "localhost" only: what another name stands for
-// can change after we looked.
+// isLoopback accepts literals and "localhost" only: another name may resolve to a
+// different address after this check.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()

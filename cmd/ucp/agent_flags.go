@@ -1,11 +1,12 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
-	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -34,7 +35,7 @@ type agentFlags struct {
 	origin map[string]string // flag -> where its value came from, for errors
 }
 
-// register declares the flags with their defaults and help texts.
+// register declares the flags with their help texts. The defaults are those of packages node and resolve.
 func (f *agentFlags) register(fs *pflag.FlagSet) {
 	f.labels.form, f.devices.form, f.weights.form = "NAME=VALUE", "NAME=COUNT", "NAME=POINTS"
 	fs.SortFlags = false
@@ -42,40 +43,40 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.dataDir, "data-dir", "", "`DIR` where the broker keeps its jobs (default: ./ucp-data/NAME)")
 	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
 
-	fs.StringVar(&f.bind, "bind", "127.0.0.1:7946", "`HOST:PORT` for gossip, UDP and TCP")
+	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP")
 	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told (default: what is bound)")
-	fs.StringVar(&f.rpcAddr, "rpc-addr", "127.0.0.1:7373", "`HOST:PORT` for the serf command line; - for none")
-	fs.StringVar(&f.httpAddr, "http-addr", api.DefaultAddr, "`HOST:PORT` for the HTTP API")
+	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
+	fs.StringVar(&f.httpAddr, "http-addr", node.DefaultHTTPAddr, "`HOST:PORT` for the HTTP API")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound)")
-	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on other than loopback addresses: neither asks who is calling")
+	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on addresses other than loopback; neither authenticates its callers")
 
-	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; that none answers is an error")
-	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, tried until one answers")
+	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; it is an error when none answers")
+	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, retried until one answers")
 
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
 	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores)")
 	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is)")
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
-	fs.BoolVar(&f.allowProcess, "allow-process", false, "run native programs (--driver process) too; they are not jailed")
+	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), which are not jailed")
 
-	fs.DurationVar(&f.syncInterval, "sync-interval", time.Minute, "time in which clocks are exchanged with every other broker")
-	fs.IntVar(&f.replicas, "replicas", 3, "brokers that must hold a job before it is acknowledged")
-	fs.DurationVar(&f.ackTimeout, "ack-timeout", 2*time.Second, "time after which a job is acknowledged with fewer replicas, and says so")
-	fs.BoolVar(&f.newsLinks, "news-links", true, "pass news on at once; false leaves only the periodic exchange (for tests)")
+	fs.DurationVar(&f.syncInterval, "sync-interval", node.DefaultSyncInterval, "how often clocks are exchanged with every other broker")
+	fs.IntVar(&f.replicas, "replicas", node.DefaultReplicas, "brokers that must hold a job before it is acknowledged")
+	fs.DurationVar(&f.ackTimeout, "ack-timeout", node.DefaultAckTimeout, "time after which a job is acknowledged with fewer replicas; the answer says so")
+	fs.BoolVar(&f.newsLinks, "news-links", true, "send changes to peers at once; false leaves only the periodic exchange (for tests)")
 
-	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "how jobs that can't all run are decided: causal, priority, emergency, optimal or fcfs (see `ucp strategy set --help`)")
+	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "`STRATEGY` for jobs that can't all run: "+resolve.Names(", ")+" (ucp strategy set --help explains them)")
 	fs.Var(&f.weights, "weight", "points of a factor of the score: emergency, user, urgency, compute, waiting, margin or lost (docs/strategies.md); repeatable")
-	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "decided conflicts that are remembered, to be explained")
+	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "how many decided conflicts are remembered so that they can be explained")
 
-	fs.DurationVar(&f.redeployDelay, "redeploy-delay", 3*time.Second, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
-	fs.DurationVar(&f.isolationDelay, "isolation-delay", 30*time.Second, "time to wait before taking jobs over after losing most other brokers at once")
-	fs.DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Second, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
-	fs.DurationVar(&f.retention, "retention", 24*time.Hour, "time that a finished job and its output are kept")
-	fs.IntVar(&f.retentionCount, "retention-count", 100_000, "finished jobs that are kept at most, the newest (0: no bound)")
-	f.diskReserve = 256 << 20
+	fs.DurationVar(&f.redeployDelay, "redeploy-delay", node.DefaultRedeployDelay, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
+	fs.DurationVar(&f.isolationDelay, "isolation-delay", node.DefaultIsolationDelay, "time that a broker which lost most others at once waits before it takes jobs over")
+	fs.DurationVar(&f.drainTimeout, "drain-timeout", node.DefaultDrainTimeout, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
+	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept")
+	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
+	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve)")
-	fs.DurationVar(&f.blobGrace, "blob-grace", time.Hour, "time that an uploaded blob is kept without a job that names it")
+	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long an uploaded blob is kept without a job that names it")
 
-	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	fs.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))
+	fs.StringVar(&f.logFormat, "log-format", "text", strings.Join(logFormats, ", "))
 }

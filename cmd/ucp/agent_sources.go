@@ -69,7 +69,7 @@ func (f *agentFlags) fromFile(fs *pflag.FlagSet, names []string, given map[strin
 	return nil
 }
 
-// isSetting leaves out what is no setting of the broker: help and the globals.
+// isSetting reports whether a flag is a setting of the broker, not help or a global flag.
 func isSetting(x *pflag.Flag) bool {
 	return !slices.Contains([]string{"help", "addr", "format"}, x.Name)
 }
@@ -88,7 +88,7 @@ func isList(fs *pflag.FlagSet, name string) bool {
 	return false
 }
 
-// splitList takes the text of a variable apart where the flag takes several
+// splitList splits the text of a variable at its commas where the flag takes several
 // values.
 func splitList(fs *pflag.FlagSet, name, text string) []string {
 	if !isList(fs, name) {

@@ -27,7 +27,7 @@ const verifyHelp = `Asks every broker for a digest of its ledger at its vector c
 them. Brokers with equal clocks must hold the same, byte for byte. While clocks
 differ something is still under way: it asks again, until --wait is over. Records
 that differ are named, with the brokers that hold each version. A finished job that
-some brokers have forgotten already (retention) is no difference.
+some brokers have already forgotten (retention) does not count as a difference.
 
 Exit code 1 when anything differs, or a broker does not answer.`
 
@@ -51,7 +51,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 			return err
 		}
 		if !v.Same {
-			what := "not shown that all brokers hold the same"
+			what := "it is not certain that all brokers hold the same"
 			if len(v.Differing) > 0 {
 				what = "the brokers do not hold the same"
 			}
@@ -114,7 +114,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 		}
 	}
 	if len(clients) == 0 {
-		v.problem("no broker is there to be asked")
+		v.problem("there is no broker to ask")
 	}
 	v.Brokers = v.ask(ctx, clients, false)
 	settled = true
@@ -140,8 +140,8 @@ func (v *verification) problem(format string, args ...any) {
 	v.Problems = append(v.Problems, fmt.Sprintf(format, args...))
 }
 
-// ask gets the digests of all brokers at once, sorted by name. Who does not answer
-// is a problem.
+// ask gets the digests of all brokers at once, sorted by name. A broker that does
+// not answer is a problem.
 func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, records bool) []api.Digest {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -161,7 +161,7 @@ func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, 
 	wg.Wait()
 	slices.SortFunc(out, func(a, b api.Digest) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(v.Problems)
-	v.Problems = slices.Compact(v.Problems) // who was silent twice is one problem
+	v.Problems = slices.Compact(v.Problems) // a broker that was silent twice is one problem
 	return out
 }
 
@@ -253,7 +253,7 @@ func verifyTable(w io.Writer, v *verification) {
 		row(w, "differs: "+d.Key, "", strings.Join(parts, ", "))
 	}
 	if v.Forgotten > 0 {
-		row(w, fmt.Sprintf("%d finished records are forgotten by some already, as they may be", v.Forgotten))
+		row(w, fmt.Sprintf("%d finished records are already forgotten by some brokers; retention permits that", v.Forgotten))
 	}
 	if v.Same {
 		row(w, fmt.Sprintf("all %d brokers hold the same", len(v.Brokers)))

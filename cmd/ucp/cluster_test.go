@@ -120,12 +120,12 @@ func TestClusterVerifyDiffers(t *testing.T) {
 }
 
 // TestClusterVerifyForgotten: a finished record that a broker lacks although it covers its
-// creation was forgotten there (rule L8), and is no difference; an unfinished one is.
+// creation was forgotten there (rule L8), which is not a difference; an unfinished record is one.
 func TestClusterVerifyForgotten(t *testing.T) {
 	_, s := fakeCluster(t, ledgerOf("a", at(7), "j1*", "x", "j2", "y"), ledgerOf("b", at(7), "j2", "y"))
 	got := s.run("cluster", "verify", "--wait", "0s")
 	require.Zero(t, got.code, got.errOut)
-	require.Contains(t, got.out, "1 finished records are forgotten by some already, as they may be")
+	require.Contains(t, got.out, "1 finished records are already forgotten by some brokers; retention permits that")
 	require.Contains(t, got.out, "all 2 brokers hold the same")
 
 	// A broker that does not cover the creation has not forgotten it: it lacks it.
@@ -168,7 +168,7 @@ func TestClusterVerifySilent(t *testing.T) {
 	b.members.Members = append(b.members.Members,
 		api.Member{Name: "d", Status: "alive", HTTPAddr: strings.TrimPrefix(dead.URL, "http://")},
 		api.Member{Name: "e", Status: "failed", HTTPAddr: "127.0.0.1:1"},
-		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"}, // is no member any more
+		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"}, // has left the cluster
 		api.Member{Name: "laptop", Status: "alive"},                    // a stock Serf agent
 	)
 	got := s.run("cluster", "verify", "--wait", "0s")
@@ -193,7 +193,7 @@ func TestClusterVerifySilent(t *testing.T) {
 	require.Contains(t, got.errOut, "no broker answers")
 }
 
-// TestClusterVerifyNobody: no digest at all is no agreement.
+// Without a single digest nothing is agreed.
 func TestClusterVerifyNobody(t *testing.T) {
 	b, s := newFakeBroker(t)
 	b.members.Members = []api.Member{{Name: "laptop", Status: "alive"}}

@@ -23,7 +23,7 @@ func (c *cli) conflictCommand() *cobra.Command {
 func (c *cli) conflictListCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List what this broker has decided lately, the newest first",
+		Use: "list", Short: "List the latest decisions of this broker, the newest first",
 		Example: "  ucp conflict list --limit 5", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many, at most")
@@ -48,7 +48,7 @@ func (c *cli) conflictListCommand() *cobra.Command {
 
 func (c *cli) conflictExplainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "explain ID", Short: "Say who competed, how each was scored, why it was decided so, and what other strategies would have done",
+		Use: "explain ID", Short: "Explain a decision: the jobs that competed, their scores, the reasons, and what other strategies would have done",
 		Example: "  ucp conflict explain c1795459442000-3", Args: exactArgs("a conflict's ID"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			b, err := client.Conflict(ctx, args[0], false)
@@ -93,7 +93,7 @@ func fits(k resolve.Contender) string {
 
 func (c *cli) conflictExportCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "export ID", Short: "Write a conflict as a bundle, to be replayed anywhere",
+		Use: "export ID", Short: "Write a conflict as a bundle that can be replayed anywhere",
 		Example: "  ucp conflict export c1795459442000-3 > bundle.json", Args: exactArgs("a conflict's ID"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			b, err := client.Conflict(ctx, args[0], true)
@@ -117,6 +117,7 @@ the bundle.`,
 		Args:    exactArgs("a bundle, or - for stdin"),
 	}
 	cmd.Flags().StringVar(&name, "strategy", "", "decide by this `STRATEGY` instead of the recorded one")
+	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		files := &sources{in: c.in}
 		defer files.close()
@@ -147,7 +148,7 @@ func readAtMost(content api.Content, limit int64) ([]byte, error) {
 	defer r.Close()
 	b, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("more than %d bytes: that is no bundle", limit)
+		err = fmt.Errorf("more than %d bytes: that is not a bundle", limit)
 	}
 	return b, err
 }

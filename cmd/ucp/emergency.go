@@ -64,10 +64,10 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
 	f.StringVar(&level, "level", "", "low, medium, high or critical (required)")
-	f.StringArrayVar(&scope, "scope", nil, "only brokers with these labels: `k=v`; repeatable (default: all)")
-	f.StringArrayVar(&choose, "select", nil, "also jobs with these labels: `k=v`; repeatable")
+	f.StringArrayVar(&scope, "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
+	f.StringArrayVar(&choose, "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
 	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
-	f.DurationVar(&ttl, "ttl", 0, "when it ends by itself (default 24h, at most 720h)")
+	f.DurationVar(&ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
 	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
@@ -80,7 +80,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
 		}
 		if job.Level(level) < 1 {
-			return fmt.Errorf("--level %q: it is low, medium, high or critical", level)
+			return fmt.Errorf("--level %q: want low, medium, high or critical", level)
 		}
 		e, created, err := client.Declare(ctx, d)
 		if err != nil {
@@ -169,7 +169,7 @@ func shortTime(t clock.Time, now time.Time) string {
 
 func (c *cli) emergencyGetCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and all that it has caused: who was stopped, for whom, for how long",
+		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and its effects: which jobs were stopped, for which, for how long",
 		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			e, err := client.Emergency(ctx, args[0])
@@ -225,13 +225,13 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 }
 
 const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,
-and what they had displaced takes its room back: urgent work that still runs may stand
-still for it, and goes on when there is room. That an emergency was cleared is final.`
+and the jobs that they displaced get their capacity back: urgent work that still runs may
+be suspended for them, and goes on when capacity is free. Clearing an emergency is final.`
 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool
 	cmd := &cobra.Command{
-		Use: "clear ID", Short: "End an emergency for good, everywhere", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Use: "clear ID", Short: "End an emergency everywhere, permanently", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
 		Example: "  ucp emergency clear flood-3f9a21",
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")

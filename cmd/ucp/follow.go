@@ -44,7 +44,7 @@ var errPlaced = errors.New("placed")
 func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience) (api.Job, error) {
 	if p.total > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, p.total, fmt.Errorf("it has not ended after %v; it goes on", p.total))
+		ctx, cancel = context.WithTimeoutCause(ctx, p.total, fmt.Errorf("the job has not ended after %v, and goes on", p.total))
 		defer cancel()
 	}
 	progress := c.newProgress()

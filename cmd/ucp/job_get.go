@@ -84,7 +84,7 @@ func pauseLine(p *api.Pause, asOf time.Time) string {
 		text += fmt.Sprintf(" for %s", humanDuration(p.To.Time().Sub(p.From.Time())))
 	}
 	if p.Mode == job.Requeue {
-		text += "; it began anew"
+		text += "; it started again"
 	}
 	if p.Emergency != "" {
 		text += ", because of " + p.Emergency

@@ -35,7 +35,7 @@ func (c *cli) jobListCommand() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		if o.State = job.State(state); state != "" && !slices.Contains(job.States, o.State) {
-			return fmt.Errorf("--state %q: it is one of %s", state, stateNames())
+			return fmt.Errorf("--state %q: want one of %s", state, stateNames())
 		}
 		if o.Limit < 1 {
 			return fmt.Errorf("--limit %d: at least 1", o.Limit)

@@ -91,7 +91,7 @@ func readSpec(files *sources, path string) (doc []byte, contentType string, err 
 		return nil, "", fmt.Errorf("spec file %s: %w", path, err)
 	}
 	if len(doc) > job.MaxSpec {
-		return nil, "", fmt.Errorf("spec file %s has more than the %d bytes that are allowed: large data belongs into inputs", path, job.MaxSpec)
+		return nil, "", fmt.Errorf("spec file %s has more than the %d bytes that are allowed: large data belongs in inputs", path, job.MaxSpec)
 	}
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case ext == ".yaml" || ext == ".yml":

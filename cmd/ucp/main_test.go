@@ -73,22 +73,22 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"unknown verb below": {[]string{"job", "lits"}, "ucp: there is no `ucp job lits`; did you mean \"list\"? it has: cancel, get, list, logs, result, submit, wait\n"},
 		"unknown flag":       {[]string{"run", "--timout", "3s", "x"}, "ucp: unknown flag: --timout; did you mean --timeout? see `ucp run --help`\n"},
 		"unknown shorthand":  {[]string{"members", "-x"}, "ucp: unknown shorthand flag: 'x' in -x; see `ucp members --help`\n"},
-		"format":             {[]string{"members", "-o", "xml"}, "ucp: invalid argument \"xml\" for \"-o, --format\" flag: it is \"table\" or \"json\"; see `ucp members --help`\n"},
+		"format":             {[]string{"members", "-o", "xml"}, "ucp: invalid argument \"xml\" for \"-o, --format\" flag: want \"table\" or \"json\"; see `ucp members --help`\n"},
 		"address":            {[]string{"members", "--addr", "ftp://x"}, "ucp: --addr or UCP_ADDR: broker address \"ftp://x\": the scheme \"ftp\" is not http or https;"},
 		"no broker":          {[]string{"members", "--addr", "127.0.0.1:1"}, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR\n"},
 		"argument missing":   {[]string{"job", "get"}, "ucp: `ucp job get` needs a job ID; see `ucp job get --help`\n"},
 		"argument too many":  {[]string{"members", "all"}, "ucp: `ucp members`: what is \"all\"? see `ucp members --help`\n"},
 		"no module":          {[]string{"run", "--", "x"}, "ucp: `ucp run` needs a module before the arguments;"},
-		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: what is \"b\"? the job's own arguments stand behind --: `ucp run a.wasm -- b ...`\n"},
+		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: what is \"b\"? the arguments of the job stand behind --: `ucp run a.wasm -- b ...`\n"},
 		"cpu":                {[]string{"run", "--cpu", "lots", "a.wasm"}, "for \"--cpu\" flag: write millicores (500m or 500) or cores (0.5, 2.0);"},
 		"memory":             {[]string{"run", "--memory", "64XB", "a.wasm"}, "for \"--memory\" flag: write bytes, or with a suffix"},
 		"pair":               {[]string{"run", "--env", "HOME", "a.wasm"}, "for \"--env\" flag: write NAME=VALUE;"},
 		"pair twice":         {[]string{"run", "--input", "a=x", "--input", "a=y", "a.wasm"}, "for \"--input\" flag: a is given twice;"},
-		"driver":             {[]string{"run", "--driver", "docker", "a.wasm"}, "ucp: --driver \"docker\": it is \"wasm\" or \"process\"\n"},
+		"driver":             {[]string{"run", "--driver", "docker", "a.wasm"}, "ucp: --driver \"docker\": want \"wasm\" or \"process\"\n"},
 		"deadline":           {[]string{"run", "--deadline", "soon", "a.wasm"}, "ucp: --deadline \"soon\": write 2026-01-31T15:04:05Z, or a duration from now such as 90m\n"},
 		"id":                 {[]string{"run", "--id", "../x", "a.wasm"}, "ucp: --id \"../x\": use letters, digits"},
 		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: module: stat nowhere.wasm: no such file or directory\n"},
-		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": it is one of pending, queued, running,"},
+		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, running,"},
 		"streams":            {[]string{"job", "logs", "x", "--stdout", "--stderr"}, "ucp: --stdout and --stderr: say one of them, or none for both\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestGlobalsFromTheEnvironment(t *testing.T) {
 	require.Contains(t, s.run("members").errOut, "no broker answers at 127.0.0.1:2;")
 	require.Contains(t, s.run("members", "--addr", "127.0.0.1:1").errOut, "no broker answers at 127.0.0.1:1;", "a flag beats a variable")
 	s.env["UCP_FORMAT"] = "xml"
-	require.Equal(t, "ucp: variable UCP_FORMAT=\"xml\": it is \"table\" or \"json\"\n", s.run("version").errOut)
+	require.Equal(t, "ucp: variable UCP_FORMAT=\"xml\": want \"table\" or \"json\"\n", s.run("version").errOut)
 	s.env["UCP_FORMAT"] = "json"
 	require.Contains(t, s.run("version").out, `"platform": "`)
 	s.env["UCP_FORMAT"] = ""
@@ -116,21 +116,12 @@ func TestGlobalsFromTheEnvironment(t *testing.T) {
 }
 
 func TestEveryVerbExplainsItself(t *testing.T) {
-	root := newShell(t).cli(nil, nil).rootCommand()
-	var visit func(cmd *cobra.Command)
-	visit = func(cmd *cobra.Command) {
-		if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
-			return
-		}
+	everyVerb(func(cmd *cobra.Command) {
 		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
 		if !cmd.HasSubCommands() {
 			require.NotEmpty(t, cmd.Example, cmd.CommandPath())
 		}
-		for _, sub := range cmd.Commands() {
-			visit(sub)
-		}
-	}
-	visit(root)
+	})
 	got := newShell(t).run()
 	require.Zero(t, got.code)
 	require.Contains(t, got.out, "Available Commands:")

@@ -60,7 +60,7 @@ func fetchFiles(ctx context.Context, id, dir string, files map[string]outputFile
 func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
-		return errors.New("the path leads outside; nothing was written")
+		return errors.New("the path leads out of the directory; nothing was written")
 	}
 	r, err := f.open(ctx, id)
 	if err != nil {
@@ -88,7 +88,7 @@ func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); n != f.blob.Size || got != string(f.blob.Digest) {
-		return fmt.Errorf("what came is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, got, f.blob.Size, f.blob.Digest)
+		return fmt.Errorf("the content is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, got, f.blob.Size, f.blob.Digest)
 	}
 	return root.Rename(part, local)
 }

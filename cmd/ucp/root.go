@@ -45,7 +45,7 @@ func (f *formatValue) Set(s string) error {
 		*f = v
 		return nil
 	}
-	return errors.New(`it is "table" or "json"`)
+	return errors.New(`want "table" or "json"`)
 }
 
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
@@ -75,7 +75,7 @@ func (c *cli) rootCommand() *cobra.Command {
 			return c.globalsFromEnv(cmd.Root().PersistentFlags())
 		},
 	})
-	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "broker to talk to, `URL or host:port` (UCP_ADDR)")
+	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT` or URL of the broker to talk to (UCP_ADDR)")
 	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
 	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))

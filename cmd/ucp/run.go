@@ -68,7 +68,7 @@ func runArgs(cmd *cobra.Command, args []string) error {
 	case own == 0:
 		return fmt.Errorf("`%s` needs a module before the arguments; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
 	case own > 1:
-		return fmt.Errorf("what is %q? the job's own arguments stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
+		return fmt.Errorf("what is %q? the arguments of the job stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
 	}
 	return nil
 }
@@ -142,9 +142,9 @@ func maybeSubmitted(id job.ID, err error) error {
 		return fmt.Errorf("interrupted; if job %s was taken before, it goes on: follow it with `ucp job wait %s`, or end it with `ucp job cancel %s`", id, id, id)
 	}
 	if errors.As(err, &u) {
-		return fmt.Errorf("%w; the job may have been taken before: `ucp job get %s` tells, at any broker", err, id)
+		return fmt.Errorf("%w; the broker may have taken the job before: `ucp job get %s` tells, at any broker", err, id)
 	}
-	return fmt.Errorf("submitting the job: %w; it may have been taken all the same: `ucp job get %s` tells", err, id)
+	return fmt.Errorf("submitting the job: %w; the broker may have taken it all the same: `ucp job get %s` tells", err, id)
 }
 
 // uploadAll sends what the job needs and puts the digests into its spec.

@@ -50,13 +50,13 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
 	fs.Var(&f.env, "env", "environment variable; repeatable")
 
-	fs.Var(&f.cpu, "cpu", "CPU to ask for, "+cpuHelp+" (default 100m)")
-	fs.Var(&f.memory, "memory", "memory to ask for, also the limit, "+bytesHelp+" (default 64MiB)")
+	fs.Var(&f.cpu, "cpu", "CPU to ask for, "+cpuHelp+fmt.Sprintf(" (default %dm)", job.DefaultCPU))
+	fs.Var(&f.memory, "memory", "memory to ask for, also the limit, "+bytesHelp+fmt.Sprintf(" (default %s)", humanBytes(job.DefaultMemory)))
 	fs.DurationVar(&f.timeout, "timeout", 0, "end an attempt that takes longer (0: never)")
 	fs.IntVar(&f.retries, "retries", 0, "how often to run again what failed by itself")
 	fs.DurationVar(&f.backoff, "retry-backoff", 0, "pause before the first retry, doubled from one to the next (default 1s)")
 
-	fs.StringArrayVar(&f.constraints, "constraint", nil, "only on brokers with these labels: `k=v`, k!=v, \"k in (a,b)\", k; repeatable, all must hold")
+	fs.StringArrayVar(&f.constraints, "constraint", nil, "only on brokers that meet `CONSTRAINT`: k=v, k!=v, \"k in (a,b)\" or k; repeatable, all must hold")
 	fs.Var(&f.labels, "label", "label of the job itself; repeatable")
 	fs.StringVar(&f.driver, "driver", string(job.Wasm), "wasm, or process: then FILE is a command of the executing machine")
 	fs.StringVar(&f.id, "id", "", "`ID` of the job; running the same again is the same job (default: a new one)")
@@ -118,7 +118,7 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		s.After = append(s.After, job.ID(id))
 	}
 	if s.Driver != job.Wasm && s.Driver != job.Process {
-		return s, fmt.Errorf("--driver %q: it is %q or %q", f.driver, job.Wasm, job.Process)
+		return s, fmt.Errorf("--driver %q: want %q or %q", f.driver, job.Wasm, job.Process)
 	}
 	if f.deadline != "" {
 		at, err := parseDeadline(f.deadline, now)

@@ -202,7 +202,7 @@ func TestDamagedOutputIsRefused(t *testing.T) {
 	}
 	got := s.run("run", "m.wasm")
 	require.Equal(t, exitError, got.code)
-	require.Contains(t, got.errOut, "what came is not what the job wrote")
+	require.Contains(t, got.errOut, "the content is not what the job wrote")
 	requireFile(t, "r.json", "old")
 	left, err := filepath.Glob("*")
 	require.NoError(t, err)
@@ -255,7 +255,7 @@ func TestWaitHasAnEnd(t *testing.T) {
 	b, s := newFakeBroker(t)
 	j := ended("j1", job.StateRunning, nil, "")
 	b.jobs["j1"] = &j
-	require.Equal(t, ran{exitError, "", "ucp: waiting for job j1: it has not ended after 10ms; it goes on\n"}, s.run("job", "wait", "j1", "--timeout", "10ms"))
+	require.Equal(t, ran{exitError, "", "ucp: waiting for job j1: the job has not ended after 10ms, and goes on\n"}, s.run("job", "wait", "j1", "--timeout", "10ms"))
 }
 
 func TestInterruptLeavesTheJobRunning(t *testing.T) {

@@ -64,7 +64,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	}
 	row(w, "Replicas:", s.Replicas)
 	if s.DiskFull {
-		row(w, "Disk:", "FULL: new jobs are refused until there is room")
+		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}
 	if s.Unaudited {
 		row(w, "Audit:", "old jobs wait until a peer has compared them with its own")

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,29 +33,42 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 	}
 }
 
-const strategyHelp = `Changes how jobs that can't all run are decided, at once, without restarting
-anything and without losing a job:
+const (
+	strategyIntro = `Changes how jobs that can't all run are decided. It takes effect at once, without a
+restart and without losing a job:`
+	strategyScope = `With --cluster every broker adopts it, also those that join later. Without --cluster
+only the broker that is asked does, until the cluster's strategy is changed or that
+broker restarts.`
+)
 
-  causal     what your submitter had seen comes first; strangers by score (default)
-  priority   the higher score first; stops running jobs that are worse by a margin
-  emergency  the emergency level is absolute; stops lower levels
-  optimal    packs the most value into what there is
-  fcfs       first come, first served
+// strategyHelp explains each strategy in a line.
+func strategyHelp() string {
+	var b strings.Builder
+	for _, s := range resolve.All() {
+		fmt.Fprintf(&b, "  %-10s %s", s, s.Help())
+		if s == resolve.Default {
+			b.WriteString(" (default)")
+		}
+		b.WriteByte('\n')
+	}
+	return strategyIntro + "\n\n" + b.String() + "\n" + strategyScope
+}
 
-With --cluster every broker adopts it, also those that join later; without, only the
-broker that is asked, until somebody sets another for the cluster or it starts anew.`
+// completeStrategy completes a strategy's name.
+func completeStrategy(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, s := range resolve.All() {
+		names = append(names, string(s))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
 
 func (c *cli) strategySetCommand() *cobra.Command {
 	var cluster bool
 	cmd := &cobra.Command{
-		Use: "set NAME", Short: "Change how competing jobs are decided", Long: strategyHelp,
+		Use: "set NAME", Short: "Change how competing jobs are decided", Long: strategyHelp(),
 		Example: "  ucp strategy set emergency --cluster\n  ucp strategy set fcfs", Args: exactArgs("a strategy"),
-		ValidArgsFunction: func(*cobra.Command, []string, string) (out []string, d cobra.ShellCompDirective) {
-			for _, s := range resolve.All() {
-				out = append(out, string(s))
-			}
-			return out, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: completeStrategy,
 	}
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "for all brokers, also those that join later")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {

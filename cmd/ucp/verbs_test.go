@@ -72,7 +72,7 @@ CPU:        1000m of 4000m asked for (25 %)
 Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
 Replicas:   3
-Disk:       FULL: new jobs are refused until there is room
+Disk:       FULL: new jobs are refused until space is free
 As of:      2026-01-31 15:04:05 UTC
 
 PEER  HEALTH                   HTTP           LAST SEEN  LACKS  HAS MORE

@@ -19,6 +19,7 @@ import (
 
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/node/httpd"
 )
 
 // clients is how many keep-alive connections submit at once.
@@ -55,7 +56,7 @@ func serveBroker(args []string, up func(addresses), stop <-chan struct{}) error 
 	case <-stop:
 	}
 	err = n.Close() // at once: handing its jobs over is not what is measured
-	if ran := <-ended; !errors.Is(ran, node.ErrStopped) {
+	if ran := <-ended; !errors.Is(ran, httpd.ErrStopped) {
 		err = errors.Join(err, ran)
 	}
 	return err

@@ -69,12 +69,12 @@ func (a *alarms) probe(ctx context.Context, b *rig.Broker) error {
 
 // raiseAlarms declares an emergency now and then, wherever, and clears every other,
 // as long as jobs are submitted.
-func (w *world) raiseAlarms(ctx context.Context) error {
+func (w *world) raiseAlarms(ctx context.Context) {
 	a := w.alarms
 	levels := []string{"low", "medium", "high", "critical"}
 	for n := 0; a.absent == "" && time.Since(w.begin) < w.over; n++ {
 		if pause(ctx, alarmsEvery/2+time.Duration(a.rnd.Int64N(int64(alarmsEvery)))) != nil {
-			return nil // its end is no failure of ours
+			return // the round is over
 		}
 		all := w.members()
 		b := all[a.rnd.IntN(len(all))]
@@ -91,7 +91,6 @@ func (w *world) raiseAlarms(ctx context.Context) error {
 			a.mu.Unlock()
 		}
 	}
-	return nil
 }
 
 // open is some emergency that nobody has cleared.

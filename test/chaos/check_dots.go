@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
+	records "github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/store"
 )
 
 // dots is what every dot that was found on a disk stands for. One dot is one update of
-// one record, for ever (rule I1): a disk that was wiped or rolled back must not use it
+// one record, permanently (rule I1): a disk that was wiped or rolled back must not use it
 // for another. HTTP does not show dots, so the disks are read, when no broker uses
 // them any more: those of the end, and those that were exchanged on the way.
 type dots struct {
@@ -23,9 +24,6 @@ type dots struct {
 	twice  map[clock.Dot]string
 	others int // records of kinds that are not looked into
 }
-
-// jobKind is how the ledger names the records of jobs.
-const jobKind = "job"
 
 func newDots() *dots {
 	return &dots{of: map[clock.Dot]map[string]string{}, where: map[clock.Dot]string{}, twice: map[clock.Dot]string{}}
@@ -38,15 +36,14 @@ func (d *dots) read(dir string) (err error) {
 		return fmt.Errorf("reading the disk of a broker that has ended: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.Scan([]byte("r"), func(key, value []byte) error {
-		kind, _, _ := strings.Cut(string(key[1:]), "\x00")
-		if kind != jobKind {
+	return ledger.Records(s.Scan, records.Schemas, func(s ledger.Stored) error {
+		if s.Err != nil {
+			return fmt.Errorf("%s holds a record that can't be read: %w", dir, s.Err)
+		}
+		r, isJob := s.Record.(*job.Record)
+		if !isJob {
 			d.others++
 			return nil
-		}
-		r, err := job.DecodeRecord(append([]byte(nil), value...))
-		if err != nil {
-			return fmt.Errorf("%s holds a record that can't be read: %w", dir, err)
 		}
 		return d.record(dir, r)
 	})

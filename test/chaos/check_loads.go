@@ -25,7 +25,7 @@ const (
 	moreMemory     = 256 << 20
 )
 
-// weigh asks every broker what its process uses; who does not answer is left out.
+// weigh asks every broker what its process uses; a broker that does not answer is left out.
 func (w *world) weigh(ctx context.Context) map[string]rig.Load {
 	out := map[string]rig.Load{}
 	for _, b := range w.members() {
@@ -102,7 +102,7 @@ func (w *world) exercise(ctx context.Context) {
 				id := job.ID(fmt.Sprintf("rest-%d-%s-%d", w.o.seed, b.Name, i))
 				_, err := b.Client().Submit(ctx, job.Spec{Driver: job.Process, Command: "true"}, api.SubmitOptions{ID: id, Wait: api.MaxWait})
 				if err != nil {
-					w.complain("%s, in a cluster at rest: %s: %v", id, b.Name, err)
+					w.problem("%s, in a cluster at rest: %s: %v", id, b.Name, err)
 					return
 				}
 			}

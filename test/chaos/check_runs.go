@@ -164,7 +164,7 @@ func checkRedundant(w *world, r *report, a acknowledged, runs []*attempt) {
 // createdApart reports whether two attempts are of two creations of one job: our client,
 // whose answer was lost, repeated it at a broker that could not know of the first, in another
 // part of a split or after it had stood still. Only a creation makes a tenure of epoch 1
-// (rule J4), and who has one placed before it knew of the other (rule J8 speaks of one).
+// (rule J4), and a broker that has placed one before it knew of the other (rule J8 speaks of one).
 func createdApart(a, b string) bool {
 	x, y := strings.SplitN(a, ".", 3), strings.SplitN(b, ".", 3)
 	return len(x) == 3 && len(y) == 3 && x[0] == "1" && y[0] == "1" && x[2] != y[2]

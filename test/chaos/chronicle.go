@@ -120,9 +120,9 @@ func (w *world) healedNow() {
 	w.healed = time.Now()
 }
 
-// complain notes what is wrong beyond what has a count of its own.
-func (w *world) complain(format string, args ...any) {
+// problem notes what is wrong beyond what has a count of its own.
+func (w *world) problem(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
+	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }

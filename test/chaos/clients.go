@@ -81,14 +81,14 @@ func (w *world) submit(ctx context.Context, rnd *rand.Rand, t *task) bool {
 		began := time.Now()
 		s, err := w.submitAt(ctx, b, t)
 		if ctx.Err() == nil {
-			w.served.note(b, "submissions", began, err == nil || refused(err) || noRoom(err))
+			w.served.note(b, "submissions", began, err == nil || refused(err) || noSpace(err))
 		}
 		if err == nil {
 			w.acks.add(acknowledged{task: t, at: time.Now(), by: b.Name, copies: s.Replicas, degraded: s.Degraded, asked: asked})
 			return true
 		}
 		if refused(err) {
-			w.complain("%s: %s refuses it: %v", t.id, b.Name, err)
+			w.problem("%s: %s refuses it: %v", t.id, b.Name, err)
 			return true
 		}
 		if pause(ctx, time.Duration(20+rnd.IntN(80))*time.Millisecond) != nil {
@@ -131,9 +131,9 @@ func refused(err error) bool {
 	return e.Code != api.CodeMissingBlobs // it has lost them since
 }
 
-// noRoom reports whether an error says that the disk is full: a clear answer, for
+// noSpace reports whether an error says that the disk is full: a clear answer, for
 // which there is another broker.
-func noRoom(err error) bool {
+func noSpace(err error) bool {
 	var e *api.Error
 	return errors.As(err, &e) && e.Status == 507
 }

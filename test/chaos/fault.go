@@ -128,7 +128,7 @@ func plan(o *options) (out [lanes][]step) {
 	return out
 }
 
-// early brings who joins among the first, so that it has time to take part.
+// early puts the fault in which a broker joins among the first, so that it has time to take part.
 func early(deck []kind, order []int) {
 	for at, i := range order {
 		if deck[i].once && at > 3 {

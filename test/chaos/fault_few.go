@@ -14,7 +14,7 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// The faults of what a broker needs of its machine: file descriptors, and room on
+// The faults of what a broker needs of its machine: file descriptors, and space on
 // its disk. It must go on, say clearly what it refuses, and recover by itself.
 var fewKinds = []kind{
 	{name: "few-files", lane: resources, takes: 6 * time.Second, lasts: 4 * time.Second, draw: func(d *dealer) (fault, []int) {
@@ -59,7 +59,7 @@ func (f *fewFiles) Begin(ctx context.Context, w *world) error {
 		what, err := w.askStarved(ctx, b)
 		w.shortOf(what)
 		if what == noAnswer && ctx.Err() == nil {
-			w.complain("%s, short of descriptors, neither takes an upload nor refuses it clearly: %v", b.Name, err)
+			w.problem("%s, short of descriptors, neither takes an upload nor refuses it clearly: %v", b.Name, err)
 		}
 	}
 	return nil
@@ -98,11 +98,11 @@ func (f *fewFiles) End(ctx context.Context, w *world) error {
 		return nil
 	}
 	if !b.Running() {
-		w.complain("%s has ended by itself for want of file descriptors; its log is %s", b.Name, b.Log)
+		w.problem("%s has ended by itself for want of file descriptors; its log is %s", b.Name, b.Log)
 		return w.back(b)
 	}
 	if err := w.until(ctx, 10*time.Second, b.Client().Ready); err != nil {
-		w.complain("%s does not answer although descriptors are free again: %v", b.Name, err)
+		w.problem("%s does not answer although descriptors are free again: %v", b.Name, err)
 	}
 	f.eased()
 	w.tell("%s has its file descriptors back", b.Name)
@@ -153,10 +153,10 @@ func (diskFull) Begin(ctx context.Context, w *world) error {
 		return fmt.Errorf("it took a blob, or said: %w", first(err, errTaken))
 	})
 	if err != nil && ctx.Err() == nil {
-		w.complain("%s has less free than its reserve and does not refuse with 507: %v", b.Name, err)
+		w.problem("%s has less free than its reserve and does not refuse with 507: %v", b.Name, err)
 	}
 	if err := w.until(ctx, 6*time.Second, b.Client().Ready); err != nil && ctx.Err() == nil {
-		w.complain("%s has less free than its reserve and does not serve any more: %v", b.Name, err)
+		w.problem("%s has less free than its reserve and does not serve any more: %v", b.Name, err)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (diskFull) End(ctx context.Context, w *world) error {
 	b := w.brokers[smallDisk]
 	if rig.Inside() {
 		if err := os.Remove(ballast(b)); err != nil {
-			return fmt.Errorf("making room on the disk of %s: %w", b.Name, err)
+			return fmt.Errorf("freeing space on the disk of %s: %w", b.Name, err)
 		}
 	} else {
 		w.reserve(b, smallReserveFlag)
@@ -176,7 +176,7 @@ func (diskFull) End(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	w.tell("the disk of %s has room again", b.Name)
+	w.tell("the disk of %s has space again", b.Name)
 	err := w.until(ctx, 10*time.Second, func(ctx context.Context) error {
 		s, err := b.Client().Coordination(ctx)
 		if err == nil && s.DiskFull {
@@ -185,7 +185,7 @@ func (diskFull) End(ctx context.Context, w *world) error {
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		w.complain("%s does not notice that its disk has room again: %v", b.Name, err)
+		w.problem("%s does not notice that its disk has space again: %v", b.Name, err)
 	}
 	return nil
 }

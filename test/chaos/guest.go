@@ -89,7 +89,7 @@ type attempt struct {
 	pid        string
 }
 
-// attempts reads the notes of a job, in the order of the starts; none is no error.
+// attempts reads the notes of a job, in the order of the starts; it is not an error when there are none.
 func attempts(path, disks string) ([]*attempt, error) {
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) || path == "" {
@@ -103,7 +103,7 @@ func attempts(path, disks string) ([]*attempt, error) {
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)
 		if len(f) < 3 || f[0] == "start" && len(f) != 7 {
-			return nil, fmt.Errorf("%s: %q is no note", path, line)
+			return nil, fmt.Errorf("%s: %q is not a note", path, line)
 		}
 		ns, err := strconv.ParseInt(f[1], 10, 64)
 		if err != nil {

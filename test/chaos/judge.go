@@ -102,7 +102,7 @@ func (w *world) last(ctx context.Context, r *report) error {
 				if j, err := w.get(ctx, b, a.task); err == nil {
 					answers[i][string(a.id)] = j
 				} else if !notFound(err) {
-					w.complain("%s: %s: %v", a.id, b.Name, err)
+					w.problem("%s: %s: %v", a.id, b.Name, err)
 				}
 			}
 		})
@@ -172,7 +172,7 @@ func (w *world) examine(r *report, a acknowledged, shown []api.Job) ([]*attempt,
 	return runs, nil
 }
 
-// tookPart demands that who joined in the middle was given work.
+// tookPart demands that the broker which joined in the middle was given work.
 func (w *world) tookPart(r *report, runs []ran) {
 	for _, b := range w.members()[w.o.brokers:] {
 		n := 0

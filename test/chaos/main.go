@@ -1,8 +1,8 @@
-// Command chaos tells the truth about what the broker promises (DESIGN.md section 1)
-// by real processes: it starts a cluster, lets clients submit jobs, and meanwhile
-// kills brokers, stops them, exchanges their disks, takes their descriptors and
-// their room, cuts and spoils the links between them, as a schedule says that a seed
-// gives. Then it heals all, waits, and checks. docs/testing.md lists the checks,
+// Command chaos checks what the broker promises (docs/design.md, "What it promises")
+// with real processes: it starts a cluster, lets clients submit jobs, and meanwhile
+// kills and stops brokers, exchanges their disks, takes their file descriptors and
+// disk space, cuts and spoils the links between them, in a fault schedule that the
+// seed gives. Then it heals everything, waits, and checks. docs/testing.md lists the checks,
 // `chaos -h` the flags, `chaos -plan` the story that a seed tells.
 //
 // As root each broker has a network namespace of its own. Without, and where the
@@ -13,6 +13,8 @@
 // fault_process.go, fault_disk.go, fault_few.go, fault_network.go. What is checked
 // stands in check_*.go. The jobs run this same program, which notes in a file when it
 // starts, that it goes on, and when it ends.
+//
+// The rules that comments cite, such as A3, are defined in docs/protocol.md.
 package main
 
 import (
@@ -22,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -44,27 +47,38 @@ type options struct {
 	isolation, wait time.Duration // --isolation-delay, --redeploy-delay
 
 	barred map[need]string // what this machine lacks, and why
+	set    *flag.FlagSet   // as they were given
 }
 
+// notRepeated are the flags that do not change what happens to the cluster.
+var notRepeated = []string{"ucp", "wasm", "dir", "keep", "soak", "plan"}
+
+// declare declares the flags.
+func declare(fs *flag.FlagSet) *options {
+	o := &options{barred: map[need]string{}, set: fs}
+	fs.StringVar(&o.ucp, "ucp", "bin/ucp", "the broker's `program`")
+	fs.StringVar(&o.wasm, "wasm", "", "examples/words as a WebAssembly `module`: some jobs run it (none: native jobs only)")
+	fs.StringVar(&o.dir, "dir", "", "an empty or new `directory` for disks and logs (default: a temporary one)")
+	fs.BoolVar(&o.keep, "keep", false, "keep the directory; it stays anyhow when something is wrong")
+	fs.IntVar(&o.brokers, "brokers", 4, "brokers at the start; one more joins later")
+	fs.IntVar(&o.jobs, "jobs", 1000, "jobs that are submitted in a round")
+	fs.IntVar(&o.clients, "clients", 8, "clients that submit them")
+	fs.DurationVar(&o.over, "over", 80*time.Second, "time of a round over which jobs are submitted and faults begin")
+	fs.DurationVar(&o.settle, "settle", 2*time.Minute, "time after the last fault in which all must end")
+	fs.DurationVar(&o.soak, "soak", 0, "go on with fresh seeds, a new cluster for each, for so long")
+	fs.Uint64Var(&o.seed, "seed", 0, "of the faults and jobs (default: from the clock)")
+	fs.StringVar(&o.only, "faults", "", "only these `kinds` of faults, with commas (default: all): "+strings.Join(kindNames(), ", "))
+	fs.BoolVar(&o.loopback, "loopback", false, "brokers on loopback, also for root: no faults of the network")
+	fs.BoolVar(&o.plan, "plan", false, "tell the story that the seed gives, and do nothing")
+	fs.DurationVar(&o.syncInterval, "sync-interval", 5*time.Second, "--sync-interval of the brokers")
+	fs.DurationVar(&o.isolation, "isolation-delay", 10*time.Second, "--isolation-delay of the brokers")
+	fs.DurationVar(&o.wait, "redeploy-delay", time.Second, "--redeploy-delay of the brokers")
+	return o
+}
+
+// flags reads the command line; without -seed the clock gives one.
 func flags() *options {
-	o := &options{barred: map[need]string{}}
-	flag.StringVar(&o.ucp, "ucp", "bin/ucp", "the broker's `program`")
-	flag.StringVar(&o.wasm, "wasm", "", "examples/words as a WebAssembly `module`: some jobs run it (none: native jobs only)")
-	flag.StringVar(&o.dir, "dir", "", "an empty or new `directory` for disks and logs (default: a temporary one)")
-	flag.BoolVar(&o.keep, "keep", false, "keep the directory; it stays anyhow when something is wrong")
-	flag.IntVar(&o.brokers, "brokers", 4, "brokers at the start; one more joins later")
-	flag.IntVar(&o.jobs, "jobs", 1000, "jobs that are submitted in a round")
-	flag.IntVar(&o.clients, "clients", 8, "clients that submit them")
-	flag.DurationVar(&o.over, "over", 80*time.Second, "time of a round over which jobs are submitted and faults begin")
-	flag.DurationVar(&o.settle, "settle", 2*time.Minute, "time after the last fault in which all must end")
-	flag.DurationVar(&o.soak, "soak", 0, "go on with fresh seeds, a new cluster for each, for so long")
-	flag.Uint64Var(&o.seed, "seed", 0, "of the faults and jobs (default: from the clock)")
-	flag.StringVar(&o.only, "faults", "", "only these `kinds` of faults, with commas (default: all): "+strings.Join(kindNames(), ", "))
-	flag.BoolVar(&o.loopback, "loopback", false, "brokers on loopback, also for root: no faults of the network")
-	flag.BoolVar(&o.plan, "plan", false, "tell the story that the seed gives, and do nothing")
-	flag.DurationVar(&o.syncInterval, "sync-interval", 5*time.Second, "--sync-interval of the brokers")
-	flag.DurationVar(&o.isolation, "isolation-delay", 10*time.Second, "--isolation-delay of the brokers")
-	flag.DurationVar(&o.wait, "redeploy-delay", time.Second, "--redeploy-delay of the brokers")
+	o := declare(flag.CommandLine)
 	flag.Parse()
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano()) % 1_000_000
@@ -110,7 +124,7 @@ func (o *options) check() error {
 	}
 	for _, name := range o.kinds() {
 		if !isKind(name) {
-			return fmt.Errorf("-faults: there is no kind %q; there are %s", name, strings.Join(kindNames(), ", "))
+			return fmt.Errorf("-faults: unknown kind %q; want some of %s", name, strings.Join(kindNames(), ", "))
 		}
 	}
 	return nil
@@ -206,12 +220,11 @@ func round(ctx context.Context, o *options) (r *report, err error) {
 
 // again is the command that draws the same faults and jobs.
 func (o *options) again() string {
-	args := fmt.Sprintf("-seed %d -jobs %d -over %v -brokers %d -settle %v", o.seed, o.jobs, o.over, o.brokers, o.settle)
-	if o.only != "" {
-		args += " -faults " + o.only
-	}
-	if o.loopback {
-		args += " -loopback"
-	}
+	args := fmt.Sprintf("-seed %d", o.seed) // a soak counts it up
+	o.set.Visit(func(x *flag.Flag) {
+		if x.Name != "seed" && !slices.Contains(notRepeated, x.Name) {
+			args += fmt.Sprintf(" -%s=%v", x.Name, x.Value)
+		}
+	})
 	return fmt.Sprintf("make chaos ARGS=%q", args)
 }

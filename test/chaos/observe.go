@@ -37,7 +37,7 @@ func (w *world) observe(ctx context.Context) {
 	}
 }
 
-// sightings is who was seen healthy, or not, by whom and when: the changes.
+// sightings are the changes of which broker saw which other as healthy, and when.
 type sightings struct {
 	mu   sync.Mutex
 	last map[[2]string]bool

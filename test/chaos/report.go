@@ -33,7 +33,7 @@ type report struct {
 	longest                              map[string]gap
 	loads                                []loads
 	untested                             map[string]string
-	short                                map[string]int // what was said by who was short of descriptors
+	short                                map[string]int // what brokers answered that were short of descriptors
 
 	// What must be empty.
 	lost, twice, differ, late, taken, resurrected []string
@@ -75,12 +75,12 @@ func (r *report) took(w *world) {
 	maps.Copy(r.short, w.short)
 }
 
-// witnessed takes in what the witness has noticed, and what was complained about.
+// witnessed takes in what the witness has noticed, and the problems that were noted.
 func (r *report) witnessed(w *world) {
 	r.looks, r.takenOver = w.witness.looks, w.total("taken_over")
 	r.twice = slices.Sorted(maps.Values(w.witness.twice))
 	r.taken = slices.Sorted(maps.Values(w.witness.taken))
-	r.problems = append(r.problems, w.complaints...)
+	r.problems = append(r.problems, w.problems...)
 }
 
 // finished counts a job that has ended at all brokers.
@@ -202,7 +202,7 @@ func (r *report) printStory(row func(what string, value any, demand, note string
 	row("faults", n, "", strings.Join(parts, ", "))
 	row("acknowledged", r.acknowledged, "", fmt.Sprintf("%d of them degraded, %d after asking more than once", r.degraded, r.repeated))
 	row("finished", r.succeeded+r.failed+r.mayHaveRun, "", fmt.Sprintf("succeeded %d, failed as they must %d, \"may have run\" %d", r.succeeded, r.failed, r.mayHaveRun))
-	row("runs", r.runs, "", fmt.Sprintf("of the jobs that note theirs; %d at who joined", r.runsOfJoined))
+	row("runs", r.runs, "", fmt.Sprintf("of the jobs that note theirs; %d at the broker that joined", r.runsOfJoined))
 	row("redeployed", r.moved, "", fmt.Sprintf("placed more than once; taken over by another owner at least %d times", r.takenOver))
 	row("redundant executions", r.ranToTheEndAgain, "", fmt.Sprintf("runs to the end beyond the first; %d starts beyond the first; %d late results rejected, %d verdicts superseded", r.startedAgain, r.rejected, r.superseded))
 }

@@ -33,15 +33,15 @@ func TestWitness(t *testing.T) {
 		answers      []answer
 		twice, taken bool
 	}{
-		"the same everywhere":                      {answers: []answer{{"a", won("b", "1")}, {"b", won("b", "1")}, {"a", won("b", "1")}}},
-		"a broker that does not know yet":          {answers: []answer{{"a", won("b", "1")}, {"b", running}}},
-		"provisional may change":                   {answers: []answer{{"a", provisional(won("b", "1"))}, {"a", won("c", "2")}}},
-		"provisional elsewhere":                    {answers: []answer{{"a", won("b", "1")}, {"c", provisional(won("c", "2"))}}},
-		"two brokers show two results":             {answers: []answer{{"a", won("b", "1")}, {"c", won("c", "2")}}, twice: true},
-		"one broker shows one, then the other":     {answers: []answer{{"a", won("b", "1")}, {"a", won("c", "2")}}, twice: true},
-		"the same attempt at another broker":       {answers: []answer{{"a", won("b", "1")}, {"c", won("c", "1")}}, twice: true},
-		"a result, then an end without one":        {answers: []answer{{"a", won("b", "1")}, {"a", api.Job{ID: "j", State: job.StateFailed}}}, twice: true},
-		"who has shown an end shows it as running": {answers: []answer{{"a", won("b", "1")}, {"a", running}}, taken: true},
+		"the same everywhere":                                {answers: []answer{{"a", won("b", "1")}, {"b", won("b", "1")}, {"a", won("b", "1")}}},
+		"a broker that does not know yet":                    {answers: []answer{{"a", won("b", "1")}, {"b", running}}},
+		"provisional may change":                             {answers: []answer{{"a", provisional(won("b", "1"))}, {"a", won("c", "2")}}},
+		"provisional elsewhere":                              {answers: []answer{{"a", won("b", "1")}, {"c", provisional(won("c", "2"))}}},
+		"two brokers show two results":                       {answers: []answer{{"a", won("b", "1")}, {"c", won("c", "2")}}, twice: true},
+		"one broker shows one, then the other":               {answers: []answer{{"a", won("b", "1")}, {"a", won("c", "2")}}, twice: true},
+		"the same attempt at another broker":                 {answers: []answer{{"a", won("b", "1")}, {"c", won("c", "1")}}, twice: true},
+		"a result, then an end without one":                  {answers: []answer{{"a", won("b", "1")}, {"a", api.Job{ID: "j", State: job.StateFailed}}}, twice: true},
+		"a broker that has shown an end shows it as running": {answers: []answer{{"a", won("b", "1")}, {"a", running}}, taken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, now := newWitness(), time.Unix(1, 0)

@@ -41,19 +41,19 @@ type world struct {
 	watchers sync.WaitGroup
 	before   map[string]rig.Load // what each process used when it was fresh
 
-	mu         sync.Mutex
-	inside     []*rig.Broker  // those that have joined
-	counted    map[string]int // faults by name
-	blows      []*blow
-	healed     time.Time
-	swaps      []swap
-	weather    []weather
-	spoilt     map[string]map[rig.Link]float64 // by what asks for it
-	story      strings.Builder
-	complaints []string
-	short      map[string]int                // what was said by who was short of descriptors
-	counters   map[string]map[string]float64 // broker -> what it counted in this process
-	past       map[string]float64            // what ended processes have counted
+	mu       sync.Mutex
+	inside   []*rig.Broker  // those that have joined
+	counted  map[string]int // faults by name
+	blows    []*blow
+	healed   time.Time
+	swaps    []swap
+	weather  []weather
+	spoilt   map[string]map[rig.Link]float64 // by what asks for it
+	story    strings.Builder
+	problems []string
+	short    map[string]int                // what brokers answered that were short of descriptors
+	counters map[string]map[string]float64 // broker -> what it counted in this process
+	past     map[string]float64            // what ended processes have counted
 }
 
 func brokerName(i int) string { return fmt.Sprintf("b%d", i+1) }
@@ -246,10 +246,10 @@ func (w *world) storm(ctx context.Context) error {
 
 	limit, giveUp := context.WithTimeout(ctx, 3*w.over+w.o.settle)
 	defer giveUp()
-	errs := make([]error, len(steps)+1)
+	errs := make([]error, len(steps))
 	var all sync.WaitGroup
 	all.Go(func() { w.submitAll(limit) })
-	all.Go(func() { errs[len(steps)] = w.raiseAlarms(limit) })
+	all.Go(func() { w.raiseAlarms(limit) })
 	for i := range steps {
 		all.Go(func() {
 			if errs[i] = w.walk(limit, steps[i]); errs[i] != nil {

@@ -30,14 +30,14 @@ const (
 func causalCost(context.Context, *cluster) (string, error) {
 	start := time.Now()
 	wall := func() time.Duration { return time.Since(start) }
-	crowds := []*crowd{newCrowd(resolve.Causal, 10_000), crowdOf(resolve.Causal, 10_000, true), newCrowd(resolve.FCFS, 10_000)}
+	backlogs := []*backlog{newBacklog(resolve.Causal, 10_000), backlogOf(resolve.Causal, 10_000, true), newBacklog(resolve.FCFS, 10_000)}
 	var each, free, fcfs []float64
 	for i := range costTurns {
 		var took [3]time.Duration
-		for k := range crowds {
-			which := (i + k) % len(crowds) // by turns who is first
+		for k := range backlogs {
+			which := (i + k) % len(backlogs) // which one is first alternates
 			for range costTurn {
-				took[which] += crowds[which].arrive(wall)
+				took[which] += backlogs[which].arrive(wall)
 			}
 		}
 		each = append(each, took[0].Seconds()*1e6/costTurn)

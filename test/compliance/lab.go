@@ -22,7 +22,7 @@ type group struct {
 // groups are all there are. Those that are alone are checked in their order, the
 // others between the first and the last of them, the longest first.
 func groups() []group {
-	return []group{figuresGroup(), doorGroup(), membersGroup(), jobsGroup(), splitGroup(), syncGroup(), idleGroup(), loadGroup()}
+	return []group{figuresGroup(), proxyGroup(), membersGroup(), jobsGroup(), splitGroup(), syncGroup(), idleGroup(), loadGroup()}
 }
 
 // atOnce is how many groups are checked side by side: brokers mostly wait, and two

@@ -10,6 +10,8 @@
 //
 // As root it runs in namespaces of its own (package rig), which it needs to split a
 // network; without root brokers are on loopback, and the rows about splits are skipped.
+//
+// The rules that comments cite, such as J6, are defined in docs/protocol.md.
 package main
 
 import (
@@ -87,10 +89,10 @@ func main() {
 // check refuses what makes no sense, and returns the groups with the rows asked for.
 func (o *options) check() ([]group, error) {
 	if o.format != "table" && o.format != "json" {
-		return nil, fmt.Errorf("-o %s: it is table or json", o.format)
+		return nil, fmt.Errorf("-o %s: want table or json", o.format)
 	}
 	if flag.NArg() > 0 {
-		return nil, fmt.Errorf("what is %q?", flag.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	all := groups()
 	names := strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' })
@@ -115,7 +117,7 @@ func (o *options) check() ([]group, error) {
 		}
 	}
 	for name := range wanted {
-		return nil, fmt.Errorf("-only: there is no row %q; -list lists them", name)
+		return nil, fmt.Errorf("-only: unknown row %q; -list lists the rows", name)
 	}
 	return chosen, nil
 }
@@ -139,7 +141,7 @@ func report(ctx context.Context, o *options, chosen []group) (*summary, error) {
 			fmt.Fprintln(os.Stderr, "compliance:", err)
 		}
 	}()
-	network, err := o.network(chosen)
+	network, err := o.network()
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +167,7 @@ const splitBrokers = 4
 
 // network makes the network that can be split. In a box it is made even when no row
 // needs it: that sets loopback up, too.
-func (o *options) network(chosen []group) (*rig.Network, error) {
+func (o *options) network() (*rig.Network, error) {
 	if o.noSplits != "" {
 		return nil, nil
 	}

@@ -26,7 +26,7 @@ func membersGroup() group {
 			return l.start(ctx, name, 3, onLoopback, same("--sync-interval", shortSync.String(), "--redeploy-delay", redeployDelay.String(), "--drain-timeout", "1s"))
 		},
 		rows: []row{
-			// The first: more patience is had with who has flapped (rule J6).
+			// The first: a broker that has flapped is given more time (rule J6).
 			redeployRow,
 			{
 				name: "failure-detection", requirement: 2, limit: "15 s each, back 10 s",
@@ -35,7 +35,7 @@ func membersGroup() group {
 				within: 2 * time.Minute, check: failureDetection,
 			},
 			persistenceRow,
-			// The last: memberlist counts who has left for a while, waits in vain for its word on
+			// The last: memberlist still counts a member that has left for a while, waits in vain for its word on
 			// suspects, and so takes twice as long to be sure.
 			{
 				name: "discovery", requirement: 1, limit: "join 5 s, kill 15 s, leave 5 s",

@@ -16,7 +16,7 @@ import (
 const redeployDelay = time.Second
 
 // replaceWithin is from the detection to the new placement: that delay, and the second
-// that DESIGN.md allows.
+// that docs/design.md allows ("Where a job stands").
 const replaceWithin = redeployDelay + time.Second
 
 var redeployRow = row{

@@ -14,7 +14,7 @@ import (
 	"github.com/urban-compute/ucp/test/rig"
 )
 
-// reuniteWithin is what DESIGN.md says of a healed split: one exchange of 60 s.
+// reuniteWithin is what docs/design.md promises of a healed split: one exchange of 60 s.
 const reuniteWithin = time.Minute
 
 // splitGroup cuts a network of four in two halves.
@@ -181,8 +181,9 @@ func (c *cluster) sameEnd(ctx context.Context, id string) error {
 
 // What both halves write to, each in its own way.
 const (
-	bothCancel = "both-cancel"
-	bothSubmit = "both-submit"
+	bothCancel  = "both-cancel"
+	bothSubmit  = "both-submit"
+	bothDeclare = emergency.ID("both-declare")
 )
 
 func syncConflicts(ctx context.Context, c *cluster) (figure string, err error) {
@@ -197,8 +198,7 @@ func syncConflicts(ctx context.Context, c *cluster) (figure string, err error) {
 		return "", err
 	}
 	defer func() { err = first(err, c.mend()) }()
-	e, err := c.contradict(ctx, a, b)
-	if err != nil {
+	if err := c.contradict(ctx, a, b); err != nil {
 		return "", err
 	}
 	var clocks [2]clock.Vector
@@ -219,7 +219,7 @@ func syncConflicts(ctx context.Context, c *cluster) (figure string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = c.agreed(ctx, e)
+	err = c.agreed(ctx)
 	figure = fmt.Sprintf("4 contradictions, 1 outcome each at 4 brokers %s after mending; clocks concurrent, then equal", tenths(took))
 	if err != nil {
 		figure = fmt.Sprintf("clocks equal %s after mending", tenths(took))
@@ -228,44 +228,43 @@ func syncConflicts(ctx context.Context, c *cluster) (figure string, err error) {
 }
 
 // contradict writes what contradicts itself: the first half says everything first.
-func (c *cluster) contradict(ctx context.Context, a, b *rig.Broker) (emergency.ID, error) {
-	const id = emergency.ID("both-declare")
+func (c *cluster) contradict(ctx context.Context, a, b *rig.Broker) error {
 	for i, at := range []*rig.Broker{a, b} {
 		if _, err := at.Client().Cancel(ctx, bothCancel); err != nil {
-			return id, fmt.Errorf("cancelling at %s: %w", at.Name, err)
+			return fmt.Errorf("cancelling at %s: %w", at.Name, err)
 		}
 		spec := command(100, []string{"echo", at.Name})
 		if _, err := submit(ctx, at, bothSubmit, spec, ""); err != nil {
-			return id, err
+			return err
 		}
 		if _, _, err := at.Client().Declare(ctx, emergency.Declaration{
-			ID: id, Type: "both", Level: []string{"critical", "low"}[i], TTL: clock.Duration(time.Hour),
+			ID: bothDeclare, Type: "both", Level: []string{"critical", "low"}[i], TTL: clock.Duration(time.Hour),
 		}); err != nil {
-			return id, fmt.Errorf("declaring at %s: %w", at.Name, err)
+			return fmt.Errorf("declaring at %s: %w", at.Name, err)
 		}
 		if _, err := at.Client().SetStrategy(ctx, []string{"priority", "fcfs"}[i], true); err != nil {
-			return id, fmt.Errorf("setting the strategy at %s: %w", at.Name, err)
+			return fmt.Errorf("setting the strategy at %s: %w", at.Name, err)
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil { // of the clock: later is later
-			return id, err
+			return err
 		}
 	}
-	return id, nil
+	return nil
 }
 
 // agreed is an error unless all brokers came to the same, which the rules say: the first
 // verdict (J1), the first creation (J3), the latest level (E3) and setting.
-func (c *cluster) agreed(ctx context.Context, id emergency.ID) error {
+func (c *cluster) agreed(ctx context.Context) error {
 	var errs []error
 	for _, at := range c.brokers {
-		if _, err := until(ctx, 15*time.Second, func(ctx context.Context) error { return c.agreedAt(ctx, at, id) }); err != nil {
+		if _, err := until(ctx, 15*time.Second, func(ctx context.Context) error { return c.agreedAt(ctx, at) }); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", at.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *cluster) agreedAt(ctx context.Context, at *rig.Broker, id emergency.ID) error {
+func (c *cluster) agreedAt(ctx context.Context, at *rig.Broker) error {
 	a, b := c.brokers[0].Name, c.brokers[2].Name
 	j, err := at.Client().Job(ctx, bothCancel, 0)
 	if err != nil {
@@ -286,7 +285,7 @@ func (c *cluster) agreedAt(ctx context.Context, at *rig.Broker, id emergency.ID)
 	if j, err = at.Client().Job(ctx, j.SameID[0], 0); err != nil || j.Origin != b || j.State != job.StateSucceeded {
 		return first(err, fmt.Errorf("the other job of that ID is %s, of %s", j.State, j.Origin))
 	}
-	e, err := at.Client().Emergency(ctx, string(id))
+	e, err := at.Client().Emergency(ctx, string(bothDeclare))
 	if err != nil || e.Level != "low" {
 		return first(err, fmt.Errorf("the emergency is %s, later it was said to be low", e.Level))
 	}

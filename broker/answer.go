@@ -1,0 +1,217 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// Answer says what became of an input that carried a token. Each type says one thing; which
+// may answer which input stands with the input. Answers may be kept, and are not changed.
+type Answer interface{ answer() }
+
+// Submitted says that a job is acknowledged: it is on so many disks (rule A1).
+type Submitted struct {
+	Record   *job.Record
+	Created  bool           // false: the same job was known already
+	Replicas int            // brokers that hold the record and its inputs, this one included
+	Degraded bool           // fewer than the broker's configuration asks for
+	Past     causal.Context // what the client has seen now (rule C3)
+}
+
+// TooFewCopies says that fewer brokers hold a job than its spec's MinReplicas asks for, after
+// the time that was given for it. The job may still run; submitting it again is safe (rule A1).
+type TooFewCopies struct {
+	Record   *job.Record
+	Created  bool
+	Replicas int
+	Degraded bool
+	Past     causal.Context
+}
+
+// IDTaken refuses a submission: the ID belongs to Record, which has another spec (rule J3).
+type IDTaken struct {
+	Record *job.Record
+	Past   causal.Context
+}
+
+// UnknownPredecessors refuses a submission that names jobs in After which no broker that
+// answers knows (rule C4).
+type UnknownPredecessors struct {
+	IDs  []job.ID
+	Past causal.Context
+}
+
+// Draining refuses a submission: this broker is about to leave.
+type Draining struct{}
+
+// Found shows one job as this broker knows it.
+type Found struct {
+	Record *job.Record
+	// Provisional: not yet every member is known to hold the verdict (rule A3).
+	Provisional bool
+	KnownBy     int    // brokers known to hold the newest update, this one included
+	Members     int    // of so many
+	Why         string // why the job is not running, for a person
+	AsOf        time.Time
+	Past        causal.Context // what the client has seen now (rule C3)
+	// Emergency gives an unfinished job its level at its executor, or here before it has one;
+	// "" when none does, or the level is the job's own.
+	Emergency emergency.ID
+	// Displaced lists the unfinished jobs that had to make room for this one here.
+	Displaced []job.ID
+	// SameID lists the keys of other jobs that were given this ID in another part of
+	// a split (rule J3); First: this is the one that owns the ID.
+	SameID []string
+	First  bool
+
+	seen []causal.Event // what a client that is shown this knows of
+}
+
+// Cancelled says that a job has ended, and whether this request ended it.
+type Cancelled struct {
+	Job   *Found
+	Wrote bool // false: it had ended already
+}
+
+// NotFound says that this broker knows no job with the ID.
+type NotFound struct {
+	ID   string // as it was asked for
+	AsOf time.Time
+	Past causal.Context
+}
+
+// AmbiguousJob says that the prefix fits several jobs, of which these are some.
+type AmbiguousJob struct {
+	ID   string // the prefix
+	IDs  []job.ID
+	AsOf time.Time
+	Past causal.Context
+}
+
+// Listing is a page of jobs, the newest first.
+type Listing struct {
+	Jobs []*job.Record
+	Next string // cursor of the next page; "" at the end
+	// Later lists the keys of those whose ID belongs to another job (rule J3).
+	Later []string
+	// Provisional lists the keys of those whose verdict not every member is known to
+	// hold (rule A3).
+	Provisional []string
+	// Emergencies says of unfinished ones, by key, what gives them their level.
+	Emergencies map[string]emergency.ID
+	AsOf        time.Time
+}
+
+// CaughtUp says that this broker knows all that the client has seen.
+type CaughtUp struct{}
+
+// StillBehind says what this broker lacks of what the client has seen, after the time that
+// was given for it.
+type StillBehind struct{ Missing causal.Context }
+
+// Drained says that all is handed over and nothing runs here.
+type Drained struct {
+	// Left counts the jobs that stay with this broker, on its disk only: there was nobody to
+	// hand them to.
+	Left int
+	// Known: every other member, also one that has failed, holds all that this broker wrote,
+	// so that it may leave. A broker that has left is asked for nothing any more (rule A3);
+	// what only its disk holds would come back with it, and could be an earlier verdict than
+	// the one that was shown.
+	Known bool
+}
+
+// StrategySet says by which strategy this broker decides now.
+type StrategySet struct{ Strategy resolve.Strategy }
+
+// Conflicts lists decided conflicts, the newest first.
+type Conflicts struct {
+	List  []resolve.Conflict
+	Total uint64 // how many there were since the start
+}
+
+// Prospects says what would become of a job at each live broker, the one that would be
+// preferred first.
+type Prospects struct{ Brokers []Prospect }
+
+// Prospect is what a job would find at one broker.
+type Prospect struct {
+	Broker   string
+	Strategy string   // by which that broker decides
+	Meets    []string // constraints that hold there
+	Lacks    []string // what keeps the job from ever running there; nil: it can
+	Cost     float64  // of placing it there: the load that it would then have, distance, absent inputs
+	Score    int64    // of the job among those that compete there
+	Starts   bool     // at once
+	Yields   []string // jobs that would have to make room, and how
+	Why      string   // why it would wait; "" when it starts
+}
+
+// Declared says that an emergency is declared, changed or cleared: it acts at once.
+type Declared struct {
+	View     *EmergencyView
+	Replicas int  // brokers that hold it, this one included (rule A1)
+	Degraded bool // fewer than the broker's configuration asks for
+	Created  bool // it is new, or this request cleared it
+}
+
+// AlreadyCleared refuses a declaration: the emergency was cleared, and that is final.
+type AlreadyCleared struct{ View *EmergencyView }
+
+// InvalidDeclaration refuses a declaration or a clear, and says what is wrong with it.
+type InvalidDeclaration struct{ Reason string }
+
+// TooManyDeclarations refuses a declaration or a clear beyond what this broker takes.
+type TooManyDeclarations struct{ Reason string }
+
+// NoSuchEmergency says that none with that ID is known here.
+type NoSuchEmergency struct {
+	ID   string // as it was asked for
+	AsOf time.Time
+}
+
+// AmbiguousEmergency says that the prefix fits several, of which these are some.
+type AmbiguousEmergency struct {
+	ID   string // the prefix
+	IDs  []emergency.ID
+	AsOf time.Time
+}
+
+// Emergencies lists those that are known: the active ones first, then the latest.
+type Emergencies struct {
+	List []*EmergencyView
+	AsOf time.Time
+}
+
+// Replied is the reply to a peer's message.
+type Replied struct{ Reply wire.Reply }
+
+func (*Submitted) answer()           {}
+func (*TooFewCopies) answer()        {}
+func (*IDTaken) answer()             {}
+func (*UnknownPredecessors) answer() {}
+func (*Draining) answer()            {}
+func (*Found) answer()               {}
+func (*Cancelled) answer()           {}
+func (*NotFound) answer()            {}
+func (*AmbiguousJob) answer()        {}
+func (*Listing) answer()             {}
+func (*CaughtUp) answer()            {}
+func (*StillBehind) answer()         {}
+func (*Drained) answer()             {}
+func (*StrategySet) answer()         {}
+func (*Conflicts) answer()           {}
+func (*Prospects) answer()           {}
+func (*Declared) answer()            {}
+func (*AlreadyCleared) answer()      {}
+func (*InvalidDeclaration) answer()  {}
+func (*TooManyDeclarations) answer() {}
+func (*NoSuchEmergency) answer()     {}
+func (*AmbiguousEmergency) answer()  {}
+func (*Emergencies) answer()         {}
+func (*Replied) answer()             {}

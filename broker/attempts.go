@@ -1,0 +1,269 @@
+package broker
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// attempts are what this broker executes, or is about to. Each is reviewed when its record has
+// changed: a job runs here only while the record says so.
+type attempts struct {
+	*core
+	decisions *decisions
+	causality *causality
+
+	runs      map[string]*run      // attempts that this broker holds, by key
+	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
+	pauses    map[string]pause     // retries that wait here for their time
+	cautious  map[string]time.Time // jobs that may run only once: they wait until their placement is durable, or until then (rule J8)
+	displaced map[string]displaced // jobs that had to make room, by key
+}
+
+func newAttempts(c *core, d *decisions, causality *causality) attempts {
+	return attempts{
+		core: c, decisions: d, causality: causality,
+		runs: map[string]*run{}, settling: map[string]*run{}, pauses: map[string]pause{},
+		cautious: map[string]time.Time{}, displaced: map[string]displaced{},
+	}
+}
+
+// keys lists the jobs of which this broker holds an attempt, sorted.
+func (a *attempts) keys() []string { return slices.Sorted(maps.Keys(a.runs)) }
+
+// running reports whether an attempt runs here, or is not gone yet.
+func (a *attempts) running() bool {
+	for _, x := range a.runs {
+		if x.started {
+			return true
+		}
+	}
+	return false
+}
+
+// ended says that a job has ended: nothing of it waits here any more.
+func (a *attempts) ended(key string) {
+	delete(a.cautious, key)
+	delete(a.pauses, key)
+	delete(a.displaced, key)
+}
+
+// forget gives up what this broker does for a job that is forgotten.
+func (a *attempts) forget(key string) {
+	if x := a.runs[key]; x != nil {
+		a.drop(key, x)
+	}
+	delete(a.cautious, key)
+	delete(a.pauses, key)
+}
+
+// dropAll gives up all attempts.
+func (a *attempts) dropAll() {
+	for _, key := range a.keys() {
+		a.drop(key, a.runs[key])
+	}
+}
+
+// reviewCautious looks again at the jobs that wait until their placement is durable.
+func (a *attempts) reviewCautious() {
+	for _, key := range slices.Sorted(maps.Keys(a.cautious)) {
+		a.reviews.later(key)
+	}
+}
+
+// displacedBy lists the jobs that had to make room for one.
+func (a *attempts) displacedBy(id job.ID) (out []job.ID) {
+	for _, key := range slices.Sorted(maps.Keys(a.displaced)) {
+		if a.displaced[key].by == id {
+			out = append(out, idOf(key))
+		}
+	}
+	return out
+}
+
+// run is an attempt that this broker holds as executor.
+type run struct {
+	attempt    job.Attempt // as the executor was told: the job's fencing token
+	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
+	fetching   bool        // its inputs are on their way
+	inputs     missing     // what of them could not be fetched so far
+	started    bool        // the executor was told to run it
+	stopping   bool        // the executor was told to stop it; what it holds is not free yet
+	requeue    bool        // it is stopped to make room, and runs again later
+	suspending bool        // it was told to stand still
+	suspended  bool        // it stands still
+
+	// result is how it ended, while its output is brought to other brokers; the record says so
+	// only afterwards (rule J11).
+	result *job.Result
+}
+
+// review mends what this broker executes: it runs a job only while the record
+// says so.
+func (a *attempts) review(r *job.Record) {
+	key := r.Key()
+	have := a.runs[key]
+	mine := !r.Finished() && r.Place.Actor == a.cfg.Actor
+	if have != nil && (r.Finished() || a.superseded(r, have)) {
+		if !r.Finished() && have.started && !have.stopping {
+			a.decisions.ranTwice(r)
+		}
+		a.drop(key, have)
+	}
+	if x := a.runs[key]; mine && x != nil && x.started && !x.stopping && x.as != r.Place.Attempt {
+		x.as = r.Place.Attempt
+		if x.result == nil {
+			a.report(key, x.as, phaseOf(x), nil)
+		}
+		return
+	}
+	if x := a.runs[key]; mine && x != nil {
+		a.yieldKey(r, x)
+		a.fetchAgain(r, x)
+	}
+	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.offer.draining || a.suspect(r) {
+		return
+	}
+	if !r.Spec.MayRedeploy() && !a.mayStart(r) {
+		return
+	}
+	delete(a.cautious, key)
+	if a.pausing(r) || a.causality.isBehind(r, a.decisions.strategy()) {
+		return
+	}
+	a.take(r)
+}
+
+func phaseOf(x *run) job.Phase {
+	if x.suspended {
+		return job.Suspended
+	}
+	return job.Running
+}
+
+// superseded reports whether an attempt that this broker holds is to be given up for a newer one:
+// at once if it has not started; if it runs, only when the newer one runs, whichever broker placed
+// that. Otherwise a broker that was cut off would take away what healthy ones are doing (rule J7).
+func (a *attempts) superseded(r *job.Record, have *run) bool {
+	switch {
+	case r.Place.Attempt == have.as:
+		return false
+	case !have.started:
+		return true
+	case r.Place.Actor == a.cfg.Actor:
+		return false // our own older attempt goes on; its result counts
+	}
+	rep, ok := r.Present()
+	return ok && rep.Phase != job.Queued && rep.Phase != job.Stopped
+}
+
+// reportedEnd reports whether this broker has already said how the present
+// attempt ended, or that an earlier one of its own succeeded: another start would
+// take that result's place in our slot before the owner has seen it (rule J5).
+func (a *attempts) reportedEnd(r *job.Record) bool {
+	for _, rep := range r.Reports {
+		if rep.Dot.Actor == a.cfg.Actor && rep.Phase == job.Done {
+			return rep.Attempt == r.Place.Attempt || rep.Result.Outcome == job.Succeeded
+		}
+	}
+	return false
+}
+
+// take accepts an attempt that was placed here: fetch what is missing, then wait
+// for its turn.
+func (a *attempts) take(r *job.Record) {
+	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
+	a.runs[r.Key()] = x
+	blobs := r.Spec.Blobs()
+	if a.blobs.Has(a.self, blobs) {
+		a.enqueue(r)
+		return
+	}
+	x.fetching = true
+	a.fetch(r, x)
+}
+
+func (a *attempts) enqueue(r *job.Record) {
+	a.decisions.add(r)
+}
+
+// pause is a retry that waits.
+type pause struct {
+	attempt job.Attempt
+	until   time.Time
+}
+
+// pausing reports whether a retry must still wait: until the time that its owner named,
+// but never longer than the pause itself, since the owner's clock and ours may
+// differ by an hour.
+func (a *attempts) pausing(r *job.Record) bool {
+	key := r.Key()
+	p, known := a.pauses[key]
+	if !known || p.attempt != r.Place.Attempt {
+		wait := min(r.Place.NotBefore.Time().Sub(a.wall), backoff(&r.Spec, r.Place.Try-1))
+		if r.Place.NotBefore == 0 || wait <= 0 {
+			delete(a.pauses, key)
+			return false
+		}
+		p = pause{r.Place.Attempt, a.now.Add(wait)}
+		a.pauses[key] = p
+		a.reviews.at(p.until, key)
+	}
+	if a.now.Before(p.until) {
+		return true
+	}
+	delete(a.pauses, key)
+	return false
+}
+
+// mayStart reports whether as many brokers hold the record that says where a job
+// runs as hold a submission, for one that must run once only (rule J8). Like a
+// submission it waits for AckTimeout at most.
+func (a *attempts) mayStart(r *job.Record) bool {
+	until, waits := a.cautious[r.Key()]
+	if !waits {
+		until = a.now.Add(a.cfg.AckTimeout)
+		a.cautious[r.Key()] = until
+		a.reviews.at(until, r.Key())
+	}
+	n := 1
+	for _, name := range a.members.Names() {
+		if a.peers.Covers(name, r.Dots) {
+			n++
+		}
+	}
+	return n >= a.copies.Goal() || !a.now.Before(until)
+}
+
+// drop gives an attempt up. One that runs holds what it has until it is gone.
+func (a *attempts) drop(key string, x *run) {
+	switch {
+	case x.stopping:
+		x.requeue = false // it will not run again
+	case x.result != nil: // it came too late, and is remembered (rule J1)
+		a.settle(key, x)
+	case x.started:
+		x.stopping = true
+		a.decisions.stop(key)
+		a.out.Stop = append(a.out.Stop, Stop{Key: key, Attempt: x.attempt})
+	default:
+		a.decisions.remove(key)
+		delete(a.runs, key)
+	}
+}
+
+func (a *attempts) start(key string) {
+	x := a.runs[key]
+	x.started = true
+	r := a.reportGoesOn(key, x.attempt)
+	if r == nil {
+		return
+	}
+	a.out.Run = append(a.out.Run, Run{
+		Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec,
+		Waited: max(0, a.wall.Sub(clock.TimeOf(r.Submitted()).Time())),
+	})
+}

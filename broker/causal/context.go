@@ -1,0 +1,122 @@
+// Package causal holds what a client has seen: the context that it carries from an answer to
+// its next request, so that another broker can order what it asks for behind what it knows
+// (rules C1 and C3 of docs/protocol.md).
+//
+// The package is pure.
+package causal
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
+)
+
+// Bounds of a causal token (rule C3).
+const (
+	maxEvents = 16
+	maxToken  = 4096 // bytes of its text
+)
+
+// Context is the newest frontier of what one client has seen: the causal token of
+// rule C3. It is never a broker's clock: then everything at one broker would be
+// ordered, and priority would decide nothing (rule C1). A client carries it from
+// answer to request as text, and needs to know nothing of what is in it. The
+// newest stands last.
+type Context []Event
+
+// Event is one event that a client knows of.
+type Event struct {
+	Dot clock.Dot `codec:"d"`
+	Job job.ID    `codec:"j,omitempty"` // when the event is this job's creation
+}
+
+// Token is the text of a context; "" when it is empty.
+func (c Context) Token() string {
+	if len(c) == 0 {
+		return ""
+	}
+	out := make([]byte, 0, 96*len(c)) // the codec would take a kilobyte, for every submission
+	if err := codec.NewEncoderBytes(&out, handle).Encode([]Event(c)); err != nil {
+		panic("broker: encoding a causal token: " + err.Error()) // it holds strings and numbers only
+	}
+	return base64.RawURLEncoding.EncodeToString(out)
+}
+
+// Parse reads a token; "" is nothing seen.
+func Parse(s string) (Context, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if len(s) > maxToken {
+		return nil, fmt.Errorf("causal token of %d bytes, at most %d are allowed", len(s), maxToken)
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return nil, errors.New("not a causal token: use the causal_token of an earlier answer as it was")
+	}
+	var c []Event
+	if err := codec.NewDecoderBytes(b, handle).Decode(&c); err != nil {
+		return nil, errors.New("not a causal token: use the causal_token of an earlier answer as it was")
+	}
+	if len(c) > maxEvents {
+		return nil, fmt.Errorf("causal token of %d events, at most %d are allowed", len(c), maxEvents)
+	}
+	for _, x := range c {
+		if x.Dot.IsZero() || !label.ValidName(x.Dot.Actor.Broker()) || len(x.Dot.Actor) > 80 || x.Job != "" && !label.ValidName(string(x.Job)) {
+			return nil, errors.New("the causal token names events that cannot exist")
+		}
+	}
+	return c, nil
+}
+
+// With adds events that the client has seen after all others. An event that a later
+// one of the same actor proves known is dropped, unless it is a job's creation,
+// which orders (rule C1); beyond maxEvents the oldest go.
+func (c Context) With(events ...Event) Context {
+	out := slices.Clone(c)
+	for _, e := range events {
+		out = slices.DeleteFunc(out, func(x Event) bool {
+			return x == e || x.Job == "" && x.Dot.Actor == e.Dot.Actor && x.Dot.Counter <= e.Dot.Counter
+		})
+		if e.Job == "" && slices.ContainsFunc(out, func(x Event) bool {
+			return x.Dot.Actor == e.Dot.Actor && x.Dot.Counter >= e.Dot.Counter
+		}) {
+			continue
+		}
+		out = append(out, e)
+	}
+	return out[max(0, len(out)-maxEvents):]
+}
+
+// Beyond returns the events that a clock does not cover.
+func (c Context) Beyond(known clock.Vector) (missing Context) {
+	for _, x := range c {
+		if !known.Has(x.Dot) {
+			missing = append(missing, x)
+		}
+	}
+	return missing
+}
+
+// Jobs returns the creations among the events, as a submission records them.
+func (c Context) Jobs() (deps []job.Dependency) {
+	for _, x := range c {
+		if x.Job != "" {
+			deps = append(deps, job.Dependency{Job: x.Job, Dot: x.Dot})
+		}
+	}
+	return deps
+}
+
+var handle = func() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{}
+	h.WriteExt = true
+	return h
+}()

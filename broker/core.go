@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// core is what every part of the broker works with: what it was told at its start, the time, the
+// ledger and who holds it, and what the next Ready will say. The parts know the core; the core
+// knows none of them, and tells of a changed job through changed.
+type core struct {
+	cfg  Config
+	self string // the broker's name
+	clocks
+	random prng.Source
+
+	ledger  *ledger.Ledger
+	jobs    jobIndex                 // derived from the ledger's jobs
+	changed func(old, r *job.Record) // hears of each changed job; old is nil for a new one
+	members *membership.Membership   // who is there
+	peers   *replication.Replication // how far the members are with our ledger
+	blobs   *ack.Holders             // which broker holds which blobs
+	copies  *ack.Waiters[ackWaiter]  // what waits until enough brokers hold it
+	reviews reviews                  // jobs to be looked at
+	offer   offer                    // what this broker takes now
+	output                           // what the next Ready will say
+	err     error                    // the archive failed: the owner must stop
+}
+
+// offer is what a broker takes, beside what it is capable of.
+type offer struct {
+	draining bool // it is about to leave, and takes nothing
+	full     bool // its disk has no room for new jobs
+}
+
+func newCore(cfg Config) *core {
+	c := &core{
+		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
+		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
+		jobs:    newJobIndex(),
+		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay}),
+	}
+	c.peers = replication.New(replication.Config{
+		Actor: cfg.Actor, Seed: cfg.Seed, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause,
+	}, c.ledger, c.members, &c.random)
+	c.blobs = ack.NewHolders(c.members, cfg.BlobTrust)
+	c.copies = ack.NewWaiters[ackWaiter](cfg.Replicas, c.members, c.peers, c.blobs)
+	return c
+}
+
+// tick says what time it is. It reports whether that was not known before.
+func (c *core) tick(in Tick) (first bool) {
+	first = c.clocks.tick(in)
+	c.peers.Tick(c.now, c.wall)
+	c.blobs.Tick(c.now)
+	c.copies.Tick(c.now)
+	return first
+}
+
+// fail notes that the archive failed, unless err is nil.
+func (c *core) fail(err error) {
+	if err != nil {
+		c.err = err
+	}
+}
+
+// record returns a job by its key, nil when there is none.
+func (c *core) record(key string) *job.Record {
+	r, err := c.ledger.Get(kind.JobRef(key))
+	c.fail(err)
+	rec, _ := r.(*job.Record)
+	return rec
+}
+
+// update changes a job record by a local event, and tells of the change. Change returns nil to
+// leave the record alone.
+func (c *core) update(key string, change func(dot clock.Dot, old *job.Record) *job.Record) *job.Record {
+	var old *job.Record
+	r, err := c.ledger.Apply(kind.JobRef(key), func(dot clock.Dot, r ledger.Record) ledger.Record {
+		old, _ = r.(*job.Record)
+		if n := change(dot, old); n != nil {
+			return n
+		}
+		return nil
+	})
+	if err != nil {
+		c.fail(err)
+		return nil
+	}
+	rec, _ := r.(*job.Record)
+	if rec != nil && rec != old {
+		c.changed(old, rec)
+	}
+	return rec
+}
+
+// reviewWhere looks again at the unfinished jobs for which want says yes; nil wants all.
+func (c *core) reviewWhere(want func(*job.Record) bool) {
+	for _, ref := range c.liveJobs(want) {
+		c.reviews.later(ref.Key)
+	}
+}
+
+// liveJobs lists the unfinished jobs for which want says yes, by key; nil wants all.
+func (c *core) liveJobs(want func(*job.Record) bool) []ledger.Ref {
+	return c.ledger.Live(func(r ledger.Record) bool {
+		rec, ok := r.(*job.Record)
+		return ok && (want == nil || want(rec))
+	})
+}
+
+// tell passes a changed record on, at once when it was written here, and to the brokers that it
+// names, too (rule S1).
+func (c *core) tell(dots clock.Vector, own bool, named ...string) {
+	c.peers.Tell(dots, own, c.copies.Reach(), named...)
+}
+
+// successor names the broker that takes over what another is responsible for (rule J6).
+func (c *core) successor(key, without string) string {
+	return c.members.Successor(key, without, !c.offer.draining)
+}

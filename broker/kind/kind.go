@@ -1,0 +1,30 @@
+// Package kind names the kinds of records that brokers replicate, and tells the ledger how
+// each is read and merged: the one table to which a new kind is added.
+package kind
+
+import (
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
+)
+
+// The kinds of records. The names are part of the store's keys and of messages.
+const (
+	Job       ledger.Kind = "job"       // *job.Record
+	Setting   ledger.Kind = "setting"   // *setting.Setting
+	Emergency ledger.Kind = "emergency" // *emergency.Record
+)
+
+// Schemas are the kinds that this version knows, by name. The map is not changed.
+var Schemas = map[ledger.Kind]ledger.Schema{
+	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge),
+	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
+	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
+}
+
+// JobRef names the job with this key.
+func JobRef(key string) ledger.Ref { return ledger.Ref{Kind: Job, Key: key} }
+
+// SettingRef names the setting with this name.
+func SettingRef(name string) ledger.Ref { return ledger.Ref{Kind: Setting, Key: name} }

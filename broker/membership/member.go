@@ -1,0 +1,32 @@
+package membership
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Member is one broker as SWIM sees it.
+type Member struct {
+	Name     string
+	Actor    clock.Actor // of its present start; "" when not known yet
+	Addr     string      // host:port of its gossip
+	HTTPAddr string      // host:port of its HTTP API; "" when not known yet
+	Status   Status
+	Draining bool          // it is about to leave, and takes nothing (rule J6)
+	RTT      time.Duration // by Serf's network coordinates; 0 when not known
+}
+
+// Status is what SWIM says of a member.
+type Status string
+
+// The states of a member, as Serf names them.
+const (
+	Alive   Status = "alive"
+	Leaving Status = "leaving"
+	Left    Status = "left"
+	Failed  Status = "failed"
+)
+
+// present reports whether a broker with this status is there.
+func (s Status) present() bool { return s == Alive || s == Leaving }

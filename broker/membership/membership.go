@@ -1,0 +1,174 @@
+// Package membership knows which brokers are there: the members that SWIM sees, what each says of
+// itself, which ones hold copies, and when a broker that does not answer counts as lost. It decides
+// nothing about jobs; package broker asks it, and acts.
+//
+// Its parts:
+//
+//   - membership.go: the roster, and what follows from it
+//   - ring.go: the order in which brokers hold copies, and which one succeeds another
+//   - metadata.go: what each member says of itself
+//   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
+//   - superseded.go: earlier starts of members, whose late messages are not heard (rule I2)
+//
+// The package is pure: it is told the time, and never asks for it. One goroutine owns a
+// [Membership]. The rules are numbered in docs/protocol.md.
+package membership
+
+import (
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Config is what a membership is told once.
+type Config struct {
+	Actor          clock.Actor   // of this broker's present start
+	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
+	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
+}
+
+// Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
+// members, but counts as alive. Make one with [New].
+type Membership struct {
+	cfg  Config
+	self string
+
+	members    map[string]Member
+	names      []string // of members, sorted
+	ring       []string // the live members behind this broker, in the order in which they get copies
+	metadata   map[string]wire.Metadata
+	superseded superseded
+
+	absent   map[string]*absence
+	flaps    map[string]flapping
+	isolated time.Time // until then nobody is declared lost (rule J7)
+}
+
+// New makes a membership of nobody but this broker.
+func New(cfg Config) *Membership {
+	return &Membership{
+		cfg: cfg, self: cfg.Actor.Broker(),
+		members: map[string]Member{}, metadata: map[string]wire.Metadata{},
+		absent: map[string]*absence{}, flaps: map[string]flapping{},
+	}
+}
+
+// Change says what a new roster brought.
+type Change struct {
+	Was       map[string]Status // of every member of the roster before
+	Gone      []string          // members that are in the roster no more: Serf reaped them
+	Restarted []string          // members with another actor than before
+	Runners   bool              // which brokers can run jobs has changed
+	Joined    bool              // this broker was alone among known members, and is not any more
+}
+
+// Update takes in the membership as SWIM sees it: every member (rule I2), with or without
+// this broker itself.
+func (m *Membership) Update(now time.Time, roster []Member) Change {
+	next := make(map[string]Member, len(roster))
+	for _, x := range roster {
+		if x.Name != m.self {
+			next[x.Name] = x
+		}
+	}
+	c := Change{Was: make(map[string]Status, len(m.members)), Runners: len(next) != len(m.members)}
+	for _, name := range m.names {
+		old := m.members[name]
+		c.Was[name] = old.Status
+		x, known := next[name]
+		switch {
+		case !known:
+			c.Gone = append(c.Gone, name)
+			delete(m.metadata, name)
+		case x.Actor != old.Actor:
+			c.Restarted = append(c.Restarted, name)
+		}
+		m.superseded.note(old.Actor, x.Actor)
+	}
+	for name, x := range next {
+		old := m.members[name]
+		c.Runners = c.Runners || old.Status != x.Status || old.Actor != x.Actor || old.Draining != x.Draining
+	}
+	alone := m.Living() == 1
+	m.members = next
+	m.names = m.names[:0]
+	for name := range next {
+		m.names = append(m.names, name)
+	}
+	slices.Sort(m.names)
+	m.ring = m.successors()
+	c.Joined = alone && len(c.Was) > 0 && m.Living() > 1
+	m.noteAbsences(now)
+	return c
+}
+
+// Self is this broker's name.
+func (m *Membership) Self() string { return m.self }
+
+// Names lists the members, sorted, also those that are not there. The list is not changed by
+// the caller, and holds until the next Update.
+func (m *Membership) Names() []string { return m.names }
+
+// Get returns a member; one that is not known has no name.
+func (m *Membership) Get(name string) Member { return m.members[name] }
+
+// Knows reports whether SWIM has a member of that name, whatever its status.
+func (m *Membership) Knows(name string) bool {
+	_, ok := m.members[name]
+	return ok
+}
+
+// Counted lists the members whose knowledge counts where every member must know something
+// (rules A3, L8): all but those that have left.
+func (m *Membership) Counted() func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, name := range m.names {
+			if m.members[name].Status != Left && !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// Alive reports whether a broker is there; this one always is.
+func (m *Membership) Alive(name string) bool {
+	return name == m.self || m.members[name].Status == Alive
+}
+
+// Living counts the brokers that are alive, this one included.
+func (m *Membership) Living() int {
+	n := 1
+	for _, name := range m.names {
+		if m.Alive(name) {
+			n++
+		}
+	}
+	return n
+}
+
+// Present reports whether the start of a broker that has this actor is alive.
+func (m *Membership) Present(a clock.Actor) bool {
+	if a == m.cfg.Actor {
+		return true
+	}
+	x := m.members[a.Broker()]
+	return x.Status == Alive && x.Actor == a
+}
+
+// Complete reports whether no member is absent.
+func (m *Membership) Complete() bool {
+	for name := range m.Counted() {
+		if m.members[name].Status != Alive {
+			return false
+		}
+	}
+	return true
+}
+
+// Leaves reports whether a member is about to leave, and takes nothing (rule J6).
+func (m *Membership) Leaves(name string) bool {
+	x, said := m.members[name], m.metadata[name]
+	return x.Draining || x.Status == Leaving || said.Draining && said.Actor == x.Actor
+}

@@ -1,0 +1,72 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// The newest version of what a broker says holds; between two of its starts SWIM decides.
+func TestNewestMetadataHolds(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	m.Update(time.Unix(0, 0), []Member{{Name: "b", Actor: "b~2", Status: Alive}})
+	say := func(version clock.Hybrid, actor clock.Actor, full bool) bool {
+		return m.Learn(wire.Metadata{Version: version, Name: "b", Actor: actor, Full: full})
+	}
+	require.True(t, say(5, "b~2", true), "somebody new")
+	require.False(t, say(4, "b~2", false), "older")
+	require.True(t, m.Metadata("b").Full)
+	require.True(t, say(6, "b~2", false), "there is room again")
+	require.False(t, say(7, "b~2", true), "nobody need look for a place because of that")
+	require.False(t, say(99, "b~1", false), "an earlier start, whose clock was ahead")
+	require.Equal(t, clock.Actor("b~2"), m.Metadata("b").Actor)
+	require.False(t, m.Learn(wire.Metadata{Version: 1, Name: "a", Actor: "a~1"}), "nobody tells us of ourselves")
+	require.Empty(t, m.Metadata("a").Name)
+	require.Len(t, m.Known(), 1)
+	require.EqualValues(t, 7, m.Versions())
+
+	m.Update(time.Unix(0, 0), nil)
+	require.Empty(t, m.Metadata("b").Name, "Serf has reaped it")
+}
+
+// Somebody who leaves says so by SWIM, by a tag or by its metadata.
+func TestLeaves(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	m.Update(time.Unix(0, 0), []Member{
+		{Name: "b", Actor: "b~1", Status: Leaving}, {Name: "c", Actor: "c~1", Status: Alive, Draining: true},
+		{Name: "d", Actor: "d~2", Status: Alive}, {Name: "e", Actor: "e~1", Status: Alive},
+	})
+	m.Learn(wire.Metadata{Name: "d", Actor: "d~1", Draining: true})
+	require.False(t, m.Leaves("d"), "its earlier start said that")
+	m.Learn(wire.Metadata{Name: "d", Actor: "d~2", Draining: true})
+	for name, leaves := range map[string]bool{"b": true, "c": true, "d": true, "e": false} {
+		require.Equal(t, leaves, m.Leaves(name), name)
+	}
+	require.False(t, m.Complete())
+	require.Equal(t, 4, m.Living())
+	require.True(t, m.Present("c~1"))
+	require.False(t, m.Present("d~1"))
+	require.True(t, m.Present("a~1"))
+}
+
+// A change of the roster says what it brought.
+func TestChange(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	at := time.Unix(0, 0)
+	c := m.Update(at, []Member{{Name: "a", Actor: "a~1", Status: Alive}, {Name: "b", Actor: "b~1", Status: Failed}})
+	require.True(t, c.Runners)
+	require.False(t, c.Joined, "it had not met anybody")
+	c = m.Update(at, []Member{{Name: "b", Actor: "b~1", Status: Failed}})
+	require.False(t, c.Runners)
+	c = m.Update(at, []Member{{Name: "b", Actor: "b~2", Status: Alive}})
+	require.True(t, c.Joined)
+	require.Equal(t, []string{"b"}, c.Restarted)
+	require.Equal(t, Failed, c.Was["b"])
+	c = m.Update(at, nil)
+	require.Equal(t, []string{"b"}, c.Gone)
+	require.True(t, c.Runners)
+}

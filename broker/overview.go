@@ -1,0 +1,35 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// Overview is what a broker says of itself and of the others.
+type Overview struct {
+	State  wire.State       // what push-pull is to carry (rule S3)
+	Stats  Stats            // counters of this broker
+	Active []*EmergencyView // of the emergencies that State names
+}
+
+// Stats counts what a broker has done since its start.
+type Stats struct {
+	Replaced      uint64         // jobs placed again since their executor was lost (rule J6)
+	TakenOver     uint64         // jobs of lost owners (rule J6)
+	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
+	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
+	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
+	Handed        uint64         // jobs handed over when draining
+	Forgotten     uint64         // jobs forgotten after their retention (rule L8)
+	Zombies       uint64         // jobs dropped since others had forgotten them (rules L7, L9)
+	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
+	Suspended     uint64         // attempts that were made to stand still for others
+	Requeued      uint64         // attempts that were stopped for others, to run again
+	Uncaused      uint64         // jobs that went on without news of what they depend on (rule C2)
+	Spins         uint64         // reviews that did not end: a fault of this program
+	ClaimsRefused uint64         // declarations and clears of clients beyond what a broker takes
+	EventsRefused uint64         // events of emergencies, likewise
+	Waiting       int            // jobs that wait for room or a key here, now
+	Running       int            // jobs that hold room here, now
+	Quarantined   int            // records of peers that don't validate, now (rule L10)
+}

@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// ownership is what an owner does for its jobs: it places them, accepts the first result, and
+// hands them over when it leaves. It has no state of its own: the records say everything.
+type ownership struct {
+	*core
+	decisions *decisions
+}
+
+// assign makes a broker the owner in the next epoch.
+func (o *ownership) assign(r *job.Record, name string, actor clock.Actor) {
+	o.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			r.Owner = job.Assignment{
+				Tenure: job.Tenure{Epoch: old.Owner.Tenure.Epoch + 1, At: o.stamp(), By: o.cfg.Actor},
+				Broker: name, Actor: actor,
+			}
+		})
+	})
+}
+
+// handOver gives an own job to the broker that rendezvous hashing names, in the next epoch. Where
+// it runs stays as it is: the new owner takes care of that.
+func (o *ownership) handOver(r *job.Record) {
+	to := o.successor(r.Key(), o.self)
+	if to == "" || o.members.Get(to).Actor == "" {
+		return
+	}
+	o.assign(r, to, o.members.Get(to).Actor)
+	o.out.Handed = append(o.out.Handed, Handover{ID: r.ID, To: to})
+	o.stats.Handed++
+}
+
+// ownedHere counts the unfinished jobs that this broker owns.
+func (c *core) ownedHere() (n int) {
+	for _, k := range c.jobs.owned[c.self] {
+		n += k
+	}
+	return n
+}
+
+// accept turns the first result into the verdict (rule J1), or into a retry. It
+// reports whether the job needs nothing else.
+func (o *ownership) accept(r *job.Record) bool {
+	var first *job.Report
+	for _, rep := range r.Reports {
+		failed := rep.Phase == job.Done && rep.Result.Outcome != job.Succeeded
+		if rep.Phase != job.Done || failed && rep.Attempt != r.Place.Attempt {
+			continue // unfinished, or a failure of an attempt that was given up
+		}
+		if first == nil || rep.At < first.At {
+			first = &rep
+		}
+	}
+	if first == nil {
+		return false
+	}
+	res := first.Result
+	if try := r.Place.Try; res.Outcome == job.Failed && !res.Permanent && try < r.Spec.Retries.Max {
+		o.place(r, try+1, clock.At(o.wall.Add(backoff(&r.Spec, try))))
+		return true
+	}
+	o.decide(r.Key(), res.Outcome, res.Reason, first)
+	return true
+}
+
+// backoff is the pause after a failed try: it doubles, up to an hour.
+func backoff(s *job.Spec, try int) time.Duration {
+	pause := time.Duration(s.Retries.Backoff)
+	if pause == 0 {
+		pause = time.Second
+	}
+	return min(min(pause, time.Hour)<<min(max(try, 0), 16), time.Hour)
+}
+
+// late ends an own job whose deadline has passed before it was placed. A placed one is left to its
+// executor, which knows how long it runs.
+func (o *ownership) late(r *job.Record) bool {
+	at := r.Spec.Priority.Deadline
+	if at == 0 || !r.Place.IsZero() {
+		return false
+	}
+	if left := at.Time().Sub(o.wall); left >= 0 {
+		o.reviews.at(o.now.Add(left), r.Key())
+		return false
+	}
+	o.decide(r.Key(), job.Expired, "its deadline passed before a broker could run it", nil)
+	return true
+}
+
+// adopt lets an older attempt go on that runs when the newest has not started: after a split both
+// sides have placed the job, and to stop the one that runs for one that waits would waste its work
+// (rule J7).
+func (o *ownership) adopt(r *job.Record) bool {
+	p := r.Place
+	if p.IsZero() {
+		return false
+	}
+	if rep, ok := r.Present(); ok && rep.Phase != job.Queued && rep.Phase != job.Stopped {
+		return false
+	}
+	var best *job.Report
+	for _, rep := range r.Reports {
+		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
+		if !runs || !o.members.Present(rep.Dot.Actor) || o.members.Leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
+			continue
+		}
+		if rep.Dot.Actor == p.Actor {
+			return false // the newest attempt is at the same broker, which will report it
+		}
+		if best == nil || rep.Attempt.Compare(best.Attempt) > 0 {
+			best = &rep
+		}
+	}
+	if best == nil {
+		return false
+	}
+	o.stats.Adopted++
+	o.placeAt(r, best.Dot.Actor.Broker(), best.Dot.Actor, p.Try, 0)
+	return true
+}
+
+// decide writes a verdict, unless there is one already (rule J1). It reports
+// whether it did.
+func (c *core) decide(key string, outcome job.Outcome, reason string, accepted *job.Report) bool {
+	wrote := false
+	c.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
+		if old == nil || old.Finished() {
+			return nil
+		}
+		wrote = true
+		return old.With(dot, func(r *job.Record) {
+			r.AddVerdict(job.Verdict{
+				At: c.stamp(), Dot: dot, Outcome: outcome, Report: accepted,
+				Reason: strings.ToValidUTF8(reason[:min(len(reason), job.MaxReason)], ""),
+			})
+		})
+	})
+	return wrote
+}

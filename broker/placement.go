@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// needsPlace reports whether the job must be placed: it never was; or its executor is lost, or is
+// about to leave and has not started the job, or was restarted: a new actor proves that what the
+// old one ran is gone (rules I2, J6).
+func (o *ownership) needsPlace(r *job.Record) bool {
+	p := r.Place
+	if p.IsZero() {
+		return true
+	}
+	if p.Broker == o.self {
+		return p.Actor != o.cfg.Actor
+	}
+	m := o.members.Get(p.Broker)
+	if m.Status == membership.Alive && m.Actor != "" && m.Actor != p.Actor {
+		return true
+	}
+	if rep, ok := r.Present(); o.members.Leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
+		return true
+	}
+	return o.members.JudgeLost(o.now, p.Broker)
+}
+
+// replace places a job whose executor is gone, or that never had one. A job that must not run
+// twice is placed once, by its first owner: a later owner cannot know whether it ran, nor can an
+// owner whose executor is lost (rule J8).
+func (o *ownership) replace(r *job.Record) {
+	p := r.Place
+	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1) {
+		where := "its owner"
+		if !p.IsZero() {
+			where = p.Broker + ", where it was placed,"
+		}
+		o.decide(r.Key(), job.Failed, where+" was lost: it may have run, and redeploy is false", nil)
+		return
+	}
+	if !p.IsZero() {
+		o.stats.Replaced++
+	}
+	o.place(r, p.Try, 0)
+}
+
+// place chooses an executor and says so in the record. When nobody is capable,
+// the job stays where it was, and is looked at again when the membership
+// changes.
+func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) {
+	name, actor, ok := o.choose(r)
+	if !ok {
+		if r.Place.IsZero() {
+			return
+		}
+		// Its executor is gone and no other broker is capable: it waits for one.
+		name, actor = r.Place.Broker, r.Place.Actor
+		if try == r.Place.Try {
+			return
+		}
+	}
+	o.placeAt(r, name, actor, try, notBefore)
+}
+
+func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore clock.Time) {
+	o.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			r.Place = job.Placement{
+				Attempt: job.Attempt{Tenure: old.Owner.Tenure, Seq: old.Place.Attempt.Seq + 1},
+				Broker:  name, Actor: actor, Try: try, NotBefore: notBefore,
+			}
+		})
+	})
+}
+
+// sampled is how many other brokers are compared for one placement: the better
+// of a few is nearly as good as the best of all, and does not send everything to
+// one (Mitzenmacher, "The Power of Two Choices", 2001).
+const sampled = 3
+
+// What distance and absent inputs weigh against load, where a load of 1 is a
+// broker that is full.
+const (
+	costNoInputs  = 0.25
+	costPerMillis = 0.01 // of round-trip time, up to maxRTT
+	maxRTT        = 50 * time.Millisecond
+)
+
+// choose picks an executor among the capable live brokers: this one and a few
+// random others, the one with the least cost. Ok is false when none is capable.
+func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bool) {
+	best := 0.0
+	candidates := o.candidates(&r.Spec, sampled)
+	if r.Spec.Exclusive != "" {
+		if at := o.decisions.keyHolder(r, o.candidates(&r.Spec, len(o.members.Names()))); at != "" {
+			candidates = []string{at}
+		}
+	}
+	for _, c := range candidates {
+		if cost := o.cost(c, r); !ok || cost < best {
+			best, name, ok = cost, c, true
+		}
+	}
+	if name == o.self {
+		return name, o.cfg.Actor, ok
+	}
+	return name, o.members.Get(name).Actor, ok
+}
+
+// candidates lists this broker, if it is capable, and up to n random capable
+// others.
+func (o *ownership) candidates(s *job.Spec, n int) []string {
+	var others []string
+	for _, name := range o.members.Names() {
+		m, row := o.members.Get(name), o.members.Metadata(name)
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && !o.members.Leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
+			others = append(others, name)
+		}
+	}
+	for len(others) > n {
+		i := o.random.Below(len(others))
+		others = slices.Delete(others, i, i+1)
+	}
+	if !o.offer.draining && !o.offer.full && incapable(&o.cfg.Capabilities, s) == "" {
+		return append([]string{o.self}, others...)
+	}
+	return others
+}
+
+// cost is what placing the job there costs: the load that the broker would then
+// have, and a little for distance and for inputs that must travel.
+func (o *ownership) cost(name string, r *job.Record) float64 {
+	capacity := o.capacity(name)
+	cost := 0.0
+	if name != o.self {
+		if !o.blobs.Has(name, r.Spec.Blobs()) {
+			cost += costNoInputs
+		}
+		cost += costPerMillis * float64(min(o.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)
+	}
+	after := o.jobs.load[name].Plus(r.Spec.Resources)
+	return cost + max(share(after.CPU, capacity.CPU), share(after.Memory, capacity.Memory), share(after.IO, capacity.IO))
+}
+
+func share(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+func (c *core) capacity(name string) job.Resources {
+	if name == c.self {
+		return c.cfg.Capabilities.Capacity
+	}
+	return c.members.Metadata(name).Capabilities.Capacity
+}
+
+// fits reports whether a broker could start a job at once, next to all that is
+// placed there.
+func (c *core) fits(name string, want job.Resources) bool {
+	return c.capacity(name).Minus(c.jobs.load[name]).Fits(want)
+}
+
+// incapable says why a broker can't run a job at all, "" when it can.
+func incapable(c *wire.Capabilities, s *job.Spec) string {
+	if !slices.Contains(c.Drivers, s.Driver) {
+		return fmt.Sprintf("driver %s", s.Driver)
+	}
+	if lack := c.Capacity.Lacks(s.Resources); lack != "" {
+		return lack + " at all"
+	}
+	if text := s.Unmet(c.Labels); text != "" {
+		return "constraint " + text
+	}
+	return ""
+}
+
+// whyUnplaced says what the known brokers lack for a job that waits.
+func (o *ownership) whyUnplaced(r *job.Record) string {
+	lacking := map[string]int{}
+	total := 1
+	if why := incapable(&o.cfg.Capabilities, &r.Spec); why != "" {
+		lacking[why]++
+	}
+	for _, name := range o.members.Names() {
+		if row := o.members.Metadata(name); row.Name != "" && o.members.Alive(name) {
+			total++
+			if why := incapable(&row.Capabilities, &r.Spec); why != "" {
+				lacking[why]++
+			}
+		}
+	}
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(lacking)) {
+		parts = append(parts, fmt.Sprintf("%s (%d)", why, lacking[why]))
+	}
+	if len(parts) == 0 {
+		return "about to be placed"
+	}
+	return fmt.Sprintf("none of %d live brokers can run it; lacking: %s", total, strings.Join(parts, "; "))
+}

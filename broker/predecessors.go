@@ -1,0 +1,214 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// predecessors are what jobs run after: submissions that name jobs which are not known here yet,
+// and own jobs that wait for an end of which nobody knows (rule C4).
+type predecessors struct {
+	*core
+	arriving []arriving
+	tracks   map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
+}
+
+func newPredecessors(c *core) predecessors {
+	return predecessors{core: c, tracks: map[string]time.Time{}}
+}
+
+// ended says that a job has ended: it waits for nothing any more.
+func (p *predecessors) ended(key string) { delete(p.tracks, key) }
+
+// drop takes back a submission that nobody waits for any more.
+func (p *predecessors) drop(t Token) {
+	p.arriving = slices.DeleteFunc(p.arriving, func(w arriving) bool { return w.in.Token == t })
+}
+
+// arriving is a submission that names jobs which are not known here yet (rule C4):
+// perhaps news of them is on its way.
+type arriving struct {
+	in       Submit
+	deadline time.Time
+}
+
+// arrive lets a submission wait for its predecessors, and asks everybody for them.
+func (p *predecessors) arrive(in Submit) {
+	p.arriving = append(p.arriving, arriving{in, p.now.Add(max(in.Timeout, p.cfg.AckTimeout))})
+	p.peers.PullAll()
+}
+
+// checkArriving returns those whose predecessors have become known, and refuses those that have
+// waited for long enough.
+func (p *predecessors) checkArriving() (ready []Submit) {
+	p.arriving = slices.DeleteFunc(p.arriving, func(w arriving) bool {
+		missing := p.unknown(&w.in.Spec)
+		switch {
+		case len(missing) == 0:
+			w.in.Timeout = w.deadline.Sub(p.now) // what is left of it
+			ready = append(ready, w.in)
+		case p.now.Before(w.deadline):
+			return false
+		default:
+			p.answer(w.in.Token, &UnknownPredecessors{IDs: missing, Past: w.in.Past})
+		}
+		return true
+	})
+	return ready
+}
+
+func (p *predecessors) due() (due time.Time) {
+	for _, w := range p.arriving {
+		if due.IsZero() || w.deadline.Before(due) {
+			due = w.deadline
+		}
+	}
+	return due
+}
+
+// waitsFor reports whether a job has yet to see the end of another.
+func waitsFor(r *job.Record, id job.ID) bool {
+	return slices.Contains(r.Spec.After, id) && slices.Contains(r.Waits(), id)
+}
+
+// follow notes in an own job how its predecessors have ended, and reports whether it
+// can't be placed now: it still waits for one, or has just failed with one.
+func (p *predecessors) follow(r *job.Record) (waits bool) {
+	if len(r.Spec.After) == 0 {
+		return false
+	}
+	var ended []job.Ending
+	for _, id := range r.Waits() {
+		if x, _ := p.resolve(string(id)); x != nil && x.ID == id && x.Finished() {
+			v := x.Verdict()
+			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
+		}
+	}
+	if len(ended) > 0 {
+		r = p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+			return old.With(dot, func(r *job.Record) {
+				for _, e := range ended {
+					r.SetEnding(e)
+				}
+			})
+		})
+		if r == nil {
+			return true
+		}
+	}
+	if p.loseTrack(r) {
+		return true
+	}
+	if e, barred := r.Barred(); barred {
+		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome), nil)
+		return true
+	}
+	return len(r.Waits()) > 0
+}
+
+// How long a job may wait for a predecessor of which its owner knows nothing, or whose end
+// its owner does not note though others know of it.
+const (
+	remindAfter = 10 * time.Second
+	trackedFor  = 3 // sync intervals
+)
+
+// loseTrack ends the wait of an own job for predecessors that no broker knows any more: they were
+// known when it was submitted (rule C4), so they have ended, and were forgotten while this broker
+// was away for so long that the others did not wait for it (rule L8). It reports whether that has
+// changed the job. While a member is absent that may know of them, the job waits.
+func (p *predecessors) loseTrack(r *job.Record) bool {
+	gone := p.unknown(&job.Spec{After: r.Waits()})
+	if len(gone) == 0 || !p.peers.LacksNothing() {
+		delete(p.tracks, r.Key())
+		if len(gone) > 0 {
+			p.reviews.at(p.now.Add(p.cfg.SyncInterval), r.Key())
+		}
+		return false
+	}
+	until, waits := p.tracks[r.Key()]
+	if !waits {
+		until = p.now.Add(trackedFor * p.cfg.SyncInterval)
+		p.tracks[r.Key()] = until
+	}
+	if p.now.Before(until) {
+		p.reviews.at(until, r.Key())
+		return false
+	}
+	delete(p.tracks, r.Key())
+	if r.Spec.AfterPolicy != job.AfterEnd {
+		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has ended, and nobody remembers how: it waits for its success", gone[0]), nil)
+		return true
+	}
+	p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			for _, id := range gone {
+				r.SetEnding(job.Ending{Job: id, At: p.stamp(), By: p.cfg.Actor, Outcome: job.Expired})
+			}
+		})
+	})
+	return true // it is reviewed again, since it has changed
+}
+
+// remind notes in a job of another owner that a predecessor has ended, when that owner should know
+// and does not note it: it was told to forget the predecessor before it heard of the end (rules
+// C4, L9).
+func (p *predecessors) remind(r *job.Record) {
+	var ended []job.Ending
+	for _, id := range r.Waits() {
+		x, _ := p.resolve(string(id))
+		if x == nil || x.ID != id || !x.Finished() {
+			continue
+		}
+		v := x.Verdict()
+		if since := v.At.Time().Add(remindAfter); p.wall.Before(since) {
+			p.reviews.at(p.now.Add(since.Sub(p.wall)), r.Key())
+		} else if p.peers.HoldsUpdate(r.Owner.Broker, v.Dot) {
+			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
+		} else {
+			p.reviews.at(p.now.Add(remindAfter), r.Key())
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			for _, e := range ended {
+				r.SetEnding(e)
+			}
+		})
+	})
+}
+
+// unknown lists the predecessors that a spec names and this broker does not know. Since they must
+// be known, there can be no cycle.
+func (c *core) unknown(s *job.Spec) (out []job.ID) {
+	for _, id := range s.After {
+		if len(c.jobs.withID(id)) == 0 {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// whyWaiting names the predecessors that a job waits for.
+func (c *core) whyWaiting(r *job.Record) string {
+	var parts []string
+	for _, id := range r.Waits() {
+		state := "not known here"
+		if p, _ := c.resolve(string(id)); p != nil && p.ID == id {
+			state = string(p.State())
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", id, state))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "waits for the end of " + strings.Join(parts, ", ")
+}

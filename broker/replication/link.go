@@ -1,0 +1,128 @@
+package replication
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// link is what this broker knows of one member's progress.
+type link struct {
+	heard bool         // known is what this actor of the member said itself
+	actor clock.Actor  // of the member, when it last spoke
+	known clock.Vector // what the member is known to hold
+	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
+
+	agreed  clock.Vector // a clock of the member's that ours covers, too (rule A3)
+	offered clock.Vector // the next such, when ours covers it
+
+	inflight bool      // a message is under way
+	news     bool      // something here may be news there
+	rumour   bool      // the same, but nobody waits for it: see Config.RumourPause
+	rumourAt time.Time // the earliest for the next rumour
+	want     bool      // the member holds what we lack: pull
+	exchange time.Time // when the periodic exchange is due (rule S2)
+
+	outgoing outgoing
+	incoming *incoming
+
+	audit audit // of our unfinished records with this member (rule L9)
+
+	failures  int
+	notBefore time.Time // backoff after failures (rule S5)
+	lastSeen  time.Time // when the member last spoke
+
+	offset time.Duration // of the member's clock then, from this machine's clock
+}
+
+// outgoing is a delta that takes several messages: a transfer (rule L5). Without one, transfer
+// is nil.
+type outgoing struct {
+	transfer *ledger.Transfer
+	id       uint64
+	page     int
+	last     bool         // the page under way is the last
+	pinned   clock.Vector // the clock that goes with it
+}
+
+// incoming is a transfer that a member sends us.
+type incoming struct {
+	id   uint64
+	next int  // page
+	bad  bool // a record of it was refused: its clock must not be adopted (rule L10)
+}
+
+// maxLag is how soon after its birth a link makes its first exchange, at most.
+const maxLag = 2 * time.Second
+
+// Meet makes the link to a member, or starts it again when the member has a new actor: what the
+// old one held may be lost (rule I1). Was is the status that the member had before.
+func (r *Replication) Meet(m membership.Member, was membership.Status) {
+	l := r.links[m.Name]
+	if l == nil {
+		l = &link{exchange: r.now.Add(time.Duration(r.random.Fraction() * float64(maxLag))), want: r.unaudit.waiting}
+		r.links[m.Name] = l
+	}
+	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
+		*l = link{inflight: l.inflight, exchange: r.now, lastSeen: l.lastSeen}
+	}
+	if m.Actor != "" {
+		l.actor = m.Actor
+	}
+	if m.Status == membership.Alive && l.failures > 0 && l.lastSeen.IsZero() {
+		l.notBefore = r.now
+	}
+	if m.Status == membership.Alive && was != "" && was != membership.Alive { // it is back: exchange clocks at once (rule S6)
+		l.exchange, l.notBefore, l.audit = r.now, r.now, audit{}
+	}
+}
+
+// Drop forgets a member that is not in the roster any more.
+func (r *Replication) Drop(name string) { delete(r.links, name) }
+
+// Said is what a member tells of itself with every message and reply.
+type Said struct {
+	From        string
+	Actor       clock.Actor
+	Hybrid      clock.Hybrid
+	Clock, Seen clock.Vector // as in wire.Message
+}
+
+// Hear takes in what a member says of itself. It reports whether it is a member.
+func (r *Replication) Hear(s Said) bool {
+	l := r.links[s.From]
+	if l == nil {
+		return false // not a member, or not yet
+	}
+	if l.actor != s.Actor {
+		*l = link{inflight: l.inflight, exchange: l.exchange}
+		l.actor = s.Actor
+	}
+	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
+	l.offset = s.Hybrid.Time().Sub(r.wall)
+	return true
+}
+
+// holds reports whether the member is known to hold a record with these dots: it has said so by
+// its clock, or wrote it itself.
+func (l *link) holds(dots clock.Vector) bool {
+	for _, d := range dots {
+		if d.Actor != l.actor && !l.known.Has(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// agree notes up to where the member and this broker, whose clock is c, hold the same.
+func (l *link) agree(c clock.Vector) {
+	if c.Covers(l.offered) {
+		l.agreed, l.offered = l.offered, l.known
+	}
+	if c.Covers(l.offered) {
+		l.agreed = l.offered
+	}
+}

@@ -1,0 +1,205 @@
+// Package replication keeps the ledgers of the members in step: for each member it knows how far
+// that one is, and says what to send it, as etcd's tracker does for followers. At most one
+// message to a member is under way, and the next takes all that came in meanwhile (rule S1).
+//
+// Its parts:
+//
+//   - replication.go: the type, and what all members are known to hold
+//   - link.go: what is known of one member's progress
+//   - news.go: whom a changed record is told, and how soon (rule S1)
+//   - send.go: messages, transfers, replies to them, backoff (rules S2, S5, L5)
+//   - receive.go: messages of others, and the replies to those (rules L4, L5)
+//   - audit.go: comparing unfinished records after a start (rule L9)
+//
+// The package is pure: it is told the time and given its randomness. One goroutine owns a
+// [Replication]. The rules are numbered in docs/protocol.md.
+package replication
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// Config is what a replication is told once.
+type Config struct {
+	Actor        clock.Actor   // of this broker's present start
+	Seed         uint64        // chooses the member of each second that gets rumours
+	SyncInterval time.Duration // of the exchange with every member (rule S2)
+	NewsLinks    bool          // rule S1; false only in tests: then the exchange alone brings news
+	RumourPause  time.Duration // rule S1: between two messages to a member that nobody waits for; what comes in meanwhile goes together
+}
+
+// Replication is how far every member is with this broker's ledger. Make one with [New].
+type Replication struct {
+	cfg     Config
+	self    string
+	ledger  *ledger.Ledger
+	members *membership.Membership
+	random  *prng.Source
+	now     time.Time // never goes back
+	wall    time.Time // the machine's clock; it may be set back
+
+	links   map[string]*link // to every member, by name
+	stretch float64          // of the sync interval (rule S5)
+	unaudit unaudited        // what waits for an audit (rule L9)
+}
+
+// New makes a replication of a ledger among members. The ledger, the members and the randomness
+// are their owner's; this package never changes the first two.
+func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *prng.Source) *Replication {
+	return &Replication{
+		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, members: members, random: random,
+		links: map[string]*link{}, stretch: 1,
+	}
+}
+
+// Tick says what time it is.
+func (r *Replication) Tick(now, wall time.Time) { r.now, r.wall = now, wall }
+
+// SetStretch stretches the periodic exchange while this machine is busy: from 1 (not at all) to 2
+// (rule S5).
+func (r *Replication) SetStretch(factor float64) { r.stretch = min(max(factor, 1), 2) }
+
+// Stretch is the present factor.
+func (r *Replication) Stretch() float64 { return r.stretch }
+
+// HoldsUpdate reports whether a member is known to hold an update: it has said so by its clock,
+// or wrote the update itself (nothing leaves a broker unsynced, rule I4).
+func (r *Replication) HoldsUpdate(name string, d clock.Dot) bool {
+	l := r.links[name]
+	return l != nil && (l.actor == d.Actor || l.heard && l.known.Has(d))
+}
+
+// Covers reports whether a member's present start has told a clock that covers c.
+func (r *Replication) Covers(name string, c clock.Vector) bool {
+	l := r.links[name]
+	return l != nil && l.heard && l.known.Covers(c)
+}
+
+// Covered counts the brokers, this one included, whose clocks cover c, and those that should:
+// all members but those that have left.
+func (r *Replication) Covered(c clock.Vector) (by, of int) {
+	by, of = 1, 1
+	for name := range r.members.Counted() {
+		of++
+		if r.Covers(name, c) {
+			by++
+		}
+	}
+	return by, of
+}
+
+// EverybodyCovers reports whether the clock of every member, alive or failed, covers these dots,
+// and this broker's too: a record from the first page of a broken transfer is held, but not
+// covered.
+func (r *Replication) EverybodyCovers(dots clock.Vector) bool {
+	if !r.ledger.Clock().Covers(dots) {
+		return false
+	}
+	for name := range r.members.Counted() {
+		if !r.Covers(name, dots) {
+			return false
+		}
+	}
+	return true
+}
+
+// EverybodyHolds reports whether every member, alive or failed, is known to hold an update, and
+// this broker all that each had written before it did (rule A3): a verdict that one of them
+// wrote before it heard of this one may be the earlier.
+func (r *Replication) EverybodyHolds(d clock.Dot) bool {
+	for name := range r.members.Counted() {
+		l := r.links[name]
+		if l == nil {
+			return false
+		}
+		l.agree(r.ledger.Clock())
+		if !l.agreed.Has(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// LacksNothing reports whether every member is there and known to hold nothing that this broker
+// lacks.
+func (r *Replication) LacksNothing() bool {
+	c := r.ledger.Clock()
+	for name := range r.members.Counted() {
+		l := r.links[name]
+		if !r.members.Alive(name) || l == nil || !l.heard || !c.Covers(l.known) {
+			return false
+		}
+	}
+	return true
+}
+
+// Handover says how far the others are with what a broker that is about to leave has written.
+type Handover struct {
+	Holders int  // brokers that hold all that this one holds, this one included
+	Living  bool // all that are alive hold what it wrote
+	All     bool // all members do, but for those that have left
+}
+
+// HandOver looks how far the others are, and asks those that are not known to be done: they may
+// have it from others, and their answer says so before the next exchange.
+func (r *Replication) HandOver() Handover {
+	c := r.ledger.Clock()
+	wrote := writtenBy(r.self, c)
+	h := Handover{Holders: 1, Living: true, All: true}
+	for name := range r.members.Counted() {
+		l := r.links[name]
+		has := l != nil && l.known.Covers(wrote)
+		h.All = h.All && has
+		if l == nil || !r.members.Alive(name) {
+			continue
+		}
+		h.Living = h.Living && has
+		if r.Covers(name, c) {
+			h.Holders++
+		} else {
+			l.rumour = true
+		}
+	}
+	return h
+}
+
+// writtenBy is the part of a clock that one broker has written, in all its starts.
+func writtenBy(broker string, c clock.Vector) (out clock.Vector) {
+	for _, d := range c {
+		if d.Actor.Broker() == broker {
+			out.Set(d)
+		}
+	}
+	return out
+}
+
+// Offsets lists how far the clocks of the members that are alive and were heard are from this
+// machine's clock.
+func (r *Replication) Offsets() (out []time.Duration) {
+	for _, name := range r.members.Names() {
+		if l := r.links[name]; l != nil && l.heard && r.members.Alive(name) {
+			out = append(out, l.offset)
+		}
+	}
+	return out
+}
+
+// seen is the clock from which members are to send, nil when it is the clock itself (rule L10).
+func (r *Replication) seen() clock.Vector {
+	if r.ledger.Quarantined() == 0 {
+		return nil
+	}
+	return r.ledger.Seen()
+}
+
+// Head is what every message and reply says of its sender.
+type Head struct {
+	Hybrid   clock.Hybrid
+	Metadata *wire.Metadata // without its clock, which the message carries
+}

@@ -1,0 +1,175 @@
+package replication
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
+)
+
+// pair is the replication of broker a with one member b, whose time passes by hand.
+type pair struct {
+	*Replication
+	t       *testing.T
+	members *membership.Membership
+	at      time.Time
+}
+
+func newPair(t *testing.T) *pair {
+	random := prng.Source(1)
+	members := membership.New(membership.Config{Actor: "a~1"})
+	l := ledger.New("a~1", nil, kind.Schemas[kind.Setting])
+	p := &pair{
+		Replication: New(Config{Actor: "a~1", SyncInterval: time.Minute, NewsLinks: true}, l, members, &random),
+		t:           t, members: members, at: time.Unix(1_000_000, 0),
+	}
+	p.Tick(p.at, p.at)
+	p.see("b~1")
+	return p
+}
+
+// see lets SWIM show the member with an actor.
+func (p *pair) see(actor clock.Actor) {
+	m := membership.Member{Name: "b", Actor: actor, HTTPAddr: "b:1", Status: membership.Alive}
+	c := p.members.Update(p.at, []membership.Member{m})
+	p.Meet(m, c.Was["b"])
+}
+
+func (p *pair) pass(d time.Duration) {
+	p.at = p.at.Add(d)
+	p.Tick(p.at, p.at)
+}
+
+// hear lets the member tell its clock.
+func (p *pair) hear(actor clock.Actor, c clock.Vector) {
+	require.True(p.t, p.Hear(Said{From: "b", Actor: actor, Clock: c}))
+}
+
+func (p *pair) pump() []Send {
+	out, err := p.Pump(func() Head { return Head{} })
+	require.NoError(p.t, err)
+	return out
+}
+
+// write makes an update of this broker, and returns its dot.
+func (p *pair) write(name string) clock.Dot {
+	r, err := p.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, _ ledger.Record) ledger.Record {
+		return &setting.Setting{Name: name, Value: "v", Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+	})
+	require.NoError(p.t, err)
+	return r.Writers()[0]
+}
+
+// What a member holds is known from its own words, and only from those of its present start.
+func TestKnowledgeDiesWithItsStart(t *testing.T) {
+	p := newPair(t)
+	d := p.write("x")
+	require.False(t, p.HoldsUpdate("b", d))
+	p.hear("b~1", clock.NewVector(d))
+	require.True(t, p.HoldsUpdate("b", d))
+	require.True(t, p.EverybodyCovers(clock.NewVector(d)))
+	by, of := p.Covered(clock.NewVector(d))
+	require.Equal(t, [2]int{2, 2}, [2]int{by, of})
+
+	p.see("b~2") // SWIM knows of the new start before it speaks
+	require.False(t, p.HoldsUpdate("b", d))
+	p.hear("b~2", clock.NewVector(d))
+	require.True(t, p.HoldsUpdate("b", d))
+	p.hear("b~3", nil) // the new start speaks before SWIM knows of it: its disk was wiped
+	require.False(t, p.HoldsUpdate("b", d))
+	require.False(t, p.EverybodyCovers(clock.NewVector(d)))
+	require.True(t, p.HoldsUpdate("b", clock.Dot{Actor: "b~3", Counter: 7}), "its own updates it holds")
+}
+
+// A verdict is agreed on only when we also hold all that the member had written before it told
+// a clock with that verdict (rule A3).
+func TestAgreementNeedsBothSides(t *testing.T) {
+	p := newPair(t)
+	d := p.write("x")
+	ahead := clock.NewVector(d, clock.Dot{Actor: "b~1", Counter: 1})
+	p.hear("b~1", ahead)
+	require.True(t, p.HoldsUpdate("b", d))
+	require.False(t, p.EverybodyHolds(d), "b has written what we lack, perhaps an earlier verdict")
+	require.False(t, p.LacksNothing())
+	s := &setting.Setting{Name: "y", Value: "v", Seq: 1, At: 1, By: "b~1", Created: []clock.Dot{{Actor: "b~1", Counter: 1}}, Dots: clock.NewVector(clock.Dot{Actor: "b~1", Counter: 1})}
+	_, err := p.ledger.Merge(ledger.Delta{
+		Entries: []ledger.Entry{{Ref: kind.SettingRef("y"), Dots: s.Dots, Record: s, Encoded: s.Encode()}}, Clock: s.Dots,
+	})
+	require.NoError(t, err)
+	require.True(t, p.EverybodyHolds(d))
+	require.True(t, p.LacksNothing())
+}
+
+// One message is under way at a time; a member that does not answer is left alone for longer
+// each time, up to half a minute, and others' news stays marked (rule S5).
+func TestBackoff(t *testing.T) {
+	p := newPair(t)
+	p.pass(maxLag)
+	require.Len(t, p.pump(), 1)
+	p.write("x")
+	p.Tell(clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1}), true, 1)
+	require.Empty(t, p.pump(), "one is under way")
+	for _, most := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
+		p.Unreachable("b")
+		due := p.Due().Sub(p.at)
+		require.LessOrEqual(t, due, most)
+		require.GreaterOrEqual(t, due, most/2)
+		require.Empty(t, p.pump())
+		p.pass(due)
+		require.Len(t, p.pump(), 1)
+	}
+	p.Answered("b")
+	p.hear("b~1", nil)
+	require.NotEmpty(t, p.pump()[0].Message.Delta.Records, "what it was to be told is told at once")
+}
+
+// The exchange is stretched under pressure, and brokers spread out (rules S2, S5).
+func TestIntervalIsStretched(t *testing.T) {
+	p := newPair(t)
+	for given, want := range map[float64]float64{0: 1, 1: 1, 1.5: 1.5, 2: 2, 9: 2} {
+		p.SetStretch(given)
+		require.Equal(t, want, p.Stretch())
+		for range 20 {
+			require.LessOrEqual(t, p.interval(), time.Duration(want*float64(time.Minute)))
+			require.GreaterOrEqual(t, p.interval(), time.Duration(want*0.89*float64(time.Minute)))
+		}
+	}
+}
+
+// What a broker remembers from before its start waits for an audit; alone it waits 5 s, and with
+// somebody who does not answer a sync interval (rule L9).
+func TestAuditIsGivenUp(t *testing.T) {
+	p := newPair(t)
+	p.HoldBack()
+	p.Distrust(10)
+	require.True(t, p.Suspect(10))
+	require.False(t, p.Suspect(11), "it was created since")
+	p.pass(aloneAfter)
+	require.False(t, p.GiveUpAudit(), "b is there, and may yet answer")
+	require.Equal(t, time.Minute-aloneAfter, p.AuditDue().Sub(p.at))
+	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Failed}})
+	require.True(t, p.GiveUpAudit(), "nobody is there")
+	require.False(t, p.Suspect(10))
+	require.True(t, p.AuditDue().IsZero())
+}
+
+// A leaving broker is told how far the others are with what it wrote, in all its starts, and
+// asks again whoever is not known to have it.
+func TestHandOver(t *testing.T) {
+	p := newPair(t)
+	d := p.write("x")
+	require.Equal(t, Handover{Holders: 1}, p.HandOver())
+	p.hear("b~1", clock.NewVector(d))
+	require.Equal(t, Handover{Holders: 2, Living: true, All: true}, p.HandOver())
+	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Failed}})
+	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver())
+	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Left}})
+	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver(), "nobody waits for one that has left")
+}

@@ -1,0 +1,186 @@
+package replication
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+)
+
+// Bounds of the backoff of a link (rule S5).
+const (
+	backoffMin = 500 * time.Millisecond
+	backoffMax = 30 * time.Second
+)
+
+// A member that was not heard of for a while has heard most news from others: before it is told
+// of more than a few, its clock is asked for.
+const (
+	stale = time.Second
+	few   = 8
+)
+
+// Send is one message to one member.
+type Send struct {
+	To      string
+	Addr    string // the member's HTTP address, host:port
+	Message wire.Message
+}
+
+// Pump makes a message for every link that has something to say and none under way. Each ends in
+// Acked or Unreachable. An error is the ledger's.
+func (r *Replication) Pump(head func() Head) (out []Send, err error) {
+	for _, name := range r.members.Names() {
+		l, m := r.links[name], r.members.Get(name)
+		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left || r.now.Before(l.notBefore) {
+			continue
+		}
+		due := !r.now.Before(l.exchange)
+		if !due && !l.news && !r.rumourDue(l) && !l.want && l.outgoing.transfer == nil && l.audit.suspects == nil {
+			continue
+		}
+		msg, ok, err := r.message(l, head(), due)
+		if err != nil {
+			return out, err
+		}
+		if ok {
+			l.inflight = true
+			out = append(out, Send{To: name, Addr: m.HTTPAddr, Message: msg})
+		}
+	}
+	return out, nil
+}
+
+// rumourDue reports whether a link has rumours that need not wait any longer.
+func (r *Replication) rumourDue(l *link) bool { return l.rumour && !r.now.Before(l.rumourAt) }
+
+// message makes the next message of a link; ok is false when there is nothing that the member
+// does not know.
+func (r *Replication) message(l *link, head Head, due bool) (msg wire.Message, ok bool, err error) {
+	msg = wire.Message{
+		Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
+		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
+		Want: due || l.want || !l.heard,
+		Live: due || r.unaudit.waiting && !l.audit.done, Audit: l.audit.ask(),
+	}
+	if due {
+		l.exchange = r.now.Add(r.interval())
+		// What could not be read may have been damaged on its way: once an interval
+		// it travels again.
+		l.base, msg.Seen = l.known, nil
+	}
+	l.want = false
+	if !l.heard {
+		return msg, true, nil // first learn what the member holds; the news stays marked
+	}
+	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
+	if l.outgoing.transfer == nil {
+		d, fits, err := r.ledger.Delta(l.base, wire.MaxPage)
+		switch {
+		case err != nil:
+			return msg, false, err
+		case fits && len(d.Entries) == 0 && !msg.Want && msg.Audit == nil:
+			return msg, false, nil
+		case fits && len(d.Entries) > few && r.now.Sub(l.lastSeen) > stale:
+			l.news = true // after the member has told its clock
+			return msg, true, nil
+		case fits && len(d.Entries) > 0:
+			msg.Delta = wire.FromLedger(d)
+			return msg, true, nil
+		case fits:
+			return msg, true, nil
+		}
+		l.outgoing = outgoing{transfer: r.ledger.Pin(l.base), id: r.random.Next()}
+	}
+	err = r.nextPage(&l.outgoing, &msg)
+	return msg, err == nil, err
+}
+
+// nextPage puts a page of a transfer into a message.
+func (r *Replication) nextPage(o *outgoing, msg *wire.Message) error {
+	d, last, err := o.transfer.Page(r.ledger, wire.MaxPage)
+	if err != nil {
+		return err
+	}
+	o.last, o.pinned = last, d.Clock
+	msg.Delta = wire.FromLedger(d)
+	msg.Page = &wire.Page{Transfer: o.id, Number: o.page, Last: last}
+	return nil
+}
+
+// interval is the time to the next exchange: the sync interval, stretched under pressure, and up
+// to a tenth less, so that brokers spread out (rules S2, S5).
+func (r *Replication) interval() time.Duration {
+	return time.Duration(float64(r.cfg.SyncInterval) * r.stretch * (0.9 + 0.1*r.random.Fraction()))
+}
+
+// Answered notes that a member has replied: the link is free for the next message.
+func (r *Replication) Answered(name string) {
+	if l := r.links[name]; l != nil {
+		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
+	}
+}
+
+// Progress moves the transfer to a member on by its reply, which was heard before.
+func (r *Replication) Progress(reply *wire.Reply) {
+	l := r.links[reply.From]
+	switch o := &l.outgoing; {
+	case reply.Restart: // from the clock that the member has just told (rule L4)
+		o.transfer, l.news = nil, true
+		l.notBefore = r.now.Add(backoffMin / 2) // the member may not know us yet
+	case o.transfer == nil:
+	case o.last:
+		// What changed since the transfer's start was not on its list. If the member did
+		// not adopt its clock (rule L10), all would go again and again: that waits for news.
+		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && l.base.Covers(o.pinned)
+	default:
+		o.transfer.Advance()
+		o.page++
+	}
+}
+
+// Transferring says which page of a transfer a member gets next; ok is false without one.
+func (r *Replication) Transferring(name string) (page int, ok bool) {
+	l := r.links[name]
+	if l == nil || l.outgoing.transfer == nil {
+		return 0, false
+	}
+	return l.outgoing.page, true
+}
+
+// Unreachable backs off from a member that did not answer; others are not affected (rule S5).
+// What it was to be told stays marked, and a transfer goes on with the same page.
+func (r *Replication) Unreachable(name string) {
+	l := r.links[name]
+	if l == nil {
+		return
+	}
+	l.inflight, l.want = false, true
+	l.news = l.news || r.cfg.NewsLinks
+	wait := min(backoffMin<<min(l.failures, 10), backoffMax)
+	l.failures++
+	l.notBefore = r.now.Add(wait/2 + time.Duration(r.random.Fraction()*float64(wait/2)))
+}
+
+// Due is when a link has something to say although nothing happens; zero is never.
+func (r *Replication) Due() (due time.Time) {
+	for _, name := range r.members.Names() {
+		l, m := r.links[name], r.members.Get(name)
+		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left {
+			continue
+		}
+		next := l.exchange
+		if l.news || l.want || l.outgoing.transfer != nil || l.audit.suspects != nil {
+			next = r.now
+		} else if l.rumour && l.rumourAt.Before(next) {
+			next = l.rumourAt
+		}
+		if next.Before(l.notBefore) {
+			next = l.notBefore
+		}
+		if due.IsZero() || next.Before(due) {
+			due = next
+		}
+	}
+	return due
+}

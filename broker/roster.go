@@ -1,0 +1,52 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/job"
+)
+
+// setRoster takes in the membership as SWIM sees it.
+func (b *Broker) setRoster(all []membership.Member) {
+	c := b.members.Update(b.now, all)
+	for _, name := range c.Gone {
+		b.peers.Drop(name)
+		b.blobs.Drop(name)
+	}
+	for _, name := range c.Restarted {
+		b.blobs.Drop(name)
+	}
+	for _, name := range b.members.Names() {
+		b.peers.Meet(b.members.Get(name), c.Was[name])
+	}
+	if c.Joined && !b.peers.Unaudited() {
+		b.distrust() // it may have been away for long
+	}
+	if c.Runners {
+		b.attempts.fetchSoon()
+		b.reviewMembers()
+		b.checkAcks()
+	}
+}
+
+// checkAbsences looks again at the jobs of brokers that are lost now.
+func (c *core) checkAbsences() {
+	for _, name := range c.members.Expire(c.now) {
+		c.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
+	}
+}
+
+// learn takes in what a broker says of itself.
+func (b *Broker) learn(said wire.Metadata) {
+	if b.members.Learn(said) {
+		b.reviewMembers()
+	}
+}
+
+// reviewMembers looks again at the jobs that a change of the membership concerns: those that
+// this broker owns, or whose owner is absent.
+func (c *core) reviewMembers() {
+	c.reviewWhere(func(r *job.Record) bool {
+		return r.Owner.Broker == c.self || c.members.Absent(r.Owner.Broker)
+	})
+}

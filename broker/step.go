@@ -1,0 +1,104 @@
+package broker
+
+import "errors"
+
+// Step takes in what happened, and mends what that has put out of order. It returns an error only
+// when the archive failed, or there is no input; the owner must then stop.
+func (b *Broker) Step(in Input) error {
+	if in == nil {
+		return errors.New("broker: no input")
+	}
+	in.step(b)
+	b.reviewAll()
+	return b.err
+}
+
+// What each input is for:
+
+// time and surroundings
+func (in Tick) step(b *Broker)     { b.pass(in) }
+func (in Roster) step(b *Broker)   { b.setRoster(in.Members) }
+func (in Pressure) step(b *Broker) { b.peers.SetStretch(in.Stretch); b.decisions.remember(in.Tight) }
+func (in Room) step(b *Broker)     { b.offer.full = in.Full }
+func (in Watch) step(b *Broker)    { b.watched = in.On }
+
+// other brokers
+func (in Deliver) step(b *Broker)     { b.deliver(in) }
+func (in Acked) step(b *Broker)       { b.acked(in.Peer, &in.Reply) }
+func (in Unreachable) step(b *Broker) { b.peers.Unreachable(in.Peer) }
+func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
+
+// clients: jobs
+func (in Submit) step(b *Broker)  { b.submit(in) }
+func (in Get) step(b *Broker)     { b.get(in) }
+func (in Await) step(b *Broker)   { b.await(in) }
+func (in List) step(b *Broker)    { b.list(in) }
+func (in Cancel) step(b *Broker)  { b.cancel(in) }
+func (in CatchUp) step(b *Broker) { b.causality.catchUp(in) }
+func (in DryRun) step(b *Broker)  { b.dryRun(in) }
+func (in Abandon) step(b *Broker) { b.abandon(in.Token) }
+
+// clients: emergencies and strategies
+func (in Declare) step(b *Broker)         { b.declare(in) }
+func (in Clear) step(b *Broker)           { b.clear(in) }
+func (in Heard) step(b *Broker)           { b.emergencies.hear(in) }
+func (in ListEmergencies) step(b *Broker) { b.emergencies.list(in) }
+func (in SetStrategy) step(b *Broker)     { b.setStrategy(in) }
+func (in ListConflicts) step(b *Broker)   { b.decisions.list(in) }
+
+// the executor and the store
+func (in Fetched) step(b *Broker)  { b.attempts.fetched(in) }
+func (in Paused) step(b *Broker)   { b.attempts.paused(in) }
+func (in Reported) step(b *Broker) { b.attempts.reported(in) }
+func (in Pushed) step(b *Broker)   { b.pushed(in) }
+func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest) }
+
+// the end
+func (in Drain) step(b *Broker) { b.drain(in) }
+
+// pass lets every part do what is due.
+func (b *Broker) pass(in Tick) {
+	if b.tick(in) {
+		b.begin()
+	}
+	b.reviews.wake(b.now)
+	if b.copies.Expired() {
+		b.checkAcks()
+	}
+	b.copies.Hedge()
+	b.checkAudit()
+	b.checkAbsences()
+	b.causality.checkCatching()
+	for _, in := range b.predecessors.checkArriving() {
+		b.submit(in)
+	}
+	b.causality.checkBehind()
+	if b.lookAtDrift(b.peers.Offsets) {
+		b.emergencies.refresh()
+	}
+	b.emergencies.pass()
+	b.sweep()
+	b.balancer.balance()
+}
+
+// begin is the first Tick: now it is known what time it is.
+func (b *Broker) begin() {
+	b.sweeper.next, b.balancer.next = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
+	b.emergencies.refresh()
+	if b.peers.Unaudited() {
+		b.distrust()
+	}
+}
+
+// abandon drops those that wait with this token.
+func (b *Broker) abandon(t Token) {
+	if t != 0 {
+		b.copies.Drop(func(w ackWaiter) bool { return w.token() == t })
+	}
+	b.predecessors.drop(t)
+	b.causality.drop(t)
+	b.waiters.drop(t)
+	if b.drainer == t {
+		b.drainer = 0
+	}
+}

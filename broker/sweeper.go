@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// sweeper looks through finished jobs for what may be forgotten (rule L8).
+type sweeper struct {
+	*core
+	next time.Time // when it looks again
+	from endItem   // where it goes on, when there was more than one round takes
+}
+
+// How finished jobs are looked through for what may be forgotten (rule L8).
+const (
+	sweepEvery = 10 * time.Second
+	sweepSoon  = time.Second // when there was more than one round takes
+	sweepMost  = 512         // jobs a round: each may be a look at the disk
+)
+
+// begin reports whether it is time for a round.
+func (s *sweeper) begin() bool {
+	if s.now.Before(s.next) {
+		return false
+	}
+	s.next = s.now.Add(sweepEvery)
+	return true
+}
+
+// round lists the jobs to be forgotten now.
+func (s *sweeper) round() (out []*job.Record) {
+	if s.cfg.Retention <= 0 {
+		return nil
+	}
+	for _, it := range s.ended() {
+		if r := s.record(it.key); r != nil && len(s.jobs.wanted[r.ID]) == 0 && s.peers.EverybodyCovers(r.Dots) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// ended lists the next jobs that ended long enough ago, or are too many.
+func (s *sweeper) ended() (list []endItem) {
+	limit := clock.At(s.wall.Add(-s.cfg.Retention))
+	excess := 0
+	if n := s.cfg.RetentionCount; n > 0 {
+		excess = s.jobs.byEnd.Len() - n
+	}
+	more := false
+	s.jobs.byEnd.AscendGreaterOrEqual(s.from, func(it endItem) bool {
+		if it.at > limit && excess <= 0 {
+			return false
+		}
+		if more = len(list) == sweepMost; more {
+			s.from = it
+			return false
+		}
+		excess--
+		list = append(list, it)
+		return true
+	})
+	if more {
+		s.next = s.now.Add(sweepSoon)
+	} else {
+		s.from = endItem{}
+	}
+	return list
+}
+
+// due is when the next round begins; zero is never.
+func (s *sweeper) due() time.Time {
+	if s.cfg.Retention <= 0 || s.jobs.byEnd.Len() == 0 {
+		return time.Time{}
+	}
+	return s.next
+}

@@ -1,0 +1,125 @@
+package broker
+
+import (
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
+)
+
+// deliver takes in a peer's message and answers it.
+func (b *Broker) deliver(in Deliver) {
+	m := &in.Message
+	if b.members.Superseded(m.Actor) { // its sender is gone: nobody waits for this answer
+		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
+		return
+	}
+	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen}, m.Metadata)
+	restart, forgotten := false, []ledger.Ref(nil)
+	if m.Delta != nil {
+		var ok bool
+		ok, forgotten = b.peers.Receive(m, b.merge)
+		restart = !ok
+	}
+	reply, err := b.peers.Reply(m, b.head(), restart, forgotten)
+	if err != nil {
+		b.fail(err)
+		return
+	}
+	b.answer(in.Token, &Replied{*reply})
+}
+
+// acked takes in a peer's reply.
+func (b *Broker) acked(peer string, r *wire.Reply) {
+	if r.From != peer || b.members.Superseded(r.Actor) {
+		b.peers.Unreachable(peer) // another broker answers at that address, or an earlier start of this one
+		return
+	}
+	b.peers.Answered(peer)
+	if !b.hear(replication.Said{From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen}, r.Metadata) {
+		return
+	}
+	b.peers.Progress(r)
+	for _, ref := range r.Forgotten {
+		b.forgetWith(ref, r.Clock)
+	}
+	if r.Delta != nil {
+		b.merge(r.Delta.ToLedger())
+	}
+	if b.peers.Audited(r) {
+		b.reviewWhere(nil)
+	}
+}
+
+// hear takes in what a peer says of itself in any message. It reports whether it is a member.
+func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
+	b.observe(s.Hybrid)
+	if metadata != nil {
+		said := *metadata
+		said.Clock = s.Clock
+		b.learn(said)
+	}
+	if !b.peers.Hear(s) {
+		return false
+	}
+	b.checkAcks()
+	return true
+}
+
+// head is what each message says of this broker.
+func (b *Broker) head() replication.Head {
+	return replication.Head{Hybrid: b.stamp(), Metadata: b.ownMetadata(false)}
+}
+
+// pump sends what there is to say.
+func (b *Broker) pump() {
+	send, err := b.peers.Pump(b.head)
+	b.fail(err)
+	b.out.Send = append(b.out.Send, send...)
+}
+
+// merge joins a delta. What changed is news (rule L6).
+func (b *Broker) merge(d ledger.Delta) ledger.Merged {
+	m, err := b.ledger.Merge(d)
+	b.fail(err)
+	for _, c := range m.News {
+		switch r := c.New.(type) {
+		case *job.Record:
+			old, _ := c.Old.(*job.Record)
+			b.noted(old, r)
+		case *setting.Setting:
+			b.settingChanged(r, false)
+		case *emergency.Record:
+			b.emergencies.changedRecord(r)
+		}
+	}
+	b.causality.checkCatching()
+	return m
+}
+
+// gossip takes in the state of a push-pull: newer metadata, and clocks that are ahead of ours,
+// which a pull will catch up with (rule S3).
+func (b *Broker) gossip(s wire.State) {
+	for _, said := range s.Metadata {
+		b.learn(said)
+	}
+	b.emergencies.takeHints(s.Hints())
+	if said := b.members.Metadata(s.From); said.Name != "" && !b.ledger.Seen().Covers(said.Clock) {
+		b.peers.Pull(s.From)
+	}
+}
+
+// distrust holds back what is remembered, until it is audited (rule L9).
+func (b *Broker) distrust() { b.peers.Distrust(b.stamp()) }
+
+// checkAudit goes on without an audit when nobody can make it.
+func (b *Broker) checkAudit() {
+	if b.peers.GiveUpAudit() {
+		b.reviewWhere(nil)
+	}
+}
+
+// suspect reports whether a job must wait for the audit: it was created before it.
+func (c *core) suspect(r *job.Record) bool { return c.peers.Suspect(r.Submitted()) }

@@ -1,0 +1,254 @@
+// Package wire holds what brokers say to each other, and its codec: [Message] and [Reply], the
+// [Metadata] of each broker, and the [State] that rides on Serf's push-pull. What comes from a
+// peer is validated here, off the broker's goroutine, so that everything behind this package
+// may take it for granted.
+//
+// The field names on the wire are fixed; the rules are numbered in docs/protocol.md.
+package wire
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// Version of the protocol between brokers; a message of another is refused.
+const Version = 1
+
+// Bounds of what comes from a peer (rule L11).
+const (
+	MaxPage     = 1 << 20 // bytes of encoded records in one message
+	MaxMessage  = 2 << 20 // bytes of one message
+	maxState    = 256 << 10
+	maxClock    = 4096 // entries of a vector
+	MaxMetadata = 4096
+)
+
+// Message is the only message between brokers: here is what you lack since this,
+// and here is my clock (rules L4, L5, S4). It travels as msgpack in POST
+// /broker/sync-metadata.
+type Message struct {
+	Version  int          `codec:"v"`
+	From     string       `codec:"from"`
+	Actor    clock.Actor  `codec:"actor"`
+	Hybrid   clock.Hybrid `codec:"hybrid"`
+	Clock    clock.Vector `codec:"clock"`           // what the sender holds
+	Seen     clock.Vector `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
+	Metadata *Metadata    `codec:"row,omitempty"`   // the sender's metadata (rule S4)
+	Want     bool         `codec:"want,omitempty"`  // a pull: answer with what I lack
+	Live     bool         `codec:"live,omitempty"`  // answer with the digest of your unfinished records (rule L9)
+	Audit    *Audit       `codec:"audit,omitempty"` // which of these have you forgotten?
+	Page     *Page        `codec:"page,omitempty"`  // part of a transfer (rule L5)
+	Delta    *Delta       `codec:"delta,omitempty"`
+}
+
+// Reply answers a Message, after the receiver has synced what it brought.
+type Reply struct {
+	Version  int          `codec:"v"`
+	From     string       `codec:"from"`
+	Actor    clock.Actor  `codec:"actor"`
+	Hybrid   clock.Hybrid `codec:"hybrid"`
+	Clock    clock.Vector `codec:"clock"`             // what the receiver holds now, the message included
+	Seen     clock.Vector `codec:"seen,omitempty"`    // as in Message
+	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
+	Metadata *Metadata    `codec:"row,omitempty"`
+	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
+	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
+	// Forgotten names records of the message, or of its Audit, that the receiver has
+	// known and forgotten: the sender drops them (rules L4, L7, L9).
+	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
+}
+
+// Audit lists unfinished records of the sender whose dots the receiver's clock
+// covers, where the digests of both differ (rule L9).
+type Audit struct {
+	Since   clock.Vector `codec:"since"` // the receiver's clock, as it told it with its digest
+	Records []ledger.Ref `codec:"records"`
+}
+
+// MaxAudit bounds the records of one audit: more are looked at in the next.
+const MaxAudit = 8192
+
+// Base is the clock from which a peer wants to be sent what it lacks.
+func Base(held, seen clock.Vector) clock.Vector {
+	if len(seen) > 0 {
+		return seen
+	}
+	return held
+}
+
+// Page places a message in a transfer.
+type Page struct {
+	Transfer uint64 `codec:"t"` // unique for the sender's actor
+	Number   int    `codec:"n"` // from 0
+	Last     bool   `codec:"last,omitempty"`
+}
+
+// Delta is a ledger.Delta on the wire.
+type Delta struct {
+	Since   clock.Vector `codec:"since"`
+	Records []Encoded    `codec:"records,omitempty"`
+	Clock   clock.Vector `codec:"clock,omitempty"`
+
+	decoded []ledger.Entry
+	bad     int // records that did not validate (rule L10)
+}
+
+// Encoded is one record on the wire.
+type Encoded struct {
+	Kind  ledger.Kind  `codec:"k"`
+	Key   string       `codec:"id"`
+	Dots  clock.Vector `codec:"d"` // its writers' latest, for whoever can't read it (rule L10)
+	Bytes []byte       `codec:"b"`
+}
+
+var handle = func() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{}
+	h.WriteExt = true
+	return h
+}()
+
+// Encode gives the bytes of a Message, Reply or State.
+func Encode[T Message | Reply | State](v *T) []byte {
+	out := make([]byte, 0, sizeHint(v))
+	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
+		panic("broker: encoding a message: " + err.Error()) // it holds nothing that msgpack can't express
+	}
+	return out
+}
+
+// sizeHint is about how many bytes a message takes: growing a buffer of many records copies
+// them several times over.
+func sizeHint[T Message | Reply | State](v *T) int {
+	var d *Delta
+	switch v := any(v).(type) {
+	case *Message:
+		d = v.Delta
+	case *Reply:
+		d = v.Delta
+	}
+	n := 1 << 10
+	if d != nil {
+		for _, e := range d.Records {
+			n += len(e.Key) + len(e.Bytes) + 64*(1+len(e.Dots))
+		}
+	}
+	return n
+}
+
+// DecodeMessage reads and validates a peer's message. Its records are decoded
+// here, off the broker's goroutine.
+func DecodeMessage(b []byte) (Message, error) {
+	var m Message
+	if err := decodeWire(b, MaxMessage, &m); err != nil {
+		return m, err
+	}
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen)); err != nil {
+		return m, err
+	}
+	if a := m.Audit; a != nil {
+		if err := checkVector(a.Since); err != nil || len(a.Records) > MaxAudit {
+			return m, fmt.Errorf("an audit of %d records (%w)", len(a.Records), err)
+		}
+	}
+	if m.Page != nil && m.Delta == nil {
+		return m, errors.New("a page without records")
+	}
+	return m, m.Delta.decode()
+}
+
+// DecodeReply reads and validates a peer's reply.
+func DecodeReply(b []byte) (Reply, error) {
+	var r Reply
+	if err := decodeWire(b, MaxMessage, &r); err != nil {
+		return r, err
+	}
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen)); err != nil {
+		return r, err
+	}
+	return r, r.Delta.decode()
+}
+
+func decodeWire(b []byte, limit int, v any) error {
+	if len(b) > limit {
+		return fmt.Errorf("message of %d bytes, at most %d are allowed", len(b), limit)
+	}
+	return codec.NewDecoderBytes(b, handle).Decode(v)
+}
+
+func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row *Metadata) error {
+	if version != Version {
+		return fmt.Errorf("protocol version %d; this broker speaks %d: run the same ucp on all", version, Version)
+	}
+	if !label.ValidName(from) || actor.Broker() != from {
+		return fmt.Errorf("sender %.64q with actor %.80q", from, actor)
+	}
+	if row != nil {
+		if err := row.Validate(); err != nil {
+			return err
+		}
+		if row.Name != from || row.Actor != actor {
+			return fmt.Errorf("metadata of %q in a message of %q (rule S4)", row.Actor, actor)
+		}
+	}
+	return checkVector(c)
+}
+
+func checkVector(v clock.Vector) error {
+	if len(v) > maxClock {
+		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), maxClock)
+	}
+	return v.Valid()
+}
+
+// Bad is the number of records that did not validate; d may be nil.
+func (d *Delta) Bad() int {
+	if d == nil {
+		return 0
+	}
+	return d.bad
+}
+
+// decode reads the records. One that does not validate is counted and stays
+// undecoded: the ledger puts it into quarantine (rule L10).
+func (d *Delta) decode() error {
+	if d == nil {
+		return nil
+	}
+	if err := errors.Join(checkVector(d.Since), checkVector(d.Clock)); err != nil {
+		return err
+	}
+	for _, e := range d.Records {
+		in := ledger.Entry{Ref: ledger.Ref{Kind: e.Kind, Key: e.Key}, Dots: e.Dots, Encoded: e.Bytes}
+		if s, ok := kind.Schemas[e.Kind]; ok {
+			if r, err := s.Decode(e.Bytes); err == nil && r.Key() == e.Key {
+				in.Record = r
+			}
+		}
+		if in.Record == nil {
+			d.bad++
+		}
+		d.decoded = append(d.decoded, in)
+	}
+	return nil
+}
+
+// ToLedger gives the decoded delta to the ledger.
+func (d *Delta) ToLedger() ledger.Delta {
+	return ledger.Delta{Since: d.Since, Entries: d.decoded, Clock: d.Clock}
+}
+
+// FromLedger makes the message of a delta that the ledger has taken; the inverse of [Delta.ToLedger].
+func FromLedger(d ledger.Delta) *Delta {
+	out := &Delta{Since: d.Since, Clock: d.Clock, Records: make([]Encoded, len(d.Entries))}
+	for i, e := range d.Entries {
+		out.Records[i] = Encoded{e.Kind, e.Key, e.Dots, e.Encoded}
+	}
+	return out
+}

@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// The bounds of what comes from outside (L11), and that both ends are who they say.
+func TestDecodeRefuses(t *testing.T) {
+	long := make(clock.Vector, 0, maxClock+1)
+	for i := range maxClock + 1 {
+		long = append(long, clock.Dot{Actor: clock.Actor([]byte{'a', byte('a' + i>>12), byte('a' + i>>6&63), byte('a' + i&63)}), Counter: 1})
+	}
+	require.NoError(t, long.Valid())
+	good := func() Message {
+		return Message{Version: Version, From: "b", Actor: "b~1", Clock: clock.Vector{{Actor: "b~1", Counter: 1}}, Metadata: &Metadata{Name: "b", Actor: "b~1"}}
+	}
+	for name, c := range map[string]struct {
+		spoil func(*Message)
+		hint  string
+	}{
+		"another version":          {func(m *Message) { m.Version++ }, "run the same ucp on all"},
+		"no sender":                {func(m *Message) { m.From = "" }, "sender"},
+		"another's actor":          {func(m *Message) { m.Actor = "c~1" }, "sender"},
+		"a clock out of order":     {func(m *Message) { m.Clock = clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},
+		"a clock that is too long": {func(m *Message) { m.Clock = long }, "4097 entries"},
+		"a page without records":   {func(m *Message) { m.Page = &Page{} }, "page"},
+		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Vector{{}}} }, "vector clock"},
+		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Vector{{}}} }, "vector clock"},
+		"a row without name":       {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
+		"another's row (S4)":       {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
+		"an old start's row (S4)":  {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
+		"too many bytes": {func(m *Message) {
+			m.Delta = &Delta{Records: []Encoded{{Kind: kind.Job, Bytes: make([]byte, MaxMessage)}}}
+		}, "at most 2097152"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := good()
+			_, err := DecodeMessage(Encode(&m))
+			require.NoError(t, err)
+			c.spoil(&m)
+			_, err = DecodeMessage(Encode(&m))
+			require.ErrorContains(t, err, c.hint)
+			if m.Page == nil {
+				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Metadata: m.Metadata, Delta: m.Delta}
+				_, err = DecodeReply(Encode(&r))
+				require.ErrorContains(t, err, c.hint)
+			}
+		})
+	}
+	_, err := DecodeMessage([]byte("hello"))
+	require.Error(t, err)
+}
+
+// Of a push-pull state, rows that are not valid are left out; a state of another
+// version is refused.
+func TestDecodeState(t *testing.T) {
+	s := State{Version: Version, From: "b", Metadata: []Metadata{{Name: "b", Actor: "b~1"}, {Name: "c", Actor: "b~1"}, {}, {Name: "d", Actor: "d~1", Clock: clock.Vector{{}}}}}
+	got, err := DecodeState(Encode(&s))
+	require.NoError(t, err)
+	require.Len(t, got.Metadata, 1)
+	s.Version++
+	_, err = DecodeState(Encode(&s))
+	require.ErrorContains(t, err, "version")
+	_, err = DecodeState(make([]byte, maxState+1))
+	require.ErrorContains(t, err, "at most")
+}

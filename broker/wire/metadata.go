@@ -1,0 +1,109 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
+)
+
+// Metadata is a broker's metadata: what others need to know of it to place jobs and
+// to show it. It is ephemeral and has a single writer; the newest version wins.
+type Metadata struct {
+	Version clock.Hybrid `codec:"version" json:"version"`
+	Name    string       `codec:"name" json:"name"`
+	Actor   clock.Actor  `codec:"actor" json:"actor"`
+
+	HTTPAddr string `codec:"http" json:"http_addr"`
+	Software string `codec:"software" json:"software"`
+	Protocol int    `codec:"protocol" json:"protocol"`
+	Strategy string `codec:"strategy" json:"strategy"`
+
+	Capabilities Capabilities      `codec:"caps" json:"capabilities"`
+	Usage        job.Resources     `codec:"usage" json:"usage"` // what running jobs have asked for
+	Jobs         map[job.State]int `codec:"jobs" json:"jobs"`   // unfinished jobs owned here, by state
+	Stretch      float64           `codec:"stretch" json:"sync_stretch"`
+	Draining     bool              `codec:"draining,omitempty" json:"draining"`   // it is about to leave, and takes nothing
+	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
+	Unaudited    bool              `codec:"unaudited,omitempty" json:"unaudited"` // it holds back what it remembers until somebody has audited it (rule L9)
+
+	Emergency InForce `codec:"emergency" json:"emergency"` // what is in force there
+
+	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
+}
+
+// InForce is how emergencies stand at a broker: those that are active and in whose scope
+// it is.
+type InForce struct {
+	Level string   `codec:"level,omitempty" json:"level"` // the highest; "" is none
+	IDs   []string `codec:"ids,omitempty" json:"ids"`     // the highest first, at most MaxInForce
+	Count int      `codec:"n,omitempty" json:"count"`     // of all
+}
+
+// MaxInForce is how many a broker's metadata names.
+const MaxInForce = 4
+
+// Capabilities is what a broker can offer.
+type Capabilities struct {
+	Capacity job.Resources `codec:"capacity" json:"capacity"`
+	Disk     uint64        `codec:"disk,omitempty" json:"disk"` // bytes free at the start
+	Drivers  []job.Driver  `codec:"drivers" json:"drivers"`
+	// Labels are the operator's, and what the broker knows of itself: name, os,
+	// arch. Constraints see them.
+	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
+}
+
+// Validate refuses metadata whose actor belongs to another broker, or whose clock is not one.
+func (r *Metadata) Validate() error {
+	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name {
+		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
+	}
+	return checkVector(r.Clock)
+}
+
+// State is what push-pull carries (rule S3): the metadata of every known broker,
+// the sender's and its clock among them.
+type State struct {
+	Version  int        `codec:"v"`
+	From     string     `codec:"from"`
+	Metadata []Metadata `codec:"rows"`
+
+	// Emergencies are the records of those that are active, encoded, the highest level
+	// first, at most MaxHints: hints for whoever lacks them (rule S3).
+	Emergencies [][]byte `codec:"emergencies,omitempty"`
+
+	hints []*emergency.Record // of Emergencies, decoded
+}
+
+// Hints are the emergencies of a decoded state, those that validated.
+func (s *State) Hints() []*emergency.Record { return s.hints }
+
+// MaxHints bounds the emergencies in a push-pull state: more come with the ledger.
+const MaxHints = 32
+
+// DecodeState reads and validates a push-pull state. Metadata that does
+// not validate is left out.
+func DecodeState(b []byte) (State, error) {
+	var s State
+	if err := decodeWire(b, maxState, &s); err != nil {
+		return s, err
+	}
+	if s.Version != Version || len(s.Metadata) > MaxMetadata {
+		return s, fmt.Errorf("push-pull state of version %d with %d rows", s.Version, len(s.Metadata))
+	}
+	good := s.Metadata[:0]
+	for _, r := range s.Metadata {
+		if r.Validate() == nil {
+			good = append(good, r)
+		}
+	}
+	s.Metadata = good
+	for _, h := range s.Emergencies[:min(len(s.Emergencies), MaxHints)] {
+		if r, err := emergency.DecodeHint(h); err == nil { // a bad one harms nobody: it was a hint
+			s.hints = append(s.hints, r)
+		}
+	}
+	return s, nil
+}

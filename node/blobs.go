@@ -1,0 +1,123 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/node/httpd"
+	"github.com/urban-compute/ucp/store"
+)
+
+// blobs are the files that jobs bring and make: modules, inputs, output. It watches over those in
+// this broker's store.
+type blobs struct {
+	store   *store.Store
+	grace   time.Duration // how long a blob that no record names is kept
+	now     func() time.Time
+	engine  *engine
+	metrics *httpd.Metrics
+	log     *slog.Logger
+}
+
+// sound reports whether a blob is here and undamaged. A damaged one is moved aside, and fetched again
+// from another holder like one that never was here.
+func (b *blobs) sound(ctx context.Context, d job.Digest) bool {
+	err := b.store.Blobs().Sound(ctx, string(d))
+	var corrupt *store.CorruptBlobError
+	if errors.As(err, &corrupt) {
+		b.metrics.Corrupt()
+		b.engine.Tell(broker.Damaged{Digest: d})
+		b.log.Error("a blob is damaged, and was moved aside; it is fetched again when a job needs it", "blob", string(d), "aside", corrupt.Aside)
+	}
+	return err == nil
+}
+
+// sweep removes, from time to time, the blobs that no record names (rule L8), until the context
+// ends. Two sweeps are the grace apart: the store remembers from one to the next what was relied on.
+func (b *blobs) sweep(ctx context.Context) error {
+	t := time.NewTicker(b.grace)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			if err := b.sweepOnce(ctx); err != nil && ctx.Err() == nil {
+				b.log.Error("removing blobs that no job names", "error", err)
+			}
+		}
+	}
+}
+
+// errMayName ends a look at the records that finds one whose blobs can't be known.
+var errMayName = errors.New("it may name any blob")
+
+// sweepOnce marks what the records on the disk name, and sweeps the rest. What was
+// uploaded, checked by a submission or fetched within the grace stays: its record may
+// still be on its way.
+func (b *blobs) sweepOnce(ctx context.Context) error {
+	named, err := namedBlobs(b.store)
+	if errors.Is(err, errMayName) {
+		b.log.Info("no blobs are removed, since one record can't be read", "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	count, size, err := b.store.Blobs().Sweep(ctx, b.now().Add(-b.grace), func(d string) bool { return named[job.Digest(d)] })
+	if count > 0 {
+		b.metrics.Swept(count)
+		b.log.Info("removed blobs that no job names any more", "blobs", count, "bytes", size)
+	}
+	return err
+}
+
+// namedBlobs lists the blobs that any record on the disk names. One that can't be read (in
+// quarantine, or of a kind that only a newer version knows) may name any.
+func namedBlobs(st *store.Store) (map[job.Digest]bool, error) {
+	named := map[job.Digest]bool{}
+	err := st.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error {
+		if bad, err := ledger.StoredQuarantine(scan); bad > 0 || err != nil {
+			return cmp.Or(err, fmt.Errorf("%d records of other brokers are in quarantine: %w", bad, errMayName))
+		}
+		return ledger.Records(scan, kind.Schemas, func(s ledger.Stored) error {
+			switch {
+			case errors.Is(s.Err, ledger.ErrUnknownKind):
+				return fmt.Errorf("%w: %w", s.Err, errMayName)
+			case s.Err != nil:
+				return s.Err
+			}
+			for d := range s.Record.Blobs() {
+				named[job.Digest(d)] = true
+			}
+			return nil
+		})
+	})
+	return named, err
+}
+
+// Path implements executor.Blobs.
+func (b *blobs) Path(d job.Digest) (string, error) {
+	if !b.sound(context.Background(), d) { // checked when it was fetched: a look at the file system
+		return "", fmt.Errorf("blob %s: %w", d, store.ErrNotFound)
+	}
+	return b.store.Blobs().Path(string(d))
+}
+
+// Put implements executor.Blobs.
+func (b *blobs) Put(ctx context.Context, r io.Reader) (job.Blob, error) {
+	d, size, err := b.store.Blobs().Put(ctx, r, job.MaxBlob)
+	if err != nil {
+		return job.Blob{}, fmt.Errorf("storing output: %w", err)
+	}
+	return job.Blob{Digest: job.Digest(d), Size: size}, nil
+}

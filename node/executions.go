@@ -1,0 +1,90 @@
+package node
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node/httpd"
+)
+
+// executions carries what the core has decided about attempts to the executor, and what becomes of
+// them back to the core.
+type executions struct {
+	runner  Runner
+	engine  *engine
+	metrics *httpd.Metrics
+	log     *slog.Logger
+	now     func() time.Time
+	usage   usage
+
+	mu       sync.Mutex
+	attempts map[string]job.Attempt // of those that run: the executor knows them by key and token
+}
+
+// act tells the executor what to do; it does not block.
+func (x *executions) act(rd broker.Ready) {
+	for _, s := range rd.Suspend {
+		x.runner.Suspend(s.Key, s.Attempt.Token())
+	}
+	for _, r := range rd.Resume {
+		x.runner.Resume(r.Key, r.Attempt.Token())
+	}
+	for _, s := range rd.Stop {
+		x.runner.Stop(s.Key, s.Attempt.Token())
+	}
+	for _, r := range rd.Run {
+		x.remember(r)
+		x.metrics.Started(r.Waited)
+		x.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})
+	}
+}
+
+// report hands an executor's news to the core.
+func (x *executions) report(u executor.Update) {
+	if u.Result == nil {
+		if attempt, ok := x.find(u.Key, u.Attempt); ok && u.Phase == executor.PhaseSuspended {
+			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		}
+		return // that it runs was in the record before it did
+	}
+	attempt, ok := x.forget(u.Key, u.Attempt)
+	if !ok {
+		x.log.Error("the executor reports an attempt that was never started", "key", u.Key, "attempt", u.Attempt)
+		return
+	}
+	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped})
+}
+
+// used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
+func (x *executions) used() (cores, memory float64) { return x.usage.read(x.runner, x.now()) }
+
+func attemptID(key, token string) string { return key + "\x00" + token }
+
+func (x *executions) remember(r broker.Run) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.attempts == nil {
+		x.attempts = map[string]job.Attempt{}
+	}
+	x.attempts[attemptID(r.Key, r.Attempt.Token())] = r.Attempt
+}
+
+func (x *executions) find(key, token string) (job.Attempt, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	a, ok := x.attempts[attemptID(key, token)]
+	return a, ok
+}
+
+func (x *executions) forget(key, token string) (job.Attempt, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id := attemptID(key, token)
+	a, ok := x.attempts[id]
+	delete(x.attempts, id)
+	return a, ok
+}

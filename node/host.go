@@ -1,0 +1,35 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node/httpd"
+)
+
+// host shows a node to its HTTP server.
+type host struct{ n *Node }
+
+var _ httpd.Host = host{}
+
+func (h host) Overview() *broker.Overview                      { return h.n.shown.overview.Load() }
+func (h host) Sound(ctx context.Context, d job.Digest) bool    { return h.n.blobs.sound(ctx, d) }
+func (h host) DiskFull() string                                { return h.n.reserve.why() }
+func (h host) Used() (cores, memory float64)                   { return h.n.executions.used() }
+func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
+func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }
+func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
+func (h host) Heard(name string)                               { h.n.peers.heard(name, true) }
+func (h host) Contacts() (map[string]httpd.Contact, time.Time) { return h.n.peers.contacts() }
+func (h host) Unbootstrapped(members int) bool                 { return h.n.known.isUnbootstrapped(members) }
+func (h host) Running() bool                                   { return h.n.life.ctx.Err() == nil }
+func (h host) Joined() <-chan struct{}                         { return h.n.life.joined }
+func (h host) Leaving() context.Context                        { return h.n.life.leaving }
+
+func (h host) Need(ctx context.Context, d job.Digest, from []string) error {
+	return h.n.peers.need(ctx, d, from)
+}

@@ -1,0 +1,120 @@
+package httpd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"syscall"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/store"
+)
+
+func pathDigest(r *http.Request) (string, error) {
+	d := r.PathValue("digest")
+	if !job.ValidDigest(d) {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no SHA-256: 64 lower-case hexadecimal digits", d)
+	}
+	return d, nil
+}
+
+// handlePutBlob stores a blob under its digest; 201 when it is new.
+func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
+	d, err := pathDigest(r)
+	if err != nil {
+		return err
+	}
+	status := http.StatusCreated
+	if size, ok := srv.store.Blobs().Touch(d); ok && srv.host.Sound(r.Context(), job.Digest(d)) {
+		writeJSON(w, http.StatusOK, api.Blob{Digest: job.Digest(d), Size: size})
+		return nil
+	}
+	if err := srv.diskReserve(); err != nil {
+		return err
+	}
+	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob)}
+	err = srv.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
+	var mismatch *store.MismatchError
+	switch {
+	case errors.As(err, &mismatch):
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "the bytes do not have the SHA-256 of the address: %v", err)
+	case errors.Is(err, store.ErrTooLarge):
+		return fail(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "%v", err)
+	case errors.Is(err, syscall.ENOSPC):
+		return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%v", err)
+	case err != nil:
+		return err
+	}
+	writeJSON(w, status, api.Blob{Digest: job.Digest(d), Size: body.n})
+	return nil
+}
+
+// handleGetBlob sends a blob that is here; it asks nobody else.
+func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
+	d, err := pathDigest(r)
+	if err != nil {
+		return err
+	}
+	if !srv.host.Sound(r.Context(), job.Digest(d)) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
+	}
+	b, err := srv.store.Blobs().Open(d)
+	if errors.Is(err, store.ErrNotFound) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
+	}
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", fmt.Sprint(b.Size()))
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(w, b) // the client sees that bytes are missing
+	}
+	return nil
+}
+
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// modules remembers blobs that were seen to be WebAssembly.
+type modules struct {
+	mu   sync.Mutex
+	seen map[job.Digest]bool
+}
+
+const maxModules = 1024
+
+func (m *modules) known(d job.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seen[d]
+}
+
+func (m *modules) add(d job.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen == nil || len(m.seen) >= maxModules {
+		m.seen = map[job.Digest]bool{}
+	}
+	m.seen[d] = true
+}
+
+// diskReserve is nil when new jobs and blobs may be stored; reads go on in any case.
+func (srv *Server) diskReserve() error {
+	if why := srv.host.DiskFull(); why != "" {
+		return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%s; what is here can still be read; submit at another broker, or free some space", why)
+	}
+	return nil
+}

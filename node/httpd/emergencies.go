@@ -1,0 +1,125 @@
+package httpd
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+)
+
+// maxDeclaration bounds the body of a declaration.
+const maxDeclaration = 8 << 10
+
+// handleDeclare takes a declaration, or new terms of an emergency that is known: 201 for a
+// new one.
+func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDeclaration))
+	if err != nil {
+		return err
+	}
+	d, err := emergency.ParseDeclaration(b)
+	if err != nil {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} })
+}
+
+// handleClear ends an emergency for good.
+func (srv *Server) handleClear(w http.ResponseWriter, r *http.Request) error {
+	id, err := emergencyID(r)
+	if err != nil {
+		return err
+	}
+	force := r.URL.Query().Get("unknown") != ""
+	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
+}
+
+func emergencyID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if err := emergency.ID(id).Valid(); err != nil {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+	}
+	return id, nil
+}
+
+// claim steps a declaration or a clear, and answers with what became of it: as many brokers hold it
+// then as the answer says (rule A1).
+func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.Token) broker.Input) error {
+	a, err := ask[broker.Answer](r.Context(), srv, in)
+	if err != nil {
+		return err
+	}
+	d, ok := a.(*broker.Declared)
+	if _, unknown := a.(*broker.NoSuchEmergency); unknown {
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here: GET /v1/emergencies lists those that are; ?unknown=1 (--unknown) clears it all the same, wherever it is known", r.PathValue("id"))
+	} else if !ok {
+		return refusal(a)
+	}
+	status := http.StatusOK
+	if d.Created && r.Method == http.MethodPost {
+		status = http.StatusCreated
+	}
+	e := srv.emergencyView(d.View, srv.cfg.Now())
+	e.Replicas, e.Degraded = d.Replicas, d.Degraded
+	writeJSON(w, status, e)
+	return nil
+}
+
+func (srv *Server) handleEmergencies(w http.ResponseWriter, r *http.Request) error {
+	l, err := ask[*broker.Emergencies](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} })
+	if err != nil {
+		return err
+	}
+	out := api.EmergencyList{Emergencies: []api.Emergency{}, AsOf: l.AsOf.UTC()}
+	for _, v := range l.List {
+		out.Emergencies = append(out.Emergencies, srv.emergencyView(v, l.AsOf))
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// handleEmergency shows one emergency and all that it has caused.
+func (srv *Server) handleEmergency(w http.ResponseWriter, r *http.Request) error {
+	id, err := emergencyID(r)
+	if err != nil {
+		return err
+	}
+	l, err := ask[*broker.Emergencies](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, srv.emergencyView(l.List[0], l.AsOf))
+	return nil
+}
+
+// emergencyView is how one is shown.
+func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Emergency {
+	r := v.Record
+	e := api.Emergency{
+		ID: r.ID, Type: r.Terms.Type, Level: job.LevelName(r.Terms.Level), Scope: orEmpty(r.Terms.Scope), Select: orEmpty(r.Terms.Select),
+		Message: r.Terms.Message, DeclaredBy: r.Version.By.Broker(), Until: r.Until(),
+		Active: v.Active, Cleared: r.Finished(), EndedAt: v.Ended, InScope: v.InScope, Heard: v.Heard, Caused: v.Caused, AsOf: asOf.UTC(),
+	}
+	if r.Declared != 0 {
+		e.DeclaredAt = clock.TimeOf(r.Declared)
+	}
+	if r.Finished() {
+		e.ClearedAt, e.ClearedBy = clock.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
+	}
+	for _, x := range v.Effects {
+		end := x.Pause.To.Time()
+		if x.Pause.To == 0 {
+			end = asOf
+		}
+		e.Effects = append(e.Effects, api.Effect{
+			Job: x.Job, State: x.State, At: x.Pause.By.Broker(), For: x.Pause.For, Mode: x.Pause.Mode, From: x.Pause.From, To: x.Pause.To,
+			Lasted: clock.Duration(max(end.Sub(x.Pause.From.Time()), 0).Round(time.Millisecond)),
+		})
+	}
+	return e
+}

@@ -1,0 +1,160 @@
+// Package httpd is the HTTP side of a broker: what clients, peers, monitoring and browsers ask, and
+// how they are answered. It decides nothing: a request becomes an input of the broker's core, the
+// core's answer becomes JSON. What it needs of the node that it runs in, it asks through [Core] and
+// [Host].
+//
+//   - server.go: the routes, errors, health
+//   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
+//   - emergencies.go, conflicts.go, events.go: what a duty officer asks
+//   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
+//   - limiter.go, compression.go: connections and bodies
+//
+// The rules that comments cite are numbered in docs/protocol.md; docs/design.md lists the routes.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/store"
+)
+
+// Config is what a server is told once. All values are valid.
+type Config struct {
+	Name         string // of the broker
+	Actor        clock.Actor
+	Software     string // version, for people
+	Capabilities wire.Capabilities
+	Started      time.Time
+
+	Replicas     int           // shown in the status
+	SyncInterval time.Duration // shown in the status
+	AckTimeout   time.Duration // rule A1
+	PeerTimeout  time.Duration // rule S5: how long the core may take beyond what a request asks for
+
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics prometheus.Gatherer // more figures for /metrics; may be nil
+}
+
+// Core is the broker's decision loop.
+type Core interface {
+	// Ask steps the input that make returns for a token, and waits for its answer. It fails with
+	// ErrBusy when too much waits already, with ErrStopped, or with the context's error; the input
+	// may have been stepped all the same.
+	Ask(ctx context.Context, make func(broker.Token) broker.Input) (broker.Answer, error)
+	// Tell steps an input that has no answer.
+	Tell(broker.Input)
+}
+
+// ErrBusy says that the broker has more to do than it can hold; ask again later (rule A2).
+var ErrBusy = errors.New("the broker is busy; try again in a second")
+
+// ErrStopped says that the broker is shutting down.
+var ErrStopped = errors.New("the broker is shutting down")
+
+// Host is the node that a server runs in.
+type Host interface {
+	// Overview is what the core last published; nil before it has.
+	Overview() *broker.Overview
+	// Sound reports whether a blob is here and undamaged.
+	Sound(context.Context, job.Digest) bool
+	// Need brings a blob here, asking the named brokers first.
+	Need(ctx context.Context, d job.Digest, from []string) error
+	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
+	DiskFull() string
+	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
+	Used() (cores, memory float64)
+
+	// Members are all nodes of the gossip pool, stock Serf agents among them.
+	Members() []gossip.Member
+	// RTT estimates the round-trip time to a member; ok is false when it is not known.
+	RTT(name string) (rtt time.Duration, ok bool)
+	// Brokers are the members that are brokers, with those met before this start.
+	Brokers() []membership.Member
+	// Heard notes that a broker has exchanged a message with this one.
+	Heard(name string)
+	// Contacts says how it went with each broker since this start, and when the last exchange
+	// succeeded; zero is never.
+	Contacts() (by map[string]Contact, lastSync time.Time)
+	// Unbootstrapped reports whether this broker was told of others and has not met one yet; members is
+	// how many its core knows.
+	Unbootstrapped(members int) bool
+
+	// Running reports whether the node works.
+	Running() bool
+	// Joined is closed when the node is ready to serve.
+	Joined() <-chan struct{}
+	// Leaving ends when the node begins to leave: no request waits longer.
+	Leaving() context.Context
+}
+
+// Contact is how this broker has fared with another since its own start.
+type Contact struct {
+	Seen     time.Time // last message; zero for never
+	Attempts uint64    // messages that were sent to it, without those under way
+	Failed   uint64    // those that were not answered
+	Failing  uint64    // the same, since it last answered
+}
+
+// Server serves one broker. Make it with [New]; [Server.Serve] may be called once.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	core    Core
+	host    Host
+	store   *store.Store
+	metrics *Metrics
+
+	http        *http.Server
+	limiter     *limiter
+	compression Compression
+	hub         hub        // watchers of /v1/events
+	isWasm      modules    // modules that were looked at
+	digesting   sync.Mutex // held while a digest of the store is made
+}
+
+// New makes a server that answers from a core and a store.
+func New(cfg Config, core Core, host Host, st *store.Store) *Server {
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, limiter: newLimiter(cfg.Logger), compression: NewCompression()}
+	srv.metrics = newMetrics(srv)
+	srv.http = &http.Server{
+		ConnState: srv.limiter.state,
+		Handler:   srv.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return srv
+}
+
+// Metrics are the counters that /metrics shows; the node counts, too.
+func (srv *Server) Metrics() *Metrics { return srv.metrics }
+
+// Serve answers on a listener until Shutdown or Close, which are no errors.
+func (srv *Server) Serve(l net.Listener) error {
+	if err := srv.http.Serve(srv.limiter.limit(l)); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown takes no more requests and waits for those under way, until the context ends.
+func (srv *Server) Shutdown(ctx context.Context) error { return srv.http.Shutdown(ctx) }
+
+// Close ends all at once.
+func (srv *Server) Close() error { return srv.http.Close() }
+
+// Watch tells those that watch /v1/events what has happened.
+func (srv *Server) Watch(notes []broker.Note) { srv.hub.tell(srv.cfg.Name, notes) }

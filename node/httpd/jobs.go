@@ -1,0 +1,366 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/uuid"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
+)
+
+// handleSubmit takes a job: POST gives it an ID, PUT brings one and is
+// idempotent (rules A1, J3).
+func (srv *Server) handleSubmit(w http.ResponseWriter, r *http.Request) error {
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return err
+	}
+	if err := srv.diskReserve(); err != nil {
+		return err
+	}
+	id, err := srv.submittedID(r)
+	if err != nil {
+		return err
+	}
+	spec, err := readSpec(w, r)
+	if err != nil {
+		return err
+	}
+	past, timeout, err := readPast(r)
+	if err != nil {
+		return err
+	}
+	if r.URL.RawQuery != "" && r.URL.Query().Get("dry_run") != "" {
+		return srv.dryRun(w, r, spec, past)
+	}
+	if err := srv.checkBlobs(r.Context(), &spec); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), max(srv.cfg.AckTimeout, timeout)+srv.cfg.PeerTimeout)
+	defer cancel()
+	digest := spec.Digest()
+	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
+		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
+	})
+	if err != nil {
+		return err
+	}
+	s, ok := a.(*broker.Submitted)
+	if !ok {
+		return notSubmitted(a, id, timeout, spec.MinReplicas)
+	}
+	srv.metrics.submitted.Inc()
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
+	w.Header().Set(api.TokenHeader, out.CausalToken)
+	if wait > 0 {
+		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
+		if err != nil {
+			return err
+		}
+		j := srv.view(f, true)
+		out.Job = &j
+	}
+	writeJSON(w, submitStatus(s), out)
+	return nil
+}
+
+// notSubmitted says why a job is not acknowledged.
+func notSubmitted(a broker.Answer, id job.ID, timeout time.Duration, least int) error {
+	switch a := a.(type) {
+	case *broker.UnknownPredecessors:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
+	case *broker.TooFewCopies:
+		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
+			"job %s is held by %d brokers after %v, min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
+			id, a.Replicas, timeout, least, id)
+		e.ID = id
+		return e
+	}
+	return refusal(a)
+}
+
+func submitStatus(s *broker.Submitted) int {
+	switch {
+	case s.Degraded:
+		return http.StatusAccepted
+	case s.Created:
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
+	if r.Method == http.MethodPost {
+		id, err := uuid.NewV7()
+		return job.ID(id.String()), err
+	}
+	id := r.PathValue("id")
+	if !label.ValidName(id) {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
+	}
+	return job.ID(id), nil
+}
+
+// readSpec reads a job spec as JSON, or as YAML if the Content-Type says so.
+func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, job.MaxSpec))
+	if err != nil {
+		return job.Spec{}, err
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if strings.HasSuffix(media, "yaml") {
+		if b, err = yaml.YAMLToJSON(b); err != nil {
+			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec is no YAML: %v", err)
+		}
+	}
+	spec, err := job.ParseSpec(b)
+	var field *job.FieldError
+	switch {
+	case err == nil:
+		return spec, nil
+	case errors.As(err, &field) && field.Unsupported:
+		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
+	case errors.As(err, &field):
+		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return spec, fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
+}
+
+// checkBlobs refuses a job whose module or inputs are not in this broker's store,
+// undamaged, or whose module is no WebAssembly. What it lets pass stays for BlobGrace.
+func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
+	var missing []string
+	for _, d := range s.Blobs() {
+		if !srv.host.Sound(ctx, d) {
+			missing = append(missing, string(d))
+		}
+	}
+	if len(missing) > 0 {
+		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
+	}
+	if s.Driver != job.Wasm || srv.isWasm.known(s.Module) {
+		return nil
+	}
+	b, err := srv.store.Blobs().Open(string(s.Module))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	head := make([]byte, len(wasmHeader))
+	if _, err := io.ReadFull(b, head); err != nil || string(head) != wasmHeader {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is no WebAssembly module (version 1)", s.Module)
+	}
+	srv.isWasm.add(s.Module)
+	return nil
+}
+
+// wasmHeader begins every module: the magic number and version 1.
+const wasmHeader = "\x00asm\x01\x00\x00\x00"
+
+// await waits until a job has ended and may be shown, at most for the given
+// time; then it tells its present state.
+func (srv *Server) await(ctx context.Context, id string, wait time.Duration, past causal.Context) (*broker.Found, error) {
+	if wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		stop := context.AfterFunc(srv.host.Leaving(), cancel)
+		defer stop()
+		f, err := ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Await{Token: t, ID: id, Past: past} })
+		if err == nil || ctx.Err() == nil {
+			return f, err
+		}
+	}
+	return ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
+}
+
+func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return err
+	}
+	past, err := srv.caughtUp(r)
+	if err != nil {
+		return err
+	}
+	f, err := srv.await(r.Context(), id, wait, past)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(api.TokenHeader, f.Past.Token())
+	writeJSON(w, http.StatusOK, srv.view(f, true))
+	return nil
+}
+
+func (srv *Server) handleCancel(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.AckTimeout+srv.cfg.PeerTimeout)
+	defer cancel()
+	c, err := ask[*broker.Cancelled](ctx, srv, func(t broker.Token) broker.Input {
+		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + srv.cfg.Name}
+	})
+	if err != nil {
+		return err
+	}
+	if s := c.Job.Record.State(); !c.Wrote && s != job.StateCancelled {
+		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", c.Job.Record.ID, s)
+	}
+	writeJSON(w, http.StatusOK, srv.view(c.Job, true))
+	return nil
+}
+
+func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := queryLimit(r)
+	if err != nil {
+		return err
+	}
+	state := job.State(q.Get("state"))
+	if state != "" && !validState(state) {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "?state=%.40s: one of %v", state, job.States)
+	}
+	if err := broker.ValidCursor(q.Get("after")); err != nil {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "?after: %v", err)
+	}
+	if _, err := srv.caughtUp(r); err != nil {
+		return err
+	}
+	l, err := ask[*broker.Listing](r.Context(), srv, func(t broker.Token) broker.Input {
+		return broker.List{Token: t, State: state, Limit: limit, After: q.Get("after")}
+	})
+	if err != nil {
+		return err
+	}
+	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
+	for _, rec := range l.Jobs {
+		out.Jobs = append(out.Jobs, srv.view(&broker.Found{
+			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, rec.Key()), Provisional: slices.Contains(l.Provisional, rec.Key()),
+			Emergency: l.Emergencies[rec.Key()],
+		}, false))
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func validState(s job.State) bool {
+	for _, x := range job.States {
+		if s == x {
+			return true
+		}
+	}
+	return false
+}
+
+// view shows a job as the API does.
+func (srv *Server) view(f *broker.Found, whole bool) api.Job {
+	r := f.Record
+	j := api.Job{
+		ID: r.ID, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try,
+		Provisional: f.Provisional || r.Finished() && srv.host.Unbootstrapped(f.Members), SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
+		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
+		SameID: f.SameID,
+	}
+	j.Emergency = string(f.Emergency)
+	for _, p := range r.Pauses {
+		j.Pauses = append(j.Pauses, api.Pause{At: p.By.Broker(), For: p.For, Emergency: p.Emergency, Mode: p.Mode, From: p.From, To: p.To})
+	}
+	if !f.First {
+		j.ID = job.ID(r.Key()[:len(r.ID)+1+shortDigest])
+	}
+	if whole {
+		j.Spec, j.CausalToken = &r.Spec, f.Past.Token()
+	}
+	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
+		j.StartedAt = clock.TimeOf(rep.At)
+	}
+	if v := r.Verdict(); v != nil {
+		j.Reason, j.FinishedAt = v.Reason, clock.TimeOf(v.At)
+	}
+	if rep := r.Accepted(); rep != nil {
+		a := accepted(*rep)
+		res := rep.Result
+		j.Accepted, j.Executor = &a, a.Executor
+		j.ExitCode, j.StartedAt, j.FinishedAt = res.ExitCode, res.Started, res.Finished
+		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
+	}
+	for _, rep := range r.Late() {
+		j.Rejected = append(j.Rejected, accepted(rep))
+	}
+	for _, v := range r.Superseded() {
+		s := api.Verdict{Outcome: v.Outcome, By: v.Dot.Actor.Broker(), Reason: v.Reason, At: clock.TimeOf(v.At)}
+		if v.Report != nil {
+			a := accepted(*v.Report)
+			s.Result = &a
+		}
+		j.Superseded = append(j.Superseded, s)
+	}
+	return j
+}
+
+func accepted(r job.Report) api.Accepted {
+	a := api.Accepted{Executor: r.Dot.Actor.Broker(), Attempt: r.Attempt.Token(), At: clock.TimeOf(r.At)}
+	if res := r.Result; res != nil {
+		a.Outcome, a.ExitCode = res.Outcome, res.ExitCode
+		a.Stdout, a.Stderr, a.Outputs = res.Stdout, res.Stderr, res.Outputs
+	}
+	return a
+}
+
+// shortDigest is how much of the spec's digest tells a job from another with its ID
+// (rule J3).
+const shortDigest = 8
+
+func joined(ids []job.ID) string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, string(id))
+	}
+	return strings.Join(out, ", ")
+}
+
+// dryRun says what would become of a job, and does nothing.
+func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past causal.Context) error {
+	p, err := ask[*broker.Prospects](r.Context(), srv, func(t broker.Token) broker.Input {
+		return broker.DryRun{Token: t, Spec: spec, Past: past}
+	})
+	if err != nil {
+		return err
+	}
+	out := api.DryRun{Brokers: []api.Prospect{}}
+	for _, x := range p.Brokers {
+		out.Brokers = append(out.Brokers, api.Prospect{
+			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,
+			Starts: x.Starts, Yields: orEmpty(x.Yields), Why: x.Why,
+		})
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}

@@ -1,0 +1,140 @@
+package httpd
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// Metrics is what /metrics shows of this broker, beside what is gathered for the whole process
+// (Config.Metrics). Its methods count, and may be called from any goroutine.
+type Metrics struct {
+	all         prometheus.Gatherers
+	submitted   prometheus.Counter
+	malformed   prometheus.Counter
+	quarantined prometheus.Counter
+	errors      *prometheus.CounterVec
+	messages    *prometheus.CounterVec
+	records     prometheus.Counter
+	corrupt     prometheus.Counter
+	badEvents   prometheus.Counter
+	swept       prometheus.Counter
+	waited      prometheus.Histogram
+}
+
+func newMetrics(srv *Server) *Metrics {
+	m := &Metrics{
+		submitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_jobs_submitted_total", Help: "Submissions that this broker has acknowledged."}),
+		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
+		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
+		errors:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_http_errors_total", Help: "Requests that were answered with an error, by code."}, []string{"code"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
+		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
+		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
+		badEvents:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_emergency_events_invalid_total", Help: "Serf events of emergencies that were not understood."}),
+		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
+	}
+	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ucp_job_waiting_seconds", Help: "How long jobs had waited since their submission when they were started here.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 4, 9), // to 11 minutes
+	})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.swept, m.waited,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauges{srv})
+	m.all = prometheus.Gatherers{registry}
+	if srv.cfg.Metrics != nil {
+		m.all = append(m.all, srv.cfg.Metrics)
+	}
+	return m
+}
+
+func (m *Metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.all, promhttp.HandlerOpts{})
+}
+
+func (m *Metrics) refused(code string) { m.errors.WithLabelValues(code).Inc() }
+
+// Sent counts a message to a peer, and whether it was answered.
+func (m *Metrics) Sent(s replication.Send, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.messages.WithLabelValues(result).Inc()
+	if s.Message.Delta != nil {
+		m.records.Add(float64(len(s.Message.Delta.Records)))
+	}
+}
+
+// Corrupt counts a blob whose content did not fit its digest.
+func (m *Metrics) Corrupt() { m.corrupt.Inc() }
+
+// BadEvent counts a Serf event of an emergency that was not understood.
+func (m *Metrics) BadEvent() { m.badEvents.Inc() }
+
+// Swept counts blobs that were removed since no job named them any more.
+func (m *Metrics) Swept(blobs int) { m.swept.Add(float64(blobs)) }
+
+// Started notes how long a job had waited when it was started.
+func (m *Metrics) Started(waited time.Duration) { m.waited.Observe(waited.Seconds()) }
+
+// gauges reads what the broker last published, at each scrape.
+type gauges struct{ srv *Server }
+
+var (
+	jobsDesc      = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
+	peersDesc     = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
+	usageDesc     = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
+	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
+	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
+	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
+	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
+	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, conflictsDesc, emergencyDesc} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	}
+	s := g.srv.stats()
+	for what, v := range map[string]uint64{
+		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
+		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
+		"suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
+		"claims_refused": s.ClaimsRefused, "events_refused": s.EventsRefused,
+	} {
+		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)
+	}
+	for _, by := range resolve.All() {
+		ch <- prometheus.MustNewConstMetric(conflictsDesc, prometheus.CounterValue, float64(s.Conflicts.Of(by)), string(by))
+	}
+	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
+	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
+	c := g.srv.coordination()
+	for _, s := range job.States[:4] {
+		gauge(jobsDesc, float64(c.Jobs[s]), string(s))
+	}
+	gauge(peersDesc, float64(c.HealthyPeers), "true")
+	gauge(peersDesc, float64(c.UnhealthyPeers), "false")
+	for d, r := range map[*prometheus.Desc]job.Resources{usageDesc: c.Usage, capacDesc: c.Capacity} {
+		gauge(d, float64(r.CPU), "cpu_millicores")
+		gauge(d, float64(r.Memory), "memory_bytes")
+		gauge(d, float64(r.IO), "io")
+	}
+}

@@ -1,0 +1,184 @@
+package httpd
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// finished looks up a job that has ended with a result.
+func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	wait, err := queryDuration(r, "wait")
+	if err != nil {
+		return nil, nil, err
+	}
+	past, err := srv.caughtUp(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := srv.await(r.Context(), id, wait, past)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !f.Record.Finished() {
+		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
+	}
+	if token := r.URL.Query().Get("attempt"); token != "" {
+		return resultOf(f.Record, token)
+	}
+	if rep := f.Record.Accepted(); rep != nil {
+		return rep.Result, f.Record, nil
+	}
+	return &job.Result{}, f.Record, nil // cancelled before it ran: it wrote nothing
+}
+
+// resultOf finds the result of an attempt that may have been rejected or superseded:
+// after a split both outputs are kept as long as the job.
+func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
+	var known []string
+	look := func(rep *job.Report) *job.Result {
+		if rep == nil || rep.Result == nil {
+			return nil
+		}
+		if rep.Attempt.Token() == token {
+			return rep.Result
+		}
+		known = append(known, rep.Attempt.Token())
+		return nil
+	}
+	for _, v := range rec.Verdicts {
+		if res := look(v.Report); res != nil {
+			return res, rec, nil
+		}
+	}
+	for _, rep := range rec.Reports {
+		if res := look(&rep); res != nil {
+			return res, rec, nil
+		}
+	}
+	slices.Sort(known)
+	return nil, nil, fail(http.StatusNotFound, api.CodeNotFound, "job %s has no result of attempt %.80q; it has those of: %s", rec.ID, token, strings.Join(slices.Compact(known), ", "))
+}
+
+// handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
+// when another broker ran it.
+func (srv *Server) handleOutput(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
+	if err != nil {
+		return err
+	}
+	blob := res.Stdout
+	if strings.HasSuffix(r.URL.Path, "/stderr") {
+		blob = res.Stderr
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if blob == nil {
+		return nil
+	}
+	return srv.sendBlob(w, r, *blob, rec)
+}
+
+// handleOutputFile sends one file of the output paths.
+func (srv *Server) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
+	if err != nil {
+		return err
+	}
+	blob, ok := res.Outputs[r.PathValue("path")]
+	if !ok {
+		return fail(http.StatusNotFound, api.CodeNotFound, "job %s has no output %q; it has: %s", rec.ID, r.PathValue("path"), strings.Join(slices.Sorted(maps.Keys(res.Outputs)), ", "))
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	return srv.sendBlob(w, r, blob, rec)
+}
+
+// fetchOutput brings an output blob here from whoever holds it: the broker that
+// ran the job, then its owner.
+func (srv *Server) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
+	from := []string{rec.Owner.Broker, rec.Origin}
+	if rep := rec.Accepted(); rep != nil {
+		from = append([]string{rep.Dot.Actor.Broker()}, from...)
+	}
+	for _, rep := range rec.Reports {
+		from = append(from, rep.Dot.Actor.Broker())
+	}
+	if err := srv.host.Need(r.Context(), b.Digest, from); err != nil {
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)
+	}
+	return nil
+}
+
+func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
+	if err := srv.fetchOutput(r, b, rec); err != nil {
+		return err
+	}
+	f, err := srv.store.Blobs().Open(string(b.Digest))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w.Header().Set("Content-Length", fmt.Sprint(f.Size()))
+	_, _ = io.Copy(w, f) // the client sees that bytes are missing
+	return nil
+}
+
+// handleResult sends all that a job left as a zip: stdout, stderr, and the
+// output paths below outputs/.
+func (srv *Server) handleResult(w http.ResponseWriter, r *http.Request) error {
+	res, rec, err := srv.finished(r)
+	if err != nil {
+		return err
+	}
+	files := map[string]job.Blob{}
+	if res.Stdout != nil {
+		files["stdout"] = *res.Stdout
+	}
+	if res.Stderr != nil {
+		files["stderr"] = *res.Stderr
+	}
+	for path, b := range res.Outputs {
+		files["outputs/"+path] = b
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := srv.fetchOutput(r, files[name], rec); err != nil {
+			return err
+		}
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(rec.ID)+".zip"))
+	z := zip.NewWriter(w)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := srv.zipBlob(z, name, files[name], res.Finished); err != nil {
+			srv.log.Warn("a result was cut off", "job", rec.ID, "error", err)
+			return nil // the zip lacks its end, which the client sees
+		}
+	}
+	_ = z.Close() // likewise
+	return nil
+}
+
+func (srv *Server) zipBlob(z *zip.Writer, name string, b job.Blob, at clock.Time) error {
+	f, err := srv.store.Blobs().Open(string(b.Digest))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	to, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: at.Time()})
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, f)
+	return err
+}

@@ -1,0 +1,245 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/label"
+)
+
+// handler is the whole HTTP interface (docs/design.md).
+func (srv *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"POST /broker/sync-metadata":          srv.handleSync,
+		"GET /broker/coordination-status":     srv.handleCoordination,
+		"GET /broker/metadata":                srv.handleMetadata,
+		"GET /broker/digest":                  srv.handleDigest,
+		"GET /v1/members":                     srv.handleMembers,
+		"POST /v1/jobs":                       srv.handleSubmit,
+		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
+		"GET /v1/jobs":                        srv.handleList,
+		"GET /v1/jobs/{id}":                   srv.handleGet,
+		"DELETE /v1/jobs/{id}":                srv.handleCancel,
+		"GET /v1/jobs/{id}/stdout":            srv.handleOutput,
+		"GET /v1/jobs/{id}/stderr":            srv.handleOutput,
+		"GET /v1/jobs/{id}/result":            srv.handleResult,
+		"GET /v1/jobs/{id}/outputs/{path...}": srv.handleOutputFile,
+		"PUT /v1/blobs/{digest}":              srv.handlePutBlob,
+		"GET /v1/blobs/{digest}":              srv.handleGetBlob, // HEAD too
+		"GET /v1/strategy":                    srv.handleStrategy,
+		"PUT /v1/strategy":                    srv.handleSetStrategy,
+		"GET /v1/conflicts":                   srv.handleConflicts,
+		"GET /v1/conflicts/{id}":              srv.handleConflict,
+		"GET /broker/conflict-statistics":     srv.handleConflictStatistics,
+		"GET /v1/emergencies":                 srv.handleEmergencies,
+		"POST /v1/emergencies":                srv.handleDeclare,
+		"GET /v1/emergencies/{id}":            srv.handleEmergency,
+		"DELETE /v1/emergencies/{id}":         srv.handleClear,
+		"GET /v1/events":                      srv.handleEvents,
+		"GET /v1/jobs/{id}/events":            srv.handleJobEvents,
+		"GET /healthz":                        srv.handleHealth,
+		"GET /readyz":                         srv.handleReady,
+	} {
+		mux.HandleFunc(pattern, srv.wrap(h))
+	}
+	mux.Handle("GET /metrics", srv.metrics.handler())
+	mux.HandleFunc("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
+		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; see the list in the documentation", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+// fail makes an error answer.
+func fail(status int, code, format string, args ...any) *api.Error {
+	return &api.Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// wrap turns a handler's error into an answer.
+func (srv *Server) wrap(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		e := srv.asError(err)
+		if e.Status >= 500 && e.Status != http.StatusServiceUnavailable {
+			srv.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		if e.Code == api.CodeBusy || e.Code == api.CodeTooMany {
+			w.Header().Set("Retry-After", "1")
+		}
+		srv.metrics.refused(e.Code)
+		writeJSON(w, e.Status, e)
+	}
+}
+
+func (srv *Server) asError(err error) *api.Error {
+	var e *api.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.As(err, &tooLarge):
+		return fail(http.StatusRequestEntityTooLarge, api.CodeTooLarge, "the body is larger than the %d bytes that are allowed", tooLarge.Limit)
+	case errors.Is(err, ErrBusy):
+		return fail(http.StatusTooManyRequests, api.CodeBusy, "%v", err)
+	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "not answered in time: %v", err)
+	}
+	return fail(http.StatusInternalServerError, api.CodeInternal, "%v", err)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that went away misses its answer; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// ask gives the broker an input and returns its answer of the wanted type. Another answer is
+// a refusal, and becomes the error that a client is shown.
+func ask[T broker.Answer](ctx context.Context, srv *Server, in func(broker.Token) broker.Input) (T, error) {
+	v, err := srv.core.Ask(ctx, in)
+	wanted, ok := v.(T)
+	if err == nil && !ok {
+		err = refusal(v)
+	}
+	return wanted, err
+}
+
+// refusal says in the API's words why a request is not answered as it was meant.
+func refusal(v broker.Answer) error {
+	switch v := v.(type) {
+	case *broker.NotFound:
+		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", v.ID)
+	case *broker.AmbiguousJob:
+		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", v.ID, joined(v.IDs))
+	case *broker.IDTaken:
+		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
+	case *broker.Draining:
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
+	case *broker.InvalidDeclaration:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", v.Reason)
+	case *broker.TooManyDeclarations:
+		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%s", v.Reason)
+	case *broker.AlreadyCleared:
+		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
+			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
+	case *broker.AmbiguousEmergency:
+		return fail(http.StatusConflict, api.CodeConflict, "%q is the beginning of several IDs: %v", v.ID, v.IDs)
+	case *broker.NoSuchEmergency:
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
+	}
+	return fmt.Errorf("unexpected answer %T", v)
+}
+
+// queryDuration reads a duration from the query, 0 when it is absent.
+func queryDuration(r *http.Request, name string) (time.Duration, error) {
+	if r.URL.RawQuery == "" { // as for nearly every submission: there is nothing to parse
+		return 0, nil
+	}
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > time.Hour {
+		return 0, fail(http.StatusBadRequest, api.CodeBadRequest, "?%s=%s: write a duration such as 30s, at most 1h", name, s)
+	}
+	return d, nil
+}
+
+// maxListed bounds a page of jobs; more are in the next one.
+const (
+	defaultListed = 100
+	maxListed     = 1000
+)
+
+func queryLimit(r *http.Request) (int, error) {
+	s := r.URL.Query().Get("limit")
+	if s == "" {
+		return defaultListed, nil
+	}
+	limit, err := strconv.Atoi(s)
+	if err != nil || limit < 1 {
+		return 0, fail(http.StatusBadRequest, api.CodeBadRequest, "?limit=%s: a number of at least 1", s)
+	}
+	return min(limit, maxListed), nil
+}
+
+// pathID reads the job ID of a path: an ID, a prefix of one, or "ID~digest".
+func pathID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if !validReference(id) {
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64", id)
+	}
+	return id, nil
+}
+
+func (srv *Server) handleHealth(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	return nil
+}
+
+func (srv *Server) handleReady(w http.ResponseWriter, _ *http.Request) error {
+	if srv.host.Leaving().Err() != nil { // first: a select would choose by chance
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave")
+	}
+	select {
+	case <-srv.host.Joined():
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+		return nil
+	default:
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "still joining the cluster")
+	}
+}
+
+// handleSync takes a peer's message (rule L4).
+func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
+	b, err := srv.compression.Unpack(r.Body, r.Header)
+	if err != nil {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
+	}
+	m, err := wire.DecodeMessage(b)
+	if err != nil {
+		srv.metrics.malformed.Inc()
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
+	}
+	if bad := m.Delta.Bad(); bad > 0 {
+		srv.metrics.quarantined.Add(float64(bad))
+		srv.log.Warn("records of a peer do not validate", "peer", m.From, "records", bad)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.PeerTimeout)
+	defer cancel()
+	reply, err := ask[*broker.Replied](ctx, srv, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
+	if err != nil {
+		return err
+	}
+	srv.host.Heard(m.From)
+	body := wire.Encode(&reply.Reply)
+	if r.Header.Get("Accept-Encoding") == "zstd" {
+		body = srv.compression.Pack(body, w.Header())
+	}
+	w.Header().Set("Content-Type", "application/msgpack")
+	_, _ = w.Write(body) // the peer sees a short answer, and asks again
+	return nil
+}
+
+// validReference reports whether s may refer to a job.
+func validReference(s string) bool {
+	for i, c := range s {
+		if c == '~' && i > 0 && len(s) <= 64+33 {
+			return label.ValidName(s[:i]) && (i+1 == len(s) || label.ValidName(s[i+1:]))
+		}
+	}
+	return label.ValidName(s)
+}

@@ -1,0 +1,162 @@
+package httpd
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// row returns this broker's metadata as it was last published.
+func (srv *Server) row() wire.Metadata {
+	if r, ok := srv.rowOf(srv.cfg.Name); ok {
+		return r
+	}
+	return wire.Metadata{Name: srv.cfg.Name, Actor: srv.cfg.Actor, Capabilities: srv.cfg.Capabilities}
+}
+
+// rowOf returns the metadata of a broker as it was last known.
+func (srv *Server) rowOf(name string) (wire.Metadata, bool) {
+	if s := srv.host.Overview(); s != nil {
+		for _, r := range s.State.Metadata {
+			if r.Name == name {
+				return r, true
+			}
+		}
+	}
+	return wire.Metadata{}, false
+}
+
+// stats returns what this broker has counted since its start.
+func (srv *Server) stats() broker.Stats {
+	if s := srv.host.Overview(); s != nil {
+		return s.Stats
+	}
+	return broker.Stats{}
+}
+
+// distance counts the updates that a clock covers and another does not.
+func distance(a, b clock.Vector) (n uint64) {
+	for d := range a.Beyond(b) {
+		n += d.Counter - b.Get(d.Actor)
+	}
+	return n
+}
+
+// coordination sums up how this broker stands to the others.
+func (srv *Server) coordination() api.Coordination {
+	row := srv.row()
+	met, lastSync := srv.host.Contacts()
+	c := api.Coordination{
+		CoordinatorRunning: srv.host.Running(),
+		PeerBrokers:        map[string]api.Peer{},
+		Name:               srv.cfg.Name, Actor: srv.cfg.Actor, Software: srv.cfg.Software,
+		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
+		Strategy: row.Strategy, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
+		Replicas: srv.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
+		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
+		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
+		Draining: row.Draining, DiskFull: row.Full, Unaudited: row.Unaudited, Quarantined: int(srv.stats().Quarantined),
+	}
+	if !lastSync.IsZero() {
+		t := lastSync.UTC()
+		c.LastSyncTime = &t
+	}
+	if c.Clock == nil {
+		c.Clock = clock.Vector{}
+	}
+	for _, m := range srv.host.Brokers() {
+		if m.Name == srv.cfg.Name || m.Status == membership.Left {
+			continue
+		}
+		c.TotalPeers++
+		p := api.Peer{Healthy: m.Status == membership.Alive}
+		if p.Healthy {
+			c.HealthyPeers++
+		} else {
+			c.UnhealthyPeers++
+		}
+		p.Host, p.Port = splitAddr(m.HTTPAddr)
+		k := met[m.Name]
+		p.Attempts, p.Failed, p.Failing = k.Attempts, k.Failed, k.Failing
+		if !k.Seen.IsZero() {
+			p.LastSeen = k.Seen.Unix()
+		}
+		if other, ok := srv.rowOf(m.Name); ok {
+			p.Behind, p.Ahead = distance(c.Clock, other.Clock), distance(other.Clock, c.Clock)
+		}
+		c.PeerBrokers[m.Name] = p
+	}
+	return c
+}
+
+// activeEmergencies lists those that are active, as last published.
+func (srv *Server) activeEmergencies() []api.Emergency {
+	out := []api.Emergency{}
+	if s := srv.host.Overview(); s != nil {
+		for _, v := range s.Active {
+			out = append(out, srv.emergencyView(v, srv.cfg.Now()))
+		}
+	}
+	return out
+}
+
+func splitAddr(addr string) (string, int) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return addr, 0
+	}
+	return host, number
+}
+
+func (srv *Server) handleCoordination(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, srv.coordination())
+	return nil
+}
+
+// handleMetadata shows the newest known metadata of every member.
+func (srv *Server) handleMetadata(w http.ResponseWriter, _ *http.Request) error {
+	rows := map[string]wire.Metadata{srv.cfg.Name: srv.row()}
+	if s := srv.host.Overview(); s != nil {
+		for _, r := range s.State.Metadata {
+			rows[r.Name] = r
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"brokers": rows})
+	return nil
+}
+
+func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, api.MemberList{Members: srv.members()})
+	return nil
+}
+
+// DrainingTag is the Serf tag of a broker that is about to leave (rule I2): nobody gives it anything
+// any more.
+const DrainingTag = "draining"
+
+// members lists every node of the pool, stock Serf agents too.
+func (srv *Server) members() []api.Member {
+	out := []api.Member{}
+	for _, m := range srv.host.Members() {
+		rtt, _ := srv.host.RTT(m.Name)
+		row, _ := srv.rowOf(m.Name)
+		out = append(out, api.Member{
+			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
+			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
+			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
+			Draining: m.Tags[DrainingTag] != "",
+		})
+	}
+	return out
+}

@@ -1,0 +1,40 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/executor"
+)
+
+// usage is what running jobs use, measured between one reading and the next.
+type usage struct {
+	mu     sync.Mutex
+	at     time.Time
+	last   executor.Usage
+	cores  float64
+	memory float64
+}
+
+// usageEvery bounds how often the processes are looked at.
+const usageEvery = 2 * time.Second
+
+// measurer is a runner that can tell what its jobs use.
+type measurer interface{ Usage() executor.Usage }
+
+// read returns the cores that jobs kept busy lately, and the bytes of memory that they
+// hold; zero where the system does not tell.
+func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {
+	x, ok := r.(measurer)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !ok || now.Sub(m.at) < usageEvery && !m.at.IsZero() {
+		return m.cores, m.memory
+	}
+	u := x.Usage()
+	if m.last.Known && u.Known {
+		m.cores = u.Cores(m.last)
+	}
+	m.at, m.last, m.memory = now, u, float64(u.RSS)
+	return m.cores, m.memory
+}

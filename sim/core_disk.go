@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
+)
+
+// disk is what a simulated broker has synced: the values of its store by their keys.
+type disk map[string][]byte
+
+// scan shows the keys that begin with a prefix, in order.
+func (d disk) scan(prefix []byte, fn func(key, value []byte) error) error {
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		if strings.HasPrefix(k, string(prefix)) {
+			if err := fn([]byte(k), d[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Get implements ledger.Archive.
+func (d disk) Get(key []byte) (value []byte, found bool, err error) {
+	value, found = d[string(key)]
+	return value, found, nil
+}
+
+// job returns a job by its key, nil when the disk has none.
+func (d disk) job(key string) *job.Record {
+	value, ok := d[jobKey(key)]
+	if !ok {
+		return nil
+	}
+	return decodeJob(value)
+}
+
+// holds reports whether the disk has a job.
+func (d disk) holds(key string) bool {
+	_, ok := d[jobKey(key)]
+	return ok
+}
+
+// jobs lists the jobs by their keys.
+func (d disk) jobs() (out []*job.Record) {
+	must(ledger.Records(d.scan, kind.Schemas, func(s ledger.Stored) error {
+		if r, ok := s.Record.(*job.Record); ok {
+			out = append(out, r)
+		}
+		return s.Err
+	}))
+	return out
+}
+
+func jobKey(key string) string { return string(ledger.RecordKey(kind.JobRef(key))) }
+
+// isJob reports whether a store's key is that of a job, and which.
+func isJob(storeKey string) (key string, ok bool) {
+	ref, ok := ledger.RefOf([]byte(storeKey))
+	return ref.Key, ok && ref.Kind == kind.Job
+}
+
+func decodeJob(value []byte) *job.Record {
+	r, err := job.DecodeRecord(value)
+	must(err)
+	return r
+}
+
+// sketch shows a stored value in a few words.
+func sketch(storeKey string, value []byte) string {
+	ref, isRecord := ledger.RefOf([]byte(storeKey))
+	schema, known := kind.Schemas[ref.Kind]
+	switch {
+	case value == nil:
+		return "absent"
+	case !isRecord || !known:
+		return fmt.Sprintf("%q", value)
+	}
+	decoded, err := schema.Decode(value)
+	if err != nil {
+		return err.Error()
+	}
+	switch r := decoded.(type) {
+	case *job.Record:
+		return fmt.Sprintf("%s owner %s epoch %d, at %s, %d verdicts, dots %v", r.State(), r.Owner.Actor, r.Owner.Tenure.Epoch, r.Place.Actor, len(r.Verdicts), r.Dots)
+	case *emergency.Record:
+		return fmt.Sprintf("%s level %d, version %d of %s, cleared %v, dots %v", r.Terms.Type, r.Terms.Level, r.Version.Seq, r.Version.By, r.Finished(), r.Dots)
+	case *setting.Setting:
+		return fmt.Sprintf("%q, version %d of %s, dots %v", r.Value, r.Seq, r.By, r.Dots)
+	}
+	return fmt.Sprintf("%T", decoded)
+}
