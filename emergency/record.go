@@ -134,10 +134,10 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // can be declared again for longer.
 func (r *Record) Finished() bool { return len(r.Cleared) > 0 }
 
-// Creations implements ledger.Record. A hint has none: it is not a record of the ledger yet.
+// Creations implements ledger.Record. A hint has no creations, because it is not a record of the ledger.
 func (r *Record) Creations() iter.Seq[clock.Dot] { return slices.Values(r.Created) }
 
-// Blobs implements ledger.Record: an emergency needs none.
+// Blobs implements ledger.Record. An emergency needs no blobs.
 func (r *Record) Blobs() iter.Seq[string] { return slices.Values([]string(nil)) }
 
 // Hint returns the record without its creations and dots, as it is sent outside of the ledger.
@@ -185,7 +185,7 @@ func (r *Record) Forgettable(now clock.Time) bool {
 	return r.Ended(now) != 0 && now > end+clock.Time(Retention.Milliseconds())
 }
 
-// Stamps visits every stamp of the record with its writer.
+// Stamps calls visit with every stamp in the record and its writer.
 func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 	visit(r.Version.At, r.Version.By)
 	for _, m := range r.Cleared {

@@ -230,7 +230,7 @@ func TestLogs(t *testing.T) {
 	task := r.wasm("sleep", "1h")
 	r.e.Start(task)
 	r.says(task, "sleeping\n")
-	out, errs := r.e.Logs("nobody")
+	out, errs := r.logs("nobody")
 	require.Nil(t, out)
 	require.Nil(t, errs)
 	r.e.Stop(task.Key, task.Attempt)

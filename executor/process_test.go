@@ -124,7 +124,7 @@ func TestProcessLeavesNothingBehind(t *testing.T) {
 func (r *rig) pidsOf(task Task) []int {
 	var text string
 	require.Eventually(r.t, func() bool {
-		out, errs := r.e.Logs(task.Key)
+		out, errs := r.logs(task.Key)
 		if errs != nil {
 			errs.Close()
 		}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -165,28 +164,3 @@ func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
 // storing returns the context for storing results. Only Close ends it: a stop that comes after the job has
 // ended must not lose the result.
 func (a *attempt) storing() context.Context { return a.e.ctx }
-
-// Logs opens what the running task with the given ledger key has written to stdout and stderr so far. A file
-// is nil while nothing was written to it; both are nil when no such task runs here. Of several attempts at
-// the job the latest is used. The caller closes the files.
-func (e *Executor) Logs(key string) (stdout, stderr *os.File) {
-	e.mu.Lock()
-	var latest *attempt
-	for id, a := range e.tasks {
-		if id.key == key && (latest == nil || a.number > latest.number) {
-			latest = a
-		}
-	}
-	e.mu.Unlock()
-	if latest == nil {
-		return nil, nil
-	}
-	open := func(name string) *os.File {
-		f, err := os.Open(filepath.Join(latest.dir, name))
-		if err != nil {
-			return nil
-		}
-		return f
-	}
-	return open(stdoutName), open(stderrName)
-}

@@ -237,7 +237,7 @@ func (r *rig) of(t Task) []Update {
 // says waits until the task has written word to its stdout.
 func (r *rig) says(t Task, word string) {
 	require.Eventually(r.t, func() bool {
-		out, errs := r.e.Logs(t.Key)
+		out, errs := r.logs(t.Key)
 		if errs != nil {
 			errs.Close()
 		}
@@ -248,4 +248,28 @@ func (r *rig) says(t Task, word string) {
 		b, err := io.ReadAll(out)
 		return err == nil && len(b) > 0 && string(b[:min(len(b), len(word))]) == word
 	}, 60*time.Second, 5*time.Millisecond, "%s never said %q", t.Key, word)
+}
+
+// logs opens what the latest attempt at a job has written to stdout and stderr so far. A file is nil while
+// nothing was written to it; both are nil if no attempt runs here. The caller closes them.
+func (r *rig) logs(key string) (stdout, stderr *os.File) {
+	r.e.mu.Lock()
+	var latest *attempt
+	for id, a := range r.e.tasks {
+		if id.key == key && (latest == nil || a.number > latest.number) {
+			latest = a
+		}
+	}
+	r.e.mu.Unlock()
+	if latest == nil {
+		return nil, nil
+	}
+	open := func(name string) *os.File {
+		f, err := os.Open(filepath.Join(latest.dir, name))
+		if err != nil {
+			return nil
+		}
+		return f
+	}
+	return open(stdoutName), open(stderrName)
 }

@@ -30,7 +30,7 @@ func needsProc(t *testing.T) {
 
 // output returns what a running task has written to stdout so far.
 func (r *rig) output(task Task) string {
-	out, errs := r.e.Logs(task.Key)
+	out, errs := r.logs(task.Key)
 	if errs != nil {
 		errs.Close()
 	}

@@ -282,8 +282,8 @@ func (r *Record) Writers() clock.Vector { return r.Dots }
 // Key returns a job's ledger key: the ID, a tilde and half of the spec's digest.
 func Key(id ID, spec Digest) string { return string(id) + "~" + string(spec[:32]) }
 
-// Creations are the dots of the job's creations: a broker whose clock covers them all and that
-// lacks the record has forgotten it (rule L7).
+// Creations implements ledger.Record: it yields the dots of the job's creations. A broker whose clock covers
+// all of them, and that does not have the record, has forgotten it (rule L7).
 func (r *Record) Creations() iter.Seq[clock.Dot] {
 	return func(yield func(clock.Dot) bool) {
 		for _, s := range r.Created {
@@ -294,8 +294,9 @@ func (r *Record) Creations() iter.Seq[clock.Dot] {
 	}
 }
 
-// Blobs are the digests of all blobs that the job needs: its module and inputs, and the output of
-// every result that is remembered, also of those that do not count. Some may come twice.
+// Blobs implements ledger.Record: it yields the digests of all blobs that the job needs: its module and
+// inputs, and the outputs of every result in the record, even of those that do not count. A digest may be
+// yielded twice.
 func (r *Record) Blobs() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		all := func(list []Digest) bool {
@@ -328,7 +329,7 @@ func (r *Record) Predecessors() []ID {
 	return out
 }
 
-// Stamps visits every stamp of the record with its writer.
+// Stamps calls visit with every stamp in the record and its writer.
 func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 	visit(r.Submitted(), r.Created[0].Dot.Actor)
 	visit(r.Owner.Tenure.At, r.Owner.Tenure.By)

@@ -78,9 +78,9 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return scan(s.db, prefix, fn)
 }
 
-// Snapshot hands fn a Scan that shows the store as it was at the start of the Snapshot, however
-// often it is called; it is valid until fn returns. An error of fn is returned as it is. fn may call
-// Get and Commit, but not Close.
+// Snapshot calls fn with a function that does what Scan does, but always shows the store as it was at the
+// start of the Snapshot. That function is valid until fn returns. An error of fn is returned unchanged. fn
+// may call Get and Commit, but not Close.
 func (s *Store) Snapshot(fn func(scan func(prefix []byte, fn func(key, value []byte) error) error) error) (err error) {
 	if err := s.gate.enter(); err != nil {
 		return fmt.Errorf("store snapshot: %w", err)
@@ -91,6 +91,7 @@ func (s *Store) Snapshot(fn func(scan func(prefix []byte, fn func(key, value []b
 	return fn(func(prefix []byte, fn func(key, value []byte) error) error { return scan(snapshot, prefix, fn) })
 }
 
+// scan is Scan on the database or on a snapshot of it.
 func scan(from pebble.Reader, prefix []byte, fn func(key, value []byte) error) error {
 	lower := prefix
 	if len(prefix) == 0 {
