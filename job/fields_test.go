@@ -119,13 +119,13 @@ func fillAll(v reflect.Value) {
 func eachRecord(test func(f fieldOf, r *Record) (ok bool)) (count int) {
 	wrong, within := map[string]bool{}, "-"
 	for _, f := range fieldsOf(reflect.TypeFor[Record]()) {
-		if count++; wrong[f.name] || strings.HasPrefix(f.path, within) {
+		if count++; strings.HasPrefix(f.path, within) {
 			continue
 		}
 		r := new(Record)
 		setField(reflect.ValueOf(r).Elem(), f.within, fillOne)
 		trim(r)
-		if !test(f, r) {
+		if wrong[f.name] || !test(f, r) {
 			wrong[f.name], within = true, f.path+"."
 		}
 	}
