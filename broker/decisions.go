@@ -157,7 +157,7 @@ func (d *decisions) candidate(r *job.Record) resolve.Candidate {
 }
 
 // candidateOn is the same where other emergencies are in force.
-func (d *decisions) candidateOn(r *job.Record, set *emergency.Board) resolve.Candidate {
+func (d *decisions) candidateOn(r *job.Record, set *emergency.ActiveSet) resolve.Candidate {
 	c := resolve.CandidateOf(r)
 	c.Deps = d.causality.before(r)
 	c.Level, _ = set.Level(&r.Spec)
@@ -171,7 +171,7 @@ const mostRelated = 1024
 
 // raised is the highest emergency level of those that wait for the end of a job (rule
 // C5), whichever broker will run them, and the emergency that gives it.
-func (d *decisions) raised(r *job.Record, set *emergency.Board) (level int, by emergency.ID) {
+func (d *decisions) raised(r *job.Record, set *emergency.ActiveSet) (level int, by emergency.ID) {
 	seen, look := map[string]bool{r.Key(): true}, []*job.Record{r}
 	for len(look) > 0 && len(seen) < mostRelated {
 		p := look[0]

@@ -24,7 +24,7 @@ type emergencies struct {
 	known     map[emergency.ID]*emergency.Record
 	heard     map[emergency.ID]heard // what events said that the ledger does not hold
 	current   []*emergency.Record    // the known ones that are active, wherever, the highest level first
-	activeSet emergency.Board        // those of them that are in force here
+	activeSet emergency.ActiveSet    // those of them that are in force here
 	next      clock.Time             // when the active set next changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
@@ -361,8 +361,8 @@ func (e *emergencies) refresh() {
 }
 
 // activeAt is what is in force at a broker with these labels.
-func (e *emergencies) activeAt(labels map[string]string) emergency.Board {
-	return emergency.NewBoard(e.current, labels, clock.At(e.cityTime()))
+func (e *emergencies) activeAt(labels map[string]string) emergency.ActiveSet {
+	return emergency.NewActiveSet(e.current, labels, clock.At(e.cityTime()))
 }
 
 // pass does what is due: it writes what nobody else has, and ends those whose

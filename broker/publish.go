@@ -14,7 +14,7 @@ type published struct {
 	at        time.Time
 	clock     clock.Vector
 	versions  clock.Hybrid // of all metadata, summed up
-	activeSet emergency.Board
+	activeSet emergency.ActiveSet
 }
 
 // publishEvery bounds how often a new Overview is made: push-pull, queries and status pages read

@@ -149,7 +149,7 @@ func (b *Broker) why(r *job.Record) string {
 
 // activeSetAt is what is in force at a broker, as far as is known here; at this one without a
 // name.
-func (b *Broker) activeSetAt(name string) emergency.Board {
+func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 	if name == "" || name == b.self {
 		return b.emergencies.activeSet
 	}
@@ -164,7 +164,7 @@ func (b *Broker) list(in List) {
 		return
 	}
 	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
-	sets := map[string]emergency.Board{} // of each broker once: a page is long
+	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	for _, key := range keys {
 		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)

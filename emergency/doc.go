@@ -5,7 +5,7 @@
 // event ([Parse], [Record.Event]) is the same in at most 400 bytes of JSON, as Serf floods
 // it: a hint that arrives in less than a second, while the record is the truth that
 // arrives in any case (rule E1). Both are of one type: what a hint adds to a record is
-// their join. A [Board] is what is in force at one broker, and what that does to a job.
+// their join. A [ActiveSet] is what is in force at one broker, and what that does to a job.
 //
 // Whether an emergency is active is derived from its record and the time, and stored
 // nowhere: so it ends by itself where the news that it was cleared never arrives.

@@ -37,7 +37,7 @@ func FuzzParse(f *testing.F) {
 			_, err = Parse(b, ltime, hybrid(2000))
 			require.NoError(t, err)
 		}
-		_ = NewBoard([]*Record{r}, nil, r.Until()-1)
+		_ = NewActiveSet([]*Record{r}, nil, r.Until()-1)
 	})
 }
 

@@ -200,7 +200,7 @@ var mutants = []mutant{
 	{"an emergency does not end by itself", "broker/emergencies.go",
 		"	if e.next == 0 || now < e.next {", "	if true {",
 		"./broker", stories},
-	{"a board ignores the scope", "emergency/board.go",
+	{"an active set ignores the scope", "emergency/active.go",
 		"		if r.Active(now) && r.InScope(labels) {", "		if r.Active(now) {",
 		"./emergency", "."},
 	{"a new active set moves nobody", "broker/emergencies.go",

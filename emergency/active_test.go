@@ -32,24 +32,24 @@ func someEmergencies() []*Record {
 }
 
 // The highest comes first; of one level the earlier, so that all brokers name the same cause.
-// What is out of scope, cleared or over is not on the board.
-func TestBoardOrder(t *testing.T) {
+// What is out of scope, cleared or over is not in the active set.
+func TestActiveSetOrder(t *testing.T) {
 	labels := map[string]string{"district": "7"}
-	b := NewBoard(someEmergencies(), labels, clock.At(hybrid(100).Time()))
+	b := NewActiveSet(someEmergencies(), labels, clock.At(hybrid(100).Time()))
 	require.Equal(t, []ID{"flood-1", "flood-0", "flood-2", "cut-1", "all-1"}, b.IDs())
 	require.Equal(t, 3, b.Top())
 	require.False(t, b.Calm())
-	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), map[string]string{"district": "8"}, clock.At(hybrid(100).Time())).IDs())
-	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewBoard(someEmergencies(), nil, clock.At(hybrid(100).Time())).IDs())
+	require.Equal(t, []ID{"fire-8", "flood-1", "flood-0", "cut-1", "all-1"}, NewActiveSet(someEmergencies(), map[string]string{"district": "8"}, clock.At(hybrid(100).Time())).IDs())
+	require.Equal(t, []ID{"flood-1", "flood-0", "cut-1", "all-1"}, NewActiveSet(someEmergencies(), nil, clock.At(hybrid(100).Time())).IDs())
 
-	calm := NewBoard(someEmergencies(), labels, clock.At(hybrid(5000).Time()))
+	calm := NewActiveSet(someEmergencies(), labels, clock.At(hybrid(5000).Time()))
 	require.True(t, calm.Calm())
 	require.Zero(t, calm.Top())
-	require.True(t, calm.Equal(Board{}))
+	require.True(t, calm.Equal(ActiveSet{}))
 }
 
 func TestTheLevelOfAJob(t *testing.T) {
-	b := NewBoard(someEmergencies(), map[string]string{"district": "7"}, clock.At(hybrid(100).Time()))
+	b := NewActiveSet(someEmergencies(), map[string]string{"district": "7"}, clock.At(hybrid(100).Time()))
 	hospital := map[string]string{"service": "hospital"}
 	for _, c := range []struct {
 		name   string
@@ -85,27 +85,27 @@ func TestTheLevelOfAJob(t *testing.T) {
 			require.Equal(t, c.by, by)
 		})
 	}
-	level, by := (&Board{}).Level(&job.Spec{Priority: job.Priority{Emergency: "flood"}})
+	level, by := (&ActiveSet{}).Level(&job.Spec{Priority: job.Priority{Emergency: "flood"}})
 	require.Zero(t, level)
 	require.Empty(t, by)
 }
 
-// Two boards are equal when no job could tell them apart: by who is on them, in which version.
-func TestBoardsAreEqual(t *testing.T) {
+// Two active sets are equal when no job could tell them apart: by who is in them, in which version.
+func TestActiveSetsAreEqual(t *testing.T) {
 	now, labels := clock.At(hybrid(100).Time()), map[string]string{"district": "7"}
-	b := NewBoard(someEmergencies(), labels, now)
-	require.True(t, b.Equal(NewBoard(someEmergencies(), labels, now+1)))
+	b := NewActiveSet(someEmergencies(), labels, now)
+	require.True(t, b.Equal(NewActiveSet(someEmergencies(), labels, now+1)))
 	list := someEmergencies()
 	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
 		list[i], list[j] = list[j], list[i]
 	}
-	require.True(t, b.Equal(NewBoard(list, labels, now)), "in whatever order they come")
-	require.False(t, b.Equal(NewBoard(someEmergencies(), nil, now)))
-	require.False(t, b.Equal(Board{}))
+	require.True(t, b.Equal(NewActiveSet(list, labels, now)), "in whatever order they come")
+	require.False(t, b.Equal(NewActiveSet(someEmergencies(), nil, now)))
+	require.False(t, b.Equal(ActiveSet{}))
 	changed := someEmergencies()
 	changed[0].Version = Version{2, 5, clock.Actor("a~1")}
-	require.False(t, b.Equal(NewBoard(changed, labels, now)), "its terms are others")
+	require.False(t, b.Equal(NewActiveSet(changed, labels, now)), "its terms are others")
 	longer := someEmergencies()
 	longer[0].TTL *= 2
-	require.True(t, b.Equal(NewBoard(longer, labels, now)), "how long it lasts matters to no job")
+	require.True(t, b.Equal(NewActiveSet(longer, labels, now)), "how long it lasts matters to no job")
 }
