@@ -94,7 +94,7 @@ func (s *story) do(t *testing.T, d *datadriven.TestData) string {
 	return strings.Join(s.w.said, "\n")
 }
 
-// word is the command's i-th word that is no option, "" when there is none.
+// word is the command's i-th word that is not an option, "" when there is none.
 func (s *story) word(i int) string {
 	for _, arg := range s.d.CmdArgs {
 		if len(arg.Vals) > 0 {

@@ -80,7 +80,7 @@ func ParseDeclaration(b []byte) (Declaration, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&d); err != nil {
-		return d, fmt.Errorf("it is no declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
+		return d, fmt.Errorf("it is not a declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return d, errors.New("something follows the JSON object")
@@ -156,7 +156,7 @@ func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
 	}
 	var d Declaration
 	if err := json.Unmarshal(payload, &d); err != nil { // fields of a newer broker do no harm
-		return nil, fmt.Errorf("it is no JSON such as {\"type\":\"flood\",\"level\":\"critical\"} or {\"clear\":\"ID\"}: %w", err)
+		return nil, fmt.Errorf("it is not JSON such as {\"type\":\"flood\",\"level\":\"critical\"} or {\"clear\":\"ID\"}: %w", err)
 	}
 	if d.Clear != "" {
 		if err := d.checkClear(); err != nil {

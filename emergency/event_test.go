@@ -143,11 +143,11 @@ func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, payload, http, event string // what the error says; "": taken
 	}{
-		{"nothing", ``, "declaration such as", "no JSON"},
-		{"no JSON", `flood!`, "declaration such as", "no JSON"},
+		{"nothing", ``, "declaration such as", "not JSON"},
+		{"not JSON", `flood!`, "declaration such as", "not JSON"},
 		{"null", `null`, "type", "type"},
-		{"a list", `[]`, "declaration such as", "no JSON"},
-		{"two objects", `{"type":"flood","level":"low"} {}`, "follows", "no JSON"},
+		{"a list", `[]`, "declaration such as", "not JSON"},
+		{"two objects", `{"type":"flood","level":"low"} {}`, "follows", "not JSON"},
 		{"no type", `{"level":"low"}`, "type", "type"},
 		{"no level", `{"type":"flood"}`, "level", "level"},
 		{"level none", `{"type":"flood","level":"none"}`, "level", "level"},

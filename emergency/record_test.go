@@ -216,7 +216,7 @@ func TestHowARecordStands(t *testing.T) {
 }
 
 // A hint has served when the ledger's record says what it does; two who hear one event date it
-// by their own clocks, and that is no difference (rule E2).
+// by their own clocks, and that does not count as a difference (rule E2).
 func TestWhatARecordSaysOfAHint(t *testing.T) {
 	base := Record{ID: "f", Version: Version{1, 50, "a~1"}, Declared: 50, TTL: 100}
 	for _, c := range []struct {

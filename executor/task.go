@@ -41,7 +41,7 @@ type Update struct {
 	// CPU is the processor time that the attempt used, told with its Result.
 	CPU time.Duration
 	// Stopped says that the attempt ended because Stop was called. Its Result
-	// is no outcome of the job, only the news that nothing of the attempt is
+	// is not an outcome of the job, only the news that nothing of the attempt is
 	// left: its memory, its devices and its exclusive key are free from here on.
 	Stopped bool
 }

@@ -166,7 +166,7 @@ func TestJail(t *testing.T) {
 	out := r.read(res.Stdout)
 	require.NotContains(t, out, "ESCAPED")
 	require.True(t, strings.HasSuffix(out, "done\n"), out)
-	require.Equal(t, job.Failed, res.Outcome, "the link out is no output")
+	require.Equal(t, job.Failed, res.Outcome, "the link out is not an output")
 	require.Contains(t, res.Reason, "link1")
 	require.Empty(t, res.Outputs)
 	b, err := os.ReadFile(secret)

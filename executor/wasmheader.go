@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// errNotWasm is what is wrong with a module that is no core WebAssembly module.
+// errNotWasm is what is wrong with a module that is not a core WebAssembly module.
 var errNotWasm = errors.New("not a WebAssembly module")
 
-// checkHeader tells, in words, what a file is that is no core wasm module, before
+// checkHeader tells, in words, what a file is that is not a core wasm module, before
 // a decoder says it in its own.
 func checkHeader(b []byte) error {
 	if len(b) < 8 || !bytes.Equal(b[:4], []byte("\x00asm")) {

@@ -59,7 +59,7 @@ func (l *lifecycle) close() {
 // that Leave, at most two minutes.
 func (p *Pool) Done() <-chan struct{} { return p.life.requested }
 
-// Leave tells the pool that this node goes, so that nobody mourns it as failed,
+// Leave tells the pool that this node goes, so that peers record it as left, not failed,
 // and waits until the news has spread: about a second, at most some 11. When ctx
 // ends earlier its error is returned, and the leaving goes on behind until
 // Shutdown. After Leave the node still gossips; only Shutdown ends it. A second

@@ -89,7 +89,7 @@ func walk(v reflect.Value, path string, visit func(path string, field reflect.Va
 	}
 }
 
-// fillOne makes a field that is no struct differ from its zero value; elements of
+// fillOne makes a field that is not a struct differ from its zero value; elements of
 // slices and what pointers lead to stay zero.
 func fillOne(v reflect.Value) {
 	switch v.Kind() {

@@ -72,7 +72,7 @@ func (r *Record) validate(spec int) error {
 	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor == ""):
 		return errors.New("its placement names no executor, or a negative try")
 	case r.Spec.MinReplicas != 0:
-		return errors.New("its spec has min_replicas, which is no part of a job")
+		return errors.New("its spec has min_replicas, which is not part of a job")
 	}
 	if err := r.Dots.Valid(); err != nil {
 		return err

@@ -140,7 +140,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(busy(f).Encode())
 	f.Add(newRecord(f, creation).Encode())
-	f.Add(crowdMember(3).Encode())
+	f.Add(copyOf(3).Encode())
 	f.Add([]byte{})
 	var odd []byte // keys that are no strings, extensions, infinities
 	codec.NewEncoderBytes(&odd, &codec.MsgpackHandle{}).MustEncode(map[any]any{1: 2, "id": "j", 1.5: map[any]any{true: nil}})

@@ -118,7 +118,7 @@ func TestHistoriesRoundTrip(t *testing.T) {
 }
 
 // One of each collection's elements, for actor i of many.
-func crowdMember(i int) *Record {
+func copyOf(i int) *Record {
 	dot := clock.Dot{Actor: clock.Actor(fmt.Sprintf("b%02d~1", i)), Counter: 3}
 	at := clock.Hybrid(100 - i%7) // some at the same time: the actor must decide
 	r := &Record{
@@ -143,13 +143,13 @@ func crowdMember(i int) *Record {
 // which they meet, the same few remain (rule L2: "the k smallest by a total order",
 // any other bound is not a join).
 func TestBoundedCollectionsStayAJoin(t *testing.T) {
-	var crowd []*Record
+	var copies []*Record
 	for i := range 3 * maxReports {
-		crowd = append(crowd, crowdMember(i))
+		copies = append(copies, copyOf(i))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		one := rapid.Permutation(crowd).Draw(t, "one order")
-		all := slices.Clone(crowd)
+		one := rapid.Permutation(copies).Draw(t, "one order")
+		all := slices.Clone(copies)
 		for len(all) > 1 { // and as a tree, in any shape
 			i := rapid.IntRange(0, len(all)-2).Draw(t, "pair")
 			all[i] = join(all[i], all[i+1])
@@ -163,7 +163,7 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 		require.Len(t, line.Created, maxCreated)
 		require.Len(t, line.Reports, maxReports)
 		require.Len(t, line.Verdicts, maxVerdicts)
-		require.Len(t, line.Dots, len(crowd), "the dots are not bounded: they say what was seen, not what is kept")
+		require.Len(t, line.Dots, len(copies), "the dots are not bounded: they say what was seen, not what is kept")
 		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
 		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
 		_, err := DecodeRecord(line.Encode())
@@ -176,9 +176,9 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 func TestBoundedCollectionsKeepTheRightOnes(t *testing.T) {
 	var all []Verdict
 	var reports []Report
-	line := crowdMember(0)
+	line := copyOf(0)
 	for i := range 3 * maxReports {
-		r := crowdMember(i)
+		r := copyOf(i)
 		all, reports = append(all, r.Verdicts...), append(reports, r.Reports...)
 		line = join(line, r)
 	}

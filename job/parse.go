@@ -164,7 +164,7 @@ func (s *Spec) checkDriver() error {
 			return wrong("module", "only the wasm driver takes a module; the process driver runs `command`")
 		}
 	default:
-		return wrong("driver", "%q is no driver; it is \"wasm\" or \"process\"", s.Driver)
+		return wrong("driver", "unknown driver %q; want wasm or process", s.Driver)
 	}
 	if strings.ContainsRune(s.Command, 0) {
 		return wrong("command", "it holds a zero byte")
@@ -181,7 +181,7 @@ func (s *Spec) checkDriver() error {
 func checkPath(field, p string) error {
 	switch {
 	case p == "" || len(p) > 1024 || strings.ContainsRune(p, 0):
-		return wrong(field, "%q is no path", p)
+		return wrong(field, "%q is not a path", p)
 	case path.IsAbs(p) || strings.Contains(p, `\`):
 		return wrong(field, "%q must be relative to the job's directory, with forward slashes", p)
 	case path.Clean(p) != p || p == ".." || strings.HasPrefix(p, "../") || p == ".":
@@ -192,7 +192,7 @@ func checkPath(field, p string) error {
 
 func (s *Spec) checkFiles() error {
 	if s.Stdin != "" && !ValidDigest(string(s.Stdin)) {
-		return wrong("stdin", "%q is no SHA-256 of an uploaded blob", s.Stdin)
+		return wrong("stdin", "%q is not the SHA-256 of an uploaded blob", s.Stdin)
 	}
 	var room [8]string
 	for _, p := range appendKeys(room[:0], s.Inputs) {
@@ -201,7 +201,7 @@ func (s *Spec) checkFiles() error {
 			return err
 		}
 		if v := s.Inputs[p]; !ValidDigest(v) && !strings.HasPrefix(v, "data:") {
-			return wrong(field, "%q is no SHA-256 of an uploaded blob", v)
+			return wrong(field, "%q is not the SHA-256 of an uploaded blob", v)
 		}
 	}
 	for i, p := range s.Dirs {
@@ -286,7 +286,7 @@ func (s *Spec) checkAfter() error {
 	}
 	for i, id := range s.After {
 		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {
-			return wrong(fmt.Sprintf("after[%d]", i), "%.80q is no job ID, or is there twice", id)
+			return wrong(fmt.Sprintf("after[%d]", i), "%.80q is not a job ID, or is there twice", id)
 		}
 	}
 	if s.AfterPolicy != AfterSuccess && s.AfterPolicy != AfterEnd {

@@ -195,7 +195,7 @@ func (d *plain) blank() {
 	}
 }
 
-// next returns the next byte that is no blank, without taking it; 0 at the end.
+// next returns the next byte that is not a blank, without taking it; 0 at the end.
 func (d *plain) next() byte {
 	d.blank()
 	if d.bad || d.at == len(d.b) {

@@ -108,7 +108,7 @@ func (a Attempt) Compare(b Attempt) int {
 	return cmp.Or(a.Tenure.Compare(b.Tenure), cmp.Compare(a.Seq, b.Seq))
 }
 
-// IsZero reports whether this is no attempt at all.
+// IsZero reports whether this is the zero value: no attempt.
 func (a Attempt) IsZero() bool { return a == Attempt{} }
 
 // Token renders the attempt as the job sees it in UCP_ATTEMPT:
@@ -215,7 +215,7 @@ type Pause struct {
 	To        clock.Time  `codec:"to,omitempty"` // when it went on; 0 while it does not. Of two claims the earlier holds
 	For       ID          `codec:"for"`          // the job that got its room
 	Emergency string      `codec:"em,omitempty"` // ID of what had raised that one's level; "" when nothing had
-	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue: it began anew
+	Mode      Preemption  `codec:"mode"`         // Suspend, or Requeue: it began again
 }
 
 // compare orders pauses: in time, then by what else tells two of them apart.

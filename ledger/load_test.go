@@ -40,7 +40,7 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 		require.Equal(t, r.contents(), (&replica{Ledger: l}).contents())
 		since := clock.NewVector(clock.Dot{Actor: "a~1", Counter: uint64(rapid.IntRange(0, 30).Draw(t, "since"))})
 		require.Equal(t, r.lacks(since), l.lacks(since))
-		require.Empty(t, l.Take().Ops(), "loading is no change")
+		require.Empty(t, l.Take().Ops(), "loading changes nothing")
 	})
 }
 

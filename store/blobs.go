@@ -139,7 +139,7 @@ func (b *Blobs) Has(digest string) (size int64, here bool) {
 	return size, err == nil
 }
 
-// Remove deletes a blob and frees its space; one that is not here is no error.
+// Remove deletes a blob and frees its space; one that is not here is not an error.
 // Readers that have it open keep their content. After a crash a blob that was just
 // removed may be back. The caller sees to it that nothing names the blob (rule L8).
 func (b *Blobs) Remove(digest string) error {
@@ -176,7 +176,7 @@ func (b *Blobs) List(fn func(digest string, size int64) error) error {
 			return fmt.Errorf("list blobs: %w", err)
 		}
 		for _, file := range files {
-			size, here := b.Has(shard + file) // also weeds out what is no blob
+			size, here := b.Has(shard + file) // also weeds out what is not a blob
 			if !here {
 				continue
 			}

@@ -127,7 +127,7 @@ var mutants = []mutant{
 	{"J6 a leaving broker hands nothing over", "broker/review.go",
 		"		b.ownership.handOver(r)\n", "",
 		"./broker", stories},
-	{"A3 a goodbye although others lack what it wrote", "broker/replication/replication.go",
+	{"A3 a leave although others lack what it wrote", "broker/replication/replication.go",
 		"		h.All = h.All && has\n", "",
 		"./broker", stories},
 	{"A3 a drain waits for nobody but the copies", "broker/replication/replication.go",
