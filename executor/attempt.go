@@ -19,81 +19,81 @@ const (
 	// loadTimeout bounds what comes before the job's own time begins: compiling
 	// its module, copying its inputs.
 	loadTimeout = 5 * time.Minute
-	// killDelay is what a worker gets beyond the grace, to kill its program and
+	// patience is what a worker gets beyond the grace, to kill its program and
 	// say so, before it is killed itself.
-	killDelay = 3 * time.Second
+	patience = 3 * time.Second
 )
 
 // attempt is one task under way; one goroutine runs it from start to end.
 type attempt struct {
-	e       *Executor
-	task    Task
-	number  uint64
-	dir     string
-	ctx     context.Context // ended by Stop (errStopped) or Close
-	cancel  context.CancelCauseFunc
-	begun   time.Time
-	stopped bool // by Stop or Close, rather than by itself
+	e      *Executor
+	task   Task
+	number uint64
+	dir    string
+	ctx    context.Context // ended by Stop (errStopped) or Close
+	cancel context.CancelCauseFunc
+	begun  time.Time
+	ended  bool // by Stop or Close, rather than by itself
 
 	// What Suspend and Resume want, and the news that it has changed.
-	wantSuspended atomic.Bool
-	wake          chan struct{}
-	suspended     atomic.Bool // stands still, as reported
-	awaitsAnswer  bool        // the worker owes an answer to a hold
+	wanted atomic.Bool
+	wish   chan struct{}
+	still  atomic.Bool // stands still, as reported
+	asked  bool        // the worker owes an answer to a hold
 
 	// For Usage, which looks on from outside.
-	worker workerSlot
+	worker place
 	group  int          // process group of the native program; 0 is none yet
 	cpu    atomic.Int64 // nanoseconds of it, the most that was measured
 }
 
-// workerSlot is the worker process that an attempt is in, if any.
-type workerSlot struct {
-	mu  sync.Mutex
-	use workerUse
+// place is the worker process that an attempt is in, if any.
+type place struct {
+	mu   sync.Mutex
+	here occupied
 }
 
-type workerUse struct {
+type occupied struct {
 	pid    int
 	native bool
 	before time.Duration // CPU that the worker had used for others
 }
 
-func (p *workerSlot) set(o workerUse) {
+func (p *place) set(o occupied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.use = o
+	p.here = o
 }
 
-func (p *workerSlot) get() (workerUse, bool) {
+func (p *place) get() (occupied, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.use, p.use.pid != 0
+	return p.here, p.here.pid != 0
 }
 
 func (a *attempt) run() {
 	defer a.cancel(nil)
 	res := a.execute()
 	a.e.forget(a)
-	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.stopped, CPU: time.Duration(a.cpu.Load())})
+	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.ended, CPU: time.Duration(a.cpu.Load())})
 }
 
 // execute does all of it and returns how it ended.
 func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
-	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
+	if err := a.patiently(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.failed(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden)})
 	}
 	leave, err := a.awaitTurn(o.Module)
 	if err != nil {
-		a.stopped = true
+		a.ended = true
 		return a.failed(report{Failure: errStopped.Error()})
 	}
 	defer leave(false)
 	r, err := a.handOver(o)
 	if err != nil {
-		a.stopped = errors.Is(err, errStopped)
+		a.ended = errors.Is(err, errStopped)
 		return a.failed(report{Failure: err.Error()})
 	}
 	rep := a.watch(r, o, leave)
@@ -157,7 +157,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 			return nil, errStopped
 		}
 		var r *remote
-		err := a.retryWhileScarce(a.ctx.Done(), func() (err error) {
+		err := a.patiently(a.ctx.Done(), func() (err error) {
 			r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
 			return err
 		})
@@ -167,7 +167,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		a.worker.set(workerUse{r.pid(), r.native, r.before})
+		a.worker.set(occupied{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
@@ -186,28 +186,28 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
 	own := warm || o.Driver == job.Process // the job's own time has begun
-	clock := newCountdown(a.timeLimit(own, limit))
+	clock := newCountdown(a.clock(own, limit))
 	defer clock.timer.Stop()
 	for {
 		select {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.workerDied(r, r.death)
+				return a.dead(r, r.death)
 			case m.Loaded:
 				leave(true)
 				own = true
-				clock.set(a.timeLimit(own, limit))
+				clock.set(a.clock(own, limit))
 			case m.Group != 0:
 				a.group = m.Group
 			case m.Held != nil:
-				a.holdAnswered(m.Held, r, clock, leave)
+				a.held(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				return *m.Done
 			}
-		case <-a.wake:
-			a.stepTowardsWanted(r, clock, leave)
+		case <-a.wish:
+			a.follow(r, clock, leave)
 		case <-clock.timer.C:
 			if !own {
 				return a.end(r, fmt.Sprintf("the job was not ready to run after %v", loadTimeout))
@@ -216,15 +216,15 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				return a.end(r, fmt.Sprintf("timeout after %v", limit))
 			}
 		case <-a.ctx.Done():
-			a.stopped = true
+			a.ended = true
 			return a.end(r, errStopped.Error())
 		}
 	}
 }
 
-// timeLimit is how long the present phase may take; a day that then starts again
+// clock is how long the present phase may take; a day that then starts again
 // stands for "no limit".
-func (a *attempt) timeLimit(own bool, limit time.Duration) time.Duration {
+func (a *attempt) clock(own bool, limit time.Duration) time.Duration {
 	switch {
 	case !own:
 		return loadTimeout
@@ -236,8 +236,8 @@ func (a *attempt) timeLimit(own bool, limit time.Duration) time.Duration {
 }
 
 func (a *attempt) giveBack(r *remote, done *report) {
-	if !r.native && a.suspended.Load() {
-		r.setStopped(false) // it had ended when it was stopped; the next job shall run
+	if !r.native && a.still.Load() {
+		r.stand(false) // it had ended when it was stopped; the next job shall run
 	}
 	if done.Warm != nil {
 		clear(r.warm)
@@ -245,8 +245,8 @@ func (a *attempt) giveBack(r *remote, done *report) {
 			r.warm[d] = struct{}{}
 		}
 	}
-	a.noteCPU(done.CPU - r.before)
-	a.worker.set(workerUse{})
+	a.used(done.CPU - r.before)
+	a.worker.set(occupied{})
 	r.before = done.CPU
 	a.group = 0
 	a.e.pool.release(r)
@@ -261,37 +261,37 @@ func (a *attempt) giveBack(r *remote, done *report) {
 // moment. Such a result is remembered, if only as one that came too late (rule J1).
 func (a *attempt) end(r *remote, reason string) report {
 	if a.e.ctx.Err() != nil {
-		r.end(killDelay)
+		r.end(patience)
 		for range r.in { // until it is dead
 		}
-		return a.workerDied(r, reason)
+		return a.dead(r, reason)
 	}
 	if !r.native {
-		if done := r.killAndReport(); done != nil {
-			rep := a.workerDied(r, reason)
-			a.stopped = false
+		if done := r.lastWord(); done != nil {
+			rep := a.dead(r, reason)
+			a.ended = false
 			rep.Code, rep.Failure, rep.Permanent, rep.Touched = done.Code, done.Failure, done.Permanent, done.Touched
 			return rep
 		}
-		return a.workerDied(r, reason)
+		return a.dead(r, reason)
 	}
 	_ = r.send(toWorker{Stop: true})
-	late := time.AfterFunc(a.e.cfg.Grace+killDelay, r.kill)
+	late := time.AfterFunc(a.e.cfg.Grace+patience, r.kill)
 	defer late.Stop()
 	for {
 		select {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.workerDied(r, reason)
+				return a.dead(r, reason)
 			case m.Group != 0:
 				a.group = m.Group
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
-				if m.Done.Stopped {
+				if m.Done.Asked {
 					m.Done.Failure = reason
 				} else {
-					a.stopped = false
+					a.ended = false
 				}
 				return *m.Done
 			}
@@ -301,14 +301,14 @@ func (a *attempt) end(r *remote, reason string) report {
 	}
 }
 
-// workerDied reports an attempt whose worker is dead, and ends what a native program
+// dead reports an attempt whose worker is dead, and ends what a native program
 // may have left.
-func (a *attempt) workerDied(r *remote, reason string) report {
+func (a *attempt) dead(r *remote, reason string) report {
 	if a.group > 0 {
 		_ = syscall.Kill(-a.group, syscall.SIGKILL)
 		killStrays(a.dir)
 	}
-	a.noteCPU(r.spent - r.before)
-	a.worker.set(workerUse{})
+	a.used(r.spent - r.before)
+	a.worker.set(occupied{})
 	return report{Failure: reason, Touched: true}
 }

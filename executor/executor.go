@@ -17,7 +17,7 @@ type Executor struct {
 	cfg     Config
 	spawner *spawner
 	pool    *pool
-	turns   *compileTurns
+	loading *loading
 	cleaner *cleaner
 
 	ctx     context.Context // ended by Close
@@ -52,7 +52,7 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
-	e := &Executor{cfg: cfg, spawner: newSpawner(), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, spawner: newSpawner(), loading: newLoading(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
@@ -71,7 +71,7 @@ func (e *Executor) Start(t Task) {
 		return
 	}
 	e.next++
-	a := &attempt{e: e, task: t, wake: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
+	a := &attempt{e: e, task: t, wish: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
 	a.ctx, a.cancel = context.WithCancelCause(e.ctx)
 	e.tasks[id] = a
 	e.attempts.Go(a.run)

@@ -29,8 +29,8 @@ type toWorker struct {
 // hold makes a native program stand still or go on; the worker sends it back when
 // that is done.
 type hold struct {
-	Order   uint64 `codec:"order"`
-	Suspend bool   `codec:"still"`
+	Order uint64 `codec:"order"`
+	Still bool   `codec:"still"`
 }
 
 // setup holds what stays the same for the life of a worker.
@@ -70,8 +70,8 @@ type report struct {
 	Code      *int   `codec:"code,omitempty"` // nil when it did not exit by itself
 	Failure   string `codec:"fail,omitempty"` // empty when it succeeded
 	Permanent bool   `codec:"perm,omitempty"`
-	// Stopped says that a native program was told to end before it did by itself.
-	Stopped bool `codec:"asked,omitempty"`
+	// Asked says that a native program was told to end before it did by itself.
+	Asked bool `codec:"asked,omitempty"`
 	// Touched says that the attempt's directory exists.
 	Touched bool `codec:"touched,omitempty"`
 	// Warm lists the modules that this worker holds now, when that has changed.

@@ -12,26 +12,26 @@ import (
 // them all, which costs a little waiting and no more.
 const maxKnown = 4096
 
-// compileTurns lets only one worker compile a module that is new here. The others
+// loading lets only one worker compile a module that is new here. The others
 // wait, and then find it in the disk cache: twenty jobs with the same new module
 // would otherwise compile it twenty times side by side.
-type compileTurns struct {
+type loading struct {
 	mu    sync.Mutex
 	known map[job.Digest]struct{}
 	busy  map[job.Digest]chan struct{}
 }
 
-func newCompileTurns() *compileTurns {
-	return &compileTurns{known: map[job.Digest]struct{}{}, busy: map[job.Digest]chan struct{}{}}
+func newLoading() *loading {
+	return &loading{known: map[job.Digest]struct{}{}, busy: map[job.Digest]chan struct{}{}}
 }
 
-// errWoken says that the wait was broken off to look at something else.
-var errWoken = errors.New("woken")
+// errWish says that the wait was broken off to look at something else.
+var errWish = errors.New("woken")
 
 // enter returns when the module is compiled, or when it is the caller's turn to
 // have it compiled. leave must be called, any number of times; the first tells
-// whether it was. While it waits, wake makes it return errWoken.
-func (l *compileTurns) enter(ctx context.Context, d job.Digest, wake <-chan struct{}) (leave func(compiled bool), err error) {
+// whether it was. While it waits, wake makes it return errWish.
+func (l *loading) enter(ctx context.Context, d job.Digest, wake <-chan struct{}) (leave func(compiled bool), err error) {
 	for {
 		l.mu.Lock()
 		_, known := l.known[d]
@@ -51,14 +51,14 @@ func (l *compileTurns) enter(ctx context.Context, d job.Digest, wake <-chan stru
 		select {
 		case <-other:
 		case <-wake:
-			return nil, errWoken
+			return nil, errWish
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-func (l *compileTurns) leave(d job.Digest, turn chan struct{}, compiled bool) {
+func (l *loading) leave(d job.Digest, turn chan struct{}, compiled bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.busy, d)

@@ -13,7 +13,7 @@ import (
 
 func TestOnlyOneCompilesAModule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, ctx := newCompileTurns(), t.Context()
+		l, ctx := newLoading(), t.Context()
 		leave, err := l.enter(ctx, "m", nil)
 		require.NoError(t, err)
 
@@ -47,7 +47,7 @@ func TestOnlyOneCompilesAModule(t *testing.T) {
 }
 
 func TestWaitingForACompilationCanBeStopped(t *testing.T) {
-	l := newCompileTurns()
+	l := newLoading()
 	_, err := l.enter(t.Context(), "m", nil)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancelCause(t.Context())
@@ -57,7 +57,7 @@ func TestWaitingForACompilationCanBeStopped(t *testing.T) {
 }
 
 func TestLoadingForgetsInTime(t *testing.T) {
-	l := newCompileTurns()
+	l := newLoading()
 	for i := range maxKnown + 10 {
 		leave, err := l.enter(t.Context(), job.Digest(strconv.Itoa(i)), nil)
 		require.NoError(t, err)

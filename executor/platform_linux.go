@@ -18,9 +18,9 @@ const (
 	// oomScore is added to a worker's badness: when memory runs out the kernel
 	// picks a job rather than the broker that would run it again.
 	oomScore = "500"
-	// workerOverhead is what a worker may use beside its job: the Go runtime, and the
+	// workerRoom is what a worker may use beside its job: the Go runtime, and the
 	// compiler, which needs many times the size of a module.
-	workerOverhead = 1 << 30
+	workerRoom     = 1 << 30
 	compilerFactor = 32
 )
 
@@ -39,10 +39,10 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// lowerPriority lowers this process's claim on the CPU and on scarce memory, and makes
+// humble lowers this process's claim on the CPU and on scarce memory, and makes
 // it the parent of whatever its children leave behind. Linux keeps niceness by
 // thread, so each is told; new threads inherit it.
-func lowerPriority() error {
+func humble() error {
 	var errs []error
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0); err != nil {
 		errs = append(errs, err)
@@ -76,7 +76,7 @@ func lowerPriority() error {
 // it, cost memory too. Beyond it the Go runtime ends the process, and with it
 // only this job.
 func limitOwnMemory(o *order) {
-	limit := uint64(workerOverhead) + uint64(max(o.Memory, 0))
+	limit := uint64(workerRoom) + uint64(max(o.Memory, 0))
 	if info, err := os.Stat(o.Wasm); err == nil {
 		limit += uint64(info.Size()) * compilerFactor
 	}
@@ -137,21 +137,21 @@ func procKnown() bool {
 	return ok
 }
 
-// stopped tells whether no thread of the process runs, or will, before a SIGCONT
+// still tells whether no thread of the process runs, or will, before a SIGCONT
 // that follows a SIGSTOP. One in an uninterruptible wait (D) is in the kernel and
 // stops when it leaves.
-func (p process) stopped() bool {
-	return stoppedState(p.state) && (p.threads < 2 || allThreadsStopped(p.pid))
+func (p process) still() bool {
+	return stillState(p.state) && (p.threads < 2 || standsStill(p.pid))
 }
 
-func stoppedState(s byte) bool { return strings.IndexByte("TtDZXx", s) >= 0 }
+func stillState(s byte) bool { return strings.IndexByte("TtDZXx", s) >= 0 }
 
-// allThreadsStopped tells the same of a process by its number, looking at each thread:
+// standsStill tells the same of a process by its number, looking at each thread:
 // on several CPUs they don't stop at once.
-func allThreadsStopped(pid int) bool {
+func standsStill(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	for _, tid := range numbers(dir) {
-		if p, ok := readStat(dir, tid); ok && !stoppedState(p.state) {
+		if p, ok := readStat(dir, tid); ok && !stillState(p.state) {
 			return false
 		}
 	}

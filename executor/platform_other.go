@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// Outside Linux a worker notices its broker's death only by the end of its stdin, and
-// native programs have no memory limit.
+// Outside Linux a worker learns of its broker's death by the end of its stdin
+// alone, and native programs have no memory limit.
 
 func workerAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-func lowerPriority() error { return nice() }
+func humble() error { return nice() }
 
 func limitOwnMemory(*order) {}
 
@@ -40,9 +40,9 @@ func procKnown() bool { return false }
 
 func readProcess(int) (process, bool) { return process{}, false }
 
-func (p process) stopped() bool { return true }
+func (p process) still() bool { return true }
 
-func allThreadsStopped(int) bool { return true }
+func standsStill(int) bool { return true }
 
 func processes() []process { return nil }
 

@@ -11,14 +11,14 @@ import (
 // pool holds the idle workers. How many there are in all follows the demand,
 // which the core bounds: an attempt that finds none idle starts one.
 type pool struct {
-	e         *Executor
-	mu        sync.Mutex
-	idle      []*remote // longest idle first
-	all       map[*remote]struct{}
-	refilling bool // a goroutine is starting spare workers
-	closed    bool
-	timerSet  bool          // the janitor will look again by itself
-	wake      chan struct{} // for the janitor: somebody went idle
+	e      *Executor
+	mu     sync.Mutex
+	idle   []*remote // longest idle first
+	all    map[*remote]struct{}
+	fill   bool // a goroutine is starting spare workers
+	closed bool
+	armed  bool          // the janitor will look again by itself
+	wake   chan struct{} // for the janitor: somebody went idle
 }
 
 func newPool(e *Executor) *pool {
@@ -85,7 +85,7 @@ func (p *pool) release(r *remote) {
 	}
 	r.since = time.Now()
 	p.idle = append(p.idle, r)
-	tidy := !p.timerSet && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
+	tidy := !p.armed && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
 	p.mu.Unlock()
 	if tidy {
 		select {
@@ -95,8 +95,8 @@ func (p *pool) release(r *remote) {
 	}
 }
 
-// forget forgets a worker that is dead.
-func (p *pool) forget(r *remote) {
+// gone forgets a worker that is dead.
+func (p *pool) gone(r *remote) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, r)
@@ -110,15 +110,15 @@ func (p *pool) forget(r *remote) {
 func (p *pool) refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.refilling || p.closed || p.missing() <= 0 {
+	if p.fill || p.closed || p.missing() <= 0 {
 		return
 	}
-	p.refilling = true
+	p.fill = true
 	p.e.workers.Go(func() {
 		for {
 			p.mu.Lock()
 			if p.closed || p.missing() <= 0 {
-				p.refilling = false
+				p.fill = false
 				p.mu.Unlock()
 				return
 			}
@@ -127,7 +127,7 @@ func (p *pool) refill() {
 			if err != nil {
 				p.e.cfg.Logger.Error("no spare worker: jobs start later, or not at all", "err", err)
 				p.mu.Lock()
-				p.refilling = false
+				p.fill = false
 				p.mu.Unlock()
 				return
 			}
@@ -203,7 +203,7 @@ func (p *pool) expire(now time.Time) (expired []*remote, next time.Duration) {
 	}
 	slices.Reverse(keep)
 	p.idle = keep
-	p.timerSet = next > 0
+	p.armed = next > 0
 	return expired, next
 }
 

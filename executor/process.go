@@ -26,13 +26,13 @@ const jobDirVar = "UCP_JOB_DIR"
 // lock closes the gap between starting the program and knowing its group: who
 // wants to kill it in between waits, who has killed lets nothing start.
 type childGroup struct {
-	mu        sync.Mutex
-	changed   *sync.Cond // of what start waits for
-	order     uint64     // the present one
-	id        int        // 0 is none
-	suspended bool       // is suspended
-	stopAsked bool       // is to end
-	dead      bool
+	mu      sync.Mutex
+	changed *sync.Cond // of what start waits for
+	order   uint64     // the present one
+	id      int        // 0 is none
+	still   bool       // is suspended
+	asked   bool       // is to end
+	dead    bool
 }
 
 func newChildGroup() *childGroup {
@@ -45,26 +45,26 @@ func newChildGroup() *childGroup {
 func (g *childGroup) begin(order uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.order, g.suspended, g.stopAsked = order, false, false
+	g.order, g.still, g.asked = order, false, false
 }
 
 var (
-	errWorkerEnds   = errors.New("the worker is ending")
-	errStoppedEarly = errors.New("it was stopped before it began")
+	errWorkerEnds = errors.New("the worker is ending")
+	errAsked      = errors.New("it was stopped before it began")
 )
 
 // start starts the program, once it is not suspended.
 func (g *childGroup) start(cmd *exec.Cmd) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for g.suspended && !g.dead && !g.stopAsked {
+	for g.still && !g.dead && !g.asked {
 		g.changed.Wait()
 	}
 	switch {
 	case g.dead:
 		return errWorkerEnds
-	case g.stopAsked:
-		return errStoppedEarly
+	case g.asked:
+		return errAsked
 	}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -87,43 +87,43 @@ func (g *childGroup) killGroup() {
 func (g *childGroup) hold(h *hold) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if h.Order != g.order || g.stopAsked || g.dead {
+	if h.Order != g.order || g.asked || g.dead {
 		return false
 	}
 	switch {
-	case h.Suspend == g.suspended:
-	case g.id != 0 && h.Suspend:
+	case h.Still == g.still:
+	case g.id != 0 && h.Still:
 		stopTree(g.id)
 	case g.id != 0:
 		continueTree(g.id)
 	}
-	g.suspended = h.Suspend
+	g.still = h.Still
 	g.changed.Broadcast()
 	return true
 }
 
-// askToStop tells the program to end. A stopped process sees SIGTERM only when it goes
+// ask tells the program to end. A stopped process sees SIGTERM only when it goes
 // on; it is sent first, so that the job does not go on before it sees it.
-func (g *childGroup) askToStop() {
+func (g *childGroup) ask() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stopAsked = true
+	g.asked = true
 	g.changed.Broadcast()
 	if g.id == 0 {
 		return
 	}
 	_ = syscall.Kill(-g.id, syscall.SIGTERM)
-	if g.suspended {
-		g.suspended = false
+	if g.still {
+		g.still = false
 		continueTree(g.id)
 	}
 }
 
-// wasAskedToStop reports whether the program of the present order was told to end.
-func (g *childGroup) wasAskedToStop() bool {
+// wasAsked reports whether the program of the present order was told to end.
+func (g *childGroup) wasAsked() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.stopAsked
+	return g.asked
 }
 
 // finish kills what the program left behind, once it has ended by itself.
@@ -170,7 +170,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		pipes.close()
 		return report{
 			Failure:   fmt.Sprintf("starting %s: %v", o.Name, err),
-			Stopped:   errors.Is(err, errStoppedEarly),
+			Asked:     errors.Is(err, errAsked),
 			Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
 		}
 	}
@@ -179,11 +179,11 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
 		w.child.killGroup()
 	}
-	asked := w.awaitProgram(cmd)
+	asked := w.await(cmd)
 	w.child.finish()
 	pipes.drain()
 	r := processReport(cmd.ProcessState)
-	r.Stopped = asked
+	r.Asked = asked
 	return r
 }
 
@@ -219,14 +219,14 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 	return cmd, pipes, nil
 }
 
-// awaitProgram waits for the program itself, not for what it left behind. A stop has
-// asked it to end (childGroup.askToStop); after the grace, awaitProgram insists. It tells whether the
+// await waits for the program itself, not for what it left behind. A stop has
+// asked it to end (childGroup.ask); after the grace, await insists. It tells whether the
 // program was asked before it ended.
-func (w *worker) awaitProgram(cmd *exec.Cmd) (asked bool) {
+func (w *worker) await(cmd *exec.Cmd) (asked bool) {
 	done := make(chan struct{})
 	go func() {
 		_ = cmd.Wait()
-		asked = w.child.wasAskedToStop() // now: whoever is asked later had ended by itself
+		asked = w.child.wasAsked() // now: whoever is asked later had ended by itself
 		close(done)
 	}()
 	select {

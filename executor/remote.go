@@ -53,7 +53,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	r.cmd.SysProcAttr = workerAttr(native)
 	r.cmd.Stderr = r.tail
 	r.cmd.WaitDelay = pipeDrain
-	if err := checkDescriptors(); err != nil {
+	if err := headroom(); err != nil {
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	in, err := r.cmd.StdinPipe()
@@ -71,7 +71,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		return nil, fmt.Errorf("starting a worker with %q: %w", e.cfg.Worker, err)
 	}
 	r.stdin, r.link = in, newLink(out, in)
-	e.workers.Go(func() { r.listen(); e.pool.forget(r) })
+	e.workers.Go(func() { r.listen(); e.pool.gone(r) })
 	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds()}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)
@@ -114,7 +114,7 @@ func (r *remote) listen() {
 		r.kill()
 	}
 	_ = r.stdin.Close()
-	late := time.AfterFunc(killDelay, r.kill) // it said so, but may not do it
+	late := time.AfterFunc(patience, r.kill) // it said so, but may not do it
 	_ = r.cmd.Wait()
 	late.Stop()
 	r.spent = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
@@ -144,9 +144,9 @@ func (r *remote) end(patience time.Duration) {
 	late.Stop()
 }
 
-// killAndReport kills the worker, and returns the report of the job that it had sent before,
+// lastWord kills the worker, and returns the report of the job that it had sent before,
 // if it had.
-func (r *remote) killAndReport() (done *report) {
+func (r *remote) lastWord() (done *report) {
 	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe shall still be read
 	for m := range r.in {    // until it is dead
 		if m.Done != nil {

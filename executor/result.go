@@ -35,10 +35,10 @@ func (a *attempt) result(rep report) job.Result {
 	if rep.Failure != "" {
 		res.Outcome = job.Failed
 	}
-	if !rep.Touched || a.stopped {
+	if !rep.Touched || a.ended {
 		return res
 	}
-	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
+	if err := a.patiently(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
 		res.Outcome, res.Outputs = job.Failed, nil
 		if res.Reason == "" {
 			res.Reason = err.Error()

@@ -26,10 +26,10 @@ func scarce(err error) bool {
 	return false
 }
 
-// checkDescriptors is an error when so few file descriptors are left that a worker must not take
+// headroom is an error when so few file descriptors are left that a worker must not take
 // them: the store beside it would be the next to find none, and a store that can't open its
 // next log ends the process. Where descriptors are many nobody counts.
-func checkDescriptors() error {
+func headroom() error {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur > countBelow {
 		return nil
@@ -49,9 +49,9 @@ const (
 	leastReserve = 16
 )
 
-// retryWhileScarce does what may fail for want of something, again and again while that is
+// patiently does what may fail for want of something, again and again while that is
 // so, until done ends or scarceWait is over.
-func (a *attempt) retryWhileScarce(done <-chan struct{}, do func() error) error {
+func (a *attempt) patiently(done <-chan struct{}, do func() error) error {
 	err := do()
 	if !scarce(err) {
 		return err

@@ -17,12 +17,12 @@ import (
 // it so, step by step, and reports each step once it is done. So whatever comes
 // in whatever order, Suspended and Resumed alternate.
 
-// stopWait bounds the wait for stopped processes to stand still. It takes about a
+// stillWait bounds the wait for stopped processes to stand still. It takes about a
 // millisecond, and longer only where the machine is so busy that they don't get
 // their turn, in which they would see the signal.
 const (
-	stopWait = time.Second
-	stopPoll = time.Millisecond
+	stillWait  = time.Second
+	stillPause = time.Millisecond
 )
 
 // Suspend makes an attempt stand still, if it is here, and returns at once. The
@@ -47,41 +47,41 @@ func (e *Executor) want(key, attempt string, still bool) {
 	if a == nil {
 		return
 	}
-	a.wantSuspended.Store(still)
+	a.wanted.Store(still)
 	select {
-	case a.wake <- struct{}{}:
+	case a.wish <- struct{}{}:
 	default: // one is waiting, and will read the newest
 	}
 }
 
-// awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended
+// awaitTurn waits until the module may be loaded; see loading.enter. A suspended
 // attempt does not take its turn, so that others do not wait for it.
 func (a *attempt) awaitTurn(module job.Digest) (leave func(bool), err error) {
 	for {
-		for a.wantSuspended.Load() {
-			if !a.suspended.Load() {
-				a.noteSuspended(true)
+		for a.wanted.Load() {
+			if !a.still.Load() {
+				a.settle(true)
 			}
 			select {
-			case <-a.wake:
+			case <-a.wish:
 			case <-a.ctx.Done():
 				return nil, errStopped
 			}
 		}
-		if a.suspended.Load() {
-			a.noteSuspended(false)
+		if a.still.Load() {
+			a.settle(false)
 		}
-		leave, err = a.e.turns.enter(a.ctx, module, a.wake)
-		if !errors.Is(err, errWoken) {
+		leave, err = a.e.loading.enter(a.ctx, module, a.wish)
+		if !errors.Is(err, errWish) {
 			return leave, err
 		}
 	}
 }
 
-// stepTowardsWanted takes one step towards what is wanted of the attempt in this worker.
-func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool)) {
-	on := a.wantSuspended.Load()
-	if on == a.suspended.Load() || a.awaitsAnswer {
+// follow takes one step towards what is wanted of the attempt in this worker.
+func (a *attempt) follow(r *remote, clock *countdown, leave func(bool)) {
+	on := a.wanted.Load()
+	if on == a.still.Load() || a.asked {
 		return // there already; or its answer comes first
 	}
 	if on {
@@ -92,12 +92,12 @@ func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool
 		if on {
 			a.stopGroup(r)
 		}
-		a.awaitsAnswer = true
-		_ = r.send(toWorker{Hold: &hold{Order: a.number, Suspend: on}}) // if it is dead, r.in tells
+		a.asked = true
+		_ = r.send(toWorker{Hold: &hold{Order: a.number, Still: on}}) // if it is dead, r.in tells
 		return
 	}
-	if r.setStopped(on) {
-		a.noteSuspended(on)
+	if r.stand(on) {
+		a.settle(on)
 		clock.run(!on)
 	}
 }
@@ -112,21 +112,21 @@ func (a *attempt) stopGroup(r *remote) {
 	}
 }
 
-// holdAnswered takes a worker's answer to a hold. One that is late belongs to the
+// held takes a worker's answer to a hold. One that is late belongs to the
 // worker's last job.
-func (a *attempt) holdAnswered(h *hold, r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) held(h *hold, r *remote, clock *countdown, leave func(bool)) {
 	if h.Order != a.number {
 		return
 	}
-	a.awaitsAnswer = false
-	a.noteSuspended(h.Suspend)
-	clock.run(!h.Suspend)
-	a.stepTowardsWanted(r, clock, leave)
+	a.asked = false
+	a.settle(h.Still)
+	clock.run(!h.Still)
+	a.follow(r, clock, leave)
 }
 
 // settle notes and reports that the attempt stands still, or goes on.
-func (a *attempt) noteSuspended(still bool) {
-	a.suspended.Store(still)
+func (a *attempt) settle(still bool) {
+	a.still.Store(still)
 	phase := PhaseResumed
 	if still {
 		phase = PhaseSuspended
@@ -134,22 +134,22 @@ func (a *attempt) noteSuspended(still bool) {
 	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: phase})
 }
 
-// setStopped stops a wasm worker, or lets it go on; false means that it is dead.
-func (r *remote) setStopped(still bool) bool {
+// stand stops a wasm worker, or lets it go on; false means that it is dead.
+func (r *remote) stand(still bool) bool {
 	if !still {
 		return r.cmd.Process.Signal(syscall.SIGCONT) == nil
 	}
 	if r.cmd.Process.Signal(syscall.SIGSTOP) != nil {
 		return false
 	}
-	awaitStopped(func() bool { return allThreadsStopped(r.pid()) })
+	awaitStill(func() bool { return standsStill(r.pid()) })
 	return true
 }
 
-// awaitStill asks until the answer is yes, for at most stopWait.
-func awaitStopped(still func() bool) {
-	for end := time.Now().Add(stopWait); !still() && time.Now().Before(end); {
-		time.Sleep(stopPoll)
+// awaitStill asks until the answer is yes, for at most stillWait.
+func awaitStill(still func() bool) {
+	for end := time.Now().Add(stillWait); !still() && time.Now().Before(end); {
+		time.Sleep(stillPause)
 	}
 }
 
@@ -158,10 +158,10 @@ func awaitStopped(still func() bool) {
 // of it, until nothing runs: what is stopped starts nothing new.
 func stopTree(group int) {
 	_ = syscall.Kill(-group, syscall.SIGSTOP)
-	awaitStopped(func() bool {
+	awaitStill(func() bool {
 		still := true
 		for _, p := range ownDescendants() {
-			if !p.stopped() {
+			if !p.still() {
 				still = false
 				_ = syscall.Kill(p.pid, syscall.SIGSTOP)
 			}

@@ -55,7 +55,7 @@ func (r *rig) grows(task Task, n int) {
 // cpuOf sums the CPU ticks of a task's processes.
 func (r *rig) cpuOf(task Task) (sum int64) {
 	worker := r.workerPID(task)
-	for _, p := range append(treeOf(processes()).descendants(worker), process{pid: worker}) {
+	for _, p := range append(familyOf(processes()).descendants(worker), process{pid: worker}) {
 		now, ok := readProcess(p.pid)
 		require.True(r.t, ok)
 		sum += now.cpuTicks
@@ -111,9 +111,9 @@ func TestSuspendedJobMakesNoProgress(t *testing.T) {
 		r.suspend(c.task)
 		r.e.Suspend(c.task.Key, c.task.Attempt) // twice is once
 		worker := r.workerPID(c.task)
-		family := treeOf(processes()).descendants(worker)
+		family := familyOf(processes()).descendants(worker)
 		for _, p := range family {
-			require.True(t, p.stopped(), "%+v", p)
+			require.True(t, p.still(), "%+v", p)
 		}
 		if c.task.Spec.Driver == job.Process {
 			require.Len(t, family, 3)
@@ -123,7 +123,7 @@ func TestSuspendedJobMakesNoProgress(t *testing.T) {
 			r.grows(other, 50)
 			return before == r.output(c.task)
 		}, 30*time.Second, time.Millisecond)
-		require.Equal(t, c.task.Spec.Driver == job.Wasm, allThreadsStopped(worker), "a program's worker goes on")
+		require.Equal(t, c.task.Spec.Driver == job.Wasm, standsStill(worker), "a program's worker goes on")
 		before, cpu := r.output(c.task), r.cpuOf(c.task)
 		r.grows(other, 200)
 		require.Equal(t, len(before), len(r.output(c.task)), "it wrote")
@@ -152,11 +152,11 @@ func TestSuspendOfAForkingJob(t *testing.T) {
 	for i := range 20 {
 		r.e.Suspend(task.Key, task.Attempt)
 		r.reaches(task, PhaseSuspended, i+1)
-		first := treeOf(processes()).descendants(worker)
+		first := familyOf(processes()).descendants(worker)
 		for _, p := range first {
-			require.True(t, p.stopped(), "%+v", p)
+			require.True(t, p.still(), "%+v", p)
 		}
-		require.Equal(t, len(first), len(treeOf(processes()).descendants(worker)))
+		require.Equal(t, len(first), len(familyOf(processes()).descendants(worker)))
 		r.e.Resume(task.Key, task.Attempt)
 		r.reaches(task, PhaseResumed, i+1)
 	}
@@ -255,7 +255,7 @@ func TestProgramKilledWhileSuspended(t *testing.T) {
 	r.e.Start(task)
 	pids := r.pidsOf(task)
 	r.suspend(task)
-	leaders := treeOf(processes())[r.workerPID(task)]
+	leaders := familyOf(processes())[r.workerPID(task)]
 	require.Len(t, leaders, 1)
 	require.NoError(t, syscall.Kill(leaders[0].pid, syscall.SIGKILL))
 	require.Equal(t, "killed by SIGKILL (out of memory?)", r.ended(task).Result.Reason)
@@ -345,7 +345,7 @@ func TestSuspendBeforeTheProgramStarts(t *testing.T) {
 	r.suspend(task)
 	give("input ")
 	r.run(r.wasm("tally", "50")) // time enough to start, if it did
-	require.Empty(t, treeOf(processes()).descendants(r.workerPID(task)), "it is held back")
+	require.Empty(t, familyOf(processes()).descendants(r.workerPID(task)), "it is held back")
 	r.resume(task)
 	require.Equal(t, "input ran\n", r.read(r.ended(task).Result.Stdout))
 	require.Equal(t, "started suspended resumed ended", r.phases(task))
@@ -399,7 +399,7 @@ func newSlowCompiler(t *testing.T) (*rig, Task) {
 		}
 		return spare != nil
 	}, 30*time.Second, time.Millisecond)
-	require.True(t, spare.setStopped(true))
+	require.True(t, spare.stand(true))
 	first := r.module(r.put(tinyModule("_start", 0)))
 	r.e.Start(first)
 	require.Equal(t, spare.pid(), r.workerPID(first))
@@ -448,9 +448,9 @@ func TestWorkerStoppedTooLateGoesOn(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
 	w, err := r.e.pool.acquire(false, "")
 	require.NoError(t, err)
-	require.True(t, w.setStopped(true))
+	require.True(t, w.stand(true))
 	late := &attempt{e: r.e}
-	late.suspended.Store(true)
+	late.still.Store(true)
 	late.giveBack(w, &report{})
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
 	require.Equal(t, []*remote{w}, r.workers(), "it was this one")
@@ -465,13 +465,13 @@ func TestLateAnswerIsNobodys(t *testing.T) {
 	r.says(task, "ready")
 	for _, w := range r.workers() {
 		if w.native {
-			w.in <- fromWorker{Held: &hold{Order: 4711, Suspend: true}}
+			w.in <- fromWorker{Held: &hold{Order: 4711, Still: true}}
 		}
 	}
 	r.suspend(task)
-	family := treeOf(processes()).descendants(r.workerPID(task))
+	family := familyOf(processes()).descendants(r.workerPID(task))
 	require.Len(t, family, 1)
-	require.True(t, family[0].stopped(), "it is said to be suspended, and %+v", family[0])
+	require.True(t, family[0].still(), "it is said to be suspended, and %+v", family[0])
 	r.resume(task)
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)

@@ -60,13 +60,13 @@ func (e *Executor) Usage() Usage {
 	}
 	u.CPU = e.spent
 	e.mu.Unlock()
-	var all processTree
+	var all family
 	for _, a := range running {
 		w, ok := a.worker.get()
 		if !ok {
 			continue // waits for its turn, or has just ended
 		}
-		t := TaskUsage{Key: a.task.Key, Attempt: a.task.Attempt, Suspended: a.suspended.Load()}
+		t := TaskUsage{Key: a.task.Key, Attempt: a.task.Attempt, Suspended: a.still.Load()}
 		p, ok := readProcess(w.pid)
 		if !ok {
 			continue
@@ -75,14 +75,14 @@ func (e *Executor) Usage() Usage {
 		t.RSS = p.rss()
 		if w.native {
 			if all == nil {
-				all = treeOf(processes())
+				all = familyOf(processes())
 			}
 			for _, c := range all.descendants(w.pid) {
 				cpu += c.cpu()
 				t.RSS += c.rss()
 			}
 		}
-		t.CPU = a.noteCPU(cpu - w.before)
+		t.CPU = a.used(cpu - w.before)
 		u.CPU += t.CPU
 		u.RSS += t.RSS
 		u.Tasks = append(u.Tasks, t)
@@ -94,9 +94,9 @@ func (e *Executor) Usage() Usage {
 	return u
 }
 
-// noteCPU notes a measurement of the attempt's CPU time, and returns the highest so
+// used notes a measurement of the attempt's CPU time, and returns the highest so
 // far: a child that ends between two reads of /proc is missing in one.
-func (a *attempt) noteCPU(d time.Duration) time.Duration {
+func (a *attempt) used(d time.Duration) time.Duration {
 	for {
 		old := a.cpu.Load()
 		if int64(d) <= old {
@@ -114,10 +114,10 @@ func (p process) cpu() time.Duration { return time.Duration(p.cpuTicks) * tick }
 func (p process) rss() int64 { return p.rssPages * int64(os.Getpagesize()) }
 
 // family tells the children of a process.
-type processTree map[int][]process
+type family map[int][]process
 
-func treeOf(all []process) processTree {
-	f := make(processTree, len(all))
+func familyOf(all []process) family {
+	f := make(family, len(all))
 	for _, p := range all {
 		f[p.parent] = append(f[p.parent], p)
 	}
@@ -125,7 +125,7 @@ func treeOf(all []process) processTree {
 }
 
 // descendants lists all processes below one.
-func (f processTree) descendants(pid int) []process {
+func (f family) descendants(pid int) []process {
 	out := append([]process(nil), f[pid]...)
 	for i := 0; i < len(out); i++ {
 		out = append(out, f[out[i].pid]...)
@@ -133,7 +133,7 @@ func (f processTree) descendants(pid int) []process {
 	return out
 }
 
-func ownDescendants() []process { return treeOf(processes()).descendants(os.Getpid()) }
+func ownDescendants() []process { return familyOf(processes()).descendants(os.Getpid()) }
 
 // selfCPU is what this process and the children that it has waited for have used.
 func selfCPU() time.Duration {

@@ -36,7 +36,7 @@ type worker struct {
 // say, it logs to stderr.
 func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := lowerPriority(); err != nil {
+	if err := humble(); err != nil {
 		log.Warn("this worker runs at full priority", "err", err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
@@ -86,7 +86,7 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 			return err
 		}
 		if m.Stop {
-			w.child.askToStop()
+			w.child.ask()
 			select {
 			case w.stop <- struct{}{}:
 			default: // one is waiting already
