@@ -57,6 +57,7 @@ var allowed = map[string][]string{
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"test/story":      {},
 	"tools/mutants":   {},
 
 	"examples/accelerogram": {},

@@ -135,7 +135,7 @@ func TestWhichResultsCount(t *testing.T) {
 	for phase, outcome := range map[string]job.Outcome{"fails": job.Failed, "succeeds": job.Succeeded} {
 		t.Run(phase, func(t *testing.T) {
 			w, key := running(t)
-			// The owner learns of a restart of b's machine and places the job anew, while
+			// The owner learns of a restart of b's machine and places the job again, while
 			// the report of the old attempt is still on its way.
 			run := w.nodes["b"].running[key]
 			w.tell("a", key, 1, func(dot clock.Dot, r *job.Record) {

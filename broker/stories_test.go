@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	stories "github.com/urban-compute/ucp/test/story"
 )
 
 // The stories in testdata show what brokers do, in the manner of etcd raft's
@@ -67,16 +67,11 @@ import (
 //
 // Answers, starts, stops, fetches and pushes are told by themselves.
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, path := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			s := &story{t: t, w: newWorld()}
-			datadriven.RunTest(t, path, s.do)
-			require.Empty(t, s.w.errors, "invariants_test.go")
-		})
-	}
+	stories.Run(t, func(t *testing.T) func(*testing.T, *datadriven.TestData) string {
+		s := &story{t: t, w: newWorld()}
+		t.Cleanup(func() { require.Empty(t, s.w.errors, "invariants_test.go") })
+		return s.do
+	})
 }
 
 type story struct {
@@ -91,19 +86,15 @@ func (s *story) past() causal.Context { return s.w.past[s.option("token", "")] }
 // do carries a command out, and tells what was said meanwhile.
 func (s *story) do(t *testing.T, d *datadriven.TestData) string {
 	s.t, s.d, s.w.said = t, d, nil
-	command, ok := commands[d.Cmd]
-	if !ok {
-		d.Fatalf(t, "no command %q", d.Cmd)
-	}
-	command(s)
+	stories.Command(t, d, commands)(s)
 	s.w.checkHeld()
 	if len(s.w.said) == 0 {
-		return "ok\n"
+		return "ok"
 	}
-	return strings.Join(s.w.said, "\n") + "\n"
+	return strings.Join(s.w.said, "\n")
 }
 
-// word is the command's i-th word that is no option, "" when there is none.
+// word is the command's i-th word that is not an option, "" when there is none.
 func (s *story) word(i int) string {
 	for _, arg := range s.d.CmdArgs {
 		if len(arg.Vals) > 0 {

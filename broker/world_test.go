@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	stories "github.com/urban-compute/ucp/test/story"
 )
 
 // world is a few brokers in one process, for stories: nothing moves in it unless
@@ -45,9 +45,9 @@ type node struct {
 	starts  int
 	b       *Broker // nil while down
 	cfg     Config
-	disk    map[string][]byte
-	backup  map[string][]byte // an older copy of it
-	skew    time.Duration     // of its wall clock
+	disk    stories.Disk
+	backup  stories.Disk  // an older copy of it
+	skew    time.Duration // of its wall clock
 	wake    time.Time
 	running map[string]Run               // attempts that were started and have not ended, by key and token
 	reply   map[Token]packet             // whom a Reply goes to
@@ -89,7 +89,7 @@ func newWorld() *world {
 func (w *world) start(name string, edit func(*Config)) *node {
 	n := w.nodes[name]
 	if n == nil {
-		n = &node{name: name, disk: map[string][]byte{}, cfg: w.cfg}
+		n = &node{name: name, disk: stories.Disk{}, cfg: w.cfg}
 		n.cfg.Capabilities.Labels = map[string]string{"name": name}
 		n.cfg.HTTPAddr = name + ":8000"
 		w.nodes[name] = n
@@ -100,43 +100,20 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.starts++
 	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", name, n.starts))
 	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
-	n.cfg.Archive = diskArchive(n.disk)
+	n.cfg.Archive = n.disk
 	n.b, n.wake = New(n.cfg), time.Time{}
 	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
 	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
-	must(n.b.Load(n.scan))
+	must(n.b.Load(n.disk.Scan))
 	return n
-}
-
-type diskArchive map[string][]byte
-
-func (d diskArchive) Get(key []byte) ([]byte, bool, error) {
-	v, ok := d[string(key)]
-	return v, ok, nil
-}
-
-func (n *node) scan(prefix []byte, fn func(key, value []byte) error) error {
-	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-		if strings.HasPrefix(k, string(prefix)) {
-			if err := fn([]byte(k), n.disk[k]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // synced is the clock that is on the disk.
 func (n *node) synced() clock.Vector {
-	l := ledger.New("nobody", nil)
-	must(l.Load(func(prefix []byte, fn func(key, value []byte) error) error {
-		if string(prefix) != "c" {
-			return nil
-		}
-		return n.scan(prefix, fn)
-	}, nil))
-	return l.Clock()
+	c, err := ledger.StoredClock(n.disk.Scan)
+	must(err)
+	return c
 }
 
 // crash ends a broker at once. Whoever waits for its answer hears nothing.
@@ -193,12 +170,10 @@ func (w *world) ready(n *node) (busy bool) {
 	rd := n.b.Ready()
 	ops := rd.Commit.Ops()
 	for _, op := range ops {
-		if op.Value == nil {
-			delete(n.disk, string(op.Key))
-			continue
+		n.disk.Write(op.Key, op.Value)
+		if op.Value != nil {
+			w.mint(n, op)
 		}
-		n.disk[string(op.Key)] = bytes.Clone(op.Value)
-		w.mint(n, op)
 	}
 	n.b.Advance(rd)
 	n.wake = rd.Wake

@@ -258,6 +258,17 @@ func TestEveryFieldIsPlainOrRare(t *testing.T) {
 		}
 	}
 	require.Len(t, rare, listed, "rare lists what is not a field")
+
+	// All together: plain.go takes two fields with one number for the same field.
+	all := new(Spec)
+	fillAll(reflect.ValueOf(all).Elem())
+	all.After, all.AfterPolicy, all.NamedOutputs, all.Resources.Devices, all.Priority.Deadline = nil, "", nil, nil, 0 // rare
+	all.Timeout, all.Retries.Backoff = clock.Duration(time.Minute), clock.Duration(time.Minute)
+	text, err := json.Marshal(all)
+	require.NoError(t, err)
+	if !t.Failed() && !parsePlainSpec(text, new(Spec)) {
+		t.Errorf("job.Spec: plain.go reads each field of %s, but not all together; two fields of one struct return the same number", text)
+	}
 }
 
 // alone formats one field of a spec as JSON, without the others.

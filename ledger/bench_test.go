@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/test/story"
 )
 
 // Issue 2 asks: Delta of 100 changed records out of 1,000,000 within twice of the
@@ -56,7 +57,7 @@ func BenchmarkMerge(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		to := New("b~1", disk{}, setSchema)
+		to := New("b~1", story.Disk{}, setSchema)
 		if m, err := to.Merge(d); len(m.News) != 100 || err != nil {
 			b.Fatal(len(m.News), err)
 		}

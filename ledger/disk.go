@@ -52,7 +52,7 @@ func (l *Ledger) Take() *Batch {
 		switch {
 		case e == nil:
 			b.add(ref, nil, nil)
-		case e.dirty: // else it was forgotten and made anew, and is in the batch already
+		case e.dirty: // else it was forgotten and made again, and is in the batch already
 			e.dirty = false
 			b.add(ref, e.record, e.encoded)
 		}

@@ -98,7 +98,7 @@ type Archive interface {
 const keepFinished = 1024
 
 // keepEncoded bounds how many records keep their bytes in memory beside them after
-// their commit: those that links are about to send. Encoding another one anew is quick.
+// their commit: those that links are about to send. Encoding another one again is quick.
 const keepEncoded = 4096
 
 // Ledger is the table of one broker.
@@ -281,7 +281,7 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 
 // Forget drops a record without a trace: it was finished and everybody knows it
 // (rule L8), or somebody who knew more has forgotten it (rules L7, L9). It comes
-// back only as a new creation. A record that is not held is no error.
+// back only as a new creation. A record that is not held is not an error.
 func (l *Ledger) Forget(ref Ref) error {
 	e, err := l.lookup(ref)
 	if e == nil || err != nil {

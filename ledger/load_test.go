@@ -10,6 +10,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/test/story"
 )
 
 // What was taken and written is what a ledger loads: records, clock and what it
@@ -28,7 +29,7 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 		r.sync()
 		visited := map[string]bool{}
 		l := New("a~2", r.disk, setSchema)
-		require.NoError(t, l.Load(r.disk.scan, func(ref Ref, rec Record) {
+		require.NoError(t, l.Load(r.disk.Scan, func(ref Ref, rec Record) {
 			require.Equal(t, ref.Key, rec.Key())
 			visited[ref.Key] = true
 		}))
@@ -39,7 +40,7 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 		require.Equal(t, r.contents(), (&replica{Ledger: l}).contents())
 		since := clock.NewVector(clock.Dot{Actor: "a~1", Counter: uint64(rapid.IntRange(0, 30).Draw(t, "since"))})
 		require.Equal(t, r.lacks(since), l.lacks(since))
-		require.Empty(t, l.Take().Ops(), "loading is no change")
+		require.Empty(t, l.Take().Ops(), "loading changes nothing")
 	})
 }
 
@@ -92,8 +93,8 @@ func TestLoadRefusesADamagedDisk(t *testing.T) {
 		"clock, order": {"c", string(encodeVector(clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}})), "clock"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := disk{c.key: []byte(c.value)}
-			require.ErrorContains(t, New("a~1", d, setSchema).Load(d.scan, nil), c.hint)
+			d := story.Disk{c.key: []byte(c.value)}
+			require.ErrorContains(t, New("a~1", d, setSchema).Load(d.Scan, nil), c.hint)
 		})
 	}
 }
@@ -101,7 +102,7 @@ func TestLoadRefusesADamagedDisk(t *testing.T) {
 // Job records pass through a ledger as any other kind.
 func TestJobRecords(t *testing.T) {
 	schema := SchemaOf("job", job.DecodeRecord, job.Merge)
-	a, b := New("a~1", disk{}, schema), New("b~1", disk{}, schema)
+	a, b := New("a~1", story.Disk{}, schema), New("b~1", story.Disk{}, schema)
 	spec := job.Spec{Command: "true", Priority: job.Priority{User: job.DefaultUser}}
 	require.NoError(t, spec.Complete())
 	ref := Ref{"job", job.Key("j1", spec.Digest())}

@@ -1,40 +1,20 @@
 package ledger
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/test/story"
 )
-
-// disk is what a crash leaves behind.
-type disk map[string][]byte
-
-func (d disk) Get(key []byte) ([]byte, bool, error) {
-	v, ok := d[string(key)]
-	return v, ok, nil
-}
-
-func (d disk) scan(prefix []byte, fn func(key, value []byte) error) error {
-	for _, k := range slices.Sorted(maps.Keys(d)) {
-		if strings.HasPrefix(k, string(prefix)) {
-			if err := fn([]byte(k), d[k]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // replica is a ledger with its disk, as a broker keeps them: it can crash and
 // start again under a fresh actor (rule I1).
 type replica struct {
 	name   string
 	starts int
-	disk   disk
+	disk   story.Disk
 	*Ledger
 	incoming *incoming // the transfer that comes in; gone at a crash
 	told     []Ref     // what it said to have forgotten, in its last answer
@@ -47,7 +27,7 @@ type incoming struct {
 }
 
 func newReplica(name string) *replica {
-	r := &replica{name: name, disk: disk{}}
+	r := &replica{name: name, disk: story.Disk{}}
 	r.start()
 	return r
 }
@@ -56,18 +36,14 @@ func (r *replica) start() {
 	r.starts++
 	r.incoming = nil
 	r.Ledger = New(clock.Actor(fmt.Sprintf("%s~%d", r.name, r.starts)), r.disk, setSchema)
-	must(r.Load(r.disk.scan, nil))
+	must(r.Load(r.disk.Scan, nil))
 }
 
 // sync writes what has changed. Nothing may be sent that was not synced (rule I4).
 func (r *replica) sync() int {
 	b := r.Take()
 	for _, op := range b.Ops() {
-		if op.Value == nil {
-			delete(r.disk, string(op.Key))
-			continue
-		}
-		r.disk[string(op.Key)] = bytes.Clone(op.Value)
+		r.disk.Write(op.Key, op.Value)
 	}
 	r.Stable(b)
 	return len(b.Ops())

@@ -2,29 +2,13 @@ package ledger
 
 import (
 	"errors"
-	"maps"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/test/story"
 )
-
-// stored is a store in memory.
-type stored map[string][]byte
-
-func (s stored) scan(prefix []byte, fn func(key, value []byte) error) error {
-	for _, k := range slices.Sorted(maps.Keys(s)) {
-		if strings.HasPrefix(k, string(prefix)) {
-			if err := fn([]byte(k), s[k]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // What a ledger commits is what Records, StoredClock and StoredQuarantine read: no other package
 // needs to know the keys.
@@ -39,14 +23,14 @@ func TestReadingAStore(t *testing.T) {
 	bad := Entry{Ref: setRef("z"), Dots: clock.NewVector(clock.Dot{Actor: "b~1", Counter: 1}), Encoded: []byte("?")}
 	_, err := l.Merge(Delta{Entries: []Entry{bad}, Clock: bad.Dots})
 	require.NoError(t, err)
-	disk := stored{}
+	disk := story.Disk{}
 	for _, op := range l.Take().Ops() {
 		disk[string(op.Key)] = op.Value
 	}
 
 	schemas := map[Kind]Schema{setKind: setSchema}
 	var got []Ref
-	require.NoError(t, Records(disk.scan, schemas, func(s Stored) error {
+	require.NoError(t, Records(disk.Scan, schemas, func(s Stored) error {
 		require.NoError(t, s.Err)
 		require.Equal(t, s.Ref.Key, s.Record.Key())
 		require.Equal(t, string(RecordKey(s.Ref)), string(s.Key))
@@ -57,10 +41,10 @@ func TestReadingAStore(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, []Ref{setRef("x"), setRef("y")}, got)
-	c, err := StoredClock(disk.scan)
+	c, err := StoredClock(disk.Scan)
 	require.NoError(t, err)
 	require.Equal(t, l.Seen(), c)
-	n, err := StoredQuarantine(disk.scan)
+	n, err := StoredQuarantine(disk.Scan)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	for key := range disk {
@@ -73,7 +57,7 @@ func TestReadingAStore(t *testing.T) {
 	disk[string(RecordKey(setRef("x")))] = []byte("?")
 	disk[string(RecordKey(Ref{"dance", "waltz"}))] = []byte("?")
 	unknown, broken := 0, 0
-	require.NoError(t, Records(disk.scan, schemas, func(s Stored) error {
+	require.NoError(t, Records(disk.Scan, schemas, func(s Stored) error {
 		switch {
 		case errors.Is(s.Err, ErrUnknownKind):
 			unknown++
@@ -84,7 +68,7 @@ func TestReadingAStore(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, [2]int{1, 1}, [2]int{unknown, broken})
-	require.ErrorIs(t, New("a~2", nil, setSchema).Load(disk.scan, nil), ErrUnknownKind)
+	require.ErrorIs(t, New("a~2", nil, setSchema).Load(disk.Scan, nil), ErrUnknownKind)
 	stop := errors.New("stop")
-	require.ErrorIs(t, Records(disk.scan, schemas, func(Stored) error { return stop }), stop)
+	require.ErrorIs(t, Records(disk.Scan, schemas, func(Stored) error { return stop }), stop)
 }

@@ -2,15 +2,14 @@ package ledger
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
-	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/test/story"
 )
 
 // The stories in testdata show the rules of the ledger one by one, several with
@@ -30,21 +29,10 @@ import (
 //	clock a, show a, disk a   what a holds, or would after a crash
 //	holes                     dots that are covered somewhere without being held: lost jobs
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, path := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
-			w := &world{t: t, replicas: map[string]*replica{}, minted: oracle{}, known: map[string]clock.Vector{}, transfers: map[string]*outgoing{}}
-			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-				do, ok := commands[d.Cmd]
-				if !ok {
-					d.Fatalf(t, "no command %q", d.Cmd)
-				}
-				return do(w, d) + "\n"
-			})
-		})
-	}
+	story.Run(t, func(t *testing.T) func(*testing.T, *datadriven.TestData) string {
+		w := &world{t: t, replicas: map[string]*replica{}, minted: oracle{}, known: map[string]clock.Vector{}, transfers: map[string]*outgoing{}}
+		return func(t *testing.T, d *datadriven.TestData) string { return story.Command(t, d, commands)(w, d) }
+	})
 }
 
 type world struct {
@@ -116,7 +104,7 @@ func lines(list []string) string {
 
 func reload(r *replica) *Ledger {
 	l := New("nobody", r.disk, setSchema)
-	must(l.Load(r.disk.scan, nil))
+	must(l.Load(r.disk.Scan, nil))
 	return l
 }
 

@@ -76,6 +76,6 @@ func (p *pace) percent(cycles, live uint64) int {
 	if !p.busy || live == 0 {
 		return idlePercent
 	}
-	// In steps: a heap that grows slowly is no news.
+	// In steps: a heap that grows slowly counts as the same.
 	return int(min(max(2*p.spare/live*50, idlePercent), busyPercent))
 }

@@ -56,7 +56,7 @@ type Config struct {
 	IsolationDelay time.Duration // rule J7: how long who has lost most others waits; default 30 s
 	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
 	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
-	RetentionCount int           // and how many at most; default 100,000, negative is no bound
+	RetentionCount int           // and how many at most; default 100,000, negative: no bound
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 

@@ -245,18 +245,18 @@ func TestEventsThatMakeNoSenseAreCounted(t *testing.T) {
 	var mu sync.Mutex
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	n := startNode(t, Config{Name: "a", Now: clock, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	const complaint = "is not understood"
+	const warning = "is not understood"
 	for i := range 500 {
 		n.broadcasts.receive(emergency.EventName, fmt.Append(nil, "flood! ", i), uint64(i))
 		n.broadcasts.receive("deploy", []byte("flood!"), 7)
 	}
 	n.broadcasts.receive(emergency.EventName, bytes.Repeat([]byte("x"), 1000), 1<<62)
-	require.Equal(t, 1, log.count(complaint))
+	require.Equal(t, 1, log.count(warning))
 	mu.Lock()
 	now = now.Add(time.Second)
 	mu.Unlock()
 	n.broadcasts.receive(emergency.EventName, nil, 7)
-	require.Equal(t, 2, log.count(complaint))
+	require.Equal(t, 2, log.count(warning))
 	_, body := request(t, n, "GET", "/metrics", nil)
 	require.Contains(t, body, "ucp_emergency_events_invalid_total 502")
 

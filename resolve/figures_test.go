@@ -15,7 +15,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// arrival makes the i-th job of a mixed crowd.
+// arrival makes the i-th job of a mixed backlog.
 func arrival(r *rand.Rand, i int) Candidate {
 	id := fmt.Sprintf("01990000-0000-7000-8000-%012d", i)
 	c := Candidate{
@@ -42,8 +42,8 @@ func arrival(r *rand.Rand, i int) Candidate {
 	return c
 }
 
-// crowd makes a queue with 16 running jobs that fill the machine, and n pending.
-func crowd(s Strategy, n int) (*Queue, *rand.Rand, int) {
+// backlog makes a queue with 16 running jobs that fill the machine, and n pending.
+func backlog(s Strategy, n int) (*Queue, *rand.Rand, int) {
 	r := rand.New(rand.NewPCG(1, uint64(n)))
 	q := NewQueue(job.Resources{CPU: 16_000, Memory: 32 << 30, IO: 100, Devices: map[string]int64{"camera": 1}})
 	q.SetStrategy(s, DefaultWeights())
@@ -105,7 +105,7 @@ func TestDecisionTimes(t *testing.T) {
 	}
 	for _, s := range All() {
 		for _, n := range sizes {
-			q, r, _ := crowd(s, n)
+			q, r, _ := backlog(s, n)
 			limit := 100 * time.Microsecond
 			if s.Packs() {
 				limit = time.Millisecond
@@ -143,7 +143,7 @@ func TestMemoryOfAPendingJob(t *testing.T) {
 			return m.HeapAlloc
 		}
 		before := heap()
-		q, _, _ := crowd(s, n)
+		q, _, _ := backlog(s, n)
 		each := (heap() - before) / n
 		t.Logf("%-9s %d bytes a pending job", s, each)
 		require.LessOrEqual(t, each, uint64(1024))
@@ -155,7 +155,7 @@ func BenchmarkArrival(b *testing.B) {
 	for _, s := range All() {
 		for _, n := range []int{10_000, 100_000} {
 			b.Run(fmt.Sprintf("%s/%d", s, n), func(b *testing.B) {
-				q, r, _ := crowd(s, n)
+				q, r, _ := backlog(s, n)
 				b.ReportAllocs()
 				b.ResetTimer()
 				d := arrive(q, r, n, b.N)

@@ -11,7 +11,7 @@ import (
 )
 
 // A peer that does not answer is asked again, after pauses that grow (rule S5), and the
-// status says how often; when it is back the count of unanswered messages begins anew.
+// status says how often; when it is back the count of unanswered messages begins again.
 func TestClusterCountsAttempts(t *testing.T) {
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		peer := func() api.Peer {

@@ -171,7 +171,7 @@ func (c *Cluster) Start(name string) {
 	go func() { ended <- running.Run(ctx) }()
 }
 
-// Stock starts a stock Serf agent, which is no broker, on a host of its own, and lets it
+// Stock starts a stock Serf agent, which is not a broker, on a host of its own, and lets it
 // join; it ends with the cluster.
 func (c *Cluster) Stock(name string) *gossip.Pool {
 	tr, err := c.Net.Host(name).Transport()

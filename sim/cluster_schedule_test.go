@@ -102,7 +102,7 @@ func clusterSchedule(t *testing.T, c *Cluster, n int) {
 		}
 		return true
 	})
-	t.Logf("%d brokers: failure seen after %v, %d jobs placed anew %v later", n, detected.Round(time.Millisecond), len(hit), moved.Round(time.Millisecond))
+	t.Logf("%d brokers: failure seen after %v, %d jobs placed again %v later", n, detected.Round(time.Millisecond), len(hit), moved.Round(time.Millisecond))
 	require.LessOrEqual(t, moved, 4*time.Second, "redeploy_delay and one second")
 	c.Restart(victim)
 	c.Eventually(time.Minute, "it is back", func() bool {
@@ -180,7 +180,7 @@ func TestClusterNoFalseRedeployment(t *testing.T) {
 					j, err := c.Client("b0").Job(context.Background(), string(id), 0)
 					require.NoError(t, err)
 					require.Equal(t, c.Names()[i], j.Owner, "%s was taken over", id)
-					require.Equal(t, uint64(1), j.Attempt, "%s was placed anew", id)
+					require.Equal(t, uint64(1), j.Attempt, "%s was placed again", id)
 				}
 			})
 		})

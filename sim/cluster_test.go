@@ -129,7 +129,7 @@ func TestClusterCrashLosesNothing(t *testing.T) {
 	})
 }
 
-// A graceful stop is seen as such: nobody mourns the broker as failed.
+// A graceful stop is recorded as left, not as failed.
 func TestClusterGracefulStop(t *testing.T) {
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Stop("b2")

@@ -79,7 +79,7 @@ type coreNode struct {
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
 	down    time.Time      // since when
-	left    bool           // it said goodbye
+	left    bool           // it has left Serf
 	leaving bool
 	busy    bool                  // a commit is under way
 	killed  map[string]bool       // attempts that were stopped

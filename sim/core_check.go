@@ -203,7 +203,7 @@ func (c *Core) checkEnded(n *coreNode, key string) {
 
 // Differences names the records that not all brokers hold alike, and the clocks
 // that differ. A finished record that one broker has forgotten, and another not yet,
-// is no difference.
+// does not count as a difference.
 func (c *Core) Differences() (out []string) {
 	first := c.nodes[c.names[0]]
 	for _, name := range c.names[1:] {

@@ -102,7 +102,7 @@ func TestFigureSpreadByExchange(t *testing.T) {
 	require.Less(t, slices.Max(took), 2*cfg.SyncInterval)
 }
 
-// From the moment that SWIM reports an executor as failed its jobs are placed anew
+// From the moment that SWIM reports an executor as failed its jobs are placed again
 // within the redeploy delay and one second (rule J6).
 func TestFigureReplacement(t *testing.T) {
 	withoutRace(t)
@@ -131,7 +131,7 @@ func TestFigureReplacement(t *testing.T) {
 		c.Run(20 * time.Second)
 		require.NotEmpty(t, placed, "seed %d", seed)
 	}
-	t.Logf("%d jobs placed anew, %v after the detection at the median, %v at most",
+	t.Logf("%d jobs placed again, %v after the detection at the median, %v at most",
 		len(took), percentile(took, 0.5).Round(time.Millisecond), slices.Max(took).Round(time.Millisecond))
 	require.GreaterOrEqual(t, slices.Min(took), coreConfig().RedeployDelay)
 	require.LessOrEqual(t, slices.Max(took), coreConfig().RedeployDelay+time.Second)

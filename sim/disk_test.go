@@ -236,7 +236,7 @@ func corruptBlob(t *testing.T, replicas int) {
 }
 
 // A damaged blob is neither served nor counted as here: not for GET and HEAD, not for a
-// submission (rule A1), and a PUT stores it anew.
+// submission (rule A1), and a PUT stores it again.
 func TestClusterCorruptBlobIsNeverServed(t *testing.T) {
 	for _, ask := range []string{"get", "head", "put", "submit"} {
 		t.Run(ask, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// patience bounds what a person waits for; 0 is no bound.
+// patience bounds what a person waits for; 0 sets no bound.
 type patience struct {
 	place time.Duration // until some broker takes the job
 	total time.Duration // until it has ended

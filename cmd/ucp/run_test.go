@@ -283,7 +283,7 @@ func TestInterruptLeavesTheJobRunning(t *testing.T) {
 func TestRunRefusesBeforeItUploads(t *testing.T) {
 	b, s := newFakeBroker(t)
 	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": ""})
-	require.Equal(t, "ucp: m.txt is no WebAssembly module; a native program needs --driver process\n", s.run("run", "m.txt").errOut)
+	require.Equal(t, "ucp: m.txt is not a WebAssembly module; a native program needs --driver process\n", s.run("run", "m.txt").errOut)
 	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
 	s.stdin = module
 	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)

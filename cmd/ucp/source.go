@@ -95,7 +95,7 @@ func checkWasm(path string, content api.Content) error {
 	defer r.Close()
 	head := make([]byte, len(wasmMagic))
 	if _, err := io.ReadFull(r, head); err != nil || string(head) != wasmMagic {
-		return fmt.Errorf("%s is no WebAssembly module; a native program needs --driver process", path)
+		return fmt.Errorf("%s is not a WebAssembly module; a native program needs --driver process", path)
 	}
 	return nil
 }

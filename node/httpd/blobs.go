@@ -16,7 +16,7 @@ import (
 func pathDigest(r *http.Request) (string, error) {
 	d := r.PathValue("digest")
 	if !job.ValidDigest(d) {
-		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no SHA-256: 64 lower-case hexadecimal digits", d)
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is not a SHA-256: 64 lower-case hexadecimal digits", d)
 	}
 	return d, nil
 }

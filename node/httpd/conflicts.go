@@ -27,7 +27,7 @@ func (srv *Server) handleStrategy(w http.ResponseWriter, _ *http.Request) error 
 const maxStrategy = 4 << 10
 
 // handleSetStrategy changes how conflicts are decided, from now on: nothing is lost or
-// started anew by it.
+// started again by it.
 func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) error {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStrategy))
 	if err != nil {

@@ -109,7 +109,7 @@ func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 	}
 	id := r.PathValue("id")
 	if !label.ValidName(id) {
-		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is not a job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
 	}
 	return job.ID(id), nil
 }
@@ -123,7 +123,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if strings.HasSuffix(media, "yaml") {
 		if b, err = yaml.YAMLToJSON(b); err != nil {
-			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec is no YAML: %v", err)
+			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec is not YAML: %v", err)
 		}
 	}
 	spec, err := job.ParseSpec(b)
@@ -140,7 +140,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 }
 
 // checkBlobs refuses a job whose module or inputs are not in this broker's store,
-// undamaged, or whose module is no WebAssembly. What it lets pass stays for BlobGrace.
+// undamaged, or whose module is not WebAssembly. What it lets pass stays for BlobGrace.
 func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
@@ -161,7 +161,7 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	defer b.Close()
 	head := make([]byte, len(wasmHeader))
 	if _, err := io.ReadFull(b, head); err != nil || string(head) != wasmHeader {
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is no WebAssembly module (version 1)", s.Module)
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is not a WebAssembly module (version 1)", s.Module)
 	}
 	srv.isWasm.add(s.Module)
 	return nil

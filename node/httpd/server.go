@@ -180,7 +180,7 @@ func queryLimit(r *http.Request) (int, error) {
 func pathID(r *http.Request) (string, error) {
 	id := r.PathValue("id")
 	if !validReference(id) {
-		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is no job ID: letters, digits and . _ -, at most 64", id)
+		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is not a job ID: letters, digits and . _ -, at most 64", id)
 	}
 	return id, nil
 }

@@ -46,7 +46,7 @@ func TestClusterRestartAloneRemembersMembers(t *testing.T) {
 	})
 }
 
-// Who said goodbye is waited for no longer, also after a restart.
+// A broker that has left Serf is not waited for any more, also after a restart.
 func TestClusterRestartForgetsWhoLeft(t *testing.T) {
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Stop("b2")
