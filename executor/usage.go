@@ -138,9 +138,9 @@ func ownDescendants() []process { return treeOf(processes()).descendants(os.Getp
 // selfCPU returns the processor time of this process and of the children that it has waited for.
 func selfCPU() time.Duration {
 	var sum int64
-	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+	for _, whose := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var ru syscall.Rusage
-		if syscall.Getrusage(who, &ru) == nil {
+		if syscall.Getrusage(whose, &ru) == nil {
 			sum += ru.Utime.Nano() + ru.Stime.Nano()
 		}
 	}

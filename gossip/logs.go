@@ -52,8 +52,8 @@ func parseLogLine(line string) (level slog.Level, from, text string) {
 			level, line = l, rest
 		}
 	}
-	if who, rest, ok := strings.Cut(line, ": "); ok && who != "" && !strings.ContainsAny(who, " []") && who == strings.ToLower(who) {
-		from, line = who, rest
+	if origin, rest, ok := strings.Cut(line, ": "); ok && origin != "" && !strings.ContainsAny(origin, " []") && origin == strings.ToLower(origin) {
+		from, line = origin, rest
 	}
 	return level, from, line
 }

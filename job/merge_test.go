@@ -143,13 +143,13 @@ func recordOf(i int) *Record {
 // order in which they are merged (rule L2: "the k smallest by a total order"; with any other limit, merging
 // is not a join).
 func TestBoundedCollectionsStayAJoin(t *testing.T) {
-	var crowd []*Record
+	var copies []*Record
 	for i := range 3 * maxReports {
-		crowd = append(crowd, recordOf(i))
+		copies = append(copies, recordOf(i))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		one := rapid.Permutation(crowd).Draw(t, "one order")
-		all := slices.Clone(crowd)
+		one := rapid.Permutation(copies).Draw(t, "one order")
+		all := slices.Clone(copies)
 		for len(all) > 1 { // as a tree of any shape
 			i := rapid.IntRange(0, len(all)-2).Draw(t, "pair")
 			all[i] = join(all[i], all[i+1])
@@ -163,7 +163,7 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 		require.Len(t, line.Created, maxCreated)
 		require.Len(t, line.Reports, maxReports)
 		require.Len(t, line.Verdicts, maxVerdicts)
-		require.Len(t, line.Dots, len(crowd), "the dots are not limited: they say what was seen, not what is kept")
+		require.Len(t, line.Dots, len(copies), "the dots are not limited: they say what was seen, not what is kept")
 		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
 		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
 		_, err := DecodeRecord(line.Encode())

@@ -81,15 +81,15 @@ func TestReadEqualsCodec(t *testing.T) {
 // What brokers make is decoded without the codec: a submission, and a record in which
 // the lists are as long as possible.
 func TestReadAcceptsWhatBrokersMake(t *testing.T) {
-	crowd := busy(t)
-	crowd.Unknown = nil
+	long := busy(t)
+	long.Unknown = nil
 	for i := range byte(maxReports) {
 		dot := clock.Dot{Actor: clock.Actor([]byte{'k' + i, '~', '1'}), Counter: 1}
-		crowd.SetReport(Report{Attempt: present, Dot: dot, At: 1 << 60, Phase: Done, Result: &Result{Outcome: Failed, Permanent: true}})
-		crowd.AddVerdict(Verdict{At: 1 << 60, Dot: dot, Outcome: Failed})
-		crowd.Dots.Set(dot)
+		long.SetReport(Report{Attempt: present, Dot: dot, At: 1 << 60, Phase: Done, Result: &Result{Outcome: Failed, Permanent: true}})
+		long.AddVerdict(Verdict{At: 1 << 60, Dot: dot, Outcome: Failed})
+		long.Dots.Set(dot)
 	}
-	for name, r := range map[string]*Record{"submission": newRecord(t, creation), "crowd": crowd} {
+	for name, r := range map[string]*Record{"submission": newRecord(t, creation), "longest lists": long} {
 		require.True(t, readEqualsCodec(t, r.Encode()), name)
 		got, err := DecodeRecord(r.Encode())
 		require.NoError(t, err, name)
