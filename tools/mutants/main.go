@@ -220,7 +220,7 @@ var mutants = []mutant{
 		"./broker", "TestEventsAreLimited"},
 	{"no limit at the RPC port", "gossip/rpc_limit.go",
 		"	if l.spent+1 > rpcEventBurst {", "	if false {",
-		"./gossip", "TestLimiter"},
+		"./gossip", "TestRateLimiter"},
 	{"every event that makes no sense is logged", "node/broadcasts.go",
 		"		if b.warnings.allow(b.now()) {\n			b.log.Warn(\"an event", "		if true {\n			b.log.Warn(\"an event",
 		"./node", "TestEventsThatMakeNoSense"},
