@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,7 +69,17 @@ func (b diskBlobs) Put(_ context.Context, r io.Reader) (job.Blob, error) {
 	}
 	sum := sha256.Sum256(all)
 	d := job.Digest(hex.EncodeToString(sum[:]))
-	return job.Blob{Digest: d, Size: int64(len(all))}, os.WriteFile(filepath.Join(b.dir, string(d)), all, 0o600)
+	blob := job.Blob{Digest: d, Size: int64(len(all))}
+	// Several jobs may put the same content while a third reads it: it is there whole, or not at all.
+	f, err := os.CreateTemp(b.dir, "put-")
+	if err != nil {
+		return blob, err
+	}
+	_, err = f.Write(all)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return blob, err
+	}
+	return blob, os.Rename(f.Name(), filepath.Join(b.dir, string(d)))
 }
 
 // rig is an executor under test, with its blobs and all its updates.

@@ -40,7 +40,7 @@ func TestNetworkNeedsABox(t *testing.T) {
 
 func TestDisks(t *testing.T) {
 	disk, copied := filepath.Join(t.TempDir(), "disk"), filepath.Join(t.TempDir(), "copy")
-	for _, name := range []string{"db/log", "run/7/root/x", "LOCK"} {
+	for _, name := range []string{"db/log", "run/7/files/x", "LOCK"} {
 		path := filepath.Join(disk, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte(name), 0o600))
