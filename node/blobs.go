@@ -67,7 +67,7 @@ var errMayName = errors.New("it may name any blob")
 func (b *blobs) sweepOnce(ctx context.Context) error {
 	named, err := namedBlobs(b.store)
 	if errors.Is(err, errMayName) {
-		b.log.Info("no blobs are removed, since one record can't be read", "error", err)
+		b.log.Warn("no blobs are removed, and the disk may fill, as long as a record can't be read that may name them", "error", err)
 		return nil
 	}
 	if err != nil {

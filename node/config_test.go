@@ -41,16 +41,18 @@ func TestJoinThatFailsIsAnError(t *testing.T) {
 	require.ErrorContains(t, n.Run(t.Context()), "--join 127.0.0.1:1")
 }
 
-// Serf may ask while gossip starts, before the node knows its pool.
+// Serf may ask while gossip starts, before the node knows its pool and its core has looked around:
+// "no emergency" or "no jobs" would be a guess.
 func TestQueryBeforeStart(t *testing.T) {
 	n, err := New(Config{
 		Name: "a", DataDir: t.TempDir(), Bind: "127.0.0.1:0", RPCAddr: "-", HTTPAddr: "127.0.0.1:0",
 		Runner: func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil },
 	})
 	require.NoError(t, err)
-	for _, q := range []string{"status", "metadata", "strategy", "conflicts", "load"} {
-		require.Contains(t, string(n.http.AnswerQuery(t.Context(), "ucp:"+q, nil)), `"name":"a"`)
+	for _, q := range []string{"status", "metadata", "strategy", "conflicts", "load", "job"} {
+		require.JSONEq(t, `{"name":"a","error":"the broker is starting; ask again in a second"}`, string(n.http.AnswerQuery(t.Context(), "ucp:"+q, nil)))
 	}
+	require.Nil(t, n.http.AnswerQuery(t.Context(), "uptime", nil), "queries of others")
 	require.NoError(t, n.Close())
 	require.ErrorIs(t, n.Run(t.Context()), httpd.ErrStopped)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/api"
@@ -26,9 +27,15 @@ func (srv *Server) AnswerQuery(ctx context.Context, query string, payload []byte
 	return b
 }
 
+// queries are those that queried answers.
+var queries = []string{"status", "metadata", "strategy", "conflicts", "load", "job"}
+
 // queried makes one of the Query types of package api; nil for a query that is not known.
 func (srv *Server) queried(ctx context.Context, what, about string) any {
 	row, name := srv.row(), srv.cfg.Name
+	if srv.host.Overview() == nil && slices.Contains(queries, what) {
+		return api.QueryError{Name: name, Error: "the broker is starting; ask again in a second"} // "no emergency" would be a guess
+	}
 	switch what {
 	case "status":
 		c := srv.coordination()

@@ -73,7 +73,7 @@ func (w *world) raiseAlarms(ctx context.Context) {
 	a := w.alarms
 	levels := []string{"low", "medium", "high", "critical"}
 	for n := 0; a.absent == "" && time.Since(w.begin) < w.over; n++ {
-		if pause(ctx, alarmsEvery/2+time.Duration(a.rnd.Int64N(int64(alarmsEvery)))) != nil {
+		if rig.Pause(ctx, alarmsEvery/2+time.Duration(a.rnd.Int64N(int64(alarmsEvery)))) != nil {
 			return // the round is over
 		}
 		all := w.members()

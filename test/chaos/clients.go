@@ -61,7 +61,7 @@ func (w *world) submitAll(ctx context.Context) {
 					return
 				}
 				due := begin.Add(w.over * time.Duration(i) / time.Duration(len(w.tasks)))
-				if pause(ctx, time.Until(due)) != nil {
+				if rig.Pause(ctx, time.Until(due)) != nil {
 					return
 				}
 				if !w.submit(ctx, rnd, w.tasks[i]) {
@@ -91,7 +91,7 @@ func (w *world) submit(ctx context.Context, rnd *rand.Rand, t *task) bool {
 			w.problem("%s: %s refuses it: %v", t.id, b.Name, err)
 			return true
 		}
-		if pause(ctx, time.Duration(20+rnd.IntN(80))*time.Millisecond) != nil {
+		if rig.Pause(ctx, time.Duration(20+rnd.IntN(80))*time.Millisecond) != nil {
 			return false
 		}
 	}
@@ -156,7 +156,7 @@ func (w *world) watch(ctx context.Context, b *rig.Broker, rnd *rand.Rand) {
 		case len(all) > 0:
 			t = all[rnd.IntN(len(all))].task
 		default:
-			if pause(ctx, 50*time.Millisecond) != nil {
+			if rig.Pause(ctx, 50*time.Millisecond) != nil {
 				return
 			}
 			continue
@@ -170,7 +170,7 @@ func (w *world) watch(ctx context.Context, b *rig.Broker, rnd *rand.Rand) {
 		if err != nil && !notFound(err) {
 			rest = 200 * time.Millisecond
 		}
-		if pause(ctx, rest) != nil {
+		if rig.Pause(ctx, rest) != nil {
 			return
 		}
 	}
@@ -214,19 +214,4 @@ func (w *world) get(ctx context.Context, b *rig.Broker, t *task) (looked, error)
 func notFound(err error) bool {
 	var e *api.Error
 	return errors.As(err, &e) && e.Status == 404
-}
-
-// pause waits, unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

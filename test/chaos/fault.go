@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/urban-compute/ucp/test/rig"
 )
 
 // fault is something that happens to the cluster, and is healed some time later. It
@@ -167,7 +169,7 @@ func tellPlan(out io.Writer, o *options) {
 // walk goes through one lane.
 func (w *world) walk(ctx context.Context, steps []step) error {
 	for _, s := range steps {
-		if err := pause(ctx, time.Until(w.begin.Add(s.at))); err != nil {
+		if err := rig.Pause(ctx, time.Until(w.begin.Add(s.at))); err != nil {
 			return err
 		}
 		if s.again && time.Since(w.begin) > w.o.over {
@@ -190,7 +192,7 @@ func (w *world) suffer(ctx context.Context, s step) error {
 	w.counts(s.kind.name)
 	err = s.fault.Begin(ctx, w)
 	if err == nil {
-		err = pause(ctx, s.lasts)
+		err = rig.Pause(ctx, s.lasts)
 	}
 	// What has begun is ended, even when the run is given up: goroutines and stopped
 	// processes are not left behind.
@@ -229,7 +231,7 @@ func (w *world) takeAny(ctx context.Context, who []int) (taken int, err error) {
 			default:
 			}
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := rig.Pause(ctx, 50*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}

@@ -72,7 +72,7 @@ func (x *rollback) Begin(ctx context.Context, w *world) error {
 	if err := rig.CopyDisk(b.Disk, x.copy); err != nil {
 		return err
 	}
-	if err := pause(ctx, x.down); err != nil {
+	if err := rig.Pause(ctx, x.down); err != nil {
 		return err
 	}
 	w.tell("%s is back", b.Name)
@@ -86,7 +86,7 @@ func (x *rollback) End(ctx context.Context, w *world) error {
 	if err := w.kill([]int{x.n}); err != nil {
 		return err
 	}
-	if err := pause(ctx, x.down); err != nil {
+	if err := rig.Pause(ctx, x.down); err != nil {
 		return err
 	}
 	if err := w.replaceDisk(b, x.copy); err != nil {
@@ -103,7 +103,7 @@ func (x *rollback) End(ctx context.Context, w *world) error {
 	err := w.back(b)
 	if x.alone {
 		if err == nil {
-			err = pause(ctx, aloneFor)
+			err = rig.Pause(ctx, aloneFor)
 		}
 		err = first(err, w.spoil("rollback", nil))
 	}

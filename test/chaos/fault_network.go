@@ -113,13 +113,13 @@ func (f *flaps) Begin(ctx context.Context, w *world) error {
 	f.ended.Go(func() {
 		for f.err == nil {
 			f.err = w.spoil("network", f.lost)
-			if pause(ctx, flapEvery) != nil {
+			if rig.Pause(ctx, flapEvery) != nil {
 				return
 			}
 			if f.err == nil {
 				f.err = w.spoil("network", nil)
 			}
-			if pause(ctx, flapEvery) != nil {
+			if rig.Pause(ctx, flapEvery) != nil {
 				return
 			}
 		}

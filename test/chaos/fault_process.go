@@ -64,13 +64,13 @@ func (k *kills) End(ctx context.Context, w *world) error {
 			if err := b.Spawn(); err != nil {
 				return err
 			}
-			err := pause(ctx, k.again)
+			err := rig.Pause(ctx, k.again)
 			if killed := b.Kill(); killed != nil || err != nil {
 				return first(err, killed)
 			}
 		}
 		if i > 0 {
-			if err := pause(ctx, k.gaps[i]); err != nil {
+			if err := rig.Pause(ctx, k.gaps[i]); err != nil {
 				return err
 			}
 		}

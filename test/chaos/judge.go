@@ -75,7 +75,7 @@ func (w *world) settle(ctx context.Context, deadline time.Time, enough func(look
 					j, err := w.get(ctx, b, a.task)
 					return err == nil && enough(j) || notFound(err) && w.excused(a)
 				})
-				if len(left) > 0 && pause(ctx, 100*time.Millisecond) != nil {
+				if len(left) > 0 && rig.Pause(ctx, 100*time.Millisecond) != nil {
 					return
 				}
 			}

@@ -15,7 +15,7 @@ const observeEvery = 250 * time.Millisecond
 // observe asks all brokers how they see each other and what they have counted, until
 // ctx ends.
 func (w *world) observe(ctx context.Context) {
-	for n := 0; pause(ctx, observeEvery) == nil; n++ {
+	for n := 0; rig.Pause(ctx, observeEvery) == nil; n++ {
 		var all sync.WaitGroup
 		for _, b := range w.members() {
 			all.Go(func() {

@@ -220,7 +220,7 @@ func (w *world) until(ctx context.Context, within time.Duration, ask func(contex
 		if err == nil || ctx.Err() == nil {
 			err = now
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if rig.Pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("after %v: %w", within, err)
 		}
 	}

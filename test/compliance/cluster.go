@@ -114,7 +114,7 @@ func until(ctx context.Context, within time.Duration, ask func(context.Context) 
 		if err == nil {
 			return time.Since(began), nil
 		}
-		if pause(ctx, 20*time.Millisecond) != nil {
+		if rig.Pause(ctx, 20*time.Millisecond) != nil {
 			return time.Since(began), fmt.Errorf("after %v: %w", time.Since(began).Round(100*time.Millisecond), err)
 		}
 	}
@@ -134,21 +134,6 @@ func everywhere(ctx context.Context, who []*rig.Broker, within time.Duration, as
 	}
 	all.Wait()
 	return time.Since(began), errors.Join(errs...)
-}
-
-// pause waits, unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // others are all brokers of a list but one.

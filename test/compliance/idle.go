@@ -54,7 +54,7 @@ func idleCPU(ctx context.Context, c *cluster) (string, error) {
 // idle measures what a broker uses at the mean, in percent of a core.
 func (c *cluster) idle(ctx context.Context) (float64, error) {
 	const settle, over = 6 * time.Second, 12 * time.Second
-	if err := pause(ctx, settle); err != nil {
+	if err := rig.Pause(ctx, settle); err != nil {
 		return 0, err
 	}
 	before, err := cpuOfAll(c.brokers)
@@ -62,7 +62,7 @@ func (c *cluster) idle(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	began := time.Now()
-	if err := pause(ctx, over); err != nil {
+	if err := rig.Pause(ctx, over); err != nil {
 		return 0, err
 	}
 	after, err := cpuOfAll(c.brokers)

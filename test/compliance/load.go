@@ -147,7 +147,7 @@ func intervals(ctx context.Context, at *rig.Broker, peer string) (mean, expected
 			}
 			count = n
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := rig.Pause(ctx, 20*time.Millisecond); err != nil {
 			return 0, 0, err
 		}
 	}

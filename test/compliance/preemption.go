@@ -47,7 +47,7 @@ func preemption(ctx context.Context, c *cluster) (figure string, err error) {
 	if _, err := until(ctx, 10*time.Second, func(ctx context.Context) error { return waitsAt(ctx, at, urgent) }); err != nil {
 		return "", err
 	}
-	if err := pause(ctx, 500*time.Millisecond); err != nil { // it writes
+	if err := rig.Pause(ctx, 500*time.Millisecond); err != nil { // it writes
 		return "", err
 	}
 	began := time.Now()
@@ -60,7 +60,7 @@ func preemption(ctx context.Context, c *cluster) (figure string, err error) {
 		_, _ = c.brokers[2].Client().ClearEmergency(ctx, string(e.ID), true) // as good as it can be
 		return "", err
 	}
-	if err := pause(ctx, 500*time.Millisecond); err != nil {
+	if err := rig.Pause(ctx, 500*time.Millisecond); err != nil {
 		return "", err
 	}
 	cleared := time.Now()

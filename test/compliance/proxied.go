@@ -63,7 +63,7 @@ const compressedFrom = 4 << 10
 func compression(ctx context.Context, c *cluster, p *proxy) (string, error) {
 	const n = 150
 	guarded := c.brokers[behindProxy]
-	if err := pause(ctx, 2*time.Second); err != nil { // links begin
+	if err := rig.Pause(ctx, 2*time.Second); err != nil { // links begin
 		return "", err
 	}
 	p.set(slams)
@@ -206,7 +206,7 @@ func feel(ctx context.Context, front []*rig.Broker) (f feeling, ids []string, er
 		}
 		f.news = max(f.news, time.Since(began))
 		ids = append(ids, id)
-		if err := pause(ctx, 400*time.Millisecond-took); err != nil {
+		if err := rig.Pause(ctx, 400*time.Millisecond-took); err != nil {
 			return f, nil, err
 		}
 	}

@@ -245,7 +245,7 @@ func (c *cluster) contradict(ctx context.Context, a, b *rig.Broker) error {
 		if _, err := at.Client().SetStrategy(ctx, []string{"priority", "fcfs"}[i], true); err != nil {
 			return fmt.Errorf("setting the strategy at %s: %w", at.Name, err)
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil { // of the clock: later is later
+		if err := rig.Pause(ctx, 20*time.Millisecond); err != nil { // of the clock: later is later
 			return err
 		}
 	}

@@ -42,14 +42,14 @@ func syncInterval(ctx context.Context, c *cluster) (string, error) {
 		limit = max(limit, d)
 	}
 	// A young link makes its first exchange early.
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := rig.Pause(ctx, 3*time.Second); err != nil {
 		return "", err
 	}
 	took, errs := make([]time.Duration, 6), make([]error, 6)
 	var all sync.WaitGroup
 	for i := range took {
 		all.Go(func() {
-			errs[i] = pause(ctx, time.Duration(i)*1100*time.Millisecond)
+			errs[i] = rig.Pause(ctx, time.Duration(i)*1100*time.Millisecond)
 			if errs[i] == nil {
 				took[i], errs[i] = spreads(ctx, c, i, 3*limit)
 			}

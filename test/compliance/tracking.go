@@ -65,7 +65,7 @@ func tracking(ctx context.Context, c *cluster) (string, error) {
 	moved, err := until(ctx, 8*time.Second, func(ctx context.Context) error {
 		var err error
 		shown, real, err = compareUse(ctx, at, pid)
-		return first(err, pause(ctx, 200*time.Millisecond))
+		return first(err, rig.Pause(ctx, 200*time.Millisecond))
 	})
 	figure := fmt.Sprintf("cpu %.1f -> %.1f %% (/proc %.1f), memory %.1f -> %.1f %% (%.1f), io %.0f -> %.0f, asked %dm -> %dm, after %s",
 		before.CPU, shown.CPU, real.cpu, before.Memory, shown.Memory, real.memory, before.IO, shown.IO, before.asked, shown.asked, tenths(moved))
@@ -95,7 +95,7 @@ func compareUse(ctx context.Context, b *rig.Broker, pid int) (u used, real proc,
 	if from, err = cpuOf(pid); err != nil {
 		return u, real, err
 	}
-	if err := pause(ctx, over); err != nil {
+	if err := rig.Pause(ctx, over); err != nil {
 		return u, real, err
 	}
 	to, err := cpuOf(pid)
