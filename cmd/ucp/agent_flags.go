@@ -28,7 +28,7 @@ type agentFlags struct {
 	redeployDelay, isolationDelay     time.Duration
 	drainTimeout, retention           time.Duration
 	retentionCount                    int
-	diskReserve                       bytesValue
+	diskReserve                       reserveValue
 	blobGrace                         time.Duration
 	logLevel, logFormat               string
 

@@ -82,6 +82,19 @@ func (v *bytesValue) Set(s string) error {
 	return nil
 }
 
+// reserveValue is a bytesValue that may be 0: nothing is kept free.
+type reserveValue int64
+
+func (v *reserveValue) Type() string   { return "bytes" }
+func (v *reserveValue) String() string { return humanBytes(int64(*v)) }
+func (v *reserveValue) Set(s string) error {
+	if strings.TrimSpace(s) == "0" {
+		*v = 0
+		return nil
+	}
+	return (*bytesValue)(v).Set(s)
+}
+
 // humanBytes writes an amount as a person reads it: "64 MiB", "1.5 GiB".
 func humanBytes(n int64) string {
 	if n < 1<<10 {
