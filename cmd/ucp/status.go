@@ -138,6 +138,7 @@ func clockLine(v clock.Vector) string {
 	return fmt.Sprintf("%s and %d more (-o json shows all)", v[:clockShown], len(v)-clockShown)
 }
 
+// jobsLine counts the jobs that the broker owns; other brokers own others, and `ucp job list` has all.
 func jobsLine(jobs map[job.State]int) string {
 	var parts []string
 	for _, s := range job.States {
@@ -146,9 +147,9 @@ func jobsLine(jobs map[job.State]int) string {
 		}
 	}
 	if len(parts) == 0 {
-		return "none unfinished"
+		return "it owns none unfinished"
 	}
-	return strings.Join(parts, ", ")
+	return "it owns " + strings.Join(parts, ", ")
 }
 
 func percent(part, whole int64) string {

@@ -42,7 +42,7 @@ Software:   v1
 Peers:      none; this broker is alone
 Last sync:  none yet (every 1m0s)
 Clock:      {}
-Jobs:       none unfinished
+Jobs:       it owns none unfinished
 CPU:        0m of 4000m asked for (0 %)
 Memory:     0 B of 8 GiB asked for (0 %)
 Strategy:   fcfs
@@ -67,7 +67,7 @@ Software:   v1
 Peers:      2, 1 UNHEALTHY
 Last sync:  12s ago (every 1m0s, stretched 1.5-fold because the machine is busy)
 Clock:      {a~1:7 b~2:3}
-Jobs:       1 pending, 2 running
+Jobs:       it owns 1 pending, 2 running
 CPU:        1000m of 4000m asked for (25 %)
 Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
