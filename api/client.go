@@ -21,12 +21,12 @@ const (
 	// MaxWait is the longest ?wait= that a client asks for in one request. It
 	// asks again when it wants to wait longer.
 	MaxWait = 30 * time.Second
-	// MaxRetries is how often a request is repeated because the broker said
+	// maxRetries is how often a request is repeated because the broker said
 	// "busy" or "unavailable" with a Retry-After.
-	MaxRetries = 5
-	// ReconnectWithin is how long Wait bears a broker that does not answer, from
+	maxRetries = 5
+	// reconnectWithin is how long Wait bears a broker that does not answer, from
 	// its last answer on: a restart takes seconds.
-	ReconnectWithin = 30 * time.Second
+	reconnectWithin = 30 * time.Second
 
 	dialTimeout    = 5 * time.Second
 	requestTimeout = 60 * time.Second // of a request for JSON, on top of its ?wait=

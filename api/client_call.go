@@ -113,7 +113,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 
 // do sends the call and returns an answer that is a success; the caller closes
 // its body. A broker that asks to come back later is asked again, at most
-// MaxRetries times.
+// maxRetries times.
 func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 	for try := 0; ; try++ {
 		req, err := c.request(ctx, k)
@@ -132,7 +132,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		}
 		failure := c.readError(resp)
 		pause, again := retryAfter(resp)
-		if !again || try == MaxRetries {
+		if !again || try == maxRetries {
 			return nil, failure
 		}
 		if err := sleep(ctx, pause); err != nil {

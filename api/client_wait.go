@@ -22,7 +22,7 @@ type WaitOptions struct {
 const pollPause = 250 * time.Millisecond
 
 // Wait waits until the job is final and returns it. A broker that stops
-// answering is given ReconnectWithin to come back, then Wait gives up with the
+// answering is given reconnectWithin to come back, then Wait gives up with the
 // last error; one that has never answered this client is not waited for. Only
 // ctx bounds how long the job itself may take.
 func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error) {
@@ -42,7 +42,7 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 			if j.State.Final() {
 				return j, nil
 			}
-		case !passing(err) || c.silence() > ReconnectWithin:
+		case !passing(err) || c.silence() > reconnectWithin:
 			return Job{}, err
 		}
 		if err := sleep(ctx, pollPause-time.Since(asked)); err != nil {

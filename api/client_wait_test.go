@@ -87,7 +87,7 @@ func TestWaitGivesUpOnABrokerThatStaysAway(t *testing.T) {
 				})
 				_, err := c.Wait(t.Context(), "j1", WaitOptions{})
 				require.Error(t, err)
-				require.InDelta(t, ReconnectWithin.Seconds(), time.Since(began).Seconds(), 1)
+				require.InDelta(t, reconnectWithin.Seconds(), time.Since(began).Seconds(), 1)
 			})
 		})
 	}

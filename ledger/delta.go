@@ -89,14 +89,14 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 	if d.Clock == nil || m.Refused || !l.seen.Covers(d.Since) {
 		return m, nil
 	}
-	l.Adopt(d.Clock)
+	l.adopt(d.Clock)
 	m.Adopted = true
 	return m, nil
 }
 
-// Adopt takes in a clock of which every record is held or quarantined: a whole
+// adopt takes in a clock of which every record is held or quarantined: a whole
 // delta's, or a whole transfer's.
-func (l *Ledger) Adopt(c clock.Vector) {
+func (l *Ledger) adopt(c clock.Vector) {
 	if l.seen.Merge(c) {
 		l.clockDirty = true
 		l.cut()

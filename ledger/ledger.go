@@ -152,9 +152,6 @@ func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	return l
 }
 
-// Self is the actor that this ledger writes as.
-func (l *Ledger) Self() clock.Actor { return l.self }
-
 // Clock returns the updates that the ledger holds: entry a:n means "every update
 // of a up to n". The caller may keep it but not change it.
 func (l *Ledger) Clock() clock.Vector { return l.clock.Clone() }

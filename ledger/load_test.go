@@ -125,7 +125,7 @@ func TestJobRecords(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, job.StatePending, got.(*job.Record).State())
 	require.True(t, b.Has(clock.Dot{Actor: "a~1", Counter: 1}))
-	require.Equal(t, clock.Actor("b~1"), b.Self())
+	require.Equal(t, clock.Actor("b~1"), b.self)
 
 	_, err = b.Decode("dance", nil)
 	require.ErrorContains(t, err, "unknown kind")

@@ -60,13 +60,13 @@ var commands = map[string]func(*world, *datadriven.TestData) string{
 	"crash": func(w *world, d *datadriven.TestData) string {
 		r := w.at(d, 0)
 		r.start()
-		return fmt.Sprintf("%s starts as %s", r.name, r.Self())
+		return fmt.Sprintf("%s starts as %s", r.name, r.self)
 	},
 	"rollback": func(w *world, d *datadriven.TestData) string {
 		r := w.at(d, 0)
 		clear(r.disk)
 		r.start()
-		return fmt.Sprintf("%s starts as %s from an empty disk", r.name, r.Self())
+		return fmt.Sprintf("%s starts as %s from an empty disk", r.name, r.self)
 	},
 	"ask": func(w *world, d *datadriven.TestData) string {
 		b := w.at(d, 1)
@@ -144,7 +144,7 @@ func (w *world) delta(d *datadriven.TestData) string {
 	out := "since " + since.String() + ": " + list(delta)
 	news, adopted := b.receive(delta)
 	if d.HasArg("naive") {
-		b.Adopt(delta.Clock)
+		b.adopt(delta.Clock)
 		adopted = true
 	}
 	b.sync()
@@ -218,8 +218,8 @@ func (w *world) naive(d *datadriven.TestData) string {
 	d.ScanArgs(w.t, "records", &n)
 	var delta Delta
 	last := true
-	a.index[a.Self()].AscendGreaterOrEqual(indexed{counter: o.naive + 1}, func(i indexed) bool {
-		if i.counter > o.t.clock.Get(a.Self()) {
+	a.index[a.self].AscendGreaterOrEqual(indexed{counter: o.naive + 1}, func(i indexed) bool {
+		if i.counter > o.t.clock.Get(a.self) {
 			return false
 		}
 		if len(delta.Entries) == n {

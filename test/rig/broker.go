@@ -55,7 +55,7 @@ func (b *Broker) Spawn() error {
 	line := b.commandLine()
 	b.cmd = exec.Command(line[0], line[1:]...)
 	b.cmd.SysProcAttr = ownGroup()
-	b.cmd.Env = Environment()
+	b.cmd.Env = environment()
 	stderr, err := b.cmd.StderrPipe()
 	if err == nil {
 		err = b.cmd.Start()
@@ -95,8 +95,8 @@ func or(addr, otherwise string) string {
 	return addr
 }
 
-// Environment is ours without settings of some agent of the caller's.
-func Environment() (out []string) {
+// environment is ours without settings of some agent of the caller's.
+func environment() (out []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "UCP_") {
 			out = append(out, v)
@@ -138,7 +138,7 @@ func (b *Broker) Start() error {
 	if err := b.Spawn(); err != nil {
 		return err
 	}
-	err := b.Await()
+	err := b.await()
 	if !errors.Is(err, errEnded) || b.Place.Insecure { // in a namespace nobody else takes ports
 		return err
 	}
@@ -146,11 +146,11 @@ func (b *Broker) Start() error {
 	if err := b.Spawn(); err != nil {
 		return err
 	}
-	return b.Await()
+	return b.await()
 }
 
-// Await waits until the process that was spawned is up.
-func (b *Broker) Await() error {
+// await waits until the process that was spawned is up.
+func (b *Broker) await() error {
 	late := time.NewTimer(StartWithin)
 	defer late.Stop()
 	select {
@@ -216,8 +216,8 @@ func (b *Broker) Signal(s syscall.Signal) {
 	}
 }
 
-// Gone waits until the process has ended.
-func (b *Broker) Gone(within time.Duration) error {
+// gone waits until the process has ended.
+func (b *Broker) gone(within time.Duration) error {
 	late := time.NewTimer(within)
 	defer late.Stop()
 	select {
@@ -231,7 +231,7 @@ func (b *Broker) Gone(within time.Duration) error {
 // Kill ends the process with SIGKILL and waits.
 func (b *Broker) Kill() error {
 	b.Signal(syscall.SIGKILL)
-	return b.Gone(10 * time.Second)
+	return b.gone(10 * time.Second)
 }
 
 // Leave ends the process with SIGTERM, so that it drains and hands over, and waits.
@@ -243,7 +243,7 @@ func (b *Broker) Leave(within time.Duration) error {
 // Left waits until a process that was told to leave has ended. It is an error when it
 // says that it ended badly. (A second SIGTERM would end it at once.)
 func (b *Broker) Left(within time.Duration) error {
-	if err := b.Gone(within); err != nil {
+	if err := b.gone(within); err != nil {
 		return err
 	}
 	if !b.cmd.ProcessState.Success() {

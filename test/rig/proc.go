@@ -20,7 +20,7 @@ type Load struct {
 // Load asks the broker, and the machine, what its process uses.
 func (b *Broker) Load(ctx context.Context) (Load, error) {
 	out := Load{Goroutines: -1, Files: -1, Memory: -1}
-	v, err := b.Metric(ctx, "go_goroutines")
+	v, err := b.metric(ctx, "go_goroutines")
 	if err != nil {
 		return out, fmt.Errorf("asking %s for its goroutines: %w", b.Name, err)
 	}
@@ -41,8 +41,8 @@ func (b *Broker) Load(ctx context.Context) (Load, error) {
 	return out, nil
 }
 
-// Metric reads one figure, without labels or with them as /metrics writes them.
-func (b *Broker) Metric(ctx context.Context, name string) (float64, error) {
+// metric reads one figure, without labels or with them as /metrics writes them.
+func (b *Broker) metric(ctx context.Context, name string) (float64, error) {
 	all, err := b.Metrics(ctx, name)
 	if err != nil {
 		return 0, err
