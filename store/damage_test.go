@@ -217,8 +217,16 @@ func TestOutOfOrderTail(t *testing.T) {
 		_, _, damaged := (&recordLog{data: lag, number: 7, synced: true}).damage()
 		require.Equal(t, want, damaged, "%d marks", mark+1)
 	}
+	// Pebble writes the end of a log together with commits that it has not synced yet.
+	ended := slices.Concat(l.data[:size], make([]byte, size), []byte{0, 0, 0, 0, 0, 0, plainWhole, 8, 0, 0, 0})
+	_, _, damaged := (&recordLog{data: ended, number: 7, synced: true}).damage()
+	require.False(t, damaged, "the end of a log")
+	// Zeros fill a block; a byte of the next one is no type of theirs.
+	filled := slices.Concat(make([]byte, logBlock), bytes.Repeat([]byte{syncedWhole}, 2*syncedHeader))
+	_, _, damaged = (&recordLog{data: filled, number: 7, synced: true}).damage()
+	require.False(t, damaged, "zeros at the end of a block")
 	other := &recordLog{data: slices.Concat(l.data[:size], make([]byte, 30), logChunk(6, 1<<20, "of the log that this file was before")), number: 7, synced: true}
-	_, _, damaged := other.damage()
+	_, _, damaged = other.damage()
 	require.False(t, damaged)
 }
 

@@ -27,7 +27,7 @@ import (
 // Nothing follows the last record of a manifest, but its loss leaves traces: see missingRecord.
 //
 // Two cases cannot be distinguished from a torn end: damage in what the last few fsyncs wrote to a log that
-// was not closed (two fsyncs if commits came one by one, up to four after large commits), and damage in the
+// was not sealed (two fsyncs if commits came one by one, up to four after large commits), and damage in the
 // manifest's record of the first flush since a start while that is the last record. The broker is then in the
 // same state as with a disk that was restored from an older copy, which rules I1 and L9 cover.
 //
@@ -40,7 +40,7 @@ const (
 	chunkWhole   = 1
 	chunkFirst   = 2
 	chunkLast    = 4
-	plainWhole   = 5 // also ends a log that was closed
+	plainWhole   = 5
 	plainLast    = 8
 	syncedWhole  = 9
 	syncedLast   = 12
@@ -197,13 +197,17 @@ func (l *recordLog) header(chunkType byte) int {
 	return 0
 }
 
+// block returns the bytes from here to the end of their block, which no chunk crosses.
+func (l *recordLog) block(at int) []byte {
+	return l.data[at:min(len(l.data), (at/logBlock+1)*logBlock)]
+}
+
 // chunk returns the end of the chunk that begins at a byte, if it is intact. Zeros at the end of a block,
 // where no chunk fits, count as one.
 func (l *recordLog) chunk(at int) (end int, ok bool) {
-	block := min(len(l.data), (at/logBlock+1)*logBlock)
-	h := l.data[at:block]
-	if len(h) < syncedHeader && block%logBlock == 0 && len(bytes.Trim(h, "\x00")) == 0 {
-		return block, true
+	h := l.block(at)
+	if len(h) < syncedHeader && (at+len(h))%logBlock == 0 && len(bytes.Trim(h, "\x00")) == 0 {
+		return at + len(h), true
 	}
 	if len(h) < chunkHeader {
 		return 0, false
@@ -229,11 +233,12 @@ func checksum(b []byte) uint32 {
 // mark of the last fsync before it was written: how many bytes that had covered, or fewer, since Pebble 2.1.7
 // does not count full blocks. Therefore a third mark after the bad chunk is proof, too: the first was written
 // after the bad chunk, the fsync of the second ended after that, and the fsync of the third began after the
-// second.
+// second. The chunk with which Pebble ends a log proves nothing: Pebble writes it together with commits that it
+// has yet to sync, and a power failure between the two may keep it and lose them. See [Store.seal].
 func (l *recordLog) proves(p, bad int, marks map[uint64]bool) bool {
-	h := l.data[p:]
-	if l.synced && l.isEnd(h) {
-		return true // written by Close, after every commit had returned
+	h := l.block(p)
+	if len(h) < chunkHeader {
+		return false // zeros at the end of a block
 	}
 	size := l.header(h[checksumAt])
 	if size == 0 || size == plainHeader {
@@ -249,11 +254,4 @@ func (l *recordLog) proves(p, bad int, marks map[uint64]bool) bool {
 	}
 	// A record of a manifest is written after the previous one was synced.
 	return h[checksumAt] == chunkWhole || h[checksumAt] == chunkFirst
-}
-
-// isEnd reports whether h is the end of a log that was closed: the last bytes of the file, with the next
-// log's number.
-func (l *recordLog) isEnd(h []byte) bool {
-	return len(h) == plainHeader && binary.LittleEndian.Uint32(h) == 0 && binary.LittleEndian.Uint16(h[4:]) == 0 &&
-		h[checksumAt] == plainWhole && binary.LittleEndian.Uint32(h[7:]) == l.number+1
 }

@@ -87,11 +87,23 @@ func (s *Store) Close() error {
 	if !s.gate.close() {
 		return nil
 	}
+	s.seal()
 	err := s.release()
 	if cause := s.fault.cause(); cause != nil {
 		return errors.Join(fmt.Errorf("store: closing %s after a failure: %w", s.opts.Dir, cause), err)
 	}
 	return err
+}
+
+// seal ends the log with records that carry nothing but the marks of the fsyncs before them, so that the next
+// Open recognizes damage to the last commit, too: see [recordLog.proves]. Three marks are needed; the fourth is
+// there because Pebble may answer a commit before it notes its fsync. A failure is the fault's to report.
+func (s *Store) seal() {
+	for range 4 {
+		if s.fault.failed() || s.db.LogData(nil, pebble.Sync) != nil {
+			return
+		}
+	}
 }
 
 // release closes what Open has opened, in reverse order.
