@@ -36,6 +36,7 @@ const (
 	CodeInvalid      = "invalid"          // 422: it can be read, but makes no sense
 	CodeUnbuilt      = "not_built_yet"    // 422: this version can't do that yet
 	CodeMissingBlobs = "missing_blobs"    // 422: upload the module or inputs first
+	CodeMisdirected  = "misdirected"      // 421: the request was for another broker, whose address this one has now
 	CodeBusy         = "busy"             // 429: come back after Retry-After
 	CodeTooMany      = "too_many"         // 429: more declarations of emergencies than a broker takes
 	CodeOver         = "cleared"          // 409: the emergency was cleared, and that is final
@@ -215,6 +216,8 @@ type Peer struct {
 	Attempts uint64 `json:"attempts"` // messages sent to it since this broker's start
 	Failed   uint64 `json:"failed"`   // those that it did not answer
 	Failing  uint64 `json:"failing"`  // the same, since it last answered: the pause before the next grows with it
+
+	Stranger string `json:"stranger,omitempty"` // the actor that answers at its address instead of it
 }
 
 // Blob answers PUT /v1/blobs/{sha256}.

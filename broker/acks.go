@@ -146,7 +146,7 @@ func (b *Broker) withhold(r *job.Record) {
 
 // pushed notes that a peer has confirmed a blob, or that it can't have it.
 func (b *Broker) pushed(in Pushed) {
-	if b.blobs.Pushed(in.Peer, in.Digest, in.Failed) {
+	if b.blobs.Pushed(in.Peer, in.Actor, in.Digest, in.Failed) {
 		b.checkAcks()
 	}
 	b.attempts.settleAll()

@@ -28,7 +28,7 @@ func TestOldConfirmationsDoNotCount(t *testing.T) {
 	}
 	submit("j1")
 	require.Equal(t, []string{"a pushes eeee to b"}, w.said)
-	w.step(w.nodes["a"], Pushed{Peer: "b", Digest: spec.Module})
+	w.step(w.nodes["a"], Pushed{Peer: "b", Actor: "b~1", Digest: spec.Module})
 	submit("j2")
 	require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
 	w.pass(2 * time.Minute)

@@ -285,7 +285,7 @@ func pushed(s *story) {
 	}
 	p := n.push[to][0]
 	n.push[to] = n.push[to][1:]
-	s.w.step(n, Pushed{Peer: to, Digest: p.Digest, Failed: s.word(2) == "failed"})
+	s.w.step(n, Pushed{Peer: to, Actor: p.Actor, Digest: p.Digest, Failed: s.word(2) == "failed"})
 }
 
 // show tells what a holds of every job with this ID (rule J3: there may be two).

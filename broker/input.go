@@ -6,6 +6,7 @@ import (
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -64,6 +65,7 @@ type Unreachable struct{ Peer string }
 // Failed, that it could not be brought there.
 type Pushed struct {
 	Peer   string
+	Actor  clock.Actor // of the peer that was asked: another start of it may have another disk (rule R3)
 	Digest job.Digest
 	Failed bool
 }

@@ -96,7 +96,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 		return Reported{Key: key, Attempt: attempt, Stopped: stopped, Result: job.Result{
 			Outcome: rapid.SampledFrom([]job.Outcome{job.Succeeded, job.Failed}).Draw(t, "outcome"), Permanent: rapid.Bool().Draw(t, "permanent")}}
 	case 12:
-		return Pushed{Peer: peer, Digest: job.Digest(strings.Repeat("e", 64)), Failed: rapid.Bool().Draw(t, "failed")}
+		return Pushed{Peer: peer, Actor: clock.Actor(peer + "~1"), Digest: job.Digest(strings.Repeat("e", 64)), Failed: rapid.Bool().Draw(t, "failed")}
 	case 13:
 		return Unreachable{Peer: peer}
 	case 14:

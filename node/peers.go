@@ -18,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
 )
@@ -83,9 +84,14 @@ func (p *peers) tried(name string, err error) {
 	defer p.mu.Unlock()
 	c := p.met[name]
 	c.Attempts++
+	c.Stranger = ""
 	if err != nil {
 		c.Failed++
 		c.Failing++
+		var wrong *strangerError
+		if errors.As(err, &wrong) {
+			c.Stranger = string(wrong.actor)
+		}
 	} else {
 		c.Seen, c.Failing = p.cfg.Now(), 0
 		p.lastSync = c.Seen
@@ -117,6 +123,29 @@ func (p *peers) send(s replication.Send) {
 	})
 }
 
+// do sends a request to a broker, addressed to its actor; an answer of anybody else is an error (rule X3).
+func (p *peers) do(req *http.Request, name string, actor clock.Actor) (*http.Response, error) {
+	httpd.Address(req, name, actor)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if by, right := httpd.AnsweredBy(resp); !right {
+		return nil, errors.Join(&strangerError{name, by}, resp.Body.Close())
+	}
+	return resp, nil
+}
+
+// strangerError says that another actor answers at a broker's address.
+type strangerError struct {
+	name  string
+	actor clock.Actor
+}
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("at %s's address %s answers", e.name, e.actor)
+}
+
 func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {
@@ -126,7 +155,7 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
-	resp, err := p.client.Do(req)
+	resp, err := p.do(req, s.To, s.Actor)
 	if err != nil {
 		return wire.Reply{}, err
 	}
@@ -144,11 +173,11 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 // push brings a blob to a peer; it ends in a Pushed.
 func (p *peers) push(x ack.Push) {
 	p.work.Go(func() {
-		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x.Addr, x.Digest) })
+		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x) })
 		if err != nil {
 			p.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
 		}
-		p.engine.Tell(broker.Pushed{Peer: x.To, Digest: x.Digest, Failed: err != nil})
+		p.engine.Tell(broker.Pushed{Peer: x.To, Actor: x.Actor, Digest: x.Digest, Failed: err != nil})
 	})
 }
 
@@ -166,14 +195,15 @@ func (p *peers) withSlot(f func(context.Context) error) error {
 func blobURL(addr string, d job.Digest) string { return "http://" + addr + "/v1/blobs/" + string(d) }
 
 // upload sends a blob unless the peer has it.
-func (p *peers) upload(ctx context.Context, addr string, d job.Digest) error {
+func (p *peers) upload(ctx context.Context, x ack.Push) error {
+	addr, d := x.Addr, x.Digest
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	head, err := http.NewRequestWithContext(ctx, http.MethodHead, blobURL(addr, d), nil)
 	if err != nil {
 		return err
 	}
-	resp, err := p.client.Do(head)
+	resp, err := p.do(head, x.To, x.Actor)
 	if err != nil {
 		return err
 	}
@@ -196,7 +226,7 @@ func (p *peers) upload(ctx context.Context, addr string, d job.Digest) error {
 		return err
 	}
 	put.ContentLength = blob.Size()
-	if resp, err = p.client.Do(put); err != nil {
+	if resp, err = p.do(put, x.To, x.Actor); err != nil {
 		return err
 	}
 	defer resp.Body.Close()
@@ -234,8 +264,8 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 			return nil
 		}
 		err = errNowhere
-		for _, addr := range p.holders(from) {
-			failed := p.withSlot(func(slot context.Context) error { return p.download(slot, addr, d) })
+		for _, m := range p.holders(from) {
+			failed := p.withSlot(func(slot context.Context) error { return p.download(slot, m, d) })
 			if failed == nil {
 				return nil
 			}
@@ -252,18 +282,18 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 	return err
 }
 
-// holders lists the HTTP addresses to ask: the named brokers first.
-func (p *peers) holders(first []string) (addrs []string) {
+// holders lists the brokers to ask: the named ones first.
+func (p *peers) holders(first []string) (ask []membership.Member) {
 	members := p.brokers()
 	slices.SortStableFunc(members, func(a, b membership.Member) int {
 		return rank(first, a.Name) - rank(first, b.Name)
 	})
 	for _, m := range members {
 		if m.Name != p.name && m.Status == membership.Alive && m.HTTPAddr != "" {
-			addrs = append(addrs, m.HTTPAddr)
+			ask = append(ask, m)
 		}
 	}
-	return addrs
+	return ask
 }
 
 func rank(list []string, name string) int {
@@ -274,14 +304,15 @@ func rank(list []string, name string) int {
 }
 
 // download gets a blob from one broker and stores it, verified.
-func (p *peers) download(ctx context.Context, addr string, d job.Digest) error {
+func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest) error {
+	addr := from.HTTPAddr
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, blobURL(addr, d), nil)
 	if err != nil {
 		return err
 	}
-	resp, err := p.client.Do(req)
+	resp, err := p.do(req, from.Name, from.Actor)
 	if err != nil {
 		return err
 	}

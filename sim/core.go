@@ -442,7 +442,7 @@ func (c *Core) push(n *coreNode, p ack.Push) {
 		}
 		c.after(wait, func() {
 			if n.b == b {
-				c.step(n, broker.Pushed{Peer: p.To, Digest: p.Digest, Failed: !ok})
+				c.step(n, broker.Pushed{Peer: p.To, Actor: p.Actor, Digest: p.Digest, Failed: !ok})
 			}
 		})
 	})

@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
 // Push asks that a member gets a copy of a blob that is here (rule A1).
 type Push struct {
 	To     string
-	Addr   string // the member's HTTP address, host:port
+	Actor  clock.Actor // of the member's present start (rule X3)
+	Addr   string      // the member's HTTP address, host:port
 	Digest job.Digest
 }
 
@@ -78,12 +80,17 @@ func (h *Holders) Has(name string, blobs []job.Digest) bool {
 	return h.remote[name].all(blobs, since)
 }
 
-// Pushed notes that a member has confirmed a blob, or that it could not have it: then the next on
-// the ring gets it. It reports whether the member holds the blob now.
-func (h *Holders) Pushed(name string, d job.Digest, failed bool) bool {
+// Pushed notes that an actor of a member has confirmed a blob, or that it could not have it: then the next
+// on the ring gets it. What an earlier start has confirmed counts for nothing, since its disk may have been
+// wiped: the present one is asked (rule R3). Pushed reports whether the member holds the blob now.
+func (h *Holders) Pushed(name string, actor clock.Actor, d job.Digest, failed bool) bool {
 	delete(h.pushing, pushing{name, d})
-	if failed || !h.members.Knows(name) {
+	switch {
+	case failed || !h.members.Knows(name):
 		h.pushOn(name, d)
+		return false
+	case actor != h.members.Get(name).Actor:
+		h.Push(name, d)
 		return false
 	}
 	if h.remote[name] == nil {
@@ -128,12 +135,12 @@ func (h *Holders) gets(name string, d job.Digest) bool {
 // Push begins to bring a blob to a member. It reports whether it did: not when the member has it
 // or gets it, or can't take it.
 func (h *Holders) Push(name string, d job.Digest) bool {
-	addr := h.members.Get(name).HTTPAddr
-	if h.gets(name, d) || addr == "" || h.members.Metadata(name).Full {
+	m := h.members.Get(name)
+	if h.gets(name, d) || m.HTTPAddr == "" || h.members.Metadata(name).Full {
 		return false
 	}
 	h.pushing[pushing{name, d}] = true
-	h.out = append(h.out, Push{To: name, Addr: addr, Digest: d})
+	h.out = append(h.out, Push{To: name, Actor: m.Actor, Addr: m.HTTPAddr, Digest: d})
 	return true
 }
 

@@ -46,7 +46,7 @@ func (o *office) pass(d time.Duration) {
 	o.Tick(o.at)
 	var roster []membership.Member
 	for name, status := range o.status {
-		roster = append(roster, membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: status})
+		roster = append(roster, membership.Member{Name: name, Actor: actorOf(name), HTTPAddr: name + ":1", Status: status})
 	}
 	c := o.members.Update(o.at, roster)
 	for _, m := range roster {
@@ -56,11 +56,14 @@ func (o *office) pass(d time.Duration) {
 
 // holds lets a member say that it holds the update, and what is confirmed of blobs.
 func (o *office) holds(name string, blobs ...job.Digest) {
-	o.peers.Hear(replication.Said{From: name, Actor: clock.Actor(name + "~1"), Clock: clock.NewVector(update)})
+	o.peers.Hear(replication.Said{From: name, Actor: actorOf(name), Clock: clock.NewVector(update)})
 	for _, d := range blobs {
-		require.True(o.t, o.holders.Pushed(name, d, false))
+		require.True(o.t, o.holders.Pushed(name, actorOf(name), d, false))
 	}
 }
+
+// actorOf is a member's only start.
+func actorOf(name string) clock.Actor { return clock.Actor(name + "~1") }
 
 var update = clock.Dot{Actor: "a~1", Counter: 1}
 
@@ -157,10 +160,10 @@ func TestBlobsTravelOn(t *testing.T) {
 	o := newOffice(t, "b", "c", "d")
 	ring := o.members.Ring()
 	o.holders.Spread([]job.Digest{"x"}, 1)
-	require.Equal(t, []Push{{To: ring[0], Addr: ring[0] + ":1", Digest: "x"}}, o.holders.Take())
+	require.Equal(t, []Push{{To: ring[0], Actor: actorOf(ring[0]), Addr: ring[0] + ":1", Digest: "x"}}, o.holders.Take())
 	require.True(t, o.holders.Travels([]job.Digest{"x"}))
 	for i, name := range ring {
-		require.False(t, o.holders.Pushed(name, "x", true))
+		require.False(t, o.holders.Pushed(name, actorOf(name), "x", true))
 		if push := o.holders.Take(); i+1 < len(ring) {
 			require.Equal(t, ring[i+1], push[0].To)
 		} else {
@@ -168,14 +171,21 @@ func TestBlobsTravelOn(t *testing.T) {
 		}
 	}
 	require.False(t, o.holders.Travels([]job.Digest{"x"}))
-	require.True(t, o.holders.Pushed(ring[0], "x", false))
+	require.True(t, o.holders.Pushed(ring[0], actorOf(ring[0]), "x", false))
 	require.True(t, o.holders.Has(ring[0], []job.Digest{"x"}))
 	o.pass(time.Minute + 1)
 	require.False(t, o.holders.Has(ring[0], []job.Digest{"x"}), "it may have been swept since")
-	require.True(t, o.holders.Pushed(ring[0], "x", false))
+	require.True(t, o.holders.Pushed(ring[0], actorOf(ring[0]), "x", false))
 	o.holders.Drop(ring[0])
 	require.False(t, o.holders.Has(ring[0], []job.Digest{"x"}))
-	require.False(t, o.holders.Pushed("nobody", "x", false))
+	require.False(t, o.holders.Pushed("nobody", actorOf("nobody"), "x", false))
+
+	// What an earlier start has confirmed does not count: the present one is asked again (rule R3).
+	require.True(t, o.holders.Push(ring[0], "z"))
+	o.holders.Take()
+	require.False(t, o.holders.Pushed(ring[0], "of an earlier start", "z", false))
+	require.False(t, o.holders.Has(ring[0], []job.Digest{"z"}))
+	require.Len(t, o.holders.Take(), 1)
 
 	o.holders.Saw("y")
 	require.True(t, o.holders.Has("a", []job.Digest{"y"}))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 )
 
 // Bounds of the backoff of a link (rule S5).
@@ -23,7 +24,8 @@ const (
 // Send is one message to one member.
 type Send struct {
 	To      string
-	Addr    string // the member's HTTP address, host:port
+	Actor   clock.Actor // of the member, when it last spoke; "" when it is not known yet (rule X3)
+	Addr    string      // the member's HTTP address, host:port
 	Message wire.Message
 }
 
@@ -45,7 +47,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 		}
 		if ok {
 			l.inflight = true
-			out = append(out, Send{To: name, Addr: m.HTTPAddr, Message: msg})
+			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
 	}
 	return out, nil

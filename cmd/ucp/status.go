@@ -84,7 +84,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		if !p.Healthy {
 			health = "UNHEALTHY"
 		}
-		if p.Failing > 0 {
+		if p.Stranger != "" {
+			health += fmt.Sprintf(", %s answers at its address", p.Stranger)
+		} else if p.Failing > 0 {
 			health += fmt.Sprintf(", %d unanswered", p.Failing)
 		}
 		seen := "never"

@@ -108,6 +108,7 @@ type Contact struct {
 	Attempts uint64    // messages that were sent to it, without those under way
 	Failed   uint64    // those that were not answered
 	Failing  uint64    // the same, since it last answered
+	Stranger string    // the actor that answered the last message in its stead; "" when none did (rule X3)
 }
 
 // Server serves one broker. Make it with [New]; [Server.Serve] may be called once.
@@ -133,7 +134,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
 		ConnState: srv.limiter.state,
-		Handler:   srv.handler(), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		Handler:   srv.addressed(srv.handler()), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv

@@ -76,15 +76,15 @@ func (srv *Server) coordination() api.Coordination {
 			continue
 		}
 		c.TotalPeers++
-		p := api.Peer{Healthy: m.Status == membership.Alive}
+		k := met[m.Name]
+		p := api.Peer{Healthy: m.Status == membership.Alive && k.Stranger == ""}
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
 			c.UnhealthyPeers++
 		}
 		p.Host, p.Port = splitAddr(m.HTTPAddr)
-		k := met[m.Name]
-		p.Attempts, p.Failed, p.Failing = k.Attempts, k.Failed, k.Failing
+		p.Attempts, p.Failed, p.Failing, p.Stranger = k.Attempts, k.Failed, k.Failing, k.Stranger
 		if !k.Seen.IsZero() {
 			p.LastSeen = k.Seen.Unix()
 		}
