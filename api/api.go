@@ -217,6 +217,8 @@ type Peer struct {
 	Failed   uint64 `json:"failed"`   // those that it did not answer
 	Failing  uint64 `json:"failing"`  // the same, since it last answered: the pause before the next grows with it
 
+	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
+
 	Stranger string `json:"stranger,omitempty"` // the actor that answers at its address instead of it
 }
 

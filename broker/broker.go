@@ -71,7 +71,7 @@ func New(cfg Config) *Broker {
 	b.predecessors = newPredecessors(c)
 	b.decisions = newDecisions(c, &b.causality, &b.emergencies)
 	b.attempts = newAttempts(c, &b.decisions, &b.causality)
-	b.ownership = ownership{c, &b.decisions}
+	b.ownership = ownership{c, &b.decisions, pace{map[string]moves{}}}
 	b.balancer = balancer{core: c, ownership: &b.ownership}
 	b.sweeper = sweeper{core: c}
 	c.changed = b.noted
@@ -148,6 +148,7 @@ func (b *Broker) noted(old, r *job.Record) {
 		b.attempts.ended(r.Key())
 		b.causality.ended(r.Key())
 		b.predecessors.ended(r.Key())
+		b.ownership.ended(r.Key())
 	}
 	wrote := clock.Vector(nil)
 	if old != nil {

@@ -10,12 +10,16 @@ type Overview struct {
 	State  wire.State       // what push-pull is to carry (rule S3)
 	Stats  Stats            // counters of this broker
 	Active []*EmergencyView // of the emergencies that State names
+	Proven []string         // members that are there although SWIM says otherwise (rule P1)
 }
 
 // Stats counts what a broker has done since its start.
 type Stats struct {
 	Replaced      uint64         // jobs placed again since their executor was lost (rule J6)
 	TakenOver     uint64         // jobs of lost owners (rule J6)
+	ProvenAlive   uint64         // members that showed that they are there although SWIM said otherwise (rule P1)
+	Unproven      uint64         // messages whose records were put off until their sender has shown that (rule P1)
+	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
 	Rejected      uint64         // results of this broker that came after the verdict (rule J1)

@@ -9,10 +9,11 @@ import (
 )
 
 // ownership is what an owner does for its jobs: it places them, accepts the first result, and
-// hands them over when it leaves. It has no state of its own: the records say everything.
+// hands them over when it leaves. The records say everything but how often it has moved a job lately.
 type ownership struct {
 	*core
 	decisions *decisions
+	pace      pace
 }
 
 // assign makes a broker the owner in the next epoch.

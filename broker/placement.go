@@ -39,6 +39,9 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 // owner whose executor is lost (rule J8).
 func (o *ownership) replace(r *job.Record) {
 	p := r.Place
+	if !p.IsZero() && !o.mayMove(r.Key()) {
+		return
+	}
 	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1) {
 		where := "its owner"
 		if !p.IsZero() {
@@ -47,28 +50,29 @@ func (o *ownership) replace(r *job.Record) {
 		o.decide(r.Key(), job.Failed, where+" was lost: it may have run, and redeploy is false", nil)
 		return
 	}
-	if !p.IsZero() {
+	if o.place(r, p.Try, 0) && !p.IsZero() {
 		o.stats.Replaced++
+		o.move(r.Key())
 	}
-	o.place(r, p.Try, 0)
 }
 
 // place chooses an executor and says so in the record. When nobody is capable,
 // the job stays where it was, and is looked at again when the membership
-// changes.
-func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) {
+// changes. It reports whether there is a new placement.
+func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) bool {
 	name, actor, ok := o.choose(r)
 	if !ok {
 		if r.Place.IsZero() {
-			return
+			return false
 		}
 		// Its executor is gone and no other broker is capable: it waits for one.
 		name, actor = r.Place.Broker, r.Place.Actor
 		if try == r.Place.Try {
-			return
+			return false
 		}
 	}
 	o.placeAt(r, name, actor, try, notBefore)
+	return true
 }
 
 func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore clock.Time) {

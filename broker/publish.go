@@ -35,7 +35,7 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven()}
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
 	}

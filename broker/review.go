@@ -42,8 +42,9 @@ func (b *Broker) reviewJob(r *job.Record) {
 	switch {
 	case r.Finished() || b.suspect(r):
 	case r.Owner.Broker != b.self:
-		if b.members.JudgeLost(b.now, r.Owner.Broker) && b.successor(r.Key(), "") == b.self {
+		if b.members.JudgeLost(b.now, r.Owner.Broker) && b.successor(r.Key(), "") == b.self && b.ownership.mayMove(r.Key()) {
 			b.stats.TakenOver++
+			b.ownership.move(r.Key())
 			b.ownership.assign(r, b.self, b.cfg.Actor)
 		} else if len(r.Spec.After) > 0 {
 			b.predecessors.remind(r)

@@ -1,14 +1,27 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
 // setRoster takes in the membership as SWIM sees it.
-func (b *Broker) setRoster(all []membership.Member) {
-	c := b.members.Update(b.now, all)
+func (b *Broker) setRoster(all []membership.Member) { b.membersChanged(b.members.Update(b.now, all)) }
+
+// prove takes in that a member has heard what this broker sent at an instant (rule P1).
+func (b *Broker) prove(name string, actor clock.Actor, heard time.Time) {
+	if b.members.Prove(b.now, name, actor, heard) {
+		b.stats.ProvenAlive++
+		b.membersChanged(b.members.Review(b.now))
+	}
+}
+
+// membersChanged follows a change of who is there.
+func (b *Broker) membersChanged(c membership.Change) {
 	for _, name := range c.Gone {
 		b.peers.Drop(name)
 		b.blobs.Drop(name)
@@ -30,9 +43,12 @@ func (b *Broker) setRoster(all []membership.Member) {
 }
 
 // checkAbsences looks again at the jobs of brokers that are lost now.
-func (c *core) checkAbsences() {
-	for _, name := range c.members.Expire(c.now) {
-		c.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
+func (b *Broker) checkAbsences() {
+	if b.members.LeaseEnded(b.now) {
+		b.membersChanged(b.members.Review(b.now))
+	}
+	for _, name := range b.members.Expire(b.now) {
+		b.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
 	}
 }
 

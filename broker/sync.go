@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
@@ -12,13 +13,19 @@ import (
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := &in.Message
-	if b.members.Superseded(m.Actor) { // its sender is gone: nobody waits for this answer
+	if b.members.Superseded(m.Actor) || m.To != "" && m.To != b.cfg.Actor {
+		// Its sender is gone, and nobody waits for this answer; or it is for another start of this broker (rule X3).
 		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
 		return
 	}
-	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen}, m.Metadata)
+	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat}, m.Metadata)
+	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
 	restart, forgotten := false, []ledger.Ref(nil)
-	if m.Delta != nil {
+	switch {
+	case m.Delta != nil && b.unproven(m):
+		b.stats.Unproven++
+		restart = true
+	case m.Delta != nil:
 		var ok bool
 		ok, forgotten = b.peers.Receive(m, b.merge)
 		restart = !ok
@@ -31,6 +38,12 @@ func (b *Broker) deliver(in Deliver) {
 	b.answer(in.Token, &Replied{*reply})
 }
 
+// unproven reports whether the sender of a message is held for gone, and has not shown yet that it hears us
+// (rule P1). The reply, which it will have heard, lets it send its records again.
+func (b *Broker) unproven(m *wire.Message) bool {
+	return m.Beat > 0 && b.members.Get(m.From).Status == membership.Failed
+}
+
 // acked takes in a peer's reply.
 func (b *Broker) acked(peer string, r *wire.Reply) {
 	if r.From != peer || b.members.Superseded(r.Actor) {
@@ -38,9 +51,10 @@ func (b *Broker) acked(peer string, r *wire.Reply) {
 		return
 	}
 	b.peers.Answered(peer)
-	if !b.hear(replication.Said{From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen}, r.Metadata) {
+	if !b.hear(replication.Said{From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat}, r.Metadata) {
 		return
 	}
+	b.prove(peer, r.Actor, b.peers.Asked(peer))
 	b.peers.Progress(r)
 	for _, ref := range r.Forgotten {
 		b.forgetWith(ref, r.Clock)
@@ -88,6 +102,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		switch r := c.New.(type) {
 		case *job.Record:
 			old, _ := c.Old.(*job.Record)
+			b.ownership.hearsay(old, r)
 			b.noted(old, r)
 		case *setting.Setting:
 			b.settingChanged(r, false)

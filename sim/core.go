@@ -57,6 +57,7 @@ type Core struct {
 	checks  checks
 	answers *digest                               // of what clients were told; see Digest
 	written func(at, key string, old, now []byte) // hears of every record that reaches a disk
+	carried func(from, to string, d *wire.Delta)  // hears of every delta that is sent
 }
 
 // Traffic counts what crossed the network.
@@ -89,6 +90,7 @@ type coreNode struct {
 	skew    time.Duration         // of its wall clock
 	wake    time.Time             // when it ticks next; zero is not at all
 	calls   map[broker.Token]func(broker.Answer)
+	stats   broker.Stats // as last shown
 }
 
 type event struct {
@@ -490,6 +492,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	sent := wire.Encode(&s.Message)
 	c.note("%s>%s %d", n.name, s.To, len(sent))
 	c.Sent.add(sent, s.Message.Delta)
+	c.carry(n.name, s.To, s.Message.Delta)
 	fail := func() {
 		if n.b == b {
 			c.step(n, broker.Unreachable{Peer: s.To})
@@ -525,6 +528,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			}
 			answer := wire.Encode(r)
 			c.Sent.add(answer, r.Delta)
+			c.carry(s.To, n.name, r.Delta)
 			reply, err := wire.DecodeReply(answer)
 			must(err)
 			c.after(c.latency(), func() {
@@ -541,6 +545,12 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	})
 }
 
+func (c *Core) carry(from, to string, d *wire.Delta) {
+	if c.carried != nil && d != nil {
+		c.carried(from, to, d)
+	}
+}
+
 // deliver steps a message; its answer comes after a commit, or not in time.
 func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
@@ -550,7 +560,11 @@ func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fai
 
 // shown notes what a broker says of itself.
 func (c *Core) shown(n *coreNode, s *broker.Overview) {
-	if s != nil && s.Stats.Spins > 0 {
+	if s == nil {
+		return
+	}
+	n.stats = s.Stats
+	if s.Stats.Spins > 0 {
 		c.fail("%s reviews one job without end", n.name)
 	}
 }

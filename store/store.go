@@ -96,7 +96,7 @@ func (s *Store) Close() error {
 }
 
 // seal ends the log with records that carry nothing but the marks of the fsyncs before them, so that the next
-// Open recognizes damage to the last commit, too: see [recordLog.proves]. Three marks are needed; the fourth is
+// Open sees damage to the last commit, too: see [recordLog.proves]. Three marks are needed; the fourth is
 // there because Pebble may answer a commit before it notes its fsync. A failure is the fault's to report.
 func (s *Store) seal() {
 	for range 4 {

@@ -118,14 +118,25 @@ func (m *Membership) Expire(now time.Time) (lost []string) {
 	return lost
 }
 
-// Due is when Expire will have something to say; zero is never.
+// Due is when Expire or LeaseEnded will have something to say; zero is never.
 func (m *Membership) Due() (due time.Time) {
 	for _, a := range m.absent {
 		if at := m.lostAt(a); !a.lost && (due.IsZero() || at.Before(due)) {
 			due = at
 		}
 	}
+	for _, l := range m.leases {
+		if due.IsZero() || l.until.Before(due) {
+			due = l.until
+		}
+	}
 	return due
+}
+
+// Lost reports whether a broker was declared lost.
+func (m *Membership) Lost(name string) bool {
+	a := m.absent[name]
+	return a != nil && a.lost
 }
 
 func (m *Membership) lostAt(a *absence) time.Time {

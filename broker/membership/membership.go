@@ -7,6 +7,7 @@
 //   - membership.go: the roster, and what follows from it
 //   - ring.go: the order in which brokers hold copies, and which one succeeds another
 //   - metadata.go: what each member says of itself
+//   - presence.go: who is there although SWIM says otherwise (rule P1)
 //   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
 //   - superseded.go: earlier starts of members, whose late messages are not heard (rule I2)
 //
@@ -27,6 +28,7 @@ type Config struct {
 	Actor          clock.Actor   // of this broker's present start
 	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
+	SyncInterval   time.Duration // of the exchange with every member (rules S2, P1)
 }
 
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
@@ -35,7 +37,10 @@ type Membership struct {
 	cfg  Config
 	self string
 
-	members    map[string]Member
+	roster  []Member          // as SWIM sees it
+	leases  map[string]lease  // of members that are there although SWIM says otherwise (rule P1)
+	members map[string]Member // as they count
+
 	names      []string // of members, sorted
 	ring       []string // the live members behind this broker, in the order in which they get copies
 	metadata   map[string]wire.Metadata
@@ -50,7 +55,7 @@ type Membership struct {
 func New(cfg Config) *Membership {
 	return &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(),
-		members: map[string]Member{}, metadata: map[string]wire.Metadata{},
+		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{},
 		absent: map[string]*absence{}, flaps: map[string]flapping{},
 	}
 }
@@ -67,10 +72,21 @@ type Change struct {
 // Update takes in the membership as SWIM sees it: every member (rule I2), with or without
 // this broker itself.
 func (m *Membership) Update(now time.Time, roster []Member) Change {
-	next := make(map[string]Member, len(roster))
-	for _, x := range roster {
+	m.roster = slices.Clone(roster)
+	return m.Review(now)
+}
+
+// Review looks at the latest roster again, after a lease has begun or ended.
+func (m *Membership) Review(now time.Time) Change {
+	next := make(map[string]Member, len(m.roster))
+	for _, x := range m.roster {
 		if x.Name != m.self {
-			next[x.Name] = x
+			next[x.Name] = m.asProven(now, x)
+		}
+	}
+	for name := range m.leases {
+		if _, known := next[name]; !known {
+			delete(m.leases, name)
 		}
 	}
 	c := Change{Was: make(map[string]Status, len(m.members)), Runners: len(next) != len(m.members)}

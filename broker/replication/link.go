@@ -15,11 +15,13 @@ type link struct {
 	actor clock.Actor  // of the member, when it last spoke
 	known clock.Vector // what the member is known to hold
 	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
+	beat  uint64       // the latest that this actor has said
 
 	agreed  clock.Vector // a clock of the member's that ours covers, too (rule A3)
 	offered clock.Vector // the next such, when ours covers it
 
 	inflight bool      // a message is under way
+	asked    time.Time // when the latest was sent
 	news     bool      // something here may be news there
 	rumour   bool      // the same, but nobody waits for it: see Config.RumourPause
 	rumourAt time.Time // the earliest for the next rumour
@@ -67,7 +69,7 @@ func (r *Replication) Meet(m membership.Member, was membership.Status) {
 		r.links[m.Name] = l
 	}
 	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
-		*l = link{inflight: l.inflight, exchange: r.now, lastSeen: l.lastSeen}
+		*l = link{inflight: l.inflight, asked: l.asked, exchange: r.now, lastSeen: l.lastSeen}
 	}
 	if m.Actor != "" {
 		l.actor = m.Actor
@@ -89,6 +91,7 @@ type Said struct {
 	Actor       clock.Actor
 	Hybrid      clock.Hybrid
 	Clock, Seen clock.Vector // as in wire.Message
+	Beat        uint64
 }
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
@@ -98,10 +101,11 @@ func (r *Replication) Hear(s Said) bool {
 		return false // not a member, or not yet
 	}
 	if l.actor != s.Actor {
-		*l = link{inflight: l.inflight, exchange: l.exchange}
+		*l = link{inflight: l.inflight, asked: l.asked, exchange: l.exchange}
 		l.actor = s.Actor
 	}
 	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
+	l.beat = max(l.beat, s.Beat)
 	l.offset = s.Hybrid.Time().Sub(r.wall)
 	return true
 }

@@ -63,6 +63,14 @@ func (r *Replication) Pull(name string) {
 	}
 }
 
+// Retry asks a member at once that did not answer, since others have news of it. A name of no member does
+// nothing.
+func (r *Replication) Retry(name string) {
+	if l := r.links[name]; l != nil && r.now.Sub(l.asked) > backoffMin {
+		l.want, l.notBefore = true, r.now
+	}
+}
+
 // PullAll asks every member.
 func (r *Replication) PullAll() {
 	for _, name := range r.members.Names() {

@@ -46,7 +46,7 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 func (r *Replication) Reply(m *wire.Message, head Head, restart bool, forgotten []ledger.Ref) (*wire.Reply, error) {
 	reply := &wire.Reply{
 		Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: restart, Metadata: head.Metadata,
+		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: restart, Metadata: head.Metadata, Beat: r.beat(),
 		Forgotten: append(forgotten, r.auditFor(m.Audit)...),
 	}
 	if m.Live {

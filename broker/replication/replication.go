@@ -41,6 +41,7 @@ type Replication struct {
 	ledger  *ledger.Ledger
 	members *membership.Membership
 	random  *prng.Source
+	born    time.Time // the first Tick
 	now     time.Time // never goes back
 	wall    time.Time // the machine's clock; it may be set back
 
@@ -59,7 +60,32 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 }
 
 // Tick says what time it is.
-func (r *Replication) Tick(now, wall time.Time) { r.now, r.wall = now, wall }
+func (r *Replication) Tick(now, wall time.Time) {
+	if r.born.IsZero() {
+		r.born = now
+	}
+	r.now, r.wall = now, wall
+}
+
+// beat says in a message how long this broker has run; the next message of its receiver says it back.
+func (r *Replication) beat() uint64 { return uint64(r.now.Sub(r.born)/time.Millisecond) + 1 }
+
+// HeardUs says when this broker sent the latest message of which a peer's message shows that the peer has
+// heard it; zero when it shows nothing (rule P1).
+func (r *Replication) HeardUs(m *wire.Message) time.Time {
+	if m.Heard == 0 || m.Heard > r.beat() || m.To != r.cfg.Actor {
+		return time.Time{}
+	}
+	return r.born.Add(time.Duration(m.Heard-1) * time.Millisecond)
+}
+
+// Asked says when the message was sent to which a member has replied now.
+func (r *Replication) Asked(name string) time.Time {
+	if l := r.links[name]; l != nil {
+		return l.asked
+	}
+	return time.Time{}
+}
 
 // SetStretch stretches the periodic exchange while this machine is busy: from 1 (not at all) to 2
 // (rule S5).

@@ -46,7 +46,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 			return out, err
 		}
 		if ok {
-			l.inflight = true
+			l.inflight, l.asked = true, r.now
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
 	}
@@ -62,6 +62,7 @@ func (r *Replication) message(l *link, head Head, due bool) (msg wire.Message, o
 	msg = wire.Message{
 		Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
 		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
+		To: l.actor, Heard: l.beat, Beat: r.beat(),
 		Want: due || l.want || !l.heard,
 		Live: due || r.unaudit.waiting && !l.audit.done, Audit: l.audit.ask(),
 	}

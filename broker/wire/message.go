@@ -46,6 +46,13 @@ type Message struct {
 	Audit    *Audit       `codec:"audit,omitempty"` // which of these have you forgotten?
 	Page     *Page        `codec:"page,omitempty"`  // part of a transfer (rule L5)
 	Delta    *Delta       `codec:"delta,omitempty"`
+
+	// To is the receiver's actor, as the sender knows it (rule X3), Heard the latest Beat of that actor that
+	// the sender has heard: so the receiver sees that messages pass both ways (rule P1). A sender of the
+	// version before leaves these out, or 0.
+	To    clock.Actor `codec:"to,omitempty"`
+	Heard uint64      `codec:"heard,omitempty"`
+	Beat  uint64      `codec:"beat,omitempty"` // how long the sender has run, in milliseconds from 1 on
 }
 
 // Reply answers a Message, after the receiver has synced what it brought.
@@ -58,6 +65,7 @@ type Reply struct {
 	Seen     clock.Vector `codec:"seen,omitempty"`    // as in Message
 	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
 	Metadata *Metadata    `codec:"row,omitempty"`
+	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
 	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
 	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
 	// Forgotten names records of the message, or of its Audit, that the receiver has

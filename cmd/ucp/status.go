@@ -84,6 +84,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		if !p.Healthy {
 			health = "UNHEALTHY"
 		}
+		if p.ByMessages {
+			health += " by its messages; gossip says it is gone"
+		}
 		if p.Stranger != "" {
 			health += fmt.Sprintf(", %s answers at its address", p.Stranger)
 		} else if p.Failing > 0 {

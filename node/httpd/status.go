@@ -3,6 +3,7 @@ package httpd
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,7 +78,8 @@ func (srv *Server) coordination() api.Coordination {
 		}
 		c.TotalPeers++
 		k := met[m.Name]
-		p := api.Peer{Healthy: m.Status == membership.Alive && k.Stranger == ""}
+		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name)}
+		p.Healthy = (m.Status == membership.Alive || p.ByMessages) && k.Stranger == ""
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
@@ -94,6 +96,12 @@ func (srv *Server) coordination() api.Coordination {
 		c.PeerBrokers[m.Name] = p
 	}
 	return c
+}
+
+// proven reports whether a member is there although SWIM says otherwise, as last published.
+func (srv *Server) proven(name string) bool {
+	s := srv.host.Overview()
+	return s != nil && slices.Contains(s.Proven, name)
 }
 
 // activeEmergencies lists those that are active, as last published.

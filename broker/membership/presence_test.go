@@ -1,0 +1,73 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/wire"
+)
+
+// TestProofOfLife holds what counts as proof that a member is there although SWIM says otherwise, and for how
+// long (rule P1).
+func TestProofOfLife(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(1000+int64(s), 0) }
+	gone := func(status Status) *Membership { // since second 10
+		m := New(Config{Actor: "a~1", RedeployDelay: 3 * time.Second, SyncInterval: time.Minute})
+		m.Update(at(0), []Member{{Name: "b", Actor: "b~1", Status: Alive}})
+		m.Update(at(10), []Member{{Name: "b", Actor: "b~1", Status: status}})
+		return m
+	}
+	prove := func(m *Membership, now, heard int) bool {
+		if !m.Prove(at(now), "b", "b~1", at(heard)) {
+			return false
+		}
+		m.Review(at(now))
+		return true
+	}
+
+	m := gone(Failed)
+	require.False(t, m.Alive("b"))
+	require.False(t, prove(m, 11, 9), "what b had heard before SWIM lost it")
+	require.False(t, m.Prove(at(11), "b", "b~1", time.Time{}), "nothing")
+	require.False(t, m.Prove(at(11), "c", "c~1", at(11)), "a stranger")
+	require.False(t, prove(m, 300, 11), "an old message")
+	require.True(t, prove(m, 11, 10))
+	require.True(t, m.Alive("b"))
+	require.False(t, m.Absent("b"))
+	require.Equal(t, at(190), m.Due())
+	require.False(t, m.LeaseEnded(at(189)))
+	require.True(t, m.LeaseEnded(at(190)))
+	require.Empty(t, m.Expire(at(190)))
+	m.Review(at(190))
+	require.False(t, m.Alive("b"))
+	require.True(t, m.Absent("b"), "the absence begins anew")
+	require.False(t, m.JudgeLost(at(190), "b"))
+	require.Equal(t, []string{"b"}, m.Expire(m.Due()))
+
+	m = gone(Failed)
+	require.True(t, prove(m, 11, 11))
+	require.False(t, prove(m, 100, 100), "the lease only lasts longer")
+	require.False(t, m.LeaseEnded(at(279)))
+	require.True(t, m.LeaseEnded(at(280)))
+
+	m = gone(Failed)
+	require.True(t, prove(m, 11, 11))
+	m.Update(at(12), []Member{{Name: "b", Actor: "b~1", Status: Alive}})
+	m.Update(at(13), []Member{{Name: "b", Actor: "b~1", Status: Failed}})
+	require.False(t, m.Alive("b"), "SWIM says something new")
+
+	m = gone(Failed)
+	require.True(t, m.Prove(at(11), "b", "b~2", at(11)))
+	require.Equal(t, []string{"b"}, m.Review(at(11)).Restarted, "it was started again meanwhile")
+	require.True(t, m.Superseded("b~1"))
+	m.Update(at(14), []Member{{Name: "b", Actor: "b~1", Status: Failed}})
+	require.True(t, m.Present("b~2"), "SWIM still has the earlier start")
+
+	m = gone(Left)
+	require.True(t, prove(m, 11, 11), "somebody else said that it has left")
+	m = gone(Left)
+	require.True(t, m.Learn(wire.Metadata{Name: "b", Actor: "b~1", Version: 1, Draining: true}))
+	require.False(t, prove(m, 11, 11), "it says goodbye itself")
+}
