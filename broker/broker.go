@@ -59,6 +59,7 @@ type Broker struct {
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
 	sweeper      sweeper      // forgets (rule L8)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
+	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 }
 
 // New makes a broker without jobs.
@@ -167,6 +168,9 @@ func (b *Broker) nextWake() (wake time.Time) {
 		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(),
 	} {
 		wake = sooner(wake, at)
+	}
+	if len(b.members.Doubted()) > 0 {
+		wake = sooner(wake, b.asking)
 	}
 	return wake
 }

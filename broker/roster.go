@@ -32,6 +32,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 	for _, name := range b.members.Names() {
 		b.peers.Meet(b.members.Get(name), c.Was[name])
 	}
+	b.asking = time.Time{}
 	if c.Joined && !b.peers.Unaudited() {
 		b.distrust() // it may have been away for long
 	}
@@ -42,10 +43,20 @@ func (b *Broker) membersChanged(c membership.Change) {
 	}
 }
 
-// checkAbsences looks again at the jobs of brokers that are lost now.
+// askEvery is how often a broker is asked that SWIM says has failed, until it is lost.
+const askEvery = time.Second
+
+// checkAbsences asks those of whom SWIM says that they have failed whether they are there (rule P1): between two
+// exchanges nothing else may pass that could prove it. Then it looks again at the jobs of brokers that are lost now.
 func (b *Broker) checkAbsences() {
 	if b.members.LeaseEnded(b.now) {
 		b.membersChanged(b.members.Review(b.now))
+	}
+	if !b.now.Before(b.asking) {
+		b.asking = b.now.Add(askEvery)
+		for _, name := range b.members.Doubted() {
+			b.peers.Retry(name)
+		}
 	}
 	for _, name := range b.members.Expire(b.now) {
 		b.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })

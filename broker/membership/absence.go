@@ -133,6 +133,17 @@ func (m *Membership) Due() (due time.Time) {
 	return due
 }
 
+// Doubted lists the members of whom SWIM says that they have failed and that are not lost yet, sorted.
+func (m *Membership) Doubted() (names []string) {
+	for name, a := range m.absent {
+		if !a.lost && m.members[name].Status == Failed {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Lost reports whether a broker was declared lost.
 func (m *Membership) Lost(name string) bool {
 	a := m.absent[name]
