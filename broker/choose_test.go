@@ -44,7 +44,7 @@ func TestCandidatesAreAFew(t *testing.T) {
 		name := fmt.Sprintf("m%02d", i)
 		actor := clock.Actor(name + "~1")
 		n.seen[name] = membership.Member{Name: name, Actor: actor, Status: membership.Alive}
-		n.b.members.Learn(wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities})
+		n.b.members.Learn(wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}, true)
 	}
 	w.roster(n)
 	s := someRecord(t, 1, 1).Spec

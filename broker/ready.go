@@ -59,6 +59,9 @@ type Ready struct {
 	// for the log.
 	Dropped []emergency.ID
 
+	// Breaches are what peers have said and can't know: for the log.
+	Breaches []Breach
+
 	// Notes tell watchers what has happened. They promise nothing.
 	Notes []Note
 

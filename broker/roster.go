@@ -22,6 +22,9 @@ func (b *Broker) prove(name string, actor clock.Actor, heard time.Time) {
 
 // membersChanged follows a change of who is there.
 func (b *Broker) membersChanged(c membership.Change) {
+	for _, name := range c.Foreign {
+		b.breach(name, "X2", "its tags name the actor of another")
+	}
 	for _, name := range c.Gone {
 		b.peers.Drop(name)
 		b.blobs.Drop(name)
@@ -63,9 +66,9 @@ func (b *Broker) checkAbsences() {
 	}
 }
 
-// learn takes in what a broker says of itself.
-func (b *Broker) learn(said wire.Metadata) {
-	if b.members.Learn(said) {
+// learn takes in what a broker says of itself; direct: in a message of its own.
+func (b *Broker) learn(said wire.Metadata, direct bool) {
+	if b.members.Learn(said, direct) {
 		b.reviewMembers()
 	}
 }

@@ -18,6 +18,11 @@ func (b *Broker) deliver(in Deliver) {
 		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
 		return
 	}
+	if m.From == b.self {
+		b.breach(m.From, "X2", "a message of %s in our name", m.Actor)
+		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
+		return
+	}
 	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat}, m.Metadata)
 	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
 	restart, forgotten := false, []ledger.Ref(nil)
@@ -56,11 +61,13 @@ func (b *Broker) acked(peer string, r *wire.Reply) {
 	}
 	b.prove(peer, r.Actor, b.peers.Asked(peer))
 	b.peers.Progress(r)
-	for _, ref := range r.Forgotten {
-		b.forgetWith(ref, r.Clock)
+	if !b.overstates(r.Clock) { // else it takes what it never had for forgotten
+		for _, ref := range r.Forgotten {
+			b.forgetWith(ref, r.Clock)
+		}
 	}
 	if r.Delta != nil {
-		b.merge(r.Delta.ToLedger())
+		b.merge(r.Delta.ToLedger(r.Actor))
 	}
 	if b.peers.Audited(r) {
 		b.reviewWhere(nil)
@@ -70,10 +77,11 @@ func (b *Broker) acked(peer string, r *wire.Reply) {
 // hear takes in what a peer says of itself in any message. It reports whether it is a member.
 func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	b.observe(s.Hybrid)
+	s = b.corrected(s)
 	if metadata != nil {
 		said := *metadata
 		said.Clock = s.Clock
-		b.learn(said)
+		b.learn(said, true)
 	}
 	if !b.peers.Hear(s) {
 		return false
@@ -98,6 +106,9 @@ func (b *Broker) pump() {
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
+	for _, ref := range m.Forged {
+		b.breach(d.From.Broker(), "X1", "its %s %s has updates of %s that were never written", ref.Kind, ref.Key, b.cfg.Actor)
+	}
 	for _, c := range m.News {
 		switch r := c.New.(type) {
 		case *job.Record:
@@ -118,12 +129,12 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 // which a pull will catch up with (rule S3).
 func (b *Broker) gossip(s wire.State) {
 	for _, said := range s.Metadata {
-		b.learn(said)
+		if said.Name == s.From && !b.ledger.Seen().Covers(said.Clock) {
+			b.peers.Pull(s.From)
+		}
+		b.learn(said, false)
 	}
 	b.emergencies.takeHints(s.Hints())
-	if said := b.members.Metadata(s.From); said.Name != "" && !b.ledger.Seen().Covers(said.Clock) {
-		b.peers.Pull(s.From)
-	}
 }
 
 // distrust holds back what is remembered, until it is audited (rule L9).

@@ -20,6 +20,11 @@ func (a Actor) Broker() string {
 	return string(a)
 }
 
+// MaxCounter is the highest counter of an actor, and the highest number of its kind (epochs, sequences): nothing
+// counts so far, and a number close to the end of an uint64 that somebody invents would leave no room above it
+// (rule X1).
+const MaxCounter = 1<<61 - 1
+
 // Dot identifies one event: the Counter-th update that Actor wrote. Counters start at
 // 1; the zero Dot identifies no event.
 type Dot struct {

@@ -221,12 +221,15 @@ func (v Vector) String() string {
 }
 
 // Valid returns an error if a vector from outside is invalid: if entries are out
-// of order, occur twice, or have no actor or a counter of 0. All other methods require
+// of order, occur twice, or have no actor, a counter of 0 or one above MaxCounter. All other methods require
 // a valid vector.
 func (v Vector) Valid() error {
 	for i, d := range v {
 		if d.Actor == "" || d.Counter == 0 {
 			return fmt.Errorf("vector clock: entry %d (%v) has no actor or no counter", i, d)
+		}
+		if d.Counter > MaxCounter {
+			return fmt.Errorf("vector clock: the counter of %v is above %d", d, uint64(MaxCounter))
 		}
 		if i > 0 && v[i-1].Actor >= d.Actor {
 			return fmt.Errorf("vector clock: entry %q must not follow %q", d.Actor, v[i-1].Actor)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/urban-compute/ucp/canon"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/label"
 )
 
@@ -68,10 +69,12 @@ func (r *Record) validate(spec int) error {
 		return errors.New("its creations or verdicts are out of order")
 	case len(r.Pauses) > maxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
-	case r.Owner.Broker == "" || r.Owner.Actor == "":
-		return errors.New("it has no owner")
-	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor == ""):
-		return errors.New("its placement names no executor, or a negative try")
+	case r.Owner.Broker == "" || r.Owner.Actor.Broker() != r.Owner.Broker:
+		return fmt.Errorf("it has no owner, or its actor %.80q belongs to another", r.Owner.Actor)
+	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor.Broker() != r.Place.Broker):
+		return fmt.Errorf("its placement names no executor, its actor %.80q belongs to another, or its try is negative", r.Place.Actor)
+	case r.Owner.Tenure.Epoch > clock.MaxCounter || !r.Place.Attempt.valid():
+		return errors.New("its epoch, or the sequence of its placements, is higher than anybody counts")
 	case r.Spec.MinReplicas != 0:
 		return errors.New("its spec has min_replicas, which is not part of a job")
 	}
@@ -84,6 +87,9 @@ func (r *Record) validate(spec int) error {
 		}
 		if s.Dot.IsZero() || !r.Dots.Has(s.Dot) {
 			return fmt.Errorf("its creation %v is not among its dots", s.Dot)
+		}
+		if slices.ContainsFunc(s.Deps, func(d Dependency) bool { return d.Dot.Counter > clock.MaxCounter }) {
+			return fmt.Errorf("its creation %v depends on what nobody counts", s.Dot)
 		}
 	}
 	for i, e := range r.Ended {
@@ -109,7 +115,13 @@ func (p Pause) invalid() bool {
 		p.Mode != Suspend && p.Mode != Requeue
 }
 
+// valid refuses numbers that leave no room above them (rule X1).
+func (a Attempt) valid() bool { return a.Tenure.Epoch <= clock.MaxCounter && a.Seq <= clock.MaxCounter }
+
 func (r *Report) valid() bool {
+	if !r.Attempt.valid() || r.Dot.Counter > clock.MaxCounter {
+		return false
+	}
 	switch r.Phase {
 	case Queued, Running, Suspended, Stopped:
 		return !r.Dot.IsZero() && r.Result == nil

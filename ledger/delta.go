@@ -1,12 +1,17 @@
 package ledger
 
-import "github.com/urban-compute/ucp/clock"
+import (
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
 
 // Delta is the one message of replication: what a peer whose clock is Since
 // lacks, and the sender's clock (rule L4). A delta that is too large for one
 // message goes as the pages of a [Transfer]; only the last page carries the
 // clock (rule L5).
 type Delta struct {
+	From    clock.Actor // who sent it; what it can't know itself does not count on its word alone (rules X1, X4)
 	Since   clock.Vector
 	Entries []Entry
 	Clock   clock.Vector // nil on every page but the last
@@ -26,7 +31,14 @@ type Merged struct {
 	Forgotten []Ref    // what this ledger has known and forgotten; the sender should, too (rule L7)
 	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
 	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
+	Forged    []Ref    // records with updates of our own that we never wrote (rule X1)
+
+	void map[clock.Actor]bool // what the clock says of these is not adopted (rules X1, X4)
 }
+
+// Voided reports whether the clock of the delta was, or is to be, adopted only in part: it must not count for a
+// whole transfer.
+func (m *Merged) Voided() bool { return len(m.void) > 0 }
 
 // Change is a record that a merge has changed: the only thing that is news and
 // is passed on (rule L6). Old is nil for a record that was not known.
@@ -73,7 +85,14 @@ func (l *Ledger) lacks(since clock.Vector) []Ref {
 func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 	for _, in := range d.Entries {
 		if in.Record == nil {
-			m.Refused = !l.quarantine(in) || m.Refused
+			ok, void := l.quarantine(in, d.From)
+			m.Refused = !ok || m.Refused
+			m.voids(void)
+			continue
+		}
+		if beyond := l.forged(in.Record); len(beyond) > 0 {
+			m.Forged = append(m.Forged, in.Ref)
+			m.voids(beyond)
 			continue
 		}
 		c, forgotten, err := l.join(in.Ref, in.Record)
@@ -89,14 +108,40 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 	if d.Clock == nil || m.Refused || !l.seen.Covers(d.Since) {
 		return m, nil
 	}
-	l.adopt(d.Clock)
+	l.adopt(d.Clock, m.void)
 	m.Adopted = true
 	return m, nil
 }
 
+func (m *Merged) voids(dots clock.Vector) {
+	for _, d := range dots {
+		if m.void == nil {
+			m.void = map[clock.Actor]bool{}
+		}
+		m.void[d.Actor] = true
+	}
+}
+
+// forged returns the updates of a record that are new here if the record claims one of our own that we never
+// wrote: nobody else writes our actor's dots (rule X1). They would be lost if they were taken for held.
+func (l *Ledger) forged(r Record) (beyond clock.Vector) {
+	w := r.Writers()
+	if own := (clock.Dot{Actor: l.self, Counter: w.Get(l.self)}); own.Counter == 0 || l.seen.Has(own) {
+		return nil
+	}
+	for d := range w.Beyond(l.clock) {
+		beyond.Set(d)
+	}
+	return beyond
+}
+
 // adopt takes in a clock of which every record is held or quarantined: a whole
-// delta's, or a whole transfer's.
-func (l *Ledger) adopt(c clock.Vector) {
+// delta's, or a whole transfer's. What it says of ourselves we know better, and what it says of the actors in
+// void does not count.
+func (l *Ledger) adopt(c clock.Vector, void map[clock.Actor]bool) {
+	if void != nil || c.Get(l.self) > l.seen.Get(l.self) {
+		c = slices.DeleteFunc(c.Clone(), func(d clock.Dot) bool { return d.Actor == l.self || void[d.Actor] })
+	}
 	if l.seen.Merge(c) {
 		l.clockDirty = true
 		l.cut()

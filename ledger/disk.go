@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
@@ -115,5 +116,7 @@ func decodeVector(b []byte) (clock.Vector, error) {
 	if err := codec.NewDecoderBytes(b, vectorHandle).Decode(&v); err != nil {
 		return nil, fmt.Errorf("ledger: the stored clock: %w", err)
 	}
+	// A version that believed such counters may have stored them.
+	v = slices.DeleteFunc(v, func(d clock.Dot) bool { return d.Counter > clock.MaxCounter })
 	return v, clock.Vector(v).Valid()
 }

@@ -110,6 +110,7 @@ type Ledger struct {
 	seen     clock.Vector // all that was taken in, quarantined records too
 	clock    clock.Vector // of that, what is held: seen below every hole (rule L10)
 	bad      map[Ref]*quarantined
+	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
 	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
@@ -143,7 +144,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		bad: map[Ref]*quarantined{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
 		generation: 1,
 	}
 	for _, s := range schemas {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,10 +33,40 @@ type quarantined struct {
 // validate.
 func (l *Ledger) Quarantined() int { return len(l.bad) }
 
-// quarantine puts a bad record aside. It reports false when that can't be done.
-func (l *Ledger) quarantine(in Entry) bool {
+// hearsay is a bad record of which nobody but one peer has spoken so far, who did not write it.
+type hearsay struct {
+	by  string // that peer
+	sum [sha256.Size]byte
+}
+
+// vouched says which holes of a bad record are real on the word of a peer: those that the peer wrote itself,
+// and all as soon as a second peer sends the same bytes. Otherwise one broken or lying peer could hold back
+// our clock for everybody by records that nobody wrote (rule X4).
+func (l *Ledger) vouched(in Entry, holes clock.Vector, from clock.Actor) (real, void clock.Vector) {
+	heard := hearsay{from.Broker(), sha256.Sum256(in.Encoded)}
+	first, known := l.hearsay[in.Ref]
+	if known && first.by != heard.by && first.sum == heard.sum {
+		delete(l.hearsay, in.Ref)
+		return holes, nil
+	}
+	if known || len(l.hearsay) < maxQuarantined {
+		l.hearsay[in.Ref] = heard
+	}
+	for _, d := range holes {
+		if d.Actor == from {
+			real.Set(d)
+		} else {
+			void.Set(d)
+		}
+	}
+	return real, void
+}
+
+// quarantine puts a bad record aside that a peer has sent. It reports false when that can't be done, and for which
+// actors the peer's clock does not count, since it covers what may be missing here.
+func (l *Ledger) quarantine(in Entry, from clock.Actor) (ok bool, void clock.Vector) {
 	if len(in.Dots) == 0 || len(in.Dots) > maxBad || len(in.Key) > maxBad || len(in.Kind) > maxBad || in.Dots.Valid() != nil {
-		return false
+		return false, nil
 	}
 	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}
 	for _, d := range in.Dots {
@@ -44,7 +75,10 @@ func (l *Ledger) quarantine(in Entry) bool {
 		}
 	}
 	if len(q.Holes) == 0 {
-		return true // an old state of what we hold, or have forgotten
+		return true, nil // an old state of what we hold, or have forgotten
+	}
+	if q.Holes, void = l.vouched(in, q.Holes, from); len(q.Holes) == 0 {
+		return true, void
 	}
 	if old := l.bad[in.Ref]; old != nil {
 		q.Dots.Merge(old.Dots)
@@ -53,17 +87,18 @@ func (l *Ledger) quarantine(in Entry) bool {
 			q.Holes.Cut(clock.Dot{Actor: d.Actor, Counter: d.Counter + 1})
 		}
 	} else if len(l.bad) >= maxQuarantined {
-		return false
+		return false, nil
 	}
 	l.bad[in.Ref] = q
 	l.badDirty = append(l.badDirty, in.Ref)
 	l.cut()
-	return true
+	return true, void
 }
 
 // release ends a record's quarantine when a state of it came that can be read and
 // holds all that was missing.
 func (l *Ledger) release(ref Ref, r Record) {
+	delete(l.hearsay, ref)
 	if q := l.bad[ref]; q != nil && r.Writers().Covers(q.Dots) {
 		delete(l.bad, ref)
 		l.badDirty = append(l.badDirty, ref)

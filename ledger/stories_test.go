@@ -144,7 +144,7 @@ func (w *world) delta(d *datadriven.TestData) string {
 	out := "since " + since.String() + ": " + list(delta)
 	news, adopted := b.receive(delta)
 	if d.HasArg("naive") {
-		b.adopt(delta.Clock)
+		b.adopt(delta.Clock, nil)
 		adopted = true
 	}
 	b.sync()

@@ -26,6 +26,10 @@ func (n *Node) act(rd broker.Ready) {
 		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)
 	}
 	n.broadcasts.send(rd)
+	if len(rd.Breaches) > 0 && n.breaches.allow(n.cfg.Now()) {
+		x := rd.Breaches[0]
+		n.log.Error("a peer says what it can't know; that was not believed", "peer", x.Peer, "what", x.What, "rule", x.Rule, "with others", len(rd.Breaches)-1)
+	}
 	for _, x := range rd.Notes {
 		if x.Kind == "emergency" || x.Kind == "strategy" {
 			n.log.Info(x.Kind, "what", x.What, "id", x.ID, "text", x.Text)

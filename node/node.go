@@ -35,7 +35,8 @@ type Node struct {
 	engine   *engine // the core's loop
 	listener net.Listener
 	http     *httpd.Server
-	shown    shown // what the core last published
+	shown    shown       // what the core last published
+	breaches onceASecond // of peers, into the log
 
 	known      *knownPeers
 	members    *members

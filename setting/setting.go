@@ -80,7 +80,7 @@ func Decode(b []byte) (*Setting, error) {
 	switch {
 	case !label.ValidName(s.Name):
 		return nil, errors.New("a setting has no valid name")
-	case len(s.Value) > maxValue || s.Seq == 0 || s.By == "":
+	case len(s.Value) > maxValue || s.Seq == 0 || s.Seq > clock.MaxCounter || s.By == "":
 		return nil, fmt.Errorf("setting %q has %d bytes, version %d of %q", s.Name, len(s.Value), s.Seq, s.By)
 	case len(s.Created) == 0 || len(s.Created) > maxCreated || !canon.Ascending(s.Created, clock.Dot.Compare):
 		return nil, fmt.Errorf("setting %q has %d creations", s.Name, len(s.Created))

@@ -44,6 +44,7 @@ type Membership struct {
 	names      []string // of members, sorted
 	ring       []string // the live members behind this broker, in the order in which they get copies
 	metadata   map[string]wire.Metadata
+	direct     map[string]clock.Actor // of these starts metadata came from the broker itself
 	superseded superseded
 
 	absent   map[string]*absence
@@ -55,7 +56,7 @@ type Membership struct {
 func New(cfg Config) *Membership {
 	return &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(),
-		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{},
+		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{},
 		absent: map[string]*absence{}, flaps: map[string]flapping{},
 	}
 }
@@ -66,6 +67,7 @@ type Change struct {
 	Gone      []string          // members that are in the roster no more: Serf reaped them
 	Restarted []string          // members with another actor than before
 	Runners   bool              // which brokers can run jobs has changed
+	Foreign   []string          // members whose tags name the actor of another (rule X2)
 	Joined    bool              // this broker was alone among known members, and is not any more
 }
 
@@ -78,18 +80,24 @@ func (m *Membership) Update(now time.Time, roster []Member) Change {
 
 // Review looks at the latest roster again, after a lease has begun or ended.
 func (m *Membership) Review(now time.Time) Change {
+	var foreign []string
 	next := make(map[string]Member, len(m.roster))
 	for _, x := range m.roster {
-		if x.Name != m.self {
-			next[x.Name] = m.asProven(now, x)
+		if x.Name == m.self {
+			continue
 		}
+		if x.Actor != "" && x.Actor.Broker() != x.Name { // an actor belongs to its name (rule X2)
+			x.Actor = ""
+			foreign = append(foreign, x.Name)
+		}
+		next[x.Name] = m.asProven(now, x)
 	}
 	for name := range m.leases {
 		if _, known := next[name]; !known {
 			delete(m.leases, name)
 		}
 	}
-	c := Change{Was: make(map[string]Status, len(m.members)), Runners: len(next) != len(m.members)}
+	c := Change{Foreign: foreign, Was: make(map[string]Status, len(m.members)), Runners: len(next) != len(m.members)}
 	for _, name := range m.names {
 		old := m.members[name]
 		c.Was[name] = old.Status
@@ -98,6 +106,7 @@ func (m *Membership) Review(now time.Time) Change {
 		case !known:
 			c.Gone = append(c.Gone, name)
 			delete(m.metadata, name)
+			delete(m.direct, name)
 		case x.Actor != old.Actor:
 			c.Restarted = append(c.Restarted, name)
 		}

@@ -5,12 +5,23 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Learn takes in what a broker says of itself, if it is newer than what is known. It reports
-// whether that may change where jobs can run: somebody new, or restarted, may be capable.
-func (m *Membership) Learn(said wire.Metadata) (matters bool) {
+// Learn takes in what a broker says of itself, if it is newer than what is known; direct: it came in a message
+// of that broker, and not by way of another. What came from a start of a broker itself, others do not replace:
+// one of them could invent a version that nothing is newer than (rule X2). Learn reports whether that may change
+// where jobs can run: somebody new, or restarted, may be capable.
+func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 	old, known := m.metadata[said.Name]
-	if said.Name == m.self || known && !m.replaces(said, old) || !known && len(m.metadata) >= wire.MaxMetadata {
+	first := direct && known && m.direct[said.Name] != said.Actor && old.Actor == said.Actor
+	switch {
+	case said.Name == m.self, !known && len(m.metadata) >= wire.MaxMetadata:
 		return false
+	case !direct && m.direct[said.Name] == said.Actor:
+		return false
+	case known && !first && !m.replaces(said, old):
+		return false
+	}
+	if direct {
+		m.direct[said.Name] = said.Actor
 	}
 	m.metadata[said.Name] = said
 	return !known || old.Actor != said.Actor || old.Draining != said.Draining || old.Full && !said.Full

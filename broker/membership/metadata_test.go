@@ -15,7 +15,7 @@ func TestNewestMetadataHolds(t *testing.T) {
 	m := New(Config{Actor: "a~1"})
 	m.Update(time.Unix(0, 0), []Member{{Name: "b", Actor: "b~2", Status: Alive}})
 	say := func(version clock.Hybrid, actor clock.Actor, full bool) bool {
-		return m.Learn(wire.Metadata{Version: version, Name: "b", Actor: actor, Full: full})
+		return m.Learn(wire.Metadata{Version: version, Name: "b", Actor: actor, Full: full}, false)
 	}
 	require.True(t, say(5, "b~2", true), "somebody new")
 	require.False(t, say(4, "b~2", false), "older")
@@ -24,7 +24,7 @@ func TestNewestMetadataHolds(t *testing.T) {
 	require.False(t, say(7, "b~2", true), "nobody need look for a place because of that")
 	require.False(t, say(99, "b~1", false), "an earlier start, whose clock was ahead")
 	require.Equal(t, clock.Actor("b~2"), m.Metadata("b").Actor)
-	require.False(t, m.Learn(wire.Metadata{Version: 1, Name: "a", Actor: "a~1"}), "nobody tells us of ourselves")
+	require.False(t, m.Learn(wire.Metadata{Version: 1, Name: "a", Actor: "a~1"}, true), "nobody tells us of ourselves")
 	require.Empty(t, m.Metadata("a").Name)
 	require.Len(t, m.Known(), 1)
 	require.EqualValues(t, 7, m.Versions())
@@ -40,9 +40,9 @@ func TestLeaves(t *testing.T) {
 		{Name: "b", Actor: "b~1", Status: Leaving}, {Name: "c", Actor: "c~1", Status: Alive, Draining: true},
 		{Name: "d", Actor: "d~2", Status: Alive}, {Name: "e", Actor: "e~1", Status: Alive},
 	})
-	m.Learn(wire.Metadata{Name: "d", Actor: "d~1", Draining: true})
+	m.Learn(wire.Metadata{Name: "d", Actor: "d~1", Draining: true}, true)
 	require.False(t, m.Leaves("d"), "its earlier start said that")
-	m.Learn(wire.Metadata{Name: "d", Actor: "d~2", Draining: true})
+	m.Learn(wire.Metadata{Name: "d", Actor: "d~2", Draining: true}, true)
 	for name, leaves := range map[string]bool{"b": true, "c": true, "d": true, "e": false} {
 		require.Equal(t, leaves, m.Leaves(name), name)
 	}
@@ -69,4 +69,34 @@ func TestChange(t *testing.T) {
 	c = m.Update(at, nil)
 	require.Equal(t, []string{"b"}, c.Gone)
 	require.True(t, c.Runners)
+}
+
+// What a start of a broker has said itself, no other replaces, whatever version it invents; and what another
+// has said in its name, it replaces itself (rule X2).
+func TestOwnWordCounts(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	m.Update(time.Unix(1, 0), []Member{{Name: "b", Actor: "b~1", Status: Alive}})
+	learn := func(version clock.Hybrid, actor clock.Actor, software string, direct bool) string {
+		m.Learn(wire.Metadata{Version: version, Name: "b", Actor: actor, Software: software}, direct)
+		return m.Metadata("b").Software
+	}
+	require.Equal(t, "lie", learn(1<<63, "b~1", "lie", false))
+	require.Equal(t, "own", learn(5, "b~1", "own", true))
+	require.Equal(t, "own", learn(1<<63, "b~1", "lie", false))
+	require.Equal(t, "own", learn(4, "b~1", "late", true))
+	require.Equal(t, "newer", learn(6, "b~1", "newer", true))
+	m.Update(time.Unix(2, 0), []Member{{Name: "b", Actor: "b~2", Status: Alive}})
+	require.Equal(t, "next start", learn(1, "b~2", "next start", false))
+	require.Equal(t, "next start", learn(9, "b~1", "late", true))
+}
+
+// The tags of a member may be anybody's invention: an actor of another name is none (rule X2).
+func TestTagsOfOthers(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	m.Update(time.Unix(1, 0), []Member{{Name: "b", Actor: "b~1", Status: Alive}, {Name: "c", Actor: "c~1", Status: Alive}})
+	c := m.Update(time.Unix(2, 0), []Member{{Name: "b", Actor: "c~1", Status: Alive}, {Name: "c", Actor: "c~1", Status: Alive}})
+	require.Equal(t, []string{"b"}, c.Foreign)
+	require.Empty(t, m.Get("b").Actor)
+	m.Update(time.Unix(3, 0), []Member{{Name: "b", Actor: "b~2", Status: Alive}, {Name: "c", Actor: "c~1", Status: Alive}})
+	require.False(t, m.Superseded("c~1"), "c is not muted")
 }

@@ -68,6 +68,6 @@ func TestProofOfLife(t *testing.T) {
 	m = gone(Left)
 	require.True(t, prove(m, 11, 11), "somebody else said that it has left")
 	m = gone(Left)
-	require.True(t, m.Learn(wire.Metadata{Name: "b", Actor: "b~1", Version: 1, Draining: true}))
+	require.True(t, m.Learn(wire.Metadata{Name: "b", Actor: "b~1", Version: 1, Draining: true}, true))
 	require.False(t, prove(m, 11, 11), "it says goodbye itself")
 }

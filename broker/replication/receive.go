@@ -10,7 +10,7 @@ import (
 // whether its sender may go on; false asks it to start again from our clock (rules L4, L5).
 // Forgotten are records of the message that this broker has known and forgotten.
 func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.Merged) (ok bool, forgotten []ledger.Ref) {
-	d := m.Delta.ToLedger()
+	d := m.Delta.ToLedger(m.Actor)
 	if m.Page == nil {
 		got := merge(d)
 		return got.Adopted || got.Refused || len(d.Clock) == 0, got.Forgotten
@@ -33,7 +33,7 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 		d.Clock = nil
 	}
 	got := merge(d)
-	in.bad = in.bad || got.Refused
+	in.bad = in.bad || got.Refused || got.Voided()
 	if m.Page.Last {
 		l.incoming = nil
 		return got.Adopted || in.bad, got.Forgotten

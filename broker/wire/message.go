@@ -247,9 +247,9 @@ func (d *Delta) decode() error {
 	return nil
 }
 
-// ToLedger gives the decoded delta to the ledger.
-func (d *Delta) ToLedger() ledger.Delta {
-	return ledger.Delta{Since: d.Since, Entries: d.decoded, Clock: d.Clock}
+// ToLedger gives the decoded delta of a sender to the ledger.
+func (d *Delta) ToLedger(from clock.Actor) ledger.Delta {
+	return ledger.Delta{From: from, Since: d.Since, Entries: d.decoded, Clock: d.Clock}
 }
 
 // FromLedger makes the message of a delta that the ledger has taken; the inverse of [Delta.ToLedger].

@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// TestLiesAreRefused lets c say what it can't know, once of each kind. None of it is believed, each is counted
+// and told, and what a tells a client stays true (rules X1, X2).
+func TestLiesAreRefused(t *testing.T) {
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
+	require.NoError(t, spec.Complete())
+	upto := func(n uint64) clock.Vector { return clock.NewVector(clock.Dot{Actor: "a~1", Counter: n}) }
+	for name, lie := range map[string]func(*wire.Message, *job.Record){
+		"a clock with more than a has written": func(m *wire.Message, _ *job.Record) { m.Clock = upto(1 << 40) },
+		"a delta's clock, too": func(m *wire.Message, _ *job.Record) {
+			m.Delta = &wire.Delta{Clock: upto(1 << 40)}
+			m.Clock = upto(1 << 40)
+		},
+		"quarantine with more than a has written": func(m *wire.Message, _ *job.Record) { m.Seen = upto(1 << 40) },
+		"a message in the name of a":              func(m *wire.Message, _ *job.Record) { m.From, m.Actor = "a", "a~7" },
+		"a report that a has never written": func(m *wire.Message, r *job.Record) {
+			r = r.With(clock.Dot{Actor: "a~1", Counter: 1 << 40}, func(r *job.Record) {
+				r.SetReport(job.Report{Attempt: r.Place.Attempt, Dot: clock.Dot{Actor: "a~1", Counter: 1 << 40}, Phase: job.Stopped})
+			})
+			m.Delta = &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			for _, name := range []string{"a", "b", "c"} {
+				w.start(name, func(*Config) {})
+			}
+			w.meet()
+			w.pass(w.cfg.AckTimeout)
+			a := w.nodes["a"]
+			w.ask(a, "j1", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+			w.settle()
+			r, _ := a.b.resolve("j1")
+			m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1"}
+			lie(&m, r)
+			w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
+			require.EqualValues(t, 1, a.b.stats.Breaches)
+			require.Len(t, a.b.out.Breaches, 1)
+			require.False(t, a.b.peers.HoldsUpdate("c", clock.Dot{Actor: "a~1", Counter: 1 << 39}))
+			require.Less(t, a.b.Clock().Get("a~1"), uint64(100))
+
+			// The next submission goes on, and its copies are real.
+			w.said = nil
+			w.ask(a, "j2", func(t Token) Input { return Submit{Token: t, ID: "j2", Spec: spec} })
+			w.settle()
+			require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
+			require.Len(t, w.nodes["b"].b.jobs.withID("j2"), 1)
+			after, _ := a.b.resolve("j1")
+			require.Equal(t, r.Reports, after.Reports)
+		})
+	}
+}
+
+// A peer that was deceived, and takes updates for its own that a has never written, drops the next job of a as
+// forgotten and says so. That makes nobody forget it (rule X1).
+func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
+	w := newWorld()
+	for _, name := range []string{"a", "b"} {
+		w.start(name, func(*Config) {})
+	}
+	w.meet()
+	w.pass(w.cfg.AckTimeout)
+	a, b := w.nodes["a"], w.nodes["b"]
+	lie := clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1 << 40})
+	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Clock: lie}}
+	w.deliver(packet{from: "c", to: "b", wire: wire.Encode(&m)})
+	require.Equal(t, lie, b.b.Clock(), "b can't know better")
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
+	require.NoError(t, spec.Complete())
+	w.ask(a, "j1", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+	w.pass(w.cfg.AckTimeout)
+	require.Contains(t, w.said, "a answers j1: submitted, 1 replicas, degraded")
+	require.Len(t, a.b.jobs.withID("j1"), 1)
+	require.NotZero(t, a.b.stats.Breaches)
+}
