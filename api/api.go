@@ -201,7 +201,9 @@ type Coordination struct {
 	// all that are active, also where it is out of scope.
 	Emergency   string      `json:"emergency"`
 	Emergencies []Emergency `json:"emergencies"`
-	AsOf        time.Time   `json:"as_of"`
+	// Warnings say, for people, what should be looked at before it becomes a fault.
+	Warnings []string  `json:"warnings"`
+	AsOf     time.Time `json:"as_of"`
 }
 
 // Peer is one other broker in Coordination.
@@ -220,6 +222,7 @@ type Peer struct {
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
 
 	Stranger string `json:"stranger,omitempty"` // the actor that answers at its address instead of it
+	Refused  string `json:"refused"`            // why it has refused the last message, "" when it has not; then it is not healthy
 }
 
 // Blob answers PUT /v1/blobs/{sha256}.

@@ -187,7 +187,8 @@ func TestBadHintsHarmNothing(t *testing.T) {
 	for i := range wire.MaxHints {
 		s.Emergencies = append(s.Emergencies, hint(fmt.Sprintf(`{"id":"more-%d","type":"flood","level":"low"}`, i)))
 	}
-	s, err = wire.DecodeState(wire.Encode(&s))
+	b, _ := wire.EncodeState(&s, wire.MaxState, 0)
+	s, err = wire.DecodeState(b)
 	require.NoError(t, err)
 	w.step(n, Gossip{State: s})
 	require.Len(t, n.b.emergencies.known, wire.MaxHints-6, "no more than fit, and only those that are good")

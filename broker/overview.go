@@ -7,10 +7,12 @@ import (
 
 // Overview is what a broker says of itself and of the others.
 type Overview struct {
-	State  wire.State       // what push-pull is to carry (rule S3)
+	State  wire.State       // what push-pull is to carry (rule S3), with the clocks that others have told this broker
 	Stats  Stats            // counters of this broker
 	Active []*EmergencyView // of the emergencies that State names
 	Proven []string         // members that are there although SWIM says otherwise (rule P1)
+
+	Warnings []string // what somebody should know before it becomes a fault, for people
 }
 
 // Stats counts what a broker has done since its start.

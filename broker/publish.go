@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/wire"
@@ -39,8 +40,20 @@ func (b *Broker) publish() {
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
 	}
-	s.State.Metadata = append(s.State.Metadata, b.members.Known()...)
+	for _, said := range b.members.Known() {
+		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
+		s.State.Metadata = append(s.State.Metadata, said)
+	}
+	s.Warnings = b.warnings(len(c))
 	b.out.Overview = &s
+}
+
+// warnings says what somebody should know before it becomes a fault.
+func (b *Broker) warnings(entries int) (out []string) {
+	if entries > wire.MaxClock/2 {
+		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
+	}
+	return out
 }
 
 // ownMetadata makes this broker's metadata; the clock is left out where the message

@@ -66,8 +66,10 @@ func (b *Broker) checkAbsences() {
 	}
 }
 
-// learn takes in what a broker says of itself; direct: in a message of its own.
+// learn takes in what a broker says of itself, but for its clock: what it holds is known to the
+// link with it. Direct: it came in a message of that broker.
 func (b *Broker) learn(said wire.Metadata, direct bool) {
+	said.Clock = nil
 	if b.members.Learn(said, direct) {
 		b.reviewMembers()
 	}

@@ -79,9 +79,7 @@ func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	b.observe(s.Hybrid)
 	s = b.corrected(s)
 	if metadata != nil {
-		said := *metadata
-		said.Clock = s.Clock
-		b.learn(said, true)
+		b.learn(*metadata, true)
 	}
 	if !b.peers.Hear(s) {
 		return false
@@ -125,8 +123,8 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	return m
 }
 
-// gossip takes in the state of a push-pull: newer metadata, and clocks that are ahead of ours,
-// which a pull will catch up with (rule S3).
+// gossip takes in the state of a push-pull: newer metadata, and the sender's clock: when it is
+// ahead of ours, a pull will catch up with it (rule S3).
 func (b *Broker) gossip(s wire.State) {
 	for _, said := range s.Metadata {
 		if said.Name == s.From && !b.ledger.Seen().Covers(said.Clock) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -56,4 +57,42 @@ func TestPublishIsBounded(t *testing.T) {
 		n.b.Advance(rd)
 	}
 	require.Equal(t, 5, published, "every 200 ms of one second")
+}
+
+// A clock of half the entries that peers take is a warning, long before they refuse it (rule K4).
+func TestHalfABoundIsAWarning(t *testing.T) {
+	b := newWorld().start("a", func(*Config) {}).b
+	require.Empty(t, b.warnings(wire.MaxClock/2))
+	require.Len(t, b.warnings(wire.MaxClock/2+1), 1)
+}
+
+// What a broker holds is said by itself alone: a push-pull shows the sender's clock, and what a third
+// one is said to hold makes nobody pull (rules S3, K4).
+func TestOfThirdBrokersClocksAreHearsay(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	for _, name := range []string{"b", "c"} {
+		n.seen[name] = membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: membership.Alive}
+	}
+	w.roster(n)
+	ahead := clock.NewVector(clock.Dot{Actor: "c~1", Counter: 9})
+	row := func(name string) wire.Metadata {
+		return wire.Metadata{Version: 1, Name: name, Actor: clock.Actor(name + "~1"), Clock: ahead}
+	}
+	pulled := func(s wire.State) (to []string) {
+		must(n.b.Step(Tick{Now: w.now}))
+		n.b.Ready() // the first exchanges
+		for _, name := range []string{"b", "c"} {
+			n.b.peers.Answered(name)
+		}
+		must(n.b.Step(Gossip{State: s}))
+		for _, m := range n.b.Ready().Send {
+			to = append(to, m.To)
+		}
+		return to
+	}
+	w.now = w.now.Add(5 * time.Second)
+	require.Empty(t, pulled(wire.State{From: "b", Metadata: []wire.Metadata{row("c")}}))
+	require.Equal(t, []string{"c"}, pulled(wire.State{From: "c", Metadata: []wire.Metadata{row("c")}}))
+	require.Empty(t, n.b.members.Metadata("c").Clock)
 }

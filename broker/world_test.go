@@ -219,7 +219,7 @@ func (w *world) act(n *node, rd Ready) {
 	}
 	if rd.Overview != nil {
 		w.frontier(n, rd.Overview.State.Metadata[0].Clock)
-		n.state = wire.Encode(&rd.Overview.State)
+		n.state, _ = wire.EncodeState(&rd.Overview.State, wire.MaxState1, 0)
 	}
 	for _, p := range rd.Push {
 		w.say("%s pushes %.4s to %s", n.name, p.Digest, p.To)

@@ -6,8 +6,8 @@ import (
 )
 
 // maxState is the size in bytes of the largest state that push-pull carries (rule L11). A larger state of our
-// own is not sent; a larger remote state is not delivered.
-const maxState = 256 << 10
+// own is not sent (its owner keeps to the bound); a larger remote state is not delivered.
+const maxState = 2 << 20
 
 // trailerMagic ends every buffer that carries a trailer. It begins with 0xC1, the one byte that msgpack never
 // uses as a type. Serf's own state ends with its query clock, so a stock agent's state could end with the

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,6 +12,7 @@ import (
 // act carries out a Ready whose commit is synced. It runs on the engine's goroutine and does not
 // block.
 func (n *Node) act(rd broker.Ready) {
+	n.warn(rd.Overview)
 	n.shown.set(rd.Overview)
 	for _, s := range rd.Send {
 		n.peers.send(s)
@@ -38,11 +40,28 @@ func (n *Node) act(rd broker.Ready) {
 	n.http.Watch(rd.Notes)
 }
 
+// warn logs the warnings of a new overview, nil for none, that the one before did not have.
+func (n *Node) warn(o *broker.Overview) {
+	if o == nil {
+		return
+	}
+	var before []string
+	if last := n.shown.overview.Load(); last != nil {
+		before = last.Warnings
+	}
+	for _, text := range o.Warnings {
+		if !slices.Contains(before, text) {
+			n.log.Warn(text)
+		}
+	}
+}
+
 // shown is what the core last published of this broker and the others, for status pages and
 // push-pull.
 type shown struct {
 	overview atomic.Pointer[broker.Overview]
 	encoded  atomic.Pointer[func() []byte] // its State as push-pull carries it
+	told     atomic.Int64                  // rows of others that push-pull has carried: the next follow, where not all fit
 }
 
 // set takes in a new overview, unless it is nil. Among a hundred brokers one is made each second, and
@@ -51,7 +70,11 @@ func (s *shown) set(o *broker.Overview) {
 	if o == nil {
 		return
 	}
-	encoded := sync.OnceValue(func() []byte { return wire.Encode(&o.State) })
+	encoded := sync.OnceValue(func() []byte {
+		b, told := wire.EncodeState(&o.State, wire.MaxState1, int(s.told.Load()))
+		s.told.Add(int64(told))
+		return b
+	})
 	s.overview.Store(o)
 	s.encoded.Store(&encoded)
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/membership"
@@ -85,19 +87,33 @@ func (p *peers) tried(name string, err error) {
 	c := p.met[name]
 	c.Attempts++
 	c.Stranger = ""
-	if err != nil {
+	var wrong *strangerError
+	var refused *refusedError
+	switch {
+	case err == nil:
+		c.Seen, c.Failing, c.Refused = p.cfg.Now(), 0, ""
+		p.lastSync = c.Seen
+	default:
 		c.Failed++
 		c.Failing++
-		var wrong *strangerError
 		if errors.As(err, &wrong) {
 			c.Stranger = string(wrong.actor)
 		}
-	} else {
-		c.Seen, c.Failing = p.cfg.Now(), 0
-		p.lastSync = c.Seen
+		if errors.As(err, &refused) {
+			if c.Refused == "" {
+				p.log.Error("a peer does not take our messages: it gets no news from here until it does", "peer", name, "error", err)
+			}
+			c.Refused = refused.reason
+		}
 	}
 	p.met[name] = c
 }
+
+// refusedError says that a peer is there and does not take a message, and would not take it if it came
+// again: nothing goes to it until one of the two is mended.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return "refused: " + e.reason }
 
 // contacts returns how it went with each broker, and when the last exchange succeeded.
 func (p *peers) contacts() (met map[string]httpd.Contact, lastSync time.Time) {
@@ -147,6 +163,9 @@ func (e *strangerError) Error() string {
 }
 
 func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {
+	if n := len(s.Message.Clock); n > wire.MaxClock {
+		return wire.Reply{}, &refusedError{fmt.Sprintf("our vector clock has %d entries, and no broker takes one of more than %d", n, wire.MaxClock)}
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {
 		return wire.Reply{}, err
@@ -164,10 +183,22 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	if err != nil {
 		return wire.Reply{}, err
 	}
+	if resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge {
+		return wire.Reply{}, &refusedError{saidReason(b)}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return wire.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
 	}
 	return wire.DecodeReply(b)
+}
+
+// saidReason reads the reason out of an answer that is no success.
+func saidReason(b []byte) string {
+	var e api.Error
+	if err := json.Unmarshal(b, &e); err != nil || e.Message == "" {
+		return fmt.Sprintf("%.200q", b)
+	}
+	return fmt.Sprintf("%.300s", e.Message)
 }
 
 // push brings a blob to a peer; it ends in a Pushed.

@@ -101,6 +101,15 @@ func (r *Replication) HoldsUpdate(name string, d clock.Dot) bool {
 	return l != nil && (l.actor == d.Actor || l.heard && l.known.Has(d))
 }
 
+// Clock is what a member's present start has said that it holds; nil when it has not spoken. The
+// caller does not change it.
+func (r *Replication) Clock(name string) clock.Vector {
+	if l := r.links[name]; l != nil {
+		return l.known
+	}
+	return nil
+}
+
 // Covers reports whether a member's present start has told a clock that covers c.
 func (r *Replication) Covers(name string, c clock.Vector) bool {
 	l := r.links[name]

@@ -25,8 +25,7 @@ const Version = 1
 const (
 	MaxPage     = 1 << 20 // bytes of encoded records in one message
 	MaxMessage  = 2 << 20 // bytes of one message
-	maxState    = 256 << 10
-	maxClock    = 4096 // entries of a vector
+	MaxClock    = 4096    // entries of a vector
 	MaxMetadata = 4096
 )
 
@@ -122,9 +121,14 @@ var handle = func() *codec.MsgpackHandle {
 	return h
 }()
 
-// Encode gives the bytes of a Message, Reply or State.
-func Encode[T Message | Reply | State](v *T) []byte {
-	out := make([]byte, 0, sizeHint(v))
+// Encode gives the bytes of a Message or a Reply.
+func Encode[T Message | Reply](v *T) []byte {
+	return encode(v, sizeHint(v))
+}
+
+// encode gives the bytes of any value of this package; size is about how many they are.
+func encode(v any, size int) []byte {
+	out := make([]byte, 0, size)
 	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
 		panic("broker: encoding a message: " + err.Error()) // it holds nothing that msgpack can't express
 	}
@@ -133,7 +137,7 @@ func Encode[T Message | Reply | State](v *T) []byte {
 
 // sizeHint is about how many bytes a message takes: growing a buffer of many records copies
 // them several times over.
-func sizeHint[T Message | Reply | State](v *T) int {
+func sizeHint[T Message | Reply](v *T) int {
 	var d *Delta
 	switch v := any(v).(type) {
 	case *Message:
@@ -209,8 +213,8 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 }
 
 func checkVector(v clock.Vector) error {
-	if len(v) > maxClock {
-		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), maxClock)
+	if len(v) > MaxClock {
+		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), MaxClock)
 	}
 	return v.Valid()
 }

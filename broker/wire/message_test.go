@@ -11,8 +11,8 @@ import (
 
 // The bounds of what comes from outside (L11), and that both ends are who they say.
 func TestDecodeRefuses(t *testing.T) {
-	long := make(clock.Vector, 0, maxClock+1)
-	for i := range maxClock + 1 {
+	long := make(clock.Vector, 0, MaxClock+1)
+	for i := range MaxClock + 1 {
 		long = append(long, clock.Dot{Actor: clock.Actor([]byte{'a', byte('a' + i>>12), byte('a' + i>>6&63), byte('a' + i&63)}), Counter: 1})
 	}
 	require.NoError(t, long.Valid())
@@ -60,12 +60,12 @@ func TestDecodeRefuses(t *testing.T) {
 // version is refused.
 func TestDecodeState(t *testing.T) {
 	s := State{Version: Version, From: "b", Metadata: []Metadata{{Name: "b", Actor: "b~1"}, {Name: "c", Actor: "b~1"}, {}, {Name: "d", Actor: "d~1", Clock: clock.Vector{{}}}}}
-	got, err := DecodeState(Encode(&s))
+	got, err := DecodeState(encode(&s, 0))
 	require.NoError(t, err)
 	require.Len(t, got.Metadata, 1)
 	s.Version++
-	_, err = DecodeState(Encode(&s))
+	_, err = DecodeState(encode(&s, 0))
 	require.ErrorContains(t, err, "version")
-	_, err = DecodeState(make([]byte, maxState+1))
+	_, err = DecodeState(make([]byte, MaxState+1))
 	require.ErrorContains(t, err, "at most")
 }

@@ -31,6 +31,8 @@ type Metadata struct {
 
 	Emergency InForce `codec:"emergency" json:"emergency"` // what is in force there
 
+	// Clock is what the broker holds. On the wire only the sender's own metadata in a push-pull
+	// has it (rule K4): a message says it itself, and of a third broker it would be hearsay.
 	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
 }
 
@@ -63,8 +65,8 @@ func (r *Metadata) Validate() error {
 	return checkVector(r.Clock)
 }
 
-// State is what push-pull carries (rule S3): the metadata of every known broker,
-// the sender's and its clock among them.
+// State is what push-pull carries (rule S3): the metadata of every known broker, the
+// sender's first and with its clock.
 type State struct {
 	Version  int        `codec:"v"`
 	From     string     `codec:"from"`
@@ -83,11 +85,55 @@ func (s *State) Hints() []*emergency.Record { return s.hints }
 // MaxHints bounds the emergencies in a push-pull state: more come with the ledger.
 const MaxHints = 32
 
+// Bounds of an encoded State in bytes (rule L11).
+const (
+	MaxState  = 2 << 20   // that is read: 4,096 brokers fit
+	MaxState1 = 256 << 10 // that a broker of protocol version 1 reads
+)
+
+// EncodeState gives the bytes of a state, at most limit. Of other brokers it leaves out the clocks
+// (rule K4), so that what a broker adds does not depend on how many there are. Where not all metadata
+// fits, the sender's own does, and then as many as there is room for, from the first-th other one on,
+// round and round: told is how many, and a caller that passes the sum of these next time has soon told
+// all of them.
+func EncodeState(s *State, limit, first int) (b []byte, told int) {
+	out := *s
+	out.Metadata = nil
+	size := len(encode(&out, 1<<10)) + maxArrayHeader
+	add := func(r Metadata) bool {
+		if r.Name != s.From || len(r.Clock) > MaxClock {
+			r.Clock = nil
+		}
+		n := len(encode(&r, 1<<9))
+		if size+n > limit {
+			return false
+		}
+		size += n
+		out.Metadata = append(out.Metadata, r)
+		return true
+	}
+	var others []Metadata
+	for _, r := range s.Metadata {
+		if r.Name != s.From {
+			others = append(others, r)
+		} else {
+			add(r)
+		}
+	}
+	for told < len(others) && add(others[(first+told)%len(others)]) {
+		told++
+	}
+	return encode(&out, size), told
+}
+
+// maxArrayHeader is what msgpack puts before an array, at most.
+const maxArrayHeader = 5
+
 // DecodeState reads and validates a push-pull state. Metadata that does
 // not validate is left out.
 func DecodeState(b []byte) (State, error) {
 	var s State
-	if err := decodeWire(b, maxState, &s); err != nil {
+	if err := decodeWire(b, MaxState, &s); err != nil {
 		return s, err
 	}
 	if s.Version != Version || len(s.Metadata) > MaxMetadata {

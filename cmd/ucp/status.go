@@ -72,6 +72,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if s.Quarantined > 0 {
 		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read", s.Quarantined))
 	}
+	for _, text := range s.Warnings {
+		row(w, "WARNING:", text)
+	}
 	row(w, "As of:", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"))
 	if len(s.PeerBrokers) == 0 {
 		return
@@ -89,6 +92,8 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		}
 		if p.Stranger != "" {
 			health += fmt.Sprintf(", %s answers at its address", p.Stranger)
+		} else if p.Refused != "" {
+			health += ", it refuses our messages: " + p.Refused
 		} else if p.Failing > 0 {
 			health += fmt.Sprintf(", %d unanswered", p.Failing)
 		}

@@ -60,6 +60,8 @@ As of:      2026-01-31 15:04:05 UTC
 		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix(), Ahead: 2}, "c": {Host: "10.0.0.3", Port: 8000, Behind: 10, Failing: 3},
 	}
 	b.status.DiskFull = true
+	b.status.PeerBrokers["d"] = api.Peer{Host: "10.0.0.4", Port: 8000, Failing: 9, Refused: "protocol version 1"}
+	b.status.Warnings = []string{"the vector clock has 2049 entries"}
 	require.Equal(t, ran{0, `
 Broker:     a, up for 3d4h
 Actor:      a~1
@@ -73,11 +75,13 @@ Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
 Replicas:   3
 Disk:       FULL: new jobs are refused until space is free
+WARNING:    the vector clock has 2049 entries
 As of:      2026-01-31 15:04:05 UTC
 
-PEER  HEALTH                   HTTP           LAST SEEN  LACKS  HAS MORE
-b     healthy                  10.0.0.2:8000  3s ago     0      2
-c     UNHEALTHY, 3 unanswered  10.0.0.3:8000  never      10     0
+PEER  HEALTH                                                  HTTP           LAST SEEN  LACKS  HAS MORE
+b     healthy                                                 10.0.0.2:8000  3s ago     0      2
+c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10     0
+d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0      0
 `[1:], ""}, s.run("status"))
 }
 

@@ -109,6 +109,7 @@ type Contact struct {
 	Failed   uint64    // those that were not answered
 	Failing  uint64    // the same, since it last answered
 	Stranger string    // the actor that answered the last message in its stead; "" when none did (rule X3)
+	Refused  string    // why it has refused a message since it last answered one; "" when it has not
 }
 
 // Server serves one broker. Make it with [New]; [Server.Serve] may be called once.

@@ -56,8 +56,8 @@ func (srv *Server) coordination() api.Coordination {
 	met, lastSync := srv.host.Contacts()
 	c := api.Coordination{
 		CoordinatorRunning: srv.host.Running(),
-		PeerBrokers:        map[string]api.Peer{},
-		Name:               srv.cfg.Name, Actor: srv.cfg.Actor, Software: srv.cfg.Software,
+		PeerBrokers:        map[string]api.Peer{}, Warnings: []string{},
+		Name: srv.cfg.Name, Actor: srv.cfg.Actor, Software: srv.cfg.Software,
 		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
 		Strategy: row.Strategy, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: srv.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
@@ -69,6 +69,9 @@ func (srv *Server) coordination() api.Coordination {
 		t := lastSync.UTC()
 		c.LastSyncTime = &t
 	}
+	if s := srv.host.Overview(); s != nil && s.Warnings != nil {
+		c.Warnings = s.Warnings
+	}
 	if c.Clock == nil {
 		c.Clock = clock.Vector{}
 	}
@@ -79,14 +82,14 @@ func (srv *Server) coordination() api.Coordination {
 		c.TotalPeers++
 		k := met[m.Name]
 		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name)}
-		p.Healthy = (m.Status == membership.Alive || p.ByMessages) && k.Stranger == ""
+		p.Healthy = (m.Status == membership.Alive || p.ByMessages) && k.Stranger == "" && k.Refused == ""
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
 			c.UnhealthyPeers++
 		}
 		p.Host, p.Port = splitAddr(m.HTTPAddr)
-		p.Attempts, p.Failed, p.Failing, p.Stranger = k.Attempts, k.Failed, k.Failing, k.Stranger
+		p.Attempts, p.Failed, p.Failing, p.Stranger, p.Refused = k.Attempts, k.Failed, k.Failing, k.Stranger, k.Refused
 		if !k.Seen.IsZero() {
 			p.LastSeen = k.Seen.Unix()
 		}

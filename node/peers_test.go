@@ -1,0 +1,97 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/node/httpd"
+)
+
+// A peer that is there and refuses what it is sent is not healthy, and the reason is shown, until it
+// takes a message again (rule K4). It looks like one that is away otherwise, for good.
+func TestRefusedByAPeer(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	status, answer := http.StatusBadRequest, `{"error":"the message is not understood: vector clock of 4097 entries, at most 4096 are allowed","code":"bad_request"}`
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer peer.Close()
+	talk := func(m wire.Message) httpd.Contact {
+		_, err := n.peers.exchange(t.Context(), replication.Send{To: "b", Addr: peer.Listener.Addr().String(), Message: m})
+		n.peers.tried("b", err)
+		met, _ := n.peers.contacts()
+		return met["b"]
+	}
+	good := wire.Message{Version: wire.Version, From: "a", Actor: "a~1"}
+	require.Contains(t, talk(good).Refused, "vector clock of 4097 entries")
+	status, answer = http.StatusServiceUnavailable, `{"error":"this broker is about to leave","code":"draining"}`
+	require.Contains(t, talk(good).Refused, "4097", "it was silent since")
+	reply := wire.Reply{Version: wire.Version, From: "b", Actor: "b~1"}
+	status, answer = http.StatusOK, string(wire.Encode(&reply))
+	c := talk(good)
+	require.Empty(t, c.Refused)
+	require.Zero(t, c.Failing)
+	status, answer = http.StatusBadGateway, "a proxy's own page"
+	require.Empty(t, talk(good).Refused, "that was not the peer")
+
+	// What no broker would take is not sent at all.
+	long := good
+	for i := range wire.MaxClock + 1 {
+		long.Clock = append(long.Clock, clock.Dot{Actor: clock.Actor(fmt.Sprintf("a~%08d", i)), Counter: 1})
+	}
+	require.Contains(t, talk(long).Refused, "our vector clock has 4097 entries")
+}
+
+// Of more brokers than fit into a push-pull, all are told of in turn.
+func TestPushPullTellsOfAllInTurn(t *testing.T) {
+	var s shown
+	require.Nil(t, s.state())
+	seen := map[string]bool{}
+	const brokers = 1000
+	for range 3 {
+		s.set(overviewOf(brokers))
+		state, err := wire.DecodeState(s.state())
+		require.NoError(t, err)
+		require.Less(t, len(state.Metadata), brokers)
+		for _, r := range state.Metadata {
+			seen[r.Name] = true
+		}
+	}
+	require.Len(t, seen, brokers)
+}
+
+func overviewOf(brokers int) *broker.Overview {
+	o := &broker.Overview{State: wire.State{Version: wire.Version, From: "broker-0000"}}
+	for i := range brokers {
+		name := fmt.Sprintf("broker-%04d", i)
+		o.State.Metadata = append(o.State.Metadata, wire.Metadata{
+			Name: name, Actor: clock.Actor(name + "~0a1b2c3d"), Capabilities: wire.Capabilities{Labels: map[string]string{"padding": strings.Repeat("x", 200)}},
+		})
+	}
+	return o
+}
+
+// Warnings are logged when they come up, and not with each overview.
+func TestWarningsAreLoggedOnce(t *testing.T) {
+	var log bytes.Buffer
+	n := &Node{log: slog.New(slog.NewTextHandler(&log, nil))}
+	for _, w := range [][]string{nil, {"a"}, {"a", "b"}, {"b"}, {"a"}} {
+		o := &broker.Overview{Warnings: w}
+		n.warn(o)
+		n.shown.set(o)
+	}
+	n.warn(nil)
+	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"), log.String())
+}
