@@ -30,6 +30,15 @@ func (a *acks) shown(r *job.Record) *job.Record {
 	return r
 }
 
+// shownTo is the same to a client that has seen something: what its token covers it is shown, whatever the copies,
+// so that it never sees less than before (rule R4).
+func (a *acks) shownTo(past causal.Context, r *job.Record) *job.Record {
+	if r != nil && r.Finished() && past.Covers(r.Verdict().Dot) {
+		return r
+	}
+	return a.shown(r)
+}
+
 // withholds reports whether a job has ended and may not be shown so yet.
 func (a *acks) withholds(key string) bool { return a.withheld[key] != nil }
 

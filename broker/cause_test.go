@@ -36,7 +36,7 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 	w := arrive()
 	w.pass(causalWait - time.Second)
 	require.Empty(t, w.said, "the job before it may be on its way")
-	f := w.nodes["a"].b.found(w.nodes["a"].b.record(w.nodes["a"].b.jobs.withID("j")[0]))
+	f := w.nodes["a"].b.found(w.nodes["a"].b.record(w.nodes["a"].b.jobs.withID("j")[0]), nil)
 	require.Equal(t, "waits for news of what it depends on", f.Why)
 	w.pass(2 * time.Second)
 	require.Equal(t, []string{"a runs j #1.1"}, w.said)

@@ -21,7 +21,7 @@ func (b *Broker) await(in Await) {
 	r := b.lookUp(in.Token, in.ID, in.Past)
 	switch {
 	case r == nil:
-	case b.acks.shown(r).Finished():
+	case b.acks.shownTo(in.Past, r).Finished():
 		b.answer(in.Token, b.foundFor(r, in.Past))
 	default:
 		b.waiters.add(in.Token, waiting{key: r.Key(), past: in.Past})
@@ -36,7 +36,7 @@ func (b *Broker) cancel(in Cancel) {
 	case r == nil:
 		return
 	case b.acks.shown(r).Finished():
-		b.answer(in.Token, &Cancelled{Job: b.found(r)})
+		b.answer(in.Token, &Cancelled{Job: b.found(r, nil)})
 		return
 	}
 	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
@@ -44,7 +44,7 @@ func (b *Broker) cancel(in Cancel) {
 		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
 		return
 	}
-	b.answer(in.Token, &Cancelled{Job: b.found(b.record(r.Key())), Wrote: wrote})
+	b.answer(in.Token, &Cancelled{Job: b.found(b.record(r.Key()), nil), Wrote: wrote})
 }
 
 // lookUp finds the job that an ID means; without one it answers why.
@@ -81,16 +81,21 @@ func (b *Broker) tellWaiters(key string) {
 
 // foundFor shows a job to a client, and notes that it has seen it.
 func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
-	f := b.found(r)
+	f := b.found(r, past)
 	f.Past = past.With(f.seen...)
 	return f
 }
 
-// found describes a job as this broker knows it.
-func (b *Broker) found(r *job.Record) *Found {
-	f := &Found{Record: b.acks.shown(r), AsOf: b.wall}
+// found describes a job as this broker knows it, to a client that has seen something.
+func (b *Broker) found(r *job.Record, past causal.Context) *Found {
+	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.wall}
 	for _, d := range r.Dots {
-		f.seen = append(f.seen, causal.Event{Dot: d})
+		if v := r.Verdict(); v != nil && !f.Record.Finished() && d.Actor == v.Dot.Actor {
+			d.Counter = min(d.Counter, v.Dot.Counter-1) // it has not seen the end (rule R4)
+		}
+		if d.Counter > 0 {
+			f.seen = append(f.seen, causal.Event{Dot: d})
+		}
 	}
 	f.seen = append(f.seen, causal.Event{Dot: r.Created[0].Dot, Job: r.ID})
 	f.First = true

@@ -95,6 +95,11 @@ func (c Context) With(events ...Event) Context {
 	return out[max(0, len(out)-maxEvents):]
 }
 
+// Covers reports whether the client has seen this update, or a later one of the same writer.
+func (c Context) Covers(d clock.Dot) bool {
+	return slices.ContainsFunc(c, func(x Event) bool { return x.Dot.Actor == d.Actor && x.Dot.Counter >= d.Counter })
+}
+
 // Beyond returns the events that a clock does not cover.
 func (c Context) Beyond(known clock.Vector) (missing Context) {
 	for _, x := range c {
