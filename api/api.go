@@ -68,11 +68,12 @@ type Job struct {
 	ID       job.ID    `json:"id"`  // ID~digest8 when the ID belongs to another job, see SameID
 	Key      string    `json:"key"` // ID~digest, which tells two specs with one ID apart
 	State    job.State `json:"state"`
-	Origin   string    `json:"origin"`   // the broker where it was submitted
-	Owner    string    `json:"owner"`    // the broker that is responsible
-	Executor string    `json:"executor"` // the broker that runs it, or did; "" when not placed
-	Attempt  uint64    `json:"attempt"`  // how often it was placed
-	Try      int       `json:"try"`      // how often it was retried
+	Origin   string    `json:"origin"`           // the broker where it was submitted
+	Owner    string    `json:"owner"`            // the broker that is responsible
+	Executor string    `json:"executor"`         // the broker that runs it, or did; "" when not placed
+	Attempt  uint64    `json:"attempt"`          // how often it was placed
+	Try      int       `json:"try"`              // how often it was retried
+	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there; then it runs alone
 	ExitCode *int      `json:"exit_code,omitempty"`
 	Reason   string    `json:"reason,omitempty"` // why it ended as it did
 	Why      string    `json:"why,omitempty"`    // why it does not run yet

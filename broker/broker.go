@@ -32,6 +32,7 @@ type Config struct {
 
 	RedeployDelay  time.Duration    // how long a lost broker may still refute that before its jobs move (rule J6)
 	IsolationDelay time.Duration    // how long a broker that has lost most others waits before it takes over (rule J7)
+	MaxLosses      uint64           // brokers that may be lost while one job runs there, before it fails; 0 is without bound (rule P4)
 	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default

@@ -50,10 +50,32 @@ func (o *ownership) replace(r *job.Record) {
 		o.decide(r.Key(), job.Failed, where+" was lost: it may have run, and redeploy is false", nil)
 		return
 	}
-	if o.place(r, p.Try, 0) && !p.IsZero() {
-		o.stats.Replaced++
-		o.move(r.Key())
+	losses := o.losses(r)
+	if most := o.cfg.MaxLosses; losses > r.Losses && most > 0 && losses >= most {
+		o.decide(r.Key(), job.Failed, fmt.Sprintf("%d brokers were lost while it ran there, the last was %s: it may be what ends them", losses, p.Broker), nil)
+		return
 	}
+	if !o.place(r, p.Try, 0) || p.IsZero() {
+		return
+	}
+	o.stats.Replaced++
+	o.move(r.Key())
+	if losses > r.Losses {
+		o.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+			return old.With(dot, func(r *job.Record) { r.Losses = losses })
+		})
+	}
+}
+
+// losses counts the executors that were lost while a job ran there, the present one included: if no other broker
+// was lost at that time, for else a few power cuts would fail every job (rule P4). What our own start has ended
+// says nothing of the job.
+func (o *ownership) losses(r *job.Record) uint64 {
+	p := r.Place
+	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended || !o.members.LostAlone(p.Broker) {
+		return r.Losses
+	}
+	return r.Losses + 1
 }
 
 // place chooses an executor and says so in the record. When nobody is capable,

@@ -21,7 +21,7 @@ import (
 //
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
-//	                            retention=24h retention_count=0
+//	                            retention=24h retention_count=0 max_losses=3
 //	crash a, restart a [options]
 //	leave a                     a leaves for good, and all know
 //	drain a [now]               a is asked to leave gracefully; now: it stops what still runs
@@ -147,6 +147,7 @@ func (s *story) configure(c *Config) {
 	c.NewsLinks = s.option("news", "on") == "on"
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
+	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))
 	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))
 	if d := s.option("drivers", ""); d != "" {
 		c.Capabilities.Drivers = []job.Driver{job.Driver(d)}

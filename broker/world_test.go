@@ -76,7 +76,7 @@ func newWorld() *world {
 		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
-			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, Retention: 24 * time.Hour,
+			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, MaxLosses: 3, Retention: 24 * time.Hour,
 			Capabilities: wire.Capabilities{
 				Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 				Drivers:  []job.Driver{job.Wasm, job.Process},

@@ -58,6 +58,9 @@ func appendRecord(b []byte, r *Record) []byte {
 		}
 	}
 	b = stringField(b, "id", r.ID)
+	if r.Losses != 0 {
+		b, n = uintField(b, "losses", r.Losses), n+1
+	}
 	b = stringField(b, "origin", r.Origin)
 	b = appendAssignment(appendString(b, "owner"), &r.Owner)
 	if len(r.Pauses) > 0 {

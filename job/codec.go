@@ -73,8 +73,8 @@ func (r *Record) validate(spec int) error {
 		return fmt.Errorf("it has no owner, or its actor %.80q belongs to another", r.Owner.Actor)
 	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor.Broker() != r.Place.Broker):
 		return fmt.Errorf("its placement names no executor, its actor %.80q belongs to another, or its try is negative", r.Place.Actor)
-	case r.Owner.Tenure.Epoch > clock.MaxCounter || !r.Place.Attempt.valid():
-		return errors.New("its epoch, or the sequence of its placements, is higher than anybody counts")
+	case r.Owner.Tenure.Epoch > clock.MaxCounter || r.Losses > clock.MaxCounter || !r.Place.Attempt.valid():
+		return errors.New("its epoch, its losses, or the sequence of its placements is higher than anybody counts")
 	case r.Spec.MinReplicas != 0:
 		return errors.New("its spec has min_replicas, which is not part of a job")
 	}

@@ -23,14 +23,15 @@ import (
 //  6. Dots: the vector join.
 //  7. Ended: for each predecessor the earliest (rule C4).
 //  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
-//  9. Unknown: union; of two values of one field the greater encoding.
+//  9. Losses: the maximum (rule P4).
+//  10. Unknown: union; of two values of one field the greater encoding.
 //
 // The records must have the same key, and therefore the same ID and Spec (rule J3). Equal
 // versions have equal contents, because no dot and no stamp of an actor is
 // used twice (rule I1).
 func Merge(a, b *Record) (merged *Record, changed bool) {
 	m := *a
-	var c [9]bool
+	var c [10]bool
 	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -45,8 +46,9 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	}
 	m.Ended, c[6] = mergeEndings(a.Ended, b.Ended)
 	m.Pauses, c[7] = mergePauses(a.Pauses, b.Pauses)
-	m.Unknown, c[8] = a.Unknown.Merge(b.Unknown)
-	if c == [9]bool{} {
+	m.Losses, c[8] = mergeMax(a.Losses, b.Losses, cmp.Compare)
+	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
+	if c == [10]bool{} {
 		return a, false
 	}
 	return &m, true

@@ -61,6 +61,11 @@ func (d *reader) record(r *Record) (spec []byte) {
 		}
 	}
 	r.ID = ID(d.stringField("id"))
+	if d.has("losses") {
+		n--
+		r.Losses = d.uint()
+		d.expect(r.Losses != 0)
+	}
 	r.Origin = d.nameField("origin")
 	d.key("owner")
 	d.assignment(&r.Owner)

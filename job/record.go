@@ -37,6 +37,7 @@ type Record struct {
 	Ended    []Ending     `codec:"ended,omitempty"`    // how the jobs in Spec.After ended, sorted by ID (rule C4)
 
 	Pauses []Pause `codec:"pauses,omitempty"` // when the job was preempted, the earliest first
+	Losses uint64  `codec:"losses,omitempty"` // executors that were lost, each alone, while the job ran there (rule P4)
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 

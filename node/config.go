@@ -54,6 +54,7 @@ type Config struct {
 
 	RedeployDelay  time.Duration // rule J6: how long a lost broker may refute that; default 3 s
 	IsolationDelay time.Duration // rule J7: how long who has lost most others waits; default 30 s
+	MaxLosses      int           // rule P4: brokers that may be lost while one job runs there; default 3, negative is without bound
 	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
 	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
 	RetentionCount int           // and how many at most; default 100,000, negative: no bound
@@ -121,6 +122,7 @@ const (
 
 	DefaultRedeployDelay  = 3 * time.Second
 	DefaultIsolationDelay = 30 * time.Second
+	DefaultMaxLosses      = 3
 	DefaultDrainTimeout   = 30 * time.Second
 	DefaultRetention      = 24 * time.Hour
 	DefaultRetentionCount = 100_000
@@ -148,6 +150,7 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.MaxClockSkew, defaultMaxClockSkew)
 	orElse(&c.RedeployDelay, DefaultRedeployDelay)
 	orElse(&c.IsolationDelay, DefaultIsolationDelay)
+	orElse(&c.MaxLosses, DefaultMaxLosses)
 	orElse(&c.DrainTimeout, DefaultDrainTimeout)
 	orElse(&c.Retention, DefaultRetention)
 	orElse(&c.RetentionCount, DefaultRetentionCount)

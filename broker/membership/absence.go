@@ -36,6 +36,9 @@ func (m *Membership) noteAbsences(now time.Time) {
 		case x.Status.present():
 			delete(m.absent, name)
 		case a == nil:
+			if x.Status == Failed {
+				m.gone[name] = now
+			}
 			m.absent[name] = &absence{since: now, wait: m.patience(now, name, x.Status)}
 		case x.Status == Left && !a.lost:
 			a.wait = 0
@@ -131,6 +134,18 @@ func (m *Membership) Due() (due time.Time) {
 		}
 	}
 	return due
+}
+
+// LostAlone reports whether a member that failed, or was started again, is the only one that did within a while:
+// when several do, it is rather the power or the network than anything that runs there (rules J7, P4).
+func (m *Membership) LostAlone(name string) bool {
+	at, was := m.gone[name]
+	for other, then := range m.gone {
+		if other != name && then.Sub(at).Abs() < isolationWindow {
+			return false
+		}
+	}
+	return was
 }
 
 // Doubted lists the members of whom SWIM says that they have failed and that are not lost yet, sorted.

@@ -48,6 +48,7 @@ type Membership struct {
 	superseded superseded
 
 	absent   map[string]*absence
+	gone     map[string]time.Time // when a member last failed, or was found to have started again
 	flaps    map[string]flapping
 	isolated time.Time // until then nobody is declared lost (rule J7)
 }
@@ -57,7 +58,7 @@ func New(cfg Config) *Membership {
 	return &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(),
 		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{},
-		absent: map[string]*absence{}, flaps: map[string]flapping{},
+		absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
 }
 
@@ -107,8 +108,12 @@ func (m *Membership) Review(now time.Time) Change {
 			c.Gone = append(c.Gone, name)
 			delete(m.metadata, name)
 			delete(m.direct, name)
+			delete(m.gone, name)
 		case x.Actor != old.Actor:
 			c.Restarted = append(c.Restarted, name)
+			if m.absent[name] == nil {
+				m.gone[name] = now
+			}
 		}
 		m.superseded.note(old.Actor, x.Actor)
 	}

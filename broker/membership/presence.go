@@ -15,6 +15,7 @@ import (
 // it has shown this would never be lost, since SWIM has nothing new to say of it.
 type lease struct {
 	actor clock.Actor // that has shown it
+	said  clock.Actor // whom SWIM held for present then; another ends the lease
 	until time.Time
 }
 
@@ -34,13 +35,14 @@ func (m *Membership) Prove(now time.Time, name string, actor clock.Actor, heard 
 	}
 	until := heard.Add(m.term())
 	if l, has := m.leases[name]; has && l.actor == actor {
-		m.leases[name] = lease{actor, maxTime(l.until, until)}
+		l.until = maxTime(l.until, until)
+		m.leases[name] = l
 		return false
 	}
 	if a := m.absent[name]; heard.IsZero() || a != nil && heard.Before(a.since) || !now.Before(until) {
 		return false
 	}
-	m.leases[name] = lease{actor, until}
+	m.leases[name] = lease{actor, said.Actor, until}
 	return true
 }
 
@@ -61,7 +63,7 @@ func (m *Membership) said(name string) (Member, bool) {
 func (m *Membership) asProven(now time.Time, x Member) Member {
 	l, has := m.leases[x.Name]
 	switch {
-	case has && (x.Status.present() || !now.Before(l.until)):
+	case has && (x.Status.present() || !now.Before(l.until) || x.Actor != l.said && x.Actor != l.actor):
 		delete(m.leases, x.Name)
 	case has:
 		x.Status, x.Actor = Alive, l.actor

@@ -65,6 +65,11 @@ func TestProofOfLife(t *testing.T) {
 	m.Update(at(14), []Member{{Name: "b", Actor: "b~1", Status: Failed}})
 	require.True(t, m.Present("b~2"), "SWIM still has the earlier start")
 
+	m = gone(Failed)
+	require.True(t, prove(m, 11, 11))
+	m.Update(at(12), []Member{{Name: "b", Actor: "b~2", Status: Failed}})
+	require.False(t, m.Alive("b"), "it was started again, and that start has failed")
+
 	m = gone(Left)
 	require.True(t, prove(m, 11, 11), "somebody else said that it has left")
 	m = gone(Left)

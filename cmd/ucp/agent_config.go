@@ -34,6 +34,7 @@ type agentConfig struct {
 	SyncInterval, AckTimeout          time.Duration
 	Replicas                          int
 	RedeployDelay, IsolationDelay     time.Duration
+	MaxLosses                         int
 	DrainTimeout, Retention           time.Duration
 	RetentionCount                    int
 	DiskReserve                       int64 // bytes
@@ -59,7 +60,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
 		LogFormat: f.logFormat,
 		Strategy:  resolve.Strategy(f.strategy), ConflictHistory: f.conflictHistory,
-		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, DrainTimeout: f.drainTimeout,
+		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
 	if !slices.Contains(logLevels, f.logLevel) {
@@ -138,6 +139,8 @@ func (f *agentFlags) checkAmounts() error {
 		return f.wrong("ack-timeout", "%v: must be positive", f.ackTimeout)
 	case f.redeployDelay <= 0:
 		return f.wrong("redeploy-delay", "%v: must be positive", f.redeployDelay)
+	case f.maxLosses < 0:
+		return f.wrong("max-losses", "%d: must not be negative; 0 is without bound", f.maxLosses)
 	case f.isolationDelay <= 0:
 		return f.wrong("isolation-delay", "%v: must be positive", f.isolationDelay)
 	case f.drainTimeout < 0:

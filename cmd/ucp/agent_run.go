@@ -40,7 +40,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, AllowProcess: cfg.AllowProcess,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
-		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, DrainTimeout: orNone(cfg.DrainTimeout),
+		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
 		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount),
 		DiskReserve: orNone(cfg.DiskReserve), BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,

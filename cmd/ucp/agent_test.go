@@ -70,7 +70,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
 		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
-		"redeploy-delay": "4s", "isolation-delay": "20s", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
+		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
 		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "weight": "waiting=20", "conflict-history": "10",
 	}
 	want := agentConfig{
@@ -78,7 +78,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		HTTPAdvertise: "10.0.0.1:5", Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
 		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
 		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
-		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
+		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
 		RetentionCount: 50, DiskReserve: 1 << 30, BlobGrace: 30 * time.Minute,
 		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", ConflictHistory: 10,
 		Weights: resolve.Weights{Emergency: 1000, User: 100, Urgency: 800, Compute: 20, Waiting: 20, Margin: 100, Lost: 20},

@@ -82,7 +82,7 @@ func nodeDefaults() agentConfig {
 	return agentConfig{
 		Bind: node.DefaultBind, RPCAddr: node.DefaultRPCAddr, HTTPAddr: node.DefaultHTTPAddr, NewsLinks: true,
 		SyncInterval: node.DefaultSyncInterval, Replicas: node.DefaultReplicas, AckTimeout: node.DefaultAckTimeout,
-		RedeployDelay: node.DefaultRedeployDelay, IsolationDelay: node.DefaultIsolationDelay, DrainTimeout: node.DefaultDrainTimeout,
+		RedeployDelay: node.DefaultRedeployDelay, IsolationDelay: node.DefaultIsolationDelay, MaxLosses: node.DefaultMaxLosses, DrainTimeout: node.DefaultDrainTimeout,
 		Retention: node.DefaultRetention, RetentionCount: node.DefaultRetentionCount, DiskReserve: node.DefaultDiskReserve,
 		BlobGrace: node.DefaultBlobGrace, Strategy: resolve.Default, Weights: resolve.DefaultWeights(), ConflictHistory: resolve.DefaultHistory,
 		LogFormat: "text",

@@ -47,6 +47,9 @@ func jobTable(w io.Writer, j *api.Job) {
 	field("ID", string(j.ID))
 	field("State", stateText(j))
 	field("Why", j.Why)
+	if j.Losses > 0 {
+		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there: it runs alone", j.Losses))
+	}
 	var displaced []string
 	for _, id := range j.Displaced {
 		displaced = append(displaced, string(id))
