@@ -60,6 +60,7 @@ var allowed = map[string][]string{
 	"test/story":      {},
 	"tools/mutants":   {},
 
+	"docs/model/claims":   {"docs/model/explore"},
 	"docs/model/explore":  {},
 	"docs/model/presence": {"docs/model/explore"},
 
