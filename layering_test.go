@@ -60,9 +60,10 @@ var allowed = map[string][]string{
 	"test/story":      {},
 	"tools/mutants":   {},
 
-	"docs/model/claims":   {"docs/model/explore"},
-	"docs/model/explore":  {},
-	"docs/model/presence": {"docs/model/explore"},
+	"docs/model/claims":    {"docs/model/explore"},
+	"docs/model/explore":   {},
+	"docs/model/presence":  {"docs/model/explore"},
+	"docs/model/startrows": {"docs/model/explore"},
 
 	"examples/accelerogram": {},
 	"examples/quake":        {},
