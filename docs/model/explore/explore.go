@@ -153,13 +153,15 @@ func Main(cases []Case) {
 	most := flag.Int("most", 0, "visit at most so many states (about 50 bytes each)")
 	story := flag.Bool("story", false, "print the steps of each counter-example")
 	flag.Parse()
-	chosen := map[string]bool{}
+	missing := map[string]bool{}
 	for _, name := range flag.Args() {
-		chosen[name] = true
+		missing[name] = true
 	}
 	ok := true
 	for _, c := range cases {
-		if len(chosen) > 0 && !chosen[c.Name] || len(chosen) == 0 && c.Long && !*long {
+		named := missing[c.Name]
+		delete(missing, c.Name)
+		if flag.NArg() > 0 && !named || flag.NArg() == 0 && c.Long && !*long {
 			continue
 		}
 		bound := c.Most
@@ -168,9 +170,8 @@ func Main(cases []Case) {
 		}
 		r := c.Search(bound)
 		ok = c.tell(os.Stdout, r, *story) && ok
-		delete(chosen, c.Name)
 	}
-	for name := range chosen {
+	for name := range missing {
 		fmt.Fprintf(os.Stderr, "there is no case %q\n", name)
 		ok = false
 	}
