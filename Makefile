@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency test sim chaos soak compliance mutants build examples cluster lint bench clean
+.PHONY: help demo demo-emergency test sim model chaos soak compliance mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## the whole test suite, with the race detector where that works
 
 sim: ## SEEDS=n fault schedules for the core, from SEED=first on; prints the story of what fails
 	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreSchedules -v
+
+model: ## search the models of the protocol (docs/model); skips what needs spin where that is missing (ARGS=-long)
+	@scripts/model.sh $(ARGS)
 
 mutants: ## break one rule at a time: does a test notice?
 	go run ./tools/mutants

@@ -60,6 +60,11 @@ var allowed = map[string][]string{
 	"test/story":      {},
 	"tools/mutants":   {},
 
+	"docs/model/claims":    {"docs/model/explore"},
+	"docs/model/explore":   {},
+	"docs/model/presence":  {"docs/model/explore"},
+	"docs/model/startrows": {"docs/model/explore"},
+
 	"examples/accelerogram": {},
 	"examples/quake":        {},
 	"examples/tiles":        {},
@@ -85,7 +90,7 @@ var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
 	"github.com/tetratelabs/wazero":   {"executor"},
 	"os/exec":                         {"executor", "test/chaos", "test/compliance", "tools/mutants", "test/rig"},
-	"flag":                            {"test/chaos", "test/compliance"},
+	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }
 
