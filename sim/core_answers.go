@@ -28,6 +28,7 @@ type answers struct {
 	sight map[creation][]told           // all that was shown, each once
 	ended map[string]map[creation]bool  // by broker: the ends that it has shown, while it keeps its disk
 	held  map[clock.Dot]map[string]bool // which disks have ever held a verdict
+	kept  map[clock.Dot]map[string]bool // which disks hold it still, or have forgotten it since all did
 	had   map[creation]map[string]bool  // which disks have ever held a job
 
 	// unmet counts what was seen to break a promise that only a later rule makes, by that rule.
@@ -46,14 +47,14 @@ type told struct {
 	by      string // the broker
 	dots    clock.Vector
 	verdict clock.Dot // that decided; zero while the job had not ended
-	alone   bool      // it was called firm without a broker that SWIM had forgotten, or never met
+	alone   bool      // it was called firm without a broker that had left, or that SWIM had forgotten or never met
 	outcome job.Outcome
 }
 
 func newAnswers() answers {
 	return answers{
 		firm: map[creation]told{}, sight: map[creation][]told{}, ended: map[string]map[creation]bool{},
-		held: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{}, unmet: map[string]int{},
+		held: map[clock.Dot]map[string]bool{}, kept: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{}, unmet: map[string]int{},
 	}
 }
 
@@ -73,6 +74,16 @@ func (a *answers) checkHolds(at string, r *job.Record) {
 	}
 	for _, v := range r.Verdicts {
 		put(a.held, v.Dot, at)
+		put(a.kept, v.Dot, at)
+	}
+}
+
+// diskChanged notes that a disk was lost, or is an older one: what it holds still is told by
+// checkHolds afterwards.
+func (a *answers) diskChanged(at string) {
+	delete(a.ended, at)
+	for _, disks := range a.kept {
+		delete(disks, at)
 	}
 }
 
@@ -120,6 +131,8 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool) {
 			now.alone = !c.checkKnown(n, r, id)
 			a.firm[id] = now
 		case first.verdict == now.verdict:
+		case len(a.kept[first.verdict]) == 0: // every disk that held it was lost
+			a.firm[id] = now
 		case first.alone:
 			c.unmet("M2")
 		default:
@@ -170,8 +183,8 @@ func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) (all bool) {
 	all = true
 	for _, name := range slices.Sorted(maps.Keys(a.had[id])) {
 		switch {
-		case a.held[r.Verdict().Dot][name], c.nodes[name].left, status[name] == membership.Left:
-		case status[name] == "":
+		case a.held[r.Verdict().Dot][name]:
+		case status[name] == "", status[name] == membership.Left, c.nodes[name].left:
 			all = false
 			c.unmet("M2")
 		default:

@@ -84,7 +84,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
 // diskChanged notes that a disk was lost, or is an older one.
 func (c *Core) diskChanged(n *coreNode) {
 	delete(c.checks.ends, n.name)
-	delete(c.checks.answers.ended, n.name)
+	c.checks.answers.diskChanged(n.name)
 	for _, r := range n.disk.jobs() {
 		if r.Finished() {
 			c.checkWrite(n, ledger.Op{Key: ledger.RecordKey(kind.JobRef(r.Key())), Value: r.Encode()})
