@@ -17,16 +17,17 @@ import (
 //   - a firm result, one that is not provisional, never changes (rule A3);
 //   - when a broker calls a result firm, no member holds the job without having held that end:
 //     such a one may still write another;
-//   - a broker that has shown a job's end shows it for as long as it keeps its disk;
+//   - a broker that has called a job's end firm shows that end for as long as it keeps its disk
+//     (one that is not may be shown to one client, whose token covers it, and not yet to another);
 //   - who presents a causal token is never shown less than others were by an answer that the token
-//     covers (rule C3).
+//     covers, and least of all an end as unfinished (rules C3, R4).
 //
 // That replicas were there is looked at by checkAck, and that every acknowledged job ends, with
 // the result that was called firm, by Converged.
 type answers struct {
 	firm  map[creation]told             // what was called firm first
 	sight map[creation][]told           // all that was shown, each once
-	ended map[string]map[creation]bool  // by broker: the ends that it has shown, while it keeps its disk
+	ended map[string]map[creation]bool  // by broker: the ends that it has called firm, while it keeps its disk
 	held  map[clock.Dot]map[string]bool // which disks have ever held a verdict
 	kept  map[clock.Dot]map[string]bool // which disks hold it still, or have forgotten it since all did
 	had   map[creation]map[string]bool  // which disks have ever held a job
@@ -139,13 +140,13 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool) {
 			c.fail("A3: %s called %s %s for good (%v), and %s calls it %s for good (%v)", first.by, r.ID, first.outcome, first.verdict, n.name, now.outcome, now.verdict)
 		}
 		switch {
-		case ended:
+		case ended && firm:
 			if a.ended[n.name] == nil {
 				a.ended[n.name] = map[creation]bool{}
 			}
 			a.ended[n.name][id] = true
-		case a.ended[n.name][id]:
-			c.fail("A3: %s has shown the end of %s, and shows it as %s", n.name, r.ID, r.State())
+		case !ended && a.ended[n.name][id]:
+			c.fail("A3: %s has called the end of %s final, and shows it as %s", n.name, r.ID, r.State())
 		}
 		same := func(t told) bool { return t.verdict == now.verdict && t.dots.Compare(now.dots) == clock.Equal }
 		if !slices.ContainsFunc(a.sight[id], same) {
@@ -164,7 +165,7 @@ func (c *Core) checkToken(n *coreNode, r *job.Record, past causal.Context) {
 			case !r.Dots.Covers(before.dots):
 				c.fail("C3: %s has caught up, but shows %s at %v; %s had shown it at %v", n.name, r.ID, r.Dots, before.by, before.dots)
 			case !before.verdict.IsZero() && !r.Finished():
-				c.unmet("R4") // until it is known here that others hold the verdict, it is held back, token or not
+				c.fail("R4: %s has caught up, but shows %s as %s; %s had shown its end", n.name, r.ID, r.State(), before.by)
 			}
 		}
 	}
