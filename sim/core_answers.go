@@ -3,6 +3,7 @@ package sim
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
@@ -25,12 +26,12 @@ import (
 // That replicas were there is looked at by checkAck, and that every acknowledged job ends, with
 // the result that was called firm, by Converged.
 type answers struct {
-	firm  map[creation]told             // what was called firm first
-	sight map[creation][]told           // all that was shown, each once
-	ended map[string]map[creation]bool  // by broker: the ends that it has called firm, while it keeps its disk
-	held  map[clock.Dot]map[string]bool // which disks have ever held a verdict
-	kept  map[clock.Dot]map[string]bool // which disks hold it still, or have forgotten it since all did
-	had   map[creation]map[string]bool  // which disks have ever held a job
+	firm  map[creation]told                 // what was called firm first
+	sight map[creation][]told               // all that was shown, each once
+	ended map[string]map[creation]time.Time // by broker: the ends that it has called firm, while it keeps its disk
+	held  map[clock.Dot]map[string]bool     // which disks have ever held a verdict
+	kept  map[clock.Dot]map[string]bool     // which disks hold it still, or have forgotten it since all did
+	had   map[creation]map[string]bool      // which disks have ever held a job
 
 	// unmet counts what was seen to break a promise that only a later rule makes, by that rule.
 	unmet map[string]int
@@ -54,7 +55,7 @@ type told struct {
 
 func newAnswers() answers {
 	return answers{
-		firm: map[creation]told{}, sight: map[creation][]told{}, ended: map[string]map[creation]bool{},
+		firm: map[creation]told{}, sight: map[creation][]told{}, ended: map[string]map[creation]time.Time{},
 		held: map[clock.Dot]map[string]bool{}, kept: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{}, unmet: map[string]int{},
 	}
 }
@@ -95,29 +96,29 @@ func put[K comparable](sets map[K]map[string]bool, k K, name string) {
 	sets[k][name] = true
 }
 
-// checkAnswer looks at what an answer shows of jobs.
-func (c *Core) checkAnswer(n *coreNode, v broker.Answer) {
+// checkAnswer looks at what the answer to a question of that time shows of jobs.
+func (c *Core) checkAnswer(n *coreNode, v broker.Answer, asked time.Time) {
 	switch a := v.(type) {
 	case *broker.Found:
-		c.checkShown(n, a.Record, !a.Provisional)
+		c.checkShown(n, a.Record, !a.Provisional, asked)
 	case *broker.Cancelled:
-		c.checkShown(n, a.Job.Record, !a.Job.Provisional)
+		c.checkShown(n, a.Job.Record, !a.Job.Provisional, asked)
 	case *broker.Submitted: // these say nothing of how final an end is
-		c.checkShown(n, a.Record, false)
+		c.checkShown(n, a.Record, false, asked)
 	case *broker.TooFewCopies:
-		c.checkShown(n, a.Record, false)
+		c.checkShown(n, a.Record, false, asked)
 	case *broker.IDTaken:
-		c.checkShown(n, a.Record, false)
+		c.checkShown(n, a.Record, false, asked)
 	case *broker.Listing:
 		for _, r := range a.Jobs {
-			c.checkShown(n, r, !slices.Contains(a.Provisional, r.Key()))
+			c.checkShown(n, r, !slices.Contains(a.Provisional, r.Key()), asked)
 		}
 	}
 }
 
 // checkShown looks at one job as it is shown. Firm: its end, if it has one, is not called
 // provisional.
-func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool) {
+func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time) {
 	a := &c.checks.answers
 	now := told{by: n.name, dots: r.Dots}
 	if v := r.Verdict(); v != nil {
@@ -142,10 +143,12 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool) {
 		switch {
 		case ended && firm:
 			if a.ended[n.name] == nil {
-				a.ended[n.name] = map[creation]bool{}
+				a.ended[n.name] = map[creation]time.Time{}
 			}
-			a.ended[n.name][id] = true
-		case !ended && a.ended[n.name][id]:
+			if _, known := a.ended[n.name][id]; !known {
+				a.ended[n.name][id] = c.Now
+			}
+		case !ended && !a.ended[n.name][id].IsZero() && asked.After(a.ended[n.name][id]):
 			c.fail("A3: %s has called the end of %s final, and shows it as %s", n.name, r.ID, r.State())
 		}
 		same := func(t told) bool { return t.verdict == now.verdict && t.dots.Compare(now.dots) == clock.Equal }
@@ -183,12 +186,15 @@ func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) (all bool) {
 	}
 	all = true
 	for _, name := range slices.Sorted(maps.Keys(a.had[id])) {
+		held := a.held[r.Verdict().Dot][name]
 		switch {
-		case a.held[r.Verdict().Dot][name]:
+		case !c.nodes[name].disk.holds(id.key): // it was told to forget the job
 		case status[name] == "", status[name] == membership.Left, c.nodes[name].left:
-			all = false
-			c.unmet("M2")
-		default:
+			all = false // it may hold an earlier end beside this one
+			if !held {
+				c.unmet("M2")
+			}
+		case !held:
 			c.fail("A3: %s calls %s %s for good, but %s has never held that end", n.name, r.ID, r.Verdict().Outcome, name)
 		}
 	}

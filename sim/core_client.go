@@ -15,7 +15,7 @@ const answerWithin = time.Second
 // request asks a broker for something, and sees to it that an answer comes in time
 // unless the broker dies or stands still meanwhile.
 func (c *Core) request(n *coreNode, what string, within time.Duration, in func(broker.Token) broker.Input, done func(broker.Answer)) {
-	b, pause := n.b, n.paused
+	b, pause, asked := n.b, n.paused, c.Now
 	if c.Now.Before(pause) {
 		within += pause.Sub(c.Now)
 	}
@@ -26,7 +26,7 @@ func (c *Core) request(n *coreNode, what string, within time.Duration, in func(b
 	c.ask(n, in, func(v broker.Answer) {
 		answered = true
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
-		c.checkAnswer(n, v)
+		c.checkAnswer(n, v, asked)
 		done(v)
 	})
 	c.after(within+answerWithin, func() {
