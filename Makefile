@@ -21,8 +21,8 @@ demo-emergency: ## an earthquake: urgent work overtakes, a broker dies, and all 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh
 
-sim: ## SEEDS=n fault schedules for the core, from SEED=first on; prints the story of what fails
-	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) go test ./sim -count=1 -timeout 0 -run TestCoreSchedules -v
+sim: ## SEEDS=n fault schedules for the core, from SEED=first on, with FAULTS=a,b; prints the story of what fails
+	UCP_SEEDS=$(or $(SEEDS),1000) UCP_SEED=$(or $(SEED),0) UCP_FAULTS=$(FAULTS) go test ./sim -count=1 -timeout 0 -run TestCoreSchedules -v
 
 model: ## search the models of the protocol (docs/model); skips what needs spin where that is missing (ARGS=-long)
 	@scripts/model.sh $(ARGS)

@@ -38,6 +38,7 @@ type Core struct {
 	Runs  map[job.ID]int  // how often each job was started
 
 	cfg      broker.Config
+	faults   Faults
 	rand     *rand.Rand
 	events   events
 	seq      int
@@ -45,6 +46,8 @@ type Core struct {
 	names    []string
 	cut      map[[2]string]bool
 	hidden   map[[2]string]bool // cuts that SWIM does not see
+	unknown  map[[2]string]bool // the first does not know that the second exists
+	late     time.Duration      // by how much a message may arrive again, at most
 	flapping map[string]bool
 	token    broker.Token
 	trace    uint64 // hash of all that happened
@@ -87,7 +90,9 @@ type coreNode struct {
 	running map[string]broker.Run // attempts that run now
 	still   map[string]broker.Run // attempts that stand still
 	paused  time.Time             // until then it stands still
+	slow    time.Time             // until then its disk takes its time for a sync
 	skew    time.Duration         // of its wall clock
+	roster  []membership.Member   // as it was told last; nil until its start has met anybody
 	wake    time.Time             // when it ticks next; zero is not at all
 	calls   map[broker.Token]func(broker.Answer)
 	stats   broker.Stats // as last shown
@@ -118,6 +123,8 @@ const (
 	detect = 5 * time.Second // until SWIM agrees that a broker failed
 	notice = 100 * time.Millisecond
 	peerTO = 10 * time.Second // rule S5
+
+	slowest = 3 * time.Second // a sync of a disk that is slow
 )
 
 // NewCore starts n brokers that know each other. Each is configured as cfg says;
@@ -126,19 +133,26 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 	c := &Core{
 		Now: time.Unix(1_700_000_000, 0), Acked: map[job.ID]bool{}, Runs: map[job.ID]int{},
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
-		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, flapping: map[string]bool{},
+		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, unknown: map[[2]string]bool{}, flapping: map[string]bool{},
+		late:   8 * time.Second,
 		checks: newChecks(), answers: newDigest(),
 	}
 	c.start = c.Now
-	for i := range n {
-		name := fmt.Sprintf("b%d", i)
-		c.names = append(c.names, name)
-		c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}}
+	for range n {
+		c.add()
 	}
 	for _, name := range c.names {
 		c.Start(name)
 	}
 	return c
+}
+
+// add makes a broker with an empty disk, which is down.
+func (c *Core) add() (name string) {
+	name = fmt.Sprintf("b%d", len(c.names))
+	c.names = append(c.names, name)
+	c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}}
+	return name
 }
 
 // Names lists the brokers.
@@ -159,7 +173,7 @@ func (c *Core) Start(name string) {
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
 	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(broker.Answer){}, map[string]broker.Run{}, false, false, time.Time{}
-	n.still = map[string]broker.Run{}
+	n.still, n.roster = map[string]broker.Run{}, nil
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
 	}
@@ -172,7 +186,8 @@ func (c *Core) tellRoster() {
 	for _, name := range c.names {
 		c.after(notice, func() {
 			if n := c.nodes[name]; n.b != nil {
-				c.step(n, broker.Roster{Members: c.roster(name)})
+				n.roster = c.roster(name)
+				c.step(n, broker.Roster{Members: n.roster})
 			}
 		})
 	}
@@ -181,7 +196,7 @@ func (c *Core) tellRoster() {
 func (c *Core) roster(of string) (out []membership.Member) {
 	for _, name := range c.names {
 		n := c.nodes[name]
-		if n.b == nil && c.Reap > 0 && c.Now.Sub(n.down) > c.Reap {
+		if c.reapedDown(n) || c.unknown[[2]string{of, name}] {
 			continue
 		}
 		m := membership.Member{
@@ -197,6 +212,11 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		out = append(out, m)
 	}
 	return out
+}
+
+// reapedDown reports whether SWIM has forgotten a broker that is down.
+func (c *Core) reapedDown(n *coreNode) bool {
+	return n.b == nil && c.Reap > 0 && c.Now.Sub(n.down) > c.Reap
 }
 
 // apart reports whether SWIM thinks that two brokers can't reach each other.
@@ -265,7 +285,11 @@ func (c *Core) drive(n *coreNode) {
 		return
 	}
 	n.busy = true
-	c.after(time.Duration(100+c.rand.IntN(2000))*time.Microsecond, func() { c.synced(n, b, rd) })
+	takes := time.Duration(100+c.rand.IntN(2000)) * time.Microsecond
+	if c.Now.Before(n.slow) {
+		takes = time.Duration(c.rand.Int64N(int64(slowest)))
+	}
+	c.after(takes, func() { c.synced(n, b, rd) })
 }
 
 // synced ends a commit.
@@ -503,7 +527,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 		return
 	}
 	if c.rand.Float64() < c.Dup { // it arrives again, late, and nobody waits for that answer
-		c.after(time.Duration(c.rand.IntN(8000))*time.Millisecond, func() {
+		c.after(time.Duration(c.rand.Int64N(c.late.Milliseconds()))*time.Millisecond, func() {
 			if m, err := wire.DecodeMessage(sent); to.b != nil && err == nil {
 				c.deliver(to, m, func(*wire.Reply) {}, func() {})
 			}

@@ -22,12 +22,15 @@ type checks struct {
 	over  map[string]bool                 // jobs of which any disk has held a verdict, by key
 	acks  map[string]map[string]bool      // acknowledged jobs by key, and the disks that held them then
 	once  map[string]int                  // starts of jobs that must not run twice
+
+	answers answers // what clients were told
 }
 
 func newChecks() checks {
 	return checks{
 		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Dot{}, over: map[string]bool{},
 		acks: map[string]map[string]bool{}, once: map[string]int{},
+		answers: newAnswers(),
 	}
 }
 
@@ -48,6 +51,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
 		return
 	}
 	r := decodeJob(op.Value)
+	c.checks.answers.checkHolds(n.name, r)
 	once := func(d clock.Dot, what string) {
 		if old, ok := c.checks.dots[d]; ok && old != what {
 			c.fail("I1: dot %v has two contents: %s; %s", d, old, what)
@@ -80,6 +84,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
 // diskChanged notes that a disk was lost, or is an older one.
 func (c *Core) diskChanged(n *coreNode) {
 	delete(c.checks.ends, n.name)
+	c.checks.answers.diskChanged(n.name)
 	for _, r := range n.disk.jobs() {
 		if r.Finished() {
 			c.checkWrite(n, ledger.Op{Key: ledger.RecordKey(kind.JobRef(r.Key())), Value: r.Encode()})
@@ -177,6 +182,9 @@ func (c *Core) Converged() {
 		c.fail("%s", d)
 	}
 	c.checkEmergencies()
+	if c.faults.has(Readers) {
+		c.checkLastAnswers()
+	}
 	for _, name := range c.names {
 		n := c.nodes[name]
 		for id, r := range n.running {

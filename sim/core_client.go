@@ -15,14 +15,18 @@ const answerWithin = time.Second
 // request asks a broker for something, and sees to it that an answer comes in time
 // unless the broker dies or stands still meanwhile.
 func (c *Core) request(n *coreNode, what string, within time.Duration, in func(broker.Token) broker.Input, done func(broker.Answer)) {
-	b, pause := n.b, n.paused
+	b, pause, asked := n.b, n.paused, c.Now
 	if c.Now.Before(pause) {
 		within += pause.Sub(c.Now)
+	}
+	if c.faults.has(SlowDisks) {
+		within += 4 * slowest
 	}
 	answered := false
 	c.ask(n, in, func(v broker.Answer) {
 		answered = true
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
+		c.checkAnswer(n, v, asked)
 		done(v)
 	})
 	c.after(within+answerWithin, func() {
@@ -78,6 +82,30 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past causal.Conte
 	})
 }
 
+// Read reads a job at a broker; done gets what it shows.
+func (c *Core) Read(at string, id job.ID, past causal.Context, done func(*broker.Found)) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
+		return broker.Get{Token: t, ID: string(id), Past: past}
+	}, func(v broker.Answer) {
+		if f, ok := v.(*broker.Found); ok {
+			done(f)
+		}
+	})
+}
+
+// List lists jobs at a broker.
+func (c *Core) List(at string) {
+	n := c.nodes[at]
+	if n.b == nil {
+		return
+	}
+	c.request(n, "list", 0, func(t broker.Token) broker.Input { return broker.List{Token: t, Limit: 100} }, func(broker.Answer) {})
+}
+
 // SetStrategy changes how a broker, or the whole cluster, decides conflicts.
 func (c *Core) SetStrategy(at string, s resolve.Strategy, cluster bool) {
 	n := c.nodes[at]
@@ -103,8 +131,8 @@ func (c *Core) Cancel(at string, id job.ID) {
 }
 
 // ReadAfter reads a job at a broker that must first know what a client has seen
-// (rule C3): then it knows the job.
-func (c *Core) ReadAfter(at string, id job.ID, past causal.Context) {
+// (rule C3): then it knows the job. Done (may be left out) gets what it shows.
+func (c *Core) ReadAfter(at string, id job.ID, past causal.Context, done ...func(*broker.Found)) {
 	n := c.nodes[at]
 	if n.b == nil {
 		return
@@ -112,16 +140,31 @@ func (c *Core) ReadAfter(at string, id job.ID, past causal.Context) {
 	c.request(n, "catch up", 3*time.Second, func(t broker.Token) broker.Input {
 		return broker.CatchUp{Token: t, Past: past, Timeout: 3 * time.Second}
 	}, func(v broker.Answer) {
-		if _, ok := v.(*broker.CaughtUp); !ok || n.b == nil {
-			return
+		if _, ok := v.(*broker.CaughtUp); ok {
+			c.after(0, func() { c.readCaughtUp(n, id, past, done) }) // the client's next request
 		}
-		c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
-			return broker.Get{Token: t, ID: string(id), Past: past}
-		}, func(v broker.Answer) {
-			if _, unknown := v.(*broker.NotFound); unknown && (c.cfg.Retention > time.Hour || !c.someOver(id)) {
-				c.fail("C3: %s has caught up, but does not know %s", at, id)
+	})
+}
+
+// readCaughtUp is the second half of ReadAfter.
+func (c *Core) readCaughtUp(n *coreNode, id job.ID, past causal.Context, done []func(*broker.Found)) {
+	if n.b == nil {
+		return
+	}
+	c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
+		return broker.Get{Token: t, ID: string(id), Past: past}
+	}, func(v broker.Answer) {
+		switch v := v.(type) {
+		case *broker.NotFound:
+			if c.cfg.Retention > time.Hour || !c.someOver(id) {
+				c.fail("C3: %s has caught up, but does not know %s", n.name, id)
 			}
-		})
+		case *broker.Found:
+			c.checkToken(n, v.Record, past)
+			if len(done) > 0 {
+				done[0](v)
+			}
+		}
 	})
 }
 

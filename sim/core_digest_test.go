@@ -32,7 +32,7 @@ func TestCoreDigests(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for seed := next.Add(1) - 1; seed < int64(n); seed = next.Add(1) - 1 {
-				got[seed] = Schedule(uint64(seed), coreConfig()).Digest()
+				got[seed] = Schedule(uint64(seed), coreConfig(), 0).Digest()
 			}
 		})
 	}

@@ -95,6 +95,7 @@ func (c *Core) Heal() {
 	}
 	clear(c.cut)
 	clear(c.hidden)
+	clear(c.unknown)
 	c.swim()
 }
 
@@ -157,3 +158,65 @@ func (c *Core) Leave(name string) {
 
 // swim lets the failure detector notice, after its time, what has changed.
 func (c *Core) swim() { c.after(detect, c.tellRoster) }
+
+// Estrange keeps one broker from knowing that another exists, until all is healed.
+func (c *Core) Estrange(a, b string) {
+	if a == b {
+		return
+	}
+	c.tell("%s does not know %s", a, b)
+	c.unknown[[2]string{a, b}] = true
+	c.tellRoster()
+}
+
+// Reaped lets SWIM forget, on both sides, everybody who is cut off now, as it does after a day.
+func (c *Core) Reaped() {
+	for _, a := range c.names {
+		for _, b := range c.names {
+			if a != b && c.apart(a, b) {
+				c.tell("%s forgets %s, which is only cut off", a, b)
+				c.unknown[[2]string{a, b}] = true
+			}
+		}
+	}
+	c.tellRoster()
+}
+
+// Join starts one more broker beside another. Those that are cut off from that one are cut off
+// from the new one as well, and neither hears of the other.
+func (c *Core) Join(beside string) (name string) {
+	name = c.add()
+	c.tell("%s joins, beside %s", name, beside)
+	for _, other := range c.names {
+		for _, way := range [][2]string{{name, other}, {other, name}} {
+			like := [2]string{beside, other}
+			if way[1] == name {
+				like = [2]string{other, beside}
+			}
+			if other != beside && c.cut[like] {
+				c.cut[way], c.hidden[way] = true, c.hidden[like]
+				c.unknown[way], c.unknown[[2]string{way[1], way[0]}] = true, true
+			}
+		}
+	}
+	c.Start(name)
+	return name
+}
+
+// SlowDisk makes a broker's disk take its time for a while: up to some seconds for each sync.
+func (c *Core) SlowDisk(name string, d time.Duration) {
+	c.tell("the disk of %s is slow for %v", name, d)
+	c.nodes[name].slow = c.Now.Add(d)
+}
+
+// RestoreTwo ends two brokers at once, and starts both from older copies of their disks.
+func (c *Core) RestoreTwo(a, b string) {
+	for _, name := range []string{a, b} {
+		c.Kill(name)
+		c.Rollback(name)
+		c.Start(name)
+	}
+}
+
+// epoch is how far a clock is off that shows 1970.
+func (c *Core) epoch() time.Duration { return -c.Now.Sub(time.Unix(0, 0)) }

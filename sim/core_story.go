@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -39,22 +40,26 @@ func (c *Core) Story(about string) string {
 // Schedule drives one seeded fault schedule: brokers are killed, restarted, wiped and
 // rolled back, they flap, stand still and leave, the network splits and heals and
 // loses messages, clocks jump, while clients submit, read and cancel. In the end all
-// is healed, and the checks are made.
-func Schedule(seed uint64, cfg broker.Config) *Core {
+// is healed, and the checks are made. Faults adds what else may happen; what it adds is drawn
+// apart, so that a schedule without it is what it always was.
+func Schedule(seed uint64, cfg broker.Config, faults Faults) *Core {
 	cfg.SyncInterval = 20 * time.Second
 	if seed%2 == 1 {
 		cfg.Retention, cfg.RetentionCount = 15*time.Second, 5
 	}
 	c := NewCore(seed, 3+int(seed%5), cfg)
+	c.faults = faults
 	c.Loss = []float64{0, 0.02, 0.1, 0.3}[seed/5%4]
 	c.Dup = []float64{0, 0.05}[seed/20%2]
 	if seed%3 == 0 {
 		c.Reap = 20 * time.Second
 	}
 	c.Run(3 * time.Second)
-	n := &schedule{c: c, past: map[int]causal.Context{}}
+	n := &schedule{c: c, past: map[int]causal.Context{}, more: rand.New(rand.NewPCG(seed, 2))}
+	n.begin()
 	for range 60 {
 		n.event()
+		n.moreEvents()
 		c.Run(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
 	}
 	c.tell("the schedule is over: all is healed and started")
@@ -76,6 +81,7 @@ type schedule struct {
 	c    *Core
 	ids  []job.ID
 	past map[int]causal.Context // what each of three clients has seen
+	more *rand.Rand             // draws what Faults adds
 }
 
 func (n *schedule) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }

@@ -1,0 +1,245 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// What clients were told, all of them, by whichever broker and whenever. The other checks look
+// at disks; these look at promises, which are all that a client ever has:
+//
+//   - a firm result, one that is not provisional, never changes (rule A3);
+//   - when a broker calls a result firm, no member holds the job without having held that end:
+//     such a one may still write another;
+//   - a broker that has called a job's end firm shows that end for as long as it keeps its disk
+//     (one that is not may be shown to one client, whose token covers it, and not yet to another);
+//   - who presents a causal token is never shown less than others were by an answer that the token
+//     covers, and least of all an end as unfinished (rules C3, R4).
+//
+// That replicas were there is looked at by checkAck, and that every acknowledged job ends, with
+// the result that was called firm, by Converged.
+type answers struct {
+	firm  map[creation]told                 // what was called firm first
+	sight map[creation][]told               // all that was shown, each once
+	ended map[string]map[creation]time.Time // by broker: the ends that it has called firm, while it keeps its disk
+	held  map[clock.Dot]map[string]bool     // which disks have ever held a verdict
+	kept  map[clock.Dot]map[string]bool     // which disks hold it still, or have forgotten it since all did
+	had   map[creation]map[string]bool      // which disks have ever held a job
+
+	// unmet counts what was seen to break a promise that only a later rule makes, by that rule.
+	unmet map[string]int
+}
+
+// creation is one job: an ID and a spec that are submitted again after all have forgotten them
+// are another.
+type creation struct {
+	key string
+	dot clock.Dot
+}
+
+// told is one thing that a client was told of a job.
+type told struct {
+	by      string // the broker
+	dots    clock.Vector
+	verdict clock.Dot // that decided; zero while the job had not ended
+	alone   bool      // it was called firm without a broker that had left, or that SWIM had forgotten or never met
+	outcome job.Outcome
+}
+
+func newAnswers() answers {
+	return answers{
+		firm: map[creation]told{}, sight: map[creation][]told{}, ended: map[string]map[creation]time.Time{},
+		held: map[clock.Dot]map[string]bool{}, kept: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{}, unmet: map[string]int{},
+	}
+}
+
+// creations are the identities of a record: more than one when it was submitted in several parts
+// of a split.
+func creations(r *job.Record) (out []creation) {
+	for _, s := range r.Created {
+		out = append(out, creation{r.Key(), s.Dot})
+	}
+	return out
+}
+
+// checkHolds remembers which disks have held a job, and its ends.
+func (a *answers) checkHolds(at string, r *job.Record) {
+	for _, id := range creations(r) {
+		put(a.had, id, at)
+	}
+	for _, v := range r.Verdicts {
+		put(a.held, v.Dot, at)
+		put(a.kept, v.Dot, at)
+	}
+}
+
+// diskChanged notes that a disk was lost, or is an older one: what it holds still is told by
+// checkHolds afterwards.
+func (a *answers) diskChanged(at string) {
+	delete(a.ended, at)
+	for _, disks := range a.kept {
+		delete(disks, at)
+	}
+}
+
+func put[K comparable](sets map[K]map[string]bool, k K, name string) {
+	if sets[k] == nil {
+		sets[k] = map[string]bool{}
+	}
+	sets[k][name] = true
+}
+
+// checkAnswer looks at what the answer to a question of that time shows of jobs.
+func (c *Core) checkAnswer(n *coreNode, v broker.Answer, asked time.Time) {
+	switch a := v.(type) {
+	case *broker.Found:
+		c.checkShown(n, a.Record, !a.Provisional, asked)
+	case *broker.Cancelled:
+		c.checkShown(n, a.Job.Record, !a.Job.Provisional, asked)
+	case *broker.Submitted: // these say nothing of how final an end is
+		c.checkShown(n, a.Record, false, asked)
+	case *broker.TooFewCopies:
+		c.checkShown(n, a.Record, false, asked)
+	case *broker.IDTaken:
+		c.checkShown(n, a.Record, false, asked)
+	case *broker.Listing:
+		for _, r := range a.Jobs {
+			c.checkShown(n, r, !slices.Contains(a.Provisional, r.Key()), asked)
+		}
+	}
+}
+
+// checkShown looks at one job as it is shown. Firm: its end, if it has one, is not called
+// provisional.
+func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time) {
+	a := &c.checks.answers
+	now := told{by: n.name, dots: r.Dots}
+	if v := r.Verdict(); v != nil {
+		now.verdict, now.outcome = v.Dot, v.Outcome
+	}
+	ended := r.Finished()
+	firm = firm && n.roster != nil // a real broker knows at its start whom it had met before
+	for _, id := range creations(r) {
+		switch first, was := a.firm[id]; {
+		case !ended || !firm:
+		case !was:
+			now.alone = !c.checkKnown(n, r, id)
+			a.firm[id] = now
+		case first.verdict == now.verdict:
+		case len(a.kept[first.verdict]) == 0: // every disk that held it was lost
+			a.firm[id] = now
+		case first.alone:
+			c.unmet("M2")
+		default:
+			c.fail("A3: %s called %s %s for good (%v), and %s calls it %s for good (%v)", first.by, r.ID, first.outcome, first.verdict, n.name, now.outcome, now.verdict)
+		}
+		switch {
+		case ended && firm:
+			if a.ended[n.name] == nil {
+				a.ended[n.name] = map[creation]time.Time{}
+			}
+			if _, known := a.ended[n.name][id]; !known {
+				a.ended[n.name][id] = c.Now
+			}
+		case !ended && !a.ended[n.name][id].IsZero() && asked.After(a.ended[n.name][id]):
+			c.fail("A3: %s has called the end of %s final, and shows it as %s", n.name, r.ID, r.State())
+		}
+		same := func(t told) bool { return t.verdict == now.verdict && t.dots.Compare(now.dots) == clock.Equal }
+		if !slices.ContainsFunc(a.sight[id], same) {
+			a.sight[id] = append(a.sight[id], now)
+		}
+	}
+}
+
+// checkToken compares what a broker that has caught up with a token shows of a job with what any
+// answer that the token covers has shown.
+func (c *Core) checkToken(n *coreNode, r *job.Record, past causal.Context) {
+	for _, id := range creations(r) {
+		for _, before := range c.checks.answers.sight[id] {
+			switch {
+			case !covers(past, before.dots):
+			case !r.Dots.Covers(before.dots):
+				c.fail("C3: %s has caught up, but shows %s at %v; %s had shown it at %v", n.name, r.ID, r.Dots, before.by, before.dots)
+			case !before.verdict.IsZero() && !r.Finished():
+				c.fail("R4: %s has caught up, but shows %s as %s; %s had shown its end", n.name, r.ID, r.State(), before.by)
+			}
+		}
+	}
+}
+
+// checkKnown sees to it that a result which is called firm for the first time is known to all that
+// could write another: those that hold the job, and have not left. It reports false when one of
+// them was not asked, since SWIM has forgotten it, or its roster does not have it: today that ends
+// a membership, and rule M2 will change it.
+func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) (all bool) {
+	a := &c.checks.answers
+	status := map[string]membership.Status{}
+	for _, m := range n.roster {
+		status[m.Name] = m.Status
+	}
+	all = true
+	for _, name := range slices.Sorted(maps.Keys(a.had[id])) {
+		held := a.held[r.Verdict().Dot][name]
+		switch {
+		case !c.nodes[name].disk.holds(id.key): // it was told to forget the job
+		case status[name] == "", status[name] == membership.Left, c.nodes[name].left:
+			all = false // it may hold an earlier end beside this one
+			if !held {
+				c.unmet("M2")
+			}
+		case !held:
+			c.fail("A3: %s calls %s %s for good, but %s has never held that end", n.name, r.ID, r.Verdict().Outcome, name)
+		}
+	}
+	return all
+}
+
+// covers reports whether a token proves that its client has seen all these updates.
+func covers(past causal.Context, dots clock.Vector) bool {
+	for _, d := range dots {
+		if !slices.ContainsFunc(past, func(e causal.Event) bool { return e.Dot.Actor == d.Actor && e.Dot.Counter >= d.Counter }) {
+			return false
+		}
+	}
+	return true
+}
+
+// unmet notes that something happened which a rule that is not built yet will exclude.
+func (c *Core) unmet(rule string) {
+	c.tell("NOT PROMISED YET, rule %s", rule)
+	c.checks.answers.unmet[rule]++
+}
+
+// Unmet counts, by rule, what a rule that is not built yet will exclude.
+func (c *Core) Unmet() map[string]int { return c.checks.answers.unmet }
+
+// checkLastAnswers asks every broker, when all was well for long enough, how the acknowledged jobs
+// have ended: for good, and alike.
+func (c *Core) checkLastAnswers() {
+	for _, name := range c.names {
+		n := c.nodes[name]
+		for _, key := range slices.Sorted(maps.Keys(c.checks.acks)) {
+			if len(c.checks.acks[key]) == 0 {
+				continue // every disk that held it was lost
+			}
+			c.request(n, "get "+key, 0, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: key} }, func(v broker.Answer) {
+				f, ok := v.(*broker.Found)
+				switch {
+				case !ok: // forgotten, which checkEnded looks at
+				case !f.Record.Finished():
+					c.fail("A3: all is well, and %s shows %s as %s", name, key, f.Record.State())
+				case f.Provisional:
+					c.fail("A3: all is well, and %s still calls the end of %s provisional", name, key)
+				}
+			})
+		}
+	}
+	c.Run(answerWithin)
+}

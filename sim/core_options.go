@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+)
+
+// Faults is a set of what a fault schedule may do beside its plain events.
+type Faults uint
+
+// What a schedule can be asked to do.
+const (
+	// Readers: clients read and list all the while, with their tokens and without.
+	Readers Faults = 1 << iota
+	// Strangers: a broker does not know that another exists.
+	Strangers
+	// Reaping: SWIM forgets who is only cut off.
+	Reaping
+	// Clocks: every broker has a clock of its own: off by days, in 1970, years ahead, and set
+	// right, or wrong, on the way.
+	Clocks
+	// Joins: new brokers join, also on one side of a split.
+	Joins
+	// SlowDisks: disks take seconds to sync.
+	SlowDisks
+	// Late: messages arrive again up to a minute later.
+	Late
+	// Restores: two disks are restored at once.
+	Restores
+	// LongSplits: a split lasts for longer than results are kept.
+	LongSplits
+)
+
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits"}
+
+func (f Faults) has(x Faults) bool { return f&x != 0 }
+
+// String lists the names, separated by commas.
+func (f Faults) String() string {
+	var out []string
+	for i, name := range faultNames {
+		if f.has(1 << i) {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ",")
+}
+
+// ParseFaults reads what String writes; "none" is a schedule of plain events.
+func ParseFaults(s string) (f Faults, err error) {
+	for _, word := range strings.Split(s, ",") {
+		found := word == "none"
+		for i, name := range faultNames {
+			if word == name {
+				f, found = f|1<<i, true
+			}
+		}
+		if !found {
+			return 0, fmt.Errorf("fault %q: want some of %s", word, strings.Join(faultNames, ","))
+		}
+	}
+	return f, nil
+}
+
+// clean is what today's rules stand: every fault of it goes through thousands of schedules. The
+// rest is left out until the rules that mend it are built.
+const clean = Readers
+
+// Usual draws what the schedule of a seed does: each of what is clean in every other one.
+func Usual(seed uint64) Faults {
+	return Faults(rand.New(rand.NewPCG(seed, 3)).Uint64()) & clean
+}
+
+// begin is what a schedule does before its first event.
+func (n *schedule) begin() {
+	if n.c.faults.has(Late) {
+		n.c.late = time.Minute
+	}
+	if n.c.faults.has(Clocks) {
+		for _, name := range n.c.names {
+			n.setClock(name)
+		}
+	}
+}
+
+// setClock draws how far a broker's clock is off: often not at all.
+func (n *schedule) setClock(name string) {
+	const day = 24 * time.Hour
+	off := []time.Duration{0, 0, time.Minute, -time.Hour, -2 * day, 3 * day, 20 * 365 * day, n.c.epoch()}
+	n.c.Skew(name, off[n.more.IntN(len(off))])
+}
+
+// moreEvents are what Faults adds to one event of a schedule.
+func (n *schedule) moreEvents() {
+	c, f := n.c, n.c.faults
+	pick := func() string { return c.names[n.more.IntN(len(c.names))] }
+	often := func(x Faults, one int) bool { return f.has(x) && n.more.IntN(one) == 0 }
+	if f.has(Readers) {
+		for range 3 {
+			n.read(pick())
+		}
+	}
+	if often(Strangers, 12) {
+		c.Estrange(pick(), pick())
+	}
+	if often(Reaping, 8) {
+		c.Reaped()
+	}
+	if often(Clocks, 12) {
+		n.setClock(pick())
+	}
+	if often(Joins, 30) && len(c.names) < 9 {
+		c.Join(pick())
+	}
+	if often(SlowDisks, 8) {
+		c.SlowDisk(pick(), time.Duration(n.more.IntN(20))*time.Second)
+	}
+	if often(Restores, 20) {
+		c.RestoreTwo(pick(), pick())
+	}
+	if often(LongSplits, 30) {
+		group := map[string]bool{}
+		for _, name := range c.names {
+			group[name] = n.more.IntN(2) == 0
+		}
+		c.Split(group)
+		for range 12 {
+			n.submit(pick())
+			c.Run(time.Duration(2+n.more.IntN(8)) * time.Second)
+		}
+	}
+}
+
+// read lets one of the clients look at a job.
+func (n *schedule) read(at string) {
+	if len(n.ids) == 0 {
+		return
+	}
+	c, client, id := n.c, n.more.IntN(3), n.ids[n.more.IntN(len(n.ids))]
+	switch past := n.past[client]; n.more.IntN(6) {
+	case 0:
+		c.List(at)
+	case 1, 2:
+		if len(past) > 0 && past[len(past)-1].Job != "" {
+			c.ReadAfter(at, past[len(past)-1].Job, past, func(f *broker.Found) { n.past[client] = f.Past })
+		}
+	default:
+		c.Read(at, id, past, func(f *broker.Found) { n.past[client] = f.Past })
+	}
+}
