@@ -34,6 +34,7 @@ type members struct {
 	http       *httpd.Server
 	life       *lifecycle
 	log        *slog.Logger
+	conflicts  onceASecond // of names: anybody can repeat one without end
 }
 
 // watch turns what the gossip pool tells into inputs of the core.
@@ -57,7 +58,9 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.UserEvent:
 				m.broadcasts.receive(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
-				m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
+				if m.conflicts.allow(m.cfg.Now()) {
+					m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
+				}
 			}
 		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)

@@ -217,6 +217,7 @@ func (n *Node) startGossip() (*gossip.Pool, error) {
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,
+		Refused:      func(what gossip.Refused) { n.http.Metrics().GossipRefused(string(what)) },
 		Answer:       n.http.AnswerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
 	})
 	if err != nil {
