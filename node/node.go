@@ -177,6 +177,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.members.claim(ctx); err != nil {
+		return err
+	}
 	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
 		"http", n.listener.Addr().String(), "actor", string(n.actor), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
