@@ -2,10 +2,13 @@ package sim
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/gossip"
@@ -31,6 +34,47 @@ func TestClusterQuickRestartWithAnotherAddress(t *testing.T) {
 			return true
 		})
 		t.Logf("back after %v", took)
+	})
+}
+
+// When every broker was sent an event of the greatest Lamport time there is, and a `dead` of the greatest incarnation
+// of one of them, nobody is lost, and an emergency is felt everywhere within a second (rule G1).
+func TestClusterForgedGossip(t *testing.T) {
+	inCluster(t, 3, inEmergencies, func(t *testing.T, c *Cluster) {
+		busy(t, c)
+		attacker, err := c.Net.Host("attacker").Transport()
+		require.NoError(t, err)
+		packet := func(kinds []byte, m any) []byte {
+			var b []byte
+			require.NoError(t, codec.NewEncoderBytes(&b, &codec.MsgpackHandle{}).Encode(m))
+			return append(kinds, b...)
+		}
+		for _, name := range c.Names() {
+			for _, p := range [][]byte{
+				packet([]byte{5}, map[string]any{"Incarnation": uint32(1<<32 - 1), "Node": "b1", "From": "b0"}),
+				packet([]byte{8, 3}, map[string]any{"LTime": uint64(1<<64 - 1), "Name": "x", "Payload": []byte("x")}),
+			} {
+				_, err := attacker.WriteTo(p, c.Host(name).GossipAddr())
+				require.NoError(t, err)
+			}
+		}
+		time.Sleep(20 * time.Second)
+		for _, name := range c.Names() {
+			s, err := c.Client(name).Coordination(context.Background())
+			require.NoError(t, err)
+			require.Equal(t, 2, s.HealthyPeers)
+			resp, err := (&http.Client{Transport: &http.Transport{DialContext: c.Host(name).Dial, DisableKeepAlives: true}}).Get("http://" + c.Host(name).HTTPAddr() + "/metrics")
+			require.NoError(t, err)
+			text, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Contains(t, string(text), `ucp_gossip_refused_total{what="incarnation"}`)
+			require.Contains(t, string(text), `ucp_gossip_refused_total{what="lamport"}`)
+		}
+		began := time.Now()
+		_, err = c.Client("b0").Declare(context.Background(), api.Declaration{Type: "flood", Level: "high", TTL: "1h"})
+		require.NoError(t, err)
+		require.Less(t, felt(c, began, "all brokers act", c.Suspended), time.Second)
 	})
 }
 
