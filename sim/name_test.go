@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/node"
 )
@@ -72,7 +73,7 @@ func TestClusterForgedGossip(t *testing.T) {
 			require.Contains(t, string(text), `ucp_gossip_refused_total{what="lamport"}`)
 		}
 		began := time.Now()
-		_, err = c.Client("b0").Declare(context.Background(), api.Declaration{Type: "flood", Level: "high", TTL: "1h"})
+		_, _, err = c.Client("b0").Declare(context.Background(), emergency.Declaration{Type: "flood", Level: "critical"})
 		require.NoError(t, err)
 		require.Less(t, felt(c, began, "all brokers act", c.Suspended), time.Second)
 	})
