@@ -65,6 +65,10 @@ type Config struct {
 	// which waits for the call to return. May be nil.
 	Answer func(ctx context.Context, query string, payload []byte) []byte
 
+	// Refused is told of each statement of a peer that was not let in, since it would mute a node. It is called
+	// on any goroutine, and must neither block nor call the pool. May be nil.
+	Refused func(Refused)
+
 	// Transport replaces real sockets, for simulations. It is shut down with the Pool. May be nil.
 	Transport Transport
 
@@ -92,6 +96,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.State == nil {
 		cfg.State = func() []byte { return nil }
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(Refused) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

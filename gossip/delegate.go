@@ -10,15 +10,23 @@ import (
 )
 
 // delegate stands between memberlist and Serf's delegate. It embeds Serf's, so that everything but the
-// push-pull state is passed on unchanged (rule S3).
+// push-pull state (rule S3) and messages that are refused (sift.go) is passed on unchanged.
 //
-// Its methods run on memberlist's goroutines, so they neither block nor lock.
+// Its methods run on memberlist's goroutines, so they do not block.
 type delegate struct {
 	memberlist.Delegate               // Serf's own
 	state               func() []byte // see Config.State
 	queue               *queue
+	sift                *sift
 	stats               *counters
 	log                 *slog.Logger
+}
+
+// NotifyMsg passes a message of Serf on, if it is let in.
+func (d *delegate) NotifyMsg(b []byte) {
+	if b = d.sift.userMessage(b); len(b) > 0 {
+		d.Delegate.NotifyMsg(b)
+	}
 }
 
 // LocalState returns what memberlist sends to a peer in a push-pull: Serf's state followed by ours. Our state
@@ -74,11 +82,11 @@ func (d *conflictDelegate) NotifyConflict(known, claimed *memberlist.Node) {
 // installDelegates wraps the delegates that Serf has set in conf by ours. It fails when there are none: then
 // this version of memberlist calls the transport earlier than known versions, and states would silently not
 // be sent.
-func installDelegates(conf *memberlist.Config, state func() []byte, q *queue, stats *counters, log *slog.Logger) error {
+func installDelegates(conf *memberlist.Config, state func() []byte, q *queue, sift *sift, stats *counters, log *slog.Logger) error {
 	if conf.Delegate == nil || conf.Conflict == nil {
 		return fmt.Errorf("gossip: serf had set no delegate when memberlist asked for the address: this version of memberlist or serf cannot carry our state; build with the versions that go.mod pins")
 	}
-	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, queue: q, stats: stats, log: log}
+	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, queue: q, sift: sift, stats: stats, log: log}
 	conf.Conflict = &conflictDelegate{ConflictDelegate: conf.Conflict, queue: q, self: conf.Name}
 	return nil
 }

@@ -56,6 +56,6 @@ func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
 }
 
 func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {
-	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil)
+	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil, nil)
 	require.ErrorContains(t, err, "versions that go.mod pins")
 }

@@ -24,6 +24,7 @@
 //
 //   - drain (drain.go) moves Serf's events into our bounded queue;
 //   - up to 8 answers to queries (query.go);
+//   - one receiver of packets (transport.go);
 //   - one accept loop for incoming streams (streams.go);
 //   - the joins and the leave that callers have started (join.go, lifecycle.go);
 //   - with an RPC port: one writer for each client that streams events (rpc_events.go).

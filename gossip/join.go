@@ -11,7 +11,7 @@ import (
 
 // Join contacts nodes, given as host:port (the port defaults to 7946), and merges this node's cluster with
 // theirs. It returns how many nodes it reached. One is enough, so with n > 0 an error only reports the
-// others. This node's own address is skipped. Earlier events of the other cluster are ignored (rule E1).
+// others. It claims this node's name first, and joins nobody if that is taken: see Claim. This node's own address is skipped. Earlier events of the other cluster are ignored (rule E1).
 //
 // Names are looked up first, which takes at most 5 seconds each. An unreachable address may take 10 seconds
 // until TCP gives up. When ctx ends earlier, Join returns its error, and the join continues in the background
@@ -27,7 +27,15 @@ func (p *Pool) Join(ctx context.Context, addrs []string) (n int, err error) {
 	}
 	done := make(chan result, 1)
 	begun := p.life.begin(&p.work, func() {
+		moved, err := p.claim(ctx, targets)
+		if err != nil {
+			done <- result{0, err}
+			return
+		}
 		n, err := p.agent.Join(targets, false)
+		if moved && n > 0 {
+			p.announceAgain(targets)
+		}
 		done <- result{n, err}
 	})
 	if !begun {

@@ -158,8 +158,10 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 		inner = socks
 		ml.BindAddr, ml.BindPort = bind.Addr().String(), socks.GetAutoBindPort()
 	}
-	p.wire = newTransport(inner, func() error {
-		return installDelegates(ml, p.cfg.State, p.queue, &p.stats, p.cfg.Logger)
+	sift := newSift(p.cfg.Name, p.cfg.Refused, p.cfg.Logger)
+	sift.alive = p.alive
+	p.wire = newTransport(inner, sift, func() error {
+		return installDelegates(ml, p.cfg.State, p.queue, sift, &p.stats, p.cfg.Logger)
 	})
 	ml.Transport = p.wire
 	if p.cfg.Advertise == "" {
@@ -177,6 +179,16 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 		ml.AdvertisePort = ml.BindPort
 	}
 	return nil
+}
+
+// alive reports whether a node is alive, or about to leave. It may be called when Serf is complete.
+func (p *Pool) alive(name string) bool {
+	for _, m := range p.agent.Serf().Members() {
+		if m.Name == name {
+			return m.Status == serf.StatusAlive || m.Status == serf.StatusLeaving
+		}
+	}
+	return false
 }
 
 // Addr returns the host:port under which peers reach this node: the advertised address, with the port that

@@ -1,7 +1,9 @@
 package gossip
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 )
@@ -9,6 +11,7 @@ import (
 // streams keeps track of every open stream of a transport. memberlist handles each stream on a goroutine that
 // it does not wait for, with timeouts of 10 seconds; closing the streams makes a shutdown fast.
 type streams struct {
+	sift     *sift
 	incoming chan net.Conn // memberlist receives from it
 	closed   chan struct{} // closed by close
 	stop     chan struct{} // closed by wait, to end the accept loop
@@ -19,8 +22,9 @@ type streams struct {
 }
 
 // newStreams starts the accept loop, which receives from source once ready is closed.
-func newStreams(source <-chan net.Conn, ready <-chan struct{}) *streams {
+func newStreams(source <-chan net.Conn, ready <-chan struct{}, sift *sift) *streams {
 	s := &streams{
+		sift:     sift,
 		incoming: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		stop:     make(chan struct{}),
@@ -37,7 +41,7 @@ func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}) {
 	for {
 		select {
 		case raw := <-source:
-			conn, err := s.track(raw)
+			conn, err := s.track(raw, false)
 			if err != nil {
 				continue
 			}
@@ -51,15 +55,16 @@ func (s *streams) accept(source <-chan net.Conn, ready <-chan struct{}) {
 	}
 }
 
-// track records an open stream. After close it closes the stream and returns an error.
-func (s *streams) track(conn net.Conn) (net.Conn, error) {
+// track records an open stream; asked says that this node has opened it. After close it closes the stream and
+// returns an error.
+func (s *streams) track(conn net.Conn, asked bool) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("gossip: stream to %s: this node is shutting down: %w", conn.RemoteAddr(), net.ErrClosed)
 	}
-	st := &stream{Conn: conn, owner: s}
+	st := &stream{Conn: conn, owner: s, asked: asked}
 	s.open[st] = struct{}{}
 	return st, nil
 }
@@ -85,10 +90,36 @@ func (s *streams) wait() {
 	s.loop.Wait()
 }
 
-// stream is one open stream, which streams forgets when it is closed.
+// stream is one open stream, which streams forgets when it is closed. memberlist reads one message from it, which
+// passes the sift as a whole. Only one goroutine may read.
 type stream struct {
 	net.Conn
 	owner *streams
+	asked bool // this node has opened it
+
+	read    bool      // the message was read from Conn
+	err     error     // while it was read
+	message []byte    // what is left of it
+	rest    io.Reader // what follows it
+}
+
+// Read implements net.Conn.
+func (st *stream) Read(b []byte) (int, error) {
+	if !st.read {
+		st.read = true
+		r := bufio.NewReader(st.Conn)
+		st.rest = r
+		st.message, st.err = st.owner.sift.stream(&recorder{r: r}, st.asked)
+	}
+	if st.err != nil {
+		return 0, st.err
+	}
+	if len(st.message) > 0 {
+		n := copy(b, st.message)
+		st.message = st.message[n:]
+		return n, nil
+	}
+	return st.rest.Read(b)
 }
 
 // Close implements net.Conn.

@@ -9,6 +9,9 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
+// maxTags is how many bytes tags take at most, encoded.
+const maxTags = memberlist.MetaMaxSize
+
 // SetTags replaces all tags of this node, including those that were set through RPC (serf tags), and waits
 // until the change has been sent to some peer, for at most 5 seconds. If it was not sent by then, an error is
 // returned, but the new tags stay set and are sent with the next push-pull. Only one goroutine at a time may
@@ -30,8 +33,8 @@ func checkTags(tags map[string]string) error {
 		return fmt.Errorf("gossip: encoding the tags: %w", err)
 	}
 	// Serf adds one byte that says that tags follow.
-	if n := buf.Len() + 1; n > memberlist.MetaMaxSize {
-		return fmt.Errorf("gossip: the tags take %d bytes encoded, the limit is %d: use fewer or shorter ones", n, memberlist.MetaMaxSize)
+	if n := buf.Len() + 1; n > maxTags {
+		return fmt.Errorf("gossip: the tags take %d bytes encoded, the limit is %d: use fewer or shorter ones", n, maxTags)
 	}
 	return nil
 }

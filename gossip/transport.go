@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// transport wraps the Transport that really moves bytes, for three reasons:
+// transport wraps the Transport that really moves bytes, for four reasons:
 //
 //  1. FinalAdvertiseAddr installs our delegates (see the package comment).
 //  2. Nothing comes in before Serf is complete. Serf sets some of its fields only
@@ -14,6 +14,7 @@ import (
 //     between, for instance because this node has just restarted and its peers still
 //     gossip to its address, would make Serf dereference nil pointers.
 //  3. Streams are tracked, so that a shutdown can close them (streams.go).
+//  4. What would mute a node for good is not let in (sift.go).
 type transport struct {
 	Transport
 	install     func() error // installs our delegates; called once
@@ -21,16 +22,46 @@ type transport struct {
 	installErr  error
 	ready       chan struct{} // closed by open, or at the latest by Shutdown
 	openOnce    sync.Once
+	sift        *sift
+	packets     chan *Packet // those that were let in
+	receiver    sync.WaitGroup
 	streams     *streams
 	down        chan struct{} // closed: Shutdown has begun
+	closed      chan struct{} // closed: the underlying transport is down
 	downOnce    sync.Once
 	downErr     error
 }
 
-func newTransport(inner Transport, install func() error) *transport {
-	t := &transport{Transport: inner, install: install, ready: make(chan struct{}), down: make(chan struct{})}
-	t.streams = newStreams(inner.StreamCh(), t.ready)
+func newTransport(inner Transport, sift *sift, install func() error) *transport {
+	t := &transport{
+		Transport: inner, install: install, sift: sift,
+		ready: make(chan struct{}), down: make(chan struct{}), closed: make(chan struct{}), packets: make(chan *Packet),
+	}
+	t.streams = newStreams(inner.StreamCh(), t.ready, sift)
+	t.receiver.Go(t.receive)
 	return t
+}
+
+// receive passes on what is let in of incoming packets, after open, and drops what comes after the shutdown has
+// begun: the readers of the underlying transport may block on a packet until it is down.
+func (t *transport) receive() {
+	<-t.ready
+	incoming := t.Transport.PacketCh()
+	for {
+		select {
+		case <-t.closed:
+			return
+		case p := <-incoming:
+			b := t.sift.packet(p.Buf)
+			if len(b) == 0 && len(p.Buf) > 0 {
+				continue
+			}
+			select {
+			case t.packets <- &Packet{Buf: b, From: p.From, Timestamp: p.Timestamp}:
+			case <-t.down:
+			}
+		}
+	}
 }
 
 // open lets packets and streams in. Pool.start calls it when Serf is complete.
@@ -46,12 +77,8 @@ func (t *transport) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error)
 	return t.Transport.FinalAdvertiseAddr(ip, port)
 }
 
-// PacketCh implements Transport. memberlist's receiver calls it before each packet. Waiting for open here
-// holds packets back without another goroutine.
-func (t *transport) PacketCh() <-chan *Packet {
-	<-t.ready
-	return t.Transport.PacketCh()
-}
+// PacketCh implements Transport: it delivers what is let in of incoming packets, after open.
+func (t *transport) PacketCh() <-chan *Packet { return t.packets }
 
 // StreamCh implements Transport: it delivers incoming streams after open.
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams.incoming }
@@ -62,7 +89,7 @@ func (t *transport) DialAddressTimeout(addr Address, timeout time.Duration) (net
 	if err != nil {
 		return nil, err
 	}
-	return t.streams.track(conn)
+	return t.streams.track(conn, true)
 }
 
 // DialTimeout implements Transport, for a peer whose name is not known.
@@ -87,27 +114,15 @@ func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 }
 
 // Shutdown implements Transport: it closes all streams and then the underlying transport. It may be called
-// several times, and memberlist calls it, too. If memberlist has not started to receive, the readers of the
-// underlying transport may block on a packet, which is why packets are drained.
+// several times, and memberlist calls it, too.
 func (t *transport) Shutdown() error {
 	t.downOnce.Do(func() {
 		close(t.down)
 		t.open()
 		t.streams.close()
-		drained := make(chan struct{})
-		var drain sync.WaitGroup
-		drain.Go(func() {
-			for {
-				select {
-				case <-t.Transport.PacketCh():
-				case <-drained:
-					return
-				}
-			}
-		})
 		t.downErr = t.Transport.Shutdown()
-		close(drained)
-		drain.Wait()
+		close(t.closed)
+		t.receiver.Wait()
 		t.streams.wait()
 	})
 	return t.downErr

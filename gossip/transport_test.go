@@ -41,7 +41,7 @@ func TestNothingComesInBeforeOpen(t *testing.T) {
 		inner := newFake()
 		a, b := net.Pipe()
 		inner.streams <- a
-		tr := newTransport(inner, func() error { return nil })
+		tr := newTransport(inner, testSift(), func() error { return nil })
 		packet, stream := make(chan *Packet), make(chan net.Conn)
 		go func() { packet <- <-tr.PacketCh() }()
 		go func() { stream <- <-tr.StreamCh() }()
@@ -65,7 +65,7 @@ func TestNothingComesInBeforeOpen(t *testing.T) {
 
 func TestDelegatesAreInstalledOnce(t *testing.T) {
 	calls := 0
-	tr := newTransport(newFake(), func() error { calls++; return nil })
+	tr := newTransport(newFake(), testSift(), func() error { calls++; return nil })
 	for range 3 {
 		_, _, err := tr.FinalAdvertiseAddr("", 0)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestDelegatesAreInstalledOnce(t *testing.T) {
 	require.Equal(t, 1, calls)
 	require.NoError(t, tr.Shutdown())
 
-	tr = newTransport(newFake(), func() error { return io.ErrUnexpectedEOF })
+	tr = newTransport(newFake(), testSift(), func() error { return io.ErrUnexpectedEOF })
 	for range 2 {
 		_, _, err := tr.FinalAdvertiseAddr("", 0)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "each call returns the error")
@@ -84,7 +84,7 @@ func TestDelegatesAreInstalledOnce(t *testing.T) {
 // A shutdown works before open, and when nothing receives.
 func TestTransportShutdown(t *testing.T) {
 	inner := newFake()
-	tr := newTransport(inner, func() error { return nil })
+	tr := newTransport(inner, testSift(), func() error { return nil })
 	_, err := tr.WriteTo(nil, "x")
 	require.ErrorContains(t, err, "sent")
 	require.NoError(t, tr.Shutdown())
@@ -93,6 +93,6 @@ func TestTransportShutdown(t *testing.T) {
 	_, err = tr.WriteTo(nil, "x")
 	require.NoError(t, err, "the packet is dropped silently")
 	a, _ := net.Pipe()
-	_, err = tr.streams.track(a)
+	_, err = tr.streams.track(a, false)
 	require.ErrorIs(t, err, net.ErrClosed)
 }

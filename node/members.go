@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type members struct {
 	http       *httpd.Server
 	life       *lifecycle
 	log        *slog.Logger
+	conflicts  onceASecond // of names: anybody can repeat one without end
 }
 
 // watch turns what the gossip pool tells into inputs of the core.
@@ -57,7 +59,9 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.UserEvent:
 				m.broadcasts.receive(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
-				m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
+				if m.conflicts.allow(m.cfg.Now()) {
+					m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
+				}
 			}
 		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)
@@ -137,12 +141,31 @@ func (m *members) absent() (addrs []string) {
 	return m.known.addrs(alive)
 }
 
+// claim asks whether the broker's name is in use, before anybody hears anything of this start (rule G2): those
+// that it was told of, and those that it has met.
+func (m *members) claim(ctx context.Context) error {
+	addrs := slices.Concat(m.cfg.Join, m.cfg.RetryJoin, m.known.addrs(nil))
+	return m.pool.Load().Claim(ctx, addrs)
+}
+
+// taken returns the error of a join that was not made since another node has this broker's name; nil for others.
+func taken(err error) error {
+	var t *gossip.NameTaken
+	if errors.As(err, &t) {
+		return t
+	}
+	return nil
+}
+
 // firstJoin joins what --join names; that none answers is an error. It decides
 // when /readyz says yes: after the first join, or after five seconds of failed
 // tries, since a broker alone is ready.
 func (m *members) firstJoin(ctx context.Context) error {
 	if len(m.cfg.Join) > 0 {
 		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
+		if err := taken(err); err != nil {
+			return err
+		}
 		if reached == 0 && ctx.Err() == nil {
 			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
@@ -166,8 +189,8 @@ const (
 // were met before and are absent: Serf itself gives up on them (rule S6).
 func (m *members) rejoin(context.Context) error {
 	if len(m.cfg.RetryJoin) > 0 {
-		if !m.retryJoin() {
-			return nil
+		if joined, err := m.retryJoin(); !joined {
+			return err
 		}
 	}
 	pause := rejoinMin
@@ -178,6 +201,9 @@ func (m *members) rejoin(context.Context) error {
 			continue
 		}
 		reached, err := m.pool.Load().Join(m.life.leaving, addrs)
+		if err := taken(err); err != nil {
+			return err
+		}
 		m.log.Debug("rejoin", "tried", addrs, "reached", reached, "error", err)
 		if reached > 0 {
 			pause = rejoinMin
@@ -190,8 +216,8 @@ func (m *members) rejoin(context.Context) error {
 }
 
 // retryJoin tries until one of --retry-join answers; false when the node ends
-// before.
-func (m *members) retryJoin() bool {
+// before, or its name is taken.
+func (m *members) retryJoin() (joined bool, err error) {
 	ready := time.AfterFunc(readyAfter, func() { close(m.life.joined) })
 	defer func() {
 		if ready.Stop() {
@@ -202,14 +228,17 @@ func (m *members) retryJoin() bool {
 		reached, err := m.pool.Load().Join(m.life.leaving, m.cfg.RetryJoin)
 		if reached > 0 {
 			m.log.Info("joined the cluster", "reached", reached)
-			return true
+			return true, nil
+		}
+		if err := taken(err); err != nil {
+			return false, err
 		}
 		if errors.Is(err, context.Canceled) {
-			return false
+			return false, nil
 		}
 		m.log.Warn("--retry-join: nobody answers yet", "tried", m.cfg.RetryJoin, "again in", pause, "error", err)
 		if !m.sleep(pause) {
-			return false
+			return false, nil
 		}
 	}
 }

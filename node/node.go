@@ -177,6 +177,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.members.claim(ctx); err != nil {
+		return err
+	}
 	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
 		"http", n.listener.Addr().String(), "actor", string(n.actor), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
@@ -217,6 +220,7 @@ func (n *Node) startGossip() (*gossip.Pool, error) {
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,
+		Refused:      func(what gossip.Refused) { n.http.Metrics().GossipRefused(string(what)) },
 		Answer:       n.http.AnswerQuery, Transport: transport, Logger: slog.New(quiet{n.log.Handler()}).With("part", "gossip"),
 	})
 	if err != nil {

@@ -210,6 +210,16 @@ func (c *Cluster) Restart(name string) {
 	c.Start(name)
 }
 
+// Move starts a killed broker again on another host, with its disk.
+func (c *Cluster) Move(name, host string) {
+	n := c.nodes[name]
+	n.host = c.Net.Host(host)
+	client, err := api.New(n.host.HTTPAddr(), api.WithTransport(&http.Transport{DialContext: n.host.Dial, DisableKeepAlives: true}))
+	require.NoError(c.t, err)
+	n.client = client
+	c.Start(name)
+}
+
 // Close stops what still runs.
 func (c *Cluster) Close() {
 	for _, p := range c.stock {

@@ -22,7 +22,7 @@ Neither RPC nor HTTP authenticates its callers. On addresses other than loopback
 need --insecure, which says that you trust everybody who can reach them.
 
 Exit codes: 0 when the broker has left in good order; 1 on an error, also when it was
-ended by a second signal.`
+ended by a second signal, or when a broker of its name is already there and answers.`
 
 // agentCommand is `ucp agent`: one broker, in the foreground.
 func (c *cli) agentCommand() *cobra.Command {

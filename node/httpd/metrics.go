@@ -25,6 +25,7 @@ type Metrics struct {
 	records     prometheus.Counter
 	corrupt     prometheus.Counter
 	badEvents   prometheus.Counter
+	gossip      *prometheus.CounterVec
 	swept       prometheus.Counter
 	waited      prometheus.Histogram
 }
@@ -39,6 +40,7 @@ func newMetrics(srv *Server) *Metrics {
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
 		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
 		badEvents:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_emergency_events_invalid_total", Help: "Serf events of emergencies that were not understood."}),
+		gossip:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_gossip_refused_total", Help: "Statements in the gossip that were refused, since they would mute a node, by what was wrong."}, []string{"what"}),
 		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
 	}
 	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -46,7 +48,7 @@ func newMetrics(srv *Server) *Metrics {
 		Buckets: prometheus.ExponentialBuckets(0.01, 4, 9), // to 11 minutes
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.swept, m.waited,
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.gossip, m.swept, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{srv})
 	m.all = prometheus.Gatherers{registry}
@@ -79,6 +81,9 @@ func (m *Metrics) Corrupt() { m.corrupt.Inc() }
 
 // BadEvent counts a Serf event of an emergency that was not understood.
 func (m *Metrics) BadEvent() { m.badEvents.Inc() }
+
+// GossipRefused counts a statement in the gossip that was refused; what says what was wrong (gossip.Refused).
+func (m *Metrics) GossipRefused(what string) { m.gossip.WithLabelValues(what).Inc() }
 
 // Swept counts blobs that were removed since no job named them any more.
 func (m *Metrics) Swept(blobs int) { m.swept.Add(float64(blobs)) }

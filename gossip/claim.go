@@ -1,0 +1,194 @@
+package gossip
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+)
+
+// claimTimeout bounds each question of a claim.
+const claimTimeout = 2 * time.Second
+
+// claimPolls is how often a peer is asked whether it has freed a name, and claimPause the time between.
+const (
+	claimPolls = 10
+	claimPause = 200 * time.Millisecond
+)
+
+// NameTaken is the error of a node whose name belongs to another one that is alive (rule G2).
+type NameTaken struct {
+	Name string
+	Addr string // host:port at which the other node answers
+}
+
+// Error implements error.
+func (e *NameTaken) Error() string {
+	return fmt.Sprintf("a node named %s is already at %s and answers: choose another --name with another data directory, or stop that one", e.Name, e.Addr)
+}
+
+// Claim asks the nodes at these addresses whether this node's name is in use, without telling them anything of
+// this node. Where the name has another address, that is asked: if a node of this name answers there, Claim
+// returns a *NameTaken. If nobody does, it is what this node was before a restart, and the peers are told that it
+// has left, so that they take the new address at once (rule G2). Peers that do not answer are passed over. Join
+// claims first.
+func (p *Pool) Claim(ctx context.Context, addrs []string) error {
+	targets, _ := p.joinTargets(ctx, addrs)
+	_, err := p.claim(ctx, targets)
+	return err
+}
+
+// claim is Claim at resolved addresses. Moved says that some peer knew another address.
+func (p *Pool) claim(ctx context.Context, targets []string) (moved bool, err error) {
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	for _, target := range targets {
+		work.Go(func() {
+			m, e := p.claimAt(ctx, target)
+			mu.Lock()
+			defer mu.Unlock()
+			moved = moved || m
+			if err == nil {
+				err = e
+			}
+		})
+	}
+	work.Wait()
+	return moved, err
+}
+
+// claimAt claims the name at one peer.
+func (p *Pool) claimAt(ctx context.Context, target string) (moved bool, err error) {
+	old, found := p.ask(ctx, target)
+	if !found || old.State == stateLeft {
+		return false, nil
+	}
+	addr := joinHostPort(old.Addr, old.Port)
+	if addr == p.Addr() {
+		return false, nil
+	}
+	if p.inUse(ctx, addr) {
+		// It may be this node itself, if this machine has several addresses. Then it names its present one.
+		if there, ok := p.ask(ctx, addr); ok && joinHostPort(there.Addr, there.Port) == p.Addr() {
+			return false, nil
+		}
+		return true, &NameTaken{Name: p.cfg.Name, Addr: addr}
+	}
+	left, err := encodeWire(wireDead, &accusation{Incarnation: old.Incarnation, Node: p.cfg.Name, From: p.cfg.Name})
+	if err != nil {
+		return true, err
+	}
+	for range claimPolls {
+		if old.State == stateLeft || old.State == stateDead {
+			break
+		}
+		if _, err := p.wire.WriteToAddress(left, Address{Addr: target}); err != nil {
+			break // the join will tell
+		}
+		select {
+		case <-time.After(claimPause):
+		case <-ctx.Done():
+			return true, nil
+		}
+		if old, found = p.ask(ctx, target); !found {
+			break
+		}
+	}
+	return true, nil
+}
+
+// ask returns what a peer knows of this node's name. It begins a push-pull in which it says nothing.
+func (p *Pool) ask(ctx context.Context, addr string) (n pushPullNode, found bool) {
+	question, err := encodeWire(wirePushPull, &pushPullHeader{})
+	if err != nil {
+		return n, false
+	}
+	err = p.exchange(ctx, addr, question, func(kind byte, r *bufio.Reader) error {
+		if kind == wireCompress {
+			inner, err := readCompressed(&recorder{r: r})
+			if err != nil {
+				return err
+			}
+			kind, r = inner[0], bufio.NewReader(bytes.NewReader(inner[1:]))
+		}
+		if kind != wirePushPull {
+			return errors.New("it does not answer with a push-pull")
+		}
+		pp, err := readPushPull(r)
+		for _, x := range pp.nodes {
+			if x.Name == p.cfg.Name {
+				n, found = x, true
+			}
+		}
+		return err
+	})
+	return n, found && err == nil
+}
+
+// inUse reports whether a node of this node's name is alive at an address.
+func (p *Pool) inUse(ctx context.Context, addr string) bool {
+	ping, err := encodeWire(wirePing, &pingRequest{SeqNo: 1, Node: p.cfg.Name})
+	if err != nil {
+		return false
+	}
+	return p.exchange(ctx, addr, ping, func(kind byte, r *bufio.Reader) error {
+		if kind == wireCompress {
+			inner, err := readCompressed(&recorder{r: r})
+			if err != nil {
+				return err
+			}
+			kind, r = inner[0], bufio.NewReader(bytes.NewReader(inner[1:]))
+		}
+		var a pingAnswer
+		if kind != wireAck {
+			return errors.New("it does not answer a ping")
+		}
+		return codec.NewDecoder(r, &codec.MsgpackHandle{}).Decode(&a)
+	}) == nil
+}
+
+// exchange sends a message on a stream of its own, and lets read the answer, after its type.
+func (p *Pool) exchange(ctx context.Context, addr string, question []byte, read func(kind byte, r *bufio.Reader) error) error {
+	conn, err := p.wire.DialAddressTimeout(Address{Addr: addr}, claimTimeout)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func(c net.Conn) { _ = c.Close() }(conn)
+	if err := conn.SetDeadline(time.Now().Add(claimTimeout)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(question); err != nil {
+		return err
+	}
+	r := bufio.NewReader(conn)
+	kind, err := r.ReadByte()
+	if err != nil {
+		return err
+	}
+	return read(kind, r)
+}
+
+// announceAgain joins the peers once more when they may give the name of a node that they hold for dead to
+// another address.
+func (p *Pool) announceAgain(targets []string) {
+	_ = p.life.begin(&p.work, func() { // after the shutdown has begun there is nobody to tell
+		for range 2 {
+			select {
+			case <-time.After(reclaimAfter + time.Second):
+			case <-p.ctx.Done():
+				return
+			}
+			if _, err := p.agent.Join(targets, false); err != nil {
+				p.cfg.Logger.Warn("telling the others this node's new address", "error", err)
+			}
+		}
+	})
+}
