@@ -73,7 +73,7 @@ type Job struct {
 	Executor string    `json:"executor"`         // the broker that runs it, or did; "" when not placed
 	Attempt  uint64    `json:"attempt"`          // how often it was placed
 	Try      int       `json:"try"`              // how often it was retried
-	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there; then it runs alone
+	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there
 	ExitCode *int      `json:"exit_code,omitempty"`
 	Reason   string    `json:"reason,omitempty"` // why it ended as it did
 	Why      string    `json:"why,omitempty"`    // why it does not run yet

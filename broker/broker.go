@@ -61,6 +61,7 @@ type Broker struct {
 	sweeper      sweeper      // forgets (rule L8)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
+	renewing     time.Time    // the same of those that have a lease
 }
 
 // New makes a broker without jobs.
@@ -172,6 +173,9 @@ func (b *Broker) nextWake() (wake time.Time) {
 	}
 	if len(b.members.Doubted()) > 0 {
 		wake = sooner(wake, b.asking)
+	}
+	if len(b.members.Proven()) > 0 {
+		wake = sooner(wake, b.renewing)
 	}
 	return wake
 }

@@ -159,11 +159,6 @@ func (d *decisions) candidate(r *job.Record) resolve.Candidate {
 // candidateOn is the same where other emergencies are in force.
 func (d *decisions) candidateOn(r *job.Record, set *emergency.ActiveSet) resolve.Candidate {
 	c := resolve.CandidateOf(r)
-	if r.Losses > 0 { // a suspect runs alone, so that it takes nobody along (rule P4)
-		all := d.cfg.Capabilities.Capacity
-		all.Devices = c.Want.Devices
-		c.Want = all
-	}
 	c.Deps = d.causality.before(r)
 	c.Level, _ = set.Level(&r.Spec)
 	c.Raised, _ = d.raised(r, set)

@@ -35,7 +35,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 	for _, name := range b.members.Names() {
 		b.peers.Meet(b.members.Get(name), c.Was[name])
 	}
-	b.asking = time.Time{}
+	b.asking, b.renewing = time.Time{}, b.now.Add(renewEvery)
 	if c.Joined && !b.peers.Unaudited() {
 		b.distrust() // it may have been away for long
 	}
@@ -46,8 +46,11 @@ func (b *Broker) membersChanged(c membership.Change) {
 	}
 }
 
-// askEvery is how often a broker is asked that SWIM says has failed, until it is lost.
-const askEvery = time.Second
+// How often a broker is asked that SWIM says has failed: until it is lost, and while it has a lease (rule P1).
+const (
+	askEvery   = time.Second
+	renewEvery = 10 * time.Second
+)
 
 // checkAbsences asks those of whom SWIM says that they have failed whether they are there (rule P1): between two
 // exchanges nothing else may pass that could prove it. Then it looks again at the jobs of brokers that are lost now.
@@ -58,6 +61,12 @@ func (b *Broker) checkAbsences() {
 	if !b.now.Before(b.asking) {
 		b.asking = b.now.Add(askEvery)
 		for _, name := range b.members.Doubted() {
+			b.peers.Retry(name)
+		}
+	}
+	if !b.now.Before(b.renewing) {
+		b.renewing = b.now.Add(renewEvery)
+		for _, name := range b.members.Proven() {
 			b.peers.Retry(name)
 		}
 	}

@@ -107,7 +107,7 @@ func clusterSchedule(t *testing.T, c *Cluster, n int) {
 	c.Restart(victim)
 	c.Eventually(time.Minute, "it is back", func() bool {
 		s, err := c.Client("b0").Coordination(context.Background())
-		return err == nil && s.HealthyPeers == n-1
+		return err == nil && s.HealthyPeers == n-1 && !s.PeerBrokers[victim].ByMessages // gossip says so, too
 	})
 
 	// The network splits. Both sides accept, run and answer.

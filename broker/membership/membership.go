@@ -28,7 +28,6 @@ type Config struct {
 	Actor          clock.Actor   // of this broker's present start
 	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
-	SyncInterval   time.Duration // of the exchange with every member (rules S2, P1)
 }
 
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its

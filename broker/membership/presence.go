@@ -19,11 +19,9 @@ type lease struct {
 	until time.Time
 }
 
-// shortestLease bounds leases from below: SWIM needs as long to hear of a broker that is back.
-const shortestLease = 30 * time.Second
-
-// term is how long a lease lasts: three beats of the exchange with every member.
-func (m *Membership) term() time.Duration { return max(3*m.cfg.SyncInterval, shortestLease) }
+// term is how long a lease lasts: three beats of those in which a member is asked again that SWIM says has failed.
+// SWIM needs as long to hear of a broker that is back.
+const term = 30 * time.Second
 
 // Prove takes in that an actor of a member has heard what this broker sent at an instant. If SWIM holds that
 // member for gone, and the instant is later than that, the member is there for a lease. Prove reports whether
@@ -33,7 +31,7 @@ func (m *Membership) Prove(now time.Time, name string, actor clock.Actor, heard 
 	if !known || said.Status.present() || said.Status == Left && m.Leaves(name) {
 		return false // there is nothing to prove, or it has said goodbye itself
 	}
-	until := heard.Add(m.term())
+	until := heard.Add(term)
 	if l, has := m.leases[name]; has && l.actor == actor {
 		l.until = maxTime(l.until, until)
 		m.leases[name] = l

@@ -70,7 +70,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "how many decided conflicts are remembered so that they can be explained")
 
 	fs.DurationVar(&f.redeployDelay, "redeploy-delay", node.DefaultRedeployDelay, "time for a lost broker to come back before its jobs run elsewhere; doubled each time it flaps")
-	fs.IntVar(&f.maxLosses, "max-losses", node.DefaultMaxLosses, "brokers that may be lost, each alone, while one job runs there, before the job fails; after the first it runs alone; 0 is without bound")
+	fs.IntVar(&f.maxLosses, "max-losses", node.DefaultMaxLosses, "brokers that may be lost, each alone, while one job runs there, before the job fails; 0 is without bound")
 	fs.DurationVar(&f.isolationDelay, "isolation-delay", node.DefaultIsolationDelay, "time that a broker which lost most others at once waits before it takes jobs over")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", node.DefaultDrainTimeout, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
 	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept")

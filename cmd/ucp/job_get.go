@@ -48,7 +48,7 @@ func jobTable(w io.Writer, j *api.Job) {
 	field("State", stateText(j))
 	field("Why", j.Why)
 	if j.Losses > 0 {
-		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there: it runs alone", j.Losses))
+		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there", j.Losses))
 	}
 	var displaced []string
 	for _, id := range j.Displaced {
