@@ -141,7 +141,7 @@ var mutants = []mutant{
 		"	return m.Beat > 0 &&", "	return false &&",
 		"./broker", "TestLateMessages"},
 	{"P1 a proof holds for ever", "broker/membership/presence.go",
-		"	until := heard.Add(m.term())\n", "	until := heard.Add(1000 * m.term())\n",
+		"	until := heard.Add(term)\n", "	until := heard.Add(1000 * term)\n",
 		"./broker", stories},
 	{"P1 an old proof counts", "broker/membership/presence.go",
 		"a != nil && heard.Before(a.since) ||", "a == nil ||",
