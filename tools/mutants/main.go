@@ -147,7 +147,7 @@ var mutants = []mutant{
 		"a != nil && heard.Before(a.since) ||", "a == nil ||",
 		"./broker", "TestLateMessages"},
 	{"P1 nobody is asked", "broker/roster.go",
-		"			b.peers.Retry(name)\n", "			_ = name\n",
+		"range b.members.Doubted() {\n			b.peers.Retry(name)\n", "range b.members.Doubted() {\n			_ = name\n",
 		"./broker", stories},
 	{"P2 no pause", "broker/pace.go",
 		"	m.next = o.now.Add(o.gap(m.count))\n", "	m.next = o.now\n",
