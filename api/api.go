@@ -41,6 +41,7 @@ const (
 	CodeTooMany      = "too_many"         // 429: more declarations of emergencies than a broker takes
 	CodeOver         = "cleared"          // 409: the emergency was cleared, and that is final
 	CodeNoSpace      = "no_space"         // 507: the disk is full
+	CodeOutdated     = "outdated"         // 409: not every broker can read it; the message names those to upgrade
 	CodeInternal     = "internal"         // 500
 	CodeUnavailable  = "unavailable"      // 503: shutting down, or a peer that is needed does not answer
 	CodeDraining     = "draining"         // 503: the broker is about to leave; ask another
@@ -202,6 +203,8 @@ type Coordination struct {
 	// all that are active, also where it is out of scope.
 	Emergency   string      `json:"emergency"`
 	Emergencies []Emergency `json:"emergencies"`
+	// Protocol is the version that this broker writes: the highest that every member speaks.
+	Protocol int `json:"protocol"`
 	// Warnings say, for people, what should be looked at before it becomes a fault.
 	Warnings []string  `json:"warnings"`
 	AsOf     time.Time `json:"as_of"`

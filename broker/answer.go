@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/causal"
@@ -129,6 +131,21 @@ type Drained struct {
 // StrategySet says by which strategy this broker decides now.
 type StrategySet struct{ Strategy resolve.Strategy }
 
+// Outdated refuses what not every member can read: these must be upgraded first, or leave (rule K5). Nobody is
+// named where this broker has yet to meet the others.
+type Outdated struct {
+	Version int // of the protocol that it takes
+	Brokers []string
+}
+
+// Reason says it to people.
+func (o *Outdated) Reason() string {
+	if len(o.Brokers) == 0 {
+		return fmt.Sprintf("this needs protocol %d, and this broker has not met the others yet", o.Version)
+	}
+	return fmt.Sprintf("this needs protocol %d: upgrade %s first", o.Version, strings.Join(o.Brokers, ", "))
+}
+
 // Conflicts lists decided conflicts, the newest first.
 type Conflicts struct {
 	List  []resolve.Conflict
@@ -205,6 +222,7 @@ func (*CaughtUp) answer()            {}
 func (*StillBehind) answer()         {}
 func (*Drained) answer()             {}
 func (*StrategySet) answer()         {}
+func (*Outdated) answer()            {}
 func (*Conflicts) answer()           {}
 func (*Prospects) answer()           {}
 func (*Declared) answer()            {}

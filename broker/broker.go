@@ -22,6 +22,8 @@ type Config struct {
 	Software     string      // version, for people
 	Capabilities wire.Capabilities
 
+	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
+
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // pass news on at once (rule S1); false only in tests

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,12 @@ var commands = map[string]func(*story){
 	},
 	"broker":  func(s *story) { s.w.start(s.word(0), s.configure); s.w.meet() },
 	"restart": func(s *story) { s.w.start(s.word(0), s.configure) },
+	"speaks": func(s *story) {
+		n, err := strconv.Atoi(s.word(1))
+		require.NoError(s.t, err)
+		s.node(0).protocol = n
+		s.w.meet()
+	},
 	"crash":   func(s *story) { s.w.crash(s.word(0)) },
 	"leave":   leave,
 	"drain":   drain,

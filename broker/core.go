@@ -44,7 +44,7 @@ func newCore(cfg Config) *core {
 		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
 		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency]),
 		jobs:    newJobIndex(),
-		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay}),
+		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting}),
 	}
 	c.peers = replication.New(replication.Config{
 		Actor: cfg.Actor, Seed: cfg.Seed, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause,
@@ -61,6 +61,15 @@ func (c *core) tick(in Tick) (first bool) {
 	c.blobs.Tick(c.now)
 	c.copies.Tick(c.now)
 	return first
+}
+
+// needs refuses what only a version of the protocol can express that not every member speaks (rule K5); nil
+// when all do.
+func (c *core) needs(version int) *Outdated {
+	if version <= c.members.Protocol() {
+		return nil
+	}
+	return &Outdated{Version: version, Brokers: c.members.Outdated(version)}
 }
 
 // fail notes that the archive failed, unless err is nil.

@@ -12,6 +12,7 @@ type Overview struct {
 	Active []*EmergencyView // of the emergencies that State names
 	Proven []string         // members that are there although SWIM says otherwise (rule P1)
 
+	Protocol int      // the version that is written: every member speaks it (rule K5)
 	Warnings []string // what somebody should know before it becomes a fault, for people
 }
 

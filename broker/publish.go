@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/wire"
@@ -36,7 +37,7 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Version, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven()}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven()}
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
 	}
@@ -44,7 +45,7 @@ func (b *Broker) publish() {
 		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
 		s.State.Metadata = append(s.State.Metadata, said)
 	}
-	s.Warnings = b.warnings(len(c))
+	s.Protocol, s.Warnings = b.members.Protocol(), b.warnings(len(c))
 	b.out.Overview = &s
 }
 
@@ -52,6 +53,10 @@ func (b *Broker) publish() {
 func (b *Broker) warnings(entries int) (out []string) {
 	if entries > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
+	}
+	if old := b.members.Outdated(wire.Version); len(old) > 0 {
+		out = append(out, fmt.Sprintf("the cluster speaks protocol %d, and what needs %d is refused, until these are upgraded or have left: %s",
+			b.members.Protocol(), wire.Version, strings.Join(old, ", ")))
 	}
 	return out
 }
@@ -61,7 +66,7 @@ func (b *Broker) warnings(entries int) (out []string) {
 func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
-		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Version,
+		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Lowest, Highest: wire.Version,
 		Strategy:     string(b.decisions.strategy()),
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),

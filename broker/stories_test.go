@@ -35,6 +35,7 @@ import (
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
 //	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
+//	speaks b 1                  the highest version of the protocol that the others know of b
 //	gossip a b                  a push-pull brings a's state to b
 //	settle, pass 5s             all happens that needs no time, or this much time
 //	jump 700h                   so much time goes by in one step, for all: nothing happens in between

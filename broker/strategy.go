@@ -1,13 +1,23 @@
 package broker
 
-import "github.com/urban-compute/ucp/clock"
+import (
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/resolve"
+)
 
 // strategySetting names the cluster's strategy for conflicts among the settings.
 const strategySetting = "strategy"
 
-// setStrategy changes the strategy here, or everywhere.
+// strategyNeeds is the version of the protocol that knows a strategy: the others are in version 1.
+var strategyNeeds = map[resolve.Strategy]int{resolve.EDF: 2}
+
+// setStrategy changes the strategy here, or everywhere: there only to one that every member knows (rule K5).
 func (b *Broker) setStrategy(in SetStrategy) {
 	if in.Cluster {
+		if refused := b.needs(strategyNeeds[in.Strategy]); refused != nil {
+			b.answer(in.Token, refused)
+			return
+		}
 		b.set(strategySetting, string(in.Strategy))
 	} else {
 		b.decisions.use(in.Strategy)

@@ -15,12 +15,12 @@ func (b *Broker) deliver(in Deliver) {
 	m := &in.Message
 	if b.members.Superseded(m.Actor) || m.To != "" && m.To != b.cfg.Actor {
 		// Its sender is gone, and nobody waits for this answer; or it is for another start of this broker (rule X3).
-		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
+		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
 		return
 	}
 	if m.From == b.self {
 		b.breach(m.From, "X2", "a message of %s in our name", m.Actor)
-		b.answer(in.Token, &Replied{*b.peers.Unheard(b.stamp())})
+		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
 		return
 	}
 	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat}, m.Metadata)

@@ -60,6 +60,8 @@ func answerText(v Answer) string {
 		return out
 	case *AlreadyCleared:
 		return "refused, it was cleared: " + emergencyText(v.View)
+	case *Outdated:
+		return "refused: " + v.Reason()
 	case *InvalidDeclaration:
 		return "refused: " + v.Reason
 	case *TooManyDeclarations:

@@ -41,25 +41,26 @@ type world struct {
 
 // node is one broker with its disk, and what its shell would know.
 type node struct {
-	name    string
-	starts  int
-	b       *Broker // nil while down
-	cfg     Config
-	disk    stories.Disk
-	backup  stories.Disk  // an older copy of it
-	skew    time.Duration // of its wall clock
-	wake    time.Time
-	running map[string]Run               // attempts that were started and have not ended, by key and token
-	reply   map[Token]packet             // whom a Reply goes to
-	asked   map[Token]string             // what an answer is about
-	seen    map[string]membership.Member // the roster as this broker sees it
-	fetch   map[string]Fetch             // by key
-	push    map[string][]ack.Push        // by peer
-	stops   map[string]Stop              // by key
-	pauses  map[string]Suspend
-	still   map[string]Run // attempts that stand still, by key
-	state   []byte         // what push-pull carries
-	flood   []byte         // the latest event
+	name     string
+	starts   int
+	protocol int     // the highest version that it tells others
+	b        *Broker // nil while down
+	cfg      Config
+	disk     stories.Disk
+	backup   stories.Disk  // an older copy of it
+	skew     time.Duration // of its wall clock
+	wake     time.Time
+	running  map[string]Run               // attempts that were started and have not ended, by key and token
+	reply    map[Token]packet             // whom a Reply goes to
+	asked    map[Token]string             // what an answer is about
+	seen     map[string]membership.Member // the roster as this broker sees it
+	fetch    map[string]Fetch             // by key
+	push     map[string][]ack.Push        // by peer
+	stops    map[string]Stop              // by key
+	pauses   map[string]Suspend
+	still    map[string]Run // attempts that stand still, by key
+	state    []byte         // what push-pull carries
+	flood    []byte         // the latest event
 }
 
 // packet is a message or a reply on its way, as bytes.
@@ -89,7 +90,7 @@ func newWorld() *world {
 func (w *world) start(name string, edit func(*Config)) *node {
 	n := w.nodes[name]
 	if n == nil {
-		n = &node{name: name, disk: stories.Disk{}, cfg: w.cfg}
+		n = &node{name: name, protocol: wire.Version, disk: stories.Disk{}, cfg: w.cfg}
 		n.cfg.Capabilities.Labels = map[string]string{"name": name}
 		n.cfg.HTTPAddr = name + ":8000"
 		w.nodes[name] = n
@@ -407,7 +408,7 @@ func (w *world) meet() {
 
 func (w *world) see(n *node, other string) {
 	o := w.nodes[other]
-	m := membership.Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive}
+	m := membership.Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive, Protocol: o.protocol}
 	if o.b == nil || w.cut[[2]string{n.name, other}] {
 		m.Status = membership.Failed
 	}

@@ -70,8 +70,12 @@ func (s *shown) set(o *broker.Overview) {
 	if o == nil {
 		return
 	}
+	limit := wire.MaxState
+	if o.Protocol < 2 {
+		limit = wire.MaxState1
+	}
 	encoded := sync.OnceValue(func() []byte {
-		b, told := wire.EncodeState(&o.State, wire.MaxState1, int(s.told.Load()))
+		b, told := wire.EncodeState(&o.State, limit, int(s.told.Load()))
 		s.told.Add(int64(told))
 		return b
 	})

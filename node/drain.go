@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -19,7 +18,7 @@ const handOver = 5 * time.Second
 // tags is what this broker tells of itself through Serf (rule I2).
 func (n *Node) tags(draining bool) map[string]string {
 	t := map[string]string{
-		"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), "proto": strconv.Itoa(wire.Version),
+		"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), protocolTag: fmt.Sprintf("%d-%d", wire.Lowest, wire.Version),
 	}
 	if draining {
 		t[httpd.DrainingTag] = "1"

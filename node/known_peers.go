@@ -30,8 +30,9 @@ type knownPeer struct {
 	Addr  string      `json:"addr"` // gossip
 	HTTP  string      `json:"http"`
 	Actor clock.Actor `json:"actor"`
-	Seen  time.Time   `json:"seen"` // when it was last alive, to the hour
-	Left  bool        `json:"left"` // it left the cluster
+	Seen  time.Time   `json:"seen"`            // when it was last alive, to the hour
+	Left  bool        `json:"left"`            // it left the cluster
+	Proto int         `json:"proto,omitempty"` // the highest version of the protocol that it speaks (rule K5)
 }
 
 // knownPeerPrefix is where they lie in the store; the ledger's keys begin otherwise.
@@ -71,7 +72,7 @@ func (x *knownPeers) remember(list []membership.Member, now time.Time) error {
 		switch {
 		case m.Name == x.self:
 		case m.Status == membership.Alive:
-			a = knownPeer{Addr: m.Addr, HTTP: m.HTTPAddr, Actor: m.Actor, Seen: old.Seen}
+			a = knownPeer{Addr: m.Addr, HTTP: m.HTTPAddr, Actor: m.Actor, Seen: old.Seen, Proto: m.Protocol}
 			if d := now.Sub(old.Seen); d > seenEvery || d < 0 {
 				a.Seen = now.UTC()
 			}
@@ -101,7 +102,7 @@ func (x *knownPeers) missing(inPool map[string]bool, now time.Time) (out []membe
 	defer x.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(x.met)) {
 		if a := x.met[name]; !inPool[name] && !a.Left && now.Sub(a.Seen) < reapAfter {
-			out = append(out, membership.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: a.HTTP, Status: membership.Failed})
+			out = append(out, membership.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: a.HTTP, Protocol: a.Proto, Status: membership.Failed})
 		}
 	}
 	return out

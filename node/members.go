@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -125,10 +126,27 @@ func (m *members) brokers() []membership.Member {
 		out = append(out, membership.Member{
 			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
 			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
+			Protocol: highest(x.Tags[protocolTag]),
 		})
 	}
 	out = append(out, m.known.missing(seen, m.cfg.Now())...)
 	return out
+}
+
+// protocolTag says which versions of the protocol a broker speaks, from the lowest to the highest: "1-2", or
+// "1" for only that (rule K5).
+const protocolTag = "proto"
+
+// highest reads a protocol tag; 0 when it makes no sense.
+func highest(tag string) int {
+	if _, last, found := strings.Cut(tag, "-"); found {
+		tag = last
+	}
+	v, err := strconv.Atoi(tag)
+	if err != nil {
+		return 0
+	}
+	return v
 }
 
 // absent lists the gossip addresses of brokers that were ever met and are not

@@ -54,10 +54,27 @@ func TestRefusedByAPeer(t *testing.T) {
 	require.Contains(t, talk(long).Refused, "our vector clock has 4097 entries")
 }
 
+// Tags say which versions of the protocol a broker speaks; earlier builds say only one (rule K5).
+func TestProtocolTag(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	require.Equal(t, wire.Version, highest(n.tags(false)[protocolTag]))
+	for tag, want := range map[string]int{"1": 1, "1-2": 2, "2-17": 17, "": 0, "x": 0, "1-": 0} {
+		require.Equal(t, want, highest(tag), "%q", tag)
+	}
+	_, body := request(t, n, "GET", "/broker/coordination-status", nil)
+	require.Contains(t, body, `"protocol":2`)
+}
+
 // Of more brokers than fit into a push-pull, all are told of in turn.
 func TestPushPullTellsOfAllInTurn(t *testing.T) {
 	var s shown
 	require.Nil(t, s.state())
+	o := overviewOf(1000)
+	o.Protocol = 2 // every member reads more
+	s.set(o)
+	state, err := wire.DecodeState(s.state())
+	require.NoError(t, err)
+	require.Len(t, state.Metadata, 1000)
 	seen := map[string]bool{}
 	const brokers = 1000
 	for range 3 {

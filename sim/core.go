@@ -201,7 +201,7 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		}
 		m := membership.Member{
 			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
-			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)),
+			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)), Protocol: wire.Version,
 		}
 		switch {
 		case n.left:

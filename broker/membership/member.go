@@ -15,6 +15,7 @@ type Member struct {
 	Status   Status
 	Draining bool          // it is about to leave, and takes nothing (rule J6)
 	RTT      time.Duration // by Serf's network coordinates; 0 when not known
+	Protocol int           // the highest version of the protocol that it speaks; 0 when not known (rule K5)
 }
 
 // Status is what SWIM says of a member.

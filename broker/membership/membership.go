@@ -8,6 +8,7 @@
 //   - ring.go: the order in which brokers hold copies, and which one succeeds another
 //   - metadata.go: what each member says of itself
 //   - presence.go: who is there although SWIM says otherwise (rule P1)
+//   - protocol.go: which version of the protocol they speak, and what may be written (rule K5)
 //   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
 //   - superseded.go: earlier starts of members, whose late messages are not heard (rule I2)
 //
@@ -28,6 +29,7 @@ type Config struct {
 	Actor          clock.Actor   // of this broker's present start
 	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
+	Expecting      bool          // it was told of others, and has never met one (rule K5)
 }
 
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
@@ -45,6 +47,7 @@ type Membership struct {
 	metadata   map[string]wire.Metadata
 	direct     map[string]clock.Actor // of these starts metadata came from the broker itself
 	superseded superseded
+	met        bool // somebody, since the start
 
 	absent   map[string]*absence
 	gone     map[string]time.Time // when a member last failed, or was found to have started again
@@ -121,7 +124,7 @@ func (m *Membership) Review(now time.Time) Change {
 		c.Runners = c.Runners || old.Status != x.Status || old.Actor != x.Actor || old.Draining != x.Draining
 	}
 	alone := m.Living() == 1
-	m.members = next
+	m.members, m.met = next, m.met || len(next) > 0
 	m.names = m.names[:0]
 	for name := range next {
 		m.names = append(m.names, name)

@@ -45,7 +45,7 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 // start again. An error is the ledger's.
 func (r *Replication) Reply(m *wire.Message, head Head, restart bool, forgotten []ledger.Ref) (*wire.Reply, error) {
 	reply := &wire.Reply{
-		Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
+		Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
 		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: restart, Metadata: head.Metadata, Beat: r.beat(),
 		Forgotten: append(forgotten, r.auditFor(m.Audit)...),
 	}
@@ -65,8 +65,8 @@ func (r *Replication) Reply(m *wire.Message, head Head, restart bool, forgotten 
 }
 
 // Unheard is the reply to a message that is not heard (rule I2): nobody waits for it.
-func (r *Replication) Unheard(at clock.Hybrid) *wire.Reply {
-	return &wire.Reply{Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: at, Clock: r.ledger.Clock(), Restart: true}
+func (r *Replication) Unheard(m *wire.Message, at clock.Hybrid) *wire.Reply {
+	return &wire.Reply{Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: at, Clock: r.ledger.Clock(), Restart: true}
 }
 
 // offer puts what the asker lacks into the reply. What does not fit goes as a transfer on our

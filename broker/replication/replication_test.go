@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/setting"
@@ -172,4 +173,24 @@ func TestHandOver(t *testing.T) {
 	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver())
 	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Left}})
 	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver(), "nobody waits for one that has left")
+}
+
+// To each member we speak the highest version that both know, and answer in the one in which we were
+// asked: a broker of version 1 refuses all others (rule K5).
+func TestEachIsSpokenToInItsVersion(t *testing.T) {
+	p := newPair(t)
+	for protocol, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: wire.Version} {
+		m := membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive, Protocol: protocol}
+		p.members.Update(p.at, []membership.Member{m})
+		p.pass(2 * time.Minute)
+		p.Answered("b")
+		require.Equal(t, want, p.pump()[0].Message.Version, "to one that speaks %d", protocol)
+	}
+	for _, v := range []int{1, 2} {
+		m := &wire.Message{Version: v, From: "b", Actor: "b~1"}
+		reply, err := p.Reply(m, Head{}, false, nil)
+		require.NoError(t, err)
+		require.Equal(t, v, reply.Version)
+		require.Equal(t, v, p.Unheard(m, 0).Version)
+	}
 }

@@ -41,7 +41,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 		if !due && !l.news && !r.rumourDue(l) && !l.want && l.outgoing.transfer == nil && l.audit.suspects == nil {
 			continue
 		}
-		msg, ok, err := r.message(l, head(), due)
+		msg, ok, err := r.message(name, head(), due)
 		if err != nil {
 			return out, err
 		}
@@ -58,9 +58,10 @@ func (r *Replication) rumourDue(l *link) bool { return l.rumour && !r.now.Before
 
 // message makes the next message of a link; ok is false when there is nothing that the member
 // does not know.
-func (r *Replication) message(l *link, head Head, due bool) (msg wire.Message, ok bool, err error) {
+func (r *Replication) message(name string, head Head, due bool) (msg wire.Message, ok bool, err error) {
+	l := r.links[name]
 	msg = wire.Message{
-		Version: wire.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
+		Version: r.members.Speaks(name), From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
 		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
 		To: l.actor, Heard: l.beat, Beat: r.beat(),
 		Want: due || l.want || !l.heard,

@@ -18,8 +18,12 @@ import (
 	"github.com/urban-compute/ucp/ledger"
 )
 
-// Version of the protocol between brokers; a message of another is refused.
-const Version = 1
+// The versions of the protocol between brokers that this one speaks: a message of another is
+// refused (rule K5). Version 1 has records of jobs, settings and emergencies.
+const (
+	Lowest  = 1
+	Version = 2 // the highest
+)
 
 // Bounds of what comes from a peer (rule L11).
 const (
@@ -33,7 +37,7 @@ const (
 // and here is my clock (rules L4, L5, S4). It travels as msgpack in POST
 // /broker/sync-metadata.
 type Message struct {
-	Version  int          `codec:"v"`
+	Version  int          `codec:"v"` // the highest that both speak, as far as the sender knows
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
@@ -56,7 +60,7 @@ type Message struct {
 
 // Reply answers a Message, after the receiver has synced what it brought.
 type Reply struct {
-	Version  int          `codec:"v"`
+	Version  int          `codec:"v"` // that of the message
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
@@ -195,8 +199,8 @@ func decodeWire(b []byte, limit int, v any) error {
 }
 
 func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row *Metadata) error {
-	if version != Version {
-		return fmt.Errorf("protocol version %d; this broker speaks %d: run the same ucp on all", version, Version)
+	if err := checkVersion(version); err != nil {
+		return err
 	}
 	if !label.ValidName(from) || actor.Broker() != from {
 		return fmt.Errorf("sender %.64q with actor %.80q", from, actor)
@@ -210,6 +214,13 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 		}
 	}
 	return checkVector(c)
+}
+
+func checkVersion(version int) error {
+	if version < Lowest || version > Version {
+		return fmt.Errorf("protocol version %d; this broker speaks %d to %d: upgrade the older one", version, Lowest, Version)
+	}
+	return nil
 }
 
 func checkVector(v clock.Vector) error {

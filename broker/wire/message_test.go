@@ -23,7 +23,7 @@ func TestDecodeRefuses(t *testing.T) {
 		spoil func(*Message)
 		hint  string
 	}{
-		"another version":          {func(m *Message) { m.Version++ }, "run the same ucp on all"},
+		"another version":          {func(m *Message) { m.Version++ }, "upgrade the older one"},
 		"no sender":                {func(m *Message) { m.From = "" }, "sender"},
 		"another's actor":          {func(m *Message) { m.Actor = "c~1" }, "sender"},
 		"a clock out of order":     {func(m *Message) { m.Clock = clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},

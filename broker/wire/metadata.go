@@ -18,7 +18,8 @@ type Metadata struct {
 
 	HTTPAddr string `codec:"http" json:"http_addr"`
 	Software string `codec:"software" json:"software"`
-	Protocol int    `codec:"protocol" json:"protocol"`
+	Protocol int    `codec:"protocol" json:"protocol"`                  // the lowest version that it speaks (rule K5)
+	Highest  int    `codec:"highest,omitempty" json:"highest_protocol"` // the highest; 0 from a broker that speaks only 1
 	Strategy string `codec:"strategy" json:"strategy"`
 
 	Capabilities Capabilities      `codec:"caps" json:"capabilities"`
@@ -68,7 +69,7 @@ func (r *Metadata) Validate() error {
 // State is what push-pull carries (rule S3): the metadata of every known broker, the
 // sender's first and with its clock.
 type State struct {
-	Version  int        `codec:"v"`
+	Version  int        `codec:"v"` // the lowest: nobody knows who reads it
 	From     string     `codec:"from"`
 	Metadata []Metadata `codec:"rows"`
 
@@ -136,8 +137,8 @@ func DecodeState(b []byte) (State, error) {
 	if err := decodeWire(b, MaxState, &s); err != nil {
 		return s, err
 	}
-	if s.Version != Version || len(s.Metadata) > MaxMetadata {
-		return s, fmt.Errorf("push-pull state of version %d with %d rows", s.Version, len(s.Metadata))
+	if err := checkVersion(s.Version); err != nil || len(s.Metadata) > MaxMetadata {
+		return s, fmt.Errorf("push-pull state with metadata of %d brokers (%w)", len(s.Metadata), err)
 	}
 	good := s.Metadata[:0]
 	for _, r := range s.Metadata {

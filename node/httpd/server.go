@@ -127,6 +127,8 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
 	case *broker.Draining:
 		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
+	case *broker.Outdated:
+		return fail(http.StatusConflict, api.CodeOutdated, "%s", v.Reason())
 	case *broker.InvalidDeclaration:
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", v.Reason)
 	case *broker.TooManyDeclarations:

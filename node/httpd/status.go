@@ -69,8 +69,9 @@ func (srv *Server) coordination() api.Coordination {
 		t := lastSync.UTC()
 		c.LastSyncTime = &t
 	}
-	if s := srv.host.Overview(); s != nil && s.Warnings != nil {
-		c.Warnings = s.Warnings
+	if s := srv.host.Overview(); s != nil {
+		c.Protocol = s.Protocol
+		c.Warnings = append(c.Warnings, s.Warnings...)
 	}
 	if c.Clock == nil {
 		c.Clock = clock.Vector{}

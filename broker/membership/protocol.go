@@ -1,0 +1,42 @@
+package membership
+
+import "github.com/urban-compute/ucp/broker/wire"
+
+// Brokers of two versions of the protocol live in one cluster while it is upgraded (rule K5). To each
+// member we speak the highest version that both know; what is written is for all, so that it waits
+// until every member can read it. A kind of record that one of them does not know would hold back
+// its clock, and with it every answer that waits for its copy.
+//
+// What a member speaks is learnt from its Serf tags, like its actor: they come and go with its process.
+
+// Speaks is the highest version of the protocol that a broker speaks, the lowest when that is not known.
+func (m *Membership) Speaks(name string) int {
+	if name == m.self {
+		return wire.Version
+	}
+	return min(max(m.members[name].Protocol, wire.Lowest), wire.Version)
+}
+
+// Protocol is the highest version that every member speaks, the absent ones included: nothing may be
+// written that a broker of a lower one can't read.
+func (m *Membership) Protocol() int {
+	if m.cfg.Expecting && !m.met {
+		return wire.Lowest // the others may be of any version
+	}
+	v := wire.Version
+	for name := range m.Counted() {
+		v = min(v, m.Speaks(name))
+	}
+	return v
+}
+
+// Outdated lists the members that do not speak a version, by name: they must be upgraded, or leave, before
+// anything is written that needs it. There are none while this broker has yet to meet one.
+func (m *Membership) Outdated(version int) (names []string) {
+	for name := range m.Counted() {
+		if m.Speaks(name) < version {
+			names = append(names, name)
+		}
+	}
+	return names
+}

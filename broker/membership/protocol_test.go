@@ -1,0 +1,46 @@
+package membership
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// What is written is what every member can read: the absent ones too, but not who has left (rule K5).
+func TestProtocol(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	member := func(name string, protocol int, s Status) Member {
+		return Member{Name: name, Actor: clock.Actor(name + "~1"), Protocol: protocol, Status: s}
+	}
+	for name, c := range map[string]struct {
+		expecting bool
+		roster    []Member
+		protocol  int
+		outdated  []string
+	}{
+		"alone":                        {false, nil, wire.Version, nil},
+		"told of others, and met none": {true, nil, wire.Lowest, nil},
+		"met an equal":                 {true, []Member{member("b", 2, Alive)}, 2, nil},
+		"an older one":                 {false, []Member{member("b", 2, Alive), member("c", 1, Alive)}, 1, []string{"c"}},
+		"an unknown one":               {false, []Member{member("b", 0, Alive)}, 1, []string{"b"}},
+		"an absent one":                {false, []Member{member("b", 1, Failed), member("c", 2, Alive)}, 1, []string{"b"}},
+		"one that has left":            {false, []Member{member("b", 1, Left), member("c", 2, Alive)}, 2, nil},
+		"a newer one":                  {false, []Member{member("b", 7, Alive)}, wire.Version, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := New(Config{Actor: "a~1", Expecting: c.expecting})
+			m.Update(now, c.roster)
+			require.Equal(t, c.protocol, m.Protocol())
+			require.Equal(t, c.outdated, m.Outdated(wire.Version))
+		})
+	}
+	m := New(Config{Actor: "a~1", Expecting: true})
+	m.Update(now, []Member{member("b", 1, Alive), member("c", 9, Alive)})
+	require.Equal(t, []int{wire.Version, 1, wire.Version, 1}, []int{m.Speaks("a"), m.Speaks("b"), m.Speaks("c"), m.Speaks("nobody")})
+	m.Update(now, nil)
+	require.Equal(t, wire.Version, m.Protocol(), "it has met the others, and they are gone")
+}
