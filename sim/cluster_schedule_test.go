@@ -58,7 +58,7 @@ func (c *Cluster) sameLedgers() bool {
 // that was submitted in both; all reunite within a sync interval, and every acknowledged
 // job has ended, everywhere alike (rules J6, J7, J1).
 func TestClusterSchedule(t *testing.T) {
-	for _, n := range []int{3, 20} {
+	for _, n := range clusterSizes() {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inCluster(t, n, nil, func(t *testing.T, c *Cluster) { clusterSchedule(t, c, n) })
 		})
@@ -149,19 +149,26 @@ func clusterSchedule(t *testing.T, c *Cluster, n int) {
 	require.Equal(t, 1, len(j.Superseded), "both sides ran it: one verdict counts")
 }
 
+// clusterSizes are the numbers of brokers that are tried. The race detector of go1.26 itself crashes now and then
+// while twenty brokers run on virtual time ("CHECK failed: tsan_rtl.cpp:346", or a fault in raceacquirectx, below
+// runtime.timer.unlockAndRun), so it watches three; the test suite runs both without it.
+func clusterSizes() []int {
+	if raceDetector {
+		return []int{3}
+	}
+	return []int{3, 20}
+}
+
 // In half an hour at 10 % packet loss nobody is taken for lost: every job is started
-// once and keeps its owner. Under the race detector twenty brokers get five minutes.
+// once and keeps its owner.
 func TestClusterNoFalseRedeployment(t *testing.T) {
-	for _, n := range []int{3, 20} {
+	for _, n := range clusterSizes() {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := NewCluster(t, n, simnet.Options{Seed: 3, Jitter: 5 * time.Millisecond, Loss: 0.1})
 				defer c.Close()
 				c.StartAll()
 				half := 30 * time.Minute
-				if raceDetector && n > 3 {
-					half = 5 * time.Minute
-				}
 				var ids []job.ID
 				for i := range n {
 					id := job.ID(fmt.Sprintf("long%d", i))
