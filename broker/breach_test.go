@@ -13,8 +13,6 @@ import (
 // TestLiesAreRefused lets c say what it can't know, once of each kind. None of it is believed, each is counted
 // and told, and what a tells a client stays true (rules X1, X2).
 func TestLiesAreRefused(t *testing.T) {
-	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
-	require.NoError(t, spec.Complete())
 	upto := func(n uint64) clock.Vector { return clock.NewVector(clock.Dot{Actor: "a~1", Counter: n}) }
 	for name, lie := range map[string]func(*wire.Message, *job.Record){
 		"a clock with more than a has written": func(m *wire.Message, _ *job.Record) { m.Clock = upto(1 << 40) },
@@ -32,14 +30,9 @@ func TestLiesAreRefused(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld()
-			for _, name := range []string{"a", "b", "c"} {
-				w.start(name, func(*Config) {})
-			}
-			w.meet()
-			w.pass(w.cfg.AckTimeout)
+			w := newCluster("a", "b", "c")
 			a := w.nodes["a"]
-			w.ask(a, "j1", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+			w.submit(a, "j1")
 			w.settle()
 			r, _ := a.b.resolve("j1")
 			m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1"}
@@ -52,7 +45,7 @@ func TestLiesAreRefused(t *testing.T) {
 
 			// The next submission goes on, and its copies are real.
 			w.said = nil
-			w.ask(a, "j2", func(t Token) Input { return Submit{Token: t, ID: "j2", Spec: spec} })
+			w.submit(a, "j2")
 			w.settle()
 			require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
 			require.Len(t, w.nodes["b"].b.jobs.withID("j2"), 1)
@@ -65,20 +58,13 @@ func TestLiesAreRefused(t *testing.T) {
 // A peer that was deceived, and takes updates for its own that a has never written, drops the next job of a as
 // forgotten and says so. That makes nobody forget it (rule X1).
 func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
-	w := newWorld()
-	for _, name := range []string{"a", "b"} {
-		w.start(name, func(*Config) {})
-	}
-	w.meet()
-	w.pass(w.cfg.AckTimeout)
+	w := newCluster("a", "b")
 	a, b := w.nodes["a"], w.nodes["b"]
 	lie := clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1 << 40})
 	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Clock: lie}}
 	w.deliver(packet{from: "c", to: "b", wire: wire.Encode(&m)})
 	require.Equal(t, lie, b.b.Clock(), "b can't know better")
-	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
-	require.NoError(t, spec.Complete())
-	w.ask(a, "j1", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+	w.submit(a, "j1")
 	w.pass(w.cfg.AckTimeout)
 	require.Contains(t, w.said, "a answers j1: submitted, 1 replicas, degraded")
 	require.Len(t, a.b.jobs.withID("j1"), 1)

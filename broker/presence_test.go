@@ -7,28 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/wire"
-	"github.com/urban-compute/ucp/job"
 )
 
 // A message that was on its way when its sender died, and that arrives after SWIM has lost the sender, shows
 // nobody alive, and its records wait (rule P1): the sender had heard us, but not since then. So the sender's jobs
 // pass on when they should.
 func TestLateMessagesReviveNobody(t *testing.T) {
-	w := newWorld()
-	for _, name := range []string{"a", "b"} {
-		w.start(name, func(*Config) {})
-	}
-	w.meet()
-	w.pass(w.cfg.AckTimeout)
+	w := newCluster("a", "b")
 	a, b := w.nodes["a"], w.nodes["b"]
-	submit := func(id job.ID) {
-		spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
-		require.NoError(t, spec.Complete())
-		w.ask(b, "", func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
-	}
-	submit("j1")
+	w.submit(b, "j1")
 	w.settle()
-	submit("j2")
+	w.submit(b, "j2")
 	w.ready(b)
 	late, ok := w.take([2]string{"b", "a"})
 	require.True(t, ok, "the news is on its way")
@@ -64,16 +53,9 @@ func TestNobodyHeardTheFuture(t *testing.T) {
 // A message that is for another start of its receiver is not taken in (rule X3): its sender knows of holes that
 // may be none any more, or is a copy that comes late. The reply says who is there now, and the sender goes on.
 func TestAnotherStartIsNotMeant(t *testing.T) {
-	w := newWorld()
-	for _, name := range []string{"a", "b"} {
-		w.start(name, func(*Config) {})
-	}
-	w.meet()
-	w.pass(w.cfg.AckTimeout)
+	w := newCluster("a", "b")
 	b := w.nodes["b"]
-	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
-	require.NoError(t, spec.Complete())
-	w.ask(b, "", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+	w.submit(b, "j1")
 	w.ready(b)
 	late, ok := w.take([2]string{"b", "a"})
 	require.True(t, ok, "the news is on its way")

@@ -86,6 +86,24 @@ func newWorld() *world {
 	}
 }
 
+// newCluster makes a world in which these brokers run and have met.
+func newCluster(names ...string) *world {
+	w := newWorld()
+	for _, name := range names {
+		w.start(name, func(*Config) {})
+	}
+	w.meet()
+	w.pass(w.cfg.AckTimeout)
+	return w
+}
+
+// submit submits a plain job at a broker.
+func (w *world) submit(n *node, id job.ID) {
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
+	must(spec.Complete())
+	w.ask(n, string(id), func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
+}
+
 // start starts a broker from its disk, with a fresh actor (rule I1).
 func (w *world) start(name string, edit func(*Config)) *node {
 	n := w.nodes[name]

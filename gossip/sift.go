@@ -32,7 +32,7 @@ const (
 	lamportCeiling = 1 << 62
 )
 
-// maxSiftNames bounds of how many names incarnations are kept; beyond it they are learnt anew.
+// maxSiftNames bounds of how many names incarnations are kept; beyond it they are forgotten, and learnt again.
 const maxSiftNames = 8192
 
 // Refused says what was wrong with a statement that was not let in.

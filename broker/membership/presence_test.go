@@ -42,7 +42,7 @@ func TestProofOfLife(t *testing.T) {
 	require.Empty(t, m.Expire(at(40)))
 	m.Review(at(40))
 	require.False(t, m.Alive("b"))
-	require.True(t, m.Absent("b"), "the absence begins anew")
+	require.True(t, m.Absent("b"), "a new absence begins")
 	require.False(t, m.JudgeLost(at(40), "b"))
 	require.Equal(t, []string{"b"}, m.Expire(m.Due()))
 

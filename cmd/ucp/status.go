@@ -121,6 +121,8 @@ func peersLine(s *api.Coordination) string {
 	switch {
 	case s.TotalPeers == 0:
 		return "none; this broker is alone"
+	case s.UnhealthyPeers == 0 && slices.ContainsFunc(slices.Collect(maps.Values(s.PeerBrokers)), func(p api.Peer) bool { return p.ByMessages }):
+		return fmt.Sprintf("%d, all answer, but gossip says that some are GONE", s.TotalPeers)
 	case s.UnhealthyPeers == 0:
 		return fmt.Sprintf("%d, all healthy", s.TotalPeers)
 	}

@@ -149,7 +149,7 @@ var mutants = []mutant{
 	{"P1 records are judged before their sender", "broker/sync.go",
 		"	return m.Beat > 0 &&", "	return false &&",
 		"./broker", "TestLateMessages"},
-	{"P1 a proof holds for ever", "broker/membership/presence.go",
+	{"P1 a lease does not end", "broker/membership/presence.go",
 		"	until := heard.Add(term)\n", "	until := heard.Add(1000 * term)\n",
 		"./broker", stories},
 	{"P1 an old proof counts", "broker/membership/presence.go",

@@ -1,7 +1,7 @@
 // Command presence explores rule P1 of docs/protocol.md: whom a broker counts as lost, although SWIM may say anything.
 //
 // One broker, the observer, watches another, the subject. Time passes in beats. SWIM is an adversary: it says "failed"
-// and "alive" as it likes, and may say "failed" for ever of a broker that lives and talks to us (a forged death, a link
+// and "alive" as it likes, and may go on saying "failed" of a broker that lives and talks to us (a forged death, a link
 // that works one way only). Messages between the two may be lost, arrive at any later time, and arrive again. The
 // subject may die at any time, and start again as another actor.
 //
