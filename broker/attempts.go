@@ -54,10 +54,10 @@ func (a *attempts) ended(key string) {
 // forget gives up what this broker does for a job that is forgotten.
 func (a *attempts) forget(key string) {
 	if x := a.runs[key]; x != nil {
+		x.forgotten = true
 		a.drop(key, x)
 	}
-	delete(a.cautious, key)
-	delete(a.pauses, key)
+	a.ended(key)
 }
 
 // dropAll gives up all attempts.
@@ -95,6 +95,7 @@ type run struct {
 	requeue    bool        // it is stopped to make room, and runs again later
 	suspending bool        // it was told to stand still
 	suspended  bool        // it stands still
+	forgotten  bool        // its job is: one that is created again with the same key is another, of which it says nothing (rule L7)
 
 	// result is how it ended, while its output is brought to other brokers; the record says so
 	// only afterwards (rule J11).

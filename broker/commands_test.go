@@ -34,14 +34,20 @@ var commands = map[string]func(*story){
 		s.node(0).protocol = n
 		s.w.meet()
 	},
-	"crash":   func(s *story) { s.w.crash(s.word(0)) },
+	"crash":   func(s *story) { s.w.crash(s.word(0), s.word(1) == "late") },
 	"leave":   leave,
 	"drain":   drain,
 	"reap":    reap,
 	"wipe":    func(s *story) { clear(s.node(0).disk) },
 	"backup":  func(s *story) { s.node(0).backup = maps.Clone(s.node(0).disk) },
 	"restore": restore,
-	"meet":    func(s *story) { s.w.meet() },
+	"meet": func(s *story) {
+		if name := s.word(0); name != "" {
+			s.w.look(name)
+		} else {
+			s.w.meet()
+		}
+	},
 	"cut": func(s *story) {
 		p := s.path()
 		s.w.cut[p], s.w.cut[[2]string{p[1], p[0]}] = true, true
@@ -140,7 +146,7 @@ func listEmergencies(s *story, id string) {
 
 // leave ends a broker, and tells all that it has left for good.
 func leave(s *story) {
-	s.w.crash(s.word(0))
+	s.w.crash(s.word(0), false)
 	for _, name := range s.w.names {
 		n := s.w.nodes[name]
 		if m, ok := n.seen[s.word(0)]; ok && n.b != nil {

@@ -94,6 +94,9 @@ func (d *decisions) noted(r *job.Record) {
 	}
 }
 
+// holdersChanged hears that a broker is lost, or is back: the keys that it holds are free, or held again.
+func (d *decisions) holdersChanged() { d.heldStale = d.heldStale || len(d.jobs.keys) > 0 }
+
 // relevel tells the queue of those of the jobs whose emergency level has changed.
 func (d *decisions) relevel(keys []string) {
 	for _, key := range keys {

@@ -42,9 +42,12 @@ func (w *world) mint(n *node, op ledger.Op) {
 	}
 	r, err := job.DecodeRecord(op.Value)
 	must(err)
-	w.over[r.Key()] = w.over[r.Key()] || r.Finished()
+	for _, s := range r.Created {
+		is := creation{r.Key(), s.Dot}
+		w.over[is] = w.over[is] || r.Finished()
+	}
 	if at := r.Dots.Get(n.cfg.Actor); at > 0 {
-		w.minted[clock.Dot{Actor: n.cfg.Actor, Counter: at}] = r.Key()
+		w.minted[clock.Dot{Actor: n.cfg.Actor, Counter: at}] = creation{r.Key(), r.Created[0].Dot}
 	}
 }
 
@@ -108,9 +111,14 @@ func (w *world) checkHeld() {
 		if n.b == nil {
 			continue
 		}
-		for d, key := range w.minted {
-			if r := n.b.record(key); n.b.ledger.Has(d) && (r == nil && !w.over[key] || r != nil && !r.Dots.Has(d)) {
-				w.wrong("%s covers %v but %s lacks it", name, d, idOf(key))
+		for d, is := range w.minted {
+			if !n.b.ledger.Has(d) {
+				continue
+			}
+			r := n.b.record(is.key)
+			held := r != nil && slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == is.dot })
+			if held && !r.Dots.Has(d) || !held && !w.over[is] {
+				w.wrong("%s covers %v but %s lacks it", name, d, idOf(is.key))
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func TestLateMessagesReviveNobody(t *testing.T) {
 	w.ready(b)
 	late, ok := w.take([2]string{"b", "a"})
 	require.True(t, ok, "the news is on its way")
-	w.crash("b")
+	w.crash("b", false)
 	w.pass(time.Second) // until SWIM notices
 	w.meet()
 	w.deliver(late)
@@ -59,7 +59,7 @@ func TestAnotherStartIsNotMeant(t *testing.T) {
 	w.ready(b)
 	late, ok := w.take([2]string{"b", "a"})
 	require.True(t, ok, "the news is on its way")
-	w.crash("a")
+	w.crash("a", false)
 	w.start("a", func(*Config) {})
 	w.see(w.nodes["a"], "b")
 	w.roster(w.nodes["a"])

@@ -20,6 +20,11 @@ func (a *attempts) reported(in Reported) {
 		return
 	}
 	a.decisions.remove(in.Key)
+	if x.forgotten {
+		delete(a.runs, in.Key)
+		a.reviews.later(in.Key)
+		return
+	}
 	if in.Stopped {
 		delete(a.runs, in.Key)
 		a.reviews.later(in.Key) // a newer attempt may have waited for this

@@ -40,6 +40,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 		b.distrust() // it may have been away for long
 	}
 	if c.Runners {
+		b.decisions.holdersChanged()
 		b.attempts.fetchSoon()
 		b.reviewMembers()
 		b.checkAcks()
@@ -71,6 +72,7 @@ func (b *Broker) checkAbsences() {
 		}
 	}
 	for _, name := range b.members.Expire(b.now) {
+		b.decisions.holdersChanged()
 		b.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == name || r.Place.Broker == name })
 	}
 }

@@ -22,12 +22,13 @@ import (
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
 //	                            retention=24h retention_count=0 max_losses=3
-//	crash a, restart a [options]
+//	crash a [late], restart a [options]
+//	                            late: what a has sent is still on its way
 //	leave a                     a leaves for good, and all know
 //	drain a [now]               a is asked to leave gracefully; now: it stops what still runs
 //	reap a                      all forget that a was ever a member
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
-//	meet                        all brokers see who is alive, as SWIM would tell them
+//	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
 //	skew a 1h                   a's wall clock is ahead
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]

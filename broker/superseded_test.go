@@ -17,7 +17,7 @@ func TestSupersededIncarnationsAreNotHeard(t *testing.T) {
 		w.ready(a)
 		p, ok := w.take([2]string{"a", "b"})
 		require.True(t, ok, "the news is on its way")
-		w.crash("a")
+		w.crash("a", false)
 		clear(a.disk) // it was wiped
 		w.start("a", func(*Config) {})
 		if succeeded {

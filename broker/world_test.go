@@ -31,9 +31,9 @@ type world struct {
 	loud  bool     // messages are told too
 
 	token  Token
-	minted map[clock.Dot]string // every dot that reached a disk, and which job it changed
-	over   map[string]bool      // jobs of which any disk has held a verdict, by key
-	errors []string             // broken invariants
+	minted map[clock.Dot]creation // every dot that reached a disk, and which job it changed
+	over   map[creation]bool      // jobs of which any disk has held a verdict
+	errors []string               // broken invariants
 
 	clients map[Token]string          // whose past an answer adds to
 	past    map[string]causal.Context // what clients have seen, by name
@@ -63,6 +63,12 @@ type node struct {
 	flood    []byte         // the latest event
 }
 
+// creation is one job: what is created again after all have forgotten it is another with the same key.
+type creation struct {
+	key string
+	dot clock.Dot
+}
+
 // packet is a message or a reply on its way, as bytes.
 type packet struct {
 	from, to string
@@ -74,7 +80,7 @@ type packet struct {
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]string{}, over: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
+		minted: map[clock.Dot]creation{}, over: map[creation]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, MaxLosses: 3, Retention: 24 * time.Hour,
@@ -135,10 +141,14 @@ func (n *node) synced() clock.Vector {
 	return c
 }
 
-// crash ends a broker at once. Whoever waits for its answer hears nothing.
-func (w *world) crash(name string) {
+// crash ends a broker at once. Whoever waits for its answer hears nothing; late: what it has sent is still on its
+// way, since the kernel goes on repeating it.
+func (w *world) crash(name string, late bool) {
 	w.nodes[name].b = nil
 	for _, path := range w.paths() {
+		if late && path[0] == name {
+			continue
+		}
 		for _, p := range w.queue[path] {
 			if path[1] == name && !p.reply || path[0] == name && p.reply {
 				w.fail(p)
@@ -412,8 +422,11 @@ func (w *world) roster(n *node) {
 }
 
 // meet lets all brokers see each other as they are.
-func (w *world) meet() {
-	for _, name := range w.names {
+func (w *world) meet() { w.look(w.names...) }
+
+// look lets some brokers see the others as they are.
+func (w *world) look(names ...string) {
+	for _, name := range names {
 		if w.nodes[name].b == nil {
 			continue
 		}
