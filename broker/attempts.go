@@ -232,7 +232,7 @@ func (a *attempts) mayStart(r *job.Record) bool {
 	}
 	n := 1
 	for _, name := range a.members.Names() {
-		if a.peers.Covers(name, r.Dots) {
+		if a.peers.HoldsAll(name, r.Dots) {
 			n++
 		}
 	}

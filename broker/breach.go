@@ -42,6 +42,7 @@ func (c *core) corrected(s replication.Said) replication.Said {
 	}
 	c.breach(s.From, "X1", "it holds %d updates of %s, which has written %d", max(s.Clock.Get(c.cfg.Actor), s.Seen.Get(c.cfg.Actor)), c.cfg.Actor, c.wrote())
 	own := func(d clock.Dot) bool { return d.Actor == c.cfg.Actor }
+	s.Taken = false
 	s.Clock = slices.DeleteFunc(s.Clock.Clone(), own)
 	s.Seen = slices.DeleteFunc(s.Seen.Clone(), own)
 	s.Seen.Merge(s.Clock)

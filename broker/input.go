@@ -55,11 +55,15 @@ type Deliver struct {
 // Acked is a peer's reply to a message of Ready.Send.
 type Acked struct {
 	Peer  string
+	Page  bool // the message was a page of a transfer (rule S1)
 	Reply wire.Reply
 }
 
 // Unreachable says that a message of Ready.Send had no reply.
-type Unreachable struct{ Peer string }
+type Unreachable struct {
+	Peer string
+	Page bool // it was a page of a transfer
+}
 
 // Pushed says that a peer has confirmed that it holds a blob (rule A1), or, with
 // Failed, that it could not be brought there.

@@ -25,7 +25,7 @@ type Ready struct {
 	// wrote, hence only after it.
 	Answers []Response
 
-	// Send goes to peers, at most one message a peer under way; each ends in an
+	// Send goes to peers, at most one message a peer under way, and one page of a transfer; each ends in an
 	// Acked or, after the peer timeout, an Unreachable.
 	Send []replication.Send
 

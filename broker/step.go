@@ -24,8 +24,8 @@ func (in Watch) step(b *Broker)    { b.watched = in.On }
 
 // other brokers
 func (in Deliver) step(b *Broker)     { b.deliver(in) }
-func (in Acked) step(b *Broker)       { b.acked(in.Peer, &in.Reply) }
-func (in Unreachable) step(b *Broker) { b.peers.Unreachable(in.Peer) }
+func (in Acked) step(b *Broker)       { b.acked(in) }
+func (in Unreachable) step(b *Broker) { b.peers.Unreachable(in.Peer, in.Page) }
 func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
 
 // clients: jobs

@@ -25,17 +25,15 @@ func (b *Broker) deliver(in Deliver) {
 	}
 	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat}, m.Metadata)
 	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
-	restart, forgotten := false, []ledger.Ref(nil)
+	var got replication.Received
 	switch {
 	case m.Delta != nil && b.unproven(m):
 		b.stats.Unproven++
-		restart = true
+		got.Restart = true
 	case m.Delta != nil:
-		var ok bool
-		ok, forgotten = b.peers.Receive(m, b.merge)
-		restart = !ok
+		got = b.peers.Receive(m, b.merge)
 	}
-	reply, err := b.peers.Reply(m, b.head(), restart, forgotten)
+	reply, err := b.peers.Reply(m, b.head(), got)
 	if err != nil {
 		b.fail(err)
 		return
@@ -50,17 +48,20 @@ func (b *Broker) unproven(m *wire.Message) bool {
 }
 
 // acked takes in a peer's reply.
-func (b *Broker) acked(peer string, r *wire.Reply) {
+func (b *Broker) acked(in Acked) {
+	peer, r := in.Peer, &in.Reply
 	if r.From != peer || b.members.Superseded(r.Actor) {
-		b.peers.Unreachable(peer) // another broker answers at that address, or an earlier start of this one
+		b.peers.Unreachable(peer, in.Page) // another broker answers at that address, or an earlier start of this one
 		return
 	}
-	b.peers.Answered(peer)
-	if !b.hear(replication.Said{From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat}, r.Metadata) {
+	b.peers.Answered(peer, in.Page)
+	if !b.hear(replication.Said{
+		From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat, Taken: r.Taken && !in.Page,
+	}, r.Metadata) {
 		return
 	}
-	b.prove(peer, r.Actor, b.peers.Asked(peer))
-	b.peers.Progress(r)
+	b.prove(peer, r.Actor, b.peers.Asked(peer, in.Page))
+	b.peers.Progress(r, in.Page)
 	if !b.overstates(r.Clock) { // else it takes what it never had for forgotten
 		for _, ref := range r.Forgotten {
 			b.forgetWith(ref, r.Clock)

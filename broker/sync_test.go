@@ -83,7 +83,7 @@ func TestOfThirdBrokersClocksAreHearsay(t *testing.T) {
 		must(n.b.Step(Tick{Now: w.now}))
 		n.b.Ready() // the first exchanges
 		for _, name := range []string{"b", "c"} {
-			n.b.peers.Answered(name)
+			n.b.peers.Answered(name, false)
 		}
 		must(n.b.Step(Gossip{State: s}))
 		for _, m := range n.b.Ready().Send {

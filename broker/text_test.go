@@ -238,6 +238,9 @@ func replyText(r *wire.Reply) string {
 	if r.Restart {
 		out += " restart"
 	}
+	if r.Taken {
+		out += " taken"
+	}
 	return out + deltaText(r.Delta)
 }
 

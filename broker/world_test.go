@@ -74,6 +74,7 @@ type packet struct {
 	from, to string
 	wire     []byte
 	reply    bool
+	page     bool // of a transfer, or the reply to one
 	loseBack bool // the reply to this message will be lost
 }
 
@@ -175,7 +176,7 @@ func (w *world) fail(p packet) {
 		sender, receiver = p.to, p.from
 	}
 	if n := w.nodes[sender]; n != nil && n.b != nil {
-		w.step(n, Unreachable{Peer: receiver})
+		w.step(n, Unreachable{Peer: receiver, Page: p.page})
 	}
 }
 
@@ -232,7 +233,7 @@ func (w *world) act(n *node, rd Ready) {
 		if w.loud {
 			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
 		}
-		w.put(packet{from: n.name, to: s.To, wire: wire.Encode(&s.Message)})
+		w.put(packet{from: n.name, to: s.To, page: s.Message.Page != nil, wire: wire.Encode(&s.Message)})
 	}
 	for _, payload := range rd.Broadcast {
 		w.say("%s floods %s", n.name, eventText(payload))
@@ -311,7 +312,7 @@ func (w *world) answerPeer(n *node, t Token, r *wire.Reply) {
 	if w.loud {
 		w.say("%s -> %s: reply %s", n.name, p.from, replyText(r))
 	}
-	back := packet{from: n.name, to: p.from, wire: wire.Encode(r), reply: true}
+	back := packet{from: n.name, to: p.from, page: p.page, wire: wire.Encode(r), reply: true}
 	if p.loseBack {
 		w.fail(back)
 		return
@@ -354,7 +355,7 @@ func (w *world) deliver(p packet) {
 	if p.reply {
 		r, err := wire.DecodeReply(p.wire)
 		must(err)
-		w.step(n, Acked{Peer: p.from, Reply: r})
+		w.step(n, Acked{Peer: p.from, Page: p.page, Reply: r})
 		return
 	}
 	m, err := wire.DecodeMessage(p.wire)

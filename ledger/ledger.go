@@ -165,6 +165,9 @@ func (l *Ledger) Seen() clock.Vector { return l.seen.Clone() }
 // Has reports whether an update is covered by the clock.
 func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
 
+// Covers reports whether the clock covers another one.
+func (l *Ledger) Covers(c clock.Vector) bool { return l.clock.Covers(c) }
+
 // Len is the number of records, finished ones included.
 func (l *Ledger) Len() int { return len(l.held) + len(l.archived) }
 

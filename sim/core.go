@@ -32,6 +32,9 @@ type Core struct {
 	Dup  float64 // of messages that arrive twice
 	// Reap is after how long SWIM forgets a broker that is down; 0 is never.
 	Reap time.Duration
+	// Link and Disk are how many bytes a second a link carries in one direction, and a disk syncs;
+	// 0 is without limit. What is under way on a link at once shares it.
+	Link, Disk int
 
 	Acked map[job.ID]bool // acknowledged submissions
 	Sent  Traffic         // of messages and their replies, so far
@@ -49,6 +52,7 @@ type Core struct {
 	unknown  map[[2]string]bool // the first does not know that the second exists
 	late     time.Duration      // by how much a message may arrive again, at most
 	flapping map[string]bool
+	carrying map[[2]string]int // messages under way, by link
 	token    broker.Token
 	trace    uint64 // hash of all that happened
 	start    time.Time
@@ -133,7 +137,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 	c := &Core{
 		Now: time.Unix(1_700_000_000, 0), Acked: map[job.ID]bool{}, Runs: map[job.ID]int{},
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
-		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, unknown: map[[2]string]bool{}, flapping: map[string]bool{},
+		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, unknown: map[[2]string]bool{}, flapping: map[string]bool{}, carrying: map[[2]string]int{},
 		late:   8 * time.Second,
 		checks: newChecks(), answers: newDigest(),
 	}
@@ -289,7 +293,35 @@ func (c *Core) drive(n *coreNode) {
 	if c.Now.Before(n.slow) {
 		takes = time.Duration(c.rand.Int64N(int64(slowest)))
 	}
+	if c.Disk > 0 {
+		size := 0
+		for _, op := range rd.Commit.Ops() {
+			size += len(op.Key) + len(op.Value)
+		}
+		takes += perSecond(size, c.Disk)
+	}
 	c.after(takes, func() { c.synced(n, b, rd) })
+}
+
+// perSecond is how long so many bytes take at a speed.
+func perSecond(bytes, speed int) time.Duration {
+	return time.Duration(float64(bytes) / float64(speed) * float64(time.Second))
+}
+
+// travel does what follows when bytes have crossed a link.
+func (c *Core) travel(from, to string, bytes int, do func()) {
+	takes := c.latency()
+	if c.Link > 0 {
+		link := [2]string{from, to}
+		c.carrying[link]++
+		takes += time.Duration(c.carrying[link]) * perSecond(bytes, c.Link)
+		arrived := do
+		do = func() {
+			c.carrying[link]--
+			arrived()
+		}
+	}
+	c.after(takes, do)
 }
 
 // synced ends a commit.
@@ -519,7 +551,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	c.carry(n.name, s.To, s.Message.Delta)
 	fail := func() {
 		if n.b == b {
-			c.step(n, broker.Unreachable{Peer: s.To})
+			c.step(n, broker.Unreachable{Peer: s.To, Page: s.Message.Page != nil})
 		}
 	}
 	if c.lost(n.name, s.To) {
@@ -533,7 +565,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			}
 		})
 	}
-	c.after(c.latency(), func() {
+	c.travel(n.name, s.To, len(sent), func() {
 		if to.b == nil {
 			c.after(c.latency(), fail)
 			return
@@ -555,9 +587,9 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			c.carry(s.To, n.name, r.Delta)
 			reply, err := wire.DecodeReply(answer)
 			must(err)
-			c.after(c.latency(), func() {
+			c.travel(s.To, n.name, len(answer), func() {
 				if n.b == b {
-					c.step(n, broker.Acked{Peer: s.To, Reply: reply})
+					c.step(n, broker.Acked{Peer: s.To, Page: s.Message.Page != nil, Reply: reply})
 				}
 			})
 		}, func() {

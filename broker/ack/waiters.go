@@ -56,15 +56,36 @@ func NewWaiters[W any](replicas int, members *membership.Membership, peers *repl
 // Tick says what time it is.
 func (w *Waiters[W]) Tick(now time.Time) { w.now = now }
 
-// Goal is how many copies are enough now: fewer than asked for when fewer brokers are alive.
-func (w *Waiters[W]) Goal() int { return min(w.replicas, w.members.Living()) }
+// Goal is how many copies are enough now: fewer than asked for when fewer brokers are alive and counted on
+// (rule R2).
+func (w *Waiters[W]) Goal() int {
+	goal := 1
+	for _, name := range w.members.Ring() {
+		if goal < w.replicas && w.peers.CountsOn(name) {
+			goal++
+		}
+	}
+	return goal
+}
 
 // Degraded reports whether that many copies are fewer than asked for.
 func (w *Waiters[W]) Degraded(copies int) bool { return copies < w.replicas }
 
-// Reach is how many brokers on the ring are to hold copies of what is written here, now: one
-// more for each hedge. There may be fewer.
-func (w *Waiters[W]) Reach() int { return w.replicas - 1 + w.hedges }
+// Reach is how many brokers on the ring are to hold copies of what is written here, now: as many as are asked
+// for, one more for each hedge, and those between them that are not counted on (rule R2).
+func (w *Waiters[W]) Reach() (reach int) {
+	want := w.replicas - 1 + w.hedges
+	for i, name := range w.members.Ring() {
+		if want == 0 {
+			break
+		}
+		if w.peers.CountsOn(name) {
+			want--
+			reach = i + 1
+		}
+	}
+	return reach + want
+}
 
 // Copies counts the brokers that hold an update and its blobs, this one included: its own commit
 // precedes every answer.

@@ -1,17 +1,20 @@
 package ack
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/prng"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/setting"
 )
 
 // office is a broker a that wants three copies, among members that tell what they hold by hand.
@@ -19,6 +22,7 @@ type office struct {
 	*Waiters[string]
 	t       *testing.T
 	members *membership.Membership
+	ledger  *ledger.Ledger
 	peers   *replication.Replication
 	holders *Holders
 	at      time.Time
@@ -27,8 +31,11 @@ type office struct {
 
 func newOffice(t *testing.T, others ...string) *office {
 	random := prng.Source(1)
-	o := &office{t: t, members: membership.New(membership.Config{Actor: "a~1"}), at: time.Unix(1000, 0), status: map[string]membership.Status{}}
-	o.peers = replication.New(replication.Config{Actor: "a~1", SyncInterval: time.Hour, NewsLinks: true}, ledger.New("a~1", nil), o.members, &random)
+	o := &office{
+		t: t, members: membership.New(membership.Config{Actor: "a~1"}), ledger: ledger.New("a~1", nil, kind.Schemas[kind.Setting]),
+		at: time.Unix(1000, 0), status: map[string]membership.Status{},
+	}
+	o.peers = replication.New(replication.Config{Actor: "a~1", SyncInterval: time.Hour, NewsLinks: true}, o.ledger, o.members, &random)
 	o.holders = NewHolders(o.members, time.Minute)
 	o.Waiters = NewWaiters[string](3, o.members, o.peers, o.holders)
 	for _, name := range others {
@@ -191,4 +198,52 @@ func TestBlobsTravelOn(t *testing.T) {
 	require.True(t, o.holders.Has("a", []job.Digest{"y"}))
 	o.holders.Missed("y")
 	require.False(t, o.holders.Has("a", []job.Digest{"y"}))
+}
+
+// A member that lacks much is not counted on for copies, so that the one behind it gets them as well, at once;
+// when there is no other, nobody waits for it. It is counted on again when it has shown that it takes what is new,
+// whatever its clock says (rule R2).
+func TestWhoLacksMuchIsNotCountedOn(t *testing.T) {
+	o := newOffice(t, "b", "c", "d")
+	for i := range 200 {
+		name := strings.Repeat("x", i+1)
+		_, err := o.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, _ ledger.Record) ledger.Record {
+			return &setting.Setting{Name: name, Value: strings.Repeat("v", 9000), Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		})
+		require.NoError(t, err)
+	}
+	ring := o.members.Ring()
+	lacks := func(name string, told replication.Said) {
+		told.From, told.Actor = name, actorOf(name)
+		o.peers.Hear(told)
+		o.peers.Pull(name)
+		_, err := o.peers.Pump(func() replication.Head { return replication.Head{} })
+		require.NoError(t, err)
+		o.peers.Answered(name, false)
+	}
+	require.Equal(t, 2, o.Reach())
+	lacks(ring[0], replication.Said{})
+	require.Equal(t, 3, o.Goal(), "the two others can hold copies")
+	require.Equal(t, 3, o.Reach(), "and both get them")
+	o.hedges++
+	require.Equal(t, 4, o.Reach())
+	o.hedges--
+	lacks(ring[1], replication.Said{})
+	require.Equal(t, 2, o.Goal())
+	lacks(ring[2], replication.Said{})
+	require.Equal(t, 1, o.Goal(), "nobody is waited for")
+	require.Equal(t, 2, o.Reach(), "they get it all the same")
+
+	_, err := o.ledger.Apply(kind.SettingRef("new"), func(dot clock.Dot, _ ledger.Record) ledger.Record {
+		return &setting.Setting{Name: "new", Value: "v", Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+	})
+	require.NoError(t, err)
+	d := o.demand()
+	d.Dot = clock.Dot{Actor: "a~1", Counter: 201}
+	require.Equal(t, 1, o.Copies(d.Dot, nil))
+	lacks(ring[0], replication.Said{}) // it is sent the new one beside the pages
+	o.peers.Hear(replication.Said{From: ring[0], Actor: actorOf(ring[0]), Taken: true})
+	require.Equal(t, 2, o.Copies(d.Dot, nil), "it has taken it")
+	require.Equal(t, 1, o.Copies(update, nil), "not what the pages bring")
+	require.Equal(t, 2, o.Goal())
 }

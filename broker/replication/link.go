@@ -20,8 +20,8 @@ type link struct {
 	agreed  clock.Vector // a clock of the member's that ours covers, too (rule A3)
 	offered clock.Vector // the next such, when ours covers it
 
-	inflight bool      // a message is under way
-	asked    time.Time // when the latest was sent
+	plain    lane
+	pages    lane
 	news     bool      // something here may be news there
 	rumour   bool      // the same, but nobody waits for it: see Config.RumourPause
 	rumourAt time.Time // the earliest for the next rumour
@@ -30,6 +30,10 @@ type link struct {
 
 	outgoing outgoing
 	incoming *incoming
+	sent     span // the delta under way, or nothing
+	taken    span // what the member has taken although its clock can't move yet (rule R2)
+	behind   bool // what it lacks did not fit into a message when it was last looked at
+	follows  bool // it did, at some time, or the member has taken what is newer meanwhile
 
 	audit audit // of our unfinished records with this member (rule L9)
 
@@ -39,6 +43,25 @@ type link struct {
 
 	offset time.Duration // of the member's clock then, from this machine's clock
 }
+
+// lane is one of the two ways of messages to a member, each with one message under way at most (rule S1).
+// The pages of a transfer have one of their own, so that news need not wait for them.
+type lane struct {
+	inflight bool
+	asked    time.Time // when the latest was sent
+}
+
+func (l *link) lane(page bool) *lane {
+	if page {
+		return &l.pages
+	}
+	return &l.plain
+}
+
+// span is every update that upto covers and since does not.
+type span struct{ since, upto clock.Vector }
+
+func (s span) has(d clock.Dot) bool { return s.upto.Has(d) && !s.since.Has(d) }
 
 // outgoing is a delta that takes several messages: a transfer (rule L5). Without one, transfer
 // is nil.
@@ -69,7 +92,7 @@ func (r *Replication) Meet(m membership.Member, was membership.Status) {
 		r.links[m.Name] = l
 	}
 	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
-		*l = link{inflight: l.inflight, asked: l.asked, exchange: r.now, lastSeen: l.lastSeen}
+		*l = link{plain: l.plain, pages: l.pages, exchange: r.now, lastSeen: l.lastSeen}
 	}
 	if m.Actor != "" {
 		l.actor = m.Actor
@@ -92,6 +115,7 @@ type Said struct {
 	Hybrid      clock.Hybrid
 	Clock, Seen clock.Vector // as in wire.Message
 	Beat        uint64
+	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
 }
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
@@ -101,24 +125,33 @@ func (r *Replication) Hear(s Said) bool {
 		return false // not a member, or not yet
 	}
 	if l.actor != s.Actor {
-		*l = link{inflight: l.inflight, asked: l.asked, exchange: l.exchange}
+		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange}
 		l.actor = s.Actor
 	}
 	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
 	l.beat = max(l.beat, s.Beat)
+	if s.Taken && l.sent.upto != nil {
+		l.taken, l.follows = l.sent, true
+	}
 	l.offset = s.Hybrid.Time().Sub(r.wall)
 	return true
 }
 
-// holds reports whether the member is known to hold a record with these dots: it has said so by
-// its clock, or wrote it itself.
+// holds reports whether the member is known to hold a record with these dots: it has said so, or wrote it itself.
 func (l *link) holds(dots clock.Vector) bool {
 	for _, d := range dots {
-		if d.Actor != l.actor && !l.known.Has(d) {
+		if d.Actor != l.actor && !l.known.Has(d) && !l.taken.has(d) {
 			return false
 		}
 	}
 	return true
+}
+
+// newest is the clock from which the member is sent what is newer than a transfer to it.
+func (l *link) newest() clock.Vector {
+	since := l.taken.upto.Clone()
+	since.Merge(l.known)
+	return since
 }
 
 // agree notes up to where the member and this broker, whose clock is c, hold the same.

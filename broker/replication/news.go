@@ -66,7 +66,7 @@ func (r *Replication) Pull(name string) {
 // Retry asks a member at once that did not answer, since others have news of it. A name of no member does
 // nothing.
 func (r *Replication) Retry(name string) {
-	if l := r.links[name]; l != nil && r.now.Sub(l.asked) > backoffMin {
+	if l := r.links[name]; l != nil && r.now.Sub(l.plain.asked) > backoffMin {
 		l.want, l.notBefore = true, r.now
 	}
 }

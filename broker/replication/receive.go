@@ -6,25 +6,40 @@ import (
 	"github.com/urban-compute/ucp/ledger"
 )
 
-// Receive hands the records of a message to merge, which joins them into the ledger, and reports
-// whether its sender may go on; false asks it to start again from our clock (rules L4, L5).
-// Forgotten are records of the message that this broker has known and forgotten.
-func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.Merged) (ok bool, forgotten []ledger.Ref) {
+// Received is what became of the records of a message.
+type Received struct {
+	Restart   bool         // its sender is to start again from our clock (rules L4, L5)
+	Taken     bool         // all of them are held, although our clock does not cover them (rule R2)
+	Forgotten []ledger.Ref // records of it that this broker has known and forgotten
+}
+
+// Receive hands the records of a message to merge, which joins them into the ledger.
+func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.Merged) Received {
 	d := m.Delta.ToLedger(m.Actor)
 	if m.Page == nil {
 		got := merge(d)
-		return got.Adopted || got.Refused || len(d.Clock) == 0, got.Forgotten
+		whole := !got.Refused && !got.Voided() && m.Delta.Bad() == 0 && len(got.Forgotten) == 0
+		return Received{
+			Restart:   !got.Adopted && !got.Refused && len(d.Clock) > 0,
+			Taken:     whole && !r.ledger.Covers(m.Clock),
+			Forgotten: got.Forgotten,
+		}
 	}
+	return r.receivePage(m, d, merge)
+}
+
+// receivePage takes in a page of a transfer (rule L5).
+func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(ledger.Delta) ledger.Merged) Received {
 	l := r.links[m.From]
 	if l == nil {
-		return false, nil
+		return Received{Restart: true}
 	}
 	if m.Page.Number == 0 {
 		l.incoming = &incoming{id: m.Page.Transfer}
 	}
 	in := l.incoming
 	if in == nil || in.id != m.Page.Transfer || m.Page.Number > in.next {
-		return false, nil // its beginning came before our start, or is lost
+		return Received{Restart: true} // its beginning came before our start, or is lost
 	}
 	// A page that is sent again, since our answer was lost, may hold more than it did:
 	// its records are as they are now, and may have become smaller.
@@ -36,18 +51,17 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 	in.bad = in.bad || got.Refused || got.Voided()
 	if m.Page.Last {
 		l.incoming = nil
-		return got.Adopted || in.bad, got.Forgotten
+		return Received{Restart: !got.Adopted && !in.bad, Forgotten: got.Forgotten}
 	}
-	return true, got.Forgotten
+	return Received{Forgotten: got.Forgotten}
 }
 
-// Reply makes the reply to a message whose records were received; restart asks the sender to
-// start again. An error is the ledger's.
-func (r *Replication) Reply(m *wire.Message, head Head, restart bool, forgotten []ledger.Ref) (*wire.Reply, error) {
+// Reply makes the reply to a message whose records were received. An error is the ledger's.
+func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Reply, error) {
 	reply := &wire.Reply{
 		Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: restart, Metadata: head.Metadata, Beat: r.beat(),
-		Forgotten: append(forgotten, r.auditFor(m.Audit)...),
+		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Metadata: head.Metadata, Beat: r.beat(),
+		Forgotten: append(got.Forgotten, r.auditFor(m.Audit)...),
 	}
 	if m.Live {
 		reply.Live = r.ledger.LiveDigest(m.Clock)

@@ -1,6 +1,7 @@
 // Package replication keeps the ledgers of the members in step: for each member it knows how far
 // that one is, and says what to send it, as etcd's tracker does for followers. At most one
-// message to a member is under way, and the next takes all that came in meanwhile (rule S1).
+// message to a member is under way, and one page of a transfer beside it; the next takes all that came in meanwhile
+// (rule S1).
 //
 // Its parts:
 //
@@ -79,10 +80,10 @@ func (r *Replication) HeardUs(m *wire.Message) time.Time {
 	return r.born.Add(time.Duration(m.Heard-1) * time.Millisecond)
 }
 
-// Asked says when the message was sent to which a member has replied now.
-func (r *Replication) Asked(name string) time.Time {
+// Asked says when the message was sent to which a member has replied now: a page of a transfer, or another.
+func (r *Replication) Asked(name string, page bool) time.Time {
 	if l := r.links[name]; l != nil {
-		return l.asked
+		return l.lane(page).asked
 	}
 	return time.Time{}
 }
@@ -94,11 +95,25 @@ func (r *Replication) SetStretch(factor float64) { r.stretch = min(max(factor, 1
 // Stretch is the present factor.
 func (r *Replication) Stretch() float64 { return r.stretch }
 
-// HoldsUpdate reports whether a member is known to hold an update: it has said so by its clock,
-// or wrote the update itself (nothing leaves a broker unsynced, rule I4).
+// HoldsUpdate reports whether a member is known to hold an update: it has said so by its clock, or when it
+// took what is newer than a transfer to it (rule R2), or wrote the update itself (nothing leaves a broker
+// unsynced, rule I4).
 func (r *Replication) HoldsUpdate(name string, d clock.Dot) bool {
 	l := r.links[name]
-	return l != nil && (l.actor == d.Actor || l.heard && l.known.Has(d))
+	return l != nil && (l.actor == d.Actor || l.heard && (l.known.Has(d) || l.taken.has(d)))
+}
+
+// HoldsAll reports whether a member is known to hold several updates.
+func (r *Replication) HoldsAll(name string, dots clock.Vector) bool {
+	l := r.links[name]
+	return l != nil && l.heard && l.holds(dots)
+}
+
+// CountsOn reports whether a member is counted on to hold what is written now: not while it lacks much, unless
+// it has shown that it takes what is newer all the same (rule R2).
+func (r *Replication) CountsOn(name string) bool {
+	l := r.links[name]
+	return l == nil || !l.behind || l.follows
 }
 
 // Clock is what a member's present start has said that it holds; nil when it has not spoken. The

@@ -118,7 +118,7 @@ func TestBackoff(t *testing.T) {
 	p.Tell(clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1}), true, 1)
 	require.Empty(t, p.pump(), "one is under way")
 	for _, most := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
-		p.Unreachable("b")
+		p.Unreachable("b", false)
 		due := p.Due().Sub(p.at)
 		require.LessOrEqual(t, due, most)
 		require.GreaterOrEqual(t, due, most/2)
@@ -126,7 +126,7 @@ func TestBackoff(t *testing.T) {
 		p.pass(due)
 		require.Len(t, p.pump(), 1)
 	}
-	p.Answered("b")
+	p.Answered("b", false)
 	p.hear("b~1", nil)
 	require.NotEmpty(t, p.pump()[0].Message.Delta.Records, "what it was to be told is told at once")
 }
@@ -183,12 +183,12 @@ func TestEachIsSpokenToInItsVersion(t *testing.T) {
 		m := membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive, Protocol: protocol}
 		p.members.Update(p.at, []membership.Member{m})
 		p.pass(2 * time.Minute)
-		p.Answered("b")
+		p.Answered("b", false)
 		require.Equal(t, want, p.pump()[0].Message.Version, "to one that speaks %d", protocol)
 	}
 	for _, v := range []int{1, 2} {
 		m := &wire.Message{Version: v, From: "b", Actor: "b~1"}
-		reply, err := p.Reply(m, Head{}, false, nil)
+		reply, err := p.Reply(m, Head{}, Received{})
 		require.NoError(t, err)
 		require.Equal(t, v, reply.Version)
 		require.Equal(t, v, p.Unheard(m, 0).Version)

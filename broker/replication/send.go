@@ -29,25 +29,33 @@ type Send struct {
 	Message wire.Message
 }
 
-// Pump makes a message for every link that has something to say and none under way. Each ends in
-// Acked or Unreachable. An error is the ledger's.
+// Pump makes a message for every link that has something to say and none under way, and a page for every
+// transfer that has none under way. Each ends in Acked or Unreachable. An error is the ledger's.
 func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 	for _, name := range r.members.Names() {
 		l, m := r.links[name], r.members.Get(name)
-		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left || r.now.Before(l.notBefore) {
+		if m.HTTPAddr == "" || m.Status == membership.Left || r.now.Before(l.notBefore) {
 			continue
 		}
-		due := !r.now.Before(l.exchange)
-		if !due && !l.news && !r.rumourDue(l) && !l.want && l.outgoing.transfer == nil && l.audit.suspects == nil {
-			continue
-		}
-		msg, ok, err := r.message(name, head(), due)
-		if err != nil {
-			return out, err
-		}
-		if ok {
-			l.inflight, l.asked = true, r.now
+		send := func(by *lane, msg wire.Message) {
+			*by = lane{inflight: true, asked: r.now}
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
+		}
+		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil) {
+			msg, ok, err := r.message(name, head(), due)
+			if err != nil {
+				return out, err
+			}
+			if ok {
+				send(&l.plain, msg)
+			}
+		}
+		if !l.pages.inflight && l.outgoing.transfer != nil {
+			msg, err := r.page(name, head())
+			if err != nil {
+				return out, err
+			}
+			send(&l.pages, msg)
 		}
 	}
 	return out, nil
@@ -56,17 +64,24 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 // rumourDue reports whether a link has rumours that need not wait any longer.
 func (r *Replication) rumourDue(l *link) bool { return l.rumour && !r.now.Before(l.rumourAt) }
 
+// say begins a message to a member.
+func (r *Replication) say(name string, head Head) wire.Message {
+	l := r.links[name]
+	return wire.Message{
+		Version: r.members.Speaks(name), From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
+		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
+		To: l.actor, Heard: l.beat, Beat: r.beat(),
+	}
+}
+
 // message makes the next message of a link; ok is false when there is nothing that the member
 // does not know.
 func (r *Replication) message(name string, head Head, due bool) (msg wire.Message, ok bool, err error) {
 	l := r.links[name]
-	msg = wire.Message{
-		Version: r.members.Speaks(name), From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
-		To: l.actor, Heard: l.beat, Beat: r.beat(),
-		Want: due || l.want || !l.heard,
-		Live: due || r.unaudit.waiting && !l.audit.done, Audit: l.audit.ask(),
-	}
+	msg = r.say(name, head)
+	msg.Want = due || l.want || !l.heard
+	msg.Live, msg.Audit = due || r.unaudit.waiting && !l.audit.done, l.audit.ask()
+	l.sent = span{}
 	if due {
 		l.exchange = r.now.Add(r.interval())
 		// What could not be read may have been damaged on its way: once an interval
@@ -78,38 +93,56 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		return msg, true, nil // first learn what the member holds; the news stays marked
 	}
 	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
-	if l.outgoing.transfer == nil {
-		d, fits, err := r.ledger.Delta(l.base, wire.MaxPage)
-		switch {
-		case err != nil:
-			return msg, false, err
-		case fits && len(d.Entries) == 0 && !msg.Want && msg.Audit == nil:
-			return msg, false, nil
-		case fits && len(d.Entries) > few && r.now.Sub(l.lastSeen) > stale:
-			l.news = true // after the member has told its clock
-			return msg, true, nil
-		case fits && len(d.Entries) > 0:
-			msg.Delta = wire.FromLedger(d)
-			return msg, true, nil
-		case fits:
-			return msg, true, nil
-		}
-		l.outgoing = outgoing{transfer: r.ledger.Pin(l.base), id: r.random.Next()}
+	if l.outgoing.transfer != nil {
+		return r.ahead(l, msg)
 	}
-	err = r.nextPage(&l.outgoing, &msg)
-	return msg, err == nil, err
+	d, fits, err := r.ledger.Delta(l.base, wire.MaxPage)
+	l.behind, l.follows = !fits, fits || l.follows
+	switch silent := !msg.Want && msg.Audit == nil; {
+	case err != nil:
+		return msg, false, err
+	case fits && len(d.Entries) == 0:
+		return msg, !silent, nil
+	case fits && len(d.Entries) > few && r.now.Sub(l.lastSeen) > stale:
+		l.news = true // after the member has told its clock
+		return msg, true, nil
+	case fits:
+		msg.Delta, l.sent = wire.FromLedger(d), span{d.Since, msg.Clock}
+		return msg, true, nil
+	default:
+		l.outgoing = outgoing{transfer: r.ledger.Pin(l.base), id: r.random.Next()}
+		l.taken = span{msg.Clock, msg.Clock}
+		return msg, !silent, nil
+	}
 }
 
-// nextPage puts a page of a transfer into a message.
-func (r *Replication) nextPage(o *outgoing, msg *wire.Message) error {
+// ahead puts what is newer than the transfer to a member into a message (rule R2). The clock that goes with it
+// is that of the transfer's last page.
+func (r *Replication) ahead(l *link, msg wire.Message) (_ wire.Message, ok bool, err error) {
+	d, fits, err := r.ledger.Delta(l.newest(), wire.MaxPage)
+	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
+		d.Clock = nil
+		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
+	}
+	return msg, err == nil && (msg.Want || msg.Audit != nil || msg.Delta != nil), err
+}
+
+// page makes the message with the present page of the transfer to a member. With the last one goes the clock of
+// its start, and of what the member has taken ahead of it since then.
+func (r *Replication) page(name string, head Head) (wire.Message, error) {
+	l, msg := r.links[name], r.say(name, head)
+	o := &l.outgoing
 	d, last, err := o.transfer.Page(r.ledger, wire.MaxPage)
 	if err != nil {
-		return err
+		return msg, err
+	}
+	if last {
+		d.Clock = l.taken.upto
 	}
 	o.last, o.pinned = last, d.Clock
 	msg.Delta = wire.FromLedger(d)
 	msg.Page = &wire.Page{Transfer: o.id, Number: o.page, Last: last}
-	return nil
+	return msg, nil
 }
 
 // interval is the time to the next exchange: the sync interval, stretched under pressure, and up
@@ -118,21 +151,26 @@ func (r *Replication) interval() time.Duration {
 	return time.Duration(float64(r.cfg.SyncInterval) * r.stretch * (0.9 + 0.1*r.random.Fraction()))
 }
 
-// Answered notes that a member has replied: the link is free for the next message.
-func (r *Replication) Answered(name string) {
+// Answered notes that a member has replied, to a page of a transfer or another message: its lane is free for
+// the next one.
+func (r *Replication) Answered(name string, page bool) {
 	if l := r.links[name]; l != nil {
-		l.inflight, l.failures, l.notBefore = false, 0, time.Time{}
+		l.lane(page).inflight, l.failures, l.notBefore = false, 0, time.Time{}
 	}
 }
 
-// Progress moves the transfer to a member on by its reply, which was heard before.
-func (r *Replication) Progress(reply *wire.Reply) {
+// Progress moves the transfer to a member on by its reply to a page, or to another message. It was heard before.
+func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	l := r.links[reply.From]
-	switch o := &l.outgoing; {
-	case reply.Restart: // from the clock that the member has just told (rule L4)
-		o.transfer, l.news = nil, true
+	o := &l.outgoing
+	if reply.Restart { // from the clock that the member has just told (rule L4)
+		l.news = true
 		l.notBefore = r.now.Add(backoffMin / 2) // the member may not know us yet
-	case o.transfer == nil:
+	}
+	switch {
+	case !page || o.transfer == nil:
+	case reply.Restart:
+		o.transfer = nil
 	case o.last:
 		// What changed since the transfer's start was not on its list. If the member did
 		// not adopt its clock (rule L10), all would go again and again: that waits for news.
@@ -154,13 +192,15 @@ func (r *Replication) Transferring(name string) (page int, ok bool) {
 
 // Unreachable backs off from a member that did not answer; others are not affected (rule S5).
 // What it was to be told stays marked, and a transfer goes on with the same page.
-func (r *Replication) Unreachable(name string) {
+func (r *Replication) Unreachable(name string, page bool) {
 	l := r.links[name]
 	if l == nil {
 		return
 	}
-	l.inflight, l.want = false, true
-	l.news = l.news || r.cfg.NewsLinks
+	l.lane(page).inflight = false
+	if !page {
+		l.want, l.news = true, l.news || r.cfg.NewsLinks
+	}
 	wait := min(backoffMin<<min(l.failures, 10), backoffMax)
 	l.failures++
 	l.notBefore = r.now.Add(wait/2 + time.Duration(r.random.Fraction()*float64(wait/2)))
@@ -170,13 +210,13 @@ func (r *Replication) Unreachable(name string) {
 func (r *Replication) Due() (due time.Time) {
 	for _, name := range r.members.Names() {
 		l, m := r.links[name], r.members.Get(name)
-		if l.inflight || m.HTTPAddr == "" || m.Status == membership.Left {
-			continue
-		}
 		next := l.exchange
-		if l.news || l.want || l.outgoing.transfer != nil || l.audit.suspects != nil {
+		switch pages := !l.pages.inflight && l.outgoing.transfer != nil; {
+		case m.HTTPAddr == "" || m.Status == membership.Left || l.plain.inflight && !pages:
+			continue
+		case pages || l.news || l.want || l.audit.suspects != nil:
 			next = r.now
-		} else if l.rumour && l.rumourAt.Before(next) {
+		case l.rumour && l.rumourAt.Before(next):
 			next = l.rumourAt
 		}
 		if next.Before(l.notBefore) {

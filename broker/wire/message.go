@@ -67,6 +67,7 @@ type Reply struct {
 	Clock    clock.Vector `codec:"clock"`             // what the receiver holds now, the message included
 	Seen     clock.Vector `codec:"seen,omitempty"`    // as in Message
 	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
+	Taken    bool         `codec:"taken,omitempty"`   // Clock can't move yet, but all that the message's delta brought is synced: what its sender holds beyond Since (rule R2)
 	Metadata *Metadata    `codec:"row,omitempty"`
 	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
 	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
