@@ -77,6 +77,9 @@ func appendRecord(b []byte, r *Record) []byte {
 		}
 	}
 	b = appendSpec(appendString(b, "spec"), &r.Spec)
+	if r.Stub != "" {
+		b, n = stringField(b, "stub", r.Stub), n+1
+	}
 	if len(r.Verdicts) > 0 {
 		b, n = appendArrayHeader(appendString(b, "verdicts"), len(r.Verdicts)), n+1
 		for i := range r.Verdicts {

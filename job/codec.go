@@ -51,7 +51,11 @@ func DecodeRecord(b []byte) (*Record, error) {
 	if err := r.validate(len(spec)); err != nil {
 		return nil, fmt.Errorf("job record %.64q: %w", r.ID, err)
 	}
-	r.key = Key(r.ID, digestOf(spec))
+	if r.IsStub() {
+		r.key = string(r.ID) + "~" + string(r.Stub)
+	} else {
+		r.key = Key(r.ID, digestOf(spec))
+	}
 	return r, nil
 }
 
@@ -69,6 +73,10 @@ func (r *Record) validate(spec int) error {
 		return errors.New("its creations or verdicts are out of order")
 	case len(r.Pauses) > maxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
+	case r.IsStub():
+		if err := r.validateStub(); err != nil {
+			return err
+		}
 	case r.Owner.Broker == "" || r.Owner.Actor.Broker() != r.Owner.Broker:
 		return fmt.Errorf("it has no owner, or its actor %.80q belongs to another", r.Owner.Actor)
 	case r.Place.Try < 0 || !r.Place.IsZero() && (r.Place.Broker == "" || r.Place.Actor.Broker() != r.Place.Broker):
@@ -106,6 +114,9 @@ func (r *Record) validate(spec int) error {
 		if !v.valid() || !r.Dots.Has(v.Dot) {
 			return fmt.Errorf("the verdict of %.80q is inconsistent", v.Dot.Actor)
 		}
+	}
+	if r.IsStub() {
+		return nil
 	}
 	return r.Spec.validate(spec)
 }

@@ -347,6 +347,7 @@ var unmerged = map[string]string{
 	"ID":     "equal: the key holds it",
 	"Spec":   "equal: the key holds it",
 	"Origin": "that of the earliest creation",
+	"Stub":   "none as soon as the spec is known",
 }
 
 // A field that merge.go forgets depends on the order of messages: brokers would not agree (rule L2).

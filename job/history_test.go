@@ -80,7 +80,7 @@ func history(t *rapid.T) []*Record {
 
 // actions are what a broker can do with its copy. "hear" is listed twice
 // so that copies are often merged.
-var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart"}
+var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart", "stub"}
 
 // hear merges another broker's copy, which is encoded and decoded as on the wire.
 func (a *author) hear(of *author) {
@@ -107,6 +107,8 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 		a.copy = r.With(dot, func(r *Record) { change(dot, r) })
 	}
 	switch {
+	case what == "stub" && r.Finished():
+		a.copy = r.ToStub()
 	case what == "own" && !r.Finished():
 		edit(func(dot clock.Dot, r *Record) {
 			r.Owner = Assignment{

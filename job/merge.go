@@ -26,12 +26,19 @@ import (
 //  9. Losses: the maximum (rule P4).
 //  10. Unknown: union; of two values of one field the greater encoding.
 //
+// A stub (rule M4) is a record of which less is known: of two copies of one creation or verdict the fuller one stays, and
+// what is whole stays whole.
+//
 // The records must have the same key, and therefore the same ID and Spec (rule J3). Equal
 // versions have equal contents, because no dot and no stamp of an actor is
 // used twice (rule I1).
 func Merge(a, b *Record) (merged *Record, changed bool) {
+	if a.IsStub() && !b.IsStub() {
+		m, _ := Merge(b, a)
+		return m, true
+	}
 	m := *a
-	var c [10]bool
+	var c [12]bool
 	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -48,7 +55,9 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Pauses, c[7] = mergePauses(a.Pauses, b.Pauses)
 	m.Losses, c[8] = mergeMax(a.Losses, b.Losses, cmp.Compare)
 	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
-	if c == [10]bool{} {
+	c[10] = fullest(&m.Created, b.Created, Stamp.compare)
+	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare)
+	if c == [12]bool{} {
 		return a, false
 	}
 	return &m, true

@@ -89,6 +89,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	start := d.at
 	d.spec(&r.Spec)
 	spec = d.b[start:d.at]
+	r.Stub = Digest(d.optionalString(&n, "stub"))
 	if d.has("verdicts") {
 		n--
 		r.Verdicts = make([]Verdict, d.length(maxVerdicts, 1))

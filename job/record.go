@@ -37,6 +37,7 @@ type Record struct {
 	Ended    []Ending     `codec:"ended,omitempty"`    // how the jobs in Spec.After ended, sorted by ID (rule C4)
 
 	Pauses []Pause `codec:"pauses,omitempty"` // when the job was preempted, the earliest first
+	Stub   Digest  `codec:"stub,omitempty"`   // half of the spec's digest, where nothing else is known of the spec (rule M4)
 	Losses uint64  `codec:"losses,omitempty"` // executors that were lost, each alone, while the job ran there (rule P4)
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
@@ -196,6 +197,10 @@ func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c.Dots = r.Dots.Clone()
 	c.Dots.Set(dot)
 	edit(&c)
+	if c.IsStub() {
+		c.Stub = ""
+		return c.ToStub()
+	}
 	return &c
 }
 

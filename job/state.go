@@ -94,7 +94,7 @@ func (r *Record) Late() []Report {
 	acc := r.Accepted()
 	var out []Report
 	for _, rep := range r.Reports {
-		if rep.Phase == Done && (acc == nil || rep.Attempt != acc.Attempt || rep.Dot.Actor != acc.Dot.Actor) {
+		if rep.Phase == Done && (acc == nil || rep.Dot.Actor != acc.Dot.Actor || rep.Attempt != acc.Attempt && !acc.Attempt.IsZero()) {
 			out = append(out, rep)
 		}
 	}
