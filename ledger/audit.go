@@ -87,6 +87,9 @@ func (l *Ledger) Forgotten(ref Ref, since clock.Vector) bool {
 	if !l.clock.Covers(since) || l.held[ref] != nil {
 		return false
 	}
-	_, known := l.archived[ref]
-	return !known
+	if _, known := l.archived[ref]; known {
+		return false
+	}
+	e, err := l.lookupStub(ref)
+	return e == nil && err == nil
 }

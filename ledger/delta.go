@@ -204,11 +204,12 @@ type Transfer struct {
 	refs  []Ref
 	from  int // the first record of the present page
 	upto  int // behind its last one
+	stubs *stubPages
 }
 
 // Pin starts a transfer of what a peer with this clock lacks.
 func (l *Ledger) Pin(since clock.Vector) *Transfer {
-	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since)}
+	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since), stubs: l.lacksStubs(since)}
 }
 
 // Page returns the present page of at most limit encoded bytes (but at least
@@ -233,10 +234,20 @@ func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 		}
 		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b})
 	}
+	if t.stubs != nil {
+		if last, err = t.stubs.page(l, t.since, &d, limit-size); err != nil || !last {
+			return d, false, err
+		}
+	}
 	d.Clock = t.clock
 	return d, true, nil
 }
 
 // Advance moves on to the next page: the receiver has acknowledged the present
 // one.
-func (t *Transfer) Advance() { t.from = t.upto }
+func (t *Transfer) Advance() {
+	t.from = t.upto
+	if t.stubs != nil {
+		t.stubs.from = t.stubs.upto
+	}
+}

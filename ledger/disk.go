@@ -19,20 +19,29 @@ type Batch struct {
 	refs       []Ref
 	records    []Record // nil for one that was forgotten
 	bad        []Op
+	gone       []Op // what is deleted of a record's other form, whole or stub; before all others
+	stubs      map[Kind]*StubSchema
 	encoded    [][]byte     // of records; nil until somebody needs it
 	clock      clock.Vector // nil when it has not changed
 	generation uint64
 }
 
 // Empty reports whether there is nothing to write.
-func (b *Batch) Empty() bool { return len(b.refs) == 0 && len(b.bad) == 0 && b.clock == nil }
+func (b *Batch) Empty() bool {
+	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && b.clock == nil
+}
 
 // Ops returns the writes, the clock's the last. Records are immutable, so that
 // whoever writes them may call this, once, while the owner of the ledger goes on:
 // encoding is the greater part of a commit's work.
 func (b *Batch) Ops() []Op {
-	ops := make([]Op, 0, len(b.refs)+1)
+	ops := make([]Op, 0, len(b.refs)+len(b.gone)+1)
+	ops = append(ops, b.gone...)
 	for i, ref := range b.refs {
+		if s := b.stubs[ref.Kind]; s != nil && b.records[i] != nil && s.Is(b.records[i]) {
+			ops = append(ops, Op{stubKey(ref), s.Encode(b.records[i])})
+			continue
+		}
 		if b.records[i] != nil && b.encoded[i] == nil {
 			b.encoded[i] = b.records[i].Encode()
 		}
@@ -58,7 +67,8 @@ func (l *Ledger) Take() *Batch {
 			b.add(ref, e.record, e.encoded)
 		}
 	}
-	b.bad = l.takeBad()
+	b.bad, b.gone, b.stubs = l.takeBad(), l.stubs.drop, l.stubs.schemas
+	l.stubs.drop = nil
 	if l.clockDirty {
 		b.clock = l.seen.Clone()
 	}
@@ -92,6 +102,9 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := l.loadStubs(scan); err != nil {
 		return err
 	}
 	if l.seen, err = StoredClock(scan); err != nil {

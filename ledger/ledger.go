@@ -58,6 +58,7 @@ type Schema struct {
 	Kind   Kind
 	Decode func([]byte) (Record, error)                    // reads and validates (rules L10, L11)
 	Merge  func(a, b Record) (merged Record, changed bool) // rule L2; changed: differs from a (rule L6)
+	Stubs  *StubSchema                                     // nil: records of this kind stay whole until they are forgotten
 }
 
 // SchemaOf makes the schema of a concrete record type.
@@ -73,6 +74,12 @@ func SchemaOf[R Record](kind Kind, decode func([]byte) (R, error), merge func(a,
 		},
 		Merge: func(a, b Record) (Record, bool) { return merge(a.(R), b.(R)) },
 	}
+}
+
+// WithStubs says how finished records of a kind become stubs.
+func (s Schema) WithStubs(stubs *StubSchema) Schema {
+	s.Stubs = stubs
+	return s
 }
 
 // Ref names a record among all kinds.
@@ -91,6 +98,9 @@ type Archive interface {
 	// Get returns the value under a key that an [Op] has set, found false when
 	// there is none. An error means that the disk can't be trusted any more.
 	Get(key []byte) (value []byte, found bool, err error)
+	// Walk shows the keys that begin with prefix and are greater than after, in ascending order, until fn says
+	// that it has seen enough. Key and value are only valid during the call of fn.
+	Walk(prefix, after []byte, fn func(key, value []byte) (more bool)) error
 }
 
 // keepFinished bounds how many finished records stay in memory after their
@@ -115,7 +125,8 @@ type Ledger struct {
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
 	actors   []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
-	archived map[Ref]struct{}                       // finished records that are only on disk
+	archived map[Ref]struct{}                       // finished records that are only on disk, whole
+	stubs    stubs                                  // finished records of which only stubs are on disk, and nothing is in memory (rule M4)
 
 	generation uint64 // of changes; Take ends one
 	dirty      []Ref  // changed or forgotten since the last Take
@@ -145,10 +156,14 @@ func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
 		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}
 	for _, s := range schemas {
 		l.schemas[s.Kind] = s
+		if s.Stubs != nil {
+			l.stubs.schemas[s.Kind] = s.Stubs
+		}
 	}
 	return l
 }
@@ -169,7 +184,7 @@ func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
 func (l *Ledger) Covers(c clock.Vector) bool { return l.clock.Covers(c) }
 
 // Len is the number of records, finished ones included.
-func (l *Ledger) Len() int { return len(l.held) + len(l.archived) }
+func (l *Ledger) Len() int { return len(l.held) + len(l.archived) + l.stubs.stored }
 
 // Get returns a record, nil when there is none.
 func (l *Ledger) Get(ref Ref) (Record, error) {
@@ -187,7 +202,7 @@ func (l *Ledger) lookup(ref Ref) (*entry, error) {
 		return e, nil
 	}
 	if _, ok := l.archived[ref]; !ok {
-		return nil, nil
+		return l.lookupStub(ref)
 	}
 	b, found, err := l.archive.Get(RecordKey(ref))
 	if err == nil && !found {
@@ -240,7 +255,11 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 func (l *Ledger) put(ref Ref, old, r Record) {
 	ref.Key = r.Key() // the same text, once in memory
 	e := l.held[ref]
+	l.putStub(ref, old, r)
 	if e == nil {
+		if old != nil && l.isStub(ref.Kind, old) {
+			old = nil // it is in no index
+		}
 		e = &entry{}
 		l.held[ref] = e
 	}
@@ -288,9 +307,10 @@ func (l *Ledger) Forget(ref Ref) error {
 	if e == nil || err != nil {
 		return err
 	}
-	for _, d := range e.record.Writers() {
-		l.index[d.Actor].Delete(indexed{counter: d.Counter})
+	if l.forgetStub(ref, e.record) {
+		return nil
 	}
+	l.unindex(e.record)
 	if !e.record.Finished() {
 		l.toggle(ref)
 	}
@@ -298,6 +318,13 @@ func (l *Ledger) Forget(ref Ref) error {
 	delete(l.archived, ref)
 	l.dirty = append(l.dirty, ref)
 	return nil
+}
+
+// unindex takes out of the index that a record's writers wrote it.
+func (l *Ledger) unindex(r Record) {
+	for _, d := range r.Writers() {
+		l.index[d.Actor].Delete(indexed{counter: d.Counter})
+	}
 }
 
 func (e *entry) bytes() []byte {
@@ -326,12 +353,17 @@ func (l *Ledger) Live(want func(Record) bool) []Ref {
 // Stable says that the batch of this generation, and all before it, are synced
 // to disk (rule I4). Finished records may then leave memory.
 func (l *Ledger) Stable(b *Batch) {
+	l.stubs.stable(b)
 	for i, ref := range b.refs {
 		e := l.held[ref]
 		if e == nil {
 			continue
 		}
 		e.stable = b.generation
+		if e.record == b.records[i] && l.isStub(ref.Kind, e.record) {
+			l.putAway(ref, e.record)
+			continue
+		}
 		if e.record == b.records[i] {
 			e.encoded = b.encoded[i]
 			l.warm = append(l.warm, ref)

@@ -139,3 +139,7 @@ type brokenDisk struct{}
 func (brokenDisk) Get([]byte) ([]byte, bool, error) {
 	return nil, false, errors.New("input/output error")
 }
+
+func (brokenDisk) Walk(_, _ []byte, _ func(key, value []byte) bool) error {
+	return errors.New("input/output error")
+}

@@ -26,7 +26,7 @@ func TestClockCoversOnlyWhatIsHeld(t *testing.T) {
 		for i := range rapid.IntRange(2, 4).Draw(t, "replicas") {
 			c.replicas = append(c.replicas, newReplica(string(rune('a'+i))))
 		}
-		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.transfer, c.page, c.page, c.page, c.crash}
+		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.transfer, c.page, c.page, c.page, c.reduce, c.crash}
 		for range rapid.IntRange(20, 120).Draw(t, "steps") {
 			rapid.SampledFrom(deeds).Draw(t, "deed")(t)
 			for _, r := range c.replicas {
@@ -53,6 +53,12 @@ func (c *cluster) write(t *rapid.T) {
 	require.NoError(t, err)
 	require.NotContains(t, c.minted, dot, "a dot was used twice")
 	c.minted[dot] = key
+}
+
+// reduce makes a stub of a finished record at one replica (rule M4).
+func (c *cluster) reduce(t *rapid.T) {
+	key := rapid.SampledFrom([]string{"j1", "j2", "j3", "j4", "j5", "j6"}).Draw(t, "key")
+	require.NoError(t, c.pick(t, "at").Reduce(setRef(key)))
 }
 
 // learn tells the sender the receiver's clock, which the receiver has synced.

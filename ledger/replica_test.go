@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/test/story"
@@ -82,7 +83,7 @@ func (r *replica) set(key string) *set {
 	return s
 }
 
-// contents renders all records, finished ones included, in the order of their keys.
+// contents renders all records, finished ones and stubs included, in the order of their keys.
 func (r *replica) contents() []string {
 	var refs []Ref
 	for ref := range r.held {
@@ -91,10 +92,14 @@ func (r *replica) contents() []string {
 	for ref := range r.archived {
 		refs = append(refs, ref)
 	}
+	must(r.EachStub(setKind, "", func(rec Record) bool {
+		refs = append(refs, setRef(rec.Key()))
+		return true
+	}))
 	slices.SortFunc(refs, Ref.compare)
 	var out []string
 	for _, ref := range refs {
-		out = append(out, r.set(ref.Key).String())
+		out = append(out, strings.TrimSuffix(r.set(ref.Key).String(), " stub")) // each broker has its own stubs
 	}
 	return out
 }

@@ -19,11 +19,27 @@ type set struct {
 	dots   []clock.Dot // all, sorted
 	born   []clock.Dot // of these, its creations
 	closed bool        // a set that is closed is finished
+	stub   bool        // only its dots are known
 }
 
 const setKind Kind = "set"
 
-var setSchema = SchemaOf(setKind, decodeSet, mergeSets)
+var setSchema = SchemaOf(setKind, decodeSet, mergeSets).WithStubs(&StubSchema{
+	Is: func(r Record) bool { return r.(*set).stub },
+	Of: func(r Record) Record {
+		s := *r.(*set)
+		s.stub = true
+		return &s
+	},
+	Encode: Record.Encode,
+	Decode: func(key string, b []byte) (Record, error) {
+		s, err := decodeSet(b)
+		if err == nil && s.key != key {
+			err = errors.New("set: another key")
+		}
+		return s, err
+	},
+})
 
 func setRef(key string) Ref { return Ref{setKind, key} }
 
@@ -48,6 +64,9 @@ func (s *set) String() string {
 	if s.closed {
 		words = append(words, "closed")
 	}
+	if s.stub {
+		words = append(words, "stub")
+	}
 	return strings.Join(words, " ")
 }
 
@@ -60,8 +79,8 @@ func decodeSet(b []byte) (*set, error) {
 	}
 	s := &set{key: words[0]}
 	for _, w := range words[1:] {
-		if w == "closed" {
-			s.closed = true
+		if w == "closed" || w == "stub" {
+			s.closed, s.stub = true, w == "stub"
 			continue
 		}
 		w, born := strings.CutSuffix(w, "*")
@@ -80,7 +99,7 @@ func decodeSet(b []byte) (*set, error) {
 }
 
 func mergeSets(a, b *set) (*set, bool) {
-	m := &set{key: a.key, dots: slices.Clone(a.dots), closed: a.closed || b.closed}
+	m := &set{key: a.key, dots: slices.Clone(a.dots), closed: a.closed || b.closed, stub: a.stub && b.stub}
 	for _, d := range b.dots {
 		if !m.has(d) {
 			m.dots = append(m.dots, d)

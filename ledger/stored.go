@@ -12,10 +12,11 @@ import (
 // returns fn's first error. Key and value are only valid during the call.
 type Scan func(prefix []byte, fn func(key, value []byte) error) error
 
-// The key space of a store: "c" holds the clock, "r" kind 0x00 key a record, "q" kind 0x00 key a
-// quarantined one. Nothing outside this package knows it.
+// The key space of a store: "c" holds the clock, "r" kind 0x00 key a record, "s" kind 0x00 key the
+// stub of one, "q" kind 0x00 key a quarantined one. Nothing outside this package knows it.
 const (
 	recordSpace     = 'r'
+	stubSpace       = 's'
 	quarantineSpace = 'q'
 )
 

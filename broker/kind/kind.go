@@ -18,9 +18,23 @@ const (
 
 // Schemas are the kinds that this version knows, by name. The map is not changed.
 var Schemas = map[ledger.Kind]ledger.Schema{
-	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge),
+	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs),
 	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
+}
+
+// jobStubs keep how a job ended, where somebody may not know of it.
+var jobStubs = &ledger.StubSchema{
+	Is:     func(r ledger.Record) bool { return r.(*job.Record).IsStub() },
+	Of:     func(r ledger.Record) ledger.Record { return r.(*job.Record).ToStub() },
+	Encode: func(r ledger.Record) []byte { return r.(*job.Record).EncodeStub() },
+	Decode: func(key string, b []byte) (ledger.Record, error) {
+		r, err := job.DecodeStub(key, b)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	},
 }
 
 // JobRef names the job with this key.

@@ -28,6 +28,16 @@ func (d Disk) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return nil
 }
 
+// Walk implements ledger.Archive.
+func (d Disk) Walk(prefix, after []byte, fn func(key, value []byte) bool) error {
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		if strings.HasPrefix(k, string(prefix)) && k > string(after) && !fn([]byte(k), d[k]) {
+			break
+		}
+	}
+	return nil
+}
+
 // Write carries out a ledger.Op: it copies value to key, or deletes key when value is nil.
 func (d Disk) Write(key, value []byte) {
 	if value == nil {
