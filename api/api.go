@@ -31,6 +31,7 @@ func (e *Error) Error() string { return e.Message }
 const (
 	CodeBadRequest   = "bad_request"      // 400: the request can't be read
 	CodeNotFound     = "not_found"        // 404
+	CodeGone         = "gone"             // 410: it was removed, since its retention is over
 	CodeConflict     = "conflict"         // 409: the ID belongs to another job, or is ambiguous
 	CodeTooLarge     = "too_large"        // 413
 	CodeInvalid      = "invalid"          // 422: it can be read, but makes no sense
@@ -87,6 +88,9 @@ type Job struct {
 
 	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
 
+	// Removed: its retention is over, so that its output and spec are gone; that it has ended stays known, since an
+	// absent member may not know of it.
+	Removed bool `json:"removed,omitempty"`
 	// Provisional: the verdict is not yet known to every member.
 	Provisional bool       `json:"provisional"`
 	SubmittedAt clock.Time `json:"submitted_at"`
@@ -203,6 +207,10 @@ type Coordination struct {
 	// all that are active, also where it is out of scope.
 	Emergency   string      `json:"emergency"`
 	Emergencies []Emergency `json:"emergencies"`
+	// HeldBack is how many finished jobs are remembered beyond their retention, by their stubs, and whose absence causes
+	// that.
+	HeldBack   int      `json:"held_back"`
+	HeldBackBy []string `json:"held_back_by,omitempty"`
 	// Protocol is the version that this broker writes: the highest that every member speaks.
 	Protocol int `json:"protocol"`
 	// Warnings say, for people, what should be looked at before it becomes a fault.

@@ -304,7 +304,7 @@ func pushed(s *story) {
 // show tells what a holds of every job with this ID (rule J3: there may be two).
 func show(s *story) {
 	b := s.node(0).b
-	for _, key := range b.jobs.withID(job.ID(s.word(1))) {
+	for _, key := range b.withID(job.ID(s.word(1))) {
 		s.w.say("%s", recordText(b.record(key)))
 	}
 }
@@ -312,7 +312,7 @@ func show(s *story) {
 // deps tells what a job depends on, as a holds it.
 func deps(s *story) {
 	b := s.node(0).b
-	for _, key := range b.jobs.withID(job.ID(s.word(1))) {
+	for _, key := range b.withID(job.ID(s.word(1))) {
 		s.w.say("%v", b.record(key).Created[0].Deps)
 	}
 }

@@ -25,26 +25,44 @@ func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
 
 // forget drops a job, and all that this broker does for it.
 func (b *Broker) forget(r *job.Record) {
+	b.fail(b.ledger.Forget(kind.JobRef(r.Key())))
+	b.dropped(r)
+}
+
+// reduce keeps only the stub of a job that has ended (rule M4).
+func (b *Broker) reduce(r *job.Record) {
+	b.fail(b.ledger.Reduce(kind.JobRef(r.Key())))
+	b.dropped(r)
+}
+
+// dropped says that this broker has nothing to do with a job any more.
+func (b *Broker) dropped(r *job.Record) {
 	key := r.Key()
-	if err := b.ledger.Forget(kind.JobRef(key)); err != nil {
-		b.fail(err)
+	if b.err != nil {
 		return
 	}
-	b.jobs.remove(r)
+	if !r.IsStub() {
+		b.jobs.remove(r)
+	}
 	b.attempts.forget(key)
 	b.acks.forget(key)
 	b.tellWaiters(key)
 }
 
 // sweep forgets finished jobs that are old enough, or too many, and that every member is known to
-// hold: then nobody can bring one back as unfinished (rule L8, causal stability).
+// hold: then nobody can bring one back as unfinished (rule L8, causal stability). Of those that somebody may lack it
+// keeps the stubs (rule M4).
 func (b *Broker) sweep() {
 	if !b.sweeper.begin() {
 		return
 	}
 	b.emergencies.sweep()
-	for _, r := range b.sweeper.round() {
+	forget, reduce := b.sweeper.round()
+	for _, r := range forget {
 		b.forget(r)
 		b.stats.Forgotten++
+	}
+	for _, r := range reduce {
+		b.reduce(r)
 	}
 }

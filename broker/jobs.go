@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/btree"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -63,6 +65,15 @@ func itemOf(r *job.Record) jobItem { return jobItem{r.Key(), r.Submitted(), r.St
 
 // update moves the index from the old record (nil for none) to the new.
 func (x *jobIndex) update(old, r *job.Record) {
+	if old != nil && old.IsStub() {
+		old = nil // it was not in the index
+	}
+	if r.IsStub() {
+		if old != nil {
+			x.remove(old)
+		}
+		return
+	}
 	if old != nil {
 		x.count(old, -1)
 		if old.Finished() {
@@ -150,7 +161,7 @@ func mark[K comparable](sets map[K]map[string]bool, of K, key string, in bool) {
 }
 
 // withID returns the keys of the jobs with exactly this ID; more than one when
-// specs met that were submitted under one ID (rule J3).
+// specs met that were submitted under one ID (rule J3). Stubs are not in the index.
 func (x *jobIndex) withID(id job.ID) []string { return x.prefix(string(id)+"~", maxPrefix) }
 
 // maxPrefix bounds how many keys a look-up by prefix considers.
@@ -167,6 +178,22 @@ func (x *jobIndex) prefix(p string, n int) (keys []string) {
 	return keys
 }
 
+// withID returns the keys of the jobs with exactly this ID, stubs too.
+func (c *core) withID(id job.ID) []string { return c.keys(string(id) + "~") }
+
+// keys returns the keys of jobs that begin with a prefix, stubs too: maxPrefix at most.
+func (c *core) keys(prefix string) []string {
+	keys := c.jobs.prefix(prefix, maxPrefix)
+	stubs, err := c.ledger.StubKeys(kind.Job, prefix, maxPrefix)
+	c.fail(err)
+	if len(stubs) == 0 {
+		return keys
+	}
+	keys = slices.Concat(keys, stubs)
+	slices.Sort(keys)
+	return keys[:min(len(keys), maxPrefix)]
+}
+
 // idOf returns the ID part of a key.
 func idOf(key string) job.ID {
 	id, _, _ := strings.Cut(key, "~")
@@ -177,9 +204,9 @@ func idOf(key string) job.ID {
 // "ID~digest" names one of several specs (rule J3). Of several records with one
 // ID the earliest creation owns it. Several IDs with that prefix are ambiguous.
 func (c *core) resolve(id string) (r *job.Record, ambiguous []job.ID) {
-	keys := c.jobs.withID(job.ID(id))
+	keys := c.withID(job.ID(id))
 	if len(keys) == 0 {
-		keys = c.jobs.prefix(id, maxPrefix)
+		keys = c.keys(id)
 		for _, key := range keys {
 			if n := len(ambiguous); n == 0 || ambiguous[n-1] != idOf(key) {
 				ambiguous = append(ambiguous, idOf(key))

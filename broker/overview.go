@@ -12,6 +12,9 @@ type Overview struct {
 	Active []*EmergencyView // of the emergencies that State names
 	Proven []string         // members that are there although SWIM says otherwise (rule P1)
 
+	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
+	HeldBackBy []string // members that may not know of them
+
 	Protocol int      // the version that is written: every member speaks it (rule K5)
 	Warnings []string // what somebody should know before it becomes a fault, for people
 }

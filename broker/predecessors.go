@@ -190,7 +190,7 @@ func (p *predecessors) remind(r *job.Record) {
 // be known, there can be no cycle.
 func (c *core) unknown(s *job.Spec) (out []job.ID) {
 	for _, id := range s.After {
-		if len(c.jobs.withID(id)) == 0 {
+		if len(c.withID(id)) == 0 {
 			out = append(out, id)
 		}
 	}

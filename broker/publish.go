@@ -45,12 +45,24 @@ func (b *Broker) publish() {
 		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
 		s.State.Metadata = append(s.State.Metadata, said)
 	}
-	s.Protocol, s.Warnings = b.members.Protocol(), b.warnings(len(c))
+	s.HeldBack = b.ledger.Stubs()
+	if s.HeldBack > 0 {
+		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
+	}
+	s.Protocol, s.Warnings = b.members.Protocol(), b.warnings(len(c), s.HeldBack, s.HeldBackBy)
 	b.out.Overview = &s
 }
 
 // warnings says what somebody should know before it becomes a fault.
-func (b *Broker) warnings(entries int) (out []string) {
+func (b *Broker) warnings(entries, heldBack int, by []string) (out []string) {
+	if heldBack > 0 {
+		who := "members"
+		if len(by) > 0 {
+			who = strings.Join(by, ", ")
+		}
+		out = append(out, fmt.Sprintf("%d finished jobs are past their retention and not forgotten, since %s may not know of their end: only that stays of them, until %s has been back",
+			heldBack, who, who))
+	}
 	if entries > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
 	}

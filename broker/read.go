@@ -99,7 +99,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	}
 	f.seen = append(f.seen, causal.Event{Dot: r.Created[0].Dot, Job: r.ID})
 	f.First = true
-	for _, key := range b.jobs.withID(r.ID) {
+	for _, key := range b.withID(r.ID) {
 		if other := b.record(key); key != r.Key() && other != nil {
 			f.SameID = append(f.SameID, key)
 			f.First = f.First && r.Before(other)

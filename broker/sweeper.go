@@ -3,8 +3,10 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // sweeper looks through finished jobs for what may be forgotten (rule L8).
@@ -12,6 +14,7 @@ type sweeper struct {
 	*core
 	next time.Time // when it looks again
 	from endItem   // where it goes on, when there was more than one round takes
+	stub string    // the key of the stub behind which it goes on
 }
 
 // How finished jobs are looked through for what may be forgotten (rule L8).
@@ -19,6 +22,7 @@ const (
 	sweepEvery = 10 * time.Second
 	sweepSoon  = time.Second // when there was more than one round takes
 	sweepMost  = 512         // jobs a round: each may be a look at the disk
+	stubsMost  = 4096        // stubs a round: they are read one after another
 )
 
 // begin reports whether it is time for a round.
@@ -30,15 +34,49 @@ func (s *sweeper) begin() bool {
 	return true
 }
 
-// round lists the jobs to be forgotten now.
-func (s *sweeper) round() (out []*job.Record) {
+// round lists the jobs to be forgotten now, and those of which the stub stays.
+func (s *sweeper) round() (forget, reduce []*job.Record) {
 	if s.cfg.Retention <= 0 {
-		return nil
+		return nil, nil
 	}
 	for _, it := range s.ended() {
-		if r := s.record(it.key); r != nil && len(s.jobs.wanted[r.ID]) == 0 && s.peers.EverybodyCovers(r.Dots) {
+		switch r := s.record(it.key); {
+		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
+		case s.peers.EverybodyCovers(r.Dots):
+			forget = append(forget, r)
+		case s.needs(stubVersion) == nil:
+			reduce = append(reduce, r)
+		}
+	}
+	return append(forget, s.stubs()...), reduce
+}
+
+// stubVersion is the version of the protocol that knows stubs (rule K5).
+const stubVersion = 2
+
+// stubs lists stubs that everybody knows by now. It looks at some in each round, and soon goes on when it finds any.
+func (s *sweeper) stubs() (out []*job.Record) {
+	if s.ledger.Stubs() == 0 {
+		return nil
+	}
+	looked, last := 0, s.stub
+	s.fail(s.ledger.EachStub(kind.Job, last, func(rec ledger.Record) bool {
+		r := rec.(*job.Record)
+		if looked++; looked > stubsMost {
+			return false
+		}
+		last = r.Key()
+		if len(s.jobs.wanted[r.ID]) == 0 && s.peers.EverybodyCovers(r.Dots) {
 			out = append(out, r)
 		}
+		return true
+	}))
+	s.stub = last
+	if looked <= stubsMost {
+		s.stub = "" // from the beginning
+	}
+	if len(out) > 0 && s.stub != "" {
+		s.next = s.now.Add(sweepSoon)
 	}
 	return out
 }
@@ -73,7 +111,7 @@ func (s *sweeper) ended() (list []endItem) {
 
 // due is when the next round begins; zero is never.
 func (s *sweeper) due() time.Time {
-	if s.cfg.Retention <= 0 || s.jobs.byEnd.Len() == 0 {
+	if s.cfg.Retention <= 0 || s.jobs.byEnd.Len() == 0 && s.ledger.Stubs() == 0 {
 		return time.Time{}
 	}
 	return s.next

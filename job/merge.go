@@ -55,8 +55,8 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Pauses, c[7] = mergePauses(a.Pauses, b.Pauses)
 	m.Losses, c[8] = mergeMax(a.Losses, b.Losses, cmp.Compare)
 	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
-	c[10] = fullest(&m.Created, b.Created, Stamp.compare)
-	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare)
+	c[10] = fullest(&m.Created, b.Created, Stamp.compare, Stamp.fuller)
+	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare, Verdict.fuller)
 	if c == [12]bool{} {
 		return a, false
 	}

@@ -86,9 +86,9 @@ func (v Verdict) fuller(w Verdict) bool {
 func (s Stamp) fuller(t Stamp) bool { return len(s.Deps) > len(t.Deps) }
 
 // fullest puts into a sorted list what another one tells more of. It reports whether there was any.
-func fullest[T interface{ fuller(T) bool }](list *[]T, other []T, compare func(T, T) int) (changed bool) {
+func fullest[T any](list *[]T, other []T, compare func(T, T) int, fuller func(T, T) bool) (changed bool) {
 	for _, x := range other {
-		if i, ok := slices.BinarySearchFunc(*list, x, compare); ok && x.fuller((*list)[i]) {
+		if i, ok := slices.BinarySearchFunc(*list, x, compare); ok && fuller(x, (*list)[i]) {
 			if !changed {
 				*list = slices.Clone(*list)
 			}

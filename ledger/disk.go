@@ -39,7 +39,7 @@ func (b *Batch) Ops() []Op {
 	ops = append(ops, b.gone...)
 	for i, ref := range b.refs {
 		if s := b.stubs[ref.Kind]; s != nil && b.records[i] != nil && s.Is(b.records[i]) {
-			ops = append(ops, Op{stubKey(ref), s.Encode(b.records[i])})
+			ops = append(ops, Op{StubKey(ref), s.Encode(b.records[i])})
 			continue
 		}
 		if b.records[i] != nil && b.encoded[i] == nil {

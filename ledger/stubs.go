@@ -36,7 +36,17 @@ type stubs struct {
 // stubsLooked bounds how many stubs one page of a transfer looks at, so that the owner of the ledger is never away for long.
 const stubsLooked = 4096
 
-func stubKey(ref Ref) []byte { return keyOf(stubSpace, ref) }
+// StubRefOf reads the key of a stored stub; ok is false for any other key.
+func StubRefOf(key []byte) (ref Ref, ok bool) {
+	if len(key) == 0 || key[0] != stubSpace {
+		return Ref{}, false
+	}
+	ref, err := refOf(key)
+	return ref, err == nil
+}
+
+// StubKey is the key under which a store holds the stub of a record.
+func StubKey(ref Ref) []byte { return keyOf(stubSpace, ref) }
 
 func (l *Ledger) isStub(k Kind, r Record) bool {
 	s := l.stubs.schemas[k]
@@ -83,7 +93,7 @@ func (l *Ledger) forgetStub(ref Ref, r Record) bool {
 	delete(l.stubs.coming, ref)
 	delete(l.stubs.shadows, ref)
 	l.stubs.gone[ref] = l.generation
-	l.stubs.drop = append(l.stubs.drop, Op{Key: stubKey(ref)})
+	l.stubs.drop = append(l.stubs.drop, Op{Key: StubKey(ref)})
 	if shadow || l.held[ref] != nil {
 		return false
 	}
@@ -103,10 +113,13 @@ func (s *stubs) stable(b *Batch) {
 // Stubs is how many finished records are held as stubs.
 func (l *Ledger) Stubs() int { return l.stubs.stored + len(l.stubs.coming) }
 
+// StubClock is a clock that covers all stubs on disk. The caller does not change it.
+func (l *Ledger) StubClock() clock.Vector { return l.stubs.high }
+
 // EachStub shows the stubs of a kind that are on disk, by ascending key, those with greater keys than after, until fn has seen
 // enough.
 func (l *Ledger) EachStub(kind Kind, after string, fn func(Record) (more bool)) error {
-	return l.walkStubs(stubKey(Ref{Kind: kind}), stubKey(Ref{kind, after}), func(ref Ref, r Record) bool {
+	return l.walkStubs(StubKey(Ref{Kind: kind}), StubKey(Ref{kind, after}), func(ref Ref, r Record) bool {
 		return !l.onlyOnDisk(ref) || fn(r)
 	})
 }
@@ -121,7 +134,7 @@ func (l *Ledger) StubKeys(kind Kind, prefix string, n int) (keys []string, err e
 			keys = append(keys, ref.Key)
 		}
 	}
-	p := stubKey(Ref{kind, prefix})
+	p := StubKey(Ref{kind, prefix})
 	err = l.archive.Walk(p, nil, func(key, _ []byte) bool {
 		if ref, err := refOf(key); err == nil && l.onlyOnDisk(ref) { // else it is whole again, or gone, or in the list
 			keys = append(keys, ref.Key)
@@ -172,7 +185,7 @@ func (l *Ledger) lookupStub(ref Ref) (*entry, error) {
 	if !l.onlyOnDisk(ref) {
 		return nil, nil
 	}
-	key := stubKey(ref)
+	key := StubKey(ref)
 	b, found, err := l.archive.Get(key)
 	if !found || err != nil {
 		return nil, err
@@ -260,7 +273,7 @@ func (p *stubPages) page(l *Ledger, since clock.Vector, d *Delta, limit int) (la
 			}
 			d.Entries = append(d.Entries, Entry{Ref: ref, Dots: r.Writers(), Encoded: b})
 		}
-		p.upto = stubKey(ref)
+		p.upto = StubKey(ref)
 		return true
 	})
 	return last, cmp.Or(failed, err)

@@ -166,3 +166,33 @@ func TestReduceIsNoUpdate(t *testing.T) {
 	require.Equal(t, before, r.Clock())
 	require.Equal(t, 1, r.Stubs())
 }
+
+// A stub that becomes whole while a transfer is under way is not missed: its receiver will cover it (rule L5).
+func TestWholeAgainWithinATransfer(t *testing.T) {
+	a := reduced(t, 3)
+	b := newReplica("b")
+	d, _, err := a.Delta(nil, 1<<20)
+	require.NoError(t, err)
+	b.receive(d)
+	_, err = touch(b.Ledger, "j00002", true)
+	require.NoError(t, err)
+	b.sync()
+
+	transfer := a.Pin(nil)
+	d, last, err := transfer.Page(a.Ledger, 1)
+	require.NoError(t, err)
+	require.False(t, last)
+	require.Len(t, d.Entries, 1)
+	transfer.Advance()
+
+	whole, err := decodeSet([]byte("j00002 a~1:3* b~1:1 closed"))
+	require.NoError(t, err)
+	_, err = a.Merge(Delta{Entries: []Entry{{Ref: setRef("j00002"), Record: whole}}})
+	require.NoError(t, err)
+	a.sync()
+	d, last, err = transfer.Page(a.Ledger, 1<<20)
+	require.NoError(t, err)
+	require.True(t, last)
+	require.Len(t, d.Entries, 2)
+	require.Equal(t, setRef("j00002"), d.Entries[1].Ref)
+}

@@ -34,19 +34,34 @@ func (d disk) Get(key []byte) (value []byte, found bool, err error) {
 	return value, found, nil
 }
 
-// job returns a job by its key, nil when the disk has none.
-func (d disk) job(key string) *job.Record {
-	value, ok := d[jobKey(key)]
-	if !ok {
-		return nil
+// Walk implements ledger.Archive.
+func (d disk) Walk(prefix, after []byte, fn func(key, value []byte) bool) error {
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		if strings.HasPrefix(k, string(prefix)) && k > string(after) && !fn([]byte(k), d[k]) {
+			break
+		}
 	}
-	return decodeJob(value)
+	return nil
 }
 
-// holds reports whether the disk has a job.
+// job returns a job by its key, nil when the disk has none.
+func (d disk) job(key string) *job.Record {
+	if value, ok := d[jobKey(key)]; ok {
+		return decodeJob(value)
+	}
+	if value, ok := d[stubKey(key)]; ok {
+		r, err := job.DecodeStub(key, value)
+		must(err)
+		return r
+	}
+	return nil
+}
+
+// holds reports whether the disk has a job, or its stub.
 func (d disk) holds(key string) bool {
-	_, ok := d[jobKey(key)]
-	return ok
+	_, whole := d[jobKey(key)]
+	_, stub := d[stubKey(key)]
+	return whole || stub
 }
 
 // jobs lists the jobs by their keys.
@@ -62,9 +77,17 @@ func (d disk) jobs() (out []*job.Record) {
 
 func jobKey(key string) string { return string(ledger.RecordKey(kind.JobRef(key))) }
 
-// isJob reports whether a store's key is that of a job, and which.
+func stubKey(key string) string { return string(ledger.StubKey(kind.JobRef(key))) }
+
+// isJob reports whether a store's key is that of a whole job, and which.
 func isJob(storeKey string) (key string, ok bool) {
 	ref, ok := ledger.RefOf([]byte(storeKey))
+	return ref.Key, ok && ref.Kind == kind.Job
+}
+
+// isStub reports whether a store's key is that of a job's stub, and which.
+func isStub(storeKey string) (key string, ok bool) {
+	ref, ok := ledger.StubRefOf([]byte(storeKey))
 	return ref.Key, ok && ref.Kind == kind.Job
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,6 +79,28 @@ func (s *Store) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return scan(s.db, prefix, fn)
 }
 
+// Walk shows the keys that begin with prefix and are greater than after, in ascending order, until fn says that it has
+// seen enough. Key and value are only valid during the call of fn, which may call Get, but not Close.
+func (s *Store) Walk(prefix, after []byte, fn func(key, value []byte) (more bool)) error {
+	if err := s.gate.enter(); err != nil {
+		return fmt.Errorf("store walk %q: %w", prefix, err)
+	}
+	defer s.gate.leave()
+	from := prefix
+	if bytes.Compare(after, prefix) > 0 {
+		from = append(slices.Clone(after), 0)
+	}
+	return scanFrom(s.db, from, prefix, func(key, value []byte) error {
+		if !fn(key, value) {
+			return errEnough
+		}
+		return nil
+	})
+}
+
+// errEnough ends a scan early.
+var errEnough = errors.New("enough")
+
 // Snapshot calls fn with a function that does what Scan does, but always shows the store as it was at the
 // start of the Snapshot. That function is valid until fn returns. An error of fn is returned unchanged. fn
 // may call Get and Commit, but not Close.
@@ -99,6 +122,11 @@ func scan(from pebble.Reader, prefix []byte, fn func(key, value []byte) error) e
 	} else if prefix[0] == reserved {
 		return nil
 	}
+	return scanFrom(from, lower, prefix, fn)
+}
+
+// scanFrom is scan for the keys of a prefix that are not less than lower. It ends without an error when fn has had enough.
+func scanFrom(from pebble.Reader, lower, prefix []byte, fn func(key, value []byte) error) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
 	if err != nil {
 		return fmt.Errorf("store scan %q: %w", prefix, corrupt(err))
@@ -110,8 +138,11 @@ func scan(from pebble.Reader, prefix []byte, fn func(key, value []byte) error) e
 			return fmt.Errorf("store scan %q at %q: %w", prefix, it.Key(), corrupt(err))
 		}
 		if err := fn(it.Key(), v); err != nil {
-			_ = it.Close() // fn's error is the one to return
-			return err
+			closed := it.Close()
+			if errors.Is(err, errEnough) {
+				return closed
+			}
+			return err // and not what closing says
 		}
 	}
 	if err := it.Close(); err != nil {

@@ -66,6 +66,15 @@ func (p pairs) Get(key []byte) (value []byte, found bool, err error) {
 	return nil, false, nil
 }
 
+func (p pairs) Walk(prefix, after []byte, fn func(key, value []byte) bool) error {
+	for _, pair := range p {
+		if bytes.HasPrefix(pair[0], prefix) && bytes.Compare(pair[0], after) > 0 && !fn(pair[0], pair[1]) {
+			break
+		}
+	}
+	return nil
+}
+
 // A data directory of an older version opens: every record is read, and is written as it was.
 func TestOldStoreIsRead(t *testing.T) {
 	store := oldStore(t)

@@ -176,6 +176,16 @@ func (r *Replication) EverybodyHolds(d clock.Dot) bool {
 	return true
 }
 
+// Without lists the members, absent ones too, that are not known to hold all of c.
+func (r *Replication) Without(c clock.Vector) (names []string) {
+	for name := range r.members.Counted() {
+		if !r.Covers(name, c) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // LacksNothing reports whether every member is there and known to hold nothing that this broker
 // lacks.
 func (r *Replication) LacksNothing() bool {

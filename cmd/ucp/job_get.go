@@ -96,10 +96,17 @@ func pauseLine(p *api.Pause, asOf time.Time) string {
 }
 
 func stateText(j *api.Job) string {
-	if j.Provisional && j.State.Final() {
-		return string(j.State) + " (provisional: not every broker knows yet)"
+	text := string(j.State)
+	if j.Removed {
+		if j.Executor != "" {
+			text += " on " + j.Executor
+		}
+		text += "; its output was removed, since its retention is over"
 	}
-	return string(j.State)
+	if j.Provisional && j.State.Final() {
+		text += " (provisional: not every broker knows yet)"
+	}
+	return text
 }
 
 func specFields(field func(name, value string), j *api.Job) {

@@ -33,6 +33,9 @@ name). Files that are there already are replaced; nothing is written outside.`,
 		if !j.State.Final() {
 			return fmt.Errorf("job %s is %s; wait for its result with `ucp job wait %s`", j.ID, j.State, j.ID)
 		}
+		if j.Removed {
+			return fmt.Errorf("job %s has %s", j.ID, stateText(&j))
+		}
 		files := outputFiles(client, &j)
 		for name, f := range map[string]outputFile{
 			"stdout": {j.Stdout, client.Stdout}, "stderr": {j.Stderr, client.Stderr},

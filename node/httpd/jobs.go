@@ -289,15 +289,21 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		j.ID = job.ID(r.Key()[:len(r.ID)+1+shortDigest])
 	}
 	if whole {
-		j.Spec, j.CausalToken = &r.Spec, f.Past.Token()
+		j.CausalToken = f.Past.Token()
+		if !r.IsStub() {
+			j.Spec = &r.Spec
+		}
 	}
 	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
 		j.StartedAt = clock.TimeOf(rep.At)
 	}
 	if v := r.Verdict(); v != nil {
+		j.Removed = r.IsStub() || v.IsBare()
 		j.Reason, j.FinishedAt = v.Reason, clock.TimeOf(v.At)
 	}
-	if rep := r.Accepted(); rep != nil {
+	if rep := r.Accepted(); rep != nil && j.Removed {
+		j.Executor = rep.Dot.Actor.Broker()
+	} else if rep != nil {
 		a := accepted(*rep)
 		res := rep.Result
 		j.Accepted, j.Executor = &a, a.Executor

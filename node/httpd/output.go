@@ -38,6 +38,9 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if token := r.URL.Query().Get("attempt"); token != "" {
 		return resultOf(f.Record, token)
 	}
+	if r := f.Record; r.IsStub() || r.Verdict().IsBare() {
+		return nil, nil, fail(http.StatusGone, api.CodeGone, "job %s has %s; its output was removed when its retention was over", r.ID, r.State())
+	}
 	if rep := f.Record.Accepted(); rep != nil {
 		return rep.Result, f.Record, nil
 	}

@@ -70,7 +70,7 @@ func (srv *Server) coordination() api.Coordination {
 		c.LastSyncTime = &t
 	}
 	if s := srv.host.Overview(); s != nil {
-		c.Protocol = s.Protocol
+		c.Protocol, c.HeldBack, c.HeldBackBy = s.Protocol, s.HeldBack, s.HeldBackBy
 		c.Warnings = append(c.Warnings, s.Warnings...)
 	}
 	if c.Clock == nil {
