@@ -87,7 +87,7 @@ type Job struct {
 
 	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
 
-	// Provisional: the verdict is not yet known to every member.
+	// Provisional: the end may still change.
 	Provisional bool       `json:"provisional"`
 	SubmittedAt clock.Time `json:"submitted_at"`
 	StartedAt   clock.Time `json:"started_at"`

@@ -36,8 +36,8 @@ func (b *Broker) forget(r *job.Record) {
 	b.tellWaiters(key)
 }
 
-// sweep forgets finished jobs that are old enough, or too many, and that every member is known to
-// hold: then nobody can bring one back as unfinished (rule L8, causal stability).
+// sweep forgets finished jobs that are old enough, or too many, and that are stable
+// everywhere: then nobody can bring one back as unfinished (rules L8, F3).
 func (b *Broker) sweep() {
 	if !b.sweeper.begin() {
 		return

@@ -36,11 +36,21 @@ func (s *sweeper) round() (out []*job.Record) {
 		return nil
 	}
 	for _, it := range s.ended() {
-		if r := s.record(it.key); r != nil && len(s.jobs.wanted[r.ID]) == 0 && s.peers.EverybodyCovers(r.Dots) {
+		if r := s.record(it.key); r != nil && len(s.jobs.wanted[r.ID]) == 0 && s.forgettable(r.Dots) {
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// forgettable reports whether a finished record with these dots may be forgotten (rule F3). If not, somebody waits
+// for that now.
+func (c *core) forgettable(dots clock.Vector) bool {
+	if c.peers.Forgettable(dots) {
+		return true
+	}
+	c.peers.Await(dots)
+	return false
 }
 
 // ended lists the next jobs that ended long enough ago, or are too many.

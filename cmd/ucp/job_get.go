@@ -97,7 +97,7 @@ func pauseLine(p *api.Pause, asOf time.Time) string {
 
 func stateText(j *api.Job) string {
 	if j.Provisional && j.State.Final() {
-		return string(j.State) + " (provisional: not every broker knows yet)"
+		return string(j.State) + " (provisional: it may still change)"
 	}
 	return string(j.State)
 }
