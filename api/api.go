@@ -91,7 +91,7 @@ type Job struct {
 	// Removed: its retention is over, so that its output and spec are gone; that it has ended stays known, since an
 	// absent member may not know of it.
 	Removed bool `json:"removed,omitempty"`
-	// Provisional: the verdict is not yet known to every member.
+	// Provisional: the end may still change.
 	Provisional bool       `json:"provisional"`
 	SubmittedAt clock.Time `json:"submitted_at"`
 	StartedAt   clock.Time `json:"started_at"`

@@ -54,7 +54,7 @@ type Draining struct{}
 // Found shows one job as this broker knows it.
 type Found struct {
 	Record *job.Record
-	// Provisional: not yet every member is known to hold the verdict (rule A3).
+	// Provisional: the end may still change (rule F2).
 	Provisional bool
 	KnownBy     int    // brokers known to hold the newest update, this one included
 	Members     int    // of so many
@@ -101,8 +101,7 @@ type Listing struct {
 	Next string // cursor of the next page; "" at the end
 	// Later lists the keys of those whose ID belongs to another job (rule J3).
 	Later []string
-	// Provisional lists the keys of those whose verdict not every member is known to
-	// hold (rule A3).
+	// Provisional lists the keys of those whose end may still change (rule F2).
 	Provisional []string
 	// Emergencies says of unfinished ones, by key, what gives them their level.
 	Emergencies map[string]emergency.ID

@@ -37,6 +37,10 @@ func (c *core) overstates(v clock.Vector) bool {
 // corrected takes out of what a peer says of itself what can't be true. Who overstates what we have written is
 // not known to hold any of it; but it need not be sent again and again what it takes for held.
 func (c *core) corrected(s replication.Said) replication.Said {
+	if s.Stable != nil && !s.Clock.Covers(s.Stable.Raised) {
+		c.breach(s.From, "F1", "it tells of updates as stable that it does not hold")
+		s.Stable = nil
+	}
 	if !c.overstates(s.Clock) && !c.overstates(s.Seen) {
 		return s
 	}

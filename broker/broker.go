@@ -94,6 +94,9 @@ func (b *Broker) Load(scan ledger.Scan) error {
 		case *job.Record:
 			b.jobs.update(nil, r)
 			r.Stamps(recall)
+			if r.Finished() {
+				b.peers.Await(r.Dots)
+			}
 		case *setting.Setting:
 			b.settled(r)
 		case *emergency.Record:
@@ -113,6 +116,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 func (b *Broker) Ready() Ready {
 	b.startRuns()
 	b.checkDrained()
+	b.peers.Settle()
 	b.pump()
 	b.publish()
 	rd := b.out
@@ -140,6 +144,9 @@ func (b *Broker) noted(old, r *job.Record) {
 	b.reviews.later(r.Key())
 	b.decisions.noted(r)
 	ended := r.Finished() && (old == nil || !old.Finished())
+	if r.Finished() {
+		b.peers.Await(r.Dots)
+	}
 	if ended {
 		for _, key := range slices.Sorted(maps.Keys(b.jobs.wanted[r.ID])) {
 			b.reviews.later(key)

@@ -404,7 +404,7 @@ func (e *emergencies) due() (due time.Time) {
 func (e *emergencies) sweep() {
 	now := clock.At(e.cityTime())
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if r := e.known[id]; r.Forgettable(now) && (r.IsHint() || e.peers.EverybodyCovers(r.Dots)) {
+		if r := e.known[id]; r.Forgettable(now) && (r.IsHint() || e.forgettable(r.Dots)) {
 			e.forget(id)
 		}
 	}

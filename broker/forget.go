@@ -49,9 +49,9 @@ func (b *Broker) dropped(r *job.Record) {
 	b.tellWaiters(key)
 }
 
-// sweep forgets finished jobs that are old enough, or too many, and that every member is known to
-// hold: then nobody can bring one back as unfinished (rule L8, causal stability). Of those that somebody may lack it
-// keeps the stubs (rule M4).
+// sweep forgets finished jobs that are old enough, or too many, and that are stable
+// everywhere: then nobody can bring one back as unfinished (rules L8, F3). Of those that somebody may
+// not know of it keeps the stubs (rule M4).
 func (b *Broker) sweep() {
 	if !b.sweeper.begin() {
 		return

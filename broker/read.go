@@ -79,6 +79,16 @@ func (b *Broker) tellWaiters(key string) {
 	}
 }
 
+// firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
+func (b *Broker) firm(r *job.Record) bool {
+	dots := clock.NewVector(r.Verdict().Dot)
+	if b.peers.Firm(dots) {
+		return true
+	}
+	b.peers.Await(dots)
+	return false
+}
+
 // foundFor shows a job to a client, and notes that it has seen it.
 func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 	f := b.found(r, past)
@@ -108,7 +118,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	f.Displaced = b.attempts.displacedBy(r.ID)
 	f.KnownBy, f.Members = b.peers.Covered(r.Writers())
 	if v := f.Record.Verdict(); v != nil {
-		f.Provisional = !b.peers.EverybodyHolds(v.Dot)
+		f.Provisional = !b.firm(r)
 		return f
 	}
 	set := b.activeSetAt(r.Place.Broker)
@@ -173,7 +183,7 @@ func (b *Broker) list(in List) {
 	for _, key := range keys {
 		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
 			out.Jobs = append(out.Jobs, r)
-			if v := r.Verdict(); v != nil && !b.peers.EverybodyHolds(v.Dot) {
+			if v := r.Verdict(); v != nil && !b.firm(r) {
 				out.Provisional = append(out.Provisional, key)
 			}
 			if !r.Finished() {

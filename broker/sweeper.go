@@ -42,9 +42,9 @@ func (s *sweeper) round() (forget, reduce []*job.Record) {
 	for _, it := range s.ended() {
 		switch r := s.record(it.key); {
 		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
-		case s.peers.EverybodyCovers(r.Dots):
+		case s.forgettable(r.Dots):
 			forget = append(forget, r)
-		case s.needs(stubVersion) == nil:
+		case !s.members.Complete() && s.needs(stubVersion) == nil:
 			reduce = append(reduce, r)
 		}
 	}
@@ -66,7 +66,7 @@ func (s *sweeper) stubs() (out []*job.Record) {
 			return false
 		}
 		last = r.Key()
-		if len(s.jobs.wanted[r.ID]) == 0 && s.peers.EverybodyCovers(r.Dots) {
+		if len(s.jobs.wanted[r.ID]) == 0 && s.forgettable(r.Dots) {
 			out = append(out, r)
 		}
 		return true
@@ -79,6 +79,16 @@ func (s *sweeper) stubs() (out []*job.Record) {
 		s.next = s.now.Add(sweepSoon)
 	}
 	return out
+}
+
+// forgettable reports whether a finished record with these dots may be forgotten (rule F3). If not, somebody waits
+// for that now.
+func (c *core) forgettable(dots clock.Vector) bool {
+	if c.peers.Forgettable(dots) {
+		return true
+	}
+	c.peers.Await(dots)
+	return false
 }
 
 // ended lists the next jobs that ended long enough ago, or are too many.

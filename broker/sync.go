@@ -23,7 +23,9 @@ func (b *Broker) deliver(in Deliver) {
 		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
 		return
 	}
-	b.hear(replication.Said{From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat}, m.Metadata)
+	b.hear(replication.Said{
+		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Stable: m.Stable, StableHeard: m.StableHeard,
+	}, m.Metadata)
 	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
 	var got replication.Received
 	switch {
@@ -33,6 +35,7 @@ func (b *Broker) deliver(in Deliver) {
 	case m.Delta != nil:
 		got = b.peers.Receive(m, b.merge)
 	}
+	b.peers.Settle()
 	reply, err := b.peers.Reply(m, b.head(), got)
 	if err != nil {
 		b.fail(err)
@@ -57,6 +60,7 @@ func (b *Broker) acked(in Acked) {
 	b.peers.Answered(peer, in.Page)
 	if !b.hear(replication.Said{
 		From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat, Taken: r.Taken && !in.Page,
+		Stable: r.Stable, StableHeard: r.StableHeard,
 	}, r.Metadata) {
 		return
 	}

@@ -23,15 +23,16 @@ type Batch struct {
 	stubs      map[Kind]*StubSchema
 	encoded    [][]byte     // of records; nil until somebody needs it
 	clock      clock.Vector // nil when it has not changed
+	stable     clock.Vector // likewise
 	generation uint64
 }
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool {
-	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && b.clock == nil
+	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && b.clock == nil && b.stable == nil
 }
 
-// Ops returns the writes, the clock's the last. Records are immutable, so that
+// Ops returns the writes, the clocks' the last. Records are immutable, so that
 // whoever writes them may call this, once, while the owner of the ledger goes on:
 // encoding is the greater part of a commit's work.
 func (b *Batch) Ops() []Op {
@@ -50,6 +51,9 @@ func (b *Batch) Ops() []Op {
 	ops = append(ops, b.bad...)
 	if b.clock != nil {
 		ops = append(ops, Op{clockKey, encodeVector(b.clock)})
+	}
+	if b.stable != nil {
+		ops = append(ops, Op{stableKey, encodeVector(b.stable)})
 	}
 	return ops
 }
@@ -72,7 +76,10 @@ func (l *Ledger) Take() *Batch {
 	if l.clockDirty {
 		b.clock = l.seen.Clone()
 	}
-	l.dirty, l.clockDirty = nil, false
+	if l.stableDirty {
+		b.stable = l.stable.Clone()
+	}
+	l.dirty, l.clockDirty, l.stableDirty = nil, false, false
 	l.generation++
 	return b
 }
@@ -111,6 +118,9 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 		return err
 	}
 	l.clock = l.seen.Clone()
+	if l.stable, err = storedVector(scan, stableKey); err != nil {
+		return err
+	}
 	return l.loadBad(scan)
 }
 

@@ -119,6 +119,7 @@ type Ledger struct {
 
 	seen     clock.Vector // all that was taken in, quarantined records too
 	clock    clock.Vector // of that, what is held: seen below every hole (rule L10)
+	stable   clock.Vector // of that, what every member is known to hold (rule F1); its owner sets it
 	bad      map[Ref]*quarantined
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
 	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
@@ -128,12 +129,13 @@ type Ledger struct {
 	archived map[Ref]struct{}                       // finished records that are only on disk, whole
 	stubs    stubs                                  // finished records of which only stubs are on disk, and nothing is in memory (rule M4)
 
-	generation uint64 // of changes; Take ends one
-	dirty      []Ref  // changed or forgotten since the last Take
-	badDirty   []Ref  // of bad
-	clockDirty bool
-	lately     []Ref // finished and stable, the oldest first
-	warm       []Ref // have their bytes in memory, the oldest first
+	generation  uint64 // of changes; Take ends one
+	dirty       []Ref  // changed or forgotten since the last Take
+	badDirty    []Ref  // of bad
+	clockDirty  bool
+	stableDirty bool
+	lately      []Ref // finished and stable, the oldest first
+	warm        []Ref // have their bytes in memory, the oldest first
 }
 
 // entry is a record in memory.
@@ -182,6 +184,24 @@ func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
 
 // Covers reports whether the clock covers another one.
 func (l *Ledger) Covers(c clock.Vector) bool { return l.clock.Covers(c) }
+
+// StableClock returns the updates that every member is known to hold (rule F1). The caller does not
+// change it.
+func (l *Ledger) StableClock() clock.Vector { return l.stable }
+
+// RaiseStable raises the stable clock. Like the clock it is in the next batch, and may be told and
+// answered by once that is synced (rule I4).
+func (l *Ledger) RaiseStable(c clock.Vector) {
+	next := l.stable.Clone() // others may hold the present one
+	if next.Merge(c) {
+		l.stable, l.stableDirty = next, true
+	}
+}
+
+// Dirty reports whether the next batch will write anything.
+func (l *Ledger) Dirty() bool {
+	return len(l.dirty) > 0 || len(l.badDirty) > 0 || l.clockDirty || l.stableDirty
+}
 
 // Len is the number of records, finished ones included.
 func (l *Ledger) Len() int { return len(l.held) + len(l.archived) + l.stubs.stored }

@@ -143,3 +143,26 @@ func (brokenDisk) Get([]byte) ([]byte, bool, error) {
 func (brokenDisk) Walk(_, _ []byte, _ func(key, value []byte) bool) error {
 	return errors.New("input/output error")
 }
+
+// The stable clock is stored with the batch after it was raised, never goes back, and costs nothing when nothing
+// moved.
+func TestStableClockIsStored(t *testing.T) {
+	disk := story.Disk{}
+	l := New("a~1", disk, setSchema)
+	require.False(t, l.Dirty())
+	l.RaiseStable(clock.NewVector(dot("a~1", 2), dot("b~1", 1)))
+	held := l.StableClock()
+	l.RaiseStable(clock.NewVector(dot("a~1", 1), dot("b~1", 3)))
+	require.Equal(t, clock.NewVector(dot("a~1", 2), dot("b~1", 1)), held, "who holds the one before keeps it")
+	require.True(t, l.Dirty())
+	for _, op := range l.Take().Ops() {
+		disk.Write(op.Key, op.Value)
+	}
+	l.RaiseStable(clock.NewVector(dot("b~1", 2)))
+	require.False(t, l.Dirty())
+	require.True(t, l.Take().Empty())
+
+	again := New("a~2", disk, setSchema)
+	require.NoError(t, again.Load(disk.Scan, nil))
+	require.Equal(t, clock.NewVector(dot("a~1", 2), dot("b~1", 3)), again.StableClock())
+}

@@ -12,15 +12,18 @@ import (
 // returns fn's first error. Key and value are only valid during the call.
 type Scan func(prefix []byte, fn func(key, value []byte) error) error
 
-// The key space of a store: "c" holds the clock, "r" kind 0x00 key a record, "s" kind 0x00 key the
-// stub of one, "q" kind 0x00 key a quarantined one. Nothing outside this package knows it.
+// The key space of a store: "c" holds the clock, "s" the stable one, "r" kind 0x00 key a record, "e" kind 0x00 key what
+// stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one. Nothing outside this package knows it.
 const (
 	recordSpace     = 'r'
-	stubSpace       = 's'
+	stubSpace       = 'e'
 	quarantineSpace = 'q'
 )
 
-var clockKey = []byte("c")
+var (
+	clockKey  = []byte("c")
+	stableKey = []byte("s")
+)
 
 // ErrUnknownKind says that a store holds a record of a kind that this version does not know: a
 // newer version wrote it.
@@ -55,8 +58,10 @@ func Records(scan Scan, schemas map[Kind]Schema, fn func(Stored) error) error {
 
 // StoredClock reads the clock that batches have written to a store: nil when they have written none.
 // It includes what is in quarantine.
-func StoredClock(scan Scan) (c clock.Vector, err error) {
-	err = scan(clockKey, func(_, value []byte) (err error) {
+func StoredClock(scan Scan) (clock.Vector, error) { return storedVector(scan, clockKey) }
+
+func storedVector(scan Scan, key []byte) (c clock.Vector, err error) {
+	err = scan(key, func(_, value []byte) (err error) {
 		c, err = decodeVector(value)
 		return err
 	})
@@ -72,6 +77,10 @@ func StoredQuarantine(scan Scan) (n int, err error) {
 	})
 	return n, err
 }
+
+// Shared reports whether brokers that are in step have the same value under a store's key: all but the stable
+// clock, which says what each of them knows of the others.
+func Shared(key []byte) bool { return !bytes.Equal(key, stableKey) }
 
 // RecordKey is the key under which a store holds a record.
 func RecordKey(ref Ref) []byte { return keyOf(recordSpace, ref) }

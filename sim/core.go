@@ -88,6 +88,7 @@ type coreNode struct {
 	b       *broker.Broker // nil while down
 	down    time.Time      // since when
 	left    bool           // it has left Serf
+	hasLeft bool           // once: what became stable meanwhile is so without it (rule F1)
 	leaving bool
 	busy    bool                  // a commit is under way
 	killed  map[string]bool       // attempts that were stopped

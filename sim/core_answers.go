@@ -189,7 +189,7 @@ func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) (all bool) {
 		held := a.held[r.Verdict().Dot][name]
 		switch {
 		case !c.nodes[name].disk.holds(id.key): // it was told to forget the job
-		case status[name] == "", status[name] == membership.Left, c.nodes[name].left:
+		case status[name] == "", status[name] == membership.Left, c.nodes[name].hasLeft:
 			all = false // it may hold an earlier end beside this one
 			if !held {
 				c.unmet("M2")

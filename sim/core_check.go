@@ -223,7 +223,7 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || c.forgotten(a, b) {
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) {
 				continue
 			}
 			if _, stub := isStub(k); stub {

@@ -143,7 +143,7 @@ func (c *Core) Leave(name string) {
 			return
 		}
 		c.tell("%s has left", name)
-		n.b, n.left, n.down = nil, true, c.Now
+		n.b, n.left, n.hasLeft, n.down = nil, true, true, c.Now
 		c.tellRoster()
 	}
 	c.tellRoster()

@@ -153,7 +153,7 @@ func (m *Membership) Knows(name string) bool {
 }
 
 // Counted lists the members whose knowledge counts where every member must know something
-// (rules A3, L8): all but those that have left.
+// (rules F1 to F3): all but those that have left.
 func (m *Membership) Counted() func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, name := range m.names {

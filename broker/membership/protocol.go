@@ -17,10 +17,13 @@ func (m *Membership) Speaks(name string) int {
 	return min(max(m.members[name].Protocol, wire.Lowest), wire.Version)
 }
 
+// Expects reports whether this broker was told of others and has met none yet: it does not know who else counts.
+func (m *Membership) Expects() bool { return m.cfg.Expecting && !m.met }
+
 // Protocol is the highest version that every member speaks, the absent ones included: nothing may be
 // written that a broker of a lower one can't read.
 func (m *Membership) Protocol() int {
-	if m.cfg.Expecting && !m.met {
+	if m.Expects() {
 		return wire.Lowest // the others may be of any version
 	}
 	v := wire.Version

@@ -17,8 +17,15 @@ type link struct {
 	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
 	beat  uint64       // the latest that this actor has said
 
-	agreed  clock.Vector // a clock of the member's that ours covers, too (rule A3)
-	offered clock.Vector // the next such, when ours covers it
+	agreed  told // the latest that ours covers the clock of (rule F1)
+	offered told // the next such, when ours does
+	latest  told
+	settled bool // latest is agreed
+
+	stable     clock.Vector // what this actor has told as stable
+	version    uint64       // of that
+	knows      uint64       // the version of our stable clock that it has heard
+	stableNews bool         // our stable clock has reached what somebody waits for
 
 	plain    lane
 	pages    lane
@@ -116,6 +123,8 @@ type Said struct {
 	Clock, Seen clock.Vector // as in wire.Message
 	Beat        uint64
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
+	Stable      *wire.Stable
+	StableHeard uint64
 }
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
@@ -132,6 +141,10 @@ func (r *Replication) Hear(s Said) bool {
 	l.beat = max(l.beat, s.Beat)
 	if s.Taken && l.sent.upto != nil {
 		l.taken, l.follows = l.sent, true
+	}
+	l.knows = s.StableHeard
+	if l.hearStable(s.Stable) {
+		l.latest, l.settled = told{s.Clock, l.stable}, false
 	}
 	l.offset = s.Hybrid.Time().Sub(r.wall)
 	return true
@@ -152,14 +165,4 @@ func (l *link) newest() clock.Vector {
 	since := l.taken.upto.Clone()
 	since.Merge(l.known)
 	return since
-}
-
-// agree notes up to where the member and this broker, whose clock is c, hold the same.
-func (l *link) agree(c clock.Vector) {
-	if c.Covers(l.offered) {
-		l.agreed, l.offered = l.offered, l.known
-	}
-	if c.Covers(l.offered) {
-		l.agreed = l.offered
-	}
 }

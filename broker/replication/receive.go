@@ -67,6 +67,9 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 		reply.Live = r.ledger.LiveDigest(m.Clock)
 	}
 	l := r.links[m.From]
+	if reply.Stable = r.sayStable(l, m.Version); reply.Stable != nil {
+		reply.StableHeard = l.version
+	}
 	if m.Want {
 		if err := r.offer(l, m, reply); err != nil {
 			return nil, err

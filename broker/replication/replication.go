@@ -10,6 +10,7 @@
 //   - news.go: whom a changed record is told, and how soon (rule S1)
 //   - send.go: messages, transfers, replies to them, backoff (rules S2, S5, L5)
 //   - receive.go: messages of others, and the replies to those (rules L4, L5)
+//   - stable.go: what every member is known to hold (rules F1 to F3)
 //   - audit.go: comparing unfinished records after a start (rule L9)
 //
 // The package is pure: it is told the time and given its randomness. One goroutine owns a
@@ -30,6 +31,7 @@ import (
 type Config struct {
 	Actor        clock.Actor   // of this broker's present start
 	Seed         uint64        // chooses the member of each second that gets rumours
+	Copies       int           // brokers that are to hold a record (rule A1), and to tell of an end as stable (rule F2)
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // rule S1; false only in tests: then the exchange alone brings news
 	RumourPause  time.Duration // rule S1: between two messages to a member that nobody waits for; what comes in meanwhile goes together
@@ -49,6 +51,8 @@ type Replication struct {
 	links   map[string]*link // to every member, by name
 	stretch float64          // of the sync interval (rule S5)
 	unaudit unaudited        // what waits for an audit (rule L9)
+
+	stability stability // what every member is known to hold (rule F1)
 }
 
 // New makes a replication of a ledger among members. The ledger, the members and the randomness
@@ -56,7 +60,7 @@ type Replication struct {
 func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *prng.Source) *Replication {
 	return &Replication{
 		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, members: members, random: random,
-		links: map[string]*link{}, stretch: 1,
+		links: map[string]*link{}, stretch: 1, stability: stability{raised: map[clock.Actor]uint64{}},
 	}
 }
 
@@ -142,38 +146,6 @@ func (r *Replication) Covered(c clock.Vector) (by, of int) {
 		}
 	}
 	return by, of
-}
-
-// EverybodyCovers reports whether the clock of every member, alive or failed, covers these dots,
-// and this broker's too: a record from the first page of a broken transfer is held, but not
-// covered.
-func (r *Replication) EverybodyCovers(dots clock.Vector) bool {
-	if !r.ledger.Clock().Covers(dots) {
-		return false
-	}
-	for name := range r.members.Counted() {
-		if !r.Covers(name, dots) {
-			return false
-		}
-	}
-	return true
-}
-
-// EverybodyHolds reports whether every member, alive or failed, is known to hold an update, and
-// this broker all that each had written before it did (rule A3): a verdict that one of them
-// wrote before it heard of this one may be the earlier.
-func (r *Replication) EverybodyHolds(d clock.Dot) bool {
-	for name := range r.members.Counted() {
-		l := r.links[name]
-		if l == nil {
-			return false
-		}
-		l.agree(r.ledger.Clock())
-		if !l.agreed.Has(d) {
-			return false
-		}
-	}
-	return true
 }
 
 // Without lists the members, absent ones too, that are not known to hold all of c.

@@ -67,10 +67,11 @@ func (r *Replication) rumourDue(l *link) bool { return l.rumour && !r.now.Before
 // say begins a message to a member.
 func (r *Replication) say(name string, head Head) wire.Message {
 	l := r.links[name]
+	version := r.members.Speaks(name)
 	return wire.Message{
-		Version: r.members.Speaks(name), From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
+		Version: version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
 		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
-		To: l.actor, Heard: l.beat, Beat: r.beat(),
+		To: l.actor, Heard: l.beat, Beat: r.beat(), Stable: r.sayStable(l, version), StableHeard: l.version,
 	}
 }
 
@@ -93,12 +94,14 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		return msg, true, nil // first learn what the member holds; the news stays marked
 	}
 	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
+	stable := l.stableNews && msg.Stable != nil && len(msg.Stable.Raised) > 0
+	l.stableNews = false
 	if l.outgoing.transfer != nil {
 		return r.ahead(l, msg)
 	}
 	d, fits, err := r.ledger.Delta(l.base, wire.MaxPage)
 	l.behind, l.follows = !fits, fits || l.follows
-	switch silent := !msg.Want && msg.Audit == nil; {
+	switch silent := !msg.Want && msg.Audit == nil && !stable; {
 	case err != nil:
 		return msg, false, err
 	case fits && len(d.Entries) == 0:

@@ -56,6 +56,19 @@ type Message struct {
 	To    clock.Actor `codec:"to,omitempty"`
 	Heard uint64      `codec:"heard,omitempty"`
 	Beat  uint64      `codec:"beat,omitempty"` // how long the sender has run, in milliseconds from 1 on
+
+	// Stable is the sender's stable clock, StableHeard the version of the receiver's that it has heard (rule F1).
+	// Version 1 of the protocol has neither.
+	Stable      *Stable `codec:"stable,omitempty"`
+	StableHeard uint64  `codec:"stable_heard,omitempty"`
+}
+
+// Stable is what a message says of its sender's stable clock: the entries that have been raised since a version of
+// it that the receiver has heard.
+type Stable struct {
+	Version uint64       `codec:"v"` // how often it was raised since its owner's start, from 1 on
+	Since   uint64       `codec:"since,omitempty"`
+	Raised  clock.Vector `codec:"raised,omitempty"`
 }
 
 // Reply answers a Message, after the receiver has synced what it brought.
@@ -72,6 +85,10 @@ type Reply struct {
 	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
 	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
 	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
+
+	Stable      *Stable `codec:"stable,omitempty"` // as in Message
+	StableHeard uint64  `codec:"stable_heard,omitempty"`
+
 	// Forgotten names records of the message, or of its Audit, that the receiver has
 	// known and forgotten: the sender drops them (rules L4, L7, L9).
 	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
@@ -166,7 +183,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	if err := decodeWire(b, MaxMessage, &m); err != nil {
 		return m, err
 	}
-	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen)); err != nil {
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen), m.Stable.check()); err != nil {
 		return m, err
 	}
 	if a := m.Audit; a != nil {
@@ -186,7 +203,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := decodeWire(b, MaxMessage, &r); err != nil {
 		return r, err
 	}
-	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen)); err != nil {
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen), r.Stable.check()); err != nil {
 		return r, err
 	}
 	return r, r.Delta.decode()
@@ -215,6 +232,16 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 		}
 	}
 	return checkVector(c)
+}
+
+func (s *Stable) check() error {
+	if s == nil {
+		return nil
+	}
+	if s.Version == 0 || s.Since > s.Version || s.Version > clock.MaxCounter {
+		return fmt.Errorf("version %d of a stable clock since %d", s.Version, s.Since)
+	}
+	return checkVector(s.Raised)
 }
 
 func checkVersion(version int) error {

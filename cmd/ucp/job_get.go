@@ -104,7 +104,7 @@ func stateText(j *api.Job) string {
 		text += "; its output was removed, since its retention is over"
 	}
 	if j.Provisional && j.State.Final() {
-		text += " (provisional: not every broker knows yet)"
+		text += " (provisional: it may still change)"
 	}
 	return text
 }

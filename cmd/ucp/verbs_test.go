@@ -149,7 +149,7 @@ func TestJobGet(t *testing.T) {
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `
 ID:         j2
-State:      failed (provisional: not every broker knows yet)
+State:      failed (provisional: it may still change)
 Reason:     exit code 3
 Exit code:  3
 Origin:     a

@@ -1,0 +1,209 @@
+package replication
+
+import (
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// told is what one start of a member has said of itself in one message.
+type told struct {
+	clock  clock.Vector // what it held
+	stable clock.Vector // what it knew every member to hold
+}
+
+// stability is how this broker comes to its stable clock, the updates that every member is known to hold
+// (rule F1; causal stability: Baquero, Almeida, Shoker 2014). The ledger keeps that clock, since it must be
+// synced before it is told. It never goes back, and is computed as clocks come in: when what one member is
+// known to hold goes up in an entry, that entry is looked at, and nothing else.
+type stability struct {
+	counting bool                   // a roster has come
+	meet     clock.Vector           // what the stable clock may be raised to
+	ahead    bool                   // it lies above the stable clock
+	awaited  clock.Vector           // what somebody waits for to become stable
+	version  uint64                 // of the stable clock: how often it was raised since the start
+	raised   map[clock.Actor]uint64 // the version in which an entry was last raised
+}
+
+// agree notes up to where a member and this broker hold the same: the latest clock that the member has told
+// and that ours covers.
+func (r *Replication) agree(l *link) {
+	before := l.agreed.clock
+	for range 2 {
+		if r.ledger.Covers(l.offered.clock) {
+			l.agreed, l.offered = l.offered, l.latest
+		}
+	}
+	for d := range l.agreed.clock.Beyond(before) {
+		r.lift(d)
+	}
+}
+
+// lift raises an entry of what every member is known to hold, at most to a dot that this broker holds.
+func (r *Replication) lift(d clock.Dot) {
+	at, low := r.stability.meet.Get(d.Actor), d.Counter
+	for name := range r.members.Counted() {
+		l := r.links[name]
+		if l == nil {
+			return
+		}
+		if low = min(low, l.agreed.clock.Get(d.Actor)); low <= at {
+			return
+		}
+	}
+	r.stability.ahead = r.stability.meet.Set(clock.Dot{Actor: d.Actor, Counter: low}) || r.stability.ahead
+}
+
+// Recount says that other members may count now than before: what held the stable clock back may not do so any
+// more.
+func (r *Replication) Recount() {
+	s := &r.stability
+	s.counting = !r.members.Expects()
+	s.meet.Merge(r.ledger.StableClock())
+	if s.counting {
+		for _, d := range r.ledger.Clock() {
+			r.lift(d)
+		}
+	}
+}
+
+// Await says that somebody waits for these updates to become stable: what brings them nearer is written and
+// told at once, and not only when there is something else to say.
+func (r *Replication) Await(dots clock.Vector) { r.stability.awaited.Merge(dots) }
+
+// Settle raises the stable clock to what the members have told. That costs a write, so it waits for company
+// unless somebody waits for it. The caller does this before each message and each batch of the ledger.
+func (r *Replication) Settle() {
+	s := &r.stability
+	if !s.counting {
+		return
+	}
+	for _, l := range r.links {
+		if !l.settled {
+			r.agree(l)
+			l.settled = r.ledger.Covers(l.latest.clock)
+		}
+	}
+	if r.alone() {
+		for d := range r.ledger.Clock().Beyond(s.meet) {
+			r.lift(d)
+		}
+	}
+	if !s.ahead {
+		return
+	}
+	stable, awaited := r.ledger.StableClock(), false
+	for d := range s.meet.Beyond(stable) {
+		awaited = awaited || s.awaited.Get(d.Actor) > stable.Get(d.Actor)
+	}
+	if !awaited && !r.ledger.Dirty() {
+		return
+	}
+	s.ahead = false
+	s.version++
+	for d := range s.meet.Beyond(stable) {
+		s.raised[d.Actor] = s.version
+	}
+	r.ledger.RaiseStable(s.meet)
+	if awaited && r.cfg.NewsLinks {
+		r.tellStable()
+	}
+}
+
+// alone reports whether this broker is the only one that counts.
+func (r *Replication) alone() bool {
+	for range r.members.Counted() {
+		return false
+	}
+	return true
+}
+
+// tellStable lets as many ring successors hear of the stable clock soon as it takes for a firm answer: so each
+// broker hears it soon of as many as it needs (rule F2).
+func (r *Replication) tellStable() {
+	ring := r.members.Ring()
+	for _, name := range ring[:min(len(ring), max(r.cfg.Copies-1, 0))] {
+		if l := r.links[name]; l != nil && r.members.Speaks(name) > 1 {
+			l.rumour, l.stableNews = true, true
+		}
+	}
+}
+
+// sayStable is what a message in a version of the protocol says of the stable clock: what a member is not known
+// to have heard of it. Versions of it count from 1 for those who listen: 0 is nothing heard.
+func (r *Replication) sayStable(l *link, version int) *wire.Stable {
+	if version < 2 || l == nil {
+		return nil
+	}
+	out := &wire.Stable{Version: r.stability.version + 1}
+	if l.knows == out.Version {
+		return out
+	}
+	if l.knows < out.Version {
+		out.Since = l.knows
+	}
+	for _, d := range r.ledger.StableClock() {
+		if r.stability.raised[d.Actor] >= out.Since {
+			out.Raised = append(out.Raised, d)
+		}
+	}
+	return out
+}
+
+// hearStable takes in what a message says of its sender's stable clock. It reports false for a message that
+// others, sent later, have overtaken.
+func (l *link) hearStable(s *wire.Stable) bool {
+	switch {
+	case s == nil:
+		return l.version == 0 // its sender speaks version 1 of the protocol
+	case s.Version < l.version:
+		return false
+	case s.Since <= l.version && len(s.Raised) > 0:
+		next := l.stable.Clone() // the present one is part of what was told before
+		next.Merge(s.Raised)
+		l.stable = next
+		fallthrough
+	case s.Since <= l.version:
+		l.version = s.Version
+	}
+	return true
+}
+
+// Firm reports whether what these updates have decided can't change any more (rule F2): they are stable here,
+// and as many brokers as hold a copy, this one included, have told that they are stable there, or all, if there
+// are fewer. While a member speaks version 1 of the protocol, our own word is all there is.
+func (r *Replication) Firm(dots clock.Vector) bool {
+	if !r.ledger.StableClock().Covers(dots) {
+		return false
+	}
+	have, of := 1, 1
+	for name := range r.members.Counted() {
+		if have >= r.cfg.Copies {
+			return true
+		}
+		if of++; r.stableAt(name, dots) {
+			have++
+		}
+	}
+	return have >= min(r.cfg.Copies, of) || r.members.Protocol() < 2
+}
+
+// Forgettable reports whether nobody can bring back what lacks these updates: every member has told that they
+// are stable there (rule F3).
+func (r *Replication) Forgettable(dots clock.Vector) bool {
+	if !r.ledger.StableClock().Covers(dots) {
+		return false
+	}
+	for name := range r.members.Counted() {
+		if !r.stableAt(name, dots) {
+			return r.members.Protocol() < 2
+		}
+	}
+	return true
+}
+
+// stableAt reports whether a member has told these updates as stable, in a message of which we hold all that
+// its sender held then: otherwise it may know of an end, or a seal, that comes before what we know.
+func (r *Replication) stableAt(name string, dots clock.Vector) bool {
+	l := r.links[name]
+	return l != nil && l.agreed.stable.Covers(dots)
+}

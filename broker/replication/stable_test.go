@@ -1,0 +1,298 @@
+package replication
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/prng"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// group is the replication of broker a among others, each in its first start.
+type group struct {
+	*pair
+	names []string
+}
+
+func newGroup(t *testing.T, copies int, names ...string) *group {
+	random := prng.Source(1)
+	members := membership.New(membership.Config{Actor: "a~1"})
+	l := ledger.New("a~1", nil, kind.Schemas[kind.Setting])
+	g := &group{&pair{
+		Replication: New(Config{Actor: "a~1", Copies: copies, SyncInterval: time.Minute, NewsLinks: true}, l, members, &random),
+		t:           t, members: members, at: time.Unix(1_000_000, 0),
+	}, nil}
+	g.Tick(g.at, g.at)
+	g.roster(names...)
+	return g
+}
+
+// roster lets SWIM show these members, and no others.
+func (g *group) roster(names ...string) {
+	var list []membership.Member
+	for _, name := range names {
+		list = append(list, membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: membership.Alive, Protocol: wire.Version})
+	}
+	c := g.members.Update(g.at, list)
+	for _, name := range c.Gone {
+		g.Drop(name)
+	}
+	for _, m := range list {
+		g.Meet(m, c.Was[m.Name])
+	}
+	g.names = names
+	g.Recount()
+}
+
+// tells lets a start of a member say what it holds and what is stable there.
+func (g *group) tells(actor clock.Actor, holds, stable clock.Vector) {
+	l := g.links[actor.Broker()]
+	version := uint64(1)
+	if l.actor == actor {
+		version = max(l.version, 1) + 1
+	}
+	require.True(g.t, g.Hear(Said{From: actor.Broker(), Actor: actor, Clock: holds, Stable: &wire.Stable{Version: version, Raised: stable}}))
+}
+
+func (g *group) stable() clock.Vector {
+	g.Settle()
+	g.commit()
+	return g.ledger.StableClock()
+}
+
+func (g *group) commit() { g.ledger.Take() }
+
+// take lets a hold updates of others.
+func (g *group) take(c clock.Vector) {
+	_, err := g.ledger.Merge(ledger.Delta{Clock: c})
+	require.NoError(g.t, err)
+}
+
+func vector(text ...string) (v clock.Vector) {
+	for _, s := range text {
+		var name string
+		var start, n int
+		if _, err := fmt.Sscanf(s, "%1s~%d:%d", &name, &start, &n); err != nil {
+			panic(err)
+		}
+		v.Set(clock.Dot{Actor: clock.Actor(fmt.Sprintf("%s~%d", name, start)), Counter: uint64(n)})
+	}
+	return v
+}
+
+// F1: stable is what every member has told that it holds, as far as we hold what else it held then. It does not go
+// back, whoever joins, and an entry moves as soon as nobody holds it back any more.
+func TestStableIsWhatAllHold(t *testing.T) {
+	g := newGroup(t, 3, "b", "c")
+	d := g.write("x")
+	require.Empty(t, g.stable())
+	g.tells("b~1", vector("a~1:1"), nil)
+	require.Empty(t, g.stable(), "c has told nothing")
+	g.Await(clock.NewVector(d)) // otherwise it need not be written
+	g.tells("c~1", vector("a~1:1", "c~1:1"), nil)
+	require.Empty(t, g.stable(), "c held what we lack")
+	g.take(vector("c~1:1"))
+	require.Equal(t, vector("a~1:1"), g.stable())
+	g.roster("b", "c", "d")
+	require.Equal(t, vector("a~1:1"), g.stable())
+
+	g.write("x")
+	g.tells("b~1", vector("a~1:2", "c~1:1"), nil)
+	g.tells("c~1", vector("a~1:2", "c~1:1"), nil)
+	require.Equal(t, vector("a~1:1"), g.stable(), "d holds it back")
+	g.roster("b", "c")
+	g.write("y") // a commit that it can go with
+	require.Equal(t, vector("a~1:2", "c~1:1"), g.stable(), "d counts no more")
+}
+
+// F1: what an earlier start of a member has told counts for nothing from the first message of another on, whether
+// that asks or answers: its disk may be an older copy (H8).
+func TestToldIsVoidWithItsStart(t *testing.T) {
+	g := newGroup(t, 2, "b")
+	d := g.write("x")
+	dots := clock.NewVector(d)
+	g.Await(dots)
+	g.tells("b~1", dots, dots)
+	require.Equal(t, dots, g.stable())
+	require.True(t, g.Firm(dots))
+	require.True(t, g.Forgettable(dots))
+	g.tells("b~2", nil, nil)
+	require.Equal(t, dots, g.stable(), "what was stable stays so")
+	require.False(t, g.Firm(dots))
+	require.False(t, g.Forgettable(dots))
+	g.write("y")
+	g.tells("b~2", vector("a~1:1"), nil)
+	require.Equal(t, dots, g.stable())
+}
+
+// F2: an end is firm when as many as hold a copy have told that it is stable there, we among them, or all; F3: it
+// may be forgotten when every member has.
+func TestFirmTakesSeveral(t *testing.T) {
+	g := newGroup(t, 3, "b", "c", "d")
+	dots := clock.NewVector(g.write("x"))
+	g.Await(dots)
+	for _, name := range g.names {
+		g.tells(clock.Actor(name+"~1"), dots, nil)
+	}
+	require.Equal(t, dots, g.stable())
+	require.False(t, g.Firm(dots), "by our own word alone (H1)")
+	g.tells("c~1", dots, dots)
+	g.stable()
+	require.False(t, g.Firm(dots))
+	g.tells("d~1", vector("a~1:1", "d~1:1"), dots)
+	g.stable()
+	require.False(t, g.Firm(dots), "d holds what we lack: perhaps an end before this one")
+	g.take(vector("d~1:1"))
+	g.stable()
+	require.True(t, g.Firm(dots))
+	require.False(t, g.Forgettable(dots), "b has not told that (H3)")
+	g.tells("b~1", dots, dots)
+	g.stable()
+	require.True(t, g.Forgettable(dots))
+
+	pair := newGroup(t, 3, "b")
+	dots = clock.NewVector(pair.write("x"))
+	pair.Await(dots)
+	pair.tells("b~1", dots, dots)
+	pair.stable()
+	require.True(t, pair.Firm(dots), "there are no more than two")
+	alone := newGroup(t, 3)
+	require.True(t, alone.Firm(nil))
+	dots = clock.NewVector(alone.write("x"))
+	require.False(t, alone.Firm(dots), "not yet")
+	alone.stable()
+	require.True(t, alone.Firm(dots))
+}
+
+// A broker that was told of others and has met none does not know who counts.
+func TestNothingIsStableBeforeTheFirstMeeting(t *testing.T) {
+	random := prng.Source(1)
+	members := membership.New(membership.Config{Actor: "a~1", Expecting: true})
+	l := ledger.New("a~1", nil, kind.Schemas[kind.Setting])
+	g := &group{&pair{Replication: New(Config{Actor: "a~1", Copies: 3}, l, members, &random), t: t, members: members}, nil}
+	dots := clock.NewVector(g.write("x"))
+	g.roster()
+	require.Empty(t, g.stable())
+	require.False(t, g.Firm(dots))
+}
+
+// The stable clock is computed entry by entry, as clocks come in: that equals the meet of all that the members have
+// told, taken anew each time.
+func TestStableEqualsTheMeet(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := newGroup(t, 3, "b", "c", "d")
+		told := map[string]clock.Vector{}
+		var want clock.Vector
+		written := 0
+		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+			switch name := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "who"); name {
+			case "a":
+				g.write(fmt.Sprintf("x%d", written))
+				written++
+			default:
+				c := told[name].Clone()
+				for _, actor := range []clock.Actor{"a~1", "b~1", "c~1", "d~1"} {
+					most := uint64(written)
+					if actor != "a~1" {
+						most = 3
+					}
+					c.Set(clock.Dot{Actor: actor, Counter: rapid.Uint64Range(0, most).Draw(rt, string(actor))})
+				}
+				told[name] = c
+				g.tells(clock.Actor(name+"~1"), c, nil)
+				g.take(c)
+			}
+			meet := g.ledger.Clock()
+			for _, name := range g.names {
+				for _, d := range meet.Clone() {
+					if n := told[name].Get(d.Actor); n < d.Counter {
+						meet.Cut(clock.Dot{Actor: d.Actor, Counter: n + 1})
+					}
+				}
+			}
+			want.Merge(meet)
+			g.Await(want)
+			if got := g.stable(); got.Compare(want) != clock.Equal {
+				rt.Fatalf("%v is stable, not %v", got, want)
+			}
+		}
+	})
+}
+
+// What a member has heard of our stable clock it is not told again, and what it has lost it is told again, whatever
+// becomes of the messages.
+func TestStableIsToldOnce(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := newGroup(t, 2, "b", "c")
+		theirs := &link{} // what b knows of us
+		for i := range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			g.write(fmt.Sprintf("x%d", i))
+			c := g.ledger.Clock()
+			g.Await(c)
+			g.tells("c~1", c, nil)
+			g.Hear(Said{From: "b", Actor: "b~1", Clock: c, Stable: &wire.Stable{Version: 1}, StableHeard: theirs.version})
+			g.Settle()
+			g.commit()
+			said := g.sayStable(g.links["b"], wire.Version)
+			if theirs.version == said.Version && len(said.Raised) > 0 {
+				rt.Fatalf("b has heard version %d, and is told %v again", said.Version, said.Raised)
+			}
+			switch rapid.SampledFrom([]string{"arrives", "lost", "reset"}).Draw(rt, "message") {
+			case "arrives":
+				if !theirs.hearStable(said) {
+					rt.Fatalf("b does not hear %v", said)
+				}
+				if stable := g.ledger.StableClock(); theirs.stable.Compare(stable) != clock.Equal {
+					rt.Fatalf("b has heard %v, not %v", theirs.stable, stable)
+				}
+			case "reset":
+				theirs = &link{}
+			}
+		}
+	})
+}
+
+// A message that later ones have overtaken says nothing new, and one that leans on what was lost is not half
+// believed.
+func TestLateStable(t *testing.T) {
+	l := &link{}
+	require.True(t, l.hearStable(&wire.Stable{Version: 2, Raised: vector("a~1:2")}))
+	require.False(t, l.hearStable(&wire.Stable{Version: 1, Raised: vector("a~1:1")}))
+	require.False(t, l.hearStable(nil))
+	require.True(t, l.hearStable(&wire.Stable{Version: 5, Since: 4, Raised: vector("b~1:1")}))
+	require.Equal(t, uint64(2), l.version)
+	require.Equal(t, vector("a~1:2"), l.stable)
+	require.True(t, l.hearStable(&wire.Stable{Version: 5, Since: 2, Raised: vector("b~1:1")}))
+	require.Equal(t, vector("a~1:2", "b~1:1"), l.stable)
+}
+
+// The stable clock waits for a commit that is made anyhow, unless somebody waits for it; then as many ring
+// successors as a firm answer takes hear of it soon.
+func TestStableTravelsWhenSomebodyWaits(t *testing.T) {
+	g := newGroup(t, 2, "b", "c")
+	g.pass(2 * time.Minute)
+	g.pump()
+	dots := clock.NewVector(g.write("x"))
+	g.commit()
+	for _, name := range g.names {
+		g.tells(clock.Actor(name+"~1"), dots, nil)
+		g.Answered(name, false)
+	}
+	require.Empty(t, g.stable(), "nobody waits")
+	g.pass(time.Second)
+	require.Empty(t, g.pump())
+	g.Await(dots)
+	require.Equal(t, dots, g.stable())
+	sent := g.pump()
+	require.Len(t, sent, 1)
+	require.Equal(t, g.members.Ring()[0], sent[0].To)
+	require.Equal(t, dots, sent[0].Message.Stable.Raised)
+}
