@@ -60,8 +60,8 @@ func (b *Broker) warnings(entries, heldBack int, by []string) (out []string) {
 		if len(by) > 0 {
 			who = strings.Join(by, ", ")
 		}
-		out = append(out, fmt.Sprintf("%d finished jobs are past their retention and not forgotten, since %s may not know of their end: only that stays of them, until %s has been back",
-			heldBack, who, who))
+		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back",
+			who, heldBack, who))
 	}
 	if entries > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
