@@ -29,16 +29,17 @@ var allowed = map[string][]string{
 	"emergency": {"canon", "clock", "job", "label"},
 	"ledger":    {"clock"},
 	"resolve":   {"clock", "job"},
+	"roll":      {"canon", "clock", "label"},
 	"setting":   {"canon", "clock", "label"},
 
 	"broker/prng":        {},
-	"broker/membership":  {"broker/prng", "broker/wire", "clock"},
+	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
 	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
 	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
-	"broker/kind":        {"emergency", "job", "ledger", "setting"},
+	"broker/kind":        {"emergency", "job", "ledger", "roll", "setting"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "setting"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "roll", "setting"},
 	"executor":           {"clock", "job"},
 	"store":              {"clock"},
 	"gossip":             {},
@@ -46,7 +47,7 @@ var allowed = map[string][]string{
 	"node/httpd":         {"api", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "gossip", "job", "label", "ledger", "resolve", "store"},
 	"node":               {"api", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "node/httpd", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
-	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "setting", "sim/simnet"},
+	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
 	"cmd/ucp":            {"api", "clock", "emergency", "executor", "gossip", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
@@ -73,7 +74,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "job", "emergency", "setting", "ledger", "resolve",
+	"canon", "clock", "label", "job", "emergency", "roll", "setting", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

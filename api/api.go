@@ -43,6 +43,7 @@ const (
 	CodeOver         = "cleared"          // 409: the emergency was cleared, and that is final
 	CodeNoSpace      = "no_space"         // 507: the disk is full
 	CodeOutdated     = "outdated"         // 409: not every broker can read it; the message names those to upgrade
+	CodeReachable    = "reachable"        // 409: the broker is there, and is not given up
 	CodeInternal     = "internal"         // 500
 	CodeUnavailable  = "unavailable"      // 503: shutting down, or a peer that is needed does not answer
 	CodeDraining     = "draining"         // 503: the broker is about to leave; ask another
@@ -170,6 +171,23 @@ type Member struct {
 	// first few.
 	Emergency   string   `json:"emergency"`
 	Emergencies []string `json:"emergencies"`
+	// Roll says whether it takes part: open, left (it said goodbye), removed (an operator gave it up), or "" for
+	// who has no record: a stock Serf agent, or one that is about to be admitted.
+	Roll string `json:"roll"`
+	// Away says that it does not answer though it takes part: results stay provisional until it is back, or removed.
+	// AwaySince is when it was lost, by the clock of the broker that answers; absent when it was not met since that
+	// broker's start.
+	Away      bool       `json:"away"`
+	AwaySince *time.Time `json:"away_since,omitempty"`
+}
+
+// RemovedMember answers DELETE /v1/members/{name}: the broker takes part no more.
+type RemovedMember struct {
+	Name     string `json:"name"`
+	Losses   int    `json:"losses"`   // brokers that operators have removed and that are not back, this one included
+	Bear     int    `json:"bear"`     // so many losses, wiped and restored disks included, change no firm result
+	Replicas int    `json:"replicas"` // brokers that know of it already
+	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
 }
 
 // MemberList answers GET /v1/members.

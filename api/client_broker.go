@@ -14,6 +14,14 @@ func (c *Client) Members(ctx context.Context) (MemberList, error) {
 	return l, err
 }
 
+// RemoveMember gives a broker up that will not come back: nobody waits for it any more. It is refused while the broker
+// is there.
+func (c *Client) RemoveMember(ctx context.Context, name string) (RemovedMember, error) {
+	var r RemovedMember
+	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "members", name}}, 0, &r)
+	return r, err
+}
+
 // Coordination tells how the broker and its peers are.
 func (c *Client) Coordination(ctx context.Context) (Coordination, error) {
 	var s Coordination

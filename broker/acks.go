@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/emergency"
@@ -31,9 +33,9 @@ func (a *acks) shown(r *job.Record) *job.Record {
 }
 
 // shownTo is the same to a client that has seen something: what its token covers it is shown, whatever the copies,
-// so that it never sees less than before (rule R4).
+// so that it never sees less than before (rule R4), also when another end has come that decides and is withheld.
 func (a *acks) shownTo(past causal.Context, r *job.Record) *job.Record {
-	if r != nil && r.Finished() && past.Covers(r.Verdict().Dot) {
+	if r != nil && slices.ContainsFunc(r.Verdicts, func(v job.Verdict) bool { return past.Covers(v.Dot) }) {
 		return r
 	}
 	return a.shown(r)

@@ -204,6 +204,21 @@ type Emergencies struct {
 	AsOf time.Time
 }
 
+// MemberForgotten says that a broker is not in the roll any more: its record is closed.
+type MemberForgotten struct {
+	Name     string
+	Losses   int  // members that operators have removed and that are not back, this one included
+	Bear     int  // so many losses, restored and wiped disks included, leave every firm answer as it is (rule F2)
+	Replicas int  // brokers that know of it, this one included (rule A1)
+	Degraded bool // fewer than the broker's configuration asks for
+}
+
+// NoSuchMember says that no broker of that name is in the roll.
+type NoSuchMember struct{ Name string }
+
+// MemberReachable refuses to remove a broker that is there.
+type MemberReachable struct{ Name string }
+
 // Replied is the reply to a peer's message.
 type Replied struct{ Reply wire.Reply }
 
@@ -231,4 +246,7 @@ func (*TooManyDeclarations) answer() {}
 func (*NoSuchEmergency) answer()     {}
 func (*AmbiguousEmergency) answer()  {}
 func (*Emergencies) answer()         {}
+func (*MemberForgotten) answer()     {}
+func (*NoSuchMember) answer()        {}
+func (*MemberReachable) answer()     {}
 func (*Replied) answer()             {}

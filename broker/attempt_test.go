@@ -21,8 +21,10 @@ func running(t *testing.T) (w *world, key string) {
 	w = newWorld()
 	w.start("a", func(c *Config) {})
 	w.start("b", func(c *Config) { c.Capabilities.Labels["here"] = "yes" })
+	w.start("c", func(c *Config) {})
 	w.meet()
 	w.pass(3 * time.Second)
+	w.crash("c", false) // the test speaks for it
 	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}, Constraints: []string{"here"}}
 	require.NoError(t, spec.Complete())
 	w.ask(w.nodes["a"], "j1", func(tok Token) Input { return Submit{Token: tok, ID: "j1", Spec: spec} })

@@ -58,7 +58,8 @@ func TestLiesAreRefused(t *testing.T) {
 // A peer that was deceived, and takes updates for its own that a has never written, drops the next job of a as
 // forgotten and says so. That makes nobody forget it (rule X1).
 func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
-	w := newCluster("a", "b")
+	w := newCluster("a", "b", "c")
+	w.crash("c", false) // the test speaks for it
 	a, b := w.nodes["a"], w.nodes["b"]
 	lie := clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1 << 40})
 	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Clock: lie}}

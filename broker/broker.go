@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -61,6 +62,7 @@ type Broker struct {
 	ownership    ownership    // what it does for the jobs that it owns
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
 	sweeper      sweeper      // forgets (rule L8)
+	enrolment    enrolment    // who takes part (rules M1, M2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 	renewing     time.Time    // the same of those that have a lease
@@ -79,6 +81,7 @@ func New(cfg Config) *Broker {
 	b.ownership = ownership{c, &b.decisions, pace{map[string]moves{}}}
 	b.balancer = balancer{core: c, ownership: &b.ownership}
 	b.sweeper = sweeper{core: c}
+	b.enrolment = newEnrolment(c)
 	c.changed = b.noted
 	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
@@ -102,6 +105,9 @@ func (b *Broker) Load(scan ledger.Scan) error {
 		case *emergency.Record:
 			b.emergencies.load(r)
 			r.Stamps(recall)
+		case *roll.Record:
+			b.members.Enroll(r)
+			recall(r.At, r.By.Actor)
 		}
 	})
 	b.reviewWhere(nil)
@@ -115,6 +121,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 // after Advance.
 func (b *Broker) Ready() Ready {
 	b.startRuns()
+	b.enrolment.admit()
 	b.checkDrained()
 	b.peers.Settle()
 	b.pump()
@@ -176,7 +183,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(),
 	} {
 		wake = sooner(wake, at)
 	}

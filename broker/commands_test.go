@@ -34,10 +34,15 @@ var commands = map[string]func(*story){
 		s.node(0).protocol = n
 		s.w.meet()
 	},
-	"crash":   func(s *story) { s.w.crash(s.word(0), s.word(1) == "late") },
-	"leave":   leave,
-	"drain":   drain,
-	"reap":    reap,
+	"crash": func(s *story) { s.w.crash(s.word(0), s.word(1) == "late") },
+	"leave": leave,
+	"drain": drain,
+	"reap":  reap,
+	"forget": func(s *story) {
+		s.w.ask(s.node(0), "forget", func(t Token) Input { return ForgetMember{Token: t, Name: s.word(1)} })
+		s.w.settle()
+	},
+	"roll":    showRoll,
 	"wipe":    func(s *story) { clear(s.node(0).disk) },
 	"backup":  func(s *story) { s.node(0).backup = maps.Clone(s.node(0).disk) },
 	"restore": restore,
@@ -144,8 +149,32 @@ func listEmergencies(s *story, id string) {
 	s.w.ready(s.node(0))
 }
 
-// leave ends a broker, and tells all that it has left for good.
+// showRoll tells who is in the roll, as a knows it, and whose records are closed.
+func showRoll(s *story) {
+	b := s.node(0).b
+	var out []string
+	for _, name := range s.w.names {
+		if r := b.members.Roll().Get(name); r != nil {
+			text := name
+			if r.Epoch > 1 {
+				text += fmt.Sprintf(" epoch %d", r.Epoch)
+			}
+			if !r.Open() {
+				text += " " + string(r.Closed)
+			}
+			out = append(out, text)
+		}
+	}
+	if len(out) == 0 {
+		out = []string{"no roll"}
+	}
+	s.w.say("%s", strings.Join(out, ", "))
+}
+
+// leave lets a broker say goodbye, ends it, and tells all that it has left.
 func leave(s *story) {
+	s.w.ask(s.node(0), "drain", func(t Token) Input { return Drain{Token: t} })
+	s.w.settle()
 	s.w.crash(s.word(0), false)
 	for _, name := range s.w.names {
 		n := s.w.nodes[name]
@@ -168,9 +197,13 @@ func drain(s *story) {
 	s.w.ask(s.node(0), "drain", func(t Token) Input { return Drain{Token: t, Now: s.word(1) == "now"} })
 }
 
-// reap lets all forget a member that is gone, as Serf does after a day.
+// reap lets all, or some, forget a member that is gone, as Serf does after a day.
 func reap(s *story) {
-	for _, name := range s.w.names {
+	by := s.w.names
+	if some := s.option("by", ""); some != "" {
+		by = strings.Split(some, "+")
+	}
+	for _, name := range by {
 		if n := s.w.nodes[name]; n.b != nil && name != s.word(0) {
 			delete(n.seen, s.word(0))
 			s.w.roster(n)

@@ -17,8 +17,8 @@ func (b *Broker) drain(in Drain) {
 }
 
 // checkDrained answers the drain when nothing runs here, and as many brokers as hold a submission
-// hold what was handed over, among them all that are alive. A broker that has left is not asked for
-// anything where all must know of a verdict (rule A3), so nothing may be on its disk alone: it
+// hold what was handed over, among them all that are alive. A broker that has left the roll is not asked for
+// anything where all must know of a verdict (rules A3, M2), so nothing may be on its disk alone: it
 // could hold an earlier verdict, and come back with it.
 func (b *Broker) checkDrained() {
 	if b.drainer == 0 || b.reviews.pending() || b.attempts.running() {
@@ -28,8 +28,18 @@ func (b *Broker) checkDrained() {
 	if left > 0 && b.successor("", b.self) != "" {
 		return // they are still to be handed over
 	}
-	if h := b.peers.HandOver(); h.Holders >= b.copies.Goal() && h.Living {
-		b.answer(b.drainer, &Drained{Left: left, Known: h.All})
-		b.drainer = 0
+	h := b.peers.HandOver()
+	if h.Holders < b.copies.Goal() || !h.Living {
+		return
 	}
+	switch b.enrolment.sayGoodbye(h.Holders - 1) {
+	case pending:
+		return
+	case said:
+		h.All = true // that have to
+	case impossible:
+		h.All = h.All && (!b.members.Roll().Has(b.self) || len(b.members.Counted()) == 0)
+	}
+	b.answer(b.drainer, &Drained{Left: left, Known: h.All})
+	b.drainer = 0
 }

@@ -128,7 +128,7 @@ type Room struct{ Full bool }
 type Damaged struct{ Digest job.Digest }
 
 // Abandon takes an input back whose answer nobody waits for any more: an Await, a CatchUp, a Drain,
-// a Submit, a Declare or a Clear.
+// a Submit, a Declare, a Clear or a ForgetMember.
 type Abandon struct{ Token Token }
 
 // List asks for jobs, newest first; the answer is a [Listing].
@@ -205,6 +205,13 @@ type Heard struct{ Event *emergency.Record }
 type ListEmergencies struct {
 	Token Token
 	ID    string
+}
+
+// ForgetMember is an operator's word that a broker will not come back: nobody waits for it any more (rule M2). The
+// answer is a [MemberForgotten], or a refusal: [NoSuchMember], [MemberReachable], [Outdated].
+type ForgetMember struct {
+	Token Token
+	Name  string
 }
 
 // Watch says whether somebody wants to hear of every change of a job's state, as notes.

@@ -70,12 +70,14 @@ func (x *nonsense) input(t *rapid.T) Input {
 	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
 	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
 	key, attempt := x.attempt(t)
-	switch rapid.IntRange(0, 27).Draw(t, "input") {
+	switch rapid.IntRange(0, 28).Draw(t, "input") {
 	case 0:
 		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
 		return Tick{Now: x.now}
 	case 1, 2:
 		return x.rosterOf(t)
+	case 28:
+		return ForgetMember{Token: token, Name: peer}
 	case 3, 4:
 		return Submit{Token: token, ID: job.ID(rapid.SampledFrom([]string{"j1", "j2", "j3"}).Draw(t, "new")), Spec: x.anySpec(t)}
 	case 5:

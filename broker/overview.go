@@ -1,8 +1,11 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // Overview is what a broker says of itself and of the others.
@@ -11,12 +14,21 @@ type Overview struct {
 	Stats  Stats            // counters of this broker
 	Active []*EmergencyView // of the emergencies that State names
 	Proven []string         // members that are there although SWIM says otherwise (rule P1)
+	Roll   []Enrolled       // every name that has a member record (rule M1)
 
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
 
 	Protocol int      // the version that is written: every member speaks it (rule K5)
 	Warnings []string // what somebody should know before it becomes a fault, for people
+}
+
+// Enrolled is one name that is, or was, in the roll.
+type Enrolled struct {
+	Name   string
+	Closed roll.Closing // how it left the roll; "" while it is in it
+	Absent bool         // it does not answer, though it is in the roll: others wait for it
+	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
 }
 
 // Stats counts what a broker has done since its start.

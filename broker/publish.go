@@ -49,19 +49,21 @@ func (b *Broker) publish() {
 	if s.HeldBack > 0 {
 		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
 	}
-	s.Protocol, s.Warnings = b.members.Protocol(), b.warnings(len(c), s.HeldBack, s.HeldBackBy)
+	s.Roll = b.enrolment.list()
+	s.Protocol = b.members.Protocol()
+	s.Warnings = b.warnings(len(c), &s)
 	b.out.Overview = &s
 }
 
 // warnings says what somebody should know before it becomes a fault.
-func (b *Broker) warnings(entries, heldBack int, by []string) (out []string) {
-	if heldBack > 0 {
+func (b *Broker) warnings(entries int, o *Overview) (out []string) {
+	if o.HeldBack > 0 {
 		who := "members"
-		if len(by) > 0 {
-			who = strings.Join(by, ", ")
+		if len(o.HeldBackBy) > 0 {
+			who = strings.Join(o.HeldBackBy, ", ")
 		}
-		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back",
-			who, heldBack, who))
+		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back, or `ucp cluster forget NAME`",
+			who, o.HeldBack, who))
 	}
 	if entries > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
@@ -70,8 +72,20 @@ func (b *Broker) warnings(entries, heldBack int, by []string) (out []string) {
 		out = append(out, fmt.Sprintf("the cluster speaks protocol %d, and what needs %d is refused, until these are upgraded or have left: %s",
 			b.members.Protocol(), wire.Version, strings.Join(old, ", ")))
 	}
+	for _, m := range o.Roll {
+		if m.Absent && b.wall.Sub(m.Since) >= longAway {
+			since := "since this broker's start, or longer"
+			if !m.Since.IsZero() {
+				since = "since " + m.Since.UTC().Format("2006-01-02 15:04 MST")
+			}
+			out = append(out, fmt.Sprintf("%s is away %s: results stay provisional, and finished jobs stay, until it is back; if it never will be, run: ucp cluster forget %s", m.Name, since, m.Name))
+		}
+	}
 	return out
 }
+
+// longAway is for how long a member is away before that is a warning: a restart is none.
+const longAway = 5 * time.Minute
 
 // ownMetadata makes this broker's metadata; the clock is left out where the message
 // carries it anyway.

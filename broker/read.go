@@ -82,6 +82,9 @@ func (b *Broker) tellWaiters(key string) {
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
 func (b *Broker) firm(r *job.Record) bool {
 	dots := clock.NewVector(r.Verdict().Dot)
+	if b.enrolment.blocked() {
+		return false // this broker is no member now (rule M2)
+	}
 	if b.peers.Firm(dots) {
 		return true
 	}

@@ -35,6 +35,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 	for _, name := range b.members.Names() {
 		b.peers.Meet(b.members.Get(name), c.Was[name])
 	}
+	b.enrolment.look()
 	b.peers.Recount()
 	b.asking, b.renewing = time.Time{}, b.now.Add(renewEvery)
 	if c.Joined && !b.peers.Unaudited() {

@@ -53,6 +53,9 @@ func (in Reported) step(b *Broker) { b.attempts.reported(in) }
 func (in Pushed) step(b *Broker)   { b.pushed(in) }
 func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest) }
 
+// operators
+func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
+
 // the end
 func (in Drain) step(b *Broker) { b.drain(in) }
 

@@ -24,9 +24,11 @@ import (
 //	                            retention=24h retention_count=0 max_losses=3
 //	crash a [late], restart a [options]
 //	                            late: what a has sent is still on its way
-//	leave a                     a leaves for good, and all know
+//	leave a                     a says goodbye, and all know
 //	drain a [now]               a is asked to leave gracefully; now: it stops what still runs
-//	reap a                      all forget that a was ever a member
+//	reap a [by=b+c]             SWIM forgets, at all others or at these, that a was ever a member
+//	forget a b                  an operator says at a that b will not come back
+//	roll a                      who takes part, as a knows it
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet

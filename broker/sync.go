@@ -7,6 +7,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -31,6 +32,8 @@ func (b *Broker) deliver(in Deliver) {
 	switch {
 	case m.Delta != nil && b.unproven(m):
 		b.stats.Unproven++
+		got.Restart = true
+	case m.Delta != nil && !b.takesFrom(m.From, m.Delta.ToLedger(m.Actor)):
 		got.Restart = true
 	case m.Delta != nil:
 		got = b.peers.Receive(m, b.merge)
@@ -66,13 +69,21 @@ func (b *Broker) acked(in Acked) {
 	}
 	b.prove(peer, r.Actor, b.peers.Asked(peer, in.Page))
 	b.peers.Progress(r, in.Page)
+	var delta ledger.Delta
+	if r.Delta != nil {
+		delta = r.Delta.ToLedger(r.Actor)
+	}
+	takes := b.takesFrom(peer, delta)
+	if !b.members.TakesPart(peer) {
+		return
+	}
 	if !b.overstates(r.Clock) { // else it takes what it never had for forgotten
 		for _, ref := range r.Forgotten {
 			b.forgetWith(ref, r.Clock)
 		}
 	}
-	if r.Delta != nil {
-		b.merge(r.Delta.ToLedger(r.Actor))
+	if r.Delta != nil && takes {
+		b.merge(delta)
 	}
 	if b.peers.Audited(r) {
 		b.reviewWhere(nil)
@@ -122,6 +133,8 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			b.settingChanged(r, false)
 		case *emergency.Record:
 			b.emergencies.changedRecord(r)
+		case *roll.Record:
+			b.enrolment.noted(r, false)
 		}
 	}
 	b.causality.checkCatching()

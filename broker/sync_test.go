@@ -62,8 +62,8 @@ func TestPublishIsBounded(t *testing.T) {
 // A clock of half the entries that peers take is a warning, long before they refuse it (rule K4).
 func TestHalfABoundIsAWarning(t *testing.T) {
 	b := newWorld().start("a", func(*Config) {}).b
-	require.Empty(t, b.warnings(wire.MaxClock/2, 0, nil))
-	require.Len(t, b.warnings(wire.MaxClock/2+1, 0, nil), 1)
+	require.Empty(t, b.warnings(wire.MaxClock/2, &Overview{}))
+	require.Len(t, b.warnings(wire.MaxClock/2+1, &Overview{}), 1)
 }
 
 // What a broker holds is said by itself alone: a push-pull shows the sender's clock, and what a third

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -58,6 +59,16 @@ func answerText(v Answer) string {
 			out += fmt.Sprintf(", %d replicas, degraded", v.Replicas)
 		}
 		return out
+	case *MemberForgotten:
+		out := fmt.Sprintf("%s is forgotten: %d of %d losses that it may bear, %d replicas", v.Name, v.Losses, v.Bear, v.Replicas)
+		if v.Degraded {
+			out += ", degraded"
+		}
+		return out
+	case *NoSuchMember:
+		return "no such member"
+	case *MemberReachable:
+		return "refused, it is there"
 	case *AlreadyCleared:
 		return "refused, it was cleared: " + emergencyText(v.View)
 	case *Outdated:
@@ -205,6 +216,8 @@ func deltaText(d *wire.Delta) string {
 	for _, e := range d.Records {
 		if r, err := job.DecodeRecord(e.Bytes); err == nil {
 			ids = append(ids, string(r.ID))
+		} else if e.Kind == kind.Member {
+			ids = append(ids, "member "+e.Key)
 		} else {
 			ids = append(ids, "?")
 		}

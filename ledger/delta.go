@@ -75,6 +75,23 @@ func (l *Ledger) lacks(since clock.Vector) []Ref {
 			return true
 		})
 	}
+	return l.sorted(out)
+}
+
+// sorted puts the records of kinds that go ahead (see [Schema.Ahead]) before all others.
+func (l *Ledger) sorted(refs []Ref) []Ref {
+	first := func(ref Ref) bool { return l.schemas[ref.Kind].first }
+	if !slices.ContainsFunc(refs, first) {
+		return refs
+	}
+	out := make([]Ref, 0, len(refs))
+	for _, want := range []bool{true, false} {
+		for _, ref := range refs {
+			if first(ref) == want {
+				out = append(out, ref)
+			}
+		}
+	}
 	return out
 }
 

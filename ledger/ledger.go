@@ -59,6 +59,14 @@ type Schema struct {
 	Decode func([]byte) (Record, error)                    // reads and validates (rules L10, L11)
 	Merge  func(a, b Record) (merged Record, changed bool) // rule L2; changed: differs from a (rule L6)
 	Stubs  *StubSchema                                     // nil: records of this kind stay whole until they are forgotten
+	first  bool
+}
+
+// Ahead says that records of this kind go before all others in every delta and transfer: their receiver must know
+// them before it can judge the rest (rule M1).
+func (s Schema) Ahead() Schema {
+	s.first = true
+	return s
 }
 
 // SchemaOf makes the schema of a concrete record type.

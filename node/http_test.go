@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 )
 
 // Bad requests get a clear 4xx that names what is wrong, and change nothing.
@@ -192,4 +195,24 @@ func TestStatusPages(t *testing.T) {
 	}
 	status, _ = request(t, n, "GET", "/healthz", nil)
 	require.Equal(t, http.StatusOK, status)
+}
+
+// Over HTTP an operator gives up a broker that is away, and no other; the list of members says who takes part (rule M2).
+func TestMembersAreGivenUpOverHTTP(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	away := []membership.Member{{Name: "z", Actor: "z~1", Status: membership.Failed, Protocol: 2}, {Name: "y", Actor: "y~1", Status: membership.Alive, Protocol: 2}}
+	require.Eventually(t, func() bool {
+		n.engine.Tell(broker.Roster{Members: away}) // Serf's own word, which comes each three seconds, is another
+		status, body := request(t, n, "DELETE", "/v1/members/y", nil)
+		return status == http.StatusConflict && strings.Contains(body, `"reachable"`)
+	}, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		n.engine.Tell(broker.Roster{Members: away})
+		status, body := request(t, n, "DELETE", "/v1/members/z", nil)
+		return status == http.StatusOK && fields(t, body)["losses"] == 1.0 && fields(t, body)["replicas"] == 1.0
+	}, 10*time.Second, 10*time.Millisecond)
+	for path, want := range map[string]int{"z": http.StatusNotFound, "nobody": http.StatusNotFound, "no%20name": http.StatusBadRequest} {
+		status, body := request(t, n, "DELETE", "/v1/members/"+path, nil)
+		require.Equal(t, want, status, body)
+	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -32,9 +31,6 @@ type answers struct {
 	held  map[clock.Dot]map[string]bool     // which disks have ever held a verdict
 	kept  map[clock.Dot]map[string]bool     // which disks hold it still, or have forgotten it since all did
 	had   map[creation]map[string]bool      // which disks have ever held a job
-
-	// unmet counts what was seen to break a promise that only a later rule makes, by that rule.
-	unmet map[string]int
 }
 
 // creation is one job: an ID and a spec that are submitted again after all have forgotten them
@@ -49,14 +45,13 @@ type told struct {
 	by      string // the broker
 	dots    clock.Vector
 	verdict clock.Dot // that decided; zero while the job had not ended
-	alone   bool      // it was called firm without a broker that had left, or that SWIM had forgotten or never met
 	outcome job.Outcome
 }
 
 func newAnswers() answers {
 	return answers{
 		firm: map[creation]told{}, sight: map[creation][]told{}, ended: map[string]map[creation]time.Time{},
-		held: map[clock.Dot]map[string]bool{}, kept: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{}, unmet: map[string]int{},
+		held: map[clock.Dot]map[string]bool{}, kept: map[clock.Dot]map[string]bool{}, had: map[creation]map[string]bool{},
 	}
 }
 
@@ -130,13 +125,11 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time
 		switch first, was := a.firm[id]; {
 		case !ended || !firm:
 		case !was:
-			now.alone = !c.checkKnown(n, r, id)
+			c.checkKnown(n, r, id)
 			a.firm[id] = now
 		case first.verdict == now.verdict:
 		case len(a.kept[first.verdict]) == 0: // every disk that held it was lost
 			a.firm[id] = now
-		case first.alone:
-			c.unmet("M2")
 		default:
 			c.fail("A3: %s called %s %s for good (%v), and %s calls it %s for good (%v)", first.by, r.ID, first.outcome, first.verdict, n.name, now.outcome, now.verdict)
 		}
@@ -175,30 +168,19 @@ func (c *Core) checkToken(n *coreNode, r *job.Record, past causal.Context) {
 }
 
 // checkKnown sees to it that a result which is called firm for the first time is known to all that
-// could write another: those that hold the job, and have not left. It reports false when one of
-// them was not asked, since SWIM has forgotten it, or its roster does not have it: today that ends
-// a membership, and rule M2 will change it.
-func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) (all bool) {
+// could write another: those that hold the job, and whose member record is not closed, whatever SWIM
+// says of them, and whether it has ever heard of them (rules M1, M2).
+func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) {
 	a := &c.checks.answers
-	status := map[string]membership.Status{}
-	for _, m := range n.roster {
-		status[m.Name] = m.Status
-	}
-	all = true
 	for _, name := range slices.Sorted(maps.Keys(a.had[id])) {
-		held := a.held[r.Verdict().Dot][name]
+		member := n.disk.member(name)
 		switch {
 		case !c.nodes[name].disk.holds(id.key): // it was told to forget the job
-		case status[name] == "", status[name] == membership.Left, c.nodes[name].hasLeft:
-			all = false // it may hold an earlier end beside this one
-			if !held {
-				c.unmet("M2")
-			}
-		case !held:
+		case member != nil && !member.Open(): // it has said goodbye
+		case !a.held[r.Verdict().Dot][name]:
 			c.fail("A3: %s calls %s %s for good, but %s has never held that end", n.name, r.ID, r.Verdict().Outcome, name)
 		}
 	}
-	return all
 }
 
 // covers reports whether a token proves that its client has seen all these updates.
@@ -210,15 +192,6 @@ func covers(past causal.Context, dots clock.Vector) bool {
 	}
 	return true
 }
-
-// unmet notes that something happened which a rule that is not built yet will exclude.
-func (c *Core) unmet(rule string) {
-	c.tell("NOT PROMISED YET, rule %s", rule)
-	c.checks.answers.unmet[rule]++
-}
-
-// Unmet counts, by rule, what a rule that is not built yet will exclude.
-func (c *Core) Unmet() map[string]int { return c.checks.answers.unmet }
 
 // checkLastAnswers asks every broker, when all was well for long enough, how the acknowledged jobs
 // have ended: for good, and alike.

@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -62,6 +63,17 @@ func (d disk) holds(key string) bool {
 	_, whole := d[jobKey(key)]
 	_, stub := d[stubKey(key)]
 	return whole || stub
+}
+
+// member returns a broker's member record, nil when the disk has none.
+func (d disk) member(name string) *roll.Record {
+	value, ok := d[string(ledger.RecordKey(kind.MemberRef(name)))]
+	if !ok {
+		return nil
+	}
+	r, err := roll.Decode(value)
+	must(err)
+	return r
 }
 
 // jobs lists the jobs by their keys.
@@ -118,6 +130,8 @@ func sketch(storeKey string, value []byte) string {
 		return fmt.Sprintf("%s level %d, version %d of %s, cleared %v, dots %v", r.Terms.Type, r.Terms.Level, r.Version.Seq, r.Version.By, r.Finished(), r.Dots)
 	case *setting.Setting:
 		return fmt.Sprintf("%q, version %d of %s, dots %v", r.Value, r.Seq, r.By, r.Dots)
+	case *roll.Record:
+		return fmt.Sprintf("epoch %d, closed %q, by %v, dots %v", r.Epoch, r.Closed, r.By, r.Dots)
 	}
 	return fmt.Sprintf("%T", decoded)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -14,6 +15,7 @@ const (
 	Job       ledger.Kind = "job"       // *job.Record
 	Setting   ledger.Kind = "setting"   // *setting.Setting
 	Emergency ledger.Kind = "emergency" // *emergency.Record
+	Member    ledger.Kind = "member"    // *roll.Record
 )
 
 // Schemas are the kinds that this version knows, by name. The map is not changed.
@@ -21,6 +23,7 @@ var Schemas = map[ledger.Kind]ledger.Schema{
 	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs),
 	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
+	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),
 }
 
 // jobStubs keep how a job ended, where somebody may not know of it.
@@ -42,3 +45,6 @@ func JobRef(key string) ledger.Ref { return ledger.Ref{Kind: Job, Key: key} }
 
 // SettingRef names the setting with this name.
 func SettingRef(name string) ledger.Ref { return ledger.Ref{Kind: Setting, Key: name} }
+
+// MemberRef names the member record of the broker with this name.
+func MemberRef(name string) ledger.Ref { return ledger.Ref{Kind: Member, Key: name} }

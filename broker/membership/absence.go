@@ -92,6 +92,14 @@ func (m *Membership) Absent(name string) bool {
 	return m.absent[name] != nil || name != m.self && !m.Knows(name)
 }
 
+// AbsentSince is when a broker was found not to be there; zero when it was not there before this one's start.
+func (m *Membership) AbsentSince(name string) time.Time {
+	if a := m.absent[name]; a != nil {
+		return a.since
+	}
+	return time.Time{}
+}
+
 // JudgeLost reports whether a broker is lost, as far as can be known: its jobs pass to others.
 // For a broker that nobody knows, as after a restart without peers, the wait begins now; it is
 // as long as for one that this broker might be cut off from.

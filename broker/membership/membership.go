@@ -7,6 +7,7 @@
 //   - membership.go: the roster, and what follows from it
 //   - ring.go: the order in which brokers hold copies, and which one succeeds another
 //   - metadata.go: what each member says of itself
+//   - roll.go: who takes part, whatever SWIM says (rules M1, M2)
 //   - presence.go: who is there although SWIM says otherwise (rule P1)
 //   - protocol.go: which version of the protocol they speak, and what may be written (rule K5)
 //   - absence.go: which members are absent, and from when on they are lost (rules J6, J7)
@@ -22,6 +23,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // Config is what a membership is told once.
@@ -49,6 +51,10 @@ type Membership struct {
 	superseded superseded
 	met        bool // somebody, since the start
 
+	roll     roll.Roll
+	counted  []string // those whose knowledge counts, sorted
+	protocol int      // the highest version that every one of these speaks
+
 	absent   map[string]*absence
 	gone     map[string]time.Time // when a member last failed, or was found to have started again
 	flaps    map[string]flapping
@@ -57,11 +63,13 @@ type Membership struct {
 
 // New makes a membership of nobody but this broker.
 func New(cfg Config) *Membership {
-	return &Membership{
+	m := &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(),
 		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{},
 		absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
+	m.count()
+	return m
 }
 
 // Change says what a new roster brought.
@@ -130,6 +138,7 @@ func (m *Membership) Review(now time.Time) Change {
 		m.names = append(m.names, name)
 	}
 	slices.Sort(m.names)
+	m.count()
 	m.ring = m.successors()
 	c.Joined = alone && len(c.Was) > 0 && m.Living() > 1
 	m.noteAbsences(now)
@@ -150,18 +159,6 @@ func (m *Membership) Get(name string) Member { return m.members[name] }
 func (m *Membership) Knows(name string) bool {
 	_, ok := m.members[name]
 	return ok
-}
-
-// Counted lists the members whose knowledge counts where every member must know something
-// (rules F1 to F3): all but those that have left.
-func (m *Membership) Counted() func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, name := range m.names {
-			if m.members[name].Status != Left && !yield(name) {
-				return
-			}
-		}
-	}
 }
 
 // Alive reports whether a broker is there; this one always is.
@@ -191,7 +188,7 @@ func (m *Membership) Present(a clock.Actor) bool {
 
 // Complete reports whether no member is absent.
 func (m *Membership) Complete() bool {
-	for name := range m.Counted() {
+	for _, name := range m.counted {
 		if m.members[name].Status != Alive {
 			return false
 		}

@@ -14,7 +14,11 @@ func (m *Membership) Speaks(name string) int {
 	if name == m.self {
 		return wire.Version
 	}
-	return min(max(m.members[name].Protocol, wire.Lowest), wire.Version)
+	v := m.members[name].Protocol
+	if v == 0 && m.roll.Has(name) {
+		v = RollProtocol // it was admitted with that
+	}
+	return min(max(v, wire.Lowest), wire.Version)
 }
 
 // Expects reports whether this broker was told of others and has met none yet: it does not know who else counts.
@@ -22,21 +26,12 @@ func (m *Membership) Expects() bool { return m.cfg.Expecting && !m.met }
 
 // Protocol is the highest version that every member speaks, the absent ones included: nothing may be
 // written that a broker of a lower one can't read.
-func (m *Membership) Protocol() int {
-	if m.Expects() {
-		return wire.Lowest // the others may be of any version
-	}
-	v := wire.Version
-	for name := range m.Counted() {
-		v = min(v, m.Speaks(name))
-	}
-	return v
-}
+func (m *Membership) Protocol() int { return m.protocol }
 
 // Outdated lists the members that do not speak a version, by name: they must be upgraded, or leave, before
 // anything is written that needs it. There are none while this broker has yet to meet one.
 func (m *Membership) Outdated(version int) (names []string) {
-	for name := range m.Counted() {
+	for _, name := range m.counted {
 		if m.Speaks(name) < version {
 			names = append(names, name)
 		}

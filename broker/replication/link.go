@@ -94,7 +94,8 @@ const maxLag = 2 * time.Second
 // old one held may be lost (rule I1). Was is the status that the member had before.
 func (r *Replication) Meet(m membership.Member, was membership.Status) {
 	l := r.links[m.Name]
-	if l == nil {
+	known := l != nil
+	if !known {
 		l = &link{exchange: r.now.Add(time.Duration(r.random.Fraction() * float64(maxLag))), want: r.unaudit.waiting}
 		r.links[m.Name] = l
 	}
@@ -107,13 +108,18 @@ func (r *Replication) Meet(m membership.Member, was membership.Status) {
 	if m.Status == membership.Alive && l.failures > 0 && l.lastSeen.IsZero() {
 		l.notBefore = r.now
 	}
-	if m.Status == membership.Alive && was != "" && was != membership.Alive { // it is back: exchange clocks at once (rule S6)
+	if m.Status == membership.Alive && known && was != membership.Alive { // it is back: exchange clocks at once (rule S6)
 		l.exchange, l.notBefore, l.audit = r.now, r.now, audit{}
 	}
 }
 
-// Drop forgets a member that is not in the roster any more.
-func (r *Replication) Drop(name string) { delete(r.links, name) }
+// Drop forgets a member that is not in the roster any more, unless it is in the roll: what it holds still counts
+// (rule M1).
+func (r *Replication) Drop(name string) {
+	if !r.members.Roll().Has(name) {
+		delete(r.links, name)
+	}
+}
 
 // Said is what a member tells of itself with every message and reply.
 type Said struct {

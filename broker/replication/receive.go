@@ -89,6 +89,10 @@ func (r *Replication) Unheard(m *wire.Message, at clock.Hybrid) *wire.Reply {
 // offer puts what the asker lacks into the reply. What does not fit goes as a transfer on our
 // own link.
 func (r *Replication) offer(l *link, m *wire.Message, reply *wire.Reply) error {
+	if r.members.Unenrolled(m.From) {
+		r.TellNow(m.From) // when it is in the roll
+		return nil
+	}
 	since := wire.Base(m.Clock, m.Seen)
 	d, fits, err := r.ledger.Delta(since, wire.MaxPage)
 	switch {

@@ -129,6 +129,12 @@ func (r *Replication) Clock(name string) clock.Vector {
 	return nil
 }
 
+// Heard reports whether a member's present start has told its clock.
+func (r *Replication) Heard(name string) bool {
+	l := r.links[name]
+	return l != nil && l.heard
+}
+
 // Covers reports whether a member's present start has told a clock that covers c.
 func (r *Replication) Covers(name string, c clock.Vector) bool {
 	l := r.links[name]
@@ -136,10 +142,10 @@ func (r *Replication) Covers(name string, c clock.Vector) bool {
 }
 
 // Covered counts the brokers, this one included, whose clocks cover c, and those that should:
-// all members but those that have left.
+// all that take part.
 func (r *Replication) Covered(c clock.Vector) (by, of int) {
 	by, of = 1, 1
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		of++
 		if r.Covers(name, c) {
 			by++
@@ -150,7 +156,7 @@ func (r *Replication) Covered(c clock.Vector) (by, of int) {
 
 // Without lists the members, absent ones too, that are not known to hold all of c.
 func (r *Replication) Without(c clock.Vector) (names []string) {
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		if !r.Covers(name, c) {
 			names = append(names, name)
 		}
@@ -162,9 +168,20 @@ func (r *Replication) Without(c clock.Vector) (names []string) {
 // lacks.
 func (r *Replication) LacksNothing() bool {
 	c := r.ledger.Clock()
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		l := r.links[name]
 		if !r.members.Alive(name) || l == nil || !l.heard || !c.Covers(l.known) {
+			return false
+		}
+	}
+	return true
+}
+
+// LivingHaveTold reports whether every member that is alive has told its clock, and this broker holds all of it.
+func (r *Replication) LivingHaveTold() bool {
+	c := r.ledger.Clock()
+	for _, name := range r.members.Names() {
+		if l := r.links[name]; r.members.Alive(name) && !(l != nil && l.heard && c.Covers(l.known)) {
 			return false
 		}
 	}
@@ -175,7 +192,7 @@ func (r *Replication) LacksNothing() bool {
 type Handover struct {
 	Holders int  // brokers that hold all that this one holds, this one included
 	Living  bool // all that are alive hold what it wrote
-	All     bool // all members do, but for those that have left
+	All     bool // all members do, also those that are absent
 }
 
 // HandOver looks how far the others are, and asks those that are not known to be done: they may
@@ -184,7 +201,7 @@ func (r *Replication) HandOver() Handover {
 	c := r.ledger.Clock()
 	wrote := writtenBy(r.self, c)
 	h := Handover{Holders: 1, Living: true, All: true}
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		l := r.links[name]
 		has := l != nil && l.known.Covers(wrote)
 		h.All = h.All && has

@@ -41,7 +41,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 			*by = lane{inflight: true, asked: r.now}
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
-		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil) {
+		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil)) {
 			msg, ok, err := r.message(name, head(), due)
 			if err != nil {
 				return out, err
@@ -59,6 +59,11 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 		}
 	}
 	return out, nil
+}
+
+// silent reports whether a member is told nothing but clocks until it is in the roll (rule M1).
+func (r *Replication) silent(name string) bool {
+	return r.links[name].heard && r.members.Unenrolled(name)
 }
 
 // rumourDue reports whether a link has rumours that need not wait any longer.
@@ -90,8 +95,8 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		l.base, msg.Seen = l.known, nil
 	}
 	l.want = false
-	if !l.heard {
-		return msg, true, nil // first learn what the member holds; the news stays marked
+	if !l.heard || r.silent(name) {
+		return msg, true, nil // first learn what the member holds, and that it is one; the news stays marked
 	}
 	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
 	stable := l.stableNews && msg.Stable != nil && len(msg.Stable.Raised) > 0
@@ -217,6 +222,7 @@ func (r *Replication) Due() (due time.Time) {
 		switch pages := !l.pages.inflight && l.outgoing.transfer != nil; {
 		case m.HTTPAddr == "" || m.Status == membership.Left || l.plain.inflight && !pages:
 			continue
+		case r.silent(name):
 		case pages || l.news || l.want || l.audit.suspects != nil:
 			next = r.now
 		case l.rumour && l.rumourAt.Before(next):

@@ -27,23 +27,31 @@ type stability struct {
 // agree notes up to where a member and this broker hold the same: the latest clock that the member has told
 // and that ours covers.
 func (r *Replication) agree(l *link) {
-	before := l.agreed.clock
+	before, counted := l.agreed.clock, r.knowsRoll(l)
 	for range 2 {
 		if r.ledger.Covers(l.offered.clock) {
 			l.agreed, l.offered = l.offered, l.latest
 		}
+	}
+	if !counted && r.knowsRoll(l) {
+		before = nil // nothing of it has counted so far
 	}
 	for d := range l.agreed.clock.Beyond(before) {
 		r.lift(d)
 	}
 }
 
+// knowsRoll reports whether a member has told, in a clock that ours covers, that it knows the roll as this broker
+// does. Otherwise it may count without somebody who has come, or with who is gone, and what it tells is not what
+// every member holds (rule M2).
+func (r *Replication) knowsRoll(l *link) bool { return l.agreed.clock.Covers(r.members.Roll().Clock()) }
+
 // lift raises an entry of what every member is known to hold, at most to a dot that this broker holds.
 func (r *Replication) lift(d clock.Dot) {
 	at, low := r.stability.meet.Get(d.Actor), d.Counter
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		l := r.links[name]
-		if l == nil {
+		if l == nil || !r.knowsRoll(l) {
 			return
 		}
 		if low = min(low, l.agreed.clock.Get(d.Actor)); low <= at {
@@ -110,12 +118,7 @@ func (r *Replication) Settle() {
 }
 
 // alone reports whether this broker is the only one that counts.
-func (r *Replication) alone() bool {
-	for range r.members.Counted() {
-		return false
-	}
-	return true
-}
+func (r *Replication) alone() bool { return len(r.members.Counted()) == 0 }
 
 // tellStable lets as many ring successors hear of the stable clock soon as it takes for a firm answer: so each
 // broker hears it soon of as many as it needs (rule F2).
@@ -176,7 +179,7 @@ func (r *Replication) Firm(dots clock.Vector) bool {
 		return false
 	}
 	have, of := 1, 1
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		if have >= r.cfg.Copies {
 			return true
 		}
@@ -193,7 +196,7 @@ func (r *Replication) Forgettable(dots clock.Vector) bool {
 	if !r.ledger.StableClock().Covers(dots) {
 		return false
 	}
-	for name := range r.members.Counted() {
+	for _, name := range r.members.Counted() {
 		if !r.stableAt(name, dots) {
 			return r.members.Protocol() < 2
 		}
@@ -205,5 +208,5 @@ func (r *Replication) Forgettable(dots clock.Vector) bool {
 // its sender held then: otherwise it may know of an end, or a seal, that comes before what we know.
 func (r *Replication) stableAt(name string, dots clock.Vector) bool {
 	l := r.links[name]
-	return l != nil && l.agreed.stable.Covers(dots)
+	return l != nil && r.knowsRoll(l) && l.agreed.stable.Covers(dots)
 }

@@ -18,8 +18,8 @@ import (
 
 // clusterCommand is `ucp cluster`.
 func (c *cli) clusterCommand() *cobra.Command {
-	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole"})
-	g.AddCommand(c.verifyCommand())
+	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole, and give up brokers that will not come back"})
+	g.AddCommand(c.verifyCommand(), c.forgetCommand())
 	return g
 }
 
@@ -102,10 +102,11 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	v = &verification{Problems: []string{}, Differing: []difference{}}
 	clients := map[string]*api.Client{}
 	for _, m := range members.Members {
-		if m.HTTPAddr == "" || m.Status == "left" {
+		away := m.Roll == "open" && m.Away
+		if (m.HTTPAddr == "" || m.Status == "left") && !away {
 			continue
 		}
-		if m.Status == "failed" {
+		if m.Status == "failed" || away {
 			v.problem("%s has failed", m.Name)
 			continue
 		}

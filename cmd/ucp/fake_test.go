@@ -55,6 +55,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
 	mux.HandleFunc("GET /v1/jobs/{id}/{stream...}", b.stream)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
+	mux.HandleFunc("DELETE /v1/members/{name}", b.removeMember)
 	mux.HandleFunc("GET /broker/coordination-status", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.status) })
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -134,6 +135,22 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j.Spec = &spec
 	b.jobs[id] = &j
 	b.reply(w, 201, api.Submission{ID: job.ID(id), Replicas: 3})
+}
+
+func (b *fakeBroker) removeMember(w http.ResponseWriter, r *http.Request) {
+	for i, m := range b.members.Members {
+		switch {
+		case m.Name != r.PathValue("name"):
+		case !m.Away:
+			b.fail(w, 409, api.CodeReachable, m.Name+" is there: stop it, and it leaves by itself")
+			return
+		default:
+			b.members.Members[i].Roll, b.members.Members[i].Away = "removed", false
+			b.reply(w, 200, api.RemovedMember{Name: m.Name, Losses: 1, Bear: 1, Replicas: 2})
+			return
+		}
+	}
+	b.fail(w, 404, api.CodeNotFound, "no broker \""+r.PathValue("name")+"\" takes part")
 }
 
 func (b *fakeBroker) find(w http.ResponseWriter, r *http.Request) *api.Job {

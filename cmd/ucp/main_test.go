@@ -77,6 +77,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"address":            {[]string{"members", "--addr", "ftp://x"}, "ucp: --addr or UCP_ADDR: broker address \"ftp://x\": the scheme \"ftp\" is not http or https;"},
 		"no broker":          {[]string{"members", "--addr", "127.0.0.1:1"}, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR\n"},
 		"argument missing":   {[]string{"job", "get"}, "ucp: `ucp job get` needs a job ID; see `ucp job get --help`\n"},
+		"nobody to forget":   {[]string{"cluster", "forget"}, "ucp: `ucp cluster forget` needs the name of a broker; see `ucp cluster forget --help`\n"},
 		"argument too many":  {[]string{"members", "all"}, "ucp: `ucp members`: what is \"all\"? see `ucp members --help`\n"},
 		"no module":          {[]string{"run", "--", "x"}, "ucp: `ucp run` needs a module before the arguments;"},
 		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: what is \"b\"? the arguments of the job stand behind --: `ucp run a.wasm -- b ...`\n"},

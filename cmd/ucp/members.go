@@ -19,7 +19,9 @@ func (c *cli) membersCommand() *cobra.Command {
 		Long: `Lists the nodes of the cluster as the broker sees them. A node without HTTP
 address is a stock Serf agent: welcome, but no broker. RTT is estimated from
 network coordinates. EMERGENCY is the highest level in force there, and the emergencies
-that are in its scope, as far as that broker has told. An asterisk marks the broker that answers.`,
+that are in its scope, as far as that broker has told. ROLL says who takes part: for one that
+does and is away, results stay provisional until it is back, or until 'ucp cluster forget'.
+An asterisk marks the broker that answers.`,
 		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -28,17 +30,17 @@ that are in its scope, as far as that broker has told. An asterisk marks the bro
 			if err != nil {
 				return err
 			}
-			return c.show(l, func(w io.Writer) { membersTable(w, l.Members) })
+			return c.show(l, func(w io.Writer) { membersTable(w, l.Members, time.Now()) })
 		}),
 	}
 }
 
-func membersTable(w io.Writer, members []api.Member) {
+func membersTable(w io.Writer, members []api.Member, now time.Time) {
 	if len(members) == 0 {
 		row(w, "no members")
 		return
 	}
-	row(w, "NAME", "STATUS", "EMERGENCY", "GOSSIP", "HTTP", "RTT")
+	row(w, "NAME", "STATUS", "ROLL", "EMERGENCY", "GOSSIP", "HTTP", "RTT")
 	for _, m := range members {
 		name, rtt := m.Name, "-"
 		switch {
@@ -51,8 +53,21 @@ func membersTable(w io.Writer, members []api.Member) {
 		if m.Draining {
 			status += ", draining"
 		}
-		row(w, name, status, inForce(&m), m.Addr, dash(m.HTTPAddr), rtt)
+		row(w, name, status, inRoll(&m, now), inForce(&m), dash(m.Addr), dash(m.HTTPAddr), rtt)
 	}
+}
+
+// inRoll says whether a member takes part, and for how long it is waited for.
+func inRoll(m *api.Member, now time.Time) string {
+	switch {
+	case m.Roll == "open" && m.Away && m.AwaySince != nil:
+		return "in, away for " + humanDuration(now.Sub(*m.AwaySince))
+	case m.Roll == "open" && m.Away:
+		return "in, away"
+	case m.Roll == "open":
+		return "in"
+	}
+	return dash(m.Roll)
 }
 
 // inForce says how emergencies stand at a member.

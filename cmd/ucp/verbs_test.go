@@ -20,10 +20,10 @@ func TestMembers(t *testing.T) {
 		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
 	}
 	require.Equal(t, ran{0, `
-NAME    STATUS  EMERGENCY      GOSSIP         HTTP           RTT
-a *     alive   high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
-bridge  failed  -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
-laptop  alive   -              10.0.0.3:7946  -              -
+NAME    STATUS  ROLL  EMERGENCY      GOSSIP         HTTP           RTT
+a *     alive   -     high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed  -     -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive   -     -              10.0.0.3:7946  -              -
 `[1:], ""}, s.run("members"))
 	got := s.run("members", "-o", "json")
 	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")

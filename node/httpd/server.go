@@ -24,6 +24,7 @@ func (srv *Server) handler() http.Handler {
 		"GET /broker/metadata":                srv.handleMetadata,
 		"GET /broker/digest":                  srv.handleDigest,
 		"GET /v1/members":                     srv.handleMembers,
+		"DELETE /v1/members/{name}":           srv.handleRemoveMember,
 		"POST /v1/jobs":                       srv.handleSubmit,
 		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
 		"GET /v1/jobs":                        srv.handleList,
@@ -129,6 +130,10 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
 	case *broker.Outdated:
 		return fail(http.StatusConflict, api.CodeOutdated, "%s", v.Reason())
+	case *broker.NoSuchMember:
+		return fail(http.StatusNotFound, api.CodeNotFound, "no broker %.80q takes part", v.Name)
+	case *broker.MemberReachable:
+		return fail(http.StatusConflict, api.CodeReachable, "%s is there: stop it, and it leaves by itself", v.Name)
 	case *broker.InvalidDeclaration:
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%s", v.Reason)
 	case *broker.TooManyDeclarations:

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
 )
 
 // row returns this broker's metadata as it was last published.
@@ -99,6 +101,13 @@ func (srv *Server) coordination() api.Coordination {
 		}
 		c.PeerBrokers[m.Name] = p
 	}
+	for name, m := range srv.roll() { // Serf has dropped it, and it counts all the same
+		if _, known := c.PeerBrokers[name]; m.Absent && !known {
+			c.TotalPeers++
+			c.UnhealthyPeers++
+			c.PeerBrokers[name] = api.Peer{}
+		}
+	}
 	return c
 }
 
@@ -160,6 +169,7 @@ const DrainingTag = "draining"
 // members lists every node of the pool, stock Serf agents too.
 func (srv *Server) members() []api.Member {
 	out := []api.Member{}
+	roll := srv.roll()
 	for _, m := range srv.host.Members() {
 		rtt, _ := srv.host.RTT(m.Name)
 		row, _ := srv.rowOf(m.Name)
@@ -169,6 +179,56 @@ func (srv *Server) members() []api.Member {
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "",
 		})
+		enrolled(&out[len(out)-1], roll)
+		delete(roll, m.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(roll)) { // Serf has dropped them; those in the roll count all the same
+		if roll[name].Closed == "" && name != srv.cfg.Name {
+			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}})
+			enrolled(&out[len(out)-1], roll)
+		}
 	}
 	return out
+}
+
+// roll is who has a member record, by name, as last published.
+func (srv *Server) roll() map[string]broker.Enrolled {
+	out := map[string]broker.Enrolled{}
+	if s := srv.host.Overview(); s != nil {
+		for _, m := range s.Roll {
+			out[m.Name] = m
+		}
+	}
+	return out
+}
+
+// enrolled says of a member what its record says.
+func enrolled(m *api.Member, roll map[string]broker.Enrolled) {
+	r, known := roll[m.Name]
+	switch {
+	case !known:
+		return
+	case r.Closed != "":
+		m.Roll = string(r.Closed)
+		return
+	}
+	m.Roll, m.Away = "open", r.Absent
+	if r.Absent && !r.Since.IsZero() {
+		since := r.Since.UTC()
+		m.AwaySince = &since
+	}
+}
+
+// handleRemoveMember takes an operator's word that a broker will not come back (rule M2).
+func (srv *Server) handleRemoveMember(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if !label.ValidName(name) {
+		return fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is not a broker's name", name)
+	}
+	done, err := ask[*broker.MemberForgotten](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ForgetMember{Token: t, Name: name} })
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, api.RemovedMember(*done))
+	return nil
 }

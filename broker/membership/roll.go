@@ -1,0 +1,65 @@
+package membership
+
+import (
+	"slices"
+
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/roll"
+)
+
+// RollProtocol is the version of the protocol that knows member records: before every member speaks it none is
+// written (rule K5), and whoever SWIM has, and who has not left, is a member.
+const RollProtocol = 2
+
+// Enroll takes in the record of a name (rule M1).
+func (m *Membership) Enroll(r *roll.Record) {
+	m.roll.Note(r)
+	m.count()
+}
+
+// Roll is who takes part, whatever SWIM says. The caller does not change it.
+func (m *Membership) Roll() *roll.Roll { return &m.roll }
+
+// Counted lists the members whose knowledge counts where every member must know something (rules F1 to F3), without
+// this broker, sorted: all that are in the roll, whether SWIM has them or not, and those without a record that SWIM
+// has and that have not left. The list is not changed by the caller, and holds until the next Update or Enroll.
+func (m *Membership) Counted() []string { return m.counted }
+
+// count derives from the roll and the roster who counts, and what all of these speak.
+func (m *Membership) count() {
+	m.counted = m.counted[:0]
+	for _, name := range m.roll.Names() {
+		if name != m.self {
+			m.counted = append(m.counted, name)
+		}
+	}
+	for _, name := range m.names {
+		if m.roll.Get(name) == nil && m.members[name].Status != Left {
+			m.counted = append(m.counted, name)
+		}
+	}
+	slices.Sort(m.counted)
+	m.protocol = wire.Version
+	for _, name := range m.counted {
+		m.protocol = min(m.protocol, m.Speaks(name))
+	}
+	if m.Expects() {
+		m.protocol = wire.Lowest // the others may be of any version
+	}
+}
+
+// TakesPart reports whether records are exchanged with a broker. With one that has no record they are not, once
+// there is a roll: what it knows could pass on to somebody who never hears that it is a member, and holds for firm
+// what this one knows better (rule M1). Nor is anything taken from one whose record is closed (rule M2).
+func (m *Membership) TakesPart(name string) bool {
+	if rec := m.roll.Get(name); rec != nil {
+		return rec.Open()
+	}
+	return m.roll.Empty() || m.protocol < RollProtocol
+}
+
+// Unenrolled reports whether a broker has no record although there is a roll: somebody is about to admit it, and
+// until then it is told no records.
+func (m *Membership) Unenrolled(name string) bool {
+	return m.roll.Get(name) == nil && !m.TakesPart(name)
+}

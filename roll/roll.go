@@ -1,0 +1,80 @@
+// Package roll says who takes part in a cluster: a record for each broker's name that was ever a member. Whether
+// a broker can be reached now is another question, which SWIM answers (package broker/membership); it never says
+// who counts.
+//
+//   - record.go: one name's record, and how two states of it merge
+//   - roll.go: all records together
+//
+// The package is pure. The rules M1 and M2 are in docs/protocol.md.
+package roll
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Roll is what the member records that a broker holds say together. The zero value is empty. One goroutine owns a
+// Roll.
+type Roll struct {
+	records map[string]*Record
+	known   []string // names that have a record, sorted
+	open    []string // those in the roll, sorted
+	clock   clock.Vector
+}
+
+// Note takes in a name's record in place of the one before.
+func (r *Roll) Note(rec *Record) {
+	if r.records == nil {
+		r.records = map[string]*Record{}
+	}
+	r.records[rec.Name] = rec
+	r.known, r.open, r.clock = slices.Sorted(maps.Keys(r.records)), r.open[:0], nil
+	for _, name := range r.known {
+		rec := r.records[name]
+		r.clock.Set(rec.By)
+		if rec.Open() {
+			r.open = append(r.open, name)
+		}
+	}
+}
+
+// Get returns a name's record, nil when there is none.
+func (r *Roll) Get(name string) *Record { return r.records[name] }
+
+// Has reports whether a name is in the roll.
+func (r *Roll) Has(name string) bool {
+	rec := r.records[name]
+	return rec != nil && rec.Open()
+}
+
+// Closed reports whether a name was in the roll, and is not any more.
+func (r *Roll) Closed(name string) bool {
+	rec := r.records[name]
+	return rec != nil && !rec.Open()
+}
+
+// Empty reports whether there is no record at all: the cluster has no roll yet.
+func (r *Roll) Empty() bool { return len(r.records) == 0 }
+
+// Names lists the names in the roll, sorted. The list is not changed by the caller, and holds until the next Note.
+func (r *Roll) Names() []string { return r.open }
+
+// Known lists the names that have a record, sorted. The list is not changed by the caller, and holds until the next
+// Note.
+func (r *Roll) Known() []string { return r.known }
+
+// Clock covers the updates that say what the records say now: whose clock covers it knows as much of the roll.
+// The caller does not change it.
+func (r *Roll) Clock() clock.Vector { return r.clock }
+
+// Removed counts the names that operators have removed and that are not back.
+func (r *Roll) Removed() (n int) {
+	for _, rec := range r.records {
+		if rec.Closed == Removed {
+			n++
+		}
+	}
+	return n
+}
