@@ -132,6 +132,7 @@ type Ledger struct {
 	generation  uint64 // of changes; Take ends one
 	dirty       []Ref  // changed or forgotten since the last Take
 	badDirty    []Ref  // of bad
+	own         []Op   // this broker's own values, changed since the last Take
 	clockDirty  bool
 	stableDirty bool
 	lately      []Ref // finished and stable, the oldest first

@@ -51,6 +51,9 @@ func membersTable(w io.Writer, members []api.Member) {
 		if m.Draining {
 			status += ", draining"
 		}
+		if m.Unset {
+			status += ", clock not set"
+		}
 		row(w, name, status, inForce(&m), m.Addr, dash(m.HTTPAddr), rtt)
 	}
 }
