@@ -48,7 +48,8 @@ type link struct {
 	notBefore time.Time // backoff after failures (rule S5)
 	lastSeen  time.Time // when the member last spoke
 
-	offset time.Duration // of the member's clock then, from this machine's clock
+	clocks  Reading      // what time it was there then (rule T2)
+	stamped clock.Hybrid // its hybrid clock then
 }
 
 // lane is one of the two ways of messages to a member, each with one message under way at most (rule S1).
@@ -131,6 +132,7 @@ type Said struct {
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
 	Stable      *wire.Stable
 	StableHeard uint64
+	Clocks      Reading // what time it is there (rule T2)
 }
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
@@ -152,7 +154,7 @@ func (r *Replication) Hear(s Said) bool {
 	if l.hearStable(s.Stable) {
 		l.latest, l.settled = told{s.Clock, l.stable}, false
 	}
-	l.offset = s.Hybrid.Time().Sub(r.wall)
+	l.clocks, l.stamped = s.Clocks, s.Hybrid
 	return true
 }
 
