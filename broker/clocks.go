@@ -64,8 +64,8 @@ func (c *clocks) recall(at clock.Hybrid, own bool) {
 // the median of all live brokers' clocks than the skew that is allowed. Then it is that median.
 func (c *clocks) cityTime() time.Time { return c.wall.Add(c.drift) }
 
-// cityStamp is the same as a stamp.
-func (c *clocks) cityStamp() clock.Hybrid { return clock.HybridAt(c.cityTime()) }
+// cityStamp is the same as a stamp; never 0, which means none, also where a clock shows 1970 or less.
+func (c *clocks) cityStamp() clock.Hybrid { return max(1, clock.HybridAt(c.cityTime())) }
 
 // driftEvery bounds how often the others' clocks are looked at.
 const driftEvery = time.Second

@@ -126,6 +126,8 @@ func TestCoreSchedules(t *testing.T) {
 	var next atomic.Uint64
 	next.Store(from)
 	var failed atomic.Int64
+	var reach Reach
+	var adding sync.Mutex
 	var unmet sync.Map // by rule, in how many schedules
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -140,6 +142,9 @@ func TestCoreSchedules(t *testing.T) {
 					n, _ := unmet.LoadOrStore(rule, new(atomic.Int64))
 					n.(*atomic.Int64).Add(1)
 				}
+				adding.Lock()
+				reach.Add(c)
+				adding.Unlock()
 				if len(c.Wrong()) == 0 {
 					continue
 				}
@@ -150,6 +155,7 @@ func TestCoreSchedules(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	t.Logf("what decided something, in how many of %d schedules:\n%v", reach.Runs, &reach)
 	unmet.Range(func(rule, n any) bool {
 		t.Logf("not promised yet: in %d of %d schedules something happened that rule %s will exclude", n.(*atomic.Int64).Load(), to-from, rule)
 		return true
