@@ -46,6 +46,7 @@ type Stats struct {
 	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
 	Handed        uint64         // jobs handed over when draining
 	Forgotten     uint64         // jobs forgotten after their retention (rule L8)
+	Sealed        uint64         // ends that were sealed, since another came (rule F2)
 	Breaches      uint64         // what peers have said and can't know (rules X1, X2)
 	Zombies       uint64         // jobs dropped since others had forgotten them (rules L7, L9)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy

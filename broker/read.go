@@ -82,6 +82,9 @@ func (b *Broker) tellWaiters(key string) {
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
 func (b *Broker) firm(r *job.Record) bool {
 	dots := clock.NewVector(r.Verdict().Dot)
+	if r.Seal != nil {
+		dots.Set(r.Seal.Dot)
+	}
 	if b.enrolment.blocked() {
 		return false // this broker is no member now (rule M2)
 	}
@@ -110,7 +113,13 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 			f.seen = append(f.seen, causal.Event{Dot: d})
 		}
 	}
-	f.seen = append(f.seen, causal.Event{Dot: r.Created[0].Dot, Job: r.ID})
+	created := causal.Event{Dot: r.Created[0].Dot, Job: r.ID}
+	if v := f.Record.Verdict(); v != nil {
+		if f.Provisional = !past.SawFirm(created.Dot, v.Dot) && !b.firm(r); !f.Provisional {
+			created.Firm = causal.FirmEnd(v.Dot)
+		}
+	}
+	f.seen = append(f.seen, created)
 	f.First = true
 	for _, key := range b.withID(r.ID) {
 		if other := b.record(key); key != r.Key() && other != nil {
@@ -120,8 +129,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	}
 	f.Displaced = b.attempts.displacedBy(r.ID)
 	f.KnownBy, f.Members = b.peers.Covered(r.Writers())
-	if v := f.Record.Verdict(); v != nil {
-		f.Provisional = !b.firm(r)
+	if f.Record.Finished() {
 		return f
 	}
 	set := b.activeSetAt(r.Place.Broker)

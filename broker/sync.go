@@ -141,6 +141,7 @@ func (b *Broker) pump() {
 
 // merge joins a delta. What changed is news (rule L6).
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
+	rivals := b.rivals(d)
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	for _, ref := range m.Forged {
@@ -152,6 +153,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			old, _ := c.Old.(*job.Record)
 			b.ownership.hearsay(old, r)
 			b.noted(old, r)
+			b.sealFirst(old, r)
 		case *setting.Setting:
 			b.settingChanged(r, false)
 		case *emergency.Record:
@@ -160,6 +162,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			b.enrolment.noted(r, false)
 		}
 	}
+	b.sealAgain(rivals)
 	b.causality.checkCatching()
 	return m
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
@@ -46,7 +48,7 @@ func answerText(v Answer) string {
 	case *CaughtUp:
 		return "knows all of it"
 	case *StillBehind:
-		return fmt.Sprintf("lacks %v", v.Missing)
+		return fmt.Sprintf("lacks %v", eventsText(v.Missing))
 	case *Drained:
 		out := fmt.Sprintf("drained, %d left", v.Left)
 		if !v.Known {
@@ -196,8 +198,15 @@ func recordText(r *job.Record) string {
 			out += " " + string(rep.Result.Outcome)
 		}
 	}
-	for i, v := range r.Verdicts {
+	verdicts := r.Superseded()
+	if v := r.Verdict(); v != nil {
+		verdicts = slices.Insert(verdicts, 0, *v)
+	}
+	for i, v := range verdicts {
 		out += fmt.Sprintf(", %s %s by %s", []string{"verdict", "superseded"}[min(i, 1)], v.Outcome, v.Dot.Actor)
+		if i == 0 && r.Seal != nil {
+			out += fmt.Sprintf(", sealed by %s", r.Seal.Dot.Actor)
+		}
 		if v.Reason != "" {
 			out += fmt.Sprintf(" (%s)", v.Reason)
 		}
@@ -276,4 +285,11 @@ func statsText(st Stats) string {
 		out = append(out, fmt.Sprintf("conflicts %d", total))
 	}
 	return strings.Join(append(out, "that is all"), ", ")
+}
+
+func eventsText(c causal.Context) (out []string) {
+	for _, x := range c {
+		out = append(out, fmt.Sprintf("{%v %s}", x.Dot, x.Job))
+	}
+	return out
 }

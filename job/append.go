@@ -76,6 +76,12 @@ func appendRecord(b []byte, r *Record) []byte {
 			b = appendReport(b, &r.Reports[i])
 		}
 	}
+	if s := r.Seal; s != nil {
+		b, n = appendMapHeader(appendString(b, "seal"), 3), n+1
+		b = uintField(b, "closes", s.Closes)
+		b = appendDot(appendString(b, "dot"), s.Dot)
+		b = appendDot(appendString(b, "verdict"), s.Verdict)
+	}
 	b = appendSpec(appendString(b, "spec"), &r.Spec)
 	if r.Stub != "" {
 		b, n = stringField(b, "stub", r.Stub), n+1

@@ -67,7 +67,7 @@ func (r *Record) validate(spec int) error {
 		return errors.New("it has no valid ID")
 	case len(r.Created) == 0 || len(r.Created) > maxCreated:
 		return fmt.Errorf("it has %d creations", len(r.Created))
-	case len(r.Verdicts) > maxVerdicts || len(r.Reports) > maxReports:
+	case len(r.Verdicts) > maxVerdicts+1 || len(r.Reports) > maxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))
 	case !canon.Ascending(r.Created, Stamp.compare) || !canon.Ascending(r.Verdicts, Verdict.compare):
 		return errors.New("its creations or verdicts are out of order")
@@ -114,6 +114,9 @@ func (r *Record) validate(spec int) error {
 		if !v.valid() || !r.Dots.Has(v.Dot) {
 			return fmt.Errorf("the verdict of %.80q is inconsistent", v.Dot.Actor)
 		}
+	}
+	if !r.Seal.valid(r) {
+		return errors.New("its seal is inconsistent with its verdicts")
 	}
 	if r.IsStub() {
 		return nil

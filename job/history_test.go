@@ -83,7 +83,7 @@ func historyOf(t *rapid.T, actions []string) []*Record {
 
 // actions are what a broker can do with its copy, beside making a stub of it. "hear" is listed twice
 // so that copies are often merged.
-var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "ended", "pause", "go on", "newer field", "restart"}
+var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "seal", "ended", "pause", "go on", "newer field", "restart"}
 
 // hear merges another broker's copy, which is encoded and decoded as on the wire.
 func (a *author) hear(of *author) {
@@ -150,6 +150,10 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 			}
 			r.AddVerdict(v)
 		})
+	case what == "seal" && r.Finished():
+		v := rapid.SampledFrom(r.Verdicts).Draw(t, "verdict")
+		closes := rapid.Uint64Range(0, 2).Draw(t, "closes")
+		edit(func(dot clock.Dot, r *Record) { r.SetSeal(v, closes, dot) })
 	case what == "ended":
 		id := rapid.SampledFrom([]ID{"p", "q"}).Draw(t, "predecessor")
 		edit(func(dot clock.Dot, r *Record) {

@@ -19,12 +19,13 @@ import (
 //  2. Owner: the highest tenure (rule J4).
 //  3. Place: the highest attempt (rule J4).
 //  4. Reports: for each executor its highest (attempt, dot); of those the maxReports highest (rule J5).
-//  5. Verdicts: union, the maxVerdicts earliest (rule J1).
+//  5. Verdicts: union, the maxVerdicts earliest, and the sealed one (rules J1, F2).
 //  6. Dots: the vector join.
 //  7. Ended: for each predecessor the earliest (rule C4).
 //  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
 //  9. Losses: the maximum (rule P4).
-//  10. Unknown: union; of two values of one field the greater encoding.
+//  10. Seal: that of the writer who knew of more closes of members, then of the earlier verdict, then of the lower dot (rule F2).
+//  11. Unknown: union; of two values of one field the greater encoding.
 //
 // A stub (rule M4) is a record of which less is known: of two copies of one creation or verdict the fuller one stays, and
 // what is whole stays whole.
@@ -38,7 +39,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 		return m, true
 	}
 	m := *a
-	var c [12]bool
+	var c [13]bool
 	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -46,7 +47,8 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Owner, c[1] = mergeMax(a.Owner, b.Owner, func(x, y Assignment) int { return x.Tenure.compare(y.Tenure) })
 	m.Place, c[2] = mergeMax(a.Place, b.Place, func(x, y Placement) int { return x.Attempt.Compare(y.Attempt) })
 	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)
-	m.Verdicts, c[4] = canon.Smallest(a.Verdicts, b.Verdicts, Verdict.compare, maxVerdicts)
+	m.Seal, c[12] = mergeSeals(a, b)
+	m.Verdicts, c[4] = mergeVerdicts(a.Verdicts, b.Verdicts, m.Seal)
 	if !a.Dots.Covers(b.Dots) {
 		m.Dots = a.Dots.Clone()
 		c[5] = m.Dots.Merge(b.Dots)
@@ -57,7 +59,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
 	c[10] = fullest(&m.Created, b.Created, Stamp.compare, Stamp.fuller)
 	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare, Verdict.fuller)
-	if c == [12]bool{} {
+	if c == [13]bool{} {
 		return a, false
 	}
 	return &m, true

@@ -80,7 +80,11 @@ func TestFinalStatesAreKept(t *testing.T) {
 		}
 		m := join(a, b)
 		require.True(t, m.State().Final(), "%s became %s", a.State(), m.State())
-		require.LessOrEqual(t, m.Verdict().compare(*a.Verdict()), 0, "a later verdict replaced an earlier one")
+		if m.Seal == nil {
+			require.LessOrEqual(t, m.Verdict().compare(*a.Verdict()), 0, "a later verdict replaced an earlier one")
+		} else if a.Seal != nil {
+			require.LessOrEqual(t, a.Seal.Closes, m.Seal.Closes, "a lower seal replaced a higher one")
+		}
 		if m.State() != a.State() {
 			require.Equal(t, b.Verdict(), m.Verdict())
 		}
@@ -145,8 +149,17 @@ func recordOf(i int) *Record {
 func TestBoundedCollectionsStayAJoin(t *testing.T) {
 	var copies []*Record
 	for i := range 3 * maxReports {
-		copies = append(copies, recordOf(i))
+		r := recordOf(i)
+		if i%5 == 0 {
+			dot := clock.Dot{Actor: r.Dots[0].Actor, Counter: 4}
+			r = r.With(dot, func(sealed *Record) { sealed.SetSeal(r.Verdicts[0], uint64(i%3), dot) })
+		}
+		copies = append(copies, r)
 	}
+	last := recordOf(0)
+	last.Verdicts[0].At = 1000
+	dot := clock.Dot{Actor: "b00~1", Counter: 5}
+	sealed := last.With(dot, func(r *Record) { r.SetSeal(last.Verdicts[0], 9, dot) })
 	rapid.Check(t, func(t *rapid.T) {
 		one := rapid.Permutation(copies).Draw(t, "one order")
 		all := slices.Clone(copies)
@@ -163,10 +176,19 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 		require.Len(t, line.Created, maxCreated)
 		require.Len(t, line.Reports, maxReports)
 		require.Len(t, line.Verdicts, maxVerdicts)
+		require.Equal(t, clock.Dot{Actor: "b20~1", Counter: 3}, line.Verdict().Dot, "of those whose writers knew of two closes the earlier one")
+		require.Len(t, line.Superseded(), maxVerdicts-1)
 		require.Len(t, line.Dots, len(copies), "the dots are not limited: they say what was seen, not what is kept")
 		require.Equal(t, line.Created[0].Dot.Actor.Broker(), line.Origin)
 		require.True(t, slices.IsSortedFunc(line.Verdicts, Verdict.compare))
 		_, err := DecodeRecord(line.Encode())
+		require.NoError(t, err)
+
+		higher := join(line, sealed)
+		same(t, higher, join(sealed, line), "the order does not matter")
+		require.Equal(t, clock.Hybrid(1000), higher.Verdict().At, "a seal decides before any stamp")
+		require.Equal(t, line.Verdicts, higher.Superseded(), "it stands beside the earliest ones")
+		_, err = DecodeRecord(higher.Encode())
 		require.NoError(t, err)
 	})
 }

@@ -85,6 +85,15 @@ func (d *reader) record(r *Record) (spec []byte) {
 			d.report(&r.Reports[i])
 		}
 	}
+	if d.has("seal") {
+		n--
+		d.expect(d.mapHeader() == 3)
+		r.Seal = &Seal{Closes: d.uintField("closes")}
+		d.key("dot")
+		r.Seal.Dot = d.dot()
+		d.key("verdict")
+		r.Seal.Verdict = d.dot()
+	}
 	d.key("spec")
 	start := d.at
 	d.spec(&r.Spec)
@@ -92,7 +101,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 	r.Stub = Digest(d.optionalString(&n, "stub"))
 	if d.has("verdicts") {
 		n--
-		r.Verdicts = make([]Verdict, d.length(maxVerdicts, 1))
+		r.Verdicts = make([]Verdict, d.length(maxVerdicts+1, 1))
 		for i := range r.Verdicts {
 			d.verdict(&r.Verdicts[i])
 		}

@@ -32,7 +32,8 @@ type Record struct {
 	Owner    Assignment   `codec:"owner"`              // the broker that is responsible for the job
 	Place    Placement    `codec:"place"`              // the broker that executes the job
 	Reports  []Report     `codec:"reports,omitempty"`  // one per executor's actor, sorted by actor
-	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; that one decides
+	Verdicts []Verdict    `codec:"verdicts,omitempty"` // the earliest first; that one decides, unless another is sealed
+	Seal     *Seal        `codec:"seal,omitempty"`     // of a verdict that was stable as another came (rule F2); nil for nearly every job
 	Dots     clock.Vector `codec:"dots"`               // the latest dot of each writer
 	Ended    []Ending     `codec:"ended,omitempty"`    // how the jobs in Spec.After ended, sorted by ID (rule C4)
 
@@ -158,7 +159,7 @@ func (r Report) compare(s Report) int {
 }
 
 // Verdict ends a job. A broker that knows a verdict does not write another one, so several verdicts are
-// always concurrent. The earliest one decides, and the others are remembered (rule J1).
+// always concurrent. The earliest one decides, unless another is sealed (rule F2), and the others are remembered (rule J1).
 type Verdict struct {
 	At      clock.Hybrid `codec:"at"`
 	Dot     clock.Dot    `codec:"dot"` // Dot.Actor is the writer
@@ -191,7 +192,7 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 
 // With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
 // the elements of the record's slices and maps, because the original shares them: it may set fields, and call
-// SetReport, AddVerdict, AddPause, EndPauses and SetEnding.
+// SetReport, AddVerdict, SetSeal, AddPause, EndPauses and SetEnding.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()

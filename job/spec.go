@@ -44,7 +44,7 @@ const (
 	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, and the
 	// rest. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts)*MaxResult + 48<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts+1)*MaxResult + 48<<10
 )
 
 // Spec describes a job. It never changes after its submission; its

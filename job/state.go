@@ -32,7 +32,7 @@ func (s State) Final() bool {
 // State derives the job's state from the record alone (rule J2), so that all brokers
 // with the same record return the same state. In this order:
 //
-//  1. The first verdict decides (rule J1).
+//  1. The sealed verdict decides, or the first one (rules F2, J1).
 //  2. A job that is not placed is pending.
 //  3. The executor's report on the present attempt says queued, running or
 //     suspended; a result without a verdict still counts as running (rule A3).
@@ -58,8 +58,12 @@ func (r *Record) State() State {
 // becomes unfinished again: merging only adds verdicts.
 func (r *Record) Finished() bool { return len(r.Verdicts) > 0 }
 
-// Verdict returns the verdict that decides, or nil if there is none (rule J1).
+// Verdict returns the verdict that decides, or nil if there is none: the sealed one (rule F2), or else the
+// first (rule J1).
 func (r *Record) Verdict() *Verdict {
+	if v := r.sealed(); v != nil {
+		return v
+	}
 	if len(r.Verdicts) == 0 {
 		return nil
 	}
@@ -101,12 +105,14 @@ func (r *Record) Late() []Report {
 	return out
 }
 
-// Superseded returns the verdicts that were not the first.
-func (r *Record) Superseded() []Verdict {
-	if len(r.Verdicts) < 2 {
-		return nil
+// Superseded returns the verdicts that do not decide.
+func (r *Record) Superseded() (out []Verdict) {
+	for _, v := range r.Verdicts {
+		if v.Dot != r.Verdict().Dot {
+			out = append(out, v)
+		}
 	}
-	return r.Verdicts[1:]
+	return out
 }
 
 // Submitted is when the job was first created.
@@ -122,6 +128,17 @@ func (r *Record) Before(s *Record) bool {
 	return a.Dot.Compare(b.Dot) < 0
 }
 
+// Decided returns the record as it stands with the verdict of this dot, which it has, as the one that decides: as
+// it may be shown to whoever knows that this one is firm (rule R4).
+func (r *Record) Decided(verdict clock.Dot) *Record {
+	if r.Verdict().Dot == verdict {
+		return r
+	}
+	c := *r
+	c.Seal = &Seal{Dot: verdict, Verdict: verdict}
+	return &c
+}
+
 // Undecided returns the record as it stands without its verdicts: what may be
 // shown of it while the verdict is not yet durable enough (rule A3).
 func (r *Record) Undecided() *Record {
@@ -129,6 +146,6 @@ func (r *Record) Undecided() *Record {
 		return r
 	}
 	c := *r
-	c.Verdicts = nil
+	c.Verdicts, c.Seal = nil, nil
 	return &c
 }

@@ -34,7 +34,7 @@ func (r *Record) ToStub() *Record {
 
 // stub returns the stub of a record whose spec has this digest, of which a stub keeps half.
 func (r *Record) stub(spec Digest) *Record {
-	s := &Record{ID: r.ID, Stub: spec, Origin: r.Created[0].Dot.Actor.Broker(), Dots: r.Dots, key: r.key}
+	s := &Record{ID: r.ID, Stub: spec, Origin: r.Created[0].Dot.Actor.Broker(), Dots: r.Dots, Seal: r.Seal, key: r.key}
 	for _, c := range r.Created {
 		s.Created = append(s.Created, Stamp{Dot: c.Dot, At: c.At})
 	}
@@ -138,6 +138,11 @@ func (r *Record) EncodeStub() []byte {
 		b = binary.AppendUvarint(b, kind+1)
 		dot(v.Report.Dot)
 	}
+	if s := r.Seal; s != nil {
+		dot(s.Dot)
+		dot(s.Verdict)
+		b = binary.AppendUvarint(b, s.Closes)
+	}
 	return b
 }
 
@@ -182,6 +187,9 @@ func DecodeStub(key string, b []byte) (*Record, error) {
 			v.Report = &Report{Dot: dot(), Phase: Done, Result: &Result{Outcome: v.Outcome}}
 		}
 		r.Verdicts[i] = v
+	}
+	if !in.bad && len(in.b) > 0 {
+		r.Seal = &Seal{Dot: dot(), Verdict: dot(), Closes: in.number()}
 	}
 	err := errStub
 	if !in.bad && len(in.b) == 0 {

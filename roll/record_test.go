@@ -150,3 +150,19 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// A close is known for good: an opening that follows it does not take it back.
+func TestClosesAreCounted(t *testing.T) {
+	var r Roll
+	dot := func(n uint64) clock.Dot { return clock.Dot{Actor: "a~1", Counter: n} }
+	b := Change(nil, "b", "", dot(1), 1)
+	r.Note(b)
+	require.Zero(t, r.Closes())
+	b = Change(b, "b", Removed, dot(2), 2)
+	r.Note(b)
+	require.Equal(t, uint64(1), r.Closes())
+	r.Note(Change(b, "b", "", dot(3), 3))
+	require.Equal(t, uint64(1), r.Closes())
+	r.Note(Change(Change(nil, "c", "", dot(4), 4), "c", Left, dot(5), 5))
+	require.Equal(t, uint64(2), r.Closes())
+}

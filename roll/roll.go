@@ -69,6 +69,17 @@ func (r *Roll) Known() []string { return r.known }
 // The caller does not change it.
 func (r *Roll) Clock() clock.Vector { return r.clock }
 
+// Closes counts how often names have left the roll, as far as the records tell. Who knows of more can't know of less
+// later (rule F2).
+func (r *Roll) Closes() (n uint64) {
+	for _, rec := range r.records {
+		if n += rec.Epoch - 1; !rec.Open() {
+			n++
+		}
+	}
+	return n
+}
+
 // Removed counts the names that operators have removed and that are not back.
 func (r *Roll) Removed() (n int) {
 	for _, rec := range r.records {

@@ -77,6 +77,9 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 	for _, v := range r.Verdicts {
 		once(v.Dot, fmt.Sprintf("%s verdict %v %s", key, v.At, v.Outcome))
 	}
+	if s := r.Seal; s != nil {
+		once(s.Dot, fmt.Sprintf("%s seal of %v", key, s.Verdict))
+	}
 	ends := c.checks.ends[n.name]
 	if ends == nil {
 		ends = map[string]clock.Dot{}

@@ -6,9 +6,11 @@
 package causal
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -35,6 +37,21 @@ type Context []Event
 type Event struct {
 	Dot clock.Dot `codec:"d"`
 	Job job.ID    `codec:"j,omitempty"` // when the event is this job's creation
+
+	// Firm is set when the client was shown that job's end as firm: the hash of that verdict's dot (rule R4).
+	Firm uint32 `codec:"f,omitempty"`
+}
+
+// FirmEnd gives Event.Firm for a verdict with this dot.
+func FirmEnd(verdict clock.Dot) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(verdict.String()))
+	return max(h.Sum32(), 1)
+}
+
+// SawFirm reports whether the client was shown a verdict as the firm end of the job with this creation.
+func (c Context) SawFirm(created, verdict clock.Dot) bool {
+	return slices.ContainsFunc(c, func(x Event) bool { return x.Dot == created && x.Firm == FirmEnd(verdict) })
 }
 
 // Token is the text of a context; "" when it is empty.
@@ -78,12 +95,16 @@ func Parse(s string) (Context, error) {
 
 // With adds events that the client has seen after all others. An event that a later
 // one of the same actor proves known is dropped, unless it is a job's creation,
-// which orders (rule C1); beyond maxEvents the oldest go.
+// which orders (rule C1), and whose firm end stays known; beyond maxEvents the oldest go.
 func (c Context) With(events ...Event) Context {
 	out := slices.Clone(c)
 	for _, e := range events {
 		out = slices.DeleteFunc(out, func(x Event) bool {
-			return x == e || x.Job == "" && x.Dot.Actor == e.Dot.Actor && x.Dot.Counter <= e.Dot.Counter
+			if x.Dot == e.Dot && x.Job == e.Job {
+				e.Firm = cmp.Or(e.Firm, x.Firm)
+				return true
+			}
+			return x.Job == "" && x.Dot.Actor == e.Dot.Actor && x.Dot.Counter <= e.Dot.Counter
 		})
 		if e.Job == "" && slices.ContainsFunc(out, func(x Event) bool {
 			return x.Dot.Actor == e.Dot.Actor && x.Dot.Counter >= e.Dot.Counter

@@ -138,10 +138,7 @@ func (r *Replication) sayStable(l *link, version int) *wire.Stable {
 		return nil
 	}
 	out := &wire.Stable{Version: r.stability.version + 1}
-	if l.knows == out.Version {
-		return out
-	}
-	if l.knows < out.Version {
+	if l.knows <= out.Version { // else it takes us for another
 		out.Since = l.knows
 	}
 	for _, d := range r.ledger.StableClock() {

@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// A verdict that is stable here may have been shown as firm, here or elsewhere: each member holds it. One that
+// comes later all the same was written by a broker that had lost it, as with a disk that was restored from a copy,
+// and its time may be the earlier. So who takes it in seals the one that was stable, in the same step: whoever
+// comes to count the other one as stable has heard of the seal by then (rule F2).
+
+// rivals are the jobs of a delta that a peer has sealed, as they are here before the merge.
+func (b *Broker) rivals(d ledger.Delta) (list []rival) {
+	for _, in := range d.Entries {
+		if r, ok := in.Record.(*job.Record); ok && r.Seal != nil {
+			if here := b.record(r.Key()); here != nil {
+				list = append(list, rival{here, r.Seal})
+			}
+		}
+	}
+	return list
+}
+
+// rival is a job, and the seal that a peer has on it.
+type rival struct {
+	here *job.Record
+	seal *job.Seal
+}
+
+// sealAgain seals anew what is stable here where a peer has sealed another verdict and knew of fewer closes of
+// members: it counted on one that is none any more.
+func (b *Broker) sealAgain(list []rival) {
+	closes := b.members.Roll().Closes()
+	for _, x := range list {
+		if v := b.stable(x.here); v != nil && x.seal.Verdict != v.Dot && x.seal.Closes < closes {
+			b.seal(x.here.Key(), *v)
+		}
+	}
+}
+
+// sealFirst seals the verdict of a job that was stable here, if a merge has brought another one and no seal.
+func (b *Broker) sealFirst(old, r *job.Record) {
+	if r.Seal != nil || old == nil || slices.EqualFunc(old.Verdicts, r.Verdicts, func(v, w job.Verdict) bool { return v.Dot == w.Dot }) {
+		return
+	}
+	if v := b.stable(old); v != nil {
+		b.seal(r.Key(), *v)
+	}
+}
+
+// stable is the verdict that decides a job, if that is stable here; nil otherwise, and where this broker is no member
+// now, since it counts for nobody (rule M2).
+func (b *Broker) stable(r *job.Record) *job.Verdict {
+	if v := r.Verdict(); v != nil && !b.enrolment.blocked() && b.ledger.StableClock().Has(v.Dot) && b.needs(2) == nil {
+		return v
+	}
+	return nil
+}
+
+// seal writes that a verdict decides a job, unless a higher seal says otherwise.
+func (b *Broker) seal(key string, v job.Verdict) {
+	closes := b.members.Roll().Closes()
+	b.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
+		if s := old.Seal; s != nil && s.Verdict == v.Dot && s.Closes >= closes {
+			return nil
+		}
+		return old.With(dot, func(r *job.Record) { r.SetSeal(v, closes, dot) })
+	})
+	b.stats.Sealed++
+}
