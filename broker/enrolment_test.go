@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/roll"
+)
+
+// Member records go before all others, also those that were written later: their receiver must know them before it
+// can judge the rest (rule M1).
+func TestMemberRecordsGoFirst(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	w.submit(a, "j1")
+	w.settle()
+	w.start("c", func(*Config) {})
+	w.meet()
+	w.settle()
+	d, fits, err := a.b.ledger.Delta(nil, 1<<20)
+	require.NoError(t, err)
+	require.True(t, fits)
+	var kinds []string
+	for _, e := range d.Entries {
+		kinds = append(kinds, string(e.Kind))
+	}
+	require.Equal(t, []string{"member", "member", "member", "job"}, kinds)
+}
+
+// Nothing is taken from a broker that is removed, and a broker that knows that it is removed shows no end as firm
+// (rule M2).
+func TestWhoIsRemovedIsNotHeard(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	w.submit(a, "j1")
+	w.settle()
+	for key, run := range a.running {
+		w.step(a, Reported{Key: key, Attempt: run.Attempt, Result: job.Result{Outcome: job.Succeeded}})
+	}
+	w.pass(w.cfg.AckTimeout)
+	r, _ := a.b.resolve("j1")
+	require.True(t, a.b.firm(r))
+	require.True(t, a.b.members.TakesPart("b"))
+	b := a.b.enrolment.write("b", roll.Removed)
+	require.Equal(t, kind.MemberRef("b").Key, b.Name)
+	require.False(t, a.b.members.TakesPart("b"))
+	require.True(t, a.b.firm(r), "a is in the roll still, alone")
+	a.b.enrolment.write("a", roll.Removed)
+	require.False(t, a.b.firm(r))
+}
