@@ -29,6 +29,7 @@ type Config struct {
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // pass news on at once (rule S1); false only in tests
 	RumourPause  time.Duration // between two messages to a peer that nobody waits for; what comes in meanwhile goes together (rule S1)
+	PageSize     int           // bytes of records in one message between brokers; 0 is the most that is allowed (rule L11); less only in tests
 	AckTimeout   time.Duration // after which an answer is given with fewer copies, and says so (rule A1)
 	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is indefinitely
 	MaxClockSkew time.Duration // how far another clock may be ahead and still be followed (rule I3)
