@@ -171,6 +171,8 @@ type Member struct {
 	// first few.
 	Emergency   string   `json:"emergency"`
 	Emergencies []string `json:"emergencies"`
+	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.
+	Unset bool `json:"unset"`
 	// Roll says whether it takes part: open, left (it said goodbye), removed (an operator gave it up), or "" for
 	// who has no record: a stock Serf agent, or one that is about to be admitted.
 	Roll string `json:"roll"`
@@ -229,6 +231,10 @@ type Coordination struct {
 	// that.
 	HeldBack   int      `json:"held_back"`
 	HeldBackBy []string `json:"held_back_by,omitempty"`
+	// Time is what time it is for deadlines and emergencies: the median of the brokers' clocks. Unset: this machine's
+	// own clock is behind what the broker knew, and has no vote.
+	Time  time.Time `json:"time"`
+	Unset bool      `json:"unset"`
 	// Protocol is the version that this broker writes: the highest that every member speaks.
 	Protocol int `json:"protocol"`
 	// Warnings say, for people, what should be looked at before it becomes a fault.
@@ -248,6 +254,8 @@ type Peer struct {
 	Attempts uint64 `json:"attempts"` // messages sent to it since this broker's start
 	Failed   uint64 `json:"failed"`   // those that it did not answer
 	Failing  uint64 `json:"failing"`  // the same, since it last answered: the pause before the next grows with it
+
+	Unset bool `json:"unset"` // its machine's clock has no vote on what time it is
 
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
 

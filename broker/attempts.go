@@ -204,7 +204,7 @@ func (a *attempts) pausing(r *job.Record) bool {
 	key := r.Key()
 	p, known := a.pauses[key]
 	if !known || p.attempt != r.Place.Attempt {
-		wait := min(r.Place.NotBefore.Time().Sub(a.wall), backoff(&r.Spec, r.Place.Try-1))
+		wait := min(r.Place.NotBefore.Time().Sub(a.cityTime()), backoff(&r.Spec, r.Place.Try-1))
 		if r.Place.NotBefore == 0 || wait <= 0 {
 			delete(a.pauses, key)
 			return false
@@ -265,6 +265,6 @@ func (a *attempts) start(key string) {
 	}
 	a.out.Run = append(a.out.Run, Run{
 		Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec,
-		Waited: max(0, a.wall.Sub(clock.TimeOf(r.Submitted()).Time())),
+		Waited: max(0, a.cityTime().Sub(clock.TimeOf(r.Submitted()).Time())),
 	})
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"time"
 
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -63,7 +62,7 @@ func (b *balancer) due() time.Time {
 
 // queuesInVain reports whether an own job waits at a broker that is full.
 func (b *balancer) queuesInVain(r *job.Record) bool {
-	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= clock.At(b.wall) &&
+	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= b.cityNow() &&
 		!b.fits(r.Place.Broker, job.Resources{})
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -41,7 +42,7 @@ type Config struct {
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
 
-	Retention      time.Duration // how long a finished job is remembered (rule L8)
+	Retention      time.Duration // how long a finished job is remembered, in uptime of this broker (rules L8, T1)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
 
 	Seed    uint64 // of all random choices
@@ -98,7 +99,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 	err := b.ledger.Load(scan, func(_ ledger.Ref, r ledger.Record) {
 		switch r := r.(type) {
 		case *job.Record:
-			b.jobs.update(nil, r)
+			b.jobs.update(nil, r, unknownAge)
 			r.Stamps(recall)
 			if r.Finished() {
 				b.peers.Await(r.Dots)
@@ -113,6 +114,9 @@ func (b *Broker) Load(scan ledger.Scan) error {
 			recall(r.At, r.By.Actor)
 		}
 	})
+	if err == nil {
+		err = b.loadOwn(scan)
+	}
 	b.reviewWhere(nil)
 	if b.reviews.pending() {
 		b.peers.HoldBack()
@@ -131,6 +135,7 @@ func (b *Broker) Ready() Ready {
 	b.publish()
 	rd := b.out
 	rd.Push = b.blobs.Take()
+	b.keepClocks()
 	rd.Commit = b.ledger.Take()
 	rd.Wake = b.nextWake()
 	b.out = Ready{}
@@ -147,9 +152,15 @@ func (b *Broker) Name() string { return b.self }
 // has synced may be shown (rule I4); the shell shows it from Ready.Overview.
 func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
 
+// wholeEnd reports whether a job has ended and is more than a stub; r may be nil.
+func wholeEnd(r *job.Record) bool { return r != nil && r.Finished() && !r.IsStub() }
+
 // noted lets every part hear of a changed job, local or merged.
 func (b *Broker) noted(old, r *job.Record) {
-	b.jobs.update(old, r)
+	b.jobs.update(old, r, b.up)
+	if old == nil {
+		b.meet(r)
+	}
 	b.tellState(old, r)
 	b.reviews.later(r.Key())
 	b.decisions.noted(r)
@@ -162,10 +173,14 @@ func (b *Broker) noted(old, r *job.Record) {
 			b.reviews.later(key)
 		}
 	}
+	if wholeEnd(r) && !wholeEnd(old) {
+		b.keepSince(kind.JobRef(r.Key()))
+	}
 	if len(r.Spec.After) > 0 && (old == nil || r.Finished() != old.Finished() || len(r.Ended) != len(old.Ended)) {
 		b.decisions.rerank(r.Spec.After)
 	}
 	if ended {
+		delete(b.deadlines, r.Key())
 		b.withhold(r)
 		b.attempts.ended(r.Key())
 		b.causality.ended(r.Key())
@@ -186,7 +201,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.repairer.next,
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.next,
 	} {
 		wake = sooner(wake, at)
 	}
@@ -197,6 +212,14 @@ func (b *Broker) nextWake() (wake time.Time) {
 		wake = sooner(wake, b.renewing)
 	}
 	return wake
+}
+
+// later is the later of two instants.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // sooner is the earlier of two instants; zero is never.

@@ -58,7 +58,8 @@ var commands = map[string]func(*story){
 		s.w.cut[p], s.w.cut[[2]string{p[1], p[0]}] = true, true
 	},
 	"heal":   func(s *story) { clear(s.w.cut) },
-	"skew":   func(s *story) { s.node(0).skew = s.duration(s.word(1)) },
+	"skew":   func(s *story) { s.w.node(s.word(0)).skew = s.duration(s.word(1)) },
+	"time":   cityTime,
 	"loud":   func(s *story) { s.w.loud = true },
 	"quiet":  func(s *story) { s.w.loud = false },
 	"settle": func(s *story) { s.w.settle() },
@@ -360,6 +361,24 @@ func row(s *story) {
 		s.w.say("of %s, which is gone", r.Actor)
 	default:
 		s.w.say("of %s", r.Actor)
+	}
+}
+
+// cityTime tells what time it is to brokers, by how far that is from the world's.
+func cityTime(s *story) {
+	for i := 0; s.word(i) != ""; i++ {
+		c := &s.node(i).b.clocks
+		text := "right"
+		if off := c.cityTime().Sub(s.w.now).Round(time.Second); off != 0 {
+			text = fmt.Sprintf("%v off", off)
+		}
+		if c.unset {
+			text += ", unset"
+		}
+		if c.disputed {
+			text += ", disputed"
+		}
+		s.w.say("%s is %s", s.word(i), text)
 	}
 }
 

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
@@ -31,6 +33,8 @@ type core struct {
 	offer   offer                    // what this broker takes now
 	output                           // what the next Ready will say
 	err     error                    // the archive failed: the owner must stop
+	kept    time.Time                // when the clocks were last stored (rule T1)
+	deadlines
 }
 
 // offer is what a broker takes, beside what it is capable of.
@@ -42,8 +46,8 @@ type offer struct {
 func newCore(cfg Config) *core {
 	c := &core{
 		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
-		ledger:  ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency], kind.Schemas[kind.Member]),
-		jobs:    newJobIndex(),
+		ledger: ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency], kind.Schemas[kind.Member]),
+		jobs:   newJobIndex(), deadlines: deadlines{},
 		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting}),
 	}
 	c.peers = replication.New(replication.Config{
@@ -54,13 +58,13 @@ func newCore(cfg Config) *core {
 	return c
 }
 
-// tick says what time it is. It reports whether that was not known before.
-func (c *core) tick(in Tick) (first bool) {
-	first = c.clocks.tick(in)
-	c.peers.Tick(c.now, c.wall)
-	c.blobs.Tick(c.now)
-	c.copies.Tick(c.now)
-	return first
+// tick says what time it is. It reports whether that was not known before, and whether the city's time has
+// changed otherwise than by passing.
+func (c *core) tick(in Tick) (first, leapt bool) {
+	c.peers.Tick(in.Now)
+	c.blobs.Tick(in.Now)
+	c.copies.Tick(in.Now)
+	return c.clocks.tick(in, c.peers.Readings)
 }
 
 // needs refuses what only a version of the protocol can express that not every member speaks (rule K5); nil

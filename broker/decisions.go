@@ -78,7 +78,7 @@ func (d *decisions) stop(key string) { d.queue.Stop(key) }
 // stoodStill says that a job stands still: what it has given away is free.
 func (d *decisions) stoodStill(key string) {
 	d.undecided = true
-	d.queue.Suspended(key, clock.At(d.wall))
+	d.queue.Suspended(key, d.cityNow())
 }
 
 // requeued says that a stopped job waits for its turn again.
@@ -107,6 +107,15 @@ func (d *decisions) relevel(keys []string) {
 		level, _ := d.emergencies.activeSet.Level(&r.Spec)
 		raised, _ := d.raised(r, &d.emergencies.activeSet)
 		if l, up := d.queue.Levels(key); l != level || up != raised {
+			d.refreshed(r)
+		}
+	}
+}
+
+// redate tells the queue of those of the jobs that have a deadline: what time it is has changed.
+func (d *decisions) redate(keys []string) {
+	for _, key := range keys {
+		if r := d.record(key); r != nil && dueOf(r) && d.queue.Known(key) {
 			d.refreshed(r)
 		}
 	}
@@ -141,7 +150,7 @@ func (d *decisions) use(s resolve.Strategy) {
 // ready reports whether it is time to decide again although nothing has happened.
 func (d *decisions) ready() bool {
 	at := d.queue.Next()
-	return at != 0 && at <= clock.At(d.wall)
+	return at != 0 && at <= d.cityNow()
 }
 
 // due is when that will be; zero is never.
@@ -150,7 +159,7 @@ func (d *decisions) due() time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
-	return d.now.Add(max(at.Time().Sub(d.wall), time.Millisecond))
+	return later(d.in(at), d.now.Add(time.Millisecond))
 }
 
 // candidate is what the queue must know of a job, with the jobs that come before it and the level
@@ -162,6 +171,7 @@ func (d *decisions) candidate(r *job.Record) resolve.Candidate {
 // candidateOn is the same where other emergencies are in force.
 func (d *decisions) candidateOn(r *job.Record, set *emergency.ActiveSet) resolve.Candidate {
 	c := resolve.CandidateOf(r)
+	c.Deadline = d.deadline(r)
 	c.Deps = d.causality.before(r)
 	c.Level, _ = set.Level(&r.Spec)
 	c.Raised, _ = d.raised(r, set)
@@ -238,7 +248,7 @@ func (d *decisions) keep(c resolve.Conflict) {
 // a split. The attempt here gives way (rule J7).
 func (d *decisions) ranTwice(r *job.Record) {
 	c := d.candidate(r)
-	s := d.queue.Snapshot(clock.At(d.wall))
+	s := d.queue.Snapshot(d.cityNow())
 	s.Running, s.Suspended, s.Pending, s.Keys = []*resolve.Candidate{&c}, nil, nil, nil
 	d.keep(resolve.Conflict{Kind: resolve.Twice, Over: c.Key, Winner: c.Key, At: r.Place.Broker, Snapshot: s})
 }
@@ -283,7 +293,7 @@ func (d *decisions) whyElse(key string) string {
 	if runs, waits := d.queue.Counts(); runs+waits > asIfMost {
 		return ""
 	}
-	s := d.queue.Snapshot(clock.At(d.wall))
+	s := d.queue.Snapshot(d.cityNow())
 	var names []string
 	for _, other := range resolve.All() {
 		if other == d.queue.Strategy() {

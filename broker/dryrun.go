@@ -17,7 +17,7 @@ const dryRunKey = "dry-run"
 // there if it came now: as far as this broker knows, and without changing anything.
 func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
-	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, clock.HybridAt(b.wall)), Deps: in.Past.Jobs()})
+	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, b.cityStamp()), Deps: in.Past.Jobs()})
 	placed := map[string][]string{} // keys of jobs, by executor
 	for _, ref := range b.liveJobs(func(r *job.Record) bool { return r.Place.Broker != "" }) {
 		at := b.record(ref.Key).Place.Broker
@@ -96,7 +96,7 @@ const mostPlanned = 1024
 
 // snapshotOf is what competes at a broker, as far as this one knows.
 func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snapshot {
-	now := clock.At(b.wall)
+	now := b.cityNow()
 	if name == b.self {
 		return b.decisions.snapshot(now)
 	}

@@ -39,7 +39,7 @@ const mostEffects = 1000
 func (e *emergencies) view(id emergency.ID) *EmergencyView { return e.show(e.known[id]) }
 
 func (e *emergencies) show(r *emergency.Record) *EmergencyView {
-	now := clock.At(e.cityTime())
+	now := e.cityNow()
 	return &EmergencyView{
 		Record: r, Active: r.Active(now), InScope: r.InScope(e.cfg.Capabilities.Labels), Heard: r.IsHint(), Ended: r.Ended(now),
 		Caused: len(e.jobs.caused[string(r.ID)]),
@@ -49,7 +49,7 @@ func (e *emergencies) show(r *emergency.Record) *EmergencyView {
 // list answers with all, those that are active first, then the latest; or with
 // one and what it has caused.
 func (e *emergencies) list(in ListEmergencies) {
-	out := &Emergencies{AsOf: e.wall}
+	out := &Emergencies{AsOf: e.cityTime()}
 	if in.ID != "" {
 		e.listOne(in)
 		return
@@ -75,17 +75,17 @@ func (e *emergencies) listOne(in ListEmergencies) {
 	r := e.known[id]
 	switch {
 	case len(ambiguous) > 1:
-		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.wall})
+		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.cityTime()})
 		return
 	case r == nil:
-		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.wall})
+		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.cityTime()})
 		return
 	}
 	v := e.show(r)
 	v.Effects = e.effects(id)
 	v.Caused = len(v.Effects)
 	v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
-	e.answer(in.Token, &Emergencies{List: []*EmergencyView{v}, AsOf: e.wall})
+	e.answer(in.Token, &Emergencies{List: []*EmergencyView{v}, AsOf: e.cityTime()})
 }
 
 // effects lists what an emergency has caused, the earliest first.

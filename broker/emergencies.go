@@ -22,10 +22,11 @@ type emergencies struct {
 	onChange func() // hears that the active set has changed
 
 	known     map[emergency.ID]*emergency.Record
-	heard     map[emergency.ID]heard // what events said that the ledger does not hold
-	current   []*emergency.Record    // the known ones that are active, wherever, the highest level first
-	activeSet emergency.ActiveSet    // those of them that are in force here
-	next      clock.Time             // when the active set next changes by itself; 0 is never
+	over      map[emergency.ID]time.Duration // those that are over: uptime of this broker when it first knew (rule T1)
+	heard     map[emergency.ID]heard         // what events said that the ledger does not hold
+	current   []*emergency.Record            // the known ones that are active, wherever, the highest level first
+	activeSet emergency.ActiveSet            // those of them that are in force here
+	next      clock.Time                     // when the active set next changes by itself; 0 is never
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -46,11 +47,20 @@ const (
 )
 
 func newEmergencies(c *core, onChange func()) emergencies {
-	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, heard: map[emergency.ID]heard{}}
+	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}}
 }
 
 // load takes in a record that was stored before this start.
 func (e *emergencies) load(r *emergency.Record) { e.known[r.ID] = r }
+
+// recallOver takes in since when one was known to be over before this start. It reports whether it is known.
+func (e *emergencies) recallOver(id emergency.ID, since time.Duration) bool {
+	if e.known[id] == nil {
+		return false
+	}
+	e.over[id] = since
+	return true
+}
 
 // declare takes a declaration: a new emergency, or new terms and more time for one that is known.
 // Unless it is taken, ok is false, and the client is answered.
@@ -115,10 +125,10 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 		e.answer(in.Token, &InvalidDeclaration{invalid.Error()})
 		return "", false
 	case len(ambiguous) > 1:
-		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.wall})
+		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.cityTime()})
 		return "", false
 	case old == nil && !in.Force:
-		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.wall})
+		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.cityTime()})
 		return "", false
 	case old != nil && old.Finished() && !old.IsHint():
 		e.answer(in.Token, &Declared{View: e.show(old)})
@@ -163,7 +173,7 @@ func (e *emergencies) hear(in Heard) {
 		old, another = &emergency.Record{ID: r.ID}, true
 	}
 	view, changed := emergency.Merge(old, r)
-	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(clock.At(e.cityTime())) {
+	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(e.cityNow()) {
 		return // known, or long over: Serf replays old events (rule E1)
 	}
 	if !e.events.take(e.now, eventLimits) || another && len(e.known) >= mostEmergencies || len(e.heard) >= mostHeard && !e.hasHeard(r.ID) {
@@ -254,7 +264,7 @@ func (e *emergencies) writeHeard() {
 // write joins a hint into the ledger's record, as a local update.
 func (e *emergencies) write(hint *emergency.Record) {
 	var r *emergency.Record
-	_, err := e.ledger.Apply(ledger.Ref{Kind: kind.Emergency, Key: string(hint.ID)}, func(dot clock.Dot, old ledger.Record) ledger.Record {
+	_, err := e.ledger.Apply(refOf(hint.ID), func(dot clock.Dot, old ledger.Record) ledger.Record {
 		add := *hint
 		if add.Version.Seq > 0 && add.Version.By == "" {
 			add.Version.At, add.Version.By = e.stamp(), e.cfg.Actor
@@ -316,7 +326,7 @@ const (
 )
 
 func (e *emergencies) whatChanged(old, r *emergency.Record) string {
-	active := r.Active(clock.At(e.cityTime()))
+	active := r.Active(e.cityNow())
 	switch {
 	case r.Finished() && (old == nil || !old.Finished()):
 		return cleared
@@ -340,7 +350,7 @@ func (e *emergencies) refresh() {
 	if e.now.IsZero() {
 		return // before the first Tick it is not known what time it is
 	}
-	now := clock.At(e.cityTime())
+	now := e.cityNow()
 	old := e.activeSet
 	e.current, e.next = nil, 0
 	for _, r := range e.known {
@@ -362,14 +372,14 @@ func (e *emergencies) refresh() {
 
 // activeAt is what is in force at a broker with these labels.
 func (e *emergencies) activeAt(labels map[string]string) emergency.ActiveSet {
-	return emergency.NewActiveSet(e.current, labels, clock.At(e.cityTime()))
+	return emergency.NewActiveSet(e.current, labels, e.cityNow())
 }
 
 // pass does what is due: it writes what nobody else has, and ends those whose
 // time is over.
 func (e *emergencies) pass() {
 	e.writeHeard()
-	now := clock.At(e.cityTime())
+	now := e.cityNow()
 	if e.next == 0 || now < e.next {
 		return
 	}
@@ -389,7 +399,7 @@ func (e *emergencies) pass() {
 // due is when that is to be looked at again.
 func (e *emergencies) due() (due time.Time) {
 	if e.next != 0 {
-		due = e.now.Add(max(e.next.Time().Sub(e.cityTime()), time.Millisecond))
+		due = later(e.in(e.next), e.now.Add(time.Millisecond))
 	}
 	for _, h := range e.heard {
 		if due.IsZero() || h.write.Before(due) {
@@ -399,16 +409,42 @@ func (e *emergencies) due() (due time.Time) {
 	return due
 }
 
-// sweep forgets those that ended long ago and that every member is known to
-// hold (rules E3, L8).
+// sweep forgets those that this broker has long known to be over and that every member is known to
+// hold (rules E3, L8, T1).
 func (e *emergencies) sweep() {
-	now := clock.At(e.cityTime())
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if r := e.known[id]; r.Forgettable(now) && (r.IsHint() || e.forgettable(r.Dots)) {
+		if r := e.known[id]; e.age(r) >= emergency.Retention && (r.IsHint() || e.forgettable(r.Dots)) {
 			e.forget(id)
 		}
 	}
 }
+
+// age is for how long this broker has known that an emergency is over, in its uptime. One that goes on
+// after all, since it lasts longer now or a clock was set, has no age.
+func (e *emergencies) age(r *emergency.Record) time.Duration {
+	if !r.Over(e.cityNow()) {
+		e.isNotOver(r.ID)
+		return 0
+	}
+	since, known := e.over[r.ID]
+	if !known {
+		since = e.up
+		e.over[r.ID] = since
+		if !r.IsHint() {
+			e.keepSince(refOf(r.ID))
+		}
+	}
+	return e.up - since
+}
+
+func (e *emergencies) isNotOver(id emergency.ID) {
+	if _, known := e.over[id]; known {
+		delete(e.over, id)
+		e.dropSince(refOf(id))
+	}
+}
+
+func refOf(id emergency.ID) ledger.Ref { return ledger.Ref{Kind: kind.Emergency, Key: string(id)} }
 
 // forgetWith drops an emergency that a peer has forgotten, unless it has been created again since
 // (rules L4, L9).
@@ -430,10 +466,11 @@ func (e *emergencies) wrote(id emergency.ID) (dot clock.Dot, ok bool) {
 
 // forget drops an emergency without a trace (rule L7).
 func (e *emergencies) forget(id emergency.ID) {
-	if err := e.ledger.Forget(ledger.Ref{Kind: kind.Emergency, Key: string(id)}); err != nil {
+	if err := e.ledger.Forget(refOf(id)); err != nil {
 		e.fail(err)
 		return
 	}
+	e.isNotOver(id)
 	delete(e.known, id)
 	delete(e.heard, id)
 	e.refresh()
@@ -455,7 +492,7 @@ func (e *emergencies) hints() (out [][]byte) {
 // takeHints takes in what another broker has told of emergencies: so that one that has
 // just joined knows of them before the ledger's records come (rule S3).
 func (e *emergencies) takeHints(hints []*emergency.Record) {
-	now := clock.At(e.cityTime())
+	now := e.cityNow()
 	for _, hint := range hints {
 		r := e.dated(hint)
 		if old := e.known[r.ID]; old != nil || !r.Active(now) || len(e.heard) >= mostHeard || len(e.known) >= mostEmergencies {

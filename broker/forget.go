@@ -43,7 +43,11 @@ func (b *Broker) dropped(r *job.Record) {
 	}
 	if !r.IsStub() {
 		b.jobs.remove(r)
+		if r.Finished() {
+			b.dropSince(kind.JobRef(key))
+		}
 	}
+	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)
 	b.tellWaiters(key)

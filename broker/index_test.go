@@ -27,7 +27,7 @@ func TestListPages(t *testing.T) {
 		records := map[string]*job.Record{}
 		for i := range rapid.IntRange(0, 30).Draw(t, "jobs") {
 			r := someRecord(t, i, clock.Hybrid(rapid.IntRange(1, 4).Draw(t, "age")))
-			x.update(nil, r)
+			x.update(nil, r, 0)
 			records[r.Key()] = r
 			want = append(want, r.Key())
 		}
@@ -79,12 +79,12 @@ func TestIndexSumsEqualTheRecords(t *testing.T) {
 				dot := clock.Dot{Actor: "a~1", Counter: uint64(step + 10)}
 				r = old.With(dot, func(r *job.Record) { alter(t, dot, r) })
 			}
-			x.update(old, r)
+			x.update(old, r, 0)
 			now[i] = r
 		}
 		fresh := newJobIndex()
 		for _, r := range now {
-			fresh.update(nil, r)
+			fresh.update(nil, r, 0)
 		}
 		for _, broker := range []string{"a", "b"} {
 			require.True(t, x.load[broker].Fits(fresh.load[broker]) && fresh.load[broker].Fits(x.load[broker]), "load of %s", broker)

@@ -23,11 +23,11 @@ type Token uint64
 // Tick says what time it is. The shell steps one before every batch of inputs,
 // and one at the time that Ready.Wake names.
 type Tick struct {
-	// Now never goes back: all waits and timeouts are measured by it. A time.Now of the
-	// standard library will do, since it carries a monotonic reading.
+	// Now never goes back, nor leaps: all waits and ages are measured by it. It has no monotonic
+	// reading, since instants are rounded and stored.
 	Now time.Time
-	// Wall is the machine's clock, which may be set back or ahead; stamps are made of it. The
-	// zero value means Now.
+	// Wall is the machine's clock, which may be set back or ahead; the city's time is made of it
+	// and of the members' clocks (rule T2). The zero value means Now.
 	Wall time.Time
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -65,7 +64,7 @@ func (a *attempts) fetched(in Fetched) {
 	}
 	x.fetching = false
 	if in.Err != "" {
-		now := clock.At(a.wall)
+		now := a.cityNow()
 		a.reported(Reported{Key: in.Key, Attempt: in.Attempt, Result: job.Result{
 			Outcome: job.Failed, Reason: "its inputs could not be fetched: " + in.Err, Started: now, Finished: now,
 		}})
@@ -98,7 +97,7 @@ func (a *attempts) fetchAgain(r *job.Record, x *run) {
 	if !x.fetching || x.inputs.again.IsZero() {
 		return
 	}
-	if at := r.Spec.Priority.Deadline; at != 0 && clock.At(a.wall) > at {
+	if at := a.deadline(r); at != 0 && a.cityNow() > at {
 		a.decide(r.Key(), job.Expired, "its deadline passed before its inputs came: "+x.inputs.lacks, nil)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/btree"
 
@@ -22,26 +23,28 @@ type jobIndex struct {
 	byAge *btree.BTreeG[jobItem]
 	load  map[string]job.Resources     // what unfinished jobs placed at a broker ask for
 	owned map[string]map[job.State]int // unfinished jobs by owner and state
-	byEnd *btree.BTreeG[endItem]       // finished jobs, the first to end first
+	byEnd *btree.BTreeG[endItem]       // finished jobs, the longest known to have ended first
 
 	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
 	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
 	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
 }
 
-// endItem is a finished job: when its verdict was written.
+// endItem is a finished job.
 type endItem struct {
-	at  clock.Time
-	key string
+	since time.Duration // uptime of this broker when it first held the job as finished (rule T1)
+	at    clock.Hybrid  // of the earliest creation, which orders what became known together
+	key   string
 }
 
-func endOf(r *job.Record) endItem { return endItem{clock.TimeOf(r.Verdict().At), r.Key()} }
+func (it jobItem) end() endItem { return endItem{it.since, it.at, it.key} }
 
 // jobItem is what the index knows of one job.
 type jobItem struct {
 	key   string
 	at    clock.Hybrid // of the earliest creation
 	state job.State
+	since time.Duration // as in endItem, once it is finished
 }
 
 func newJobIndex() jobIndex {
@@ -51,7 +54,7 @@ func newJobIndex() jobIndex {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
 		byEnd: btree.NewG(32, func(a, b endItem) bool {
-			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
+			return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
 		wanted: map[job.ID]map[string]bool{},
 		caused: map[string]map[string]bool{},
@@ -61,10 +64,9 @@ func newJobIndex() jobIndex {
 	}
 }
 
-func itemOf(r *job.Record) jobItem { return jobItem{r.Key(), r.Submitted(), r.State()} }
-
-// update moves the index from the old record (nil for none) to the new.
-func (x *jobIndex) update(old, r *job.Record) {
+// update moves the index from the old record (nil for none) to the new. Up is the uptime of this
+// broker, from which the age of a job counts that has ended now.
+func (x *jobIndex) update(old, r *job.Record, up time.Duration) {
 	if old != nil && old.IsStub() {
 		old = nil // it was not in the index
 	}
@@ -74,33 +76,77 @@ func (x *jobIndex) update(old, r *job.Record) {
 		}
 		return
 	}
+	it := jobItem{r.Key(), r.Submitted(), r.State(), up}
 	if old != nil {
 		x.count(old, -1)
+		was, _ := x.byKey.Get(it)
 		if old.Finished() {
-			x.byEnd.Delete(endOf(old))
+			it.since = was.since
+			x.byEnd.Delete(was.end())
 		}
-		if it := itemOf(old); it.at != r.Submitted() {
-			x.byAge.Delete(it)
+		if was.at != it.at {
+			x.byAge.Delete(was)
 		}
 	}
 	x.count(r, +1)
 	x.pauses(old, r)
 	if r.Finished() {
-		x.byEnd.ReplaceOrInsert(endOf(r))
+		x.byEnd.ReplaceOrInsert(it.end())
 	}
-	x.byKey.ReplaceOrInsert(itemOf(r))
-	x.byAge.ReplaceOrInsert(itemOf(r))
+	x.byKey.ReplaceOrInsert(it)
+	x.byAge.ReplaceOrInsert(it)
+}
+
+// endedSince is the uptime of this broker when it first held a job as finished.
+func (x *jobIndex) endedSince(key string) time.Duration {
+	it, _ := x.byKey.Get(jobItem{key: key})
+	return it.since
+}
+
+// unknownAge is the since of a finished job until it is known, at a start; it comes before all others.
+const unknownAge time.Duration = -1
+
+// ageless lists the finished jobs, at a start, of which it is not stored since when they were known to have ended: a
+// version that kept no ages has written them, or a crash has lost some of the uptime, which is up now.
+func (x *jobIndex) ageless(up time.Duration) (keys []string) {
+	x.byEnd.Ascend(func(it endItem) bool {
+		if it.since == unknownAge {
+			keys = append(keys, it.key)
+		}
+		return it.since == unknownAge
+	})
+	x.byEnd.Descend(func(it endItem) bool {
+		if it.since > up {
+			keys = append(keys, it.key)
+		}
+		return it.since > up
+	})
+	return keys
+}
+
+// recallEnd takes in what an earlier start has stored: since when a finished job was known to have ended. It
+// reports whether there is such a job.
+func (x *jobIndex) recallEnd(key string, since time.Duration) bool {
+	it, ok := x.byKey.Get(jobItem{key: key})
+	if !ok || !it.state.Final() {
+		return false
+	}
+	x.byEnd.Delete(it.end())
+	it.since = since
+	x.byEnd.ReplaceOrInsert(it.end())
+	x.byKey.ReplaceOrInsert(it)
+	x.byAge.ReplaceOrInsert(it)
+	return true
 }
 
 // remove takes a job out of the index that was forgotten.
 func (x *jobIndex) remove(r *job.Record) {
 	x.count(r, -1)
 	x.pauses(r, nil)
-	if r.Finished() {
-		x.byEnd.Delete(endOf(r))
+	if it, ok := x.byKey.Delete(jobItem{key: r.Key()}); ok {
+		x.byEnd.Delete(it.end())
+		x.byAge.Delete(it)
 	}
-	x.byKey.Delete(itemOf(r))
-	x.byAge.Delete(itemOf(r))
 }
 
 // pauses keeps which emergencies have made a job pause; either may be nil.

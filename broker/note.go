@@ -13,7 +13,7 @@ import (
 // rests on them: a watcher that missed one asks.
 
 func (c *core) note(n Note) {
-	n.At = c.wall
+	n.At = c.cityTime()
 	c.out.Notes = append(c.out.Notes, n)
 }
 

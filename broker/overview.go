@@ -19,8 +19,9 @@ type Overview struct {
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
 
-	Protocol int      // the version that is written: every member speaks it (rule K5)
-	Warnings []string // what somebody should know before it becomes a fault, for people
+	Drift    time.Duration // of the city's time from this machine's clock (rule T2)
+	Protocol int           // the version that is written: every member speaks it (rule K5)
+	Warnings []string      // what somebody should know before it becomes a fault, for people
 }
 
 // Enrolled is one name that is, or was, in the roll.

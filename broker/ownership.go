@@ -66,7 +66,7 @@ func (o *ownership) accept(r *job.Record) bool {
 	}
 	res := first.Result
 	if try := r.Place.Try; res.Outcome == job.Failed && !res.Permanent && try < r.Spec.Retries.Max {
-		o.place(r, try+1, clock.At(o.wall.Add(backoff(&r.Spec, try))))
+		o.place(r, try+1, clock.At(o.cityTime().Add(backoff(&r.Spec, try))))
 		return true
 	}
 	o.decide(r.Key(), res.Outcome, res.Reason, first)
@@ -85,12 +85,12 @@ func backoff(s *job.Spec, try int) time.Duration {
 // late ends an own job whose deadline has passed before it was placed. A placed one is left to its
 // executor, which knows how long it runs.
 func (o *ownership) late(r *job.Record) bool {
-	at := r.Spec.Priority.Deadline
+	at := o.deadline(r)
 	if at == 0 || !r.Place.IsZero() {
 		return false
 	}
-	if left := at.Time().Sub(o.wall); left >= 0 {
-		o.reviews.at(o.now.Add(left), r.Key())
+	if due := o.in(at); !due.Before(o.now) {
+		o.reviews.at(due, r.Key())
 		return false
 	}
 	o.decide(r.Key(), job.Expired, "its deadline passed before a broker could run it", nil)

@@ -166,8 +166,8 @@ func (p *predecessors) remind(r *job.Record) {
 			continue
 		}
 		v := x.Verdict()
-		if since := v.At.Time().Add(remindAfter); p.wall.Before(since) {
-			p.reviews.at(p.now.Add(since.Sub(p.wall)), r.Key())
+		if wait := p.jobs.endedSince(x.Key()) + remindAfter - p.up; wait > 0 {
+			p.reviews.at(p.now.Add(wait), r.Key())
 		} else if p.peers.HoldsUpdate(r.Owner.Broker, v.Dot) {
 			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
 		} else {

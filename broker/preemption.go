@@ -47,7 +47,7 @@ func (a *attempts) preempt(p resolve.Preempt) {
 	if x == nil || x.stopping {
 		return
 	}
-	a.displaced[p.Victim] = displaced{by: idOf(p.For), mode: p.Mode, at: a.wall, cause: a.decisions.causeOf(p.For)}
+	a.displaced[p.Victim] = displaced{by: idOf(p.For), mode: p.Mode, at: a.cityTime(), cause: a.decisions.causeOf(p.For)}
 	a.tellDisplaced(p)
 	if p.Mode == job.Requeue {
 		x.stopping, x.requeue = true, true
@@ -94,7 +94,7 @@ func (a *attempts) reportPause(key string, attempt job.Attempt, phase job.Phase)
 	d, known := a.displaced[key]
 	a.reportWith(key, attempt, phase, nil, func(r *job.Record) {
 		if known {
-			r.AddPause(d.pause(a.cfg.Actor, clock.At(a.wall)))
+			r.AddPause(d.pause(a.cfg.Actor, a.cityNow()))
 		}
 	})
 }

@@ -45,6 +45,7 @@ func (b *Broker) publish() {
 		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
 		s.State.Metadata = append(s.State.Metadata, said)
 	}
+	s.Drift = b.city.Sub(b.wall)
 	s.HeldBack = b.ledger.Stubs()
 	if s.HeldBack > 0 {
 		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
@@ -67,6 +68,14 @@ func (b *Broker) warnings(entries int, o *Overview) (out []string) {
 	}
 	if entries > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
+	}
+	switch {
+	case b.unset:
+		out = append(out, "this machine's clock is not set, or was set back: it is behind what this broker knows, and has no vote (rule T2); set it")
+	case b.disputed:
+		out = append(out, "the brokers' clocks differ, and no majority agrees: this one goes by its own, and deadlines that are instants may pass early or late (rule T2); set the clocks")
+	case b.drift.Abs() > b.skew:
+		out = append(out, "this machine's clock is ahead of the other brokers': this broker goes by theirs (rule T2); set it")
 	}
 	if old := b.members.Outdated(wire.Version); len(old) > 0 {
 		out = append(out, fmt.Sprintf("the cluster speaks protocol %d, and what needs %d is refused, until these are upgraded or have left: %s",
@@ -99,6 +108,10 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Jobs:         map[job.State]int{},
 		Stretch:      b.peers.Stretch(),
 		Draining:     b.offer.draining, Full: b.offer.full, Unaudited: b.peers.Unaudited(),
+		Wall: clock.At(b.own()), Unset: b.unset,
+	}
+	if b.drift != 0 {
+		r.City = b.cityNow()
 	}
 	for s, n := range b.jobs.owned[b.self] {
 		if n > 0 {

@@ -52,10 +52,10 @@ func (b *Broker) lookUp(t Token, id string, past causal.Context) *job.Record {
 	r, ambiguous := b.resolve(id)
 	switch {
 	case len(ambiguous) > 1:
-		b.answer(t, &AmbiguousJob{ID: id, IDs: ambiguous, AsOf: b.wall, Past: past})
+		b.answer(t, &AmbiguousJob{ID: id, IDs: ambiguous, AsOf: b.cityTime(), Past: past})
 		return nil
 	case r == nil:
-		b.answer(t, &NotFound{ID: id, AsOf: b.wall, Past: past})
+		b.answer(t, &NotFound{ID: id, AsOf: b.cityTime(), Past: past})
 	}
 	return r
 }
@@ -70,7 +70,7 @@ func (b *Broker) tellWaiters(key string) {
 	for _, w := range list {
 		switch {
 		case r == nil:
-			b.answer(w.token, &NotFound{ID: string(idOf(key)), AsOf: b.wall, Past: w.past})
+			b.answer(w.token, &NotFound{ID: string(idOf(key)), AsOf: b.cityTime(), Past: w.past})
 		case w.cancels:
 			b.answer(w.token, &Cancelled{Job: b.foundFor(r, w.past), Wrote: w.wrote})
 		default:
@@ -101,7 +101,7 @@ func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 
 // found describes a job as this broker knows it, to a client that has seen something.
 func (b *Broker) found(r *job.Record, past causal.Context) *Found {
-	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.wall}
+	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.cityTime()}
 	for _, d := range r.Dots {
 		if v := r.Verdict(); v != nil && !f.Record.Finished() && d.Actor == v.Dot.Actor {
 			d.Counter = min(d.Counter, v.Dot.Counter-1) // it has not seen the end (rule R4)
@@ -145,7 +145,7 @@ func (b *Broker) why(r *job.Record) string {
 		if r.Place.Actor != b.cfg.Actor {
 			return "queued at " + r.Place.Broker
 		}
-		if at := r.Place.NotBefore; at > clock.At(b.wall) {
+		if at := r.Place.NotBefore; at > b.cityNow() {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
 		}
 		if why := b.attempts.whyFetching(r.Key()); why != "" {
@@ -178,10 +178,10 @@ func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 func (b *Broker) list(in List) {
 	keys, next, err := b.jobs.page(in.State, in.Limit, in.After)
 	if err != nil {
-		b.answer(in.Token, &Listing{AsOf: b.wall})
+		b.answer(in.Token, &Listing{AsOf: b.cityTime()})
 		return
 	}
-	out := &Listing{Next: next, AsOf: b.wall, Emergencies: map[string]emergency.ID{}}
+	out := &Listing{Next: next, AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}}
 	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	for _, key := range keys {
 		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {

@@ -61,8 +61,11 @@ func (in Drain) step(b *Broker) { b.drain(in) }
 
 // pass lets every part do what is due.
 func (b *Broker) pass(in Tick) {
-	if b.tick(in) {
+	first, leapt := b.tick(in)
+	if first {
 		b.begin()
+	} else if leapt {
+		b.timeChanged()
 	}
 	b.reviews.wake(b.now)
 	if b.copies.Expired() {
@@ -76,9 +79,6 @@ func (b *Broker) pass(in Tick) {
 		b.submit(in)
 	}
 	b.causality.checkBehind()
-	if b.lookAtDrift(b.peers.Offsets) {
-		b.emergencies.refresh()
-	}
 	b.emergencies.pass()
 	b.sweep()
 	b.balancer.balance()
@@ -87,7 +87,9 @@ func (b *Broker) pass(in Tick) {
 
 // begin is the first Tick: now it is known what time it is.
 func (b *Broker) begin() {
+	b.kept = b.now
 	b.sweeper.next, b.balancer.next = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
+	b.beginDeadlines()
 	b.emergencies.refresh()
 	if b.peers.Unaudited() {
 		b.distrust()

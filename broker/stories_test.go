@@ -32,9 +32,11 @@ import (
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
-//	skew a 1h                   a's wall clock is ahead
+//	skew a 1h                   a's wall clock is ahead, from its first start on if it has not started
+//	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
-//	                            [mode=requeue key=drone level=high user=7 deadline=10m after=j1+j2 policy=end]
+//	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
+//	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
 //	flood a f n=200 size=9000   a takes f000, f001 ..., which nobody can run, of that many bytes each
@@ -192,6 +194,7 @@ func (s *story) spec() job.Spec {
 	if d := s.option("deadline", ""); d != "" {
 		spec.Priority.Deadline = clock.At(s.w.now.Add(s.duration(d)))
 	}
+	spec.DeadlineIn = clock.Duration(s.duration(s.option("within", "0s")))
 	if a := s.option("after", ""); a != "" {
 		for _, id := range strings.Split(a, "+") {
 			spec.After = append(spec.After, job.ID(id))

@@ -1,9 +1,6 @@
 package broker
 
-import (
-	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/resolve"
-)
+import "github.com/urban-compute/ucp/resolve"
 
 // strategySetting names the cluster's strategy for conflicts among the settings.
 const strategySetting = "strategy"
@@ -29,7 +26,7 @@ func (b *Broker) setStrategy(in SetStrategy) {
 // attempt runs that the ledger does not know.
 func (b *Broker) startRuns() {
 	for {
-		d, ok := b.decisions.decide(clock.At(b.wall))
+		d, ok := b.decisions.decide(b.cityNow())
 		if !ok {
 			return
 		}

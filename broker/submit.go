@@ -30,6 +30,12 @@ func (b *Broker) submit(in Submit) {
 		b.answer(in.Token, &IDTaken{Record: b.acks.shown(other), Past: in.Past})
 		return
 	}
+	if in.Spec.DeadlineIn != 0 {
+		if refused := b.needs(2); refused != nil {
+			b.answer(in.Token, refused)
+			return
+		}
+	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
 		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
 	})

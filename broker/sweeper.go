@@ -91,16 +91,16 @@ func (c *core) forgettable(dots clock.Vector) bool {
 	return false
 }
 
-// ended lists the next jobs that ended long enough ago, or are too many.
+// ended lists the next jobs that were known long enough to have ended (rule T1), or are too many.
 func (s *sweeper) ended() (list []endItem) {
-	limit := clock.At(s.wall.Add(-s.cfg.Retention))
+	limit := s.up - s.cfg.Retention
 	excess := 0
 	if n := s.cfg.RetentionCount; n > 0 {
 		excess = s.jobs.byEnd.Len() - n
 	}
 	more := false
 	s.jobs.byEnd.AscendGreaterOrEqual(s.from, func(it endItem) bool {
-		if it.at > limit && excess <= 0 {
+		if it.since > limit && excess <= 0 {
 			return false
 		}
 		if more = len(list) == sweepMost; more {

@@ -95,7 +95,11 @@ func (b *Broker) acked(in Acked) {
 func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	b.observe(s.Hybrid)
 	s = b.corrected(s)
+	s.Clocks = replication.Reading{Own: s.Hybrid.Time(), City: s.Hybrid.Time()} // of an older version, which stamps by its own clock
 	if metadata != nil {
+		if metadata.Wall != 0 {
+			s.Clocks = clocksOf(metadata)
+		}
 		b.learn(*metadata, true)
 	}
 	if !b.peers.Hear(s) {
@@ -103,6 +107,15 @@ func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	}
 	b.checkAcks()
 	return true
+}
+
+// clocksOf is what a broker's metadata says of its clocks.
+func clocksOf(m *wire.Metadata) replication.Reading {
+	r := replication.Reading{Own: m.Wall.Time(), City: m.Wall.Time(), Unset: m.Unset}
+	if m.City != 0 {
+		r.City = m.City.Time()
+	}
+	return r
 }
 
 // head is what each message says of this broker.

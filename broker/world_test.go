@@ -111,8 +111,8 @@ func (w *world) submit(n *node, id job.ID) {
 	w.ask(n, string(id), func(t Token) Input { return Submit{Token: t, ID: id, Spec: spec} })
 }
 
-// start starts a broker from its disk, with a fresh actor (rule I1).
-func (w *world) start(name string, edit func(*Config)) *node {
+// node is the broker of that name, which may never have started.
+func (w *world) node(name string) *node {
 	n := w.nodes[name]
 	if n == nil {
 		n = &node{name: name, protocol: wire.Version, disk: stories.Disk{}, cfg: w.cfg}
@@ -122,6 +122,12 @@ func (w *world) start(name string, edit func(*Config)) *node {
 		w.names = append(w.names, name)
 		slices.Sort(w.names)
 	}
+	return n
+}
+
+// start starts a broker from its disk, with a fresh actor (rule I1).
+func (w *world) start(name string, edit func(*Config)) *node {
+	n := w.node(name)
 	edit(&n.cfg)
 	n.starts++
 	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", name, n.starts))

@@ -140,7 +140,8 @@ func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) 
 	if d.ID == "" {
 		r.ID = ID(d.Type + "-" + suffix)
 	}
-	wide := *r // with the longest version that a broker may add
+	wide := *r // with the longest version that a broker may add, and the longest time that a later one may give it
+	wide.TTL = clock.Duration(MaxTTL - time.Nanosecond)
 	wide.Version = Version{Seq: maxSeq, At: math.MaxUint64, By: clock.Actor(strings.Repeat("x", 73))}
 	if _, err := wide.Event(); err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ type ID string
 const (
 	DefaultTTL = 24 * time.Hour      // if the declaration has none
 	MaxTTL     = 30 * 24 * time.Hour // a longer emergency must be declared again
-	Retention  = 30 * 24 * time.Hour // how long after its end an emergency is remembered (rule E3)
+	Retention  = 30 * 24 * time.Hour // how long an emergency is remembered that is over, in uptime of each broker (rules E3, T1)
 
 	maxType       = 32       // bytes
 	maxMessage    = 256      // bytes
@@ -179,11 +179,9 @@ func (r *Record) Covers(hint *Record) bool {
 	return hint.Version.compare(r.Version) <= 0 && hint.TTL <= r.TTL && (!hint.Finished() || r.Finished())
 }
 
-// Forgettable reports whether the emergency ended so long ago that it need not be remembered any more (rule E3).
-func (r *Record) Forgettable(now clock.Time) bool {
-	end := max(r.Ended(now), r.Until()) // a replay of its events would be active until then
-	return r.Ended(now) != 0 && now > end+clock.Time(Retention.Milliseconds())
-}
+// Over reports whether the emergency has ended and a replay of its events would find it ended, too: from then on
+// Retention counts (rule E3). One that was cleared early is not over before its terms are.
+func (r *Record) Over(now clock.Time) bool { return r.Ended(now) != 0 && now >= r.Until() }
 
 // Stamps calls visit with every stamp in the record and its writer.
 func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {

@@ -254,6 +254,7 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalStrings(b, n, "args", s.Args)
 	b, n = optionalString(b, n, "command", s.Command)
 	b, n = optionalStrings(b, n, "constraints", s.Constraints)
+	b, n = optionalInt(b, n, "deadline_in", int64(s.DeadlineIn))
 	b, n = optionalStrings(b, n, "dirs", s.Dirs)
 	b = stringField(b, "driver", s.Driver)
 	b, n = optionalTexts(b, n, "env", s.Env)

@@ -263,7 +263,7 @@ func TestEveryFieldIsPlainOrRare(t *testing.T) {
 	all := new(Spec)
 	fillAll(reflect.ValueOf(all).Elem())
 	all.After, all.AfterPolicy, all.NamedOutputs, all.Resources.Devices, all.Priority.Deadline = nil, "", nil, nil, 0 // rare
-	all.Timeout, all.Retries.Backoff = clock.Duration(time.Minute), clock.Duration(time.Minute)
+	all.Timeout, all.Retries.Backoff, all.DeadlineIn = clock.Duration(time.Minute), clock.Duration(time.Minute), clock.Duration(time.Minute)
 	text, err := json.Marshal(all)
 	require.NoError(t, err)
 	if !t.Failed() && !parsePlainSpec(text, new(Spec)) {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/label"
 )
@@ -260,6 +261,12 @@ func (s *Spec) checkPriority() error {
 	}
 	if s.Priority.Deadline < 0 {
 		return fieldError("priority.deadline", "it is before 1970")
+	}
+	if d := s.DeadlineIn; d < 0 || d > maxDeadlineIn {
+		return fieldError("deadline_in", "%v; want at most %v", time.Duration(d), time.Duration(maxDeadlineIn))
+	}
+	if s.DeadlineIn > 0 && s.Priority.Deadline != 0 {
+		return fieldError("deadline_in", "give either it or priority.deadline")
 	}
 	switch s.Preemption {
 	case Suspend, Requeue, Never:

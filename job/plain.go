@@ -94,6 +94,9 @@ func (d *plainReader) specField(key string, s *Spec) (field int) {
 	case "exclusive":
 		s.Exclusive = d.string()
 		return 18
+	case "deadline_in":
+		s.DeadlineIn = d.duration()
+		return 19
 	}
 	d.bad = true // a rare field, or an unknown one
 	return 0

@@ -275,6 +275,7 @@ func (d *reader) spec(s *Spec) {
 	s.Args = optionalList[string](d, &n, "args")
 	s.Command = d.optionalString(&n, "command")
 	s.Constraints = optionalList[string](d, &n, "constraints")
+	s.DeadlineIn = clock.Duration(d.optionalInt(&n, "deadline_in"))
 	s.Dirs = optionalList[string](d, &n, "dirs")
 	s.Driver = Driver(d.nameField("driver"))
 	s.Env = d.optionalTexts(&n, "env")

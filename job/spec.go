@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"time"
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
@@ -32,6 +33,7 @@ const (
 	DefaultUser     = 5        // user priority
 	MaxUserPriority = 10       // the most urgent user priority
 	maxWeight       = 10       // computational weight
+	maxDeadlineIn   = clock.Duration(100 * 365 * 24 * time.Hour)
 	MaxOutput       = 16 << 20 // bytes of stdout, and of stderr; more is cut, with a note
 	MaxBlob         = 1 << 30  // bytes of one blob
 	MaxSpec         = 16 << 10 // bytes of an encoded Spec (rule L11)
@@ -64,9 +66,13 @@ type Spec struct {
 	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept
 	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
 
-	Resources   Resources         `codec:"resources" json:"resources"`
-	Exclusive   string            `codec:"exclusive,omitempty" json:"exclusive,omitempty"`
-	Priority    Priority          `codec:"priority" json:"priority"`
+	Resources Resources `codec:"resources" json:"resources"`
+	Exclusive string    `codec:"exclusive,omitempty" json:"exclusive,omitempty"`
+	Priority  Priority  `codec:"priority" json:"priority"`
+	// DeadlineIn is how long after its submission the job is of no use any more, by the clock of the broker that
+	// takes it (rule T3): the deadline of a client whose clock may be wrong. 0 is none. It is not in Priority, since
+	// brokers of older versions keep the fields that they don't know only here.
+	DeadlineIn  clock.Duration    `codec:"deadline_in,omitempty" json:"deadline_in,omitempty"`
 	Labels      map[string]string `codec:"labels,omitempty" json:"labels,omitempty"`           // the job's own labels
 	Constraints []string          `codec:"constraints,omitempty" json:"constraints,omitempty"` // on the executor's labels; all must hold
 
@@ -93,8 +99,8 @@ type Resources struct {
 type Priority struct {
 	Emergency string     `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level, or an emergency's ID or type
 	User      int        `codec:"user" json:"user"`                               // 0 to 10, higher is more urgent
-	Deadline  clock.Time `codec:"deadline,omitempty" json:"deadline,omitempty"`
-	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"` // computational weight
+	Deadline  clock.Time `codec:"deadline,omitempty" json:"deadline,omitempty"`   // an instant, by the city's time; see Spec.DeadlineIn
+	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"`       // computational weight
 }
 
 // levels holds the names of the emergency levels by number.

@@ -21,6 +21,7 @@ type Batch struct {
 	bad        []Op
 	gone       []Op // what is deleted of a record's other form, whole or stub; before all others
 	stubs      map[Kind]*StubSchema
+	own        []Op         // values that are this broker's own
 	encoded    [][]byte     // of records; nil until somebody needs it
 	clock      clock.Vector // nil when it has not changed
 	stable     clock.Vector // likewise
@@ -29,14 +30,15 @@ type Batch struct {
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool {
-	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && b.clock == nil && b.stable == nil
+	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && len(b.own) == 0 && b.clock == nil && b.stable == nil
 }
 
-// Ops returns the writes, the clocks' the last. Records are immutable, so that
+// Ops returns the writes: this broker's own values first, the clocks' the last. Records are immutable, so that
 // whoever writes them may call this, once, while the owner of the ledger goes on:
 // encoding is the greater part of a commit's work.
 func (b *Batch) Ops() []Op {
-	ops := make([]Op, 0, len(b.refs)+len(b.gone)+1)
+	ops := make([]Op, 0, len(b.own)+len(b.refs)+len(b.bad)+len(b.gone)+1)
+	ops = append(ops, b.own...)
 	ops = append(ops, b.gone...)
 	for i, ref := range b.refs {
 		if s := b.stubs[ref.Kind]; s != nil && b.records[i] != nil && s.Is(b.records[i]) {
@@ -73,6 +75,7 @@ func (l *Ledger) Take() *Batch {
 	}
 	b.bad, b.gone, b.stubs = l.takeBad(), l.stubs.drop, l.stubs.schemas
 	l.stubs.drop = nil
+	b.own, l.own = l.own, nil
 	if l.clockDirty {
 		b.clock = l.seen.Clone()
 	}

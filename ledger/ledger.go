@@ -141,6 +141,7 @@ type Ledger struct {
 	generation  uint64 // of changes; Take ends one
 	dirty       []Ref  // changed or forgotten since the last Take
 	badDirty    []Ref  // of bad
+	own         []Op   // this broker's own values, changed since the last Take
 	clockDirty  bool
 	stableDirty bool
 	lately      []Ref // finished and stable, the oldest first
@@ -209,7 +210,7 @@ func (l *Ledger) RaiseStable(c clock.Vector) {
 
 // Dirty reports whether the next batch will write anything.
 func (l *Ledger) Dirty() bool {
-	return len(l.dirty) > 0 || len(l.badDirty) > 0 || l.clockDirty || l.stableDirty
+	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.own) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty
 }
 
 // Len is the number of records, finished ones included.

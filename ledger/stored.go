@@ -13,7 +13,7 @@ import (
 type Scan func(prefix []byte, fn func(key, value []byte) error) error
 
 // The key space of a store: "c" holds the clock, "s" the stable one, "r" kind 0x00 key a record, "e" kind 0x00 key what
-// stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one. Nothing outside this package knows it.
+// stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one, "o" name a value of the broker's own. Nothing outside this package knows it.
 const (
 	recordSpace     = 'r'
 	stubSpace       = 'e'
@@ -79,8 +79,10 @@ func StoredQuarantine(scan Scan) (n int, err error) {
 }
 
 // Shared reports whether brokers that are in step have the same value under a store's key: all but the stable
-// clock, which says what each of them knows of the others.
-func Shared(key []byte) bool { return !bytes.Equal(key, stableKey) }
+// clock, which says what each of them knows of the others, and what is a broker's own.
+func Shared(key []byte) bool {
+	return !bytes.Equal(key, stableKey) && (len(key) == 0 || key[0] != ownSpace)
+}
 
 // RecordKey is the key under which a store holds a record.
 func RecordKey(ref Ref) []byte { return keyOf(recordSpace, ref) }

@@ -22,7 +22,6 @@ import (
 type blobs struct {
 	store   *store.Store
 	grace   time.Duration // how long a blob that no record names is kept
-	now     func() time.Time
 	engine  *engine
 	metrics *httpd.Metrics
 	log     *slog.Logger
@@ -73,7 +72,7 @@ func (b *blobs) sweepOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	count, size, err := b.store.Blobs().Sweep(ctx, b.now().Add(-b.grace), func(d string) bool { return named[job.Digest(d)] })
+	count, size, err := b.store.Blobs().Sweep(ctx, func(d string) bool { return named[job.Digest(d)] })
 	if count > 0 {
 		b.metrics.Swept(count)
 		b.log.Info("removed blobs that no job names any more", "blobs", count, "bytes", size)

@@ -27,6 +27,7 @@ type engine struct {
 	core  *broker.Broker
 	store *store.Store
 	now   func() time.Time
+	began time.Time          // now at the engine's start
 	act   func(broker.Ready) // carries out a Ready whose commit is synced; must not block
 
 	inbox   chan broker.Input
@@ -39,7 +40,7 @@ type engine struct {
 
 func newEngine(core *broker.Broker, st *store.Store, now func() time.Time, act func(broker.Ready)) *engine {
 	return &engine{
-		core: core, store: st, now: now, act: act,
+		core: core, store: st, now: now, began: now(), act: act,
 		inbox:   make(chan broker.Input, maxInbox),
 		stopped: make(chan struct{}),
 		calls:   map[broker.Token]chan broker.Answer{},
@@ -128,14 +129,14 @@ func (e *engine) run(ctx context.Context) error {
 			}
 			return nil
 		case in := <-e.inbox:
-			if err := e.core.Step(broker.Tick{Now: e.now()}); err != nil {
+			if err := e.core.Step(e.tick()); err != nil {
 				return err
 			}
 			if err := e.core.Step(in); err != nil {
 				return err
 			}
 		case <-wake.C:
-			if err := e.core.Step(broker.Tick{Now: e.now()}); err != nil {
+			if err := e.core.Step(e.tick()); err != nil {
 				return err
 			}
 		case err := <-done:
@@ -153,7 +154,7 @@ func (e *engine) run(ctx context.Context) error {
 		}
 		out = e.core.Ready()
 		if next := out.Wake; !next.IsZero() {
-			wake.Reset(max(next.Sub(e.now()), time.Millisecond))
+			wake.Reset(max(next.Sub(e.tick().Now), time.Millisecond))
 		}
 		if out.Commit.Empty() {
 			e.finish(out)
@@ -162,6 +163,13 @@ func (e *engine) run(ctx context.Context) error {
 		busy = true
 		commits <- out
 	}
+}
+
+// tick says what time it is. Now goes on from the engine's start by the monotonic clock, and has no reading of
+// it: the core compares, rounds and stores instants, and a machine's clock that is set must not move them.
+func (e *engine) tick() broker.Tick {
+	now := e.now()
+	return broker.Tick{Now: e.began.Round(0).Add(now.Sub(e.began)), Wall: now.Round(0)}
 }
 
 // drain takes in all that waits, so that one fsync serves it. Those who have just

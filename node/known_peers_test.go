@@ -7,16 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/store"
 )
 
 // A broker that was told of others is unbootstrapped until it has met one; from then on it is not, also
 // when all others have left again (rule A3).
 func TestUnbootstrapped(t *testing.T) {
 	st, _, _, _ := storeOfEachKind(t)
-	alone, err := recallPeers(st, "a", false)
+	alone, err := recallPeers(st, "a", false, up(0))
 	require.NoError(t, err)
 	require.False(t, alone.isUnbootstrapped(1), "a broker that was told of nobody is a cluster of one")
-	told, err := recallPeers(st, "a", true)
+	told, err := recallPeers(st, "a", true, up(0))
 	require.NoError(t, err)
 	require.True(t, told.isUnbootstrapped(1))
 	require.False(t, told.isUnbootstrapped(2))
@@ -27,17 +28,44 @@ func TestUnbootstrapped(t *testing.T) {
 // and until then nothing is written that it can't read (rule K5).
 func TestKnownPeersKeepTheirProtocol(t *testing.T) {
 	st, _, _, _ := storeOfEachKind(t)
-	now := time.Unix(1_800_000_000, 0)
-	x, err := recallPeers(st, "a", true)
+	x, err := recallPeers(st, "a", true, up(0))
 	require.NoError(t, err)
 	list := []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Alive, Protocol: 2}, {Name: "c", Actor: "c~1", Status: membership.Alive}}
-	require.NoError(t, x.remember(list, now))
-	x, err = recallPeers(st, "a", true)
+	require.NoError(t, x.remember(list))
+	x, err = recallPeers(st, "a", true, up(0))
 	require.NoError(t, err)
-	missing := x.missing(nil, now)
+	missing := x.missing(nil)
 	require.Len(t, missing, 2)
 	require.Equal(t, []int{2, 0}, []int{missing[0].Protocol, missing[1].Protocol})
 	list[0].Protocol = 1 // set back to the version before
-	require.NoError(t, x.remember(list, now))
-	require.Equal(t, 1, x.missing(nil, now)[0].Protocol)
+	require.NoError(t, x.remember(list))
+	require.Equal(t, 1, x.missing(nil)[0].Protocol)
 }
+
+// A broker that was not seen counts as a member for a day of this broker's uptime, over all starts, whatever the machine's
+// clock says and however long this broker was down (rule T1).
+func TestKnownPeersAgeByUptime(t *testing.T) {
+	st, _, _, _ := storeOfEachKind(t)
+	x, err := recallPeers(st, "a", true, up(100*time.Hour))
+	require.NoError(t, err)
+	require.NoError(t, x.remember([]membership.Member{{Name: "b", Actor: "b~1", Status: membership.Alive}}))
+	for uptime, want := range map[time.Duration]int{99 * time.Hour: 1, 123 * time.Hour: 1, 125 * time.Hour: 0} {
+		x, err = recallPeers(st, "a", true, up(uptime))
+		require.NoError(t, err)
+		require.Len(t, x.missing(nil), want, "%v", uptime)
+	}
+
+	// The version before has stored a date.
+	var b store.Batch
+	b.Set([]byte("mc"), []byte(`{"addr":"c:1","http":"c:2","actor":"c~1","seen":"1999-01-01T00:00:00Z","left":false}`))
+	require.NoError(t, st.Commit(&b))
+	for uptime, want := range map[int]int{125: 1, 148: 1, 150: 0} {
+		_, err = recallPeers(st, "a", true, up(125*time.Hour)) // the first start of this version
+		require.NoError(t, err)
+		x, err = recallPeers(st, "a", true, up(time.Duration(uptime)*time.Hour))
+		require.NoError(t, err)
+		require.Len(t, x.missing(nil), want, "%d h", uptime)
+	}
+}
+
+func up(d time.Duration) func() time.Duration { return func() time.Duration { return d } }

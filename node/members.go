@@ -88,7 +88,7 @@ var memberText = map[gossip.MemberKind]string{
 // has not met before (rule S6).
 func (m *members) reconcile() {
 	list := m.brokers()
-	if err := m.known.remember(list, m.cfg.Now()); err != nil {
+	if err := m.known.remember(list); err != nil {
 		m.log.Error("remembering the members", "error", err)
 	}
 	m.engine.Tell(broker.Roster{Members: list})
@@ -129,7 +129,7 @@ func (m *members) brokers() []membership.Member {
 			Protocol: highest(x.Tags[protocolTag]),
 		})
 	}
-	out = append(out, m.known.missing(seen, m.cfg.Now())...)
+	out = append(out, m.known.missing(seen)...)
 	return out
 }
 

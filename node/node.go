@@ -87,7 +87,7 @@ func New(cfg Config) (n *Node, err error) {
 // compose makes the parts.
 func (n *Node) compose() {
 	counted := n.http.Metrics()
-	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, now: n.cfg.Now, engine: n.engine, metrics: counted, log: n.log}
+	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, engine: n.engine, log: n.log}
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
 	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}
@@ -112,7 +112,13 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.name, n.actor = id.Name, id.Actor
-	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0)
+	before, err := broker.StoredUptime(st.Scan)
+	if err != nil {
+		return err
+	}
+	began := n.cfg.Now()
+	uptime := func() time.Duration { return before + n.cfg.Now().Sub(began) }
+	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0, uptime)
 	return err
 }
 

@@ -82,12 +82,13 @@ func (b *Blobs) stat(d digest) (fileStamp, error) {
 	return fileStamp{info.Size(), info.ModTime()}, nil
 }
 
-// Sweep removes the blobs for which keep returns false, that were stored before the given time, and that were
-// neither touched nor stored since the Sweep before the last one. It returns how many blobs it removed and
+// Sweep removes the blobs for which keep returns false and that were neither touched nor stored since the Sweep
+// before the last one, or since the store was opened if that is later: the first Sweep removes nothing that the
+// caller has used in its time. A file's date plays no part (rule T1). It returns how many blobs it removed and
 // their size in bytes. The caller sees to it that keep returns true for every blob that a record names (rule
 // L8), and that no two Sweeps run at once. After a crash a blob that was just removed may be back. Open blobs
 // stay readable.
-func (b *Blobs) Sweep(ctx context.Context, before time.Time, keep func(digest string) bool) (n int, bytes int64, err error) {
+func (b *Blobs) Sweep(ctx context.Context, keep func(digest string) bool) (n int, bytes int64, err error) {
 	b.mu.Lock()
 	b.used[1], b.used[0] = b.used[0], map[digest]bool{}
 	b.mu.Unlock()
@@ -98,7 +99,7 @@ func (b *Blobs) Sweep(ctx context.Context, before time.Time, keep func(digest st
 		if keep(name) {
 			return nil
 		}
-		gone, err := b.sweepOne(name, before)
+		gone, err := b.sweepOne(name)
 		if gone {
 			n, bytes = n+1, bytes+size
 		}
@@ -107,15 +108,15 @@ func (b *Blobs) Sweep(ctx context.Context, before time.Time, keep func(digest st
 	return n, bytes, err
 }
 
-// sweepOne removes a blob unless it is young or was used since the Sweep before the last one.
-func (b *Blobs) sweepOne(name string, before time.Time) (gone bool, err error) {
+// sweepOne removes a blob unless it was used since the Sweep before the last one.
+func (b *Blobs) sweepOne(name string) (gone bool, err error) {
 	d, err := parseDigest(name)
 	if err != nil {
 		return false, err
 	}
 	defer b.lockName(d)()
-	at, err := b.stat(d)
-	if errors.Is(err, ErrNotFound) || err == nil && !at.changed.Before(before) {
+	_, err = b.stat(d)
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -21,20 +20,21 @@ func damage(t *testing.T, mem *vfs.MemFS, digest string) {
 	data[len(data)/2] ^= 0x10
 }
 
-// TestSweep checks rule L8: a blob that no record names is removed when it is old; a blob that is named or
-// young, or was used since the Sweep before the last one, stays.
+// TestSweep checks rules L8 and T1: a blob that no record names is removed, unless it was stored or used since the
+// Sweep before the last one. The dates of files play no part.
 func TestSweep(t *testing.T) {
-	b := mustOpen(t, small(vfs.NewMem())).Blobs()
+	mem := vfs.NewMem()
+	s := mustOpen(t, small(mem))
+	b := s.Blobs()
 	named, lost := put(t, b, "named"), put(t, b, "lost")
-	sweep := func(before time.Time) (int, int64) {
-		n, size, err := b.Sweep(ctx(t), before, func(d string) bool { return d == named })
+	sweep := func() (int, int64) {
+		n, size, err := b.Sweep(ctx(t), func(d string) bool { return d == named })
 		require.NoError(t, err)
 		return n, size
 	}
-	old := time.Now().Add(time.Hour) // all blobs are older
-	n, _ := sweep(time.Now().Add(-time.Hour))
-	require.Zero(t, n, "young blobs stay")
-	n, _ = sweep(old)
+	n, _ := sweep()
+	require.Zero(t, n, "what was just stored stays")
+	n, _ = sweep()
 	require.Equal(t, 1, n)
 	require.Equal(t, map[string]int64{named: 5}, list(t, b))
 	require.ErrorIs(t, b.Sound(ctx(t), lost), ErrNotFound)
@@ -49,17 +49,27 @@ func TestSweep(t *testing.T) {
 		"Touch, and Put": func(d string) { b.Touch(d); put(t, b, "relied on") },
 	} {
 		d := put(t, b, "relied on")
-		sweep(time.Time{})
-		sweep(time.Time{}) // the Put is forgotten
+		sweep() // of the time before, in which it was stored
 		use(d)
-		n, _ := sweep(old)
+		n, _ := sweep()
 		require.Zero(t, n, name)
-		n, size := sweep(old)
+		n, size := sweep()
 		require.Equal(t, 1, n, name)
 		require.EqualValues(t, len("relied on"), size)
 	}
 	_, here := b.has(digestOf("named"))
 	require.True(t, here, "the blob is still there")
+
+	// A start forgets what was used before it: its first Sweep, which is not before the blobs' grace, removes what
+	// nobody has used since.
+	idle, used := put(t, b, "idle"), put(t, b, "used")
+	require.NoError(t, s.Close())
+	b = mustOpen(t, small(mem)).Blobs()
+	b.Touch(used)
+	n, _ = sweep()
+	require.Equal(t, 1, n)
+	require.ErrorIs(t, b.Sound(ctx(t), idle), ErrNotFound)
+	require.NoError(t, b.Sound(ctx(t), used))
 }
 
 // TestSweepStops checks that a Sweep ends with its context, and with an error of the store.
@@ -69,19 +79,18 @@ func TestSweepStops(t *testing.T) {
 	put(t, b, "x")
 	over, cancel := context.WithCancel(ctx(t))
 	cancel()
-	_, _, err := b.Sweep(over, time.Now().Add(time.Hour), none)
+	_, _, err := b.Sweep(over, none)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, list(t, b), 1)
 	require.NoError(t, s.Close())
-	_, _, err = b.Sweep(ctx(t), time.Now(), none)
+	_, _, err = b.Sweep(ctx(t), none)
 	require.ErrorIs(t, err, ErrClosed)
 }
 
 // TestSweepAgainstPutAndTouch checks that a blob that a Touch or Put has confirmed is not removed by a concurrent
-// Sweep, however old the file is.
+// Sweep.
 func TestSweepAgainstPutAndTouch(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
-	old := time.Now().Add(time.Hour)
 	content := []string{"a", "b", "c", "d"}
 	for range 100 {
 		sweepers, users := sync.WaitGroup{}, sync.WaitGroup{}
@@ -101,7 +110,7 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 			})
 		}
 		sweepers.Go(func() {
-			if _, _, err := b.Sweep(ctx(t), old, none); err != nil {
+			if _, _, err := b.Sweep(ctx(t), none); err != nil {
 				t.Error(err)
 			}
 		})
@@ -114,22 +123,20 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 				put(t, b, c)
 			}
 		}
-		_, _, err := b.Sweep(ctx(t), time.Time{}, none) // forgets that the blobs were used
+		_, _, err := b.Sweep(ctx(t), none) // forgets that the blobs were used
 		require.NoError(t, err)
 	}
 	require.Empty(t, b.renaming)
 }
 
-// TestSweepBetweenLookAndRemoval tests the one place where a Sweep could be wrong: it has found that a blob
-// is old and that no record names it, and then the blob is touched.
+// TestSweepBetweenLookAndRemoval tests the one place where a Sweep could be wrong: it has found that no
+// record names a blob, and then the blob is touched.
 func TestSweepBetweenLookAndRemoval(t *testing.T) {
 	b := mustOpen(t, small(vfs.NewMem())).Blobs()
 	d := put(t, b, "x")
-	for range 2 {
-		_, _, err := b.Sweep(ctx(t), time.Time{}, none)
-		require.NoError(t, err)
-	}
-	n, _, err := b.Sweep(ctx(t), time.Now().Add(time.Hour), func(string) bool {
+	_, _, err := b.Sweep(ctx(t), none)
+	require.NoError(t, err)
+	n, _, err := b.Sweep(ctx(t), func(string) bool {
 		_, here := b.Touch(d) // during the Sweep, after it has begun a new set of used blobs
 		require.True(t, here)
 		return false

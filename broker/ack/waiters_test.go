@@ -48,7 +48,7 @@ func newOffice(t *testing.T, others ...string) *office {
 // pass lets time go by, and shows the members as they are.
 func (o *office) pass(d time.Duration) {
 	o.at = o.at.Add(d)
-	o.peers.Tick(o.at, o.at)
+	o.peers.Tick(o.at)
 	o.holders.Tick(o.at)
 	o.Tick(o.at)
 	var roster []membership.Member

@@ -50,7 +50,8 @@ type link struct {
 	notBefore time.Time // backoff after failures (rule S5)
 	lastSeen  time.Time // when the member last spoke
 
-	offset time.Duration // of the member's clock then, from this machine's clock
+	clocks  Reading      // what time it was there then (rule T2)
+	stamped clock.Hybrid // its hybrid clock then
 }
 
 // lane is one of the two ways of messages to a member, each with one message under way at most (rule S1).
@@ -135,6 +136,7 @@ type Said struct {
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
 	Stable      *wire.Stable
 	StableHeard uint64
+	Clocks      Reading // what time it is there (rule T2)
 }
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
@@ -160,7 +162,7 @@ func (r *Replication) Hear(s Said) bool {
 	if s.Much {
 		r.offered(s)
 	}
-	l.offset = s.Hybrid.Time().Sub(r.wall)
+	l.clocks, l.stamped = s.Clocks, s.Hybrid
 	return true
 }
 

@@ -84,7 +84,7 @@ func (r *Replication) Rotating() string {
 	if len(names) == 0 {
 		return ""
 	}
-	slot := uint64(r.wall.Unix())
+	slot := uint64(r.now.Unix())
 	pick := prng.Source(r.cfg.Seed ^ slot)
 	return names[pick.Below(len(names))]
 }

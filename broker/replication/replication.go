@@ -48,7 +48,6 @@ type Replication struct {
 	random  *prng.Source
 	born    time.Time // the first Tick
 	now     time.Time // never goes back
-	wall    time.Time // the machine's clock; it may be set back
 
 	links   map[string]*link // to every member, by name
 	stretch float64          // of the sync interval (rule S5)
@@ -72,11 +71,11 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 }
 
 // Tick says what time it is.
-func (r *Replication) Tick(now, wall time.Time) {
+func (r *Replication) Tick(now time.Time) {
 	if r.born.IsZero() {
 		r.born = now
 	}
-	r.now, r.wall = now, wall
+	r.now = now
 }
 
 // beat says in a message how long this broker has run; the next message of its receiver says it back.
@@ -235,15 +234,32 @@ func writtenBy(broker string, c clock.Vector) (out clock.Vector) {
 	return out
 }
 
-// Offsets lists how far the clocks of the members that are alive and were heard are from this
-// machine's clock.
-func (r *Replication) Offsets() (out []time.Duration) {
+// Reading is what a member's clocks show now, as far as its last message says (rule T2).
+type Reading struct {
+	Own   time.Time // its machine's clock
+	City  time.Time // what it takes for the city's time
+	Unset bool      // its machine's clock has no vote
+}
+
+// Readings lists the clocks of the members that are alive and were heard.
+func (r *Replication) Readings() (out []Reading) {
 	for _, name := range r.members.Names() {
 		if l := r.links[name]; l != nil && l.heard && r.members.Alive(name) {
-			out = append(out, l.offset)
+			since := r.now.Sub(l.lastSeen)
+			out = append(out, Reading{l.clocks.Own.Add(since), l.clocks.City.Add(since), l.clocks.Unset})
 		}
 	}
 	return out
+}
+
+// Stamping is what a member's stamps would show now, as far as its last message says; zero when it
+// was not heard since this broker's start.
+func (r *Replication) Stamping(name string) time.Time {
+	l := r.links[name]
+	if l == nil || !l.heard {
+		return time.Time{}
+	}
+	return l.stamped.Time().Add(r.now.Sub(l.lastSeen))
 }
 
 // seen is the clock from which members are to send, nil when it is the clock itself (rule L10).

@@ -31,7 +31,7 @@ func newPair(t *testing.T) *pair {
 		Replication: New(Config{Actor: "a~1", SyncInterval: time.Minute, NewsLinks: true}, l, members, &random),
 		t:           t, members: members, at: time.Unix(1_000_000, 0),
 	}
-	p.Tick(p.at, p.at)
+	p.Tick(p.at)
 	p.see("b~1")
 	return p
 }
@@ -45,7 +45,7 @@ func (p *pair) see(actor clock.Actor) {
 
 func (p *pair) pass(d time.Duration) {
 	p.at = p.at.Add(d)
-	p.Tick(p.at, p.at)
+	p.Tick(p.at)
 }
 
 // hear lets the member tell its clock.

@@ -30,7 +30,7 @@ func newGroup(t *testing.T, copies int, names ...string) *group {
 		Replication: New(Config{Actor: "a~1", Copies: copies, SyncInterval: time.Minute, NewsLinks: true}, l, members, &random),
 		t:           t, members: members, at: time.Unix(1_000_000, 0),
 	}, nil}
-	g.Tick(g.at, g.at)
+	g.Tick(g.at)
 	g.roster(names...)
 	return g
 }

@@ -30,6 +30,10 @@ type Metadata struct {
 	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
 	Unaudited    bool              `codec:"unaudited,omitempty" json:"unaudited"` // it holds back what it remembers until somebody has audited it (rule L9)
 
+	Wall  clock.Time `codec:"wall,omitempty" json:"wall,omitzero"`    // what its own clock showed when it said so; 0 of an older version (rule T2)
+	City  clock.Time `codec:"city,omitempty" json:"city,omitzero"`    // what time it was in the city, as far as it knew, if that was another
+	Unset bool       `codec:"unset,omitempty" json:"unset,omitempty"` // its own clock was never set, and has no vote (rule T2)
+
 	Emergency InForce `codec:"emergency" json:"emergency"` // what is in force there
 
 	// Clock is what the broker holds. On the wire only the sender's own metadata in a push-pull

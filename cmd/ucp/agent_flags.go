@@ -73,7 +73,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.maxLosses, "max-losses", node.DefaultMaxLosses, "brokers that may be lost, each alone, while one job runs there, before the job fails; 0 is without bound")
 	fs.DurationVar(&f.isolationDelay, "isolation-delay", node.DefaultIsolationDelay, "time that a broker which lost most others at once waits before it takes jobs over")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", node.DefaultDrainTimeout, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
-	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept; how it ended stays known until every broker knows")
+	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept, in time that this broker is up; how it ended stays known until every broker knows")
 	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
 	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve)")

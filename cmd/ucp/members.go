@@ -53,6 +53,9 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 		if m.Draining {
 			status += ", draining"
 		}
+		if m.Unset {
+			status += ", clock not set"
+		}
 		row(w, name, status, inRoll(&m, now), inForce(&m), dash(m.Addr), dash(m.HTTPAddr), rtt)
 	}
 }

@@ -97,7 +97,7 @@ func (c *cli) completeConstraint(cmd *cobra.Command, _ []string, _ string) ([]st
 // runJob is the life of one `ucp run`.
 func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file string, args []string) error {
 	began := time.Now()
-	spec, err := f.spec(args, began)
+	spec, err := f.spec(args)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
@@ -61,10 +60,11 @@ func specFlags(t *testing.T) map[string][]string {
 	return out
 }
 
-// samples are values for the flags that take more than a number, a duration or a plain word.
+// samples are values for the flags that take more than a number, a duration or a plain word, by flag; by field where one
+// flag sets several.
 var samples = map[string]string{
 	"driver": "process", "input": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB",
-	"constraint": "zone=7", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "after": "j1",
+	"constraint": "zone=7", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "deadline_in": "90m", "after": "j1",
 }
 
 // uploaded are the fields whose flags name files: they are set once the files are uploaded, which the tests of
@@ -73,13 +73,12 @@ var uploaded = map[string]bool{"stdin": true, "inputs": true}
 
 // A flag that is registered and then left out of runFlags.spec would be taken without a word.
 func TestEveryFlagSetsItsField(t *testing.T) {
-	now := time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC)
 	specWith := func(args ...string) map[string]any {
 		var f runFlags
 		fs := pflag.NewFlagSet("run", pflag.ContinueOnError)
 		f.register(fs)
 		require.NoError(t, fs.Parse(args), "%q", args)
-		s, err := f.spec(nil, now)
+		s, err := f.spec(nil)
 		require.NoError(t, err, "%q", args)
 		b, err := json.Marshal(s)
 		require.NoError(t, err)
@@ -107,7 +106,7 @@ func TestEveryFlagSetsItsField(t *testing.T) {
 			if flag == nil {
 				continue // TestEveryFieldHasAFlag says so
 			}
-			value := cmp.Or(samples[name], map[string]string{"int": "3", "duration": "1h", "bool": "true"}[flag.Value.Type()], "word")
+			value := cmp.Or(samples[field], samples[name], map[string]string{"int": "3", "duration": "1h", "bool": "true"}[flag.Value.Type()], "word")
 			require.NotEqual(t, at(specWith(), field), at(specWith("--"+name+"="+value), field),
 				"job.Spec %s: --%s is registered, and runFlags.spec does not use it", field, name)
 		}

@@ -89,7 +89,7 @@ func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, to
 
 // spec makes the job spec, as far as it needs no upload. It checks what flags
 // can get wrong; what a job may ask for is the broker's to say.
-func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
+func (f *runFlags) spec(args []string) (job.Spec, error) {
 	s := job.Spec{
 		Driver: job.Driver(f.driver), Args: args, Env: f.env.pairs,
 		Dirs: f.dirs, Outputs: f.outputs,
@@ -121,11 +121,10 @@ func (f *runFlags) spec(args []string, now time.Time) (job.Spec, error) {
 		return s, fmt.Errorf("--driver %q: want %q or %q", f.driver, job.Wasm, job.Process)
 	}
 	if f.deadline != "" {
-		at, err := parseDeadline(f.deadline, now)
-		if err != nil {
+		var err error
+		if s.Priority.Deadline, s.DeadlineIn, err = parseDeadline(f.deadline); err != nil {
 			return s, fmt.Errorf("--deadline %q: %w", f.deadline, err)
 		}
-		s.Priority.Deadline = at
 	}
 	return s, nil
 }
@@ -146,14 +145,18 @@ func counts(pairs map[string]string) (map[string]int64, error) {
 	return out, nil
 }
 
-// parseDeadline reads an instant, or a duration from now.
-func parseDeadline(text string, now time.Time) (clock.Time, error) {
+// parseDeadline reads an instant, or a duration, which the broker that takes the job counts: this machine's
+// clock may be wrong.
+func parseDeadline(text string) (at clock.Time, in clock.Duration, err error) {
 	if d, err := time.ParseDuration(text); err == nil {
-		return clock.At(now.Add(d)), nil
+		if d <= 0 {
+			return 0, 0, errors.New("it is over; write a duration from now such as 90m")
+		}
+		return 0, clock.Duration(d), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return 0, errors.New("write 2026-01-31T15:04:05Z, or a duration from now such as 90m")
+		return 0, 0, errors.New("write 2026-01-31T15:04:05Z, or a duration from now such as 90m")
 	}
-	return clock.At(t), nil
+	return clock.At(t), 0, nil
 }

@@ -75,6 +75,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	for _, text := range s.Warnings {
 		row(w, "WARNING:", text)
 	}
+	if text := timeLine(s); text != "" {
+		row(w, "Time:", text)
+	}
 	row(w, "As of:", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"))
 	if len(s.PeerBrokers) == 0 {
 		return
@@ -97,6 +100,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		} else if p.Failing > 0 {
 			health += fmt.Sprintf(", %d unanswered", p.Failing)
 		}
+		if p.Unset {
+			health += ", its clock is NOT SET"
+		}
 		seen := "never"
 		if p.LastSeen > 0 {
 			seen = ago(clock.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
@@ -115,6 +121,22 @@ func emergencyLine(e *api.Emergency) string {
 		text += ": " + e.Message
 	}
 	return text
+}
+
+// timeLine says what time it is for the brokers where this machine's clock shows another, "" where it does not.
+func timeLine(s *api.Coordination) string {
+	off, text := s.AsOf.Sub(s.Time), s.Time.UTC().Format("2006-01-02 15:04:05 MST")
+	switch {
+	case s.Time.IsZero(): // of an older version
+		return ""
+	case s.Unset:
+		return text + "; this machine's clock is NOT SET"
+	case off >= time.Minute:
+		return text + fmt.Sprintf("; this machine's clock is %s AHEAD", humanDuration(off))
+	case off <= -time.Minute:
+		return text + fmt.Sprintf("; this machine's clock is %s BEHIND", humanDuration(-off))
+	}
+	return ""
 }
 
 func peersLine(s *api.Coordination) string {

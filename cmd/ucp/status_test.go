@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,4 +17,21 @@ func TestPeersLine(t *testing.T) {
 	require.Equal(t, "2, all answer, but gossip says that some are GONE", peersLine(s))
 	s.UnhealthyPeers = 1
 	require.Equal(t, "2, 1 UNHEALTHY", peersLine(s))
+}
+
+// A clock that the cluster does not go by is named, with what time it is instead.
+func TestTimeLine(t *testing.T) {
+	at := time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		s    api.Coordination
+		want string
+	}{
+		{api.Coordination{AsOf: at}, ""},
+		{api.Coordination{AsOf: at, Time: at.Add(time.Second)}, ""},
+		{api.Coordination{AsOf: at.Add(48 * time.Hour), Time: at}, "2026-01-31 15:04:05 UTC; this machine's clock is 2d0h AHEAD"},
+		{api.Coordination{AsOf: at.Add(-time.Hour), Time: at}, "2026-01-31 15:04:05 UTC; this machine's clock is 1h0m BEHIND"},
+		{api.Coordination{AsOf: time.Unix(0, 0), Time: at, Unset: true}, "2026-01-31 15:04:05 UTC; this machine's clock is NOT SET"},
+	} {
+		require.Equal(t, c.want, timeLine(&c.s))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -19,7 +20,7 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "another digest is being made; ask again in a second")
 	}
 	defer srv.digesting.Unlock()
-	d := api.Digest{Name: srv.cfg.Name, Actor: srv.cfg.Actor, Clock: clock.Vector{}, AsOf: srv.cfg.Now().UTC()}
+	d := api.Digest{Name: srv.cfg.Name, Actor: srv.cfg.Actor, Clock: clock.Vector{}, AsOf: srv.cityTime()}
 	list := r.URL.Query().Get("records") != ""
 	err := srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
 	if err != nil {
@@ -48,7 +49,7 @@ func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 		sum.Write(s.Key)
 		sum.Write(one[:])
 		if list {
-			d.List = append(d.List, describe(s, one[:]))
+			d.List = append(d.List, describe(s, one[:], clock.At(d.AsOf)))
 		}
 		return nil
 	})
@@ -57,10 +58,13 @@ func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 }
 
 // describe names one stored record. Of one that can't be decoded it says no more than that.
-func describe(s ledger.Stored, sum []byte) api.RecordDigest {
+func describe(s ledger.Stored, sum []byte, now clock.Time) api.RecordDigest {
 	out := api.RecordDigest{Kind: string(s.Kind), Key: s.Ref.Key, Digest: hex.EncodeToString(sum)}
 	if s.Record != nil {
 		out.Finished = s.Record.Finished()
+		if e, ok := s.Record.(*emergency.Record); ok {
+			out.Finished = e.Over(now) // from then on each broker forgets it in its own time (rule T1)
+		}
 		out.Created = slices.Collect(s.Record.Creations())
 	}
 	return out

@@ -65,6 +65,7 @@ func (srv *Server) coordination() api.Coordination {
 		Replicas: srv.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
+		Time: srv.cityTime(), Unset: row.Unset,
 		Draining: row.Draining, DiskFull: row.Full, Unaudited: row.Unaudited, Quarantined: int(srv.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
@@ -97,6 +98,7 @@ func (srv *Server) coordination() api.Coordination {
 			p.LastSeen = k.Seen.Unix()
 		}
 		if other, ok := srv.rowOf(m.Name); ok {
+			p.Unset = other.Unset
 			p.Behind, p.Ahead = distance(c.Clock, other.Clock), distance(other.Clock, c.Clock)
 		}
 		c.PeerBrokers[m.Name] = p
@@ -115,6 +117,15 @@ func (srv *Server) coordination() api.Coordination {
 func (srv *Server) proven(name string) bool {
 	s := srv.host.Overview()
 	return s != nil && slices.Contains(s.Proven, name)
+}
+
+// cityTime is what time it is for the core, as it was last published: this machine's clock until then.
+func (srv *Server) cityTime() time.Time {
+	now := srv.cfg.Now().UTC()
+	if s := srv.host.Overview(); s != nil {
+		return now.Round(0).Add(s.Drift)
+	}
+	return now
 }
 
 // activeEmergencies lists those that are active, as last published.
@@ -177,7 +188,7 @@ func (srv *Server) members() []api.Member {
 			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
-			Draining: m.Tags[DrainingTag] != "",
+			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset,
 		})
 		enrolled(&out[len(out)-1], roll)
 		delete(roll, m.Name)
