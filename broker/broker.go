@@ -30,6 +30,7 @@ type Config struct {
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // pass news on at once (rule S1); false only in tests
 	RumourPause  time.Duration // between two messages to a peer that nobody waits for; what comes in meanwhile goes together (rule S1)
+	PageSize     int           // bytes of records in one message between brokers; 0 is the most that is allowed (rule L11); less only in tests
 	AckTimeout   time.Duration // after which an answer is given with fewer copies, and says so (rule A1)
 	BlobTrust    time.Duration // how long a blob that was seen counts as still there; 0 is indefinitely
 	MaxClockSkew time.Duration // how far another clock may be ahead and still be followed (rule I3)
@@ -64,6 +65,7 @@ type Broker struct {
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
 	sweeper      sweeper      // forgets (rule L8)
 	enrolment    enrolment    // who takes part (rules M1, M2)
+	repairer     repairer     // keeps copies of inputs as brokers come and go (rule R3)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 	renewing     time.Time    // the same of those that have a lease
@@ -83,6 +85,7 @@ func New(cfg Config) *Broker {
 	b.balancer = balancer{core: c, ownership: &b.ownership}
 	b.sweeper = sweeper{core: c}
 	b.enrolment = newEnrolment(c)
+	b.repairer = repairer{core: c}
 	c.changed = b.noted
 	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
@@ -198,7 +201,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.next,
 	} {
 		wake = sooner(wake, at)
 	}

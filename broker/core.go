@@ -51,7 +51,7 @@ func newCore(cfg Config) *core {
 		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting}),
 	}
 	c.peers = replication.New(replication.Config{
-		Actor: cfg.Actor, Seed: cfg.Seed, Copies: cfg.Replicas, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause,
+		Actor: cfg.Actor, Seed: cfg.Seed, Copies: cfg.Replicas, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause, PageSize: cfg.PageSize,
 	}, c.ledger, c.members, &c.random)
 	c.blobs = ack.NewHolders(c.members, cfg.BlobTrust)
 	c.copies = ack.NewWaiters[ackWaiter](cfg.Replicas, c.members, c.peers, c.blobs)

@@ -45,6 +45,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 		b.distrust() // it may have been away for long
 	}
 	if c.Runners {
+		b.repairer.changed()
 		b.decisions.holdersChanged()
 		b.attempts.fetchSoon()
 		b.reviewMembers()

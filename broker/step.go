@@ -82,6 +82,7 @@ func (b *Broker) pass(in Tick) {
 	b.emergencies.pass()
 	b.sweep()
 	b.balancer.balance()
+	b.repairer.pass()
 }
 
 // begin is the first Tick: now it is known what time it is.

@@ -27,6 +27,7 @@ func (b *Broker) deliver(in Deliver) {
 	}
 	b.hear(replication.Said{
 		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Stable: m.Stable, StableHeard: m.StableHeard,
+		Much: m.Much, Lease: m.Lease,
 	}, m.Metadata)
 	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
 	var got replication.Received
@@ -73,7 +74,7 @@ func (b *Broker) acked(in Acked) {
 	b.peers.Answered(peer, in.Page)
 	if !b.hear(replication.Said{
 		From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat, Taken: r.Taken && !in.Page,
-		Stable: r.Stable, StableHeard: r.StableHeard,
+		Stable: r.Stable, StableHeard: r.StableHeard, Much: r.Much, Lease: r.Lease,
 	}, r.Metadata) {
 		return
 	}

@@ -252,7 +252,18 @@ func messageText(m *wire.Message) string {
 			out += " last"
 		}
 	}
+	out += leaseText(m.Much, m.Lease)
 	return out + deltaText(m.Delta)
+}
+
+func leaseText(much bool, l *wire.Lease) (out string) {
+	if much {
+		out += " much"
+	}
+	if l != nil {
+		out += fmt.Sprintf(" lease of %s upto %v", l.Donor, l.Upto)
+	}
+	return out
 }
 
 func replyText(r *wire.Reply) string {
@@ -263,6 +274,7 @@ func replyText(r *wire.Reply) string {
 	if r.Taken {
 		out += " taken"
 	}
+	out += leaseText(r.Much, r.Lease)
 	return out + deltaText(r.Delta)
 }
 

@@ -162,6 +162,42 @@ func (l *Ledger) adopt(c clock.Vector, void map[clock.Actor]bool) {
 	if l.seen.Merge(c) {
 		l.clockDirty = true
 		l.cut()
+		l.reach()
+	}
+}
+
+// span is every update that upto covers and since does not.
+type span struct{ since, upto clock.Vector }
+
+// keepAhead bounds the spans that are remembered.
+const keepAhead = 64
+
+// Ahead notes that every update of upto beyond since is held, or was, as after the merge of a delta without a
+// clock. The clock takes these in as soon as it covers since, whoever brings that (rule R2). Otherwise an update
+// whose writer loses its disk meanwhile would never be covered by any clock.
+func (l *Ledger) Ahead(since, upto clock.Vector) {
+	x := span{since.Clone(), upto.Clone()}
+	for i := range l.ahead {
+		if e := &l.ahead[i]; e.upto.Covers(since) { // it goes on where that one ends
+			e.upto.Merge(upto)
+			l.reach()
+			return
+		}
+	}
+	l.ahead = append(l.ahead, x)
+	l.ahead = l.ahead[max(0, len(l.ahead)-keepAhead):]
+	l.reach()
+}
+
+// reach takes the spans in that the clock has come to.
+func (l *Ledger) reach() {
+	for i, x := range l.ahead {
+		if l.seen.Covers(x.since) {
+			l.ahead = slices.Delete(l.ahead, i, i+1)
+			l.adopt(x.upto, nil) // and looks again
+			l.reach()
+			return
+		}
 	}
 }
 

@@ -129,6 +129,7 @@ type Ledger struct {
 	clock    clock.Vector // of that, what is held: seen below every hole (rule L10)
 	stable   clock.Vector // of that, what every member is known to hold (rule F1); its owner sets it
 	bad      map[Ref]*quarantined
+	ahead    []span                                 // held, though the clock does not cover what came before (rule R2)
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
 	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately

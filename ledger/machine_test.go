@@ -18,6 +18,44 @@ type cluster struct {
 	flows    map[[2]*replica]*outgoing
 }
 
+// A clock takes in what was held ahead of it as soon as it has come so far, whoever brought that, and not before:
+// otherwise it would cover what is missing between (rule R2).
+func TestClockReachesWhatIsAhead(t *testing.T) {
+	a, b := newReplica("a"), newReplica("b")
+	var clocks []clock.Vector
+	for _, key := range []string{"j1", "j2", "j3", "j4"} {
+		_, err := touch(a.Ledger, key, false)
+		require.NoError(t, err)
+		clocks = append(clocks, a.Clock())
+	}
+	a.sync()
+	take := func(since, upto clock.Vector) {
+		d, _, err := a.Delta(since, 1<<20)
+		require.NoError(t, err)
+		d.Clock = nil
+		b.receive(d)
+		b.Ahead(since, upto)
+	}
+	take(clocks[1], clocks[2])
+	take(clocks[2], clocks[3])
+	require.Empty(t, b.Clock(), "j1 and j2 are missing")
+	require.NotNil(t, b.set("j4"))
+	d, _, err := a.Delta(nil, 1<<20)
+	require.NoError(t, err)
+	d.Clock = clocks[0]
+	b.receive(d)
+	require.Equal(t, clocks[0], b.Clock(), "j2 is missing")
+	d.Since, d.Clock = clocks[0], clocks[1]
+	b.receive(d)
+	require.Equal(t, clocks[3], b.Clock())
+	take(clocks[0], clocks[3])
+	require.Empty(t, b.ahead)
+	for i := range uint64(2 * keepAhead) { // they are bounded
+		b.Ahead(clock.NewVector(clock.Dot{Actor: "c~1", Counter: 2*i + 1}), clock.NewVector(clock.Dot{Actor: "d~1", Counter: i + 1}))
+	}
+	require.LessOrEqual(t, len(b.ahead), keepAhead)
+}
+
 // Whatever happens: a clock that covers a dot means that the record is held with
 // it (rules I1, I4, L4, L5), and in the end all hold the same.
 func TestClockCoversOnlyWhatIsHeld(t *testing.T) {
@@ -26,7 +64,7 @@ func TestClockCoversOnlyWhatIsHeld(t *testing.T) {
 		for i := range rapid.IntRange(2, 4).Draw(t, "replicas") {
 			c.replicas = append(c.replicas, newReplica(string(rune('a'+i))))
 		}
-		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.transfer, c.page, c.page, c.page, c.reduce, c.crash}
+		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.ahead, c.ahead, c.transfer, c.page, c.page, c.page, c.reduce, c.crash}
 		for range rapid.IntRange(20, 120).Draw(t, "steps") {
 			rapid.SampledFrom(deeds).Draw(t, "deed")(t)
 			for _, r := range c.replicas {
@@ -75,6 +113,21 @@ func (c *cluster) delta(t *rapid.T) {
 	require.NoError(t, err)
 	if ok {
 		p[1].receive(d)
+	}
+}
+
+// ahead sends what is newer than a clock that the receiver may yet have to come to, as what a donor holds (rule R1).
+func (c *cluster) ahead(t *rapid.T) {
+	p := c.pair(t)
+	p[0].sync()
+	since := c.pick(t, "donor").Clock()
+	since.Merge(c.known[p])
+	d, ok, err := p[0].Delta(since, 1<<20)
+	require.NoError(t, err)
+	require.True(t, ok)
+	d.Clock = nil
+	if p[1].receive(d); len(p[1].told) == 0 {
+		p[1].Ahead(since, p[0].Clock())
 	}
 }
 

@@ -57,6 +57,7 @@ type Core struct {
 	late     time.Duration      // by how much a message may arrive again, at most
 	flapping map[string]bool
 	carrying map[[2]string]int // messages under way, by link
+	leases   int               // messages and answers that named a donor (rule R1)
 	token    broker.Token
 	trace    uint64 // hash of all that happened
 	start    time.Time
@@ -599,6 +600,9 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	c.note("%s>%s %d", n.name, s.To, len(sent))
 	c.Sent.add(sent, s.Message.Delta)
 	c.carry(n.name, s.To, s.Message.Delta)
+	if s.Message.Lease != nil {
+		c.leases++
+	}
 	fail := func() {
 		if n.b == b {
 			c.step(n, broker.Unreachable{Peer: s.To, Page: s.Message.Page != nil})
@@ -639,6 +643,9 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			answer := wire.Encode(r)
 			c.Sent.add(answer, r.Delta)
 			c.carry(s.To, n.name, r.Delta)
+			if r.Lease != nil {
+				c.leases++
+			}
 			reply, err := wire.DecodeReply(answer)
 			must(err)
 			c.travel(s.To, n.name, len(answer), func() {

@@ -237,7 +237,7 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) {
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) {
 				continue
 			}
 			if _, stub := isStub(k); stub {
@@ -247,6 +247,16 @@ func (c *Core) Differences() (out []string) {
 		}
 	}
 	return out
+}
+
+// metStub reports whether two states of a job that has ended differ only since one of them is an older one that has
+// met a stub: that brings the end and the updates, and nothing else (rule M4).
+func (c *Core) metStub(key string, a, b []byte) bool {
+	if _, ok := isJob(key); !ok || a == nil || b == nil || c.cfg.Retention > time.Hour {
+		return false
+	}
+	x, y := decodeJob(a), decodeJob(b)
+	return x.Finished() && y.Finished() && x.Verdict().Dot == y.Verdict().Dot && x.Dots.Compare(y.Dots) == clock.Equal
 }
 
 func (c *Core) forgotten(a, b []byte) bool {

@@ -153,6 +153,26 @@ func TestCoreSchedules(t *testing.T) {
 	t.Logf("what decided something, in how many of %d schedules:\n%v", reach.Runs, &reach)
 }
 
+// The same with messages of a few records only, so that whoever was away for a moment gets the rest in pages, from
+// one donor, while news passes (rules L5, R1, R2). Nobody asks whether results are firm: when a donor loses its disk
+// in the middle of a transfer, no clock will ever cover what nobody else had of it.
+func TestCoreSchedulesInPages(t *testing.T) {
+	n := uint64(100)
+	if raceDetector {
+		n = 20
+	}
+	cfg := coreConfig()
+	cfg.PageSize = 2 << 10
+	leased := 0
+	for seed := range n {
+		c := Schedule(seed, cfg, 0)
+		leased += c.leases
+		require.Empty(t, c.Wrong(), "seed %d\n%s", seed, c.Story(""))
+	}
+	t.Logf("%d messages and answers named a donor in %d schedules", leased, n)
+	require.Greater(t, leased, int(n))
+}
+
 var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 
 // The same seed gives the same run, event by event.

@@ -65,6 +65,16 @@ func (h *Holders) Saw(blobs ...job.Digest) {
 // Missed notes that a blob is not in this broker's store any more.
 func (h *Holders) Missed(d job.Digest) { h.local.forget(d) }
 
+// Lacks reports whether one of these blobs is known not to be in this broker's store any more.
+func (h *Holders) Lacks(blobs []job.Digest) bool {
+	for _, d := range blobs {
+		if at, known := h.local.known[d]; known && at.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // Drop forgets what a member held: it is another start now, or gone.
 func (h *Holders) Drop(name string) { delete(h.remote, name) }
 

@@ -37,10 +37,12 @@ type link struct {
 
 	outgoing outgoing
 	incoming *incoming
-	sent     span // the delta under way, or nothing
-	taken    span // what the member has taken although its clock can't move yet (rule R2)
-	behind   bool // what it lacks did not fit into a message when it was last looked at
-	follows  bool // it did, at some time, or the member has taken what is newer meanwhile
+	sent     span        // the delta under way, or nothing
+	taken    span        // what the member has taken although its clock can't move yet (rule R2)
+	behind   bool        // what it lacks did not fit into a message when it was last looked at
+	follows  bool        // it did, at some time, or the member has taken what is newer meanwhile
+	much     bool        // the message under way says that it lacks much
+	lease    *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
 
 	audit audit // of our unfinished records with this member (rule L9)
 
@@ -129,6 +131,8 @@ type Said struct {
 	Hybrid      clock.Hybrid
 	Clock, Seen clock.Vector // as in wire.Message
 	Beat        uint64
+	Much        bool // as in wire.Message
+	Lease       *wire.Lease
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
 	Stable      *wire.Stable
 	StableHeard uint64
@@ -154,6 +158,10 @@ func (r *Replication) Hear(s Said) bool {
 	if l.hearStable(s.Stable) {
 		l.latest, l.settled = told{s.Clock, l.stable}, false
 	}
+	r.hearLease(l, s.Lease)
+	if s.Much {
+		r.offered(s)
+	}
 	l.clocks, l.stamped = s.Clocks, s.Hybrid
 	return true
 }
@@ -167,6 +175,9 @@ func (l *link) holds(dots clock.Vector) bool {
 	}
 	return true
 }
+
+// looked notes whether what the member lacks fits into a message.
+func (l *link) looked(fits bool) { l.behind, l.follows = !fits, fits || l.follows }
 
 // newest is the clock from which the member is sent what is newer than a transfer to it.
 func (l *link) newest() clock.Vector {

@@ -18,7 +18,13 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 	d := m.Delta.ToLedger(m.Actor)
 	if m.Page == nil {
 		got := merge(d)
+		if got.Adopted && m.Actor == r.lease.donor {
+			r.endLease() // all of it fits into a message by now
+		}
 		whole := !got.Refused && !got.Voided() && m.Delta.Bad() == 0 && len(got.Forgotten) == 0
+		if whole && len(d.Clock) == 0 {
+			r.ledger.Ahead(d.Since, m.Clock)
+		}
 		return Received{
 			Restart:   !got.Adopted && !got.Refused && len(d.Clock) > 0,
 			Taken:     whole && !r.ledger.Covers(m.Clock),
@@ -48,6 +54,7 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 		d.Clock = nil
 	}
 	got := merge(d)
+	r.progressed(m)
 	in.bad = in.bad || got.Refused || got.Voided()
 	if m.Page.Last {
 		l.incoming = nil
@@ -60,7 +67,7 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Reply, error) {
 	reply := &wire.Reply{
 		Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Metadata: head.Metadata, Beat: r.beat(),
+		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Lease: r.leased(), Metadata: head.Metadata, Beat: r.beat(),
 		Forgotten: append(got.Forgotten, r.auditFor(m.Audit)...),
 	}
 	if m.Live {
@@ -75,7 +82,7 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 			return nil, err
 		}
 	}
-	if l != nil && l.incoming == nil && m.Delta == nil && !r.ledger.Seen().Covers(m.Clock) {
+	if l != nil && r.lease.donor == "" && l.incoming == nil && m.Delta == nil && !r.ledger.Seen().Covers(m.Clock) {
 		l.want = true
 	}
 	return reply, nil
@@ -86,22 +93,31 @@ func (r *Replication) Unheard(m *wire.Message, at clock.Hybrid) *wire.Reply {
 	return &wire.Reply{Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: at, Clock: r.ledger.Clock(), Restart: true}
 }
 
-// offer puts what the asker lacks into the reply. What does not fit goes as a transfer on our
-// own link.
+// offer puts what the asker lacks into the reply. What does not fit goes as a transfer on our own link, if we are
+// its donor (rule R1).
 func (r *Replication) offer(l *link, m *wire.Message, reply *wire.Reply) error {
 	if r.members.Unenrolled(m.From) {
 		r.TellNow(m.From) // when it is in the roll
 		return nil
 	}
 	since := wire.Base(m.Clock, m.Seen)
-	d, fits, err := r.ledger.Delta(since, wire.MaxPage)
-	switch {
-	case err != nil:
+	d, fits, err := r.ledger.Delta(since, r.cfg.PageSize)
+	if err != nil || l == nil && !fits {
 		return err
-	case !fits && l != nil:
-		l.news = true
+	}
+	if l != nil {
+		l.looked(fits)
+	}
+	switch {
 	case fits && (len(d.Entries) > 0 || !since.Covers(d.Clock)):
 		reply.Delta = wire.FromLedger(d)
+	case fits:
+	case r.mayTransfer(m.From):
+		l.news = true
+	case l.lease == nil:
+		reply.Much = true
+	default: // what is newer than its lease we send on our own link
+		l.news = true
 	}
 	return nil
 }

@@ -9,6 +9,7 @@
 //   - link.go: what is known of one member's progress
 //   - news.go: whom a changed record is told, and how soon (rule S1)
 //   - send.go: messages, transfers, replies to them, backoff (rules S2, S5, L5)
+//   - donor.go: from whom a member gets what does not fit into a message (rule R1)
 //   - receive.go: messages of others, and the replies to those (rules L4, L5)
 //   - stable.go: what every member is known to hold (rules F1 to F3)
 //   - audit.go: comparing unfinished records after a start (rule L9)
@@ -35,6 +36,7 @@ type Config struct {
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
 	NewsLinks    bool          // rule S1; false only in tests: then the exchange alone brings news
 	RumourPause  time.Duration // rule S1: between two messages to a member that nobody waits for; what comes in meanwhile goes together
+	PageSize     int           // bytes of records in a message or page, at most wire.MaxPage; 0 is that
 }
 
 // Replication is how far every member is with this broker's ledger. Make one with [New].
@@ -50,6 +52,8 @@ type Replication struct {
 	links   map[string]*link // to every member, by name
 	stretch float64          // of the sync interval (rule S5)
 	unaudit unaudited        // what waits for an audit (rule L9)
+	lease   lease            // from whom this broker gets what it lacks much of (rule R1)
+	spurned clock.Actor      // the last donor that sent nothing
 
 	stability stability // what every member is known to hold (rule F1)
 }
@@ -57,6 +61,9 @@ type Replication struct {
 // New makes a replication of a ledger among members. The ledger, the members and the randomness
 // are their owner's; this package never changes the first two.
 func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *prng.Source) *Replication {
+	if cfg.PageSize == 0 {
+		cfg.PageSize = wire.MaxPage
+	}
 	return &Replication{
 		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, members: members, random: random,
 		links: map[string]*link{}, stretch: 1, stability: stability{raised: map[clock.Actor]uint64{}},

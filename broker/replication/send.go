@@ -32,6 +32,7 @@ type Send struct {
 // Pump makes a message for every link that has something to say and none under way, and a page for every
 // transfer that has none under way. Each ends in Acked or Unreachable. An error is the ledger's.
 func (r *Replication) Pump(head func() Head) (out []Send, err error) {
+	r.reviewLease()
 	for _, name := range r.members.Names() {
 		l, m := r.links[name], r.members.Get(name)
 		if m.HTTPAddr == "" || m.Status == membership.Left || r.now.Before(l.notBefore) {
@@ -76,7 +77,7 @@ func (r *Replication) say(name string, head Head) wire.Message {
 	return wire.Message{
 		Version: version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
 		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
-		To: l.actor, Heard: l.beat, Beat: r.beat(), Stable: r.sayStable(l, version), StableHeard: l.version,
+		To: l.actor, Heard: l.beat, Beat: r.beat(), Stable: r.sayStable(l, version), StableHeard: l.version, Lease: r.leased(),
 	}
 }
 
@@ -87,7 +88,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	msg = r.say(name, head)
 	msg.Want = due || l.want || !l.heard
 	msg.Live, msg.Audit = due || r.unaudit.waiting && !l.audit.done, l.audit.ask()
-	l.sent = span{}
+	l.sent, l.much = span{}, false
 	if due {
 		l.exchange = r.now.Add(r.interval())
 		// What could not be read may have been damaged on its way: once an interval
@@ -101,12 +102,17 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
 	stable := l.stableNews && msg.Stable != nil && len(msg.Stable.Raised) > 0
 	l.stableNews = false
+	silent := !msg.Want && msg.Audit == nil && !stable
 	if l.outgoing.transfer != nil {
-		return r.ahead(l, msg)
+		return r.ahead(l, msg, silent)
 	}
-	d, fits, err := r.ledger.Delta(l.base, wire.MaxPage)
-	l.behind, l.follows = !fits, fits || l.follows
-	switch silent := !msg.Want && msg.Audit == nil && !stable; {
+	since := l.base
+	if r.chosen(l) {
+		since = l.known // all that its clock does not cover
+	}
+	d, fits, err := r.ledger.Delta(since, r.cfg.PageSize)
+	l.looked(fits)
+	switch {
 	case err != nil:
 		return msg, false, err
 	case fits && len(d.Entries) == 0:
@@ -117,22 +123,26 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	case fits:
 		msg.Delta, l.sent = wire.FromLedger(d), span{d.Since, msg.Clock}
 		return msg, true, nil
-	default:
-		l.outgoing = outgoing{transfer: r.ledger.Pin(l.base), id: r.random.Next()}
+	case r.mayTransfer(name):
+		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next()}
 		l.taken = span{msg.Clock, msg.Clock}
 		return msg, !silent, nil
+	case l.lease == nil: // it chooses a donor
+		msg.Much, l.much = true, true
+		return msg, true, nil
 	}
+	return r.ahead(l, msg, silent)
 }
 
-// ahead puts what is newer than the transfer to a member into a message (rule R2). The clock that goes with it
-// is that of the transfer's last page.
-func (r *Replication) ahead(l *link, msg wire.Message) (_ wire.Message, ok bool, err error) {
-	d, fits, err := r.ledger.Delta(l.newest(), wire.MaxPage)
+// ahead puts what is newer than the transfer to a member, ours or another donor's, into a message (rules R1, R2).
+// The clock that goes with it is that of the transfer's last page.
+func (r *Replication) ahead(l *link, msg wire.Message, silent bool) (_ wire.Message, ok bool, err error) {
+	d, fits, err := r.ledger.Delta(l.newest(), r.cfg.PageSize)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
 		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
 	}
-	return msg, err == nil && (msg.Want || msg.Audit != nil || msg.Delta != nil), err
+	return msg, err == nil && (!silent || msg.Delta != nil), err
 }
 
 // page makes the message with the present page of the transfer to a member. With the last one goes the clock of
@@ -140,7 +150,7 @@ func (r *Replication) ahead(l *link, msg wire.Message) (_ wire.Message, ok bool,
 func (r *Replication) page(name string, head Head) (wire.Message, error) {
 	l, msg := r.links[name], r.say(name, head)
 	o := &l.outgoing
-	d, last, err := o.transfer.Page(r.ledger, wire.MaxPage)
+	d, last, err := o.transfer.Page(r.ledger, r.cfg.PageSize)
 	if err != nil {
 		return msg, err
 	}
@@ -171,6 +181,15 @@ func (r *Replication) Answered(name string, page bool) {
 func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	l := r.links[reply.From]
 	o := &l.outgoing
+	if reply.Much && r.lease.donor == reply.Actor {
+		l.want = true // it is chosen, and waits to be asked
+	}
+	if l.much && !page {
+		l.much, l.news = false, true // now with what the member has said of its donor
+		if l.lease == nil {
+			l.notBefore = r.now.Add(backoffMin)
+		}
+	}
 	if reply.Restart { // from the clock that the member has just told (rule L4)
 		l.news = true
 		l.notBefore = r.now.Add(backoffMin / 2) // the member may not know us yet
@@ -180,11 +199,9 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	case reply.Restart:
 		o.transfer = nil
 	case o.last:
-		// What changed since the transfer's start was not on its list. If the member did
-		// not adopt its clock (rule L10), or holds all that ours covers, all would go again and again, what no
-		// clock covers included, since its writer died in the middle of a transfer: that waits for news.
-		changed := l.base.Covers(o.pinned) && !l.base.Covers(r.ledger.Clock())
-		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && changed
+		// What changed since the transfer's start was not on its list. If the member did not adopt its clock
+		// (rule L10), or no clock covers what is on it, all would go again and again: that waits for news.
+		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && l.base.Covers(o.pinned) && !l.base.Covers(r.ledger.Clock())
 	default:
 		o.transfer.Advance()
 		o.page++
@@ -218,6 +235,9 @@ func (r *Replication) Unreachable(name string, page bool) {
 
 // Due is when a link has something to say although nothing happens; zero is never.
 func (r *Replication) Due() (due time.Time) {
+	if r.lease.donor != "" {
+		due = r.lease.until
+	}
 	for _, name := range r.members.Names() {
 		l, m := r.links[name], r.members.Get(name)
 		next := l.exchange

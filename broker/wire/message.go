@@ -61,6 +61,11 @@ type Message struct {
 	// Version 1 of the protocol has neither.
 	Stable      *Stable `codec:"stable,omitempty"`
 	StableHeard uint64  `codec:"stable_heard,omitempty"`
+
+	// Much says that what the receiver lacks does not fit into a message: the receiver chooses who sends it, and
+	// Lease says whom the sender of this message has chosen (rule R1).
+	Much  bool   `codec:"much,omitempty"`
+	Lease *Lease `codec:"lease,omitempty"`
 }
 
 // Stable is what a message says of its sender's stable clock: the entries that have been raised since a version of
@@ -69,6 +74,12 @@ type Stable struct {
 	Version uint64       `codec:"v"` // how often it was raised since its owner's start, from 1 on
 	Since   uint64       `codec:"since,omitempty"`
 	Raised  clock.Vector `codec:"raised,omitempty"`
+}
+
+// Lease is from whom a broker gets what it lacks, when that is much (rule R1).
+type Lease struct {
+	Donor clock.Actor  `codec:"a"`
+	Upto  clock.Vector `codec:"c"` // others send only what is newer
 }
 
 // Reply answers a Message, after the receiver has synced what it brought.
@@ -83,6 +94,8 @@ type Reply struct {
 	Taken    bool         `codec:"taken,omitempty"`   // Clock can't move yet, but all that the message's delta brought is synced: what its sender holds beyond Since (rule R2)
 	Metadata *Metadata    `codec:"row,omitempty"`
 	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
+	Much     bool         `codec:"much,omitempty"`  // as in Message
+	Lease    *Lease       `codec:"lease,omitempty"` // as in Message
 	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
 	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
 
@@ -183,7 +196,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	if err := decodeWire(b, MaxMessage, &m); err != nil {
 		return m, err
 	}
-	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen), m.Stable.check()); err != nil {
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen), m.Stable.check(), m.Lease.check()); err != nil {
 		return m, err
 	}
 	if a := m.Audit; a != nil {
@@ -203,7 +216,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := decodeWire(b, MaxMessage, &r); err != nil {
 		return r, err
 	}
-	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen), r.Stable.check()); err != nil {
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen), r.Stable.check(), r.Lease.check()); err != nil {
 		return r, err
 	}
 	return r, r.Delta.decode()
@@ -249,6 +262,13 @@ func checkVersion(version int) error {
 		return fmt.Errorf("protocol version %d; this broker speaks %d to %d: upgrade the older one", version, Lowest, Version)
 	}
 	return nil
+}
+
+func (l *Lease) check() error {
+	if l == nil {
+		return nil
+	}
+	return checkVector(l.Upto)
 }
 
 func checkVector(v clock.Vector) error {
