@@ -2,6 +2,7 @@ package broker
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -70,4 +71,47 @@ func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	require.Contains(t, w.said, "a answers j1: submitted, 1 replicas, degraded")
 	require.Len(t, a.b.jobs.withID("j1"), 1)
 	require.NotZero(t, a.b.stats.Breaches)
+}
+
+// A peer may write the highest numbers that are valid. Whoever goes on from there writes nothing that its own next
+// start can't read: c was the owner of a job, in the last epoch that there is, and its placement the last of all.
+func TestNothingFollowsTheHighestNumbers(t *testing.T) {
+	w := newCluster("a")
+	a := w.nodes["a"]
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
+	require.NoError(t, spec.Complete())
+	dot := clock.Dot{Actor: "c~1", Counter: 1}
+	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1}).With(dot, func(r *job.Record) {
+		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: clock.MaxCounter, At: 1, By: "c~1"}, Broker: "a", Actor: "a~0"}
+		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: clock.MaxCounter}, Broker: "a", Actor: "a~0"}
+		r.Losses = clock.MaxCounter
+	})
+	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
+	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
+	w.pass(time.Second)
+	require.Len(t, a.running, 1)
+	first := a.b.record(r.Key()).Place.Attempt
+	w.crash("a", false)
+	w.start("a", func(*Config) {}) // panics when the disk can't be read
+	w.pass(10 * time.Second)
+	require.Len(t, a.running, 1)
+	require.Positive(t, a.b.record(r.Key()).Place.Attempt.Compare(first), "a newer attempt has a higher token")
+}
+
+// The same with a stamp of the year 9999: then nothing can follow, and the job stays as it is. What a would write of
+// it would be undone again and again, at every broker.
+func TestWhatNothingCanFollowStays(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
+	require.NoError(t, spec.Complete())
+	dot := clock.Dot{Actor: "c~1", Counter: 1}
+	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1}).With(dot, func(r *job.Record) {
+		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: clock.MaxCounter, At: clock.MaxCounter, By: "c~1"}, Broker: "a", Actor: "a~0"}
+	})
+	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
+	before := a.b.Clock().Get("a~1")
+	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
+	w.pass(2 * w.cfg.SyncInterval)
+	require.Equal(t, before, a.b.Clock().Get("a~1"), "a has written something")
 }

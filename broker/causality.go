@@ -75,6 +75,7 @@ func (c *causality) isBehind(r *job.Record, by resolve.Strategy) bool {
 		delete(c.behind, key)
 		return false
 	case !waits:
+		c.stats.Behind++
 		until = c.now.Add(causalWait)
 		c.behind[key] = until
 		c.reviews.at(until, key)

@@ -37,6 +37,8 @@ type Stats struct {
 	Replaced      uint64         // jobs placed again since their executor was lost (rule J6)
 	TakenOver     uint64         // jobs of lost owners (rule J6)
 	ProvenAlive   uint64         // members that showed that they are there although SWIM said otherwise (rule P1)
+	Unheard       uint64         // messages and replies of superseded starts, which are not heard (rule I2)
+	Isolations    uint64         // times that this broker noticed that it is rather cut off than the others dead (rule J7)
 	Unproven      uint64         // messages whose records were put off until their sender has shown that (rule P1)
 	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
@@ -49,6 +51,7 @@ type Stats struct {
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
 	Suspended     uint64         // attempts that were made to stand still for others
 	Requeued      uint64         // attempts that were stopped for others, to run again
+	Behind        uint64         // jobs that waited for news of what they depend on (rule C2)
 	Uncaused      uint64         // jobs that went on without news of what they depend on (rule C2)
 	Spins         uint64         // reviews that did not end: a fault of this program
 	ClaimsRefused uint64         // declarations and clears of clients beyond what a broker takes

@@ -19,13 +19,19 @@ type ownership struct {
 // assign makes a broker the owner in the next epoch.
 func (o *ownership) assign(r *job.Record, name string, actor clock.Actor) {
 	o.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-		return old.With(dot, func(r *job.Record) {
-			r.Owner = job.Assignment{
-				Tenure: job.Tenure{Epoch: old.Owner.Tenure.Epoch + 1, At: o.stamp(), By: o.cfg.Actor},
-				Broker: name, Actor: actor,
-			}
-		})
+		tenure, ok := o.tenureAfter(old.Owner.Tenure)
+		if !ok {
+			return nil
+		}
+		return old.With(dot, func(r *job.Record) { r.Owner = job.Assignment{Tenure: tenure, Broker: name, Actor: actor} })
 	})
+}
+
+// tenureAfter is the next tenure. There is none when a peer has written the last epoch that is valid, with a stamp of
+// a far time: then the job stays as it is, since what we write would be undone, over and over (rule X1).
+func (o *ownership) tenureAfter(t job.Tenure) (next job.Tenure, ok bool) {
+	next = job.Tenure{Epoch: clock.Following(t.Epoch), At: o.stamp(), By: o.cfg.Actor}
+	return next, job.Attempt{Tenure: next}.Compare(job.Attempt{Tenure: t}) > 0
 }
 
 // handOver gives an own job to the broker that rendezvous hashing names, in the next epoch. Where

@@ -75,7 +75,7 @@ func (o *ownership) losses(r *job.Record) uint64 {
 	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended || !o.members.LostAlone(p.Broker) {
 		return r.Losses
 	}
-	return r.Losses + 1
+	return clock.Following(r.Losses)
 }
 
 // place chooses an executor and says so in the record. When nobody is capable,
@@ -99,9 +99,18 @@ func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) bool {
 
 func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try int, notBefore clock.Time) {
 	o.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		attempt := job.Attempt{Tenure: old.Owner.Tenure, Seq: clock.Following(old.Place.Attempt.Seq)}
+		if attempt.Compare(old.Place.Attempt) <= 0 { // no number follows: it begins again in a new tenure
+			tenure, ok := o.tenureAfter(old.Owner.Tenure)
+			if !ok {
+				return nil
+			}
+			attempt = job.Attempt{Tenure: tenure, Seq: 1}
+		}
 		return old.With(dot, func(r *job.Record) {
+			r.Owner.Tenure = attempt.Tenure
 			r.Place = job.Placement{
-				Attempt: job.Attempt{Tenure: old.Owner.Tenure, Seq: old.Place.Attempt.Seq + 1},
+				Attempt: attempt,
 				Broker:  name, Actor: actor, Try: try, NotBefore: notBefore,
 			}
 		})

@@ -38,6 +38,9 @@ func (b *Broker) membersChanged(c membership.Change) {
 	b.enrolment.look()
 	b.peers.Recount()
 	b.asking, b.renewing = time.Time{}, b.now.Add(renewEvery)
+	if c.Isolated {
+		b.stats.Isolations++
+	}
 	if c.Joined && !b.peers.Unaudited() {
 		b.distrust() // it may have been away for long
 	}

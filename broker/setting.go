@@ -13,7 +13,7 @@ func (b *Broker) set(name, value string) {
 	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
 		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
 		if o, ok := old.(*setting.Setting); ok {
-			s.Seq, s.Created, s.Dots, s.Unknown = o.Seq+1, o.Created, o.Dots.Clone(), o.Unknown
+			s.Seq, s.Created, s.Dots, s.Unknown = clock.Following(o.Seq), o.Created, o.Dots.Clone(), o.Unknown
 			s.Dots.Set(dot)
 		}
 		return s

@@ -4,6 +4,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -14,7 +15,7 @@ import (
 // deliver takes in a peer's message and answers it.
 func (b *Broker) deliver(in Deliver) {
 	m := &in.Message
-	if b.members.Superseded(m.Actor) || m.To != "" && m.To != b.cfg.Actor {
+	if b.superseded(m.Actor) || m.To != "" && m.To != b.cfg.Actor {
 		// Its sender is gone, and nobody waits for this answer; or it is for another start of this broker (rule X3).
 		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
 		return
@@ -47,6 +48,15 @@ func (b *Broker) deliver(in Deliver) {
 	b.answer(in.Token, &Replied{*reply})
 }
 
+// superseded reports, and counts, that something comes of a start that has a successor: it is not heard (rule I2).
+func (b *Broker) superseded(a clock.Actor) bool {
+	if !b.members.Superseded(a) {
+		return false
+	}
+	b.stats.Unheard++
+	return true
+}
+
 // unproven reports whether the sender of a message is held for gone, and has not shown yet that it hears us
 // (rule P1). The reply, which it will have heard, lets it send its records again.
 func (b *Broker) unproven(m *wire.Message) bool {
@@ -56,7 +66,7 @@ func (b *Broker) unproven(m *wire.Message) bool {
 // acked takes in a peer's reply.
 func (b *Broker) acked(in Acked) {
 	peer, r := in.Peer, &in.Reply
-	if r.From != peer || b.members.Superseded(r.Actor) {
+	if r.From != peer || b.superseded(r.Actor) {
 		b.peers.Unreachable(peer, in.Page) // another broker answers at that address, or an earlier start of this one
 		return
 	}

@@ -25,6 +25,10 @@ func (a Actor) Broker() string {
 // (rule X1).
 const MaxCounter = 1<<61 - 1
 
+// Following is the number after n. Of the highest it is the same again: a higher one nobody could read, its writer's own next
+// start included, and a peer may have written the highest (rule X1).
+func Following(n uint64) uint64 { return min(n+1, MaxCounter) }
+
 // Dot identifies one event: the Counter-th update that Actor wrote. Counters start at
 // 1; the zero Dot identifies no event.
 type Dot struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -15,6 +16,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -30,6 +32,8 @@ type Core struct {
 	Now  time.Time
 	Loss float64 // of messages, 0 to 1
 	Dup  float64 // of messages that arrive twice
+	// Damage is of messages whose first record arrives so that nobody can read it.
+	Damage float64
 	// Reap is after how long SWIM forgets a broker that is down; 0 is never.
 	Reap time.Duration
 	// Link and Disk are how many bytes a second a link carries in one direction, and a disk syncs;
@@ -58,8 +62,15 @@ type Core struct {
 	start    time.Time
 	told     []string // the story so far, as text
 
+	hostile *hostile // a member that lies; nil of most
+
 	lamport uint64    // Serf's clock of events
 	floods  []flooded // all events, the earliest first
+
+	reached []bool                // lines of the rules that have decided something; see core_reach.go
+	doubted map[string]bool       // attempts whose broker was held for failed while they ran, by key and token
+	outputs map[job.Digest]bool   // of all attempts
+	stock   map[emergency.ID]bool // that stock command lines have declared
 
 	checks  checks
 	answers *digest                               // of what clients were told; see Digest
@@ -101,7 +112,19 @@ type coreNode struct {
 	wake    time.Time             // when it ticks next; zero is not at all
 	calls   map[broker.Token]func(broker.Answer)
 	stats   broker.Stats // as last shown
+	state   wire.State   // what its push-pull carries
+
+	protocol int // the highest version that it tells others
+
+	exchanged bool                    // its disk was lost, or restored
+	silent    map[string]int          // messages in a row to which a peer did not reply
+	learnt    map[clock.Dot]time.Time // when verdicts came to its disk
+	heard     map[emergency.ID]bool   // events that it was told of
+	confirmed map[string]clock.Actor  // which start of a peer has confirmed a blob, by peer and digest
 }
+
+// actor is that of a broker's present start.
+func (n *coreNode) actor() clock.Actor { return clock.Actor(fmt.Sprintf("%s~%08x", n.name, n.starts)) }
 
 type event struct {
 	at  time.Time
@@ -139,7 +162,8 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 		Now: time.Unix(1_700_000_000, 0), Acked: map[job.ID]bool{}, Runs: map[job.ID]int{},
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
 		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, unknown: map[[2]string]bool{}, flapping: map[string]bool{}, carrying: map[[2]string]int{},
-		late:   8 * time.Second,
+		late:    8 * time.Second,
+		reached: make([]bool, len(rules)), doubted: map[string]bool{}, outputs: map[job.Digest]bool{}, stock: map[emergency.ID]bool{},
 		checks: newChecks(), answers: newDigest(),
 	}
 	c.start = c.Now
@@ -156,7 +180,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 func (c *Core) add() (name string) {
 	name = fmt.Sprintf("b%d", len(c.names))
 	c.names = append(c.names, name)
-	c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}}
+	c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}, protocol: wire.Version}
 	return name
 }
 
@@ -171,14 +195,16 @@ func (c *Core) Start(name string) {
 	n := c.nodes[name]
 	n.starts++
 	cfg := c.cfg
-	cfg.Actor = clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts))
+	cfg.Actor = n.actor()
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
-	cfg.Archive = n.disk
+	cfg.Archive = archive{n.disk, c, n}
 	cfg.Capabilities.Labels = map[string]string{"name": name}
 	n.b, n.busy, n.wake, n.killed = broker.New(cfg), false, time.Time{}, map[string]bool{}
 	n.calls, n.running, n.left, n.leaving, n.paused = map[broker.Token]func(broker.Answer){}, map[string]broker.Run{}, false, false, time.Time{}
-	n.still, n.roster = map[string]broker.Run{}, nil
+	n.still, n.roster, n.state = map[string]broker.Run{}, nil, wire.State{}
+	n.silent, n.learnt, n.heard = map[string]int{}, map[clock.Dot]time.Time{}, map[emergency.ID]bool{}
+	n.confirmed = map[string]clock.Actor{}
 	if n.starts > 1 {
 		c.tell("%s starts again, as %s", name, cfg.Actor)
 	}
@@ -192,6 +218,7 @@ func (c *Core) tellRoster() {
 		c.after(notice, func() {
 			if n := c.nodes[name]; n.b != nil {
 				n.roster = c.roster(name)
+				c.doubt(n.roster)
 				c.step(n, broker.Roster{Members: n.roster})
 			}
 		})
@@ -206,7 +233,7 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		}
 		m := membership.Member{
 			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
-			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)), Protocol: wire.Version,
+			Actor: n.actor(), Protocol: n.protocol,
 		}
 		switch {
 		case n.left:
@@ -215,6 +242,9 @@ func (c *Core) roster(of string) (out []membership.Member) {
 			m.Status = membership.Failed
 		}
 		out = append(out, m)
+	}
+	if c.hostile != nil {
+		out = append(out, c.hostile.member())
 	}
 	return out
 }
@@ -264,6 +294,17 @@ func (c *Core) step(n *coreNode, in broker.Input) {
 			}
 		})
 		return
+	}
+	c.saw(n, in)
+	switch in := in.(type) {
+	case broker.Acked:
+		n.silent[in.Peer] = 0
+	case broker.Unreachable:
+		n.silent[in.Peer]++
+	case broker.Pushed:
+		if !in.Failed {
+			n.confirmed[in.Peer+string(in.Digest)] = in.Actor
+		}
 	}
 	must(n.b.Step(c.tick(n)))
 	must(n.b.Step(in))
@@ -332,6 +373,7 @@ func (c *Core) synced(n *coreNode, b *broker.Broker, rd broker.Ready) {
 		return
 	}
 	if n.b != b && (n.b != nil || c.rand.IntN(2) == 0) {
+		c.saw(n, unsynced{&rd})
 		return // killed before the sync
 	}
 	c.write(n, rd.Commit.Ops())
@@ -357,8 +399,9 @@ func (c *Core) write(n *coreNode, ops []ledger.Op) {
 		if c.written != nil {
 			c.written(n.name, string(op.Key), n.disk[string(op.Key)], op.Value)
 		}
+		old := n.disk[string(op.Key)]
 		n.disk[string(op.Key)] = op.Value
-		c.checkWrite(n, op)
+		c.checkWrite(n, op, old)
 	}
 }
 
@@ -372,10 +415,12 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		}
 	}
 	c.shown(n, rd.Overview)
+	c.saw(n, &rd)
 	for _, payload := range rd.Broadcast {
 		c.flood(n, payload)
 	}
 	for _, s := range rd.Send {
+		c.saw(n, s)
 		c.send(n, s)
 	}
 	for _, p := range rd.Push {
@@ -475,7 +520,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 			res.Outcome, res.Reason = job.Failed, "exit 1"
 		}
 		out := digestOf(n.name + id)
-		n.blobs[out] = true
+		n.blobs[out], c.outputs[job.Digest(out)] = true, true
 		res.Stdout = &job.Blob{Digest: job.Digest(out), Size: 1}
 		c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: res})
 	}
@@ -490,6 +535,10 @@ func digestOf(text string) string {
 // push brings a blob to a peer, mostly.
 func (c *Core) push(n *coreNode, p ack.Push) {
 	b, to := n.b, c.nodes[p.To]
+	if to == nil {
+		c.hostile.confirm(n, p)
+		return
+	}
 	c.after(c.latency(), func() {
 		ok := to.b != nil && !c.Now.Before(to.paused) && !c.lost(n.name, p.To) && !c.lost(p.To, n.name) && n.blobs[string(p.Digest)]
 		if ok {
@@ -555,6 +604,10 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			c.step(n, broker.Unreachable{Peer: s.To, Page: s.Message.Page != nil})
 		}
 	}
+	if to == nil {
+		c.hostile.take(n, s, sent)
+		return
+	}
 	if c.lost(n.name, s.To) {
 		c.after(peerTO, fail)
 		return
@@ -571,7 +624,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			c.after(c.latency(), fail)
 			return
 		}
-		m, err := wire.DecodeMessage(sent)
+		m, err := wire.DecodeMessage(c.damaged(s.Message, sent))
 		must(err)
 		answered := false
 		c.deliver(to, m, func(r *wire.Reply) {
@@ -602,6 +655,18 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	})
 }
 
+// damaged is a message as it arrives.
+func (c *Core) damaged(m wire.Message, sent []byte) []byte {
+	if c.Damage == 0 || m.Delta == nil || len(m.Delta.Records) == 0 || c.rand.Float64() >= c.Damage {
+		return sent
+	}
+	d := *m.Delta
+	d.Records = slices.Clone(d.Records)
+	d.Records[0].Bytes = []byte{0xc1} // no such msgpack
+	m.Delta = &d
+	return wire.Encode(&m)
+}
+
 func (c *Core) carry(from, to string, d *wire.Delta) {
 	if c.carried != nil && d != nil {
 		c.carried(from, to, d)
@@ -611,7 +676,12 @@ func (c *Core) carry(from, to string, d *wire.Delta) {
 // deliver steps a message; its answer comes after a commit, or not in time.
 func (c *Core) deliver(to *coreNode, m wire.Message, done func(*wire.Reply), fail func()) {
 	c.note("%s deliver %s", to.name, m.From)
-	c.ask(to, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) { done(&v.(*broker.Replied).Reply) })
+	c.saw(to, arrives{&m})
+	c.ask(to, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} }, func(v broker.Answer) {
+		r := &v.(*broker.Replied).Reply
+		c.saw(to, replied{&m, r})
+		done(r)
+	})
 	c.after(peerTO, fail)
 }
 
@@ -620,7 +690,8 @@ func (c *Core) shown(n *coreNode, s *broker.Overview) {
 	if s == nil {
 		return
 	}
-	n.stats = s.Stats
+	n.stats, n.state = s.Stats, s.State
+	c.saw(n, s.Stats)
 	if s.Stats.Spins > 0 {
 		c.fail("%s reviews one job without end", n.name)
 	}

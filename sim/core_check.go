@@ -45,16 +45,23 @@ func (c *Core) fail(format string, args ...any) {
 func (c *Core) Wrong() []string { return c.checks.wrong }
 
 // checkWrite looks at what reaches a disk.
-func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
+func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 	key, ok := isJob(string(op.Key))
+	whole := ok
 	if !ok {
 		key, ok = isStub(string(op.Key))
 	}
 	if !ok {
+		c.sawWritten(n, op)
 		return
 	}
 	r := n.disk.job(key)
 	c.checks.answers.checkHolds(n.name, r)
+	if whole {
+		c.sawJob(n, old, r)
+	} else {
+		c.saw(n, stubbed{})
+	}
 	once := func(d clock.Dot, what string) {
 		if old, ok := c.checks.dots[d]; ok && old != what {
 			c.fail("I1: dot %v has two contents: %s; %s", d, old, what)
@@ -86,11 +93,12 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op) {
 
 // diskChanged notes that a disk was lost, or is an older one.
 func (c *Core) diskChanged(n *coreNode) {
+	n.exchanged = true
 	delete(c.checks.ends, n.name)
 	c.checks.answers.diskChanged(n.name)
 	for _, r := range n.disk.jobs() {
 		if r.Finished() {
-			c.checkWrite(n, ledger.Op{Key: ledger.RecordKey(kind.JobRef(r.Key())), Value: r.Encode()})
+			c.checkWrite(n, ledger.Op{Key: ledger.RecordKey(kind.JobRef(r.Key())), Value: r.Encode()}, r.Encode())
 		}
 	}
 	for key, holders := range c.checks.acks {
@@ -159,6 +167,9 @@ func (c *Core) checkAck(r *job.Record, copies int) {
 			holders[name] = true
 		}
 	}
+	if c.hostile != nil {
+		copies-- // it says that it holds it, and who can tell
+	}
 	if len(holders) < copies && !c.checks.over[r.Key()] {
 		c.fail("A1: %s is acknowledged with %d copies, but only %v hold it", r.ID, copies, slices.Sorted(maps.Keys(holders)))
 	}
@@ -223,7 +234,7 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) {
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) {
 				continue
 			}
 			if _, stub := isStub(k); stub {

@@ -22,15 +22,17 @@ func (c *Core) request(n *coreNode, what string, within time.Duration, in func(b
 	if c.faults.has(SlowDisks) {
 		within += 4 * slowest
 	}
-	answered := false
-	c.ask(n, in, func(v broker.Answer) {
-		answered = true
+	over := false
+	var question broker.Input
+	c.ask(n, func(t broker.Token) broker.Input { question = in(t); return question }, func(v broker.Answer) {
+		over = true
+		c.saw(n, answered{asked, question, v})
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
 		c.checkAnswer(n, v, asked)
 		done(v)
 	})
 	c.after(within+answerWithin, func() {
-		if n.b == b && n.paused.Equal(pause) && !c.Now.Before(pause) && !answered {
+		if n.b == b && n.paused.Equal(pause) && !c.Now.Before(pause) && !over {
 			c.fail("%s has not answered: %s", n.name, what)
 		}
 	})

@@ -83,6 +83,8 @@ func answerText(v broker.Answer) string {
 		return fmt.Sprintf("emergencies %v ambiguous [] as of %d", list, a.AsOf.UnixNano())
 	case *broker.StrategySet:
 		return fmt.Sprintf("strategy %s", a.Strategy)
+	case *broker.Outdated:
+		return fmt.Sprintf("outdated %d %v", a.Version, a.Brokers)
 	case *broker.Conflicts:
 		var list []string
 		for _, c := range a.List {

@@ -45,6 +45,29 @@ func (d disk) Walk(prefix, after []byte, fn func(key, value []byte) bool) error 
 	return nil
 }
 
+// count counts the jobs whose keys begin with a prefix.
+func (d disk) count(prefix string) (n int) {
+	for k := range d {
+		if key, ok := isJob(k); ok && strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// archive is a broker's disk as its core reads it.
+type archive struct {
+	disk
+	c *Core
+	n *coreNode
+}
+
+// Get implements ledger.Archive.
+func (a archive) Get(key []byte) (value []byte, found bool, err error) {
+	a.c.saw(a.n, reads{})
+	return a.disk.Get(key)
+}
+
 // job returns a job by its key, nil when the disk has none.
 func (d disk) job(key string) *job.Record {
 	if value, ok := d[jobKey(key)]; ok {

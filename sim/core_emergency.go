@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,6 +77,9 @@ func (c *Core) bring(name string, e flooded) {
 		r, err := emergency.Parse(e.payload, e.ltime, clock.HybridAt(c.wall(n)))
 		if err != nil {
 			return
+		}
+		if !bytes.Contains(e.payload, []byte(`"id"`)) && !r.Finished() {
+			c.stock[r.ID] = true
 		}
 		c.step(n, broker.Heard{Event: r})
 	})

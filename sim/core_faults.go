@@ -1,10 +1,15 @@
 package sim
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
 )
 
 // The faults that a schedule can use. Each is small; together they are
@@ -96,6 +101,9 @@ func (c *Core) Heal() {
 	clear(c.cut)
 	clear(c.hidden)
 	clear(c.unknown)
+	for _, n := range c.nodes {
+		n.protocol = wire.Version
+	}
 	c.swim()
 }
 
@@ -201,6 +209,43 @@ func (c *Core) Join(beside string) (name string) {
 	}
 	c.Start(name)
 	return name
+}
+
+// Downgrade lets a broker tell the others that it speaks only the version before, until all is healed.
+func (c *Core) Downgrade(name string) {
+	c.tell("%s speaks protocol %d only", name, wire.Lowest)
+	c.nodes[name].protocol = wire.Lowest
+	c.tellRoster()
+}
+
+// Flood submits n large jobs at a broker, which nobody can run and which end by themselves.
+func (c *Core) Flood(at string, n int) {
+	node := c.nodes[at]
+	if node.b == nil {
+		return
+	}
+	c.tell("%d large jobs are submitted at %s", n, at)
+	for i := range n {
+		spec := job.Spec{Command: "work", Args: []string{strings.Repeat("x", 9000)}, Constraints: []string{"name=nobody"}}
+		spec.Priority.Deadline = clock.At(c.Now.Add(time.Duration(20+c.rand.IntN(20)) * time.Second))
+		must(spec.Complete())
+		id := job.ID(fmt.Sprintf("large%d-%d", c.token, i))
+		c.ask(node, func(t broker.Token) broker.Input { return broker.Submit{Token: t, ID: id, Spec: spec} }, func(broker.Answer) {})
+	}
+}
+
+// PushPull lets one broker tell another what Serf's push-pull carries.
+func (c *Core) PushPull(from, to string) {
+	a, b := c.nodes[from], c.nodes[to]
+	if from == to || a.b == nil || b.b == nil || a.state.From == "" || c.lost(from, to) {
+		return
+	}
+	text, _ := wire.EncodeState(&a.state, wire.MaxState, 0)
+	c.after(c.latency(), func() {
+		if s, err := wire.DecodeState(text); err == nil && b.b != nil {
+			c.step(b, broker.Gossip{State: s})
+		}
+	})
 }
 
 // SlowDisk makes a broker's disk take its time for a while: up to some seconds for each sync.

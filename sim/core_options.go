@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/job"
 )
 
 // Faults is a set of what a fault schedule may do beside its plain events.
@@ -33,9 +34,21 @@ const (
 	Restores
 	// LongSplits: a split lasts for longer than results are kept.
 	LongSplits
+	// Bulk: tables are so large that they travel as transfers of many pages.
+	Bulk
+	// Damage: records arrive that do not validate.
+	Damage
+	// PushPulls: brokers tell each other in Serf's push-pull what they know.
+	PushPulls
+	// OldMember: one broker speaks only the version of the protocol before this one, until all is healed.
+	OldMember
+	// Crowds: many jobs compete at one broker, for a key, for room, and for each other's end.
+	Crowds
+	// Liar: one member is hostile, until all is healed.
+	Liar
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -88,6 +101,15 @@ func (n *schedule) begin() {
 			n.setClock(name)
 		}
 	}
+	if n.c.faults.has(Damage) {
+		n.c.Damage = 0.03
+	}
+	if n.c.faults.has(Liar) {
+		n.c.Hostile(n.more.IntN, true)
+	}
+	if n.c.faults.has(OldMember) {
+		n.c.Downgrade(n.c.names[n.more.IntN(len(n.c.names))])
+	}
 }
 
 // setClock draws how far a broker's clock is off: often not at all.
@@ -125,6 +147,20 @@ func (n *schedule) moreEvents() {
 	if often(Restores, 20) {
 		c.RestoreTwo(pick(), pick())
 	}
+	if often(Bulk, 25) {
+		c.Flood(pick(), 130)
+	}
+	if often(PushPulls, 2) {
+		c.PushPull(pick(), pick())
+	}
+	if often(Crowds, 8) {
+		n.crowd(pick())
+	}
+	if f.has(Liar) {
+		for range 3 {
+			c.Lie(pick())
+		}
+	}
 	if often(LongSplits, 30) {
 		group := map[string]bool{}
 		for _, name := range c.names {
@@ -135,6 +171,25 @@ func (n *schedule) moreEvents() {
 			n.submit(pick())
 			c.Run(time.Duration(2+n.more.IntN(8)) * time.Second)
 		}
+	}
+}
+
+// crowd submits jobs at one broker that all want the same: its room, a key, and each other's end, some urgently.
+func (n *schedule) crowd(at string) {
+	first := job.ID("")
+	for i := range 5 {
+		id := job.ID(fmt.Sprintf("j%d", len(n.ids)))
+		n.ids = append(n.ids, id)
+		spec := job.Spec{Resources: job.Resources{CPU: 600}}
+		switch i {
+		case 1, 2:
+			spec.Exclusive = "drone"
+		case 3:
+			spec.After, spec.AfterPolicy, spec.Priority.Emergency = []job.ID{first}, job.AfterEnd, "critical"
+		default:
+			first = id
+		}
+		n.c.SubmitSpec(at, id, spec, nil)
 	}
 }
 

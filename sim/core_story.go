@@ -63,8 +63,11 @@ func Schedule(seed uint64, cfg broker.Config, faults Faults) *Core {
 		c.Run(time.Duration(c.rand.IntN(2000)) * time.Millisecond)
 	}
 	c.tell("the schedule is over: all is healed and started")
-	c.Loss, c.Dup = 0, 0
+	c.Loss, c.Dup, c.Damage = 0, 0, 0
 	c.Heal()
+	if c.hostile != nil {
+		c.hostile.leave()
+	}
 	c.Run(10 * time.Second) // who is about to leave has left
 	for _, name := range c.names {
 		if !c.Up(name) {

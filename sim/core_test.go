@@ -126,6 +126,8 @@ func TestCoreSchedules(t *testing.T) {
 	var next atomic.Uint64
 	next.Store(from)
 	var failed atomic.Int64
+	var reach Reach
+	var adding sync.Mutex
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -135,6 +137,9 @@ func TestCoreSchedules(t *testing.T) {
 					return
 				}
 				c := Schedule(seed, coreConfig(), faults(seed))
+				adding.Lock()
+				reach.Add(c)
+				adding.Unlock()
 				if len(c.Wrong()) == 0 {
 					continue
 				}
@@ -145,6 +150,7 @@ func TestCoreSchedules(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	t.Logf("what decided something, in how many of %d schedules:\n%v", reach.Runs, &reach)
 }
 
 var aboutJob = regexp.MustCompile(`\bj[0-9]+`)

@@ -27,8 +27,9 @@ const (
 	isolationWindow = 10 * time.Second // in which losses count together
 )
 
-// noteAbsences compares the new roster with the absences that were known.
-func (m *Membership) noteAbsences(now time.Time) {
+// noteAbsences compares the new roster with the absences that were known. It reports whether this broker begins to
+// hold itself for cut off.
+func (m *Membership) noteAbsences(now time.Time) (isolated bool) {
 	for _, name := range m.names {
 		x := m.members[name]
 		a := m.absent[name]
@@ -44,7 +45,7 @@ func (m *Membership) noteAbsences(now time.Time) {
 			a.wait = 0
 		}
 	}
-	m.checkIsolation(now)
+	return m.checkIsolation(now)
 }
 
 // patience is how long an absent broker may refute that: not at all when it has left, longer
@@ -64,8 +65,8 @@ func (m *Membership) patience(now time.Time, name string, status Status) time.Du
 
 // checkIsolation notices that this broker has lost more than half of the members, itself
 // included, within a short time: then it is more likely that it is cut off than that they all
-// died, and it waits before it takes anything over (rule J7).
-func (m *Membership) checkIsolation(now time.Time) {
+// died, and it waits before it takes anything over (rule J7). It reports whether that is new.
+func (m *Membership) checkIsolation(now time.Time) bool {
 	failed, lately := 0, 0
 	for name, a := range m.absent {
 		if m.members[name].Status != Failed {
@@ -81,10 +82,12 @@ func (m *Membership) checkIsolation(now time.Time) {
 	case lately > here:
 		if m.isolated.IsZero() {
 			m.isolated = now.Add(m.cfg.IsolationDelay)
+			return true
 		}
 	case failed < here:
 		m.isolated = time.Time{}
 	}
+	return false
 }
 
 // Absent reports whether a broker is not there, lost or not; one that nobody knows is absent.

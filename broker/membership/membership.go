@@ -79,6 +79,7 @@ type Change struct {
 	Restarted []string          // members with another actor than before
 	Runners   bool              // which brokers can run jobs has changed
 	Foreign   []string          // members whose tags name the actor of another (rule X2)
+	Isolated  bool              // this broker has just lost so many that it is rather cut off itself (rule J7)
 	Joined    bool              // this broker was alone among known members, and is not any more
 }
 
@@ -141,7 +142,7 @@ func (m *Membership) Review(now time.Time) Change {
 	m.count()
 	m.ring = m.successors()
 	c.Joined = alone && len(c.Was) > 0 && m.Living() > 1
-	m.noteAbsences(now)
+	c.Isolated = m.noteAbsences(now)
 	return c
 }
 

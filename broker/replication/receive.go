@@ -51,7 +51,7 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 	in.bad = in.bad || got.Refused || got.Voided()
 	if m.Page.Last {
 		l.incoming = nil
-		return Received{Restart: !got.Adopted && !in.bad, Forgotten: got.Forgotten}
+		return Received{Restart: !got.Adopted && !in.bad && len(m.Delta.Clock) > 0, Forgotten: got.Forgotten}
 	}
 	return Received{Forgotten: got.Forgotten}
 }

@@ -181,8 +181,10 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 		o.transfer = nil
 	case o.last:
 		// What changed since the transfer's start was not on its list. If the member did
-		// not adopt its clock (rule L10), all would go again and again: that waits for news.
-		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && l.base.Covers(o.pinned)
+		// not adopt its clock (rule L10), or holds all that ours covers, all would go again and again, what no
+		// clock covers included, since its writer died in the middle of a transfer: that waits for news.
+		changed := l.base.Covers(o.pinned) && !l.base.Covers(r.ledger.Clock())
+		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && changed
 	default:
 		o.transfer.Advance()
 		o.page++

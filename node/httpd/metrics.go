@@ -123,7 +123,8 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"proven_alive": s.ProvenAlive, "put_off_as_unproven": s.Unproven, "moves_paced": s.Paced, "breaches_of_peers": s.Breaches,
 		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
-		"suspended": s.Suspended, "requeued": s.Requeued, "went_on_without_news": s.Uncaused,
+		"suspended": s.Suspended, "requeued": s.Requeued, "waited_for_news": s.Behind, "went_on_without_news": s.Uncaused,
+		"unheard_as_superseded": s.Unheard, "isolations": s.Isolations,
 		"claims_refused": s.ClaimsRefused, "events_refused": s.EventsRefused,
 	} {
 		ch <- prometheus.MustNewConstMetric(workDesc, prometheus.CounterValue, float64(v), what)

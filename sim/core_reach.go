@@ -1,0 +1,442 @@
+package sim
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// A rule that no fault schedule ever needs is not tested by them, however many there are. So each
+// run notes which rules of docs/protocol.md have decided something in it. That is seen at the edge
+// of the cores: in what goes in and comes out, in what reaches their disks, and in their counters.
+
+// rule is one line of that: a rule may have several, one for each thing that it decides.
+type rule struct {
+	name string // in docs/protocol.md
+	when string // what is seen when it decides; or why that can't be here, and what tests it
+	seen *probe // nil of what can't be seen here
+}
+
+// probe looks at what happens of one type.
+type probe struct {
+	of   reflect.Type
+	seen func(c *Core, n *coreNode, x any) bool
+}
+
+// on makes the probe of what has type E: an input, a *broker.Ready, broker.Stats, or one of the
+// types below. N is the broker where it happens.
+func on[E any](seen func(c *Core, n *coreNode, x E) bool) *probe {
+	return &probe{reflect.TypeFor[E](), func(c *Core, n *coreNode, x any) bool { return seen(c, n, x.(E)) }}
+}
+
+// What happens at the edge of a core, beside its inputs, its *broker.Ready and its broker.Stats.
+type (
+	// wrote is a job's record that reaches a disk; old is what was there, nil for nothing.
+	wrote struct {
+		old []byte
+		now *job.Record
+	}
+	// declared is the same of an emergency.
+	declared struct{ now *emergency.Record }
+	// stubbed is a job of which only a stub is left.
+	stubbed struct{}
+	// reads is a record that is read from the disk.
+	reads struct{}
+	// unsynced is what a broker was killed with before it was on disk.
+	unsynced struct{ rd *broker.Ready }
+	// arrives is a peer's message before it is taken in.
+	arrives struct{ m *wire.Message }
+	// replied is a message that was taken in, and the reply.
+	replied struct {
+		m *wire.Message
+		r *wire.Reply
+	}
+	// answered is the answer to a client's question of that time.
+	answered struct {
+		asked time.Time
+		in    broker.Input
+		v     broker.Answer
+	}
+)
+
+// saw lets the rules look at something, those that have not decided anything in this run yet.
+func (c *Core) saw(n *coreNode, x any) {
+	for _, i := range probes[reflect.TypeOf(x)] {
+		if !c.reached[i] && rules[i].seen.seen(c, n, x) {
+			c.reached[i] = true
+		}
+	}
+}
+
+// probes are the lines of rules by what they look at.
+var probes = map[reflect.Type][]int{}
+
+func init() {
+	for i, r := range rules {
+		if r.seen != nil {
+			probes[r.seen.of] = append(probes[r.seen.of], i)
+		}
+	}
+}
+
+// counted is the probe of a counter.
+func counted(of func(s *broker.Stats) uint64) *probe {
+	return on(func(_ *Core, _ *coreNode, s broker.Stats) bool { return of(&s) > 0 })
+}
+
+// breached is the probe of something that a peer has said against a rule.
+func breached(rule string) *probe {
+	return on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool {
+		return slices.ContainsFunc(rd.Breaches, func(b broker.Breach) bool { return b.Rule == rule })
+	})
+}
+
+// known looks at the jobs of a message that its receiver has on its disk.
+func (m arrives) known(n *coreNode, look func(here *job.Record, there wire.Encoded) bool) bool {
+	if m.m.Delta == nil {
+		return false
+	}
+	return slices.ContainsFunc(m.m.Delta.Records, func(e wire.Encoded) bool {
+		if e.Kind != kind.Job {
+			return false
+		}
+		here := n.disk.job(e.Key)
+		return here != nil && look(here, e)
+	})
+}
+
+// forgets reports whether the replier has forgotten a record that some list of the message names.
+func (x replied) forgets(listed func(key string) bool) bool {
+	for _, ref := range x.r.Forgotten {
+		if listed(ref.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// sawJob notes a job's record that has reached a disk.
+func (c *Core) sawJob(n *coreNode, old []byte, now *job.Record) {
+	if v := now.Verdict(); v != nil && n.learnt != nil && n.learnt[v.Dot].IsZero() {
+		n.learnt[v.Dot] = c.Now
+	}
+	c.saw(n, wrote{old, now})
+}
+
+// sawWritten notes what else has reached it.
+func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
+	if ref, ok := ledger.RefOf(op.Key); ok && ref.Kind == kind.Emergency {
+		if r, err := emergency.Decode(op.Value); err == nil {
+			c.saw(n, declared{r})
+		}
+	}
+}
+
+// doubt notes the attempts that run at brokers which a roster has as failed.
+func (c *Core) doubt(roster []membership.Member) {
+	for _, m := range roster {
+		if n := c.nodes[m.Name]; n != nil && m.Status == membership.Failed && n.b != nil {
+			for id := range n.running {
+				c.doubted[id] = true
+			}
+		}
+	}
+}
+
+// sees is how a broker's roster has another.
+func (n *coreNode) sees(name string) membership.Member {
+	for _, m := range n.roster {
+		if m.Name == name {
+			return m
+		}
+	}
+	return membership.Member{}
+}
+
+// rules are all of docs/protocol.md, in its order.
+var rules = []rule{
+	{"I1", "a broker whose disk was lost or restored writes", on(func(_ *Core, n *coreNode, x wrote) bool {
+		return n.exchanged && x.now.Dots.Get(n.actor()) > 0
+	})},
+	{"I2", "what a superseded start says is not heard", counted(func(s *broker.Stats) uint64 { return s.Unheard })},
+	{"I3", "a message's stamp is too far ahead", on(func(c *Core, n *coreNode, x arrives) bool {
+		return x.m.Hybrid.Time().Sub(c.wall(n)) > c.cfg.MaxClockSkew
+	})},
+	{"I4", "a broker is killed with something to say that is not on its disk", on(func(_ *Core, _ *coreNode, x unsynced) bool {
+		return len(x.rd.Send)+len(x.rd.Answers) > 0
+	})},
+
+	{"L1", "a finished record is read from the disk", on(func(_ *Core, _ *coreNode, _ reads) bool { return true })},
+	{"L2", "a record arrives, and each side has what the other lacks", on(func(_ *Core, n *coreNode, x arrives) bool {
+		return x.known(n, func(here *job.Record, there wire.Encoded) bool {
+			return here.Dots.Compare(there.Dots) == clock.Concurrent
+		})
+	})},
+	{"L3", "a delta carries less than all that its sender has", on(func(_ *Core, n *coreNode, s replication.Send) bool {
+		return s.Message.Delta != nil && len(s.Message.Delta.Records) < len(n.disk.jobs())
+	})},
+	{"L4", "a delta is since a clock that its receiver does not cover: the link starts again", on(func(_ *Core, _ *coreNode, x replied) bool {
+		return x.m.Delta != nil && x.m.Page == nil && x.r.Restart && x.r.Metadata != nil && !x.r.Clock.Covers(x.m.Delta.Since)
+	})},
+	{"L5", "a transfer of several pages ends, and its clock is adopted", on(func(_ *Core, _ *coreNode, x replied) bool {
+		return x.m.Page != nil && x.m.Page.Number > 0 && x.m.Page.Last && !x.r.Restart
+	})},
+	{"L6", "a record arrives that is no news", on(func(_ *Core, n *coreNode, x arrives) bool {
+		return x.known(n, func(here *job.Record, there wire.Encoded) bool { return here.Dots.Covers(there.Dots) })
+	})},
+	{"L7", "a record arrives that its receiver has forgotten", on(func(_ *Core, _ *coreNode, x replied) bool {
+		return x.m.Delta != nil && x.forgets(func(key string) bool {
+			return slices.ContainsFunc(x.m.Delta.Records, func(e wire.Encoded) bool { return e.Key == key })
+		})
+	})},
+	{"L8", "a finished job is forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
+	{"M4", "a job becomes a stub", on(func(_ *Core, _ *coreNode, _ stubbed) bool { return true })},
+	{"L9", "an audit finds a record that the other has forgotten", on(func(_ *Core, _ *coreNode, x replied) bool {
+		return x.m.Audit != nil && x.forgets(func(key string) bool {
+			return slices.ContainsFunc(x.m.Audit.Records, func(r ledger.Ref) bool { return r.Key == key })
+		})
+	})},
+	{"L10", "a record that does not validate is put aside", on(func(_ *Core, _ *coreNode, s broker.Stats) bool { return s.Quarantined > 0 })},
+	{"L11", "a message is full", on(func(_ *Core, _ *coreNode, s replication.Send) bool {
+		return s.Message.Page != nil && !s.Message.Page.Last
+	})},
+
+	{"S1", "a broker passes on what others wrote", on(func(_ *Core, n *coreNode, s replication.Send) bool {
+		return s.Message.Delta != nil && slices.ContainsFunc(s.Message.Delta.Records, func(e wire.Encoded) bool { return e.Dots.Get(n.actor()) == 0 })
+	})},
+	{"S2", "an exchange brings what no news had", on(func(_ *Core, _ *coreNode, x broker.Acked) bool {
+		return x.Reply.Delta != nil && len(x.Reply.Delta.Records) > 0
+	})},
+	{"S3", "a push-pull shows a clock that is ahead", on(func(_ *Core, n *coreNode, x broker.Gossip) bool {
+		return len(x.State.Metadata) > 0 && !n.b.Clock().Covers(x.State.Metadata[0].Clock)
+	})},
+	{"S4", "a message says of its sender what SWIM does not say yet", on(func(_ *Core, n *coreNode, x arrives) bool {
+		return x.m.Metadata != nil && x.m.Actor != n.sees(x.m.From).Actor
+	})},
+	{"S5", "a peer is asked again after it was silent more than once", on(func(_ *Core, n *coreNode, s replication.Send) bool { return n.silent[s.To] > 1 })},
+	{"S6", "the core is told who is a member: TestClusterSplit of sim, e2e and make chaos have brokers that rejoin", nil},
+	{"G1", "there is no gossip here: TestForgedPacketsMuteNobody of gossip", nil},
+	{"G2", "there is no gossip here: TestTakenNameIsRefused and TestNameMovesToANewAddress of gossip, TestOneNameTwice of sim", nil},
+
+	{"P1", "a member proves that it is there", counted(func(s *broker.Stats) uint64 { return s.ProvenAlive })},
+	{"P1", "the records of one that has not proven it wait", counted(func(s *broker.Stats) uint64 { return s.Unproven })},
+	{"P2", "a move of a job waits", counted(func(s *broker.Stats) uint64 { return s.Paced })},
+	{"P3", "an attempt decides whose broker was held for lost while it ran", on(func(c *Core, _ *coreNode, x wrote) bool {
+		v := x.now.Verdict()
+		return v != nil && v.Report != nil && c.doubted[x.now.Key()+v.Report.Attempt.Token()]
+	})},
+	{"P4", "a job has a loss", on(func(_ *Core, _ *coreNode, x wrote) bool { return x.now.Losses > 0 })},
+
+	{"X1", "a peer says more of what we wrote than there is", breached("X1")},
+	{"X2", "a peer speaks in another's name", breached("X2")},
+	{"X3", "a message is for another start of its receiver", on(func(_ *Core, n *coreNode, x arrives) bool { return x.m.To != "" && x.m.To != n.actor() })},
+	{"X4", "a bad record comes from a peer that did not write it alone", on(func(_ *Core, _ *coreNode, x arrives) bool {
+		return x.m.Delta.Bad() > 0 && slices.ContainsFunc(x.m.Delta.Records, func(e wire.Encoded) bool {
+			return slices.ContainsFunc(e.Dots, func(d clock.Dot) bool { return d.Actor != x.m.Actor })
+		})
+	})},
+
+	{"K4", "a push-pull tells of others, without their clocks", on(func(_ *Core, _ *coreNode, x broker.Gossip) bool {
+		return slices.ContainsFunc(x.State.Metadata, func(m wire.Metadata) bool { return m.Name != x.State.From && m.Clock == nil })
+	})},
+	{"K5", "a member is spoken to in an earlier version", on(func(_ *Core, _ *coreNode, s replication.Send) bool { return s.Message.Version < wire.Version })},
+
+	{"A1", "a submission is acknowledged with copies", on(func(_ *Core, _ *coreNode, x answered) bool {
+		s, ok := x.v.(*broker.Submitted)
+		return ok && s.Replicas > 1
+	})},
+	{"A1", "a submission is acknowledged with fewer copies", on(func(_ *Core, _ *coreNode, x answered) bool {
+		s, ok := x.v.(*broker.Submitted)
+		return ok && s.Degraded
+	})},
+	{"A1", "fewer hold it than its client demands", on(func(_ *Core, _ *coreNode, x answered) bool {
+		_, ok := x.v.(*broker.TooFewCopies)
+		return ok
+	})},
+	{"A2", "a submission comes while a commit syncs", on(func(_ *Core, n *coreNode, _ broker.Submit) bool { return n.busy })},
+	{"A3", "a result is provisional", on(func(_ *Core, _ *coreNode, x answered) bool {
+		f, ok := x.v.(*broker.Found)
+		return ok && f.Provisional
+	})},
+	{"F1", "a message tells a stable clock", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Stable != nil })},
+	{"F2", "a result is provisional of which all are known to hold the job", on(func(_ *Core, _ *coreNode, x answered) bool {
+		f, ok := x.v.(*broker.Found)
+		return ok && f.Provisional && f.KnownBy == f.Members
+	})},
+	{"F2", "a result is firm", on(func(_ *Core, _ *coreNode, x answered) bool {
+		f, ok := x.v.(*broker.Found)
+		return ok && f.Record.Finished() && !f.Provisional && f.Members > 1
+	})},
+	{"F3", "a record may be forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
+	{"R2", "a reply names what it has taken, and its clock does not say so", on(func(_ *Core, _ *coreNode, x replied) bool { return x.r.Taken })},
+	{"R3", "what an earlier start of a peer has confirmed is asked of the present one", on(func(_ *Core, n *coreNode, rd *broker.Ready) bool {
+		return slices.ContainsFunc(rd.Push, func(p ack.Push) bool {
+			by, known := n.confirmed[p.To+string(p.Digest)]
+			return known && by != p.Actor
+		})
+	})},
+	{"R4", "a token shows an end of which there are too few copies yet", on(func(c *Core, n *coreNode, x answered) bool {
+		g, asked := x.in.(broker.Get)
+		f, found := x.v.(*broker.Found)
+		if !asked || !found || !f.Record.Finished() || f.KnownBy > 1 || !g.Past.Covers(f.Record.Verdict().Dot) {
+			return false
+		}
+		return c.Now.Sub(n.learnt[f.Record.Verdict().Dot]) < c.cfg.AckTimeout
+	})},
+
+	{"J1", "a job has two verdicts", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Verdicts) > 1 })},
+	{"J2", "a definition: TestState of job", nil},
+	{"J3", "an ID is taken", on(func(_ *Core, _ *coreNode, x answered) bool {
+		_, ok := x.v.(*broker.IDTaken)
+		return ok
+	})},
+	{"J3", "an ID was taken twice", on(func(_ *Core, n *coreNode, x wrote) bool {
+		return x.old == nil && n.disk.count(string(x.now.ID)+"~") > 1
+	})},
+	{"J4", "two owners meet", on(func(_ *Core, n *coreNode, x arrives) bool {
+		return x.known(n, func(here *job.Record, there wire.Encoded) bool {
+			r, err := job.DecodeRecord(there.Bytes)
+			return err == nil && r.Owner.Actor != here.Owner.Actor && here.Dots.Compare(there.Dots) == clock.Concurrent
+		})
+	})},
+	{"J5", "several executors have reported", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Reports) > 1 })},
+	{"J6", "a job is placed again", counted(func(s *broker.Stats) uint64 { return s.Replaced })},
+	{"J6", "a job is taken over", counted(func(s *broker.Stats) uint64 { return s.TakenOver })},
+	{"J6", "a leaving broker hands a job over", counted(func(s *broker.Stats) uint64 { return s.Handed })},
+	{"J7", "an attempt is adopted", counted(func(s *broker.Stats) uint64 { return s.Adopted })},
+	{"J7", "a broker holds itself for cut off", counted(func(s *broker.Stats) uint64 { return s.Isolations })},
+	{"J8", "a job that must run once may have run", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		v := x.now.Verdict()
+		return v != nil && v.Outcome == job.Failed && strings.Contains(v.Reason, "may have run")
+	})},
+	{"J9", "a job is placed where there is room", counted(func(s *broker.Stats) uint64 { return s.Rebalanced })},
+	{"J10", "a job is placed where another with its key is", on(func(_ *Core, n *coreNode, x wrote) bool {
+		if x.now.Spec.Exclusive == "" || x.now.Place.IsZero() || x.old != nil && decodeJob(x.old).Place == x.now.Place {
+			return false
+		}
+		return slices.ContainsFunc(n.disk.jobs(), func(r *job.Record) bool {
+			return r.Spec.Exclusive == x.now.Spec.Exclusive && r.Key() != x.now.Key() && !r.Finished() && r.Place.Broker == x.now.Place.Broker
+		})
+	})},
+	{"J10", "two hold one key at two brokers", on(func(_ *Core, n *coreNode, x wrote) bool {
+		if x.now.Spec.Exclusive == "" || x.now.State() != job.StateRunning {
+			return false
+		}
+		return slices.ContainsFunc(n.disk.jobs(), func(r *job.Record) bool {
+			return r.Spec.Exclusive == x.now.Spec.Exclusive && r.Key() != x.now.Key() && r.State() == job.StateRunning && r.Place.Broker != x.now.Place.Broker
+		})
+	})},
+	{"J11", "an output travels before its verdict", on(func(c *Core, n *coreNode, rd *broker.Ready) bool {
+		for _, p := range rd.Push {
+			if c.outputs[p.Digest] {
+				return true
+			}
+		}
+		return false
+	})},
+
+	{"C1", "a job depends on what its submitter had seen", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Created[0].Deps) > 0 })},
+	{"C2", "a job waits for news of what it depends on", counted(func(s *broker.Stats) uint64 { return s.Behind })},
+	{"C2", "and goes on without", counted(func(s *broker.Stats) uint64 { return s.Uncaused })},
+	{"C3", "a broker catches up with a token", on(func(c *Core, _ *coreNode, x answered) bool {
+		_, ok := x.v.(*broker.CaughtUp)
+		return ok && c.Now.After(x.asked)
+	})},
+	{"C4", "the end of a predecessor is noted", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Ended) > 0 })},
+	{"C4", "a predecessor is not known", on(func(_ *Core, _ *coreNode, x answered) bool {
+		_, ok := x.v.(*broker.UnknownPredecessors)
+		return ok
+	})},
+	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
+		a, ok := x.v.(*broker.Conflicts)
+		if !ok {
+			return false
+		}
+		for _, k := range a.List {
+			for _, list := range [][]*resolve.Candidate{k.Snapshot.Running, k.Snapshot.Suspended, k.Snapshot.Pending} {
+				if slices.ContainsFunc(list, func(x *resolve.Candidate) bool { return x.Raised > x.Level }) {
+					return true
+				}
+			}
+		}
+		return false
+	})},
+
+	{"E1", "an event is told again", on(func(c *Core, n *coreNode, x broker.Heard) bool {
+		again := n.heard[x.Event.ID]
+		n.heard[x.Event.ID] = true
+		return again
+	})},
+	{"E2", "an event of a stock command line is written down", on(func(c *Core, _ *coreNode, x declared) bool { return c.stock[x.now.ID] })},
+	{"E3", "an emergency is cleared", on(func(_ *Core, _ *coreNode, x declared) bool { return x.now.Finished() })},
+	{"E3", "an emergency has changed", on(func(_ *Core, _ *coreNode, x declared) bool { return x.now.Version.Seq > 1 })},
+	{"E4", "a broker tells Serf of an emergency", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return len(rd.Broadcast) > 0 })},
+}
+
+// conflicts asks all brokers what they have decided: the inputs of a decision are seen there only.
+func (c *Core) conflicts() {
+	for _, name := range c.names {
+		if n := c.nodes[name]; n.b != nil {
+			in := broker.ListConflicts{Limit: 1000}
+			c.ask(n, func(t broker.Token) broker.Input { in.Token = t; return in }, func(v broker.Answer) { c.saw(n, answered{c.Now, in, v}) })
+		}
+	}
+	c.Run(time.Second)
+}
+
+// Reach counts, for each line of the rules, in how many runs it has decided something.
+type Reach struct {
+	Runs  int
+	Times []int // as rules
+}
+
+// Add adds a run, which is over.
+func (r *Reach) Add(c *Core) {
+	c.conflicts()
+	if r.Times == nil {
+		r.Times = make([]int, len(rules))
+	}
+	r.Runs++
+	for i, yes := range c.reached {
+		if yes {
+			r.Times[i]++
+		}
+	}
+}
+
+// String is the table, for people: a line for each thing that a rule decides.
+func (r *Reach) String() string {
+	var out strings.Builder
+	for i, x := range rules {
+		if x.seen == nil {
+			fmt.Fprintf(&out, "%-4s      -  %s\n", x.name, x.when)
+		} else {
+			fmt.Fprintf(&out, "%-4s %6d  %s\n", x.name, r.Times[i], x.when)
+		}
+	}
+	return out.String()
+}
+
+// Missed lists what was decided in no run.
+func (r *Reach) Missed() (out []string) {
+	for i, x := range rules {
+		if x.seen != nil && r.Times[i] == 0 {
+			out = append(out, x.name+": "+x.when)
+		}
+	}
+	return out
+}
