@@ -54,8 +54,18 @@ func (h *hostile) member() membership.Member {
 	return m
 }
 
-// leave ends it: the others see that it has left.
-func (h *hostile) leave() { h.gone = true }
+// leave ends it: the others see that it has gone, and an operator says that it will not come back (rule M2).
+func (h *hostile) leave() {
+	h.gone = true
+	h.c.after(3*detect, func() {
+		for _, name := range h.c.names {
+			if n := h.c.nodes[name]; n.b != nil {
+				h.c.ask(n, func(t broker.Token) broker.Input { return broker.ForgetMember{Token: t, Name: h.name} }, func(broker.Answer) {})
+				return
+			}
+		}
+	})
+}
 
 // lie is one thing that a hostile peer does to a message, which is true before. To is the receiver.
 type lie struct {

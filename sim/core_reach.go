@@ -18,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // A rule that no fault schedule ever needs is not tested by them, however many there are. So each
@@ -52,6 +53,8 @@ type (
 	}
 	// declared is the same of an emergency.
 	declared struct{ now *emergency.Record }
+	// admitted is the same of a member.
+	admitted struct{ now *roll.Record }
 	// stubbed is a job of which only a stub is left.
 	stubbed struct{}
 	// reads is a record that is read from the disk.
@@ -139,10 +142,17 @@ func (c *Core) sawJob(n *coreNode, old []byte, now *job.Record) {
 
 // sawWritten notes what else has reached it.
 func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
-	if ref, ok := ledger.RefOf(op.Key); ok && ref.Kind == kind.Emergency {
-		if r, err := emergency.Decode(op.Value); err == nil {
-			c.saw(n, declared{r})
-		}
+	ref, ok := ledger.RefOf(op.Key)
+	if !ok {
+		return
+	}
+	r, err := kind.Schemas[ref.Kind].Decode(op.Value)
+	must(err)
+	switch r := r.(type) {
+	case *emergency.Record:
+		c.saw(n, declared{r})
+	case *roll.Record:
+		c.saw(n, admitted{r})
 	}
 }
 
@@ -254,6 +264,11 @@ var rules = []rule{
 		return slices.ContainsFunc(x.State.Metadata, func(m wire.Metadata) bool { return m.Name != x.State.From && m.Clock == nil })
 	})},
 	{"K5", "a member is spoken to in an earlier version", on(func(_ *Core, _ *coreNode, s replication.Send) bool { return s.Message.Version < wire.Version })},
+
+	{"M1", "a member is admitted", on(func(_ *Core, _ *coreNode, x admitted) bool {
+		return x.now.Closed == "" && x.now.By.Actor.Broker() != x.now.Name
+	})},
+	{"M2", "a member says goodbye, or is removed", on(func(_ *Core, _ *coreNode, x admitted) bool { return x.now.Closed != "" })},
 
 	{"A1", "a submission is acknowledged with copies", on(func(_ *Core, _ *coreNode, x answered) bool {
 		s, ok := x.v.(*broker.Submitted)
