@@ -313,6 +313,13 @@ var rules = []rule{
 		return c.Now.Sub(n.learnt[f.Record.Verdict().Dot]) < c.cfg.AckTimeout
 	})},
 
+	{"T1", "a job is old enough by its broker's uptime", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
+	{"T2", "an emergency comes to a broker whose clock is off", on(func(c *Core, n *coreNode, _ declared) bool { return n.skew.Abs() > c.cfg.MaxClockSkew })},
+	{"T3", "a job's deadline has come", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		v := x.now.Verdict()
+		return v != nil && v.Outcome == job.Expired
+	})},
+
 	{"J1", "a job has two verdicts", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Verdicts) > 1 })},
 	{"J2", "a definition: TestState of job", nil},
 	{"J3", "an ID is taken", on(func(_ *Core, _ *coreNode, x answered) bool {
