@@ -194,8 +194,8 @@ func (c *clocks) cityTime() time.Time { return c.city }
 // cityNow is the same in milliseconds.
 func (c *clocks) cityNow() clock.Time { return clock.At(c.city) }
 
-// cityStamp is the same as a stamp; never 0, which means none, also where a clock shows 1970 or less.
-func (c *clocks) cityStamp() clock.Hybrid { return max(1, clock.HybridAt(c.city)) }
+// cityStamp is the same as a stamp.
+func (c *clocks) cityStamp() clock.Hybrid { return clock.HybridAt(c.city) }
 
 // in is when, by now, it will be that time in the city.
 func (c *clocks) in(at clock.Time) time.Time { return c.now.Add(at.Time().Sub(c.city)) }

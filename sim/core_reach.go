@@ -307,7 +307,7 @@ var rules = []rule{
 	{"R4", "a token shows an end of which there are too few copies yet", on(func(c *Core, n *coreNode, x answered) bool {
 		g, asked := x.in.(broker.Get)
 		f, found := x.v.(*broker.Found)
-		if !asked || !found || !f.Record.Finished() || f.KnownBy > 1 || !g.Past.Covers(f.Record.Verdict().Dot) {
+		if !asked || !found || !f.Record.Finished() || f.KnownBy >= c.cfg.Replicas || !g.Past.Covers(f.Record.Verdict().Dot) {
 			return false
 		}
 		return c.Now.Sub(n.learnt[f.Record.Verdict().Dot]) < c.cfg.AckTimeout
