@@ -54,8 +54,18 @@ func (h *hostile) member() membership.Member {
 	return m
 }
 
-// leave ends it: the others see that it has left.
-func (h *hostile) leave() { h.gone = true }
+// leave ends it: the others see that it has gone, and an operator says that it will not come back (rule M2).
+func (h *hostile) leave() {
+	h.gone = true
+	h.c.after(3*detect, func() {
+		for _, name := range h.c.names {
+			if n := h.c.nodes[name]; n.b != nil {
+				h.c.ask(n, func(t broker.Token) broker.Input { return broker.ForgetMember{Token: t, Name: h.name} }, func(broker.Answer) {})
+				return
+			}
+		}
+	})
+}
 
 // lie is one thing that a hostile peer does to a message, which is true before. To is the receiver.
 type lie struct {
@@ -75,7 +85,7 @@ var lies = []lie{
 	{"it has more of the receiver in quarantine than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
 		m.Seen = clock.NewVector(clock.Dot{Actor: to.actor(), Counter: h.far()})
 	}},
-	{"it holds more of another than there is", "", func(h *hostile, m *wire.Message, _ *coreNode) {
+	{"it holds more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Clock.Set(clock.Dot{Actor: h.other().actor(), Counter: h.far()})
 	}},
 	{"it holds all that the receiver holds", "", func(h *hostile, m *wire.Message, to *coreNode) { m.Clock = to.b.Clock() }},

@@ -18,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // A rule that no fault schedule ever needs is not tested by them, however many there are. So each
@@ -52,6 +53,8 @@ type (
 	}
 	// declared is the same of an emergency.
 	declared struct{ now *emergency.Record }
+	// admitted is the same of a member.
+	admitted struct{ now *roll.Record }
 	// stubbed is a job of which only a stub is left.
 	stubbed struct{}
 	// reads is a record that is read from the disk.
@@ -139,10 +142,17 @@ func (c *Core) sawJob(n *coreNode, old []byte, now *job.Record) {
 
 // sawWritten notes what else has reached it.
 func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
-	if ref, ok := ledger.RefOf(op.Key); ok && ref.Kind == kind.Emergency {
-		if r, err := emergency.Decode(op.Value); err == nil {
-			c.saw(n, declared{r})
-		}
+	ref, ok := ledger.RefOf(op.Key)
+	if !ok {
+		return
+	}
+	r, err := kind.Schemas[ref.Kind].Decode(op.Value)
+	must(err)
+	switch r := r.(type) {
+	case *emergency.Record:
+		c.saw(n, declared{r})
+	case *roll.Record:
+		c.saw(n, admitted{r})
 	}
 }
 
@@ -255,6 +265,11 @@ var rules = []rule{
 	})},
 	{"K5", "a member is spoken to in an earlier version", on(func(_ *Core, _ *coreNode, s replication.Send) bool { return s.Message.Version < wire.Version })},
 
+	{"M1", "a member is admitted", on(func(_ *Core, _ *coreNode, x admitted) bool {
+		return x.now.Closed == "" && x.now.By.Actor.Broker() != x.now.Name
+	})},
+	{"M2", "a member says goodbye, or is removed", on(func(_ *Core, _ *coreNode, x admitted) bool { return x.now.Closed != "" })},
+
 	{"A1", "a submission is acknowledged with copies", on(func(_ *Core, _ *coreNode, x answered) bool {
 		s, ok := x.v.(*broker.Submitted)
 		return ok && s.Replicas > 1
@@ -282,6 +297,7 @@ var rules = []rule{
 		return ok && f.Record.Finished() && !f.Provisional && f.Members > 1
 	})},
 	{"F3", "a record may be forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
+	{"R1", "an answer names the donor of who lacks much", on(func(_ *Core, _ *coreNode, x replied) bool { return x.r.Lease != nil })},
 	{"R2", "a reply names what it has taken, and its clock does not say so", on(func(_ *Core, _ *coreNode, x replied) bool { return x.r.Taken })},
 	{"R3", "what an earlier start of a peer has confirmed is asked of the present one", on(func(_ *Core, n *coreNode, rd *broker.Ready) bool {
 		return slices.ContainsFunc(rd.Push, func(p ack.Push) bool {
@@ -292,10 +308,17 @@ var rules = []rule{
 	{"R4", "a token shows an end of which there are too few copies yet", on(func(c *Core, n *coreNode, x answered) bool {
 		g, asked := x.in.(broker.Get)
 		f, found := x.v.(*broker.Found)
-		if !asked || !found || !f.Record.Finished() || f.KnownBy > 1 || !g.Past.Covers(f.Record.Verdict().Dot) {
+		if !asked || !found || !f.Record.Finished() || f.KnownBy >= c.cfg.Replicas || !g.Past.Covers(f.Record.Verdict().Dot) {
 			return false
 		}
 		return c.Now.Sub(n.learnt[f.Record.Verdict().Dot]) < c.cfg.AckTimeout
+	})},
+
+	{"T1", "a job is old enough by its broker's uptime", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
+	{"T2", "an emergency comes to a broker whose clock is off", on(func(c *Core, n *coreNode, _ declared) bool { return n.skew.Abs() > c.cfg.MaxClockSkew })},
+	{"T3", "a job's deadline has come", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		v := x.now.Verdict()
+		return v != nil && v.Outcome == job.Expired
 	})},
 
 	{"J1", "a job has two verdicts", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Verdicts) > 1 })},
