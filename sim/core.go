@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
@@ -82,7 +83,9 @@ func (t *Traffic) add(sent []byte, d *wire.Delta) {
 type coreNode struct {
 	name    string
 	starts  int
-	disk    disk // what is synced
+	actor   clock.Actor // of its present start, or its last
+	spoken  int         // the highest version of the protocol that it speaks; 0 is the newest
+	disk    disk        // what is synced
 	blobs   map[string]bool
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
@@ -171,7 +174,7 @@ func (c *Core) Start(name string) {
 	n := c.nodes[name]
 	n.starts++
 	cfg := c.cfg
-	cfg.Actor = clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts))
+	cfg.Actor = n.mint(c.wall(n))
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
 	cfg.Archive = n.disk
@@ -185,6 +188,16 @@ func (c *Core) Start(name string) {
 	must(n.b.Load(n.disk.scan))
 	c.tellRoster()
 }
+
+// mint makes the actor of a start, as a store does (rule K1).
+func (n *coreNode) mint(wall time.Time) clock.Actor {
+	known, err := ledger.StoredClock(n.disk.scan)
+	must(err)
+	n.actor = clock.StartActor(n.name, clock.NextStart(wall, known.Of(n.name), "", uint32(n.starts)))
+	return n.actor
+}
+
+func (n *coreNode) protocol() int { return cmp.Or(n.spoken, wire.Version) }
 
 // tellRoster lets every broker see who is alive: the simulation of SWIM.
 func (c *Core) tellRoster() {
@@ -206,7 +219,7 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		}
 		m := membership.Member{
 			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
-			Actor: clock.Actor(fmt.Sprintf("%s~%08x", name, n.starts)), Protocol: wire.Version,
+			Actor: n.actor, Protocol: n.protocol(),
 		}
 		switch {
 		case n.left:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -43,6 +44,19 @@ func (d disk) Walk(prefix, after []byte, fn func(key, value []byte) bool) error 
 		}
 	}
 	return nil
+}
+
+// lineage is what the disk knows of starts.
+func (d disk) lineage() *clock.Lineage {
+	l := new(clock.Lineage)
+	rows := func(_ []byte, fn func(key, value []byte) error) error {
+		return d.scan(ledger.RecordKey(ledger.Ref{Kind: ledger.Starts}), fn)
+	}
+	must(ledger.Records(rows, kind.Schemas, func(s ledger.Stored) error {
+		row := s.Record.(*ledger.Row)
+		return l.Add(row.Actor, row.Parents)
+	}))
+	return l
 }
 
 // job returns a job by its key, nil when the disk has none.

@@ -127,7 +127,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 // ahead puts what is newer than the transfer to a member into a message (rule R2). The clock that goes with it
 // is that of the transfer's last page.
 func (r *Replication) ahead(l *link, msg wire.Message) (_ wire.Message, ok bool, err error) {
-	d, fits, err := r.ledger.Delta(l.newest(), wire.MaxPage)
+	d, fits, err := r.ledger.Delta(l.newest(r.lineage), wire.MaxPage)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
 		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
@@ -182,7 +182,7 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	case o.last:
 		// What changed since the transfer's start was not on its list. If the member did
 		// not adopt its clock (rule L10), all would go again and again: that waits for news.
-		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && l.base.Covers(o.pinned)
+		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && r.lineage.Covers(l.base, o.pinned)
 	default:
 		o.transfer.Advance()
 		o.page++
