@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
 	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "roll", "setting"},
 	"executor":           {"clock", "job"},
-	"store":              {"clock"},
+	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job"},
 	"node/httpd":         {"api", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "gossip", "job", "label", "ledger", "resolve", "store"},

@@ -14,7 +14,7 @@ import (
 type Digest struct {
 	Name        string         `json:"name"`
 	Actor       clock.Actor    `json:"actor"`
-	Clock       clock.Vector   `json:"clock"`
+	Clock       clock.Vector   `json:"clock"` // with ?records=1 also what its entries imply (rule K1)
 	Records     int            `json:"records"`
 	Quarantined int            `json:"quarantined"`    // records of peers that don't validate
 	Digest      string         `json:"digest"`         // of all records, in the order of their keys

@@ -29,30 +29,27 @@ func (o *output) breach(peer, rule, format string, args ...any) {
 
 // overstates reports whether a clock holds more updates of this broker's actor than it has written: whoever tells
 // it was deceived, or deceives (rule X1).
-func (c *core) overstates(v clock.Vector) bool {
-	n := v.Get(c.cfg.Actor)
-	return n > 0 && !c.ledger.Has(clock.Dot{Actor: c.cfg.Actor, Counter: n})
-}
+func (c *core) overstates(v clock.Tips) bool { return c.claimed(v) > c.ledger.Wrote() }
+
+// claimed counts the updates of this broker's actor that a clock holds.
+func (c *core) claimed(v clock.Tips) uint64 { return c.ledger.Lineage().Get(v, c.cfg.Actor) }
 
 // corrected takes out of what a peer says of itself what can't be true. Who overstates what we have written is
 // not known to hold any of it; but it need not be sent again and again what it takes for held.
 func (c *core) corrected(s replication.Said) replication.Said {
-	if s.Stable != nil && !s.Clock.Covers(s.Stable.Raised) {
-		c.breach(s.From, "F1", "it tells of updates as stable that it does not hold")
+	if s.Stable != nil && !c.ledger.Lineage().Covers(s.Clock, s.Stable.Raised) {
+		if !c.ledger.Puzzled(s.Clock) { // else it says so again when we know what its clock stands for
+			c.breach(s.From, "F1", "it tells of updates as stable that it does not hold")
+		}
 		s.Stable = nil
 	}
 	if !c.overstates(s.Clock) && !c.overstates(s.Seen) {
 		return s
 	}
-	c.breach(s.From, "X1", "it holds %d updates of %s, which has written %d", max(s.Clock.Get(c.cfg.Actor), s.Seen.Get(c.cfg.Actor)), c.cfg.Actor, c.wrote())
-	own := func(d clock.Dot) bool { return d.Actor == c.cfg.Actor }
+	c.breach(s.From, "X1", "it holds %d updates of %s, which has written %d", max(c.claimed(s.Clock), c.claimed(s.Seen)), c.cfg.Actor, c.ledger.Wrote())
 	s.Taken = false
-	s.Clock = slices.DeleteFunc(s.Clock.Clone(), own)
-	s.Seen = slices.DeleteFunc(s.Seen.Clone(), own)
-	s.Seen.Merge(s.Clock)
-	s.Seen.Set(clock.Dot{Actor: c.cfg.Actor, Counter: c.wrote()})
+	by, own := c.ledger.Lineage(), clock.Dot{Actor: c.cfg.Actor, Counter: c.ledger.Wrote() + 1}
+	s.Seen = by.Merge(by.Without(s.Seen, own), by.Without(s.Clock, own))
+	s.Clock = slices.DeleteFunc(s.Clock.Clone(), func(d clock.Dot) bool { return d.Actor == c.cfg.Actor }) // with all that we had held
 	return s
 }
-
-// wrote counts what this broker has written since its start.
-func (c *core) wrote() uint64 { return c.ledger.Clock().Get(c.cfg.Actor) }

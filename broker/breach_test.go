@@ -14,7 +14,7 @@ import (
 // TestLiesAreRefused lets c say what it can't know, once of each kind. None of it is believed, each is counted
 // and told, and what a tells a client stays true (rules X1, X2).
 func TestLiesAreRefused(t *testing.T) {
-	upto := func(n uint64) clock.Vector { return clock.NewVector(clock.Dot{Actor: "a~1", Counter: n}) }
+	upto := func(n uint64) clock.Tips { return clock.NewTips(clock.Dot{Actor: "a~1", Counter: n}) }
 	for name, lie := range map[string]func(*wire.Message, *job.Record){
 		"a clock with more than a has written": func(m *wire.Message, _ *job.Record) { m.Clock = upto(1 << 40) },
 		"a delta's clock, too": func(m *wire.Message, _ *job.Record) {
@@ -42,7 +42,7 @@ func TestLiesAreRefused(t *testing.T) {
 			require.EqualValues(t, 1, a.b.stats.Breaches)
 			require.Len(t, a.b.out.Breaches, 1)
 			require.False(t, a.b.peers.HoldsUpdate("c", clock.Dot{Actor: "a~1", Counter: 1 << 39}))
-			require.Less(t, a.b.Clock().Get("a~1"), uint64(100))
+			require.Less(t, a.b.ledger.Wrote(), uint64(100))
 
 			// The next submission goes on, and its copies are real.
 			w.said = nil
@@ -62,7 +62,7 @@ func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	w := newCluster("a", "b", "c")
 	w.crash("c", false) // the test speaks for it
 	a, b := w.nodes["a"], w.nodes["b"]
-	lie := clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1 << 40})
+	lie := clock.NewTips(clock.Dot{Actor: "a~1", Counter: 1 << 40})
 	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Clock: lie}}
 	w.deliver(packet{from: "c", to: "b", wire: wire.Encode(&m)})
 	require.Equal(t, lie, b.b.Clock(), "b can't know better")
@@ -110,8 +110,8 @@ func TestWhatNothingCanFollowStays(t *testing.T) {
 		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: clock.MaxCounter, At: clock.MaxCounter, By: "c~1"}, Broker: "a", Actor: "a~0"}
 	})
 	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
-	before := a.b.Clock().Get("a~1")
+	before := a.b.ledger.Wrote()
 	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
 	w.pass(2 * w.cfg.SyncInterval)
-	require.Equal(t, before, a.b.Clock().Get("a~1"), "a has written something")
+	require.Equal(t, before, a.b.ledger.Wrote(), "a has written something")
 }

@@ -25,6 +25,7 @@ type Config struct {
 	Capabilities wire.Capabilities
 
 	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
+	Protocol  int  // the highest version of the protocol that all speak whom it had met before this start; 0 if it had met nobody
 
 	Replicas     int           // brokers that should hold a record before it is acknowledged (rule A1); at least 1
 	SyncInterval time.Duration // of the exchange with every member (rule S2)
@@ -150,7 +151,7 @@ func (b *Broker) Name() string { return b.self }
 
 // Clock returns the updates that this broker holds. Only what a Ready's commit
 // has synced may be shown (rule I4); the shell shows it from Ready.Overview.
-func (b *Broker) Clock() clock.Vector { return b.ledger.Clock() }
+func (b *Broker) Clock() clock.Tips { return b.ledger.Clock() }
 
 // wholeEnd reports whether a job has ended and is more than a stub; r may be nil.
 func wholeEnd(r *job.Record) bool { return r != nil && r.Finished() && !r.IsStub() }

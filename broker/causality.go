@@ -67,8 +67,7 @@ const causalWait = 10 * time.Second
 // on: what our clock does not cover may come before it.
 func (c *causality) isBehind(r *job.Record, by resolve.Strategy) bool {
 	key := r.Key()
-	held := c.ledger.Clock()
-	missing := slices.ContainsFunc(r.Created[0].Deps, func(d job.Dependency) bool { return !held.Has(d.Dot) })
+	missing := slices.ContainsFunc(r.Created[0].Deps, func(d job.Dependency) bool { return !c.ledger.Has(d.Dot) })
 	until, waits := c.behind[key]
 	switch {
 	case !missing || !by.Causal():
@@ -106,7 +105,7 @@ type catching struct {
 }
 
 func (c *causality) catchUp(in CatchUp) {
-	missing := in.Past.Beyond(c.ledger.Clock())
+	missing := in.Past.Beyond(c.ledger.Has)
 	if len(missing) == 0 || in.Timeout <= 0 {
 		c.answerCaughtUp(in.Token, missing)
 		return
@@ -130,9 +129,8 @@ func (c *causality) checkCatching() {
 	if len(c.catching) == 0 {
 		return
 	}
-	held := c.ledger.Clock()
 	c.catching = slices.DeleteFunc(c.catching, func(w catching) bool {
-		missing := w.past.Beyond(held)
+		missing := w.past.Beyond(c.ledger.Has)
 		if len(missing) > 0 && c.now.Before(w.deadline) {
 			return false
 		}

@@ -28,7 +28,7 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 		r := job.New("j", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1, Deps: []job.Dependency{{Job: "i", Dot: later}}})
 		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: 1}, Broker: "a", Actor: "a~1"}
 		w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
-			Records: []wire.Encoded{{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}, Clock: clock.NewVector(dot),
+			Records: []wire.Encoded{{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}, Clock: clock.NewTips(dot),
 		}})})
 		w.said = nil
 		return w
@@ -45,7 +45,7 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 	w = arrive() // the news comes: that job has ended and is forgotten
 	w.pass(time.Second)
 	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
-		Since: clock.NewVector(clock.Dot{Actor: "c~1", Counter: 1}), Clock: clock.NewVector(clock.Dot{Actor: "c~1", Counter: 1}, later),
+		Since: clock.NewTips(clock.Dot{Actor: "c~1", Counter: 1}), Clock: clock.NewTips(clock.Dot{Actor: "c~1", Counter: 1}, later),
 	}})})
 	w.pass(100 * time.Millisecond)
 	require.Equal(t, []string{"a runs j #1.1"}, w.said)

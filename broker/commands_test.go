@@ -26,8 +26,9 @@ var commands = map[string]func(*story){
 		s.w.meet()
 		s.w.pass(3 * time.Second)
 	},
-	"broker":  func(s *story) { s.w.start(s.word(0), s.configure); s.w.meet() },
-	"restart": func(s *story) { s.w.start(s.word(0), s.configure) },
+	"broker":   func(s *story) { s.w.start(s.word(0), s.configure); s.w.meet() },
+	"numbered": func(s *story) { s.w.numbered = true },
+	"restart":  func(s *story) { s.w.start(s.word(0), s.configure) },
 	"speaks": func(s *story) {
 		n, err := strconv.Atoi(s.word(1))
 		require.NoError(s.t, err)

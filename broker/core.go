@@ -48,8 +48,9 @@ func newCore(cfg Config) *core {
 		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
 		ledger: ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency], kind.Schemas[kind.Member]),
 		jobs:   newJobIndex(), deadlines: deadlines{},
-		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting}),
+		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol}),
 	}
+	c.ledger.RowIf(func() bool { return c.needs(startRows) == nil })
 	c.peers = replication.New(replication.Config{
 		Actor: cfg.Actor, Seed: cfg.Seed, Copies: cfg.Replicas, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause, PageSize: cfg.PageSize,
 	}, c.ledger, c.members, &c.random)
@@ -57,6 +58,9 @@ func newCore(cfg Config) *core {
 	c.copies = ack.NewWaiters[ackWaiter](cfg.Replicas, c.members, c.peers, c.blobs)
 	return c
 }
+
+// startRows is the version of the protocol that knows rows of starts (rule K1).
+const startRows = 2
 
 // tick says what time it is. It reports whether that was not known before, and whether the city's time has
 // changed otherwise than by passing.

@@ -16,7 +16,7 @@ const dryRunKey = "dry-run"
 // dryRun says for every live broker whether it could run a job, and what would happen
 // there if it came now: as far as this broker knows, and without changing anything.
 func (b *Broker) dryRun(in DryRun) {
-	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Clock().Get(b.cfg.Actor) + 1}
+	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Wrote() + 1}
 	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, b.cityStamp()), Deps: in.Past.Jobs()})
 	placed := map[string][]string{} // keys of jobs, by executor
 	for _, ref := range b.liveJobs(func(r *job.Record) bool { return r.Place.Broker != "" }) {

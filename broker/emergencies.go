@@ -448,8 +448,8 @@ func refOf(id emergency.ID) ledger.Ref { return ledger.Ref{Kind: kind.Emergency,
 
 // forgetWith drops an emergency that a peer has forgotten, unless it has been created again since
 // (rules L4, L9).
-func (e *emergencies) forgetWith(id emergency.ID, peer clock.Vector) {
-	if r := e.known[id]; r != nil && !r.IsHint() && ledger.CreatedWithin(r, peer) {
+func (e *emergencies) forgetWith(id emergency.ID, peer clock.Tips) {
+	if r := e.known[id]; r != nil && !r.IsHint() && e.ledger.CreatedWithin(r, peer) {
 		e.forget(id)
 		e.stats.Zombies++
 	}

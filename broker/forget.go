@@ -10,14 +10,14 @@ import (
 
 // forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has
 // been created again since.
-func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Vector) {
+func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Tips) {
 	if ref.Kind == kind.Emergency {
 		b.emergencies.forgetWith(emergency.ID(ref.Key), peer)
 	}
 	if ref.Kind != kind.Job {
 		return
 	}
-	if r := b.record(ref.Key); r != nil && ledger.CreatedWithin(r, peer) {
+	if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, peer) {
 		b.forget(r)
 		b.stats.Zombies++
 	}

@@ -29,8 +29,8 @@ func (w *world) wrong(format string, args ...any) {
 	}
 }
 
-func (w *world) frontier(n *node, shown clock.Vector) {
-	if c := n.synced(); !c.Covers(shown) {
+func (w *world) frontier(n *node, shown clock.Tips) {
+	if c := n.synced(); !n.b.ledger.Lineage().Covers(c, shown) {
 		w.wrong("I4: %s shows %v but has synced %v", n.name, shown, c)
 	}
 }

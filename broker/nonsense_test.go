@@ -244,7 +244,7 @@ func (x *nonsense) message(t *rapid.T) wire.Message {
 	m := wire.Message{
 		Version: wire.Version, From: name, Actor: actor, Want: rapid.Bool().Draw(t, "want"),
 		Hybrid: clock.HybridAt(x.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "ahead")) * time.Second)),
-		Clock:  clock.Vector{{Actor: actor, Counter: 5}},
+		Clock:  clock.Tips{{Actor: actor, Counter: 5}},
 	}
 	if rapid.Bool().Draw(t, "row") {
 		m.Metadata = &wire.Metadata{Name: name, Actor: actor, Version: m.Hybrid, Capabilities: x.cfg.Capabilities}

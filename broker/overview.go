@@ -16,6 +16,8 @@ type Overview struct {
 	Proven []string         // members that are there although SWIM says otherwise (rule P1)
 	Roll   []Enrolled       // every name that has a member record (rule M1)
 
+	Lags map[string]Lag // of the members that have told their clocks, by name
+
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
 
@@ -30,6 +32,12 @@ type Enrolled struct {
 	Closed roll.Closing // how it left the roll; "" while it is in it
 	Absent bool         // it does not answer, though it is in the roll: others wait for it
 	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
+}
+
+// Lag counts the updates in which a member and this broker differ.
+type Lag struct {
+	Behind uint64 // that this broker holds, and the member has not said that it does
+	Ahead  uint64 // that the member holds, and this broker does not
 }
 
 // Stats counts what a broker has done since its start.

@@ -14,7 +14,7 @@ import (
 // published is what the last Overview said, to see when it has become stale.
 type published struct {
 	at        time.Time
-	clock     clock.Vector
+	clock     clock.Tips
 	versions  clock.Hybrid // of all metadata, summed up
 	activeSet emergency.ActiveSet
 }
@@ -30,19 +30,21 @@ func (b *Broker) publish() {
 	}
 	versions := b.members.Versions()
 	c := b.ledger.Clock()
-	if b.published.clock != nil && versions == b.published.versions && c.Compare(b.published.clock) == clock.Equal && b.emergencies.activeSet.Equal(b.published.activeSet) &&
+	if b.published.clock != nil && versions == b.published.versions && c.Equal(b.published.clock) && b.emergencies.activeSet.Equal(b.published.activeSet) &&
 		b.now.Sub(b.published.at) < time.Second {
 		return
 	}
 	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven()}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven(), Lags: map[string]Lag{}}
+	by := b.ledger.Lineage()
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
 	}
 	for _, said := range b.members.Known() {
 		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
+		s.Lags[said.Name] = Lag{Behind: by.Beyond(c, said.Clock), Ahead: by.Beyond(said.Clock, c)}
 		s.State.Metadata = append(s.State.Metadata, said)
 	}
 	s.Drift = b.city.Sub(b.wall)
@@ -52,12 +54,12 @@ func (b *Broker) publish() {
 	}
 	s.Roll = b.enrolment.list()
 	s.Protocol = b.members.Protocol()
-	s.Warnings = b.warnings(len(c), &s)
+	s.Warnings = b.warnings(c.Names(), &s)
 	b.out.Overview = &s
 }
 
 // warnings says what somebody should know before it becomes a fault.
-func (b *Broker) warnings(entries int, o *Overview) (out []string) {
+func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	if o.HeldBack > 0 {
 		who := "members"
 		if len(o.HeldBackBy) > 0 {
@@ -66,8 +68,8 @@ func (b *Broker) warnings(entries int, o *Overview) (out []string) {
 		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back, or `ucp cluster forget NAME`",
 			who, o.HeldBack, who))
 	}
-	if entries > wire.MaxClock/2 {
-		out = append(out, fmt.Sprintf("the vector clock has %d entries, one for each start that wrote something; peers refuse one of more than %d (rule L11)", entries, wire.MaxClock))
+	if names > wire.MaxClock/2 {
+		out = append(out, fmt.Sprintf("the vector clock names %d brokers, all that ever wrote something; peers refuse one of more than %d (rule L11)", names, wire.MaxClock))
 	}
 	switch {
 	case b.unset:

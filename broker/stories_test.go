@@ -22,6 +22,7 @@ import (
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
 //	                            retention=24h retention_count=0 max_losses=3
+//	numbered                    from now on starts are numbered as a store numbers them (rule K1)
 //	crash a [late], restart a [options]
 //	                            late: what a has sent is still on its way
 //	leave a                     a says goodbye, and all know

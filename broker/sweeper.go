@@ -56,7 +56,7 @@ const stubVersion = 2
 
 // stubs lists stubs that everybody knows by now. It looks at some in each round, and soon goes on when it finds any.
 func (s *sweeper) stubs() (out []*job.Record) {
-	if s.ledger.Stubs() == 0 {
+	if s.ledger.Stubs() == 0 || !s.members.Complete() { // who is away may lack any of them
 		return nil
 	}
 	looked, last := 0, s.stub

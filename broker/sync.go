@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"fmt"
+
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -146,7 +148,11 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	for _, ref := range m.Forged {
-		b.breach(d.From.Broker(), "X1", "its %s %s has updates of %s that were never written", ref.Kind, ref.Key, b.cfg.Actor)
+		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)
+		if ref.Kind == ledger.Starts {
+			what = "is not what that start has said"
+		}
+		b.breach(d.From.Broker(), "X1", "its %s %s %s", ref.Kind, ref.Key, what)
 	}
 	for _, c := range m.News {
 		switch r := c.New.(type) {
@@ -172,7 +178,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 // ahead of ours, a pull will catch up with it (rule S3).
 func (b *Broker) gossip(s wire.State) {
 	for _, said := range s.Metadata {
-		if said.Name == s.From && !b.ledger.Seen().Covers(said.Clock) {
+		if said.Name == s.From && !b.ledger.Lineage().Covers(b.ledger.Seen(), said.Clock) {
 			b.peers.Pull(s.From)
 		}
 		b.learn(said, false)

@@ -75,7 +75,7 @@ func TestOfThirdBrokersClocksAreHearsay(t *testing.T) {
 		n.seen[name] = membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: membership.Alive}
 	}
 	w.roster(n)
-	ahead := clock.NewVector(clock.Dot{Actor: "c~1", Counter: 9})
+	ahead := clock.NewTips(clock.Dot{Actor: "c~1", Counter: 9})
 	row := func(name string) wire.Metadata {
 		return wire.Metadata{Version: 1, Name: name, Actor: clock.Actor(name + "~1"), Clock: ahead}
 	}

@@ -36,7 +36,7 @@ func (s *sender) record(n uint64) wire.Encoded {
 }
 
 // page delivers a page and returns whether the receiver asks to start again.
-func (s *sender) page(id uint64, number int, upto clock.Vector, records ...wire.Encoded) (restart bool) {
+func (s *sender) page(id uint64, number int, upto clock.Tips, records ...wire.Encoded) (restart bool) {
 	m := wire.Message{
 		Version: wire.Version, From: "s", Actor: "s~1",
 		Page: &wire.Page{Transfer: id, Number: number, Last: upto != nil}, Delta: &wire.Delta{Records: records, Clock: upto},
@@ -68,9 +68,9 @@ func (s *sender) holds() (out string) {
 	return out
 }
 
-func (s *sender) covered() uint64 { return s.w.nodes["b"].b.Clock().Get("s~1") }
+func (s *sender) covered() uint64 { return clock.Vector(s.w.nodes["b"].b.Clock()).Get("s~1") }
 
-func upto(n uint64) clock.Vector { return clock.Vector{{Actor: "s~1", Counter: n}} }
+func upto(n uint64) clock.Tips { return clock.Tips{{Actor: "s~1", Counter: n}} }
 
 // L5: a page that is sent again, since our answer was lost, shows its records as
 // they are by then. If some have become smaller, it holds more of them than
@@ -128,7 +128,7 @@ func TestBadRecordOnAnyPage(t *testing.T) {
 // A kind of records that this version does not know is a bad record, too.
 func TestUnknownKind(t *testing.T) {
 	s := newSender(t)
-	m := wire.Message{Version: wire.Version, From: "s", Actor: "s~1", Delta: &wire.Delta{Clock: upto(2), Records: []wire.Encoded{{Kind: "dance", Key: "x", Dots: upto(1), Bytes: []byte{1}}, s.record(2)}}}
+	m := wire.Message{Version: wire.Version, From: "s", Actor: "s~1", Delta: &wire.Delta{Clock: upto(2), Records: []wire.Encoded{{Kind: "dance", Key: "x", Dots: clock.Vector(upto(1)), Bytes: []byte{1}}, s.record(2)}}}
 	require.False(t, s.send(m))
 	require.Equal(t, "c", s.holds())
 	require.Zero(t, s.covered())

@@ -30,6 +30,8 @@ type world struct {
 	said  []string // what brokers did that a person would notice
 	loud  bool     // messages are told too
 
+	numbered bool // starts are, as a store numbers them (rule K1)
+
 	token  Token
 	minted map[clock.Dot]creation // every dot that reached a disk, and which job it changed
 	over   map[creation]bool      // jobs of which any disk has held a verdict
@@ -131,7 +133,16 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	edit(&n.cfg)
 	n.starts++
 	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", name, n.starts))
+	if w.numbered {
+		n.cfg.Actor = clock.StartActor(name, clock.Start(n.starts))
+	}
 	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
+	n.cfg.Protocol = 0
+	for _, m := range n.seen { // as its store remembers them
+		if n.cfg.Protocol == 0 || m.Protocol < n.cfg.Protocol {
+			n.cfg.Protocol = m.Protocol
+		}
+	}
 	n.cfg.Archive = n.disk
 	n.b, n.wake = New(n.cfg), time.Time{}
 	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
@@ -142,7 +153,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 }
 
 // synced is the clock that is on the disk.
-func (n *node) synced() clock.Vector {
+func (n *node) synced() clock.Tips {
 	c, err := ledger.StoredClock(n.disk.Scan)
 	must(err)
 	return c

@@ -79,3 +79,34 @@ func TestNoAllocation(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(100, f), name)
 	}
 }
+
+// BenchmarkLineageCovers100 compares two clocks of 100 brokers with 4,096 starts each: one that lists the same
+// starts, and one of a broker that has not heard of the last start of another.
+func BenchmarkLineageCovers100(b *testing.B) {
+	var l Lineage
+	var v Tips
+	for i := range 100 {
+		name := fmt.Sprintf("broker-%03d", i)
+		var last Tips
+		for s := range 4096 {
+			a := StartActor(name, Start(s+1)<<32)
+			if err := l.Add(a, last); err != nil {
+				b.Fatal(err)
+			}
+			last = Tips{{a, 7}}
+		}
+		v = append(v, last[0])
+	}
+	w := v.Clone()
+	w[42] = Dot{StartActor("broker-042", 4095<<32), 7}
+	for name, other := range map[string]Tips{"the same starts": v.Clone(), "one start behind": w} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !l.Covers(v, other) {
+					b.Fatal("it is implied")
+				}
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -52,6 +53,9 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("job record %.64q: %w", r.ID, err)
 	}
 	if r.IsStub() {
+		if !bytes.Equal(r.stub(r.Stub).Encode(), r.Encode()) {
+			return nil, fmt.Errorf("job record %.64q: it holds more than a stub", r.ID)
+		}
 		r.key = string(r.ID) + "~" + string(r.Stub)
 	} else {
 		r.key = Key(r.ID, digestOf(spec))

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
 )
 
 // finish makes n finished records at a replica: more than stay in memory.
@@ -149,7 +151,7 @@ func TestMergeThatFailsAdoptsNothing(t *testing.T) {
 	before := r.Clock()
 	m, err := r.Merge(Delta{
 		Entries: []Entry{{Ref: setRef("new"), Record: in}, {Ref: setRef("j00000"), Record: &set{key: "j00000"}}},
-		Clock:   in.Writers(),
+		Clock:   clock.Tips(in.Writers()),
 	})
 	require.Error(t, err)
 	require.False(t, m.Adopted)

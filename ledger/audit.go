@@ -37,7 +37,7 @@ func (l *Ledger) toggle(ref Ref) {
 // LiveDigest sums up the unfinished records whose dots a peer's clock covers (rule
 // L9). The peer holds these, or it has forgotten them; two brokers that know the
 // same have the same digest of one another. It costs what the peer lacks.
-func (l *Ledger) LiveDigest(peer clock.Vector) []byte {
+func (l *Ledger) LiveDigest(peer clock.Tips) []byte {
 	live := l.live
 	for _, ref := range l.lacks(peer) {
 		if l.unfinished(ref) {
@@ -54,7 +54,7 @@ func (l *Ledger) LiveDigest(peer clock.Vector) []byte {
 
 // LiveWhere lists the unfinished records that LiveDigest sums up, in the buckets in
 // which two digests differ; sorted.
-func (l *Ledger) LiveWhere(peer clock.Vector, ours, theirs []byte) []Ref {
+func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 	if len(ours) != DigestSize || len(theirs) != DigestSize {
 		return nil
 	}
@@ -83,8 +83,8 @@ func (l *Ledger) unfinished(ref Ref) bool {
 // unfinished and covered by our clock: it is absent (rule L9). Since is our clock as
 // the peer knew it. If we no longer cover that, we have lost more than the record, and
 // say nothing.
-func (l *Ledger) Forgotten(ref Ref, since clock.Vector) bool {
-	if !l.clock.Covers(since) || l.held[ref] != nil {
+func (l *Ledger) Forgotten(ref Ref, since clock.Tips) bool {
+	if !l.lineage.Covers(l.clock, since) || ref.Kind == Starts || l.held[ref] != nil {
 		return false
 	}
 	if _, known := l.archived[ref]; known {

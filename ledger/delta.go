@@ -12,9 +12,9 @@ import (
 // clock (rule L5).
 type Delta struct {
 	From    clock.Actor // who sent it; what it can't know itself does not count on its word alone (rules X1, X4)
-	Since   clock.Vector
+	Since   clock.Tips
 	Entries []Entry
-	Clock   clock.Vector // nil on every page but the last
+	Clock   clock.Tips // nil on every page but the last
 }
 
 // Entry is one record on its way.
@@ -31,7 +31,7 @@ type Merged struct {
 	Forgotten []Ref    // what this ledger has known and forgotten; the sender should, too (rule L7)
 	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
 	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
-	Forged    []Ref    // records with updates of our own that we never wrote (rule X1)
+	Forged    []Ref    // records with updates of our own that we never wrote, and rows that are not true (rules X1, K1)
 
 	void map[clock.Actor]bool // what the clock says of these is not adopted (rules X1, X4)
 }
@@ -49,20 +49,27 @@ type Change struct {
 
 // lacks lists the records that somebody with this clock lacks, each once, in an
 // order that depends on the ledger alone.
-func (l *Ledger) lacks(since clock.Vector) []Ref {
-	updates := uint64(0) // that the peer lacks: no fewer than records
-	for d := range l.clock.Beyond(since) {
-		updates += min(d.Counter-since.Get(d.Actor), usual)
-	}
+func (l *Ledger) lacks(since clock.Tips) []Ref {
+	behind, updates := l.behind(since)
 	out := make([]Ref, 0, min(updates, usual))
+	for _, d := range behind { // rows first: they say what the rest is about
+		if _, ok := l.lineage.Row(d.Actor); ok && d.Counter == 0 {
+			out = append(out, Ref{Starts, string(d.Actor)})
+		}
+	}
 	var seen map[Ref]struct{} // of out; an actor lists each record once, so the first needs none
-	for _, actor := range l.actors {
-		before := len(out)
-		l.index[actor].AscendGreaterOrEqual(indexed{counter: since.Get(actor) + 1}, func(i indexed) bool {
+	rows := len(out)
+	for _, d := range behind {
+		t := l.index[d.Actor]
+		if t == nil {
+			continue
+		}
+		before := len(out) - rows
+		t.AscendGreaterOrEqual(indexed{counter: d.Counter + 1}, func(i indexed) bool {
 			if before > 0 {
 				if seen == nil {
 					seen = make(map[Ref]struct{}, 2*before)
-					for _, ref := range out {
+					for _, ref := range out[rows:] {
 						seen[ref] = struct{}{}
 					}
 				}
@@ -95,6 +102,54 @@ func (l *Ledger) sorted(refs []Ref) []Ref {
 	return out
 }
 
+// behind lists the actors of which somebody with this clock may lack something, sorted, each with the counter up to
+// which it lacks nothing; and about how many updates that are, no fewer than records. It walks from the tips down the
+// rows, and stops at a start of which the clock has an entry: that covers all that was before it. So it costs
+// what is new, however often brokers have started.
+func (l *Ledger) behind(since clock.Tips) (out []clock.Dot, updates uint64) {
+	root := func(a clock.Actor) bool {
+		_, stray := l.strays[a]
+		return stray || clock.Vector(l.seen).Get(a) > 0
+	}
+	var next []clock.Tips
+	look := func(a clock.Actor) {
+		had, last := l.lineage.Get(since, a), uint64(0)
+		row, known := l.lineage.Row(a)
+		if had == 0 && known {
+			next, last = append(next, row), 1
+		}
+		if t := l.index[a]; t != nil {
+			i, _ := t.Max()
+			last = max(last, i.counter)
+		}
+		if last > had {
+			out = append(out, clock.Dot{Actor: a, Counter: had})
+			updates += min(last-had, usual)
+		}
+	}
+	for _, d := range l.seen {
+		look(d.Actor)
+	}
+	for a := range l.strays {
+		if clock.Vector(l.seen).Get(a) == 0 {
+			look(a)
+		}
+	}
+	looked := map[clock.Actor]bool{} // of those that are no root
+	for len(next) > 0 {
+		parents := next[len(next)-1]
+		next = next[:len(next)-1]
+		for _, p := range parents {
+			if !looked[p.Actor] && !root(p.Actor) {
+				looked[p.Actor] = true
+				look(p.Actor)
+			}
+		}
+	}
+	slices.SortFunc(out, clock.Dot.Compare)
+	return out, updates
+}
+
 // Merge joins a peer's records, and adopts its clock if we have seen what the
 // delta is since; otherwise records would be missing below that clock, and the
 // link starts again from our clock (rule L4; raft's prevLogIndex, Ongaro 2014).
@@ -105,6 +160,13 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			ok, void := l.quarantine(in, d.From)
 			m.Refused = !ok || m.Refused
 			m.voids(void)
+			continue
+		}
+		if row, ok := in.Record.(*Row); ok {
+			if l.takeRow(row) != nil {
+				m.Forged = append(m.Forged, in.Ref)
+				m.voids(row.Writers())
+			}
 			continue
 		}
 		if beyond := l.forged(in.Record); len(beyond) > 0 {
@@ -122,7 +184,7 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			m.News = append(m.News, *c)
 		}
 	}
-	if d.Clock == nil || m.Refused || !l.seen.Covers(d.Since) {
+	if d.Clock == nil || m.Refused || !l.lineage.Covers(l.seen, d.Since) {
 		return m, nil
 	}
 	l.adopt(d.Clock, m.void)
@@ -143,11 +205,13 @@ func (m *Merged) voids(dots clock.Vector) {
 // wrote: nobody else writes our actor's dots (rule X1). They would be lost if they were taken for held.
 func (l *Ledger) forged(r Record) (beyond clock.Vector) {
 	w := r.Writers()
-	if own := (clock.Dot{Actor: l.self, Counter: w.Get(l.self)}); own.Counter == 0 || l.seen.Has(own) {
+	if own := (clock.Dot{Actor: l.self, Counter: w.Get(l.self)}); own.Counter == 0 || l.lineage.Has(l.seen, own) {
 		return nil
 	}
-	for d := range w.Beyond(l.clock) {
-		beyond.Set(d)
+	for _, d := range w {
+		if !l.Has(d) {
+			beyond.Set(d)
+		}
 	}
 	return beyond
 }
@@ -155,19 +219,22 @@ func (l *Ledger) forged(r Record) (beyond clock.Vector) {
 // adopt takes in a clock of which every record is held or quarantined: a whole
 // delta's, or a whole transfer's. What it says of ourselves we know better, and what it says of the actors in
 // void does not count.
-func (l *Ledger) adopt(c clock.Vector, void map[clock.Actor]bool) {
-	if void != nil || c.Get(l.self) > l.seen.Get(l.self) {
-		c = slices.DeleteFunc(c.Clone(), func(d clock.Dot) bool { return d.Actor == l.self || void[d.Actor] })
+func (l *Ledger) adopt(c clock.Tips, void map[clock.Actor]bool) {
+	c = l.lineage.Without(c, clock.Dot{Actor: l.self, Counter: l.Wrote() + 1})
+	for a := range void {
+		c = l.lineage.Without(c, clock.Dot{Actor: a, Counter: 1})
 	}
-	if l.seen.Merge(c) {
-		l.clockDirty = true
-		l.cut()
-		l.reach()
+	if l.lineage.Covers(l.seen, c) {
+		return
 	}
+	l.seen, l.clockDirty = l.lineage.Merge(l.seen, c), true
+	l.cut()
+	l.settle()
+	l.reach()
 }
 
 // span is every update that upto covers and since does not.
-type span struct{ since, upto clock.Vector }
+type span struct{ since, upto clock.Tips }
 
 // keepAhead bounds the spans that are remembered.
 const keepAhead = 64
@@ -175,16 +242,15 @@ const keepAhead = 64
 // Ahead notes that every update of upto beyond since is held, or was, as after the merge of a delta without a
 // clock. The clock takes these in as soon as it covers since, whoever brings that (rule R2). Otherwise an update
 // whose writer loses its disk meanwhile would never be covered by any clock.
-func (l *Ledger) Ahead(since, upto clock.Vector) {
-	x := span{since.Clone(), upto.Clone()}
+func (l *Ledger) Ahead(since, upto clock.Tips) {
 	for i := range l.ahead {
-		if e := &l.ahead[i]; e.upto.Covers(since) { // it goes on where that one ends
-			e.upto.Merge(upto)
+		if e := &l.ahead[i]; l.lineage.Covers(e.upto, since) { // it goes on where that one ends
+			e.upto = l.lineage.Merge(e.upto, upto)
 			l.reach()
 			return
 		}
 	}
-	l.ahead = append(l.ahead, x)
+	l.ahead = append(l.ahead, span{since.Clone(), upto.Clone()})
 	l.ahead = l.ahead[max(0, len(l.ahead)-keepAhead):]
 	l.reach()
 }
@@ -192,11 +258,20 @@ func (l *Ledger) Ahead(since, upto clock.Vector) {
 // reach takes the spans in that the clock has come to.
 func (l *Ledger) reach() {
 	for i, x := range l.ahead {
-		if l.seen.Covers(x.since) {
+		if l.lineage.Covers(l.seen, x.since) {
 			l.ahead = slices.Delete(l.ahead, i, i+1)
 			l.adopt(x.upto, nil) // and looks again
 			l.reach()
 			return
+		}
+	}
+}
+
+// settle finds out which actors have no update left that is not in the clock.
+func (l *Ledger) settle() {
+	for a := range l.strays {
+		if last, _ := l.index[a].Max(); l.lineage.Has(l.seen, clock.Dot{Actor: a, Counter: last.counter}) {
+			delete(l.strays, a)
 		}
 	}
 }
@@ -209,7 +284,7 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	if e == nil && CreatedWithin(r, l.clock) {
+	if e == nil && l.CreatedWithin(r, l.clock) {
 		return nil, true, nil
 	}
 	defer l.release(ref, r) // not before: it lets the clock cover the record
@@ -228,7 +303,7 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 
 // Delta returns what a peer with this clock lacks, if that fits into limit
 // bytes of encoded records; otherwise ok is false and it takes a [Transfer].
-func (l *Ledger) Delta(since clock.Vector, limit int) (d Delta, ok bool, err error) {
+func (l *Ledger) Delta(since clock.Tips, limit int) (d Delta, ok bool, err error) {
 	t := l.Pin(since)
 	if len(t.refs) > limit/minEntry {
 		return Delta{}, false, nil
@@ -252,8 +327,8 @@ const minEntry = 32
 // rewritten as a:5 in mid-transfer, the last page says a:4, and the receiver
 // "covers" a:3 without j.
 type Transfer struct {
-	since clock.Vector
-	clock clock.Vector
+	since clock.Tips
+	clock clock.Tips
 	refs  []Ref
 	from  int // the first record of the present page
 	upto  int // behind its last one
@@ -261,7 +336,7 @@ type Transfer struct {
 }
 
 // Pin starts a transfer of what a peer with this clock lacks.
-func (l *Ledger) Pin(since clock.Vector) *Transfer {
+func (l *Ledger) Pin(since clock.Tips) *Transfer {
 	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since), stubs: l.lacksStubs(since)}
 }
 

@@ -107,7 +107,7 @@ func TestDeltaCostsWhatChanged(t *testing.T) {
 }
 
 // changed makes a replica of n records, of which 100 have changed since.
-func changed(t testing.TB, n int) (*replica, clock.Vector) {
+func changed(t testing.TB, n int) (*replica, clock.Tips) {
 	r := fill(t, n)
 	since := r.Clock()
 	for i := range 100 {
@@ -121,9 +121,9 @@ func changed(t testing.TB, n int) (*replica, clock.Vector) {
 // handed out.
 func TestPinSharesNothing(t *testing.T) {
 	r := fill(t, 3)
-	since := clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1})
+	since := clock.NewTips(clock.Dot{Actor: "a~1", Counter: 1})
 	tr := r.Pin(since)
-	since.Set(clock.Dot{Actor: "a~1", Counter: 9})
+	since[0].Counter = 9
 	_, err := touch(r.Ledger, "later", false)
 	require.NoError(t, err)
 	d, last, err := tr.Page(r.Ledger, 1<<20)
@@ -132,7 +132,6 @@ func TestPinSharesNothing(t *testing.T) {
 	require.Equal(t, "{a~1:1}", d.Since.String())
 	require.Equal(t, "{a~1:3}", d.Clock.String())
 	require.Len(t, d.Entries, 2)
-	c := r.Clock()
-	c.Set(clock.Dot{Actor: "x", Counter: 1})
-	require.False(t, r.Has(clock.Dot{Actor: "x", Counter: 1}))
+	r.Clock()[0].Counter = 9
+	require.False(t, r.Has(clock.Dot{Actor: "a~1", Counter: 9}))
 }

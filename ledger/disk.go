@@ -18,13 +18,13 @@ type Op struct{ Key, Value []byte }
 type Batch struct {
 	refs       []Ref
 	records    []Record // nil for one that was forgotten
-	bad        []Op
-	gone       []Op // what is deleted of a record's other form, whole or stub; before all others
+	bad        []Op     // and rows of starts
+	gone       []Op     // what is deleted of a record's other form, whole or stub; before all others
 	stubs      map[Kind]*StubSchema
-	own        []Op         // values that are this broker's own
-	encoded    [][]byte     // of records; nil until somebody needs it
-	clock      clock.Vector // nil when it has not changed
-	stable     clock.Vector // likewise
+	own        []Op       // values that are this broker's own
+	encoded    [][]byte   // of records; nil until somebody needs it
+	clock      clock.Tips // nil when it has not changed
+	stable     clock.Tips // likewise
 	generation uint64
 }
 
@@ -52,10 +52,10 @@ func (b *Batch) Ops() []Op {
 	}
 	ops = append(ops, b.bad...)
 	if b.clock != nil {
-		ops = append(ops, Op{clockKey, encodeVector(b.clock)})
+		ops = append(ops, Op{clockKey, encodeClock(b.clock)})
 	}
 	if b.stable != nil {
-		ops = append(ops, Op{stableKey, encodeVector(b.stable)})
+		ops = append(ops, Op{stableKey, encodeClock(b.stable)})
 	}
 	return ops
 }
@@ -73,7 +73,7 @@ func (l *Ledger) Take() *Batch {
 			b.add(ref, e.record, e.encoded)
 		}
 	}
-	b.bad, b.gone, b.stubs = l.takeBad(), l.stubs.drop, l.stubs.schemas
+	b.bad, b.gone, b.stubs = append(l.takeRows(), l.takeBad()...), l.stubs.drop, l.stubs.schemas
 	l.stubs.drop = nil
 	b.own, l.own = l.own, nil
 	if l.clockDirty {
@@ -99,6 +99,9 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 		if s.Err != nil {
 			return s.Err
 		}
+		if row, ok := s.Record.(*Row); ok {
+			return l.lineage.Add(row.Actor, row.Parents)
+		}
 		l.reindex(s.Ref, nil, s.Record)
 		if s.Record.Finished() {
 			l.archived[s.Ref] = struct{}{}
@@ -117,19 +120,23 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	if err := l.loadStubs(scan); err != nil {
 		return err
 	}
-	if l.seen, err = StoredClock(scan); err != nil {
+	stored, err := StoredClock(scan)
+	if err != nil {
 		return err
 	}
+	l.seen = l.lineage.Tips(clock.Vector(stored))
 	l.clock = l.seen.Clone()
-	if l.stable, err = storedVector(scan, stableKey); err != nil {
+	if stored, err = storedClock(scan, stableKey); err != nil {
 		return err
 	}
+	l.stable = l.lineage.Tips(clock.Vector(stored))
+	l.settle()
 	return l.loadBad(scan)
 }
 
 var vectorHandle = &codec.MsgpackHandle{}
 
-func encodeVector(v clock.Vector) []byte {
+func encodeClock(v clock.Tips) []byte {
 	var out []byte
 	if err := codec.NewEncoderBytes(&out, vectorHandle).Encode([]clock.Dot(v)); err != nil {
 		panic("ledger: encoding a vector clock: " + err.Error()) // it holds strings and numbers only
@@ -137,12 +144,12 @@ func encodeVector(v clock.Vector) []byte {
 	return out
 }
 
-func decodeVector(b []byte) (clock.Vector, error) {
+func decodeClock(b []byte) (clock.Tips, error) {
 	var v []clock.Dot
 	if err := codec.NewDecoderBytes(b, vectorHandle).Decode(&v); err != nil {
 		return nil, fmt.Errorf("ledger: the stored clock: %w", err)
 	}
 	// A version that believed such counters may have stored them.
 	v = slices.DeleteFunc(v, func(d clock.Dot) bool { return d.Counter > clock.MaxCounter })
-	return v, clock.Vector(v).Valid()
+	return v, clock.Tips(v).Valid()
 }

@@ -44,9 +44,9 @@ type Record interface {
 }
 
 // CreatedWithin reports whether a clock covers all creations of a record (rule L7).
-func CreatedWithin(r Record, c clock.Vector) bool {
+func (l *Ledger) CreatedWithin(r Record, c clock.Tips) bool {
 	for d := range r.Creations() {
-		if !c.Has(d) {
+		if !l.lineage.Has(c, d) {
 			return false
 		}
 	}
@@ -125,16 +125,18 @@ type Ledger struct {
 	schemas map[Kind]Schema
 	archive Archive
 
-	seen     clock.Vector // all that was taken in, quarantined records too
-	clock    clock.Vector // of that, what is held: seen below every hole (rule L10)
-	stable   clock.Vector // of that, what every member is known to hold (rule F1); its owner sets it
+	stable   clock.Tips    // of that, what every member is known to hold (rule F1); its owner sets it
+	seen     clock.Tips    // all that was taken in, quarantined records too
+	clock    clock.Tips    // of that, what is held: seen below every hole (rule L10)
+	lineage  clock.Lineage // what an entry of a clock stands for: the rows that are known (rules K1, K2)
+	rowIf    func() bool   // see RowIf
 	bad      map[Ref]*quarantined
 	ahead    []span                                 // held, though the clock does not cover what came before (rule R2)
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
 	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
-	actors   []clock.Actor                          // of index, sorted: maps have no order, and the core must be repeatable
+	strays   map[clock.Actor]struct{}               // of index, those with an update that is not in seen: of the first pages of a transfer
 	archived map[Ref]struct{}                       // finished records that are only on disk, whole
 	stubs    stubs                                  // finished records of which only stubs are on disk, and nothing is in memory (rule M4)
 
@@ -142,6 +144,7 @@ type Ledger struct {
 	dirty       []Ref  // changed or forgotten since the last Take
 	badDirty    []Ref  // of bad
 	own         []Op   // this broker's own values, changed since the last Take
+	rowsDirty   []clock.Actor
 	clockDirty  bool
 	stableDirty bool
 	lately      []Ref // finished and stable, the oldest first
@@ -167,7 +170,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{},
+		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]struct{}{},
 		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}
@@ -177,43 +180,49 @@ func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 			l.stubs.schemas[s.Kind] = s.Stubs
 		}
 	}
+	l.schemas[Starts] = StartSchema
 	return l
 }
 
 // Clock returns the updates that the ledger holds: entry a:n means "every update
-// of a up to n". The caller may keep it but not change it.
-func (l *Ledger) Clock() clock.Vector { return l.clock.Clone() }
+// of a up to n", and what the row of a implies. The caller may keep it but not change it.
+func (l *Ledger) Clock() clock.Tips { return l.clock.Clone() }
 
 // Seen returns the updates that were taken in, quarantined records included: from
 // there a peer goes on sending, so that a bad record is not sent again and again.
 // Without such records it is Clock (rule L10).
-func (l *Ledger) Seen() clock.Vector { return l.seen.Clone() }
+func (l *Ledger) Seen() clock.Tips { return l.seen.Clone() }
 
 // Has reports whether an update is covered by the clock.
-func (l *Ledger) Has(d clock.Dot) bool { return l.clock.Has(d) }
+func (l *Ledger) Has(d clock.Dot) bool { return l.lineage.Has(l.clock, d) }
 
 // Covers reports whether the clock covers another one.
-func (l *Ledger) Covers(c clock.Vector) bool { return l.clock.Covers(c) }
+func (l *Ledger) Covers(c clock.Tips) bool { return l.lineage.Covers(l.clock, c) }
 
 // StableClock returns the updates that every member is known to hold (rule F1). The caller does not
 // change it.
-func (l *Ledger) StableClock() clock.Vector { return l.stable }
+func (l *Ledger) StableClock() clock.Tips { return l.stable }
 
 // RaiseStable raises the stable clock. Like the clock it is in the next batch, and may be told and
 // answered by once that is synced (rule I4).
-func (l *Ledger) RaiseStable(c clock.Vector) {
-	next := l.stable.Clone() // others may hold the present one
-	if next.Merge(c) {
+func (l *Ledger) RaiseStable(c clock.Tips) {
+	if next := l.lineage.Merge(l.stable, c); !next.Equal(l.stable) { // others may hold the present one
 		l.stable, l.stableDirty = next, true
 	}
 }
 
 // Dirty reports whether the next batch will write anything.
 func (l *Ledger) Dirty() bool {
-	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.own) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty
+	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.rowsDirty) > 0 || len(l.own) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty
 }
 
-// Len is the number of records, finished ones included.
+// Lineage says what clocks stand for, and compares them. The caller does not add to it.
+func (l *Ledger) Lineage() *clock.Lineage { return &l.lineage }
+
+// Wrote counts the updates that this ledger has written since its start.
+func (l *Ledger) Wrote() uint64 { return clock.Vector(l.clock).Get(l.self) }
+
+// Len is the number of records, finished ones included, rows of starts not.
 func (l *Ledger) Len() int { return len(l.held) + len(l.archived) + l.stubs.stored }
 
 // Get returns a record, nil when there is none.
@@ -228,6 +237,9 @@ func (l *Ledger) Get(ref Ref) (Record, error) {
 // lookup finds a record in memory or in the archive; nil when there is none.
 // What came from the archive is not put back into memory.
 func (l *Ledger) lookup(ref Ref) (*entry, error) {
+	if ref.Kind == Starts {
+		return l.row(clock.Actor(ref.Key)), nil
+	}
 	if e, ok := l.held[ref]; ok {
 		return e, nil
 	}
@@ -269,13 +281,20 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 	if e != nil {
 		old = e.record
 	}
-	dot := l.clock.Next(l.self)
+	dot := clock.Dot{Actor: l.self, Counter: l.Wrote() + 1}
+	first := l.wantsRow()
+	if first {
+		dot.Counter++
+	}
 	r := change(dot, old)
 	if r == nil {
 		return old, nil
 	}
-	l.clock.Set(dot)
-	l.seen.Set(dot)
+	if first {
+		l.writeRow()
+	}
+	(*clock.Vector)(&l.clock).Set(dot)
+	(*clock.Vector)(&l.seen).Set(dot)
 	l.clockDirty = true
 	l.put(ref, old, r)
 	return r, nil
@@ -319,8 +338,9 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 		if t == nil {
 			t = btree.NewG(32, func(a, b indexed) bool { return a.counter < b.counter })
 			l.index[d.Actor] = t
-			i, _ := slices.BinarySearch(l.actors, d.Actor)
-			l.actors = slices.Insert(l.actors, i, d.Actor)
+		}
+		if !l.lineage.Has(l.seen, d) {
+			l.strays[d.Actor] = struct{}{}
 		}
 		if had > 0 {
 			t.Delete(indexed{counter: had})
@@ -331,8 +351,11 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 
 // Forget drops a record without a trace: it was finished and everybody knows it
 // (rule L8), or somebody who knew more has forgotten it (rules L7, L9). It comes
-// back only as a new creation. A record that is not held is not an error.
+// back only as a new creation. A record that is not held is not an error. Rows of starts are never forgotten.
 func (l *Ledger) Forget(ref Ref) error {
+	if ref.Kind == Starts {
+		return nil
+	}
 	e, err := l.lookup(ref)
 	if e == nil || err != nil {
 		return err
@@ -353,7 +376,12 @@ func (l *Ledger) Forget(ref Ref) error {
 // unindex takes out of the index that a record's writers wrote it.
 func (l *Ledger) unindex(r Record) {
 	for _, d := range r.Writers() {
-		l.index[d.Actor].Delete(indexed{counter: d.Counter})
+		t := l.index[d.Actor]
+		t.Delete(indexed{counter: d.Counter})
+		if t.Len() == 0 { // most starts are soon history
+			delete(l.index, d.Actor)
+			delete(l.strays, d.Actor)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 		require.Equal(t, r.Len(), l.Len())
 		require.Equal(t, r.Live(nil), l.Live(nil))
 		require.Equal(t, r.contents(), (&replica{Ledger: l}).contents())
-		since := clock.NewVector(clock.Dot{Actor: "a~1", Counter: uint64(rapid.IntRange(0, 30).Draw(t, "since"))})
+		since := clock.NewTips(clock.Dot{Actor: "a~1", Counter: uint64(rapid.IntRange(0, 30).Draw(t, "since"))})
 		require.Equal(t, r.lacks(since), l.lacks(since))
 		require.Empty(t, l.Take().Ops(), "loading changes nothing")
 	})
@@ -90,7 +90,7 @@ func TestLoadRefusesADamagedDisk(t *testing.T) {
 		"kind":         {"rdance\x00j1", "j1 a:1", "this version does not know"},
 		"key":          {"rset", "j1 a:1", "stray key"},
 		"clock":        {"c", "\xff\xff", "clock"},
-		"clock, order": {"c", string(encodeVector(clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}})), "clock"},
+		"clock, order": {"c", string(encodeClock(clock.Tips{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}})), "clock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := story.Disk{c.key: []byte(c.value)}
@@ -150,19 +150,19 @@ func TestStableClockIsStored(t *testing.T) {
 	disk := story.Disk{}
 	l := New("a~1", disk, setSchema)
 	require.False(t, l.Dirty())
-	l.RaiseStable(clock.NewVector(dot("a~1", 2), dot("b~1", 1)))
+	l.RaiseStable(clock.NewTips(dot("a~1", 2), dot("b~1", 1)))
 	held := l.StableClock()
-	l.RaiseStable(clock.NewVector(dot("a~1", 1), dot("b~1", 3)))
-	require.Equal(t, clock.NewVector(dot("a~1", 2), dot("b~1", 1)), held, "who holds the one before keeps it")
+	l.RaiseStable(clock.NewTips(dot("a~1", 1), dot("b~1", 3)))
+	require.Equal(t, clock.NewTips(dot("a~1", 2), dot("b~1", 1)), held, "who holds the one before keeps it")
 	require.True(t, l.Dirty())
 	for _, op := range l.Take().Ops() {
 		disk.Write(op.Key, op.Value)
 	}
-	l.RaiseStable(clock.NewVector(dot("b~1", 2)))
+	l.RaiseStable(clock.NewTips(dot("b~1", 2)))
 	require.False(t, l.Dirty())
 	require.True(t, l.Take().Empty())
 
 	again := New("a~2", disk, setSchema)
 	require.NoError(t, again.Load(disk.Scan, nil))
-	require.Equal(t, clock.NewVector(dot("a~1", 2), dot("b~1", 3)), again.StableClock())
+	require.Equal(t, clock.NewTips(dot("a~1", 2), dot("b~1", 3)), again.StableClock())
 }

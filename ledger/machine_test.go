@@ -1,35 +1,40 @@
 package ledger
 
 import (
+	"fmt"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/test/story"
 )
 
 // cluster is a random walk: replicas that write, send each other deltas and
-// transfers that break off, crash and lose what they had not synced.
+// transfers that break off or are damaged, crash and lose what they had not synced, or come back from an older copy of their disk.
 type cluster struct {
 	replicas []*replica
 	minted   oracle
-	known    map[[2]*replica]clock.Vector // what a sender knows of a receiver; it may be long out of date
+	known    map[[2]*replica]clock.Tips // what a sender knows of a receiver; it may be long out of date
 	flows    map[[2]*replica]*outgoing
+	copies   map[*replica][]story.Disk
 }
 
 // A clock takes in what was held ahead of it as soon as it has come so far, whoever brought that, and not before:
 // otherwise it would cover what is missing between (rule R2).
 func TestClockReachesWhatIsAhead(t *testing.T) {
 	a, b := newReplica("a"), newReplica("b")
-	var clocks []clock.Vector
+	var clocks []clock.Tips
 	for _, key := range []string{"j1", "j2", "j3", "j4"} {
 		_, err := touch(a.Ledger, key, false)
 		require.NoError(t, err)
 		clocks = append(clocks, a.Clock())
 	}
 	a.sync()
-	take := func(since, upto clock.Vector) {
+	take := func(since, upto clock.Tips) {
 		d, _, err := a.Delta(since, 1<<20)
 		require.NoError(t, err)
 		d.Clock = nil
@@ -51,7 +56,7 @@ func TestClockReachesWhatIsAhead(t *testing.T) {
 	take(clocks[0], clocks[3])
 	require.Empty(t, b.ahead)
 	for i := range uint64(2 * keepAhead) { // they are bounded
-		b.Ahead(clock.NewVector(clock.Dot{Actor: "c~1", Counter: 2*i + 1}), clock.NewVector(clock.Dot{Actor: "d~1", Counter: i + 1}))
+		b.Ahead(clock.Tips{{Actor: "c~1", Counter: 2*i + 1}}, clock.Tips{{Actor: "d~1", Counter: i + 1}})
 	}
 	require.LessOrEqual(t, len(b.ahead), keepAhead)
 }
@@ -60,11 +65,14 @@ func TestClockReachesWhatIsAhead(t *testing.T) {
 // it (rules I1, I4, L4, L5), and in the end all hold the same.
 func TestClockCoversOnlyWhatIsHeld(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := &cluster{minted: oracle{}, known: map[[2]*replica]clock.Vector{}, flows: map[[2]*replica]*outgoing{}}
+		c := &cluster{minted: oracle{}, known: map[[2]*replica]clock.Tips{}, flows: map[[2]*replica]*outgoing{}, copies: map[*replica][]story.Disk{}}
 		for i := range rapid.IntRange(2, 4).Draw(t, "replicas") {
 			c.replicas = append(c.replicas, newReplica(string(rune('a'+i))))
 		}
-		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.ahead, c.ahead, c.transfer, c.page, c.page, c.page, c.reduce, c.crash}
+		for _, r := range c.replicas { // from their second start on
+			r.mint = func() (clock.Actor, bool) { return c.mint(t, r) }
+		}
+		deeds := []func(*rapid.T){c.write, c.write, c.sync, c.learn, c.learn, c.delta, c.delta, c.ahead, c.ahead, c.transfer, c.page, c.page, c.page, c.reduce, c.crash, c.copy}
 		for range rapid.IntRange(20, 120).Draw(t, "steps") {
 			rapid.SampledFrom(deeds).Draw(t, "deed")(t)
 			for _, r := range c.replicas {
@@ -112,7 +120,7 @@ func (c *cluster) delta(t *rapid.T) {
 	d, ok, err := p[0].Delta(c.known[p], rapid.SampledFrom([]int{100, 1 << 20}).Draw(t, "limit"))
 	require.NoError(t, err)
 	if ok {
-		p[1].receive(d)
+		p[1].receive(c.spoil(t, p, d))
 	}
 }
 
@@ -121,7 +129,7 @@ func (c *cluster) ahead(t *rapid.T) {
 	p := c.pair(t)
 	p[0].sync()
 	since := c.pick(t, "donor").Clock()
-	since.Merge(c.known[p])
+	since = p[0].lineage.Merge(since, c.known[p])
 	d, ok, err := p[0].Delta(since, 1<<20)
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -129,6 +137,32 @@ func (c *cluster) ahead(t *rapid.T) {
 	if p[1].receive(d); len(p[1].told) == 0 {
 		p[1].Ahead(since, p[0].Clock())
 	}
+}
+
+// spoil damages a record on its way, sometimes: it goes into quarantine (rule L10).
+func (c *cluster) spoil(t *rapid.T, p [2]*replica, d Delta) Delta {
+	d.From = p[0].self
+	if len(d.Entries) == 0 || rapid.IntRange(0, 4).Draw(t, "spoilt") > 0 {
+		return d
+	}
+	e := &d.Entries[rapid.IntRange(0, len(d.Entries)-1).Draw(t, "which")]
+	if r, err := p[0].Decode(e.Kind, e.Encoded); err == nil {
+		news := map[clock.Actor]int{}
+		if s, ok := r.(*set); ok {
+			for _, dot := range s.dots {
+				if !p[1].Has(dot) {
+					news[dot.Actor]++
+				}
+			}
+		}
+		for _, n := range news {
+			if n > 1 { // the quarantine knows only the latest
+				return d
+			}
+		}
+	}
+	e.Encoded = []byte("?")
+	return d
 }
 
 func (c *cluster) transfer(t *rapid.T) {
@@ -152,7 +186,7 @@ func (c *cluster) page(t *rapid.T) {
 	if fate == "lost" {
 		return
 	}
-	_, _, ok := p[1].page(o.t, o.page, d)
+	_, _, ok := p[1].page(o.t, o.page, c.spoil(t, p, d))
 	switch {
 	case fate == "answer lost":
 	case !ok || last:
@@ -168,8 +202,9 @@ func (c *cluster) page(t *rapid.T) {
 // on, and must be refused.
 func (c *cluster) crash(t *rapid.T) {
 	r := c.pick(t, "at")
-	if rapid.Bool().Draw(t, "wiped") {
+	if copies := append(c.copies[r], story.Disk{}); rapid.Bool().Draw(t, "wiped") {
 		clear(r.disk)
+		maps.Copy(r.disk, rapid.SampledFrom(copies).Draw(t, "restored"))
 	}
 	r.start()
 	for p := range c.flows {
@@ -177,6 +212,23 @@ func (c *cluster) crash(t *rapid.T) {
 			delete(c.flows, p)
 		}
 	}
+}
+
+// copy keeps a disk as it is, for a later crash.
+func (c *cluster) copy(t *rapid.T) {
+	r := c.pick(t, "at")
+	c.copies[r] = append(c.copies[r], maps.Clone(r.disk))
+}
+
+// mint makes the actor of a start: mostly one that has a row, sometimes one while somebody can't read rows (rule K5),
+// sometimes one of an earlier version.
+func (c *cluster) mint(t *rapid.T, r *replica) (a clock.Actor, row bool) {
+	if rapid.IntRange(0, 5).Draw(t, "old") == 0 {
+		return clock.Actor(fmt.Sprintf("%s~%d", r.name, r.starts)), true
+	}
+	stored, err := StoredClock(r.disk.Scan)
+	require.NoError(t, err)
+	return clock.StartActor(r.name, clock.NextStart(time.Unix(0, 0), stored.Of(r.name), "", uint32(r.starts))), rapid.IntRange(0, 5).Draw(t, "row") > 0
 }
 
 // converge heals everything: after everybody has told everybody, all hold the same.
@@ -195,7 +247,9 @@ func (c *cluster) converge(t *rapid.T) {
 	first := c.replicas[0]
 	for _, r := range c.replicas {
 		require.Equal(t, first.contents(), r.contents())
-		require.Equal(t, first.Clock(), r.Clock())
+		if r.Quarantined() == 0 && first.Quarantined() == 0 { // else its state is lost with a disk
+			require.Equal(t, first.Clock(), r.Clock())
+		}
 		r.sync()
 		require.Equal(t, r.contents(), (&replica{Ledger: reload(r)}).contents())
 	}

@@ -70,7 +70,7 @@ func (l *Ledger) quarantine(in Entry, from clock.Actor) (ok bool, void clock.Vec
 	}
 	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}
 	for _, d := range in.Dots {
-		if d.Actor != l.self && !l.clock.Has(d) {
+		if d.Actor != l.self && !l.Has(d) {
 			q.Holes.Set(d)
 		}
 	}
@@ -106,12 +106,12 @@ func (l *Ledger) release(ref Ref, r Record) {
 	}
 }
 
-// cut derives the clock from what was seen: below every hole.
+// cut derives the clock from what was seen: below every hole, and without every start that implies one.
 func (l *Ledger) cut() {
 	l.clock = l.seen.Clone()
 	for _, q := range l.bad {
 		for _, d := range q.Holes {
-			l.clock.Cut(d)
+			l.clock = l.lineage.Without(l.clock, d)
 		}
 	}
 }
@@ -154,6 +154,10 @@ func (l *Ledger) loadBad(scan Scan) error {
 	}
 	l.cut()
 	for _, ref := range slices.SortedFunc(maps.Keys(readable), Ref.compare) {
+		if row, ok := readable[ref].(*Row); ok {
+			_ = l.takeRow(row) // one that is not true stays where it is
+			continue
+		}
 		if _, _, err := l.join(ref, readable[ref]); err != nil {
 			return err
 		}

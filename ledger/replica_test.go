@@ -16,6 +16,7 @@ type replica struct {
 	name   string
 	starts int
 	disk   story.Disk
+	mint   func() (a clock.Actor, row bool) // nil for an actor of the earlier form
 	*Ledger
 	incoming *incoming // the transfer that comes in; gone at a crash
 	told     []Ref     // what it said to have forgotten, in its last answer
@@ -36,7 +37,12 @@ func newReplica(name string) *replica {
 func (r *replica) start() {
 	r.starts++
 	r.incoming = nil
-	r.Ledger = New(clock.Actor(fmt.Sprintf("%s~%d", r.name, r.starts)), r.disk, setSchema)
+	a, row := clock.Actor(fmt.Sprintf("%s~%d", r.name, r.starts)), false
+	if r.mint != nil {
+		a, row = r.mint()
+	}
+	r.Ledger = New(a, r.disk, setSchema)
+	r.RowIf(func() bool { return row })
 	must(r.Load(r.disk.Scan, nil))
 }
 
@@ -111,9 +117,8 @@ type oracle map[clock.Dot]string
 // holes lists the dots that the ledger's clock covers, but whose update is not in
 // it: the one thing that must never be.
 func (o oracle) holes(r *replica) (out []string) {
-	c := r.Clock()
 	for _, d := range slices.SortedFunc(maps.Keys(o), clock.Dot.Compare) {
-		if s := r.set(o[d]); c.Has(d) && (s == nil || !s.has(d)) {
+		if s := r.set(o[d]); r.Has(d) && (s == nil || !s.has(d)) {
 			out = append(out, fmt.Sprintf("%s covers %v but %s lacks it", r.name, d, o[d]))
 		}
 	}

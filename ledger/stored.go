@@ -57,12 +57,15 @@ func Records(scan Scan, schemas map[Kind]Schema, fn func(Stored) error) error {
 }
 
 // StoredClock reads the clock that batches have written to a store: nil when they have written none.
-// It includes what is in quarantine.
-func StoredClock(scan Scan) (clock.Vector, error) { return storedVector(scan, clockKey) }
+// It includes what is in quarantine, and lists its tips (rule K2).
+func StoredClock(scan Scan) (clock.Tips, error) { return storedClock(scan, clockKey) }
 
-func storedVector(scan Scan, key []byte) (c clock.Vector, err error) {
-	err = scan(key, func(_, value []byte) (err error) {
-		c, err = decodeVector(value)
+func storedClock(scan Scan, which []byte) (c clock.Tips, err error) {
+	err = scan(which, func(key, value []byte) (err error) {
+		if !bytes.Equal(key, which) {
+			return nil
+		}
+		c, err = decodeClock(value)
 		return err
 	})
 	return c, err

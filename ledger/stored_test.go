@@ -21,7 +21,7 @@ func TestReadingAStore(t *testing.T) {
 		require.NoError(t, err)
 	}
 	bad := Entry{Ref: setRef("z"), Dots: clock.NewVector(clock.Dot{Actor: "b~1", Counter: 1}), Encoded: []byte("?")}
-	_, err := l.Merge(Delta{From: "b~1", Entries: []Entry{bad}, Clock: bad.Dots})
+	_, err := l.Merge(Delta{From: "b~1", Entries: []Entry{bad}, Clock: clock.Tips(bad.Dots)})
 	require.NoError(t, err)
 	disk := story.Disk{}
 	for _, op := range l.Take().Ops() {

@@ -30,7 +30,7 @@ import (
 //	holes                     dots that are covered somewhere without being held: lost jobs
 func TestStories(t *testing.T) {
 	story.Run(t, func(t *testing.T) func(*testing.T, *datadriven.TestData) string {
-		w := &world{t: t, replicas: map[string]*replica{}, minted: oracle{}, known: map[string]clock.Vector{}, transfers: map[string]*outgoing{}}
+		w := &world{t: t, replicas: map[string]*replica{}, minted: oracle{}, known: map[string]clock.Tips{}, transfers: map[string]*outgoing{}}
 		return func(t *testing.T, d *datadriven.TestData) string { return story.Command(t, d, commands)(w, d) }
 	})
 }
@@ -39,7 +39,7 @@ type world struct {
 	t         *testing.T
 	replicas  map[string]*replica
 	minted    oracle
-	known     map[string]clock.Vector // "a b": b's clock as a learnt it
+	known     map[string]clock.Tips // "a b": b's clock as a learnt it
 	transfers map[string]*outgoing
 }
 
@@ -219,7 +219,7 @@ func (w *world) naive(d *datadriven.TestData) string {
 	var delta Delta
 	last := true
 	a.index[a.self].AscendGreaterOrEqual(indexed{counter: o.naive + 1}, func(i indexed) bool {
-		if i.counter > o.t.clock.Get(a.self) {
+		if i.counter > clock.Vector(o.t.clock).Get(a.self) {
 			return false
 		}
 		if len(delta.Entries) == n {

@@ -26,7 +26,7 @@ type StubSchema struct {
 type stubs struct {
 	schemas map[Kind]*StubSchema // of the kinds that have stubs
 	stored  int                  // how many are on disk and not in memory
-	high    clock.Vector         // no stub on disk has a higher dot: who covers this lacks none of them
+	high    clock.Tips           // no stub on disk has a higher dot: who covers this lacks none of them
 	coming  map[Ref]struct{}     // in memory, until a batch has written them
 	shadows map[Ref]struct{}     // on disk beside a record that is whole again: pages of a transfer may rely on the key
 	gone    map[Ref]uint64       // still on disk, until the batch of this generation has deleted them
@@ -114,7 +114,7 @@ func (s *stubs) stable(b *Batch) {
 func (l *Ledger) Stubs() int { return l.stubs.stored + len(l.stubs.coming) }
 
 // StubClock is a clock that covers all stubs on disk. The caller does not change it.
-func (l *Ledger) StubClock() clock.Vector { return l.stubs.high }
+func (l *Ledger) StubClock() clock.Tips { return l.stubs.high }
 
 // EachStub shows the stubs of a kind that are on disk, by ascending key, those with greater keys than after, until fn has seen
 // enough.
@@ -211,7 +211,14 @@ func (l *Ledger) putAway(ref Ref, r Record) {
 	delete(l.held, ref)
 	delete(l.stubs.coming, ref)
 	l.stubs.stored++
-	l.stubs.high.Merge(r.Writers())
+	l.raiseStubs(r)
+}
+
+// raiseStubs has the clock of the stubs on disk cover one.
+func (l *Ledger) raiseStubs(r Record) {
+	if w := r.Writers(); !l.lineage.HasAll(l.stubs.high, w) {
+		l.stubs.high = l.lineage.Merge(l.stubs.high, clock.Tips(w))
+	}
 }
 
 // loadStubs counts the stubs of a store whose whole records are loaded.
@@ -226,7 +233,7 @@ func (l *Ledger) loadStubs(scan Scan) error {
 		} else {
 			l.stubs.stored++
 		}
-		l.stubs.high.Merge(r.Writers())
+		l.raiseStubs(r)
 		return nil
 	})
 }
@@ -238,15 +245,15 @@ type stubPages struct {
 }
 
 // lacksStubs begins to list what a peer with this clock lacks of the stubs; nil when it lacks none.
-func (l *Ledger) lacksStubs(since clock.Vector) *stubPages {
-	if since.Covers(l.stubs.high) {
+func (l *Ledger) lacksStubs(since clock.Tips) *stubPages {
+	if l.lineage.Covers(since, l.stubs.high) {
 		return nil
 	}
 	return &stubPages{}
 }
 
 // page adds stubs to a page that has room for limit bytes. It reports whether these are the last ones.
-func (p *stubPages) page(l *Ledger, since clock.Vector, d *Delta, limit int) (last bool, err error) {
+func (p *stubPages) page(l *Ledger, since clock.Tips, d *Delta, limit int) (last bool, err error) {
 	last, looked := true, 0
 	var failed error
 	p.upto = p.from
@@ -265,7 +272,7 @@ func (p *stubPages) page(l *Ledger, since clock.Vector, d *Delta, limit int) (la
 			}
 			r = e.record
 		}
-		if !since.Covers(r.Writers()) {
+		if !l.lineage.HasAll(since, r.Writers()) {
 			b := r.Encode()
 			if limit -= len(b) + minEntry; limit < 0 && len(d.Entries) > 0 {
 				last = false

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/store"
 )
@@ -128,6 +129,17 @@ func (x *knownPeers) missing(inPool map[string]bool) (out []membership.Member) {
 		}
 	}
 	return out
+}
+
+// protocol is the highest version of the protocol that all speak who count as members from before this start; 0 when
+// nobody does.
+func (x *knownPeers) protocol() (v int) {
+	for _, m := range x.missing(nil) {
+		if p := max(m.Protocol, wire.Lowest); v == 0 || p < v {
+			v = p
+		}
+	}
+	return v
 }
 
 // addrs lists the gossip addresses of those that are not alive.

@@ -124,7 +124,7 @@ func submitMany(tb testing.TB, e *engine, form string, n int) {
 // deliverMany brings the jobs in messages of a peer that owns them.
 func deliverMany(tb testing.TB, e *engine, form string, n int) {
 	const each = 64
-	var since clock.Vector
+	var since clock.Tips
 	e.Tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", Status: membership.Alive}}}) // else we would take over what it owns
 	for i := 0; i < n; i += each {
 		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~00000001", Delta: &wire.Delta{Since: since}}
@@ -132,7 +132,7 @@ func deliverMany(tb testing.TB, e *engine, form string, n int) {
 			spec, dot := pendingSpec(tb, form, k), clock.Dot{Actor: m.Actor, Counter: uint64(k + 1)}
 			r := job.New(pendingID(k), spec, spec.Digest(), job.Stamp{Dot: dot, At: clock.Hybrid(k + 1)})
 			m.Delta.Records = append(m.Delta.Records, wire.Encoded{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()})
-			m.Clock = clock.Vector{dot}
+			m.Clock = clock.Tips{dot}
 		}
 		m.Delta.Clock = m.Clock
 		in, err := wire.DecodeMessage(wire.Encode(&m))

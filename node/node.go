@@ -107,7 +107,7 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.store = st
-	id, err := st.Identify(n.cfg.Name, fallbackName(), n.cfg.Random)
+	id, err := st.Identify(n.cfg.Name, fallbackName(), n.cfg.Now(), n.cfg.Random)
 	if err != nil {
 		return err
 	}
@@ -145,8 +145,8 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
-		Expecting: n.known.isUnbootstrapped(1),
-		Replicas:  n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
+		Expecting: n.known.isUnbootstrapped(1), Protocol: n.known.protocol(),
+		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
 		Strategy: n.cfg.Strategy, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,

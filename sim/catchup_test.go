@@ -79,12 +79,12 @@ func (c *Core) submissions(at string, every, during time.Duration) (took []time.
 
 // caughtUp reports whether a disk holds all that another's does.
 func (c *Core) caughtUp(name, like string) bool {
-	clockOf := func(name string) clock.Vector {
+	clockOf := func(name string) clock.Tips {
 		v, err := ledger.StoredClock(c.nodes[name].disk.scan)
 		must(err)
 		return v
 	}
-	return clockOf(name).Covers(clockOf(like))
+	return c.nodes[name].disk.lineage().Covers(clockOf(name), clockOf(like))
 }
 
 // A broker of a pair has lost its disk, and gets 100,000 jobs from the other over a link of 10 MB a second.

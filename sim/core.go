@@ -94,7 +94,8 @@ func (t *Traffic) add(sent []byte, d *wire.Delta) {
 type coreNode struct {
 	name    string
 	starts  int
-	disk    disk // what is synced
+	actor   clock.Actor // of its present start, or its last
+	disk    disk        // what is synced
 	blobs   map[string]bool
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
@@ -123,9 +124,6 @@ type coreNode struct {
 	heard     map[emergency.ID]bool   // events that it was told of
 	confirmed map[string]clock.Actor  // which start of a peer has confirmed a blob, by peer and digest
 }
-
-// actor is that of a broker's present start.
-func (n *coreNode) actor() clock.Actor { return clock.Actor(fmt.Sprintf("%s~%08x", n.name, n.starts)) }
 
 type event struct {
 	at  time.Time
@@ -196,7 +194,7 @@ func (c *Core) Start(name string) {
 	n := c.nodes[name]
 	n.starts++
 	cfg := c.cfg
-	cfg.Actor = n.actor()
+	cfg.Actor = n.mint(c.wall(n))
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
 	cfg.Archive = archive{n.disk, c, n}
@@ -211,6 +209,14 @@ func (c *Core) Start(name string) {
 	}
 	must(n.b.Load(n.disk.scan))
 	c.tellRoster()
+}
+
+// mint makes the actor of a start, as a store does (rule K1).
+func (n *coreNode) mint(wall time.Time) clock.Actor {
+	known, err := ledger.StoredClock(n.disk.scan)
+	must(err)
+	n.actor = clock.StartActor(n.name, clock.NextStart(wall, known.Of(n.name), "", uint32(n.starts)))
+	return n.actor
 }
 
 // tellRoster lets every broker see who is alive: the simulation of SWIM.
@@ -234,7 +240,7 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		}
 		m := membership.Member{
 			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
-			Actor: n.actor(), Protocol: n.protocol,
+			Actor: n.actor, Protocol: n.protocol,
 		}
 		switch {
 		case n.left:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -66,6 +67,19 @@ type archive struct {
 func (a archive) Get(key []byte) (value []byte, found bool, err error) {
 	a.c.saw(a.n, reads{})
 	return a.disk.Get(key)
+}
+
+// lineage is what the disk knows of starts.
+func (d disk) lineage() *clock.Lineage {
+	l := new(clock.Lineage)
+	rows := func(_ []byte, fn func(key, value []byte) error) error {
+		return d.scan(ledger.RecordKey(ledger.Ref{Kind: ledger.Starts}), fn)
+	}
+	must(ledger.Records(rows, kind.Schemas, func(s ledger.Stored) error {
+		row := s.Record.(*ledger.Row)
+		return l.Add(row.Actor, row.Parents)
+	}))
+	return l
 }
 
 // job returns a job by its key, nil when the disk has none.

@@ -173,14 +173,14 @@ func TestFigureHeal(t *testing.T) {
 
 // sameClocks reports whether all disks hold the same clock: cheaper than Differences.
 func (c *Core) sameClocks() bool {
-	clockOf := func(name string) clock.Vector {
+	clockOf := func(name string) clock.Tips {
 		v, err := ledger.StoredClock(c.nodes[name].disk.scan)
 		must(err)
 		return v
 	}
 	first := clockOf(c.names[0])
 	for _, name := range c.names {
-		if clockOf(name).Compare(first) != clock.Equal {
+		if !clockOf(name).Equal(first) {
 			return false
 		}
 	}

@@ -80,30 +80,30 @@ const identities = "identities"
 var lies = []lie{
 	{"nothing but the truth", "", func(*hostile, *wire.Message, *coreNode) {}},
 	{"it holds more of the receiver than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.Clock.Set(clock.Dot{Actor: to.actor(), Counter: h.far()})
+		m.Clock = raised(m.Clock, clock.Dot{Actor: to.actor, Counter: h.far()})
 	}},
 	{"it has more of the receiver in quarantine than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.Seen = clock.NewVector(clock.Dot{Actor: to.actor(), Counter: h.far()})
+		m.Seen = clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})
 	}},
 	{"it holds more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
-		m.Clock.Set(clock.Dot{Actor: h.other().actor(), Counter: h.far()})
+		m.Clock = raised(m.Clock, clock.Dot{Actor: h.other().actor, Counter: h.far()})
 	}},
 	{"it holds all that the receiver holds", "", func(h *hostile, m *wire.Message, to *coreNode) { m.Clock = to.b.Clock() }},
 	{"a delta brings more of the receiver than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.Delta = &wire.Delta{Clock: clock.NewVector(clock.Dot{Actor: to.actor(), Counter: h.far()})}
+		m.Delta = &wire.Delta{Clock: clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})}
 	}},
 	{"a delta brings more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
-		m.Delta = &wire.Delta{Clock: clock.NewVector(clock.Dot{Actor: h.other().actor(), Counter: h.far()})}
+		m.Delta = &wire.Delta{Clock: clock.NewTips(clock.Dot{Actor: h.other().actor, Counter: h.far()})}
 	}},
 	{"a delta brings many actors that nobody knows", "K1", func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Delta = &wire.Delta{}
 		for range 600 {
 			h.actors++
-			m.Delta.Clock.Set(clock.Dot{Actor: clock.Actor(fmt.Sprintf("zz~%08x", h.actors)), Counter: 1})
+			m.Delta.Clock = raised(m.Delta.Clock, clock.Dot{Actor: clock.Actor(fmt.Sprintf("zz~%08x", h.actors)), Counter: 1})
 		}
 	}},
 	{"a delta since a clock that nobody has", "", func(h *hostile, m *wire.Message, _ *coreNode) {
-		h.bring(m).Since = clock.NewVector(clock.Dot{Actor: h.other().actor(), Counter: h.far()})
+		h.bring(m).Since = clock.NewTips(clock.Dot{Actor: h.other().actor, Counter: h.far()})
 	}},
 	{"what it was told, again", "", func(h *hostile, m *wire.Message, _ *coreNode) {
 		if old := h.recall(); old != nil && old.Delta != nil {
@@ -120,7 +120,7 @@ var lies = []lie{
 		m.Page = &wire.Page{Transfer: uint64(h.draw(2)), Number: h.draw(4) - 1, Last: h.draw(2) == 0}
 	}},
 	{"a record that nobody can read, of others", "", func(h *hostile, m *wire.Message, to *coreNode) {
-		d := clock.NewVector(clock.Dot{Actor: h.other().actor(), Counter: h.far()}, clock.Dot{Actor: to.actor(), Counter: h.far()})
+		d := clock.NewVector(clock.Dot{Actor: h.other().actor, Counter: h.far()}, clock.Dot{Actor: to.actor, Counter: h.far()})
 		h.bring(m).Records = []wire.Encoded{{Kind: kind.Job, Key: h.key(), Dots: d, Bytes: []byte{0xc1}}}
 	}},
 	{"records that nobody can read, of its own", "", func(h *hostile, m *wire.Message, _ *coreNode) {
@@ -134,7 +134,7 @@ var lies = []lie{
 		must(spec.Complete())
 		d := h.dot()
 		r := job.New(job.ID(fmt.Sprintf("mine%d", h.last)), spec, spec.Digest(), job.Stamp{Dot: d, At: h.stamp()}).With(h.dot(), func(r *job.Record) {
-			who := h.other().actor()
+			who := h.other().actor
 			r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: h.far(), At: h.stamp(), By: h.actor()}, Broker: who.Broker(), Actor: who}
 			r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: h.far()}, Broker: who.Broker(), Actor: who}
 		})
@@ -172,7 +172,7 @@ var lies = []lie{
 		m.Stable = &wire.Stable{Version: 1 + uint64(h.draw(3)), Raised: to.b.Clock()}
 	}},
 	{"a stable clock beyond what there is", "", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.Stable = &wire.Stable{Version: h.far(), Since: uint64(h.draw(2)), Raised: clock.NewVector(clock.Dot{Actor: to.actor(), Counter: h.far()})}
+		m.Stable = &wire.Stable{Version: h.far(), Since: uint64(h.draw(2)), Raised: clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})}
 		m.StableHeard = h.far()
 	}},
 	{"the stamp of another time", "", func(h *hostile, m *wire.Message, _ *coreNode) { m.Hybrid = h.stamp() }},
@@ -180,11 +180,11 @@ var lies = []lie{
 		m.Metadata.Version, m.Metadata.Software = h.stamp(), strings.Repeat("x", h.draw(200))
 	}},
 	{"a message in the receiver's name", "X2", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.From, m.Actor, m.Metadata = to.name, to.actor(), nil
+		m.From, m.Actor, m.Metadata = to.name, to.actor, nil
 	}},
 	{"a message in another's name", identities, func(h *hostile, m *wire.Message, _ *coreNode) {
 		o := h.other()
-		m.From, m.Actor, m.Metadata = o.name, o.actor(), nil
+		m.From, m.Actor, m.Metadata = o.name, o.actor, nil
 	}},
 	{"an audit of records that are none", "", func(h *hostile, m *wire.Message, to *coreNode) {
 		m.Audit = &wire.Audit{Since: to.b.Clock()}
@@ -194,6 +194,13 @@ var lies = []lie{
 	}},
 	{"it has heard the future", "", func(h *hostile, m *wire.Message, _ *coreNode) { m.Heard, m.Beat = math.MaxUint64, math.MaxUint64 }},
 	{"it is meant for nobody", "", func(h *hostile, m *wire.Message, _ *coreNode) { m.To = "nobody~1" }},
+}
+
+// raised is a clock with one more dot.
+func raised(c clock.Tips, d clock.Dot) clock.Tips {
+	v := clock.Vector(c.Clone())
+	v.Set(d)
+	return clock.Tips(v)
 }
 
 // far is a counter of which nobody has as many; the greatest that are valid included.
@@ -259,7 +266,7 @@ func (h *hostile) change(m *wire.Message, to *coreNode, with func(r *job.Record,
 // message is the truth about itself, with some lies. It returns what they were.
 func (h *hostile) message(to *coreNode) (m wire.Message, told []string) {
 	m = wire.Message{
-		Version: wire.Version, From: h.name, Actor: h.actor(), To: to.actor(), Hybrid: clock.HybridAt(h.c.Now), Clock: clock.Vector{},
+		Version: wire.Version, From: h.name, Actor: h.actor(), To: to.actor, Hybrid: clock.HybridAt(h.c.Now), Clock: clock.Tips{},
 		Want: h.draw(2) == 0, Live: h.draw(4) == 0, Heard: h.beats[to.name], Beat: 1 + uint64(h.c.Now.Sub(h.c.start)/time.Millisecond),
 		Metadata: &wire.Metadata{Name: h.name, Actor: h.actor(), Version: clock.HybridAt(h.c.Now), HTTPAddr: h.name + ":8000", Draining: true},
 	}

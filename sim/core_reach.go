@@ -55,6 +55,8 @@ type (
 	declared struct{ now *emergency.Record }
 	// admitted is the same of a member.
 	admitted struct{ now *roll.Record }
+	// began is the row of a start.
+	began struct{ row *ledger.Row }
 	// stubbed is a job of which only a stub is left.
 	stubbed struct{}
 	// reads is a record that is read from the disk.
@@ -153,6 +155,8 @@ func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
 		c.saw(n, declared{r})
 	case *roll.Record:
 		c.saw(n, admitted{r})
+	case *ledger.Row:
+		c.saw(n, began{r})
 	}
 }
 
@@ -180,7 +184,7 @@ func (n *coreNode) sees(name string) membership.Member {
 // rules are all of docs/protocol.md, in its order.
 var rules = []rule{
 	{"I1", "a broker whose disk was lost or restored writes", on(func(_ *Core, n *coreNode, x wrote) bool {
-		return n.exchanged && x.now.Dots.Get(n.actor()) > 0
+		return n.exchanged && x.now.Dots.Get(n.actor) > 0
 	})},
 	{"I2", "what a superseded start says is not heard", counted(func(s *broker.Stats) uint64 { return s.Unheard })},
 	{"I3", "a message's stamp is too far ahead", on(func(c *Core, n *coreNode, x arrives) bool {
@@ -199,8 +203,8 @@ var rules = []rule{
 	{"L3", "a delta carries less than all that its sender has", on(func(_ *Core, n *coreNode, s replication.Send) bool {
 		return s.Message.Delta != nil && len(s.Message.Delta.Records) < len(n.disk.jobs())
 	})},
-	{"L4", "a delta is since a clock that its receiver does not cover: the link starts again", on(func(_ *Core, _ *coreNode, x replied) bool {
-		return x.m.Delta != nil && x.m.Page == nil && x.r.Restart && x.r.Metadata != nil && !x.r.Clock.Covers(x.m.Delta.Since)
+	{"L4", "a delta is since a clock that its receiver does not cover: the link starts again", on(func(_ *Core, n *coreNode, x replied) bool {
+		return x.m.Delta != nil && x.m.Page == nil && x.r.Restart && x.r.Metadata != nil && !n.disk.lineage().Covers(x.r.Clock, x.m.Delta.Since)
 	})},
 	{"L5", "a transfer of several pages ends, and its clock is adopted", on(func(_ *Core, _ *coreNode, x replied) bool {
 		return x.m.Page != nil && x.m.Page.Number > 0 && x.m.Page.Last && !x.r.Restart
@@ -226,13 +230,13 @@ var rules = []rule{
 	})},
 
 	{"S1", "a broker passes on what others wrote", on(func(_ *Core, n *coreNode, s replication.Send) bool {
-		return s.Message.Delta != nil && slices.ContainsFunc(s.Message.Delta.Records, func(e wire.Encoded) bool { return e.Dots.Get(n.actor()) == 0 })
+		return s.Message.Delta != nil && slices.ContainsFunc(s.Message.Delta.Records, func(e wire.Encoded) bool { return e.Dots.Get(n.actor) == 0 })
 	})},
 	{"S2", "an exchange brings what no news had", on(func(_ *Core, _ *coreNode, x broker.Acked) bool {
 		return x.Reply.Delta != nil && len(x.Reply.Delta.Records) > 0
 	})},
 	{"S3", "a push-pull shows a clock that is ahead", on(func(_ *Core, n *coreNode, x broker.Gossip) bool {
-		return len(x.State.Metadata) > 0 && !n.b.Clock().Covers(x.State.Metadata[0].Clock)
+		return len(x.State.Metadata) > 0 && !n.disk.lineage().Covers(n.b.Clock(), x.State.Metadata[0].Clock)
 	})},
 	{"S4", "a message says of its sender what SWIM does not say yet", on(func(_ *Core, n *coreNode, x arrives) bool {
 		return x.m.Metadata != nil && x.m.Actor != n.sees(x.m.From).Actor
@@ -253,13 +257,16 @@ var rules = []rule{
 
 	{"X1", "a peer says more of what we wrote than there is", breached("X1")},
 	{"X2", "a peer speaks in another's name", breached("X2")},
-	{"X3", "a message is for another start of its receiver", on(func(_ *Core, n *coreNode, x arrives) bool { return x.m.To != "" && x.m.To != n.actor() })},
+	{"X3", "a message is for another start of its receiver", on(func(_ *Core, n *coreNode, x arrives) bool { return x.m.To != "" && x.m.To != n.actor })},
 	{"X4", "a bad record comes from a peer that did not write it alone", on(func(_ *Core, _ *coreNode, x arrives) bool {
 		return x.m.Delta.Bad() > 0 && slices.ContainsFunc(x.m.Delta.Records, func(e wire.Encoded) bool {
 			return slices.ContainsFunc(e.Dots, func(d clock.Dot) bool { return d.Actor != x.m.Actor })
 		})
 	})},
 
+	{"K1", "a start writes its row", on(func(_ *Core, n *coreNode, x began) bool { return x.row.Actor == n.actor })},
+	{"K2", "a clock has an entry that stands for an earlier start", on(func(_ *Core, n *coreNode, x began) bool { return len(x.row.Parents) > 0 })},
+	{"K3", "it is not built: a clock that raises ours is not believed (X1), and the next start ends it", nil},
 	{"K4", "a push-pull tells of others, without their clocks", on(func(_ *Core, _ *coreNode, x broker.Gossip) bool {
 		return slices.ContainsFunc(x.State.Metadata, func(m wire.Metadata) bool { return m.Name != x.State.From && m.Clock == nil })
 	})},

@@ -26,7 +26,7 @@ func TestInVirtualTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, err := Open(small(mem))
 			require.NoError(t, err)
-			_, err = s.Identify("", "a", rand.Reader)
+			_, err = s.Identify("", "a", time.Unix(1_800_000_000, 0), rand.Reader)
 			require.NoError(t, err)
 			for i := range 200 { // enough for flushes and compactions
 				require.NoError(t, set(s, text(i), strings.Repeat("v", 2000)))

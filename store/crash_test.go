@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -131,7 +132,7 @@ func (m *machine) open(t *rapid.T) {
 	s, err := Open(small(errorfs.Wrap(m.mem, &m.trip)))
 	require.NoError(t, err)
 	m.s = s
-	_, err = s.Identify("", "a", rand.Reader)
+	_, err = s.Identify("", "a", time.Unix(1_800_000_000, 0), rand.Reader)
 	require.NoError(t, err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -64,7 +65,7 @@ func damageStore(t *testing.T, n, flush int, closed, again bool) (diskImage, map
 	o := small(mem)
 	o.MemTableSize = 1 << 20 // no flush but ours
 	s := mustOpen(t, o)
-	_, err := s.Identify("a", "", rand.Reader)
+	_, err := s.Identify("a", "", time.Unix(1_800_000_000, 0), rand.Reader)
 	require.NoError(t, err)
 	want := map[string]string{}
 	for i := range n {
@@ -98,7 +99,7 @@ func reading(t *testing.T, mem *vfs.MemFS) (map[string]string, error) {
 		return nil, err
 	}
 	defer func() { _ = s.Close() }()
-	if _, err := s.Identify("", "a", rand.Reader); err != nil {
+	if _, err := s.Identify("", "a", time.Unix(1_800_000_000, 0), rand.Reader); err != nil {
 		return nil, err
 	}
 	got := map[string]string{}
@@ -280,7 +281,7 @@ func TestDamagedIdentity(t *testing.T) {
 	for _, flush := range []bool{false, true} {
 		mem := vfs.NewCrashableMem()
 		s := mustOpen(t, small(mem))
-		first, err := s.Identify("broker-7", "", rand.Reader)
+		first, err := s.Identify("broker-7", "", time.Unix(1_800_000_000, 0), rand.Reader)
 		require.NoError(t, err)
 		for i := range 3 {
 			require.NoError(t, set(s, text(i), "v"))
@@ -300,7 +301,7 @@ func TestDamagedIdentity(t *testing.T) {
 			s, err := Open(small(image.flipped(t, name, data)))
 			if err == nil {
 				var id Identity
-				id, err = s.Identify("", "other", rand.Reader)
+				id, err = s.Identify("", "other", time.Unix(1_800_000_000, 0), rand.Reader)
 				require.Error(t, err, "a damaged identity became %s (was %s)", id.Actor, first.Actor)
 				_ = s.Close()
 			}

@@ -1,20 +1,22 @@
 package store
 
 import (
-	"encoding/base32"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // Identity is a broker's identity for the life of one process (rule I1).
 type Identity struct {
 	// Name is the broker's name. It never changes for a data directory.
 	Name string `json:"name"`
-	// Actor is the name with a fresh random suffix. It is used for this start only.
+	// Actor is the name with this start's number. It is used for this start only.
 	Actor clock.Actor `json:"actor"`
 	// Previous is the actor of the previous start, or "" at the first. Earlier ones are not kept: nothing
 	// needs them, and the dots that they wrote name them.
@@ -24,21 +26,17 @@ type Identity struct {
 // maxName is the longest name of a broker, in bytes. It is Serf's limit.
 const maxName = 128
 
-var (
-	identityKey = []byte{reserved, 'i', 'd'}
-	// suffixEncoding has no letters that look alike; 8 of its digits are 40 bits.
-	suffixEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-)
+var identityKey = []byte{reserved, 'i', 'd'}
 
-// Identify returns the identity of this broker and makes its actor for this start. The actor is fresh, and
-// synced to disk before it is returned, so that a disk that was wiped or restored from a copy never uses one
-// dot for two contents (rule I1). The owner calls it once after each Open, before it writes anything; a
-// second call is an error.
+// Identify returns the identity of this broker and makes its actor for this start, at the wall clock's time now: above all
+// starts of its name that the stored clock knows (rule K1). The actor is fresh, and synced to disk before it is
+// returned, so that a disk that was wiped or restored from a copy never uses one dot for two contents (rule I1).
+// The owner calls it once after each Open, before it writes anything; a second call is an error.
 //
 // An empty name means the name that is stored in the directory, or fallback if none is stored yet. A name of
 // 1 to 128 letters, digits, '-', '_' and '.' is required; one that differs from the stored name is an error.
-// The suffix is read from random: crypto/rand.Reader, or a seeded source in tests.
-func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, error) {
+// The lower half of a start is read from random: crypto/rand.Reader, or a seeded source in tests.
+func (s *Store) Identify(name, fallback string, now time.Time, random io.Reader) (Identity, error) {
 	if s.identified.Swap(true) {
 		return Identity{}, fmt.Errorf("store: Identify was already called since Open; an actor is made once for each start")
 	}
@@ -58,10 +56,16 @@ func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, err
 	if err := validName(name); err != nil {
 		return Identity{}, err
 	}
-	id := Identity{Name: name, Previous: stored.Actor}
-	if id.Actor, err = newActor(name, stored.Actor, random); err != nil {
+	known, err := ledger.StoredClock(s.Scan)
+	if err != nil {
 		return Identity{}, err
 	}
+	var low [4]byte
+	if _, err := io.ReadFull(random, low[:]); err != nil {
+		return Identity{}, fmt.Errorf("store: reading randomness for a fresh actor: %w", err)
+	}
+	start := clock.NextStart(now, known.Of(name), stored.Actor, binary.BigEndian.Uint32(low[:]))
+	id := Identity{Name: name, Actor: clock.StartActor(name, start), Previous: stored.Actor}
 	value, err := json.Marshal(id)
 	if err != nil {
 		return Identity{}, fmt.Errorf("store: encoding the identity of %q: %w", name, err)
@@ -72,21 +76,6 @@ func (s *Store) Identify(name, fallback string, random io.Reader) (Identity, err
 		return Identity{}, fmt.Errorf("store: keeping the fresh actor %s: %w", id.Actor, err)
 	}
 	return id, nil
-}
-
-// newActor returns an actor for name that differs from the previous one: a simulation may give every start
-// the same seed.
-func newActor(name string, previous clock.Actor, random io.Reader) (clock.Actor, error) {
-	for range 8 {
-		var b [5]byte
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return "", fmt.Errorf("store: reading randomness for a fresh actor: %w", err)
-		}
-		if a := clock.Actor(name + "~" + suffixEncoding.EncodeToString(b[:])); a != previous {
-			return a, nil
-		}
-	}
-	return "", fmt.Errorf("store: the random source repeats itself: it produced the previous start's actor %s again", previous)
 }
 
 // readIdentity returns what the last Identify stored, or the zero Identity.

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // TestIdentity checks rule I1: the name stays, and the actor is fresh at every start, even
@@ -24,16 +26,17 @@ func TestIdentity(t *testing.T) {
 		if start%2 == 1 {
 			name = ""
 		}
-		id, err := s.Identify(name, "host", rand.Reader)
+		id, err := s.Identify(name, "host", time.Unix(1_800_000_000, 0), rand.Reader)
 		require.NoError(t, err)
 		require.Equal(t, "a-1.x", id.Name)
 		require.Equal(t, "a-1.x", id.Actor.Broker())
-		require.Regexp(t, `^a-1\.x~[0-9a-z]{8}$`, string(id.Actor))
+		require.Regexp(t, `^a-1\.x~[0-9a-f]{16}$`, string(id.Actor))
 		require.False(t, seen[id.Actor], "an actor was used twice")
+		require.Greater(t, id.Actor, last.Actor, "a later start is a higher one (rule K1)")
 		require.Equal(t, last.Actor, id.Previous)
 		seen[id.Actor], last = true, id
 
-		_, err = s.Identify(name, "host", rand.Reader)
+		_, err = s.Identify(name, "host", time.Unix(1_800_000_000, 0), rand.Reader)
 		require.ErrorContains(t, err, "already called")
 		require.Empty(t, contents(t, s, ""), "the identity is not a ledger key")
 
@@ -49,7 +52,7 @@ func TestIdentityNames(t *testing.T) {
 	identify := func(name, fallback string) (Identity, error) {
 		s := mustOpen(t, small(mem))
 		defer func() { require.NoError(t, s.Close()) }()
-		return s.Identify(name, fallback, rand.Reader)
+		return s.Identify(name, fallback, time.Unix(1_800_000_000, 0), rand.Reader)
 	}
 	_, err := identify("", "")
 	require.ErrorContains(t, err, "1 to 128 bytes")
@@ -72,17 +75,37 @@ func TestIdentityNeedsRandomness(t *testing.T) {
 	identify := func(random []byte) (Identity, error) {
 		s := mustOpen(t, small(mem))
 		defer func() { require.NoError(t, s.Close()) }()
-		return s.Identify("a", "", bytes.NewReader(random))
+		return s.Identify("a", "", time.Unix(1_800_000_000, 0), bytes.NewReader(random))
 	}
-	first, err := identify([]byte("12345"))
+	first, err := identify([]byte("1234"))
 	require.NoError(t, err)
-	second, err := identify([]byte("12345abcde"))
-	require.NoError(t, err, "when the suffix repeats itself, more is read from the source")
-	require.NotEqual(t, first.Actor, second.Actor)
-	_, err = identify(bytes.Repeat([]byte("abcde"), 100))
-	require.ErrorContains(t, err, "repeats itself")
+	second, err := identify([]byte("1234"))
+	require.NoError(t, err)
+	require.NotEqual(t, first.Actor, second.Actor, "also when the source repeats itself")
 	_, err = identify(nil)
 	require.ErrorContains(t, err, "reading randomness")
+}
+
+// A start is above all that the stored clock knows of the broker's name, whatever the wall clock says (rule K1).
+func TestIdentityIsAboveWhatIsKnown(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	later := clock.StartActor("a", clock.NextStart(now.Add(time.Hour), nil, "", 7))
+	l := ledger.New("c~0a1b2c3d", nil)
+	_, err := l.Merge(ledger.Delta{Clock: clock.NewTips(
+		clock.Dot{Actor: "a~0a1b2c3d", Counter: 3}, clock.Dot{Actor: later, Counter: 1}, clock.Dot{Actor: clock.StartActor("b", clock.MaxStart/2), Counter: 1},
+	)})
+	require.NoError(t, err)
+	s := mustOpen(t, small(vfs.NewMem()))
+	var b Batch
+	for _, op := range l.Take().Ops() {
+		b.Set(op.Key, op.Value)
+	}
+	require.NoError(t, s.Commit(&b))
+	id, err := s.Identify("a", "", now, strings.NewReader("\x00\x00\x00\x00"))
+	require.NoError(t, err)
+	want, _ := later.Start()
+	got, _ := id.Actor.Start()
+	require.Equal(t, want>>32+1, got>>32)
 }
 
 func TestIdentityDamaged(t *testing.T) {
@@ -90,6 +113,6 @@ func TestIdentityDamaged(t *testing.T) {
 	var b Batch
 	b.setOwn(identityKey, []byte("{}"))
 	require.NoError(t, s.Commit(&b))
-	_, err := s.Identify("a", "", rand.Reader)
+	_, err := s.Identify("a", "", time.Unix(1_800_000_000, 0), rand.Reader)
 	require.ErrorIs(t, err, errCorrupt)
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -122,7 +123,7 @@ func TestClosed(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = s.Blobs().Open(strings.Repeat("0", 64))
 	require.ErrorIs(t, err, ErrClosed)
-	_, err = s.Identify("a", "", strings.NewReader("01234"))
+	_, err = s.Identify("a", "", time.Unix(1_800_000_000, 0), strings.NewReader("01234"))
 	require.ErrorIs(t, err, ErrClosed)
 }
 

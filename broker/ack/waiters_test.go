@@ -63,7 +63,7 @@ func (o *office) pass(d time.Duration) {
 
 // holds lets a member say that it holds the update, and what is confirmed of blobs.
 func (o *office) holds(name string, blobs ...job.Digest) {
-	o.peers.Hear(replication.Said{From: name, Actor: actorOf(name), Clock: clock.NewVector(update)})
+	o.peers.Hear(replication.Said{From: name, Actor: actorOf(name), Clock: clock.NewTips(update)})
 	for _, d := range blobs {
 		require.True(o.t, o.holders.Pushed(name, actorOf(name), d, false))
 	}

@@ -24,6 +24,7 @@ import (
 const (
 	maxEvents = 16
 	maxToken  = 4096 // bytes of its text
+	maxActor  = 96   // bytes: a name, a tilde, and a start
 )
 
 // Context is the newest frontier of what one client has seen: the causal token of
@@ -86,7 +87,7 @@ func Parse(s string) (Context, error) {
 		return nil, fmt.Errorf("causal token of %d events, at most %d are allowed", len(c), maxEvents)
 	}
 	for _, x := range c {
-		if x.Dot.IsZero() || !label.ValidName(x.Dot.Actor.Broker()) || len(x.Dot.Actor) > 80 || x.Job != "" && !label.ValidName(string(x.Job)) {
+		if x.Dot.IsZero() || !label.ValidName(x.Dot.Actor.Broker()) || len(x.Dot.Actor) > maxActor || x.Job != "" && !label.ValidName(string(x.Job)) {
 			return nil, errors.New("the causal token names events that cannot exist")
 		}
 	}
@@ -121,10 +122,10 @@ func (c Context) Covers(d clock.Dot) bool {
 	return slices.ContainsFunc(c, func(x Event) bool { return x.Dot.Actor == d.Actor && x.Dot.Counter >= d.Counter })
 }
 
-// Beyond returns the events that a clock does not cover.
-func (c Context) Beyond(known clock.Vector) (missing Context) {
+// Beyond returns the events that somebody does not know.
+func (c Context) Beyond(knows func(clock.Dot) bool) (missing Context) {
 	for _, x := range c {
-		if !known.Has(x.Dot) {
+		if !knows(x.Dot) {
 			missing = append(missing, x)
 		}
 	}

@@ -24,6 +24,8 @@ var Schemas = map[ledger.Kind]ledger.Schema{
 	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
 	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),
+
+	ledger.Starts: ledger.StartSchema,
 }
 
 // jobStubs keep how a job ended, where somebody may not know of it.

@@ -32,6 +32,7 @@ type Config struct {
 	RedeployDelay  time.Duration // how long a lost broker may still refute that before its jobs move (rule J6)
 	IsolationDelay time.Duration // how long a broker that has lost most others waits before it takes over (rule J7)
 	Expecting      bool          // it was told of others, and has never met one (rule K5)
+	Protocol       int           // the highest version of the protocol that all speak whom it had met before its start; 0 if nobody
 }
 
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its

@@ -38,7 +38,11 @@ func TestProtocol(t *testing.T) {
 			require.Equal(t, c.outdated, m.Outdated(wire.Version))
 		})
 	}
-	m := New(Config{Actor: "a~1", Expecting: true})
+	m := New(Config{Actor: "a~1", Protocol: 1})
+	require.Equal(t, 1, m.Protocol(), "what it knew of them before its start counts until it sees them")
+	m.Update(now, []Member{member("b", 2, Alive)})
+	require.Equal(t, wire.Version, m.Protocol())
+	m = New(Config{Actor: "a~1", Expecting: true})
 	m.Update(now, []Member{member("b", 1, Alive), member("c", 9, Alive)})
 	require.Equal(t, []int{wire.Version, 1, wire.Version, 1}, []int{m.Speaks("a"), m.Speaks("b"), m.Speaks("c"), m.Speaks("nobody")})
 	m.Update(now, nil)

@@ -40,6 +40,9 @@ func (m *Membership) count() {
 	}
 	slices.Sort(m.counted)
 	m.protocol = wire.Version
+	if !m.met && m.cfg.Protocol > 0 {
+		m.protocol = min(m.protocol, m.cfg.Protocol)
+	}
 	for _, name := range m.counted {
 		m.protocol = min(m.protocol, m.Speaks(name))
 	}

@@ -14,7 +14,7 @@ import (
 // finished and forgotten, in no delta.
 type audit struct {
 	suspects []ledger.Ref // unfinished here, and perhaps forgotten there: to be asked
-	since    clock.Vector // the member's clock when it told its digest
+	since    clock.Tips   // the member's clock when it told its digest
 	asked    bool         // they are under way
 	pushed   bool         // what the member lacks of us was sent, so that it can judge it
 	done     bool         // one round has ended since the member's present actor was met
@@ -63,7 +63,7 @@ func (r *Replication) Audited(reply *wire.Reply) (trusted bool) {
 	if !r.unaudit.waiting {
 		return false
 	}
-	known := l.base.Covers(r.unaudit.target)
+	known := r.lineage.Covers(l.base, r.unaudit.target)
 	if a.done && known {
 		r.unaudit = unaudited{}
 		return true
@@ -79,7 +79,7 @@ func (r *Replication) Audited(reply *wire.Reply) (trusted bool) {
 // then (rule L9). Alone and offline it goes on.
 type unaudited struct {
 	waiting bool
-	target  clock.Vector // what the auditor must have seen of us
+	target  clock.Tips   // what the auditor must have seen of us
 	before  clock.Hybrid // jobs created up to then are old
 	alone   time.Time    // when it goes on if nobody is there
 	until   time.Time    // and when in any case: somebody is there, and does not answer

@@ -10,10 +10,10 @@ import (
 // lease is from whom this broker gets what it lacks, when that does not fit into a message: from one member, its
 // donor (rule R1). Otherwise each of twenty would send a joiner the whole table.
 type lease struct {
-	donor clock.Actor  // "" while there is none
-	upto  clock.Vector // what the donor held when it was chosen: others send only what is newer
-	until time.Time    // when it ends unless a page comes
-	blind bool         // we have covered upto from the start: what is to come no clock covers
+	donor clock.Actor // "" while there is none
+	upto  clock.Tips  // what the donor held when it was chosen: others send only what is newer
+	until time.Time   // when it ends unless a page comes
+	blind bool        // we have covered upto from the start: what is to come no clock covers
 }
 
 // leaseTerm is for how long a donor may send nothing: more than a peer has to answer (rule S5).
@@ -74,7 +74,7 @@ func (r *Replication) endLease() {
 	r.lease = lease{}
 	seen := r.ledger.Seen()
 	for _, l := range r.links {
-		if !seen.Covers(l.known) {
+		if !r.lineage.Covers(seen, l.known) {
 			l.want = true
 		}
 	}
@@ -87,7 +87,7 @@ func (r *Replication) hearLease(l *link, told *wire.Lease) {
 		return
 	case told == nil: // it has what it was sent: now all else, with our clock
 		l.news = true
-	case was != nil && was.Donor == told.Donor && was.Upto.Compare(told.Upto) == clock.Equal:
+	case was != nil && was.Donor == told.Donor && was.Upto.Equal(told.Upto):
 		return
 	case told.Donor == r.cfg.Actor:
 		l.news = true

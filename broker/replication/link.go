@@ -11,21 +11,21 @@ import (
 
 // link is what this broker knows of one member's progress.
 type link struct {
-	heard bool         // known is what this actor of the member said itself
-	actor clock.Actor  // of the member, when it last spoke
-	known clock.Vector // what the member is known to hold
-	base  clock.Vector // the same with its quarantine: what it need not be sent (rule L10)
-	beat  uint64       // the latest that this actor has said
+	heard bool        // known is what this actor of the member said itself
+	actor clock.Actor // of the member, when it last spoke
+	known clock.Tips  // what the member is known to hold
+	base  clock.Tips  // the same with its quarantine: what it need not be sent (rule L10)
+	beat  uint64      // the latest that this actor has said
 
 	agreed  told // the latest that ours covers the clock of (rule F1)
 	offered told // the next such, when ours does
 	latest  told
 	settled bool // latest is agreed
 
-	stable     clock.Vector // what this actor has told as stable
-	version    uint64       // of that
-	knows      uint64       // the version of our stable clock that it has heard
-	stableNews bool         // our stable clock has reached what somebody waits for
+	stable     clock.Tips // what this actor has told as stable
+	version    uint64     // of that
+	knows      uint64     // the version of our stable clock that it has heard
+	stableNews bool       // our stable clock has reached what somebody waits for
 
 	plain    lane
 	pages    lane
@@ -69,9 +69,11 @@ func (l *link) lane(page bool) *lane {
 }
 
 // span is every update that upto covers and since does not.
-type span struct{ since, upto clock.Vector }
+type span struct{ since, upto clock.Tips }
 
-func (s span) has(d clock.Dot) bool { return s.upto.Has(d) && !s.since.Has(d) }
+func (s span) has(d clock.Dot, by *clock.Lineage) bool {
+	return by.Has(s.upto, d) && !by.Has(s.since, d)
+}
 
 // outgoing is a delta that takes several messages: a transfer (rule L5). Without one, transfer
 // is nil.
@@ -79,8 +81,8 @@ type outgoing struct {
 	transfer *ledger.Transfer
 	id       uint64
 	page     int
-	last     bool         // the page under way is the last
-	pinned   clock.Vector // the clock that goes with it
+	last     bool       // the page under way is the last
+	pinned   clock.Tips // the clock that goes with it
 }
 
 // incoming is a transfer that a member sends us.
@@ -129,7 +131,7 @@ type Said struct {
 	From        string
 	Actor       clock.Actor
 	Hybrid      clock.Hybrid
-	Clock, Seen clock.Vector // as in wire.Message
+	Clock, Seen clock.Tips // as in wire.Message
 	Beat        uint64
 	Much        bool // as in wire.Message
 	Lease       *wire.Lease
@@ -155,7 +157,7 @@ func (r *Replication) Hear(s Said) bool {
 		l.taken, l.follows = l.sent, true
 	}
 	l.knows = s.StableHeard
-	if l.hearStable(s.Stable) {
+	if l.hearStable(s.Stable, r.lineage) {
 		l.latest, l.settled = told{s.Clock, l.stable}, false
 	}
 	r.hearLease(l, s.Lease)
@@ -167,9 +169,9 @@ func (r *Replication) Hear(s Said) bool {
 }
 
 // holds reports whether the member is known to hold a record with these dots: it has said so, or wrote it itself.
-func (l *link) holds(dots clock.Vector) bool {
+func (l *link) holds(dots clock.Vector, by *clock.Lineage) bool {
 	for _, d := range dots {
-		if d.Actor != l.actor && !l.known.Has(d) && !l.taken.has(d) {
+		if d.Actor != l.actor && !by.Has(l.known, d) && !l.taken.has(d, by) {
 			return false
 		}
 	}
@@ -180,8 +182,4 @@ func (l *link) holds(dots clock.Vector) bool {
 func (l *link) looked(fits bool) { l.behind, l.follows = !fits, fits || l.follows }
 
 // newest is the clock from which the member is sent what is newer than a transfer to it.
-func (l *link) newest() clock.Vector {
-	since := l.taken.upto.Clone()
-	since.Merge(l.known)
-	return since
-}
+func (l *link) newest(by *clock.Lineage) clock.Tips { return by.Merge(l.taken.upto, l.known) }

@@ -24,7 +24,7 @@ func (r *Replication) Tell(dots clock.Vector, own bool, copies int, named ...str
 }
 
 func (r *Replication) mark(name string, dots clock.Vector, atOnce bool) {
-	if l := r.links[name]; l != nil && !l.holds(dots) {
+	if l := r.links[name]; l != nil && !l.holds(dots, r.lineage) {
 		l.news, l.rumour = l.news || atOnce, l.rumour || !atOnce
 	}
 }
@@ -43,7 +43,7 @@ func (r *Replication) Alarm(dots clock.Vector, copies int) {
 		return
 	}
 	for range alarmed {
-		if l := r.links[names[r.random.Below(len(names))]]; l != nil && !l.holds(dots) {
+		if l := r.links[names[r.random.Below(len(names))]]; l != nil && !l.holds(dots, r.lineage) {
 			l.news = true
 		}
 	}

@@ -82,7 +82,7 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 			return nil, err
 		}
 	}
-	if l != nil && r.lease.donor == "" && l.incoming == nil && m.Delta == nil && !r.ledger.Seen().Covers(m.Clock) {
+	if l != nil && r.lease.donor == "" && l.incoming == nil && m.Delta == nil && !r.lineage.Covers(r.ledger.Seen(), m.Clock) {
 		l.want = true
 	}
 	return reply, nil
@@ -109,7 +109,7 @@ func (r *Replication) offer(l *link, m *wire.Message, reply *wire.Reply) error {
 		l.looked(fits)
 	}
 	switch {
-	case fits && (len(d.Entries) > 0 || !since.Covers(d.Clock)):
+	case fits && (len(d.Entries) > 0 || !r.lineage.Covers(since, d.Clock)):
 		reply.Delta = wire.FromLedger(d)
 	case fits:
 	case r.mayTransfer(m.From):

@@ -44,6 +44,7 @@ type Replication struct {
 	cfg     Config
 	self    string
 	ledger  *ledger.Ledger
+	lineage *clock.Lineage // of the ledger
 	members *membership.Membership
 	random  *prng.Source
 	born    time.Time // the first Tick
@@ -65,7 +66,7 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 		cfg.PageSize = wire.MaxPage
 	}
 	return &Replication{
-		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, members: members, random: random,
+		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, lineage: l.Lineage(), members: members, random: random,
 		links: map[string]*link{}, stretch: 1, stability: stability{raised: map[clock.Actor]uint64{}},
 	}
 }
@@ -110,13 +111,13 @@ func (r *Replication) Stretch() float64 { return r.stretch }
 // unsynced, rule I4).
 func (r *Replication) HoldsUpdate(name string, d clock.Dot) bool {
 	l := r.links[name]
-	return l != nil && (l.actor == d.Actor || l.heard && (l.known.Has(d) || l.taken.has(d)))
+	return l != nil && (l.actor == d.Actor || l.heard && (r.lineage.Has(l.known, d) || l.taken.has(d, r.lineage)))
 }
 
 // HoldsAll reports whether a member is known to hold several updates.
 func (r *Replication) HoldsAll(name string, dots clock.Vector) bool {
 	l := r.links[name]
-	return l != nil && l.heard && l.holds(dots)
+	return l != nil && l.heard && l.holds(dots, r.lineage)
 }
 
 // CountsOn reports whether a member is counted on to hold what is written now: not while it lacks much, unless
@@ -128,7 +129,7 @@ func (r *Replication) CountsOn(name string) bool {
 
 // Clock is what a member's present start has said that it holds; nil when it has not spoken. The
 // caller does not change it.
-func (r *Replication) Clock(name string) clock.Vector {
+func (r *Replication) Clock(name string) clock.Tips {
 	if l := r.links[name]; l != nil {
 		return l.known
 	}
@@ -141,19 +142,19 @@ func (r *Replication) Heard(name string) bool {
 	return l != nil && l.heard
 }
 
-// Covers reports whether a member's present start has told a clock that covers c.
-func (r *Replication) Covers(name string, c clock.Vector) bool {
+// Covers reports whether a member's present start has told a clock that covers these dots.
+func (r *Replication) Covers(name string, dots clock.Vector) bool {
 	l := r.links[name]
-	return l != nil && l.heard && l.known.Covers(c)
+	return l != nil && l.heard && r.lineage.HasAll(l.known, dots)
 }
 
-// Covered counts the brokers, this one included, whose clocks cover c, and those that should:
+// Covered counts the brokers, this one included, whose clocks cover these dots, and those that should:
 // all that take part.
-func (r *Replication) Covered(c clock.Vector) (by, of int) {
+func (r *Replication) Covered(dots clock.Vector) (by, of int) {
 	by, of = 1, 1
 	for _, name := range r.members.Counted() {
 		of++
-		if r.Covers(name, c) {
+		if r.Covers(name, dots) {
 			by++
 		}
 	}
@@ -161,9 +162,9 @@ func (r *Replication) Covered(c clock.Vector) (by, of int) {
 }
 
 // Without lists the members, absent ones too, that are not known to hold all of c.
-func (r *Replication) Without(c clock.Vector) (names []string) {
+func (r *Replication) Without(c clock.Tips) (names []string) {
 	for _, name := range r.members.Counted() {
-		if !r.Covers(name, c) {
+		if l := r.links[name]; l == nil || !l.heard || !r.lineage.Covers(l.known, c) {
 			names = append(names, name)
 		}
 	}
@@ -176,7 +177,7 @@ func (r *Replication) LacksNothing() bool {
 	c := r.ledger.Clock()
 	for _, name := range r.members.Counted() {
 		l := r.links[name]
-		if !r.members.Alive(name) || l == nil || !l.heard || !c.Covers(l.known) {
+		if !r.members.Alive(name) || l == nil || !l.heard || !r.lineage.Covers(c, l.known) {
 			return false
 		}
 	}
@@ -187,7 +188,7 @@ func (r *Replication) LacksNothing() bool {
 func (r *Replication) LivingHaveTold() bool {
 	c := r.ledger.Clock()
 	for _, name := range r.members.Names() {
-		if l := r.links[name]; r.members.Alive(name) && !(l != nil && l.heard && c.Covers(l.known)) {
+		if l := r.links[name]; r.members.Alive(name) && !(l != nil && l.heard && r.lineage.Covers(c, l.known)) {
 			return false
 		}
 	}
@@ -205,33 +206,23 @@ type Handover struct {
 // have it from others, and their answer says so before the next exchange.
 func (r *Replication) HandOver() Handover {
 	c := r.ledger.Clock()
-	wrote := writtenBy(r.self, c)
+	wrote := c.Of(r.self) // in all its starts
 	h := Handover{Holders: 1, Living: true, All: true}
 	for _, name := range r.members.Counted() {
 		l := r.links[name]
-		has := l != nil && l.known.Covers(wrote)
+		has := l != nil && r.lineage.Covers(l.known, wrote)
 		h.All = h.All && has
 		if l == nil || !r.members.Alive(name) {
 			continue
 		}
 		h.Living = h.Living && has
-		if r.Covers(name, c) {
+		if l.heard && r.lineage.Covers(l.known, c) {
 			h.Holders++
 		} else {
 			l.rumour = true
 		}
 	}
 	return h
-}
-
-// writtenBy is the part of a clock that one broker has written, in all its starts.
-func writtenBy(broker string, c clock.Vector) (out clock.Vector) {
-	for _, d := range c {
-		if d.Actor.Broker() == broker {
-			out.Set(d)
-		}
-	}
-	return out
 }
 
 // Reading is what a member's clocks show now, as far as its last message says (rule T2).
@@ -263,7 +254,7 @@ func (r *Replication) Stamping(name string) time.Time {
 }
 
 // seen is the clock from which members are to send, nil when it is the clock itself (rule L10).
-func (r *Replication) seen() clock.Vector {
+func (r *Replication) seen() clock.Tips {
 	if r.ledger.Quarantined() == 0 {
 		return nil
 	}

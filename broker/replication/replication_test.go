@@ -49,7 +49,7 @@ func (p *pair) pass(d time.Duration) {
 }
 
 // hear lets the member tell its clock.
-func (p *pair) hear(actor clock.Actor, c clock.Vector) {
+func (p *pair) hear(actor clock.Actor, c clock.Tips) {
 	require.True(p.t, p.Hear(Said{From: "b", Actor: actor, Clock: c}))
 }
 
@@ -73,14 +73,14 @@ func TestKnowledgeDiesWithItsStart(t *testing.T) {
 	p := newPair(t)
 	d := p.write("x")
 	require.False(t, p.HoldsUpdate("b", d))
-	p.hear("b~1", clock.NewVector(d))
+	p.hear("b~1", clock.NewTips(d))
 	require.True(t, p.HoldsUpdate("b", d))
 	by, of := p.Covered(clock.NewVector(d))
 	require.Equal(t, [2]int{2, 2}, [2]int{by, of})
 
 	p.see("b~2") // SWIM knows of the new start before it speaks
 	require.False(t, p.HoldsUpdate("b", d))
-	p.hear("b~2", clock.NewVector(d))
+	p.hear("b~2", clock.NewTips(d))
 	require.True(t, p.HoldsUpdate("b", d))
 	p.hear("b~3", nil) // the new start speaks before SWIM knows of it: its disk was wiped
 	require.False(t, p.HoldsUpdate("b", d))
@@ -91,13 +91,13 @@ func TestKnowledgeDiesWithItsStart(t *testing.T) {
 func TestLacksNothing(t *testing.T) {
 	p := newPair(t)
 	d := p.write("x")
-	ahead := clock.NewVector(d, clock.Dot{Actor: "b~1", Counter: 1})
+	ahead := clock.NewTips(d, clock.Dot{Actor: "b~1", Counter: 1})
 	p.hear("b~1", ahead)
 	require.True(t, p.HoldsUpdate("b", d))
 	require.False(t, p.LacksNothing())
 	s := &setting.Setting{Name: "y", Value: "v", Seq: 1, At: 1, By: "b~1", Created: []clock.Dot{{Actor: "b~1", Counter: 1}}, Dots: clock.NewVector(clock.Dot{Actor: "b~1", Counter: 1})}
 	_, err := p.ledger.Merge(ledger.Delta{
-		Entries: []ledger.Entry{{Ref: kind.SettingRef("y"), Dots: s.Dots, Record: s, Encoded: s.Encode()}}, Clock: s.Dots,
+		Entries: []ledger.Entry{{Ref: kind.SettingRef("y"), Dots: s.Dots, Record: s, Encoded: s.Encode()}}, Clock: clock.Tips(s.Dots),
 	})
 	require.NoError(t, err)
 	require.True(t, p.LacksNothing())
@@ -162,7 +162,7 @@ func TestHandOver(t *testing.T) {
 	p := newPair(t)
 	d := p.write("x")
 	require.Equal(t, Handover{Holders: 1}, p.HandOver())
-	p.hear("b~1", clock.NewVector(d))
+	p.hear("b~1", clock.NewTips(d))
 	require.Equal(t, Handover{Holders: 2, Living: true, All: true}, p.HandOver())
 	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Failed}})
 	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver())

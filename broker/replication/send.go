@@ -137,7 +137,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 // ahead puts what is newer than the transfer to a member, ours or another donor's, into a message (rules R1, R2).
 // The clock that goes with it is that of the transfer's last page.
 func (r *Replication) ahead(l *link, msg wire.Message, silent bool) (_ wire.Message, ok bool, err error) {
-	d, fits, err := r.ledger.Delta(l.newest(), r.cfg.PageSize)
+	d, fits, err := r.ledger.Delta(l.newest(r.lineage), r.cfg.PageSize)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
 		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
@@ -201,7 +201,7 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	case o.last:
 		// What changed since the transfer's start was not on its list. If the member did not adopt its clock
 		// (rule L10), or no clock covers what is on it, all would go again and again: that waits for news.
-		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && l.base.Covers(o.pinned) && !l.base.Covers(r.ledger.Clock())
+		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && r.lineage.Covers(l.base, o.pinned) && !r.lineage.Covers(l.base, r.ledger.Clock())
 	default:
 		o.transfer.Advance()
 		o.page++

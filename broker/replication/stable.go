@@ -1,14 +1,16 @@
 package replication
 
 import (
+	"slices"
+
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
 
 // told is what one start of a member has said of itself in one message.
 type told struct {
-	clock  clock.Vector // what it held
-	stable clock.Vector // what it knew every member to hold
+	clock  clock.Tips // what it held
+	stable clock.Tips // what it knew every member to hold
 }
 
 // stability is how this broker comes to its stable clock, the updates that every member is known to hold
@@ -17,7 +19,7 @@ type told struct {
 // known to hold goes up in an entry, that entry is looked at, and nothing else.
 type stability struct {
 	counting bool                   // a roster has come
-	meet     clock.Vector           // what the stable clock may be raised to
+	meet     clock.Tips             // what the stable clock may be raised to
 	ahead    bool                   // it lies above the stable clock
 	awaited  clock.Vector           // what somebody waits for to become stable
 	version  uint64                 // of the stable clock: how often it was raised since the start
@@ -36,29 +38,40 @@ func (r *Replication) agree(l *link) {
 	if !counted && r.knowsRoll(l) {
 		before = nil // nothing of it has counted so far
 	}
-	for d := range l.agreed.clock.Beyond(before) {
-		r.lift(d)
+	for d := range clock.Vector(l.agreed.clock).Beyond(clock.Vector(before)) {
+		r.lift(d, clock.Vector(before).Get(d.Actor) == 0)
 	}
 }
 
 // knowsRoll reports whether a member has told, in a clock that ours covers, that it knows the roll as this broker
 // does. Otherwise it may count without somebody who has come, or with who is gone, and what it tells is not what
 // every member holds (rule M2).
-func (r *Replication) knowsRoll(l *link) bool { return l.agreed.clock.Covers(r.members.Roll().Clock()) }
+func (r *Replication) knowsRoll(l *link) bool {
+	return r.lineage.HasAll(l.agreed.clock, r.members.Roll().Clock())
+}
 
-// lift raises an entry of what every member is known to hold, at most to a dot that this broker holds.
-func (r *Replication) lift(d clock.Dot) {
-	at, low := r.stability.meet.Get(d.Actor), d.Counter
+// lift raises an entry of what every member is known to hold, at most to a dot that this broker holds. Of a start that is
+// new, and that not every member knows, they may all hold what it stands for (rule K1).
+func (r *Replication) lift(d clock.Dot, fresh bool) {
+	s := &r.stability
+	at, low := r.lineage.Get(s.meet, d.Actor), d.Counter
 	for _, name := range r.members.Counted() {
 		l := r.links[name]
 		if l == nil || !r.knowsRoll(l) {
 			return
 		}
-		if low = min(low, l.agreed.clock.Get(d.Actor)); low <= at {
-			return
+		if low = min(low, r.lineage.Get(l.agreed.clock, d.Actor)); low <= at {
+			break
 		}
 	}
-	r.stability.ahead = r.stability.meet.Set(clock.Dot{Actor: d.Actor, Counter: low}) || r.stability.ahead
+	switch parents, _ := r.lineage.Row(d.Actor); {
+	case low > at:
+		s.meet, s.ahead = r.lineage.Merge(s.meet, clock.NewTips(clock.Dot{Actor: d.Actor, Counter: low})), true
+	case low == 0 && fresh:
+		for _, p := range parents {
+			r.lift(p, fresh)
+		}
+	}
 }
 
 // Recount says that other members may count now than before: what held the stable clock back may not do so any
@@ -66,10 +79,10 @@ func (r *Replication) lift(d clock.Dot) {
 func (r *Replication) Recount() {
 	s := &r.stability
 	s.counting = !r.members.Expects()
-	s.meet.Merge(r.ledger.StableClock())
+	s.meet = r.lineage.Merge(s.meet, r.ledger.StableClock())
 	if s.counting {
 		for _, d := range r.ledger.Clock() {
-			r.lift(d)
+			r.lift(d, true)
 		}
 	}
 }
@@ -92,23 +105,24 @@ func (r *Replication) Settle() {
 		}
 	}
 	if r.alone() {
-		for d := range r.ledger.Clock().Beyond(s.meet) {
-			r.lift(d)
+		for d := range clock.Vector(r.ledger.Clock()).Beyond(clock.Vector(s.meet)) {
+			r.lift(d, true)
 		}
 	}
 	if !s.ahead {
 		return
 	}
 	stable, awaited := r.ledger.StableClock(), false
-	for d := range s.meet.Beyond(stable) {
-		awaited = awaited || s.awaited.Get(d.Actor) > stable.Get(d.Actor)
+	s.awaited = slices.DeleteFunc(s.awaited, func(d clock.Dot) bool { return r.lineage.Has(stable, d) })
+	for _, d := range s.awaited {
+		awaited = awaited || r.lineage.Get(s.meet, d.Actor) > r.lineage.Get(stable, d.Actor)
 	}
 	if !awaited && !r.ledger.Dirty() {
 		return
 	}
 	s.ahead = false
 	s.version++
-	for d := range s.meet.Beyond(stable) {
+	for d := range clock.Vector(s.meet).Beyond(clock.Vector(stable)) {
 		s.raised[d.Actor] = s.version
 	}
 	r.ledger.RaiseStable(s.meet)
@@ -151,16 +165,14 @@ func (r *Replication) sayStable(l *link, version int) *wire.Stable {
 
 // hearStable takes in what a message says of its sender's stable clock. It reports false for a message that
 // others, sent later, have overtaken.
-func (l *link) hearStable(s *wire.Stable) bool {
+func (l *link) hearStable(s *wire.Stable, by *clock.Lineage) bool {
 	switch {
 	case s == nil:
 		return l.version == 0 // its sender speaks version 1 of the protocol
 	case s.Version < l.version:
 		return false
 	case s.Since <= l.version && len(s.Raised) > 0:
-		next := l.stable.Clone() // the present one is part of what was told before
-		next.Merge(s.Raised)
-		l.stable = next
+		l.stable = by.Merge(l.stable, s.Raised) // the present one is part of what was told before
 		fallthrough
 	case s.Since <= l.version:
 		l.version = s.Version
@@ -172,7 +184,7 @@ func (l *link) hearStable(s *wire.Stable) bool {
 // and as many brokers as hold a copy, this one included, have told that they are stable there, or all, if there
 // are fewer. While a member speaks version 1 of the protocol, our own word is all there is.
 func (r *Replication) Firm(dots clock.Vector) bool {
-	if !r.ledger.StableClock().Covers(dots) {
+	if !r.lineage.HasAll(r.ledger.StableClock(), dots) {
 		return false
 	}
 	have, of := 1, 1
@@ -190,7 +202,7 @@ func (r *Replication) Firm(dots clock.Vector) bool {
 // Forgettable reports whether nobody can bring back what lacks these updates: every member has told that they
 // are stable there (rule F3).
 func (r *Replication) Forgettable(dots clock.Vector) bool {
-	if !r.ledger.StableClock().Covers(dots) {
+	if !r.lineage.HasAll(r.ledger.StableClock(), dots) {
 		return false
 	}
 	for _, name := range r.members.Counted() {
@@ -205,5 +217,5 @@ func (r *Replication) Forgettable(dots clock.Vector) bool {
 // its sender held then: otherwise it may know of an end, or a seal, that comes before what we know.
 func (r *Replication) stableAt(name string, dots clock.Vector) bool {
 	l := r.links[name]
-	return l != nil && r.knowsRoll(l) && l.agreed.stable.Covers(dots)
+	return l != nil && r.knowsRoll(l) && r.lineage.HasAll(l.agreed.stable, dots)
 }

@@ -29,7 +29,7 @@ const (
 const (
 	MaxPage     = 1 << 20 // bytes of encoded records in one message
 	MaxMessage  = 2 << 20 // bytes of one message
-	MaxClock    = 4096    // entries of a vector
+	MaxClock    = 4096    // brokers that have entries in a clock
 	MaxMetadata = 4096
 )
 
@@ -41,8 +41,8 @@ type Message struct {
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
-	Clock    clock.Vector `codec:"clock"`           // what the sender holds
-	Seen     clock.Vector `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
+	Clock    clock.Tips   `codec:"clock"`           // what the sender holds
+	Seen     clock.Tips   `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
 	Metadata *Metadata    `codec:"row,omitempty"`   // the sender's metadata (rule S4)
 	Want     bool         `codec:"want,omitempty"`  // a pull: answer with what I lack
 	Live     bool         `codec:"live,omitempty"`  // answer with the digest of your unfinished records (rule L9)
@@ -71,15 +71,15 @@ type Message struct {
 // Stable is what a message says of its sender's stable clock: the entries that have been raised since a version of
 // it that the receiver has heard.
 type Stable struct {
-	Version uint64       `codec:"v"` // how often it was raised since its owner's start, from 1 on
-	Since   uint64       `codec:"since,omitempty"`
-	Raised  clock.Vector `codec:"raised,omitempty"`
+	Version uint64     `codec:"v"` // how often it was raised since its owner's start, from 1 on
+	Since   uint64     `codec:"since,omitempty"`
+	Raised  clock.Tips `codec:"raised,omitempty"`
 }
 
 // Lease is from whom a broker gets what it lacks, when that is much (rule R1).
 type Lease struct {
-	Donor clock.Actor  `codec:"a"`
-	Upto  clock.Vector `codec:"c"` // others send only what is newer
+	Donor clock.Actor `codec:"a"`
+	Upto  clock.Tips  `codec:"c"` // others send only what is newer
 }
 
 // Reply answers a Message, after the receiver has synced what it brought.
@@ -88,8 +88,8 @@ type Reply struct {
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
-	Clock    clock.Vector `codec:"clock"`             // what the receiver holds now, the message included
-	Seen     clock.Vector `codec:"seen,omitempty"`    // as in Message
+	Clock    clock.Tips   `codec:"clock"`             // what the receiver holds now, the message included
+	Seen     clock.Tips   `codec:"seen,omitempty"`    // as in Message
 	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
 	Taken    bool         `codec:"taken,omitempty"`   // Clock can't move yet, but all that the message's delta brought is synced: what its sender holds beyond Since (rule R2)
 	Metadata *Metadata    `codec:"row,omitempty"`
@@ -110,7 +110,7 @@ type Reply struct {
 // Audit lists unfinished records of the sender whose dots the receiver's clock
 // covers, where the digests of both differ (rule L9).
 type Audit struct {
-	Since   clock.Vector `codec:"since"` // the receiver's clock, as it told it with its digest
+	Since   clock.Tips   `codec:"since"` // the receiver's clock, as it told it with its digest
 	Records []ledger.Ref `codec:"records"`
 }
 
@@ -118,7 +118,7 @@ type Audit struct {
 const MaxAudit = 8192
 
 // Base is the clock from which a peer wants to be sent what it lacks.
-func Base(held, seen clock.Vector) clock.Vector {
+func Base(held, seen clock.Tips) clock.Tips {
 	if len(seen) > 0 {
 		return seen
 	}
@@ -134,9 +134,9 @@ type Page struct {
 
 // Delta is a ledger.Delta on the wire.
 type Delta struct {
-	Since   clock.Vector `codec:"since"`
-	Records []Encoded    `codec:"records,omitempty"`
-	Clock   clock.Vector `codec:"clock,omitempty"`
+	Since   clock.Tips `codec:"since"`
+	Records []Encoded  `codec:"records,omitempty"`
+	Clock   clock.Tips `codec:"clock,omitempty"`
 
 	decoded []ledger.Entry
 	bad     int // records that did not validate (rule L10)
@@ -196,11 +196,11 @@ func DecodeMessage(b []byte) (Message, error) {
 	if err := decodeWire(b, MaxMessage, &m); err != nil {
 		return m, err
 	}
-	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkVector(m.Seen), m.Stable.check(), m.Lease.check()); err != nil {
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkClock(m.Seen), m.Stable.check(), m.Lease.check()); err != nil {
 		return m, err
 	}
 	if a := m.Audit; a != nil {
-		if err := checkVector(a.Since); err != nil || len(a.Records) > MaxAudit {
+		if err := checkClock(a.Since); err != nil || len(a.Records) > MaxAudit {
 			return m, fmt.Errorf("an audit of %d records (%w)", len(a.Records), err)
 		}
 	}
@@ -216,7 +216,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := decodeWire(b, MaxMessage, &r); err != nil {
 		return r, err
 	}
-	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkVector(r.Seen), r.Stable.check(), r.Lease.check()); err != nil {
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkClock(r.Seen), r.Stable.check(), r.Lease.check()); err != nil {
 		return r, err
 	}
 	return r, r.Delta.decode()
@@ -229,7 +229,7 @@ func decodeWire(b []byte, limit int, v any) error {
 	return codec.NewDecoderBytes(b, handle).Decode(v)
 }
 
-func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row *Metadata) error {
+func checkPeer(version int, from string, actor clock.Actor, c clock.Tips, row *Metadata) error {
 	if err := checkVersion(version); err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Vector, row 
 			return fmt.Errorf("metadata of %q in a message of %q (rule S4)", row.Actor, actor)
 		}
 	}
-	return checkVector(c)
+	return checkClock(c)
 }
 
 func (s *Stable) check() error {
@@ -254,7 +254,7 @@ func (s *Stable) check() error {
 	if s.Version == 0 || s.Since > s.Version || s.Version > clock.MaxCounter {
 		return fmt.Errorf("version %d of a stable clock since %d", s.Version, s.Since)
 	}
-	return checkVector(s.Raised)
+	return checkClock(s.Raised)
 }
 
 func checkVersion(version int) error {
@@ -268,14 +268,14 @@ func (l *Lease) check() error {
 	if l == nil {
 		return nil
 	}
-	return checkVector(l.Upto)
+	return checkClock(l.Upto)
 }
 
-func checkVector(v clock.Vector) error {
-	if len(v) > MaxClock {
-		return fmt.Errorf("vector clock of %d entries, at most %d are allowed", len(v), MaxClock)
+func checkClock(c clock.Tips) error {
+	if n := c.Names(); n > MaxClock {
+		return fmt.Errorf("vector clock of %d brokers, at most %d are allowed", n, MaxClock)
 	}
-	return v.Valid()
+	return c.Valid()
 }
 
 // Bad is the number of records that did not validate; d may be nil.
@@ -292,7 +292,7 @@ func (d *Delta) decode() error {
 	if d == nil {
 		return nil
 	}
-	if err := errors.Join(checkVector(d.Since), checkVector(d.Clock)); err != nil {
+	if err := errors.Join(checkClock(d.Since), checkClock(d.Clock)); err != nil {
 		return err
 	}
 	for _, e := range d.Records {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,13 +12,13 @@ import (
 
 // The bounds of what comes from outside (L11), and that both ends are who they say.
 func TestDecodeRefuses(t *testing.T) {
-	long := make(clock.Vector, 0, MaxClock+1)
+	long := make(clock.Tips, 0, MaxClock+1)
 	for i := range MaxClock + 1 {
-		long = append(long, clock.Dot{Actor: clock.Actor([]byte{'a', byte('a' + i>>12), byte('a' + i>>6&63), byte('a' + i&63)}), Counter: 1})
+		long = append(long, clock.Dot{Actor: clock.Actor(fmt.Sprintf("a%04d~1", i)), Counter: 1})
 	}
 	require.NoError(t, long.Valid())
 	good := func() Message {
-		return Message{Version: Version, From: "b", Actor: "b~1", Clock: clock.Vector{{Actor: "b~1", Counter: 1}}, Metadata: &Metadata{Name: "b", Actor: "b~1"}}
+		return Message{Version: Version, From: "b", Actor: "b~1", Clock: clock.Tips{{Actor: "b~1", Counter: 1}}, Metadata: &Metadata{Name: "b", Actor: "b~1"}}
 	}
 	for name, c := range map[string]struct {
 		spoil func(*Message)
@@ -26,11 +27,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"another version":          {func(m *Message) { m.Version++ }, "upgrade the older one"},
 		"no sender":                {func(m *Message) { m.From = "" }, "sender"},
 		"another's actor":          {func(m *Message) { m.Actor = "c~1" }, "sender"},
-		"a clock out of order":     {func(m *Message) { m.Clock = clock.Vector{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},
-		"a clock that is too long": {func(m *Message) { m.Clock = long }, "4097 entries"},
+		"a clock out of order":     {func(m *Message) { m.Clock = clock.Tips{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},
+		"a clock that is too long": {func(m *Message) { m.Clock = long }, "4097 brokers"},
 		"a page without records":   {func(m *Message) { m.Page = &Page{} }, "page"},
-		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Vector{{}}} }, "vector clock"},
-		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Vector{{}}} }, "vector clock"},
+		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Tips{{}}} }, "vector clock"},
+		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Tips{{}}} }, "vector clock"},
 		"a row without name":       {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
 		"another's row (S4)":       {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
 		"an old start's row (S4)":  {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
@@ -59,7 +60,7 @@ func TestDecodeRefuses(t *testing.T) {
 // Of a push-pull state, rows that are not valid are left out; a state of another
 // version is refused.
 func TestDecodeState(t *testing.T) {
-	s := State{Version: Version, From: "b", Metadata: []Metadata{{Name: "b", Actor: "b~1"}, {Name: "c", Actor: "b~1"}, {}, {Name: "d", Actor: "d~1", Clock: clock.Vector{{}}}}}
+	s := State{Version: Version, From: "b", Metadata: []Metadata{{Name: "b", Actor: "b~1"}, {Name: "c", Actor: "b~1"}, {}, {Name: "d", Actor: "d~1", Clock: clock.Tips{{}}}}}
 	got, err := DecodeState(encode(&s, 0))
 	require.NoError(t, err)
 	require.Len(t, got.Metadata, 1)

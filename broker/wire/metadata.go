@@ -38,7 +38,7 @@ type Metadata struct {
 
 	// Clock is what the broker holds. On the wire only the sender's own metadata in a push-pull
 	// has it (rule K4): a message says it itself, and of a third broker it would be hearsay.
-	Clock clock.Vector `codec:"clock,omitempty" json:"clock"`
+	Clock clock.Tips `codec:"clock,omitempty" json:"clock"`
 }
 
 // InForce is how emergencies stand at a broker: those that are active and in whose scope
@@ -67,7 +67,7 @@ func (r *Metadata) Validate() error {
 	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name {
 		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
 	}
-	return checkVector(r.Clock)
+	return checkClock(r.Clock)
 }
 
 // State is what push-pull carries (rule S3): the metadata of every known broker, the

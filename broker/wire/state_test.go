@@ -27,7 +27,7 @@ func city(n int) State {
 				Labels: map[string]string{"name": name, "os": "linux", "arch": "arm64", "district": "harbour-north"},
 			},
 			Usage: job.Resources{CPU: 1500, Memory: 1 << 30}, Jobs: map[job.State]int{job.StateRunning: 12, job.StateQueued: 30},
-			Clock: c,
+			Clock: clock.Tips(c),
 		})
 	}
 	return s
@@ -73,7 +73,7 @@ func TestPushPullStaysFlat(t *testing.T) {
 func TestPushPullWithAnEndlessClock(t *testing.T) {
 	s := city(3)
 	for i := range 10_000 {
-		s.Metadata[0].Clock.Set(clock.Dot{Actor: clock.Actor(fmt.Sprintf("c~%08d", i)), Counter: 1})
+		(*clock.Vector)(&s.Metadata[0].Clock).Set(clock.Dot{Actor: clock.Actor(fmt.Sprintf("c~%08d", i)), Counter: 1})
 	}
 	b, told := EncodeState(&s, MaxState1, 0)
 	require.Equal(t, 2, told)

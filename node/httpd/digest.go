@@ -36,15 +36,18 @@ func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 	if err != nil {
 		return err
 	}
-	if c != nil {
-		d.Clock = c
-	}
 	if d.Quarantined, err = ledger.StoredQuarantine(scan); err != nil {
 		return err
 	}
 	sum := sha256.New()
+	var lineage clock.Lineage
 	err = ledger.Records(scan, kind.Schemas, func(s ledger.Stored) error {
 		d.Records++
+		if row, ok := s.Record.(*ledger.Row); ok && list {
+			if err := lineage.Add(row.Actor, row.Parents); err != nil {
+				return err
+			}
+		}
 		one := sha256.Sum256(s.Value)
 		sum.Write(s.Key)
 		sum.Write(one[:])
@@ -54,6 +57,7 @@ func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 		return nil
 	})
 	d.Digest = hex.EncodeToString(sum.Sum(nil))
+	d.Clock = append(d.Clock, lineage.Expand(c)...)
 	return err
 }
 

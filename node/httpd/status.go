@@ -44,14 +44,6 @@ func (srv *Server) stats() broker.Stats {
 	return broker.Stats{}
 }
 
-// distance counts the updates that a clock covers and another does not.
-func distance(a, b clock.Vector) (n uint64) {
-	for d := range a.Beyond(b) {
-		n += d.Counter - b.Get(d.Actor)
-	}
-	return n
-}
-
 // coordination sums up how this broker stands to the others.
 func (srv *Server) coordination() api.Coordination {
 	row := srv.row()
@@ -62,7 +54,7 @@ func (srv *Server) coordination() api.Coordination {
 		Name: srv.cfg.Name, Actor: srv.cfg.Actor, Software: srv.cfg.Software,
 		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
 		Strategy: row.Strategy, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
-		Replicas: srv.cfg.Replicas, Clock: row.Clock, Jobs: row.Jobs,
+		Replicas: srv.cfg.Replicas, Clock: clock.Vector(row.Clock), Jobs: row.Jobs,
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
@@ -99,7 +91,9 @@ func (srv *Server) coordination() api.Coordination {
 		}
 		if other, ok := srv.rowOf(m.Name); ok {
 			p.Unset = other.Unset
-			p.Behind, p.Ahead = distance(c.Clock, other.Clock), distance(other.Clock, c.Clock)
+		}
+		if s := srv.host.Overview(); s != nil {
+			p.Behind, p.Ahead = s.Lags[m.Name].Behind, s.Lags[m.Name].Ahead
 		}
 		c.PeerBrokers[m.Name] = p
 	}

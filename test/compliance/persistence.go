@@ -96,11 +96,11 @@ func (c *cluster) write(ctx context.Context) (*memory, error) {
 		return nil, fmt.Errorf("before the kill: %w", err)
 	}
 	for _, b := range c.brokers {
-		s, err := b.Client().Coordination(ctx)
+		d, err := b.Client().Digest(ctx, true)
 		if err != nil {
 			return nil, err
 		}
-		was.clocks[b.Name] = s.Clock
+		was.clocks[b.Name] = d.Clock
 	}
 	return was, nil
 }
@@ -124,13 +124,17 @@ func (m *memory) holds(ctx context.Context, b *rig.Broker) error {
 		}
 	}
 	s, err := b.Client().Coordination(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := b.Client().Digest(ctx, true) // with what the entries of its clock imply
 	switch {
 	case err != nil:
 		return err
 	case s.Strategy != m.strategy:
 		return fmt.Errorf("the strategy is %s, it was %s", s.Strategy, m.strategy)
-	case !s.Clock.Covers(m.clocks[b.Name]):
-		return fmt.Errorf("the clock %v does not cover what it was: %v", s.Clock, m.clocks[b.Name])
+	case !d.Clock.Covers(m.clocks[b.Name]):
+		return fmt.Errorf("the clock %v does not cover what it was: %v", d.Clock, m.clocks[b.Name])
 	}
 	e, err := b.Client().Emergency(ctx, string(m.emergency))
 	if err == nil && !e.Active {

@@ -1,0 +1,59 @@
+package clock
+
+import (
+	"fmt"
+	"time"
+)
+
+// Start orders the starts of one broker (rule K1): minutes since 1970 in the upper 29 of 61 bits, and 32 random
+// bits, so that two starts from one disk differ. A broker takes one above all that it knows of its own name, so
+// that a later start is a higher number also where the wall clock runs backwards. Starts of different brokers are
+// never compared.
+type Start uint64
+
+// MaxStart is above every start.
+const MaxStart Start = 1 << 61
+
+// farAhead is how many minutes ahead of the wall clock a start may be to count: a century. Somebody may have invented
+// one that leaves no room above it; it then stays beside ours, as that of another disk would.
+const farAhead = 100 * 366 * 24 * 60
+
+// NextStart is a start at a time, above all that a clock of its broker knows of its own name and above the previous one, ""
+// if there was none. Random gives its lower bits.
+func NextStart(now time.Time, known Tips, previous Actor, random uint32) Start {
+	minute := max(now.Unix()/60, 0)
+	above := minute
+	for _, d := range append(known.Clone(), Dot{Actor: previous}) {
+		if s, ok := d.Actor.Start(); ok && int64(s>>32) < minute+farAhead {
+			above = max(above, int64(s>>32)+1)
+		}
+	}
+	return min(Start(above)<<32|Start(random), MaxStart-1)
+}
+
+// startDigits is the length of a start in an actor: as text, starts sort as they do as numbers.
+const startDigits = 16
+
+// StartActor is the actor of a broker's start, "name~0123456789abcdef".
+func StartActor(name string, s Start) Actor { return Actor(fmt.Sprintf("%s~%016x", name, uint64(s))) }
+
+// Start reads an actor's start; ok is false for one of an earlier version, whose suffix is random. Those stay
+// valid forever, and imply nothing.
+func (a Actor) Start() (s Start, ok bool) {
+	name := a.Broker()
+	if len(a) != len(name)+1+startDigits {
+		return 0, false
+	}
+	for i := len(name) + 1; i < len(a); i++ {
+		c := a[i]
+		switch {
+		case '0' <= c && c <= '9':
+			s = s<<4 | Start(c-'0')
+		case 'a' <= c && c <= 'f':
+			s = s<<4 | Start(c-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return s, s < MaxStart
+}
