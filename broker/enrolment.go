@@ -250,6 +250,9 @@ func (e *enrolment) sayGoodbye(holders int) goodbye {
 	if r.Closed(e.self) {
 		return said
 	}
+	if !r.Has(e.self) && e.members.Living() > 1 && e.needs(membership.RollProtocol) == nil {
+		return pending // it is about to be admitted: left before that, it would count as absent for good
+	}
 	others, there := len(r.Names())-1, 0
 	for _, name := range r.Names() {
 		if name != e.self && e.members.Alive(name) {
