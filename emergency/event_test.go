@@ -51,6 +51,13 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 		require.JSONEq(t, asJSON(t, want), asJSON(t, got.Terms))
 	})
 	require.Positive(t, fits)
+	records := rapid.Custom(func(t *rapid.T) *Record { return anyRecord(t) })
+	for i := 0; refused == 0 && i < 10_000; i++ { // it is seldom drawn
+		if _, err := records.Example(i).Event(); err != nil {
+			require.ErrorContains(t, err, "fewer or shorter conditions")
+			refused++
+		}
+	}
 	require.Positive(t, refused, "otherwise this was not tested")
 }
 
