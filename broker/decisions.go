@@ -226,15 +226,20 @@ func (d *decisions) rerank(ids []job.ID) {
 	for len(look) > 0 && len(seen) < mostRelated {
 		id := look[0]
 		look = look[1:]
-		p, _ := d.resolve(string(id))
-		if seen[id] || p == nil || p.ID != id || p.Finished() {
+		if seen[id] {
 			continue
 		}
 		seen[id] = true
-		if d.queue.Known(p.Key()) {
-			d.refreshed(p)
+		for _, key := range d.jobs.withID(id) { // several specs may have it (rule J3)
+			p := d.record(key)
+			if p == nil || p.Finished() {
+				continue
+			}
+			if d.queue.Known(key) {
+				d.refreshed(p)
+			}
+			look = append(look, p.Spec.After...)
 		}
-		look = append(look, p.Spec.After...)
 	}
 }
 

@@ -47,6 +47,9 @@ func (b *Broker) dropped(r *job.Record) {
 			b.dropSince(kind.JobRef(key))
 		}
 	}
+	if !r.Finished() {
+		b.decisions.rerank(r.Spec.After) // nobody waits for these on its behalf any more (rule C5)
+	}
 	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)
