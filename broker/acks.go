@@ -33,8 +33,8 @@ func (a *acks) shown(r *job.Record) *job.Record {
 }
 
 // shownTo is the same to a client that has seen something: what its token covers it is shown, whatever the copies,
-// so that it never sees less than before (rule R4), also when another end has come that decides and is withheld. What it was shown as firm decides, even if the seal that says
-// so has not come here yet.
+// so that it never sees less than before (rule R4), also when another end has come that decides and is withheld. What it
+// was shown as firm decides, even if the seal that says so has not come here yet.
 func (a *acks) shownTo(past causal.Context, r *job.Record) *job.Record {
 	if r == nil || !r.Finished() {
 		return r

@@ -232,13 +232,15 @@ func (d *decisions) rerank(ids []job.ID) {
 		seen[id] = true
 		for _, key := range d.jobs.withID(id) { // several specs may have it (rule J3)
 			p := d.record(key)
-			if p == nil || p.Finished() {
+			if p == nil {
 				continue
 			}
-			if d.queue.Known(key) {
+			if d.queue.Known(key) { // one that has ended, too, until it is stopped
 				d.refreshed(p)
 			}
-			look = append(look, p.Spec.After...)
+			if !p.Finished() {
+				look = append(look, p.Spec.After...)
+			}
 		}
 	}
 }

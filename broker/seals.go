@@ -31,7 +31,7 @@ type rival struct {
 	seal *job.Seal
 }
 
-// sealAgain seals anew what is stable here where a peer has sealed another verdict and knew of fewer closes of
+// sealAgain seals once more what is stable here where a peer has sealed another verdict and knew of fewer closes of
 // members: it counted on one that is none any more.
 func (b *Broker) sealAgain(list []rival) {
 	closes := b.members.Roll().Closes()

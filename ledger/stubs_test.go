@@ -37,7 +37,7 @@ func TestStubsAreOnDiskOnly(t *testing.T) {
 	require.Len(t, r.disk, n+1, "and its whole record is gone from the disk")
 
 	r.start()
-	require.Equal(t, n, r.Stubs(), "counted anew")
+	require.Equal(t, n, r.Stubs(), "counted again")
 	b := newReplica("b")
 	d, ok, err := r.Delta(b.Clock(), 1<<20)
 	require.NoError(t, err)

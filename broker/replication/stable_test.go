@@ -185,7 +185,7 @@ func TestNothingIsStableBeforeTheFirstMeeting(t *testing.T) {
 }
 
 // The stable clock is computed entry by entry, as clocks come in: that equals the meet of all that the members have
-// told, taken anew each time.
+// told, reckoned again each time.
 func TestStableEqualsTheMeet(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := newGroup(t, 3, "b", "c", "d")

@@ -41,7 +41,7 @@ func (c *cli) forgetCommand() *cobra.Command {
 				return err
 			}
 			return c.show(r, func(w io.Writer) {
-				row(w, fmt.Sprintf("%s takes part no more; %d brokers know it so far%s", r.Name, r.Replicas, map[bool]string{true: ", fewer than wanted"}[r.Degraded]))
+				row(w, fmt.Sprintf("%s takes part no more; %d brokers know it so far%s", r.Name, r.Replicas, map[bool]string{true: ", fewer than --replicas"}[r.Degraded]))
 				row(w, lossLine(r.Losses, r.Bear))
 			})
 		}),
