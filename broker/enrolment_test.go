@@ -48,6 +48,10 @@ func TestWhoIsRemovedIsNotHeard(t *testing.T) {
 	require.Equal(t, kind.MemberRef("b").Key, b.Name)
 	require.False(t, a.b.members.TakesPart("b"))
 	require.True(t, a.b.firm(r), "a is in the roll still, alone")
+	require.Empty(t, a.b.warnings(1, new(Overview)))
 	a.b.enrolment.write("a", roll.Removed)
 	require.False(t, a.b.firm(r))
+	warnings := a.b.warnings(1, new(Overview))
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "takes nothing in", "it must not look as if all were well")
 }

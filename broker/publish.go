@@ -68,6 +68,9 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back, or `ucp cluster forget NAME`",
 			who, o.HeldBack, who))
 	}
+	if b.enrolment.blocked() {
+		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")
+	}
 	if names > wire.MaxClock/2 {
 		out = append(out, fmt.Sprintf("the vector clock names %d brokers, all that ever wrote something; peers refuse one of more than %d (rule L11)", names, wire.MaxClock))
 	}
