@@ -217,7 +217,11 @@ func (e *enrolment) take(from string, d ledger.Delta) (part ledger.Delta) {
 	closed := e.members.Roll().Closed(from)
 	part = ledger.Delta{From: d.From, Since: d.Since}
 	for _, in := range d.Entries {
-		if in.Kind == kind.Member && in.Record != nil && (!closed || in.Key == from || in.Key == e.self) {
+		switch {
+		case in.Record == nil:
+		case in.Kind == kind.Member && (!closed || in.Key == from || in.Key == e.self):
+			part.Entries = append(part.Entries, in)
+		case in.Kind == ledger.Starts && !closed: // or it could not tell what others' clocks stand for (rule K2)
 			part.Entries = append(part.Entries, in)
 		}
 	}
