@@ -177,7 +177,11 @@ var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 
 // The same seed gives the same run, event by event.
 func TestCoreIsRepeatable(t *testing.T) {
-	for seed := range uint64(5) {
-		require.Equal(t, Schedule(seed, coreConfig(), 0).Trace(), Schedule(seed, coreConfig(), 0).Trace())
+	n := uint64(50)
+	if raceDetector {
+		n = 5
+	}
+	for seed := range n {
+		require.Equal(t, Schedule(seed, coreConfig(), 0).Trace(), Schedule(seed, coreConfig(), 0).Trace(), "seed %d", seed)
 	}
 }

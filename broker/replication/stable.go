@@ -26,20 +26,31 @@ type stability struct {
 	raised   map[clock.Actor]uint64 // the version in which an entry was last raised
 }
 
-// agree notes up to where a member and this broker hold the same: the latest clock that the member has told
-// and that ours covers.
-func (r *Replication) agree(l *link) {
-	before, counted := l.agreed.clock, r.knowsRoll(l)
-	for range 2 {
-		if r.ledger.Covers(l.offered.clock) {
-			l.agreed, l.offered = l.offered, l.latest
+// agree notes up to where the members and this broker hold the same: of each the latest clock that it has told and that
+// ours covers. Only when all is noted does it look at what went up: a member whose disk was restored now tells less than
+// before, and counts with that.
+func (r *Replication) agree() {
+	risen := map[clock.Dot]bool{} // and whether its start is new to one of them
+	for _, l := range r.links {
+		if l.settled {
+			continue
+		}
+		before, counted := l.agreed.clock, r.knowsRoll(l)
+		for range 2 {
+			if r.ledger.Covers(l.offered.clock) {
+				l.agreed, l.offered = l.offered, l.latest
+			}
+		}
+		l.settled = r.ledger.Covers(l.latest.clock)
+		if !counted && r.knowsRoll(l) {
+			before = nil // nothing of it has counted so far
+		}
+		for d := range clock.Vector(l.agreed.clock).Beyond(clock.Vector(before)) {
+			risen[d] = risen[d] || clock.Vector(before).Get(d.Actor) == 0
 		}
 	}
-	if !counted && r.knowsRoll(l) {
-		before = nil // nothing of it has counted so far
-	}
-	for d := range clock.Vector(l.agreed.clock).Beyond(clock.Vector(before)) {
-		r.lift(d, clock.Vector(before).Get(d.Actor) == 0)
+	for d, fresh := range risen {
+		r.lift(d, fresh)
 	}
 }
 
@@ -98,12 +109,7 @@ func (r *Replication) Settle() {
 	if !s.counting {
 		return
 	}
-	for _, l := range r.links {
-		if !l.settled {
-			r.agree(l)
-			l.settled = r.ledger.Covers(l.latest.clock)
-		}
-	}
+	r.agree()
 	if r.alone() {
 		for d := range clock.Vector(r.ledger.Clock()).Beyond(clock.Vector(s.meet)) {
 			r.lift(d, true)
