@@ -107,7 +107,7 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 // timeChanged lets all that goes by the city's time look again: it has changed otherwise than by passing.
 func (b *Broker) timeChanged() {
 	b.emergencies.refresh()
-	b.decisions.redate(b.attempts.keys())
+	b.decisions.retime(b.attempts.keys())
 	b.reviewWhere(dueOf)
 	for _, key := range slices.Sorted(maps.Keys(b.deadlines)) {
 		b.keepDeadline(key)

@@ -112,8 +112,9 @@ func (d *decisions) relevel(keys []string) {
 	}
 }
 
-// redate tells the queue of those of the jobs that have a deadline: what time it is has changed.
-func (d *decisions) redate(keys []string) {
+// retime tells the queue what time it is, and of those of the jobs that have a deadline: it has changed.
+func (d *decisions) retime(keys []string) {
+	d.queue.Retime(d.cityNow())
 	for _, key := range keys {
 		if r := d.record(key); r != nil && dueOf(r) && d.queue.Known(key) {
 			d.refreshed(r)

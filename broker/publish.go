@@ -78,7 +78,11 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	case b.unset:
 		out = append(out, "this machine's clock is not set, or was set back: it is behind what this broker knows, and has no vote (rule T2); set it")
 	case b.disputed:
-		out = append(out, "the brokers' clocks differ, and no majority agrees: this one goes by its own, and deadlines that are instants may pass early or late (rule T2); set the clocks")
+		by := "its own"
+		if b.drift.Abs() > b.skew {
+			by = "those of others"
+		}
+		out = append(out, "the brokers' clocks differ, and no majority agrees: this one goes by "+by+", and deadlines that are instants may pass early or late (rule T2); set the clocks")
 	case b.drift.Abs() > b.skew:
 		out = append(out, "this machine's clock is ahead of the other brokers': this broker goes by theirs (rule T2); set it")
 	}

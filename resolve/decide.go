@@ -10,7 +10,7 @@ import (
 
 // Resolve decides what to do now, and takes it as done: what starts or resumes runs from here on, victims leave,
 // what expired is gone (what ran and expired leaves). It is [Plan] of [Queue.Snapshot], but for Defer, which it
-// leaves out. Time does not run backwards: a now before the last one counts as the last one.
+// leaves out. Time does not run backwards: a now before the last one counts as the last one. [Queue.Retime] sets it.
 func (q *Queue) Resolve(now clock.Time) Decision {
 	q.now = max(now, q.now)
 	expired := q.step()

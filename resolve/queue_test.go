@@ -89,7 +89,7 @@ func (h *history) happen() {
 	all := func(*Candidate) bool { return true }
 	leaves := func(c *Candidate) bool { return c.Leaving != stays }
 	pick := func(keys []string) string { return rapid.SampledFrom(keys).Draw(t, "which") }
-	switch rapid.IntRange(0, 9).Draw(t, "what") {
+	switch rapid.IntRange(0, 10).Draw(t, "what") {
 	case 0, 1, 2:
 		q.Add(rapid.SampledFrom(h.jobs).Draw(t, "add"))
 	case 3:
@@ -118,6 +118,9 @@ func (h *history) happen() {
 			held = append(held, HeldKey{Exclusive: "crane", By: "other", At: "b2"})
 		}
 		q.SetHeld(held)
+	case 10: // the clock is put right
+		h.now = max(h.now+clock.Time(rapid.IntRange(-30*minute, 30*minute).Draw(t, "leap")), minute)
+		q.Retime(h.now)
 	}
 }
 
