@@ -24,7 +24,8 @@ import (
 // has not, the rows are looked at, those of that name. The zero Lineage is ready for use; one goroutine owns it.
 type Lineage struct {
 	rows    map[Actor]Tips
-	implied map[Actor]Vector // by start, all that it implies; of some that were asked for
+	listed  map[Actor]struct{} // as a parent, by some row: nothing implies any other start
+	implied map[Actor]Vector   // by start, all that it implies; of some that were asked for
 	kept    int              // entries of implied
 }
 
@@ -45,9 +46,12 @@ func (l *Lineage) Add(a Actor, parents Tips) error {
 		return nil
 	}
 	if l.rows == nil {
-		l.rows, l.implied = map[Actor]Tips{}, map[Actor]Vector{}
+		l.rows, l.listed, l.implied = map[Actor]Tips{}, map[Actor]struct{}{}, map[Actor]Vector{}
 	}
 	l.rows[a] = parents.Clone()
+	for _, p := range parents {
+		l.listed[p.Actor] = struct{}{}
+	}
 	for s, v := range l.implied { // what waited for this row implies more now
 		if s == a || v.Get(a) > 0 {
 			l.forget(s)
@@ -149,6 +153,9 @@ func (l *Lineage) workOut(parents Tips) Vector {
 // Get is the counter up to which c knows the updates of an actor, by its own entry or one that implies it.
 func (l *Lineage) Get(c Tips, a Actor) uint64 {
 	n := Vector(c).Get(a)
+	if _, ok := l.listed[a]; !ok {
+		return n // also of starts that somebody has invented, however many
+	}
 	for _, d := range c.Of(a.Broker()) {
 		if d.Actor != a && len(l.rows[d.Actor]) > 0 {
 			n = max(n, l.Implied(d.Actor).Get(a))

@@ -88,7 +88,7 @@ func TestTipsAreTheWhole(t *testing.T) {
 		require.Equal(t, u.Covers(v), f.Covers(Tips(u), tv), "whole or tips: it means the same")
 		for _, a := range f.actors {
 			require.Equal(t, u.Get(a), f.Get(tu, a))
-			fresh := Lineage{rows: f.rows, implied: map[Actor]Vector{}}
+			fresh := Lineage{rows: f.rows, listed: f.listed, implied: map[Actor]Vector{}}
 			require.Equal(t, u.Get(a), fresh.Get(tu, a), "when nothing has been asked for before, too")
 			require.Equal(t, u.Get(a) >= 2, f.Has(tu, Dot{a, 2}))
 		}

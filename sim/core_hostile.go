@@ -95,7 +95,7 @@ var lies = []lie{
 	{"a delta brings more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Delta = &wire.Delta{Clock: clock.NewTips(clock.Dot{Actor: h.other().actor, Counter: h.far()})}
 	}},
-	{"a delta brings many actors that nobody knows", "K1", func(h *hostile, m *wire.Message, _ *coreNode) {
+	{"a delta brings many actors that nobody knows", identities, func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Delta = &wire.Delta{}
 		for range 600 {
 			h.actors++
@@ -157,7 +157,7 @@ var lies = []lie{
 			r.SetReport(job.Report{Attempt: r.Place.Attempt, Dot: d, At: h.stamp(), Phase: phase})
 		})
 	}},
-	{"an earlier end of a job", "F2", func(h *hostile, m *wire.Message, to *coreNode) {
+	{"an earlier end of a job", identities, func(h *hostile, m *wire.Message, to *coreNode) {
 		h.change(m, to, func(r *job.Record, d clock.Dot) {
 			r.AddVerdict(job.Verdict{At: 1, Dot: d, Outcome: job.Cancelled, Reason: "by " + h.name})
 		})
