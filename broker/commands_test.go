@@ -111,6 +111,8 @@ var commands = map[string]func(*story){
 	"flood":    flood,
 	"gossip":   gossip,
 	"deliver":  deliver,
+	"hold":     hold,
+	"late":     late,
 	"drop":     drop,
 	"report":   report,
 	"paused":   paused,
@@ -251,6 +253,25 @@ func deliver(s *story) {
 		p.wire = wire.Encode(&m)
 	}
 	s.w.deliver(p)
+}
+
+// hold lets the first message from a to b arrive later than others, and late lets it arrive. Its sender has given it up.
+func hold(s *story) {
+	p, ok := s.w.take(s.path())
+	if !ok {
+		s.d.Fatalf(s.t, "nothing is on its way")
+	}
+	s.w.held[s.path()] = append(s.w.held[s.path()], p)
+	s.w.fail(p)
+}
+
+func late(s *story) {
+	held := s.w.held[s.path()]
+	if len(held) == 0 {
+		s.d.Fatalf(s.t, "nothing is held up")
+	}
+	s.w.held[s.path()] = held[1:]
+	s.w.deliver(held[0])
 }
 
 func drop(s *story) {

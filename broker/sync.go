@@ -51,9 +51,9 @@ func (b *Broker) deliver(in Deliver) {
 	b.answer(in.Token, &Replied{*reply})
 }
 
-// superseded reports, and counts, that something comes of a start that has a successor: it is not heard (rule I2).
+// superseded reports, and counts, that something comes of a start that has a successor: it is not heard (rules I2, F1).
 func (b *Broker) superseded(a clock.Actor) bool {
-	if !b.members.Superseded(a) {
+	if !b.members.Superseded(a) && !b.peers.Superseded(a) {
 		return false
 	}
 	b.stats.Unheard++

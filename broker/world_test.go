@@ -26,6 +26,7 @@ type world struct {
 	nodes map[string]*node
 	names []string
 	queue map[[2]string][]packet // messages on their way, by sender and receiver
+	held  map[[2]string][]packet // those that are held up, and arrive late
 	cut   map[[2]string]bool
 	said  []string // what brokers did that a person would notice
 	loud  bool     // messages are told too
@@ -82,7 +83,7 @@ type packet struct {
 
 func newWorld() *world {
 	return &world{
-		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, cut: map[[2]string]bool{},
+		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, held: map[[2]string][]packet{}, cut: map[[2]string]bool{},
 		minted: map[clock.Dot]creation{}, over: map[creation]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,

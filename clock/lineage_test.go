@@ -183,6 +183,16 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+func TestBefore(t *testing.T) {
+	first, second := StartActor("a", 1), StartActor("a", 2)
+	require.True(t, first.Before(second))
+	require.False(t, second.Before(first))
+	require.False(t, first.Before(first))
+	require.False(t, first.Before(StartActor("b", 2)), "of another broker")
+	require.False(t, Actor("a~0a1b2c3d").Before(second), "of an earlier version")
+	require.False(t, first.Before("a~0a1b2c3d"))
+}
+
 // A hundred thousand starts later a clock has still an entry a broker, and a broker of the earlier version with 4,090
 // actors has one as soon as it has started once.
 func TestOneTipAName(t *testing.T) {

@@ -34,6 +34,14 @@ func NextStart(now time.Time, known Tips, previous Actor, random uint32) Start {
 // startDigits is the length of a start in an actor: as text, starts sort as they do as numbers.
 const startDigits = 16
 
+// Before reports whether a is an earlier start than b of the same broker (rule K1). Actors of an earlier version have no
+// start, and are not before any.
+func (a Actor) Before(b Actor) bool {
+	s, ok := a.Start()
+	t, also := b.Start()
+	return ok && also && s < t && a.Broker() == b.Broker()
+}
+
 // StartActor is the actor of a broker's start, "name~0123456789abcdef".
 func StartActor(name string, s Start) Actor { return Actor(fmt.Sprintf("%s~%016x", name, uint64(s))) }
 

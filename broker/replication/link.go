@@ -104,6 +104,9 @@ func (r *Replication) Meet(m membership.Member, was membership.Status) {
 		l = &link{exchange: r.now.Add(time.Duration(r.random.Fraction() * float64(maxLag))), want: r.unaudit.waiting}
 		r.links[m.Name] = l
 	}
+	if l.heard && m.Actor.Before(l.actor) && !r.members.Superseded(l.actor) {
+		m.Actor = l.actor // it has told us itself; SWIM does not know yet
+	}
 	if m.Actor != "" && l.actor != "" && l.actor != m.Actor {
 		*l = link{plain: l.plain, pages: l.pages, exchange: r.now, lastSeen: l.lastSeen}
 	}
@@ -140,6 +143,18 @@ type Said struct {
 	StableHeard uint64
 	Clocks      Reading // what time it is there (rule T2)
 }
+
+// Superseded reports whether a later start of the same member has spoken itself (rule F1): what comes of this one is late,
+// and SWIM may not know yet. If it is still the one that SWIM has, and the later one falls silent, it is heard again: a
+// start that was only invented mutes nobody for good.
+func (r *Replication) Superseded(a clock.Actor) bool {
+	l := r.links[a.Broker()]
+	return l != nil && l.heard && a.Before(l.actor) && !(r.members.Present(a) && r.now.Sub(l.lastSeen) > silentFor*r.cfg.SyncInterval)
+}
+
+// silentFor is how many sync intervals a start has to be silent until an earlier one is heard again: it asks in each of
+// them, at least in every other one when it is busy (rules S2, S5).
+const silentFor = 3
 
 // Hear takes in what a member says of itself. It reports whether it is a member.
 func (r *Replication) Hear(s Said) bool {

@@ -133,6 +133,46 @@ func TestToldIsVoidWithItsStart(t *testing.T) {
 	require.Equal(t, dots, g.stable())
 }
 
+// F1: what a start has told is void from the first word of a later one, never by that of an earlier one, whatever SWIM
+// says meanwhile; but a start that falls silent, and that SWIM does not have, mutes nobody for good.
+func TestAnEarlierStartIsLate(t *testing.T) {
+	g := newGroup(t, 2, "b")
+	first, second := clock.StartActor("b", 1), clock.StartActor("b", 2)
+	swim := func(actor clock.Actor) {
+		m := membership.Member{Name: "b", Actor: actor, HTTPAddr: "b:1", Status: membership.Alive, Protocol: wire.Version}
+		was := g.members.Update(g.at, []membership.Member{m}).Was["b"]
+		g.Meet(m, was)
+	}
+	swim(first)
+	dots := clock.NewVector(g.write("x"))
+	g.Await(dots)
+	g.tells(first, dots, dots)
+	g.stable()
+	require.True(t, g.Firm(dots))
+	g.tells(second, nil, nil)
+	require.False(t, g.Firm(dots))
+	require.True(t, g.Superseded(first))
+	require.False(t, g.Superseded(second))
+	require.False(t, g.Superseded("b~1"), "it is of the version before")
+	require.False(t, g.Superseded(clock.StartActor("c", 1)))
+
+	g.tells(second, dots, dots)
+	g.stable()
+	require.True(t, g.Firm(dots))
+	swim(first)
+	require.True(t, g.Firm(dots), "SWIM is behind")
+	require.Equal(t, second, g.links["b"].actor)
+	g.pass(silentFor * time.Minute)
+	require.True(t, g.Superseded(first))
+	g.pass(time.Second)
+	require.False(t, g.Superseded(first), "nobody has heard of the second any more")
+	swim(second)
+	require.True(t, g.Superseded(first))
+	swim(first) // its disk was wiped, and its clock is behind
+	require.False(t, g.Superseded(first))
+	require.Equal(t, first, g.links["b"].actor)
+}
+
 // F2: an end is firm when as many as hold a copy have told that it is stable there, we among them, or all; F3: it
 // may be forgotten when every member has.
 func TestFirmTakesSeveral(t *testing.T) {
