@@ -6,9 +6,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // TestLiesAreRefused lets c say what it can't know, once of each kind. None of it is believed, each is counted
@@ -114,4 +116,42 @@ func TestWhatNothingCanFollowStays(t *testing.T) {
 	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
 	w.pass(2 * w.cfg.SyncInterval)
 	require.Equal(t, before, a.b.ledger.Wrote(), "a has written something")
+}
+
+// A peer that lies without end fills neither memory nor log: of what it says in one step some is told, and all is
+// counted.
+func TestBreachesAreBounded(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	lie := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Clock: clock.NewTips(clock.Dot{Actor: "a~1", Counter: 1 << 40})}
+	for range 2 {
+		before := a.b.stats.Breaches
+		for range mostBreaches + 5 {
+			a.b.Step(Deliver{Token: 1, Message: lie})
+		}
+		require.EqualValues(t, mostBreaches+5, a.b.stats.Breaches-before)
+		require.Len(t, a.b.out.Breaches, mostBreaches)
+		w.settle()
+		require.Empty(t, a.b.out.Breaches, "the next Ready has room again")
+	}
+}
+
+// The same of the roll: what c says of b in the last epoch that there is stays, though nobody holds the update of it
+// and b is there. Whoever wrote another record would have it undone by all others, and write again, without end.
+func TestWhatNothingCanFollowStaysInTheRoll(t *testing.T) {
+	for _, closed := range []roll.Closing{"", roll.Removed} {
+		w := newCluster("a", "b")
+		w.pass(time.Minute)
+		a := w.nodes["a"]
+		r := roll.Change(nil, "b", closed, clock.Dot{Actor: "c~1", Counter: 1}, 1)
+		r.Epoch = clock.MaxCounter
+		m := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: kind.Member, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
+		before := a.b.ledger.Wrote()
+		w.deliver(packet{from: "b", to: "a", wire: wire.Encode(&m)})
+		w.pass(3 * w.cfg.SyncInterval)
+		require.True(t, a.b.members.Roll().Get("b").Last())
+		require.Equal(t, before, a.b.ledger.Wrote(), "a has written something")
+		w.crash("a", false)
+		w.start("a", func(*Config) {}) // panics when the disk can't be read
+	}
 }

@@ -61,8 +61,8 @@ func (e *enrolment) since(before map[string]time.Time, names []string, so func(s
 // orphaned reports whether the update that says what a record says is not held here, though the record is, and who
 // wrote it is gone. Its other updates may be lost with its disk: then no clock will ever cover this one.
 func (e *enrolment) orphaned(name string) bool {
-	by := e.members.Roll().Get(name).By
-	return !e.ledger.Has(by) && !e.members.Present(by.Actor)
+	rec := e.members.Roll().Get(name)
+	return !rec.Last() && !e.ledger.Has(rec.By) && !e.members.Present(rec.By.Actor)
 }
 
 // mayEnter reports whether a member that SWIM has is to get an open record: it has none yet, or it is back after
@@ -71,7 +71,7 @@ func (e *enrolment) mayEnter(m membership.Member) bool {
 	switch rec := e.members.Roll().Get(m.Name); {
 	case rec == nil:
 		return m.Status != membership.Left
-	case rec.Open() || m.Status != membership.Alive || m.Actor == "" || e.members.Leaves(m.Name):
+	case rec.Open() || rec.Last() || m.Status != membership.Alive || m.Actor == "" || e.members.Leaves(m.Name):
 		return false
 	default:
 		return rec.Closed != roll.Left || rec.By.Actor != m.Actor // else it is the one that is about to go
@@ -81,7 +81,7 @@ func (e *enrolment) mayEnter(m membership.Member) bool {
 // admit writes the records that are due.
 func (e *enrolment) admit() {
 	r := e.members.Roll()
-	if r.Closed(e.self) && len(r.Names()) == 0 && !e.offer.draining {
+	if r.Closed(e.self) && !r.Get(e.self).Last() && len(r.Names()) == 0 && !e.offer.draining {
 		e.write(e.self, "") // two sides have removed each other: it goes on as a cluster of one
 	}
 	if len(e.coming)+len(e.lost) == 0 || !e.mayWrite() {

@@ -43,6 +43,9 @@ type Record struct {
 // Open reports whether the name is in the roll.
 func (r *Record) Open() bool { return r.Closed == "" }
 
+// Last reports whether no epoch can follow: the name is not opened again, and what it says is not said again (rule X1).
+func (r *Record) Last() bool { return r.Epoch == clock.MaxCounter }
+
 // Key implements ledger.Record.
 func (r *Record) Key() string { return r.Name }
 
@@ -82,7 +85,7 @@ func Change(old *Record, name string, closed Closing, dot clock.Dot, at clock.Hy
 		r.Dots = old.Dots.Clone()
 		r.Dots.Set(dot)
 		if closed == "" || closed == old.Closed {
-			r.Epoch++
+			r.Epoch = clock.Following(r.Epoch)
 		}
 	}
 	return r

@@ -74,6 +74,16 @@ func TestEpochs(t *testing.T) {
 		r = next
 	}
 	require.Equal(t, []clock.Dot{dot(1)}, r.Created)
+
+	// Nothing follows the last epoch that is valid: another one nobody could read, its writer's next start included.
+	r.Epoch = clock.MaxCounter - 1
+	require.False(t, r.Last())
+	for _, closed := range []Closing{"", Removed, ""} {
+		r = Change(r, "b", closed, r.Dots.Next("a~1"), 3)
+		require.True(t, r.Last())
+		_, err := Decode(r.Encode())
+		require.NoError(t, err)
+	}
 }
 
 // What the records say together: who is in, and which updates tell of it.

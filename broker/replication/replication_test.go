@@ -126,6 +126,30 @@ func TestBackoff(t *testing.T) {
 	require.NotEmpty(t, p.pump()[0].Message.Delta.Records, "what it was to be told is told at once")
 }
 
+// Of whom others have news is asked at once, whatever pause there was, but not more often than twice a second: news of
+// thousands of records may come while its address refuses each attempt (rules P1, S5).
+func TestRetryIsLimited(t *testing.T) {
+	p := newPair(t)
+	p.pass(maxLag)
+	for range 8 { // its pause is half a minute now
+		require.Len(t, p.pump(), 1)
+		p.Unreachable("b", false)
+		p.pass(p.Due().Sub(p.at))
+	}
+	require.Len(t, p.pump(), 1)
+	p.Unreachable("b", false)
+	asked := 0
+	for range 100 {
+		p.pass(50 * time.Millisecond)
+		p.Retry("b")
+		if n := len(p.pump()); n > 0 {
+			asked += n
+			p.Unreachable("b", false)
+		}
+	}
+	require.InDelta(t, 9, asked, 1, "in five seconds")
+}
+
 // The exchange is stretched under pressure, and brokers spread out (rules S2, S5).
 func TestIntervalIsStretched(t *testing.T) {
 	p := newPair(t)
