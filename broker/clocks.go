@@ -32,6 +32,7 @@ type clocks struct {
 	recalled clock.Hybrid // the highest stored stamp of others, until the first tick
 	stamped  clock.Hybrid // the highest of our own, until then
 
+	start time.Time     // now, at this start
 	began time.Time     // now, when up was 0
 	up    time.Duration // uptime of this broker, over all its starts
 
@@ -66,7 +67,7 @@ func (c *clocks) tick(in Tick, others func() []replication.Reading) (first, leap
 	wall = wall.Round(0) // without a monotonic reading, which would hide that the clock was set
 	set := false         // the machine's clock was
 	if first {
-		c.began = in.Now.Add(-c.up)
+		c.start, c.began = in.Now, in.Now.Add(-c.up)
 		c.city, c.drift = c.atStart(wall)
 	} else {
 		passed := in.Now.Sub(c.now)

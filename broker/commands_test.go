@@ -78,6 +78,12 @@ var commands = map[string]func(*story){
 		s.w.ask(s.node(0), "catchup", func(t Token) Input { in.Token = t; return in })
 	},
 	"stats": func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
+	"warnings": func(s *story) {
+		b := s.node(0).b
+		for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list()}) {
+			s.w.say("%s", w)
+		}
+	},
 	"get": func(s *story) {
 		s.w.ask(s.node(0), s.word(1), func(t Token) Input { s.remember(t); return Get{Token: t, ID: s.word(1), Past: s.past()} })
 		s.w.ready(s.node(0))

@@ -91,11 +91,11 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 			b.members.Protocol(), wire.Version, strings.Join(old, ", ")))
 	}
 	for _, m := range o.Roll {
-		if m.Absent && b.wall.Sub(m.Since) >= longAway {
-			since := "since this broker's start, or longer"
-			if !m.Since.IsZero() {
-				since = "since " + m.Since.UTC().Format("2006-01-02 15:04 MST")
-			}
+		since, away := "since this broker's start, or longer", b.now.Sub(b.start)
+		if !m.Since.IsZero() {
+			since, away = "since "+m.Since.UTC().Format("2006-01-02 15:04 MST"), b.wall.Sub(m.Since)
+		}
+		if m.Absent && away >= longAway {
 			out = append(out, fmt.Sprintf("%s is away %s: results stay provisional, and finished jobs stay, until it is back; if it never will be, run: ucp cluster forget %s", m.Name, since, m.Name))
 		}
 	}
