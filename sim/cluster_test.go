@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,5 +173,45 @@ func TestClusterCapacity(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, job.StatePending, j.State)
 		require.Equal(t, "none of 1 live brokers can run it; lacking: constraint camera (1)", j.Why)
+	})
+}
+
+// While a lost broker may come back, an end that it may not know stays provisional; when an operator has given it up,
+// with `ucp cluster forget`, the end is firm; and the broker is taken in again when it is back after all (rule M2). One
+// that is there can't be given up.
+func TestClusterForgetsABroker(t *testing.T) {
+	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
+		ctx := context.Background()
+		_, err := c.Client("b0").RemoveMember(ctx, "b2")
+		require.ErrorContains(t, err, "b2 is there")
+		c.Kill("b2")
+		_, err = c.Submit("b0", "late", time.Second)
+		require.NoError(t, err)
+		provisional := func(name string) bool {
+			j, err := c.Client(name).Job(ctx, "late", 10*time.Second)
+			require.NoError(t, err)
+			require.Equal(t, job.StateSucceeded, j.State)
+			return j.Provisional
+		}
+		time.Sleep(10 * time.Minute)
+		require.True(t, provisional("b0"))
+		require.True(t, provisional("b1"))
+		s, err := c.Client("b1").Coordination(ctx)
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(s.Warnings, "\n"), "ucp cluster forget b2")
+
+		r, err := c.Client("b0").RemoveMember(ctx, "b2")
+		require.NoError(t, err)
+		require.Equal(t, 1, r.Losses)
+		for _, name := range []string{"b0", "b1"} {
+			c.Eventually(3*time.Minute, "the end is firm at "+name, func() bool { return !provisional(name) })
+		}
+		c.Restart("b2")
+		c.Eventually(3*time.Minute, "b2 takes part again, and says the same", func() bool {
+			l, err := c.Client("b1").Members(ctx)
+			require.NoError(t, err)
+			i := slices.IndexFunc(l.Members, func(m api.Member) bool { return m.Name == "b2" })
+			return l.Members[i].Roll == "open" && c.Knows("b2", "late") && !provisional("b2")
+		})
 	})
 }
