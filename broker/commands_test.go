@@ -78,6 +78,10 @@ var commands = map[string]func(*story){
 		s.w.ask(s.node(0), "catchup", func(t Token) Input { in.Token = t; return in })
 	},
 	"stats": func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
+	"status": func(s *story) {
+		o := Overview{Lost: s.node(0).b.repairer.outputs.lost}
+		s.w.say("%s", strings.Join(s.node(0).b.warnings(0, &o), "\n"))
+	},
 	"get": func(s *story) {
 		s.w.ask(s.node(0), s.word(1), func(t Token) Input { s.remember(t); return Get{Token: t, ID: s.word(1), Past: s.past()} })
 		s.w.ready(s.node(0))
@@ -120,6 +124,10 @@ var commands = map[string]func(*story){
 	"stopped":  stopped,
 	"fetched":  fetched,
 	"pushed":   pushed,
+	"kept":     kept,
+	"damaged": func(s *story) {
+		s.w.step(s.node(0), Damaged{Digest: job.Digest(strings.Repeat(s.word(1), 64))})
+	},
 	"show":     show,
 	"clock":    func(s *story) { s.w.say("%v", s.node(0).b.Clock()) },
 	"row":      row,
@@ -334,6 +342,18 @@ func pushed(s *story) {
 	p := n.push[to][0]
 	n.push[to] = n.push[to][1:]
 	s.w.step(n, Pushed{Peer: to, Actor: p.Actor, Digest: p.Digest, Failed: s.word(2) == "failed"})
+}
+
+// kept lets a's shell say what became of the next file that a is to keep.
+func kept(s *story) {
+	n := s.node(0)
+	if len(n.keep) == 0 {
+		s.d.Fatalf(s.t, "it asks for nothing")
+	}
+	k := n.keep[0]
+	n.keep = n.keep[1:]
+	how := s.word(1)
+	s.w.step(n, Kept{Digest: k.Digest, Here: how == "here" || how == "new", New: how == "new", Nowhere: how == "nowhere"})
 }
 
 // show tells what a holds of every job with this ID (rule J3: there may be two).
