@@ -66,7 +66,7 @@ type Broker struct {
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
 	sweeper      sweeper      // forgets (rule L8)
 	enrolment    enrolment    // who takes part (rules M1, M2)
-	repairer     repairer     // keeps copies of inputs as brokers come and go (rule R3)
+	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 	renewing     time.Time    // the same of those that have a lease
@@ -86,7 +86,7 @@ func New(cfg Config) *Broker {
 	b.balancer = balancer{core: c, ownership: &b.ownership}
 	b.sweeper = sweeper{core: c}
 	b.enrolment = newEnrolment(c)
-	b.repairer = repairer{core: c}
+	b.repairer = newRepairer(c)
 	c.changed = b.noted
 	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
@@ -202,7 +202,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.next,
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(),
 	} {
 		wake = sooner(wake, at)
 	}

@@ -80,7 +80,7 @@ var commands = map[string]func(*story){
 	"stats": func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
 	"warnings": func(s *story) {
 		b := s.node(0).b
-		for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list()}) {
+		for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list(), Lost: b.repairer.outputs.lost}) {
 			s.w.say("%s", w)
 		}
 	},
@@ -128,6 +128,10 @@ var commands = map[string]func(*story){
 	"stopped":  stopped,
 	"fetched":  fetched,
 	"pushed":   pushed,
+	"kept":     kept,
+	"damaged": func(s *story) {
+		s.w.step(s.node(0), Damaged{Digest: job.Digest(strings.Repeat(s.word(1), 64))})
+	},
 	"show":     show,
 	"clock":    func(s *story) { s.w.say("%v", s.node(0).b.Clock()) },
 	"row":      row,
@@ -361,6 +365,18 @@ func pushed(s *story) {
 	p := n.push[to][0]
 	n.push[to] = n.push[to][1:]
 	s.w.step(n, Pushed{Peer: to, Actor: p.Actor, Digest: p.Digest, Failed: s.word(2) == "failed"})
+}
+
+// kept lets a's shell say what became of the next file that a is to keep.
+func kept(s *story) {
+	n := s.node(0)
+	if len(n.keep) == 0 {
+		s.d.Fatalf(s.t, "it asks for nothing")
+	}
+	k := n.keep[0]
+	n.keep = n.keep[1:]
+	how := s.word(1)
+	s.w.step(n, Kept{Digest: k.Digest, Here: how == "here" || how == "new", New: how == "new", Nowhere: how == "nowhere"})
 }
 
 // show tells what a holds of every job with this ID (rule J3: there may be two).

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -113,4 +114,35 @@ func alter(t *rapid.T, dot clock.Dot, r *job.Record) {
 			r.AddVerdict(job.Verdict{Dot: dot, Outcome: job.Failed})
 		}
 	}
+}
+
+// Whoever goes through the finished jobs some at a time, round and round, has looked at each when it has asked for as many
+// as there are, wherever it began (rule R3).
+func TestFinishedJobsGoRound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := newJobIndex()
+		var want []string
+		for i := range rapid.IntRange(0, 30).Draw(t, "jobs") {
+			r := someRecord(t, i, clock.Hybrid(rapid.IntRange(1, 4).Draw(t, "age")))
+			r = r.With(clock.Dot{Actor: "a~1", Counter: uint64(100 + i)}, func(r *job.Record) {
+				r.AddVerdict(job.Verdict{At: 9, Dot: clock.Dot{Actor: "a~1", Counter: uint64(100 + i)}, Outcome: job.Cancelled})
+			})
+			x.update(nil, r, time.Duration(rapid.IntRange(0, 3).Draw(t, "since")))
+			want = append(want, r.Key())
+		}
+		from := endItem{since: time.Duration(rapid.IntRange(0, 5).Draw(t, "from"))}
+		var got []string
+		for left := len(want); left > 0; {
+			n := min(left, rapid.IntRange(1, 7).Draw(t, "at once"))
+			var keys []string
+			keys, from = x.endedBehind(from, n)
+			got = append(got, keys...)
+			left -= n
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(want, got) {
+			t.Fatalf("looked at %v of %v", got, want)
+		}
+	})
 }

@@ -156,6 +156,15 @@ type Fetched struct {
 	Nowhere bool
 }
 
+// Kept says what became of a [Keep]: whether the blob is here, and was not before. Nowhere: every live broker has
+// answered, and none has it.
+type Kept struct {
+	Digest  job.Digest
+	Here    bool
+	New     bool
+	Nowhere bool
+}
+
 // Paused says that an attempt stands still, as [Suspend] asked for.
 type Paused struct {
 	Key     string

@@ -124,6 +124,25 @@ func (x *jobIndex) ageless(up time.Duration) (keys []string) {
 	return keys
 }
 
+// endedBehind lists n finished jobs from one on, the longest known to have ended first, and after the last one from the
+// first on; and which job comes next.
+func (x *jobIndex) endedBehind(from endItem, n int) (keys []string, next endItem) {
+	full := false
+	look := func(it endItem) bool {
+		if full = len(keys) == n; full {
+			next = it
+		} else {
+			keys = append(keys, it.key)
+		}
+		return !full
+	}
+	x.byEnd.AscendGreaterOrEqual(from, look)
+	if !full {
+		x.byEnd.AscendLessThan(from, look)
+	}
+	return keys, next
+}
+
 // recallEnd takes in what an earlier start has stored: since when a finished job was known to have ended. It
 // reports whether there is such a job.
 func (x *jobIndex) recallEnd(key string, since time.Duration) bool {

@@ -70,7 +70,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
 	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
 	key, attempt := x.attempt(t)
-	switch rapid.IntRange(0, 28).Draw(t, "input") {
+	switch rapid.IntRange(0, 29).Draw(t, "input") {
 	case 0:
 		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
 		return Tick{Now: x.now}
@@ -119,6 +119,8 @@ func (x *nonsense) input(t *rapid.T) Input {
 		return ListConflicts{Token: token, ID: rapid.SampledFrom([]string{"", "c1-1"}).Draw(t, "conflict"), Limit: rapid.IntRange(-1, 3).Draw(t, "limit")}
 	case 20:
 		return DryRun{Token: token, Spec: x.anySpec(t)}
+	case 29:
+		return Kept{Digest: job.Digest(strings.Repeat("e", 64)), Here: rapid.Bool().Draw(t, "here"), New: rapid.Bool().Draw(t, "new"), Nowhere: rapid.Bool().Draw(t, "nowhere")}
 	case 21:
 		return Damaged{Digest: job.Digest(strings.Repeat("e", 64))}
 	case 22:

@@ -21,6 +21,8 @@ type Overview struct {
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
 
+	Lost int // files of output that this broker is to hold, and that it could not get from anybody (rule R3)
+
 	Drift    time.Duration // of the city's time from this machine's clock (rule T2)
 	Protocol int           // the version that is written: every member speaks it (rule K5)
 	Warnings []string      // what somebody should know before it becomes a fault, for people
@@ -51,6 +53,7 @@ type Stats struct {
 	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
+	Repaired      uint64         // blobs that were brought here since brokers that held them are gone (rule R3)
 	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
 	Handed        uint64         // jobs handed over when draining
 	Forgotten     uint64         // jobs forgotten after their retention (rule L8)

@@ -52,6 +52,7 @@ func (b *Broker) publish() {
 	if s.HeldBack > 0 {
 		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
 	}
+	s.Lost = b.repairer.outputs.lost
 	s.Roll = b.enrolment.list()
 	s.Protocol = b.members.Protocol()
 	s.Warnings = b.warnings(c.Names(), &s)
@@ -67,6 +68,9 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 		}
 		out = append(out, fmt.Sprintf("finished jobs past their retention that are not forgotten, since %s may not know of their end: %d; that they have ended is all that is kept of them, until %s has been back, or `ucp cluster forget NAME`",
 			who, o.HeldBack, who))
+	}
+	if o.Lost > 0 {
+		out = append(out, fmt.Sprintf("files of output that this broker is to hold, and that it could not get from any other: %d; they come when a broker is back that has them, or are lost (rule R3)", o.Lost))
 	}
 	if b.enrolment.blocked() {
 		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")

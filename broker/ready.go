@@ -35,6 +35,9 @@ type Ready struct {
 	// Fetch brings blobs here, each ends in a Fetched.
 	Fetch []Fetch
 
+	// Keep brings blobs here that are to stay here, one after another; each ends in a Kept.
+	Keep []Keep
+
 	// Run starts attempts. That they run is already in Commit, so that no attempt
 	// is ever started that the ledger does not know.
 	Run []Run
@@ -92,6 +95,13 @@ type Fetch struct {
 	Attempt job.Attempt
 	Digests []job.Digest
 	From    []string
+}
+
+// Keep asks that a blob is brought here, unless it is here (rule R3); From names the brokers that likely hold it, the
+// likeliest first.
+type Keep struct {
+	Digest job.Digest
+	From   []string
 }
 
 // Run starts one attempt at a job.

@@ -1,49 +1,205 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
-// repairer keeps the inputs of this broker's unfinished jobs on as many brokers as a submission asks for, when those
-// that held them are lost, or come back with another disk (rule R3).
+// repairer sees to it that what jobs need, and what they have made, stays on as many brokers as a submission asks for,
+// when those that held it are lost, or come back with another disk (rule R3). Nobody keeps lists of who holds what:
+//
+//   - The inputs of an unfinished job are its owner's affair: it makes sure that they are here, asks those that
+//     are to hold copies whether they do, and brings them what they lack.
+//   - The output of a finished job belongs on the broker that ran it and on those behind that one on the ring, where
+//     it was brought before the job's end was written (rule J11). Whoever is among these now sees to it that it
+//     is here.
+//
+// Both are looked at when other brokers are there than before, so many jobs a round, and then rest.
 type repairer struct {
 	*core
-	next time.Time    // when it goes on; zero while nothing has changed
-	todo []ledger.Ref // jobs of this pass that it has yet to look at
+	inputs  inputPass
+	outputs outputPass
 }
 
-// How copies of inputs are repaired.
+// inputPass goes through the unfinished jobs that this broker owns.
+type inputPass struct {
+	next time.Time           // when it goes on; zero while nothing has changed
+	todo []ledger.Ref        // jobs that it has yet to look at; nil before it has begun
+	lack map[job.Digest]bool // that are on their way here, unless they are here already; then others get them
+}
+
+// outputPass goes through the finished jobs, round and round: a change amid a pass adds to what is to be looked at.
+type outputPass struct {
+	next   time.Time           // when it goes on; zero while nothing has changed, or its files are on their way
+	all    bool                // all jobs are to be looked at from here on
+	from   endItem             // the job that is next
+	left   int                 // how many it has yet to look at
+	mine   map[string]bool     // by broker, whether what it has made belongs here, too
+	asked  map[job.Digest]bool // files that are on their way here, unless they are here already
+	gone   int                 // files of this pass that nobody has
+	failed bool                // some broker that may have one did not answer
+	lost   int                 // of the latest pass that ended, as gone
+}
+
+// How copies are repaired.
 const (
-	repairAfter = 5 * time.Second // many members may change at once
 	repairMost  = 256             // jobs a round
 	repairSoon  = time.Second     // to the next round of a pass
+	inputsAfter = 5 * time.Second // many members may change at once
+	// The output of a broker that is only started again need not travel.
+	outputsAfter = time.Minute
+	outputsAgain = 10 * time.Minute
 )
 
-// changed says that other brokers are there than before: a pass over all jobs begins soon.
-func (p *repairer) changed() {
-	p.todo, p.next = nil, p.now.Add(repairAfter)
+func newRepairer(c *core) repairer {
+	return repairer{core: c, inputs: inputPass{lack: map[job.Digest]bool{}}, outputs: outputPass{mine: map[string]bool{}, asked: map[job.Digest]bool{}}}
 }
 
-// pass asks those that are to hold copies of inputs whether they do, unless that is known, and brings them what they
-// lack. Whoever has lately confirmed a blob is not asked again.
+// changed says that other brokers are there than before, or that something is damaged here: passes over all jobs
+// begin soon.
+func (p *repairer) changed() {
+	p.inputs.todo, p.inputs.next = nil, p.now.Add(inputsAfter)
+	o := &p.outputs
+	o.all, o.mine = true, map[string]bool{}
+	if len(o.asked) == 0 { // a pass that is under way goes on
+		o.next = sooner(o.next, p.now.Add(outputsAfter))
+	}
+}
+
+// due is when a pass goes on; zero is never.
+func (p *repairer) due() time.Time { return sooner(p.inputs.next, p.outputs.next) }
+
+// pass does what is due.
 func (p *repairer) pass() {
-	if p.next.IsZero() || p.now.Before(p.next) {
-		return
+	if at := p.inputs.next; !at.IsZero() && !p.now.Before(at) {
+		p.lookAtInputs()
 	}
-	if p.todo == nil {
-		p.todo = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Spec.Blobs()) > 0 })
+	if at := p.outputs.next; !at.IsZero() && !p.now.Before(at) {
+		p.lookAtOutputs()
 	}
-	n := min(len(p.todo), repairMost)
-	for _, ref := range p.todo[:n] {
-		if r := p.record(ref.Key); r != nil && !r.Finished() && !p.blobs.Lacks(r.Spec.Blobs()) {
-			p.blobs.Spread(r.Spec.Blobs(), p.copies.Reach())
+}
+
+// lookAtInputs asks those that are to hold copies of inputs whether they do, unless that is known, and brings them
+// what they lack. Whoever has lately confirmed a blob is not asked again.
+func (p *repairer) lookAtInputs() {
+	in := &p.inputs
+	if in.todo == nil {
+		in.todo = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Spec.Blobs()) > 0 })
+	}
+	n := min(len(in.todo), repairMost)
+	for _, ref := range in.todo[:n] {
+		r := p.record(ref.Key)
+		if r == nil || r.Finished() {
+			continue
+		}
+		for _, d := range r.Spec.Blobs() {
+			if p.blobs.Has(p.self, []job.Digest{d}) {
+				p.blobs.Spread([]job.Digest{d}, p.copies.Reach())
+			} else if !in.lack[d] {
+				in.lack[d] = true
+				p.out.Keep = append(p.out.Keep, Keep{Digest: d, From: p.others(r.Origin, r.Place.Broker)})
+			}
 		}
 	}
-	p.todo, p.next = p.todo[n:], p.now.Add(repairSoon)
-	if len(p.todo) == 0 {
-		p.todo, p.next = nil, time.Time{}
+	in.todo, in.next = in.todo[n:], p.now.Add(repairSoon)
+	if len(in.todo) == 0 {
+		in.todo, in.next = nil, time.Time{}
+	}
+}
+
+// lookAtOutputs sees to it that the output is here of the next finished jobs of which this broker is to hold it. While
+// the table is still coming, it waits: most jobs are not here yet. It waits, too, while this broker takes nothing.
+func (p *repairer) lookAtOutputs() {
+	o := &p.outputs
+	if p.peers.CatchingUp() || p.offer.full || p.offer.draining {
+		o.all, o.next = true, p.now.Add(outputsAfter)
+		return
+	}
+	if o.all {
+		o.all, o.left, o.gone, o.failed = false, p.jobs.byEnd.Len(), 0, false
+	}
+	n := min(o.left, repairMost)
+	o.left -= n
+	keys, next := p.jobs.endedBehind(o.from, n)
+	o.from = next
+	for _, key := range keys {
+		if r := p.record(key); r != nil && r.Finished() {
+			p.keepOutput(r)
+		}
+	}
+	p.goOn()
+}
+
+// keepOutput asks for the output of a finished job, if it belongs here and is not known to be here.
+func (p *repairer) keepOutput(r *job.Record) {
+	o, rep := &p.outputs, r.Accepted()
+	if rep == nil || rep.Result == nil {
+		return
+	}
+	by := rep.Dot.Actor.Broker()
+	mine, known := o.mine[by]
+	if !known {
+		mine = p.members.Holds(by, p.cfg.Replicas)
+		o.mine[by] = mine
+	}
+	if !mine {
+		return
+	}
+	for _, d := range rep.Result.Blobs() {
+		if !o.asked[d] && !p.blobs.Has(p.self, []job.Digest{d}) {
+			o.asked[d] = true
+			p.out.Keep = append(p.out.Keep, Keep{Digest: d, From: p.others(by)})
+		}
+	}
+}
+
+// others leaves this broker out of those that are to be asked.
+func (p *repairer) others(names ...string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return name == p.self || name == "" })
+}
+
+// goOn says when the pass over finished jobs goes on: not before all files have come that it has asked for, so that few
+// travel at once.
+func (p *repairer) goOn() {
+	switch o := &p.outputs; {
+	case len(o.asked) > 0:
+		o.next = time.Time{}
+	case o.left > 0 || o.all:
+		o.next = p.now.Add(repairSoon)
+	case o.failed:
+		o.all, o.next, o.lost = true, p.now.Add(outputsAgain), o.gone
+	default:
+		o.next, o.lost = time.Time{}, o.gone
+	}
+}
+
+// kept takes in whether a blob is here now.
+func (p *repairer) kept(in Kept) {
+	d, o := in.Digest, &p.outputs
+	if in.Here {
+		p.blobs.Saw(d)
+	}
+	if in.New {
+		p.stats.Repaired++
+	}
+	if p.inputs.lack[d] {
+		delete(p.inputs.lack, d)
+		if in.Here {
+			p.blobs.Spread([]job.Digest{d}, p.copies.Reach())
+		}
+	}
+	if !o.asked[d] {
+		return
+	}
+	delete(o.asked, d)
+	if !in.Here {
+		o.gone++
+		o.failed = o.failed || !in.Nowhere
+	}
+	if len(o.asked) == 0 {
+		p.goOn()
 	}
 }

@@ -51,7 +51,8 @@ func (in Fetched) step(b *Broker)  { b.attempts.fetched(in) }
 func (in Paused) step(b *Broker)   { b.attempts.paused(in) }
 func (in Reported) step(b *Broker) { b.attempts.reported(in) }
 func (in Pushed) step(b *Broker)   { b.pushed(in) }
-func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest) }
+func (in Kept) step(b *Broker)     { b.repairer.kept(in) }
+func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest); b.repairer.changed() }
 
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }

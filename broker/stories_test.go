@@ -53,12 +53,16 @@ import (
 //	loud, quiet                 messages are shown, or not
 //	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error|nowhere], pushed a b [failed]
 //	                            what a's shell says of an attempt, of inputs, of blobs
+//	kept a here|new|nowhere|silent
+//	                            the next file that a is to keep is here; comes; is nowhere; may be with who is silent
+//	damaged a f                 a's shell has found that a file is damaged
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
 //	which a                     a's strategy
 //	conflict a [limit=1]        the latest conflicts that a has decided
 //	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
 //	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
+//	status a                    what a warns of
 //	stats a                     what a has counted of its decisions
 //	show a j1                   the record as a holds it, gates or not
 //	clock a, row a b            a's clock; whether a's metadata of b is of its present start

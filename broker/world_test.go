@@ -59,7 +59,8 @@ type node struct {
 	seen     map[string]membership.Member // the roster as this broker sees it
 	fetch    map[string]Fetch             // by key
 	push     map[string][]ack.Push        // by peer
-	stops    map[string]Stop              // by key
+	keep     []Keep
+	stops    map[string]Stop // by key
 	pauses   map[string]Suspend
 	still    map[string]Run // attempts that stand still, by key
 	state    []byte         // what push-pull carries
@@ -147,7 +148,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.cfg.Archive = n.disk
 	n.b, n.wake = New(n.cfg), time.Time{}
 	n.running, n.reply, n.asked, n.seen = map[string]Run{}, map[Token]packet{}, map[Token]string{}, map[string]membership.Member{}
-	n.fetch, n.push, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, map[string]Stop{}
+	n.fetch, n.push, n.keep, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, nil, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.disk.Scan))
 	return n
@@ -228,7 +229,7 @@ func (w *world) ready(n *node) (busy bool) {
 	w.act(n, rd)
 	w.checkCapacity(n)
 	w.checkLevels(n)
-	return len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
+	return len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Keep)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
 }
 
 func (w *world) act(n *node, rd Ready) {
@@ -276,6 +277,10 @@ func (w *world) act(n *node, rd Ready) {
 	for _, f := range rd.Fetch {
 		w.say("%s fetches the inputs of %s from %v", n.name, idOf(f.Key), f.From)
 		n.fetch[f.Key] = f
+	}
+	for _, k := range rd.Keep {
+		w.say("%s keeps %.4s, from %v", n.name, k.Digest, k.From)
+		n.keep = append(n.keep, k)
 	}
 	for _, r := range rd.Run {
 		w.say("%s runs %s %s", n.name, r.ID, attemptText(r.Attempt))

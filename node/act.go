@@ -23,6 +23,7 @@ func (n *Node) act(rd broker.Ready) {
 	for _, f := range rd.Fetch {
 		n.peers.fetch(f)
 	}
+	n.peers.keep(rd.Keep)
 	n.executions.act(rd)
 	for _, h := range rd.Handed {
 		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)

@@ -294,15 +294,8 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 		if p.blobs.sound(ctx, d) {
 			return nil
 		}
-		err = errNowhere
-		for _, m := range p.holders(from) {
-			failed := p.withSlot(func(slot context.Context) error { return p.download(slot, m, d) })
-			if failed == nil {
-				return nil
-			}
-			if !errors.Is(failed, errAbsent) {
-				err = failed // it may have it
-			}
+		if err = p.find(d, from); err == nil {
+			return nil
 		}
 		select {
 		case <-time.After(time.Second << round):
@@ -311,6 +304,43 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 		}
 	}
 	return err
+}
+
+// find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
+// that they have not.
+func (p *peers) find(d job.Digest, from []string) error {
+	err := error(errNowhere)
+	for _, m := range p.holders(from) {
+		failed := p.withSlot(func(slot context.Context) error { return p.download(slot, m, d) })
+		if failed == nil {
+			return nil
+		}
+		if !errors.Is(failed, errAbsent) {
+			err = failed // it may have it
+		}
+	}
+	return err
+}
+
+// keep brings blobs here that are to stay (rule R3), one after another, so that what jobs wait for goes ahead; each ends in
+// a Kept.
+func (p *peers) keep(list []broker.Keep) {
+	if len(list) == 0 {
+		return
+	}
+	p.work.Go(func() {
+		for _, k := range list {
+			in := broker.Kept{Digest: k.Digest}
+			if _, in.Here = p.blobs.store.Blobs().Has(string(k.Digest)); !in.Here {
+				err := p.find(k.Digest, k.From)
+				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
+				if err != nil {
+					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
+				}
+			}
+			p.engine.Tell(in)
+		}
+	})
 }
 
 // holders lists the brokers to ask: the named ones first.

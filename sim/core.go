@@ -436,6 +436,7 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 	for _, f := range rd.Fetch {
 		c.fetch(n, f)
 	}
+	c.keep(n, rd.Keep)
 	c.actOnRuns(n, rd, here)
 	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
 		n.wake = w
@@ -597,6 +598,31 @@ func (c *Core) fetch(n *coreNode, f broker.Fetch) {
 		c.step(n, in)
 	}
 	c.after(time.Millisecond, try)
+}
+
+// keep brings blobs that are to stay from whoever has them.
+func (c *Core) keep(n *coreNode, list []broker.Keep) {
+	if len(list) == 0 {
+		return
+	}
+	b := n.b
+	c.after(c.latency(), func() {
+		for _, k := range list {
+			if n.b != b {
+				return
+			}
+			in := broker.Kept{Digest: k.Digest, Here: n.blobs[string(k.Digest)], Nowhere: true}
+			for _, name := range c.names {
+				from := c.nodes[name]
+				answers := from.b != nil && !c.lost(n.name, name) && !c.lost(name, n.name)
+				in.Nowhere = in.Nowhere && (answers || from.left)
+				if !in.Here && answers && from.blobs[string(k.Digest)] {
+					in.Here, in.New, n.blobs[string(k.Digest)] = true, true, true
+				}
+			}
+			c.step(n, in)
+		}
+	})
 }
 
 // send carries a message and its reply, as bytes, through the network.

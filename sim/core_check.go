@@ -198,6 +198,7 @@ func (c *Core) Converged() {
 	for _, d := range c.Differences() {
 		c.fail("%s", d)
 	}
+	c.checkOutputs()
 	c.checkEmergencies()
 	if c.faults.has(Readers) {
 		c.checkLastAnswers()
@@ -209,6 +210,30 @@ func (c *Core) Converged() {
 		}
 		for id, r := range n.still {
 			c.fail("%s still holds %s, which stands still (%s)", name, r.ID, id)
+		}
+	}
+}
+
+// checkOutputs sees to it that output which is kept, and not lost, is on as many disks as were asked for (rule R3).
+func (c *Core) checkOutputs() {
+	if c.cfg.Retention <= time.Hour {
+		return // most are forgotten by now
+	}
+	for _, r := range c.nodes[c.names[0]].disk.jobs() {
+		rep := r.Accepted()
+		if rep == nil {
+			continue
+		}
+		for _, d := range rep.Result.Blobs() {
+			var holders []string
+			for _, name := range c.names {
+				if c.nodes[name].blobs[string(d)] {
+					holders = append(holders, name)
+				}
+			}
+			if len(holders) > 0 && len(holders) < min(c.cfg.Replicas, len(c.names)) {
+				c.fail("R3: the output of %s, which %s ran, is on %v only", r.ID, rep.Dot.Actor, holders)
+			}
 		}
 	}
 }

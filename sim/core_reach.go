@@ -312,6 +312,7 @@ var rules = []rule{
 			return known && by != p.Actor
 		})
 	})},
+	{"R3", "a file that is to be kept here comes from another", on(func(_ *Core, _ *coreNode, x broker.Kept) bool { return x.New })},
 	{"R4", "a token shows an end of which there are too few copies yet", on(func(c *Core, n *coreNode, x answered) bool {
 		g, asked := x.in.(broker.Get)
 		f, found := x.v.(*broker.Found)

@@ -235,6 +235,30 @@ func corruptBlob(t *testing.T, replicas int) {
 	})
 }
 
+// The input of a job that waits is damaged at the job's owner, and found to be when somebody asks for it. The owner gets it
+// from the broker that has the copy (rule R3).
+func TestClusterDamagedInputIsRepaired(t *testing.T) {
+	two := func(cfg *node.Config) { cfg.Replicas = 2 }
+	inCluster(t, 2, two, func(t *testing.T, c *Cluster) {
+		content := strings.Repeat("the water stands at 4.10 m; ", 1000)
+		d := upload(t, c, "b0", content)
+		s, err := c.Client("b0").Submit(t.Context(), with(d, "1s", "camera"), api.SubmitOptions{ID: "waiting"})
+		require.NoError(t, err)
+		require.Equal(t, 2, s.Replicas)
+		c.Kill("b0")
+		blobFile(t, c, "b0", d)[500] ^= 0x04
+		c.Restart("b0")
+		c.Eventually(time.Minute, "b0 is back", func() bool { return c.Client("b0").Ready(context.Background()) == nil })
+		_, err = c.Client("b0").Blob(t.Context(), d)
+		requireCode(t, err, http.StatusNotFound, api.CodeNotFound)
+		c.Eventually(time.Minute, "it has been got again", func() bool { return hasBlob(t, c, "b0", d) })
+		require.Equal(t, content, string(blobFile(t, c, "b0", d)))
+		c.Eventually(time.Minute, "it is counted", func() bool {
+			return metric(t, c, "b0", `ucp_decisions_total{what="copies_repaired"}`) == "1"
+		})
+	})
+}
+
 // A damaged blob is neither served nor counted as here: not for GET and HEAD, not for a
 // submission (rule A1), and a PUT stores it again.
 func TestClusterCorruptBlobIsNeverServed(t *testing.T) {

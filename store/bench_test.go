@@ -86,7 +86,7 @@ func BenchmarkBlobHas(b *testing.B) {
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, here := blobs.has(d); !here {
+		if _, here := blobs.Has(d); !here {
 			b.Fatal("lost")
 		}
 	}

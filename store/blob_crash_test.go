@@ -34,7 +34,7 @@ func TestBlobPowerCutAnywhere(t *testing.T) {
 		b := s.Blobs()
 		for i := 1; i <= blobs; i++ {
 			d := digestOf(blobText(i))
-			_, here := b.has(d)
+			_, here := b.Has(d)
 			require.True(t, here || i > cut.promised, "power cut before %s: blob %d of %d is lost", cut.op, i, cut.promised)
 			if here {
 				require.NoError(t, b.verify(ctx(t), d), "power cut before %s: blob %d is torn", cut.op, i)
@@ -63,14 +63,14 @@ func TestBlobNotHereBeforeDurable(t *testing.T) {
 			return nil
 		}
 		s.blobs.mu.Unlock()
-		if _, here := s.blobs.has(d); here {
+		if _, here := s.blobs.Has(d); here {
 			confirmed++
 			after, err := Open(small(crashed(mem, 0, 1)))
 			if err != nil {
 				return err
 			}
 			defer func() { _ = after.Close() }()
-			if _, here := after.Blobs().has(d); !here {
+			if _, here := after.Blobs().Has(d); !here {
 				t.Errorf("confirmed before %v %s, and lost", op.Kind, op.Path)
 			}
 		}
@@ -106,9 +106,9 @@ func TestBlobKillThenPowerCut(t *testing.T) {
 	require.Error(t, s.Close())
 
 	s = mustOpen(t, small(mem))
-	_, here := s.Blobs().has(digestOf("x"))
+	_, here := s.Blobs().Has(digestOf("x"))
 	require.True(t, here)
-	_, here = mustOpen(t, small(crashed(mem, 0, 1))).Blobs().has(digestOf("x"))
+	_, here = mustOpen(t, small(crashed(mem, 0, 1))).Blobs().Has(digestOf("x"))
 	require.True(t, here, "what a restarted store confirms survives a power cut")
 }
 
@@ -151,7 +151,7 @@ func TestBlobFaults(t *testing.T) {
 			trip.Off()
 			if c.fatal {
 				require.Len(t, owner.all(), 1)
-				_, here := s.Blobs().has(digestOf(blobText(1)))
+				_, here := s.Blobs().Has(digestOf(blobText(1)))
 				require.False(t, here, "a blob that could not be made durable is never confirmed")
 				require.ErrorIs(t, set(s, "k", "v"), errFailed)
 				require.ErrorIs(t, s.Close(), c.err)

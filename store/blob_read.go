@@ -71,7 +71,7 @@ func (b *Blobs) Path(digest string) (string, error) {
 	if vfs.Root(b.fs) != vfs.Default {
 		return "", fmt.Errorf("path of blob %s: %w", d, errNoPath)
 	}
-	if _, here := b.has(digest); !here {
+	if _, here := b.Has(digest); !here {
 		return "", fmt.Errorf("path of blob %s: %w", d, ErrNotFound)
 	}
 	return b.path(d), nil

@@ -23,8 +23,8 @@ func (b *Blobs) Touch(digest string) (size int64, here bool) {
 	if err != nil {
 		return 0, false
 	}
-	b.noteUse(d) // first, because a Sweep could remove the blob between has and noteUse
-	return b.has(digest)
+	b.noteUse(d) // first, because a Sweep could remove the blob between Has and noteUse
+	return b.Has(digest)
 }
 
 func (b *Blobs) noteUse(d digest) {

@@ -123,8 +123,8 @@ func (b *Blobs) isHidden(d digest) bool {
 	return b.hidden[d]
 }
 
-// has does what Touch does, but is not a use of the blob: a Sweep may remove it.
-func (b *Blobs) has(digest string) (size int64, here bool) {
+// Has does what Touch does, but is not a use of the blob: a Sweep may remove it, unless a record names it.
+func (b *Blobs) Has(digest string) (size int64, here bool) {
 	d, err := b.enter(digest)
 	if err != nil {
 		return 0, false
@@ -157,7 +157,7 @@ func (b *Blobs) list(fn func(digest string, size int64) error) error {
 			return fmt.Errorf("list blobs: %w", err)
 		}
 		for _, file := range files {
-			size, here := b.has(shard + file) // also skips files that are not blobs
+			size, here := b.Has(shard + file) // also skips files that are not blobs
 			if !here {
 				continue
 			}

@@ -58,7 +58,7 @@ func TestBlobs(t *testing.T) {
 				d := put(t, b, content)
 				require.Equal(t, d, put(t, b, content), "the same content has the same digest")
 				require.Equal(t, content, read(t, b, d))
-				size, here := b.has(d)
+				size, here := b.Has(d)
 				require.True(t, here)
 				require.EqualValues(t, len(content), size)
 				require.NoError(t, b.verify(ctx(t), d))
@@ -72,7 +72,7 @@ func TestBlobs(t *testing.T) {
 			require.Equal(t, want, list(t, b), "they survive a restart")
 			gone := digestOf("x")
 			require.NoError(t, remove(b, gone))
-			_, here := b.has(gone)
+			_, here := b.Has(gone)
 			require.False(t, here)
 			_, err := b.Open(gone)
 			require.ErrorIs(t, err, ErrNotFound)
@@ -142,7 +142,7 @@ func TestBadDigests(t *testing.T) {
 
 		require.ErrorIs(t, b.verify(ctx(t), bad), errBadDigest)
 		require.ErrorIs(t, b.PutExpect(ctx(t), bad, strings.NewReader("x"), limit), errBadDigest)
-		_, here := b.has(bad)
+		_, here := b.Has(bad)
 		require.False(t, here)
 	}
 }
@@ -250,7 +250,7 @@ func TestVerifyMovesDamagedAside(t *testing.T) {
 	require.ErrorAs(t, err, &damaged)
 	require.Equal(t, d, damaged.Digest)
 	require.Equal(t, digestOf("Content"), damaged.Got)
-	_, here := b.has(d)
+	_, here := b.Has(d)
 	require.False(t, here, "a damaged blob counts as absent")
 	kept, err := mem.UnsafeGetFileDataBuffer(damaged.Aside)
 	require.NoError(t, err)

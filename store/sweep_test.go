@@ -57,7 +57,7 @@ func TestSweep(t *testing.T) {
 		require.Equal(t, 1, n, name)
 		require.EqualValues(t, len("relied on"), size)
 	}
-	_, here := b.has(digestOf("named"))
+	_, here := b.Has(digestOf("named"))
 	require.True(t, here, "the blob is still there")
 
 	// A start forgets what was used before it: its first Sweep, which is not before the blobs' grace, removes what
@@ -104,7 +104,7 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 				} else if _, here := b.Touch(d); !here {
 					return
 				}
-				if _, here := b.has(d); !here {
+				if _, here := b.Has(d); !here {
 					t.Errorf("%q was confirmed and is missing", c)
 				}
 			})
@@ -117,7 +117,7 @@ func TestSweepAgainstPutAndTouch(t *testing.T) {
 		sweepers.Wait()
 		users.Wait()
 		for i, c := range content {
-			if _, here := b.has(digestOf(c)); i%2 == 0 {
+			if _, here := b.Has(digestOf(c)); i%2 == 0 {
 				require.True(t, here, "it was put meanwhile")
 			} else if !here {
 				put(t, b, c)
@@ -158,13 +158,13 @@ func TestSoundFindsDamage(t *testing.T) {
 
 	damage(t, mem, d)
 	b := mustOpen(t, small(mem)).Blobs()
-	size, here := b.has(d)
+	size, here := b.Has(d)
 	require.True(t, here, "its file is there")
 	require.EqualValues(t, len(content), size)
 	var damaged *CorruptBlobError
 	require.ErrorAs(t, b.Sound(ctx(t), d), &damaged)
 	require.Equal(t, d, damaged.Digest)
-	_, here = b.has(d)
+	_, here = b.Has(d)
 	require.False(t, here, "it counts as absent now")
 	_, err := b.Open(d)
 	require.ErrorIs(t, err, ErrNotFound)

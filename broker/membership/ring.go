@@ -44,6 +44,30 @@ func (m *Membership) successors() (out []string) {
 	return out
 }
 
+// Holds reports whether this broker is one of the n that are to hold what a broker has made (rules J11, R3): that one
+// itself, if it is there, and those behind it on the ring. Who leaves, or has no room, is passed over.
+func (m *Membership) Holds(of string, n int) bool {
+	if of == m.self {
+		return true
+	}
+	own, start := sha256.Sum256([]byte(m.self)), sha256.Sum256([]byte(of))
+	between := func(x [sha256.Size]byte) bool { // on the way from that broker to this one
+		behind, before := bytes.Compare(x[:], start[:]) > 0, bytes.Compare(x[:], own[:]) < 0
+		if bytes.Compare(start[:], own[:]) < 0 {
+			return behind && before
+		}
+		return behind || before
+	}
+	ahead := 0
+	for _, name := range m.names {
+		takes := name == of || !m.Metadata(name).Full && between(sha256.Sum256([]byte(name)))
+		if takes && m.Alive(name) && !m.Leaves(name) {
+			ahead++
+		}
+	}
+	return ahead < n
+}
+
 // Successor names the broker that takes over what another is responsible for: among those that
 // are alive and stay, the one that rendezvous hashing names for the key. All that see the same
 // members name the same, without a word between them. The broker without is passed over, and

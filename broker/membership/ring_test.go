@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/urban-compute/ucp/clock"
 )
@@ -41,6 +42,40 @@ func TestRing(t *testing.T) {
 		at = first[at]
 	}
 	require.Len(t, walked, 6, "all but the failed one, in one round")
+}
+
+// R3: what a broker has made belongs on it, if it is there, and on those behind it on the ring: of the brokers, as many as are asked for
+// take themselves for one of these, the same that the broker itself would choose.
+func TestHolds(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.StringMatching("[a-z]{1,3}"), 1, 9, rapid.ID).Draw(rt, "names")
+		status := map[string]Status{}
+		var roster []Member
+		for _, name := range names {
+			status[name] = rapid.SampledFrom([]Status{Alive, Alive, Failed}).Draw(rt, name)
+			roster = append(roster, Member{Name: name, Status: status[name]})
+		}
+		see := func(self string) *Membership {
+			m := New(Config{Actor: clock.Actor(self + "~1")})
+			m.Update(time.Unix(0, 0), roster)
+			return m
+		}
+		of, n := rapid.SampledFrom(names).Draw(rt, "of"), rapid.IntRange(1, 4).Draw(rt, "copies")
+		want := see(of).Ring()
+		if status[of] == Alive {
+			want = append([]string{of}, want...)
+		}
+		want = want[:min(n, len(want))]
+		var got []string
+		for _, name := range names {
+			if status[name] == Alive && see(name).Holds(of, n) {
+				got = append(got, name)
+			}
+		}
+		if slices.Sort(want); !slices.Equal(want, slices.Sorted(slices.Values(got))) {
+			rt.Fatalf("%v hold what %s has made, not %v", got, of, want)
+		}
+	})
 }
 
 // All brokers that see the same members name the same successor; one that leaves, or is passed

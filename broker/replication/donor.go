@@ -19,6 +19,9 @@ type lease struct {
 // leaseTerm is for how long a donor may send nothing: more than a peer has to answer (rule S5).
 const leaseTerm = 15 * time.Second
 
+// CatchingUp reports whether this broker is being sent what does not fit into a message.
+func (r *Replication) CatchingUp() bool { return r.lease.donor != "" }
+
 // leased is what messages say of the lease, nil without one.
 func (r *Replication) leased() *wire.Lease {
 	if r.lease.donor == "" {

@@ -101,6 +101,7 @@ var (
 	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
 	heldBackDesc  = prometheus.NewDesc("ucp_held_back_jobs", "Finished jobs that are remembered beyond their retention, since an absent member may not know of them.", nil, nil)
+	lostDesc      = prometheus.NewDesc("ucp_lost_output_files", "Files of output that this broker is to hold, and that it could not get from any other.", nil, nil)
 	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
 	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
@@ -108,7 +109,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -122,7 +123,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for what, v := range map[string]uint64{
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"proven_alive": s.ProvenAlive, "put_off_as_unproven": s.Unproven, "moves_paced": s.Paced, "breaches_of_peers": s.Breaches, "ends_sealed": s.Sealed,
-		"rejected": s.Rejected, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
+		"rejected": s.Rejected, "copies_repaired": s.Repaired, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
 		"suspended": s.Suspended, "requeued": s.Requeued, "waited_for_news": s.Behind, "went_on_without_news": s.Uncaused,
 		"unheard_as_superseded": s.Unheard, "isolations": s.Isolations,
 		"claims_refused": s.ClaimsRefused, "events_refused": s.EventsRefused,
@@ -134,6 +135,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	if o := g.srv.host.Overview(); o != nil {
 		ch <- prometheus.MustNewConstMetric(heldBackDesc, prometheus.GaugeValue, float64(o.HeldBack))
+		ch <- prometheus.MustNewConstMetric(lostDesc, prometheus.GaugeValue, float64(o.Lost))
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
 	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
