@@ -29,8 +29,9 @@ var allowed = map[string][]string{
 	"emergency": {"canon", "clock", "job", "label"},
 	"ledger":    {"clock"},
 	"resolve":   {"clock", "job"},
-	"roll":      {"canon", "clock", "label"},
-	"setting":   {"canon", "clock", "label"},
+	"register":  {"canon", "clock"},
+	"roll":      {"canon", "clock", "label", "register"},
+	"setting":   {"canon", "clock", "label", "register"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
@@ -39,7 +40,7 @@ var allowed = map[string][]string{
 	"broker/kind":        {"emergency", "job", "ledger", "roll", "setting"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "roll", "setting"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "register", "resolve", "roll", "setting"},
 	"executor":           {"clock", "job"},
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
@@ -74,7 +75,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "job", "emergency", "roll", "setting", "ledger", "resolve",
+	"canon", "clock", "label", "job", "emergency", "register", "roll", "setting", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

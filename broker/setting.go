@@ -4,6 +4,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/register"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -11,10 +12,9 @@ import (
 func (b *Broker) set(name, value string) {
 	var s *setting.Setting
 	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
-		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Register: register.New(dot)}
 		if o, ok := old.(*setting.Setting); ok {
-			s.Seq, s.Created, s.Dots, s.Unknown = clock.Following(o.Seq), o.Created, o.Dots.Clone(), o.Unknown
-			s.Dots.Set(dot)
+			s.Seq, s.Register = clock.Following(o.Seq), o.With(dot)
 		}
 		return s
 	})

@@ -245,9 +245,11 @@ func TestValidFindsFaults(t *testing.T) {
 		"no counter":   {{"a", 0}},
 		"out of order": {{"b", 1}, {"a", 1}},
 		"twice":        {{"a", 1}, {"a", 2}},
+		"above all":    {{"a", MaxCounter + 1}},
 	} {
 		require.Error(t, v.Valid(), name)
 	}
+	require.NoError(t, Vector{{"a", MaxCounter}}.Valid())
 	// Valid accepts exactly what NewVector makes.
 	rapid.Check(t, func(t *rapid.T) {
 		v := Vector(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Dot {

@@ -26,7 +26,7 @@ type Lineage struct {
 	rows    map[Actor]Tips
 	listed  map[Actor]struct{} // as a parent, by some row: nothing implies any other start
 	implied map[Actor]Vector   // by start, all that it implies; of some that were asked for
-	kept    int              // entries of implied
+	kept    int                // entries of implied
 }
 
 // keepImplied bounds how many entries are kept of what starts imply: 24 bytes each. It is worked out again when it is

@@ -64,6 +64,20 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a negative try":                    {func(r *Record) { r.Place.Try = -1 }, "place"},
 		"placed nowhere":                    {func(r *Record) { r.Place.Actor = "" }, "place"},
 		"dots out of order":                 {func(r *Record) { r.Dots[0], r.Dots[1] = r.Dots[1], r.Dots[0] }, ""},
+		"an epoch above all":                {func(r *Record) { r.Owner.Tenure.Epoch = clock.MaxCounter + 1 }, "higher than anybody counts"},
+		"so many losses":                    {func(r *Record) { r.Losses = clock.MaxCounter + 1 }, "higher than anybody counts"},
+		"placed in an epoch above all":      {func(r *Record) { r.Place.Attempt.Tenure.Epoch = clock.MaxCounter + 1 }, "higher than anybody counts"},
+		"placed so often":                   {func(r *Record) { r.Place.Attempt.Seq = clock.MaxCounter + 1 }, "higher than anybody counts"},
+		"a report on an attempt above all":  {func(r *Record) { r.Reports[0].Attempt.Seq = clock.MaxCounter + 1 }, "report"},
+		"accepted of an attempt above all":  {func(r *Record) { r.Verdicts[0].Report.Attempt.Seq = clock.MaxCounter + 1 }, "verdict"},
+		"accepted by a counter above all":   {func(r *Record) { r.Verdicts[0].Report.Dot.Counter = clock.MaxCounter + 1 }, "verdict"},
+		"a dot above all":                   {func(r *Record) { r.Dots[0].Counter = clock.MaxCounter + 1 }, "is above"},
+		"a dependency on what nobody wrote": {func(r *Record) {
+			r.Created[0].Deps = []Dependency{{Job: "j0", Dot: clock.Dot{Actor: "a~1", Counter: clock.MaxCounter + 1}}}
+		}, "nobody counts"},
+		"a seal that knows of so many": {func(r *Record) {
+			r.Seal = &Seal{Verdict: r.Verdicts[0].Dot, Dot: creation.Dot, Closes: clock.MaxCounter + 1}
+		}, "seal"},
 		"a spec with min_replicas":          {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
 		"a spec with a path that leads out": {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
 		"a spec without driver":             {func(r *Record) { r.Spec.Driver = "" }, "driver"},

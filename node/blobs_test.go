@@ -15,6 +15,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/register"
 	"github.com/urban-compute/ucp/setting"
 	"github.com/urban-compute/ucp/store"
 )
@@ -47,7 +48,7 @@ func storeOfEachKind(t *testing.T) (st *store.Store, module, output, orphan job.
 	})
 	require.NoError(t, err)
 	_, err = l.Apply(kind.SettingRef("strategy"), func(dot clock.Dot, _ ledger.Record) ledger.Record {
-		return &setting.Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		return &setting.Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: dot.Actor, Register: register.New(dot)}
 	})
 	require.NoError(t, err)
 	d, err := emergency.ParseDeclaration([]byte(`{"id":"e1","type":"flood","level":"high"}`))

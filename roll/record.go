@@ -4,19 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/register"
 )
 
-// Bounds of a record (rule L11).
-const (
-	maxSize    = 320 << 10 // bytes of its encoding: most of it are the dots of those who wrote it
-	maxCreated = 8         // creations, the smallest by actor and counter
-)
+// maxSize bounds the encoding of a record, in bytes: most of it are the dots of those who wrote it (rule L11).
+const maxSize = 320 << 10
 
 // Closing says how a name left the roll.
 type Closing string
@@ -29,15 +25,13 @@ const (
 
 // Record is one name in the roll: a register in the ledger. It is immutable, never finished and never forgotten.
 type Record struct {
-	Name    string       `codec:"name"`
-	Epoch   uint64       `codec:"epoch"`            // grows with each opening
-	Closed  Closing      `codec:"closed,omitempty"` // "" while it is open
-	At      clock.Hybrid `codec:"at"`
-	By      clock.Dot    `codec:"by"` // the update that said so
-	Created []clock.Dot  `codec:"created"`
-	Dots    clock.Vector `codec:"dots"`
+	Name   string       `codec:"name"`
+	Epoch  uint64       `codec:"epoch"`            // grows with each opening
+	Closed Closing      `codec:"closed,omitempty"` // "" while it is open
+	At     clock.Hybrid `codec:"at"`
+	By     clock.Dot    `codec:"by"` // the update that said so
 
-	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
+	register.Register
 }
 
 // Open reports whether the name is in the roll.
@@ -49,41 +43,16 @@ func (r *Record) Last() bool { return r.Epoch == clock.MaxCounter }
 // Key implements ledger.Record.
 func (r *Record) Key() string { return r.Name }
 
-// Writers implements ledger.Record.
-func (r *Record) Writers() clock.Vector { return r.Dots }
-
-// Finished implements ledger.Record.
-func (r *Record) Finished() bool { return false }
-
-// Creations implements ledger.Record.
-func (r *Record) Creations() iter.Seq[clock.Dot] { return slices.Values(r.Created) }
-
-// Blobs implements ledger.Record: a member needs none.
-func (r *Record) Blobs() iter.Seq[string] { return slices.Values([]string(nil)) }
-
 // Encode implements ledger.Record.
-func (r *Record) Encode() []byte {
-	if len(r.Unknown) > 0 {
-		return canon.EncodeNewer(r)
-	}
-	return canon.Encode(r)
-}
-
-// CodecMissingField keeps a field of a newer broker (codec.MissingFielder).
-func (r *Record) CodecMissingField(field []byte, v any) bool { return r.Unknown.Add(field, v) }
-
-// CodecMissingFields gives the kept fields back (codec.MissingFielder).
-func (r *Record) CodecMissingFields() map[string]any { return r.Unknown }
+func (r *Record) Encode() []byte { return r.Register.Encode(r) }
 
 // Change makes the record that follows old, nil when the name had none, by an update with this dot: closed as it
 // says, or with "" open. An opening after a close begins the next epoch, and so does what says the same again, since
 // the update that had said it is lost; a close stays in the epoch that it closes.
 func Change(old *Record, name string, closed Closing, dot clock.Dot, at clock.Hybrid) *Record {
-	r := &Record{Name: name, Epoch: 1, Closed: closed, At: at, By: dot, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+	r := &Record{Name: name, Epoch: 1, Closed: closed, At: at, By: dot, Register: register.New(dot)}
 	if old != nil {
-		r.Epoch, r.Created, r.Unknown = old.Epoch, old.Created, old.Unknown
-		r.Dots = old.Dots.Clone()
-		r.Dots.Set(dot)
+		r.Epoch, r.Register = old.Epoch, old.With(dot)
 		if closed == "" || closed == old.Closed {
 			r.Epoch = clock.Following(r.Epoch)
 		}
@@ -96,22 +65,16 @@ func (r *Record) compare(s *Record) int {
 	return cmp.Or(cmp.Compare(r.Epoch, s.Epoch), cmp.Compare(r.Closed, s.Closed), cmp.Compare(r.At, s.At), r.By.Compare(s.By))
 }
 
-// Merge joins two copies (rules L2, M1): the greater by epoch, close, time and writer, the smallest creations, the
-// join of the dots, all unknown fields. It reports whether the result differs from a.
+// Merge joins two copies (rules L2, M1): the greater by epoch, close, time and writer, and the join of the registers. It
+// reports whether the result differs from a.
 func Merge(a, b *Record) (*Record, bool) {
-	m, changed := *a, false
+	m := *a
+	var changed bool
+	m.Register, changed = a.Register.Merge(b.Register)
 	if b.compare(a) > 0 {
 		m.Epoch, m.Closed, m.At, m.By, changed = b.Epoch, b.Closed, b.At, b.By, true
 	}
-	var more [2]bool
-	m.Created, more[0] = canon.Smallest(a.Created, b.Created, clock.Dot.Compare, maxCreated)
-	m.Unknown, more[1] = a.Unknown.Merge(b.Unknown)
-	if !a.Dots.Covers(b.Dots) {
-		m.Dots = a.Dots.Clone()
-		m.Dots.Merge(b.Dots)
-		changed = true
-	}
-	if !changed && more == [2]bool{} {
+	if !changed {
 		return a, false
 	}
 	return &m, true
@@ -133,10 +96,8 @@ func Decode(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("member %q has epoch %d", r.Name, r.Epoch)
 	case r.Closed != "" && r.Closed != Left && r.Closed != Removed:
 		return nil, fmt.Errorf("member %q is %q", r.Name, r.Closed)
-	case len(r.Created) == 0 || len(r.Created) > maxCreated || !canon.Ascending(r.Created, clock.Dot.Compare):
-		return nil, fmt.Errorf("member %q has %d creations", r.Name, len(r.Created))
 	}
-	if err := r.Dots.Valid(); err != nil {
+	if err := r.Validate(); err != nil {
 		return nil, fmt.Errorf("member %q: %w", r.Name, err)
 	}
 	if r.By.IsZero() || !r.Dots.Has(r.By) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/register"
 )
 
 func drawSetting(t *rapid.T) *Setting {
@@ -18,7 +19,7 @@ func drawSetting(t *rapid.T) *Setting {
 	s := &Setting{Name: "strategy", Seq: rapid.Uint64Range(1, 3).Draw(t, "seq"), At: clock.Hybrid(rapid.Uint64Range(1, 3).Draw(t, "at")), By: by}
 	s.Value = string(rune('0'+s.Seq)) + string(rune('0'+s.At)) + string(by) // one version, one value (rule I1)
 	for range rapid.IntRange(1, 3).Draw(t, "creations") {
-		m, _ := Merge(s, &Setting{Created: []clock.Dot{dot()}})
+		m, _ := Merge(s, &Setting{Register: register.New(dot())})
 		s = m
 	}
 	for range 3 {
@@ -54,13 +55,14 @@ func TestSettingLaws(t *testing.T) {
 
 // What does not validate is refused (rule L10).
 func TestBadSettings(t *testing.T) {
-	good := &Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: "a~1", Created: []clock.Dot{{Actor: "a~1", Counter: 1}}, Dots: clock.NewVector(clock.Dot{Actor: "a~1", Counter: 1})}
+	good := &Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: "a~1", Register: register.New(clock.Dot{Actor: "a~1", Counter: 1})}
 	_, err := Decode(good.Encode())
 	require.NoError(t, err)
 	for what, spoil := range map[string]func(*Setting){
 		"name":      func(s *Setting) { s.Name = "no name" },
 		"value":     func(s *Setting) { s.Value = string(make([]byte, maxValue+1)) },
 		"version":   func(s *Setting) { s.Seq = 0 },
+		"so many":   func(s *Setting) { s.Seq = clock.MaxCounter + 1 },
 		"writer":    func(s *Setting) { s.By = "" },
 		"creations": func(s *Setting) { s.Created = nil },
 		"order": func(s *Setting) {

@@ -14,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/register"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -208,7 +209,7 @@ func TestWhoLacksMuchIsNotCountedOn(t *testing.T) {
 	for i := range 200 {
 		name := strings.Repeat("x", i+1)
 		_, err := o.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, _ ledger.Record) ledger.Record {
-			return &setting.Setting{Name: name, Value: strings.Repeat("v", 9000), Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+			return &setting.Setting{Name: name, Value: strings.Repeat("v", 9000), Seq: 1, At: 1, By: dot.Actor, Register: register.New(dot)}
 		})
 		require.NoError(t, err)
 	}
@@ -235,7 +236,7 @@ func TestWhoLacksMuchIsNotCountedOn(t *testing.T) {
 	require.Equal(t, 2, o.Reach(), "they get it all the same")
 
 	_, err := o.ledger.Apply(kind.SettingRef("new"), func(dot clock.Dot, _ ledger.Record) ledger.Record {
-		return &setting.Setting{Name: "new", Value: "v", Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		return &setting.Setting{Name: "new", Value: "v", Seq: 1, At: 1, By: dot.Actor, Register: register.New(dot)}
 	})
 	require.NoError(t, err)
 	d := o.demand()

@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/register"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -62,7 +63,7 @@ func (p *pair) pump() []Send {
 // write makes an update of this broker, and returns its dot.
 func (p *pair) write(name string) clock.Dot {
 	r, err := p.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, _ ledger.Record) ledger.Record {
-		return &setting.Setting{Name: name, Value: "v", Seq: 1, At: 1, By: dot.Actor, Created: []clock.Dot{dot}, Dots: clock.NewVector(dot)}
+		return &setting.Setting{Name: name, Value: "v", Seq: 1, At: 1, By: dot.Actor, Register: register.New(dot)}
 	})
 	require.NoError(p.t, err)
 	return r.Writers()[0]
@@ -95,7 +96,7 @@ func TestLacksNothing(t *testing.T) {
 	p.hear("b~1", ahead)
 	require.True(t, p.HoldsUpdate("b", d))
 	require.False(t, p.LacksNothing())
-	s := &setting.Setting{Name: "y", Value: "v", Seq: 1, At: 1, By: "b~1", Created: []clock.Dot{{Actor: "b~1", Counter: 1}}, Dots: clock.NewVector(clock.Dot{Actor: "b~1", Counter: 1})}
+	s := &setting.Setting{Name: "y", Value: "v", Seq: 1, At: 1, By: "b~1", Register: register.New(clock.Dot{Actor: "b~1", Counter: 1})}
 	_, err := p.ledger.Merge(ledger.Delta{
 		Entries: []ledger.Entry{{Ref: kind.SettingRef("y"), Dots: s.Dots, Record: s, Encoded: s.Encode()}}, Clock: clock.Tips(s.Dots),
 	})

@@ -32,6 +32,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a page without records":   {func(m *Message) { m.Page = &Page{} }, "page"},
 		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Tips{{}}} }, "vector clock"},
 		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Tips{{}}} }, "vector clock"},
+		"a stable clock above all": {func(m *Message) { m.Stable = &Stable{Version: clock.MaxCounter + 1} }, "stable"},
 		"a row without name":       {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
 		"another's row (S4)":       {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
 		"an old start's row (S4)":  {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
@@ -47,7 +48,7 @@ func TestDecodeRefuses(t *testing.T) {
 			_, err = DecodeMessage(Encode(&m))
 			require.ErrorContains(t, err, c.hint)
 			if m.Page == nil {
-				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Metadata: m.Metadata, Delta: m.Delta}
+				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Metadata: m.Metadata, Delta: m.Delta, Stable: m.Stable}
 				_, err = DecodeReply(Encode(&r))
 				require.ErrorContains(t, err, c.hint)
 			}
