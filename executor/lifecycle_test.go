@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -269,4 +270,36 @@ func TestWarmSparesAreRenewed(t *testing.T) {
 		defer p.mu.Unlock()
 		return len(p.idle) == 1 && len(p.idle[0].warm) == 0
 	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// Whoever upgrades the program while a broker runs replaces or removes its file: workers start from the one that
+// runs.
+func TestWorkersOfAReplacedProgram(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a running program has no path of its own")
+	}
+	if how := os.Getenv("EXECUTOR_TEST_REPLACED"); how != "" { // the broker
+		switch script := os.Args[0] + ".new"; how {
+		case "removed":
+			require.NoError(t, os.Remove(os.Args[0]))
+		case "replaced":
+			require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nexit 9\n"), 0o755))
+			require.NoError(t, os.Rename(script, os.Args[0]))
+		}
+		r := newRig(t)
+		require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
+		return
+	}
+	for _, how := range []string{"removed", "replaced"} {
+		t.Run(how, func(t *testing.T) {
+			self, err := os.ReadFile(os.Args[0])
+			require.NoError(t, err)
+			program := filepath.Join(t.TempDir(), "broker")
+			require.NoError(t, os.WriteFile(program, self, 0o755))
+			broker := exec.Command(program, "-test.run=^TestWorkersOfAReplacedProgram$")
+			broker.Env = append(os.Environ(), "EXECUTOR_TEST_REPLACED="+how)
+			out, err := broker.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+		})
+	}
 }

@@ -24,6 +24,9 @@ const (
 	compilerFactor = 32
 )
 
+// thisProgram is the file that runs, which is not what lies at its path when it was upgraded in place.
+func thisProgram() (string, error) { return "/proc/self/exe", nil }
+
 // workerAttr makes a worker die with its broker. A worker for native programs gets a signal that it can handle:
 // SIGKILL would leave the programs' children behind.
 func workerAttr(native bool) *syscall.SysProcAttr {

@@ -4,11 +4,14 @@ package executor
 
 import (
 	"errors"
+	"os"
 	"syscall"
 )
 
-// Outside Linux a worker notices its broker's death only by the end of its stdin, and
-// native programs have no memory limit.
+// Outside Linux a worker notices its broker's death only by the end of its stdin,
+// native programs have no memory limit, and a worker is started from whatever lies at this program's path.
+
+func thisProgram() (string, error) { return os.Executable() }
 
 func workerAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 

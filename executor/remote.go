@@ -48,7 +48,12 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		discard: make(chan struct{}),
 		tail:    &tailLog{log: e.cfg.Logger},
 	}
-	r.cmd = exec.Command(e.cfg.Worker[0], e.cfg.Worker[1:]...)
+	self, err := thisProgram()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, to start a worker from it: %w", err)
+	}
+	r.cmd = exec.Command(self, e.cfg.Worker...)
+	r.cmd.Args[0] = os.Args[0] // for whoever looks at the list of processes
 	r.cmd.Env = workerEnv()
 	r.cmd.SysProcAttr = workerAttr(native)
 	r.cmd.Stderr = r.tail
@@ -68,7 +73,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	if err := e.spawner.do(r.cmd.Start); err != nil {
 		in.Close()
 		out.Close()
-		return nil, fmt.Errorf("starting a worker with %q: %w", e.cfg.Worker, err)
+		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	r.stdin, r.link = in, newLink(out, in)
 	e.workers.Go(func() { r.listen(); e.pool.forget(r) })

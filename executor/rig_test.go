@@ -99,7 +99,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r := &rig{t: t, blobs: diskBlobs{t.TempDir()}, news: make(chan struct{}, 1)}
 	cfg := Config{
 		Dir: filepath.Join(t.TempDir(), "jobs"), CacheDir: cache, Blobs: r.blobs,
-		Worker: []string{os.Args[0], workerArg}, Grace: 300 * time.Millisecond,
+		Worker: []string{workerArg}, Grace: 300 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Report: func(u Update) {
 			r.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -91,7 +90,8 @@ type Config struct {
 
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
-	// Worker is the argv that starts a worker; the default is this binary with "worker".
+	// Worker is the arguments with which this program becomes a worker; the default is "worker". It is started
+	// from the file that runs, whatever lies at its path by now: an upgrade in place harms nobody.
 	Worker []string
 	// Logger receives warnings and what workers write to stderr; the default discards them.
 	Logger *slog.Logger
@@ -121,11 +121,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("executor: Config.Blobs and Config.Report must be set")
 	}
 	if len(c.Worker) == 0 {
-		self, err := os.Executable()
-		if err != nil {
-			return c, fmt.Errorf("executor: finding this program, to start workers from it: %w", err)
-		}
-		c.Worker = []string{self, "worker"}
+		c.Worker = []string{"worker"}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
