@@ -221,7 +221,7 @@ type Coordination struct {
 	Usage        job.Resources     `json:"usage"`       // what running jobs have asked for
 	Draining     bool              `json:"draining"`    // about to leave
 	DiskFull     bool              `json:"disk_full"`   // no new jobs until there is room
-	Unaudited    bool              `json:"unaudited"`   // holds back what it remembers until a peer has audited it
+	Unproven     bool              `json:"unaudited"`   // what it remembers may be older than what others know: no end is firm, and what is old waits at first
 	Quarantined  int               `json:"quarantined"` // records of peers that don't validate
 	// Emergency is the highest level in force at this broker, "" for none; Emergencies are
 	// all that are active, also where it is out of scope.

@@ -119,9 +119,6 @@ func (b *Broker) Load(scan ledger.Scan) error {
 		err = b.loadOwn(scan)
 	}
 	b.reviewWhere(nil)
-	if b.reviews.pending() {
-		b.peers.HoldBack()
-	}
 	return err
 }
 
@@ -201,7 +198,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 // nextWake is when a part next has something to do, even if nothing happens.
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
-		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.AuditDue(), b.sweeper.due(), b.causality.due(),
+		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.ProofDue(), b.sweeper.due(), b.causality.due(),
 		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(),
 	} {
 		wake = sooner(wake, at)

@@ -197,7 +197,7 @@ func (e *enrolment) blocked() bool {
 			others++
 		}
 	}
-	if know < min(e.cfg.Replicas, others) || e.peers.Unaudited() {
+	if know < min(e.cfg.Replicas, others) {
 		return true
 	}
 	e.heard = rec.Epoch

@@ -10,11 +10,13 @@ import (
 
 // Overview is what a broker says of itself and of the others.
 type Overview struct {
-	State  wire.State       // what push-pull is to carry (rule S3), with the clocks that others have told this broker
-	Stats  Stats            // counters of this broker
-	Active []*EmergencyView // of the emergencies that State names
-	Proven []string         // members that are there although SWIM says otherwise (rule P1)
-	Roll   []Enrolled       // every name that has a member record (rule M1)
+	State    wire.State       // what push-pull is to carry (rule S3), with the clocks that others have told this broker
+	Stats    Stats            // counters of this broker
+	Active   []*EmergencyView // of the emergencies that State names
+	Unproven bool             // this start is: others may know what this broker does not (rule M3)
+
+	Proven []string   // members that are there although SWIM says otherwise (rule P1)
+	Roll   []Enrolled // every name that has a member record (rule M1)
 
 	Lags map[string]Lag // of the members that have told their clocks, by name
 

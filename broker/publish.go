@@ -37,7 +37,7 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Proven: b.members.Proven(), Lags: map[string]Lag{}}
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: !b.peers.Proven(), Proven: b.members.Proven(), Lags: map[string]Lag{}}
 	by := b.ledger.Lineage()
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
@@ -120,7 +120,7 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},
 		Stretch:      b.peers.Stretch(),
-		Draining:     b.offer.draining, Full: b.offer.full, Unaudited: b.peers.Unaudited(),
+		Draining:     b.offer.draining, Full: b.offer.full, Unproven: !b.peers.Vouches(),
 		Wall: clock.At(b.own()), Unset: b.unset,
 	}
 	if b.drift != 0 {

@@ -85,8 +85,8 @@ func (b *Broker) firm(r *job.Record) bool {
 	if r.Seal != nil {
 		dots.Set(r.Seal.Dot)
 	}
-	if b.enrolment.blocked() {
-		return false // this broker is no member now (rule M2)
+	if !b.proven() {
+		return false
 	}
 	if b.peers.Firm(dots) {
 		return true

@@ -41,8 +41,11 @@ func (b *Broker) membersChanged(c membership.Change) {
 	if c.Isolated {
 		b.stats.Isolations++
 	}
-	if c.Joined && !b.peers.Unaudited() {
-		b.distrust() // it may have been away for long
+	switch {
+	case c.Joined && b.needs(membership.RollProtocol) != nil:
+		b.distrust() // without a roll others forget without who is away
+	case c.Joined:
+		b.peers.HoldBack(b.stamp()) // it may have been away for long
 	}
 	if c.Runners {
 		b.repairer.changed()

@@ -9,6 +9,7 @@ func (b *Broker) Step(in Input) error {
 		return errors.New("broker: no input")
 	}
 	in.step(b)
+	b.checkProof()
 	b.reviewAll()
 	return b.err
 }
@@ -73,7 +74,6 @@ func (b *Broker) pass(in Tick) {
 		b.checkAcks()
 	}
 	b.copies.Hedge()
-	b.checkAudit()
 	b.checkAbsences()
 	b.causality.checkCatching()
 	for _, in := range b.predecessors.checkArriving() {
@@ -92,9 +92,7 @@ func (b *Broker) begin() {
 	b.sweeper.next, b.balancer.next = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
 	b.beginDeadlines()
 	b.emergencies.refresh()
-	if b.peers.Unaudited() {
-		b.distrust()
-	}
+	b.distrust()
 }
 
 // abandon drops those that wait with this token.

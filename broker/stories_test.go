@@ -22,6 +22,7 @@ import (
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
 //	                            retention=24h retention_count=0 max_losses=3
+//	                            told: it was told of others to join, and has met none
 //	numbered                    from now on starts are numbered as a store numbers them (rule K1)
 //	crash a [late], restart a [options]
 //	                            late: what a has sent is still on its way
@@ -159,6 +160,7 @@ func (s *story) configure(c *Config) {
 	c.NewsLinks = s.option("news", "on") == "on"
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
+	c.Expecting = s.d.HasArg("told")
 	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))
 	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))
 	if d := s.option("drivers", ""); d != "" {

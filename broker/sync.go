@@ -98,9 +98,7 @@ func (b *Broker) acked(in Acked) {
 	if r.Delta != nil && takes {
 		b.merge(delta)
 	}
-	if b.peers.Audited(r) {
-		b.reviewWhere(nil)
-	}
+	b.peers.Audited(r)
 }
 
 // hear takes in what a peer says of itself in any message. It reports whether it is a member.
@@ -109,6 +107,7 @@ func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	s = b.corrected(s)
 	s.Clocks = replication.Reading{Own: s.Hybrid.Time(), City: s.Hybrid.Time()} // of an older version, which stamps by its own clock
 	if metadata != nil {
+		s.Unproven = metadata.Unproven
 		if metadata.Wall != 0 {
 			s.Clocks = clocksOf(metadata)
 		}
@@ -186,15 +185,19 @@ func (b *Broker) gossip(s wire.State) {
 	b.emergencies.takeHints(s.Hints())
 }
 
-// distrust holds back what is remembered, until it is audited (rule L9).
+// distrust begins the proof that what is remembered is no older than what the others know (rule M3).
 func (b *Broker) distrust() { b.peers.Distrust(b.stamp()) }
 
-// checkAudit goes on without an audit when nobody can make it.
-func (b *Broker) checkAudit() {
-	if b.peers.GiveUpAudit() {
+// checkProof lets what waited for the proof of this start go on.
+func (b *Broker) checkProof() {
+	if b.started() && b.peers.Prove() {
 		b.reviewWhere(nil)
 	}
 }
 
-// suspect reports whether a job must wait for the audit: it was created before it.
-func (c *core) suspect(r *job.Record) bool { return c.peers.Suspect(r.Submitted()) }
+// proven reports whether what this broker says of an end may count: its start is proven, and it is a member now
+// (rules M2, M3).
+func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked() }
+
+// suspect reports whether a job must wait for the proof of this start: it was created before it.
+func (c *core) suspect(r *job.Record) bool { return c.peers.HoldsBack(r.Submitted()) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -69,8 +70,15 @@ func TestNothingLeavesBeforeTheSync(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- e.run(ctx) }()
-		e.Tell(broker.Roster{Members: []membership.Member{{Name: "b", Actor: "b~00000001", HTTPAddr: "b:8000", Status: membership.Alive}}})
-		synctest.Wait()
+		meet := func(names ...string) {
+			var list []membership.Member
+			for _, name := range names {
+				list = append(list, membership.Member{Name: name, Actor: clock.Actor(name + "~00000001"), HTTPAddr: name + ":8000", Status: membership.Alive})
+			}
+			e.Tell(broker.Roster{Members: list})
+			synctest.Wait()
+		}
+		meet("b")
 		before := sent.Load()
 
 		disk.hold.Store(true)
@@ -86,7 +94,7 @@ func TestNothingLeavesBeforeTheSync(t *testing.T) {
 		go submit("1")
 		synctest.Wait()
 		go submit("2")
-		synctest.Wait()
+		meet("b", "c")
 		require.Zero(t, answered.Load(), "answered before the sync")
 		require.Equal(t, before, sent.Load(), "sent before the sync")
 

@@ -25,7 +25,6 @@ func (h host) RTT(name string) (time.Duration, bool)           { return h.n.memb
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
 func (h host) Heard(name string)                               { h.n.peers.heard(name, true) }
 func (h host) Contacts() (map[string]httpd.Contact, time.Time) { return h.n.peers.contacts() }
-func (h host) Unbootstrapped(members int) bool                 { return h.n.known.isUnbootstrapped(members) }
 func (h host) Running() bool                                   { return h.n.life.ctx.Err() == nil }
 func (h host) Joined() <-chan struct{}                         { return h.n.life.joined }
 func (h host) Leaving() context.Context                        { return h.n.life.leaving }

@@ -22,9 +22,10 @@ type knownPeers struct {
 	self   string
 	uptime func() time.Duration // of this broker, over all its starts
 
-	mu             sync.Mutex
-	met            map[string]knownPeer // by name, this broker not among them
-	unbootstrapped bool                 // this broker was told of others, and has never met one
+	expecting bool // at its start this broker was told of others, and had never met one
+
+	mu  sync.Mutex
+	met map[string]knownPeer // by name, this broker not among them
 }
 
 // knownPeer is a broker that was met, as the store keeps it.
@@ -66,7 +67,7 @@ func recallPeers(st *store.Store, self string, told bool, uptime func() time.Dur
 		}
 		return nil
 	})
-	x.unbootstrapped = told && len(x.met) == 0
+	x.expecting = told && len(x.met) == 0
 	if err != nil || ageless.Len() == 0 {
 		return x, err
 	}
@@ -152,14 +153,4 @@ func (x *knownPeers) addrs(alive map[string]bool) (out []string) {
 		}
 	}
 	return out
-}
-
-// isUnbootstrapped reports whether this broker was told of others and has never met one, by the number
-// of members that its core knows. It is not a cluster of one: others may know the same job, and have
-// ended it, so that no result is firm here (rule A3).
-func (x *knownPeers) isUnbootstrapped(members int) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.unbootstrapped = x.unbootstrapped && members <= 1
-	return x.unbootstrapped
 }

@@ -10,18 +10,19 @@ import (
 	"github.com/urban-compute/ucp/store"
 )
 
-// A broker that was told of others is unbootstrapped until it has met one; from then on it is not, also
-// when all others have left again (rule A3).
-func TestUnbootstrapped(t *testing.T) {
+// A broker that was told of others expects some, until it has met one: it is no cluster of its own (rule M3).
+func TestWhoIsExpected(t *testing.T) {
 	st, _, _, _ := storeOfEachKind(t)
-	alone, err := recallPeers(st, "a", false, up(0))
-	require.NoError(t, err)
-	require.False(t, alone.isUnbootstrapped(1), "a broker that was told of nobody is a cluster of one")
-	told, err := recallPeers(st, "a", true, up(0))
-	require.NoError(t, err)
-	require.True(t, told.isUnbootstrapped(1))
-	require.False(t, told.isUnbootstrapped(2))
-	require.False(t, told.isUnbootstrapped(1))
+	expecting := func(told bool) bool {
+		x, err := recallPeers(st, "a", told, up(0))
+		require.NoError(t, err)
+		require.NoError(t, x.remember([]membership.Member{{Name: "b", Actor: "b~1", Status: membership.Alive, Protocol: 2}}))
+		return x.expecting
+	}
+	require.False(t, expecting(false), "it was told of nobody")
+	st, _, _, _ = storeOfEachKind(t)
+	require.True(t, expecting(true))
+	require.False(t, expecting(true), "it has met b")
 }
 
 // What a member speaks is remembered: one that is absent when this broker starts may come back as it was,

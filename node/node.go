@@ -145,7 +145,7 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
-		Expecting: n.known.isUnbootstrapped(1), Protocol: n.known.protocol(),
+		Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),

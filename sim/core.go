@@ -118,11 +118,13 @@ type coreNode struct {
 
 	protocol int // the highest version that it tells others
 
-	exchanged bool                    // its disk was lost, or restored
-	silent    map[string]int          // messages in a row to which a peer did not reply
-	learnt    map[clock.Dot]time.Time // when verdicts came to its disk
-	heard     map[emergency.ID]bool   // events that it was told of
-	confirmed map[string]clock.Actor  // which start of a peer has confirmed a blob, by peer and digest
+	exchanged   bool // its disk was lost, or restored
+	exchangedAt time.Time
+	silent      map[string]int          // messages in a row to which a peer did not reply
+	learnt      map[clock.Dot]time.Time // when verdicts came to its disk
+	heard       map[emergency.ID]bool   // events that it was told of
+	firm        map[string]bool         // jobs whose end it has shown as firm, in any start
+	confirmed   map[string]clock.Actor  // which start of a peer has confirmed a blob, by peer and digest
 }
 
 type event struct {
@@ -179,7 +181,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 func (c *Core) add() (name string) {
 	name = fmt.Sprintf("b%d", len(c.names))
 	c.names = append(c.names, name)
-	c.nodes[name] = &coreNode{name: name, disk: disk{}, blobs: map[string]bool{}, protocol: wire.Version}
+	c.nodes[name] = &coreNode{name: name, firm: map[string]bool{}, disk: disk{}, blobs: map[string]bool{}, protocol: wire.Version}
 	return name
 }
 
@@ -349,7 +351,16 @@ func (c *Core) drive(n *coreNode) {
 		}
 		takes += perSecond(size, c.Disk)
 	}
-	c.after(takes, func() { c.synced(n, b, rd) })
+	disk := n.diskOf()
+	c.after(takes, func() { c.synced(n, b, disk, rd) })
+}
+
+// diskOf says which start uses which disk.
+func (n *coreNode) diskOf() diskUse { return diskUse{n.starts, n.exchangedAt} }
+
+type diskUse struct {
+	start     int
+	exchanged time.Time
 }
 
 // perSecond is how long so many bytes take at a speed.
@@ -373,13 +384,13 @@ func (c *Core) travel(from, to string, bytes int, do func()) {
 	c.after(takes, do)
 }
 
-// synced ends a commit.
-func (c *Core) synced(n *coreNode, b *broker.Broker, rd broker.Ready) {
+// synced ends a commit to a disk.
+func (c *Core) synced(n *coreNode, b *broker.Broker, disk diskUse, rd broker.Ready) {
 	if n.b == b && c.Now.Before(n.paused) {
-		c.after(n.paused.Sub(c.Now), func() { c.synced(n, b, rd) })
+		c.after(n.paused.Sub(c.Now), func() { c.synced(n, b, disk, rd) })
 		return
 	}
-	if n.b != b && (n.b != nil || c.rand.IntN(2) == 0) {
+	if n.b != b && (n.diskOf() != disk || c.rand.IntN(2) == 0) {
 		c.saw(n, unsynced{&rd})
 		return // killed before the sync
 	}

@@ -96,7 +96,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 
 // diskChanged notes that a disk was lost, or is an older one.
 func (c *Core) diskChanged(n *coreNode) {
-	n.exchanged = true
+	n.exchanged, n.exchangedAt = true, c.Now
 	delete(c.checks.ends, n.name)
 	c.checks.answers.diskChanged(n.name)
 	for _, r := range n.disk.jobs() {
@@ -168,6 +168,8 @@ func (c *Core) checkAck(r *job.Record, copies int) {
 		}
 		if held {
 			holders[name] = true
+		} else if n.exchanged && c.Now.Sub(n.exchangedAt) < 2*slowest {
+			copies-- // it may have held it when the answer was made: a slow disk keeps an answer for as long
 		}
 	}
 	if c.hostile != nil {

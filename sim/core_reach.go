@@ -275,6 +275,19 @@ var rules = []rule{
 	{"M1", "a member is admitted", on(func(_ *Core, _ *coreNode, x admitted) bool {
 		return x.now.Closed == "" && x.now.By.Actor.Broker() != x.now.Name
 	})},
+	{"M3", "a start says that it is not proven", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Metadata != nil && x.m.Metadata.Unproven })},
+	{"M3", "a later start is proven, and there are others", on(func(_ *Core, n *coreNode, rd *broker.Ready) bool {
+		return rd.Overview != nil && !rd.Overview.Unproven && len(rd.Overview.Roll) > 1 && n.starts > 1
+	})},
+	{"M3", "an end is provisional that was firm there before", on(func(_ *Core, n *coreNode, x answered) bool {
+		f, ok := x.v.(*broker.Found)
+		if !ok || !f.Record.Finished() || f.Members < 2 {
+			return false
+		}
+		was := n.firm[f.Record.Key()]
+		n.firm[f.Record.Key()] = was || !f.Provisional
+		return was && f.Provisional
+	})},
 	{"M2", "a member says goodbye, or is removed", on(func(_ *Core, _ *coreNode, x admitted) bool { return x.now.Closed != "" })},
 
 	{"A1", "a submission is acknowledged with copies", on(func(_ *Core, _ *coreNode, x answered) bool {

@@ -92,7 +92,7 @@ func (w *Waiters[W]) Reach() (reach int) {
 func (w *Waiters[W]) Copies(dot clock.Dot, blobs []job.Digest) int {
 	n := 1
 	for _, name := range w.members.Names() {
-		if w.peers.HoldsUpdate(name, dot) && w.holders.Has(name, blobs) {
+		if w.peers.Copy(name, dot) && w.holders.Has(name, blobs) {
 			n++
 		}
 	}

@@ -216,6 +216,7 @@ func TestWhoLacksMuchIsNotCountedOn(t *testing.T) {
 	ring := o.members.Ring()
 	lacks := func(name string, told replication.Said) {
 		told.From, told.Actor = name, actorOf(name)
+		o.peers.Answered(name, false) // what it was asked at the start
 		o.peers.Hear(told)
 		o.peers.Pull(name)
 		_, err := o.peers.Pump(func() replication.Head { return replication.Head{} })

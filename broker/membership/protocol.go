@@ -24,6 +24,12 @@ func (m *Membership) Speaks(name string) int {
 // Expects reports whether this broker was told of others and has met none yet: it does not know who else counts.
 func (m *Membership) Expects() bool { return m.cfg.Expecting && !m.met }
 
+// Single reports whether this broker is a cluster of its own: nobody else counts, it was told of nobody else, and it
+// had met nobody before its start, unless they have all gone for good.
+func (m *Membership) Single() bool {
+	return len(m.counted) == 0 && !m.Expects() && (m.met || m.cfg.Protocol == 0)
+}
+
 // Protocol is the highest version that every member speaks, the absent ones included: nothing may be
 // written that a broker of a lower one can't read.
 func (m *Membership) Protocol() int { return m.protocol }

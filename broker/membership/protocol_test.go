@@ -48,3 +48,22 @@ func TestProtocol(t *testing.T) {
 	m.Update(now, nil)
 	require.Equal(t, wire.Version, m.Protocol(), "it has met the others, and they are gone")
 }
+
+// A cluster of its own is who was told of nobody, has met nobody, also before its start, and counts nobody (rule M3).
+func TestSingle(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	single := func(cfg Config, roster ...Member) bool {
+		cfg.Actor = "a~1"
+		m := New(cfg)
+		if roster != nil {
+			m.Update(now, roster)
+		}
+		return m.Single()
+	}
+	require.True(t, single(Config{}))
+	require.False(t, single(Config{Expecting: true}), "it was told of others")
+	require.False(t, single(Config{Protocol: 1}), "it knew others before its start, and is about to hear of them")
+	require.False(t, single(Config{}, Member{Name: "b", Status: Alive}))
+	require.False(t, single(Config{Protocol: 1}, Member{Name: "b", Status: Failed}))
+	require.True(t, single(Config{Protocol: 1}, Member{Name: "b", Status: Left}), "all others have left")
+}

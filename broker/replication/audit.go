@@ -2,7 +2,6 @@ package replication
 
 import (
 	"bytes"
-	"time"
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
@@ -17,7 +16,8 @@ type audit struct {
 	since    clock.Tips   // the member's clock when it told its digest
 	asked    bool         // they are under way
 	pushed   bool         // what the member lacks of us was sent, so that it can judge it
-	done     bool         // one round has ended since the member's present actor was met
+	done     bool         // a round has ended since the member's present actor was met, and it knew what it was to judge
+	told     clock.Tips   // the member's clock then
 }
 
 // ask gives the question for the next message, nil when there is none.
@@ -43,12 +43,12 @@ func (r *Replication) auditFor(a *wire.Audit) (forgotten []ledger.Ref) {
 }
 
 // Audited takes in the part of a reply that concerns the audit: the answer to a question, or a
-// digest that leads to one. It reports whether what waited for an audit may go on now.
-func (r *Replication) Audited(reply *wire.Reply) (trusted bool) {
+// digest that leads to one.
+func (r *Replication) Audited(reply *wire.Reply) {
 	l := r.links[reply.From]
-	a := &l.audit
+	a, before := &l.audit, l.audit
 	if a.asked {
-		*a = audit{done: true, pushed: a.pushed}
+		*a = audit{done: true}
 	}
 	if len(reply.Live) == ledger.DigestSize {
 		ours := r.ledger.LiveDigest(reply.Clock)
@@ -60,76 +60,16 @@ func (r *Replication) Audited(reply *wire.Reply) (trusted bool) {
 			a.since = reply.Clock
 		}
 	}
-	if !r.unaudit.waiting {
-		return false
-	}
-	known := r.lineage.Covers(l.base, r.unaudit.target)
-	if a.done && known {
-		r.unaudit = unaudited{}
-		return true
-	}
-	if !known && !a.pushed {
-		a.pushed, l.news = true, true
-	}
-	return false
-}
-
-// unaudited holds back what a broker remembers from before its start, or from before it was
-// alone, until a live member has audited it: it runs, places and takes over nothing old until
-// then (rule L9). Alone and offline it goes on.
-type unaudited struct {
-	waiting bool
-	target  clock.Tips   // what the auditor must have seen of us
-	before  clock.Hybrid // jobs created up to then are old
-	alone   time.Time    // when it goes on if nobody is there
-	until   time.Time    // and when in any case: somebody is there, and does not answer
-}
-
-// aloneAfter is how long a starting broker waits for others to show up.
-const aloneAfter = 5 * time.Second
-
-// HoldBack says that this broker remembers unfinished records from before its start: they wait
-// for an audit, which [Replication.Distrust] begins at the first Tick.
-func (r *Replication) HoldBack() { r.unaudit.waiting = true }
-
-// Unaudited reports whether something waits for an audit.
-func (r *Replication) Unaudited() bool { return r.unaudit.waiting }
-
-// Distrust holds back what is known now, all that was created up to the stamp.
-func (r *Replication) Distrust(before clock.Hybrid) {
-	r.unaudit = unaudited{
-		waiting: true, target: r.ledger.Seen(), before: before,
-		alone: r.now.Add(aloneAfter), until: r.now.Add(max(r.cfg.SyncInterval, aloneAfter)),
-	}
-	for _, l := range r.links {
-		l.audit, l.want = audit{}, true
-	}
-}
-
-// Suspect reports whether a record that was created then must wait for the audit.
-func (r *Replication) Suspect(created clock.Hybrid) bool {
-	return r.unaudit.waiting && created <= r.unaudit.before
-}
-
-// GiveUpAudit reports whether what waited for an audit goes on without, since nobody is there,
-// or nobody answers.
-func (r *Replication) GiveUpAudit() bool {
-	u := &r.unaudit
-	if u.waiting && (!r.now.Before(u.until) || !r.now.Before(u.alone) && r.members.Living() == 1) {
-		*u = unaudited{}
-		return true
-	}
-	return false
-}
-
-// AuditDue is when GiveUpAudit will say so; zero is never.
-func (r *Replication) AuditDue() time.Time {
-	u := &r.unaudit
+	a.pushed, a.told = before.pushed, before.told
 	switch {
-	case !u.waiting:
-		return time.Time{}
-	case r.members.Living() == 1 && u.alone.Before(u.until):
-		return u.alone
+	case before.done: // the first counts: while a member writes, the latest clock that it has told is ahead of ours
+		a.done = true
+	case !r.lineage.Covers(l.base, r.proof.target): // it can't judge yet all that waits
+		a.done = false
+		if !a.pushed {
+			a.pushed, l.news = true, true
+		}
+	case a.done:
+		a.told = reply.Clock
 	}
-	return u.until
 }

@@ -44,7 +44,9 @@ type link struct {
 	much     bool        // the message under way says that it lacks much
 	lease    *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
 
-	audit audit // of our unfinished records with this member (rule L9)
+	audit    audit      // of our unfinished records with this member (rule L9)
+	unproven bool       // its present start is (rule M3)
+	brought  clock.Tips // what that held before it said anything else
 
 	failures  int
 	notBefore time.Time // backoff after failures (rule S5)
@@ -101,7 +103,7 @@ func (r *Replication) Meet(m membership.Member, was membership.Status) {
 	l := r.links[m.Name]
 	known := l != nil
 	if !known {
-		l = &link{exchange: r.now.Add(time.Duration(r.random.Fraction() * float64(maxLag))), want: r.unaudit.waiting}
+		l = &link{exchange: r.now.Add(time.Duration(r.random.Fraction() * float64(maxLag))), want: !r.proof.proven}
 		r.links[m.Name] = l
 	}
 	if l.heard && m.Actor.Before(l.actor) && !r.members.Superseded(l.actor) {
@@ -142,6 +144,7 @@ type Said struct {
 	Stable      *wire.Stable
 	StableHeard uint64
 	Clocks      Reading // what time it is there (rule T2)
+	Unproven    bool    // its start is not proven yet (rule M3)
 }
 
 // Superseded reports whether a later start of the same member has spoken itself (rule F1): what comes of this one is late,
@@ -166,6 +169,13 @@ func (r *Replication) Hear(s Said) bool {
 		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange}
 		l.actor = s.Actor
 	}
+	if !l.heard {
+		l.brought = s.Clock
+	}
+	if l.heard && l.unproven && !s.Unproven && !r.proof.proven {
+		l.audit, l.want = audit{}, true // it may be our witness now
+	}
+	l.unproven = s.Unproven
 	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
 	l.beat = max(l.beat, s.Beat)
 	if s.Taken && l.sent.upto != nil {

@@ -12,7 +12,8 @@
 //   - donor.go: from whom a member gets what does not fit into a message (rule R1)
 //   - receive.go: messages of others, and the replies to those (rules L4, L5)
 //   - stable.go: what every member is known to hold (rules F1 to F3)
-//   - audit.go: comparing unfinished records after a start (rule L9)
+//   - audit.go: comparing unfinished records (rule L9)
+//   - proof.go: whether this start knows what the others know (rule M3)
 //
 // The package is pure: it is told the time and given its randomness. One goroutine owns a
 // [Replication]. The rules are numbered in docs/protocol.md.
@@ -52,7 +53,7 @@ type Replication struct {
 
 	links   map[string]*link // to every member, by name
 	stretch float64          // of the sync interval (rule S5)
-	unaudit unaudited        // what waits for an audit (rule L9)
+	proof   proof            // whether this start is proven (rule M3)
 	lease   lease            // from whom this broker gets what it lacks much of (rule R1)
 	spurned clock.Actor      // the last donor that sent nothing
 
@@ -112,6 +113,13 @@ func (r *Replication) Stretch() float64 { return r.stretch }
 func (r *Replication) HoldsUpdate(name string, d clock.Dot) bool {
 	l := r.links[name]
 	return l != nil && (l.actor == d.Actor || l.heard && (r.lineage.Has(l.known, d) || l.taken.has(d, r.lineage)))
+}
+
+// Copy reports whether a member counts as a copy of an update (rule A1): it is known to hold it, and that was not
+// on its disk before it was proven (rule M3).
+func (r *Replication) Copy(name string, d clock.Dot) bool {
+	l := r.links[name]
+	return r.HoldsUpdate(name, d) && !(l.unproven && r.lineage.Has(l.brought, d))
 }
 
 // HoldsAll reports whether a member is known to hold several updates.

@@ -164,21 +164,21 @@ func TestIntervalIsStretched(t *testing.T) {
 	}
 }
 
-// What a broker remembers from before its start waits for an audit; alone it waits 5 s, and with
-// somebody who does not answer a sync interval (rule L9).
-func TestAuditIsGivenUp(t *testing.T) {
+// What a broker remembers from before its start waits for its proof; alone it waits 5 s, and with somebody who does
+// not answer a sync interval. Then it goes on, and is not proven all the same (rule M3).
+func TestWhatIsOldGoesOnWithoutProof(t *testing.T) {
 	p := newPair(t)
-	p.HoldBack()
 	p.Distrust(10)
-	require.True(t, p.Suspect(10))
-	require.False(t, p.Suspect(11), "it was created since")
+	require.True(t, p.HoldsBack(10))
+	require.False(t, p.HoldsBack(11), "it was created since")
 	p.pass(aloneAfter)
-	require.False(t, p.GiveUpAudit(), "b is there, and may yet answer")
-	require.Equal(t, time.Minute-aloneAfter, p.AuditDue().Sub(p.at))
+	require.False(t, p.Prove(), "b is there, and may yet answer")
+	require.Equal(t, time.Minute-aloneAfter, p.ProofDue().Sub(p.at))
 	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Failed}})
-	require.True(t, p.GiveUpAudit(), "nobody is there")
-	require.False(t, p.Suspect(10))
-	require.True(t, p.AuditDue().IsZero())
+	require.True(t, p.Prove(), "nobody is there")
+	require.False(t, p.HoldsBack(10))
+	require.False(t, p.Proven())
+	require.True(t, p.ProofDue().IsZero())
 }
 
 // A leaving broker is told how far the others are with what it wrote, in all its starts, and

@@ -87,7 +87,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	l := r.links[name]
 	msg = r.say(name, head)
 	msg.Want = due || l.want || !l.heard
-	msg.Live, msg.Audit = due || r.unaudit.waiting && !l.audit.done, l.audit.ask()
+	msg.Live, msg.Audit = due || !(r.proof.proven && r.proof.goesOn) && !l.audit.done, l.audit.ask()
 	l.sent, l.much = span{}, false
 	if due {
 		l.exchange = r.now.Add(r.interval())

@@ -28,7 +28,7 @@ type Metadata struct {
 	Stretch      float64           `codec:"stretch" json:"sync_stretch"`
 	Draining     bool              `codec:"draining,omitempty" json:"draining"`   // it is about to leave, and takes nothing
 	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
-	Unaudited    bool              `codec:"unaudited,omitempty" json:"unaudited"` // it holds back what it remembers until somebody has audited it (rule L9)
+	Unproven     bool              `codec:"unaudited,omitempty" json:"unaudited"` // its start is: what it remembers may be older than what others know (rule M3)
 
 	Wall  clock.Time `codec:"wall,omitempty" json:"wall,omitzero"`    // what its own clock showed when it said so; 0 of an older version (rule T2)
 	City  clock.Time `codec:"city,omitempty" json:"city,omitzero"`    // what time it was in the city, as far as it knew, if that was another

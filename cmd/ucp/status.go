@@ -66,8 +66,8 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if s.DiskFull {
 		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}
-	if s.Unaudited {
-		row(w, "Audit:", "old jobs wait until a peer has compared them with its own")
+	if s.Unproven {
+		row(w, "Start:", "not proven yet: results are provisional, and old jobs wait at first, until others have compared theirs")
 	}
 	if s.Quarantined > 0 {
 		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read", s.Quarantined))

@@ -56,7 +56,7 @@ func TestEveryFieldIsShown(t *testing.T) {
 }
 
 func asShown(t *testing.T, r *job.Record) string {
-	b, err := json.Marshal((&Server{host: lonely{}}).view(&broker.Found{Record: r, First: true}, true))
+	b, err := json.Marshal((&Server{host: nil}).view(&broker.Found{Record: r, First: true}, true))
 	require.NoError(t, err)
 	return string(b)
 }

@@ -90,9 +90,6 @@ type Host interface {
 	// Contacts says how it went with each broker since this start, and when the last exchange
 	// succeeded; zero is never.
 	Contacts() (by map[string]Contact, lastSync time.Time)
-	// Unbootstrapped reports whether this broker was told of others and has not met one yet; members is
-	// how many its core knows.
-	Unbootstrapped(members int) bool
 
 	// Running reports whether the node works.
 	Running() bool

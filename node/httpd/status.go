@@ -58,13 +58,14 @@ func (srv *Server) coordination() api.Coordination {
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
-		Draining: row.Draining, DiskFull: row.Full, Unaudited: row.Unaudited, Quarantined: int(srv.stats().Quarantined),
+		Draining: row.Draining, DiskFull: row.Full, Quarantined: int(srv.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
 		c.LastSyncTime = &t
 	}
 	if s := srv.host.Overview(); s != nil {
+		c.Unproven = s.Unproven
 		c.Protocol, c.HeldBack, c.HeldBackBy = s.Protocol, s.HeldBack, s.HeldBackBy
 		c.Warnings = append(c.Warnings, s.Warnings...)
 	}

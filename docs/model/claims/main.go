@@ -4,7 +4,8 @@
 // Three members and one record, which a created. A clock is reduced to "covers the record" (whoever covers it and lacks
 // it has forgotten it, as far as a peer can tell). One member, b, may lie: it says that it has forgotten what it holds,
 // that its clock covers what it never had, and that its stable clock covers everything. The disk of a may be restored
-// from a copy, and a may start again on an intact one. Blobs, stubs and the order of verdicts are left out.
+// from a copy, and a may start again on an intact one; the power may fail for all at once, so that nobody is proven (M3).
+// Blobs, stubs and the order of verdicts are left out.
 //
 // Properties: nobody drops an unfinished record that nobody has finished ("lost"), and nobody runs again what all
 // others have forgotten ("zombie").
@@ -12,6 +13,7 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/urban-compute/ucp/docs/model/explore"
 )
@@ -19,6 +21,7 @@ import (
 const (
 	members = 3
 	liar    = 1
+	copies  = 2 // W: one disk may be lost
 )
 
 const (
@@ -32,8 +35,9 @@ type rule struct {
 	oneWord    bool // a record that one member says it has forgotten is dropped
 	anyTime    bool // a claim counts whenever it comes, not only before this start was proven
 	unresolved bool // a disputed record runs as soon as this start is proven
+	itself     bool // a start after a power cut is proven before anybody has answered it
 
-	lies, restarts, restores bool // what may happen
+	lies, restarts, restores, powerCut bool // what may happen
 }
 
 type member struct {
@@ -42,6 +46,7 @@ type member struct {
 	stable   bool  // its stable clock covers the record, its verdict included
 	saw      uint8 // who has told that, as a set
 	proven   bool  // this start
+	heard    uint8 // who has answered it that is not proven either, as a set
 	absent   uint8 // who has answered the audit "absent"
 	disputed bool  // held, but neither run nor shown
 }
@@ -52,6 +57,7 @@ type state struct {
 	disk     member // the copy of a's disk
 	restored bool
 	starts   uint8
+	cut      bool // the power has failed
 
 	finished     bool  // somebody has finished it
 	forgot       uint8 // who has forgotten it by the rule
@@ -100,7 +106,9 @@ func (r rule) take(s state, i, j int) state {
 	if y.stable {
 		x.saw |= bit(j)
 	}
-	x.proven = x.proven || y.proven
+	if x.heard |= bit(j); y.proven || bits.OnesCount8(x.heard)+1 >= copies {
+		x.proven, x.heard = true, 0
+	}
 	if r.unresolved && x.proven {
 		x.disputed = false
 	}
@@ -153,10 +161,19 @@ func (r rule) next(s state, step func(state, string)) {
 	}
 	again := func(m member) state {
 		t := s
-		t.m[0] = m
-		t.m[0].proven, t.m[0].absent, t.m[0].disputed, t.m[0].saw = false, 0, false, 0
+		t.m[0] = m.again()
+		t.m[0].proven = r.itself && s.cut
 		t.starts++
 		return t
+	}
+	if r.powerCut && !s.cut {
+		t := s
+		t.cut = true
+		for i := range members {
+			t.m[i] = s.m[i].again()
+			t.m[i].proven = r.itself
+		}
+		step(t, "the power fails, and all start again")
 	}
 	if r.restores && s.copied && !s.restored {
 		t := again(s.disk)
@@ -168,6 +185,11 @@ func (r rule) next(s state, step func(state, string)) {
 	if r.restarts && s.starts < 2 {
 		step(again(s.m[0]), "a starts again, its disk intact")
 	}
+}
+
+// again is a member that has started from what is on its disk.
+func (m member) again() member {
+	return member{covers: m.covers, record: m.record, stable: m.stable}
 }
 
 // word is whose word all take for having told a stable clock that covers everything.
@@ -231,6 +253,8 @@ func cases() []explore.Case {
 		of("mended, restored", "", rule{restores: true, restarts: true}),
 		of("mended, liar", "", rule{lies: true}),
 		of("mended, liar, restart", "lost", rule{lies: true, restarts: true}),
+		of("mended, restored, power cut", "", rule{restores: true, powerCut: true}),
+		of("itself, restored, power cut", "zombie", rule{restores: true, powerCut: true, itself: true}),
 		of("one-word, liar", "lost", rule{lies: true, oneWord: true}),
 		of("as-written, liar", "lost", rule{lies: true, anyTime: true}),
 		of("as-written, restored", "", rule{restores: true, restarts: true, anyTime: true}),

@@ -1,0 +1,106 @@
+package replication
+
+import (
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// proof is how far this start has shown that what it remembers is no older than what the others know (rule M3). Every
+// start begins without: a broker can't tell its own disk from an older copy of it.
+type proof struct {
+	proven bool
+	target clock.Tips // what a witness must have seen of us, to judge the rest
+
+	goesOn bool         // what is old need not wait any longer
+	before clock.Hybrid // what was created up to then is old
+	alone  time.Time    // when it goes on if nobody is there
+	until  time.Time    // and when in any case: somebody is there, and does not answer
+}
+
+// aloneAfter is how long a starting broker waits for others to show up.
+const aloneAfter = 5 * time.Second
+
+// Distrust says that what is known now, all that was created up to the stamp, may be older than what the others
+// know: after a start, or while nobody counted this broker.
+func (r *Replication) Distrust(before clock.Hybrid) {
+	r.proof.proven = false
+	r.HoldBack(before)
+}
+
+// HoldBack lets what is known now wait until a member that is there has compared it with its own (rule L9).
+func (r *Replication) HoldBack(before clock.Hybrid) {
+	r.proof = proof{
+		proven: r.proof.proven, target: r.ledger.Seen(), before: before,
+		alone: r.now.Add(aloneAfter), until: r.now.Add(max(r.cfg.SyncInterval, aloneAfter)),
+	}
+	for _, l := range r.links {
+		l.audit, l.want = audit{}, true
+	}
+}
+
+// Proven reports whether this start is proven, or this broker is a cluster of its own. Until then no end is firm
+// here, and nothing old runs (rule M3).
+func (r *Replication) Proven() bool { return r.proof.proven || r.members.Single() }
+
+// Vouches reports whether this start may be a witness for others. A cluster of its own may not: whoever asks is
+// somebody of whom it does not know yet.
+func (r *Replication) Vouches() bool { return r.proof.proven }
+
+// HoldsBack reports whether what was created then must wait, since others may have ended and forgotten it.
+func (r *Replication) HoldsBack(created clock.Hybrid) bool {
+	return !r.proof.goesOn && created <= r.proof.before && !r.members.Single()
+}
+
+// Prove looks whether there is proof by now, and whether what is old need not wait for it any longer. It reports
+// whether anything has changed.
+//
+// A member is a *witness* when it has compared its unfinished records with ours (rule L9), knowing all that we
+// remember, so that it could judge it, and has told a clock in answer that ours covers by now. One that is proven
+// itself is enough. If all have started at once nobody is: then it takes as many as hold copies, this broker
+// included, or all. Fewer than that have lost their disks, so that one of them has what it ever had.
+func (r *Replication) Prove() (changed bool) {
+	p, before := &r.proof, r.proof
+	if p.proven && p.goesOn {
+		return false
+	}
+	counted := r.members.Counted()
+	enough := min(max(r.cfg.Copies, 2), len(counted)+1)
+	have, silent := 1, 0
+	for _, name := range counted {
+		switch l := r.links[name]; {
+		case l != nil && r.witness(l) && l.unproven:
+			have++
+		case l != nil && r.witness(l):
+			have = max(have+1, enough)
+		case r.members.Alive(name):
+			silent++
+		}
+	}
+	p.proven = p.proven || have > 1 && have >= enough
+	p.goesOn = p.goesOn || have > 1 && (p.proven || silent == 0) || !r.now.Before(p.until) || !r.now.Before(p.alone) && r.members.Living() == 1
+	if p.proven && !before.proven {
+		for _, l := range r.links {
+			l.want = true // they may rely on us from now on
+		}
+	}
+	return p.proven != before.proven || p.goesOn != before.goesOn
+}
+
+// witness reports whether a member can say that we are not behind.
+func (r *Replication) witness(l *link) bool {
+	a := &l.audit
+	return a.done && r.ledger.Covers(a.told)
+}
+
+// ProofDue is when Prove will say something new although nothing happens; zero is never.
+func (r *Replication) ProofDue() time.Time {
+	p := &r.proof
+	switch {
+	case p.goesOn:
+		return time.Time{}
+	case r.members.Living() == 1 && p.alone.Before(p.until):
+		return p.alone
+	}
+	return p.until
+}

@@ -1,0 +1,85 @@
+package replication
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// answers lets a member answer with a clock and the same unfinished records as ours.
+func (p *pair) answers(name string, c clock.Tips, unproven bool) {
+	actor := clock.Actor(name + "~1")
+	require.True(p.t, p.Hear(Said{From: name, Actor: actor, Clock: c, Unproven: unproven}))
+	p.Audited(&wire.Reply{From: name, Actor: actor, Clock: c, Live: p.ledger.LiveDigest(c)})
+}
+
+// A start is proven when its clock covers what a proven member told in answer, and that one could judge what was
+// remembered here (rule M3).
+func TestWitness(t *testing.T) {
+	p := newPair(t)
+	d := p.write("x")
+	p.Distrust(10)
+	theirs := clock.Tips{{Actor: "b~1", Counter: 5}}
+
+	p.answers("b", theirs, false)
+	require.False(t, p.Prove(), "it does not know what is remembered here, nor is what it told held here")
+	require.True(t, p.HoldsBack(10))
+	require.True(t, p.links["b"].news, "it is sent what it can't judge otherwise")
+
+	p.answers("b", clock.Tips{d, theirs[0]}, false)
+	require.False(t, p.Prove(), "what it told is not held here")
+	_, err := p.ledger.Merge(ledger.Delta{Clock: theirs})
+	require.NoError(t, err)
+	require.True(t, p.Prove())
+	require.True(t, p.Proven() && p.Vouches() && !p.HoldsBack(10))
+	require.True(t, p.links["b"].want, "they hear of it")
+
+	p.Distrust(10)
+	require.False(t, p.Prove(), "what it told before does not count")
+	p.answers("b", theirs, false)
+	require.False(t, p.Prove())
+}
+
+// If nobody is proven it takes as many as hold copies, or all if there are fewer; who is proven is enough alone.
+func TestNobodyIsProven(t *testing.T) {
+	p := newPair(t)
+	p.cfg.Copies = 3
+	roster := []membership.Member{}
+	for _, name := range []string{"b", "c", "d"} {
+		roster = append(roster, membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: membership.Alive})
+	}
+	p.members.Update(p.at, roster)
+	for _, m := range roster {
+		p.Meet(m, "")
+	}
+	p.Distrust(10)
+	p.answers("b", nil, true)
+	require.False(t, p.Prove())
+	p.answers("c", nil, true)
+	require.True(t, p.Prove(), "three of four")
+
+	p.Distrust(10)
+	p.answers("b", nil, true)
+	require.False(t, p.Prove())
+	p.answers("b", nil, false)
+	require.True(t, p.links["b"].want, "b is proven now, and is asked again")
+	require.True(t, p.Prove())
+}
+
+// Who is not proven is no copy of what was on its disk before; what it takes now counts (rules A1, M3).
+func TestWhatAStartBrought(t *testing.T) {
+	p := newPair(t)
+	old, fresh := p.write("x"), clock.Dot{}
+	p.answers("b", clock.Tips{old}, true)
+	fresh = p.write("y")
+	p.answers("b", clock.Tips{fresh}, true)
+	require.False(t, p.Copy("b", old))
+	require.True(t, p.Copy("b", fresh))
+	p.answers("b", clock.Tips{fresh}, false)
+	require.True(t, p.Copy("b", old))
+}
