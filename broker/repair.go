@@ -35,6 +35,7 @@ type inputPass struct {
 type outputPass struct {
 	next   time.Time           // when it goes on; zero while nothing has changed, or its files are on their way
 	all    bool                // all jobs are to be looked at from here on
+	since  time.Time           // when others were there than before: what ends soon after may still go by those
 	from   endItem             // the job that is next
 	left   int                 // how many it has yet to look at
 	mine   map[string]bool     // by broker, whether what it has made belongs here, too
@@ -63,7 +64,7 @@ func newRepairer(c *core) repairer {
 func (p *repairer) changed() {
 	p.inputs.todo, p.inputs.next = nil, p.now.Add(inputsAfter)
 	o := &p.outputs
-	o.all, o.mine = true, map[string]bool{}
+	o.all, o.since, o.mine = true, p.now, map[string]bool{}
 	if len(o.asked) == 0 { // a pass that is under way goes on
 		o.next = sooner(o.next, p.now.Add(outputsAfter))
 	}
@@ -119,7 +120,7 @@ func (p *repairer) lookAtOutputs() {
 		return
 	}
 	if o.all {
-		o.all, o.left, o.gone, o.failed = false, p.jobs.byEnd.Len(), 0, false
+		o.all, o.left, o.gone, o.failed = p.now.Sub(o.since) < outputsAfter, p.jobs.byEnd.Len(), 0, false
 	}
 	n := min(o.left, repairMost)
 	o.left -= n
@@ -167,8 +168,10 @@ func (p *repairer) goOn() {
 	switch o := &p.outputs; {
 	case len(o.asked) > 0:
 		o.next = time.Time{}
-	case o.left > 0 || o.all:
+	case o.left > 0:
 		o.next = p.now.Add(repairSoon)
+	case o.all:
+		o.next = later(o.since.Add(outputsAfter), p.now.Add(repairSoon))
 	case o.failed:
 		o.all, o.next, o.lost = true, p.now.Add(outputsAgain), o.gone
 	default:
