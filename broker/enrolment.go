@@ -161,10 +161,11 @@ func (e *enrolment) noted(r *roll.Record, own bool) {
 	before := e.members.Roll().Get(r.Name)
 	waited := e.members.Unenrolled(r.Name) || before != nil && !before.Open()
 	e.members.Enroll(r)
-	e.peers.Recount()
 	if r.Name == e.self && before != nil && r.Open() && r.Epoch > before.Epoch {
+		e.peers.BeginAnew()         // it counted others than those who count now
 		e.peers.Distrust(e.stamp()) // the others may have forgotten meanwhile what is remembered here (rule L9)
 	}
+	e.peers.Recount()
 	if waited && r.Open() {
 		e.peers.Pull(r.Name) // what it has told meanwhile was not taken
 	}
