@@ -248,8 +248,9 @@ const (
 	said                      // its record is closed
 )
 
-// sayGoodbye closes this broker's own record when enough others hold all that it does (rule M2). Those that are
-// absent need not be waited for: the others know all that it wrote, and nothing is on its disk alone.
+// sayGoodbye closes this broker's own record when enough others hold all that it does, and have told as stable what is
+// stable here: it may have shown that as firm, on its own word (rule M2). Those that are absent need not be waited for: the
+// others know all that it wrote, and nothing is on its disk alone.
 func (e *enrolment) sayGoodbye(holders int) goodbye {
 	r := e.members.Roll()
 	if r.Closed(e.self) {

@@ -166,6 +166,20 @@ func (r *Replication) tellStable() {
 	}
 }
 
+// followLeaver brings what a member that leaves has told as stable to be stable here: it says goodbye when enough others
+// have (rule M2). Who holds it back is asked; otherwise it tells its clock with the next exchange only.
+func (r *Replication) followLeaver(name string, l *link) {
+	if r.lineage.Covers(r.ledger.StableClock(), l.stable) {
+		return
+	}
+	r.Await(clock.Vector(l.stable))
+	for _, other := range r.members.Counted() {
+		if o := r.links[other]; other != name && o != nil && !(r.knowsRoll(o) && r.lineage.Covers(o.agreed.clock, l.stable)) {
+			o.hasten()
+		}
+	}
+}
+
 // sayStable is what a message in a version of the protocol says of the stable clock: what a member is not known
 // to have heard of it. Versions of it count from 1 for those who listen: 0 is nothing heard.
 func (r *Replication) sayStable(l *link, version int) *wire.Stable {
