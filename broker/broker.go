@@ -166,7 +166,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	if r.Finished() {
 		b.peers.Await(r.Dots)
 	}
-	if ended {
+	if ended || old != nil && r.Seal != old.Seal {
 		for _, key := range slices.Sorted(maps.Keys(b.jobs.wanted[r.ID])) {
 			b.reviews.later(key)
 		}

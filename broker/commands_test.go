@@ -134,6 +134,7 @@ var commands = map[string]func(*story){
 	},
 	"show":     show,
 	"clock":    func(s *story) { s.w.say("%v", s.node(0).b.Clock()) },
+	"stable":   func(s *story) { s.w.say("%v", s.node(0).b.ledger.StableClock()) },
 	"row":      row,
 	"hybrid":   hybrid,
 	"deps":     deps,

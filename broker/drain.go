@@ -32,7 +32,7 @@ func (b *Broker) checkDrained() {
 	if h.Holders < b.copies.Goal() || !h.Living {
 		return
 	}
-	switch b.enrolment.sayGoodbye(h.Holders - 1) {
+	switch b.enrolment.sayGoodbye(h.Stable) {
 	case pending:
 		return
 	case said:

@@ -161,10 +161,11 @@ func (e *enrolment) noted(r *roll.Record, own bool) {
 	before := e.members.Roll().Get(r.Name)
 	waited := e.members.Unenrolled(r.Name) || before != nil && !before.Open()
 	e.members.Enroll(r)
-	e.peers.Recount()
 	if r.Name == e.self && before != nil && r.Open() && r.Epoch > before.Epoch {
+		e.peers.BeginAnew()         // it counted others than those who count now
 		e.peers.Distrust(e.stamp()) // the others may have forgotten meanwhile what is remembered here (rule L9)
 	}
+	e.peers.Recount()
 	if waited && r.Open() {
 		e.peers.Pull(r.Name) // what it has told meanwhile was not taken
 	}
@@ -247,8 +248,9 @@ const (
 	said                      // its record is closed
 )
 
-// sayGoodbye closes this broker's own record when enough others hold all that it does (rule M2). Those that are
-// absent need not be waited for: the others know all that it wrote, and nothing is on its disk alone.
+// sayGoodbye closes this broker's own record when enough others hold all that it does, and have told as stable what is
+// stable here: it may have shown that as firm, on its own word (rule M2). Those that are absent need not be waited for: the
+// others know all that it wrote, and nothing is on its disk alone.
 func (e *enrolment) sayGoodbye(holders int) goodbye {
 	r := e.members.Roll()
 	if r.Closed(e.self) {

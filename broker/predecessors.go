@@ -83,11 +83,8 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 		return false
 	}
 	var ended []job.Ending
-	for _, id := range r.Waits() {
-		if x, _ := p.resolve(string(id)); x != nil && x.ID == id && x.Finished() {
-			v := x.Verdict()
-			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
-		}
+	for _, x := range p.ends(r) {
+		ended = append(ended, x.Ending())
 	}
 	if len(ended) > 0 {
 		r = p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
@@ -109,6 +106,17 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 		return true
 	}
 	return len(r.Waits()) > 0
+}
+
+// ends lists the predecessors of a job that have ended, where its record does not note it, or not with the end that
+// decides now: another may have been sealed since then (rule F2).
+func (p *predecessors) ends(r *job.Record) (out []*job.Record) {
+	for _, id := range r.Spec.After {
+		if x, _ := p.resolve(string(id)); x != nil && x.ID == id && x.Finished() && !r.Notes(x.Ending()) {
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // How long a job may wait for a predecessor of which its owner knows nothing, or whose end
@@ -160,16 +168,11 @@ func (p *predecessors) loseTrack(r *job.Record) bool {
 // C4, L9).
 func (p *predecessors) remind(r *job.Record) {
 	var ended []job.Ending
-	for _, id := range r.Waits() {
-		x, _ := p.resolve(string(id))
-		if x == nil || x.ID != id || !x.Finished() {
-			continue
-		}
-		v := x.Verdict()
+	for _, x := range p.ends(r) {
 		if wait := p.jobs.endedSince(x.Key()) + remindAfter - p.up; wait > 0 {
 			p.reviews.at(p.now.Add(wait), r.Key())
-		} else if p.peers.HoldsUpdate(r.Owner.Broker, v.Dot) {
-			ended = append(ended, job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome})
+		} else if p.peers.HoldsAll(r.Owner.Broker, endedBy(x)) {
+			ended = append(ended, x.Ending())
 		} else {
 			p.reviews.at(p.now.Add(remindAfter), r.Key())
 		}

@@ -81,10 +81,7 @@ func (b *Broker) tellWaiters(key string) {
 
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
 func (b *Broker) firm(r *job.Record) bool {
-	dots := clock.NewVector(r.Verdict().Dot)
-	if r.Seal != nil {
-		dots.Set(r.Seal.Dot)
-	}
+	dots := endedBy(r)
 	if !b.proven() {
 		return false
 	}
@@ -93,6 +90,15 @@ func (b *Broker) firm(r *job.Record) bool {
 	}
 	b.peers.Await(dots)
 	return false
+}
+
+// endedBy lists the updates that say how a finished job has ended: the verdict that decides, and its seal.
+func endedBy(r *job.Record) clock.Vector {
+	dots := clock.NewVector(r.Verdict().Dot)
+	if r.Seal != nil {
+		dots.Set(r.Seal.Dot)
+	}
+	return dots
 }
 
 // foundFor shows a job to a client, and notes that it has seen it.

@@ -67,6 +67,7 @@ import (
 //	stats a                     what a has counted of its decisions
 //	show a j1                   the record as a holds it, gates or not
 //	clock a, row a b            a's clock; whether a's metadata of b is of its present start
+//	stable a                    a's stable clock (rule F1)
 //	deps a j1                   what j1 depends on, as a holds it (rule C1)
 //	transfer a b                how far a's transfer to b is
 //	hybrid a                    how far a's hybrid clock is from its wall clock

@@ -29,6 +29,18 @@ func TestAfter(t *testing.T) {
 	require.True(t, barred)
 	require.Equal(t, Ending{Job: "q", At: 4, By: "a~1", Outcome: Cancelled}, e, "the earliest ending counts (rule J1)")
 
+	require.True(t, r.Notes(e))
+	require.True(t, r.Notes(Ending{Job: "q", At: 5, By: "a~1", Outcome: Failed}))
+	require.False(t, r.Notes(Ending{Job: "q", At: 3, By: "a~1", Outcome: Failed}))
+	require.False(t, r.Notes(Ending{Job: "p", At: 5, By: "a~1", Outcome: Failed}))
+
+	sealed := Ending{Job: "q", At: 7, By: "a~1", Outcome: Succeeded, Sealed: 1}
+	require.False(t, r.Notes(sealed))
+	for _, e := range []Ending{sealed, {Job: "q", At: 2, By: "a~1", Outcome: Failed}, {Job: "q", At: 8, By: "a~1", Outcome: Failed, Sealed: 1}} {
+		r = r.With(clock.Dot{Actor: "a~1", Counter: 3}, func(r *Record) { r.SetEnding(e) })
+		require.Equal(t, []Ending{sealed}, r.Ended, "the sealed one decides (rule F2)")
+	}
+
 	r.Spec.AfterPolicy = AfterEnd
 	_, barred = r.Barred()
 	require.False(t, barred)

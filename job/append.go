@@ -50,11 +50,7 @@ func appendRecord(b []byte, r *Record) []byte {
 	if len(r.Ended) > 0 {
 		b, n = appendArrayHeader(appendString(b, "ended"), len(r.Ended)), n+1
 		for _, e := range r.Ended {
-			b = appendMapHeader(b, 4)
-			b = uintField(b, "at", uint64(e.At))
-			b = stringField(b, "by", e.By)
-			b = stringField(b, "job", e.Job)
-			b = stringField(b, "outcome", e.Outcome)
+			b = appendEnding(b, &e)
 		}
 	}
 	b = stringField(b, "id", r.ID)
@@ -91,6 +87,19 @@ func appendRecord(b []byte, r *Record) []byte {
 		for i := range r.Verdicts {
 			b = appendVerdict(b, &r.Verdicts[i])
 		}
+	}
+	return closeMap(b, start, n)
+}
+
+func appendEnding(b []byte, e *Ending) []byte {
+	b, start := openMap(b)
+	n := 4
+	b = uintField(b, "at", uint64(e.At))
+	b = stringField(b, "by", e.By)
+	b = stringField(b, "job", e.Job)
+	b = stringField(b, "outcome", e.Outcome)
+	if e.Sealed != 0 {
+		b, n = uintField(b, "sealed", e.Sealed), n+1
 	}
 	return closeMap(b, start, n)
 }

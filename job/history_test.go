@@ -157,7 +157,7 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 	case what == "ended":
 		id := rapid.SampledFrom([]ID{"p", "q"}).Draw(t, "predecessor")
 		edit(func(dot clock.Dot, r *Record) {
-			r.SetEnding(Ending{Job: id, At: a.stamp(), By: dot.Actor, Outcome: Succeeded})
+			r.SetEnding(Ending{Job: id, At: a.stamp(), By: dot.Actor, Outcome: Succeeded, Sealed: rapid.Uint64Range(0, 2).Draw(t, "sealed")})
 		})
 	case what == "newer field":
 		edit(func(dot clock.Dot, r *Record) {

@@ -21,7 +21,7 @@ import (
 //  4. Reports: for each executor its highest (attempt, dot); of those the maxReports highest (rule J5).
 //  5. Verdicts: union, the maxVerdicts earliest, and the sealed one (rules J1, F2).
 //  6. Dots: the vector join.
-//  7. Ended: for each predecessor the earliest (rule C4).
+//  7. Ended: for each predecessor the one that decides, by its seal, then the earliest (rule C4).
 //  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
 //  9. Losses: the maximum (rule P4).
 //  10. Seal: that of the writer who knew of more closes of members, then of the earlier verdict, then of the lower dot (rule F2).
@@ -65,7 +65,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	return &m, true
 }
 
-// mergeEndings returns the earliest ending of each job in two sorted lists, and
+// mergeEndings returns the ending that decides of each job in two sorted lists, and
 // whether the result differs from a.
 func mergeEndings(a, b []Ending) (out []Ending, changed bool) {
 	if len(b) == 0 {

@@ -53,11 +53,7 @@ func (d *reader) record(r *Record) (spec []byte) {
 		n--
 		r.Ended = make([]Ending, d.length(maxAfter, 1))
 		for i := range r.Ended {
-			d.expect(d.mapHeader() == 4)
-			r.Ended[i].At = clock.Hybrid(d.uintField("at"))
-			r.Ended[i].By = clock.Actor(d.nameField("by"))
-			r.Ended[i].Job = ID(d.stringField("job"))
-			r.Ended[i].Outcome = Outcome(d.nameField("outcome"))
+			d.ending(&r.Ended[i])
 		}
 	}
 	r.ID = ID(d.stringField("id"))
@@ -108,6 +104,20 @@ func (d *reader) record(r *Record) (spec []byte) {
 	}
 	d.expect(n == 7)
 	return spec
+}
+
+func (d *reader) ending(e *Ending) {
+	n := d.mapHeader()
+	e.At = clock.Hybrid(d.uintField("at"))
+	e.By = clock.Actor(d.nameField("by"))
+	e.Job = ID(d.stringField("job"))
+	e.Outcome = Outcome(d.nameField("outcome"))
+	if d.has("sealed") {
+		n--
+		e.Sealed = d.uint()
+		d.expect(e.Sealed != 0)
+	}
+	d.expect(n == 4)
 }
 
 func (d *reader) pause(p *Pause) {

@@ -60,17 +60,29 @@ type Dependency struct {
 	Dot clock.Dot `codec:"dot"`
 }
 
-// Ending is the first verdict on a predecessor, that is, on a job in Spec.After. It is copied into this job's
+// Ending is the verdict that decides a predecessor, that is, a job in Spec.After. It is copied into this job's
 // record, so that the predecessor's record may be forgotten (rule C4).
 type Ending struct {
 	Job     ID           `codec:"job"`
 	At      clock.Hybrid `codec:"at"`
 	By      clock.Actor  `codec:"by"`
 	Outcome Outcome      `codec:"outcome"`
+	Sealed  uint64       `codec:"sealed,omitempty"` // how many closes its seal knows of, and one; 0 if it is not sealed (rule F2)
 }
 
+// before reports whether e decides where f is noted, too, as their verdicts do: by the seals, then the earlier one.
 func (e Ending) before(f Ending) bool {
-	return cmp.Or(cmp.Compare(e.At, f.At), cmp.Compare(e.By, f.By), cmp.Compare(e.Outcome, f.Outcome)) < 0
+	return cmp.Or(cmp.Compare(f.Sealed, e.Sealed), cmp.Compare(e.At, f.At), cmp.Compare(e.By, f.By), cmp.Compare(e.Outcome, f.Outcome)) < 0
+}
+
+// Ending says how a finished job has ended, for the records of those that run after it (rule C4).
+func (r *Record) Ending() Ending {
+	v := r.Verdict()
+	e := Ending{Job: r.ID, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome}
+	if r.Seal != nil {
+		e.Sealed = clock.Following(r.Seal.Closes)
+	}
+	return e
 }
 
 func (s Stamp) compare(t Stamp) int {
@@ -247,6 +259,11 @@ func (r *Record) EndPauses(at clock.Time) {
 // SetEnding records how a predecessor ended. It may only be called inside [Record.With].
 func (r *Record) SetEnding(e Ending) {
 	r.Ended, _ = mergeEndings(r.Ended, []Ending{e})
+}
+
+// Notes reports whether the record notes how a predecessor has ended: so, or as another of its ends that decides.
+func (r *Record) Notes(e Ending) bool {
+	return slices.ContainsFunc(r.Ended, func(f Ending) bool { return f.Job == e.Job && !e.before(f) })
 }
 
 // Waits lists the predecessors whose ending is not yet in the record (rule C4).

@@ -211,6 +211,9 @@ func (l *Ledger) RaiseStable(c clock.Tips) {
 	}
 }
 
+// ResetStable begins the stable clock anew, with nothing (rule M2). That is in the next batch, too.
+func (l *Ledger) ResetStable() { l.stable, l.stableDirty = clock.Tips{}, true }
+
 // Dirty reports whether the next batch will write anything.
 func (l *Ledger) Dirty() bool {
 	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.rowsDirty) > 0 || len(l.own) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty

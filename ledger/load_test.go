@@ -165,4 +165,13 @@ func TestStableClockIsStored(t *testing.T) {
 	again := New("a~2", disk, setSchema)
 	require.NoError(t, again.Load(disk.Scan, nil))
 	require.Equal(t, clock.NewTips(dot("a~1", 2), dot("b~1", 3)), again.StableClock())
+
+	again.ResetStable()
+	require.True(t, again.Dirty())
+	for _, op := range again.Take().Ops() {
+		disk.Write(op.Key, op.Value)
+	}
+	again = New("a~3", disk, setSchema)
+	require.NoError(t, again.Load(disk.Scan, nil))
+	require.Empty(t, again.StableClock(), "it began anew (rule M2)")
 }

@@ -38,7 +38,7 @@ func (n *Node) drain(pool *gossip.Pool) (known bool) {
 		if d, err := n.drained(ctx, false); err == nil {
 			return d.Known
 		}
-		n.log.Warn("jobs still run; they are stopped, and run again elsewhere", "after", n.cfg.DrainTimeout.String())
+		n.log.Warn("jobs still run, or others do not hold all yet; what runs is stopped, and runs again elsewhere", "after", n.cfg.DrainTimeout.String())
 	}
 	ctx, cancel := context.WithTimeout(n.life.ctx, handOver)
 	defer cancel()

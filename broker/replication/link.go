@@ -185,6 +185,9 @@ func (r *Replication) Hear(s Said) bool {
 	if l.hearStable(s.Stable, r.lineage) {
 		l.latest, l.settled = told{s.Clock, l.stable}, false
 	}
+	if r.members.Leaves(s.From) {
+		r.followLeaver(s.From, l)
+	}
 	r.hearLease(l, s.Lease)
 	if s.Much {
 		r.offered(s)
@@ -201,6 +204,13 @@ func (l *link) holds(dots clock.Vector, by *clock.Lineage) bool {
 		}
 	}
 	return true
+}
+
+// hasten lets the next exchange with the member be due soon: not later than half a second after it was last told something.
+func (l *link) hasten() {
+	if at := l.plain.asked.Add(backoffMin); at.Before(l.exchange) {
+		l.exchange = at
+	}
 }
 
 // looked notes whether what the member lacks fits into a message.

@@ -206,6 +206,7 @@ func (r *Replication) LivingHaveTold() bool {
 // Handover says how far the others are with what a broker that is about to leave has written.
 type Handover struct {
 	Holders int  // brokers that hold all that this one holds, this one included
+	Stable  int  // of these, the others that have told as stable all that is stable here
 	Living  bool // all that are alive hold what it wrote
 	All     bool // all members do, also those that are absent
 }
@@ -224,10 +225,17 @@ func (r *Replication) HandOver() Handover {
 			continue
 		}
 		h.Living = h.Living && has
-		if l.heard && r.lineage.Covers(l.known, c) {
+		holds := l.heard && r.lineage.Covers(l.known, c)
+		stable := holds && r.lineage.Covers(l.stable, r.ledger.StableClock())
+		if holds {
 			h.Holders++
 		} else {
 			l.rumour = true
+		}
+		if stable {
+			h.Stable++
+		} else {
+			l.hasten()
 		}
 	}
 	return h

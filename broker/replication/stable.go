@@ -22,7 +22,8 @@ type stability struct {
 	meet     clock.Tips             // what the stable clock may be raised to
 	ahead    bool                   // it lies above the stable clock
 	awaited  clock.Vector           // what somebody waits for to become stable
-	version  uint64                 // of the stable clock: how often it was raised since the start
+	version  uint64                 // of the stable clock: how often it was raised since the start, or began anew
+	began    uint64                 // the version in which it last began anew; 0 if it never did
 	raised   map[clock.Actor]uint64 // the version in which an entry was last raised
 }
 
@@ -98,6 +99,20 @@ func (r *Replication) Recount() {
 	}
 }
 
+// BeginAnew empties the stable clock, and voids what the members have told: this broker was out of the roll, and counted
+// others than those who count now (rule M2). Those who have heard its stable clock learn that it counts no more.
+func (r *Replication) BeginAnew() {
+	s := &r.stability
+	r.ledger.ResetStable()
+	s.meet, s.ahead = nil, false
+	s.version++
+	s.began = s.version
+	for _, l := range r.links {
+		l.agreed, l.offered, l.latest, l.settled = told{}, told{}, told{}, true
+		l.stable, l.version = nil, 0
+	}
+}
+
 // Await says that somebody waits for these updates to become stable: what brings them nearer is written and
 // told at once, and not only when there is something else to say.
 func (r *Replication) Await(dots clock.Vector) { r.stability.awaited.Merge(dots) }
@@ -151,6 +166,20 @@ func (r *Replication) tellStable() {
 	}
 }
 
+// followLeaver brings what a member that leaves has told as stable to be stable here: it says goodbye when enough others
+// have (rule M2). Who holds it back is asked; otherwise it tells its clock with the next exchange only.
+func (r *Replication) followLeaver(name string, l *link) {
+	if r.lineage.Covers(r.ledger.StableClock(), l.stable) {
+		return
+	}
+	r.Await(clock.Vector(l.stable))
+	for _, other := range r.members.Counted() {
+		if o := r.links[other]; other != name && o != nil && !(r.knowsRoll(o) && r.lineage.Covers(o.agreed.clock, l.stable)) {
+			o.hasten()
+		}
+	}
+}
+
 // sayStable is what a message in a version of the protocol says of the stable clock: what a member is not known
 // to have heard of it. Versions of it count from 1 for those who listen: 0 is nothing heard.
 func (r *Replication) sayStable(l *link, version int) *wire.Stable {
@@ -158,7 +187,10 @@ func (r *Replication) sayStable(l *link, version int) *wire.Stable {
 		return nil
 	}
 	out := &wire.Stable{Version: r.stability.version + 1}
-	if l.knows <= out.Version { // else it takes us for another
+	if r.stability.began > 0 {
+		out.Began = r.stability.began + 1
+	}
+	if out.Began <= l.knows && l.knows <= out.Version { // else it lacks the beginning, or takes us for another
 		out.Since = l.knows
 	}
 	for _, d := range r.ledger.StableClock() {
@@ -172,6 +204,10 @@ func (r *Replication) sayStable(l *link, version int) *wire.Stable {
 // hearStable takes in what a message says of its sender's stable clock. It reports false for a message that
 // others, sent later, have overtaken.
 func (l *link) hearStable(s *wire.Stable, by *clock.Lineage) bool {
+	if s != nil && l.version < s.Began { // what it told before counts no more
+		l.stable, l.version = nil, 0
+		l.agreed.stable, l.offered.stable, l.latest.stable = nil, nil, nil
+	}
 	switch {
 	case s == nil:
 		return l.version == 0 // its sender speaks version 1 of the protocol

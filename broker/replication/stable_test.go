@@ -273,6 +273,7 @@ func TestStableIsToldOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := newGroup(t, 2, "b", "c")
 		theirs := &link{} // what b knows of us
+		var late []*wire.Stable
 		for i := range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			if i == 0 || rapid.Bool().Draw(rt, "something is written") {
 				g.write(fmt.Sprintf("x%d", i))
@@ -289,7 +290,8 @@ func TestStableIsToldOnce(t *testing.T) {
 			if g.links["b"].knows == said.Version && len(said.Raised) > 0 {
 				rt.Fatalf("b has heard version %d, and is told %v again", said.Version, said.Raised)
 			}
-			switch rapid.SampledFrom([]string{"arrives", "lost", "reset"}).Draw(rt, "message") {
+			late = append(late, said)
+			switch rapid.SampledFrom([]string{"arrives", "lost", "reset", "late", "anew"}).Draw(rt, "message") {
 			case "arrives":
 				if !theirs.hearStable(said, new(clock.Lineage)) {
 					rt.Fatalf("b does not hear %v", said)
@@ -297,6 +299,10 @@ func TestStableIsToldOnce(t *testing.T) {
 				if stable := g.ledger.StableClock(); !theirs.stable.Equal(stable) {
 					rt.Fatalf("b has heard %v, not %v", theirs.stable, stable)
 				}
+			case "late": // one that was sent before
+				theirs.hearStable(rapid.SampledFrom(late).Draw(rt, "which"), new(clock.Lineage))
+			case "anew":
+				g.BeginAnew()
 			case "reset": // b has taken a late message of an earlier start of ours for one of the present one
 				theirs = &link{}
 				if rapid.Bool().Draw(rt, "and hears this one") && theirs.hearStable(said, new(clock.Lineage)) && theirs.version > 0 && !theirs.stable.Equal(g.ledger.StableClock()) {
@@ -319,6 +325,54 @@ func TestLateStable(t *testing.T) {
 	require.Equal(t, vector("a~1:2"), clock.Vector(l.stable))
 	require.True(t, l.hearStable(&wire.Stable{Version: 5, Since: 2, Raised: clock.Tips(vector("b~1:1"))}, new(clock.Lineage)))
 	require.Equal(t, vector("a~1:2", "b~1:1"), clock.Vector(l.stable))
+}
+
+// M2: who was out of the roll begins with an empty stable clock. What it told before counts no more from its first word
+// on, also where we lack something of what it holds, and whatever comes late or is lost.
+func TestWhatWasToldBeforeAReturn(t *testing.T) {
+	g := newGroup(t, 2, "b")
+	first, second := clock.NewVector(g.write("x")), clock.NewVector(g.write("y"))
+	g.Await(second)
+	say := func(s wire.Stable, holds ...string) {
+		require.True(t, g.Hear(Said{From: "b", Actor: "b~1", Clock: clock.Tips(vector(holds...)), Stable: &s}))
+		g.stable()
+	}
+	old := wire.Stable{Version: 5, Raised: clock.Tips(second)}
+	say(old, "a~1:2")
+	require.True(t, g.Firm(second))
+	say(wire.Stable{Version: 6, Began: 6}, "a~1:2", "b~1:1")
+	require.False(t, g.Firm(first), "we lack b~1:1")
+	say(old, "a~1:2")
+	require.False(t, g.Firm(first), "it comes late")
+	g.take(vector("b~1:1"))
+	g.stable()
+	require.False(t, g.Firm(first))
+	say(wire.Stable{Version: 7, Began: 6, Raised: clock.Tips(first)}, "a~1:2", "b~1:1")
+	require.True(t, g.Firm(first))
+	require.False(t, g.Firm(second))
+	say(wire.Stable{Version: 10, Began: 9, Since: 9}, "a~1:2", "b~1:1")
+	require.False(t, g.Firm(first), "it leans on what is lost, and is another beginning")
+}
+
+// M2: a broker that begins anew has been told nothing, and is believed nothing that it told before.
+func TestBeginAnew(t *testing.T) {
+	g := newGroup(t, 2, "b")
+	dots := clock.NewVector(g.write("x"))
+	g.Await(dots)
+	g.tells("b~1", dots, dots)
+	require.Equal(t, dots, g.stable())
+	require.True(t, g.Firm(dots))
+	g.BeginAnew()
+	g.Recount()
+	g.Await(dots)
+	require.Empty(t, g.stable())
+	require.Equal(t, &wire.Stable{Version: 3, Began: 3}, g.sayStable(g.links["b"], wire.Version))
+	g.tells("b~1", dots, nil)
+	require.Equal(t, dots, g.stable(), "it has told its clock again")
+	require.False(t, g.Firm(dots))
+	g.tells("b~1", dots, dots)
+	require.Equal(t, dots, g.stable())
+	require.True(t, g.Firm(dots))
 }
 
 // The stable clock waits for a commit that is made anyhow, unless somebody waits for it; then as many ring

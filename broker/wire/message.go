@@ -74,6 +74,7 @@ type Stable struct {
 	Version uint64     `codec:"v"` // how often it was raised since its owner's start, from 1 on
 	Since   uint64     `codec:"since,omitempty"`
 	Raised  clock.Tips `codec:"raised,omitempty"`
+	Began   uint64     `codec:"began,omitempty"` // the version in which it began anew, with nothing (rule M2): what was told before counts no more
 }
 
 // Lease is from whom a broker gets what it lacks, when that is much (rule R1).
@@ -251,8 +252,8 @@ func (s *Stable) check() error {
 	if s == nil {
 		return nil
 	}
-	if s.Version == 0 || s.Since > s.Version || s.Version > clock.MaxCounter {
-		return fmt.Errorf("version %d of a stable clock since %d", s.Version, s.Since)
+	if s.Version == 0 || s.Since > s.Version || s.Began > s.Version || s.Version > clock.MaxCounter {
+		return fmt.Errorf("version %d of a stable clock since %d, which began with %d", s.Version, s.Since, s.Began)
 	}
 	return checkClock(s.Raised)
 }

@@ -188,8 +188,17 @@ func (s *state) hear(r rule, l letter) {
 	}
 }
 
-// next lists the steps. Updates are written only where the rule looks at them.
+// next lists the steps.
 func (r rule) next(s state, step func(state, string)) {
+	r.pass(s, step)
+	r.observe(s, step)
+	live(s, step)
+	r.arrive(s, step)
+	say(s, step)
+}
+
+// pass lets time go by.
+func (r rule) pass(s state, step func(state, string)) {
 	if s.absent == 0 || s.asked || r.waits { // who is absent is asked in each beat
 		t := s
 		t.kind = s.kind && (!s.asked || s.both)
@@ -198,24 +207,28 @@ func (r rule) next(s state, step func(state, string)) {
 		t.look(r)
 		step(t, "a beat passes"+consequence(s, t))
 	}
-	{
-		t := s
-		t.kind, t.ran = false, 0
-		t.pass(never)
-		t.look(r)
-		step(t, "the observer stands still for long, and wakes"+consequence(s, t))
-	}
+	t := s
+	t.kind, t.ran = false, 0
+	t.pass(never)
+	t.look(r)
+	step(t, "the observer stands still for long, and wakes"+consequence(s, t))
+}
+
+// observe is what the observer does by itself. Updates are written only where the rule looks at them.
+func (r rule) observe(s state, step func(state, string)) {
 	if s.wrote > 0 && (r.proof == coversAll || r.proof == coversNew) {
 		t := s
 		t.wrote = 0
 		step(t, "the observer writes an update")
 	}
-	{
-		t := s
-		t.toSubject = letter{there: true, stamp: stamp{after: s.failed}, covered: s.wrote}
-		t.asked = true
-		step(t, "the observer sends a message")
-	}
+	t := s
+	t.toSubject = letter{there: true, stamp: stamp{after: s.failed}, covered: s.wrote}
+	t.asked = true
+	step(t, "the observer sends a message")
+}
+
+// live is what the subject does.
+func live(s state, step func(state, string)) {
 	if s.up && s.toSubject.there {
 		t := s
 		t.heard = s.heard.newest(s.toSubject.stamp)
@@ -245,6 +258,10 @@ func (r rule) next(s state, step func(state, string)) {
 		t.up, t.start, t.heard, t.saw = true, 2, stamp{age: never}, never
 		step(t, "the subject starts again, as A~2")
 	}
+}
+
+// arrive lets the subject's message reach the observer.
+func (r rule) arrive(s state, step func(state, string)) {
 	if l := s.toObserver; l.there {
 		t := s
 		t.look(r)
@@ -252,14 +269,17 @@ func (r rule) next(s state, step func(state, string)) {
 		t.both = s.both || s.back && l.stamp.age == 0 && (l.stamp.after || !s.failed) && l.start == s.start
 		step(t, fmt.Sprintf("the observer gets a message of A~%d%s", l.start, consequence(s, t)))
 	}
+}
+
+// say lets SWIM say the opposite of what it said last.
+func say(s state, step func(state, string)) {
+	t := s
 	if !s.failed {
-		t := s
 		t.failed, t.since, t.absent, t.held, t.kind = true, 0, 1, false, s.up
 		t.heard.after, t.toSubject.stamp.after, t.toObserver.stamp.after, t.silent.after, t.trip.after = false, false, false, false, false
 		t.back, t.both, t.asked = false, false, false
 		step(t, "SWIM says that the subject has failed")
 	} else {
-		t := s
 		t.failed, t.absent, t.lost, t.held, t.since = false, 0, false, false, 0
 		if s.up {
 			t.supersede(s.start)
