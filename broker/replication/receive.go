@@ -73,12 +73,16 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 		Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Lease: r.leased(), Metadata: head.Metadata, Beat: r.beat(),
 		Forgotten: append(got.Forgotten, r.auditFor(m.Audit)...),
 	}
-	if m.Live {
-		reply.Live = r.ledger.LiveDigest(m.Clock)
-	}
 	l := r.links[m.From]
 	if reply.Clock, reply.Told = r.tell(l, m.Version); reply.Told != nil {
 		reply.ToldHeard = l.told.version
+	}
+	if m.Live {
+		reply.Live = r.ledger.LiveDigest(m.Clock)
+		// The sender must know our present clock: it may have expected less of an earlier one, and take it for all.
+		if reply.Told != nil && m.ToldHeard == reply.Told.Version && m.LiveSum == ledger.SumOf(reply.Live) {
+			reply.Live, reply.LiveSame = nil, true
+		}
 	}
 	if m.Want {
 		if err := r.offer(l, m, reply); err != nil {

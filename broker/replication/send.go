@@ -6,6 +6,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // Bounds of the backoff of a link (rule S5).
@@ -89,6 +90,9 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	msg = r.say(name, head)
 	msg.Want = due || l.want || !l.heard
 	msg.Live, msg.Audit = due || !(r.proof.proven && r.proof.goesOn) && !l.audit.done, l.audit.ask()
+	if msg.Live && msg.Told != nil && l.told.version > 0 {
+		msg.LiveSum = ledger.SumOf(r.ledger.LiveDigest(l.told.clock))
+	}
 	l.sent, l.much = span{}, false
 	if due {
 		l.exchange = r.now.Add(r.interval())

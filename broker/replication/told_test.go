@@ -3,6 +3,7 @@ package replication
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -174,4 +175,40 @@ func TestLateNews(t *testing.T) {
 		require.Equal(t, want, g.ledger.Clock().String(), "late: %v", late)
 		require.False(t, got.Taken)
 	}
+}
+
+// L9, K4: where both have the same unfinished records the answer says so in a word, provided that the asker knows what the other
+// holds now; otherwise it gets the digest, as one of the version before does.
+func TestSameRecordsAreSaidInAWord(t *testing.T) {
+	a, b := newGroup(t, 2, "b", "c"), newGroup(t, 2, "a", "c")
+	a.take(vector("c~1:1"))
+	b.take(vector("c~1:1"))
+	ask := func() *wire.Reply {
+		a.pass(2 * time.Minute)
+		a.Answered("b", false)
+		m, ok, err := a.message("b", Head{}, true)
+		require.NoError(t, err)
+		require.True(t, ok)
+		u, ok := b.Understand("a", "a~1", &m.Clock, m.Told, m.Delta)
+		require.True(t, ok)
+		b.Hear(Said{From: "a", Actor: "a~1", Clock: m.Clock, Told: u, ToldHeard: m.ToldHeard})
+		reply, err := b.Reply(&m, Head{}, Received{})
+		require.NoError(t, err)
+		reply.From, reply.Actor = "b", "b~1" // both groups are of a broker a
+		u, ok = a.Understand("b", "b~1", &reply.Clock, reply.Told, nil)
+		require.True(t, ok)
+		a.Hear(Said{From: "b", Actor: "b~1", Clock: reply.Clock, Told: u, ToldHeard: reply.ToldHeard})
+		return reply
+	}
+	require.Len(t, ask().Live, ledger.DigestSize, "nothing is known yet")
+	reply := ask()
+	require.True(t, reply.LiveSame)
+	require.Empty(t, reply.Live)
+	a.HoldBack()
+	a.Distrust(1)
+	require.True(t, a.Audited(reply), "that is an audit")
+
+	b.take(vector("c~1:2")) // of a record that it has forgotten, perhaps, and that a holds
+	require.Len(t, ask().Live, ledger.DigestSize, "a did not know that")
+	require.True(t, ask().LiveSame)
 }

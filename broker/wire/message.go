@@ -41,13 +41,14 @@ type Message struct {
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
-	Clock    clock.Tips   `codec:"clock,omitempty"` // what the sender holds; not on the wire when Told says what has changed
-	Seen     clock.Tips   `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
-	Metadata *Metadata    `codec:"row,omitempty"`   // the sender's metadata (rule S4)
-	Want     bool         `codec:"want,omitempty"`  // a pull: answer with what I lack
-	Live     bool         `codec:"live,omitempty"`  // answer with the digest of your unfinished records (rule L9)
-	Audit    *Audit       `codec:"audit,omitempty"` // which of these have you forgotten?
-	Page     *Page        `codec:"page,omitempty"`  // part of a transfer (rule L5)
+	Clock    clock.Tips   `codec:"clock,omitempty"`    // what the sender holds; not on the wire when Told says what has changed
+	Seen     clock.Tips   `codec:"seen,omitempty"`     // Clock and what it has in quarantine, when there is any (rule L10)
+	Metadata *Metadata    `codec:"row,omitempty"`      // the sender's metadata (rule S4)
+	Want     bool         `codec:"want,omitempty"`     // a pull: answer with what I lack
+	Live     bool         `codec:"live,omitempty"`     // answer with the digest of your unfinished records (rule L9)
+	LiveSum  uint64       `codec:"live_sum,omitempty"` // of what the sender expects as that digest; 0 when it expects nothing
+	Audit    *Audit       `codec:"audit,omitempty"`    // which of these have you forgotten?
+	Page     *Page        `codec:"page,omitempty"`     // part of a transfer (rule L5)
 	Delta    *Delta       `codec:"delta,omitempty"`
 
 	// To is the receiver's actor, as the sender knows it (rule X3), Heard the latest Beat of that actor that
@@ -85,11 +86,12 @@ type Reply struct {
 	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
 	Taken    bool         `codec:"taken,omitempty"`   // Clock can't move yet, but all that the message's delta brought is synced: what its sender holds beyond Since (rule R2)
 	Metadata *Metadata    `codec:"row,omitempty"`
-	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
-	Much     bool         `codec:"much,omitempty"`  // as in Message
-	Lease    *Lease       `codec:"lease,omitempty"` // as in Message
-	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
-	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
+	Beat     uint64       `codec:"beat,omitempty"`      // as in Message
+	Much     bool         `codec:"much,omitempty"`      // as in Message
+	Lease    *Lease       `codec:"lease,omitempty"`     // as in Message
+	Delta    *Delta       `codec:"delta,omitempty"`     // what the asker lacks, when it wanted that and it fits
+	Live     []byte       `codec:"live,omitempty"`      // see Message.Live
+	LiveSame bool         `codec:"live_same,omitempty"` // Live, which is left out, is what the message expects
 
 	Told      *Told  `codec:"told,omitempty"` // as in Message
 	ToldHeard uint64 `codec:"told_heard,omitempty"`
