@@ -45,7 +45,7 @@ func (t *telling) update(now told) {
 	if len(t.said) < keepSaid {
 		t.said = append(t.said, t.digest)
 	} else {
-		t.said[t.version%keepSaid] = t.digest
+		t.said[(t.version-1)%keepSaid] = t.digest
 	}
 }
 
@@ -116,8 +116,6 @@ func (r *Replication) understand(l *link, c clock.Tips, t *wire.Told) (u Underst
 		u = l.told
 		u.raised, u.late = nil, true
 		return u, true
-	case t.Since > l.told.version:
-		return u, false
 	}
 	u = Understood{told{c, t.Stable}, t.Stable, t.Version, t.Digest, false}
 	if t.Since > 0 {
