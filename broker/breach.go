@@ -37,11 +37,11 @@ func (c *core) claimed(v clock.Tips) uint64 { return c.ledger.Lineage().Get(v, c
 // corrected takes out of what a peer says of itself what can't be true. Who overstates what we have written is
 // not known to hold any of it; but it need not be sent again and again what it takes for held.
 func (c *core) corrected(s replication.Said) replication.Said {
-	if s.Stable != nil && !c.ledger.Lineage().Covers(s.Clock, s.Stable.Raised) {
+	if !c.ledger.Lineage().Covers(s.Clock, s.Told.Raised()) {
 		if !c.ledger.Puzzled(s.Clock) { // else it says so again when we know what its clock stands for
 			c.breach(s.From, "F1", "it tells of updates as stable that it does not hold")
 		}
-		s.Stable = nil
+		s.Disbelieved = true
 	}
 	if !c.overstates(s.Clock) && !c.overstates(s.Seen) {
 		return s

@@ -64,6 +64,7 @@ func (b *Broker) sweep() {
 		return
 	}
 	b.emergencies.sweep()
+	b.ledger.TrimRows()
 	forget, reduce := b.sweeper.round()
 	for _, r := range forget {
 		b.forget(r)

@@ -51,6 +51,8 @@ type Stats struct {
 	ProvenAlive   uint64         // members that showed that they are there although SWIM said otherwise (rule P1)
 	Unheard       uint64         // messages and replies of superseded starts, which are not heard (rule I2)
 	Isolations    uint64         // times that this broker noticed that it is rather cut off than the others dead (rule J7)
+	OfLostStarts  uint64         // records not taken in: unfinished, and created by a start of which nothing is known any more (rule K2)
+	Misunderstood uint64         // messages and replies whose clocks leaned on what was not known here (rule K4)
 	Unproven      uint64         // messages whose records were put off until their sender has shown that (rule P1)
 	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)

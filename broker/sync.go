@@ -27,8 +27,14 @@ func (b *Broker) deliver(in Deliver) {
 		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
 		return
 	}
+	told, ok := b.peers.Understand(m.From, m.Actor, &m.Clock, m.Told, m.Delta)
+	if !ok {
+		b.stats.Misunderstood++
+		b.answer(in.Token, &Replied{*b.peers.Unheard(m, b.stamp())})
+		return
+	}
 	b.hear(replication.Said{
-		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Stable: m.Stable, StableHeard: m.StableHeard,
+		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Told: told, ToldHeard: m.ToldHeard,
 		Much: m.Much, Lease: m.Lease,
 	}, m.Metadata)
 	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
@@ -73,10 +79,16 @@ func (b *Broker) acked(in Acked) {
 		b.peers.Unreachable(peer, in.Page) // another broker answers at that address, or an earlier start of this one
 		return
 	}
+	told, ok := b.peers.Understand(peer, r.Actor, &r.Clock, r.Told, r.Delta)
+	if !ok {
+		b.stats.Misunderstood++
+		b.peers.Unreachable(peer, in.Page) // once more, now that it says all
+		return
+	}
 	b.peers.Answered(peer, in.Page)
 	if !b.hear(replication.Said{
 		From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat, Taken: r.Taken && !in.Page,
-		Stable: r.Stable, StableHeard: r.StableHeard, Much: r.Much, Lease: r.Lease,
+		Told: told, ToldHeard: r.ToldHeard, Much: r.Much, Lease: r.Lease,
 	}, r.Metadata) {
 		return
 	}
@@ -146,6 +158,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	rivals := b.rivals(d)
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
+	b.stats.OfLostStarts += uint64(len(m.Held))
 	for _, ref := range m.Forged {
 		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)
 		if ref.Kind == ledger.Starts {

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,4 +97,14 @@ func TestOfThirdBrokersClocksAreHearsay(t *testing.T) {
 	require.Empty(t, pulled(wire.State{From: "b", Metadata: []wire.Metadata{row("c")}}))
 	require.Equal(t, []string{"c"}, pulled(wire.State{From: "c", Metadata: []wire.Metadata{row("c")}}))
 	require.Empty(t, n.b.members.Metadata("c").Clock)
+}
+
+// L11, K4: half of the brokers that a clock may name is a warning; only beyond all of them peers refuse it.
+func TestWarnsAtHalfOfABound(t *testing.T) {
+	b := New(Config{Actor: "a~1"})
+	warns := func(names int) bool {
+		return slices.ContainsFunc(b.warnings(names, &Overview{}), func(w string) bool { return strings.Contains(w, "the vector clock names") })
+	}
+	require.False(t, warns(wire.MaxClock/2))
+	require.True(t, warns(wire.MaxClock/2+1))
 }

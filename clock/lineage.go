@@ -87,6 +87,38 @@ func (l *Lineage) Row(a Actor) (parents Tips, ok bool) {
 	return parents, ok
 }
 
+// Starts lists the starts of a broker whose rows are known, the earliest first.
+func (l *Lineage) Starts(name string) (out []Actor) {
+	for a := range l.rows {
+		if a.Broker() == name {
+			out = append(out, a)
+		}
+	}
+	slices.Sort(out) // as text, starts sort as they do as numbers
+	return out
+}
+
+// Drop forgets the rows of the earliest starts of a broker. Later ones stand for what their own rows list, and no longer for
+// what these have listed.
+func (l *Lineage) Drop(earliest []Actor) {
+	names := map[string]bool{}
+	for _, a := range earliest {
+		names[a.Broker()] = true
+		delete(l.rows, a)
+	}
+	clear(l.listed)
+	for _, parents := range l.rows {
+		for _, p := range parents {
+			l.listed[p.Actor] = struct{}{}
+		}
+	}
+	for s := range l.implied {
+		if names[s.Broker()] {
+			l.forget(s)
+		}
+	}
+}
+
 // forget drops what was worked out for a start.
 func (l *Lineage) forget(a Actor) {
 	l.kept -= len(l.implied[a])

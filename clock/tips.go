@@ -1,6 +1,9 @@
 package clock
 
 import (
+	"encoding/binary"
+	"hash/fnv"
+	"iter"
 	"slices"
 )
 
@@ -27,6 +30,45 @@ func (c Tips) Of(broker string) Tips {
 		n++
 	}
 	return c[i:n:n]
+}
+
+// Changed yields the brokers of which two clocks list other entries, each at least once.
+func (c Tips) Changed(other Tips) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, x := range [][2]Tips{{c, other}, {other, c}} {
+			for d := range Vector(x[0]).Beyond(Vector(x[1])) {
+				if !yield(d.Actor.Broker()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Replace gives the clock that has of each broker of which news has an entry the entries of news, and no other one.
+func (c Tips) Replace(news Tips) Tips {
+	if len(news) == 0 {
+		return c
+	}
+	fresh := map[string]bool{}
+	for _, d := range news {
+		fresh[d.Actor.Broker()] = true
+	}
+	out := slices.DeleteFunc(c.Clone(), func(d Dot) bool { return fresh[d.Actor.Broker()] })
+	out = append(out, news...)
+	slices.SortFunc(out, Dot.Compare)
+	return out
+}
+
+// Digest is a hash of a clock's entries: clocks with the same digest are taken for equal. It guards against accidents, not
+// against forgery.
+func (c Tips) Digest() uint64 {
+	h := fnv.New64a()
+	for _, d := range c {
+		_, _ = h.Write([]byte(d.Actor)) // a hash never fails
+		_, _ = h.Write(binary.BigEndian.AppendUint64([]byte{0}, d.Counter))
+	}
+	return h.Sum64()
 }
 
 // Names counts the brokers that have an entry.

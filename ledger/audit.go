@@ -52,6 +52,13 @@ func (l *Ledger) LiveDigest(peer clock.Tips) []byte {
 	return out
 }
 
+// SumOf sums up a live digest in its turn: two brokers whose digests are the same need not send them.
+func SumOf(digest []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(digest)
+	return h.Sum64()
+}
+
 // LiveWhere lists the unfinished records that LiveDigest sums up, in the buckets in
 // which two digests differ; sorted.
 func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {

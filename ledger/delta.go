@@ -31,6 +31,7 @@ type Merged struct {
 	Forgotten []Ref    // what this ledger has known and forgotten; the sender should, too (rule L7)
 	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
 	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
+	Held      []Ref    // unfinished, and created by a start whose row has gone: neither taken in nor called forgotten (rule K2)
 	Forged    []Ref    // records with updates of our own that we never wrote, and rows that are not true (rules X1, K1)
 
 	void map[clock.Actor]bool // what the clock says of these is not adopted (rules X1, X4)
@@ -174,6 +175,14 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			m.voids(beyond)
 			continue
 		}
+		if held, err := l.mustWait(in); held || err != nil {
+			if err != nil {
+				return m, err
+			}
+			m.Held = append(m.Held, in.Ref)
+			m.voids(in.Record.Writers())
+			continue
+		}
 		c, forgotten, err := l.join(in.Ref, in.Record)
 		switch {
 		case err != nil:
@@ -284,7 +293,7 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	if e == nil && l.CreatedWithin(r, l.clock) {
+	if e == nil && (l.CreatedWithin(r, l.clock) || r.Finished() && l.createdByGone(r)) {
 		return nil, true, nil
 	}
 	defer l.release(ref, r) // not before: it lets the clock cover the record

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -21,16 +22,40 @@ type Batch struct {
 	bad        []Op     // and rows of starts
 	gone       []Op     // what is deleted of a record's other form, whole or stub; before all others
 	stubs      map[Kind]*StubSchema
-	own        []Op       // values that are this broker's own
-	encoded    [][]byte   // of records; nil until somebody needs it
-	clock      clock.Tips // nil when it has not changed
-	stable     clock.Tips // likewise
+	own        []Op     // values that are this broker's own
+	encoded    [][]byte // of records; nil until somebody needs it
+	clocks     []part   // of the clock and the stable one, what has changed
 	generation uint64
+}
+
+// part is what a clock has of one broker: stored under a key of its own, so that a commit writes what has changed, however
+// many brokers there are (rule K4).
+type part struct {
+	key     []byte
+	entries clock.Tips // none: it is deleted
+}
+
+// parts are what has changed in a clock since it was stored last, and that clock is then.
+func parts(space []byte, stored *clock.Tips, now clock.Tips) (out []part) {
+	changed := map[string]clock.Tips{}
+	for name := range now.Changed(*stored) {
+		changed[name] = nil
+	}
+	for _, d := range now {
+		if entries, ok := changed[d.Actor.Broker()]; ok {
+			changed[d.Actor.Broker()] = append(entries, d)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(changed)) {
+		out = append(out, part{clockKeyOf(space, name), changed[name]})
+	}
+	*stored = now.Clone()
+	return out
 }
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool {
-	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && len(b.own) == 0 && b.clock == nil && b.stable == nil
+	return len(b.refs) == 0 && len(b.bad) == 0 && len(b.gone) == 0 && len(b.own) == 0 && len(b.clocks) == 0
 }
 
 // Ops returns the writes: this broker's own values first, the clocks' the last. Records are immutable, so that
@@ -51,11 +76,12 @@ func (b *Batch) Ops() []Op {
 		ops = append(ops, Op{RecordKey(ref), b.encoded[i]})
 	}
 	ops = append(ops, b.bad...)
-	if b.clock != nil {
-		ops = append(ops, Op{clockKey, encodeClock(b.clock)})
-	}
-	if b.stable != nil {
-		ops = append(ops, Op{stableKey, encodeClock(b.stable)})
+	for _, p := range b.clocks {
+		op := Op{Key: p.key}
+		if len(p.entries) > 0 {
+			op.Value = encodeClock(p.entries)
+		}
+		ops = append(ops, op)
 	}
 	return ops
 }
@@ -77,10 +103,10 @@ func (l *Ledger) Take() *Batch {
 	l.stubs.drop = nil
 	b.own, l.own = l.own, nil
 	if l.clockDirty {
-		b.clock = l.seen.Clone()
+		b.clocks = append(l.oneKey(clockKey), parts(clockKey, &l.stored.clock, l.seen)...)
 	}
 	if l.stableDirty {
-		b.stable = l.stable.Clone()
+		b.clocks = append(b.clocks, append(l.oneKey(stableKey), parts(stableKey, &l.stored.stable, l.stable)...)...)
 	}
 	l.dirty, l.clockDirty, l.stableDirty = nil, false, false
 	l.generation++
@@ -100,7 +126,7 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 			return s.Err
 		}
 		if row, ok := s.Record.(*Row); ok {
-			return l.lineage.Add(row.Actor, row.Parents)
+			return l.addRow(row.Actor, row.Parents)
 		}
 		l.reindex(s.Ref, nil, s.Record)
 		if s.Record.Finished() {
@@ -120,18 +146,38 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	if err := l.loadStubs(scan); err != nil {
 		return err
 	}
-	stored, err := StoredClock(scan)
+	stored, err := l.loadClock(scan, clockKey, &l.stored.clock)
 	if err != nil {
 		return err
 	}
 	l.seen = l.lineage.Tips(clock.Vector(stored))
 	l.clock = l.seen.Clone()
-	if stored, err = storedClock(scan, stableKey); err != nil {
+	if stored, err = l.loadClock(scan, stableKey, &l.stored.stable); err != nil {
 		return err
 	}
 	l.stable = l.lineage.Tips(clock.Vector(stored))
 	l.settle()
 	return l.loadBad(scan)
+}
+
+// loadClock reads a stored clock. One that a version before has stored under a single key is stored anew with its next change.
+func (l *Ledger) loadClock(scan Scan, space []byte, stored *clock.Tips) (clock.Tips, error) {
+	c, one, err := storedClock(scan, space)
+	if one {
+		l.stored.one = append(l.stored.one, string(space))
+	} else {
+		*stored = c
+	}
+	return c, err
+}
+
+// oneKey deletes the key of a clock as a version before has stored it, if there is one.
+func (l *Ledger) oneKey(key []byte) (out []part) {
+	if i := slices.Index(l.stored.one, string(key)); i >= 0 {
+		l.stored.one = slices.Delete(l.stored.one, i, i+1)
+		out = append(out, part{key: key})
+	}
+	return out
 }
 
 var vectorHandle = &codec.MsgpackHandle{}

@@ -125,11 +125,12 @@ type Ledger struct {
 	schemas map[Kind]Schema
 	archive Archive
 
-	stable   clock.Tips    // of that, what every member is known to hold (rule F1); its owner sets it
-	seen     clock.Tips    // all that was taken in, quarantined records too
-	clock    clock.Tips    // of that, what is held: seen below every hole (rule L10)
-	lineage  clock.Lineage // what an entry of a clock stands for: the rows that are known (rules K1, K2)
-	rowIf    func() bool   // see RowIf
+	stable   clock.Tips     // of that, what every member is known to hold (rule F1); its owner sets it
+	seen     clock.Tips     // all that was taken in, quarantined records too
+	clock    clock.Tips     // of that, what is held: seen below every hole (rule L10)
+	lineage  clock.Lineage  // what an entry of a clock stands for: the rows that are known (rules K1, K2)
+	starts   map[string]int // rows, by broker
+	rowIf    func() bool    // see RowIf
 	bad      map[Ref]*quarantined
 	ahead    []span                                 // held, though the clock does not cover what came before (rule R2)
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
@@ -147,8 +148,12 @@ type Ledger struct {
 	rowsDirty   []clock.Actor
 	clockDirty  bool
 	stableDirty bool
-	lately      []Ref // finished and stable, the oldest first
-	warm        []Ref // have their bytes in memory, the oldest first
+	stored      struct { // the clocks, as the last batch has written them
+		clock, stable clock.Tips
+		one           []string // the keys of those that a version before has stored as a whole
+	}
+	lately []Ref // finished and stable, the oldest first
+	warm   []Ref // have their bytes in memory, the oldest first
 }
 
 // entry is a record in memory.
@@ -170,7 +175,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]struct{}{},
+		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]struct{}{},
 		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}

@@ -44,6 +44,44 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 	})
 }
 
+// Of a clock a batch holds the brokers of which an entry has changed, and no other, however many the clock names (rule K4). A store
+// in which a version before has kept it as a whole is read, and gets the new form with the next change.
+func TestClocksAreStoredByBroker(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		r := newReplica("a")
+		c := clock.Tips{dot("b~1", 3), dot("b~2", 1), dot("c~1", 2)}
+		if old {
+			r.disk.Write(clockKey, encodeClock(c))
+			r.disk.Write(stableKey, encodeClock(c[:1]))
+			require.NoError(t, r.Load(r.disk.Scan, nil))
+		} else {
+			_, err := r.Merge(Delta{Clock: c})
+			require.NoError(t, err)
+			r.RaiseStable(c[:1])
+			r.sync()
+		}
+		_, err := touch(r.Ledger, "j1", false)
+		require.NoError(t, err)
+		_, err = r.Merge(Delta{Clock: clock.Tips{dot("b~2", 2)}})
+		require.NoError(t, err)
+		r.RaiseStable(clock.Tips{dot("c~1", 1)})
+		var keys []string
+		for _, op := range r.Take().Ops() {
+			keys = append(keys, fmt.Sprintf("%q", op.Key))
+			r.disk.Write(op.Key, op.Value)
+		}
+		want := []string{`"rset\x00j1"`, `"c\x00a"`, `"c\x00b"`, `"s\x00c"`}
+		if old {
+			want = []string{`"rset\x00j1"`, `"c"`, `"c\x00a"`, `"c\x00b"`, `"c\x00c"`, `"s"`, `"s\x00b"`, `"s\x00c"`}
+		}
+		require.Equal(t, want, keys)
+		l := New("a~2", nil, setSchema)
+		require.NoError(t, l.Load(r.disk.Scan, nil))
+		require.Equal(t, "{a~1:1 b~1:3 b~2:2 c~1:2}", l.Clock().String())
+		require.Equal(t, "{b~1:3 c~1:1}", l.StableClock().String())
+	}
+}
+
 // A batch holds each changed record once, and the clock only when that changed.
 func TestTakeIsOneBatch(t *testing.T) {
 	r := newReplica("a")
@@ -56,7 +94,7 @@ func TestTakeIsOneBatch(t *testing.T) {
 	require.Len(t, b.Ops(), 2)
 	require.Equal(t, "rset\x00j1", string(b.Ops()[0].Key))
 	require.Equal(t, "j1 a~1:1* a~1:2 a~1:3", string(b.Ops()[0].Value))
-	require.Equal(t, "c", string(b.Ops()[1].Key))
+	require.Equal(t, "c\x00a", string(b.Ops()[1].Key))
 	require.True(t, r.Take().Empty())
 
 	// A merge of a record alone, as from a page, leaves the clock as it is (rule L5).

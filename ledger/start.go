@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -99,7 +100,7 @@ func (l *Ledger) writeRow() {
 		slices.SortStableFunc(parents, func(a, b clock.Dot) int { return cmp.Compare(age(a.Actor), age(b.Actor)) })
 		parents = clock.NewTips(parents[:maxParents]...)
 	}
-	if err := l.lineage.Add(l.self, parents); err != nil {
+	if err := l.addRow(l.self, parents); err != nil {
 		panic("ledger: " + err.Error()) // all that makes it one was looked at above
 	}
 	l.rowsDirty = append(l.rowsDirty, l.self)
@@ -110,7 +111,7 @@ func (l *Ledger) writeRow() {
 
 // age sorts starts before actors of the earlier form: a start may imply many others.
 func age(a clock.Actor) int {
-	if _, ok := a.Start(); ok {
+	if hasStart(a) {
 		return 0
 	}
 	return 1
@@ -129,10 +130,10 @@ func (l *Ledger) takeRow(r *Row) error {
 		return fmt.Errorf("the parents of %s are %v, and not %v", r.Actor, old, r.Parents)
 	case r.Actor == l.self, clock.Vector(r.Parents).Get(l.self) > l.Wrote():
 		return errForeignRow
-	case l.lineage.Has(l.clock, r.dot()):
-		return nil // that start has written something else first, or its row has gone (rule L7)
+	case l.lineage.Has(l.clock, r.dot()), l.gone(r.Actor):
+		return nil // that start has written something else first, or its row has gone
 	}
-	if err := l.lineage.Add(r.Actor, r.Parents); err != nil {
+	if err := l.addRow(r.Actor, r.Parents); err != nil {
 		return err
 	}
 	l.rowsDirty = append(l.rowsDirty, r.Actor)
@@ -163,9 +164,100 @@ func (l *Ledger) row(a clock.Actor) *entry {
 // takeRows returns the writes of the rows that are new.
 func (l *Ledger) takeRows() (ops []Op) {
 	for _, a := range l.rowsDirty {
-		parents, _ := l.lineage.Row(a)
-		ops = append(ops, Op{RecordKey(Ref{Starts, string(a)}), (&Row{a, parents}).Encode()})
+		op := Op{Key: RecordKey(Ref{Starts, string(a)})}
+		if parents, ok := l.lineage.Row(a); ok {
+			op.Value = (&Row{a, parents}).Encode()
+		}
+		ops = append(ops, op)
 	}
 	l.rowsDirty = nil
 	return ops
+}
+
+// keepRows is how many rows of starts are kept of a broker, at least (rule K2).
+const keepRows = 4096
+
+// addRow notes the row of a start.
+func (l *Ledger) addRow(a clock.Actor, parents clock.Tips) error {
+	_, known := l.lineage.Row(a)
+	err := l.lineage.Add(a, parents)
+	if err == nil && !known {
+		l.starts[a.Broker()]++
+	}
+	return err
+}
+
+// TrimRows drops the earliest rows of brokers that have more than are kept (rule K2): those of which every member holds all that
+// the clock stands for by them, that no tip needs, and whose updates, and those of the starts that they list, are in no record.
+// A row that has to stay keeps all later ones, since it is by these that the clock stands for it.
+func (l *Ledger) TrimRows() {
+	if l.Stubs() > 0 || len(l.bad) > 0 { // what is in these is not looked at
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.starts)) {
+		if l.starts[name] <= keepRows {
+			continue
+		}
+		all := l.lineage.Starts(name)
+		early := all[:len(all)-keepRows]
+		if i := slices.IndexFunc(early, l.needsRow); i >= 0 {
+			early = early[:i]
+		}
+		if len(early) > 0 {
+			l.lineage.Drop(early)
+			l.starts[name] -= len(early)
+			l.rowsDirty = append(l.rowsDirty, early...)
+		}
+	}
+}
+
+// needsRow reports whether the row of a start, not one of the latest, has to stay.
+func (l *Ledger) needsRow(a clock.Actor) bool {
+	tip := func(a clock.Actor) bool { return clock.Vector(l.seen).Get(a) > 0 || clock.Vector(l.stable).Get(a) > 0 }
+	parents, _ := l.lineage.Row(a)
+	return l.index[a] != nil || tip(a) || l.lineage.Get(l.stable, a) < max(l.lineage.Get(l.seen, a), 1) ||
+		slices.ContainsFunc(parents, func(p clock.Dot) bool { return l.index[p.Actor] != nil || tip(p.Actor) })
+}
+
+// gone reports whether the row of a start was known, or is to be taken for one that was: it is earlier than as many as are kept.
+// Of its updates the clock can't say any more whether it has held them.
+func (l *Ledger) gone(a clock.Actor) bool {
+	if l.starts[a.Broker()] < keepRows {
+		return false
+	}
+	if _, known := l.lineage.Row(a); known || l.lineage.Get(l.seen, a) > 0 {
+		return false
+	}
+	return a < l.lineage.Starts(a.Broker())[0] || !hasStart(a)
+}
+
+func hasStart(a clock.Actor) bool {
+	_, ok := a.Start()
+	return ok
+}
+
+// createdByGone reports whether a record that is not held was created by starts whose rows have gone, and by no other that is
+// news.
+func (l *Ledger) createdByGone(r Record) bool {
+	some := false
+	for d := range r.Creations() {
+		switch {
+		case l.Has(d):
+		case l.gone(d.Actor):
+			some = true
+		default:
+			return false
+		}
+	}
+	return some
+}
+
+// mustWait reports whether a record is unfinished, is not held, and was created by starts whose rows have gone: that may be
+// because it was forgotten, or because it comes from a disk that was restored; a clock can't say which.
+func (l *Ledger) mustWait(in Entry) (bool, error) {
+	if in.Record.Finished() || !l.createdByGone(in.Record) {
+		return false, nil
+	}
+	e, err := l.lookup(in.Ref)
+	return e == nil && err == nil, err
 }

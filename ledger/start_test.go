@@ -209,3 +209,97 @@ func TestMoreTipsThanARowMayList(t *testing.T) {
 	_, err = decodeRow(row.Encode())
 	require.NoError(t, err)
 }
+
+// many makes a ledger that holds n starts of b, one after the other, each with one update beside its row, and some records
+// that they have written.
+func many(t *testing.T, n int, records ...Entry) *Ledger {
+	l := New("c~1", nil, setSchema)
+	parent := dot("b~old", 3)
+	for i := range n {
+		records = append(records, rowOf(startOf(i+1), parent))
+		parent = dot(startOf(i+1), 2)
+	}
+	tell(t, l, parent.Actor, clock.NewTips(parent), records...)
+	return l
+}
+
+func startOf(i int) clock.Actor { return clock.StartActor("b", clock.Start(i)<<32) }
+
+// K2: of a broker the last 4,096 rows are kept. Earlier ones go when every member holds what they stand for, and no tip and no
+// record needs them.
+func TestRowsAreTrimmed(t *testing.T) {
+	const n = keepRows + 10
+	last := dot(startOf(n), 2)
+	for name, x := range map[string]struct {
+		stable clock.Tips
+		record clock.Dot
+		want   int
+	}{
+		"every member holds all":                  {clock.Tips{last}, clock.Dot{}, keepRows},
+		"somebody may lack all":                   {nil, clock.Dot{}, n},
+		"somebody has the first start":            {clock.Tips{dot(startOf(1), 2)}, clock.Dot{}, n},
+		"somebody has the first five":             {clock.Tips{dot(startOf(5), 2)}, clock.Dot{}, n - 4},
+		"somebody lacks an update of the third":   {clock.Tips{dot(startOf(3), 1)}, clock.Dot{}, n - 2},
+		"a record has an update of the third":     {clock.Tips{last}, dot(startOf(3), 2), n - 2},
+		"a record was made before there were any": {clock.Tips{last}, dot("b~old", 1), n},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var records []Entry
+			if !x.record.IsZero() {
+				records = append(records, good("x", x.record))
+			}
+			l := many(t, n, records...)
+			l.RaiseStable(x.stable)
+			disk := map[string]bool{}
+			count := func() (rows int) {
+				for _, op := range l.Take().Ops() {
+					disk[string(op.Key)] = op.Value != nil
+				}
+				for key, there := range disk {
+					if ref, ok := RefOf([]byte(key)); ok && ref.Kind == Starts && there {
+						rows++
+					}
+				}
+				return rows
+			}
+			require.Equal(t, n, count())
+			l.TrimRows()
+			require.Equal(t, x.want, count())
+			require.Len(t, l.Lineage().Starts("b"), x.want)
+			require.Equal(t, clock.Tips{last}, l.Clock())
+			require.True(t, x.record.IsZero() || l.Has(x.record), "what is held the clock stands for")
+			require.True(t, l.Lineage().Covers(l.Clock(), l.StableClock()))
+		})
+	}
+}
+
+// K2: an unfinished record of a start whose row has gone may have been forgotten, and may come from a disk that was restored:
+// it is not taken in, its sender is not told that it was forgotten, and no clock that stands for it is adopted. The row
+// does not come back either.
+func TestOfAStartWhoseRowHasGone(t *testing.T) {
+	const n = keepRows + 10
+	l := many(t, n)
+	l.RaiseStable(clock.NewTips(dot(startOf(n), 2)))
+	l.TrimRows()
+	before := l.Clock()
+	for i, a := range []clock.Actor{startOf(3), "b~old"} {
+		of := dot("d~1", uint64(i+1))
+		m := tell(t, l, "d~1", clock.NewTips(dot(a, 2), of), good("x", dot(a, 2)), good("y", of))
+		require.Equal(t, []Ref{setRef("x")}, m.Held)
+		require.Empty(t, m.Forgotten)
+		x, err := l.Get(setRef("x"))
+		require.NoError(t, err)
+		require.Nil(t, x)
+		require.False(t, l.Has(dot(a, 2)))
+		require.True(t, l.Has(of), "all else is taken in")
+	}
+	tell(t, l, "d~1", nil, rowOf(startOf(3), dot(startOf(2), 2)))
+	require.Len(t, l.Lineage().Starts("b"), keepRows)
+	require.Equal(t, before, l.Clock().Of("b"))
+
+	ended := &set{key: "z", dots: []clock.Dot{dot(startOf(3), 2)}, born: []clock.Dot{dot(startOf(3), 2)}, closed: true}
+	m := tell(t, l, "d~1", nil, Entry{Ref: setRef("z"), Dots: ended.Writers(), Encoded: ended.Encode()})
+	require.Equal(t, []Ref{setRef("z")}, m.Forgotten, "all have forgotten one that had ended")
+	m = tell(t, l, "d~1", nil, good("x", dot(startOf(n+1), 1)))
+	require.Len(t, m.News, 1, "a later start is news")
+}

@@ -2,8 +2,10 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urban-compute/ucp/clock"
 )
@@ -12,7 +14,8 @@ import (
 // returns fn's first error. Key and value are only valid during the call.
 type Scan func(prefix []byte, fn func(key, value []byte) error) error
 
-// The key space of a store: "c" holds the clock, "s" the stable one, "r" kind 0x00 key a record, "e" kind 0x00 key what
+// The key space of a store: "c" 0x00 name holds what the clock has of a broker, "s" 0x00 name the same of the stable one
+// (a version before stored each as a whole under "c" and "s"), "r" kind 0x00 key a record, "e" kind 0x00 key what
 // stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one, "o" name a value of the broker's own. Nothing outside this package knows it.
 const (
 	recordSpace     = 'r'
@@ -58,17 +61,31 @@ func Records(scan Scan, schemas map[Kind]Schema, fn func(Stored) error) error {
 
 // StoredClock reads the clock that batches have written to a store: nil when they have written none.
 // It includes what is in quarantine, and lists its tips (rule K2).
-func StoredClock(scan Scan) (clock.Tips, error) { return storedClock(scan, clockKey) }
+func StoredClock(scan Scan) (clock.Tips, error) {
+	c, _, err := storedClock(scan, clockKey)
+	return c, err
+}
 
-func storedClock(scan Scan, which []byte) (c clock.Tips, err error) {
-	err = scan(which, func(key, value []byte) (err error) {
-		if !bytes.Equal(key, which) {
+// storedClock reads a clock, and says whether it is stored under a single key.
+func storedClock(scan Scan, space []byte) (c clock.Tips, one bool, err error) {
+	var all clock.Vector
+	err = scan(space, func(key, value []byte) error {
+		switch {
+		case len(key) == len(space):
+			one = true
+		case key[len(space)] != 0:
 			return nil
 		}
-		c, err = decodeClock(value)
+		entries, err := decodeClock(value)
+		all = append(all, entries...)
 		return err
 	})
-	return c, err
+	slices.SortFunc(all, clock.Dot.Compare)
+	return clock.Tips(all), one, cmp.Or(err, all.Valid())
+}
+
+func clockKeyOf(space []byte, name string) []byte {
+	return append(append(slices.Clone(space), 0), name...)
 }
 
 // StoredQuarantine counts the records of peers that a store keeps aside because they do not validate
@@ -84,7 +101,7 @@ func StoredQuarantine(scan Scan) (n int, err error) {
 // Shared reports whether brokers that are in step have the same value under a store's key: all but the stable
 // clock, which says what each of them knows of the others, and what is a broker's own.
 func Shared(key []byte) bool {
-	return !bytes.Equal(key, stableKey) && (len(key) == 0 || key[0] != ownSpace)
+	return !(bytes.Equal(key, stableKey) || bytes.HasPrefix(key, clockKeyOf(stableKey, ""))) && (len(key) == 0 || key[0] != ownSpace)
 }
 
 // RecordKey is the key under which a store holds a record.

@@ -163,8 +163,8 @@ func (e *strangerError) Error() string {
 }
 
 func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {
-	if n := len(s.Message.Clock); n > wire.MaxClock {
-		return wire.Reply{}, &refusedError{fmt.Sprintf("our vector clock has %d entries, and no broker takes one of more than %d", n, wire.MaxClock)}
+	if n := s.Message.Clock.Names(); n > wire.MaxClock {
+		return wire.Reply{}, &refusedError{fmt.Sprintf("our vector clock names %d brokers, and no broker takes one of more than %d", n, wire.MaxClock)}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
 	if err != nil {

@@ -169,11 +169,12 @@ var lies = []lie{
 	}},
 	{"all that the receiver holds is stable", "", func(h *hostile, m *wire.Message, to *coreNode) {
 		m.Clock = to.b.Clock()
-		m.Stable = &wire.Stable{Version: 1 + uint64(h.draw(3)), Raised: to.b.Clock()}
+		m.Told = &wire.Told{Version: 1 + uint64(h.draw(3)), Digest: wire.DigestOf(m.Clock, m.Clock), Stable: m.Clock}
 	}},
 	{"a stable clock beyond what there is", "", func(h *hostile, m *wire.Message, to *coreNode) {
-		m.Stable = &wire.Stable{Version: h.far(), Since: uint64(h.draw(2)), Raised: clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})}
-		m.StableHeard = h.far()
+		far := clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})
+		m.Told = &wire.Told{Version: h.far(), Since: uint64(h.draw(2)), Digest: wire.DigestOf(m.Clock, far), Stable: far}
+		m.ToldHeard = h.far()
 	}},
 	{"the stamp of another time", "", func(h *hostile, m *wire.Message, _ *coreNode) { m.Hybrid = h.stamp() }},
 	{"metadata of its own", "", func(h *hostile, m *wire.Message, _ *coreNode) {
@@ -321,7 +322,7 @@ func (h *hostile) take(n *coreNode, s replication.Send, sent []byte) {
 	c.tell("%s replies to %s: %s", h.name, n.name, strings.Join(what, "; "))
 	r := wire.Reply{
 		Version: s.Message.Version, From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Restart: h.draw(6) == 0,
-		Metadata: m.Metadata, Beat: m.Beat, Delta: m.Delta, Stable: m.Stable, StableHeard: m.StableHeard, Taken: h.draw(8) == 0,
+		Metadata: m.Metadata, Beat: m.Beat, Delta: m.Delta, Told: m.Told, ToldHeard: m.ToldHeard, Taken: h.draw(8) == 0,
 	}
 	if s.Message.Live && h.draw(2) == 0 {
 		r.Live = make([]byte, ledger.DigestSize)

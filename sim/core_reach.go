@@ -270,6 +270,14 @@ var rules = []rule{
 	{"K4", "a push-pull tells of others, without their clocks", on(func(_ *Core, _ *coreNode, x broker.Gossip) bool {
 		return slices.ContainsFunc(x.State.Metadata, func(m wire.Metadata) bool { return m.Name != x.State.From && m.Clock == nil })
 	})},
+	{"K4", "a message says what has changed in clocks", on(func(_ *Core, _ *coreNode, x arrives) bool {
+		return x.m.Told != nil && x.m.Told.Since > 0 && len(x.m.Told.Clock) > 0
+	})},
+	{"K4", "a message says that nothing has changed in clocks", on(func(_ *Core, _ *coreNode, x arrives) bool {
+		return x.m.Told != nil && x.m.Told.Since == x.m.Told.Version
+	})},
+	{"K4", "a message of an earlier start, or to one that has forgotten, is not understood", counted(func(s *broker.Stats) uint64 { return s.Misunderstood })},
+	{"K4", "a delta goes on from what its receiver has told", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Delta != nil && x.m.Delta.Base > 0 })},
 	{"K5", "a member is spoken to in an earlier version", on(func(_ *Core, _ *coreNode, s replication.Send) bool { return s.Message.Version < wire.Version })},
 
 	{"M1", "a member is admitted", on(func(_ *Core, _ *coreNode, x admitted) bool {
@@ -307,7 +315,7 @@ var rules = []rule{
 		f, ok := x.v.(*broker.Found)
 		return ok && f.Provisional
 	})},
-	{"F1", "a message tells a stable clock", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Stable != nil })},
+	{"F1", "a message tells a stable clock", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Told != nil })},
 	{"F2", "a result is provisional of which all are known to hold the job", on(func(_ *Core, _ *coreNode, x answered) bool {
 		f, ok := x.v.(*broker.Found)
 		return ok && f.Provisional && f.KnownBy == f.Members

@@ -103,6 +103,14 @@ func TestStartsWithoutEnd(t *testing.T) {
 			finished(t, c, ids)
 			require.True(t, c.sameClocks())
 			require.LessOrEqual(t, float64(len(c.clockOf(t, "b0"))), 1.2*3, "%v", c.clockOf(t, "b0"))
+			for _, name := range c.Names() { // of each broker the last rows are kept
+				rows := 0
+				must(c.nodes[name].disk.scan(ledger.RecordKey(ledger.Ref{Kind: ledger.Starts}), func([]byte, []byte) error {
+					rows++
+					return nil
+				}))
+				require.LessOrEqual(t, rows, 3*4096)
+			}
 			require.Empty(t, c.Wrong())
 		})
 	}

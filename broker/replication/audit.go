@@ -50,6 +50,7 @@ func (r *Replication) Audited(reply *wire.Reply) {
 	if a.asked {
 		*a = audit{done: true}
 	}
+	a.done = a.done || reply.LiveSame
 	if len(reply.Live) == ledger.DigestSize {
 		ours := r.ledger.LiveDigest(reply.Clock)
 		if bytes.Equal(ours, reply.Live) {

@@ -22,9 +22,9 @@ type link struct {
 	latest  told
 	settled bool // latest is agreed
 
-	stable     clock.Tips // what this actor has told as stable
-	version    uint64     // of that
-	knows      uint64     // the version of our stable clock that it has heard
+	told       Understood // the latest that it has said of its clocks, as it said it (rule K4)
+	late       bool       // its latest message was overtaken by others
+	knows      uint64     // the version of our clocks that it has heard
 	stableNews bool       // our stable clock has reached what somebody waits for
 
 	plain    lane
@@ -141,8 +141,9 @@ type Said struct {
 	Much        bool // as in wire.Message
 	Lease       *wire.Lease
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
-	Stable      *wire.Stable
-	StableHeard uint64
+	Told        Understood
+	Disbelieved bool    // what it says of its stable clock can't be true
+	ToldHeard   uint64  // as in wire.Message
 	Clocks      Reading // what time it is there (rule T2)
 	Unproven    bool    // its start is not proven yet (rule M3)
 }
@@ -181,9 +182,14 @@ func (r *Replication) Hear(s Said) bool {
 	if s.Taken && l.sent.upto != nil {
 		l.taken, l.follows = l.sent, true
 	}
-	l.knows = s.StableHeard
-	if l.hearStable(s.Stable, r.lineage) {
-		l.latest, l.settled = told{s.Clock, l.stable}, false
+	l.knows, l.late = s.ToldHeard, s.Told.late
+	switch {
+	case s.Told.late:
+	case !s.Disbelieved:
+		l.told = s.Told
+		l.latest, l.settled = told{s.Clock, s.Told.stable}, false
+	case l.told.version == 0: // it says so again
+		l.latest, l.settled = told{clock: s.Clock}, false
 	}
 	if r.members.Leaves(s.From) {
 		r.followLeaver(s.From, l)

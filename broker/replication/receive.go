@@ -22,6 +22,9 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 			r.endLease() // all of it fits into a message by now
 		}
 		whole := !got.Refused && !got.Voided() && m.Delta.Bad() == 0 && len(got.Forgotten) == 0
+		if l := r.links[m.From]; l != nil && l.late && len(d.Clock) == 0 {
+			whole = false // of which clock it is a part, nobody knows any more
+		}
 		if whole && len(d.Clock) == 0 {
 			r.ledger.Ahead(d.Since, m.Clock)
 		}
@@ -67,15 +70,19 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Reply, error) {
 	reply := &wire.Reply{
 		Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Lease: r.leased(), Metadata: head.Metadata, Beat: r.beat(),
+		Seen: r.seen(), Restart: got.Restart, Taken: got.Taken, Lease: r.leased(), Metadata: head.Metadata, Beat: r.beat(),
 		Forgotten: append(got.Forgotten, r.auditFor(m.Audit)...),
+	}
+	l := r.links[m.From]
+	if reply.Clock, reply.Told = r.tell(l, m.Version); reply.Told != nil {
+		reply.ToldHeard = l.told.version
 	}
 	if m.Live {
 		reply.Live = r.ledger.LiveDigest(m.Clock)
-	}
-	l := r.links[m.From]
-	if reply.Stable = r.sayStable(l, m.Version); reply.Stable != nil {
-		reply.StableHeard = l.version
+		// The sender must know our present clock: it may have expected less of an earlier one, and take it for all.
+		if reply.Told != nil && m.ToldHeard == reply.Told.Version && m.LiveSum == ledger.SumOf(reply.Live) {
+			reply.Live, reply.LiveSame = nil, true
+		}
 	}
 	if m.Want {
 		if err := r.offer(l, m, reply); err != nil {
@@ -88,7 +95,7 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 	return reply, nil
 }
 
-// Unheard is the reply to a message that is not heard (rule I2): nobody waits for it.
+// Unheard is the reply to a message that is not heard: nobody waits for it (rule I2), or it was not understood (rule K4).
 func (r *Replication) Unheard(m *wire.Message, at clock.Hybrid) *wire.Reply {
 	return &wire.Reply{Version: m.Version, From: r.self, Actor: r.cfg.Actor, Hybrid: at, Clock: r.ledger.Clock(), Restart: true}
 }
@@ -110,7 +117,7 @@ func (r *Replication) offer(l *link, m *wire.Message, reply *wire.Reply) error {
 	}
 	switch {
 	case fits && (len(d.Entries) > 0 || !r.lineage.Covers(since, d.Clock)):
-		reply.Delta = wire.FromLedger(d)
+		reply.Delta = l.delta(d)
 	case fits:
 	case r.mayTransfer(m.From):
 		l.news = true

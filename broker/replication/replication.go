@@ -11,6 +11,7 @@
 //   - send.go: messages, transfers, replies to them, backoff (rules S2, S5, L5)
 //   - donor.go: from whom a member gets what does not fit into a message (rule R1)
 //   - receive.go: messages of others, and the replies to those (rules L4, L5)
+//   - told.go: how clocks are told (rule K4)
 //   - stable.go: what every member is known to hold (rules F1 to F3)
 //   - audit.go: comparing unfinished records (rule L9)
 //   - proof.go: whether this start knows what the others know (rule M3)
@@ -57,6 +58,7 @@ type Replication struct {
 	lease   lease            // from whom this broker gets what it lacks much of (rule R1)
 	spurned clock.Actor      // the last donor that sent nothing
 
+	telling   telling   // our clocks, as members are told of them (rule K4)
 	stability stability // what every member is known to hold (rule F1)
 }
 
@@ -68,7 +70,7 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 	}
 	return &Replication{
 		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, lineage: l.Lineage(), members: members, random: random,
-		links: map[string]*link{}, stretch: 1, stability: stability{raised: map[clock.Actor]uint64{}},
+		links: map[string]*link{}, stretch: 1, telling: telling{changed: map[string]uint64{}, raised: map[string]uint64{}},
 	}
 }
 
@@ -226,7 +228,7 @@ func (r *Replication) HandOver() Handover {
 		}
 		h.Living = h.Living && has
 		holds := l.heard && r.lineage.Covers(l.known, c)
-		stable := holds && r.lineage.Covers(l.stable, r.ledger.StableClock())
+		stable := holds && r.lineage.Covers(l.told.stable, r.ledger.StableClock())
 		if holds {
 			h.Holders++
 		} else {

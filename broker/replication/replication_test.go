@@ -192,7 +192,7 @@ func TestHandOver(t *testing.T) {
 	p.ledger.RaiseStable(clock.NewTips(d))
 	require.Equal(t, Handover{Holders: 2, Living: true, All: true}, p.HandOver(), "b has not told it as stable (H5)")
 	require.Equal(t, p.links["b"].plain.asked.Add(backoffMin), p.links["b"].exchange, "it is asked soon")
-	require.True(t, p.Hear(Said{From: "b", Actor: "b~1", Clock: clock.NewTips(d), Stable: &wire.Stable{Version: 2, Raised: clock.NewTips(d)}}))
+	require.True(t, p.Hear(Said{From: "b", Actor: "b~1", Clock: clock.NewTips(d), Told: Understood{told: told{clock.NewTips(d), clock.NewTips(d)}, version: 2}}))
 	require.Equal(t, Handover{Holders: 2, Stable: 1, Living: true, All: true}, p.HandOver())
 	p.members.Update(p.at, []membership.Member{{Name: "b", Actor: "b~1", Status: membership.Failed}})
 	require.Equal(t, Handover{Holders: 1, Living: true, All: true}, p.HandOver())

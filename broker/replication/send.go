@@ -6,6 +6,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // Bounds of the backoff of a link (rule S5).
@@ -74,10 +75,11 @@ func (r *Replication) rumourDue(l *link) bool { return l.rumour && !r.now.Before
 func (r *Replication) say(name string, head Head) wire.Message {
 	l := r.links[name]
 	version := r.members.Speaks(name)
+	c, told := r.tell(l, version)
 	return wire.Message{
 		Version: version, From: r.self, Actor: r.cfg.Actor, Hybrid: head.Hybrid,
-		Clock: r.ledger.Clock(), Seen: r.seen(), Metadata: head.Metadata,
-		To: l.actor, Heard: l.beat, Beat: r.beat(), Stable: r.sayStable(l, version), StableHeard: l.version, Lease: r.leased(),
+		Clock: c, Seen: r.seen(), Metadata: head.Metadata,
+		To: l.actor, Heard: l.beat, Beat: r.beat(), Told: told, ToldHeard: l.told.version, Lease: r.leased(),
 	}
 }
 
@@ -88,6 +90,9 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	msg = r.say(name, head)
 	msg.Want = due || l.want || !l.heard
 	msg.Live, msg.Audit = due || !(r.proof.proven && r.proof.goesOn) && !l.audit.done, l.audit.ask()
+	if msg.Live && msg.Told != nil && l.told.version > 0 {
+		msg.LiveSum = ledger.SumOf(r.ledger.LiveDigest(l.told.clock))
+	}
 	l.sent, l.much = span{}, false
 	if due {
 		l.exchange = r.now.Add(r.interval())
@@ -100,7 +105,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		return msg, true, nil // first learn what the member holds, and that it is one; the news stays marked
 	}
 	l.news, l.rumour, l.rumourAt = false, false, r.now.Add(r.cfg.RumourPause)
-	stable := l.stableNews && msg.Stable != nil && len(msg.Stable.Raised) > 0
+	stable := l.stableNews && msg.Told != nil && len(msg.Told.Stable) > 0
 	l.stableNews = false
 	silent := !msg.Want && msg.Audit == nil && !stable
 	if l.outgoing.transfer != nil {
@@ -121,7 +126,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		l.news = true // after the member has told its clock
 		return msg, true, nil
 	case fits:
-		msg.Delta, l.sent = wire.FromLedger(d), span{d.Since, msg.Clock}
+		msg.Delta, l.sent = l.delta(d), span{d.Since, msg.Clock}
 		return msg, true, nil
 	case r.mayTransfer(name):
 		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next()}
@@ -140,7 +145,7 @@ func (r *Replication) ahead(l *link, msg wire.Message, silent bool) (_ wire.Mess
 	d, fits, err := r.ledger.Delta(l.newest(r.lineage), r.cfg.PageSize)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
-		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
+		msg.Delta, l.sent = l.delta(d), span{l.taken.since, msg.Clock}
 	}
 	return msg, err == nil && (!silent || msg.Delta != nil), err
 }
@@ -158,7 +163,7 @@ func (r *Replication) page(name string, head Head) (wire.Message, error) {
 		d.Clock = l.taken.upto
 	}
 	o.last, o.pinned = last, d.Clock
-	msg.Delta = wire.FromLedger(d)
+	msg.Delta = l.delta(d)
 	msg.Page = &wire.Page{Transfer: o.id, Number: o.page, Last: last}
 	return msg, nil
 }
@@ -192,7 +197,8 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	}
 	if reply.Restart { // from the clock that the member has just told (rule L4)
 		l.news = true
-		l.notBefore = r.now.Add(backoffMin / 2) // the member may not know us yet
+		l.notBefore = r.now.Add(backoffMin / 2)                   // the member may not know us yet
+		l.want = l.want || reply.Version > 1 && reply.Told == nil // or has not understood anything
 	}
 	switch {
 	case !page || o.transfer == nil:

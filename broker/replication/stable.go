@@ -3,28 +3,18 @@ package replication
 import (
 	"slices"
 
-	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
-
-// told is what one start of a member has said of itself in one message.
-type told struct {
-	clock  clock.Tips // what it held
-	stable clock.Tips // what it knew every member to hold
-}
 
 // stability is how this broker comes to its stable clock, the updates that every member is known to hold
 // (rule F1; causal stability: Baquero, Almeida, Shoker 2014). The ledger keeps that clock, since it must be
 // synced before it is told. It never goes back, and is computed as clocks come in: when what one member is
 // known to hold goes up in an entry, that entry is looked at, and nothing else.
 type stability struct {
-	counting bool                   // a roster has come
-	meet     clock.Tips             // what the stable clock may be raised to
-	ahead    bool                   // it lies above the stable clock
-	awaited  clock.Vector           // what somebody waits for to become stable
-	version  uint64                 // of the stable clock: how often it was raised since the start, or began anew
-	began    uint64                 // the version in which it last began anew; 0 if it never did
-	raised   map[clock.Actor]uint64 // the version in which an entry was last raised
+	counting bool         // a roster has come
+	meet     clock.Tips   // what the stable clock may be raised to
+	ahead    bool         // it lies above the stable clock
+	awaited  clock.Vector // what somebody waits for to become stable
 }
 
 // agree notes up to where the members and this broker hold the same: of each the latest clock that it has told and that
@@ -105,11 +95,9 @@ func (r *Replication) BeginAnew() {
 	s := &r.stability
 	r.ledger.ResetStable()
 	s.meet, s.ahead = nil, false
-	s.version++
-	s.began = s.version
+	r.telling.beginAnew(r.ledger.Clock())
 	for _, l := range r.links {
-		l.agreed, l.offered, l.latest, l.settled = told{}, told{}, told{}, true
-		l.stable, l.version = nil, 0
+		l.agreed, l.offered, l.latest, l.settled = told{}, told{}, told{}, true // the next message says what counts now
 	}
 }
 
@@ -142,10 +130,6 @@ func (r *Replication) Settle() {
 		return
 	}
 	s.ahead = false
-	s.version++
-	for d := range clock.Vector(s.meet).Beyond(clock.Vector(stable)) {
-		s.raised[d.Actor] = s.version
-	}
 	r.ledger.RaiseStable(s.meet)
 	if awaited && r.cfg.NewsLinks {
 		r.tellStable()
@@ -169,57 +153,15 @@ func (r *Replication) tellStable() {
 // followLeaver brings what a member that leaves has told as stable to be stable here: it says goodbye when enough others
 // have (rule M2). Who holds it back is asked; otherwise it tells its clock with the next exchange only.
 func (r *Replication) followLeaver(name string, l *link) {
-	if r.lineage.Covers(r.ledger.StableClock(), l.stable) {
+	if r.lineage.Covers(r.ledger.StableClock(), l.told.stable) {
 		return
 	}
-	r.Await(clock.Vector(l.stable))
+	r.Await(clock.Vector(l.told.stable))
 	for _, other := range r.members.Counted() {
-		if o := r.links[other]; other != name && o != nil && !(r.knowsRoll(o) && r.lineage.Covers(o.agreed.clock, l.stable)) {
+		if o := r.links[other]; other != name && o != nil && !(r.knowsRoll(o) && r.lineage.Covers(o.agreed.clock, l.told.stable)) {
 			o.hasten()
 		}
 	}
-}
-
-// sayStable is what a message in a version of the protocol says of the stable clock: what a member is not known
-// to have heard of it. Versions of it count from 1 for those who listen: 0 is nothing heard.
-func (r *Replication) sayStable(l *link, version int) *wire.Stable {
-	if version < 2 || l == nil {
-		return nil
-	}
-	out := &wire.Stable{Version: r.stability.version + 1}
-	if r.stability.began > 0 {
-		out.Began = r.stability.began + 1
-	}
-	if out.Began <= l.knows && l.knows <= out.Version { // else it lacks the beginning, or takes us for another
-		out.Since = l.knows
-	}
-	for _, d := range r.ledger.StableClock() {
-		if r.stability.raised[d.Actor] >= out.Since {
-			out.Raised = append(out.Raised, d)
-		}
-	}
-	return out
-}
-
-// hearStable takes in what a message says of its sender's stable clock. It reports false for a message that
-// others, sent later, have overtaken.
-func (l *link) hearStable(s *wire.Stable, by *clock.Lineage) bool {
-	if s != nil && l.version < s.Began { // what it told before counts no more
-		l.stable, l.version = nil, 0
-		l.agreed.stable, l.offered.stable, l.latest.stable = nil, nil, nil
-	}
-	switch {
-	case s == nil:
-		return l.version == 0 // its sender speaks version 1 of the protocol
-	case s.Version < l.version:
-		return false
-	case s.Since <= l.version && len(s.Raised) > 0:
-		l.stable = by.Merge(l.stable, s.Raised) // the present one is part of what was told before
-		fallthrough
-	case s.Since <= l.version:
-		l.version = s.Version
-	}
-	return true
 }
 
 // Firm reports whether what these updates have decided can't change any more (rule F2): they are stable here,

@@ -54,12 +54,14 @@ func (g *group) roster(names ...string) {
 
 // tells lets a start of a member say what it holds and what is stable there.
 func (g *group) tells(actor clock.Actor, holds, stable clock.Vector) {
-	l := g.links[actor.Broker()]
 	version := uint64(1)
-	if l.actor == actor {
-		version = max(l.version, 1) + 1
+	if l := g.links[actor.Broker()]; l.actor == actor {
+		version = l.told.version + 1
 	}
-	require.True(g.t, g.Hear(Said{From: actor.Broker(), Actor: actor, Clock: clock.Tips(holds), Stable: &wire.Stable{Version: version, Raised: clock.Tips(stable)}}))
+	c, told := clock.Tips(holds), &wire.Told{Version: version, Digest: wire.DigestOf(clock.Tips(holds), clock.Tips(stable)), Stable: clock.Tips(stable)}
+	u, ok := g.Understand(actor.Broker(), actor, &c, told, nil)
+	require.True(g.t, ok)
+	require.True(g.t, g.Hear(Said{From: actor.Broker(), Actor: actor, Clock: c, Told: u}))
 }
 
 func (g *group) stable() clock.Vector {
@@ -267,90 +269,38 @@ func TestStableEqualsTheMeet(t *testing.T) {
 	})
 }
 
-// What a member has heard of our stable clock it is not told again, and what it has lost it is told again, whatever
-// becomes of the messages.
-func TestStableIsToldOnce(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		g := newGroup(t, 2, "b", "c")
-		theirs := &link{} // what b knows of us
-		var late []*wire.Stable
-		for i := range rapid.IntRange(1, 30).Draw(rt, "steps") {
-			if i == 0 || rapid.Bool().Draw(rt, "something is written") {
-				g.write(fmt.Sprintf("x%d", i))
-			}
-			c := clock.Vector(g.ledger.Clock())
-			g.Await(c)
-			g.tells("c~1", c, nil)
-			if theirs.version == 0 || rapid.Bool().Draw(rt, "it has said what it has heard") {
-				g.Hear(Said{From: "b", Actor: "b~1", Clock: clock.Tips(c), Stable: &wire.Stable{Version: 1}, StableHeard: theirs.version})
-			}
-			g.Settle()
-			g.commit()
-			said := g.sayStable(g.links["b"], wire.Version)
-			if g.links["b"].knows == said.Version && len(said.Raised) > 0 {
-				rt.Fatalf("b has heard version %d, and is told %v again", said.Version, said.Raised)
-			}
-			late = append(late, said)
-			switch rapid.SampledFrom([]string{"arrives", "lost", "reset", "late", "anew"}).Draw(rt, "message") {
-			case "arrives":
-				if !theirs.hearStable(said, new(clock.Lineage)) {
-					rt.Fatalf("b does not hear %v", said)
-				}
-				if stable := g.ledger.StableClock(); !theirs.stable.Equal(stable) {
-					rt.Fatalf("b has heard %v, not %v", theirs.stable, stable)
-				}
-			case "late": // one that was sent before
-				theirs.hearStable(rapid.SampledFrom(late).Draw(rt, "which"), new(clock.Lineage))
-			case "anew":
-				g.BeginAnew()
-			case "reset": // b has taken a late message of an earlier start of ours for one of the present one
-				theirs = &link{}
-				if rapid.Bool().Draw(rt, "and hears this one") && theirs.hearStable(said, new(clock.Lineage)) && theirs.version > 0 && !theirs.stable.Equal(g.ledger.StableClock()) {
-					rt.Fatalf("b takes %v for version %d, %v", theirs.stable, theirs.version, g.ledger.StableClock())
-				}
-			}
-		}
-	})
-}
-
-// A message that later ones have overtaken says nothing new, and one that leans on what was lost is not half
-// believed.
-func TestLateStable(t *testing.T) {
-	l := &link{}
-	require.True(t, l.hearStable(&wire.Stable{Version: 2, Raised: clock.Tips(vector("a~1:2"))}, new(clock.Lineage)))
-	require.False(t, l.hearStable(&wire.Stable{Version: 1, Raised: clock.Tips(vector("a~1:1"))}, new(clock.Lineage)))
-	require.False(t, l.hearStable(nil, new(clock.Lineage)))
-	require.True(t, l.hearStable(&wire.Stable{Version: 5, Since: 4, Raised: clock.Tips(vector("b~1:1"))}, new(clock.Lineage)))
-	require.Equal(t, uint64(2), l.version)
-	require.Equal(t, vector("a~1:2"), clock.Vector(l.stable))
-	require.True(t, l.hearStable(&wire.Stable{Version: 5, Since: 2, Raised: clock.Tips(vector("b~1:1"))}, new(clock.Lineage)))
-	require.Equal(t, vector("a~1:2", "b~1:1"), clock.Vector(l.stable))
-}
-
 // M2: who was out of the roll begins with an empty stable clock. What it told before counts no more from its first word
 // on, also where we lack something of what it holds, and whatever comes late or is lost.
 func TestWhatWasToldBeforeAReturn(t *testing.T) {
 	g := newGroup(t, 2, "b")
 	first, second := clock.NewVector(g.write("x")), clock.NewVector(g.write("y"))
 	g.Await(second)
-	say := func(s wire.Stable, holds ...string) {
-		require.True(t, g.Hear(Said{From: "b", Actor: "b~1", Clock: clock.Tips(vector(holds...)), Stable: &s}))
+	say := func(t wire.Told, holds ...string) (understood bool) {
+		c := clock.Tips(vector(holds...))
+		if t.Digest == 0 {
+			t.Digest = wire.DigestOf(c, t.Stable)
+		}
+		u, ok := g.Understand("b", "b~1", &c, &t, nil)
+		if ok {
+			require.True(g.t, g.Hear(Said{From: "b", Actor: "b~1", Clock: c, Told: u}))
+		}
 		g.stable()
+		return ok
 	}
-	old := wire.Stable{Version: 5, Raised: clock.Tips(second)}
-	say(old, "a~1:2")
+	old := wire.Told{Version: 5, Stable: clock.Tips(second)}
+	require.True(t, say(old, "a~1:2"))
 	require.True(t, g.Firm(second))
-	say(wire.Stable{Version: 6, Began: 6}, "a~1:2", "b~1:1")
+	require.True(t, say(wire.Told{Version: 6, Began: 6}, "a~1:2", "b~1:1"))
 	require.False(t, g.Firm(first), "we lack b~1:1")
-	say(old, "a~1:2")
+	require.True(t, say(old, "a~1:2"))
 	require.False(t, g.Firm(first), "it comes late")
 	g.take(vector("b~1:1"))
 	g.stable()
 	require.False(t, g.Firm(first))
-	say(wire.Stable{Version: 7, Began: 6, Raised: clock.Tips(first)}, "a~1:2", "b~1:1")
+	require.True(t, say(wire.Told{Version: 7, Began: 6, Stable: clock.Tips(first)}, "a~1:2", "b~1:1"))
 	require.True(t, g.Firm(first))
 	require.False(t, g.Firm(second))
-	say(wire.Stable{Version: 10, Began: 9, Since: 9}, "a~1:2", "b~1:1")
+	require.False(t, say(wire.Told{Version: 10, Began: 9, Since: 9, Digest: 1}, "a~1:2", "b~1:1"))
 	require.False(t, g.Firm(first), "it leans on what is lost, and is another beginning")
 }
 
@@ -366,7 +316,9 @@ func TestBeginAnew(t *testing.T) {
 	g.Recount()
 	g.Await(dots)
 	require.Empty(t, g.stable())
-	require.Equal(t, &wire.Stable{Version: 3, Began: 3}, g.sayStable(g.links["b"], wire.Version))
+	_, said := g.tell(g.links["b"], wire.Version)
+	require.Empty(t, said.Stable)
+	require.Equal(t, said.Version, said.Began)
 	g.tells("b~1", dots, nil)
 	require.Equal(t, dots, g.stable(), "it has told its clock again")
 	require.False(t, g.Firm(dots))
@@ -395,7 +347,7 @@ func TestStableTravelsWhenSomebodyWaits(t *testing.T) {
 	sent := g.pump()
 	require.Len(t, sent, 1)
 	require.Equal(t, g.members.Ring()[0], sent[0].To)
-	require.Equal(t, dots, clock.Vector(sent[0].Message.Stable.Raised))
+	require.Equal(t, dots, clock.Vector(sent[0].Message.Told.Stable))
 }
 
 // F1, K1: what a new start stands for is held by all before all know the start, and the start takes its place when they do.

@@ -41,13 +41,14 @@ type Message struct {
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
-	Clock    clock.Tips   `codec:"clock"`           // what the sender holds
-	Seen     clock.Tips   `codec:"seen,omitempty"`  // Clock and what it has in quarantine, when there is any (rule L10)
-	Metadata *Metadata    `codec:"row,omitempty"`   // the sender's metadata (rule S4)
-	Want     bool         `codec:"want,omitempty"`  // a pull: answer with what I lack
-	Live     bool         `codec:"live,omitempty"`  // answer with the digest of your unfinished records (rule L9)
-	Audit    *Audit       `codec:"audit,omitempty"` // which of these have you forgotten?
-	Page     *Page        `codec:"page,omitempty"`  // part of a transfer (rule L5)
+	Clock    clock.Tips   `codec:"clock,omitempty"`    // what the sender holds; not on the wire when Told says what has changed
+	Seen     clock.Tips   `codec:"seen,omitempty"`     // Clock and what it has in quarantine, when there is any (rule L10)
+	Metadata *Metadata    `codec:"row,omitempty"`      // the sender's metadata (rule S4)
+	Want     bool         `codec:"want,omitempty"`     // a pull: answer with what I lack
+	Live     bool         `codec:"live,omitempty"`     // answer with the digest of your unfinished records (rule L9)
+	LiveSum  uint64       `codec:"live_sum,omitempty"` // of what the sender expects as that digest; 0 when it expects nothing
+	Audit    *Audit       `codec:"audit,omitempty"`    // which of these have you forgotten?
+	Page     *Page        `codec:"page,omitempty"`     // part of a transfer (rule L5)
 	Delta    *Delta       `codec:"delta,omitempty"`
 
 	// To is the receiver's actor, as the sender knows it (rule X3), Heard the latest Beat of that actor that
@@ -57,24 +58,15 @@ type Message struct {
 	Heard uint64      `codec:"heard,omitempty"`
 	Beat  uint64      `codec:"beat,omitempty"` // how long the sender has run, in milliseconds from 1 on
 
-	// Stable is the sender's stable clock, StableHeard the version of the receiver's that it has heard (rule F1).
+	// Told says what the sender's clocks are, ToldHeard the version of the receiver's that it has heard (rule K4).
 	// Version 1 of the protocol has neither.
-	Stable      *Stable `codec:"stable,omitempty"`
-	StableHeard uint64  `codec:"stable_heard,omitempty"`
+	Told      *Told  `codec:"told,omitempty"`
+	ToldHeard uint64 `codec:"told_heard,omitempty"`
 
 	// Much says that what the receiver lacks does not fit into a message: the receiver chooses who sends it, and
 	// Lease says whom the sender of this message has chosen (rule R1).
 	Much  bool   `codec:"much,omitempty"`
 	Lease *Lease `codec:"lease,omitempty"`
-}
-
-// Stable is what a message says of its sender's stable clock: the entries that have been raised since a version of
-// it that the receiver has heard.
-type Stable struct {
-	Version uint64     `codec:"v"` // how often it was raised since its owner's start, from 1 on
-	Since   uint64     `codec:"since,omitempty"`
-	Raised  clock.Tips `codec:"raised,omitempty"`
-	Began   uint64     `codec:"began,omitempty"` // the version in which it began anew, with nothing (rule M2): what was told before counts no more
 }
 
 // Lease is from whom a broker gets what it lacks, when that is much (rule R1).
@@ -89,19 +81,20 @@ type Reply struct {
 	From     string       `codec:"from"`
 	Actor    clock.Actor  `codec:"actor"`
 	Hybrid   clock.Hybrid `codec:"hybrid"`
-	Clock    clock.Tips   `codec:"clock"`             // what the receiver holds now, the message included
+	Clock    clock.Tips   `codec:"clock,omitempty"`   // what the receiver holds now, the message included; as in Message
 	Seen     clock.Tips   `codec:"seen,omitempty"`    // as in Message
 	Restart  bool         `codec:"restart,omitempty"` // the delta's base or the transfer is not mine: start from Clock
 	Taken    bool         `codec:"taken,omitempty"`   // Clock can't move yet, but all that the message's delta brought is synced: what its sender holds beyond Since (rule R2)
 	Metadata *Metadata    `codec:"row,omitempty"`
-	Beat     uint64       `codec:"beat,omitempty"`  // as in Message
-	Much     bool         `codec:"much,omitempty"`  // as in Message
-	Lease    *Lease       `codec:"lease,omitempty"` // as in Message
-	Delta    *Delta       `codec:"delta,omitempty"` // what the asker lacks, when it wanted that and it fits
-	Live     []byte       `codec:"live,omitempty"`  // see Message.Live
+	Beat     uint64       `codec:"beat,omitempty"`      // as in Message
+	Much     bool         `codec:"much,omitempty"`      // as in Message
+	Lease    *Lease       `codec:"lease,omitempty"`     // as in Message
+	Delta    *Delta       `codec:"delta,omitempty"`     // what the asker lacks, when it wanted that and it fits
+	Live     []byte       `codec:"live,omitempty"`      // see Message.Live
+	LiveSame bool         `codec:"live_same,omitempty"` // Live, which is left out, is what the message expects
 
-	Stable      *Stable `codec:"stable,omitempty"` // as in Message
-	StableHeard uint64  `codec:"stable_heard,omitempty"`
+	Told      *Told  `codec:"told,omitempty"` // as in Message
+	ToldHeard uint64 `codec:"told_heard,omitempty"`
 
 	// Forgotten names records of the message, or of its Audit, that the receiver has
 	// known and forgotten: the sender drops them (rules L4, L7, L9).
@@ -135,9 +128,10 @@ type Page struct {
 
 // Delta is a ledger.Delta on the wire.
 type Delta struct {
-	Since   clock.Tips `codec:"since"`
+	Since   clock.Tips `codec:"since,omitempty"` // not on the wire when Base says what it is
+	Base    uint64     `codec:"base,omitempty"`  // the digest of the clocks that the receiver has told, if Since is what these hold (rule K4)
 	Records []Encoded  `codec:"records,omitempty"`
-	Clock   clock.Tips `codec:"clock,omitempty"`
+	Clock   clock.Tips `codec:"clock,omitempty"` // on the wire, of that only what Since does not list
 
 	decoded []ledger.Entry
 	bad     int // records that did not validate (rule L10)
@@ -157,9 +151,16 @@ var handle = func() *codec.MsgpackHandle {
 	return h
 }()
 
-// Encode gives the bytes of a Message or a Reply.
+// Encode gives the bytes of a Message or a Reply. What its receiver knows already is left out (rule K4).
 func Encode[T Message | Reply](v *T) []byte {
-	return encode(v, sizeHint(v))
+	out := *v
+	switch m := any(&out).(type) {
+	case *Message:
+		m.Clock, m.Delta = m.Told.spare(m.Clock), m.Delta.spare(m.Version)
+	case *Reply:
+		m.Clock, m.Delta = m.Told.spare(m.Clock), m.Delta.spare(m.Version)
+	}
+	return encode(&out, sizeHint(&out))
 }
 
 // encode gives the bytes of any value of this package; size is about how many they are.
@@ -197,7 +198,7 @@ func DecodeMessage(b []byte) (Message, error) {
 	if err := decodeWire(b, MaxMessage, &m); err != nil {
 		return m, err
 	}
-	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkClock(m.Seen), m.Stable.check(), m.Lease.check()); err != nil {
+	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkClock(m.Seen), m.Told.check(), m.Lease.check()); err != nil {
 		return m, err
 	}
 	if a := m.Audit; a != nil {
@@ -217,7 +218,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	if err := decodeWire(b, MaxMessage, &r); err != nil {
 		return r, err
 	}
-	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkClock(r.Seen), r.Stable.check(), r.Lease.check()); err != nil {
+	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkClock(r.Seen), r.Told.check(), r.Lease.check()); err != nil {
 		return r, err
 	}
 	return r, r.Delta.decode()
@@ -248,16 +249,6 @@ func checkPeer(version int, from string, actor clock.Actor, c clock.Tips, row *M
 	return checkClock(c)
 }
 
-func (s *Stable) check() error {
-	if s == nil {
-		return nil
-	}
-	if s.Version == 0 || s.Since > s.Version || s.Began > s.Version || s.Version > clock.MaxCounter {
-		return fmt.Errorf("version %d of a stable clock since %d, which began with %d", s.Version, s.Since, s.Began)
-	}
-	return checkClock(s.Raised)
-}
-
 func checkVersion(version int) error {
 	if version < Lowest || version > Version {
 		return fmt.Errorf("protocol version %d; this broker speaks %d to %d: upgrade the older one", version, Lowest, Version)
@@ -276,8 +267,16 @@ func checkClock(c clock.Tips) error {
 	if n := c.Names(); n > MaxClock {
 		return fmt.Errorf("vector clock of %d brokers, at most %d are allowed", n, MaxClock)
 	}
+	for _, d := range c {
+		if len(d.Actor) > maxActor {
+			return fmt.Errorf("vector clock with the actor %.80q of %d bytes, at most %d are allowed", d.Actor, len(d.Actor), maxActor)
+		}
+	}
 	return c.Valid()
 }
+
+// maxActor is the longest actor in a clock, in bytes: it becomes part of a key of the store.
+const maxActor = 256
 
 // Bad is the number of records that did not validate; d may be nil.
 func (d *Delta) Bad() int {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,13 +30,20 @@ func TestDecodeRefuses(t *testing.T) {
 		"another's actor":          {func(m *Message) { m.Actor = "c~1" }, "sender"},
 		"a clock out of order":     {func(m *Message) { m.Clock = clock.Tips{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}} }, "vector clock"},
 		"a clock that is too long": {func(m *Message) { m.Clock = long }, "4097 brokers"},
-		"a page without records":   {func(m *Message) { m.Page = &Page{} }, "page"},
-		"a bad since":              {func(m *Message) { m.Delta = &Delta{Since: clock.Tips{{}}} }, "vector clock"},
-		"a bad delta's clock":      {func(m *Message) { m.Delta = &Delta{Clock: clock.Tips{{}}} }, "vector clock"},
-		"a stable clock above all": {func(m *Message) { m.Stable = &Stable{Version: clock.MaxCounter + 1} }, "stable"},
-		"a row without name":       {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
-		"another's row (S4)":       {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
-		"an old start's row (S4)":  {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
+		"a clock with a long name": {func(m *Message) {
+			m.Clock = clock.Tips{{Actor: clock.Actor(strings.Repeat("a", 300) + "~1"), Counter: 1}}
+		}, "302 bytes"},
+		"told since later": {func(m *Message) { m.Told = &Told{Version: 3, Since: 4} }, "version 3 of clocks since 4"},
+		"told above all":   {func(m *Message) { m.Told = &Told{Version: clock.MaxCounter + 1} }, "version"},
+		"told out of order": {func(m *Message) {
+			m.Told = &Told{Version: 3, Stable: clock.Tips{{Actor: "b", Counter: 1}, {Actor: "a", Counter: 1}}}
+		}, "vector clock"},
+		"a page without records":  {func(m *Message) { m.Page = &Page{} }, "page"},
+		"a bad since":             {func(m *Message) { m.Delta = &Delta{Since: clock.Tips{{}}} }, "vector clock"},
+		"a bad delta's clock":     {func(m *Message) { m.Delta = &Delta{Clock: clock.Tips{{}}} }, "vector clock"},
+		"a row without name":      {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
+		"another's row (S4)":      {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
+		"an old start's row (S4)": {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
 		"too many bytes": {func(m *Message) {
 			m.Delta = &Delta{Records: []Encoded{{Kind: kind.Job, Bytes: make([]byte, MaxMessage)}}}
 		}, "at most 2097152"},
@@ -48,7 +56,7 @@ func TestDecodeRefuses(t *testing.T) {
 			_, err = DecodeMessage(Encode(&m))
 			require.ErrorContains(t, err, c.hint)
 			if m.Page == nil {
-				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Metadata: m.Metadata, Delta: m.Delta, Stable: m.Stable}
+				r := Reply{Version: m.Version, From: m.From, Actor: m.Actor, Clock: m.Clock, Told: m.Told, Metadata: m.Metadata, Delta: m.Delta}
 				_, err = DecodeReply(Encode(&r))
 				require.ErrorContains(t, err, c.hint)
 			}
