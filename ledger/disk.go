@@ -117,15 +117,15 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	if err != nil {
 		return err
 	}
-	if err := l.loadStubs(scan); err != nil {
-		return err
-	}
 	stored, err := StoredClock(scan)
 	if err != nil {
 		return err
 	}
 	l.seen = l.lineage.Tips(clock.Vector(stored))
 	l.clock = l.seen.Clone()
+	if err := l.loadStubs(scan); err != nil {
+		return err
+	}
 	if stored, err = storedClock(scan, stableKey); err != nil {
 		return err
 	}

@@ -38,6 +38,8 @@ type link struct {
 	outgoing outgoing
 	incoming *incoming
 	sent     span        // the delta under way, or nothing
+	strays   uint64      // of ours, which no clock covers, up to which version the member has taken them
+	told     uint64      // the same once the message under way is answered; 0 is nothing
 	taken    span        // what the member has taken although its clock can't move yet (rule R2)
 	behind   bool        // what it lacks did not fit into a message when it was last looked at
 	follows  bool        // it did, at some time, or the member has taken what is newer meanwhile
@@ -84,6 +86,7 @@ type outgoing struct {
 	id       uint64
 	page     int
 	last     bool       // the page under way is the last
+	strays   uint64     // that are among its records
 	pinned   clock.Tips // the clock that goes with it
 }
 

@@ -88,7 +88,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	msg = r.say(name, head)
 	msg.Want = due || l.want || !l.heard
 	msg.Live, msg.Audit = due || !(r.proof.proven && r.proof.goesOn) && !l.audit.done, l.audit.ask()
-	l.sent, l.much = span{}, false
+	l.sent, l.much, l.told = span{}, false, 0
 	if due {
 		l.exchange = r.now.Add(r.interval())
 		// What could not be read may have been damaged on its way: once an interval
@@ -110,21 +110,22 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	if r.chosen(l) {
 		since = l.known // all that its clock does not cover
 	}
-	d, fits, err := r.ledger.Delta(since, r.cfg.PageSize)
+	d, fits, err := r.ledger.DeltaBut(since, l.strays, r.cfg.PageSize)
 	l.looked(fits)
 	switch {
 	case err != nil:
 		return msg, false, err
 	case fits && len(d.Entries) == 0:
+		l.strays = r.ledger.Strays()
 		return msg, !silent, nil
 	case fits && len(d.Entries) > few && r.now.Sub(l.lastSeen) > stale:
 		l.news = true // after the member has told its clock
 		return msg, true, nil
 	case fits:
-		msg.Delta, l.sent = wire.FromLedger(d), span{d.Since, msg.Clock}
+		msg.Delta, l.sent, l.told = wire.FromLedger(d), span{d.Since, msg.Clock}, r.ledger.Strays()
 		return msg, true, nil
 	case r.mayTransfer(name):
-		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next()}
+		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next(), strays: r.ledger.Strays()}
 		l.taken = span{msg.Clock, msg.Clock}
 		return msg, !silent, nil
 	case l.lease == nil: // it chooses a donor
@@ -137,7 +138,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 // ahead puts what is newer than the transfer to a member, ours or another donor's, into a message (rules R1, R2).
 // The clock that goes with it is that of the transfer's last page.
 func (r *Replication) ahead(l *link, msg wire.Message, silent bool) (_ wire.Message, ok bool, err error) {
-	d, fits, err := r.ledger.Delta(l.newest(r.lineage), r.cfg.PageSize)
+	d, fits, err := r.ledger.DeltaBut(l.newest(r.lineage), l.strays, r.cfg.PageSize)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
 		msg.Delta, l.sent = wire.FromLedger(d), span{l.taken.since, msg.Clock}
@@ -194,11 +195,17 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 		l.news = true
 		l.notBefore = r.now.Add(backoffMin / 2) // the member may not know us yet
 	}
+	if !page && !reply.Restart && len(reply.Seen) == 0 {
+		l.strays = max(l.strays, l.told)
+	}
 	switch {
 	case !page || o.transfer == nil:
 	case reply.Restart:
 		o.transfer = nil
 	case o.last:
+		if len(reply.Seen) == 0 {
+			l.strays = max(l.strays, o.strays)
+		}
 		// What changed since the transfer's start was not on its list. If the member did not adopt its clock
 		// (rule L10), or no clock covers what is on it, all would go again and again: that waits for news.
 		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && r.lineage.Covers(l.base, o.pinned) && !r.lineage.Covers(l.base, r.ledger.Clock())
