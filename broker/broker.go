@@ -67,6 +67,7 @@ type Broker struct {
 	sweeper      sweeper      // forgets (rule L8)
 	enrolment    enrolment    // who takes part (rules M1, M2)
 	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
+	orphans      orphans      // seals the ends that no clock will ever cover (rule F2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 	renewing     time.Time    // the same of those that have a lease
@@ -199,7 +200,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.ProofDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.orphansDue(),
 	} {
 		wake = sooner(wake, at)
 	}

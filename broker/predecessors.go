@@ -171,7 +171,7 @@ func (p *predecessors) remind(r *job.Record) {
 	for _, x := range p.ends(r) {
 		if wait := p.jobs.endedSince(x.Key()) + remindAfter - p.up; wait > 0 {
 			p.reviews.at(p.now.Add(wait), r.Key())
-		} else if p.peers.HoldsAll(r.Owner.Broker, endedBy(x)) {
+		} else if p.peers.HoldsAll(r.Owner.Broker, clock.NewVector(deciding(x))) {
 			ended = append(ended, x.Ending())
 		} else {
 			p.reviews.at(p.now.Add(remindAfter), r.Key())

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
@@ -81,7 +82,7 @@ func (b *Broker) tellWaiters(key string) {
 
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
 func (b *Broker) firm(r *job.Record) bool {
-	dots := endedBy(r)
+	dots := clock.NewVector(deciding(r))
 	if !b.proven() {
 		return false
 	}
@@ -90,15 +91,6 @@ func (b *Broker) firm(r *job.Record) bool {
 	}
 	b.peers.Await(dots)
 	return false
-}
-
-// endedBy lists the updates that say how a finished job has ended: the verdict that decides, and its seal.
-func endedBy(r *job.Record) clock.Vector {
-	dots := clock.NewVector(r.Verdict().Dot)
-	if r.Seal != nil {
-		dots.Set(r.Seal.Dot)
-	}
-	return dots
 }
 
 // foundFor shows a job to a client, and notes that it has seen it.
@@ -125,7 +117,10 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 			created.Firm = causal.FirmEnd(v.Dot)
 		}
 	}
-	f.seen = append(f.seen, created)
+	if f.seen = append(f.seen, created); !b.holdsAll(r.Dots) && b.peers.StraysTaken() {
+		// Every member has what no clock covers: whom its client asks need not wait for it, and would do so in vain.
+		f.seen = slices.DeleteFunc(f.seen, func(x causal.Event) bool { return !b.ledger.Has(x.Dot) })
+	}
 	f.First = true
 	for _, key := range b.withID(r.ID) {
 		if other := b.record(key); key != r.Key() && other != nil {

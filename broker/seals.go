@@ -55,10 +55,19 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 // stable is the verdict that decides a job, if that is stable here; nil otherwise, and where this broker is no member
 // now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {
-	if v := r.Verdict(); v != nil && !b.enrolment.blocked() && b.ledger.Lineage().Has(b.ledger.StableClock(), v.Dot) && b.needs(2) == nil {
-		return v
+	v, by, stable := r.Verdict(), b.ledger.Lineage(), b.ledger.StableClock()
+	if v == nil || b.enrolment.blocked() || b.needs(2) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
+		return nil
 	}
-	return nil
+	return v
+}
+
+// deciding is the update that has decided a job which has ended: its seal, which names the verdict, or else the verdict.
+func deciding(r *job.Record) clock.Dot {
+	if r.Seal != nil {
+		return r.Seal.Dot
+	}
+	return r.Verdict().Dot
 }
 
 // seal writes that a verdict decides a job, unless a higher seal says otherwise.

@@ -84,6 +84,7 @@ func (b *Broker) pass(in Tick) {
 	b.sweep()
 	b.balancer.balance()
 	b.repairer.pass()
+	b.sealOrphans()
 }
 
 // begin is the first Tick: now it is known what time it is.

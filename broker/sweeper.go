@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
@@ -39,12 +40,13 @@ func (s *sweeper) round() (forget, reduce []*job.Record) {
 	if s.cfg.Retention <= 0 {
 		return nil, nil
 	}
+	orphans := s.peers.StraysTaken()
 	for _, it := range s.ended() {
 		switch r := s.record(it.key); {
 		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
 		case s.forgettable(r.Dots):
 			forget = append(forget, r)
-		case !s.members.Complete() && s.needs(stubVersion) == nil:
+		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(stubVersion) == nil:
 			reduce = append(reduce, r)
 		}
 	}
@@ -79,6 +81,11 @@ func (s *sweeper) stubs() (out []*job.Record) {
 		s.next = s.now.Add(sweepSoon)
 	}
 	return out
+}
+
+// holdsAll reports whether our clock covers these dots.
+func (c *core) holdsAll(dots clock.Vector) bool {
+	return !slices.ContainsFunc(dots, func(d clock.Dot) bool { return !c.ledger.Has(d) })
 }
 
 // forgettable reports whether a finished record with these dots may be forgotten (rule F3). If not, somebody waits

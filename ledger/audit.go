@@ -39,7 +39,7 @@ func (l *Ledger) toggle(ref Ref) {
 // same have the same digest of one another. It costs what the peer lacks.
 func (l *Ledger) LiveDigest(peer clock.Tips) []byte {
 	live := l.live
-	for _, ref := range l.lacks(peer) {
+	for _, ref := range l.lacks(peer, 0) {
 		if l.unfinished(ref) {
 			i, share := slot(ref)
 			live[i] ^= share
@@ -66,7 +66,7 @@ func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 		return nil
 	}
 	beyond := map[Ref]bool{}
-	for _, ref := range l.lacks(peer) {
+	for _, ref := range l.lacks(peer, 0) {
 		beyond[ref] = true
 	}
 	var out []Ref

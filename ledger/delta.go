@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
@@ -49,24 +51,24 @@ type Change struct {
 }
 
 // lacks lists the records that somebody with this clock lacks, each once, in an
-// order that depends on the ledger alone.
-func (l *Ledger) lacks(since clock.Tips) []Ref {
-	behind, updates := l.behind(since)
+// order that depends on the ledger alone. Strays up to a version of them it has taken.
+func (l *Ledger) lacks(since clock.Tips, strays uint64) []Ref {
+	behind, updates := l.behind(since, strays)
 	out := make([]Ref, 0, min(updates, usual))
-	for _, d := range behind { // rows first: they say what the rest is about
-		if _, ok := l.lineage.Row(d.Actor); ok && d.Counter == 0 {
-			out = append(out, Ref{Starts, string(d.Actor)})
+	for _, p := range behind { // rows first: they say what the rest is about
+		if _, ok := l.lineage.Row(p.actor); ok && p.had == 0 {
+			out = append(out, Ref{Starts, string(p.actor)})
 		}
 	}
 	var seen map[Ref]struct{} // of out; an actor lists each record once, so the first needs none
 	rows := len(out)
-	for _, d := range behind {
-		t := l.index[d.Actor]
+	for _, p := range behind {
+		t := l.index[p.actor]
 		if t == nil {
 			continue
 		}
 		before := len(out) - rows
-		t.AscendGreaterOrEqual(indexed{counter: d.Counter + 1}, func(i indexed) bool {
+		t.AscendRange(indexed{counter: p.had + 1}, indexed{counter: p.last + 1}, func(i indexed) bool {
 			if before > 0 {
 				if seen == nil {
 					seen = make(map[Ref]struct{}, 2*before)
@@ -103,11 +105,16 @@ func (l *Ledger) sorted(refs []Ref) []Ref {
 	return out
 }
 
-// behind lists the actors of which somebody with this clock may lack something, sorted, each with the counter up to
-// which it lacks nothing; and about how many updates that are, no fewer than records. It walks from the tips down the
-// rows, and stops at a start of which the clock has an entry: that covers all that was before it. So it costs
-// what is new, however often brokers have started.
-func (l *Ledger) behind(since clock.Tips) (out []clock.Dot, updates uint64) {
+// part is what somebody may lack of an actor: its updates after the one that had says, up to the last one.
+type part struct {
+	actor     clock.Actor
+	had, last uint64
+}
+
+// behind lists the actors of which somebody with this clock may lack something, sorted; and about how many updates that
+// are, no fewer than records. It walks from the tips down the rows, and stops at a start of which the clock has an entry:
+// that covers all that was before it. So it costs what is new, however often brokers have started.
+func (l *Ledger) behind(since clock.Tips, strays uint64) (out []part, updates uint64) {
 	root := func(a clock.Actor) bool {
 		_, stray := l.strays[a]
 		return stray || clock.Vector(l.seen).Get(a) > 0
@@ -121,10 +128,13 @@ func (l *Ledger) behind(since clock.Tips) (out []clock.Dot, updates uint64) {
 		}
 		if t := l.index[a]; t != nil {
 			i, _ := t.Max()
+			if v, stray := l.strays[a]; stray && v <= strays {
+				i.counter = min(i.counter, l.lineage.Get(l.seen, a))
+			}
 			last = max(last, i.counter)
 		}
 		if last > had {
-			out = append(out, clock.Dot{Actor: a, Counter: had})
+			out = append(out, part{a, had, last})
 			updates += min(last-had, usual)
 		}
 	}
@@ -147,7 +157,7 @@ func (l *Ledger) behind(since clock.Tips) (out []clock.Dot, updates uint64) {
 			}
 		}
 	}
-	slices.SortFunc(out, clock.Dot.Compare)
+	slices.SortFunc(out, func(x, y part) int { return cmp.Compare(x.actor, y.actor) })
 	return out, updates
 }
 
@@ -276,6 +286,41 @@ func (l *Ledger) reach() {
 	}
 }
 
+// Strays is the version of the updates that are held though this ledger's clock does not cover them: of the first pages
+// of a transfer, until its last one; and for good when the sender has lost its disk in between (rule L5). It is
+// higher whenever there is another one; 0 is none.
+func (l *Ledger) Strays() (version uint64) {
+	for _, v := range l.strays {
+		version = max(version, v)
+	}
+	return version
+}
+
+// StraysBehind lists at most n records with such an update, behind one of these updates, and the last one; a zero dot when
+// there are no more.
+func (l *Ledger) StraysBehind(after clock.Dot, n int) (refs []Ref, last clock.Dot) {
+	for _, a := range slices.Sorted(maps.Keys(l.strays)) {
+		from := l.lineage.Get(l.seen, a) + 1
+		if a == after.Actor {
+			from = max(from, after.Counter+1)
+		}
+		if a < after.Actor {
+			continue
+		}
+		full := false
+		l.index[a].AscendGreaterOrEqual(indexed{counter: from}, func(i indexed) bool {
+			if full = len(refs) == n; !full {
+				refs, last = append(refs, i.ref), clock.Dot{Actor: a, Counter: i.counter}
+			}
+			return !full
+		})
+		if full {
+			return refs, last
+		}
+	}
+	return refs, clock.Dot{}
+}
+
 // settle finds out which actors have no update left that is not in the clock.
 func (l *Ledger) settle() {
 	for a := range l.strays {
@@ -313,7 +358,13 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 // Delta returns what a peer with this clock lacks, if that fits into limit
 // bytes of encoded records; otherwise ok is false and it takes a [Transfer].
 func (l *Ledger) Delta(since clock.Tips, limit int) (d Delta, ok bool, err error) {
-	t := l.Pin(since)
+	return l.DeltaBut(since, 0, limit)
+}
+
+// DeltaBut is the same for a peer that has taken our strays, up to a version of them ([Ledger.Strays]): it is not
+// sent these again.
+func (l *Ledger) DeltaBut(since clock.Tips, strays uint64, limit int) (d Delta, ok bool, err error) {
+	t := l.pin(since, strays)
 	if len(t.refs) > limit/minEntry {
 		return Delta{}, false, nil
 	}
@@ -345,8 +396,10 @@ type Transfer struct {
 }
 
 // Pin starts a transfer of what a peer with this clock lacks.
-func (l *Ledger) Pin(since clock.Tips) *Transfer {
-	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since), stubs: l.lacksStubs(since)}
+func (l *Ledger) Pin(since clock.Tips) *Transfer { return l.pin(since, 0) }
+
+func (l *Ledger) pin(since clock.Tips, strays uint64) *Transfer {
+	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since, strays), stubs: l.lacksStubs(since)}
 }
 
 // Page returns the present page of at most limit encoded bytes (but at least

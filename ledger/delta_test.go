@@ -81,7 +81,7 @@ func TestDeltaOrderIsFixed(t *testing.T) {
 			_, err = r.Merge(Delta{Entries: []Entry{{Ref: setRef(in.key), Record: in}}})
 			require.NoError(t, err)
 		}
-		return r.lacks(nil)
+		return r.lacks(nil, 0)
 	}
 	want := build()
 	require.Len(t, want, 20)

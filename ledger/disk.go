@@ -24,19 +24,19 @@ type Batch struct {
 	stubs      map[Kind]*StubSchema
 	own        []Op     // values that are this broker's own
 	encoded    [][]byte // of records; nil until somebody needs it
-	clocks     []part   // of the clock and the stable one, what has changed
+	clocks     []clockPart   // of the clock and the stable one, what has changed
 	generation uint64
 }
 
-// part is what a clock has of one broker: stored under a key of its own, so that a commit writes what has changed, however
+// clockPart is what a clock has of one broker: stored under a key of its own, so that a commit writes what has changed, however
 // many brokers there are (rule K4).
-type part struct {
+type clockPart struct {
 	key     []byte
 	entries clock.Tips // none: it is deleted
 }
 
 // parts are what has changed in a clock since it was stored last, and that clock is then.
-func parts(space []byte, stored *clock.Tips, now clock.Tips) (out []part) {
+func parts(space []byte, stored *clock.Tips, now clock.Tips) (out []clockPart) {
 	changed := map[string]clock.Tips{}
 	for name := range now.Changed(*stored) {
 		changed[name] = nil
@@ -47,7 +47,7 @@ func parts(space []byte, stored *clock.Tips, now clock.Tips) (out []part) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(changed)) {
-		out = append(out, part{clockKeyOf(space, name), changed[name]})
+		out = append(out, clockPart{clockKeyOf(space, name), changed[name]})
 	}
 	*stored = now.Clone()
 	return out
@@ -143,15 +143,15 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	if err != nil {
 		return err
 	}
-	if err := l.loadStubs(scan); err != nil {
-		return err
-	}
 	stored, err := l.loadClock(scan, clockKey, &l.stored.clock)
 	if err != nil {
 		return err
 	}
 	l.seen = l.lineage.Tips(clock.Vector(stored))
 	l.clock = l.seen.Clone()
+	if err := l.loadStubs(scan); err != nil {
+		return err
+	}
 	if stored, err = l.loadClock(scan, stableKey, &l.stored.stable); err != nil {
 		return err
 	}
@@ -172,10 +172,10 @@ func (l *Ledger) loadClock(scan Scan, space []byte, stored *clock.Tips) (clock.T
 }
 
 // oneKey deletes the key of a clock as a version before has stored it, if there is one.
-func (l *Ledger) oneKey(key []byte) (out []part) {
+func (l *Ledger) oneKey(key []byte) (out []clockPart) {
 	if i := slices.Index(l.stored.one, string(key)); i >= 0 {
 		l.stored.one = slices.Delete(l.stored.one, i, i+1)
-		out = append(out, part{key: key})
+		out = append(out, clockPart{key: key})
 	}
 	return out
 }

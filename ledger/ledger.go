@@ -137,10 +137,11 @@ type Ledger struct {
 	live     [buckets]uint64                        // digest of the unfinished records (rule L9)
 	held     map[Ref]*entry                         // unfinished, unstable, or finished lately
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
-	strays   map[clock.Actor]struct{}               // of index, those with an update that is not in seen: of the first pages of a transfer
+	strays   map[clock.Actor]uint64                 // of index, those with an update that is not in seen, and the version of the latest: see Strays
 	archived map[Ref]struct{}                       // finished records that are only on disk, whole
 	stubs    stubs                                  // finished records of which only stubs are on disk, and nothing is in memory (rule M4)
 
+	strayed     uint64 // how many strays there have been
 	generation  uint64 // of changes; Take ends one
 	dirty       []Ref  // changed or forgotten since the last Take
 	badDirty    []Ref  // of bad
@@ -175,7 +176,7 @@ type indexed struct {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]struct{}{},
+		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]uint64{},
 		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}
@@ -348,7 +349,8 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 			l.index[d.Actor] = t
 		}
 		if !l.lineage.Has(l.seen, d) {
-			l.strays[d.Actor] = struct{}{}
+			l.strayed++
+			l.strays[d.Actor] = l.strayed
 		}
 		if had > 0 {
 			t.Delete(indexed{counter: had})

@@ -39,7 +39,7 @@ func TestLoadEqualsWhatWasSynced(t *testing.T) {
 		require.Equal(t, r.Live(nil), l.Live(nil))
 		require.Equal(t, r.contents(), (&replica{Ledger: l}).contents())
 		since := clock.NewTips(clock.Dot{Actor: "a~1", Counter: uint64(rapid.IntRange(0, 30).Draw(t, "since"))})
-		require.Equal(t, r.lacks(since), l.lacks(since))
+		require.Equal(t, r.lacks(since, 0), l.lacks(since, 0))
 		require.Empty(t, l.Take().Ops(), "loading changes nothing")
 	})
 }

@@ -177,10 +177,10 @@ func TestOldStartsCostNothing(t *testing.T) {
 	require.Len(t, r.index, 1)
 	require.Len(t, r.Clock(), 1)
 	last := r.Clock()[0].Actor
-	behind, _ := r.behind(clock.NewTips(dot(last, 1)))
-	require.Equal(t, []clock.Dot{dot(last, 1)}, behind)
-	require.Less(t, testing.AllocsPerRun(10, func() { r.behind(clock.NewTips(dot(last, 1))) }), 10.0)
-	behind, _ = r.behind(nil)
+	behind, _ := r.behind(clock.NewTips(dot(last, 1)), 0)
+	require.Equal(t, []part{{last, 1, 2}}, behind)
+	require.Less(t, testing.AllocsPerRun(10, func() { r.behind(clock.NewTips(dot(last, 1)), 0) }), 10.0)
+	behind, _ = r.behind(nil, 0)
 	require.Len(t, behind, starts, "who knows nothing gets every row")
 	require.Equal(t, uint64(starts*2), r.Lineage().Beyond(r.Clock(), nil))
 }

@@ -214,10 +214,13 @@ func (l *Ledger) putAway(ref Ref, r Record) {
 	l.raiseStubs(r)
 }
 
-// raiseStubs has the clock of the stubs on disk cover one.
+// raiseStubs has the clock of the stubs on disk cover one, but for updates that no clock covers: nobody would ever
+// cover it then, and be sent stubs without end.
 func (l *Ledger) raiseStubs(r Record) {
-	if w := r.Writers(); !l.lineage.HasAll(l.stubs.high, w) {
-		l.stubs.high = l.lineage.Merge(l.stubs.high, clock.Tips(w))
+	for _, d := range r.Writers() {
+		if !l.lineage.Has(l.stubs.high, d) && l.lineage.Has(l.seen, d) {
+			l.stubs.high = l.lineage.Merge(l.stubs.high, clock.NewTips(d))
+		}
 	}
 }
 

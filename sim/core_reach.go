@@ -209,6 +209,7 @@ var rules = []rule{
 	{"L5", "a transfer of several pages ends, and its clock is adopted", on(func(_ *Core, _ *coreNode, x replied) bool {
 		return x.m.Page != nil && x.m.Page.Number > 0 && x.m.Page.Last && !x.r.Restart
 	})},
+	{"L5", "a donor loses its disk in the middle, and the ends that nobody else has are sealed: about one schedule in 400; L5_orphans of broker", nil},
 	{"L6", "a record arrives that is no news", on(func(_ *Core, n *coreNode, x arrives) bool {
 		return x.known(n, func(here *job.Record, there wire.Encoded) bool { return here.Dots.Covers(there.Dots) })
 	})},

@@ -35,14 +35,16 @@ type link struct {
 	want     bool      // the member holds what we lack: pull
 	exchange time.Time // when the periodic exchange is due (rule S2)
 
-	outgoing outgoing
-	incoming *incoming
-	sent     span        // the delta under way, or nothing
-	taken    span        // what the member has taken although its clock can't move yet (rule R2)
-	behind   bool        // what it lacks did not fit into a message when it was last looked at
-	follows  bool        // it did, at some time, or the member has taken what is newer meanwhile
-	much     bool        // the message under way says that it lacks much
-	lease    *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
+	outgoing   outgoing
+	incoming   *incoming
+	sent       span        // the delta under way, or nothing
+	strays     uint64      // of ours, which no clock covers, up to which version the member has taken them
+	toldStrays uint64      // the same once the message under way is answered; 0 is nothing
+	taken      span        // what the member has taken although its clock can't move yet (rule R2)
+	behind     bool        // what it lacks did not fit into a message when it was last looked at
+	follows    bool        // it did, at some time, or the member has taken what is newer meanwhile
+	much       bool        // the message under way says that it lacks much
+	lease      *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
 
 	audit    audit      // of our unfinished records with this member (rule L9)
 	unproven bool       // its present start is (rule M3)
@@ -84,6 +86,7 @@ type outgoing struct {
 	id       uint64
 	page     int
 	last     bool       // the page under way is the last
+	strays   uint64     // that are among its records
 	pinned   clock.Tips // the clock that goes with it
 }
 

@@ -108,7 +108,11 @@ func (r *Replication) offer(l *link, m *wire.Message, reply *wire.Reply) error {
 		return nil
 	}
 	since := wire.Base(m.Clock, m.Seen)
-	d, fits, err := r.ledger.Delta(since, r.cfg.PageSize)
+	strays := uint64(0)
+	if l != nil {
+		strays = l.strays
+	}
+	d, fits, err := r.ledger.DeltaBut(since, strays, r.cfg.PageSize)
 	if err != nil || l == nil && !fits {
 		return err
 	}

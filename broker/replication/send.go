@@ -93,7 +93,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	if msg.Live && msg.Told != nil && l.told.version > 0 {
 		msg.LiveSum = ledger.SumOf(r.ledger.LiveDigest(l.told.clock))
 	}
-	l.sent, l.much = span{}, false
+	l.sent, l.much, l.toldStrays = span{}, false, 0
 	if due {
 		l.exchange = r.now.Add(r.interval())
 		// What could not be read may have been damaged on its way: once an interval
@@ -115,21 +115,22 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 	if r.chosen(l) {
 		since = l.known // all that its clock does not cover
 	}
-	d, fits, err := r.ledger.Delta(since, r.cfg.PageSize)
+	d, fits, err := r.ledger.DeltaBut(since, l.strays, r.cfg.PageSize)
 	l.looked(fits)
 	switch {
 	case err != nil:
 		return msg, false, err
 	case fits && len(d.Entries) == 0:
+		l.strays = r.ledger.Strays()
 		return msg, !silent, nil
 	case fits && len(d.Entries) > few && r.now.Sub(l.lastSeen) > stale:
 		l.news = true // after the member has told its clock
 		return msg, true, nil
 	case fits:
-		msg.Delta, l.sent = l.delta(d), span{d.Since, msg.Clock}
+		msg.Delta, l.sent, l.toldStrays = l.delta(d), span{d.Since, msg.Clock}, r.ledger.Strays()
 		return msg, true, nil
 	case r.mayTransfer(name):
-		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next()}
+		l.outgoing = outgoing{transfer: r.ledger.Pin(since), id: r.random.Next(), strays: r.ledger.Strays()}
 		l.taken = span{msg.Clock, msg.Clock}
 		return msg, !silent, nil
 	case l.lease == nil: // it chooses a donor
@@ -142,7 +143,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 // ahead puts what is newer than the transfer to a member, ours or another donor's, into a message (rules R1, R2).
 // The clock that goes with it is that of the transfer's last page.
 func (r *Replication) ahead(l *link, msg wire.Message, silent bool) (_ wire.Message, ok bool, err error) {
-	d, fits, err := r.ledger.Delta(l.newest(r.lineage), r.cfg.PageSize)
+	d, fits, err := r.ledger.DeltaBut(l.newest(r.lineage), l.strays, r.cfg.PageSize)
 	if fits && len(d.Entries) > 0 { // otherwise it waits for the last page
 		d.Clock = nil
 		msg.Delta, l.sent = l.delta(d), span{l.taken.since, msg.Clock}
@@ -200,11 +201,17 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 		l.notBefore = r.now.Add(backoffMin / 2)                   // the member may not know us yet
 		l.want = l.want || reply.Version > 1 && reply.Told == nil // or has not understood anything
 	}
+	if !page && !reply.Restart && len(reply.Seen) == 0 {
+		l.strays = max(l.strays, l.toldStrays)
+	}
 	switch {
 	case !page || o.transfer == nil:
 	case reply.Restart:
 		o.transfer = nil
 	case o.last:
+		if len(reply.Seen) == 0 {
+			l.strays = max(l.strays, o.strays)
+		}
 		// What changed since the transfer's start was not on its list. If the member did not adopt its clock
 		// (rule L10), or no clock covers what is on it, all would go again and again: that waits for news.
 		o.transfer, l.news = nil, l.news || r.cfg.NewsLinks && r.lineage.Covers(l.base, o.pinned) && !r.lineage.Covers(l.base, r.ledger.Clock())

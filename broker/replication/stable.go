@@ -164,6 +164,23 @@ func (r *Replication) followLeaver(name string, l *link) {
 	}
 }
 
+// StraysTaken reports whether this broker holds updates that no clock will ever cover, as far as anybody can tell now:
+// every member has answered that it has taken them, and that it holds nothing which this broker does not hold as
+// well (rule L5). Whoever wrote them has another start now, or is in the roll no more.
+func (r *Replication) StraysTaken() bool {
+	strays := r.ledger.Strays()
+	if strays == 0 || !r.stability.counting || r.CatchingUp() {
+		return false
+	}
+	for _, name := range r.members.Counted() {
+		l := r.links[name]
+		if l == nil || !l.heard || l.strays < strays || !r.ledger.Covers(l.known) {
+			return false
+		}
+	}
+	return true
+}
+
 // Firm reports whether what these updates have decided can't change any more (rule F2): they are stable here,
 // and as many brokers as hold a copy, this one included, have told that they are stable there, or all, if there
 // are fewer. While a member speaks version 1 of the protocol, our own word is all there is.
