@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -55,7 +56,7 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 // stable is the verdict that decides a job, if that is stable here; nil otherwise, and where this broker is no member
 // now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {
-	if v := r.Verdict(); v != nil && !b.enrolment.blocked() && b.ledger.Lineage().Has(b.ledger.StableClock(), v.Dot) && b.needs(2) == nil {
+	if v := r.Verdict(); v != nil && !b.enrolment.blocked() && b.ledger.Lineage().Has(b.ledger.StableClock(), v.Dot) && b.needs(wire.V2) == nil {
 		return v
 	}
 	return nil
