@@ -8,6 +8,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/prng"
 	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -50,7 +51,7 @@ func newCore(cfg Config) *core {
 		jobs:   newJobIndex(), deadlines: deadlines{},
 		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol}),
 	}
-	c.ledger.RowIf(func() bool { return c.needs(startRows) == nil })
+	c.ledger.RowIf(func() bool { return c.needs(wire.V2) == nil })
 	c.peers = replication.New(replication.Config{
 		Actor: cfg.Actor, Seed: cfg.Seed, Copies: cfg.Replicas, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause, PageSize: cfg.PageSize,
 	}, c.ledger, c.members, &c.random)
@@ -58,9 +59,6 @@ func newCore(cfg Config) *core {
 	c.copies = ack.NewWaiters[ackWaiter](cfg.Replicas, c.members, c.peers, c.blobs)
 	return c
 }
-
-// startRows is the version of the protocol that knows rows of starts (rule K1).
-const startRows = 2
 
 // tick says what time it is. It reports whether that was not known before, and whether the city's time has
 // changed otherwise than by passing.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/urban-compute/ucp/broker/wire"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
@@ -41,7 +42,7 @@ func (b *Broker) sealOrphans() {
 		return
 	}
 	o.next = b.now.Add(orphansEvery)
-	if !b.peers.StraysTaken() || !b.proven() || b.needs(2) != nil {
+	if !b.peers.StraysTaken() || !b.proven() || b.needs(wire.V2) != nil {
 		o.after = clock.Dot{}
 		return
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -56,7 +57,7 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 // now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {
 	v, by, stable := r.Verdict(), b.ledger.Lineage(), b.ledger.StableClock()
-	if v == nil || b.enrolment.blocked() || b.needs(2) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
+	if v == nil || b.enrolment.blocked() || b.needs(wire.V2) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
 		return nil
 	}
 	return v

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -31,7 +32,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	if in.Spec.DeadlineIn != 0 {
-		if refused := b.needs(2); refused != nil {
+		if refused := b.needs(wire.V2); refused != nil {
 			b.answer(in.Token, refused)
 			return
 		}

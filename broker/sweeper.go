@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -46,15 +47,12 @@ func (s *sweeper) round() (forget, reduce []*job.Record) {
 		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
 		case s.forgettable(r.Dots):
 			forget = append(forget, r)
-		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(stubVersion) == nil:
+		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(wire.V2) == nil:
 			reduce = append(reduce, r)
 		}
 	}
 	return append(forget, s.stubs()...), reduce
 }
-
-// stubVersion is the version of the protocol that knows stubs (rule K5).
-const stubVersion = 2
 
 // stubs lists stubs that everybody knows by now. It looks at some in each round, and soon goes on when it finds any.
 func (s *sweeper) stubs() (out []*job.Record) {

@@ -7,10 +7,6 @@ import (
 	"github.com/urban-compute/ucp/roll"
 )
 
-// RollProtocol is the version of the protocol that knows member records: before every member speaks it none is
-// written (rule K5), and whoever SWIM has, and who has not left, is a member.
-const RollProtocol = 2
-
 // Enroll takes in the record of a name (rule M1).
 func (m *Membership) Enroll(r *roll.Record) {
 	m.roll.Note(r)
@@ -58,7 +54,7 @@ func (m *Membership) TakesPart(name string) bool {
 	if rec := m.roll.Get(name); rec != nil {
 		return rec.Open()
 	}
-	return m.roll.Empty() || m.protocol < RollProtocol
+	return m.roll.Empty() || m.protocol < wire.V2
 }
 
 // Unenrolled reports whether a broker has no record although there is a roll: somebody is about to admit it, and

@@ -88,8 +88,8 @@ func (r *Replication) hearLease(l *link, told *wire.Lease) {
 	switch was := l.lease; {
 	case told == nil && was == nil:
 		return
-	case told == nil: // it has what it was sent: now all else, with our clock
-		l.news = true
+	case told == nil: // it has what it was sent: now all else, with our clock, but not again what no clock covers (rule L5)
+		l.news = l.news || !r.lineage.Covers(l.known, r.ledger.Clock())
 	case was != nil && was.Donor == told.Donor && was.Upto.Equal(told.Upto):
 		return
 	case told.Donor == r.cfg.Actor:

@@ -19,10 +19,12 @@ import (
 )
 
 // The versions of the protocol between brokers that this one speaks: a message of another is
-// refused (rule K5). Version 1 has records of jobs, settings and emergencies.
+// refused (rule K5). Version 1 has records of jobs, settings and emergencies. Until every member speaks V2, nothing of
+// what that brought is written: member records (M1), rows of starts (K1), stubs (M4), seals (F2), durations (T3).
 const (
 	Lowest  = 1
-	Version = 2 // the highest
+	V2      = 2
+	Version = V2 // the highest
 )
 
 // Bounds of what comes from a peer (rule L11).
