@@ -22,9 +22,9 @@ type Batch struct {
 	bad        []Op     // and rows of starts
 	gone       []Op     // what is deleted of a record's other form, whole or stub; before all others
 	stubs      map[Kind]*StubSchema
-	own        []Op     // values that are this broker's own
-	encoded    [][]byte // of records; nil until somebody needs it
-	clocks     []clockPart   // of the clock and the stable one, what has changed
+	own        []Op        // values that are this broker's own
+	encoded    [][]byte    // of records; nil until somebody needs it
+	clocks     []clockPart // of the clock and the stable one, what has changed
 	generation uint64
 }
 
