@@ -21,6 +21,7 @@ var unshown = map[string]string{
 	"job.Ending.By":           "as job.Ending.At",
 	"job.Ending.Job":          "as job.Ending.At",
 	"job.Ending.Outcome":      "as job.Ending.At",
+	"job.Ending.Sealed":       "as job.Ending.At",
 	"job.Placement.NotBefore": "why shows the pause before a retry",
 	"job.Record.Seal":         "the end that it decides is shown, and superseded what it decides against",
 	"job.Report.Result":       "its fields are shown",
