@@ -72,7 +72,7 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	if o.Lost > 0 {
 		out = append(out, fmt.Sprintf("files of output that this broker is to hold, and that it could not get from any other: %d; they come when a broker is back that has them, or are lost (rule R3)", o.Lost))
 	}
-	if b.enrolment.blocked() {
+	if b.enrolment.blocked() && !b.offer.draining {
 		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")
 	}
 	if names > wire.MaxClock/2 {
