@@ -29,7 +29,7 @@ if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 why=$(why_no_race)
 if [ -z "$why" ]; then
 	set -x
-	CGO_ENABLED=1 go test -race "$@"
+	CGO_ENABLED=1 go test -race -timeout 20m "$@" # sim takes 6 to 7 minutes on two cores, 10 would be the default
 	[ -z "$all" ] || CGO_ENABLED=0 go test ./sim ./node ./resolve -run 'TestCoreSchedules|TestCoreIsRepeatable|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
 	exit
 fi
@@ -41,5 +41,5 @@ cat >&2 <<END
   Data races will go unnoticed. Install a C compiler (gcc or clang).
 **********************************************************************
 END
-CGO_ENABLED=0 go test "$@"
+CGO_ENABLED=0 go test -timeout 20m "$@"
 echo "NOTE: these tests ran WITHOUT the race detector: $why" >&2
