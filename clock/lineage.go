@@ -291,17 +291,14 @@ func (l *Lineage) Without(c Tips, d Dot) Tips {
 
 // Beyond counts the events that c knows and other does not.
 func (l *Lineage) Beyond(c, other Tips) (n uint64) {
-	var rest Vector // that only starts know of which other has not heard
+	var all Vector // and what starts imply of which other has not heard, each once
 	for d := range Vector(c).Beyond(Vector(other)) {
-		switch known := l.Get(other, d.Actor); {
-		case known > 0:
-			n += d.Counter - min(known, d.Counter)
-		default:
-			rest.Set(d)
-			rest.Merge(l.Implied(d.Actor))
+		all.Merge(Vector{d})
+		if l.Get(other, d.Actor) == 0 {
+			all.Merge(l.Implied(d.Actor))
 		}
 	}
-	for _, d := range rest {
+	for _, d := range all {
 		n += d.Counter - min(l.Get(other, d.Actor), d.Counter)
 	}
 	return n
