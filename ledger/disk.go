@@ -160,7 +160,7 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	return l.loadBad(scan)
 }
 
-// loadClock reads a stored clock. One that a version before has stored under a single key is stored anew with its next change.
+// loadClock reads a stored clock. One that an earlier version has stored under a single key is stored by broker with its next change.
 func (l *Ledger) loadClock(scan Scan, space []byte, stored *clock.Tips) (clock.Tips, error) {
 	c, one, err := storedClock(scan, space)
 	if one {
