@@ -107,7 +107,7 @@ type run struct {
 func (a *attempts) review(r *job.Record) {
 	key := r.Key()
 	have := a.runs[key]
-	mine := !r.Finished() && r.Place.Actor == a.cfg.Actor
+	mine := !r.Finished() && a.ours(r.Place.Actor)
 	if have != nil && (r.Finished() || a.superseded(r, have)) {
 		if !r.Finished() && have.started && !have.stopping {
 			a.decisions.ranTwice(r)
@@ -129,6 +129,13 @@ func (a *attempts) review(r *job.Record) {
 		return
 	}
 	if !r.Spec.MayRedeploy() && !a.mayStart(r) {
+		return
+	}
+	if !r.Spec.MayRedeploy() && a.lostTrack(r) {
+		a.report(key, r.Place.Attempt, job.Done, &job.Result{
+			Outcome: job.Failed, Permanent: true,
+			Reason: "it ran when this broker was copied, and the copy goes on: it may have run, and redeploy is false",
+		})
 		return
 	}
 	delete(a.cautious, key)
@@ -154,7 +161,7 @@ func (a *attempts) superseded(r *job.Record, have *run) bool {
 		return false
 	case !have.started:
 		return true
-	case r.Place.Actor == a.cfg.Actor:
+	case a.ours(r.Place.Actor):
 		return false // our own older attempt goes on; its result counts
 	}
 	rep, ok := r.Present()
@@ -166,11 +173,18 @@ func (a *attempts) superseded(r *job.Record, have *run) bool {
 // take that result's place in our slot before the owner has seen it (rule J5).
 func (a *attempts) reportedEnd(r *job.Record) bool {
 	for _, rep := range r.Reports {
-		if rep.Dot.Actor == a.cfg.Actor && rep.Phase == job.Done {
+		if a.ours(rep.Dot.Actor) && rep.Phase == job.Done {
 			return rep.Attempt == r.Place.Attempt || rep.Result.Outcome == job.Succeeded
 		}
 	}
 	return false
+}
+
+// lostTrack reports whether an attempt runs by a report of this process, which knows nothing of it: so this is an older copy
+// of it, as of a machine that was resumed (rule K3).
+func (a *attempts) lostTrack(r *job.Record) bool {
+	rep, ok := r.Present()
+	return ok && a.ours(rep.Dot.Actor) && (rep.Phase == job.Running || rep.Phase == job.Suspended)
 }
 
 // take accepts an attempt that was placed here: fetch what is missing, then wait

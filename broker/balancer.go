@@ -62,7 +62,7 @@ func (b *balancer) due() time.Time {
 
 // queuesInVain reports whether an own job waits at a broker that is full.
 func (b *balancer) queuesInVain(r *job.Record) bool {
-	return r.Spec.MayRedeploy() && r.Owner.Actor == b.cfg.Actor && r.State() == job.StateQueued && r.Place.NotBefore <= b.cityNow() &&
+	return r.Spec.MayRedeploy() && b.ours(r.Owner.Actor) && r.State() == job.StateQueued && r.Place.NotBefore <= b.cityNow() &&
 		!b.fits(r.Place.Broker, job.Resources{})
 }
 

@@ -59,7 +59,7 @@ func TestLiesAreRefused(t *testing.T) {
 }
 
 // A peer that was deceived, and takes updates for its own that a has never written, drops the next job of a as
-// forgotten and says so. That makes nobody forget it (rule X1).
+// forgotten and says so. That makes nobody forget it: a says it again as another start (rules X1, K3).
 func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	w := newCluster("a", "b", "c")
 	w.crash("c", false) // the test speaks for it
@@ -70,8 +70,10 @@ func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	require.Equal(t, lie, b.b.Clock(), "b can't know better")
 	w.submit(a, "j1")
 	w.pass(w.cfg.AckTimeout)
-	require.Contains(t, w.said, "a answers j1: submitted, 1 replicas, degraded")
+	require.Contains(t, w.said, "a goes on as a~2: b holds 1099511627776 updates of a~1, which has written 6")
+	require.Contains(t, w.said, "a answers j1: submitted, 2 replicas")
 	require.Len(t, a.b.jobs.withID("j1"), 1)
+	require.Len(t, b.b.jobs.withID("j1"), 1)
 	require.NotZero(t, a.b.stats.Breaches)
 }
 
@@ -123,8 +125,8 @@ func TestWhatNothingCanFollowStays(t *testing.T) {
 func TestBreachesAreBounded(t *testing.T) {
 	w := newCluster("a", "b")
 	a := w.nodes["a"]
-	lie := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Clock: clock.NewTips(clock.Dot{Actor: "a~1", Counter: 1 << 40})}
 	for range 2 {
+		lie := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Clock: clock.NewTips(clock.Dot{Actor: a.cfg.Actor, Counter: 1 << 40})}
 		before := a.b.stats.Breaches
 		for range mostBreaches + 5 {
 			a.b.Step(Deliver{Token: 1, Message: lie})

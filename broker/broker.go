@@ -66,6 +66,7 @@ type Broker struct {
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
 	sweeper      sweeper      // forgets (rule L8)
 	enrolment    enrolment    // who takes part (rules M1, M2)
+	renewal      renewal      // begins another start while it runs (rules K2, K3)
 	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
 	orphans      orphans      // seals the ends that no clock will ever cover (rule F2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
@@ -88,6 +89,7 @@ func New(cfg Config) *Broker {
 	b.sweeper = sweeper{core: c}
 	b.enrolment = newEnrolment(c)
 	b.repairer = newRepairer(c)
+	b.renewal = renewal{core: c}
 	c.changed = b.noted
 	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b
@@ -128,6 +130,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 func (b *Broker) Ready() Ready {
 	b.startRuns()
 	b.enrolment.admit()
+	b.renewal.ask()
 	b.checkDrained()
 	b.peers.Settle()
 	b.pump()
@@ -200,7 +203,7 @@ func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.ProofDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.orphansDue(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.renewal.due(), b.orphansDue(),
 	} {
 		wake = sooner(wake, at)
 	}

@@ -50,7 +50,7 @@ func (c *causality) before(r *job.Record) (keys []string) {
 				continue
 			}
 			seen[key] = true
-			if !p.Finished() && (p.Place.IsZero() || p.Place.Actor == c.cfg.Actor) {
+			if !p.Finished() && (p.Place.IsZero() || c.ours(p.Place.Actor)) {
 				keys = append(keys, key)
 				continue
 			}

@@ -43,10 +43,19 @@ var commands = map[string]func(*story){
 		s.w.ask(s.node(0), "forget", func(t Token) Input { return ForgetMember{Token: t, Name: s.word(1)} })
 		s.w.settle()
 	},
-	"roll":    showRoll,
-	"wipe":    func(s *story) { clear(s.node(0).disk) },
-	"backup":  func(s *story) { s.node(0).backup = maps.Clone(s.node(0).disk) },
+	"roll": showRoll,
+	"wipe": func(s *story) { clear(s.node(0).disk) },
+	"backup": func(s *story) {
+		s.node(0).backup, s.node(0).copied = maps.Clone(s.node(0).disk), s.node(0).cfg.Actor
+	},
 	"restore": restore,
+	"resume":  resume,
+	"claim":   claim,
+	"renumber": func(s *story) {
+		n, err := strconv.Atoi(s.word(1))
+		require.NoError(s.t, err)
+		s.w.node(s.word(0)).starts = n - 1
+	},
 	"meet": func(s *story) {
 		if name := s.word(0); name != "" {
 			s.w.look(name)
@@ -232,6 +241,28 @@ func restore(s *story) {
 	n := s.node(0)
 	clear(n.disk)
 	maps.Copy(n.disk, n.backup)
+}
+
+// resume lets a broker go on as it was when it was copied, as its start of that time.
+func resume(s *story) {
+	n := s.node(0)
+	s.w.crash(n.name, false)
+	restore(s)
+	s.w.doubtful[n.copied] = true
+	s.w.boot(n, n.copied)
+}
+
+// claim lets the first broker tell the second one that it holds so many updates of the third one's present start.
+func claim(s *story) {
+	by, to, of := s.node(0), s.node(1), s.node(2)
+	lie := clock.NewTips(clock.Dot{Actor: of.cfg.Actor, Counter: uint64(s.number("n", 1<<40))})
+	s.w.doubtful[of.cfg.Actor] = true
+	m := wire.Message{Version: wire.Version, From: by.name, Actor: by.cfg.Actor, Delta: &wire.Delta{Clock: lie}}
+	if to == of {
+		m.Clock, m.Delta = lie, nil
+	}
+	s.w.deliver(packet{from: by.name, to: to.name, wire: wire.Encode(&m)})
+	s.w.settle()
 }
 
 // flood submits n jobs that nobody can run, each of about that many bytes.

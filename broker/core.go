@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/ack"
@@ -68,6 +69,12 @@ func (c *core) tick(in Tick) (first, leapt bool) {
 	c.copies.Tick(in.Now)
 	return c.clocks.tick(in, c.peers.Readings)
 }
+
+// process is the actor that names this broker's process: the one with which it began (rule K3).
+func (c *core) process() clock.Actor { return c.members.Starts()[0] }
+
+// ours reports whether an actor is a start of this process.
+func (c *core) ours(a clock.Actor) bool { return slices.Contains(c.members.Starts(), a) }
 
 // needs refuses what only a version of the protocol can express that not every member speaks (rule K5); nil
 // when all do.

@@ -9,15 +9,19 @@ import (
 )
 
 // forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has
-// been created again since.
-func (b *Broker) forgetWith(ref ledger.Ref, peer clock.Tips) {
+// been created again since, or that can't be (rule K3).
+func (b *Broker) forgetWith(peer string, ref ledger.Ref, known clock.Tips) {
+	r, err := b.ledger.Get(ref)
+	if b.fail(err); r != nil && b.ledger.CreatedWithin(r, known) && b.renewal.deny(peer, r) {
+		return
+	}
 	if ref.Kind == kind.Emergency {
-		b.emergencies.forgetWith(emergency.ID(ref.Key), peer)
+		b.emergencies.forgetWith(emergency.ID(ref.Key), known)
 	}
 	if ref.Kind != kind.Job {
 		return
 	}
-	if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, peer) {
+	if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, known) {
 		b.forget(r)
 		b.stats.Zombies++
 	}

@@ -55,15 +55,21 @@ type Deliver struct {
 // Acked is a peer's reply to a message of Ready.Send.
 type Acked struct {
 	Peer  string
-	Page  bool // the message was a page of a transfer (rule S1)
+	By    clock.Actor // of this broker, as the message said: another start of it does not wait for the reply (rule K3); "" is the present one
+	Page  bool        // the message was a page of a transfer (rule S1)
 	Reply wire.Reply
 }
 
 // Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct {
 	Peer string
-	Page bool // it was a page of a transfer
+	By   clock.Actor // as in Acked
+	Page bool        // it was a page of a transfer
 }
+
+// Minted is the start that a Ready has asked for (see [Mint]): synced to the disk as this broker's present one. Without
+// an actor it says that it could not be made.
+type Minted struct{ Actor clock.Actor }
 
 // Pushed says that a peer has confirmed that it holds a blob (rule A1), or, with
 // Failed, that it could not be brought there.

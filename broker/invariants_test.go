@@ -112,7 +112,7 @@ func (w *world) checkHeld() {
 			continue
 		}
 		for d, is := range w.minted {
-			if !n.b.ledger.Has(d) {
+			if !n.b.ledger.Has(d) || w.doubtful[d.Actor] {
 				continue
 			}
 			r := n.b.record(is.key)

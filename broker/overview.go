@@ -63,6 +63,7 @@ type Stats struct {
 	Forgotten     uint64         // jobs forgotten after their retention (rule L8)
 	Sealed        uint64         // ends that were sealed, since another came (rule F2)
 	Breaches      uint64         // what peers have said and can't know (rules X1, X2)
+	Minted        uint64         // starts that were begun while the process ran (rules K2, K3)
 	Zombies       uint64         // jobs dropped since others had forgotten them (rules L7, L9)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
 	Suspended     uint64         // attempts that were made to stand still for others

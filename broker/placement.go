@@ -22,10 +22,10 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 		return true
 	}
 	if p.Broker == o.self {
-		return p.Actor != o.cfg.Actor
+		return !o.ours(p.Actor)
 	}
 	m := o.members.Get(p.Broker)
-	if m.Status == membership.Alive && m.Actor != "" && m.Actor != p.Actor {
+	if m.Status == membership.Alive && m.Actor != "" && !m.Runs(p.Actor) {
 		return true
 	}
 	if rep, ok := r.Present(); o.members.Leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
@@ -146,9 +146,9 @@ func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bo
 		}
 	}
 	if name == o.self {
-		return name, o.cfg.Actor, ok
+		return name, o.process(), ok
 	}
-	return name, o.members.Get(name).Actor, ok
+	return name, o.members.Get(name).AsProcess(), ok
 }
 
 // candidates lists this broker, if it is capable, and up to n random capable

@@ -123,6 +123,9 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Draining:     b.offer.draining, Full: b.offer.full, Unproven: !b.peers.Vouches(),
 		Wall: clock.At(b.own()), Unset: b.unset,
 	}
+	if p := b.process(); p != b.cfg.Actor {
+		r.Process = p
+	}
 	if b.drift != 0 {
 		r.City = b.cityNow()
 	}

@@ -83,6 +83,11 @@ func (b *Broker) tellWaiters(key string) {
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
 func (b *Broker) firm(r *job.Record) bool {
 	dots := clock.NewVector(deciding(r))
+	for _, d := range r.Dots {
+		if d.Actor > b.process() && d.Actor.Broker() == b.self {
+			dots.Set(d) // others may believe that they held an earlier update, until they hold this one (rule K3)
+		}
+	}
 	if !b.proven() {
 		return false
 	}
@@ -151,7 +156,7 @@ func (b *Broker) why(r *job.Record) string {
 		}
 		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
-		if r.Place.Actor != b.cfg.Actor {
+		if !b.ours(r.Place.Actor) {
 			return "queued at " + r.Place.Broker
 		}
 		if at := r.Place.NotBefore; at > b.cityNow() {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -65,6 +66,9 @@ type Ready struct {
 	// Breaches are what peers have said and can't know: for the log.
 	Breaches []Breach
 
+	// Mint asks for another start of this broker; it ends in a Minted. Nil is none.
+	Mint *Mint
+
 	// Notes tell watchers what has happened. They promise nothing.
 	Notes []Note
 
@@ -74,6 +78,13 @@ type Ready struct {
 
 	// Wake is when the next Tick is due at the latest; zero is never.
 	Wake time.Time
+}
+
+// Mint asks the shell to make another start of this broker in the same process, as at a start of the process (rules K2,
+// K3): above all of its name that the store and these know, and synced.
+type Mint struct {
+	Above clock.Tips // entries of this broker's name that others have told
+	Why   string     // for the log
 }
 
 // Handover is one job that a leaving broker has handed to another.

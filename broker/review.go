@@ -45,14 +45,14 @@ func (b *Broker) reviewJob(r *job.Record) {
 		if b.members.JudgeLost(b.now, r.Owner.Broker) && b.successor(r.Key(), "") == b.self && b.ownership.mayMove(r.Key()) {
 			b.stats.TakenOver++
 			b.ownership.move(r.Key())
-			b.ownership.assign(r, b.self, b.cfg.Actor)
+			b.ownership.assign(r, b.self, b.process())
 		} else if len(r.Spec.After) > 0 {
 			b.predecessors.remind(r)
 		}
-	case r.Owner.Actor != b.cfg.Actor:
+	case !b.ours(r.Owner.Actor):
 		// It was ours before our start, and is again without delay. A placement with a broker
 		// that lives stays: its attempt goes on (rules J6, J7).
-		b.ownership.assign(r, b.self, b.cfg.Actor)
+		b.ownership.assign(r, b.self, b.process())
 	case b.ownership.accept(r):
 	case b.offer.draining:
 		b.ownership.handOver(r)

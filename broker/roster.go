@@ -13,8 +13,12 @@ import (
 func (b *Broker) setRoster(all []membership.Member) { b.membersChanged(b.members.Update(b.now, all)) }
 
 // prove takes in that a member has heard what this broker sent at an instant (rule P1).
-func (b *Broker) prove(name string, actor clock.Actor, heard time.Time) {
-	if b.members.Prove(b.now, name, actor, heard) {
+func (b *Broker) prove(name string, actor clock.Actor, said *wire.Metadata, heard time.Time) {
+	process := clock.Actor("")
+	if said != nil {
+		process = said.Process
+	}
+	if b.members.Prove(b.now, name, actor, process, heard) {
 		b.stats.ProvenAlive++
 		b.membersChanged(b.members.Review(b.now))
 	}

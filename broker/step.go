@@ -26,7 +26,7 @@ func (in Watch) step(b *Broker)    { b.watched = in.On }
 // other brokers
 func (in Deliver) step(b *Broker)     { b.deliver(in) }
 func (in Acked) step(b *Broker)       { b.acked(in) }
-func (in Unreachable) step(b *Broker) { b.peers.Unreachable(in.Peer, in.Page) }
+func (in Unreachable) step(b *Broker) { b.unreachable(in) }
 func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
 
 // clients: jobs
@@ -52,6 +52,7 @@ func (in Fetched) step(b *Broker)  { b.attempts.fetched(in) }
 func (in Paused) step(b *Broker)   { b.attempts.paused(in) }
 func (in Reported) step(b *Broker) { b.attempts.reported(in) }
 func (in Pushed) step(b *Broker)   { b.pushed(in) }
+func (in Minted) step(b *Broker)   { b.minted(in) }
 func (in Kept) step(b *Broker)     { b.repairer.kept(in) }
 func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest); b.repairer.changed() }
 

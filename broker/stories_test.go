@@ -32,6 +32,9 @@ import (
 //	forget a b                  an operator says at a that b will not come back
 //	roll a                      who takes part, as a knows it
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
+//	resume a                    a goes on as it was when it was copied, under the same actor, as a machine from its snapshot
+//	renumber a 1                a's next start has that number: its disk knows of none, and its clock is behind
+//	claim b c a [n=5]           b tells c that it holds so many updates of a's present start, 2^40 if not given
 //	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
 //	skew a 1h                   a's wall clock is ahead, from its first start on if it has not started

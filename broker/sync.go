@@ -37,7 +37,7 @@ func (b *Broker) deliver(in Deliver) {
 		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Told: told, ToldHeard: m.ToldHeard,
 		Much: m.Much, Lease: m.Lease,
 	}, m.Metadata)
-	b.prove(m.From, m.Actor, b.peers.HeardUs(m))
+	b.prove(m.From, m.Actor, m.Metadata, b.peers.HeardUs(m))
 	var got replication.Received
 	switch {
 	case m.Delta != nil && b.unproven(m):
@@ -75,6 +75,9 @@ func (b *Broker) unproven(m *wire.Message) bool {
 // acked takes in a peer's reply.
 func (b *Broker) acked(in Acked) {
 	peer, r := in.Peer, &in.Reply
+	if in.By != "" && in.By != b.cfg.Actor {
+		return // what was told to an earlier start counts for nothing (rules F1, K3)
+	}
 	if r.From != peer || b.superseded(r.Actor) {
 		b.peers.Unreachable(peer, in.Page) // another broker answers at that address, or an earlier start of this one
 		return
@@ -92,7 +95,7 @@ func (b *Broker) acked(in Acked) {
 	}, r.Metadata) {
 		return
 	}
-	b.prove(peer, r.Actor, b.peers.Asked(peer, in.Page))
+	b.prove(peer, r.Actor, r.Metadata, b.peers.Asked(peer, in.Page))
 	b.peers.Progress(r, in.Page)
 	var delta ledger.Delta
 	if r.Delta != nil {
@@ -104,7 +107,7 @@ func (b *Broker) acked(in Acked) {
 	}
 	if !b.overstates(r.Clock) { // else it takes what it never had for forgotten
 		for _, ref := range r.Forgotten {
-			b.forgetWith(ref, r.Clock)
+			b.forgetWith(peer, ref, r.Clock)
 		}
 	}
 	if r.Delta != nil && takes {
@@ -116,6 +119,7 @@ func (b *Broker) acked(in Acked) {
 // hear takes in what a peer says of itself in any message. It reports whether it is a member.
 func (b *Broker) hear(s replication.Said, metadata *wire.Metadata) bool {
 	b.observe(s.Hybrid)
+	b.renewal.hear(&s)
 	s = b.corrected(s)
 	s.Clocks = replication.Reading{Own: s.Hybrid.Time(), City: s.Hybrid.Time()} // of an older version, which stamps by its own clock
 	if metadata != nil {
@@ -179,6 +183,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			b.emergencies.changedRecord(r)
 		case *roll.Record:
 			b.enrolment.noted(r, false)
+			if r.Name == b.self && (!r.Open() || r.Epoch > 1) {
+				b.renewal.removed()
+			}
 		}
 	}
 	b.sealAgain(rivals)

@@ -33,10 +33,11 @@ type world struct {
 
 	numbered bool // starts are, as a store numbers them (rule K1)
 
-	token  Token
-	minted map[clock.Dot]creation // every dot that reached a disk, and which job it changed
-	over   map[creation]bool      // jobs of which any disk has held a verdict
-	errors []string               // broken invariants
+	token    Token
+	minted   map[clock.Dot]creation // every dot that reached a disk, and which job it changed
+	doubtful map[clock.Actor]bool   // starts whose updates somebody claims to hold, or that go on as an older copy
+	over     map[creation]bool      // jobs of which any disk has held a verdict
+	errors   []string               // broken invariants
 
 	clients map[Token]string          // whose past an answer adds to
 	past    map[string]causal.Context // what clients have seen, by name
@@ -46,11 +47,13 @@ type world struct {
 type node struct {
 	name     string
 	starts   int
-	protocol int     // the highest version that it tells others
-	b        *Broker // nil while down
+	process  clock.Actor // as in membership.Member
+	protocol int         // the highest version that it tells others
+	b        *Broker     // nil while down
 	cfg      Config
 	disk     stories.Disk
 	backup   stories.Disk  // an older copy of it
+	copied   clock.Actor   // as which it ran then
 	skew     time.Duration // of its wall clock
 	wake     time.Time
 	running  map[string]Run               // attempts that were started and have not ended, by key and token
@@ -78,14 +81,15 @@ type packet struct {
 	from, to string
 	wire     []byte
 	reply    bool
-	page     bool // of a transfer, or the reply to one
-	loseBack bool // the reply to this message will be lost
+	page     bool        // of a transfer, or the reply to one
+	by       clock.Actor // that has sent the message, or waits for this reply
+	loseBack bool        // the reply to this message will be lost
 }
 
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, held: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]creation{}, over: map[creation]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
+		minted: map[clock.Dot]creation{}, doubtful: map[clock.Actor]bool{}, over: map[creation]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, MaxLosses: 3, Retention: 24 * time.Hour,
@@ -133,11 +137,14 @@ func (w *world) node(name string) *node {
 func (w *world) start(name string, edit func(*Config)) *node {
 	n := w.node(name)
 	edit(&n.cfg)
-	n.starts++
-	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", name, n.starts))
-	if w.numbered {
-		n.cfg.Actor = clock.StartActor(name, clock.Start(n.starts))
-	}
+	w.number(n, nil)
+	w.boot(n, n.cfg.Actor)
+	return n
+}
+
+// boot starts a broker from its disk as an actor.
+func (w *world) boot(n *node, actor clock.Actor) {
+	n.cfg.Actor, n.process = actor, ""
 	n.cfg.Seed = uint64(len(w.names)*100 + n.starts)
 	n.cfg.Protocol = 0
 	for _, m := range n.seen { // as its store remembers them
@@ -151,7 +158,30 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	n.fetch, n.push, n.keep, n.stops = map[string]Fetch{}, map[string][]ack.Push{}, nil, map[string]Stop{}
 	n.pauses, n.still = map[string]Suspend{}, map[string]Run{}
 	must(n.b.Load(n.disk.Scan))
-	return n
+}
+
+// number gives a broker the actor of another start, above those that it knows.
+func (w *world) number(n *node, above clock.Tips) {
+	n.starts++
+	for _, d := range above {
+		if s, ok := d.Actor.Start(); ok {
+			n.starts = max(n.starts, int(s)+1)
+		}
+	}
+	n.cfg.Actor = clock.Actor(fmt.Sprintf("%s~%d", n.name, n.starts))
+	if w.numbered {
+		n.cfg.Actor = clock.StartActor(n.name, clock.Start(n.starts))
+	}
+}
+
+// renew makes the start that a broker asks for while it runs (rule K3). SWIM tells the others with the next meet.
+func (w *world) renew(n *node, m *Mint) {
+	if n.process == "" {
+		n.process = n.cfg.Actor
+	}
+	w.number(n, m.Above)
+	w.say("%s goes on as %s: %s", n.name, n.cfg.Actor, m.Why)
+	w.step(n, Minted{n.cfg.Actor})
 }
 
 // synced is the clock that is on the disk.
@@ -195,7 +225,7 @@ func (w *world) fail(p packet) {
 		sender, receiver = p.to, p.from
 	}
 	if n := w.nodes[sender]; n != nil && n.b != nil {
-		w.step(n, Unreachable{Peer: receiver, Page: p.page})
+		w.step(n, Unreachable{Peer: receiver, By: p.by, Page: p.page})
 	}
 }
 
@@ -229,7 +259,7 @@ func (w *world) ready(n *node) (busy bool) {
 	w.act(n, rd)
 	w.checkCapacity(n)
 	w.checkLevels(n)
-	return len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Keep)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
+	return rd.Mint != nil || len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Keep)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
 }
 
 func (w *world) act(n *node, rd Ready) {
@@ -244,6 +274,9 @@ func (w *world) act(n *node, rd Ready) {
 		delete(n.asked, a.Token)
 		w.saw(a)
 	}
+	if rd.Mint != nil {
+		w.renew(n, rd.Mint)
+	}
 	for _, h := range rd.Handed {
 		w.say("%s hands %s to %s", n.name, h.ID, h.To)
 	}
@@ -252,7 +285,7 @@ func (w *world) act(n *node, rd Ready) {
 		if w.loud {
 			w.say("%s -> %s: %s", n.name, s.To, messageText(&s.Message))
 		}
-		w.put(packet{from: n.name, to: s.To, page: s.Message.Page != nil, wire: wire.Encode(&s.Message)})
+		w.put(packet{from: n.name, to: s.To, page: s.Message.Page != nil, by: s.Message.Actor, wire: wire.Encode(&s.Message)})
 	}
 	for _, payload := range rd.Broadcast {
 		w.say("%s floods %s", n.name, eventText(payload))
@@ -335,7 +368,7 @@ func (w *world) answerPeer(n *node, t Token, r *wire.Reply) {
 	if w.loud {
 		w.say("%s -> %s: reply %s", n.name, p.from, replyText(r))
 	}
-	back := packet{from: n.name, to: p.from, page: p.page, wire: wire.Encode(r), reply: true}
+	back := packet{from: n.name, to: p.from, page: p.page, by: p.by, wire: wire.Encode(r), reply: true}
 	if p.loseBack {
 		w.fail(back)
 		return
@@ -378,7 +411,7 @@ func (w *world) deliver(p packet) {
 	if p.reply {
 		r, err := wire.DecodeReply(p.wire)
 		must(err)
-		w.step(n, Acked{Peer: p.from, Page: p.page, Reply: r})
+		w.step(n, Acked{Peer: p.from, By: p.by, Page: p.page, Reply: r})
 		return
 	}
 	m, err := wire.DecodeMessage(p.wire)
@@ -463,7 +496,7 @@ func (w *world) look(names ...string) {
 
 func (w *world) see(n *node, other string) {
 	o := w.nodes[other]
-	m := membership.Member{Name: other, Actor: o.cfg.Actor, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive, Protocol: o.protocol}
+	m := membership.Member{Name: other, Actor: o.cfg.Actor, Process: o.process, HTTPAddr: o.cfg.HTTPAddr, Status: membership.Alive, Protocol: o.protocol}
 	if o.b == nil || w.cut[[2]string{n.name, other}] {
 		m.Status = membership.Failed
 	}

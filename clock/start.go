@@ -2,6 +2,7 @@ package clock
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -21,14 +22,37 @@ const farAhead = 100 * 366 * 24 * 60
 // NextStart is a start at a time, above all that a clock of its broker knows of its own name and above the previous one, ""
 // if there was none. Random gives its lower bits.
 func NextStart(now time.Time, known Tips, previous Actor, random uint32) Start {
-	minute := max(now.Unix()/60, 0)
-	above := minute
+	above := minute(now)
 	for _, d := range append(known.Clone(), Dot{Actor: previous}) {
-		if s, ok := d.Actor.Start(); ok && int64(s>>32) < minute+farAhead {
+		if s, ok := d.Actor.Start(); ok && s.counts(now) {
 			above = max(above, int64(s>>32)+1)
 		}
 	}
 	return min(Start(above)<<32|Start(random), MaxStart-1)
+}
+
+func minute(now time.Time) int64 { return max(now.Unix()/60, 0) }
+
+// counts reports whether a start made at a time is above this one.
+func (s Start) counts(now time.Time) bool { return int64(s>>32) < minute(now)+farAhead }
+
+// Foldable lists the entries of one broker that the row of a start made at a time can list, all but those of starts
+// that are too far ahead to count (rule K2).
+func (c Tips) Foldable(name string, now time.Time) Tips {
+	return slices.DeleteFunc(c.Of(name).Clone(), func(d Dot) bool {
+		s, ok := d.Actor.Start()
+		return ok && !s.counts(now)
+	})
+}
+
+// Outdates reports whether a clock has an entry of another start of an actor's broker that is not before it and counts
+// at a time: the actor's is then not the highest (rule K3). It never does for actors of the earlier form.
+func (c Tips) Outdates(a Actor, now time.Time) bool {
+	own, ok := a.Start()
+	return ok && slices.ContainsFunc(c.Foldable(a.Broker(), now), func(d Dot) bool {
+		s, ok := d.Actor.Start()
+		return ok && d.Actor != a && s >= own
+	})
 }
 
 // startDigits is the length of a start in an actor: as text, starts sort as they do as numbers.

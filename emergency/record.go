@@ -124,6 +124,18 @@ func newerTerms(b, a *Record) bool {
 	return bytes.Compare(canon.Encode(b.Terms), canon.Encode(a.Terms)) > 0
 }
 
+// Again is the record with another update of this dot, and as created anew, if others would take it for one that they
+// have forgotten (rules L7, K3).
+func (r *Record) Again(dot clock.Dot, created bool) *Record {
+	c := *r
+	c.Dots = r.Dots.Clone()
+	c.Dots.Set(dot)
+	if created {
+		c.Created, _ = canon.Smallest(r.Created, []clock.Dot{dot}, clock.Dot.Compare, maxCreated)
+	}
+	return &c
+}
+
 // Key implements ledger.Record.
 func (r *Record) Key() string { return string(r.ID) }
 

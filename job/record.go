@@ -204,7 +204,7 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 
 // With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
 // the elements of the record's slices and maps, because the original shares them: it may set fields, and call
-// SetReport, AddVerdict, SetSeal, AddPause, EndPauses and SetEnding.
+// SetReport, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses and SetEnding.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()
@@ -288,6 +288,12 @@ func (r *Record) Barred() (e Ending, ok bool) {
 		}
 	}
 	return e, false
+}
+
+// AddCreation adds a creation to a record that others would take for one that they have forgotten (rules L7, K3). It may
+// only be called inside [Record.With], with a stamp of now.
+func (r *Record) AddCreation(s Stamp) {
+	r.Created, _ = canon.Smallest(r.Created, []Stamp{s}, Stamp.compare, maxCreated)
 }
 
 // AddVerdict adds a verdict. It may only be called inside [Record.With], by a broker that

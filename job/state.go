@@ -70,14 +70,15 @@ func (r *Record) Verdict() *Verdict {
 	return &r.Verdicts[0]
 }
 
-// Present returns the placed executor's report on the placed attempt; ok is false if there is none.
-func (r *Record) Present() (Report, bool) {
-	for _, rep := range r.Reports {
-		if rep.Dot.Actor == r.Place.Actor {
-			return rep, rep.Attempt == r.Place.Attempt
+// Present returns the placed executor's report on the placed attempt; ok is false if there is none. Its process may have
+// begun another start meanwhile (rule K3): then the latest one's counts.
+func (r *Record) Present() (rep Report, ok bool) {
+	for _, x := range r.Reports { // sorted by actor, and so by start
+		if x.Attempt == r.Place.Attempt && x.Dot.Actor.Broker() == r.Place.Broker && x.Dot.Actor >= r.Place.Actor {
+			rep, ok = x, true
 		}
 	}
-	return Report{}, false
+	return rep, ok
 }
 
 // Accepted returns the report whose result the deciding verdict accepted, nil

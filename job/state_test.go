@@ -50,6 +50,7 @@ func TestState(t *testing.T) {
 		"the executor's earlier attempt does not count":    {[]func(*Record){placed, says(executor, earlier, Running)}, StateQueued},
 		"another executor's report does not count":         {[]func(*Record){placed, says("y~1", present, Running)}, StateQueued},
 		"a report from before the executor's restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},
+		"its process has begun another start (K3)":         {[]func(*Record){placed, says("x~2", present, Suspended), says(executor, present, Running)}, StateSuspended},
 		"a report of a job that is not placed":             {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
 		"succeeded":                                        {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
 		"failed":                                           {[]func(*Record){decided(Failed, 30)}, StateFailed},

@@ -174,6 +174,45 @@ func (l *Ledger) takeRows() (ops []Op) {
 	return ops
 }
 
+// Own is the part of the clock with the entries of this broker's starts. The caller does not change it.
+func (l *Ledger) Own() clock.Tips { return l.clock.Of(l.self.Broker()) }
+
+// WriteRow writes the row of a start that has written nothing yet, if it may (see [Ledger.RowIf]): so that what its
+// clock holds of its own name folds into one entry (rule K2).
+func (l *Ledger) WriteRow() {
+	if l.wantsRow() {
+		l.writeRow()
+	}
+}
+
+// GoOnAs begins another start of this broker, above all others, while the ledger lives (rule K3). What it has written
+// stays; it writes as the new start from now on.
+func (l *Ledger) GoOnAs(self clock.Actor) { l.self = self }
+
+// TakeBack takes what was given up into the clock again, up to an update: it is held, and what others hold under these dots
+// has come (rule K3).
+func (l *Ledger) TakeBack(upto clock.Dot) { l.adopt(clock.NewTips(upto), nil) }
+
+// GiveUp takes all updates of an earlier start of this broker beyond some out of the clock, and lists the records that
+// have them: others hold other updates under the same dots, or believe that they hold these. They are to be written
+// again under the present start, and what others have under the dots comes as news (rule K3).
+func (l *Ledger) GiveUp(beyond clock.Dot) (refs []Ref) {
+	beyond.Counter++
+	l.seen, l.clockDirty = l.lineage.Without(l.seen, beyond), true
+	l.cut()
+	if t := l.index[beyond.Actor]; t != nil {
+		t.AscendGreaterOrEqual(indexed{counter: beyond.Counter}, func(i indexed) bool {
+			refs = append(refs, i.ref)
+			return true
+		})
+		if len(refs) > 0 {
+			l.strayed++
+			l.strays[beyond.Actor] = l.strayed
+		}
+	}
+	return refs
+}
+
 // keepRows is how many rows of starts are kept of a broker, at least (rule K2).
 const keepRows = 4096
 

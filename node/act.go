@@ -33,6 +33,9 @@ func (n *Node) act(rd broker.Ready) {
 		x := rd.Breaches[0]
 		n.log.Error("a peer says what it can't know; that was not believed", "peer", x.Peer, "what", x.What, "rule", x.Rule, "with others", len(rd.Breaches)-1)
 	}
+	if rd.Mint != nil {
+		n.life.work.Go(func() { n.renew(*rd.Mint) })
+	}
 	for _, x := range rd.Notes {
 		if x.Kind == "emergency" || x.Kind == "strategy" {
 			n.log.Info(x.Kind, "what", x.What, "id", x.ID, "text", x.Text)

@@ -45,13 +45,13 @@ func TestWrongAddress(t *testing.T) {
 func TestMisdirected(t *testing.T) {
 	n := startNode(t, Config{Name: "n"})
 	for to, want := range map[string]int{
-		"": http.StatusOK, "n": http.StatusOK, string(n.actor): http.StatusOK,
-		"m": http.StatusMisdirectedRequest, "n~00000000": http.StatusMisdirectedRequest, "m" + string(n.actor[1:]): http.StatusMisdirectedRequest,
+		"": http.StatusOK, "n": http.StatusOK, string(n.starts.actor()): http.StatusOK,
+		"m": http.StatusMisdirectedRequest, "n~00000000": http.StatusMisdirectedRequest, "m" + string(n.starts.actor()[1:]): http.StatusMisdirectedRequest,
 	} {
 		status, body := request(t, n, "GET", "/healthz", nil, "X-UCP-To", to)
 		require.Equal(t, want, status, "to %q: %s", to, body)
 		if want == http.StatusMisdirectedRequest {
-			require.Contains(t, body, "this is "+string(n.actor)+", not "+to)
+			require.Contains(t, body, "this is "+string(n.starts.actor())+", not "+to)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -18,7 +19,10 @@ const handOver = 5 * time.Second
 // tags is what this broker tells of itself through Serf (rule I2).
 func (n *Node) tags(draining bool) map[string]string {
 	t := map[string]string{
-		"ucp": "1", "actor": string(n.actor), "http": n.httpAddr(), protocolTag: fmt.Sprintf("%d-%d", wire.Lowest, wire.Version),
+		"ucp": "1", "actor": string(n.starts.actor()), "http": n.httpAddr(), protocolTag: fmt.Sprintf("%d-%d", wire.Lowest, wire.Version),
+	}
+	if first := n.starts.process(); first != n.starts.actor() {
+		t[processTag] = strings.TrimPrefix(string(first), n.name+"~")
 	}
 	if draining {
 		t[httpd.DrainingTag] = "1"
@@ -29,7 +33,7 @@ func (n *Node) tags(draining bool) map[string]string {
 // drain gives away what this broker is responsible for. It takes DrainTimeout and
 // handOver at most. Known says that all others hold all that this broker wrote.
 func (n *Node) drain(pool *gossip.Pool) (known bool) {
-	if err := pool.SetTags(n.tags(true)); err != nil {
+	if err := n.tell(pool, true); err != nil {
 		n.log.Warn("telling the others that this broker leaves", "error", err)
 	}
 	if n.cfg.DrainTimeout > 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
@@ -16,6 +17,7 @@ type host struct{ n *Node }
 
 var _ httpd.Host = host{}
 
+func (h host) Actor() clock.Actor                              { return h.n.starts.actor() }
 func (h host) Overview() *broker.Overview                      { return h.n.shown.overview.Load() }
 func (h host) Sound(ctx context.Context, d job.Digest) bool    { return h.n.blobs.sound(ctx, d) }
 func (h host) DiskFull() string                                { return h.n.reserve.why() }

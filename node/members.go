@@ -124,13 +124,25 @@ func (m *members) brokers() []membership.Member {
 		}
 		rtt, _ := m.rtt(x.Name)
 		out = append(out, membership.Member{
-			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
+			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Process: process(x.Name, x.Tags[processTag]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
 			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
 			Protocol: highest(x.Tags[protocolTag]),
 		})
 	}
 	out = append(out, m.known.missing(seen)...)
 	return out
+}
+
+// processTag names the start with which a broker's process began, without the broker's name, if it has begun another one
+// since (rule K3).
+const processTag = "process"
+
+// process reads a process tag; "" is that there is none.
+func process(name, tag string) clock.Actor {
+	if tag == "" {
+		return ""
+	}
+	return clock.Actor(name + "~" + tag)
 }
 
 // protocolTag says which versions of the protocol a broker speaks, from the lowest to the highest: "1-2", or

@@ -14,7 +14,6 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
@@ -24,12 +23,12 @@ import (
 // Node is one running broker. Make it with [New], then call [Node.Run] once. It composes the parts that
 // do the work; each part's goroutine is started by Run.
 type Node struct {
-	cfg   Config
-	log   *slog.Logger
-	life  *lifecycle
-	name  string
-	actor clock.Actor
-	caps  wire.Capabilities
+	cfg    Config
+	log    *slog.Logger
+	life   *lifecycle
+	name   string
+	starts starts // the broker's actor
+	caps   wire.Capabilities
 
 	store    *store.Store
 	engine   *engine // the core's loop
@@ -72,7 +71,7 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	n.http = httpd.New(httpd.Config{
-		Name: n.name, Actor: n.actor, Software: cfg.Software, Capabilities: n.caps, Started: started,
+		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
 		Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
 	}, n.engine, host{n}, n.store)
@@ -111,7 +110,8 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return err
 	}
-	n.name, n.actor = id.Name, id.Actor
+	n.name = id.Name
+	n.starts.begin(id.Actor)
 	before, err := broker.StoredUptime(st.Scan)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (n *Node) openCore() error {
 		n.caps.Disk = free
 	}
 	core := broker.New(broker.Config{
-		Actor: n.actor, HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
+		Actor: n.starts.actor(), HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
 		Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
@@ -188,7 +188,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
-		"http", n.listener.Addr().String(), "actor", string(n.actor), "version", n.cfg.Software)
+		"http", n.listener.Addr().String(), "actor", string(n.starts.actor()), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
 	n.life.run("http", func(context.Context) error { return n.http.Serve(n.listener) })
 	n.life.run("members", n.members.watch)

@@ -132,10 +132,10 @@ func (p *peers) send(s replication.Send) {
 		p.tried(s.To, err)
 		if err != nil {
 			p.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
-			p.engine.Tell(broker.Unreachable{Peer: s.To, Page: s.Message.Page != nil})
+			p.engine.Tell(broker.Unreachable{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil})
 			return
 		}
-		p.engine.Tell(broker.Acked{Peer: s.To, Page: s.Message.Page != nil, Reply: reply})
+		p.engine.Tell(broker.Acked{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil, Reply: reply})
 	})
 }
 

@@ -38,6 +38,15 @@ func (r Register) With(dot clock.Dot) Register {
 	return r
 }
 
+// Again is the register after one more update that says the same; created: as created anew, since others would take it for
+// one that they have forgotten (rules L7, K3).
+func (r Register) Again(dot clock.Dot, created bool) Register {
+	if created {
+		r, _ = r.Merge(New(dot))
+	}
+	return r.With(dot)
+}
+
 // Merge is the join of two copies (rule L2): the smallest creations, the later updates, all unknown fields. It reports
 // whether the result differs from r.
 func (r Register) Merge(other Register) (m Register, changed bool) {

@@ -60,6 +60,13 @@ func Change(old *Record, name string, closed Closing, dot clock.Dot, at clock.Hy
 	return r
 }
 
+// Again is the record as another update says the same at a time; created: as in [register.Register.Again].
+func (r *Record) Again(dot clock.Dot, at clock.Hybrid, created bool) *Record {
+	c := *r
+	c.By, c.At, c.Register = dot, at, r.Register.Again(dot, created)
+	return &c
+}
+
 // compare orders what is said of one name: the higher epoch, then a close before an opening, then the later word.
 func (r *Record) compare(s *Record) int {
 	return cmp.Or(cmp.Compare(r.Epoch, s.Epoch), cmp.Compare(r.Closed, s.Closed), cmp.Compare(r.At, s.At), r.By.Compare(s.By))

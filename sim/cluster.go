@@ -204,6 +204,14 @@ func (c *Cluster) Kill(name string) {
 	n.disk, n.node = crashed, nil
 }
 
+// Backup copies a broker's disk as it is, and Restore brings a broker that does not run back to such a copy.
+func (c *Cluster) Backup(name string) *vfs.MemFS {
+	return c.nodes[name].disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(7, 1))})
+}
+
+// Restore is the other half of Backup.
+func (c *Cluster) Restore(name string, disk *vfs.MemFS) { c.nodes[name].disk = disk }
+
 // Restart starts a killed broker again.
 func (c *Cluster) Restart(name string) {
 	c.nodes[name].host.Restart()

@@ -95,6 +95,7 @@ type coreNode struct {
 	name    string
 	starts  int
 	actor   clock.Actor // of its present start, or its last
+	process clock.Actor // as in membership.Member
 	disk    disk        // what is synced
 	blobs   map[string]bool
 	copies  []diskCopy
@@ -196,7 +197,7 @@ func (c *Core) Start(name string) {
 	n := c.nodes[name]
 	n.starts++
 	cfg := c.cfg
-	cfg.Actor = n.mint(c.wall(n))
+	cfg.Actor, n.process = n.mint(c.wall(n), nil), ""
 	cfg.Seed = c.rand.Uint64()
 	cfg.HTTPAddr = name + ":8000"
 	cfg.Archive = archive{n.disk, c, n}
@@ -214,11 +215,22 @@ func (c *Core) Start(name string) {
 }
 
 // mint makes the actor of a start, as a store does (rule K1).
-func (n *coreNode) mint(wall time.Time) clock.Actor {
+func (n *coreNode) mint(wall time.Time, above clock.Tips) clock.Actor {
 	known, err := ledger.StoredClock(n.disk.scan)
 	must(err)
-	n.actor = clock.StartActor(n.name, clock.NextStart(wall, known.Of(n.name), "", uint32(n.starts)))
+	n.actor = clock.StartActor(n.name, clock.NextStart(wall, slices.Concat(known.Of(n.name), above), "", uint32(n.starts)))
 	return n.actor
+}
+
+// renew makes the start that a broker asks for while it runs (rule K3).
+func (c *Core) renew(n *coreNode, m *broker.Mint) {
+	if n.process == "" {
+		n.process = n.actor
+	}
+	n.starts++
+	c.tell("%s goes on as %s: %s", n.name, n.mint(c.wall(n), m.Above), m.Why)
+	c.step(n, broker.Minted{Actor: n.actor})
+	c.tellRoster()
 }
 
 // tellRoster lets every broker see who is alive: the simulation of SWIM.
@@ -242,7 +254,7 @@ func (c *Core) roster(of string) (out []membership.Member) {
 		}
 		m := membership.Member{
 			Name: name, HTTPAddr: name + ":8000", Status: membership.Alive, Draining: n.leaving,
-			Actor: n.actor, Protocol: n.protocol,
+			Actor: n.actor, Process: n.process, Protocol: n.protocol,
 		}
 		switch {
 		case n.left:
@@ -448,6 +460,9 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		c.fetch(n, f)
 	}
 	c.keep(n, rd.Keep)
+	if rd.Mint != nil {
+		c.after(time.Millisecond, here(func() { c.renew(n, rd.Mint) }))
+	}
 	c.actOnRuns(n, rd, here)
 	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
 		n.wake = w
@@ -648,7 +663,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 	}
 	fail := func() {
 		if n.b == b {
-			c.step(n, broker.Unreachable{Peer: s.To, Page: s.Message.Page != nil})
+			c.step(n, broker.Unreachable{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil})
 		}
 	}
 	if to == nil {
@@ -693,7 +708,7 @@ func (c *Core) send(n *coreNode, s replication.Send) {
 			must(err)
 			c.travel(s.To, n.name, len(answer), func() {
 				if n.b == b {
-					c.step(n, broker.Acked{Peer: s.To, Page: s.Message.Page != nil, Reply: reply})
+					c.step(n, broker.Acked{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil, Reply: reply})
 				}
 			})
 		}, func() {

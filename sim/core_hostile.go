@@ -85,14 +85,14 @@ var lies = []lie{
 	{"it has more of the receiver in quarantine than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
 		m.Seen = clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})
 	}},
-	{"it holds more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
+	{"it holds more of another than there is", identities, func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Clock = raised(m.Clock, clock.Dot{Actor: h.other().actor, Counter: h.far()})
 	}},
 	{"it holds all that the receiver holds", "", func(h *hostile, m *wire.Message, to *coreNode) { m.Clock = to.b.Clock() }},
 	{"a delta brings more of the receiver than there is", "X1", func(h *hostile, m *wire.Message, to *coreNode) {
 		m.Delta = &wire.Delta{Clock: clock.NewTips(clock.Dot{Actor: to.actor, Counter: h.far()})}
 	}},
-	{"a delta brings more of another than there is", "K3", func(h *hostile, m *wire.Message, _ *coreNode) {
+	{"a delta brings more of another than there is", identities, func(h *hostile, m *wire.Message, _ *coreNode) {
 		m.Delta = &wire.Delta{Clock: clock.NewTips(clock.Dot{Actor: h.other().actor, Counter: h.far()})}
 	}},
 	{"a delta brings many actors that nobody knows", identities, func(h *hostile, m *wire.Message, _ *coreNode) {
@@ -310,7 +310,7 @@ func (h *hostile) take(n *coreNode, s replication.Send, sent []byte) {
 	if h.gone || h.draw(4) == 0 {
 		c.after(peerTO, func() {
 			if n.b == b {
-				c.step(n, broker.Unreachable{Peer: s.To})
+				c.step(n, broker.Unreachable{Peer: s.To, By: s.Message.Actor})
 			}
 		})
 		return
@@ -334,9 +334,9 @@ func (h *hostile) take(n *coreNode, s replication.Send, sent []byte) {
 			return
 		}
 		if reply, err := wire.DecodeReply(answer); err == nil {
-			c.step(n, broker.Acked{Peer: s.To, Reply: reply})
+			c.step(n, broker.Acked{Peer: s.To, By: s.Message.Actor, Reply: reply})
 		} else {
-			c.step(n, broker.Unreachable{Peer: s.To})
+			c.step(n, broker.Unreachable{Peer: s.To, By: s.Message.Actor})
 		}
 	})
 }

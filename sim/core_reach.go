@@ -267,7 +267,7 @@ var rules = []rule{
 
 	{"K1", "a start writes its row", on(func(_ *Core, n *coreNode, x began) bool { return x.row.Actor == n.actor })},
 	{"K2", "a clock has an entry that stands for an earlier start", on(func(_ *Core, n *coreNode, x began) bool { return len(x.row.Parents) > 0 })},
-	{"K3", "it is not built: a clock that raises ours is not believed (X1), and the next start ends it", nil},
+	{"K3", "a broker begins another start while it runs", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return rd.Mint != nil })},
 	{"K4", "a push-pull tells of others, without their clocks", on(func(_ *Core, _ *coreNode, x broker.Gossip) bool {
 		return slices.ContainsFunc(x.State.Metadata, func(m wire.Metadata) bool { return m.Name != x.State.From && m.Clock == nil })
 	})},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,25 @@ func (s *Store) Identify(name, fallback string, now time.Time, random io.Reader)
 	if err := validName(name); err != nil {
 		return Identity{}, err
 	}
+	return s.mint(name, stored.Actor, nil, now, random)
+}
+
+// Renew makes another actor for this broker in the same process, as Identify does for a new one, above those starts of its
+// name, too, that others have told of (rule K3). The owner calls it after Identify, and writes as the new actor from then on.
+func (s *Store) Renew(above clock.Tips, now time.Time, random io.Reader) (clock.Actor, error) {
+	stored, err := s.readIdentity()
+	if err != nil {
+		return "", err
+	}
+	if !s.identified.Load() {
+		return "", fmt.Errorf("store: Renew comes after Identify")
+	}
+	id, err := s.mint(stored.Name, stored.Actor, above.Of(stored.Name), now, random)
+	return id.Actor, err
+}
+
+// mint makes an actor above the previous one, those in the stored clock and those in above, and stores it.
+func (s *Store) mint(name string, previous clock.Actor, above clock.Tips, now time.Time, random io.Reader) (Identity, error) {
 	known, err := ledger.StoredClock(s.Scan)
 	if err != nil {
 		return Identity{}, err
@@ -64,8 +84,8 @@ func (s *Store) Identify(name, fallback string, now time.Time, random io.Reader)
 	if _, err := io.ReadFull(random, low[:]); err != nil {
 		return Identity{}, fmt.Errorf("store: reading randomness for a fresh actor: %w", err)
 	}
-	start := clock.NextStart(now, known.Of(name), stored.Actor, binary.BigEndian.Uint32(low[:]))
-	id := Identity{Name: name, Actor: clock.StartActor(name, start), Previous: stored.Actor}
+	start := clock.NextStart(now, slices.Concat(known.Of(name), above), previous, binary.BigEndian.Uint32(low[:]))
+	id := Identity{Name: name, Actor: clock.StartActor(name, start), Previous: previous}
 	value, err := json.Marshal(id)
 	if err != nil {
 		return Identity{}, fmt.Errorf("store: encoding the identity of %q: %w", name, err)

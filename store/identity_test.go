@@ -116,3 +116,32 @@ func TestIdentityDamaged(t *testing.T) {
 	_, err := s.Identify("a", "", time.Unix(1_800_000_000, 0), rand.Reader)
 	require.ErrorIs(t, err, errCorrupt)
 }
+
+// TestRenew checks that a broker that goes on as another start has one above all that it knows, and that it is synced
+// before it is returned (rule K3).
+func TestRenew(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	now := time.Unix(1_800_000_000, 0)
+	s := mustOpen(t, small(mem))
+	_, err := s.Renew(nil, now, rand.Reader)
+	require.ErrorContains(t, err, "after Identify")
+	id, err := s.Identify("a", "", now, rand.Reader)
+	require.NoError(t, err)
+	told := clock.StartActor("a", clock.Start(now.Unix()/60+1000)<<32)
+	next, err := s.Renew(clock.NewTips(clock.Dot{Actor: told, Counter: 1}, clock.Dot{Actor: "b~7fffffff00000000", Counter: 1}), now, rand.Reader)
+	require.NoError(t, err)
+	require.Greater(t, next, told)
+	require.Equal(t, "a", next.Broker())
+	last, err := s.Renew(nil, now, rand.Reader)
+	require.NoError(t, err)
+	require.Greater(t, last, next)
+	after := crashed(mem, 0, 1)
+	require.NoError(t, s.Close())
+	s = mustOpen(t, small(after))
+	defer func() { require.NoError(t, s.Close()) }()
+	again, err := s.Identify("", "", now, rand.Reader)
+	require.NoError(t, err)
+	require.Equal(t, last, again.Previous)
+	require.Greater(t, again.Actor, last)
+	require.NotEqual(t, id.Actor, again.Actor)
+}

@@ -167,6 +167,13 @@ func (w *Waiters[W]) Drop(gone func(W) bool) {
 	}
 }
 
+// Instead lets those who wait for an update for which other says so wait for another one.
+func (w *Waiters[W]) Instead(other func(clock.Dot) clock.Dot) {
+	for _, x := range w.list {
+		x.Dot = other(x.Dot)
+	}
+}
+
 // Len is how many wait.
 func (w *Waiters[W]) Len() int { return len(w.list) }
 

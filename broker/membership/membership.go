@@ -38,8 +38,9 @@ type Config struct {
 // Membership is the brokers that are there, as one of them sees it. The broker itself is not among its
 // members, but counts as alive. Make one with [New].
 type Membership struct {
-	cfg  Config
-	self string
+	cfg    Config
+	self   string
+	starts []clock.Actor // of this broker's process, the first one first
 
 	roster  []Member          // as SWIM sees it
 	leases  map[string]lease  // of members that are there although SWIM says otherwise (rule P1)
@@ -65,7 +66,7 @@ type Membership struct {
 // New makes a membership of nobody but this broker.
 func New(cfg Config) *Membership {
 	m := &Membership{
-		cfg: cfg, self: cfg.Actor.Broker(),
+		cfg: cfg, self: cfg.Actor.Broker(), starts: []clock.Actor{cfg.Actor},
 		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{},
 		absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
@@ -77,7 +78,7 @@ func New(cfg Config) *Membership {
 type Change struct {
 	Was       map[string]Status // of every member of the roster before
 	Gone      []string          // members that are in the roster no more: Serf reaped them
-	Restarted []string          // members with another actor than before
+	Restarted []string          // members with another actor than before: they hold what that one says, and nothing else is known
 	Runners   bool              // which brokers can run jobs has changed
 	Foreign   []string          // members whose tags name the actor of another (rule X2)
 	Isolated  bool              // this broker has just lost so many that it is rather cut off itself (rule J7)
@@ -99,8 +100,8 @@ func (m *Membership) Review(now time.Time) Change {
 		if x.Name == m.self {
 			continue
 		}
-		if x.Actor != "" && x.Actor.Broker() != x.Name { // an actor belongs to its name (rule X2)
-			x.Actor = ""
+		if x.Actor != "" && x.Actor.Broker() != x.Name || x.Process != "" && x.Process.Broker() != x.Name { // an actor belongs to its name (rule X2)
+			x.Actor, x.Process = "", ""
 			foreign = append(foreign, x.Name)
 		}
 		next[x.Name] = m.asProven(now, x)
@@ -123,7 +124,7 @@ func (m *Membership) Review(now time.Time) Change {
 			delete(m.gone, name)
 		case x.Actor != old.Actor:
 			c.Restarted = append(c.Restarted, name)
-			if m.absent[name] == nil {
+			if m.absent[name] == nil && !x.Runs(old.AsProcess()) {
 				m.gone[name] = now
 			}
 		}
@@ -179,14 +180,20 @@ func (m *Membership) Living() int {
 	return n
 }
 
-// Present reports whether the start of a broker that has this actor is alive.
+// Present reports whether the process of a broker that has this actor, or has begun with it, is alive.
 func (m *Membership) Present(a clock.Actor) bool {
-	if a == m.cfg.Actor {
+	if slices.Contains(m.starts, a) {
 		return true
 	}
 	x := m.members[a.Broker()]
-	return x.Status == Alive && x.Actor == a
+	return x.Status == Alive && x.Runs(a)
 }
+
+// GoOnAs says that this broker has begun another start in the same process (rule K3).
+func (m *Membership) GoOnAs(a clock.Actor) { m.starts = append(m.starts, a) }
+
+// Starts lists the starts of this broker's process, the first one first, which names it. The caller does not change it.
+func (m *Membership) Starts() []clock.Actor { return m.starts }
 
 // Complete reports whether no member is absent.
 func (m *Membership) Complete() bool {

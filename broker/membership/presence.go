@@ -14,19 +14,20 @@ import (
 // other's jobs, over and over (rule P1). That holds for a lease only. Without one, a broker that dies after
 // it has shown this would never be lost, since SWIM has nothing new to say of it.
 type lease struct {
-	actor clock.Actor // that has shown it
-	said  clock.Actor // whom SWIM held for present then; another ends the lease
-	until time.Time
+	actor   clock.Actor // that has shown it
+	process clock.Actor // of that, as in Member
+	said    clock.Actor // whom SWIM held for present then; another ends the lease
+	until   time.Time
 }
 
 // term is how long a lease lasts: three beats of those in which a member is asked again that SWIM says has failed.
 // SWIM needs as long to hear of a broker that is back.
 const term = 30 * time.Second
 
-// Prove takes in that an actor of a member has heard what this broker sent at an instant. If SWIM holds that
+// Prove takes in that an actor of a member, and its process as in [Member], has heard what this broker sent at an instant. If SWIM holds that
 // member for gone, and the instant is later than that, the member is there for a lease. Prove reports whether
 // that is new: then [Membership.Review] says what follows.
-func (m *Membership) Prove(now time.Time, name string, actor clock.Actor, heard time.Time) bool {
+func (m *Membership) Prove(now time.Time, name string, actor, process clock.Actor, heard time.Time) bool {
 	said, known := m.said(name)
 	if !known || said.Status.present() || said.Status == Left && m.Leaves(name) {
 		return false // there is nothing to prove, or it has said goodbye itself
@@ -40,7 +41,7 @@ func (m *Membership) Prove(now time.Time, name string, actor clock.Actor, heard 
 	if a := m.absent[name]; heard.IsZero() || a != nil && heard.Before(a.since) || !now.Before(until) {
 		return false
 	}
-	m.leases[name] = lease{actor, said.Actor, until}
+	m.leases[name] = lease{actor, process, said.Actor, until}
 	return true
 }
 
@@ -64,7 +65,9 @@ func (m *Membership) asProven(now time.Time, x Member) Member {
 	case has && (x.Status.present() || !now.Before(l.until) || x.Actor != l.said && x.Actor != l.actor):
 		delete(m.leases, x.Name)
 	case has:
-		x.Status, x.Actor = Alive, l.actor
+		if x.Status = Alive; x.Actor != l.actor {
+			x.Actor, x.Process = l.actor, l.process
+		}
 	}
 	return x
 }

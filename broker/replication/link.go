@@ -227,3 +227,15 @@ func (l *link) looked(fits bool) { l.behind, l.follows = !fits, fits || l.follow
 
 // newest is the clock from which the member is sent what is newer than a transfer to it.
 func (l *link) newest(by *clock.Lineage) clock.Tips { return by.Merge(l.taken.upto, l.known) }
+
+// GoOnAs says that this broker has begun another start in the same process (rule K3): as at any start nothing counts of
+// what members have told before (rule F1), and all are to hear of it at once.
+func (r *Replication) GoOnAs(a clock.Actor) {
+	r.cfg.Actor = a
+	for _, l := range r.links {
+		*l = link{actor: l.actor, beat: l.beat, exchange: r.now, failures: l.failures, notBefore: l.notBefore, lastSeen: l.lastSeen}
+	}
+	r.lease, r.spurned = lease{}, ""
+	r.stability, r.telling = stability{awaited: r.stability.awaited}, newTelling()
+	r.Recount()
+}

@@ -70,7 +70,7 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 	}
 	return &Replication{
 		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, lineage: l.Lineage(), members: members, random: random,
-		links: map[string]*link{}, stretch: 1, telling: telling{changed: map[string]uint64{}, raised: map[string]uint64{}},
+		links: map[string]*link{}, stretch: 1, telling: newTelling(),
 	}
 }
 

@@ -30,6 +30,8 @@ type telling struct {
 // keepSaid bounds how many versions of its clocks a broker knows again: more than it tells in a sync interval.
 const keepSaid = 4096
 
+func newTelling() telling { return telling{changed: map[string]uint64{}, raised: map[string]uint64{}} }
+
 // update begins a version if the clocks are others than before.
 func (t *telling) update(now told) {
 	if t.version > 0 && now.clock.Equal(t.clock) && now.stable.Equal(t.stable) {

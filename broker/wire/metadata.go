@@ -15,6 +15,8 @@ type Metadata struct {
 	Version clock.Hybrid `codec:"version" json:"version"`
 	Name    string       `codec:"name" json:"name"`
 	Actor   clock.Actor  `codec:"actor" json:"actor"`
+	// Process is the actor with which the broker's process began, if it has begun another start since (rule K3).
+	Process clock.Actor `codec:"process,omitempty" json:"process,omitempty"`
 
 	HTTPAddr string `codec:"http" json:"http_addr"`
 	Software string `codec:"software" json:"software"`
@@ -62,9 +64,9 @@ type Capabilities struct {
 	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
 }
 
-// Validate refuses metadata whose actor belongs to another broker, or whose clock is not one.
+// Validate refuses metadata whose actor or process belongs to another broker, or whose clock is not one.
 func (r *Metadata) Validate() error {
-	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name {
+	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name || r.Process != "" && r.Process.Broker() != r.Name {
 		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
 	}
 	return checkClock(r.Clock)

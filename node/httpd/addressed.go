@@ -39,13 +39,13 @@ func isFor(r *http.Request, actor clock.Actor) bool {
 // addressed refuses requests that are for another broker, before anything of them is read.
 func (srv *Server) addressed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(actorHeader, string(srv.cfg.Actor))
-		if isFor(r, srv.cfg.Actor) {
+		w.Header().Set(actorHeader, string(srv.host.Actor()))
+		if isFor(r, srv.host.Actor()) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		srv.metrics.refused(api.CodeMisdirected)
 		writeJSON(w, http.StatusMisdirectedRequest, fail(http.StatusMisdirectedRequest, api.CodeMisdirected,
-			"this is %s, not %.150s: its address has changed hands", srv.cfg.Actor, r.Header.Get(toHeader)))
+			"this is %s, not %.150s: its address has changed hands", srv.host.Actor(), r.Header.Get(toHeader)))
 	})
 }

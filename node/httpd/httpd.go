@@ -35,7 +35,6 @@ import (
 // Config is what a server is told once. All values are valid.
 type Config struct {
 	Name         string // of the broker
-	Actor        clock.Actor
 	Software     string // version, for people
 	Capabilities wire.Capabilities
 	Started      time.Time
@@ -68,6 +67,8 @@ var ErrStopped = errors.New("the broker is shutting down")
 
 // Host is the node that a server runs in.
 type Host interface {
+	// Actor is the broker's present start; it may begin another one while it runs.
+	Actor() clock.Actor
 	// Overview is what the core last published; nil before it has.
 	Overview() *broker.Overview
 	// Sound reports whether a blob is here and undamaged.

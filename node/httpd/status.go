@@ -21,7 +21,7 @@ func (srv *Server) row() wire.Metadata {
 	if r, ok := srv.rowOf(srv.cfg.Name); ok {
 		return r
 	}
-	return wire.Metadata{Name: srv.cfg.Name, Actor: srv.cfg.Actor, Capabilities: srv.cfg.Capabilities}
+	return wire.Metadata{Name: srv.cfg.Name, Actor: srv.host.Actor(), Capabilities: srv.cfg.Capabilities}
 }
 
 // rowOf returns the metadata of a broker as it was last known.
@@ -51,7 +51,7 @@ func (srv *Server) coordination() api.Coordination {
 	c := api.Coordination{
 		CoordinatorRunning: srv.host.Running(),
 		PeerBrokers:        map[string]api.Peer{}, Warnings: []string{},
-		Name: srv.cfg.Name, Actor: srv.cfg.Actor, Software: srv.cfg.Software,
+		Name: srv.cfg.Name, Actor: srv.host.Actor(), Software: srv.cfg.Software,
 		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
 		Strategy: row.Strategy, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: srv.cfg.Replicas, Clock: clock.Vector(row.Clock), Jobs: row.Jobs,
