@@ -93,7 +93,10 @@ type Job struct {
 	// absent member may not know of it.
 	Removed bool `json:"removed,omitempty"`
 	// Provisional: the end may still change.
-	Provisional bool       `json:"provisional"`
+	Provisional bool `json:"provisional"`
+	// SetAside: this broker holds it no longer, since after its start every other one answered that it was ended and
+	// forgotten. It can be submitted again.
+	SetAside    bool       `json:"set_aside,omitempty"`
 	SubmittedAt clock.Time `json:"submitted_at"`
 	StartedAt   clock.Time `json:"started_at"`
 	FinishedAt  clock.Time `json:"finished_at"`

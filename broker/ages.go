@@ -81,6 +81,12 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			return b.clocks.decode(value)
 		}
 		of, key, ok := strings.Cut(name, "\x00")
+		if of == asideKind {
+			if !b.recallAside(key, value) {
+				b.ledger.KeepOwn(name, nil)
+			}
+			return nil
+		}
 		ms, n := binary.Uvarint(value)
 		if !ok || n <= 0 || ms > maxMillis {
 			return fmt.Errorf("the stored value %q of this broker is %x", name, value)

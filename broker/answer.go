@@ -71,6 +71,9 @@ type Found struct {
 	SameID []string
 	First  bool
 
+	// SetAside: it is not in the ledger any more, since all others called it forgotten (rule F3).
+	SetAside bool
+
 	seen []causal.Event // what a client that is shown this knows of
 }
 

@@ -162,6 +162,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	b.jobs.update(old, r, b.up)
 	if old == nil {
 		b.meet(r)
+		b.dropAside(r.Key())
 	}
 	b.tellState(old, r)
 	b.reviews.later(r.Key())

@@ -9,11 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -48,9 +50,9 @@ var commands = map[string]func(*story){
 	"backup": func(s *story) {
 		s.node(0).backup, s.node(0).copied = maps.Clone(s.node(0).disk), s.node(0).cfg.Actor
 	},
-	"restore": restore,
-	"resume":  resume,
-	"claim":   claim,
+	"restore":   restore,
+	"resume":    resume,
+	"overstate": overstate,
 	"renumber": func(s *story) {
 		n, err := strconv.Atoi(s.word(1))
 		require.NoError(s.t, err)
@@ -126,6 +128,8 @@ var commands = map[string]func(*story){
 	"flood":    flood,
 	"gossip":   gossip,
 	"deliver":  deliver,
+	"claim":    claim,
+	"mislead":  mislead,
 	"hold":     hold,
 	"late":     late,
 	"drop":     drop,
@@ -252,8 +256,8 @@ func resume(s *story) {
 	s.w.boot(n, n.copied)
 }
 
-// claim lets the first broker tell the second one that it holds so many updates of the third one's present start.
-func claim(s *story) {
+// overstate lets the first broker tell the second one that it holds so many updates of the third one's present start.
+func overstate(s *story) {
 	by, to, of := s.node(0), s.node(1), s.node(2)
 	lie := clock.NewTips(clock.Dot{Actor: of.cfg.Actor, Counter: uint64(s.number("n", 1<<40))})
 	s.w.doubtful[of.cfg.Actor] = true
@@ -280,6 +284,26 @@ func gossip(s *story) {
 	state, err := wire.DecodeState(s.node(0).state)
 	require.NoError(s.t, err)
 	s.w.step(s.node(1), Gossip{State: state})
+}
+
+// claim lets b reply to a that it holds all that a holds, and has forgotten a job.
+func claim(s *story) {
+	n := s.node(1)
+	id := s.word(2)
+	keys := n.b.withID(job.ID(id))
+	require.NotEmpty(s.t, keys, "%s does not hold %s", n.name, id)
+	s.w.step(n, Acked{Peer: s.word(0), Reply: wire.Reply{
+		Version: wire.Version, From: s.word(0), Actor: s.node(0).cfg.Actor, Clock: n.b.Clock(), Forgotten: []ledger.Ref{kind.JobRef(keys[0])},
+	}})
+}
+
+// mislead lets b reply to c with its clock as that of a delta, and leave the records out.
+func mislead(s *story) {
+	b, c := s.node(0), s.node(1)
+	s.w.misled[c.name] = true
+	s.w.step(c, Acked{Peer: b.name, Reply: wire.Reply{
+		Version: wire.Version, From: b.name, Actor: b.cfg.Actor, Clock: b.b.Clock(), Delta: &wire.Delta{Since: c.b.Clock(), Clock: b.b.Clock()},
+	}})
 }
 
 func deliver(s *story) {

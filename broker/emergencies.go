@@ -446,10 +446,10 @@ func (e *emergencies) isNotOver(id emergency.ID) {
 
 func refOf(id emergency.ID) ledger.Ref { return ledger.Ref{Kind: kind.Emergency, Key: string(id)} }
 
-// forgetWith drops an emergency that a peer has forgotten, unless it has been created again since
-// (rules L4, L9).
+// forgetWith drops an emergency that a peer has forgotten, unless it has been created again since, or is in force: nobody
+// forgets it before it has long been over (rules L4, L9, E3).
 func (e *emergencies) forgetWith(id emergency.ID, peer clock.Tips) {
-	if r := e.known[id]; r != nil && !r.IsHint() && e.ledger.CreatedWithin(r, peer) {
+	if r := e.known[id]; r != nil && !r.IsHint() && !r.Active(e.cityNow()) && e.ledger.CreatedWithin(r, peer) {
 		e.forget(id)
 		e.stats.Zombies++
 	}

@@ -189,12 +189,12 @@ func (e *enrolment) blocked() bool {
 	if e.heard == rec.Epoch {
 		return false
 	}
-	others, know, donor := 0, 0, ""
+	others, know := 0, 0
 	for _, name := range e.members.Roll().Names() {
 		switch {
 		case name == e.self || e.waitsToo(name):
 		case e.peers.HoldsUpdate(name, rec.By):
-			others, know, donor = others+1, know+1, name
+			others, know = others+1, know+1
 		default:
 			others++
 		}
@@ -203,7 +203,7 @@ func (e *enrolment) blocked() bool {
 		return true
 	}
 	e.heard = rec.Epoch
-	e.peers.Pull(donor) // what was told meanwhile was not taken
+	e.peers.Distrust(e.stamp()) // what was told meanwhile was not taken, what others have forgotten neither
 	return false
 }
 

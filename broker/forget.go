@@ -2,30 +2,8 @@ package broker
 
 import (
 	"github.com/urban-compute/ucp/broker/kind"
-	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/ledger"
 )
-
-// forgetWith drops a record that a peer has forgotten (rules L4, L9), unless it has
-// been created again since, or that can't be (rule K3).
-func (b *Broker) forgetWith(peer string, ref ledger.Ref, known clock.Tips) {
-	r, err := b.ledger.Get(ref)
-	if b.fail(err); r != nil && b.ledger.CreatedWithin(r, known) && b.renewal.deny(peer, r) {
-		return
-	}
-	if ref.Kind == kind.Emergency {
-		b.emergencies.forgetWith(emergency.ID(ref.Key), known)
-	}
-	if ref.Kind != kind.Job {
-		return
-	}
-	if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, known) {
-		b.forget(r)
-		b.stats.Zombies++
-	}
-}
 
 // forget drops a job, and all that this broker does for it.
 func (b *Broker) forget(r *job.Record) {
@@ -54,6 +32,10 @@ func (b *Broker) dropped(r *job.Record) {
 	if !r.Finished() {
 		b.decisions.rerank(r.Spec.After) // nobody waits for these on its behalf any more (rule C5)
 	}
+	if b.isDisputed(key) {
+		delete(b.disputes.open, key)
+		b.askDisputed()
+	}
 	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)
@@ -69,6 +51,7 @@ func (b *Broker) sweep() {
 	}
 	b.emergencies.sweep()
 	b.ledger.TrimRows()
+	b.sweepAside()
 	forget, reduce := b.sweeper.round()
 	for _, r := range forget {
 		b.forget(r)

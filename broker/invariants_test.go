@@ -108,7 +108,7 @@ func (w *world) checkCapacity(n *node) {
 func (w *world) checkHeld() {
 	for _, name := range w.names {
 		n := w.nodes[name]
-		if n.b == nil {
+		if n.b == nil || w.misled[name] {
 			continue
 		}
 		for d, is := range w.minted {
@@ -117,6 +117,12 @@ func (w *world) checkHeld() {
 			}
 			r := n.b.record(is.key)
 			held := r != nil && slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == is.dot })
+			if n.b.disputes.aside[is.key] != nil {
+				w.over[is] = true // as far as that one could find out (rule F3)
+			}
+			if held && n.b.isDisputed(is.key) {
+				continue // all others may have ended and forgotten it (rule F3)
+			}
 			if held && !r.Dots.Has(d) || !held && !w.over[is] {
 				w.wrong("%s covers %v but %s lacks it", name, d, idOf(is.key))
 			}

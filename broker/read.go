@@ -12,14 +12,14 @@ import (
 
 // get answers for one job at once.
 func (b *Broker) get(in Get) {
-	if r := b.lookUp(in.Token, in.ID, in.Past); r != nil {
+	if r := b.lookUp(in.Token, in.ID, in.Past, true); r != nil {
 		b.answer(in.Token, b.foundFor(r, in.Past))
 	}
 }
 
 // await answers when the job has ended and its verdict may be shown.
 func (b *Broker) await(in Await) {
-	r := b.lookUp(in.Token, in.ID, in.Past)
+	r := b.lookUp(in.Token, in.ID, in.Past, false)
 	switch {
 	case r == nil:
 	case b.acks.shownTo(in.Past, r).Finished():
@@ -32,7 +32,7 @@ func (b *Broker) await(in Await) {
 // cancel ends a job by a verdict, whichever broker owns it (rule J1), and answers when that may be
 // shown.
 func (b *Broker) cancel(in Cancel) {
-	r := b.lookUp(in.Token, in.ID, nil)
+	r := b.lookUp(in.Token, in.ID, nil, false)
 	switch {
 	case r == nil:
 		return
@@ -48,18 +48,25 @@ func (b *Broker) cancel(in Cancel) {
 	b.answer(in.Token, &Cancelled{Job: b.found(b.record(r.Key()), nil), Wrote: wrote})
 }
 
-// lookUp finds the job that an ID means; without one it answers why.
-func (b *Broker) lookUp(t Token, id string, past causal.Context) *job.Record {
+// lookUp finds the job that an ID means; without one it answers why, or, to who only reads, what was set aside.
+func (b *Broker) lookUp(t Token, id string, past causal.Context, reads bool) *job.Record {
 	r, ambiguous := b.resolve(id)
 	switch {
 	case len(ambiguous) > 1:
 		b.answer(t, &AmbiguousJob{ID: id, IDs: ambiguous, AsOf: b.cityTime(), Past: past})
 		return nil
 	case r == nil:
+		if r := b.asideWith(id); r != nil && reads {
+			b.answer(t, &Found{Record: r, SetAside: true, Why: whyAside, First: true, AsOf: b.cityTime(), Past: past})
+			return nil
+		}
 		b.answer(t, &NotFound{ID: id, AsOf: b.cityTime(), Past: past})
 	}
 	return r
 }
+
+// whyAside says to people what became of a job that was set aside (rule F3).
+const whyAside = "set aside: every other broker has answered this one, after its start, that the job was ended and forgotten; if not, submit it again"
 
 // tellWaiters answers the clients that wait for a job's end: it has ended, or it is forgotten.
 func (b *Broker) tellWaiters(key string) {
@@ -146,6 +153,9 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 
 // why says why a job does not run, as far as this broker can tell.
 func (b *Broker) why(r *job.Record) string {
+	if b.isDisputed(r.Key()) {
+		return "disputed: others may have ended and forgotten it; it waits until one says that it holds it, or all that they do not (rule F3)"
+	}
 	switch r.State() {
 	case job.StatePending:
 		if why := b.whyWaiting(r); why != "" {

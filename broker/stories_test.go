@@ -53,6 +53,8 @@ import (
 //	deliver a b [lost] [bad]    the first message on its way from a to b arrives; lost: its reply will not;
 //	                            bad: its first record is damaged
 //	drop a b                    that message is lost
+//	mislead b c                 b tells c a clock that covers all that b holds, and leaves the records out
+//	claim b a j1                b answers a that it has forgotten j1, and holds all that a holds
 //	hold a b, late a b          the first message on its way from a to b is held up; it arrives
 //	loud, quiet                 messages are shown, or not
 //	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error|nowhere], pushed a b [failed]

@@ -54,6 +54,7 @@ func (b *Broker) deliver(in Deliver) {
 		b.fail(err)
 		return
 	}
+	b.asked(m.Audit, reply)
 	b.answer(in.Token, &Replied{*reply})
 }
 
@@ -110,6 +111,7 @@ func (b *Broker) acked(in Acked) {
 			b.forgetWith(peer, ref, r.Clock)
 		}
 	}
+	b.heldBy(r.Held)
 	if r.Delta != nil && takes {
 		b.merge(delta)
 	}
@@ -170,6 +172,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		}
 		b.breach(d.From.Broker(), "X1", "its %s %s %s", ref.Kind, ref.Key, what)
 	}
+	for _, ref := range m.Disputed {
+		b.dispute(ref.Key)
+	}
 	for _, c := range m.News {
 		switch r := c.New.(type) {
 		case *job.Record:
@@ -219,5 +224,8 @@ func (b *Broker) checkProof() {
 // (rules M2, M3).
 func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked() }
 
-// suspect reports whether a job must wait for the proof of this start: it was created before it.
-func (c *core) suspect(r *job.Record) bool { return c.peers.HoldsBack(r.Submitted()) }
+// suspect reports whether a job must wait, since others may have ended and forgotten it: it was created before this
+// start, which is not proven, or it is disputed (rules M3, F3).
+func (c *core) suspect(r *job.Record) bool {
+	return c.isDisputed(r.Key()) || c.peers.HoldsBack(r.Submitted())
+}

@@ -31,6 +31,8 @@ type world struct {
 	said  []string // what brokers did that a person would notice
 	loud  bool     // messages are told too
 
+	misled map[string]bool // brokers whose clocks cover what they were not told
+
 	numbered bool // starts are, as a store numbers them (rule K1)
 
 	token    Token
@@ -89,7 +91,7 @@ type packet struct {
 func newWorld() *world {
 	return &world{
 		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, held: map[[2]string][]packet{}, cut: map[[2]string]bool{},
-		minted: map[clock.Dot]creation{}, doubtful: map[clock.Actor]bool{}, over: map[creation]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
+		minted: map[clock.Dot]creation{}, doubtful: map[clock.Actor]bool{}, over: map[creation]bool{}, misled: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
 			RedeployDelay: 3 * time.Second, IsolationDelay: 30 * time.Second, MaxLosses: 3, Retention: 24 * time.Hour,

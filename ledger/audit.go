@@ -81,6 +81,17 @@ func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 	return out
 }
 
+// Judged reports whether a peer with this clock can say of each unfinished record here whether it has forgotten it:
+// there is none that it has known of and of which it lacks an update, so that LiveDigest leaves it out.
+func (l *Ledger) Judged(peer clock.Tips) bool {
+	for _, ref := range l.lacks(peer, 0) {
+		if l.unfinished(ref) && l.CreatedWithin(l.held[ref].record, peer) {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *Ledger) unfinished(ref Ref) bool {
 	e := l.held[ref]
 	return e != nil && !e.record.Finished()

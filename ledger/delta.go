@@ -31,6 +31,7 @@ type Entry struct {
 type Merged struct {
 	News      []Change // what changed: the only thing that is passed on (rule L6)
 	Forgotten []Ref    // what this ledger has known and forgotten; the sender should, too (rule L7)
+	Disputed  []Ref    // what it may have known and forgotten: it is held again (rule F3)
 	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
 	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
 	Held      []Ref    // unfinished, and created by a start whose row has gone: neither taken in nor called forgotten (rule K2)
@@ -193,6 +194,7 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			m.voids(in.Record.Writers())
 			continue
 		}
+		disputed := l.disputes(in.Ref, in.Record)
 		c, forgotten, err := l.join(in.Ref, in.Record)
 		switch {
 		case err != nil:
@@ -201,6 +203,9 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			m.Forgotten = append(m.Forgotten, in.Ref)
 		case c != nil:
 			m.News = append(m.News, *c)
+			if disputed && c.Old == nil {
+				m.Disputed = append(m.Disputed, in.Ref)
+			}
 		}
 	}
 	if d.Clock == nil || m.Refused || !l.lineage.Covers(l.seen, d.Since) {
@@ -332,13 +337,14 @@ func (l *Ledger) settle() {
 
 // join merges one record, and returns what changed, nil when nothing did. A record
 // that is absent although our clock covers its creation was forgotten here (rule L7):
-// without this every peer that still holds it would bring it back to life.
+// without this every peer that still holds it would bring it back to life. If it is unfinished, and not every member is
+// known to have had it, it may be that our clock was told to us without it: it is held, and disputed (rule F3).
 func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) {
 	e, err := l.lookup(ref)
 	if err != nil {
 		return nil, false, err
 	}
-	if e == nil && (l.CreatedWithin(r, l.clock) || r.Finished() && l.createdByGone(r)) {
+	if e == nil && (l.CreatedWithin(r, l.clock) && !l.disputes(ref, r) || r.Finished() && l.createdByGone(r)) {
 		return nil, true, nil
 	}
 	defer l.release(ref, r) // not before: it lets the clock cover the record
@@ -353,6 +359,12 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 	old := e.record
 	l.put(ref, old, merged)
 	return &Change{ref, old, merged}, false, nil
+}
+
+// disputes reports whether a record that is absent here, if it is, may have been left out of what we were told, although
+// our clock covers its creation.
+func (l *Ledger) disputes(ref Ref, r Record) bool {
+	return l.schemas[ref.Kind].disputable && !r.Finished() && l.CreatedWithin(r, l.clock) && !l.CreatedWithin(r, l.stable)
 }
 
 // Delta returns what a peer with this clock lacks, if that fits into limit

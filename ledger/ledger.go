@@ -60,12 +60,21 @@ type Schema struct {
 	Merge  func(a, b Record) (merged Record, changed bool) // rule L2; changed: differs from a (rule L6)
 	Stubs  *StubSchema                                     // nil: records of this kind stay whole until they are forgotten
 	first  bool
+
+	disputable bool
 }
 
 // Ahead says that records of this kind go before all others in every delta and transfer: their receiver must know
 // them before it can judge the rest (rule M1).
 func (s Schema) Ahead() Schema {
 	s.first = true
+	return s
+}
+
+// Disputable says that an unfinished record of this kind that may have been forgotten here is held again, and told as
+// disputed: its owner asks all members before it believes either (rule F3).
+func (s Schema) Disputable() Schema {
+	s.disputable = true
 	return s
 }
 

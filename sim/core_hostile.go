@@ -328,6 +328,13 @@ func (h *hostile) take(n *coreNode, s replication.Send, sent []byte) {
 		r.Live = make([]byte, ledger.DigestSize)
 		r.Live[h.draw(len(r.Live))] = byte(h.draw(256))
 	}
+	if jobs := n.disk.jobs(); len(jobs) > 0 && h.draw(4) == 0 {
+		c.tell("%s has forgotten all that %s holds", h.name, n.name)
+		r.Clock = n.b.Clock()
+		for _, x := range jobs {
+			r.Forgotten = append(r.Forgotten, kind.JobRef(x.Key()))
+		}
+	}
 	answer := wire.Encode(&r)
 	c.after(c.latency(), func() {
 		if n.b != b {

@@ -20,7 +20,7 @@ const (
 
 // Schemas are the kinds that this version knows, by name. The map is not changed.
 var Schemas = map[ledger.Kind]ledger.Schema{
-	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs),
+	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs).Disputable(),
 	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
 	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),

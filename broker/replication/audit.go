@@ -2,6 +2,7 @@ package replication
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
@@ -16,7 +17,7 @@ type audit struct {
 	since    clock.Tips   // the member's clock when it told its digest
 	asked    bool         // they are under way
 	pushed   bool         // what the member lacks of us was sent, so that it can judge it
-	done     bool         // a round has ended since the member's present actor was met, and it knew what it was to judge
+	done     bool         // a round has ended since the member's present actor was met, and it could judge all that is unfinished here
 	told     clock.Tips   // the member's clock then
 }
 
@@ -27,6 +28,27 @@ func (a *audit) ask() *wire.Audit {
 	}
 	a.asked = true
 	return &wire.Audit{Since: a.since, Records: a.suspects[:min(len(a.suspects), wire.MaxAudit)]}
+}
+
+// Ask asks every member, now and with each exchange, what it knows of unfinished records; none ends that.
+func (r *Replication) Ask(refs []ledger.Ref) {
+	r.disputed = refs
+	for _, l := range r.links {
+		l.inquire = len(refs) > 0
+	}
+}
+
+// inquiry adds the disputed records to the question for the next message.
+func (r *Replication) inquiry(l *link, ask *wire.Audit) *wire.Audit {
+	if !l.inquire || !l.heard {
+		return ask
+	}
+	l.inquire = false
+	if ask == nil {
+		ask = &wire.Audit{Since: l.known}
+	}
+	ask.Records = append(slices.Clone(ask.Records), r.disputed[:min(len(r.disputed), wire.MaxAudit-len(ask.Records))]...)
+	return ask
 }
 
 // auditFor answers a member's question.
@@ -65,7 +87,7 @@ func (r *Replication) Audited(reply *wire.Reply) {
 	switch {
 	case before.done: // the first counts: while a member writes, the latest clock that it has told is ahead of ours
 		a.done = true
-	case !r.lineage.Covers(l.base, r.proof.target): // it can't judge yet all that waits
+	case !r.lineage.Covers(l.base, r.proof.target) || !r.ledger.Judged(reply.Clock): // not all that is unfinished here was compared
 		a.done = false
 		if !a.pushed {
 			a.pushed, l.news = true, true

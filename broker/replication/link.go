@@ -46,6 +46,7 @@ type link struct {
 	much       bool        // the message under way says that it lacks much
 	lease      *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
 
+	inquire  bool       // the member is to be asked of the disputed records (rule F3)
 	audit    audit      // of our unfinished records with this member (rule L9)
 	unproven bool       // its present start is (rule M3)
 	brought  clock.Tips // what that held before it said anything else

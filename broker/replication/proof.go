@@ -10,7 +10,7 @@ import (
 // start begins without: a broker can't tell its own disk from an older copy of it.
 type proof struct {
 	proven bool
-	target clock.Tips // what a witness must have seen of us, to judge the rest
+	target clock.Tips // what a witness must have seen of us: if one of our ends is not the first, it seals that (rule F2)
 
 	goesOn bool         // what is old need not wait any longer
 	before clock.Hybrid // what was created up to then is old
@@ -47,16 +47,19 @@ func (r *Replication) Proven() bool { return r.proof.proven || r.members.Single(
 // somebody of whom it does not know yet.
 func (r *Replication) Vouches() bool { return r.proof.proven }
 
+// Old reports whether what was created then was so before this start, or before this broker was back.
+func (r *Replication) Old(created clock.Hybrid) bool { return created <= r.proof.before }
+
 // HoldsBack reports whether what was created then must wait, since others may have ended and forgotten it.
 func (r *Replication) HoldsBack(created clock.Hybrid) bool {
-	return !r.proof.goesOn && created <= r.proof.before && !r.members.Single()
+	return !r.proof.goesOn && r.Old(created) && !r.members.Single()
 }
 
 // Prove looks whether there is proof by now, and whether what is old need not wait for it any longer. It reports
 // whether anything has changed.
 //
-// A member is a *witness* when it has compared its unfinished records with ours (rule L9), knowing all that we
-// remember, so that it could judge it, and has told a clock in answer that ours covers by now. One that is proven
+// A member is a *witness* when it knew all that we remembered, has compared its unfinished records with ours (rule L9),
+// could judge each of those, and has told a clock in answer that ours covers by now. One that is proven
 // itself is enough. If all have started at once nobody is: then it takes as many as hold copies, this broker
 // included, or all. Fewer than that have lost their disks, so that one of them has what it ever had.
 func (r *Replication) Prove() (changed bool) {

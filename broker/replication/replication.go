@@ -52,11 +52,12 @@ type Replication struct {
 	born    time.Time // the first Tick
 	now     time.Time // never goes back
 
-	links   map[string]*link // to every member, by name
-	stretch float64          // of the sync interval (rule S5)
-	proof   proof            // whether this start is proven (rule M3)
-	lease   lease            // from whom this broker gets what it lacks much of (rule R1)
-	spurned clock.Actor      // the last donor that sent nothing
+	links    map[string]*link // to every member, by name
+	stretch  float64          // of the sync interval (rule S5)
+	proof    proof            // whether this start is proven (rule M3)
+	disputed []ledger.Ref     // what every member is asked of (rule F3)
+	lease    lease            // from whom this broker gets what it lacks much of (rule R1)
+	spurned  clock.Actor      // the last donor that sent nothing
 
 	telling   telling   // our clocks, as members are told of them (rule K4)
 	stability stability // what every member is known to hold (rule F1)

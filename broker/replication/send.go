@@ -43,7 +43,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 			*by = lane{inflight: true, asked: r.now}
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
-		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil)) {
+		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil || l.inquire)) {
 			msg, ok, err := r.message(name, head(), due)
 			if err != nil {
 				return out, err
@@ -99,7 +99,9 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		// What could not be read may have been damaged on its way: once an interval
 		// it travels again.
 		l.base, msg.Seen = l.known, nil
+		l.inquire = len(r.disputed) > 0
 	}
+	msg.Audit = r.inquiry(l, msg.Audit)
 	l.want = false
 	if !l.heard || r.silent(name) {
 		return msg, true, nil // first learn what the member holds, and that it is one; the news stays marked
@@ -258,7 +260,7 @@ func (r *Replication) Due() (due time.Time) {
 		case m.HTTPAddr == "" || m.Status == membership.Left || l.plain.inflight && !pages:
 			continue
 		case r.silent(name):
-		case pages || l.news || l.want || l.audit.suspects != nil:
+		case pages || l.news || l.want || l.audit.suspects != nil || l.inquire:
 			next = r.now
 		case l.rumour && l.rumourAt.Before(next):
 			next = l.rumourAt

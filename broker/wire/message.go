@@ -101,6 +101,8 @@ type Reply struct {
 	// Forgotten names records of the message, or of its Audit, that the receiver has
 	// known and forgotten: the sender drops them (rules L4, L7, L9).
 	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
+	// Held names unfinished records of the Audit that the receiver holds, and of which it has no doubt (rule F3).
+	Held []ledger.Ref `codec:"held,omitempty"`
 }
 
 // Audit lists unfinished records of the sender whose dots the receiver's clock

@@ -103,6 +103,9 @@ func stateText(j *api.Job) string {
 		}
 		text += "; its output was removed, since its retention is over"
 	}
+	if j.SetAside {
+		text += " (set aside)"
+	}
 	if j.Provisional && j.State.Final() {
 		text += " (provisional: it may still change)"
 	}

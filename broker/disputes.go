@@ -1,0 +1,202 @@
+package broker
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// A record is forgotten only when every member, the holder too, has told a stable clock that covers all of its
+// updates. So nobody can have forgotten a job that is unfinished here, unless this disk is an older copy of the one
+// that told so: a claim counts only while this start is unproven. Even then it is not believed on one word: the job
+// is *disputed*, held and not run, until a member answers that it holds it undisputed, or all have answered that it
+// is absent. Then it is set aside (rule F3; docs/decisions/0022).
+
+// disputes are the unfinished jobs that others may have finished and forgotten, and those that were set aside.
+type disputes struct {
+	open  map[string]map[string]bool // by key: the members that have answered that it is absent
+	aside map[string]*setAside       // by key
+}
+
+// setAside is a job that every member called forgotten: it is out of the ledger, and can be read until its
+// retention is over.
+type setAside struct {
+	record *job.Record
+	since  time.Duration // uptime of this broker
+}
+
+func newDisputes() disputes {
+	return disputes{open: map[string]map[string]bool{}, aside: map[string]*setAside{}}
+}
+
+// isDisputed reports whether others may have finished and forgotten a job.
+func (c *core) isDisputed(key string) bool { return c.disputes.open[key] != nil }
+
+// forgetWith takes in that a peer says that it has forgotten a record, unless that has been created again since
+// (rules L4, L7, L9), or that can't be, because this start has created it and others may lack it (rule K3).
+func (b *Broker) forgetWith(from string, ref ledger.Ref, peer clock.Tips) {
+	r, err := b.ledger.Get(ref)
+	if b.fail(err); r != nil && b.ledger.CreatedWithin(r, peer) && b.renewal.deny(from, r) {
+		return
+	}
+	switch ref.Kind {
+	case kind.Emergency:
+		b.emergencies.forgetWith(emergency.ID(ref.Key), peer)
+	case kind.Job:
+		if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, peer) {
+			b.claimed(from, r)
+		}
+	}
+}
+
+// claimed judges the claim that a job was forgotten.
+func (b *Broker) claimed(from string, r *job.Record) {
+	key := r.Key()
+	switch {
+	case b.enrolment.blocked(): // neither believed nor refuted: others may well have forgotten it (rule M2)
+	case r.Finished() && b.needs(claimsProtocol) == nil: // true or not, it goes when its own retention is over
+	case b.needs(claimsProtocol) != nil: // there, others forget without who is away
+		b.forget(r)
+		b.stats.Zombies++
+	case !b.isDisputed(key) && (b.peers.Proven() || r.Created[0].Dot.Actor == b.cfg.Actor && !b.peers.Old(r.Submitted())):
+		b.stats.Refuted++
+		b.breach(from, "F3", "it says that it has forgotten the job %s, which is unfinished here", r.ID)
+	default:
+		b.dispute(key)
+		b.disputes.open[key][from] = true
+		b.settleDispute(r)
+	}
+}
+
+// claimsProtocol is the version of the protocol in which members can say that they hold a job, and none is dropped
+// on one word.
+const claimsProtocol = 2
+
+// dispute notes that others may have forgotten a job, and asks all of them.
+func (b *Broker) dispute(key string) {
+	if !b.isDisputed(key) {
+		b.disputes.open[key] = map[string]bool{}
+		b.stats.Disputed++
+		b.askDisputed()
+	}
+}
+
+// askDisputed asks every member what it knows of the disputed jobs.
+func (b *Broker) askDisputed() {
+	var refs []ledger.Ref
+	for _, key := range slices.Sorted(maps.Keys(b.disputes.open)) {
+		refs = append(refs, kind.JobRef(key))
+	}
+	b.peers.Ask(refs)
+}
+
+// settleDispute sets a job aside when every member has answered that it is absent there. An absent one holds that
+// back.
+func (b *Broker) settleDispute(r *job.Record) {
+	key := r.Key()
+	for _, name := range b.members.Counted() {
+		if !b.disputes.open[key][name] {
+			return
+		}
+	}
+	b.disputes.aside[key] = &setAside{r, b.up}
+	b.ledger.KeepOwn(asideName(key), append(binary.AppendUvarint(nil, uint64(b.up.Milliseconds())), r.Encode()...))
+	b.stats.Zombies++
+	b.stats.SetAside++
+	b.forget(r)
+}
+
+// heldBy takes in that a member holds jobs, undisputed: nobody has forgotten them.
+func (b *Broker) heldBy(refs []ledger.Ref) {
+	for _, ref := range refs {
+		if b.isDisputed(ref.Key) && ref.Kind == kind.Job {
+			delete(b.disputes.open, ref.Key)
+			b.reviews.later(ref.Key)
+			b.askDisputed()
+		}
+	}
+}
+
+// asked answers an audit, beside what this broker has forgotten: which jobs it holds without a doubt, and the ends of
+// those that have ended here. The clock of who asks may cover such an end, although it has not got it.
+func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
+	if a == nil || reply.Version < claimsProtocol || !b.proven() {
+		return
+	}
+	var ends ledger.Delta
+	size := 0
+	for _, ref := range a.Records {
+		if size > wire.MaxPage {
+			break // it asks again
+		}
+		r := b.record(ref.Key)
+		switch {
+		case ref.Kind != kind.Job || r == nil || b.isDisputed(ref.Key):
+		case r.Finished():
+			in := ledger.Entry{Ref: ref, Dots: r.Dots, Encoded: r.Encode()}
+			if size += len(in.Encoded); size <= wire.MaxPage {
+				ends.Entries = append(ends.Entries, in)
+			}
+		default:
+			reply.Held = append(reply.Held, ref)
+		}
+	}
+	if len(ends.Entries) > 0 && reply.Delta == nil {
+		reply.Delta = wire.FromLedger(ends)
+	}
+}
+
+// asideKind is what jobs that were set aside are called among the broker's own values.
+const asideKind = "aside"
+
+func asideName(key string) string { return asideKind + "\x00" + key }
+
+// recallAside takes in a job that an earlier start has set aside.
+func (c *core) recallAside(key string, value []byte) bool {
+	ms, n := binary.Uvarint(value)
+	if n <= 0 || ms > maxMillis {
+		return false
+	}
+	r, err := job.DecodeRecord(slices.Clone(value[n:]))
+	if err != nil || r.Key() != key || c.record(key) != nil {
+		return false
+	}
+	c.disputes.aside[key] = &setAside{r, time.Duration(ms) * time.Millisecond}
+	return true
+}
+
+// dropAside ends that a job is set aside: it was created again, or its retention is over.
+func (c *core) dropAside(key string) {
+	if c.disputes.aside[key] != nil {
+		delete(c.disputes.aside, key)
+		c.ledger.KeepOwn(asideName(key), nil)
+	}
+}
+
+// sweepAside drops what was set aside long ago.
+func (c *core) sweepAside() {
+	for _, key := range slices.Sorted(maps.Keys(c.disputes.aside)) {
+		if c.cfg.Retention > 0 && c.up-c.disputes.aside[key].since > c.cfg.Retention {
+			c.dropAside(key)
+		}
+	}
+}
+
+// asideWith finds a job that was set aside by its ID or key; nil when there is none.
+func (c *core) asideWith(id string) *job.Record {
+	for _, key := range slices.Sorted(maps.Keys(c.disputes.aside)) {
+		if r := c.disputes.aside[key].record; string(r.ID) == id || strings.HasPrefix(key, id) && strings.Contains(id, "~") {
+			return r
+		}
+	}
+	return nil
+}
