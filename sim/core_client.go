@@ -136,23 +136,25 @@ func (c *Core) Cancel(at string, id job.ID) {
 // (rule C3): then it knows the job. Done (may be left out) gets what it shows.
 func (c *Core) ReadAfter(at string, id job.ID, past causal.Context, done ...func(*broker.Found)) {
 	n := c.nodes[at]
-	if n.b == nil {
+	b := n.b
+	if b == nil {
 		return
 	}
 	c.request(n, "catch up", 3*time.Second, func(t broker.Token) broker.Input {
 		return broker.CatchUp{Token: t, Past: past, Timeout: 3 * time.Second}
 	}, func(v broker.Answer) {
 		if _, ok := v.(*broker.CaughtUp); ok {
-			c.after(0, func() { c.readCaughtUp(n, id, past, done) }) // the client's next request
+			c.after(0, func() { // the client's next request; another start, perhaps with an older disk, has not caught up
+				if n.b == b {
+					c.readCaughtUp(n, id, past, done)
+				}
+			})
 		}
 	})
 }
 
 // readCaughtUp is the second half of ReadAfter.
 func (c *Core) readCaughtUp(n *coreNode, id job.ID, past causal.Context, done []func(*broker.Found)) {
-	if n.b == nil {
-		return
-	}
 	c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
 		return broker.Get{Token: t, ID: string(id), Past: past}
 	}, func(v broker.Answer) {
