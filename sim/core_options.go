@@ -84,7 +84,7 @@ func ParseFaults(s string) (f Faults, err error) {
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
 // rest is left out until the rules that mend it are built.
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {
