@@ -35,7 +35,7 @@ const (
 
 var mutants = []mutant{
 	{"I1 no fresh actor", "store/identity.go",
-		"	value, err := json.Marshal(id)\n", "	if stored.Actor != \"\" {\n		id.Actor = stored.Actor\n	}\n	value, err := json.Marshal(id)\n",
+		"	value, err := json.Marshal(id)\n", "	if previous != \"\" {\n		id.Actor = previous\n	}\n	value, err := json.Marshal(id)\n",
 		"./store", "Identi"},
 	{"I1 no fresh actor, in the core", "sim/core.go",
 		"	n.actor = clock.StartActor(", "	if n.actor != \"\" {\n		return n.actor\n	}\n	n.actor = clock.StartActor(",
@@ -65,7 +65,7 @@ var mutants = []mutant{
 		"	return ok && l.Wrote() == 0 && ", "	return false && ok && l.Wrote() == 0 && ",
 		"./broker", "TestStories/K1"},
 	{"K1 a row that somebody can't read", "broker/core.go",
-		"c.ledger.RowIf(func() bool { return c.needs(wire.V2) == nil })", "c.ledger.RowIf(func() bool { return true })",
+		"c.ledger.RowIf(func() bool { return c.needs(wire.V2) == nil })", "c.ledger.RowIf(func() bool { return c.needs(wire.V2) == nil || true })",
 		"./broker", "TestStories/K5"},
 	{"K1 who has met nobody yet knows nobody", "broker/membership/roll.go",
 		"	if !m.met && m.cfg.Protocol > 0 {\n", "	if false {\n",
@@ -118,8 +118,8 @@ var mutants = []mutant{
 	{"K3 what is in doubt stays in the clock", "ledger/start.go",
 		"l.seen, l.clockDirty = l.lineage.Without(l.seen, beyond), true\n	l.cut()\n", "",
 		"./broker ./ledger", "."},
-	{"K3 a claim of forgetting what this start has created counts", "broker/forget.go",
-		"b.renewal.deny(peer, r) {", "false {",
+	{"K3 a claim of forgetting what this start has created counts", "broker/disputes.go",
+		"b.renewal.deny(from, r) {", "false {",
 		"./broker", "TestStories/K3"},
 	{"K3 a broker that was removed denies that others have forgotten", "broker/sync.go",
 		"				b.renewal.removed()\n", "",
