@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 )
 
 // poison lets a broker believe that it holds 2^40 updates of a's present start, as another one says.
@@ -41,7 +43,11 @@ func TestFirmIsWhatIsSaidAgain(t *testing.T) {
 	a.cfg.Actor = "a~0000000000000007"
 	a.b.ledger.RaiseStable(lie)
 	r, _ = a.b.resolve("j1")
-	require.False(t, a.b.firm(r))
+	w.cut[[2]string{"a", "b"}], w.cut[[2]string{"b", "a"}] = true, true
+	w.pass(5 * time.Second)
+	require.True(t, a.b.peers.Proven(), "by c")
+	require.False(t, a.b.firm(r), "b has not got it")
+	clear(w.cut)
 	w.pass(2 * w.cfg.SyncInterval)
 	require.True(t, a.b.firm(r))
 }
@@ -77,8 +83,8 @@ func TestAStartThatIsNotMade(t *testing.T) {
 	require.EqualValues(t, "a~1", a.b.cfg.Actor)
 }
 
-// Who waits for copies when a start ends waits for those of what is said again: c believes that it holds the job, and has
-// dropped it (rules K3, A1).
+// Who waits for copies when a start ends waits for those of what is said again: c believes that it has held the
+// emergency, and has forgotten it (rules K3, A1).
 func TestCopiesAreOfWhatIsSaidAgain(t *testing.T) {
 	w := newCluster("a", "b", "c")
 	w.pass(2 * w.cfg.SyncInterval)
@@ -93,17 +99,21 @@ func TestCopiesAreOfWhatIsSaidAgain(t *testing.T) {
 		}
 	}
 	w.said = nil
-	w.submit(a, "j1")
+	declared := func() bool { return strings.Contains(strings.Join(w.said, "\n"), "a answers declare: flood-1 ") }
+	d, err := emergency.ParseDeclaration([]byte(`{"id":"flood-1","type":"flood","level":"critical","ttl":"1h"}`))
+	require.NoError(t, err)
+	w.ask(a, "declare", func(t Token) Input { return Declare{Token: t, Declaration: d} })
 	for range 5 {
 		pass("a", "c")
 		pass("c", "a")
 		w.ready(a)
-		if len(c.b.jobs.withID("j1")) == 0 {
-			require.NotContains(t, w.said, "a answers j1: submitted, 2 replicas", "c has dropped it")
+		if c.b.emergencies.known["flood-1"] == nil {
+			require.False(t, declared(), "c does not hold it")
 		}
 	}
-	require.Contains(t, w.said, "a goes on as a~2: c holds 1099511627776 updates of a~1, which has written 6")
+	require.Contains(t, w.said, "a goes on as a~2: c holds 1099511627776 updates of a~1, which has written 4")
 	w.settle()
-	require.Contains(t, w.said, "a answers j1: submitted, 2 replicas")
-	require.Len(t, c.b.jobs.withID("j1"), 1)
+	require.True(t, declared())
+	require.NotContains(t, strings.Join(w.said, "\n"), "degraded")
+	require.NotNil(t, c.b.emergencies.known["flood-1"])
 }
