@@ -39,8 +39,8 @@ func TestReturnedFullDisk(t *testing.T) {
 func TestReturnedNoInodes(t *testing.T) {
 	r := newRig(t)
 	onTmpfs(t, r, "nr_inodes=2") // of which one is the root
-	r.wasReturned(r.wasm(), true, "keeping stdout", "no space left")
 	require.NoError(t, os.WriteFile(filepath.Join(r.e.cfg.Dir, "x"), nil, 0o600))
+	r.wasReturned(r.wasm(), true, "keeping stdout", "no space left")
 	require.ErrorContains(t, r.e.Probe(t.Context()), "no space left")
 }
 
