@@ -34,6 +34,9 @@ type attempt struct {
 	cancel  context.CancelCauseFunc
 	begun   time.Time
 	stopped bool // it was ended by Stop or Close, rather than by itself
+	began   bool // its program may have run
+
+	returned bool // this broker could not carry it out
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
@@ -75,7 +78,10 @@ func (a *attempt) run() {
 	defer a.cancel(nil)
 	res := a.execute()
 	a.e.forget(a)
-	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.stopped, CPU: time.Duration(a.cpu.Load())})
+	a.e.report(Update{
+		Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.stopped, Returned: a.returned && !a.stopped, Began: a.began,
+		CPU: time.Duration(a.cpu.Load()),
+	})
 }
 
 // execute runs the attempt to its end and returns its result.
@@ -83,18 +89,18 @@ func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
-		return a.failed(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden)})
+		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
 	}
 	leave, err := a.awaitTurn(o.Module)
 	if err != nil {
 		a.stopped = true
-		return a.failed(report{Failure: errStopped.Error()})
+		return a.unheld(report{Failure: errStopped.Error()})
 	}
 	defer leave(false)
 	r, err := a.handOver(o)
 	if err != nil {
 		a.stopped = errors.Is(err, errStopped)
-		return a.failed(report{Failure: err.Error()})
+		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped})
 	}
 	rep := a.watch(r, o, leave)
 	defer a.clean(rep.Touched)
@@ -185,6 +191,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
 	own := warm || o.Driver == job.Process // the job's own timeout counts
+	a.began = warm
 	clock := newCountdown(a.timeLimit(own, limit))
 	defer clock.timer.Stop()
 	for {
@@ -192,13 +199,13 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.workerDied(r, r.death)
+				return a.workerDied(r, r.death.report(a.began))
 			case m.Loaded:
 				leave(true)
-				own = true
+				own, a.began = true, true
 				clock.set(a.timeLimit(own, limit))
 			case m.Group != 0:
-				a.group = m.Group
+				a.group, a.began = m.Group, true
 			case m.Held != nil:
 				a.holdAnswered(m.Held, r, clock, leave)
 			case m.Done != nil:
@@ -209,14 +216,14 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 			a.stepTowardsWanted(r, clock, leave)
 		case <-clock.timer.C:
 			if !own {
-				return a.end(r, fmt.Sprintf("the job was not ready to run after %v", loadTimeout))
+				return a.end(r, returned(fmt.Sprintf("the job was not ready to run after %v", a.e.load)))
 			}
 			if limit > 0 {
-				return a.end(r, fmt.Sprintf("timeout after %v", limit))
+				return a.end(r, report{Failure: fmt.Sprintf("timeout after %v", limit)})
 			}
 		case <-a.ctx.Done():
 			a.stopped = true
-			return a.end(r, errStopped.Error())
+			return a.end(r, report{Failure: errStopped.Error()})
 		}
 	}
 }
@@ -226,7 +233,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 func (a *attempt) timeLimit(own bool, limit time.Duration) time.Duration {
 	switch {
 	case !own:
-		return loadTimeout
+		return a.e.load
 	case limit > 0:
 		return limit
 	default:
@@ -257,21 +264,22 @@ func (a *attempt) giveBack(r *remote, done *report) {
 // A job that had ended by itself before the stop keeps its result: this process may itself have been paused,
 // and then sees the result and the order to stop at the same moment. Such a result is recorded, if only as
 // one that came too late (rule J1).
-func (a *attempt) end(r *remote, reason string) report {
+func (a *attempt) end(r *remote, otherwise report) report {
 	if a.e.ctx.Err() != nil {
 		r.end(killDelay)
 		for range r.in { // until the worker is dead
 		}
-		return a.workerDied(r, reason)
+		return a.workerDied(r, otherwise)
 	}
 	if !r.native {
-		if done := r.killAndReport(); done != nil {
-			rep := a.workerDied(r, reason)
+		done, loaded := r.killAndReport()
+		a.began = a.began || loaded
+		if done != nil {
+			a.workerDied(r, otherwise)
 			a.stopped = false
-			rep.Code, rep.Failure, rep.Permanent, rep.Touched = done.Code, done.Failure, done.Permanent, done.Touched
-			return rep
+			return *done
 		}
-		return a.workerDied(r, reason)
+		return a.workerDied(r, otherwise)
 	}
 	_ = r.send(toWorker{Stop: true})
 	late := time.AfterFunc(a.e.cfg.Grace+killDelay, r.kill)
@@ -281,31 +289,32 @@ func (a *attempt) end(r *remote, reason string) report {
 		case m, ok := <-r.in:
 			switch {
 			case !ok:
-				return a.workerDied(r, reason)
+				return a.workerDied(r, otherwise)
 			case m.Group != 0:
-				a.group = m.Group
+				a.group, a.began = m.Group, true
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				if m.Done.Stopped {
-					m.Done.Failure = reason
+					m.Done.Failure = otherwise.Failure
 				} else {
 					a.stopped = false
 				}
 				return *m.Done
 			}
 		case <-a.e.ctx.Done():
-			return a.end(r, reason)
+			return a.end(r, otherwise)
 		}
 	}
 }
 
 // workerDied reports an attempt whose worker is dead, and kills what a native program may have left behind.
-func (a *attempt) workerDied(r *remote, reason string) report {
+func (a *attempt) workerDied(r *remote, rep report) report {
 	if a.group > 0 {
 		_ = syscall.Kill(-a.group, syscall.SIGKILL)
 		killStrays(a.dir)
 	}
 	a.noteCPU(r.spent - r.before)
 	a.worker.set(workerUse{})
-	return report{Failure: reason, Touched: true}
+	rep.Began, rep.Touched = a.began, true
+	return rep
 }

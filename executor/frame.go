@@ -23,6 +23,7 @@ type toWorker struct {
 	Run   *order `codec:"run,omitempty"`
 	Stop  bool   `codec:"stop,omitempty"`
 	Hold  *hold  `codec:"hold,omitempty"`
+	Ping  bool   `codec:"ping,omitempty"` // asks for an answer, and nothing else
 }
 
 // hold suspends or resumes a native program. The worker sends it back when that is done.
@@ -60,6 +61,7 @@ type fromWorker struct {
 	Group  int     `codec:"group,omitempty"`  // process group of the native program
 	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`
+	Pong   bool    `codec:"pong,omitempty"`
 }
 
 // report is how a job ended inside its worker.
@@ -67,6 +69,9 @@ type report struct {
 	Code      *int   `codec:"code,omitempty"` // nil when it did not exit by itself
 	Failure   string `codec:"fail,omitempty"` // empty when it succeeded
 	Permanent bool   `codec:"perm,omitempty"`
+	// Returned says that this broker is at fault, and not the program; Began, that the program may have run.
+	Returned bool `codec:"returned,omitempty"`
+	Began    bool `codec:"began,omitempty"`
 	// Stopped says that a native program was told to stop before it ended by itself.
 	Stopped bool `codec:"asked,omitempty"`
 	// Touched says that the attempt's directory exists.

@@ -120,7 +120,9 @@ func TestWorkerKilledFromOutside(t *testing.T) {
 	require.Equal(t, "the worker was killed by SIGKILL (out of memory?)", u.Result.Reason)
 	require.False(t, u.Stopped)
 	require.False(t, u.Result.Permanent)
-	require.Equal(t, "sleeping\n", r.read(u.Result.Stdout))
+	require.True(t, u.Returned, "it was within its limits")
+	require.True(t, u.Began)
+	require.Nil(t, u.Result.Stdout, "what is returned has no output")
 	require.Equal(t, job.Succeeded, r.ended(other).Result.Outcome, "the other job is unharmed")
 }
 
@@ -153,6 +155,7 @@ func TestMemoryOutsideTheLinearMemoryIsLimited(t *testing.T) {
 	res := r.run(r.module(r.put(m)))
 	require.Equal(t, job.Failed, res.Outcome, "%+v", res)
 	require.Contains(t, res.Reason, "the worker", "the safety net ended it: %s", res.Reason)
+	require.False(t, r.updates[len(r.updates)-1].Returned, "the job wanted too much")
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 }
 
@@ -282,6 +285,13 @@ func TestWorkersOfAReplacedProgram(t *testing.T) {
 		switch script := os.Args[0] + ".new"; how {
 		case "removed":
 			require.NoError(t, os.Remove(os.Args[0]))
+		case "not executable":
+			r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
+			require.NoError(t, os.Chmod(os.Args[0], 0o600))
+			r.wasReturned(r.wasm(), false, "starting a worker", "permission denied")
+			require.ErrorContains(t, r.e.Probe(t.Context()), "permission denied")
+			require.NoError(t, os.Chmod(os.Args[0], 0o700))
+			require.NoError(t, r.e.Probe(t.Context()))
 		case "replaced":
 			require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nexit 9\n"), 0o755))
 			require.NoError(t, os.Rename(script, os.Args[0]))
@@ -290,7 +300,7 @@ func TestWorkersOfAReplacedProgram(t *testing.T) {
 		require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 		return
 	}
-	for _, how := range []string{"removed", "replaced"} {
+	for _, how := range []string{"removed", "replaced", "not executable"} {
 		t.Run(how, func(t *testing.T) {
 			self, err := os.ReadFile(os.Args[0])
 			require.NoError(t, err)

@@ -7,6 +7,9 @@ import (
 )
 
 const (
+	// workerOverhead is the memory in bytes that a worker may use beside its job's, for the Go runtime and the compiler.
+	workerOverhead = 1 << 30
+
 	wasmPage = 64 << 10 // bytes
 	maxPages = 1 << 16  // a 32-bit memory has no more
 	// keepMemory bounds how many bytes of one job's memory a worker keeps for the next job.
@@ -26,12 +29,13 @@ type guestMemory struct {
 	used    uint64 // bytes of space that this job was given
 	limit   uint64 // bytes; a multiple of the page size
 	refused bool   // the module asked for more than the limit
+	short   bool   // the machine did not give what is below the limit
 }
 
 // begin prepares for a job that may use limit bytes, rounded down to whole pages.
 func (m *guestMemory) begin(limit int64) {
 	m.limit = min(uint64(max(limit, 0))/wasmPage, maxPages) * wasmPage
-	m.refused = false
+	m.refused, m.short = false, false
 }
 
 // Allocate implements experimental.MemoryAllocator. wazero calls it once per job, with the module's own minimum,
@@ -47,13 +51,16 @@ func (m *guestMemory) Allocate(_, max uint64) experimental.LinearMemory {
 // Reallocate implements experimental.LinearMemory. It returns nil to refuse, which the module sees as
 // memory.grow returning -1.
 func (m *guestMemory) Reallocate(size uint64) []byte {
+	if m.short = m.short || size <= m.limit && m.space == nil && size > 0; m.short {
+		return nil
+	}
 	if size > m.limit || size > uint64(len(m.space)) {
 		m.refused = true
 		return nil
 	}
 	if size > m.usable {
 		if !commit(m.space, size) {
-			m.refused = true
+			m.short = true
 			return nil
 		}
 		m.usable = size

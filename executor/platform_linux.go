@@ -18,9 +18,7 @@ const (
 	// oomScore is added to a worker's badness: when memory runs out, the kernel kills a job rather than the
 	// broker, which can run the job again.
 	oomScore = "500"
-	// workerOverhead is the memory in bytes that a worker may use beside its job's: for the Go runtime and the
-	// compiler, which needs compilerFactor times the size of a module.
-	workerOverhead = 1 << 30
+	// compilerFactor times the size of a module is what a worker may use to compile it.
 	compilerFactor = 32
 )
 
@@ -102,6 +100,19 @@ func setDataLimit(pid int, limit uint64) {
 		lim.Max = lim.Cur // a native program may not raise it again
 	}
 	_ = unix.Prlimit(pid, unix.RLIMIT_DATA, &lim, nil)
+}
+
+// oomKills is how many processes the kernel has killed so far for want of memory, on the whole machine; 0 where it
+// does not say.
+func oomKills() (n int) {
+	b, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	if _, text, ok := strings.Cut(string(b), "\noom_kill "); ok {
+		_, _ = fmt.Sscan(text, &n)
+	}
+	return n
 }
 
 // killOrphans kills and reaps the processes that the worker's children left behind outside their process group.

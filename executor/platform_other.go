@@ -23,6 +23,8 @@ func limitOwnMemory(*order) {}
 
 func limitMemory(int, int64) {}
 
+func oomKills() int { return 0 }
+
 func killOrphans() {
 	for {
 		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != nil && !errors.Is(err, syscall.EINTR) {

@@ -153,25 +153,22 @@ func (g *childGroup) kill() {
 func (w *worker) runProcess(o *order, dir *scratch) report {
 	o.NeedDir = true
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
-		return report{Failure: "preparing the job's directory: " + err.Error()}
+		return unprepared(err)
 	}
 	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
-		return report{Failure: "preparing the job's directory: " + err.Error()}
+		return returned("preparing the job's directory: " + err.Error())
 	}
 	// The parent-death signal is sent when the parent's thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd, pipes, err := command(o, dir)
 	if err != nil {
-		return report{Failure: err.Error()}
+		return returned(err.Error())
 	}
+	kills := oomKills()
 	if err := w.child.start(cmd); err != nil {
 		pipes.close()
-		return report{
-			Failure:   fmt.Sprintf("starting %s: %v", o.Name, err),
-			Stopped:   errors.Is(err, errStoppedEarly),
-			Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission),
-		}
+		return notStarted(o.Name, err)
 	}
 	limitMemory(cmd.Process.Pid, o.Memory)
 	pipes.copy(&dir.out, &dir.err)
@@ -182,7 +179,8 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	w.child.finish()
 	pipes.drain()
 	r := processReport(cmd.ProcessState)
-	r.Stopped = asked
+	r.Began, r.Stopped = true, asked
+	r.Returned = !asked && killedWithinLimits(cmd.ProcessState, o.Memory, oomKills()-kills)
 	return r
 }
 
@@ -254,6 +252,14 @@ func processReport(state *os.ProcessState) report {
 		reason += " (out of memory?)"
 	}
 	return report{Code: &code, Failure: reason}
+}
+
+// killedWithinLimits reports whether the kernel has killed a program for want of memory (it says that it has killed
+// something meanwhile) that had never held as much as its own limit.
+func killedWithinLimits(state *os.ProcessState, limit int64, oomKills int) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	use, known := state.SysUsage().(*syscall.Rusage)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && oomKills > 0 && known && use.Maxrss<<10 < limit
 }
 
 // outPipes carries a program's stdout and stderr. os/exec could copy them, too, but would then wait for every

@@ -8,12 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/urban-compute/ucp/job"
 )
@@ -32,9 +28,9 @@ type remote struct {
 	before time.Duration           // CPU time used up to its last report; used by the attempt
 
 	in      chan fromWorker // closed when the worker is dead; death and spent are valid from then on
-	death   string          // why it died, for people
-	spent   time.Duration   // CPU time used in its whole life
-	discard chan struct{}   // closed by kill: messages are no longer read
+	death   death
+	spent   time.Duration // CPU time used in its whole life
+	discard chan struct{} // closed by kill: messages are no longer read
 	once    sync.Once
 }
 
@@ -121,7 +117,7 @@ func (r *remote) listen() {
 	_ = r.cmd.Wait()
 	late.Stop()
 	r.spent = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
-	r.death = deathReason(r.cmd.ProcessState, r.tail.text())
+	r.death = deathOf(r.cmd.ProcessState, r.tail.text())
 	close(r.in)
 }
 
@@ -147,37 +143,17 @@ func (r *remote) end(delay time.Duration) {
 	late.Stop()
 }
 
-// killAndReport kills the worker and returns the report that it had sent before, or nil if there is none.
-func (r *remote) killAndReport() (done *report) {
+// killAndReport kills the worker and returns the report that it had sent before, or nil if there is none, and whether
+// it had sent that its module is loaded.
+func (r *remote) killAndReport() (done *report, loaded bool) {
 	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe must still be read
 	for m := range r.in {    // until it is dead
+		loaded = loaded || m.Loaded
 		if m.Done != nil {
 			done = m.Done
 		}
 	}
-	return done
-}
-
-// deathReason says why a worker died. said is what it wrote to stderr.
-func deathReason(state *os.ProcessState, said string) string {
-	memory := strings.Contains(said, "out of memory") || strings.Contains(said, "cannot allocate memory")
-	status, ok := state.Sys().(syscall.WaitStatus)
-	switch {
-	case memory:
-		return "the worker ran out of memory"
-	case ok && status.Signaled() && status.Signal() == syscall.SIGKILL:
-		return "the worker was killed by SIGKILL (out of memory?)"
-	case ok && status.Signaled():
-		return "the worker was killed by " + unix.SignalName(status.Signal())
-	}
-	first, _, _ := strings.Cut(said, "\n")
-	if len(first) > 200 {
-		first = first[:200] + "..."
-	}
-	if first != "" {
-		first = ": " + strings.ToValidUTF8(first, "?")
-	}
-	return fmt.Sprintf("the worker ended unexpectedly (%s)%s", state, first)
+	return done, loaded
 }
 
 // tailLog logs what a worker writes to its stderr, line by line, and keeps the beginning to tell why it died.

@@ -15,8 +15,9 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// failed returns the result of an attempt that never ran.
-func (a *attempt) failed(rep report) job.Result {
+// unheld returns the result of an attempt of which nothing is left: one that never ran, or that is returned.
+func (a *attempt) unheld(rep report) job.Result {
+	a.returned = rep.Returned
 	return job.Result{
 		Outcome: job.Failed, Reason: rep.Failure, Permanent: rep.Permanent,
 		Started: clock.At(a.begun), Finished: clock.At(time.Now()),
@@ -26,6 +27,10 @@ func (a *attempt) failed(rep report) job.Result {
 // result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr of
 // every job, output paths only of a job that succeeded.
 func (a *attempt) result(rep report) job.Result {
+	a.began = rep.Began
+	if rep = a.blame(rep); rep.Returned {
+		return a.unheld(rep)
+	}
 	res := job.Result{
 		Outcome: job.Succeeded, ExitCode: rep.Code, Reason: rep.Failure, Permanent: rep.Permanent,
 		Started: clock.At(a.begun), Finished: clock.At(time.Now()),
@@ -36,13 +41,27 @@ func (a *attempt) result(rep report) job.Result {
 	if !rep.Touched || a.stopped {
 		return res
 	}
-	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); err != nil {
+	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); isOurs(err) {
+		return a.unheld(returned(err.Error()))
+	} else if err != nil {
 		res.Outcome, res.Outputs = job.Failed, nil
 		if res.Reason == "" {
 			res.Reason = err.Error()
 		}
 	}
 	return res
+}
+
+// blame looks whether a program that failed was at fault: on a machine that can't keep a file it had no chance to keep
+// its own.
+func (a *attempt) blame(rep report) report {
+	if rep.Failure == "" || rep.Returned || rep.Permanent || a.stopped {
+		return rep
+	}
+	if err := a.e.keepsFiles(false); err != nil {
+		return returned(fmt.Sprintf("this broker can't keep a file (%v), and the job ended with: %s", err, rep.Failure))
+	}
+	return rep
 }
 
 // collect stores the attempt's files as blobs.
@@ -158,7 +177,11 @@ func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
 	if info.Size() > job.MaxBlob {
 		return job.Blob{}, fmt.Errorf("%s is over the limit of %s for one file", bytesOf(info.Size()), bytesOf(job.MaxBlob))
 	}
-	return a.e.cfg.Blobs.Put(a.storing(), io.LimitReader(f, job.MaxBlob))
+	b, err := a.e.cfg.Blobs.Put(a.storing(), io.LimitReader(f, job.MaxBlob))
+	if err != nil {
+		return b, brokerError{err}
+	}
+	return b, nil
 }
 
 // storing returns the context for storing results. Only Close ends it: a stop that comes after the job has

@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -12,19 +11,14 @@ import (
 // and must not become its result. They become free again when other jobs and connections end, so the attempt
 // waits.
 const (
-	scarceWait  = time.Minute           // how long an attempt retries before it fails
+	scarceWait  = 20 * time.Second      // how long an attempt retries before it is returned
 	scarceFirst = 50 * time.Millisecond // the first pause between two tries; it doubles
 	scarceMost  = time.Second           // the longest pause
 )
 
 // scarce reports whether err means that the machine has run out of something for the moment.
 func scarce(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return isOneOf(err, []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM})
 }
 
 // checkDescriptors returns an error when so few file descriptors are left that a worker must not take them:

@@ -48,11 +48,11 @@ func (s *scratch) prepare(o *order, perm os.FileMode) error {
 		return nil
 	}
 	if err := s.make(); err != nil {
-		return err
+		return brokerError{err}
 	}
 	root, err := os.OpenRoot(s.root())
 	if err != nil {
-		return err
+		return brokerError{err}
 	}
 	defer root.Close()
 	for _, dir := range o.Dirs {
@@ -81,7 +81,7 @@ func copyInput(root *os.Root, name, from string, perm os.FileMode) error {
 	}
 	src, err := os.Open(from)
 	if err != nil {
-		return err
+		return brokerError{err}
 	}
 	defer src.Close()
 	dst, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)

@@ -41,6 +41,11 @@ type Update struct {
 	// job; it only says that nothing of the attempt is left. Its memory, devices and exclusive key are free
 	// from then on.
 	Stopped bool
+	// Returned says that this broker could not carry the attempt out, for the reason in Result, which says nothing of
+	// the program and has no output (rule J12). If Result is permanent, this broker never can.
+	Returned bool
+	// Began says that the program may have run.
+	Began bool
 }
 
 // Phase is a step in an attempt's life before its end.

@@ -24,7 +24,8 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 	}
 	if err != nil {
 		var io *os.PathError
-		return report{Failure: "loading the module: " + err.Error(), Permanent: !errors.As(err, &io)}
+		ours := errors.As(err, &io) || isOurs(err)
+		return report{Failure: "loading the module: " + err.Error(), Returned: ours, Permanent: !ours}
 	}
 	if cold {
 		if err := loaded(); err != nil {
@@ -38,14 +39,16 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 			"the module needs %s of memory to start, over the job's limit of %s; ask for more memory", bytesOf(int64(need)), bytesOf(o.Memory))}
 	}
 	if err := dir.prepare(o, 0o600); err != nil {
-		return report{Failure: "preparing the job's directory: " + err.Error()}
+		return unprepared(err)
 	}
 	cfg, done, err := moduleConfig(o, dir)
 	if err != nil {
-		return report{Failure: err.Error()}
+		return returned(err.Error())
 	}
 	defer done()
-	return mem.explain(o.Memory, call(experimental.WithMemoryAllocator(ctx, mem), mod, cfg))
+	r := mem.explain(o.Memory, call(experimental.WithMemoryAllocator(ctx, mem), mod, cfg))
+	r.Began = true
+	return r
 }
 
 // call instantiates the module and runs its _start.
@@ -93,7 +96,11 @@ func trapReason(err error) string {
 // explain adds to a failure's reason that the module had been refused memory. A module that succeeded
 // nevertheless did without it.
 func (m *guestMemory) explain(limit int64, r report) report {
-	if m.refused && r.Failure != "" {
+	switch {
+	case r.Failure == "":
+	case m.short:
+		r.Failure, r.Returned = fmt.Sprintf("this machine had no more memory for the job, below its limit of %s (%s)", bytesOf(limit), r.Failure), true
+	case m.refused:
 		r.Failure = fmt.Sprintf("memory limit %s exceeded (%s)", bytesOf(limit), r.Failure)
 	}
 	return r

@@ -89,6 +89,11 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 			default: // a stop is pending already
 			}
 		}
+		if m.Ping {
+			if err := w.link.write(fromWorker{Pong: true}); err != nil {
+				return err
+			}
+		}
 		if m.Hold != nil && w.child.hold(m.Hold) {
 			if err := w.link.write(fromWorker{Held: m.Hold}); err != nil {
 				return err
@@ -152,8 +157,8 @@ func (w *worker) run(ctx context.Context, o *order) report {
 	default:
 		r = report{Failure: fmt.Sprintf("this worker has no driver %q", o.Driver), Permanent: true}
 	}
-	if err := dir.close(); err != nil && r.Failure == "" {
-		r.Failure = err.Error()
+	if err := dir.close(); err != nil && !r.Returned && !r.Stopped { // the program may have ended with an error because of it
+		r.Failure, r.Returned, r.Permanent = err.Error(), true, false
 	}
 	r.Touched = dir.touched
 	r.CPU = selfCPU()
