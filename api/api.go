@@ -176,6 +176,11 @@ type Member struct {
 	Emergencies []string `json:"emergencies"`
 	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.
 	Unset bool `json:"unset"`
+	// ClockOff, Unproven, Breaches and LastBreach are as in Peer.
+	ClockOff   clock.Duration `json:"clock_off"`
+	Unproven   bool           `json:"unaudited"`
+	Breaches   uint64         `json:"breaches"`
+	LastBreach string         `json:"last_breach,omitempty"`
 	// Roll says whether it takes part: open, left (it said goodbye), removed (an operator gave it up), or "" for
 	// who has no record: a stock Serf agent, or one that is about to be admitted.
 	Roll string `json:"roll"`
@@ -221,11 +226,15 @@ type Coordination struct {
 	Clock        clock.Vector      `json:"clock"`
 	Jobs         map[job.State]int `json:"jobs"` // unfinished jobs owned here, by state
 	Capacity     job.Resources     `json:"capacity"`
-	Usage        job.Resources     `json:"usage"`       // what running jobs have asked for
-	Draining     bool              `json:"draining"`    // about to leave
-	DiskFull     bool              `json:"disk_full"`   // no new jobs until there is room
-	Unproven     bool              `json:"unaudited"`   // what it remembers may be older than what others know: no end is firm, and what is old waits at first
-	Quarantined  int               `json:"quarantined"` // records of peers that don't validate
+	Usage        job.Resources     `json:"usage"`     // what running jobs have asked for
+	Draining     bool              `json:"draining"`  // about to leave
+	DiskFull     bool              `json:"disk_full"` // no new jobs until there is room
+	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
+	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
+	Unproven    bool   `json:"unaudited"`
+	AwaitsProof string `json:"awaits_proof"`
+
+	Quarantined int `json:"quarantined"` // records of peers that don't validate
 	// Emergency is the highest level in force at this broker, "" for none; Emergencies are
 	// all that are active, also where it is out of scope.
 	Emergency   string      `json:"emergency"`
@@ -259,6 +268,15 @@ type Peer struct {
 	Failing  uint64 `json:"failing"`  // the same, since it last answered: the pause before the next grows with it
 
 	Unset bool `json:"unset"` // its machine's clock has no vote on what time it is
+	// ClockOff is how far its machine's clock is ahead of what time it is, behind if negative; 0 while that is at most
+	// what brokers make up for (a minute), or not known.
+	ClockOff clock.Duration `json:"clock_off"`
+	Unproven bool           `json:"unaudited"` // its start is not proven yet, as of this broker in Coordination
+
+	// Breaches counts what it has said since this broker's start that it can't know, or that is not its to say; none of
+	// that was believed. LastBreach is the latest, for people.
+	Breaches   uint64 `json:"breaches"`
+	LastBreach string `json:"last_breach,omitempty"`
 
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
 

@@ -19,11 +19,21 @@ type Breach struct {
 // mostBreaches bounds those of one Ready; all are counted.
 const mostBreaches = 16
 
-// breach counts and tells of one.
-func (o *output) breach(peer, rule, format string, args ...any) {
-	o.stats.Breaches++
-	if len(o.out.Breaches) < mostBreaches {
-		o.out.Breaches = append(o.out.Breaches, Breach{Peer: peer, Rule: rule, What: fmt.Sprintf(format, args...)})
+// Breaches counts those of one peer since this broker's start.
+type Breaches struct {
+	Count uint64
+	Last  Breach
+}
+
+// breach counts and tells of one. Of a name that is no member, which anybody may invent, no count is kept.
+func (c *core) breach(peer, rule, format string, args ...any) {
+	x := Breach{Peer: peer, Rule: rule, What: fmt.Sprintf(format, args...)}
+	c.stats.Breaches++
+	if len(c.out.Breaches) < mostBreaches {
+		c.out.Breaches = append(c.out.Breaches, x)
+	}
+	if peer == c.self || c.members.Knows(peer) {
+		c.breaches[peer] = Breaches{c.breaches[peer].Count + 1, x}
 	}
 }
 

@@ -43,6 +43,7 @@ func TestLiesAreRefused(t *testing.T) {
 			w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
 			require.EqualValues(t, 1, a.b.stats.Breaches)
 			require.Len(t, a.b.out.Breaches, 1)
+			require.Equal(t, Breaches{1, a.b.out.Breaches[0]}, a.b.standing(m.From).Breaches, "it is counted for whoever is to look at")
 			require.False(t, a.b.peers.HoldsUpdate("c", clock.Dot{Actor: "a~1", Counter: 1 << 39}))
 			require.Less(t, a.b.ledger.Wrote(), uint64(100))
 
@@ -136,6 +137,15 @@ func TestBreachesAreBounded(t *testing.T) {
 		w.settle()
 		require.Empty(t, a.b.out.Breaches, "the next Ready has room again")
 	}
+	require.EqualValues(t, 2*(mostBreaches+5), a.b.standing("b").Breaches.Count)
+
+	// Nothing is kept of invented names, nor of a member that is gone.
+	lie := wire.Message{Version: wire.Version, From: "x", Actor: "x~1", Clock: clock.NewTips(clock.Dot{Actor: a.cfg.Actor, Counter: 1 << 40})}
+	a.b.Step(Deliver{Token: 1, Message: lie})
+	require.Len(t, a.b.breaches, 1)
+	delete(a.seen, "b")
+	w.roster(a)
+	require.Empty(t, a.b.breaches)
 }
 
 // The same of the roll: what c says of b in the last epoch that there is stays, though nobody holds the update of it

@@ -88,12 +88,18 @@ var commands = map[string]func(*story){
 		in := CatchUp{Past: s.past(), Timeout: s.duration(s.option("timeout", "5s"))}
 		s.w.ask(s.node(0), "catchup", func(t Token) Input { in.Token = t; return in })
 	},
-	"stats": func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
-	"warnings": func(s *story) {
-		b := s.node(0).b
-		for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list(), Lost: b.repairer.outputs.lost}) {
-			s.w.say("%s", w)
+	"stats":    func(s *story) { s.w.say("%s", statsText(s.node(0).b.stats)) },
+	"warnings": warnings,
+	"status": func(s *story) {
+		if text := s.node(0).b.awaitsProof(); text != "" {
+			s.w.say("start: %s", text)
 		}
+		for _, name := range s.w.names {
+			if text := standingText(s.node(0).b.standing(name)); text != "" {
+				s.w.say("%s: %s", name, text)
+			}
+		}
+		warnings(s)
 	},
 	"get": func(s *story) {
 		s.w.ask(s.node(0), s.word(1), func(t Token) Input { s.remember(t); return Get{Token: t, ID: s.word(1), Past: s.past()} })
@@ -152,6 +158,14 @@ var commands = map[string]func(*story){
 	"hybrid":   hybrid,
 	"deps":     deps,
 	"transfer": transfer,
+}
+
+// warnings tells what a warns of.
+func warnings(s *story) {
+	b := s.node(0).b
+	for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list(), Lost: b.repairer.outputs.lost}) {
+		s.w.say("%s", w)
+	}
 }
 
 // event brings an event to brokers: what another has flooded, or what a stock command line

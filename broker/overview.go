@@ -13,12 +13,12 @@ type Overview struct {
 	State    wire.State       // what push-pull is to carry (rule S3), with the clocks that others have told this broker
 	Stats    Stats            // counters of this broker
 	Active   []*EmergencyView // of the emergencies that State names
-	Unproven bool             // this start is: others may know what this broker does not (rule M3)
+	Unproven string           // for people: what this start waits for to be proven, and what that means; "" when it is (rule M3)
 
 	Proven []string   // members that are there although SWIM says otherwise (rule P1)
 	Roll   []Enrolled // every name that has a member record (rule M1)
 
-	Lags map[string]Lag // of the members that have told their clocks, by name
+	Peers map[string]Standing // by name: of those that have said something of themselves, and of this broker
 
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
@@ -38,10 +38,12 @@ type Enrolled struct {
 	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
 }
 
-// Lag counts the updates in which a member and this broker differ.
-type Lag struct {
-	Behind uint64 // that this broker holds, and the member has not said that it does
-	Ahead  uint64 // that the member holds, and this broker does not
+// Standing is how a member stands to this broker.
+type Standing struct {
+	Behind   uint64        // updates that this broker holds, and the member has not said that it does
+	Ahead    uint64        // that the member holds, and this broker does not
+	ClockOff time.Duration // how far its machine's clock is ahead of the city's time; 0 while that is little, or not known (rule T2)
+	Breaches Breaches      // its own
 }
 
 // Stats counts what a broker has done since its start.

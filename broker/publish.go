@@ -37,14 +37,13 @@ func (b *Broker) publish() {
 	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
-	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: !b.peers.Proven(), Proven: b.members.Proven(), Lags: map[string]Lag{}}
-	by := b.ledger.Lineage()
+	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: b.awaitsProof(), Proven: b.members.Proven(), Peers: map[string]Standing{b.self: b.standing(b.self)}}
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))
 	}
 	for _, said := range b.members.Known() {
 		said.Clock = b.peers.Clock(said.Name) // for whoever looks; push-pull leaves it out
-		s.Lags[said.Name] = Lag{Behind: by.Beyond(c, said.Clock), Ahead: by.Beyond(said.Clock, c)}
+		s.Peers[said.Name] = b.standing(said.Name)
 		s.State.Metadata = append(s.State.Metadata, said)
 	}
 	s.Drift = b.city.Sub(b.wall)
@@ -110,6 +109,48 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 		}
 	}
 	return out
+}
+
+// standing is how a member, or this broker, stands to this one.
+func (b *Broker) standing(name string) Standing {
+	s := Standing{Breaches: b.breaches[name]}
+	off := b.wall.Sub(b.city)
+	if name != b.self {
+		by, ours, theirs := b.ledger.Lineage(), b.ledger.Clock(), b.peers.Clock(name)
+		s.Behind, s.Ahead = by.Beyond(ours, theirs), by.Beyond(theirs, ours)
+		off = 0
+		if r, ok := b.peers.Reading(name); ok && !r.Unset { // of one that is unset its metadata says so
+			off = r.Own.Sub(b.city)
+		}
+	}
+	if off.Abs() > b.skew {
+		s.ClockOff = off
+	}
+	return s
+}
+
+// awaitsProof says what this start waits for to be proven, "" when it is (rule M3).
+func (b *Broker) awaitsProof() string {
+	if b.peers.Proven() {
+		return ""
+	}
+	names, least := b.peers.Awaited()
+	for i, name := range names {
+		if !b.members.Alive(name) {
+			names[i] += " (away)"
+		}
+	}
+	who := strings.Join(names, ", ")
+	switch {
+	case len(names) == 0:
+		who = "one of those that it was told of"
+	case least > 1:
+		who = fmt.Sprintf("one of %s that is proven, or %d that are not,", who, least)
+	case len(names) > 1:
+		who = "one of " + who
+	}
+	return "not proven yet, since its disk may be older than what others know: results are provisional here, and what was there before it waits at first, until " +
+		who + " has compared unfinished jobs with it"
 }
 
 // longAway is for how long a member is away before that is a warning: a restart is none.

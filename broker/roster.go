@@ -32,6 +32,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 	for _, name := range c.Gone {
 		b.peers.Drop(name)
 		b.blobs.Drop(name)
+		delete(b.breaches, name)
 	}
 	for _, name := range c.Restarted {
 		b.blobs.Drop(name)

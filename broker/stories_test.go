@@ -68,7 +68,7 @@ import (
 //	conflict a [limit=1]        the latest conflicts that a has decided
 //	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
 //	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
-//	status a                    what a warns of
+//	status a                    what a says of how it is, beside what is well; warnings a: the latter half of it
 //	stats a                     what a has counted of its decisions
 //	show a j1                   the record as a holds it, gates or not
 //	clock a, row a b            a's clock; whether a's metadata of b is of its present start

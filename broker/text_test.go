@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/kind"
@@ -110,6 +111,18 @@ func answerText(v Answer) string {
 		return strings.Join(ids, ", ")
 	}
 	return fmt.Sprintf("%T", v)
+}
+
+// standingText tells what is wrong with a member.
+func standingText(s Standing) string {
+	var out []string
+	if s.ClockOff != 0 {
+		out = append(out, fmt.Sprintf("clock %v off", s.ClockOff.Round(time.Second)))
+	}
+	if x := s.Breaches; x.Count > 0 {
+		out = append(out, fmt.Sprintf("%d breaches, the last of %s: %s", x.Count, x.Last.Rule, x.Last.What))
+	}
+	return strings.Join(out, ", ")
 }
 
 func submittedText(v *Submitted, more string) string {

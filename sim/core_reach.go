@@ -286,7 +286,7 @@ var rules = []rule{
 	})},
 	{"M3", "a start says that it is not proven", on(func(_ *Core, _ *coreNode, x arrives) bool { return x.m.Metadata != nil && x.m.Metadata.Unproven })},
 	{"M3", "a later start is proven, and there are others", on(func(_ *Core, n *coreNode, rd *broker.Ready) bool {
-		return rd.Overview != nil && !rd.Overview.Unproven && len(rd.Overview.Roll) > 1 && n.starts > 1
+		return rd.Overview != nil && rd.Overview.Unproven == "" && len(rd.Overview.Roll) > 1 && n.starts > 1
 	})},
 	{"M3", "an end is provisional that was firm there before", on(func(_ *Core, n *coreNode, x answered) bool {
 		f, ok := x.v.(*broker.Found)

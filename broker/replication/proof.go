@@ -68,7 +68,7 @@ func (r *Replication) Prove() (changed bool) {
 		return false
 	}
 	counted := r.members.Counted()
-	enough := min(max(r.cfg.Copies, 2), len(counted)+1)
+	enough := r.enough(counted)
 	have, silent := 1, 0
 	for _, name := range counted {
 		switch l := r.links[name]; {
@@ -88,6 +88,26 @@ func (r *Replication) Prove() (changed bool) {
 		}
 	}
 	return p.proven != before.proven || p.goesOn != before.goesOn
+}
+
+// Awaited lists the members that have yet to show that this start knows what they know, sorted, absent ones too, and
+// how many of them that are not proven themselves it takes; of those that are, one is enough.
+func (r *Replication) Awaited() (names []string, least int) {
+	counted := r.members.Counted()
+	least = r.enough(counted) - 1
+	for _, name := range counted {
+		if l := r.links[name]; l != nil && r.witness(l) {
+			least--
+		} else {
+			names = append(names, name)
+		}
+	}
+	return names, least
+}
+
+// enough is how many it takes that are not proven, this broker included.
+func (r *Replication) enough(counted []string) int {
+	return min(max(r.cfg.Copies, 2), len(counted)+1)
 }
 
 // witness reports whether a member can say that we are not behind.

@@ -254,12 +254,21 @@ type Reading struct {
 // Readings lists the clocks of the members that are alive and were heard.
 func (r *Replication) Readings() (out []Reading) {
 	for _, name := range r.members.Names() {
-		if l := r.links[name]; l != nil && l.heard && r.members.Alive(name) {
-			since := r.now.Sub(l.lastSeen)
-			out = append(out, Reading{l.clocks.Own.Add(since), l.clocks.City.Add(since), l.clocks.Unset})
+		if x, ok := r.Reading(name); ok {
+			out = append(out, x)
 		}
 	}
 	return out
+}
+
+// Reading is what the clocks of one member show now; false when it is not alive, or was not heard.
+func (r *Replication) Reading(name string) (Reading, bool) {
+	l := r.links[name]
+	if l == nil || !l.heard || !r.members.Alive(name) {
+		return Reading{}, false
+	}
+	since := r.now.Sub(l.lastSeen)
+	return Reading{l.clocks.Own.Add(since), l.clocks.City.Add(since), l.clocks.Unset}, true
 }
 
 // Stamping is what a member's stamps would show now, as far as its last message says; zero when it

@@ -19,7 +19,9 @@ func (c *cli) membersCommand() *cobra.Command {
 		Long: `Lists the nodes of the cluster as the broker sees them. A node without HTTP
 address is a stock Serf agent: welcome, but no broker. RTT is estimated from
 network coordinates. EMERGENCY is the highest level in force there, and the emergencies
-that are in its scope, as far as that broker has told. ROLL says who takes part: for one that
+that are in its scope, as far as that broker has told. STATUS also says whether a
+broker's clock is more than a minute off, whether its start is not proven yet, and how
+often it has said what it can't know (BREACHES; 'ucp status' shows the last). ROLL says who takes part: for one that
 does and is away, results stay provisional until it is back, or until 'ucp cluster forget'.
 An asterisk marks the broker that answers.`,
 		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
@@ -53,9 +55,7 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 		if m.Draining {
 			status += ", draining"
 		}
-		if m.Unset {
-			status += ", clock not set"
-		}
+		status += troubles(m.Unset, time.Duration(m.ClockOff), m.Unproven, m.Breaches)
 		row(w, name, status, inRoll(&m, now), inForce(&m), dash(m.Addr), dash(m.HTTPAddr), rtt)
 	}
 }

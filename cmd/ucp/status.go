@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -23,7 +24,11 @@ func (c *cli) statusCommand() *cobra.Command {
 		Short: "Show how the broker and its peers are",
 		Long: `Shows how the broker is: its peers and their health, its vector clock (two
 brokers with equal clocks know the same), the unfinished jobs that it owns, and
-what its running jobs have asked for out of what it offers.`,
+what its running jobs have asked for out of what it offers. All peers are called
+healthy only when nothing is known that speaks against it: Start says what a broker
+that has just started waits for until what it says of results counts; the list of
+peers marks clocks that are more than a minute off, starts that are not proven yet,
+and BREACHES, what a peer has said since this broker's start that it can't know.`,
 		Example:           "  ucp status\n  ucp status -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -67,13 +72,18 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}
 	if s.Unproven {
-		row(w, "Start:", "not proven yet: results are provisional, and old jobs wait at first, until others have compared theirs")
+		row(w, "Start:", cmp.Or(s.AwaitsProof, "not proven yet: results are provisional")) // an older broker does not say more
 	}
 	if s.Quarantined > 0 {
 		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read", s.Quarantined))
 	}
 	for _, text := range s.Warnings {
 		row(w, "WARNING:", text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
+		if last := s.PeerBrokers[name].LastBreach; last != "" {
+			row(w, "WARNING:", fmt.Sprintf("%s says what it can't know, which is not believed; the last: %s", name, last))
+		}
 	}
 	if text := timeLine(s); text != "" {
 		row(w, "Time:", text)
@@ -100,9 +110,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		} else if p.Failing > 0 {
 			health += fmt.Sprintf(", %d unanswered", p.Failing)
 		}
-		if p.Unset {
-			health += ", its clock is NOT SET"
-		}
+		health += troubles(p.Unset, time.Duration(p.ClockOff), p.Unproven, p.Breaches)
 		seen := "never"
 		if p.LastSeen > 0 {
 			seen = ago(clock.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
@@ -131,24 +139,65 @@ func timeLine(s *api.Coordination) string {
 		return ""
 	case s.Unset:
 		return text + "; this machine's clock is NOT SET"
-	case off >= time.Minute:
-		return text + fmt.Sprintf("; this machine's clock is %s AHEAD", humanDuration(off))
-	case off <= -time.Minute:
-		return text + fmt.Sprintf("; this machine's clock is %s BEHIND", humanDuration(-off))
+	case off.Abs() >= time.Minute:
+		return text + "; this machine's clock is " + offText(off)
 	}
 	return ""
 }
 
+// peersLine sums up the peers. It calls all healthy only when nothing is known that speaks against it.
 func peersLine(s *api.Coordination) string {
-	switch {
+	switch buts := peerTroubles(s); {
 	case s.TotalPeers == 0:
 		return "none; this broker is alone"
-	case s.UnhealthyPeers == 0 && slices.ContainsFunc(slices.Collect(maps.Values(s.PeerBrokers)), func(p api.Peer) bool { return p.ByMessages }):
-		return fmt.Sprintf("%d, all answer, but gossip says that some are GONE", s.TotalPeers)
-	case s.UnhealthyPeers == 0:
-		return fmt.Sprintf("%d, all healthy", s.TotalPeers)
+	case s.UnhealthyPeers > 0:
+		return fmt.Sprintf("%d, %d UNHEALTHY", s.TotalPeers, s.UnhealthyPeers)
+	case len(buts) > 0:
+		return fmt.Sprintf("%d, all answer, but %s", s.TotalPeers, strings.Join(buts, "; "))
 	}
-	return fmt.Sprintf("%d, %d UNHEALTHY", s.TotalPeers, s.UnhealthyPeers)
+	return fmt.Sprintf("%d, all healthy", s.TotalPeers)
+}
+
+// peerTroubles says what is wrong although all peers answer.
+func peerTroubles(s *api.Coordination) (buts []string) {
+	some := func(is func(p api.Peer) bool, text string) {
+		if slices.ContainsFunc(slices.Collect(maps.Values(s.PeerBrokers)), is) {
+			buts = append(buts, text)
+		}
+	}
+	if s.Unproven {
+		buts = append(buts, "this broker's start is NOT PROVEN")
+	}
+	some(func(p api.Peer) bool { return p.ByMessages }, "gossip says that some are GONE")
+	some(func(p api.Peer) bool { return p.Unproven }, "the start of some is not proven")
+	some(func(p api.Peer) bool { return p.Unset || p.ClockOff != 0 }, "the clock of some is WRONG")
+	some(func(p api.Peer) bool { return p.Breaches > 0 }, "some say what they CAN'T KNOW")
+	return buts
+}
+
+// troubles says in a few words what else is wrong with a broker that answers, each thing behind a comma.
+func troubles(unset bool, off time.Duration, unproven bool, breaches uint64) (text string) {
+	if unset {
+		text += ", clock NOT SET"
+	}
+	if off != 0 {
+		text += ", clock " + offText(off)
+	}
+	if unproven {
+		text += ", not proven"
+	}
+	if breaches > 0 {
+		text += fmt.Sprintf(", BREACHES: %d", breaches)
+	}
+	return text
+}
+
+// offText says by how much a clock is off.
+func offText(off time.Duration) string {
+	if off < 0 {
+		return humanDuration(-off) + " BEHIND"
+	}
+	return humanDuration(off) + " AHEAD"
 }
 
 func syncLine(s *api.Coordination) string {

@@ -7,14 +7,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
 )
 
-// The line that sums up the peers never calls them all healthy while gossip says that one is gone.
+// The line that sums up the peers never calls them all healthy while something is known that speaks against it.
 func TestPeersLine(t *testing.T) {
 	s := &api.Coordination{TotalPeers: 2, HealthyPeers: 2, PeerBrokers: map[string]api.Peer{"b": {Healthy: true}, "c": {Healthy: true}}}
 	require.Equal(t, "2, all healthy", peersLine(s))
 	s.PeerBrokers["c"] = api.Peer{Healthy: true, ByMessages: true}
 	require.Equal(t, "2, all answer, but gossip says that some are GONE", peersLine(s))
+	s.PeerBrokers["c"] = api.Peer{Healthy: true, Unproven: true, ClockOff: clock.Duration(-time.Hour), Breaches: 2}
+	require.Equal(t, "2, all answer, but the start of some is not proven; the clock of some is WRONG; some say what they CAN'T KNOW", peersLine(s))
+	s.PeerBrokers["c"] = api.Peer{Healthy: true, Unset: true}
+	require.Equal(t, "2, all answer, but the clock of some is WRONG", peersLine(s))
+	s.PeerBrokers["c"] = api.Peer{Healthy: true, ByMessages: true}
+	s.Unproven = true
+	require.Equal(t, "2, all answer, but this broker's start is NOT PROVEN; gossip says that some are GONE", peersLine(s))
 	s.UnhealthyPeers = 1
 	require.Equal(t, "2, 1 UNHEALTHY", peersLine(s))
 }

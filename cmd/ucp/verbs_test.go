@@ -18,12 +18,16 @@ func TestMembers(t *testing.T) {
 		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true, Emergency: "high", Emergencies: []string{"flood-1"}},
 		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: clock.Duration(1234 * time.Microsecond)},
 		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
+		{Name: "odd", Addr: "10.0.0.4:7946", Status: "alive", Unset: true, Unproven: true, Breaches: 1},
+		{Name: "slow", Addr: "10.0.0.5:7946", Status: "alive", ClockOff: clock.Duration(-90 * time.Minute), Breaches: 3},
 	}
 	require.Equal(t, ran{0, `
-NAME    STATUS  ROLL  EMERGENCY      GOSSIP         HTTP           RTT
-a *     alive   -     high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
-bridge  failed  -     -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
-laptop  alive   -     -              10.0.0.3:7946  -              -
+NAME    STATUS                                         ROLL  EMERGENCY      GOSSIP         HTTP           RTT
+a *     alive                                          -     high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed                                         -     -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive                                          -     -              10.0.0.3:7946  -              -
+odd     alive, clock NOT SET, not proven, BREACHES: 1  -     -              10.0.0.4:7946  -              -
+slow    alive, clock 1h30m BEHIND, BREACHES: 3         -     -              10.0.0.5:7946  -              -
 `[1:], ""}, s.run("members"))
 	got := s.run("members", "-o", "json")
 	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")
@@ -59,6 +63,10 @@ As of:      2026-01-31 15:04:05 UTC
 	b.status.PeerBrokers = map[string]api.Peer{
 		"b": {Host: "10.0.0.2", Port: 8000, Healthy: true, LastSeen: asOf.Add(-3 * time.Second).Unix(), Ahead: 2}, "c": {Host: "10.0.0.3", Port: 8000, Behind: 10, Failing: 3},
 	}
+	b.status.PeerBrokers["e"] = api.Peer{
+		Host: "10.0.0.5", Port: 8000, Healthy: true, Unproven: true, ClockOff: clock.Duration(48 * time.Hour), Breaches: 2, LastBreach: "it holds too much (rule X1)",
+	}
+	b.status.Unproven, b.status.AwaitsProof = true, "not proven yet, until b has compared"
 	b.status.DiskFull = true
 	b.status.PeerBrokers["d"] = api.Peer{Host: "10.0.0.4", Port: 8000, Failing: 9, Refused: "protocol version 1"}
 	b.status.Warnings = []string{"the vector clock has 2049 entries"}
@@ -75,13 +83,16 @@ Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
 Replicas:   3
 Disk:       FULL: new jobs are refused until space is free
+Start:      not proven yet, until b has compared
 WARNING:    the vector clock has 2049 entries
+WARNING:    e says what it can't know, which is not believed; the last: it holds too much (rule X1)
 As of:      2026-01-31 15:04:05 UTC
 
 PEER  HEALTH                                                  HTTP           LAST SEEN  LACKS  HAS MORE
 b     healthy                                                 10.0.0.2:8000  3s ago     0      2
 c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10     0
 d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0      0
+e     healthy, clock 2d0h AHEAD, not proven, BREACHES: 2      10.0.0.5:8000  never      0      0
 `[1:], ""}, s.run("status"))
 }
 

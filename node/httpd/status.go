@@ -65,7 +65,7 @@ func (srv *Server) coordination() api.Coordination {
 		c.LastSyncTime = &t
 	}
 	if s := srv.host.Overview(); s != nil {
-		c.Unproven = s.Unproven
+		c.Unproven, c.AwaitsProof = s.Unproven != "", s.Unproven
 		c.Protocol, c.HeldBack, c.HeldBackBy = s.Protocol, s.HeldBack, s.HeldBackBy
 		c.Warnings = append(c.Warnings, s.Warnings...)
 	}
@@ -91,11 +91,11 @@ func (srv *Server) coordination() api.Coordination {
 			p.LastSeen = k.Seen.Unix()
 		}
 		if other, ok := srv.rowOf(m.Name); ok {
-			p.Unset = other.Unset
+			p.Unset, p.Unproven = other.Unset, other.Unproven
 		}
-		if s := srv.host.Overview(); s != nil {
-			p.Behind, p.Ahead = s.Lags[m.Name].Behind, s.Lags[m.Name].Ahead
-		}
+		s := srv.standing(m.Name)
+		p.Behind, p.Ahead, p.ClockOff = s.Behind, s.Ahead, offOf(s)
+		p.Breaches, p.LastBreach = s.Breaches.Count, lastBreach(s)
 		c.PeerBrokers[m.Name] = p
 	}
 	for name, m := range srv.roll() { // Serf has dropped it, and it counts all the same
@@ -106,6 +106,34 @@ func (srv *Server) coordination() api.Coordination {
 		}
 	}
 	return c
+}
+
+// unproven reports whether the start of a broker is not proven yet; only of this one it is known whether it is a cluster
+// of its own, and needs no proof.
+func (srv *Server) unproven(row *wire.Metadata) bool {
+	if s := srv.host.Overview(); row.Name == srv.cfg.Name {
+		return s != nil && s.Unproven != ""
+	}
+	return row.Unproven
+}
+
+// standing is how a broker stands to this one, as last published.
+func (srv *Server) standing(name string) broker.Standing {
+	if s := srv.host.Overview(); s != nil {
+		return s.Peers[name]
+	}
+	return broker.Standing{}
+}
+
+// offOf is how far a broker's clock is off, as the API shows it.
+func offOf(s broker.Standing) clock.Duration { return clock.Duration(s.ClockOff.Round(time.Second)) }
+
+// lastBreach is the latest one of a broker, for people; "" when there was none.
+func lastBreach(s broker.Standing) string {
+	if s.Breaches.Count == 0 {
+		return ""
+	}
+	return s.Breaches.Last.What + " (rule " + s.Breaches.Last.Rule + ")"
 }
 
 // proven reports whether a member is there although SWIM says otherwise, as last published.
@@ -179,11 +207,13 @@ func (srv *Server) members() []api.Member {
 	for _, m := range srv.host.Members() {
 		rtt, _ := srv.host.RTT(m.Name)
 		row, _ := srv.rowOf(m.Name)
+		s := srv.standing(m.Name)
 		out = append(out, api.Member{
 			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
-			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset,
+			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s),
 		})
 		enrolled(&out[len(out)-1], roll)
 		delete(roll, m.Name)

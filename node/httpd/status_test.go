@@ -1,0 +1,76 @@
+package httpd
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/gossip"
+)
+
+// shownHost is a node of which only what its core has published is of interest.
+type shownHost struct {
+	Host
+	overview *broker.Overview
+	names    []string
+}
+
+func (h *shownHost) Overview() *broker.Overview                 { return h.overview }
+func (h *shownHost) Actor() clock.Actor                         { return "a~1" }
+func (h *shownHost) Running() bool                              { return true }
+func (h *shownHost) Contacts() (map[string]Contact, time.Time)  { return nil, time.Time{} }
+func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, false }
+
+func (h *shownHost) Brokers() (out []membership.Member) {
+	for _, name := range h.names {
+		out = append(out, membership.Member{Name: name, Status: membership.Alive})
+	}
+	return out
+}
+
+func (h *shownHost) Members() (out []gossip.Member) {
+	for _, name := range h.names {
+		out = append(out, gossip.Member{Name: name, Status: "alive"})
+	}
+	return out
+}
+
+// What the core knows of troubles is shown: in the status, and in the list of members.
+func TestTroublesAreShown(t *testing.T) {
+	o := &broker.Overview{
+		Unproven: "not proven yet, until b has compared",
+		State:    wire.State{Metadata: []wire.Metadata{{Name: "a"}, {Name: "b", Unproven: true}}},
+		Peers: map[string]broker.Standing{
+			"a": {ClockOff: -time.Hour},
+			"b": {Behind: 7, ClockOff: 48*time.Hour + time.Millisecond, Breaches: broker.Breaches{Count: 3, Last: broker.Breach{Peer: "b", Rule: "X1", What: "it holds too much"}}},
+		},
+	}
+	srv := &Server{cfg: Config{Name: "a", Now: time.Now}, host: &shownHost{overview: o, names: []string{"a", "b"}}}
+	const last = "it holds too much (rule X1)"
+
+	s := srv.coordination()
+	require.True(t, s.Unproven)
+	require.Equal(t, o.Unproven, s.AwaitsProof)
+	require.Equal(t, map[string]api.Peer{
+		"b": {Healthy: true, Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last},
+	}, s.PeerBrokers)
+
+	list := srv.members()
+	require.Len(t, list, 2)
+	require.Equal(t, clock.Duration(-time.Hour), list[0].ClockOff)
+	require.True(t, list[0].Unproven)
+	require.Equal(t, clock.Duration(48*time.Hour), list[1].ClockOff)
+	require.True(t, list[1].Unproven)
+	require.EqualValues(t, 3, list[1].Breaches)
+	require.Equal(t, last, list[1].LastBreach)
+
+	o.Unproven = ""
+	require.False(t, srv.coordination().Unproven)
+	require.False(t, srv.members()[0].Unproven, "a cluster of its own needs no proof, whatever its metadata say")
+}
