@@ -110,6 +110,8 @@ type Job struct {
 	Stderr  *job.Blob           `json:"stderr,omitempty"`
 	Outputs map[string]job.Blob `json:"outputs,omitempty"` // path -> contents
 
+	Copies *Copies `json:"copies,omitempty"` // with ?copies=1, of a finished job that has output
+
 	Spec *job.Spec `json:"spec,omitempty"` // not in lists
 
 	AsOf    time.Time `json:"as_of"`
@@ -117,6 +119,13 @@ type Job struct {
 	Members int       `json:"members"`  // of so many
 
 	CausalToken string `json:"causal_token,omitempty"` // not in lists; see Submission
+}
+
+// Copies says where the output of a finished job is, as brokers answered when they were asked.
+type Copies struct {
+	Want    int      `json:"want"`    // brokers that are to hold it: --replicas of the one that was asked, or all if there are fewer
+	Holders []string `json:"holders"` // those that hold all of it, undamaged
+	Silent  []string `json:"silent"`  // those that did not answer: they may hold it
 }
 
 // Pause is a time in which a job had to make room for another.

@@ -99,7 +99,15 @@ func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (Job, e
 // JobAfter is Job at a broker that first knows at least what a causal token names:
 // what one has written or read at one broker is there at any other.
 func (c *Client) JobAfter(ctx context.Context, id string, wait time.Duration, token string) (Job, error) {
-	q := url.Values{}
+	return c.job(ctx, id, wait, token, url.Values{})
+}
+
+// JobWithCopies is JobAfter without a wait, and says where the output is, too (Job.Copies): the broker asks all others.
+func (c *Client) JobWithCopies(ctx context.Context, id, token string) (Job, error) {
+	return c.job(ctx, id, 0, token, url.Values{"copies": {"1"}})
+}
+
+func (c *Client) job(ctx context.Context, id string, wait time.Duration, token string, q url.Values) (Job, error) {
 	if token != "" {
 		q.Set("causal_token", token)
 	}

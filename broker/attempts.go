@@ -21,6 +21,8 @@ type attempts struct {
 	pauses    map[string]pause     // retries that wait here for their time
 	cautious  map[string]time.Time // jobs that may run only once: they wait until their placement is durable, or until then (rule J8)
 	displaced map[string]displaced // jobs that had to make room, by key
+
+	settled func(output []job.Digest) // hears of the output of each attempt that has ended
 }
 
 func newAttempts(c *core, d *decisions, causality *causality) attempts {

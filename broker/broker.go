@@ -90,6 +90,7 @@ func New(cfg Config) *Broker {
 	b.enrolment = newEnrolment(c)
 	b.repairer = newRepairer(c)
 	b.renewal = renewal{core: c}
+	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
 	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
 	return b

@@ -143,6 +143,15 @@ func (x *jobIndex) endedBehind(from endItem, n int) (keys []string, next endItem
 	return keys, next
 }
 
+// endedFrom lists n finished jobs from one on, the longest known to have ended first.
+func (x *jobIndex) endedFrom(from endItem, n int) (list []endItem) {
+	x.byEnd.AscendGreaterOrEqual(from, func(it endItem) bool {
+		list = append(list, it)
+		return len(list) < n
+	})
+	return list
+}
+
 // recallEnd takes in what an earlier start has stored: since when a finished job was known to have ended. It
 // reports whether there is such a job.
 func (x *jobIndex) recallEnd(key string, since time.Duration) bool {

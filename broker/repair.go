@@ -13,6 +13,7 @@ import (
 //
 //   - The inputs of an unfinished job are its owner's affair: it makes sure that they are here, asks those that
 //     are to hold copies whether they do, and brings them what they lack.
+//   - Output that fewer took than could, when its job ended, is brought to them once more by who ran the job (short.go).
 //   - The output of a finished job belongs on the broker that ran it and on those behind that one on the ring, where
 //     it was brought before the job's end was written (rule J11). Whoever is among these now sees to it that it
 //     is here.
@@ -22,6 +23,7 @@ type repairer struct {
 	*core
 	inputs  inputPass
 	outputs outputPass
+	short   shortPass
 }
 
 // inputPass goes through the unfinished jobs that this broker owns.
@@ -71,7 +73,9 @@ func (p *repairer) changed() {
 }
 
 // due is when a pass goes on; zero is never.
-func (p *repairer) due() time.Time { return sooner(p.inputs.next, p.outputs.next) }
+func (p *repairer) due() time.Time {
+	return sooner(sooner(p.inputs.next, p.outputs.next), p.short.next)
+}
 
 // pass does what is due.
 func (p *repairer) pass() {
@@ -80,6 +84,9 @@ func (p *repairer) pass() {
 	}
 	if at := p.outputs.next; !at.IsZero() && !p.now.Before(at) {
 		p.lookAtOutputs()
+	}
+	if at := p.short.next; !at.IsZero() && !p.now.Before(at) {
+		p.lookAtShort()
 	}
 }
 

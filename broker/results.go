@@ -68,6 +68,7 @@ func (a *attempts) settle(key string, x *run) {
 	delete(a.runs, key)
 	delete(a.settling, key)
 	a.report(key, x.as, job.Done, x.result)
+	a.settled(x.result.Blobs())
 }
 
 // report writes this executor's own slot (rule J5).

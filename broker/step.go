@@ -20,7 +20,7 @@ func (b *Broker) Step(in Input) error {
 func (in Tick) step(b *Broker)     { b.pass(in) }
 func (in Roster) step(b *Broker)   { b.setRoster(in.Members) }
 func (in Pressure) step(b *Broker) { b.peers.SetStretch(in.Stretch); b.decisions.remember(in.Tight) }
-func (in Room) step(b *Broker)     { b.offer.full = in.Full }
+func (in Room) step(b *Broker)     { b.room(in) }
 func (in Watch) step(b *Broker)    { b.watched = in.On }
 
 // other brokers
@@ -86,6 +86,14 @@ func (b *Broker) pass(in Tick) {
 	b.balancer.balance()
 	b.repairer.pass()
 	b.sealOrphans()
+}
+
+// room takes in whether this broker's disk has room. When it has again, what was brought past it belongs here (rule R3).
+func (b *Broker) room(in Room) {
+	if b.offer.full && !in.Full {
+		b.repairer.changed()
+	}
+	b.offer.full = in.Full
 }
 
 // begin is the first Tick: now it is known what time it is.

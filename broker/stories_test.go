@@ -61,6 +61,7 @@ import (
 //	                            what a's shell says of an attempt, of inputs, of blobs
 //	kept a here|new|nowhere|silent
 //	                            the next file that a is to keep is here; comes; is nowhere; may be with who is silent
+//	room a full|free            a's shell says whether its disk has room
 //	damaged a f                 a's shell has found that a file is damaged
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way

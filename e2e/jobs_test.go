@@ -48,6 +48,7 @@ func TestRunAnywhere(t *testing.T) {
 	r = brokers[2].ucp("job", "get", "copy-1", "-o", "json")
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Contains(t, r.stdout, `"succeeded"`)
+	require.Regexp(t, `Copies: +3 of 3 \(`+brokers[0].name+`, `+brokers[1].name+`, `+brokers[2].name+`\)\n`, brokers[1].ucp("job", "get", "copy-1").stdout)
 }
 
 // findFile reads the one file of that name below a folder.

@@ -31,6 +31,10 @@ func (h host) Running() bool                                   { return h.n.life
 func (h host) Joined() <-chan struct{}                         { return h.n.life.joined }
 func (h host) Leaving() context.Context                        { return h.n.life.leaving }
 
+func (h host) Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error) {
+	return h.n.peers.holds(ctx, m.HTTPAddr, m.Name, m.Actor, d)
+}
+
 func (h host) Need(ctx context.Context, d job.Digest, from []string) error {
 	return h.n.peers.need(ctx, d, from)
 }

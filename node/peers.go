@@ -230,17 +230,8 @@ func (p *peers) upload(ctx context.Context, x ack.Push) error {
 	addr, d := x.Addr, x.Digest
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	head, err := http.NewRequestWithContext(ctx, http.MethodHead, blobURL(addr, d), nil)
-	if err != nil {
+	if has, err := p.holds(ctx, addr, x.To, x.Actor, d); err != nil || has {
 		return err
-	}
-	resp, err := p.do(head, x.To, x.Actor)
-	if err != nil {
-		return err
-	}
-	_ = resp.Body.Close() // a HEAD has none
-	if resp.StatusCode == http.StatusOK {
-		return nil
 	}
 	if !p.blobs.sound(ctx, d) {
 		return fmt.Errorf("blob %s is not here any more, or damaged", d)
@@ -257,7 +248,8 @@ func (p *peers) upload(ctx context.Context, x ack.Push) error {
 		return err
 	}
 	put.ContentLength = blob.Size()
-	if resp, err = p.do(put, x.To, x.Actor); err != nil {
+	resp, err := p.do(put, x.To, x.Actor)
+	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
@@ -266,6 +258,26 @@ func (p *peers) upload(ctx context.Context, x ack.Push) error {
 		return fmt.Errorf("%s: %s (%w)", resp.Status, msg, err)
 	}
 	return nil
+}
+
+// holds asks a broker whether it has a blob, undamaged.
+func (p *peers) holds(ctx context.Context, addr, name string, actor clock.Actor, d job.Digest) (bool, error) {
+	head, err := http.NewRequestWithContext(ctx, http.MethodHead, blobURL(addr, d), nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := p.do(head, name, actor)
+	if err != nil {
+		return false, err
+	}
+	_ = resp.Body.Close() // a HEAD has none
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return true, nil
+	case http.StatusNotFound:
+		return false, nil
+	}
+	return false, fmt.Errorf("%s does not say whether it has blob %.12s: %s", addr, d, resp.Status)
 }
 
 // fetch brings the inputs of an attempt here; it ends in a Fetched.

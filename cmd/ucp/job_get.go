@@ -19,14 +19,16 @@ import (
 func (c *cli) jobGetCommand() *cobra.Command {
 	var token string
 	cmd := &cobra.Command{
-		Use:               "get ID",
-		Aliases:           []string{"show"},
-		Short:             "Show all that the broker knows of a job",
+		Use:     "get ID",
+		Aliases: []string{"show"},
+		Short:   "Show all that the broker knows of a job",
+		Long: `Shows all that the broker knows of a job. Copies says on how many of the brokers that
+are to hold the output of a finished job all of it is: all brokers are asked for that.`,
 		Example:           "  ucp job get 0198c2\n  ucp job get 0198c2 -o json",
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(anyState),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-			j, err := client.JobAfter(ctx, args[0], 0, token)
+			j, err := client.JobWithCopies(ctx, args[0], token)
 			if err != nil {
 				return err
 			}
@@ -131,6 +133,23 @@ func specFields(field func(name, value string), j *api.Job) {
 	field("Constraints", strings.Join(s.Constraints, "; "))
 }
 
+// copiesLine says where the output of a job is.
+func copiesLine(c *api.Copies) string {
+	text := fmt.Sprintf("%d of %d", len(c.Holders), c.Want)
+	switch {
+	case len(c.Holders) > 0:
+		text += " (" + strings.Join(c.Holders, ", ") + ")"
+	case len(c.Silent) > 0:
+		text += ": the output is out of reach, or LOST"
+	default:
+		text += ": the output is LOST"
+	}
+	if len(c.Silent) > 0 {
+		text += "; no answer of " + strings.Join(c.Silent, ", ")
+	}
+	return text
+}
+
 func resultFields(field func(name, value string), j *api.Job) {
 	if j.Stdout != nil {
 		field("Stdout", humanBytes(j.Stdout.Size))
@@ -140,6 +159,9 @@ func resultFields(field func(name, value string), j *api.Job) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(j.Outputs)) {
 		field("Output", fmt.Sprintf("%s (%s)", path, humanBytes(j.Outputs[path].Size)))
+	}
+	if j.Copies != nil {
+		field("Copies", copiesLine(j.Copies))
 	}
 	for _, r := range j.Rejected {
 		field("Rejected", fmt.Sprintf("%s by %s at %s: it came after the accepted result; attempt %s", r.Outcome, r.Executor, clockTime(r.At), r.Attempt))

@@ -131,6 +131,23 @@ j1  succeeded  b         0     1m30s  2.5s
 	require.NotContains(t, s.run("job", "list", "--state", "failed").out, "j1")
 }
 
+// Where the output is, is said with those that may have it and do not answer; that it is lost only when all have answered.
+func TestCopiesLine(t *testing.T) {
+	for want, c := range map[string]api.Copies{
+		"2 of 3 (n1, n3)":                                              {Want: 3, Holders: []string{"n1", "n3"}},
+		"1 of 3 (n1); no answer of n2, n3":                             {Want: 3, Holders: []string{"n1"}, Silent: []string{"n2", "n3"}},
+		"0 of 2: the output is LOST":                                   {Want: 2},
+		"0 of 2: the output is out of reach, or LOST; no answer of n2": {Want: 2, Silent: []string{"n2"}},
+	} {
+		require.Equal(t, want, copiesLine(&c))
+	}
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	require.NotContains(t, s.run("job", "get", "j1").out, "Copies:")
+	b.jobs["j1"].Copies = &api.Copies{Want: 3, Holders: []string{"n1"}}
+	require.Regexp(t, "Copies: +1 of 3 \\(n1\\)\n", s.run("job", "get", "j1").out)
+}
+
 func TestJobListTellsOfEmergencies(t *testing.T) {
 	pause := api.Pause{At: "b", For: "pumps", Mode: job.Suspend, From: clock.At(asOf)}
 	over := pause

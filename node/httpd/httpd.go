@@ -75,6 +75,8 @@ type Host interface {
 	Sound(context.Context, job.Digest) bool
 	// Need brings a blob here, asking the named brokers first.
 	Need(ctx context.Context, d job.Digest, from []string) error
+	// Holds asks another broker whether it has a blob, undamaged.
+	Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error)
 	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
 	DiskFull() string
 	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
@@ -122,14 +124,15 @@ type Server struct {
 	http        *http.Server
 	limiter     *limiter
 	compression Compression
-	hub         hub        // watchers of /v1/events
-	isWasm      modules    // modules that were looked at
-	digesting   sync.Mutex // held while a digest of the store is made
+	hub         hub           // watchers of /v1/events
+	isWasm      modules       // modules that were looked at
+	digesting   sync.Mutex    // held while a digest of the store is made
+	asking      chan struct{} // of those that ask all brokers what they hold
 }
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, limiter: newLimiter(cfg.Logger), compression: NewCompression()}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, limiter: newLimiter(cfg.Logger), compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
 		ConnState: srv.limiter.state,

@@ -203,8 +203,14 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	j := srv.view(f, true)
+	if r.URL.RawQuery != "" && r.URL.Query().Get("copies") != "" {
+		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
+			return err
+		}
+	}
 	w.Header().Set(api.TokenHeader, f.Past.Token())
-	writeJSON(w, http.StatusOK, srv.view(f, true))
+	writeJSON(w, http.StatusOK, j)
 	return nil
 }
 
