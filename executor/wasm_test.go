@@ -88,10 +88,13 @@ func TestStdinByteForByte(t *testing.T) {
 func TestArgsAndEnv(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm("env", "a b", "")
-	task.Spec.Command = "prog"
+	task.Spec.Name = "prog"
 	task.Spec.Env = map[string]string{"CITY": "Marburg", "UCP_ATTEMPT": "forged"}
 	out := r.read(r.run(task).Stdout)
 	require.Equal(t, "prog|env|a b| /\nCITY=Marburg\nUCP_ATTEMPT=1.a.1\nUCP_JOB_ID="+string(task.ID)+"\n", out)
+	task = r.wasm("env")
+	task.Spec.Name, task.Spec.Env, task.Spec.PlainEnv = "pumps.wasm", map[string]string{"CITY": "Marburg"}, true
+	require.Equal(t, "pumps.wasm|env /\nCITY=Marburg\n", r.read(r.run(task).Stdout), "a job has the name it was given, and no variables of ours if it wants none")
 }
 
 func TestRealClockAndRandomness(t *testing.T) {

@@ -32,8 +32,6 @@ func (c *call) place(fd int32, n int) (place, errno) {
 		return place{}, e
 	case p == "":
 		return place{}, enoent
-	case p[0] == '/':
-		return place{}, eperm
 	case strings.IndexByte(p, 0) >= 0:
 		return place{}, einval
 	}

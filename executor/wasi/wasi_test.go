@@ -338,6 +338,24 @@ func TestNoWayOut(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.ModTime(), time.Hour, "its times are as they were")
 }
 
+// The step that the kernel takes is one within the directory that os.Root has opened.
+func TestTheLastStepStays(t *testing.T) {
+	g := newGuest(t)
+	g.ok("path_create_directory", top, "d")
+	root, e := g.p.top.root()
+	require.Equal(t, ok, e)
+	for name, want := range map[string]string{"f": "f", "d/f": "f", "d": "d", "d/.": ".", "d/..": ".", ".": "."} {
+		dir, base, e := at(root, name)
+		require.Equal(t, ok, e, name)
+		require.Equal(t, want, base, name)
+		dir.Close()
+	}
+	_, _, e = at(root, "..")
+	require.Equal(t, eperm, e)
+	_, _, e = at(root, "d/../../x")
+	require.Equal(t, eperm, e)
+}
+
 func TestTimesOfALink(t *testing.T) {
 	g := newGuest(t)
 	g.write("f", "")
@@ -450,7 +468,7 @@ func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second := uint64(time.Second)
 		start := time.Now()
-		kinds, _ := g.poll([4]uint64{subscribeClock, 1, 3 * second, 0}, [4]uint64{subscribeClock, 0, 2 * second, 0})
+		kinds, _ := g.poll([4]uint64{subscribeClock, 1, 3 * second, 0}, [4]uint64{subscribeClock, 0, 2 * second, 0}, [4]uint64{subscribeClock, 1, 4 * second, 0})
 		require.Equal(t, []byte{subscribeClock}, kinds, "the first that is due")
 		require.Equal(t, 2*time.Second, time.Since(start))
 		g.poll([4]uint64{subscribeClock, 0, uint64(start.UnixNano()) + 5*second, 1})
