@@ -228,5 +228,8 @@ func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *a
 	if _, err := fetchFiles(ctx, id, f.to, outputFiles(client, j)); err != nil {
 		return err
 	}
+	if j.State == job.StateSucceeded && j.Reason != "" {
+		fmt.Fprintf(c.err, "ucp: job %s: %s\n", id, j.Reason)
+	}
 	return jobExit(j, c.terminal) // without a terminal, stderr is the job's alone
 }
