@@ -41,7 +41,8 @@ var allowed = map[string][]string{
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
 	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "register", "resolve", "roll", "setting"},
-	"executor":           {"clock", "job"},
+	"executor":           {"clock", "executor/wasi", "job"},
+	"executor/wasi":      {},
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job"},
@@ -90,7 +91,7 @@ var confined = map[string][]string{
 	"github.com/hashicorp/serf":       {"gossip"},
 	"github.com/hashicorp/memberlist": {"gossip"},
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
-	"github.com/tetratelabs/wazero":   {"executor"},
+	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
 	"os/exec":                         {"executor", "test/chaos", "test/compliance", "tools/mutants", "test/rig"},
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},

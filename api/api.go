@@ -68,8 +68,9 @@ const TokenHeader = "X-UCP-Causal-Token"
 
 // Job is one job as a broker knows it.
 type Job struct {
-	ID       job.ID    `json:"id"`  // ID~digest8 when the ID belongs to another job, see SameID
-	Key      string    `json:"key"` // ID~digest, which tells two specs with one ID apart
+	ID       job.ID    `json:"id"`             // ID~digest8 when the ID belongs to another job, see SameID
+	Name     string    `json:"name,omitempty"` // what people call it, not unique: the spec's, or the native program's
+	Key      string    `json:"key"`            // ID~digest, which tells two specs with one ID apart
 	State    job.State `json:"state"`
 	Origin   string    `json:"origin"`           // the broker where it was submitted
 	Owner    string    `json:"owner"`            // the broker that is responsible

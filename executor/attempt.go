@@ -119,7 +119,10 @@ func (a *attempt) order() (*order, error) {
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
 		return nil, fmt.Errorf("native programs are %w on this broker; its agent needs --allow-process", errForbidden)
 	}
-	if o.Name == "" {
+	switch {
+	case s.Driver == job.Wasm && s.Name != "":
+		o.Name = s.Name
+	case o.Name == "":
 		o.Name = string(a.task.ID)
 	}
 	var err error
@@ -144,12 +147,15 @@ func (a *attempt) order() (*order, error) {
 	return o, err
 }
 
-// envOf returns the job's environment followed by the variables that every job gets. The last value of a
-// name wins, so a job cannot forge its fencing token.
+// envOf returns the job's environment, followed by the variables that every job gets unless it asked for none. The
+// last value of a name wins, so a job cannot forge its fencing token.
 func envOf(t *Task) []string {
 	env := make([]string, 0, len(t.Spec.Env)+2)
 	for _, k := range slices.Sorted(maps.Keys(t.Spec.Env)) {
 		env = append(env, k+"="+t.Spec.Env[k])
+	}
+	if t.Spec.PlainEnv {
+		return env
 	}
 	return append(env, "UCP_ATTEMPT="+t.Attempt, "UCP_JOB_ID="+string(t.ID))
 }

@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/urban-compute/ucp/executor/wasi"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -63,10 +63,7 @@ func runtimeConfig() wazero.RuntimeConfig {
 
 func newRuntime(ctx context.Context, cfg wazero.RuntimeConfig) (wazero.Runtime, error) {
 	rt := wazero.NewRuntimeWithConfig(ctx, cfg)
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, rt); err != nil {
-		return nil, fmt.Errorf("setting up WASI preview 1: %w", err)
-	}
-	return rt, nil
+	return rt, wasi.Instantiate(ctx, rt)
 }
 
 // get returns the module, which is either warm or is compiled from its file; cold is true in the second case.

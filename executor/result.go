@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"syscall"
 	"time"
 
@@ -24,8 +23,8 @@ func (a *attempt) unheld(rep report) job.Result {
 	}
 }
 
-// result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr of
-// every job, output paths only of a job that succeeded.
+// result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr, and its
+// outputs. Of an attempt that failed, those that are there are kept, unless its spec does not want that.
 func (a *attempt) result(rep report) job.Result {
 	a.began = rep.Began
 	if rep = a.blame(rep); rep.Returned {
@@ -85,7 +84,7 @@ func (a *attempt) collect(res *job.Result) error {
 		}
 		*s.blob = &b
 	}
-	if len(a.task.Spec.Outputs) == 0 || res.Outcome != job.Succeeded {
+	if len(a.task.Spec.Outputs) == 0 || !a.task.Spec.KeepsOutputs(res.Outcome) {
 		return nil
 	}
 	root, err := dir.OpenRoot(rootName)
@@ -93,70 +92,7 @@ func (a *attempt) collect(res *job.Result) error {
 		return fmt.Errorf("reading the job's directory: %w", err)
 	}
 	defer root.Close()
-	res.Outputs = map[string]job.Blob{}
-	for _, name := range a.task.Spec.Outputs {
-		if err := a.collectPath(root, path.Clean(name), res.Outputs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// collectPath stores a named output: a file, or the regular files of a directory. A symbolic link is followed
-// only if it was itself named as an output, and os.Root makes sure that it does not lead out of the job's
-// directory.
-func (a *attempt) collectPath(root *os.Root, name string, out map[string]job.Blob) error {
-	info, err := root.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the job succeeded but left no output %s", name)
-	} else if err != nil {
-		return fmt.Errorf("output %s: %w", name, err)
-	}
-	if !info.IsDir() {
-		return a.collectFile(root, name, info, out)
-	}
-	f, err := root.Open(name)
-	if err != nil {
-		return fmt.Errorf("output %s: %w", name, err)
-	}
-	defer f.Close()
-	for {
-		entries, err := f.ReadDir(256)
-		for _, e := range entries {
-			inner := path.Join(name, e.Name())
-			switch {
-			case e.IsDir():
-				err = a.collectPath(root, inner, out)
-			case e.Type().IsRegular():
-				err = a.collectFile(root, inner, nil, out)
-			default: // links, pipes and the like are left out
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("output %s: %w", name, err)
-		}
-	}
-}
-
-func (a *attempt) collectFile(root *os.Root, name string, info os.FileInfo, out map[string]job.Blob) error {
-	if info != nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("output %s is neither a file nor a directory", name)
-	}
-	if _, dup := out[name]; !dup && len(out) == job.MaxOutputFiles {
-		return fmt.Errorf("the job left more than %d output files; let it pack them into an archive", job.MaxOutputFiles)
-	}
-	b, err := a.store(root, name)
-	if err != nil {
-		return fmt.Errorf("storing output %s: %w", name, err)
-	}
-	out[name] = b
-	return nil
+	return a.collectOutputs(root, res)
 }
 
 // store puts one file into the blob store. It opens the file with O_NONBLOCK, because a named pipe that the

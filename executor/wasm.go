@@ -11,8 +11,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/experimental/sysfs"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/urban-compute/ucp/executor/wasi"
 )
 
 // runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
@@ -41,12 +42,13 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 	if err := dir.prepare(o, 0o600); err != nil {
 		return unprepared(err)
 	}
-	cfg, done, err := moduleConfig(o, dir)
+	prog, done, err := program(o, dir)
 	if err != nil {
 		return returned(err.Error())
 	}
 	defer done()
-	r := mem.explain(o.Memory, call(experimental.WithMemoryAllocator(ctx, mem), mod, cfg))
+	ctx = prog.Context(experimental.WithMemoryAllocator(ctx, mem))
+	r := mem.explain(o.Memory, call(ctx, mod, moduleConfig(o)))
 	r.Began = true
 	return r
 }
@@ -106,45 +108,39 @@ func (m *guestMemory) explain(limit int64, r report) report {
 	return r
 }
 
-// moduleConfig gives the module its arguments, environment and files, and the real clocks and randomness. The
-// caller must call done to close what was opened.
-func moduleConfig(o *order, dir *scratch) (cfg wazero.ModuleConfig, done func(), err error) {
-	var root *os.Root
-	files := &jail{open: func() (*os.Root, error) {
-		if root != nil {
-			return root, nil
-		}
-		if err := dir.make(); err != nil {
-			return nil, err
-		}
-		var err error
-		root, err = os.OpenRoot(dir.root())
-		return root, err
-	}}
-	cfg = wazero.NewModuleConfig().
+// moduleConfig gives the module its arguments and environment, and the real clocks and randomness.
+func moduleConfig(o *order) wazero.ModuleConfig {
+	cfg := wazero.NewModuleConfig().
 		WithName(""). // anonymous, so that instances never collide; nothing imports it
 		WithArgs(append([]string{o.Name}, o.Args...)...).
-		WithStdout(&dir.out).WithStderr(&dir.err).
-		WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithOsyield(runtime.Gosched).
-		WithRandSource(rand.Reader).
-		WithFSConfig(wazero.NewFSConfig().(sysfs.FSConfig).WithSysFSMount(files, "/"))
+		WithSysWalltime().WithNanotime(wasi.Nanotime, 1).WithOsyield(runtime.Gosched).
+		WithRandSource(rand.Reader)
 	for _, kv := range o.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		cfg = cfg.WithEnv(k, v)
 	}
+	return cfg
+}
+
+// program gives the module its files: the job's directory, which is made when it is first needed, and its standard
+// streams. The caller must call done to close what was opened.
+func program(o *order, dir *scratch) (prog *wasi.Program, done func(), err error) {
 	var stdin *os.File
 	if o.Stdin != "" {
 		if stdin, err = os.Open(o.Stdin); err != nil {
 			return nil, nil, fmt.Errorf("opening stdin: %w", err)
 		}
-		cfg = cfg.WithStdin(stdin)
 	}
-	return cfg, func() {
+	prog = wasi.NewProgram(wasi.Stdio{In: stdin, Out: &dir.out, Err: &dir.err}, func() (*os.Root, error) {
+		if err := dir.make(); err != nil {
+			return nil, err
+		}
+		return os.OpenRoot(dir.root())
+	})
+	return prog, func() {
+		prog.Close()
 		if stdin != nil {
 			stdin.Close()
-		}
-		if root != nil {
-			root.Close()
 		}
 	}, nil
 }

@@ -88,10 +88,13 @@ func TestStdinByteForByte(t *testing.T) {
 func TestArgsAndEnv(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm("env", "a b", "")
-	task.Spec.Command = "prog"
+	task.Spec.Name = "prog"
 	task.Spec.Env = map[string]string{"CITY": "Marburg", "UCP_ATTEMPT": "forged"}
 	out := r.read(r.run(task).Stdout)
 	require.Equal(t, "prog|env|a b| /\nCITY=Marburg\nUCP_ATTEMPT=1.a.1\nUCP_JOB_ID="+string(task.ID)+"\n", out)
+	task = r.wasm("env")
+	task.Spec.Name, task.Spec.Env, task.Spec.PlainEnv = "pumps.wasm", map[string]string{"CITY": "Marburg"}, true
+	require.Equal(t, "pumps.wasm|env /\nCITY=Marburg\n", r.read(r.run(task).Stdout), "a job has the name it was given, and no variables of ours if it wants none")
 }
 
 func TestRealClockAndRandomness(t *testing.T) {
@@ -117,6 +120,7 @@ func TestInputsAndOutputs(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
 	require.Len(t, res.Outputs, 3)
+	require.Equal(t, `not among the outputs: "empty/dir" (an empty directory)`, res.Reason, "what is left out is named")
 	copied := res.Outputs["out/copy.bin"]
 	require.Equal(t, string(b), r.read(&copied))
 	require.Equal(t, copied, res.Outputs["in/deep/data.bin"])
@@ -138,13 +142,41 @@ func TestMissingOutputFails(t *testing.T) {
 	require.Equal(t, "hello\n", r.read(res.Stdout), "what it wrote is kept nevertheless")
 }
 
+func TestFailedJobKeepsItsOutputs(t *testing.T) {
+	r := newRig(t)
+	failing := func(files string, outputs ...string) Task {
+		task := r.wasm("failing", files)
+		task.Spec.Outputs = outputs
+		return task
+	}
+	res := r.run(failing("2", "many", "none"))
+	require.Equal(t, job.Failed, res.Outcome)
+	require.Equal(t, 9, *res.ExitCode)
+	require.Equal(t, `exit code 9; not among the outputs: "many/link" (a link)`, res.Reason, "and nobody misses what it did not come to write")
+	require.Len(t, res.Outputs, 2)
+
+	res = r.run(failing(fmt.Sprint(job.MaxOutputFiles+1), "many"))
+	require.Greater(t, len(res.Outputs), job.MaxOutputFiles/2)
+	require.Contains(t, res.Reason, "exit code 9; not among the outputs: ")
+	require.Contains(t, res.Reason, "more than 256 output files")
+	require.Contains(t, res.Reason, "more than a result has room for")
+	require.LessOrEqual(t, res.Size(), job.MaxResult)
+
+	task, no := failing("2", "many"), false
+	task.Spec.OutputsOnFailure = &no
+	res = r.run(task)
+	require.Equal(t, "exit code 9", res.Reason)
+	require.Empty(t, res.Outputs)
+}
+
 func TestOutputFilesAreBounded(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm("mkmany", fmt.Sprint(job.MaxOutputFiles))
 	task.Spec.Outputs = []string{"many"}
 	res := r.run(task)
 	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
-	require.Len(t, res.Outputs, job.MaxOutputFiles, "links are left out")
+	require.Len(t, res.Outputs, job.MaxOutputFiles)
+	require.Equal(t, `not among the outputs: "many/link" (a link)`, res.Reason)
 	task = r.wasm("mkmany", fmt.Sprint(job.MaxOutputFiles+1))
 	task.Spec.Outputs = []string{"many"}
 	require.Contains(t, r.run(task).Reason, "more than 256 output files")

@@ -278,8 +278,15 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalTexts(b, n, "labels", s.Labels)
 	b, n = optionalInt(b, n, "min_replicas", int64(s.MinReplicas))
 	b, n = optionalString(b, n, "module", s.Module)
+	b, n = optionalString(b, n, "name", s.Name)
 	b, n = optionalTexts(b, n, "named_outputs", s.NamedOutputs)
 	b, n = optionalStrings(b, n, "outputs", s.Outputs)
+	if s.OutputsOnFailure != nil {
+		b, n = appendBool(appendString(b, "outputs_on_failure"), *s.OutputsOnFailure), n+1
+	}
+	if s.PlainEnv {
+		b, n = appendBool(appendString(b, "plain_env"), true), n+1
+	}
 	b = stringField(b, "preemption", s.Preemption)
 	b = appendPriority(appendString(b, "priority"), &s.Priority)
 	if s.Redeploy != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urban-compute/ucp/label"
 )
@@ -115,6 +116,9 @@ func (s *Spec) fillIn() {
 	if s.Redeploy != nil && *s.Redeploy {
 		s.Redeploy = nil // the default, so that both spellings are the same job
 	}
+	if s.OutputsOnFailure != nil && *s.OutputsOnFailure {
+		s.OutputsOnFailure = nil // likewise
+	}
 }
 
 // validate checks a complete spec whose encoding has the given number of bytes. What a newer broker can do
@@ -162,6 +166,9 @@ func (s *Spec) checkDriver() error {
 		}
 	default:
 		return fieldError("driver", "unknown driver %q; want \"wasm\" or \"process\"", s.Driver)
+	}
+	if len(s.Name) > maxName || strings.ContainsFunc(s.Name, unicode.IsControl) {
+		return fieldError("name", "%.80q; want at most %d bytes without control characters", s.Name, maxName)
 	}
 	if strings.ContainsRune(s.Command, 0) {
 		return fieldError("command", "it must not contain a zero byte")

@@ -69,6 +69,8 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"after":["a b"]`), "after[0]"},
 		{with(`"after":["` + strings.Repeat(`j","`, maxAfter) + `x"]`), "after"},
 		{with(`"after":["j1"],"after_policy":"never"`), "after_policy"},
+		{with(`"name":"` + strings.Repeat("x", 256) + `"`), "name"},
+		{with(`"name":"red\u001b[31m"`), "name"},
 		{with(`"labels":{"a b":"c"}`), `labels["a b"]`},
 		{with(`"labels":{"a":"` + strings.Repeat("x", 257) + `"}`), `labels["a"]`},
 		{with(`"constraints":["ok=1","a b"]`), "constraints[1]"},
@@ -103,6 +105,11 @@ func TestParseSpecAccepts(t *testing.T) {
 	b, err := ParseSpec([]byte(with(`"after":["j1"]`)))
 	require.NoError(t, err)
 	require.Equal(t, a.Digest(), b.Digest(), "they are two spellings of the same job")
+	a, err = ParseSpec([]byte(with(`"outputs_on_failure":true,"plain_env":false,"name":""`)))
+	require.NoError(t, err)
+	b, err = ParseSpec([]byte(with(`"name":""`)))
+	require.NoError(t, err)
+	require.Equal(t, a.Digest(), b.Digest(), "likewise")
 }
 
 // Fields that are not supported yet are refused and flagged, not ignored.

@@ -97,6 +97,16 @@ func (d *plainReader) specField(key string, s *Spec) (field int) {
 	case "deadline_in":
 		s.DeadlineIn = d.duration()
 		return 19
+	case "name":
+		s.Name = d.string()
+		return 20
+	case "plain_env":
+		s.PlainEnv = d.bool()
+		return 21
+	case "outputs_on_failure":
+		yes := d.bool()
+		s.OutputsOnFailure = &yes
+		return 22
 	}
 	d.bad = true // a rare field, or an unknown one
 	return 0

@@ -303,16 +303,19 @@ func (d *reader) spec(s *Spec) {
 	s.Labels = d.optionalTexts(&n, "labels")
 	s.MinReplicas = d.small(d.optionalInt(&n, "min_replicas"))
 	s.Module = Digest(d.optionalString(&n, "module"))
+	s.Name = d.optionalString(&n, "name")
 	s.NamedOutputs = d.optionalTexts(&n, "named_outputs")
 	s.Outputs = optionalList[string](d, &n, "outputs")
+	s.OutputsOnFailure = d.optionalFlag(&n, "outputs_on_failure")
+	if d.has("plain_env") {
+		n--
+		s.PlainEnv = d.bool()
+		d.expect(s.PlainEnv)
+	}
 	s.Preemption = Preemption(d.nameField("preemption"))
 	d.key("priority")
 	d.priority(&s.Priority)
-	if d.has("redeploy") {
-		n--
-		yes := d.bool()
-		s.Redeploy = &yes
-	}
+	s.Redeploy = d.optionalFlag(&n, "redeploy")
 	d.key("resources")
 	d.resources(&s.Resources)
 	d.key("retries")
@@ -422,6 +425,16 @@ func (d *reader) optionalInt(n *int, key string) int64 {
 	v := d.int()
 	d.expect(v != 0)
 	return v
+}
+
+// optionalFlag reads a flag that may be absent, which is neither true nor false.
+func (d *reader) optionalFlag(n *int, key string) *bool {
+	if !d.has(key) {
+		return nil
+	}
+	*n--
+	yes := d.bool()
+	return &yes
 }
 
 func optionalList[S ~string](d *reader, n *int, key string) []S {

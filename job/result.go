@@ -28,7 +28,7 @@ type Blob struct {
 type Result struct {
 	Outcome  Outcome `codec:"o" json:"outcome"`
 	ExitCode *int    `codec:"x,omitempty" json:"exit_code,omitempty"` // 128+n for signal n; nil if it did not exit
-	Reason   string  `codec:"r,omitempty" json:"reason,omitempty"`    // why it failed, for people
+	Reason   string  `codec:"r,omitempty" json:"reason,omitempty"`    // why it failed, or what is not among its outputs; for people
 	// Permanent marks a failure that a retry cannot change (for instance, the module is not
 	// wasm), so that no retry is made.
 	Permanent bool `codec:"p,omitempty" json:"-"`

@@ -3,6 +3,7 @@ package job
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"path"
 	"slices"
 	"time"
 
@@ -33,6 +34,7 @@ const (
 	DefaultUser     = 5        // user priority
 	MaxUserPriority = 10       // the most urgent user priority
 	maxWeight       = 10       // computational weight
+	maxName         = 255      // bytes of a name: what file names may have
 	maxDeadlineIn   = clock.Duration(100 * 365 * 24 * time.Hour)
 	MaxOutput       = 16 << 20 // bytes of stdout, and of stderr; more is cut, with a note
 	MaxBlob         = 1 << 30  // bytes of one blob
@@ -54,17 +56,23 @@ const (
 // A new field must be added to append.go, read.go, plain.go and the checks in parse.go; fields_test.go names
 // the places that were forgotten.
 type Spec struct {
-	Driver  Driver            `codec:"driver" json:"driver"`
+	Driver Driver `codec:"driver" json:"driver"`
+	// Name is what people call the job, and a wasm program finds as its own (argv[0]). Several jobs may have one name.
+	Name    string            `codec:"name,omitempty" json:"name,omitempty"`
 	Module  Digest            `codec:"module,omitempty" json:"module,omitempty"`   // the wasm module
 	Command string            `codec:"command,omitempty" json:"command,omitempty"` // the native program
 	Args    []string          `codec:"args,omitempty" json:"args,omitempty"`
 	Env     map[string]string `codec:"env,omitempty" json:"env,omitempty"`
-	Stdin   Digest            `codec:"stdin,omitempty" json:"stdin,omitempty"`
+	// PlainEnv leaves the job without the variables that every job gets, UCP_ATTEMPT (rule J4) and UCP_JOB_ID.
+	PlainEnv bool   `codec:"plain_env,omitempty" json:"plain_env,omitempty"`
+	Stdin    Digest `codec:"stdin,omitempty" json:"stdin,omitempty"`
 
 	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest, or "data:name"
 	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`       // made before the job starts
 	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept
 	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
+	// OutputsOnFailure says whether Outputs are also kept of an attempt that failed; nil means true.
+	OutputsOnFailure *bool `codec:"outputs_on_failure,omitempty" json:"outputs_on_failure,omitempty"`
 
 	Resources Resources `codec:"resources" json:"resources"`
 	Exclusive string    `codec:"exclusive,omitempty" json:"exclusive,omitempty"`
@@ -185,6 +193,19 @@ func digestOf(spec []byte) Digest {
 
 // MayRedeploy reports whether the job may be run again when its executor was lost.
 func (s *Spec) MayRedeploy() bool { return s.Redeploy == nil || *s.Redeploy }
+
+// KeepsOutputs reports whether Outputs are kept of an attempt that ended so.
+func (s *Spec) KeepsOutputs(o Outcome) bool {
+	return o == Succeeded || s.OutputsOnFailure == nil || *s.OutputsOnFailure
+}
+
+// ShownName is what people know the job by, beside its ID: its name, or that of the native program, or "".
+func (s *Spec) ShownName() string {
+	if s.Name != "" || s.Command == "" {
+		return s.Name
+	}
+	return path.Base(s.Command)
+}
 
 // Unmet returns the first of the spec's constraints that a broker with the given labels does not meet, or ""
 // if it meets all.

@@ -119,6 +119,7 @@ func specFields(field func(name, value string), j *api.Job) {
 	if s == nil {
 		return
 	}
+	field("Name", s.Name)
 	what := "module " + string(s.Module)
 	if s.Command != "" {
 		what = "command " + s.Command

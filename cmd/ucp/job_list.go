@@ -81,9 +81,9 @@ func jobsTable(w io.Writer, l *api.JobList, state string) {
 		row(w, "no"+state+" jobs")
 		return
 	}
-	row(w, "ID", "STATE", "EXECUTOR", "EXIT", "AGE", "TOOK", "NOTE")
+	row(w, "ID", "NAME", "STATE", "EXECUTOR", "EXIT", "AGE", "TOOK", "NOTE")
 	for _, j := range l.Jobs {
-		row(w, j.ID, j.State, dash(j.Executor), exitText(j.ExitCode), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), shorten(noteOf(&j), 60))
+		row(w, j.ID, dash(shorten(j.Name, 24)), j.State, dash(j.Executor), exitText(j.ExitCode), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), shorten(noteOf(&j), 60))
 	}
 	if l.Next != "" {
 		row(w, "... more: --all, or --after "+l.Next)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -101,6 +104,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
+	if spec.Name == "" && spec.Driver == job.Wasm {
+		spec.Name = nameOf(file)
+	}
 	if f.dryRun {
 		return c.dryRun(ctx, client, f, file, spec)
 	}
@@ -128,6 +134,15 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 		return err
 	}
 	return c.deliver(ctx, client, f, &j)
+}
+
+// nameOf returns the name of a program by its file, or "" if the file is our stdin or has no name fit to show.
+func nameOf(file string) string {
+	name := filepath.Base(file)
+	if file == "-" || strings.ContainsFunc(name, unicode.IsControl) {
+		return ""
+	}
+	return name
 }
 
 // maybeSubmitted says what to do when it is not known whether the broker took
@@ -212,6 +227,9 @@ func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *a
 	}
 	if _, err := fetchFiles(ctx, id, f.to, outputFiles(client, j)); err != nil {
 		return err
+	}
+	if j.State == job.StateSucceeded && j.Reason != "" {
+		fmt.Fprintf(c.err, "ucp: job %s: %s\n", id, j.Reason)
 	}
 	return jobExit(j, c.terminal) // without a terminal, stderr is the job's alone
 }

@@ -15,7 +15,8 @@ import (
 
 // runFlags holds what `ucp run` was told about the job.
 type runFlags struct {
-	stdin, driver              string
+	name, stdin, driver        string
+	plainEnv, onSuccessOnly    bool
 	inputs, env, labels        pairsValue
 	constraints, outputs, dirs []string
 	cpu                        cpuValue
@@ -43,12 +44,15 @@ type runFlags struct {
 func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.inputs.form, f.env.form, f.labels.form = "PATH=FILE", "NAME=VALUE", "NAME=VALUE"
 	fs.SortFlags = false
+	fs.StringVar(&f.name, "name", "", "`NAME` of the job for people, and for a wasm program its own (default: the file name of the program)")
 	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is ours")
 	fs.Var(&f.inputs, "input", "put our FILE (- is stdin) at PATH in the job's directory; repeatable")
 	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file or directory to bring back; repeatable")
 	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
 	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
 	fs.Var(&f.env, "env", "environment variable; repeatable")
+	fs.BoolVar(&f.plainEnv, "plain-env", false, "no variables but those of --env: not UCP_ATTEMPT, the fencing token, nor UCP_JOB_ID")
+	fs.BoolVar(&f.onSuccessOnly, "outputs-on-success-only", false, "keep no --output of an attempt that fails (outputs_on_failure: false)")
 
 	fs.Var(&f.cpu, "cpu", "CPU to ask for, "+cpuHelp+fmt.Sprintf(" (default %dm)", job.DefaultCPU))
 	fs.Var(&f.memory, "memory", "memory to ask for, also the limit, "+bytesHelp+fmt.Sprintf(" (default %s)", humanBytes(job.DefaultMemory)))
@@ -91,7 +95,7 @@ func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, to
 // can get wrong; what a job may ask for is the broker's to say.
 func (f *runFlags) spec(args []string) (job.Spec, error) {
 	s := job.Spec{
-		Driver: job.Driver(f.driver), Args: args, Env: f.env.pairs,
+		Driver: job.Driver(f.driver), Name: f.name, Args: args, Env: f.env.pairs, PlainEnv: f.plainEnv,
 		Dirs: f.dirs, Outputs: f.outputs,
 		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
 		Priority:    job.Priority{User: f.priority, Emergency: f.emergency},
@@ -110,9 +114,11 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		return s, fmt.Errorf("--device %w", err)
 	}
 	s.Resources.Devices = devices
-	if f.once {
-		no := false
+	if no := false; f.once {
 		s.Redeploy = &no
+	}
+	if no := false; f.onSuccessOnly {
+		s.OutputsOnFailure = &no
 	}
 	for _, id := range f.after {
 		s.After = append(s.After, job.ID(id))

@@ -55,7 +55,7 @@ func TestRunMakesTheSpecFromItsFlags(t *testing.T) {
 	require.Equal(t, ran{0, "", ""}, r)
 	require.Contains(t, b.jobs, "mine")
 	require.Equal(t, job.Spec{
-		Driver: job.Wasm, Module: job.Digest(digestOf(module)), Args: []string{"-v", "--cpu", "x"}, Env: map[string]string{"K": "V=W"},
+		Driver: job.Wasm, Name: "m.wasm", Module: job.Digest(digestOf(module)), Args: []string{"-v", "--cpu", "x"}, Env: map[string]string{"K": "V=W"},
 		Stdin: job.Digest(digestOf("S")), Inputs: map[string]string{"d/a.csv": digestOf("A"), "b": digestOf("in")},
 		Dirs: []string{"tmp"}, Outputs: []string{"r.json"}, Resources: job.Resources{CPU: 500, Memory: 128 << 20},
 		Priority: job.Priority{User: job.DefaultUser}, Labels: map[string]string{"team": "north"}, Constraints: []string{"arch=arm64", "k in (a,b)"},
@@ -71,6 +71,9 @@ func TestRunOfANativeProgram(t *testing.T) {
 	require.Equal(t, "uname", got.Command)
 	require.Equal(t, []string{"-a"}, got.Args)
 	require.Empty(t, got.Module)
+	require.Empty(t, got.Name, "a native program's own name says enough")
+	require.Equal(t, ran{0, "", ""}, s.run("run", "--driver", "process", "--name", "which system", "uname"))
+	require.Equal(t, "which system", got.Name)
 }
 
 // What this version of a broker can't do is the broker's to refuse.

@@ -109,6 +109,7 @@ func threeJobs(b *fakeBroker) {
 	for _, j := range []api.Job{succeeded("j1"), ended("j2", job.StateFailed, &three, "exit code 3"), ended("j3", job.StatePending, nil, "")} {
 		b.jobs[string(j.ID)] = &j
 	}
+	b.jobs["j2"].Name = "pumps.wasm"
 	b.jobs["j3"].Why, b.jobs["j3"].Executor, b.jobs["j3"].StartedAt = "no broker meets\tgpu", "", 0
 }
 
@@ -119,14 +120,14 @@ func TestJobList(t *testing.T) {
 	require.JSONEq(t, `{"jobs":[],"next":"","as_of":"2026-01-31T15:04:05Z"}`, s.run("job", "list", "-o", "json").out)
 	threeJobs(b)
 	require.Equal(t, ran{0, `
-ID  STATE      EXECUTOR  EXIT  AGE    TOOK  NOTE
-j3  pending    -         -     1m30s  -     no broker meets gpu
-j2  failed     b         3     1m30s  2.5s  exit code 3
-j1  succeeded  b         0     1m30s  2.5s
+ID  NAME        STATE      EXECUTOR  EXIT  AGE    TOOK  NOTE
+j3  -           pending    -         -     1m30s  -     no broker meets gpu
+j2  pumps.wasm  failed     b         3     1m30s  2.5s  exit code 3
+j1  -           succeeded  b         0     1m30s  2.5s
 `[1:], ""}, s.run("job", "list"))
 	require.Contains(t, s.run("job", "list", "--limit", "2").out, "... more: --all, or --after j2\n")
 	got := s.run("job", "list", "--limit", "2", "--all").out
-	require.Contains(t, got, "j1  succeeded")
+	require.Contains(t, got, "j1  -           succeeded")
 	require.NotContains(t, got, "more")
 	require.NotContains(t, s.run("job", "list", "--state", "failed").out, "j1")
 }

@@ -280,7 +280,7 @@ func validState(s job.State) bool {
 func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
-		ID: r.ID, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		ID: r.ID, Name: r.Spec.ShownName(), Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
 		Provisional: f.Provisional, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},

@@ -26,7 +26,7 @@ func main() {
 		"echo": echo, "cat": cat, "exit": exit, "env": env, "copy": copyFile, "tree": tree,
 		"escape": escape, "files": files, "eat": eat, "loop": loop, "flood": flood, "sleep": sleep,
 		"panic": func([]string) error { panic("as asked") }, "clock": clock, "late": late, "mkmany": mkmany,
-		"tally": tally,
+		"tally": tally, "failing": failing,
 	}[os.Args[1]]
 	if do == nil {
 		fail(fmt.Errorf("no command %q", os.Args[1]))
@@ -252,6 +252,14 @@ func clock([]string) error {
 }
 
 func late([]string) error { return os.WriteFile("only/here", nil, 0o644) }
+
+// failing leaves files, and fails.
+func failing(a []string) error {
+	if err := mkmany(a); err != nil {
+		return err
+	}
+	return errors.New("as asked")
+}
 
 func mkmany(a []string) error {
 	n, _ := strconv.Atoi(a[0])
