@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/roll"
 )
 
@@ -76,6 +77,24 @@ func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	require.Len(t, a.b.jobs.withID("j1"), 1)
 	require.Len(t, b.b.jobs.withID("j1"), 1)
 	require.NotZero(t, a.b.stats.Breaches)
+}
+
+// While a member speaks only the version before, a claim of forgetting is believed: but not of who is deceived about us
+// (rules F3, X1).
+func TestDeceivedOldMembersMakeNobodyForget(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	w.nodes["b"].protocol = 1
+	w.meet()
+	a, b := w.nodes["a"], w.nodes["b"]
+	w.submit(a, "j1")
+	w.pass(w.cfg.AckTimeout)
+	claim := wire.Reply{Version: 1, From: "b", Actor: "b~1", Forgotten: []ledger.Ref{kind.JobRef(a.b.withID("j1")[0])}}
+	claim.Clock = clock.NewTips(clock.Dot{Actor: "a~1", Counter: 1 << 40})
+	w.step(a, Acked{Peer: "b", Reply: claim})
+	require.Len(t, a.b.withID("j1"), 1)
+	claim.Clock = b.b.Clock()
+	w.step(a, Acked{Peer: "b", Reply: claim})
+	require.Empty(t, a.b.withID("j1"))
 }
 
 // A peer may write the highest numbers that are valid. Whoever goes on from there writes nothing that its own next

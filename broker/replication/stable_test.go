@@ -126,12 +126,12 @@ func TestToldIsVoidWithItsStart(t *testing.T) {
 	require.Equal(t, dots, g.stable())
 	require.True(t, g.Firm(dots))
 	require.True(t, g.Forgettable(dots))
-	g.tells("b~2", nil, nil)
+	g.tells("b~2", vector("b~2:1"), nil)
 	require.Equal(t, dots, g.stable(), "what was stable stays so")
-	require.False(t, g.Firm(dots))
+	require.False(t, g.Firm(dots), "although what it has told now does not count before we hold the same")
 	require.False(t, g.Forgettable(dots))
 	g.write("y")
-	g.tells("b~2", vector("a~1:1"), nil)
+	g.tells("b~2", vector("a~1:1", "b~2:1"), nil)
 	require.Equal(t, dots, g.stable())
 }
 
