@@ -55,7 +55,7 @@ func (b *Broker) sealOrphans() {
 			continue
 		}
 		r := b.record(ref.Key)
-		if r == nil || !r.Finished() || r.IsStub() || r.Seal != nil || b.ledger.Has(r.Verdict().Dot) || b.successor(ref.Key, "") != b.self {
+		if r == nil || !r.Finished() || r.IsStub() || b.ledger.Has(deciding(r)) || b.successor(ref.Key, "") != b.self {
 			continue
 		}
 		b.seal(ref.Key, *r.Verdict())

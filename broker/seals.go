@@ -71,14 +71,19 @@ func deciding(r *job.Record) clock.Dot {
 	return r.Verdict().Dot
 }
 
-// seal writes that a verdict decides a job, unless a higher seal says otherwise.
+// seal writes that a verdict decides a job, unless a higher seal says otherwise. One that says the same is enough, if our
+// clock covers its update.
 func (b *Broker) seal(key string, v job.Verdict) {
 	closes := b.members.Roll().Closes()
 	b.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
-		if s := old.Seal; s != nil && s.Verdict == v.Dot && s.Closes >= closes {
+		if s := old.Seal; s != nil && s.Verdict == v.Dot && s.Closes >= closes && b.ledger.Has(s.Dot) {
 			return nil
 		}
-		return old.With(dot, func(r *job.Record) { r.SetSeal(v, closes, dot) })
+		r := old.With(dot, func(r *job.Record) { r.SetSeal(v, closes, dot) })
+		if r.Seal.Dot != dot {
+			return nil
+		}
+		return r
 	})
 	b.stats.Sealed++
 }

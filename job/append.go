@@ -73,7 +73,12 @@ func appendRecord(b []byte, r *Record) []byte {
 		}
 	}
 	if s := r.Seal; s != nil {
-		b, n = appendMapHeader(appendString(b, "seal"), 3), n+1
+		b, n = appendString(b, "seal"), n+1
+		if s.Again != 0 {
+			b = uintField(appendMapHeader(b, 4), "again", s.Again)
+		} else {
+			b = appendMapHeader(b, 3)
+		}
 		b = uintField(b, "closes", s.Closes)
 		b = appendDot(appendString(b, "dot"), s.Dot)
 		b = appendDot(appendString(b, "verdict"), s.Verdict)

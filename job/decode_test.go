@@ -78,6 +78,9 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a seal that knows of so many": {func(r *Record) {
 			r.Seal = &Seal{Verdict: r.Verdicts[0].Dot, Dot: creation.Dot, Closes: clock.MaxCounter + 1}
 		}, "seal"},
+		"a seal that was written again so often": {func(r *Record) {
+			r.Seal = &Seal{Verdict: r.Verdicts[0].Dot, Dot: creation.Dot, Again: clock.MaxCounter + 1}
+		}, "seal"},
 		"a spec with min_replicas":          {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
 		"a spec with a path that leads out": {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
 		"a spec without driver":             {func(r *Record) { r.Spec.Driver = "" }, "driver"},

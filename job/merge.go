@@ -24,7 +24,7 @@ import (
 //  7. Ended: for each predecessor the one that decides, by its seal, then the earliest (rule C4).
 //  8. Pauses: union, for each the earliest end; of those the maxPauses latest.
 //  9. Losses: the maximum (rule P4).
-//  10. Seal: that of the writer who knew of more closes of members, then of the earlier verdict, then of the lower dot (rule F2).
+//  10. Seal: that of the writer who knew of more closes of members, then of the earlier verdict, then the one written again more often, then of the lower dot (rule F2).
 //  11. Unknown: union; of two values of one field the greater encoding.
 //
 // A stub (rule M4) is a record of which less is known: of two copies of one creation or verdict the fuller one stays, and

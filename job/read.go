@@ -83,8 +83,15 @@ func (d *reader) record(r *Record) (spec []byte) {
 	}
 	if d.has("seal") {
 		n--
-		d.expect(d.mapHeader() == 3)
-		r.Seal = &Seal{Closes: d.uintField("closes")}
+		r.Seal = new(Seal)
+		fields := d.mapHeader()
+		if d.has("again") {
+			fields--
+			r.Seal.Again = d.uint()
+			d.expect(r.Seal.Again != 0)
+		}
+		d.expect(fields == 3)
+		r.Seal.Closes = d.uintField("closes")
 		d.key("dot")
 		r.Seal.Dot = d.dot()
 		d.key("verdict")

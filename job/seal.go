@@ -12,15 +12,19 @@ import (
 // decides, whatever the others' times: what was shown as firm does not change, even if a broker whose disk was
 // restored from a copy ends the job once more, with a clock that is behind.
 type Seal struct {
-	Closes  uint64    `codec:"closes"`  // of members that its writer knew of
-	Dot     clock.Dot `codec:"dot"`     // Dot.Actor is the writer
-	Verdict clock.Dot `codec:"verdict"` // it is in Record.Verdicts
+	Again   uint64    `codec:"again,omitempty"` // how often it was written again, since nobody's clock would ever cover its update (rule L5)
+	Closes  uint64    `codec:"closes"`          // of members that its writer knew of
+	Dot     clock.Dot `codec:"dot"`             // Dot.Actor is the writer
+	Verdict clock.Dot `codec:"verdict"`         // it is in Record.Verdicts
 }
 
-// SetSeal seals a verdict, unless the record has a higher seal. It may only be called inside [Record.With], with
-// the dot of that change.
+// SetSeal seals a verdict, unless the record has a higher seal. One of the same verdict it takes the place of, even if
+// that knew of more closes. It may only be called inside [Record.With], with the dot of that change.
 func (r *Record) SetSeal(v Verdict, closes uint64, dot clock.Dot) {
 	own := &Record{Verdicts: []Verdict{v}, Seal: &Seal{Closes: closes, Dot: dot, Verdict: v.Dot}}
+	if s := r.Seal; s != nil && s.Verdict == v.Dot && s.Closes >= closes && s.Again < clock.MaxCounter {
+		own.Seal.Closes, own.Seal.Again = s.Closes, s.Again+1
+	}
 	s, _ := mergeSeals(r, own)
 	r.Verdicts, _ = mergeVerdicts(r.Verdicts, own.Verdicts, s)
 	r.Seal = s
@@ -28,7 +32,7 @@ func (r *Record) SetSeal(v Verdict, closes uint64, dot clock.Dot) {
 
 // mergeSeals returns the higher seal of two records, and whether that is b's. Of two seals the one counts whose
 // writer knew of more closes of members, since another member may have closed that one; then the one of the
-// earlier verdict, and then the lower dot.
+// earlier verdict, the one that was written again more often, and then the lower dot.
 func mergeSeals(a, b *Record) (*Seal, bool) {
 	switch {
 	case b.Seal == nil:
@@ -37,7 +41,7 @@ func mergeSeals(a, b *Record) (*Seal, bool) {
 		return b.Seal, true
 	}
 	x, y := a.Seal, b.Seal
-	higher := cmp.Or(cmp.Compare(y.Closes, x.Closes), a.sealed().compare(*b.sealed()), x.Dot.Compare(y.Dot)) > 0
+	higher := cmp.Or(cmp.Compare(y.Closes, x.Closes), a.sealed().compare(*b.sealed()), cmp.Compare(y.Again, x.Again), x.Dot.Compare(y.Dot)) > 0
 	if higher {
 		return y, true
 	}
@@ -87,6 +91,6 @@ func (s *Seal) valid(r *Record) bool {
 		return len(r.Verdicts) <= maxVerdicts
 	}
 	v := r.sealed()
-	return v != nil && !s.Dot.IsZero() && r.Dots.Has(s.Dot) && s.Closes <= clock.MaxCounter &&
+	return v != nil && !s.Dot.IsZero() && r.Dots.Has(s.Dot) && s.Closes <= clock.MaxCounter && s.Again <= clock.MaxCounter &&
 		(len(r.Verdicts) <= maxVerdicts || len(r.Verdicts) == maxVerdicts+1 && r.Verdicts[maxVerdicts].Dot == s.Verdict)
 }

@@ -139,6 +139,9 @@ func (r *Record) EncodeStub() []byte {
 		dot(s.Dot)
 		dot(s.Verdict)
 		b = binary.AppendUvarint(b, s.Closes)
+		if s.Again > 0 {
+			b = binary.AppendUvarint(b, s.Again)
+		}
 	}
 	return b
 }
@@ -187,6 +190,9 @@ func DecodeStub(key string, b []byte) (*Record, error) {
 	}
 	if !in.bad && len(in.b) > 0 {
 		r.Seal = &Seal{Dot: dot(), Verdict: dot(), Closes: in.number()}
+		if len(in.b) > 0 {
+			r.Seal.Again = in.number()
+		}
 	}
 	err := errStub
 	if !in.bad && len(in.b) == 0 {

@@ -59,6 +59,12 @@ func Records(scan Scan, schemas map[Kind]Schema, fn func(Stored) error) error {
 	})
 }
 
+// StoredStubs counts the stubs in a store (rule M4), those of records among them that are whole again.
+func StoredStubs(scan Scan) (n int, err error) {
+	err = scan([]byte{stubSpace}, func(_, _ []byte) error { n++; return nil })
+	return n, err
+}
+
 // StoredClock reads the clock that batches have written to a store: nil when they have written none.
 // It includes what is in quarantine, and lists its tips (rule K2).
 func StoredClock(scan Scan) (clock.Tips, error) {

@@ -26,8 +26,12 @@ func (c *cli) clusterCommand() *cobra.Command {
 const verifyHelp = `Asks every broker for a digest of its ledger at its vector clock, and compares
 them. Brokers with equal clocks must hold the same, byte for byte. While clocks
 differ something is still under way: it asks again, until --wait is over. Records
-that differ are named, with the brokers that hold each version. A finished job that
-some brokers have already forgotten (retention) does not count as a difference.
+that differ are named, with the brokers that hold each version.
+
+What brokers drop each in its own time does not count as a difference: a finished job
+that some have already forgotten (retention), or of which they keep only how it ended;
+and what each remembers of the starts of others. Of jobs of which only that is left
+(STUBS) nothing is compared.
 
 Exit code 1 when anything differs, or a broker does not answer.`
 
@@ -126,7 +130,12 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 		}
 	}
 	if settled && slices.ContainsFunc(v.Brokers, func(d api.Digest) bool { return d.Digest != v.Brokers[0].Digest }) {
-		v.differ(v.ask(ctx, clients, true))
+		list := v.ask(ctx, clients, true)
+		if settled = slices.EqualFunc(v.Brokers, list, func(a, b api.Digest) bool { return a.Name == b.Name && a.Digest == b.Digest }); settled {
+			v.differ(list)
+		} else {
+			v.problem("while they were asked brokers have changed")
+		}
 	}
 	for _, d := range v.Brokers {
 		if d.Quarantined > 0 {
@@ -186,8 +195,13 @@ func (v *verification) differ(list []api.Digest) {
 		created  []clock.Dot
 	}
 	all := map[string]*held{}
+	var known clock.Vector // their clocks are equal: what one says that its own stands for, all know
 	for _, d := range list {
+		known.Merge(d.Clock)
 		for _, r := range d.List {
+			if r.Kind == "start" {
+				continue // of an older version
+			}
 			key := r.Kind + " " + r.Key
 			if all[key] == nil {
 				all[key] = &held{by: map[string]string{}, finished: true, created: r.Created}
@@ -203,7 +217,7 @@ func (v *verification) differ(list []api.Digest) {
 		for _, d := range list {
 			digest, ok := h.by[d.Name]
 			switch {
-			case !ok && h.finished && covers(d.Clock, h.created):
+			case !ok && h.finished && covers(known, h.created):
 				forgotten = true
 				versions[d.Name] = "forgotten"
 			case !ok:
@@ -238,9 +252,9 @@ func covers(c clock.Vector, dots []clock.Dot) bool {
 const differencesShown = 20
 
 func verifyTable(w io.Writer, v *verification) {
-	row(w, "BROKER", "RECORDS", "DIGEST", "CLOCK")
+	row(w, "BROKER", "RECORDS", "STUBS", "DIGEST", "CLOCK")
 	for _, d := range v.Brokers {
-		row(w, d.Name, d.Records, d.Digest[:min(16, len(d.Digest))], clockLine(d.Clock))
+		row(w, d.Name, d.Records, d.Stubs, d.Digest[:min(16, len(d.Digest))], clockLine(d.Clock))
 	}
 	for i, d := range v.Differing {
 		if i == differencesShown {
@@ -254,7 +268,7 @@ func verifyTable(w io.Writer, v *verification) {
 		row(w, "differs: "+d.Key, "", strings.Join(parts, ", "))
 	}
 	if v.Forgotten > 0 {
-		row(w, fmt.Sprintf("%d finished records are already forgotten by some brokers; retention permits that", v.Forgotten))
+		row(w, fmt.Sprintf("%d finished records are already forgotten by some brokers, or kept as stubs; retention permits that", v.Forgotten))
 	}
 	if v.Same {
 		row(w, fmt.Sprintf("all %d brokers hold the same", len(v.Brokers)))

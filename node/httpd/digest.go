@@ -30,7 +30,8 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sumUp fills a digest with what a store holds; with list also with each record.
+// sumUp fills a digest with what a store holds; with list also with each record. What brokers may hold otherwise than
+// others though they know the same is left out: rows of starts, and stubs (rule M4).
 func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 	c, err := ledger.StoredClock(scan)
 	if err != nil {
@@ -39,15 +40,19 @@ func sumUp(d *api.Digest, scan ledger.Scan, list bool) error {
 	if d.Quarantined, err = ledger.StoredQuarantine(scan); err != nil {
 		return err
 	}
+	if d.Stubs, err = ledger.StoredStubs(scan); err != nil {
+		return err
+	}
 	sum := sha256.New()
 	var lineage clock.Lineage
 	err = ledger.Records(scan, kind.Schemas, func(s ledger.Stored) error {
-		d.Records++
-		if row, ok := s.Record.(*ledger.Row); ok && list {
-			if err := lineage.Add(row.Actor, row.Parents); err != nil {
-				return err
+		if s.Kind == ledger.Starts { // each broker keeps the rows that it needs (rule K2): equal clocks stand for the same
+			if row, ok := s.Record.(*ledger.Row); ok && list {
+				return lineage.Add(row.Actor, row.Parents)
 			}
+			return nil
 		}
+		d.Records++
 		one := sha256.Sum256(s.Value)
 		sum.Write(s.Key)
 		sum.Write(one[:])
