@@ -107,6 +107,9 @@ func (s *Spec) fillIn() {
 	if s.Resources.Memory == 0 {
 		s.Resources.Memory = DefaultMemory
 	}
+	if s.Driver == Wasm {
+		s.fromRoot()
+	}
 	if s.AfterPolicy == "success" {
 		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
 	}
@@ -118,6 +121,24 @@ func (s *Spec) fillIn() {
 	}
 	if s.OutputsOnFailure != nil && *s.OutputsOnFailure {
 		s.OutputsOnFailure = nil // likewise
+	}
+}
+
+// fromRoot makes absolute paths of a wasm job relative to its directory, which is its "/", so that both spellings are
+// the same job. One that is there already stays as it is, and is refused.
+func (s *Spec) fromRoot() {
+	for _, list := range [][]string{s.Dirs, s.Outputs} {
+		for i, p := range list {
+			list[i] = strings.TrimLeft(p, "/")
+		}
+	}
+	var buf [8]string
+	for _, p := range appendKeys(buf[:0], s.Inputs) {
+		rel := strings.TrimLeft(p, "/")
+		if _, taken := s.Inputs[rel]; !taken {
+			s.Inputs[rel] = s.Inputs[p]
+			delete(s.Inputs, p)
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-const module = wasmMagic + "\x01\x00\x00\x00"
+const module = "\x00asm\x01\x00\x00\x00"
 
 // inFolder changes to a new directory with these files.
 func inFolder(t *testing.T, files map[string]string) {
@@ -285,8 +285,10 @@ func TestInterruptLeavesTheJobRunning(t *testing.T) {
 
 func TestRunRefusesBeforeItUploads(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": ""})
-	require.Equal(t, "ucp: m.txt is not a WebAssembly module; a native program needs --driver process\n", s.run("run", "m.txt").errOut)
+	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": "", "c.wasm": "\x00asm\x0d\x00\x01\x00"})
+	require.Equal(t, "ucp: c.wasm: this is a WASI preview 2 component; build for wasip1\n", s.run("run", "c.wasm").errOut)
+	require.Contains(t, s.run("run", "m.txt").errOut, "ucp: m.txt: it is not a WebAssembly module: its first bytes are ")
+	require.Contains(t, s.run("run", "m.txt").errOut, "; a native program needs --driver process\n")
 	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
 	s.stdin = module
 	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)
