@@ -132,6 +132,19 @@ func TestInputsAndOutputs(t *testing.T) {
 	require.Equal(t, "/\n/b\n/b/c\n/tmp\n", r.read(r.run(task).Stdout))
 }
 
+// Names of outputs are text, whatever the program has called its files, and may be as long as a file system takes.
+func TestOddNamesOfOutputs(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{"caf\xe9", `back\slash`, strings.Repeat("n", 255)} {
+		task := r.wasm("copy", "in", "out/"+name)
+		task.Spec.Inputs, task.Spec.Dirs = map[string]string{"in": string(r.put([]byte("x")))}, []string{"out"}
+		task.Spec.Outputs = []string{"out"}
+		res := r.run(task)
+		require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+		require.Contains(t, res.Outputs, job.PathText("out/"+name))
+	}
+}
+
 func TestMissingOutputFails(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/urban-compute/ucp/label"
 )
@@ -50,6 +51,9 @@ func ParseSpec(b []byte) (Spec, error) {
 	s := Spec{Priority: Priority{User: DefaultUser}}
 	if !parsePlainSpec(b, &s) {
 		s = Spec{Priority: Priority{User: DefaultUser}}
+		if !utf8.Valid(b) {
+			return Spec{}, errors.New("job spec: it is not UTF-8, which JSON must be")
+		}
 		if err := strictJSON(b, &s); err != nil {
 			return Spec{}, fmt.Errorf("job spec: %w", err)
 		}
@@ -67,9 +71,8 @@ func ParseSpec(b []byte) (Spec, error) {
 }
 
 // encodedAtMost returns an upper bound for the length of a spec's encoding, given the length of its JSON. No
-// value is longer in the encoding than in JSON, except for invalid UTF-8, of which each byte becomes three,
-// short durations, and the defaults that are filled in.
-func encodedAtMost(text int) int { return 3*text + 1<<10 }
+// value is longer in the encoding than in JSON, except for short durations, and the defaults that are filled in.
+func encodedAtMost(text int) int { return text + 1<<10 }
 
 func strictJSON(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))

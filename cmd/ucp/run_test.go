@@ -295,6 +295,40 @@ func TestRunRefusesBeforeItUploads(t *testing.T) {
 	require.Zero(t, b.count("PUT /v1/jobs"))
 }
 
+// What JSON can't hold is refused, and not changed without a word.
+func TestRunRefusesWhatIsNoText(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "caf\xe9.wasm": module})
+	for _, args := range [][]string{
+		{"m.wasm", "--", "caf\xe9"}, {"m.wasm", "--env", "K=caf\xe9"}, {"m.wasm", "--env", "caf\xe9=V"}, {"m.wasm", "--input", "caf\xe9=m.wasm"},
+		{"m.wasm", "--output", "caf\xe9"}, {"--driver", "process", "caf\xe9"},
+	} {
+		require.Contains(t, s.run(append([]string{"run"}, args...)...).errOut, `"caf\xe9`, args)
+	}
+	require.Zero(t, b.count("PUT"))
+	require.Equal(t, ran{0, "", ""}, s.run("run", "caf\xe9.wasm", "--input", "x=caf\xe9.wasm"), "names of our own files are not sent")
+}
+
+// Names as long as a file system takes, and names that are no text, come back as the program gave them.
+func TestOutputsOfOddNames(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	names := []string{strings.Repeat("n", 255), "caf\xe9", `back\slash`, "d/" + strings.Repeat("m", 255)}
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		for _, name := range names {
+			b.leaves(&j, "outputs/"+job.PathText(name), "content of "+name)
+		}
+		return j
+	}
+	require.Equal(t, ran{0, "", ""}, s.run("run", "m.wasm", "--to", "out"))
+	for _, name := range names {
+		got, err := os.ReadFile(filepath.Join("out", name))
+		require.NoError(t, err)
+		require.Equal(t, "content of "+name, string(got))
+	}
+}
+
 func TestProgressOnlyForAPersonAndALargeFile(t *testing.T) {
 	_, s := newFakeBroker(t)
 	large := module + strings.Repeat("x", largeUpload)
