@@ -59,9 +59,9 @@ func TestInvalidFramesAreErrors(t *testing.T) {
 func TestInvalidHeaderDoesNotPanic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := append([]byte("\x00asm\x01\x00\x00\x00"), rapid.SliceOf(rapid.Byte()).Draw(t, "rest")...)
-		_ = checkHeader(b)
+		_ = job.CheckModule(b)
 		_ = memoryMin(b)
-		_ = checkHeader(b[:rapid.IntRange(0, len(b)).Draw(t, "cut")])
+		_ = job.CheckModule(b[:rapid.IntRange(0, len(b)).Draw(t, "cut")])
 	})
 	require.EqualValues(t, 70000, memoryMin(tinyModule("_start", 70000)))
 	require.Zero(t, memoryMin(tinyModule("_start", 0)))

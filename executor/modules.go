@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/urban-compute/ucp/executor/wasi"
 	"github.com/urban-compute/ucp/job"
@@ -55,10 +57,15 @@ func newModules(ctx context.Context, cacheDir string, log *slog.Logger) (*module
 	return m, err
 }
 
+// features are what modules may use: what the engine has beyond WebAssembly 2.0, but for threads, which WASI
+// preview 1 can't start.
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+	experimental.CoreFeaturesExceptionHandling | experimental.CoreFeaturesTypedFunctionReferences
+
 // runtimeConfig lets a running module be ended from inside only on systems where the kernel does not kill the
 // worker when its broker dies. The package comment says what that costs.
 func runtimeConfig() wazero.RuntimeConfig {
-	return wazero.NewRuntimeConfig().WithCloseOnContextDone(runtime.GOOS != "linux")
+	return wazero.NewRuntimeConfig().WithCoreFeatures(features).WithCloseOnContextDone(runtime.GOOS != "linux")
 }
 
 func newRuntime(ctx context.Context, cfg wazero.RuntimeConfig) (wazero.Runtime, error) {
@@ -97,11 +104,14 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	if err != nil {
 		return nil, err
 	}
-	if err := checkHeader(b); err != nil {
+	if err := job.CheckModule(b); err != nil {
 		return nil, err
 	}
 	rt, code, err := m.compile(ctx, b)
 	if err != nil {
+		if feature := missing(err); feature != "" {
+			return nil, fmt.Errorf("the module needs %s, which workers do not have; build it without: %w", feature, err)
+		}
 		return nil, fmt.Errorf("the module is not valid WebAssembly: %w", err)
 	}
 	start, ok := code.ExportedFunctions()["_start"]

@@ -121,14 +121,15 @@ func (c *collector) directory(name string) error {
 }
 
 func (c *collector) file(name string) error {
-	if _, dup := c.kept[name]; !dup && len(c.kept) == job.MaxOutputFiles {
+	text := job.PathText(name)
+	if _, dup := c.kept[text]; !dup && len(c.kept) == job.MaxOutputFiles {
 		return fmt.Errorf("the job left more than %d output files; let it pack them into an archive", job.MaxOutputFiles)
 	}
 	b, err := c.a.store(c.root, name)
 	if err != nil {
 		return fmt.Errorf("storing output %s: %w", name, err)
 	}
-	c.kept[name] = b
+	c.kept[text] = b
 	return nil
 }
 

@@ -135,7 +135,11 @@ func program(o *order, dir *scratch) (prog *wasi.Program, done func(), err error
 		if err := dir.make(); err != nil {
 			return nil, err
 		}
-		return os.OpenRoot(dir.root())
+		root, err := os.OpenRoot(dir.root())
+		if err == nil {
+			_ = root.Mkdir("tmp", 0o700) // many programs take it for granted; the job may have put something else there
+		}
+		return root, err
 	})
 	return prog, func() {
 		prog.Close()

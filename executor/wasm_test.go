@@ -129,7 +129,20 @@ func TestInputsAndOutputs(t *testing.T) {
 
 	task = r.wasm("tree")
 	task.Spec.Dirs = []string{"b/c"}
-	require.Equal(t, "/\n/b\n/b/c\n", r.read(r.run(task).Stdout))
+	require.Equal(t, "/\n/b\n/b/c\n/tmp\n", r.read(r.run(task).Stdout))
+}
+
+// Names of outputs are text, whatever the program has called its files, and may be as long as a file system takes.
+func TestOddNamesOfOutputs(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{"caf\xe9", `back\slash`, strings.Repeat("n", 255)} {
+		task := r.wasm("copy", "in", "out/"+name)
+		task.Spec.Inputs, task.Spec.Dirs = map[string]string{"in": string(r.put([]byte("x")))}, []string{"out"}
+		task.Spec.Outputs = []string{"out"}
+		res := r.run(task)
+		require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+		require.Contains(t, res.Outputs, job.PathText("out/"+name))
+	}
 }
 
 func TestMissingOutputFails(t *testing.T) {
@@ -239,7 +252,7 @@ func TestNotAProgram(t *testing.T) {
 	}{
 		"text":      {[]byte("#!/bin/sh\nexit"), "not a WebAssembly module"},
 		"empty":     {nil, "not a WebAssembly module"},
-		"component": {[]byte("\x00asm\x0d\x00\x01\x00"), "component"},
+		"component": {[]byte("\x00asm\x0d\x00\x01\x00"), "this is a WASI preview 2 component; build for wasip1"},
 		"truncated": {tinyModule("_start", 0)[:20], "not valid WebAssembly"},
 		"library":   {tinyModule("run", 0), "exports no _start"},
 	} {
@@ -251,6 +264,54 @@ func TestNotAProgram(t *testing.T) {
 		})
 	}
 	require.Equal(t, job.Succeeded, r.run(r.module(r.put(tinyModule("_start", 0)))).Outcome, "the worker is unharmed")
+}
+
+// needs returns a module whose _start consists of some instructions, with further sections before its functions.
+func needs(sections, body string) []byte {
+	m := tinyModule("_start", 0)
+	code := append([]byte{10, byte(len(body) + 4), 1, byte(len(body) + 2), 0}, body+"\x0b"...)
+	m = bytes.Replace(m, []byte{10, 4, 1, 2, 0, 0x0b}, code, 1)
+	at := bytes.Index(m, []byte{7, 10}) // exports
+	return append(append(append([]byte{}, m[:at]...), sections...), m[at:]...)
+}
+
+// tailModule calls itself in its last step, a million times: without tail calls its stack is too small.
+const tailModule = "\x00\x61\x73\x6d\x01\x00\x00\x00\x01\x09\x02\x60\x01\x7f\x01\x7f\x60\x00\x00\x03\x03\x02\x00\x01\x05\x03\x01\x00" +
+	"\x01\x07\x13\x02\x06\x6d\x65\x6d\x6f\x72\x79\x02\x00\x06\x5f\x73\x74\x61\x72\x74\x00\x01\x0a\x1e\x02\x12\x00\x20" +
+	"\x00\x45\x04\x7f\x41\x00\x05\x20\x00\x41\x01\x6b\x12\x00\x0b\x0b\x09\x00\x41\xc0\x84\x3d\x10\x00\x1a\x0b"
+
+// What the engine has is on, and what it lacks is named.
+func TestFeatures(t *testing.T) {
+	r := newRig(t)
+	for name, m := range map[string][]byte{
+		"tail call":         []byte(tailModule),
+		"extended constant": needs("\x06\x09\x01\x7f\x00\x41\x01\x41\x02\x6a\x0b", ""),
+		"exceptions":        needs("", "\x1f\x40\x00\x0b"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := r.run(r.module(r.put(m)))
+			require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+		})
+	}
+	for name, c := range map[string]struct {
+		module  []byte
+		feature string
+	}{
+		"memory64":          {needs("\x05\x03\x01\x04\x01", ""), "needs 64-bit memory (memory64)"},
+		"memories":          {needs("\x05\x05\x02\x00\x01\x00\x01", ""), "needs several memories (multi-memory)"},
+		"shared memory":     {needs("\x05\x04\x01\x03\x01\x02", ""), "needs threads"},
+		"atomics":           {needs("", "\xfe\x03\x00"), "needs threads"},
+		"GC":                {needs("", "\xfb\x00\x00"), "needs garbage collection (GC)"},
+		"legacy exceptions": {needs("", "\x06\x40\x07\x00\x0b"), "needs legacy exceptions"},
+		"nonsense":          {needs("", "\xff"), "not valid WebAssembly"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := r.run(r.module(r.put(c.module)))
+			require.Equal(t, job.Failed, res.Outcome)
+			require.True(t, res.Permanent)
+			require.Contains(t, res.Reason, c.feature)
+		})
+	}
 }
 
 func TestMissingBlob(t *testing.T) {

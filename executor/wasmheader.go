@@ -1,25 +1,32 @@
 package executor
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
-	"fmt"
+	"strings"
 )
 
-// errNotWasm says that a file is not a core WebAssembly module.
-var errNotWasm = errors.New("not a WebAssembly module")
+// refusals are what wazero says of modules that need what it does not have, and how that is called. What it has is on:
+// see runtimeConfig.
+var refusals = []struct{ says, feature string }{
+	{"legacy exception handling", "legacy exceptions"},
+	{"invalid byte for limits: 0x4", "64-bit memory (memory64)"},
+	{"invalid byte for limits: 0x5", "64-bit memory (memory64)"},
+	{"at most one memory", "several memories (multi-memory)"},
+	{"threads", "threads"},
+	{"invalid byte: 0x5f", "garbage collection (GC)"},
+	{"invalid byte: 0x5e", "garbage collection (GC)"},
+	{"invalid byte: 0x50", "garbage collection (GC)"},
+	{"invalid instruction 0xfb", "garbage collection (GC)"},
+}
 
-// checkHeader returns an error that explains what is wrong with a file that is not a core wasm module. It is
-// clearer than the decoder's.
-func checkHeader(b []byte) error {
-	if len(b) < 8 || !bytes.Equal(b[:4], []byte("\x00asm")) {
-		return fmt.Errorf("%w: its first bytes are %q, not \"\\x00asm\"; build it for GOOS=wasip1, wasm32-wasip1 or the like", errNotWasm, b[:min(len(b), 8)])
+// missing names the feature for want of which wazero refuses a module, or returns "" if it is none, or is not known.
+func missing(err error) string {
+	for _, r := range refusals {
+		if strings.Contains(err.Error(), r.says) {
+			return r.feature
+		}
 	}
-	if binary.LittleEndian.Uint16(b[6:]) == 1 {
-		return fmt.Errorf("%w but a component; build it for WASI preview 1 (wasip1)", errNotWasm)
-	}
-	return nil
+	return ""
 }
 
 // memoryMin returns how many 64 KiB pages of memory a module needs at its start. wazero tells it only for

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/urban-compute/ucp/label"
 )
@@ -50,6 +51,9 @@ func ParseSpec(b []byte) (Spec, error) {
 	s := Spec{Priority: Priority{User: DefaultUser}}
 	if !parsePlainSpec(b, &s) {
 		s = Spec{Priority: Priority{User: DefaultUser}}
+		if !utf8.Valid(b) {
+			return Spec{}, errors.New("job spec: it is not UTF-8, which JSON must be")
+		}
 		if err := strictJSON(b, &s); err != nil {
 			return Spec{}, fmt.Errorf("job spec: %w", err)
 		}
@@ -67,9 +71,8 @@ func ParseSpec(b []byte) (Spec, error) {
 }
 
 // encodedAtMost returns an upper bound for the length of a spec's encoding, given the length of its JSON. No
-// value is longer in the encoding than in JSON, except for invalid UTF-8, of which each byte becomes three,
-// short durations, and the defaults that are filled in.
-func encodedAtMost(text int) int { return 3*text + 1<<10 }
+// value is longer in the encoding than in JSON, except for short durations, and the defaults that are filled in.
+func encodedAtMost(text int) int { return text + 1<<10 }
 
 func strictJSON(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -107,6 +110,9 @@ func (s *Spec) fillIn() {
 	if s.Resources.Memory == 0 {
 		s.Resources.Memory = DefaultMemory
 	}
+	if s.Driver == Wasm {
+		s.fromRoot()
+	}
 	if s.AfterPolicy == "success" {
 		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
 	}
@@ -118,6 +124,24 @@ func (s *Spec) fillIn() {
 	}
 	if s.OutputsOnFailure != nil && *s.OutputsOnFailure {
 		s.OutputsOnFailure = nil // likewise
+	}
+}
+
+// fromRoot makes absolute paths of a wasm job relative to its directory, which is its "/", so that both spellings are
+// the same job. One that is there already stays as it is, and is refused.
+func (s *Spec) fromRoot() {
+	for _, list := range [][]string{s.Dirs, s.Outputs} {
+		for i, p := range list {
+			list[i] = strings.TrimLeft(p, "/")
+		}
+	}
+	var buf [8]string
+	for _, p := range appendKeys(buf[:0], s.Inputs) {
+		rel := strings.TrimLeft(p, "/")
+		if _, taken := s.Inputs[rel]; !taken {
+			s.Inputs[rel] = s.Inputs[p]
+			delete(s.Inputs, p)
+		}
 	}
 }
 

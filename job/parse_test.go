@@ -110,6 +110,14 @@ func TestParseSpecAccepts(t *testing.T) {
 	b, err = ParseSpec([]byte(with(`"name":""`)))
 	require.NoError(t, err)
 	require.Equal(t, a.Digest(), b.Digest(), "likewise")
+	wasm, zero := `{"module":"`+strings.Repeat("0", 64)+`",`, strings.Repeat("0", 64)
+	a, err = ParseSpec([]byte(wasm + `"inputs":{"/d/x":"` + zero + `"},"dirs":["/tmp/y"],"outputs":["//r"]}`))
+	require.NoError(t, err, "a wasm job's directory is its root")
+	b, err = ParseSpec([]byte(wasm + `"inputs":{"d/x":"` + zero + `"},"dirs":["tmp/y"],"outputs":["r"]}`))
+	require.NoError(t, err)
+	require.Equal(t, a.Digest(), b.Digest(), "likewise")
+	_, err = ParseSpec([]byte(wasm + `"inputs":{"/x":"` + zero + `","x":"` + zero + `"}}`))
+	require.ErrorContains(t, err, `inputs["/x"]`, "one path, twice")
 }
 
 // Fields that are not supported yet are refused and flagged, not ignored.

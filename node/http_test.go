@@ -22,6 +22,10 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 	status, _ := request(t, n, "PUT", "/v1/blobs/"+digest(notWasm), notWasm)
 	require.Equal(t, http.StatusCreated, status)
 	d := digest(notWasm)
+	aComponent := []byte("\x00asm\x0d\x00\x01\x00")
+	component := digest(aComponent)
+	status, _ = request(t, n, "PUT", "/v1/blobs/"+component, aComponent)
+	require.Equal(t, http.StatusCreated, status)
 	for _, c := range []struct {
 		name, method, path, body string
 		status                   int
@@ -50,6 +54,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"no kind of event", "GET", "/v1/events?kinds=odd", "", 400, api.CodeBadRequest, "odd"},
 		{"events of nobody", "GET", "/v1/jobs/nobody/events", "", 404, api.CodeNotFound, "nobody"},
 		{"missing blob", "POST", "/v1/jobs", `{"command":"x","stdin":"` + strings.Repeat("0", 64) + `"}`, 422, api.CodeMissingBlobs, "0000"},
+		{"component", "POST", "/v1/jobs", `{"module":"` + component + `"}`, 422, api.CodeInvalid, "this is a WASI preview 2 component; build for wasip1"},
 		{"no wasm", "POST", "/v1/jobs", `{"module":"` + d + `"}`, 422, api.CodeInvalid, "not a WebAssembly module"},
 		{"bad ID", "PUT", "/v1/jobs/-x", `{"command":"x"}`, 400, api.CodeBadRequest, "-x"},
 		{"long ID", "PUT", "/v1/jobs/" + strings.Repeat("x", 65), `{"command":"x"}`, 400, api.CodeBadRequest, "64"},

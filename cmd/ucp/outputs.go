@@ -58,6 +58,7 @@ func fetchFiles(ctx context.Context, id, dir string, files map[string]outputFile
 }
 
 func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
+	name = job.PathOf(name)
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
 		return errors.New("the path leads out of the directory; nothing was written")
@@ -72,7 +73,8 @@ func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile
 			return err
 		}
 	}
-	part := local + ".ucp-part"
+	mark := sha256.Sum256([]byte(name)) // a name may be as long as the file system allows: nothing can be added to it
+	part := filepath.Join(filepath.Dir(local), ".ucp-part-"+hex.EncodeToString(mark[:8]))
 	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -107,6 +108,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if spec.Name == "" && spec.Driver == job.Wasm {
 		spec.Name = nameOf(file)
 	}
+	if err := checkText(spec, f, file); err != nil {
+		return err
+	}
 	if f.dryRun {
 		return c.dryRun(ctx, client, f, file, spec)
 	}
@@ -136,10 +140,22 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	return c.deliver(ctx, client, f, &j)
 }
 
+// checkText refuses what JSON can't hold before anything is sent.
+func checkText(spec job.Spec, f *runFlags, file string) error {
+	spec.Inputs = map[string]string{} // of the files of this machine only the contents are sent
+	for path := range f.inputs.pairs {
+		spec.Inputs[path] = ""
+	}
+	if spec.Driver == job.Process {
+		spec.Command = file
+	}
+	return spec.CheckText()
+}
+
 // nameOf returns the name of a program by its file, or "" if the file is our stdin or has no name fit to show.
 func nameOf(file string) string {
 	name := filepath.Base(file)
-	if file == "-" || strings.ContainsFunc(name, unicode.IsControl) {
+	if file == "-" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return ""
 	}
 	return name

@@ -16,7 +16,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-const module = wasmMagic + "\x01\x00\x00\x00"
+const module = "\x00asm\x01\x00\x00\x00"
 
 // inFolder changes to a new directory with these files.
 func inFolder(t *testing.T, files map[string]string) {
@@ -285,12 +285,48 @@ func TestInterruptLeavesTheJobRunning(t *testing.T) {
 
 func TestRunRefusesBeforeItUploads(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": ""})
-	require.Equal(t, "ucp: m.txt is not a WebAssembly module; a native program needs --driver process\n", s.run("run", "m.txt").errOut)
+	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": "", "c.wasm": "\x00asm\x0d\x00\x01\x00"})
+	require.Equal(t, "ucp: c.wasm: this is a WASI preview 2 component; build for wasip1\n", s.run("run", "c.wasm").errOut)
+	require.Contains(t, s.run("run", "m.txt").errOut, "ucp: m.txt: it is not a WebAssembly module: its first bytes are ")
+	require.Contains(t, s.run("run", "m.txt").errOut, "; a native program needs --driver process\n")
 	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
 	s.stdin = module
 	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)
 	require.Zero(t, b.count("PUT /v1/jobs"))
+}
+
+// What JSON can't hold is refused, and not changed without a word.
+func TestRunRefusesWhatIsNoText(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module, "caf\xe9.wasm": module})
+	for _, args := range [][]string{
+		{"m.wasm", "--", "caf\xe9"}, {"m.wasm", "--env", "K=caf\xe9"}, {"m.wasm", "--env", "caf\xe9=V"}, {"m.wasm", "--input", "caf\xe9=m.wasm"},
+		{"m.wasm", "--output", "caf\xe9"}, {"--driver", "process", "caf\xe9"},
+	} {
+		require.Contains(t, s.run(append([]string{"run"}, args...)...).errOut, `"caf\xe9`, args)
+	}
+	require.Zero(t, b.count("PUT"))
+	require.Equal(t, ran{0, "", ""}, s.run("run", "caf\xe9.wasm", "--input", "x=caf\xe9.wasm"), "names of our own files are not sent")
+}
+
+// Names as long as a file system takes, and names that are no text, come back as the program gave them.
+func TestOutputsOfOddNames(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": module})
+	names := []string{strings.Repeat("n", 255), "caf\xe9", `back\slash`, "d/" + strings.Repeat("m", 255)}
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		for _, name := range names {
+			b.leaves(&j, "outputs/"+job.PathText(name), "content of "+name)
+		}
+		return j
+	}
+	require.Equal(t, ran{0, "", ""}, s.run("run", "m.wasm", "--to", "out"))
+	for _, name := range names {
+		got, err := os.ReadFile(filepath.Join("out", name))
+		require.NoError(t, err)
+		require.Equal(t, "content of "+name, string(got))
+	}
 }
 
 func TestProgressOnlyForAPersonAndALargeFile(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
@@ -83,9 +84,6 @@ func (c *cli) upload(ctx context.Context, client *api.Client, what string, conte
 	return b.Digest, nil
 }
 
-// wasmMagic begins every WebAssembly module.
-const wasmMagic = "\x00asm"
-
 // checkWasm refuses what is plainly no module before it is uploaded.
 func checkWasm(path string, content api.Content) error {
 	r, err := content()
@@ -93,9 +91,17 @@ func checkWasm(path string, content api.Content) error {
 		return err
 	}
 	defer r.Close()
-	head := make([]byte, len(wasmMagic))
-	if _, err := io.ReadFull(r, head); err != nil || string(head) != wasmMagic {
-		return fmt.Errorf("%s is not a WebAssembly module; a native program needs --driver process", path)
+	head := make([]byte, job.ModuleHeader)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("reading %s: %w", path, err)
 	}
-	return nil
+	err = job.CheckModule(head[:n])
+	switch {
+	case err == nil:
+		return nil
+	case strings.HasPrefix(string(head), "\x00asm"):
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%s: %w; a native program needs --driver process", path, err)
 }

@@ -159,16 +159,17 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 		return err
 	}
 	defer b.Close()
-	head := make([]byte, len(wasmHeader))
-	if _, err := io.ReadFull(b, head); err != nil || string(head) != wasmHeader {
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s is not a WebAssembly module (version 1)", s.Module)
+	head := make([]byte, job.ModuleHeader)
+	n, err := io.ReadFull(b, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if err := job.CheckModule(head[:n]); err != nil {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s: %v", s.Module, err)
 	}
 	srv.isWasm.add(s.Module)
 	return nil
 }
-
-// wasmHeader begins every module: the magic number and version 1.
-const wasmHeader = "\x00asm\x01\x00\x00\x00"
 
 // await waits until a job has ended and may be shown, at most for the given
 // time; then it tells its present state.

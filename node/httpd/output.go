@@ -152,7 +152,7 @@ func (srv *Server) handleResult(w http.ResponseWriter, r *http.Request) error {
 		files["stderr"] = *res.Stderr
 	}
 	for path, b := range res.Outputs {
-		files["outputs/"+path] = b
+		files["outputs/"+job.PathOf(path)] = b
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := srv.fetchOutput(r, files[name], rec); err != nil {

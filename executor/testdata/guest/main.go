@@ -110,7 +110,7 @@ func escape(a []string) error {
 	if err := os.Link(up+secret, "hard"); err == nil {
 		fmt.Println("ESCAPED hard link")
 	}
-	if err := os.Rename("d", up+"tmp/pwned"); err == nil {
+	if err := os.Rename("d", up+"var/pwned"); err == nil {
 		fmt.Println("ESCAPED rename")
 	}
 	os.Symlink("..", "parent")
