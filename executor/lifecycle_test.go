@@ -34,9 +34,9 @@ func TestSleeperTimesOutAndKeepsItsOutput(t *testing.T) {
 	r := newRig(t)
 	r.run(r.wasm()) // compile the module first, so that the job writes its line well before the timeout
 	task := r.wasm("sleep", "1h")
-	task.Spec.Timeout = clock.Duration(500 * time.Millisecond)
+	task.Spec.Timeout = clock.Duration(2 * time.Second)
 	res := r.run(task)
-	require.Equal(t, "timeout after 500ms", res.Reason)
+	require.Equal(t, "timeout after 2s", res.Reason)
 	require.Equal(t, "sleeping\n", r.read(res.Stdout))
 }
 
