@@ -56,10 +56,10 @@ func (o *ownership) gap(n int) time.Duration {
 	return longest - time.Duration(o.random.Fraction()*float64(longest)/4)
 }
 
-// hearsay puts a move off when a record comes that a broker has changed which is lost here: it was there after
+// putOff puts a move off when a record comes that a broker has changed which is lost here: it was there after
 // we had last heard of it, and rather we were cut off from it than that it has died (rule J7). Only it can say
 // so itself (rule P1): it is asked at once, whatever came of that before.
-func (o *ownership) hearsay(old, r *job.Record) {
+func (o *ownership) putOff(old, r *job.Record) {
 	for _, d := range r.Dots {
 		name := d.Actor.Broker()
 		if name != r.Owner.Broker && name != r.Place.Broker || !o.members.Lost(name) {

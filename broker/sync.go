@@ -179,7 +179,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		switch r := c.New.(type) {
 		case *job.Record:
 			old, _ := c.Old.(*job.Record)
-			b.ownership.hearsay(old, r)
+			b.ownership.putOff(old, r)
 			b.noted(old, r)
 			b.sealFirst(old, r)
 		case *setting.Setting:

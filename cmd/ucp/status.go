@@ -68,6 +68,16 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		row(w, title, emergencyLine(&e))
 	}
 	row(w, "Replicas:", s.Replicas)
+	troubleRows(w, s)
+	row(w, "As of:", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"))
+	if len(s.PeerBrokers) > 0 {
+		fmt.Fprintln(w)
+		peersTable(w, s)
+	}
+}
+
+// troubleRows says what is not as it should be.
+func troubleRows(w io.Writer, s *api.Coordination) {
 	if s.DiskFull {
 		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}
@@ -88,35 +98,39 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if text := timeLine(s); text != "" {
 		row(w, "Time:", text)
 	}
-	row(w, "As of:", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"))
-	if len(s.PeerBrokers) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
+}
+
+// peersTable lists the other brokers.
+func peersTable(w io.Writer, s *api.Coordination) {
 	row(w, "PEER", "HEALTH", "HTTP", "LAST SEEN", "LACKS", "HAS MORE")
 	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
 		p := s.PeerBrokers[name]
-		health := "healthy"
-		if !p.Healthy {
-			health = "UNHEALTHY"
-		}
-		if p.ByMessages {
-			health += " by its messages; gossip says it is gone"
-		}
-		if p.Stranger != "" {
-			health += fmt.Sprintf(", %s answers at its address", p.Stranger)
-		} else if p.Refused != "" {
-			health += ", it refuses our messages: " + p.Refused
-		} else if p.Failing > 0 {
-			health += fmt.Sprintf(", %d unanswered", p.Failing)
-		}
-		health += troubles(p.Unset, time.Duration(p.ClockOff), p.Unproven, p.Breaches)
 		seen := "never"
 		if p.LastSeen > 0 {
 			seen = ago(clock.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
 		}
-		row(w, name, health, fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
+		row(w, name, healthText(&p), fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
 	}
+}
+
+// healthText says how a peer is.
+func healthText(p *api.Peer) string {
+	health := "healthy"
+	if !p.Healthy {
+		health = "UNHEALTHY"
+	}
+	if p.ByMessages {
+		health += " by its messages; gossip says it is gone"
+	}
+	switch {
+	case p.Stranger != "":
+		health += fmt.Sprintf(", %s answers at its address", p.Stranger)
+	case p.Refused != "":
+		health += ", it refuses our messages: " + p.Refused
+	case p.Failing > 0:
+		health += fmt.Sprintf(", %d unanswered", p.Failing)
+	}
+	return health + troubles(p.Unset, time.Duration(p.ClockOff), p.Unproven, p.Breaches)
 }
 
 // emergencyLine is one that is active, in a line.
