@@ -265,11 +265,17 @@ func (a *attempts) drop(key string, x *run) {
 	case x.started:
 		x.stopping = true
 		a.decisions.stop(key)
-		a.out.Stop = append(a.out.Stop, Stop{Key: key, Attempt: x.attempt})
+		a.out.Stop = append(a.out.Stop, Stop{Key: key, Attempt: x.attempt, Keep: a.endedWithout(key)})
 	default:
 		a.decisions.remove(key)
 		delete(a.runs, key)
 	}
+}
+
+// endedWithout reports whether a job has ended without a result: it was cancelled, say.
+func (a *attempts) endedWithout(key string) bool {
+	r := a.record(key)
+	return r != nil && r.Finished() && r.Accepted() == nil
 }
 
 func (a *attempts) start(key string) {

@@ -395,7 +395,12 @@ func stopped(s *story) {
 	delete(n.stops, key)
 	delete(n.running, key)
 	delete(n.still, key)
-	s.w.step(n, Reported{Key: key, Attempt: stop.Attempt, Stopped: true})
+	in := Reported{Key: key, Attempt: stop.Attempt, Stopped: true}
+	if f := s.option("out", ""); f != "" && stop.Keep {
+		now := clock.At(s.w.now)
+		in.Result = job.Result{Outcome: job.Failed, Reason: "stopped", Started: now, Finished: now, Stdout: &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}}
+	}
+	s.w.step(n, in)
 }
 
 func paused(s *story) {

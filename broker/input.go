@@ -241,7 +241,7 @@ type DryRun struct {
 }
 
 // Reported is what the executor says of a [Run] that has ended. If Stopped is set it ended because
-// of a [Stop], and has no result. Either way nothing of the attempt is left, and what it held is
+// of a [Stop], and has no result; Result then only holds what it had written, if that was to be kept. Either way nothing of the attempt is left, and what it held is
 // free.
 type Reported struct {
 	Key     string

@@ -124,10 +124,12 @@ type Run struct {
 	Waited  time.Duration // since it was submitted, by the wall clocks; never negative
 }
 
-// Stop ends one attempt.
+// Stop ends one attempt. With Keep its job has ended without a result, so that what it has written so far is all that
+// there will be: it is to come with the Reported.
 type Stop struct {
 	Key     string
 	Attempt job.Attempt
+	Keep    bool
 }
 
 // Suspend makes one attempt stand still.

@@ -25,6 +25,14 @@ func (a *attempts) reported(in Reported) {
 		a.reviews.later(in.Key)
 		return
 	}
+	if blobs := in.Result.Blobs(); in.Stopped && len(blobs) > 0 && in.Result.Size() <= job.MaxResult && a.endedWithout(in.Key) {
+		x.result = &in.Result
+		a.blobs.Saw(blobs...)
+		a.blobs.Spread(blobs, a.copies.Reach())
+		a.settle(in.Key, x)
+		a.reviews.later(in.Key)
+		return
+	}
 	if in.Stopped {
 		delete(a.runs, in.Key)
 		a.reviews.later(in.Key) // a newer attempt may have waited for this

@@ -57,7 +57,7 @@ import (
 //	claim b a j1                b answers a that it has forgotten j1, and holds all that a holds
 //	hold a b, late a b          the first message on its way from a to b is held up; it arrives
 //	loud, quiet                 messages are shown, or not
-//	report a j1 ok|fail|fatal [out=f], stopped a j1, fetched a j1 [error|nowhere], pushed a b [failed]
+//	report a j1 ok|fail|fatal [out=f], stopped a j1 [out=f], fetched a j1 [error|nowhere], pushed a b [failed]
 //	                            what a's shell says of an attempt, of inputs, of blobs
 //	kept a here|new|nowhere|silent
 //	                            the next file that a is to keep is here; comes; is nowhere; may be with who is silent

@@ -84,15 +84,24 @@ func (e *Executor) Start(t Task) {
 // it), and SIGKILL after Config.Grace. Callers may rely on this: each started attempt, stopped or not, ends
 // with exactly one Update that has a Result, and when that Update is reported nothing of the attempt is left.
 // The Update has Stopped set, unless the job had ended by itself before.
-func (e *Executor) Stop(key, attempt string) {
+func (e *Executor) Stop(key, attempt string) { e.stop(key, attempt, errStopped) }
+
+// Cancel is Stop, except that the Update's Result names what the job has written so far: its job is over, so
+// nothing else will.
+func (e *Executor) Cancel(key, attempt string) { e.stop(key, attempt, errCancelled) }
+
+func (e *Executor) stop(key, attempt string, why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if a := e.tasks[taskID{key, attempt}]; a != nil {
-		a.cancel(errStopped)
+		a.cancel(why)
 	}
 }
 
-var errStopped = errors.New("stopped")
+var (
+	errStopped   = errors.New("stopped")
+	errCancelled = fmt.Errorf("%w, since its job is over", errStopped)
+)
 
 // Close kills every running attempt, waits for all child processes and goroutines, and removes the running
 // jobs' directories. No Update is reported for an attempt that Close ended. A second Close waits for the

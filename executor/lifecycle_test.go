@@ -57,6 +57,26 @@ func TestStop(t *testing.T) {
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
 }
 
+// What a job has written when it is cancelled is all that there will be of it. One that makes room writes all of it again.
+func TestCancelKeepsWhatTheJobWrote(t *testing.T) {
+	r := newRig(t)
+	for name, end := range map[string]func(key, attempt string){"cancel": r.e.Cancel, "stop": r.e.Stop} {
+		task := r.wasm("sleep", "1h")
+		task.Spec.Inputs, task.Spec.Outputs = map[string]string{"out/f": string(r.put([]byte("x")))}, []string{"out", "none"}
+		r.e.Start(task)
+		r.says(task, "sleeping")
+		end(task.Key, task.Attempt)
+		u := r.ended(task)
+		require.True(t, u.Stopped, name)
+		if name == "stop" {
+			require.Empty(t, u.Result.Blobs())
+			continue
+		}
+		require.Equal(t, "sleeping\n", r.read(u.Result.Stdout))
+		require.Len(t, u.Result.Outputs, 1)
+	}
+}
+
 func TestEachStartEndsOnce(t *testing.T) {
 	r := newRig(t)
 	var tasks []Task

@@ -24,7 +24,7 @@ func (a *attempt) unheld(rep report) job.Result {
 }
 
 // result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr, and its
-// outputs. Of an attempt that failed, those that are there are kept, unless its spec does not want that.
+// outputs. Of an attempt that failed, or that was stopped since its job is over, those that are there are kept, unless its spec does not want that.
 func (a *attempt) result(rep report) job.Result {
 	a.began = rep.Began
 	if rep = a.blame(rep); rep.Returned {
@@ -37,7 +37,7 @@ func (a *attempt) result(rep report) job.Result {
 	if rep.Failure != "" {
 		res.Outcome = job.Failed
 	}
-	if !rep.Touched || a.stopped {
+	if !rep.Touched || a.stopped && !errors.Is(context.Cause(a.ctx), errCancelled) {
 		return res
 	}
 	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); isOurs(err) {

@@ -106,6 +106,21 @@ func (r *Record) Late() []Report {
 	return out
 }
 
+// Left returns the report of an attempt that was stopped, or ended, after its job had ended without a result, as a
+// cancelled one does: what it wrote is kept. It is nil if there is none.
+func (r *Record) Left() *Report {
+	if !r.Finished() || r.Accepted() != nil {
+		return nil
+	}
+	var left *Report
+	for _, rep := range r.Late() {
+		if left == nil || rep.Attempt.Compare(left.Attempt) > 0 {
+			left = &rep
+		}
+	}
+	return left
+}
+
 // Superseded returns the verdicts that do not decide.
 func (r *Record) Superseded() (out []Verdict) {
 	for _, v := range r.Verdicts {

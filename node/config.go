@@ -95,6 +95,8 @@ type Network interface {
 type Runner interface {
 	Start(executor.Task)
 	Stop(key, attempt string)
+	// Cancel is Stop, but the Update of the attempt's end tells what it had written.
+	Cancel(key, attempt string)
 	Suspend(key, attempt string)
 	Resume(key, attempt string)
 	Close() error

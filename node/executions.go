@@ -34,7 +34,11 @@ func (x *executions) act(rd broker.Ready) {
 		x.runner.Resume(r.Key, r.Attempt.Token())
 	}
 	for _, s := range rd.Stop {
-		x.runner.Stop(s.Key, s.Attempt.Token())
+		end := x.runner.Stop
+		if s.Keep {
+			end = x.runner.Cancel
+		}
+		end(s.Key, s.Attempt.Token())
 	}
 	for _, r := range rd.Run {
 		x.remember(r)

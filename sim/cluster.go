@@ -349,6 +349,9 @@ func (s *sleeper) Stop(key, attempt string) {
 	}
 }
 
+// Cancel implements node.Runner.
+func (s *sleeper) Cancel(key, attempt string) { s.Stop(key, attempt) }
+
 // Suspend implements node.Runner.
 func (s *sleeper) Suspend(key, attempt string) {
 	s.runs.note(s.runs.still, key)

@@ -165,7 +165,7 @@ func resultFields(field func(name, value string), j *api.Job) {
 		field("Copies", copiesLine(j.Copies))
 	}
 	for _, r := range j.Rejected {
-		field("Rejected", fmt.Sprintf("%s by %s at %s: it came after the accepted result; attempt %s", r.Outcome, r.Executor, clockTime(r.At), r.Attempt))
+		field("Rejected", fmt.Sprintf("%s by %s at %s: it came after the job had ended; attempt %s", r.Outcome, r.Executor, clockTime(r.At), r.Attempt))
 	}
 	for _, v := range j.Superseded {
 		text := fmt.Sprintf("%s, decided by %s at %s: an earlier verdict counts", v.Outcome, v.By, clockTime(v.At))

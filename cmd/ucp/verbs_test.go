@@ -194,7 +194,7 @@ Args:       ["a b"]
 Inputs:     a, x
 Asks for:   100m CPU, 64 MiB memory
 Output:     r.json (5 B)
-Rejected:   succeeded by c at 2026-01-31 15:04:05.000 UTC: it came after the accepted result; attempt 1.2.x.a
+Rejected:   succeeded by c at 2026-01-31 15:04:05.000 UTC: it came after the job had ended; attempt 1.2.x.a
 Known by:   2 of 3 brokers, as of 15:04:05 UTC
 `[1:], ""}, s.run("job", "get", "j2"))
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")

@@ -76,6 +76,7 @@ type noRunner struct{}
 
 func (noRunner) Start(t executor.Task)  { panic("a job runs: " + t.Key) }
 func (noRunner) Stop(string, string)    {}
+func (noRunner) Cancel(string, string)  {}
 func (noRunner) Suspend(string, string) {}
 func (noRunner) Resume(string, string)  {}
 func (noRunner) Close() error           { return nil }

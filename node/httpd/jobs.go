@@ -316,6 +316,8 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		j.Accepted, j.Executor = &a, a.Executor
 		j.ExitCode, j.StartedAt, j.FinishedAt = res.ExitCode, res.Started, res.Finished
 		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
+	} else if rep := r.Left(); rep != nil {
+		j.Stdout, j.Stderr, j.Outputs = rep.Result.Stdout, rep.Result.Stderr, rep.Result.Outputs
 	}
 	for _, rep := range r.Late() {
 		j.Rejected = append(j.Rejected, accepted(rep))

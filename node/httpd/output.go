@@ -44,6 +44,9 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if rep := f.Record.Accepted(); rep != nil {
 		return rep.Result, f.Record, nil
 	}
+	if rep := f.Record.Left(); rep != nil {
+		return rep.Result, f.Record, nil
+	}
 	return &job.Result{}, f.Record, nil // cancelled before it ran: it wrote nothing
 }
 
