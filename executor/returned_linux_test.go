@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,8 +33,8 @@ func TestReturnedFullDisk(t *testing.T) {
 		task.Spec.Inputs = map[string]string{"in": string(r.put(make([]byte, 150<<10)))}
 		r.wasReturned(task, true, "no space left")
 	}
+	require.Eventually(t, func() bool { return r.e.Probe(t.Context()) == nil }, 10*time.Second, 10*time.Millisecond, "what is left of those jobs is removed")
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
-	require.NoError(t, r.e.Probe(t.Context()))
 }
 
 func TestReturnedNoInodes(t *testing.T) {
