@@ -48,40 +48,40 @@ type Standing struct {
 
 // Stats counts what a broker has done since its start.
 type Stats struct {
-	Replaced        uint64         // jobs placed again since their executor was lost (rule J6)
-	TakenOver       uint64         // jobs of lost owners (rule J6)
-	ProvenAlive     uint64         // members that showed that they are there although SWIM said otherwise (rule P1)
-	Unheard         uint64         // messages and replies of superseded starts, which are not heard (rule I2)
-	Isolations      uint64         // times that this broker noticed that it is rather cut off than the others dead (rule J7)
-	OfLostStarts    uint64         // records not taken in: unfinished, and created by a start of which nothing is known any more (rule K2)
-	Misunderstood   uint64         // messages and replies whose clocks leaned on what was not known here (rule K4)
-	Unproven        uint64         // messages whose records were put off until their sender has shown that (rule P1)
-	Paced           uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
-	Returned        uint64         // attempts that this broker could not carry out (rule J12)
-	Withdrawn       uint64         // how often it has therefore withdrawn its offer
-	PlacedElsewhere uint64         // own jobs that were placed again since their executor has returned them
-	Adopted         uint64         // attempts of an older owner that were left running (rule J7)
-	Rebalanced      uint64         // jobs that queued while others were idle (rule J9)
-	Repaired        uint64         // blobs that were brought here since brokers that held them are gone (rule R3)
-	Rejected        uint64         // results of this broker that came after the verdict (rule J1)
-	Handed          uint64         // jobs handed over when draining
-	Forgotten       uint64         // jobs forgotten after their retention (rule L8)
-	Sealed          uint64         // ends that were sealed, since another came (rule F2)
-	Breaches        uint64         // what peers have said and can't know (rules X1, X2)
-	Minted          uint64         // starts that were begun while the process ran (rules K2, K3)
-	Zombies         uint64         // jobs dropped since others had forgotten them (rules L7, L9)
-	Refuted         uint64         // claims that others have forgotten a job that is unfinished here (rule F3)
-	SetAside        uint64         // jobs that every other member called forgotten: they can be read, and submitted again (rule F3)
-	Disputed        uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
-	Conflicts       resolve.Counts // decisions between jobs that could not all run, by strategy
-	Suspended       uint64         // attempts that were made to stand still for others
-	Requeued        uint64         // attempts that were stopped for others, to run again
-	Behind          uint64         // jobs that waited for news of what they depend on (rule C2)
-	Uncaused        uint64         // jobs that went on without news of what they depend on (rule C2)
-	Spins           uint64         // reviews that did not end: a fault of this program
-	ClaimsRefused   uint64         // declarations and clears of clients beyond what a broker takes
-	EventsRefused   uint64         // events of emergencies, likewise
-	Waiting         int            // jobs that wait for room or a key here, now
-	Running         int            // jobs that hold room here, now
-	Quarantined     int            // records of peers that don't validate, now (rule L10)
+	Replaced      uint64         // jobs placed again since their executor was lost (rule J6)
+	TakenOver     uint64         // jobs of lost owners (rule J6)
+	ProvenAlive   uint64         // members that showed that they are there although SWIM said otherwise (rule P1)
+	Unheard       uint64         // messages and replies of superseded starts, which are not heard (rule I2)
+	Isolations    uint64         // times that this broker noticed that it is rather cut off than the others dead (rule J7)
+	OfLostStarts  uint64         // records not taken in: unfinished, and created by a start of which nothing is known any more (rule K2)
+	Misunderstood uint64         // messages and replies whose clocks leaned on what was not known here (rule K4)
+	Unproven      uint64         // messages whose records were put off until their sender has shown that (rule P1)
+	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
+	Returned      uint64         // attempts that this broker could not carry out (rule J12)
+	Withdrawn     uint64         // how often it has therefore withdrawn its offer
+	Elsewhere     uint64         // own jobs that were placed again since their executor has returned them
+	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
+	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
+	Repaired      uint64         // blobs that were brought here since brokers that held them are gone (rule R3)
+	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
+	Handed        uint64         // jobs handed over when draining
+	Forgotten     uint64         // jobs forgotten after their retention (rule L8)
+	Sealed        uint64         // ends that were sealed, since another came (rule F2)
+	Breaches      uint64         // what peers have said and can't know (rules X1, X2)
+	Minted        uint64         // starts that were begun while the process ran (rules K2, K3)
+	Zombies       uint64         // jobs dropped since others had forgotten them (rules L7, L9)
+	Refuted       uint64         // claims that others have forgotten a job that is unfinished here (rule F3)
+	SetAside      uint64         // jobs that every other member called forgotten: they can be read, and submitted again (rule F3)
+	Disputed      uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
+	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
+	Suspended     uint64         // attempts that were made to stand still for others
+	Requeued      uint64         // attempts that were stopped for others, to run again
+	Behind        uint64         // jobs that waited for news of what they depend on (rule C2)
+	Uncaused      uint64         // jobs that went on without news of what they depend on (rule C2)
+	Spins         uint64         // reviews that did not end: a fault of this program
+	ClaimsRefused uint64         // declarations and clears of clients beyond what a broker takes
+	EventsRefused uint64         // events of emergencies, likewise
+	Waiting       int            // jobs that wait for room or a key here, now
+	Running       int            // jobs that hold room here, now
+	Quarantined   int            // records of peers that don't validate, now (rule L10)
 }

@@ -94,7 +94,7 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	if hasReturned(r, actor) {
 		after = clock.At(o.cityTime().Add(returnPause(r)))
 	}
-	o.stats.PlacedElsewhere++
+	o.stats.Elsewhere++
 	o.placeAt(r, name, actor, r.Place.Try, after)
 }
 

@@ -71,9 +71,6 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if s.DiskFull {
 		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}
-	if s.Withdrawn != "" {
-		row(w, "Offer:", "WITHDRAWN until it can carry out jobs again: "+s.Withdrawn)
-	}
 	if s.Unproven {
 		row(w, "Start:", cmp.Or(s.AwaitsProof, "not proven yet: results are provisional")) // an older broker does not say more
 	}
