@@ -88,6 +88,9 @@ type Job struct {
 	// Pauses are the times in which it had to make room for others, the latest 16.
 	Pauses []Pause `json:"pauses,omitempty"`
 
+	// Returned are the attempts that a broker could not carry out, the latest 8, the latest first.
+	Returned []Returned `json:"returned,omitempty"`
+
 	Displaced []job.ID `json:"displaced,omitempty"` // unfinished jobs that had to make room for it, at the broker that was asked
 
 	// Removed: its retention is over, so that its output and spec are gone; that it has ended stays known, since an
@@ -139,6 +142,16 @@ type Pause struct {
 	To        clock.Time     `json:"to"` // null while it still waits
 }
 
+// Returned is an attempt that a broker could not carry out, so that the job went elsewhere.
+type Returned struct {
+	Executor string     `json:"executor"`
+	Attempt  string     `json:"attempt"`
+	At       clock.Time `json:"at"`
+	Reason   string     `json:"reason"`
+	Began    bool       `json:"began"` // the program may have run
+	Never    bool       `json:"never"` // that broker lacks what the job wants
+}
+
 // Accepted names a result: who made it, in which attempt, when.
 type Accepted struct {
 	Executor string `json:"executor"`
@@ -184,6 +197,8 @@ type Member struct {
 	// first few.
 	Emergency   string   `json:"emergency"`
 	Emergencies []string `json:"emergencies"`
+	// Withdrawn is why it takes no jobs for now: it could not carry out one, and finds out when it can again.
+	Withdrawn string `json:"withdrawn,omitempty"`
 	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.
 	Unset bool `json:"unset"`
 	// ClockOff, Unproven, Breaches and LastBreach are as in Peer.
@@ -239,6 +254,7 @@ type Coordination struct {
 	Usage        job.Resources     `json:"usage"`     // what running jobs have asked for
 	Draining     bool              `json:"draining"`  // about to leave
 	DiskFull     bool              `json:"disk_full"` // no new jobs until there is room
+	Withdrawn    string            `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
 	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
 	Unproven    bool   `json:"unaudited"`

@@ -166,8 +166,7 @@ func (a *attempts) superseded(r *job.Record, have *run) bool {
 	case a.ours(r.Place.Actor):
 		return false // our own older attempt goes on; its result counts
 	}
-	rep, ok := r.Present()
-	return ok && rep.Phase != job.Queued && rep.Phase != job.Stopped
+	return r.Started()
 }
 
 // reportedEnd reports whether this broker has already said how the present
@@ -220,7 +219,11 @@ func (a *attempts) pausing(r *job.Record) bool {
 	key := r.Key()
 	p, known := a.pauses[key]
 	if !known || p.attempt != r.Place.Attempt {
-		wait := min(r.Place.NotBefore.Time().Sub(a.cityTime()), backoff(&r.Spec, r.Place.Try-1))
+		longest := backoff(&r.Spec, r.Place.Try-1)
+		if len(r.Returns) > 0 {
+			longest = max(longest, returnPause(r))
+		}
+		wait := min(r.Place.NotBefore.Time().Sub(a.cityTime()), longest)
 		if r.Place.NotBefore == 0 || wait <= 0 {
 			delete(a.pauses, key)
 			return false

@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
 )
 
 // S1: the ring successors are live members, each once, and everybody is somebody's.
@@ -58,4 +59,37 @@ func TestCandidatesAreAFew(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, 51)
+}
+
+// J12: who has returned a job is chosen again only when all have, and who never can carry it out is not.
+func TestChooseWhoHasNotReturned(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	o := &w.nodes["a"].b.ownership
+	r := someRecord(t, 1, 1)
+	chosen := func() map[string]bool {
+		names := map[string]bool{}
+		for range 100 {
+			name, actor, ok := o.choose(r)
+			require.Equal(t, ok, name != "")
+			require.Equal(t, name, actor.Broker())
+			names[name] = true
+		}
+		return names
+	}
+	back := func(by clock.Actor, never bool) {
+		r = r.With(clock.Dot{Actor: by, Counter: 9}, func(r *job.Record) {
+			r.AddReturn(job.Return{Attempt: job.Attempt{Seq: uint64(len(r.Returns) + 1)}, By: by, Reason: "x", Never: never})
+		})
+	}
+	back("a~1", false)
+	back("a~1", false)
+	back("b~1", false)
+	require.Equal(t, map[string]bool{"c": true}, chosen())
+	back("c~1", true)
+	require.NotContains(t, chosen(), "c")
+	require.NotEmpty(t, chosen())
+	back("a~1", true)
+	require.Equal(t, map[string]bool{"b": true}, chosen())
+	back("b~1", true)
+	require.Equal(t, map[string]bool{"": true}, chosen())
 }

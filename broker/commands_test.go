@@ -140,6 +140,7 @@ var commands = map[string]func(*story){
 	"late":     late,
 	"drop":     drop,
 	"report":   report,
+	"recover":  func(s *story) { s.w.step(s.node(0), Recovered{}) },
 	"paused":   paused,
 	"strategy": strategy,
 	"conflict": conflict,
@@ -383,10 +384,15 @@ func report(s *story) {
 	if s.word(2) != "ok" {
 		res.Outcome, res.Reason, res.Permanent = job.Failed, "exit 1", s.word(2) == "fatal"
 	}
+	in := Reported{Key: key, Attempt: run.Attempt, Began: s.d.HasArg("began")}
+	if s.word(2) == "returned" {
+		in.Returned, res.Reason, res.Permanent = true, "no space left", s.d.HasArg("never")
+	}
 	if f := s.option("out", ""); f != "" {
 		res.Stdout = &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}
 	}
-	s.w.step(n, Reported{Key: key, Attempt: run.Attempt, Result: res})
+	in.Result = res
+	s.w.step(n, in)
 }
 
 func stopped(s *story) {

@@ -45,6 +45,8 @@ type core struct {
 type offer struct {
 	draining bool // it is about to leave, and takes nothing
 	full     bool // its disk has no room for new jobs
+
+	withdrawn string // why it could not carry out a job, until a probe succeeds (rule J12); "" while it can
 }
 
 func newCore(cfg Config) *core {

@@ -53,11 +53,8 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Lacks = append(p.Lacks, "constraint "+text)
 		}
 	}
-	if b.members.Leaves(name) || name == b.self && b.offer.draining {
-		p.Lacks = append(p.Lacks, "it is about to leave")
-	}
-	if b.members.Metadata(name).Full || name == b.self && b.offer.full {
-		p.Lacks = append(p.Lacks, "room on its disk")
+	if why := b.refuses(name); why != "" {
+		p.Lacks = append(p.Lacks, why)
 	}
 	if len(p.Lacks) > 0 {
 		return p

@@ -248,4 +248,10 @@ type Reported struct {
 	Attempt job.Attempt
 	Result  job.Result
 	Stopped bool
+	// Returned says that this broker could not carry it out (rule J12), for the reason in Result; if that is permanent,
+	// it never can. Began: the program may have run.
+	Returned, Began bool
 }
+
+// Recovered says that a probe (see Ready.Probe) has succeeded: this broker can carry out jobs again.
+type Recovered struct{}

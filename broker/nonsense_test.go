@@ -95,7 +95,8 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 11:
 		delete(x.n.running, key)
 		stopped := rapid.Bool().Draw(t, "stopped")
-		return Reported{Key: key, Attempt: attempt, Stopped: stopped, Result: job.Result{
+		back := !stopped && rapid.IntRange(0, 3).Draw(t, "returned") == 0
+		return Reported{Key: key, Attempt: attempt, Stopped: stopped, Returned: back, Began: rapid.Bool().Draw(t, "began"), Result: job.Result{
 			Outcome: rapid.SampledFrom([]job.Outcome{job.Succeeded, job.Failed}).Draw(t, "outcome"), Permanent: rapid.Bool().Draw(t, "permanent")}}
 	case 12:
 		return Pushed{Peer: peer, Actor: clock.Actor(peer + "~1"), Digest: job.Digest(strings.Repeat("e", 64)), Failed: rapid.Bool().Draw(t, "failed")}

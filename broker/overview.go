@@ -57,6 +57,9 @@ type Stats struct {
 	Misunderstood uint64         // messages and replies whose clocks leaned on what was not known here (rule K4)
 	Unproven      uint64         // messages whose records were put off until their sender has shown that (rule P1)
 	Paced         uint64         // moves of jobs that were put off, since the same job had moved before (rule P2)
+	Returned      uint64         // attempts that this broker could not carry out (rule J12)
+	Withdrawn     uint64         // how often it has therefore withdrawn its offer
+	Elsewhere     uint64         // own jobs that were placed again since their executor has returned them
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
 	Repaired      uint64         // blobs that were brought here since brokers that held them are gone (rule R3)

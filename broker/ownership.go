@@ -63,6 +63,9 @@ func (o *ownership) accept(r *job.Record) bool {
 		if rep.Phase != job.Done || failed && rep.Attempt != r.Place.Attempt {
 			continue // unfinished, or a failure of an attempt that was given up
 		}
+		if _, back := r.ReturnOf(rep.Attempt); back {
+			continue // it is no result (rule J12)
+		}
 		if first == nil || rep.At < first.At {
 			first = &rep
 		}
@@ -88,11 +91,11 @@ func backoff(s *job.Spec, try int) time.Duration {
 	return min(min(pause, time.Hour)<<min(max(try, 0), 16), time.Hour)
 }
 
-// late ends an own job whose deadline has passed before it was placed. A placed one is left to its
-// executor, which knows how long it runs.
+// late ends an own job whose deadline has passed before it was placed, or placed again after it was returned. A placed
+// one is left to its executor, which knows how long it runs.
 func (o *ownership) late(r *job.Record) bool {
 	at := o.deadline(r)
-	if at == 0 || !r.Place.IsZero() {
+	if _, back := r.Returned(); at == 0 || !r.Place.IsZero() && !back {
 		return false
 	}
 	if due := o.in(at); !due.Before(o.now) {
@@ -111,7 +114,7 @@ func (o *ownership) adopt(r *job.Record) bool {
 	if p.IsZero() {
 		return false
 	}
-	if rep, ok := r.Present(); ok && rep.Phase != job.Queued && rep.Phase != job.Stopped {
+	if r.Started() {
 		return false
 	}
 	var best *job.Report

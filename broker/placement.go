@@ -14,21 +14,25 @@ import (
 )
 
 // needsPlace reports whether the job must be placed: it never was; or its executor is lost, or is
-// about to leave and has not started the job, or was restarted: a new actor proves that what the
-// old one ran is gone (rules I2, J6).
+// about to leave or has withdrawn its offer and has not started the job, or has returned it, or was restarted: a new
+// actor proves that what the old one ran is gone (rules I2, J6, J12).
 func (o *ownership) needsPlace(r *job.Record) bool {
 	p := r.Place
 	if p.IsZero() {
 		return true
 	}
+	if _, back := r.Returned(); back {
+		return true
+	}
+	withdrawn := func(why string) bool { return why != "" && !r.Started() && r.Spec.MayRedeploy() }
 	if p.Broker == o.self {
-		return !o.ours(p.Actor)
+		return !o.ours(p.Actor) || withdrawn(o.offer.withdrawn)
 	}
 	m := o.members.Get(p.Broker)
 	if m.Status == membership.Alive && m.Actor != "" && !m.Runs(p.Actor) {
 		return true
 	}
-	if rep, ok := r.Present(); o.members.Leaves(p.Broker) && (!ok || rep.Phase == job.Queued || rep.Phase == job.Stopped) {
+	if o.members.Leaves(p.Broker) && !r.Started() || withdrawn(o.members.Metadata(p.Broker).Withdrawn) {
 		return true
 	}
 	return o.members.JudgeLost(o.now, p.Broker)
@@ -39,6 +43,10 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 // owner whose executor is lost (rule J8).
 func (o *ownership) replace(r *job.Record) {
 	p := r.Place
+	if back, ok := r.Returned(); ok && !p.IsZero() {
+		o.placeElsewhere(r, back)
+		return
+	}
 	if !p.IsZero() && !o.mayMove(r.Key()) {
 		return
 	}
@@ -134,9 +142,14 @@ const (
 // random others, the one with the least cost. Ok is false when none is capable.
 func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bool) {
 	best := 0.0
-	candidates := o.candidates(&r.Spec, sampled)
+	all := len(o.members.Names())
+	n := sampled
+	if len(r.Returns) > 0 {
+		n = all
+	}
+	candidates := o.untried(r, o.candidates(&r.Spec, n))
 	if r.Spec.Exclusive != "" {
-		if at := o.decisions.keyHolder(r, o.candidates(&r.Spec, len(o.members.Names()))); at != "" {
+		if at := o.decisions.keyHolder(r, o.untried(r, o.candidates(&r.Spec, all))); at != "" {
 			candidates = []string{at}
 		}
 	}
@@ -157,7 +170,7 @@ func (o *ownership) candidates(s *job.Spec, n int) []string {
 	var others []string
 	for _, name := range o.members.Names() {
 		m, row := o.members.Get(name), o.members.Metadata(name)
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && !o.members.Leaves(name) && !row.Full && incapable(&row.Capabilities, s) == "" {
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && o.refuses(name) == "" && incapable(&row.Capabilities, s) == "" {
 			others = append(others, name)
 		}
 	}
@@ -165,7 +178,7 @@ func (o *ownership) candidates(s *job.Spec, n int) []string {
 		i := o.random.Below(len(others))
 		others = slices.Delete(others, i, i+1)
 	}
-	if !o.offer.draining && !o.offer.full && incapable(&o.cfg.Capabilities, s) == "" {
+	if o.refuses(o.self) == "" && incapable(&o.cfg.Capabilities, s) == "" {
 		return append([]string{o.self}, others...)
 	}
 	return others
@@ -223,24 +236,33 @@ func incapable(c *wire.Capabilities, s *job.Spec) string {
 // whyUnplaced says what the known brokers lack for a job that waits.
 func (o *ownership) whyUnplaced(r *job.Record) string {
 	lacking := map[string]int{}
-	total := 1
-	if why := incapable(&o.cfg.Capabilities, &r.Spec); why != "" {
-		lacking[why]++
+	lacks := func(name string, c *wire.Capabilities) {
+		why := incapable(c, &r.Spec)
+		if why == "" {
+			why = o.refuses(name)
+		}
+		if why != "" {
+			lacking[why]++
+		}
 	}
+	total := 1
+	lacks(o.self, &o.cfg.Capabilities)
 	for _, name := range o.members.Names() {
 		if row := o.members.Metadata(name); row.Name != "" && o.members.Alive(name) {
 			total++
-			if why := incapable(&row.Capabilities, &r.Spec); why != "" {
-				lacking[why]++
-			}
+			lacks(name, &row.Capabilities)
 		}
+	}
+	before := ""
+	if back, ok := r.Returned(); ok && !r.Place.IsZero() {
+		before = fmt.Sprintf("%s returned it (%s); ", back.By.Broker(), back.Reason)
 	}
 	var parts []string
 	for _, why := range slices.Sorted(maps.Keys(lacking)) {
 		parts = append(parts, fmt.Sprintf("%s (%d)", why, lacking[why]))
 	}
 	if len(parts) == 0 {
-		return "about to be placed"
+		return before + "about to be placed"
 	}
-	return fmt.Sprintf("none of %d live brokers can run it; lacking: %s", total, strings.Join(parts, "; "))
+	return before + fmt.Sprintf("none of %d live brokers can run it; lacking: %s", total, strings.Join(parts, "; "))
 }

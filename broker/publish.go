@@ -71,6 +71,9 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	if o.Lost > 0 {
 		out = append(out, fmt.Sprintf("files of output that this broker is to hold, and that it could not get from any other: %d; they come when a broker is back that has them, or are lost (rule R3)", o.Lost))
 	}
+	if why := b.offer.withdrawn; why != "" {
+		out = append(out, "this broker takes no jobs until it has found out that it can carry them out again, since it could not: "+why+" (rule J12)")
+	}
 	if b.enrolment.blocked() && !b.offer.draining {
 		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")
 	}
@@ -167,11 +170,14 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},
 		Stretch:      b.peers.Stretch(),
-		Draining:     b.offer.draining, Full: b.offer.full, Unproven: !b.peers.Vouches(),
+		Draining:     b.offer.draining, Full: b.offer.full || b.offer.withdrawn != "", Unproven: !b.peers.Vouches(),
 		Wall: clock.At(b.own()), Unset: b.unset,
 	}
 	if p := b.process(); p != b.cfg.Actor {
 		r.Process = p
+	}
+	if !b.offer.full {
+		r.Withdrawn = b.offer.withdrawn
 	}
 	if b.drift != 0 {
 		r.City = b.cityNow()

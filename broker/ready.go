@@ -52,6 +52,10 @@ type Ready struct {
 	Suspend []Suspend
 	Resume  []Resume
 
+	// Probe asks to find out when this broker can carry out jobs again: it could not, and has withdrawn its offer (rule
+	// J12). It ends in a Recovered.
+	Probe bool
+
 	// Handed says what a draining broker has handed over, for the log.
 	Handed []Handover
 

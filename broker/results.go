@@ -41,6 +41,10 @@ func (a *attempts) reported(in Reported) {
 		}
 		return
 	}
+	if in.Returned {
+		a.returned(in, x)
+		return
+	}
 	if n := in.Result.Size(); n > job.MaxResult {
 		in.Result = job.Result{
 			Outcome: job.Failed, Permanent: true, Started: in.Result.Started, Finished: in.Result.Finished,

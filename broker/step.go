@@ -48,13 +48,14 @@ func (in SetStrategy) step(b *Broker)     { b.setStrategy(in) }
 func (in ListConflicts) step(b *Broker)   { b.decisions.list(in) }
 
 // the executor and the store
-func (in Fetched) step(b *Broker)  { b.attempts.fetched(in) }
-func (in Paused) step(b *Broker)   { b.attempts.paused(in) }
-func (in Reported) step(b *Broker) { b.attempts.reported(in) }
-func (in Pushed) step(b *Broker)   { b.pushed(in) }
-func (in Minted) step(b *Broker)   { b.minted(in) }
-func (in Kept) step(b *Broker)     { b.repairer.kept(in) }
-func (in Damaged) step(b *Broker)  { b.blobs.Missed(in.Digest); b.repairer.changed() }
+func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
+func (in Paused) step(b *Broker)    { b.attempts.paused(in) }
+func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
+func (in Recovered) step(b *Broker) { b.recover() }
+func (in Pushed) step(b *Broker)    { b.pushed(in) }
+func (in Minted) step(b *Broker)    { b.minted(in) }
+func (in Kept) step(b *Broker)      { b.repairer.kept(in) }
+func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.changed() }
 
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }

@@ -63,6 +63,9 @@ import (
 //	                            the next file that a is to keep is here; comes; is nowhere; may be with who is silent
 //	room a full|free            a's shell says whether its disk has room
 //	damaged a f                 a's shell has found that a file is damaged
+//	report a j1 returned [began] [never]
+//	                            a's shell could not carry the attempt out; its program may have run; a never can
+//	recover a                   a's shell has found out that it can carry out jobs again
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
 //	which a                     a's strategy

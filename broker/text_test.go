@@ -211,6 +211,15 @@ func recordText(r *job.Record) string {
 			out += " " + string(rep.Result.Outcome)
 		}
 	}
+	for _, x := range r.Returns {
+		out += fmt.Sprintf(", returned by %s %s", x.By, attemptText(x.Attempt))
+		if x.Began {
+			out += " begun"
+		}
+		if x.Never {
+			out += " for good"
+		}
+	}
 	verdicts := r.Superseded()
 	if v := r.Verdict(); v != nil {
 		verdicts = slices.Insert(verdicts, 0, *v)

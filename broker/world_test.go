@@ -276,6 +276,9 @@ func (w *world) act(n *node, rd Ready) {
 		delete(n.asked, a.Token)
 		w.saw(a)
 	}
+	if rd.Probe {
+		w.say("%s withdraws its offer", n.name)
+	}
 	if rd.Mint != nil {
 		w.renew(n, rd.Mint)
 	}

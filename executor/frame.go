@@ -57,7 +57,7 @@ type order struct {
 
 // fromWorker is a message from a worker to its broker. Exactly one field is set.
 type fromWorker struct {
-	Loaded bool    `codec:"loaded,omitempty"` // a module that was not warm is compiled now
+	Loaded bool    `codec:"loaded,omitempty"` // a module that was not warm is compiled now, or a native program is about to start
 	Group  int     `codec:"group,omitempty"`  // process group of the native program
 	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`

@@ -34,7 +34,7 @@ func TestResultFromBeforeAStopIsKept(t *testing.T) {
 		pid := r.workerPID(task)
 		workers := r.workers()
 		worker := workers[slices.IndexFunc(workers, func(w *remote) bool { return w.pid() == pid })]
-		require.Eventually(t, func() bool { return len(worker.in) == 2 }, 10*time.Second, time.Millisecond, "its group and its report")
+		require.Eventually(t, func() bool { return len(worker.in) == 3 }, 10*time.Second, time.Millisecond, "that it starts, its group and its report")
 		r.e.Stop(task.Key, task.Attempt)
 		goOn <- struct{}{}
 		u := r.ended(task)

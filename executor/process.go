@@ -166,6 +166,10 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		return returned(err.Error())
 	}
 	kills := oomKills()
+	if err := w.link.write(fromWorker{Loaded: true}); err != nil { // whatever happens from now on, it may have run
+		pipes.close()
+		return returned(err.Error())
+	}
 	if err := w.child.start(cmd); err != nil {
 		pipes.close()
 		return notStarted(o.Name, err)

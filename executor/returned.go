@@ -144,6 +144,9 @@ func (d death) report(began bool) report {
 	return report{Failure: d.reason, Returned: d.fault == brokerFault || d.fault == unknownFault && !began}
 }
 
+// probeWait is how long a probe waits for a worker to answer.
+const probeWait = 30 * time.Second
+
 // probeSize is how many bytes of a file must be kept for a broker to count as one that can keep files.
 const probeSize = 64 << 10
 
@@ -176,7 +179,7 @@ func (e *Executor) Probe(ctx context.Context) error {
 	if err := r.send(toWorker{Ping: true}); err != nil {
 		return fmt.Errorf("speaking to a worker: %w", err)
 	}
-	late := time.NewTimer(e.load)
+	late := time.NewTimer(probeWait)
 	defer late.Stop()
 	select {
 	case _, ok := <-r.in:
@@ -185,7 +188,7 @@ func (e *Executor) Probe(ctx context.Context) error {
 		}
 		return nil
 	case <-late.C:
-		return fmt.Errorf("a worker did not answer in %v", e.load)
+		return fmt.Errorf("a worker did not answer in %v", probeWait)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-e.ctx.Done():

@@ -22,8 +22,11 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// workerArg makes the test binary a worker.
-const workerArg = "executor-test-worker"
+// workerArg makes the test binary a worker, otherArg another program.
+const (
+	workerArg = "executor-test-worker"
+	otherArg  = "executor-test-other"
+)
 
 // guest is the path of the compiled program in testdata/guest. All tests share the directory cache, so that
 // the guest is compiled to machine code only once.
@@ -36,6 +39,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == otherArg {
+		fmt.Println("hello")
+		os.Exit(3)
 	}
 	tmp, err := os.MkdirTemp("", "executor-test-")
 	if err != nil {

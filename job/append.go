@@ -72,6 +72,12 @@ func appendRecord(b []byte, r *Record) []byte {
 			b = appendReport(b, &r.Reports[i])
 		}
 	}
+	if len(r.Returns) > 0 {
+		b, n = appendArrayHeader(appendString(b, "returns"), len(r.Returns)), n+1
+		for i := range r.Returns {
+			b = appendReturn(b, &r.Returns[i])
+		}
+	}
 	if s := r.Seal; s != nil {
 		b, n = appendString(b, "seal"), n+1
 		if s.Again != 0 {
@@ -106,6 +112,22 @@ func appendEnding(b []byte, e *Ending) []byte {
 	if e.Sealed != 0 {
 		b, n = uintField(b, "sealed", e.Sealed), n+1
 	}
+	return closeMap(b, start, n)
+}
+
+func appendReturn(b []byte, x *Return) []byte {
+	b, start := openMap(b)
+	n := 4
+	b = uintField(b, "at", uint64(x.At))
+	b = appendAttempt(appendString(b, "attempt"), &x.Attempt)
+	if x.Began {
+		b, n = appendBool(appendString(b, "began"), true), n+1
+	}
+	b = stringField(b, "by", x.By)
+	if x.Never {
+		b, n = appendBool(appendString(b, "never"), true), n+1
+	}
+	b = stringField(b, "reason", x.Reason)
 	return closeMap(b, start, n)
 }
 

@@ -77,6 +77,8 @@ func (r *Record) validate(spec int) error {
 		return errors.New("its creations or verdicts are out of order")
 	case len(r.Pauses) > maxPauses || !canon.Ascending(r.Pauses, Pause.compare) || slices.ContainsFunc(r.Pauses, Pause.invalid):
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
+	case len(r.Returns) > MaxReturns || !canon.Ascending(r.Returns, Return.compare) || slices.ContainsFunc(r.Returns, func(x Return) bool { return !x.valid() }):
+		return fmt.Errorf("its %d returned attempts are inconsistent or out of order", len(r.Returns))
 	case r.IsStub():
 		if err := r.validateStub(); err != nil {
 			return err

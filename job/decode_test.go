@@ -24,6 +24,7 @@ func busy(t testing.TB) *Record {
 	won := r.Reports[0]
 	r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 1}, Outcome: Succeeded, Reason: "why", Report: &won})
 	decided(Cancelled, 31)(r)
+	r.AddReturn(Return{Attempt: earlier, By: "y~1", At: 29, Reason: "no space", Began: true})
 	r.Unknown = canon.Unknown{"newer": map[string]any{"a": int64(1)}}
 	for _, rep := range r.Reports {
 		r.Dots.Set(rep.Dot)
@@ -61,6 +62,11 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a verdict with an unknown outcome": {func(r *Record) { r.Verdicts[1].Outcome = "odd" }, "verdict"},
 		"a verdict without dot":             {func(r *Record) { r.Verdicts[1].Dot = clock.Dot{} }, "verdict"},
 		"accepted without result":           {func(r *Record) { r.Verdicts[0].Report.Result = nil }, "verdict"},
+		"too many returns":                  {func(r *Record) { r.Returns = make([]Return, MaxReturns+1) }, "returned attempts"},
+		"a return twice":                    {func(r *Record) { r.Returns = append(r.Returns, r.Returns[0]) }, "returned attempts"},
+		"a return by nobody":                {func(r *Record) { r.Returns[0].By = "" }, "returned attempts"},
+		"a return with a long reason":       {func(r *Record) { r.Returns[0].Reason = strings.Repeat("x", maxReturnReason+1) }, "returned attempts"},
+		"a return of an attempt above all":  {func(r *Record) { r.Returns[0].Attempt.Seq = clock.MaxCounter + 1 }, "returned attempts"},
 		"a negative try":                    {func(r *Record) { r.Place.Try = -1 }, "place"},
 		"placed nowhere":                    {func(r *Record) { r.Place.Actor = "" }, "place"},
 		"dots out of order":                 {func(r *Record) { r.Dots[0], r.Dots[1] = r.Dots[1], r.Dots[0] }, ""},
@@ -144,6 +150,10 @@ func TestTheLargestRecordFits(t *testing.T) {
 		r.AddVerdict(Verdict{At: 1 << 60, Dot: dot, Outcome: Failed, Report: &rep, Reason: strings.Repeat("r", MaxReason)})
 		r.Dots.Set(dot)
 	}
+	for i := range MaxReturns {
+		r.AddReturn(Return{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(i)}, 1 << 20}, By: name(i), At: 1 << 60, Reason: strings.Repeat("r", 2*maxReturnReason), Began: true, Never: true})
+	}
+	require.Len(t, r.Returns, MaxReturns)
 	b := r.Encode()
 	t.Logf("%d bytes of %d", len(b), maxRecord)
 	_, err := DecodeRecord(b)

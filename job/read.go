@@ -81,6 +81,13 @@ func (d *reader) record(r *Record) (spec []byte) {
 			d.report(&r.Reports[i])
 		}
 	}
+	if d.has("returns") {
+		n--
+		r.Returns = make([]Return, d.length(MaxReturns, 1))
+		for i := range r.Returns {
+			d.returned(&r.Returns[i])
+		}
+	}
 	if d.has("seal") {
 		n--
 		r.Seal = new(Seal)
@@ -125,6 +132,29 @@ func (d *reader) ending(e *Ending) {
 		d.expect(e.Sealed != 0)
 	}
 	d.expect(n == 4)
+}
+
+func (d *reader) returned(x *Return) {
+	n := d.mapHeader()
+	x.At = clock.Hybrid(d.uintField("at"))
+	d.key("attempt")
+	d.attempt(&x.Attempt)
+	x.Began = d.optionalTrue(&n, "began")
+	x.By = clock.Actor(d.nameField("by"))
+	x.Never = d.optionalTrue(&n, "never")
+	x.Reason = d.stringField("reason")
+	d.expect(n == 4)
+}
+
+// optionalTrue reads a flag that is left out if it is not set.
+func (d *reader) optionalTrue(n *int, key string) bool {
+	if !d.has(key) {
+		return false
+	}
+	*n--
+	yes := d.bool()
+	d.expect(yes)
+	return yes
 }
 
 func (d *reader) pause(p *Pause) {
@@ -246,11 +276,7 @@ func (d *reader) result(r *Result) {
 		n--
 		r.Outputs = d.outputs()
 	}
-	if d.has("p") {
-		n--
-		r.Permanent = d.bool()
-		d.expect(r.Permanent)
-	}
+	r.Permanent = d.optionalTrue(&n, "p")
 	r.Reason = d.optionalString(&n, "r")
 	r.Started = clock.Time(d.intField("s"))
 	r.Stderr = d.optionalBlob(&n, "se")

@@ -40,6 +40,7 @@ func trim(r *Record) bool {
 	}
 	r.Created = r.Created[:min(len(r.Created), maxCreated)]
 	r.Reports = r.Reports[:min(len(r.Reports), maxReports)]
+	r.Returns = r.Returns[:min(len(r.Returns), MaxReturns)]
 	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), maxVerdicts)]
 	return len(canon.Encode(&r.Spec)) <= MaxSpec
 }

@@ -34,14 +34,18 @@ func (s State) Final() bool {
 //
 //  1. The sealed verdict decides, or the first one (rules F2, J1).
 //  2. A job that is not placed is pending.
-//  3. The executor's report on the present attempt says queued, running or
+//  3. A job whose placed attempt was returned is pending, too (rule J12).
+//  4. The executor's report on the present attempt says queued, running or
 //     suspended; a result without a verdict still counts as running (rule A3).
-//  4. A job that is placed but has no such report is queued.
+//  5. A job that is placed but has no such report is queued.
 func (r *Record) State() State {
 	if v := r.Verdict(); v != nil {
 		return State(v.Outcome)
 	}
 	if r.Place.IsZero() {
+		return StatePending
+	}
+	if _, back := r.Returned(); back {
 		return StatePending
 	}
 	rep, ok := r.Present()
@@ -81,6 +85,14 @@ func (r *Record) Present() (rep Report, ok bool) {
 	return rep, ok
 }
 
+// Started reports whether the placed attempt runs, or has ended by itself: it neither waits, nor was it stopped or
+// returned.
+func (r *Record) Started() bool {
+	rep, ok := r.Present()
+	_, back := r.Returned()
+	return ok && !back && rep.Phase != Queued && rep.Phase != Stopped
+}
+
 // Accepted returns the report whose result the deciding verdict accepted, nil
 // when the job has not ended or ended without a result.
 func (r *Record) Accepted() *Report {
@@ -91,7 +103,7 @@ func (r *Record) Accepted() *Report {
 }
 
 // Late returns the reports with a result that is not the accepted one: results
-// that came too late and were rejected.
+// that came too late and were rejected. Returned attempts have none.
 func (r *Record) Late() []Report {
 	if !r.Finished() {
 		return nil
@@ -99,6 +111,9 @@ func (r *Record) Late() []Report {
 	acc := r.Accepted()
 	var out []Report
 	for _, rep := range r.Reports {
+		if _, back := r.ReturnOf(rep.Attempt); back {
+			continue // it is no result
+		}
 		if rep.Phase == Done && (acc == nil || rep.Dot.Actor != acc.Dot.Actor || rep.Attempt != acc.Attempt && !acc.Attempt.IsZero()) {
 			out = append(out, rep)
 		}

@@ -29,6 +29,10 @@ func says(by clock.Actor, attempt Attempt, phase Phase) func(*Record) {
 	}
 }
 
+func gaveBack(a Attempt) func(*Record) {
+	return func(r *Record) { r.AddReturn(Return{Attempt: a, By: executor, At: 21, Reason: "no space left"}) }
+}
+
 func decided(outcome Outcome, at clock.Hybrid) func(*Record) {
 	return func(r *Record) {
 		r.AddVerdict(Verdict{At: at, Dot: clock.Dot{Actor: "a~1", Counter: uint64(at)}, Outcome: outcome})
@@ -52,6 +56,8 @@ func TestState(t *testing.T) {
 		"a report from before the executor's restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},
 		"its process has begun another start (K3)":         {[]func(*Record){placed, says("x~2", present, Suspended), says(executor, present, Running)}, StateSuspended},
 		"a report of a job that is not placed":             {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
+		"returned (J12)":                                   {[]func(*Record){placed, says(executor, present, Done), gaveBack(present)}, StatePending},
+		"placed anew after a return":                       {[]func(*Record){placed, says("y~1", earlier, Done), gaveBack(earlier)}, StateQueued},
 		"succeeded":                                        {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
 		"failed":                                           {[]func(*Record){decided(Failed, 30)}, StateFailed},
 		"cancelled while it runs":                          {[]func(*Record){placed, says(executor, present, Running), decided(Cancelled, 30)}, StateCancelled},

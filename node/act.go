@@ -25,6 +25,9 @@ func (n *Node) act(rd broker.Ready) {
 	}
 	n.peers.keep(rd.Keep)
 	n.executions.act(rd)
+	if rd.Probe {
+		n.prober.ask()
+	}
 	for _, h := range rd.Handed {
 		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)
 	}

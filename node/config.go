@@ -91,7 +91,7 @@ type Network interface {
 }
 
 // Runner runs what the broker has decided to run. The executor is the real one.
-// Start and Stop must not block.
+// Probe may block; the others must not.
 type Runner interface {
 	Start(executor.Task)
 	Stop(key, attempt string)
@@ -99,6 +99,8 @@ type Runner interface {
 	Cancel(key, attempt string)
 	Suspend(key, attempt string)
 	Resume(key, attempt string)
+	// Probe reports what is wrong with this machine, so that it could not carry out a job; nil when nothing is.
+	Probe(context.Context) error
 	Close() error
 }
 

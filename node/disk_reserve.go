@@ -15,7 +15,11 @@ import (
 // reserveEvery is how often the free space of the disk is looked at.
 const reserveEvery = 2 * time.Second
 
-// diskReserve refuses new jobs and blobs while less than the reserve is free. The reserve is what
+// reserveFiles is how many files (inodes) stay free, beside the bytes: a job takes a few in its directory, and each blob
+// and each log of the store takes one.
+const reserveFiles = 1024
+
+// diskReserve refuses new jobs and blobs while less than the reserve is free, in bytes or in files. The reserve is what
 // running jobs' output and other brokers' records go on to use, and what the store needs to write at
 // all: a disk that is full in the middle of a commit ends the process. It is several of the store's
 // own buffers of 64 MiB.
@@ -59,15 +63,30 @@ func (d *diskReserve) watch(ctx context.Context) error {
 	}
 }
 
+// shortage says what a disk is short of, "" when it has more than the reserve of bytes and files.
+func shortage(dir string, free, reserve, files uint64) string {
+	switch {
+	case free < reserve:
+		return fmt.Sprintf("the disk of %s has %d MiB free, less than the reserve of %d MiB (--disk-reserve)", dir, free>>20, reserve>>20)
+	case files < reserveFiles:
+		return fmt.Sprintf("the disk of %s has room for %d more files (inodes), less than the reserve of %d", dir, files, reserveFiles)
+	}
+	return ""
+}
+
 func (d *diskReserve) measure() error {
 	free, err := d.store.Free()
 	if err != nil {
 		return err
 	}
+	files, err := d.store.FreeFiles()
+	if err != nil {
+		return err
+	}
 	was := d.full.Load() != nil
-	is := free < uint64(d.reserve)
+	why := shortage(d.dir, free, uint64(d.reserve), files)
+	is := why != ""
 	if is {
-		why := fmt.Sprintf("the disk of %s has %d MiB free, less than the reserve of %d MiB (--disk-reserve)", d.dir, free>>20, d.reserve>>20)
 		d.full.Store(&why)
 	} else {
 		d.full.Store(nil)

@@ -60,7 +60,10 @@ func (x *executions) report(u executor.Update) {
 		x.log.Error("the executor reports an attempt that was never started", "key", u.Key, "attempt", u.Attempt)
 		return
 	}
-	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped})
+	if u.Returned {
+		x.log.Warn("this broker could not carry out a job, and returns it", "key", u.Key, "attempt", u.Attempt, "reason", u.Result.Reason)
+	}
+	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
 }
 
 // used is how many cores jobs kept busy lately, and the bytes of memory that they hold.

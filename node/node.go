@@ -44,6 +44,7 @@ type Node struct {
 	reserve    *diskReserve
 	broadcasts *broadcasts
 	executions *executions
+	prober     *prober
 }
 
 // New opens the store, mints the actor (rule I1), reads what was stored, and
@@ -80,6 +81,7 @@ func New(cfg Config) (n *Node, err error) {
 		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report,
 	})
+	n.prober.runner = n.executions.runner
 	return n, err
 }
 
@@ -89,6 +91,7 @@ func (n *Node) compose() {
 	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, engine: n.engine, log: n.log}
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
+	n.prober = newProber(n.engine, n.log, n.cfg.Now)
 	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}
 	n.peers = newPeers(n.life.ctx, &n.cfg, n.name, n.engine, n.blobs, counted)
 	n.members = &members{
@@ -196,6 +199,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("pressure", n.measurePressure)
 	n.life.run("disk reserve", n.reserve.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
+	n.life.run("prober", n.prober.run)
 	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, pool) })
 	if err := n.members.firstJoin(ctx); err != nil {
 		return err

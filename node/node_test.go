@@ -59,6 +59,8 @@ func (instant) Suspend(string, string) {}
 func (instant) Resume(string, string)  {}
 func (r instant) Close() error         { return nil }
 
+func (instant) Probe(context.Context) error { return nil }
+
 // startNode runs a node on loopback, at ports that the kernel gives, until the
 // test ends.
 func startNode(t *testing.T, cfg Config) *Node {

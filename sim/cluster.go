@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -60,6 +61,8 @@ type runs struct {
 	count map[job.ID]int       // starts
 	still map[job.ID]time.Time // when it was last told to stand still
 	goOn  map[job.ID]time.Time // and to go on
+
+	broken string // what is wrong with the machine, so that it carries out nothing; "" when it works
 }
 
 func newRuns() *runs {
@@ -72,6 +75,21 @@ func (r *runs) note(orders map[job.ID]time.Time, key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	orders[job.ID(id)] = time.Now()
+}
+
+// wrong is what is wrong with the machine.
+func (r *runs) wrong() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
+// Break spoils a broker's machine, so that it can carry out nothing, for the reason given; "" mends it.
+func (c *Cluster) Break(name, why string) {
+	r := c.nodes[name].runs
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = why
 }
 
 // NewCluster makes n hosts, and starts no broker yet.
@@ -302,6 +320,12 @@ func (s *sleeper) Start(t executor.Task) {
 	s.runs.mu.Lock()
 	s.runs.count[t.ID]++
 	s.runs.mu.Unlock()
+	if why := s.runs.wrong(); why != "" {
+		s.work.Go(func() {
+			s.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Returned: true, Result: &job.Result{Outcome: job.Failed, Reason: why}})
+		})
+		return
+	}
 	ctx, stop := context.WithCancel(s.ctx)
 	s.mu.Lock()
 	s.stops[t.Key+t.Attempt] = stop
@@ -374,6 +398,14 @@ func (s *sleeper) wish(id string, still bool) {
 		}
 		ch <- still
 	}
+}
+
+// Probe implements node.Runner.
+func (s *sleeper) Probe(context.Context) error {
+	if why := s.runs.wrong(); why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 // Close implements node.Runner.

@@ -135,3 +135,16 @@ func (s *Store) Free() (bytes uint64, err error) {
 	}
 	return usage.AvailBytes, nil
 }
+
+// FreeFiles returns how many files (inodes) may still be made in the file system that holds the data directory, or
+// math.MaxUint64 if the file system cannot tell.
+func (s *Store) FreeFiles() (uint64, error) {
+	if s.opts.FS != vfs.Default {
+		return math.MaxUint64, nil
+	}
+	n, err := freeFiles(s.opts.Dir)
+	if err != nil {
+		return 0, fmt.Errorf("store: asking for the free files of %s: %w", s.opts.Dir, err)
+	}
+	return n, nil
+}

@@ -146,7 +146,7 @@ func (h *Holders) gets(name string, d job.Digest) bool {
 // or gets it, or can't take it.
 func (h *Holders) Push(name string, d job.Digest) bool {
 	m := h.members.Get(name)
-	if h.gets(name, d) || m.HTTPAddr == "" || h.members.Metadata(name).Full {
+	if h.gets(name, d) || m.HTTPAddr == "" || h.members.NoRoom(name) {
 		return false
 	}
 	h.pushing[pushing{name, d}] = true

@@ -8,7 +8,7 @@ import (
 // Learn takes in what a broker says of itself, if it is newer than what is known; direct: it came in a message
 // of that broker, and not by way of another. What came from a start of a broker itself, others do not replace:
 // one of them could invent a version that nothing is newer than (rule X2). Learn reports whether that may change
-// where jobs can run: somebody new, or restarted, may be capable.
+// where jobs can run: somebody new, or restarted, may be capable, and who has withdrawn its offer starts nothing.
 func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 	old, known := m.metadata[said.Name]
 	first := direct && known && m.direct[said.Name] != said.Actor && old.Actor == said.Actor
@@ -24,7 +24,7 @@ func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 		m.direct[said.Name] = said.Actor
 	}
 	m.metadata[said.Name] = said
-	return !known || old.Actor != said.Actor || old.Draining != said.Draining || old.Full && !said.Full
+	return !known || old.Actor != said.Actor || old.Draining != said.Draining || old.Full && !said.Full || old.Withdrawn == "" && said.Withdrawn != ""
 }
 
 // replaces reports whether metadata takes the place of older: the newer version does, but
@@ -39,6 +39,12 @@ func (m *Membership) replaces(said, old wire.Metadata) bool {
 
 // Metadata returns what a broker says of itself; it has no name when nothing is known.
 func (m *Membership) Metadata(name string) wire.Metadata { return m.metadata[name] }
+
+// NoRoom reports whether a broker says that its disk has no room for new jobs, and copies.
+func (m *Membership) NoRoom(name string) bool {
+	said := m.metadata[name]
+	return said.NoRoom()
+}
 
 // Known lists what all members say of themselves, by name.
 func (m *Membership) Known() (out []wire.Metadata) {

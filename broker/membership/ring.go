@@ -60,7 +60,7 @@ func (m *Membership) Holds(of string, n int) bool {
 	}
 	ahead := 0
 	for _, name := range m.names {
-		takes := name == of || !m.Metadata(name).Full && between(sha256.Sum256([]byte(name)))
+		takes := name == of || !m.NoRoom(name) && between(sha256.Sum256([]byte(name)))
 		if takes && m.Alive(name) && !m.Leaves(name) {
 			ahead++
 		}

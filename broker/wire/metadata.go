@@ -29,8 +29,12 @@ type Metadata struct {
 	Jobs         map[job.State]int `codec:"jobs" json:"jobs"`   // unfinished jobs owned here, by state
 	Stretch      float64           `codec:"stretch" json:"sync_stretch"`
 	Draining     bool              `codec:"draining,omitempty" json:"draining"`   // it is about to leave, and takes nothing
-	Full         bool              `codec:"full,omitempty" json:"full"`           // its disk has no room for new jobs
+	Full         bool              `codec:"full,omitempty" json:"full"`           // it takes no new jobs for now: its disk has no room, or Withdrawn says why
 	Unproven     bool              `codec:"unaudited,omitempty" json:"unaudited"` // its start is: what it remembers may be older than what others know (rule M3)
+
+	// Withdrawn is why it has withdrawn its offer to run jobs (rule J12); "" where Full means the disk. A broker of an
+	// earlier version reads Full alone, and places nothing there either.
+	Withdrawn string `codec:"withdrawn,omitempty" json:"withdrawn,omitempty"`
 
 	Wall  clock.Time `codec:"wall,omitempty" json:"wall,omitzero"`    // what its own clock showed when it said so; 0 of an older version (rule T2)
 	City  clock.Time `codec:"city,omitempty" json:"city,omitzero"`    // what time it was in the city, as far as it knew, if that was another
@@ -42,6 +46,9 @@ type Metadata struct {
 	// has it (rule K4): a message says it itself, and of a third broker it would be hearsay.
 	Clock clock.Tips `codec:"clock,omitempty" json:"clock"`
 }
+
+// NoRoom reports whether the broker's disk has no room for new jobs, and copies.
+func (r *Metadata) NoRoom() bool { return r.Full && r.Withdrawn == "" }
 
 // InForce is how emergencies stand at a broker: those that are active and in whose scope
 // it is.

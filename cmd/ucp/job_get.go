@@ -52,6 +52,9 @@ func jobTable(w io.Writer, j *api.Job) {
 	if j.Losses > 0 {
 		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there", j.Losses))
 	}
+	for _, x := range j.Returned {
+		field("Returned", returnedLine(&x))
+	}
 	var displaced []string
 	for _, id := range j.Displaced {
 		displaced = append(displaced, string(id))
@@ -78,6 +81,15 @@ func jobTable(w io.Writer, j *api.Job) {
 	specFields(field, j)
 	resultFields(field, j)
 	field("Known by", fmt.Sprintf("%d of %d brokers, as of %s", j.KnownBy, j.Members, j.AsOf.UTC().Format("15:04:05 MST")))
+}
+
+// returnedLine is one attempt that a broker could not carry out.
+func returnedLine(x *api.Returned) string {
+	text := fmt.Sprintf("by %s, %s: %s", x.Executor, clockTime(x.At), x.Reason)
+	if x.Began {
+		text += "; it may have run"
+	}
+	return text
 }
 
 // pauseLine is one pause of a job.

@@ -55,6 +55,9 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 		if m.Draining {
 			status += ", draining"
 		}
+		if m.Withdrawn != "" {
+			status += ", takes no jobs"
+		}
 		status += troubles(m.Unset, time.Duration(m.ClockOff), m.Unproven, m.Breaches)
 		row(w, name, status, inRoll(&m, now), inForce(&m), dash(m.Addr), dash(m.HTTPAddr), rtt)
 	}

@@ -81,6 +81,8 @@ func (noRunner) Suspend(string, string) {}
 func (noRunner) Resume(string, string)  {}
 func (noRunner) Close() error           { return nil }
 
+func (noRunner) Probe(context.Context) error { return nil }
+
 // servePipeline is one stage of the bare pipeline; args: its name, its folder, and
 // the next stage's address if there is one. For each request it syncs the body to
 // Pebble with a Set of its own (Pebble lets concurrent ones share an fsync), forwards

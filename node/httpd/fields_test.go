@@ -78,6 +78,7 @@ func fullRecord(finished bool) *job.Record {
 	}
 	r.Ended = []job.Ending{{Job: "p", At: 1, By: "a~1", Outcome: job.Succeeded}}
 	r.Pauses = []job.Pause{{By: "x~1", From: 1, For: "k", Mode: job.Suspend}}
+	r.Returns = []job.Return{{Attempt: attempt, By: "y~1", At: 1 << 39, Reason: "no space left"}}
 	r.Reports = []job.Report{report("x~1", 2), report("y~1", 1)}
 	if !finished {
 		r.Reports[0].Phase, r.Reports[0].Result = job.Running, nil

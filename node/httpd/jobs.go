@@ -292,6 +292,9 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	for _, p := range r.Pauses {
 		j.Pauses = append(j.Pauses, api.Pause{At: p.By.Broker(), For: p.For, Emergency: p.Emergency, Mode: p.Mode, From: p.From, To: p.To})
 	}
+	for _, x := range r.Returns {
+		j.Returned = append(j.Returned, api.Returned{Executor: x.By.Broker(), Attempt: x.Attempt.Token(), At: clock.TimeOf(x.At), Reason: x.Reason, Began: x.Began, Never: x.Never})
+	}
 	if !f.First {
 		j.ID = job.ID(r.Key()[:len(r.ID)+1+shortDigest])
 	}

@@ -102,6 +102,7 @@ var (
 	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
 	heldBackDesc  = prometheus.NewDesc("ucp_held_back_jobs", "Finished jobs that are remembered beyond their retention, since an absent member may not know of them.", nil, nil)
 	lostDesc      = prometheus.NewDesc("ucp_lost_output_files", "Files of output that this broker is to hold, and that it could not get from any other.", nil, nil)
+	withdrawnDesc = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
 	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
 	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
@@ -109,7 +110,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -123,6 +124,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	for what, v := range map[string]uint64{
 		"replaced": s.Replaced, "taken_over": s.TakenOver, "adopted": s.Adopted, "rebalanced": s.Rebalanced,
 		"proven_alive": s.ProvenAlive, "put_off_as_unproven": s.Unproven, "misunderstood": s.Misunderstood, "of_lost_starts": s.OfLostStarts, "moves_paced": s.Paced, "breaches_of_peers": s.Breaches, "starts_minted": s.Minted, "ends_sealed": s.Sealed,
+		"returned": s.Returned, "placed_elsewhere": s.Elsewhere, "offer_withdrawn": s.Withdrawn,
 		"rejected": s.Rejected, "copies_repaired": s.Repaired, "handed_over": s.Handed, "forgotten": s.Forgotten, "dropped_as_forgotten": s.Zombies,
 		"disputed": s.Disputed, "set_aside": s.SetAside, "forgetting_refuted": s.Refuted,
 		"suspended": s.Suspended, "requeued": s.Requeued, "waited_for_news": s.Behind, "went_on_without_news": s.Uncaused,
@@ -137,6 +139,11 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	if o := g.srv.host.Overview(); o != nil {
 		ch <- prometheus.MustNewConstMetric(heldBackDesc, prometheus.GaugeValue, float64(o.HeldBack))
 		ch <- prometheus.MustNewConstMetric(lostDesc, prometheus.GaugeValue, float64(o.Lost))
+		withdrawn := 0.0
+		if o.State.Metadata[0].Withdrawn != "" {
+			withdrawn = 1
+		}
+		ch <- prometheus.MustNewConstMetric(withdrawnDesc, prometheus.GaugeValue, withdrawn)
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
 	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))

@@ -58,7 +58,7 @@ func (srv *Server) coordination() api.Coordination {
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
-		Draining: row.Draining, DiskFull: row.Full, Quarantined: int(srv.stats().Quarantined),
+		Draining: row.Draining, DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
@@ -213,7 +213,7 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s),
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn,
 		})
 		enrolled(&out[len(out)-1], roll)
 		delete(roll, m.Name)

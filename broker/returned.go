@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// An attempt that its executor could not carry out is returned (rule J12). The executor says so in the job's record, and
+// withdraws its offer until a probe shows that it can; the owner places the job elsewhere.
+
+// returned takes in that this broker could not carry out an attempt.
+func (a *attempts) returned(in Reported, x *run) {
+	delete(a.runs, in.Key)
+	a.reviews.later(in.Key)
+	a.stats.Returned++
+	if !in.Result.Permanent { // otherwise it lacks what this one job wants, and can do others
+		a.withdraw(in.Result.Reason)
+	}
+	if r := a.record(in.Key); r == nil || r.Finished() {
+		return
+	}
+	res := job.Result{Outcome: job.Failed, Reason: in.Result.Reason, Started: in.Result.Started, Finished: in.Result.Finished}
+	if n := job.MaxReason; len(res.Reason) > n {
+		res.Reason = res.Reason[:n]
+	}
+	a.reportWith(in.Key, x.as, job.Done, &res, func(r *job.Record) {
+		r.AddReturn(job.Return{Attempt: x.as, By: a.cfg.Actor, At: a.stamp(), Reason: res.Reason, Began: in.Began, Never: in.Result.Permanent})
+	})
+}
+
+// withdraw takes this broker's offer back, and asks for a probe.
+func (c *core) withdraw(why string) {
+	if c.offer.withdrawn != "" {
+		return
+	}
+	if why == "" {
+		why = "it could not carry out a job"
+	}
+	c.offer.withdrawn = why[:min(len(why), job.MaxReason)]
+	c.stats.Withdrawn++
+	c.out.Probe = true
+	c.reviewWhere(func(r *job.Record) bool { return r.Owner.Broker == c.self && r.Place.Broker == c.self })
+}
+
+// recover offers this broker again.
+func (c *core) recover() {
+	c.offer.withdrawn = ""
+	c.reviewMembers()
+}
+
+// refuses says why a broker takes no jobs for now, whatever it is capable of; "" when it does.
+func (c *core) refuses(name string) string {
+	draining, full, withdrawn := c.offer.draining, c.offer.full, c.offer.withdrawn
+	if name != c.self {
+		said := c.members.Metadata(name)
+		draining, full, withdrawn = c.members.Leaves(name), said.NoRoom(), said.Withdrawn
+	}
+	switch {
+	case draining:
+		return "it is about to leave"
+	case full:
+		return "room on its disk"
+	case withdrawn != "":
+		return "its offer, which it has withdrawn: " + withdrawn
+	}
+	return ""
+}
+
+// placeElsewhere finds another place for a job whose attempt was returned (rule J12): at once at a broker that has not
+// returned it, otherwise after a pause. It ends a job that was returned too often, that nobody can carry out, or that
+// may have run and must not twice.
+func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
+	who := back.By.Broker()
+	switch {
+	case back.Began && !r.Spec.MayRedeploy():
+		o.decide(r.Key(), job.Failed, fmt.Sprintf("%s could not go on with it (%s): it may have run, and redeploy is false", who, back.Reason), nil)
+		return
+	case len(r.Returns) >= job.MaxReturns:
+		o.decide(r.Key(), job.Failed, fmt.Sprintf("returned %d times, the last time by %s: %s", len(r.Returns), who, back.Reason), nil)
+		return
+	}
+	name, actor, ok := o.choose(r)
+	if !ok {
+		if back.Never && len(o.candidates(&r.Spec, len(o.members.Names()))) > 0 {
+			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so
+		}
+		return // until somebody else can
+	}
+	var after clock.Time
+	if hasReturned(r, actor) {
+		after = clock.At(o.cityTime().Add(returnPause(r)))
+	}
+	o.stats.Elsewhere++
+	o.placeAt(r, name, actor, r.Place.Try, after)
+}
+
+// returnPause is the pause before a broker that has returned a job tries it again: it doubles with each return.
+func returnPause(r *job.Record) time.Duration {
+	return min(time.Second<<len(r.Returns), time.Minute)
+}
+
+func hasReturned(r *job.Record, a clock.Actor) bool {
+	return slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.By == a })
+}
+
+// untried leaves out of a job's candidates those that never can carry it out, and, as long as there are others, those
+// that have returned it.
+func (o *ownership) untried(r *job.Record, candidates []string) []string {
+	is := func(name string, x job.Return) bool {
+		return x.By == o.members.Get(name).Actor || name == o.self && o.ours(x.By)
+	}
+	left := slices.DeleteFunc(slices.Clone(candidates), func(name string) bool {
+		return slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.Never && is(name, x) })
+	})
+	fresh := slices.DeleteFunc(slices.Clone(left), func(name string) bool {
+		return slices.ContainsFunc(r.Returns, func(x job.Return) bool { return is(name, x) })
+	})
+	if len(fresh) > 0 {
+		return fresh
+	}
+	return left
+}
