@@ -56,7 +56,7 @@ func newCore(cfg Config) *core {
 		jobs:   newJobIndex(), deadlines: deadlines{}, disputes: newDisputes(), breaches: map[string]Breaches{},
 		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol}),
 	}
-	c.ledger.RowIf(func() bool { return c.needs(wire.V2) == nil })
+	c.ledger.RowIf(func() bool { return c.needs(wire.V3) == nil })
 	c.peers = replication.New(replication.Config{
 		Actor: cfg.Actor, Seed: cfg.Seed, Copies: cfg.Replicas, SyncInterval: cfg.SyncInterval, NewsLinks: cfg.NewsLinks, RumourPause: cfg.RumourPause, PageSize: cfg.PageSize,
 	}, c.ledger, c.members, &c.random)

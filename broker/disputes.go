@@ -63,8 +63,8 @@ func (b *Broker) claimed(from string, r *job.Record) {
 	key := r.Key()
 	switch {
 	case b.enrolment.blocked(): // neither believed nor refuted: others may well have forgotten it (rule M2)
-	case r.Finished() && b.needs(claimsProtocol) == nil: // true or not, it goes when its own retention is over
-	case b.needs(claimsProtocol) != nil: // there, others forget without who is away
+	case r.Finished() && b.needs(wire.V3) == nil: // true or not, it goes when its own retention is over
+	case b.needs(wire.V3) != nil: // there, others forget without who is away
 		b.forget(r)
 		b.stats.Zombies++
 	case !b.isDisputed(key) && (b.peers.Proven() || r.Created[0].Dot.Actor == b.cfg.Actor && !b.peers.Old(r.Submitted())):
@@ -76,10 +76,6 @@ func (b *Broker) claimed(from string, r *job.Record) {
 		b.settleDispute(r)
 	}
 }
-
-// claimsProtocol is the version of the protocol in which members can say that they hold a job, and none is dropped
-// on one word.
-const claimsProtocol = 2
 
 // dispute notes that others may have forgotten a job, and asks all of them.
 func (b *Broker) dispute(key string) {
@@ -129,7 +125,7 @@ func (b *Broker) heldBy(refs []ledger.Ref) {
 // asked answers an audit, beside what this broker has forgotten: which jobs it holds without a doubt, and the ends of
 // those that have ended here. The clock of who asks may cover such an end, although it has not got it.
 func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
-	if a == nil || reply.Version < claimsProtocol || !b.proven() {
+	if a == nil || reply.Version < wire.V3 || !b.proven() {
 		return
 	}
 	var ends ledger.Delta

@@ -108,7 +108,7 @@ func (e *enrolment) admit() {
 // mayWrite reports whether this broker may admit somebody: all can read the record, and it is in the roll itself.
 // Where there is no roll yet, it first holds all that those have told that are there: then none of them has one.
 func (e *enrolment) mayWrite() bool {
-	if e.needs(wire.V2) != nil {
+	if e.needs(wire.V3) != nil {
 		return false
 	}
 	if e.members.Roll().Empty() {
@@ -257,7 +257,7 @@ func (e *enrolment) sayGoodbye(holders int) goodbye {
 	if r.Closed(e.self) {
 		return said
 	}
-	if !r.Has(e.self) && e.members.Living() > 1 && e.needs(wire.V2) == nil {
+	if !r.Has(e.self) && e.members.Living() > 1 && e.needs(wire.V3) == nil {
 		return pending // it is about to be admitted: left before that, it would count as absent for good
 	}
 	others, there := len(r.Names())-1, 0
@@ -267,7 +267,7 @@ func (e *enrolment) sayGoodbye(holders int) goodbye {
 		}
 	}
 	switch enough := min(e.cfg.Replicas, others); {
-	case !r.Has(e.self) || others == 0 || there < enough || e.needs(wire.V2) != nil:
+	case !r.Has(e.self) || others == 0 || there < enough || e.needs(wire.V3) != nil:
 		return impossible
 	case holders >= enough:
 		e.write(e.self, roll.Left)
@@ -299,7 +299,7 @@ func (b *Broker) forgetMember(in ForgetMember) {
 	case b.members.Alive(in.Name) || b.members.Get(in.Name).Status == membership.Leaving:
 		b.answer(in.Token, &MemberReachable{in.Name})
 	default:
-		if refused := b.needs(wire.V2); refused != nil {
+		if refused := b.needs(wire.V3); refused != nil {
 			b.answer(in.Token, refused)
 			return
 		}

@@ -42,7 +42,7 @@ func (b *Broker) sealOrphans() {
 		return
 	}
 	o.next = b.now.Add(orphansEvery)
-	if !b.peers.StraysTaken() || !b.proven() || b.needs(wire.V2) != nil {
+	if !b.peers.StraysTaken() || !b.proven() || b.needs(wire.V3) != nil {
 		o.after = clock.Dot{}
 		return
 	}

@@ -55,7 +55,7 @@ func (m *renewal) hear(s *replication.Said) {
 // deny reports whether a peer's word that it has forgotten a record can't be true: this start has created it, and not
 // every member is known to hold it. So the peer holds something else under that dot.
 func (m *renewal) deny(from string, r ledger.Record) bool {
-	if m.needs(wire.V2) != nil {
+	if m.needs(wire.V3) != nil {
 		return false
 	}
 	for d := range r.Creations() {
@@ -96,7 +96,7 @@ func (m *renewal) ask() {
 	if m.why == "" {
 		m.fold()
 	}
-	if m.why == "" || m.asked || m.now.Before(m.next) || m.offer.draining || !m.started() || m.needs(wire.V2) != nil {
+	if m.why == "" || m.asked || m.now.Before(m.next) || m.offer.draining || !m.started() || m.needs(wire.V3) != nil {
 		return
 	}
 	m.asked = true

@@ -47,7 +47,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 		b.stats.Isolations++
 	}
 	switch {
-	case c.Joined && b.needs(wire.V2) != nil:
+	case c.Joined && b.needs(wire.V3) != nil:
 		b.distrust() // without a roll others forget without who is away
 	case c.Joined:
 		b.peers.HoldBack(b.stamp()) // it may have been away for long

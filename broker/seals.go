@@ -57,7 +57,7 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 // now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {
 	v, by, stable := r.Verdict(), b.ledger.Lineage(), b.ledger.StableClock()
-	if v == nil || b.enrolment.blocked() || b.needs(wire.V2) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
+	if v == nil || b.enrolment.blocked() || b.needs(wire.V3) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
 		return nil
 	}
 	return v

@@ -32,7 +32,7 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	if in.Spec.DeadlineIn != 0 {
-		if refused := b.needs(wire.V2); refused != nil {
+		if refused := b.needs(wire.V3); refused != nil {
 			b.answer(in.Token, refused)
 			return
 		}

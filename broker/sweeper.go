@@ -47,7 +47,7 @@ func (s *sweeper) round() (forget, reduce []*job.Record) {
 		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
 		case s.forgettable(r.Dots):
 			forget = append(forget, r)
-		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(wire.V2) == nil:
+		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(wire.V3) == nil:
 			reduce = append(reduce, r)
 		}
 	}

@@ -78,7 +78,7 @@ func (s *shown) set(o *broker.Overview) {
 		return
 	}
 	limit := wire.MaxState
-	if o.Protocol < 2 {
+	if o.Protocol < wire.V2 {
 		limit = wire.MaxState1
 	}
 	encoded := sync.OnceValue(func() []byte {

@@ -16,7 +16,7 @@ func (m *Membership) Speaks(name string) int {
 	}
 	v := m.members[name].Protocol
 	if v == 0 && m.roll.Has(name) {
-		v = wire.V2 // it was admitted with that
+		v = wire.V3 // it was admitted with that
 	}
 	return min(max(v, wire.Lowest), wire.Version)
 }

@@ -24,11 +24,12 @@ func TestProtocol(t *testing.T) {
 	}{
 		"alone":                        {false, nil, wire.Version, nil},
 		"told of others, and met none": {true, nil, wire.Lowest, nil},
-		"met an equal":                 {true, []Member{member("b", 2, Alive)}, 2, nil},
-		"an older one":                 {false, []Member{member("b", 2, Alive), member("c", 1, Alive)}, 1, []string{"c"}},
+		"met an equal":                 {true, []Member{member("b", wire.Version, Alive)}, wire.Version, nil},
+		"an older one":                 {false, []Member{member("b", wire.Version, Alive), member("c", 1, Alive)}, 1, []string{"c"}},
 		"an unknown one":               {false, []Member{member("b", 0, Alive)}, 1, []string{"b"}},
-		"an absent one":                {false, []Member{member("b", 1, Failed), member("c", 2, Alive)}, 1, []string{"b"}},
-		"one that has left":            {false, []Member{member("b", 1, Left), member("c", 2, Alive)}, 2, nil},
+		"one of the version before":    {false, []Member{member("b", wire.Version-1, Alive)}, wire.Version - 1, []string{"b"}},
+		"an absent one":                {false, []Member{member("b", 1, Failed), member("c", wire.Version, Alive)}, 1, []string{"b"}},
+		"one that has left":            {false, []Member{member("b", 1, Left), member("c", wire.Version, Alive)}, wire.Version, nil},
 		"a newer one":                  {false, []Member{member("b", 7, Alive)}, wire.Version, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +41,7 @@ func TestProtocol(t *testing.T) {
 	}
 	m := New(Config{Actor: "a~1", Protocol: 1})
 	require.Equal(t, 1, m.Protocol(), "what it knew of them before its start counts until it sees them")
-	m.Update(now, []Member{member("b", 2, Alive)})
+	m.Update(now, []Member{member("b", wire.Version, Alive)})
 	require.Equal(t, wire.Version, m.Protocol())
 	m = New(Config{Actor: "a~1", Expecting: true})
 	m.Update(now, []Member{member("b", 1, Alive), member("c", 9, Alive)})

@@ -54,7 +54,7 @@ func (m *Membership) TakesPart(name string) bool {
 	if rec := m.roll.Get(name); rec != nil {
 		return rec.Open()
 	}
-	return m.roll.Empty() || m.protocol < wire.V2
+	return m.roll.Empty() || m.protocol < wire.V3
 }
 
 // Unenrolled reports whether a broker has no record although there is a roll: somebody is about to admit it, and

@@ -74,9 +74,9 @@ func since(c clock.Tips, changed map[string]uint64, version uint64) (out clock.T
 }
 
 // tell is what a message in a version of the protocol says of our clocks: what has changed since the member has heard
-// them. Version 1 has the clock only, as a whole.
+// them. Before V3 that is the clock only, as a whole.
 func (r *Replication) tell(l *link, version int) (clock.Tips, *wire.Told) {
-	if version < 2 || l == nil {
+	if version < wire.V3 || l == nil {
 		return r.ledger.Clock(), nil
 	}
 	t := &r.telling

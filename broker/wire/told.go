@@ -62,7 +62,7 @@ func (t *Told) check() error {
 // spare leaves out of a delta what its receiver can make up: the clock that it has told itself, and what that one has in
 // common with the sender's. Who adopts the rest covers Since, and so all of it (rule L4).
 func (d *Delta) spare(version int) *Delta {
-	if d == nil || version < 2 {
+	if d == nil || version < V3 {
 		return d
 	}
 	out := *d
