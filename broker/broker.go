@@ -185,6 +185,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	}
 	if ended {
 		delete(b.deadlines, r.Key())
+		b.endDispute(r.Key())
 		b.withhold(r)
 		b.attempts.ended(r.Key())
 		b.causality.ended(r.Key())

@@ -23,8 +23,9 @@ import (
 
 // disputes are the unfinished jobs that others may have finished and forgotten, and those that were set aside.
 type disputes struct {
-	open  map[string]map[string]bool // by key: the members that have answered that it is absent
-	aside map[string]*setAside       // by key
+	open    map[string]map[string]bool // by key: the members that have answered that it is absent
+	changed bool                       // others are open than the members are asked of
+	aside   map[string]*setAside       // by key
 }
 
 // setAside is a job that every member called forgotten: it is out of the ledger, and can be read until its
@@ -81,13 +82,26 @@ func (b *Broker) claimed(from string, r *job.Record) {
 func (b *Broker) dispute(key string) {
 	if !b.isDisputed(key) {
 		b.disputes.open[key] = map[string]bool{}
+		b.disputes.changed = true
 		b.stats.Disputed++
-		b.askDisputed()
 	}
 }
 
-// askDisputed asks every member what it knows of the disputed jobs.
+// endDispute ends a dispute, if there is one: a member holds the job, it has ended, or it is here no more.
+func (b *Broker) endDispute(key string) {
+	if b.isDisputed(key) {
+		delete(b.disputes.open, key)
+		b.disputes.changed = true
+	}
+}
+
+// askDisputed asks every member what it knows of the disputed jobs, once for all that a message has changed of these: an
+// answer may be about thousands.
 func (b *Broker) askDisputed() {
+	if !b.disputes.changed {
+		return
+	}
+	b.disputes.changed = false
 	var refs []ledger.Ref
 	for _, key := range slices.Sorted(maps.Keys(b.disputes.open)) {
 		refs = append(refs, kind.JobRef(key))
@@ -115,9 +129,8 @@ func (b *Broker) settleDispute(r *job.Record) {
 func (b *Broker) heldBy(refs []ledger.Ref) {
 	for _, ref := range refs {
 		if b.isDisputed(ref.Key) && ref.Kind == kind.Job {
-			delete(b.disputes.open, ref.Key)
+			b.endDispute(ref.Key)
 			b.reviews.later(ref.Key)
-			b.askDisputed()
 		}
 	}
 }

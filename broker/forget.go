@@ -32,10 +32,7 @@ func (b *Broker) dropped(r *job.Record) {
 	if !r.Finished() {
 		b.decisions.rerank(r.Spec.After) // nobody waits for these on its behalf any more (rule C5)
 	}
-	if b.isDisputed(key) {
-		delete(b.disputes.open, key)
-		b.askDisputed()
-	}
+	b.endDispute(key)
 	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)

@@ -41,7 +41,7 @@ func (o *ownership) handOver(r *job.Record) {
 	if to == "" || o.members.Get(to).Actor == "" {
 		return
 	}
-	o.assign(r, to, o.members.Get(to).AsProcess())
+	o.assign(r, to, o.processAt(to))
 	o.out.Handed = append(o.out.Handed, Handover{ID: r.ID, To: to})
 	o.stats.Handed++
 }
@@ -123,7 +123,7 @@ func (o *ownership) adopt(r *job.Record) bool {
 		if !runs || !o.members.Present(rep.Dot.Actor) || o.members.Leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
 			continue
 		}
-		if o.processOf(rep.Dot.Actor) == p.Actor {
+		if o.processAt(rep.Dot.Actor.Broker()) == p.Actor {
 			return false // the newest attempt is at the same broker, which will report it
 		}
 		if best == nil || rep.Attempt.Compare(best.Attempt) > 0 {
@@ -134,16 +134,17 @@ func (o *ownership) adopt(r *job.Record) bool {
 		return false
 	}
 	o.stats.Adopted++
-	o.placeAt(r, best.Dot.Actor.Broker(), o.processOf(best.Dot.Actor), p.Try, 0)
+	name := best.Dot.Actor.Broker()
+	o.placeAt(r, name, o.processAt(name), p.Try, 0)
 	return true
 }
 
-// processOf is the actor that names the process of a start that is present.
-func (c *core) processOf(a clock.Actor) clock.Actor {
-	if c.ours(a) {
+// processAt is the actor that names the present process of a broker: its first start, whichever it is at now (rule K3).
+func (c *core) processAt(name string) clock.Actor {
+	if name == c.self {
 		return c.process()
 	}
-	return c.members.Get(a.Broker()).AsProcess()
+	return c.members.Get(name).AsProcess()
 }
 
 // decide writes a verdict, unless there is one already (rule J1). It reports

@@ -158,30 +158,35 @@ func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bo
 			best, name, ok = cost, c, true
 		}
 	}
-	if name == o.self {
-		return name, o.process(), ok
-	}
-	return name, o.members.Get(name).AsProcess(), ok
+	return name, o.processAt(name), ok
 }
 
-// candidates lists this broker, if it is capable, and up to n random capable
-// others.
+// candidates lists this broker, if it is capable and takes jobs now, and up to n random others of that sort.
 func (o *ownership) candidates(s *job.Spec, n int) []string {
-	var others []string
+	list := slices.DeleteFunc(o.capable(s), func(name string) bool { return o.refuses(name) != "" })
+	own := 0
+	if len(list) > 0 && list[0] == o.self {
+		own = 1
+	}
+	for len(list)-own > n {
+		i := own + o.random.Below(len(list)-own)
+		list = slices.Delete(list, i, i+1)
+	}
+	return list
+}
+
+// capable lists the live brokers that are capable of a job, this one first, also those that take none for now.
+func (o *ownership) capable(s *job.Spec) (list []string) {
+	if incapable(&o.cfg.Capabilities, s) == "" {
+		list = append(list, o.self)
+	}
 	for _, name := range o.members.Names() {
 		m, row := o.members.Get(name), o.members.Metadata(name)
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && o.refuses(name) == "" && incapable(&row.Capabilities, s) == "" {
-			others = append(others, name)
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && incapable(&row.Capabilities, s) == "" {
+			list = append(list, name)
 		}
 	}
-	for len(others) > n {
-		i := o.random.Below(len(others))
-		others = slices.Delete(others, i, i+1)
-	}
-	if o.refuses(o.self) == "" && incapable(&o.cfg.Capabilities, s) == "" {
-		return append([]string{o.self}, others...)
-	}
-	return others
+	return list
 }
 
 // cost is what placing the job there costs: the load that the broker would then

@@ -28,7 +28,7 @@ func (a *attempts) returned(in Reported, x *run) {
 		res.Reason = res.Reason[:n]
 	}
 	a.reportWith(in.Key, x.as, job.Done, &res, func(r *job.Record) {
-		r.AddReturn(job.Return{Attempt: x.as, By: a.cfg.Actor, At: a.stamp(), Reason: res.Reason, Began: in.Began, Never: in.Result.Permanent})
+		r.AddReturn(job.Return{Attempt: x.as, By: a.process(), At: a.stamp(), Reason: res.Reason, Began: in.Began, Never: in.Result.Permanent})
 	})
 }
 
@@ -85,8 +85,8 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	}
 	name, actor, ok := o.choose(r)
 	if !ok {
-		if back.Never && len(o.candidates(&r.Spec, len(o.members.Names()))) > 0 {
-			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so
+		if able := o.capable(&r.Spec); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 {
+			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so, also those that take none for now
 		}
 		return // until somebody else can
 	}
@@ -110,9 +110,7 @@ func hasReturned(r *job.Record, a clock.Actor) bool {
 // untried leaves out of a job's candidates those that never can carry it out, and, as long as there are others, those
 // that have returned it.
 func (o *ownership) untried(r *job.Record, candidates []string) []string {
-	is := func(name string, x job.Return) bool {
-		return x.By == o.members.Get(name).Actor || name == o.self && o.ours(x.By)
-	}
+	is := func(name string, x job.Return) bool { return x.By == o.processAt(name) }
 	left := slices.DeleteFunc(slices.Clone(candidates), func(name string) bool {
 		return slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.Never && is(name, x) })
 	})

@@ -154,6 +154,7 @@ func (b *Broker) head() replication.Head {
 
 // pump sends what there is to say.
 func (b *Broker) pump() {
+	b.askDisputed()
 	send, err := b.peers.Pump(b.head)
 	b.fail(err)
 	b.out.Send = append(b.out.Send, send...)

@@ -19,7 +19,7 @@ const maxReturnReason = 512
 // that a broker of a version before 2026-11-28 sees of it.
 type Return struct {
 	Attempt Attempt      `codec:"attempt"`
-	By      clock.Actor  `codec:"by"` // the executor
+	By      clock.Actor  `codec:"by"` // the executor, as placements name it
 	At      clock.Hybrid `codec:"at"`
 	Reason  string       `codec:"reason"`          // for people
 	Began   bool         `codec:"began,omitempty"` // the program may have run
