@@ -79,8 +79,9 @@ type Job struct {
 	Try      int       `json:"try"`              // how often it was retried
 	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there
 	ExitCode *int      `json:"exit_code,omitempty"`
-	Reason   string    `json:"reason,omitempty"` // why it ended as it did
-	Why      string    `json:"why,omitempty"`    // why it does not run yet
+	TimedOut bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
+	Reason   string    `json:"reason,omitempty"`    // why it ended as it did
+	Why      string    `json:"why,omitempty"`       // why it does not run yet
 
 	// Emergency is what gives it its level at its executor, or the broker that was asked;
 	// "" when nothing does, or the level is its own.

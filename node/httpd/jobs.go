@@ -317,7 +317,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		a := accepted(*rep)
 		res := rep.Result
 		j.Accepted, j.Executor = &a, a.Executor
-		j.ExitCode, j.StartedAt, j.FinishedAt = res.ExitCode, res.Started, res.Finished
+		j.ExitCode, j.TimedOut, j.StartedAt, j.FinishedAt = res.ExitCode, res.TimedOut(), res.Started, res.Finished
 		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
 	} else if rep := r.Left(); rep != nil {
 		j.Stdout, j.Stderr, j.Outputs = rep.Result.Stdout, rep.Result.Stderr, rep.Result.Outputs
