@@ -61,6 +61,14 @@ func (r *Result) TimedOut() bool {
 	return r.Outcome == Failed && strings.HasPrefix(r.Reason, timeoutReason)
 }
 
+// StoppedReason is the reason of an attempt that its broker was told to stop, or begins it.
+const StoppedReason = "stopped"
+
+// wasStopped reports whether the attempt did not end by itself, but was stopped.
+func (r *Result) wasStopped() bool {
+	return r.Outcome == Failed && (r.Reason == StoppedReason || strings.HasPrefix(r.Reason, StoppedReason+"; "))
+}
+
 // Blobs lists the digests of all outputs of the result, each once, in a fixed order.
 func (r *Result) Blobs() []Digest {
 	var out []Digest

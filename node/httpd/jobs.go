@@ -300,6 +300,12 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	}
 	if whole {
 		j.CausalToken = f.Past.Token()
+		for _, c := range r.Courses() {
+			j.Attempts = append(j.Attempts, api.Attempt{
+				Executor: c.Executor, Attempt: c.Attempt.Token(), State: c.State, StartedAt: c.Started, EndedAt: c.Ended,
+				ExitCode: c.ExitCode, Reason: c.Reason, Began: c.Began,
+			})
+		}
 		if !r.IsStub() {
 			j.Spec = &r.Spec
 		}
