@@ -79,14 +79,19 @@ type Job struct {
 	Try      int       `json:"try"`              // how often it was retried
 	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there
 	ExitCode *int      `json:"exit_code,omitempty"`
-	Reason   string    `json:"reason,omitempty"` // why it ended as it did
-	Why      string    `json:"why,omitempty"`    // why it does not run yet
+	TimedOut bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
+	Reason   string    `json:"reason,omitempty"`    // why it ended as it did
+	Why      string    `json:"why,omitempty"`       // why it does not run yet
 
 	// Emergency is what gives it its level at its executor, or the broker that was asked;
 	// "" when nothing does, or the level is its own.
 	Emergency string `json:"emergency,omitempty"`
 	// Pauses are the times in which it had to make room for others, the latest 16.
 	Pauses []Pause `json:"pauses,omitempty"`
+
+	// Attempts are those of which something is known, the earliest first. Of several at one start of a broker only the
+	// latest is known, and those that were returned.
+	Attempts []Attempt `json:"attempts,omitempty"` // not in lists
 
 	// Returned are the attempts that a broker could not carry out, the latest 8, the latest first.
 	Returned []Returned `json:"returned,omitempty"`
@@ -140,6 +145,21 @@ type Pause struct {
 	Mode      job.Preemption `json:"mode"`
 	From      clock.Time     `json:"from"`
 	To        clock.Time     `json:"to"` // null while it still waits
+}
+
+// Attempt is one attempt at a job: where, when, and how it stands or ended.
+type Attempt struct {
+	Executor string `json:"executor"`
+	Attempt  string `json:"attempt"` // its token, as in UCP_ATTEMPT
+	// State is queued, running or suspended; or how it ended: succeeded; failed; returned, its broker could not carry it
+	// out; stopped, since the job was over or another attempt had taken its place; lost, its broker was lost or has not
+	// said how it ended.
+	State     string     `json:"state"`
+	StartedAt clock.Time `json:"started_at"` // null if it has not started, or that is not known
+	EndedAt   clock.Time `json:"ended_at"`   // likewise
+	ExitCode  *int       `json:"exit_code,omitempty"`
+	Reason    string     `json:"reason,omitempty"` // why it failed, or was returned
+	Began     bool       `json:"began,omitempty"`  // of one that was returned: the program may have run
 }
 
 // Returned is an attempt that a broker could not carry out, so that the job went elsewhere.
@@ -249,7 +269,8 @@ type Coordination struct {
 	SyncStretch  float64           `json:"sync_stretch"` // how much CPU pressure stretches the interval, 1 to 2
 	Replicas     int               `json:"replicas"`
 	Clock        clock.Vector      `json:"clock"`
-	Jobs         map[job.State]int `json:"jobs"` // unfinished jobs owned here, by state
+	Jobs         map[job.State]int `json:"jobs"`           // unfinished jobs owned here, by state; wherever they run
+	Here         *Here             `json:"here,omitempty"` // jobs placed here, whoever owns them; null from an earlier version
 	Capacity     job.Resources     `json:"capacity"`
 	Usage        job.Resources     `json:"usage"`     // what running jobs have asked for
 	Draining     bool              `json:"draining"`  // about to leave
@@ -278,6 +299,12 @@ type Coordination struct {
 	// Warnings say, for people, what should be looked at before it becomes a fault.
 	Warnings []string  `json:"warnings"`
 	AsOf     time.Time `json:"as_of"`
+}
+
+// Here counts the jobs that a broker executes, or is to.
+type Here struct {
+	Running int `json:"running"` // hold room, those that stand still among them
+	Queued  int `json:"queued"`  // wait for room, or for an exclusive key
 }
 
 // Peer is one other broker in Coordination.

@@ -225,7 +225,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				return a.end(r, returned(fmt.Sprintf("the job was not ready to run after %v", a.e.load)))
 			}
 			if limit > 0 {
-				return a.end(r, report{Failure: fmt.Sprintf("timeout after %v", limit)})
+				return a.end(r, report{Failure: job.TimeoutReason(limit)})
 			}
 		case <-a.ctx.Done():
 			a.stopped = true

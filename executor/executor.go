@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // Executor runs the attempts that the broker core starts. Make one with New. All its methods may be called
@@ -99,7 +101,7 @@ func (e *Executor) stop(key, attempt string, why error) {
 }
 
 var (
-	errStopped   = errors.New("stopped")
+	errStopped   = errors.New(job.StoppedReason)
 	errCancelled = fmt.Errorf("%w, since its job is over", errStopped)
 )
 

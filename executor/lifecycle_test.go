@@ -25,6 +25,7 @@ func TestEndlessLoopTimesOut(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "timeout after 100ms", res.Reason)
+	require.True(t, res.TimedOut())
 	require.Nil(t, res.ExitCode)
 	require.False(t, r.ended(task).Stopped)
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout), "the next job finds a worker")

@@ -77,6 +77,7 @@ func TestProcessTimeoutKillsTheWholeGroup(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "timeout after 400ms", res.Reason)
+	require.True(t, res.TimedOut())
 	pid, rest, _ := strings.Cut(r.read(res.Stdout), "\n")
 	require.Equal(t, "got TERM\n", rest, "SIGTERM comes before SIGKILL")
 	n, err := strconv.Atoi(pid)

@@ -1,6 +1,11 @@
 package job
 
-import "github.com/urban-compute/ucp/clock"
+import (
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/clock"
+)
 
 // Outcome says how a job, or one attempt at it, ended.
 type Outcome string
@@ -41,6 +46,27 @@ type Result struct {
 	Stdout  *Blob           `codec:"so,omitempty" json:"stdout,omitempty"`
 	Stderr  *Blob           `codec:"se,omitempty" json:"stderr,omitempty"`
 	Outputs map[string]Blob `codec:"out,omitempty" json:"outputs,omitempty"` // file path, relative to the job's root
+}
+
+// timeoutReason begins the reason of an attempt that its timeout has ended, and of no other: what a program does has
+// reasons of other forms.
+const timeoutReason = "timeout after "
+
+// TimeoutReason is the reason of an attempt that ran for as long as its spec's timeout allows.
+func TimeoutReason(timeout time.Duration) string { return timeoutReason + timeout.String() }
+
+// TimedOut reports whether the timeout has ended the attempt. The exit code, if there is one, is what the program made
+// of the signal that asked it to end.
+func (r *Result) TimedOut() bool {
+	return r.Outcome == Failed && strings.HasPrefix(r.Reason, timeoutReason)
+}
+
+// StoppedReason is the reason of an attempt that its broker was told to stop, or begins it.
+const StoppedReason = "stopped"
+
+// wasStopped reports whether the attempt did not end by itself, but was stopped.
+func (r *Result) wasStopped() bool {
+	return r.Outcome == Failed && (r.Reason == StoppedReason || strings.HasPrefix(r.Reason, StoppedReason+"; "))
 }
 
 // Blobs lists the digests of all outputs of the result, each once, in a fixed order.

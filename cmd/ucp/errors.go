@@ -11,7 +11,8 @@ import (
 // Exit codes of ucp itself; `run` and `job wait` also end with the job's own.
 const (
 	exitError     = 1
-	exitNotPlaced = 2 // no broker took the job within --place-timeout
+	exitNotPlaced = 2   // no broker took the job within --place-timeout
+	exitTimedOut  = 124 // the job's own timeout has ended it, as timeout(1) says it
 )
 
 // exitCode ends ucp with a code; err, when there is one, is shown before.

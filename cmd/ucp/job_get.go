@@ -52,9 +52,6 @@ func jobTable(w io.Writer, j *api.Job) {
 	if j.Losses > 0 {
 		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there", j.Losses))
 	}
-	for _, x := range j.Returned {
-		field("Returned", returnedLine(&x))
-	}
 	var displaced []string
 	for _, id := range j.Displaced {
 		displaced = append(displaced, string(id))
@@ -74,6 +71,9 @@ func jobTable(w io.Writer, j *api.Job) {
 	if j.Attempt > 0 {
 		field("Attempt", fmt.Sprintf("%d (retry %d)", j.Attempt, j.Try))
 	}
+	for _, a := range j.Attempts {
+		field("Attempts", attemptLine(&a, j.AsOf))
+	}
 	field("Submitted", clockTime(j.SubmittedAt))
 	field("Started", clockTime(j.StartedAt))
 	field("Finished", clockTime(j.FinishedAt))
@@ -83,13 +83,24 @@ func jobTable(w io.Writer, j *api.Job) {
 	field("Known by", fmt.Sprintf("%d of %d brokers, as of %s", j.KnownBy, j.Members, j.AsOf.UTC().Format("15:04:05 MST")))
 }
 
-// returnedLine is one attempt that a broker could not carry out.
-func returnedLine(x *api.Returned) string {
-	text := fmt.Sprintf("by %s, %s: %s", x.Executor, clockTime(x.At), x.Reason)
-	if x.Began {
+// attemptLine says where and when an attempt ran, and how it stands or ended.
+func attemptLine(a *api.Attempt, asOf time.Time) string {
+	text := "at " + a.Executor + ": " + a.State
+	switch {
+	case a.StartedAt != 0 && a.EndedAt != 0:
+		text += fmt.Sprintf(", %s to %s", shortTime(a.StartedAt, asOf), shortTime(a.EndedAt, asOf))
+	case a.StartedAt != 0:
+		text += ", started " + shortTime(a.StartedAt, asOf)
+	case a.EndedAt != 0:
+		text += ", " + shortTime(a.EndedAt, asOf)
+	}
+	if a.Reason != "" {
+		text += ": " + a.Reason
+	}
+	if a.Began {
 		text += "; it may have run"
 	}
-	return text
+	return text + " (" + a.Attempt + ")"
 }
 
 // pauseLine is one pause of a job.
@@ -142,6 +153,12 @@ func specFields(field func(name, value string), j *api.Job) {
 	}
 	field("Inputs", strings.Join(slices.Sorted(maps.Keys(s.Inputs)), ", "))
 	field("Asks for", fmt.Sprintf("%dm CPU, %s memory", s.Resources.CPU, humanBytes(s.Resources.Memory)))
+	var devices []string
+	for _, name := range slices.Sorted(maps.Keys(s.Resources.Devices)) {
+		devices = append(devices, fmt.Sprintf("%s=%d", name, s.Resources.Devices[name]))
+	}
+	field("Devices", strings.Join(devices, ", "))
+	field("Exclusive", s.Exclusive)
 	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
 	field("Constraints", strings.Join(s.Constraints, "; "))
 }

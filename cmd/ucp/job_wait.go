@@ -18,8 +18,9 @@ func (c *cli) jobWaitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait ID",
 		Short: "Wait until a job has ended, and end with its exit code",
-		Long: `Waits until a job has ended, prints its state, and ends with its exit code. A
-broker that stops answering is given 30 seconds to come back.`,
+		Long: `Waits until a job has ended, prints its state, and ends with its exit code, or
+with 124 and the reason if the job's own timeout has ended it. A broker that stops
+answering is given 30 seconds to come back.`,
 		Example:           "  ucp job wait 0198c2\n  ucp job wait 0198c2 --timeout 10m",
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(unfinished),
@@ -41,9 +42,10 @@ broker that stops answering is given 30 seconds to come back.`,
 	return cmd
 }
 
-// jobExit turns a final job into ucp's own end: the job's exit code, or 1 and
-// the reason where it has none that tells of its failure. With explain a code
-// that stands for a signal comes with the reason too: 143 may be a timeout.
+// jobExit turns a final job into ucp's own end: the job's exit code, 124 and the
+// reason if its timeout has ended it, or 1 and the reason where it has no code that
+// tells of its failure. With explain a code that stands for a signal comes with the
+// reason too: somebody has killed it, or it has crashed.
 func jobExit(j *api.Job, explain bool) error {
 	code := 0
 	if j.ExitCode != nil {
@@ -58,6 +60,8 @@ func jobExit(j *api.Job, explain bool) error {
 	}
 	why := fmt.Errorf("job %s %s: %s", j.ID, j.State, reason)
 	switch {
+	case j.TimedOut:
+		return &exitCode{code: exitTimedOut, err: why}
 	case code == 0:
 		return &exitCode{code: exitError, err: why}
 	case code < 0 || code > 255: // the system keeps 8 bits, and 256 would be success

@@ -63,6 +63,21 @@ func (v *bytesValue) String() string {
 	return humanBytes(int64(*v))
 }
 func (v *bytesValue) Set(s string) error {
+	n, err := readBytes(s)
+	switch {
+	case err != nil:
+		return err
+	case n < 1:
+		return errBytes
+	}
+	*v = bytesValue(n)
+	return nil
+}
+
+var errBytes = errors.New("from 1 byte to 1024 TiB")
+
+// readBytes reads an amount of bytes, which may be 0.
+func readBytes(s string) (int64, error) {
 	number, factor := s, 1.0
 	for _, x := range byteSuffixes {
 		if n := len(s) - len(x.suffix); n > 0 && strings.EqualFold(s[n:], x.suffix) {
@@ -74,12 +89,11 @@ func (v *bytesValue) Set(s string) error {
 	n := math.Round(f * factor)
 	switch {
 	case err != nil || math.IsNaN(f):
-		return errors.New("write " + bytesHelp)
-	case n < 1 || n > 1<<50:
-		return errors.New("from 1 byte to 1024 TiB")
+		return 0, errors.New("write " + bytesHelp)
+	case n < 1 && f != 0 || n > 1<<50:
+		return 0, errBytes
 	}
-	*v = bytesValue(n)
-	return nil
+	return int64(n), nil
 }
 
 // reserveValue is a bytesValue that may be 0: nothing is kept free.
@@ -88,11 +102,12 @@ type reserveValue int64
 func (v *reserveValue) Type() string   { return "bytes" }
 func (v *reserveValue) String() string { return humanBytes(int64(*v)) }
 func (v *reserveValue) Set(s string) error {
-	if strings.TrimSpace(s) == "0" {
-		*v = 0
-		return nil
+	n, err := readBytes(s)
+	if err != nil {
+		return err
 	}
-	return (*bytesValue)(v).Set(s)
+	*v = reserveValue(n)
+	return nil
 }
 
 // humanBytes writes an amount as a person reads it: "64 MiB", "1.5 GiB".

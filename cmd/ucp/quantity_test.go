@@ -35,18 +35,23 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// What a quantity's String shows can be given back to it: help texts and errors
-// show values that are valid.
 // A reserve of 0 is none, as the help says; to ask for 0 bytes of memory is a mistake.
 func TestReserveMayBeNone(t *testing.T) {
 	v := reserveValue(1 << 30)
-	require.NoError(t, v.Set("0"))
-	require.Zero(t, v)
+	for _, none := range []string{"0", " 0", "0MiB", "0 GiB", "0.0K", "0B"} {
+		v = 1 << 30
+		require.NoError(t, v.Set(none), none)
+		require.Zero(t, v, none)
+	}
 	require.NoError(t, v.Set("2GiB"))
 	require.EqualValues(t, 2<<30, v)
-	require.Error(t, v.Set("-1"))
+	for _, in := range []string{"-1", "0.1", "0X", ""} {
+		require.Error(t, v.Set(in), in)
+	}
 }
 
+// What a quantity's String shows can be given back to it: help texts and errors
+// show values that are valid.
 func TestQuantitiesReadWhatTheyShow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cpu := cpuValue(rapid.Int64Range(1, 1_000_000).Draw(t, "cpu"))

@@ -55,8 +55,9 @@ Every verb but "agent" talks to one broker; any one will do, each can answer for
 every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
-"job wait" end with the job's own exit code, 128+n for signal n, and with 1 and
-the reason on stderr when there is none.`
+"job wait" end with the job's own exit code, 128+n for signal n; with 124 and the
+reason on stderr when the job's timeout has ended it; and with 1 and the reason when
+there is no code that tells of its failure.`
 
 // rootCommand builds the whole tree of verbs.
 func (c *cli) rootCommand() *cobra.Command {

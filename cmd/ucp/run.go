@@ -21,7 +21,8 @@ import (
 const runHelp = `Runs a WebAssembly (WASI preview 1) module on the cluster as if it ran here: sends
 the module and its inputs to the broker unless it holds them, submits the job,
 waits, prints what the job wrote to stdout and stderr byte for byte, writes its
---output files below --to, and ends with its exit code.
+--output files below --to, and ends with its exit code, or with 124 and the reason
+if --timeout has ended it.
 
 The job's directory is its root and its working directory; inputs and outputs are
 paths in it. What stands behind -- are the job's arguments.

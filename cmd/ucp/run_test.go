@@ -116,20 +116,28 @@ func TestRunUploadsOnce(t *testing.T) {
 }
 
 func TestRunExitCodes(t *testing.T) {
-	zero, three, killed, odd := 0, 3, 137, 256
+	zero, three, killed, odd, terminated, own := 0, 3, 137, 256, 143, 124
+	timedOut := func(code *int) api.Job {
+		j := ended("j1", job.StateFailed, code, "timeout after 2s")
+		j.TimedOut = true
+		return j
+	}
 	for name, x := range map[string]struct {
 		j    api.Job
 		code int
 		err  string
 	}{
-		"success":            {succeeded("j1"), 0, ""},
-		"own code":           {ended("j1", job.StateFailed, &three, "exit code 3"), 3, ""},
-		"signal":             {ended("j1", job.StateFailed, &killed, "killed"), 137, ""},
-		"more than 8 bits":   {ended("j1", job.StateFailed, &odd, ""), 255, ""},
-		"timeout":            {ended("j1", job.StateFailed, nil, "timeout after 2s"), 1, "ucp: job j1 failed: timeout after 2s\n"},
-		"failed with code 0": {ended("j1", job.StateFailed, &zero, "output r.json is missing"), 1, "ucp: job j1 failed: output r.json is missing\n"},
-		"cancelled":          {ended("j1", job.StateCancelled, nil, "cancelled at a"), 1, "ucp: job j1 cancelled: cancelled at a\n"},
-		"expired":            {ended("j1", job.StateExpired, nil, ""), 1, "ucp: job j1 expired: no reason is known; `ucp job get j1` shows more\n"},
+		"success":                                {succeeded("j1"), 0, ""},
+		"own code":                               {ended("j1", job.StateFailed, &three, "exit code 3"), 3, ""},
+		"signal":                                 {ended("j1", job.StateFailed, &killed, "killed"), 137, ""},
+		"more than 8 bits":                       {ended("j1", job.StateFailed, &odd, ""), 255, ""},
+		"timeout":                                {timedOut(nil), 124, "ucp: job j1 failed: timeout after 2s\n"},
+		"timeout of one that a signal ended":     {timedOut(&terminated), 124, "ucp: job j1 failed: timeout after 2s\n"},
+		"timeout of one that left in good order": {timedOut(&zero), 124, "ucp: job j1 failed: timeout after 2s\n"},
+		"own code, that of a timeout":            {ended("j1", job.StateFailed, &own, "exit code 124"), 124, ""},
+		"failed with code 0":                     {ended("j1", job.StateFailed, &zero, "output r.json is missing"), 1, "ucp: job j1 failed: output r.json is missing\n"},
+		"cancelled":                              {ended("j1", job.StateCancelled, nil, "cancelled at a"), 1, "ucp: job j1 cancelled: cancelled at a\n"},
+		"expired":                                {ended("j1", job.StateExpired, nil, ""), 1, "ucp: job j1 expired: no reason is known; `ucp job get j1` shows more\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, s := newFakeBroker(t)

@@ -23,8 +23,9 @@ func (c *cli) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show how the broker and its peers are",
 		Long: `Shows how the broker is: its peers and their health, its vector clock (two
-brokers with equal clocks know the same), the unfinished jobs that it owns, and
-what its running jobs have asked for out of what it offers. All peers are called
+brokers with equal clocks know the same), the jobs that run and are queued here,
+whoever owns them, the unfinished jobs that it owns, wherever they run, and what its
+running jobs have asked for out of what it offers. All peers are called
 healthy only when nothing is known that speaks against it: Start says what a broker
 that has just started waits for until what it says of results counts; the list of
 peers marks clocks that are more than a minute off, starts that are not proven yet,
@@ -56,7 +57,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "Peers:", peersLine(s))
 	row(w, "Last sync:", syncLine(s))
 	row(w, "Clock:", clockLine(s.Clock))
-	row(w, "Jobs:", jobsLine(s.Jobs))
+	row(w, "Jobs:", jobsLine(s))
 	row(w, "CPU:", fmt.Sprintf("%dm of %dm asked for%s", s.Usage.CPU, s.Capacity.CPU, percent(s.Usage.CPU, s.Capacity.CPU)))
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
 	row(w, "Strategy:", dash(s.Strategy))
@@ -235,18 +236,23 @@ func clockLine(v clock.Vector) string {
 	return fmt.Sprintf("%s and %d more (-o json shows all)", v[:clockShown], len(v)-clockShown)
 }
 
-// jobsLine counts the jobs that the broker owns; other brokers own others, and `ucp job list` has all.
-func jobsLine(jobs map[job.State]int) string {
+// jobsLine counts the jobs that run and wait here, and those that the broker owns, wherever they run; other brokers own
+// others, and `ucp job list` has all.
+func jobsLine(c *api.Coordination) string {
+	text := ""
+	if h := c.Here; h != nil {
+		text = fmt.Sprintf("%d run here, %d are queued here; ", h.Running, h.Queued)
+	}
 	var parts []string
 	for _, s := range job.States {
-		if n := jobs[s]; n > 0 {
+		if n := c.Jobs[s]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
 	if len(parts) == 0 {
-		return "it owns none unfinished"
+		return text + "it owns none unfinished"
 	}
-	return "it owns " + strings.Join(parts, ", ")
+	return text + "it owns " + strings.Join(parts, ", ")
 }
 
 func percent(part, whole int64) string {

@@ -68,6 +68,7 @@ As of:      2026-01-31 15:04:05 UTC
 	}
 	b.status.Unproven, b.status.AwaitsProof = true, "not proven yet, until b has compared"
 	b.status.DiskFull = true
+	b.status.Here = &api.Here{Running: 3, Queued: 4}
 	b.status.PeerBrokers["d"] = api.Peer{Host: "10.0.0.4", Port: 8000, Failing: 9, Refused: "protocol version 1"}
 	b.status.Warnings = []string{"the vector clock has 2049 entries"}
 	require.Equal(t, ran{0, `
@@ -77,7 +78,7 @@ Software:   v1
 Peers:      2, 1 UNHEALTHY
 Last sync:  12s ago (every 1m0s, stretched 1.5-fold because the machine is busy)
 Clock:      {a~1:7 b~2:3}
-Jobs:       it owns 1 pending, 2 running
+Jobs:       3 run here, 4 are queued here; it owns 1 pending, 2 running
 CPU:        1000m of 4000m asked for (25 %)
 Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
@@ -174,7 +175,13 @@ func TestJobGet(t *testing.T) {
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
 	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: clock.At(asOf)}}
-	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20}}
+	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20, Devices: map[string]int64{"gps": 2, "camera": 1}}, Exclusive: "crane"}
+	at := func(d time.Duration) clock.Time { return clock.At(asOf.Add(d)) }
+	b.jobs["j2"].Attempts = []api.Attempt{
+		{Executor: "c", Attempt: "1.1.x.a", State: job.AttemptReturned, EndedAt: at(-time.Minute), Reason: "no space", Began: true},
+		{Executor: "d", Attempt: "1.2.x.a", State: job.AttemptLost, StartedAt: at(-50 * time.Hour)},
+		{Executor: "b", Attempt: "1.3.x.a", State: job.AttemptFailed, StartedAt: at(-4500 * time.Millisecond), EndedAt: at(-2 * time.Second), Reason: "exit code 3"},
+	}
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `
 ID:         j2
@@ -185,6 +192,9 @@ Origin:     a
 Owner:      a
 Executor:   b
 Attempt:    1 (retry 0)
+Attempts:   at c: returned, 15:03:05: no space; it may have run (1.1.x.a)
+Attempts:   at d: lost, started 2026-01-29 13:04 (1.2.x.a)
+Attempts:   at b: failed, 15:04:00 to 15:04:03: exit code 3 (1.3.x.a)
 Submitted:  2026-01-31 15:02:35.000 UTC
 Started:    2026-01-31 15:04:00.500 UTC
 Finished:   2026-01-31 15:04:03.000 UTC
@@ -193,6 +203,8 @@ Runs:       module m0
 Args:       ["a b"]
 Inputs:     a, x
 Asks for:   100m CPU, 64 MiB memory
+Devices:    camera=1, gps=2
+Exclusive:  crane
 Output:     r.json (5 B)
 Rejected:   succeeded by c at 2026-01-31 15:04:05.000 UTC: it came after the job had ended; attempt 1.2.x.a
 Known by:   2 of 3 brokers, as of 15:04:05 UTC

@@ -26,7 +26,6 @@ var unshown = map[string]string{
 	"job.Record.Seal":         "the end that it decides is shown, and superseded what it decides against",
 	"job.Report.Result":       "its fields are shown",
 	"job.Result.Permanent":    "it is for the owner, which makes no retry then",
-	"job.Result.Reason":       "the verdict has the reason of the result that counts",
 }
 
 // A field of a record that view and accepted forget is not known to clients.

@@ -7,7 +7,7 @@
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
-//   - limiter.go, compression.go: connections and bodies
+//   - limiter.go, compression.go, panics.go: connections, bodies, and faults of this program
 //
 // The rules that comments cite are numbered in docs/protocol.md; docs/design.md lists the routes.
 package httpd
@@ -136,7 +136,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
 		ConnState: srv.limiter.state,
-		Handler:   srv.addressed(srv.handler()), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		Handler:   srv.guarded(srv.addressed(srv.handler())), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv

@@ -300,6 +300,12 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	}
 	if whole {
 		j.CausalToken = f.Past.Token()
+		for _, c := range r.Courses() {
+			j.Attempts = append(j.Attempts, api.Attempt{
+				Executor: c.Executor, Attempt: c.Attempt.Token(), State: c.State, StartedAt: c.Started, EndedAt: c.Ended,
+				ExitCode: c.ExitCode, Reason: c.Reason, Began: c.Began,
+			})
+		}
 		if !r.IsStub() {
 			j.Spec = &r.Spec
 		}
@@ -317,7 +323,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		a := accepted(*rep)
 		res := rep.Result
 		j.Accepted, j.Executor = &a, a.Executor
-		j.ExitCode, j.StartedAt, j.FinishedAt = res.ExitCode, res.Started, res.Finished
+		j.ExitCode, j.TimedOut, j.StartedAt, j.FinishedAt = res.ExitCode, res.TimedOut(), res.Started, res.Finished
 		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
 	} else if rep := r.Left(); rep != nil {
 		j.Stdout, j.Stderr, j.Outputs = rep.Result.Stdout, rep.Result.Stderr, rep.Result.Outputs

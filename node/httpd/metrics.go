@@ -21,6 +21,7 @@ type Metrics struct {
 	malformed   prometheus.Counter
 	quarantined prometheus.Counter
 	errors      *prometheus.CounterVec
+	panics      prometheus.Counter
 	messages    *prometheus.CounterVec
 	records     prometheus.Counter
 	corrupt     prometheus.Counter
@@ -36,6 +37,7 @@ func newMetrics(srv *Server) *Metrics {
 		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
 		errors:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_http_errors_total", Help: "Requests that were answered with an error, by code."}, []string{"code"}),
+		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_http_panics_total", Help: "Requests whose handler has panicked, a fault of this program; the log shows where."}),
 		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_sync_messages_total", Help: "Messages sent to peers, by result."}, []string{"result"}),
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
 		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
@@ -48,7 +50,7 @@ func newMetrics(srv *Server) *Metrics {
 		Buckets: prometheus.ExponentialBuckets(0.01, 4, 9), // to 11 minutes
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.messages, m.records, m.corrupt, m.badEvents, m.gossip, m.swept, m.waited,
+	registry.MustRegister(m.submitted, m.malformed, m.quarantined, m.errors, m.panics, m.messages, m.records, m.corrupt, m.badEvents, m.gossip, m.swept, m.waited,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauges{srv})
 	m.all = prometheus.Gatherers{registry}

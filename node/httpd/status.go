@@ -65,6 +65,7 @@ func (srv *Server) coordination() api.Coordination {
 		c.LastSyncTime = &t
 	}
 	if s := srv.host.Overview(); s != nil {
+		c.Here = &api.Here{Running: s.Stats.Running, Queued: s.Stats.Waiting}
 		c.Unproven, c.AwaitsProof = s.Unproven != "", s.Unproven
 		c.Protocol, c.HeldBack, c.HeldBackBy = s.Protocol, s.HeldBack, s.HeldBackBy
 		c.Warnings = append(c.Warnings, s.Warnings...)

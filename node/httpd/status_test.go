@@ -61,6 +61,9 @@ func TestTroublesAreShown(t *testing.T) {
 		"b": {Healthy: true, Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last},
 	}, s.PeerBrokers)
 
+	o.Stats.Running, o.Stats.Waiting = 2, 3
+	require.Equal(t, &api.Here{Running: 2, Queued: 3}, srv.coordination().Here, "whoever owns them")
+
 	list := srv.members()
 	require.Len(t, list, 2)
 	require.Equal(t, clock.Duration(-time.Hour), list[0].ClockOff)

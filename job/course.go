@@ -1,0 +1,99 @@
+package job
+
+import (
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Course is how one attempt at a job stands, or how it ended.
+type Course struct {
+	Attempt  Attempt
+	Executor string     // the broker's name
+	State    string     // one of the Attempt constants
+	Started  clock.Time // 0 if it has not started, or that is not known
+	Ended    clock.Time // 0 if it has not ended, or that is not known
+	ExitCode *int       // as in Result
+	Reason   string     // why it failed, or was returned
+	Began    bool       // of one that was returned: the program may have run
+}
+
+// The states of an attempt.
+const (
+	AttemptQueued    = "queued"
+	AttemptRunning   = "running"
+	AttemptSuspended = "suspended"
+	AttemptSucceeded = "succeeded"
+	AttemptFailed    = "failed"
+	AttemptReturned  = "returned" // its broker could not carry it out (rule J12)
+	AttemptStopped   = "stopped"  // the job was over, or another attempt had taken its place
+	AttemptLost      = "lost"     // it had started, and its broker was lost, or has not said how it ended
+)
+
+// Courses derives from the record alone what is known of each attempt, the earliest first. Of several at one start of a
+// broker only the latest and those that were returned are known: an executor has one report (rule J5).
+func (r *Record) Courses() []Course {
+	var out []Course
+	add := func(c Course) {
+		if !slices.ContainsFunc(out, func(x Course) bool { return x.Attempt == c.Attempt && x.Executor == c.Executor }) {
+			out = append(out, c)
+		}
+	}
+	for _, x := range r.Returns {
+		add(Course{Attempt: x.Attempt, Executor: x.By.Broker(), State: AttemptReturned, Ended: clock.TimeOf(x.At), Reason: x.Reason, Began: x.Began})
+	}
+	for _, v := range r.Verdicts {
+		if v.Report != nil && !v.Report.Attempt.IsZero() {
+			add(r.course(v.Report))
+		}
+	}
+	for _, rep := range slices.Backward(r.Reports) { // of two starts of one process the later one first (rule K3)
+		add(r.course(&rep))
+	}
+	if p := r.Place; !p.IsZero() {
+		add(r.course(&Report{Attempt: p.Attempt, Dot: clock.Dot{Actor: p.Actor}, Phase: Queued}))
+	}
+	slices.SortStableFunc(out, func(a, b Course) int { return a.Attempt.Compare(b.Attempt) })
+	return out
+}
+
+// course reads what an executor has said of its attempt.
+func (r *Record) course(rep *Report) Course {
+	c := Course{Attempt: rep.Attempt, Executor: rep.Dot.Actor.Broker()}
+	over := r.Finished() || rep.Attempt != r.Place.Attempt
+	switch {
+	case rep.Phase == Done && rep.Result != nil:
+		res := rep.Result
+		c.State, c.Started, c.Ended, c.ExitCode, c.Reason = AttemptFailed, res.Started, res.Finished, res.ExitCode, res.Reason
+		switch {
+		case res.Outcome == Succeeded:
+			c.State = AttemptSucceeded
+		case res.wasStopped():
+			c.State = AttemptStopped
+		}
+	case rep.Phase == Stopped:
+		c.State, c.Ended = AttemptStopped, clock.TimeOf(rep.At)
+	case rep.Phase == Queued:
+		if c.State = AttemptQueued; over {
+			c.State = AttemptStopped
+		}
+	case over && r.stops(rep):
+		c.State, c.Ended = AttemptStopped, clock.TimeOf(r.Verdict().At)
+	case over:
+		c.State = AttemptLost
+	case rep.Phase == Suspended:
+		c.State = AttemptSuspended
+	default:
+		c.State = AttemptRunning
+	}
+	if rep.Phase == Running {
+		c.Started = clock.TimeOf(rep.At)
+	}
+	return c
+}
+
+// stops reports whether the job's end stopped its present attempt: nothing more is reported of it then.
+func (r *Record) stops(rep *Report) bool {
+	v := r.Verdict()
+	return v != nil && (v.Outcome == Cancelled || v.Outcome == Expired) && rep.Attempt == r.Place.Attempt
+}
