@@ -22,6 +22,7 @@ type Executor struct {
 	load    time.Duration // loadTimeout, but for tests
 	turns   *compileTurns
 	cleaner *cleaner
+	home    os.FileInfo // the directory where jobs run, as it was made
 
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
@@ -57,6 +58,9 @@ func New(c Config) (*Executor, error) {
 		}
 	}
 	e := &Executor{cfg: cfg, load: loadTimeout, spawner: newSpawner(), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	if e.home, err = os.Stat(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })

@@ -63,13 +63,13 @@ func (a *attempt) blame(rep report) report {
 	return rep
 }
 
-// collect stores the attempt's files as blobs.
+// collect stores the attempt's files as blobs. That the directory above the job's own is there is this broker's affair.
 func (a *attempt) collect(res *job.Result) error {
 	dir, err := os.OpenRoot(a.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) && a.e.isHome() {
+		return nil // nothing was written after all
 	} else if err != nil {
-		return fmt.Errorf("reading the job's directory: %w", err)
+		return brokerError{fmt.Errorf("reading the job's directory: %w", err)}
 	}
 	defer dir.Close()
 	for _, s := range []struct {

@@ -164,6 +164,12 @@ func (e *Executor) keepsFiles(sync bool) error {
 	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
+// isHome reports whether the directory where jobs run is still the one that was made, and no other is in its place.
+func (e *Executor) isHome() bool {
+	now, err := os.Stat(e.cfg.Dir)
+	return err == nil && os.SameFile(e.home, now)
+}
+
 // Probe finds out whether this broker could carry out a job now: it starts a worker, which answers, and writes a file in
 // the directory where jobs run and syncs it. It returns what went wrong, nil if nothing did. A probe does not wait for
 // what is short to come free; its caller does.

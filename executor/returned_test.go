@@ -175,3 +175,27 @@ func TestDeathOfAWorker(t *testing.T) {
 		require.Equal(t, want == brokerFault, d.report(true).Returned, "afterwards")
 	}
 }
+
+// What a job has written is gone with the directory where jobs run: that it has succeeded would be wrong, and that it
+// failed, too.
+func TestReturnedOutputWhoseDirectoryIsGone(t *testing.T) {
+	for what, put := range map[string]func(dir string) error{
+		"nothing is there": func(string) error { return nil },
+		"a file is there":  func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t, native)
+			task := r.sh("echo up; while [ ! -e go ]; do sleep 0.01; done")
+			r.e.Start(task)
+			r.says(task, "up")
+			dir, aside := r.e.cfg.Dir, filepath.Join(t.TempDir(), "aside")
+			require.NoError(t, os.Rename(dir, aside))
+			require.NoError(t, put(dir))
+			require.NoError(t, os.WriteFile(filepath.Join(aside, "1", rootName, "go"), nil, 0o600))
+			u := r.ended(task)
+			require.True(t, u.Returned, "%+v", u.Result)
+			require.True(t, u.Began)
+			require.Contains(t, u.Result.Reason, "reading the job's directory")
+		})
+	}
+}

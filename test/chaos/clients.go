@@ -46,6 +46,16 @@ func (a *acks) from(i int) []acknowledged {
 	return a.list[i:len(a.list):len(a.list)]
 }
 
+// ofClients counts those that clients have submitted: all but the pinned ones.
+func (a *acks) ofClients() (n int) {
+	for _, x := range a.from(0) {
+		if x.kind != pinned {
+			n++
+		}
+	}
+	return n
+}
+
 // submitAll lets the clients submit all jobs, evenly over the time, and returns when
 // all are acknowledged or ctx has ended.
 func (w *world) submitAll(ctx context.Context) {

@@ -24,6 +24,9 @@ var fewKinds = []kind{
 	{name: "disk-full", lane: resources, lasts: 6 * time.Second, draw: func(d *dealer) (fault, []int) {
 		return diskFull{}, []int{smallDisk}
 	}},
+	{name: "no-inodes", lane: resources, needs: inBox, lasts: 4 * time.Second, draw: func(d *dealer) (fault, []int) {
+		return noInodes{}, []int{smallDisk}
+	}},
 }
 
 // fewest is the descriptors that a broker gets: enough to start with peers and some
@@ -139,6 +142,12 @@ func (diskFull) Begin(ctx context.Context, w *world) error {
 		}
 		w.tell("%s restarts with a reserve beyond all that its disk has free", b.Name)
 	}
+	w.mustRefuse(ctx, b)
+	return nil
+}
+
+// mustRefuse demands that a broker whose disk is below its reserve refuses with 507, and serves all the same.
+func (w *world) mustRefuse(ctx context.Context, b *rig.Broker) {
 	var full *api.Error
 	err := w.until(ctx, 6*time.Second, func(ctx context.Context) error {
 		content := api.Bytes([]byte(w.token("full")))
@@ -158,7 +167,6 @@ func (diskFull) Begin(ctx context.Context, w *world) error {
 	if err := w.until(ctx, 6*time.Second, b.Client().Ready); err != nil && ctx.Err() == nil {
 		w.problem("%s has less free than its reserve and does not serve any more: %v", b.Name, err)
 	}
-	return nil
 }
 
 var errTaken = errors.New("nothing is wrong")
@@ -177,6 +185,12 @@ func (diskFull) End(ctx context.Context, w *world) error {
 		}
 	}
 	w.tell("the disk of %s has space again", b.Name)
+	w.mustTake(ctx, b)
+	return nil
+}
+
+// mustTake demands that a broker notices that its disk is above its reserve again.
+func (w *world) mustTake(ctx context.Context, b *rig.Broker) {
 	err := w.until(ctx, 10*time.Second, func(ctx context.Context) error {
 		s, err := b.Client().Coordination(ctx)
 		if err == nil && s.DiskFull {
@@ -187,7 +201,6 @@ func (diskFull) End(ctx context.Context, w *world) error {
 	if err != nil && ctx.Err() == nil {
 		w.problem("%s does not notice that its disk has space again: %v", b.Name, err)
 	}
-	return nil
 }
 
 // fill writes ballast until half of the reserve is free.
@@ -207,4 +220,40 @@ func fill(b *rig.Broker) (free uint64, err error) {
 			return free, fmt.Errorf("filling the disk of %s: %w", b.Name, err)
 		}
 	}
+}
+
+// The files (inodes) of the small disk: in all, and how many of them are left by noInodes, which is less than the 1,024
+// that a broker keeps free, and enough for the store.
+const (
+	smallDiskFiles = 1 << 16
+	filesLeft      = 512
+)
+
+// noInodes is a disk with hardly any inodes left, and bytes enough: a full disk.
+type noInodes struct{}
+
+// Begin implements fault.
+func (noInodes) Begin(ctx context.Context, w *world) error {
+	b := w.brokers[smallDisk]
+	used, err := rig.FilesOn(b.Disk)
+	if err != nil {
+		return err
+	}
+	if err := rig.LimitFiles(b.Disk, used+filesLeft); err != nil {
+		return err
+	}
+	w.tell("the disk of %s runs out of inodes: %d are left", b.Name, filesLeft)
+	w.mustRefuse(ctx, b)
+	return nil
+}
+
+// End implements fault.
+func (noInodes) End(ctx context.Context, w *world) error {
+	b := w.brokers[smallDisk]
+	if err := rig.LimitFiles(b.Disk, smallDiskFiles); err != nil {
+		return err
+	}
+	w.tell("the disk of %s has inodes again", b.Name)
+	w.mustTake(ctx, b)
+	return nil
 }

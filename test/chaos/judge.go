@@ -39,6 +39,7 @@ func (w *world) judge(ctx context.Context) (*report, error) {
 		}
 		r.converged = time.Since(w.healed)
 	}
+	w.checkOffers(ctx)
 	for _, b := range w.members() {
 		w.scrape(ctx, b)
 	}

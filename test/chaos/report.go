@@ -25,6 +25,7 @@ type report struct {
 	runs, runsOfJoined, looks            int
 	startedAgain, ranToTheEndAgain       int
 	goneWithDisk, dots, disks, alarms    int
+	returned, placedElsewhere, withdrawn int // attempts that a broker could not carry out; how often one was seen to withdraw its offer
 	busiest                              int64
 	recovered, converged                 time.Duration
 	detected                             []time.Duration // from a blow until somebody saw it
@@ -71,6 +72,7 @@ func (r *report) took(w *world) {
 			r.unseen++
 		}
 	}
+	r.withdrawn = w.withdrew
 	maps.Copy(r.longest, w.served.longest)
 	maps.Copy(r.short, w.short)
 }
@@ -78,6 +80,7 @@ func (r *report) took(w *world) {
 // witnessed takes in what the witness has noticed, and the problems that were noted.
 func (r *report) witnessed(w *world) {
 	r.looks, r.takenOver = w.witness.looks, w.total("taken_over")
+	r.returned, r.placedElsewhere = w.total("returned"), w.total("placed_elsewhere")
 	r.twice = slices.Sorted(maps.Values(w.witness.twice))
 	r.taken = slices.Sorted(maps.Values(w.witness.taken))
 	r.problems = append(r.problems, w.problems...)
@@ -204,6 +207,7 @@ func (r *report) printStory(row func(what string, value any, demand, note string
 	row("finished", r.succeeded+r.failed+r.mayHaveRun, "", fmt.Sprintf("succeeded %d, failed as they must %d, \"may have run\" %d", r.succeeded, r.failed, r.mayHaveRun))
 	row("runs", r.runs, "", fmt.Sprintf("of the jobs that note theirs; %d at the broker that joined", r.runsOfJoined))
 	row("redeployed", r.moved, "", fmt.Sprintf("placed more than once; taken over by another owner at least %d times", r.takenOver))
+	row("returned", r.returned, "", fmt.Sprintf("attempts, at least, that a broker could not carry out; %d placed again; brokers were seen to withdraw their offer %d times, and offered again", r.placedElsewhere, r.withdrawn))
 	row("redundant executions", r.ranToTheEndAgain, "", fmt.Sprintf("runs to the end beyond the first; %d starts beyond the first; %d late results rejected, %d verdicts superseded", r.startedAgain, r.rejected, r.superseded))
 }
 

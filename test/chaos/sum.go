@@ -20,7 +20,8 @@ func (r *report) add(o *report) {
 		{&r.rejected, o.rejected}, {&r.superseded, o.superseded}, {&r.takenOver, o.takenOver},
 		{&r.runs, o.runs}, {&r.runsOfJoined, o.runsOfJoined}, {&r.looks, o.looks},
 		{&r.startedAgain, o.startedAgain}, {&r.ranToTheEndAgain, o.ranToTheEndAgain},
-		{&r.goneWithDisk, o.goneWithDisk}, {&r.dots, o.dots}, {&r.disks, o.disks}, {&r.alarms, o.alarms}, {&r.unseen, o.unseen},
+		{&r.goneWithDisk, o.goneWithDisk}, {&r.dots, o.dots}, {&r.disks, o.disks}, {&r.alarms, o.alarms},
+		{&r.returned, o.returned}, {&r.placedElsewhere, o.placedElsewhere}, {&r.withdrawn, o.withdrawn}, {&r.unseen, o.unseen},
 	} {
 		*c.to += c.from
 	}

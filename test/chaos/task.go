@@ -20,6 +20,7 @@ const (
 	native = "native" // /bin/true: a program that knows nothing of this test
 	words  = "words"  // WebAssembly
 	keyed  = "keyed"  // needs a key that only one may hold (rule J10)
+	pinned = "pinned" // only one broker can run it; a fault submits it, not a client
 )
 
 // keyNames are the exclusive keys that keyed jobs need.

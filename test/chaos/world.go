@@ -51,6 +51,8 @@ type world struct {
 	spoilt   map[string]map[rig.Link]float64 // by what asks for it
 	story    strings.Builder
 	problems []string
+	pinned   int                           // jobs that one broker alone can run, submitted so far
+	withdrew int                           // times that a broker was seen to withdraw its offer
 	short    map[string]int                // what brokers answered that were short of descriptors
 	counters map[string]map[string]float64 // broker -> what it counted in this process
 	past     map[string]float64            // what ended processes have counted
@@ -107,7 +109,7 @@ func (w *world) place(n int) error {
 		name := brokerName(i)
 		b := &rig.Broker{
 			Name: name, Disk: filepath.Join(w.disks(), name, "disk"), Log: filepath.Join(w.o.dir, "logs", name+".log"),
-			Program: w.o.ucp, Place: rig.Loopback(),
+			Program: filepath.Join(w.disks(), name, "ucp"), Place: rig.Loopback(),
 		}
 		if w.network != nil {
 			b.Place = w.network.Place(i)
@@ -119,9 +121,12 @@ func (w *world) place(n int) error {
 		if err := os.MkdirAll(b.Disk, 0o700); err != nil {
 			return err
 		}
+		if err := rig.CopyProgram(w.o.ucp, b.Program); err != nil { // its own: a fault may spoil it
+			return err
+		}
 	}
 	if w.o.barred[inBox] == "" {
-		return rig.MountDisk(w.brokers[smallDisk].Disk, smallDiskBytes)
+		return rig.MountDisk(w.brokers[smallDisk].Disk, smallDiskBytes, smallDiskFiles)
 	}
 	return nil
 }
@@ -262,7 +267,7 @@ func (w *world) storm(ctx context.Context) error {
 		return ctx.Err()
 	}
 	err := errors.Join(errs...)
-	if n := len(w.tasks) - len(w.acks.from(0)); err == nil && n > 0 {
+	if n := len(w.tasks) - w.acks.ofClients(); err == nil && n > 0 {
 		err = fmt.Errorf("%d jobs were not acknowledged in time", n)
 	}
 	return err

@@ -205,16 +205,16 @@ func ownNamespace() error {
 	return nil
 }
 
-// MountDisk gives a directory a file system of its own in memory, of so many bytes. It
+// MountDisk gives a directory a file system of its own in memory, of so many bytes and files (inodes). It
 // goes with the box.
-func MountDisk(dir string, bytes int64) error {
+func MountDisk(dir string, bytes, files int64) error {
 	if !Inside() {
 		return errors.New("a file system is mounted only in a box")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := syscall.Mount("rig", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", bytes)); err != nil {
+	if err := syscall.Mount("rig", dir, "tmpfs", 0, fmt.Sprintf("size=%d,nr_inodes=%d,mode=700", bytes, files)); err != nil {
 		return fmt.Errorf("mounting a file system in memory on %s: %w", dir, err)
 	}
 	return nil
@@ -222,6 +222,41 @@ func MountDisk(dir string, bytes int64) error {
 
 // UnmountDisk undoes MountDisk.
 func UnmountDisk(dir string) error { return syscall.Unmount(dir, syscall.MNT_DETACH) }
+
+// FilesOn is how many files (inodes) the file system of a directory holds.
+func FilesOn(dir string) (int64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("asking for the files of %s: %w", dir, err)
+	}
+	return int64(s.Files - s.Ffree), nil
+}
+
+// LimitFiles changes how many files a directory may hold that has a file system of MountDisk.
+func LimitFiles(dir string, files int64) error {
+	if err := syscall.Mount("rig", dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("nr_inodes=%d", files)); err != nil {
+		return fmt.Errorf("limiting the file system on %s to %d files: %w", dir, files, err)
+	}
+	return nil
+}
+
+// MountReadOnly makes a directory read-only for the broker's process, and for those that it starts, until
+// UnmountReadOnly. Files that are open for writing stay so. It needs a box, in which the broker has a network
+// namespace, and with that mounts, of its own.
+func (b *Broker) MountReadOnly(dir string) error {
+	if err := b.amidMounts("mount", "--bind", dir, dir); err != nil {
+		return err
+	}
+	return b.amidMounts("mount", "-o", "remount,bind,ro", dir)
+}
+
+// UnmountReadOnly undoes MountReadOnly.
+func (b *Broker) UnmountReadOnly(dir string) error { return b.amidMounts("umount", "-l", dir) }
+
+// amidMounts runs a command that sees the mounts which the broker's process sees.
+func (b *Broker) amidMounts(line ...string) error {
+	return run(nil, append([]string{"nsenter", "--mount", "--target", fmt.Sprint(b.Pid()), "--"}, line...)...)
+}
 
 // ownGroup starts a broker in a process group of its own, since an interrupt at the
 // terminal is for us, who then end it; and lets it die with us.

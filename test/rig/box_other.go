@@ -18,9 +18,21 @@ func Inside() bool { return false }
 func ownNamespace() error { return errLinux }
 
 // MountDisk is for Linux alone.
-func MountDisk(string, int64) error { return errLinux }
+func MountDisk(string, int64, int64) error { return errLinux }
 
 // UnmountDisk is for Linux alone.
 func UnmountDisk(string) error { return errLinux }
+
+// FilesOn is for Linux alone.
+func FilesOn(string) (int64, error) { return 0, errLinux }
+
+// LimitFiles is for Linux alone.
+func LimitFiles(string, int64) error { return errLinux }
+
+// MountReadOnly is for Linux alone.
+func (b *Broker) MountReadOnly(string) error { return errLinux }
+
+// UnmountReadOnly is for Linux alone.
+func (b *Broker) UnmountReadOnly(string) error { return errLinux }
 
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -186,6 +186,16 @@ func (b *Broker) Pid() int {
 	return b.cmd.Process.Pid
 }
 
+// ProgramThatRuns is a path to the program file of the process, also when another file has taken its place, or none.
+// Where the machine has no such path it is that of the file.
+func (b *Broker) ProgramThatRuns() string {
+	path := fmt.Sprintf("/proc/%d/exe", b.Pid())
+	if _, err := os.Stat(path); err != nil {
+		return b.Program
+	}
+	return path
+}
+
 // Running reports whether a process was started and has not ended.
 func (b *Broker) Running() bool {
 	if b.Pid() == 0 {

@@ -41,6 +41,21 @@ func CopyDisk(from, to string) error {
 	return nil
 }
 
+// CopyProgram makes a copy of a program, in the place of a file that may be in use.
+func CopyProgram(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to+".new", content, 0o700)
+	}
+	if err == nil {
+		err = os.Rename(to+".new", to)
+	}
+	if err != nil {
+		return fmt.Errorf("copying the program %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
 // EmptyDisk removes what is on a disk. The directory itself stays: it may be mounted.
 func EmptyDisk(dir string) error {
 	entries, err := os.ReadDir(dir)

@@ -35,7 +35,7 @@ table ip rig {
 func TestNetworkNeedsABox(t *testing.T) {
 	_, err := NewNetwork(2)
 	require.Error(t, err)
-	require.Error(t, MountDisk(t.TempDir(), 1<<20))
+	require.Error(t, MountDisk(t.TempDir(), 1<<20, 1024))
 }
 
 func TestDisks(t *testing.T) {
