@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,15 @@ func (o *ownership) adopt(r *job.Record) bool {
 	name := best.Dot.Actor.Broker()
 	o.placeAt(r, name, o.processAt(name), p.Try, 0)
 	return true
+}
+
+// adopted reports whether an older attempt runs where the job is placed: that broker takes it for the present one, and has
+// yet to say so (rule J7).
+func (o *ownership) adopted(r *job.Record) bool {
+	return slices.ContainsFunc(r.Reports, func(rep job.Report) bool {
+		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
+		return runs && rep.Attempt.Compare(r.Place.Attempt) < 0 && o.processAt(rep.Dot.Actor.Broker()) == r.Place.Actor
+	})
 }
 
 // processAt is the actor that names the present process of a broker: its first start, whichever it is at now (rule K3).

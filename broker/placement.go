@@ -24,7 +24,7 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 	if _, back := r.Returned(); back {
 		return true
 	}
-	withdrawn := func(why string) bool { return why != "" && !r.Started() && r.Spec.MayRedeploy() }
+	withdrawn := func(why string) bool { return why != "" && !r.Started() && r.Spec.MayRedeploy() && !o.adopted(r) }
 	if p.Broker == o.self {
 		return !o.ours(p.Actor) || withdrawn(o.offer.withdrawn)
 	}

@@ -110,6 +110,7 @@ type coreNode struct {
 	still   map[string]broker.Run // attempts that stand still
 	paused  time.Time             // until then it stands still
 	slow    time.Time             // until then its disk takes its time for a sync
+	spoilt  time.Time             // until then it can carry out no job
 	skew    time.Duration         // of its wall clock
 	roster  []membership.Member   // as it was told last; nil until its start has met anybody
 	wake    time.Time             // when it ticks next; zero is not at all
@@ -464,6 +465,9 @@ func (c *Core) act(n *coreNode, rd broker.Ready) {
 		c.after(time.Millisecond, here(func() { c.renew(n, rd.Mint) }))
 	}
 	c.actOnRuns(n, rd, here)
+	if rd.Probe {
+		c.probe(n, here)
+	}
 	if w := rd.Wake; !w.IsZero() && (n.wake.IsZero() || w.Before(n.wake)) {
 		n.wake = w
 		c.after(max(w.Sub(c.Now), time.Millisecond), here(func() {
@@ -531,6 +535,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 	id := r.Key + r.Attempt.Token()
 	n.running[id] = r
 	c.checkRun(n, r)
+	began := !c.Now.Before(n.spoilt)
 	takes := time.Duration(1+c.rand.IntN(4000)) * time.Millisecond
 	if c.rand.IntN(8) == 0 {
 		takes *= 6
@@ -549,6 +554,11 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 			takes = n.paused.Sub(c.Now)
 		}
 		delete(n.running, id)
+		if !began || c.Now.Before(n.spoilt) {
+			res := job.Result{Outcome: job.Failed, Reason: "no space left", Started: clock.At(c.wall(n)), Finished: clock.At(c.wall(n))}
+			c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: res, Returned: true, Began: began})
+			return
+		}
 		res := job.Result{Outcome: job.Succeeded, Started: clock.At(c.wall(n)), Finished: clock.At(c.wall(n))}
 		if fails {
 			res.Outcome, res.Reason = job.Failed, "exit 1"

@@ -124,7 +124,9 @@ func (c *Core) checkRun(n *coreNode, r broker.Run) {
 			c.fail("%s starts %s without its input", n.name, r.ID)
 		}
 	}
-	c.checkOnce(n, r)
+	if !c.Now.Before(n.spoilt) { // otherwise its program does not begin
+		c.checkOnce(n, r)
+	}
 	c.checkRoom(n, r.Key)
 }
 

@@ -254,6 +254,23 @@ func (c *Core) SlowDisk(name string, d time.Duration) {
 	c.nodes[name].slow = c.Now.Add(d)
 }
 
+// Spoil lets a broker carry out no job for a while: it returns what it is given, or what runs (rule J12).
+func (c *Core) Spoil(name string, d time.Duration) {
+	c.tell("%s can carry out no job for %v", name, d)
+	c.nodes[name].spoilt = c.Now.Add(d)
+}
+
+// probe lets a broker that has withdrawn its offer find out when it can carry out jobs again.
+func (c *Core) probe(n *coreNode, here func(func()) func()) {
+	c.after(max(n.spoilt.Sub(c.Now), time.Second), here(func() {
+		if c.Now.Before(n.spoilt) {
+			c.probe(n, here)
+			return
+		}
+		c.step(n, broker.Recovered{})
+	}))
+}
+
 // RestoreTwo ends two brokers at once, and starts both from older copies of their disks.
 func (c *Core) RestoreTwo(a, b string) {
 	for _, name := range []string{a, b} {

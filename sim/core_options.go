@@ -46,9 +46,11 @@ const (
 	Crowds
 	// Liar: one member is hostile, until all is healed.
 	Liar
+	// Spoilt: a broker can't carry out jobs for a while, and returns them.
+	Spoilt
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -84,7 +86,7 @@ func ParseFaults(s string) (f Faults, err error) {
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
 // rest is left out until the rules that mend it are built.
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {
@@ -143,6 +145,9 @@ func (n *schedule) moreEvents() {
 	}
 	if often(SlowDisks, 8) {
 		c.SlowDisk(pick(), time.Duration(n.more.IntN(20))*time.Second)
+	}
+	if often(Spoilt, 12) {
+		c.Spoil(pick(), time.Duration(n.more.IntN(40))*time.Second)
 	}
 	if often(Restores, 20) {
 		c.RestoreTwo(pick(), pick())
