@@ -142,7 +142,7 @@ func (b *Broker) minted(in Minted) {
 	if in.Actor == "" {
 		return
 	}
-	old, doubt, by := b.cfg.Actor, m.doubt || m.claim, b.ledger.Lineage()
+	old, known, doubt, by := b.cfg.Actor, m.known, m.doubt || m.claim, b.ledger.Lineage()
 	fold := !doubt && len(m.above) == 0
 	m.why, m.above, m.doubt, m.claim, m.known = "", nil, false, false, 0
 	b.stats.Minted++
@@ -150,7 +150,7 @@ func (b *Broker) minted(in Minted) {
 	b.ledger.GoOnAs(in.Actor)
 	b.members.GoOnAs(in.Actor)
 	if doubt {
-		b.sayAgain(clock.Dot{Actor: old, Counter: by.Get(b.ledger.StableClock(), old)})
+		b.sayAgain(clock.Dot{Actor: old, Counter: by.Get(b.ledger.StableClock(), old)}, known)
 	}
 	b.peers.GoOnAs(in.Actor)
 	if fold {
@@ -162,13 +162,16 @@ func (b *Broker) minted(in Minted) {
 
 // sayAgain writes again, under the present start, all that an earlier one of this process has written beyond an update: up
 // to there every member is known to hold it (rule F1). Those who hold something else under the later dots, or believe that
-// they hold these, would never take them in. Who waits for copies of one waits for those of what is written now.
-func (b *Broker) sayAgain(beyond clock.Dot) {
+// they hold these, would never take them in. Who waits for copies of one waits for those of what is written now. What was
+// created up to an update of which it is known that others may have forgotten it without this broker is not created again.
+func (b *Broker) sayAgain(beyond clock.Dot, known uint64) {
 	if n := b.ledger.Lineage().Get(b.ledger.Seen(), beyond.Actor); n > beyond.Counter {
 		b.renewal.given = clock.Dot{Actor: beyond.Actor, Counter: n}
 	}
 	for _, ref := range b.ledger.GiveUp(beyond) {
-		b.writeAgain(ref, func(created clock.Dot) bool { return created.Actor == beyond.Actor && created.Counter > beyond.Counter })
+		b.writeAgain(ref, func(created clock.Dot) bool {
+			return created.Actor == beyond.Actor && created.Counter > max(beyond.Counter, known)
+		})
 	}
 	last := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Wrote()}
 	b.copies.Instead(func(d clock.Dot) clock.Dot {

@@ -181,6 +181,11 @@ type indexed struct {
 	ref     Ref
 }
 
+// before orders the index. Two records may have one update, as after a machine was resumed from a snapshot (rule K3).
+func (i indexed) before(j indexed) bool {
+	return i.counter < j.counter || i.counter == j.counter && i.ref.compare(j.ref) < 0
+}
+
 // New makes an empty ledger that writes as self.
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
@@ -354,7 +359,7 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 		}
 		t := l.index[d.Actor]
 		if t == nil {
-			t = btree.NewG(32, func(a, b indexed) bool { return a.counter < b.counter })
+			t = btree.NewG(32, indexed.before)
 			l.index[d.Actor] = t
 		}
 		if !l.lineage.Has(l.seen, d) {
@@ -362,7 +367,7 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 			l.strays[d.Actor] = l.strayed
 		}
 		if had > 0 {
-			t.Delete(indexed{counter: had})
+			t.Delete(indexed{had, ref})
 		}
 		t.ReplaceOrInsert(indexed{d.Counter, ref})
 	}
@@ -382,7 +387,7 @@ func (l *Ledger) Forget(ref Ref) error {
 	if l.forgetStub(ref, e.record) {
 		return nil
 	}
-	l.unindex(e.record)
+	l.unindex(ref, e.record)
 	if !e.record.Finished() {
 		l.toggle(ref)
 	}
@@ -393,10 +398,10 @@ func (l *Ledger) Forget(ref Ref) error {
 }
 
 // unindex takes out of the index that a record's writers wrote it.
-func (l *Ledger) unindex(r Record) {
+func (l *Ledger) unindex(ref Ref, r Record) {
 	for _, d := range r.Writers() {
 		t := l.index[d.Actor]
-		t.Delete(indexed{counter: d.Counter})
+		t.Delete(indexed{d.Counter, ref})
 		if t.Len() == 0 { // most starts are soon history
 			delete(l.index, d.Actor)
 			delete(l.strays, d.Actor)

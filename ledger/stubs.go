@@ -207,7 +207,7 @@ func (l *Ledger) onlyOnDisk(ref Ref) bool {
 
 // putAway drops from memory a stub that is on disk now.
 func (l *Ledger) putAway(ref Ref, r Record) {
-	l.unindex(r)
+	l.unindex(ref, r)
 	delete(l.held, ref)
 	delete(l.stubs.coming, ref)
 	l.stubs.stored++

@@ -180,7 +180,7 @@ func (m *Membership) Living() int {
 	return n
 }
 
-// Present reports whether the process of a broker that has this actor, or has begun with it, is alive.
+// Present reports whether the process of a broker that has this actor, or had it, is alive.
 func (m *Membership) Present(a clock.Actor) bool {
 	if slices.Contains(m.starts, a) {
 		return true

@@ -157,7 +157,11 @@ type Said struct {
 // start that was only invented mutes nobody for good.
 func (r *Replication) Superseded(a clock.Actor) bool {
 	l := r.links[a.Broker()]
-	return l != nil && l.heard && a.Before(l.actor) && !(r.members.Present(a) && r.now.Sub(l.lastSeen) > silentFor*r.cfg.SyncInterval)
+	if l == nil || !l.heard || !a.Before(l.actor) {
+		return false
+	}
+	swims := r.members.Alive(a.Broker()) && r.members.Get(a.Broker()).Actor == a
+	return !swims || r.now.Sub(l.lastSeen) <= silentFor*r.cfg.SyncInterval
 }
 
 // silentFor is how many sync intervals a start has to be silent until an earlier one is heard again: it asks in each of

@@ -1,0 +1,29 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Where a machine was resumed from a snapshot, or somebody has lied, two records may have the same update (rule K3). Both
+// are told, and to forget both is no fault.
+func TestTwoRecordsWithOneUpdate(t *testing.T) {
+	l := New("a~1", nil, setSchema)
+	d := clock.Dot{Actor: "b~1", Counter: 7}
+	for _, key := range []string{"j1", "j2"} {
+		r := &set{key: key, dots: []clock.Dot{d}, born: []clock.Dot{d}}
+		_, err := l.Merge(Delta{From: "b~1", Entries: []Entry{{Ref: setRef(key), Dots: r.Writers(), Encoded: r.Encode(), Record: r}}})
+		require.NoError(t, err)
+	}
+	got, ok, err := l.Delta(nil, 1<<20)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Len(t, got.Entries, 2)
+	for _, key := range []string{"j1", "j2"} {
+		require.NoError(t, l.Forget(setRef(key)))
+	}
+	require.Zero(t, l.Strays())
+}
