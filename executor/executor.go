@@ -58,6 +58,12 @@ func New(c Config) (*Executor, error) {
 	}
 	e := &Executor{cfg: cfg, load: loadTimeout, spawner: newSpawner(), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if cfg.AdoptOrphans {
+		if err := adoptOrphans(); err != nil {
+			cfg.Logger.Warn("what a killed worker leaves behind is not adopted", "err", err)
+		}
+		e.helpers.Go(func() { e.spawner.reapOrphans(e.ctx.Done()) })
+	}
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
 	e.pool.refill()
