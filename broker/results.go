@@ -25,7 +25,7 @@ func (a *attempts) reported(in Reported) {
 		a.reviews.later(in.Key)
 		return
 	}
-	if blobs := in.Result.Blobs(); in.Stopped && len(blobs) > 0 && in.Result.Size() <= job.MaxResult && a.endedWithout(in.Key) {
+	if blobs := in.Result.Blobs(); in.Stopped && len(blobs) > 0 && in.Result.Size() <= job.MaxResult && a.endedWithout(in.Key) { // rule J13
 		x.result = &in.Result
 		a.blobs.Saw(blobs...)
 		a.blobs.Spread(blobs, a.copies.Reach())

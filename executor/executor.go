@@ -62,6 +62,12 @@ func New(c Config) (*Executor, error) {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if cfg.AdoptOrphans {
+		if err := adoptOrphans(); err != nil {
+			cfg.Logger.Warn("what a killed worker leaves behind is not adopted", "err", err)
+		}
+		e.helpers.Go(func() { e.spawner.reapOrphans(e.ctx.Done()) })
+	}
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
 	e.pool.refill()

@@ -66,13 +66,17 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		in.Close()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
-	if err := e.spawner.do(r.cmd.Start); err != nil {
+	if err := e.spawner.start(r.cmd); err != nil {
 		in.Close()
 		out.Close()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	r.stdin, r.link = in, newLink(out, in)
-	e.workers.Go(func() { r.listen(); e.pool.forget(r) })
+	e.workers.Go(func() {
+		r.listen()
+		e.spawner.waited(r.cmd)
+		e.pool.forget(r)
+	})
 	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds()}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"errors"
+	"os/exec"
 	"runtime"
 	"sync"
 )
@@ -15,10 +16,12 @@ type spawner struct {
 	calls chan func()
 	quit  chan struct{}
 	done  sync.WaitGroup
+
+	children map[int]*exec.Cmd // processes that were started and not yet waited for, by PID; used by that thread alone
 }
 
 func newSpawner() *spawner {
-	s := &spawner{calls: make(chan func()), quit: make(chan struct{})}
+	s := &spawner{calls: make(chan func()), quit: make(chan struct{}), children: map[int]*exec.Cmd{}}
 	s.done.Go(func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread() // all children are dead by then

@@ -95,6 +95,9 @@ type Config struct {
 
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
+	// AdoptOrphans makes this process the parent of what killed workers leave behind, and waits for the end of every
+	// child that the executor has not started. It is for programs that start no other processes themselves.
+	AdoptOrphans bool
 	// Worker is the arguments with which this program becomes a worker; the default is "worker". It is started
 	// from the file that runs, whatever lies at its path by now: an upgrade in place harms nobody.
 	Worker []string

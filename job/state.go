@@ -122,7 +122,7 @@ func (r *Record) Late() []Report {
 }
 
 // Left returns the report of an attempt that was stopped, or ended, after its job had ended without a result, as a
-// cancelled one does: what it wrote is kept. It is nil if there is none.
+// cancelled one does: what it wrote is kept (rule J13). It is nil if there is none.
 func (r *Record) Left() *Report {
 	if !r.Finished() || r.Accepted() != nil {
 		return nil

@@ -45,6 +45,7 @@ type Config struct {
 	Memory       int64            // bytes offered to jobs; default 75 % of what there is
 	Devices      map[string]int64 // counted devices offered to jobs: camera -> 1
 	AllowProcess bool             // whether jobs may be native programs
+	AdoptOrphans bool             // whether this process waits for all children that it has, for programs that start no others (executor.Config)
 
 	SyncInterval time.Duration // rule S2; default 60 s
 	Replicas     int           // rule A1; default 3
@@ -109,6 +110,7 @@ type RunnerConfig struct {
 	Dir          string // the broker's data directory
 	Blobs        executor.Blobs
 	AllowProcess bool
+	AdoptOrphans bool
 	Logger       *slog.Logger
 	Report       func(executor.Update)
 }
@@ -272,6 +274,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		CacheDir:     filepath.Join(c.Dir, "wasm-cache"),
 		Blobs:        c.Blobs,
 		AllowProcess: c.AllowProcess,
+		AdoptOrphans: c.AdoptOrphans,
 		Logger:       c.Logger,
 		Report:       c.Report,
 	})

@@ -78,7 +78,7 @@ func New(cfg Config) (n *Node, err error) {
 	}, n.engine, host{n}, n.store)
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report,
 	})
 	n.prober.runner = n.executions.runner
