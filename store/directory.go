@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,12 +22,28 @@ func lockDir(fsys vfs.FS, dir string) (io.Closer, error) {
 	if err == nil {
 		return lock, nil
 	}
+	for _, cannot := range unsupported {
+		if errors.Is(err, cannot) {
+			return nil, fmt.Errorf("store: the file system of data directory %s (%s) does not lock files, so that two agents could spoil each other's data: %w: choose a directory on a local disk", dir, fileSystem(fsys, dir), err)
+		}
+	}
 	// A lock file that cannot be opened is a *fs.PathError. Every other error means that the lock is held.
 	var opening *fs.PathError
 	if errors.As(err, &opening) {
 		return nil, fmt.Errorf("store: locking data directory %s: %w", dir, err)
 	}
 	return nil, fmt.Errorf("store: data directory %s is %w: stop that agent, or give this one another directory", dir, errInUse)
+}
+
+// unsupported is what a file system says to a lock that it does not offer, as NFS does without its lock service.
+var unsupported = []error{syscall.ENOLCK, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EINVAL}
+
+// fileSystem names the sort of file system of a directory, for people.
+func fileSystem(fsys vfs.FS, dir string) string {
+	if fsys != vfs.Default {
+		return "unknown"
+	}
+	return fileSystemType(dir)
 }
 
 // makeDir makes a directory and its missing parents, and syncs each in its parent: a database is not durable

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -17,4 +18,24 @@ func freeFiles(dir string) (uint64, error) {
 		return math.MaxUint64, nil
 	}
 	return stat.Ffree, nil
+}
+
+// fileSystemNames are the file systems that people may put a data directory on, by the type that statfs tells.
+var fileSystemNames = map[int64]string{
+	unix.NFS_SUPER_MAGIC: "nfs", unix.MSDOS_SUPER_MAGIC: "vfat", unix.EXFAT_SUPER_MAGIC: "exfat", unix.FUSE_SUPER_MAGIC: "fuse",
+	unix.CIFS_SUPER_MAGIC: "cifs", unix.SMB2_SUPER_MAGIC: "smb2", unix.V9FS_MAGIC: "9p", unix.TMPFS_MAGIC: "tmpfs",
+	unix.EXT4_SUPER_MAGIC: "ext4", unix.XFS_SUPER_MAGIC: "xfs", unix.BTRFS_SUPER_MAGIC: "btrfs", unix.OVERLAYFS_SUPER_MAGIC: "overlay",
+}
+
+// fileSystemType names the file system of a directory: as mount does where that is known, else by its number.
+func fileSystemType(dir string) string {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return "unknown"
+	}
+	kind := int64(stat.Type)
+	if name := fileSystemNames[kind]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("type %#x", kind)
 }
