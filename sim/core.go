@@ -501,7 +501,11 @@ func (c *Core) actOnRuns(n *coreNode, rd broker.Ready, here func(func()) func())
 				delete(n.running, id)
 				delete(n.still, id)
 				delete(n.killed, id)
-				c.step(n, broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true})
+				in := broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true}
+				if s.Keep {
+					in.Result.Outcome, in.Result.Stdout = job.Failed, c.output(n, id)
+				}
+				c.step(n, in)
 			}
 		}))
 	}
@@ -563,12 +567,17 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 		if fails {
 			res.Outcome, res.Reason = job.Failed, "exit 1"
 		}
-		out := digestOf(n.name + id)
-		n.blobs[out], c.outputs[job.Digest(out)] = true, true
-		res.Stdout = &job.Blob{Digest: job.Digest(out), Size: 1}
+		res.Stdout = c.output(n, id)
 		c.step(n, broker.Reported{Key: r.Key, Attempt: r.Attempt, Result: res})
 	}
 	c.after(takes, here(end))
+}
+
+// output is what an attempt has written.
+func (c *Core) output(n *coreNode, id string) *job.Blob {
+	out := digestOf(n.name + id)
+	n.blobs[out], c.outputs[job.Digest(out)] = true, true
+	return &job.Blob{Digest: job.Digest(out), Size: 1}
 }
 
 func digestOf(text string) string {
