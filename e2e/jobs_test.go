@@ -66,7 +66,7 @@ func findFile(t *testing.T, dir, name string) (content []byte) {
 func TestBadJobsHarmOnlyThemselves(t *testing.T) {
 	a := startCluster(t, 1)[0]
 	r := a.ucp("run", "--timeout", "1s", guestModule, "--", "loop")
-	require.Equal(t, 1, r.code)
+	require.Equal(t, 124, r.code, "as timeout(1) has it")
 	require.Contains(t, r.stderr, "timeout")
 	r = a.ucp("run", "--memory", "32MiB", guestModule, "--", "eat")
 	require.NotEqual(t, 0, r.code)

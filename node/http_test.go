@@ -13,6 +13,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 )
 
 // Bad requests get a clear 4xx that names what is wrong, and change nothing.
@@ -205,7 +206,7 @@ func TestStatusPages(t *testing.T) {
 // Over HTTP an operator gives up a broker that is away, and no other; the list of members says who takes part (rule M2).
 func TestMembersAreGivenUpOverHTTP(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
-	away := []membership.Member{{Name: "z", Actor: "z~1", Status: membership.Failed, Protocol: 2}, {Name: "y", Actor: "y~1", Status: membership.Alive, Protocol: 2}}
+	away := []membership.Member{{Name: "z", Actor: "z~1", Status: membership.Failed, Protocol: wire.Version}, {Name: "y", Actor: "y~1", Status: membership.Alive, Protocol: wire.Version}}
 	require.Eventually(t, func() bool {
 		n.engine.Tell(broker.Roster{Members: away}) // Serf's own word, which comes each three seconds, is another
 		status, body := request(t, n, "DELETE", "/v1/members/y", nil)
