@@ -22,16 +22,17 @@ const module = "github.com/urban-compute/ucp/"
 // (docs/architecture.md). A new package gets its line here first. A line that no
 // package has, and a permission that no file uses, are errors.
 var allowed = map[string][]string{
-	"clock":     {},
-	"canon":     {},
-	"label":     {},
-	"job":       {"canon", "clock", "label"},
-	"emergency": {"canon", "clock", "job", "label"},
-	"ledger":    {"clock"},
-	"resolve":   {"clock", "job"},
-	"register":  {"canon", "clock"},
-	"roll":      {"canon", "clock", "label", "register"},
-	"setting":   {"canon", "clock", "label", "register"},
+	"clock":      {},
+	"canon":      {},
+	"strictjson": {},
+	"label":      {},
+	"job":        {"canon", "clock", "label", "strictjson"},
+	"emergency":  {"canon", "clock", "job", "label", "strictjson"},
+	"ledger":     {"clock"},
+	"resolve":    {"clock", "job", "strictjson"},
+	"register":   {"canon", "clock"},
+	"roll":       {"canon", "clock", "label", "register"},
+	"setting":    {"canon", "clock", "label", "register"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
@@ -46,7 +47,7 @@ var allowed = map[string][]string{
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job"},
-	"node/httpd":         {"api", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "gossip", "job", "label", "ledger", "resolve", "store"},
+	"node/httpd":         {"api", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "gossip", "job", "label", "ledger", "resolve", "store", "strictjson"},
 	"node":               {"api", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "label", "ledger", "node/httpd", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
@@ -76,7 +77,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "job", "emergency", "register", "roll", "setting", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "job", "emergency", "register", "roll", "setting", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

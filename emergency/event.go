@@ -1,14 +1,12 @@
 package emergency
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // EventName is the name of the Serf user event that announces an emergency (rule E4).
@@ -78,13 +77,8 @@ type Declaration struct {
 // error names the field.
 func ParseDeclaration(b []byte) (Declaration, error) {
 	var d Declaration
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&d); err != nil {
+	if err := strictjson.Unmarshal(b, &d); err != nil {
 		return d, fmt.Errorf("it is not a declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return d, errors.New("something follows the JSON object")
 	}
 	if d.Declared != 0 || d.Seq != 0 || d.At != 0 || d.By != "" {
 		return d, errors.New("declared, seq, at and by must not be given: they are set by the broker")

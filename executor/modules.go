@@ -109,7 +109,7 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	}
 	rt, code, err := m.compile(ctx, b)
 	if err != nil {
-		if feature := missing(err); feature != "" {
+		if feature := missing(b, err); feature != "" {
 			return nil, fmt.Errorf("the module needs %s, which workers do not have; build it without: %w", feature, err)
 		}
 		return nil, fmt.Errorf("the module is not valid WebAssembly: %w", err)

@@ -1,7 +1,9 @@
 package executor
 
 import (
+	"bytes"
 	"encoding/binary"
+	"iter"
 	"strings"
 )
 
@@ -19,29 +21,51 @@ var refusals = []struct{ says, feature string }{
 	{"invalid instruction 0xfb", "garbage collection (GC)"},
 }
 
-// missing names the feature for want of which wazero refuses a module, or returns "" if it is none, or is not known.
-func missing(err error) string {
+// missing names the feature for want of which wazero refuses module b, or returns "" if it is none, or is not known.
+func missing(b []byte, err error) string {
 	for _, r := range refusals {
 		if strings.Contains(err.Error(), r.says) {
 			return r.feature
 		}
 	}
+	// wazero takes instructions of relaxed SIMD for others, so what it says of them tells nothing. Compilers write the
+	// features that they were let use into a custom section (WebAssembly tool conventions, "target_features").
+	for id, body := range sections(b) {
+		if id == customSection && bytes.HasPrefix(body, []byte("\x0ftarget_features")) && bytes.Contains(body, []byte("+\x0crelaxed-simd")) {
+			return "relaxed SIMD"
+		}
+	}
 	return ""
+}
+
+const (
+	customSection = 0
+	memorySection = 5
+)
+
+// sections yields the sections of a module, each with its number and its contents, up to the first that is malformed.
+func sections(b []byte) iter.Seq2[byte, []byte] {
+	return func(yield func(byte, []byte) bool) {
+		for b = b[min(8, len(b)):]; len(b) > 0; {
+			id := b[0]
+			size, n := binary.Uvarint(b[1:]) // LEB128 is what Go calls a uvarint
+			if n <= 0 || uint64(len(b)-1-n) < size {
+				return
+			}
+			body := b[1+n : 1+n+int(size)]
+			b = b[1+n+int(size):]
+			if !yield(id, body) {
+				return
+			}
+		}
+	}
 }
 
 // memoryMin returns how many 64 KiB pages of memory a module needs at its start. wazero tells it only for
 // exported memories. The module has been validated, so anything unexpected here only means that there is no
 // memory section.
 func memoryMin(b []byte) uint64 {
-	const memorySection = 5
-	for b = b[8:]; len(b) > 0; {
-		id := b[0]
-		size, n := binary.Uvarint(b[1:]) // LEB128 is what Go calls a uvarint
-		if n <= 0 || uint64(len(b)-1-n) < size {
-			return 0
-		}
-		body := b[1+n : 1+n+int(size)]
-		b = b[1+n+int(size):]
+	for id, body := range sections(b) {
 		if id != memorySection {
 			continue
 		}

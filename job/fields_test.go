@@ -11,12 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/canon"
-	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // A new field of a spec or a record must be added in several places (CONTRIBUTING.md). These tests name each place
@@ -229,66 +228,6 @@ func TestEveryFieldIsReadFast(t *testing.T) {
 	})
 }
 
-// rare are the fields of a spec that plain.go leaves to encoding/json, each with the reason.
-var rare = map[string]string{
-	"after":             "dependencies: few submissions have them",
-	"after_policy":      "as after",
-	"named_outputs":     "not supported yet",
-	"resources.devices": "counted devices: few submissions ask for them",
-	"priority.deadline": "an instant, which RFC 3339 spells in many ways",
-}
-
-// A field that plain.go does not know makes every submission with it take the slow path silently.
-func TestEveryFieldIsPlainOrRare(t *testing.T) {
-	listed := 0
-	for _, f := range fieldsOf(reflect.TypeFor[Spec]()) {
-		s := new(Spec)
-		setField(reflect.ValueOf(s).Elem(), f.within, func(v reflect.Value) {
-			if fillOne(v); v.Type() == reflect.TypeFor[clock.Duration]() {
-				v.SetInt(int64(time.Minute))
-			}
-		})
-		text := alone(t, s, f.json)
-		switch {
-		case rare[f.json] != "":
-			listed++
-			require.False(t, parsePlainSpec(text, new(Spec)), "%s: plain.go reads it, so it is not rare", f.name)
-		case !plainEqualsJSON(t, text):
-			t.Errorf("%s: plain.go reads %s by the slow path, encoding/json; read it in specField or the function for its struct, or list it in rare with the reason", f.name, text)
-		}
-	}
-	require.Len(t, rare, listed, "rare lists what is not a field")
-
-	// All together: plain.go takes two fields with one number for the same field.
-	all := new(Spec)
-	fillAll(reflect.ValueOf(all).Elem())
-	all.After, all.AfterPolicy, all.NamedOutputs, all.Resources.Devices, all.Priority.Deadline = nil, "", nil, nil, 0 // rare
-	all.Timeout, all.Retries.Backoff, all.DeadlineIn = clock.Duration(time.Minute), clock.Duration(time.Minute), clock.Duration(time.Minute)
-	text, err := json.Marshal(all)
-	require.NoError(t, err)
-	if !t.Failed() && !parsePlainSpec(text, new(Spec)) {
-		t.Errorf("job.Spec: plain.go reads each field of %s, but not all together; two fields of one struct return the same number", text)
-	}
-}
-
-// alone formats one field of a spec as JSON, without the others.
-func alone(t *testing.T, s *Spec, path string) []byte {
-	b, err := json.Marshal(s)
-	require.NoError(t, err)
-	var value any
-	require.NoError(t, json.Unmarshal(b, &value))
-	names := strings.Split(path, ".")
-	for _, name := range names {
-		value = value.(map[string]any)[name]
-	}
-	for _, name := range slices.Backward(names) {
-		value = map[string]any{name: value}
-	}
-	b, err = json.Marshal(value)
-	require.NoError(t, err)
-	return b
-}
-
 // The JSON form of a spec, which the API and the command line use, holds each field.
 func TestEveryFieldIsInTheJSON(t *testing.T) {
 	for _, f := range fieldsOf(reflect.TypeFor[Spec]()) {
@@ -296,7 +235,7 @@ func TestEveryFieldIsInTheJSON(t *testing.T) {
 		setField(reflect.ValueOf(&want).Elem(), f.within, fillOne)
 		b, err := json.Marshal(&want)
 		require.NoError(t, err)
-		if err := strictJSON(b, &got); err != nil || !bytes.Equal(canon.Encode(&want), canon.Encode(&got)) {
+		if err := strictjson.Unmarshal(b, &got); err != nil || !bytes.Equal(canon.Encode(&want), canon.Encode(&got)) {
 			t.Errorf("%s: it is lost in JSON (%v); correct its json tag", f.name, err)
 		}
 	}

@@ -1,19 +1,15 @@
 package job
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // FieldError says which field of a spec is wrong, and what would be right.
@@ -41,22 +37,16 @@ func ValidDigest(s string) bool {
 	return len(s) == 64
 }
 
-// ParseSpec parses a spec from JSON of at most MaxSpec bytes, fills in the defaults and validates it. Unknown
-// fields are errors. An invalid field is a *[FieldError]; if that has Unsupported set, the spec is valid but
+// ParseSpec parses a spec from JSON of at most MaxSpec bytes, as strictly as package strictjson does, fills in the
+// defaults and validates it. An invalid field is a *[FieldError]; if that has Unsupported set, the spec is valid but
 // this version cannot run it.
 func ParseSpec(b []byte) (Spec, error) {
 	if len(b) > MaxSpec {
 		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: put large data into blobs", len(b), MaxSpec)
 	}
 	s := Spec{Priority: Priority{User: DefaultUser}}
-	if !parsePlainSpec(b, &s) {
-		s = Spec{Priority: Priority{User: DefaultUser}}
-		if !utf8.Valid(b) {
-			return Spec{}, errors.New("job spec: it is not UTF-8, which JSON must be")
-		}
-		if err := strictJSON(b, &s); err != nil {
-			return Spec{}, fmt.Errorf("job spec: %w", err)
-		}
+	if err := strictjson.Unmarshal(b, &s); err != nil {
+		return Spec{}, fmt.Errorf("job spec: %w", err)
 	}
 	s.fillIn()
 	if err := s.check(); err != nil {
@@ -73,18 +63,6 @@ func ParseSpec(b []byte) (Spec, error) {
 // encodedAtMost returns an upper bound for the length of a spec's encoding, given the length of its JSON. No
 // value is longer in the encoding than in JSON, except for short durations, and the defaults that are filled in.
 func encodedAtMost(text int) int { return text + 1<<10 }
-
-func strictJSON(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
-}
 
 // Complete does for a spec that was made in Go what ParseSpec does for JSON: it fills in the defaults and
 // validates the spec. Its errors are the same. It is idempotent.

@@ -53,7 +53,7 @@ const (
 // [Spec.Digest] is half of the job's key (rule J3). Make one with [ParseSpec],
 // which fills in defaults and validates, or call [Spec.Complete]. Inside the broker every Spec is valid.
 //
-// A new field must be added to append.go, read.go, plain.go and the checks in parse.go; fields_test.go names
+// A new field must be added to append.go, read.go and the checks in parse.go; fields_test.go names
 // the places that were forgotten.
 type Spec struct {
 	Driver Driver `codec:"driver" json:"driver"`

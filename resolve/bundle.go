@@ -1,9 +1,9 @@
 package resolve
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // Bundle is a conflict that is taken to another machine: what the decision rested on, the decision, and the
@@ -44,9 +44,7 @@ func ReadBundle(b []byte) (Bundle, error) {
 	if len(b) > MaxBundle {
 		return out, fmt.Errorf("the bundle has %d bytes, at most %d are read", len(b), MaxBundle)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&out); err != nil {
+	if err := strictjson.Unmarshal(b, &out); err != nil {
 		return out, fmt.Errorf("read a conflict bundle: %w", err)
 	}
 	if out.Version != bundleVersion {

@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 func knownStrategies() (out []string) {
@@ -34,7 +34,7 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	var in api.Strategy
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := strictjson.Unmarshal(b, &in); err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "write {\"strategy\": \"priority\"}: %v", err)
 	}
 	s, err := resolve.ParseStrategy(in.Strategy)
