@@ -152,8 +152,8 @@ type Attempt struct {
 	Executor string `json:"executor"`
 	Attempt  string `json:"attempt"` // its token, as in UCP_ATTEMPT
 	// State is queued, running or suspended; or how it ended: succeeded; failed; returned, its broker could not carry it
-	// out; stopped, since the job was over or another attempt had taken its place; lost, its broker was lost or has not
-	// said how it ended.
+	// out; stopped, since the job was over or another attempt had taken its place; stopping, the job was cancelled or has
+	// expired, and its broker has not said yet what it left; lost, its broker was lost or has not said how it ended.
 	State     string     `json:"state"`
 	StartedAt clock.Time `json:"started_at"` // null if it has not started, or that is not known
 	EndedAt   clock.Time `json:"ended_at"`   // likewise

@@ -27,6 +27,7 @@ const (
 	AttemptFailed    = "failed"
 	AttemptReturned  = "returned" // its broker could not carry it out (rule J12)
 	AttemptStopped   = "stopped"  // the job was over, or another attempt had taken its place
+	AttemptStopping  = "stopping" // the job was cancelled or has expired; its broker has not said yet what it left (rule J13)
 	AttemptLost      = "lost"     // it had started, and its broker was lost, or has not said how it ended
 )
 
@@ -78,7 +79,7 @@ func (r *Record) course(rep *Report) Course {
 			c.State = AttemptStopped
 		}
 	case over && r.stops(rep):
-		c.State, c.Ended = AttemptStopped, clock.TimeOf(r.Verdict().At)
+		c.State = AttemptStopping
 	case over:
 		c.State = AttemptLost
 	case rep.Phase == Suspended:
@@ -92,7 +93,7 @@ func (r *Record) course(rep *Report) Course {
 	return c
 }
 
-// stops reports whether the job's end stopped its present attempt: nothing more is reported of it then.
+// stops reports whether the job's end stops its present attempt.
 func (r *Record) stops(rep *Report) bool {
 	v := r.Verdict()
 	return v != nil && (v.Outcome == Cancelled || v.Outcome == Expired) && rep.Attempt == r.Place.Attempt

@@ -103,3 +103,41 @@ func stillRunning(ctx context.Context, id string, err error) error {
 	}
 	return fmt.Errorf("waiting for job %s: %w", id, err)
 }
+
+// leftWithin is how long the broker that stops a cancelled or expired job may take to say what it left: longer than it
+// gives the program to end by itself.
+const leftWithin = 15 * time.Second
+
+// awaitLeft waits until it is known what a final job left that was stopped in the middle. After leftWithin, or an
+// interrupt, it goes on with what there is, and says so.
+func (c *cli) awaitLeft(ctx context.Context, client *api.Client, j api.Job) (api.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, leftWithin)
+	defer cancel()
+	for at := stoppingAt(&j); at != ""; at = stoppingAt(&j) {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(c.err, "ucp: job %s: %s has not said what it left; `ucp job result %s` fetches that later\n", j.ID, at, j.ID)
+			return j, nil
+		case <-time.After(100 * time.Millisecond):
+		}
+		again, err := client.Job(ctx, string(j.ID), 0)
+		if ctx.Err() != nil {
+			continue
+		}
+		if err != nil {
+			return j, err
+		}
+		j = again
+	}
+	return j, nil
+}
+
+// stoppingAt returns the broker that is stopping the job, or "".
+func stoppingAt(j *api.Job) string {
+	for _, a := range j.Attempts {
+		if a.State == job.AttemptStopping {
+			return a.Executor
+		}
+	}
+	return ""
+}

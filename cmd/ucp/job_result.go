@@ -36,6 +36,9 @@ name). Files that are there already are replaced; nothing is written outside.`,
 		if j.Removed {
 			return fmt.Errorf("job %s has %s", j.ID, stateText(&j))
 		}
+		if j, err = c.awaitLeft(ctx, client, j); err != nil {
+			return err
+		}
 		files := outputFiles(client, &j)
 		for name, f := range map[string]outputFile{
 			"stdout": {j.Stdout, client.Stdout}, "stderr": {j.Stderr, client.Stderr},

@@ -138,6 +138,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
+	if j, err = c.awaitLeft(ctx, client, j); err != nil {
+		return err
+	}
 	return c.deliver(ctx, client, f, &j)
 }
 

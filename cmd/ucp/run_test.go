@@ -291,6 +291,42 @@ func TestInterruptLeavesTheJobRunning(t *testing.T) {
 	}
 }
 
+// A cancelled job has ended before its executor has stopped it: what it wrote comes a moment later (rule J13).
+func TestRunWaitsForWhatACancelledJobLeft(t *testing.T) {
+	const stopped = "ucp: job j1 cancelled: cancelled at a\n"
+	for name, x := range map[string]struct {
+		second func(b *fakeBroker, s *shell) // what happens when the job is asked for again
+		want   ran
+	}{
+		"it comes": {func(b *fakeBroker, _ *shell) {
+			b.jobs["j1"].Attempts[0].State = job.AttemptStopped
+			b.leaves(b.jobs["j1"], "stdout", "half\n")
+		}, ran{exitError, "half\n", stopped}},
+		"interrupted": {func(_ *fakeBroker, s *shell) { s.signals <- syscall.SIGINT },
+			ran{exitError, "", "ucp: job j1: b has not said what it left; `ucp job result j1` fetches that later\n" + stopped}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := newFakeBroker(t)
+			inFolder(t, map[string]string{"m.wasm": module})
+			b.execute = func(id string, _ job.Spec) api.Job {
+				j := ended(id, job.StateCancelled, nil, "cancelled at a")
+				j.Attempts = []api.Attempt{{Executor: "b", State: job.AttemptStopping}}
+				return j
+			}
+			asked := 0
+			b.hold = func(r *http.Request) {
+				if r.Method != "GET" || r.URL.Path != "/v1/jobs/j1" {
+					return
+				}
+				if asked++; asked == 2 {
+					x.second(b, s)
+				}
+			}
+			require.Equal(t, x.want, s.run("run", "m.wasm", "--id", "j1"))
+		})
+	}
+}
+
 func TestRunRefusesBeforeItUploads(t *testing.T) {
 	b, s := newFakeBroker(t)
 	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": "", "c.wasm": "\x00asm\x0d\x00\x01\x00"})
