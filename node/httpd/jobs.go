@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/uuid"
 
 	"github.com/urban-compute/ucp/api"
@@ -19,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
@@ -114,6 +114,9 @@ func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 	return job.ID(id), nil
 }
 
+// textFields are the fields of a spec that hold text, so that `args: [1, yes]` in YAML need no quotes.
+var textFields = []string{"name", "args", "env", "labels", "dirs", "outputs"}
+
 // readSpec reads a job spec as JSON, or as YAML if the Content-Type says so.
 func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, job.MaxSpec))
@@ -122,8 +125,8 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if strings.HasSuffix(media, "yaml") {
-		if b, err = yaml.YAMLToJSON(b); err != nil {
-			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec is not YAML: %v", err)
+		if b, err = strictjson.FromYAML(b, textFields...); err != nil {
+			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec in YAML: %v", err)
 		}
 	}
 	spec, err := job.ParseSpec(b)
