@@ -30,10 +30,13 @@ func (e *Error) Error() string { return e.Message }
 // The codes of errors, for programs.
 const (
 	CodeBadRequest   = "bad_request"      // 400: the request can't be read
+	CodeForbidden    = "forbidden"        // 403: a page of another site has sent it, or it is for another name
 	CodeNotFound     = "not_found"        // 404
 	CodeGone         = "gone"             // 410: it was removed, since its retention is over
+	CodeTooSlow      = "too_slow"         // 408: the body of the request did not come on
 	CodeConflict     = "conflict"         // 409: the ID belongs to another job, or is ambiguous
 	CodeTooLarge     = "too_large"        // 413
+	CodeMediaType    = "media_type"       // 415: say Content-Type: application/json, and no Content-Encoding
 	CodeInvalid      = "invalid"          // 422: it can be read, but makes no sense
 	CodeUnbuilt      = "not_built_yet"    // 422: this version can't do that yet
 	CodeMissingBlobs = "missing_blobs"    // 422: upload the module or inputs first

@@ -30,12 +30,13 @@ type Config struct {
 	Name    string // of the broker; default what the data directory says, else the host's
 	DataDir string // required
 
-	Bind          string // gossip, host:port; default 127.0.0.1:7946
-	Advertise     string // gossip address that peers are told; default what is bound
-	RPCAddr       string // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
-	HTTPAddr      string // host:port; default 127.0.0.1:8000
-	HTTPAdvertise string // HTTP address that peers are told; default what is bound
-	Insecure      bool   // allow RPC and HTTP on other than loopback addresses
+	Bind          string   // gossip, host:port; default 127.0.0.1:7946
+	Advertise     string   // gossip address that peers are told; default what is bound
+	RPCAddr       string   // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
+	HTTPAddr      string   // host:port; default 127.0.0.1:8000
+	HTTPAdvertise string   // HTTP address that peers are told; default what is bound
+	HTTPHosts     []string // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
+	Insecure      bool     // allow gossip, RPC and HTTP on other than loopback addresses
 
 	Join      []string // gossip addresses; that none answers is an error
 	RetryJoin []string // the same, tried until one answers
@@ -215,7 +216,7 @@ func (c *Config) check() error {
 	if c.Insecure {
 		return nil
 	}
-	return errors.Join(checkLoopback("--rpc-addr", c.RPCAddr), checkLoopback("--http-addr", c.HTTPAddr))
+	return errors.Join(checkLoopback("--bind", c.Bind), checkLoopback("--rpc-addr", c.RPCAddr), checkLoopback("--http-addr", c.HTTPAddr))
 }
 
 // checkLoopback refuses an address that others can reach: neither interface asks

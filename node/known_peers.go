@@ -126,7 +126,7 @@ func (x *knownPeers) missing(inPool map[string]bool) (out []membership.Member) {
 	defer x.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(x.met)) {
 		if a := x.met[name]; !inPool[name] && !a.Left && x.now()-a.Up < reapAfter.Milliseconds() {
-			out = append(out, membership.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: a.HTTP, Protocol: a.Proto, Status: membership.Failed})
+			out = append(out, membership.Member{Name: name, Actor: a.Actor, Addr: a.Addr, HTTPAddr: callable(a.HTTP), Protocol: a.Proto, Status: membership.Failed})
 		}
 	}
 	return out

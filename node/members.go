@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +38,8 @@ type members struct {
 	http       *httpd.Server
 	life       *lifecycle
 	log        *slog.Logger
-	conflicts  onceASecond // of names: anybody can repeat one without end
+	badAddrs   map[string]string // members whose HTTP address can't be called; of the goroutine that watches
+	conflicts  onceASecond       // of names: anybody can repeat one without end
 }
 
 // watch turns what the gossip pool tells into inputs of the core.
@@ -88,10 +91,56 @@ var memberText = map[gossip.MemberKind]string{
 // has not met before (rule S6).
 func (m *members) reconcile() {
 	list := m.brokers()
+	m.warnOfAddresses()
 	if err := m.known.remember(list); err != nil {
 		m.log.Error("remembering the members", "error", err)
 	}
 	m.engine.Tell(broker.Roster{Members: list})
+}
+
+// maxHost is the longest name of a host (RFC 1035, section 2.3.4).
+const maxHost = 253
+
+func notOfHost(r rune) bool {
+	return !(r == '.' || r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+}
+
+// callable is an HTTP address that a member may be called by: host and port, and nothing that would make a URL mean another
+// place. It is "" of anything else, and of an address that is none of its own (0.0.0.0), which would be ours.
+func callable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return ""
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			return ""
+		}
+		return addr
+	}
+	if host == "" || len(host) > maxHost || strings.ContainsFunc(host, notOfHost) {
+		return ""
+	}
+	return addr
+}
+
+// warnOfAddresses logs once of each member whose HTTP address can't be called.
+func (m *members) warnOfAddresses() {
+	bad := map[string]string{}
+	for _, x := range m.inPool() {
+		addr := x.Tags["http"]
+		if x.Tags["ucp"] != "1" || callable(addr) != "" {
+			continue
+		}
+		bad[x.Name] = addr
+		if last, told := m.badAddrs[x.Name]; !told || last != addr {
+			m.log.Warn("a member names no HTTP address that can be called, so it gets no messages", "name", x.Name, "http", addr)
+		}
+	}
+	m.badAddrs = bad
 }
 
 // inPool lists the nodes of the gossip pool: none before gossip has started, when a
@@ -124,7 +173,7 @@ func (m *members) brokers() []membership.Member {
 		}
 		rtt, _ := m.rtt(x.Name)
 		out = append(out, membership.Member{
-			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Process: process(x.Name, x.Tags[processTag]), Addr: x.Addr, HTTPAddr: x.Tags["http"],
+			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Process: process(x.Name, x.Tags[processTag]), Addr: x.Addr, HTTPAddr: callable(x.Tags["http"]),
 			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
 			Protocol: highest(x.Tags[protocolTag]),
 		})

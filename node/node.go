@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -73,7 +75,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
-		Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
+		HTTPHosts: hosts(&cfg), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
 	}, n.engine, host{n}, n.store)
 	n.compose()
@@ -83,6 +85,18 @@ func New(cfg Config) (n *Node, err error) {
 	})
 	n.prober.runner = n.executions.runner
 	return n, err
+}
+
+// hosts are the names by which clients may call this broker: those that were given, and that which peers are told.
+func hosts(cfg *Config) []string {
+	names := slices.Clone(cfg.HTTPHosts)
+	if host, _, err := net.SplitHostPort(cfg.HTTPAdvertise); err == nil {
+		names = append(names, host)
+	}
+	for i, name := range names {
+		names[i] = strings.ToLower(name)
+	}
+	return names
 }
 
 // compose makes the parts.

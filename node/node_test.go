@@ -93,6 +93,7 @@ func request(t *testing.T, n *Node, method, path string, body []byte, header ...
 	t.Helper()
 	req, err := http.NewRequest(method, "http://"+n.listener.Addr().String()+path, bytes.NewReader(body))
 	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/ack"
@@ -25,8 +27,15 @@ import (
 	"github.com/urban-compute/ucp/node/httpd"
 )
 
-// maxTransfers bounds the blobs that are under way from or to peers at once.
-const maxTransfers = 8
+// Of blobs, maxTransfers are under way from or to peers at once, and perPeer from or to one of them: one that is slow does
+// not keep the others waiting.
+const (
+	maxTransfers = 8
+	perPeer      = 2
+)
+
+// leastRate is how many bytes a second a transfer must bring on the whole, beyond what the peer timeout gives it.
+const leastRate = 1000
 
 // peers carries messages and blobs to other brokers over HTTP, and remembers
 // when each was last heard.
@@ -40,10 +49,10 @@ type peers struct {
 	brokers func() []membership.Member
 	log     *slog.Logger
 
-	client *http.Client
-	slots  chan struct{} // of blob transfers
-	zip    httpd.Compression
-	work   sync.WaitGroup
+	client    *http.Client
+	transfers transfers
+	zip       httpd.Compression
+	work      sync.WaitGroup
 
 	mu       sync.Mutex
 	met      map[string]httpd.Contact // by broker name
@@ -54,11 +63,11 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, slots: make(chan struct{}, maxTransfers), zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
-		}},
+		}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, // no broker redirects
 	}
 }
 
@@ -204,7 +213,7 @@ func saidReason(b []byte) string {
 // push brings a blob to a peer; it ends in a Pushed.
 func (p *peers) push(x ack.Push) {
 	p.work.Go(func() {
-		err := p.withSlot(func(ctx context.Context) error { return p.upload(ctx, x) })
+		err := p.transfers.run(p.ctx, x.To, func() error { return p.upload(p.ctx, x) })
 		if err != nil {
 			p.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
 		}
@@ -212,14 +221,52 @@ func (p *peers) push(x ack.Push) {
 	})
 }
 
-// withSlot runs a transfer when there is room for it.
-func (p *peers) withSlot(f func(context.Context) error) error {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-		return f(p.ctx)
-	case <-p.ctx.Done():
-		return httpd.ErrStopped
+// transfers bounds the blobs that are under way.
+type transfers struct {
+	all *semaphore.Weighted
+
+	mu sync.Mutex
+	by map[string]*queue // the peers that somebody wants to exchange blobs with
+}
+
+// queue is the room of one peer, and how many use it or wait for it.
+type queue struct {
+	*semaphore.Weighted
+	users int
+}
+
+// run runs a transfer from or to a peer when there is room for it.
+func (t *transfers) run(ctx context.Context, peer string, f func() error) error {
+	q := t.enter(peer)
+	defer t.leave(peer, q)
+	if err := q.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer q.Release(1)
+	if err := t.all.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer t.all.Release(1)
+	return f()
+}
+
+func (t *transfers) enter(peer string) *queue {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	q := t.by[peer]
+	if q == nil {
+		q = &queue{Weighted: semaphore.NewWeighted(perPeer)}
+		t.by[peer] = q
+	}
+	q.users++
+	return q
+}
+
+func (t *transfers) leave(peer string, q *queue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if q.users--; q.users == 0 {
+		delete(t.by, peer)
 	}
 }
 
@@ -301,12 +348,15 @@ const fetchRounds = 4
 // need makes sure that a blob is here, asking the named brokers first, then all
 // others.
 func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
 	err := error(errNowhere)
 	for round := range fetchRounds {
 		if p.blobs.sound(ctx, d) {
 			return nil
 		}
-		if err = p.find(d, from); err == nil {
+		if err = p.find(ctx, d, from); err == nil {
 			return nil
 		}
 		select {
@@ -320,10 +370,10 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 
 // find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
 // that they have not.
-func (p *peers) find(d job.Digest, from []string) error {
+func (p *peers) find(ctx context.Context, d job.Digest, from []string) error {
 	err := error(errNowhere)
 	for _, m := range p.holders(from) {
-		failed := p.withSlot(func(slot context.Context) error { return p.download(slot, m, d) })
+		failed := p.transfers.run(ctx, m.Name, func() error { return p.download(ctx, m, d) })
 		if failed == nil {
 			return nil
 		}
@@ -344,7 +394,7 @@ func (p *peers) keep(list []broker.Keep) {
 		for _, k := range list {
 			in := broker.Kept{Digest: k.Digest}
 			if _, in.Here = p.blobs.store.Blobs().Has(string(k.Digest)); !in.Here {
-				err := p.find(k.Digest, k.From)
+				err := p.find(p.ctx, k.Digest, k.From)
 				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
 				if err != nil {
 					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
@@ -401,21 +451,25 @@ func (p *peers) download(ctx context.Context, from membership.Member, d job.Dige
 	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
 
-// watched ends a transfer that makes no progress: a large blob may take long, but
-// never stand still for longer than the peer timeout.
+// watched ends a transfer that makes too little progress: a large blob may take long, but it never stands still for longer
+// than the peer timeout, nor comes more slowly than leastRate on the whole.
 type watched struct {
 	r       io.Reader
 	timer   *time.Timer
 	timeout time.Duration
+	began   time.Time
+	n       int64
 }
 
 func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
-	return &watched{r, time.AfterFunc(timeout, cancel), timeout}
+	return &watched{r: r, timer: time.AfterFunc(timeout, cancel), timeout: timeout, began: time.Now()}
 }
 
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
-	w.timer.Reset(w.timeout)
+	w.n += int64(n)
+	due := w.timeout + time.Duration(w.n)*time.Second/leastRate - time.Since(w.began)
+	w.timer.Reset(max(0, min(w.timeout, due)))
 	return n, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -44,6 +45,22 @@ func fileSystem(fsys vfs.FS, dir string) string {
 		return "unknown"
 	}
 	return fileSystemType(dir)
+}
+
+// keepPrivate takes a data directory that somebody made, or an earlier version, away from the other users of the machine:
+// specs hold secrets, and outputs are nobody else's.
+func keepPrivate(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	if info, err = os.Stat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("it stays %v: the file system (%s) may have no modes", info.Mode(), fileSystemType(dir))
+	}
+	return err
 }
 
 // makeDir makes a directory and its missing parents, and syncs each in its parent: a database is not durable

@@ -36,6 +36,11 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.FS == vfs.Default {
+		if err := keepPrivate(o.Dir); err != nil {
+			o.Logger.Warn("other users of this machine may read the data directory, and its mode can't be changed", "dir", o.Dir, "error", err)
+		}
+	}
 	s := &Store{opts: o, lock: lock, fault: &fault{}}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.release())

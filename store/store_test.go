@@ -227,3 +227,16 @@ func TestLogs(t *testing.T) {
 	require.Contains(t, out.String(), "level=DEBUG")
 	require.NotContains(t, out.String(), "level=ERROR")
 }
+
+// A data directory that was made before, open to all, is closed to others.
+func TestDataDirectoryIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.Chmod(dir, 0o755))
+	s, err := Open(Options{Dir: dir})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}

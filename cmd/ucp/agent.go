@@ -18,8 +18,10 @@ a variable, a variable beats the file.
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
 
-Neither RPC nor HTTP authenticates its callers. On addresses other than loopback they
-need --insecure, which says that you trust everybody who can reach them.
+Neither gossip nor RPC nor HTTP authenticates its callers. On addresses other than
+loopback they need --insecure, which says that you trust everybody who can reach them.
+Pages of other sites are refused in any case; HTTP clients call a broker by an address,
+by its own or the machine's name, or by a name given with --http-host.
 
 Exit codes: 0 when the broker has left in good order; 1 on an error, also when it was
 ended by a second signal, or when a broker of its name is already there and answers.`

@@ -23,6 +23,7 @@ type agentConfig struct {
 	Name, DataDir                     string // Name is "" to let the data directory decide
 	Bind, Advertise                   string
 	RPCAddr, HTTPAddr, HTTPAdvertise  string
+	HTTPHosts                         []string
 	Join, RetryJoin                   []string
 	Insecure, AllowProcess, NewsLinks bool
 	Labels                            map[string]string
@@ -53,7 +54,7 @@ const minCapacity = job.DefaultCPU
 func (f *agentFlags) check() (agentConfig, error) {
 	cfg := agentConfig{
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
-		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise,
+		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
 		Join: f.join, RetryJoin: f.retryJoin,
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
@@ -160,8 +161,8 @@ func (f *agentFlags) checkAmounts() error {
 }
 
 func (f *agentFlags) checkAddresses() error {
-	for flag, addr := range map[string]string{"bind": f.bind, "advertise": f.advertise, "http-advertise": f.httpAdvertise} {
-		if addr == "" && flag != "bind" {
+	for flag, addr := range map[string]string{"advertise": f.advertise, "http-advertise": f.httpAdvertise} {
+		if addr == "" {
 			continue
 		}
 		if _, err := splitHostPort(addr); err != nil {
@@ -169,6 +170,7 @@ func (f *agentFlags) checkAddresses() error {
 		}
 	}
 	for _, x := range []struct{ flag, addr, what string }{
+		{"bind", f.bind, "gossip"},
 		{"rpc-addr", f.rpcAddr, "the serf RPC"},
 		{"http-addr", f.httpAddr, "the HTTP API"},
 	} {

@@ -16,6 +16,7 @@ type agentFlags struct {
 	name, dataDir, config             string
 	bind, advertise                   string
 	rpcAddr, httpAddr, httpAdvertise  string
+	httpHosts                         []string
 	join, retryJoin                   []string
 	insecure, allowProcess, newsLinks bool
 	labels, devices, weights          pairsValue
@@ -49,7 +50,8 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
 	fs.StringVar(&f.httpAddr, "http-addr", node.DefaultHTTPAddr, "`HOST:PORT` for the HTTP API")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound)")
-	fs.BoolVar(&f.insecure, "insecure", false, "allow RPC and HTTP on addresses other than loopback; neither authenticates its callers")
+	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
+	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; none of them authenticates its callers")
 
 	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; it is an error when none answers")
 	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, retried until one answers")

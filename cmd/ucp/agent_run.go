@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	promsink "github.com/hashicorp/go-metrics/prometheus"
@@ -28,6 +29,7 @@ func libraryMetrics() (prometheus.Gatherer, error) {
 
 // runAgent runs a broker until ctx ends, then leaves the cluster in good order.
 func runAgent(ctx context.Context, cfg agentConfig) error {
+	syscall.Umask(0o077) // what this broker and its jobs write is for nobody else on this machine
 	figures, err := libraryMetrics()
 	if err != nil {
 		return err
@@ -36,7 +38,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Metrics: figures,
 		Name:    cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
-		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise,
+		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, AllowProcess: cfg.AllowProcess, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,

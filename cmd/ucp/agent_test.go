@@ -67,7 +67,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
-		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
+		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
 		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
@@ -75,7 +75,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
-		HTTPAdvertise: "10.0.0.1:5", Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
+		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
 		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
 		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
@@ -139,6 +139,7 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 	}{
 		"flag value":        {args: []string{"--sync-interval", "5"}, want: `invalid argument "5" for "--sync-interval" flag`},
 		"variable value":    {env: map[string]string{"UCP_SYNC_INTERVAL": "5"}, want: `variable UCP_SYNC_INTERVAL="5": time: missing unit`},
+		"open gossip":       {args: []string{"--bind", "10.0.0.1:7946"}, want: "--bind: \"10.0.0.1:7946\" is not a loopback address, and gossip does not authenticate"},
 		"file value":        {file: "name: a\nsync-interval: 5\n", want: "ucp.yaml:2: sync-interval: time: missing unit"},
 		"unknown key":       {file: "\nsync-intervall: 5s\n", want: `ucp.yaml:2: unknown key "sync-intervall"; did you mean "sync-interval"?`},
 		"no nesting":        {file: "config: other.yaml\n", want: `ucp.yaml:1: unknown key "config"`},
@@ -179,7 +180,7 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 func TestWhatIsAllowedOnLoopback(t *testing.T) {
 	for _, args := range [][]string{
 		{"--http-addr", "[::1]:0"}, {"--http-addr", "localhost:1"}, {"--rpc-addr", "-"}, {"--rpc-addr", "127.9.9.9:1"},
-		{"--bind", "0.0.0.0:7946"}, {"--http-addr", ":8000", "--rpc-addr", ":1", "--insecure"},
+		{"--bind", "0.0.0.0:7946", "--insecure"}, {"--http-addr", ":8000", "--rpc-addr", ":1", "--insecure"},
 	} {
 		_, err := configure(t, args, nil, "")
 		require.NoError(t, err, args)

@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"io"
 	"net/http"
 
 	"github.com/urban-compute/ucp/api"
@@ -29,7 +28,7 @@ const maxStrategy = 4 << 10
 // handleSetStrategy changes how conflicts are decided, from now on: nothing is lost or
 // started again by it.
 func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) error {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStrategy))
+	b, _, err := readDocument(w, r, maxStrategy, false)
 	if err != nil {
 		return err
 	}

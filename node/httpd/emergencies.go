@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"io"
 	"net/http"
 	"time"
 
@@ -18,7 +17,7 @@ const maxDeclaration = 8 << 10
 // handleDeclare takes a declaration, or new terms of an emergency that is known: 201 for a
 // new one.
 func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDeclaration))
+	b, _, err := readDocument(w, r, maxDeclaration, false)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
-//   - limiter.go, compression.go, panics.go: connections, bodies, and faults of this program
+//   - origin.go: requests that pages of other sites make browsers send
+//   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
+//   - compression.go, panics.go: bodies between brokers, and faults of this program
 //
 // The rules that comments cite are numbered in docs/protocol.md; docs/design.md lists the routes.
 package httpd
@@ -38,6 +40,8 @@ type Config struct {
 	Software     string // version, for people
 	Capabilities wire.Capabilities
 	Started      time.Time
+
+	HTTPHosts []string // names by which clients may call it, beside its addresses and those of [ownNames]
 
 	Replicas     int           // shown in the status
 	SyncInterval time.Duration // shown in the status
@@ -123,6 +127,9 @@ type Server struct {
 
 	http        *http.Server
 	limiter     *limiter
+	names       []string // that Host may say
+	memory      budgets
+	sources     *sources
 	compression Compression
 	hub         hub           // watchers of /v1/events
 	isWasm      modules       // modules that were looked at
@@ -132,11 +139,13 @@ type Server struct {
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, limiter: newLimiter(cfg.Logger), compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
+	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
 		ConnState: srv.limiter.state,
-		Handler:   srv.guarded(srv.addressed(srv.handler())), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		Handler:   srv.guarded(srv.sameOrigin(paced(srv.addressed(srv.handler())))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv
@@ -147,8 +156,12 @@ func (srv *Server) Metrics() *Metrics { return srv.metrics }
 
 // Serve answers on a listener until Shutdown or Close, which are no errors.
 func (srv *Server) Serve(l net.Listener) error {
-	if err := srv.http.Serve(srv.limiter.limit(l)); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	limited := srv.limiter.limit(l)
+	var peers sync.WaitGroup
+	peers.Go(func() { _ = srv.http.Serve(limited.peers) }) // it ends with the server, and has no other error
+	defer peers.Wait()
+	if err := srv.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+		return errors.Join(err, limited.Close())
 	}
 	return nil
 }

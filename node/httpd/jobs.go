@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,12 +118,11 @@ var textFields = []string{"name", "args", "env", "labels", "dirs", "outputs"}
 
 // readSpec reads a job spec as JSON, or as YAML if the Content-Type says so.
 func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, job.MaxSpec))
+	b, yaml, err := readDocument(w, r, job.MaxSpec, true)
 	if err != nil {
 		return job.Spec{}, err
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if strings.HasSuffix(media, "yaml") {
+	if yaml {
 		if b, err = strictjson.FromYAML(b, textFields...); err != nil {
 			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec in YAML: %v", err)
 		}

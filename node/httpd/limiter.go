@@ -1,6 +1,8 @@
 package httpd
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,56 +20,97 @@ import (
 
 // limiter bounds the connections of the HTTP interface to half of the file descriptors that this
 // process may have. The other half is for what must not fail: a store that can't open its next log,
-// or a folder that it has to sync, ends the process, and a worker takes three. A connection beyond
-// the limit is told so, instead of being left waiting in a queue of the kernel.
+// or a folder that it has to sync, ends the process, and a worker takes three. A quarter of them is kept
+// for members, and one address gets 256 at most, so that no crowd of clients cuts a broker off from its cluster.
+//
+// A connection beyond that is told so, instead of being left waiting in a queue of the kernel. What it asks is looked at
+// first: whether this broker is alive is always answered, and a member that finds the clients' share taken is let in.
 type limiter struct {
-	most int64
-	now  atomic.Int64
-	told atomic.Bool // it was logged that connections are refused, and there was no room since
-	log  *slog.Logger
+	most   int
+	member func(source string) bool
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	now  int
+	by   map[string]int // open connections by source
+	told bool           // it was logged that connections are refused, and there was no need since
 }
 
 const (
 	fewestConnections = 8
-	// turnAway bounds each step of a refusal, and refusals bounds how many go on at once;
-	// further connections wait in the kernel's queue.
+	perSource         = 256
+	// turnAway bounds each step of a refusal.
 	turnAway = 200 * time.Millisecond
-	refusals = 16
 )
 
-func newLimiter(log *slog.Logger) *limiter {
+func newLimiter(log *slog.Logger, member func(source string) bool) *limiter {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		files.Cur = 1024 // the usual limit, where the system does not tell
 	}
-	return &limiter{most: max(fewestConnections, int64(min(files.Cur, 1<<20)/2)), log: log}
+	return &limiter{most: max(fewestConnections, int(min(files.Cur, 1<<20)/2)), member: member, log: log, by: map[string]int{}}
 }
 
 // state is the server's hook: it counts connections in and out.
-func (c *limiter) state(_ net.Conn, s http.ConnState) {
+func (c *limiter) state(conn net.Conn, s http.ConnState) {
+	source := sourceOf(conn.RemoteAddr().String())
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch s {
 	case http.StateNew:
-		c.now.Add(1)
+		c.now++
+		c.by[source]++
 	case http.StateClosed, http.StateHijacked:
-		if c.now.Add(-1) < c.most/2 {
-			c.told.Store(false)
+		c.now--
+		if c.by[source]--; c.by[source] == 0 {
+			delete(c.by, source)
+		}
+		if c.now < c.most/2 {
+			c.told = false
 		}
 	}
 }
 
-// limitedListener accepts no more connections than the limiter allows.
+// full says why a connection from a source is one too many, or "". A peer is one that speaks as a member does.
+func (c *limiter) full(source string, peer bool) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.now >= c.most, !peer && c.now >= c.most-c.most/4:
+		return fmt.Sprintf("this broker has %d connections open, as many as it has file descriptors for", c.now)
+	case !peer && c.by[source] >= perSource:
+		return fmt.Sprintf("%s has %d connections open here, and no address gets more", source, c.by[source])
+	}
+	return ""
+}
+
+// warn logs the first refusal after a time without.
+func (c *limiter) warn(why string) {
+	c.mu.Lock()
+	told := c.told
+	c.told = true
+	c.mu.Unlock()
+	if !told {
+		c.log.Warn("new connections are refused", "reason", why)
+	}
+}
+
+// limitedListener accepts no more connections than the limiter allows. Those of members that come when clients have taken
+// their share come out of peers, which must be served, too.
 type limitedListener struct {
 	net.Listener
 	limiter *limiter
+	peers   *handed
 
-	slots  chan struct{} // one for each refusal under way
+	slots  chan struct{} // one for each refusal under way; further connections wait in the kernel's queue
 	refuse sync.WaitGroup
 	spare  *os.File // given up to refuse a connection when no descriptor is left at all
 }
 
 // limit puts a listener under the limit.
 func (c *limiter) limit(l net.Listener) *limitedListener {
-	d := &limitedListener{Listener: l, limiter: c, slots: make(chan struct{}, refusals)}
+	d := &limitedListener{Listener: l, limiter: c, slots: make(chan struct{}, min(64, c.most/2)),
+		peers: &handed{addr: l.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}}
 	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
 	return d
 }
@@ -81,13 +123,17 @@ func (d *limitedListener) Accept() (net.Conn, error) {
 			d.refuseOne()
 			continue
 		}
-		if err != nil || d.limiter.now.Load() < d.limiter.most {
-			return conn, err
+		if err != nil {
+			return nil, err
+		}
+		why := d.limiter.full(sourceOf(conn.RemoteAddr().String()), false)
+		if why == "" {
+			return conn, nil
 		}
 		d.slots <- struct{}{} // each is given back within a few turnAways
 		d.refuse.Go(func() {
 			defer func() { <-d.slots }()
-			d.limiter.refuse(conn)
+			d.turnAway(conn, why)
 		})
 		if d.spare == nil {
 			d.spare, _ = os.Open(os.DevNull)
@@ -100,7 +146,7 @@ func (d *limitedListener) refuseOne() {
 	_ = d.spare.Close()
 	d.spare = nil
 	if conn, err := d.Listener.Accept(); err == nil {
-		d.limiter.refuse(conn)
+		d.turnAway(conn, "this broker has no file descriptors left")
 	}
 	d.spare, _ = os.Open(os.DevNull) // if another was quicker, there is none until the next refusal
 }
@@ -108,33 +154,111 @@ func (d *limitedListener) refuseOne() {
 // Close implements net.Listener; it waits for the refusals under way.
 func (d *limitedListener) Close() error {
 	err := d.Listener.Close() // Accept has ended, or ends now; the spare goes with the process
+	_ = d.peers.Close()
 	d.refuse.Wait()
 	return err
 }
 
-// refuse answers a request with 503 and closes the connection; one without a request is just closed.
-// The request is read first, since a client may take an answer without one for an error, and closing
+// turnAway answers the request of a connection that is one too many with 503, unless it is a member's for which there is
+// room, or asks whether this broker is alive. A connection without a request is just closed.
+// The request is read first also because a client may take an answer without one for an error, and closing
 // a connection with unread bytes would discard the answer.
-func (c *limiter) refuse(conn net.Conn) {
-	defer conn.Close()
-	if !c.told.Swap(true) {
-		c.log.Warn("new connections are refused: half of the file descriptors are taken by those that are open", "connections", c.most)
-	}
+func (d *limitedListener) turnAway(conn net.Conn, why string) {
+	source := sourceOf(conn.RemoteAddr().String())
 	_ = conn.SetDeadline(time.Now().Add(turnAway)) // an error shows at the next step
-	if n, err := conn.Read(make([]byte, 4<<10)); n == 0 || err != nil {
+	first := make([]byte, 4<<10)
+	n, err := conn.Read(first)
+	if n == 0 || err != nil {
+		_ = conn.Close()
 		return
 	}
-	body, err := json.Marshal(api.Error{
-		Code:    api.CodeUnavailable,
-		Message: fmt.Sprintf("this broker has %d connections open and no file descriptors for more; ask another, or come back", c.most),
-	})
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(first[:n])))
+	switch {
+	case err == nil && r.Header.Get(toHeader) != "" && d.limiter.member(source) && d.limiter.full(source, true) == "":
+		_ = conn.SetDeadline(time.Time{})
+		d.peers.hand(&begun{Conn: conn, first: first[:n]})
+		return
+	case err == nil && r.URL.Path == "/healthz":
+		respond(conn, http.StatusOK, alive)
+	default:
+		d.limiter.warn(why)
+		respond(conn, http.StatusServiceUnavailable, api.Error{Code: api.CodeUnavailable, Message: why + "; ask another broker, or come back"})
+	}
+}
+
+// respond answers a request that no server has read, and closes the connection.
+func respond(conn net.Conn, status int, v any) {
+	defer conn.Close()
+	body, err := json.Marshal(v)
 	if err != nil {
 		return
 	}
 	_ = conn.SetDeadline(time.Now().Add(turnAway))
-	_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		status, http.StatusText(status), len(body), body)
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
+}
+
+// begun is a connection of which the first bytes have been read already.
+type begun struct {
+	net.Conn
+	first []byte
+}
+
+// Read implements net.Conn.
+func (c *begun) Read(b []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// handed is a listener for connections that another one has accepted.
+type handed struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// hand gives a connection to whoever accepts, or closes it when nobody does any more.
+func (h *handed) hand(conn net.Conn) {
+	select {
+	case h.conns <- conn:
+	case <-h.closed:
+		_ = conn.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (h *handed) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.conns:
+		return conn, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *handed) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *handed) Addr() net.Addr { return h.addr }
+
+// sourceOf is where a connection comes from: all ports of an address are one source.
+func sourceOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
 }

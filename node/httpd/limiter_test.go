@@ -5,51 +5,119 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/urban-compute/ucp/api"
 )
 
-// A connection that comes when half of the descriptors are taken is refused at once; when one of the
-// others has gone there is room again.
+// nobody is a cluster without members.
+func nobody(string) bool { return false }
+
+// serve serves a listener under a limiter, as Server does, until the test ends.
+func serve(t *testing.T, c *limiter, l net.Listener, h http.Handler) {
+	server := &http.Server{ConnState: c.state, Handler: h}
+	limited := c.limit(l)
+	served := make(chan error, 2)
+	go func() { served <- server.Serve(limited) }()
+	go func() { served <- server.Serve(limited.peers) }()
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		for range 2 {
+			require.ErrorIs(t, <-served, http.ErrServerClosed)
+		}
+	})
+}
+
+// idle opens n more connections that say nothing, and waits until they count.
+func idle(t *testing.T, c *limiter, addr string, n int) (conns []net.Conn) {
+	before := c.open()
+	for range n {
+		conn, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		conns = append(conns, conn)
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	require.Eventually(t, func() bool { return c.open() == before+n }, 10*time.Second, time.Millisecond)
+	return conns
+}
+
+func (c *limiter) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// A connection that comes when the clients' share of half of the descriptors is taken is refused at once; when one of the
+// others has gone there is room again. A member is let in, up to the last quarter, and whether the broker is alive is
+// always said.
 func TestLimiter(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)))
-	require.GreaterOrEqual(t, c.most, int64(fewestConnections))
-	c.most = 1
-	server := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"members":[]}`) })}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(c.limit(listener)) }()
-	defer func() {
-		require.NoError(t, server.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
-	}()
+	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)), func(source string) bool { return source == "127.0.0.1" })
+	require.GreaterOrEqual(t, c.most, fewestConnections)
+	c.most = 8
+	serve(t, c, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, r.URL.Path+" "+string(b))
+	}))
+	addr := listener.Addr().String()
+	conns := idle(t, c, addr, 6)
 
-	idle, err := net.Dial("tcp", listener.Addr().String())
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return c.now.Load() == 1 }, 10*time.Second, time.Millisecond)
+	ask := func(path, to string) (int, string, http.Header) {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := http.NewRequest("POST", "http://"+addr+path, strings.NewReader("body"))
+		require.NoError(t, err)
+		if to != "" {
+			r.Header.Set(toHeader, to)
+		}
+		res, err := client.Do(r)
+		require.NoError(t, err)
+		text, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode, string(text), res.Header
+	}
+	status, text, h := ask("/v1/jobs", "")
+	require.Equal(t, 503, status)
+	require.Contains(t, text, `"code":"unavailable"`)
+	require.Contains(t, text, "as many as it has file descriptors for")
+	require.NotEmpty(t, h.Get("Retry-After"))
+	status, text, _ = ask("/healthz", "")
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"status":"alive"}`, text)
+	status, text, _ = ask("/broker/sync-metadata", "a~1")
+	require.Equal(t, 200, status)
+	require.Equal(t, "/broker/sync-metadata body", text)
 
-	res, err := http.Post("http://"+listener.Addr().String()+"/v1/jobs", "application/json", http.NoBody)
+	require.NoError(t, conns[0].Close())
+	require.Eventually(t, func() bool { return c.open() == 5 }, 10*time.Second, time.Millisecond)
+	status, _, _ = ask("/v1/jobs", "")
+	require.Equal(t, 200, status)
+
+	c.member = nobody
+	idle(t, c, addr, 1)
+	status, _, _ = ask("/broker/sync-metadata", "a~1")
+	require.Equal(t, 503, status, "anybody can say that it is a member")
+}
+
+// One address does not get all connections that there are.
+func TestLimiterOfOneSource(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	text, err := io.ReadAll(res.Body)
+	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)), nobody)
+	c.most = 100_000
+	c.by["127.0.0.1"], c.by["10.0.0.1"] = perSource, 1
+	require.Contains(t, c.full("127.0.0.1", false), "127.0.0.1 has 256 connections open here")
+	require.Empty(t, c.full("127.0.0.1", true))
+	require.Empty(t, c.full("10.0.0.1", false))
+	serve(t, c, listener, http.NotFoundHandler())
+	res, err := http.Get("http://" + listener.Addr().String() + "/v1/jobs")
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 503, res.StatusCode)
-	require.Contains(t, string(text), `"code":"unavailable"`)
-	require.NotEmpty(t, res.Header.Get("Retry-After"))
-
-	require.NoError(t, idle.Close())
-	require.Eventually(t, func() bool { return c.now.Load() == 0 }, 10*time.Second, time.Millisecond)
-	client, err := api.New(listener.Addr().String())
-	require.NoError(t, err)
-	defer client.Close()
-	_, err = client.Members(t.Context())
-	require.NoError(t, err)
 }
 
 // full is a listener that finds no descriptor once.
@@ -70,14 +138,7 @@ func (f *full) Accept() (net.Conn, error) {
 func TestLimiterWithoutDescriptors(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c := newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)))
-	server := &http.Server{ConnState: c.state, Handler: http.NotFoundHandler()}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(c.limit(&full{Listener: listener})) }()
-	defer func() {
-		require.NoError(t, server.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
-	}()
+	serve(t, newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)), nobody), &full{Listener: listener}, http.NotFoundHandler())
 	for _, status := range []int{503, 404} {
 		res, err := http.Post("http://"+listener.Addr().String(), "application/json", http.NoBody)
 		require.NoError(t, err)

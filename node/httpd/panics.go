@@ -38,7 +38,7 @@ func (srv *Server) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// answer is a ResponseWriter that knows whether something was sent.
+// answer is a ResponseWriter that knows whether something was sent, and waits for nobody who does not take it.
 type answer struct {
 	http.ResponseWriter
 	begun bool
@@ -47,19 +47,30 @@ type answer struct {
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {
 	a.begun = true
+	a.extend(0)
 	a.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements io.Writer.
 func (a *answer) Write(b []byte) (int, error) {
 	a.begun = true
-	return a.ResponseWriter.Write(b)
+	return a.send(b)
 }
 
 // ReadFrom implements io.ReaderFrom, by which the kernel sends files.
-func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+func (a *answer) ReadFrom(r io.Reader) (n int64, err error) {
 	a.begun = true
-	return io.Copy(a.ResponseWriter, r)
+	for {
+		a.extend(paceChunk)
+		m, err := io.CopyN(a.ResponseWriter, r, paceChunk)
+		n += m
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
 }
 
 // Unwrap serves http.ResponseController.

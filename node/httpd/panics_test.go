@@ -20,7 +20,7 @@ import (
 func metric(t *testing.T, srv *Server, name string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	srv.http.Handler.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	srv.http.Handler.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
 		if strings.HasPrefix(line, name+" ") {
 			return strings.TrimSpace(line)
@@ -37,7 +37,7 @@ func TestPanicsAreToldToAll(t *testing.T) {
 	require.Empty(t, log.String())
 
 	w := httptest.NewRecorder()
-	srv.http.Handler.ServeHTTP(w, httptest.NewRequest("GET", "/v1/jobs", nil)) // there is no core to ask
+	srv.http.Handler.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/v1/jobs", nil)) // there is no core to ask
 	require.Equal(t, http.StatusInternalServerError, w.Code)
 	var e api.Error
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &e))

@@ -192,8 +192,11 @@ func pathID(r *http.Request) (string, error) {
 	return id, nil
 }
 
+// alive is the answer to /healthz.
+var alive = map[string]string{"status": "alive"}
+
 func (srv *Server) handleHealth(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	writeJSON(w, http.StatusOK, alive)
 	return nil
 }
 
@@ -212,7 +215,16 @@ func (srv *Server) handleReady(w http.ResponseWriter, _ *http.Request) error {
 
 // handleSync takes a peer's message (rule L4).
 func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
+	release, err := srv.reserve(r)
+	if err != nil {
+		return err
+	}
+	defer release()
 	b, err := srv.compression.Unpack(r.Body, r.Header)
+	var slow *api.Error
+	if errors.As(err, &slow) {
+		return slow
+	}
 	if err != nil {
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "reading the message: %v", err)
 	}
