@@ -173,8 +173,9 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Draining:     b.offer.draining, Full: b.offer.full || b.offer.withdrawn != "", Unproven: !b.peers.Vouches(),
 		Wall: clock.At(b.own()), Unset: b.unset,
 	}
-	if p := b.process(); p != b.cfg.Actor {
-		r.Process = p
+	if starts := b.members.Starts(); len(starts) > 1 {
+		between := starts[1 : len(starts)-1]
+		r.Process, r.Between = starts[0], between[max(len(between)-wire.MaxBetween, 0):]
 	}
 	if !b.offer.full {
 		r.Withdrawn = b.offer.withdrawn

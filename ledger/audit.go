@@ -82,9 +82,10 @@ func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 }
 
 // Judged reports whether a peer with this clock can say of each unfinished record here whether it has forgotten it:
-// there is none that it has known of and of which it lacks an update, so that LiveDigest leaves it out.
-func (l *Ledger) Judged(peer clock.Tips) bool {
-	for _, ref := range l.lacks(peer, 0) {
+// there is none that it has known of and of which it lacks an update, so that LiveDigest leaves it out. Of strays, up to a
+// version of them ([Ledger.Strays]), it has said so as it took them: no clock may ever cover these.
+func (l *Ledger) Judged(peer clock.Tips, strays uint64) bool {
+	for _, ref := range l.lacks(peer, strays) {
 		if l.unfinished(ref) && l.CreatedWithin(l.held[ref].record, peer) {
 			return false
 		}

@@ -19,11 +19,9 @@ type Member struct {
 	Protocol int           // the highest version of the protocol that it speaks; 0 when not known (rule K5)
 }
 
-// Runs reports whether an actor is a start of this member's process, the first one, the present one, or one between: what
-// that one runs goes on.
-func (m Member) Runs(a clock.Actor) bool {
-	return a != "" && (a == m.Actor || a == m.Process || m.Process.Before(a) && a.Before(m.Actor))
-}
+// Runs reports whether this is the process that had an actor when it began, or has it now. Which ones it had between, it
+// says itself: see [Membership.Present].
+func (m Member) Runs(a clock.Actor) bool { return a != "" && (a == m.Actor || a == m.Process) }
 
 // AsProcess is the actor that names the member's process, in what lasts longer than one of its starts: where a job runs,
 // and who owns it. It is "" when the member's actor is not known.

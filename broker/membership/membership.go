@@ -180,13 +180,15 @@ func (m *Membership) Living() int {
 	return n
 }
 
-// Present reports whether the process of a broker that has this actor, or had it, is alive.
+// Present reports whether the process of a broker that has this actor, or had it, is alive: what that one runs goes on. An
+// earlier process may have had one that lies between the first and the present one of this: its disk was restored, and its
+// clock was behind.
 func (m *Membership) Present(a clock.Actor) bool {
 	if slices.Contains(m.starts, a) {
 		return true
 	}
-	x := m.members[a.Broker()]
-	return x.Status == Alive && x.Runs(a)
+	x, said := m.members[a.Broker()], m.metadata[a.Broker()]
+	return x.Status == Alive && (x.Runs(a) || said.Actor == x.Actor && slices.Contains(said.Between, a))
 }
 
 // GoOnAs says that this broker has begun another start in the same process (rule K3).

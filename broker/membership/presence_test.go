@@ -103,3 +103,17 @@ func TestAnotherStartOfOneProcess(t *testing.T) {
 	require.Equal(t, []clock.Actor{"a~1", "a~2"}, m.Starts())
 	require.True(t, m.Present("a~1") && m.Present("a~2"))
 }
+
+// Which starts a process had between the first and the present one it says itself: another process may have had one that lies
+// between these, and what that one ran is lost (rules P3, K3).
+func TestStartsBetween(t *testing.T) {
+	m := New(Config{Actor: "a~1"})
+	m.Update(time.Unix(1000, 0), []Member{{Name: "b", Actor: "b~8", Process: "b~2", Status: Alive}})
+	require.False(t, m.Present("b~7"), "it has not said so yet")
+	m.Learn(wire.Metadata{Name: "b", Actor: "b~8", Process: "b~2", Between: []clock.Actor{"b~6", "b~7"}, Version: 1}, true)
+	for start, present := range map[clock.Actor]bool{"b~1": false, "b~2": true, "b~5": false, "b~6": true, "b~7": true, "b~8": true, "b~9": false} {
+		require.Equal(t, present, m.Present(start), "%s", start)
+	}
+	m.Update(time.Unix(1001, 0), []Member{{Name: "b", Actor: "b~9", Status: Alive}})
+	require.False(t, m.Present("b~7"), "b~8 has said it")
+}

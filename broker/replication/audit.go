@@ -87,7 +87,7 @@ func (r *Replication) Audited(reply *wire.Reply) {
 	switch {
 	case before.done: // the first counts: while a member writes, the latest clock that it has told is ahead of ours
 		a.done = true
-	case !r.lineage.Covers(l.base, r.proof.target) || !r.ledger.Judged(reply.Clock): // not all that is unfinished here was compared
+	case !r.lineage.Covers(l.base, r.proof.target) || !r.ledger.Judged(reply.Clock, l.strays): // not all that is unfinished here was compared
 		a.done = false
 		if !a.pushed {
 			a.pushed, l.news = true, true

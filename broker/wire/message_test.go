@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"a bad since":             {func(m *Message) { m.Delta = &Delta{Since: clock.Tips{{}}} }, "vector clock"},
 		"a bad delta's clock":     {func(m *Message) { m.Delta = &Delta{Clock: clock.Tips{{}}} }, "vector clock"},
 		"a row without name":      {func(m *Message) { m.Metadata.Name = "" }, "metadata"},
+		"a start of another (X2)": {func(m *Message) { m.Metadata.Between = []clock.Actor{"b~1", "c~1"} }, "starts of its process"},
+		"too many starts":         {func(m *Message) { m.Metadata.Between = slices.Repeat([]clock.Actor{"b~1"}, MaxBetween+1) }, "at most 16"},
 		"another's row (S4)":      {func(m *Message) { m.Metadata = &Metadata{Name: "c", Actor: "c~1"} }, "S4"},
 		"an old start's row (S4)": {func(m *Message) { m.Metadata.Actor = "b~0" }, "S4"},
 		"too many bytes": {func(m *Message) {

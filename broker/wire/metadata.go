@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
@@ -17,6 +18,9 @@ type Metadata struct {
 	Actor   clock.Actor  `codec:"actor" json:"actor"`
 	// Process is the actor with which the broker's process began, if it has begun another start since (rule K3).
 	Process clock.Actor `codec:"process,omitempty" json:"process,omitempty"`
+	// Between are the starts of that process after the first and before the present one, the latest MaxBetween: what one of
+	// them runs goes on (rule P3). Only the broker knows them: its clock may have been behind, and the first one, too.
+	Between []clock.Actor `codec:"between,omitempty" json:"between,omitempty"`
 
 	HTTPAddr string `codec:"http" json:"http_addr"`
 	Software string `codec:"software" json:"software"`
@@ -50,6 +54,9 @@ type Metadata struct {
 // NoRoom reports whether the broker's disk has no room for new jobs, and copies.
 func (r *Metadata) NoRoom() bool { return r.Full && r.Withdrawn == "" }
 
+// MaxBetween is how many starts Metadata.Between names. There is one a minute at most, and only while somebody lies.
+const MaxBetween = 16
+
 // InForce is how emergencies stand at a broker: those that are active and in whose scope
 // it is.
 type InForce struct {
@@ -71,10 +78,14 @@ type Capabilities struct {
 	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
 }
 
-// Validate refuses metadata whose actor or process belongs to another broker, or whose clock is not one.
+// Validate refuses metadata whose actor, or another start, belongs to another broker, or whose clock is not one.
 func (r *Metadata) Validate() error {
-	if !label.ValidName(r.Name) || r.Actor.Broker() != r.Name || r.Process != "" && r.Process.Broker() != r.Name {
+	foreign := func(a clock.Actor) bool { return a.Broker() != r.Name }
+	if !label.ValidName(r.Name) || foreign(r.Actor) || r.Process != "" && foreign(r.Process) {
 		return fmt.Errorf("metadata of %.64q with actor %.80q", r.Name, r.Actor)
+	}
+	if len(r.Between) > MaxBetween || slices.ContainsFunc(r.Between, foreign) {
+		return fmt.Errorf("metadata of %.64q with %d starts of its process, or one of another broker; at most %d", r.Name, len(r.Between), MaxBetween)
 	}
 	return checkClock(r.Clock)
 }
