@@ -71,11 +71,17 @@ func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {
 	w.deliver(packet{from: "c", to: "b", wire: wire.Encode(&m)})
 	require.Equal(t, lie, b.b.Clock(), "b can't know better")
 	w.submit(a, "j1")
+	w.pass(doubtAfter - time.Second)
+	require.Len(t, a.b.jobs.withID("j1"), 1)
+	w.submit(a, "j2")
 	w.pass(w.cfg.AckTimeout)
 	require.Contains(t, w.said, "a goes on as a~2: b holds 1099511627776 updates of a~1, which has written 6")
-	require.Contains(t, w.said, "a answers j1: submitted, 2 replicas")
-	require.Len(t, a.b.jobs.withID("j1"), 1)
-	require.Len(t, b.b.jobs.withID("j1"), 1)
+	require.Contains(t, w.said, "a answers j1: submitted, 1 replicas, degraded")
+	require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
+	for _, id := range []job.ID{"j1", "j2"} {
+		require.Len(t, a.b.jobs.withID(id), 1)
+		require.Len(t, b.b.jobs.withID(id), 1)
+	}
 	require.NotZero(t, a.b.stats.Breaches)
 }
 

@@ -30,11 +30,12 @@ type renewal struct {
 	known uint64     // updates of this start up to which others may have forgotten records without it: it was removed (rule M2)
 }
 
-// renewEach is the least time between two starts in one process. A claim of forgetting is looked at for a while: that this
-// broker was removed explains it, and comes with the first delta.
+// renewEach is the least time between two starts in one process. What puts updates of this start in doubt is looked at for a
+// while first: if this broker was removed, that comes with the first delta, and what others have forgotten without it is not
+// created again.
 const (
 	renewEach  = time.Minute
-	claimAfter = 5 * time.Second
+	doubtAfter = 5 * time.Second
 )
 
 // hear looks at what a peer holds of this broker's name, before anything else of it is used.
@@ -44,6 +45,7 @@ func (m *renewal) hear(s *replication.Said) {
 		switch {
 		case len(own) == 0:
 		case m.overstates(c):
+			m.delay(m.doubt)
 			m.want(fmt.Sprintf("%s holds %d updates of %s, which has written %d", s.From, m.claimed(c), m.cfg.Actor, m.ledger.Wrote()), own)
 			m.doubt = true
 		case own.Outdates(m.cfg.Actor, m.wall):
@@ -60,9 +62,7 @@ func (m *renewal) deny(from string, r ledger.Record) bool {
 	}
 	for d := range r.Creations() {
 		if d.Actor == m.cfg.Actor && d.Counter > m.known && !m.ledger.Lineage().Has(m.ledger.StableClock(), d) {
-			if m.why == "" {
-				m.next = later(m.next, m.now.Add(claimAfter))
-			}
+			m.delay(m.doubt || m.claim)
 			m.want(fmt.Sprintf("%s calls gone what %v has created", from, d), nil)
 			m.claim = true
 			return true
@@ -79,6 +79,13 @@ func (m *renewal) removed() {
 		m.why = ""
 	}
 	m.claim = false
+}
+
+// delay lets the reason for the next start be looked at for a while, unless that has begun.
+func (m *renewal) delay(begun bool) {
+	if !begun {
+		m.next = later(m.next, m.now.Add(doubtAfter))
+	}
 }
 
 func (m *renewal) want(why string, above clock.Tips) {

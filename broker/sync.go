@@ -115,7 +115,9 @@ func (b *Broker) acked(in Acked) {
 	if r.Delta != nil && takes {
 		b.merge(delta)
 	}
-	b.peers.Audited(r)
+	if !b.enrolment.blocked() { // else what it says of forgotten jobs was not heard
+		b.peers.Audited(r)
+	}
 }
 
 // hear takes in what a peer says of itself in any message. It reports whether it is a member.

@@ -9,6 +9,8 @@
 //
 // Properties: nobody drops an unfinished record that nobody has finished ("lost"), and nobody runs again what all
 // others have forgotten ("zombie").
+//
+// minted.go explores what a broker that was removed, and is back, says again (M2, K3).
 package main
 
 import (
@@ -259,6 +261,9 @@ func cases() []explore.Case {
 		of("as-written, liar", "lost", rule{lies: true, anyTime: true}),
 		of("as-written, restored", "", rule{restores: true, restarts: true, anyTime: true}),
 		of("unresolved, restored", "zombie", rule{restores: true, restarts: true, unresolved: true}),
+		{Name: "minted, removed", Most: most, Search: mint{}.search},
+		{Name: "minted at once, removed", Breaks: "zombie", Most: most, Search: mint{atOnce: true}.search},
+		{Name: "minted, a lie before that", Breaks: "zombie", Most: most, Search: mint{early: true}.search},
 	}
 }
 
