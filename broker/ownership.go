@@ -120,8 +120,7 @@ func (o *ownership) adopt(r *job.Record) bool {
 	}
 	var best *job.Report
 	for _, rep := range r.Reports {
-		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
-		if !runs || !o.members.Present(rep.Dot.Actor) || o.members.Leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
+		if !goesOn(r, &rep) || !o.members.Present(rep.Dot.Actor) || o.members.Leaves(rep.Dot.Actor.Broker()) || rep.Attempt.Compare(p.Attempt) >= 0 {
 			continue
 		}
 		if o.processAt(rep.Dot.Actor.Broker()) == p.Actor {
@@ -144,8 +143,20 @@ func (o *ownership) adopt(r *job.Record) bool {
 // yet to say so (rule J7).
 func (o *ownership) adopted(r *job.Record) bool {
 	return slices.ContainsFunc(r.Reports, func(rep job.Report) bool {
-		runs := rep.Phase == job.Running || rep.Phase == job.Suspended
-		return runs && rep.Attempt.Compare(r.Place.Attempt) < 0 && o.processAt(rep.Dot.Actor.Broker()) == r.Place.Actor
+		return goesOn(r, &rep) && rep.Attempt.Compare(r.Place.Attempt) < 0 && o.processAt(rep.Dot.Actor.Broker()) == r.Place.Actor
+	})
+}
+
+// goesOn reports whether an attempt runs by the last that its process has said of it. A process that has begun another start
+// meanwhile has two reports, and what the earlier start said may be over (rules K3, J12).
+func goesOn(r *job.Record, rep *job.Report) bool {
+	if rep.Phase != job.Running && rep.Phase != job.Suspended {
+		return false
+	}
+	a := rep.Dot.Actor
+	return !slices.ContainsFunc(r.Reports, func(later job.Report) bool {
+		b := later.Dot.Actor
+		return b.Broker() == a.Broker() && b > a && later.Attempt.Compare(rep.Attempt) >= 0
 	})
 }
 
