@@ -91,6 +91,11 @@ func (w *world) settle(ctx context.Context, deadline time.Time, enough func(look
 // and that disk was exchanged by us.
 func (w *world) excused(a acknowledged) bool { return a.copies <= 1 && w.gone(a.by, a.at) }
 
+// ranThereBefore reports whether a job has only run where it was acknowledged, before that disk was exchanged.
+func (w *world) ranThereBefore(a acknowledged, runs []*attempt) bool {
+	return !slices.ContainsFunc(runs, func(x *attempt) bool { return x.broker != a.by || !w.gone(a.by, x.start) })
+}
+
 // last asks every broker for every job once more, compares, and looks at all runs.
 func (w *world) last(ctx context.Context, r *report) error {
 	members := w.members()
@@ -165,10 +170,10 @@ func (w *world) examine(r *report, a acknowledged, shown []api.Job) ([]*attempt,
 	r.finished(a, j)
 	switch what := a.wrong(j, runs); {
 	case what == "":
-	case w.excused(a) && len(runs) == 0 && strings.Contains(j.Reason, "its inputs could not be fetched"):
-		r.goneWithDisk++ // its record got around, its inputs were on that disk alone
+	case w.excused(a) && w.ranThereBefore(a, runs) && strings.Contains(j.Reason, "its inputs could not be fetched"):
+		r.goneWithDisk++ // its record got around, its inputs, and what it had made of them, were on that disk alone
 	default:
-		r.wrong = append(r.wrong, fmt.Sprintf("%s (%s): %s", a.id, a.kind, what))
+		r.wrong = append(r.wrong, fmt.Sprintf("%s (%s, acknowledged by %s at %s with %d copies): %s", a.id, a.kind, a.by, clockTime(a.at), a.copies, what))
 	}
 	return runs, nil
 }
