@@ -72,6 +72,12 @@ func StoredClock(scan Scan) (clock.Tips, error) {
 	return c, err
 }
 
+// StoredStableClock reads the stable clock that batches have written to a store (rule F1), as StoredClock reads the clock.
+func StoredStableClock(scan Scan) (clock.Tips, error) {
+	c, _, err := storedClock(scan, stableKey)
+	return c, err
+}
+
 // storedClock reads a clock, and says whether it is stored under a single key.
 func storedClock(scan Scan, space []byte) (c clock.Tips, one bool, err error) {
 	var all clock.Vector

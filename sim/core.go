@@ -126,6 +126,7 @@ type coreNode struct {
 	learnt      map[clock.Dot]time.Time // when verdicts came to its disk
 	heard       map[emergency.ID]bool   // events that it was told of
 	firm        map[string]bool         // jobs whose end it has shown as firm, in any start
+	without     map[string]clock.Tips   // what was stable on its disk when it let a broker in, by its name
 	confirmed   map[string]clock.Actor  // which start of a peer has confirmed a blob, by peer and digest
 }
 
@@ -183,7 +184,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 func (c *Core) add() (name string) {
 	name = fmt.Sprintf("b%d", len(c.names))
 	c.names = append(c.names, name)
-	c.nodes[name] = &coreNode{name: name, firm: map[string]bool{}, disk: disk{}, blobs: map[string]bool{}, protocol: wire.Version}
+	c.nodes[name] = &coreNode{name: name, firm: map[string]bool{}, without: map[string]clock.Tips{}, disk: disk{}, blobs: map[string]bool{}, protocol: wire.Version}
 	return name
 }
 
@@ -422,6 +423,7 @@ func (c *Core) synced(n *coreNode, b *broker.Broker, disk diskUse, rd broker.Rea
 
 // write is what the disk does with a commit.
 func (c *Core) write(n *coreNode, ops []ledger.Op) {
+	before := disk{} // the values that others take the place of
 	for _, op := range ops {
 		if op.Value == nil {
 			delete(n.disk, string(op.Key))
@@ -430,10 +432,14 @@ func (c *Core) write(n *coreNode, ops []ledger.Op) {
 		if c.written != nil {
 			c.written(n.name, string(op.Key), n.disk[string(op.Key)], op.Value)
 		}
-		old := n.disk[string(op.Key)]
+		old, held := n.disk[string(op.Key)]
+		if held {
+			before[string(op.Key)] = old
+		}
 		n.disk[string(op.Key)] = op.Value
 		c.checkWrite(n, op, old)
 	}
+	c.checkMembers(n, ops, before)
 }
 
 func (c *Core) act(n *coreNode, rd broker.Ready) {

@@ -7,16 +7,21 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // What clients were told, all of them, by whichever broker and whenever. The other checks look
 // at disks; these look at promises, which are all that a client ever has:
 //
-//   - a firm result, one that is not provisional, never changes (rule A3);
+//   - a firm result, one that is not provisional, never changes (rule A3), as long as a member keeps the disk that
+//     holds it: beyond that nothing is promised, for nobody in the roll knows better (decisions/0021);
 //   - when a broker calls a result firm, no member holds the job without having held that end:
-//     such a one may still write another;
+//     such a one may still write another. Only who came, or came back, when that end was stable already
+//     counted for nothing then: what it writes meets the seals of those who know (rules F1, F2);
 //   - a broker that has called a job's end firm shows that end for as long as it keeps its disk
 //     (one that is not may be shown to one client, whose token covers it, and not yet to another);
 //   - who presents a causal token is never shown less than others were by an answer that the token
@@ -31,6 +36,7 @@ type answers struct {
 	held  map[clock.Dot]map[string]bool     // which disks have ever held a verdict
 	kept  map[clock.Dot]map[string]bool     // which disks hold it still, or have forgotten it since all did
 	had   map[creation]map[string]bool      // which disks have ever held a job
+	roll  roll.Roll                         // what all member records that were ever written say together
 }
 
 // creation is one job: an ID and a spec that are submitted again after all have forgotten them
@@ -76,11 +82,43 @@ func (a *answers) checkHolds(at string, r *job.Record) {
 }
 
 // diskChanged notes that a disk was lost, or is an older one: what it holds still is told by
-// checkHolds afterwards.
+// checkHolds afterwards, and then forgets what was lost with it.
 func (a *answers) diskChanged(at string) {
 	delete(a.ended, at)
 	for _, disks := range a.kept {
 		delete(disks, at)
+	}
+}
+
+// forgetLost drops the firm answers that no member of the roll holds any more: with them as many disks were lost, together, as
+// held copies, or all that there were. Who has said goodbye is no member, whatever its disk holds.
+func (a *answers) forgetLost() {
+	maps.DeleteFunc(a.firm, func(_ creation, first told) bool {
+		for name := range a.kept[first.verdict] {
+			if !a.roll.Closed(name) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// checkMembers remembers the member records that have reached a disk, with what that has held before.
+func (c *Core) checkMembers(n *coreNode, ops []ledger.Op, before disk) {
+	a := &c.checks.answers
+	for _, op := range ops {
+		ref, ok := ledger.RefOf(op.Key)
+		if !ok || ref.Kind != kind.Member || op.Value == nil {
+			continue
+		}
+		r := n.disk.member(ref.Key)
+		if known := a.roll.Get(r.Name); known != nil {
+			r, _ = roll.Merge(known, r)
+		}
+		a.roll.Note(r)
+		if was := before.member(ref.Key); n.disk.member(ref.Key).Open() && (was == nil || !was.Open()) {
+			n.without[ref.Key] = n.disk.stable()
+		}
 	}
 }
 
@@ -127,10 +165,7 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time
 		case !was:
 			c.checkKnown(n, r, id)
 			a.firm[id] = now
-		case first.verdict == now.verdict:
-		case len(a.kept[first.verdict]) == 0: // every disk that held it was lost
-			a.firm[id] = now
-		default:
+		case first.verdict != now.verdict:
 			c.fail("A3: %s called %s %s for good (%v), and %s calls it %s for good (%v)", first.by, r.ID, first.outcome, first.verdict, n.name, now.outcome, now.verdict)
 		}
 		switch {
@@ -169,7 +204,8 @@ func (c *Core) checkToken(n *coreNode, r *job.Record, past causal.Context) {
 
 // checkKnown sees to it that a result which is called firm for the first time is known to all that
 // could write another: those that hold the job, and whose member record is not closed, whatever SWIM
-// says of them, and whether it has ever heard of them (rules M1, M2).
+// says of them, and whether it has ever heard of them (rules M1, M2). Where it was stable before they were let in, they
+// were not asked.
 func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) {
 	a := &c.checks.answers
 	for _, name := range slices.Sorted(maps.Keys(a.had[id])) {
@@ -177,6 +213,7 @@ func (c *Core) checkKnown(n *coreNode, r *job.Record, id creation) {
 		switch {
 		case !c.nodes[name].disk.holds(id.key): // it was told to forget the job
 		case member != nil && !member.Open(): // it has said goodbye
+		case n.disk.lineage().Has(n.without[name], r.Verdict().Dot):
 		case !a.held[r.Verdict().Dot][name]:
 			c.fail("A3: %s calls %s %s for good, but %s has never held that end", n.name, r.ID, r.Verdict().Outcome, name)
 		}

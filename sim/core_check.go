@@ -109,6 +109,7 @@ func (c *Core) diskChanged(n *coreNode) {
 			delete(holders, n.name)
 		}
 	}
+	c.checks.answers.forgetLost()
 }
 
 // checkRun looks at an attempt that a broker starts.

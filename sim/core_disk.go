@@ -102,6 +102,13 @@ func (d disk) holds(key string) bool {
 	return whole || stub
 }
 
+// stable is the stable clock of the disk's broker (rule F1).
+func (d disk) stable() clock.Tips {
+	c, err := ledger.StoredStableClock(d.scan)
+	must(err)
+	return c
+}
+
 // member returns a broker's member record, nil when the disk has none.
 func (d disk) member(name string) *roll.Record {
 	value, ok := d[string(ledger.RecordKey(kind.MemberRef(name)))]
