@@ -72,12 +72,15 @@ func (c *core) refuses(name string) string {
 
 // placeElsewhere finds another place for a job whose attempt was returned (rule J12): at once at a broker that has not
 // returned it, otherwise after a pause. It ends a job that was returned too often, that nobody can carry out, or that
-// may have run and must not twice.
+// may have run and must not twice: also one that another owner has placed, or an earlier start of this one (rule J8).
 func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	who := back.By.Broker()
 	switch {
 	case back.Began && !r.Spec.MayRedeploy():
 		o.decide(r.Key(), job.Failed, fmt.Sprintf("%s could not go on with it (%s): it may have run, and redeploy is false", who, back.Reason), nil)
+		return
+	case r.Owner.Tenure != r.Place.Attempt.Tenure && !r.Spec.MayRedeploy(): // whoever placed it may have placed it again
+		o.decide(r.Key(), job.Failed, "its owner was lost after "+who+" had returned it: it may have run, and redeploy is false", nil)
 		return
 	case len(r.Returns) >= job.MaxReturns:
 		o.decide(r.Key(), job.Failed, fmt.Sprintf("returned %d times, the last time by %s: %s", len(r.Returns), who, back.Reason), nil)
