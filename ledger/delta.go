@@ -295,6 +295,9 @@ func (l *Ledger) reach() {
 // of a transfer, until its last one; and for good when the sender has lost its disk in between (rule L5). It is
 // higher whenever there is another one; 0 is none.
 func (l *Ledger) Strays() (version uint64) {
+	if len(l.stubs.beyond) > 0 {
+		version = l.stubs.strayed
+	}
 	for _, v := range l.strays {
 		version = max(version, v)
 	}
@@ -333,6 +336,7 @@ func (l *Ledger) settle() {
 			delete(l.strays, a)
 		}
 	}
+	l.coverStubs()
 }
 
 // join merges one record, and returns what changed, nil when nothing did. A record
@@ -411,7 +415,7 @@ type Transfer struct {
 func (l *Ledger) Pin(since clock.Tips) *Transfer { return l.pin(since, 0) }
 
 func (l *Ledger) pin(since clock.Tips, strays uint64) *Transfer {
-	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since, strays), stubs: l.lacksStubs(since)}
+	return &Transfer{since: since.Clone(), clock: l.Clock(), refs: l.lacks(since, strays), stubs: l.lacksStubs(since, strays)}
 }
 
 // Page returns the present page of at most limit encoded bytes (but at least

@@ -19,6 +19,7 @@ type replica struct {
 	mint   func() (a clock.Actor, row bool) // nil for an actor of the earlier form
 	*Ledger
 	incoming *incoming // the transfer that comes in; gone at a crash
+	partly   bool      // whether the last delta was taken in only in part
 	told     []Ref     // what it said to have forgotten, in its last answer
 }
 
@@ -26,6 +27,7 @@ type replica struct {
 type incoming struct {
 	from *Transfer
 	next int
+	bad  bool // a page had what counts for nothing, so that the clock of the whole does not either
 }
 
 func newReplica(name string) *replica {
@@ -63,7 +65,7 @@ func (r *replica) receive(d Delta) (news []Change, adopted bool) {
 	}
 	m, err := r.Merge(d)
 	must(err)
-	r.told = m.Forgotten
+	r.told, r.partly = m.Forgotten, m.Refused || m.Voided()
 	return m.News, m.Adopted
 }
 
@@ -76,7 +78,11 @@ func (r *replica) page(t *Transfer, number int, d Delta) (news []Change, adopted
 	if r.incoming == nil || r.incoming.from != t || number > r.incoming.next {
 		return nil, false, false
 	}
+	if r.incoming.bad {
+		d.Clock = nil
+	}
 	news, adopted = r.receive(d)
+	r.incoming.bad = r.incoming.bad || r.partly
 	r.incoming.next = number + 1
 	return news, adopted, true
 }

@@ -26,7 +26,9 @@ type StubSchema struct {
 type stubs struct {
 	schemas map[Kind]*StubSchema // of the kinds that have stubs
 	stored  int                  // how many are on disk and not in memory
-	high    clock.Tips           // no stub on disk has a higher dot: who covers this lacks none of them
+	high    clock.Tips           // no stub on disk has a higher dot that our clock covers: who covers this lacks none of them
+	beyond  clock.Vector         // the highest dots of stubs on disk that our clock does not cover yet, as of a transfer's first pages
+	strayed uint64               // the version of the latest of those: see Ledger.Strays
 	coming  map[Ref]struct{}     // in memory, until a batch has written them
 	shadows map[Ref]struct{}     // on disk beside a record that is whole again: pages of a transfer may rely on the key
 	gone    map[Ref]uint64       // still on disk, until the batch of this generation has deleted them
@@ -54,11 +56,12 @@ func (l *Ledger) isStub(k Kind, r Record) bool {
 }
 
 // Reduce makes a stub of a finished record. It is no update: nobody else hears of it. A record that is not held,
-// or is a stub already, is not an error.
+// or is a stub already, is not an error. One with an update that our clock does not cover stays whole: it goes to others as a
+// stray, which a stub can't.
 func (l *Ledger) Reduce(ref Ref) error {
 	e, err := l.lookup(ref)
 	s := l.stubs.schemas[ref.Kind]
-	if e == nil || err != nil || s == nil || !e.record.Finished() || s.Is(e.record) {
+	if e == nil || err != nil || s == nil || !e.record.Finished() || s.Is(e.record) || !l.lineage.HasAll(l.seen, e.record.Writers()) {
 		return err
 	}
 	l.stubs.drop = append(l.stubs.drop, Op{Key: RecordKey(ref)})
@@ -214,12 +217,28 @@ func (l *Ledger) putAway(ref Ref, r Record) {
 	l.raiseStubs(r)
 }
 
-// raiseStubs has the clock of the stubs on disk cover one, but for updates that no clock covers: nobody would ever
-// cover it then, and be sent stubs without end.
+// raiseStubs has the clock of the stubs on disk cover one, but for updates that our clock does not cover: these are strays,
+// and go to others as such.
 func (l *Ledger) raiseStubs(r Record) {
 	for _, d := range r.Writers() {
-		if !l.lineage.Has(l.stubs.high, d) && l.lineage.Has(l.seen, d) {
+		switch {
+		case l.lineage.Has(l.stubs.high, d):
+		case l.lineage.Has(l.seen, d):
 			l.stubs.high = l.lineage.Merge(l.stubs.high, clock.NewTips(d))
+		case l.stubs.beyond.Get(d.Actor) < d.Counter:
+			l.stubs.beyond.Set(d)
+			l.strayed++
+			l.stubs.strayed = l.strayed
+		}
+	}
+}
+
+// coverStubs does the same for stubs that our clock has come to cover since they were put away.
+func (l *Ledger) coverStubs() {
+	for _, d := range slices.Clone(l.stubs.beyond) {
+		if l.lineage.Has(l.seen, d) {
+			l.stubs.high = l.lineage.Merge(l.stubs.high, clock.NewTips(d))
+			l.stubs.beyond = slices.DeleteFunc(l.stubs.beyond, func(x clock.Dot) bool { return x == d })
 		}
 	}
 }
@@ -247,9 +266,10 @@ type stubPages struct {
 	from, upto []byte // the keys before the present page, and at its end
 }
 
-// lacksStubs begins to list what a peer with this clock lacks of the stubs; nil when it lacks none.
-func (l *Ledger) lacksStubs(since clock.Tips) *stubPages {
-	if l.lineage.Covers(since, l.stubs.high) {
+// lacksStubs begins to list what a peer with this clock, which has taken strays up to a version of them, lacks of the stubs;
+// nil when it lacks none.
+func (l *Ledger) lacksStubs(since clock.Tips, strays uint64) *stubPages {
+	if l.lineage.Covers(since, l.stubs.high) && (l.stubs.strayed <= strays || l.lineage.HasAll(since, l.stubs.beyond)) {
 		return nil
 	}
 	return &stubPages{}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
 )
 
 // reduced is a replica with n finished records, all of them stubs on its disk.
@@ -197,4 +199,58 @@ func TestWholeAgainWithinATransfer(t *testing.T) {
 	require.True(t, last)
 	require.Len(t, d.Entries, 2)
 	require.Equal(t, setRef("j00002"), d.Entries[1].Ref)
+}
+
+// Who got stubs page by page, each synced before the clock that covers them came, gives them to others, before its next start as
+// after it, and whether that clock has ever come.
+func TestStubsOfATransfer(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		a, b := reduced(t, 5), newReplica("b")
+		transfer := a.Pin(nil)
+		for number := range 5 {
+			d, last, err := transfer.Page(a.Ledger, 1)
+			require.NoError(t, err)
+			require.Equal(t, number == 4, last)
+			if last && !ends {
+				break
+			}
+			_, adopted, ok := b.page(transfer, number, d)
+			require.True(t, ok)
+			require.Equal(t, last, adopted)
+			b.sync()
+			transfer.Advance()
+		}
+		for range 2 {
+			c := newReplica("c")
+			version := b.Strays()
+			require.Equal(t, ends, version == 0)
+			d, ok, err := b.Delta(nil, 1<<20)
+			require.NoError(t, err)
+			require.True(t, ok)
+			c.receive(d)
+			require.Equal(t, b.contents(), c.contents())
+			d, ok, err = b.DeltaBut(c.Clock(), version, 1<<20)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Empty(t, d.Entries, "who has taken them is sent none again")
+			b.start()
+		}
+	}
+}
+
+// A finished record with an update that no clock may ever cover goes to others as a stray, so it does not become a stub.
+func TestStraysStayWhole(t *testing.T) {
+	b := newReplica("b")
+	stray, err := decodeSet([]byte("j1 a~1:3* closed"))
+	require.NoError(t, err)
+	_, err = b.Merge(Delta{Entries: []Entry{{Ref: setRef("j1"), Record: stray}}})
+	require.NoError(t, err)
+	require.NoError(t, b.Reduce(setRef("j1")))
+	b.sync()
+	require.Zero(t, b.Stubs())
+	_, err = b.Merge(Delta{Clock: clock.NewTips(clock.Dot{Actor: "a~1", Counter: 3})})
+	require.NoError(t, err)
+	require.NoError(t, b.Reduce(setRef("j1")))
+	b.sync()
+	require.Equal(t, 1, b.Stubs())
 }
