@@ -224,7 +224,7 @@ var mutants = []mutant{
 		"	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)\n", "	m.Reports, c[3] = mergeReports(a.Reports, b.Reports)\n	if b.IsStub() && !a.IsStub() {\n		m, _ := Merge(a.ToStub(), b)\n		return m, true\n	}\n",
 		"./job", "Stub"},
 	{"M4 stubs are not sent", "ledger/stubs.go",
-		"	if l.lineage.Covers(since, l.stubs.high) {", "	if true {",
+		"	if l.lineage.Covers(since, l.stubs.high) && (", "	if l.lineage.Covers(since, l.stubs.high) || true || (",
 		"./ledger", "StubsAreOnDiskOnly"},
 	{"M4 a page misses what is whole again", "ledger/stubs.go",
 		"			r = e.record\n		}\n", "			return true\n		}\n",
