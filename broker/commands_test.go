@@ -302,15 +302,19 @@ func gossip(s *story) {
 	s.w.step(s.node(1), Gossip{State: state})
 }
 
-// claim lets b reply to a that it holds all that a holds, and has forgotten a job.
+// claim lets b reply to a that it holds all that a holds, and has forgotten a job, or is in doubt of it.
 func claim(s *story) {
 	n := s.node(1)
 	id := s.word(2)
 	keys := n.b.withID(job.ID(id))
 	require.NotEmpty(s.t, keys, "%s does not hold %s", n.name, id)
-	s.w.step(n, Acked{Peer: s.word(0), Reply: wire.Reply{
-		Version: wire.Version, From: s.word(0), Actor: s.node(0).cfg.Actor, Clock: n.b.Clock(), Forgotten: []ledger.Ref{kind.JobRef(keys[0])},
-	}})
+	r := wire.Reply{Version: wire.Version, From: s.word(0), Actor: s.node(0).cfg.Actor, Clock: n.b.Clock()}
+	if refs := []ledger.Ref{kind.JobRef(keys[0])}; s.word(3) == "doubt" {
+		r.Doubted = refs
+	} else {
+		r.Forgotten = refs
+	}
+	s.w.step(n, Acked{Peer: s.word(0), Reply: r})
 }
 
 // mislead lets b reply to c with its clock as that of a delta, and leave the records out.

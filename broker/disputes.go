@@ -19,11 +19,11 @@ import (
 // updates. So nobody can have forgotten a job that is unfinished here, unless this disk is an older copy of the one
 // that told so: a claim counts only while this start is unproven. Even then it is not believed on one word: the job
 // is *disputed*, held and not run, until a member answers that it holds it undisputed, or all have answered that it
-// is absent. Then it is set aside (rule F3; docs/decisions/0022).
+// is absent, or in doubt there, too. Then it is set aside (rule F3; docs/decisions/0022, 0121).
 
 // disputes are the unfinished jobs that others may have finished and forgotten, and those that were set aside.
 type disputes struct {
-	open    map[string]map[string]bool // by key: the members that have answered that it is absent
+	open    map[string]map[string]bool // by key: the members that have answered that it is absent, or in doubt there
 	changed bool                       // others are open than the members are asked of
 	aside   map[string]*setAside       // by key
 }
@@ -61,20 +61,42 @@ func (b *Broker) forgetWith(from string, ref ledger.Ref, peer clock.Tips) {
 
 // claimed judges the claim that a job was forgotten.
 func (b *Broker) claimed(from string, r *job.Record) {
-	key := r.Key()
 	switch {
 	case b.enrolment.blocked(): // neither believed nor refuted: others may well have forgotten it (rule M2)
 	case r.Finished() && b.needs(wire.V3) == nil: // true or not, it goes when its own retention is over
 	case b.needs(wire.V3) != nil: // there, others forget without who is away
 		b.forget(r)
 		b.stats.Zombies++
-	case !b.isDisputed(key) && (b.peers.Proven() || r.Created[0].Dot.Actor == b.cfg.Actor && !b.peers.Old(r.Submitted())):
+	case !b.mayDoubt(r):
 		b.stats.Refuted++
 		b.breach(from, "F3", "it says that it has forgotten the job %s, which is unfinished here", r.ID)
 	default:
-		b.dispute(key)
-		b.disputes.open[key][from] = true
-		b.settleDispute(r)
+		b.unsure(from, r)
+	}
+}
+
+// mayDoubt reports whether others may have ended and forgotten a job that is unfinished here: it is disputed, or this start
+// is not proven, and has not created it.
+func (b *Broker) mayDoubt(r *job.Record) bool {
+	return b.isDisputed(r.Key()) || !b.peers.Proven() && (r.Created[0].Dot.Actor != b.cfg.Actor || b.peers.Old(r.Submitted()))
+}
+
+// unsure notes that a job is absent at a member, or in doubt there.
+func (b *Broker) unsure(from string, r *job.Record) {
+	key := r.Key()
+	b.dispute(key)
+	b.disputes.open[key][from] = true
+	b.settleDispute(r)
+}
+
+// doubtedBy takes in that a member holds jobs, and is in doubt itself: its disk may be an older copy, too. So whoever
+// holds one by a start that is not proven is in doubt as well, and does not wait for that member.
+func (b *Broker) doubtedBy(from string, refs []ledger.Ref, peer clock.Tips) {
+	for _, ref := range refs {
+		r := b.record(ref.Key)
+		if ref.Kind == kind.Job && r != nil && !r.Finished() && b.ledger.CreatedWithin(r, peer) && b.mayDoubt(r) && !b.enrolment.blocked() {
+			b.unsure(from, r)
+		}
 	}
 }
 
@@ -109,8 +131,8 @@ func (b *Broker) askDisputed() {
 	b.peers.Ask(refs)
 }
 
-// settleDispute sets a job aside when every member has answered that it is absent there. An absent one holds that
-// back.
+// settleDispute sets a job aside when every member has answered that it is absent there, or in doubt. An absent one holds
+// that back.
 func (b *Broker) settleDispute(r *job.Record) {
 	key := r.Key()
 	for _, name := range b.members.Counted() {
@@ -135,10 +157,10 @@ func (b *Broker) heldBy(refs []ledger.Ref) {
 	}
 }
 
-// asked answers an audit, beside what this broker has forgotten: which jobs it holds without a doubt, and the ends of
-// those that have ended here. The clock of who asks may cover such an end, although it has not got it.
+// asked answers an audit, beside what this broker has forgotten: which jobs it holds without a doubt, of which it is in
+// doubt, and the ends of those that have ended here. The clock of who asks may cover such an end, although it has not got it.
 func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
-	if a == nil || reply.Version < wire.V3 || !b.proven() {
+	if a == nil || reply.Version < wire.V3 || b.enrolment.blocked() {
 		return
 	}
 	var ends ledger.Delta
@@ -149,7 +171,10 @@ func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
 		}
 		r := b.record(ref.Key)
 		switch {
-		case ref.Kind != kind.Job || r == nil || b.isDisputed(ref.Key):
+		case ref.Kind != kind.Job || r == nil:
+		case b.isDisputed(ref.Key):
+			reply.Doubted = append(reply.Doubted, ref)
+		case !b.proven(): // it can't vouch for what is on its disk
 		case r.Finished():
 			in := ledger.Entry{Ref: ref, Dots: r.Dots, Encoded: r.Encode()}
 			if size += len(in.Encoded); size <= wire.MaxPage {

@@ -78,7 +78,7 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")
 	}
 	if n := len(b.disputes.open); n > 0 {
-		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait until one of them says that it holds them, or all have said that they do not (rule F3): %d", n))
+		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait until one of them says that it holds them without a doubt, or all have said that they do not (rule F3): %d", n))
 	}
 	if n := len(b.disputes.aside); n > 0 {
 		out = append(out, fmt.Sprintf("jobs that were set aside, since all others have said after this broker's start that they were forgotten (rule F3): %d; they can be read here, and submitted again", n))

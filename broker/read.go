@@ -66,7 +66,7 @@ func (b *Broker) lookUp(t Token, id string, past causal.Context, reads bool) *jo
 }
 
 // whyAside says to people what became of a job that was set aside (rule F3).
-const whyAside = "set aside: every other broker has answered this one, after its start, that the job was ended and forgotten; if not, submit it again"
+const whyAside = "set aside: all other brokers have answered this one, after its start, that the job was ended and forgotten, or may have been; if not, submit it again"
 
 // tellWaiters answers the clients that wait for a job's end: it has ended, or it is forgotten.
 func (b *Broker) tellWaiters(key string) {
@@ -154,7 +154,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 // why says why a job does not run, as far as this broker can tell.
 func (b *Broker) why(r *job.Record) string {
 	if b.isDisputed(r.Key()) {
-		return "disputed: others may have ended and forgotten it; it waits until one says that it holds it, or all that they do not (rule F3)"
+		return "disputed: others may have ended and forgotten it; it waits until one says that it holds it without a doubt, or all that they do not (rule F3)"
 	}
 	switch r.State() {
 	case job.StatePending:

@@ -54,7 +54,7 @@ import (
 //	                            bad: its first record is damaged
 //	drop a b                    that message is lost
 //	mislead b c                 b tells c a clock that covers all that b holds, and leaves the records out
-//	claim b a j1                b answers a that it has forgotten j1, and holds all that a holds
+//	claim b a j1 [doubt]        b answers a that it has forgotten j1, and holds all that a holds; or that it is in doubt of j1
 //	hold a b, late a b          the first message on its way from a to b is held up; it arrives
 //	loud, quiet                 messages are shown, or not
 //	report a j1 ok|fail|fatal [out=f], stopped a j1 [out=f], fetched a j1 [error|nowhere], pushed a b [failed]

@@ -49,6 +49,7 @@ func (b *Broker) deliver(in Deliver) {
 		got = b.peers.Receive(m, b.merge)
 	}
 	b.peers.Settle()
+	b.askDisputed()
 	reply, err := b.peers.Reply(m, b.head(), got)
 	if err != nil {
 		b.fail(err)
@@ -110,6 +111,7 @@ func (b *Broker) acked(in Acked) {
 		for _, ref := range r.Forgotten {
 			b.forgetWith(peer, ref, r.Clock)
 		}
+		b.doubtedBy(peer, r.Doubted, r.Clock)
 	}
 	b.heldBy(r.Held)
 	if r.Delta != nil && takes {

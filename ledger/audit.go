@@ -36,20 +36,27 @@ func (l *Ledger) toggle(ref Ref) {
 
 // LiveDigest sums up the unfinished records whose dots a peer's clock covers (rule
 // L9). The peer holds these, or it has forgotten them; two brokers that know the
-// same have the same digest of one another. It costs what the peer lacks.
-func (l *Ledger) LiveDigest(peer clock.Tips) []byte {
+// same have the same digest of one another. It costs what the peer lacks. Some records may be left out: the peer then
+// asks about these.
+func (l *Ledger) LiveDigest(peer clock.Tips, but ...Ref) []byte {
 	live := l.live
-	for _, ref := range l.lacks(peer, 0) {
+	out := l.lacks(peer, 0)
+	if len(but) > 0 {
+		out = append(out, but...)
+		slices.SortFunc(out, Ref.compare)
+		out = slices.Compact(out)
+	}
+	for _, ref := range out {
 		if l.unfinished(ref) {
 			i, share := slot(ref)
 			live[i] ^= share
 		}
 	}
-	out := make([]byte, 0, DigestSize)
+	sums := make([]byte, 0, DigestSize)
 	for _, x := range live {
-		out = binary.BigEndian.AppendUint64(out, x)
+		sums = binary.BigEndian.AppendUint64(sums, x)
 	}
-	return out
+	return sums
 }
 
 // SumOf sums up a live digest in its turn: two brokers whose digests are the same need not send them.

@@ -329,10 +329,16 @@ func (h *hostile) take(n *coreNode, s replication.Send, sent []byte) {
 		r.Live[h.draw(len(r.Live))] = byte(h.draw(256))
 	}
 	if jobs := n.disk.jobs(); len(jobs) > 0 && h.draw(4) == 0 {
-		c.tell("%s has forgotten all that %s holds", h.name, n.name)
 		r.Clock = n.b.Clock()
+		lie := &r.Forgotten
+		if h.draw(4) == 0 {
+			c.tell("%s is in doubt of all that %s holds", h.name, n.name)
+			lie = &r.Doubted
+		} else {
+			c.tell("%s has forgotten all that %s holds", h.name, n.name)
+		}
 		for _, x := range jobs {
-			r.Forgotten = append(r.Forgotten, kind.JobRef(x.Key()))
+			*lie = append(*lie, kind.JobRef(x.Key()))
 		}
 	}
 	answer := wire.Encode(&r)

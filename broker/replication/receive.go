@@ -78,7 +78,7 @@ func (r *Replication) Reply(m *wire.Message, head Head, got Received) (*wire.Rep
 		reply.ToldHeard = l.told.version
 	}
 	if m.Live {
-		reply.Live = r.ledger.LiveDigest(m.Clock)
+		reply.Live = r.ledger.LiveDigest(m.Clock, r.disputed...) // who holds one of these, too, is to hear of the doubt
 		// The sender must know our present clock: it may have expected less of an earlier one, and take it for all.
 		if reply.Told != nil && m.ToldHeard == reply.Told.Version && m.LiveSum == ledger.SumOf(reply.Live) {
 			reply.Live, reply.LiveSame = nil, true

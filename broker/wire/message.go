@@ -105,6 +105,8 @@ type Reply struct {
 	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
 	// Held names unfinished records of the Audit that the receiver holds, and of which it has no doubt (rule F3).
 	Held []ledger.Ref `codec:"held,omitempty"`
+	// Doubted names unfinished records of the Audit that the receiver holds, and of which it is in doubt itself (rule F3).
+	Doubted []ledger.Ref `codec:"doubted,omitempty"`
 }
 
 // Audit lists unfinished records of the sender whose dots the receiver's clock

@@ -3,12 +3,13 @@
 //
 // Three members and one record, which a created. A clock is reduced to "covers the record" (whoever covers it and lacks
 // it has forgotten it, as far as a peer can tell). One member, b, may lie: it says that it has forgotten what it holds,
-// that its clock covers what it never had, and that its stable clock covers everything. The disk of a may be restored
-// from a copy, and a may start again on an intact one; the power may fail for all at once, so that nobody is proven (M3).
+// that its clock covers what it never had, and that its stable clock covers everything. Disks may be restored
+// from a copy, or lost, and a may start again on an intact one; the power may fail for all at once, so that nobody is proven (M3).
 // Blobs, stubs and the order of verdicts are left out.
 //
-// Properties: nobody drops an unfinished record that nobody has finished ("lost"), and nobody runs again what all
-// others have forgotten ("zombie").
+// Properties: nobody drops an unfinished record that nobody has finished ("lost"), nobody runs again what
+// others have forgotten ("zombie"), or what clients were told as firm ("firm"), and when all hear each other, and nothing else happens,
+// no record waits for good ("waits").
 //
 // minted.go explores what a broker that was removed, and is back, says again (M2, K3).
 package main
@@ -23,7 +24,6 @@ import (
 const (
 	members = 3
 	liar    = 1
-	copies  = 2 // W: one disk may be lost
 )
 
 const (
@@ -38,8 +38,20 @@ type rule struct {
 	anyTime    bool // a claim counts whenever it comes, not only before this start was proven
 	unresolved bool // a disputed record runs as soon as this start is proven
 	itself     bool // a start after a power cut is proven before anybody has answered it
+	absentOnly bool // who says that it is in doubt, too, does not count like one that lacks it
+	silent     bool // who disputes a record tells that only to those that dispute it, too
 
-	lies, restarts, restores, powerCut bool // what may happen
+	lies, restarts, powerCut bool  // what may happen
+	restores, wipes          uint8 // whose disks may be restored, or lost, once each, as sets
+	beyond                   bool  // as many disks are lost as hold copies: then only "lost" and "waits" are looked at
+}
+
+// copies is W: fewer disks than that are lost together.
+func (r rule) copies() int {
+	if r.beyond {
+		return 2
+	}
+	return max(2, bits.OnesCount8(r.restores|r.wipes)+1)
 }
 
 type member struct {
@@ -49,38 +61,40 @@ type member struct {
 	saw      uint8 // who has told that, as a set
 	proven   bool  // this start
 	heard    uint8 // who has answered it that is not proven either, as a set
-	absent   uint8 // who has answered the audit "absent"
 	disputed bool  // held, but neither run nor shown
+	answered uint8 // who has answered that it is absent, or in doubt there, too, as a set
 }
 
 type state struct {
-	m        [members]member
-	copied   bool
-	disk     member // the copy of a's disk
-	restored bool
-	starts   uint8
-	cut      bool // the power has failed
+	m      [members]member
+	disk   [members]member // copies of disks
+	copied uint8
+	spoilt uint8 // whose disk was restored, or lost
+	starts uint8
+	cut    bool // the power has failed
 
-	finished     bool  // somebody has finished it
-	forgot       uint8 // who has forgotten it by the rule
-	lost, zombie bool
+	finished           bool // somebody has finished it
+	forgotten          bool // somebody has forgotten it by the rule
+	firm               bool // clients were told its end as firm
+	forgot             uint8
+	lost, zombie, undo bool
 }
 
 func bit(i int) uint8 { return 1 << i }
 
 const all = 1<<members - 1
 
-// answered notes that j says that it does not have what i holds.
+// answered notes that j says that it does not have what i holds, or is in doubt itself.
 func (r rule) answered(s *state, i, j int) {
 	x := &s.m[i]
 	if x.record != live || x.proven && !x.disputed && !r.anyTime {
 		return // refuted: nobody can have forgotten what this start has never told as stable
 	}
-	x.absent |= bit(j)
+	x.answered |= bit(j)
 	x.disputed = true
-	if r.oneWord || x.absent|bit(i) == all {
+	if r.oneWord || x.answered|bit(i) == all {
 		s.lost = s.lost || !s.finished
-		x.record, x.disputed, x.absent = none, false, 0
+		x.record, x.disputed, x.answered = none, false, 0
 	}
 }
 
@@ -89,18 +103,22 @@ func (r rule) take(s state, i, j int) state {
 	x, y := &s.m[i], s.m[j]
 	switch {
 	case y.record != none && x.record == none && x.covers:
-		if !x.stable { // created under its clock, not under its stable one
-			x.record, x.disputed = y.record, true
+		if !x.stable && y.record == live { // created under its clock, not under its stable one
+			x.record, x.disputed = live, true
 		}
 	case y.record != none:
 		x.record, x.covers = max(x.record, y.record), true
-		if !y.disputed { // a holder refutes all claims
-			x.disputed, x.absent = false, 0
+		switch {
+		case x.record == done || y.proven && !y.disputed: // a holder refutes all claims
+			x.disputed, x.answered = false, 0
+		case !y.disputed, r.silent && !x.disputed:
+		case r.absentOnly:
+			x.disputed = x.disputed || !x.proven
+		default:
+			r.answered(&s, i, j)
 		}
 	case y.covers && x.record == live:
 		r.answered(&s, i, j)
-	case y.covers && x.record == done && x.stable:
-		x.record = none
 	case y.covers && x.record == none:
 		x.covers = true
 	}
@@ -108,13 +126,23 @@ func (r rule) take(s state, i, j int) state {
 	if y.stable {
 		x.saw |= bit(j)
 	}
-	if x.heard |= bit(j); y.proven || bits.OnesCount8(x.heard)+1 >= copies {
+	if x.heard |= bit(j); y.proven || bits.OnesCount8(x.heard)+1 >= r.copies() {
 		x.proven, x.heard = true, 0
 	}
 	if r.unresolved && x.proven {
 		x.disputed = false
 	}
 	return s
+}
+
+// inDoubt is who holds the record in doubt.
+func (s *state) inDoubt() (set uint8) {
+	for i, x := range s.m {
+		if x.disputed {
+			set |= bit(i)
+		}
+	}
+	return set
 }
 
 func (r rule) next(s state, step func(state, string)) {
@@ -129,18 +157,22 @@ func (r rule) next(s state, step func(state, string)) {
 		if x.record == live && x.proven && !x.disputed {
 			t := s
 			t.m[i].record, t.finished = done, true
-			t.zombie = s.forgot|bit(i) == all && !(r.lies && i == liar)
+			if honest := !(r.lies && i == liar); honest {
+				t.zombie, t.undo = s.forgotten, s.firm
+			}
 			step(t, name(i)+" runs it and finishes it")
 		}
 		if x.record == done && !x.stable && s.allKnow(r) {
 			t := s
 			t.m[i].stable = true
+			t.firm = t.firm || bits.OnesCount8(t.told()|r.word()) >= r.copies()
 			step(t, "it is stable at "+name(i))
 		}
 		if x.record == done && x.stable && x.saw|bit(i)|r.word() == all {
 			t := s
 			t.m[i].record = none
 			t.forgot |= bit(i)
+			t.forgotten = true
 			step(t, name(i)+" forgets it")
 		}
 		if r.lies && i != liar {
@@ -155,18 +187,7 @@ func (r rule) next(s state, step func(state, string)) {
 				step(t, fmt.Sprintf("b tells %s a clock that covers it, without the record", name(i)))
 			}
 		}
-	}
-	if r.restores && !s.copied {
-		t := s
-		t.copied, t.disk = true, s.m[0]
-		step(t, "the disk of a is copied")
-	}
-	again := func(m member) state {
-		t := s
-		t.m[0] = m.again()
-		t.m[0].proven = r.itself && s.cut
-		t.starts++
-		return t
+		r.disks(s, i, step)
 	}
 	if r.powerCut && !s.cut {
 		t := s
@@ -177,15 +198,36 @@ func (r rule) next(s state, step func(state, string)) {
 		}
 		step(t, "the power fails, and all start again")
 	}
-	if r.restores && s.copied && !s.restored {
-		t := again(s.disk)
-		t.restored = true
-		t.disk = member{}
-		t.forgot &^= bit(0)
-		step(t, "a starts from the copy")
-	}
 	if r.restarts && s.starts < 2 {
-		step(again(s.m[0]), "a starts again, its disk intact")
+		t := s
+		t.m[0] = s.m[0].again()
+		t.starts++
+		step(t, "a starts again, its disk intact")
+	}
+}
+
+// disks are the steps in which the disk of i is copied, restored or lost.
+func (r rule) disks(s state, i int, step func(state, string)) {
+	if r.restores&^s.copied&bit(i) != 0 {
+		t := s
+		t.copied |= bit(i)
+		t.disk[i] = s.m[i].again()
+		step(t, "the disk of "+name(i)+" is copied")
+	}
+	start := func(disk member, how string) {
+		t := s
+		t.m[i] = disk
+		t.m[i].proven = r.itself && s.cut
+		t.spoilt |= bit(i)
+		t.disk[i] = member{}
+		t.forgot &^= bit(i)
+		step(t, name(i)+" starts "+how)
+	}
+	if r.restores&s.copied&^s.spoilt&bit(i) != 0 {
+		start(s.disk[i], "from the copy")
+	}
+	if r.wipes&^s.spoilt&bit(i) != 0 {
+		start(member{}, "with an empty disk")
 	}
 }
 
@@ -200,6 +242,16 @@ func (r rule) word() uint8 {
 		return bit(liar)
 	}
 	return 0
+}
+
+// told is where the record is stable.
+func (s *state) told() (set uint8) {
+	for i, x := range s.m {
+		if x.stable {
+			set |= bit(i)
+		}
+	}
+	return set
 }
 
 // allKnow reports whether each member has the verdict, or has forgotten it.
@@ -220,20 +272,43 @@ func consequence(x, y member) string {
 		return "; it drops the record"
 	case x.record == none && y.record != none && y.disputed, !x.disputed && y.disputed:
 		return "; the record is disputed there"
+	case x.disputed && !y.disputed:
+		return "; the record is in no doubt there any more"
 	case x.record == none && y.record != none:
 		return "; it has the record now"
 	}
 	return ""
 }
 
-func broken(s state) string {
+func (r rule) broken(s state) string {
 	switch {
 	case s.lost:
 		return "lost: an unfinished record was dropped, and nobody had finished it"
-	case s.zombie:
-		return "zombie: what all others have forgotten was run again"
+	case s.zombie && !r.beyond:
+		return "zombie: what others have forgotten was run again"
+	case s.undo && !r.beyond:
+		return "firm: what clients were told as firm was run again"
+	case !r.lies && r.waits(s):
+		return "waits: the record is disputed, whoever hears whom"
 	}
 	return ""
+}
+
+// waits reports whether a record is still disputed when all have heard each other often.
+func (r rule) waits(s state) bool {
+	for range 4 * members {
+		if s.inDoubt() == 0 {
+			return false
+		}
+		for i := range members {
+			for j := range members {
+				if i != j {
+					s = r.take(s, i, j)
+				}
+			}
+		}
+	}
+	return true
 }
 
 func (r rule) search(most int) explore.Result {
@@ -242,25 +317,36 @@ func (r rule) search(most int) explore.Result {
 	for i := range members {
 		s.m[i].proven = true
 	}
-	return explore.Search(explore.Model[state]{Start: s, Next: r.next, Broken: broken}, most)
+	return explore.Search(explore.Model[state]{Start: s, Next: r.next, Broken: r.broken}, most)
 }
 
 // cases are the rule, and what each part of it is for.
 func cases() []explore.Case {
-	const most = 20_000_000
+	const (
+		most = 20_000_000
+		a    = 1 << 0
+		b    = 1 << 1
+		c    = 1 << 2
+	)
 	of := func(name, breaks string, r rule) explore.Case {
 		return explore.Case{Name: name, Breaks: breaks, Most: most, Search: r.search}
 	}
 	return []explore.Case{
-		of("mended, restored", "", rule{restores: true, restarts: true}),
+		of("mended, restored", "", rule{restores: a, restarts: true}),
 		of("mended, liar", "", rule{lies: true}),
 		of("mended, liar, restart", "lost", rule{lies: true, restarts: true}),
-		of("mended, restored, power cut", "", rule{restores: true, powerCut: true}),
-		of("itself, restored, power cut", "zombie", rule{restores: true, powerCut: true, itself: true}),
+		of("mended, restored, power cut", "", rule{restores: a, powerCut: true}),
+		of("mended, two restored", "", rule{restores: a | b}),
+		of("mended, restored and lost", "", rule{restores: a, wipes: c}),
+		of("mended, W restored", "", rule{restores: a | b, beyond: true, powerCut: true}),
+		of("mended, two, power cut", "", rule{restores: a | b, powerCut: true}),
+		of("itself, restored, power cut", "firm", rule{restores: a, powerCut: true, itself: true}),
 		of("one-word, liar", "lost", rule{lies: true, oneWord: true}),
 		of("as-written, liar", "lost", rule{lies: true, anyTime: true}),
-		of("as-written, restored", "", rule{restores: true, restarts: true, anyTime: true}),
-		of("unresolved, restored", "zombie", rule{restores: true, restarts: true, unresolved: true}),
+		of("as-written, restored", "", rule{restores: a, restarts: true, anyTime: true}),
+		of("unresolved, restored", "zombie", rule{restores: a, restarts: true, unresolved: true}),
+		of("absent only, two restored", "waits", rule{restores: a | b, absentOnly: true}),
+		of("silent, two restored", "zombie", rule{restores: a | b, silent: true}),
 		{Name: "minted, removed", Most: most, Search: mint{}.search},
 		{Name: "minted at once, removed", Breaks: "zombie", Most: most, Search: mint{atOnce: true}.search},
 		{Name: "minted, a lie before that", Breaks: "zombie", Most: most, Search: mint{early: true}.search},
