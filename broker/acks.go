@@ -169,5 +169,8 @@ func (b *Broker) pushed(in Pushed) {
 	if b.blobs.Pushed(in.Peer, in.Actor, in.Digest, in.Failed) {
 		b.checkAcks()
 	}
+	if in.Failed {
+		b.repairer.missed()
+	}
 	b.attempts.settleAll()
 }

@@ -58,6 +58,12 @@ var commands = map[string]func(*story){
 		require.NoError(s.t, err)
 		s.w.node(s.word(0)).starts = n - 1
 	},
+	"mint": func(s *story) {
+		n := s.node(0)
+		if n.slow = s.word(1) == "later"; !n.slow {
+			s.w.renew(n, n.mint)
+		}
+	},
 	"meet": func(s *story) {
 		if name := s.word(0); name != "" {
 			s.w.look(name)

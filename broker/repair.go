@@ -12,7 +12,7 @@ import (
 // when those that held it are lost, or come back with another disk (rule R3). Nobody keeps lists of who holds what:
 //
 //   - The inputs of an unfinished job are its owner's affair: it makes sure that they are here, asks those that
-//     are to hold copies whether they do, and brings them what they lack.
+//     are to hold copies whether they do, and brings them what they lack, again and again until they have it.
 //   - Output that fewer took than could, when its job ended, is brought to them once more by who ran the job (short.go).
 //   - The output of a finished job belongs on the broker that ran it and on those behind that one on the ring, where
 //     it was brought before the job's end was written (rule J11). Whoever is among these now sees to it that it
@@ -28,9 +28,11 @@ type repairer struct {
 
 // inputPass goes through the unfinished jobs that this broker owns.
 type inputPass struct {
-	next time.Time           // when it goes on; zero while nothing has changed
-	todo []ledger.Ref        // jobs that it has yet to look at; nil before it has begun
-	lack map[job.Digest]bool // that are on their way here, unless they are here already; then others get them
+	next  time.Time           // when it goes on; zero while nothing has changed, and nothing is short
+	todo  []ledger.Ref        // jobs that it has yet to look at; nil before it has begun
+	lack  map[job.Digest]bool // that are on their way here, unless they are here already; then others get them
+	short bool                // this pass has found some that others were yet to get
+	pause time.Duration       // before the next pass, as long as some are short
 }
 
 // outputPass goes through the finished jobs, round and round: a change amid a pass adds to what is to be looked at.
@@ -58,13 +60,13 @@ const (
 )
 
 func newRepairer(c *core) repairer {
-	return repairer{core: c, inputs: inputPass{lack: map[job.Digest]bool{}}, outputs: outputPass{mine: map[string]bool{}, asked: map[job.Digest]bool{}}}
+	return repairer{core: c, inputs: inputPass{lack: map[job.Digest]bool{}, pause: shortFirst}, outputs: outputPass{mine: map[string]bool{}, asked: map[job.Digest]bool{}}}
 }
 
 // changed says that other brokers are there than before, or that something is damaged here: passes over all jobs
 // begin soon.
 func (p *repairer) changed() {
-	p.inputs.todo, p.inputs.next = nil, p.now.Add(inputsAfter)
+	p.inputs.todo, p.inputs.next, p.inputs.pause = nil, p.now.Add(inputsAfter), shortFirst
 	o := &p.outputs
 	o.all, o.since, o.mine = true, p.now, map[string]bool{}
 	if len(o.asked) == 0 { // a pass that is under way goes on
@@ -91,11 +93,12 @@ func (p *repairer) pass() {
 }
 
 // lookAtInputs asks those that are to hold copies of inputs whether they do, unless that is known, and brings them
-// what they lack. Whoever has lately confirmed a blob is not asked again.
+// what they lack. Whoever has lately confirmed a blob is not asked again. While a pass finds something to bring there is
+// another one, in pauses that grow: it may not arrive, and as long as the same brokers are there nobody else would notice.
 func (p *repairer) lookAtInputs() {
 	in := &p.inputs
 	if in.todo == nil {
-		in.todo = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Spec.Blobs()) > 0 })
+		in.todo, in.short = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Spec.Blobs()) > 0 }), false
 	}
 	n := min(len(in.todo), repairMost)
 	for _, ref := range in.todo[:n] {
@@ -105,7 +108,7 @@ func (p *repairer) lookAtInputs() {
 		}
 		for _, d := range r.Spec.Blobs() {
 			if p.blobs.Has(p.self, []job.Digest{d}) {
-				p.blobs.Spread([]job.Digest{d}, p.copies.Reach())
+				in.short = p.blobs.Spread([]job.Digest{d}, p.copies.Reach()) || in.short
 			} else if !in.lack[d] {
 				in.lack[d] = true
 				p.out.Keep = append(p.out.Keep, Keep{Digest: d, From: p.others(r.Origin, r.Place.Broker)})
@@ -115,6 +118,18 @@ func (p *repairer) lookAtInputs() {
 	in.todo, in.next = in.todo[n:], p.now.Add(repairSoon)
 	if len(in.todo) == 0 {
 		in.todo, in.next = nil, time.Time{}
+		if !in.short {
+			in.pause = shortFirst
+			return
+		}
+		p.missed()
+	}
+}
+
+// missed says that a copy has not come to where it was to be, or may not: if it is an input, it is brought there again.
+func (p *repairer) missed() {
+	if in := &p.inputs; in.next.IsZero() {
+		in.next, in.pause = p.now.Add(in.pause), min(2*in.pause, shortMost)
 	}
 }
 
@@ -197,8 +212,11 @@ func (p *repairer) kept(in Kept) {
 	}
 	if p.inputs.lack[d] {
 		delete(p.inputs.lack, d)
-		if in.Here {
+		switch {
+		case in.Here:
 			p.blobs.Spread([]job.Digest{d}, p.copies.Reach())
+		case !in.Nowhere:
+			p.missed()
 		}
 	}
 	if !o.asked[d] {

@@ -34,6 +34,7 @@ import (
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	resume a                    a goes on as it was when it was copied, under the same actor, as a machine from its snapshot
 //	renumber a 1                a's next start has that number: its disk knows of none, and its clock is behind
+//	mint a later, mint a        another start that a asks for is made only when the second command says so
 //	claim b c a [n=5]           b tells c that it holds so many updates of a's present start, 2^40 if not given
 //	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet

@@ -50,6 +50,8 @@ type node struct {
 	name     string
 	starts   int
 	process  clock.Actor // as in membership.Member
+	slow     bool        // its disk makes another start only when it is told to
+	mint     *Mint       // which it has not made yet
 	protocol int         // the highest version that it tells others
 	b        *Broker     // nil while down
 	cfg      Config
@@ -178,6 +180,10 @@ func (w *world) number(n *node, above clock.Tips) {
 
 // renew makes the start that a broker asks for while it runs (rule K3). SWIM tells the others with the next meet.
 func (w *world) renew(n *node, m *Mint) {
+	if n.slow {
+		n.mint = m
+		return
+	}
 	if n.process == "" {
 		n.process = n.cfg.Actor
 	}

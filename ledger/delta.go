@@ -304,8 +304,8 @@ func (l *Ledger) Strays() (version uint64) {
 	return version
 }
 
-// StraysBehind lists at most n records with such an update, behind one of these updates, and the last one; a zero dot when
-// there are no more.
+// StraysBehind lists n records with such an update, or all that there are, behind one of these updates, and the last one; a zero
+// dot when there are no more. If several records have the last one (rule K3), all of them are listed.
 func (l *Ledger) StraysBehind(after clock.Dot, n int) (refs []Ref, last clock.Dot) {
 	for _, a := range slices.Sorted(maps.Keys(l.strays)) {
 		from := l.lineage.Get(l.seen, a) + 1
@@ -317,7 +317,7 @@ func (l *Ledger) StraysBehind(after clock.Dot, n int) (refs []Ref, last clock.Do
 		}
 		full := false
 		l.index[a].AscendGreaterOrEqual(indexed{counter: from}, func(i indexed) bool {
-			if full = len(refs) == n; !full {
+			if full = len(refs) >= n && last != (clock.Dot{Actor: a, Counter: i.counter}); !full {
 				refs, last = append(refs, i.ref), clock.Dot{Actor: a, Counter: i.counter}
 			}
 			return !full

@@ -258,7 +258,7 @@ func (c *Core) checkEnded(n *coreNode, key string) {
 
 // Differences names the records that not all brokers hold alike, and the clocks
 // that differ. A finished record that one broker has forgotten, and another not yet,
-// does not count as a difference.
+// does not count as a difference, nor does the row of a start of which nothing else is left.
 func (c *Core) Differences() (out []string) {
 	first := c.nodes[c.names[0]]
 	for _, name := range c.names[1:] {
@@ -267,7 +267,8 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) {
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) ||
+				first.onlyRow(k, a) || n.onlyRow(k, b) {
 				continue
 			}
 			if _, stub := isStub(k); stub {
@@ -277,6 +278,27 @@ func (c *Core) Differences() (out []string) {
 		}
 	}
 	return out
+}
+
+// onlyRow reports whether a stored row of a start is all that a broker has of that start. A broker that is not in the roll yet is
+// believed in that alone (rule M1); if it then loses its disk, nobody has a reason to tell the row, or to ask for it.
+func (n *coreNode) onlyRow(storeKey string, value []byte) bool {
+	ref, ok := ledger.RefOf([]byte(storeKey))
+	if !ok || ref.Kind != ledger.Starts || value == nil {
+		return false
+	}
+	held, err := ledger.StoredClock(n.disk.scan)
+	must(err)
+	start := clock.Actor(ref.Key)
+	if n.disk.lineage().Get(held, start) > 0 {
+		return false
+	}
+	updates := false
+	must(ledger.Records(n.disk.scan, kind.Schemas, func(s ledger.Stored) error {
+		updates = updates || s.Record != nil && s.Kind != ledger.Starts && s.Record.Writers().Get(start) > 0
+		return nil
+	}))
+	return !updates
 }
 
 // metStub reports whether two states of a job that has ended differ only since one of them is an older one that has

@@ -111,8 +111,8 @@ func (h *Holders) Pushed(name string, actor clock.Actor, d job.Digest, failed bo
 }
 
 // Spread brings blobs to the first brokers of the ring that take them, so many, unless they are
-// there or on their way.
-func (h *Holders) Spread(blobs []job.Digest, brokers int) {
+// there or on their way. It reports whether any is on its way now.
+func (h *Holders) Spread(blobs []job.Digest, brokers int) (travels bool) {
 	for _, d := range blobs {
 		want := brokers
 		for _, name := range h.members.Ring() {
@@ -121,9 +121,11 @@ func (h *Holders) Spread(blobs []job.Digest, brokers int) {
 			}
 			if h.Push(name, d) || h.gets(name, d) {
 				want--
+				travels = travels || h.pushing[pushing{name, d}]
 			}
 		}
 	}
+	return travels
 }
 
 // pushOn brings a blob that a member could not have to one that stands behind it on the ring:

@@ -38,7 +38,8 @@ func (r *Replication) Ask(refs []ledger.Ref) {
 	}
 }
 
-// inquiry adds the disputed records to the question for the next message.
+// inquiry adds the disputed records to the question for the next message. Of more than fit the next ones are behind these, so
+// that none has to wait for those before it: they may wait for a member that is away.
 func (r *Replication) inquiry(l *link, ask *wire.Audit) *wire.Audit {
 	if !l.inquire || !l.heard {
 		return ask
@@ -47,7 +48,12 @@ func (r *Replication) inquiry(l *link, ask *wire.Audit) *wire.Audit {
 	if ask == nil {
 		ask = &wire.Audit{Since: l.known}
 	}
-	ask.Records = append(slices.Clone(ask.Records), r.disputed[:min(len(r.disputed), wire.MaxAudit-len(ask.Records))]...)
+	ask.Records = slices.Clone(ask.Records)
+	for range min(len(r.disputed), wire.MaxAudit-len(ask.Records)) {
+		l.inquired %= len(r.disputed)
+		ask.Records = append(ask.Records, r.disputed[l.inquired])
+		l.inquired++
+	}
 	return ask
 }
 

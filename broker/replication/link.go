@@ -47,6 +47,7 @@ type link struct {
 	lease      *wire.Lease // from whom the member gets what it lacks; nil from nobody in particular (rule R1)
 
 	inquire  bool       // the member is to be asked of the disputed records (rule F3)
+	inquired int        // which of them is next
 	audit    audit      // of our unfinished records with this member (rule L9)
 	unproven bool       // its present start is (rule M3)
 	brought  clock.Tips // what that held before it said anything else

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -217,5 +218,49 @@ func TestEachIsSpokenToInItsVersion(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, v, reply.Version)
 		require.Equal(t, v, p.Unheard(m, 0).Version)
+	}
+}
+
+// Of more disputed records than fit into a question the next ones are asked for with the next, so that none has to wait for those
+// before it (rule F3).
+func TestEachDisputedRecordIsAskedFor(t *testing.T) {
+	p := newPair(t)
+	p.hear("b~1", nil)
+	refs := make([]ledger.Ref, wire.MaxAudit+2)
+	for i := range refs {
+		refs[i] = kind.JobRef(fmt.Sprintf("j%05d", i))
+	}
+	p.Ask(refs)
+	asked := map[ledger.Ref]bool{}
+	for range 2 {
+		p.links["b"].inquire = true
+		q := p.inquiry(p.links["b"], nil)
+		require.Len(t, q.Records, wire.MaxAudit)
+		for _, ref := range q.Records {
+			asked[ref] = true
+		}
+	}
+	require.Len(t, asked, len(refs))
+	p.Ask(refs[:1]) // the others have ended
+	require.Equal(t, refs[:1], p.inquiry(p.links["b"], nil).Records)
+}
+
+// A transfer whose last page was taken, and not its clock, since the member refuses one of its records, does not begin again at once:
+// it would go on without end. Only what was written since its start goes then, if the clock was taken (rules L5, L10).
+func TestTransferThatIsRefusedEnds(t *testing.T) {
+	for adopted, again := range map[bool]bool{true: true, false: false} {
+		p := newPair(t)
+		pinned := clock.NewTips(p.write("x"))
+		p.hear("b~1", nil)
+		l := p.links["b"]
+		l.outgoing = outgoing{transfer: p.ledger.Pin(nil), last: true, pinned: pinned}
+		p.write("y")
+		l.news = false
+		if adopted {
+			p.hear("b~1", pinned)
+		}
+		p.Progress(&wire.Reply{Version: wire.Version, From: "b", Actor: "b~1"}, true)
+		require.Nil(t, l.outgoing.transfer)
+		require.Equal(t, again, l.news, "adopted: %v", adopted)
 	}
 }
