@@ -172,3 +172,21 @@ func benchExecutor(b *testing.B, code []byte, clients int) {
 	wg.Wait()
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "jobs/s")
 }
+
+// BenchmarkStartWorker measures the time from the decision to start a worker until it answers.
+//
+//	go test -run '^$' -bench StartWorker ./executor/
+func BenchmarkStartWorker(b *testing.B) {
+	r := newRig(b, func(c *Config) { c.Logger, c.IdleWorkers = nil, -1 })
+	for b.Loop() {
+		w, err := r.e.pool.start(false)
+		require.NoError(b, err)
+		require.NoError(b, w.send(toWorker{Ping: true}))
+		<-w.in
+		b.StopTimer()
+		w.end(0)
+		for range w.in { // until it is dead
+		}
+		b.StartTimer()
+	}
+}

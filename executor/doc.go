@@ -3,8 +3,10 @@
 // whether a result counts is decided by the core. Rules cited by number (J1, J4, L11)
 // are in docs/protocol.md.
 //
-// No job runs inside the broker process. Each runs in a worker process, which is the
-// same binary re-executed (`ucp worker`, [RunWorker]), at lower CPU priority and
+// No job runs inside the broker process, and a broker that serves forks no process: a
+// child that is stopped before its exec would stop it. Another process, the spawner
+// (`ucp spawner`, [RunSpawner]), starts its workers, as the broker's children. Each job
+// runs in a worker, which is the same binary re-executed (`ucp worker`, [RunWorker]), at lower CPU priority and
 // as the first to be killed when memory runs out. A worker runs one job at a time, keeps
 // the modules that it has compiled warm, and talks to its broker in length-prefixed
 // msgpack over its stdin and stdout. A job that crashes its worker, loops
@@ -34,6 +36,7 @@
 //
 // Goroutines of an [Executor], all of which Close waits for: one for each attempt, one
 // for each worker process (its reader), the pool's janitor, the directory cleaner,
-// the spawner (a locked thread, because Linux delivers the parent-death signal when the
-// parent's thread ends), and short-lived ones that start spare workers.
+// the launcher (a locked thread, because Linux delivers the parent-death signal when the
+// parent's thread ends), one for each spawner, which waits for its end, one for each process
+// that keeps what it writes to stderr, and short-lived ones that start spare workers.
 package executor

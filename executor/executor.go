@@ -16,13 +16,13 @@ import (
 // Executor runs the attempts that the broker core starts. Make one with New. All its methods may be called
 // from any goroutine.
 type Executor struct {
-	cfg     Config
-	spawner *spawner
-	pool    *pool
-	load    time.Duration // loadTimeout, but for tests
-	turns   *compileTurns
-	cleaner *cleaner
-	home    os.FileInfo // the directory where jobs run, as it was made
+	cfg      Config
+	launcher *launcher
+	pool     *pool
+	load     time.Duration // loadTimeout, but for tests
+	turns    *compileTurns
+	cleaner  *cleaner
+	home     os.FileInfo // the directory where jobs run, as it was made
 
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
@@ -57,7 +57,7 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
-	e := &Executor{cfg: cfg, load: loadTimeout, spawner: newSpawner(), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
@@ -66,7 +66,7 @@ func New(c Config) (*Executor, error) {
 		if err := adoptOrphans(); err != nil {
 			cfg.Logger.Warn("what a killed worker leaves behind is not adopted", "err", err)
 		}
-		e.helpers.Go(func() { e.spawner.reapOrphans(e.ctx.Done()) })
+		e.helpers.Go(func() { e.launcher.reapOrphans(e.ctx.Done()) })
 	}
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
@@ -129,7 +129,7 @@ func (e *Executor) Close() error {
 		e.workers.Wait()
 		e.helpers.Wait()
 		e.cleaner.close()
-		e.spawner.close()
+		e.launcher.close()
 	})
 	return nil
 }

@@ -36,6 +36,7 @@ type hold struct {
 type setup struct {
 	CacheDir string `codec:"cache"`
 	GraceMS  int64  `codec:"grace"`
+	Native   bool   `codec:"native,omitempty"` // it is to run native programs
 }
 
 // order is one attempt as the worker sees it: paths instead of digests, and no policy.
@@ -95,10 +96,16 @@ type link struct {
 	dec *codec.Decoder
 }
 
-func newLink(r io.Reader, w io.Writer) *link {
+// msgpack is the encoding of all messages between a broker and its processes.
+func msgpack() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{}
 	h.WriteExt = true
 	h.RawToString = true
+	return h
+}
+
+func newLink(r io.Reader, w io.Writer) *link {
+	h := msgpack()
 	return &link{r: r, w: w, h: h, enc: codec.NewEncoderBytes(new([]byte), h), dec: codec.NewDecoderBytes(nil, h)}
 }
 

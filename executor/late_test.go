@@ -49,7 +49,7 @@ func TestResultFromBeforeAStopIsKept(t *testing.T) {
 func TestReportSentBeforeTheKillIsRead(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	require.NoError(t, cmd.Start())
-	r := &remote{cmd: cmd, in: make(chan fromWorker, 4)}
+	r := &remote{proc: cmd.Process, in: make(chan fromWorker, 4)}
 	r.in <- fromWorker{Loaded: true}
 	r.in <- fromWorker{Done: &report{Failure: "exit code 3"}}
 	go func() {

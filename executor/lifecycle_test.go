@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -302,7 +301,7 @@ func TestWorkersOfAReplacedProgram(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere a running program has no path of its own")
 	}
-	if how := os.Getenv("EXECUTOR_TEST_REPLACED"); how != "" { // the broker
+	if how := os.Getenv(brokerVar); how != "" { // the broker
 		switch script := os.Args[0] + ".new"; how {
 		case "removed":
 			require.NoError(t, os.Remove(os.Args[0]))
@@ -327,9 +326,7 @@ func TestWorkersOfAReplacedProgram(t *testing.T) {
 			require.NoError(t, err)
 			program := filepath.Join(t.TempDir(), "broker")
 			require.NoError(t, os.WriteFile(program, self, 0o755))
-			broker := exec.Command(program, "-test.run=^TestWorkersOfAReplacedProgram$")
-			broker.Env = append(os.Environ(), "EXECUTOR_TEST_REPLACED="+how)
-			out, err := broker.CombinedOutput()
+			out, err := anotherBroker(t, program, how).CombinedOutput()
 			require.NoError(t, err, "%s", out)
 		})
 	}

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -11,12 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const orphansRole = "EXECUTOR_TEST_ORPHANS"
-
 // A killed worker leaves nothing behind, no zombie either: where the broker is a plain process, and where it is the first
 // one of a container. The broker is another copy of the test binary here. The workers' own ends are still told apart.
 func TestOrphansAreReaped(t *testing.T) {
-	if role := os.Getenv(orphansRole); role != "" {
+	if role := os.Getenv(brokerVar); role != "" {
 		loseWorkers(t, role == "first")
 		return
 	}
@@ -25,8 +22,7 @@ func TestOrphansAreReaped(t *testing.T) {
 	defer func() { require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)) }()
 	for _, role := range []string{"plain", "first"} {
 		t.Run(role, func(t *testing.T) {
-			broker := exec.Command(os.Args[0], "-test.run=^TestOrphansAreReaped$", "-test.v")
-			broker.Env = append(os.Environ(), orphansRole+"="+role)
+			broker := anotherBroker(t, os.Args[0], role)
 			if role == "first" {
 				if os.Geteuid() != 0 {
 					t.Skip("NOT TESTED: a broker as process 1 needs root")

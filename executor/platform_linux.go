@@ -23,16 +23,15 @@ const (
 )
 
 // thisProgram is the file that runs, which is not what lies at its path when it was upgraded in place.
-func thisProgram() (string, error) { return "/proc/self/exe", nil }
+const thisProgram = "/proc/self/exe"
 
-// workerAttr makes a worker die with its broker. A worker for native programs gets a signal that it can handle:
-// SIGKILL would leave the programs' children behind.
-func workerAttr(native bool) *syscall.SysProcAttr {
-	sig := syscall.SIGKILL
-	if native {
-		sig = syscall.SIGTERM
+// dieWithParent has this process sent a signal when its parent is dead. The caller's thread must stay. A parent that
+// is dead by now is noticed by the end of stdin.
+func dieWithParent(sig syscall.Signal) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
+		return fmt.Errorf("asking for the parent-death signal: %w", err)
 	}
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: sig} // own group: Ctrl-C is for the broker
+	return nil
 }
 
 // childAttr makes a native program die with its worker.
@@ -220,6 +219,12 @@ func processes() []process {
 		}
 	}
 	return out
+}
+
+// commandLine returns the arguments of a process as the kernel shows them, or nothing.
+func commandLine(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return string(b)
 }
 
 // readProcess reads the stat file of a process.

@@ -4,16 +4,40 @@ package executor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
 
-// Outside Linux a worker notices its broker's death only by the end of its stdin,
-// native programs have no memory limit, and a worker is started from whatever lies at this program's path.
+// Outside Linux a worker notices its broker's death only by the end of its stdin, native programs have no memory limit,
+// and a worker is started by the broker itself, from whatever lies at this program's path.
 
-func thisProgram() (string, error) { return os.Executable() }
+func dieWithParent(syscall.Signal) error { return nil }
 
-func workerAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+type spawners struct{}
+
+func newSpawners() spawners { return spawners{} }
+
+func (l *launcher) haveSpawner() error { return nil }
+
+func (l *launcher) haveSpare() {}
+
+func (l *launcher) endSpawners() {}
+
+func (l *launcher) launch(r role) (*os.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, to start a worker from it: %w", err)
+	}
+	return os.StartProcess(self, append([]string{os.Args[0]}, r.args...), &os.ProcAttr{
+		Env: workerEnv(), Files: r.files, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+}
+
+var errTryAgain = errors.New("")
+
+// RunSpawner is the body of a spawner process. There is none on this system.
+func RunSpawner() error { return errors.New("spawner: this system has none") }
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 

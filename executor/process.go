@@ -200,24 +200,20 @@ func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
 	}, o.Env...) // the last of a name wins: the job may set these, but not jobDirVar
 	cmd.Env = append(cmd.Env, jobDirVar+"="+dir.root())
 	cmd.SysProcAttr = childAttr()
-	pipes := &outPipes{}
+	pipes, err := newOutPipes(2)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making pipes for the program's output: %w", err)
+	}
 	if o.Stdin != "" {
 		f, err := os.Open(o.Stdin)
 		if err != nil {
+			pipes.close()
 			return nil, nil, fmt.Errorf("opening stdin: %w", err)
 		}
 		pipes.theirs = append(pipes.theirs, f)
 		cmd.Stdin = f
 	}
-	for _, to := range []*io.Writer{&cmd.Stdout, &cmd.Stderr} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			pipes.close()
-			return nil, nil, fmt.Errorf("making a pipe for the program's output: %w", err)
-		}
-		pipes.ours, pipes.theirs = append(pipes.ours, r), append(pipes.theirs, w)
-		*to = w
-	}
+	cmd.Stdout, cmd.Stderr = pipes.theirs[0], pipes.theirs[1]
 	return cmd, pipes, nil
 }
 
@@ -266,11 +262,24 @@ func killedWithinLimits(state *os.ProcessState, limit int64, oomKills int) bool 
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL && oomKills > 0 && known && use.Maxrss<<10 < limit
 }
 
-// outPipes carries a program's stdout and stderr. os/exec could copy them, too, but would then wait for every
-// process that holds an end of a pipe.
+// outPipes carries what a process writes. os/exec could copy it, too, but would then wait for every process that holds
+// an end of a pipe.
 type outPipes struct {
 	ours, theirs []*os.File
 	copying      sync.WaitGroup
+}
+
+func newOutPipes(n int) (*outPipes, error) {
+	p := &outPipes{}
+	for range n {
+		r, w, err := os.Pipe()
+		if err != nil {
+			p.close()
+			return nil, err
+		}
+		p.ours, p.theirs = append(p.ours, r), append(p.theirs, w)
+	}
+	return p, nil
 }
 
 func (p *outPipes) copy(to ...io.Writer) {

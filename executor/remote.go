@@ -3,11 +3,11 @@ package executor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 
@@ -17,9 +17,11 @@ import (
 // remote is the broker's end of one worker process. Between acquire and release it belongs to one attempt, which
 // alone sends to it and reads its messages.
 type remote struct {
-	cmd   *exec.Cmd
+	proc  *os.Process
 	link  *link
 	stdin io.Closer
+	out   io.Closer // its stdout
+	said  *outPipes // its stderr
 	tail  *tailLog
 
 	native bool                    // it runs native programs rather than wasm
@@ -42,46 +44,53 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		warm:    map[job.Digest]struct{}{},
 		in:      make(chan fromWorker, 4),
 		discard: make(chan struct{}),
-		tail:    &tailLog{log: e.cfg.Logger},
+		tail:    &tailLog{log: e.cfg.Logger, who: "a worker"},
 	}
-	self, err := thisProgram()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program, to start a worker from it: %w", err)
+	err := checkDescriptors()
+	for try := 0; err == nil && r.proc == nil; try++ {
+		err = r.start(e)
+		if try < 2 && errors.Is(err, errTryAgain) {
+			err = nil
+		}
 	}
-	r.cmd = exec.Command(self, e.cfg.Worker...)
-	r.cmd.Args[0] = os.Args[0] // for whoever looks at the list of processes
-	r.cmd.Env = workerEnv()
-	r.cmd.SysProcAttr = workerAttr(native)
-	r.cmd.Stderr = r.tail
-	r.cmd.WaitDelay = pipeDrain
-	if err := checkDescriptors(); err != nil {
-		return nil, fmt.Errorf("starting a worker: %w", err)
-	}
-	in, err := r.cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
-	out, err := r.cmd.StdoutPipe()
-	if err != nil {
-		in.Close()
-		return nil, fmt.Errorf("starting a worker: %w", err)
-	}
-	if err := e.spawner.start(r.cmd); err != nil {
-		in.Close()
-		out.Close()
-		return nil, fmt.Errorf("starting a worker: %w", err)
-	}
-	r.stdin, r.link = in, newLink(out, in)
 	e.workers.Go(func() {
 		r.listen()
-		e.spawner.waited(r.cmd)
+		e.launcher.waited(r.proc)
 		e.pool.forget(r)
 	})
-	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds()}}); err != nil {
+	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds(), Native: native}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	return r, nil
+}
+
+// start starts the process with new pipes.
+func (r *remote) start(e *Executor) error {
+	said, err := newOutPipes(2)
+	if err != nil {
+		return err
+	}
+	theirs, in, err := os.Pipe()
+	if err != nil {
+		said.close()
+		return err
+	}
+	defer theirs.Close()
+	proc, err := e.launcher.start(role{args: e.cfg.Worker, files: append([]*os.File{theirs}, said.theirs...)})
+	if err != nil {
+		in.Close()
+		said.close()
+		return err
+	}
+	out := said.ours[0]
+	said.ours = said.ours[1:]
+	said.copy(r.tail)
+	r.proc, r.said, r.stdin, r.out, r.link = proc, said, in, out, newLink(out, in)
+	return nil
 }
 
 // workerEnv passes on only the variables that are needed to find programs and files, because jobs must not
@@ -96,7 +105,7 @@ func workerEnv() []string {
 	return env
 }
 
-func (r *remote) pid() int { return r.cmd.Process.Pid }
+func (r *remote) pid() int { return r.proc.Pid }
 
 func (r *remote) send(m toWorker) error { return r.link.write(m) }
 
@@ -118,10 +127,16 @@ func (r *remote) listen() {
 	}
 	_ = r.stdin.Close()
 	late := time.AfterFunc(killDelay, r.kill) // in case it closed its end but does not exit
-	_ = r.cmd.Wait()
+	state, err := r.proc.Wait()
 	late.Stop()
-	r.spent = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
-	r.death = deathOf(r.cmd.ProcessState, r.tail.text())
+	_ = r.out.Close()
+	r.said.drain()
+	if err == nil {
+		r.spent = state.UserTime() + state.SystemTime()
+		r.death = deathOf(state, r.tail.text())
+	} else {
+		r.death = death{"waiting for the worker's end: " + err.Error(), unknownFault}
+	}
 	close(r.in)
 }
 
@@ -129,7 +144,7 @@ func (r *remote) listen() {
 func (r *remote) kill() {
 	r.once.Do(func() {
 		close(r.discard)
-		_ = r.cmd.Process.Kill()
+		_ = r.proc.Kill()
 	})
 }
 
@@ -150,8 +165,8 @@ func (r *remote) end(delay time.Duration) {
 // killAndReport kills the worker and returns the report that it had sent before, or nil if there is none, and whether
 // it had sent that its module is loaded.
 func (r *remote) killAndReport() (done *report, loaded bool) {
-	_ = r.cmd.Process.Kill() // not r.kill: what is in the pipe must still be read
-	for m := range r.in {    // until it is dead
+	_ = r.proc.Kill()     // not r.kill: what is in the pipe must still be read
+	for m := range r.in { // until it is dead
 		loaded = loaded || m.Loaded
 		if m.Done != nil {
 			done = m.Done
@@ -160,9 +175,10 @@ func (r *remote) killAndReport() (done *report, loaded bool) {
 	return done, loaded
 }
 
-// tailLog logs what a worker writes to its stderr, line by line, and keeps the beginning to tell why it died.
+// tailLog logs what a process writes to its stderr, line by line, and keeps the beginning to tell why it died.
 type tailLog struct {
 	log  *slog.Logger
+	who  string
 	mu   sync.Mutex
 	line []byte
 	kept []byte
@@ -190,7 +206,7 @@ func (t *tailLog) Write(p []byte) (int, error) {
 		if len(t.kept) == maxKeptLog { // the rest of a crash's stack traces
 			level = slog.LevelDebug
 		}
-		t.log.Log(context.Background(), level, "a worker wrote to stderr", "line", string(line[:min(len(line), maxLogLine)]))
+		t.log.Log(context.Background(), level, t.who+" wrote to stderr", "line", string(line[:min(len(line), maxLogLine)]))
 		t.line = append(t.line[:0], rest...)
 	}
 }

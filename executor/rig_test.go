@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,10 +24,11 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// workerArg makes the test binary a worker, otherArg another program.
+// workerArg and spawnerArg make the test binary a worker and a spawner, otherArg another program.
 const (
-	workerArg = "executor-test-worker"
-	otherArg  = "executor-test-other"
+	workerArg  = "executor-test-worker"
+	spawnerArg = "executor-test-spawner"
+	otherArg   = "executor-test-other"
 )
 
 // guest is the path of the compiled program in testdata/guest. All tests share the directory cache, so that
@@ -40,9 +43,20 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == spawnerArg {
+		if err := RunSpawner(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && os.Args[1] == otherArg {
 		fmt.Println("hello")
 		os.Exit(3)
+	}
+	if shared := os.Getenv(sharedVar); shared != "" { // another broker, which uses what is there
+		guest, cache = filepath.Join(shared, "guest.wasm"), filepath.Join(shared, "cache")
+		os.Exit(m.Run())
 	}
 	tmp, err := os.MkdirTemp("", "executor-test-")
 	if err != nil {
@@ -58,6 +72,52 @@ func TestMain(m *testing.M) {
 		os.RemoveAll(tmp)
 		os.Exit(code)
 	}))
+}
+
+// Variables of another broker: what it is to do, and the directory with the guest and the cache.
+const (
+	brokerVar = "EXECUTOR_TEST_BROKER"
+	sharedVar = "EXECUTOR_TEST_SHARED"
+)
+
+// anotherBroker returns another copy of the test binary, which runs the present test with brokerVar set. It may be killed:
+// what it leaves in its temporary directory is removed with this test's.
+func anotherBroker(t *testing.T, program, what string) *exec.Cmd {
+	name, _, _ := strings.Cut(t.Name(), "/")
+	cmd := exec.Command(program, "-test.run=^"+name+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), sharedVar+"="+filepath.Dir(guest), brokerVar+"="+what)
+	return cmd
+}
+
+// killBroker starts another broker, kills it when it has said which processes it has (sayPIDs), and requires that they
+// all die.
+func killBroker(t *testing.T, processes int) {
+	broker := anotherBroker(t, os.Args[0], "until killed")
+	out, err := broker.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, broker.Start())
+	var said []string
+	for lines := bufio.NewScanner(out); len(said) == 0; {
+		require.True(t, lines.Scan(), "it ended early")
+		if list, ok := strings.CutPrefix(lines.Text(), "PIDS "); ok {
+			said = strings.Fields(list)
+		}
+	}
+	require.NoError(t, broker.Process.Kill())
+	_ = broker.Wait()
+	require.Len(t, said, processes)
+	r := &rig{t: t}
+	for _, f := range said {
+		pid, err := strconv.Atoi(f)
+		require.NoError(t, err)
+		r.dies(pid)
+	}
+}
+
+// sayPIDs tells killBroker which processes there are, and waits to be killed.
+func sayPIDs(pids ...int) {
+	_, _ = os.Stdout.WriteString("PIDS " + strings.Trim(fmt.Sprintln(pids), "[]\n") + "\n")
+	time.Sleep(time.Hour)
 }
 
 // diskBlobs is a blob store in a directory.
@@ -106,7 +166,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r := &rig{t: t, blobs: diskBlobs{t.TempDir()}, news: make(chan struct{}, 1)}
 	cfg := Config{
 		Dir: filepath.Join(t.TempDir(), "jobs"), CacheDir: cache, Blobs: r.blobs,
-		Worker: []string{workerArg}, Grace: 300 * time.Millisecond,
+		Worker: []string{workerArg}, Spawner: []string{spawnerArg}, Grace: 300 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Report: func(u Update) {
 			r.mu.Lock()

@@ -134,9 +134,9 @@ func (a *attempt) noteSuspended(suspended bool) {
 // setStopped stops a wasm worker with SIGSTOP, or continues it; false means that it is dead.
 func (r *remote) setStopped(on bool) bool {
 	if !on {
-		return r.cmd.Process.Signal(syscall.SIGCONT) == nil
+		return r.proc.Signal(syscall.SIGCONT) == nil
 	}
-	if r.cmd.Process.Signal(syscall.SIGSTOP) != nil {
+	if r.proc.Signal(syscall.SIGSTOP) != nil {
 		return false
 	}
 	awaitStopped(func() bool { return allThreadsStopped(r.pid()) })

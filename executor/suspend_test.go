@@ -1,12 +1,10 @@
 package executor
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -286,40 +284,19 @@ func TestCloseWithSuspendedJobs(t *testing.T) {
 // The broker is another copy of the test binary here, which is killed.
 func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 	needsProc(t)
-	if dir := os.Getenv("EXECUTOR_TEST_SUSPENDER"); dir != "" {
-		r := newRig(t, native, func(c *Config) { c.Dir = dir })
-		a, b := r.sh(background+"sleep 1000"), r.wasm("loop")
-		r.e.Start(a)
-		r.e.Start(b)
-		line := fmt.Sprintln("PIDS", r.pidsOf(a), r.workerPID(a), r.workerPID(b))
-		r.started(b)
-		r.suspend(a)
-		r.suspend(b)
-		_, _ = os.Stdout.WriteString(line)
-		select {} // until killed
+	if os.Getenv(brokerVar) == "" {
+		killBroker(t, 4)
+		return
 	}
-	broker := exec.Command(os.Args[0], "-test.run=^TestSuspendedJobsDieWithTheBroker$")
-	broker.Env = append(os.Environ(), "EXECUTOR_TEST_SUSPENDER="+filepath.Join(t.TempDir(), "jobs"))
-	out, err := broker.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, broker.Start())
-	var seen []byte
-	buf := make([]byte, 4096)
-	for !bytes.Contains(seen, []byte("PIDS")) || seen[len(seen)-1] != '\n' {
-		n, err := out.Read(buf)
-		require.NoError(t, err, "%s", seen)
-		seen = append(seen, buf[:n]...)
-	}
-	require.NoError(t, broker.Process.Kill())
-	_ = broker.Wait()
-	r := &rig{t: t}
-	fields := strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(string(seen[bytes.Index(seen, []byte("PIDS")):])))[1:]
-	require.Len(t, fields, 4)
-	for _, f := range fields {
-		pid, err := strconv.Atoi(f)
-		require.NoError(t, err)
-		r.dies(pid)
-	}
+	r := newRig(t, native)
+	a, b := r.sh(background+"sleep 1000"), r.wasm("loop")
+	r.e.Start(a)
+	r.e.Start(b)
+	pids := append(r.pidsOf(a), r.workerPID(a), r.workerPID(b))
+	r.started(b)
+	r.suspend(a)
+	r.suspend(b)
+	sayPIDs(pids...)
 }
 
 // fifo makes a blob whose bytes arrive when the test calls give. Until then, a worker that copies the blob as

@@ -101,6 +101,9 @@ type Config struct {
 	// Worker is the arguments with which this program becomes a worker; the default is "worker". It is started
 	// from the file that runs, whatever lies at its path by now: an upgrade in place harms nobody.
 	Worker []string
+	// Spawner is the arguments with which this program becomes the process that starts workers ([RunSpawner]); the
+	// default is "spawner".
+	Spawner []string
 	// Logger receives warnings and what workers write to stderr; the default discards them.
 	Logger *slog.Logger
 
@@ -130,6 +133,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.Worker) == 0 {
 		c.Worker = []string{"worker"}
+	}
+	if len(c.Spawner) == 0 {
+		c.Spawner = []string{"spawner"}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

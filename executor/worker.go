@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -34,6 +35,11 @@ type worker struct {
 // be running, so the caller must exit at once. It logs to stderr.
 func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	runtime.LockOSThread() // the parent-death signal is that of a thread
+	defer runtime.UnlockOSThread()
+	if err := dieWithParent(syscall.SIGKILL); err != nil {
+		log.Warn("this worker may outlive its broker", "err", err)
+	}
 	if err := lowerPriority(); err != nil {
 		log.Warn("cannot lower this worker's priority", "err", err)
 	}
@@ -48,6 +54,11 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	if first.Setup == nil {
 		return errors.New("worker: the first message is not a setup; only a broker can start a worker")
+	}
+	if first.Setup.Native { // a signal that can be handled: SIGKILL would leave the programs' children behind
+		if err := dieWithParent(syscall.SIGTERM); err != nil {
+			log.Warn("this worker may outlive its broker", "err", err)
+		}
 	}
 	w.grace = time.Duration(first.Setup.GraceMS) * time.Millisecond
 	var err error

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/store"
@@ -42,8 +42,8 @@ type Config struct {
 	RetryJoin []string // the same, tried until one answers
 
 	Labels       map[string]string
-	CPU          int64            // millicores offered to jobs; default all
-	Memory       int64            // bytes offered to jobs; default 75 % of what there is
+	CPU          int64            // millicores offered to jobs; default all that control groups leave
+	Memory       int64            // bytes offered to jobs; default 75 % of what control groups leave
 	Devices      map[string]int64 // counted devices offered to jobs: camera -> 1
 	AllowProcess bool             // whether jobs may be native programs
 	AdoptOrphans bool             // whether this process waits for all children that it has, for programs that start no others (executor.Config)
@@ -163,10 +163,10 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.RetentionCount, DefaultRetentionCount)
 	orElse(&c.DiskReserve, DefaultDiskReserve)
 	orElse(&c.BlobGrace, DefaultBlobGrace)
-	orElse(&c.CPU, int64(runtime.NumCPU())*1000)
+	orElse(&c.CPU, max(machineCPU(), job.DefaultCPU))
 	orElse(&c.Software, "dev")
 	if c.Memory == 0 {
-		c.Memory = machineMemory() / 4 * 3
+		c.Memory = max(machineMemory()/4*3, job.DefaultMemory)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -5,21 +5,38 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
-// machineMemory returns the bytes of memory of this machine, as Linux tells; 1 GiB
-// where it can't be told.
+// machineMemory returns the bytes of memory that this process may have of its machine, as
+// Linux tells: what there is, or what its control groups leave of that; 1 GiB where it
+// can't be told.
 func machineMemory() int64 {
-	if n := meminfo("MemTotal"); n > 0 {
-		return n
+	n, limit := meminfo("MemTotal"), cgroup.Read(os.DirFS("/")).Memory
+	switch {
+	case n > 0 && limit > 0:
+		return min(n, limit)
+	case max(n, limit) > 0:
+		return max(n, limit)
 	}
 	return 1 << 30
 }
 
-// machineTight reports whether less than a sixteenth of the memory can still be had.
+// machineCPU returns the millicores that this process may have of its machine.
+func machineCPU() int64 {
+	n := int64(runtime.NumCPU()) * 1000
+	if limit := cgroup.Read(os.DirFS("/")).CPU; limit > 0 {
+		return min(n, limit)
+	}
+	return n
+}
+
+// machineTight reports whether less than a sixteenth of the memory can still be had: of
+// the machine, or of what the control groups allow.
 func machineTight() bool {
-	free := meminfo("MemAvailable")
-	return free > 0 && free < machineMemory()/16
+	free, group := meminfo("MemAvailable"), cgroup.Read(os.DirFS("/"))
+	return free > 0 && free < meminfo("MemTotal")/16 || group.Memory > 0 && group.Available < group.Memory/16
 }
 
 // meminfo reads a line of what Linux tells of memory, in bytes; 0 where it can't be told.

@@ -78,6 +78,9 @@ func New(cfg Config) (n *Node, err error) {
 		HTTPHosts: hosts(&cfg), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
 	}, n.engine, host{n}, n.store)
+	if have := machineMemory(); cfg.Memory > have {
+		n.log.Warn("this broker offers more memory than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory, "of", have)
+	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
 		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans,

@@ -21,11 +21,18 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// TestMain is also the body of a worker: the executor starts this binary again
-// with the argument "worker".
+// TestMain is also the body of a worker and of a spawner: the executor starts this binary again
+// with the arguments "worker" and "spawner".
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "worker" {
 		if err := executor.RunWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "spawner" {
+		if err := executor.RunSpawner(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -57,8 +57,8 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, retried until one answers")
 
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
-	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores)")
-	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is)")
+	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores, or what control groups leave of them)")
+	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is, or of what control groups leave of it)")
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
 	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), which are not jailed")
 

@@ -84,7 +84,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(
 		c.agentCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.strategyCommand(), c.conflictCommand(), c.emergencyCommand(), c.eventsCommand(),
-		c.statusCommand(), c.versionCommand(), c.workerCommand(),
+		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	return root
 }

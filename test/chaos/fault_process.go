@@ -29,6 +29,10 @@ var processKinds = []kind{
 		who := d.some(2)
 		return &workers{who: who}, who
 	}},
+	{name: "spawners", lane: resources, lasts: time.Second, draw: func(d *dealer) (fault, []int) {
+		who := d.some(2)
+		return spawners(who), who
+	}},
 }
 
 // kills is SIGKILL for some brokers at once. They come back one after the other.
@@ -194,6 +198,26 @@ func (j joins) Begin(ctx context.Context, w *world) error {
 
 // End implements fault.
 func (joins) End(context.Context, *world) error { return nil }
+
+// spawners is SIGKILL for the processes that start the workers of two brokers. Those start others.
+type spawners []int
+
+// Begin implements fault.
+func (s spawners) Begin(_ context.Context, w *world) error {
+	n := 0
+	for _, i := range s {
+		for _, pid := range w.brokers[i].Spawners() {
+			if syscall.Kill(pid, syscall.SIGKILL) == nil {
+				n++
+			}
+		}
+	}
+	w.tell("the %d processes that start the workers of %s are killed", n, w.names(s))
+	return nil
+}
+
+// End implements fault.
+func (spawners) End(context.Context, *world) error { return nil }
 
 // workers is SIGSTOP for the processes in which two brokers run jobs, and SIGCONT.
 type workers struct {

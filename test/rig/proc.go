@@ -78,7 +78,13 @@ func (b *Broker) Metrics(ctx context.Context, prefix string) (map[string]float64
 
 // Workers are the processes in which a broker runs jobs at the moment, that stand
 // not still.
-func (b *Broker) Workers() (pids []int) {
+func (b *Broker) Workers() []int { return b.children("worker") }
+
+// Spawners are the processes that start a broker's workers, that stand not still.
+func (b *Broker) Spawners() []int { return b.children("spawner") }
+
+// children are the processes of a broker in one role.
+func (b *Broker) children(role string) (pids []int) {
 	all, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
@@ -94,7 +100,11 @@ func (b *Broker) Workers() (pids []int) {
 		}
 		// pid (name) state parent ...; the name may hold anything.
 		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(f) > 1 && f[1] == strconv.Itoa(b.Pid()) && f[0] != "T" && f[0] != "Z" {
+		if len(f) < 2 || f[1] != strconv.Itoa(b.Pid()) || f[0] == "T" || f[0] == "Z" {
+			continue
+		}
+		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if args := strings.Split(string(line), "\x00"); len(args) > 1 && args[1] == role {
 			pids = append(pids, pid)
 		}
 	}
