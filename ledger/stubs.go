@@ -56,12 +56,11 @@ func (l *Ledger) isStub(k Kind, r Record) bool {
 }
 
 // Reduce makes a stub of a finished record. It is no update: nobody else hears of it. A record that is not held,
-// or is a stub already, is not an error. One with an update that our clock does not cover stays whole: it goes to others as a
-// stray, which a stub can't.
+// or is a stub already, is not an error.
 func (l *Ledger) Reduce(ref Ref) error {
 	e, err := l.lookup(ref)
 	s := l.stubs.schemas[ref.Kind]
-	if e == nil || err != nil || s == nil || !e.record.Finished() || s.Is(e.record) || !l.lineage.HasAll(l.seen, e.record.Writers()) {
+	if e == nil || err != nil || s == nil || !e.record.Finished() || s.Is(e.record) {
 		return err
 	}
 	l.stubs.drop = append(l.stubs.drop, Op{Key: RecordKey(ref)})

@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/urban-compute/ucp/clock"
 )
 
 // reduced is a replica with n finished records, all of them stubs on its disk.
@@ -236,21 +234,4 @@ func TestStubsOfATransfer(t *testing.T) {
 			b.start()
 		}
 	}
-}
-
-// A finished record with an update that no clock may ever cover goes to others as a stray, so it does not become a stub.
-func TestStraysStayWhole(t *testing.T) {
-	b := newReplica("b")
-	stray, err := decodeSet([]byte("j1 a~1:3* closed"))
-	require.NoError(t, err)
-	_, err = b.Merge(Delta{Entries: []Entry{{Ref: setRef("j1"), Record: stray}}})
-	require.NoError(t, err)
-	require.NoError(t, b.Reduce(setRef("j1")))
-	b.sync()
-	require.Zero(t, b.Stubs())
-	_, err = b.Merge(Delta{Clock: clock.NewTips(clock.Dot{Actor: "a~1", Counter: 3})})
-	require.NoError(t, err)
-	require.NoError(t, b.Reduce(setRef("j1")))
-	b.sync()
-	require.Equal(t, 1, b.Stubs())
 }
