@@ -103,11 +103,17 @@ func (m *renewal) ask() {
 	if m.why == "" {
 		m.fold()
 	}
-	if m.why == "" || m.asked || m.now.Before(m.next) || m.offer.draining || !m.started() || m.needs(wire.V3) != nil {
+	if m.why == "" || m.asked || m.now.Before(m.next) || m.offer.draining && !m.doubt || !m.started() || m.needs(wire.V3) != nil {
 		return
 	}
 	m.asked = true
 	m.out.Mint = &Mint{Above: m.above, Why: m.why}
+}
+
+// awaited reports whether this broker can't leave yet: a start is being made, or is to be, since others believe that they hold
+// what it alone does.
+func (m *renewal) awaited() bool {
+	return m.asked || m.why != "" && m.doubt && m.needs(wire.V3) == nil
 }
 
 // fold wants a start when the clock has several tips of this broker's name and what it holds is proven, or writes the

@@ -662,7 +662,7 @@ var mutants = []mutant{
 		"		case !in.Nowhere:\n			p.missed()\n", "",
 		"./broker", "TestStories/R3"},
 	{"M2 who leaves does not wait for the start that it has asked for", "broker/drain.go",
-		" || b.renewal.asked {", " {",
+		" || b.renewal.awaited() {", " {",
 		"./broker", "TestStories/M2"},
 	{"F3 only the first disputed records are asked for", "broker/replication/audit.go",
 		"	ask.Records = slices.Clone(ask.Records)\n", "	ask.Records, l.inquired = slices.Clone(ask.Records), 0\n",
