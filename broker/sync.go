@@ -199,7 +199,6 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		}
 	}
 	b.sealAgain(rivals)
-	b.causality.checkCatching()
 	return m
 }
 
