@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -36,13 +38,16 @@ type attempt struct {
 	stopped bool // it was ended by Stop or Close, rather than by itself
 	began   bool // its program may have run
 
-	returned bool // this broker could not carry it out
+	returned bool       // this broker could not carry it out
+	groups   cgroup.Set // of its native program
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
 	wake          chan struct{}
 	suspended     atomic.Bool // as last reported
 	awaitsAnswer  bool        // the worker has yet to answer a hold
+
+	beyond atomic.Pointer[string] // in which way its processes are more than it may have (bounds)
 
 	// Usage reads these from other goroutines.
 	worker workerSlot
@@ -97,12 +102,20 @@ func (a *attempt) execute() job.Result {
 		return a.unheld(report{Failure: errStopped.Error()})
 	}
 	defer leave(false)
+	if o.Driver == job.Process {
+		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), o.Memory, maxProcesses)
+		o.Groups = a.groups
+	}
 	r, err := a.handOver(o)
 	if err != nil {
+		_ = a.groups.End() // nothing is in it
 		a.stopped = errors.Is(err, errStopped)
 		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped})
 	}
 	rep := a.watch(r, o, leave)
+	if err := a.groups.End(); err != nil {
+		a.e.cfg.Logger.Warn("a control group of a job that has ended stays", "job", string(a.task.ID), "err", err)
+	}
 	defer a.clean(rep.Touched)
 	return a.result(rep)
 }
@@ -212,13 +225,21 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				clock.set(a.timeLimit(own, limit))
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
+				a.e.bounds.add(a, r.pid())
+				defer a.e.bounds.remove(a)
 			case m.Held != nil:
 				a.holdAnswered(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
+				if beyond := a.beyond.Load(); beyond != nil && m.Done.Code != nil && *m.Done.Code == 128+int(syscall.SIGKILL) {
+					m.Done.Failure, m.Done.Returned = *beyond, false
+				}
 				return *m.Done
 			}
 		case <-a.wake:
+			if a.beyond.Load() != nil {
+				_ = r.send(toWorker{Kill: a.number}) // if the worker is dead, r.in is closed
+			}
 			a.stepTowardsWanted(r, clock, leave)
 		case <-clock.timer.C:
 			if !own {

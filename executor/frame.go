@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -17,13 +18,14 @@ import (
 const maxFrame = 1 << 20
 
 // toWorker is a message from a broker to its worker. Exactly one field is set. The first message is Setup;
-// then follow Run and, for a native program, Hold and Stop, which refer to the preceding Run.
+// then follow Run and, for a native program, Hold, Stop and Kill, which refer to the preceding Run.
 type toWorker struct {
 	Setup *setup `codec:"setup,omitempty"`
 	Run   *order `codec:"run,omitempty"`
 	Stop  bool   `codec:"stop,omitempty"`
 	Hold  *hold  `codec:"hold,omitempty"`
 	Ping  bool   `codec:"ping,omitempty"` // asks for an answer, and nothing else
+	Kill  uint64 `codec:"kill,omitempty"` // the number of an order whose native program is to be killed at once
 }
 
 // hold suspends or resumes a native program. The worker sends it back when that is done.
@@ -53,6 +55,7 @@ type order struct {
 	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
 	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
 	Memory  int64             `codec:"memory"`           // bytes
+	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 

@@ -2,15 +2,21 @@ package executor
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
 const (
@@ -24,6 +30,26 @@ const (
 
 // thisProgram is the file that runs, which is not what lies at its path when it was upgraded in place.
 const thisProgram = "/proc/self/exe"
+
+// enterGroups prepares a native program to be started into its control groups. leave must be called when it was started,
+// on the same, locked thread.
+func enterGroups(cmd *exec.Cmd, groups cgroup.Set) (leave func(), err error) {
+	back, err := groups.Enter()
+	if err != nil {
+		return nil, err
+	}
+	leave = back
+	if dir, ok := groups.Two(); ok {
+		f, err := os.Open(dir)
+		if err != nil {
+			back()
+			return nil, fmt.Errorf("opening a control group: %w", err)
+		}
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+		leave = func() { back(); f.Close() }
+	}
+	return leave, nil
+}
 
 // dieWithParent has this process sent a signal when its parent is dead. The caller's thread must stay. A parent that
 // is dead by now is noticed by the end of stdin.
@@ -246,6 +272,45 @@ func readStat(dir string, id int) (process, bool) {
 		pid: id, parent: int(num(1)), state: f[0][0], threads: int(num(17)),
 		cpuTicks: num(11) + num(12) + num(13) + num(14), rssPages: num(21),
 	}, true
+}
+
+// ownMemory returns the memory that would come free if the process ended, in bytes: what it shares with others counts in
+// proportion, and files that are mapped, which the kernel can drop, not at all. Without such figures it is what is
+// resident.
+func (p process) ownMemory() (sum int64) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			return 0 // it has ended
+		}
+		return p.rss()
+	}
+	for line := range strings.Lines(string(b)) {
+		for _, name := range []string{"Pss_Anon:", "Pss_Shmem:", "SwapPss:"} {
+			if rest, ok := strings.CutPrefix(line, name); ok {
+				var kib int64
+				_, _ = fmt.Sscan(rest, &kib)
+				sum += kib << 10
+			}
+		}
+	}
+	return sum
+}
+
+// newNest makes the control groups of the jobs that run from dir.
+func newNest(dir string) cgroup.Nest {
+	sum := sha256.Sum256([]byte(dir))
+	return cgroup.NewNest(hex.EncodeToString(sum[:6]))
+}
+
+// limitProcesses lets a native program and its descendants have half of the processes that this user may have: a broker
+// of the same user, which needs threads, outlives a program that starts others without end.
+func limitProcesses(pid int) {
+	var old unix.Rlimit
+	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil || old.Max == unix.RLIM_INFINITY {
+		return
+	}
+	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, old.Max/2), Max: old.Max / 2}, nil)
 }
 
 // killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,
