@@ -195,7 +195,7 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	field("Selects", strings.Join(e.Select, ", "))
 	field("Message", e.Message)
 	if e.DeclaredAt != 0 {
-		field("Declared", clockTime(e.DeclaredAt)+", present terms from "+dash(e.DeclaredBy))
+		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
 	}
 	field("Until", clockTime(e.Until))
 	if e.Cleared {

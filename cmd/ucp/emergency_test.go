@@ -145,7 +145,7 @@ func TestEmergencyGet(t *testing.T) {
 	f.some()
 	got := s.run("emergency", "get", "flood")
 	require.Equal(t, 0, got.code, got.errOut)
-	for _, line := range []string{"State: ACTIVE", "Selects: service=hospital", "Message: the river is over the wall", "present terms from b", "Caused: 2 pauses of jobs"} {
+	for _, line := range []string{"State: ACTIVE", "Selects: service=hospital", "Message: the river is over the wall", "last changed at b", "Caused: 2 pauses of jobs"} {
 		require.Contains(t, strings.Join(strings.Fields(got.out), " "), line)
 	}
 	require.Contains(t, got.out, `

@@ -119,7 +119,11 @@ func chooseID(id string) (job.ID, error) {
 // where the person asked for that.
 func (c *cli) submitted(ctx context.Context, client *api.Client, s api.Submission, began time.Time, p patience) error {
 	if s.Degraded {
-		fmt.Fprintf(c.err, "ucp: job %s is held by %d brokers only, fewer than wanted; it is safe while one of them keeps its disk\n", s.ID, s.Replicas)
+		where := "1 broker only: lost if that disk is lost"
+		if s.Replicas > 1 {
+			where = fmt.Sprintf("%d brokers only, fewer than wanted: lost if all their disks are lost", s.Replicas)
+		}
+		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, where)
 	}
 	if err := c.show(s, func(w io.Writer) { row(w, s.ID) }); err != nil || p.place == 0 {
 		return err

@@ -168,7 +168,7 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return fmt.Errorf("`%s` needs %s; see `%s --help`", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
 		case len(args) > len(names):
-			return fmt.Errorf("`%s`: what is %q? see `%s --help`", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+			return fmt.Errorf("unexpected argument %q; see `%s --help`", args[len(names)], cmd.CommandPath())
 		}
 		return nil
 	}

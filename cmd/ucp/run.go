@@ -73,7 +73,7 @@ func runArgs(cmd *cobra.Command, args []string) error {
 	case own == 0:
 		return fmt.Errorf("`%s` needs a module before the arguments; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
 	case own > 1:
-		return fmt.Errorf("what is %q? the arguments of the job stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
+		return fmt.Errorf("unexpected argument %q: the arguments of the job stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
 	}
 	return nil
 }

@@ -44,14 +44,14 @@ and BREACHES, what a peer has said since this broker's start that it can't know.
 }
 
 func statusTable(w io.Writer, s *api.Coordination) {
-	state := "up"
-	if !s.CoordinatorRunning {
-		state = "leaving"
+	state := "up " + humanDuration(time.Duration(s.Uptime))
+	switch {
+	case s.Draining:
+		state = "draining, takes no new jobs (" + state + ")"
+	case !s.CoordinatorRunning:
+		state = "leaving (" + state + ")"
 	}
-	if s.Draining {
-		state = "draining: it takes nothing more"
-	}
-	row(w, "Broker:", fmt.Sprintf("%s, %s for %s", s.Name, state, humanDuration(time.Duration(s.Uptime))))
+	row(w, "Broker:", s.Name+", "+state)
 	row(w, "Actor:", s.Actor)
 	row(w, "Software:", dash(s.Software))
 	row(w, "Peers:", peersLine(s))
@@ -103,7 +103,7 @@ func troubleRows(w io.Writer, s *api.Coordination) {
 
 // peersTable lists the other brokers.
 func peersTable(w io.Writer, s *api.Coordination) {
-	row(w, "PEER", "HEALTH", "HTTP", "LAST SEEN", "LACKS", "HAS MORE")
+	row(w, "PEER", "HEALTH", "HTTP", "LAST SYNC", "BEHIND BY", "AHEAD BY")
 	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
 		p := s.PeerBrokers[name]
 		seen := "never"

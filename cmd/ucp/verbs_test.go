@@ -40,7 +40,7 @@ func TestStatus(t *testing.T) {
 		SyncInterval: clock.Duration(time.Minute), SyncStretch: 1, Replicas: 3, Capacity: job.Resources{CPU: 4000, Memory: 8 << 30}, AsOf: asOf,
 	}
 	require.Equal(t, ran{0, `
-Broker:     a, up for 3d4h
+Broker:     a, up 3d4h
 Actor:      a~1
 Software:   v1
 Peers:      none; this broker is alone
@@ -72,7 +72,7 @@ As of:      2026-01-31 15:04:05 UTC
 	b.status.PeerBrokers["d"] = api.Peer{Host: "10.0.0.4", Port: 8000, Failing: 9, Refused: "protocol version 1"}
 	b.status.Warnings = []string{"the vector clock has 2049 entries"}
 	require.Equal(t, ran{0, `
-Broker:     a, up for 3d4h
+Broker:     a, up 3d4h
 Actor:      a~1
 Software:   v1
 Peers:      2, 1 UNHEALTHY
@@ -89,11 +89,11 @@ WARNING:    the vector clock has 2049 entries
 WARNING:    e says what it can't know, which is not believed; the last: it holds too much (rule X1)
 As of:      2026-01-31 15:04:05 UTC
 
-PEER  HEALTH                                                  HTTP           LAST SEEN  LACKS  HAS MORE
-b     healthy                                                 10.0.0.2:8000  3s ago     0      2
-c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10     0
-d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0      0
-e     healthy, clock 2d0h AHEAD, not proven, BREACHES: 2      10.0.0.5:8000  never      0      0
+PEER  HEALTH                                                  HTTP           LAST SYNC  BEHIND BY  AHEAD BY
+b     healthy                                                 10.0.0.2:8000  3s ago     0          2
+c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10         0
+d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0          0
+e     healthy, clock 2d0h AHEAD, not proven, BREACHES: 2      10.0.0.5:8000  never      0          0
 `[1:], ""}, s.run("status"))
 }
 
@@ -274,7 +274,7 @@ func TestDegradedSubmissionSaysSo(t *testing.T) {
 	c.format = formatTable
 	require.NoError(t, c.submitted(t.Context(), nil, api.Submission{ID: "j1", Replicas: 1, Degraded: true}, time.Now(), patience{}))
 	require.Equal(t, "j1\n", out.String())
-	require.Contains(t, errOut.String(), "held by 1 brokers only")
+	require.Contains(t, errOut.String(), "saved on 1 broker only")
 }
 
 func TestCompletion(t *testing.T) {

@@ -103,7 +103,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// A client that went away misses its answer; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(v)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // for who reads it on a terminal; no browser takes application/json for a page
+	_ = e.Encode(v)
 }
 
 // ask gives the broker an input and returns its answer of the wanted type. Another answer is
@@ -142,7 +144,7 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
 			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
 	case *broker.AmbiguousEmergency:
-		return fail(http.StatusConflict, api.CodeConflict, "%q is the beginning of several IDs: %v", v.ID, v.IDs)
+		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %v", v.ID, len(v.IDs), v.IDs)
 	case *broker.NoSuchEmergency:
 		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
 	}
