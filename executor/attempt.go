@@ -44,6 +44,8 @@ type attempt struct {
 	suspended     atomic.Bool // as last reported
 	awaitsAnswer  bool        // the worker has yet to answer a hold
 
+	beyond atomic.Pointer[string] // in which way its processes are more than it may have (bounds)
+
 	// Usage reads these from other goroutines.
 	worker workerSlot
 	group  int          // process group of the native program; 0 until it is known
@@ -212,13 +214,21 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				clock.set(a.timeLimit(own, limit))
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
+				a.e.bounds.add(a, r.pid())
+				defer a.e.bounds.remove(a)
 			case m.Held != nil:
 				a.holdAnswered(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
+				if beyond := a.beyond.Load(); beyond != nil && m.Done.Code != nil && *m.Done.Code == 128+int(syscall.SIGKILL) {
+					m.Done.Failure, m.Done.Returned = *beyond, false
+				}
 				return *m.Done
 			}
 		case <-a.wake:
+			if a.beyond.Load() != nil {
+				_ = r.send(toWorker{Kill: a.number}) // if the worker is dead, r.in is closed
+			}
 			a.stepTowardsWanted(r, clock, leave)
 		case <-clock.timer.C:
 			if !own {

@@ -21,6 +21,7 @@ type Executor struct {
 	pool     *pool
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
+	bounds   *bounds
 	cleaner  *cleaner
 	home     os.FileInfo // the directory where jobs run, as it was made
 
@@ -57,7 +58,7 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
-	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
@@ -70,6 +71,9 @@ func New(c Config) (*Executor, error) {
 	}
 	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
+	if cfg.AllowProcess {
+		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })
+	}
 	e.pool.refill()
 	return e, nil
 }

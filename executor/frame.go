@@ -17,13 +17,14 @@ import (
 const maxFrame = 1 << 20
 
 // toWorker is a message from a broker to its worker. Exactly one field is set. The first message is Setup;
-// then follow Run and, for a native program, Hold and Stop, which refer to the preceding Run.
+// then follow Run and, for a native program, Hold, Stop and Kill, which refer to the preceding Run.
 type toWorker struct {
 	Setup *setup `codec:"setup,omitempty"`
 	Run   *order `codec:"run,omitempty"`
 	Stop  bool   `codec:"stop,omitempty"`
 	Hold  *hold  `codec:"hold,omitempty"`
 	Ping  bool   `codec:"ping,omitempty"` // asks for an answer, and nothing else
+	Kill  uint64 `codec:"kill,omitempty"` // the number of an order whose native program is to be killed at once
 }
 
 // hold suspends or resumes a native program. The worker sends it back when that is done.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -246,6 +247,39 @@ func readStat(dir string, id int) (process, bool) {
 		pid: id, parent: int(num(1)), state: f[0][0], threads: int(num(17)),
 		cpuTicks: num(11) + num(12) + num(13) + num(14), rssPages: num(21),
 	}, true
+}
+
+// ownMemory returns the memory that would come free if the process ended, in bytes: what it shares with others counts in
+// proportion, and files that are mapped, which the kernel can drop, not at all. Without such figures it is what is
+// resident.
+func (p process) ownMemory() (sum int64) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			return 0 // it has ended
+		}
+		return p.rss()
+	}
+	for line := range strings.Lines(string(b)) {
+		for _, name := range []string{"Pss_Anon:", "Pss_Shmem:", "SwapPss:"} {
+			if rest, ok := strings.CutPrefix(line, name); ok {
+				var kib int64
+				_, _ = fmt.Sscan(rest, &kib)
+				sum += kib << 10
+			}
+		}
+	}
+	return sum
+}
+
+// limitProcesses lets a native program and its descendants have half of the processes that this user may have: a broker
+// of the same user, which needs threads, outlives a program that starts others without end.
+func limitProcesses(pid int) {
+	var old unix.Rlimit
+	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil || old.Max == unix.RLIM_INFINITY {
+		return
+	}
+	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, old.Max/2), Max: old.Max / 2}, nil)
 }
 
 // killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,

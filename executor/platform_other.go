@@ -47,6 +47,10 @@ func limitOwnMemory(*order) {}
 
 func limitMemory(int, int64) {}
 
+func limitProcesses(int) {}
+
+func (p process) ownMemory() int64 { return p.rss() }
+
 func oomKills() int { return 0 }
 
 func killOrphans() {

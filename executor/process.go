@@ -82,6 +82,15 @@ func (g *childGroup) killGroup() {
 	}
 }
 
+// killOrder ends the program of an order, if that one is the present one.
+func (g *childGroup) killOrder(order uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.id != 0 && g.order == order {
+		_ = syscall.Kill(-g.id, syscall.SIGKILL)
+	}
+}
+
 // hold suspends or resumes the program and all processes that it has started. A program that has not started yet
 // is held back. It reports whether h belongs to the present order and could be carried out.
 func (g *childGroup) hold(h *hold) bool {
@@ -149,7 +158,8 @@ func (g *childGroup) kill() {
 }
 
 // runProcess runs a native program in a process group of its own, in the job's directory. Its memory limit is
-// RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start.
+// RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start; the broker looks
+// at their sum (bounds).
 func (w *worker) runProcess(o *order, dir *scratch) report {
 	o.NeedDir = true
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
@@ -175,6 +185,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		return notStarted(o.Name, err)
 	}
 	limitMemory(cmd.Process.Pid, o.Memory)
+	limitProcesses(cmd.Process.Pid)
 	pipes.copy(&dir.out, &dir.err)
 	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
 		w.child.killGroup()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -54,6 +55,9 @@ func RunSpawner() error {
 	if err := dieWithParent(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("spawner: %w", err)
 	}
+	if err := keepDescriptors(); err != nil {
+		return fmt.Errorf("spawner: %w", err)
+	}
 	socket := int(os.Stdin.Fd())
 	buf := make([]byte, maxSpawn)
 	for {
@@ -76,6 +80,22 @@ func RunSpawner() error {
 			return fmt.Errorf("spawner: answering: %w", err)
 		}
 	}
+}
+
+// keepDescriptors has this process's descriptors, but for the first three, closed in whatever it starts: those with which
+// the broker itself was started are not for its jobs.
+func keepDescriptors() error {
+	if unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil { // Linux 5.11
+		return nil
+	}
+	for _, fd := range numbers("/proc/self/fd") {
+		if fd > 2 {
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil && !errors.Is(err, unix.EBADF) {
+				return fmt.Errorf("keeping descriptors from what it starts: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // receiveOrder reads one message. Whatever it returns, the descriptors that came with it are in files.

@@ -45,6 +45,11 @@ func (e *Executor) want(key, attempt string, suspended bool) {
 		return
 	}
 	a.wantSuspended.Store(suspended)
+	a.wakeUp()
+}
+
+// wakeUp has the attempt's goroutine look at what is wanted of it.
+func (a *attempt) wakeUp() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // a signal is pending already; its reader will see the newest value

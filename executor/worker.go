@@ -105,6 +105,9 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 				return err
 			}
 		}
+		if m.Kill != 0 {
+			w.child.killOrder(m.Kill)
+		}
 		if m.Hold != nil && w.child.hold(m.Hold) {
 			if err := w.link.write(fromWorker{Held: m.Hold}); err != nil {
 				return err

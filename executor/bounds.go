@@ -1,0 +1,103 @@
+package executor
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// The memory limit of a native job is for all of its processes together. Each of them has it as its own RLIMIT_DATA,
+// which the kernel enforces; their sum is measured, again and again while native jobs run. A job may go beyond it for as
+// long as a look takes, and is ended then.
+
+const (
+	boundsEvery  = 250 * time.Millisecond // between two looks at the processes of native jobs
+	maxProcesses = 1024                   // of one native job
+)
+
+// bounds watches the native programs that run.
+type bounds struct {
+	mu       sync.Mutex
+	programs map[*attempt]int // worker of each
+	changed  chan struct{}    // tells that the first one has come
+}
+
+func newBounds() *bounds {
+	return &bounds{programs: map[*attempt]int{}, changed: make(chan struct{}, 1)}
+}
+
+// add has an attempt's native program watched, whose worker has the given PID.
+func (b *bounds) add(a *attempt, worker int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.programs[a] = worker
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (b *bounds) remove(a *attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.programs, a)
+}
+
+// watch looks at what is to be watched until quit is closed. It sleeps while there is nothing.
+func (b *bounds) watch(quit <-chan struct{}) {
+	looks := time.NewTicker(boundsEvery)
+	looks.Stop()
+	defer looks.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case <-b.changed:
+			looks.Reset(boundsEvery)
+		case <-looks.C:
+			if !b.look() {
+				looks.Stop()
+			}
+		}
+	}
+}
+
+// look measures every program once and tells the attempts of those that are beyond their bounds. It reports whether there
+// was one to measure.
+func (b *bounds) look() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.programs) == 0 {
+		return false
+	}
+	all := treeOf(processes())
+	for a, worker := range b.programs {
+		if beyond := beyondBounds(all.descendants(worker), a.task.Spec.Resources.Memory); beyond != "" {
+			a.beyond.Store(&beyond)
+			a.wakeUp()
+			delete(b.programs, a)
+		}
+	}
+	return true
+}
+
+// beyondBounds says in which way the processes of a job are more than it may have; empty if they are not.
+func beyondBounds(all []process, memory int64) string {
+	if len(all) > maxProcesses {
+		return fmt.Sprintf("more than %d processes", maxProcesses)
+	}
+	var resident, own int64
+	for _, p := range all {
+		resident += p.rss()
+	}
+	if memory <= 0 || resident <= memory {
+		return "" // the usual case needs no more
+	}
+	for _, p := range all {
+		own += p.ownMemory()
+	}
+	if own <= memory {
+		return ""
+	}
+	return fmt.Sprintf("memory limit %s exceeded: its %d processes together had %s", bytesOf(memory), len(all), bytesOf(own))
+}

@@ -1,0 +1,95 @@
+package executor
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/job"
+)
+
+// holding is a shell function that keeps so many bytes.
+const holding = `hold() { x=$(head -c $1 /dev/zero | tr "\\0" x); }; `
+
+// A job of several processes has one memory limit, also for those in sessions of their own.
+func TestMemoryOfAllProcessesIsLimited(t *testing.T) {
+	r := newRig(t, native)
+	one := `sh -c '` + holding + `hold 20000000; sleep 1000'`
+	task := r.sh(strings.Repeat(one+" & ", 3) + strings.Repeat("setsid "+one+" & ", 3) + "sleep 1000")
+	r.e.Start(task)
+	u := r.ended(task)
+	require.Equal(t, job.Failed, u.Result.Outcome)
+	require.Contains(t, u.Result.Reason, "memory limit 64 MiB exceeded: its ")
+	require.False(t, u.Returned)
+	require.Equal(t, 128+int(syscall.SIGKILL), *u.Result.ExitCode)
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker still works")
+}
+
+// Memory that processes share counts once.
+func TestSharedMemoryCountsOnce(t *testing.T) {
+	r := newRig(t, native)
+	task := r.sh(holding + `hold 20000000; for i in 1 2 3 4 5 6; do (sleep 1000; exit ${#x}) & done; echo ready; sleep 1000`)
+	r.e.Start(task)
+	r.says(task, "ready")
+	worker := r.workerPID(task)
+	require.Eventually(t, func() bool {
+		all := treeOf(processes()).descendants(worker)
+		var resident int64
+		for _, p := range all {
+			resident += p.rss()
+		}
+		return resident > task.Spec.Resources.Memory && beyondBounds(all, task.Spec.Resources.Memory) == ""
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, "started", r.phases(task))
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+}
+
+func TestProcessesAreLimited(t *testing.T) {
+	all := make([]process, maxProcesses+1)
+	require.Empty(t, beyondBounds(all[1:], 1))
+	require.Equal(t, "more than 1024 processes", beyondBounds(all, 1))
+
+	cmd := exec.Command("sleep", "1000")
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	var ours, its unix.Rlimit
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NPROC, nil, &ours))
+	limitProcesses(cmd.Process.Pid)
+	require.NoError(t, unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_NPROC, nil, &its))
+	require.Equal(t, ours.Max/2, its.Max)
+}
+
+// A native program has what its job says, and nothing of its broker's: no variable, and no descriptor, not even those
+// with which the broker itself was started.
+func TestProcessInheritsNothing(t *testing.T) {
+	inherited, err := syscall.Dup(0) // is not closed in what is started
+	require.NoError(t, err)
+	defer syscall.Close(inherited)
+	t.Setenv("BROKER_SECRET", "gold")
+	r := newRig(t, native)
+	task := r.sh("env; ls -l /proc/$$/fd")
+	task.Spec.Env = map[string]string{"MINE": "1"}
+	out := r.read(r.run(task).Stdout)
+	var names, files []string
+	for line := range strings.Lines(out) {
+		if name, _, ok := strings.Cut(line, "="); ok {
+			names = append(names, name)
+		}
+		if before, _, ok := strings.Cut(line, " -> "); ok {
+			f := strings.Fields(before)
+			files = append(files, f[len(f)-1])
+		}
+	}
+	names = slices.DeleteFunc(names, func(s string) bool { return slices.Contains([]string{"PWD", "OLDPWD", "SHLVL", "_"}, s) }) // the shell's
+	slices.Sort(names)
+	slices.Sort(files)
+	require.Equal(t, []string{"HOME", "MINE", "PATH", "TMPDIR", "UCP_ATTEMPT", "UCP_JOB_DIR", "UCP_JOB_ID"}, names)
+	require.Equal(t, []string{"0", "1", "2"}, files)
+}
