@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
 	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "register", "resolve", "roll", "setting"},
-	"executor":           {"clock", "executor/wasi", "job"},
+	"executor":           {"cgroup", "clock", "executor/wasi", "job"},
 	"executor/wasi":      {},
 	"cgroup":             {},
 	"store":              {"clock", "ledger"},

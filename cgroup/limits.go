@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,7 @@ type Limits struct {
 // Read returns the limits of this process. root is the root of the file system, os.DirFS("/") but in tests.
 func Read(root fs.FS) Limits {
 	var l Limits
-	for _, g := range groups(root) {
+	for _, g := range groups(root, "memory", "cpu") {
 		for dir := g.dir; ; dir = path.Dir(dir) {
 			l.add(level{root, dir}, g.version)
 			if dir == g.top || dir == "." {
@@ -90,8 +91,11 @@ func (g level) read(name string) string {
 func (g level) number(name string) int64 { return number(g.read(name)) }
 
 // stat reads a line of memory.stat.
-func (g level) stat(name string) int64 {
-	for line := range strings.Lines(g.read("memory.stat")) {
+func (g level) stat(name string) int64 { return stat(g.read("memory.stat"), name) }
+
+// stat finds a line "NAME NUMBER".
+func stat(text, name string) int64 {
+	for line := range strings.Lines(text) {
 		if key, value, _ := strings.Cut(line, " "); key == name {
 			return number(value)
 		}
@@ -105,8 +109,9 @@ type group struct {
 	dir, top string // its own group, and the highest one that is mounted
 }
 
-// groups lists where this process is in the hierarchies that are mounted, as far as memory and processors are concerned.
-func groups(root fs.FS) (out []group) {
+// groups lists where this process is in the hierarchies that are mounted: in those of version 1 that have one of the
+// controllers, and in that of version 2.
+func groups(root fs.FS, controllers ...string) (out []group) {
 	own := ownPaths(root)
 	mounts, _ := fs.ReadFile(root, "proc/self/mountinfo")
 	for line := range bytes.Lines(mounts) {
@@ -124,7 +129,7 @@ func groups(root fs.FS) (out []group) {
 			}
 		case "cgroup":
 			for name := range strings.SplitSeq(r[2], ",") {
-				if p, ok := own[name]; ok && (name == "memory" || name == "cpu") {
+				if p, ok := own[name]; ok && slices.Contains(controllers, name) {
 					out = append(out, group{1, below(top, l[3], p), top})
 				}
 			}

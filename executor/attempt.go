@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -36,7 +38,8 @@ type attempt struct {
 	stopped bool // it was ended by Stop or Close, rather than by itself
 	began   bool // its program may have run
 
-	returned bool // this broker could not carry it out
+	returned bool       // this broker could not carry it out
+	groups   cgroup.Set // of its native program
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
@@ -99,12 +102,20 @@ func (a *attempt) execute() job.Result {
 		return a.unheld(report{Failure: errStopped.Error()})
 	}
 	defer leave(false)
+	if o.Driver == job.Process {
+		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), o.Memory, maxProcesses)
+		o.Groups = a.groups
+	}
 	r, err := a.handOver(o)
 	if err != nil {
+		_ = a.groups.End() // nothing is in it
 		a.stopped = errors.Is(err, errStopped)
 		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped})
 	}
 	rep := a.watch(r, o, leave)
+	if err := a.groups.End(); err != nil {
+		a.e.cfg.Logger.Warn("a control group of a job that has ended stays", "job", string(a.task.ID), "err", err)
+	}
 	defer a.clean(rep.Touched)
 	return a.result(rep)
 }

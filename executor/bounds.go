@@ -7,8 +7,8 @@ import (
 )
 
 // The memory limit of a native job is for all of its processes together. Each of them has it as its own RLIMIT_DATA,
-// which the kernel enforces; their sum is measured, again and again while native jobs run. A job may go beyond it for as
-// long as a look takes, and is ended then.
+// which the kernel enforces. Their sum the kernel enforces, too, where the broker may make control groups of version 1;
+// everywhere it is measured, again and again while native jobs run. A job that was seen beyond it is ended.
 
 const (
 	boundsEvery  = 250 * time.Millisecond // between two looks at the processes of native jobs
@@ -72,13 +72,22 @@ func (b *bounds) look() bool {
 	}
 	all := treeOf(processes())
 	for a, worker := range b.programs {
-		if beyond := beyondBounds(all.descendants(worker), a.task.Spec.Resources.Memory); beyond != "" {
+		beyond := beyondBounds(all.descendants(worker), a.task.Spec.Resources.Memory)
+		if n := a.groups.OOMKills(); n > 0 {
+			beyond = killedOver(a.task.Spec.Resources.Memory, n)
+		}
+		if beyond != "" {
 			a.beyond.Store(&beyond)
 			a.wakeUp()
 			delete(b.programs, a)
 		}
 	}
 	return true
+}
+
+// killedOver is what is said of a job of which the kernel has killed processes over the memory limit of its control group.
+func killedOver(memory, n int64) string {
+	return fmt.Sprintf("memory limit %s exceeded: the kernel has killed %d of its processes over it", bytesOf(memory), n)
 }
 
 // beyondBounds says in which way the processes of a job are more than it may have; empty if they are not.

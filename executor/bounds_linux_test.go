@@ -2,6 +2,7 @@ package executor
 
 import (
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,7 +26,7 @@ func TestMemoryOfAllProcessesIsLimited(t *testing.T) {
 	r.e.Start(task)
 	u := r.ended(task)
 	require.Equal(t, job.Failed, u.Result.Outcome)
-	require.Contains(t, u.Result.Reason, "memory limit 64 MiB exceeded: its ")
+	require.Contains(t, u.Result.Reason, "memory limit 64 MiB exceeded: ")
 	require.False(t, u.Returned)
 	require.Equal(t, 128+int(syscall.SIGKILL), *u.Result.ExitCode)
 	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the worker still works")
@@ -92,4 +93,60 @@ func TestProcessInheritsNothing(t *testing.T) {
 	slices.Sort(files)
 	require.Equal(t, []string{"HOME", "MINE", "PATH", "TMPDIR", "UCP_ATTEMPT", "UCP_JOB_DIR", "UCP_JOB_ID"}, names)
 	require.Equal(t, []string{"0", "1", "2"}, files)
+}
+
+// Whatever a job has started ends with it, although its worker was killed and it hides: it has left its session, and has
+// no variables by which it could be told.
+func TestHiddenDaemonEndsWithItsJob(t *testing.T) {
+	r := newRig(t, native)
+	if len(r.e.nest) == 0 {
+		t.Skip("NOT TRIED: this test needs control groups that it may write")
+	}
+	task := r.sh("env -i setsid sh -c 'env -i setsid sleep 1000 & echo $!; echo $$; echo ready; exec sleep 1000' & exec sleep 1000")
+	r.e.Start(task)
+	pids := r.pidsOf(task)
+	require.NoError(t, syscall.Kill(r.workerPID(task), syscall.SIGKILL))
+	r.ended(task)
+	for _, pid := range pids {
+		require.False(t, alive(pid))
+	}
+	require.NoError(t, r.e.Close())
+	for _, g := range r.e.nest {
+		require.NoDirExists(t, g.Dir)
+	}
+}
+
+// Without control groups, too, the sum of what processes have is limited, and what is left of a job's group when its broker
+// was killed is ended by the next one.
+func TestBoundsWithoutGroups(t *testing.T) {
+	r := newRig(t, native)
+	nest := r.e.nest
+	if len(nest) == 0 {
+		t.Skip("NOT TRIED: this test needs control groups that it may write")
+	}
+	r.e.nest = nil
+	one := `sh -c '` + holding + `hold 20000000; sleep 1000' & `
+	u := r.run(r.sh(strings.Repeat(one, 6) + "sleep 1000"))
+	require.Contains(t, u.Reason, "memory limit 64 MiB exceeded: its ")
+	r.e.nest = nest
+
+	left := nest.Make("left", 1<<30, 10)
+	stray := exec.Command("sleep", "1000")
+	stray.SysProcAttr = &syscall.SysProcAttr{}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never lets go: the thread ends
+		leave, err := enterGroups(stray, left)
+		if err == nil {
+			err = stray.Start()
+			leave()
+		}
+		done <- err
+	}()
+	require.NoError(t, <-done)
+	newNest(r.e.cfg.Dir)
+	require.Error(t, stray.Wait(), "it was killed")
+	for _, g := range left {
+		require.NoDirExists(t, g.Dir)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -22,6 +23,7 @@ type Executor struct {
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
 	bounds   *bounds
+	nest     cgroup.Nest // where the control groups of native programs are made
 	cleaner  *cleaner
 	home     os.FileInfo // the directory where jobs run, as it was made
 
@@ -58,7 +60,11 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
-	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	var nest cgroup.Nest
+	if cfg.AllowProcess {
+		nest = newNest(cfg.Dir)
+	}
+	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}

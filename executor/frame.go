@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -54,6 +55,7 @@ type order struct {
 	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
 	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
 	Memory  int64             `codec:"memory"`           // bytes
+	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 

@@ -2,16 +2,21 @@ package executor
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
 const (
@@ -25,6 +30,26 @@ const (
 
 // thisProgram is the file that runs, which is not what lies at its path when it was upgraded in place.
 const thisProgram = "/proc/self/exe"
+
+// enterGroups prepares a native program to be started into its control groups. leave must be called when it was started,
+// on the same, locked thread.
+func enterGroups(cmd *exec.Cmd, groups cgroup.Set) (leave func(), err error) {
+	back, err := groups.Enter()
+	if err != nil {
+		return nil, err
+	}
+	leave = back
+	if dir, ok := groups.Two(); ok {
+		f, err := os.Open(dir)
+		if err != nil {
+			back()
+			return nil, fmt.Errorf("opening a control group: %w", err)
+		}
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(f.Fd())
+		leave = func() { back(); f.Close() }
+	}
+	return leave, nil
+}
 
 // dieWithParent has this process sent a signal when its parent is dead. The caller's thread must stay. A parent that
 // is dead by now is noticed by the end of stdin.
@@ -270,6 +295,12 @@ func (p process) ownMemory() (sum int64) {
 		}
 	}
 	return sum
+}
+
+// newNest makes the control groups of the jobs that run from dir.
+func newNest(dir string) cgroup.Nest {
+	sum := sha256.Sum256([]byte(dir))
+	return cgroup.NewNest(hex.EncodeToString(sum[:6]))
 }
 
 // limitProcesses lets a native program and its descendants have half of the processes that this user may have: a broker

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
 // Outside Linux a worker notices its broker's death only by the end of its stdin, native programs have no memory limit,
@@ -46,6 +49,10 @@ func lowerPriority() error { return nice() }
 func limitOwnMemory(*order) {}
 
 func limitMemory(int, int64) {}
+
+func enterGroups(*exec.Cmd, cgroup.Set) (leave func(), err error) { return func() {}, nil }
+
+func newNest(string) cgroup.Nest { return nil }
 
 func limitProcesses(int) {}
 

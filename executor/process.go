@@ -180,7 +180,14 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		pipes.close()
 		return returned(err.Error())
 	}
-	if err := w.child.start(cmd); err != nil {
+	leave, err := enterGroups(cmd, o.Groups)
+	if err != nil {
+		pipes.close()
+		return returned(err.Error())
+	}
+	err = w.child.start(cmd)
+	leave()
+	if err != nil {
 		pipes.close()
 		return notStarted(o.Name, err)
 	}
@@ -195,6 +202,10 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	pipes.drain()
 	r := processReport(cmd.ProcessState)
 	r.Began, r.Stopped = true, asked
+	if n := o.Groups.OOMKills(); n > 0 && !asked && r.Failure != "" {
+		r.Failure = killedOver(o.Memory, n)
+		return r
+	}
 	r.Returned = !asked && killedWithinLimits(cmd.ProcessState, o.Memory, oomKills()-kills)
 	return r
 }

@@ -165,7 +165,7 @@ func TestAllDieWithTheBroker(t *testing.T) {
 	a, b := r.sh(background+"sleep 1000"), r.wasm("loop")
 	r.e.Start(a)
 	r.e.Start(b)
-	sayPIDs(append(r.pidsOf(a), r.workerPID(a), r.workerPID(b))...)
+	r.sayPIDs(append(r.pidsOf(a), r.workerPID(a), r.workerPID(b))...)
 }
 
 func TestStraysOfAnEarlierBrokerDie(t *testing.T) {

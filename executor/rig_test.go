@@ -105,18 +105,19 @@ func killBroker(t *testing.T, processes int) {
 	}
 	require.NoError(t, broker.Process.Kill())
 	_ = broker.Wait()
-	require.Len(t, said, processes)
+	require.Len(t, said, processes+1)
 	r := &rig{t: t}
-	for _, f := range said {
+	for _, f := range said[1:] {
 		pid, err := strconv.Atoi(f)
 		require.NoError(t, err)
 		r.dies(pid)
 	}
+	newNest(said[0]) // what it had left is removed
 }
 
-// sayPIDs tells killBroker which processes there are, and waits to be killed.
-func sayPIDs(pids ...int) {
-	_, _ = os.Stdout.WriteString("PIDS " + strings.Trim(fmt.Sprintln(pids), "[]\n") + "\n")
+// sayPIDs tells killBroker where it is and which processes there are, and waits to be killed.
+func (r *rig) sayPIDs(pids ...int) {
+	_, _ = os.Stdout.WriteString("PIDS " + r.e.cfg.Dir + " " + strings.Trim(fmt.Sprintln(pids), "[]\n") + "\n")
 	time.Sleep(time.Hour)
 }
 

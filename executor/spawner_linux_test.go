@@ -48,7 +48,8 @@ func TestSpawnersDieWithTheBroker(t *testing.T) {
 		killBroker(t, 2)
 		return
 	}
-	sayPIDs(newRig(t).spawnerPIDs()...)
+	r := newRig(t)
+	r.sayPIDs(r.spawnerPIDs()...)
 }
 
 // What runs does not notice that a spawner is killed, and what starts then starts all the same: each of them alone, or

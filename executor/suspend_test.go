@@ -296,7 +296,7 @@ func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 	r.started(b)
 	r.suspend(a)
 	r.suspend(b)
-	sayPIDs(pids...)
+	r.sayPIDs(pids...)
 }
 
 // fifo makes a blob whose bytes arrive when the test calls give. Until then, a worker that copies the blob as
