@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -149,4 +150,14 @@ func TestBoundsWithoutGroups(t *testing.T) {
 	for _, g := range left {
 		require.NoDirExists(t, g.Dir)
 	}
+}
+
+// A job whose control groups can't be used runs without.
+func TestGroupsThatCannotBeEntered(t *testing.T) {
+	r := newRig(t, native)
+	for _, g := range []cgroup.Group{{Version: 1, Dir: t.TempDir()}, {Version: 2, Dir: t.TempDir()}} {
+		r.e.nest = cgroup.Nest{g}
+		require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout))
+	}
+	r.wasReturned(Task{Key: "k", ID: "j", Attempt: "1.a.1", Spec: job.Spec{Driver: job.Process, Command: "no-such-program-here"}}, false, "starting no-such-program-here")
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
 // pipeDrain bounds the wait for the last output of a program whose process group is dead: a process that left the
@@ -171,25 +173,19 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	// The parent-death signal is sent when the parent's thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd, pipes, err := command(o, dir)
-	if err != nil {
-		return returned(err.Error())
-	}
 	kills := oomKills()
 	if err := w.link.write(fromWorker{Loaded: true}); err != nil { // whatever happens from now on, it may have run
-		pipes.close()
 		return returned(err.Error())
 	}
-	leave, err := enterGroups(cmd, o.Groups)
-	if err != nil {
-		pipes.close()
-		return returned(err.Error())
+	cmd, pipes, r := w.startProgram(o, dir, o.Groups)
+	if cmd == nil && len(o.Groups) > 0 {
+		// It may be the groups: containers forbid some of the calls that they need. They are no reason not to run a job.
+		if cmd, pipes, r = w.startProgram(o, dir, nil); cmd != nil {
+			w.log.Warn("a native program can't be started in its control groups, and runs without", "job", o.Name)
+		}
 	}
-	err = w.child.start(cmd)
-	leave()
-	if err != nil {
-		pipes.close()
-		return notStarted(o.Name, err)
+	if cmd == nil {
+		return r
 	}
 	limitMemory(cmd.Process.Pid, o.Memory)
 	limitProcesses(cmd.Process.Pid)
@@ -200,7 +196,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	asked := w.awaitProgram(cmd)
 	w.child.finish()
 	pipes.drain()
-	r := processReport(cmd.ProcessState)
+	r = processReport(cmd.ProcessState)
 	r.Began, r.Stopped = true, asked
 	if n := o.Groups.OOMKills(); n > 0 && !asked && r.Failure != "" {
 		r.Failure = killedOver(o.Memory, n)
@@ -208,6 +204,24 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	}
 	r.Returned = !asked && killedWithinLimits(cmd.ProcessState, o.Memory, oomKills()-kills)
 	return r
+}
+
+// startProgram starts the program in control groups. If it can't, cmd is nil and the report says why.
+func (w *worker) startProgram(o *order, dir *scratch, groups cgroup.Set) (cmd *exec.Cmd, pipes *outPipes, r report) {
+	cmd, pipes, err := command(o, dir)
+	if err != nil {
+		return nil, nil, returned(err.Error())
+	}
+	leave, err := enterGroups(cmd, groups)
+	if err == nil {
+		err = w.child.start(cmd)
+		leave()
+	}
+	if err != nil {
+		pipes.close()
+		return nil, nil, notStarted(o.Name, err)
+	}
+	return cmd, pipes, report{}
 }
 
 // command describes the program to start. Its environment holds only the job's own variables and a few that
