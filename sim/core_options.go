@@ -85,9 +85,8 @@ func ParseFaults(s string) (f Faults, err error) {
 }
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
-// rest is left out until what fails of it is understood: with restores, long splits and spoilt brokers, too, 4 of some
-// 1,700 schedules do (2026-11-27: make sim SEED=210 SEEDS=1 FAULTS=readers,strangers,reaping,clocks,joins,slow-disks,restores,long-splits,spoilt).
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late
+// rest is for core_reach_test.go alone: it costs too much for each, or the checks do not know yet what it excuses.
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {

@@ -119,7 +119,7 @@ func chosen(t *testing.T) func(seed uint64) Faults {
 func TestCoreSchedules(t *testing.T) {
 	n := uint64(1000)
 	if raceDetector {
-		n = 150 // a schedule has no goroutine, and the cores share nothing
+		n = 110 // a schedule has no goroutine, and the cores share nothing
 	}
 	from, to := seeds(t, n)
 	faults := chosen(t)
