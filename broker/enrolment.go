@@ -76,7 +76,7 @@ func (e *enrolment) mayEnter(m membership.Member) bool {
 		return false
 	default:
 		// Else it is the one that is about to go, or SWIM has not told yet of the start that is (rule K3).
-		return rec.Closed != roll.Left || !m.Runs(rec.By.Actor) && !m.Actor.Before(rec.By.Actor)
+		return rec.Closed != roll.Left || rec.By.Actor != m.Actor && !m.Actor.Before(rec.By.Actor)
 	}
 }
 
