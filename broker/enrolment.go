@@ -75,7 +75,8 @@ func (e *enrolment) mayEnter(m membership.Member) bool {
 	case rec.Open() || rec.Last() || m.Status != membership.Alive || m.Actor == "" || e.members.Leaves(m.Name):
 		return false
 	default:
-		return rec.Closed != roll.Left || rec.By.Actor != m.Actor // else it is the one that is about to go
+		// Else it is the one that is about to go, or SWIM has not told yet of the start that is (rule K3).
+		return rec.Closed != roll.Left || rec.By.Actor != m.Actor && !m.Actor.Before(rec.By.Actor)
 	}
 }
 

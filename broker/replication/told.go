@@ -46,6 +46,16 @@ func (t *telling) beginAnew(c clock.Tips) {
 	t.began = t.version
 }
 
+// exceed begins a version later than one that a member says it has heard, if there is none: our memory was restored, as that
+// of a machine from its snapshot, and what we tell would be late there until our versions come to it. Nobody counts so far
+// that a lie could leave no room above it.
+func (t *telling) exceed(heard uint64) {
+	if heard > t.version && heard < clock.MaxCounter/2 {
+		t.version = heard
+		t.next(t.told)
+	}
+}
+
 // next begins a version.
 func (t *telling) next(now told) {
 	t.version++
@@ -81,8 +91,10 @@ func (r *Replication) tell(l *link, version int) (clock.Tips, *wire.Told) {
 	}
 	t := &r.telling
 	t.update(told{r.ledger.Clock(), r.ledger.StableClock()})
+	all := l.knows == 0 || l.knows < t.began || l.knows > t.version // it has heard nothing that counts, or a later one
+	t.exceed(l.knows)
 	out := &wire.Told{Version: t.version, Digest: t.digest, Began: t.began}
-	if l.knows == 0 || l.knows < t.began || l.knows > t.version { // it has heard nothing that counts, or takes us for another
+	if all {
 		out.Stable = t.stable
 		return t.clock, out
 	}

@@ -212,3 +212,24 @@ func TestSameRecordsAreSaidInAWord(t *testing.T) {
 	require.Len(t, ask().Live, ledger.DigestSize, "a did not know that")
 	require.True(t, ask().LiveSame)
 }
+
+// K4: what a member has heard of us is followed by a later version, also when our memory is older than that; but a member
+// that says that it has heard the last version there is leaves us others to tell.
+func TestVersionsExceedWhatWasHeard(t *testing.T) {
+	g := newGroup(t, 2, "b", "c")
+	heard := func(version uint64) *wire.Told {
+		require.True(t, g.Hear(Said{From: "b", Actor: "b~1", Clock: g.ledger.Clock(), ToldHeard: version}))
+		_, told := g.tell(g.links["b"], wire.Version)
+		return told
+	}
+	g.write("x")
+	told := heard(1000)
+	require.EqualValues(t, 1001, told.Version)
+	require.Zero(t, told.Since, "it can't know what b has heard then")
+	require.EqualValues(t, 1001, heard(1001).Since)
+	for _, lie := range []uint64{clock.MaxCounter/2 - 1, clock.MaxCounter - 1, clock.MaxCounter, 1<<64 - 1} {
+		told = heard(lie)
+		require.Zero(t, told.Since)
+		require.LessOrEqual(t, told.Version, uint64(clock.MaxCounter/2))
+	}
+}
