@@ -105,7 +105,7 @@ type catching struct {
 }
 
 func (c *causality) catchUp(in CatchUp) {
-	missing := in.Past.Beyond(c.ledger.Has)
+	missing := c.unsure(in.Past)
 	if len(missing) == 0 || in.Timeout <= 0 {
 		c.answerCaughtUp(in.Token, missing)
 		return
@@ -114,6 +114,25 @@ func (c *causality) catchUp(in CatchUp) {
 		c.peers.Pull(x.Dot.Actor.Broker())
 	}
 	c.catching = append(c.catching, catching{in.Token, in.Past, c.now.Add(in.Timeout)})
+}
+
+// unsure lists what this broker may not know of what a client has seen: updates that its clock does not cover, and jobs
+// that others may have ended and forgotten. Of these a clock says nothing: it can cover an end that came in no delta (rule L9).
+func (c *causality) unsure(past causal.Context) causal.Context {
+	missing := past.Beyond(c.ledger.Has)
+	if !c.suspects() {
+		return missing
+	}
+	for _, x := range past {
+		suspect := func(key string) bool {
+			r := c.record(key)
+			return r != nil && !r.Finished() && c.suspect(r) && slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == x.Dot })
+		}
+		if x.Job != "" && c.ledger.Has(x.Dot) && slices.ContainsFunc(c.jobs.withID(x.Job), suspect) {
+			missing = append(missing, x)
+		}
+	}
+	return missing
 }
 
 func (c *causality) answerCaughtUp(t Token, missing causal.Context) {
@@ -130,7 +149,7 @@ func (c *causality) checkCatching() {
 		return
 	}
 	c.catching = slices.DeleteFunc(c.catching, func(w catching) bool {
-		missing := w.past.Beyond(c.ledger.Has)
+		missing := c.unsure(w.past)
 		if len(missing) > 0 && c.now.Before(w.deadline) {
 			return false
 		}

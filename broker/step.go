@@ -10,6 +10,7 @@ func (b *Broker) Step(in Input) error {
 	}
 	in.step(b)
 	b.checkProof()
+	b.causality.checkCatching()
 	b.reviewAll()
 	return b.err
 }
@@ -77,7 +78,6 @@ func (b *Broker) pass(in Tick) {
 	}
 	b.copies.Hedge()
 	b.checkAbsences()
-	b.causality.checkCatching()
 	for _, in := range b.predecessors.checkArriving() {
 		b.submit(in)
 	}

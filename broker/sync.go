@@ -199,7 +199,6 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		}
 	}
 	b.sealAgain(rivals)
-	b.causality.checkCatching()
 	return m
 }
 
@@ -234,3 +233,6 @@ func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked
 func (c *core) suspect(r *job.Record) bool {
 	return c.isDisputed(r.Key()) || c.peers.HoldsBack(r.Submitted())
 }
+
+// suspects reports whether there may be such jobs.
+func (c *core) suspects() bool { return len(c.disputes.open) > 0 || c.peers.HoldsBack(0) }
