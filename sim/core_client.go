@@ -158,12 +158,19 @@ func (c *Core) readCaughtUp(n *coreNode, id job.ID, past causal.Context, done []
 	c.request(n, "get "+string(id), 0, func(t broker.Token) broker.Input {
 		return broker.Get{Token: t, ID: string(id), Past: past}
 	}, func(v broker.Answer) {
-		switch v := v.(type) {
-		case *broker.NotFound:
+		forgotten := func() {
 			if c.cfg.Retention > time.Hour || !c.someOver(id) {
 				c.fail("C3: %s has caught up, but does not know %s", n.name, id)
 			}
+		}
+		switch v := v.(type) {
+		case *broker.NotFound:
+			forgotten()
 		case *broker.Found:
+			if v.SetAside {
+				forgotten() // what it shows beside is what its older disk had
+				return
+			}
 			c.checkToken(n, v.Record, past)
 			if len(done) > 0 {
 				done[0](v)
