@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -117,22 +118,29 @@ func (c *causality) catchUp(in CatchUp) {
 }
 
 // unsure lists what this broker may not know of what a client has seen: updates that its clock does not cover, and jobs
-// that others may have ended and forgotten. Of these a clock says nothing: it can cover an end that came in no delta (rule L9).
+// of which it has seen more than is here, perhaps, and that others may have ended and forgotten. Of these the clock says
+// nothing: it can cover an end that came in no delta (rules L9, M3).
 func (c *causality) unsure(past causal.Context) causal.Context {
 	missing := past.Beyond(c.ledger.Has)
-	if !c.suspects() {
+	if len(c.disputes.open) == 0 && !c.peers.Unsure(0) {
 		return missing
 	}
 	for _, x := range past {
-		suspect := func(key string) bool {
-			r := c.record(key)
-			return r != nil && !r.Finished() && c.suspect(r) && slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == x.Dot })
-		}
-		if x.Job != "" && c.ledger.Has(x.Dot) && slices.ContainsFunc(c.jobs.withID(x.Job), suspect) {
+		if x.Job != "" && c.ledger.Has(x.Dot) && slices.ContainsFunc(c.jobs.withID(x.Job), func(key string) bool { return c.mayBeOlder(key, x.Dot, past) }) {
 			missing = append(missing, x)
 		}
 	}
 	return missing
+}
+
+// mayBeOlder reports whether a job with this creation may be held in an older state than a client has seen.
+func (c *causality) mayBeOlder(key string, created clock.Dot, past causal.Context) bool {
+	r := c.record(key)
+	if r == nil || r.Finished() || !c.isDisputed(key) && !c.peers.Unsure(r.Submitted()) {
+		return false
+	}
+	return slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == created }) &&
+		slices.ContainsFunc(past, func(x causal.Event) bool { return !r.Dots.Has(x.Dot) })
 }
 
 func (c *causality) answerCaughtUp(t Token, missing causal.Context) {

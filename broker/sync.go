@@ -233,6 +233,3 @@ func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked
 func (c *core) suspect(r *job.Record) bool {
 	return c.isDisputed(r.Key()) || c.peers.HoldsBack(r.Submitted())
 }
-
-// suspects reports whether there may be such jobs.
-func (c *core) suspects() bool { return len(c.disputes.open) > 0 || c.peers.HoldsBack(0) }

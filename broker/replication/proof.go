@@ -55,6 +55,12 @@ func (r *Replication) HoldsBack(created clock.Hybrid) bool {
 	return !r.proof.goesOn && r.Old(created) && !r.members.Single()
 }
 
+// Unsure reports whether others may have ended and forgotten what was created then, whether it waits for that or goes on: only a
+// start that is proven, and has been audited since somebody came, knows better.
+func (r *Replication) Unsure(created clock.Hybrid) bool {
+	return !(r.proof.proven && r.proof.goesOn) && r.Old(created) && !r.members.Single()
+}
+
 // Prove looks whether there is proof by now, and whether what is old need not wait for it any longer. It reports
 // whether anything has changed.
 //
