@@ -22,8 +22,8 @@ import (
 //   - when a broker calls a result firm, no member holds the job without having held that end:
 //     such a one may still write another. Only who came, or came back, when that end was stable already
 //     counted for nothing then: what it writes meets the seals of those who know (rules F1, F2);
-//   - a broker that has called a job's end firm shows that end for as long as it keeps its disk
-//     (one that is not may be shown to one client, whose token covers it, and not yet to another);
+//   - a broker that has called a job's end firm by itself shows that end for as long as it keeps its disk
+//     (otherwise it may show it to one client, whose token covers it, and not yet to another: rule R4);
 //   - who presents a causal token is never shown less than others were by an answer that the token
 //     covers, and least of all an end as unfinished (rules C3, R4).
 //
@@ -130,28 +130,29 @@ func put[K comparable](sets map[K]map[string]bool, k K, name string) {
 }
 
 // checkAnswer looks at what the answer to a question of that time shows of jobs.
-func (c *Core) checkAnswer(n *coreNode, v broker.Answer, asked time.Time) {
+func (c *Core) checkAnswer(n *coreNode, question broker.Input, v broker.Answer, asked time.Time) {
+	get, _ := question.(broker.Get)
 	switch a := v.(type) {
 	case *broker.Found:
-		c.checkShown(n, a.Record, !a.Provisional, asked)
+		c.checkShown(n, a.Record, !a.Provisional, get.Past, asked)
 	case *broker.Cancelled:
-		c.checkShown(n, a.Job.Record, !a.Job.Provisional, asked)
+		c.checkShown(n, a.Job.Record, !a.Job.Provisional, nil, asked)
 	case *broker.Submitted: // these say nothing of how final an end is
-		c.checkShown(n, a.Record, false, asked)
+		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.TooFewCopies:
-		c.checkShown(n, a.Record, false, asked)
+		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.IDTaken:
-		c.checkShown(n, a.Record, false, asked)
+		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.Listing:
 		for _, r := range a.Jobs {
-			c.checkShown(n, r, !slices.Contains(a.Provisional, r.Key()), asked)
+			c.checkShown(n, r, !slices.Contains(a.Provisional, r.Key()), nil, asked)
 		}
 	}
 }
 
-// checkShown looks at one job as it is shown. Firm: its end, if it has one, is not called
+// checkShown looks at one job as it is shown to a client that has seen this past. Firm: its end, if it has one, is not called
 // provisional.
-func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time) {
+func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, past causal.Context, asked time.Time) {
 	a := &c.checks.answers
 	now := told{by: n.name, dots: r.Dots}
 	if v := r.Verdict(); v != nil {
@@ -169,6 +170,7 @@ func (c *Core) checkShown(n *coreNode, r *job.Record, firm bool, asked time.Time
 			c.fail("A3: %s called %s %s for good (%v), and %s calls it %s for good (%v)", first.by, r.ID, first.outcome, first.verdict, n.name, now.outcome, now.verdict)
 		}
 		switch {
+		case ended && firm && past.SawFirm(id.dot, now.verdict): // it says again what its client was told (rule R4)
 		case ended && firm:
 			if a.ended[n.name] == nil {
 				a.ended[n.name] = map[creation]time.Time{}

@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -111,5 +113,21 @@ func TestFirmBeforeSomebodyIsBack(t *testing.T) {
 	delete(c.checks.answers.firm, key)
 	delete(c.nodes["b1"].without, "b3") // as if it had been there all along
 	firm(c, "b1")
+	require.Len(t, c.Wrong(), 1)
+}
+
+// A broker with a lost disk says again to a client what that was told for good, and need not say it to others yet (rule R4).
+func TestFirmByTheToken(t *testing.T) {
+	c, key := ended(t, 3, func(*Core) {})
+	verdict := c.checks.answers.firm[key].verdict
+	told := causal.Context{{Dot: key.dot, Job: "j", Firm: causal.FirmEnd(verdict)}}
+	n, now := c.nodes["b0"], c.Record("b0", "j")
+	before := now.With(clock.Dot{Actor: "b0~1", Counter: 1}, func(r *job.Record) { r.Verdicts = nil })
+	c.checks.answers.diskChanged("b0")
+	c.checkShown(n, now, true, told, c.Now)
+	c.checkShown(n, before, false, nil, c.Now.Add(time.Second))
+	require.Empty(t, c.Wrong())
+	c.checkShown(n, now, true, nil, c.Now)
+	c.checkShown(n, before, false, nil, c.Now.Add(time.Second))
 	require.Len(t, c.Wrong(), 1)
 }

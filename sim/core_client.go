@@ -28,7 +28,7 @@ func (c *Core) request(n *coreNode, what string, within time.Duration, in func(b
 		over = true
 		c.saw(n, answered{asked, question, v})
 		c.answers.answer(c.Now.Sub(c.start), n.name, what, v)
-		c.checkAnswer(n, v, asked)
+		c.checkAnswer(n, question, v, asked)
 		done(v)
 	})
 	c.after(within+answerWithin, func() {
