@@ -23,7 +23,7 @@ import (
 
 // disputes are the unfinished jobs that others may have finished and forgotten, and those that were set aside.
 type disputes struct {
-	open    map[string]map[string]bool // by key: the members that have answered that it is absent, or in doubt there
+	open    map[string]map[string]bool // by key: the members that have answered that it is absent (true), or in doubt there (false)
 	changed bool                       // others are open than the members are asked of
 	aside   map[string]*setAside       // by key
 }
@@ -71,7 +71,7 @@ func (b *Broker) claimed(from string, r *job.Record) {
 		b.stats.Refuted++
 		b.breach(from, "F3", "it says that it has forgotten the job %s, which is unfinished here", r.ID)
 	default:
-		b.unsure(from, r)
+		b.unsure(from, r, true)
 	}
 }
 
@@ -82,10 +82,10 @@ func (b *Broker) mayDoubt(r *job.Record) bool {
 }
 
 // unsure notes that a job is absent at a member, or in doubt there.
-func (b *Broker) unsure(from string, r *job.Record) {
+func (b *Broker) unsure(from string, r *job.Record, absent bool) {
 	key := r.Key()
 	b.dispute(key)
-	b.disputes.open[key][from] = true
+	b.disputes.open[key][from] = absent
 	b.settleDispute(r)
 }
 
@@ -95,7 +95,7 @@ func (b *Broker) doubtedBy(from string, refs []ledger.Ref, peer clock.Tips) {
 	for _, ref := range refs {
 		r := b.record(ref.Key)
 		if ref.Kind == kind.Job && r != nil && !r.Finished() && b.ledger.CreatedWithin(r, peer) && b.mayDoubt(r) && !b.enrolment.blocked() {
-			b.unsure(from, r)
+			b.unsure(from, r, false)
 		}
 	}
 }
@@ -132,13 +132,24 @@ func (b *Broker) askDisputed() {
 }
 
 // settleDispute sets a job aside when every member has answered that it is absent there, or in doubt. An absent one holds
-// that back.
+// that back. When as many as hold copies are in doubt, one of them holds it by a disk that is no older copy: it lives.
 func (b *Broker) settleDispute(r *job.Record) {
 	key := r.Key()
+	answered, holders := true, 1
 	for _, name := range b.members.Counted() {
-		if !b.disputes.open[key][name] {
-			return
+		absent, said := b.disputes.open[key][name]
+		answered = answered && said
+		if said && !absent {
+			holders++
 		}
+	}
+	if holders >= max(b.cfg.Replicas, 2) { // fewer disks are lost together: one of these is no older copy, and holds it (rule M3)
+		b.endDispute(key)
+		b.reviews.later(key)
+		return
+	}
+	if !answered {
+		return
 	}
 	b.disputes.aside[key] = &setAside{r, b.up}
 	b.ledger.KeepOwn(asideName(key), append(binary.AppendUvarint(nil, uint64(b.up.Milliseconds())), r.Encode()...))
