@@ -270,7 +270,10 @@ func verifyTable(w io.Writer, v *verification) {
 	if v.Forgotten > 0 {
 		row(w, fmt.Sprintf("%d finished records are already forgotten by some brokers, or kept as stubs; retention permits that", v.Forgotten))
 	}
-	if v.Same {
+	switch {
+	case v.Same && len(v.Brokers) == 1:
+		row(w, "nothing to compare: "+v.Brokers[0].Name+" is the only broker")
+	case v.Same:
 		row(w, fmt.Sprintf("all %d brokers hold the same", len(v.Brokers)))
 	}
 }

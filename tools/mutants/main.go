@@ -311,7 +311,7 @@ var mutants = []mutant{
 		"|| !b.peers.Proven() && (r.Created", "|| (r != nil || r.Created",
 		"./broker", "TestStories/F3"},
 	{"F3 one word is enough", "broker/disputes.go",
-		"		if !b.disputes.open[key][name] {\n			return\n		}\n", "		_ = name\n",
+		"	if !answered {\n", "	if !answered && false {\n",
 		"./broker", "TestStories/F3"},
 	{"F3 who holds it ends no dispute", "broker/disputes.go",
 		"			b.endDispute(ref.Key)\n", "",
