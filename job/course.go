@@ -2,6 +2,7 @@ package job
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/clock"
 )
@@ -14,7 +15,7 @@ type Course struct {
 	Started  clock.Time // 0 if it has not started, or that is not known
 	Ended    clock.Time // 0 if it has not ended, or that is not known
 	ExitCode *int       // as in Result
-	Reason   string     // why it failed, or was returned
+	Reason   string     // why it failed, or was returned; what is to be said of the outputs of one that was stopped
 	Began    bool       // of one that was returned: the program may have run
 }
 
@@ -71,6 +72,7 @@ func (r *Record) course(rep *Report) Course {
 			c.State = AttemptSucceeded
 		case res.wasStopped():
 			c.State = AttemptStopped
+			c.Reason = strings.TrimPrefix(strings.TrimPrefix(res.Reason, StoppedReason), "; ")
 		}
 	case rep.Phase == Stopped:
 		c.State, c.Ended = AttemptStopped, clock.TimeOf(rep.At)

@@ -51,7 +51,7 @@ func TestCourses(t *testing.T) {
 		"failed, whatever it is called":      {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped clock"))}, one(AttemptFailed, 5, 6, "stopped clock")},
 		"cancelled before it started":        {[]func(*Record){placed("b~1", 1), ended(Cancelled)}, one(AttemptStopped, 0, 0, "")},
 		"cancelled while it ran":             {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), ended(Cancelled)}, one(AttemptStopping, began, 0, "")},
-		"cancelled, and it left something":   {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped; l is a link")), ended(Cancelled)}, one(AttemptStopped, 5, 6, "stopped; l is a link")},
+		"cancelled, and it left something":   {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped; l is a link")), ended(Cancelled)}, one(AttemptStopped, 5, 6, "l is a link")},
 		"failed since its broker was lost":   {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), ended(Failed)}, one(AttemptLost, began, 0, "")},
 		"lost, and another one waits":        {[]func(*Record){said("b~1", 1, Running, nil), placed("c~1", 2)}, append(one(AttemptLost, began, 0, ""), Course{Attempt: attempt(2), Executor: "c", State: AttemptQueued})},
 		"not started, and another one waits": {[]func(*Record){said("b~1", 1, Queued, nil), placed("c~1", 2)}, append(one(AttemptStopped, 0, 0, ""), Course{Attempt: attempt(2), Executor: "c", State: AttemptQueued})},

@@ -1,6 +1,10 @@
 package job
 
-import "github.com/urban-compute/ucp/clock"
+import (
+	"slices"
+
+	"github.com/urban-compute/ucp/clock"
+)
 
 // State is the state of a job as people see it.
 type State string
@@ -103,8 +107,14 @@ func (r *Record) Accepted() *Report {
 }
 
 // Late returns the reports with a result that is not the accepted one: results
-// that came too late and were rejected. Returned attempts have none.
+// that came too late and were rejected. Attempts that were returned or stopped have none.
 func (r *Record) Late() []Report {
+	return slices.DeleteFunc(r.others(), func(rep Report) bool { return rep.Result.wasStopped() })
+}
+
+// others returns what is known of the ends of attempts of a job that has ended, but for the accepted one and those that were
+// returned.
+func (r *Record) others() []Report {
 	if !r.Finished() {
 		return nil
 	}
@@ -128,7 +138,7 @@ func (r *Record) Left() *Report {
 		return nil
 	}
 	var left *Report
-	for _, rep := range r.Late() {
+	for _, rep := range r.others() {
 		if left == nil || rep.Attempt.Compare(left.Attempt) > 0 {
 			left = &rep
 		}

@@ -108,6 +108,12 @@ func TestLateWithoutAcceptedResult(t *testing.T) {
 	says(executor, present, Done)(r)
 	require.Nil(t, r.Accepted())
 	require.Len(t, r.Late(), 1)
+	require.NotNil(t, r.Left())
+
+	// What one that was stopped has left is no result that came too late (rule J13).
+	r.Reports[0].Result = &Result{Outcome: Failed, Reason: StoppedReason + "; l is a link"}
+	require.Empty(t, r.Late())
+	require.NotNil(t, r.Left())
 }
 
 // Records are ordered by time and actor of their earliest creation: a total order.
