@@ -132,14 +132,18 @@ func (b *Broker) askDisputed() {
 }
 
 // settleDispute sets a job aside when every member has answered that it is absent there, or in doubt. An absent one holds
-// that back. When as many as hold copies are in doubt, one of them holds it by a disk that is no older copy: it lives.
+// that back. When as many as hold copies are in doubt, one of them holds it by a disk that is no older copy: it lives. Who has come
+// since it was submitted may have got it from one that is, and is none of these.
 func (b *Broker) settleDispute(r *job.Record) {
 	key := r.Key()
-	answered, holders := true, 1
+	answered, holders := true, 0
+	if b.tookPart(b.self, r.Submitted()) {
+		holders++
+	}
 	for _, name := range b.members.Counted() {
 		absent, said := b.disputes.open[key][name]
 		answered = answered && said
-		if said && !absent {
+		if said && !absent && b.tookPart(name, r.Submitted()) {
 			holders++
 		}
 	}
@@ -156,6 +160,12 @@ func (b *Broker) settleDispute(r *job.Record) {
 	b.stats.Zombies++
 	b.stats.SetAside++
 	b.forget(r)
+}
+
+// tookPart reports whether a broker has been in the roll, without a break, since then.
+func (b *Broker) tookPart(name string, then clock.Hybrid) bool {
+	r := b.members.Roll().Get(name)
+	return r != nil && r.Open() && r.At <= then
 }
 
 // heldBy takes in that a member holds jobs, undisputed: nobody has forgotten them.
