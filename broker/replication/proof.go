@@ -67,27 +67,30 @@ func (r *Replication) Unsure(created clock.Hybrid) bool {
 // A member is a *witness* when it knew all that we remembered, has compared its unfinished records with ours (rule L9),
 // could judge each of those, and has told a clock in answer that ours covers by now. One that is proven
 // itself is enough. If all have started at once nobody is: then it takes as many as hold copies, this broker
-// included, or all. Fewer than that have lost their disks, so that one of them has what it ever had.
+// included, or all. Fewer than that have lost their disks, so that one of them has what it ever had. For that each must have
+// taken part before: what somebody knows who has come since may be of a disk that is no witness.
 func (r *Replication) Prove() (changed bool) {
 	p, before := &r.proof, r.proof
 	if p.proven && p.goesOn {
 		return false
 	}
 	counted := r.members.Counted()
-	enough := r.enough(counted)
-	have, silent := 1, 0
+	witnesses, old, silent, vouched := 0, 0, 0, false
 	for _, name := range counted {
 		switch l := r.links[name]; {
-		case l != nil && r.witness(l) && l.unproven:
-			have++
 		case l != nil && r.witness(l):
-			have = max(have+1, enough)
+			witnesses++
+			vouched = vouched || !l.unproven
+			if r.tookPart(name) {
+				old++
+			}
 		case r.members.Alive(name):
 			silent++
 		}
 	}
-	p.proven = p.proven || have > 1 && have >= enough
-	p.goesOn = p.goesOn || have > 1 && (p.proven || silent == 0) || !r.now.Before(p.until) || !r.now.Before(p.alone) && r.members.Living() == 1
+	all := witnesses == len(counted)
+	p.proven = p.proven || witnesses > 0 && (vouched || all || r.tookPart(r.self) && 1+old >= r.enough(counted))
+	p.goesOn = p.goesOn || witnesses > 0 && (p.proven || silent == 0) || !r.now.Before(p.until) || !r.now.Before(p.alone) && r.members.Living() == 1
 	if p.proven && !before.proven {
 		for _, l := range r.links {
 			l.want = true // they may rely on us from now on
@@ -100,15 +103,27 @@ func (r *Replication) Prove() (changed bool) {
 // how many of them that are not proven themselves it takes; of those that are, one is enough.
 func (r *Replication) Awaited() (names []string, least int) {
 	counted := r.members.Counted()
-	least = r.enough(counted) - 1
+	least = len(counted)
+	if r.tookPart(r.self) {
+		least = r.enough(counted) - 1
+	}
 	for _, name := range counted {
-		if l := r.links[name]; l != nil && r.witness(l) {
-			least--
-		} else {
+		switch l := r.links[name]; {
+		case l == nil || !r.witness(l):
 			names = append(names, name)
+		case r.tookPart(name) || !r.tookPart(r.self):
+			least--
 		}
 	}
-	return names, least
+	return names, min(least, len(names))
+}
+
+// tookPart reports whether a broker was in the roll before what this one remembers became doubtful. Without a roll, among
+// members of the version before, all count.
+func (r *Replication) tookPart(name string) bool {
+	roll := r.members.Roll()
+	m := roll.Get(name)
+	return roll.Empty() || m != nil && m.Open() && m.At <= r.proof.before
 }
 
 // enough is how many it takes that are not proven, this broker included.
