@@ -38,6 +38,7 @@ type hold struct {
 type setup struct {
 	CacheDir string `codec:"cache"`
 	GraceMS  int64  `codec:"grace"`
+	Broker   int    `codec:"broker"`           // its process ID, as the worker sees it
 	Native   bool   `codec:"native,omitempty"` // it is to run native programs
 }
 

@@ -52,13 +52,16 @@ func enterGroups(cmd *exec.Cmd, groups cgroup.Set) (leave func(), err error) {
 }
 
 // dieWithParent has this process sent a signal when its parent is dead. The caller's thread must stay. A parent that
-// is dead by now is noticed by the end of stdin.
+// is dead by now is noticed by bornOf, and by the end of stdin.
 func dieWithParent(sig syscall.Signal) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
 		return fmt.Errorf("asking for the parent-death signal: %w", err)
 	}
 	return nil
 }
+
+// bornOf reports whether a process is the parent of this one still.
+func bornOf(pid int) bool { return os.Getppid() == pid }
 
 // childAttr makes a native program die with its worker.
 func childAttr() *syscall.SysProcAttr {

@@ -61,7 +61,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		e.launcher.waited(r.proc)
 		e.pool.forget(r)
 	})
-	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds(), Native: native}}); err != nil {
+	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds(), Broker: os.Getpid(), Native: native}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}

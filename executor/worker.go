@@ -55,6 +55,9 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	if first.Setup == nil {
 		return errors.New("worker: the first message is not a setup; only a broker can start a worker")
 	}
+	if !bornOf(first.Setup.Broker) {
+		return nil // it died before its death was a signal here, and nothing of its directory is ours any more
+	}
 	if first.Setup.Native { // a signal that can be handled: SIGKILL would leave the programs' children behind
 		if err := dieWithParent(syscall.SIGTERM); err != nil {
 			log.Warn("this worker may outlive its broker", "err", err)
