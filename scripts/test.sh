@@ -37,7 +37,7 @@ why=$(why_no_race)
 if [ -z "$why" ]; then
 	set -x
 	CGO_ENABLED=1 go test -race -timeout 20m "$@" # sim takes 6 to 7 minutes on two cores, 10 would be the default
-	[ -z "$all" ] || CGO_ENABLED=0 go test -timeout 20m ./sim ./node ./resolve -run 'TestCoreSchedules|TestCoreIsRepeatable|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
+	[ -z "$all" ] || CGO_ENABLED=0 go test -timeout 20m ./sim ./node ./resolve ./tools/mutants -run 'TestMutantsApply|TestBrokenMutantsAreFound|TestCoreSchedules|TestCoreIsRepeatable|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory'
 	exit
 fi
 
