@@ -334,6 +334,8 @@ type Peer struct {
 	Breaches   uint64 `json:"breaches"`
 	LastBreach string `json:"last_breach,omitempty"`
 
+	TakesNone string `json:"takes_none,omitempty"` // why it takes no jobs: "it is about to leave", "its disk is full", or what it could not do
+
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
 
 	Stranger string `json:"stranger,omitempty"` // the actor that answers at its address instead of it

@@ -17,7 +17,7 @@ import (
 )
 
 // A child that is stopped between its fork and its exec stops the whole process that has forked it: the thread that
-// waits in vfork can't be preempted, so that the garbage collector, and everybody with it, waits for ever. Therefore a
+// waits in vfork can't be preempted, so that the garbage collector, and everybody with it, waits until it goes on. Therefore a
 // broker does not fork. A process that does nothing else, the *spawner*, starts its workers, from descriptors that the
 // broker sends over a Unix socket. What it starts is the broker's child, not the spawner's (CLONE_PARENT): the broker
 // waits for it, it dies with the broker, and it outlives the spawner.

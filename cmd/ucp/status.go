@@ -131,6 +131,9 @@ func healthText(p *api.Peer) string {
 	case p.Failing > 0:
 		health += fmt.Sprintf(", %d unanswered", p.Failing)
 	}
+	if p.TakesNone != "" {
+		health += ", TAKES NO JOBS: " + p.TakesNone
+	}
 	return health + troubles(p.Unset, time.Duration(p.ClockOff), p.Unproven, p.Breaches)
 }
 
@@ -184,6 +187,7 @@ func peerTroubles(s *api.Coordination) (buts []string) {
 		buts = append(buts, "this broker's start is NOT PROVEN")
 	}
 	some(func(p api.Peer) bool { return p.ByMessages }, "gossip says that some are GONE")
+	some(func(p api.Peer) bool { return p.TakesNone != "" }, "some TAKE NO JOBS")
 	some(func(p api.Peer) bool { return p.Unproven }, "the start of some is not proven")
 	some(func(p api.Peer) bool { return p.Unset || p.ClockOff != 0 }, "the clock of some is WRONG")
 	some(func(p api.Peer) bool { return p.Breaches > 0 }, "some say what they CAN'T KNOW")

@@ -20,6 +20,10 @@ func TestPeersLine(t *testing.T) {
 	require.Equal(t, "2, all answer, but the start of some is not proven; the clock of some is WRONG; some say what they CAN'T KNOW", peersLine(s))
 	s.PeerBrokers["c"] = api.Peer{Healthy: true, Unset: true}
 	require.Equal(t, "2, all answer, but the clock of some is WRONG", peersLine(s))
+	s.PeerBrokers["c"] = api.Peer{Healthy: true, TakesNone: "its disk is full"}
+	require.Equal(t, "2, all answer, but some TAKE NO JOBS", peersLine(s))
+	c := s.PeerBrokers["c"]
+	require.Equal(t, "healthy, TAKES NO JOBS: its disk is full", healthText(&c))
 	s.PeerBrokers["c"] = api.Peer{Healthy: true, ByMessages: true}
 	s.Unproven = true
 	require.Equal(t, "2, all answer, but this broker's start is NOT PROVEN; gossip says that some are GONE", peersLine(s))

@@ -92,7 +92,7 @@ func (srv *Server) coordination() api.Coordination {
 			p.LastSeen = k.Seen.Unix()
 		}
 		if other, ok := srv.rowOf(m.Name); ok {
-			p.Unset, p.Unproven = other.Unset, other.Unproven
+			p.Unset, p.Unproven, p.TakesNone = other.Unset, other.Unproven, takesNone(&other)
 		}
 		s := srv.standing(m.Name)
 		p.Behind, p.Ahead, p.ClockOff = s.Behind, s.Ahead, offOf(s)
@@ -200,6 +200,17 @@ func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
 // DrainingTag is the Serf tag of a broker that is about to leave (rule I2): nobody gives it anything
 // any more.
 const DrainingTag = "draining"
+
+// takesNone says why a broker takes no jobs, by what it has told of itself; "" while it does.
+func takesNone(m *wire.Metadata) string {
+	switch {
+	case m.Draining:
+		return "it is about to leave"
+	case m.NoRoom():
+		return "its disk is full"
+	}
+	return m.Withdrawn
+}
 
 // members lists every node of the pool, stock Serf agents too.
 func (srv *Server) members() []api.Member {

@@ -45,7 +45,7 @@ func (h *shownHost) Members() (out []gossip.Member) {
 func TestTroublesAreShown(t *testing.T) {
 	o := &broker.Overview{
 		Unproven: "not proven yet, until b has compared",
-		State:    wire.State{Metadata: []wire.Metadata{{Name: "a"}, {Name: "b", Unproven: true}}},
+		State:    wire.State{Metadata: []wire.Metadata{{Name: "a"}, {Name: "b", Unproven: true, Withdrawn: "no place for files"}}},
 		Peers: map[string]broker.Standing{
 			"a": {ClockOff: -time.Hour},
 			"b": {Behind: 7, ClockOff: 48*time.Hour + time.Millisecond, Breaches: broker.Breaches{Count: 3, Last: broker.Breach{Peer: "b", Rule: "X1", What: "it holds too much"}}},
@@ -58,8 +58,10 @@ func TestTroublesAreShown(t *testing.T) {
 	require.True(t, s.Unproven)
 	require.Equal(t, o.Unproven, s.AwaitsProof)
 	require.Equal(t, map[string]api.Peer{
-		"b": {Healthy: true, Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last},
+		"b": {Healthy: true, Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)
+	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}))
+	require.Empty(t, takesNone(&wire.Metadata{}))
 
 	o.Stats.Running, o.Stats.Waiting = 2, 3
 	require.Equal(t, &api.Here{Running: 2, Queued: 3}, srv.coordination().Here, "whoever owns them")
