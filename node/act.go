@@ -66,6 +66,7 @@ func (n *Node) warn(o *broker.Overview) {
 // shown is what the core last published of this broker and the others, for status pages and
 // push-pull.
 type shown struct {
+	first    chan struct{} // closed once there is an overview: before that nobody is told anything
 	overview atomic.Pointer[broker.Overview]
 	encoded  atomic.Pointer[func() []byte] // its State as push-pull carries it
 	told     atomic.Int64                  // rows of others that push-pull has carried: the next follow, where not all fit
@@ -86,8 +87,10 @@ func (s *shown) set(o *broker.Overview) {
 		s.told.Add(int64(told))
 		return b
 	})
-	s.overview.Store(o)
 	s.encoded.Store(&encoded)
+	if s.overview.Swap(o) == nil {
+		close(s.first)
+	}
 }
 
 // state is what push-pull carries; nil before there is anything.

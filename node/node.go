@@ -57,7 +57,7 @@ func New(cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, log: cfg.Logger, life: newLifecycle()}
+	n = &Node{cfg: cfg, log: cfg.Logger, life: newLifecycle(), shown: shown{first: make(chan struct{})}}
 	started := cfg.Now()
 	defer func() {
 		if err != nil {
@@ -210,7 +210,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.log.Info("broker is up", "name", n.name, "gossip", pool.Addr(), "rpc", pool.RPCAddr(),
 		"http", n.listener.Addr().String(), "actor", string(n.starts.actor()), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
-	n.life.run("http", func(context.Context) error { return n.http.Serve(n.listener) })
+	n.life.run("http", n.serve)
 	n.life.run("members", n.members.watch)
 	n.life.run("rejoin", n.members.rejoin)
 	n.life.run("pressure", n.measurePressure)
@@ -231,6 +231,17 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.leave(pool)
 	return nil
+}
+
+// serve answers requests once there is something to tell: who asks a broker that has begun just now waits for
+// that, and is not told of a broker that knows nobody and holds nothing.
+func (n *Node) serve(ctx context.Context) error {
+	select {
+	case <-n.shown.first:
+		return n.http.Serve(n.listener)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // startGossip shows the pool to the other parts, unless the node was closed meanwhile.

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
@@ -93,6 +95,26 @@ func startNode(t *testing.T, cfg Config) *Node {
 		return status == http.StatusOK
 	}, 10*time.Second, 5*time.Millisecond)
 	return n
+}
+
+// Who asks a broker that has begun just now waits until it knows itself.
+func TestRequestsWaitForTheFirstOverview(t *testing.T) {
+	n, err := New(Config{Name: "a", Bind: "127.0.0.1:0", RPCAddr: "-", HTTPAddr: "127.0.0.1:0", DataDir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	n.life.run("http", n.serve)
+	answered := make(chan string, 1)
+	go func() {
+		_, body := request(t, n, "GET", "/broker/coordination-status", nil)
+		answered <- body
+	}()
+	select {
+	case body := <-answered:
+		t.Fatal("there was nothing to tell yet, and this was told:", body)
+	case <-time.After(50 * time.Millisecond):
+	}
+	n.shown.set(&broker.Overview{Protocol: wire.Version})
+	require.Equal(t, float64(wire.Version), fields(t, <-answered)["protocol"])
 }
 
 // request sends one request and returns status and body.

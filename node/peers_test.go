@@ -67,7 +67,7 @@ func TestProtocolTag(t *testing.T) {
 
 // Of more brokers than fit into a push-pull, all are told of in turn.
 func TestPushPullTellsOfAllInTurn(t *testing.T) {
-	var s shown
+	s := shown{first: make(chan struct{})}
 	require.Nil(t, s.state())
 	o := overviewOf(1000)
 	o.Protocol = 2 // every member reads more
@@ -103,7 +103,7 @@ func overviewOf(brokers int) *broker.Overview {
 // Warnings are logged when they come up, and not with each overview.
 func TestWarningsAreLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
-	n := &Node{log: slog.New(slog.NewTextHandler(&log, nil))}
+	n := &Node{log: slog.New(slog.NewTextHandler(&log, nil)), shown: shown{first: make(chan struct{})}}
 	for _, w := range [][]string{nil, {"a"}, {"a", "b"}, {"b"}, {"a"}} {
 		o := &broker.Overview{Warnings: w}
 		n.warn(o)

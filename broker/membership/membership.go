@@ -49,7 +49,8 @@ type Membership struct {
 	names      []string // of members, sorted
 	ring       []string // the live members behind this broker, in the order in which they get copies
 	metadata   map[string]wire.Metadata
-	direct     map[string]clock.Actor // of these starts metadata came from the broker itself
+	direct     map[string]clock.Actor   // of these starts metadata came from the broker itself
+	early      map[string]wire.Metadata // what members have said of starts that SWIM has not told of yet
 	superseded superseded
 	met        bool // somebody, since the start
 
@@ -67,7 +68,7 @@ type Membership struct {
 func New(cfg Config) *Membership {
 	m := &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(), starts: []clock.Actor{cfg.Actor},
-		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{},
+		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{}, early: map[string]wire.Metadata{},
 		absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
 	m.count()
@@ -121,6 +122,7 @@ func (m *Membership) Review(now time.Time) Change {
 			c.Gone = append(c.Gone, name)
 			delete(m.metadata, name)
 			delete(m.direct, name)
+			delete(m.early, name)
 			delete(m.gone, name)
 		case x.Actor != old.Actor:
 			c.Restarted = append(c.Restarted, name)
@@ -141,6 +143,9 @@ func (m *Membership) Review(now time.Time) Change {
 		m.names = append(m.names, name)
 	}
 	slices.Sort(m.names)
+	for _, name := range c.Restarted {
+		m.learnEarly(name)
+	}
 	m.count()
 	m.ring = m.successors()
 	c.Joined = alone && len(c.Was) > 0 && m.Living() > 1

@@ -9,8 +9,13 @@ import (
 // of that broker, and not by way of another. What came from a start of a broker itself, others do not replace:
 // one of them could invent a version that nothing is newer than (rule X2). Learn reports whether that may change
 // where jobs can run: somebody new, or restarted, may be capable, and who has withdrawn its offer starts nothing.
+//
+// What a start says itself before SWIM has told of it is kept until then: it may not say anything else for a minute.
 func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 	old, known := m.metadata[said.Name]
+	if x, member := m.members[said.Name]; direct && member && x.Actor != said.Actor {
+		m.early[said.Name] = said
+	}
 	first := direct && known && m.direct[said.Name] != said.Actor && old.Actor == said.Actor
 	switch {
 	case said.Name == m.self, !known && len(m.metadata) >= wire.MaxMetadata:
@@ -25,6 +30,14 @@ func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 	}
 	m.metadata[said.Name] = said
 	return !known || old.Actor != said.Actor || old.Draining != said.Draining || old.Full && !said.Full || old.Withdrawn == "" && said.Withdrawn != ""
+}
+
+// learnEarly takes in what the present start of a member has said before SWIM told of it.
+func (m *Membership) learnEarly(name string) {
+	if said := m.early[name]; said.Actor == m.members[name].Actor {
+		m.Learn(said, true)
+	}
+	delete(m.early, name)
 }
 
 // replaces reports whether metadata takes the place of older: the newer version does, but

@@ -88,6 +88,15 @@ func TestOwnWordCounts(t *testing.T) {
 	m.Update(time.Unix(2, 0), []Member{{Name: "b", Actor: "b~2", Status: Alive}})
 	require.Equal(t, "next start", learn(1, "b~2", "next start", false))
 	require.Equal(t, "next start", learn(9, "b~1", "late", true))
+
+	require.Equal(t, "next start", learn(7, "b~3", "ready", true), "SWIM does not know that start yet")
+	m.Update(time.Unix(3, 0), []Member{{Name: "b", Actor: "b~3", Status: Alive}})
+	require.Equal(t, "ready", m.Metadata("b").Software)
+	require.Equal(t, "ready", learn(3, "b~3", "not ready yet", false), "what it said before goes about for long")
+	require.Equal(t, "ready", learn(8, "b~9", "never began", true))
+	m.Update(time.Unix(4, 0), []Member{{Name: "b", Actor: "b~4", Status: Alive}})
+	require.Equal(t, "ready", m.Metadata("b").Software)
+	require.Equal(t, "began", learn(1, "b~4", "began", false))
 }
 
 // The tags of a member may be anybody's invention: an actor of another name is none (rule X2).
