@@ -132,10 +132,12 @@ func (r *Replication) HoldsAll(name string, dots clock.Vector) bool {
 }
 
 // CountsOn reports whether a member is counted on to hold what is written now: not while it lacks much, unless
-// it has shown that it takes what is newer all the same (rule R2).
+// it has shown that it takes what is newer all the same (rule R2), nor when it leaves and has said goodbye: it takes
+// nothing any more (rule M2).
 func (r *Replication) CountsOn(name string) bool {
 	l := r.links[name]
-	return l == nil || !l.behind || l.follows
+	goes := r.members.Leaves(name) && r.members.Roll().Closed(name)
+	return !goes && (l == nil || !l.behind || l.follows)
 }
 
 // Clock is what a member's present start has said that it holds; nil when it has not spoken. The
