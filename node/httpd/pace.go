@@ -46,7 +46,7 @@ func newPacedBody(body io.ReadCloser, conn *http.ResponseController) *pacedBody 
 	return p
 }
 
-// extend allows for the bytes so far. An error means a connection without deadlines, which only tests have.
+// extend allows for the bytes so far; at the end of the body the server takes the deadline back. An error means a connection without deadlines, which only tests have.
 func (p *pacedBody) extend() { _ = p.conn.SetReadDeadline(p.began.Add(patience(p.n))) }
 
 // Read implements io.Reader.
@@ -54,8 +54,6 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	n, err := p.ReadCloser.Read(b)
 	p.n += int64(n)
 	switch {
-	case err == io.EOF:
-		_ = p.conn.SetReadDeadline(time.Time{}) // from now on a read waits only for the client to go
 	case os.IsTimeout(err):
 		err = fail(http.StatusRequestTimeout, api.CodeTooSlow, "the body came too slowly: %d bytes in %v; at least %d bytes a second after %v are waited for",
 			p.n, time.Since(p.began).Round(time.Second), leastRate, firstBytes)
