@@ -135,8 +135,10 @@ func TestSignals(t *testing.T) {
 func TestAgentRefusesWhatItShould(t *testing.T) {
 	for flag, args := range map[string][]string{
 		"--http-addr": {"--http-addr", "0.0.0.0:0"},
-		"--rpc-addr":  {"--rpc-addr", "0.0.0.0:0"},
-		"--join":      {"--join", "127.0.0.1:1", "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"},
+		"--http-addr: 127.0.0.1:0: only this machine":  {"--insecure", "--bind", "0.0.0.0:0", "--http-addr", "127.0.0.1:0"},
+		"--http-advertise: 0.0.0.0:8000: it means all": {"--http-advertise", "0.0.0.0:8000"},
+		"--rpc-addr": {"--rpc-addr", "0.0.0.0:0"},
+		"--join":     {"--join", "127.0.0.1:1", "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"},
 	} {
 		r := run(t, nil, ucpBinary, append([]string{"agent", "--name", "x", "--data-dir", t.TempDir()}, args...)...)
 		require.Equal(t, 1, r.code)

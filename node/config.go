@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
@@ -31,10 +30,10 @@ type Config struct {
 	DataDir string // required
 
 	Bind          string   // gossip, host:port; default 127.0.0.1:7946
-	Advertise     string   // gossip address that peers are told; default what is bound
+	Advertise     string   // gossip address that peers are told; default what is bound, or of all of the machine's the one on the way to peers
 	RPCAddr       string   // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
-	HTTPAddr      string   // host:port; default 127.0.0.1:8000
-	HTTPAdvertise string   // HTTP address that peers are told; default what is bound
+	HTTPAddr      string   // host:port; default port 8000 at the host of Bind
+	HTTPAdvertise string   // HTTP address that peers are told; default what is bound, at the gossip's host where that is all addresses
 	HTTPHosts     []string // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
 	Insecure      bool     // allow gossip, RPC and HTTP on other than loopback addresses
 
@@ -120,7 +119,6 @@ type RunnerConfig struct {
 const (
 	DefaultBind         = "127.0.0.1:7946"
 	DefaultRPCAddr      = "127.0.0.1:7373"
-	DefaultHTTPAddr     = api.DefaultAddr
 	DefaultSyncInterval = 60 * time.Second
 	DefaultReplicas     = 3
 	DefaultAckTimeout   = 2 * time.Second
@@ -149,7 +147,6 @@ func orElse[T comparable](v *T, fallback T) {
 func (c Config) complete() (Config, error) {
 	orElse(&c.Bind, DefaultBind)
 	orElse(&c.RPCAddr, DefaultRPCAddr)
-	orElse(&c.HTTPAddr, DefaultHTTPAddr)
 	orElse(&c.SyncInterval, DefaultSyncInterval)
 	orElse(&c.Replicas, DefaultReplicas)
 	orElse(&c.AckTimeout, DefaultAckTimeout)
@@ -186,7 +183,13 @@ func (c Config) complete() (Config, error) {
 	if c.Runner == nil {
 		c.Runner = startExecutor
 	}
-	return c, c.check()
+	at, err := c.addresses().Complete()
+	c.HTTPAddr = at.HTTPAddr
+	return c, errors.Join(c.check(), err)
+}
+
+func (c *Config) addresses() Addresses {
+	return Addresses{Bind: c.Bind, Advertise: c.Advertise, HTTPAddr: c.HTTPAddr, HTTPAdvertise: c.HTTPAdvertise}
 }
 
 func (c *Config) check() error {

@@ -35,6 +35,7 @@ type Node struct {
 	store    *store.Store
 	engine   *engine // the core's loop
 	listener net.Listener
+	told     told // the addresses that peers are told
 	http     *httpd.Server
 	shown    shown       // what the core last published
 	breaches onceASecond // of peers, into the log
@@ -70,12 +71,15 @@ func New(cfg Config) (n *Node, err error) {
 	if n.listener, err = cfg.Network.Listen(cfg.HTTPAddr); err != nil {
 		return n, fmt.Errorf("--http-addr %s: %w", cfg.HTTPAddr, err)
 	}
+	if n.told, err = n.addresses(); err != nil {
+		return n, err
+	}
 	if err := n.openCore(); err != nil {
 		return n, err
 	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
-		HTTPHosts: hosts(&cfg), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
+		HTTPHosts: hosts(&cfg, n.told.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory > have {
@@ -91,9 +95,9 @@ func New(cfg Config) (n *Node, err error) {
 }
 
 // hosts are the names by which clients may call this broker: those that were given, and that which peers are told.
-func hosts(cfg *Config) []string {
+func hosts(cfg *Config, told string) []string {
 	names := slices.Clone(cfg.HTTPHosts)
-	if host, _, err := net.SplitHostPort(cfg.HTTPAdvertise); err == nil {
+	if host, _, err := net.SplitHostPort(told); err == nil {
 		names = append(names, host)
 	}
 	for i, name := range names {
@@ -164,7 +168,7 @@ func (n *Node) openCore() error {
 		n.caps.Disk = free
 	}
 	core := broker.New(broker.Config{
-		Actor: n.starts.actor(), HTTPAddr: n.httpAddr(), Software: n.cfg.Software, Capabilities: n.caps,
+		Actor: n.starts.actor(), HTTPAddr: n.told.http, Software: n.cfg.Software, Capabilities: n.caps,
 		Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
@@ -183,14 +187,6 @@ func (n *Node) openCore() error {
 // rumourPause is long enough that a broker under load passes on many records in one
 // message, and short beside the seconds in which all brokers are to know of a job.
 const rumourPause = 200 * time.Millisecond
-
-// httpAddr is the HTTP address that peers are told.
-func (n *Node) httpAddr() string {
-	if n.cfg.HTTPAdvertise != "" {
-		return n.cfg.HTTPAdvertise
-	}
-	return n.listener.Addr().String()
-}
 
 // Name is the broker's name.
 func (n *Node) Name() string { return n.name }
@@ -255,7 +251,7 @@ func (n *Node) startGossip() (*gossip.Pool, error) {
 		rpc = ""
 	}
 	pool, err := gossip.Start(gossip.Config{
-		Name: n.name, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, RPCAddr: rpc,
+		Name: n.name, Bind: n.cfg.Bind, Advertise: n.told.gossip, RPCAddr: rpc,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,

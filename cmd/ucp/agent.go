@@ -34,7 +34,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		Short: "Run a broker",
 		Long:  agentHelp,
 		Example: `  ucp agent --name a
-  ucp agent --name b --bind 10.0.0.2:7946 --http-addr 10.0.0.2:8000 --insecure --join 10.0.0.1
+  ucp agent --name b --bind 10.0.0.2:7946 --insecure --join 10.0.0.1
   ucp agent --label site=north --device camera=1 --cpu 2.0 --memory 4GiB
   UCP_LOG_FORMAT=json ucp agent --config /etc/ucp.yaml`,
 		Args:              exactArgs(),

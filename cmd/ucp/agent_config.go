@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -174,7 +176,7 @@ func (f *agentFlags) checkAddresses() error {
 		{"rpc-addr", f.rpcAddr, "the serf RPC"},
 		{"http-addr", f.httpAddr, "the HTTP API"},
 	} {
-		if x.flag == "rpc-addr" && x.addr == "-" {
+		if x.flag == "rpc-addr" && x.addr == "-" || x.flag == "http-addr" && x.addr == "" {
 			continue
 		}
 		host, err := splitHostPort(x.addr)
@@ -186,7 +188,12 @@ func (f *agentFlags) checkAddresses() error {
 				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
 		}
 	}
-	return nil
+	_, err := node.Addresses{Bind: f.bind, Advertise: f.advertise, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise}.Complete()
+	var bad *node.AddressError
+	if errors.As(err, &bad) {
+		return f.wrong(bad.Flag, "%s", bad.Reason)
+	}
+	return err
 }
 
 // splitHostPort checks host:port and returns the host.

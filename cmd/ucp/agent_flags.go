@@ -46,10 +46,10 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
 
 	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP")
-	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told (default: what is bound)")
+	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the address on the way to them)")
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
-	fs.StringVar(&f.httpAddr, "http-addr", node.DefaultHTTPAddr, "`HOST:PORT` for the HTTP API")
-	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound)")
+	fs.StringVar(&f.httpAddr, "http-addr", "", "`HOST:PORT` for the HTTP API (default: port 8000 at the host of --bind)")
+	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the host of the gossip)")
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
 	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; none of them authenticates its callers")
 

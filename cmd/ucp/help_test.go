@@ -80,7 +80,7 @@ func TestAgentFlagsRepeatNoDefault(t *testing.T) {
 // nodeDefaults are the settings that package node exports a default of.
 func nodeDefaults() agentConfig {
 	return agentConfig{
-		Bind: node.DefaultBind, RPCAddr: node.DefaultRPCAddr, HTTPAddr: node.DefaultHTTPAddr, NewsLinks: true,
+		Bind: node.DefaultBind, RPCAddr: node.DefaultRPCAddr, NewsLinks: true,
 		SyncInterval: node.DefaultSyncInterval, Replicas: node.DefaultReplicas, AckTimeout: node.DefaultAckTimeout,
 		RedeployDelay: node.DefaultRedeployDelay, IsolationDelay: node.DefaultIsolationDelay, MaxLosses: node.DefaultMaxLosses, DrainTimeout: node.DefaultDrainTimeout,
 		Retention: node.DefaultRetention, RetentionCount: node.DefaultRetentionCount, DiskReserve: node.DefaultDiskReserve,
@@ -91,7 +91,7 @@ func nodeDefaults() agentConfig {
 
 // What the example file shows is the default, but for the keys that no default can stand for.
 func TestExampleConfigShowsTheDefaults(t *testing.T) {
-	examples := []string{"name", "data-dir", "advertise", "http-advertise", "http-host", "join", "retry-join", "label", "device", "cpu", "memory"}
+	examples := []string{"name", "data-dir", "advertise", "http-addr", "http-advertise", "http-host", "join", "retry-join", "label", "device", "cpu", "memory"}
 	b, err := os.ReadFile("../../config.example.yaml")
 	require.NoError(t, err)
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -1,0 +1,66 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// TestAddresses reads testdata/addresses.txt. Its commands:
+//
+//	told bind=HOST:PORT [advertise=] [http-addr=] [http-advertise=] [chosen=ADDRESS]
+//	    where HTTP listens, and which HTTP address peers are told; chosen is the machine's own where all are bound
+//	choose [bind=HOST] [way=ADDRESS]
+//	    of the machine's addresses, one a line, the one that peers are told
+func TestAddresses(t *testing.T) {
+	datadriven.RunTest(t, "testdata/addresses.txt", func(t *testing.T, d *datadriven.TestData) string {
+		arg := func(name, otherwise string) string {
+			for _, a := range d.CmdArgs {
+				if a.Key == name {
+					return strings.Join(a.Vals, ",")
+				}
+			}
+			return otherwise
+		}
+		switch d.Cmd {
+		case "told":
+			a := Addresses{Bind: arg("bind", DefaultBind), Advertise: arg("advertise", ""), HTTPAddr: arg("http-addr", ""), HTTPAdvertise: arg("http-advertise", "")}
+			a, err := a.Complete()
+			if err != nil {
+				return err.Error() + "\n"
+			}
+			bound := a.HTTPAddr // what a name means the system decides; an empty host is [::]
+			if host, port, err := net.SplitHostPort(bound); err == nil && host == "" {
+				bound = net.JoinHostPort("::", port)
+			}
+			http, err := a.http(bound, net.JoinHostPort(a.gossipHost(arg("chosen", "192.168.1.5")), "0"))
+			if err != nil {
+				return err.Error() + "\n"
+			}
+			return fmt.Sprintf("HTTP listens on %s, peers are told %s\n", a.HTTPAddr, http)
+		case "choose":
+			var own []netip.Addr
+			for line := range strings.Lines(d.Input) {
+				own = append(own, netip.MustParseAddr(strings.TrimSpace(line)))
+			}
+			way, _ := netip.ParseAddr(arg("way", ""))
+			return chooseAddress(arg("bind", "::"), way, own).String() + "\n"
+		}
+		t.Fatalf("unknown command %s", d.Cmd)
+		return ""
+	})
+}
+
+// Clients look where a broker listens unless it is told otherwise.
+func TestDefaultAddressOfHTTP(t *testing.T) {
+	c, err := Config{DataDir: "d"}.complete()
+	require.NoError(t, err)
+	require.Equal(t, api.DefaultAddr, c.HTTPAddr)
+}
