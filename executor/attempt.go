@@ -47,7 +47,7 @@ type attempt struct {
 	suspended     atomic.Bool // as last reported
 	awaitsAnswer  bool        // the worker has yet to answer a hold
 
-	beyond atomic.Pointer[string] // in which way its processes are more than it may have (bounds)
+	beyond atomic.Pointer[excess] // why it must end: what it takes is more than it may, or than there is
 
 	// Usage reads these from other goroutines.
 	worker workerSlot
@@ -112,7 +112,9 @@ func (a *attempt) execute() job.Result {
 		a.stopped = errors.Is(err, errStopped)
 		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped})
 	}
+	a.e.disk.add(a, o, r.pid())
 	rep := a.watch(r, o, leave)
+	a.e.disk.remove(a)
 	if err := a.groups.End(); err != nil {
 		a.e.cfg.Logger.Warn("a control group of a job that has ended stays", "job", string(a.task.ID), "err", err)
 	}
@@ -127,7 +129,7 @@ func (a *attempt) order() (*order, error) {
 	s := &a.task.Spec
 	o := &order{
 		Number: a.number, Driver: s.Driver, Name: s.Command, Args: s.Args, Env: envOf(&a.task), Dir: a.dir,
-		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, NeedDir: len(s.Outputs) > 0,
+		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, Disk: s.DiskLimit(), NeedDir: len(s.Outputs) > 0,
 	}
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
 		return nil, fmt.Errorf("native programs are %w on this broker; its agent needs --allow-process", errForbidden)
@@ -227,17 +229,23 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				a.group, a.began = m.Group, true
 				a.e.bounds.add(a, r.pid())
 				defer a.e.bounds.remove(a)
+				if a.beyond.Load() != nil { // it was told before there was anything to kill
+					_ = r.send(toWorker{Kill: a.number})
+				}
 			case m.Held != nil:
 				a.holdAnswered(m.Held, r, clock, leave)
 			case m.Done != nil:
 				a.giveBack(r, m.Done)
 				if beyond := a.beyond.Load(); beyond != nil && m.Done.Code != nil && *m.Done.Code == 128+int(syscall.SIGKILL) {
-					m.Done.Failure, m.Done.Returned = *beyond, false
+					m.Done.Failure, m.Done.Returned = beyond.reason, beyond.returned
 				}
 				return *m.Done
 			}
 		case <-a.wake:
-			if a.beyond.Load() != nil {
+			if beyond := a.beyond.Load(); beyond != nil {
+				if !r.native {
+					return a.end(r, beyond.report())
+				}
 				_ = r.send(toWorker{Kill: a.number}) // if the worker is dead, r.in is closed
 			}
 			a.stepTowardsWanted(r, clock, leave)

@@ -77,8 +77,7 @@ func (b *bounds) look() bool {
 			beyond = killedOver(a.task.Spec.Resources.Memory, n)
 		}
 		if beyond != "" {
-			a.beyond.Store(&beyond)
-			a.wakeUp()
+			a.tooMuch(beyond, false)
 			delete(b.programs, a)
 		}
 	}

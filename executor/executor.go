@@ -23,6 +23,7 @@ type Executor struct {
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
 	bounds   *bounds
+	disk     *diskWatch
 	nest     cgroup.Nest // where the control groups of native programs are made
 	cleaner  *cleaner
 	home     os.FileInfo // the directory where jobs run, as it was made
@@ -64,7 +65,7 @@ func New(c Config) (*Executor, error) {
 	if cfg.AllowProcess {
 		nest = newNest(cfg.Dir)
 	}
-	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), disk: newDiskWatch(cfg.Dir, cfg.DiskReserve), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
@@ -80,6 +81,7 @@ func New(c Config) (*Executor, error) {
 	if cfg.AllowProcess {
 		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })
 	}
+	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
 	e.pool.refill()
 	return e, nil
 }

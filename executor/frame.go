@@ -56,6 +56,7 @@ type order struct {
 	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
 	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
 	Memory  int64             `codec:"memory"`           // bytes
+	Disk    int64             `codec:"disk"`             // bytes
 	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }

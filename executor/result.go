@@ -113,6 +113,9 @@ func (a *attempt) store(root *os.Root, name string) (job.Blob, error) {
 	if info.Size() > job.MaxBlob {
 		return job.Blob{}, fmt.Errorf("%s is over the limit of %s for one file", bytesOf(info.Size()), bytesOf(job.MaxBlob))
 	}
+	if err := a.e.checkRoom(info.Size()); err != nil {
+		return job.Blob{}, err
+	}
 	b, err := a.e.cfg.Blobs.Put(a.storing(), io.LimitReader(f, job.MaxBlob))
 	if err != nil {
 		return b, brokerError{err}

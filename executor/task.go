@@ -104,6 +104,9 @@ type Config struct {
 	// Spawner is the arguments with which this program becomes the process that starts workers ([RunSpawner]); the
 	// default is "spawner".
 	Spawner []string
+	// DiskReserve is how many bytes of the disk jobs leave free: the one that has written most is ended before less than
+	// that is free. 0 or less is none.
+	DiskReserve int64
 	// Logger receives warnings and what workers write to stderr; the default discards them.
 	Logger *slog.Logger
 
@@ -139,6 +142,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.DiskReserve <= 0 {
+		c.DiskReserve = -1
 	}
 	if c.IdleWorkers == 0 {
 		c.IdleWorkers = 1

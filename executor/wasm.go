@@ -49,6 +49,9 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 	defer done()
 	ctx = prog.Context(experimental.WithMemoryAllocator(ctx, mem))
 	r := mem.explain(o.Memory, call(ctx, mod, moduleConfig(o)))
+	if prog.OverDisk() {
+		r = report{Failure: overDisk(o.Disk)}
+	}
 	r.Began = true
 	return r
 }
@@ -131,7 +134,7 @@ func program(o *order, dir *scratch) (prog *wasi.Program, done func(), err error
 			return nil, nil, fmt.Errorf("opening stdin: %w", err)
 		}
 	}
-	prog = wasi.NewProgram(wasi.Stdio{In: stdin, Out: &dir.out, Err: &dir.err}, func() (*os.Root, error) {
+	prog = wasi.NewProgram(wasi.Stdio{In: stdin, Out: &dir.out, Err: &dir.err}, o.Disk, func() (*os.Root, error) {
 		if err := dir.make(); err != nil {
 			return nil, err
 		}

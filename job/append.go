@@ -298,6 +298,7 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalStrings(b, n, "constraints", s.Constraints)
 	b, n = optionalInt(b, n, "deadline_in", int64(s.DeadlineIn))
 	b, n = optionalStrings(b, n, "dirs", s.Dirs)
+	b, n = optionalInt(b, n, "disk", s.Disk)
 	b = stringField(b, "driver", s.Driver)
 	b, n = optionalTexts(b, n, "env", s.Env)
 	b, n = optionalString(b, n, "exclusive", s.Exclusive)

@@ -88,6 +88,12 @@ func (s *Spec) fillIn() {
 	if s.Resources.Memory == 0 {
 		s.Resources.Memory = DefaultMemory
 	}
+	if s.Disk == 0 {
+		s.Disk, s.Resources.Disk = s.Resources.Disk, 0
+	}
+	if s.Disk == DefaultDisk {
+		s.Disk = 0 // so that all spellings are the same job
+	}
 	if s.Driver == Wasm {
 		s.fromRoot()
 	}
@@ -246,6 +252,10 @@ func (s *Spec) checkResources() error {
 		return fieldError("resources.cpu", "%d millicores; want 1 to 1000000 (1000 is one core)", r.CPU)
 	case r.Memory < 64<<10 || r.Memory > 1<<44:
 		return fieldError("resources.memory", "%d bytes; want 65536 bytes to 16 TiB", r.Memory)
+	case s.Disk != 0 && (s.Disk < 4<<10 || s.Disk > 1<<44):
+		return fieldError("disk", "%d bytes; want 4096 bytes to 16 TiB", s.Disk)
+	case r.Disk != 0:
+		return fieldError("disk", "it is given as resources.disk, too; leave one of the two out")
 	case r.IO < 0 || r.IO > 100:
 		return fieldError("resources.io", "%d; want 0 to 100", r.IO)
 	}

@@ -54,6 +54,9 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"resources":{"cpu":1000001}`), "resources.cpu"},
 		{with(`"resources":{"memory":1}`), "resources.memory"},
 		{with(`"resources":{"memory":-5}`), "resources.memory"},
+		{with(`"resources":{"disk":4095}`), "disk"},
+		{with(`"disk":-1`), "disk"},
+		{with(`"disk":5000,"resources":{"disk":5000}`), "disk"},
 		{with(`"resources":{"io":101}`), "resources.io"},
 		{with(`"resources":{"io":-1}`), "resources.io"},
 		{with(`"resources":{"devices":{"cam":0}}`), `resources.devices["cam"]`},
@@ -221,6 +224,9 @@ func TestDigest(t *testing.T) {
 	}
 	require.Equal(t, base, digest(`{"command":"true","args":["a"],"env":{"A":"1","B":"2","C":"3"},"redeploy":true}`))
 	require.Equal(t, base, digest(`{"driver":"process","command":"true","args":["a"],"env":{"A":"1","B":"2","C":"3"},"preemption":"suspend","resources":{"cpu":100,"memory":67108864}}`))
+	require.Equal(t, base, digest(`{"command":"true","args":["a"],"env":{"A":"1","B":"2","C":"3"},"disk":1073741824}`))
+	require.Equal(t, base, digest(`{"command":"true","args":["a"],"env":{"A":"1","B":"2","C":"3"},"resources":{"disk":1073741824}}`))
+	require.Equal(t, digest(with(`"disk":5000`)), digest(with(`"resources":{"disk":5000}`)))
 	require.NotEqual(t, base, digest(`{"command":"true","args":["b"],"env":{"A":"1","B":"2","C":"3"}}`))
 
 	s := testSpec(t)

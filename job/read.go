@@ -329,6 +329,7 @@ func (d *reader) spec(s *Spec) {
 	s.Constraints = optionalList[string](d, &n, "constraints")
 	s.DeadlineIn = clock.Duration(d.optionalInt(&n, "deadline_in"))
 	s.Dirs = optionalList[string](d, &n, "dirs")
+	s.Disk = d.optionalInt(&n, "disk")
 	s.Driver = Driver(d.nameField("driver"))
 	s.Env = d.optionalTexts(&n, "env")
 	s.Exclusive = d.optionalString(&n, "exclusive")

@@ -31,6 +31,7 @@ const (
 const (
 	DefaultCPU      = 100      // millicores
 	DefaultMemory   = 64 << 20 // bytes; also the job's limit
+	DefaultDisk     = 1 << 30  // bytes that an attempt may write into its directory
 	DefaultUser     = 5        // user priority
 	MaxUserPriority = 10       // the most urgent user priority
 	maxWeight       = 10       // computational weight
@@ -75,11 +76,14 @@ type Spec struct {
 	OutputsOnFailure *bool `codec:"outputs_on_failure,omitempty" json:"outputs_on_failure,omitempty"`
 
 	Resources Resources `codec:"resources" json:"resources"`
-	Exclusive string    `codec:"exclusive,omitempty" json:"exclusive,omitempty"`
-	Priority  Priority  `codec:"priority" json:"priority"`
+	// Disk is how many bytes an attempt may add to its directory; 0 is [DefaultDisk]. People also write it as
+	// resources.disk. It is not kept there, since brokers of older versions keep the fields that they don't know only here.
+	Disk      int64    `codec:"disk,omitempty" json:"disk,omitempty"`
+	Exclusive string   `codec:"exclusive,omitempty" json:"exclusive,omitempty"`
+	Priority  Priority `codec:"priority" json:"priority"`
 	// DeadlineIn is how long after its submission the job is of no use any more, by the clock of the broker that
-	// takes it (rule T3): the deadline of a client whose clock may be wrong. 0 is none. It is not in Priority, since
-	// brokers of older versions keep the fields that they don't know only here.
+	// takes it (rule T3): the deadline of a client whose clock may be wrong. 0 is none. It is not in Priority for the same
+	// reason as Disk.
 	DeadlineIn  clock.Duration    `codec:"deadline_in,omitempty" json:"deadline_in,omitempty"`
 	Labels      map[string]string `codec:"labels,omitempty" json:"labels,omitempty"`           // the job's own labels
 	Constraints []string          `codec:"constraints,omitempty" json:"constraints,omitempty"` // on the executor's labels; all must hold
@@ -101,6 +105,8 @@ type Resources struct {
 	Memory  int64            `codec:"memory" json:"memory"`                       // bytes
 	IO      int64            `codec:"io,omitempty" json:"io"`                     // a weight; a broker has 100
 	Devices map[string]int64 `codec:"devices,omitempty" json:"devices,omitempty"` // counted: camera -> 1
+	// Disk is only how a spec's JSON may spell Spec.Disk; it is 0 in a complete spec, and of a broker.
+	Disk int64 `codec:"-" json:"disk,omitempty"`
 }
 
 // Priority says how urgent a job is. The strategy decides how much each part counts (package resolve).
@@ -193,6 +199,14 @@ func digestOf(spec []byte) Digest {
 
 // MayRedeploy reports whether the job may be run again when its executor was lost.
 func (s *Spec) MayRedeploy() bool { return s.Redeploy == nil || *s.Redeploy }
+
+// DiskLimit returns how many bytes an attempt may add to its directory.
+func (s *Spec) DiskLimit() int64 {
+	if s.Disk == 0 {
+		return DefaultDisk
+	}
+	return s.Disk
+}
 
 // KeepsOutputs reports whether Outputs are kept of an attempt that ended so.
 func (s *Spec) KeepsOutputs(o Outcome) bool {

@@ -111,6 +111,7 @@ type RunnerConfig struct {
 	Blobs        executor.Blobs
 	AllowProcess bool
 	AdoptOrphans bool
+	DiskReserve  int64 // bytes that jobs leave free; negative is none
 	Logger       *slog.Logger
 	Report       func(executor.Update)
 }
@@ -279,6 +280,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		Blobs:        c.Blobs,
 		AllowProcess: c.AllowProcess,
 		AdoptOrphans: c.AdoptOrphans,
+		DiskReserve:  c.DiskReserve,
 		Logger:       c.Logger,
 		Report:       c.Report,
 	})

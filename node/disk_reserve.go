@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +33,9 @@ type diskReserve struct {
 	log     *slog.Logger
 
 	full atomic.Pointer[string] // why no new jobs are taken; nil while there is room
+
+	mu   sync.Mutex
+	held int64 // bytes that uploads have announced and not sent yet
 }
 
 // why says why no new jobs and blobs are taken, "" while they are.
@@ -39,6 +44,28 @@ func (d *diskReserve) why() string {
 		return *why
 	}
 	return ""
+}
+
+// hold keeps room for a file that a client has announced, beside what others have: it says why there is none, or returns a
+// function that gives bytes back, which its caller calls with as many as have arrived, and in the end with the rest.
+func (d *diskReserve) hold(size int64) (give func(bytes int64), why string) {
+	free, err := d.store.Free()
+	return d.holdOf(size, free, d.reserve >= 0 && err == nil)
+}
+
+// holdOf is hold where so much is free, if that is known.
+func (d *diskReserve) holdOf(size int64, free uint64, known bool) (give func(bytes int64), why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if room := int64(min(free, math.MaxInt64)) - d.reserve - d.held; known && size > max(room, 0) {
+		return nil, fmt.Sprintf("the disk of %s has room for %d MiB above its reserve (--disk-reserve), what other uploads have announced left aside, and this file has %d MiB", d.dir, max(room, 0)>>20, size>>20)
+	}
+	d.held += size
+	return func(bytes int64) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.held -= bytes
+	}, ""
 }
 
 // watch measures until the context ends.

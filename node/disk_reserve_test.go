@@ -15,3 +15,25 @@ func TestShortage(t *testing.T) {
 	require.Equal(t, "the disk of d has 255 MiB free, less than the reserve of 256 MiB (--disk-reserve)", shortage("d", 256*mib-1, 256*mib, math.MaxUint64))
 	require.Equal(t, "the disk of d has room for 1023 more files (inodes), less than the reserve of 1024", shortage("d", 300*mib, 256*mib, 1023))
 }
+
+// Uploads have what they announce, and no two of them the same room.
+func TestUploadsHoldTheirRoom(t *testing.T) {
+	d := &diskReserve{dir: "d", reserve: 100 << 20}
+	hold := func(mib int64, free uint64) (func(int64), string) { return d.holdOf(mib<<20, free<<20, true) }
+	give, why := hold(30, 150)
+	require.Empty(t, why)
+	_, why = hold(21, 150)
+	require.Equal(t, "the disk of d has room for 20 MiB above its reserve (--disk-reserve), what other uploads have announced left aside, and this file has 21 MiB", why)
+	_, why = hold(20, 150)
+	require.Empty(t, why)
+	give(10 << 20) // has arrived
+	_, why = hold(1, 140)
+	require.NotEmpty(t, why)
+	give(20 << 20) // comes no more
+	_, why = hold(20, 140)
+	require.Empty(t, why)
+	_, why = hold(0, 90)
+	require.Empty(t, why, "who announces nothing is judged by what is free: see shortage")
+	_, why = d.holdOf(1<<30, 0, false)
+	require.Empty(t, why, "where nobody knows how much is free")
+}

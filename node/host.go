@@ -21,6 +21,7 @@ func (h host) Actor() clock.Actor                              { return h.n.star
 func (h host) Overview() *broker.Overview                      { return h.n.shown.overview.Load() }
 func (h host) Sound(ctx context.Context, d job.Digest) bool    { return h.n.blobs.sound(ctx, d) }
 func (h host) DiskFull() string                                { return h.n.reserve.why() }
+func (h host) Hold(size int64) (func(int64), string)           { return h.n.reserve.hold(size) }
 func (h host) Used() (cores, memory float64)                   { return h.n.executions.used() }
 func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
 func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }

@@ -87,7 +87,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, DiskReserve: cfg.DiskReserve,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report,
 	})
 	n.prober.runner = n.executions.runner

@@ -137,7 +137,20 @@ func TestClusterFullDisk(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, job.StateSucceeded, j.State, "what ran goes on to its end")
 
-		room(256)
+		room(257)
+		bytes := make([]byte, 1<<20+1)
+		large := api.Bytes(bytes)
+		blob, err = api.Measure(large)
+		require.NoError(t, err)
+		_, err = c.Client("b0").PutBlob(t.Context(), blob, large)
+		requireCode(t, err, http.StatusInsufficientStorage, api.CodeNoSpace, "room for 1 MiB above its reserve", "this file has 1 MiB")
+		large = api.Bytes(bytes[:1<<20])
+		blob, err = api.Measure(large)
+		require.NoError(t, err)
+		for range 2 {
+			_, err = c.Client("b0").PutBlob(t.Context(), blob, large)
+			require.NoError(t, err, "what an upload has announced is given back in the end")
+		}
 		_, err = c.Submit("b0", "refused", time.Second)
 		require.NoError(t, err, "it recovers by itself")
 		s, err = c.Client("b0").Coordination(t.Context())

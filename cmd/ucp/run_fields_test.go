@@ -63,7 +63,7 @@ func specFlags(t *testing.T) map[string][]string {
 // samples are values for the flags that take more than a number, a duration or a plain word, by flag; by field where one
 // flag sets several.
 var samples = map[string]string{
-	"driver": "process", "input": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB",
+	"driver": "process", "input": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB", "disk": "2GiB",
 	"constraint": "zone=7", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "deadline_in": "90m", "after": "j1",
 }
 

@@ -20,7 +20,7 @@ type runFlags struct {
 	inputs, env, labels        pairsValue
 	constraints, outputs, dirs []string
 	cpu                        cpuValue
-	memory                     bytesValue
+	memory, disk               bytesValue
 	timeout, backoff           time.Duration
 	retries                    int
 	id, to                     string
@@ -56,6 +56,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 
 	fs.Var(&f.cpu, "cpu", "CPU to ask for, "+cpuHelp+fmt.Sprintf(" (default %dm)", job.DefaultCPU))
 	fs.Var(&f.memory, "memory", "memory to ask for, also the limit, "+bytesHelp+fmt.Sprintf(" (default %s)", humanBytes(job.DefaultMemory)))
+	fs.Var(&f.disk, "disk", "what an attempt may write into its directory, "+bytesHelp+fmt.Sprintf(" (default %s)", humanBytes(job.DefaultDisk)))
 	fs.DurationVar(&f.timeout, "timeout", 0, "end an attempt that takes longer (0: never)")
 	fs.IntVar(&f.retries, "retries", 0, "how often to run again what failed by itself")
 	fs.DurationVar(&f.backoff, "retry-backoff", 0, "pause before the first retry, doubled from one to the next (default 1s)")
@@ -98,6 +99,7 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		Driver: job.Driver(f.driver), Name: f.name, Args: args, Env: f.env.pairs, PlainEnv: f.plainEnv,
 		Dirs: f.dirs, Outputs: f.outputs,
 		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
+		Disk:        int64(f.disk),
 		Priority:    job.Priority{User: f.priority, Emergency: f.emergency},
 		Labels:      f.labels.pairs,
 		Constraints: f.constraints,

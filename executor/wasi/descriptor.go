@@ -93,7 +93,8 @@ func fileType(m fs.FileMode) byte {
 type descriptor struct {
 	stream   bool
 	file     *os.File
-	borrowed bool // somebody else closes it: the caller the file of stdin, the program its "/"
+	node     *node // of a file in the program's directory
+	borrowed bool  // somebody else closes it: the caller the file of stdin, the program its "/"
 	out      io.Writer
 	dir      *directory
 	preopen  string // the name of a directory that was open from the start
@@ -107,6 +108,7 @@ func (d *descriptor) close() {
 	case d.borrowed:
 	case d.file != nil:
 		d.file.Close()
+		d.node.closed()
 	case d.dir != nil:
 		d.dir.close()
 	}

@@ -67,15 +67,22 @@ func (c *call) fdWrite() errno {
 	if e := d.allows(rightWrite); e != ok {
 		return e
 	}
-	switch {
-	case d.out != nil:
+	if d.out != nil {
 		return c.vectors(3, d.out.Write)
-	case d.flags&flagAppend != 0:
-		if _, err := d.file.Seek(0, io.SeekEnd); err != nil {
-			return errnoOf(err)
-		}
 	}
-	return c.vectors(3, d.file.Write)
+	whence := io.SeekCurrent
+	if d.flags&flagAppend != 0 {
+		whence = io.SeekEnd
+	}
+	at, err := d.file.Seek(0, whence)
+	if err != nil {
+		return errnoOf(err)
+	}
+	return c.vectors(3, func(b []byte) (int, error) {
+		n, err := d.node.write(b, at, d.file.Write)
+		at += int64(n)
+		return n, err
+	})
 }
 
 func (c *call) fdPread() errno {
@@ -99,7 +106,7 @@ func (c *call) fdPwrite() errno {
 	}
 	at := int64(c.u64(3))
 	return c.vectors(4, func(b []byte) (int, error) {
-		n, err := d.file.WriteAt(b, at)
+		n, err := d.node.write(b, at, func(b []byte) (int, error) { return d.file.WriteAt(b, at) })
 		at += int64(n)
 		return n, err
 	})
@@ -158,7 +165,7 @@ func (c *call) fdAllocate() errno {
 		return errnoOf(err)
 	}
 	if end := int64(offset + size); end > info.Size() {
-		return errnoOf(d.file.Truncate(end))
+		return d.node.truncate(d.file, end)
 	}
 	return ok
 }
@@ -171,7 +178,7 @@ func (c *call) fdFilestatSetSize() errno {
 	case c.u64(1) > math.MaxInt64:
 		return einval
 	}
-	return errnoOf(d.file.Truncate(int64(c.u64(1))))
+	return d.node.truncate(d.file, int64(c.u64(1)))
 }
 
 // times are two points in time; the zero time leaves one as it is.

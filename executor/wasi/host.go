@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/tetratelabs/wazero/sys"
 )
 
 // call is one call of a function by a program: its arguments, and the program's memory.
@@ -112,6 +113,10 @@ func Instantiate(ctx context.Context, rt wazero.Runtime) error {
 		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
 			c := call{Program: ctx.Value(programKey{}).(*Program), mem: m.Memory(), args: stack}
 			stack[0] = uint64(do(&c))
+			if c.disk.over {
+				_ = m.CloseWithExitCode(ctx, stoppedOverDisk)
+				panic(sys.NewExitError(stoppedOverDisk)) // is how the engine ends a program
+			}
 		}), params, []api.ValueType{api.ValueTypeI32}).Export(f.name)
 	}
 	if _, err := b.Instantiate(ctx); err != nil {

@@ -38,7 +38,7 @@ func (c *call) pathOpen() errno {
 		if p.slash {
 			return eisdir
 		}
-		d, e = p.openFile(how, wanted, flags)
+		d, e = c.openFile(p, nil, how, wanted, flags)
 	case e != ok:
 		return e
 	case how&(openCreate|openExclusive) == openCreate|openExclusive:
@@ -50,7 +50,7 @@ func (c *call) pathOpen() errno {
 	case how&openDirectory != 0:
 		return enotdir
 	default:
-		d, e = p.openFile(how, wanted, flags)
+		d, e = c.openFile(p, info, how, wanted, flags)
 	}
 	if e != ok {
 		return e
@@ -80,9 +80,9 @@ func (p place) openDir(how uint32, wanted rights) (*descriptor, errno) {
 	}, ok
 }
 
-// openFile opens a file for what the rights say. A program that asks for no right at all may do what its way
-// of opening needs.
-func (p place) openFile(how uint32, wanted rights, flags uint16) (*descriptor, errno) {
+// openFile opens a file for what the rights say; before is what is there, nil if nothing. A program that asks for no right
+// at all may do what its way of opening needs.
+func (c *call) openFile(p place, before fs.FileInfo, how uint32, wanted rights, flags uint16) (*descriptor, errno) {
 	base, mode := fileRights&p.d.inheriting, os.O_RDWR
 	switch wanted & (rightRead | rightWrite) {
 	case rightRead:
@@ -113,5 +113,10 @@ func (p place) openFile(how uint32, wanted rights, flags uint16) (*descriptor, e
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	return &descriptor{file: f, flags: flags, base: base}, ok
+	d := &descriptor{file: f, flags: flags, base: base}
+	if d.node, err = c.disk.opened(f, before); err != nil {
+		d.close()
+		return nil, errnoOf(err)
+	}
+	return d, ok
 }

@@ -97,7 +97,7 @@ func (c *call) pathCreateDirectory() errno {
 	if e != ok {
 		return e
 	}
-	return errnoOf(p.root.Mkdir(p.name, 0o700))
+	return c.naming(errnoOf(p.root.Mkdir(p.name, 0o700)))
 }
 
 func (c *call) pathRemoveDirectory() errno {
@@ -114,7 +114,7 @@ func (c *call) pathRemoveDirectory() errno {
 	case path.Base(p.name) == "." || path.Base(p.name) == "..":
 		return einval
 	}
-	return errnoOf(p.root.Remove(p.name))
+	return c.remove(p, info)
 }
 
 func (c *call) pathUnlinkFile() errno {
@@ -131,7 +131,23 @@ func (c *call) pathUnlinkFile() errno {
 	case p.slash:
 		return enotdir
 	}
-	return errnoOf(p.root.Remove(p.name))
+	return c.remove(p, info)
+}
+
+func (c *call) remove(p place, info fs.FileInfo) errno {
+	if err := p.root.Remove(p.name); err != nil {
+		return errnoOf(err)
+	}
+	c.disk.removed(info)
+	return ok
+}
+
+// naming counts the name that a step has made, if it went well.
+func (c *call) naming(e errno) errno {
+	if e != ok {
+		return e
+	}
+	return errnoOf(c.disk.named())
 }
 
 // fresh checks that a name with a trailing slash is not to become anything but a directory.
@@ -163,7 +179,7 @@ func (c *call) pathSymlink() errno {
 	if e := p.fresh(); e != ok {
 		return e
 	}
-	return errnoOf(p.root.Symlink(target, p.name))
+	return c.naming(errnoOf(p.root.Symlink(target, p.name)))
 }
 
 // pathReadlink returns as much of a link's target as there is room for.
@@ -209,9 +225,9 @@ func (c *call) pathLink() errno {
 	if e := to.fresh(); e != ok {
 		return e
 	}
-	return between(from, to, func(dir int, name string, toDir int, toName string) error {
+	return c.naming(between(from, to, func(dir int, name string, toDir int, toName string) error {
 		return unix.Linkat(dir, name, toDir, toName, 0)
-	})
+	}))
 }
 
 func (c *call) pathRename() errno {
@@ -230,7 +246,12 @@ func (c *call) pathRename() errno {
 	case (from.slash || to.slash) && !info.IsDir():
 		return enotdir
 	}
-	return between(from, to, unix.Renameat)
+	replaced, there := exists(to.root, to.name)
+	e = between(from, to, unix.Renameat)
+	if e == ok && there == ok && !os.SameFile(info, replaced) {
+		c.disk.removed(replaced)
+	}
+	return e
 }
 
 // between takes a step that concerns two places.

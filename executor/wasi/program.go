@@ -12,8 +12,9 @@ const maxDescriptors = 4096
 
 // Program holds the descriptors of one run of a module: 0 to 2 are its standard streams, 3 is its "/".
 type Program struct {
-	fds []*descriptor // by number; nil is closed
-	top *directory    // its "/"
+	fds  []*descriptor // by number; nil is closed
+	top  *directory    // its "/"
+	disk quota
 
 	sleep func(time.Duration)
 }
@@ -26,9 +27,10 @@ type Stdio struct {
 
 // NewProgram returns a program that has opened nothing but its streams and "/". The function root opens the
 // directory; it is called when the program first needs more of it than that it is there, because a module that only
-// computes needs none on the disk. The caller closes the program and what is in Stdio.
-func NewProgram(stdio Stdio, root func() (*os.Root, error)) *Program {
-	p := &Program{top: &directory{open: root}, sleep: time.Sleep}
+// computes needs none on the disk. A program that wants to add more than disk bytes to it is stopped. The caller closes
+// the program and what is in Stdio.
+func NewProgram(stdio Stdio, disk int64, root func() (*os.Root, error)) *Program {
+	p := &Program{top: &directory{open: root}, disk: quota{limit: disk, files: map[inode]*node{}}, sleep: time.Sleep}
 	p.fds = []*descriptor{
 		{stream: true, file: stdio.In, borrowed: true, base: inputRights},
 		{stream: true, out: stdio.Out, base: streamRights},
@@ -40,6 +42,9 @@ func NewProgram(stdio Stdio, root func() (*os.Root, error)) *Program {
 	}
 	return p
 }
+
+// OverDisk reports whether the program was stopped since it wanted more of the disk than it may have.
+func (p *Program) OverDisk() bool { return p.disk.over }
 
 type programKey struct{}
 

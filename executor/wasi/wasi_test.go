@@ -41,7 +41,7 @@ func newGuest(t *testing.T) *guest {
 	m, err := rt.Instantiate(ctx, []byte(pageModule))
 	require.NoError(t, err)
 	g := &guest{t: t, dir: t.TempDir(), mem: m.ExportedMemory("m")}
-	g.p = NewProgram(Stdio{Out: &g.out, Err: &g.out}, func() (*os.Root, error) { return os.OpenRoot(g.dir) })
+	g.p = NewProgram(Stdio{Out: &g.out, Err: &g.out}, 1<<40, func() (*os.Root, error) { return os.OpenRoot(g.dir) })
 	t.Cleanup(func() { g.p.Close() })
 	return g
 }

@@ -42,7 +42,13 @@ func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	if err := srv.diskReserve(); err != nil {
 		return err
 	}
-	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob)}
+	announced := min(max(r.ContentLength, 0), job.MaxBlob)
+	give, why := srv.host.Hold(announced)
+	if why != "" {
+		return noSpace(why)
+	}
+	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob), arrived: give, left: announced}
+	defer func() { give(body.left) }()
 	err = srv.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
 	var mismatch *store.MismatchError
 	switch {
@@ -84,14 +90,20 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// counted counts a body, and tells what has arrived of the bytes that were announced.
 type counted struct {
-	r io.Reader
-	n int64
+	r       io.Reader
+	n       int64
+	arrived func(bytes int64)
+	left    int64
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
 	c.n += int64(n)
+	came := min(int64(n), c.left)
+	c.left -= came
+	c.arrived(came)
 	return n, err
 }
 
@@ -121,7 +133,11 @@ func (m *modules) add(d job.Digest) {
 // diskReserve is nil when new jobs and blobs may be stored; reads go on in any case.
 func (srv *Server) diskReserve() error {
 	if why := srv.host.DiskFull(); why != "" {
-		return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%s; what is here can still be read; submit at another broker, or free some space", why)
+		return noSpace(why)
 	}
 	return nil
+}
+
+func noSpace(why string) error {
+	return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%s; what is here can still be read; submit at another broker, or free some space", why)
 }

@@ -26,7 +26,7 @@ func main() {
 		"echo": echo, "cat": cat, "exit": exit, "env": env, "copy": copyFile, "tree": tree,
 		"escape": escape, "files": files, "eat": eat, "loop": loop, "flood": flood, "sleep": sleep,
 		"panic": func([]string) error { panic("as asked") }, "clock": clock, "late": late, "mkmany": mkmany,
-		"tally": tally, "failing": failing,
+		"tally": tally, "failing": failing, "fill": fill,
 	}[os.Args[1]]
 	if do == nil {
 		fail(fmt.Errorf("no command %q", os.Args[1]))
@@ -272,4 +272,19 @@ func mkmany(a []string) error {
 		}
 	}
 	return os.Symlink("0", "many/link")
+}
+
+// fill writes so many bytes to a file, whatever is said to it, and then waits for its end.
+func fill(a []string) error {
+	n, _ := strconv.Atoi(a[1])
+	f, err := os.Create(a[0])
+	if err != nil {
+		return err
+	}
+	for part := make([]byte, 64<<10); n > 0; n -= len(part) {
+		f.Write(part[:min(n, len(part))])
+	}
+	fmt.Println("filled")
+	time.Sleep(time.Hour)
+	return nil
 }
