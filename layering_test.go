@@ -94,7 +94,9 @@ var confined = map[string][]string{
 	"github.com/hashicorp/memberlist": {"gossip"},
 	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
 	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
-	"os/exec":                         {"executor", "test/chaos", "test/compliance", "tools/mutants", "test/rig"},
+	"github.com/hashicorp/mdns":       {"gossip"},
+	"github.com/miekg/dns":            {"gossip"},
+	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig"}, // gossip asks a command whom to join
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }

@@ -38,6 +38,9 @@ type Roster struct{ Members []membership.Member }
 // Gossip is the state that came with a push-pull (rule S3).
 type Gossip struct{ State wire.State }
 
+// Moved says that the HTTP address of this broker, which it tells of itself, is another one now.
+type Moved struct{ HTTPAddr string }
+
 // Pressure says how busy this machine is: by how much the periodic exchange is stretched, from 1
 // (not at all) to 2 (rule S5), and whether memory is nearly used up, in which case fewer decided
 // conflicts are remembered.

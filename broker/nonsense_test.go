@@ -103,6 +103,9 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 13:
 		return Unreachable{Peer: peer}
 	case 14:
+		if rapid.Bool().Draw(t, "moved") {
+			return Moved{HTTPAddr: rapid.StringN(0, 20, -1).Draw(t, "http")}
+		}
 		return Pressure{Stretch: rapid.Float64().Draw(t, "stretch")}
 	case 15:
 		return x.acked(t, peer)

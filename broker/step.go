@@ -20,6 +20,7 @@ func (b *Broker) Step(in Input) error {
 // time and surroundings
 func (in Tick) step(b *Broker)     { b.pass(in) }
 func (in Roster) step(b *Broker)   { b.setRoster(in.Members) }
+func (in Moved) step(b *Broker)    { b.cfg.HTTPAddr = in.HTTPAddr }
 func (in Pressure) step(b *Broker) { b.peers.SetStretch(in.Stretch); b.decisions.remember(in.Tight) }
 func (in Room) step(b *Broker)     { b.room(in) }
 func (in Watch) step(b *Broker)    { b.watched = in.On }

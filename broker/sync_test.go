@@ -25,6 +25,14 @@ func TestPressure(t *testing.T) {
 	}
 }
 
+// G3: a broker that has moved tells its new HTTP address of itself.
+func TestMoved(t *testing.T) {
+	w := newWorld()
+	b := w.start("a", func(*Config) {}).b
+	require.NoError(t, b.Step(Moved{HTTPAddr: "10.0.0.7:8000"}))
+	require.Equal(t, "10.0.0.7:8000", b.ownMetadata(true).HTTPAddr)
+}
+
 // S5: somebody else who answers at a peer's address is as good as no answer: the
 // pause grows.
 func TestAnotherOneAnswers(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ type agent struct {
 	t                        *testing.T
 	name, dir                string
 	cmd                      *exec.Cmd
-	log                      *bytes.Buffer // complete when done is closed
+	log                      *logText
 	done                     chan struct{}
 	gossip, rpc, http, actor string
 	client                   *api.Client
@@ -69,7 +70,7 @@ type agent struct {
 // bound. It is killed when the test ends, if it has not ended before.
 func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	t.Helper()
-	a := &agent{t: t, name: name, dir: dir, log: new(bytes.Buffer), done: make(chan struct{})}
+	a := &agent{t: t, name: name, dir: dir, log: new(logText), done: make(chan struct{})}
 	a.cmd = exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
 		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
 	stderr, err := a.cmd.StderrPipe()
@@ -111,6 +112,26 @@ func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	require.NoError(t, err)
 	t.Cleanup(a.client.Close)
 	return a
+}
+
+// logText is what a broker has logged so far.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// WriteString adds to it.
+func (l *logText) WriteString(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.WriteString(s)
+}
+
+// String implements fmt.Stringer.
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // startCluster starts brokers a, b, c... that see each other.

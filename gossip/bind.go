@@ -48,13 +48,13 @@ func splitAddr(what, addr, defaultHost string, defaultPort uint16) (host string,
 }
 
 // resolve returns the addresses of a host, which is a name or an IP address. An IP address needs no name server.
-func resolve(ctx context.Context, what, host string) ([]netip.Addr, error) {
+func resolve(ctx context.Context, by *net.Resolver, what, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	found, err := by.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %s host %q: looking up its address: %w: write an IP address if no name server is reachable", what, host, err)
 	}
@@ -71,7 +71,7 @@ func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.Addr
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	ips, err := resolve(ctx, what, host)
+	ips, err := resolve(ctx, net.DefaultResolver, what, host)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

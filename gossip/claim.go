@@ -38,51 +38,60 @@ func (e *NameTaken) Error() string {
 // returns a *NameTaken. If nobody does, it is what this node was before a restart, and the peers are told that it
 // has left, so that they take the new address at once (rule G2). Peers that do not answer are passed over. Join
 // claims first.
-func (p *Pool) Claim(ctx context.Context, addrs []string) error {
-	targets, _ := p.joinTargets(ctx, addrs)
+func (p *Pool) Claim(ctx context.Context, entries []string) error {
+	targets, _ := p.Targets(ctx, entries)
 	_, err := p.claim(ctx, targets)
 	return err
 }
 
-// claim is Claim at resolved addresses. Moved says that some peer knew another address.
-func (p *Pool) claim(ctx context.Context, targets []string) (moved bool, err error) {
+// claimed is what came of a claim.
+type claimed struct {
+	others []string // the addresses at which this node does not answer itself
+	moved  bool     // some peer knew another address of this node
+}
+
+// claim is Claim at resolved addresses.
+func (p *Pool) claim(ctx context.Context, targets []string) (c claimed, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	for _, target := range targets {
 		work.Go(func() {
-			m, e := p.claimAt(ctx, target)
+			itself, moved, e := p.claimAt(ctx, target)
 			mu.Lock()
 			defer mu.Unlock()
-			moved = moved || m
+			c.moved = c.moved || moved
+			if !itself {
+				c.others = append(c.others, target)
+			}
 			if err == nil {
 				err = e
 			}
 		})
 	}
 	work.Wait()
-	return moved, err
+	return c, err
 }
 
-// claimAt claims the name at one peer.
-func (p *Pool) claimAt(ctx context.Context, target string) (moved bool, err error) {
+// claimAt claims the name at one peer. Itself says that the peer is this node, under another of its addresses.
+func (p *Pool) claimAt(ctx context.Context, target string) (itself, moved bool, err error) {
 	old, found := p.ask(ctx, target)
 	if !found || old.State == stateLeft {
-		return false, nil
+		return false, false, nil
 	}
 	addr := joinHostPort(old.Addr, old.Port)
 	if addr == p.Addr() {
-		return false, nil
+		return p.inUse(ctx, target), false, nil
 	}
 	if p.inUse(ctx, addr) {
 		// It may be this node itself, if this machine has several addresses. Then it names its present one.
 		if there, ok := p.ask(ctx, addr); ok && joinHostPort(there.Addr, there.Port) == p.Addr() {
-			return false, nil
+			return false, false, nil
 		}
-		return true, &NameTaken{Name: p.cfg.Name, Addr: addr}
+		return false, true, &NameTaken{Name: p.cfg.Name, Addr: addr}
 	}
 	left, err := encodeWire(wireDead, &accusation{Incarnation: old.Incarnation, Node: p.cfg.Name, From: p.cfg.Name})
 	if err != nil {
-		return true, err
+		return false, true, err
 	}
 	for range claimPolls {
 		if old.State == stateLeft || old.State == stateDead {
@@ -94,20 +103,26 @@ func (p *Pool) claimAt(ctx context.Context, target string) (moved bool, err erro
 		select {
 		case <-time.After(claimPause):
 		case <-ctx.Done():
-			return true, nil
+			return false, true, nil
 		}
 		if old, found = p.ask(ctx, target); !found {
 			break
 		}
 	}
-	return true, nil
+	return false, true, nil
 }
 
 // ask returns what a peer knows of this node's name. It begins a push-pull in which it says nothing.
 func (p *Pool) ask(ctx context.Context, addr string) (n pushPullNode, found bool) {
+	n, found, err := p.question(ctx, addr)
+	return n, found && err == nil
+}
+
+// question is ask, and says why there was no answer.
+func (p *Pool) question(ctx context.Context, addr string) (n pushPullNode, found bool, err error) {
 	question, err := encodeWire(wirePushPull, &pushPullHeader{})
 	if err != nil {
-		return n, false
+		return n, false, err
 	}
 	err = p.exchange(ctx, addr, question, func(kind byte, r *bufio.Reader) error {
 		if kind == wireCompress {
@@ -128,7 +143,14 @@ func (p *Pool) ask(ctx context.Context, addr string) (n pushPullNode, found bool
 		}
 		return err
 	})
-	return n, found && err == nil
+	return n, found, err
+}
+
+// SeenRight asks the node at an address how it sees this one, without telling it anything: right is as alive, and where it
+// is. It is false as well when that node does not answer.
+func (p *Pool) SeenRight(ctx context.Context, addr string) (right, answered bool) {
+	seen, found, err := p.question(ctx, addr)
+	return found && seen.State == stateAlive && joinHostPort(seen.Addr, seen.Port) == p.Addr(), err == nil
 }
 
 // inUse reports whether a node of this node's name is alive at an address.

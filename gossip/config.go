@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"regexp"
 	"time"
 
@@ -69,6 +70,14 @@ type Config struct {
 	// on any goroutine, and must neither block nor call the pool. May be nil.
 	Refused func(Refused)
 
+	// Discover is the name by which the nodes on the networks of this machine discover each other (mDNS, as
+	// "serf agent -discover" does): this node answers who looks for it, and the entry mdns:NAME of a list of nodes
+	// to join looks for others. "" is that it does not answer.
+	Discover string
+
+	// Resolver looks up the names of nodes to join; nil means the system's.
+	Resolver *net.Resolver
+
 	// Transport replaces real sockets, for simulations. It is shut down with the Pool. May be nil.
 	Transport Transport
 
@@ -99,6 +108,14 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Refused == nil {
 		cfg.Refused = func(Refused) {}
+	}
+	if cfg.Discover != "" {
+		if err := checkDiscover(cfg.Discover); err != nil {
+			return cfg, err
+		}
+	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = net.DefaultResolver
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

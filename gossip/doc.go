@@ -26,6 +26,8 @@
 //   - up to 8 answers to queries (query.go);
 //   - one receiver of packets (transport.go);
 //   - one accept loop for incoming streams (streams.go);
+//   - with Config.Discover: one that keeps a server of mDNS on each network (mdns.go), whose goroutines end
+//     when it closes their sockets;
 //   - the joins and the leave that callers have started (join.go, lifecycle.go);
 //   - with an RPC port: one writer for each client that streams events (rpc_events.go).
 //

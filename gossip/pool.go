@@ -40,6 +40,8 @@ type Pool struct {
 	agent  *agent.Agent
 	rpc    *rpcServer // nil: no RPC port
 	wire   *transport
+	addr   string // see Addr; it never changes
+	mdns   *mdnsNode
 	serfIn chan serf.Event // Serf sends its events here; drain receives them
 
 	answers chan struct{} // a slot for each answer under way
@@ -64,6 +66,7 @@ func Start(cfg Config) (*Pool, error) {
 		answers: make(chan struct{}, maxConcurrentAnswers),
 	}
 	p.life.init()
+	p.mdns = newMDNS(cfg.Name, cfg.Discover, p.logs)
 	p.queue = newQueue(&p.stats)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.start(); err != nil {
@@ -105,11 +108,16 @@ func (p *Pool) start() error {
 	if err := p.agent.Start(); err != nil {
 		return fmt.Errorf("gossip: starting the serf agent of %s: %w", p.cfg.Name, err)
 	}
+	own := p.agent.Serf().Memberlist().LocalNode() // which memberlist changes later without a lock, but not its address
+	p.addr = joinHostPort(own.Addr, own.Port)
 	if p.rpc != nil {
 		p.rpc.ipc = agent.NewAgentIPC(p.agent, "", rpcListener{p.rpc.listener, p.rpc}, out, monitor, false)
 	}
 	p.work.Go(p.drain)
 	p.wire.open()
+	if p.cfg.Discover != "" {
+		p.work.Go(func() { p.mdns.answer(p.ctx, p.Addr()) })
+	}
 	return nil
 }
 
@@ -193,10 +201,7 @@ func (p *Pool) alive(name string) bool {
 
 // Addr returns the host:port under which peers reach this node: the advertised address, with the port that
 // was bound.
-func (p *Pool) Addr() string {
-	n := p.agent.Serf().Memberlist().LocalNode()
-	return joinHostPort(n.Addr, n.Port)
-}
+func (p *Pool) Addr() string { return p.addr }
 
 // RPCAddr returns the host:port of the RPC port, or "" if there is none.
 func (p *Pool) RPCAddr() string {

@@ -50,7 +50,7 @@ func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error
 	if err != nil {
 		return nil, err
 	}
-	ips, err := resolve(context.Background(), "rpc", host)
+	ips, err := resolve(context.Background(), net.DefaultResolver, "rpc", host)
 	if err != nil {
 		return nil, err
 	}

@@ -192,14 +192,17 @@ func chooseAddress(bind string, way netip.Addr, own []netip.Addr) netip.Addr {
 	return own[0]
 }
 
+// reachLinkLocal is the reach of addresses that machines give themselves.
+const reachLinkLocal = 4
+
 // reach orders addresses by how likely it is that brokers nearby reach them: private ones of IPv4, then of IPv6, public
 // ones, those that a machine gave itself since nobody gave it one, and its own.
 func reach(ip netip.Addr) int {
 	switch {
 	case ip.IsLoopback():
-		return 5
+		return reachLinkLocal + 1
 	case ip.IsLinkLocalUnicast():
-		return 4
+		return reachLinkLocal
 	case ip.IsPrivate() && ip.Is4():
 		return 0
 	case ip.Is4():
@@ -208,38 +211,4 @@ func reach(ip netip.Addr) int {
 		return 2
 	}
 	return 3
-}
-
-// told are the addresses that peers are told.
-type told struct {
-	gossip string // port 0 is the one that is bound; "" is what is bound
-	http   string
-}
-
-// addresses works out what peers are told, once HTTP is bound.
-func (n *Node) addresses() (told, error) {
-	t := told{gossip: n.cfg.Advertise}
-	at := n.cfg.addresses()
-	bind, _, err := net.SplitHostPort(n.cfg.Bind)
-	if err != nil {
-		return t, badAddress("bind", "%q: write host:port: %v", n.cfg.Bind, err)
-	}
-	host := at.gossipHost("")
-	if host == "" {
-		host = chooseAddress(bind, n.way(), machineAddresses()).String()
-		t.gossip = net.JoinHostPort(host, "0")
-	}
-	t.http, err = at.http(n.listener.Addr().String(), net.JoinHostPort(host, "0"))
-	return t, err
-}
-
-// way is the address from which packets leave for those whom this broker is to join, or has met; invalid when there is
-// no way.
-func (n *Node) way() netip.Addr {
-	for _, peer := range slices.Concat(n.cfg.Join, n.cfg.RetryJoin, n.known.addrs(nil)) {
-		if ip := wayTo(n.life.ctx, peer); ip.IsValid() && !ip.IsLoopback() {
-			return ip
-		}
-	}
-	return netip.Addr{}
 }

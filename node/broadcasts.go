@@ -44,13 +44,13 @@ func (b *broadcasts) send(rd broker.Ready) {
 }
 
 // run hands events to Serf, which may take a moment each, until the context ends.
-func (b *broadcasts) run(ctx context.Context, pool *gossip.Pool) error {
+func (b *broadcasts) run(ctx context.Context, pool func() *gossip.Pool) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case payload := <-b.waiting:
-			if err := pool.UserEvent(emergency.EventName, payload); err != nil {
+			if err := pool().UserEvent(emergency.EventName, payload); err != nil {
 				b.log.Warn("broadcasting an emergency; its record is on its way all the same", "error", err)
 			}
 		}

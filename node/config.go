@@ -37,8 +37,9 @@ type Config struct {
 	HTTPHosts     []string // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
 	Insecure      bool     // allow gossip, RPC and HTTP on other than loopback addresses
 
-	Join      []string // gossip addresses; that none answers is an error
-	RetryJoin []string // the same, tried until one answers
+	Join      []string // whom to join, as gossip.CheckEntry says; that nobody else answers is an error
+	RetryJoin []string // the same, looked up and tried again without end
+	Discover  string   // the name by which brokers on one network find each other; "" is that they don't
 
 	Labels       map[string]string
 	CPU          int64            // millicores offered to jobs; default all that control groups leave
@@ -211,6 +212,13 @@ func (c *Config) check() error {
 		return fmt.Errorf("--blob-grace %v: must not be negative", c.BlobGrace)
 	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:
 		return errors.New("--ack-timeout and the peer timeout must be positive")
+	}
+	for flag, entries := range map[string][]string{"--join": c.Join, "--retry-join": c.RetryJoin} {
+		for _, entry := range entries {
+			if err := gossip.CheckEntry(entry); err != nil {
+				return fmt.Errorf("%s: %w", flag, err)
+			}
+		}
 	}
 	for k, v := range c.Labels {
 		if !label.ValidName(k) || len(v) > 256 {

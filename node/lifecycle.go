@@ -16,11 +16,13 @@ type lifecycle struct {
 	leave   context.CancelFunc
 	work    sync.WaitGroup // all goroutines of Run
 	joined  chan struct{}  // closed when /readyz may say yes
+	ready   func()         // closes joined, once
 	closed  sync.Once
 }
 
 func newLifecycle() *lifecycle {
 	l := &lifecycle{joined: make(chan struct{})}
+	l.ready = sync.OnceFunc(func() { close(l.joined) })
 	l.ctx, l.end = context.WithCancelCause(context.Background())
 	l.leaving, l.leave = context.WithCancel(l.ctx)
 	return l

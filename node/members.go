@@ -40,6 +40,15 @@ type members struct {
 	log        *slog.Logger
 	badAddrs   map[string]string // members whose HTTP address can't be called; of the goroutine that watches
 	conflicts  onceASecond       // of names: anybody can repeat one without end
+
+	names atomic.Pointer[[]string] // of --retry-join
+	wake  chan struct{}            // the rejoin loop looks at once
+
+	settle func(toward []string)       // makes sure of the broker's own address
+	ended  atomic.Pointer[gossip.Pool] // the pool that was ended for one at another address
+	moved  chan struct{}               // there is another pool
+	asked  chan struct{}               // closed: the broker was asked to leave through RPC
+	quiet  time.Time                   // until then a pool that has just begun and knows nobody says nothing; of the goroutine that watches
 }
 
 // watch turns what the gossip pool tells into inputs of the core.
@@ -48,10 +57,20 @@ func (m *members) watch(ctx context.Context) error {
 	defer t.Stop()
 	m.reconcile()
 	pool := m.pool.Load()
+	done := pool.Done()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-done:
+			done = nil
+			if m.ended.Load() != pool {
+				close(m.asked)
+			}
+		case <-m.moved:
+			pool = m.pool.Load()
+			done = pool.Done()
+			m.quiet = time.Now().Add(readyAfter)
 		case e := <-pool.Events():
 			switch e := e.(type) {
 			case gossip.MemberEvent:
@@ -81,6 +100,14 @@ func (m *members) watch(ctx context.Context) error {
 	}
 }
 
+// movedNow tells that the pool was exchanged.
+func (m *members) movedNow() {
+	select {
+	case m.moved <- struct{}{}:
+	default: // that was told already
+	}
+}
+
 // memberText says what happened to a member, for people.
 var memberText = map[gossip.MemberKind]string{
 	gossip.MemberJoined: "it is there", gossip.MemberLeft: "it has left", gossip.MemberFailed: "it does not answer any more",
@@ -90,6 +117,9 @@ var memberText = map[gossip.MemberKind]string{
 // reconcile tells the broker who its members are, and remembers those that it
 // has not met before (rule S6).
 func (m *members) reconcile() {
+	if time.Now().Before(m.quiet) && !m.company() {
+		return // it has moved just now, and meets the others in a moment
+	}
 	list := m.brokers()
 	m.warnOfAddresses()
 	if err := m.known.remember(list); err != nil {
@@ -223,8 +253,7 @@ func (m *members) absent() (addrs []string) {
 // claim asks whether the broker's name is in use, before anybody hears anything of this start (rule G2): those
 // that it was told of, and those that it has met.
 func (m *members) claim(ctx context.Context) error {
-	addrs := slices.Concat(m.cfg.Join, m.cfg.RetryJoin, m.known.addrs(nil))
-	return m.pool.Load().Claim(ctx, addrs)
+	return m.pool.Load().Claim(ctx, slices.Concat(m.cfg.Join, m.entries(), m.known.addrs(nil)))
 }
 
 // taken returns the error of a join that was not made since another node has this broker's name; nil for others.
@@ -234,102 +263,4 @@ func taken(err error) error {
 		return t
 	}
 	return nil
-}
-
-// firstJoin joins what --join names; that none answers is an error. It decides
-// when /readyz says yes: after the first join, or after five seconds of failed
-// tries, since a broker alone is ready.
-func (m *members) firstJoin(ctx context.Context) error {
-	if len(m.cfg.Join) > 0 {
-		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
-		if err := taken(err); err != nil {
-			return err
-		}
-		if reached == 0 && ctx.Err() == nil {
-			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
-		}
-		m.log.Info("joined the cluster", "reached", reached)
-	}
-	if len(m.cfg.RetryJoin) == 0 {
-		close(m.life.joined)
-	}
-	return nil
-}
-
-// The pauses of the rejoin loop (rule S6).
-const (
-	rejoinMin  = 5 * time.Second
-	rejoinMax  = 30 * time.Second
-	retryFirst = time.Second
-	readyAfter = 5 * time.Second
-)
-
-// rejoin joins what --retry-join names until one answers, and then keeps trying to join brokers that
-// were met before and are absent: Serf itself gives up on them (rule S6).
-func (m *members) rejoin(context.Context) error {
-	if len(m.cfg.RetryJoin) > 0 {
-		if joined, err := m.retryJoin(); !joined {
-			return err
-		}
-	}
-	pause := rejoinMin
-	for m.sleep(pause) {
-		addrs := m.absent()
-		if len(addrs) == 0 {
-			pause = rejoinMin
-			continue
-		}
-		reached, err := m.pool.Load().Join(m.life.leaving, addrs)
-		if err := taken(err); err != nil {
-			return err
-		}
-		m.log.Debug("rejoin", "tried", addrs, "reached", reached, "error", err)
-		if reached > 0 {
-			pause = rejoinMin
-			m.reconcile()
-		} else {
-			pause = min(2*pause, rejoinMax)
-		}
-	}
-	return nil
-}
-
-// retryJoin tries until one of --retry-join answers; false when the node ends
-// before, or its name is taken.
-func (m *members) retryJoin() (joined bool, err error) {
-	ready := time.AfterFunc(readyAfter, func() { close(m.life.joined) })
-	defer func() {
-		if ready.Stop() {
-			close(m.life.joined)
-		}
-	}()
-	for pause := retryFirst; ; pause = min(2*pause, rejoinMax) {
-		reached, err := m.pool.Load().Join(m.life.leaving, m.cfg.RetryJoin)
-		if reached > 0 {
-			m.log.Info("joined the cluster", "reached", reached)
-			return true, nil
-		}
-		if err := taken(err); err != nil {
-			return false, err
-		}
-		if errors.Is(err, context.Canceled) {
-			return false, nil
-		}
-		m.log.Warn("--retry-join: nobody answers yet", "tried", m.cfg.RetryJoin, "again in", pause, "error", err)
-		if !m.sleep(pause) {
-			return false, nil
-		}
-	}
-}
-
-// sleep waits; false when the node begins to leave meanwhile.
-func (m *members) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-m.life.leaving.Done():
-		return false
-	}
 }

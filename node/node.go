@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
@@ -35,7 +37,8 @@ type Node struct {
 	store    *store.Store
 	engine   *engine // the core's loop
 	listener net.Listener
-	told     told // the addresses that peers are told
+	told     atomic.Pointer[told] // the addresses that peers are told
+	moving   sync.Mutex           // held while the broker moves to another address, or begins to leave
 	http     *httpd.Server
 	shown    shown       // what the core last published
 	breaches onceASecond // of peers, into the log
@@ -71,15 +74,17 @@ func New(cfg Config) (n *Node, err error) {
 	if n.listener, err = cfg.Network.Listen(cfg.HTTPAddr); err != nil {
 		return n, fmt.Errorf("--http-addr %s: %w", cfg.HTTPAddr, err)
 	}
-	if n.told, err = n.addresses(); err != nil {
+	at, err := n.addresses(n.choose(slices.Concat(cfg.Join, cfg.RetryJoin, n.known.addrs(nil))).String())
+	if err != nil {
 		return n, err
 	}
+	n.told.Store(&at)
 	if err := n.openCore(); err != nil {
 		return n, err
 	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
-		HTTPHosts: hosts(&cfg, n.told.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
+		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory > have {
@@ -117,8 +122,10 @@ func (n *Node) compose() {
 	n.peers = newPeers(n.life.ctx, &n.cfg, n.name, n.engine, n.blobs, counted)
 	n.members = &members{
 		cfg: &n.cfg, name: n.name, known: n.known, engine: n.engine, peers: n.peers, broadcasts: n.broadcasts,
-		http: n.http, life: n.life, log: n.log,
+		http: n.http, life: n.life, log: n.log, wake: make(chan struct{}, 1),
+		asked: make(chan struct{}), moved: make(chan struct{}, 1), settle: n.settle,
 	}
+	n.members.names.Store(&n.cfg.RetryJoin)
 	n.peers.brokers = n.members.brokers
 }
 
@@ -142,7 +149,7 @@ func (n *Node) openStore() error {
 	}
 	began := n.cfg.Now()
 	uptime := func() time.Duration { return before + n.cfg.Now().Sub(began) }
-	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0, uptime)
+	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0 || n.cfg.Discover != "", uptime)
 	return err
 }
 
@@ -168,7 +175,7 @@ func (n *Node) openCore() error {
 		n.caps.Disk = free
 	}
 	core := broker.New(broker.Config{
-		Actor: n.starts.actor(), HTTPAddr: n.told.http, Software: n.cfg.Software, Capabilities: n.caps,
+		Actor: n.starts.actor(), HTTPAddr: n.told.Load().http, Software: n.cfg.Software, Capabilities: n.caps,
 		Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
@@ -196,7 +203,11 @@ func (n *Node) Name() string { return n.name }
 // join fails, or the disk does. All that it started has ended when it returns.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
-	pool, err := n.startGossip()
+	rpc := n.cfg.RPCAddr
+	if rpc == "-" {
+		rpc = ""
+	}
+	pool, err := n.startGossip(n.cfg.Bind, rpc)
 	if err != nil {
 		return err
 	}
@@ -213,19 +224,20 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("disk reserve", n.reserve.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
 	n.life.run("prober", n.prober.run)
-	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, pool) })
+	n.life.run("addresses", n.watchAddresses)
+	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, n.members.pool.Load) })
 	if err := n.members.firstJoin(ctx); err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
 		n.log.Info("leaving the cluster")
-	case <-pool.Done():
+	case <-n.members.asked:
 		n.log.Info("leaving the cluster, as asked for through RPC")
 	case <-n.life.ctx.Done():
 		return context.Cause(n.life.ctx)
 	}
-	n.leave(pool)
+	n.leave()
 	return nil
 }
 
@@ -241,17 +253,13 @@ func (n *Node) serve(ctx context.Context) error {
 }
 
 // startGossip shows the pool to the other parts, unless the node was closed meanwhile.
-func (n *Node) startGossip() (*gossip.Pool, error) {
+func (n *Node) startGossip(bind, rpc string) (*gossip.Pool, error) {
 	transport, err := n.cfg.Network.Gossip()
 	if err != nil {
 		return nil, fmt.Errorf("gossip transport: %w", err)
 	}
-	rpc := n.cfg.RPCAddr
-	if rpc == "-" {
-		rpc = ""
-	}
 	pool, err := gossip.Start(gossip.Config{
-		Name: n.name, Bind: n.cfg.Bind, Advertise: n.told.gossip, RPCAddr: rpc,
+		Name: n.name, Bind: bind, Advertise: n.told.Load().gossip, RPCAddr: rpc, Discover: n.cfg.Discover,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,
@@ -272,8 +280,11 @@ func (n *Node) startGossip() (*gossip.Pool, error) {
 // nothing more, hands over what it owns, lets what runs finish within DrainTimeout, and stops the rest,
 // which runs again elsewhere (rule J6). It does not leave Serf, and so counts as failed, when a member
 // lacks what it wrote: nobody waits for the news of a broker that has left (rule A3).
-func (n *Node) leave(pool *gossip.Pool) {
+func (n *Node) leave() {
+	n.moving.Lock() // it stays where it is from now on
 	n.life.leave()
+	n.moving.Unlock()
+	pool := n.members.pool.Load()
 	known := n.drain(pool)
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.PeerTimeout)
 	defer cancel()

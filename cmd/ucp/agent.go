@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
 
 const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
 "serf leave" through its RPC address. It then drains for up to --drain-timeout. A
@@ -14,6 +18,10 @@ Every flag can also stand in a YAML file (--config; keys are the flags' names,
 unknown keys are errors) or in a variable (--sync-interval is UCP_SYNC_INTERVAL;
 lists are separated by commas; an empty variable counts as not set). A flag beats
 a variable, a variable beats the file.
+
+SIGHUP reads the variables and the file again: the log level and --retry-join change at
+once, what needs a restart is named in the log. A terminal that goes away does not end a
+broker.
 
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
@@ -46,7 +54,10 @@ func (c *cli) agentCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		cfg.Logger = newLogger(c.err, cfg.LogLevel, cfg.LogFormat)
+		level := new(slog.LevelVar)
+		level.Set(cfg.LogLevel)
+		cfg.Logger = newLogger(c.err, level, cfg.LogFormat)
+		cfg.Reload = &reload{args: c.args, env: c.lookupEnv, now: texts(cmd.Flags()), level: level, log: cfg.Logger}
 		ctx, stop := c.interruptible(cmd.Context())
 		defer stop()
 		return runAgent(ctx, cfg)

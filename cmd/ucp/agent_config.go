@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/node"
@@ -27,6 +28,7 @@ type agentConfig struct {
 	RPCAddr, HTTPAddr, HTTPAdvertise  string
 	HTTPHosts                         []string
 	Join, RetryJoin                   []string
+	Discover                          string
 	Insecure, AllowProcess, NewsLinks bool
 	Labels                            map[string]string
 	Devices                           map[string]int64
@@ -45,6 +47,7 @@ type agentConfig struct {
 	LogLevel                          slog.Level
 	LogFormat                         string
 	Logger                            *slog.Logger
+	Reload                            *reload
 }
 
 // minCapacity is the least CPU a broker may offer, in millicores: what a job
@@ -57,7 +60,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 	cfg := agentConfig{
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
-		Join: f.join, RetryJoin: f.retryJoin,
+		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover,
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
@@ -186,6 +189,21 @@ func (f *agentFlags) checkAddresses() error {
 		if !f.insecure && !isLoopback(host) {
 			return f.wrong(x.flag, "%q is not a loopback address, and %s does not authenticate its callers: whoever reaches it commands this broker; "+
 				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
+		}
+	}
+	for flag, entries := range map[string][]string{"join": f.join.entries, "retry-join": f.retryJoin.entries} {
+		for _, entry := range entries {
+			if err := gossip.CheckEntry(entry); err != nil {
+				return f.wrong(flag, "%w", err)
+			}
+		}
+	}
+	if f.discover != "" {
+		if err := gossip.CheckEntry("mdns:" + f.discover); err != nil {
+			return f.wrong("discover", "%w", err)
+		}
+		if host, err := splitHostPort(f.bind); f.advertise == "" && err == nil && isLoopback(host) {
+			return f.wrong("discover", "others are told where gossip is, and at %s they do not reach it: give --bind an address of your network, or 0.0.0.0:7946", f.bind)
 		}
 	}
 	_, err := node.Addresses{Bind: f.bind, Advertise: f.advertise, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise}.Complete()

@@ -17,7 +17,8 @@ type agentFlags struct {
 	bind, advertise                   string
 	rpcAddr, httpAddr, httpAdvertise  string
 	httpHosts                         []string
-	join, retryJoin                   []string
+	join, retryJoin                   entriesValue
+	discover                          string
 	insecure, allowProcess, newsLinks bool
 	labels, devices, weights          pairsValue
 	strategy                          string
@@ -53,8 +54,9 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
 	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; none of them authenticates its callers")
 
-	fs.StringSliceVar(&f.join, "join", nil, "gossip `HOST:PORT,...` of brokers to join; it is an error when none answers")
-	fs.StringSliceVar(&f.retryJoin, "retry-join", nil, "gossip `HOST:PORT,...` of brokers to join, retried until one answers")
+	fs.Var(&f.join, "join", "gossip HOST:PORT of brokers to join, or what names some, as below; it is an error when no other answers")
+	fs.Var(&f.retryJoin, "retry-join", "gossip HOST:PORT of brokers to join, one list for all; dns:NAME for the SRV records or addresses of a name,\nexec:COMMAND for what a shell command prints, one a line; looked up and tried again without end")
+	fs.StringVar(&f.discover, "discover", "", "`NAME` by which brokers on one network find each other, by mDNS, as \"serf agent -discover\" does")
 
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
 	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores, or what control groups leave of them)")

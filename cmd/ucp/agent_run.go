@@ -39,7 +39,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Name:    cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
-		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin,
+		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, AllowProcess: cfg.AllowProcess, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
@@ -56,6 +56,8 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	var pace sync.WaitGroup
 	pace.Go(func() { node.PaceCollector(ctx) })
 	defer pace.Wait()
+	cfg.Reload.broker = n
+	defer cfg.Reload.serve(ctx)()
 	defer cancel()
 	return n.Run(ctx)
 }

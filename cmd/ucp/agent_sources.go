@@ -82,7 +82,7 @@ func variable(flag string) string {
 // isList reports whether a flag takes several values.
 func isList(fs *pflag.FlagSet, name string) bool {
 	switch fs.Lookup(name).Value.(type) {
-	case pflag.SliceValue, *pairsValue:
+	case pflag.SliceValue, *pairsValue, *entriesValue:
 		return true
 	}
 	return false
@@ -91,7 +91,7 @@ func isList(fs *pflag.FlagSet, name string) bool {
 // splitList splits the text of a variable at its commas where the flag takes several
 // values.
 func splitList(fs *pflag.FlagSet, name, text string) []string {
-	if !isList(fs, name) {
+	if _, itself := fs.Lookup(name).Value.(*entriesValue); itself || !isList(fs, name) {
 		return []string{text}
 	}
 	var out []string

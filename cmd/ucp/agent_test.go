@@ -67,15 +67,16 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
-		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3",
-		"label": "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
+		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
+		"discover": "kitchen",
+		"label":    "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
 		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "weight": "waiting=20", "conflict-history": "10",
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
-		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3"},
+		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3", "dns:ucp.city", "exec:printf a:1,2"}, Discover: "kitchen",
 		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
 		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
@@ -166,6 +167,12 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 		"http open, all":    {args: []string{"--http-addr", ":8000"}, want: "is not a loopback address"},
 		"rpc open":          {env: map[string]string{"UCP_RPC_ADDR": "10.0.0.1:7373"}, want: `variable UCP_RPC_ADDR: "10.0.0.1:7373" is not a loopback address, and the serf RPC`},
 		"unknown host name": {args: []string{"--http-addr", "myhost:8000"}, want: "is not a loopback address"},
+		"join":              {args: []string{"--join", "a:b"}, want: `--join: gossip: join address "a:b": the port must be a number`},
+		"dns with a port":   {args: []string{"--retry-join", "dns:a:1"}, want: `--retry-join: "dns:a:1": write dns:NAME`},
+		"no command":        {file: "retry-join: [\"exec:\"]\n", want: `ucp.yaml:1: retry-join: "exec:": write exec: and a command`},
+		"zone":              {args: []string{"--retry-join", "[fe80::1%eth0]:7946"}, want: "a link-local address counts on one network"},
+		"discovered":        {args: []string{"--insecure", "--bind", "10.0.0.1:1", "--discover", "a.b"}, want: "--discover: gossip: \"a.b\" can't be discovered"},
+		"nobody discovers":  {env: map[string]string{"UCP_DISCOVER": "a"}, want: "variable UCP_DISCOVER: others are told where gossip is, and at 127.0.0.1:7946"},
 		"no port":           {args: []string{"--bind", "127.0.0.1"}, want: `--bind: "127.0.0.1": write HOST:PORT`},
 		"port too high":     {args: []string{"--bind", "127.0.0.1:70000"}, want: "the port is a number from 0"},
 	} {

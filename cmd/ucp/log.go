@@ -12,7 +12,7 @@ var (
 
 // newLogger makes the log of an agent: one line an event, for people or for
 // programs.
-func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
+func newLogger(w io.Writer, level *slog.LevelVar, format string) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))

@@ -29,6 +29,7 @@ func main() {
 
 // main runs one command line and returns the exit code.
 func (c *cli) main(ctx context.Context, args []string) int {
+	c.args = args
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(c.in)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/urban-compute/ucp/gossip"
 )
 
 // cpuValue is a flag for CPU: 500m is 500 millicores, 0.5 and 2.0 are cores, and
@@ -147,5 +149,25 @@ func (v *pairsValue) Set(s string) error {
 		v.pairs = map[string]string{}
 	}
 	v.pairs[name] = value
+	return nil
+}
+
+// entriesValue is a repeatable flag of entries that name brokers to join, or several with commas between them. A command
+// may contain commas: it takes all that follows it.
+type entriesValue struct{ entries []string }
+
+func (v *entriesValue) Type() string   { return "HOST:PORT" }
+func (v *entriesValue) String() string { return strings.Join(v.entries, ",") }
+func (v *entriesValue) Set(s string) error {
+	for s != "" {
+		entry, rest, _ := strings.Cut(s, ",")
+		if gossip.IsCommand(strings.TrimSpace(s)) {
+			entry, rest = s, ""
+		}
+		if entry = strings.TrimSpace(entry); entry != "" {
+			v.entries = append(v.entries, entry)
+		}
+		s = rest
+	}
 	return nil
 }

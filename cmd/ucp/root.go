@@ -25,6 +25,8 @@ type cli struct {
 	signals   func(chan<- os.Signal) (undo func()) // asks for SIGINT and SIGTERM
 	exit      func(code int)                       // ends the process at once
 
+	args []string // the command line
+
 	addr   string
 	format formatValue
 }

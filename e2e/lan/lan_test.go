@@ -1,0 +1,239 @@
+// Package lan tries real brokers on networks of their own: addresses that come, change and go, several networks at once,
+// and brokers that find each other. It has tests only. As root they run in namespaces that they make themselves, of which
+// the machine's own network sees nothing, and which go with them; elsewhere they are skipped, and say so.
+package lan
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/test/rig"
+)
+
+var (
+	ucpBinary string
+	noBox     error // why these tests can't run here
+)
+
+func TestMain(m *testing.M) {
+	code, inside, why := rig.Box()
+	switch {
+	case why != nil:
+		noBox = why
+		fmt.Fprintln(os.Stderr, "NOT TESTED: brokers on networks of their own, since", why)
+		os.Exit(m.Run())
+	case !inside:
+		os.Exit(code)
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "ucp-lan-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		ucpBinary = filepath.Join(dir, "ucp")
+		build := exec.Command("go", "build", "-o", ucpBinary, "github.com/urban-compute/ucp/cmd/ucp")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building ucp: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// patience is how long a loaded machine may take for what takes seconds.
+const patience = 30 * time.Second
+
+// network makes n machines on one bridge, 10.77.0.11 and up; ip runs `ip` with a line that names machine i as b0, b1...
+func network(t *testing.T, n int) (ip func(line string, args ...any)) {
+	t.Helper()
+	if noBox != nil {
+		t.Skip("NOT TESTED: ", noBox)
+	}
+	net, err := rig.NewNetwork(n)
+	require.NoError(t, err)
+	t.Cleanup(net.Remove)
+	return func(line string, args ...any) {
+		t.Helper()
+		line = fmt.Sprintf(line, args...)
+		out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+		require.NoError(t, err, "ip %s: %s", line, out)
+	}
+}
+
+// broker is a real broker on a machine of the network.
+type broker struct {
+	t       *testing.T
+	machine int
+	name    string
+	cmd     *exec.Cmd
+	done    chan struct{}
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+// start starts a broker on machine i, and does not wait for anything.
+func start(t *testing.T, machine int, dir string, args ...string) *broker {
+	t.Helper()
+	b := &broker{t: t, machine: machine, name: fmt.Sprintf("van-%d", machine), done: make(chan struct{})}
+	b.cmd = exec.Command("ip", append([]string{"netns", "exec", fmt.Sprintf("b%d", machine), ucpBinary, "agent", "--name", b.name,
+		"--data-dir", dir, "--rpc-addr", "-", "--insecure", "--cpu", "1.0", "--memory", "256MiB", "--log-format", "json"}, args...)...)
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stderr, err := b.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, b.cmd.Start())
+	go func() {
+		defer close(b.done)
+		for lines := bufio.NewReader(stderr); ; {
+			line, err := lines.ReadString('\n')
+			b.mu.Lock()
+			b.log.WriteString(line)
+			b.mu.Unlock()
+			if err != nil {
+				_ = b.cmd.Wait() // how it ended is read from ProcessState
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		b.kill()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", b.name, b.said())
+		}
+	})
+	return b
+}
+
+func (b *broker) said() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.String()
+}
+
+func (b *broker) kill() {
+	_ = b.cmd.Process.Kill() // fails when it has ended
+	<-b.done
+}
+
+// members asks the broker on its own machine, where it listens on all addresses, or at one.
+func (b *broker) members(at string) map[string]api.Member {
+	out, err := exec.Command("ip", "netns", "exec", fmt.Sprintf("b%d", b.machine), ucpBinary, "members", "-o", "json", "--addr", at).Output()
+	var list api.MemberList
+	if err != nil || json.Unmarshal(out, &list) != nil {
+		return nil
+	}
+	found := map[string]api.Member{}
+	for _, m := range list.Members {
+		found[m.Name] = m
+	}
+	return found
+}
+
+// sees waits until a broker sees another one alive at an address, for gossip and HTTP alike, and exchanges messages with it.
+func (b *broker) sees(other *broker, host string) time.Duration {
+	b.t.Helper()
+	began := time.Now()
+	require.Eventually(b.t, func() bool {
+		m := b.members("127.0.0.1:8000")[other.name]
+		return m.Status == "alive" && m.Addr == host+":7946" && m.HTTPAddr == host+":8000"
+	}, patience, 100*time.Millisecond, "%s sees %s alive at %s", b.name, other.name, host)
+	return time.Since(began)
+}
+
+const everywhere = "0.0.0.0:7946"
+
+// On several networks peers are told the address on the way to them, and HTTP is where gossip is.
+func TestAddressOnTheWay(t *testing.T) {
+	ip := network(t, 2)
+	ip("-n b1 link add other0 type veth peer name other1")
+	ip("-n b1 addr add 10.1.1.1/24 dev other0")
+	ip("-n b1 link set other0 up")
+	a := start(t, 0, t.TempDir(), "--bind", everywhere)
+	b := start(t, 1, t.TempDir(), "--bind", everywhere, "--retry-join", "10.77.0.11")
+	b.sees(a, "10.77.0.11")
+	a.sees(b, "10.77.0.12")
+}
+
+// One list serves all, though it names each broker itself under another of its addresses; names that nobody answers to at
+// first stay in it.
+func TestOneListForAll(t *testing.T) {
+	ip := network(t, 3)
+	var all []*broker
+	for i := range 3 {
+		ip("-n b%d addr add 10.77.0.%d/24 dev eth0", i, 100+i)
+	}
+	for i := range 3 {
+		all = append(all, start(t, i, t.TempDir(), "--bind", fmt.Sprintf("10.77.0.%d:7946", 11+i), "--http-addr", "0.0.0.0:8000",
+			"--retry-join", "10.77.0.100", "--retry-join", "exec:printf '10.77.0.101\n10.77.0.11\n10.77.0.12\n10.77.0.13\n'"))
+		if i == 0 {
+			require.Eventually(t, func() bool { return strings.Contains(all[0].said(), "nobody else answers yet") }, patience, 100*time.Millisecond)
+		}
+	}
+	for i, a := range all {
+		for j, b := range all {
+			if i != j {
+				a.sees(b, fmt.Sprintf("10.77.0.%d", 11+j))
+			}
+		}
+	}
+	require.NotContains(t, all[0].said(), "two nodes claim one name")
+}
+
+// A broker whose machine gets another address is back within seconds, and so is one that was restarted there at once.
+func TestAddressThatChanges(t *testing.T) {
+	ip := network(t, 3)
+	var dirs []string
+	var all []*broker
+	for i := range 3 {
+		dirs = append(dirs, t.TempDir())
+		all = append(all, start(t, i, dirs[i], "--bind", everywhere, "--retry-join", "10.77.0.11"))
+	}
+	all[0].sees(all[1], "10.77.0.12")
+	all[2].sees(all[1], "10.77.0.12")
+	pid := all[1].cmd.Process.Pid
+
+	ip("-n b1 addr flush dev eth0")
+	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
+	t.Log("while it runs:", all[0].sees(all[1], "10.77.0.112"), all[2].sees(all[1], "10.77.0.112"))
+	all[1].sees(all[2], "10.77.0.13")
+	require.Equal(t, pid, all[1].cmd.Process.Pid)
+
+	all[1].kill()
+	ip("-n b1 addr flush dev eth0")
+	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
+	all[1] = start(t, 1, dirs[1], "--bind", everywhere, "--retry-join", "10.77.0.11")
+	t.Log("at a restart:", all[0].sees(all[1], "10.77.0.113"), all[2].sees(all[1], "10.77.0.113"))
+}
+
+// Two machines and a cable: nobody gives them addresses, nobody types any. Brokers that started before they had one find
+// each other by name.
+func TestDiscovery(t *testing.T) {
+	ip := network(t, 2)
+	var all []*broker
+	for i := range 2 {
+		ip("-n b%d addr flush dev eth0", i)
+		all = append(all, start(t, i, t.TempDir(), "--bind", everywhere, "--discover", "kitchen"))
+	}
+	for _, b := range all {
+		require.Eventually(t, func() bool { return b.members("127.0.0.1:8000") != nil }, patience, 100*time.Millisecond, "%s starts alone", b.name)
+	}
+	for i := range 2 {
+		ip("-n b%d addr add 169.254.7.%d/16 dev eth0", i, 1+i)
+	}
+	t.Log("found:", all[0].sees(all[1], "169.254.7.2"), all[1].sees(all[0], "169.254.7.1"))
+}

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// SIGHUP takes over what may change while a broker runs, names what may not, and with a mistake in the file changes nothing.
+func TestSIGHUPReadsSettingsAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ucp.yaml")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("log-level: info\n")
+	a := startAgent(t, "a", t.TempDir())
+	b := startAgent(t, "b", t.TempDir(), "--config", file)
+	hangUp := func(text string) {
+		write(text)
+		require.NoError(t, b.cmd.Process.Signal(syscall.SIGHUP))
+	}
+	hangUp("log-level: loud\nretry-join: [\"" + a.gossip + "\"]\n")
+	eventually(t, 30*time.Second, "the mistake is told", func() bool {
+		return strings.Contains(b.log.String(), "nothing was changed") && strings.Contains(b.log.String(), "loud")
+	})
+	hangUp("log-level: debug\nreplicas: 2\nretry-join: [\"" + a.gossip + "\"]\n")
+	b.seesHealthy(1)
+	eventually(t, 30*time.Second, "what waits for a restart is named", func() bool {
+		return strings.Contains(b.log.String(), `"settings":"replicas"`)
+	})
+	require.Contains(t, b.log.String(), "log-level=debug")
+	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(b.log.String(), `"level":"DEBUG"`) })
+	require.True(t, b.signal(syscall.SIGTERM, 30*time.Second).Success())
+}
+
+// A terminal that goes away sends SIGHUP, and nobody reads any more what the broker says: neither ends it.
+func TestTerminalThatGoesAway(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	cmd := exec.Command(ucpBinary, "agent", "--name", "a", "--data-dir", t.TempDir(), "--bind", "127.0.0.1:0", "--rpc-addr", "-", "--http-addr", "127.0.0.1:0")
+	cmd.Stdout, cmd.Stderr = w, w
+	require.NoError(t, cmd.Start())
+	require.NoError(t, w.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		_ = cmd.Process.Kill() // fails when it has ended
+		<-ended
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	require.NoError(t, err)
+	_, http1, found := strings.Cut(line, " http=")
+	require.True(t, found, line)
+	addr, _, _ := strings.Cut(http1, " ")
+	require.NoError(t, r.Close())
+	for range 3 { // each is logged, and nobody reads it
+		require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+		eventually(t, 30*time.Second, "it answers", func() bool {
+			resp, err := http.Get("http://" + addr + "/healthz")
+			return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+		})
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+		ended <- nil
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not end")
+	}
+}

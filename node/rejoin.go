@@ -1,0 +1,188 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/gossip"
+)
+
+// The pauses of the rejoin loop (rule S6).
+const (
+	retryFirst = time.Second
+	rejoinMin  = 5 * time.Second
+	rejoinMax  = 30 * time.Second // and how often the names are looked up while others are there
+	readyAfter = 5 * time.Second
+
+	askedAtOnce = 3 // members that are asked how they see this broker
+)
+
+// entries are what --retry-join and --discover name now.
+func (m *members) entries() (out []string) {
+	if names := m.names.Load(); names != nil {
+		out = slices.Clone(*names)
+	}
+	if m.cfg.Discover != "" {
+		out = append(out, "mdns:"+m.cfg.Discover)
+	}
+	return out
+}
+
+// company reports whether another node is known, and alive: only that counts as having joined. A list of addresses that
+// all brokers share names this one, too, which answers itself.
+func (m *members) company() bool {
+	return slices.ContainsFunc(m.inPool(), func(x gossip.Member) bool { return x.Name != m.name && x.Status == gossip.Alive })
+}
+
+// firstJoin joins what --join names; that nobody else answers is an error. It decides when /readyz says yes: after the
+// first join, or after five seconds of failed tries, since a broker alone is ready.
+func (m *members) firstJoin(ctx context.Context) error {
+	if len(m.cfg.Join) > 0 {
+		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
+		if err := taken(err); err != nil {
+			return err
+		}
+		if reached == 0 && ctx.Err() == nil {
+			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
+		}
+		m.log.Info("joined the cluster", "reached", reached)
+	}
+	if len(m.entries()) == 0 {
+		m.life.ready()
+	}
+	return nil
+}
+
+// rejoin looks for others without end: for those that --retry-join and --discover name, which are looked up anew each
+// time, and for those that were met before and are absent. Serf itself gives up on them (rule S6).
+func (m *members) rejoin(context.Context) error {
+	late := time.AfterFunc(readyAfter, m.life.ready)
+	defer late.Stop()
+	defer m.life.ready()
+	alone := false // and that was said
+	pause := retryFirst
+	unsure := true       // whether the others see this broker where it is
+	var lookUp time.Time // when the names are due, while others are there
+	for {
+		entries := m.entries()
+		now := time.Now()
+		due := !m.company() || now.After(lookUp)
+		if due {
+			lookUp = now.Add(rejoinMax)
+		} else {
+			entries = nil
+		}
+		tried, reached, err := m.seek(entries, due || unsure)
+		unsure = tried > 0
+		if err := taken(err); err != nil {
+			return err
+		}
+		company := m.company()
+		switch {
+		case m.life.leaving.Err() != nil:
+			return nil
+		case company:
+			if alone || pause < rejoinMin && len(m.entries()) > 0 {
+				m.log.Info("joined the cluster", "reached", reached)
+			}
+			alone = false
+			m.life.ready()
+		case len(entries) > 0 && !alone:
+			m.log.Warn("nobody else answers yet; this goes on without end, and in silence", "tried", entries, "error", err)
+			alone = true
+		}
+		if tried > 0 {
+			m.log.Debug("rejoin", "tried", tried, "reached", reached, "error", err)
+		}
+		switch {
+		case company && (tried == 0 || reached > 0):
+			pause = rejoinMin
+		default:
+			pause = min(2*pause, rejoinMax)
+		}
+		if !m.sleep(pause) {
+			return nil
+		}
+	}
+}
+
+// misseen lists the addresses of members that see this broker elsewhere than where it is, or for gone. A few of them are
+// asked, another few each time.
+func (m *members) misseen(pool *gossip.Pool) (out []string) {
+	var alive []string
+	for _, x := range pool.Members() {
+		if x.Name != m.name && x.Status == gossip.Alive {
+			alive = append(alive, x.Addr)
+		}
+	}
+	rand.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
+	for _, addr := range alive[:min(len(alive), askedAtOnce)] {
+		if right, answered := pool.SeenRight(m.life.leaving, addr); answered && !right {
+			out = append(out, addr)
+		}
+	}
+	return out
+}
+
+// seek joins those that entries name and those that are absent, as far as they are not there, and those that see this broker
+// wrongly, if that is to be asked. Tried is how many addresses that were, reached how many answered.
+func (m *members) seek(entries []string, ask bool) (tried, reached int, err error) {
+	pool := m.pool.Load()
+	targets, unknown := pool.Targets(m.life.leaving, entries)
+	for _, addr := range m.absent() {
+		if !slices.Contains(targets, addr) {
+			targets = append(targets, addr)
+		}
+	}
+	there := map[string]bool{}
+	for _, x := range pool.Members() {
+		there[x.Addr] = x.Status == gossip.Alive
+	}
+	targets = slices.DeleteFunc(targets, func(addr string) bool { return there[addr] })
+	if ask {
+		targets = append(targets, m.misseen(pool)...)
+	}
+	if len(targets) == 0 {
+		return 0, 0, unknown
+	}
+	if !m.company() {
+		m.settle(targets) // the address on the way to them
+		pool = m.pool.Load()
+	}
+	reached, err = pool.Join(m.life.leaving, targets)
+	return len(targets), reached, errors.Join(unknown, err)
+}
+
+// sleep waits; false when the node begins to leave meanwhile.
+func (m *members) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-m.wake:
+		return true
+	case <-m.life.leaving.Done():
+		return false
+	}
+}
+
+// seekNow makes the rejoin loop look at once.
+func (m *members) seekNow() {
+	select {
+	case m.wake <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// RetryJoin replaces the list of Config.RetryJoin from now on. It may be called from any goroutine.
+func (n *Node) RetryJoin(entries []string) {
+	entries = slices.Clone(entries)
+	n.members.names.Store(&entries)
+	n.members.seekNow()
+}
