@@ -220,6 +220,10 @@ type Member struct {
 	// first few.
 	Emergency   string   `json:"emergency"`
 	Emergencies []string `json:"emergencies"`
+	// Health is as in Peer; "" of the broker that answers, of those that have left, and of stock Serf agents. TakesNone is
+	// why it takes no jobs, "" while it does.
+	Health    string `json:"health,omitempty"`
+	TakesNone string `json:"takes_none,omitempty"`
 	// Withdrawn is why it takes no jobs for now: it could not carry out one, and finds out when it can again.
 	Withdrawn string `json:"withdrawn,omitempty"`
 	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.
@@ -314,7 +318,8 @@ type Here struct {
 type Peer struct {
 	Host     string `json:"host"`
 	Port     int    `json:"port"`
-	Healthy  bool   `json:"healthy"`
+	Healthy  bool   `json:"healthy"`   // messages pass between the two, it as itself
+	Health   string `json:"health"`    // "healthy", or what is wrong: "silent for 31s", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ..."
 	LastSeen int64  `json:"last_seen"` // Unix seconds of its last message; 0 for never
 	Behind   uint64 `json:"behind"`    // updates known here that its clock, when last heard, did not cover
 	Ahead    uint64 `json:"ahead"`     // updates that its clock covers and that are not known here

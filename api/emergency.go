@@ -69,7 +69,7 @@ type EmergencyList struct {
 type Event struct {
 	At     time.Time `json:"at"`
 	Broker string    `json:"broker"`          // that saw it, or came to know of it
-	Kind   string    `json:"kind"`            // emergency | preemption | job | member | strategy | lost
+	Kind   string    `json:"kind"`            // emergency | preemption | job | member | health | strategy | lost
 	ID     string    `json:"id"`              // of the emergency or job; the member's name; the strategy
 	What   string    `json:"what"`            // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
 	Place  string    `json:"place,omitempty"` // of a job or preemption: the broker where the job is placed

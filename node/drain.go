@@ -19,7 +19,7 @@ const handOver = 5 * time.Second
 // tags is what this broker tells of itself through Serf (rule I2).
 func (n *Node) tags(draining bool) map[string]string {
 	t := map[string]string{
-		"ucp": "1", "actor": string(n.starts.actor()), "http": n.told.Load().http, protocolTag: fmt.Sprintf("%d-%d", wire.Lowest, wire.Version),
+		"ucp": "1", "actor": string(n.starts.actor()), "http": n.told.Load().http, httpd.ProtocolTag: fmt.Sprintf("%d-%d", wire.Lowest, wire.Version),
 	}
 	if first := n.starts.process(); first != n.starts.actor() {
 		t[processTag] = strings.TrimPrefix(string(first), n.name+"~")

@@ -96,6 +96,7 @@ func (m *members) watch(ctx context.Context) error {
 			m.engine.Tell(broker.Gossip{State: state})
 		case <-t.C:
 			m.reconcile()
+			m.http.WatchHealth()
 		}
 	}
 }
@@ -202,10 +203,11 @@ func (m *members) brokers() []membership.Member {
 			continue // a stock Serf agent is welcome, but not a member
 		}
 		rtt, _ := m.rtt(x.Name)
+		_, highest := httpd.Protocols(x.Tags[httpd.ProtocolTag])
 		out = append(out, membership.Member{
 			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Process: process(x.Name, x.Tags[processTag]), Addr: x.Addr, HTTPAddr: callable(x.Tags["http"]),
 			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
-			Protocol: highest(x.Tags[protocolTag]),
+			Protocol: highest,
 		})
 	}
 	out = append(out, m.known.missing(seen)...)
@@ -222,22 +224,6 @@ func process(name, tag string) clock.Actor {
 		return ""
 	}
 	return clock.Actor(name + "~" + tag)
-}
-
-// protocolTag says which versions of the protocol a broker speaks, from the lowest to the highest: "1-2", or
-// "1" for only that (rule K5).
-const protocolTag = "proto"
-
-// highest reads a protocol tag; 0 when it makes no sense.
-func highest(tag string) int {
-	if _, last, found := strings.Cut(tag, "-"); found {
-		tag = last
-	}
-	v, err := strconv.Atoi(tag)
-	if err != nil {
-		return 0
-	}
-	return v
 }
 
 // absent lists the gossip addresses of brokers that were ever met and are not

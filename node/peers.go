@@ -90,10 +90,13 @@ func (p *peers) heard(name string, synced bool) {
 }
 
 // tried notes how a message to a broker ended.
-func (p *peers) tried(name string, err error) {
+func (p *peers) tried(name string, actor clock.Actor, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.met[name]
+	if c.Actor != actor {
+		c.Actor, c.Failing, c.Refused = actor, 0, "" // that was its earlier start
+	}
 	c.Attempts++
 	c.Stranger = ""
 	var wrong *strangerError
@@ -101,7 +104,7 @@ func (p *peers) tried(name string, err error) {
 	switch {
 	case err == nil:
 		c.Seen, c.Failing, c.Refused = p.cfg.Now(), 0, ""
-		p.lastSync = c.Seen
+		c.Answered, p.lastSync = c.Seen, c.Seen
 	default:
 		c.Failed++
 		c.Failing++
@@ -109,9 +112,6 @@ func (p *peers) tried(name string, err error) {
 			c.Stranger = string(wrong.actor)
 		}
 		if errors.As(err, &refused) {
-			if c.Refused == "" {
-				p.log.Error("a peer does not take our messages: it gets no news from here until it does", "peer", name, "error", err)
-			}
 			c.Refused = refused.reason
 		}
 	}
@@ -138,7 +138,7 @@ func (p *peers) send(s replication.Send) {
 		defer cancel()
 		reply, err := p.exchange(ctx, s)
 		p.metrics.Sent(s, err)
-		p.tried(s.To, err)
+		p.tried(s.To, s.Actor, err)
 		if err != nil {
 			p.log.Debug("peer does not answer", "peer", s.To, "addr", s.Addr, "error", err)
 			p.engine.Tell(broker.Unreachable{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil})

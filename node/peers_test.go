@@ -30,7 +30,7 @@ func TestRefusedByAPeer(t *testing.T) {
 	defer peer.Close()
 	talk := func(m wire.Message) httpd.Contact {
 		_, err := n.peers.exchange(t.Context(), replication.Send{To: "b", Addr: peer.Listener.Addr().String(), Message: m})
-		n.peers.tried("b", err)
+		n.peers.tried("b", "b~1", err)
 		met, _ := n.peers.contacts()
 		return met["b"]
 	}
@@ -57,9 +57,11 @@ func TestRefusedByAPeer(t *testing.T) {
 // Tags say which versions of the protocol a broker speaks; earlier builds say only one (rule K5).
 func TestProtocolTag(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
-	require.Equal(t, wire.Version, highest(n.tags(false)[protocolTag]))
-	for tag, want := range map[string]int{"1": 1, "1-2": 2, "2-17": 17, "": 0, "x": 0, "1-": 0} {
-		require.Equal(t, want, highest(tag), "%q", tag)
+	lowest, highest := httpd.Protocols(n.tags(false)[httpd.ProtocolTag])
+	require.Equal(t, []int{wire.Lowest, wire.Version}, []int{lowest, highest})
+	for tag, want := range map[string][]int{"1": {1, 1}, "1-2": {1, 2}, "2-17": {2, 17}, "": {0, 0}, "x": {0, 0}, "1-": {0, 0}} {
+		lowest, highest := httpd.Protocols(tag)
+		require.Equal(t, want, []int{lowest, highest}, "%q", tag)
 	}
 	_, body := request(t, n, "GET", "/broker/coordination-status", nil)
 	require.Equal(t, float64(wire.Version), fields(t, body)["protocol"], body)

@@ -111,7 +111,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 			continue
 		}
 		if m.Status == "failed" || away {
-			v.problem("%s has failed", m.Name)
+			v.problem("%s has failed%s", m.Name, inBrackets(m.Health))
 			continue
 		}
 		if clients[m.Name], err = api.New(m.HTTPAddr); err != nil {
@@ -146,6 +146,14 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	return v, settled, nil
 }
 
+// inBrackets puts a remark behind what was said; "" for none.
+func inBrackets(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}
+
 func (v *verification) problem(format string, args ...any) {
 	v.Problems = append(v.Problems, fmt.Sprintf(format, args...))
 }
@@ -161,11 +169,14 @@ func (v *verification) ask(ctx context.Context, clients map[string]*api.Client, 
 			d, err := client.Digest(ctx, records)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			switch {
+			case err != nil:
 				v.problem("%s: %v", name, err)
-				return
+			case d.Name != name:
+				v.problem("at the address of %s %s answers", name, d.Name)
+			default:
+				out = append(out, d)
 			}
-			out = append(out, d)
 		})
 	}
 	wg.Wait()

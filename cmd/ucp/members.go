@@ -52,10 +52,12 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 			rtt = humanDuration(time.Duration(m.RTT))
 		}
 		status := m.Status
+		if m.Health != "" && m.Health != "healthy" {
+			status += ", " + m.Health
+		}
 		if m.Draining {
 			status += ", draining"
-		}
-		if m.Withdrawn != "" {
+		} else if m.TakesNone != "" || m.Withdrawn != "" { // an older broker says only the latter
 			status += ", takes no jobs"
 		}
 		status += troubles(m.Unset, time.Duration(m.ClockOff), m.Unproven, m.Breaches)

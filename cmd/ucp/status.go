@@ -124,7 +124,9 @@ func healthText(p *api.Peer) string {
 		health += " by its messages; gossip says it is gone"
 	}
 	switch {
-	case p.Stranger != "":
+	case p.Health != "" && !p.Healthy:
+		health += ", " + p.Health
+	case p.Stranger != "": // an older broker says no more
 		health += fmt.Sprintf(", %s answers at its address", p.Stranger)
 	case p.Refused != "":
 		health += ", it refuses our messages: " + p.Refused

@@ -237,3 +237,39 @@ func TestDiscovery(t *testing.T) {
 	}
 	t.Log("found:", all[0].sees(all[1], "169.254.7.2"), all[1].sees(all[0], "169.254.7.1"))
 }
+
+// Health is whether messages pass, not what gossip says; each change is one line in the log.
+func TestHealthIsWhetherMessagesPass(t *testing.T) {
+	network(t, 2)
+	if _, err := exec.LookPath("iptables"); err != nil {
+		t.Skip("NOT TESTED: there is no iptables to let gossip through and messages not")
+	}
+	a := start(t, 0, t.TempDir(), "--bind", everywhere, "--sync-interval", "500ms")
+	b := start(t, 1, t.TempDir(), "--bind", everywhere, "--sync-interval", "500ms", "--retry-join", "10.77.0.11")
+	health := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return strings.HasPrefix(a.members("127.0.0.1:8000")[b.name].Health, want) }, patience, 100*time.Millisecond, want)
+	}
+	health("healthy")
+	require.Equal(t, "alive", a.members("127.0.0.1:8000")[b.name].Status)
+	rule := func(what string) {
+		t.Helper()
+		out, err := exec.Command("ip", "netns", "exec", "b1", "iptables", what, "INPUT", "-p", "tcp", "--dport", "8000", "-s", "10.77.0.11", "-j", "REJECT", "--reject-with", "tcp-reset").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	rule("-A")
+	health("silent for ")
+	require.Equal(t, "alive", a.members("127.0.0.1:8000")[b.name].Status, "gossip passes")
+	require.Eventually(t, func() bool { return strings.Count(a.said(), `"msg":"peer","name":"van-1"`) == 1 }, patience, 100*time.Millisecond)
+	rule("-D")
+	health("healthy")
+	require.Eventually(t, func() bool { return strings.Count(a.said(), `"msg":"peer","name":"van-1"`) == 2 }, patience, 100*time.Millisecond)
+
+	b.kill()
+	other := start(t, 1, t.TempDir(), "--bind", everywhere, "--name", "thief")
+	health("at its address thief answers")
+	out, err := exec.Command("ip", "netns", "exec", "b0", ucpBinary, "cluster", "verify", "--wait", "1s").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "van-1", "%s", out)
+	other.kill()
+}

@@ -6,6 +6,7 @@
 //   - server.go: the routes, errors, health
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
+//   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
 //   - origin.go: requests that pages of other sites make browsers send
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
@@ -111,12 +112,14 @@ type Host interface {
 
 // Contact is how this broker has fared with another since its own start.
 type Contact struct {
-	Seen     time.Time // last message; zero for never
-	Attempts uint64    // messages that were sent to it, without those under way
-	Failed   uint64    // those that were not answered
-	Failing  uint64    // the same, since it last answered
-	Stranger string    // the actor that answered the last message in its stead; "" when none did (rule X3)
-	Refused  string    // why it has refused a message since it last answered one; "" when it has not
+	Actor    clock.Actor // the start of it to which the last message went; "" for none
+	Seen     time.Time   // last message, either way; zero for never
+	Answered time.Time   // when it last answered one; zero for never
+	Attempts uint64      // messages that were sent to it, without those under way
+	Failed   uint64      // those that were not answered
+	Failing  uint64      // the same, since it last answered
+	Stranger string      // the actor that answered the last message in its stead; "" when none did (rule X3)
+	Refused  string      // why it has refused a message since it last answered one; "" when it has not
 }
 
 // Server serves one broker. Make it with [New]; [Server.Serve] may be called once.
@@ -134,15 +137,16 @@ type Server struct {
 	memory      budgets
 	sources     *sources
 	compression Compression
-	hub         hub           // watchers of /v1/events
-	isWasm      modules       // modules that were looked at
-	digesting   sync.Mutex    // held while a digest of the store is made
-	asking      chan struct{} // of those that ask all brokers what they hold
+	hub         hub                   // watchers of /v1/events
+	healthWas   map[string]healthKind // of the goroutine that calls WatchHealth
+	isWasm      modules               // modules that were looked at
+	digesting   sync.Mutex            // held while a digest of the store is made
+	asking      chan struct{}         // of those that ask all brokers what they hold
 }
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)

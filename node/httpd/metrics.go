@@ -99,6 +99,7 @@ type gauges struct{ srv *Server }
 var (
 	jobsDesc      = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
 	peersDesc     = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
+	healthDesc    = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol) or addressless.", []string{"peer", "health"}, nil)
 	usageDesc     = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
 	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
@@ -112,7 +113,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -152,6 +153,9 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	c := g.srv.coordination()
 	for _, s := range job.States[:4] {
 		gauge(jobsDesc, float64(c.Jobs[s]), string(s))
+	}
+	for name, h := range g.srv.healths(g.srv.cfg.Now()) {
+		ch <- prometheus.MustNewConstMetric(healthDesc, prometheus.GaugeValue, 1, name, string(h.kind))
 	}
 	gauge(peersDesc, float64(c.HealthyPeers), "true")
 	gauge(peersDesc, float64(c.UnhealthyPeers), "false")

@@ -73,14 +73,14 @@ func (srv *Server) coordination() api.Coordination {
 	if c.Clock == nil {
 		c.Clock = clock.Vector{}
 	}
+	healths := srv.healths(srv.cfg.Now())
 	for _, m := range srv.host.Brokers() {
 		if m.Name == srv.cfg.Name || m.Status == membership.Left {
 			continue
 		}
 		c.TotalPeers++
-		k := met[m.Name]
-		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name)}
-		p.Healthy = (m.Status == membership.Alive || p.ByMessages) && k.Stranger == "" && k.Refused == ""
+		k, h := met[m.Name], healths[m.Name]
+		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
@@ -103,7 +103,7 @@ func (srv *Server) coordination() api.Coordination {
 		if _, known := c.PeerBrokers[name]; m.Absent && !known {
 			c.TotalPeers++
 			c.UnhealthyPeers++
-			c.PeerBrokers[name] = api.Peer{}
+			c.PeerBrokers[name] = api.Peer{Health: healths[name].text(srv.cfg.Now())}
 		}
 	}
 	return c
@@ -216,6 +216,7 @@ func takesNone(m *wire.Metadata) string {
 func (srv *Server) members() []api.Member {
 	out := []api.Member{}
 	roll := srv.roll()
+	healths := srv.healths(srv.cfg.Now())
 	for _, m := range srv.host.Members() {
 		rtt, _ := srv.host.RTT(m.Name)
 		row, _ := srv.rowOf(m.Name)
@@ -225,14 +226,17 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn,
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row),
 		})
+		if h, judged := healths[m.Name]; judged {
+			out[len(out)-1].Health = h.text(srv.cfg.Now())
+		}
 		enrolled(&out[len(out)-1], roll)
 		delete(roll, m.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(roll)) { // Serf has dropped them; those in the roll count all the same
 		if roll[name].Closed == "" && name != srv.cfg.Name {
-			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}})
+			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}, Health: healths[name].text(srv.cfg.Now())})
 			enrolled(&out[len(out)-1], roll)
 		}
 	}

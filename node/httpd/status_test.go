@@ -21,15 +21,21 @@ type shownHost struct {
 	names    []string
 }
 
-func (h *shownHost) Overview() *broker.Overview                 { return h.overview }
-func (h *shownHost) Actor() clock.Actor                         { return "a~1" }
-func (h *shownHost) Running() bool                              { return true }
-func (h *shownHost) Contacts() (map[string]Contact, time.Time)  { return nil, time.Time{} }
+func (h *shownHost) Overview() *broker.Overview { return h.overview }
+func (h *shownHost) Actor() clock.Actor         { return "a~1" }
+func (h *shownHost) Running() bool              { return true }
+func (h *shownHost) Contacts() (map[string]Contact, time.Time) {
+	met := map[string]Contact{}
+	for _, name := range h.names {
+		met[name] = Contact{Seen: asOf, Answered: asOf}
+	}
+	return met, time.Time{}
+}
 func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, false }
 
 func (h *shownHost) Brokers() (out []membership.Member) {
 	for _, name := range h.names {
-		out = append(out, membership.Member{Name: name, Status: membership.Alive})
+		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Alive})
 	}
 	return out
 }
@@ -41,6 +47,8 @@ func (h *shownHost) Members() (out []gossip.Member) {
 	return out
 }
 
+var asOf = time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
+
 // What the core knows of troubles is shown: in the status, and in the list of members.
 func TestTroublesAreShown(t *testing.T) {
 	o := &broker.Overview{
@@ -51,14 +59,14 @@ func TestTroublesAreShown(t *testing.T) {
 			"b": {Behind: 7, ClockOff: 48*time.Hour + time.Millisecond, Breaches: broker.Breaches{Count: 3, Last: broker.Breach{Peer: "b", Rule: "X1", What: "it holds too much"}}},
 		},
 	}
-	srv := &Server{cfg: Config{Name: "a", Now: time.Now}, host: &shownHost{overview: o, names: []string{"a", "b"}}}
+	srv := &Server{cfg: Config{Name: "a", Now: func() time.Time { return asOf }, SyncInterval: time.Minute}, host: &shownHost{overview: o, names: []string{"a", "b"}}}
 	const last = "it holds too much (rule X1)"
 
 	s := srv.coordination()
 	require.True(t, s.Unproven)
 	require.Equal(t, o.Unproven, s.AwaitsProof)
 	require.Equal(t, map[string]api.Peer{
-		"b": {Healthy: true, Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
+		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)
 	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}))
 	require.Empty(t, takesNone(&wire.Metadata{}))

@@ -1,0 +1,152 @@
+package httpd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+)
+
+// ProtocolTag is the Serf tag that says which versions of the protocol a broker speaks, from the lowest to the highest:
+// "1-2", or "1" for only that (rule K5).
+const ProtocolTag = "proto"
+
+// Protocols reads a protocol tag; 0 and 0 when it makes no sense.
+func Protocols(tag string) (lowest, highest int) {
+	first, last, found := strings.Cut(tag, "-")
+	if !found {
+		last = first
+	}
+	lowest, err := strconv.Atoi(first)
+	if err == nil {
+		highest, err = strconv.Atoi(last)
+	}
+	if err != nil {
+		return 0, 0
+	}
+	return lowest, highest
+}
+
+// health is how another broker is, as far as this one knows: whether the two exchange messages, it as itself. That
+// gossip calls it alive does not count, since nothing of jobs passes there.
+type health struct {
+	kind   healthKind
+	reason string    // what is wrong, for people, but for the time; "" of a healthy one
+	since  time.Time // its last good exchange, where that is what is wrong; zero is not since our start
+	leaves bool      // it is about to leave: that it answers no more is no news
+}
+
+// healthKind is what a change is a change of; metrics show it.
+type healthKind string
+
+const (
+	healthy     healthKind = "healthy"
+	unheard     healthKind = "unheard"     // nothing has passed yet
+	silent      healthKind = "silent"      // nothing passes any more
+	stranger    healthKind = "stranger"    // somebody else answers at its address
+	refusing    healthKind = "refusing"    // it takes none of our messages
+	foreign     healthKind = "foreign"     // it speaks another protocol
+	addressless healthKind = "addressless" // it names no address that can be called
+)
+
+// text says it to people.
+func (h health) text(now time.Time) string {
+	switch {
+	case h.kind != silent:
+		return h.reason
+	case h.since.IsZero():
+		return "silent since this broker's start"
+	}
+	return fmt.Sprintf("silent for %s%s", max(now.Sub(h.since), 0).Round(time.Second), h.reason)
+}
+
+// Messages in a row that a broker may leave unanswered, and sync intervals that may pass without any, until it counts as
+// silent.
+const (
+	unansweredToSilent = 2
+	intervalsToSilent  = 5 // an interval may be stretched to two
+)
+
+// healthOf judges a broker by what is known of it.
+func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, now time.Time) health {
+	if k.Actor != "" && m.Actor != "" && k.Actor != m.Actor {
+		k.Failing, k.Stranger, k.Refused = 0, "", "" // that was its earlier start
+	}
+	lowest, highest := Protocols(protocols)
+	there := m.Status == membership.Alive || srv.proven(m.Name)
+	switch {
+	case there && highest != 0 && highest < wire.Lowest:
+		return health{kind: foreign, reason: fmt.Sprintf("speaks protocol %d, we speak %d", highest, wire.Lowest)}
+	case there && lowest > wire.Version:
+		return health{kind: foreign, reason: fmt.Sprintf("speaks protocol %d, we speak %d", lowest, wire.Version)}
+	case k.Stranger != "":
+		by := clock.Actor(k.Stranger)
+		if by.Broker() == m.Name {
+			return health{kind: stranger, reason: "at its address another start of it answers"}
+		}
+		return health{kind: stranger, reason: "at its address " + by.Broker() + " answers"}
+	case k.Refused != "":
+		return health{kind: refusing, reason: "refuses us: " + k.Refused}
+	case there && m.HTTPAddr == "":
+		return health{kind: addressless, reason: "names no HTTP address that can be called"}
+	case !there, k.Failing >= unansweredToSilent, !k.Seen.IsZero() && now.Sub(k.Seen) > intervalsToSilent*srv.cfg.SyncInterval:
+		if there && k.Answered.Before(k.Seen) && now.Sub(k.Seen) <= intervalsToSilent*srv.cfg.SyncInterval {
+			return health{kind: silent, reason: " to our messages, though it sends some", since: k.Answered}
+		}
+		return health{kind: silent, since: k.Seen}
+	case k.Seen.IsZero():
+		return health{kind: unheard, reason: "not heard yet"}
+	}
+	return health{kind: healthy, reason: string(healthy)}
+}
+
+// healths judges all other brokers, by name; those that have left are none.
+func (srv *Server) healths(now time.Time) map[string]health {
+	tags := map[string]string{}
+	for _, x := range srv.host.Members() {
+		tags[x.Name] = x.Tags[ProtocolTag]
+	}
+	met, _ := srv.host.Contacts()
+	out := map[string]health{}
+	for _, m := range srv.host.Brokers() {
+		if m.Name != srv.cfg.Name && m.Status != membership.Left {
+			h := srv.healthOf(&m, met[m.Name], tags[m.Name], now)
+			h.leaves = m.Draining
+			out[m.Name] = h
+		}
+	}
+	for name, m := range srv.roll() { // Serf has dropped it, and it counts all the same
+		if _, known := out[name]; m.Absent && !known && name != srv.cfg.Name {
+			out[name] = health{kind: silent, since: met[name].Seen}
+		}
+	}
+	return out
+}
+
+// WatchHealth tells of each change of another broker's health, in the log and to those that watch: once. The first word of
+// one that is well, or that was not heard yet, is no change. The node calls it every few seconds, from one goroutine.
+func (srv *Server) WatchHealth() {
+	now := srv.cfg.Now()
+	all := srv.healths(now)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		h, was := all[name], srv.healthWas[name]
+		if h.kind == unheard || h.leaves || h.kind == was {
+			continue
+		}
+		srv.healthWas[name] = h.kind
+		if was == "" && h.kind == healthy {
+			continue
+		}
+		text := h.text(now)
+		srv.log.Warn("peer", "name", name, "health", text)
+		srv.hub.tell(srv.cfg.Name, []broker.Note{{At: now, Kind: "health", ID: name, What: string(h.kind), Text: name + ": " + text}})
+	}
+	maps.DeleteFunc(srv.healthWas, func(name string, _ healthKind) bool { _, known := all[name]; return !known })
+}

@@ -1,0 +1,98 @@
+package httpd
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/gossip"
+)
+
+// healthHost is a node with one peer, b, of which everything can be set.
+type healthHost struct {
+	Host
+	overview broker.Overview
+	member   membership.Member
+	contact  Contact
+	proto    string
+}
+
+func (h *healthHost) Overview() *broker.Overview   { return &h.overview }
+func (h *healthHost) Actor() clock.Actor           { return "a~1" }
+func (h *healthHost) Running() bool                { return true }
+func (h *healthHost) Brokers() []membership.Member { return []membership.Member{h.member} }
+func (h *healthHost) Contacts() (map[string]Contact, time.Time) {
+	return map[string]Contact{"b": h.contact}, time.Time{}
+}
+
+func (h *healthHost) Members() []gossip.Member {
+	return []gossip.Member{{Name: "b", Status: "alive", Tags: map[string]string{ProtocolTag: h.proto}}}
+}
+
+// A broker is healthy when messages pass, and it is itself that answers; that gossip calls it alive is not enough. What is
+// wrong is said.
+func TestHealth(t *testing.T) {
+	ago := func(d time.Duration) time.Time { return asOf.Add(-d) }
+	for name, x := range map[string]struct {
+		change func(*healthHost)
+		kind   healthKind
+		text   string
+	}{
+		"messages pass": {func(*healthHost) {}, healthy, "healthy"},
+		"one was lost":  {func(h *healthHost) { h.contact.Failing = 1 }, healthy, "healthy"},
+		"not heard":     {func(h *healthHost) { h.contact = Contact{} }, unheard, "not heard yet"},
+		"gossip only":   {func(h *healthHost) { h.contact = Contact{Failing: 2} }, silent, "silent since this broker's start"},
+		"no answers": {func(h *healthHost) {
+			h.contact.Failing, h.contact.Seen, h.contact.Answered = 2, ago(31*time.Second), ago(31*time.Second)
+		}, silent, "silent for 31s"},
+		"it hears nothing":      {func(h *healthHost) { h.contact.Failing, h.contact.Answered = 2, ago(31*time.Second) }, silent, "silent for 31s to our messages, though it sends some"},
+		"nobody tried":          {func(h *healthHost) { h.contact.Seen = ago(6 * time.Minute) }, silent, "silent for 6m0s"},
+		"gone":                  {func(h *healthHost) { h.member.Status = membership.Failed }, silent, "silent for 1s"},
+		"gone, but it writes":   {func(h *healthHost) { h.member.Status, h.overview.Proven = membership.Failed, []string{"b"} }, healthy, "healthy"},
+		"another one":           {func(h *healthHost) { h.contact.Stranger = "n1~7" }, stranger, "at its address n1 answers"},
+		"another start":         {func(h *healthHost) { h.contact.Stranger = "b~7" }, stranger, "at its address another start of it answers"},
+		"refused":               {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
+		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
+		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
+		"a newer protocol":      {func(h *healthHost) { h.proto = "7-9" }, foreign, "speaks protocol 7, we speak 3"},
+		"the next protocol too": {func(h *healthHost) { h.proto = "1-9" }, healthy, "healthy"},
+		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
+	} {
+		h := &healthHost{
+			member:  membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive},
+			contact: Contact{Actor: "b~1", Seen: ago(time.Second), Answered: ago(time.Second)},
+		}
+		x.change(h)
+		srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+		got := srv.healths(asOf)["b"]
+		require.Equal(t, x.kind, got.kind, name)
+		require.Equal(t, x.text, got.text(asOf), name)
+		c := srv.coordination()
+		require.Equal(t, x.kind == healthy, c.PeerBrokers["b"].Healthy, name)
+		require.Equal(t, x.text, c.PeerBrokers["b"].Health, name)
+	}
+}
+
+// Each change is one line in the log and one event, however often it is looked at; that a broker is well from the first is
+// none.
+func TestHealthChangesAreToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{}}
+	well, away := Contact{Seen: asOf, Answered: asOf}, Contact{Seen: asOf, Answered: asOf, Failing: 3}
+	for _, c := range []Contact{{}, well, well, away, away, away, well, well} {
+		h.contact = c
+		srv.WatchHealth()
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	require.Len(t, lines, 2, log.String())
+	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="silent for 0s"`)
+	require.Contains(t, lines[1], `level=WARN msg=peer name=b health=healthy`)
+}
