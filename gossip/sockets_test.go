@@ -192,3 +192,43 @@ func TestManyPoolsUnderRace(t *testing.T) {
 		return true
 	})
 }
+
+// Whoever finds only itself, under another of its addresses, has joined nobody (rule S6).
+func TestJoiningOneselfReachesNobody(t *testing.T) {
+	a := startReal(t, "a", func(c *gossip.Config) { c.Bind, c.Advertise = "0.0.0.0:0", "127.0.0.1:0" })
+	_, port, err := net.SplitHostPort(a.Addr())
+	require.NoError(t, err)
+	other := net.JoinHostPort("127.0.0.2", port)
+	n, err := a.Join(t.Context(), []string{a.Addr(), other})
+	require.Zero(t, n)
+	require.ErrorContains(t, err, "this node itself answers there")
+
+	b := startReal(t, "b", nil)
+	n, err = a.Join(t.Context(), []string{other, b.Addr()})
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "b, and not itself")
+	n, err = a.Join(t.Context(), []string{b.Addr()})
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "b knows a already, and is not a")
+}
+
+// A node can be asked how it sees this one, and hears nothing of it by that (rule G3).
+func TestSeenRight(t *testing.T) {
+	a, b := startReal(t, "a", nil), startReal(t, "b", nil)
+	right, answered := a.SeenRight(t.Context(), b.Addr())
+	require.False(t, right, "b does not know it")
+	require.True(t, answered)
+	require.Len(t, b.Members(), 1)
+	_, err := a.Join(t.Context(), []string{b.Addr()})
+	require.NoError(t, err)
+	right, answered = a.SeenRight(t.Context(), b.Addr())
+	require.True(t, right)
+	require.True(t, answered)
+	c := startReal(t, "a", nil) // elsewhere
+	right, answered = c.SeenRight(t.Context(), b.Addr())
+	require.False(t, right, "b sees a at another address")
+	require.True(t, answered)
+	require.NoError(t, b.Shutdown())
+	_, answered = a.SeenRight(t.Context(), b.Addr())
+	require.False(t, answered)
+}

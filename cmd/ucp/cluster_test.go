@@ -200,15 +200,17 @@ func TestClusterVerifySilent(t *testing.T) {
 	dead.Close()
 	b.members.Members = append(b.members.Members,
 		api.Member{Name: "d", Status: "alive", HTTPAddr: strings.TrimPrefix(dead.URL, "http://")},
-		api.Member{Name: "e", Status: "failed", HTTPAddr: "127.0.0.1:1"},
-		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"}, // has left the cluster
-		api.Member{Name: "laptop", Status: "alive"},                    // a stock Serf agent
+		api.Member{Name: "e", Status: "failed", HTTPAddr: "127.0.0.1:1", Health: "silent for 31s"},
+		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"},                  // has left the cluster
+		api.Member{Name: "laptop", Status: "alive"},                                     // a stock Serf agent
+		api.Member{Name: "g", Status: "alive", HTTPAddr: b.members.Members[0].HTTPAddr}, // a has taken its address
 	)
 	got := s.run("cluster", "verify", "--wait", "0s")
 	require.Equal(t, exitError, got.code)
 	require.Contains(t, got.errOut, "c: the disk is on fire")
 	require.Contains(t, got.errOut, "d: no broker answers at 127.0.0.1")
-	require.Contains(t, got.errOut, "e has failed")
+	require.Contains(t, got.errOut, "e has failed (silent for 31s)")
+	require.Contains(t, got.errOut, "at the address of g a answers")
 	require.NotContains(t, got.errOut, "laptop")
 	require.NotContains(t, got.errOut, "; f")
 	require.NotContains(t, got.out, "hold the same")
@@ -217,7 +219,7 @@ func TestClusterVerifySilent(t *testing.T) {
 	var v verification
 	require.NoError(t, json.Unmarshal([]byte(got.out), &v), got.out)
 	require.False(t, v.Same)
-	require.Len(t, v.Problems, 3)
+	require.Len(t, v.Problems, 4)
 	require.Len(t, v.Brokers, 1)
 
 	s.env["UCP_ADDR"] = dead.URL
