@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,7 @@ type fakeBroker struct {
 	status   api.Coordination
 	members  api.MemberList
 	types    []string // Content-Type of submissions
+	queries  []string // of lists of jobs
 }
 
 // asOf is the present of every fake broker.
@@ -174,10 +176,12 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
-		if s := r.URL.Query().Get("state"); ok && (s == "" || s == string(j.State)) && id > "" && !(r.URL.Query().Get("after") == "j2" && id >= "j2") {
+		q := r.URL.Query()
+		if s := q.Get("state"); ok && (s == "" || slices.Contains(strings.Split(s, ","), string(j.State))) && (q.Get("name") == "" || q.Get("name") == j.Name) && id > "" && !(r.URL.Query().Get("after") == "j2" && id >= "j2") {
 			l.Jobs = append(l.Jobs, *j)
 		}
 	}
+	b.queries = append(b.queries, r.URL.RawQuery)
 	if r.URL.Query().Get("limit") == "2" && len(l.Jobs) > 2 {
 		l.Jobs, l.Next = l.Jobs[:2], "j2"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type cli struct {
 
 	lookupEnv func(string) (string, bool)
 	terminal  bool                                 // err is watched by a person
+	width     func(w io.Writer) int                // columns of the screen that a stream of ours goes to, 0 if it is none
 	signals   func(chan<- os.Signal) (undo func()) // asks for SIGINT and SIGTERM
 	exit      func(code int)                       // ends the process at once
 
@@ -88,6 +90,9 @@ func (c *cli) rootCommand() *cobra.Command {
 	)
 	return root
 }
+
+// outColumns is how wide the screen is that stdout goes to, 0 where it goes to none.
+func (c *cli) outColumns() int { return c.width(c.out) }
 
 // must is for mistakes in this program's own tables, which every test run meets.
 func must(err error) {
@@ -170,8 +175,17 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return fmt.Errorf("unexpected argument %q; see `%s --help`", args[len(names)], cmd.CommandPath())
 		}
-		return nil
+		return noneEmpty(cmd, args, names...)
 	}
+}
+
+// noneEmpty refuses arguments without any text, which a script passes where a variable is not set: an empty ID would mean
+// any job. The last name is that of all further arguments.
+func noneEmpty(cmd *cobra.Command, args []string, names ...string) error {
+	if i := slices.Index(args, ""); i >= 0 {
+		return fmt.Errorf("`%s` needs %s, and what is given is empty; see `%s --help`", cmd.CommandPath(), names[min(i, len(names)-1)], cmd.CommandPath())
+	}
+	return nil
 }
 
 // withClient makes the body of a verb that asks a broker.
