@@ -126,7 +126,7 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 			require.NotEmpty(t, cmd.Example, cmd.CommandPath())
 		}
 	})
-	got := newShell(t).run()
+	got := newShell(t).run("--help")
 	require.Zero(t, got.code)
 	require.Contains(t, got.out, "Available Commands:")
 	require.NotContains(t, got.out, "worker")

@@ -53,7 +53,7 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Every verb but "agent" talks to one broker; any one will do, each can answer for
+Alone it shows how things are, like "ucp status". Every verb but "agent" talks to one broker; any one will do, each can answer for
 every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
@@ -78,6 +78,13 @@ func (c *cli) rootCommand() *cobra.Command {
 			return c.globalsFromEnv(cmd.Root().PersistentFlags())
 		},
 	})
+	verbs := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.alone(cmd.Context(), cmd.Help)
+		}
+		return verbs(cmd, args)
+	}
 	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT` or URL of the broker to talk to (UCP_ADDR)")
 	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
 	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))

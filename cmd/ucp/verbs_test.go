@@ -53,7 +53,7 @@ Memory:     0 B of 8 GiB asked for (0 %)
 Strategy:   fcfs
 Replicas:   3
 As of:      2026-01-31 15:04:05 UTC
-`[1:], ""}, s.run("status"))
+`[1:], ""}, s.run("status", "--full"))
 
 	last := asOf.Add(-12 * time.Second)
 	b.status.TotalPeers, b.status.HealthyPeers, b.status.UnhealthyPeers = 2, 1, 1
@@ -95,7 +95,7 @@ b     healthy                                                 10.0.0.2:8000  3s 
 c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10         0
 d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0          0
 e     healthy, clock 2d0h AHEAD, not proven, BREACHES: 2      10.0.0.5:8000  never      0          0
-`[1:], ""}, s.run("status"))
+`[1:], ""}, s.run("status", "--full"))
 }
 
 func TestLongClockIsCut(t *testing.T) {
