@@ -83,20 +83,26 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 			return err
 		})
 	}
-	waiting := []job.State{job.StatePending, job.StateQueued, job.StateSuspended}
-	list("urgent jobs", &s.Urgent, api.ListOptions{States: waiting, Urgent: true})
+	list("urgent jobs", &s.Urgent, api.ListOptions{States: unfinishedStates(), Urgent: true})
 	list("stopped jobs", &s.Stopped, api.ListOptions{States: unfinishedStates(), Paused: true})
 	list("failed jobs", &s.Failed, api.ListOptions{States: []job.State{job.StateFailed, job.StateExpired}, Since: s.AsOf.Add(-time.Hour)})
 	ask("members", func() (err error) { s.Gone, err = goneFrom(client.Members(ctx)); return err })
 	var rows map[string]json.RawMessage
 	ask("room", func() (err error) { rows, err = client.Metadata(ctx); return err })
 	work.Wait()
+	if s.Urgent != nil {
+		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return j.State == job.StateRunning && !j.Silent })
+	}
 	if err := s.addRoom(rows); err != nil {
 		s.Room, s.Unknown = nil, append(s.Unknown, fmt.Sprintf("room: %v", err))
 	}
 	for i := range s.Gone {
 		g := &s.Gone[i]
 		since := s.AsOf.Add(-time.Hour)
+		if p := s.PeerBrokers[g.Name]; g.Since == nil && p.LastSeen > 0 {
+			seen := time.Unix(p.LastSeen, 0).UTC()
+			g.Since = &seen
+		}
 		if g.Since != nil {
 			since = g.Since.Add(-time.Minute) // it went before that was noticed
 		}
@@ -327,6 +333,15 @@ func jobCount(n int, l *api.JobList) string {
 	return fmt.Sprintf("%d %s", n, text)
 }
 
+// stateList is how states are given to --state.
+func stateList(states []job.State) string {
+	var names []string
+	for _, s := range states {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ",")
+}
+
 // called is how a person knows a job.
 func called(j *api.Job) string {
 	if j.Name == "" || j.Name == string(j.ID) {
@@ -349,8 +364,8 @@ func (s *screen) urgentPanel() panel {
 		})
 		p.alarm, p.lines = true, []string{jobCount(len(l.Jobs), l) + " that should run at once"}
 		p.lines = append(p.lines, shown(l, func(j *api.Job) string {
-			return fmt.Sprintf("%s, %s for %s: %s", called(j), j.State, ago(j.SubmittedAt, l.AsOf), cmp.Or(noteOf(j), "no reason is known here"))
-		}, "--state pending,queued,suspended")...)
+			return fmt.Sprintf("%s, %s for %s: %s", called(j), stateIn(j), ago(j.SubmittedAt, l.AsOf), cmp.Or(noteOf(j), "no reason is known here"))
+		}, "--state "+stateList(unfinishedStates()))...)
 	}
 	return p
 }
@@ -373,7 +388,7 @@ func (s *screen) gonePanel() panel {
 			p.lines = append(p.lines, text+": nothing was left there")
 			continue
 		}
-		p.lines = append(p.lines, fmt.Sprintf("%s: %s were there", text, jobCount(len(l.Jobs), &l)))
+		p.lines = append(p.lines, fmt.Sprintf("%s, with %s", text, jobCount(len(l.Jobs), &l)))
 		p.lines = append(p.lines, shown(&l, func(j *api.Job) string { return called(j) + ": " + whereNow(j, g.Name) }, "--broker "+g.Name)...)
 	}
 	switch {

@@ -98,7 +98,7 @@ Trust it?  NOT ALL OF IT: you see 3 of 4 brokers
 Urgent     1 job that should run at once
            j3 pump-7, pending for 1m30s: has the level of flood-1; none of 2
              live brokers can run it: needs 64 cores; the largest broker has 4
-Gone       van-3 since 14:52:05 (12m0s): 2 jobs were there
+Gone       van-3 since 14:52:05 (12m0s), with 2 jobs
            j3 pump-7: now pending: none of 2 live brokers can run it: needs 64
              cores; the largest broker has 4
            j1 map [2J: suspended? still counted there
