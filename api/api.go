@@ -72,6 +72,7 @@ const TokenHeader = "X-UCP-Causal-Token"
 // Job is one job as a broker knows it.
 type Job struct {
 	ID       job.ID    `json:"id"`             // ID~digest8 when the ID belongs to another job, see SameID
+	Short    string    `json:"short"`          // the shortest beginning of it that means no other job at the broker that was asked; only in lists
 	Name     string    `json:"name,omitempty"` // what people call it, not unique: the spec's, or the native program's
 	Key      string    `json:"key"`            // ID~digest, which tells two specs with one ID apart
 	State    job.State `json:"state"`
@@ -84,7 +85,9 @@ type Job struct {
 	ExitCode *int      `json:"exit_code,omitempty"`
 	TimedOut bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
 	Reason   string    `json:"reason,omitempty"`    // why it ended as it did
-	Why      string    `json:"why,omitempty"`       // why it does not run yet
+	Why      string    `json:"why,omitempty"`       // why it does not run yet; in lists only where that is quickly said
+	// Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs.
+	Silent bool `json:"silent,omitempty"`
 
 	// Emergency is what gives it its level at its executor, or the broker that was asked;
 	// "" when nothing does, or the level is its own.

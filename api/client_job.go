@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,10 @@ type SubmitOptions struct {
 	// client had seen.
 	Token string
 }
+
+// NewJobID makes an ID up for a job: 12 letters and digits, of which no two look alike, drawn at random. So few are
+// easily typed, and their beginning already tells a job from others (decision 0140).
+func NewJobID() job.ID { return job.ID(strings.ToLower(rand.Text()[:12])) }
 
 // Submit hands a job to the broker. The blobs it names must have been uploaded.
 func (c *Client) Submit(ctx context.Context, spec job.Spec, o SubmitOptions) (Submission, error) {
@@ -66,27 +71,58 @@ func setDuration(q url.Values, name string, d time.Duration) {
 	}
 }
 
-// ListOptions choose a page of jobs; the zero value is the newest of all.
+// ListOptions choose jobs, by all of their conditions, and a page of them; the zero value is the newest of all.
 type ListOptions struct {
-	State job.State // only jobs in this state
-	Limit int       // 0 is the broker's default
-	After string    // JobList.Next of the page before
+	States    []job.State // only jobs in one of these states
+	Labels    []string    // conditions on their labels, as constraints are written: k=v, k!=v, "k in (a,b)", k
+	Name      string      // only jobs that people call so; with a final *, so at its beginning
+	Broker    string      // only jobs placed at this broker, or with an attempt there
+	Emergency string      // only jobs that name it, have their level of it, or made room because of it: an ID or its beginning, or a type
+	Urgent    bool        // only jobs with the level of an emergency, or a user priority of 8 or more
+	Paused    bool        // only jobs that make room for another now
+	Since     time.Time   // only jobs that are unfinished, or have ended then or later
+	Limit     int         // 0 is the broker's default
+	After     string      // JobList.Next of the page before
 }
 
-// Jobs lists jobs, newest first.
-func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
+func (o *ListOptions) query() url.Values {
 	q := url.Values{}
-	if o.State != "" {
-		q.Set("state", string(o.State))
+	set := func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	var states []string
+	for _, s := range o.States {
+		states = append(states, string(s))
+	}
+	set("state", strings.Join(states, ","))
+	for _, l := range o.Labels {
+		q.Add("label", l)
+	}
+	set("name", o.Name)
+	set("broker", o.Broker)
+	set("emergency", o.Emergency)
+	if o.Urgent {
+		q.Set("urgent", "1")
+	}
+	if o.Paused {
+		q.Set("paused", "1")
+	}
+	if !o.Since.IsZero() {
+		q.Set("since", o.Since.UTC().Format(time.RFC3339Nano))
 	}
 	if o.Limit > 0 {
 		q.Set("limit", strconv.Itoa(o.Limit))
 	}
-	if o.After != "" {
-		q.Set("after", o.After)
-	}
+	set("after", o.After)
+	return q
+}
+
+// Jobs lists jobs, newest first. A page that has a next one may be shorter than the limit, even empty.
+func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
 	var l JobList
-	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: q}, 0, &l)
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: o.query()}, 0, &l)
 	return l, err
 }
 

@@ -108,7 +108,11 @@ type Listing struct {
 	Provisional []string
 	// Emergencies says of unfinished ones, by key, what gives them their level.
 	Emergencies map[string]emergency.ID
-	AsOf        time.Time
+	// Why says of unfinished ones, by key, why they do not run, as far as that is known here and quickly said.
+	Why map[string]string
+	// Short is the shortest beginning of each one's ID, by key, that means no other job here.
+	Short map[string]string
+	AsOf  time.Time
 }
 
 // CaughtUp says that this broker knows all that the client has seen.

@@ -15,6 +15,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -118,8 +119,25 @@ var commands = map[string]func(*story){
 		s.w.ask(s.node(0), "cancel "+s.word(1), func(t Token) Input { return Cancel{Token: t, ID: s.word(1), Reason: "by " + s.word(0)} })
 	},
 	"list": func(s *story) {
-		in := List{State: job.State(s.option("state", "")), Limit: int(s.number("limit", 100))}
-		s.w.ask(s.node(0), "list", func(t Token) Input { in.Token = t; return in })
+		in := List{Limit: int(s.number("limit", 100))}
+		if state := s.option("state", ""); state != "" {
+			in.States = []job.State{job.State(state)}
+		}
+		in.Name, in.Broker, in.Emergency = s.option("name", ""), s.option("at", ""), s.option("emergency", "")
+		in.Urgent, in.Paused = s.d.HasArg("urgent"), s.d.HasArg("paused")
+		if l := s.option("label", ""); l != "" {
+			c, err := label.ParseSelector(l)
+			require.NoError(s.t, err)
+			in.Labels = append(in.Labels, c)
+		}
+		if since := s.option("since", ""); since != "" {
+			in.Since = clock.At(s.w.now.Add(-s.duration(since)))
+		}
+		about := "list"
+		if s.d.HasArg("why") {
+			about = "list why"
+		}
+		s.w.ask(s.node(0), about, func(t Token) Input { in.Token = t; return in })
 		s.w.ready(s.node(0))
 	},
 

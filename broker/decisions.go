@@ -291,6 +291,12 @@ func (d *decisions) remember(tight bool) {
 // why says why a job waits, "" when it does not.
 func (d *decisions) why(key string) string { return d.queue.Why(key) }
 
+// whyCosts is how many entries why looks at.
+func (d *decisions) whyCosts() int {
+	runs, waits := d.queue.Counts()
+	return runs + waits + 1
+}
+
 // asIfMost is the most jobs in a queue for which the other strategies are tried: that costs time in
 // proportion to what waits, and the loop has others to serve.
 const asIfMost = 256

@@ -42,7 +42,8 @@ func TestListPages(t *testing.T) {
 		size := rapid.IntRange(1, 7).Draw(t, "page")
 		for after := ""; ; {
 			require.NoError(t, ValidCursor(after))
-			keys, next, err := x.page("", size, after)
+			var keys []string
+			next, err := x.page(&job.Filter{}, size, after, func(key string) bool { keys = append(keys, key); return true })
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(keys), size)
 			got = append(got, keys...)
@@ -54,6 +55,42 @@ func TestListPages(t *testing.T) {
 		}
 		require.Equal(t, want, got)
 	})
+}
+
+// A page that is looked for among many that are not chosen ends after some, and the next one goes on behind them.
+func TestPagesAreBounded(t *testing.T) {
+	x := newJobIndex()
+	for i := range mostLooked + 10 {
+		it := jobItem{key: fmt.Sprintf("j%05d~0", i), at: clock.Hybrid(i), state: job.StatePending}
+		x.byKey.ReplaceOrInsert(it)
+		x.byAge.ReplaceOrInsert(it)
+	}
+	looked := 0
+	onlyOldest := func(key string) bool { looked++; return key == "j00000~0" }
+	next, err := x.page(&job.Filter{}, 5, "", onlyOldest)
+	require.NoError(t, err)
+	require.NotEmpty(t, next)
+	require.Equal(t, mostLooked, looked)
+	next, err = x.page(&job.Filter{}, 5, next, onlyOldest)
+	require.NoError(t, err)
+	require.Empty(t, next)
+	require.Equal(t, mostLooked+10, looked)
+	_, err = x.page(&job.Filter{States: []job.State{job.StateFailed}}, 5, "", func(string) bool { panic("of another state") })
+	require.NoError(t, err)
+}
+
+// What is shown of an ID means that job, and no other.
+func TestShortIDs(t *testing.T) {
+	x := newJobIndex()
+	for _, key := range []string{"pumps~1", "pumps~2", "pumps-district-7~1", "0198c2f4-1111~1", "0198c2f4-1112~1", "0198c2f4-1112~2", "k7m2p9q4x3w8~1", "k7m2p9q4~5"} {
+		x.byKey.ReplaceOrInsert(jobItem{key: key})
+	}
+	for id, want := range map[job.ID]string{
+		"pumps": "pumps", "pumps-district-7": "pumps-di", "0198c2f4-1111": "0198c2f4-1111", "0198c2f4-1112": "0198c2f4-1112",
+		"k7m2p9q4": "k7m2p9q4", "k7m2p9q4x3w8": "k7m2p9q4x", "unknown-one": "unknown-",
+	} {
+		require.Equal(t, want, x.short(id), id)
+	}
 }
 
 func TestCursors(t *testing.T) {

@@ -143,9 +143,11 @@ type Abandon struct{ Token Token }
 // List asks for jobs, newest first; the answer is a [Listing].
 type List struct {
 	Token Token
-	State job.State // "" is all
-	Limit int       // at least 1
-	After string    // the cursor of an earlier Listing, or ""
+	job.Filter
+	Emergency string // only jobs that name it, have their level of it, or made room because of it: an ID or its beginning, or a type
+	Urgent    bool   // only jobs with the level of an emergency, or the user priority job.Urgent
+	Limit     int    // at least 1
+	After     string // the cursor of an earlier Listing, or ""
 }
 
 // Cancel ends a job by a verdict; the answer is a [Cancelled] when the verdict may be shown, or

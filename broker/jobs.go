@@ -298,21 +298,28 @@ func (c *core) resolve(id string) (r *job.Record, ambiguous []job.ID) {
 	return r, nil
 }
 
-// page lists up to n jobs, newest first, behind the cursor.
-func (x *jobIndex) page(state job.State, n int, after string) (keys []string, next string, err error) {
+// mostLooked bounds how many records one page looks at, for jobs that its filter chooses.
+const mostLooked = 4096
+
+// page offers jobs in one of the filter's states, newest first, behind the cursor, until n are taken, or mostLooked were
+// offered: then next is the cursor of where it goes on.
+func (x *jobIndex) page(f *job.Filter, n int, after string, take func(key string) bool) (next string, err error) {
 	var last jobItem
+	taken, looked := 0, 0
 	visit := func(it jobItem) bool {
 		if after != "" && it.at == last.at && it.key == last.key {
 			return true // the cursor itself
 		}
-		if state != "" && it.state != state {
+		if !f.HasState(it.state) {
 			return true
 		}
-		if len(keys) == n {
-			next = "more"
+		if taken == n || looked == mostLooked {
+			next = last.cursor()
 			return false
 		}
-		keys = append(keys, it.key)
+		if looked++; take(it.key) {
+			taken++
+		}
 		last = it
 		return true
 	}
@@ -320,14 +327,39 @@ func (x *jobIndex) page(state job.State, n int, after string) (keys []string, ne
 		x.byAge.Descend(visit)
 	} else {
 		if last, err = parseCursor(after); err != nil {
-			return nil, "", err
+			return "", err
 		}
 		x.byAge.DescendLessOrEqual(last, visit)
 	}
-	if next != "" {
-		next = last.cursor()
+	return next, nil
+}
+
+// leastShown is the least number of characters of an ID that is shown.
+const leastShown = 8
+
+// short is the shortest beginning of a job's ID that means no other job here: at least leastShown characters, and never
+// one that is another job's whole ID.
+func (x *jobIndex) short(id job.ID) string {
+	n := leastShown
+	other := func(it jobItem) (more bool) {
+		o := idOf(it.key)
+		if o != id {
+			n = max(n, common(string(id), string(o))+1)
+		}
+		return o == id
 	}
-	return keys, next, nil
+	x.byKey.AscendGreaterOrEqual(jobItem{key: string(id) + "~"}, other)
+	x.byKey.DescendLessOrEqual(jobItem{key: string(id) + "~"}, other)
+	return string(id)[:min(n, len(id))]
+}
+
+// common is how many characters two texts have in common at their beginning.
+func common(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 func (it jobItem) cursor() string {

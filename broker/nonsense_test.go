@@ -87,7 +87,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 7:
 		return Abandon{Token: token}
 	case 8:
-		return List{Token: token, State: rapid.SampledFrom(job.States).Draw(t, "state"), Limit: 2, After: rapid.SampledFrom([]string{"", "?", "MSBq"}).Draw(t, "cursor")}
+		return List{Token: token, Filter: job.Filter{States: []job.State{rapid.SampledFrom(job.States).Draw(t, "state")}, Paused: rapid.Bool().Draw(t, "paused")}, Urgent: rapid.Bool().Draw(t, "urgent"), Limit: 2, After: rapid.SampledFrom([]string{"", "?", "MSBq"}).Draw(t, "cursor")}
 	case 9:
 		return Cancel{Token: token, ID: id, Reason: strings.Repeat("ä", 600)}
 	case 10:

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/clock"
@@ -147,12 +148,32 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	}
 	set := b.activeSetAt(r.Place.Broker)
 	_, f.Emergency = set.Level(&r.Spec)
-	f.Why = b.why(f.Record)
+	var contends bool
+	if f.Why, contends = b.why(f.Record); contends {
+		f.Why += b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
+	}
 	return f
 }
 
-// why says why a job does not run, as far as this broker can tell.
-func (b *Broker) why(r *job.Record) string {
+// why says why a job does not run, as far as this broker can tell; contends is true when others are decided for here.
+func (b *Broker) why(r *job.Record) (text string, contends bool) {
+	verb := "waiting"
+	switch text := b.whyNoTurn(r); {
+	case text != "":
+		return text, false
+	case r.State() == job.StateSuspended:
+		verb = "suspended"
+	case r.State() != job.StateQueued:
+		return "", false
+	}
+	if why := b.decisions.why(r.Key()); why != "" {
+		return verb + " at " + b.self + ": " + why, true
+	}
+	return "", false
+}
+
+// whyNoTurn says why a job does not take part in the decisions of this broker, "" when it does, or does not wait.
+func (b *Broker) whyNoTurn(r *job.Record) string {
 	if b.isDisputed(r.Key()) {
 		return "disputed: others may have ended and forgotten it; it waits until one says that it holds it without a doubt, or all that they do not (rule F3)"
 	}
@@ -167,7 +188,7 @@ func (b *Broker) why(r *job.Record) string {
 		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
 		if !b.ours(r.Place.Actor) {
-			return "queued at " + r.Place.Broker
+			return "queued at " + r.Place.Broker + b.shortAt(r)
 		}
 		if at := r.Place.NotBefore; at > b.cityNow() {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
@@ -178,13 +199,23 @@ func (b *Broker) why(r *job.Record) string {
 		if b.causality.waitsForNews(r.Key()) {
 			return "waits for news of what it depends on"
 		}
-		if why := b.decisions.why(r.Key()); why != "" {
-			return "waiting at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
-		}
-	case job.StateSuspended:
-		if why := b.decisions.why(r.Key()); why != "" {
-			return "suspended at " + b.self + ": " + why + b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
-		}
+	}
+	return ""
+}
+
+// shortAt says what is short for a job at the broker where it is placed, by what that one has told last; "" where it
+// would fit, as far as is known here.
+func (b *Broker) shortAt(r *job.Record) string {
+	row := b.members.Metadata(r.Place.Broker)
+	free := row.Capabilities.Capacity.Minus(row.Usage)
+	wants := &r.Spec.Resources
+	switch {
+	case row.Name == "":
+		return ""
+	case wants.CPU > free.CPU:
+		return fmt.Sprintf(": needs %dm CPU, %dm free there", wants.CPU, max(free.CPU, 0))
+	case wants.Memory > free.Memory:
+		return fmt.Sprintf(": needs %d MiB memory, %d MiB free there", wants.Memory>>20, max(free.Memory, 0)>>20)
 	}
 	return ""
 }
@@ -198,34 +229,57 @@ func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 	return b.emergencies.activeAt(b.members.Metadata(name).Capabilities.Labels)
 }
 
-// list answers with a page of jobs.
+// list answers with a page of jobs. A page may be shorter than asked for, and have a next one: looking for few jobs
+// among many must not hold everybody else up.
 func (b *Broker) list(in List) {
-	keys, next, err := b.jobs.page(in.State, in.Limit, in.After)
-	if err != nil {
-		b.answer(in.Token, &Listing{AsOf: b.cityTime()})
-		return
-	}
-	out := &Listing{Next: next, AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}}
+	out := &Listing{AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}, Why: map[string]string{}, Short: map[string]string{}}
 	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
-	for _, key := range keys {
-		if r := b.acks.shown(b.record(key)); r != nil && (in.State == "" || r.State() == in.State) {
-			out.Jobs = append(out.Jobs, r)
-			if v := r.Verdict(); v != nil && !b.firm(r) {
-				out.Provisional = append(out.Provisional, key)
+	reasons := mostReasons
+	next, err := b.jobs.page(&in.Filter, in.Limit, in.After, func(key string) bool {
+		r := b.acks.shown(b.record(key))
+		if r == nil || !in.Chooses(r) {
+			return false
+		}
+		at := r.Place.Broker
+		if _, ok := sets[at]; !ok {
+			sets[at] = b.activeSetAt(at)
+		}
+		level, by := sets[at].Level(&r.Spec)
+		if in.Urgent && level == 0 && r.Spec.Priority.User < job.Urgent || in.Emergency != "" && !concerns(in.Emergency, by, r) {
+			return false
+		}
+		out.Jobs = append(out.Jobs, r)
+		out.Short[key] = b.jobs.short(r.ID)
+		switch v := r.Verdict(); {
+		case v != nil && !b.firm(r):
+			out.Provisional = append(out.Provisional, key)
+		case v == nil:
+			if by != "" {
+				out.Emergencies[key] = by
 			}
-			if !r.Finished() {
-				at := r.Place.Broker
-				if _, ok := sets[at]; !ok {
-					sets[at] = b.activeSetAt(at)
-				}
-				if _, by := sets[at].Level(&r.Spec); by != "" {
-					out.Emergencies[key] = by
-				}
-			}
-			if first, _ := b.resolve(string(r.ID)); first != nil && first.Key() != key {
-				out.Later = append(out.Later, key)
+			if reasons > 0 {
+				out.Why[key], _ = b.why(r)
+				reasons -= b.decisions.whyCosts()
 			}
 		}
+		if first, _ := b.resolve(string(r.ID)); first != nil && first.Key() != key {
+			out.Later = append(out.Later, key)
+		}
+		return true
+	})
+	if err == nil {
+		out.Next = next
 	}
 	b.answer(in.Token, out)
+}
+
+// mostReasons bounds what is looked at to say why the jobs of one page do not run: where so much waits that more would
+// hold the loop up, the later jobs of a page are listed without a reason.
+const mostReasons = 1 << 20
+
+// concerns reports whether a job has to do with an emergency, an ID or its beginning, or a type: it names it, has its
+// level of it, or made room because of it.
+func concerns(what string, by emergency.ID, r *job.Record) bool {
+	return r.Spec.Priority.Emergency == what || strings.HasPrefix(string(by), what) ||
+		slices.ContainsFunc(r.Pauses, func(p job.Pause) bool { return strings.HasPrefix(p.Emergency, what) })
 }

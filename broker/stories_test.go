@@ -71,7 +71,7 @@ import (
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
 //	which a                     a's strategy
 //	conflict a [limit=1]        the latest conflicts that a has decided
-//	get a j1, wait a j1, cancel a j1, list a [state=running limit=2]
+//	get a j1, wait a j1, cancel a j1, list a [state=running limit=2 name=pumps at=a emergency=flood label=k since=1h urgent paused why]
 //	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
 //	status a                    what a says of how it is, beside what is well; warnings a: the latter half of it
 //	stats a                     what a has counted of its decisions

@@ -278,6 +278,11 @@ func (w *world) act(n *node, rd Ready) {
 		}
 		if about := n.asked[a.Token]; about != "" {
 			w.say("%s answers %s: %s", n.name, about, answerText(a.Answer))
+			if l, ok := a.Answer.(*Listing); ok && about == "list why" {
+				for _, r := range l.Jobs {
+					w.say("  %s: %s", l.Short[r.Key()], l.Why[r.Key()])
+				}
+			}
 		}
 		delete(n.asked, a.Token)
 		w.saw(a)

@@ -12,7 +12,7 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// ID identifies a job: a UUIDv7, or what the client chose, [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+// ID identifies a job: what the client chose, or made up, [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
 type ID string
 
 // Digest is the SHA-256 of a blob in lower-case hexadecimal, 64 characters.
@@ -33,6 +33,7 @@ const (
 	DefaultMemory   = 64 << 20 // bytes; also the job's limit
 	DefaultDisk     = 1 << 30  // bytes that an attempt may write into its directory
 	DefaultUser     = 5        // user priority
+	Urgent          = 8        // user priority from which a job counts as urgent for those who look
 	MaxUserPriority = 10       // the most urgent user priority
 	maxWeight       = 10       // computational weight
 	maxName         = 255      // bytes of a name: what file names may have

@@ -77,7 +77,9 @@ func pendingMemory(tb testing.TB, e *engine, give func(testing.TB, *engine, stri
 	give(tb, e, form, n)
 	residentAfter := residentNow(tb)
 	heap = float64(heapNow()) - float64(heapBefore)
-	list, err := ask[*broker.Listing](tb.Context(), e, func(t broker.Token) broker.Input { return broker.List{Token: t, State: job.StatePending, Limit: 1} })
+	list, err := ask[*broker.Listing](tb.Context(), e, func(t broker.Token) broker.Input {
+		return broker.List{Token: t, Filter: job.Filter{States: []job.State{job.StatePending}}, Limit: 1}
+	})
 	require.NoError(tb, err)
 	require.Len(tb, list.Jobs, 1, "the broker is alive, and holds them")
 	return heap / float64(n), float64(residentAfter-residentBefore) / float64(n)

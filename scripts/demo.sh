@@ -47,7 +47,7 @@ done
 
 step "And the three vector clocks are equal: all three know the same"
 clock_of() {
-	ucp status --addr "$("$cluster" addr "$1")" | field Clock
+	ucp status --full --addr "$("$cluster" addr "$1")" | field Clock
 }
 deadline=$((SECONDS + 70)) # news takes moments; one exchange of 60 s is the promise
 until a=$(clock_of 1) && [ -n "$a" ] && [ "$a" = "$(clock_of 2)" ] && [ "$a" = "$(clock_of 3)" ]; do

@@ -168,7 +168,7 @@ func TestEmergenciesInOtherViews(t *testing.T) {
 	f, _ := newFakeEmergencies(t)
 	f.some()
 	b.status = api.Coordination{Name: "a", Emergency: "critical", Emergencies: f.list.Emergencies[:2], AsOf: asOf}
-	got := s.run("status").out
+	got := s.run("status", "--full").out
 	require.Contains(t, got, "Emergency:")
 	require.Regexp(t, `(?m)^Emergency: +flood-1.*critical.*16:04:05`, got)
 	require.Contains(t, got, "fire-1")

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +39,9 @@ type fakeBroker struct {
 	streams  map[string]string // "ID/stdout" and the like
 	status   api.Coordination
 	members  api.MemberList
+	metadata string   // the rows of GET /broker/metadata
 	types    []string // Content-Type of submissions
+	queries  []string // of lists of jobs
 }
 
 // asOf is the present of every fake broker.
@@ -55,6 +59,9 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
 	mux.HandleFunc("GET /v1/jobs/{id}/{stream...}", b.stream)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
+	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
+	})
 	mux.HandleFunc("DELETE /v1/members/{name}", b.removeMember)
 	mux.HandleFunc("GET /broker/coordination-status", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.status) })
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,14 +181,26 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
-		if s := r.URL.Query().Get("state"); ok && (s == "" || s == string(j.State)) && id > "" && !(r.URL.Query().Get("after") == "j2" && id >= "j2") {
+		q := r.URL.Query()
+		if ok && !asked(j, q) {
+			continue
+		}
+		if s := q.Get("state"); ok && (s == "" || slices.Contains(strings.Split(s, ","), string(j.State))) && (q.Get("name") == "" || q.Get("name") == j.Name) && id > "" && !(r.URL.Query().Get("after") == "j2" && id >= "j2") {
 			l.Jobs = append(l.Jobs, *j)
 		}
 	}
+	b.queries = append(b.queries, r.URL.RawQuery)
 	if r.URL.Query().Get("limit") == "2" && len(l.Jobs) > 2 {
 		l.Jobs, l.Next = l.Jobs[:2], "j2"
 	}
 	b.reply(w, 200, l)
+}
+
+// asked reports whether a job is among those that a list is asked for, by what status asks.
+func asked(j *api.Job, q url.Values) bool {
+	was := slices.ContainsFunc(j.Attempts, func(a api.Attempt) bool { return a.Executor == q.Get("broker") })
+	open := len(j.Pauses) > 0 && j.Pauses[len(j.Pauses)-1].To == 0
+	return (q.Get("urgent") == "" || j.Emergency != "") && (q.Get("paused") == "" || open) && (q.Get("broker") == "" || j.Executor == q.Get("broker") || was)
 }
 
 func (b *fakeBroker) cancel(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -12,19 +13,63 @@ import (
 
 // jobCancelCommand is `ucp job cancel`.
 func (c *cli) jobCancelCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "cancel ID",
-		Short:             "End a job",
-		Long:              "Ends a job, wherever it waits or runs. A job that had ended already stays as it is, which is an error.",
-		Example:           "  ucp job cancel 0198c2",
-		Args:              exactArgs("a job ID"),
+	var s selection
+	cmd := &cobra.Command{
+		Use:   "cancel ID...",
+		Short: "End jobs",
+		Long: `Ends jobs, wherever they wait or run, and prints how each stands. ` + selectHelp + `
+Of those chosen only unfinished ones are ended. A named job that had ended already
+stays as it is, which is an error.`,
+		Example:           "  ucp job cancel k7m2p9q4\n  ucp job cancel --label batch=7 --state pending,queued",
 		ValidArgsFunction: c.completeJobs(unfinished),
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	}
+	s.register(cmd)
+	cmd.Args = s.idsOrSelection
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		if !s.given() && len(args) == 1 {
 			j, err := client.Cancel(ctx, args[0])
 			if err != nil {
 				return fmt.Errorf("cancelling job %s: %w", args[0], err)
 			}
 			return c.show(j, func(w io.Writer) { row(w, j.ID, j.State) })
-		}),
+		}
+		return c.cancelMany(ctx, client, &s, args)
+	})
+	return cmd
+}
+
+// cancelMany ends several jobs, as far as that is possible, and says of each how it stands.
+func (c *cli) cancelMany(ctx context.Context, client *api.Client, s *selection, ids []string) error {
+	if s.given() {
+		jobs, err := s.chosen(ctx, client, unfinishedStates())
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			ids = append(ids, string(j.ID))
+		}
 	}
+	out := api.JobList{Jobs: []api.Job{}}
+	var failed []error
+	for _, id := range ids {
+		j, err := client.Cancel(ctx, id)
+		var refused *api.Error
+		if s.given() && errors.As(err, &refused) && refused.Code == api.CodeConflict {
+			j, err = client.Job(ctx, id, 0) // it has ended since it was chosen
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("job %s: %w", id, err))
+			continue
+		}
+		out.Jobs, out.AsOf = append(out.Jobs, j), j.AsOf
+	}
+	err := c.show(out, func(w io.Writer) {
+		for _, j := range out.Jobs {
+			row(w, j.ID, j.State)
+		}
+	})
+	if err == nil && len(failed) > 0 {
+		err = fmt.Errorf("%d of %d jobs are not cancelled; the first: %w", len(failed), len(ids), failed[0])
+	}
+	return err
 }

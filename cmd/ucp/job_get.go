@@ -24,7 +24,7 @@ func (c *cli) jobGetCommand() *cobra.Command {
 		Short:   "Show all that the broker knows of a job",
 		Long: `Shows all that the broker knows of a job. Copies says on how many of the brokers that
 are to hold the output of a finished job all of it is: all brokers are asked for that.`,
-		Example:           "  ucp job get 0198c2\n  ucp job get 0198c2 -o json",
+		Example:           "  ucp job get k7m2p9q4\n  ucp job get k7m2p9q4 -o json",
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(anyState),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {

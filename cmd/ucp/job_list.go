@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,36 +14,48 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
+const listHelp = `Lists jobs, newest first, or those that --state, --label, --name, --broker and
+--emergency choose; all that are given must hold. An ID is shown as short as it tells
+the job from all others at this broker; every verb takes it so.
+
+The note says why a job waits, or why it ended so. "running?" is a job on a broker that
+does not answer the one that is asked: nobody here knows whether it still runs.`
+
 // jobListCommand is `ucp job list`.
 func (c *cli) jobListCommand() *cobra.Command {
-	var o api.ListOptions
-	var state string
+	var s selection
+	var limit int
+	var after string
 	var all bool
 	cmd := &cobra.Command{
 		Use:               "list",
 		Aliases:           []string{"ls"},
 		Short:             "List jobs, newest first",
-		Example:           "  ucp job list\n  ucp job list --state running\n  ucp job list --all -o json",
+		Long:              listHelp,
+		Example:           "  ucp job list\n  ucp job list --state pending,queued\n  ucp job list --label batch=7 --broker van-3\n  ucp job list --emergency flood --all -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&state, "state", "", "only jobs in this `STATE`: "+stateNames())
-	cmd.Flags().IntVar(&o.Limit, "limit", 50, "at most so many")
-	cmd.Flags().StringVar(&o.After, "after", "", "continue behind this `CURSOR` (the \"next\" of the page before)")
-	cmd.Flags().BoolVar(&all, "all", false, "all pages")
-	must(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp)))
+	s.register(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
+	cmd.Flags().StringVar(&after, "after", "", "continue behind this `CURSOR` (the \"next\" of the page before)")
+	cmd.Flags().BoolVar(&all, "all", false, "all of them")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		if o.State = job.State(state); state != "" && !slices.Contains(job.States, o.State) {
-			return fmt.Errorf("--state %q: want one of %s", state, stateNames())
-		}
-		if o.Limit < 1 {
-			return fmt.Errorf("--limit %d: at least 1", o.Limit)
-		}
-		l, err := listJobs(ctx, client, o, all)
+		o, err := s.options()
 		if err != nil {
 			return err
 		}
-		return c.show(l, func(w io.Writer) { jobsTable(w, &l, state) })
+		if limit < 1 {
+			return fmt.Errorf("--limit %d: at least 1", limit)
+		}
+		if o.After = after; all {
+			limit = 0
+		}
+		l, err := listJobs(ctx, client, o, limit)
+		if err != nil {
+			return err
+		}
+		return c.show(l, func(w io.Writer) { jobsTable(w, &l, &s, c.outColumns()) })
 	})
 	return cmd
 }
@@ -57,44 +68,86 @@ func stateNames() string {
 	return strings.Join(names, ", ")
 }
 
-// listJobs reads one page, or with all the pages from there to the end.
-func listJobs(ctx context.Context, client *api.Client, o api.ListOptions, all bool) (api.JobList, error) {
+// listJobs reads so many jobs, or with 0 all of them, page by page: a broker that looks for few among many answers with
+// short pages.
+func listJobs(ctx context.Context, client *api.Client, o api.ListOptions, limit int) (api.JobList, error) {
 	out := api.JobList{Jobs: []api.Job{}}
 	for {
+		if limit > 0 {
+			o.Limit = limit - len(out.Jobs)
+		}
 		page, err := client.Jobs(ctx, o)
 		if err != nil {
 			return out, err
 		}
 		out.Jobs, out.Next, out.AsOf = append(out.Jobs, page.Jobs...), page.Next, page.AsOf
-		if !all || page.Next == "" || page.Next == o.After {
+		if page.Next == "" || page.Next == o.After || limit > 0 && len(out.Jobs) >= limit {
 			return out, nil
 		}
 		o.After = page.Next
 	}
 }
 
-func jobsTable(w io.Writer, l *api.JobList, state string) {
+// jobsTable lists jobs. On a screen of so many columns (0: not on a screen, of any width) a note that does not fit behind
+// its job stands below it.
+func jobsTable(w io.Writer, l *api.JobList, s *selection, columns int) {
 	if len(l.Jobs) == 0 {
-		if state != "" {
-			state = " " + state
+		text := "no jobs"
+		if s.given() {
+			text = "no job meets that"
 		}
-		row(w, "no"+state+" jobs")
+		row(w, text)
 		return
 	}
-	row(w, "ID", "NAME", "STATE", "EXECUTOR", "EXIT", "AGE", "TOOK", "NOTE")
+	rows := [][]string{{"ID", "NAME", "STATE", "AT", "AGE", "TOOK", ""}}
+	notes := []string{"NOTE"}
 	for _, j := range l.Jobs {
-		row(w, j.ID, dash(shorten(j.Name, 24)), j.State, dash(j.Executor), exitText(j.ExitCode), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), shorten(noteOf(&j), 60))
+		rows = append(rows, []string{shortID(&j), dash(shorten(j.Name, 16)), stateIn(&j), dash(j.Executor), ago(j.SubmittedAt, l.AsOf), took(&j, l.AsOf), ""})
+		notes = append(notes, noteOf(&j))
+	}
+	for i, line := range aligned(rows) {
+		note := oneLine(notes[i])
+		if columns == 0 || len([]rune(line))+len([]rune(note)) <= columns {
+			row(w, strings.TrimRight(line+note, " "))
+			continue
+		}
+		row(w, strings.TrimRight(line, " "))
+		for _, part := range wrapped(note, columns-4) {
+			row(w, "    "+part)
+		}
 	}
 	if l.Next != "" {
 		row(w, "... more: --all, or --after "+l.Next)
 	}
 }
 
+// shortID is what a person types to mean a job.
+func shortID(j *api.Job) string {
+	if j.Short != "" {
+		return j.Short
+	}
+	return string(j.ID)
+}
+
+// stateIn is a job's state, with a question mark where its broker does not answer, and it may have been another for long.
+func stateIn(j *api.Job) string {
+	if j.Silent {
+		return string(j.State) + "?"
+	}
+	return string(j.State)
+}
+
 // noteOf is the most important thing about a job beside its state.
 func noteOf(j *api.Job) string {
 	text := j.Reason + j.Why
+	if code := j.ExitCode; text == "" && code != nil && *code != 0 {
+		text = fmt.Sprintf("exit code %d", *code)
+	}
 	if last := len(j.Pauses) - 1; text == "" && last >= 0 && j.Pauses[last].To == 0 && !j.State.Final() {
 		text = fmt.Sprintf("makes room for %s", j.Pauses[last].For)
+	}
+	if j.Silent {
+		text = strings.TrimSuffix(j.Executor+" does not answer; "+text, "; ")
 	}
 	if j.Emergency == "" || j.State.Final() {
 		return text

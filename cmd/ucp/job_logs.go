@@ -19,7 +19,7 @@ func (c *cli) jobLogsCommand() *cobra.Command {
 		Short: "Print what a job wrote to stdout and stderr",
 		Long: `Prints what an ended job wrote, byte for byte: its stdout to stdout, its stderr
 to stderr. A job that still runs has no output yet; "ucp job wait" waits for it.`,
-		Example:           "  ucp job logs 0198c2\n  ucp job logs 0198c2 --stderr",
+		Example:           "  ucp job logs k7m2p9q4\n  ucp job logs k7m2p9q4 --stderr",
 		Args:              exactArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(finishedState),
 	}

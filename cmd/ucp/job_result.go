@@ -4,61 +4,119 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
 )
 
 // jobResultCommand is `ucp job result`.
 func (c *cli) jobResultCommand() *cobra.Command {
 	var to string
+	var s selection
 	cmd := &cobra.Command{
-		Use:   "result ID",
+		Use:   "result ID...",
 		Short: "Fetch the files that a job left",
 		Long: `Fetches the output files of an ended job into a directory, each at its own path,
 and what it wrote as files "stdout" and "stderr" (unless an output has that
-name). Files that are there already are replaced; nothing is written outside.`,
-		Example:           "  ucp job result 0198c2 --to results",
-		Args:              exactArgs("a job ID"),
+name). Files that are there already are replaced; nothing is written outside.
+
+` + selectHelp + ` The files
+of several jobs, and of those chosen, are each in a directory with the job's ID; of
+those chosen only jobs that have ended count.`,
+		Example:           "  ucp job result k7m2p9q4 --to results\n  ucp job result --label batch=7 --to results",
 		ValidArgsFunction: c.completeJobs(finishedState),
 	}
+	s.register(cmd)
+	cmd.Args = s.idsOrSelection
 	cmd.Flags().StringVar(&to, "to", ".", "`DIR` to write to; made when it is not there")
 	must(cmd.MarkFlagDirname("to"))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		j, err := client.Job(ctx, args[0], 0)
-		if err != nil {
-			return err
-		}
-		if !j.State.Final() {
-			return fmt.Errorf("job %s is %s; wait for its result with `ucp job wait %s`", j.ID, j.State, j.ID)
-		}
-		if j.Removed {
-			return fmt.Errorf("job %s has %s", j.ID, stateText(&j))
-		}
-		if j, err = c.awaitLeft(ctx, client, j); err != nil {
-			return err
-		}
-		files := outputFiles(client, &j)
-		for name, f := range map[string]outputFile{
-			"stdout": {j.Stdout, client.Stdout}, "stderr": {j.Stderr, client.Stderr},
-		} {
-			if _, taken := files[name]; !taken && f.blob != nil {
-				files[name] = f
+		if !s.given() && len(args) == 1 {
+			r, err := c.fetchResult(ctx, client, args[0], to)
+			if err != nil {
+				return err
 			}
+			return c.show(r, func(w io.Writer) { resultTable(w, &r, "") })
 		}
-		written, err := fetchFiles(ctx, string(j.ID), to, files)
-		if err != nil {
-			return err
-		}
-		return c.show(map[string]any{"id": j.ID, "dir": to, "files": written}, func(w io.Writer) {
-			if len(written) == 0 {
-				row(w, fmt.Sprintf("job %s left no files", j.ID))
-			}
-			for _, f := range written {
-				row(w, f)
-			}
-		})
+		return c.fetchMany(ctx, client, &s, args, to)
 	})
 	return cmd
+}
+
+// fetched is what was fetched of one job.
+type fetched struct {
+	ID    job.ID   `json:"id"`
+	Dir   string   `json:"dir"`
+	Files []string `json:"files"` // below Dir
+}
+
+func resultTable(w io.Writer, r *fetched, dir string) {
+	if len(r.Files) == 0 {
+		row(w, fmt.Sprintf("job %s left no files", r.ID))
+	}
+	for _, f := range r.Files {
+		row(w, filepath.Join(dir, f))
+	}
+}
+
+// fetchMany fetches what several jobs left, each into its own directory, as far as that is possible.
+func (c *cli) fetchMany(ctx context.Context, client *api.Client, s *selection, ids []string, to string) error {
+	if s.given() {
+		jobs, err := s.chosen(ctx, client, finalStates())
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			ids = append(ids, string(j.ID))
+		}
+	}
+	out := []fetched{}
+	var failed []error
+	for _, id := range ids {
+		r, err := c.fetchResult(ctx, client, id, filepath.Join(to, id))
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		out = append(out, r)
+	}
+	err := c.show(map[string]any{"results": out}, func(w io.Writer) {
+		for _, r := range out {
+			resultTable(w, &r, string(r.ID))
+		}
+	})
+	if err == nil && len(failed) > 0 {
+		err = fmt.Errorf("the results of %d of %d jobs are not fetched; the first: %w", len(failed), len(ids), failed[0])
+	}
+	return err
+}
+
+// fetchResult fetches what a job left into a directory.
+func (c *cli) fetchResult(ctx context.Context, client *api.Client, id, to string) (fetched, error) {
+	j, err := client.Job(ctx, id, 0)
+	if err != nil {
+		return fetched{}, err
+	}
+	if !j.State.Final() {
+		return fetched{}, fmt.Errorf("job %s is %s; wait for its result with `ucp job wait %s`", j.ID, j.State, j.ID)
+	}
+	if j.Removed {
+		return fetched{}, fmt.Errorf("job %s has %s", j.ID, stateText(&j))
+	}
+	if j, err = c.awaitLeft(ctx, client, j); err != nil {
+		return fetched{}, err
+	}
+	files := outputFiles(client, &j)
+	for name, f := range map[string]outputFile{
+		"stdout": {j.Stdout, client.Stdout}, "stderr": {j.Stderr, client.Stderr},
+	} {
+		if _, taken := files[name]; !taken && f.blob != nil {
+			files[name] = f
+		}
+	}
+	written, err := fetchFiles(ctx, string(j.ID), to, files)
+	return fetched{ID: j.ID, Dir: to, Files: written}, err
 }

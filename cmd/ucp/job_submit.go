@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
@@ -106,8 +105,7 @@ func readSpec(files *sources, path string) (doc []byte, contentType string, err 
 // job, so that a submission whose answer was lost can be looked up or repeated.
 func chooseID(id string) (job.ID, error) {
 	if id == "" {
-		v, err := uuid.NewV7()
-		return job.ID(v.String()), err
+		return api.NewJobID(), nil
 	}
 	if !label.ValidName(id) {
 		return "", fmt.Errorf("--id %q: use letters, digits and . _ -, at most 64, the first a letter or digit", id)

@@ -15,21 +15,30 @@ import (
 // jobWaitCommand is `ucp job wait`.
 func (c *cli) jobWaitCommand() *cobra.Command {
 	var p patience
+	var s selection
 	cmd := &cobra.Command{
-		Use:   "wait ID",
+		Use:   "wait ID...",
 		Short: "Wait until a job has ended, and end with its exit code",
 		Long: `Waits until a job has ended, prints its state, and ends with its exit code, or
 with 124 and the reason if the job's own timeout has ended it. A broker that stops
-answering is given 30 seconds to come back.`,
-		Example:           "  ucp job wait 0198c2\n  ucp job wait 0198c2 --timeout 10m",
-		Args:              exactArgs("a job ID"),
+answering is given 30 seconds to come back.
+
+` + selectHelp + ` Of several
+jobs, and of those chosen, the state of each is printed as it ends; the exit code is 0
+when all have succeeded, else 1.`,
+		Example:           "  ucp job wait k7m2p9q4\n  ucp job wait k7m2p9q4 --timeout 10m\n  ucp job wait --label batch=7",
 		ValidArgsFunction: c.completeJobs(unfinished),
 	}
+	s.register(cmd)
+	cmd.Args = s.idsOrSelection
 	cmd.Flags().DurationVar(&p.total, "timeout", 0, "give up waiting after this time, with exit code 1; the job goes on (0: never)")
 	p.register(cmd)
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		ctx, stop := c.interruptible(ctx)
 		defer stop()
+		if s.given() || len(args) > 1 {
+			return c.waitForMany(ctx, client, &s, args, p)
+		}
 		j, err := c.follow(ctx, client, args[0], time.Now(), p)
 		if err != nil {
 			return err
@@ -40,6 +49,41 @@ answering is given 30 seconds to come back.`,
 		return jobExit(&j, true)
 	})
 	return cmd
+}
+
+// waitForMany waits until several jobs have ended, and says of each how.
+func (c *cli) waitForMany(ctx context.Context, client *api.Client, s *selection, ids []string, p patience) error {
+	began := time.Now()
+	if s.given() {
+		jobs, err := s.chosen(ctx, client, nil)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			ids = append(ids, string(j.ID))
+		}
+	}
+	failed := 0
+	for _, id := range ids {
+		left := p
+		if p.total > 0 {
+			left.total = max(p.total-time.Since(began), time.Millisecond)
+		}
+		j, err := c.follow(ctx, client, id, began, left)
+		if err != nil {
+			return err
+		}
+		if err := c.show(j, func(w io.Writer) { row(w, j.ID, j.State) }); err != nil {
+			return err
+		}
+		if j.State != job.StateSucceeded {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d jobs have not succeeded", failed, len(ids))
+	}
+	return nil
 }
 
 // jobExit turns a final job into ucp's own end: the job's exit code, 124 and the

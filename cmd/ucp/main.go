@@ -8,9 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -18,6 +21,7 @@ func main() {
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
 		lookupEnv: os.LookupEnv,
 		terminal:  isTerminal(os.Stderr),
+		width:     columnsOf,
 		signals: func(ch chan<- os.Signal) func() {
 			signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 			return func() { signal.Stop(ch) }
@@ -48,6 +52,23 @@ func (c *cli) main(ctx context.Context, args []string) int {
 		fmt.Fprintf(c.err, "ucp: %s\n", c.explain(err))
 	}
 	return code
+}
+
+// columnsOf asks the terminal behind a stream how many columns it has; 0 where there is no terminal. A serial line that
+// can't tell counts as 80.
+func columnsOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	switch {
+	case err != nil:
+		return 0
+	case size.Col == 0:
+		return 80
+	}
+	return int(size.Col)
 }
 
 // isTerminal reports whether a person is likely to watch f. The null device is

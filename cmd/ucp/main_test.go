@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ type shell struct {
 	env      map[string]string
 	stdin    string
 	terminal bool
+	columns  int            // of the screen, 0 for none
 	signals  chan os.Signal // what the person presses
 	exited   chan int       // codes of processes that ended at once
 }
@@ -37,6 +39,7 @@ type ran struct {
 func (s *shell) cli(out, errOut *bytes.Buffer) *cli {
 	return &cli{
 		in: strings.NewReader(s.stdin), out: out, err: errOut, terminal: s.terminal,
+		width:     func(w io.Writer) int { return s.columns },
 		lookupEnv: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok },
 		signals: func(ch chan<- os.Signal) func() {
 			quit, done := make(chan struct{}), make(chan struct{})
@@ -123,7 +126,7 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 			require.NotEmpty(t, cmd.Example, cmd.CommandPath())
 		}
 	})
-	got := newShell(t).run()
+	got := newShell(t).run("--help")
 	require.Zero(t, got.code)
 	require.Contains(t, got.out, "Available Commands:")
 	require.NotContains(t, got.out, "worker")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type cli struct {
 
 	lookupEnv func(string) (string, bool)
 	terminal  bool                                 // err is watched by a person
+	width     func(w io.Writer) int                // columns of the screen that a stream of ours goes to, 0 if it is none
 	signals   func(chan<- os.Signal) (undo func()) // asks for SIGINT and SIGTERM
 	exit      func(code int)                       // ends the process at once
 
@@ -53,7 +55,7 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Every verb but "agent" talks to one broker; any one will do, each can answer for
+Alone it shows how things are, like "ucp status". Every verb but "agent" talks to one broker; any one will do, each can answer for
 every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
@@ -78,6 +80,13 @@ func (c *cli) rootCommand() *cobra.Command {
 			return c.globalsFromEnv(cmd.Root().PersistentFlags())
 		},
 	})
+	verbs := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.alone(cmd.Context(), cmd.Help)
+		}
+		return verbs(cmd, args)
+	}
 	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT` or URL of the broker to talk to (UCP_ADDR)")
 	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
 	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
@@ -90,6 +99,9 @@ func (c *cli) rootCommand() *cobra.Command {
 	)
 	return root
 }
+
+// outColumns is how wide the screen is that stdout goes to, 0 where it goes to none.
+func (c *cli) outColumns() int { return c.width(c.out) }
 
 // must is for mistakes in this program's own tables, which every test run meets.
 func must(err error) {
@@ -172,8 +184,17 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return fmt.Errorf("unexpected argument %q; see `%s --help`", args[len(names)], cmd.CommandPath())
 		}
-		return nil
+		return noneEmpty(cmd, args, names...)
 	}
+}
+
+// noneEmpty refuses arguments without any text, which a script passes where a variable is not set: an empty ID would mean
+// any job. The last name is that of all further arguments.
+func noneEmpty(cmd *cobra.Command, args []string, names ...string) error {
+	if i := slices.Index(args, ""); i >= 0 {
+		return fmt.Errorf("`%s` needs %s, and what is given is empty; see `%s --help`", cmd.CommandPath(), names[min(i, len(names)-1)], cmd.CommandPath())
+	}
+	return nil
 }
 
 // withClient makes the body of a verb that asks a broker.

@@ -17,30 +17,45 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// statusCommand is `ucp status`: how one broker is.
-func (c *cli) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "status",
-		Short: "Show how the broker and its peers are",
-		Long: `Shows how the broker is: its peers and their health, its vector clock (two
-brokers with equal clocks know the same), the jobs that run and are queued here,
+const statusHelp = `Shows how things are, as one broker sees it, in this order: emergencies in force; whether
+this is all there is to see, or what speaks against it; urgent jobs that do not run, and
+why (those of an emergency, or with a priority of 8 or more); brokers that are gone, what
+was there, and where it is now; which jobs were stopped for which; what has failed in the
+last hour; what room is left. It takes at most five seconds: what is not known by then
+is said. On a terminal what should be looked at is red, unless NO_COLOR is set.
+
+With --full it shows how that broker is: its peers and their health, its vector clock
+(two brokers with equal clocks know the same), the jobs that run and are queued here,
 whoever owns them, the unfinished jobs that it owns, wherever they run, and what its
 running jobs have asked for out of what it offers. All peers are called
 healthy only when nothing is known that speaks against it: Start says what a broker
 that has just started waits for until what it says of results counts; the list of
 peers marks clocks that are more than a minute off, starts that are not proven yet,
-and BREACHES, what a peer has said since this broker's start that it can't know.`,
-		Example:           "  ucp status\n  ucp status -o json",
+and BREACHES, what a peer has said since this broker's start that it can't know.`
+
+// statusCommand is `ucp status`: how things are.
+func (c *cli) statusCommand() *cobra.Command {
+	var full bool
+	cmd := &cobra.Command{
+		Use:               "status",
+		Short:             "Show how things are: emergencies, what waits, who is gone, what has failed",
+		Long:              statusHelp,
+		Example:           "  ucp status\n  ucp status --full\n  ucp status -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-			s, err := client.Coordination(ctx)
-			if err != nil {
-				return err
-			}
-			return c.show(s, func(w io.Writer) { statusTable(w, &s) })
-		}),
 	}
+	cmd.Flags().BoolVar(&full, "full", false, "show how the broker that answers is, and its peers")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		if !full {
+			return c.showScreen(ctx, client)
+		}
+		s, err := client.Coordination(ctx)
+		if err != nil {
+			return err
+		}
+		return c.show(s, func(w io.Writer) { statusTable(w, &s) })
+	})
+	return cmd
 }
 
 func statusTable(w io.Writer, s *api.Coordination) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ Memory:     0 B of 8 GiB asked for (0 %)
 Strategy:   fcfs
 Replicas:   3
 As of:      2026-01-31 15:04:05 UTC
-`[1:], ""}, s.run("status"))
+`[1:], ""}, s.run("status", "--full"))
 
 	last := asOf.Add(-12 * time.Second)
 	b.status.TotalPeers, b.status.HealthyPeers, b.status.UnhealthyPeers = 2, 1, 1
@@ -94,7 +95,7 @@ b     healthy                                                 10.0.0.2:8000  3s 
 c     UNHEALTHY, 3 unanswered                                 10.0.0.3:8000  never      10         0
 d     UNHEALTHY, it refuses our messages: protocol version 1  10.0.0.4:8000  never      0          0
 e     healthy, clock 2d0h AHEAD, not proven, BREACHES: 2      10.0.0.5:8000  never      0          0
-`[1:], ""}, s.run("status"))
+`[1:], ""}, s.run("status", "--full"))
 }
 
 func TestLongClockIsCut(t *testing.T) {
@@ -117,20 +118,67 @@ func threeJobs(b *fakeBroker) {
 func TestJobList(t *testing.T) {
 	b, s := newFakeBroker(t)
 	require.Equal(t, ran{0, "no jobs\n", ""}, s.run("job", "list"))
-	require.Equal(t, ran{0, "no running jobs\n", ""}, s.run("job", "list", "--state", "running"))
+	require.Equal(t, ran{0, "no job meets that\n", ""}, s.run("job", "list", "--state", "running"))
 	require.JSONEq(t, `{"jobs":[],"next":"","as_of":"2026-01-31T15:04:05Z"}`, s.run("job", "list", "-o", "json").out)
 	threeJobs(b)
+	b.jobs["j2"].Short = "j2s"
+	b.jobs["j3"].Silent, b.jobs["j3"].Executor, b.jobs["j3"].State = true, "b", job.StateRunning
 	require.Equal(t, ran{0, `
-ID  NAME        STATE      EXECUTOR  EXIT  AGE    TOOK  NOTE
-j3  -           pending    -         -     1m30s  -     no broker meets gpu
-j2  pumps.wasm  failed     b         3     1m30s  2.5s  exit code 3
-j1  -           succeeded  b         0     1m30s  2.5s
+ID   NAME        STATE      AT  AGE    TOOK  NOTE
+j3   -           running?   b   1m30s  -     b does not answer; no broker meets gpu
+j2s  pumps.wasm  failed     b   1m30s  2.5s  exit code 3
+j1   -           succeeded  b   1m30s  2.5s
 `[1:], ""}, s.run("job", "list"))
 	require.Contains(t, s.run("job", "list", "--limit", "2").out, "... more: --all, or --after j2\n")
 	got := s.run("job", "list", "--limit", "2", "--all").out
-	require.Contains(t, got, "j1  -           succeeded")
+	require.Contains(t, got, "j1   -           succeeded")
 	require.NotContains(t, got, "more")
-	require.NotContains(t, s.run("job", "list", "--state", "failed").out, "j1")
+	require.NotContains(t, s.run("job", "list", "--state", "failed,cancelled").out, "j1")
+	require.Contains(t, s.run("job", "list", "--label", "a in 7").errOut, "--label: ")
+	s.run("job", "list", "--state", "failed", "--label", "batch=7", "--label", "x", "--name", "pumps*", "--broker", "n1", "--emergency", "flood")
+	require.Equal(t, "broker=n1&emergency=flood&label=batch%3D7&label=x&limit=50&name=pumps%2A&state=failed", b.queries[len(b.queries)-1])
+}
+
+// On a screen no line is longer than that: what does not fit stands below its job.
+func TestJobListFitsTheScreen(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	b.jobs["j3"].Why = strings.Repeat("none of 3 live brokers can run it; ", 4)
+	s.columns = 60
+	require.Equal(t, ran{0, `
+ID  NAME        STATE      AT  AGE    TOOK  NOTE
+j3  -           pending    -   1m30s  -
+    none of 3 live brokers can run it; none of 3 live
+    brokers can run it; none of 3 live brokers can run it;
+    none of 3 live brokers can run it;
+j2  pumps.wasm  failed     b   1m30s  2.5s  exit code 3
+j1  -           succeeded  b   1m30s  2.5s
+`[1:], ""}, s.run("job", "list"))
+}
+
+// Jobs are named by their IDs, or chosen by what they are; never by nothing, and never by an empty ID.
+func TestVerbsTakeSelections(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, nil)
+	for _, verb := range []string{"wait", "cancel", "result"} {
+		require.Contains(t, s.run("job", verb).errOut, "needs a job ID, or a choice such as --label k=v;", verb)
+		require.Equal(t, "ucp: `ucp job "+verb+"` needs a job ID, and what is given is empty; see `ucp job "+verb+" --help`\n", s.run("job", verb, "").errOut)
+		require.Contains(t, s.run("job", verb, "x", "--name", "y").errOut, "give one or the other", verb)
+		require.Equal(t, ran{exitError, "", "ucp: no job meets that; nothing is done\n"}, s.run("job", verb, "--name", "y"))
+	}
+	for _, verb := range []string{"get", "logs"} {
+		require.Contains(t, s.run("job", verb, "").errOut, "what is given is empty", verb)
+	}
+	threeJobs(b)
+	require.Equal(t, ran{exitError, "j3  cancelled\n", "ucp: 1 of 2 jobs are not cancelled; the first: job j1: job j1 has already ended: succeeded\n"}, s.run("job", "cancel", "j3", "j1"))
+	b.jobs["j3"].State = job.StateQueued
+	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
+	require.Equal(t, ran{exitError, "", "ucp: no job meets that; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
+	require.Equal(t, ran{exitError, "j1  succeeded\nj2  failed\n", "ucp: 1 of 2 jobs have not succeeded\n"}, s.run("job", "wait", "j1", "j2"))
+	require.Equal(t, ran{exitError, "j2  failed\n", "ucp: 1 of 1 jobs have not succeeded\n"}, s.run("job", "wait", "--name", "pumps.wasm"))
+	b.leaves(b.jobs["j1"], "stdout", "log")
+	require.Equal(t, ran{0, "j1/stdout\n", ""}, s.run("job", "result", "--state", "succeeded", "--to", "x"))
+	requireFile(t, "x/j1/stdout", "log")
 }
 
 // Where the output is, is said with those that may have it and do not answer; that it is lost only when all have answered.

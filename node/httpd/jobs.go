@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
@@ -103,8 +101,7 @@ func submitStatus(s *broker.Submitted) int {
 
 func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 	if r.Method == http.MethodPost {
-		id, err := uuid.NewV7()
-		return job.ID(id.String()), err
+		return api.NewJobID(), nil
 	}
 	id := r.PathValue("id")
 	if !label.ValidName(id) {
@@ -206,6 +203,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	j := srv.view(f, true)
+	j.Silent = !j.State.Final() && srv.silent()[j.Executor]
 	if r.URL.RawQuery != "" && r.URL.Query().Get("copies") != "" {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err
@@ -237,45 +235,86 @@ func (srv *Server) handleCancel(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	limit, err := queryLimit(r)
+	in, err := readList(r)
 	if err != nil {
 		return err
-	}
-	state := job.State(q.Get("state"))
-	if state != "" && !validState(state) {
-		return fail(http.StatusBadRequest, api.CodeBadRequest, "?state=%.40s: one of %v", state, job.States)
-	}
-	if err := broker.ValidCursor(q.Get("after")); err != nil {
-		return fail(http.StatusBadRequest, api.CodeBadRequest, "?after: %v", err)
 	}
 	if _, err := srv.caughtUp(r); err != nil {
 		return err
 	}
 	l, err := ask[*broker.Listing](r.Context(), srv, func(t broker.Token) broker.Input {
-		return broker.List{Token: t, State: state, Limit: limit, After: q.Get("after")}
+		in.Token = t
+		return in
 	})
 	if err != nil {
 		return err
 	}
 	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
+	silent := srv.silent()
 	for _, rec := range l.Jobs {
-		out.Jobs = append(out.Jobs, srv.view(&broker.Found{
-			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, rec.Key()), Provisional: slices.Contains(l.Provisional, rec.Key()),
-			Emergency: l.Emergencies[rec.Key()],
-		}, false))
+		key := rec.Key()
+		j := srv.view(&broker.Found{
+			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, key), Provisional: slices.Contains(l.Provisional, key),
+			Emergency: l.Emergencies[key], Why: l.Why[key],
+		}, false)
+		if j.Short = l.Short[key]; j.ID != rec.ID {
+			j.Short = string(j.ID) // the short one means the first of that ID
+		}
+		j.Silent = silent[j.Executor] && !j.State.Final()
+		out.Jobs = append(out.Jobs, j)
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
 }
 
-func validState(s job.State) bool {
-	for _, x := range job.States {
-		if s == x {
-			return true
+// readList reads which jobs are asked for.
+func readList(r *http.Request) (in broker.List, err error) {
+	q := r.URL.Query()
+	if in.Limit, err = queryLimit(r); err != nil {
+		return in, err
+	}
+	bad := func(format string, args ...any) (broker.List, error) {
+		return in, fail(http.StatusBadRequest, api.CodeBadRequest, format, args...)
+	}
+	for s := range strings.SplitSeq(q.Get("state"), ",") {
+		if s != "" && !slices.Contains(job.States, job.State(s)) {
+			return bad("?state=%.40s: one of %v, or several with commas between them", s, job.States)
+		}
+		if s != "" {
+			in.States = append(in.States, job.State(s))
 		}
 	}
-	return false
+	for _, s := range q["label"] {
+		c, err := label.ParseSelector(s)
+		if err != nil {
+			return bad("?label: %v", err)
+		}
+		in.Labels = append(in.Labels, c)
+	}
+	if s := q.Get("since"); s != "" {
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return bad("?since=%.40s: a time such as 2026-01-31T15:04:05Z", s)
+		}
+		in.Since = clock.At(t)
+	}
+	in.Name, in.Broker, in.Emergency, in.After = q.Get("name"), q.Get("broker"), q.Get("emergency"), q.Get("after")
+	in.Urgent, in.Paused = q.Get("urgent") != "", q.Get("paused") != ""
+	if err := broker.ValidCursor(in.After); err != nil {
+		return bad("?after: %v", err)
+	}
+	return in, nil
+}
+
+// silent lists the brokers that do not answer this one.
+func (srv *Server) silent() map[string]bool {
+	out := map[string]bool{}
+	for name, p := range srv.coordination().PeerBrokers {
+		if !p.Healthy {
+			out[name] = true
+		}
+	}
+	return out
 }
 
 // view shows a job as the API does.

@@ -1,0 +1,519 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+// screenWithin is how long the screen may take. What is not known by then is said to be not known.
+const screenWithin = 5 * time.Second
+
+// Bounds of what the screen asks for and shows of one kind.
+const (
+	screenAsks  = 100
+	screenShows = 5
+)
+
+// screen is what `ucp status` shows: first what somebody must know who has no time. It is what one broker knows.
+type screen struct {
+	api.Coordination
+	Urgent  *api.JobList   `json:"urgent"`  // urgent jobs that do not run; null: not known
+	Gone    []goneBroker   `json:"gone"`    // null: not known
+	Stopped *api.JobList   `json:"stopped"` // jobs that make room for others now; null: not known
+	Failed  *api.JobList   `json:"failed"`  // jobs that failed, or expired, in the last hour; null: not known
+	Room    []room         `json:"room"`    // of the brokers that take jobs; null: not known
+	InAll   map[string]int `json:"in_all"`  // unfinished jobs of all brokers, by state
+	Unknown []string       `json:"unknown"` // what could not be found out in time, and why
+}
+
+// goneBroker is a broker that takes part and does not answer.
+type goneBroker struct {
+	Name  string       `json:"name"`
+	Since *time.Time   `json:"since"` // null: it was not met since the start of the broker that answers
+	Jobs  *api.JobList `json:"jobs"`  // what was there, and how it stands now; null: not known
+}
+
+// room is what a broker offers.
+type room struct {
+	Broker   string        `json:"broker"`
+	Capacity job.Resources `json:"capacity"`
+	Free     job.Resources `json:"free"`
+}
+
+// readScreen asks a broker for all that the screen shows, at most for screenWithin.
+func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, screenWithin, fmt.Errorf("it has not answered within %v", screenWithin))
+	defer cancel()
+	s := &screen{InAll: map[string]int{}, Unknown: []string{}}
+	var err error
+	if s.Coordination, err = client.Coordination(ctx); err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	ask := func(what string, do func() error) {
+		work.Go(func() {
+			if err := do(); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				s.Unknown = append(s.Unknown, fmt.Sprintf("%s: %v", what, err))
+			}
+		})
+	}
+	list := func(what string, into **api.JobList, o api.ListOptions) {
+		ask(what, func() error {
+			l, err := listJobs(ctx, client, o, screenAsks)
+			if err == nil {
+				*into = &l
+			}
+			return err
+		})
+	}
+	list("urgent jobs", &s.Urgent, api.ListOptions{States: unfinishedStates(), Urgent: true})
+	list("stopped jobs", &s.Stopped, api.ListOptions{States: unfinishedStates(), Paused: true})
+	list("failed jobs", &s.Failed, api.ListOptions{States: []job.State{job.StateFailed, job.StateExpired}, Since: s.AsOf.Add(-time.Hour)})
+	ask("members", func() (err error) { s.Gone, err = goneFrom(client.Members(ctx)); return err })
+	var rows map[string]json.RawMessage
+	ask("room", func() (err error) { rows, err = client.Metadata(ctx); return err })
+	work.Wait()
+	if s.Urgent != nil {
+		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return j.State == job.StateRunning && !j.Silent })
+	}
+	if err := s.addRoom(rows); err != nil {
+		s.Room, s.Unknown = nil, append(s.Unknown, fmt.Sprintf("room: %v", err))
+	}
+	for i := range s.Gone {
+		g := &s.Gone[i]
+		since := s.AsOf.Add(-time.Hour)
+		if p := s.PeerBrokers[g.Name]; g.Since == nil && p.LastSeen > 0 {
+			seen := time.Unix(p.LastSeen, 0).UTC()
+			g.Since = &seen
+		}
+		if g.Since != nil {
+			since = g.Since.Add(-time.Minute) // it went before that was noticed
+		}
+		list("jobs at "+g.Name, &g.Jobs, api.ListOptions{Broker: g.Name, Since: since})
+	}
+	work.Wait()
+	slices.Sort(s.Unknown)
+	return s, nil
+}
+
+// goneFrom lists the brokers that take part and do not answer.
+func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := []goneBroker{}
+	for _, m := range l.Members {
+		if m.Roll == "open" && (m.Away || m.Status == "failed") {
+			out = append(out, goneBroker{Name: m.Name, Since: m.AwaySince})
+		}
+	}
+	return out, nil
+}
+
+// addRoom reads the metadata of the brokers: what those that answer and take jobs have free, and how many jobs there are.
+func (s *screen) addRoom(rows map[string]json.RawMessage) error {
+	if rows != nil {
+		s.Room = []room{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		var m struct {
+			Capabilities struct{ Capacity job.Resources }
+			Usage        job.Resources
+			Jobs         map[string]int
+			Draining     bool
+			Full         bool
+		}
+		if err := json.Unmarshal(rows[name], &m); err != nil {
+			return fmt.Errorf("the metadata of %s: %w", name, err)
+		}
+		for state, n := range m.Jobs {
+			s.InAll[state] += n
+		}
+		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name != s.Name && (!isPeer || !p.Healthy) {
+			continue
+		}
+		s.Room = append(s.Room, room{Broker: name, Capacity: m.Capabilities.Capacity, Free: m.Capabilities.Capacity.Minus(m.Usage)})
+	}
+	return nil
+}
+
+// panel is one part of the screen.
+type panel struct {
+	title string
+	lines []string // the first one says how it stands
+	alarm bool     // somebody should act
+}
+
+// print writes the screen for a person, in so many columns.
+func (s *screen) print(w io.Writer, columns int, colour bool) error {
+	const indent = 11
+	for _, p := range s.panels() {
+		title := p.title
+		for i, text := range p.lines {
+			hang := ""
+			for _, line := range wrapped(text, columns-indent-2) {
+				line = hang + line
+				if colour && p.alarm && i == 0 {
+					line = "\x1b[1;31m" + line + "\x1b[0m"
+				}
+				line = fmt.Sprintf("%-*s", indent, title) + line
+				if colour && title != "" {
+					line = "\x1b[1m" + title + "\x1b[0m" + line[len(title):]
+				}
+				if _, err := fmt.Fprintln(w, line); err != nil {
+					return err
+				}
+				title, hang = "", "  "
+			}
+		}
+	}
+	return nil
+}
+
+func (s *screen) panels() []panel {
+	out := []panel{s.emergencyPanel(), s.trustPanel(), s.urgentPanel()}
+	out = append(out, s.gonePanel(), s.stoppedPanel(), s.failedPanel(), s.roomPanel())
+	out = append(out, panel{title: "As of", lines: []string{fmt.Sprintf("%s, as %s sees it; `ucp status --full` shows more of that broker", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"), s.Name)}})
+	for i := range out {
+		for k := range out[i].lines {
+			out[i].lines[k] = oneLine(out[i].lines[k])
+		}
+	}
+	return out
+}
+
+// emergencyPanel: what is in force, where, until when.
+func (s *screen) emergencyPanel() panel {
+	p := panel{title: "Emergency", alarm: len(s.Emergencies) > 0}
+	for _, e := range s.Emergencies {
+		where := "everywhere"
+		if len(e.Scope) > 0 {
+			where = "where " + strings.Join(e.Scope, " and ")
+		}
+		if !e.InScope {
+			where += " (not at " + s.Name + ")"
+		}
+		text := fmt.Sprintf("%s: %s %s, until %s (%s left)", e.ID, strings.ToUpper(e.Level), where, shortTime(e.Until, e.AsOf), humanDuration(max(e.Until.Time().Sub(e.AsOf), 0).Truncate(time.Second)))
+		if e.Message != "" {
+			text += ": " + e.Message
+		}
+		p.lines = append(p.lines, text)
+	}
+	if len(p.lines) == 0 {
+		p.lines = []string{"none in force"}
+	}
+	return p
+}
+
+// trustPanel: whether this is all, or only what one part of the cluster knows.
+func (s *screen) trustPanel() panel {
+	p := panel{title: "Trust it?"}
+	seen, all := 1+s.HealthyPeers, 1+s.TotalPeers
+	var buts []string
+	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
+		switch peer := s.PeerBrokers[name]; {
+		case !peer.Healthy:
+			buts = append(buts, s.silence(name, &peer))
+		case healthText(&peer) != "healthy":
+			buts = append(buts, name+": "+strings.TrimPrefix(healthText(&peer), "healthy, "))
+		}
+	}
+	switch {
+	case !s.CoordinatorRunning:
+		buts = append(buts, s.Name+" is leaving")
+	case s.Draining:
+		buts = append(buts, s.Name+" drains, and takes no new jobs")
+	}
+	if s.DiskFull {
+		buts = append(buts, s.Name+"'s disk is full: it refuses new jobs")
+	}
+	if s.Withdrawn != "" {
+		buts = append(buts, s.Name+" takes no jobs: "+s.Withdrawn)
+	}
+	if s.Unproven {
+		buts = append(buts, s.Name+" has just started: "+cmp.Or(s.AwaitsProof, "results are provisional"))
+	}
+	if s.Quarantined > 0 {
+		buts = append(buts, fmt.Sprintf("%s can't read %d records of its peers", s.Name, s.Quarantined))
+	}
+	if text := timeLine(&s.Coordination); text != "" {
+		buts = append(buts, "it is "+text)
+	}
+	buts = append(buts, s.Warnings...)
+	for _, text := range s.Unknown {
+		buts = append(buts, "not known: "+text)
+	}
+	switch {
+	case all == 1 && len(buts) == 0:
+		p.lines = []string{fmt.Sprintf("yes, of %s alone: it has met no other broker", s.Name)}
+	case seen < all:
+		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen, all)}
+	case len(buts) > 0:
+		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: you see all %d brokers, but", all)}
+	default:
+		p.lines = []string{fmt.Sprintf("yes: you see all %d brokers, and have heard of each in the last %s", all, s.oldestWord())}
+	}
+	p.lines = append(p.lines, buts...)
+	return p
+}
+
+// oldestWord is how long ago that peer was heard of that was heard of the longest ago.
+func (s *screen) oldestWord() string {
+	oldest := s.AsOf
+	for _, p := range s.PeerBrokers {
+		if t := time.Unix(p.LastSeen, 0); t.Before(oldest) {
+			oldest = t
+		}
+	}
+	return humanDuration(s.AsOf.Sub(oldest).Truncate(time.Second))
+}
+
+// silence says of a broker that is not well what is wrong with it, and since when.
+func (s *screen) silence(name string, peer *api.Peer) string {
+	text := name + " silent"
+	if peer.Stranger != "" || peer.Refused != "" {
+		text = name + ": " + healthText(peer)
+	}
+	if peer.LastSeen == 0 {
+		return text + ", not heard of since " + s.Name + " started"
+	}
+	return text + " since " + sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
+}
+
+// sinceText is an instant, and how long ago that was.
+func sinceText(at, now time.Time) string {
+	return fmt.Sprintf("%s (%s)", shortTime(clock.At(at), now), ago(clock.At(at), now))
+}
+
+// shown are the first few of a list as lines, and in a last line how many more there are, and the command that lists them.
+func shown(l *api.JobList, line func(j *api.Job) string, more string) (lines []string) {
+	for i := range l.Jobs[:min(len(l.Jobs), screenShows)] {
+		lines = append(lines, line(&l.Jobs[i]))
+	}
+	if n := len(l.Jobs) - screenShows; n > 0 {
+		lines = append(lines, fmt.Sprintf("and %s more: `ucp job list %s`", atLeast(n, l), more))
+	}
+	return lines
+}
+
+// atLeast writes a number of jobs of a list that may have more pages.
+func atLeast(n int, l *api.JobList) string {
+	if l.Next != "" {
+		return strconv.Itoa(n) + " or"
+	}
+	return strconv.Itoa(n)
+}
+
+// jobCount counts jobs in words.
+func jobCount(n int, l *api.JobList) string {
+	text := "jobs"
+	if n == 1 {
+		text = "job"
+	}
+	if l != nil && l.Next != "" {
+		return fmt.Sprintf("%d or more %s", n, text)
+	}
+	return fmt.Sprintf("%d %s", n, text)
+}
+
+// stateList is how states are given to --state.
+func stateList(states []job.State) string {
+	var names []string
+	for _, s := range states {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ",")
+}
+
+// called is how a person knows a job.
+func called(j *api.Job) string {
+	if j.Name == "" || j.Name == string(j.ID) {
+		return shortID(j)
+	}
+	return shortID(j) + " " + shorten(j.Name, 24)
+}
+
+// urgentPanel: urgent jobs that do not run, and why. Those of an emergency come first, and the oldest of them.
+func (s *screen) urgentPanel() panel {
+	p := panel{title: "Urgent"}
+	switch l := s.Urgent; {
+	case l == nil:
+		return panel{"Urgent", []string{"not known"}, true}
+	case len(l.Jobs) == 0:
+		p.lines = []string{"no urgent job waits"}
+	default:
+		slices.SortStableFunc(l.Jobs, func(a, b api.Job) int {
+			return cmp.Or(-cmp.Compare(min(len(a.Emergency), 1), min(len(b.Emergency), 1)), cmp.Compare(a.SubmittedAt, b.SubmittedAt))
+		})
+		p.alarm, p.lines = true, []string{jobCount(len(l.Jobs), l) + " that should run at once"}
+		p.lines = append(p.lines, shown(l, func(j *api.Job) string {
+			return fmt.Sprintf("%s, %s for %s: %s", called(j), stateIn(j), ago(j.SubmittedAt, l.AsOf), cmp.Or(noteOf(j), "no reason is known here"))
+		}, "--state "+stateList(unfinishedStates()))...)
+	}
+	return p
+}
+
+// gonePanel: brokers that are gone, what ran there, where it is now.
+func (s *screen) gonePanel() panel {
+	p := panel{title: "Gone", alarm: len(s.Gone) > 0}
+	for _, g := range s.Gone {
+		text := g.Name
+		if g.Since != nil {
+			text += " since " + sinceText(*g.Since, s.AsOf)
+		}
+		if g.Jobs == nil {
+			p.lines = append(p.lines, text+": what was there is not known")
+			continue
+		}
+		l := *g.Jobs
+		l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(j api.Job) bool { return j.State.Final() && j.Executor == g.Name })
+		if len(l.Jobs) == 0 {
+			p.lines = append(p.lines, text+": nothing was left there")
+			continue
+		}
+		p.lines = append(p.lines, fmt.Sprintf("%s, with %s", text, jobCount(len(l.Jobs), &l)))
+		p.lines = append(p.lines, shown(&l, func(j *api.Job) string { return called(j) + ": " + whereNow(j, g.Name) }, "--broker "+g.Name)...)
+	}
+	switch {
+	case s.Gone == nil:
+		return panel{"Gone", []string{"not known"}, true}
+	case len(s.Gone) == 0:
+		p.lines = []string{"no broker is gone"}
+	}
+	return p
+}
+
+// whereNow says what has become of a job that was at a broker.
+func whereNow(j *api.Job, gone string) string {
+	switch {
+	case j.Executor == gone:
+		return string(j.State) + "? still counted there"
+	case j.State.Final():
+		return strings.TrimSuffix(string(j.State)+" at "+j.Executor, " at ")
+	case j.Executor == "":
+		return strings.TrimSuffix("now "+string(j.State)+": "+j.Why, ": ")
+	}
+	return "now " + stateIn(j) + " at " + j.Executor
+}
+
+// stoppedPanel: who was stopped for whom.
+func (s *screen) stoppedPanel() panel {
+	switch l := s.Stopped; {
+	case l == nil:
+		return panel{"Stopped", []string{"not known"}, true}
+	case len(l.Jobs) == 0:
+		return panel{title: "Stopped", lines: []string{"no job makes room for another"}}
+	default:
+		lines := []string{jobCount(len(l.Jobs), l) + " stopped for others"}
+		return panel{title: "Stopped", lines: append(lines, shown(l, func(j *api.Job) string {
+			last := j.Pauses[len(j.Pauses)-1]
+			text := fmt.Sprintf("%s for %s at %s since %s", called(j), last.For, last.At, sinceText(last.From.Time(), l.AsOf))
+			if last.Emergency != "" {
+				text += ", because of " + last.Emergency
+			}
+			return text
+		}, "--state suspended,queued")...)}
+	}
+}
+
+// failedPanel: what has failed in the last hour.
+func (s *screen) failedPanel() panel {
+	switch l := s.Failed; {
+	case l == nil:
+		return panel{"Failed", []string{"not known"}, true}
+	case len(l.Jobs) == 0:
+		return panel{title: "Failed", lines: []string{"nothing in the last hour"}}
+	default:
+		lines := []string{jobCount(len(l.Jobs), l) + " in the last hour"}
+		slices.SortStableFunc(l.Jobs, func(a, b api.Job) int { return cmp.Compare(b.FinishedAt, a.FinishedAt) })
+		return panel{title: "Failed", alarm: true, lines: append(lines, shown(l, func(j *api.Job) string {
+			at := ""
+			if j.Executor != "" {
+				at = " at " + j.Executor
+			}
+			return fmt.Sprintf("%s%s, %s ago: %s", called(j), at, ago(j.FinishedAt, l.AsOf), cmp.Or(noteOf(j), string(j.State)))
+		}, "--state failed,expired")...)}
+	}
+}
+
+// roomPanel: what is left for more jobs, and how many there are.
+func (s *screen) roomPanel() panel {
+	switch {
+	case s.Room == nil:
+		return panel{"Room", []string{"not known"}, true}
+	case len(s.Room) == 0:
+		return panel{"Room", []string{"NONE: no broker that answers takes jobs"}, true}
+	}
+	var free, all job.Resources
+	for _, r := range s.Room {
+		free, all = free.Plus(r.Free), all.Plus(r.Capacity)
+	}
+	most := slices.MaxFunc(s.Room, func(a, b room) int {
+		return cmp.Or(cmp.Compare(a.Free.CPU, b.Free.CPU), cmp.Compare(a.Free.Memory, b.Free.Memory))
+	})
+	text := fmt.Sprintf("%s of %s cores and %s of %s free", cores(free.CPU), cores(all.CPU), humanBytes(max(free.Memory, 0)), humanBytes(all.Memory))
+	if len(s.Room) > 1 {
+		text += fmt.Sprintf("; most at %s: %s cores, %s", most.Broker, cores(most.Free.CPU), humanBytes(max(most.Free.Memory, 0)))
+	}
+	runs := s.InAll[string(job.StateRunning)]
+	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
+	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%d jobs run, %d wait", runs, waits)}, alarm: free.CPU <= 0}
+}
+
+// cores writes millicores as cores.
+func cores(milli int64) string {
+	return strconv.FormatFloat(float64(max(milli, 0))/1000, 'f', -1, 64)
+}
+
+// colours reports whether stdout is a screen that shows colours, to somebody who wants them (https://no-color.org).
+func (c *cli) colours() bool {
+	unwanted, _ := c.lookupEnv("NO_COLOR")
+	term, _ := c.lookupEnv("TERM")
+	return c.outColumns() > 0 && unwanted == "" && term != "dumb"
+}
+
+// showScreen asks a broker, and shows the screen.
+func (c *cli) showScreen(ctx context.Context, client *api.Client) error {
+	s, err := readScreen(ctx, client)
+	if err != nil {
+		return err
+	}
+	if c.format == formatJSON {
+		return c.show(s, nil)
+	}
+	return s.print(c.out, cmp.Or(c.outColumns(), 80), c.colours())
+}
+
+// alone is `ucp` without a verb: the screen, or where no broker answers how to begin.
+func (c *cli) alone(ctx context.Context, help func() error) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	err = c.showScreen(ctx, client)
+	var u *api.UnreachableError
+	if errors.As(err, &u) {
+		if err := help(); err != nil {
+			return err
+		}
+	}
+	return err
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+)
+
+func offering(name string, cpu, used int64) string {
+	return fmt.Sprintf(`%q:{"capabilities":{"capacity":{"cpu":%d,"memory":8589934592}},"usage":{"cpu":%d,"memory":0},"jobs":{"running":2,"queued":1}}`, name, cpu, used)
+}
+
+// A night on which all goes well is told in a few lines, by `ucp` alone and by `ucp status`.
+func TestScreenOfAQuietNight(t *testing.T) {
+	b, s := newFakeBroker(t)
+	seen := asOf.Add(-7 * time.Second).Unix()
+	b.status = api.Coordination{
+		CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 1, HealthyPeers: 1,
+		PeerBrokers: map[string]api.Peer{"van-2": {Healthy: true, LastSeen: seen}},
+	}
+	b.metadata = offering("van-1", 4000, 500) + "," + offering("van-2", 2000, 0)
+	want := ran{0, `
+Emergency  none in force
+Trust it?  yes: you see all 2 brokers, and have heard of each in the last 7s
+Urgent     no urgent job waits
+Gone       no broker is gone
+Stopped    no job makes room for another
+Failed     nothing in the last hour
+Room       5.5 of 6 cores and 16 GiB of 16 GiB free; most at van-1: 3.5 cores,
+             8 GiB
+           4 jobs run, 2 wait
+As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --full`\n             shows more of that broker\n", ""}
+	require.Equal(t, want, s.run("status"))
+	require.Equal(t, want, s.run())
+	var as struct {
+		Name   string `json:"name"`
+		Room   []room `json:"room"`
+		Urgent api.JobList
+	}
+	require.NoError(t, json.Unmarshal([]byte(s.run("status", "-o", "json").out), &as))
+	require.Equal(t, "van-1", as.Name)
+	require.EqualValues(t, 3500, as.Room[0].Free.CPU)
+
+	b.status.TotalPeers, b.status.HealthyPeers, b.status.PeerBrokers = 0, 0, nil
+	require.Contains(t, s.run().out, "Trust it?  yes, of van-1 alone: it has met no other broker\n")
+	b.status.Draining = true
+	require.Contains(t, s.run().out, "van-1 drains, and takes no new jobs")
+}
+
+// aBadNight is the issue's: an emergency, a broker gone, jobs stopped, failed, and one urgent one that can't run.
+func aBadNight(t *testing.T) *shell {
+	b, s := newFakeBroker(t)
+	at := func(ago time.Duration) clock.Time { return clock.At(asOf.Add(-ago)) }
+	since := asOf.Add(-12 * time.Minute)
+	b.status = api.Coordination{
+		CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 3, HealthyPeers: 2, UnhealthyPeers: 1,
+		PeerBrokers: map[string]api.Peer{
+			"van-2": {Healthy: true, LastSeen: asOf.Unix()}, "van-3": {LastSeen: asOf.Add(-13 * time.Minute).Unix()},
+			"van-4": {Healthy: true, TakesNone: "its disk is full"},
+		},
+		Emergencies: []api.Emergency{{ID: "flood-1", Level: "critical", Scope: []string{"district=7"}, Until: at(-2 * time.Hour), Message: "pumps first", Active: true, AsOf: asOf}},
+	}
+	b.metadata = offering("van-1", 4000, 4000) + "," + offering("van-3", 64000, 0)
+	b.members.Members = []api.Member{
+		{Name: "van-1", Roll: "open", Status: "alive", Self: true}, {Name: "van-2", Roll: "open", Status: "alive"},
+		{Name: "van-3", Roll: "open", Status: "failed", Away: true, AwaySince: &since}, {Name: "old", Roll: "left", Status: "left"},
+	}
+	threeJobs(b)
+	b.jobs["j3"].Why, b.jobs["j3"].Emergency, b.jobs["j3"].Name = "none of 2 live brokers can run it: needs 64 cores; the largest broker has 4", "flood-1", "pump-7"
+	b.jobs["j3"].Attempts = []api.Attempt{{Executor: "van-3", State: job.AttemptLost}}
+	b.jobs["j2"].FinishedAt = at(3 * time.Minute)
+	j1 := ended("j1", job.StateSuspended, nil, "")
+	j1.Name, j1.Executor, j1.Silent = "map\x1b[2J", "van-3", true
+	j1.Pauses = []api.Pause{{At: "van-1", For: "pumps", Emergency: "flood-1", Mode: job.Suspend, From: at(time.Minute)}}
+	b.jobs["j1"] = &j1
+	return s
+}
+
+// What somebody must know who has no time stands there in the order in which it matters, and in 80 columns.
+func TestScreenOfABadNight(t *testing.T) {
+	s := aBadNight(t)
+	require.Equal(t, ran{0, `
+Emergency  flood-1: CRITICAL where district=7 (not at van-1), until 17:04:05
+             (2h0m left): pumps first
+Trust it?  NOT ALL OF IT: you see 3 of 4 brokers
+           van-3 silent since 14:51:05 (13m0s)
+           van-4: TAKES NO JOBS: its disk is full
+Urgent     1 job that should run at once
+           j3 pump-7, pending for 1m30s: has the level of flood-1; none of 2
+             live brokers can run it: needs 64 cores; the largest broker has 4
+Gone       van-3 since 14:52:05 (12m0s), with 2 jobs
+           j3 pump-7: now pending: none of 2 live brokers can run it: needs 64
+             cores; the largest broker has 4
+           j1 map [2J: suspended? still counted there
+Stopped    1 job stopped for others
+           j1 map [2J for pumps at van-1 since 15:03:05 (1m0s), because of
+             flood-1
+Failed     1 job in the last hour
+           j2 pumps.wasm at b, 3m0s ago: exit code 3
+Room       0 of 4 cores and 8 GiB of 8 GiB free
+           4 jobs run, 2 wait
+As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --full`\n             shows more of that broker\n", ""}, s.run("status"))
+	for _, columns := range []int{0, 40, 80, 132} {
+		s.columns = columns
+		s.env["NO_COLOR"] = "1"
+		got := s.run("status").out
+		require.NotContains(t, got, "\x1b", "nobody asked for colours")
+		for line := range strings.Lines(got) {
+			require.LessOrEqual(t, len([]rune(line)), cmp.Or(columns, 80)+1, "with its end: %q", line)
+		}
+	}
+	s.columns, s.env["NO_COLOR"] = 80, ""
+	got := s.run("status").out
+	require.Contains(t, got, "\x1b[1mTrust it?\x1b[0m  \x1b[1;31mNOT ALL OF IT: you see 3 of 4 brokers\x1b[0m\n")
+	require.NotContains(t, got, "\x1b[2J", "what came from outside can't move the cursor")
+	s.env["TERM"] = "dumb"
+	require.NotContains(t, s.run("status").out, "\x1b")
+	s.env["TERM"], s.columns = "xterm", 0
+	require.NotContains(t, s.run("status").out, "\x1b", "a pipe is no terminal")
+}
+
+// What can't be found out is said, and nothing that stands on it looks well.
+func TestScreenSaysWhatItDoesNotKnow(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/broker/coordination-status" {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write([]byte(`{"error":"the store has failed","code":"internal"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"name":"a","coordinator_running":true}`))
+	})
+	got := s.run()
+	require.Zero(t, got.code)
+	require.Contains(t, got.out, "not known: urgent jobs: the store has failed\n")
+	require.Regexp(t, `(?m)^Urgent +not known$`, got.out)
+	require.Regexp(t, `(?m)^Failed +not known$`, got.out)
+	require.Regexp(t, `(?m)^Stopped +not known$`, got.out)
+	require.Regexp(t, `(?m)^Gone +not known$`, got.out)
+	require.Regexp(t, `(?m)^Room +not known$`, got.out)
+	require.NotContains(t, got.out, "yes")
+}
+
+// Without a broker `ucp` alone says so, and how to begin.
+func TestAloneWithoutABroker(t *testing.T) {
+	got := newShell(t).run("--addr", "127.0.0.1:1")
+	require.Equal(t, exitError, got.code)
+	require.Contains(t, got.out, "Available Commands:")
+	require.Contains(t, got.errOut, "no broker answers at 127.0.0.1:1;")
+	require.Equal(t, exitError, newShell(t).run("status", "--addr", "127.0.0.1:1").code)
+}

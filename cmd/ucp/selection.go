@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
+)
+
+// selection chooses jobs by what they are, where a verb does not name them by their IDs.
+type selection struct {
+	states, labels          []string
+	name, broker, emergency string
+}
+
+// selectHelp says to verbs that take IDs what else they take.
+const selectHelp = `Name the jobs by their IDs, or choose them by --state, --label, --name, --broker and
+--emergency; all that are given must hold.`
+
+func (s *selection) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&s.states, "state", nil, "jobs in this `STATE`, or one of several, with commas between them: "+stateNames())
+	f.StringArrayVar(&s.labels, "label", nil, "jobs whose labels meet `CONDITION`: k=v, k!=v, \"k in (a,b)\" or k; repeatable, all must hold")
+	f.StringVar(&s.name, "name", "", "jobs with this `NAME`; with a final *, whose name begins so")
+	f.StringVar(&s.broker, "broker", "", "jobs placed at the broker `NAME`, or with an attempt there")
+	f.StringVar(&s.emergency, "emergency", "", "jobs that name the emergency `ID` or type, have their level of it, or made room because of it")
+	must(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// given reports whether anything is chosen.
+func (s *selection) given() bool {
+	return len(s.states) > 0 || len(s.labels) > 0 || s.name != "" || s.broker != "" || s.emergency != ""
+}
+
+// options are what the broker is asked for. What is written wrong is an error.
+func (s *selection) options() (api.ListOptions, error) {
+	o := api.ListOptions{Labels: s.labels, Name: s.name, Broker: s.broker, Emergency: s.emergency}
+	for _, text := range s.states {
+		if !slices.Contains(job.States, job.State(text)) {
+			return o, fmt.Errorf("--state %q: want one of %s", text, stateNames())
+		}
+		o.States = append(o.States, job.State(text))
+	}
+	for _, text := range s.labels {
+		if _, err := label.ParseSelector(text); err != nil {
+			return o, fmt.Errorf("--label: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// chosen lists the jobs that are chosen in one of the states, all of them; none is an error.
+func (s *selection) chosen(ctx context.Context, client *api.Client, states []job.State) ([]api.Job, error) {
+	o, err := s.options()
+	if err != nil {
+		return nil, err
+	}
+	if len(o.States) == 0 {
+		o.States = states
+	}
+	l, err := listJobs(ctx, client, o, 0)
+	if err == nil && len(l.Jobs) == 0 {
+		err = errors.New("no job meets that; nothing is done")
+	}
+	return l.Jobs, err
+}
+
+// idsOrSelection wants IDs, or a selection instead of them.
+func (s *selection) idsOrSelection(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0 && !s.given():
+		return fmt.Errorf("`%s` needs a job ID, or a choice such as --label k=v; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+	case len(args) > 0 && s.given():
+		return fmt.Errorf("%q and a choice of jobs by flags: give one or the other; see `%s --help`", args[0], cmd.CommandPath())
+	}
+	return noneEmpty(cmd, args, "a job ID")
+}
+
+// unfinishedStates are those of jobs that go on.
+func unfinishedStates() []job.State { return statesThat(unfinished) }
+
+// finalStates are those of jobs that have ended.
+func finalStates() []job.State { return statesThat(finishedState) }
+
+func statesThat(are func(job.State) bool) []job.State {
+	return slices.DeleteFunc(slices.Clone(job.States), func(s job.State) bool { return !are(s) })
+}

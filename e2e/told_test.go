@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What people are told after a broker was killed: that they do not see all, who is silent, what was there and where it is
+// now. Nothing is called well that is not.
+func TestTheScreenAfterAKill(t *testing.T) {
+	brokers := startCluster(t, 3, "--allow-process")
+	a, c := brokers[0], brokers[2]
+	eventually(t, 30*time.Second, "the screen says that all is well", func() bool {
+		return strings.Contains(a.ucp().stdout, "Trust it?  yes: you see all 3 brokers")
+	})
+	for _, id := range []string{"pinned", "free"} {
+		args := []string{"run", "--detach", "--id", id, "--name", "pumps-" + id, "--driver", "process", "--priority", "9", "--label", "batch=7", "sleep", "--", "60"}
+		if id == "pinned" {
+			args = append(args[:len(args)-3], "--constraint", "name=c", "sleep", "--", "60")
+		}
+		r := c.ucp(args...)
+		require.Equal(t, 0, r.code, r.stderr)
+	}
+	eventually(t, 30*time.Second, "the pinned job runs at c", func() bool {
+		return strings.Contains(a.ucp("job", "list", "--broker", "c", "--state", "running").stdout, "pinned")
+	})
+	c.signal(syscall.SIGKILL, 5*time.Second)
+	var screen string
+	eventually(t, 30*time.Second, "the screen says that c is gone", func() bool {
+		screen = a.ucp("status").stdout
+		return strings.Contains(screen, "NOT ALL OF IT: you see 2 of 3 brokers") && strings.Contains(screen, "pinned pumps-pinned: ")
+	})
+	t.Log(screen)
+	require.Regexp(t, `(?m)^ +c silent since \d\d:\d\d:\d\d \(`, screen)
+	require.Regexp(t, `(?m)^Gone +c since \d\d:\d\d:\d\d \(`, screen)
+	require.Regexp(t, `(?m)^Urgent +1 job that should run at once\n +pinned pumps-pinned, running\? for .*: c does not answer`, screen)
+	for line := range strings.Lines(screen) {
+		require.LessOrEqual(t, len([]rune(line)), 81, line)
+	}
+	r := a.ucp("job", "cancel", "--label", "batch=7", "--name", "pumps*")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Equal(t, 2, strings.Count(r.stdout, "cancelled"), r.stdout)
+	require.Equal(t, 1, a.ucp("job", "cancel", "--label", "batch=7").code, "nothing is left to cancel")
+}
