@@ -31,6 +31,7 @@ type agentConfig struct {
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
+	KeepStrategy                      bool
 	Weights                           resolve.Weights
 	ConflictHistory                   int
 	CPU, Memory                       int64 // millicores, bytes
@@ -62,7 +63,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
 		LogFormat: f.logFormat,
-		Strategy:  resolve.Strategy(f.strategy), ConflictHistory: f.conflictHistory,
+		Strategy:  resolve.Strategy(f.strategy), KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
@@ -91,6 +92,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 	return cfg, nil
 }
 
+// keepStrategy is the value of --emergency-strategy by which emergencies change nothing.
+const keepStrategy = "keep"
+
 // wrong makes an error that says where the value came from.
 func (f *agentFlags) wrong(flag, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", f.origin[flag], fmt.Errorf(format, args...))
@@ -102,6 +106,9 @@ func (f *agentFlags) checkIdentity() error {
 	}
 	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
 		return f.wrong("strategy", "%w", err)
+	}
+	if f.emergencyStrategy != keepStrategy && f.emergencyStrategy != string(resolve.Emergency) {
+		return f.wrong("emergency-strategy", "%q: want %s or %s", f.emergencyStrategy, resolve.Emergency, keepStrategy)
 	}
 	if _, err := f.weightsOf(); err != nil {
 		return f.wrong("weight", "%w", err)
