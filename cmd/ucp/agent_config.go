@@ -48,8 +48,7 @@ type agentConfig struct {
 	Logger                            *slog.Logger
 }
 
-// minCapacity is the least CPU a broker may offer, in millicores: what a job
-// asks for by default. It catches `--cpu 2`, which means two millicores where cores were meant.
+// minCapacity is the least CPU a broker may offer, in millicores: what a job asks for by default.
 const minCapacity = job.DefaultCPU
 
 // check turns the flags into a config, or returns an error that names the flag and
@@ -140,7 +139,7 @@ func (f *agentFlags) weightsOf() (resolve.Weights, error) {
 func (f *agentFlags) checkAmounts() error {
 	switch {
 	case f.cpu != 0 && f.cpu < minCapacity:
-		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm); write cores as 2.0 or 2000m", int64(f.cpu), minCapacity)
+		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm)", int64(f.cpu), minCapacity)
 	case f.memory != 0 && f.memory < job.DefaultMemory:
 		return f.wrong("memory", "%s is less than one job asks for by default (%s)", &f.memory, humanBytes(job.DefaultMemory))
 	case f.syncInterval < 100*time.Millisecond:
