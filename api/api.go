@@ -270,11 +270,14 @@ type Coordination struct {
 	LastSyncTime       *time.Time      `json:"last_sync_time"` // null before the first
 	PeerBrokers        map[string]Peer `json:"peer_brokers"`
 
-	Name         string            `json:"name"`
-	Actor        clock.Actor       `json:"actor"`
-	Software     string            `json:"software"`
-	Uptime       clock.Duration    `json:"uptime"`
-	Strategy     string            `json:"strategy"`
+	Name     string         `json:"name"`
+	Actor    clock.Actor    `json:"actor"`
+	Software string         `json:"software"`
+	Uptime   clock.Duration `json:"uptime"`
+	Strategy string         `json:"strategy"`
+	// Chosen and Commands are those of Strategy: what decides again when the emergency Commands is over; "" for none.
+	Chosen       string            `json:"chosen_strategy,omitempty"`
+	Commands     string            `json:"commanding_emergency,omitempty"`
 	SyncInterval clock.Duration    `json:"sync_interval"`
 	SyncStretch  float64           `json:"sync_stretch"` // how much CPU pressure stretches the interval, 1 to 2
 	Replicas     int               `json:"replicas"`

@@ -16,8 +16,13 @@ import (
 
 // Strategy is the body of GET and PUT /v1/strategy.
 type Strategy struct {
-	Strategy string `json:"strategy"`
-	Cluster  bool   `json:"cluster,omitempty"` // PUT: for all brokers, also those that join later
+	Strategy string `json:"strategy"` // by which the broker decides
+	// Chosen is the one that decides again when Emergency, its ID, is over, because of which Strategy decides; both are ""
+	// while no emergency changes that.
+	Chosen    string `json:"chosen,omitempty"`
+	Emergency string `json:"emergency,omitempty"`
+
+	Cluster bool `json:"cluster,omitempty"` // PUT: for all brokers, also those that join later
 	// Known lists all that there are.
 	Known []string `json:"known,omitempty"`
 }

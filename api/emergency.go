@@ -31,6 +31,11 @@ type Emergency struct {
 	EndedAt    clock.Time   `json:"ended_at"`   // cleared, or its time was over; null while it is active
 
 	InScope bool `json:"in_scope"` // the broker that answers reacts to it
+	// Brokers are those where it is in force, of OfBrokers that can be reached, and what it does there; Unmet says which
+	// condition of its scope no broker meets. Of an active one that was declared, changed or asked for.
+	Brokers   []EmergencyAt `json:"brokers,omitempty"`
+	OfBrokers int           `json:"of_brokers,omitempty"`
+	Unmet     string        `json:"unmet_scope,omitempty"`
 	// Of an answer to a declaration or a clear: how many brokers held it then, and whether
 	// that is fewer than the broker's --replicas.
 	Replicas int  `json:"replicas,omitempty"`
@@ -44,6 +49,14 @@ type Emergency struct {
 	Effects []Effect  `json:"effects,omitempty"`
 	Caused  int       `json:"caused"`
 	AsOf    time.Time `json:"as_of"`
+}
+
+// EmergencyAt is a broker where an emergency is in force.
+type EmergencyAt struct {
+	Broker   string `json:"broker"`
+	Strategy string `json:"strategy"`         // by which it decides
+	Chosen   string `json:"chosen,omitempty"` // by which it decides again when the emergency is over; "" if that is the same
+	Effect   string `json:"effect"`           // what becomes there of jobs that have its level, for people
 }
 
 // Effect is a time in which a job had to make room for another because of an emergency.
@@ -79,12 +92,21 @@ type Event struct {
 
 // Declare declares an emergency, or changes one that is known; created says which.
 func (c *Client) Declare(ctx context.Context, d emergency.Declaration) (e Emergency, created bool, err error) {
+	return c.declare(ctx, d, nil)
+}
+
+// DeclareNewType is Declare where the type is meant although it is a slip of the pen away from one that is in force.
+func (c *Client) DeclareNewType(ctx context.Context, d emergency.Declaration) (e Emergency, created bool, err error) {
+	return c.declare(ctx, d, url.Values{"new_type": {"1"}})
+}
+
+func (c *Client) declare(ctx context.Context, d emergency.Declaration, query url.Values) (e Emergency, created bool, err error) {
 	body, err := json.Marshal(d)
 	if err != nil {
 		return e, false, fmt.Errorf("encoding the declaration: %w", err)
 	}
 	status, err := c.json(ctx, call{
-		method: http.MethodPost, path: []string{"v1", "emergencies"}, contentType: "application/json", body: Bytes(body), size: int64(len(body)),
+		method: http.MethodPost, path: []string{"v1", "emergencies"}, query: query, contentType: "application/json", body: Bytes(body), size: int64(len(body)),
 	}, 0, &e)
 	return e, status == http.StatusCreated, err
 }

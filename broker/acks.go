@@ -95,8 +95,10 @@ type declarationWaiter struct {
 func (d *declarationWaiter) token() Token { return d.by }
 
 func (d *declarationWaiter) durable(b *Broker, copies int) {
+	view := b.emergencies.view(d.id)
+	view.Reach = b.reach(view.Record)
 	b.answer(d.by, &Declared{
-		View: b.emergencies.view(d.id), Created: d.created,
+		View: view, Created: d.created,
 		Replicas: copies, Degraded: b.copies.Degraded(copies),
 	})
 }

@@ -41,6 +41,9 @@ type IDTaken struct {
 	Past   causal.Context
 }
 
+// UnknownEmergency refuses a submission that names no level and no emergency that is known here, but nearly Nearest.
+type UnknownEmergency struct{ Name, Nearest string }
+
 // UnknownPredecessors refuses a submission that names jobs in After which no broker that
 // answers knows (rule C4).
 type UnknownPredecessors struct {
@@ -134,8 +137,12 @@ type Drained struct {
 	Known bool
 }
 
-// StrategySet says by which strategy this broker decides now.
-type StrategySet struct{ Strategy resolve.Strategy }
+// StrategySet says by which strategy this broker decides now; Override, where an emergency makes it decide by another than
+// the chosen one.
+type StrategySet struct {
+	Strategy resolve.Strategy
+	Override *resolve.Override
+}
 
 // Outdated refuses what not every member can read: these must be upgraded first, or leave (rule K5). Nobody is
 // named where this broker has yet to meet the others.
@@ -232,6 +239,7 @@ type Replied struct{ Reply wire.Reply }
 func (*Submitted) answer()           {}
 func (*TooFewCopies) answer()        {}
 func (*IDTaken) answer()             {}
+func (*UnknownEmergency) answer()    {}
 func (*UnknownPredecessors) answer() {}
 func (*Draining) answer()            {}
 func (*Found) answer()               {}

@@ -40,6 +40,7 @@ type Config struct {
 	IsolationDelay time.Duration    // how long a broker that has lost most others waits before it takes over (rule J7)
 	MaxLosses      uint64           // brokers that may be lost while one job runs there, before it fails; 0 is without bound (rule P4)
 	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
+	KeepStrategy   bool             // no emergency changes how conflicts are decided here (rule E5)
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
 
@@ -80,6 +81,7 @@ func New(cfg Config) *Broker {
 	b := &Broker{core: c, waiters: newWaiters()}
 	b.acks = acks{c, map[string]*verdictWaiter{}}
 	b.emergencies = newEmergencies(c, b.activeSetChanged)
+	b.emergencies.reach = b.reach
 	b.causality = newCausality(c)
 	b.predecessors = newPredecessors(c)
 	b.decisions = newDecisions(c, &b.causality, &b.emergencies)
@@ -92,7 +94,7 @@ func New(cfg Config) *Broker {
 	b.renewal = renewal{core: c}
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
-	b.decisions.use(cmp.Or(cfg.Strategy, resolve.Default))
+	b.decisions.decideBy(chosen{strategy: cmp.Or(cfg.Strategy, resolve.Default)})
 	return b
 }
 
@@ -200,7 +202,10 @@ func (b *Broker) noted(old, r *job.Record) {
 }
 
 // activeSetChanged lets all jobs here stand as the emergencies in force say.
-func (b *Broker) activeSetChanged() { b.decisions.relevel(b.attempts.keys()) }
+func (b *Broker) activeSetChanged() {
+	b.decisions.relevel(b.attempts.keys())
+	b.decisions.rule()
+}
 
 // nextWake is when a part next has something to do, even if nothing happens.
 func (b *Broker) nextWake() (wake time.Time) {

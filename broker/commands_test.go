@@ -144,7 +144,7 @@ var commands = map[string]func(*story){
 	"declare": func(s *story) {
 		d, err := emergency.ParseDeclaration([]byte(s.d.Input))
 		require.NoError(s.t, err)
-		s.w.ask(s.node(0), "declare", func(t Token) Input { return Declare{Token: t, Declaration: d} })
+		s.w.ask(s.node(0), "declare", func(t Token) Input { return Declare{Token: t, Declaration: d, NewType: s.word(1) == "new-type"} })
 		s.w.ready(s.node(0))
 	},
 	"clear": func(s *story) {
@@ -168,12 +168,19 @@ var commands = map[string]func(*story){
 	"paused":   paused,
 	"strategy": strategy,
 	"conflict": conflict,
-	"which":    func(s *story) { s.w.say("%s", s.node(0).b.decisions.queue.Strategy()) },
-	"stopped":  stopped,
-	"fetched":  fetched,
-	"pushed":   pushed,
-	"kept":     kept,
-	"room":     func(s *story) { s.w.step(s.node(0), Room{Full: s.word(1) == "full"}) },
+	"which": func(s *story) {
+		d := &s.node(0).b.decisions
+		s.w.say("%s", strategyText(d.strategy(), d.override()))
+	},
+	"where": func(s *story) {
+		b := s.node(0).b
+		s.w.say("%s", reachText(b.reach(b.emergencies.known[emergency.ID(s.word(1))])))
+	},
+	"stopped": stopped,
+	"fetched": fetched,
+	"pushed":  pushed,
+	"kept":    kept,
+	"room":    func(s *story) { s.w.step(s.node(0), Room{Full: s.word(1) == "full"}) },
 	"damaged": func(s *story) {
 		s.w.step(s.node(0), Damaged{Digest: job.Digest(strings.Repeat(s.word(1), 64))})
 	},

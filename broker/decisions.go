@@ -2,7 +2,6 @@ package broker
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/setting"
 )
 
 // decisions settle which jobs run here when not all can (package resolve): the queue, what it
@@ -22,6 +22,8 @@ type decisions struct {
 	emergencies *emergencies
 
 	queue     *resolve.Queue
+	chosen    chosen           // the strategy that decides unless an emergency commands another
+	setting   *setting.Setting // the cluster's strategy; nil until somebody has set it
 	undecided bool             // the queue has changed since its last decision
 	heldStale bool             // which exclusive keys are held elsewhere has changed (rule J10)
 	tight     bool             // the machine's memory is nearly used up
@@ -47,9 +49,6 @@ func (d *decisions) decide(now clock.Time) (out resolve.Decision, ok bool) {
 	}
 	return out, true
 }
-
-// strategy is how conflicts are decided here.
-func (d *decisions) strategy() resolve.Strategy { return d.queue.Strategy() }
 
 // counts says how many jobs hold room here, and how many wait for it.
 func (d *decisions) counts() (running, waiting int) { return d.queue.Counts() }
@@ -125,26 +124,6 @@ func (d *decisions) retime(keys []string) {
 // refreshed tells the queue that what it knows of a job has changed.
 func (d *decisions) refreshed(r *job.Record) {
 	d.queue.Update(d.candidate(r))
-	d.undecided = true
-}
-
-// adopt follows the cluster. A name that this version does not know comes from a newer broker: the
-// present strategy stays.
-func (d *decisions) adopt(name string) {
-	if s, err := resolve.ParseStrategy(name); err == nil {
-		d.use(s)
-	}
-}
-
-func (d *decisions) use(s resolve.Strategy) {
-	w := d.cfg.Weights
-	if w == (resolve.Weights{}) {
-		w = resolve.DefaultWeights()
-	}
-	if was := d.queue.Strategy(); was != s && !d.now.IsZero() {
-		d.note(Note{Kind: "strategy", ID: string(s), What: "changed", Text: fmt.Sprintf("%s decides by %s, until now by %s", d.self, s, was)})
-	}
-	d.queue.SetStrategy(s, w)
 	d.undecided = true
 }
 

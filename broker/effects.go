@@ -22,6 +22,8 @@ type EmergencyView struct {
 	// when one emergency was asked for. Caused is how many there are in all.
 	Effects []Effect
 	Caused  int
+	// Reach says where it is in force, and what it does there: of an active one that was declared, changed or asked for.
+	Reach *Reach
 }
 
 // Effect is one running job that had to make room because of an emergency: derived from
@@ -85,6 +87,7 @@ func (e *emergencies) listOne(in ListEmergencies) {
 	v.Effects = e.effects(id)
 	v.Caused = len(v.Effects)
 	v.Effects = v.Effects[:min(len(v.Effects), mostEffects)]
+	v.Reach = e.reach(r)
 	e.answer(in.Token, &Emergencies{List: []*EmergencyView{v}, AsOf: e.cityTime()})
 }
 

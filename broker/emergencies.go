@@ -19,7 +19,8 @@ import (
 // truth, an event a hint (rule E1): what is known is their join, and both act alike.
 type emergencies struct {
 	*core
-	onChange func() // hears that the active set has changed
+	onChange func()                         // hears that the active set has changed
+	reach    func(*emergency.Record) *Reach // where one is in force
 
 	known     map[emergency.ID]*emergency.Record
 	over      map[emergency.ID]time.Duration // those that are over: uptime of this broker when it first knew (rule T1)
@@ -76,6 +77,10 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 	switch {
 	case old != nil && old.Finished():
 		e.answer(in.Token, &AlreadyCleared{View: e.show(old)})
+		return "", false, false
+	case !in.NewType && emergency.MeantType(r, e.current) != "":
+		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: %q is in force, and jobs that name it would not be meant; did you mean that? (--new-type, ?new_type=1: no)",
+			r.Terms.Type, emergency.MeantType(r, e.current))})
 		return "", false, false
 	case !e.mayClaim(in.Token, old == nil):
 		return "", false, false
@@ -141,13 +146,22 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 	return id, true
 }
 
-// find finds what a person means: an exact ID beats a prefix. Without any, id is "".
+// find finds what a person means: an exact ID beats a prefix, and one that is active beats those that are over. Without any, id is "".
 func (e *emergencies) find(text string) (id emergency.ID, ambiguous []emergency.ID) {
 	if _, ok := e.known[emergency.ID(text)]; ok {
 		return emergency.ID(text), nil
 	}
+	active := false
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if strings.HasPrefix(string(id), text) && len(ambiguous) < maxPrefix {
+		if !strings.HasPrefix(string(id), text) {
+			continue
+		}
+		if is := e.known[id].Active(e.cityNow()); is && !active {
+			active, ambiguous = true, nil
+		} else if active && !is {
+			continue
+		}
+		if len(ambiguous) < maxPrefix {
 			ambiguous = append(ambiguous, id)
 		}
 	}

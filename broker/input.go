@@ -84,7 +84,7 @@ type Pushed struct {
 }
 
 // Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
-// [IDTaken], [UnknownPredecessors], [Draining]. The spec is complete and valid, and its blobs
+// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [Draining]. The spec is complete and valid, and its blobs
 // are in this broker's store.
 type Submit struct {
 	Token  Token
@@ -205,6 +205,7 @@ type ListConflicts struct {
 type Declare struct {
 	Token       Token
 	Declaration emergency.Declaration
+	NewType     bool // its type is meant, although it is a slip of the pen away from one that is declared
 }
 
 // Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared], a

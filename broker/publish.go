@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // published is what the last Overview said, to see when it has become stale.
@@ -17,6 +18,7 @@ type published struct {
 	clock     clock.Tips
 	versions  clock.Hybrid // of all metadata, summed up
 	activeSet emergency.ActiveSet
+	strategy  resolve.Strategy
 }
 
 // publishEvery bounds how often a new Overview is made: push-pull, queries and status pages read
@@ -25,16 +27,16 @@ const publishEvery = 200 * time.Millisecond
 
 // publish puts a new Overview into the Ready when there is something to show.
 func (b *Broker) publish() {
-	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.emergencies.activeSet.Equal(b.published.activeSet) {
+	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.published.strategy == b.decisions.strategy() && b.emergencies.activeSet.Equal(b.published.activeSet) {
 		return
 	}
 	versions := b.members.Versions()
 	c := b.ledger.Clock()
-	if b.published.clock != nil && versions == b.published.versions && c.Equal(b.published.clock) && b.emergencies.activeSet.Equal(b.published.activeSet) &&
+	if b.published.clock != nil && versions == b.published.versions && c.Equal(b.published.clock) && b.published.strategy == b.decisions.strategy() && b.emergencies.activeSet.Equal(b.published.activeSet) &&
 		b.now.Sub(b.published.at) < time.Second {
 		return
 	}
-	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet}
+	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet, strategy: b.decisions.strategy()}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
 	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: b.awaitsProof(), Proven: b.members.Proven(), Peers: map[string]Standing{b.self: b.standing(b.self)}}
@@ -165,7 +167,7 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
 		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Lowest, Highest: wire.Version,
-		Strategy:     string(b.decisions.strategy()),
+		Strategy: string(b.decisions.strategy()), Heeds: !b.cfg.KeepStrategy,
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},
@@ -189,6 +191,9 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		}
 	}
 	r.Emergency = b.emergencies.inForce()
+	if o := b.decisions.override(); o != nil {
+		r.Chosen, r.Commands = string(o.Of), o.Emergency
+	}
 	if withClock {
 		r.Clock = b.ledger.Clock()
 	}

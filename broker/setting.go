@@ -8,14 +8,15 @@ import (
 	"github.com/urban-compute/ucp/setting"
 )
 
-// set changes a setting for the whole cluster.
-func (b *Broker) set(name, value string) {
+// set changes a setting for the whole cluster, in view of these emergencies.
+func (b *Broker) set(name, value string, seen []string) {
 	var s *setting.Setting
 	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
 		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Register: register.New(dot)}
 		if o, ok := old.(*setting.Setting); ok {
 			s.Seq, s.Register = clock.Following(o.Seq), o.With(dot)
 		}
+		s = s.See(seen)
 		return s
 	})
 	if err != nil {
@@ -34,6 +35,6 @@ func (b *Broker) settingChanged(s *setting.Setting, own bool) {
 // settled acts on what a setting says.
 func (b *Broker) settled(s *setting.Setting) {
 	if s.Name == strategySetting {
-		b.decisions.adopt(s.Value)
+		b.decisions.adopt(s)
 	}
 }

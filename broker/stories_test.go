@@ -69,7 +69,8 @@ import (
 //	recover a                   a's shell has found out that it can carry out jobs again
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
-//	which a                     a's strategy
+//	which a                     a's strategy, and what it overrides (rule E5)
+//	where a ID                  where an emergency is in force, as a answers its client, and by what is decided there
 //	conflict a [limit=1]        the latest conflicts that a has decided
 //	get a j1, wait a j1, cancel a j1, list a [state=running limit=2 name=pumps at=a emergency=flood label=k since=1h urgent paused why]
 //	catchup a [timeout=5s]      whoever has seen token=t asks a whether it knows as much
@@ -82,7 +83,8 @@ import (
 //	transfer a b                how far a's transfer to b is
 //	hybrid a                    how far a's hybrid clock is from its wall clock
 //
-//	declare a, and JSON         a declares an emergency, as its client says
+//	declare a [new-type], and JSON
+//	                            a declares an emergency, as its client says
 //	clear a ID [force]          a clears it; force: also when it is not known
 //	event a b [from=c ltime=7], and JSON without from
 //	                            a and b hear an event: the one that c has flooded last, or one of a stock command line
@@ -172,6 +174,7 @@ func (s *story) configure(c *Config) {
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
 	c.Expecting = s.d.HasArg("told")
+	c.KeepStrategy = s.d.HasArg("keep")
 	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))
 	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))
 	if d := s.option("drivers", ""); d != "" {

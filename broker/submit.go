@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -30,6 +31,12 @@ func (b *Broker) submit(in Submit) {
 	if other, _ := b.resolve(string(in.ID)); other != nil && other.ID == in.ID {
 		b.answer(in.Token, &IDTaken{Record: b.acks.shown(other), Past: in.Past})
 		return
+	}
+	if tag := in.Spec.Priority.Emergency; tag != "" && !b.emergencies.names(tag) {
+		if near := emergency.Meant(tag, b.emergencies.current); near != "" {
+			b.answer(in.Token, &UnknownEmergency{Name: tag, Nearest: near})
+			return
+		}
 	}
 	if in.Spec.DeadlineIn != 0 {
 		if refused := b.needs(wire.V3); refused != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
 )
 
 // How stories show what brokers say: short lines, without times and random values.
@@ -44,8 +45,10 @@ func answerText(v Answer) string {
 		return "no such job"
 	case *AmbiguousJob:
 		return fmt.Sprintf("ambiguous %v", v.IDs)
+	case *UnknownEmergency:
+		return fmt.Sprintf("refused, %s is no level and no emergency; %s is", v.Name, v.Nearest)
 	case *StrategySet:
-		return string(v.Strategy)
+		return strategyText(v.Strategy, v.Override)
 	case *CaughtUp:
 		return "knows all of it"
 	case *StillBehind:
@@ -111,6 +114,33 @@ func answerText(v Answer) string {
 		return strings.Join(ids, ", ")
 	}
 	return fmt.Sprintf("%T", v)
+}
+
+// strategyText is a strategy with what it overrides.
+func strategyText(s resolve.Strategy, o *resolve.Override) string {
+	if o == nil {
+		return string(s)
+	}
+	return fmt.Sprintf("%s (while %s is in force; otherwise %s)", s, o.Emergency, o.Of)
+}
+
+// reachText tells where an emergency is in force.
+func reachText(r *Reach) string {
+	if r == nil {
+		return "nowhere: it is over"
+	}
+	var out []string
+	for _, x := range r.At {
+		out = append(out, x.Broker+" by "+strategyText(x.Strategy, x.Override))
+	}
+	if len(out) == 0 {
+		out = []string{"nowhere"}
+	}
+	text := fmt.Sprintf("%s: %d of %d", strings.Join(out, ", "), len(r.At), r.Of)
+	if r.Unmet != "" {
+		text += "; " + r.Unmet
+	}
+	return text
 }
 
 // standingText tells what is wrong with a member.

@@ -73,6 +73,21 @@ func (b ActiveSet) TopLevel() int {
 	return b.list[0].level
 }
 
+// Commands returns the first emergency in force of level high or critical of which seen says no, "" when there is none: for
+// it the strategy emergency decides (rule E5). It depends on records alone, and on what time it is.
+func (b ActiveSet) Commands(seen func(ID) bool) ID {
+	for _, r := range b.list {
+		if CommandsAt(r.level) && !seen(r.id) {
+			return r.id
+		}
+	}
+	return ""
+}
+
+// CommandsAt reports whether an emergency of a level makes the strategy emergency decide where it is in force (rule E5): of
+// level high or critical.
+func CommandsAt(level int) bool { return level >= 3 }
+
 // IDs lists the emergencies in force, the highest level first.
 func (b ActiveSet) IDs() (out []ID) {
 	for _, r := range b.list {

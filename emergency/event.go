@@ -16,6 +16,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/strictjson"
 )
 
@@ -116,11 +117,19 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 	case d.Type == "":
 		return nil, errors.New("type: it is missing; name the kind of emergency, such as flood")
 	case r.Terms.Level < 1:
-		return nil, fmt.Errorf("unknown level %q: want one of low, medium, high, critical", d.Level)
+		return nil, unknownLevel(d.Level)
 	case r.TTL < 0 || time.Duration(r.TTL) > MaxTTL:
 		return nil, fmt.Errorf("ttl %v: it must be positive, and at most %v", time.Duration(r.TTL), MaxTTL)
 	}
 	return r, r.validate()
+}
+
+// unknownLevel says what may have been meant.
+func unknownLevel(level string) error {
+	if near := label.Slip(level, job.Levels()[1:]); near != "" {
+		return fmt.Errorf("unknown level %q: did you mean %s?", level, near)
+	}
+	return fmt.Errorf("unknown level %q: want one of low, medium, high, critical", level)
 }
 
 // Declare returns the record of a person's declaration, as a hint that was declared now. If the declaration

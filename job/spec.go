@@ -125,6 +125,9 @@ var levels = []string{"none", "low", "medium", "high", "critical"}
 // for high, 4 for critical, and -1 if there is no such level.
 func Level(name string) int { return slices.Index(levels, name) }
 
+// Levels lists the names of the emergency levels, none first. The list is the caller's.
+func Levels() []string { return slices.Clone(levels) }
+
 // LevelName returns the name of a level. A number that is out of range counts as the nearest level.
 func LevelName(n int) string { return levels[min(max(n, 0), len(levels)-1)] }
 

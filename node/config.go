@@ -64,6 +64,7 @@ type Config struct {
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 
 	Strategy        resolve.Strategy // how conflicts are decided, unless the cluster has another; default causal
+	KeepStrategy    bool             // no emergency changes it here (rule E5); default: those of level high and critical do
 	Weights         resolve.Weights  // of the strategies; default resolve.DefaultWeights
 	ConflictHistory int              // how many decided conflicts are remembered; default 1,000
 

@@ -16,8 +16,11 @@ type Bundle struct {
 	Sentence string   `json:"sentence"`
 }
 
-// bundleVersion is the format that this version writes, and the only one that it reads.
-const bundleVersion = 1
+// The formats of a bundle. Version 2 is written where the snapshot has an Override, which version 1 does not know.
+const (
+	firstBundle  = 1
+	latestBundle = 2
+)
 
 // MaxBundle bounds the bytes of a bundle that [ReadBundle] and [Replay] accept (rule L11).
 const MaxBundle = 4 << 20
@@ -34,7 +37,11 @@ func replayed(c Conflict) Bundle {
 	if x.p.byKey[c.Winner] == nil || c.Kind != Twice {
 		x.c.Winner = x.winner()
 	}
-	return Bundle{Version: bundleVersion, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
+	version := firstBundle
+	if c.Snapshot.Override != nil {
+		version = latestBundle
+	}
+	return Bundle{Version: version, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
 }
 
 // ReadBundle decodes a bundle that came from outside. It is an error when the bundle has more than [MaxBundle]
@@ -47,8 +54,8 @@ func ReadBundle(b []byte) (Bundle, error) {
 	if err := strictjson.Unmarshal(b, &out); err != nil {
 		return out, fmt.Errorf("read a conflict bundle: %w", err)
 	}
-	if out.Version != bundleVersion {
-		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d", out.Version, bundleVersion)
+	if out.Version < firstBundle || out.Version > latestBundle {
+		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d to %d", out.Version, firstBundle, latestBundle)
 	}
 	return out, out.Conflict.Snapshot.validate()
 }
@@ -61,10 +68,11 @@ func Replay(b []byte, s Strategy) ([]byte, error) {
 		return nil, err
 	}
 	c := in.Conflict
-	if s != "" {
+	if s != "" && s != c.Snapshot.Strategy {
 		if c.Snapshot.Strategy, err = ParseStrategy(string(s)); err != nil {
 			return nil, err
 		}
+		c.Snapshot.Override = nil // nobody would ask for this one because of it
 	}
 	return c.Export()
 }
@@ -76,6 +84,11 @@ const maxJobs = 10_000
 func (s Snapshot) validate() error {
 	if _, err := ParseStrategy(string(s.Strategy)); err != nil {
 		return err
+	}
+	if s.Override != nil {
+		if _, err := ParseStrategy(string(s.Override.Of)); err != nil {
+			return err
+		}
 	}
 	if err := s.Weights.validate(); err != nil {
 		return err

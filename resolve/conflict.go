@@ -160,7 +160,7 @@ func (x *turns) contenders(others []*entry) (out []*entry) {
 // held.
 func (r recorder) snapshot(contenders []*entry) Snapshot {
 	s := Snapshot{
-		Now: r.now, Strategy: r.strategy.name, Weights: r.weights, Capacity: r.settings.capacity,
+		Now: r.now, Strategy: r.strategy.name, Override: r.override, Weights: r.weights, Capacity: r.settings.capacity,
 		Running: r.running, Keys: slices.Clone(r.keys),
 	}
 	s.Pending = make([]*Candidate, 0, len(contenders))

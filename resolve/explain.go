@@ -66,7 +66,7 @@ func (c Conflict) Explain() Explanation {
 			continue
 		}
 		other := c
-		other.Snapshot.Strategy = s
+		other.Snapshot.Strategy, other.Snapshot.Override = s, nil
 		y := newExplainer(other)
 		y.c.Winner = y.winner()
 		e.Alternative = append(e.Alternative, Alternative{s, y.d, y.sentence()})
@@ -207,12 +207,12 @@ func (x explainer) sentence() string {
 	w, l := x.p.byKey[x.c.Winner], x.loser()
 	if w == nil {
 		if l == nil {
-			return fmt.Sprintf("Under %s no job waits.", x.p.strategy.name)
+			return fmt.Sprintf("Under %s no job waits.", x.under())
 		}
-		return fmt.Sprintf("Under %s %s waits: %s.", x.p.strategy.name, l.c.name(), x.outcome(l.c.Key))
+		return fmt.Sprintf("Under %s %s waits: %s.", x.under(), l.c.name(), x.outcome(l.c.Key))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Under %s %s %s", x.p.strategy.name, w.c.name(), x.does(w))
+	fmt.Fprintf(&b, "Under %s %s %s", x.under(), w.c.name(), x.does(w))
 	if l != nil {
 		if l.state != running {
 			fmt.Fprintf(&b, " before %s", l.c.name())
@@ -228,6 +228,14 @@ func (x explainer) sentence() string {
 		}
 	}
 	return b.String() + "."
+}
+
+// under names the strategy and, if an emergency has put it in the place of another, that.
+func (x explainer) under() string {
+	if o := x.c.Snapshot.Override; o != nil {
+		return fmt.Sprintf("%s (while %s is in force; otherwise %s)", x.p.strategy.name, o.Emergency, o.Of)
+	}
+	return string(x.p.strategy.name)
 }
 
 // does says what the winner does.

@@ -232,6 +232,36 @@ func TestExplain(t *testing.T) {
 	require.Equal(t, slices.DeleteFunc(All(), func(s Strategy) bool { return s == Emergency }), names)
 }
 
+// A decision that an emergency made another strategy take says so, and gives the same bytes again; under another strategy
+// nothing of that is left, and what no emergency has changed has the bytes that it always had.
+func TestReplayOfAnOverride(t *testing.T) {
+	c := recorded(t)
+	plain, err := c.Export()
+	require.NoError(t, err)
+	require.NotContains(t, string(plain), "override")
+	c.Snapshot.Override = &Override{Emergency: "flood-7", Of: Causal}
+	b, err := c.Export()
+	require.NoError(t, err)
+	require.Contains(t, string(b), `"version": 2`)
+	require.Contains(t, c.Explain().Sentence, "Under emergency (while flood-7 is in force; otherwise causal) ")
+	for _, s := range []Strategy{"", Emergency} {
+		again, err := Replay(b, s)
+		require.NoError(t, err)
+		require.Equal(t, string(b), string(again))
+	}
+	other, err := Replay(b, Causal)
+	require.NoError(t, err)
+	require.NotContains(t, string(other), "flood-7")
+	want, err := Replay(plain, Causal)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(other))
+	for _, a := range c.Explain().Alternative {
+		require.NotContains(t, a.Sentence, "flood-7")
+	}
+	_, err = Replay([]byte(strings.Replace(string(b), `"of": "causal"`, `"of": "luck"`, 1)), "")
+	require.ErrorContains(t, err, "luck")
+}
+
 func TestReadBundleRefuses(t *testing.T) {
 	c := recorded(t)
 	good, err := c.Export()
@@ -239,7 +269,7 @@ func TestReadBundleRefuses(t *testing.T) {
 	for name, bad := range map[string]string{
 		"no JSON":          "{",
 		"unknown field":    strings.Replace(string(good), `"version"`, `"versoin"`, 1),
-		"another version":  strings.Replace(string(good), `"version": 1`, `"version": 2`, 1),
+		"another version":  strings.Replace(string(good), `"version": 1`, `"version": 3`, 1),
 		"no strategy":      strings.ReplaceAll(string(good), `"strategy": "emergency"`, `"strategy": "luck"`),
 		"a job without":    strings.Replace(string(good), `"key": "quake~1"`, `"key": ""`, 1),
 		"negative want":    strings.Replace(string(good), `"cpu": 600`, `"cpu": -600`, 1),

@@ -57,7 +57,7 @@ type plan struct {
 // newPlan makes entries of a snapshot's jobs, without ranks.
 func newPlan(s Snapshot) *plan {
 	p := &plan{
-		settings: settings{s.Now, s.Strategy.row(), s.Weights, s.Capacity},
+		settings: settings{s.Now, s.Strategy.row(), s.Override, s.Weights, s.Capacity},
 		s:        s, byKey: map[string]*entry{},
 	}
 	for _, list := range []struct {

@@ -166,6 +166,13 @@ func (q *Queue) SetStrategy(s Strategy, w Weights) {
 	}
 }
 
+// SetOverride says for which emergency the present strategy decides instead of another, nil for none. It is recorded with
+// what is decided, and changes no decision.
+func (q *Queue) SetOverride(o *Override) { q.override = o }
+
+// Override is what [Queue.SetOverride] was told.
+func (q *Queue) Override() *Override { return q.override }
+
 // SetHeld says which exclusive keys jobs hold at other brokers (rule J10), instead of what was said last.
 func (q *Queue) SetHeld(keys []HeldKey) {
 	old := q.elsewhere
@@ -230,7 +237,7 @@ func (q *Queue) Strategy() Strategy { return q.strategy.name }
 
 // Snapshot returns what a decision at now rests on. It shares the queue's candidates, which are never changed.
 func (q *Queue) Snapshot(now clock.Time) Snapshot {
-	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy.name, Weights: q.weights, Capacity: q.capacity, Held: q.held}
+	s := Snapshot{Now: max(now, q.now), Strategy: q.strategy.name, Override: q.override, Weights: q.weights, Capacity: q.capacity, Held: q.held}
 	for _, e := range q.entries {
 		switch e.state {
 		case running:

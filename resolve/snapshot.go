@@ -13,6 +13,7 @@ import (
 type Snapshot struct {
 	Now      clock.Time    `json:"now"`
 	Strategy Strategy      `json:"strategy"`
+	Override *Override     `json:"override,omitempty"` // why Strategy decides and not another; nil: none would
 	Weights  Weights       `json:"weights"`
 	Capacity job.Resources `json:"capacity"`
 
@@ -25,6 +26,12 @@ type Snapshot struct {
 	// Keys are exclusive keys that jobs hold which are not in this snapshot: at
 	// another broker (rule J10), or left out.
 	Keys []HeldKey `json:"keys,omitempty"`
+}
+
+// Override says that an emergency makes a strategy decide instead of the one that was chosen (rule E5).
+type Override struct {
+	Emergency string   `json:"emergency"` // its ID
+	Of        Strategy `json:"of"`        // what decides again when it is over
 }
 
 // HeldKey says which job holds an exclusive key elsewhere (rule J10).

@@ -28,30 +28,31 @@ const Default = Causal
 var strategies = [...]strategy{
 	{
 		name: Causal, help: "what your submitter had seen comes first; the others by score",
-		causal: true,
+		causal: true, levels: "goes before others that wait, by score; stops nobody",
 	},
 	{
 		name: Priority, help: "the higher score first; stops running jobs that are worse by a margin",
-		preempts: true,
+		preempts: true, levels: "goes first, by score; stops what is worse by a margin",
 	},
 	{
 		name: Emergency, help: "the emergency level is absolute; stops lower levels",
-		preempts: true,
-		first:    levelFirst, tier: levelTier, outranks: levelOutranks,
+		preempts: true, commanded: true, levels: "goes first; stops lower levels at once",
+		first: levelFirst, tier: levelTier, outranks: levelOutranks,
 	},
 	{
 		name: Optimal, help: "packs the most value into what there is",
-		preempts: true, packs: true,
+		preempts: true, packs: true, levels: "is worth more; stops what is worth less",
 		ahead: "job of higher value", displaces: valueDisplaces, wins: valueWins,
 	},
 	{
 		name: FCFS, help: "first come, first served",
-		unscored: true,
-		ahead:    "job that came first",
+		unscored: true, levels: "waits like all others; stops nobody",
+		ahead: "job that came first",
 	},
 	{
 		name: EDF, help: "the earliest deadline first, those without one by score; stops what is due later",
 		preempts: true,
+		levels:   "goes before others of the same deadline, or without one; stops what is due later",
 		first:    dueFirst, tier: dueTier, outranks: dueOutranks,
 	},
 }
@@ -63,10 +64,14 @@ type strategy struct {
 	name Strategy
 	help string // one line for users: what it does
 
+	levels string // what becomes of a job with an emergency's level, for users
+
 	causal   bool // what a job's submitter had seen has its turn before that job (rule C1)
 	preempts bool // it stops running jobs for others
 	packs    bool // it weighs sets of jobs against each other by value, and not one job after the other (pack.go)
 	unscored bool // it looks at no score
+
+	commanded bool // an emergency of a high level puts it in the place of others (rule E5)
 
 	// first is what the strategy looks at before the score: the candidate of which it is greater has its turn
 	// first and, where the strategy preempts, displaces the other without a margin. It sees the candidate alone,
@@ -139,6 +144,22 @@ func ParseStrategy(name string) (Strategy, error) {
 	}
 	return "", fmt.Errorf("unknown strategy %q; want one of %s", name, Names(", "))
 }
+
+// Commanded returns the strategy that decides while an emergency of a high level is in force and chosen was chosen, and what
+// it overrides; nil if that is the chosen one (rule E5).
+func Commanded(chosen Strategy, emergency string) (Strategy, *Override) {
+	if !chosen.row().commanded {
+		for i := range strategies {
+			if strategies[i].commanded {
+				return strategies[i].name, &Override{Emergency: emergency, Of: chosen}
+			}
+		}
+	}
+	return chosen, nil
+}
+
+// Levels says in a line, for users, what becomes of a job that has an emergency's level; "" of an unknown strategy.
+func (s Strategy) Levels() string { return s.row().levels }
 
 // Help says in a line, for users, what the strategy does; "" of an unknown one.
 func (s Strategy) Help() string { return s.row().help }

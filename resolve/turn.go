@@ -42,6 +42,7 @@ type turns struct {
 type settings struct {
 	now      clock.Time
 	strategy *strategy
+	override *Override
 	weights  Weights
 	capacity job.Resources
 }

@@ -5,9 +5,12 @@
 package setting
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
@@ -32,7 +35,45 @@ type Setting struct {
 	At    clock.Hybrid `codec:"at"`
 	By    clock.Actor  `codec:"by"`
 
+	// Seen are the emergencies of which the writer of this version, or of one before it, knew; see [Setting.HasSeen].
+	Seen *Seen `codec:"seen,omitempty"`
+
 	register.Register
+}
+
+// Seen lists emergencies that were in force when a version of a setting was written, and of which its writer knew. Copies
+// that a broker of an earlier version has merged keep the greater encoding of two: it is a list that begins with the
+// version, so that of two the later version is the greater.
+type Seen struct {
+	//lint:ignore U1000 the codec reads its tag
+	_struct struct{} `codec:",toarray"`
+
+	Seq uint64       // Seq, At and By are those of the version
+	At  clock.Hybrid //
+	By  clock.Actor  //
+	IDs []string     // at most MaxSeen, ascending
+}
+
+// MaxSeen is how many emergencies a setting names (rule L11).
+const MaxSeen = 16
+
+// See returns the setting with the emergencies that the writer of its version knows of, at most [MaxSeen]: the first ones count.
+func (s *Setting) See(ids []string) *Setting {
+	if len(ids) == 0 {
+		return s
+	}
+	c := *s
+	c.Seen = &Seen{Seq: s.Seq, At: s.At, By: s.By, IDs: slices.Sorted(slices.Values(ids[:min(len(ids), MaxSeen)]))}
+	return &c
+}
+
+// Same reports whether both are the same version of a setting.
+func (s *Setting) Same(t *Setting) bool { return s.compare(t) == 0 }
+
+// HasSeen reports whether the value was set in view of an emergency: while it was in force, by a broker that knew of it
+// (rule E5). It depends on the record alone.
+func (s *Setting) HasSeen(id string) bool {
+	return s.Seen != nil && s.Seen.Seq == s.Seq && s.Seen.At == s.At && s.Seen.By == s.By && slices.Contains(s.Seen.IDs, id)
 }
 
 // Key implements ledger.Record.
@@ -56,6 +97,9 @@ func Decode(b []byte) (*Setting, error) {
 	case len(s.Value) > maxValue || s.Seq == 0 || s.Seq > clock.MaxCounter || s.By == "":
 		return nil, fmt.Errorf("setting %q has %d bytes, version %d of %q", s.Name, len(s.Value), s.Seq, s.By)
 	}
+	if s.Seen != nil && (len(s.Seen.IDs) > MaxSeen || !canon.Ascending(s.Seen.IDs, strings.Compare)) {
+		return nil, fmt.Errorf("setting %q names %d emergencies, or they are out of order", s.Name, len(s.Seen.IDs))
+	}
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("setting %q: %w", s.Name, err)
 	}
@@ -67,13 +111,17 @@ func (s *Setting) compare(t *Setting) int {
 	return cmp.Or(cmp.Compare(s.Seq, t.Seq), cmp.Compare(s.At, t.At), cmp.Compare(s.By, t.By))
 }
 
-// Merge joins two copies (rule L2): the highest version's value, and the join of the registers.
+// Merge joins two copies (rule L2): the highest version's value, the greater encoding of what was seen, and the join of the
+// registers.
 func Merge(a, b *Setting) (*Setting, bool) {
 	m := *a
 	var changed bool
 	m.Register, changed = a.Register.Merge(b.Register)
 	if b.compare(a) > 0 {
 		m.Value, m.Seq, m.At, m.By, changed = b.Value, b.Seq, b.At, b.By, true
+	}
+	if b.Seen != nil && (a.Seen == nil || bytes.Compare(canon.Encode(b.Seen), canon.Encode(a.Seen)) > 0) {
+		m.Seen, changed = b.Seen, true
 	}
 	if !changed {
 		return a, false

@@ -1,6 +1,8 @@
 package setting
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +20,9 @@ func drawSetting(t *rapid.T) *Setting {
 	by := rapid.SampledFrom([]clock.Actor{"a~1", "b~1"}).Draw(t, "by")
 	s := &Setting{Name: "strategy", Seq: rapid.Uint64Range(1, 3).Draw(t, "seq"), At: clock.Hybrid(rapid.Uint64Range(1, 3).Draw(t, "at")), By: by}
 	s.Value = string(rune('0'+s.Seq)) + string(rune('0'+s.At)) + string(by) // one version, one value (rule I1)
+	if ids := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"flood-1", "quake-2", "fire-3"}), 0, 2, rapid.ID).Draw(t, "seen"); len(ids) > 0 {
+		s = s.See(ids)
+	}
 	for range rapid.IntRange(1, 3).Draw(t, "creations") {
 		m, _ := Merge(s, &Setting{Register: register.New(dot())})
 		s = m
@@ -53,6 +58,61 @@ func TestSettingLaws(t *testing.T) {
 	})
 }
 
+// earlier is a setting as the version before this field reads it.
+type earlier struct {
+	Name  string       `codec:"name"`
+	Value string       `codec:"value"`
+	Seq   uint64       `codec:"seq"`
+	At    clock.Hybrid `codec:"at"`
+	By    clock.Actor  `codec:"by"`
+	register.Register
+}
+
+// A broker of the version before keeps what was seen as a field that it does not know, and merges it to the same bytes
+// (rules K5, L2): otherwise brokers of two versions would differ for good.
+func TestEarlierVersionsMergeWhatWasSeenAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawSetting(t), drawSetting(t)
+		old := func(s *Setting) *earlier {
+			e := new(earlier)
+			require.NoError(t, canon.Decode(s.Encode(), e))
+			return e
+		}
+		x, y := old(a), old(b)
+		require.Equal(t, a.Encode(), x.Encode(x), "kept")
+		m := *x
+		m.Register, _ = x.Merge(y.Register)
+		if cmp.Or(cmp.Compare(y.Seq, x.Seq), cmp.Compare(y.At, x.At), cmp.Compare(y.By, x.By)) > 0 {
+			m.Value, m.Seq, m.At, m.By = y.Value, y.Seq, y.At, y.By
+		}
+		joined, _ := Merge(a, b)
+		require.Equal(t, joined.Encode(), m.Encode(&m))
+	})
+}
+
+// What the latest version has seen is what counts, however many versions there were and whatever clock its writer had; and
+// of a later one that has seen nothing what an earlier one has seen does not.
+func TestWhatTheLatestVersionHasSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var last *Setting
+		for n := range rapid.IntRange(1, 300).Draw(t, "versions") {
+			s := &Setting{Name: "strategy", Value: "fcfs", Seq: uint64(n) + 1, By: rapid.SampledFrom([]clock.Actor{"a~1", "bcd~1"}).Draw(t, "by"),
+				At: clock.Hybrid(rapid.Uint64().Draw(t, "at")), Register: register.New(clock.Dot{Actor: "a~1", Counter: uint64(n) + 1})}
+			seen := rapid.SampledFrom([]string{"", "flood-1", "quake-2"}).Draw(t, "seen")
+			if seen != "" {
+				s = s.See([]string{seen})
+			}
+			if last == nil {
+				last = s
+			}
+			last, _ = Merge(last, s)
+			for _, id := range []string{"flood-1", "quake-2"} {
+				require.Equal(t, id == seen, last.HasSeen(id))
+			}
+		}
+	})
+}
+
 // What does not validate is refused (rule L10).
 func TestBadSettings(t *testing.T) {
 	good := &Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: "a~1", Register: register.New(clock.Dot{Actor: "a~1", Counter: 1})}
@@ -64,6 +124,8 @@ func TestBadSettings(t *testing.T) {
 		"version":   func(s *Setting) { s.Seq = 0 },
 		"so many":   func(s *Setting) { s.Seq = clock.MaxCounter + 1 },
 		"writer":    func(s *Setting) { s.By = "" },
+		"seen":      func(s *Setting) { s.Seen = &Seen{Seq: 1, At: 1, By: "a~1", IDs: []string{"b", "a"}} },
+		"seen much": func(s *Setting) { s.Seen = &Seen{IDs: strings.Split("abcdefghijklmnopq", "")} },
 		"creations": func(s *Setting) { s.Created = nil },
 		"order": func(s *Setting) {
 			s.Created = []clock.Dot{{Actor: "b~1", Counter: 1}, {Actor: "a~1", Counter: 1}}

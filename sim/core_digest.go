@@ -43,6 +43,8 @@ func answerText(v broker.Answer) string {
 		return submittedText((*broker.Submitted)(a), true)
 	case *broker.Draining:
 		return "submitted none created false replicas 0 degraded false short false draining true unknown [] past \"\" conflict false"
+	case *broker.UnknownEmergency:
+		return fmt.Sprintf("submitted none unknown emergency %q nearest %q", a.Name, a.Nearest)
 	case *broker.UnknownPredecessors:
 		return fmt.Sprintf("submitted none created false replicas 0 degraded false short false draining false unknown %v past %q conflict false", a.IDs, a.Past.Token())
 	case *broker.IDTaken:

@@ -27,6 +27,12 @@ type Metadata struct {
 	Protocol int    `codec:"protocol" json:"protocol"`                  // the lowest version that it speaks (rule K5)
 	Highest  int    `codec:"highest,omitempty" json:"highest_protocol"` // the highest; 0 from a broker that speaks only 1
 	Strategy string `codec:"strategy" json:"strategy"`
+	// Chosen is the strategy that decides there again when the emergency Commands is over, for which Strategy decides; both
+	// are "" while there is none. Heeds: an emergency may do that there (rule E5); false from an earlier version, and where
+	// the operator wants none.
+	Chosen   string `codec:"chosen,omitempty" json:"chosen_strategy,omitempty"`
+	Commands string `codec:"commands,omitempty" json:"commanding_emergency,omitempty"`
+	Heeds    bool   `codec:"heeds,omitempty" json:"heeds_emergencies,omitempty"`
 
 	Capabilities Capabilities      `codec:"caps" json:"capabilities"`
 	Usage        job.Resources     `codec:"usage" json:"usage"` // what running jobs have asked for

@@ -33,6 +33,7 @@ type agentConfig struct {
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
+	KeepStrategy                      bool
 	Weights                           resolve.Weights
 	ConflictHistory                   int
 	CPU, Memory                       int64 // millicores, bytes
@@ -50,8 +51,7 @@ type agentConfig struct {
 	Reload                            *reload
 }
 
-// minCapacity is the least CPU a broker may offer, in millicores: what a job
-// asks for by default. It catches `--cpu 2`, which means two millicores where cores were meant.
+// minCapacity is the least CPU a broker may offer, in millicores: what a job asks for by default.
 const minCapacity = job.DefaultCPU
 
 // check turns the flags into a config, or returns an error that names the flag and
@@ -65,7 +65,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
 		LogFormat: f.logFormat,
-		Strategy:  resolve.Strategy(f.strategy), ConflictHistory: f.conflictHistory,
+		Strategy:  resolve.Strategy(f.strategy), KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
@@ -94,6 +94,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 	return cfg, nil
 }
 
+// keepStrategy is the value of --emergency-strategy by which emergencies change nothing.
+const keepStrategy = "keep"
+
 // wrong makes an error that says where the value came from.
 func (f *agentFlags) wrong(flag, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", f.origin[flag], fmt.Errorf(format, args...))
@@ -105,6 +108,9 @@ func (f *agentFlags) checkIdentity() error {
 	}
 	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
 		return f.wrong("strategy", "%w", err)
+	}
+	if f.emergencyStrategy != keepStrategy && f.emergencyStrategy != string(resolve.Emergency) {
+		return f.wrong("emergency-strategy", "%q: want %s or %s", f.emergencyStrategy, resolve.Emergency, keepStrategy)
 	}
 	if _, err := f.weightsOf(); err != nil {
 		return f.wrong("weight", "%w", err)
@@ -136,7 +142,7 @@ func (f *agentFlags) weightsOf() (resolve.Weights, error) {
 func (f *agentFlags) checkAmounts() error {
 	switch {
 	case f.cpu != 0 && f.cpu < minCapacity:
-		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm); write cores as 2.0 or 2000m", int64(f.cpu), minCapacity)
+		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm)", int64(f.cpu), minCapacity)
 	case f.memory != 0 && f.memory < job.DefaultMemory:
 		return f.wrong("memory", "%s is less than one job asks for by default (%s)", &f.memory, humanBytes(job.DefaultMemory))
 	case f.syncInterval < 100*time.Millisecond:

@@ -21,7 +21,7 @@ type agentFlags struct {
 	discover                          string
 	insecure, allowProcess, newsLinks bool
 	labels, devices, weights          pairsValue
-	strategy                          string
+	strategy, emergencyStrategy       string
 	conflictHistory                   int
 	cpu                               cpuValue
 	memory                            bytesValue
@@ -70,6 +70,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.newsLinks, "news-links", true, "send changes to peers at once; false leaves only the periodic exchange (for tests)")
 
 	fs.StringVar(&f.strategy, "strategy", string(resolve.Default), "`STRATEGY` for jobs that can't all run: "+resolve.Names(", ")+" (ucp strategy set --help explains them)")
+	fs.StringVar(&f.emergencyStrategy, "emergency-strategy", string(resolve.Emergency), "while an emergency of level high or critical is in force here: emergency (that strategy decides, unless another one is set meanwhile) or keep (nothing changes)")
 	fs.Var(&f.weights, "weight", "points of a factor of the score: emergency, user, urgency, compute, waiting, margin or lost (docs/strategies.md); repeatable")
 	fs.IntVar(&f.conflictHistory, "conflict-history", resolve.DefaultHistory, "how many decided conflicts are remembered so that they can be explained")
 

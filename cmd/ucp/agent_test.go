@@ -69,19 +69,19 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
 		"discover": "kitchen",
-		"label":    "rack=1", "cpu": "1.5", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
+		"label":    "rack=1", "cpu": "2", "memory": "2GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
-		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "weight": "waiting=20", "conflict-history": "10",
+		"disk-reserve": "1GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "emergency-strategy": "keep", "weight": "waiting=20", "conflict-history": "10",
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
 		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3", "dns:ucp.city", "exec:printf a:1,2"}, Discover: "kitchen",
-		Labels: map[string]string{"rack": "1"}, CPU: 1500, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
+		Labels: map[string]string{"rack": "1"}, CPU: 2000, Memory: 2 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
 		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
 		RetentionCount: 50, DiskReserve: 1 << 30, BlobGrace: 30 * time.Minute,
-		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", ConflictHistory: 10,
+		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", KeepStrategy: true, ConflictHistory: 10,
 		Weights: resolve.Weights{Emergency: 1000, User: 100, Urgency: 800, Compute: 20, Waiting: 20, Margin: 100, Lost: 20},
 	}
 	var args []string
@@ -156,7 +156,8 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 		"name":              {args: []string{"--name", "a b"}, want: `--name: "a b": use letters`},
 		"name in file":      {file: "name: -x\n", want: `ucp.yaml:1: name: "-x": use letters`},
 		"label":             {args: []string{"--label", "a b=c"}, want: `--label: "a b=c": the name is`},
-		"cpu in cores":      {args: []string{"--cpu", "2"}, want: "--cpu: 2m is less than one job asks for by default (100m); write cores as 2.0 or 2000m"},
+		"cpu":               {args: []string{"--cpu", "50m"}, want: "--cpu: 50m is less than one job asks for by default (100m)"},
+		"cpu in millicores": {env: map[string]string{"UCP_CPU": "2000"}, want: "2000 cores: write 2000m for millicores; more than 64 cores need it, too"},
 		"memory":            {env: map[string]string{"UCP_MEMORY": "64"}, want: "variable UCP_MEMORY: 64 B is less"},
 		"interval":          {args: []string{"--sync-interval", "1ms"}, want: "--sync-interval: 1ms: at least 100ms"},
 		"ack timeout":       {args: []string{"--ack-timeout", "0s"}, want: "--ack-timeout: 0s: must be positive"},

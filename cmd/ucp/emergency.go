@@ -14,13 +14,15 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 const emergencyHelp = `An emergency is declared at any broker and known at all of them within a second.
 While it is active, jobs that name its ID or its type (ucp run --emergency), and jobs
-with the labels that it selects, have its level at every broker in its scope: under
-the strategy "emergency" they stop lower ones, under the others the level weighs in
-(ucp strategy set --help). It ends when it is cleared, or by itself when its time is
+with the labels that it selects, have its level at every broker in its scope. One of
+level high or critical makes these decide by the strategy "emergency", under which such
+jobs stop lower ones, unless another one is set meanwhile (ucp strategy set --help);
+under the others the level weighs in. It ends when it is cleared, or by itself when its time is
 over; what it had stopped goes on by itself.
 
 A stock Serf command line does the same at any node:
@@ -50,6 +52,7 @@ With --id of one that is active, the level, scope, selection and message are cha
 func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	var d emergency.Declaration
 	var id, level string
+	var newType bool
 	var scope, choose []string
 	var ttl time.Duration
 	cmd := &cobra.Command{
@@ -69,6 +72,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
 	f.DurationVar(&ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
 	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
+	f.BoolVar(&newType, "new-type", false, "the type is meant, although it looks like a slip of one that is in force")
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
@@ -80,9 +84,16 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
 		}
 		if job.Level(level) < 1 {
+			if near := label.Slip(level, job.Levels()[1:]); near != "" {
+				return fmt.Errorf("--level %q: did you mean %s?", level, near)
+			}
 			return fmt.Errorf("--level %q: want low, medium, high or critical", level)
 		}
-		e, created, err := client.Declare(ctx, d)
+		declare := client.Declare
+		if newType {
+			declare = client.DeclareNewType
+		}
+		e, created, err := declare(ctx, d)
 		if err != nil {
 			return err
 		}
@@ -92,9 +103,60 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 				what = "changed"
 			}
 			row(w, fmt.Sprintf("%s %s: %s, level %s, until %s", e.ID, what, e.Type, e.Level, clockTime(e.Until)))
+			for _, line := range reachLines(&e) {
+				row(w, line)
+			}
 		})
 	})
 	return cmd
+}
+
+// reachLines says where an emergency is in force, and what becomes there of the jobs that have its level.
+func reachLines(e *api.Emergency) (lines []string) {
+	if e.OfBrokers == 0 {
+		return nil // of an earlier version, or over
+	}
+	if len(e.Brokers) == 0 {
+		why := ""
+		if e.Unmet != "" {
+			why = ": " + e.Unmet
+		}
+		return []string{fmt.Sprintf("WARNING: it is in force at 0 of %s%s", brokersOf(e.OfBrokers), why)}
+	}
+	lines = append(lines, fmt.Sprintf("in force at %d of %s", len(e.Brokers), brokersOf(e.OfBrokers)))
+	effects := map[string][]string{}
+	var order []string
+	for _, at := range e.Brokers {
+		by := at.Strategy
+		if at.Chosen != "" {
+			by += " until it is over (otherwise " + at.Chosen + ")"
+		}
+		text := fmt.Sprintf("by %s, under which a job of its level %s", by, at.Effect)
+		if effects[text] == nil {
+			order = append(order, text)
+		}
+		effects[text] = append(effects[text], at.Broker)
+	}
+	for _, text := range order {
+		lines = append(lines, abridged(effects[text])+" "+text)
+	}
+	return lines
+}
+
+func brokersOf(n int) string {
+	if n == 1 {
+		return "1 broker"
+	}
+	return fmt.Sprintf("%d brokers", n)
+}
+
+// abridged names the first brokers of a list, and counts the others.
+func abridged(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more:", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ") + ":"
 }
 
 func (c *cli) emergencyListCommand() *cobra.Command {
@@ -200,6 +262,13 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	field("Until", clockTime(e.Until))
 	if e.Cleared {
 		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
+	}
+	for i, line := range reachLines(e) {
+		name := "Reach"
+		if i > 0 {
+			name = " "
+		}
+		field(name, line)
 	}
 	if e.Heard {
 		field("Record", "not here yet: it is known from an event")

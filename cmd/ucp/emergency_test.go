@@ -230,3 +230,40 @@ func TestEvents(t *testing.T) {
 	f.refuses = &api.Error{Status: 400, Code: api.CodeBadRequest, Message: "?kinds=odd: it is a list of ..."}
 	require.Contains(t, s.run("events", "--kinds", "odd").errOut, "?kinds=odd")
 }
+
+// A declaration says where it is in force, and what becomes there of jobs that have its level.
+func TestReachLines(t *testing.T) {
+	at := func(name, strategy, chosen, effect string) api.EmergencyAt {
+		return api.EmergencyAt{Broker: name, Strategy: strategy, Chosen: chosen, Effect: effect}
+	}
+	for _, c := range []struct {
+		e    api.Emergency
+		want []string
+	}{
+		{api.Emergency{Level: "low"}, nil},
+		{api.Emergency{Level: "critical", OfBrokers: 3, Unmet: `no broker has a label that meets "distrct=7"; did you mean "district=7"?`}, []string{
+			`WARNING: it is in force at 0 of 3 brokers: no broker has a label that meets "distrct=7"; did you mean "district=7"?`,
+		}},
+		{api.Emergency{Level: "critical", OfBrokers: 1}, []string{"WARNING: it is in force at 0 of 1 broker"}},
+		{api.Emergency{Level: "critical", OfBrokers: 4, Brokers: []api.EmergencyAt{
+			at("n1", "emergency", "causal", "goes first"), at("n2", "causal", "", "stops nobody"), at("n3", "emergency", "causal", "goes first"),
+		}}, []string{
+			"in force at 3 of 4 brokers",
+			"n1, n3: by emergency until it is over (otherwise causal), under which a job of its level goes first",
+			"n2: by causal, under which a job of its level stops nobody",
+		}},
+	} {
+		require.Equal(t, c.want, reachLines(&c.e))
+	}
+}
+
+// A slip of the pen in a level is said before anything is sent.
+func TestANearMissOfALevel(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	got := s.run("emergency", "declare", "--type", "flood", "--level", "critcal")
+	require.NotZero(t, got.code)
+	require.Contains(t, got.errOut, `--level "critcal": did you mean critical?`)
+	require.Empty(t, f.told)
+	require.Zero(t, s.run("emergency", "declare", "--type", "floood", "--level", "low", "--new-type").code)
+	require.Contains(t, f.told[0], "POST /v1/emergencies?new_type=1")
+}

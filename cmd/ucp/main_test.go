@@ -84,7 +84,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"argument too many":  {[]string{"members", "all"}, "ucp: unexpected argument \"all\"; see `ucp members --help`\n"},
 		"no module":          {[]string{"run", "--", "x"}, "ucp: `ucp run` needs a module before the arguments;"},
 		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: unexpected argument \"b\": the arguments of the job stand behind --: `ucp run a.wasm -- b ...`\n"},
-		"cpu":                {[]string{"run", "--cpu", "lots", "a.wasm"}, "for \"--cpu\" flag: write millicores (500m or 500) or cores (0.5, 2.0);"},
+		"cpu":                {[]string{"run", "--cpu", "lots", "a.wasm"}, "for \"--cpu\" flag: write cores (2, 0.5) or millicores (500m);"},
 		"memory":             {[]string{"run", "--memory", "64XB", "a.wasm"}, "for \"--memory\" flag: write bytes, or with a suffix"},
 		"pair":               {[]string{"run", "--env", "HOME", "a.wasm"}, "for \"--env\" flag: write NAME=VALUE;"},
 		"pair twice":         {[]string{"run", "--input", "a=x", "--input", "a=y", "a.wasm"}, "for \"--input\" flag: a is given twice;"},

@@ -10,11 +10,14 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 )
 
-// cpuValue is a flag for CPU: 500m is 500 millicores, 0.5 and 2.0 are cores, and
-// a whole number without suffix is millicores, as in the API.
+// cpuValue is a flag for CPU, in millicores: 2 and 0.5 are cores, 500m is 500 millicores.
 type cpuValue int64
 
-const cpuHelp = "millicores (500m or 500) or cores (0.5, 2.0)"
+const cpuHelp = "cores (2, 0.5) or millicores (500m)"
+
+// mostCores is the most that a number without a unit may be: what is above that was meant as millicores, as earlier
+// versions took it.
+const mostCores = 64
 
 func (v *cpuValue) Type() string { return "cpu" }
 func (v *cpuValue) String() string {
@@ -24,14 +27,16 @@ func (v *cpuValue) String() string {
 	return fmt.Sprintf("%dm", int64(*v))
 }
 func (v *cpuValue) Set(s string) error {
-	factor := 1.0
+	factor := 1000.0
 	number, milli := strings.CutSuffix(s, "m")
-	if !milli && strings.Contains(s, ".") {
-		factor = 1000
+	if milli {
+		factor = 1
 	}
 	f, err := strconv.ParseFloat(number, 64)
 	n := math.Round(f * factor)
 	switch {
+	case err == nil && !milli && f > mostCores:
+		return fmt.Errorf("%s cores: write %sm for millicores; more than %d cores need it, too", s, s, mostCores)
 	case err != nil || math.IsNaN(f) || milli && strings.Contains(number, "."):
 		return errors.New("write " + cpuHelp)
 	case n < 1 || n > 1_000_000:

@@ -9,15 +9,22 @@ import (
 )
 
 func TestCPU(t *testing.T) {
-	for in, want := range map[string]int64{"500m": 500, "500": 500, "0.5": 500, "2.0": 2000, "2": 2, "1.25": 1250, "0.001": 1, "64000m": 64000} {
+	for in, want := range map[string]int64{"500m": 500, "0.5": 500, "2.0": 2000, "2": 2000, "64": 64000, "100000m": 100000, "1.25": 1250, "0.001": 1, "64000m": 64000} {
 		var v cpuValue
 		require.NoError(t, v.Set(in), in)
 		require.EqualValues(t, want, v, in)
 	}
-	for _, in := range []string{"", "m", "-1", "0", "0.0001", "1.5m", "half", "NaN", "Inf", "1e300", "2 cores", "0x"} {
+	for _, in := range []string{"", "m", "-1", "0", "0.0001", "1.5m", "half", "NaN", "Inf", "1e300", "2 cores", "0x", "64.5", "500", "2000"} {
 		var v cpuValue
 		require.Error(t, v.Set(in), in)
 	}
+}
+
+// A number without a unit is cores; one that was meant as millicores, as earlier versions took it, is refused with the way
+// to write it.
+func TestMillicoresNeedTheirUnit(t *testing.T) {
+	var v cpuValue
+	require.EqualError(t, v.Set("2000"), "2000 cores: write 2000m for millicores; more than 64 cores need it, too")
 }
 
 func TestBytes(t *testing.T) {

@@ -69,7 +69,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 
 	fs.BoolVar(&f.dryRun, "dry-run", false, "submit nothing: show for every broker whether the job could run there, and who would have to yield")
 
-	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent, 0 to 10, higher is more")
+	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent it is: a whole number from 0 (least) to 10 (most)")
 	fs.StringVar(&f.deadline, "deadline", "", "`TIME` (RFC 3339) or duration from now after which the job is of no use")
 	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL`, ID or type of the emergency that the job belongs to")
 	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
@@ -80,7 +80,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.devices, "device", "counted device to ask for, such as camera=1; repeatable")
 	fs.StringVar(&f.exclusive, "exclusive", "", "`KEY` that only one job in the cluster holds at a time, such as drone-2")
 	fs.StringVar(&f.mode, "preempt", "", "what a more urgent job may do to this one: suspend (default), requeue or never")
-	fs.IntVar(&f.weight, "weight", 0, "computational weight, 0 to 10: a small part of its score")
+	fs.IntVar(&f.weight, "weight", 0, "how much it computes: a whole number from 0 (little) to 10 (much), a small part of its score")
 }
 
 // registerSubmission declares the flags that say how a submission is answered.

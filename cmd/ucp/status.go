@@ -75,7 +75,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "Jobs:", jobsLine(s))
 	row(w, "CPU:", fmt.Sprintf("%dm of %dm asked for%s", s.Usage.CPU, s.Capacity.CPU, percent(s.Usage.CPU, s.Capacity.CPU)))
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
-	row(w, "Strategy:", dash(s.Strategy))
+	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
 		title := "Emergency:"
 		if i > 0 {

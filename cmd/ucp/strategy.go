@@ -28,7 +28,7 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(s, func(w io.Writer) { row(w, s.Strategy) })
+			return c.show(s, func(w io.Writer) { row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency)) })
 		}),
 	}
 }
@@ -38,8 +38,20 @@ const (
 restart and without losing a job:`
 	strategyScope = `With --cluster every broker adopts it, also those that join later. Without --cluster
 only the broker that is asked does, until the cluster's strategy is changed or that
-broker restarts.`
+broker restarts.
+
+While an emergency of level high or critical is in force, the brokers in its scope decide
+by "emergency" and then again as before (ucp agent --emergency-strategy keep: not). What
+is set during the emergency beats that.`
 )
+
+// strategyLine is a strategy, and for which emergency it decides instead of the chosen one.
+func strategyLine(strategy, chosen, emergency string) string {
+	if emergency == "" {
+		return strategy
+	}
+	return fmt.Sprintf("%s (while %s is in force; otherwise %s)", strategy, emergency, chosen)
+}
 
 // strategyHelp explains each strategy in a line.
 func strategyHelp() string {
@@ -79,7 +91,7 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.show(s, func(w io.Writer) { row(w, s.Strategy) })
+		return c.show(s, func(w io.Writer) { row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency)) })
 	})
 	return cmd
 }

@@ -18,7 +18,8 @@ func knownStrategies() (out []string) {
 }
 
 func (srv *Server) handleStrategy(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, api.Strategy{Strategy: srv.row().Strategy, Known: knownStrategies()})
+	row := srv.row()
+	writeJSON(w, http.StatusOK, api.Strategy{Strategy: row.Strategy, Chosen: row.Chosen, Emergency: row.Commands, Known: knownStrategies()})
 	return nil
 }
 
@@ -47,7 +48,11 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 		return err
 	}
 	srv.log.Info("strategy changed", "strategy", string(set.Strategy), "cluster", in.Cluster)
-	writeJSON(w, http.StatusOK, api.Strategy{Strategy: string(set.Strategy), Cluster: in.Cluster, Known: knownStrategies()})
+	out := api.Strategy{Strategy: string(set.Strategy), Cluster: in.Cluster, Known: knownStrategies()}
+	if set.Override != nil {
+		out.Chosen, out.Emergency = string(set.Override.Of), set.Override.Emergency
+	}
+	writeJSON(w, http.StatusOK, out)
 	return nil
 }
 

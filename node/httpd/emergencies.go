@@ -25,7 +25,8 @@ func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
-	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d} })
+	newType := r.URL.Query().Get("new_type") != ""
+	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d, NewType: newType} })
 }
 
 // handleClear ends an emergency for good.
@@ -109,6 +110,16 @@ func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Em
 	}
 	if r.Finished() {
 		e.ClearedAt, e.ClearedBy = clock.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
+	}
+	if v.Reach != nil {
+		e.OfBrokers, e.Unmet = v.Reach.Of, v.Reach.Unmet
+		for _, at := range v.Reach.At {
+			x := api.EmergencyAt{Broker: at.Broker, Strategy: string(at.Strategy), Effect: at.Strategy.Levels()}
+			if at.Override != nil {
+				x.Chosen = string(at.Override.Of)
+			}
+			e.Brokers = append(e.Brokers, x)
+		}
 	}
 	for _, x := range v.Effects {
 		end := x.Pause.To.Time()

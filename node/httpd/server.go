@@ -126,6 +126,9 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", v.ID)
 	case *broker.AmbiguousJob:
 		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", v.ID, joined(v.IDs))
+	case *broker.UnknownEmergency:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid,
+			"priority.emergency %q: no level and no emergency that is known here; did you mean %s? Nothing was taken (a type is accepted once an emergency of it is declared)", v.Name, v.Nearest)
 	case *broker.IDTaken:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
 	case *broker.Draining:

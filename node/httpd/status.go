@@ -53,7 +53,7 @@ func (srv *Server) coordination() api.Coordination {
 		PeerBrokers:        map[string]api.Peer{}, Warnings: []string{},
 		Name: srv.cfg.Name, Actor: srv.host.Actor(), Software: srv.cfg.Software,
 		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
-		Strategy: row.Strategy, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
+		Strategy: row.Strategy, Chosen: row.Chosen, Commands: row.Commands, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: srv.cfg.Replicas, Clock: clock.Vector(row.Clock), Jobs: row.Jobs,
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/resolve"
+)
+
+// Reach says where an emergency is in force among the brokers that can be reached, and what it does there: at this broker
+// for certain, at the others by what they have said last, or as they will do when they hear of it.
+type Reach struct {
+	At    []ReachedAt // by name
+	Of    int         // brokers that can be reached, this one included
+	Unmet string      // which condition of its scope none of them meets, and what may have been meant; "" if there is none
+}
+
+// ReachedAt is one broker where an emergency is in force.
+type ReachedAt struct {
+	Broker   string
+	Strategy resolve.Strategy // by which it decides, with this emergency in force
+	Override *resolve.Override
+}
+
+// reach says where an emergency is in force; nil when it is not active.
+func (b *Broker) reach(r *emergency.Record) *Reach {
+	if !r.Active(b.cityNow()) {
+		return nil
+	}
+	own := b.ownMetadata(false)
+	said := append(b.members.Known(), *own)
+	out := &Reach{}
+	var labels []map[string]string
+	for _, row := range said {
+		if row.Name != b.self && !b.members.Alive(row.Name) {
+			continue
+		}
+		out.Of++
+		labels = append(labels, row.Capabilities.Labels)
+		if !r.InScope(row.Capabilities.Labels) {
+			continue
+		}
+		at := ReachedAt{Broker: row.Name, Strategy: resolve.Strategy(row.Strategy)}
+		switch {
+		case row.Name == b.self:
+			at.Override = b.decisions.override()
+		case row.Commands != "":
+			at.Override = &resolve.Override{Emergency: row.Commands, Of: resolve.Strategy(row.Chosen)}
+		case row.Heeds && emergency.CommandsAt(r.Terms.Level) && !b.decisions.settled(r.ID) && !(slices.Contains(row.Emergency.IDs, string(r.ID)) && emergency.CommandsAt(job.Level(row.Emergency.Level))):
+			at.Strategy, at.Override = resolve.Commanded(at.Strategy, string(r.ID)) // it is about to hear of it
+		}
+		out.At = append(out.At, at)
+	}
+	slices.SortFunc(out.At, func(x, y ReachedAt) int { return strings.Compare(x.Broker, y.Broker) })
+	if len(out.At) == 0 {
+		out.Unmet = emergency.Unmet(r.Terms.Scope, labels)
+	}
+	return out
+}
+
+// settled reports whether the cluster's strategy was set in view of an emergency (rule E5).
+func (d *decisions) settled(id emergency.ID) bool {
+	return d.setting != nil && d.setting.HasSeen(string(id))
+}
+
+// names reports whether a job that names this has a level, or means an emergency that was known here.
+func (e *emergencies) names(tag string) bool {
+	if e.known[emergency.ID(tag)] != nil {
+		return true
+	}
+	for _, r := range e.known {
+		if r.Terms.Type == tag {
+			return true
+		}
+	}
+	return job.Level(tag) >= 0
+}

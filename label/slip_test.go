@@ -1,0 +1,29 @@
+package label
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestSlip(t *testing.T) {
+	known := []string{"flood-7", "low", "medium", "high", "critical", "flood", "power-cut"}
+	for word, want := range map[string]string{
+		"critcal": "critical", "criticla": "critical", "Critical": "critical", "HIGH": "high", "hihg": "high", "hgih": "high",
+		"floood": "flood", "food": "flood", "fire": "", "quake": "", "high": "", "": "", "powercut": "power-cut", "flood-8": "", "flod-7": "flood-7", "flood-12": "", "lo": "low", "x": "",
+	} {
+		require.Equal(t, want, Slip(word, known), word)
+	}
+}
+
+// Slips is symmetric, and 0 of equal words alone.
+func TestSlipsIsADistance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.StringMatching("[ab]{0,6}")
+		a, b := word.Draw(t, "a"), word.Draw(t, "b")
+		require.Equal(t, Slips(a, b), Slips(b, a))
+		require.Equal(t, a == b, Slips(a, b) == 0)
+		require.LessOrEqual(t, Slips(a, b), max(len(a), len(b)))
+	})
+}
