@@ -96,7 +96,7 @@ func (a *attempt) execute() job.Result {
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
 	}
-	leave, err := a.awaitTurn(o.Module)
+	leave, err := a.awaitTurn(o)
 	if err != nil {
 		a.stopped = true
 		return a.unheld(report{Failure: errStopped.Error()})
@@ -197,6 +197,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
+			a.e.pool.makeRoom()
 			return r, nil
 		}
 		r.kill()

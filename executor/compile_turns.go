@@ -12,44 +12,52 @@ import (
 // but some waiting.
 const maxKnown = 4096
 
-// compileTurns lets only one worker at a time compile a module that is new to this broker. The others wait and
-// then find it in the disk cache. Without it, twenty jobs with the same new module would compile it twenty
-// times in parallel.
+// compilerMemory is how many times its size the memory is that compiling a module takes: 20 to 24 were measured, of modules of
+// 5 to 49 MB (docs/performance.md).
+const compilerMemory = 24
+
+// compileTurns lets only one worker at a time compile a module that is new to this broker, since what that takes is
+// many times the module, and no job has asked for it; and others beside it only where the running jobs leave enough memory
+// for all of them. Others with the same module wait in any case, and then find it in the disk cache.
 type compileTurns struct {
-	mu    sync.Mutex
-	known map[job.Digest]struct{}
-	busy  map[job.Digest]chan struct{}
+	free    func() int64 // bytes of memory that the running jobs leave
+	mu      sync.Mutex
+	known   map[job.Digest]struct{}
+	busy    map[job.Digest]struct{}
+	taken   int64         // bytes of memory that compiling takes now
+	changed chan struct{} // closed, and made anew, when somebody has compiled
 }
 
-func newCompileTurns() *compileTurns {
-	return &compileTurns{known: map[job.Digest]struct{}{}, busy: map[job.Digest]chan struct{}{}}
+func newCompileTurns(free func() int64) *compileTurns {
+	return &compileTurns{free: free, known: map[job.Digest]struct{}{}, busy: map[job.Digest]struct{}{}, changed: make(chan struct{})}
 }
 
 // errWoken says that the wait was interrupted through the wake channel.
 var errWoken = errors.New("woken")
 
-// enter returns when the module is compiled, or when it is the caller's turn to compile it. The caller must call
-// leave at least once; only the first call counts, and says whether the module was compiled. While enter waits,
-// a value on wake makes it return errWoken.
-func (l *compileTurns) enter(ctx context.Context, d job.Digest, wake <-chan struct{}) (leave func(compiled bool), err error) {
+// enter returns when the module is compiled, or when it is the caller's turn to compile it, for which it takes a module of the
+// given size. The caller must call leave at least once; only the first call counts, and says whether the module was
+// compiled. While enter waits, a value on wake makes it return errWoken.
+func (l *compileTurns) enter(ctx context.Context, d job.Digest, size int64, wake <-chan struct{}) (leave func(compiled bool), err error) {
+	memory := size * compilerMemory
 	for {
 		l.mu.Lock()
 		_, known := l.known[d]
-		other, busy := l.busy[d]
 		if d == "" || known {
 			l.mu.Unlock()
 			return func(bool) {}, nil
 		}
-		if !busy {
-			turn := make(chan struct{})
-			l.busy[d] = turn
+		if _, busy := l.busy[d]; !busy && (len(l.busy) == 0 || l.taken+memory <= l.free()) {
+			l.busy[d] = struct{}{}
+			l.taken += memory
 			l.mu.Unlock()
 			var once sync.Once
-			return func(compiled bool) { once.Do(func() { l.leave(d, turn, compiled) }) }, nil
+			return func(compiled bool) { once.Do(func() { l.leave(d, memory, compiled) }) }, nil
 		}
+		changed := l.changed
 		l.mu.Unlock()
 		select {
-		case <-other:
+		case <-changed:
 		case <-wake:
 			return nil, errWoken
 		case <-ctx.Done():
@@ -58,11 +66,13 @@ func (l *compileTurns) enter(ctx context.Context, d job.Digest, wake <-chan stru
 	}
 }
 
-func (l *compileTurns) leave(d job.Digest, turn chan struct{}, compiled bool) {
+func (l *compileTurns) leave(d job.Digest, memory int64, compiled bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.busy, d)
-	close(turn)
+	l.taken -= memory
+	close(l.changed)
+	l.changed = make(chan struct{})
 	if !compiled {
 		return
 	}

@@ -269,10 +269,13 @@ func (a *attempt) tooMuch(reason string, returned bool) {
 	}
 }
 
-// checkRoom fails when a file of the given size can't be stored without touching the reserve of the disk.
+// outputShare is the part of the reserve that output may take: what running jobs leave is one of the things it is for.
+const outputShare = 0.75
+
+// checkRoom fails when a file of the given size can't be stored without taking more of the disk's reserve than output may.
 func (e *Executor) checkRoom(size int64) error {
-	if room, known := e.disk.room(); known && size > max(room, 0) {
-		return brokerError{fmt.Errorf("storing %s would leave less than the reserve of the disk: %w", bytesOf(size), syscall.ENOSPC)}
+	if room, known := e.disk.room(); known && size > room+int64(outputShare*float64(e.disk.reserve)) {
+		return brokerError{fmt.Errorf("storing %s would take too much of the disk's reserve: %w", bytesOf(size), syscall.ENOSPC)}
 	}
 	return nil
 }

@@ -83,21 +83,22 @@ func TestReserveOfTheDiskIsKept(t *testing.T) {
 	require.True(t, u.Returned)
 	require.Contains(t, u.Result.Reason, "this broker's disk is nearly full (32 MiB more can be written, the reserve left aside), and the job had written most: ")
 	require.True(t, r.ended(small).Returned, "there still is no room")
-	require.ErrorIs(t, r.e.checkRoom(leastRoom), syscall.ENOSPC)
-	require.NoError(t, r.e.checkRoom(leastRoom-1))
-	free.Store(0)
-	require.ErrorIs(t, r.e.checkRoom(1), syscall.ENOSPC)
+	free.Store(1 << 30)
+	require.NoError(t, r.e.checkRoom(768<<20), "output may take of the reserve")
+	require.ErrorIs(t, r.e.checkRoom(768<<20+1), syscall.ENOSPC)
+	free.Store(256 << 20)
 	require.NoError(t, r.e.checkRoom(0))
+	require.ErrorIs(t, r.e.checkRoom(1), syscall.ENOSPC)
 	free.Store(1 << 40)
 	require.Equal(t, "started", r.phases(idle), "it has written nothing")
 	free.Store(-1)
 	require.NoError(t, r.e.checkRoom(1<<40))
 }
 
-// Output that would take the reserve is not stored: the job runs elsewhere.
+// Output that would take most of the reserve is not stored: the job runs elsewhere.
 func TestOutputLeavesTheReserve(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.DiskReserve = 1 << 30 })
-	r.e.disk.free = func() (int64, error) { return 1<<30 + 5, nil }
-	r.wasReturned(r.wasm(), true, "storing stdout: storing 0.005859 KiB would leave less than the reserve of the disk")
+	r.e.disk.free = func() (int64, error) { return 256<<20 + 5, nil }
+	r.wasReturned(r.wasm(), true, "storing stdout: storing 0.005859 KiB would take too much of the disk's reserve")
 	require.Equal(t, job.Succeeded, r.run(r.wasm("exit", "0")).Outcome)
 }

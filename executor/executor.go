@@ -65,10 +65,11 @@ func New(c Config) (*Executor, error) {
 	if cfg.AllowProcess {
 		nest = newNest(cfg.Dir)
 	}
-	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), turns: newCompileTurns(), bounds: newBounds(), disk: newDiskWatch(cfg.Dir, cfg.DiskReserve), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
+	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), bounds: newBounds(), disk: newDiskWatch(cfg.Dir, cfg.DiskReserve), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
+	e.turns = newCompileTurns(e.freeMemory)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.AdoptOrphans {
 		if err := adoptOrphans(); err != nil {
@@ -152,6 +153,19 @@ func (e *Executor) forget(a *attempt) {
 	defer e.mu.Unlock()
 	delete(e.tasks, taskID{a.task.Key, a.task.Attempt})
 	e.spent += time.Duration(a.cpu.Load())
+}
+
+// freeMemory returns how many bytes of the memory that this broker offers its running jobs have not asked for.
+func (e *Executor) freeMemory() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	free := e.cfg.Memory
+	for _, a := range e.tasks {
+		if _, here := a.worker.get(); here {
+			free -= a.task.Spec.Resources.Memory
+		}
+	}
+	return max(free, 0)
 }
 
 // report passes an update on, unless Close has begun.

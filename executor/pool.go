@@ -86,11 +86,47 @@ func (p *pool) release(r *remote) {
 	p.idle = append(p.idle, r)
 	tidy := !p.timerSet && (len(p.idle) > p.e.cfg.IdleWorkers || len(r.warm) > 0)
 	p.mu.Unlock()
+	p.makeRoom()
 	if tidy {
 		select {
 		case p.wake <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// makeRoom ends idle workers that hold compiled modules, the longest idle first, until all that are idle take no more
+// memory than the running jobs leave. Fresh spare workers stay, since they are small, and the next job would start one
+// anyhow.
+func (p *pool) makeRoom() {
+	if p.e.cfg.Memory == 0 {
+		return
+	}
+	room := p.e.freeMemory()
+	p.mu.Lock()
+	var ended []*remote
+	sizes := map[*remote]int64{}
+	sum := int64(0)
+	for _, r := range p.idle {
+		if s, ok := readProcess(r.pid()); ok {
+			sizes[r] = s.rss()
+			sum += sizes[r]
+		}
+	}
+	p.idle = slices.DeleteFunc(p.idle, func(r *remote) bool {
+		if sum <= room || len(r.warm) == 0 {
+			return false
+		}
+		sum -= sizes[r]
+		ended = append(ended, r)
+		return true
+	})
+	p.mu.Unlock()
+	for _, r := range ended {
+		r.kill()
+	}
+	if len(ended) > 0 {
+		p.refill()
 	}
 }
 

@@ -227,9 +227,10 @@ func (r *rig) sh(script string) Task {
 	return t
 }
 
-// await waits for the first update that fits, for at most a minute.
+// await waits for the first update that fits. The guest alone takes a minute to compile under the race detector when a machine
+// is loaded.
 func (r *rig) await(what string, fits func(Update) bool) Update {
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for {
 		r.mu.Lock()
 		for _, u := range r.updates {

@@ -2,10 +2,9 @@ package executor
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"time"
-
-	"github.com/urban-compute/ucp/job"
 )
 
 // A job is suspended with SIGSTOP. For a wasm module the worker is stopped. For a native program the program
@@ -58,7 +57,11 @@ func (a *attempt) wakeUp() {
 
 // awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended attempt does not take
 // its turn, so that others do not wait for it.
-func (a *attempt) awaitTurn(module job.Digest) (leave func(bool), err error) {
+func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
+	size := int64(0)
+	if info, err := os.Stat(o.Wasm); err == nil {
+		size = info.Size()
+	}
 	for {
 		for a.wantSuspended.Load() {
 			if !a.suspended.Load() {
@@ -73,7 +76,7 @@ func (a *attempt) awaitTurn(module job.Digest) (leave func(bool), err error) {
 		if a.suspended.Load() {
 			a.noteSuspended(false)
 		}
-		leave, err = a.e.turns.enter(a.ctx, module, a.wake)
+		leave, err = a.e.turns.enter(a.ctx, o.Module, size, a.wake)
 		if !errors.Is(err, errWoken) {
 			return leave, err
 		}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,6 +70,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 
+	makeThreads()
 	orders, failed := make(chan *order), make(chan error, 2)
 	go func() { failed <- w.listen(ctx, orders) }()
 	go func() { failed <- w.work(context.WithoutCancel(ctx), orders) }()
@@ -78,6 +80,26 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// spareThreads are more than a worker needs: what it blocks in is few things at a time.
+const spareThreads = 8
+
+// makeThreads starts the threads that this process may need later, and leaves them idle. A thread needs a stack, and a job that has
+// taken all of its memory must not make the worker die in the search for one: that looks as if the machine had no more
+// threads, which is no fault of the job.
+func makeThreads() {
+	var started, all sync.WaitGroup
+	started.Add(spareThreads)
+	for range spareThreads {
+		all.Go(func() {
+			runtime.LockOSThread() // a goroutine that keeps its thread while it waits
+			defer runtime.UnlockOSThread()
+			started.Done()
+			started.Wait()
+		})
+	}
+	all.Wait()
 }
 
 func ended(err error) error {

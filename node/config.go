@@ -113,7 +113,8 @@ type RunnerConfig struct {
 	Blobs        executor.Blobs
 	AllowProcess bool
 	AdoptOrphans bool
-	DiskReserve  int64 // bytes that jobs leave free; negative is none
+	Memory       int64 // bytes that jobs may ask for
+	DiskReserve  int64 // bytes of the disk that jobs leave free; negative is none
 	Logger       *slog.Logger
 	Report       func(executor.Update)
 }
@@ -289,6 +290,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		Blobs:        c.Blobs,
 		AllowProcess: c.AllowProcess,
 		AdoptOrphans: c.AdoptOrphans,
+		Memory:       c.Memory,
 		DiskReserve:  c.DiskReserve,
 		Logger:       c.Logger,
 		Report:       c.Report,

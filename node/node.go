@@ -92,7 +92,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, DiskReserve: cfg.DiskReserve,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, DiskReserve: cfg.DiskReserve,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report,
 	})
 	n.prober.runner = n.executions.runner

@@ -32,7 +32,7 @@ func (o *options) missing() (out []string) {
 		out = append(out, fmt.Sprintf("%s: they need %s; %s", strings.Join(names, ", "), onNetwork, why))
 	}
 	if why := o.barred[inBox]; why != "" {
-		out = append(out, fmt.Sprintf("no-inodes, run-read-only: they need %s; %s", inBox, why))
+		out = append(out, fmt.Sprintf("no-inodes, run-read-only, filler: they need %s; %s", inBox, why))
 		out = append(out, fmt.Sprintf("disk-full by a disk that is full (the reserve is set higher than what is free instead): it needs %s; %s", inBox, why))
 	}
 	return out

@@ -50,7 +50,7 @@ type kind struct {
 }
 
 // kinds is every sort of fault there is.
-var kinds = slices.Concat(processKinds, diskKinds, fewKinds, brokenKinds, networkKinds)
+var kinds = slices.Concat(processKinds, diskKinds, fewKinds, brokenKinds, networkKinds, fillerKinds)
 
 func kindNames() (out []string) {
 	for _, k := range kinds {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/test/rig"
+)
+
+// The fault of jobs that take the disk from all others.
+var fillerKinds = []kind{
+	{name: "filler", lane: resources, needs: inBox, takes: 8 * time.Second, lasts: time.Second, draw: func(d *dealer) (fault, []int) {
+		return filler{}, []int{smallDisk}
+	}},
+}
+
+// filler is two jobs that write without end at a broker with a small disk: one that may have more than there is, which
+// that broker returns before its reserve is touched (rule J12), and one that may have little, which fails.
+type filler struct{}
+
+// fillerEndsWithin is how long a broker may take to notice.
+const fillerEndsWithin = 15 * time.Second
+
+// Begin implements fault.
+func (filler) Begin(ctx context.Context, w *world) error {
+	b := w.brokers[smallDisk]
+	w.tell("jobs fill the disk of %s", b.Name)
+	fillDisk(ctx, w, b, 8<<20, "failed", func(j api.Job) bool {
+		return j.State == job.StateFailed && strings.Contains(j.Reason, "wrote more than its 8 MiB")
+	})
+	fillDisk(ctx, w, b, job.DefaultDisk, "been returned", func(j api.Job) bool {
+		for _, a := range j.Attempts {
+			if a.State == job.AttemptReturned && strings.Contains(a.Reason, "nearly full") {
+				return true
+			}
+		}
+		return false
+	})
+	if err := w.until(ctx, 6*time.Second, b.Client().Ready); err != nil && ctx.Err() == nil {
+		w.problem("jobs have filled the disk of %s, and it does not serve any more: %v", b.Name, err)
+	}
+	return nil
+}
+
+// fillDisk submits a job that may have so much of the disk and wants more, until it has ended as it must, and then cancels it.
+func fillDisk(ctx context.Context, w *world, b *rig.Broker, disk int64, must string, ended func(api.Job) bool) {
+	w.mu.Lock()
+	w.pinned++
+	id := job.ID(fmt.Sprintf("filler-%d-%05d", w.o.seed, w.pinned))
+	w.mu.Unlock()
+	spec := job.Spec{
+		Driver: job.Process, Command: "sh", Args: []string{"-c", "while :; do head -c 1000000 /dev/zero >> big; sleep 0.02; done"},
+		Disk: disk, Constraints: []string{"name=" + b.Name}, Resources: job.Resources{CPU: 10}, Priority: job.Priority{User: 10},
+	}
+	err := w.until(ctx, fillerEndsWithin, func(ctx context.Context) error {
+		_, err := w.submitAt(ctx, b, &task{id: id, spec: spec})
+		return err
+	})
+	if err != nil {
+		return // it takes no jobs, which other faults look at
+	}
+	err = w.until(ctx, fillerEndsWithin, func(ctx context.Context) error {
+		j, err := b.Client().Job(ctx, string(id), 0)
+		if err == nil && !ended(j) {
+			err = fmt.Errorf("it is %s: %w", j.State, errors.New(or(j.Reason, "no reason")))
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		w.problem("%s, which fills the disk of %s, has not %s: %v", id, b.Name, must, err)
+	}
+	_, _ = b.Client().Cancel(ctx, string(id)) // it may have ended
+}
+
+// End implements fault.
+func (filler) End(ctx context.Context, w *world) error {
+	b := w.brokers[smallDisk]
+	w.tell("nothing fills the disk of %s any more", b.Name)
+	w.mustTake(ctx, b)
+	return nil
+}
