@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +41,9 @@ func (e *NameTaken) Error() string {
 // has left, so that they take the new address at once (rule G2). Peers that do not answer are passed over. Join
 // claims first.
 func (p *Pool) Claim(ctx context.Context, entries []string) error {
-	targets, _ := p.Targets(ctx, entries)
+	limited, cancel := context.WithTimeout(ctx, resolveTimeout) // in all: a broker that starts waits for it
+	targets, _ := p.Targets(limited, entries)
+	cancel()
 	_, err := p.claim(ctx, targets)
 	return err
 }
@@ -80,7 +84,7 @@ func (p *Pool) claimAt(ctx context.Context, target string) (itself, moved bool, 
 	}
 	addr := joinHostPort(old.Addr, old.Port)
 	if addr == p.Addr() {
-		return p.inUse(ctx, target), false, nil
+		return p.mayBeOwn(target) && p.inUse(ctx, target), false, nil
 	}
 	if p.inUse(ctx, addr) {
 		// It may be this node itself, if this machine has several addresses. Then it names its present one.
@@ -151,6 +155,21 @@ func (p *Pool) question(ctx context.Context, addr string) (n pushPullNode, found
 func (p *Pool) SeenRight(ctx context.Context, addr string) (right, answered bool) {
 	seen, found, err := p.question(ctx, addr)
 	return found && seen.State == stateAlive && joinHostPort(seen.Addr, seen.Port) == p.Addr(), err == nil
+}
+
+// mayBeOwn reports whether an address may be another one of this node: one of its machine, with its port. A peer that is
+// asked for this node warns its operator of that, so that only those are.
+func (p *Pool) mayBeOwn(target string) bool {
+	at, err := netip.ParseAddrPort(target)
+	own, _ := netip.ParseAddrPort(p.addr)
+	if err != nil || at.Port() != own.Port() {
+		return false
+	}
+	addrs, err := net.InterfaceAddrs()
+	return at.Addr().IsLoopback() || err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr().Unmap() == at.Addr()
+	})
 }
 
 // inUse reports whether a node of this node's name is alive at an address.

@@ -18,8 +18,7 @@ import (
 // reloadable are the settings that change while a broker runs.
 var reloadable = []string{"log-level", "retry-join"}
 
-// reload is what SIGHUP does: it reads the variables and the config file again, and takes over what may change while a
-// broker runs. What needs a restart is named; a mistake changes nothing.
+// reload is what SIGHUP does: it reads the config file again, and takes over what may change while a broker runs. What needs a restart is named; a mistake changes nothing.
 type reload struct {
 	args   []string // the command line
 	env    func(string) (string, bool)

@@ -191,7 +191,10 @@ func TestOneListForAll(t *testing.T) {
 			}
 		}
 	}
-	require.NotContains(t, all[0].said(), "two nodes claim one name")
+	for _, b := range all {
+		require.NotContains(t, b.said(), "two nodes claim one name")
+		require.NotContains(t, b.said(), "Got ping for unexpected node")
+	}
 }
 
 // A broker whose machine gets another address is back within seconds, and so is one that was restarted there at once.

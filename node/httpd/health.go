@@ -67,12 +67,12 @@ func (h health) text(now time.Time) string {
 	return fmt.Sprintf("silent for %s%s", max(now.Sub(h.since), 0).Round(time.Second), h.reason)
 }
 
-// Messages in a row that a broker may leave unanswered, and sync intervals that may pass without any, until it counts as
-// silent.
-const (
-	unansweredToSilent = 2
-	intervalsToSilent  = 5 // an interval may be stretched to two
-)
+// unansweredToSilent is how many messages in a row a broker may leave unanswered until it counts as silent.
+const unansweredToSilent = 2
+
+// silence is how long nothing may pass although nothing failed: some intervals, each of which may be stretched to two, and
+// never less than a busy machine may take.
+func (srv *Server) silence() time.Duration { return max(5*srv.cfg.SyncInterval, 30*time.Second) }
 
 // healthOf judges a broker by what is known of it.
 func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, now time.Time) health {
@@ -96,8 +96,8 @@ func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, n
 		return health{kind: refusing, reason: "refuses us: " + k.Refused}
 	case there && m.HTTPAddr == "":
 		return health{kind: addressless, reason: "names no HTTP address that can be called"}
-	case !there, k.Failing >= unansweredToSilent, !k.Seen.IsZero() && now.Sub(k.Seen) > intervalsToSilent*srv.cfg.SyncInterval:
-		if there && k.Answered.Before(k.Seen) && now.Sub(k.Seen) <= intervalsToSilent*srv.cfg.SyncInterval {
+	case !there, k.Failing >= unansweredToSilent, !k.Seen.IsZero() && now.Sub(k.Seen) > srv.silence():
+		if there && k.Answered.Before(k.Seen) && now.Sub(k.Seen) <= srv.silence() {
 			return health{kind: silent, reason: " to our messages, though it sends some", since: k.Answered}
 		}
 		return health{kind: silent, since: k.Seen}

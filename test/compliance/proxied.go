@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/test/rig"
 )
 
@@ -269,7 +270,14 @@ func attempts(ctx context.Context, p *proxy, front []*rig.Broker, name string) (
 		if int(p.Failing) < len(seen)-1 || int(p.Failing) > len(seen)+1 { // one may just be under way
 			wrong = append(wrong, fmt.Sprintf("%s counts %d unanswered attempts, %d were seen", b.Name, p.Failing, len(seen)))
 		}
-		if !p.Healthy {
+		if p.Healthy {
+			wrong = append(wrong, fmt.Sprintf("%s calls %s healthy, which answers none of its messages", b.Name, name))
+		}
+		list, err := b.Client().Members(ctx)
+		if err != nil {
+			return a, err
+		}
+		if !slices.ContainsFunc(list.Members, func(m api.Member) bool { return m.Name == name && m.Status == "alive" }) {
 			wrong = append(wrong, fmt.Sprintf("%s takes %s for dead, whose gossip is well", b.Name, name))
 		}
 	}

@@ -6,6 +6,6 @@ var rulesS = []mutant{
 		"len(d.Entries) > few &&", "false &&",
 		"./sim", "TestFigureSpread$"},
 	{"S6 one's own answer is as good as another's", "gossip/claim.go",
-		"return p.inUse(ctx, target), false, nil", "return false, false, nil",
+		"return p.mayBeOwn(target) && p.inUse(ctx, target), false, nil", "return false, false, nil",
 		"./gossip", "TestJoiningOneselfReachesNobody$"},
 }
