@@ -346,13 +346,13 @@ func TestEveryDigestIsAmongTheBlobs(t *testing.T) {
 	}
 }
 
-// docs/design.md has a row for each field in its table "A job's spec".
+// docs/api.md has a row for each field in its table "A job's spec".
 func TestEveryFieldIsDocumented(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "docs", "design.md"))
+	b, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	require.NoError(t, err)
 	for _, f := range fieldsOf(reflect.TypeFor[Spec]()) {
 		if !strings.Contains(string(b), "\n| `"+f.json+"` |") {
-			t.Errorf("%s: docs/design.md has no row for `%s` in the table \"A job's spec\"", f.name, f.json)
+			t.Errorf("%s: docs/api.md has no row for `%s` in the table \"A job's spec\"", f.name, f.json)
 		}
 	}
 }

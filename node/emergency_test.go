@@ -20,7 +20,7 @@ import (
 	"github.com/urban-compute/ucp/node/httpd"
 )
 
-// The whole life of an emergency over HTTP (docs/design.md, "HTTP interface").
+// The whole life of an emergency over HTTP (docs/api.md).
 func TestEmergenciesOverHTTP(t *testing.T) {
 	n := startNode(t, Config{Name: "a"})
 	status, body := request(t, n, "GET", "/v1/emergencies", nil)

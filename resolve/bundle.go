@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/urban-compute/ucp/strictjson"
 )
@@ -68,11 +69,13 @@ func Replay(b []byte, s Strategy) ([]byte, error) {
 		return nil, err
 	}
 	c := in.Conflict
-	if s != "" && s != c.Snapshot.Strategy {
-		if c.Snapshot.Strategy, err = ParseStrategy(string(s)); err != nil {
+	if s != "" {
+		if s, err = ParseStrategy(string(s)); err != nil {
 			return nil, err
 		}
-		c.Snapshot.Override = nil // nobody would ask for this one because of it
+		if s != c.Snapshot.Strategy {
+			c.Snapshot.Strategy, c.Snapshot.Override = s, nil // nobody would ask for this one because of it
+		}
 	}
 	return c.Export()
 }
@@ -82,13 +85,8 @@ const maxJobs = 10_000
 
 // validate returns an error for a snapshot that came from outside and can't be decided on.
 func (s Snapshot) validate() error {
-	if _, err := ParseStrategy(string(s.Strategy)); err != nil {
-		return err
-	}
-	if s.Override != nil {
-		if _, err := ParseStrategy(string(s.Override.Of)); err != nil {
-			return err
-		}
+	if !slices.Contains(All(), s.Strategy) || s.Override != nil && !slices.Contains(All(), s.Override.Of) {
+		return fmt.Errorf("the snapshot has a strategy that this version does not know; want one of %s", Names(", "))
 	}
 	if err := s.Weights.validate(); err != nil {
 		return err

@@ -259,7 +259,26 @@ func TestReplayOfAnOverride(t *testing.T) {
 		require.NotContains(t, a.Sentence, "flood-7")
 	}
 	_, err = Replay([]byte(strings.Replace(string(b), `"of": "causal"`, `"of": "luck"`, 1)), "")
-	require.ErrorContains(t, err, "luck")
+	require.ErrorContains(t, err, "does not know")
+	_, err = Replay([]byte(strings.ReplaceAll(string(b), `"strategy": "emergency"`, `"strategy": "emergency_first"`)), "")
+	require.ErrorContains(t, err, "does not know", "no broker writes an alias")
+	again, err := Replay(b, "emergency_first")
+	require.NoError(t, err)
+	require.Equal(t, string(b), string(again))
+}
+
+// The prototype's names mean the strategies of today.
+func TestNamesOfThePrototype(t *testing.T) {
+	for name, want := range map[string]Strategy{
+		"vector_clock_causal": Causal, "priority_based": Priority, "emergency_first": Emergency, "resource_optimal": Optimal,
+		"first_come_first_served": FCFS, "FCFS": FCFS,
+	} {
+		got, err := ParseStrategy(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := ParseStrategy("fCfS")
+	require.Error(t, err)
 }
 
 func TestReadBundleRefuses(t *testing.T) {

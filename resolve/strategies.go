@@ -137,9 +137,18 @@ func Names(sep string) string {
 	return strings.Join(names, sep)
 }
 
-// ParseStrategy reads a strategy's name. The error names those that there are.
+// aliases are the names by which the prototype of this platform called its strategies.
+var aliases = map[string]Strategy{
+	"vector_clock_causal": Causal, "priority_based": Priority, "emergency_first": Emergency, "resource_optimal": Optimal,
+	"first_come_first_served": FCFS, "FCFS": FCFS,
+}
+
+// ParseStrategy reads a strategy's name, or the one that the prototype had for it. The error names those that there are.
 func ParseStrategy(name string) (Strategy, error) {
 	if s := Strategy(name); slices.Contains(All(), s) {
+		return s, nil
+	}
+	if s, ok := aliases[name]; ok {
 		return s, nil
 	}
 	return "", fmt.Errorf("unknown strategy %q; want one of %s", name, Names(", "))

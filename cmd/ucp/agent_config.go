@@ -64,8 +64,8 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
-		LogFormat: f.logFormat,
-		Strategy:  resolve.Strategy(f.strategy), KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
+		LogFormat:    f.logFormat,
+		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
 	}
@@ -84,7 +84,8 @@ func (f *agentFlags) check() (agentConfig, error) {
 		}
 		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
 	}
-	cfg.Devices, _ = counts(f.devices.pairs) // an error is checkIdentity's
+	cfg.Strategy, _ = resolve.ParseStrategy(f.strategy) // an alias is its strategy; an error is checkIdentity's, too
+	cfg.Devices, _ = counts(f.devices.pairs)            // an error is checkIdentity's
 	cfg.Weights, _ = f.weightsOf()
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
 		if err := check(); err != nil {

@@ -23,7 +23,7 @@ var flagless = map[string]string{
 	"resources.io":  "nobody can say how much I/O a job makes; a spec file can",
 }
 
-// Each row of the table "A job's spec" in docs/design.md (which has one for each field: a test of package
+// Each row of the table "A job's spec" in docs/api.md (which has one for each field: a test of package
 // job sees to that) names the flag of `ucp run` that sets the field, and that flag exists. A field without
 // a flag is listed here with the reason.
 func TestEveryFieldHasAFlag(t *testing.T) {
@@ -31,21 +31,21 @@ func TestEveryFieldHasAFlag(t *testing.T) {
 	require.NoError(t, err)
 	for field, flags := range specFlags(t) {
 		if len(flags) == 0 && flagless[field] == "" {
-			t.Errorf("job.Spec %s: `ucp run` has no flag for it: add one in run_flags.go and to its row in docs/design.md, or list it in flagless with the reason", field)
+			t.Errorf("job.Spec %s: `ucp run` has no flag for it: add one in run_flags.go and to its row in docs/api.md, or list it in flagless with the reason", field)
 		}
 		for _, name := range flags {
 			if run.Flags().Lookup(name) == nil {
-				t.Errorf("job.Spec %s: docs/design.md names the flag --%s, which `ucp run` does not have", field, name)
+				t.Errorf("job.Spec %s: docs/api.md names the flag --%s, which `ucp run` does not have", field, name)
 			}
 		}
 	}
 }
 
-// specFlags reads which flags set a field, by the field's path, from the table "A job's spec" of docs/design.md.
+// specFlags reads which flags set a field, by the field's path, from the table "A job's spec" of docs/api.md.
 func specFlags(t *testing.T) map[string][]string {
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "design.md"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
 	require.NoError(t, err)
-	_, table, ok := strings.Cut(string(b), "### A job's spec")
+	_, table, ok := strings.Cut(string(b), "## A job's spec")
 	require.True(t, ok)
 	table, _, _ = strings.Cut(table, "\n#")
 	out := map[string][]string{}

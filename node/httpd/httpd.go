@@ -12,7 +12,7 @@
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
 //   - compression.go, panics.go: bodies between brokers, and faults of this program
 //
-// The rules that comments cite are numbered in docs/protocol.md; docs/design.md lists the routes.
+// The rules that comments cite are numbered in docs/protocol.md; docs/api.md lists the routes.
 package httpd
 
 import (

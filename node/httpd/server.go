@@ -15,10 +15,9 @@ import (
 	"github.com/urban-compute/ucp/label"
 )
 
-// handler is the whole HTTP interface (docs/design.md).
-func (srv *Server) handler() http.Handler {
-	mux := http.NewServeMux()
-	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
+// routes is the whole HTTP interface but for /metrics, by pattern (docs/api.md).
+func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) error {
+	return map[string]func(http.ResponseWriter, *http.Request) error{
 		"POST /broker/sync-metadata":          srv.handleSync,
 		"GET /broker/coordination-status":     srv.handleCoordination,
 		"GET /broker/metadata":                srv.handleMetadata,
@@ -49,12 +48,18 @@ func (srv *Server) handler() http.Handler {
 		"GET /v1/jobs/{id}/events":            srv.handleJobEvents,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
-	} {
+	}
+}
+
+// handler serves all routes.
+func (srv *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range srv.routes() {
 		mux.HandleFunc(pattern, srv.wrap(h))
 	}
 	mux.Handle("GET /metrics", srv.metrics.handler())
 	mux.HandleFunc("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
-		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; see the list in the documentation", r.Method, r.URL.Path)
+		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; docs/api.md lists what there is", r.Method, r.URL.Path)
 	}))
 	return mux
 }

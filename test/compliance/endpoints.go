@@ -12,7 +12,7 @@ import (
 
 var endpointsRow = row{
 	name: "endpoints", requirement: 9, limit: "all there, all of their types",
-	how: "GET /broker/coordination-status, /broker/conflict-statistics and /broker/metadata at 3 brokers: each field that docs/design.md fixes, by name and " +
+	how: "GET /broker/coordination-status, /broker/conflict-statistics and /broker/metadata at 3 brokers: each field that docs/api.md fixes, by name and " +
 		"JSON type, and what must fit together: counts of peers, percentages, times, jobs that run and wait",
 	check: endpoints,
 }
