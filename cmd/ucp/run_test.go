@@ -393,4 +393,6 @@ func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
 	s.terminal = true
 	got := s.run("job", "wait", "j1", "--timeout", "10ms").errOut
 	require.Contains(t, got, eraseLine+"job j1 is pending: no broker meets gpu"+eraseLine+"ucp: waiting")
+	s.columns = 24 // a line that is wider than the screen would leave traces
+	require.Contains(t, s.run("job", "wait", "j1", "--timeout", "10ms").errOut, eraseLine+"job j1 is pending: no …"+eraseLine)
 }
