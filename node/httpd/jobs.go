@@ -21,6 +21,22 @@ import (
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
 // idempotent (rules A1, J3).
 func (srv *Server) handleSubmit(w http.ResponseWriter, r *http.Request) error {
+	return nothingTaken(srv.submit(w, r))
+}
+
+// nothingTaken adds to a refusal that nothing has come of the request; not where something may have.
+func nothingTaken(err error) error {
+	var e *api.Error
+	if errors.As(err, &e) && (e.Status < 500 || slices.Contains(clearRefusals, e.Code)) {
+		e.Message += "; nothing was taken"
+	}
+	return err
+}
+
+// clearRefusals are the codes from 500 on with which nothing has been done.
+var clearRefusals = []string{api.CodeDraining, api.CodeNoSpace, api.CodeBehind}
+
+func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	wait, err := queryDuration(r, "wait")
 	if err != nil {
 		return err

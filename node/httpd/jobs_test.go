@@ -1,11 +1,13 @@
 package httpd
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -28,4 +30,20 @@ func TestTimeoutIsShown(t *testing.T) {
 	require.True(t, view(job.Result{Outcome: job.Failed, ExitCode: &term, Reason: job.TimeoutReason(2*time.Second) + "; not kept: l, a link"}))
 	require.False(t, view(job.Result{Outcome: job.Failed, ExitCode: &own, Reason: "exit code 124"}))
 	require.False(t, view(job.Result{Outcome: job.Succeeded}))
+}
+
+// A refusal says that nothing was taken; where something may have been, it does not.
+func TestRefusalsSayThatNothingWasTaken(t *testing.T) {
+	for err, want := range map[error]string{
+		fail(422, api.CodeInvalid, "args: too many"):       "args: too many; nothing was taken",
+		fail(429, api.CodeBusy, "busy"):                    "busy; nothing was taken",
+		fail(503, api.CodeDraining, "about to leave"):      "about to leave; nothing was taken",
+		fail(507, api.CodeNoSpace, "full"):                 "full; nothing was taken",
+		fail(503, api.CodeTooFew, "held by 1"):             "held by 1",
+		fail(503, api.CodeUnavailable, "not answered yet"): "not answered yet",
+		errors.New("odd"):                                  "odd",
+	} {
+		require.EqualError(t, nothingTaken(err), want)
+	}
+	require.NoError(t, nothingTaken(nil))
 }

@@ -125,7 +125,7 @@ func refusal(v broker.Answer) error {
 	case *broker.NotFound:
 		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", v.ID)
 	case *broker.AmbiguousJob:
-		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", v.ID, joined(v.IDs))
+		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d jobs: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.IDTaken:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
 	case *broker.Draining:
