@@ -154,7 +154,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 			return resp, nil
 		}
 		failure := c.readError(base, resp)
-		if leaving := failure.Code == CodeDraining || failure.Code == CodeUnavailable; leaving && left > 0 {
+		if leaving := failure.Code == CodeDraining || failure.Code == CodeUnavailable && k.method != http.MethodPost; leaving && left > 0 {
 			left--
 			c.avoid(base)
 			continue

@@ -90,6 +90,12 @@ func TestWhatMayHaveBeenDoneIsNotDoneTwice(t *testing.T) {
 	require.True(t, u.Sent)
 	require.ErrorContains(t, err, "the connection to "+l.Addr().String()+" broke before the answer came: ")
 	require.Empty(t, told)
+	busy, asked := brokers(t, "a,b", func(string, *http.Request) (*http.Response, error) {
+		return answer(503, `{"error":"not in time; it may be done all the same","code":"unavailable"}`), nil
+	})
+	_, _, err = busy.Declare(t.Context(), emergency.Declaration{Type: "flood", Level: "high"})
+	require.ErrorContains(t, err, "may be done")
+	require.Len(t, *asked, 1)
 	_, err = client().Cancel(t.Context(), "j1")
 	require.NoError(t, err)
 	require.Equal(t, []string{"DELETE"}, told)

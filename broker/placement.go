@@ -207,7 +207,6 @@ func (o *ownership) cost(name string, r *job.Record) float64 {
 
 // tooLarge says what a job needs that is more than the largest broker has; lack says it for what is not CPU or memory.
 func tooLarge(want, largest *job.Resources, lack string) string {
-	cores := func(milli int64) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 	switch {
 	case want.CPU > largest.CPU:
 		return fmt.Sprintf("needs %s cores; the largest broker has %s", cores(want.CPU), cores(largest.CPU))
@@ -216,6 +215,9 @@ func tooLarge(want, largest *job.Resources, lack string) string {
 	}
 	return lack + " at the largest broker"
 }
+
+// cores writes millicores as cores.
+func cores(milli int64) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 
 func share(part, whole int64) float64 {
 	if whole <= 0 {

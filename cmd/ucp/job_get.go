@@ -121,7 +121,10 @@ func pauseLine(p *api.Pause, asOf time.Time) string {
 }
 
 func stateText(j *api.Job) string {
-	text := string(j.State)
+	text := stateIn(j)
+	if j.Silent {
+		text += " (" + j.Executor + " does not answer: nobody here knows)"
+	}
 	if j.Removed {
 		if j.Executor != "" {
 			text += " on " + j.Executor

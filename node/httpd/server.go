@@ -94,7 +94,7 @@ func (srv *Server) asError(err error) *api.Error {
 	case errors.Is(err, ErrBusy):
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "%v", err)
 	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "not answered in time: %v", err)
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "this broker is too busy to answer in time, or is about to stop (%v); what was asked may be done all the same", err)
 	}
 	return fail(http.StatusInternalServerError, api.CodeInternal, "%v", err)
 }
@@ -144,7 +144,7 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
 			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
 	case *broker.AmbiguousEmergency:
-		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %v", v.ID, len(v.IDs), v.IDs)
+		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.NoSuchEmergency:
 		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
 	}
