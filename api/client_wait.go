@@ -49,10 +49,7 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 		j, err := c.Job(ctx, id, poll)
 		switch {
 		case err == nil:
-			if good = time.Now(); o.Others && from != c.present() {
-				from = c.present()
-				_ = c.Learn(ctx) // without them there is one broker, as without Others
-			}
+			good = time.Now()
 			id = string(j.ID) // a beginning of it may mean more jobs later
 			if o.Seen != nil {
 				if err := o.Seen(j); err != nil {
@@ -61,6 +58,10 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 			}
 			if j.State.Final() {
 				return j, nil
+			}
+			if o.Others && from != c.present() {
+				from = c.present()
+				_ = c.Learn(ctx) // without them there is one broker, as without Others
 			}
 		case missing(err) && !good.IsZero() && time.Since(good) < reconnectWithin:
 			c.avoid(c.present()) // it was there, at another broker: this one hears of it yet, or a third one has
