@@ -1,13 +1,16 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,19 +31,27 @@ const (
 	// its last answer on: a restart takes seconds.
 	reconnectWithin = 30 * time.Second
 
+	// goodPatience is how long a broker may take for an answer, beyond what it is asked to wait, while there are others to
+	// ask.
+	goodPatience = 10 * time.Second
+
 	dialTimeout    = 5 * time.Second
 	requestTimeout = 60 * time.Second // of a request for JSON, on top of its ?wait=
 	maxRetryAfter  = 10 * time.Second
 )
 
-// Client talks to one broker. Any broker will do: each can answer for every job.
+// Client talks to one broker of those whose addresses it knows. Any broker will do: each can answer for every job. One
+// that does not answer, or is about to leave, is asked no more until the others fail, too. A request that may have been
+// carried out is not sent to another broker unless it may be repeated.
 // Its methods may be called by several goroutines at once. Errors that a broker
 // answers with are *[Error]; a broker that can't be reached is an
 // *[UnreachableError].
 type Client struct {
-	base  *url.URL
 	http  *http.Client
 	heard atomic.Int64 // Unix nanoseconds of the last answer but 503; 0 for never
+
+	mu    sync.Mutex
+	bases []*url.URL // of the brokers, the one that is asked first in front
 }
 
 // Option changes how New makes a client.
@@ -53,13 +64,18 @@ func WithTransport(rt http.RoundTripper) Option {
 }
 
 // New makes a client of the broker at addr: an http or https URL, or host:port,
-// or a host alone (port 8000). It does not connect yet.
+// or a host alone (port 8000); or of one of several, with commas between them, the first that answers. It does not
+// connect yet.
 func New(addr string, options ...Option) (*Client, error) {
-	base, err := parseAddr(addr)
-	if err != nil {
-		return nil, fmt.Errorf("broker address %q: %w", addr, err)
+	var bases []*url.URL
+	for one := range strings.SplitSeq(addr, ",") {
+		base, err := parseAddr(strings.TrimSpace(one))
+		if err != nil {
+			return nil, fmt.Errorf("broker address %q: %w", one, err)
+		}
+		bases = append(bases, base)
 	}
-	c := &Client{base: base, http: &http.Client{
+	c := &Client{bases: bases, http: &http.Client{
 		// A broker does not redirect; a server that does is not a broker.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -85,13 +101,64 @@ func newTransport() *http.Transport {
 	}
 }
 
-// Addr returns the broker's address as a person writes it: host:port, or the URL
+// Addr returns the address of the broker that is asked now, as a person writes it: host:port, or the URL
 // where it is more than that.
-func (c *Client) Addr() string {
-	if c.base.Scheme == "http" && c.base.Path == "" {
-		return c.base.Host
+func (c *Client) Addr() string { return written(c.present()) }
+
+func written(base *url.URL) string {
+	if base.Scheme == "http" && base.Path == "" {
+		return base.Host
 	}
-	return c.base.String()
+	return base.String()
+}
+
+// present is the base of the broker that is asked now.
+func (c *Client) present() *url.URL {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bases[0]
+}
+
+// others is how many more brokers could be asked.
+func (c *Client) others() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.bases) - 1
+}
+
+// avoid puts the base of a broker that failed behind the others, unless another request has done so already.
+func (c *Client) avoid(base *url.URL) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.bases) > 1 && c.bases[0] == base {
+		c.bases = append(slices.Clone(c.bases[1:]), base)
+	}
+}
+
+// maxBases bounds how many brokers a client knows.
+const maxBases = 16
+
+// Learn asks the broker for the addresses of all brokers, and asks those, too, when it does not answer any more. Where
+// the address is a URL, as of a proxy, that is left alone.
+func (c *Client) Learn(ctx context.Context) error {
+	if b := c.present(); b.Scheme != "http" || b.Path != "" {
+		return nil
+	}
+	l, err := c.Members(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range l.Members {
+		base, err := parseAddr(m.HTTPAddr)
+		known := func(b *url.URL) bool { return b.Host == base.Host }
+		if err != nil || m.Self || m.Status != "alive" || len(c.bases) == maxBases || slices.ContainsFunc(c.bases, known) {
+			continue
+		}
+		c.bases = append(c.bases, base)
+	}
+	return nil
 }
 
 // Close gives idle connections back. The client may be used again.

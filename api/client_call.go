@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,14 +26,25 @@ const expectAbove = 1 << 20
 // UnreachableError says that nobody answers at the broker's address, or that the
 // connection broke before the answer.
 type UnreachableError struct {
-	Addr string
-	Err  error
+	Addr string // of several that were tried, all, with commas between them
+	Err  error  // of the last one
+	// Sent says that a connection was made: the request may have been carried out.
+	Sent bool
 }
 
 // Error implements error.
 func (e *UnreachableError) Error() string {
+	switch {
+	case errors.Is(e.Err, errSilent):
+		return fmt.Sprintf("%s takes the connection and does not answer: %v", e.Addr, e.Err)
+	case e.Sent:
+		return fmt.Sprintf("the connection to %s broke before the answer came: %v", e.Addr, e.Err)
+	}
 	return fmt.Sprintf("no broker answers at %s: %v", e.Addr, e.Err)
 }
+
+// errSilent ends a request that another broker may answer sooner.
+var errSilent = fmt.Errorf("nothing came within %v", goodPatience)
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -51,8 +64,9 @@ type call struct {
 	path        []string // elements, not yet escaped
 	query       url.Values
 	contentType string
-	body        Content // nil for none
-	size        int64   // of the body
+	body        Content       // nil for none
+	size        int64         // of the body
+	wait        time.Duration // that the broker is asked to wait before it answers
 }
 
 // bodyError marks an error of reading what is to be sent: no fault of the network.
@@ -71,8 +85,8 @@ func (b markedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
-	u := *c.base
+func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Request, error) {
+	u := *base
 	raw := u.EscapedPath()
 	for _, e := range k.path {
 		u.Path += "/" + e
@@ -113,16 +127,25 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 
 // do sends the call and returns an answer that is a success; the caller closes
 // its body. A broker that asks to come back later is asked again, at most
-// maxRetries times.
+// maxRetries times. One that does not answer, or is about to leave, is not: the next one is asked, each once.
 func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
-	for try := 0; ; try++ {
-		req, err := c.request(ctx, k)
+	left := c.others()
+	var silent []string // who did not answer
+	for try := 0; ; {
+		base := c.present()
+		resp, err := c.send(ctx, base, k, left > 0)
 		if err != nil {
-			return nil, err
-		}
-		resp, err := c.http.Do(req)
-		if err != nil {
-			return nil, c.transportError(ctx, k, err)
+			var u *UnreachableError
+			if !errors.As(err, &u) {
+				return nil, err
+			}
+			c.avoid(base)
+			silent = append(silent, u.Addr)
+			if left--; left < 0 || u.Sent && k.method == http.MethodPost {
+				u.Addr = strings.Join(silent, ", ")
+				return nil, u
+			}
+			continue
 		}
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			c.heard.Store(time.Now().UnixNano())
@@ -130,29 +153,73 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		if resp.StatusCode < 300 {
 			return resp, nil
 		}
-		failure := c.readError(resp)
+		failure := c.readError(base, resp)
+		if leaving := failure.Code == CodeDraining || failure.Code == CodeUnavailable && k.method != http.MethodPost; leaving && left > 0 {
+			left--
+			c.avoid(base)
+			continue
+		}
 		pause, again := retryAfter(resp)
 		if !again || try == maxRetries {
 			return nil, failure
 		}
+		try++
 		if err := sleep(ctx, pause); err != nil {
 			return nil, fmt.Errorf("waiting to repeat a request: %w (the last answer was: %w)", err, failure)
 		}
 	}
 }
 
-func (c *Client) transportError(ctx context.Context, k call, err error) error {
+// send sends the call to one broker. Where there are others, one that takes the connection and says nothing is given up.
+func (c *Client) send(ctx context.Context, base *url.URL, k call, others bool) (*http.Response, error) {
+	one, cancel := context.WithCancelCause(ctx)
+	req, err := c.request(one, base, k)
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(one, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}))
+	if others && k.size < expectAbove {
+		watch := time.AfterFunc(k.wait+goodPatience, func() { cancel(errSilent) })
+		defer watch.Stop()
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if cause := context.Cause(one); ctx.Err() == nil && cause != nil {
+			err = cause
+		}
+		cancel(nil)
+		return nil, c.transportError(ctx, base, k, err, connected.Load())
+	}
+	resp.Body = &held{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// held is the body of an answer, whose request ends with it.
+type held struct {
+	io.ReadCloser
+	done func()
+}
+
+// Close implements io.Closer.
+func (h *held) Close() error {
+	defer h.done()
+	return h.ReadCloser.Close()
+}
+
+func (c *Client) transportError(ctx context.Context, base *url.URL, k call, err error, sent bool) error {
 	var own *bodyError
 	var u *url.Error
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s /%s at %s: %w", k.method, strings.Join(k.path, "/"), c.Addr(), context.Cause(ctx))
+		return fmt.Errorf("%s /%s at %s: %w", k.method, strings.Join(k.path, "/"), written(base), context.Cause(ctx))
 	case errors.As(err, &own):
 		return fmt.Errorf("reading what is to be sent: %w", own.err)
 	case errors.As(err, &u):
 		err = u.Err // the rest of a url.Error repeats what we say better
 	}
-	return &UnreachableError{Addr: c.Addr(), Err: err}
+	return &UnreachableError{Addr: written(base), Err: err, Sent: sent}
 }
 
 // retryAfter says whether a refusal asks to come back, and when.
@@ -180,12 +247,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // readError turns an unsuccessful answer into an *Error and closes it.
-func (c *Client) readError(resp *http.Response) error {
+func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is enough to go by
 	e := &Error{}
 	if err := json.Unmarshal(body, e); err != nil || e.Message == "" {
-		e.Message = fmt.Sprintf("%s answers %q", c.Addr(), resp.Status)
+		e.Message = fmt.Sprintf("%s answers %q", written(base), resp.Status)
 		if resp.Request == nil || resp.Request.Method != http.MethodHead {
 			e.Message += ", not in the way of a ucp broker: is the address right?"
 		}
@@ -199,6 +266,7 @@ func (c *Client) readError(resp *http.Response) error {
 func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
 	defer cancel()
+	k.wait = wait
 	resp, err := c.do(ctx, k)
 	if err != nil {
 		return 0, err
@@ -206,7 +274,7 @@ func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) 
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
 	if err != nil {
-		return 0, c.transportError(ctx, k, err)
+		return 0, c.transportError(ctx, c.present(), k, err, true)
 	}
 	if len(body) > maxJSON {
 		return 0, fmt.Errorf("%s /%s at %s: the answer has more than %d MiB", k.method, strings.Join(k.path, "/"), c.Addr(), maxJSON>>20)

@@ -68,7 +68,7 @@ func TestAddresses(t *testing.T) {
 	} {
 		c, err := New(in)
 		require.NoError(t, err, in)
-		require.Equal(t, want, c.base.String(), in)
+		require.Equal(t, want, c.present().String(), in)
 	}
 	for _, in := range []string{"", " ", "ftp://a", "http://", "a:b:c", "http://u:p@a", "http://a?x=1", "a b:1"} {
 		_, err := New(in)
@@ -144,7 +144,7 @@ func TestErrorsAreTyped(t *testing.T) {
 func TestPathsAreEscaped(t *testing.T) {
 	var got []string
 	c := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.URL.EscapedPath()) })
-	c.base.Path = "/ucp"
+	c.present().Path = "/ucp"
 	for _, open := range []func() (io.ReadCloser, error){
 		func() (io.ReadCloser, error) { return c.Output(t.Context(), "j1", "dir/a b?.json") },
 		func() (io.ReadCloser, error) { return c.Stdout(t.Context(), "../x") },

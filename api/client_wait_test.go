@@ -34,7 +34,7 @@ func TestWaitPollsUntilTheJobIsFinal(t *testing.T) {
 		j, err := c.Wait(t.Context(), "j", WaitOptions{Seen: func(j Job) error { seen = append(seen, j.State); return nil }})
 		require.NoError(t, err)
 		require.Equal(t, job.StateSucceeded, j.State)
-		require.Equal(t, []string{"/v1/jobs/j?wait=30s", "/v1/jobs/j?wait=30s", "/v1/jobs/j?wait=30s"}, asked)
+		require.Equal(t, []string{"/v1/jobs/j?wait=30s", "/v1/jobs/j1?wait=30s", "/v1/jobs/j1?wait=30s"}, asked)
 		require.Equal(t, []job.State{"running", "running", "succeeded"}, seen)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -55,8 +56,11 @@ func (c *core) tellState(old, r *job.Record) {
 		return
 	}
 	state := r.State()
-	if old != nil && old.State() == state && old.Place.Broker == r.Place.Broker {
-		return
+	if old != nil {
+		c.tellLosers(old, r)
+		if old.State() == state && (state.Final() || old.Place.Broker == r.Place.Broker) {
+			return // where one that has ended was placed last says nothing of who has ended it
+		}
 	}
 	text := fmt.Sprintf("%s %s", r.ID, stateWords(state))
 	if !r.Place.IsZero() {
@@ -66,6 +70,32 @@ func (c *core) tellState(old, r *job.Record) {
 		text += ": " + v.Reason
 	}
 	c.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Place: r.Place.Broker, Job: r})
+}
+
+// tellLosers notes results of a job that do not count, of which this broker comes to know: after a split it may have run
+// twice, and what this broker has shown may lose.
+func (c *core) tellLosers(old, r *job.Record) {
+	known := map[string]bool{}
+	for _, rep := range old.Late() {
+		known[rep.Attempt.Token()] = true
+	}
+	for _, rep := range r.Late() {
+		if known[rep.Attempt.Token()] {
+			continue
+		}
+		loser := rep.Dot.Actor.Broker()
+		text := fmt.Sprintf("%s ran twice: %s %s at %s, too; %s", r.ID, loser, rep.Result.Outcome, clock.TimeOf(rep.At).Time().Format("15:04:05"), c.whatCounts(r))
+		c.note(Note{Kind: "job", ID: string(r.ID), What: "rejected", Text: text, Place: loser, Job: r})
+	}
+}
+
+// whatCounts says how a job has ended.
+func (c *core) whatCounts(r *job.Record) string {
+	v := r.Verdict()
+	if a := r.Accepted(); a != nil {
+		return fmt.Sprintf("%s's result (%s) came first and counts", a.Dot.Actor.Broker(), v.Outcome)
+	}
+	return fmt.Sprintf("it had ended before: %s", v.Outcome)
 }
 
 // stateWords says in words where a job stands.

@@ -2,9 +2,11 @@ package broker
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -38,4 +40,39 @@ func TestNotesOfJobs(t *testing.T) {
 	b.watched, b.out.Notes = false, nil
 	b.tellState(nil, r)
 	require.Empty(t, b.out.Notes, "nobody asks for jobs' states")
+}
+
+// After a split that has healed a result that does not count is told as one, once, and the end that decides is not told
+// again as another one's success.
+func TestNotesOfLosingResults(t *testing.T) {
+	b := newCore(Config{Actor: "a~1"})
+	b.watched = true
+	at := func(h, m int) clock.Hybrid {
+		return clock.HybridAt(time.Date(2026, 1, 31, h, m, 0, 0, time.UTC))
+	}
+	report := func(by clock.Actor, seq uint64, h, m int) job.Report {
+		return job.Report{Attempt: job.Attempt{Seq: seq}, Dot: clock.Dot{Actor: by, Counter: 9}, At: at(h, m), Phase: job.Done, Result: &job.Result{Outcome: job.Succeeded}}
+	}
+	ours, theirs := report("van-3~1", 1, 22, 6), report("van-2~1", 2, 22, 5)
+	verdict := func(r *job.Report) job.Verdict {
+		return job.Verdict{At: r.At, Dot: r.Dot, Outcome: r.Result.Outcome, Report: r}
+	}
+	old := &job.Record{ID: "map", Place: job.Placement{Broker: "van-3", Actor: "van-3~1"}, Reports: []job.Report{ours}, Verdicts: []job.Verdict{verdict(&ours)}}
+	healed := &job.Record{
+		ID: "map", Place: job.Placement{Broker: "van-2", Actor: "van-2~1"}, Reports: []job.Report{theirs, ours},
+		Verdicts: []job.Verdict{verdict(&theirs), verdict(&ours)},
+	}
+	b.tellState(old, healed)
+	b.tellState(healed, healed)
+	require.Len(t, b.out.Notes, 1)
+	n := b.out.Notes[0]
+	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; van-2's result (succeeded) came first and counts", n.Text)
+	require.Equal(t, []string{"job", "map", "rejected", "van-3"}, []string{n.Kind, n.ID, n.What, n.Place})
+
+	b.out.Notes = nil
+	cancelled := &job.Record{ID: "map", Verdicts: []job.Verdict{{At: at(22, 0), Dot: clock.Dot{Actor: "van-1~1", Counter: 1}, Outcome: job.Cancelled}}}
+	late := *cancelled
+	late.Reports = []job.Report{ours}
+	b.tellState(cancelled, &late)
+	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; it had ended before: cancelled", b.out.Notes[0].Text)
 }

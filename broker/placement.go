@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -204,6 +205,20 @@ func (o *ownership) cost(name string, r *job.Record) float64 {
 	return cost + max(share(after.CPU, capacity.CPU), share(after.Memory, capacity.Memory), share(after.IO, capacity.IO))
 }
 
+// tooLarge says what a job needs that is more than the largest broker has; lack says it for what is not CPU or memory.
+func tooLarge(want, largest *job.Resources, lack string) string {
+	switch {
+	case want.CPU > largest.CPU:
+		return fmt.Sprintf("needs %s cores; the largest broker has %s", cores(want.CPU), cores(largest.CPU))
+	case want.Memory > largest.Memory:
+		return fmt.Sprintf("needs %d MiB of memory; the largest broker has %d", (want.Memory+1<<20-1)>>20, largest.Memory>>20)
+	}
+	return lack + " at the largest broker"
+}
+
+// cores writes millicores as cores.
+func cores(milli int64) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
+
 func share(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0
@@ -241,7 +256,9 @@ func incapable(c *wire.Capabilities, s *job.Spec) string {
 // whyUnplaced says what the known brokers lack for a job that waits.
 func (o *ownership) whyUnplaced(r *job.Record) string {
 	lacking := map[string]int{}
+	var largest job.Resources // of each resource the most that a broker has
 	lacks := func(name string, c *wire.Capabilities) {
+		largest = largest.Max(c.Capacity)
 		why := incapable(c, &r.Spec)
 		if why == "" {
 			why = o.refuses(name)
@@ -261,6 +278,9 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 	before := ""
 	if back, ok := r.Returned(); ok && !r.Place.IsZero() {
 		before = fmt.Sprintf("%s returned it (%s); ", back.By.Broker(), back.Reason)
+	}
+	if lack := largest.Lacks(r.Spec.Resources); lack != "" {
+		return before + fmt.Sprintf("none of %d live brokers can run it: %s", total, tooLarge(&r.Spec.Resources, &largest, lack))
 	}
 	var parts []string
 	for _, why := range slices.Sorted(maps.Keys(lacking)) {

@@ -213,7 +213,7 @@ func (b *Broker) shortAt(r *job.Record) string {
 	case row.Name == "":
 		return ""
 	case wants.CPU > free.CPU:
-		return fmt.Sprintf(": needs %dm CPU, %dm free there", wants.CPU, max(free.CPU, 0))
+		return fmt.Sprintf(": needs %s cores, %s free there", cores(wants.CPU), cores(max(free.CPU, 0)))
 	case wants.Memory > free.Memory:
 		return fmt.Sprintf(": needs %d MiB memory, %d MiB free there", wants.Memory>>20, max(free.Memory, 0)>>20)
 	}

@@ -28,6 +28,11 @@ func TestTheScreenAfterAKill(t *testing.T) {
 	eventually(t, 30*time.Second, "the pinned job runs at c", func() bool {
 		return strings.Contains(a.ucp("job", "list", "--broker", "c", "--state", "running").stdout, "pinned")
 	})
+	r := a.ucp("run", "--detach", "--id", "elsewhere", "--driver", "process", "--constraint", "name=a", "sleep", "--", "10")
+	require.Equal(t, 0, r.code, r.stderr)
+	waited := make(chan result, 1)
+	go func() { waited <- c.ucp("job", "wait", "elsewhere", "--timeout", "80s") }()
+	eventually(t, 30*time.Second, "c knows of it", func() bool { return c.ucp("job", "get", "elsewhere").code == 0 })
 	c.signal(syscall.SIGKILL, 5*time.Second)
 	var screen string
 	eventually(t, 30*time.Second, "the screen says that c is gone", func() bool {
@@ -41,7 +46,9 @@ func TestTheScreenAfterAKill(t *testing.T) {
 	for line := range strings.Lines(screen) {
 		require.LessOrEqual(t, len([]rune(line)), 81, line)
 	}
-	r := a.ucp("job", "cancel", "--label", "batch=7", "--name", "pumps*")
+	require.Equal(t, result{"elsewhere  succeeded\n", "", 0}, <-waited, "who waited at c goes on with the others")
+	require.Equal(t, 0, run(t, nil, ucpBinary, "--addr", c.http+","+a.http, "members").code, "of several addresses the first that answers")
+	r = a.ucp("job", "cancel", "--label", "batch=7", "--name", "pumps*")
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Equal(t, 2, strings.Count(r.stdout, "cancelled"), r.stdout)
 	require.Equal(t, 1, a.ucp("job", "cancel", "--label", "batch=7").code, "nothing is left to cancel")

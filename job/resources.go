@@ -22,6 +22,20 @@ func (r Resources) combine(s Resources, sign int64) Resources {
 	return out
 }
 
+// Max returns the larger of each resource.
+func (r Resources) Max(s Resources) Resources {
+	out := Resources{CPU: max(r.CPU, s.CPU), Memory: max(r.Memory, s.Memory), IO: max(r.IO, s.IO)}
+	for _, devices := range []map[string]int64{r.Devices, s.Devices} {
+		for name, n := range devices {
+			if out.Devices == nil {
+				out.Devices = map[string]int64{}
+			}
+			out.Devices[name] = max(out.Devices[name], n)
+		}
+	}
+	return out
+}
+
 // Lacks returns a sentence that says which part of want exceeds the free resources, or "" if none does.
 func (free Resources) Lacks(want Resources) string {
 	switch {

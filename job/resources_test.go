@@ -72,3 +72,12 @@ func TestLacks(t *testing.T) {
 	}
 	require.Equal(t, "needs 1m CPU, 0m free", Resources{CPU: -5}.Lacks(Resources{CPU: 1}), "a negative amount is shown as 0")
 }
+
+func TestMaxTakesTheLargerOfEach(t *testing.T) {
+	a := Resources{CPU: 1, Memory: 5, Devices: map[string]int64{"gps": 2}}
+	b := Resources{CPU: 3, Memory: 4, IO: 1, Devices: map[string]int64{"gps": 1, "camera": 1}}
+	want := Resources{CPU: 3, Memory: 5, IO: 1, Devices: map[string]int64{"gps": 2, "camera": 1}}
+	require.Equal(t, want, a.Max(b))
+	require.Equal(t, want, b.Max(a))
+	require.Nil(t, Resources{}.Max(Resources{}).Devices)
+}

@@ -137,7 +137,7 @@ func TestClusterMinReplicasUnmet(t *testing.T) {
 		_, err := c.Client("b0").Submit(t.Context(), spec, api.SubmitOptions{ID: "j", Timeout: 5 * time.Second})
 		took := time.Since(start)
 		e := requireCode(t, err, http.StatusServiceUnavailable, api.CodeTooFew,
-			"job j is held by 1 brokers after 5s", "min_replicas asks for 2", "may still run", "PUT /v1/jobs/j", "safe")
+			"job j is saved on 1 brokers after 5s", "min_replicas asks for 2", "may still run", "PUT /v1/jobs/j", "safe")
 		require.Equal(t, job.ID("j"), e.ID)
 		require.InDelta(t, 5, took.Seconds(), 1)
 		require.True(t, c.Knows("b0", "j"), "it is there")

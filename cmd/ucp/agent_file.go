@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +38,7 @@ func readConfig(path string, known []string) ([]setting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the config file: %w", err)
 	}
-	file, err := parser.ParseBytes(b, 0)
+	file, err := parser.ParseBytes(bytes.TrimPrefix(b, byteOrderMark), 0)
 	if err != nil {
 		return nil, yamlError(path, err)
 	}

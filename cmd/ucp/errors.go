@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 
 	"github.com/urban-compute/ucp/api"
@@ -35,12 +36,16 @@ func (e *exitCode) Unwrap() error { return e.err }
 // explain adds to an error what to do about it, where we know.
 func (c *cli) explain(err error) string {
 	var u *api.UnreachableError
-	if !errors.As(err, &u) {
+	if !errors.As(err, &u) || u.Sent {
 		return err.Error()
 	}
 	hint := "start one with `ucp agent`, or name one with --addr or UCP_ADDR"
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("no broker answers at %s; %s", u.Addr, hint)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("there is no host %q (%s); %s", dns.Name, u.Addr, hint)
 	}
 	return fmt.Sprintf("%v; %s", err, hint)
 }

@@ -29,6 +29,9 @@ type fakeBroker struct {
 	// execute says how a submitted job stands from then on.
 	execute func(id string, spec job.Spec) api.Job
 
+	// before is called before a request is looked at; may be nil.
+	before func(method, path string)
+
 	// hold is called when an answer is made but not yet sent; may be nil.
 	hold func(r *http.Request)
 
@@ -68,6 +71,9 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.requests = append(b.requests, r.Method+" "+r.URL.Path)
+		if b.before != nil {
+			b.before(r.Method, r.URL.Path)
+		}
 		mux.ServeHTTP(w, r)
 		if b.hold != nil {
 			b.hold(r)

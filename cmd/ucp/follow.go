@@ -17,6 +17,21 @@ import (
 type patience struct {
 	place time.Duration // until some broker takes the job
 	total time.Duration // until it has ended
+
+	trouble func(error) // is told while nobody answers
+}
+
+// allSilent is how long a wait without a bound goes on while no broker at all answers: power comes back after minutes.
+const allSilent = 10 * time.Minute
+
+// options make a wait that goes on with the other brokers when the one that is asked does not answer any more, and
+// does not end before its time.
+func (p *patience) options(poll time.Duration, seen func(api.Job) error) api.WaitOptions {
+	o := api.WaitOptions{Poll: poll, Seen: seen, Others: true, Patience: allSilent, Trouble: p.trouble}
+	if p.total > 0 {
+		o.Patience = p.total // of which the context knows better how much is left
+	}
+	return o
 }
 
 func (p *patience) register(cmd *cobra.Command) {
@@ -51,23 +66,24 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 	defer progress.clear()
 	seen := func(j api.Job) error {
 		if !j.State.Final() {
-			progress.show(strings.TrimSuffix(fmt.Sprintf("job %s is %s: %s", j.ID, j.State, j.Why), ": "))
+			progress.show(strings.TrimSuffix(fmt.Sprintf("job %s is %s: %s", j.ID, stateIn(&j), j.Why), ": "))
 		}
 		return nil
 	}
+	p.trouble = func(err error) { progress.show(fmt.Sprintf("waiting for job %s: %v", id, err)) }
 	if p.place > 0 {
 		j, err := c.awaitPlacement(ctx, client, id, submitted, p, seen)
 		if err != nil || j.State.Final() {
 			return j, err
 		}
 	}
-	j, err := client.Wait(ctx, id, api.WaitOptions{Poll: c.poll(p, true), Seen: seen})
+	j, err := client.Wait(ctx, id, p.options(c.poll(p, true), seen))
 	return j, stillRunning(ctx, id, err)
 }
 
 // awaitPlacement waits until some broker has taken the job, at most p.place.
 func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience, seen func(api.Job) error) (api.Job, error) {
-	j, err := client.Wait(ctx, id, api.WaitOptions{Poll: c.poll(p, false), Seen: func(j api.Job) error {
+	j, err := client.Wait(ctx, id, p.options(c.poll(p, false), func(j api.Job) error {
 		switch {
 		case j.State != job.StatePending:
 			return errPlaced
@@ -75,7 +91,7 @@ func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string,
 			return notPlaced(&j, p.place)
 		}
 		return seen(j)
-	}})
+	}))
 	if errors.Is(err, errPlaced) {
 		return j, nil
 	}

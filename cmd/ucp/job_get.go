@@ -121,7 +121,10 @@ func pauseLine(p *api.Pause, asOf time.Time) string {
 }
 
 func stateText(j *api.Job) string {
-	text := string(j.State)
+	text := stateIn(j)
+	if j.Silent {
+		text += " (" + j.Executor + " does not answer: nobody here knows)"
+	}
 	if j.Removed {
 		if j.Executor != "" {
 			text += " on " + j.Executor
@@ -180,6 +183,14 @@ func copiesLine(c *api.Copies) string {
 	return text
 }
 
+// whatCounts says which end of a job that has ended twice is its end.
+func whatCounts(j *api.Job) string {
+	if j.Accepted != nil {
+		return fmt.Sprintf("%s's result came first and counts", j.Accepted.Executor)
+	}
+	return fmt.Sprintf("the job had ended before: %s", j.State)
+}
+
 func resultFields(field func(name, value string), j *api.Job) {
 	if j.Stdout != nil {
 		field("Stdout", humanBytes(j.Stdout.Size))
@@ -194,14 +205,12 @@ func resultFields(field func(name, value string), j *api.Job) {
 		field("Copies", copiesLine(j.Copies))
 	}
 	for _, r := range j.Rejected {
-		field("Rejected", fmt.Sprintf("%s by %s at %s: it came after the job had ended; attempt %s", r.Outcome, r.Executor, clockTime(r.At), r.Attempt))
+		field("Ran twice", fmt.Sprintf("%s %s at %s, too; %s (its output: attempt %s)", r.Executor, r.Outcome, shortTime(r.At, j.AsOf), whatCounts(j), r.Attempt))
 	}
 	for _, v := range j.Superseded {
-		text := fmt.Sprintf("%s, decided by %s at %s: an earlier verdict counts", v.Outcome, v.By, clockTime(v.At))
-		if v.Result != nil {
-			text += "; its output is that of attempt " + v.Result.Attempt
+		if v.Result == nil || !slices.ContainsFunc(j.Rejected, func(r api.Accepted) bool { return r.Attempt == v.Result.Attempt }) {
+			field("Ended twice", fmt.Sprintf("%s ended it at %s, too (%s); %s", v.By, shortTime(v.At, j.AsOf), v.Outcome, whatCounts(j)))
 		}
-		field("Superseded", text)
 	}
 	if len(j.SameID) > 0 {
 		field("Same ID", strings.Join(j.SameID, ", "))

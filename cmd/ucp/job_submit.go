@@ -74,6 +74,9 @@ func (c *cli) jobSubmitCommand() *cobra.Command {
 	return cmd
 }
 
+// byteOrderMark is what some editors write before a text in UTF-8; it is no part of it.
+var byteOrderMark = []byte("\ufeff")
+
 // readSpec reads a spec file and tells JSON from YAML: by its name, else by its
 // first character.
 func readSpec(files *sources, path string) (doc []byte, contentType string, err error) {
@@ -92,6 +95,7 @@ func readSpec(files *sources, path string) (doc []byte, contentType string, err 
 	if len(doc) > job.MaxSpec {
 		return nil, "", fmt.Errorf("spec file %s has more than the %d bytes that are allowed: large data belongs in inputs", path, job.MaxSpec)
 	}
+	doc = bytes.TrimPrefix(doc, byteOrderMark)
 	switch ext := strings.ToLower(filepath.Ext(path)); {
 	case ext == ".yaml" || ext == ".yml":
 		return doc, "application/yaml", nil

@@ -20,8 +20,9 @@ func (c *cli) jobWaitCommand() *cobra.Command {
 		Use:   "wait ID...",
 		Short: "Wait until a job has ended, and end with its exit code",
 		Long: `Waits until a job has ended, prints its state, and ends with its exit code, or
-with 124 and the reason if the job's own timeout has ended it. A broker that stops
-answering is given 30 seconds to come back.
+with 124 and the reason if the job's own timeout has ended it. When the broker stops
+answering others are asked. While none answers it goes on until --timeout is over, or
+without one for ten minutes.
 
 ` + selectHelp + ` Of several
 jobs, and of those chosen, the state of each is printed as it ends; the exit code is 0

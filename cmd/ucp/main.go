@@ -19,9 +19,9 @@ import (
 func main() {
 	c := &cli{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		lookupEnv: os.LookupEnv,
-		terminal:  isTerminal(os.Stderr),
-		width:     columnsOf,
+		lookupEnv: os.LookupEnv, environ: os.Environ,
+		terminal: isTerminal(os.Stderr),
+		width:    columnsOf,
 		signals: func(ch chan<- os.Signal) func() {
 			signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 			return func() { signal.Stop(ch) }

@@ -39,7 +39,13 @@ type ran struct {
 func (s *shell) cli(out, errOut *bytes.Buffer) *cli {
 	return &cli{
 		in: strings.NewReader(s.stdin), out: out, err: errOut, terminal: s.terminal,
-		width:     func(w io.Writer) int { return s.columns },
+		width: func(w io.Writer) int { return s.columns },
+		environ: func() (out []string) {
+			for k, v := range s.env {
+				out = append(out, k+"="+v)
+			}
+			return out
+		},
 		lookupEnv: func(k string) (string, bool) { v, ok := s.env[k]; return v, ok },
 		signals: func(ch chan<- os.Signal) func() {
 			quit, done := make(chan struct{}), make(chan struct{})

@@ -14,7 +14,8 @@ import (
 // the job. It is locked because net/http may go on reading an upload for a
 // moment after the answer came.
 type progress struct {
-	to io.Writer // nil without a terminal
+	to      io.Writer // nil without a terminal
+	columns int       // of the terminal
 
 	mu   sync.Mutex
 	last string
@@ -25,13 +26,17 @@ func (c *cli) newProgress() *progress {
 	if !c.terminal {
 		return &progress{}
 	}
-	return &progress{to: c.err}
+	columns := c.width(c.err)
+	if columns == 0 {
+		columns = 80
+	}
+	return &progress{to: c.err, columns: columns}
 }
 
 const eraseLine = "\r\x1b[K"
 
 func (p *progress) show(text string) {
-	text = shorten(oneLine(text), 100)
+	text = shorten(oneLine(text), max(p.columns-1, 20)) // a line that is full would begin another one, which stays
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.to == nil || p.over || text == p.last {

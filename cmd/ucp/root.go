@@ -22,6 +22,7 @@ type cli struct {
 	out, err io.Writer
 
 	lookupEnv func(string) (string, bool)
+	environ   func() []string                      // NAME=VALUE
 	terminal  bool                                 // err is watched by a person
 	width     func(w io.Writer) int                // columns of the screen that a stream of ours goes to, 0 if it is none
 	signals   func(chan<- os.Signal) (undo func()) // asks for SIGINT and SIGTERM
@@ -56,7 +57,8 @@ const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cl
 that needs no leader, no database and no uplink.
 
 Alone it shows how things are, like "ucp status". Every verb but "agent" talks to one broker; any one will do, each can answer for
-every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `.
+every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may
+name several, with commas between them: the first that answers is asked.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
 "job wait" end with the job's own exit code, 128+n for signal n; with 124 and the
@@ -77,6 +79,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.warnOfVariables(cmd)
 			return c.globalsFromEnv(cmd.Root().PersistentFlags())
 		},
 	})
@@ -87,7 +90,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		}
 		return verbs(cmd, args)
 	}
-	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT` or URL of the broker to talk to (UCP_ADDR)")
+	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT,...` or URL of the broker to talk to; of several the first that answers (UCP_ADDR)")
 	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
 	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))

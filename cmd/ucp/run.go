@@ -119,7 +119,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
-	if err := c.uploadAll(ctx, client, f, file, &spec); err != nil {
+	files := &sources{in: c.in}
+	defer files.close()
+	if err := c.sendAll(ctx, client, files, f, file, &spec); err != nil {
 		if errors.Is(err, errInterrupted) {
 			return errors.New("interrupted before the job was submitted; nothing runs")
 		}
@@ -127,7 +129,16 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	}
 	// The submission does not wait for the end: once it is acknowledged, a
 	// broker that restarts, or an interrupt, costs nothing.
-	s, err := client.Submit(ctx, spec, api.SubmitOptions{ID: id, Timeout: f.ackWithin, Token: f.token})
+	submit := func() (api.Submission, error) {
+		return client.Submit(ctx, spec, api.SubmitOptions{ID: id, Timeout: f.ackWithin, Token: f.token})
+	}
+	s, err := submit()
+	if lacksBlobs(err) { // another broker is asked now than the one that has the files
+		if err := c.sendAll(ctx, client, files, f, file, &spec); err != nil {
+			return err
+		}
+		s, err = submit()
+	}
 	if err != nil {
 		return maybeSubmitted(id, err)
 	}
@@ -182,10 +193,14 @@ func maybeSubmitted(id job.ID, err error) error {
 	return fmt.Errorf("submitting the job: %w; the broker may have taken it all the same: `ucp job get %s` tells", err, id)
 }
 
-// uploadAll sends what the job needs and puts the digests into its spec.
-func (c *cli) uploadAll(ctx context.Context, client *api.Client, f *runFlags, file string, spec *job.Spec) error {
-	files := &sources{in: c.in}
-	defer files.close()
+// lacksBlobs reports whether a broker has refused a submission since it lacks its files.
+func lacksBlobs(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Code == api.CodeMissingBlobs
+}
+
+// sendAll sends what the job needs, as far as the broker lacks it, and puts the digests into its spec.
+func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f *runFlags, file string, spec *job.Spec) error {
 	send := func(what, path string) (job.Digest, error) {
 		content, err := files.open(what, path)
 		if err != nil {

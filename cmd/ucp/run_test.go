@@ -391,6 +391,8 @@ func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
 	j.Why = "no broker meets gpu"
 	b.jobs["j1"] = &j
 	s.terminal = true
-	got := s.run("job", "wait", "j1", "--timeout", "10ms").errOut
+	got := s.run("job", "wait", "j1", "--timeout", "300ms").errOut
 	require.Contains(t, got, eraseLine+"job j1 is pending: no broker meets gpu"+eraseLine+"ucp: waiting")
+	s.columns = 24 // a line that is wider than the screen would leave traces
+	require.Contains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, eraseLine+"job j1 is pending: no …"+eraseLine)
 }

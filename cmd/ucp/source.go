@@ -12,57 +12,86 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// sources opens the files that a person names. "-" is stdin, once: it is copied
-// to a temporary file, because a file is read twice, to name it and to send it.
+// sources opens the files that a person names, each as it is when it is first opened: it is read twice, to name it and to
+// send it, and perhaps again for another broker. Stdin ("-", for one use only), and what can be read but once, such as a
+// FIFO or <(command), is copied to a temporary file. Of a file that grows what it had at first is taken.
 type sources struct {
-	in    io.Reader
-	spool string // the temporary file, "" for none
-	used  string // what took stdin
+	in     io.Reader
+	spools map[string]string // by path, the temporary files
+	used   string            // what took stdin
 }
 
 // open returns the content of a file for the flag or argument what.
 func (s *sources) open(what, path string) (api.Content, error) {
-	if path != "-" {
-		info, err := os.Stat(path)
+	if path == "-" && s.used != "" && s.used != what {
+		return nil, fmt.Errorf("%s: \"-\" (stdin) is already taken by %s", what, s.used)
+	}
+	if spool, ok := s.spools[path]; ok {
+		return fileContent(spool, job.MaxBlob), nil
+	}
+	if path == "-" {
+		s.used = what
+		return s.spool(what, path, "stdin", s.in)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: %s is a directory; name the files in it one by one", what, path)
+	case !info.Mode().IsRegular() || info.Size() == 0: // files below /proc say that they are empty, and are not
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		if info.IsDir() {
-			return nil, fmt.Errorf("%s: %s is a directory; name the files in it one by one", what, path)
-		}
-		if info.Size() > job.MaxBlob {
-			return nil, fmt.Errorf("%s: %s has %s, at most %s are allowed", what, path, humanBytes(info.Size()), humanBytes(job.MaxBlob))
-		}
-		return fileContent(path), nil
+		defer f.Close()
+		return s.spool(what, path, path, f)
+	case info.Size() > job.MaxBlob:
+		return nil, fmt.Errorf("%s: %s has %s, at most %s are allowed", what, path, humanBytes(info.Size()), humanBytes(job.MaxBlob))
 	}
-	if s.used != "" {
-		return nil, fmt.Errorf("%s: \"-\" (stdin) is already taken by %s", what, s.used)
-	}
-	s.used = what
-	f, err := os.CreateTemp("", "ucp-stdin-*")
+	return fileContent(path, info.Size()), nil
+}
+
+// spool copies what can be read but once.
+func (s *sources) spool(what, path, called string, from io.Reader) (api.Content, error) {
+	f, err := os.CreateTemp("", "ucp-input-*")
 	if err != nil {
-		return nil, fmt.Errorf("%s: keeping stdin: %w", what, err)
+		return nil, fmt.Errorf("%s: keeping %s: %w", what, called, err)
 	}
-	s.spool = f.Name()
-	n, err := io.Copy(f, io.LimitReader(s.in, job.MaxBlob+1))
+	if s.spools == nil {
+		s.spools = map[string]string{}
+	}
+	s.spools[path] = f.Name()
+	n, err := io.Copy(f, io.LimitReader(from, job.MaxBlob+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("%s: reading stdin: %w", what, err)
+		return nil, fmt.Errorf("%s: reading %s: %w", what, called, err)
 	}
 	if n > job.MaxBlob {
-		return nil, fmt.Errorf("%s: stdin has more than the %s that are allowed", what, humanBytes(job.MaxBlob))
+		return nil, fmt.Errorf("%s: %s has more than the %s that are allowed", what, called, humanBytes(job.MaxBlob))
 	}
-	return fileContent(s.spool), nil
+	return fileContent(f.Name(), n), nil
 }
 
 // close removes what open made.
 func (s *sources) close() {
-	if s.spool != "" {
-		_ = os.Remove(s.spool) // the system clears its temporary directory anyway
+	for _, path := range s.spools {
+		_ = os.Remove(path) // the system clears its temporary directory anyway
 	}
 }
 
-func fileContent(path string) api.Content {
-	return func() (io.ReadCloser, error) { return os.Open(path) }
+// fileContent is the first size bytes of a file: what it had when it was opened first, although it has grown since.
+func fileContent(path string, size int64) api.Content {
+	return func() (io.ReadCloser, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(f, size), f}, nil
+	}
 }
 
 // upload makes sure that the broker holds the content, sends it when it does

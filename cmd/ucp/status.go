@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,7 +75,7 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "Last sync:", syncLine(s))
 	row(w, "Clock:", clockLine(s.Clock))
 	row(w, "Jobs:", jobsLine(s))
-	row(w, "CPU:", fmt.Sprintf("%dm of %dm asked for%s", s.Usage.CPU, s.Capacity.CPU, percent(s.Usage.CPU, s.Capacity.CPU)))
+	row(w, "CPU:", fmt.Sprintf("%s of %s cores asked for%s", cores(s.Usage.CPU), cores(s.Capacity.CPU), percent(s.Usage.CPU, s.Capacity.CPU)))
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
 	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
@@ -125,7 +127,7 @@ func peersTable(w io.Writer, s *api.Coordination) {
 		if p.LastSeen > 0 {
 			seen = ago(clock.At(time.Unix(p.LastSeen, 0)), s.AsOf) + " ago"
 		}
-		row(w, name, healthText(&p), fmt.Sprintf("%s:%d", p.Host, p.Port), seen, p.Behind, p.Ahead)
+		row(w, name, healthText(&p), net.JoinHostPort(p.Host, strconv.Itoa(p.Port)), seen, p.Behind, p.Ahead)
 	}
 }
 

@@ -48,7 +48,7 @@ Peers:      none; this broker is alone
 Last sync:  none yet (every 1m0s)
 Clock:      {}
 Jobs:       it owns none unfinished
-CPU:        0m of 4000m asked for (0 %)
+CPU:        0 of 4 cores asked for (0 %)
 Memory:     0 B of 8 GiB asked for (0 %)
 Strategy:   fcfs
 Replicas:   3
@@ -80,7 +80,7 @@ Peers:      2, 1 UNHEALTHY
 Last sync:  12s ago (every 1m0s, stretched 1.5-fold because the machine is busy)
 Clock:      {a~1:7 b~2:3}
 Jobs:       3 run here, 4 are queued here; it owns 1 pending, 2 running
-CPU:        1000m of 4000m asked for (25 %)
+CPU:        1 of 4 cores asked for (25 %)
 Memory:     2 GiB of 8 GiB asked for (25 %)
 Strategy:   fcfs
 Replicas:   3
@@ -222,6 +222,8 @@ func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
+	b.jobs["j2"].Accepted = &api.Accepted{Executor: "b", Attempt: "1.3.x.a"}
+	b.jobs["j2"].Superseded = []api.Verdict{{By: "c", Outcome: "succeeded", At: clock.At(asOf), Result: &api.Accepted{Attempt: "1.2.x.a"}}}
 	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: clock.At(asOf)}}
 	b.jobs["j2"].Spec = &job.Spec{Module: "m0", Args: []string{"a b"}, Inputs: map[string]string{"x": "d", "a": "d"}, Resources: job.Resources{CPU: 100, Memory: 64 << 20, Devices: map[string]int64{"gps": 2, "camera": 1}}, Exclusive: "crane"}
 	at := func(d time.Duration) clock.Time { return clock.At(asOf.Add(d)) }
@@ -254,9 +256,11 @@ Asks for:   100m CPU, 64 MiB memory, 1 GiB disk
 Devices:    camera=1, gps=2
 Exclusive:  crane
 Output:     r.json (5 B)
-Rejected:   succeeded by c at 2026-01-31 15:04:05.000 UTC: it came after the job had ended; attempt 1.2.x.a
+Ran twice:  c succeeded at 15:04:05, too; b's result came first and counts (its output: attempt 1.2.x.a)
 Known by:   2 of 3 brokers, as of 15:04:05 UTC
 `[1:], ""}, s.run("job", "get", "j2"))
+	b.jobs["j2"].Accepted, b.jobs["j2"].Rejected, b.jobs["j2"].State = nil, nil, job.StateCancelled
+	require.Contains(t, s.run("job", "get", "j2").out, "Ended twice:  c ended it at 15:04:05, too (succeeded); the job had ended before: cancelled\n")
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")
 }
 

@@ -21,6 +21,22 @@ import (
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
 // idempotent (rules A1, J3).
 func (srv *Server) handleSubmit(w http.ResponseWriter, r *http.Request) error {
+	return nothingTaken(srv.submit(w, r))
+}
+
+// nothingTaken adds to a refusal that nothing has come of the request; not where something may have.
+func nothingTaken(err error) error {
+	var e *api.Error
+	if errors.As(err, &e) && (e.Status < 500 || slices.Contains(clearRefusals, e.Code)) {
+		e.Message += "; nothing was taken"
+	}
+	return err
+}
+
+// clearRefusals are the codes from 500 on with which nothing has been done.
+var clearRefusals = []string{api.CodeDraining, api.CodeNoSpace, api.CodeBehind}
+
+func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	wait, err := queryDuration(r, "wait")
 	if err != nil {
 		return err
@@ -81,7 +97,7 @@ func notSubmitted(a broker.Answer, id job.ID, timeout time.Duration, least int) 
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
 	case *broker.TooFewCopies:
 		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
-			"job %s is held by %d brokers after %v, min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
+			"job %s is saved on %d brokers after %v, and min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
 			id, a.Replicas, timeout, least, id)
 		e.ID = id
 		return e
@@ -111,7 +127,7 @@ func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 }
 
 // textFields are the fields of a spec that hold text, so that `args: [1, yes]` in YAML need no quotes.
-var textFields = []string{"name", "args", "env", "labels", "dirs", "outputs"}
+var textFields = []string{"name", "command", "args", "env", "labels", "constraints", "exclusive", "after", "dirs", "outputs"}
 
 // readSpec reads a job spec as JSON, or as YAML if the Content-Type says so.
 func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
@@ -278,7 +294,7 @@ func readList(r *http.Request) (in broker.List, err error) {
 	}
 	for s := range strings.SplitSeq(q.Get("state"), ",") {
 		if s != "" && !slices.Contains(job.States, job.State(s)) {
-			return bad("?state=%.40s: one of %v, or several with commas between them", s, job.States)
+			return bad("?state=%.40s: one of %s, or several with commas between them", s, joined(job.States))
 		}
 		if s != "" {
 			in.States = append(in.States, job.State(s))
@@ -395,10 +411,11 @@ func accepted(r job.Report) api.Accepted {
 // (rule J3).
 const shortDigest = 8
 
-func joined(ids []job.ID) string {
+// joined lists words of some kind.
+func joined[T ~string](words []T) string {
 	var out []string
-	for _, id := range ids {
-		out = append(out, string(id))
+	for _, w := range words {
+		out = append(out, string(w))
 	}
 	return strings.Join(out, ", ")
 }

@@ -99,7 +99,7 @@ func (srv *Server) asError(err error) *api.Error {
 	case errors.Is(err, ErrBusy):
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "%v", err)
 	case errors.Is(err, ErrStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "not answered in time: %v", err)
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "this broker is too busy to answer in time, or is about to stop (%v); what was asked may be done all the same", err)
 	}
 	return fail(http.StatusInternalServerError, api.CodeInternal, "%v", err)
 }
@@ -130,7 +130,7 @@ func refusal(v broker.Answer) error {
 	case *broker.NotFound:
 		return fail(http.StatusNotFound, api.CodeNotFound, "this broker knows of no job %s", v.ID)
 	case *broker.AmbiguousJob:
-		return fail(http.StatusConflict, api.CodeConflict, "several jobs begin with %s: %s", v.ID, joined(v.IDs))
+		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d jobs: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.UnknownEmergency:
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid,
 			"priority.emergency %q: no level and no emergency that is known here; did you mean %s? Nothing was taken (a type is accepted once an emergency of it is declared)", v.Name, v.Nearest)
@@ -152,7 +152,7 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeOver, "%s was cleared at %s, and that is final: declare a new one, under another ID or none",
 			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
 	case *broker.AmbiguousEmergency:
-		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %v", v.ID, len(v.IDs), v.IDs)
+		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.NoSuchEmergency:
 		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
 	}
