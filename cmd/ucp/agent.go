@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/resolve"
+)
 
 const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
 "serf leave" through its RPC address. It then drains for up to --drain-timeout. A
@@ -35,7 +39,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		Long:  agentHelp,
 		Example: `  ucp agent --name a
   ucp agent --name b --bind 10.0.0.2:7946 --insecure --join 10.0.0.1
-  ucp agent --label site=north --device camera=1 --cpu 2.0 --memory 4GiB
+  ucp agent --label site=north --device camera=1 --cpu 2 --memory 4GiB
   UCP_LOG_FORMAT=json ucp agent --config /etc/ucp.yaml`,
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -55,5 +59,6 @@ func (c *cli) agentCommand() *cobra.Command {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
+	must(cmd.RegisterFlagCompletionFunc("emergency-strategy", cobra.FixedCompletions([]string{string(resolve.Emergency), keepStrategy}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
