@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/resolve"
 )
 
 const agentHelp = `Starts a broker and runs it until it is told to leave: SIGINT, SIGTERM, or
@@ -42,7 +44,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		Long:  agentHelp,
 		Example: `  ucp agent --name a
   ucp agent --name b --bind 10.0.0.2:7946 --insecure --join 10.0.0.1
-  ucp agent --label site=north --device camera=1 --cpu 2.0 --memory 4GiB
+  ucp agent --label site=north --device camera=1 --cpu 2 --memory 4GiB
   UCP_LOG_FORMAT=json ucp agent --config /etc/ucp.yaml`,
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -65,5 +67,6 @@ func (c *cli) agentCommand() *cobra.Command {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
+	must(cmd.RegisterFlagCompletionFunc("emergency-strategy", cobra.FixedCompletions([]string{string(resolve.Emergency), keepStrategy}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A config file is checked as an agent would read it, whatever the variables of the shell say, and starts nothing.
+func TestConfigCheck(t *testing.T) {
+	t.Chdir(t.TempDir())
+	file := func(text string) string {
+		require.NoError(t, os.WriteFile("ucp.yaml", []byte(text), 0o600))
+		return "ucp.yaml"
+	}
+	s := newShell(t)
+	s.env = map[string]string{"UCP_CPU": "nonsense"}
+	got := s.run("config", "check", file("cpu: 2\nstrategy: FCFS\n"))
+	require.Zero(t, got.code, got.errOut)
+	require.Equal(t, "ucp.yaml: in order, 2 settings\n", got.out)
+	require.JSONEq(t, `{"file":"ucp.yaml","settings":2}`, s.run("config", "check", "-o", "json", file("cpu: 2\nstrategy: FCFS\n")).out)
+	for text, want := range map[string]string{
+		"cpu: 2000\n":                           "ucp.yaml:1: cpu: 2000 cores: write 2000m for millicores",
+		"name: a\nstartegy: fcfs\n":             `ucp.yaml:2: unknown key "startegy"; did you mean "strategy"`,
+		"emergency-strategy: never\n":           `ucp.yaml:1: emergency-strategy: "never": want emergency or keep`,
+		"bind: 10.0.0.1:7946\nname: [a, b\n":    "ucp.yaml:2",
+		"http-addr: 10.0.0.1:8000\nname: a-1\n": "insecure",
+	} {
+		got := s.run("config", "check", file(text))
+		require.Equal(t, 1, got.code, text)
+		require.Contains(t, got.errOut, want)
+	}
+	require.Contains(t, s.run("config", "check", "nowhere.yaml").errOut, "reading the config file")
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing was started")
+}
