@@ -76,6 +76,7 @@ func StoredUptime(scan ledger.Scan) (time.Duration, error) {
 
 // loadOwn takes in what earlier starts have stored for themselves, after the records.
 func (b *Broker) loadOwn(scan ledger.Scan) error {
+	kept := false // who took part
 	err := ledger.Own(scan, func(name string, value []byte) error {
 		if name == clocksName {
 			return b.clocks.decode(value)
@@ -88,7 +89,17 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			return nil
 		}
 		ms, n := binary.Uvarint(value)
-		if !ok || n <= 0 || ms > maxMillis {
+		switch {
+		case of == partKind && ok && n > 0:
+			b.peers.Recall(key, ms) // an epoch
+			kept = true
+			return nil
+		case of == doubtKind:
+			if !b.recallDoubt(key) {
+				b.ledger.KeepOwn(name, nil)
+			}
+			return nil
+		case !ok || n <= 0 || ms > maxMillis:
 			return fmt.Errorf("the stored value %q of this broker is %x", name, value)
 		}
 		held := false
@@ -103,6 +114,9 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 		}
 		return nil
 	})
+	if !kept {
+		b.foundPart()
+	}
 	for _, key := range b.jobs.ageless(b.up) {
 		b.jobs.recallEnd(key, b.up)
 		b.keepSince(kind.JobRef(key))

@@ -100,11 +100,13 @@ func (b *Broker) doubtedBy(from string, refs []ledger.Ref, peer clock.Tips) {
 	}
 }
 
-// dispute notes that others may have forgotten a job, and asks all of them.
+// dispute notes that others may have forgotten a job, and asks all of them. A later start of this disk is in doubt, too:
+// it may prove another, which holds the job by it (rule M3).
 func (b *Broker) dispute(key string) {
 	if !b.isDisputed(key) {
 		b.disputes.open[key] = map[string]bool{}
 		b.disputes.changed = true
+		b.ledger.KeepOwn(doubtName(key), binary.AppendUvarint(nil, 1))
 		b.stats.Disputed++
 	}
 }
@@ -114,6 +116,7 @@ func (b *Broker) endDispute(key string) {
 	if b.isDisputed(key) {
 		delete(b.disputes.open, key)
 		b.disputes.changed = true
+		b.ledger.KeepOwn(doubtName(key), nil)
 	}
 }
 
@@ -214,6 +217,22 @@ func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
 const asideKind = "aside"
 
 func asideName(key string) string { return asideKind + "\x00" + key }
+
+// doubtKind is what jobs that are in doubt are called among the broker's own values.
+const doubtKind = "doubt"
+
+func doubtName(key string) string { return doubtKind + "\x00" + key }
+
+// recallDoubt takes in that a job was in doubt in an earlier start.
+func (c *core) recallDoubt(key string) bool {
+	r := c.record(key)
+	if r == nil || r.Finished() {
+		return false
+	}
+	c.disputes.open[key] = map[string]bool{}
+	c.disputes.changed = true
+	return true
+}
 
 // recallAside takes in a job that an earlier start has set aside.
 func (c *core) recallAside(key string, value []byte) bool {

@@ -10,6 +10,7 @@ func (b *Broker) Step(in Input) error {
 	}
 	in.step(b)
 	b.checkProof()
+	b.peers.Part(b.keepPart)
 	b.causality.checkCatching()
 	b.reviewAll()
 	return b.err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/urban-compute/ucp/broker/membership"
@@ -224,6 +225,31 @@ func (b *Broker) checkProof() {
 	}
 }
 
+// partKind is what the members that took part when this disk was last proven are called among the broker's own values.
+const partKind = "part"
+
+func partName(name string) string { return partKind + "\x00" + name }
+
+// keepPart keeps who takes part, of a start that is proven; epoch 0 is who does not any more.
+func (b *Broker) keepPart(name string, epoch uint64) {
+	var value []byte
+	if epoch > 0 || name == b.self { // this broker's own says that it is kept
+		value = binary.AppendUvarint(nil, epoch)
+	}
+	b.ledger.KeepOwn(partName(name), value)
+}
+
+// foundPart begins that where nothing of it is kept: in the store of an earlier version all count that are in the roll, in an empty one
+// nobody does.
+func (b *Broker) foundPart() {
+	b.keepPart(b.self, 0)
+	roll := b.members.Roll()
+	for _, name := range roll.Names() {
+		b.peers.Recall(name, roll.Get(name).Epoch)
+		b.keepPart(name, roll.Get(name).Epoch)
+	}
+}
+
 // proven reports whether what this broker says of an end may count: its start is proven, and it is a member now
 // (rules M2, M3).
 func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked() }
@@ -231,5 +257,5 @@ func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked
 // suspect reports whether a job must wait, since others may have ended and forgotten it: it was created before this
 // start, which is not proven, or it is disputed (rules M3, F3).
 func (c *core) suspect(r *job.Record) bool {
-	return c.isDisputed(r.Key()) || c.peers.HoldsBack(r.Submitted())
+	return c.isDisputed(r.Key()) && !c.members.Single() || c.peers.HoldsBack(r.Submitted())
 }

@@ -22,6 +22,7 @@ type Roll struct {
 	known   []string // names that have a record, sorted
 	open    []string // those in the roll, sorted
 	clock   clock.Vector
+	founder *Record // the one with which its writer admitted itself, last of those with which the roll began; nil if unknown
 }
 
 // Note takes in a name's record in place of the one before.
@@ -31,11 +32,15 @@ func (r *Roll) Note(rec *Record) {
 	}
 	r.records[rec.Name] = rec
 	r.known, r.open, r.clock = slices.Sorted(maps.Keys(r.records)), r.open[:0], nil
+	r.founder = nil
 	for _, name := range r.known {
 		rec := r.records[name]
 		r.clock.Set(rec.By)
 		if rec.Open() {
 			r.open = append(r.open, name)
+		}
+		if rec.Open() && rec.Epoch == 1 && rec.By.Actor.Broker() == name {
+			r.founder = rec
 		}
 	}
 }
@@ -47,6 +52,13 @@ func (r *Roll) Get(name string) *Record { return r.records[name] }
 func (r *Roll) Has(name string) bool {
 	rec := r.records[name]
 	return rec != nil && rec.Open()
+}
+
+// Founded reports whether a name has been in the roll since that began: nobody was before, and it has not been out of it. Of a roll
+// whose first writer is not in it as it was, nothing is known of that.
+func (r *Roll) Founded(name string) bool {
+	rec := r.records[name]
+	return rec != nil && r.founder != nil && rec.Open() && rec.Epoch == 1 && rec.By.Actor == r.founder.By.Actor && rec.By.Counter <= r.founder.By.Counter
 }
 
 // Closed reports whether a name was in the roll, and is not any more.

@@ -185,6 +185,7 @@ func (r *Replication) Hear(s Said) bool {
 	if l.heard && l.unproven && !s.Unproven && !r.proof.proven {
 		l.audit, l.want = audit{}, true // it may be our witness now
 	}
+	r.part.changed = r.part.changed || !s.Unproven && (l.unproven || !l.heard)
 	l.unproven = s.Unproven
 	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
 	l.beat = max(l.beat, s.Beat)

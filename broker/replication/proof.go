@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
@@ -68,7 +70,8 @@ func (r *Replication) Unsure(created clock.Hybrid) bool {
 // could judge each of those, and has told a clock in answer that ours covers by now. One that is proven
 // itself is enough. If all have started at once nobody is: then it takes as many as hold copies, this broker
 // included, or all. Fewer than that have lost their disks, so that one of them has what it ever had. For that each must have
-// taken part before: what somebody knows who has come since may be of a disk that is no witness.
+// been proven while this disk was: what somebody knows who has come since may be of a disk that is no witness, also
+// if both have started again since then.
 func (r *Replication) Prove() (changed bool) {
 	p, before := &r.proof, r.proof
 	if p.proven && p.goesOn {
@@ -92,6 +95,7 @@ func (r *Replication) Prove() (changed bool) {
 	p.proven = p.proven || witnesses > 0 && (vouched || all || r.tookPart(r.self) && 1+old >= r.enough(counted))
 	p.goesOn = p.goesOn || witnesses > 0 && (p.proven || silent == 0) || !r.now.Before(p.until) || !r.now.Before(p.alone) && r.members.Living() == 1
 	if p.proven && !before.proven {
+		r.part.changed = true
 		for _, l := range r.links {
 			l.want = true // they may rely on us from now on
 		}
@@ -118,12 +122,44 @@ func (r *Replication) Awaited() (names []string, least int) {
 	return names, min(least, len(names))
 }
 
-// tookPart reports whether a broker was in the roll before what this one remembers became doubtful. Without a roll, among
-// members of the version before, all count.
+// part is who has taken part, and was proven, while this disk was: names in the roll, by the epochs of their records (rule M1). It is
+// kept on the disk. On one that was never proven there is nobody. Who was admitted and is not proven yet knows nothing of its own.
+type part struct {
+	epochs  map[string]uint64
+	changed bool // it may differ from the roll
+}
+
+// Recall says that a broker was proven while this disk was, as an earlier start has kept it.
+func (r *Replication) Recall(name string, epoch uint64) { r.part.epochs[name] = epoch }
+
+// Part tells what is to be kept for [Replication.Recall]: who else is proven, if this start is, and with epoch 0 who takes part no more.
+func (r *Replication) Part(keep func(name string, epoch uint64)) {
+	if !r.proof.proven || !r.part.changed {
+		return
+	}
+	r.part.changed = false
+	roll := r.members.Roll()
+	for _, name := range roll.Names() {
+		l := r.links[name]
+		known := name == r.self || l != nil && l.heard && !l.unproven
+		if epoch := roll.Get(name).Epoch; known && r.part.epochs[name] != epoch {
+			r.part.epochs[name] = epoch
+			keep(name, epoch)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.part.epochs)) {
+		if !roll.Has(name) {
+			delete(r.part.epochs, name)
+			keep(name, 0)
+		}
+	}
+}
+
+// tookPart reports whether a broker was proven while this disk was, or founded the roll with it, and has taken part since. Where there is no roll, among
+// members of the version before or brokers that start for the first time, all count.
 func (r *Replication) tookPart(name string) bool {
 	roll := r.members.Roll()
-	m := roll.Get(name)
-	return roll.Empty() || m != nil && m.Open() && m.At <= r.proof.before
+	return roll.Empty() || roll.Founded(r.self) && roll.Founded(name) || roll.Has(name) && roll.Get(name).Epoch == r.part.epochs[name]
 }
 
 // enough is how many it takes that are not proven, this broker included.

@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // answers lets a member answer with a clock and the same unfinished records as ours.
@@ -75,6 +76,32 @@ func TestNobodyIsProven(t *testing.T) {
 	p.answers("b", nil, false)
 	require.True(t, p.links["b"].want, "b is proven now, and is asked again")
 	require.True(t, p.Prove())
+}
+
+// Who founded the roll together has taken part in all that there ever was: W of these prove each other, also if none was
+// ever proven. Who was admitted later has not.
+func TestFounders(t *testing.T) {
+	p := newPair(t)
+	p.cfg.Copies = 3
+	founder := clock.Actor("b~1")
+	roster := []membership.Member{}
+	for i, name := range []string{"a", "c", "b", "d", "e"} { // b wrote the records of all that were there, its own last; d and e came later
+		p.members.Enroll(roll.Change(nil, name, "", clock.Dot{Actor: founder, Counter: uint64(i + 1)}, 1))
+		if name != p.self {
+			roster = append(roster, membership.Member{Name: name, Actor: clock.Actor(name + "~1"), HTTPAddr: name + ":1", Status: membership.Alive})
+		}
+	}
+	p.members.Update(p.at, roster)
+	for _, m := range roster {
+		p.Meet(m, "")
+	}
+	p.Distrust(10)
+	p.answers("d", nil, true)
+	p.answers("b", nil, true)
+	p.Prove()
+	require.False(t, p.Proven(), "d came later")
+	p.answers("c", nil, true)
+	require.True(t, p.Prove() && p.Proven())
 }
 
 // Who is not proven is no copy of what was on its disk before; what it takes now counts (rules A1, M3).

@@ -55,6 +55,7 @@ type Replication struct {
 	links    map[string]*link // to every member, by name
 	stretch  float64          // of the sync interval (rule S5)
 	proof    proof            // whether this start is proven (rule M3)
+	part     part             // who took part when this disk was last proven (rule M3)
 	disputed []ledger.Ref     // what every member is asked of (rule F3)
 	lease    lease            // from whom this broker gets what it lacks much of (rule R1)
 	spurned  clock.Actor      // the last donor that sent nothing
@@ -71,7 +72,7 @@ func New(cfg Config, l *ledger.Ledger, members *membership.Membership, random *p
 	}
 	return &Replication{
 		cfg: cfg, self: cfg.Actor.Broker(), ledger: l, lineage: l.Lineage(), members: members, random: random,
-		links: map[string]*link{}, stretch: 1, telling: newTelling(),
+		links: map[string]*link{}, stretch: 1, telling: newTelling(), part: part{epochs: map[string]uint64{}},
 	}
 }
 

@@ -79,6 +79,7 @@ func (r *Replication) lift(d clock.Dot, fresh bool) {
 // Recount says that other members may count now than before: what held the stable clock back may not do so any
 // more.
 func (r *Replication) Recount() {
+	r.part.changed = true
 	s := &r.stability
 	s.counting = !r.members.Expects()
 	s.meet = r.lineage.Merge(s.meet, r.ledger.StableClock())
