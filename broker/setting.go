@@ -4,7 +4,6 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
-	"github.com/urban-compute/ucp/register"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -12,10 +11,8 @@ import (
 func (b *Broker) set(name, value string, seen []string) {
 	var s *setting.Setting
 	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
-		s = &setting.Setting{Name: name, Value: value, Seq: 1, At: b.stamp(), By: b.cfg.Actor, Register: register.New(dot)}
-		if o, ok := old.(*setting.Setting); ok {
-			s.Seq, s.Register = clock.Following(o.Seq), o.With(dot)
-		}
+		before, _ := old.(*setting.Setting)
+		s = setting.New(name, before, value, b.stamp(), dot)
 		s = s.See(seen)
 		return s
 	})

@@ -48,7 +48,7 @@ func TestEmergenciesOverHTTP(t *testing.T) {
 	require.Equal(t, http.StatusCreated, status, m)
 	status, body = request(t, n, "DELETE", "/v1/emergencies/flood", nil)
 	require.Equal(t, http.StatusConflict, status, body)
-	require.Contains(t, body, "flood-1 flood-2")
+	require.Contains(t, body, "matches 2 emergencies: flood-1, flood-2")
 	status, body = request(t, n, "GET", "/v1/emergencies/flood-", nil)
 	require.Equal(t, http.StatusConflict, status, body)
 	status, body = request(t, n, "DELETE", "/v1/emergencies/flood-1", nil)
@@ -174,6 +174,7 @@ func TestEventsStream(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, body)
 
 	require.Equal(t, "emergency flood-1 declared", next(t, all))
+	require.Equal(t, "strategy emergency changed", next(t, all), "while it is in force it decides (rule E5)")
 	require.Equal(t, "emergency flood-1 cleared", next(t, all), "jobs' states only for those who ask")
 	for told[len(told)-1] != "emergency flood-1 cleared" {
 		told = append(told, next(t, jobs))

@@ -57,6 +57,16 @@ type Seen struct {
 // MaxSeen is how many emergencies a setting names (rule L11).
 const MaxSeen = 16
 
+// New returns the version of a setting that follows another, nil for none, as the actor of the dot writes it. What earlier
+// versions have seen stays in it, or a copy of one of them would still be news to who holds this one (rule L2).
+func New(name string, before *Setting, value string, at clock.Hybrid, dot clock.Dot) *Setting {
+	s := &Setting{Name: name, Value: value, Seq: 1, At: at, By: dot.Actor, Register: register.New(dot)}
+	if before != nil {
+		s.Seq, s.Seen, s.Register = clock.Following(before.Seq), before.Seen, before.With(dot)
+	}
+	return s
+}
+
 // See returns the setting with the emergencies that the writer of its version knows of, at most [MaxSeen]: the first ones count.
 func (s *Setting) See(ids []string) *Setting {
 	if len(ids) == 0 {

@@ -113,6 +113,21 @@ func TestWhatTheLatestVersionHasSeen(t *testing.T) {
 	})
 }
 
+// A version holds all that the one before it does: a copy of that one is no news to who has it (rule L2).
+func TestAVersionHoldsTheOneBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		before := drawSetting(t)
+		s := New(before.Name, before, "fcfs", before.At, clock.Dot{Actor: "d~1", Counter: 1})
+		if rapid.Bool().Draw(t, "sees") {
+			s = s.See([]string{"quake-2"})
+		}
+		_, changed := Merge(s, before)
+		require.False(t, changed)
+		m, _ := Merge(before, s)
+		require.Equal(t, s.Encode(), m.Encode())
+	})
+}
+
 // What does not validate is refused (rule L10).
 func TestBadSettings(t *testing.T) {
 	good := &Setting{Name: "strategy", Value: "fcfs", Seq: 1, At: 1, By: "a~1", Register: register.New(clock.Dot{Actor: "a~1", Counter: 1})}
