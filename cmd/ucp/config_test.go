@@ -22,7 +22,7 @@ func TestConfigCheck(t *testing.T) {
 	require.JSONEq(t, `{"file":"ucp.yaml","settings":2}`, s.run("config", "check", "-o", "json", file("cpu: 2\nstrategy: FCFS\n")).out)
 	for text, want := range map[string]string{
 		"cpu: 2000\n":                           "ucp.yaml:1: cpu: 2000 cores: write 2000m for millicores",
-		"name: a\nstrateggy: fcfs\n":             `ucp.yaml:2: unknown key "strateggy"; did you mean "strategy"`,
+		"name: a\nstrateggy: fcfs\n":            `ucp.yaml:2: unknown key "strateggy"; did you mean "strategy"`,
 		"emergency-strategy: never\n":           `ucp.yaml:1: emergency-strategy: "never": want emergency or keep`,
 		"bind: 10.0.0.1:7946\nname: [a, b\n":    "ucp.yaml:2",
 		"http-addr: 10.0.0.1:8000\nname: a-1\n": "insecure",
