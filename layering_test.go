@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"broker/kind":        {"emergency", "job", "ledger", "roll", "setting"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "register", "resolve", "roll", "setting"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "ledger", "resolve", "roll", "setting"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job"},
 	"executor/wasi":      {},
 	"cgroup":             {},
