@@ -474,7 +474,11 @@ func (s *screen) roomPanel() panel {
 	}
 	runs := s.InAll[string(job.StateRunning)]
 	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
-	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%d jobs run, %d wait", runs, waits)}, alarm: free.CPU <= 0}
+	run := fmt.Sprintf("%d jobs run", runs)
+	if runs == 1 {
+		run = "1 job runs"
+	}
+	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", run, waits)}, alarm: free.CPU <= 0}
 }
 
 // cores writes millicores as cores.

@@ -133,7 +133,7 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d jobs: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.UnknownEmergency:
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid,
-			"priority.emergency %q: no level and no emergency that is known here; did you mean %s? Nothing was taken (a type is accepted once an emergency of it is declared)", v.Name, v.Nearest)
+			"priority.emergency %q: no level and no emergency that is known here; did you mean %s? A type is accepted once an emergency of it is declared", v.Name, v.Nearest)
 	case *broker.IDTaken:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
 	case *broker.Draining:
