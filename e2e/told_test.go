@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,9 +34,26 @@ func TestTheScreenAfterAKill(t *testing.T) {
 	})
 	r := a.ucp("run", "--detach", "--id", "elsewhere", "--driver", "process", "--constraint", "name=a", "sleep", "--", "10")
 	require.Equal(t, 0, r.code, r.stderr)
+	asked := make(chan struct{}, 1)
+	door := doorTo(t, c.http, func(r *http.Request) {
+		if r.URL.Query().Has("wait") { // with the first answer it has asked who else there is
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+		}
+	})
 	waited := make(chan result, 1)
-	go func() { waited <- c.ucp("job", "wait", "elsewhere", "--timeout", "80s") }()
-	eventually(t, 30*time.Second, "c knows of it", func() bool { return c.ucp("job", "get", "elsewhere").code == 0 })
+	go func() {
+		waited <- run(t, nil, ucpBinary, "--addr", door, "job", "wait", "elsewhere", "--timeout", "80s")
+	}()
+	select {
+	case <-asked:
+	case r := <-waited:
+		t.Fatal("it has not waited:", r)
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not wait")
+	}
 	c.signal(syscall.SIGKILL, 5*time.Second)
 	var screen string
 	eventually(t, 30*time.Second, "the screen says that c is gone", func() bool {
@@ -52,4 +73,19 @@ func TestTheScreenAfterAKill(t *testing.T) {
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Equal(t, 2, strings.Count(r.stdout, "cancelled"), r.stdout)
 	require.Equal(t, 1, a.ucp("job", "cancel", "--label", "batch=7").code, "nothing is left to cancel")
+}
+
+// doorTo is another address of a broker, which tells of each request before the broker gets it, and is gone when that is.
+func doorTo(t *testing.T, addr string, told func(*http.Request)) string {
+	t.Helper()
+	to := &httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: addr}) },
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	door := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told(r)
+		to.ServeHTTP(w, r)
+	}))
+	t.Cleanup(door.Close)
+	return door.Listener.Addr().String()
 }

@@ -217,19 +217,46 @@ func (p *Pool) exchange(ctx context.Context, addr string, question []byte, read 
 	return read(kind, r)
 }
 
-// announceAgain joins the peers once more when they may give the name of a node that they hold for dead to
-// another address.
+// announcements are how often a node that has moved looks whether others see it where it is, once they may give the name of
+// a node that they hold for dead to another address. They do not all hold it for dead since the same moment, and who hears
+// of the new address too early does not hear of it again.
+const (
+	announcements = 5
+	announcePause = time.Second
+	mostAsked     = 16 // members that are asked each time
+)
+
+// announceAgain joins the peers once more when they may take the new address, and then those that still do not have it.
 func (p *Pool) announceAgain(targets []string) {
 	_ = p.life.begin(&p.work, func() { // after the shutdown has begun there is nobody to tell
-		for range 2 {
+		pause := reclaimAfter + time.Second
+		for range announcements {
 			select {
-			case <-time.After(reclaimAfter + time.Second):
+			case <-time.After(pause):
 			case <-p.ctx.Done():
 				return
 			}
-			if _, err := p.agent.Join(targets, false); err != nil {
-				p.cfg.Logger.Warn("telling the others this node's new address", "error", err)
+			if len(targets) > 0 {
+				if _, err := p.agent.Join(targets, false); err != nil {
+					p.cfg.Logger.Warn("telling the others this node's new address", "error", err)
+				}
 			}
+			pause, targets = announcePause, p.misled()
 		}
 	})
+}
+
+// misled lists the addresses of members, of the first few, that answer and do not see this node alive where it is.
+func (p *Pool) misled() (addrs []string) {
+	asked := 0
+	for _, m := range p.Members() {
+		if m.Status != Alive || m.Name == p.cfg.Name || asked == mostAsked || p.ctx.Err() != nil {
+			continue
+		}
+		asked++
+		if right, answered := p.SeenRight(p.ctx, m.Addr); answered && !right {
+			addrs = append(addrs, m.Addr)
+		}
+	}
+	return addrs
 }

@@ -246,6 +246,7 @@ var rules = []rule{
 	{"S6", "the core is told who is a member: TestClusterSplit of sim, e2e and make chaos have brokers that rejoin", nil},
 	{"G1", "there is no gossip here: TestForgedPacketsMuteNobody of gossip", nil},
 	{"G2", "there is no gossip here: TestTakenNameIsRefused and TestNameMovesToANewAddress of gossip, TestOneNameTwice of sim", nil},
+	{"G3", "there is no gossip here: the tests of e2e/lan, on networks of their own", nil},
 
 	{"P1", "a member proves that it is there", counted(func(s *broker.Stats) uint64 { return s.ProvenAlive })},
 	{"P1", "the records of one that has not proven it wait", counted(func(s *broker.Stats) uint64 { return s.Unproven })},
@@ -447,6 +448,10 @@ var rules = []rule{
 	{"E3", "an emergency is cleared", on(func(_ *Core, _ *coreNode, x declared) bool { return x.now.Finished() })},
 	{"E3", "an emergency has changed", on(func(_ *Core, _ *coreNode, x declared) bool { return x.now.Version.Seq > 1 })},
 	{"E4", "a broker tells Serf of an emergency", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return len(rd.Broadcast) > 0 })},
+	{"E5", "an emergency decides by which strategy is decided", on(func(_ *Core, _ *coreNode, x answered) bool {
+		a, ok := x.v.(*broker.Conflicts)
+		return ok && slices.ContainsFunc(a.List, func(k resolve.Conflict) bool { return k.Snapshot.Override != nil })
+	})},
 }
 
 // conflicts asks all brokers what they have decided: the inputs of a decision are seen there only.
