@@ -217,31 +217,28 @@ func (p *Pool) exchange(ctx context.Context, addr string, question []byte, read 
 	return read(kind, r)
 }
 
-// announcements are how often a node that has moved looks whether others see it where it is, once they may give the name of
-// a node that they hold for dead to another address. They do not all hold it for dead since the same moment, and who hears
-// of the new address too early does not hear of it again.
-const (
-	announcements = 5
-	announcePause = time.Second
-	mostAsked     = 16 // members that are asked each time
-)
+// looks are the pauses after which a node that has moved looks whether others see it where it is. Who hears of the new
+// address before it knows that the old one has been left, or before it may give the name of a node that it holds for dead to
+// another, does not hear of it again by itself for a minute; and they do not all hold it for dead since the same moment.
+var looks = []time.Duration{time.Second, time.Second, reclaimAfter - time.Second, time.Second, time.Second, time.Second}
 
-// announceAgain joins the peers once more when they may take the new address, and then those that still do not have it.
-func (p *Pool) announceAgain(targets []string) {
+// mostAsked is how many members are asked each time.
+const mostAsked = 16
+
+// announceAgain joins those once more that do not see this node where it is.
+func (p *Pool) announceAgain() {
 	_ = p.life.begin(&p.work, func() { // after the shutdown has begun there is nobody to tell
-		pause := reclaimAfter + time.Second
-		for range announcements {
+		for _, pause := range looks {
 			select {
 			case <-time.After(pause):
 			case <-p.ctx.Done():
 				return
 			}
-			if len(targets) > 0 {
-				if _, err := p.agent.Join(targets, false); err != nil {
+			if misled := p.misled(); len(misled) > 0 {
+				if _, err := p.agent.Join(misled, false); err != nil {
 					p.cfg.Logger.Warn("telling the others this node's new address", "error", err)
 				}
 			}
-			pause, targets = announcePause, p.misled()
 		}
 	})
 }

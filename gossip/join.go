@@ -36,7 +36,7 @@ func (p *Pool) Join(ctx context.Context, entries []string) (n int, err error) {
 		}
 		n, err := p.agent.Join(claimed.others, false)
 		if claimed.moved && n > 0 {
-			p.announceAgain(claimed.others)
+			p.announceAgain()
 		}
 		done <- result{n, err}
 	})
