@@ -98,7 +98,7 @@ func NewCluster(t *testing.T, n int, opt simnet.Options) *Cluster {
 	for i := range n {
 		name := fmt.Sprintf("b%d", i)
 		h := c.Net.Host(name)
-		tr := &http.Transport{DialContext: h.Dial, DisableKeepAlives: true}
+		tr := &http.Transport{DialContext: h.Dial, DisableKeepAlives: true, ExpectContinueTimeout: time.Second}
 		client, err := api.New(h.HTTPAddr(), api.WithTransport(tr))
 		require.NoError(t, err)
 		c.names = append(c.names, name)
@@ -240,7 +240,7 @@ func (c *Cluster) Restart(name string) {
 func (c *Cluster) Move(name, host string) {
 	n := c.nodes[name]
 	n.host = c.Net.Host(host)
-	client, err := api.New(n.host.HTTPAddr(), api.WithTransport(&http.Transport{DialContext: n.host.Dial, DisableKeepAlives: true}))
+	client, err := api.New(n.host.HTTPAddr(), api.WithTransport(&http.Transport{DialContext: n.host.Dial, DisableKeepAlives: true, ExpectContinueTimeout: time.Second}))
 	require.NoError(c.t, err)
 	n.client = client
 	c.Start(name)

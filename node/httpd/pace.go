@@ -21,7 +21,11 @@ const (
 func paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.ContentLength != 0 {
-			r.Body = newPacedBody(r.Body, http.NewResponseController(w))
+			// In a copy: the server looks at the body of its own whether the client still waits for our word before it sends
+			// (100-continue), and then says with the answer that nothing need be sent.
+			copied := *r
+			copied.Body = newPacedBody(r.Body, http.NewResponseController(w))
+			r = &copied
 		}
 		next.ServeHTTP(w, r)
 	})

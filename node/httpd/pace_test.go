@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"log/slog"
@@ -157,4 +158,19 @@ func TestAnswersAreTaken(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who waits for our word before it sends a body gets an answer that needs none at once, and is told that nothing need be
+// sent: it would send all of it to a connection that ends.
+func TestRefusedBodiesAreNotSent(t *testing.T) {
+	servePaced(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInsufficientStorage) }, func(t *testing.T, l pipes) {
+		conn := l.dial()
+		defer conn.Close()
+		_, err := io.WriteString(conn, "PUT / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3000000\r\nExpect: 100-continue\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInsufficientStorage, resp.StatusCode)
+		require.True(t, resp.Close)
+	})
 }
