@@ -14,8 +14,9 @@ import (
 //
 // Its methods run on memberlist's goroutines, so they do not block.
 type delegate struct {
-	memberlist.Delegate               // Serf's own
-	state               func() []byte // see Config.State
+	memberlist.Delegate                 // Serf's own
+	state               func() []byte   // see Config.State
+	leaving             func() []string // the names of nodes that have said that they leave and are still there
 	queue               *queue
 	sift                *sift
 	stats               *counters
@@ -33,7 +34,7 @@ func (d *delegate) NotifyMsg(b []byte) {
 // is left out if it is beyond maxState (rule L11): Serf's part must get through even then, or one oversized
 // record would split the cluster.
 func (d *delegate) LocalState(join bool) []byte {
-	state := d.Delegate.LocalState(join)
+	state := d.tellLeaving(d.Delegate.LocalState(join))
 	payload := d.state()
 	switch {
 	case len(payload) == 0:
@@ -45,6 +46,26 @@ func (d *delegate) LocalState(join bool) []byte {
 		return state
 	}
 	return appendTrailer(state, payload)
+}
+
+// tellLeaving puts the nodes that are leaving into Serf's state, beside those that have left. Serf's own state gives the
+// Lamport time of their word and does not say what it was: a peer that has not heard the word itself takes it for a
+// join, holds the word for old when it comes, and the node for failed, not left, from then on.
+func (d *delegate) tellLeaving(state []byte) []byte {
+	leaving := d.leaving()
+	if len(leaving) == 0 || len(state) == 0 || state[0] != serfPushPull {
+		return state
+	}
+	var told serfState
+	err := decodeWire(state[1:], &told)
+	if err == nil {
+		told.LeftMembers = append(told.LeftMembers, leaving...)
+		state, err = encodeWire(serfPushPull, &told)
+	}
+	if err != nil { // it is Serf's own encoding, of this process
+		d.log.Error("peers may take a leaving node for failed", "error", err)
+	}
+	return state
 }
 
 // MergeRemoteState removes our trailer from what a peer sent, offers it to the owner, and passes the rest to
@@ -82,11 +103,11 @@ func (d *conflictDelegate) NotifyConflict(known, claimed *memberlist.Node) {
 // installDelegates wraps the delegates that Serf has set in conf by ours. It fails when there are none: then
 // this version of memberlist calls the transport earlier than known versions, and states would silently not
 // be sent.
-func installDelegates(conf *memberlist.Config, state func() []byte, q *queue, sift *sift, stats *counters, log *slog.Logger) error {
+func installDelegates(conf *memberlist.Config, state func() []byte, leaving func() []string, q *queue, sift *sift, stats *counters, log *slog.Logger) error {
 	if conf.Delegate == nil || conf.Conflict == nil {
 		return fmt.Errorf("gossip: serf had set no delegate when memberlist asked for the address: this version of memberlist or serf cannot carry our state; build with the versions that go.mod pins")
 	}
-	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, queue: q, sift: sift, stats: stats, log: log}
+	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, leaving: leaving, queue: q, sift: sift, stats: stats, log: log}
 	conf.Conflict = &conflictDelegate{ConflictDelegate: conf.Conflict, queue: q, self: conf.Name}
 	return nil
 }

@@ -21,7 +21,7 @@ func (d *serfDelegate) MergeRemoteState(buf []byte, _ bool) { d.merged = buf }
 func newTestDelegate(state []byte) (*delegate, *serfDelegate) {
 	inner, stats := &serfDelegate{}, &counters{}
 	return &delegate{
-		Delegate: inner, state: func() []byte { return state },
+		Delegate: inner, state: func() []byte { return state }, leaving: func() []string { return nil },
 		queue: newQueue(stats), stats: stats, log: slog.New(slog.DiscardHandler),
 	}, inner
 }
@@ -56,6 +56,6 @@ func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
 }
 
 func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {
-	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil, nil)
+	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil, nil, nil)
 	require.ErrorContains(t, err, "versions that go.mod pins")
 }

@@ -483,6 +483,34 @@ func TestShutdownDuringLeave(t *testing.T) {
 	})
 }
 
+// Who exchanges states with a node that is leaving, or with one that has heard of it, before the word itself comes, must
+// not take the leaving for a join: it would hold the node for failed.
+func TestPushPullWhileANodeLeaves(t *testing.T) {
+	for name, asked := range map[string]int{"with the one that leaves": 1, "with one that knows": 0} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
+				nodes := cluster(t, net, 3, nil)
+				if asked == 0 {
+					net.Cut(nodes[1].host, nodes[2].host)
+				}
+				left := make(chan error, 1)
+				go func() { left <- nodes[1].Leave(t.Context()) }()
+				for nodes[asked].status("n1") != gossip.Leaving {
+					time.Sleep(time.Millisecond)
+				}
+				require.Equal(t, gossip.Alive, nodes[2].status("n1"), "it has not heard of it yet")
+				_, err := nodes[2].Join(t.Context(), []string{nodes[asked].Addr()})
+				require.NoError(t, err)
+				require.Equal(t, gossip.Leaving, nodes[2].status("n1"))
+				require.NoError(t, <-left)
+				nodes[1].stop()
+				within(t, 15*time.Second, "n1 left", func() bool { return nodes[0].status("n1") == gossip.Left && nodes[2].status("n1") == gossip.Left })
+				require.NotContains(t, nodes[2].eventLog(), "failed n1")
+			})
+		})
+	}
+}
+
 func TestDoneClosesWithShutdown(t *testing.T) {
 	simulate(t, simnet.Options{}, func(t *testing.T, net *simnet.Network) {
 		for range 20 { // often enough that a race shows
