@@ -324,11 +324,12 @@ type Here struct {
 type Peer struct {
 	Host     string `json:"host"`
 	Port     int    `json:"port"`
-	Healthy  bool   `json:"healthy"`   // messages pass between the two, it as itself
-	Health   string `json:"health"`    // "healthy", or what is wrong: "silent for 31s", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ..."
-	LastSeen int64  `json:"last_seen"` // Unix seconds of its last message; 0 for never
-	Behind   uint64 `json:"behind"`    // updates known here that its clock, when last heard, did not cover
-	Ahead    uint64 `json:"ahead"`     // updates that its clock covers and that are not known here
+	Healthy  bool   `json:"healthy"`           // messages pass between the two, it as itself
+	Health   string `json:"health"`            // "healthy", or what is wrong: "silent for 31s", "speaks protocol 2, we speak 1", "at its address n1 answers", "refuses us: ..."
+	LastSeen int64  `json:"last_seen"`         // Unix seconds of its last message; 0 for never
+	Answers  *bool  `json:"answers,omitempty"` // whether it has answered when it was asked just now; nil: it was not asked
+	Behind   uint64 `json:"behind"`            // updates known here that its clock, when last heard, did not cover
+	Ahead    uint64 `json:"ahead"`             // updates that its clock covers and that are not known here
 
 	Attempts uint64 `json:"attempts"` // messages sent to it since this broker's start
 	Failed   uint64 `json:"failed"`   // those that it did not answer

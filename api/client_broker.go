@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // Members lists the nodes of the cluster, stock Serf agents among them.
@@ -26,6 +27,14 @@ func (c *Client) RemoveMember(ctx context.Context, name string) (RemovedMember, 
 func (c *Client) Coordination(ctx context.Context) (Coordination, error) {
 	var s Coordination
 	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"broker", "coordination-status"}}, 0, &s)
+	return s, err
+}
+
+// CoordinationNow is Coordination after the broker has asked all others whether they are there (see Peer.Answers). It takes a
+// second more when some do not answer. A broker of an earlier version does not ask.
+func (c *Client) CoordinationNow(ctx context.Context) (Coordination, error) {
+	var s Coordination
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"broker", "coordination-status"}, query: url.Values{"ask": {"1"}}}, 0, &s)
 	return s, err
 }
 

@@ -146,14 +146,24 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 	return id, true
 }
 
-// find finds what a person means: an exact ID beats a prefix, and one that is active beats those that are over. Without any, id is "".
+// find finds what a person means: an exact ID beats the beginning of one, that beats a type, and one that is active beats
+// those that are over. Without any, id is "".
 func (e *emergencies) find(text string) (id emergency.ID, ambiguous []emergency.ID) {
 	if _, ok := e.known[emergency.ID(text)]; ok {
 		return emergency.ID(text), nil
 	}
+	id, ambiguous = e.only(func(r *emergency.Record) bool { return strings.HasPrefix(string(r.ID), text) })
+	if id == "" && len(ambiguous) == 0 {
+		return e.only(func(r *emergency.Record) bool { return r.Terms.Type == text })
+	}
+	return id, ambiguous
+}
+
+// only finds the one that is meant, where only the active ones are if there are any; otherwise some of those that may be.
+func (e *emergencies) only(meant func(*emergency.Record) bool) (id emergency.ID, ambiguous []emergency.ID) {
 	active := false
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if !strings.HasPrefix(string(id), text) {
+		if !meant(e.known[id]) {
 			continue
 		}
 		if is := e.known[id].Active(e.cityNow()); is && !active {

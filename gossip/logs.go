@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -55,5 +56,14 @@ func parseLogLine(line string) (level slog.Level, from, text string) {
 	if origin, rest, ok := strings.Cut(line, ": "); ok && origin != "" && !strings.ContainsAny(origin, " []") && origin == strings.ToLower(origin) {
 		from, line = origin, rest
 	}
-	return level, from, line
+	return level, from, oneLine(line)
+}
+
+// oneLine joins the lines of an error that lists others: some of the libraries' errors are such lists.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "; ")
 }

@@ -24,6 +24,7 @@ func TestParseLogLine(t *testing.T) {
 		{"2024/01/02 15:04:05 [TRACE] serf: x", levelTrace, "serf", "x"},
 		{"2024/01/02 15:04:05 [ERR] Failed to shutdown transport: x", slog.LevelError, "serf", "Failed to shutdown transport: x"},
 		{"2024/01/02 15:04:05 Err: Could not set the deadline: x", slog.LevelWarn, "serf", "Err: Could not set the deadline: x"},
+		{"2024/01/02 15:04:05 [WARN] agent: error joining: 2 errors occurred:\n\t* Failed to join a: x\n\t* Failed to join b: y\n\n", slog.LevelWarn, "agent", "error joining: 2 errors occurred:; * Failed to join a: x; * Failed to join b: y"},
 		{"[LOUD] serf: x", slog.LevelWarn, "serf", "[LOUD] serf: x"},
 		{"[", slog.LevelWarn, "serf", "["},
 		{"", slog.LevelWarn, "serf", ""},

@@ -28,6 +28,7 @@ func (h host) RTT(name string) (time.Duration, bool)           { return h.n.memb
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
 func (h host) Heard(name string)                               { h.n.peers.heard(name, true) }
 func (h host) Contacts() (map[string]httpd.Contact, time.Time) { return h.n.peers.contacts() }
+func (h host) Ask(ctx context.Context) map[string]bool         { return h.n.peers.askAll(ctx) }
 func (h host) Running() bool                                   { return h.n.life.ctx.Err() == nil }
 func (h host) Joined() <-chan struct{}                         { return h.n.life.joined }
 func (h host) Leaving() context.Context                        { return h.n.life.leaving }

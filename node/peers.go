@@ -14,7 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
@@ -51,6 +53,7 @@ type peers struct {
 
 	client    *http.Client
 	transfers transfers
+	asking    singleflight.Group
 	zip       httpd.Compression
 	work      sync.WaitGroup
 
@@ -169,6 +172,61 @@ type strangerError struct {
 
 func (e *strangerError) Error() string {
 	return fmt.Sprintf("at %s's address %s answers", e.name, e.actor)
+}
+
+// Bounds of a question to all brokers whether they are there.
+const (
+	askWithin = time.Second // how long an answer may take
+	askAtOnce = 32          // how many are asked at the same time
+)
+
+// askAll asks all brokers that gossip calls alive whether they are there, and returns who has answered within askWithin;
+// these count as heard of. It is not held against the others: they may be busy. Those who ask at the same time share one
+// round, and must not change what it returns.
+func (p *peers) askAll(ctx context.Context) (answered map[string]bool) {
+	round := p.asking.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(p.ctx, askWithin)
+		defer cancel()
+		var mu sync.Mutex
+		answered := map[string]bool{}
+		var questions errgroup.Group // none fails the others
+		questions.SetLimit(askAtOnce)
+		for _, m := range p.holders(nil) {
+			questions.Go(func() error {
+				if p.askOne(ctx, &m) {
+					mu.Lock()
+					defer mu.Unlock()
+					answered[m.Name] = true
+				}
+				return nil
+			})
+		}
+		return answered, questions.Wait()
+	})
+	select {
+	case r := <-round:
+		answered, _ = r.Val.(map[string]bool)
+	case <-ctx.Done():
+	}
+	return answered
+}
+
+// askOne asks a broker whether it is there.
+func (p *peers) askOne(ctx context.Context, m *membership.Member) (answered bool) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.HTTPAddr+"/healthz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := p.do(req, m.Name, m.Actor)
+	var wrong *strangerError
+	switch {
+	case err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK:
+		p.heard(m.Name, false)
+		return true
+	case errors.As(err, &wrong):
+		p.tried(m.Name, m.Actor, err)
+	}
+	return false
 }
 
 func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {

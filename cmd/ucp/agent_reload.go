@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -74,7 +75,7 @@ func (r *reload) do() {
 	slices.Sort(waiting)
 	r.level.Set(cfg.LogLevel)
 	r.broker.RetryJoin(cfg.RetryJoin)
-	r.log.Info("SIGHUP: settings read again", "changed", strings.Join(changed, " "))
+	r.log.Info("SIGHUP: settings read again", "changed", cmp.Or(strings.Join(changed, " "), "nothing"))
 	if len(waiting) > 0 {
 		r.log.Warn("SIGHUP: these settings change at the next start only", "settings", strings.Join(waiting, " "))
 	}

@@ -60,7 +60,7 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	defer cancel()
 	s := &screen{InAll: map[string]int{}, Unknown: []string{}}
 	var err error
-	if s.Coordination, err = client.Coordination(ctx); err != nil {
+	if s.Coordination, err = client.CoordinationNow(ctx); err != nil {
 		return nil, err
 	}
 	var mu sync.Mutex
@@ -225,12 +225,15 @@ func (s *screen) emergencyPanel() panel {
 // trustPanel: whether this is all, or only what one part of the cluster knows.
 func (s *screen) trustPanel() panel {
 	p := panel{title: "Trust it?"}
-	seen, all := 1+s.HealthyPeers, 1+s.TotalPeers
+	seen, all, mute := 1+s.HealthyPeers, 1+s.TotalPeers, 0
 	var buts []string
 	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
 		switch peer := s.PeerBrokers[name]; {
 		case !peer.Healthy:
 			buts = append(buts, s.silence(name, &peer))
+		case peer.Answers == nil || !*peer.Answers:
+			mute++
+			buts = append(buts, name+" does not answer; last heard of at "+sinceText(time.Unix(peer.LastSeen, 0), s.AsOf))
 		case healthText(&peer) != "healthy":
 			buts = append(buts, name+": "+strings.TrimPrefix(healthText(&peer), "healthy, "))
 		}
@@ -265,24 +268,15 @@ func (s *screen) trustPanel() panel {
 		p.lines = []string{fmt.Sprintf("yes, of %s alone: it has met no other broker", s.Name)}
 	case seen < all:
 		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen, all)}
+	case mute > 0:
+		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT SURE: at the moment %d of %d brokers answer", seen-mute, all)}
 	case len(buts) > 0:
 		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: you see all %d brokers, but", all)}
 	default:
-		p.lines = []string{fmt.Sprintf("yes: you see all %d brokers, and have heard of each in the last %s", all, s.oldestWord())}
+		p.lines = []string{fmt.Sprintf("yes: you see all %d brokers, and each has answered just now", all)}
 	}
 	p.lines = append(p.lines, buts...)
 	return p
-}
-
-// oldestWord is how long ago that peer was heard of that was heard of the longest ago.
-func (s *screen) oldestWord() string {
-	oldest := s.AsOf
-	for _, p := range s.PeerBrokers {
-		if t := time.Unix(p.LastSeen, 0); t.Before(oldest) {
-			oldest = t
-		}
-	}
-	return humanDuration(s.AsOf.Sub(oldest).Truncate(time.Second))
 }
 
 // silence says of a broker that is not well what is wrong with it, and since when.

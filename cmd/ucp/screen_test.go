@@ -23,15 +23,15 @@ func offering(name string, cpu, used int64) string {
 // A night on which all goes well is told in a few lines, by `ucp` alone and by `ucp status`.
 func TestScreenOfAQuietNight(t *testing.T) {
 	b, s := newFakeBroker(t)
-	seen := asOf.Add(-7 * time.Second).Unix()
+	seen, yes, no := asOf.Add(-7*time.Second).Unix(), true, false
 	b.status = api.Coordination{
 		CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 1, HealthyPeers: 1,
-		PeerBrokers: map[string]api.Peer{"van-2": {Healthy: true, LastSeen: seen}},
+		PeerBrokers: map[string]api.Peer{"van-2": {Healthy: true, LastSeen: seen, Answers: &yes}},
 	}
 	b.metadata = offering("van-1", 4000, 500) + "," + offering("van-2", 2000, 0)
 	want := ran{0, `
 Emergency  none in force
-Trust it?  yes: you see all 2 brokers, and have heard of each in the last 7s
+Trust it?  yes: you see all 2 brokers, and each has answered just now
 Urgent     no urgent job waits
 Gone       no broker is gone
 Stopped    no job makes room for another
@@ -51,6 +51,15 @@ As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --ful
 	require.Equal(t, "van-1", as.Name)
 	require.EqualValues(t, 3500, as.Room[0].Free.CPU)
 
+	mute := b.status
+	mute.PeerBrokers = map[string]api.Peer{"van-2": {Healthy: true, LastSeen: seen, Answers: &no}}
+	b.status, mute = mute, b.status
+	require.Contains(t, s.run().out, `
+Trust it?  NOT SURE: at the moment 1 of 2 brokers answer
+           van-2 does not answer; last heard of at 15:03:58 (7s)
+`)
+	b.status = mute
+
 	b.status.TotalPeers, b.status.HealthyPeers, b.status.PeerBrokers = 0, 0, nil
 	require.Contains(t, s.run().out, "Trust it?  yes, of van-1 alone: it has met no other broker\n")
 	b.status.Draining = true
@@ -60,13 +69,14 @@ As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --ful
 // aBadNight is the issue's: an emergency, a broker gone, jobs stopped, failed, and one urgent one that can't run.
 func aBadNight(t *testing.T) *shell {
 	b, s := newFakeBroker(t)
+	yes := true
 	at := func(ago time.Duration) clock.Time { return clock.At(asOf.Add(-ago)) }
 	since := asOf.Add(-12 * time.Minute)
 	b.status = api.Coordination{
 		CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 3, HealthyPeers: 2, UnhealthyPeers: 1,
 		PeerBrokers: map[string]api.Peer{
-			"van-2": {Healthy: true, LastSeen: asOf.Unix()}, "van-3": {LastSeen: asOf.Add(-13 * time.Minute).Unix()},
-			"van-4": {Healthy: true, TakesNone: "its disk is full"},
+			"van-2": {Healthy: true, LastSeen: asOf.Unix(), Answers: &yes}, "van-3": {LastSeen: asOf.Add(-13 * time.Minute).Unix()},
+			"van-4": {Healthy: true, LastSeen: asOf.Unix(), Answers: &yes, TakesNone: "its disk is full"},
 		},
 		Emergencies: []api.Emergency{{ID: "flood-1", Level: "critical", Scope: []string{"district=7"}, Until: at(-2 * time.Hour), Message: "pumps first", Active: true, AsOf: asOf}},
 	}

@@ -98,6 +98,8 @@ type Host interface {
 	Brokers() []membership.Member
 	// Heard notes that a broker has exchanged a message with this one.
 	Heard(name string)
+	// Ask asks all other brokers whether they are there, and says, a second later at most, which have answered.
+	Ask(ctx context.Context) (answered map[string]bool)
 	// Contacts says how it went with each broker since this start, and when the last exchange
 	// succeeded; zero is never.
 	Contacts() (by map[string]Contact, lastSync time.Time)

@@ -175,8 +175,19 @@ func splitAddr(addr string) (string, int) {
 	return host, number
 }
 
-func (srv *Server) handleCoordination(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, srv.coordination())
+func (srv *Server) handleCoordination(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Get("ask") == "" {
+		writeJSON(w, http.StatusOK, srv.coordination())
+		return nil
+	}
+	answered := srv.host.Ask(r.Context())
+	c := srv.coordination()
+	for name, p := range c.PeerBrokers {
+		answers := answered[name]
+		p.Answers = &answers
+		c.PeerBrokers[name] = p
+	}
+	writeJSON(w, http.StatusOK, c)
 	return nil
 }
 
