@@ -150,3 +150,19 @@ func TestDamagedMessagesHarmNothing(t *testing.T) {
 	})
 	require.Greater(t, decoded, 10, "or nothing was tested")
 }
+
+// A cursor that is taken names the place that it named when it was written.
+func FuzzCursor(f *testing.F) {
+	f.Add(jobItem{at: 7, key: "j1~0123"}.cursor())
+	f.Add("NyA")
+	f.Add("MTg0NDY3NDQwNzM3MDk1NTE2MTUgag")
+	f.Fuzz(func(t *testing.T, s string) {
+		it, err := parseCursor(s)
+		if err != nil {
+			return
+		}
+		again, err := parseCursor(it.cursor())
+		require.NoError(t, err)
+		require.Equal(t, it, again)
+	})
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,4 +37,23 @@ func TestConfigCheck(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "nothing was started")
+}
+
+// Whatever is in a config file is taken, or refused in words that fit a terminal.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("name: a\ncpu: 2\nretry-join: [10.0.0.1, 10.0.0.2]\n"))
+	f.Add([]byte("log-level: debug\nlabels:\n  district: 7\n"))
+	f.Add([]byte("memory: 99999999999999999999GiB\n"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 16<<10 {
+			return
+		}
+		path := filepath.Join(dir, strconv.Itoa(os.Getpid())+".yaml")
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		if _, err := checkConfig(path); err != nil {
+			require.NotEmpty(t, err.Error())
+			require.LessOrEqual(t, len(err.Error()), 2000)
+		}
+	})
 }
