@@ -108,10 +108,11 @@ func TestDeceivedOldMembersMakeNobodyForget(t *testing.T) {
 func TestNothingFollowsTheHighestNumbers(t *testing.T) {
 	w := newCluster("a")
 	a := w.nodes["a"]
+	w.sees(a, "c", "c~1")
 	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
 	require.NoError(t, spec.Complete())
 	dot := clock.Dot{Actor: "c~1", Counter: 1}
-	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1}).With(dot, func(r *job.Record) {
+	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: a.b.stamp()}).With(dot, func(r *job.Record) {
 		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: clock.MaxCounter, At: 1, By: "c~1"}, Broker: "a", Actor: "a~0"}
 		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: clock.MaxCounter}, Broker: "a", Actor: "a~0"}
 		r.Losses = clock.MaxCounter
@@ -133,17 +134,19 @@ func TestNothingFollowsTheHighestNumbers(t *testing.T) {
 func TestWhatNothingCanFollowStays(t *testing.T) {
 	w := newCluster("a", "b")
 	a := w.nodes["a"]
+	w.pass(10 * time.Second)
 	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
 	require.NoError(t, spec.Complete())
 	dot := clock.Dot{Actor: "c~1", Counter: 1}
-	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1}).With(dot, func(r *job.Record) {
+	r := job.New("j1", spec, spec.Digest(), job.Stamp{Dot: dot, At: a.b.stamp()}).With(dot, func(r *job.Record) {
 		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: clock.MaxCounter, At: clock.MaxCounter, By: "c~1"}, Broker: "a", Actor: "a~0"}
 	})
-	m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
+	m := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
 	before := a.b.ledger.Wrote()
-	w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
+	w.deliver(packet{from: "b", to: "a", wire: wire.Encode(&m)})
 	w.pass(2 * w.cfg.SyncInterval)
 	require.Equal(t, before, a.b.ledger.Wrote(), "a has written something")
+	require.NotNil(t, a.b.record(r.Key()))
 }
 
 // A peer that lies without end fills neither memory nor log: of what it says in one step some is told, and all is

@@ -22,10 +22,11 @@ func TestExecutorWaitsForCauses(t *testing.T) {
 		w.start("a", func(*Config) {})
 		w.meet()
 		w.pass(3 * time.Second)
+		w.sees(w.nodes["a"], "c", "c~1")
 		spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}}
 		require.NoError(t, spec.Complete())
 		dot := clock.Dot{Actor: "c~1", Counter: 1}
-		r := job.New("j", spec, spec.Digest(), job.Stamp{Dot: dot, At: 1, Deps: []job.Dependency{{Job: "i", Dot: later}}})
+		r := job.New("j", spec, spec.Digest(), job.Stamp{Dot: dot, At: w.nodes["a"].b.stamp(), Deps: []job.Dependency{{Job: "i", Dot: later}}})
 		r.Place = job.Placement{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: 1}, Broker: "a", Actor: "a~1"}
 		w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&wire.Message{Version: wire.Version, From: "c", Actor: "c~1", Delta: &wire.Delta{
 			Records: []wire.Encoded{{Kind: kind.Job, Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}, Clock: clock.NewTips(dot),

@@ -15,7 +15,7 @@ import (
 )
 
 // renewal begins another start of this broker while its process runs, at most one a minute: when its start is not above
-// what others hold of its name, or they hold more of it than it wrote (rule K3), and when its clock has several tips of its own
+// what others hold of its name, or they hold more of it than it wrote (rule K3), when that start has said goodbye (rule M2), and when its clock has several tips of its own
 // name, which the row of the new start folds into one (rule K2). The shell makes the actor, since it must be on the disk,
 // and of a randomness that no copy of this process shares. Workers, clients and jobs notice nothing of it.
 type renewal struct {
@@ -101,6 +101,9 @@ func (m *renewal) want(why string, above clock.Tips) {
 func (m *renewal) ask() {
 	m.takeBack()
 	if m.why == "" {
+		m.comeBack()
+	}
+	if m.why == "" {
 		m.fold()
 	}
 	if m.why == "" || m.asked || m.now.Before(m.next) || m.offer.draining && !m.doubt || !m.started() || m.needs(wire.V3) != nil {
@@ -114,6 +117,16 @@ func (m *renewal) ask() {
 // what it alone does.
 func (m *renewal) awaited() bool {
 	return m.asked || m.why != "" && m.doubt && m.needs(wire.V3) == nil
+}
+
+// comeBack wants a start when the present one has said goodbye, and runs: it goes on as a copy that was made of it since then. The
+// others let in only a start that is later than the goodbye's, since of that one they may still hear what it sent before (rule M2).
+func (m *renewal) comeBack() {
+	r := m.members.Roll()
+	own := r.Get(m.self)
+	if own != nil && own.Closed == roll.Left && own.By.Actor == m.cfg.Actor && !m.offer.draining && len(r.Names()) > 0 {
+		m.want(fmt.Sprintf("%s has said goodbye, and goes on", m.cfg.Actor), nil)
+	}
 }
 
 // fold wants a start when the clock has several tips of this broker's name and what it holds is proven, or writes the

@@ -290,9 +290,6 @@ func (w *world) act(n *node, rd Ready) {
 	if rd.Probe {
 		w.say("%s withdraws its offer", n.name)
 	}
-	if rd.Mint != nil {
-		w.renew(n, rd.Mint)
-	}
 	for _, h := range rd.Handed {
 		w.say("%s hands %s to %s", n.name, h.ID, h.To)
 	}
@@ -346,6 +343,9 @@ func (w *world) act(n *node, rd Ready) {
 	for _, s := range rd.Stop {
 		w.say("%s stops %s %s", n.name, idOf(s.Key), attemptText(s.Attempt))
 		n.stops[s.Key] = s
+	}
+	if rd.Mint != nil { // what it starts was written as the start before
+		w.renew(n, rd.Mint)
 	}
 }
 
@@ -517,6 +517,12 @@ func (w *world) see(n *node, other string) {
 		m.Status = membership.Failed
 	}
 	n.seen[other] = m
+}
+
+// sees lets SWIM tell a broker of one that is not of this world.
+func (w *world) sees(n *node, name string, actor clock.Actor) {
+	n.seen[name] = membership.Member{Name: name, Actor: actor, HTTPAddr: name + ":8000", Status: membership.Alive, Protocol: wire.Version}
+	w.roster(n)
 }
 
 func (w *world) say(format string, args ...any) {

@@ -49,12 +49,14 @@ func (m *Membership) count() {
 
 // TakesPart reports whether records are exchanged with a broker. With one that has no record they are not, once
 // there is a roll: what it knows could pass on to somebody who never hears that it is a member, and holds for firm
-// what this one knows better (rule M1). Nor is anything taken from one whose record is closed (rule M2).
+// what this one knows better (rule M1); as long as there is no roll, not with one that SWIM does not have, since it does not
+// count here. Nor is anything taken from one whose record is closed (rule M2).
 func (m *Membership) TakesPart(name string) bool {
 	if rec := m.roll.Get(name); rec != nil {
 		return rec.Open()
 	}
-	return m.roll.Empty() || m.protocol < wire.V3
+	_, counts := slices.BinarySearch(m.counted, name)
+	return m.roll.Empty() && counts || m.protocol < wire.V3
 }
 
 // Unenrolled reports whether a broker has no record although there is a roll: somebody is about to admit it, and
