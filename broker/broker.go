@@ -188,6 +188,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	if ended {
 		delete(b.deadlines, r.Key())
 		b.endDispute(r.Key())
+		delete(b.disputes.again, r.Key())
 		b.withhold(r)
 		b.attempts.ended(r.Key())
 		b.causality.ended(r.Key())

@@ -26,6 +26,7 @@ type disputes struct {
 	open    map[string]map[string]bool // by key: the members that have answered that it is absent (true), or in doubt there (false)
 	changed bool                       // others are open than the members are asked of
 	aside   map[string]*setAside       // by key
+	again   map[string]recreation      // by key: jobs of which somebody says wrongly that they were forgotten
 }
 
 // setAside is a job that every member called forgotten: it is out of the ledger, and can be read until its
@@ -36,7 +37,7 @@ type setAside struct {
 }
 
 func newDisputes() disputes {
-	return disputes{open: map[string]map[string]bool{}, aside: map[string]*setAside{}}
+	return disputes{open: map[string]map[string]bool{}, aside: map[string]*setAside{}, again: map[string]recreation{}}
 }
 
 // isDisputed reports whether others may have finished and forgotten a job.
@@ -70,6 +71,7 @@ func (b *Broker) claimed(from string, r *job.Record) {
 	case !b.mayDoubt(r):
 		b.stats.Refuted++
 		b.breach(from, "F3", "it says that it has forgotten the job %s, which is unfinished here", r.ID)
+		b.createLater(r)
 	default:
 		b.unsure(from, r, true)
 	}
@@ -167,8 +169,9 @@ func (b *Broker) settleDispute(r *job.Record) {
 
 // tookPart reports whether a broker has been in the roll, without a break, since then.
 func (b *Broker) tookPart(name string, then clock.Hybrid) bool {
-	r := b.members.Roll().Get(name)
-	return r != nil && r.Open() && r.At <= then
+	roll := b.members.Roll()
+	r := roll.Get(name)
+	return r != nil && r.Open() && (r.At <= then || roll.Founded(name))
 }
 
 // heldBy takes in that a member holds jobs, undisputed: nobody has forgotten them.

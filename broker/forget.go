@@ -33,6 +33,7 @@ func (b *Broker) dropped(r *job.Record) {
 		b.decisions.rerank(r.Spec.After) // nobody waits for these on its behalf any more (rule C5)
 	}
 	b.endDispute(key)
+	delete(b.disputes.again, key)
 	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)

@@ -41,6 +41,7 @@ func (b *Broker) reviewJob(r *job.Record) {
 	b.attempts.review(r)
 	switch {
 	case r.Finished() || b.suspect(r):
+	case b.createAgain(r):
 	case r.Owner.Broker != b.self:
 		if b.members.JudgeLost(b.now, r.Owner.Broker) && b.successor(r.Key(), "") == b.self && b.ownership.mayMove(r.Key()) {
 			b.stats.TakenOver++

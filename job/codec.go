@@ -69,7 +69,7 @@ func (r *Record) validate(spec int) error {
 	switch {
 	case !label.ValidName(string(r.ID)):
 		return errors.New("it has no valid ID")
-	case len(r.Created) == 0 || len(r.Created) > maxCreated:
+	case len(r.Created) == 0 || len(r.Created) > MaxCreated:
 		return fmt.Errorf("it has %d creations", len(r.Created))
 	case len(r.Verdicts) > maxVerdicts+1 || len(r.Reports) > maxReports:
 		return fmt.Errorf("it has %d verdicts and %d reports", len(r.Verdicts), len(r.Reports))

@@ -45,7 +45,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"no ID":                             {func(r *Record) { r.ID = "" }, "ID"},
 		"an ID with a tilde":                {func(r *Record) { r.ID = "a~b" }, "ID"},
 		"no creation":                       {func(r *Record) { r.Created = nil }, "creations"},
-		"too many creations":                {func(r *Record) { r.Created = make([]Stamp, maxCreated+1) }, "creations"},
+		"too many creations":                {func(r *Record) { r.Created = make([]Stamp, MaxCreated+1) }, "creations"},
 		"too many verdicts":                 {func(r *Record) { r.Verdicts = make([]Verdict, maxVerdicts+1) }, "verdicts"},
 		"too many reports":                  {func(r *Record) { r.Reports = make([]Report, maxReports+1) }, "reports"},
 		"a creation twice":                  {func(r *Record) { r.Created = []Stamp{creation, creation} }, "order"},

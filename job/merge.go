@@ -15,7 +15,7 @@ import (
 // Each field is merged by a join over a total order, so that the whole is
 // commutative, associative and idempotent (rule L2):
 //
-//  1. Created: union, the maxCreated earliest. Origin is that of the earliest.
+//  1. Created: union, the MaxCreated earliest. Origin is that of the earliest.
 //  2. Owner: the highest tenure (rule J4).
 //  3. Place: the highest attempt (rule J4).
 //  4. Reports: for each executor its highest (attempt, dot); of those the maxReports highest (rule J5).
@@ -41,7 +41,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	}
 	m := *a
 	var c [14]bool
-	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, maxCreated)
+	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
 	}

@@ -173,7 +173,7 @@ func TestBoundedCollectionsStayAJoin(t *testing.T) {
 			line = join(line, r)
 		}
 		same(t, all[0], line, "the order does not matter")
-		require.Len(t, line.Created, maxCreated)
+		require.Len(t, line.Created, MaxCreated)
 		require.Len(t, line.Reports, maxReports)
 		require.Len(t, line.Verdicts, maxVerdicts)
 		require.Equal(t, clock.Dot{Actor: "b20~1", Counter: 3}, line.Verdict().Dot, "of those whose writers knew of two closes the earlier one")

@@ -43,7 +43,7 @@ func (d *reader) expect(ok bool) { d.bad = d.bad || !ok }
 func (d *reader) record(r *Record) (spec []byte) {
 	n := d.mapHeader()
 	d.key("created")
-	r.Created = make([]Stamp, d.length(maxCreated, 1))
+	r.Created = make([]Stamp, d.length(MaxCreated, 1))
 	for i := range r.Created {
 		d.stamp(&r.Created[i])
 	}

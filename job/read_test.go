@@ -38,7 +38,7 @@ func trim(r *Record) bool {
 	if len(r.Dots) == 0 {
 		r.Dots = clock.Vector{{}}
 	}
-	r.Created = r.Created[:min(len(r.Created), maxCreated)]
+	r.Created = r.Created[:min(len(r.Created), MaxCreated)]
 	r.Reports = r.Reports[:min(len(r.Reports), maxReports)]
 	r.Returns = r.Returns[:min(len(r.Returns), MaxReturns)]
 	r.Verdicts = r.Verdicts[:min(len(r.Verdicts), maxVerdicts)]

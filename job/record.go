@@ -13,7 +13,7 @@ import (
 // Limits of a record's collections. Each keeps "the k smallest (or largest) by a
 // total order": with any other limit, merging would not be a join (rule L2).
 const (
-	maxCreated  = 8
+	MaxCreated  = 8 // creations, the earliest
 	maxVerdicts = 8
 	maxReports  = 8
 	maxDeps     = 16 // dependencies of one creation (rule C3)
@@ -295,7 +295,7 @@ func (r *Record) Barred() (e Ending, ok bool) {
 // AddCreation adds a creation to a record that others would take for one that they have forgotten (rules L7, K3). It may
 // only be called inside [Record.With], with a stamp of now.
 func (r *Record) AddCreation(s Stamp) {
-	r.Created, _ = canon.Smallest(r.Created, []Stamp{s}, Stamp.compare, maxCreated)
+	r.Created, _ = canon.Smallest(r.Created, []Stamp{s}, Stamp.compare, MaxCreated)
 }
 
 // AddVerdict adds a verdict. It may only be called inside [Record.With], by a broker that

@@ -17,18 +17,18 @@ import (
 // be; a run with any of it has failed.
 type checks struct {
 	wrong []string
-	dots  map[clock.Dot]string            // what each dot brought, for ever (I1)
-	ends  map[string]map[string]clock.Dot // by broker: jobs whose verdict its disk has held, and their creation
-	over  map[string]bool                 // jobs of which any disk has held a verdict, by key
-	acks  map[string]map[string]bool      // acknowledged jobs by key, and the disks that held them then
-	once  map[string]int                  // starts of jobs that must not run twice
+	dots  map[clock.Dot]string               // what each dot brought, for ever (I1)
+	ends  map[string]map[string]clock.Vector // by broker: jobs whose verdict its disk has held, and their creations then
+	over  map[string]bool                    // jobs of which any disk has held a verdict, by key
+	acks  map[string]map[string]bool         // acknowledged jobs by key, and the disks that held them then
+	once  map[string]int                     // starts of jobs that must not run twice
 
 	answers answers // what clients were told
 }
 
 func newChecks() checks {
 	return checks{
-		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Dot{}, over: map[string]bool{},
+		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Vector{}, over: map[string]bool{},
 		acks: map[string]map[string]bool{}, once: map[string]int{},
 		answers: newAnswers(),
 	}
@@ -82,14 +82,14 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 	}
 	ends := c.checks.ends[n.name]
 	if ends == nil {
-		ends = map[string]clock.Dot{}
+		ends = map[string]clock.Vector{}
 		c.checks.ends[n.name] = ends
 	}
 	born, ended := ends[key]
 	switch {
 	case r.Finished():
-		ends[key], c.checks.over[key] = r.Created[0].Dot, true
-	case ended && born == r.Created[0].Dot:
+		ends[key], c.checks.over[key] = clock.NewVector(slices.Collect(r.Creations())...), true
+	case ended && born.Covers(clock.NewVector(slices.Collect(r.Creations())...)): // it was not created again since (rules K3, F3)
 		c.fail("L7: %s is unfinished again at %s, which had its verdict", r.ID, n.name)
 	}
 }

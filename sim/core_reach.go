@@ -328,6 +328,7 @@ var rules = []rule{
 	})},
 	{"F3", "a record may be forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
 	{"F3", "a claim of forgetting is refuted", counted(func(s *broker.Stats) uint64 { return s.Refuted })},
+	{"F3", "a job is created again, since somebody has forgotten it: about one schedule in 1,000; TestWhatOneHasForgottenComesToItAgain of broker", nil},
 	{"F3", "a job is disputed", counted(func(s *broker.Stats) uint64 { return s.Disputed })},
 	{"F3", "a member says that it holds what is disputed", on(func(_ *Core, _ *coreNode, x replied) bool { return len(x.r.Held) > 0 })},
 	{"F3", "a member says that it is in doubt of what is disputed: its disk was restored, too; stories F3_both_in_doubt, F3_doubt_travels", nil},

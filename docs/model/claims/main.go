@@ -10,7 +10,7 @@
 //
 // Properties: nobody drops an unfinished record that nobody has finished ("lost"), nobody runs again what
 // others have forgotten ("zombie"), or what clients were told as firm ("firm"), and when all hear each other, and nothing else happens,
-// no record and no start that is not proven waits for good ("waits").
+// no record and no start that is not proven waits for good, and all hold the same ("waits").
 //
 // minted.go explores what a broker that was removed, and is back, says again (M2, K3).
 package main
@@ -47,6 +47,8 @@ type rule struct {
 	noFounders bool // who founded the roll counts no more than others
 	admitted   bool // who is admitted by a start that is proven counts for W, and not only once it is proven, too
 	dies       bool // that W hold a record in doubt does not save it
+	keeps      bool // who refutes a claim leaves it at that: whoever makes it never takes the record in
+	newcomers  bool // who has come since the record was created creates it again, too
 	unjudged   bool // an audit says nothing of what no clock covers
 
 	lies, restarts, powerCut bool  // what may happen
@@ -69,6 +71,7 @@ func (r rule) copies() int {
 
 type member struct {
 	covers   bool  // its clock covers the record
+	again    bool  // it covers another creation of it, too, written by who has refuted that it was forgotten
 	record   uint8 // none, live or done
 	stable   bool  // its stable clock covers the record, its verdict included
 	saw      uint8 // who has told that, as a set
@@ -112,6 +115,9 @@ func (r rule) first() uint8 { return (bit(r.members()) - 1) &^ (r.joins | r.stra
 func (r rule) answered(s *state, i, j int, absent bool) {
 	x := &s.m[i]
 	if x.record != live || x.proven && !x.disputed && !r.anyTime {
+		if took := r.newcomers || r.first()&bit(i) != 0; x.record == live && absent && took && !r.keeps {
+			x.again = true
+		}
 		return // refuted: nobody can have forgotten what this start has never told as stable
 	}
 	x.answered |= bit(j)
@@ -188,12 +194,15 @@ func (r rule) take(s state, i, j int, earlier bool) state {
 	}
 	x.learn(y.roll)
 	switch {
+	case y.record != none && x.record == none && x.covers && y.again && !x.again: // it was created again
+		x.record, x.again = y.record, true
+		s.forgot &^= bit(i)
 	case y.record != none && x.record == none && x.covers:
 		if earlier && !x.stable && y.record == live { // created under its clock, not under its stable one
 			x.record, x.disputed = live, true
 		}
 	case y.record != none:
-		x.record, x.covers = max(x.record, y.record), x.covers || y.covers
+		x.record, x.covers, x.again = max(x.record, y.record), x.covers || y.covers, x.again || y.again
 		switch {
 		case x.record == done || y.proven && !y.disputed: // a holder refutes all claims
 			x.settle()
@@ -203,10 +212,10 @@ func (r rule) take(s state, i, j int, earlier bool) state {
 		default:
 			r.answered(&s, i, j, false)
 		}
-	case y.covers && x.record == live:
+	case y.covers && x.record == live && (y.again || !x.again):
 		r.answered(&s, i, j, true)
 	case y.covers && x.record == none:
-		x.covers = true
+		x.covers, x.again = true, x.again || y.again
 	}
 	x.saw &^= bit(j)
 	if y.stable && has(y.roll, x.roll) {
@@ -343,7 +352,7 @@ func (r rule) again(m member) member {
 	if r.sinceStart {
 		m.old = m.roll
 	}
-	return member{covers: m.covers, record: m.record, stable: m.stable, roll: m.roll, old: m.old, disputed: m.disputed && !r.forgetful}
+	return member{covers: m.covers, again: m.again, record: m.record, stable: m.stable, roll: m.roll, old: m.old, disputed: m.disputed && !r.forgetful}
 }
 
 // word is whose word all take for having told a stable clock that covers everything.
@@ -368,7 +377,7 @@ func (s *state) told() (set uint8) {
 func (s state) allKnow(r rule, i int) bool {
 	roll := s.m[i].roll
 	for j, x := range s.m {
-		knows := has(x.roll, roll) && x.covers && (x.record == done || s.forgot&bit(j) != 0)
+		knows := has(x.roll, roll) && x.covers && (x.again || !s.m[i].again) && (x.record == done || s.forgot&bit(j) != 0)
 		if roll&bit(j) != 0 && !knows && r.word()&bit(j) == 0 {
 			return false
 		}
@@ -403,15 +412,16 @@ func (r rule) broken(s state) string {
 	case s.undo && !r.beyond:
 		return "firm: what clients were told as firm was run again"
 	case !r.lies && r.waits(s):
-		return "waits: the record is disputed, or a start not proven, whoever hears whom"
+		return "waits: the record is disputed, a start not proven, or some hold what others never take in, whoever hears whom"
 	}
 	return ""
 }
 
-// waits reports whether a record is still disputed, or a start not proven, when all have heard each other often.
+// waits reports whether a record is still disputed, a start not proven, or the record not everywhere, when all have heard each other
+// often.
 func (r rule) waits(s state) bool {
 	for range 4 * members {
-		if s.inDoubt() == 0 && s.allProven() {
+		if s.inDoubt() == 0 && s.allProven() && r.same(s) {
 			return false
 		}
 		for i := range r.members() {
@@ -426,6 +436,16 @@ func (r rule) waits(s state) bool {
 		}
 	}
 	return true
+}
+
+// same reports whether all that take part hold the record if one holds it unfinished that has taken part since it was created.
+func (r rule) same(s state) bool {
+	lacks, holds := false, false
+	for i, x := range s.m {
+		lacks = lacks || x.roll&bit(i) != 0 && x.record == none
+		holds = holds || r.first()&bit(i) != 0 && x.record == live
+	}
+	return !lacks || !holds
 }
 
 // allProven reports whether all that take part are proven.
@@ -484,6 +504,8 @@ func cases() []explore.Case {
 		of("mended, two restored", "", rule{restores: a | b}),
 		of("mended, restored and lost", "", rule{restores: a, wipes: c}),
 		of("mended, W restored", "", rule{restores: a | b, beyond: true, powerCut: true}),
+		of("keeps, W restored", "waits", rule{restores: a | b, beyond: true, powerCut: true, keeps: true}),
+		of("newcomers create, too", "zombie", rule{restores: a, joins: b, newcomers: true}),
 		of("mended, two, power cut", "", rule{restores: a | b, powerCut: true}),
 		of("itself, restored, power cut", "firm", rule{restores: a, powerCut: true, itself: true}),
 		of("one-word, liar", "lost", rule{lies: true, oneWord: true}),
