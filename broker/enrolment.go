@@ -171,6 +171,9 @@ func (e *enrolment) noted(r *roll.Record, own bool) {
 	if waited && r.Open() {
 		e.peers.Pull(r.Name) // what it has told meanwhile was not taken
 	}
+	if !r.Open() {
+		e.reviewMembers() // what waited for it need not any more
+	}
 	e.tell(r.Dots, own, r.Name)
 	e.look()
 }

@@ -286,6 +286,9 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 	for _, why := range slices.Sorted(maps.Keys(lacking)) {
 		parts = append(parts, fmt.Sprintf("%s (%d)", why, lacking[why]))
 	}
+	if away := o.unasked(r); len(parts) == 0 && before != "" && len(away) > 0 {
+		return before + "waits for " + strings.Join(away, ", ") + ", which may be able to"
+	}
 	if len(parts) == 0 {
 		return before + "about to be placed"
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -88,10 +89,10 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	}
 	name, actor, ok := o.choose(r)
 	if !ok {
-		if able := o.capable(&r.Spec); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 {
+		if able := o.capable(&r.Spec); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 && len(o.unasked(r)) == 0 {
 			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so, also those that take none for now
 		}
-		return // until somebody else can
+		return // until somebody else can, or is given up (rule M2)
 	}
 	var after clock.Time
 	if hasReturned(r, actor) {
@@ -99,6 +100,20 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	}
 	o.stats.Elsewhere++
 	o.placeAt(r, name, actor, r.Place.Try, after)
+}
+
+// unasked lists the members that are away, or have yet to say what they are, and that may be able to carry out a job: by what they
+// said last, if they did, and unless they have returned it for good.
+func (o *ownership) unasked(r *job.Record) (names []string) {
+	for _, name := range o.members.Counted() {
+		m, row := o.members.Get(name), o.members.Metadata(name)
+		asked := m.Status == membership.Alive && row.Actor == m.Actor
+		never := slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.Never && x.By.Broker() == name })
+		if !asked && !never && (row.Name == "" || incapable(&row.Capabilities, &r.Spec) == "") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // returnPause is the pause before a broker that has returned a job tries it again: it doubles with each return.
