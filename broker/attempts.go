@@ -127,6 +127,10 @@ func (a *attempts) review(r *job.Record) {
 		a.yieldKey(r, x)
 		a.fetchAgain(r, x)
 	}
+	if mine && a.offer.draining && !r.Spec.MayRedeploy() {
+		a.giveBack(r)
+		return
+	}
 	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.offer.draining || a.suspect(r) {
 		return
 	}

@@ -47,6 +47,13 @@ func (o *ownership) handOver(r *job.Record) {
 	o.stats.Handed++
 }
 
+// handedOver reports whether the owner in that epoch has handed a job over, to the present one: nobody has placed it that the present
+// one does not know of. Who takes a job over writes its tenure itself.
+func handedOver(r *job.Record, epoch uint64) bool {
+	t := r.Owner.Tenure
+	return t.Epoch == epoch+1 && t.By.Broker() != r.Owner.Broker
+}
+
 // ownedHere counts the unfinished jobs that this broker owns.
 func (c *core) ownedHere() (n int) {
 	for _, k := range c.jobs.owned[c.self] {

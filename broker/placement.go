@@ -33,14 +33,14 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 	if m.Status == membership.Alive && m.Actor != "" && !m.Runs(p.Actor) {
 		return true
 	}
-	if o.members.Leaves(p.Broker) && !r.Started() || withdrawn(o.members.Metadata(p.Broker).Withdrawn) {
+	if o.members.Leaves(p.Broker) && !r.Started() && r.Spec.MayRedeploy() || withdrawn(o.members.Metadata(p.Broker).Withdrawn) {
 		return true
 	}
 	return o.members.JudgeLost(o.now, p.Broker)
 }
 
 // replace places a job whose executor is gone, or that never had one. A job that must not run
-// twice is placed once, by its first owner: a later owner cannot know whether it ran, nor can an
+// twice is placed once, by its first owner, or by whom that has handed it to: a later owner cannot know whether it ran, nor can an
 // owner whose executor is lost (rule J8).
 func (o *ownership) replace(r *job.Record) {
 	p := r.Place
@@ -51,7 +51,7 @@ func (o *ownership) replace(r *job.Record) {
 	if !p.IsZero() && !o.mayMove(r.Key()) {
 		return
 	}
-	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1) {
+	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1 && !handedOver(r, 1)) {
 		where := "its owner"
 		if !p.IsZero() {
 			where = p.Broker + ", where it was placed,"

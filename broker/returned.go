@@ -28,9 +28,28 @@ func (a *attempts) returned(in Reported, x *run) {
 	if n := job.MaxReason; len(res.Reason) > n {
 		res.Reason = res.Reason[:n]
 	}
-	a.reportWith(in.Key, x.as, job.Done, &res, func(r *job.Record) {
-		r.AddReturn(job.Return{Attempt: x.as, By: a.process(), At: a.stamp(), Reason: res.Reason, Began: in.Began, Never: in.Result.Permanent})
+	a.sayReturned(in.Key, x.as, &res, in.Began, in.Result.Permanent)
+}
+
+func (a *attempts) sayReturned(key string, as job.Attempt, res *job.Result, began, never bool) {
+	a.reportWith(key, as, job.Done, res, func(r *job.Record) {
+		r.AddReturn(job.Return{Attempt: as, By: a.process(), At: a.stamp(), Reason: res.Reason, Began: began, Never: never})
 	})
+}
+
+// giveBack returns, as this broker leaves, an attempt of a job that must run once only, if it has not begun: nobody else can know
+// that, and others would take it for one that may have run (rule J8).
+func (a *attempts) giveBack(r *job.Record) {
+	x := a.runs[r.Key()]
+	if x != nil && x.started || a.reportedEnd(r) || a.lostTrack(r) || a.suspect(r) {
+		return
+	}
+	if x != nil {
+		a.drop(r.Key(), x)
+	}
+	delete(a.cautious, r.Key())
+	now := a.cityNow()
+	a.sayReturned(r.Key(), r.Place.Attempt, &job.Result{Outcome: job.Failed, Reason: "it leaves", Started: now, Finished: now}, false, false)
 }
 
 // withdraw takes this broker's offer back, and asks for a probe.
@@ -73,14 +92,15 @@ func (c *core) refuses(name string) string {
 
 // placeElsewhere finds another place for a job whose attempt was returned (rule J12): at once at a broker that has not
 // returned it, otherwise after a pause. It ends a job that was returned too often, that nobody can carry out, or that
-// may have run and must not twice: also one that another owner has placed, or an earlier start of this one (rule J8).
+// may have run and must not twice: also one that another owner has placed, or an earlier start of this one, unless that has handed it
+// over (rule J8).
 func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	who := back.By.Broker()
 	switch {
 	case back.Began && !r.Spec.MayRedeploy():
 		o.decide(r.Key(), job.Failed, fmt.Sprintf("%s could not go on with it (%s): it may have run, and redeploy is false", who, back.Reason), nil)
 		return
-	case r.Owner.Tenure != r.Place.Attempt.Tenure && !r.Spec.MayRedeploy(): // whoever placed it may have placed it again
+	case r.Owner.Tenure != r.Place.Attempt.Tenure && !handedOver(r, r.Place.Attempt.Tenure.Epoch) && !r.Spec.MayRedeploy(): // whoever placed it may have placed it again
 		o.decide(r.Key(), job.Failed, "its owner was lost after "+who+" had returned it: it may have run, and redeploy is false", nil)
 		return
 	case len(r.Returns) >= job.MaxReturns:
