@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Members lists the nodes of the cluster, stock Serf agents among them.
@@ -20,6 +21,25 @@ func (c *Client) Members(ctx context.Context) (MemberList, error) {
 func (c *Client) RemoveMember(ctx context.Context, name string) (RemovedMember, error) {
 	var r RemovedMember
 	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "members", name}}, 0, &r)
+	return r, err
+}
+
+// Drain tells a broker, from whichever one is asked, to run nothing new until it is resumed; with a deadline what still runs
+// there after that is moved. 0 is none. It may be repeated, also with another deadline.
+func (c *Client) Drain(ctx context.Context, name string, deadline time.Duration) (DrainedMember, error) {
+	q := url.Values{}
+	if deadline > 0 {
+		q.Set("deadline", deadline.String())
+	}
+	var r DrainedMember
+	_, err := c.json(ctx, call{method: http.MethodPut, path: []string{"v1", "members", name, "drain"}, query: q}, 0, &r)
+	return r, err
+}
+
+// Resume lets a broker run jobs again that was drained.
+func (c *Client) Resume(ctx context.Context, name string) (DrainedMember, error) {
+	var r DrainedMember
+	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "members", name, "drain"}}, 0, &r)
 	return r, err
 }
 

@@ -6,6 +6,7 @@
 //   - server.go: the routes, errors, health
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
+//   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
 //   - origin.go: requests that pages of other sites make browsers send
