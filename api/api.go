@@ -256,6 +256,12 @@ type RemovedMember struct {
 	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
 }
 
+// LogLevel answers GET and PUT /v1/log-level.
+type LogLevel struct {
+	Name  string `json:"name"`  // of the broker
+	Level string `json:"level"` // debug | info | warn | error
+}
+
 // Drain says that an operator has told a broker to run nothing new until it is resumed.
 type Drain struct {
 	Since    clock.Time `json:"since"`

@@ -43,6 +43,33 @@ func (c *Client) Resume(ctx context.Context, name string) (DrainedMember, error)
 	return r, err
 }
 
+// LogLevel tells from which level on the broker's log has what happens.
+func (c *Client) LogLevel(ctx context.Context) (LogLevel, error) {
+	var l LogLevel
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "log-level"}}, 0, &l)
+	return l, err
+}
+
+// SetLogLevel changes it, until the broker reads its settings again, or restarts.
+func (c *Client) SetLogLevel(ctx context.Context, level string) (LogLevel, error) {
+	var l LogLevel
+	b, err := json.Marshal(map[string]string{"level": level})
+	if err != nil {
+		return l, err
+	}
+	_, err = c.json(ctx, call{method: http.MethodPut, path: []string{"v1", "log-level"}, contentType: "application/json", body: Bytes(b), size: int64(len(b))}, 0, &l)
+	return l, err
+}
+
+// Debug hands out a bundle of what helps to understand the broker, a gzipped tar; the caller closes the reader.
+func (c *Client) Debug(ctx context.Context, profiles bool) (io.ReadCloser, error) {
+	q := url.Values{}
+	if profiles {
+		q.Set("pprof", "1")
+	}
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"broker", "debug"}, query: q})
+}
+
 // Coordination tells how the broker and its peers are.
 func (c *Client) Coordination(ctx context.Context) (Coordination, error) {
 	var s Coordination

@@ -14,7 +14,6 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -33,9 +32,12 @@ type DrainOrder struct {
 	Until  clock.Time `json:"until,omitempty"` // when what still runs there is moved, by the city's time (rule T2); 0 is never
 }
 
+// maxSettingName is how long the name of a setting may be, in bytes.
+const maxSettingName = 64
+
 // drainName is the name of a broker's setting, which a long one does not fit into.
 func drainName(name string) string {
-	if full := drainSetting + name; label.ValidName(full) {
+	if full := drainSetting + name; len(full) <= maxSettingName {
 		return full
 	}
 	sum := sha256.Sum256([]byte(name))

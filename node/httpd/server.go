@@ -48,6 +48,9 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"DELETE /v1/emergencies/{id}":         srv.handleClear,
 		"GET /v1/events":                      srv.handleEvents,
 		"GET /v1/jobs/{id}/events":            srv.handleJobEvents,
+		"GET /broker/debug":                   srv.handleDebug,
+		"GET /v1/log-level":                   srv.handleLogLevel,
+		"PUT /v1/log-level":                   srv.handleSetLogLevel,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
