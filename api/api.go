@@ -213,11 +213,12 @@ type JobList struct {
 type Member struct {
 	Name     string         `json:"name"`
 	Addr     string         `json:"addr"`
-	HTTPAddr string         `json:"http_addr"` // "" for a stock Serf agent
-	Status   string         `json:"status"`    // alive | leaving | left | failed
-	Actor    clock.Actor    `json:"actor"`     // "" for a stock Serf agent
-	RTT      clock.Duration `json:"rtt"`       // by network coordinates; 0 when not known
-	Draining bool           `json:"draining"`  // it is about to leave, and takes nothing
+	HTTPAddr string         `json:"http_addr"`         // "" for a stock Serf agent
+	Status   string         `json:"status"`            // alive | leaving | left | failed
+	Actor    clock.Actor    `json:"actor"`             // "" for a stock Serf agent
+	RTT      clock.Duration `json:"rtt"`               // by network coordinates; 0 when not known
+	Draining bool           `json:"draining"`          // it is about to leave, and takes nothing
+	Drained  *Drain         `json:"drained,omitempty"` // null while it runs new jobs
 	Self     bool           `json:"self"`
 	// Emergency is the highest level in force there, "" for none; Emergencies names the
 	// first few.
@@ -255,6 +256,30 @@ type RemovedMember struct {
 	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
 }
 
+// LogLevel answers GET and PUT /v1/log-level.
+type LogLevel struct {
+	Name  string `json:"name"`  // of the broker
+	Level string `json:"level"` // debug | info | warn | error
+}
+
+// Drain says that an operator has told a broker to run nothing new until it is resumed.
+type Drain struct {
+	Since    clock.Time `json:"since"`
+	Deadline clock.Time `json:"deadline"` // when what still runs there is moved; null is never
+}
+
+// DrainedMember answers PUT and DELETE /v1/members/{name}/drain.
+type DrainedMember struct {
+	Name     string     `json:"name"`
+	Drained  bool       `json:"drained"` // false: it runs jobs again
+	Since    clock.Time `json:"since"`
+	Deadline clock.Time `json:"deadline"` // as in Drain
+	Before   bool       `json:"before"`   // it was drained before
+	Running  int        `json:"running"`  // jobs that have begun there and have not ended, as far as the broker that answers knows
+	Replicas int        `json:"replicas"` // brokers that know of it already
+	Degraded bool       `json:"degraded"` // fewer than the broker's --replicas
+}
+
 // MemberList answers GET /v1/members.
 type MemberList struct {
 	Members []Member `json:"members"`
@@ -285,8 +310,9 @@ type Coordination struct {
 	Jobs         map[job.State]int `json:"jobs"`           // unfinished jobs owned here, by state; wherever they run
 	Here         *Here             `json:"here,omitempty"` // jobs placed here, whoever owns them; null from an earlier version
 	Capacity     job.Resources     `json:"capacity"`
-	Usage        job.Resources     `json:"usage"`     // what running jobs have asked for
-	Draining     bool              `json:"draining"`  // about to leave
+	Usage        job.Resources     `json:"usage"`    // what running jobs have asked for
+	Draining     bool              `json:"draining"` // about to leave
+	Drained      *Drain            `json:"drained,omitempty"`
 	DiskFull     bool              `json:"disk_full"` // no new jobs until there is room
 	Withdrawn    string            `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Members lists the nodes of the cluster, stock Serf agents among them.
@@ -21,6 +22,52 @@ func (c *Client) RemoveMember(ctx context.Context, name string) (RemovedMember, 
 	var r RemovedMember
 	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "members", name}}, 0, &r)
 	return r, err
+}
+
+// Drain tells a broker, from whichever one is asked, to run nothing new until it is resumed; with a deadline what still runs
+// there after that is moved. 0 is none. It may be repeated, also with another deadline.
+func (c *Client) Drain(ctx context.Context, name string, deadline time.Duration) (DrainedMember, error) {
+	q := url.Values{}
+	if deadline > 0 {
+		q.Set("deadline", deadline.String())
+	}
+	var r DrainedMember
+	_, err := c.json(ctx, call{method: http.MethodPut, path: []string{"v1", "members", name, "drain"}, query: q}, 0, &r)
+	return r, err
+}
+
+// Resume lets a broker run jobs again that was drained.
+func (c *Client) Resume(ctx context.Context, name string) (DrainedMember, error) {
+	var r DrainedMember
+	_, err := c.json(ctx, call{method: http.MethodDelete, path: []string{"v1", "members", name, "drain"}}, 0, &r)
+	return r, err
+}
+
+// LogLevel tells from which level on the broker's log has what happens.
+func (c *Client) LogLevel(ctx context.Context) (LogLevel, error) {
+	var l LogLevel
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "log-level"}}, 0, &l)
+	return l, err
+}
+
+// SetLogLevel changes it, until the broker reads its settings again, or restarts.
+func (c *Client) SetLogLevel(ctx context.Context, level string) (LogLevel, error) {
+	var l LogLevel
+	b, err := json.Marshal(map[string]string{"level": level})
+	if err != nil {
+		return l, err
+	}
+	_, err = c.json(ctx, call{method: http.MethodPut, path: []string{"v1", "log-level"}, contentType: "application/json", body: Bytes(b), size: int64(len(b))}, 0, &l)
+	return l, err
+}
+
+// Debug hands out a bundle of what helps to understand the broker, a gzipped tar; the caller closes the reader.
+func (c *Client) Debug(ctx context.Context, profiles bool) (io.ReadCloser, error) {
+	q := url.Values{}
+	if profiles {
+		q.Set("pprof", "1")
+	}
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"broker", "debug"}, query: q})
 }
 
 // Coordination tells how the broker and its peers are.

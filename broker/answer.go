@@ -233,10 +233,24 @@ type NoSuchMember struct{ Name string }
 // MemberReachable refuses to remove a broker that is there.
 type MemberReachable struct{ Name string }
 
+// KnowsNoDrain refuses to drain a broker of an earlier version, which would go on running what is placed there.
+type KnowsNoDrain struct{ Name string }
+
+// MemberDrained says what holds for a broker now, and how many know of it.
+type MemberDrained struct {
+	DrainOrder
+	Was      bool // it was drained before
+	Running  int  // jobs that have begun there and have not ended, as far as is known
+	Replicas int
+	Degraded bool
+}
+
 // Replied is the reply to a peer's message.
 type Replied struct{ Reply wire.Reply }
 
 func (*Submitted) answer()           {}
+func (*KnowsNoDrain) answer()        {}
+func (*MemberDrained) answer()       {}
 func (*TooFewCopies) answer()        {}
 func (*IDTaken) answer()             {}
 func (*UnknownEmergency) answer()    {}

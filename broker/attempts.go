@@ -123,6 +123,10 @@ func (a *attempts) review(r *job.Record) {
 		}
 		return
 	}
+	if x := a.runs[key]; mine && x != nil && a.leavesHere(r, x) {
+		a.drop(key, x)
+		return
+	}
 	if x := a.runs[key]; mine && x != nil {
 		a.yieldKey(r, x)
 		a.fetchAgain(r, x)
@@ -131,7 +135,7 @@ func (a *attempts) review(r *job.Record) {
 		a.giveBack(r)
 		return
 	}
-	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.offer.draining || a.suspect(r) {
+	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.offer.draining || a.drained(a.self) && r.Spec.MayRedeploy() || a.suspect(r) {
 		return
 	}
 	if !r.Spec.MayRedeploy() && !a.mayStart(r) {

@@ -42,6 +42,11 @@ var commands = map[string]func(*story){
 	"leave": leave,
 	"drain": drain,
 	"reap":  reap,
+	"order": func(s *story) {
+		s.w.ask(s.node(0), "order", func(t Token) Input {
+			return DrainMember{Token: t, Name: s.word(2), Resume: s.word(1) == "resume", Deadline: s.duration(s.option("within", "0s"))}
+		})
+	},
 	"forget": func(s *story) {
 		s.w.ask(s.node(0), "forget", func(t Token) Input { return ForgetMember{Token: t, Name: s.word(1)} })
 		s.w.settle()

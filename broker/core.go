@@ -37,8 +37,9 @@ type core struct {
 	err     error                    // the archive failed: the owner must stop
 	kept    time.Time                // when the clocks were last stored (rule T1)
 	deadlines
-	disputes disputes            // jobs that others may have finished and forgotten (rule F3)
-	breaches map[string]Breaches // by peer (rules X1, X2)
+	disputes disputes              // jobs that others may have finished and forgotten (rule F3)
+	drains   map[string]DrainOrder // brokers that are drained, by name (rule M5)
+	breaches map[string]Breaches   // by peer (rules X1, X2)
 }
 
 // offer is what a broker takes, beside what it is capable of.
@@ -53,7 +54,7 @@ func newCore(cfg Config) *core {
 	c := &core{
 		cfg: cfg, self: cfg.Actor.Broker(), clocks: clocks{skew: cfg.MaxClockSkew}, random: prng.Source(cfg.Seed),
 		ledger: ledger.New(cfg.Actor, cfg.Archive, kind.Schemas[kind.Job], kind.Schemas[kind.Setting], kind.Schemas[kind.Emergency], kind.Schemas[kind.Member]),
-		jobs:   newJobIndex(), deadlines: deadlines{}, disputes: newDisputes(), breaches: map[string]Breaches{},
+		jobs:   newJobIndex(), deadlines: deadlines{}, disputes: newDisputes(), drains: map[string]DrainOrder{}, breaches: map[string]Breaches{},
 		members: membership.New(membership.Config{Actor: cfg.Actor, RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, Expecting: cfg.Expecting, Protocol: cfg.Protocol}),
 	}
 	c.ledger.RowIf(func() bool { return c.needs(wire.V3) == nil })

@@ -137,7 +137,7 @@ type Room struct{ Full bool }
 type Damaged struct{ Digest job.Digest }
 
 // Abandon takes an input back whose answer nobody waits for any more: an Await, a CatchUp, a Drain,
-// a Submit, a Declare, a Clear or a ForgetMember.
+// a Submit, a Declare, a Clear, a ForgetMember or a DrainMember.
 type Abandon struct{ Token Token }
 
 // List asks for jobs, newest first; the answer is a [Listing].
@@ -233,6 +233,16 @@ type ListEmergencies struct {
 type ForgetMember struct {
 	Token Token
 	Name  string
+}
+
+// DrainMember is an operator's word that a broker is to run nothing new until it is resumed and, with a Deadline, that what
+// still runs there after that is moved; with Resume, that it runs jobs again (rule M5). The answer is a [MemberDrained], or a
+// refusal: [NoSuchMember], [KnowsNoDrain].
+type DrainMember struct {
+	Token    Token
+	Name     string
+	Deadline time.Duration // 0 is none
+	Resume   bool
 }
 
 // Watch says whether somebody wants to hear of every change of a job's state, as notes.

@@ -77,6 +77,9 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 1, 2:
 		return x.rosterOf(t)
 	case 28:
+		if rapid.Bool().Draw(t, "drains") {
+			return DrainMember{Token: token, Name: peer, Resume: rapid.Bool().Draw(t, "resumes"), Deadline: time.Duration(rapid.IntRange(0, 60).Draw(t, "deadline")) * time.Second}
+		}
 		return ForgetMember{Token: token, Name: peer}
 	case 3, 4:
 		return Submit{Token: token, ID: job.ID(rapid.SampledFrom([]string{"j1", "j2", "j3"}).Draw(t, "new")), Spec: x.anySpec(t)}

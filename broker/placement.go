@@ -15,7 +15,7 @@ import (
 )
 
 // needsPlace reports whether the job must be placed: it never was; or its executor is lost, or is
-// about to leave or has withdrawn its offer and has not started the job, or has returned it, or was restarted: a new
+// about to leave, is drained, or has withdrawn its offer and has not started the job, or has returned it, or was restarted: a new
 // actor proves that what the old one ran is gone (rules I2, J6, J12).
 func (o *ownership) needsPlace(r *job.Record) bool {
 	p := r.Place
@@ -25,7 +25,9 @@ func (o *ownership) needsPlace(r *job.Record) bool {
 	if _, back := r.Returned(); back {
 		return true
 	}
-	withdrawn := func(why string) bool { return why != "" && !r.Started() && r.Spec.MayRedeploy() && !o.adopted(r) }
+	withdrawn := func(why string) bool {
+		return (why != "" || o.drained(p.Broker)) && !r.Started() && r.Spec.MayRedeploy() && !o.adopted(r)
+	}
 	if p.Broker == o.self {
 		return !o.ours(p.Actor) || withdrawn(o.offer.withdrawn)
 	}
@@ -177,12 +179,12 @@ func (o *ownership) candidates(s *job.Spec, n int) []string {
 }
 
 // capable lists the live brokers that are capable of a job, this one first, also those that take none for now.
-func (o *ownership) capable(s *job.Spec) (list []string) {
-	if incapable(&o.cfg.Capabilities, s) == "" {
-		list = append(list, o.self)
+func (c *core) capable(s *job.Spec) (list []string) {
+	if incapable(&c.cfg.Capabilities, s) == "" {
+		list = append(list, c.self)
 	}
-	for _, name := range o.members.Names() {
-		m, row := o.members.Get(name), o.members.Metadata(name)
+	for _, name := range c.members.Names() {
+		m, row := c.members.Get(name), c.members.Metadata(name)
 		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && incapable(&row.Capabilities, s) == "" {
 			list = append(list, name)
 		}

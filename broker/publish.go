@@ -56,6 +56,7 @@ func (b *Broker) publish() {
 	s.Lost = b.repairer.outputs.lost
 	s.Roll = b.enrolment.list()
 	s.Protocol = b.members.Protocol()
+	s.Drains = b.listDrains()
 	s.Warnings = b.warnings(c.Names(), &s)
 	b.out.Overview = &s
 }
@@ -167,7 +168,7 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
 		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Lowest, Highest: wire.Version,
-		Strategy: string(b.decisions.strategy()), Heeds: !b.cfg.KeepStrategy,
+		Strategy: string(b.decisions.strategy()), Heeds: !b.cfg.KeepStrategy, Drains: true,
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},
@@ -179,8 +180,14 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		between := starts[1 : len(starts)-1]
 		r.Process, r.Between = starts[0], between[max(len(between)-wire.MaxBetween, 0):]
 	}
+	if b.drained(b.self) {
+		r.Full = true
+	}
 	if !b.offer.full {
 		r.Withdrawn = b.offer.withdrawn
+		if r.Withdrawn == "" && r.Full {
+			r.Withdrawn = wire.DrainedText
+		}
 	}
 	if b.drift != 0 {
 		r.City = b.cityNow()

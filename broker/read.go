@@ -278,8 +278,8 @@ func (b *Broker) list(in List) {
 const mostReasons = 1 << 20
 
 // concerns reports whether a job has to do with an emergency, an ID or its beginning, or a type: it names it, has its
-// level of it, or made room because of it.
+// level of it, or made room because of it. A level, or its number, is that of the jobs that name it.
 func concerns(what string, by emergency.ID, r *job.Record) bool {
-	return r.Spec.Priority.Emergency == what || strings.HasPrefix(string(by), what) ||
+	return r.Spec.Priority.Emergency == what || r.Spec.Priority.Emergency == job.LevelOf(what) || strings.HasPrefix(string(by), what) ||
 		slices.ContainsFunc(r.Pauses, func(p job.Pause) bool { return strings.HasPrefix(p.Emergency, what) })
 }

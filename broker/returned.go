@@ -82,6 +82,8 @@ func (c *core) refuses(name string) string {
 	switch {
 	case draining:
 		return "it is about to leave"
+	case c.drained(name):
+		return "it is drained"
 	case full:
 		return "room on its disk"
 	case withdrawn != "":

@@ -1,14 +1,16 @@
 package broker
 
 import (
+	"strings"
+
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/setting"
 )
 
-// set changes a setting for the whole cluster, in view of these emergencies.
-func (b *Broker) set(name, value string, seen []string) {
+// set changes a setting for the whole cluster, in view of these emergencies. It returns nil when the archive failed.
+func (b *Broker) set(name, value string, seen []string) *setting.Setting {
 	var s *setting.Setting
 	_, err := b.ledger.Apply(kind.SettingRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
 		before, _ := old.(*setting.Setting)
@@ -18,9 +20,10 @@ func (b *Broker) set(name, value string, seen []string) {
 	})
 	if err != nil {
 		b.fail(err)
-		return
+		return nil
 	}
 	b.settingChanged(s, true)
+	return s
 }
 
 // settingChanged notes a new value, ours or a peer's, and passes it on.
@@ -31,7 +34,10 @@ func (b *Broker) settingChanged(s *setting.Setting, own bool) {
 
 // settled acts on what a setting says.
 func (b *Broker) settled(s *setting.Setting) {
-	if s.Name == strategySetting {
+	switch {
+	case s.Name == strategySetting:
 		b.decisions.adopt(s)
+	case strings.HasPrefix(s.Name, drainSetting):
+		b.drainChanged(s)
 	}
 }

@@ -62,6 +62,7 @@ func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.chan
 
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
+func (in DrainMember) step(b *Broker)  { b.drainMember(in) }
 
 // the end
 func (in Drain) step(b *Broker) { b.drain(in) }

@@ -30,6 +30,8 @@ import (
 //	drain a [now]               a is asked to leave gracefully; now: it stops what still runs
 //	reap a [by=b+c]             SWIM forgets, at all others or at these, that a was ever a member
 //	forget a b                  an operator says at a that b will not come back
+//	order a drain b [within=10m], order a resume b
+//	                            an operator says at a that b runs nothing new, with that deadline; that it may again
 //	roll a                      who takes part, as a knows it
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	resume a                    a goes on as it was when it was copied, under the same actor, as a machine from its snapshot

@@ -71,6 +71,14 @@ func answerText(v Answer) string {
 			out += ", degraded"
 		}
 		return out
+	case *MemberDrained:
+		out := fmt.Sprintf("%s %s; %d jobs run there, %d replicas", v.Broker, v.text(), v.Running, v.Replicas)
+		if v.Degraded {
+			out += ", degraded"
+		}
+		return out
+	case *KnowsNoDrain:
+		return "refused, it knows no drain"
 	case *NoSuchMember:
 		return "no such member"
 	case *MemberReachable:

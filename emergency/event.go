@@ -61,7 +61,7 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 type Declaration struct {
 	ID      ID             `json:"id,omitempty"`      // made up if it is empty
 	Type    string         `json:"type,omitempty"`    // required; see Terms
-	Level   string         `json:"level,omitempty"`   // required: low, medium, high or critical
+	Level   job.LevelText  `json:"level,omitempty"`   // required: low, medium, high or critical, in JSON also 1 to 4
 	Scope   Selector       `json:"scope,omitempty"`   // see Terms
 	Select  Selector       `json:"select,omitempty"`  // see Terms
 	TTL     clock.Duration `json:"ttl,omitzero"`      // 24 hours if it is zero, at most MaxTTL
@@ -103,7 +103,7 @@ func (d *Declaration) checkClear() error {
 // declaration has a time. The record is a hint until a broker writes it to its ledger.
 func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 	r := &Record{ID: d.ID, TTL: d.TTL, Declared: d.Declared, Version: Version{Seq: max(d.Seq, 1), At: d.At, By: d.By}}
-	r.Terms = Terms{Type: d.Type, Level: job.Level(d.Level), Scope: d.Scope, Select: d.Select, Message: d.Message}
+	r.Terms = Terms{Type: d.Type, Level: job.Level(string(d.Level)), Scope: d.Scope, Select: d.Select, Message: d.Message}
 	if r.ID == "" {
 		r.ID = "unnamed" // a valid placeholder; the caller sets the real ID
 	}
@@ -117,25 +117,31 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 	case d.Type == "":
 		return nil, errors.New("type: it is missing; name the kind of emergency, such as flood")
 	case r.Terms.Level < 1:
-		return nil, unknownLevel(d.Level)
+		return nil, fmt.Errorf("unknown level %q: %s", d.Level, LevelHint(string(d.Level)))
 	case r.TTL < 0 || time.Duration(r.TTL) > MaxTTL:
 		return nil, fmt.Errorf("ttl %v: it must be positive, and at most %v", time.Duration(r.TTL), MaxTTL)
 	}
 	return r, r.validate()
 }
 
-// unknownLevel says what may have been meant.
-func unknownLevel(level string) error {
+// LevelHint says what may have been meant by a level that is none.
+func LevelHint(level string) string {
 	if near := label.Slip(level, job.Levels()[1:]); near != "" {
-		return fmt.Errorf("unknown level %q: did you mean %s?", level, near)
+		return "did you mean " + near + "?"
 	}
-	return fmt.Errorf("unknown level %q: want one of low, medium, high, critical", level)
+	return "want low (1), medium (2), high (3) or critical (4)"
 }
 
 // Declare returns the record of a person's declaration, as a hint that was declared now. If the declaration
 // has no ID, the ID is the type, a dash and suffix, which the caller draws at random (at most ten
-// characters). It fails when the declaration is invalid or too long for an event.
+// characters). It fails when the declaration is invalid or too long for an event, and when its ID or type is the number
+// of a level: who names that means the level. (Records that are so named exist, of earlier versions.)
 func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) {
+	for field, name := range map[string]string{"id": string(d.ID), "type": d.Type} {
+		if level := job.LevelOf(name); level != name {
+			return nil, fmt.Errorf("%s %q is the number of the level %s: a job that names it would get that level instead", field, name, level)
+		}
+	}
 	r, err := d.record(now)
 	if err != nil {
 		return nil, err
@@ -207,7 +213,7 @@ func (r *Record) Event() ([]byte, error) {
 		return json.Marshal(Declaration{Clear: r.ID, At: r.Cleared[0].At, By: r.Cleared[0].By})
 	}
 	d := Declaration{
-		ID: r.ID, Type: r.Terms.Type, Level: job.LevelName(r.Terms.Level), Scope: r.Terms.Scope, Select: r.Terms.Select,
+		ID: r.ID, Type: r.Terms.Type, Level: job.LevelText(job.LevelName(r.Terms.Level)), Scope: r.Terms.Scope, Select: r.Terms.Select,
 		TTL: r.TTL, Declared: r.Declared, Seq: r.Version.Seq, At: r.Version.At, By: r.Version.By,
 	}
 	b, err := json.Marshal(d)

@@ -119,6 +119,8 @@ func TestParse(t *testing.T) {
 		want          Record
 	}{
 		{"the least", `{"type":"flood","level":"critical"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"a level as a number", `{"type":"flood","level":3}`, Record{Terms: Terms{Type: "flood", Level: 3}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
+		{"a level as a number in a text", `{"type":"flood","level":"4"}`, Record{Terms: Terms{Type: "flood", Level: 4}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
 		{"a condition", `{"type":"flood","level":"low","scope":" district=7 "}`, Record{Terms: Terms{Type: "flood", Level: 1, Scope: []string{"district=7"}}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
 		{"no condition", `{"type":"flood","level":"low","scope":" ","select":null}`, Record{Terms: Terms{Type: "flood", Level: 1}, Declared: now, TTL: clock.Duration(DefaultTTL)}},
 		{"a list", `{"type":"flood","level":"high","scope":["district=7","gpu"],"ttl":"2h"}`, Record{Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=7", "gpu"}}, Declared: now, TTL: clock.Duration(2 * time.Hour)}},
@@ -159,7 +161,13 @@ func TestParseRefuses(t *testing.T) {
 		{"no type", `{"level":"low"}`, "type", "type"},
 		{"no level", `{"type":"flood"}`, "level", "level"},
 		{"level none", `{"type":"flood","level":"none"}`, "level", "level"},
-		{"level as a number", `{"type":"flood","level":4}`, "level", "level"},
+		{"level 0", `{"type":"flood","level":0}`, "unknown level", "unknown level"},
+		{"level 5", `{"type":"flood","level":5}`, "5 is no level", "5 is no level"},
+		{"level 5 as a text", `{"type":"flood","level":"5"}`, "unknown level", "unknown level"},
+		{"half a level", `{"type":"flood","level":3.5}`, "3.5 is no level", "3.5 is no level"},
+		{"a level that is true", `{"type":"flood","level":true}`, "level", "string or a number"},
+		{"a type that is a level's number", `{"type":"3","level":"low"}`, "the number of the level high", ""},
+		{"an ID that is a level's number", `{"id":"4","type":"flood","level":"low"}`, "the number of the level critical", ""},
 		{"a type that is a level", `{"type":"critical","level":"low"}`, "name of a level", "name of a level"},
 		{"an ID that is a level", `{"id":"high","type":"flood","level":"low"}`, "name of a level", "name of a level"},
 		{"a malformed ID", `{"id":"../etc","type":"flood","level":"low"}`, "id", "id"},
@@ -223,7 +231,7 @@ func TestDeclare(t *testing.T) {
 
 	rapid.Check(t, func(t *rapid.T) {
 		terms := anyTerms(t)
-		d := Declaration{Type: terms.Type, Level: job.LevelName(terms.Level), Scope: terms.Scope, Select: terms.Select, Message: terms.Message}
+		d := Declaration{Type: terms.Type, Level: job.LevelText(job.LevelName(terms.Level)), Scope: terms.Scope, Select: terms.Select, Message: terms.Message}
 		r, err := d.Declare(anyStamp(t), "0123456789")
 		if err != nil {
 			require.ErrorContains(t, err, "fewer or shorter conditions")

@@ -20,10 +20,13 @@ func Meant(tag string, active []*Record) string {
 	for _, r := range active {
 		names = append(names, string(r.ID), r.Terms.Type)
 	}
-	if !slices.Contains(names, tag) {
-		names = append(names, job.Levels()...)
+	if slices.Contains(names, tag) {
+		return ""
 	}
-	return label.Slip(tag, names)
+	if len(tag) == 1 && tag[0] >= '0' && tag[0] <= '9' { // beyond the numbers of the levels
+		return job.LevelName(int(tag[0] - '0'))
+	}
+	return label.Slip(tag, append(names, job.Levels()...))
 }
 
 // MeantType returns the type of another of these emergencies of which the type of one that is to be declared is a slip of

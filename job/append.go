@@ -324,6 +324,8 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b = appendRetries(appendString(b, "retries"), s.Retries)
 	b, n = optionalString(b, n, "stdin", s.Stdin)
 	b, n = optionalInt(b, n, "timeout", int64(s.Timeout))
+	b, n = optionalInt(b, n, "urgency", int64(s.Urgency))
+	b, n = optionalInt(b, n, "weight_part", int64(s.WeightPart))
 	return closeMap(b, start, n)
 }
 

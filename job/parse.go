@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/strictjson"
 )
@@ -44,9 +45,13 @@ func ParseSpec(b []byte) (Spec, error) {
 	if len(b) > MaxSpec {
 		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: put large data into blobs", len(b), MaxSpec)
 	}
-	s := Spec{Priority: Priority{User: DefaultUser}}
-	if err := strictjson.Unmarshal(b, &s); err != nil {
+	in := written{Priority: writtenPriority{User: DefaultUser}}
+	if err := strictjson.Unmarshal(b, &in); err != nil {
 		return Spec{}, fmt.Errorf("job spec: %w", err)
+	}
+	s, err := in.spec()
+	if err != nil {
+		return s, err
 	}
 	s.fillIn()
 	if err := s.check(); err != nil {
@@ -58,6 +63,46 @@ func ParseSpec(b []byte) (Spec, error) {
 		}
 	}
 	return s, s.checkSupported()
+}
+
+// written is a spec as people write it. It differs in the priority: levels may be numbers, and what brokers of earlier
+// versions keep only beside it is written in it.
+type written struct {
+	Spec
+	Priority writtenPriority `json:"priority"`
+}
+
+type writtenPriority struct {
+	Emergency LevelText  `json:"emergency"`
+	User      int        `json:"user"`
+	Deadline  clock.Time `json:"deadline"`
+	Weight    Milli      `json:"weight"`
+	Urgency   *Milli     `json:"urgency"`
+}
+
+// spec returns the spec that is meant.
+func (in *written) spec() (Spec, error) {
+	s, p := in.Spec, &in.Priority
+	s.Priority = Priority{Emergency: string(p.Emergency), User: p.User, Deadline: p.Deadline}
+	if p.Urgency != nil {
+		if s.Urgency != 0 {
+			return s, fieldError("priority.urgency", "it is given as urgency, too; leave one of the two out")
+		}
+		if s.Urgency = *p.Urgency; s.Urgency < 0 || s.Urgency > maxUrgency {
+			return s, fieldError("priority.urgency", "%v; want 0 to 1", s.Urgency)
+		}
+	}
+	if w := p.Weight; w < 0 || w > maxWeight*1000 {
+		return s, fieldError("priority.weight", "%v; want 0 to %d", w, maxWeight)
+	}
+	part := s.WeightPart
+	if s.SetWeight(p.Weight); part != 0 {
+		if s.WeightPart != 0 {
+			return s, fieldError("weight_part", "priority.weight has a part, too; leave one of the two out")
+		}
+		s.WeightPart = part
+	}
+	return s, nil
 }
 
 // encodedAtMost returns an upper bound for the length of a spec's encoding, given the length of its JSON. No
@@ -100,6 +145,7 @@ func (s *Spec) fillIn() {
 	if s.AfterPolicy == "success" {
 		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
 	}
+	s.Priority.Emergency = LevelOf(s.Priority.Emergency)
 	if s.Preemption == "" {
 		s.Preemption = Suspend
 	}
@@ -275,8 +321,14 @@ func (s *Spec) checkPriority() error {
 	if w := s.Priority.Weight; w < 0 || w > maxWeight {
 		return fieldError("priority.weight", "%d; want 0 to %d", w, maxWeight)
 	}
+	if w := s.WeightPart; w < 0 || w >= 1000 || s.Weight() > maxWeight*1000 {
+		return fieldError("weight_part", "%v; want 0 to 0.999, and with priority.weight at most %d", w, maxWeight)
+	}
+	if u := s.Urgency; u < 0 || u > maxUrgency {
+		return fieldError("urgency", "%v; want 0 to 1", u)
+	}
 	if tag := s.Priority.Emergency; tag != "" && !label.ValidName(tag) {
-		return fieldError("priority.emergency", "%.80q; want a level (none, low, medium, high, critical), or the ID or type of an emergency", tag)
+		return fieldError("priority.emergency", "%.80q; want a level (none, low, medium, high, critical, or 0 to 4), or the ID or type of an emergency", tag)
 	}
 	if s.Priority.Deadline < 0 {
 		return fieldError("priority.deadline", "it is before 1970")

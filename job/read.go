@@ -356,6 +356,8 @@ func (d *reader) spec(s *Spec) {
 	d.retries(&s.Retries)
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
+	s.Urgency = Milli(d.optionalInt(&n, "urgency"))
+	s.WeightPart = Milli(d.optionalInt(&n, "weight_part"))
 	d.expect(n == 5)
 }
 

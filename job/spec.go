@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
-	"slices"
 	"time"
 
 	"github.com/urban-compute/ucp/canon"
@@ -36,6 +35,7 @@ const (
 	Urgent          = 8        // user priority from which a job counts as urgent for those who look
 	MaxUserPriority = 10       // the most urgent user priority
 	maxWeight       = 10       // computational weight
+	maxUrgency      = 1000     // thousandths
 	maxName         = 255      // bytes of a name: what file names may have
 	maxDeadlineIn   = clock.Duration(100 * 365 * 24 * time.Hour)
 	MaxOutput       = 16 << 20 // bytes of stdout, and of stderr; more is cut, with a note
@@ -85,7 +85,13 @@ type Spec struct {
 	// DeadlineIn is how long after its submission the job is of no use any more, by the clock of the broker that
 	// takes it (rule T3): the deadline of a client whose clock may be wrong. 0 is none. It is not in Priority for the same
 	// reason as Disk.
-	DeadlineIn  clock.Duration    `codec:"deadline_in,omitempty" json:"deadline_in,omitempty"`
+	DeadlineIn clock.Duration `codec:"deadline_in,omitempty" json:"deadline_in,omitempty"`
+	// Urgency, 0 to 1, takes the place of the urgency that a deadline gives, for a job without a deadline. People write
+	// it as priority.urgency.
+	Urgency Milli `codec:"urgency,omitempty" json:"urgency,omitempty"`
+	// WeightPart is what the computational weight has beyond the whole number in Priority.Weight, below 1. People write
+	// both as one number, priority.weight. A broker of an earlier version goes by the whole number.
+	WeightPart  Milli             `codec:"weight_part,omitempty" json:"weight_part,omitempty"`
 	Labels      map[string]string `codec:"labels,omitempty" json:"labels,omitempty"`           // the job's own labels
 	Constraints []string          `codec:"constraints,omitempty" json:"constraints,omitempty"` // on the executor's labels; all must hold
 
@@ -112,24 +118,11 @@ type Resources struct {
 
 // Priority says how urgent a job is. The strategy decides how much each part counts (package resolve).
 type Priority struct {
-	Emergency string     `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level, or an emergency's ID or type
+	Emergency string     `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level by its name, or an emergency's ID or type
 	User      int        `codec:"user" json:"user"`                               // 0 to 10, higher is more urgent
 	Deadline  clock.Time `codec:"deadline,omitempty" json:"deadline,omitempty"`   // an instant, by the city's time; see Spec.DeadlineIn
-	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"`       // computational weight
+	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"`       // computational weight; see Spec.WeightPart
 }
-
-// levels holds the names of the emergency levels by number.
-var levels = []string{"none", "low", "medium", "high", "critical"}
-
-// Level returns the number of the emergency level with the given name: 0 for none, 1 for low, 2 for medium, 3
-// for high, 4 for critical, and -1 if there is no such level.
-func Level(name string) int { return slices.Index(levels, name) }
-
-// Levels lists the names of the emergency levels, none first. The list is the caller's.
-func Levels() []string { return slices.Clone(levels) }
-
-// LevelName returns the name of a level. A number that is out of range counts as the nearest level.
-func LevelName(n int) string { return levels[min(max(n, 0), len(levels)-1)] }
 
 // Retries says how often a job is run again after an attempt failed by itself (a non-zero exit, a
 // timeout, a crash), and after which pause; the pause doubles from one retry to the next.
@@ -224,6 +217,12 @@ func (s *Spec) ShownName() string {
 	}
 	return path.Base(s.Command)
 }
+
+// Weight returns the computational weight, its part included.
+func (s *Spec) Weight() Milli { return Milli(s.Priority.Weight)*1000 + s.WeightPart }
+
+// SetWeight sets both fields of which the computational weight consists.
+func (s *Spec) SetWeight(w Milli) { s.Priority.Weight, s.WeightPart = int(w/1000), w%1000 }
 
 // Unmet returns the first of the spec's constraints that a broker with the given labels does not meet, or ""
 // if it meets all.

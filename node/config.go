@@ -63,6 +63,10 @@ type Config struct {
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 
+	LogLevel  *slog.LevelVar    // of Logger, which clients may change; nil: it has none
+	RecentLog func() []byte     // the last lines of the log, for bundles; may be nil
+	Settings  map[string]string // what the operator set, for bundles, without secrets
+
 	Strategy        resolve.Strategy // how conflicts are decided, unless the cluster has another; default causal
 	KeepStrategy    bool             // no emergency changes it here (rule E5); default: those of level high and critical do
 	Weights         resolve.Weights  // of the strategies; default resolve.DefaultWeights

@@ -85,7 +85,7 @@ func New(cfg Config) (n *Node, err error) {
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
-		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory > have {
 		n.log.Warn("this broker offers more memory than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory, "of", have)

@@ -17,10 +17,12 @@ type Bundle struct {
 	Sentence string   `json:"sentence"`
 }
 
-// The formats of a bundle. Version 2 is written where the snapshot has an Override, which version 1 does not know.
+// The formats of a bundle. Each conflict is written in the lowest that has room for it, so that earlier versions of ucp
+// read what they can.
 const (
-	firstBundle  = 1
-	latestBundle = 2
+	plainBundle    = 1
+	overrideBundle = 2 // the snapshot has an Override
+	fineBundle     = 3 // a job has an urgency of its own, or a fractional weight
 )
 
 // MaxBundle bounds the bytes of a bundle that [ReadBundle] and [Replay] accept (rule L11).
@@ -38,11 +40,20 @@ func replayed(c Conflict) Bundle {
 	if x.p.byKey[c.Winner] == nil || c.Kind != Twice {
 		x.c.Winner = x.winner()
 	}
-	version := firstBundle
-	if c.Snapshot.Override != nil {
-		version = latestBundle
+	return Bundle{Version: c.Snapshot.version(), Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
+}
+
+// version is the lowest format of a bundle that has room for the snapshot.
+func (s *Snapshot) version() int {
+	for _, list := range [][]*Candidate{s.Running, s.Suspended, s.Pending} {
+		if slices.ContainsFunc(list, (*Candidate).fine) {
+			return fineBundle
+		}
 	}
-	return Bundle{Version: version, Conflict: c, Strategy: c.Snapshot.Strategy, Decision: x.d, Sentence: x.sentence()}
+	if s.Override != nil {
+		return overrideBundle
+	}
+	return plainBundle
 }
 
 // ReadBundle decodes a bundle that came from outside. It is an error when the bundle has more than [MaxBundle]
@@ -55,8 +66,8 @@ func ReadBundle(b []byte) (Bundle, error) {
 	if err := strictjson.Unmarshal(b, &out); err != nil {
 		return out, fmt.Errorf("read a conflict bundle: %w", err)
 	}
-	if out.Version < firstBundle || out.Version > latestBundle {
-		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d to %d", out.Version, firstBundle, latestBundle)
+	if out.Version < plainBundle || out.Version > fineBundle {
+		return out, fmt.Errorf("the bundle has version %d, this version of ucp reads %d to %d", out.Version, plainBundle, fineBundle)
 	}
 	return out, out.Conflict.Snapshot.validate()
 }

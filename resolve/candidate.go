@@ -16,6 +16,7 @@ const (
 	maxLevel   = 4 // 0 none, 1 low, 2 medium, 3 high, 4 critical
 	maxUser    = job.MaxUserPriority
 	maxCompute = 10
+	maxUrgency = job.Milli(1000)
 )
 
 // maxDisplacers is how many of the jobs that displaced it a job remembers.
@@ -34,6 +35,11 @@ type Candidate struct {
 	Level  int `json:"level,omitempty"`  // emergency level of its own, 0 to 4
 	Raised int `json:"raised,omitempty"` // level that it got from what waits for it at other brokers (rule C5)
 	Weight int `json:"weight,omitempty"` // computational weight, 0 to 10
+
+	// Part is what the computational weight has beyond Weight, and Urgency, 0 to 1, how urgent the job is without a
+	// deadline: one with a deadline goes by that.
+	Part    job.Milli `json:"weight_part,omitempty"`
+	Urgency job.Milli `json:"urgency,omitempty"`
 
 	Deadline clock.Time     `json:"deadline,omitzero"`
 	Length   clock.Duration `json:"length,omitzero"` // how long it is expected to run; 0 is unknown
@@ -94,7 +100,7 @@ func CandidateOf(r *job.Record) Candidate {
 	c := Candidate{
 		Key: r.Key(), ID: string(r.ID), Arrived: r.Created[0].At, By: r.Created[0].Dot.Actor,
 		Want: r.Spec.Resources, Exclusive: r.Spec.Exclusive,
-		User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Deadline: p.Deadline, Mode: r.Spec.Preemption,
+		User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Part: r.Spec.WeightPart, Urgency: r.Spec.Urgency, Deadline: p.Deadline, Mode: r.Spec.Preemption,
 	}
 	return c
 }
@@ -139,9 +145,25 @@ const (
 	minute       = 60_000 // in milliseconds, the unit of clock.Time
 )
 
-// urgency is how many of the four steps the deadline has come near. A job that runs keeps the urgency with which
+// weight is the computational weight, its part included.
+func (c *Candidate) weight() job.Milli {
+	return min(max(job.Milli(c.Weight)*1000+c.Part, 0), maxCompute*1000)
+}
+
+// urgency is how urgent the job is, from 0 to 1: as its deadline is near or, where it has none, as was said.
+func (c *Candidate) urgency(now clock.Time) job.Milli {
+	if c.Deadline == 0 {
+		return min(max(c.Urgency, 0), maxUrgency)
+	}
+	return maxUrgency * job.Milli(c.nearness(now)) / urgencySteps
+}
+
+// fine reports whether the candidate has what bundles before version 3 do not know.
+func (c *Candidate) fine() bool { return c.Part != 0 || c.Urgency != 0 }
+
+// nearness is how many of the four steps the deadline has come near. A job that runs keeps the urgency with which
 // it began: while it runs, its slack does not shrink.
-func (c *Candidate) urgency(now clock.Time) int {
+func (c *Candidate) nearness(now clock.Time) int {
 	if c.Deadline == 0 {
 		return 0
 	}
@@ -162,7 +184,7 @@ func (c *Candidate) nextChange(now clock.Time) clock.Time {
 		return 0
 	}
 	if c.Began == 0 {
-		if n := c.urgency(now); n < urgencySteps {
+		if n := c.nearness(now); n < urgencySteps {
 			return c.Deadline - c.remaining() - slacks[n]
 		}
 	}

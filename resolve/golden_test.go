@@ -159,7 +159,13 @@ func field(t *testing.T, c *Candidate, k, v string) {
 	case "raised":
 		c.Raised = job.Level(v)
 	case "weight":
-		c.Weight = number()
+		w, err := job.ParseMilli(v)
+		require.NoError(t, err)
+		c.Weight, c.Part = int(w/1000), w%1000
+	case "urgency":
+		u, err := job.ParseMilli(v)
+		require.NoError(t, err)
+		c.Urgency = u
 	case "at":
 		c.Arrived = at(int64(millis(t, v)))
 	case "by":

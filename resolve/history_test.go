@@ -281,6 +281,26 @@ func TestNamesOfThePrototype(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A bundle has the lowest version that has room for what was decided, and each replays to its own bytes.
+func TestReplayOfUrgencyAndFractions(t *testing.T) {
+	c := recorded(t)
+	whole := *c.Snapshot.Pending[0]
+	for _, change := range []func(*Candidate){
+		func(c *Candidate) { c.Urgency = 250 },
+		func(c *Candidate) { c.Part = 500 },
+	} {
+		fine := whole
+		change(&fine)
+		c.Snapshot.Pending = append([]*Candidate{&fine}, c.Snapshot.Pending[1:]...)
+		b, err := c.Export()
+		require.NoError(t, err)
+		require.Contains(t, string(b), `"version": 3`)
+		again, err := Replay(b, "")
+		require.NoError(t, err)
+		require.Equal(t, string(b), string(again))
+	}
+}
+
 func TestReadBundleRefuses(t *testing.T) {
 	c := recorded(t)
 	good, err := c.Export()
@@ -288,7 +308,7 @@ func TestReadBundleRefuses(t *testing.T) {
 	for name, bad := range map[string]string{
 		"no JSON":          "{",
 		"unknown field":    strings.Replace(string(good), `"version"`, `"versoin"`, 1),
-		"another version":  strings.Replace(string(good), `"version": 1`, `"version": 3`, 1),
+		"another version":  strings.Replace(string(good), `"version": 1`, `"version": 4`, 1),
 		"no strategy":      strings.ReplaceAll(string(good), `"strategy": "emergency"`, `"strategy": "luck"`),
 		"a job without":    strings.Replace(string(good), `"key": "quake~1"`, `"key": ""`, 1),
 		"negative want":    strings.Replace(string(good), `"cpu": 600`, `"cpu": -600`, 1),

@@ -33,6 +33,9 @@ func drawn(t *rapid.T, i int) Candidate {
 		Weight: rapid.IntRange(0, 10).Draw(t, "weight"),
 		Mode:   rapid.SampledFrom([]job.Preemption{"", job.Suspend, job.Requeue, job.Never}).Draw(t, "mode"),
 	}
+	if rapid.IntRange(0, 2).Draw(t, "fine") == 0 {
+		c.Part, c.Urgency = job.Milli(rapid.IntRange(0, 999).Draw(t, "part")), job.Milli(rapid.IntRange(0, 1000).Draw(t, "urgency"))
+	}
 	if rapid.IntRange(0, 2).Draw(t, "urgent") == 0 {
 		c.Level = rapid.IntRange(1, 4).Draw(t, "level")
 	}

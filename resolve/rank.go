@@ -7,7 +7,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 )
 
-// Factors are a score, factor by factor, in points (docs/strategies.md, "The score").
+// Factors are a score, factor by factor, in whole points (docs/strategies.md, "The score").
 type Factors struct {
 	Level     int   `json:"level"` // the emergency level, which some strategies look at first
 	Emergency int64 `json:"emergency"`
@@ -29,8 +29,8 @@ func (w Weights) Score(c *Candidate, now clock.Time) Factors {
 		Level:     c.level(),
 		Emergency: w.Emergency * int64(c.level()),
 		User:      w.User * int64(min(max(c.User, 0), maxUser)),
-		Urgency:   w.Urgency * int64(c.urgency(now)) / urgencySteps,
-		Compute:   w.Compute * int64(min(max(c.Weight, 0), maxCompute)),
+		Urgency:   w.Urgency * int64(c.urgency(now)) / 1000,
+		Compute:   w.Compute * int64(c.weight()) / 1000,
 	}
 	f.Score = (f.Emergency+f.User+f.Urgency+f.Compute)*minute - w.Waiting*int64(clock.TimeOf(c.Arrived))
 	f.Total = w.points(f.Score, now)

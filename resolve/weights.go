@@ -11,8 +11,8 @@ import (
 type Weights struct {
 	Emergency int64 `json:"emergency"` // each emergency level, 0 to 4
 	User      int64 `json:"user"`      // each step of user priority, 0 to 10
-	Urgency   int64 `json:"urgency"`   // full deadline urgency; it grows in four steps
-	Compute   int64 `json:"compute"`   // each step of computational weight, 0 to 10
+	Urgency   int64 `json:"urgency"`   // full urgency; that of a deadline grows in four steps
+	Compute   int64 `json:"compute"`   // each whole step of computational weight, 0 to 10
 	Waiting   int64 `json:"waiting"`   // each minute since arrival, the same for all jobs
 
 	// Margin is by how many points a job must be better than one that runs to displace

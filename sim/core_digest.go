@@ -85,6 +85,8 @@ func answerText(v broker.Answer) string {
 		return fmt.Sprintf("emergencies %v ambiguous [] as of %d", list, a.AsOf.UnixNano())
 	case *broker.StrategySet:
 		return fmt.Sprintf("strategy %s", a.Strategy)
+	case *broker.MemberDrained:
+		return fmt.Sprintf("drained %s since %d until %d", a.Broker, a.Since, a.Until)
 	case *broker.Outdated:
 		return fmt.Sprintf("outdated %d %v", a.Version, a.Brokers)
 	case *broker.Conflicts:

@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
 )
 
 // Emergencies in a simulated fault schedule: who declares and clears them, and Serf's events, which
@@ -123,14 +124,14 @@ func (n *schedule) emergencies(at string) {
 	level := []string{"low", "high", "critical"}[c.rand.IntN(3)]
 	switch c.rand.IntN(6) {
 	case 0, 1:
-		d := emergency.Declaration{ID: emergency.ID(id), Type: "flood", Level: level}
+		d := emergency.Declaration{ID: emergency.ID(id), Type: "flood", Level: job.LevelText(level)}
 		must(d.TTL.UnmarshalJSON(fmt.Appendf(nil, "%q", time.Duration(5+c.rand.IntN(120))*time.Second)))
 		if c.rand.IntN(3) == 0 {
 			d.Scope = emergency.Selector{"name=" + n.pick()}
 		}
 		c.Declare(at, d)
 	case 2:
-		c.Declare(at, emergency.Declaration{Type: "storm", Level: level, Select: emergency.Selector{"pumps"}})
+		c.Declare(at, emergency.Declaration{Type: "storm", Level: job.LevelText(level), Select: emergency.Selector{"pumps"}})
 	case 3:
 		c.StockEvent(at, fmt.Sprintf(`{"type":"flood","level":%q,"ttl":"30s"}`, level))
 	case 4:

@@ -220,6 +220,7 @@ var rules = []rule{
 	})},
 	{"L8", "a finished job is forgotten", counted(func(s *broker.Stats) uint64 { return s.Forgotten })},
 	{"M4", "a job becomes a stub", on(func(_ *Core, _ *coreNode, _ stubbed) bool { return true })},
+	{"M5", "no operator drains a broker here: M5_drain and M5_deadline of broker, TestDrain of e2e", nil},
 	{"L9", "an audit finds a record that the other has forgotten", on(func(_ *Core, _ *coreNode, x replied) bool {
 		return x.m.Audit != nil && x.forgets(func(key string) bool {
 			return slices.ContainsFunc(x.m.Audit.Records, func(r ledger.Ref) bool { return r.Key == key })

@@ -33,6 +33,7 @@ type Metadata struct {
 	Chosen   string `codec:"chosen,omitempty" json:"chosen_strategy,omitempty"`
 	Commands string `codec:"commands,omitempty" json:"commanding_emergency,omitempty"`
 	Heeds    bool   `codec:"heeds,omitempty" json:"heeds_emergencies,omitempty"`
+	Drains   bool   `codec:"drains,omitempty" json:"knows_drain,omitempty"` // it obeys a drain (rule M5); false from an earlier version
 
 	Capabilities Capabilities      `codec:"caps" json:"capabilities"`
 	Usage        job.Resources     `codec:"usage" json:"usage"` // what running jobs have asked for
@@ -56,6 +57,9 @@ type Metadata struct {
 	// has it (rule K4): a message says it itself, and of a third broker it would be hearsay.
 	Clock clock.Tips `codec:"clock,omitempty" json:"clock"`
 }
+
+// DrainedText is Metadata.Withdrawn of a broker that is drained (rule M5): so brokers of earlier versions place nothing there.
+const DrainedText = "an operator has drained it"
 
 // NoRoom reports whether the broker's disk has no room for new jobs, and copies.
 func (r *Metadata) NoRoom() bool { return r.Full && r.Withdrawn == "" }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ lists are separated by commas; an empty variable counts as not set). A flag beat
 a variable, a variable beats the file.
 
 SIGHUP reads the file again: the log level and --retry-join change at once, what needs a
-restart is named in the log. A terminal that goes away does not end a broker.
+restart is named in the log. "ucp agent log-level debug" changes the level until then. A terminal that goes away does not end a broker.
 
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
@@ -57,7 +58,9 @@ func (c *cli) agentCommand() *cobra.Command {
 		}
 		level := new(slog.LevelVar)
 		level.Set(cfg.LogLevel)
-		cfg.Logger = newLogger(c.err, level, cfg.LogFormat)
+		recent := new(recentLog)
+		cfg.Logger = newLogger(io.MultiWriter(recent, c.err), level, cfg.LogFormat) // recent first: what can't be written is kept
+		cfg.Level, cfg.Recent, cfg.Shown = level, recent.text, shownSettings(cmd.Flags())
 		cfg.Reload = &reload{args: c.args, env: c.lookupEnv, now: texts(cmd.Flags()), level: level, log: cfg.Logger}
 		ctx, stop := c.interruptible(cmd.Context())
 		defer stop()
@@ -66,6 +69,7 @@ func (c *cli) agentCommand() *cobra.Command {
 	for name, values := range map[string][]string{"log-level": logLevels, "log-format": logFormats} {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
+	cmd.AddCommand(c.logLevelCommand())
 	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	must(cmd.RegisterFlagCompletionFunc("emergency-strategy", cobra.FixedCompletions([]string{string(resolve.Emergency), keepStrategy}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd

@@ -48,6 +48,9 @@ type agentConfig struct {
 	LogLevel                          slog.Level
 	LogFormat                         string
 	Logger                            *slog.Logger
+	Level                             *slog.LevelVar
+	Recent                            func() []byte     // the last lines of the log
+	Shown                             map[string]string // the settings, without secrets
 	Reload                            *reload
 }
 

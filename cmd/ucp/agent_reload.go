@@ -40,6 +40,17 @@ func texts(fs *pflag.FlagSet) map[string]string {
 	return out
 }
 
+// shownSettings are the settings for people who look into a bundle: a command that finds others may hold a secret.
+func shownSettings(fs *pflag.FlagSet) map[string]string {
+	out := texts(fs)
+	for name, value := range out {
+		if strings.Contains(value, execEntry) {
+			out[name] = "(hidden: it names a command)"
+		}
+	}
+	return out
+}
+
 // again reads all settings anew.
 func (r *reload) again() (agentConfig, map[string]string, error) {
 	var flags agentFlags

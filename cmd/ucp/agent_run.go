@@ -47,7 +47,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		DiskReserve: orNone(cfg.DiskReserve), BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,
 		Software:    readVersion().String(),
-		Logger:      cfg.Logger,
+		Logger:      cfg.Logger, LogLevel: cfg.Level, RecentLog: cfg.Recent, Settings: cfg.Shown,
 	})
 	if err != nil {
 		return err

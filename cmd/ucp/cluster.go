@@ -18,8 +18,8 @@ import (
 
 // clusterCommand is `ucp cluster`.
 func (c *cli) clusterCommand() *cobra.Command {
-	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole, and give up brokers that will not come back"})
-	g.AddCommand(c.verifyCommand(), c.forgetCommand())
+	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole, drain brokers, and give up those that will not come back"})
+	g.AddCommand(c.verifyCommand(), c.drainCommand(), c.resumeCommand(), c.forgetCommand())
 	return g
 }
 

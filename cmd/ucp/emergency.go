@@ -14,7 +14,6 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/label"
 )
 
 const emergencyHelp = `An emergency is declared at any broker and known at all of them within a second.
@@ -66,7 +65,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
-	f.StringVar(&level, "level", "", "low, medium, high or critical (required)")
+	f.StringVar(&level, "level", "", "low, medium, high or critical, or 1 to 4 (required)")
 	f.StringArrayVar(&scope, "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
 	f.StringArrayVar(&choose, "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
 	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
@@ -76,7 +75,8 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), level, scope, choose, clock.Duration(ttl)
+		level = job.LevelOf(level)
+		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), job.LevelText(level), scope, choose, clock.Duration(ttl)
 		if ttl < 0 || ttl == 0 && f.Changed("ttl") {
 			return fmt.Errorf("--ttl %v: it must be positive", ttl)
 		}
@@ -84,10 +84,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
 		}
 		if job.Level(level) < 1 {
-			if near := label.Slip(level, job.Levels()[1:]); near != "" {
-				return fmt.Errorf("--level %q: did you mean %s?", level, near)
-			}
-			return fmt.Errorf("--level %q: want low, medium, high or critical", level)
+			return fmt.Errorf("--level %q: %s", level, emergency.LevelHint(level))
 		}
 		declare := client.Declare
 		if newType {

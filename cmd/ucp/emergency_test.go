@@ -54,7 +54,7 @@ func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
 			if d.ID != "" {
 				status = http.StatusOK
 			}
-			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: d.Level, Until: clock.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
+			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: string(d.Level), Until: clock.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
 		case r.URL.Path == "/v1/emergencies":
 			b.reply(w, 200, f.list)
 		default:
@@ -96,12 +96,15 @@ func TestEmergencyDeclare(t *testing.T) {
 	require.Contains(t, got.out, "flood-1 changed: ")
 	require.Equal(t, `POST /v1/emergencies {"id":"flood-1","type":"flood","level":"high","scope":["district=7","pumps"],"select":["a in (b,c)"],"ttl":"1h30m0s","message":"M"}`, f.told[1])
 	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "low", "-o", "json").out, `"id": "flood-1"`)
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "4").out, "level critical", "the broker is sent the name")
+	require.Contains(t, f.told[len(f.told)-1], `"level":"critical"`)
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "5").errOut, `--level "5": want low (1)`)
 	asked := len(f.told)
 	for _, c := range []struct{ args, says string }{
 		{"--level low", "--type is missing"},
 		{"--type flood", "--level"},
 		{"--type flood --level none", `--level "none"`},
-		{"--type flood --level 4", `--level "4"`},
+		{"--type flood --level 5", `--level "5"`},
 		{"--type flood --level low --ttl 0s", "--ttl 0s"},
 		{"--type flood --level low --ttl -1h", "--ttl -1h"},
 		{"--type flood --level low --ttl soon", "soon"},

@@ -42,6 +42,7 @@ type fakeBroker struct {
 	streams  map[string]string // "ID/stdout" and the like
 	status   api.Coordination
 	members  api.MemberList
+	drain    http.HandlerFunc
 	metadata string   // the rows of GET /broker/metadata
 	types    []string // Content-Type of submissions
 	queries  []string // of lists of jobs
@@ -66,6 +67,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
 	})
 	mux.HandleFunc("DELETE /v1/members/{name}", b.removeMember)
+	mux.HandleFunc("/v1/members/{name}/drain", func(w http.ResponseWriter, r *http.Request) { b.drain(w, r) })
 	mux.HandleFunc("GET /broker/coordination-status", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.status) })
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()

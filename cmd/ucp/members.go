@@ -57,6 +57,8 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 		}
 		if m.Draining {
 			status += ", draining"
+		} else if m.Drained != nil {
+			status += ", drained"
 		} else if m.TakesNone != "" || m.Withdrawn != "" { // an older broker says only the latter
 			status += ", takes no jobs"
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
 )
 
 // cpuValue is a flag for CPU, in millicores: 2 and 0.5 are cores, 500m is 500 millicores.
@@ -175,4 +176,17 @@ func (v *entriesValue) Set(s string) error {
 		s = rest
 	}
 	return nil
+}
+
+// milliValue is a decimal number on the command line, kept in thousandths.
+type milliValue job.Milli
+
+func (v *milliValue) String() string { return job.Milli(*v).String() }
+func (v *milliValue) Type() string   { return "NUMBER" }
+func (v *milliValue) Set(s string) error {
+	m, err := job.ParseMilli(s)
+	if err == nil {
+		*v = milliValue(m)
+	}
+	return err
 }

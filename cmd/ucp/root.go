@@ -97,7 +97,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
 		c.agentCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
-		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.emergencyCommand(), c.eventsCommand(),
+		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	return root

@@ -64,7 +64,7 @@ func specFlags(t *testing.T) map[string][]string {
 // flag sets several.
 var samples = map[string]string{
 	"driver": "process", "input": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB", "disk": "2GiB",
-	"constraint": "zone=7", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "deadline_in": "90m", "after": "j1",
+	"constraint": "zone=7", "urgency": "0.5", "weight": "2", "weight_part": "2.5", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "deadline_in": "90m", "after": "j1",
 }
 
 // uploaded are the fields whose flags name files: they are set once the files are uploaded, which the tests of

@@ -33,7 +33,7 @@ type runFlags struct {
 	afterEnd            bool
 	exclusive, mode     string
 	devices             pairsValue
-	weight              int
+	weight, urgency     milliValue
 	minReplicas         int
 	once                bool
 	token               string
@@ -71,7 +71,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 
 	fs.IntVar(&f.priority, "priority", job.DefaultUser, "how urgent it is: a whole number from 0 (least) to 10 (most)")
 	fs.StringVar(&f.deadline, "deadline", "", "`TIME` (RFC 3339) or duration from now after which the job is of no use")
-	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL`, ID or type of the emergency that the job belongs to")
+	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL` (none, low, medium, high, critical, or 0 to 4), or ID or type of the emergency that the job belongs to")
 	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
 	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
 	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
@@ -80,7 +80,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.devices, "device", "counted device to ask for, such as camera=1; repeatable")
 	fs.StringVar(&f.exclusive, "exclusive", "", "`KEY` that only one job in the cluster holds at a time, such as drone-2")
 	fs.StringVar(&f.mode, "preempt", "", "what a more urgent job may do to this one: suspend (default), requeue or never")
-	fs.IntVar(&f.weight, "weight", 0, "how much it computes: a whole number from 0 (little) to 10 (much), a small part of its score")
+	fs.Var(&f.urgency, "urgency", "how urgent it is where there is no --deadline, from 0 (not at all) to 1, such as 0.5")
+	fs.Var(&f.weight, "weight", "how much it computes: from 0 (little) to 10 (much), such as 2 or 2.5; a small part of its score")
 }
 
 // registerSubmission declares the flags that say how a submission is answered.
@@ -100,14 +101,16 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		Dirs: f.dirs, Outputs: f.outputs,
 		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
 		Disk:        int64(f.disk),
-		Priority:    job.Priority{User: f.priority, Emergency: f.emergency},
+		Priority:    job.Priority{User: f.priority, Emergency: job.LevelOf(f.emergency)},
+		Urgency:     job.Milli(f.urgency),
 		Labels:      f.labels.pairs,
 		Constraints: f.constraints,
 		Timeout:     clock.Duration(f.timeout),
 		Retries:     job.Retries{Max: f.retries, Backoff: clock.Duration(f.backoff)},
 	}
 	s.MinReplicas = f.minReplicas
-	s.Exclusive, s.Preemption, s.Priority.Weight = f.exclusive, job.Preemption(f.mode), f.weight
+	s.Exclusive, s.Preemption = f.exclusive, job.Preemption(f.mode)
+	s.SetWeight(job.Milli(f.weight))
 	if f.afterEnd {
 		s.AfterPolicy = job.AfterEnd
 	}

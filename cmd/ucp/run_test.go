@@ -81,7 +81,7 @@ func TestRunPassesOnWhatTheBrokerWillRefuse(t *testing.T) {
 	_, s := newFakeBroker(t)
 	inFolder(t, map[string]string{"m.wasm": module})
 	got := s.run("run", "m.wasm", "--input", "x=m.wasm", "--emergency", "flood 7")
-	require.Equal(t, ran{exitError, "", "ucp: priority.emergency: \"flood 7\"; want a level (none, low, medium, high, critical), or the ID or type of an emergency\n"}, got)
+	require.Equal(t, ran{exitError, "", "ucp: priority.emergency: \"flood 7\"; want a level (none, low, medium, high, critical, or 0 to 4), or the ID or type of an emergency\n"}, got)
 }
 
 // What a job is beside others.

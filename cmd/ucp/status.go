@@ -65,6 +65,8 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	switch {
 	case s.Draining:
 		state = "draining, takes no new jobs (" + state + ")"
+	case s.Drained != nil:
+		state = "drained, runs no new jobs (" + state + ")"
 	case !s.CoordinatorRunning:
 		state = "leaving (" + state + ")"
 	}
@@ -96,6 +98,13 @@ func statusTable(w io.Writer, s *api.Coordination) {
 
 // troubleRows says what is not as it should be.
 func troubleRows(w io.Writer, s *api.Coordination) {
+	if d := s.Drained; d != nil {
+		text := "since " + clockTime(d.Since) + ", until `ucp cluster resume " + s.Name + "`"
+		if d.Deadline != 0 {
+			text += "; what still runs here at " + clockTime(d.Deadline) + " is moved"
+		}
+		row(w, "Drained:", text)
+	}
 	if s.DiskFull {
 		row(w, "Disk:", "FULL: new jobs are refused until space is free")
 	}

@@ -6,6 +6,8 @@
 //   - server.go: the routes, errors, health
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
+//   - debug.go: bundles of what helps to understand a broker; the level of its log
+//   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
 //   - origin.go: requests that pages of other sites make browsers send
@@ -52,6 +54,10 @@ type Config struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Gatherer // more figures for /metrics; may be nil
+
+	LogLevel  *slog.LevelVar    // of Logger; nil: it has none
+	RecentLog func() []byte     // the last lines of the log, without what nobody else may see; may be nil
+	Settings  map[string]string // with which the broker was started, for people, without secrets
 }
 
 // Core is the broker's decision loop.
@@ -143,6 +149,7 @@ type Server struct {
 	healthWas   map[string]healthKind // of the goroutine that calls WatchHealth
 	isWasm      modules               // modules that were looked at
 	digesting   sync.Mutex            // held while a digest of the store is made
+	debugging   sync.Mutex            // held while a bundle is made
 	asking      chan struct{}         // of those that ask all brokers what they hold
 }
 

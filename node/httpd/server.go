@@ -24,6 +24,8 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /broker/digest":                  srv.handleDigest,
 		"GET /v1/members":                     srv.handleMembers,
 		"DELETE /v1/members/{name}":           srv.handleRemoveMember,
+		"PUT /v1/members/{name}/drain":        srv.handleDrain,
+		"DELETE /v1/members/{name}/drain":     srv.handleDrain,
 		"POST /v1/jobs":                       srv.handleSubmit,
 		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
 		"GET /v1/jobs":                        srv.handleList,
@@ -46,6 +48,9 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"DELETE /v1/emergencies/{id}":         srv.handleClear,
 		"GET /v1/events":                      srv.handleEvents,
 		"GET /v1/jobs/{id}/events":            srv.handleJobEvents,
+		"GET /broker/debug":                   srv.handleDebug,
+		"GET /v1/log-level":                   srv.handleLogLevel,
+		"PUT /v1/log-level":                   srv.handleSetLogLevel,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
@@ -142,6 +147,8 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeOutdated, "%s", v.Reason())
 	case *broker.NoSuchMember:
 		return fail(http.StatusNotFound, api.CodeNotFound, "no broker %.80q takes part", v.Name)
+	case *broker.KnowsNoDrain:
+		return fail(http.StatusConflict, api.CodeOutdated, "%s runs an earlier version of ucp, which can't be told to drain: stop it with SIGTERM, and it drains and leaves", v.Name)
 	case *broker.MemberReachable:
 		return fail(http.StatusConflict, api.CodeReachable, "%s is there: stop it, and it leaves by itself", v.Name)
 	case *broker.InvalidDeclaration:

@@ -58,7 +58,7 @@ func (srv *Server) coordination() api.Coordination {
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
-		Draining: row.Draining, DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
+		Draining: row.Draining, Drained: srv.drains()[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
@@ -228,6 +228,7 @@ func (srv *Server) members() []api.Member {
 	out := []api.Member{}
 	roll := srv.roll()
 	healths := srv.healths(srv.cfg.Now())
+	drains := srv.drains()
 	for _, m := range srv.host.Members() {
 		rtt, _ := srv.host.RTT(m.Name)
 		row, _ := srv.rowOf(m.Name)
@@ -237,7 +238,7 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row),
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row), Drained: drains[m.Name],
 		})
 		if h, judged := healths[m.Name]; judged {
 			out[len(out)-1].Health = h.text(srv.cfg.Now())
@@ -247,7 +248,7 @@ func (srv *Server) members() []api.Member {
 	}
 	for _, name := range slices.Sorted(maps.Keys(roll)) { // Serf has dropped them; those in the roll count all the same
 		if roll[name].Closed == "" && name != srv.cfg.Name {
-			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}, Health: healths[name].text(srv.cfg.Now())})
+			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}, Health: healths[name].text(srv.cfg.Now()), Drained: drains[name]})
 			enrolled(&out[len(out)-1], roll)
 		}
 	}

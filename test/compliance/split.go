@@ -238,7 +238,7 @@ func (c *cluster) contradict(ctx context.Context, a, b *rig.Broker) error {
 			return err
 		}
 		if _, _, err := at.Client().Declare(ctx, emergency.Declaration{
-			ID: bothDeclare, Type: "both", Level: []string{"critical", "low"}[i], TTL: clock.Duration(time.Hour),
+			ID: bothDeclare, Type: "both", Level: job.LevelText([]string{"critical", "low"}[i]), TTL: clock.Duration(time.Hour),
 		}); err != nil {
 			return fmt.Errorf("declaring at %s: %w", at.Name, err)
 		}

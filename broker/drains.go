@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urban-compute/ucp/broker/ack"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/setting"
+)
+
+// An operator drains a broker from anywhere (rule M5): it runs nothing new until it is resumed. The word is a setting of the
+// cluster, so that it reaches a broker by whichever way there is, also one that is away, and outlives restarts. Every
+// broker that holds it places nothing there; the drained one gives up what waits there and, when the deadline has come,
+// what runs there and can run elsewhere. It stays what else it is: it takes submissions, owns jobs, and holds copies.
+
+// drainSetting begins the names of these settings.
+const drainSetting = "drain."
+
+// DrainOrder is what an operator said of a broker that is drained.
+type DrainOrder struct {
+	Broker string     `json:"broker"`
+	Since  clock.Time `json:"since,omitempty"` // 0 once it is resumed
+	Until  clock.Time `json:"until,omitempty"` // when what still runs there is moved, by the city's time (rule T2); 0 is never
+}
+
+// maxSettingName is how long the name of a setting may be, in bytes.
+const maxSettingName = 64
+
+// drainName is the name of a broker's setting, which a long one does not fit into.
+func drainName(name string) string {
+	if full := drainSetting + name; len(full) <= maxSettingName {
+		return full
+	}
+	sum := sha256.Sum256([]byte(name))
+	return drainSetting + hex.EncodeToString(sum[:16])
+}
+
+// drained reports whether an operator has drained a broker.
+func (c *core) drained(name string) bool {
+	_, yes := c.drains[name]
+	return yes
+}
+
+// drainMember takes an operator's word that a broker is to run nothing new, or that it may again.
+func (b *Broker) drainMember(in DrainMember) {
+	m, said := b.members.Get(in.Name), b.members.Metadata(in.Name)
+	switch {
+	case in.Name != b.self && m.Status == "" && !b.members.Roll().Has(in.Name) && !slices.Contains(b.members.Counted(), in.Name):
+		b.answer(in.Token, &NoSuchMember{in.Name})
+		return
+	case in.Name != b.self && !in.Resume && m.Status == membership.Alive && said.Actor == m.Actor && !said.Drains:
+		b.answer(in.Token, &KnowsNoDrain{in.Name})
+		return
+	}
+	order := DrainOrder{Broker: in.Name}
+	if !in.Resume {
+		order.Since = cmp.Or(b.drains[in.Name].Since, b.cityNow())
+		if in.Deadline > 0 {
+			order.Until = clock.At(b.cityTime().Add(in.Deadline))
+		}
+	}
+	was := b.drained(in.Name)
+	text, err := json.Marshal(order)
+	if err != nil {
+		b.fail(err) // cannot happen: strings and numbers can be encoded
+		return
+	}
+	if s := b.set(drainName(in.Name), string(text), nil); s != nil {
+		b.awaitCopies(ack.Demand{Dot: clock.Dot{Actor: b.cfg.Actor, Counter: s.Dots.Get(b.cfg.Actor)}}, &drainWaiter{by: in.Token, order: order, was: was})
+	}
+}
+
+// drainChanged follows what a setting says of a broker.
+func (b *Broker) drainChanged(s *setting.Setting) {
+	var d DrainOrder
+	if json.Unmarshal([]byte(s.Value), &d) != nil || drainName(d.Broker) != s.Name {
+		return // of a newer broker
+	}
+	old := b.drains[d.Broker]
+	if d.Since == 0 {
+		delete(b.drains, d.Broker)
+	} else {
+		b.drains[d.Broker] = d
+	}
+	if !b.started() || d == old || d.Since == 0 && old.Since == 0 {
+		return
+	}
+	b.published.at = time.Time{}
+	if d.Broker == b.self {
+		b.note(Note{Kind: "member", ID: d.Broker, What: map[bool]string{true: "drained", false: "resumed"}[d.Since != 0], Text: d.Broker + " " + d.text()})
+	}
+	b.reviewWhere(nil)
+}
+
+// text says it to people, behind the broker's name.
+func (d DrainOrder) text() string {
+	switch {
+	case d.Since == 0:
+		return "is resumed: it runs new jobs again"
+	case d.Until == 0:
+		return "is drained: it runs no new jobs until it is resumed"
+	}
+	return fmt.Sprintf("is drained: it runs no new jobs until it is resumed, and what still runs there at %s is moved", d.Until.Time().Format("2006-01-02 15:04:05 MST"))
+}
+
+// leavesHere reports whether an attempt that this broker holds must go since it is drained: at once when it has not begun, at
+// the deadline when another broker can take the job. One that must not run twice stays (rule J8): nobody could go on with it.
+func (a *attempts) leavesHere(r *job.Record, x *run) bool {
+	d, drained := a.drains[a.self]
+	switch {
+	case !drained || !r.Spec.MayRedeploy() || x.stopping || x.result != nil:
+		return false
+	case !x.started:
+		return true
+	case d.Until == 0:
+		return false
+	case a.cityNow() < d.Until:
+		a.reviews.at(a.in(d.Until), r.Key())
+		return false
+	}
+	if slices.ContainsFunc(a.capable(&r.Spec), func(name string) bool { return name != a.self && a.refuses(name) == "" }) {
+		return true
+	}
+	a.reviews.at(a.now.Add(drainRetry), r.Key())
+	return false
+}
+
+// drainRetry is how often a drained broker looks whether another can take by now what should have left it.
+const drainRetry = 5 * time.Second
+
+// listDrains lists the brokers that are drained, by name.
+func (c *core) listDrains() (out []DrainOrder) {
+	for _, d := range c.drains {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(x, y DrainOrder) int { return strings.Compare(x.Broker, y.Broker) })
+	return out
+}
+
+// drainWaiter is an operator who waits until others know of a drain (rule A1).
+type drainWaiter struct {
+	by    Token
+	order DrainOrder
+	was   bool
+}
+
+func (d *drainWaiter) token() Token { return d.by }
+
+func (d *drainWaiter) durable(b *Broker, copies int) {
+	running := b.liveJobs(func(r *job.Record) bool { return r.Place.Broker == d.order.Broker && r.Started() })
+	b.answer(d.by, &MemberDrained{DrainOrder: d.order, Was: d.was, Running: len(running), Replicas: copies, Degraded: b.copies.Degraded(copies)})
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+const drainHelp = `Tells a broker to run nothing new, before work is done on it or its machine. Any broker
+takes the word and passes it on; one that is away obeys when it is back. It holds, over
+restarts, until "ucp cluster resume NAME".
+
+What runs there finishes. What waits there runs elsewhere at once. With --deadline what
+still runs there after that time is stopped and runs again elsewhere, once another broker
+can take it; jobs that must not run twice (ucp run --once) are left to finish.
+
+The broker stays in the cluster: it keeps its copies, answers for every job, and takes jobs
+that others run. 'ucp members' and 'ucp status' show it as drained. Repeat the command to
+change the deadline; without --deadline it then has none.
+
+Exit code 1 when there is no such broker, or it runs a version that can't be told.`
+
+// drainCommand is `ucp cluster drain`.
+func (c *cli) drainCommand() *cobra.Command {
+	var deadline time.Duration
+	cmd := &cobra.Command{
+		Use:               "drain NAME",
+		Short:             "Let a broker run nothing new until it is resumed",
+		Long:              drainHelp,
+		Example:           "  ucp cluster drain van-3\n  ucp cluster drain van-3 --deadline 10m\n  ucp job list --broker van-3 --state running\n  ucp cluster resume van-3",
+		Args:              exactArgs("the name of a broker"),
+		ValidArgsFunction: c.completeMembers(func(m *api.Member) bool { return m.Drained == nil }),
+	}
+	cmd.Flags().DurationVar(&deadline, "deadline", 0, "move what still runs there after this time (default: never)")
+	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		if deadline < 0 || deadline == 0 && cmd.Flags().Changed("deadline") {
+			return errors.New("--deadline must be positive, such as 10m")
+		}
+		r, err := client.Drain(ctx, args[0], deadline)
+		if err != nil {
+			return err
+		}
+		return c.showDrained(&r)
+	})
+	return cmd
+}
+
+const resumeHelp = `Lets a broker run jobs again that was drained with "ucp cluster drain". Jobs that were moved
+meanwhile stay where they are. One that was not drained stays as it is.
+
+Exit code 1 when there is no such broker.`
+
+// resumeCommand is `ucp cluster resume`.
+func (c *cli) resumeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "resume NAME",
+		Short:             "Let a broker run jobs again that was drained",
+		Long:              resumeHelp,
+		Example:           "  ucp cluster resume van-3\n  ucp cluster resume van-3 -o json",
+		Args:              exactArgs("the name of a broker"),
+		ValidArgsFunction: c.completeMembers(func(m *api.Member) bool { return m.Drained != nil }),
+		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+			r, err := client.Resume(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return c.showDrained(&r)
+		}),
+	}
+}
+
+func (c *cli) showDrained(r *api.DrainedMember) error {
+	return c.show(*r, func(w io.Writer) {
+		know := fmt.Sprintf("; %s it so far%s", plural(r.Replicas, "broker knows", "brokers know"), map[bool]string{true: ", fewer than --replicas"}[r.Degraded])
+		switch {
+		case !r.Drained && !r.Before:
+			row(w, r.Name+" was not drained"+know)
+		case !r.Drained:
+			row(w, r.Name+" runs jobs again"+know)
+		default:
+			row(w, r.Name+" runs no new jobs until `ucp cluster resume "+r.Name+"`"+know)
+			still := plural(r.Running, "job still runs", "jobs still run") + " there"
+			if r.Deadline != 0 && r.Running > 0 {
+				still += ", and is moved at " + clockTime(r.Deadline) + " if it has not ended"
+			}
+			row(w, still)
+		}
+	})
+}
+
+// plural counts things.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// completeMembers completes the names of brokers for which want says yes.
+func (c *cli) completeMembers(want func(*api.Member) bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		const directive = cobra.ShellCompDirectiveNoFileComp
+		client, ok := c.completer(cmd)
+		if !ok || len(args) > 0 {
+			return nil, directive
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
+		defer cancel()
+		l, err := client.Members(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var out []string
+		for _, m := range l.Members {
+			if m.Actor != "" && want(&m) {
+				out = append(out, cobra.CompletionWithDesc(m.Name, m.Status))
+			}
+		}
+		return out, directive
+	}
+}
