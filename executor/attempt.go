@@ -103,7 +103,7 @@ func (a *attempt) execute() job.Result {
 	}
 	defer leave(false)
 	if o.Driver == job.Process {
-		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), o.Memory, maxProcesses)
+		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
 	}
 	r, err := a.handOver(o)

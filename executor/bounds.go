@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/urban-compute/ucp/cgroup"
+	"github.com/urban-compute/ucp/job"
 )
 
 // The memory limit of a native job is for all of its processes together. Each of them has it as its own RLIMIT_DATA,
@@ -14,6 +17,19 @@ const (
 	boundsEvery  = 250 * time.Millisecond // between two looks at the processes of native jobs
 	maxProcesses = 1024                   // of one native job
 )
+
+// oneCore is what a native job may use at least of CPUs that are idle, in millicores, whatever it has asked for. A wasm job,
+// which has one thread, may use that, too.
+const oneCore = 1000
+
+// coreWeight is the weight of a job for each core that it may use, beside that of others: as of a process of workerNice.
+const coreWeight = 110
+
+// boundsOf are the bounds of a native job's control groups.
+func boundsOf(r job.Resources) cgroup.Bounds {
+	cpu := max(r.CPU, oneCore)
+	return cgroup.Bounds{Memory: r.Memory, CPU: cpu, Weight: coreWeight * ((cpu + oneCore - 1) / oneCore), Processes: maxProcesses}
+}
 
 // bounds watches the native programs that run.
 type bounds struct {

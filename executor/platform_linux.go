@@ -306,14 +306,16 @@ func newNest(dir string) cgroup.Nest {
 	return cgroup.NewNest(hex.EncodeToString(sum[:6]))
 }
 
-// limitProcesses lets a native program and its descendants have half of the processes that this user may have: a broker
-// of the same user, which needs threads, outlives a program that starts others without end.
+// limitProcesses leaves a native program and its descendants as many processes as processLimit says: a broker of the same
+// user, which needs threads, outlives a program that starts others without end. How many one job may have of them is for
+// its control group, and for bounds.
 func limitProcesses(pid int) {
 	var old unix.Rlimit
-	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil || old.Max == unix.RLIM_INFINITY {
+	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil {
 		return
 	}
-	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, old.Max/2), Max: old.Max / 2}, nil)
+	most := processLimit(old.Max)
+	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, most), Max: most}, nil)
 }
 
 // killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,

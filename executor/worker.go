@@ -59,7 +59,11 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	if !bornOf(first.Setup.Broker) {
 		return nil // it died before its death was a signal here, and nothing of its directory is ours any more
 	}
-	if first.Setup.Native { // a signal that can be handled: SIGKILL would leave the programs' children behind
+	if first.Setup.Native {
+		if err := keepSecrets(); err != nil {
+			log.Warn("native programs can read this worker", "err", err)
+		}
+		// A signal that can be handled: SIGKILL would leave the programs' children behind.
 		if err := dieWithParent(syscall.SIGTERM); err != nil {
 			log.Warn("this worker may outlive its broker", "err", err)
 		}
