@@ -184,7 +184,12 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		}
 		var r *remote
 		err := a.retryWhileScarce(a.ctx.Done(), func() (err error) {
-			r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
+			if o.Driver == job.Process {
+				err = checkProcesses()
+			}
+			if err == nil {
+				r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
+			}
 			return err
 		})
 		if a.ctx.Err() != nil && err != nil {

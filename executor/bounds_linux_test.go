@@ -72,6 +72,36 @@ func TestProcessesAreLimited(t *testing.T) {
 	require.NotEqual(t, uint64(unix.RLIM_INFINITY), its.Max)
 	require.Equal(t, uint64(4096-256), processLimit(4096), "a part is left to the broker")
 	require.Equal(t, uint64(100), processLimit(200))
+
+	used := userThreads(os.Getuid())
+	require.GreaterOrEqual(t, used, uint64(brokerThreads))
+	require.NoError(t, enoughProcesses(used+leastProcesses, used))
+	require.ErrorIs(t, enoughProcesses(used+leastProcesses-1, used), syscall.EAGAIN)
+}
+
+// Where a user may have few processes, which does not bind root, a native job that would find hardly any is returned, also
+// if it has failed meanwhile.
+func TestFewProcesses(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("NOT TRIED: the limit of processes does not bind root")
+	}
+	r := newRig(t, native)
+	r.runs(r.tiny())
+	var own unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NPROC, &own))
+	limit := func(n uint64) {
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: own.Max}))
+	}
+	defer limit(own.Cur)
+	task := r.sh("echo ready; sleep 2; sleep 1 & sleep 1 || exit 2; exit 2")
+	r.e.Start(task)
+	r.says(task, "ready")
+	limit(userThreads(os.Getuid()) + leastProcesses/2)
+	u := r.ended(task)
+	require.True(t, u.Returned, "%+v", u.Result)
+	require.Contains(t, u.Result.Reason, "processes and threads")
+	limit(own.Cur)
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout))
 }
 
 // A native program has what its job says, and nothing of its broker's: no variable, and no descriptor, not even those

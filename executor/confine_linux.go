@@ -2,8 +2,6 @@ package executor
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,20 +51,4 @@ func confine() (signals bool, err error) {
 		return false, fmt.Errorf("entering a Landlock domain: %w", errno)
 	}
 	return true, nil
-}
-
-// brokerRoom is how many processes and threads of its user a broker keeps for itself, where they are limited: its own, and
-// those of its workers.
-const brokerRoom = 256
-
-// processLimit returns how many processes and threads the user of a native program may have, the broker's own and those of
-// other jobs included, when hard is as many as this broker's user may: a part is left to the broker, which needs threads.
-func processLimit(hard uint64) uint64 {
-	if hard == unix.RLIM_INFINITY {
-		text, err := os.ReadFile("/proc/sys/kernel/threads-max")
-		if _, err2 := fmt.Sscan(strings.TrimSpace(string(text)), &hard); err != nil || err2 != nil || hard == 0 {
-			return unix.RLIM_INFINITY
-		}
-	}
-	return hard - min(hard/2, brokerRoom)
 }

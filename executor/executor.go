@@ -61,6 +61,7 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
+	makeThreads(brokerThreads)
 	var nest cgroup.Nest
 	if cfg.AllowProcess {
 		nest = newNest(cfg.Dir)

@@ -306,18 +306,6 @@ func newNest(dir string) cgroup.Nest {
 	return cgroup.NewNest(hex.EncodeToString(sum[:6]))
 }
 
-// limitProcesses leaves a native program and its descendants as many processes as processLimit says: a broker of the same
-// user, which needs threads, outlives a program that starts others without end. How many one job may have of them is for
-// its control group, and for bounds.
-func limitProcesses(pid int) {
-	var old unix.Rlimit
-	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil {
-		return
-	}
-	most := processLimit(old.Max)
-	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, most), Max: most}, nil)
-}
-
 // killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,
 // or of a broker that was killed together with its workers, so that no process was left to clean up. The
 // programs carry the directory in their environment, wherever they have moved in the process tree.
