@@ -15,6 +15,7 @@ type Limits struct {
 	Memory    int64 // bytes
 	Available int64 // bytes of Memory that are not in use, or that the kernel would give back; at least 1 where Memory is set
 	CPU       int64 // millicores
+	Processes int64 // processes and threads that may be added; at least 1 where they are limited
 
 	// MemoryPressure is the part of the last ten seconds in which some process had to wait for memory, on the whole machine
 	// or in the group on the way where it is most. CPUPressure is likewise for a core, in groups whose CPU is limited: what
@@ -26,7 +27,7 @@ type Limits struct {
 func Read(root fs.FS) Limits {
 	var l Limits
 	l.MemoryPressure = pressure(level{root, "proc/pressure"}.read("memory"))
-	for _, g := range groups(root, "memory", "cpu") {
+	for _, g := range groups(root, "memory", "cpu", "pids") {
 		for dir := g.dir; ; dir = path.Dir(dir) {
 			l.add(level{root, dir}, g.version)
 			if dir == g.top || dir == "." {
@@ -61,6 +62,9 @@ func (l *Limits) add(g level, version int) {
 	if memory > 0 {
 		free := max(memory-max(used-g.stat(reclaimable), 0), 1)
 		l.Memory, l.Available = tightest(l.Memory, memory), tightest(l.Available, free)
+	}
+	if most := g.number("pids.max"); most > 0 {
+		l.Processes = tightest(l.Processes, max(most-g.number("pids.current"), 1))
 	}
 	if quota > 0 && period > 0 {
 		l.CPU = tightest(l.CPU, max(quota*1000/period, 1))

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/urban-compute/ucp/cgroup"
 )
 
 // brokerRoom is how many processes and threads of its user a broker keeps for itself, where they are limited: its own, and
@@ -41,9 +43,12 @@ func limitProcesses(pid int) {
 // broker's doing (rule J12).
 const leastProcesses = 64
 
-// checkProcesses returns an error when a native program would find fewer than leastProcesses. Only an ordinary user's are
-// counted, and only where they are few.
+// checkProcesses returns an error when a native program would find fewer than leastProcesses: in the control groups of this
+// broker, or of those that its user may have, which does not bind root. They are counted only where they are few.
 func checkProcesses() error {
+	if left := cgroup.Read(os.DirFS("/")).Processes; left > 0 && left < leastProcesses {
+		return fmt.Errorf("this broker's control group lets it have %d processes and threads more, and jobs need %d: %w", left, leastProcesses, syscall.EAGAIN)
+	}
 	var own unix.Rlimit
 	if os.Getuid() == 0 || unix.Getrlimit(unix.RLIMIT_NPROC, &own) != nil || own.Cur > countBelow {
 		return nil
