@@ -15,12 +15,19 @@ type Limits struct {
 	Memory    int64 // bytes
 	Available int64 // bytes of Memory that are not in use, or that the kernel would give back; at least 1 where Memory is set
 	CPU       int64 // millicores
+	Processes int64 // processes and threads that may be added; at least 1 where they are limited
+
+	// MemoryPressure is the part of the last ten seconds in which some process had to wait for memory, on the whole machine
+	// or in the group on the way where it is most. CPUPressure is likewise for a core, in groups whose CPU is limited: what
+	// the machine's load does not tell.
+	MemoryPressure, CPUPressure float64
 }
 
 // Read returns the limits of this process. root is the root of the file system, os.DirFS("/") but in tests.
 func Read(root fs.FS) Limits {
 	var l Limits
-	for _, g := range groups(root, "memory", "cpu") {
+	l.MemoryPressure = pressure(level{root, "proc/pressure"}.read("memory"))
+	for _, g := range groups(root, "memory", "cpu", "pids") {
 		for dir := g.dir; ; dir = path.Dir(dir) {
 			l.add(level{root, dir}, g.version)
 			if dir == g.top || dir == "." {
@@ -42,6 +49,10 @@ func (l *Limits) add(g level, version int) {
 		if len(f) == 2 {
 			quota, period = number(f[0]), number(f[1])
 		}
+		l.MemoryPressure = max(l.MemoryPressure, pressure(g.read("memory.pressure")))
+		if quota > 0 {
+			l.CPUPressure = max(l.CPUPressure, pressure(g.read("cpu.pressure")))
+		}
 	} else {
 		// The kernel's own sum over the groups above knows also those that a container does not see.
 		memory = tightest(g.number("memory.limit_in_bytes"), g.stat("hierarchical_memory_limit"))
@@ -52,9 +63,23 @@ func (l *Limits) add(g level, version int) {
 		free := max(memory-max(used-g.stat(reclaimable), 0), 1)
 		l.Memory, l.Available = tightest(l.Memory, memory), tightest(l.Available, free)
 	}
+	if most := g.number("pids.max"); most > 0 {
+		l.Processes = tightest(l.Processes, max(most-g.number("pids.current"), 1))
+	}
 	if quota > 0 && period > 0 {
 		l.CPU = tightest(l.CPU, max(quota*1000/period, 1))
 	}
+}
+
+// pressure reads the part of the last ten seconds in which some process had to wait; 0 where it can't be told.
+func pressure(text string) float64 {
+	_, rest, found := strings.Cut(text, "some avg10=")
+	percent, _, _ := strings.Cut(rest, " ")
+	p, err := strconv.ParseFloat(percent, 64)
+	if !found || err != nil || !(p >= 0 && p <= 100) {
+		return 0
+	}
+	return p / 100
 }
 
 // noLimit is what version 1 says where there is none, less what it rounds to pages.

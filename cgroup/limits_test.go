@@ -34,6 +34,12 @@ func TestLimits(t *testing.T) {
 			}
 			l := Read(tree)
 			got := fmt.Sprintf("limits\nmemory %s, available %s, cpu %dm\n", mib(l.Memory), mib(l.Available), l.CPU)
+			if l.Processes > 0 {
+				got += fmt.Sprintf("processes: %d more\n", l.Processes)
+			}
+			if l.MemoryPressure+l.CPUPressure > 0 {
+				got += fmt.Sprintf("pressure: memory %.4g, cpu %.4g\n", l.MemoryPressure, l.CPUPressure)
+			}
 			if *rewrite {
 				parts[len(parts)-1] = got
 				require.NoError(t, os.WriteFile(name, []byte(strings.Join(parts, "== ")), 0o600))
@@ -50,10 +56,12 @@ func TestLimitsOfNonsense(t *testing.T) {
 	names := []string{
 		"proc/self/cgroup", "proc/self/mountinfo", "c/memory.max", "c/cpu.max", "c/memory.stat", "c/a/memory.max",
 		"m/memory.limit_in_bytes", "m/memory.usage_in_bytes", "m/cpu.cfs_quota_us", "m/cpu.cfs_period_us",
+		"proc/pressure/memory", "c/cpu.pressure", "c/pids.max", "c/pids.current",
 	}
 	pieces := rapid.SampledFrom([]string{
 		"0::/a\n", "4:memory,cpu:/\n", "max", "-1", "0", " ", "\n", "9223372036854771712", "12345", "inactive_file 7\n", "::", "/../..",
 		"32 31 0:29 / /c rw - cgroup2 cgroup2 rw\n", "32 31 0:29 / /m rw - cgroup cgroup rw,memory,cpu\n", `\04`, `\040`, " - ",
+		"some avg10=", "NaN ", "1e300 ", "-3 ", "44.5 ",
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		tree := fstest.MapFS{}
@@ -61,7 +69,10 @@ func TestLimitsOfNonsense(t *testing.T) {
 			tree[name] = &fstest.MapFile{Data: []byte(strings.Join(rapid.SliceOfN(pieces, 0, 6).Draw(t, name), ""))}
 		}
 		l := Read(fs.FS(tree))
-		require.True(t, l.Memory >= 0 && l.Available >= 0 && l.CPU >= 0, "%+v", l)
+		require.True(t, l.Memory >= 0 && l.Available >= 0 && l.CPU >= 0 && l.Processes >= 0, "%+v", l)
 		require.Equal(t, l.Memory > 0, l.Available > 0, "%+v", l)
+		for _, p := range []float64{l.MemoryPressure, l.CPUPressure} {
+			require.True(t, p >= 0 && p <= 1, "%+v", l)
+		}
 	})
 }

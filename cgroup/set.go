@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,8 +24,17 @@ type Group struct {
 // without groups.
 type Set []Group
 
-// Nest is where sets are made: in each hierarchy a group below this process's own, which is there as long as it has sets.
+// Nest is where sets are made: in each hierarchy beside this process, or beside the group that this process has moved into.
+// The Dir of its groups is how the directories of its sets begin.
 type Nest []Group
+
+// Bounds are what the processes of a set together may have.
+type Bounds struct {
+	Memory    int64 // bytes
+	CPU       int64 // millicores
+	Weight    int64 // for cores that others want, too: 1024 is that of one process of the usual priority
+	Processes int64 // and threads
+}
 
 const (
 	// nests is how the groups of all nests begin, those of other brokers in the same group included.
@@ -33,63 +43,86 @@ const (
 	abandoned = time.Minute
 )
 
+// controllers are what a set needs to limit what its processes have.
+var controllers = []string{"cpu", "memory", "pids"}
+
 // NewNest returns a nest, which may be empty: it needs groups that this process may write, as root's are, and those that
 // a service manager has delegated. What is left of an earlier nest of this name, processes that run in it included, is
-// removed, and empty groups that others have left.
+// removed, and empty groups that others have left. In version 2 this process may be moved into a group of its own, so it
+// must not have started others yet.
 func NewNest(name string) (n Nest) {
-	for _, g := range groups(os.DirFS("/"), "memory", "pids") {
+	for _, g := range groups(os.DirFS("/"), controllers...) {
 		own := filepath.Join("/", g.dir)
-		nest := Group{g.version, filepath.Join(own, nests+name), own}
-		left, _ := filepath.Glob(filepath.Join(own, nests+"*", "*"))
-		for _, dir := range left {
+		home := own
+		if g.version == 2 {
+			home = handDown(own, g.dir == g.top, controllers)
+		}
+		nest := Group{g.version, filepath.Join(home, nests+name+"-"), own}
+		if slices.ContainsFunc(n, func(other Group) bool { return other.Dir == nest.Dir }) {
+			continue // a hierarchy of several of the controllers
+		}
+		left, _ := filepath.Glob(filepath.Join(home, nests+"*"))
+		deeper, _ := filepath.Glob(filepath.Join(home, nests+"*", "*")) // where versions before had them
+		for _, dir := range append(deeper, left...) {
 			info, err := os.Stat(dir)
 			switch {
 			case err != nil || !info.IsDir():
-			case filepath.Dir(dir) == nest.Dir:
+			case strings.HasPrefix(dir, nest.Dir), strings.HasPrefix(dir, filepath.Join(home, nests+name)+"/"):
 				_ = Set{{nest.Version, dir, own}}.End() // what can't be ended is in nobody's way
 			case time.Since(info.ModTime()) > abandoned:
 				_ = os.Remove(dir) // which only an empty one is
-				_ = os.Remove(filepath.Dir(dir))
 			}
 		}
-		if err := os.Mkdir(nest.Dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		probe := Group{g.version, nest.Dir + "probe", own}
+		if err := os.Mkdir(probe.Dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		_, err := os.Stat(filepath.Join(nest.Dir, "cgroup.kill"))
+		_, err := os.Stat(filepath.Join(probe.Dir, "cgroup.kill"))
 		if g.version == 1 || err == nil { // a kernel before 5.14 may not be able to start a process into a group
 			n = append(n, nest)
 		}
-		_ = os.Remove(nest.Dir)
+		_ = os.Remove(probe.Dir)
 	}
 	return n
 }
 
-// Make makes a set whose processes together may have so much memory, in bytes, and may be so many. A limit that a
-// hierarchy does not have is not set.
-func (n Nest) Make(name string, memory int64, processes int) (s Set) {
+// period is the time for which a CPU limit counts, in microseconds.
+const period = 100_000
+
+// Make makes a set with bounds. A bound that a hierarchy does not have is not set.
+func (n Nest) Make(name string, b Bounds) (s Set) {
 	for _, nest := range n {
-		g := Group{nest.Version, filepath.Join(nest.Dir, name), nest.Own}
-		_ = os.Mkdir(nest.Dir, 0o755) // it may be there
+		g := Group{nest.Version, nest.Dir + name, nest.Own}
 		if os.Mkdir(g.Dir, 0o755) != nil {
 			continue
 		}
 		s = append(s, g)
-		file := "memory.max"
+		quota := max(b.CPU*period/1000, 1000) // less the kernel does not take
 		if g.Version == 1 {
-			file = "memory.limit_in_bytes"
+			_ = g.set("memory.limit_in_bytes", b.Memory)
+			_ = g.set("cpu.cfs_period_us", period)
+			_ = g.set("cpu.cfs_quota_us", quota)
+			_ = g.set("cpu.shares", b.Weight)
+		} else {
+			_ = g.set("memory.max", b.Memory)
+			_ = g.write("cpu.max", fmt.Sprintf("%d %d", quota, period))
+			_ = g.set("cpu.weight", min(max(b.Weight*100/1024, 1), 10_000))
 		}
-		_ = g.set(file, memory)
-		_ = g.set("pids.max", int64(processes))
+		_ = g.set("pids.max", b.Processes)
 	}
 	return s
 }
 
 func (g Group) set(file string, value int64) error {
+	return g.write(file, strconv.FormatInt(value, 10))
+}
+
+func (g Group) write(file, value string) error {
 	f, err := os.OpenFile(filepath.Join(g.Dir, file), os.O_WRONLY, 0) // not os.WriteFile: it would try to make the file
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(strconv.FormatInt(value, 10))
+	_, err = f.WriteString(value)
 	return errors.Join(err, f.Close())
 }
 
@@ -151,7 +184,6 @@ func (s Set) End() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		_ = os.Remove(filepath.Dir(g.Dir)) // unless other sets are in the nest
 	}
 	return errors.Join(errs...)
 }

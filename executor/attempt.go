@@ -103,7 +103,7 @@ func (a *attempt) execute() job.Result {
 	}
 	defer leave(false)
 	if o.Driver == job.Process {
-		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), o.Memory, maxProcesses)
+		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
 	}
 	r, err := a.handOver(o)
@@ -184,7 +184,12 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		}
 		var r *remote
 		err := a.retryWhileScarce(a.ctx.Done(), func() (err error) {
-			r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
+			if o.Driver == job.Process {
+				err = checkProcesses()
+			}
+			if err == nil {
+				r, err = a.e.pool.acquire(o.Driver == job.Process, o.Module)
+			}
 			return err
 		})
 		if a.ctx.Err() != nil && err != nil {

@@ -2,8 +2,10 @@ package executor
 
 import (
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/urban-compute/ucp/cgroup"
+	"github.com/urban-compute/ucp/job"
 )
 
 // The memory limit of a native job is for all of its processes together. Each of them has it as its own RLIMIT_DATA,
@@ -15,73 +17,43 @@ const (
 	maxProcesses = 1024                   // of one native job
 )
 
-// bounds watches the native programs that run.
-type bounds struct {
-	mu       sync.Mutex
-	programs map[*attempt]int // worker of each
-	changed  chan struct{}    // tells that the first one has come
+// oneCore is what a native job may use at least of CPUs that are idle, in millicores, whatever it has asked for. A wasm job,
+// which has one thread, may use that, too.
+const oneCore = 1000
+
+// coreWeight is the weight of a job for each core that it may use, beside that of others: as of a process of workerNice.
+const coreWeight = 110
+
+// boundsOf are the bounds of a native job's control groups.
+func boundsOf(r job.Resources) cgroup.Bounds {
+	cpu := max(r.CPU, oneCore)
+	return cgroup.Bounds{Memory: r.Memory, CPU: cpu, Weight: coreWeight * ((cpu + oneCore - 1) / oneCore), Processes: maxProcesses}
 }
 
-func newBounds() *bounds {
-	return &bounds{programs: map[*attempt]int{}, changed: make(chan struct{}, 1)}
-}
+// bounds are the attempts whose native programs are watched, each with its worker.
+type bounds struct{ watchList[int] }
 
-// add has an attempt's native program watched, whose worker has the given PID.
-func (b *bounds) add(a *attempt, worker int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.programs[a] = worker
-	select {
-	case b.changed <- struct{}{}:
-	default:
-	}
-}
+func newBounds() *bounds { return &bounds{newWatchList[int]()} }
 
-func (b *bounds) remove(a *attempt) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.programs, a)
-}
+// watch looks at what is to be watched until quit is closed.
+func (b *bounds) watch(quit <-chan struct{}) { b.watchList.watch(quit, boundsEvery, b.look) }
 
-// watch looks at what is to be watched until quit is closed. It sleeps while there is nothing.
-func (b *bounds) watch(quit <-chan struct{}) {
-	looks := time.NewTicker(boundsEvery)
-	looks.Stop()
-	defer looks.Stop()
-	for {
-		select {
-		case <-quit:
-			return
-		case <-b.changed:
-			looks.Reset(boundsEvery)
-		case <-looks.C:
-			if !b.look() {
-				looks.Stop()
-			}
-		}
-	}
-}
-
-// look measures every program once and tells the attempts of those that are beyond their bounds. It reports whether there
-// was one to measure.
-func (b *bounds) look() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.programs) == 0 {
-		return false
+// look measures every program once and tells the attempts of those that are beyond their bounds.
+func (b *bounds) look(_ time.Time, programs map[*attempt]int) {
+	if len(programs) == 0 {
+		return
 	}
 	all := treeOf(processes())
-	for a, worker := range b.programs {
+	for a, worker := range programs {
 		beyond := beyondBounds(all.descendants(worker), a.task.Spec.Resources.Memory)
 		if n := a.groups.OOMKills(); n > 0 {
 			beyond = killedOver(a.task.Spec.Resources.Memory, n)
 		}
 		if beyond != "" {
 			a.tooMuch(beyond, false)
-			delete(b.programs, a)
+			b.remove(a)
 		}
 	}
-	return true
 }
 
 // killedOver is what is said of a job of which the kernel has killed processes over the memory limit of its control group.

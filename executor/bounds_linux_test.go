@@ -1,7 +1,9 @@
 package executor
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/urban-compute/ucp/cgroup"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -65,7 +68,40 @@ func TestProcessesAreLimited(t *testing.T) {
 	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NPROC, nil, &ours))
 	limitProcesses(cmd.Process.Pid)
 	require.NoError(t, unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_NPROC, nil, &its))
-	require.Equal(t, ours.Max/2, its.Max)
+	require.Equal(t, processLimit(ours.Max), its.Max)
+	require.NotEqual(t, uint64(unix.RLIM_INFINITY), its.Max)
+	require.Equal(t, uint64(4096-256), processLimit(4096), "a part is left to the broker")
+	require.Equal(t, uint64(100), processLimit(200))
+
+	used := userThreads(os.Getuid())
+	require.GreaterOrEqual(t, used, uint64(brokerThreads))
+	require.NoError(t, enoughProcesses(used+leastProcesses, used))
+	require.ErrorIs(t, enoughProcesses(used+leastProcesses-1, used), syscall.EAGAIN)
+}
+
+// Where a user may have few processes, which does not bind root, a native job that would find hardly any is returned, also
+// if it has failed meanwhile.
+func TestFewProcesses(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("NOT TRIED: the limit of processes does not bind root")
+	}
+	r := newRig(t, native)
+	r.runs(r.tiny())
+	var own unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NPROC, &own))
+	limit := func(n uint64) {
+		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: own.Max}))
+	}
+	defer limit(own.Cur)
+	task := r.sh("echo ready; sleep 2; sleep 1 & sleep 1 || exit 2; exit 2")
+	r.e.Start(task)
+	r.says(task, "ready")
+	limit(userThreads(os.Getuid()) + leastProcesses/2)
+	u := r.ended(task)
+	require.True(t, u.Returned, "%+v", u.Result)
+	require.Contains(t, u.Result.Reason, "processes and threads")
+	limit(own.Cur)
+	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout))
 }
 
 // A native program has what its job says, and nothing of its broker's: no variable, and no descriptor, not even those
@@ -113,7 +149,9 @@ func TestHiddenDaemonEndsWithItsJob(t *testing.T) {
 	}
 	require.NoError(t, r.e.Close())
 	for _, g := range r.e.nest {
-		require.NoDirExists(t, g.Dir)
+		left, err := filepath.Glob(g.Dir + "*")
+		require.NoError(t, err)
+		require.Empty(t, left)
 	}
 }
 
@@ -131,7 +169,7 @@ func TestBoundsWithoutGroups(t *testing.T) {
 	require.Contains(t, u.Reason, "memory limit 64 MiB exceeded: its ")
 	r.e.nest = nest
 
-	left := nest.Make("left", 1<<30, 10)
+	left := nest.Make("left", cgroup.Bounds{Memory: 1 << 30, CPU: 1000, Weight: 110, Processes: 10})
 	stray := exec.Command("sleep", "1000")
 	stray.SysProcAttr = &syscall.SysProcAttr{}
 	done := make(chan error)
@@ -155,9 +193,51 @@ func TestBoundsWithoutGroups(t *testing.T) {
 // A job whose control groups can't be used runs without.
 func TestGroupsThatCannotBeEntered(t *testing.T) {
 	r := newRig(t, native)
-	for _, g := range []cgroup.Group{{Version: 1, Dir: t.TempDir()}, {Version: 2, Dir: t.TempDir()}} {
+	for _, g := range []cgroup.Group{{Version: 1, Dir: t.TempDir() + "/"}, {Version: 2, Dir: t.TempDir() + "/"}} {
 		r.e.nest = cgroup.Nest{g}
 		require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout))
 	}
 	r.wasReturned(Task{Key: "k", ID: "j", Attempt: "1.a.1", Spec: job.Spec{Driver: job.Process, Command: "no-such-program-here"}}, false, "starting no-such-program-here")
+}
+
+// A native job that starts many busy processes uses the cores that it has asked for, and one at least; the others are left to
+// others.
+func TestCPUOfAllProcessesIsLimited(t *testing.T) {
+	r := newRig(t, native)
+	if !slices.ContainsFunc(r.e.nest, func(g cgroup.Group) bool {
+		return strings.HasPrefix(g.Dir, "/sys/fs/cgroup/cpu") || g.Version == 2 && limitsCPU(filepath.Dir(g.Dir))
+	}) {
+		t.Skip("NOT TRIED: this test needs control groups for the CPU that it may write")
+	}
+	task := r.sh("echo ready; for i in 1 2 3 4; do while :; do :; done & done; wait")
+	task.Spec.Resources.CPU = 100
+	task.Spec.Timeout = clock.Duration(3 * time.Second)
+	r.e.Start(task)
+	r.says(task, "ready")
+	var quota, weight string
+	for _, g := range r.e.nest {
+		for _, file := range []string{"cpu.cfs_quota_us", "cpu.max"} {
+			quota += contentOf(g.Dir + "1/" + file)
+		}
+		for _, file := range []string{"cpu.shares", "cpu.weight"} {
+			weight += contentOf(g.Dir + "1/" + file)
+		}
+	}
+	began := time.Now()
+	u := r.ended(task)
+	require.True(t, u.Result.TimedOut())
+	require.Regexp(t, "^(100000|100000 100000)\n$", quota, "one core")
+	require.Regexp(t, "^(110|10)\n$", weight)
+	require.LessOrEqual(t, u.CPU, time.Since(began)+500*time.Millisecond, "other cores may be idle, and it may use one")
+	require.NotZero(t, u.CPU)
+}
+
+func contentOf(file string) string {
+	b, _ := os.ReadFile(file)
+	return string(b)
+}
+
+// limitsCPU reports whether the groups below one of version 2 can limit the CPU.
+func limitsCPU(dir string) bool {
+	return slices.Contains(strings.Fields(contentOf(filepath.Join(dir, "cgroup.subtree_control"))), "cpu")
 }

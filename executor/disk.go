@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -34,11 +33,9 @@ type diskWatch struct {
 	free    func() (int64, error) // of the file system where jobs run, in bytes
 	reserve int64                 // bytes; negative is none
 
-	mu       sync.Mutex
-	attempts map[*attempt]*written
-	changed  chan struct{} // tells that the first one has come
-	last     int64         // free at the last look
-	pause    time.Time     // until then nobody is looked for whose end gives room
+	watchList[*written]
+	last  int64     // free at the last look
+	pause time.Time // until then nobody is looked for whose end gives room
 }
 
 // written is what is known of the files of one attempt.
@@ -52,8 +49,7 @@ type written struct {
 
 func newDiskWatch(dir string, reserve int64) *diskWatch {
 	return &diskWatch{
-		free: func() (int64, error) { return freeSpace(dir) }, reserve: reserve,
-		attempts: map[*attempt]*written{}, changed: make(chan struct{}, 1),
+		free: func() (int64, error) { return freeSpace(dir) }, reserve: reserve, watchList: newWatchList[*written](),
 	}
 }
 
@@ -83,53 +79,19 @@ func (w *diskWatch) add(a *attempt, o *order, worker int) {
 			given += wholeBlocks(info.Size())
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.attempts[a] = &written{worker: worker, native: o.Driver == job.Process, given: given}
-	select {
-	case w.changed <- struct{}{}:
-	default:
-	}
+	w.watchList.add(a, &written{worker: worker, native: o.Driver == job.Process, given: given})
 }
 
 func wholeBlocks(size int64) int64 { return (size + diskBlock - 1) / diskBlock * diskBlock }
 
-func (w *diskWatch) remove(a *attempt) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.attempts, a)
-}
+// watch looks until quit is closed.
+func (w *diskWatch) watch(quit <-chan struct{}) { w.watchList.watch(quit, freeEvery, w.look) }
 
-// watch looks until quit is closed. It sleeps while nothing runs.
-func (w *diskWatch) watch(quit <-chan struct{}) {
-	looks := time.NewTicker(freeEvery)
-	looks.Stop()
-	defer looks.Stop()
-	for {
-		select {
-		case <-quit:
-			return
-		case <-w.changed:
-			looks.Reset(freeEvery)
-		case now := <-looks.C:
-			if !w.look(now) {
-				looks.Stop()
-			}
-		}
-	}
-}
-
-// look ends who has written too much. It reports whether there is anybody to look at.
-func (w *diskWatch) look(now time.Time) bool {
-	w.mu.Lock()
-	running := make(map[*attempt]*written, len(w.attempts))
-	for a, x := range w.attempts {
-		running[a] = x
-	}
-	w.mu.Unlock()
+// look ends who has written too much.
+func (w *diskWatch) look(now time.Time, running map[*attempt]*written) {
 	if len(running) == 0 {
 		w.last = 0
-		return false
+		return
 	}
 	for a, x := range running {
 		if x.native && !x.ended && !now.Before(x.next) {
@@ -138,17 +100,16 @@ func (w *diskWatch) look(now time.Time) bool {
 	}
 	room, known := w.room()
 	if !known {
-		return true
+		return
 	}
 	taken := w.last - room // since the last look
 	w.last = room
 	if room >= max(leastRoom, 2*taken) || now.Before(w.pause) {
-		return true
+		return
 	}
 	began := time.Now()
 	w.endLargest(running, now, room)
 	w.pause = now.Add(patience * time.Since(began))
-	return true
 }
 
 // endLargest ends the attempt that has written most, unless one that was told to end has yet to.

@@ -23,8 +23,9 @@
 // iteration of every loop, which made a tight loop fifteen times slower. Killing a
 // separate process costs a running job nothing.
 //
-// The process driver runs each native program in a process group of its own. The
-// agent must allow it.
+// The process driver runs each native program in a process group of its own, in control
+// groups where the broker may make them, and where it can neither signal nor trace what
+// it has not started. The agent must allow it.
 //
 // [Executor.Suspend] stops an attempt with SIGSTOP and pauses its timeout. For a wasm
 // job the worker is stopped. For a native job every process that the program has

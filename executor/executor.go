@@ -61,9 +61,13 @@ func New(c Config) (*Executor, error) {
 			return nil, fmt.Errorf("executor: making %s: %w", dir, err)
 		}
 	}
+	makeThreads(brokerThreads)
 	var nest cgroup.Nest
 	if cfg.AllowProcess {
 		nest = newNest(cfg.Dir)
+		if err := keepSecrets(); err != nil {
+			cfg.Logger.Warn("native programs can read this process", "err", err)
+		}
 	}
 	e := &Executor{cfg: cfg, load: loadTimeout, launcher: newLauncher(cfg.Logger, cfg.Spawner), bounds: newBounds(), disk: newDiskWatch(cfg.Dir, cfg.DiskReserve), nest: nest, cleaner: newCleaner(cfg.Logger), tasks: map[taskID]*attempt{}}
 	if e.home, err = os.Stat(cfg.Dir); err != nil {

@@ -306,16 +306,6 @@ func newNest(dir string) cgroup.Nest {
 	return cgroup.NewNest(hex.EncodeToString(sum[:6]))
 }
 
-// limitProcesses lets a native program and its descendants have half of the processes that this user may have: a broker
-// of the same user, which needs threads, outlives a program that starts others without end.
-func limitProcesses(pid int) {
-	var old unix.Rlimit
-	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil || old.Max == unix.RLIM_INFINITY {
-		return
-	}
-	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, old.Max/2), Max: old.Max / 2}, nil)
-}
-
 // killStrays kills the native programs whose job directory is inside dir: those of a worker that was killed,
 // or of a broker that was killed together with its workers, so that no process was left to clean up. The
 // programs carry the directory in their environment, wherever they have moved in the process tree.

@@ -163,6 +163,18 @@ func (g *childGroup) kill() {
 // RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start; the broker looks
 // at their sum (bounds).
 func (w *worker) runProcess(o *order, dir *scratch) report {
+	done := make(chan report)
+	go func() {
+		// The parent-death signal is sent when the parent's thread ends. This one is not let go, since it will be confined: it
+		// ends with its goroutine.
+		runtime.LockOSThread()
+		done <- w.runProgram(o, dir)
+	}()
+	return <-done
+}
+
+// runProgram is runProcess on a thread of its own.
+func (w *worker) runProgram(o *order, dir *scratch) report {
 	o.NeedDir = true
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
 		return unprepared(err)
@@ -170,12 +182,12 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
 		return returned("preparing the job's directory: " + err.Error())
 	}
-	// The parent-death signal is sent when the parent's thread ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	kills := oomKills()
 	if err := w.link.write(fromWorker{Loaded: true}); err != nil { // whatever happens from now on, it may have run
 		return returned(err.Error())
+	}
+	if _, err := confine(); err != nil {
+		w.log.Warn("a native program is not kept from signalling others", "job", o.Name, "err", err)
 	}
 	cmd, pipes, r := w.startProgram(o, dir, o.Groups)
 	if cmd == nil && len(o.Groups) > 0 {

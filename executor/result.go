@@ -52,13 +52,18 @@ func (a *attempt) result(rep report) job.Result {
 }
 
 // blame looks whether a program that failed was at fault: on a machine that can't keep a file it had no chance to keep
-// its own.
+// its own, and where there are hardly any processes left none to start its own.
 func (a *attempt) blame(rep report) report {
 	if rep.Failure == "" || rep.Returned || rep.Permanent || a.stopped {
 		return rep
 	}
 	if err := a.e.keepsFiles(false); err != nil {
 		return returned(fmt.Sprintf("this broker can't keep a file (%v), and the job ended with: %s", err, rep.Failure))
+	}
+	if a.task.Spec.Driver == job.Process {
+		if err := checkProcesses(); err != nil {
+			return returned(fmt.Sprintf("%v, and the job ended with: %s", err, rep.Failure))
+		}
 	}
 	return rep
 }

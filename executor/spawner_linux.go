@@ -55,7 +55,7 @@ func RunSpawner() error {
 	if err := dieWithParent(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("spawner: %w", err)
 	}
-	if err := keepDescriptors(); err != nil {
+	if err := errors.Join(keepDescriptors(), keepSecrets()); err != nil {
 		return fmt.Errorf("spawner: %w", err)
 	}
 	socket := int(os.Stdin.Fd())

@@ -59,7 +59,11 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	if !bornOf(first.Setup.Broker) {
 		return nil // it died before its death was a signal here, and nothing of its directory is ours any more
 	}
-	if first.Setup.Native { // a signal that can be handled: SIGKILL would leave the programs' children behind
+	if first.Setup.Native {
+		if err := keepSecrets(); err != nil {
+			log.Warn("native programs can read this worker", "err", err)
+		}
+		// A signal that can be handled: SIGKILL would leave the programs' children behind.
 		if err := dieWithParent(syscall.SIGTERM); err != nil {
 			log.Warn("this worker may outlive its broker", "err", err)
 		}
@@ -70,7 +74,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 
-	makeThreads()
+	makeThreads(spareThreads)
 	orders, failed := make(chan *order), make(chan error, 2)
 	go func() { failed <- w.listen(ctx, orders) }()
 	go func() { failed <- w.work(context.WithoutCancel(ctx), orders) }()
@@ -82,16 +86,21 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 }
 
-// spareThreads are more than a worker needs: what it blocks in is few things at a time.
-const spareThreads = 8
+const (
+	// spareThreads are more than a worker needs: what it blocks in is few things at a time.
+	spareThreads = 8
+	// brokerThreads are more than a broker usually needs: it waits for its disk, above all. A process ends when it needs a
+	// thread that it can't have.
+	brokerThreads = 48
+)
 
 // makeThreads starts the threads that this process may need later, and leaves them idle. A thread needs a stack, and a job that has
 // taken all of its memory must not make the worker die in the search for one: that looks as if the machine had no more
 // threads, which is no fault of the job.
-func makeThreads() {
+func makeThreads(n int) {
 	var started, all sync.WaitGroup
-	started.Add(spareThreads)
-	for range spareThreads {
+	started.Add(n)
+	for range n {
 		all.Go(func() {
 			runtime.LockOSThread() // a goroutine that keeps its thread while it waits
 			defer runtime.UnlockOSThread()

@@ -32,11 +32,17 @@ func machineCPU() int64 {
 	return n
 }
 
-// machineTight reports whether less than a sixteenth of the memory can still be had: of
-// the machine, or of what the control groups allow.
+// machineTight reports whether less than a sixteenth of the memory can still be had, of
+// the machine or of what the control groups allow, or processes have to wait for it.
 func machineTight() bool {
-	free, group := meminfo("MemAvailable"), cgroup.Read(os.DirFS("/"))
-	return free > 0 && free < meminfo("MemTotal")/16 || group.Memory > 0 && group.Available < group.Memory/16
+	return tight(meminfo("MemTotal"), meminfo("MemAvailable"), cgroup.Read(os.DirFS("/")))
+}
+
+// tightPressure is the part of the time that processes wait for memory from which on it is tight.
+const tightPressure = 0.1
+
+func tight(total, free int64, group cgroup.Limits) bool {
+	return free > 0 && free < total/16 || group.Memory > 0 && group.Available < group.Memory/16 || group.MemoryPressure >= tightPressure
 }
 
 // meminfo reads a line of what Linux tells of memory, in bytes; 0 where it can't be told.
@@ -54,16 +60,22 @@ func meminfo(name string) int64 {
 	return 0
 }
 
-// machineLoad returns how many programs wanted each core in the last minute, as
-// Linux tells; 0 where it can't be told.
+// machineLoad returns how many programs want each core, as Linux tells; 0 where it can't
+// be told. That is the average of the last minute on the whole machine, or, in a control
+// group that may have few cores, what follows from how long programs wait there: half of
+// the time is as if one wanted each core, all of the time as if two did.
 func machineLoad() float64 {
+	return max(loadAverage()/float64(runtime.NumCPU()), 2*cgroup.Read(os.DirFS("/")).CPUPressure)
+}
+
+// loadAverage returns how many programs wanted a core in the last minute.
+func loadAverage() (minute float64) {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return 0
 	}
-	var minute float64
 	if _, err := fmt.Sscan(string(b), &minute); err != nil {
 		return 0
 	}
-	return minute / float64(runtime.NumCPU())
+	return minute
 }

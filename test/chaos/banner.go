@@ -22,14 +22,16 @@ func banner(out io.Writer, o *options) {
 
 // missing are the faults that are left out for want of something, by what they need.
 func (o *options) missing() (out []string) {
-	if why := o.barred[onNetwork]; why != "" {
-		var names []string
-		for _, k := range kinds {
-			if k.needs == onNetwork {
-				names = append(names, k.name)
+	for _, n := range []need{onNetwork, onLoop, onPids} {
+		if why := o.barred[n]; why != "" {
+			var names []string
+			for _, k := range kinds {
+				if k.needs == n {
+					names = append(names, k.name)
+				}
 			}
+			out = append(out, fmt.Sprintf("%s: they need %s; %s", strings.Join(names, ", "), n, why))
 		}
-		out = append(out, fmt.Sprintf("%s: they need %s; %s", strings.Join(names, ", "), onNetwork, why))
 	}
 	if why := o.barred[inBox]; why != "" {
 		out = append(out, fmt.Sprintf("no-inodes, run-read-only, filler: they need %s; %s", inBox, why))

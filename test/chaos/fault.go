@@ -36,6 +36,8 @@ const (
 	onLoopback need = ""
 	onNetwork  need = "a network namespace for each broker"
 	inBox      need = "mounts of our own"
+	onLoop     need = "mounts of our own and loop devices"
+	onPids     need = "a limit of processes"
 )
 
 // kind is a sort of faults: how one is drawn, and about how long it lasts.
@@ -50,7 +52,7 @@ type kind struct {
 }
 
 // kinds is every sort of fault there is.
-var kinds = slices.Concat(processKinds, diskKinds, fewKinds, brokenKinds, networkKinds, fillerKinds)
+var kinds = slices.Concat(processKinds, diskKinds, fewKinds, brokenKinds, networkKinds, fillerKinds, machineKinds)
 
 func kindNames() (out []string) {
 	for _, k := range kinds {

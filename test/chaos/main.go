@@ -106,6 +106,7 @@ func main() {
 	} else if !inside {
 		os.Exit(code)
 	}
+	o.barMachine()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	ok, err := soak(ctx, o)
 	stop()

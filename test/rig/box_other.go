@@ -35,4 +35,19 @@ func (b *Broker) MountReadOnly(string) error { return errLinux }
 // UnmountReadOnly is for Linux alone.
 func (b *Broker) UnmountReadOnly(string) error { return errLinux }
 
+// LimitProcesses is for Linux alone.
+func (b *Broker) LimitProcesses(int) (lift func() error, err error) { return nil, errLinux }
+
+// CanLimitProcesses is an error outside Linux.
+func CanLimitProcesses() error { return errLinux }
+
+// MountFailing is for Linux alone.
+func (b *Broker) MountFailing(string, string) error { return errLinux }
+
+// UnmountFailing is for Linux alone.
+func (b *Broker) UnmountFailing(string, string) error { return errLinux }
+
+// TryLoop is an error outside Linux.
+func TryLoop() error { return errLinux }
+
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -85,7 +85,8 @@ func (n *Network) Filter() string { return n.filter.name() }
 // Place is where broker i runs.
 func (n *Network) Place(i int) Place {
 	return Place{
-		Enter:  []string{"ip", "netns", "exec", namespace(i)},
+		// Its own mounts, too. `ip netns exec` would hide the control groups beneath a new /sys.
+		Enter:  []string{"nsenter", "--net=/run/netns/" + namespace(i), "unshare", "--mount", "--"},
 		Gossip: net.JoinHostPort(addr(i), "7946"), HTTP: net.JoinHostPort(addr(i), "8000"), RPC: "-",
 		Insecure: true,
 	}
