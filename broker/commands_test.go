@@ -166,6 +166,8 @@ var commands = map[string]func(*story){
 	"report":   report,
 	"recover":  func(s *story) { s.w.step(s.node(0), Recovered{}) },
 	"paused":   paused,
+	"loads":    func(s *story) { loads(s, true) },
+	"loaded":   func(s *story) { loads(s, false) },
 	"strategy": strategy,
 	"conflict": conflict,
 	"which": func(s *story) {
@@ -442,6 +444,12 @@ func stopped(s *story) {
 		in.Result = job.Result{Outcome: job.Failed, Reason: "stopped", Started: now, Finished: now, Stdout: &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}}
 	}
 	s.w.step(n, in)
+}
+
+func loads(s *story, on bool) {
+	n := s.node(0)
+	key, run := find(s, n.running)
+	s.w.step(n, Loads{Key: key, Attempt: run.Attempt, On: on})
 }
 
 func paused(s *story) {

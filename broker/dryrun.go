@@ -109,7 +109,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 		c := b.decisions.candidateOn(r, &set)
 		rep, _ := r.Present()
 		switch r.State() {
-		case job.StateRunning:
+		case job.StateRunning, job.StateLoading:
 			c.Began = clock.TimeOf(rep.At)
 			s.Running = append(s.Running, &c)
 		case job.StateSuspended:

@@ -76,12 +76,12 @@ func (o *ownership) replace(r *job.Record) {
 	}
 }
 
-// losses counts the executors that were lost while a job ran there, the present one included: if no other broker
+// losses counts the executors that were lost while a job ran there, or loaded, which takes memory, the present one included: if no other broker
 // was lost at that time, for else a few power cuts would fail every job (rule P4). What our own start has ended
 // says nothing of the job.
 func (o *ownership) losses(r *job.Record) uint64 {
 	p := r.Place
-	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended || !o.members.LostAlone(p.Broker) {
+	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended && !r.Loads() || !o.members.LostAlone(p.Broker) {
 		return r.Losses
 	}
 	return clock.Following(r.Losses)

@@ -100,8 +100,3 @@ func (a *attempts) reportWith(key string, attempt job.Attempt, phase job.Phase, 
 		})
 	})
 }
-
-// reportGoesOn writes that an attempt runs, for the first time or again.
-func (a *attempts) reportGoesOn(key string, attempt job.Attempt) *job.Record {
-	return a.reportWith(key, attempt, job.Running, nil, func(r *job.Record) { r.EndPauses(a.cityNow()) })
-}

@@ -67,6 +67,7 @@ import (
 //	report a j1 returned [began] [never]
 //	                            a's shell could not carry the attempt out; its program may have run; a never can
 //	recover a                   a's shell has found out that it can carry out jobs again
+//	loads a j1, loaded a j1     a's executor says that the module of its attempt is not ready, or that it is now
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
 //	which a                     a's strategy, and what it overrides (rule E5)

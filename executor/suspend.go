@@ -84,7 +84,7 @@ func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
 }
 
 // stepTowardsWanted takes one step towards the wanted state of the attempt in this worker.
-func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) stepTowardsWanted(r *remote, clock *limits, leave func(bool)) {
 	on := a.wantSuspended.Load()
 	if on == a.suspended.Load() || a.awaitsAnswer {
 		return // nothing to do, or the worker's answer must come first
@@ -119,7 +119,7 @@ func (a *attempt) stopGroup(r *remote) {
 
 // holdAnswered handles a worker's answer to a hold. A late answer belongs to the worker's previous job and is
 // ignored.
-func (a *attempt) holdAnswered(h *hold, r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func(bool)) {
 	if h.Order != a.number {
 		return
 	}

@@ -183,6 +183,18 @@ func (w *worker) limitMemory(o *order) {
 	limitOwnMemory(o)
 }
 
+// limitCompiler lets this process use no more cores than the job has asked for, rounded up, while it gets a module ready:
+// compiling makes garbage, which is collected beside it. A smaller share than a core is a matter of priority, as it is
+// when the job runs. It returns how to undo that.
+func (w *worker) limitCompiler(o *order) (undo func()) {
+	if !w.modules.cold(o.Module) {
+		return func() {}
+	}
+	most := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(min(max(int((o.CPU+999)/1000), 1), most))
+	return func() { runtime.GOMAXPROCS(most) }
+}
+
 // run carries out one order and closes its files. Whatever goes wrong is in the report.
 func (w *worker) run(ctx context.Context, o *order) report {
 	dir := newScratch(o.Dir)

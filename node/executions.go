@@ -50,8 +50,13 @@ func (x *executions) act(rd broker.Ready) {
 // report hands an executor's news to the core.
 func (x *executions) report(u executor.Update) {
 	if u.Result == nil {
-		if attempt, ok := x.find(u.Key, u.Attempt); ok && u.Phase == executor.PhaseSuspended {
+		attempt, ok := x.find(u.Key, u.Attempt)
+		switch {
+		case !ok:
+		case u.Phase == executor.PhaseSuspended:
 			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		case u.Phase == executor.PhaseLoading, u.Phase == executor.PhaseLoaded:
+			x.engine.Tell(broker.Loads{Key: u.Key, Attempt: attempt, On: u.Phase == executor.PhaseLoading})
 		}
 		return // that it runs was in the record before it did
 	}

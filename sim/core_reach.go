@@ -411,6 +411,7 @@ var rules = []rule{
 	{"J12", "a returned job is placed at another broker, or again", counted(func(s *broker.Stats) uint64 { return s.Elsewhere })},
 	{"J12", "a broker that withdrew its offer can carry out jobs again", on(func(_ *Core, _ *coreNode, _ broker.Recovered) bool { return true })},
 	{"J13", "what a job without a result had written is kept", on(func(_ *Core, _ *coreNode, x wrote) bool { return x.now.Left() != nil })},
+	{"J14", "a module is not ready", on(func(_ *Core, _ *coreNode, in broker.Loads) bool { return in.On })},
 
 	{"C1", "a job depends on what its submitter had seen", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Created[0].Deps) > 0 })},
 	{"C2", "a job waits for news of what it depends on", counted(func(s *broker.Stats) uint64 { return s.Behind })},
