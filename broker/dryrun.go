@@ -59,7 +59,7 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 	if len(p.Lacks) > 0 {
 		return p
 	}
-	p.Cost = b.ownership.cost(name, r)
+	p.Cost = b.ownership.cost(name, r, 0)
 	if len(placed) > mostPlanned {
 		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
 		return p

@@ -202,6 +202,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
 			a.e.pool.makeRoom()
+			a.e.idle.makeRoom()
 			return r, nil
 		}
 		r.kill()
@@ -221,6 +222,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	defer clock.stop()
 	if !clock.loading {
 		a.notice.end(true)
+		a.e.compiled.used(o.Module)
 	}
 	for {
 		select {
@@ -233,6 +235,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				a.began = true
 				clock.ready()
 				a.notice.end(true)
+				a.e.compiled.used(o.Module)
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
 				a.e.bounds.add(a, r.pid())

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"os"
 	"sync"
 	"time"
 
@@ -14,6 +15,15 @@ import (
 // loadShown is how long a module is not ready before that is told: most are ready sooner, and what is told is written and
 // synced.
 const loadShown = 500 * time.Millisecond
+
+// sizeOf is the size of a module's file, in bytes; 0 if there is none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
 
 // loadNotice tells once that the module of an attempt is not ready, and once that it is.
 type loadNotice struct {

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"errors"
-	"os"
 	"syscall"
 	"time"
 )
@@ -58,10 +57,7 @@ func (a *attempt) wakeUp() {
 // awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended attempt does not take
 // its turn, so that others do not wait for it.
 func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
-	size := int64(0)
-	if info, err := os.Stat(o.Wasm); err == nil {
-		size = info.Size()
-	}
+	size := sizeOf(o.Wasm)
 	for {
 		for a.wantSuspended.Load() {
 			if !a.suspended.Load() {

@@ -99,6 +99,10 @@ type Config struct {
 	// for a while (on a full inbox), but not permanently, because Close waits for it. It must not call Close.
 	Report func(Update)
 
+	// Compiled is told which modules are compiled here, the last used first, whenever that has changed, and before New
+	// returns, if there are any. It may block as Report may. Nil tells nobody.
+	Compiled func([]job.Digest)
+
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
 	// AdoptOrphans makes this process the parent of what killed workers leave behind, and waits for the end of every
@@ -143,6 +147,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Blobs == nil || c.Report == nil {
 		return c, errors.New("executor: Config.Blobs and Config.Report must be set")
+	}
+	if c.Compiled == nil {
+		c.Compiled = func([]job.Digest) {}
 	}
 	if len(c.Worker) == 0 {
 		c.Worker = []string{"worker"}

@@ -40,6 +40,9 @@ func (x *executions) act(rd broker.Ready) {
 		}
 		end(s.Key, s.Attempt.Token())
 	}
+	for _, d := range rd.Prepare {
+		x.runner.Prepare(d)
+	}
 	for _, r := range rd.Run {
 		x.remember(r)
 		x.metrics.Started(r.Waited)
@@ -70,6 +73,9 @@ func (x *executions) report(u executor.Update) {
 	}
 	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
 }
+
+// compiled hands on which modules are compiled here.
+func (x *executions) compiled(digests []job.Digest) { x.engine.Tell(broker.Compiled{Digests: digests}) }
 
 // used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
 func (x *executions) used() (cores, memory float64) { return x.usage.read(x.runner, x.now()) }

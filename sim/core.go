@@ -98,6 +98,7 @@ type coreNode struct {
 	process clock.Actor // as in membership.Member
 	disk    disk        // what is synced
 	blobs   map[string]bool
+	modules []job.Digest // that it has compiled, the last first
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
 	down    time.Time      // since when
@@ -535,6 +536,12 @@ func (c *Core) actOnRuns(n *coreNode, rd broker.Ready, here func(func()) func())
 	}
 	for _, r := range rd.Run {
 		c.run(n, r, here)
+	}
+	for _, d := range rd.Prepare {
+		c.after(5*time.Second, here(func() {
+			n.modules = append([]job.Digest{d}, n.modules...)
+			c.step(n, broker.Compiled{Digests: n.modules[:min(len(n.modules), 256)]})
+		}))
 	}
 }
 
