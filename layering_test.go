@@ -62,6 +62,7 @@ var allowed = map[string][]string{
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"test/slow":       {},
 	"test/story":      {},
 	"tools/mutants":   {},
 

@@ -157,7 +157,7 @@ type Pause struct {
 type Attempt struct {
 	Executor string `json:"executor"`
 	Attempt  string `json:"attempt"` // its token, as in UCP_ATTEMPT
-	// State is queued, running or suspended; or how it ended: succeeded; failed; returned, its broker could not carry it
+	// State is queued, loading, running or suspended; or how it ended: succeeded; failed; returned, its broker could not carry it
 	// out; stopped, since the job was over or another attempt had taken its place; stopping, the job was cancelled or has
 	// expired, and its broker has not said yet what it left; lost, its broker was lost or has not said how it ended.
 	State     string     `json:"state"`

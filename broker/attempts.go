@@ -93,6 +93,7 @@ type run struct {
 	fetching   bool        // its inputs are on their way
 	inputs     missing     // what of them could not be fetched so far
 	started    bool        // the executor was told to run it
+	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
 	stopping   bool        // the executor was told to stop it; what it holds is not free yet
 	requeue    bool        // it is stopped to make room, and runs again later
 	suspending bool        // it was told to stand still
@@ -111,7 +112,7 @@ func (a *attempts) review(r *job.Record) {
 	have := a.runs[key]
 	mine := !r.Finished() && a.ours(r.Place.Actor)
 	if have != nil && (r.Finished() || a.superseded(r, have)) {
-		if !r.Finished() && have.started && !have.stopping {
+		if !r.Finished() && have.started && !have.loading && !have.stopping {
 			a.decisions.ranTwice(r)
 		}
 		a.drop(key, have)
@@ -119,7 +120,7 @@ func (a *attempts) review(r *job.Record) {
 	if x := a.runs[key]; mine && x != nil && x.started && !x.stopping && x.as != r.Place.Attempt {
 		x.as = r.Place.Attempt
 		if x.result == nil {
-			a.report(key, x.as, phaseOf(x), nil)
+			a.reportGoesOn(key, x)
 		}
 		return
 	}
@@ -155,15 +156,8 @@ func (a *attempts) review(r *job.Record) {
 	a.take(r)
 }
 
-func phaseOf(x *run) job.Phase {
-	if x.suspended {
-		return job.Suspended
-	}
-	return job.Running
-}
-
 // superseded reports whether an attempt that this broker holds is to be given up for a newer one:
-// at once if it has not started; if it runs, only when the newer one runs, whichever broker placed
+// at once if it has not started, or loads (rule J14); if it runs, only when the newer one runs, whichever broker placed
 // that. Otherwise a broker that was cut off would take away what healthy ones are doing (rule J7).
 func (a *attempts) superseded(r *job.Record, have *run) bool {
 	switch {
@@ -174,7 +168,7 @@ func (a *attempts) superseded(r *job.Record, have *run) bool {
 	case a.ours(r.Place.Actor):
 		return false // our own older attempt goes on; its result counts
 	}
-	return r.Started()
+	return r.Started() || have.loading && r.Spec.MayRedeploy()
 }
 
 // reportedEnd reports whether this broker has already said how the present
@@ -292,7 +286,7 @@ func (a *attempts) endedWithout(key string) bool {
 func (a *attempts) start(key string) {
 	x := a.runs[key]
 	x.started = true
-	r := a.reportGoesOn(key, x.attempt)
+	r := a.reportGoesOn(key, x)
 	if r == nil {
 		return
 	}

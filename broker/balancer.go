@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -11,8 +12,14 @@ type balancer struct {
 	*core
 	ownership *ownership
 
-	next    time.Time              // when it looks again
-	queuing map[string]job.Attempt // own jobs that queued in vain at the last look
+	next    time.Time       // when it looks again
+	waiting map[string]wait // own jobs that waited in vain at the last look
+}
+
+// wait is how long a job has waited where it is placed.
+type wait struct {
+	attempt job.Attempt
+	since   time.Time
 }
 
 // How owners look for jobs that queue while others are idle (rule J9).
@@ -22,29 +29,32 @@ const (
 )
 
 // balance places jobs elsewhere that have queued for a whole round at a broker that
-// has more than it can run, when another could start them at once (rule J9).
+// has more than it can run, when another could start them at once; and those that have loaded for so long, when another has
+// compiled their module (rules J9, J15).
 func (b *balancer) balance() {
 	if b.now.Before(b.next) {
 		return
 	}
 	b.next = b.now.Add(balanceEvery)
-	before := b.queuing
-	b.queuing = map[string]job.Attempt{}
-	if b.offer.draining || b.jobs.owned[b.self][job.StateQueued] == 0 || !b.somebodyIdle() {
+	before := b.waiting
+	b.waiting = map[string]wait{}
+	if b.offer.draining || b.waits() == 0 || !b.somebodyIdle() {
 		return
 	}
 	moved := 0
-	for _, ref := range b.liveJobs(b.queuesInVain) {
+	for _, ref := range b.liveJobs(b.waitsInVain) {
 		r := b.record(ref.Key)
-		if r == nil || before[ref.Key] != r.Place.Attempt {
-			if r != nil {
-				b.queuing[ref.Key] = r.Place.Attempt
-			}
+		if r == nil {
 			continue
 		}
-		name, actor, ok := b.ownership.choose(r)
-		if !ok || name == r.Place.Broker || moved == balanceMost || !b.fits(name, r.Spec.Resources) {
-			b.queuing[ref.Key] = r.Place.Attempt
+		w := before[ref.Key]
+		if w.attempt != r.Place.Attempt {
+			b.waiting[ref.Key] = wait{r.Place.Attempt, b.now}
+			continue
+		}
+		name, actor, ok := b.better(r, b.now.Sub(w.since))
+		if !ok || moved == balanceMost {
+			b.waiting[ref.Key] = w
 			continue
 		}
 		b.stats.Rebalanced++
@@ -53,17 +63,36 @@ func (b *balancer) balance() {
 	}
 }
 
+// better chooses another broker for a job that has waited so long: one that could start it at once, and where it loads now,
+// one that need not compile its module.
+func (b *balancer) better(r *job.Record, waited time.Duration) (name string, actor clock.Actor, ok bool) {
+	if !r.Loads() {
+		name, actor, ok = b.ownership.choose(r, waited)
+	} else {
+		name, actor, ok = b.ownership.chooseWarm(r)
+	}
+	return name, actor, ok && name != r.Place.Broker && b.fits(name, r.Spec.Resources)
+}
+
+// waits is how many own jobs queue or load.
+func (b *balancer) waits() int {
+	return b.jobs.owned[b.self][job.StateQueued] + b.jobs.owned[b.self][job.StateLoading]
+}
+
 func (b *balancer) due() time.Time {
-	if b.jobs.owned[b.self][job.StateQueued] == 0 {
+	if b.waits() == 0 {
 		return time.Time{}
 	}
 	return b.next
 }
 
-// queuesInVain reports whether an own job waits at a broker that is full.
-func (b *balancer) queuesInVain(r *job.Record) bool {
-	return r.Spec.MayRedeploy() && b.ours(r.Owner.Actor) && r.State() == job.StateQueued && r.Place.NotBefore <= b.cityNow() &&
-		!b.fits(r.Place.Broker, job.Resources{})
+// waitsInVain reports whether an own job waits at a broker that is full, or loads.
+func (b *balancer) waitsInVain(r *job.Record) bool {
+	if !r.Spec.MayRedeploy() || !b.ours(r.Owner.Actor) || r.Place.NotBefore > b.cityNow() {
+		return false
+	}
+	s := r.State()
+	return s == job.StateLoading || s == job.StateQueued && !b.fits(r.Place.Broker, job.Resources{})
 }
 
 // somebodyIdle reports whether any broker has room for a small job.

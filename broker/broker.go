@@ -47,8 +47,9 @@ type Config struct {
 	Retention      time.Duration // how long a finished job is remembered, in uptime of this broker (rules L8, T1)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
 
-	Seed    uint64 // of all random choices
-	Archive ledger.Archive
+	Seed       uint64 // of all random choices
+	Archive    ledger.Archive
+	ModuleSize func(job.Digest) int64 // in bytes, of a module that is here; 0 where it is not known. Nil knows none
 }
 
 // Broker decides. Make one with [New], then [Broker.Load] what was stored. It is the composition
@@ -170,6 +171,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	b.tellState(old, r)
 	b.reviews.later(r.Key())
 	b.decisions.noted(r)
+	b.prepare(r)
 	ended := r.Finished() && (old == nil || !old.Finished())
 	if r.Finished() {
 		b.peers.Await(r.Dots)

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,6 +63,32 @@ func TestCandidatesAreAFew(t *testing.T) {
 	require.Len(t, seen, 51)
 }
 
+// J15: of many brokers those that have compiled the module are always among those that are compared.
+func TestCandidatesWithTheModule(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	s := job.Spec{Driver: job.Wasm, Module: job.Digest(strings.Repeat("e", 64))}
+	warm := []string{"m07", "m33"}
+	for i := range 50 {
+		name := fmt.Sprintf("m%02d", i)
+		actor := clock.Actor(name + "~1")
+		n.seen[name] = membership.Member{Name: name, Actor: actor, Status: membership.Alive}
+		said := wire.Metadata{Name: name, Actor: actor, Capabilities: w.cfg.Capabilities}
+		if slices.Contains(warm, name) {
+			said.Modules = wire.NewModules([]job.Digest{s.Module})
+		}
+		n.b.members.Learn(said, true)
+	}
+	w.roster(n)
+	for range 100 {
+		list := n.b.ownership.candidates(&s, sampled)
+		require.Len(t, list, 1+sampled+len(warm))
+		require.Subset(t, list, warm)
+	}
+	s.Module = job.Digest(strings.Repeat("f", 64))
+	require.Len(t, n.b.ownership.candidates(&s, sampled), 1+sampled)
+}
+
 // J12: who has returned a job is chosen again only when all have, and who never can carry it out is not.
 func TestChooseWhoHasNotReturned(t *testing.T) {
 	w := newCluster("a", "b", "c")
@@ -69,7 +97,7 @@ func TestChooseWhoHasNotReturned(t *testing.T) {
 	chosen := func() map[string]bool {
 		names := map[string]bool{}
 		for range 100 {
-			name, actor, ok := o.choose(r)
+			name, actor, ok := o.choose(r, 0)
 			require.Equal(t, ok, name != "")
 			require.Equal(t, name, actor.Broker())
 			names[name] = true

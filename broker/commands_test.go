@@ -170,7 +170,10 @@ var commands = map[string]func(*story){
 	"drop":     drop,
 	"report":   report,
 	"recover":  func(s *story) { s.w.step(s.node(0), Recovered{}) },
+	"compiled": compiled,
 	"paused":   paused,
+	"loads":    func(s *story) { loads(s, true) },
+	"loaded":   func(s *story) { loads(s, false) },
 	"strategy": strategy,
 	"conflict": conflict,
 	"which": func(s *story) {
@@ -447,6 +450,21 @@ func stopped(s *story) {
 		in.Result = job.Result{Outcome: job.Failed, Reason: "stopped", Started: now, Finished: now, Stdout: &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}}
 	}
 	s.w.step(n, in)
+}
+
+func loads(s *story, on bool) {
+	n := s.node(0)
+	key, run := find(s, n.running)
+	s.w.step(n, Loads{Key: key, Attempt: run.Attempt, On: on})
+}
+
+// compiled says which modules a has compiled: f, b for ffff..., bbbb...
+func compiled(s *story) {
+	var in Compiled
+	for i := 1; s.word(i) != ""; i++ {
+		in.Digests = append(in.Digests, job.Digest(strings.Repeat(s.word(i), 64)))
+	}
+	s.w.step(s.node(0), in)
 }
 
 func paused(s *story) {

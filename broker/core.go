@@ -33,6 +33,7 @@ type core struct {
 	copies  *ack.Waiters[ackWaiter]  // what waits until enough brokers hold it
 	reviews reviews                  // jobs to be looked at
 	offer   offer                    // what this broker takes now
+	modules modules                  // what it has compiled
 	output                           // what the next Ready will say
 	err     error                    // the archive failed: the owner must stop
 	kept    time.Time                // when the clocks were last stored (rule T1)

@@ -59,7 +59,7 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 	if len(p.Lacks) > 0 {
 		return p
 	}
-	p.Cost = b.ownership.cost(name, r)
+	p.Cost = b.ownership.cost(name, r, 0)
 	if len(placed) > mostPlanned {
 		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
 		return p
@@ -109,7 +109,7 @@ func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snap
 		c := b.decisions.candidateOn(r, &set)
 		rep, _ := r.Present()
 		switch r.State() {
-		case job.StateRunning:
+		case job.StateRunning, job.StateLoading:
 			c.Began = clock.TimeOf(rep.At)
 			s.Running = append(s.Running, &c)
 		case job.StateSuspended:

@@ -17,7 +17,7 @@ import (
 // holds reports whether a job has its key now.
 func holds(r *job.Record) bool {
 	s := r.State()
-	return s == job.StateRunning || s == job.StateSuspended
+	return s == job.StateLoading || s == job.StateRunning || s == job.StateSuspended
 }
 
 // keyHolder names the broker where a job with this key belongs: where one holds it, else where the

@@ -256,6 +256,14 @@ type DryRun struct {
 	Past  causal.Context // as in Submit
 }
 
+// Loads says of a [Run] whose module is not ready that it will take a while, On, and then that it is ready, so that the
+// program begins (rule J14). Of one that is ready soon neither is said.
+type Loads struct {
+	Key     string
+	Attempt job.Attempt
+	On      bool
+}
+
 // Reported is what the executor says of a [Run] that has ended. If Stopped is set it ended because
 // of a [Stop], and has no result; Result then only holds what it had written, if that was to be kept. Either way nothing of the attempt is left, and what it held is
 // free.

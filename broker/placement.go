@@ -78,12 +78,12 @@ func (o *ownership) replace(r *job.Record) {
 	}
 }
 
-// losses counts the executors that were lost while a job ran there, the present one included: if no other broker
+// losses counts the executors that were lost while a job ran there, or loaded, which takes memory, the present one included: if no other broker
 // was lost at that time, for else a few power cuts would fail every job (rule P4). What our own start has ended
 // says nothing of the job.
 func (o *ownership) losses(r *job.Record) uint64 {
 	p := r.Place
-	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended || !o.members.LostAlone(p.Broker) {
+	if rep, ok := r.Present(); p.IsZero() || p.Broker == o.self || !ok || rep.Phase != job.Running && rep.Phase != job.Suspended && !r.Loads() || !o.members.LostAlone(p.Broker) {
 		return r.Losses
 	}
 	return clock.Following(r.Losses)
@@ -93,7 +93,7 @@ func (o *ownership) losses(r *job.Record) uint64 {
 // the job stays where it was, and is looked at again when the membership
 // changes. It reports whether there is a new placement.
 func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) bool {
-	name, actor, ok := o.choose(r)
+	name, actor, ok := o.choose(r, 0)
 	if !ok {
 		if r.Place.IsZero() {
 			return false
@@ -142,8 +142,11 @@ const (
 )
 
 // choose picks an executor among the capable live brokers: this one and a few
-// random others, the one with the least cost. Ok is false when none is capable.
-func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bool) {
+// random others, some of them with its module compiled, the one with the least cost. A job that has waited elsewhere for a
+// while has paid that much of what compiling costs: so it waits no longer for one that need not compile than compiling
+// takes, as whoever rents skis until he has paid their price (Karlin et al., "Competitive snoopy caching", 1988).
+// Ok is false when none is capable.
+func (o *ownership) choose(r *job.Record, waited time.Duration) (name string, actor clock.Actor, ok bool) {
 	best := 0.0
 	all := len(o.members.Names())
 	n := sampled
@@ -157,22 +160,53 @@ func (o *ownership) choose(r *job.Record) (name string, actor clock.Actor, ok bo
 		}
 	}
 	for _, c := range candidates {
-		if cost := o.cost(c, r); !ok || cost < best {
+		if cost := o.cost(c, r, waited); !ok || cost < best {
 			best, name, ok = cost, c, true
 		}
 	}
 	return name, o.processAt(name), ok
 }
 
-// candidates lists this broker, if it is capable and takes jobs now, and up to n random others of that sort.
+// chooseWarm is choose among those with the module compiled and room for the job.
+func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, ok bool) {
+	best := 0.0
+	if r.Spec.Exclusive != "" {
+		return "", "", false // its key is where it is
+	}
+	for _, c := range o.untried(r, o.candidates(&r.Spec, sampled)) {
+		if cost := o.cost(c, r, 0); o.isWarm(c, &r.Spec) && o.fits(c, r.Spec.Resources) && (!ok || cost < best) {
+			best, name, ok = cost, c, true
+		}
+	}
+	return name, o.processAt(name), ok
+}
+
+// candidates lists this broker, if it is capable and takes jobs now, up to n random others of that sort, and up to n more
+// that have compiled the module while there are others that have not.
 func (o *ownership) candidates(s *job.Spec, n int) []string {
 	list := slices.DeleteFunc(o.capable(s), func(name string) bool { return o.refuses(name) != "" })
-	own := 0
+	var own []string
 	if len(list) > 0 && list[0] == o.self {
-		own = 1
+		own, list = list[:1:1], list[1:]
 	}
-	for len(list)-own > n {
-		i := own + o.random.Below(len(list)-own)
+	if len(list) <= n {
+		return append(own, list...)
+	}
+	var warm, cold []string
+	for _, name := range list {
+		if s.Module != "" && o.isWarm(name, s) {
+			warm = append(warm, name)
+		} else {
+			cold = append(cold, name)
+		}
+	}
+	return slices.Concat(own, o.some(cold, n), o.some(warm, n))
+}
+
+// some leaves n random names of a list.
+func (o *ownership) some(list []string, n int) []string {
+	for len(list) > n {
+		i := o.random.Below(len(list))
 		list = slices.Delete(list, i, i+1)
 	}
 	return list
@@ -193,10 +227,14 @@ func (c *core) capable(s *job.Spec) (list []string) {
 }
 
 // cost is what placing the job there costs: the load that the broker would then
-// have, and a little for distance and for inputs that must travel.
-func (o *ownership) cost(name string, r *job.Record) float64 {
+// have, and a little for distance and for inputs that must travel; and what compiling its module takes, where that is yet to
+// be done, longer than the job has waited.
+func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float64 {
 	capacity := o.capacity(name)
 	cost := 0.0
+	if price := o.compileTime(&r.Spec) - waited; price > 0 && !o.isWarm(name, &r.Spec) {
+		cost += costPerSecond * price.Seconds()
+	}
 	if name != o.self {
 		if !o.blobs.Has(name, r.Spec.Blobs()) {
 			cost += costNoInputs

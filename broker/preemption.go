@@ -78,7 +78,7 @@ func (a *attempts) resume(key string) {
 		return
 	}
 	x.suspended = false
-	a.reportGoesOn(key, x.as)
+	a.reportGoesOn(key, x)
 	a.out.Resume = append(a.out.Resume, Resume{Key: key, Attempt: x.attempt})
 }
 

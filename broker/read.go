@@ -161,6 +161,8 @@ func (b *Broker) why(r *job.Record) (text string, contends bool) {
 	switch text := b.whyNoTurn(r); {
 	case text != "":
 		return text, false
+	case r.State() == job.StateLoading:
+		return "loading at " + r.Place.Broker + ": its module is compiled there, or waits for its turn to be", false
 	case r.State() == job.StateSuspended:
 		verb = "suspended"
 	case r.State() != job.StateQueued:

@@ -52,6 +52,10 @@ type Ready struct {
 	Suspend []Suspend
 	Resume  []Resume
 
+	// Prepare names modules that are to be compiled when there is nothing else to do, if they are here (rule J15). Whether
+	// they are is told by a Compiled, or never.
+	Prepare []job.Digest
+
 	// Probe asks to find out when this broker can carry out jobs again: it could not, and has withdrawn its offer (rule
 	// J12). It ends in a Recovered.
 	Probe bool

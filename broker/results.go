@@ -89,8 +89,8 @@ func (a *attempts) report(key string, attempt job.Attempt, phase job.Phase, res 
 }
 
 // reportWith is report with a further change in the same update.
-func (a *attempts) reportWith(key string, attempt job.Attempt, phase job.Phase, res *job.Result, more func(*job.Record)) *job.Record {
-	return a.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
+func (a *attempts) reportWith(key string, attempt job.Attempt, phase job.Phase, res *job.Result, more func(*job.Record)) {
+	a.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
 		if old == nil {
 			return nil
 		}
@@ -99,9 +99,4 @@ func (a *attempts) reportWith(key string, attempt job.Attempt, phase job.Phase, 
 			more(r)
 		})
 	})
-}
-
-// reportGoesOn writes that an attempt runs, for the first time or again.
-func (a *attempts) reportGoesOn(key string, attempt job.Attempt) *job.Record {
-	return a.reportWith(key, attempt, job.Running, nil, func(r *job.Record) { r.EndPauses(a.cityNow()) })
 }

@@ -109,7 +109,7 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 		o.decide(r.Key(), job.Failed, fmt.Sprintf("returned %d times, the last time by %s: %s", len(r.Returns), who, back.Reason), nil)
 		return
 	}
-	name, actor, ok := o.choose(r)
+	name, actor, ok := o.choose(r, 0)
 	if !ok {
 		if able := o.capable(&r.Spec); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 && len(o.unasked(r)) == 0 {
 			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so, also those that take none for now

@@ -52,8 +52,10 @@ func (in ListConflicts) step(b *Broker)   { b.decisions.list(in) }
 
 // the executor and the store
 func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
+func (in Loads) step(b *Broker)     { b.attempts.loads(in) }
 func (in Paused) step(b *Broker)    { b.attempts.paused(in) }
 func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
+func (in Compiled) step(b *Broker)  { b.compiledHere(in) }
 func (in Recovered) step(b *Broker) { b.recover() }
 func (in Pushed) step(b *Broker)    { b.pushed(in) }
 func (in Minted) step(b *Broker)    { b.minted(in) }

@@ -21,7 +21,7 @@ import (
 //
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
-//	                            retention=24h retention_count=0 max_losses=3
+//	                            retention=24h retention_count=0 max_losses=3 modules=10: of so many MiB each
 //	                            told: it was told of others to join, and has met none
 //	numbered                    from now on starts are numbered as a store numbers them (rule K1)
 //	crash a [late], restart a [options]
@@ -69,6 +69,8 @@ import (
 //	report a j1 returned [began] [never]
 //	                            a's shell could not carry the attempt out; its program may have run; a never can
 //	recover a                   a's shell has found out that it can carry out jobs again
+//	loads a j1, loaded a j1     a's executor says that the module of its attempt is not ready, or that it is now
+//	compiled a e f              a has compiled the modules e and f, and no others
 //	paused a j1                 a's shell says that the attempt stands still
 //	strategy a NAME [cluster]   a, or with it all brokers, decide conflicts in this way
 //	which a                     a's strategy, and what it overrides (rule E5)
@@ -176,6 +178,9 @@ func (s *story) configure(c *Config) {
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
 	c.Expecting = s.d.HasArg("told")
+	if n := s.number("modules", 0); n > 0 {
+		c.ModuleSize = func(job.Digest) int64 { return n << 20 }
+	}
 	c.KeepStrategy = s.d.HasArg("keep")
 	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))
 	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))

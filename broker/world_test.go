@@ -287,6 +287,9 @@ func (w *world) act(n *node, rd Ready) {
 		delete(n.asked, a.Token)
 		w.saw(a)
 	}
+	for _, d := range rd.Prepare {
+		w.say("%s is to compile %.4s", n.name, d)
+	}
 	if rd.Probe {
 		w.say("%s withdraws its offer", n.name)
 	}

@@ -18,8 +18,7 @@ import (
 
 // Limits of the waits for our own worker processes.
 const (
-	// loadTimeout bounds what happens before the job's own timeout starts to count: compiling its module and
-	// copying its inputs.
+	// loadTimeout bounds how long a worker takes to get the module of a job ready, beside the job's own timeout.
 	loadTimeout = 5 * time.Minute
 	// killDelay is the time beyond the grace period that a worker gets to kill its program and report it,
 	// before the worker itself is killed.
@@ -44,6 +43,7 @@ type attempt struct {
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
 	wake          chan struct{}
+	notice        *loadNotice
 	suspended     atomic.Bool // as last reported
 	awaitsAnswer  bool        // the worker has yet to answer a hold
 
@@ -81,7 +81,11 @@ func (p *workerSlot) get() (workerUse, bool) {
 
 func (a *attempt) run() {
 	defer a.cancel(nil)
+	a.notice = newLoadNotice(a.task.Spec.Driver, func(p Phase) {
+		a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: p})
+	})
 	res := a.execute()
+	a.notice.end(false)
 	a.e.forget(a)
 	a.e.report(Update{
 		Key: a.task.Key, Attempt: a.task.Attempt, Result: &res, Stopped: a.stopped, Returned: a.returned && !a.stopped, Began: a.began,
@@ -129,7 +133,7 @@ func (a *attempt) order() (*order, error) {
 	s := &a.task.Spec
 	o := &order{
 		Number: a.number, Driver: s.Driver, Name: s.Command, Args: s.Args, Env: envOf(&a.task), Dir: a.dir,
-		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, Disk: s.DiskLimit(), NeedDir: len(s.Outputs) > 0,
+		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, Disk: s.DiskLimit(), CPU: s.Resources.CPU, NeedDir: len(s.Outputs) > 0,
 	}
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
 		return nil, fmt.Errorf("native programs are %w on this broker; its agent needs --allow-process", errForbidden)
@@ -203,6 +207,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
 			a.e.pool.makeRoom()
+			a.e.idle.makeRoom()
 			return r, nil
 		}
 		r.kill()
@@ -217,10 +222,13 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
-	own := warm || o.Driver == job.Process // the job's own timeout counts
 	a.began = warm
-	clock := newCountdown(a.timeLimit(own, limit))
-	defer clock.timer.Stop()
+	clock := newLimits(limit, a.e.load, !warm && o.Driver == job.Wasm)
+	defer clock.stop()
+	if !clock.loading {
+		a.notice.end(true)
+		a.e.compiled.used(o.Module)
+	}
 	for {
 		select {
 		case m, ok := <-r.in:
@@ -229,8 +237,10 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				return a.workerDied(r, r.death.report(a.began))
 			case m.Loaded:
 				leave(true)
-				own, a.began = true, true
-				clock.set(a.timeLimit(own, limit))
+				a.began = true
+				clock.ready()
+				a.notice.end(true)
+				a.e.compiled.used(o.Module)
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
 				a.e.bounds.add(a, r.pid())
@@ -255,30 +265,16 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				_ = r.send(toWorker{Kill: a.number}) // if the worker is dead, r.in is closed
 			}
 			a.stepTowardsWanted(r, clock, leave)
-		case <-clock.timer.C:
-			if !own {
-				return a.end(r, returned(fmt.Sprintf("the job was not ready to run after %v", a.e.load)))
-			}
+		case <-clock.load.timer.C:
+			return a.end(r, returned(fmt.Sprintf("the job was not ready to run after %v", a.e.load)))
+		case <-clock.own.timer.C:
 			if limit > 0 {
-				return a.end(r, report{Failure: job.TimeoutReason(limit)})
+				return a.end(r, clock.timedOut(limit))
 			}
 		case <-a.ctx.Done():
 			a.stopped = true
 			return a.end(r, report{Failure: errStopped.Error()})
 		}
-	}
-}
-
-// timeLimit returns how long the present phase may take. "No limit" is a day, after which the countdown is
-// simply set again.
-func (a *attempt) timeLimit(own bool, limit time.Duration) time.Duration {
-	switch {
-	case !own:
-		return a.e.load
-	case limit > 0:
-		return limit
-	default:
-		return 24 * time.Hour
 	}
 }
 

@@ -26,6 +26,7 @@ type compileTurns struct {
 	busy    map[job.Digest]struct{}
 	taken   int64         // bytes of memory that compiling takes now
 	changed chan struct{} // closed, and made anew, when somebody has compiled
+	idle    func()        // ends what is compiled although no job waits for it; nil while that is nothing
 }
 
 func newCompileTurns(free func() int64) *compileTurns {
@@ -55,6 +56,9 @@ func (l *compileTurns) enter(ctx context.Context, d job.Digest, size int64, wake
 			return func(compiled bool) { once.Do(func() { l.leave(d, memory, compiled) }) }, nil
 		}
 		changed := l.changed
+		if l.idle != nil {
+			l.idle()
+		}
 		l.mu.Unlock()
 		select {
 		case <-changed:
@@ -64,6 +68,33 @@ func (l *compileTurns) enter(ctx context.Context, d job.Digest, size int64, wake
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// tryIdle takes the turn to compile a module for which no job waits: only while nobody else compiles, and until a job wants the
+// turn; then yield is called, which must not wait.
+func (l *compileTurns) tryIdle(d job.Digest, size int64, yield func()) (leave func(compiled bool), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.known[d]; known || len(l.busy) > 0 {
+		return nil, false
+	}
+	memory := size * compilerMemory
+	l.busy[d] = struct{}{}
+	l.taken += memory
+	l.idle = yield
+	return func(compiled bool) {
+		l.mu.Lock()
+		l.idle = nil
+		l.mu.Unlock()
+		l.leave(d, memory, compiled)
+	}, true
+}
+
+// know notes that a module is compiled.
+func (l *compileTurns) know(d job.Digest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known[d] = struct{}{}
 }
 
 func (l *compileTurns) leave(d job.Digest, memory int64, compiled bool) {

@@ -5,21 +5,13 @@ import "time"
 // countdown is a timer that can be paused. It belongs to one goroutine.
 type countdown struct {
 	timer  *time.Timer
-	left   time.Duration // what was left when it was last set or paused
+	left   time.Duration // what was left at the beginning, or when it was last paused
 	since  time.Time     // when it last began to run
 	paused bool
 }
 
 func newCountdown(d time.Duration) *countdown {
 	return &countdown{timer: time.NewTimer(d), left: d, since: time.Now()}
-}
-
-// set starts the countdown again with d. While it is paused, d begins to count when run is called.
-func (c *countdown) set(d time.Duration) {
-	c.left, c.since = d, time.Now()
-	if !c.paused {
-		c.timer.Reset(d)
-	}
 }
 
 // pause stops the countdown; a second call has no effect.

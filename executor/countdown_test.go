@@ -32,20 +32,6 @@ func TestPausedCountdownDoesNotCount(t *testing.T) {
 	})
 }
 
-// A module is loaded while its job is suspended: the job's timeout starts to count when it continues.
-func TestCountdownSetWhilePaused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCountdown(time.Second)
-		c.pause()
-		c.set(5 * time.Second)
-		time.Sleep(time.Minute)
-		begin := time.Now()
-		c.run(true)
-		<-c.timer.C
-		require.Equal(t, 5*time.Second, time.Since(begin))
-	})
-}
-
 // A countdown that ran out unnoticed before it was paused fires when it continues.
 func TestCountdownPausedTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,6 +22,8 @@ type Executor struct {
 	pool     *pool
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
+	compiled *compiled
+	idle     *idleCompiler
 	bounds   *bounds
 	disk     *diskWatch
 	nest     cgroup.Nest // where the control groups of native programs are made
@@ -74,6 +76,14 @@ func New(c Config) (*Executor, error) {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
 	e.turns = newCompileTurns(e.freeMemory)
+	e.idle = newIdleCompiler(e)
+	e.compiled = newCompiled(cfg.CacheDir, cfg.Compiled)
+	if err := e.compiled.load(); err != nil {
+		cfg.Logger.Warn("cannot read which modules are compiled; they are compiled again", "dir", cfg.CacheDir, "err", err)
+	}
+	for _, d := range e.compiled.list {
+		e.turns.know(d)
+	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.AdoptOrphans {
 		if err := adoptOrphans(); err != nil {
@@ -86,6 +96,7 @@ func New(c Config) (*Executor, error) {
 	if cfg.AllowProcess {
 		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })
 	}
+	e.helpers.Go(func() { e.idle.run(e.ctx.Done()) })
 	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
 	e.pool.refill()
 	return e, nil
@@ -105,6 +116,7 @@ func (e *Executor) Start(t Task) {
 	a := &attempt{e: e, task: t, wake: make(chan struct{}, 1), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
 	a.ctx, a.cancel = context.WithCancelCause(e.ctx)
 	e.tasks[id] = a
+	e.idle.noteJob()
 	e.attempts.Go(a.run)
 }
 
@@ -156,6 +168,7 @@ func (e *Executor) forget(a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.tasks, taskID{a.task.Key, a.task.Attempt})
+	e.idle.noteJob()
 	e.spent += time.Duration(a.cpu.Load())
 }
 

@@ -57,7 +57,9 @@ type order struct {
 	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
 	Memory  int64             `codec:"memory"`           // bytes
 	Disk    int64             `codec:"disk"`             // bytes
+	CPU     int64             `codec:"cpu"`              // thousandths of a core
 	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
+	Idle    bool              `codec:"idle,omitempty"`   // compile the module, at the lowest priority, and nothing else
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 

@@ -79,12 +79,24 @@ func lowerPriority() error {
 	if err := adoptOrphans(); err != nil {
 		errs = append(errs, err)
 	}
+	return errors.Join(append(errs, eachThread(func(tid int) error { return unix.Setpriority(unix.PRIO_PROCESS, tid, workerNice) }))...)
+}
+
+// idlePriority lets this process run only when nothing else wants to.
+func idlePriority() error {
+	return eachThread(func(tid int) error {
+		return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0)
+	})
+}
+
+// eachThread does something to each thread of this process; new threads inherit what is set.
+func eachThread(set func(tid int) error) error {
 	done := map[string]bool{}
 	for again := true; again; { // until no new thread was started meanwhile by a thread that was not done yet
 		again = false
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
-			return errors.Join(append(errs, err)...)
+			return err
 		}
 		for _, t := range tasks {
 			tid, err := strconv.Atoi(t.Name())
@@ -92,12 +104,12 @@ func lowerPriority() error {
 				continue
 			}
 			done[t.Name()], again = true, true
-			if err := unix.Setpriority(unix.PRIO_PROCESS, tid, workerNice); err != nil && !errors.Is(err, unix.ESRCH) {
-				return errors.Join(append(errs, fmt.Errorf("setpriority: %w", err))...)
+			if err := set(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("the priority of a thread: %w", err)
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // adoptOrphans makes this process the parent of orphans that its descendants leave behind.

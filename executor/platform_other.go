@@ -46,6 +46,8 @@ func RunSpawner() error { return errors.New("spawner: this system has none") }
 
 func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+func idlePriority() error { return nil }
+
 func lowerPriority() error { return nice() }
 
 func limitOwnMemory(*order) {}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -255,13 +256,16 @@ func (r *rig) started(t Task) {
 	})
 }
 
-// phases lists the phases of a task's updates in their order.
-func (r *rig) phases(t Task) string {
+// phases lists the phases of a task's updates in their order, without those of loading: whether these are told depends on
+// how fast the machine is.
+func (r *rig) phases(t Task) string { return r.phasesWithout(t, PhaseLoading, PhaseLoaded) }
+
+func (r *rig) phasesWithout(t Task, these ...Phase) string {
 	var out []string
 	for _, u := range r.of(t) {
 		if u.Result != nil {
 			out = append(out, "ended")
-		} else {
+		} else if !slices.Contains(these, u.Phase) {
 			out = append(out, u.Phase.String())
 		}
 	}

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"errors"
-	"os"
 	"syscall"
 	"time"
 )
@@ -58,10 +57,7 @@ func (a *attempt) wakeUp() {
 // awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended attempt does not take
 // its turn, so that others do not wait for it.
 func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
-	size := int64(0)
-	if info, err := os.Stat(o.Wasm); err == nil {
-		size = info.Size()
-	}
+	size := sizeOf(o.Wasm)
 	for {
 		for a.wantSuspended.Load() {
 			if !a.suspended.Load() {
@@ -84,7 +80,7 @@ func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
 }
 
 // stepTowardsWanted takes one step towards the wanted state of the attempt in this worker.
-func (a *attempt) stepTowardsWanted(r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) stepTowardsWanted(r *remote, clock *limits, leave func(bool)) {
 	on := a.wantSuspended.Load()
 	if on == a.suspended.Load() || a.awaitsAnswer {
 		return // nothing to do, or the worker's answer must come first
@@ -119,7 +115,7 @@ func (a *attempt) stopGroup(r *remote) {
 
 // holdAnswered handles a worker's answer to a hold. A late answer belongs to the worker's previous job and is
 // ignored.
-func (a *attempt) holdAnswered(h *hold, r *remote, clock *countdown, leave func(bool)) {
+func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func(bool)) {
 	if h.Order != a.number {
 		return
 	}

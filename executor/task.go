@@ -28,7 +28,7 @@ type Task struct {
 // Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
 // followed by exactly one with a Result. An attempt that cannot start, for instance because a blob is
 // missing, only has the second. Before the Result, and also before PhaseStarted, PhaseSuspended and
-// PhaseResumed may come in turn. The Result may follow a PhaseSuspended directly.
+// PhaseResumed may come in turn, and PhaseLoading once, then PhaseLoaded. The Result may follow a PhaseSuspended directly.
 type Update struct {
 	Key, Attempt string
 	// Phase says what has happened. It has no meaning when Result is set.
@@ -56,6 +56,8 @@ const (
 	PhaseStarted   Phase = iota // a worker has taken the order
 	PhaseSuspended              // none of its processes runs any more
 	PhaseResumed                // it runs again
+	PhaseLoading                // its module is not ready, so that its program has not begun
+	PhaseLoaded                 // its module is ready
 )
 
 // String returns the phase's name, or its number if it is unknown.
@@ -67,6 +69,10 @@ func (p Phase) String() string {
 		return "suspended"
 	case PhaseResumed:
 		return "resumed"
+	case PhaseLoading:
+		return "loading"
+	case PhaseLoaded:
+		return "loaded"
 	}
 	return fmt.Sprintf("phase %d", uint8(p))
 }
@@ -92,6 +98,10 @@ type Config struct {
 	// Report receives updates on goroutines of the executor; those of one task come in order. It may block
 	// for a while (on a full inbox), but not permanently, because Close waits for it. It must not call Close.
 	Report func(Update)
+
+	// Compiled is told which modules are compiled here, the last used first, whenever that has changed, and before New
+	// returns, if there are any. It may block as Report may. Nil tells nobody.
+	Compiled func([]job.Digest)
 
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
@@ -137,6 +147,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Blobs == nil || c.Report == nil {
 		return c, errors.New("executor: Config.Blobs and Config.Report must be set")
+	}
+	if c.Compiled == nil {
+		c.Compiled = func([]job.Digest) {}
 	}
 	if len(c.Worker) == 0 {
 		c.Worker = []string{"worker"}

@@ -19,7 +19,9 @@ import (
 // runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
 // the job's own timeout counts from then on.
 func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func() error) report {
+	compiled := w.limitCompiler(o)
 	mod, cold, err := w.modules.get(ctx, o.Module, o.Wasm)
+	compiled()
 	if cold {
 		w.cold = true
 	}

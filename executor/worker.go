@@ -192,11 +192,41 @@ func (w *worker) limitMemory(o *order) {
 	limitOwnMemory(o)
 }
 
+// limitCompiler lets this process use no more cores than the job has asked for, rounded up, while it gets a module ready:
+// compiling makes garbage, which is collected beside it. A smaller share than a core is a matter of priority, as it is
+// when the job runs. It returns how to undo that.
+func (w *worker) limitCompiler(o *order) (undo func()) {
+	if !w.modules.cold(o.Module) {
+		return func() {}
+	}
+	most := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(min(max(int((o.CPU+999)/1000), 1), most))
+	return func() { runtime.GOMAXPROCS(most) }
+}
+
+// runIdle compiles a module when the machine has nothing else to do. Afterwards this worker has the lowest priority, and is of no
+// use for jobs.
+func (w *worker) runIdle(ctx context.Context, o *order) report {
+	if err := idlePriority(); err != nil {
+		w.log.Warn("cannot lower this worker's priority", "err", err)
+	}
+	defer w.limitCompiler(o)()
+	_, _, err := w.modules.get(ctx, o.Module, o.Wasm)
+	if err == nil {
+		return report{}
+	}
+	var io *os.PathError
+	return report{Failure: err.Error(), Returned: errors.As(err, &io) || isOurs(err)}
+}
+
 // run carries out one order and closes its files. Whatever goes wrong is in the report.
 func (w *worker) run(ctx context.Context, o *order) report {
 	dir := newScratch(o.Dir)
 	w.limitMemory(o)
 	var r report
+	if o.Idle {
+		return w.runIdle(ctx, o)
+	}
 	switch o.Driver {
 	case job.Wasm:
 		r = w.runWasm(ctx, o, dir, func() error { return w.link.write(fromWorker{Loaded: true}) })

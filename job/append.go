@@ -54,6 +54,11 @@ func appendRecord(b []byte, r *Record) []byte {
 		}
 	}
 	b = stringField(b, "id", r.ID)
+	if l := r.Loading; l != nil {
+		b, n = appendMapHeader(appendString(b, "loading"), 2), n+1
+		b = appendAttempt(appendString(b, "attempt"), &l.Attempt)
+		b = appendDot(appendString(b, "dot"), l.Dot)
+	}
 	if r.Losses != 0 {
 		b, n = uintField(b, "losses", r.Losses), n+1
 	}

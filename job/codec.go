@@ -79,6 +79,8 @@ func (r *Record) validate(spec int) error {
 		return fmt.Errorf("its %d pauses are inconsistent or out of order", len(r.Pauses))
 	case len(r.Returns) > MaxReturns || !canon.Ascending(r.Returns, Return.compare) || slices.ContainsFunc(r.Returns, func(x Return) bool { return !x.valid() }):
 		return fmt.Errorf("its %d returned attempts are inconsistent or out of order", len(r.Returns))
+	case !r.Loading.valid():
+		return errors.New("what it says of a module that is loaded is inconsistent")
 	case r.IsStub():
 		if err := r.validateStub(); err != nil {
 			return err

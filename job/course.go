@@ -22,6 +22,7 @@ type Course struct {
 // The states of an attempt.
 const (
 	AttemptQueued    = "queued"
+	AttemptLoading   = "loading" // as in StateLoading
 	AttemptRunning   = "running"
 	AttemptSuspended = "suspended"
 	AttemptSucceeded = "succeeded"
@@ -76,6 +77,9 @@ func (r *Record) course(rep *Report) Course {
 		}
 	case rep.Phase == Stopped:
 		c.State, c.Ended = AttemptStopped, clock.TimeOf(rep.At)
+	case !over && r.Loading.says(rep):
+		c.State = AttemptLoading
+		return c
 	case rep.Phase == Queued:
 		if c.State = AttemptQueued; over {
 			c.State = AttemptStopped

@@ -19,6 +19,11 @@ func TestCourses(t *testing.T) {
 			r.SetReport(Report{Attempt: attempt(seq), Dot: clock.Dot{Actor: by, Counter: seq}, At: at(seq), Phase: phase, Result: res})
 		}
 	}
+	loads := func(by clock.Actor, seq uint64) func(*Record) {
+		return func(r *Record) {
+			r.SetLoading(Report{Attempt: attempt(seq), Dot: clock.Dot{Actor: by, Counter: seq}, At: at(seq), Phase: Queued})
+		}
+	}
 	placed := func(by clock.Actor, seq uint64) func(*Record) {
 		return func(r *Record) { r.Place = Placement{Attempt: attempt(seq), Broker: by.Broker(), Actor: by} }
 	}
@@ -45,6 +50,8 @@ func TestCourses(t *testing.T) {
 		"not placed":                         {nil, nil},
 		"placed":                             {[]func(*Record){placed("b~1", 1)}, one(AttemptQueued, 0, 0, "")},
 		"runs":                               {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil)}, one(AttemptRunning, began, 0, "")},
+		"loads":                              {[]func(*Record){placed("b~1", 1), loads("b~1", 1)}, one(AttemptLoading, 0, 0, "")},
+		"replaced while it loaded":           {[]func(*Record){loads("b~1", 1), placed("c~1", 2)}, []Course{{Attempt: attempt(1), Executor: "b", State: AttemptStopped}, {Attempt: attempt(2), Executor: "c", State: AttemptQueued}}},
 		"stands still":                       {[]func(*Record){placed("b~1", 1), said("b~1", 1, Suspended, nil)}, one(AttemptSuspended, 0, 0, "")},
 		"succeeded":                          {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Succeeded, ""))}, one(AttemptSucceeded, 5, 6, "")},
 		"failed":                             {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "exit code 3"))}, one(AttemptFailed, 5, 6, "exit code 3")},

@@ -67,6 +67,8 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a return by nobody":                {func(r *Record) { r.Returns[0].By = "" }, "returned attempts"},
 		"a return with a long reason":       {func(r *Record) { r.Returns[0].Reason = strings.Repeat("x", maxReturnReason+1) }, "returned attempts"},
 		"a return of an attempt above all":  {func(r *Record) { r.Returns[0].Attempt.Seq = clock.MaxCounter + 1 }, "returned attempts"},
+		"a module loaded in no report":      {func(r *Record) { r.Loading = &Loading{Attempt: r.Place.Attempt} }, "module"},
+		"a module loaded above all":         {func(r *Record) { r.Loading = &Loading{Attempt: Attempt{Seq: clock.MaxCounter + 1}, Dot: creation.Dot} }, "module"},
 		"a negative try":                    {func(r *Record) { r.Place.Try = -1 }, "place"},
 		"placed nowhere":                    {func(r *Record) { r.Place.Actor = "" }, "place"},
 		"dots out of order":                 {func(r *Record) { r.Dots[0], r.Dots[1] = r.Dots[1], r.Dots[0] }, ""},
@@ -154,6 +156,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 		r.AddReturn(Return{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(i)}, 1 << 20}, By: name(i), At: 1 << 60, Reason: strings.Repeat("r", 2*maxReturnReason), Began: true, Never: true})
 	}
 	require.Len(t, r.Returns, MaxReturns)
+	r.Loading = &Loading{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(0)}, 1 << 20}, Dot: clock.Dot{Actor: name(0), Counter: 1 << 40}}
 	b := r.Encode()
 	t.Logf("%d bytes of %d", len(b), maxRecord)
 	_, err := DecodeRecord(b)

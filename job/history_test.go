@@ -83,7 +83,7 @@ func historyOf(t *rapid.T, actions []string) []*Record {
 
 // actions are what a broker can do with its copy, beside making a stub of it. "hear" is listed twice
 // so that copies are often merged.
-var actions = []string{"hear", "hear", "own", "place", "report", "report", "decide", "seal", "ended", "pause", "go on", "return", "newer field", "restart"}
+var actions = []string{"hear", "hear", "own", "place", "report", "report", "load", "decide", "seal", "ended", "pause", "go on", "return", "newer field", "restart"}
 
 // hear merges another broker's copy, which is encoded and decoded as on the wire.
 func (a *author) hear(of *author) {
@@ -141,6 +141,9 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 	case what == "report" && r.Place.Actor == a.dot.Actor:
 		phase := rapid.SampledFrom([]Phase{Queued, Running, Suspended, Done}).Draw(t, "phase")
 		edit(func(dot clock.Dot, r *Record) { r.SetReport(a.report(dot, r.Place.Attempt, phase)) })
+	case what == "load" && r.Place.Actor == a.dot.Actor && !r.Place.IsZero():
+		phase := rapid.SampledFrom([]Phase{Queued, Running}).Draw(t, "phase")
+		edit(func(dot clock.Dot, r *Record) { r.SetLoading(a.report(dot, r.Place.Attempt, phase)) })
 	case what == "return" && r.Place.Actor == a.dot.Actor && !r.Place.IsZero():
 		edit(func(dot clock.Dot, r *Record) {
 			rep := a.report(dot, r.Place.Attempt, Done)

@@ -57,6 +57,15 @@ func (d *reader) record(r *Record) (spec []byte) {
 		}
 	}
 	r.ID = ID(d.stringField("id"))
+	if d.has("loading") {
+		n--
+		r.Loading = new(Loading)
+		d.expect(d.mapHeader() == 2)
+		d.key("attempt")
+		d.attempt(&r.Loading.Attempt)
+		d.key("dot")
+		r.Loading.Dot = d.dot()
+	}
 	if d.has("losses") {
 		n--
 		r.Losses = d.uint()

@@ -41,6 +41,7 @@ type Record struct {
 	Stub   Digest  `codec:"stub,omitempty"`   // half of the spec's digest, where nothing else is known of the spec (rule M4)
 	Losses uint64  `codec:"losses,omitempty"` // executors that were lost, each alone, while the job ran there (rule P4)
 
+	Loading *Loading `codec:"loading,omitempty"` // the report that says that its attempt loads (rule J14); nil for most jobs
 	Returns []Return `codec:"returns,omitempty"` // attempts that their executors could not carry out, the latest first (rule J12)
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
@@ -206,7 +207,7 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 
 // With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
 // the elements of the record's slices and maps, because the original shares them: it may set fields, and call
-// SetReport, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
+// SetReport, SetLoading, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()

@@ -55,6 +55,11 @@ const timeoutReason = "timeout after "
 // TimeoutReason is the reason of an attempt that ran for as long as its spec's timeout allows.
 func TimeoutReason(timeout time.Duration) string { return timeoutReason + timeout.String() }
 
+// LoadTimeoutReason is the same where the program had not begun.
+func LoadTimeoutReason(timeout time.Duration) string {
+	return TimeoutReason(timeout) + ": it timed out while its module was being compiled"
+}
+
 // TimedOut reports whether the timeout has ended the attempt. The exit code, if there is one, is what the program made
 // of the signal that asked it to end.
 func (r *Result) TimedOut() bool {

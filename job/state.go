@@ -13,6 +13,7 @@ type State string
 const (
 	StatePending   State = "pending"   // no broker has been found that can run it
 	StateQueued    State = "queued"    // it is placed, and waits there for free resources or its inputs
+	StateLoading   State = "loading"   // its broker has started it, and its module is not ready yet: it is compiled, or waits for that
 	StateRunning   State = "running"   // it runs
 	StateSuspended State = "suspended" // it is stopped, but keeps its memory
 	StateSucceeded State = "succeeded" // the last four are final; see Outcome
@@ -22,7 +23,7 @@ const (
 )
 
 // States lists all states in the order of a job's life.
-var States = []State{StatePending, StateQueued, StateRunning, StateSuspended, StateSucceeded, StateFailed, StateCancelled, StateExpired}
+var States = []State{StatePending, StateQueued, StateLoading, StateRunning, StateSuspended, StateSucceeded, StateFailed, StateCancelled, StateExpired}
 
 // Final reports whether a job in this state has ended.
 func (s State) Final() bool {
@@ -39,7 +40,7 @@ func (s State) Final() bool {
 //  1. The sealed verdict decides, or the first one (rules F2, J1).
 //  2. A job that is not placed is pending.
 //  3. A job whose placed attempt was returned is pending, too (rule J12).
-//  4. The executor's report on the present attempt says queued, running or
+//  4. The executor's report on the present attempt says queued, loading (rule J14), running or
 //     suspended; a result without a verdict still counts as running (rule A3).
 //  5. A job that is placed but has no such report is queued.
 func (r *Record) State() State {
@@ -54,6 +55,8 @@ func (r *Record) State() State {
 	}
 	rep, ok := r.Present()
 	switch {
+	case ok && r.Loading.says(&rep):
+		return StateLoading
 	case !ok || rep.Phase == Queued || rep.Phase == Stopped:
 		return StateQueued
 	case rep.Phase == Suspended:
@@ -89,8 +92,8 @@ func (r *Record) Present() (rep Report, ok bool) {
 	return rep, ok
 }
 
-// Started reports whether the placed attempt runs, or has ended by itself: it neither waits, nor was it stopped or
-// returned.
+// Started reports whether the placed attempt runs, or has ended by itself: it neither waits nor loads, nor was it stopped or
+// returned. One that must not run twice has started when its executor was told to (rule J8).
 func (r *Record) Started() bool {
 	rep, ok := r.Present()
 	_, back := r.Returned()

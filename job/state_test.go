@@ -21,11 +21,25 @@ func placed(r *Record) { r.Place = Placement{Attempt: present, Broker: "x", Acto
 
 func says(by clock.Actor, attempt Attempt, phase Phase) func(*Record) {
 	return func(r *Record) {
-		rep := Report{Attempt: attempt, Dot: clock.Dot{Actor: by, Counter: 1 + uint64(len(r.Reports))}, At: 20, Phase: phase}
+		rep := Report{Attempt: attempt, Dot: clock.Dot{Actor: by, Counter: nextCount(r)}, At: 20, Phase: phase}
 		if phase == Done {
 			rep.Result = &Result{Outcome: Succeeded}
 		}
 		r.SetReport(rep)
+	}
+}
+
+// nextCount is higher than the counters of all reports.
+func nextCount(r *Record) (n uint64) {
+	for _, rep := range r.Reports {
+		n = max(n, rep.Dot.Counter)
+	}
+	return n + 1
+}
+
+func loads(by clock.Actor, attempt Attempt, phase Phase) func(*Record) {
+	return func(r *Record) {
+		r.SetLoading(Report{Attempt: attempt, Dot: clock.Dot{Actor: by, Counter: nextCount(r)}, At: 20, Phase: phase})
 	}
 }
 
@@ -45,12 +59,19 @@ func TestState(t *testing.T) {
 		facts []func(*Record)
 		want  State
 	}{
-		"not placed":                      {nil, StatePending},
-		"placed, not reported":            {[]func(*Record){placed}, StateQueued},
-		"the executor waits":              {[]func(*Record){placed, says(executor, present, Queued)}, StateQueued},
-		"it runs":                         {[]func(*Record){placed, says(executor, present, Running)}, StateRunning},
-		"it is suspended":                 {[]func(*Record){placed, says(executor, present, Suspended)}, StateSuspended},
-		"a result without a verdict (A3)": {[]func(*Record){placed, says(executor, present, Done)}, StateRunning},
+		"not placed":                                       {nil, StatePending},
+		"placed, not reported":                             {[]func(*Record){placed}, StateQueued},
+		"the executor waits":                               {[]func(*Record){placed, says(executor, present, Queued)}, StateQueued},
+		"it runs":                                          {[]func(*Record){placed, says(executor, present, Running)}, StateRunning},
+		"it loads (J14)":                                   {[]func(*Record){placed, loads(executor, present, Queued)}, StateLoading},
+		"it loads, and must not run twice (J8)":            {[]func(*Record){placed, loads(executor, present, Running)}, StateLoading},
+		"it has loaded":                                    {[]func(*Record){placed, loads(executor, present, Queued), says(executor, present, Running)}, StateRunning},
+		"it was suspended while it loaded":                 {[]func(*Record){placed, loads(executor, present, Queued), says(executor, present, Suspended)}, StateSuspended},
+		"it was requeued while it loaded":                  {[]func(*Record){placed, loads(executor, present, Queued), says(executor, present, Queued)}, StateQueued},
+		"another executor loads an earlier attempt":        {[]func(*Record){placed, loads("y~1", earlier, Queued), says(executor, present, Queued)}, StateQueued},
+		"placed elsewhere while it loaded":                 {[]func(*Record){loads("y~1", earlier, Queued), placed}, StateQueued},
+		"it is suspended":                                  {[]func(*Record){placed, says(executor, present, Suspended)}, StateSuspended},
+		"a result without a verdict (A3)":                  {[]func(*Record){placed, says(executor, present, Done)}, StateRunning},
 		"the executor's earlier attempt does not count":    {[]func(*Record){placed, says(executor, earlier, Running)}, StateQueued},
 		"another executor's report does not count":         {[]func(*Record){placed, says("y~1", present, Running)}, StateQueued},
 		"a report from before the executor's restart (I1)": {[]func(*Record){placed, says("x~0", present, Running)}, StateQueued},

@@ -106,6 +106,8 @@ type Runner interface {
 	Cancel(key, attempt string)
 	Suspend(key, attempt string)
 	Resume(key, attempt string)
+	// Prepare asks that a module is compiled when there is nothing else to do, if it is here by then.
+	Prepare(job.Digest)
 	// Probe reports what is wrong with this machine, so that it could not carry out a job; nil when nothing is.
 	Probe(context.Context) error
 	Close() error
@@ -121,6 +123,7 @@ type RunnerConfig struct {
 	DiskReserve  int64 // bytes of the disk that jobs leave free; negative is none
 	Logger       *slog.Logger
 	Report       func(executor.Update)
+	Compiled     func([]job.Digest) // is told which modules are compiled here, the last used first
 }
 
 // Defaults of Config.
@@ -298,5 +301,6 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		DiskReserve:  c.DiskReserve,
 		Logger:       c.Logger,
 		Report:       c.Report,
+		Compiled:     c.Compiled,
 	})
 }

@@ -40,6 +40,9 @@ func (x *executions) act(rd broker.Ready) {
 		}
 		end(s.Key, s.Attempt.Token())
 	}
+	for _, d := range rd.Prepare {
+		x.runner.Prepare(d)
+	}
 	for _, r := range rd.Run {
 		x.remember(r)
 		x.metrics.Started(r.Waited)
@@ -50,8 +53,13 @@ func (x *executions) act(rd broker.Ready) {
 // report hands an executor's news to the core.
 func (x *executions) report(u executor.Update) {
 	if u.Result == nil {
-		if attempt, ok := x.find(u.Key, u.Attempt); ok && u.Phase == executor.PhaseSuspended {
+		attempt, ok := x.find(u.Key, u.Attempt)
+		switch {
+		case !ok:
+		case u.Phase == executor.PhaseSuspended:
 			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		case u.Phase == executor.PhaseLoading, u.Phase == executor.PhaseLoaded:
+			x.engine.Tell(broker.Loads{Key: u.Key, Attempt: attempt, On: u.Phase == executor.PhaseLoading})
 		}
 		return // that it runs was in the record before it did
 	}
@@ -65,6 +73,9 @@ func (x *executions) report(u executor.Update) {
 	}
 	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
 }
+
+// compiled hands on which modules are compiled here.
+func (x *executions) compiled(digests []job.Digest) { x.engine.Tell(broker.Compiled{Digests: digests}) }
 
 // used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
 func (x *executions) used() (cores, memory float64) { return x.usage.read(x.runner, x.now()) }

@@ -93,7 +93,7 @@ func New(cfg Config) (n *Node, err error) {
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
 		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, DiskReserve: cfg.DiskReserve,
-		Logger: n.log.With("part", "executor"), Report: n.executions.report,
+		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	n.prober.runner = n.executions.runner
 	return n, err
@@ -183,6 +183,7 @@ func (n *Node) openCore() error {
 		Strategy: n.cfg.Strategy, KeepStrategy: n.cfg.KeepStrategy, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
+		ModuleSize: func(d job.Digest) int64 { size, _ := n.store.Blobs().Has(string(d)); return size },
 	})
 	if err := core.Load(n.store.Scan); err != nil {
 		return fmt.Errorf("reading the jobs in %s: %w", n.cfg.DataDir, err)

@@ -66,6 +66,7 @@ func (r instant) Cancel(key, attempt string) { r.Stop(key, attempt) }
 
 func (instant) Suspend(string, string) {}
 func (instant) Resume(string, string)  {}
+func (instant) Prepare(job.Digest)     {}
 func (r instant) Close() error         { return nil }
 
 func (instant) Probe(context.Context) error { return nil }

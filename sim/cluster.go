@@ -400,6 +400,9 @@ func (s *sleeper) wish(id string, still bool) {
 	}
 }
 
+// Prepare implements node.Runner.
+func (s *sleeper) Prepare(job.Digest) {}
+
 // Probe implements node.Runner.
 func (s *sleeper) Probe(context.Context) error {
 	if why := s.runs.wrong(); why != "" {

@@ -98,6 +98,7 @@ type coreNode struct {
 	process clock.Actor // as in membership.Member
 	disk    disk        // what is synced
 	blobs   map[string]bool
+	modules []job.Digest // that it has compiled, the last first
 	copies  []diskCopy
 	b       *broker.Broker // nil while down
 	down    time.Time      // since when
@@ -536,6 +537,28 @@ func (c *Core) actOnRuns(n *coreNode, rd broker.Ready, here func(func()) func())
 	for _, r := range rd.Run {
 		c.run(n, r, here)
 	}
+	for _, d := range rd.Prepare {
+		c.after(5*time.Second, here(func() {
+			n.modules = append([]job.Digest{d}, n.modules...)
+			c.step(n, broker.Compiled{Digests: n.modules[:min(len(n.modules), 256)]})
+		}))
+	}
+}
+
+// load lets some attempts wait for their module at first, a quarter of the time that they take (rule J14).
+func (c *Core) load(n *coreNode, r broker.Run, takes time.Duration, here func(func()) func()) {
+	if takes < 2*time.Second || c.rand.IntN(3) > 0 {
+		return
+	}
+	say := func(on bool) func() {
+		return here(func() {
+			if _, runs := n.running[r.Key+r.Attempt.Token()]; runs {
+				c.step(n, broker.Loads{Key: r.Key, Attempt: r.Attempt, On: on})
+			}
+		})
+	}
+	c.after(takes/8, say(true))
+	c.after(takes/4, say(false))
 }
 
 // run is one attempt: it takes its time, and mostly succeeds.
@@ -551,6 +574,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 		takes *= 6
 	}
 	fails := c.rand.IntN(10) == 0
+	c.load(n, r, takes, here)
 	var end func()
 	end = func() {
 		if _, still := n.still[id]; still { // it has yet to do what it would have done meanwhile

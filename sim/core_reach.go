@@ -413,6 +413,9 @@ var rules = []rule{
 	{"J12", "a returned job is placed at another broker, or again", counted(func(s *broker.Stats) uint64 { return s.Elsewhere })},
 	{"J12", "a broker that withdrew its offer can carry out jobs again", on(func(_ *Core, _ *coreNode, _ broker.Recovered) bool { return true })},
 	{"J13", "what a job without a result had written is kept", on(func(_ *Core, _ *coreNode, x wrote) bool { return x.now.Left() != nil })},
+	{"J14", "a module is not ready", on(func(_ *Core, _ *coreNode, in broker.Loads) bool { return in.On })},
+	{"J15", "a module is to be compiled where its job may come", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return len(rd.Prepare) > 0 })},
+	{"J15", "a broker has compiled a module", on(func(_ *Core, _ *coreNode, in broker.Compiled) bool { return len(in.Digests) > 0 })},
 
 	{"C1", "a job depends on what its submitter had seen", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Created[0].Deps) > 0 })},
 	{"C2", "a job waits for news of what it depends on", counted(func(s *broker.Stats) uint64 { return s.Behind })},

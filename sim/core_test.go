@@ -21,6 +21,7 @@ import (
 
 func coreConfig() broker.Config {
 	return broker.Config{
+		ModuleSize: func(job.Digest) int64 { return 5 << 20 },
 		Capabilities: wire.Capabilities{
 			Capacity: job.Resources{CPU: 1000, Memory: 1 << 30, IO: 100},
 			Drivers:  []job.Driver{job.Wasm, job.Process},

@@ -47,6 +47,9 @@ type Metadata struct {
 	// earlier version reads Full alone, and places nothing there either.
 	Withdrawn string `codec:"withdrawn,omitempty" json:"withdrawn,omitempty"`
 
+	// Modules are those that it has compiled (rule J15); none of an earlier version.
+	Modules Modules `codec:"modules,omitempty" json:"-"`
+
 	Wall  clock.Time `codec:"wall,omitempty" json:"wall,omitzero"`    // what its own clock showed when it said so; 0 of an older version (rule T2)
 	City  clock.Time `codec:"city,omitempty" json:"city,omitzero"`    // what time it was in the city, as far as it knew, if that was another
 	Unset bool       `codec:"unset,omitempty" json:"unset,omitempty"` // its own clock was never set, and has no vote (rule T2)
@@ -96,6 +99,9 @@ func (r *Metadata) Validate() error {
 	}
 	if len(r.Between) > MaxBetween || slices.ContainsFunc(r.Between, foreign) {
 		return fmt.Errorf("metadata of %.64q with %d starts of its process, or one of another broker; at most %d", r.Name, len(r.Between), MaxBetween)
+	}
+	if err := r.Modules.validate(); err != nil {
+		return fmt.Errorf("metadata of %.64q: %w", r.Name, err)
 	}
 	return checkClock(r.Clock)
 }

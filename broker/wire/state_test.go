@@ -27,7 +27,7 @@ func city(n int) State {
 				Labels: map[string]string{"name": name, "os": "linux", "arch": "arm64", "district": "harbour-north"},
 			},
 			Usage: job.Resources{CPU: 1500, Memory: 1 << 30}, Jobs: map[job.State]int{job.StateRunning: 12, job.StateQueued: 30},
-			Clock: clock.Tips(c),
+			Clock: clock.Tips(c), Modules: make(Modules, MaxModules*shortDigest),
 		})
 	}
 	return s

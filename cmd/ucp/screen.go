@@ -466,7 +466,7 @@ func (s *screen) roomPanel() panel {
 	if len(s.Room) > 1 {
 		text += fmt.Sprintf("; most at %s: %s cores, %s", most.Broker, cores(most.Free.CPU), humanBytes(max(most.Free.Memory, 0)))
 	}
-	runs := s.InAll[string(job.StateRunning)]
+	runs := s.InAll[string(job.StateRunning)] + s.InAll[string(job.StateLoading)]
 	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
 	run := fmt.Sprintf("%d jobs run", runs)
 	if runs == 1 {

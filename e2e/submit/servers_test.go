@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/node/httpd"
 )
@@ -79,6 +80,7 @@ func (noRunner) Stop(string, string)    {}
 func (noRunner) Cancel(string, string)  {}
 func (noRunner) Suspend(string, string) {}
 func (noRunner) Resume(string, string)  {}
+func (noRunner) Prepare(job.Digest)     {}
 func (noRunner) Close() error           { return nil }
 
 func (noRunner) Probe(context.Context) error { return nil }

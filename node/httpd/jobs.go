@@ -366,7 +366,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 			j.Spec = &r.Spec
 		}
 	}
-	if rep, ok := r.Present(); ok && rep.Phase == job.Running {
+	if rep, ok := r.Present(); ok && rep.Phase == job.Running && !r.Loads() {
 		j.StartedAt = clock.TimeOf(rep.At)
 	}
 	if v := r.Verdict(); v != nil {
