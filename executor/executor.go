@@ -22,6 +22,7 @@ type Executor struct {
 	pool     *pool
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
+	account  *account
 	bounds   *bounds
 	disk     *diskWatch
 	nest     cgroup.Nest // where the control groups of native programs are made
@@ -69,7 +70,12 @@ func New(c Config) (*Executor, error) {
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
-	e.turns = newCompileTurns(e.freeMemory)
+	room := int64(0)
+	if cfg.Memory > 0 {
+		room = cfg.Memory + max(cfg.ModuleMemory, 0)
+	}
+	e.account = newAccount(room)
+	e.turns = newCompileTurns(e.account.free)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.AdoptOrphans {
 		if err := adoptOrphans(); err != nil {
@@ -82,6 +88,7 @@ func New(c Config) (*Executor, error) {
 	if cfg.AllowProcess {
 		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })
 	}
+	e.helpers.Go(func() { e.account.watch(e.ctx.Done()) })
 	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
 	e.pool.refill()
 	return e, nil
@@ -153,19 +160,6 @@ func (e *Executor) forget(a *attempt) {
 	defer e.mu.Unlock()
 	delete(e.tasks, taskID{a.task.Key, a.task.Attempt})
 	e.spent += time.Duration(a.cpu.Load())
-}
-
-// freeMemory returns how many bytes of the memory that this broker offers its running jobs have not asked for.
-func (e *Executor) freeMemory() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	free := e.cfg.Memory
-	for _, a := range e.tasks {
-		if _, here := a.worker.get(); here {
-			free -= a.task.Spec.Resources.Memory
-		}
-	}
-	return max(free, 0)
 }
 
 // report passes an update on, unless Close has begun.

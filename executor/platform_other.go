@@ -60,6 +60,8 @@ func limitProcesses(int) {}
 
 func (p process) ownMemory() int64 { return p.rss() }
 
+func (p process) proportional() int64 { return p.rss() }
+
 func oomKills() int { return 0 }
 
 func killOrphans() {
