@@ -249,6 +249,23 @@ func TestAccount(t *testing.T) {
 	})
 }
 
+// A job whose code the disk can't give any more is not at fault.
+func TestCodeThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	r := newRig(t, func(c *Config) { c.CacheDir = dir })
+	endless := r.put([]byte("\x00asm\x01\x00\x00\x00" +
+		"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + "\x05\x03\x01\x00\x01" +
+		"\x07\x13\x02\x06memory\x02\x00\x06_start\x00\x00" +
+		"\x0a\x09\x01\x07\x00\x03\x40\x0c\x00\x0b\x0b"))
+	task := r.module(endless)
+	r.e.Start(task)
+	require.Eventually(t, func() bool { return r.e.MemoryUse().Modules > 0 }, time.Minute, time.Millisecond)
+	require.NoError(t, os.Truncate(codeFile(dir, endless), 0))
+	u := r.ended(task)
+	require.True(t, u.Returned, "%+v", u.Result)
+	require.Contains(t, u.Result.Reason, "can't be read any more")
+}
+
 // A module that has its worker take memory beside its own, here for a deep recursion, ends as one over its limit.
 func TestStackIsMemory(t *testing.T) {
 	const depth = "\xc0\x8d\xb7\x01" // 3,000,000, about 190 MB of the engine's stack
