@@ -310,11 +310,14 @@ type Coordination struct {
 	Jobs         map[job.State]int `json:"jobs"`           // unfinished jobs owned here, by state; wherever they run
 	Here         *Here             `json:"here,omitempty"` // jobs placed here, whoever owns them; null from an earlier version
 	Capacity     job.Resources     `json:"capacity"`
-	Usage        job.Resources     `json:"usage"`    // what running jobs have asked for
-	Draining     bool              `json:"draining"` // about to leave
-	Drained      *Drain            `json:"drained,omitempty"`
-	DiskFull     bool              `json:"disk_full"` // no new jobs until there is room
-	Withdrawn    string            `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
+	Usage        job.Resources     `json:"usage"` // what running jobs have asked for
+	// WorkerMemory is what jobs, their workers and their modules may take of memory here, and take; null from an earlier
+	// version, and where the system does not tell.
+	WorkerMemory *WorkerMemory `json:"worker_memory,omitempty"`
+	Draining     bool          `json:"draining"` // about to leave
+	Drained      *Drain        `json:"drained,omitempty"`
+	DiskFull     bool          `json:"disk_full"` // no new jobs until there is room
+	Withdrawn    string        `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
 	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
 	Unproven    bool   `json:"unaudited"`
@@ -344,6 +347,18 @@ type Coordination struct {
 type Here struct {
 	Running int `json:"running"` // hold room, those that stand still among them
 	Queued  int `json:"queued"`  // wait for room, or for an exclusive key
+}
+
+// WorkerMemory is the memory of a broker's workers, in bytes.
+type WorkerMemory struct {
+	Room      int64 `json:"room"`      // that all may have: --memory and --module-memory
+	Accounted int64 `json:"accounted"` // Limits, Workers, Loading and Modules together
+	Limits    int64 `json:"limits"`    // of the jobs that run
+	Workers   int64 `json:"workers"`   // of the workers themselves
+	Idle      int64 `json:"idle"`      // of Workers, what idle ones have; they are ended before a job waits for memory
+	Loading   int64 `json:"loading"`   // that modules take while they are compiled or loaded
+	Modules   int64 `json:"modules"`   // compiled code, once for all workers
+	Resident  int64 `json:"resident"`  // what is in use of all that, by measurement; shared pages count once
 }
 
 // Peer is one other broker in Coordination.

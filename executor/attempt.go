@@ -47,6 +47,8 @@ type attempt struct {
 	suspended     atomic.Bool // as last reported
 	awaitsAnswer  bool        // the worker has yet to answer a hold
 
+	roomUntil time.Time // when it has waited long enough for memory
+
 	beyond atomic.Pointer[excess] // why it must end: what it takes is more than it may, or than there is
 
 	// Usage reads these from other goroutines.
@@ -100,22 +102,18 @@ func (a *attempt) execute() job.Result {
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
 	}
-	leave, err := a.awaitTurn(o)
-	if err != nil {
-		a.stopped = true
-		return a.unheld(report{Failure: errStopped.Error()})
-	}
-	defer leave(false)
 	if o.Driver == job.Process {
 		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
 	}
-	r, err := a.handOver(o)
+	r, leave, err := a.begin(o)
 	if err != nil {
 		_ = a.groups.End() // nothing is in it
 		a.stopped = errors.Is(err, errStopped)
-		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped})
+		var memory tooLittle
+		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped, Permanent: errors.As(err, &memory) && memory.ever})
 	}
+	defer leave(false)
 	a.e.disk.add(a, o, r.pid())
 	rep := a.watch(r, o, leave)
 	a.e.disk.remove(a)
@@ -179,6 +177,22 @@ func envOf(t *Task) []string {
 	return append(env, "UCP_ATTEMPT="+t.Attempt, "UCP_JOB_ID="+string(t.ID))
 }
 
+// begin has a worker begin the order, once it is the attempt's turn and there is room for it.
+func (a *attempt) begin(o *order) (r *remote, leave func(bool), err error) {
+	for {
+		if leave, err = a.awaitTurn(o); err != nil {
+			return nil, nil, errStopped
+		}
+		if r, err = a.handOver(o); err == nil {
+			return r, leave, nil
+		}
+		leave(false)
+		if !errors.Is(err, errWoken) {
+			return nil, nil, err
+		}
+	}
+}
+
 // handOver gives the order to a worker and reports that the attempt has started. Only now is it noticed that
 // a worker died while it was idle; nothing had begun in it, so another worker is tried.
 func (a *attempt) handOver(o *order) (*remote, error) {
@@ -202,14 +216,17 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err = a.room(r, o); err != nil {
+			return nil, err
+		}
 		a.worker.set(workerUse{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
 			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
-			a.e.pool.makeRoom()
 			a.e.idle.makeRoom()
 			return r, nil
 		}
+		a.e.account.remove(a)
 		r.kill()
 		if try == 3 {
 			return nil, fmt.Errorf("giving the job to a worker: %w", err)
@@ -237,6 +254,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 				return a.workerDied(r, r.death.report(a.began))
 			case m.Loaded:
 				leave(true)
+				a.nowLoaded(r, o, m.Code)
 				a.began = true
 				clock.ready()
 				a.notice.end(true)
@@ -287,9 +305,11 @@ func (a *attempt) giveBack(r *remote, done *report) {
 		for _, d := range done.Warm {
 			r.warm[d] = struct{}{}
 		}
+		maps.DeleteFunc(r.code, func(d job.Digest, _ int64) bool { _, here := r.warm[d]; return !here })
 	}
 	a.noteCPU(done.CPU - r.before)
 	a.worker.set(workerUse{})
+	a.e.account.remove(a)
 	r.before = done.CPU
 	a.group = 0
 	a.e.pool.release(r)
@@ -352,6 +372,7 @@ func (a *attempt) workerDied(r *remote, rep report) report {
 	}
 	a.noteCPU(r.spent - r.before)
 	a.worker.set(workerUse{})
+	a.e.account.remove(a)
 	rep.Began, rep.Touched = a.began, true
 	return rep
 }

@@ -12,9 +12,9 @@ import (
 // but some waiting.
 const maxKnown = 4096
 
-// compilerMemory is how many times its size the memory is that compiling a module takes: 20 to 24 were measured, of modules of
-// 5 to 49 MB (docs/performance.md).
-const compilerMemory = 24
+// compilerMemory is how many times its size the memory is that compiling a module takes: 17 to 27 were measured, of modules of
+// 5 to 49 MB (docs/performance.md); the largest of those with few, large functions.
+const compilerMemory = 28
 
 // compileTurns lets only one worker at a time compile a module that is new to this broker, since what that takes is
 // many times the module, and no job has asked for it; and others beside it only where the running jobs leave enough memory

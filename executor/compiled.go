@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -22,20 +21,8 @@ type compiled struct {
 	list []job.Digest
 }
 
-// engineModule is the module of which the engine's version is a part of the cache's name: what another version has compiled
-// is no use.
-const engineModule = "github.com/tetratelabs/wazero"
-
 func newCompiled(cacheDir string, tell func([]job.Digest)) *compiled {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, d := range info.Deps {
-			if d.Path == engineModule {
-				version = d.Version
-			}
-		}
-	}
-	return &compiled{dir: filepath.Join(cacheDir, "compiled-"+version), tell: tell}
+	return &compiled{dir: filepath.Join(cacheDir, "compiled-"+engineVersion()), tell: tell} // what another version has compiled is no use
 }
 
 // load reads which modules earlier starts have compiled, the latest first, and tells of them.

@@ -36,8 +36,9 @@
 // [Executor.Usage] measures the running attempts from /proc.
 //
 // Goroutines of an [Executor], all of which Close waits for: one for each attempt, one
-// for each worker process (its reader), the one that measures native programs, the one
-// that looks at the disk, the one that compiles modules for which no job waits, the pool's janitor, the directory cleaner,
+// for each worker process (its reader), the one that measures native programs, the one that measures the
+// workers of modules, the one that looks at the disk, the one that compiles modules for which no job waits,
+// the pool's janitor, the directory cleaner,
 // the launcher (a locked thread, because Linux delivers the parent-death signal when the
 // parent's thread ends), one for each spawner, which waits for its end, one for each process
 // that keeps what it writes to stderr, and short-lived ones that start spare workers.

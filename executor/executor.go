@@ -24,6 +24,7 @@ type Executor struct {
 	turns    *compileTurns
 	compiled *compiled
 	idle     *idleCompiler
+	account  *account
 	bounds   *bounds
 	disk     *diskWatch
 	nest     cgroup.Nest // where the control groups of native programs are made
@@ -75,7 +76,12 @@ func New(c Config) (*Executor, error) {
 	if e.home, err = os.Stat(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("executor: looking at %s: %w", cfg.Dir, err)
 	}
-	e.turns = newCompileTurns(e.freeMemory)
+	room := int64(0)
+	if cfg.Memory > 0 {
+		room = cfg.Memory + max(cfg.ModuleMemory, 0)
+	}
+	e.account = newAccount(room)
+	e.turns = newCompileTurns(e.account.free)
 	e.idle = newIdleCompiler(e)
 	e.compiled = newCompiled(cfg.CacheDir, cfg.Compiled)
 	if err := e.compiled.load(); err != nil {
@@ -97,6 +103,7 @@ func New(c Config) (*Executor, error) {
 		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })
 	}
 	e.helpers.Go(func() { e.idle.run(e.ctx.Done()) })
+	e.helpers.Go(func() { e.account.watch(e.ctx.Done()) })
 	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
 	e.pool.refill()
 	return e, nil
@@ -170,19 +177,6 @@ func (e *Executor) forget(a *attempt) {
 	delete(e.tasks, taskID{a.task.Key, a.task.Attempt})
 	e.idle.noteJob()
 	e.spent += time.Duration(a.cpu.Load())
-}
-
-// freeMemory returns how many bytes of the memory that this broker offers its running jobs have not asked for.
-func (e *Executor) freeMemory() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	free := e.cfg.Memory
-	for _, a := range e.tasks {
-		if _, here := a.worker.get(); here {
-			free -= a.task.Spec.Resources.Memory
-		}
-	}
-	return max(free, 0)
 }
 
 // report passes an update on, unless Close has begun.

@@ -2,55 +2,64 @@ package executor
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/job"
 )
 
-// TestModuleMemoryFigures measures what real modules, programs of the Go distribution, make of a worker: resident memory at
-// most while they are compiled and loaded, and what it keeps. Run it with
+// TestModuleMemoryFigures measures what real modules, programs of the Go distribution, make of a worker that runs them as jobs of 64
+// MiB: how long it takes, and the resident memory of all workers against what is accounted. Run it with
 //
 //	UCP_FIGURES=1 go test ./executor -run ModuleMemoryFigures -v -timeout 0
+//
+// or with the name of one program instead of 1.
 func TestModuleMemoryFigures(t *testing.T) {
-	if os.Getenv("UCP_FIGURES") == "" {
+	which := os.Getenv("UCP_FIGURES")
+	if which == "" {
 		t.Skip("figures, not a test: UCP_FIGURES=1 measures")
 	}
-	modules, compiled := t.TempDir(), t.TempDir()
-	for _, name := range []string{"gofmt", "vet", "compile"} {
-		file := filepath.Join(modules, name)
-		build := exec.Command("go", "build", "-o", file, "cmd/"+name)
-		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
-		out, err := build.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		b, err := os.ReadFile(file)
-		require.NoError(t, err)
+	compiled := t.TempDir()
+	for _, name := range []string{"gofmt", "asm", "link", "vet", "compile"} {
+		if which != "1" && which != name {
+			continue
+		}
+		b := goProgram(t, name)
 		for _, how := range []string{"compiled", "from the disk's cache"} {
-			r := newRig(t, func(c *Config) { c.CacheDir = compiled })
-			spare := func() (pid int) {
-				require.Eventually(t, func() bool {
-					r.e.pool.mu.Lock()
-					defer r.e.pool.mu.Unlock()
-					for _, w := range r.e.pool.idle {
-						pid = w.pid()
+			r := newRig(t, func(c *Config) { c.CacheDir, c.Memory, c.ModuleMemory = compiled, 1<<30, 1<<30 })
+			r.e.load = time.Hour // however busy the machine is
+			module := r.put(b)
+			for _, how := range []string{how, "warm"} {
+				task := r.module(module, "-V")
+				began := time.Now()
+				r.e.Start(task)
+				var most, accounted int64
+				worst := 0.0
+				for ended := false; !ended; {
+					all := r.of(task)
+					ended = len(all) > 0 && all[len(all)-1].Result != nil
+					use := r.e.MemoryUse().Accounted()
+					have := r.resident()
+					use = max(use, r.e.MemoryUse().Accounted())
+					if have > most {
+						most, accounted = have, use
 					}
-					return pid != 0
-				}, time.Minute, time.Millisecond)
-				return pid
+					worst = max(worst, float64(have)/float64(use))
+					time.Sleep(5 * time.Millisecond) // between two measurements of real processes
+				}
+				took := time.Since(began)
+				require.NotEqual(t, job.Outcome(""), r.ended(task).Result.Outcome)
+				load, err := os.ReadFile("/proc/loadavg")
+				require.NoError(t, err)
+				minute, _, _ := strings.Cut(string(load), " ")
+				after := r.e.MemoryUse()
+				t.Logf("%s, %s, %s: %.2f s; at most %s resident of %s accounted, worst %.2f; afterwards %s resident, %s accounted, %s of it code; load %s",
+					name, bytesOf(int64(len(b))), how, took.Seconds(), bytesOf(most), bytesOf(accounted), worst,
+					bytesOf(r.resident()), bytesOf(after.Accounted()), bytesOf(after.Modules), minute)
 			}
-			resident := func(pid int) int64 { p, _ := readProcess(pid); return p.rss() }
-			pid, most := spare(), int64(0)
-			task := r.module(r.put(b), "-V")
-			began := time.Now()
-			r.e.Start(task)
-			ended := func() bool { all := r.of(task); return len(all) > 0 && all[len(all)-1].Result != nil }
-			for !ended() {
-				most = max(most, resident(pid))
-				time.Sleep(10 * time.Millisecond)
-			}
-			t.Logf("%s, %s, %s: %.1f s, at most %s, then %s", name, bytesOf(int64(len(b))), how, time.Since(began).Seconds(), bytesOf(most), bytesOf(resident(pid)))
 			require.NoError(t, r.e.Close())
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // at most job.MaxSpec, and a blob's path for each input.
 const maxFrame = 1 << 20
 
-// toWorker is a message from a broker to its worker. Exactly one field is set. The first message is Setup;
+// toWorker is a message from a broker to its worker. Exactly one field is set, but for Code. The first message is Setup;
 // then follow Run and, for a native program, Hold, Stop and Kill, which refer to the preceding Run.
 type toWorker struct {
 	Setup *setup `codec:"setup,omitempty"`
@@ -63,9 +63,10 @@ type order struct {
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 
-// fromWorker is a message from a worker to its broker. Exactly one field is set.
+// fromWorker is a message from a worker to its broker. Exactly one field is set, but for Code.
 type fromWorker struct {
 	Loaded bool    `codec:"loaded,omitempty"` // a module that was not warm is compiled now, or a native program is about to start
+	Code   int64   `codec:"code,omitempty"`   // beside Loaded: bytes of the module's code that workers share
 	Group  int     `codec:"group,omitempty"`  // process group of the native program
 	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`

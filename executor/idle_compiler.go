@@ -83,7 +83,7 @@ func (b *idleCompiler) makeRoom() {
 	b.mu.Lock()
 	memory := b.memory
 	b.mu.Unlock()
-	if memory > 0 && memory > b.e.freeMemory() {
+	if memory > 0 && memory > b.e.account.free() {
 		b.giveWay()
 	}
 }
@@ -155,7 +155,7 @@ func (b *idleCompiler) forget(d job.Digest) {
 // it is compiled, or can't be.
 func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 	size := sizeOf(path)
-	if b.e.cfg.Memory > 0 && size*compilerMemory > b.e.freeMemory() {
+	if b.e.cfg.Memory > 0 && size*compilerMemory > b.e.account.free() {
 		return false
 	}
 	ctx, cancel := context.WithCancel(b.e.ctx)

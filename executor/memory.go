@@ -8,7 +8,7 @@ import (
 
 const (
 	// workerOverhead is the memory in bytes that a worker may use beside its job's, for the Go runtime and the compiler.
-	workerOverhead = 1 << 30
+	workerOverhead = 768 << 20
 
 	wasmPage = 64 << 10 // bytes
 	maxPages = 1 << 16  // a 32-bit memory has no more

@@ -2,12 +2,9 @@ package executor
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"github.com/urban-compute/ucp/job"
 )
 
 // A job's memory is zeroed and within its limit, whatever the jobs before it did.
@@ -67,31 +64,4 @@ func TestLargeMemoryIsReturnedZeroed(t *testing.T) {
 		require.Nil(t, m.Reallocate(size+wasmPage))
 		m.wipe()
 	}
-}
-
-// Idle workers keep compiled modules only in memory that the running jobs leave.
-func TestIdleWorkersGiveWayToJobs(t *testing.T) {
-	r := newRig(t, native, func(c *Config) { c.Memory, c.IdleTimeout = 2<<30, time.Hour })
-	warm := func() (n int) {
-		r.e.pool.mu.Lock()
-		defer r.e.pool.mu.Unlock()
-		for _, w := range r.e.pool.idle {
-			n += len(w.warm)
-		}
-		return n
-	}
-	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
-	require.Equal(t, 1, warm())
-	small, large := r.sh("echo ready; sleep 1000"), r.sh("echo ready; sleep 1000")
-	small.Spec.Resources.Memory, large.Spec.Resources.Memory = 64<<20, 2<<30-65<<20
-	r.e.Start(small)
-	r.says(small, "ready")
-	require.Equal(t, 1, warm(), "there is room for it")
-	r.e.Start(large)
-	r.says(large, "ready")
-	require.Zero(t, warm())
-	require.EqualValues(t, 1<<20, r.e.freeMemory())
-
-	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
-	require.Zero(t, warm(), "no room for what it leaves either")
 }

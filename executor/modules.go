@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 
 	"github.com/tetratelabs/wazero"
@@ -22,6 +25,7 @@ const (
 	maxWarm      = 8         // modules
 	maxWarmBytes = 32 << 20  // bytes of wasm, in total
 	maxModule    = 128 << 20 // bytes of one module
+	maxGarbage   = 8 << 20   // bytes, about, of what a worker that runs a job has not yet collected
 )
 
 // modules compiles wasm modules and keeps the most recently used ones warm. All workers share compiled modules
@@ -44,6 +48,7 @@ type module struct {
 	code   wazero.CompiledModule
 	size   int64
 	min    uint64 // 64 KiB pages of memory at its start
+	shared int64  // bytes of its code that all workers share
 }
 
 func newModules(ctx context.Context, cacheDir string, log *slog.Logger) (*modules, error) {
@@ -83,6 +88,7 @@ func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod 
 			return w, false, nil
 		}
 	}
+	defer settle()
 	mod, err = m.load(ctx, digest, file)
 	if err != nil {
 		return nil, true, err
@@ -100,6 +106,7 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	if info.Size() > maxModule {
 		return nil, fmt.Errorf("the module has %s, over the limit of %s", bytesOf(info.Size()), bytesOf(maxModule))
 	}
+	strain(info.Size())
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -119,7 +126,18 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 		_ = code.Close(ctx)
 		return nil, errors.New("the module exports no _start: it is a library (reactor), not a program; build it as a command")
 	}
-	return &module{digest: digest, rt: rt, code: code, size: info.Size(), min: memoryMin(b)}, nil
+	mod := &module{digest: digest, rt: rt, code: code, size: info.Size(), min: memoryMin(b)}
+	m.slim(mod)
+	return mod, nil
+}
+
+// slim makes what stays of a module small: its code is shared with other workers, and what only compiling needs goes.
+func (m *modules) slim(mod *module) {
+	dropBodies(mod.code)
+	var err error
+	if mod.shared, err = shareCode(mod.code, codeFile(m.cache, mod.digest)); err != nil {
+		m.log.Warn("the code of a module is not shared with other workers", "module", string(mod.digest), "err", err)
+	}
 }
 
 // compile falls back to a runtime without the disk cache: a cache file that a power failure has damaged must not
@@ -171,4 +189,21 @@ func (m *modules) digests() []job.Digest {
 		out[i] = w.digest
 	}
 	return out
+}
+
+// strain has garbage collected as often as it takes to stay within what is charged for compiling a module of the given size. The
+// module's code, of about four times its size, is not on the heap.
+func strain(size int64) {
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(size*(compilerMemory-4) + workerSpare)
+}
+
+// settle returns to the system what loading a module has left, and has garbage collected from now on before there is much of it:
+// what this process takes beside the job's memory is charged to the job by then, with little to spare.
+func settle() {
+	debug.SetMemoryLimit(math.MaxInt64)
+	debug.FreeOSMemory()
+	live := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(live)
+	debug.SetGCPercent(int(min(max(maxGarbage*100/max(live[0].Value.Uint64(), 1), 10), 100)))
 }

@@ -292,7 +292,14 @@ func readStat(dir string, id int) (process, bool) {
 // ownMemory returns the memory that would come free if the process ended, in bytes: what it shares with others counts in
 // proportion, and files that are mapped, which the kernel can drop, not at all. Without such figures it is what is
 // resident.
-func (p process) ownMemory() (sum int64) {
+func (p process) ownMemory() int64 { return p.rollup("Pss_Anon:", "Pss_Shmem:", "SwapPss:") }
+
+// proportional returns the resident memory of a process in bytes, where what it shares with others counts in proportion.
+// Without such figures it is all that is resident.
+func (p process) proportional() int64 { return p.rollup("Pss:") }
+
+// rollup adds figures of a process's memory, in bytes.
+func (p process) rollup(names ...string) (sum int64) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -301,7 +308,7 @@ func (p process) ownMemory() (sum int64) {
 		return p.rss()
 	}
 	for line := range strings.Lines(string(b)) {
-		for _, name := range []string{"Pss_Anon:", "Pss_Shmem:", "SwapPss:"} {
+		for _, name := range names {
 			if rest, ok := strings.CutPrefix(line, name); ok {
 				var kib int64
 				_, _ = fmt.Sscan(rest, &kib)

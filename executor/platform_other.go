@@ -68,6 +68,8 @@ func confine() (signals bool, err error) { return false, nil }
 
 func (p process) ownMemory() int64 { return p.rss() }
 
+func (p process) proportional() int64 { return p.rss() }
+
 func oomKills() int { return 0 }
 
 func killOrphans() {

@@ -95,32 +95,24 @@ func (p *pool) release(r *remote) {
 	}
 }
 
-// makeRoom ends idle workers that hold compiled modules, the longest idle first, until all that are idle take no more
-// memory than the running jobs leave. Fresh spare workers stay, since they are small, and the next job would start one
-// anyhow.
+// makeRoom ends idle workers until what they take fits beside what is charged to attempts: those that hold modules first, and
+// of them the longest idle.
 func (p *pool) makeRoom() {
-	if p.e.cfg.Memory == 0 {
+	room := p.e.account.room
+	if room == 0 {
 		return
 	}
-	room := p.e.freeMemory()
 	p.mu.Lock()
-	var ended []*remote
-	sizes := map[*remote]int64{}
-	sum := int64(0)
-	for _, r := range p.idle {
-		if s, ok := readProcess(r.pid()); ok {
-			sizes[r] = s.rss()
-			sum += sizes[r]
-		}
+	order := slices.SortedStableFunc(slices.Values(p.idle), func(a, b *remote) int { return min(len(b.warm), 1) - min(len(a.warm), 1) })
+	take, _ := p.e.account.charges()
+	for _, r := range slices.Backward(order) {
+		take = append(take, r.itself())
 	}
-	p.idle = slices.DeleteFunc(p.idle, func(r *remote) bool {
-		if sum <= room || len(r.warm) == 0 {
-			return false
-		}
-		sum -= sizes[r]
-		ended = append(ended, r)
-		return true
-	})
+	ended := order[:0]
+	for len(ended) < len(order) && total(take) > room {
+		ended, take = order[:len(ended)+1], take[:len(take)-1]
+	}
+	p.idle = slices.DeleteFunc(p.idle, func(r *remote) bool { return slices.Contains(ended, r) })
 	p.mu.Unlock()
 	for _, r := range ended {
 		r.kill()
@@ -128,6 +120,34 @@ func (p *pool) makeRoom() {
 	if len(ended) > 0 {
 		p.refill()
 	}
+}
+
+// spareFits reports whether there is room for another idle worker. The caller holds p.mu.
+func (p *pool) spareFits() bool {
+	room := p.e.account.room
+	take, _ := p.e.account.charges()
+	return room == 0 || total(append(append(take, p.idleCharges()...), charge{worker: freshWorker})) <= room
+}
+
+// idleCharges returns what the idle workers take. The caller holds p.mu.
+func (p *pool) idleCharges() (out []charge) {
+	for _, r := range p.idle {
+		out = append(out, r.itself())
+	}
+	return out
+}
+
+// charges returns what the workers take that no attempt has, those of the given process IDs, and the process IDs of all.
+func (p *pool) charges(busy map[int]bool) (idle []charge, all []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for r := range p.all {
+		all = append(all, r.pid())
+		if !busy[r.pid()] && !slices.Contains(p.idle, r) { // it has just started
+			idle = append(idle, charge{worker: r.resident()})
+		}
+	}
+	return append(idle, p.idleCharges()...), all
 }
 
 // forget drops a worker that is dead.
@@ -144,14 +164,14 @@ func (p *pool) forget(r *remote) {
 func (p *pool) refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.refilling || p.closed || p.missing() <= 0 {
+	if p.refilling || p.closed || p.missing() <= 0 || !p.spareFits() {
 		return
 	}
 	p.refilling = true
 	p.e.workers.Go(func() {
 		for {
 			p.mu.Lock()
-			if p.closed || p.missing() <= 0 {
+			if p.closed || p.missing() <= 0 || !p.spareFits() {
 				p.refilling = false
 				p.mu.Unlock()
 				return

@@ -26,6 +26,7 @@ type remote struct {
 
 	native bool                    // it runs native programs rather than wasm
 	warm   map[job.Digest]struct{} // modules that it holds; used by the attempt, or by the pool while idle
+	code   map[job.Digest]int64    // bytes of their code that it shares with other workers
 	since  time.Time               // idle since then; used by the pool
 	before time.Duration           // CPU time used up to its last report; used by the attempt
 
@@ -42,6 +43,7 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 	r := &remote{
 		native:  native,
 		warm:    map[job.Digest]struct{}{},
+		code:    map[job.Digest]int64{},
 		in:      make(chan fromWorker, 4),
 		discard: make(chan struct{}),
 		tail:    &tailLog{log: e.cfg.Logger, who: "a worker"},

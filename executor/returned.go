@@ -105,6 +105,8 @@ func deathOf(state *os.ProcessState, said string) death {
 			return death{"this machine had no more memory for the worker", brokerFault}
 		}
 		return death{"the worker ran out of memory", jobFault}
+	case strings.Contains(said, "SIGBUS"): // what is mapped of a file, its own program or the code of a module
+		return death{"a file that the worker runs can't be read any more", brokerFault}
 	case ok && status.Signaled():
 		sig := status.Signal()
 		d := death{reason: "the worker was killed by " + unix.SignalName(sig)}

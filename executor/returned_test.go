@@ -167,6 +167,7 @@ func TestDeathOfAWorker(t *testing.T) {
 		"runtime: failed to create new OS thread (have 5 already; errno=11)\nruntime: may need to increase max user processes (ulimit -u)": brokerFault,
 		"runtime: out of memory: cannot allocate 4194304-byte block (12345678 in use)\nfatal error: out of memory":                         brokerFault,
 		"runtime: out of memory: cannot allocate 1073741824-byte block (8159232 in use)\nfatal error: out of memory":                       jobFault,
+		"SIGBUS: bus error\nPC=0x0 m=2 sigcode=2 addr=0x0":                                                                                 brokerFault,
 		"fatal error: runtime: cannot allocate memory":                                                                                     jobFault,
 	} {
 		d := deathOf(cmd.ProcessState, said)

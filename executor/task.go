@@ -114,10 +114,12 @@ type Config struct {
 	// Spawner is the arguments with which this program becomes the process that starts workers ([RunSpawner]); the
 	// default is "spawner".
 	Spawner []string
-	// Memory is how many bytes of memory this broker offers jobs. What the running ones leave of it idle workers may keep for
-	// compiled modules, and compiling may take beyond that of one module at a time. 0 is not known: idle workers are
-	// bounded by their number and by time alone.
+	// Memory is how many bytes of memory this broker offers jobs, by their limits. 0 is not known: idle workers are bounded by
+	// their number and by time alone.
 	Memory int64
+	// ModuleMemory is how many bytes workers may have beside what running jobs may: for themselves, for modules while they
+	// are compiled and loaded, and for modules' code. What jobs leave of Memory they may have, too. It needs Memory.
+	ModuleMemory int64
 	// DiskReserve is how many bytes of the disk jobs leave free: the one that has written most is ended before less than
 	// that is free. 0 or less is none.
 	DiskReserve int64

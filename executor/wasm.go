@@ -18,7 +18,7 @@ import (
 
 // runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
 // the job's own timeout counts from then on.
-func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func() error) report {
+func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func(*module) error) report {
 	compiled := w.limitCompiler(o)
 	mod, cold, err := w.modules.get(ctx, o.Module, o.Wasm)
 	compiled()
@@ -31,7 +31,7 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 		return report{Failure: "loading the module: " + err.Error(), Returned: ours, Permanent: !ours}
 	}
 	if cold {
-		if err := loaded(); err != nil {
+		if err := loaded(mod); err != nil {
 			return report{Failure: err.Error()}
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -174,11 +173,8 @@ func (w *worker) work(ctx context.Context, orders <-chan *order) error {
 		if err := w.link.write(fromWorker{Done: &r}); err != nil {
 			return err
 		}
+		w.cold = false
 		w.memory.wipe()
-		if w.cold {
-			w.cold = false
-			debug.FreeOSMemory() // compiling leaves a lot of garbage
-		}
 	}
 	return nil
 }
@@ -229,7 +225,7 @@ func (w *worker) run(ctx context.Context, o *order) report {
 	}
 	switch o.Driver {
 	case job.Wasm:
-		r = w.runWasm(ctx, o, dir, func() error { return w.link.write(fromWorker{Loaded: true}) })
+		r = w.runWasm(ctx, o, dir, func(m *module) error { return w.link.write(fromWorker{Loaded: true, Code: m.shared}) })
 	case job.Process:
 		r = w.runProcess(o, dir)
 	default:

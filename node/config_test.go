@@ -56,3 +56,11 @@ func TestQueryBeforeStart(t *testing.T) {
 	require.NoError(t, n.Close())
 	require.ErrorIs(t, n.Run(t.Context()), httpd.ErrStopped)
 }
+
+func TestModuleMemory(t *testing.T) {
+	const gib = 1 << 30
+	require.EqualValues(t, 3*gib, moduleMemory(18*gib, 24*gib), "an eighth of the machine is left")
+	require.EqualValues(t, gib/2, moduleMemory(gib/4, 24*gib), "little offered of a large machine")
+	require.EqualValues(t, gib/16, moduleMemory(gib*3/8, gib/2), "a small machine")
+	require.EqualValues(t, gib/6, moduleMemory(gib, gib/2), "more is offered than there is")
+}

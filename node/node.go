@@ -87,12 +87,12 @@ func New(cfg Config) (n *Node, err error) {
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings,
 	}, n.engine, host{n}, n.store)
-	if have := machineMemory(); cfg.Memory > have {
-		n.log.Warn("this broker offers more memory than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory, "of", have)
+	if have := machineMemory(); cfg.Memory+cfg.ModuleMemory > have {
+		n.log.Warn("this broker may use more memory for jobs and modules than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory+cfg.ModuleMemory, "of", have)
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, DiskReserve: cfg.DiskReserve,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	n.prober.runner = n.executions.runner

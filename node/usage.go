@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
 )
 
@@ -21,6 +22,22 @@ const usageEvery = 2 * time.Second
 
 // measurer is a runner that can tell what its jobs use.
 type measurer interface{ Usage() executor.Usage }
+
+// workerMemory returns what the workers of a runner may have of memory and have; nil where it does not tell.
+func workerMemory(r Runner) *api.WorkerMemory {
+	x, ok := r.(interface{ MemoryUse() executor.MemoryUse })
+	if !ok {
+		return nil
+	}
+	u := x.MemoryUse()
+	if u.Room == 0 {
+		return nil
+	}
+	return &api.WorkerMemory{
+		Room: u.Room, Accounted: u.Accounted(), Limits: u.Limits, Workers: u.Workers, Idle: u.Idle,
+		Loading: u.Loading, Modules: u.Modules, Resident: u.Resident,
+	}
+}
 
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.

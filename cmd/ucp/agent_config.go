@@ -36,7 +36,7 @@ type agentConfig struct {
 	KeepStrategy                      bool
 	Weights                           resolve.Weights
 	ConflictHistory                   int
-	CPU, Memory                       int64 // millicores, bytes
+	CPU, Memory, ModuleMemory         int64 // millicores, bytes
 	SyncInterval, AckTimeout          time.Duration
 	Replicas                          int
 	RedeployDelay, IsolationDelay     time.Duration
@@ -65,7 +65,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
 		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover,
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
-		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory),
+		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory), ModuleMemory: int64(f.moduleMemory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,

@@ -24,7 +24,7 @@ type agentFlags struct {
 	strategy, emergencyStrategy       string
 	conflictHistory                   int
 	cpu                               cpuValue
-	memory                            bytesValue
+	memory, moduleMemory              bytesValue
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
 	redeployDelay, isolationDelay     time.Duration
@@ -61,6 +61,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.labels, "label", "label that job constraints can ask for; repeatable")
 	fs.Var(&f.cpu, "cpu", "CPU offered to jobs, "+cpuHelp+" (default: all cores, or what control groups leave of them)")
 	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is, or of what control groups leave of it)")
+	fs.Var(&f.moduleMemory, "module-memory", "memory that workers may have beside that, for themselves and for compiled modules, "+bytesHelp+"\n(default: a sixth of --memory, or up to 512 MiB where the machine has more)")
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
 	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), which are not jailed")
 

@@ -79,6 +79,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	row(w, "Jobs:", jobsLine(s))
 	row(w, "CPU:", fmt.Sprintf("%s of %s cores asked for%s", cores(s.Usage.CPU), cores(s.Capacity.CPU), percent(s.Usage.CPU, s.Capacity.CPU)))
 	row(w, "Memory:", fmt.Sprintf("%s of %s asked for%s", humanBytes(s.Usage.Memory), humanBytes(s.Capacity.Memory), percent(s.Usage.Memory, s.Capacity.Memory)))
+	if m := s.WorkerMemory; m != nil {
+		row(w, "", workerMemoryLine(m))
+	}
 	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
 		title := "Emergency:"
@@ -94,6 +97,24 @@ func statusTable(w io.Writer, s *api.Coordination) {
 		fmt.Fprintln(w)
 		peersTable(w, s)
 	}
+}
+
+// workerMemoryLine says what is accounted of the memory that jobs and their modules may take, and what they take.
+func workerMemoryLine(m *api.WorkerMemory) string {
+	parts := []string{}
+	for _, p := range []struct {
+		bytes int64
+		what  string
+	}{{m.Limits, "jobs"}, {m.Workers - m.Idle, "their workers"}, {m.Idle, "idle workers"}, {m.Modules, "modules"}, {m.Loading, "loading modules"}} {
+		if p.bytes > 0 {
+			parts = append(parts, p.what+" "+humanBytes(p.bytes))
+		}
+	}
+	line := fmt.Sprintf("%s of %s accounted", humanBytes(m.Accounted), humanBytes(m.Room))
+	if len(parts) > 0 {
+		line += " (" + strings.Join(parts, ", ") + ")"
+	}
+	return line + ", " + humanBytes(m.Resident) + " resident"
 }
 
 // troubleRows says what is not as it should be.

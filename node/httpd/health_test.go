@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
@@ -24,10 +25,11 @@ type healthHost struct {
 	proto    string
 }
 
-func (h *healthHost) Overview() *broker.Overview   { return &h.overview }
-func (h *healthHost) Actor() clock.Actor           { return "a~1" }
-func (h *healthHost) Running() bool                { return true }
-func (h *healthHost) Brokers() []membership.Member { return []membership.Member{h.member} }
+func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
+func (h *healthHost) Actor() clock.Actor              { return "a~1" }
+func (h *healthHost) Running() bool                   { return true }
+func (h *healthHost) WorkerMemory() *api.WorkerMemory { return nil }
+func (h *healthHost) Brokers() []membership.Member    { return []membership.Member{h.member} }
 func (h *healthHost) Contacts() (map[string]Contact, time.Time) {
 	return map[string]Contact{"b": h.contact}, time.Time{}
 }

@@ -28,6 +28,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -95,6 +96,8 @@ type Host interface {
 	Hold(size int64) (give func(bytes int64), why string)
 	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
 	Used() (cores, memory float64)
+	// WorkerMemory is what workers may have of memory and have; nil where that is not known.
+	WorkerMemory() *api.WorkerMemory
 
 	// Members are all nodes of the gossip pool, stock Serf agents among them.
 	Members() []gossip.Member

@@ -108,12 +108,13 @@ var (
 	withdrawnDesc = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
 	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
 	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
+	workerDesc    = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workerDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -159,6 +160,14 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(peersDesc, float64(c.HealthyPeers), "true")
 	gauge(peersDesc, float64(c.UnhealthyPeers), "false")
+	if m := c.WorkerMemory; m != nil {
+		for part, n := range map[string]int64{
+			"room": m.Room, "accounted": m.Accounted, "limits": m.Limits, "workers": m.Workers, "idle": m.Idle,
+			"loading": m.Loading, "modules": m.Modules, "resident": m.Resident,
+		} {
+			gauge(workerDesc, float64(n), part)
+		}
+	}
 	for d, r := range map[*prometheus.Desc]job.Resources{usageDesc: c.Usage, capacDesc: c.Capacity} {
 		gauge(d, float64(r.CPU), "cpu_millicores")
 		gauge(d, float64(r.Memory), "memory_bytes")
