@@ -98,7 +98,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"deadline":           {[]string{"run", "--deadline", "soon", "a.wasm"}, "ucp: --deadline \"soon\": write 2026-01-31T15:04:05Z, or a duration from now such as 90m\n"},
 		"id":                 {[]string{"run", "--id", "../x", "a.wasm"}, "ucp: --id \"../x\": use letters, digits"},
 		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: module: stat nowhere.wasm: no such file or directory\n"},
-		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, running,"},
+		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, loading, running,"},
 		"streams":            {[]string{"job", "logs", "x", "--stdout", "--stderr"}, "ucp: --stdout and --stderr: say one of them, or none for both\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

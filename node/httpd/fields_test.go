@@ -23,6 +23,7 @@ var unshown = map[string]string{
 	"job.Ending.Outcome":      "as job.Ending.At",
 	"job.Ending.Sealed":       "as job.Ending.At",
 	"job.Placement.NotBefore": "why shows the pause before a retry",
+	"job.Record.Loading":      "the state says whether the placed attempt loads",
 	"job.Record.Seal":         "the end that it decides is shown, and superseded what it decides against",
 	"job.Report.Result":       "its fields are shown",
 	"job.Result.Permanent":    "it is for the owner, which makes no retry then",

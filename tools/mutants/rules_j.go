@@ -123,7 +123,7 @@ var rulesJ = []mutant{
 		"	case r.Owner.Tenure != r.Place.Attempt.Tenure && ", "	case false && ",
 		"./broker", "TestStories/J12_once_taken_over"},
 	{"J12 what is adopted leaves a broker that has withdrawn its offer", "broker/placement.go",
-		" && !o.adopted(r) }", " }",
+		" && !o.adopted(r)\n", "\n",
 		"./sim", "TestAdoptedAttempts"},
 	{"J14 what loads counts as begun", "job/state.go",
 		"rep.Phase != Queued && rep.Phase", "(rep.Phase != Queued || r.Loads()) && rep.Phase",
