@@ -47,6 +47,7 @@ func (srv *Server) stats() broker.Stats {
 // coordination sums up how this broker stands to the others.
 func (srv *Server) coordination() api.Coordination {
 	row := srv.row()
+	drains := srv.drains()
 	met, lastSync := srv.host.Contacts()
 	c := api.Coordination{
 		CoordinatorRunning: srv.host.Running(),
@@ -58,7 +59,7 @@ func (srv *Server) coordination() api.Coordination {
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, WorkerMemory: srv.host.WorkerMemory(), AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
-		Draining: row.Draining, Drained: srv.drains()[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
+		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
@@ -92,7 +93,7 @@ func (srv *Server) coordination() api.Coordination {
 			p.LastSeen = k.Seen.Unix()
 		}
 		if other, ok := srv.rowOf(m.Name); ok {
-			p.Unset, p.Unproven, p.TakesNone = other.Unset, other.Unproven, takesNone(&other)
+			p.Unset, p.Unproven, p.TakesNone = other.Unset, other.Unproven, takesNone(&other, drains[m.Name] != nil)
 		}
 		s := srv.standing(m.Name)
 		p.Behind, p.Ahead, p.ClockOff = s.Behind, s.Ahead, offOf(s)
@@ -212,13 +213,16 @@ func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
 // any more.
 const DrainingTag = "draining"
 
-// takesNone says why a broker takes no jobs, by what it has told of itself; "" while it does.
-func takesNone(m *wire.Metadata) string {
+// takesNone says why a broker takes no jobs, by what it has told of itself, and by whether an operator has drained it as far
+// as is known here: it may not have heard of that yet. "" while it does.
+func takesNone(m *wire.Metadata, drained bool) string {
 	switch {
 	case m.Draining:
 		return "it is about to leave"
 	case m.NoRoom():
 		return "its disk is full"
+	case drained:
+		return wire.DrainedText
 	}
 	return m.Withdrawn
 }
@@ -238,7 +242,7 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row), Drained: drains[m.Name],
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, drains[m.Name] != nil), Drained: drains[m.Name],
 		})
 		if h, judged := healths[m.Name]; judged {
 			out[len(out)-1].Health = h.text(srv.cfg.Now())

@@ -72,8 +72,9 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)
-	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}))
-	require.Empty(t, takesNone(&wire.Metadata{}))
+	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}, false))
+	require.Equal(t, "an operator has drained it", takesNone(&wire.Metadata{}, true), "it has not heard of it yet")
+	require.Empty(t, takesNone(&wire.Metadata{}, false))
 
 	o.Stats.Running, o.Stats.Waiting = 2, 3
 	require.Equal(t, &api.Here{Running: 2, Queued: 3}, srv.coordination().Here, "whoever owns them")
