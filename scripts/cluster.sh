@@ -132,7 +132,7 @@ await_up() {
 
 # alive_in ADDR prints how many brokers the broker at ADDR sees alive.
 alive_in() {
-	"$bin" members --addr "$1" 2>/dev/null | awk 'NR > 1 && / alive /' | wc -l
+	"$bin" members --addr "$1" 2>/dev/null | awk 'NR > 1 && / alive[ ,]/' | wc -l
 }
 
 # await_members waits until every running broker sees all running ones alive.
