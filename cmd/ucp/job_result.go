@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -94,9 +95,13 @@ func (c *cli) fetchMany(ctx context.Context, client *api.Client, s *selection, i
 	return err
 }
 
+// endWithin is how long `job result` waits for a job's end. A broker shows an end once it knows that enough others hold it
+// (rule A3): that may be some tenths of a second after another broker has shown it.
+const endWithin = time.Second
+
 // fetchResult fetches what a job left into a directory.
 func (c *cli) fetchResult(ctx context.Context, client *api.Client, id, to string) (fetched, error) {
-	j, err := client.Job(ctx, id, 0)
+	j, err := client.Job(ctx, id, endWithin)
 	if err != nil {
 		return fetched{}, err
 	}
