@@ -95,8 +95,8 @@ func (c *cli) fetchMany(ctx context.Context, client *api.Client, s *selection, i
 	return err
 }
 
-// endWithin is how long `job result` waits for a job's end. A broker shows an end once it knows that enough others hold it
-// (rule A3): that may be some tenths of a second after another broker has shown it.
+// endWithin is how long `job result` waits for a job's end. A broker shows an end once it knows that enough others hold
+// it: that may be some tenths of a second after another broker has shown it.
 const endWithin = time.Second
 
 // fetchResult fetches what a job left into a directory.
