@@ -69,6 +69,9 @@ func goProgram(t testing.TB, name string) []byte {
 }
 
 func TestResidentMemoryIsAccounted(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs memory of its own; scripts/test.sh runs it without")
+	}
 	compiled := t.TempDir()
 	module := goProgram(t, "gofmt")
 	for _, how := range []string{"compiled", "from the disk's cache"} {

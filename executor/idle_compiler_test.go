@@ -104,6 +104,9 @@ func TestPreparedGivesWayToTheTurn(t *testing.T) {
 
 // A job that needs no turn ends it only where its memory is wanted.
 func TestPreparedGivesWayToMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector needs memory of its own; scripts/test.sh runs it without")
+	}
 	small := slow.Module(400, 6000)
 	most := int64(len(small))*compilerMemory + 100<<20
 	r, _ := idleRig(t, t.TempDir(), func(c *Config) { c.Memory = most })

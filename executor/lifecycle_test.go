@@ -19,6 +19,7 @@ import (
 
 func TestEndlessLoopTimesOut(t *testing.T) {
 	r := newRig(t)
+	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome, "its module is compiled: what that takes counts, too")
 	task := r.wasm("loop")
 	task.Spec.Timeout = clock.Duration(100 * time.Millisecond)
 	res := r.run(task)
@@ -95,7 +96,7 @@ func TestEachStartEndsOnce(t *testing.T) {
 	}
 	require.NoError(t, r.e.Close())
 	for _, task := range tasks {
-		us := r.of(task)
+		us := r.startsAndEnds(task)
 		require.NotEmpty(t, us)
 		require.LessOrEqual(t, len(us), 2)
 		for i, u := range us {

@@ -305,6 +305,11 @@ func (r *rig) run(t Task) job.Result {
 	return *r.ended(t).Result
 }
 
+// startsAndEnds lists the updates of a task without those of loading: whether these are told depends on the machine.
+func (r *rig) startsAndEnds(task Task) []Update {
+	return slices.DeleteFunc(r.of(task), func(u Update) bool { return u.Phase == PhaseLoading || u.Phase == PhaseLoaded })
+}
+
 // of lists the updates of a task, in the order in which they came.
 func (r *rig) of(t Task) []Update {
 	r.mu.Lock()

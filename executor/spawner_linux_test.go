@@ -123,7 +123,7 @@ func TestNoChildStopsItsBroker(t *testing.T) {
 		longest = max(longest, time.Since(begin))
 	}
 	require.Equal(t, commandLine(before[0]), commandLine(pid), "it still is a copy of the spawner")
-	require.Empty(t, r.of(task))
+	require.Empty(t, r.startsAndEnds(task))
 	require.Less(t, longest, 500*time.Millisecond, "the longest silence")
 	require.Equal(t, job.Succeeded, r.ended(task).Result.Outcome)
 	r.dies(pid)

@@ -40,7 +40,7 @@ func TestHello(t *testing.T) {
 	require.Equal(t, "to stderr\n", r.read(res.Stderr))
 	require.NotZero(t, res.Started)
 	require.LessOrEqual(t, res.Started, res.Finished)
-	us := r.of(task)
+	us := r.startsAndEnds(task)
 	require.Len(t, us, 2)
 	require.Nil(t, us[0].Result, "the start comes first")
 	require.NotNil(t, us[1].Result)

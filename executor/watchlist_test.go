@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,16 +13,25 @@ import (
 func TestWatchList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newWatchList[string]()
+		var mu sync.Mutex
 		var seen []int
 		quit, done := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(done)
-			l.watch(quit, time.Second, func(_ time.Time, all map[*attempt]string) { seen = append(seen, len(all)) })
+			l.watch(quit, time.Second, func(_ time.Time, all map[*attempt]string) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen = append(seen, len(all))
+			})
 		}()
 		looks := func(during time.Duration) []int {
+			mu.Lock()
 			seen = nil
+			mu.Unlock()
 			time.Sleep(during)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			return seen
 		}
 		a, b := &attempt{}, &attempt{}
