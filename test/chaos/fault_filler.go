@@ -55,7 +55,8 @@ func fillDisk(ctx context.Context, w *world, b *rig.Broker, disk int64, must str
 	w.mu.Unlock()
 	spec := job.Spec{
 		Driver: job.Process, Command: "sh", Args: []string{"-c", "while :; do head -c 1000000 /dev/zero >> big; sleep 0.02; done"},
-		Disk: disk, Constraints: []string{"name=" + b.Name}, Resources: job.Resources{CPU: 10}, Priority: job.Priority{User: 10},
+		Disk: disk, Constraints: []string{"name=" + b.Name}, Priority: job.Priority{User: 10},
+		Resources: job.Resources{CPU: 10, Memory: smallDiskBytes + 64<<20}, // a disk in memory is charged to who writes
 	}
 	err := w.until(ctx, fillerEndsWithin, func(ctx context.Context) error {
 		_, err := w.submitAt(ctx, b, &task{id: id, spec: spec})
