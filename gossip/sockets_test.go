@@ -221,9 +221,11 @@ func TestSeenRight(t *testing.T) {
 	require.Len(t, b.Members(), 1)
 	_, err := a.Join(t.Context(), []string{b.Addr()})
 	require.NoError(t, err)
-	right, answered = a.SeenRight(t.Context(), b.Addr())
-	require.True(t, right)
-	require.True(t, answered)
+	// Who is joined answers with what it knew before, and takes in the news after that.
+	eventually(t, "b sees a where it is", func() bool {
+		right, answered := a.SeenRight(t.Context(), b.Addr())
+		return right && answered
+	})
 	c := startReal(t, "a", nil) // elsewhere
 	right, answered = c.SeenRight(t.Context(), b.Addr())
 	require.False(t, right, "b sees a at another address")
