@@ -163,19 +163,24 @@ func TestIdleWorkerKilledFromOutside(t *testing.T) {
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 }
 
-// A table of 2^27 entries needs memory, too, but not linear memory.
+// A table of 2^27 entries that are written needs a gibibyte, but not of linear memory. The safety nets are the limit of the
+// worker's data, which the kernel looks at when a page of address space is asked for that was not reserved before, and the
+// broker's look at what the worker has.
 func TestMemoryOutsideTheLinearMemoryIsLimited(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the safety net is RLIMIT_DATA")
+		t.Skip("the safety nets are RLIMIT_DATA and /proc")
 	}
 	r := newRig(t)
 	m := tinyModule("_start", 0)
-	at := strings.Index(string(m), "\x07\x0a\x01\x06") // before the exports
-	tables := []byte{4, 7, 1, 0x70, 0, 0xff, 0xff, 0xff, 0x3f}
-	m = append(m[:at:at], append(tables, m[at:]...)...)
+	at := strings.Index(string(m), "\x07\x0a\x01\x06")                         // before the exports
+	table := []byte{4, 7, 1, 0x70, 0, 0xff, 0xff, 0xff, 0x3f}                  // tables: one, of functions, 2^27-1 entries at least
+	fill := "\x41\x00\xd0\x70\x41\xff\xff\xff\x3f\xfc\x11\x00"                 // table.fill(0, null, 2^27-1)
+	forever := "\x03\x40\x0c\x00\x0b"                                          // a loop that only the safety nets end
+	code := "\x0a\x15\x01\x13\x00" + fill + forever + "\x0b"                   // code: one function without locals
+	m = []byte(string(m[:at]) + string(table) + string(m[at:len(m)-6]) + code) // in place of the empty function
 	res := r.run(r.module(r.put(m)))
 	require.Equal(t, job.Failed, res.Outcome, "%+v", res)
-	require.Contains(t, res.Reason, "the worker", "the safety net ended it: %s", res.Reason)
+	require.Contains(t, res.Reason, "worker", "a safety net ended it: %s", res.Reason)
 	require.False(t, r.updates[len(r.updates)-1].Returned, "the job wanted too much")
 	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome)
 }

@@ -137,7 +137,9 @@ func reap(others func(pid int) bool) {
 
 // limitOwnMemory limits the memory of this worker process as a safety net: a module's linear memory has its own
 // exact limit, but its tables and its compilation cost memory too. Beyond the limit the Go runtime ends the
-// process, and with it only this job.
+// process, and with it only this job. The kernel does not look at the limit when address space that was reserved before is made
+// usable, as the runtime does with its heap: one large allocation may pass, and the next one ends the process, or the broker
+// does that when the worker really has the memory (see account.look).
 func limitOwnMemory(o *order) {
 	limit := uint64(workerOverhead) + uint64(max(o.Memory, 0))
 	if info, err := os.Stat(o.Wasm); err == nil {
