@@ -34,6 +34,8 @@ type Core struct {
 	Dup  float64 // of messages that arrive twice
 	// Damage is of messages whose first record arrives so that nobody can read it.
 	Damage float64
+	// Flawless programs never fail by themselves; otherwise every tenth does.
+	Flawless bool
 	// Reap is after how long SWIM forgets a broker that is down; 0 is never.
 	Reap time.Duration
 	// Link and Disk are how many bytes a second a link carries in one direction, and a disk syncs;
@@ -573,7 +575,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 	if c.rand.IntN(8) == 0 {
 		takes *= 6
 	}
-	fails := c.rand.IntN(10) == 0
+	fails := c.rand.IntN(10) == 0 && !c.Flawless
 	c.load(n, r, takes, here)
 	var end func()
 	end = func() {
