@@ -91,7 +91,7 @@ func (c *Core) caughtUp(name, like string) bool {
 // Whoever submits a job meanwhile waits as long as usual for the second copy: what is new passes ahead of the
 // pages of the transfer, and the answer to it counts although the clock can't move (rule R2).
 func TestSubmissionsWhileAPairCatchesUp(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	cfg := coreConfig()
 	cfg.Replicas = 2
 	c := elders(1, 2, 100_000, cfg)
@@ -126,7 +126,7 @@ func TestSubmissionsWhileAPairCatchesUp(t *testing.T) {
 // One more broker joins n that hold 10,000 jobs. The table travels to it once, and whoever submits a job
 // meanwhile waits as long as usual (rule R1).
 func TestJoinerGetsTheTableOnce(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	for _, n := range []int{3, 10, 20} {
 		const jobs = 10_000
 		c := elders(1, n, jobs, coreConfig())

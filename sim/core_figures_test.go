@@ -20,11 +20,14 @@ import (
 
 // The figures of docs/performance.md that virtual time gives: go test ./sim -run Figure -v
 
-// withoutRace skips what has no goroutine under the race detector.
-func withoutRace(t *testing.T) {
+// ofOneGoroutine is called by a test that has a single goroutine and takes long: the race detector has nothing to find in it,
+// and it runs beside others.
+func ofOneGoroutine(t *testing.T) {
+	t.Helper()
 	if raceDetector {
 		t.Skip("it has no goroutine, and runs without the race detector: scripts/test.sh")
 	}
+	t.Parallel()
 }
 
 // spreading is how records get around.
@@ -71,7 +74,7 @@ func percentile(d []time.Duration, p float64) time.Duration {
 // With news links a record reaches all of 50 brokers within 3 s at the 99th
 // percentile (rule S1).
 func TestFigureSpread(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	cfg := coreConfig()
 	const jobs, every = 600, 100 * time.Millisecond
 	c, s := spread(1, 50, jobs, every, cfg)
@@ -90,7 +93,7 @@ func TestFigureSpread(t *testing.T) {
 
 // Without them the exchange alone does it within two of its intervals (rule S2).
 func TestFigureSpreadByExchange(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	cfg := coreConfig()
 	cfg.NewsLinks = false
 	c, s := spread(1, 50, 100, 600*time.Millisecond, cfg)
@@ -105,7 +108,7 @@ func TestFigureSpreadByExchange(t *testing.T) {
 // From the moment that SWIM reports an executor as failed its jobs are placed again
 // within the redeploy delay and one second (rule J6).
 func TestFigureReplacement(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	var took []time.Duration
 	for seed := range uint64(20) {
 		c := NewCore(seed, 5, coreConfig())
@@ -140,7 +143,7 @@ func TestFigureReplacement(t *testing.T) {
 // After a split of 20 brokers into halves, which all go on accepting and running, all
 // ledgers are equal within a minute.
 func TestFigureHeal(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	var took []time.Duration
 	for seed := range uint64(3) {
 		c := NewCore(seed, 20, coreConfig())
@@ -191,7 +194,7 @@ func (c *Core) sameClocks() bool {
 // 0.2 to 5.2 ms one way, 0.1 to 2.1 ms a commit. A broker re-plans when the record comes, and
 // writes it after that; what is measured is the write.
 func TestFigureEmergencyRecords(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	for _, x := range []struct{ n, trials int }{{10, 20}, {100, 20}, {300, 3}} {
 		n, trials := x.n, x.trials
 		if n > 100 && os.Getenv("UCP_TRIALS") == "" {

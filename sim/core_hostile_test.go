@@ -24,9 +24,7 @@ const (
 // lose what they have acknowledged, change a firm answer, differ in the end, send without end, or keep more than they
 // should.
 func TestHostilePeer(t *testing.T) {
-	if raceDetector {
-		t.Skip("a schedule has no goroutine")
-	}
+	ofOneGoroutine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		c := lied(t, true)
 		require.Empty(t, c.Wrong(), "%s", c.Story(""))
@@ -42,9 +40,7 @@ func TestHostilePeer(t *testing.T) {
 
 // Of lies that are believed until a later rule is built nobody panics, at least, and all start again from their disks.
 func TestUntamedPeer(t *testing.T) {
-	if raceDetector {
-		t.Skip("a schedule has no goroutine")
-	}
+	ofOneGoroutine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		c := lied(t, false)
 		for _, name := range c.names {

@@ -27,7 +27,7 @@ func TestHealedLinkCostsLittle(t *testing.T) {
 
 // The figure of docs/performance.md: ten brokers on either side, a thousand jobs.
 func TestFigureHealedLinks(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	for seed := range uint64(3) {
 		cost := healed(t, seed, 20, 1000)
 		require.LessOrEqual(t, cost.perLink, 3.0)

@@ -12,7 +12,7 @@ import (
 // and gets an answer. A few run, whose clocks name all of a larger city; so what is measured is a message, and how many there are
 // follows.
 func TestFigureIdle(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	for _, n := range []int{10, 30, 100, 300, 1000} {
 		c := NewCore(1, 5, coreConfig())
 		names := append([]string(nil), c.Names()...)

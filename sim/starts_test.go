@@ -71,7 +71,7 @@ func TestStartsWithoutEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if x.starts > 10_000 {
-				withoutRace(t)
+				ofOneGoroutine(t)
 			}
 			c := NewCore(2, 3, coreConfig())
 			c.Flawless = true
@@ -120,7 +120,7 @@ func TestStartsWithoutEnd(t *testing.T) {
 // One member is away for 90 days, the others start five times a day: nothing grows, and nothing is refused
 // when it is back.
 func TestOneMemberIsAwayForLong(t *testing.T) {
-	withoutRace(t)
+	ofOneGoroutine(t)
 	cfg := coreConfig()
 	cfg.SyncInterval = 10 * time.Minute
 	cfg.Retention = time.Hour
