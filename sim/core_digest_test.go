@@ -22,23 +22,22 @@ const digested = 300
 // A change that is meant to alter behaviour records them again, with UCP_RECORD=1, and its
 // commit says why they differ.
 func TestCoreDigests(t *testing.T) {
-	n := digested
 	if raceDetector {
-		n = 20
+		t.Skip("a schedule has no goroutine")
 	}
-	got := make([]string, n)
+	got := make([]string, digested)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for seed := next.Add(1) - 1; seed < int64(n); seed = next.Add(1) - 1 {
+			for seed := next.Add(1) - 1; seed < digested; seed = next.Add(1) - 1 {
 				got[seed] = Schedule(uint64(seed), coreConfig(), 0).Digest()
 			}
 		})
 	}
 	wg.Wait()
 	path := filepath.Join("testdata", "digests.txt")
-	if os.Getenv("UCP_RECORD") != "" && n == digested {
+	if os.Getenv("UCP_RECORD") != "" {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(strings.Join(got, "\n")+"\n"), 0o644))
 		t.Logf("recorded; all of them: %x", sha256.Sum256([]byte(strings.Join(got, "\n")+"\n")))

@@ -74,6 +74,7 @@ func TestCoreThreeBrokers(t *testing.T) {
 // With every news link cut, the exchange alone brings a change to all of ten
 // brokers within its interval (rule S2).
 func TestCoreExchangeAlone(t *testing.T) {
+	ofOneGoroutine(t)
 	for seed := range uint64(20) {
 		cfg := coreConfig()
 		cfg.NewsLinks = false
@@ -121,7 +122,7 @@ func chosen(t *testing.T) func(seed uint64) Faults {
 func TestCoreSchedules(t *testing.T) {
 	n := uint64(1000)
 	if raceDetector {
-		n = 110 // a schedule has no goroutine, and the cores share nothing
+		n = 20 // a schedule has no goroutine, and the cores share nothing
 	}
 	from, to := seeds(t, n)
 	faults := chosen(t)
@@ -159,10 +160,8 @@ func TestCoreSchedules(t *testing.T) {
 // one donor, while news passes (rules L5, R1, R2), and a donor that loses its disk leaves updates behind that no clock will
 // ever cover: all results are firm in the end, all the same.
 func TestCoreSchedulesInPages(t *testing.T) {
-	n := uint64(100)
-	if raceDetector {
-		n = 20
-	}
+	ofOneGoroutine(t)
+	const n = uint64(100)
 	cfg := coreConfig()
 	cfg.PageSize = 2 << 10
 	leased := 0
@@ -179,11 +178,8 @@ var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 
 // The same seed gives the same run, event by event.
 func TestCoreIsRepeatable(t *testing.T) {
-	n := uint64(50)
-	if raceDetector {
-		n = 5
-	}
-	for seed := range n {
+	ofOneGoroutine(t)
+	for seed := range uint64(50) {
 		require.Equal(t, Schedule(seed, coreConfig(), 0).Trace(), Schedule(seed, coreConfig(), 0).Trace(), "seed %d", seed)
 	}
 }
