@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
 )
 
 // delegate stands between memberlist and Serf's delegate. It embeds Serf's, so that everything but the
@@ -14,9 +16,9 @@ import (
 //
 // Its methods run on memberlist's goroutines, so they do not block.
 type delegate struct {
-	memberlist.Delegate                 // Serf's own
-	state               func() []byte   // see Config.State
-	leaving             func() []string // the names of nodes that have said that they leave and are still there
+	memberlist.Delegate                                  // Serf's own
+	state               func() []byte                    // see Config.State
+	withStatus          func(serf.MemberStatus) []string // names of nodes
 	queue               *queue
 	sift                *sift
 	stats               *counters
@@ -48,24 +50,46 @@ func (d *delegate) LocalState(join bool) []byte {
 	return appendTrailer(state, payload)
 }
 
-// tellLeaving puts the nodes that are leaving into Serf's state, beside those that have left. Serf's own state gives the
-// Lamport time of their word and does not say what it was: a peer that has not heard the word itself takes it for a
-// join, holds the word for old when it comes, and the node for failed, not left, from then on.
+// A state of Serf gives the Lamport time of each node's last word and does not say what that was, but of those that have
+// left. A peer that has not heard the word of a node that is leaving itself takes it for a join, holds the word for old when
+// it comes, and the node for failed, not left, from then on. So both who tells and who is told take care.
+
+// tellLeaving puts the nodes that are leaving into Serf's state, beside those that have left.
 func (d *delegate) tellLeaving(state []byte) []byte {
-	leaving := d.leaving()
-	if len(leaving) == 0 || len(state) == 0 || state[0] != serfPushPull {
+	leaving := d.withStatus(serf.StatusLeaving)
+	if len(leaving) == 0 {
 		return state
 	}
+	return d.changed(state, func(told *serfState) { told.LeftMembers = append(told.LeftMembers, leaving...) })
+}
+
+// doubtJoins makes the time of the last word of each node that is alive here one less, so that a leave at that very time is
+// still heard: stock agents, and brokers of versions before, do not tell who is leaving. A join needs no more, since all that the
+// node has said before it is older still.
+func (d *delegate) doubtJoins(state []byte) []byte {
+	alive := d.withStatus(serf.StatusAlive)
+	return d.changed(state, func(told *serfState) {
+		for _, name := range alive {
+			if t := told.StatusLTimes[name]; t > 0 && !slices.Contains(told.LeftMembers, name) {
+				told.StatusLTimes[name] = t - 1
+			}
+		}
+	})
+}
+
+// changed is a state of Serf after a change; one that cannot be read is left to Serf, which says so.
+func (d *delegate) changed(state []byte, change func(*serfState)) []byte {
 	var told serfState
-	err := decodeWire(state[1:], &told)
-	if err == nil {
-		told.LeftMembers = append(told.LeftMembers, leaving...)
-		state, err = encodeWire(serfPushPull, &told)
+	if len(state) == 0 || state[0] != serfPushPull || decodeWire(state[1:], &told) != nil {
+		return state
 	}
-	if err != nil { // it is Serf's own encoding, of this process
-		d.log.Error("peers may take a leaving node for failed", "error", err)
+	change(&told)
+	out, err := encodeWire(serfPushPull, &told)
+	if err != nil {
+		d.log.Error("a leaving node may be taken for failed", "error", err)
+		return state
 	}
-	return state
+	return out
 }
 
 // MergeRemoteState removes our trailer from what a peer sent, offers it to the owner, and passes the rest to
@@ -79,7 +103,7 @@ func (d *delegate) MergeRemoteState(buf []byte, join bool) {
 	case found:
 		d.queue.offerState(RemoteState{Data: append([]byte(nil), payload...), Join: join})
 	}
-	d.Delegate.MergeRemoteState(state, join)
+	d.Delegate.MergeRemoteState(d.doubtJoins(state), join)
 }
 
 // conflictDelegate tells the owner about two nodes with the same name, and then Serf, which only logs it.
@@ -103,11 +127,11 @@ func (d *conflictDelegate) NotifyConflict(known, claimed *memberlist.Node) {
 // installDelegates wraps the delegates that Serf has set in conf by ours. It fails when there are none: then
 // this version of memberlist calls the transport earlier than known versions, and states would silently not
 // be sent.
-func installDelegates(conf *memberlist.Config, state func() []byte, leaving func() []string, q *queue, sift *sift, stats *counters, log *slog.Logger) error {
+func installDelegates(conf *memberlist.Config, state func() []byte, withStatus func(serf.MemberStatus) []string, q *queue, sift *sift, stats *counters, log *slog.Logger) error {
 	if conf.Delegate == nil || conf.Conflict == nil {
 		return fmt.Errorf("gossip: serf had set no delegate when memberlist asked for the address: this version of memberlist or serf cannot carry our state; build with the versions that go.mod pins")
 	}
-	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, leaving: leaving, queue: q, sift: sift, stats: stats, log: log}
+	conf.Delegate = &delegate{Delegate: conf.Delegate, state: state, withStatus: withStatus, queue: q, sift: sift, stats: stats, log: log}
 	conf.Conflict = &conflictDelegate{ConflictDelegate: conf.Conflict, queue: q, self: conf.Name}
 	return nil
 }

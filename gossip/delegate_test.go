@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
 	"github.com/stretchr/testify/require"
 )
 
@@ -21,7 +22,7 @@ func (d *serfDelegate) MergeRemoteState(buf []byte, _ bool) { d.merged = buf }
 func newTestDelegate(state []byte) (*delegate, *serfDelegate) {
 	inner, stats := &serfDelegate{}, &counters{}
 	return &delegate{
-		Delegate: inner, state: func() []byte { return state }, leaving: func() []string { return nil },
+		Delegate: inner, state: func() []byte { return state }, withStatus: func(serf.MemberStatus) []string { return nil },
 		queue: newQueue(stats), stats: stats, log: slog.New(slog.DiscardHandler),
 	}, inner
 }
@@ -53,6 +54,24 @@ func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
 	}
 	require.Empty(t, d.queue.states)
 	require.EqualValues(t, 2, d.stats.statesMalformed.Load())
+}
+
+// A stock agent tells the time of a leave, and not that it was one: the leave itself must still be heard. What is known of
+// nodes that are not alive here stays as it is.
+func TestATimeThatIsToldMayBeThatOfALeave(t *testing.T) {
+	d, inner := newTestDelegate(nil)
+	d.withStatus = func(s serf.MemberStatus) []string {
+		return map[serf.MemberStatus][]string{serf.StatusAlive: {"alive", "left", "first", "untold"}, serf.StatusLeaving: {"leaving"}}[s]
+	}
+	told := serfState{LTime: 9, StatusLTimes: map[string]uint64{"alive": 7, "left": 6, "first": 0, "leaving": 5, "new": 4}, LeftMembers: []string{"left"}}
+	state, err := encodeWire(serfPushPull, &told)
+	require.NoError(t, err)
+	d.MergeRemoteState(state, false)
+	var got serfState
+	require.NoError(t, decodeWire(inner.merged[1:], &got))
+	require.Equal(t, map[string]uint64{"alive": 6, "left": 6, "first": 0, "leaving": 5, "new": 4}, got.StatusLTimes)
+	require.Equal(t, []string{"left"}, got.LeftMembers)
+	require.EqualValues(t, 9, got.LTime)
 }
 
 func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {

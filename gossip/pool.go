@@ -169,7 +169,7 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 	sift := newSift(p.cfg.Name, p.cfg.Refused, p.cfg.Logger)
 	sift.alive = p.alive
 	p.wire = newTransport(inner, sift, func() error {
-		return installDelegates(ml, p.cfg.State, p.leaving, p.queue, sift, &p.stats, p.cfg.Logger)
+		return installDelegates(ml, p.cfg.State, p.withStatus, p.queue, sift, &p.stats, p.cfg.Logger)
 	})
 	ml.Transport = p.wire
 	if p.cfg.Advertise == "" {
@@ -199,10 +199,10 @@ func (p *Pool) alive(name string) bool {
 	return false
 }
 
-// leaving lists the nodes that have said that they leave and have not gone yet. It may be called when Serf is complete.
-func (p *Pool) leaving() (names []string) {
+// withStatus lists the nodes that have a status. It may be called when Serf is complete.
+func (p *Pool) withStatus(status serf.MemberStatus) (names []string) {
 	for _, m := range p.agent.Serf().Members() {
-		if m.Status == serf.StatusLeaving {
+		if m.Status == status {
 			names = append(names, m.Name)
 		}
 	}
