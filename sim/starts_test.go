@@ -73,7 +73,7 @@ func TestStartsWithoutEnd(t *testing.T) {
 			if x.starts > 10_000 {
 				withoutRace(t)
 			}
-			c := NewCore(2, 3, coreConfig()) // with this seed no program fails by itself
+			c := NewCore(3, 3, coreConfig()) // with this seed no program fails by itself
 			disks := lasting(t, c.Names(), x.starts, x.rows)
 			for _, name := range c.Names() {
 				c.Kill(name)
