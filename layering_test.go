@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"register":   {"canon", "clock"},
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
+	"identity":   {"canon", "label"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},

@@ -1,0 +1,195 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// keyOf is the key with a number.
+func keyOf(t require.TestingT, n int) Key {
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	k, err := NewKey(bytes.NewReader(seed[:]))
+	require.NoError(t, err)
+	return k
+}
+
+// must returns the value of a call that may not fail.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// admit admits the member with a number.
+func admit(by Key, city City, member int) *Admission {
+	return must(by.Admit(city, "van-3", keyOf(nil, member).Public(), Broker, time.UnixMilli(1000), 0))
+}
+
+func TestAdmission(t *testing.T) {
+	root, other := keyOf(t, 1), keyOf(t, 2)
+	city := FoundCity(root.Public())
+	a := admit(root, city.City(), 9)
+	require.NoError(t, city.Verify(a))
+	again, err := DecodeAdmission(a.Encode())
+	require.NoError(t, err)
+	require.Equal(t, a, again)
+
+	// A later admission has the greater number, whatever the clock says.
+	later, err := root.Admit(city.City(), "van-3", a.Key, Broker, time.UnixMilli(5), a.Number)
+	require.NoError(t, err)
+	require.Greater(t, later.Number, a.Number)
+
+	require.ErrorContains(t, city.Verify(admit(other, city.City(), 9)), "no authority of this city")
+	require.ErrorContains(t, city.Verify(admit(root, CityOf(other.Public()), 9)), "another city")
+	for _, wrong := range []func() (*Admission, error){
+		func() (*Admission, error) { return root.Admit("", "a", a.Key, Broker, time.Now(), 0) },
+		func() (*Admission, error) { return root.Admit(a.City, "a/b", a.Key, Broker, time.Now(), 0) },
+		func() (*Admission, error) { return root.Admit(a.City, "a", "short", Broker, time.Now(), 0) },
+		func() (*Admission, error) { return root.Admit(a.City, "a", a.Key, "king", time.Now(), 0) },
+	} {
+		_, err := wrong()
+		require.Error(t, err)
+	}
+}
+
+// No bit of what is signed can be changed.
+func TestEveryBitIsSigned(t *testing.T) {
+	root := keyOf(t, 1)
+	city := FoundCity(root.Public())
+	change := must(root.AddAuthority(city.City(), keyOf(t, 2).Public()))
+	for what, x := range map[string]struct {
+		raw    []byte
+		decode func([]byte) error
+	}{
+		"admission": {admit(root, city.City(), 9).Encode(), func(b []byte) error { _, err := DecodeAdmission(b); return err }},
+		"change":    {change.Encode(), func(b []byte) error { _, err := DecodeChange(b); return err }},
+	} {
+		require.NoError(t, x.decode(x.raw), what)
+		for i := range len(x.raw) * 8 {
+			b := bytes.Clone(x.raw)
+			b[i/8] ^= 1 << (i % 8)
+			require.Error(t, x.decode(b), "%s, bit %d", what, i)
+		}
+		require.Error(t, x.decode(append(bytes.Clone(x.raw), 0)), what)
+	}
+	// Nor can a statement pass for one of another kind.
+	var c Change
+	by, err := open(admissionKind, change.Encode(), maxChange, &c)
+	require.NoError(t, err)
+	require.ErrorIs(t, by(root.Public()), errSignature)
+}
+
+func TestAuthorities(t *testing.T) {
+	root, a, b, c := keyOf(t, 0), keyOf(t, 1), keyOf(t, 2), keyOf(t, 3)
+	city := CityOf(root.Public())
+	add := func(by, key Key) *Change { return must(by.AddAuthority(city, key.Public())) }
+	remove := func(by, key Key) *Change { return must(by.RemoveAuthority(city, key.Public())) }
+	for what, x := range map[string]struct {
+		changes []*Change
+		want    []Key
+	}{
+		"one adds the next":                        {[]*Change{add(root, a), add(a, b)}, []Key{root, a, b}},
+		"a senior removes":                         {[]*Change{add(root, a), add(a, b), remove(root, b)}, []Key{root, a}},
+		"with all below":                           {[]*Change{add(root, a), add(a, b), remove(root, a)}, []Key{root}},
+		"whom others have added, too":              {[]*Change{add(root, a), add(a, b), add(root, b), remove(root, a)}, []Key{root, b}},
+		"nobody removes a senior":                  {[]*Change{add(root, a), add(a, b), remove(b, a)}, []Key{root, a, b}},
+		"nor one beside it":                        {[]*Change{add(root, a), add(root, b), remove(b, a)}, []Key{root, a, b}},
+		"oneself one may":                          {[]*Change{add(root, a), add(root, b), remove(a, a)}, []Key{root, b}},
+		"who is removed stays so":                  {[]*Change{add(root, a), remove(root, a), add(root, b), add(b, a)}, []Key{root, b}},
+		"and adds nobody":                          {[]*Change{add(root, a), remove(root, a), add(a, b), add(b, c)}, []Key{root}},
+		"who adopts a key does not get hold of it": {[]*Change{add(root, a), add(root, b), add(a, c), add(b, c), remove(b, c), remove(a, c)}, []Key{root, a, b}},
+		"but only with its other seniors":          {[]*Change{add(root, a), add(root, b), add(a, c), add(b, c), remove(b, c)}, []Key{root, a, b, c}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			set := FoundCity(root.Public())
+			for _, change := range x.changes {
+				set = must(set.With(change))
+			}
+			var want []PublicKey
+			for _, k := range x.want {
+				want = append(want, k.Public())
+			}
+			slices.Sort(want)
+			require.Equal(t, want, set.Keys())
+			again, err := DecodeAuthorities(set.Encode())
+			require.NoError(t, err)
+			require.Equal(t, set, again)
+		})
+	}
+
+	set := FoundCity(root.Public())
+	_, err := set.With(add(a, b))
+	require.ErrorContains(t, err, "no authority of this city")
+	_, err = must(set.With(add(root, a))).With(remove(a, root))
+	require.ErrorContains(t, err, "for good")
+	_, err = set.With(must(root.AddAuthority(CityOf(a.Public()), a.Public())))
+	require.ErrorContains(t, err, "another city")
+	_, _, err = set.Merge(FoundCity(a.Public()))
+	require.ErrorContains(t, err, "another city")
+	for i := range maxChanges {
+		set = must(set.With(must(root.AddAuthority(city, keyOf(t, 100+i).Public()))))
+	}
+	_, err = set.With(add(root, a))
+	require.ErrorContains(t, err, "at most 128")
+	require.LessOrEqual(t, len(set.Encode()), maxAuthorities, "the largest set can be decoded")
+	must(DecodeAuthorities(set.Encode()))
+}
+
+// drawSet draws the changes of a city in any order that takes them all.
+func drawSet(t *rapid.T, name string) *Authorities {
+	set := FoundCity(keyOf(t, 0).Public())
+	for range rapid.IntRange(0, 6).Draw(t, name) {
+		by, key := keyOf(t, rapid.IntRange(0, 3).Draw(t, "by")), keyOf(t, rapid.IntRange(1, 4).Draw(t, "key"))
+		change := must(by.AddAuthority(set.City(), key.Public()))
+		if rapid.IntRange(0, 2).Draw(t, "remove") == 0 {
+			change = must(by.RemoveAuthority(set.City(), key.Public()))
+		}
+		if next, err := set.With(change); err == nil {
+			set = next
+		}
+	}
+	return set
+}
+
+// Sets of authorities merge in any order, with one result (rule L2), and what a senior has removed comes back by no merge.
+func TestAuthoritiesMerge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c := drawSet(t, "a"), drawSet(t, "b"), drawSet(t, "c")
+		merge := func(x, y *Authorities) *Authorities {
+			m, changed, err := x.Merge(y)
+			require.NoError(t, err)
+			require.Equal(t, changed, !bytes.Equal(x.Encode(), m.Encode()))
+			return m
+		}
+		ab := merge(a, b)
+		require.Equal(t, ab, merge(b, a))
+		require.Equal(t, ab, merge(ab, b))
+		require.Equal(t, merge(ab, c), merge(a, merge(b, c)))
+		again, err := DecodeAuthorities(ab.Encode())
+		require.NoError(t, err)
+		require.Equal(t, ab, again)
+
+		for _, x := range ab.changes {
+			if x.Remove && x.By == ab.root {
+				require.False(t, ab.InForce(x.Key))
+			}
+		}
+		// A set knows nobody who did not come by a chain of additions from the root.
+		for key, path := range ab.seniors {
+			by := ab.root
+			for _, step := range path {
+				require.Equal(t, by, step.By)
+				by = step.Key
+			}
+			require.Equal(t, key, by)
+		}
+	})
+}
