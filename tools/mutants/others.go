@@ -166,7 +166,7 @@ var others = []mutant{
 		"	case !a.InForce(x.By):\n", "	case false:\n",
 		"./identity", "TestAdmission|TestConnections"},
 	{"identity: a certificate shows somebody else's admission", "identity/certificate.go",
-		"c.Admission.Key != PublicKey(key)", "c.Admission.Key == \"\"",
+		"c.Admission.Key != PublicKey(key)", "len(key) == 0",
 		"./identity", "TestConnections"},
 	{"identity: a client's key makes a server", "identity/certificate.go",
 		"c.Admission.Role != Broker", "c.Admission.Role == \"\"",
