@@ -314,10 +314,12 @@ type Coordination struct {
 	// WorkerMemory is what jobs, their workers and their modules may take of memory here, and take; null from an earlier
 	// version, and where the system does not tell.
 	WorkerMemory *WorkerMemory `json:"worker_memory,omitempty"`
-	Draining     bool          `json:"draining"` // about to leave
-	Drained      *Drain        `json:"drained,omitempty"`
-	DiskFull     bool          `json:"disk_full"` // no new jobs until there is room
-	Withdrawn    string        `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
+	// ModuleCache is what compiled modules take of the disk; null from an earlier version.
+	ModuleCache *ModuleCache `json:"module_cache,omitempty"`
+	Draining    bool         `json:"draining"` // about to leave
+	Drained     *Drain       `json:"drained,omitempty"`
+	DiskFull    bool         `json:"disk_full"` // no new jobs until there is room
+	Withdrawn   string       `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
 	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
 	Unproven    bool   `json:"unaudited"`
@@ -359,6 +361,12 @@ type WorkerMemory struct {
 	Loading   int64 `json:"loading"`   // that modules take while they are compiled or loaded
 	Modules   int64 `json:"modules"`   // compiled code, once for all workers
 	Resident  int64 `json:"resident"`  // what is in use of all that, by measurement; shared pages count once
+}
+
+// ModuleCache is the disk space of compiled modules, in bytes. They are removed before anything is refused for want of disk.
+type ModuleCache struct {
+	Bytes int64 `json:"bytes"`
+	Most  int64 `json:"most"` // --module-cache
 }
 
 // Peer is one other broker in Coordination.

@@ -97,6 +97,18 @@ func (m *account) free() int64 {
 	return max(m.room-total(m.list()), 0)
 }
 
+// hasCode reports whether the worker of an attempt has mapped the code of a module.
+func (m *account) hasCode(d job.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.running {
+		if _, here := c.code[d]; here {
+			return true
+		}
+	}
+	return false
+}
+
 // charges returns what is charged to attempts, and the process IDs of their workers.
 func (m *account) charges() (all []charge, workers map[int]bool) {
 	m.mu.Lock()
@@ -153,7 +165,7 @@ func (a *attempt) price(r *remote, o *order) charge {
 	if _, warm := r.warm[o.Module]; o.Driver == job.Wasm && !warm {
 		size := sizeOf(o.Wasm)
 		times := int64(compilerMemory)
-		if _, compiled := codeSize(a.e.cfg.CacheDir, o.Module); compiled {
+		if a.e.cache.has(o.Module) {
 			times = loaderMemory
 		}
 		c.load = max(size*times-c.limit, size*loadedMemory) // what is the job's nobody else uses while its module is loaded

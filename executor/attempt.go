@@ -102,6 +102,7 @@ func (a *attempt) execute() job.Result {
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
 	}
+	defer a.e.cache.hold(o.Module)()
 	if o.Driver == job.Process {
 		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
@@ -113,7 +114,7 @@ func (a *attempt) execute() job.Result {
 		var memory tooLittle
 		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped, Permanent: errors.As(err, &memory) && memory.ever})
 	}
-	defer leave(false)
+	defer leave()
 	a.e.disk.add(a, o, r.pid())
 	rep := a.watch(r, o, leave)
 	a.e.disk.remove(a)
@@ -178,7 +179,7 @@ func envOf(t *Task) []string {
 }
 
 // begin has a worker begin the order, once it is the attempt's turn and there is room for it.
-func (a *attempt) begin(o *order) (r *remote, leave func(bool), err error) {
+func (a *attempt) begin(o *order) (r *remote, leave func(), err error) {
 	for {
 		if leave, err = a.awaitTurn(o); err != nil {
 			return nil, nil, errStopped
@@ -186,7 +187,7 @@ func (a *attempt) begin(o *order) (r *remote, leave func(bool), err error) {
 		if r, err = a.handOver(o); err == nil {
 			return r, leave, nil
 		}
-		leave(false)
+		leave()
 		if !errors.Is(err, errWoken) {
 			return nil, nil, err
 		}
@@ -219,6 +220,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		if err = a.room(r, o); err != nil {
 			return nil, err
 		}
+		a.e.turns.charged(o.Module)
 		a.worker.set(workerUse{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
 			a.begun = time.Now()
@@ -236,7 +238,7 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 
 // watch waits for the worker's report, enforces the timeout and a stop, and returns the worker to the pool or
 // kills it.
-func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
+func (a *attempt) watch(r *remote, o *order, leave func()) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
 	a.began = warm
@@ -244,7 +246,7 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 	defer clock.stop()
 	if !clock.loading {
 		a.notice.end(true)
-		a.e.compiled.used(o.Module)
+		a.e.cache.used(o.Module)
 	}
 	for {
 		select {
@@ -253,12 +255,12 @@ func (a *attempt) watch(r *remote, o *order, leave func(bool)) report {
 			case !ok:
 				return a.workerDied(r, r.death.report(a.began))
 			case m.Loaded:
-				leave(true)
+				leave()
 				a.nowLoaded(r, o, m.Code)
 				a.began = true
 				clock.ready()
 				a.notice.end(true)
-				a.e.compiled.used(o.Module)
+				a.e.cache.used(o.Module)
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
 				a.e.bounds.add(a, r.pid())

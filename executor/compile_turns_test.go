@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -11,13 +10,20 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
+// turnsOf returns turns where so many bytes of memory are free, and the modules that count as compiled.
+func turnsOf(free int64) (*compileTurns, map[job.Digest]bool) {
+	compiled := map[job.Digest]bool{}
+	return newCompileTurns(func() int64 { return free }, func(d job.Digest) bool { return compiled[d] }), compiled
+}
+
 func TestOnlyOneCompilesAModule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, ctx := newCompileTurns(func() int64 { return 0 }), t.Context()
+		l, compiled := turnsOf(0)
+		ctx := t.Context()
 		leave, err := l.enter(ctx, "m", 1, nil)
 		require.NoError(t, err)
 
-		entered := make(chan func(bool), 2)
+		entered := make(chan func(), 2)
 		for range 2 {
 			go func() {
 				leave, err := l.enter(ctx, "m", 1, nil)
@@ -27,23 +33,24 @@ func TestOnlyOneCompilesAModule(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Empty(t, entered, "both wait for the first")
-		leave(false) // it failed: the next one tries
+		leave() // it failed: the next one tries
 		synctest.Wait()
 		require.Len(t, entered, 1)
 		second := <-entered
-		second(true)
-		second(false) // only the first call counts
+		compiled["m"] = true
+		second()
+		second() // only the first call counts
 		synctest.Wait()
 		require.Len(t, entered, 1)
-		(<-entered)(false)
+		(<-entered)()
 		again, err := l.enter(ctx, "m", 1, nil)
 		require.NoError(t, err, "the module is known now, so enter does not wait")
-		again(false)
+		again()
 	})
 }
 
 func TestWaitingForACompilationCanBeStopped(t *testing.T) {
-	l := newCompileTurns(func() int64 { return 0 })
+	l, _ := turnsOf(0)
 	_, err := l.enter(t.Context(), "m", 1, nil)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancelCause(t.Context())
@@ -52,39 +59,53 @@ func TestWaitingForACompilationCanBeStopped(t *testing.T) {
 	require.ErrorIs(t, err, errStopped)
 }
 
-func TestKnownModulesAreBounded(t *testing.T) {
-	l := newCompileTurns(func() int64 { return 0 })
-	for i := range maxKnown + 10 {
-		leave, err := l.enter(t.Context(), job.Digest(strconv.Itoa(i)), 1, nil)
-		require.NoError(t, err)
-		leave(true)
-	}
-	require.LessOrEqual(t, len(l.known), maxKnown)
-}
-
 // Different modules are compiled at once only where there is memory for all of them; one always is.
 func TestCompilingTakesTurnsByMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, ctx := newCompileTurns(func() int64 { return 100 * compilerMemory }), t.Context()
+		l, _ := turnsOf(100 * compilerMemory)
+		ctx := t.Context()
 		large, err := l.enter(ctx, "large", 1000, nil)
 		require.NoError(t, err, "more than there is, but nobody else compiles")
-		var small func(bool)
+		var small func()
 		go func() { small, _ = l.enter(ctx, "small", 60, nil) }()
 		synctest.Wait()
 		require.Nil(t, small)
-		large(true)
+		large()
 		synctest.Wait()
 		require.NotNil(t, small)
 		other, err := l.enter(ctx, "other", 40, nil)
 		require.NoError(t, err)
-		var third func(bool)
+		var third func()
 		go func() { third, _ = l.enter(ctx, "third", 1, nil) }()
 		synctest.Wait()
 		require.Nil(t, third)
-		other(false)
+		other()
 		synctest.Wait()
 		require.NotNil(t, third)
-		third(true)
-		small(true)
+		third()
+		small()
 	})
+}
+
+// The memory of a turn counts once: by the turn itself, until its attempt is charged, and from then on by the account.
+func TestMemoryOfATurnCountsOnce(t *testing.T) {
+	m := newAccount(100 * compilerMemory)
+	l := newCompileTurns(m.free, func(job.Digest) bool { return false })
+	a := &attempt{}
+	leave, err := l.enter(t.Context(), "first", 40, nil)
+	require.NoError(t, err)
+	ok, _ := m.put(a, charge{load: 40 * compilerMemory})
+	require.True(t, ok)
+	l.charged("first")
+	stop, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = l.enter(stop, "too large beside it", 61, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	second, err := l.enter(stop, "second", 60, nil)
+	require.NoError(t, err, "60 of 100 are free")
+	_, err = l.enter(stop, "third", 1, nil)
+	require.ErrorIs(t, err, context.Canceled, "the second is not charged yet, and counts all the same")
+	second()
+	m.remove(a)
+	leave()
 }

@@ -30,8 +30,9 @@ const (
 
 // diskWatch watches what the attempts write.
 type diskWatch struct {
-	free    func() (int64, error) // of the file system where jobs run, in bytes
-	reserve int64                 // bytes; negative is none
+	free    func() (int64, error)           // of the file system where jobs run, in bytes
+	giveWay func(bytes int64) (freed int64) // frees what is only kept to save time
+	reserve int64                           // bytes; negative is none
 
 	watchList[*written]
 	last  int64     // free at the last look
@@ -49,7 +50,7 @@ type written struct {
 
 func newDiskWatch(dir string, reserve int64) *diskWatch {
 	return &diskWatch{
-		free: func() (int64, error) { return freeSpace(dir) }, reserve: reserve, watchList: newWatchList[*written](),
+		free: func() (int64, error) { return freeSpace(dir) }, giveWay: func(int64) int64 { return 0 }, reserve: reserve, watchList: newWatchList[*written](),
 	}
 }
 
@@ -104,7 +105,8 @@ func (w *diskWatch) look(now time.Time, running map[*attempt]*written) {
 	}
 	taken := w.last - room // since the last look
 	w.last = room
-	if room >= max(leastRoom, 2*taken) || now.Before(w.pause) {
+	need := max(leastRoom, 2*taken)
+	if room >= need || now.Before(w.pause) || w.giveWay(need-room) > 0 {
 		return
 	}
 	began := time.Now()
@@ -235,7 +237,17 @@ const outputShare = 0.75
 
 // checkRoom fails when a file of the given size can't be stored without taking more of the disk's reserve than output may.
 func (e *Executor) checkRoom(size int64) error {
-	if room, known := e.disk.room(); known && size > room+int64(outputShare*float64(e.disk.reserve)) {
+	short := func() int64 {
+		room, known := e.disk.room()
+		if !known {
+			return 0
+		}
+		return size - room - int64(outputShare*float64(e.disk.reserve))
+	}
+	if n := short(); n > 0 {
+		e.cache.giveWay(n)
+	}
+	if short() > 0 {
 		return brokerError{fmt.Errorf("storing %s would take too much of the disk's reserve: %w", bytesOf(size), syscall.ENOSPC)}
 	}
 	return nil

@@ -22,7 +22,7 @@ type Executor struct {
 	pool     *pool
 	load     time.Duration // loadTimeout, but for tests
 	turns    *compileTurns
-	compiled *compiled
+	cache    *moduleCache
 	idle     *idleCompiler
 	account  *account
 	bounds   *bounds
@@ -81,15 +81,17 @@ func New(c Config) (*Executor, error) {
 		room = cfg.Memory + max(cfg.ModuleMemory, 0)
 	}
 	e.account = newAccount(room)
-	e.turns = newCompileTurns(e.account.free)
-	e.idle = newIdleCompiler(e)
-	e.compiled = newCompiled(cfg.CacheDir, cfg.Compiled)
-	if err := e.compiled.load(); err != nil {
+	e.pool = newPool(e)
+	e.cache = &moduleCache{
+		dir: entriesDir(cfg.CacheDir), most: cfg.ModuleCache, tell: cfg.Compiled, held: map[job.Digest]int{},
+		inUse: e.account.hasCode, endIdle: e.pool.endIdle,
+	}
+	if err := e.cache.load(cfg.CacheDir); err != nil {
 		cfg.Logger.Warn("cannot read which modules are compiled; they are compiled again", "dir", cfg.CacheDir, "err", err)
 	}
-	for _, d := range e.compiled.list {
-		e.turns.know(d)
-	}
+	e.disk.giveWay = e.cache.giveWay
+	e.turns = newCompileTurns(e.account.free, e.cache.has)
+	e.idle = newIdleCompiler(e)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	if cfg.AdoptOrphans {
 		if err := adoptOrphans(); err != nil {
@@ -97,7 +99,6 @@ func New(c Config) (*Executor, error) {
 		}
 		e.helpers.Go(func() { e.launcher.reapOrphans(e.ctx.Done()) })
 	}
-	e.pool = newPool(e)
 	e.helpers.Go(func() { e.pool.janitor(e.ctx.Done()) })
 	if cfg.AllowProcess {
 		e.helpers.Go(func() { e.bounds.watch(e.ctx.Done()) })

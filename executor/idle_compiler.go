@@ -2,8 +2,6 @@ package executor
 
 import (
 	"context"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +15,6 @@ type idleCompiler struct {
 	e    *Executor
 	wake chan struct{}
 	idle time.Duration // how long no job has run before it begins; but for tests
-	most int64         // bytes of the disk cache beyond which it compiles nothing
 
 	mu     sync.Mutex
 	wanted []job.Digest // the latest first
@@ -28,14 +25,13 @@ type idleCompiler struct {
 }
 
 const (
-	idleBefore  = 5 * time.Second  // before a module is compiled that no job waits for
-	blobWait    = 30 * time.Second // until it is looked again whether a module is here
-	maxWanted   = 16               // modules
-	maxCompiled = 1 << 30          // bytes of the disk cache
+	idleBefore = 5 * time.Second  // before a module is compiled that no job waits for
+	blobWait   = 30 * time.Second // until it is looked again whether a module is here, and whether there is room for it
+	maxWanted  = 16               // modules
 )
 
 func newIdleCompiler(e *Executor) *idleCompiler {
-	return &idleCompiler{e: e, wake: make(chan struct{}, 1), idle: idleBefore, most: maxCompiled}
+	return &idleCompiler{e: e, wake: make(chan struct{}, 1), idle: idleBefore}
 }
 
 // Prepare asks that a module is compiled when this broker has nothing else to do, if it is in the blob store by then. Of
@@ -113,16 +109,16 @@ func (b *idleCompiler) step() time.Duration {
 		return left
 	}
 	b.mu.Lock()
-	b.wanted = slices.DeleteFunc(b.wanted, b.e.compiled.has)
+	b.wanted = slices.DeleteFunc(b.wanted, b.e.cache.has)
 	wanted := slices.Clone(b.wanted)
 	b.mu.Unlock()
-	if len(wanted) == 0 || b.cacheSize() > b.most {
+	if len(wanted) == 0 {
 		return 0
 	}
 	for _, d := range wanted {
 		path, err := b.e.cfg.Blobs.Path(d)
-		if err != nil {
-			continue // it may be on its way
+		if err != nil || !b.e.hasDiskFor(sizeOf(path)*cachedTimes) {
+			continue // it may be on its way; others are not removed for it
 		}
 		if b.compile(d, path) {
 			b.forget(d)
@@ -164,8 +160,8 @@ func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 	if !ok {
 		return false
 	}
-	done := false
-	defer func() { leave(done) }()
+	defer leave()
+	defer b.e.cache.hold(d)()
 	b.mu.Lock()
 	b.memory, b.cancel, b.ended = size*compilerMemory, cancel, false
 	b.mu.Unlock()
@@ -193,8 +189,7 @@ func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 			case !alive:
 				return false
 			case m.Done != nil && m.Done.Failure == "":
-				done = true
-				b.e.compiled.used(d)
+				b.e.cache.used(d)
 				return true
 			case m.Done != nil:
 				return !m.Done.Returned
@@ -205,16 +200,9 @@ func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 	}
 }
 
-// cacheSize is how many bytes the disk cache has.
-func (b *idleCompiler) cacheSize() (sum int64) {
-	_ = filepath.WalkDir(b.e.cfg.CacheDir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it was just removed, say
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			sum += info.Size()
-		}
-		return nil
-	})
-	return sum
+// hasDiskFor reports whether a compiled module of the given size fits into the cache, and on the disk, without anything else having
+// to go.
+func (e *Executor) hasDiskFor(size int64) bool {
+	room, known := e.disk.room()
+	return e.cache.size()+size <= e.cache.most && (!known || room >= leastRoom+size)
 }

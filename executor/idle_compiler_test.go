@@ -2,7 +2,6 @@ package executor
 
 import (
 	"encoding/binary"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -81,7 +80,7 @@ func TestPrepare(t *testing.T) {
 	told.await(t, d)
 	leave, err := r.e.turns.enter(t.Context(), "other", 1, nil) // whoever has to compile waits now
 	require.NoError(t, err)
-	defer leave(false)
+	defer leave()
 	require.Equal(t, job.Succeeded, r.run(r.module(d)).Outcome)
 
 	_, later := idleRig(t, cache)
@@ -137,13 +136,13 @@ func TestPrepareIsBounded(t *testing.T) {
 	r, told := idleRig(t, cache)
 	b := newIdleCompiler(r.e) // which nobody runs
 	b.idle = 0
-	require.NoError(t, os.WriteFile(filepath.Join(cache, "much"), make([]byte, 1000), 0o600))
-	b.most = 1000 - 1
 	d := r.put(tinyModule("_start", 0))
+	most := r.e.cache.most
+	r.e.cache.most = cachedTimes*sizeOf(filepath.Join(r.blobs.dir, string(d))) - 1
 	b.want(d)
-	require.Zero(t, b.step())
+	require.Equal(t, blobWait, b.step(), "it is looked at again")
 	require.Empty(t, told.get())
-	b.most = maxCompiled
+	r.e.cache.most = most
 	b.step()
 	require.Equal(t, []job.Digest{d}, told.get())
 	bad := r.put([]byte("\x00asm\x01\x00\x00\x00 and nonsense"))

@@ -239,7 +239,7 @@ func TestDamagedCacheIsNotABrokenModule(t *testing.T) {
 		res := r.run(r.module(r.put(tinyModule("_start", 1))))
 		require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
 		require.NoError(t, r.e.Close())
-		files, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+		files, err := filepath.Glob(filepath.Join(dir, "*", "*", "wazero-*", "*"))
 		require.NoError(t, err)
 		require.Len(t, files, 1, "there is a cache on disk")
 		require.NoError(t, os.Truncate(files[0], 20))

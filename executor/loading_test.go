@@ -42,7 +42,7 @@ func TestWaitingForTheTurnIsNotTheJobsFault(t *testing.T) {
 	passed := time.After(time.Duration(task.Spec.Timeout))
 	r.reaches(task, PhaseLoading, 1)
 	<-passed
-	leave(false)
+	leave()
 	res := r.ended(task).Result
 	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
 	require.Equal(t, "loading started loaded ended", r.phasesWithout(task))

@@ -29,37 +29,30 @@ const (
 )
 
 // modules compiles wasm modules and keeps the most recently used ones warm. All workers share compiled modules
-// on disk (wazero's cache, keyed by the module's hash, the CPU and wazero's version).
+// on disk (see moduleCache).
 //
-// One runtime serves all jobs: the memory limit, which differs from job to job, is not part of a compiled
-// module (see guestMemory).
+// Each module has a runtime of its own, which takes less than a millisecond to make, since the engine keeps what it has compiled in a
+// directory of its runtime's. It serves all jobs: the memory limit, which differs from job to job, is not part of a
+// compiled module (see guestMemory).
 type modules struct {
 	log   *slog.Logger
 	cache string
-	rt    wazero.Runtime
-	plain wazero.Runtime // without the disk cache; made when the cache turns out to be damaged
-	warm  []*module      // most recent first
+	warm  []*module // most recent first
 }
 
 // module is a compiled command, ready to be instantiated.
 type module struct {
 	digest job.Digest
-	rt     wazero.Runtime // that compiled it
+	rt     wazero.Runtime
+	cache  wazero.CompilationCache // on the disk; nil if it could not be kept there
 	code   wazero.CompiledModule
 	size   int64
 	min    uint64 // 64 KiB pages of memory at its start
 	shared int64  // bytes of its code that all workers share
 }
 
-func newModules(ctx context.Context, cacheDir string, log *slog.Logger) (*modules, error) {
-	m := &modules{log: log, cache: cacheDir}
-	cache, err := wazero.NewCompilationCacheWithDir(cacheDir)
-	if err != nil {
-		log.Warn("cannot open the cache of compiled modules; they are not kept on disk", "dir", cacheDir, "err", err)
-		cache = wazero.NewCompilationCache()
-	}
-	m.rt, err = newRuntime(ctx, runtimeConfig().WithCompilationCache(cache))
-	return m, err
+func newModules(cacheDir string, log *slog.Logger) *modules {
+	return &modules{log: log, cache: cacheDir}
 }
 
 // features are what modules may use: what the engine has beyond WebAssembly 2.0, but for threads, which WASI
@@ -114,19 +107,19 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	if err := job.CheckModule(b); err != nil {
 		return nil, err
 	}
-	rt, code, err := m.compile(ctx, b)
+	mod, err := m.compile(ctx, digest, b)
 	if err != nil {
 		if feature := missing(b, err); feature != "" {
 			return nil, fmt.Errorf("the module needs %s, which workers do not have; build it without: %w", feature, err)
 		}
 		return nil, fmt.Errorf("the module is not valid WebAssembly: %w", err)
 	}
-	start, ok := code.ExportedFunctions()["_start"]
+	start, ok := mod.code.ExportedFunctions()["_start"]
 	if !ok || len(start.ParamTypes()) != 0 || len(start.ResultTypes()) != 0 {
-		_ = code.Close(ctx)
+		mod.close(ctx)
 		return nil, errors.New("the module exports no _start: it is a library (reactor), not a program; build it as a command")
 	}
-	mod := &module{digest: digest, rt: rt, code: code, size: info.Size(), min: memoryMin(b)}
+	mod.digest, mod.size, mod.min = digest, info.Size(), memoryMin(b)
 	m.slim(mod)
 	return mod, nil
 }
@@ -134,32 +127,72 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 // slim makes what stays of a module small: its code is shared with other workers, and what only compiling needs goes.
 func (m *modules) slim(mod *module) {
 	dropBodies(mod.code)
+	if mod.cache == nil {
+		return
+	}
 	var err error
 	if mod.shared, err = shareCode(mod.code, codeFile(m.cache, mod.digest)); err != nil {
 		m.log.Warn("the code of a module is not shared with other workers", "module", string(mod.digest), "err", err)
 	}
 }
 
-// compile falls back to a runtime without the disk cache: a cache file that a power failure has damaged must not
-// look like a broken module.
-func (m *modules) compile(ctx context.Context, b []byte) (wazero.Runtime, wazero.CompiledModule, error) {
-	code, err := m.rt.CompileModule(ctx, b)
+// compile compiles a module, or reads what was compiled before. It does without the disk where that does not serve: a full disk,
+// or a file that a power failure has damaged, must not look like a broken module.
+func (m *modules) compile(ctx context.Context, d job.Digest, b []byte) (*module, error) {
+	dir := entryDir(m.cache, d)
+	_, err := os.Stat(codeFile(m.cache, d))
+	complete := err == nil
+	mod, err := compileIn(ctx, dir, b)
+	if err != nil && complete {
+		m.log.Warn("a compiled module in the cache is damaged; it is compiled again", "module", string(d), "err", err)
+		_ = removeTree(dir)
+		mod, err = compileIn(ctx, dir, b)
+	}
 	if err == nil {
-		return m.rt, code, nil
+		return mod, nil
 	}
-	if m.plain == nil {
-		plain, perr := newRuntime(ctx, runtimeConfig())
-		if perr != nil {
-			return nil, nil, err
-		}
-		m.plain = plain
-	}
-	code, perr := m.plain.CompileModule(ctx, b)
+	mod, perr := compileIn(ctx, "", b)
 	if perr != nil {
-		return nil, nil, perr
+		return nil, perr
 	}
-	m.log.Warn("a compiled module in the disk cache is damaged; delete the directory to repair it", "dir", m.cache, "err", err)
-	return m.plain, code, nil
+	m.log.Warn("a compiled module can't be kept on the disk", "dir", dir, "err", err)
+	return mod, nil
+}
+
+// compileIn compiles a module with what the engine has in a directory, where it leaves what it makes; "" is without one.
+func compileIn(ctx context.Context, dir string, b []byte) (_ *module, err error) {
+	mod, cfg := &module{}, runtimeConfig()
+	if dir != "" {
+		if mod.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+			return nil, err
+		}
+		cfg = cfg.WithCompilationCache(mod.cache)
+	}
+	defer func() {
+		if err != nil {
+			mod.close(ctx)
+		}
+	}()
+	if mod.rt, err = newRuntime(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if mod.code, err = mod.rt.CompileModule(ctx, b); err != nil {
+		return nil, err
+	}
+	return mod, nil
+}
+
+// close gives back what a module takes.
+func (m *module) close(ctx context.Context) {
+	if m.code != nil {
+		_ = m.code.Close(ctx)
+	}
+	if m.rt != nil {
+		_ = m.rt.Close(ctx)
+	}
+	if m.cache != nil {
+		_ = m.cache.Close(ctx)
+	}
 }
 
 // evict closes the least recently used modules that are over the limits, but never the newest one.
@@ -169,7 +202,7 @@ func (m *modules) evict(ctx context.Context) {
 		sum += w.size
 		if i > 0 && (i >= maxWarm || sum > maxWarmBytes) {
 			for _, old := range m.warm[i:] {
-				_ = old.code.Close(ctx)
+				old.close(ctx)
 			}
 			m.warm = m.warm[:i:i]
 			return

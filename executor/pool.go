@@ -122,6 +122,26 @@ func (p *pool) makeRoom() {
 	}
 }
 
+// endIdle ends the idle workers that hold a module.
+func (p *pool) endIdle(module job.Digest) {
+	p.mu.Lock()
+	var ended []*remote
+	p.idle = slices.DeleteFunc(p.idle, func(r *remote) bool {
+		_, holds := r.warm[module]
+		if holds {
+			ended = append(ended, r)
+		}
+		return holds
+	})
+	p.mu.Unlock()
+	for _, r := range ended {
+		r.kill()
+	}
+	if len(ended) > 0 {
+		p.refill()
+	}
+}
+
 // spareFits reports whether there is room for another idle worker. The caller holds p.mu.
 func (p *pool) spareFits() bool {
 	room := p.e.account.room

@@ -105,7 +105,9 @@ func deathOf(state *os.ProcessState, said string) death {
 			return death{"this machine had no more memory for the worker", brokerFault}
 		}
 		return death{"the worker ran out of memory", jobFault}
-	case strings.Contains(said, "SIGBUS"): // what is mapped of a file, its own program or the code of a module
+	case strings.Contains(said, "SIGBUS"), strings.Contains(said, "unexpected return pc for runtime.sigpanic"):
+		// What is mapped of a file, its own program or the code of a module: on the stack of a module the runtime fails while it
+		// tells of the signal. A module's own faults are no signals.
 		return death{"a file that the worker runs can't be read any more", brokerFault}
 	case ok && status.Signaled():
 		sig := status.Signal()

@@ -164,11 +164,12 @@ func TestDeathOfAWorker(t *testing.T) {
 	_ = cmd.Run()
 	for said, want := range map[string]fault{
 		"fatal error: all goroutines are asleep": unknownFault,
-		"runtime: failed to create new OS thread (have 5 already; errno=11)\nruntime: may need to increase max user processes (ulimit -u)": brokerFault,
-		"runtime: out of memory: cannot allocate 4194304-byte block (12345678 in use)\nfatal error: out of memory":                         brokerFault,
-		"runtime: out of memory: cannot allocate 1073741824-byte block (8159232 in use)\nfatal error: out of memory":                       jobFault,
-		"SIGBUS: bus error\nPC=0x0 m=2 sigcode=2 addr=0x0":                                                                                 brokerFault,
-		"fatal error: runtime: cannot allocate memory":                                                                                     jobFault,
+		"runtime: failed to create new OS thread (have 5 already; errno=11)\nruntime: may need to increase max user processes (ulimit -u)":        brokerFault,
+		"runtime: out of memory: cannot allocate 4194304-byte block (12345678 in use)\nfatal error: out of memory":                                brokerFault,
+		"runtime: out of memory: cannot allocate 1073741824-byte block (8159232 in use)\nfatal error: out of memory":                              jobFault,
+		"SIGBUS: bus error\nPC=0x0 m=2 sigcode=2 addr=0x0":                                                                                        brokerFault,
+		"runtime: newstack sp=0xc000 stack=[0xc000, 0xc001]\nruntime: g 23: unexpected return pc for runtime.sigpanic called from 0x7fc22c300000": brokerFault,
+		"fatal error: runtime: cannot allocate memory":                                                                                            jobFault,
 	} {
 		d := deathOf(cmd.ProcessState, said)
 		require.Equal(t, want, d.fault, said)

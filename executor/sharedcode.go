@@ -25,9 +25,12 @@ import (
 // The engine has no interface for that. Its version is pinned, what is used of its structure is looked at by its names, and
 // where one of them is missing the copy stays. The tests fail then.
 
-// codeFile is where the code of a module is kept, for the engine's version that this program has.
+// codeName is the file of a module's code in its entry of the cache. It is empty where the engine does not tell where its code is.
+const codeName = "code"
+
+// codeFile is where the code of a module is kept.
 func codeFile(cacheDir string, d job.Digest) string {
-	return filepath.Join(cacheDir, "code-"+engineVersion(), string(d))
+	return filepath.Join(entryDir(cacheDir, d), codeName)
 }
 
 // engineVersion returns the version of the engine that this program was built with.
@@ -42,23 +45,11 @@ func engineVersion() string {
 	return "unknown"
 }
 
-// codeSize returns how many bytes of code workers share of a module, and whether it has been compiled here.
-func codeSize(cacheDir string, d job.Digest) (int64, bool) {
-	info, err := os.Stat(codeFile(cacheDir, d))
-	if err != nil {
-		return 0, false
-	}
-	return info.Size(), true
-}
-
 // shareCode makes a module's code that of a file, and returns its size. No code of the module may run meanwhile.
 func shareCode(code wazero.CompiledModule, file string) (size int64, err error) {
 	own := machineCode(code)
 	if len(own) == 0 {
-		return 0, errors.New("this version of the engine does not tell where its code is, or the module has none")
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return 0, err
+		return 0, errors.Join(errors.New("this version of the engine does not tell where its code is"), writeCode(nil, file))
 	}
 	err = mapOver(own, file)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errOtherCode) {

@@ -56,7 +56,7 @@ func (a *attempt) wakeUp() {
 
 // awaitTurn waits until the module may be loaded; see compileTurns.enter. A suspended attempt does not take
 // its turn, so that others do not wait for it.
-func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
+func (a *attempt) awaitTurn(o *order) (leave func(), err error) {
 	size := sizeOf(o.Wasm)
 	for {
 		for a.wantSuspended.Load() {
@@ -80,13 +80,13 @@ func (a *attempt) awaitTurn(o *order) (leave func(bool), err error) {
 }
 
 // stepTowardsWanted takes one step towards the wanted state of the attempt in this worker.
-func (a *attempt) stepTowardsWanted(r *remote, clock *limits, leave func(bool)) {
+func (a *attempt) stepTowardsWanted(r *remote, clock *limits, leave func()) {
 	on := a.wantSuspended.Load()
 	if on == a.suspended.Load() || a.awaitsAnswer {
 		return // nothing to do, or the worker's answer must come first
 	}
 	if on {
-		leave(false) // another attempt that waits for this module compiles it itself
+		leave() // another attempt that waits for this module compiles it itself
 		clock.pause()
 	}
 	if r.native {
@@ -115,7 +115,7 @@ func (a *attempt) stopGroup(r *remote) {
 
 // holdAnswered handles a worker's answer to a hold. A late answer belongs to the worker's previous job and is
 // ignored.
-func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func(bool)) {
+func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func()) {
 	if h.Order != a.number {
 		return
 	}

@@ -91,7 +91,8 @@ type Config struct {
 	// Dir holds the directories of running jobs. New clears it, because whatever is in it was left by a
 	// broker that was killed. No other program may use it.
 	Dir string
-	// CacheDir holds compiled modules across restarts. Deleting it costs only the time to compile them again.
+	// CacheDir holds compiled modules across restarts. Deleting it costs only the time to compile them again. New removes what
+	// else is in it. No other program may use it.
 	CacheDir string
 	// Blobs is the store of modules, inputs and outputs.
 	Blobs Blobs
@@ -123,6 +124,10 @@ type Config struct {
 	// DiskReserve is how many bytes of the disk jobs leave free: the one that has written most is ended before less than
 	// that is free. 0 or less is none.
 	DiskReserve int64
+	// ModuleCache is how many bytes of the disk compiled modules may take; those that were not used for the longest time are
+	// removed beyond it, and before anything is refused for want of disk. The default is four times DiskReserve, and 1 GiB where
+	// there is none.
+	ModuleCache int64
 	// Logger receives warnings and what workers write to stderr; the default discards them.
 	Logger *slog.Logger
 
@@ -164,6 +169,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.DiskReserve <= 0 {
 		c.DiskReserve = -1
+	}
+	if c.ModuleCache <= 0 {
+		c.ModuleCache = 4 * c.DiskReserve
+	}
+	if c.ModuleCache <= 0 {
+		c.ModuleCache = 1 << 30
 	}
 	if c.IdleWorkers == 0 {
 		c.IdleWorkers = 1

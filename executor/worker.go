@@ -68,10 +68,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}
 	w.grace = time.Duration(first.Setup.GraceMS) * time.Millisecond
-	var err error
-	if w.modules, err = newModules(context.WithoutCancel(ctx), first.Setup.CacheDir, log); err != nil {
-		return fmt.Errorf("worker: %w", err)
-	}
+	w.modules = newModules(first.Setup.CacheDir, log)
 
 	makeThreads(spareThreads)
 	orders, failed := make(chan *order), make(chan error, 2)

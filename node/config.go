@@ -61,6 +61,7 @@ type Config struct {
 	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
 	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
 	RetentionCount int           // and how many at most; default 100,000, negative: no bound
+	ModuleCache    int64         // bytes of the disk that compiled modules may take; default four times DiskReserve, 1 GiB where there is none
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
 
@@ -99,7 +100,7 @@ type Network interface {
 }
 
 // Runner runs what the broker has decided to run. The executor is the real one.
-// Probe may block; the others must not.
+// Probe and FreeDisk may block; the others must not.
 type Runner interface {
 	Start(executor.Task)
 	Stop(key, attempt string)
@@ -111,6 +112,8 @@ type Runner interface {
 	Prepare(job.Digest)
 	// Probe reports what is wrong with this machine, so that it could not carry out a job; nil when nothing is.
 	Probe(context.Context) error
+	// FreeDisk removes what is only kept to save time, until so many bytes of the disk are free, and returns how many are.
+	FreeDisk(bytes int64) int64
 	Close() error
 }
 
@@ -123,6 +126,7 @@ type RunnerConfig struct {
 	Memory       int64 // bytes that jobs may ask for
 	ModuleMemory int64 // bytes that workers may have beside that
 	DiskReserve  int64 // bytes of the disk that jobs leave free; negative is none
+	ModuleCache  int64 // bytes of the disk that compiled modules may take; 0 is the default
 	Logger       *slog.Logger
 	Report       func(executor.Update)
 	Compiled     func([]job.Digest) // is told which modules are compiled here, the last used first
@@ -224,6 +228,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--module-memory %d: must be positive", c.ModuleMemory)
 	case c.RedeployDelay < 0 || c.IsolationDelay < 0 || c.Retention < 0:
 		return errors.New("--redeploy-delay, --isolation-delay and --retention must not be negative")
+	case c.ModuleCache < 0:
+		return fmt.Errorf("--module-cache %d: must be positive", c.ModuleCache)
 	case c.BlobGrace < 0:
 		return fmt.Errorf("--blob-grace %v: must not be negative", c.BlobGrace)
 	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:
@@ -314,6 +320,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		Memory:       c.Memory,
 		ModuleMemory: c.ModuleMemory,
 		DiskReserve:  c.DiskReserve,
+		ModuleCache:  c.ModuleCache,
 		Logger:       c.Logger,
 		Report:       c.Report,
 		Compiled:     c.Compiled,

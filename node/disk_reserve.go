@@ -24,13 +24,14 @@ const reserveFiles = 1024
 // diskReserve refuses new jobs and blobs while less than the reserve is free, in bytes or in files. The reserve is what
 // running jobs' output and other brokers' records go on to use, and what the store needs to write at
 // all: a disk that is full in the middle of a commit ends the process. It is several of the store's
-// own buffers of 64 MiB.
+// own buffers of 64 MiB. What is only kept to save time goes before anything is refused.
 type diskReserve struct {
 	dir     string
 	reserve int64 // bytes; negative is none
 	store   *store.Store
 	engine  *engine
 	log     *slog.Logger
+	giveWay func(bytes int64) (freed int64) // removes what is only kept to save time
 
 	full atomic.Pointer[string] // why no new jobs are taken; nil while there is room
 
@@ -49,8 +50,13 @@ func (d *diskReserve) why() string {
 // hold keeps room for a file that a client has announced, beside what others have: it says why there is none, or returns a
 // function that gives bytes back, which its caller calls with as many as have arrived, and in the end with the rest.
 func (d *diskReserve) hold(size int64) (give func(bytes int64), why string) {
-	free, err := d.store.Free()
-	return d.holdOf(size, free, d.reserve >= 0 && err == nil)
+	for again := true; ; again = false {
+		free, err := d.store.Free()
+		known := d.reserve >= 0 && err == nil
+		if give, why = d.holdOf(size, free, known); why == "" || !again || d.giveWay(size) == 0 {
+			return give, why
+		}
+	}
 }
 
 // holdOf is hold where so much is free, if that is known.
@@ -101,17 +107,24 @@ func shortage(dir string, free, reserve, files uint64) string {
 	return ""
 }
 
-func (d *diskReserve) measure() error {
-	free, err := d.store.Free()
-	if err != nil {
-		return err
+// look says what the disk is short of, and how much is free.
+func (d *diskReserve) look() (why string, free uint64, err error) {
+	if free, err = d.store.Free(); err != nil {
+		return "", 0, err
 	}
 	files, err := d.store.FreeFiles()
+	return shortage(d.dir, free, uint64(d.reserve), files), free, err
+}
+
+func (d *diskReserve) measure() error {
+	why, free, err := d.look()
+	if err == nil && why != "" && d.giveWay(max(d.reserve-int64(min(free, math.MaxInt64)), 1)) > 0 {
+		why, free, err = d.look()
+	}
 	if err != nil {
 		return err
 	}
 	was := d.full.Load() != nil
-	why := shortage(d.dir, free, uint64(d.reserve), files)
 	is := why != ""
 	if is {
 		d.full.Store(&why)

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"log/slog"
 	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/store"
 )
 
 // Bytes and files count: a disk without inodes takes as little as a full one.
@@ -36,4 +39,38 @@ func TestUploadsHoldTheirRoom(t *testing.T) {
 	require.Empty(t, why, "who announces nothing is judged by what is free: see shortage")
 	_, why = d.holdOf(1<<30, 0, false)
 	require.Empty(t, why, "where nobody knows how much is free")
+}
+
+// What is only kept to save time goes before anything is refused.
+func TestTheReserveIsFreedFirst(t *testing.T) {
+	s, err := store.Open(store.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	defer s.Close()
+	free, err := s.Free()
+	require.NoError(t, err)
+	var asked []int64
+	kept := int64(1) << 20
+	d := &diskReserve{dir: "d", store: s, log: slog.New(slog.DiscardHandler)}
+	d.full.Store(new(string)) // so that nothing has changed in the end, and nobody is told
+	d.giveWay = func(bytes int64) int64 {
+		asked = append(asked, bytes)
+		d.reserve -= kept // as if so much more were free
+		defer func() { kept = 0 }()
+		return kept
+	}
+	d.reserve = int64(free) + 1<<30
+	require.NoError(t, d.measure())
+	require.Len(t, asked, 1)
+	require.InDelta(t, 1<<30, asked[0], 256<<20, "what is missing; others use this disk, too")
+	require.Contains(t, d.why(), "less than the reserve")
+
+	d.reserve, kept, asked = int64(free)/2, int64(free)/2, nil
+	give, why := d.hold(int64(free) / 4 * 3)
+	require.Empty(t, why, "there is room when what was kept has gone")
+	give(int64(free) / 4 * 3)
+	require.Len(t, asked, 1)
+	d.reserve = int64(free) / 2
+	_, why = d.hold(int64(free) / 4 * 3)
+	require.NotEmpty(t, why)
+	require.Len(t, asked, 2, "it is asked once, and not again and again")
 }

@@ -92,10 +92,12 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
-	n.prober.runner = n.executions.runner
+	if err == nil {
+		n.prober.runner, n.reserve.giveWay = n.executions.runner, n.executions.runner.FreeDisk
+	}
 	return n, err
 }
 

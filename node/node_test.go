@@ -67,6 +67,7 @@ func (r instant) Cancel(key, attempt string) { r.Stop(key, attempt) }
 func (instant) Suspend(string, string) {}
 func (instant) Resume(string, string)  {}
 func (instant) Prepare(job.Digest)     {}
+func (instant) FreeDisk(int64) int64   { return 0 }
 func (r instant) Close() error         { return nil }
 
 func (instant) Probe(context.Context) error { return nil }

@@ -39,6 +39,16 @@ func workerMemory(r Runner) *api.WorkerMemory {
 	}
 }
 
+// moduleCache returns what compiled modules take of the disk; nil where the runner does not tell.
+func moduleCache(r Runner) *api.ModuleCache {
+	x, ok := r.(interface{ CacheUse() executor.CacheUse })
+	if !ok {
+		return nil
+	}
+	u := x.CacheUse()
+	return &api.ModuleCache{Bytes: u.Bytes, Most: u.Most}
+}
+
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.
 func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {

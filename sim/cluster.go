@@ -403,6 +403,9 @@ func (s *sleeper) wish(id string, still bool) {
 // Prepare implements node.Runner.
 func (s *sleeper) Prepare(job.Digest) {}
 
+// FreeDisk implements node.Runner.
+func (s *sleeper) FreeDisk(int64) int64 { return 0 }
+
 // Probe implements node.Runner.
 func (s *sleeper) Probe(context.Context) error {
 	if why := s.runs.wrong(); why != "" {

@@ -25,8 +25,8 @@ type Store struct {
 
 // Open opens the store in o.Dir, or makes a new one there. It removes what a crash has left unfinished. It
 // fails, without changing anything that was committed, when the options are invalid, when another process
-// uses the directory, when a newer ucp wrote it, when its files are damaged, and on an error of the file
-// system.
+// uses the directory, when a newer ucp wrote it, when its files are damaged, when its file system can't do what is needed, and on an
+// error of the file system.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -35,6 +35,9 @@ func Open(o Options) (*Store, error) {
 	lock, err := lockDir(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := probe(o.FS, o.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	if o.FS == vfs.Default {
 		if err := keepPrivate(o.Dir); err != nil {

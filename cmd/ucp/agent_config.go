@@ -43,7 +43,7 @@ type agentConfig struct {
 	MaxLosses                         int
 	DrainTimeout, Retention           time.Duration
 	RetentionCount                    int
-	DiskReserve                       int64 // bytes
+	DiskReserve, ModuleCache          int64 // bytes
 	BlobGrace                         time.Duration
 	LogLevel                          slog.Level
 	LogFormat                         string
@@ -70,7 +70,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
-		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), BlobGrace: f.blobGrace,
+		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), BlobGrace: f.blobGrace,
 	}
 	if !slices.Contains(logLevels, f.logLevel) {
 		return cfg, f.wrong("log-level", "%q: want one of %s", f.logLevel, strings.Join(logLevels, ", "))

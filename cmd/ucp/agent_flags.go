@@ -24,7 +24,7 @@ type agentFlags struct {
 	strategy, emergencyStrategy       string
 	conflictHistory                   int
 	cpu                               cpuValue
-	memory, moduleMemory              bytesValue
+	memory, moduleMemory, moduleCache bytesValue
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
 	redeployDelay, isolationDelay     time.Duration
@@ -83,6 +83,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
 	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve)")
+	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
 	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long an uploaded blob is kept without a job that names it")
 
 	fs.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))

@@ -82,6 +82,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if m := s.WorkerMemory; m != nil {
 		row(w, "", workerMemoryLine(m))
 	}
+	if m := s.ModuleCache; m != nil {
+		row(w, "Module cache:", fmt.Sprintf("%s of %s", humanBytes(m.Bytes), humanBytes(m.Most)))
+	}
 	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
 		title := "Emergency:"

@@ -81,6 +81,7 @@ func (noRunner) Cancel(string, string)  {}
 func (noRunner) Suspend(string, string) {}
 func (noRunner) Resume(string, string)  {}
 func (noRunner) Prepare(job.Digest)     {}
+func (noRunner) FreeDisk(int64) int64   { return 0 }
 func (noRunner) Close() error           { return nil }
 
 func (noRunner) Probe(context.Context) error { return nil }

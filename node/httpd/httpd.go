@@ -98,6 +98,8 @@ type Host interface {
 	Used() (cores, memory float64)
 	// WorkerMemory is what workers may have of memory and have; nil where that is not known.
 	WorkerMemory() *api.WorkerMemory
+	// ModuleCache is what compiled modules take of the disk; nil where that is not known.
+	ModuleCache() *api.ModuleCache
 
 	// Members are all nodes of the gossip pool, stock Serf agents among them.
 	Members() []gossip.Member

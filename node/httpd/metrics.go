@@ -108,13 +108,14 @@ var (
 	withdrawnDesc = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
 	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
 	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
+	cacheDesc     = prometheus.NewDesc("ucp_module_cache_bytes", "Disk space that compiled modules take, and may take.", []string{"part"}, nil)
 	workerDesc    = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workerDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -167,6 +168,10 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		} {
 			gauge(workerDesc, float64(n), part)
 		}
+	}
+	if m := c.ModuleCache; m != nil {
+		gauge(cacheDesc, float64(m.Bytes), "used")
+		gauge(cacheDesc, float64(m.Most), "most")
 	}
 	for d, r := range map[*prometheus.Desc]job.Resources{usageDesc: c.Usage, capacDesc: c.Capacity} {
 		gauge(d, float64(r.CPU), "cpu_millicores")

@@ -24,6 +24,9 @@ type shownHost struct {
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
 func (h *shownHost) Actor() clock.Actor         { return "a~1" }
 func (h *shownHost) Running() bool              { return true }
+func (h *shownHost) ModuleCache() *api.ModuleCache {
+	return &api.ModuleCache{Bytes: 30, Most: 40}
+}
 func (h *shownHost) WorkerMemory() *api.WorkerMemory {
 	return &api.WorkerMemory{Room: 100, Accounted: 60, Resident: 50}
 }
@@ -69,6 +72,7 @@ func TestTroublesAreShown(t *testing.T) {
 	require.True(t, s.Unproven)
 	require.Equal(t, o.Unproven, s.AwaitsProof)
 	require.Equal(t, srv.host.WorkerMemory(), s.WorkerMemory)
+	require.Equal(t, srv.host.ModuleCache(), s.ModuleCache)
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)

@@ -167,7 +167,7 @@ var rulesJ = []mutant{
 	{"J15 what no job waits for keeps its memory", "executor/attempt.go",
 		"			a.e.idle.makeRoom()\n", "",
 		"./executor", "TestPreparedGivesWayToMemory"},
-	{"J15 a start knows nothing that is compiled", "executor/compiled.go",
+	{"J15 a start knows nothing that is compiled", "executor/module_cache.go",
 		"	if len(c.list) > 0 {\n		c.say()\n	}\n", "",
 		"./executor", "TestPrepare"},
 	{"J13 what a cancelled job had written is dropped", "broker/results.go",
