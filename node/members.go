@@ -38,8 +38,8 @@ type members struct {
 	http       *httpd.Server
 	life       *lifecycle
 	log        *slog.Logger
-	badAddrs   map[string]string // members whose HTTP address can't be called; of the goroutine that watches
-	conflicts  onceASecond       // of names: anybody can repeat one without end
+	badAddrs   map[string]string    // members whose HTTP address can't be called; of the goroutine that watches
+	clashes    map[string]time.Time // when two nodes of one name were last told, by name and address; of the goroutine that watches
 
 	names atomic.Pointer[[]string] // of --retry-join
 	wake  chan struct{}            // the rejoin loop looks at once
@@ -82,9 +82,7 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.UserEvent:
 				m.broadcasts.receive(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
-				if m.conflicts.allow(m.cfg.Now()) {
-					m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
-				}
+				m.clash(e)
 			}
 		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)
@@ -99,6 +97,27 @@ func (m *members) watch(ctx context.Context) error {
 			m.http.WatchHealth()
 		}
 	}
+}
+
+// How often a clash of names is told, though it is heard of every few seconds, and of how many that is remembered: anybody
+// can make one up.
+const (
+	clashEvery = 10 * time.Minute
+	maxClashes = 64
+)
+
+// clash tells that two nodes have one name, if that was not told lately.
+func (m *members) clash(e gossip.NameConflict) {
+	key, now := e.Name+" "+e.Claimed, m.cfg.Now()
+	last, told := m.clashes[key]
+	if told && now.Sub(last) < clashEvery || !told && len(m.clashes) == maxClashes {
+		return
+	}
+	if m.clashes == nil {
+		m.clashes = map[string]time.Time{}
+	}
+	m.clashes[key] = now
+	m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 }
 
 // movedNow tells that the pool was exchanged.
