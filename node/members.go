@@ -76,7 +76,7 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.MemberEvent:
 				for _, x := range e.Members {
 					m.http.Watch([]broker.Note{{At: m.cfg.Now(), Kind: "member", ID: x.Name, What: string(e.Kind), Text: fmt.Sprintf("%s: %s", x.Name, memberText[e.Kind])}})
-					m.log.Info("member", "event", string(e.Kind), "name", x.Name, "addr", x.Addr)
+					m.log.Log(ctx, m.levelOf(e.Kind, &x), "member", "event", string(e.Kind), "name", x.Name, "addr", x.Addr)
 				}
 				m.reconcile()
 			case gossip.UserEvent:
@@ -97,6 +97,19 @@ func (m *members) watch(ctx context.Context) error {
 			m.http.WatchHealth()
 		}
 	}
+}
+
+// levelOf is the level at which the log tells of a member: one line for each change. Of a broker that is gone, or back, there
+// is one about its health, and a broker tells its own start and end; that tags have changed is a detail of those.
+func (m *members) levelOf(kind gossip.MemberKind, x *gossip.Member) slog.Level {
+	broker := x.Tags["ucp"] == "1"
+	switch {
+	case x.Name == m.name, kind == gossip.MemberUpdated,
+		broker && kind == gossip.MemberFailed,
+		broker && kind == gossip.MemberJoined && m.http.Unwell(x.Name):
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // How often a clash of names is told, though it is heard of every few seconds, and of how many that is remembered: anybody

@@ -50,7 +50,7 @@ func (m *members) firstJoin(ctx context.Context) error {
 		if reached == 0 && ctx.Err() == nil {
 			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
-		m.log.Info("joined the cluster", "reached", reached)
+		m.log.Info("joined the cluster")
 	}
 	if len(m.entries()) == 0 {
 		m.life.ready()
@@ -88,11 +88,11 @@ func (m *members) rejoin(context.Context) error {
 			return nil
 		case company:
 			if alone || !joined && len(m.entries()) > 0 {
-				m.log.Info("joined the cluster", "reached", reached)
+				m.log.Info("joined the cluster")
 			}
 			alone, joined = false, true
 			m.life.ready()
-		case len(entries) > 0 && !alone:
+		case len(entries) > 0 && !alone && !joined: // later each that is gone is told of
 			m.log.Warn("nobody else answers yet; this goes on without end, and in silence", "tried", entries, "error", err)
 			alone = true
 		}
