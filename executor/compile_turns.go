@@ -25,7 +25,7 @@ type compileTurns struct {
 	known   map[job.Digest]struct{}
 	busy    map[job.Digest]struct{}
 	taken   int64         // bytes of memory that compiling takes now
-	changed chan struct{} // closed, and made anew, when somebody has compiled
+	changed chan struct{} // closed, and replaced, when somebody has compiled
 	idle    func()        // ends what is compiled although no job waits for it; nil while that is nothing
 }
 
