@@ -100,7 +100,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: there is no file nowhere.wasm; a command of the machine that runs the job needs `--driver process`\n"},
 		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, loading, running,"},
 		"slip of a state":    {[]string{"job", "list", "--state", "queud,failed"}, "ucp: --state \"queud\": did you mean queued? want one of pending, queued,"},
-		"slip of a driver":   {[]string{"run", "--driver", "proces", "a.wasm"}, "ucp: --driver \"proces\": did you mean process? want one of wasm, process\n"},
+		"slip of a driver":   {[]string{"run", "--driver", "procss", "a.wasm"}, "ucp: --driver \"procss\": did you mean process? want one of wasm, process\n"},
 		"slip of a strategy": {[]string{"agent", "--strategy", "priorty"}, "ucp: --strategy: unknown strategy \"priorty\"; did you mean priority? want one of causal,"},
 		"slip of a format":   {[]string{"members", "-o", "jsn"}, "did you mean json? want one of table, json;"},
 		"slip of a weight":   {[]string{"agent", "--weight", "waitng=3"}, "ucp: --weight: unknown weight \"waitng\"; did you mean waiting?"},
