@@ -36,6 +36,9 @@ type Emergency struct {
 	Brokers   []EmergencyAt `json:"brokers,omitempty"`
 	OfBrokers int           `json:"of_brokers,omitempty"`
 	Unmet     string        `json:"unmet_scope,omitempty"`
+	// Jobs are those of the cluster that are not finished, which it may concern: where Brokers is given; null of an earlier
+	// version.
+	Jobs *JobCounts `json:"jobs,omitempty"`
 	// Of an answer to a declaration or a clear: how many brokers held it then, and whether
 	// that is fewer than the broker's --replicas.
 	Replicas int  `json:"replicas,omitempty"`
@@ -49,6 +52,12 @@ type Emergency struct {
 	Effects []Effect  `json:"effects,omitempty"`
 	Caused  int       `json:"caused"`
 	AsOf    time.Time `json:"as_of"`
+}
+
+// JobCounts are how many jobs run and how many wait, as far as the broker knows that answers.
+type JobCounts struct {
+	Running int `json:"running"`
+	Waiting int `json:"waiting"` // for room, for others, or because they were stopped
 }
 
 // EmergencyAt is a broker where an emergency is in force.

@@ -201,8 +201,9 @@ type TooManyDeclarations struct{ Reason string }
 
 // NoSuchEmergency says that none with that ID is known here.
 type NoSuchEmergency struct {
-	ID   string // as it was asked for
-	AsOf time.Time
+	ID      string // as it was asked for
+	Nearest string // the ID or type of one that is known and was probably meant; "" for none
+	AsOf    time.Time
 }
 
 // AmbiguousEmergency says that the prefix fits several, of which these are some.
@@ -228,7 +229,10 @@ type MemberForgotten struct {
 }
 
 // NoSuchMember says that no broker of that name is in the roll.
-type NoSuchMember struct{ Name string }
+type NoSuchMember struct {
+	Name    string
+	Nearest string // the name of one that was probably meant; "" for none
+}
 
 // MemberReachable refuses to remove a broker that is there.
 type MemberReachable struct{ Name string }

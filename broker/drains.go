@@ -55,7 +55,7 @@ func (b *Broker) drainMember(in DrainMember) {
 	m, said := b.members.Get(in.Name), b.members.Metadata(in.Name)
 	switch {
 	case in.Name != b.self && m.Status == "" && !b.members.Roll().Has(in.Name) && !slices.Contains(b.members.Counted(), in.Name):
-		b.answer(in.Token, &NoSuchMember{in.Name})
+		b.answer(in.Token, b.noSuchMember(in.Name))
 		return
 	case in.Name != b.self && !in.Resume && m.Status == membership.Alive && said.Actor == m.Actor && !said.Drains:
 		b.answer(in.Token, &KnowsNoDrain{in.Name})

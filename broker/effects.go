@@ -80,7 +80,7 @@ func (e *emergencies) listOne(in ListEmergencies) {
 		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.cityTime()})
 		return
 	case r == nil:
-		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.cityTime()})
+		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, Nearest: e.nearest(in.ID), AsOf: e.cityTime()})
 		return
 	}
 	v := e.show(r)

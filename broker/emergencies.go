@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -133,7 +134,7 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 		e.answer(in.Token, &AmbiguousEmergency{ID: in.ID, IDs: ambiguous, AsOf: e.cityTime()})
 		return "", false
 	case old == nil && !in.Force:
-		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, AsOf: e.cityTime()})
+		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, Nearest: e.nearest(in.ID), AsOf: e.cityTime()})
 		return "", false
 	case old != nil && old.Finished() && !old.IsHint():
 		e.answer(in.Token, &Declared{View: e.show(old)})
@@ -157,6 +158,20 @@ func (e *emergencies) find(text string) (id emergency.ID, ambiguous []emergency.
 		return e.only(func(r *emergency.Record) bool { return r.Terms.Type == text })
 	}
 	return id, ambiguous
+}
+
+// nearest is the ID or type of an emergency of which a text is a slip of the pen, one that is active if there is any.
+func (e *emergencies) nearest(text string) string {
+	var active, over []string
+	for _, id := range slices.Sorted(maps.Keys(e.known)) {
+		r := e.known[id]
+		if names := []string{string(id), r.Terms.Type}; r.Active(e.cityNow()) {
+			active = append(active, names...)
+		} else {
+			over = append(over, names...)
+		}
+	}
+	return cmp.Or(label.Slip(text, active), label.Slip(text, over))
 }
 
 // only finds the one that is meant, where only the active ones are if there are any; otherwise some of those that may be.

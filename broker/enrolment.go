@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/roll"
 )
@@ -294,12 +295,17 @@ func (e *enrolment) list() (out []Enrolled) {
 	return out
 }
 
+// noSuchMember says that nobody has this name, and who may have been meant.
+func (b *Broker) noSuchMember(name string) *NoSuchMember {
+	return &NoSuchMember{name, label.Slip(name, append(b.members.Counted(), b.members.Roll().Known()...))}
+}
+
 // forgetMember closes the record of a broker that an operator gives up (rule M2).
 func (b *Broker) forgetMember(in ForgetMember) {
 	r := b.members.Roll()
 	switch {
 	case !r.Has(in.Name) && !slices.Contains(b.members.Counted(), in.Name):
-		b.answer(in.Token, &NoSuchMember{in.Name})
+		b.answer(in.Token, b.noSuchMember(in.Name))
 	case b.members.Alive(in.Name) || b.members.Get(in.Name).Status == membership.Leaving:
 		b.answer(in.Token, &MemberReachable{in.Name})
 	default:

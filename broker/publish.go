@@ -78,7 +78,7 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 		out = append(out, "this broker takes no jobs until it has found out that it can carry them out again, since it could not: "+why+" (rule J12)")
 	}
 	if b.enrolment.blocked() && !b.offer.draining {
-		out = append(out, "this broker has left, or was removed, and others have not all told yet that it is back: it takes nothing in, and no result here is firm (rule M2)")
+		out = append(out, "this broker had left, or was removed: until enough others say that it takes part again it takes nothing in, and no result here is final (rule M2)")
 	}
 	if n := len(b.disputes.open); n > 0 {
 		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait until one of them says that it holds them without a doubt, or all have said that they do not (rule F3): %d", n))

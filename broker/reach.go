@@ -12,9 +12,11 @@ import (
 // Reach says where an emergency is in force among the brokers that can be reached, and what it does there: at this broker
 // for certain, at the others by what they have said last, or as they will do when they hear of it.
 type Reach struct {
-	At    []ReachedAt // by name
-	Of    int         // brokers that can be reached, this one included
-	Unmet string      // which condition of its scope none of them meets, and what may have been meant; "" if there is none
+	At []ReachedAt // by name
+	// Runs and Waits are how many jobs run and wait, wherever, as far as this broker knows: those that it may concern.
+	Runs, Waits int
+	Of          int    // brokers that can be reached, this one included
+	Unmet       string // which condition of its scope none of them meets, and what may have been meant; "" if there is none
 }
 
 // ReachedAt is one broker where an emergency is in force.
@@ -32,6 +34,15 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 	own := b.ownMetadata(false)
 	said := append(b.members.Known(), *own)
 	out := &Reach{}
+	for _, owned := range b.jobs.owned {
+		for state, n := range owned {
+			if state == job.StateRunning {
+				out.Runs += n
+			} else {
+				out.Waits += n
+			}
+		}
+	}
 	var labels []map[string]string
 	for _, row := range said {
 		if row.Name != b.self && !b.members.Alive(row.Name) {

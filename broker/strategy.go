@@ -53,7 +53,7 @@ func (d *decisions) strategy() resolve.Strategy { return d.queue.Strategy() }
 // override is the emergency for which another strategy decides here than the chosen one; nil for none.
 func (d *decisions) override() *resolve.Override { return d.queue.Override() }
 
-// adopt follows the cluster, when its strategy was set anew. A name that this version does not know comes from a newer
+// adopt follows the cluster, when its strategy has changed. A name that this version does not know comes from a newer
 // broker: the present strategy stays.
 func (d *decisions) adopt(s *setting.Setting) {
 	strategy, err := resolve.ParseStrategy(s.Value)

@@ -124,7 +124,7 @@ func newerTerms(b, a *Record) bool {
 	return bytes.Compare(canon.Encode(b.Terms), canon.Encode(a.Terms)) > 0
 }
 
-// Again is the record with another update of this dot, and as created anew, if others would take it for one that they
+// Again is the record with another update of this dot, and as created again, if others would take it for one that they
 // have forgotten (rules L7, K3).
 func (r *Record) Again(dot clock.Dot, created bool) *Record {
 	c := *r

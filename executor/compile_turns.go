@@ -20,7 +20,7 @@ type compileTurns struct {
 	known   func(job.Digest) bool // it is compiled
 	mu      sync.Mutex
 	busy    map[job.Digest]int64 // bytes of memory that compiling takes and that are not charged to an attempt yet
-	changed chan struct{}        // closed, and another made, when somebody has compiled
+	changed chan struct{}        // closed, and replaced, when somebody has compiled
 	idle    func()               // ends what is compiled although no job waits for it; nil while that is nothing
 }
 

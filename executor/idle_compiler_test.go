@@ -87,7 +87,7 @@ func TestPrepare(t *testing.T) {
 	require.Equal(t, []job.Digest{d}, later.get())
 }
 
-// A job that has to compile does not wait for what no job waits for, and that begins anew afterwards.
+// A job that has to compile does not wait for what no job waits for, and that starts over afterwards.
 func TestPreparedGivesWayToTheTurn(t *testing.T) {
 	r, told := idleRig(t, t.TempDir())
 	d := r.put(slow.Module(400, 6000))

@@ -65,6 +65,11 @@ func resolve(ctx context.Context, by *net.Resolver, what, host string) ([]netip.
 	return ips, nil
 }
 
+// LookUp returns the addresses of a host, which is a name or an IP address, within 5 s.
+func LookUp(ctx context.Context, host string) ([]netip.Addr, error) {
+	return resolve(ctx, net.DefaultResolver, "own", host)
+}
+
 // resolveOne resolves an address of this machine. It returns the first one that was found.
 func resolveOne(ctx context.Context, what, addr, defaultHost string) (netip.AddrPort, error) {
 	host, port, err := splitAddr(what, addr, defaultHost, defaultPort)

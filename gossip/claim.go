@@ -87,11 +87,10 @@ func (p *Pool) claimAt(ctx context.Context, target string) (itself, moved bool, 
 		return p.mayBeOwn(target) && p.inUse(ctx, target), false, nil
 	}
 	if p.inUse(ctx, addr) {
-		// It may be this node itself, if this machine has several addresses. Then it names its present one.
-		if there, ok := p.ask(ctx, addr); ok && joinHostPort(there.Addr, there.Port) == p.Addr() {
-			return false, false, nil
+		// It may be this node itself, if its machine has the old address, too. Then it names its present one.
+		if there, ok := p.ask(ctx, addr); !ok || joinHostPort(there.Addr, there.Port) != p.Addr() {
+			return false, true, &NameTaken{Name: p.cfg.Name, Addr: addr}
 		}
-		return false, true, &NameTaken{Name: p.cfg.Name, Addr: addr}
 	}
 	left, err := encodeWire(wireDead, &accusation{Incarnation: old.Incarnation, Node: p.cfg.Name, From: p.cfg.Name})
 	if err != nil {

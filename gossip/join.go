@@ -35,6 +35,9 @@ func (p *Pool) Join(ctx context.Context, entries []string) (n int, err error) {
 			return
 		}
 		n, err := p.agent.Join(claimed.others, false)
+		if err != nil {
+			err = errors.New(oneLine(err.Error()))
+		}
 		if claimed.moved && n > 0 {
 			p.announceAgain()
 		}

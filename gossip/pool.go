@@ -7,6 +7,7 @@ import (
 	"log"
 	"maps"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Pool struct {
 	rpc    *rpcServer // nil: no RPC port
 	wire   *transport
 	addr   string // see Addr; it never changes
+	bound  int    // see BoundPort
 	mdns   *mdnsNode
 	serfIn chan serf.Event // Serf sends its events here; drain receives them
 
@@ -165,6 +167,7 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 		}
 		inner = socks
 		ml.BindAddr, ml.BindPort = bind.Addr().String(), socks.GetAutoBindPort()
+		p.bound = ml.BindPort
 	}
 	sift := newSift(p.cfg.Name, p.cfg.Refused, p.cfg.Logger)
 	sift.alive = p.alive
@@ -212,6 +215,10 @@ func (p *Pool) withStatus(status serf.MemberStatus) (names []string) {
 // Addr returns the host:port under which peers reach this node: the advertised address, with the port that
 // was bound.
 func (p *Pool) Addr() string { return p.addr }
+
+// BoundPort returns the port that was bound, which is not that of Addr where another one is advertised; 0 with a Transport of
+// the owner's.
+func (p *Pool) BoundPort() string { return strconv.Itoa(p.bound) }
 
 // RPCAddr returns the host:port of the RPC port, or "" if there is none.
 func (p *Pool) RPCAddr() string {

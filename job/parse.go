@@ -219,7 +219,7 @@ func (s *Spec) checkDriver() error {
 			return fieldError("module", "only the wasm driver takes a module; the process driver runs `command`")
 		}
 	default:
-		return fieldError("driver", "unknown driver %q; want \"wasm\" or \"process\"", s.Driver)
+		return fieldError("driver", "unknown driver %.40q; %s", s.Driver, label.OneOf(string(s.Driver), []string{string(Wasm), string(Process)}))
 	}
 	if len(s.Name) > maxName || strings.ContainsFunc(s.Name, unicode.IsControl) {
 		return fieldError("name", "%.80q; want at most %d bytes without control characters", s.Name, maxName)
@@ -342,7 +342,7 @@ func (s *Spec) checkPriority() error {
 	switch s.Preemption {
 	case Suspend, Requeue, Never:
 	default:
-		return fieldError("preemption", "unknown mode %.40q; want suspend, requeue or never", s.Preemption)
+		return fieldError("preemption", "unknown mode %.40q; %s", s.Preemption, label.OneOf(string(s.Preemption), []string{string(Suspend), string(Requeue), string(Never)}))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ type Return struct {
 	At      clock.Hybrid `codec:"at"`
 	Reason  string       `codec:"reason"`          // for people
 	Began   bool         `codec:"began,omitempty"` // the program may have run
-	Never   bool         `codec:"never,omitempty"` // it would be the same again at this broker, until it starts anew
+	Never   bool         `codec:"never,omitempty"` // it would be the same again at this broker, until it starts again
 }
 
 // compare orders returns, the latest attempt first.

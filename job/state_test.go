@@ -78,7 +78,7 @@ func TestState(t *testing.T) {
 		"its process has begun another start (K3)":         {[]func(*Record){placed, says("x~2", present, Suspended), says(executor, present, Running)}, StateSuspended},
 		"a report of a job that is not placed":             {[]func(*Record){says(executor, Attempt{}, Running)}, StatePending},
 		"returned (J12)":                                   {[]func(*Record){placed, says(executor, present, Done), gaveBack(present)}, StatePending},
-		"placed anew after a return":                       {[]func(*Record){placed, says("y~1", earlier, Done), gaveBack(earlier)}, StateQueued},
+		"placed again after a return":                      {[]func(*Record){placed, says("y~1", earlier, Done), gaveBack(earlier)}, StateQueued},
 		"succeeded":                                        {[]func(*Record){placed, decided(Succeeded, 30)}, StateSucceeded},
 		"failed":                                           {[]func(*Record){decided(Failed, 30)}, StateFailed},
 		"cancelled while it runs":                          {[]func(*Record){placed, says(executor, present, Running), decided(Cancelled, 30)}, StateCancelled},

@@ -1,6 +1,9 @@
 package label
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Slip returns the candidate that a word is a slip of the pen of: written in another case, or with one letter left out,
 // added, exchanged, or swapped with the next one; two of them if the candidate has seven letters or more. It is "" when
@@ -57,4 +60,13 @@ func Slips(a, b string) int {
 		before, row = row, next
 	}
 	return row[len(b)]
+}
+
+// OneOf says, for people who have given another word, which words there are, and which of them was probably meant.
+func OneOf(word string, known []string) string {
+	text := "want one of " + strings.Join(known, ", ")
+	if near := Slip(word, known); near != "" {
+		return fmt.Sprintf("did you mean %s? %s", near, text)
+	}
+	return text
 }

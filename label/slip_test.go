@@ -17,6 +17,11 @@ func TestSlip(t *testing.T) {
 	}
 }
 
+func TestOneOf(t *testing.T) {
+	require.Equal(t, "did you mean high? want one of low, high", OneOf("hgih", []string{"low", "high"}))
+	require.Equal(t, "want one of low, high", OneOf("none", []string{"low", "high"}))
+}
+
 // Slips is symmetric, and 0 of equal words alone.
 func TestSlipsIsADistance(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -232,7 +232,7 @@ func (l *Ledger) RaiseStable(c clock.Tips) {
 	}
 }
 
-// ResetStable begins the stable clock anew, with nothing (rule M2). That is in the next batch, too.
+// ResetStable empties the stable clock, which starts over (rule M2). That is in the next batch, too.
 func (l *Ledger) ResetStable() { l.stable, l.stableDirty = clock.Tips{}, true }
 
 // Dirty reports whether the next batch will write anything.

@@ -211,5 +211,5 @@ func TestStableClockIsStored(t *testing.T) {
 	}
 	again = New("a~3", disk, setSchema)
 	require.NoError(t, again.Load(disk.Scan, nil))
-	require.Empty(t, again.StableClock(), "it began anew (rule M2)")
+	require.Empty(t, again.StableClock(), "it started over (rule M2)")
 }

@@ -40,7 +40,7 @@ func (n *Node) act(rd broker.Ready) {
 		n.life.work.Go(func() { n.renew(*rd.Mint) })
 	}
 	for _, x := range rd.Notes {
-		if x.Kind == "emergency" || x.Kind == "strategy" {
+		if x.Kind == "emergency" || x.Kind == "strategy" || x.Kind == "member" {
 			n.log.Info(x.Kind, "what", x.What, "id", x.ID, "text", x.Text)
 		}
 	}

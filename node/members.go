@@ -38,8 +38,8 @@ type members struct {
 	http       *httpd.Server
 	life       *lifecycle
 	log        *slog.Logger
-	badAddrs   map[string]string // members whose HTTP address can't be called; of the goroutine that watches
-	conflicts  onceASecond       // of names: anybody can repeat one without end
+	badAddrs   map[string]string    // members whose HTTP address can't be called; of the goroutine that watches
+	clashes    map[string]time.Time // when two nodes of one name were last told, by name and address; of the goroutine that watches
 
 	names atomic.Pointer[[]string] // of --retry-join
 	wake  chan struct{}            // the rejoin loop looks at once
@@ -76,15 +76,13 @@ func (m *members) watch(ctx context.Context) error {
 			case gossip.MemberEvent:
 				for _, x := range e.Members {
 					m.http.Watch([]broker.Note{{At: m.cfg.Now(), Kind: "member", ID: x.Name, What: string(e.Kind), Text: fmt.Sprintf("%s: %s", x.Name, memberText[e.Kind])}})
-					m.log.Info("member", "event", string(e.Kind), "name", x.Name, "addr", x.Addr)
+					m.log.Log(ctx, m.levelOf(e.Kind, &x), "member", "event", string(e.Kind), "name", x.Name, "addr", x.Addr)
 				}
 				m.reconcile()
 			case gossip.UserEvent:
 				m.broadcasts.receive(e.Name, e.Payload, e.LTime)
 			case gossip.NameConflict:
-				if m.conflicts.allow(m.cfg.Now()) {
-					m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
-				}
+				m.clash(e)
 			}
 		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)
@@ -99,6 +97,40 @@ func (m *members) watch(ctx context.Context) error {
 			m.http.WatchHealth()
 		}
 	}
+}
+
+// levelOf is the level at which the log tells of a member: one line for each change. Of a broker that is gone, or back, there
+// is one about its health, and a broker tells its own start and end; that tags have changed is a detail of those.
+func (m *members) levelOf(kind gossip.MemberKind, x *gossip.Member) slog.Level {
+	broker := x.Tags["ucp"] == "1"
+	switch {
+	case x.Name == m.name, kind == gossip.MemberUpdated,
+		broker && kind == gossip.MemberFailed,
+		broker && kind == gossip.MemberJoined && m.http.Unwell(x.Name):
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// How often a clash of names is told, though it is heard of every few seconds, and of how many that is remembered: anybody
+// can make one up.
+const (
+	clashEvery = 10 * time.Minute
+	maxClashes = 64
+)
+
+// clash tells that two nodes have one name, if that was not told lately.
+func (m *members) clash(e gossip.NameConflict) {
+	key, now := e.Name+" "+e.Claimed, m.cfg.Now()
+	last, told := m.clashes[key]
+	if told && now.Sub(last) < clashEvery || !told && len(m.clashes) == maxClashes {
+		return
+	}
+	if m.clashes == nil {
+		m.clashes = map[string]time.Time{}
+	}
+	m.clashes[key] = now
+	m.log.Error("two nodes claim one name: rename one of them", "name", e.Name, "known", e.Known, "claimed", e.Claimed)
 }
 
 // movedNow tells that the pool was exchanged.

@@ -39,6 +39,8 @@ type Node struct {
 	listener net.Listener
 	told     atomic.Pointer[told] // the addresses that peers are told
 	moving   sync.Mutex           // held while the broker moves to another address, or begins to leave
+	bound    *bound               // the addresses that it listens on
+	nameless bool                 // its own name can't be looked up, which was said; of New, then of the goroutine that watches addresses
 	http     *httpd.Server
 	shown    shown       // what the core last published
 	breaches onceASecond // of peers, into the log
@@ -74,11 +76,13 @@ func New(cfg Config) (n *Node, err error) {
 	if n.listener, err = cfg.Network.Listen(cfg.HTTPAddr); err != nil {
 		return n, fmt.Errorf("--http-addr %s: %w", cfg.HTTPAddr, err)
 	}
-	at, err := n.addresses(n.choose(slices.Concat(cfg.Join, cfg.RetryJoin, n.known.addrs(nil))).String())
+	at, err := n.addresses(n.firstAddress(slices.Concat(cfg.Join, cfg.RetryJoin, n.known.addrs(nil))))
 	if err != nil {
 		return n, err
 	}
 	n.told.Store(&at)
+	n.bound = newBound(n.log, &cfg)
+	n.bound.look(machineAddresses())
 	if err := n.openCore(); err != nil {
 		return n, err
 	}

@@ -50,7 +50,7 @@ func (m *members) firstJoin(ctx context.Context) error {
 		if reached == 0 && ctx.Err() == nil {
 			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
-		m.log.Info("joined the cluster", "reached", reached)
+		m.log.Info("joined the cluster")
 	}
 	if len(m.entries()) == 0 {
 		m.life.ready()
@@ -58,13 +58,13 @@ func (m *members) firstJoin(ctx context.Context) error {
 	return nil
 }
 
-// rejoin looks for others without end: for those that --retry-join and --discover name, which are looked up anew each
+// rejoin looks for others without end: for those that --retry-join and --discover name, which are looked up again each
 // time, and for those that were met before and are absent. Serf itself gives up on them (rule S6).
 func (m *members) rejoin(context.Context) error {
 	late := time.AfterFunc(readyAfter, m.life.ready)
 	defer late.Stop()
 	defer m.life.ready()
-	alone := false // and that was said
+	alone, joined := false, false // and that was said
 	pause := retryFirst
 	unsure := true       // whether the others see this broker where it is
 	var lookUp time.Time // when the names are due, while others are there
@@ -87,12 +87,12 @@ func (m *members) rejoin(context.Context) error {
 		case m.life.leaving.Err() != nil:
 			return nil
 		case company:
-			if alone || pause < rejoinMin && len(m.entries()) > 0 {
-				m.log.Info("joined the cluster", "reached", reached)
+			if alone || !joined && len(m.entries()) > 0 {
+				m.log.Info("joined the cluster")
 			}
-			alone = false
+			alone, joined = false, true
 			m.life.ready()
-		case len(entries) > 0 && !alone:
+		case len(entries) > 0 && !alone && !joined: // later each that is gone is told of
 			m.log.Warn("nobody else answers yet; this goes on without end, and in silence", "tried", entries, "error", err)
 			alone = true
 		}
@@ -105,8 +105,11 @@ func (m *members) rejoin(context.Context) error {
 		default:
 			pause = min(2*pause, rejoinMax)
 		}
-		if !m.sleep(pause) {
+		switch woken, goesOn := m.sleep(pause); {
+		case !goesOn:
 			return nil
+		case woken:
+			pause = retryFirst
 		}
 	}
 }
@@ -158,17 +161,17 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 	return len(targets), reached, errors.Join(unknown, err)
 }
 
-// sleep waits; false when the node begins to leave meanwhile.
-func (m *members) sleep(d time.Duration) bool {
+// sleep waits, and says whether somebody has ended the wait (seekNow). It does not go on when the node begins to leave meanwhile.
+func (m *members) sleep(d time.Duration) (woken, goesOn bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+		return false, true
 	case <-m.wake:
-		return true
+		return true, true
 	case <-m.life.leaving.Done():
-		return false
+		return false, false
 	}
 }
 

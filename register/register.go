@@ -38,7 +38,7 @@ func (r Register) With(dot clock.Dot) Register {
 	return r
 }
 
-// Again is the register after one more update that says the same; created: as created anew, since others would take it for
+// Again is the register after one more update that says the same; created: as created again, since others would take it for
 // one that they have forgotten (rules L7, K3).
 func (r Register) Again(dot clock.Dot, created bool) Register {
 	if created {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/urban-compute/ucp/label"
 )
 
 // Strategy names how conflicts are decided.
@@ -28,31 +30,31 @@ const Default = Causal
 var strategies = [...]strategy{
 	{
 		name: Causal, help: "what your submitter had seen comes first; the others by score",
-		causal: true, levels: "goes before others that wait, by score; stops nobody",
+		causal: true, levels: "goes before others that wait, by score; it stops no running job",
 	},
 	{
 		name: Priority, help: "the higher score first; stops running jobs that are worse by a margin",
-		preempts: true, levels: "goes first, by score; stops what is worse by a margin",
+		preempts: true, levels: "goes first, by score; it stops running jobs that are worse by a margin, if it needs their room",
 	},
 	{
 		name: Emergency, help: "the emergency level is absolute; stops lower levels",
-		preempts: true, commanded: true, levels: "goes first; stops lower levels at once",
+		preempts: true, commanded: true, levels: "goes first; it stops running jobs of lower levels, if it needs their room",
 		first: levelFirst, tier: levelTier, outranks: levelOutranks,
 	},
 	{
 		name: Optimal, help: "packs the most value into what there is",
-		preempts: true, packs: true, levels: "is worth more; stops what is worth less",
+		preempts: true, packs: true, levels: "is worth more; it stops running jobs that are worth less, if it needs their room",
 		ahead: "job of higher value", displaces: valueDisplaces, wins: valueWins,
 	},
 	{
 		name: FCFS, help: "first come, first served",
-		unscored: true, levels: "waits like all others; stops nobody",
+		unscored: true, levels: "waits like all others; it stops no running job",
 		ahead: "job that came first",
 	},
 	{
 		name: EDF, help: "the earliest deadline first, those without one by score; stops what is due later",
 		preempts: true,
-		levels:   "goes before others of the same deadline, or without one; stops what is due later",
+		levels:   "goes before others of the same deadline, or without one; it stops running jobs that are due later, if it needs their room",
 		first:    dueFirst, tier: dueTier, outranks: dueOutranks,
 	},
 }
@@ -151,7 +153,7 @@ func ParseStrategy(name string) (Strategy, error) {
 	if s, ok := aliases[name]; ok {
 		return s, nil
 	}
-	return "", fmt.Errorf("unknown strategy %q; want one of %s", name, Names(", "))
+	return "", fmt.Errorf("unknown strategy %q; %s", name, label.OneOf(name, strings.Split(Names(" "), " ")))
 }
 
 // Commanded returns the strategy that decides while an emergency of a high level is in force and chosen was chosen, and what

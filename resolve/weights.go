@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/urban-compute/ucp/label"
 )
 
 // Weights say how many points each factor of a score is worth: 0 to 100,000 each, and Waiting at least 1.
@@ -52,19 +53,19 @@ func (w Weights) With(changes map[string]int64) (Weights, error) {
 	for name, n := range changes {
 		i := slices.IndexFunc(all, func(f weight) bool { return f.name == name })
 		if i < 0 {
-			return w, fmt.Errorf("unknown weight %q; want one of %s", name, weightNames(all))
+			return w, fmt.Errorf("unknown weight %q; %s", name, label.OneOf(name, weightNames(all)))
 		}
 		*all[i].value = n
 	}
 	return w, w.validate()
 }
 
-func weightNames(all []weight) string {
+func weightNames(all []weight) []string {
 	var names []string
 	for _, f := range all {
 		names = append(names, f.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // validate returns an error for weights that are out of range.

@@ -304,7 +304,7 @@ func TestWhatWasToldBeforeAReturn(t *testing.T) {
 	require.False(t, g.Firm(first), "it leans on what is lost, and is another beginning")
 }
 
-// M2: what others have told a broker that begins anew no longer counts there, and what it told before no longer counts with them.
+// M2: what others have told a broker that starts over no longer counts there, and what it told before no longer counts with them.
 func TestBeginAnew(t *testing.T) {
 	g := newGroup(t, 2, "b")
 	dots := clock.NewVector(g.write("x"))

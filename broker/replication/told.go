@@ -20,7 +20,7 @@ type told struct {
 type telling struct {
 	told
 	version uint64            // how often they have changed since the start
-	began   uint64            // the version in which the stable clock last began anew (rule M2); 0 if it never did
+	began   uint64            // the version in which the stable clock last started over (rule M2); 0 if it never did
 	digest  uint64            // of this version
 	changed map[string]uint64 // by broker: the version in which its entries in the clock have changed last
 	raised  map[string]uint64 // the same of the stable clock

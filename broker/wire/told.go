@@ -15,7 +15,7 @@ type Told struct {
 	Version uint64     `codec:"v"`               // how often one of them has changed since the sender's start, from 1 on
 	Since   uint64     `codec:"since,omitempty"` // the version that the receiver has heard; 0: all is told, Clock in the message
 	Digest  uint64     `codec:"digest"`          // of both, by DigestOf: a version may have been another one before the sender's memory was restored
-	Began   uint64     `codec:"began,omitempty"` // the version in which the stable clock began anew, with nothing (rule M2): what was told of it before counts no more
+	Began   uint64     `codec:"began,omitempty"` // the version in which the stable clock started over, with nothing (rule M2): what was told of it before counts no more
 	Clock   clock.Tips `codec:"clock,omitempty"` // of each broker of which an entry has changed since then, all entries
 	Stable  clock.Tips `codec:"stable,omitempty"`
 }

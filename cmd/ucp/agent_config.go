@@ -73,13 +73,13 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), BlobGrace: f.blobGrace,
 	}
 	if !slices.Contains(logLevels, f.logLevel) {
-		return cfg, f.wrong("log-level", "%q: want one of %s", f.logLevel, strings.Join(logLevels, ", "))
+		return cfg, f.wrong("log-level", "%q: %s", f.logLevel, label.OneOf(f.logLevel, logLevels))
 	}
 	if err := cfg.LogLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return cfg, f.wrong("log-level", "%w", err)
 	}
 	if !slices.Contains(logFormats, f.logFormat) {
-		return cfg, f.wrong("log-format", "%q: want one of %s", f.logFormat, strings.Join(logFormats, ", "))
+		return cfg, f.wrong("log-format", "%q: %s", f.logFormat, label.OneOf(f.logFormat, logFormats))
 	}
 	if cfg.DataDir == "" {
 		if cfg.Name == "" {
@@ -114,7 +114,7 @@ func (f *agentFlags) checkIdentity() error {
 		return f.wrong("strategy", "%w", err)
 	}
 	if f.emergencyStrategy != keepStrategy && f.emergencyStrategy != string(resolve.Emergency) {
-		return f.wrong("emergency-strategy", "%q: want %s or %s", f.emergencyStrategy, resolve.Emergency, keepStrategy)
+		return f.wrong("emergency-strategy", "%q: %s", f.emergencyStrategy, label.OneOf(f.emergencyStrategy, []string{string(resolve.Emergency), keepStrategy}))
 	}
 	if _, err := f.weightsOf(); err != nil {
 		return f.wrong("weight", "%w", err)

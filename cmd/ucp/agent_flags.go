@@ -47,7 +47,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
 
 	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP")
-	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the address on the way to them)")
+	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told; a name is followed to its next address (default: what is bound; of 0.0.0.0, the address on the way to them)")
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
 	fs.StringVar(&f.httpAddr, "http-addr", "", "`HOST:PORT` for the HTTP API (default: port 8000 at the host of --bind)")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the host of the gossip)")

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/label"
 )
 
 const logLevelHelp = `Shows from which level on the broker at --addr logs what happens, or changes that at once:
@@ -56,8 +55,5 @@ func checkLogLevel(level string) error {
 	if slices.Contains(logLevels, level) {
 		return nil
 	}
-	if near := nearest(level, logLevels); near != "" {
-		return fmt.Errorf("level %q: did you mean %s?", level, near)
-	}
-	return errors.New("level \"" + level + "\": want one of " + strings.Join(logLevels, ", "))
+	return fmt.Errorf("level %q: %s", level, label.OneOf(level, logLevels))
 }

@@ -51,7 +51,7 @@ func shownSettings(fs *pflag.FlagSet) map[string]string {
 	return out
 }
 
-// again reads all settings anew.
+// again reads all settings once more.
 func (r *reload) again() (agentConfig, map[string]string, error) {
 	var flags agentFlags
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)

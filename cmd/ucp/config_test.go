@@ -25,7 +25,7 @@ func TestConfigCheck(t *testing.T) {
 	for text, want := range map[string]string{
 		"cpu: 2000\n":                           "ucp.yaml:1: cpu: 2000 cores: write 2000m for millicores",
 		"name: a\nstrateggy: fcfs\n":            `ucp.yaml:2: unknown key "strateggy"; did you mean "strategy"`,
-		"emergency-strategy: never\n":           `ucp.yaml:1: emergency-strategy: "never": want emergency or keep`,
+		"emergency-strategy: never\n":           `ucp.yaml:1: emergency-strategy: "never": want one of emergency, keep`,
 		"bind: 10.0.0.1:7946\nname: [a, b\n":    "ucp.yaml:2",
 		"http-addr: 10.0.0.1:8000\nname: a-1\n": "insecure",
 	} {

@@ -60,7 +60,17 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
   ucp emergency declare --type flood --level high --scope district=7 --ttl 2h --message "pumps first"
   ucp emergency declare --type power-cut --level medium --select service=hospital
   ucp emergency declare --id flood-3f9a21 --type flood --level critical`,
-		Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && d.Type == "" && id == "" {
+			hint := ""
+			if level == "" {
+				hint = " --level critical"
+			}
+			return fmt.Errorf("unexpected argument %q: the type is a flag here: `%s --type %s%s`", args[0], cmd.CommandPath(), args[0], hint)
+		}
+		return exactArgs()(cmd, args)
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -82,6 +92,9 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 		}
 		if d.Type == "" {
 			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
+		}
+		if level == "" {
+			return fmt.Errorf("--level is missing: low, medium, high or critical; see `%s --help`", cmd.CommandPath())
 		}
 		if job.Level(level) < 1 {
 			return fmt.Errorf("--level %q: %s", level, emergency.LevelHint(level))
@@ -128,7 +141,7 @@ func reachLines(e *api.Emergency) (lines []string) {
 		if at.Chosen != "" {
 			by += " until it is over (otherwise " + at.Chosen + ")"
 		}
-		text := fmt.Sprintf("by %s, under which a job of its level %s", by, at.Effect)
+		text := fmt.Sprintf("by %s: a job of its level %s", by, at.Effect)
 		if effects[text] == nil {
 			order = append(order, text)
 		}
@@ -137,7 +150,30 @@ func reachLines(e *api.Emergency) (lines []string) {
 	for _, text := range order {
 		lines = append(lines, abridged(effects[text])+" "+text)
 	}
+	if e.Jobs != nil {
+		lines = append(lines, "now "+nowText(e))
+	}
 	return lines
+}
+
+// nowText says of an emergency that is in force whether there is anything that it may change at the moment.
+func nowText(e *api.Emergency) string {
+	switch runs, waits := e.Jobs.Running, e.Jobs.Waiting; {
+	case runs+waits == 0:
+		return "no job runs or waits: nothing is stopped, and nothing has to wait"
+	case waits == 0:
+		return fmt.Sprintf("%s, and none waits: nothing is stopped until a job of its level needs the room", jobsRun(runs))
+	default:
+		return fmt.Sprintf("%s, and %d wait; `ucp emergency get %s` names those that had to make room", jobsRun(runs), waits, e.ID)
+	}
+}
+
+// jobsRun counts jobs that run.
+func jobsRun(n int) string {
+	if n == 1 {
+		return "1 job runs"
+	}
+	return fmt.Sprintf("%d jobs run", n)
 }
 
 func brokersOf(n int) string {

@@ -252,8 +252,20 @@ func TestReachLines(t *testing.T) {
 			at("n1", "emergency", "causal", "goes first"), at("n2", "causal", "", "stops nobody"), at("n3", "emergency", "causal", "goes first"),
 		}}, []string{
 			"in force at 3 of 4 brokers",
-			"n1, n3: by emergency until it is over (otherwise causal), under which a job of its level goes first",
-			"n2: by causal, under which a job of its level stops nobody",
+			"n1, n3: by emergency until it is over (otherwise causal): a job of its level goes first",
+			"n2: by causal: a job of its level stops nobody",
+		}},
+		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{}}, []string{
+			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",
+			"now no job runs or waits: nothing is stopped, and nothing has to wait",
+		}},
+		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{Running: 1}}, []string{
+			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",
+			"now 1 job runs, and none waits: nothing is stopped until a job of its level needs the room",
+		}},
+		{api.Emergency{ID: "f-1", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{Running: 2, Waiting: 3}}, []string{
+			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",
+			"now 2 jobs run, and 3 wait; `ucp emergency get f-1` names those that had to make room",
 		}},
 	} {
 		require.Equal(t, c.want, reachLines(&c.e))

@@ -55,7 +55,11 @@ func (c *cli) jobListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.show(l, func(w io.Writer) { jobsTable(w, &l, &s, c.outColumns()) })
+		meant := ""
+		if len(l.Jobs) == 0 {
+			meant = s.meant(ctx, client)
+		}
+		return c.show(l, func(w io.Writer) { jobsTable(w, &l, &s, meant, c.outColumns()) })
 	})
 	return cmd
 }
@@ -90,11 +94,11 @@ func listJobs(ctx context.Context, client *api.Client, o api.ListOptions, limit 
 
 // jobsTable lists jobs. On a screen of so many columns (0: not on a screen, of any width) a note that does not fit behind
 // its job stands below it.
-func jobsTable(w io.Writer, l *api.JobList, s *selection, columns int) {
+func jobsTable(w io.Writer, l *api.JobList, s *selection, meant string, columns int) {
 	if len(l.Jobs) == 0 {
 		text := "no jobs"
 		if s.given() {
-			text = "no job meets that"
+			text = "no job meets that" + meant
 		}
 		row(w, text)
 		return

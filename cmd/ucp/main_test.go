@@ -82,7 +82,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"unknown verb below": {[]string{"job", "lits"}, "ucp: there is no `ucp job lits`; did you mean \"list\"? it has: cancel, get, list, logs, result, submit, wait\n"},
 		"unknown flag":       {[]string{"run", "--timout", "3s", "x"}, "ucp: unknown flag: --timout; did you mean --timeout? see `ucp run --help`\n"},
 		"unknown shorthand":  {[]string{"members", "-x"}, "ucp: unknown shorthand flag: 'x' in -x; see `ucp members --help`\n"},
-		"format":             {[]string{"members", "-o", "xml"}, "ucp: invalid argument \"xml\" for \"-o, --format\" flag: want \"table\" or \"json\"; see `ucp members --help`\n"},
+		"format":             {[]string{"members", "-o", "xml"}, "ucp: invalid argument \"xml\" for \"-o, --format\" flag: want one of table, json; see `ucp members --help`\n"},
 		"address":            {[]string{"members", "--addr", "ftp://x"}, "ucp: --addr or UCP_ADDR: broker address \"ftp://x\": the scheme \"ftp\" is not http or https;"},
 		"no broker":          {[]string{"members", "--addr", "127.0.0.1:1"}, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR\n"},
 		"argument missing":   {[]string{"job", "get"}, "ucp: `ucp job get` needs a job ID; see `ucp job get --help`\n"},
@@ -94,11 +94,20 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"memory":             {[]string{"run", "--memory", "64XB", "a.wasm"}, "for \"--memory\" flag: write bytes, or with a suffix"},
 		"pair":               {[]string{"run", "--env", "HOME", "a.wasm"}, "for \"--env\" flag: write NAME=VALUE;"},
 		"pair twice":         {[]string{"run", "--input", "a=x", "--input", "a=y", "a.wasm"}, "for \"--input\" flag: a is given twice;"},
-		"driver":             {[]string{"run", "--driver", "docker", "a.wasm"}, "ucp: --driver \"docker\": want \"wasm\" or \"process\"\n"},
+		"driver":             {[]string{"run", "--driver", "docker", "a.wasm"}, "ucp: --driver \"docker\": want one of wasm, process\n"},
 		"deadline":           {[]string{"run", "--deadline", "soon", "a.wasm"}, "ucp: --deadline \"soon\": write 2026-01-31T15:04:05Z, or a duration from now such as 90m\n"},
 		"id":                 {[]string{"run", "--id", "../x", "a.wasm"}, "ucp: --id \"../x\": use letters, digits"},
-		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: module: stat nowhere.wasm: no such file or directory\n"},
+		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: there is no file nowhere.wasm; a command of the machine that runs the job needs `--driver process`\n"},
 		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, loading, running,"},
+		"slip of a state":    {[]string{"job", "list", "--state", "queud,failed"}, "ucp: --state \"queud\": did you mean queued? want one of pending, queued,"},
+		"slip of a driver":   {[]string{"run", "--driver", "procss", "a.wasm"}, "ucp: --driver \"procss\": did you mean process? want one of wasm, process\n"},
+		"slip of a strategy": {[]string{"agent", "--strategy", "priorty"}, "ucp: --strategy: unknown strategy \"priorty\"; did you mean priority? want one of causal,"},
+		"slip of a format":   {[]string{"members", "-o", "jsn"}, "did you mean json? want one of table, json;"},
+		"slip of a weight":   {[]string{"agent", "--weight", "waitng=3"}, "ucp: --weight: unknown weight \"waitng\"; did you mean waiting?"},
+		"slip below, flags":  {[]string{"emergency", "declre", "--type", "flood"}, "ucp: there is no `ucp emergency declre`; did you mean \"declare\"? it has: clear, declare, get, list\n"},
+		"type as argument":   {[]string{"emergency", "declare", "flood"}, "ucp: unexpected argument \"flood\": the type is a flag here: `ucp emergency declare --type flood --level critical`\n"},
+		"type and argument":  {[]string{"emergency", "declare", "quake", "--type", "flood"}, "ucp: unexpected argument \"quake\"; see `ucp emergency declare --help`\n"},
+		"no level":           {[]string{"emergency", "declare", "--type", "flood"}, "ucp: --level is missing: low, medium, high or critical;"},
 		"streams":            {[]string{"job", "logs", "x", "--stdout", "--stderr"}, "ucp: --stdout and --stderr: say one of them, or none for both\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +127,7 @@ func TestGlobalsFromTheEnvironment(t *testing.T) {
 	require.Contains(t, s.run("members").errOut, "no broker answers at 127.0.0.1:2;")
 	require.Contains(t, s.run("members", "--addr", "127.0.0.1:1").errOut, "no broker answers at 127.0.0.1:1;", "a flag beats a variable")
 	s.env["UCP_FORMAT"] = "xml"
-	require.Equal(t, "ucp: variable UCP_FORMAT=\"xml\": want \"table\" or \"json\"\n", s.run("version").errOut)
+	require.Equal(t, "ucp: variable UCP_FORMAT=\"xml\": want one of table, json\n", s.run("version").errOut)
 	s.env["UCP_FORMAT"] = "json"
 	require.Contains(t, s.run("version").out, `"platform": "`)
 	s.env["UCP_FORMAT"] = ""

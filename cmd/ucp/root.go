@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/label"
 )
 
 // cli is what a verb may use of the world outside, so that tests can give their
@@ -50,7 +51,7 @@ func (f *formatValue) Set(s string) error {
 		*f = v
 		return nil
 	}
-	return errors.New(`want "table" or "json"`)
+	return errors.New(label.OneOf(s, []string{string(formatTable), string(formatJSON)}))
 }
 
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
@@ -142,6 +143,9 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // the flag is of the verb that was meant
+			return noSuchVerb(cmd, words[0])
+		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !f.Hidden {
@@ -163,19 +167,24 @@ func group(cmd *cobra.Command) *cobra.Command {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		var names []string
-		for _, sub := range cmd.Commands() {
-			if !sub.Hidden {
-				names = append(names, sub.Name())
-			}
-		}
-		hint := "it has: " + strings.Join(names, ", ")
-		if near := nearest(args[0], names); near != "" {
-			hint = fmt.Sprintf("did you mean %q? %s", near, hint)
-		}
-		return fmt.Errorf("there is no `%s %s`; %s", cmd.CommandPath(), args[0], hint)
+		return noSuchVerb(cmd, args[0])
 	}
 	return cmd
+}
+
+// noSuchVerb says which verbs a command has, and which of them may have been meant.
+func noSuchVerb(cmd *cobra.Command, word string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			names = append(names, sub.Name())
+		}
+	}
+	hint := "it has: " + strings.Join(names, ", ")
+	if near := nearest(word, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+	}
+	return fmt.Errorf("there is no `%s %s`; %s", cmd.CommandPath(), word, hint)
 }
 
 // exactArgs wants the named arguments, no fewer and no more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -199,6 +200,14 @@ func lacksBlobs(err error) bool {
 	return errors.As(err, &e) && e.Code == api.CodeMissingBlobs
 }
 
+// notAModule says, of a file that is not there, how a program of the machine is run.
+func notAModule(file string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no file %s; a command of the machine that runs the job needs `--driver process`", file)
+	}
+	return err
+}
+
 // sendAll sends what the job needs, as far as the broker lacks it, and puts the digests into its spec.
 func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f *runFlags, file string, spec *job.Spec) error {
 	send := func(what, path string) (job.Digest, error) {
@@ -214,7 +223,7 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	} else {
 		content, err := files.open("module", file)
 		if err != nil {
-			return err
+			return notAModule(file, err)
 		}
 		if err := checkWasm(file, content); err != nil {
 			return err

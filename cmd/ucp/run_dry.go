@@ -37,7 +37,7 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 	if spec.Driver == job.Process {
 		spec.Command = file
 	} else if spec.Module, err = digest("module", file); err != nil {
-		return err
+		return notAModule(file, err)
 	}
 	if f.stdin != "" {
 		if spec.Stdin, err = digest("--stdin", f.stdin); err != nil {

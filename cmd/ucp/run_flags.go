@@ -129,7 +129,7 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		s.After = append(s.After, job.ID(id))
 	}
 	if s.Driver != job.Wasm && s.Driver != job.Process {
-		return s, fmt.Errorf("--driver %q: want %q or %q", f.driver, job.Wasm, job.Process)
+		return s, fmt.Errorf("--driver %q: %s", f.driver, label.OneOf(f.driver, []string{string(job.Wasm), string(job.Process)}))
 	}
 	if f.deadline != "" {
 		var err error

@@ -468,11 +468,7 @@ func (s *screen) roomPanel() panel {
 	}
 	runs := s.InAll[string(job.StateRunning)] + s.InAll[string(job.StateLoading)]
 	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
-	run := fmt.Sprintf("%d jobs run", runs)
-	if runs == 1 {
-		run = "1 job runs"
-	}
-	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", run, waits)}, alarm: free.CPU <= 0}
+	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", jobsRun(runs), waits)}, alarm: free.CPU <= 0}
 }
 
 // cores writes millicores as cores.

@@ -44,7 +44,7 @@ func (s *selection) options() (api.ListOptions, error) {
 	o := api.ListOptions{Labels: s.labels, Name: s.name, Broker: s.broker, Emergency: s.emergency}
 	for _, text := range s.states {
 		if !slices.Contains(job.States, job.State(text)) {
-			return o, fmt.Errorf("--state %q: want one of %s", text, stateNames())
+			return o, fmt.Errorf("--state %q: %s", text, label.OneOf(text, strings.Split(stateNames(), ", ")))
 		}
 		o.States = append(o.States, job.State(text))
 	}
@@ -67,9 +67,36 @@ func (s *selection) chosen(ctx context.Context, client *api.Client, states []job
 	}
 	l, err := listJobs(ctx, client, o, 0)
 	if err == nil && len(l.Jobs) == 0 {
-		err = errors.New("no job meets that; nothing is done")
+		err = errors.New("no job meets that; nothing is done" + s.meant(ctx, client))
 	}
 	return l.Jobs, err
+}
+
+// meant says, where no job was found, which broker or emergency was probably meant; "" when it can't say.
+func (s *selection) meant(ctx context.Context, client *api.Client) string {
+	var near []string
+	if s.broker != "" {
+		if l, err := client.Members(ctx); err == nil {
+			var names []string
+			for _, m := range l.Members {
+				names = append(names, m.Name)
+			}
+			near = append(near, label.Slip(s.broker, names))
+		}
+	}
+	if s.emergency != "" {
+		names := job.Levels()
+		if l, err := client.Emergencies(ctx); err == nil {
+			for _, e := range l.Emergencies {
+				names = append(names, string(e.ID), e.Type)
+			}
+		}
+		near = append(near, label.Slip(s.emergency, names))
+	}
+	if near = slices.DeleteFunc(near, func(n string) bool { return n == "" }); len(near) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(near, ", ") + "?"
 }
 
 // idsOrSelection wants IDs, or a selection instead of them.

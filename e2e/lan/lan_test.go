@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,9 +91,15 @@ type broker struct {
 // start starts a broker on machine i, and does not wait for anything.
 func start(t *testing.T, machine int, dir string, args ...string) *broker {
 	t.Helper()
+	return launch(t, machine, nil, dir, args...)
+}
+
+// launch starts a broker by a command that is given its command line.
+func launch(t *testing.T, machine int, by []string, dir string, args ...string) *broker {
+	t.Helper()
 	b := &broker{t: t, machine: machine, name: fmt.Sprintf("van-%d", machine), done: make(chan struct{})}
-	b.cmd = exec.Command("ip", append([]string{"netns", "exec", fmt.Sprintf("b%d", machine), ucpBinary, "agent", "--name", b.name,
-		"--data-dir", dir, "--rpc-addr", "-", "--insecure", "--cpu", "1.0", "--memory", "256MiB", "--log-format", "json"}, args...)...)
+	b.cmd = exec.Command("ip", slices.Concat([]string{"netns", "exec", fmt.Sprintf("b%d", machine)}, by, []string{ucpBinary, "agent", "--name", b.name,
+		"--data-dir", dir, "--rpc-addr", "-", "--insecure", "--cpu", "1.0", "--memory", "256MiB", "--log-format", "json"}, args)...)
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := b.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -221,6 +228,62 @@ func TestAddressThatChanges(t *testing.T) {
 	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
 	all[1] = start(t, 1, dirs[1], "--bind", everywhere, "--retry-join", "10.77.0.11")
 	t.Log("at a restart:", all[0].sees(all[1], "10.77.0.113"), all[2].sees(all[1], "10.77.0.113"))
+}
+
+// A broker that peers know by a name follows it to another address, also when the name is not known yet at its start.
+func TestNameThatMoves(t *testing.T) {
+	ip := network(t, 2)
+	hosts := filepath.Join(t.TempDir(), "hosts")
+	names := func(text string) {
+		require.NoError(t, os.WriteFile(hosts, []byte("127.0.0.1 localhost\n"+text), 0o644))
+	}
+	names("")
+	a := start(t, 0, t.TempDir(), "--bind", everywhere)
+	// What mounts it does so in a namespace of its own, which `ip netns exec` makes.
+	b := launch(t, 1, []string{"sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts}, t.TempDir(), "--bind", everywhere,
+		"--advertise", "van-1.example:7946", "--http-advertise", "10.77.0.50:8000", "--retry-join", "10.77.0.11")
+	ip("-n b1 addr add 10.77.0.50/24 dev eth0")
+	known := func(host string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			m := a.members("127.0.0.1:8000")[b.name]
+			return m.Status == "alive" && m.Addr == host+":7946"
+		}, patience, 100*time.Millisecond, host)
+	}
+	known("10.77.0.12")
+	require.Contains(t, b.said(), "can't be looked up")
+	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
+	names("10.77.0.112 van-1.example\n")
+	known("10.77.0.112")
+	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
+	names("10.77.0.113 van-1.example\n")
+	known("10.77.0.113")
+	require.Equal(t, 1, strings.Count(b.said(), "can't be looked up"))
+	require.Equal(t, 1, strings.Count(b.said(), "can be looked up again"))
+}
+
+// A broker that is to listen at one address says so when its machine loses it, and is back within seconds when it has it again.
+func TestBoundAddressThatGoes(t *testing.T) {
+	ip := network(t, 2)
+	a := start(t, 0, t.TempDir(), "--bind", "10.77.0.11:7946", "--http-addr", "0.0.0.0:8000", "--sync-interval", "500ms")
+	b := start(t, 1, t.TempDir(), "--bind", "10.77.0.12:7946", "--http-addr", "0.0.0.0:8000", "--sync-interval", "500ms", "--retry-join", "10.77.0.11")
+	a.sees(b, "10.77.0.12")
+	ip("-n b1 addr flush dev eth0")
+	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
+	says := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			out, err := exec.Command("ip", "netns", "exec", "b1", ucpBinary, "status").CombinedOutput()
+			return err == nil && strings.Contains(strings.Join(strings.Fields(string(out)), " "), want)
+		}, patience, 100*time.Millisecond, want)
+	}
+	says("its machine has lost the address of --bind 10.77.0.12")
+	require.Contains(t, b.said(), `"has":["10.77.0.112"]`)
+	ip("-n b1 addr add 10.77.0.12/24 dev eth0")
+	says("yes: you see all 2 brokers")
+	a.sees(b, "10.77.0.12")
+	require.Eventually(t, func() bool { return strings.Count(b.said(), "has the address again") == 1 }, patience, 100*time.Millisecond)
+	require.Equal(t, 1, strings.Count(b.said(), "has lost the address"))
 }
 
 // Two machines and a cable: nobody gives them addresses, nobody types any. Brokers that started before they had one find

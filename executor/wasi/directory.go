@@ -75,7 +75,7 @@ func (c *call) parentInode(d *directory) (uint64, errno) {
 	return up.Ino, ok
 }
 
-// read lists the directory anew.
+// read lists the directory again.
 func (d *directory) read() errno {
 	root, e := d.root()
 	if e != ok {

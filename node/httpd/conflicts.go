@@ -47,7 +47,7 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	srv.log.Info("strategy changed", "strategy", string(set.Strategy), "cluster", in.Cluster)
+	srv.log.Debug("strategy changed", "strategy", string(set.Strategy), "cluster", in.Cluster)
 	out := api.Strategy{Strategy: string(set.Strategy), Cluster: in.Cluster, Known: knownStrategies()}
 	if set.Override != nil {
 		out.Chosen, out.Emergency = string(set.Override.Of), set.Override.Emergency

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/strictjson"
 )
 
@@ -45,7 +46,7 @@ func (srv *Server) handleSetLogLevel(w http.ResponseWriter, r *http.Request) err
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "it is not a level such as {\"level\":\"debug\"}: %v", err)
 	}
 	if !slices.Contains(logLevels, in.Level) {
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "level %.40q: want one of %s", in.Level, strings.Join(logLevels, ", "))
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "level %.40q: %s", in.Level, label.OneOf(in.Level, logLevels))
 	}
 	if srv.cfg.LogLevel == nil {
 		return srv.handleLogLevel(w, r)

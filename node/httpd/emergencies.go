@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -55,8 +56,8 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 		return err
 	}
 	d, ok := a.(*broker.Declared)
-	if _, unknown := a.(*broker.NoSuchEmergency); unknown {
-		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here: GET /v1/emergencies lists those that are; ?unknown=1 (--unknown) clears it all the same, wherever it is known", r.PathValue("id"))
+	if no, unknown := a.(*broker.NoSuchEmergency); unknown {
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; with its whole ID, ?unknown=1 (--unknown) clears it wherever it is known", no.ID, cmp.Or(meant(no.Nearest), ", and none is nearly called so"))
 	} else if !ok {
 		return refusal(a)
 	}
@@ -113,6 +114,7 @@ func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Em
 	}
 	if v.Reach != nil {
 		e.OfBrokers, e.Unmet = v.Reach.Of, v.Reach.Unmet
+		e.Jobs = &api.JobCounts{Running: v.Reach.Runs, Waiting: v.Reach.Waits}
 		for _, at := range v.Reach.At {
 			x := api.EmergencyAt{Broker: at.Broker, Strategy: string(at.Strategy), Effect: at.Strategy.Levels()}
 			if at.Override != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/label"
 )
 
 // Bounds of /v1/events.
@@ -100,7 +101,7 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 		kinds = strings.Split(s, ",")
 		for _, k := range kinds {
 			if !slices.Contains(eventKinds, k) {
-				return fail(http.StatusBadRequest, api.CodeBadRequest, "?kinds=%.80s: it is a list of %s", s, strings.Join(eventKinds, ", "))
+				return fail(http.StatusBadRequest, api.CodeBadRequest, "kind of event %.40q: %s", k, label.OneOf(k, eventKinds))
 			}
 		}
 	}

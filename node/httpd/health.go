@@ -130,6 +130,13 @@ func (srv *Server) healths(now time.Time) map[string]health {
 	return out
 }
 
+// Unwell reports whether it was told last of another broker that something is wrong with it. It is for the goroutine that
+// calls WatchHealth.
+func (srv *Server) Unwell(name string) bool {
+	was := srv.healthWas[name]
+	return was != "" && was != healthy
+}
+
 // WatchHealth tells of each change of another broker's health, in the log and to those that watch: once. The first word of
 // one that is well, or that was not heard yet, is no change. The node calls it every few seconds, from one goroutine.
 func (srv *Server) WatchHealth() {

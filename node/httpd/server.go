@@ -129,6 +129,14 @@ func ask[T broker.Answer](ctx context.Context, srv *Server, in func(broker.Token
 	return wanted, err
 }
 
+// meant asks whether a name was meant; "" where there is none.
+func meant(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "; did you mean " + name + "?"
+}
+
 // refusal says in the API's words why a request is not answered as it was meant.
 func refusal(v broker.Answer) error {
 	switch v := v.(type) {
@@ -146,7 +154,7 @@ func refusal(v broker.Answer) error {
 	case *broker.Outdated:
 		return fail(http.StatusConflict, api.CodeOutdated, "%s", v.Reason())
 	case *broker.NoSuchMember:
-		return fail(http.StatusNotFound, api.CodeNotFound, "no broker %.80q takes part", v.Name)
+		return fail(http.StatusNotFound, api.CodeNotFound, "no broker %.80q takes part%s", v.Name, meant(v.Nearest))
 	case *broker.KnowsNoDrain:
 		return fail(http.StatusConflict, api.CodeOutdated, "%s runs an earlier version of ucp, which can't be told to drain: stop it with SIGTERM, and it drains and leaves", v.Name)
 	case *broker.MemberReachable:
@@ -161,7 +169,7 @@ func refusal(v broker.Answer) error {
 	case *broker.AmbiguousEmergency:
 		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.NoSuchEmergency:
-		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here", v.ID)
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s", v.ID, meant(v.Nearest))
 	}
 	return fmt.Errorf("unexpected answer %T", v)
 }

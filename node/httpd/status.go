@@ -61,6 +61,9 @@ func (srv *Server) coordination() api.Coordination {
 		Time: srv.cityTime(), Unset: row.Unset,
 		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
+	if why := srv.host.Unreachable(); why != "" {
+		c.Warnings = append(c.Warnings, why)
+	}
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
 		c.LastSyncTime = &t

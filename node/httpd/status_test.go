@@ -21,6 +21,7 @@ type shownHost struct {
 	names    []string
 }
 
+func (h *shownHost) Unreachable() string        { return "" }
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
 func (h *shownHost) Actor() clock.Actor         { return "a~1" }
 func (h *shownHost) Running() bool              { return true }

@@ -68,7 +68,7 @@ var rulesF = []mutant{
 	{"F3 a job that has ended stays disputed", "broker/broker.go",
 		"		b.endDispute(r.Key())\n", "",
 		"./broker", "TestStories/F3"},
-	{"F3 members are asked anew with each job of an answer", "broker/disputes.go",
+	{"F3 members are asked again with each job of an answer", "broker/disputes.go",
 		"		b.stats.Disputed++\n", "		b.askDisputed()\n		b.stats.Disputed++\n",
 		"./broker", "TestDisputes"},
 	{"F3 what is disputed runs", "broker/sync.go",

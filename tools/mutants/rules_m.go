@@ -76,7 +76,7 @@ var rulesM = []mutant{
 		"./broker", "TestStories/M2_all_left_and_back"},
 	{"M2 who is back keeps its stable clock", "broker/enrolment.go",
 		"		e.peers.BeginAnew()         // it counted", "		// it counted",
-		"./broker", "TestStories/M2_begins_anew"},
+		"./broker", "TestStories/M2_starts_over"},
 	{"M2 who is back has its stable clock again at its next start", "ledger/ledger.go",
 		"l.stable, l.stableDirty = clock.Tips{}, true", "l.stable = clock.Tips{}",
 		"./ledger", "StableClockIsStored"},
