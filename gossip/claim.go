@@ -100,7 +100,7 @@ func (p *Pool) claimAt(ctx context.Context, target string) (itself, moved bool, 
 		if old.State == stateLeft || old.State == stateDead {
 			break
 		}
-		if _, err := p.wire.WriteToAddress(left, Address{Addr: target}); err != nil {
+		if err := p.wire.say(left, Address{Addr: target}); err != nil {
 			break // the join will tell
 		}
 		select {
@@ -203,6 +203,9 @@ func (p *Pool) exchange(ctx context.Context, addr string, question []byte, read 
 	defer stop()
 	defer func(c net.Conn) { _ = c.Close() }(conn)
 	if err := conn.SetDeadline(time.Now().Add(claimTimeout)); err != nil {
+		return err
+	}
+	if question, err = p.wire.seal.closeStream(question); err != nil {
 		return err
 	}
 	if _, err := conn.Write(question); err != nil {

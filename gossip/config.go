@@ -44,10 +44,19 @@ type Config struct {
 	// or, for 0.0.0.0, the first private IPv4 address of this machine.
 	Advertise string
 
-	// RPCAddr is the host:port for the stock serf command line; the port defaults to 7373. It is neither
-	// authenticated nor encrypted. With port 0 the kernel chooses one; Pool.RPCAddr tells which. If it is
+	// RPCAddr is the host:port for the stock serf command line; the port defaults to 7373. It is not
+	// encrypted. With port 0 the kernel chooses one; Pool.RPCAddr tells which. If it is
 	// empty there is no RPC port.
 	RPCAddr string
+
+	// RPCAuth is the key that a client of the RPC port has to give first ("serf -rpc-auth"), of at least 16
+	// characters. If it is empty, whoever reaches the port commands this node.
+	RPCAuth string
+
+	// Keyring is a file of keys, in the form of "serf agent -keyring-file", with which all gossip is encrypted and
+	// authenticated; "serf keys" on any node changes it. Only its owner may be able to read it. If it is empty, gossip
+	// is neither (rule G4).
+	Keyring string
 
 	// Tags are shown to all members. Encoded they take at most 512 bytes.
 	Tags map[string]string
@@ -96,6 +105,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if err := checkTags(cfg.Tags); err != nil {
 		return cfg, err
+	}
+	if cfg.RPCAuth != "" && len(cfg.RPCAuth) < minRPCAuth {
+		return cfg, fmt.Errorf("gossip: the RPC key has %d characters: give one of at least %d, as \"ucp keygen\" prints", len(cfg.RPCAuth), minRPCAuth)
 	}
 	if cfg.SyncInterval < 0 {
 		return cfg, fmt.Errorf("gossip: sync interval %v is negative: use a duration such as 60s", cfg.SyncInterval)

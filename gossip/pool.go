@@ -92,7 +92,7 @@ func (p *Pool) start() error {
 		return err
 	}
 	if p.cfg.RPCAddr != "" {
-		if p.rpc, err = listenRPC(p.cfg.RPCAddr, &p.life, &p.stats); err != nil {
+		if p.rpc, err = listenRPC(p.cfg.RPCAddr, p.cfg.RPCAuth, &p.life, &p.stats); err != nil {
 			return err
 		}
 	}
@@ -144,6 +144,7 @@ func (p *Pool) serfConfig() (*serf.Config, error) {
 	ml.PushPullInterval = p.cfg.SyncInterval
 	ml.DeadNodeReclaimTime = reclaimAfter
 	conf.MemberlistConfig = ml
+	conf.KeyringFile = p.cfg.Keyring // "serf keys" changes it
 	if err := p.connect(ml); err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ func (p *Pool) serfConfig() (*serf.Config, error) {
 }
 
 // connect gives memberlist its transport and its addresses.
-func (p *Pool) connect(ml *memberlist.Config) error {
+func (p *Pool) connect(ml *memberlist.Config) (err error) {
 	inner := p.cfg.Transport
 	if inner == nil {
 		bind, err := resolveOne(p.ctx, "bind", p.cfg.Bind, "0.0.0.0")
@@ -171,7 +172,14 @@ func (p *Pool) connect(ml *memberlist.Config) error {
 	}
 	sift := newSift(p.cfg.Name, p.cfg.Refused, p.cfg.Logger)
 	sift.alive = p.alive
-	p.wire = newTransport(inner, sift, func() error {
+	if p.cfg.Keyring != "" {
+		if ml.Keyring, err = readKeyring(p.cfg.Keyring); err != nil {
+			_ = inner.Shutdown()
+			return err
+		}
+		ml.GossipVerifyIncoming = false // the transport has: nothing comes past it that is not sealed
+	}
+	p.wire = newTransport(inner, sift, seal{ml.Keyring}, func() error {
 		return installDelegates(ml, p.cfg.State, p.withStatus, p.queue, sift, &p.stats, p.cfg.Logger)
 	})
 	ml.Transport = p.wire

@@ -17,6 +17,12 @@ const (
 	defaultRPCPort = 7373
 	// leaveWait is how long "serf leave" waits until the owner has left.
 	leaveWait = 2 * time.Minute
+	// rpcGreeting is how long a client may take until it has greeted, and shown the key where one is asked for.
+	rpcGreeting = 10 * time.Second
+	// rpcFarewell is how long a client that is refused may take to read why.
+	rpcFarewell = time.Second
+	// minRPCAuth is the length of the shortest key that is taken, in bytes.
+	minRPCAuth = 16
 	// answerGrace is how long a shutdown waits for RPC answers that are under way.
 	answerGrace = time.Second
 	// handlerGrace is how long a shutdown waits for RPC handlers to notice that their connection is closed.
@@ -34,6 +40,7 @@ type rpcServer struct {
 	life     *lifecycle
 	stats    *counters
 	ipc      *agent.AgentIPC
+	auth     string      // what a client has to give first, "" for nothing
 	events   rateLimiter // for events with a ucp: name
 
 	mu        sync.Mutex
@@ -45,7 +52,7 @@ type rpcServer struct {
 }
 
 // listenRPC opens the port. No client is served until AgentIPC accepts from it.
-func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error) {
+func listenRPC(addr, auth string, life *lifecycle, stats *counters) (*rpcServer, error) {
 	host, port, err := splitAddr("rpc", addr, "127.0.0.1", defaultRPCPort)
 	if err != nil {
 		return nil, err
@@ -60,6 +67,7 @@ func listenRPC(addr string, life *lifecycle, stats *counters) (*rpcServer, error
 	}
 	return &rpcServer{
 		listener:  l,
+		auth:      auth,
 		life:      life,
 		stats:     stats,
 		conns:     map[*rpcConn]bool{},
@@ -92,6 +100,7 @@ func (l rpcListener) Accept() (net.Conn, error) {
 		}
 		return nil, err
 	}
+	_ = conn.SetReadDeadline(time.Now().Add(rpcGreeting)) // an error shows when it is read
 	c := newRPCConn(conn, l.server)
 	l.server.admit(c)
 	return c, nil

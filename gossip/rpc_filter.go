@@ -3,6 +3,9 @@ package gossip
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -23,6 +26,8 @@ const maxRPCValue = 1 << 20
 //
 //   - "leave" would make the agent leave and shut down at once, without the owner's knowledge. It becomes a request to
 //     the owner, which leaves after its jobs are handed over (Pool.Done). The client's answer waits for that.
+//   - "auth", and everything until the client has given the right key, where one is asked for: the agent would compare
+//     keys byte by byte, and does not know of the commands that are handled here.
 //   - "stream", its "stop", and "respond": see rpc_events.go.
 //   - "event" with a ucp: name: at most rpcEventRate per second pass, so that one broken client cannot flood the whole
 //     cluster (rpc_limit.go).
@@ -35,6 +40,7 @@ type rpcConn struct {
 	dec     *codec.Decoder
 	pending []byte // what the handler has yet to read of the present value
 	greeted bool   // the client has sent its handshake
+	known   bool   // it has given the key, or there is none
 	out     rpcOutput
 	events  *rpcEvents
 	once    sync.Once // for Close
@@ -55,6 +61,7 @@ type (
 		Payload  []byte
 		Coalesce bool
 	}
+	rpcAuth    struct{ AuthKey string }
 	rpcRespond struct {
 		ID      uint64
 		Payload []byte
@@ -63,7 +70,7 @@ type (
 
 func newRPCConn(conn net.Conn, s *rpcServer) *rpcConn {
 	limit := &io.LimitedReader{R: bufio.NewReader(conn), N: maxRPCValue}
-	c := &rpcConn{Conn: conn, server: s, limit: limit, dec: codec.NewDecoder(limit, rpcHandle())}
+	c := &rpcConn{Conn: conn, server: s, limit: limit, dec: codec.NewDecoder(limit, rpcHandle()), known: s.auth == ""}
 	c.out.conn = conn
 	c.events = newRPCEvents(&c.out, s.stats)
 	return c
@@ -104,8 +111,10 @@ func (c *rpcConn) next() ([]byte, error) {
 	c.server.setBusy(c, true)
 	h := parseRPCHeader(value)
 	if !c.greeted { // the agent refuses other requests
-		c.greeted = h.Command == "handshake"
-		return value, nil
+		return c.greet(value, h)
+	}
+	if !c.known || h.Command == "auth" {
+		return nil, c.authenticate(h)
 	}
 	switch h.Command {
 	case "leave":
@@ -120,6 +129,55 @@ func (c *rpcConn) next() ([]byte, error) {
 		return c.event(value, h.Seq)
 	}
 	return value, nil
+}
+
+// greet passes on a client's first request, with its body if it is the greeting, so that no body is taken for a request.
+func (c *rpcConn) greet(header []byte, h rpcHeader) ([]byte, error) {
+	if c.greeted = h.Command == "handshake"; !c.greeted {
+		return header, nil
+	}
+	header = bytes.Clone(header) // before the next value overwrites it
+	var body codec.Raw
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	return append(header, body...), c.mayStay()
+}
+
+// mayStay lets a client take its time that has greeted, and given the key.
+func (c *rpcConn) mayStay() error {
+	if !c.greeted || !c.known {
+		return nil
+	}
+	return c.SetReadDeadline(time.Time{})
+}
+
+// authenticate compares the key that a client gives with the one that it has to give, in a time that tells nothing of
+// either. A client without the right one is told so, and its connection ends.
+func (c *rpcConn) authenticate(h rpcHeader) error {
+	if h.Command != "auth" {
+		return c.turnAway(h.Seq, "Authentication required")
+	}
+	var body rpcAuth
+	if err := c.decode(&body); err != nil {
+		return err
+	}
+	given, wanted := sha256.Sum256([]byte(body.AuthKey)), sha256.Sum256([]byte(c.server.auth))
+	if c.server.auth != "" && subtle.ConstantTimeCompare(given[:], wanted[:]) != 1 {
+		return c.turnAway(h.Seq, "Invalid authentication token")
+	}
+	c.known = true
+	return errors.Join(c.out.reply(h.Seq, ""), c.mayStay())
+}
+
+// turnAway answers a client that may not stay, and gives it the time to read that: nothing more of it is looked at.
+func (c *rpcConn) turnAway(seq uint64, why string) error {
+	if err := c.out.reply(seq, why); err != nil {
+		return err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(rpcFarewell)) // an error shows at the next step
+	_, _ = io.Copy(io.Discard, c.limit.R)              // it ends when the client has gone, or at the deadline
+	return io.EOF                                      // the agent logs any other error at ERROR, as often as a stranger comes
 }
 
 // decode reads one value of at most maxRPCValue bytes.

@@ -44,6 +44,7 @@ const (
 	RefusedLamport     Refused = "lamport"     // time of an event, a query, a join or a leave: too far ahead
 	RefusedTags        Refused = "tags"        // longer than any node may have
 	RefusedPrune       Refused = "prune"       // a node that is alive is to be forgotten; its leave is let in
+	RefusedKey         Refused = "key"         // not encrypted with a key of this node
 	RefusedForm        Refused = "form"        // a packet that is nested too deep, or too large when decompressed
 )
 
@@ -76,13 +77,22 @@ func newSift(self string, report func(Refused), log *slog.Logger) *sift {
 // refuse counts a statement, and logs at most one a second. Only who holds s.mu may call it.
 func (s *sift) refuse(what Refused, text string, args ...any) {
 	s.report(what)
-	now := time.Now()
-	if now.Sub(s.warned) < time.Second {
-		s.silent++
+	if !s.due() {
 		return
 	}
 	s.log.Error("a statement of the gossip is refused, since it would mute a node: "+text, append(args, "what", string(what), "others since the last line", s.silent)...)
-	s.warned, s.silent = now, 0
+	s.silent = 0
+}
+
+// due reports whether a line may be logged: one a second. Only who holds s.mu may call it.
+func (s *sift) due() bool {
+	now := time.Now()
+	if now.Sub(s.warned) < time.Second {
+		s.silent++
+		return false
+	}
+	s.warned = now
+	return true
 }
 
 // incarnation reports whether a statement about a node is let in. Own says that it may come from the node itself

@@ -2,6 +2,8 @@ package gossip
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 // it does not wait for, with timeouts of 10 seconds; closing the streams makes a shutdown fast.
 type streams struct {
 	sift     *sift
+	seal     seal
 	incoming chan net.Conn // memberlist receives from it
 	closed   chan struct{} // closed by close
 	stop     chan struct{} // closed by wait, to end the accept loop
@@ -22,9 +25,10 @@ type streams struct {
 }
 
 // newStreams starts the accept loop, which receives from source once ready is closed.
-func newStreams(source <-chan net.Conn, ready <-chan struct{}, sift *sift) *streams {
+func newStreams(source <-chan net.Conn, ready <-chan struct{}, sift *sift, seal seal) *streams {
 	s := &streams{
 		sift:     sift,
+		seal:     seal,
 		incoming: make(chan net.Conn),
 		closed:   make(chan struct{}),
 		stop:     make(chan struct{}),
@@ -107,9 +111,7 @@ type stream struct {
 func (st *stream) Read(b []byte) (int, error) {
 	if !st.read {
 		st.read = true
-		r := bufio.NewReader(st.Conn)
-		st.rest = r
-		st.message, st.err = st.owner.sift.stream(&recorder{r: r}, st.asked)
+		st.message, st.err = st.letIn()
 	}
 	if st.err != nil {
 		return 0, st.err
@@ -120,6 +122,23 @@ func (st *stream) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return st.rest.Read(b)
+}
+
+// letIn reads the message, and returns what is let in of it.
+func (st *stream) letIn() ([]byte, error) {
+	r := bufio.NewReader(st.Conn)
+	if st.owner.seal.ring != nil {
+		plain, err := st.owner.seal.openStream(r)
+		if errors.Is(err, errUnsealed) {
+			st.owner.sift.unsealed(st.RemoteAddr())
+		}
+		if err != nil {
+			return nil, err
+		}
+		r = bufio.NewReader(bytes.NewReader(plain))
+	}
+	st.rest = r
+	return st.owner.sift.stream(&recorder{r: r}, st.asked)
 }
 
 // Close implements net.Conn.

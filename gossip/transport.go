@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// transport wraps the Transport that really moves bytes, for four reasons:
+// transport wraps the Transport that really moves bytes, for five reasons:
 //
 //  1. FinalAdvertiseAddr installs our delegates (see the package comment).
 //  2. Nothing comes in before Serf is complete. Serf sets some of its fields only
@@ -15,6 +15,7 @@ import (
 //     gossip to its address, would make Serf dereference nil pointers.
 //  3. Streams are tracked, so that a shutdown can close them (streams.go).
 //  4. What would mute a node for good is not let in (sift.go).
+//  5. What is encrypted is opened, and what is not is not let in where it has to be (keyring.go).
 type transport struct {
 	Transport
 	install     func() error // installs our delegates; called once
@@ -23,6 +24,7 @@ type transport struct {
 	ready       chan struct{} // closed by open, or at the latest by Shutdown
 	openOnce    sync.Once
 	sift        *sift
+	seal        seal
 	packets     chan *Packet // those that were let in
 	receiver    sync.WaitGroup
 	streams     *streams
@@ -32,12 +34,12 @@ type transport struct {
 	downErr     error
 }
 
-func newTransport(inner Transport, sift *sift, install func() error) *transport {
+func newTransport(inner Transport, sift *sift, seal seal, install func() error) *transport {
 	t := &transport{
-		Transport: inner, install: install, sift: sift,
+		Transport: inner, install: install, sift: sift, seal: seal,
 		ready: make(chan struct{}), down: make(chan struct{}), closed: make(chan struct{}), packets: make(chan *Packet),
 	}
-	t.streams = newStreams(inner.StreamCh(), t.ready, sift)
+	t.streams = newStreams(inner.StreamCh(), t.ready, sift, seal)
 	t.receiver.Go(t.receive)
 	return t
 }
@@ -52,7 +54,7 @@ func (t *transport) receive() {
 		case <-t.closed:
 			return
 		case p := <-incoming:
-			b := t.sift.packet(p.Buf)
+			b := t.letIn(p)
 			if len(b) == 0 && len(p.Buf) > 0 {
 				continue
 			}
@@ -62,6 +64,29 @@ func (t *transport) receive() {
 			}
 		}
 	}
+}
+
+// letIn returns what is let in of a packet.
+func (t *transport) letIn(p *Packet) []byte {
+	b, err := t.seal.open(p.Buf, nil)
+	switch {
+	case err != nil:
+		t.sift.unsealed(p.From)
+		return nil
+	case t.seal.opens(b, nil):
+		b, _ = t.sift.misshapen("it is encrypted twice")
+		return b
+	}
+	return t.sift.packet(b)
+}
+
+// say sends a packet of this package's own.
+func (t *transport) say(b []byte, addr Address) error {
+	sealed, err := t.seal.close(b, nil)
+	if err == nil {
+		_, err = t.WriteToAddress(sealed, addr)
+	}
+	return err
 }
 
 // open lets packets and streams in. Pool.start calls it when Serf is complete.

@@ -41,7 +41,7 @@ func TestNothingComesInBeforeOpen(t *testing.T) {
 		inner := newFake()
 		a, b := net.Pipe()
 		inner.streams <- a
-		tr := newTransport(inner, testSift(), func() error { return nil })
+		tr := newTransport(inner, testSift(), seal{}, func() error { return nil })
 		packet, stream := make(chan *Packet), make(chan net.Conn)
 		go func() { packet <- <-tr.PacketCh() }()
 		go func() { stream <- <-tr.StreamCh() }()
@@ -65,7 +65,7 @@ func TestNothingComesInBeforeOpen(t *testing.T) {
 
 func TestDelegatesAreInstalledOnce(t *testing.T) {
 	calls := 0
-	tr := newTransport(newFake(), testSift(), func() error { calls++; return nil })
+	tr := newTransport(newFake(), testSift(), seal{}, func() error { calls++; return nil })
 	for range 3 {
 		_, _, err := tr.FinalAdvertiseAddr("", 0)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestDelegatesAreInstalledOnce(t *testing.T) {
 	require.Equal(t, 1, calls)
 	require.NoError(t, tr.Shutdown())
 
-	tr = newTransport(newFake(), testSift(), func() error { return io.ErrUnexpectedEOF })
+	tr = newTransport(newFake(), testSift(), seal{}, func() error { return io.ErrUnexpectedEOF })
 	for range 2 {
 		_, _, err := tr.FinalAdvertiseAddr("", 0)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF, "each call returns the error")
@@ -84,7 +84,7 @@ func TestDelegatesAreInstalledOnce(t *testing.T) {
 // A shutdown works before open, and when nothing receives.
 func TestTransportShutdown(t *testing.T) {
 	inner := newFake()
-	tr := newTransport(inner, testSift(), func() error { return nil })
+	tr := newTransport(inner, testSift(), seal{}, func() error { return nil })
 	_, err := tr.WriteTo(nil, "x")
 	require.ErrorContains(t, err, "sent")
 	require.NoError(t, tr.Shutdown())

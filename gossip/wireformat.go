@@ -22,6 +22,7 @@ const (
 	wirePushPull byte = 6
 	wireCompound byte = 7
 	wireCompress byte = 9
+	wireEncrypt  byte = 10
 	wireCRC      byte = 12
 )
 

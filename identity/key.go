@@ -21,15 +21,6 @@ func (k PublicKey) Valid() bool { return len(k) == ed25519.PublicKeySize }
 // String is the key in hexadecimal digits.
 func (k PublicKey) String() string { return hex.EncodeToString([]byte(k)) }
 
-// ParsePublicKey reads what String has written.
-func ParsePublicKey(s string) (PublicKey, error) {
-	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != ed25519.PublicKeySize {
-		return "", fmt.Errorf("identity: %.80q is no public key: it has %d hexadecimal digits", s, 2*ed25519.PublicKeySize)
-	}
-	return PublicKey(b), nil
-}
-
 // Key is a private key. It is never printed: its String is that of its public half.
 type Key struct{ private ed25519.PrivateKey }
 

@@ -32,6 +32,8 @@ type Config struct {
 	Bind          string   // gossip, host:port; default 127.0.0.1:7946
 	Advertise     string   // gossip address that peers are told; default what is bound, or of all of the machine's the one on the way to peers
 	RPCAddr       string   // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
+	RPCAuth       string   // what a client of Serf's RPC has to give first; default nothing
+	Keyring       string   // file of the keys with which gossip is encrypted; default none (rule G4)
 	HTTPAddr      string   // host:port; default port 8000 at the host of Bind
 	HTTPAdvertise string   // HTTP address that peers are told; default what is bound, at the gossip's host where that is all addresses
 	HTTPHosts     []string // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none

@@ -266,7 +266,7 @@ func (n *Node) startGossip(bind, rpc string) (*gossip.Pool, error) {
 		return nil, fmt.Errorf("gossip transport: %w", err)
 	}
 	pool, err := gossip.Start(gossip.Config{
-		Name: n.name, Bind: bind, Advertise: n.told.Load().gossip, RPCAddr: rpc, Discover: n.cfg.Discover,
+		Name: n.name, Bind: bind, Advertise: n.told.Load().gossip, RPCAddr: rpc, RPCAuth: n.cfg.RPCAuth, Keyring: n.cfg.Keyring, Discover: n.cfg.Discover,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,

@@ -248,6 +248,7 @@ var rules = []rule{
 	{"G1", "there is no gossip here: TestForgedPacketsMuteNobody of gossip", nil},
 	{"G2", "there is no gossip here: TestTakenNameIsRefused and TestNameMovesToANewAddress of gossip, TestOneNameTwice of sim", nil},
 	{"G3", "there is no gossip here: the tests of e2e/lan, on networks of their own", nil},
+	{"G4", "there is no gossip here: TestKeyring and TestKeysAreReplaced of gossip, TestKeysAreReplaced of e2e", nil},
 
 	{"P1", "a member proves that it is there", counted(func(s *broker.Stats) uint64 { return s.ProvenAlive })},
 	{"P1", "the records of one that has not proven it wait", counted(func(s *broker.Stats) uint64 { return s.Unproven })},

@@ -28,8 +28,9 @@ restart is named in the log. "ucp agent log-level debug" changes the level until
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
 
-Neither gossip nor RPC nor HTTP authenticates its callers. On addresses other than
-loopback they need --insecure, which says that you trust everybody who can reach them.
+HTTP does not authenticate its callers; gossip does with --keyring, which encrypts it, too,
+and RPC with --rpc-auth-file. On addresses other than loopback all three need --insecure,
+which says that you trust everybody who can reach them.
 Pages of other sites are refused in any case; HTTP clients call a broker by an address,
 by its own or the machine's name, or by a name given with --http-host.
 

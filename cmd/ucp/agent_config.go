@@ -29,6 +29,7 @@ type agentConfig struct {
 	HTTPHosts                         []string
 	Join, RetryJoin                   []string
 	Discover                          string
+	Keyring, RPCAuthFile              string
 	Insecure, AllowProcess, NewsLinks bool
 	Labels                            map[string]string
 	Devices                           map[string]int64
@@ -63,7 +64,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 	cfg := agentConfig{
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
-		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover,
+		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover, Keyring: f.keyring, RPCAuthFile: f.rpcAuthFile,
 		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory), ModuleMemory: int64(f.moduleMemory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,

@@ -19,6 +19,7 @@ type agentFlags struct {
 	httpHosts                         []string
 	join, retryJoin                   entriesValue
 	discover                          string
+	keyring, rpcAuthFile              string
 	insecure, allowProcess, newsLinks bool
 	labels, devices, weights          pairsValue
 	strategy, emergencyStrategy       string
@@ -49,10 +50,12 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP")
 	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told; a name is followed to its next address (default: what is bound; of 0.0.0.0, the address on the way to them)")
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
+	fs.StringVar(&f.rpcAuthFile, "rpc-auth-file", "", "`FILE` with the key that the serf command line has to give (-rpc-auth), of at least 16 characters")
+	fs.StringVar(&f.keyring, "keyring", "", "`FILE` of the keys with which all gossip is encrypted, the same on all brokers (ucp keygen FILE); \"serf keys\" changes it")
 	fs.StringVar(&f.httpAddr, "http-addr", "", "`HOST:PORT` for the HTTP API (default: port 8000 at the host of --bind)")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the host of the gossip)")
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
-	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; none of them authenticates its callers")
+	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; HTTP does not authenticate its callers, gossip does with --keyring, RPC with --rpc-auth-file")
 
 	fs.Var(&f.join, "join", "gossip HOST:PORT of brokers to join, or what names some, as below; it is an error when no other answers")
 	fs.Var(&f.retryJoin, "retry-join", "gossip HOST:PORT of brokers to join, one list for all; dns:NAME for the SRV records or addresses of a name,\nexec:COMMAND for what a shell command prints, one a line; looked up and tried again without end")

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -34,12 +36,16 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return err
 	}
+	auth, err := readRPCAuth(cfg.RPCAuthFile)
+	if err != nil {
+		return err
+	}
 	n, err := node.New(node.Config{
 		Metrics: figures,
 		Name:    cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
-		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover,
+		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover, Keyring: cfg.Keyring, RPCAuth: auth,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, KeepStrategy: cfg.KeepStrategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, AllowProcess: cfg.AllowProcess, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
@@ -61,6 +67,34 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	defer cancel()
 	return n.Run(ctx)
 }
+
+// readRPCAuth reads the key of the serf command line, which only this broker's user may be able to read; "" is the file of none.
+func readRPCAuth(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("--rpc-auth-file: %w", err)
+	case info.Mode().Perm()&0o077 != 0:
+		return "", fmt.Errorf("--rpc-auth-file %s can be read by others (%v): chmod 600 it, and take another key", file, info.Mode().Perm())
+	case info.Size() > maxRPCAuth:
+		return "", fmt.Errorf("--rpc-auth-file %s has %d bytes: it holds a key, as `ucp keygen` prints", file, info.Size())
+	}
+	key, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--rpc-auth-file: %w", err)
+	}
+	text := strings.TrimSpace(string(key))
+	if text == "" {
+		return "", fmt.Errorf("--rpc-auth-file %s is empty: it holds a key, as `ucp keygen` prints", file)
+	}
+	return text, nil
+}
+
+// maxRPCAuth bounds the file of the key of the serf command line, in bytes.
+const maxRPCAuth = 4 << 10
 
 // orNone turns the zero of a flag, which means "none", into what node.Config takes
 // for that: its own zero is the default.

@@ -42,7 +42,7 @@ func newMetrics(srv *Server) *Metrics {
 		records:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_records_total", Help: "Records sent to peers."}),
 		corrupt:     prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_corrupt_total", Help: "Blobs whose content did not fit their digest."}),
 		badEvents:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_emergency_events_invalid_total", Help: "Serf events of emergencies that were not understood."}),
-		gossip:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_gossip_refused_total", Help: "Statements in the gossip that were refused, since they would mute a node, by what was wrong."}, []string{"what"}),
+		gossip:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_gossip_refused_total", Help: "Statements in the gossip that were refused, since they would mute a node, or came without a key of this broker, by what was wrong."}, []string{"what"}),
 		swept:       prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_blobs_removed_total", Help: "Blobs removed since no job named them any more."}),
 	}
 	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -213,4 +213,10 @@ var others = []mutant{
 	{"identity: a passphrase protects nothing", "identity/folder.go",
 		"	if passphrase != \"\" {\n		if text, err", "	if passphrase == \"-\" {\n		if text, err",
 		"./identity", "TestPassphrase"},
+	{"an RPC client without the key leaves", "gossip/rpc_filter.go",
+		"	if !c.known || h.Command == \"auth\" {", "	if h.Command == \"auth\" {",
+		"./gossip", "TestRPCWithoutTheKey"},
+	{"any RPC key is the right one", "gossip/rpc_filter.go",
+		"subtle.ConstantTimeCompare(given[:], wanted[:]) != 1", "subtle.ConstantTimeCompare(given[:], wanted[:]) > 1",
+		"./gossip", "TestRPCAuth"},
 }
