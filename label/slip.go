@@ -21,7 +21,7 @@ func Slip(word string, candidates []string) string {
 		if len(c) >= 7 {
 			most = 2
 		}
-		if n <= most && n < best {
+		if n <= most && n < len(c) && n < best { // something of it is right
 			best, found = n, c
 		}
 	}

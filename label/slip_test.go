@@ -8,10 +8,10 @@ import (
 )
 
 func TestSlip(t *testing.T) {
-	known := []string{"flood-7", "low", "medium", "high", "critical", "flood", "power-cut"}
+	known := []string{"a", "flood-7", "low", "medium", "high", "critical", "flood", "power-cut"}
 	for word, want := range map[string]string{
 		"critcal": "critical", "criticla": "critical", "Critical": "critical", "HIGH": "high", "hihg": "high", "hgih": "high",
-		"floood": "flood", "food": "flood", "fire": "", "quake": "", "high": "", "": "", "powercut": "power-cut", "flood-8": "", "flod-7": "flood-7", "flood-12": "", "lo": "low", "x": "",
+		"floood": "flood", "food": "flood", "fire": "", "quake": "", "high": "", "": "", "powercut": "power-cut", "flood-8": "", "flod-7": "flood-7", "flood-12": "", "lo": "low", "x": "", "b": "",
 	} {
 		require.Equal(t, want, Slip(word, known), word)
 	}
