@@ -79,7 +79,7 @@ var others = []mutant{
 		"now.Sub(last) < sameEvery {", "now.Sub(last) < 0 {",
 		"./gossip", "TestLogBridgeSaysThingsOnce"},
 	{"an old address is not told to have left", "gossip/claim.go",
-		"		if _, err := p.wire.WriteToAddress(left, Address{Addr: target}); err != nil {", "		if _, err := p.wire.WriteToAddress(left[:0], Address{Addr: target}); err != nil {",
+		"		if err := p.wire.say(left, Address{Addr: target}); err != nil {", "		if err := p.wire.say(left[:0], Address{Addr: target}); err != nil {",
 		"./gossip", "TestNameMovesToANewAddress"},
 	{"every event that makes no sense is logged", "node/broadcasts.go",
 		"		if b.warnings.allow(b.now()) {\n			b.log.Warn(\"an event", "		if true {\n			b.log.Warn(\"an event",
