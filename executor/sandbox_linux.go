@@ -40,7 +40,7 @@ func (j *jail) enter(own []string, files []string, memory int64) error {
 func (j *jail) filter() filter {
 	return filter{
 		network: j.Network, unixSockets: j.Namespaces, apart: j.Namespaces, traced: j.Landlock > 0,
-		counted: j.Counted, intoGroup: j.IntoGroup,
+		counted: j.Counted, cloneThree: j.Namespaces || j.IntoGroup,
 	}
 }
 
@@ -146,7 +146,9 @@ func (v *view) enter() error {
 			return fmt.Errorf("making %s writable: %w", path, err)
 		}
 	}
-	return nil
+	// To the kernel this is a change of root, in which nobody makes a namespace of users, in whatever way. It changes nothing else: paths
+	// begin below what is mounted on the root.
+	return mountMemory("/", "mode=0,size=4k")
 }
 
 // open opens what stays visible.
@@ -182,13 +184,20 @@ func (v *view) toCover() (out []string) {
 	if !v.Network {
 		add("/run")
 	}
-	add(v.Hide)
+	if add(v.Hide); v.Hide != "" && !slices.Contains(out, v.Hide) && v.inTemporary(v.Hide) {
+		out = append(out, v.Hide) // what is above it is the job's own
+	}
 	if v.User != 0 {
 		for _, path := range slices.Concat(v.own, v.Write, v.Read, v.files) {
 			add(closedDirectory(path))
 		}
 	}
 	return out
+}
+
+// inTemporary reports whether a path lies in a directory for temporary files.
+func (v *view) inTemporary(path string) bool {
+	return slices.ContainsFunc(temporary, func(dir string) bool { return beneath(path, dir) })
 }
 
 // covered reports whether a path can't be seen any more where something is mounted.
@@ -215,7 +224,12 @@ func (v *view) cover(show []shown) (writable []string, err error) {
 	}
 	for _, dir := range v.covers {
 		if !isDirectory(dir) {
-			continue
+			if dir != v.Hide {
+				continue
+			}
+			if err := makeWay(dir); err != nil {
+				return nil, fmt.Errorf("hiding %s: %w", dir, err)
+			}
 		}
 		if slices.Contains(temporary, dir) {
 			err = show[scratch].bind(dir)

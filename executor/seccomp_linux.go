@@ -19,7 +19,7 @@ type filter struct {
 	apart       bool // only its own processes have numbers for it (a namespace of processes)
 	traced      bool // Landlock keeps it from tracing others
 	counted     bool // memory that no process has mapped is counted
-	intoGroup   bool // its start needs clone3, to begin in a control group of version 2
+	cloneThree  bool // clone3, whose flags a filter can't see: its start needs it in version 2 of control groups
 }
 
 // refused fail with EPERM.
@@ -43,8 +43,12 @@ var uncounted = []uintptr{unix.SYS_MEMFD_CREATE, unix.SYS_SHMGET}
 // ofOthers change other processes that their first argument names; 0 is the caller.
 var ofOthers = []uintptr{unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_MIGRATE_PAGES, unix.SYS_MOVE_PAGES}
 
-// rulesOf change the processes that their first two arguments name: a kind, 0 or 1 for one process, and its number; 0 is the caller.
-var kindAndNumber = map[uintptr]uint32{unix.SYS_SETPRIORITY: unix.PRIO_PROCESS, unix.SYS_IOPRIO_SET: 1}
+// kindAndNumber change the processes that their first two arguments name: a kind, one of which is all processes of a user, and a
+// number.
+var kindAndNumber = []struct {
+	number uintptr
+	ofUser uint32
+}{{unix.SYS_SETPRIORITY, unix.PRIO_USER}, {unix.SYS_IOPRIO_SET, 3}}
 
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
@@ -102,9 +106,9 @@ func (f filter) program() (p []unix.SockFilter) {
 		when(unix.BPF_JEQ, uint32(call), 1)
 		end(failCall)
 	}
-	if !f.intoGroup {
+	if !f.cloneThree {
 		when(unix.BPF_JEQ, unix.SYS_CLONE3, 1)
-		end(absentCall) // whose flags lie in memory; the C library then takes clone
+		end(absentCall) // the C library then takes clone
 	}
 	on(unix.SYS_CLONE, func() {
 		load(callArgs)
@@ -138,24 +142,30 @@ func (f filter) program() (p []unix.SockFilter) {
 		}
 		end(failSocket)
 	})
-	if !f.apart {
-		for _, call := range ofOthers {
-			on(call, func() {
-				load(callArgs)
-				unless(unix.BPF_JEQ, 0, 1)
-				end(failCall)
-			})
+	// notOthers refuses a call when the argument loaded names another process. In a namespace these are the job's own, but for
+	// the first, its worker.
+	notOthers := func() {
+		if f.apart {
+			when(unix.BPF_JEQ, 1, 1)
+		} else {
+			unless(unix.BPF_JEQ, 0, 1)
 		}
-		for _, call := range []uintptr{unix.SYS_SETPRIORITY, unix.SYS_IOPRIO_SET} {
-			on(call, func() {
-				load(callArgs)
-				unless(unix.BPF_JEQ, kindAndNumber[call], 1)
-				end(failCall)
-				load(callArgs + 8)
-				unless(unix.BPF_JEQ, 0, 1)
-				end(failCall)
-			})
-		}
+		end(failCall)
+	}
+	for _, call := range ofOthers {
+		on(call, func() {
+			load(callArgs)
+			notOthers()
+		})
+	}
+	for _, call := range kindAndNumber {
+		on(call.number, func() {
+			load(callArgs)
+			when(unix.BPF_JEQ, call.ofUser, 1)
+			end(failCall)
+			load(callArgs + 8)
+			notOthers()
+		})
 	}
 	end(allowCall)
 	return p
