@@ -272,7 +272,7 @@ func (w *worker) launch(p *nativeProgram, o *order, dir *scratch, groups cgroup.
 	if err != nil {
 		return leave, notStarted(o.Name, err)
 	}
-	if err := p.connect(cmd, o, dir); err != nil {
+	if err := p.connect(cmd, o); err != nil {
 		return leave, returned(err.Error())
 	}
 	var confined error
@@ -346,7 +346,7 @@ func credential(user int, groups []int) *syscall.Credential {
 }
 
 // connect makes the pipes of a program, and opens what it reads.
-func (p *nativeProgram) connect(cmd *exec.Cmd, o *order, dir *scratch) error {
+func (p *nativeProgram) connect(cmd *exec.Cmd, o *order) error {
 	pipes, err := newOutPipes(2)
 	if err != nil {
 		return fmt.Errorf("making pipes for the program's output: %w", err)
