@@ -127,18 +127,19 @@ func (g Group) write(file, value string) error {
 }
 
 // Enter puts the calling thread, which must be locked, into the set's groups of version 1; what it then starts is in them
-// from its first instruction. back puts it back. In version 2 a thread can't be alone in a group: there the child is
+// from its first instruction. back puts that thread back, and may be called on another one. In version 2 a thread can't be alone in a group: there the child is
 // started into the group.
 func (s Set) Enter() (back func(), err error) {
 	var entered Set
+	thread := int64(gettid())
 	back = func() {
 		for _, g := range entered {
-			_ = Group{Dir: g.Own}.set("tasks", 0) // the thread that writes it
+			_ = Group{Dir: g.Own}.set("tasks", thread)
 		}
 	}
 	for _, g := range s {
 		if g.Version == 1 {
-			if err := g.set("tasks", 0); err != nil {
+			if err := g.set("tasks", thread); err != nil {
 				back()
 				return nil, fmt.Errorf("entering a control group: %w", err)
 			}

@@ -39,6 +39,7 @@ type attempt struct {
 
 	returned bool       // this broker could not carry it out
 	groups   cgroup.Set // of its native program
+	user     int        // that its native program is; 0 is the broker's
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
@@ -106,6 +107,11 @@ func (a *attempt) execute() job.Result {
 	if o.Driver == job.Process {
 		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
+		if a.e.abilities.Users {
+			a.user = a.e.users.take()
+			defer a.e.users.give(a.user)
+		}
+		o.Jail = a.jailOf()
 	}
 	r, leave, err := a.begin(o)
 	if err != nil {
@@ -136,6 +142,9 @@ func (a *attempt) order() (*order, error) {
 	}
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
 		return nil, fmt.Errorf("native programs are %w on this broker; its agent needs --allow-process", errForbidden)
+	}
+	if err := a.e.checkNetwork(s); err != nil {
+		return nil, err
 	}
 	switch {
 	case s.Driver == job.Wasm && s.Name != "":
@@ -369,7 +378,9 @@ func (a *attempt) end(r *remote, otherwise report) report {
 // workerDied reports an attempt whose worker is dead, and kills what a native program may have left behind.
 func (a *attempt) workerDied(r *remote, rep report) report {
 	if a.group > 0 {
-		_ = syscall.Kill(-a.group, syscall.SIGKILL)
+		if !r.apart { // a namespace ends with its first process
+			_ = syscall.Kill(-a.group, syscall.SIGKILL)
+		}
 		killStrays(a.dir)
 	}
 	a.noteCPU(r.spent - r.before)

@@ -173,6 +173,27 @@ func benchExecutor(b *testing.B, code []byte, clients int) {
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "jobs/s")
 }
 
+// BenchmarkNative measures a native job that does nothing, from Start to its end, in a sandbox and without one.
+//
+//	go test -run '^$' -bench Native -count 5 ./executor/
+func BenchmarkNative(b *testing.B) {
+	for name, how := range map[string]func(*Config){"sandbox": native, "bare": bare} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b, how, func(c *Config) { c.Logger = nil })
+			task := r.sh("")
+			task.Spec.Command, task.Spec.Args = "true", nil
+			for b.Loop() {
+				r.n++
+				task.Key = "job/" + strconv.Itoa(r.n)
+				r.mu.Lock()
+				r.updates = nil
+				r.mu.Unlock()
+				r.run(task)
+			}
+		})
+	}
+}
+
 // BenchmarkStartWorker measures the time from the decision to start a worker until it answers.
 //
 //	go test -run '^$' -bench StartWorker ./executor/

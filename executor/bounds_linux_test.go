@@ -66,7 +66,7 @@ func TestProcessesAreLimited(t *testing.T) {
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	var ours, its unix.Rlimit
 	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NPROC, nil, &ours))
-	limitProcesses(cmd.Process.Pid)
+	limitProcesses(cmd.Process.Pid, false)
 	require.NoError(t, unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_NPROC, nil, &its))
 	require.Equal(t, processLimit(ours.Max), its.Max)
 	require.NotEqual(t, uint64(unix.RLIM_INFINITY), its.Max)
@@ -135,7 +135,7 @@ func TestProcessInheritsNothing(t *testing.T) {
 // Whatever a job has started ends with it, although its worker was killed and it hides: it has left its session, and has
 // no variables by which it could be told.
 func TestHiddenDaemonEndsWithItsJob(t *testing.T) {
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	if len(r.e.nest) == 0 {
 		t.Skip("NOT TRIED: this test needs control groups that it may write")
 	}

@@ -23,7 +23,7 @@ func TestJobsLeaveTheirBrokerAlone(t *testing.T) {
 		able <- signals && err == nil
 	}()
 	signals := <-able
-	r := newRig(t, native)
+	r := newRig(t, bare) // TestAttacks is for the sandbox
 	other := r.sh("sleep 1000")
 	r.e.Start(other)
 	r.started(other)

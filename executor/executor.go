@@ -31,6 +31,12 @@ type Executor struct {
 	cleaner  *cleaner
 	home     os.FileInfo // the directory where jobs run, as it was made
 
+	// How native programs are confined (build).
+	sandbox   Sandbox
+	abilities abilities
+	apart     bool // workers for native programs have namespaces of their own
+	users     *jobUsers
+
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
 	closing sync.Once
@@ -106,6 +112,10 @@ func New(c Config) (*Executor, error) {
 	e.helpers.Go(func() { e.idle.run(e.ctx.Done()) })
 	e.helpers.Go(func() { e.account.watch(e.ctx.Done()) })
 	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
+	if err := e.build(); err != nil {
+		_ = e.Close()
+		return nil, err
+	}
 	e.pool.refill()
 	return e, nil
 }

@@ -26,6 +26,8 @@ type toWorker struct {
 	Hold  *hold  `codec:"hold,omitempty"`
 	Ping  bool   `codec:"ping,omitempty"` // asks for an answer, and nothing else
 	Kill  uint64 `codec:"kill,omitempty"` // the number of an order whose native program is to be killed at once
+	// Explore asks a worker for native programs for its Abilities.
+	Explore *exploration `codec:"explore,omitempty"`
 }
 
 // hold suspends or resumes a native program. The worker sends it back when that is done.
@@ -59,6 +61,7 @@ type order struct {
 	Disk    int64             `codec:"disk"`             // bytes
 	CPU     int64             `codec:"cpu"`              // thousandths of a core
 	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
+	Jail    *jail             `codec:"jail,omitempty"`   // what it is confined to
 	Idle    bool              `codec:"idle,omitempty"`   // compile the module, at the lowest priority, and nothing else
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
@@ -71,6 +74,8 @@ type fromWorker struct {
 	Held   *hold   `codec:"held,omitempty"`
 	Done   *report `codec:"done,omitempty"`
 	Pong   bool    `codec:"pong,omitempty"`
+	// Abilities answers Explore.
+	Abilities *abilities `codec:"abilities,omitempty"`
 }
 
 // report is how a job ended inside its worker.

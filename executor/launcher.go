@@ -14,6 +14,7 @@ var errClosed = errors.New("the executor is closed")
 type role struct {
 	args  []string
 	files []*os.File // its descriptors 0, 1 and 2
+	apart bool       // in namespaces of its own
 }
 
 // launcher starts processes and waits for those that nobody else waits for. It does both on one thread, one thing at a

@@ -42,7 +42,7 @@ func loseWorkers(t *testing.T, first bool) {
 		require.NoError(t, syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 		require.NoError(t, syscall.Mount("proc", "/proc", "proc", 0, ""))
 	}
-	r := newRig(t, native, func(c *Config) { c.AdoptOrphans = true })
+	r := newRig(t, bare, func(c *Config) { c.AdoptOrphans = true })
 	for range 2 {
 		task := r.sh(background + "sleep 1000")
 		r.e.Start(task)

@@ -185,9 +185,13 @@ func oomKills() (n int) {
 func killOrphans() {
 	self := os.Getpid()
 	for {
-		// The usual case, in which there is none, costs one call.
-		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); errors.Is(err, syscall.ECHILD) {
-			return
+		// The usual case, in which there is none, costs one call. Of many that have ended each costs one, too.
+		for more := true; more; {
+			pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+			if errors.Is(err, syscall.ECHILD) {
+				return
+			}
+			more = pid > 0
 		}
 		for _, p := range processes() {
 			if p.parent == self {

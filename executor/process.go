@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,22 +160,10 @@ func (g *childGroup) kill() {
 	}
 }
 
-// runProcess runs a native program in a process group of its own, in the job's directory. Its memory limit is
+// runProcess runs a native program in a process group of its own, in the job's directory, confined to its jail. Its memory limit is
 // RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start; the broker looks
 // at their sum (bounds).
 func (w *worker) runProcess(o *order, dir *scratch) report {
-	done := make(chan report)
-	go func() {
-		// The parent-death signal is sent when the parent's thread ends. This one is not let go, since it will be confined: it
-		// ends with its goroutine.
-		runtime.LockOSThread()
-		done <- w.runProgram(o, dir)
-	}()
-	return <-done
-}
-
-// runProgram is runProcess on a thread of its own.
-func (w *worker) runProgram(o *order, dir *scratch) report {
 	o.NeedDir = true
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
 		return unprepared(err)
@@ -182,87 +171,209 @@ func (w *worker) runProgram(o *order, dir *scratch) report {
 	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
 		return returned("preparing the job's directory: " + err.Error())
 	}
+	if err := handOver(o, dir); err != nil {
+		return returned("preparing the job's directory: " + err.Error())
+	}
 	kills := oomKills()
 	if err := w.link.write(fromWorker{Loaded: true}); err != nil { // whatever happens from now on, it may have run
 		return returned(err.Error())
 	}
-	if _, err := confine(); err != nil {
-		w.log.Warn("a native program is not kept from signalling others", "job", o.Name, "err", err)
-	}
-	cmd, pipes, r := w.startProgram(o, dir, o.Groups)
-	if cmd == nil && len(o.Groups) > 0 {
+	p, r := w.startProgram(o, dir, o.Groups)
+	if p == nil && len(o.Groups) > 0 {
 		// It may be the groups: containers forbid some of the calls that they need. They are no reason not to run a job.
-		if cmd, pipes, r = w.startProgram(o, dir, nil); cmd != nil {
+		if p, r = w.startProgram(o, dir, nil); p != nil {
 			w.log.Warn("a native program can't be started in its control groups, and runs without", "job", o.Name)
 		}
 	}
-	if cmd == nil {
+	if p == nil {
 		return r
 	}
-	limitMemory(cmd.Process.Pid, o.Memory)
-	limitProcesses(cmd.Process.Pid)
-	pipes.copy(&dir.out, &dir.err)
-	if err := w.link.write(fromWorker{Group: cmd.Process.Pid}); err != nil {
+	defer close(p.over)
+	limitMemory(p.cmd.Process.Pid, o.Memory)
+	limitProcesses(p.cmd.Process.Pid, o.Jail != nil && o.Jail.User != 0)
+	p.pipes.copy(&dir.out, &dir.err)
+	if err := w.link.write(fromWorker{Group: p.cmd.Process.Pid}); err != nil {
 		w.child.killGroup()
 	}
-	asked := w.awaitProgram(cmd)
+	asked := w.awaitProgram(p.cmd)
 	w.child.finish()
-	pipes.drain()
-	r = processReport(cmd.ProcessState)
+	p.pipes.drain()
+	r = processReport(p.cmd.ProcessState)
 	r.Began, r.Stopped = true, asked
 	if n := o.Groups.OOMKills(); n > 0 && !asked && r.Failure != "" {
 		r.Failure = killedOver(o.Memory, n)
 		return r
 	}
-	r.Returned = !asked && killedWithinLimits(cmd.ProcessState, o.Memory, oomKills()-kills)
+	r.Returned = !asked && killedWithinLimits(p.cmd.ProcessState, o.Memory, oomKills()-kills)
 	return r
 }
 
-// startProgram starts the program in control groups. If it can't, cmd is nil and the report says why.
-func (w *worker) startProgram(o *order, dir *scratch, groups cgroup.Set) (cmd *exec.Cmd, pipes *outPipes, r report) {
-	cmd, pipes, err := command(o, dir)
-	if err != nil {
-		return nil, nil, returned(err.Error())
+// handOver makes a job's directories those of the user that it has of its own, if it has.
+func handOver(o *order, dir *scratch) error {
+	if o.Jail == nil || o.Jail.User == 0 {
+		return nil
 	}
-	leave, err := enterGroups(cmd, groups)
-	if err == nil {
-		err = w.child.start(cmd)
-		leave()
+	own := func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, o.Jail.User, o.Jail.User)
 	}
-	if err != nil {
-		pipes.close()
-		return nil, nil, notStarted(o.Name, err)
+	if err := filepath.WalkDir(dir.root(), own); err != nil {
+		return err
 	}
-	return cmd, pipes, report{}
+	if o.Jail.Namespaces { // the way there is of its own, too
+		return os.Lchown(filepath.Join(dir.dir, tmpName), o.Jail.User, o.Jail.User)
+	}
+	for _, d := range []string{dir.dir, filepath.Dir(dir.dir)} {
+		if err := os.Chmod(d, 0o711); err != nil {
+			return err
+		}
+	}
+	return os.Lchown(filepath.Join(dir.dir, tmpName), o.Jail.User, o.Jail.User)
 }
 
-// command describes the program to start. Its environment holds only the job's own variables and a few that
+// nativeProgram is one that runs.
+type nativeProgram struct {
+	cmd   *exec.Cmd
+	pipes *outPipes
+	over  chan struct{} // closed when it has ended: the thread that has started it may end
+}
+
+// startProgram starts the program in control groups. If it can't, p is nil and the report says why.
+func (w *worker) startProgram(o *order, dir *scratch, groups cgroup.Set) (p *nativeProgram, r report) {
+	type started struct {
+		leave func()
+		r     report
+	}
+	p = &nativeProgram{over: make(chan struct{})}
+	done := make(chan started)
+	// The parent-death signal is sent when the parent's thread ends, and nobody leaves a jail: the thread lives as long as the
+	// program.
+	go func() {
+		runtime.LockOSThread()
+		leave, r := w.launch(p, o, dir, groups)
+		done <- started{leave, r}
+		<-p.over
+	}()
+	s := <-done
+	s.leave() // which the thread, confined, can't do by itself
+	if p.cmd == nil {
+		close(p.over)
+		return nil, s.r
+	}
+	return p, report{}
+}
+
+// launch is startProgram on a thread of its own. leave must be called on another one. p.cmd is nil if nothing was started.
+func (w *worker) launch(p *nativeProgram, o *order, dir *scratch, groups cgroup.Set) (leave func(), r report) {
+	leave = func() {}
+	cmd, files, err := command(o)
+	if err != nil {
+		return leave, notStarted(o.Name, err)
+	}
+	if err := p.connect(cmd, o); err != nil {
+		return leave, returned(err.Error())
+	}
+	var confined error
+	inGroups, err := enterGroups(cmd, groups)
+	if err == nil {
+		leave = inGroups
+		if confined = w.confine(o, dir, files, groups); confined == nil {
+			err = w.child.start(cmd)
+		}
+	}
+	if confined != nil {
+		p.pipes.close()
+		return leave, returned("confining the program: " + confined.Error())
+	}
+	if err != nil {
+		p.pipes.close()
+		return leave, notStarted(o.Name, err)
+	}
+	p.cmd = cmd
+	return leave, report{}
+}
+
+// confine puts the calling thread into the order's jail.
+func (w *worker) confine(o *order, dir *scratch, files []string, groups cgroup.Set) error {
+	if o.Jail == nil {
+		if _, err := confine(); err != nil {
+			w.log.Warn("a native program is not kept from signalling others", "job", o.Name, "err", err)
+		}
+		return nil
+	}
+	_, o.Jail.IntoGroup = groups.Two()
+	if o.Stdin != "" {
+		files = append(files, o.Stdin)
+	}
+	return o.Jail.enter([]string{dir.root(), filepath.Join(dir.dir, tmpName)}, files, o.Memory)
+}
+
+// command describes the program to start, and names what must be shown to it. Its environment holds only the job's own variables and a few that
 // are set here; nothing else of the broker's environment is passed on.
-func command(o *order, dir *scratch) (*exec.Cmd, *outPipes, error) {
-	cmd := exec.Command(o.Name, o.Args...)
+func command(o *order) (cmd *exec.Cmd, files []string, err error) {
+	path, search := o.Name, os.Getenv("PATH")
+	if o.Jail != nil {
+		search = o.Jail.searchPath(search)
+		if path, files, err = o.Jail.find(o.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	cmd = exec.Command(path, o.Args...)
+	cmd.Args[0] = o.Name
+	dir := newScratch(o.Dir)
 	cmd.Dir = dir.root()
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"),
+		"PATH=" + search,
 		"HOME=" + dir.root(),
 		"TMPDIR=" + filepath.Join(dir.dir, tmpName),
 	}, o.Env...) // the last of a name wins: the job may set these, but not jobDirVar
 	cmd.Env = append(cmd.Env, jobDirVar+"="+dir.root())
 	cmd.SysProcAttr = childAttr()
+	if o.Jail != nil && o.Jail.User != 0 {
+		cmd.SysProcAttr.Credential = credential(o.Jail.User, o.Jail.Groups)
+	}
+	return cmd, files, nil
+}
+
+func credential(user int, groups []int) *syscall.Credential {
+	c := &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}
+	for _, g := range groups {
+		c.Groups = append(c.Groups, uint32(g))
+	}
+	return c
+}
+
+// connect makes the pipes of a program, and opens what it reads.
+func (p *nativeProgram) connect(cmd *exec.Cmd, o *order) error {
 	pipes, err := newOutPipes(2)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making pipes for the program's output: %w", err)
+		return fmt.Errorf("making pipes for the program's output: %w", err)
 	}
-	if o.Stdin != "" {
-		f, err := os.Open(o.Stdin)
-		if err != nil {
-			pipes.close()
-			return nil, nil, fmt.Errorf("opening stdin: %w", err)
+	p.pipes = pipes
+	var own int
+	if o.Jail != nil {
+		own = o.Jail.User
+	}
+	if own != 0 {
+		for _, f := range pipes.theirs { // or it could not open /dev/stderr
+			err = errors.Join(err, f.Chown(own, own))
 		}
-		pipes.theirs = append(pipes.theirs, f)
-		cmd.Stdin = f
+	}
+	if o.Stdin != "" && err == nil {
+		var f *os.File
+		if f, err = os.Open(o.Stdin); err == nil {
+			pipes.theirs = append(pipes.theirs, f)
+			cmd.Stdin = f
+		}
+	}
+	if err != nil {
+		pipes.close()
+		return fmt.Errorf("opening what the program reads and writes: %w", err)
 	}
 	cmd.Stdout, cmd.Stderr = pipes.theirs[0], pipes.theirs[1]
-	return cmd, pipes, nil
+	return nil
 }
 
 // awaitProgram waits for the program itself, not for what it leaves behind. A stop has asked it to end

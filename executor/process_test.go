@@ -21,6 +21,9 @@ import (
 
 func native(c *Config) { c.AllowProcess = true }
 
+// bare is native without a sandbox: the PIDs that programs print are those that this test sees.
+func bare(c *Config) { c.AllowProcess, c.Sandbox.Off = true, true }
+
 func TestProcessIsOffByDefault(t *testing.T) {
 	r := newRig(t)
 	res := r.run(r.sh("echo hi"))
@@ -71,7 +74,7 @@ func TestProcessFromAnInput(t *testing.T) {
 }
 
 func TestProcessTimeoutKillsTheWholeGroup(t *testing.T) {
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	task := r.sh(`trap 'echo got TERM' TERM; (trap '' TERM; sleep 1000) & echo $!; while :; do sleep 0.05; done`)
 	task.Spec.Timeout = clock.Duration(400 * time.Millisecond)
 	res := r.run(task)
@@ -114,7 +117,7 @@ func TestProcessLeavesNothingBehind(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux lets a worker adopt orphans")
 	}
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	res := r.run(r.sh(background))
 	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
 	for _, pid := range childPIDs(t, r.read(res.Stdout)) {
@@ -141,7 +144,7 @@ func (r *rig) pidsOf(task Task) []int {
 }
 
 func TestProcessDiesWithItsWorker(t *testing.T) {
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	task := r.sh(background + "sleep 1000")
 	r.e.Start(task)
 	pids := r.pidsOf(task)
@@ -161,7 +164,7 @@ func TestAllDieWithTheBroker(t *testing.T) {
 		killBroker(t, 4)
 		return
 	}
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	a, b := r.sh(background+"sleep 1000"), r.wasm("loop")
 	r.e.Start(a)
 	r.e.Start(b)

@@ -29,13 +29,16 @@ func processLimit(hard uint64) uint64 {
 
 // limitProcesses leaves a native program and its descendants as many processes as processLimit says: a broker of the same
 // user, which needs threads, outlives a program that starts others without end. How many one job may have of them is for
-// its control group, and for bounds.
-func limitProcesses(pid int) {
+// its control group, and for bounds. Of a job that is a user of its own it is the bound itself.
+func limitProcesses(pid int, own bool) {
 	var old unix.Rlimit
 	if unix.Prlimit(pid, unix.RLIMIT_NPROC, nil, &old) != nil {
 		return
 	}
 	most := processLimit(old.Max)
+	if own {
+		most = min(most, maxProcesses)
+	}
 	_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: min(old.Cur, most), Max: most}, nil)
 }
 

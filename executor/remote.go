@@ -25,6 +25,7 @@ type remote struct {
 	tail  *tailLog
 
 	native bool                    // it runs native programs rather than wasm
+	apart  bool                    // in namespaces of its own, where processes have other numbers
 	warm   map[job.Digest]struct{} // modules that it holds; used by the attempt, or by the pool while idle
 	code   map[job.Digest]int64    // bytes of their code that it shares with other workers
 	since  time.Time               // idle since then; used by the pool
@@ -42,6 +43,7 @@ type remote struct {
 func (e *Executor) startRemote(native bool) (*remote, error) {
 	r := &remote{
 		native:  native,
+		apart:   native && e.apart,
 		warm:    map[job.Digest]struct{}{},
 		code:    map[job.Digest]int64{},
 		in:      make(chan fromWorker, 4),
@@ -82,7 +84,7 @@ func (r *remote) start(e *Executor) error {
 		return err
 	}
 	defer theirs.Close()
-	proc, err := e.launcher.start(role{args: e.cfg.Worker, files: append([]*os.File{theirs}, said.theirs...)})
+	proc, err := e.launcher.start(role{args: e.cfg.Worker, files: append([]*os.File{theirs}, said.theirs...), apart: r.apart})
 	if err != nil {
 		in.Close()
 		said.close()

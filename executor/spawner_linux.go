@@ -38,6 +38,7 @@ const (
 type spawnOrder struct {
 	Number uint64   `codec:"n"`
 	Args   []string `codec:"args"`
+	Apart  bool     `codec:"apart,omitempty"` // in namespaces of its own
 }
 
 // spawnReply answers the order of the same number.
@@ -137,9 +138,15 @@ func receiveOrder(socket int, buf []byte) (o spawnOrder, files []uintptr, err er
 // carryOut starts the process.
 func (o spawnOrder) carryOut(files []uintptr) spawnReply {
 	// The parent-death signal of SysProcAttr would be sent at once: it compares the child's parent with this process.
+	sys := &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_PARENT} // own group: Ctrl-C is for the broker
+	if o.Apart && o.separate(sys) {
+		// Who is not dumpable has files in /proc that are root's, where the mapping of users is written. Until the child runs
+		// another program it is like this process.
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		defer func() { _ = keepSecrets() }()
+	}
 	pid, err := syscall.ForkExec(thisProgram, append([]string{os.Args[0]}, o.Args...), &syscall.ProcAttr{
-		Env: os.Environ(), Files: files,
-		Sys: &syscall.SysProcAttr{Setpgid: true, Cloneflags: unix.CLONE_PARENT}, // own group: Ctrl-C is for the broker
+		Env: os.Environ(), Files: files, Sys: sys,
 	})
 	r := spawnReply{Number: o.Number, PID: pid}
 	var errno syscall.Errno
@@ -150,6 +157,20 @@ func (o spawnOrder) carryOut(files []uintptr) spawnReply {
 		}
 	}
 	return r
+}
+
+// separate has a process started in namespaces of its own, in which it may mount. Who is not root needs one of users for that, in which
+// it is the user that it was.
+func (o spawnOrder) separate(sys *syscall.SysProcAttr) (mapped bool) {
+	sys.Cloneflags |= unix.CLONE_NEWPID | unix.CLONE_NEWNS
+	if os.Geteuid() == 0 {
+		return false
+	}
+	sys.Cloneflags |= unix.CLONE_NEWUSER
+	sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+	sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+	sys.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP}
+	return true
 }
 
 // spawner is the broker's end of a spawner process.
@@ -174,7 +195,7 @@ func (e noAnswer) Unwrap() error { return e.error }
 // that nobody knows: it ends when the other ends of its descriptors are closed.
 func (s *spawner) start(r role, wait time.Duration) (pid int, err error) {
 	s.orders++
-	body, err := encode(spawnOrder{Number: s.orders, Args: r.args})
+	body, err := encode(spawnOrder{Number: s.orders, Args: r.args, Apart: r.apart})
 	if err != nil {
 		return 0, err
 	}

@@ -108,6 +108,12 @@ func (a *attempt) stepTowardsWanted(r *remote, clock *limits, leave func()) {
 // them busy. If the group's leader is the worker's child, the group is the job's, and not a later one with
 // the same number.
 func (a *attempt) stopGroup(r *remote) {
+	if r.apart { // its number is another one here
+		for _, p := range treeOf(processes())[r.pid()] {
+			_ = syscall.Kill(-p.pid, syscall.SIGSTOP) // who leads no group of that number has not got it
+		}
+		return
+	}
 	if p, ok := readProcess(a.group); ok && p.parent == r.pid() {
 		_ = syscall.Kill(-a.group, syscall.SIGSTOP)
 	}

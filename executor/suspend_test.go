@@ -222,7 +222,7 @@ func TestStopOfASuspendedStubbornJob(t *testing.T) {
 
 func TestWorkerKilledWhileSuspended(t *testing.T) {
 	needsProc(t)
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	wasm, program := r.wasm("loop"), r.sh(background+"sleep 1000")
 	r.e.Start(program)
 	pids := r.pidsOf(program)
@@ -245,7 +245,7 @@ func TestWorkerKilledWhileSuspended(t *testing.T) {
 // When the program itself is killed, for instance by the kernel, its children are killed, too.
 func TestProgramKilledWhileSuspended(t *testing.T) {
 	needsProc(t)
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	task := r.sh(background + "sleep 1000")
 	r.e.Start(task)
 	pids := r.pidsOf(task)
@@ -262,7 +262,7 @@ func TestProgramKilledWhileSuspended(t *testing.T) {
 
 func TestCloseWithSuspendedJobs(t *testing.T) {
 	needsProc(t)
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	program, wasm := r.sh(background+"sleep 1000"), r.wasm("loop")
 	r.e.Start(program)
 	r.e.Start(wasm)
@@ -288,7 +288,7 @@ func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 		killBroker(t, 4)
 		return
 	}
-	r := newRig(t, native)
+	r := newRig(t, bare)
 	a, b := r.sh(background+"sleep 1000"), r.wasm("loop")
 	r.e.Start(a)
 	r.e.Start(b)

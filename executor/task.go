@@ -106,6 +106,8 @@ type Config struct {
 
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
+	// Sandbox is how native programs are confined.
+	Sandbox SandboxConfig
 	// AdoptOrphans makes this process the parent of what killed workers leave behind, and waits for the end of every
 	// child that the executor has not started. It is for programs that start no other processes themselves.
 	AdoptOrphans bool
@@ -163,6 +165,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.Spawner) == 0 {
 		c.Spawner = []string{"spawner"}
+	}
+	if c.Sandbox.Users.Count == 0 {
+		c.Sandbox.Users = shareOfUIDs(c.Dir)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

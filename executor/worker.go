@@ -37,6 +37,11 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	runtime.LockOSThread() // the parent-death signal is that of a thread
 	defer runtime.UnlockOSThread()
+	if apart() {
+		if err := settleApart(); err != nil {
+			return fmt.Errorf("worker: %w", err)
+		}
+	}
 	if err := dieWithParent(syscall.SIGKILL); err != nil {
 		log.Warn("this worker may outlive its broker", "err", err)
 	}
@@ -55,7 +60,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	if first.Setup == nil {
 		return errors.New("worker: the first message is not a setup; only a broker can start a worker")
 	}
-	if !bornOf(first.Setup.Broker) {
+	if !apart() && !bornOf(first.Setup.Broker) { // nobody's parent is seen from another namespace
 		return nil // it died before its death was a signal here, and nothing of its directory is ours any more
 	}
 	if first.Setup.Native {
@@ -132,6 +137,12 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 		}
 		if m.Ping {
 			if err := w.link.write(fromWorker{Pong: true}); err != nil {
+				return err
+			}
+		}
+		if x := m.Explore; x != nil {
+			a := explore(x.Dir, x.Hide, x.Users)
+			if err := w.link.write(fromWorker{Abilities: &a}); err != nil {
 				return err
 			}
 		}

@@ -313,13 +313,12 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalString(b, n, "module", s.Module)
 	b, n = optionalString(b, n, "name", s.Name)
 	b, n = optionalTexts(b, n, "named_outputs", s.NamedOutputs)
+	b, n = optionalTrue(b, n, "network", s.Network)
 	b, n = optionalStrings(b, n, "outputs", s.Outputs)
 	if s.OutputsOnFailure != nil {
 		b, n = appendBool(appendString(b, "outputs_on_failure"), *s.OutputsOnFailure), n+1
 	}
-	if s.PlainEnv {
-		b, n = appendBool(appendString(b, "plain_env"), true), n+1
-	}
+	b, n = optionalTrue(b, n, "plain_env", s.PlainEnv)
 	b = stringField(b, "preemption", s.Preemption)
 	b = appendPriority(appendString(b, "priority"), &s.Priority)
 	if s.Redeploy != nil {
@@ -332,6 +331,14 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalInt(b, n, "urgency", int64(s.Urgency))
 	b, n = optionalInt(b, n, "weight_part", int64(s.WeightPart))
 	return closeMap(b, start, n)
+}
+
+// optionalTrue appends a field that is left out when it is false.
+func optionalTrue(b []byte, n int, name string, v bool) ([]byte, int) {
+	if !v {
+		return b, n
+	}
+	return appendBool(appendString(b, name), true), n + 1
 }
 
 func appendPriority(b []byte, p *Priority) []byte {

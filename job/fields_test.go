@@ -245,6 +245,7 @@ func TestEveryFieldIsInTheJSON(t *testing.T) {
 var unchecked = map[string]string{
 	"redeploy":           "true and false are both valid",
 	"plain_env":          "as redeploy",
+	"network":            "as redeploy",
 	"outputs_on_failure": "as redeploy",
 }
 

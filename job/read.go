@@ -348,13 +348,10 @@ func (d *reader) spec(s *Spec) {
 	s.Module = Digest(d.optionalString(&n, "module"))
 	s.Name = d.optionalString(&n, "name")
 	s.NamedOutputs = d.optionalTexts(&n, "named_outputs")
+	s.Network = d.optionalTrue(&n, "network")
 	s.Outputs = optionalList[string](d, &n, "outputs")
 	s.OutputsOnFailure = d.optionalFlag(&n, "outputs_on_failure")
-	if d.has("plain_env") {
-		n--
-		s.PlainEnv = d.bool()
-		d.expect(s.PlainEnv)
-	}
+	s.PlainEnv = d.optionalTrue(&n, "plain_env")
 	s.Preemption = Preemption(d.nameField("preemption"))
 	d.key("priority")
 	d.priority(&s.Priority)

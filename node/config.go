@@ -44,12 +44,13 @@ type Config struct {
 	Discover  string   // the name by which brokers on one network find each other; "" is that they don't
 
 	Labels       map[string]string
-	CPU          int64            // millicores offered to jobs; default all that control groups leave
-	Memory       int64            // bytes offered to jobs; default 75 % of what control groups leave
-	ModuleMemory int64            // bytes that workers may have beside Memory; see there for the default
-	Devices      map[string]int64 // counted devices offered to jobs: camera -> 1
-	AllowProcess bool             // whether jobs may be native programs
-	AdoptOrphans bool             // whether this process waits for all children that it has, for programs that start no others (executor.Config)
+	CPU          int64                  // millicores offered to jobs; default all that control groups leave
+	Memory       int64                  // bytes offered to jobs; default 75 % of what control groups leave
+	ModuleMemory int64                  // bytes that workers may have beside Memory; see there for the default
+	Devices      map[string]int64       // counted devices offered to jobs: camera -> 1
+	AllowProcess bool                   // whether jobs may be native programs
+	Sandbox      executor.SandboxConfig // how these are confined
+	AdoptOrphans bool                   // whether this process waits for all children that it has, for programs that start no others (executor.Config)
 
 	SyncInterval time.Duration // rule S2; default 60 s
 	Replicas     int           // rule A1; default 3
@@ -124,6 +125,7 @@ type RunnerConfig struct {
 	Dir          string // the broker's data directory
 	Blobs        executor.Blobs
 	AllowProcess bool
+	Sandbox      executor.SandboxConfig
 	AdoptOrphans bool
 	Memory       int64 // bytes that jobs may ask for
 	ModuleMemory int64 // bytes that workers may have beside that
@@ -318,6 +320,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		CacheDir:     filepath.Join(c.Dir, "wasm-cache"),
 		Blobs:        c.Blobs,
 		AllowProcess: c.AllowProcess,
+		Sandbox:      c.Sandbox,
 		AdoptOrphans: c.AdoptOrphans,
 		Memory:       c.Memory,
 		ModuleMemory: c.ModuleMemory,

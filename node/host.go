@@ -26,6 +26,7 @@ func (h host) Hold(size int64) (func(int64), string)           { return h.n.rese
 func (h host) Unreachable() string                             { return h.n.bound.lost() }
 func (h host) Used() (cores, memory float64)                   { return h.n.executions.used() }
 func (h host) ModuleCache() *api.ModuleCache                   { return moduleCache(h.n.executions.runner) }
+func (h host) Sandbox() *api.Sandbox                           { return sandbox(h.n.executions.runner) }
 func (h host) WorkerMemory() *api.WorkerMemory                 { return workerMemory(h.n.executions.runner) }
 func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
 func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }

@@ -96,7 +96,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	if err == nil {

@@ -49,6 +49,16 @@ func moduleCache(r Runner) *api.ModuleCache {
 	return &api.ModuleCache{Bytes: u.Bytes, Most: u.Most}
 }
 
+// sandbox says which walls stand around native jobs, as a runner tells; nil where it does not.
+func sandbox(r Runner) *api.Sandbox {
+	x, ok := r.(interface{ Sandbox() executor.Sandbox })
+	if !ok {
+		return nil
+	}
+	s := x.Sandbox()
+	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
+}
+
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.
 func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
@@ -31,6 +32,7 @@ type agentConfig struct {
 	Discover                          string
 	Keyring, RPCAuthFile              string
 	Insecure, AllowProcess, NewsLinks bool
+	Sandbox                           executor.SandboxConfig
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
@@ -91,6 +93,10 @@ func (f *agentFlags) check() (agentConfig, error) {
 	cfg.Strategy, _ = resolve.ParseStrategy(f.strategy) // an alias is its strategy; an error is checkIdentity's, too
 	cfg.Devices, _ = counts(f.devices.pairs)            // an error is checkIdentity's
 	cfg.Weights, _ = f.weightsOf()
+	var err error
+	if cfg.Sandbox, err = f.checkSandbox(); err != nil {
+		return cfg, err
+	}
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
 		if err := check(); err != nil {
 			return cfg, err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -69,7 +70,8 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
 		"discover": "kitchen", "keyring": "/k", "rpc-auth-file": "/a",
-		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "sync-interval": "5s", "replicas": "2",
+		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "allow-network": "true", "job-path": "/opt/maps,/srv/out:rw", "device-path": "camera=/dev/video0", "job-uids": "7000-7999",
+		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
 		"disk-reserve": "1GiB", "module-cache": "2GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "emergency-strategy": "keep", "weight": "waiting=20", "conflict-history": "10",
@@ -77,8 +79,13 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
 		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3", "dns:ucp.city", "exec:printf a:1,2"}, Discover: "kitchen", Keyring: "/k", RPCAuthFile: "/a",
-		Labels: map[string]string{"rack": "1"}, CPU: 2000, Memory: 2 << 30, ModuleMemory: 1 << 30, AllowProcess: true, SyncInterval: 5 * time.Second,
-		Replicas: 2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
+		Labels: map[string]string{"rack": "1"}, CPU: 2000, Memory: 2 << 30, ModuleMemory: 1 << 30, AllowProcess: true,
+		Sandbox: executor.SandboxConfig{
+			Off: true, Network: true, Require: []string{"seccomp", "cgroups"}, Users: executor.UIDRange{First: 7000, Count: 1000},
+			Paths: []executor.JobPath{{Path: "/opt/maps"}, {Path: "/srv/out", Write: true}}, DevicePaths: map[string][]string{"camera": {"/dev/video0"}},
+		},
+		SyncInterval: 5 * time.Second,
+		Replicas:     2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,
 		RetentionCount: 50, DiskReserve: 1 << 30, ModuleCache: 2 << 30, BlobGrace: 30 * time.Minute,
 		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", KeepStrategy: true, ConflictHistory: 10,

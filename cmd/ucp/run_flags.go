@@ -17,6 +17,7 @@ import (
 type runFlags struct {
 	name, stdin, driver        string
 	plainEnv, onSuccessOnly    bool
+	network                    bool
 	inputs, env, labels        pairsValue
 	constraints, outputs, dirs []string
 	cpu                        cpuValue
@@ -76,6 +77,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
 	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
 	fs.BoolVar(&f.afterEnd, "after-any-end", false, "with --after: any end of those jobs will do (after_policy: end)")
+	fs.BoolVar(&f.network, "network", false, "a native program that needs the network, which it has only on brokers with --allow-network")
 	f.devices.form = "NAME=COUNT"
 	fs.Var(&f.devices, "device", "counted device to ask for, such as camera=1; repeatable")
 	fs.StringVar(&f.exclusive, "exclusive", "", "`KEY` that only one job in the cluster holds at a time, such as drone-2")
@@ -108,7 +110,7 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		Timeout:     clock.Duration(f.timeout),
 		Retries:     job.Retries{Max: f.retries, Backoff: clock.Duration(f.backoff)},
 	}
-	s.MinReplicas = f.minReplicas
+	s.MinReplicas, s.Network = f.minReplicas, f.network
 	s.Exclusive, s.Preemption = f.exclusive, job.Preemption(f.mode)
 	s.SetWeight(job.Milli(f.weight))
 	if f.afterEnd {

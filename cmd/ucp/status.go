@@ -85,6 +85,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if m := s.ModuleCache; m != nil {
 		row(w, "Module cache:", fmt.Sprintf("%s of %s", humanBytes(m.Bytes), humanBytes(m.Most)))
 	}
+	if x := s.Sandbox; x != nil {
+		row(w, "Sandbox:", sandboxLine(x))
+	}
 	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
 		title := "Emergency:"
@@ -118,6 +121,25 @@ func workerMemoryLine(m *api.WorkerMemory) string {
 		line += " (" + strings.Join(parts, ", ") + ")"
 	}
 	return line + ", " + humanBytes(m.Resident) + " resident"
+}
+
+// sandboxLine says which walls stand around native jobs, and which don't.
+func sandboxLine(x *api.Sandbox) string {
+	var lacks []string
+	for _, wall := range slices.Sorted(maps.Keys(x.Missing)) {
+		lacks = append(lacks, fmt.Sprintf("%s (%s)", wall, x.Missing[wall]))
+	}
+	reasons := map[string]bool{}
+	for _, why := range x.Missing {
+		reasons[why] = true
+	}
+	switch {
+	case len(x.Holds) == 0 && len(reasons) == 1: // none for one reason
+		return "none; " + slices.Collect(maps.Values(x.Missing))[0]
+	case len(lacks) == 0:
+		return strings.Join(x.Holds, ", ")
+	}
+	return strings.Join(x.Holds, ", ") + "; MISSING " + strings.Join(lacks, ", ")
 }
 
 // troubleRows says what is not as it should be.

@@ -98,6 +98,8 @@ type Host interface {
 	Hold(size int64) (give func(bytes int64), why string)
 	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
 	Used() (cores, memory float64)
+	// Sandbox says which walls stand around native jobs; nil where that is not known.
+	Sandbox() *api.Sandbox
 	// WorkerMemory is what workers may have of memory and have; nil where that is not known.
 	WorkerMemory() *api.WorkerMemory
 	// ModuleCache is what compiled modules take of the disk; nil where that is not known.

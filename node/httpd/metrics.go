@@ -110,12 +110,13 @@ var (
 	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
 	cacheDesc     = prometheus.NewDesc("ucp_module_cache_bytes", "Disk space that compiled modules take, and may take.", []string{"part"}, nil)
 	workerDesc    = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
+	sandboxDesc   = prometheus.NewDesc("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
 	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -161,6 +162,14 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(peersDesc, float64(c.HealthyPeers), "true")
 	gauge(peersDesc, float64(c.UnhealthyPeers), "false")
+	if x := c.Sandbox; x != nil {
+		for _, wall := range x.Holds {
+			gauge(sandboxDesc, 1, wall)
+		}
+		for wall := range x.Missing {
+			gauge(sandboxDesc, 0, wall)
+		}
+	}
 	if m := c.WorkerMemory; m != nil {
 		for part, n := range map[string]int64{
 			"room": m.Room, "accounted": m.Accounted, "limits": m.Limits, "workers": m.Workers, "idle": m.Idle,

@@ -28,6 +28,11 @@ func (h *shownHost) Running() bool              { return true }
 func (h *shownHost) ModuleCache() *api.ModuleCache {
 	return &api.ModuleCache{Bytes: 30, Most: 40}
 }
+
+func (h *shownHost) Sandbox() *api.Sandbox {
+	return &api.Sandbox{Holds: []string{"seccomp"}, Missing: map[string]string{"users": "not root"}}
+}
+
 func (h *shownHost) WorkerMemory() *api.WorkerMemory {
 	return &api.WorkerMemory{Room: 100, Accounted: 60, Resident: 50}
 }
@@ -74,6 +79,7 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, o.Unproven, s.AwaitsProof)
 	require.Equal(t, srv.host.WorkerMemory(), s.WorkerMemory)
 	require.Equal(t, srv.host.ModuleCache(), s.ModuleCache)
+	require.Equal(t, srv.host.Sandbox(), s.Sandbox)
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)

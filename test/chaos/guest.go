@@ -71,6 +71,7 @@ func note(path, what string, more ...string) error {
 	if err != nil {
 		return err
 	}
+	_ = f.Chmod(0o666) // the next attempt may be another user's, and is not the owner then
 	line := append([]string{what, fmt.Sprint(time.Now().UnixNano()), fmt.Sprint(os.Getpid())}, more...)
 	if _, err := f.WriteString(strings.Join(line, " ") + "\n"); err != nil {
 		return err

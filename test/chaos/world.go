@@ -87,6 +87,9 @@ func newWorld(o *options) (*world, error) {
 			return nil, err
 		}
 	}
+	if err := os.Chmod(filepath.Join(o.dir, "notes"), 0o777); err != nil { // each job is a user of its own
+		return nil, err
+	}
 	w := &world{
 		o: o, witness: newWitness(), counted: map[string]int{}, short: map[string]int{}, spoilt: map[string]map[rig.Link]float64{}, before: map[string]rig.Load{},
 		counters: map[string]map[string]float64{}, past: map[string]float64{}, alarms: newAlarms(o),
@@ -137,6 +140,7 @@ func (w *world) reserve(b *rig.Broker, reserve string) {
 		"--sync-interval", w.o.syncInterval.String(), "--isolation-delay", w.o.isolation.String(),
 		"--redeploy-delay", w.o.wait.String(), "--drain-timeout", drainTimeout.String(),
 		"--cpu", fmt.Sprintf("%dm", brokerCPU), "--memory", fmt.Sprint(brokerMemory), "--disk-reserve", reserve,
+		"--job-path", filepath.Join(w.o.dir, "notes") + ":rw", // the jobs are this program, and write there
 	}
 }
 

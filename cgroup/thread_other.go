@@ -1,0 +1,5 @@
+//go:build !linux
+
+package cgroup
+
+func gettid() int { return 0 }
