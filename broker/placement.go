@@ -249,7 +249,7 @@ func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float
 func tooLarge(want, largest *job.Resources, lack string) string {
 	switch {
 	case want.CPU > largest.CPU:
-		return fmt.Sprintf("needs %s cores; the largest broker has %s", cores(want.CPU), cores(largest.CPU))
+		return fmt.Sprintf("needs %s; the largest broker has %s", job.Cores(want.CPU), cores(largest.CPU))
 	case want.Memory > largest.Memory:
 		return fmt.Sprintf("needs %d MiB of memory; the largest broker has %d", (want.Memory+1<<20-1)>>20, largest.Memory>>20)
 	}

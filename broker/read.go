@@ -215,7 +215,7 @@ func (b *Broker) shortAt(r *job.Record) string {
 	case row.Name == "":
 		return ""
 	case wants.CPU > free.CPU:
-		return fmt.Sprintf(": needs %s cores, %s free there", cores(wants.CPU), cores(max(free.CPU, 0)))
+		return fmt.Sprintf(": needs %s, %s free there", job.Cores(wants.CPU), cores(max(free.CPU, 0)))
 	case wants.Memory > free.Memory:
 		return fmt.Sprintf(": needs %d MiB memory, %d MiB free there", wants.Memory>>20, max(free.Memory, 0)>>20)
 	}

@@ -1,6 +1,9 @@
 package job
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Plus returns the sum of r and s. Devices are added by name.
 func (r Resources) Plus(s Resources) Resources { return r.combine(s, 1) }
@@ -40,7 +43,7 @@ func (r Resources) Max(s Resources) Resources {
 func (free Resources) Lacks(want Resources) string {
 	switch {
 	case want.CPU > free.CPU:
-		return fmt.Sprintf("needs %dm CPU, %dm free", want.CPU, max(free.CPU, 0))
+		return fmt.Sprintf("needs %s, %s free", Cores(want.CPU), number(max(free.CPU, 0)))
 	case want.Memory > free.Memory:
 		return fmt.Sprintf("needs %d MiB memory, %d MiB free", (want.Memory+1<<20-1)>>20, max(free.Memory, 0)>>20)
 	case want.IO > free.IO:
@@ -53,6 +56,17 @@ func (free Resources) Lacks(want Resources) string {
 	}
 	return ""
 }
+
+// Cores says how many cores so many millicores are: "1 core", "0.5 cores".
+func Cores(milli int64) string {
+	if milli == 1000 {
+		return "1 core"
+	}
+	return number(milli) + " cores"
+}
+
+// number writes millicores as a number of cores.
+func number(milli int64) string { return strconv.FormatFloat(float64(milli)/1000, 'f', -1, 64) }
 
 // Fits reports whether want does not exceed the free resources.
 func (free Resources) Fits(want Resources) bool { return free.Lacks(want) == "" }

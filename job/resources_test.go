@@ -62,7 +62,7 @@ func TestLacks(t *testing.T) {
 		says string
 	}{
 		{Resources{CPU: 500, Memory: 100 << 20, IO: 10, Devices: map[string]int64{"cam": 1}}, ""},
-		{Resources{CPU: 501}, "needs 501m CPU, 500m free"},
+		{Resources{CPU: 501}, "needs 0.501 cores, 0.5 free"},
 		{Resources{Memory: 100<<20 + 1}, "needs 101 MiB memory, 100 MiB free"},
 		{Resources{IO: 11}, "needs io 11, 10 free"},
 		{Resources{Devices: map[string]int64{"cam": 2, "radio": 1}}, "needs device cam=2, 1 free"},
@@ -70,7 +70,7 @@ func TestLacks(t *testing.T) {
 	} {
 		require.Equal(t, c.says, free.Lacks(c.want))
 	}
-	require.Equal(t, "needs 1m CPU, 0m free", Resources{CPU: -5}.Lacks(Resources{CPU: 1}), "a negative amount is shown as 0")
+	require.Equal(t, "needs 0.001 cores, 0 free", Resources{CPU: -5}.Lacks(Resources{CPU: 1}), "a negative amount is shown as 0")
 }
 
 func TestMaxTakesTheLargerOfEach(t *testing.T) {

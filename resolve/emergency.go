@@ -16,5 +16,8 @@ func levelFirst(c *Candidate) int64 { return int64(c.level()) }
 func levelTier(level int64) int64 { return level }
 
 func levelOutranks(level, other int64) string {
-	return fmt.Sprintf("level %s outranks %s", job.LevelName(int(level)), job.LevelName(int(other)))
+	if other == 0 {
+		return fmt.Sprintf("%s goes before no emergency", job.LevelName(int(level)))
+	}
+	return fmt.Sprintf("%s goes before %s", job.LevelName(int(level)), job.LevelName(int(other)))
 }

@@ -205,7 +205,7 @@ func recorded(t *testing.T) Conflict {
 	q.Add(Candidate{Key: "tweets~1", ID: "tweets", Want: job.Resources{CPU: 600, Memory: 1 << 20}, User: 9, Arrived: at(2500), By: "b~1", Deps: []string{"flood-map~1"}})
 	d := q.Resolve(4000)
 	require.Len(t, d.Conflicts, 1)
-	require.Equal(t, "Under emergency quake suspends flood-map and runs before tweets: level critical outranks none; tweets needs 600m CPU, 0m free.", d.Conflicts[0].Explain().Sentence)
+	require.Equal(t, "Under emergency quake suspends flood-map and runs before tweets: critical goes before no emergency; tweets needs 0.6 cores, 0 free.", d.Conflicts[0].Explain().Sentence)
 	return d.Conflicts[0]
 }
 
@@ -221,9 +221,9 @@ func TestExplain(t *testing.T) {
 	require.Equal(t, int64(4000), quake.Factors.Emergency)
 	require.Equal(t, int64(500), quake.Factors.User)
 	require.False(t, quake.Fits)
-	require.Equal(t, "needs 600m CPU, 0m free", quake.Lacks)
+	require.Equal(t, "needs 0.6 cores, 0 free", quake.Lacks)
 	require.Len(t, e.Holders, 1)
-	require.Equal(t, "is suspended for quake: level critical outranks low", e.Holders[0].Outcome)
+	require.Equal(t, "is suspended for quake: critical goes before low", e.Holders[0].Outcome)
 	var names []Strategy
 	for _, a := range e.Alternative {
 		names = append(names, a.Strategy)

@@ -162,7 +162,7 @@ func TestClusterCapacity(t *testing.T) {
 		j, err := client.Job(context.Background(), "third", 0)
 		require.NoError(t, err)
 		require.Equal(t, job.StateQueued, j.State)
-		require.Equal(t, "waiting at b0: needs 400m CPU, 200m free", j.Why)
+		require.Equal(t, "waiting at b0: needs 0.4 cores, 0.2 free", j.Why)
 		j, err = client.Job(context.Background(), "third", 30*time.Second)
 		require.NoError(t, err)
 		require.Equal(t, job.StateSucceeded, j.State)

@@ -112,7 +112,7 @@ func (c *cli) conflictReplayCommand() *cobra.Command {
 		Use: "replay FILE|-", Short: "Decide a bundle's conflict again, from what was recorded",
 		Long: `Decides again, on this machine and without a broker, from the snapshot in the bundle. The
 same bundle and strategy give the same bytes everywhere; the bundle's own strategy gives
-the bundle.`,
+the bundle. Another version of ucp may say the same decision in other words.`,
 		Example: "  ucp conflict replay bundle.json --strategy priority\n  ucp conflict replay bundle.json | cmp - bundle.json",
 		Args:    exactArgs("a bundle, or - for stdin"),
 	}
