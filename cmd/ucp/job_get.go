@@ -155,7 +155,7 @@ func specFields(field func(name, value string), j *api.Job) {
 		field("Args", fmt.Sprintf("%q", s.Args))
 	}
 	field("Inputs", strings.Join(slices.Sorted(maps.Keys(s.Inputs)), ", "))
-	field("Asks for", fmt.Sprintf("%dm CPU, %s memory, %s disk", s.Resources.CPU, humanBytes(s.Resources.Memory), humanBytes(s.DiskLimit())))
+	field("Asks for", fmt.Sprintf("%s, %s memory, %s disk", job.Cores(s.Resources.CPU), humanBytes(s.Resources.Memory), humanBytes(s.DiskLimit())))
 	var devices []string
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Devices)) {
 		devices = append(devices, fmt.Sprintf("%s=%d", name, s.Resources.Devices[name]))

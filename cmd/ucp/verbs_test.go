@@ -252,7 +252,7 @@ Took:       2.5s
 Runs:       module m0
 Args:       ["a b"]
 Inputs:     a, x
-Asks for:   100m CPU, 64 MiB memory, 1 GiB disk
+Asks for:   0.1 cores, 64 MiB memory, 1 GiB disk
 Devices:    camera=1, gps=2
 Exclusive:  crane
 Output:     r.json (5 B)
