@@ -113,7 +113,7 @@ func TestLogLevel(t *testing.T) {
 	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(a.log.String(), `"level":"DEBUG"`) })
 	require.Contains(t, a.log.String(), "the log level was changed")
 	require.JSONEq(t, `{"name":"a","level":"error"}`, a.ucp("agent", "log-level", "error", "-o", "json").stdout)
-	require.Equal(t, `ucp: level "debgu": did you mean debug?`+"\n", a.ucp("agent", "log-level", "debgu").stderr)
+	require.Equal(t, `ucp: level "debgu": did you mean debug? want one of debug, info, warn, error`+"\n", a.ucp("agent", "log-level", "debgu").stderr)
 	require.Equal(t, 1, a.ucp("agent", "log-level", "loud").code)
 	require.Contains(t, a.ucp("agent", "log-level").stdout, "from error on")
 	require.True(t, a.signal(syscall.SIGTERM, 30*time.Second).Success())

@@ -101,6 +101,7 @@ func TestResidentMemoryIsAccounted(t *testing.T) {
 // The code of a module is a file's that all workers have mapped, with no copy beside it.
 func TestWorkersShareCode(t *testing.T) {
 	r := newRig(t)
+	require.Equal(t, job.Succeeded, r.run(r.wasm()).Outcome) // compiling it may take minutes beside other tests
 	a, b := r.wasm("loop"), r.wasm("loop")
 	file := codeFile(cache, r.guest)
 	for _, task := range []Task{a, b} {
