@@ -198,6 +198,9 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	asked := w.awaitProgram(p.cmd)
 	w.child.finish()
 	p.pipes.drain()
+	if p.cmd.ProcessState == nil { // this worker is ending, and has killed the program and taken note of its end elsewhere (kill)
+		return report{Failure: "its worker ended", Began: true, Stopped: asked, Returned: !asked}
+	}
 	r = processReport(p.cmd.ProcessState)
 	r.Began, r.Stopped = true, asked
 	if n := o.Groups.OOMKills(); n > 0 && !asked && r.Failure != "" {
