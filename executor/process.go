@@ -243,13 +243,13 @@ type nativeProgram struct {
 	over  chan struct{} // closed when it has ended: the thread that has started it may end
 }
 
-// startProgram starts the program in control groups. If it can't, p is nil and the report says why.
-func (w *worker) startProgram(o *order, dir *scratch, groups cgroup.Set) (p *nativeProgram, r report) {
+// startProgram starts the program in control groups. If it can't, there is none and the report says why.
+func (w *worker) startProgram(o *order, dir *scratch, groups cgroup.Set) (*nativeProgram, report) {
 	type started struct {
 		leave func()
 		r     report
 	}
-	p = &nativeProgram{over: make(chan struct{})}
+	p := &nativeProgram{over: make(chan struct{})}
 	done := make(chan started)
 	// The parent-death signal is sent when the parent's thread ends, and nobody leaves a jail: the thread lives as long as the
 	// program.
