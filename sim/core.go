@@ -840,10 +840,9 @@ func (c *Core) Trace() uint64 { return c.trace }
 
 // Record returns a job as a broker's disk holds it, nil when it does not.
 func (c *Core) Record(at string, id job.ID) *job.Record {
-	for _, r := range c.nodes[at].disk.jobs() {
-		if r.ID == id {
-			return r
-		}
+	d := c.nodes[at].disk
+	if keys := d.of(id); len(keys) > 0 {
+		return decodeJob(d[keys[0]])
 	}
 	return nil
 }

@@ -46,14 +46,16 @@ func (d disk) Walk(prefix, after []byte, fn func(key, value []byte) bool) error 
 	return nil
 }
 
-// count counts the jobs whose keys begin with a prefix.
-func (d disk) count(prefix string) (n int) {
+// of lists the whole jobs of an ID (rule J3), by their keys.
+func (d disk) of(id job.ID) (keys []string) {
+	prefix := jobKey(string(id) + "~")
 	for k := range d {
-		if key, ok := isJob(k); ok && strings.HasPrefix(key, prefix) {
-			n++
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
 		}
 	}
-	return n
+	slices.Sort(keys)
+	return keys
 }
 
 // archive is a broker's disk as its core reads it.

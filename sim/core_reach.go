@@ -367,7 +367,7 @@ var rules = []rule{
 		return ok
 	})},
 	{"J3", "an ID was taken twice", on(func(_ *Core, n *coreNode, x wrote) bool {
-		return x.old == nil && n.disk.count(string(x.now.ID)+"~") > 1
+		return x.old == nil && len(n.disk.of(x.now.ID)) > 1
 	})},
 	{"J4", "two owners meet", on(func(_ *Core, n *coreNode, x arrives) bool {
 		return x.known(n, func(here *job.Record, there wire.Encoded) bool {

@@ -152,11 +152,11 @@ func (x *figure) measure(t *testing.T) {
 func emergencyState(c *Cluster, name string) string {
 	l, err := c.Client(name).Emergencies(context.Background())
 	require.NoError(c.t, err)
-	out := ""
+	var out strings.Builder
 	for _, e := range l.Emergencies {
-		out += fmt.Sprintf("%s %s active %v cleared %v until %v\n", e.ID, e.Level, e.Active, e.Cleared, e.Until)
+		fmt.Fprintf(&out, "%s %s active %v cleared %v until %v\n", e.ID, e.Level, e.Active, e.Cleared, e.Until)
 	}
-	return out
+	return out.String()
 }
 
 // inStep reports whether all brokers say the same of all emergencies, and it is not nothing.
@@ -273,13 +273,17 @@ func TestEmergencyKnownToLatecomers(t *testing.T) {
 // A broken client that declares a thousand times a second is refused, clearly, and nobody
 // suffers: members stay alive, memory stays bounded, and the others' declarations arrive.
 func TestEmergencyFlood(t *testing.T) {
+	many := 2_000
+	if raceDetector {
+		many = 200 // the detector itself breaks under so many (CHECK failed in its tsan_rtl.cpp): scripts/test.sh runs all without it
+	}
 	inCluster(t, 5, nil, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		agent := c.Stock("stock")
 		broken := &http.Client{Transport: &http.Transport{DialContext: c.Host("b0").Dial}}
 		defer broken.CloseIdleConnections()
 		taken := 0
-		for range 2_000 {
+		for range many {
 			status, text := declareOnce(t, broken, c.Host("b0").HTTPAddr())
 			if status == http.StatusCreated {
 				taken++
@@ -289,10 +293,10 @@ func TestEmergencyFlood(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 		}
-		t.Logf("of 2,000 declarations in two seconds %d were taken", taken)
+		t.Logf("of %d declarations, one a millisecond, %d were taken", many, taken)
 		require.Less(t, taken, 60)
 		// The same as events, which no API can refuse.
-		for i := range 2_000 {
+		for i := range many {
 			require.NoError(t, agent.UserEvent(emergency.EventName, fmt.Appendf(nil, `{"type":"noise","level":"low","message":"%d"}`, i)))
 			time.Sleep(time.Millisecond)
 		}
@@ -312,7 +316,7 @@ func TestEmergencyFlood(t *testing.T) {
 			require.Equal(t, 4, s.HealthyPeers, name)
 			l, err := c.Client(name).Emergencies(ctx)
 			require.NoError(t, err)
-			require.Less(t, len(l.Emergencies), 2000, name)
+			require.Less(t, len(l.Emergencies), many, name)
 		}
 		c.Eventually(2*time.Minute, "the same emergencies everywhere", func() bool { return inStep(c) })
 	})

@@ -18,6 +18,7 @@ import (
 // there, every attempt goes on to its end, and until the ledgers are equal hardly a record passes a link more
 // often than it changes (rules P1 to P3). Before these rules 100 jobs made 41,700 takeovers and 198,000 records.
 func TestHealedLinkCostsLittle(t *testing.T) {
+	ofOneGoroutine(t)
 	for seed := range uint64(10) {
 		cost := healed(t, seed, 2+2*int(seed%4), 100)
 		require.LessOrEqual(t, cost.perLink, 3.0, "records a job on the busiest link")
@@ -28,10 +29,8 @@ func TestHealedLinkCostsLittle(t *testing.T) {
 // The figure of docs/performance.md: ten brokers on either side, a thousand jobs.
 func TestFigureHealedLinks(t *testing.T) {
 	ofOneGoroutine(t)
-	for seed := range uint64(3) {
-		cost := healed(t, seed, 20, 1000)
-		require.LessOrEqual(t, cost.perLink, 3.0)
-	}
+	cost := healed(t, 0, 20, 1000)
+	require.LessOrEqual(t, cost.perLink, 3.0)
 }
 
 // healCost is what it takes until the ledgers are equal.
