@@ -133,25 +133,26 @@ func TestWorkersShareCode(t *testing.T) {
 
 // A file of code that a power failure has damaged is written again, and one that is mapped stays as it is.
 func TestDamagedCodeIsNotRun(t *testing.T) {
-	dir := t.TempDir()
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "tiny.wasm")
+	require.NoError(t, os.WriteFile(file, tinyModule("_start", 0), 0o600))
 	load := func() *module {
 		m := newModules(dir, slog.New(slog.DiscardHandler))
-		mod, _, err := m.get(context.Background(), "guest", guest)
+		mod, _, err := m.get(context.Background(), "tiny", file)
 		require.NoError(t, err)
 		require.Positive(t, mod.shared)
 		return mod
 	}
 	first := load()
-	file := codeFile(dir, "guest")
-	good, err := os.ReadFile(file)
+	code := codeFile(dir, "tiny")
+	good, err := os.ReadFile(code)
 	require.NoError(t, err)
 	require.Equal(t, good, machineCode(first.code))
 	bad := append([]byte{^good[0]}, good[1:]...)
 	for _, damaged := range [][]byte{bad, good[:len(good)/2], nil} {
-		require.NoError(t, os.Remove(file))
-		require.NoError(t, os.WriteFile(file, damaged, 0o600))
+		require.NoError(t, os.Remove(code))
+		require.NoError(t, os.WriteFile(code, damaged, 0o600))
 		load()
-		now, err := os.ReadFile(file)
+		now, err := os.ReadFile(code)
 		require.NoError(t, err)
 		require.Equal(t, good, now)
 		require.Equal(t, good, machineCode(first.code))

@@ -66,7 +66,9 @@ func TestDiskOfProcessesIsLimited(t *testing.T) {
 func TestReserveOfTheDiskIsKept(t *testing.T) {
 	var free atomic.Int64
 	free.Store(1 << 40)
-	r := newRig(t, native, func(c *Config) { c.DiskReserve = 1 << 30 })
+	own := t.TempDir() // a cache that gives way to the reserve
+	require.NoError(t, os.CopyFS(own, os.DirFS(cache)))
+	r := newRig(t, native, func(c *Config) { c.DiskReserve, c.CacheDir = 1<<30, own })
 	r.e.disk.free = func() (int64, error) {
 		if n := free.Load(); n >= 0 {
 			return n, nil
@@ -97,8 +99,8 @@ func TestReserveOfTheDiskIsKept(t *testing.T) {
 
 // Output that would take most of the reserve is not stored: the job runs elsewhere.
 func TestOutputLeavesTheReserve(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.DiskReserve = 1 << 30 })
+	r := newRig(t, native, func(c *Config) { c.DiskReserve, c.CacheDir = 1<<30, t.TempDir() })
 	r.e.disk.free = func() (int64, error) { return 256<<20 + 5, nil }
-	r.wasReturned(r.wasm(), true, "storing stdout: storing 0.005859 KiB would take too much of the disk's reserve")
-	require.Equal(t, job.Succeeded, r.run(r.wasm("exit", "0")).Outcome)
+	r.wasReturned(r.sh("echo hello"), true, "storing stdout: storing 0.005859 KiB would take too much of the disk's reserve")
+	require.Equal(t, job.Succeeded, r.run(r.sh("true")).Outcome)
 }

@@ -74,12 +74,12 @@ func TestProcessFromAnInput(t *testing.T) {
 }
 
 func TestProcessTimeoutKillsTheWholeGroup(t *testing.T) {
-	r := newRig(t, bare)
+	r := newRig(t, bare, func(c *Config) { c.Grace = 2 * time.Second }) // in which a loaded machine comes to run the trap
 	task := r.sh(`trap 'echo got TERM' TERM; (trap '' TERM; sleep 1000) & echo $!; while :; do sleep 0.05; done`)
-	task.Spec.Timeout = clock.Duration(400 * time.Millisecond)
+	task.Spec.Timeout = clock.Duration(2 * time.Second)
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
-	require.Equal(t, "timeout after 400ms", res.Reason)
+	require.Equal(t, "timeout after 2s", res.Reason)
 	require.True(t, res.TimedOut())
 	pid, rest, _ := strings.Cut(r.read(res.Stdout), "\n")
 	require.Equal(t, "got TERM\n", rest, "SIGTERM comes before SIGKILL")

@@ -40,6 +40,9 @@ type suiteTest struct {
 
 // The public suite of tests for WASI preview 1 runs as jobs do, in worker processes.
 func TestWASISuite(t *testing.T) {
+	if raceEnabled {
+		t.Skip("compiling 72 modules takes long with the race detector; scripts/test.sh runs it without")
+	}
 	dir := os.Getenv(suiteVar)
 	if dir == "" {
 		dir = "../../shared/wasi-testsuite"

@@ -2,7 +2,8 @@
 # The test suite: with the race detector where this machine can build it, and
 # loudly without it where not. Arguments go to `go test`; without any: ./...
 # The long simulations, which the race detector slows tenfold, then run in full without
-# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; and what measures memory.
+# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; what measures
+# memory; the public tests of WASI, and the attacks of native jobs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -67,7 +68,7 @@ if [ -z "$why" ]; then
 	if [ -n "$all" ]; then
 		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
 		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./tools/mutants -run 'TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
-		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor -run 'TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory'
+		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor -run 'TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
 	fi
 	exit
 fi
