@@ -14,52 +14,6 @@ import (
 	"github.com/urban-compute/ucp/roll"
 )
 
-// TestLiesAreRefused lets c say what it can't know, once of each kind. None of it is believed, each is counted
-// and told, and what a tells a client stays true (rules X1, X2).
-func TestLiesAreRefused(t *testing.T) {
-	upto := func(n uint64) clock.Tips { return clock.NewTips(clock.Dot{Actor: "a~1", Counter: n}) }
-	for name, lie := range map[string]func(*wire.Message, *job.Record){
-		"a clock with more than a has written": func(m *wire.Message, _ *job.Record) { m.Clock = upto(1 << 40) },
-		"a delta's clock, too": func(m *wire.Message, _ *job.Record) {
-			m.Delta = &wire.Delta{Clock: upto(1 << 40)}
-			m.Clock = upto(1 << 40)
-		},
-		"quarantine with more than a has written": func(m *wire.Message, _ *job.Record) { m.Seen = upto(1 << 40) },
-		"a message in the name of a":              func(m *wire.Message, _ *job.Record) { m.From, m.Actor = "a", "a~7" },
-		"a report that a has never written": func(m *wire.Message, r *job.Record) {
-			r = r.With(clock.Dot{Actor: "a~1", Counter: 1 << 40}, func(r *job.Record) {
-				r.SetReport(job.Report{Attempt: r.Place.Attempt, Dot: clock.Dot{Actor: "a~1", Counter: 1 << 40}, Phase: job.Stopped})
-			})
-			m.Delta = &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newCluster("a", "b", "c")
-			a := w.nodes["a"]
-			w.submit(a, "j1")
-			w.settle()
-			r, _ := a.b.resolve("j1")
-			m := wire.Message{Version: wire.Version, From: "c", Actor: "c~1"}
-			lie(&m, r)
-			w.deliver(packet{from: "c", to: "a", wire: wire.Encode(&m)})
-			require.EqualValues(t, 1, a.b.stats.Breaches)
-			require.Len(t, a.b.out.Breaches, 1)
-			require.Equal(t, Breaches{1, a.b.out.Breaches[0]}, a.b.standing(m.From).Breaches, "it is counted for whoever is to look at")
-			require.False(t, a.b.peers.HoldsUpdate("c", clock.Dot{Actor: "a~1", Counter: 1 << 39}))
-			require.Less(t, a.b.ledger.Wrote(), uint64(100))
-
-			// The next submission goes on, and its copies are real.
-			w.said = nil
-			w.submit(a, "j2")
-			w.settle()
-			require.Contains(t, w.said, "a answers j2: submitted, 2 replicas")
-			require.Len(t, w.nodes["b"].b.jobs.withID("j2"), 1)
-			after, _ := a.b.resolve("j1")
-			require.Equal(t, r.Reports, after.Reports)
-		})
-	}
-}
-
 // A peer that was deceived, and takes updates for its own that a has never written, drops the next job of a as
 // forgotten and says so. That makes nobody forget it: a says it again as another start (rules X1, K3).
 func TestDeceivedPeersForgetNothingOfOurs(t *testing.T) {

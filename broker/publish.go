@@ -80,6 +80,10 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	if b.enrolment.blocked() && !b.offer.draining {
 		out = append(out, "this broker had left, or was removed: until enough others say that it takes part again it takes nothing in, and no result here is final (rule M2)")
 	}
+	if begun, at := b.members.Roll().Begun(); len(begun) > 1 && b.cityTime().Sub(at.Time()) < strangersFor {
+		out = append(out, "clusters have become one that knew nothing of each other, those that were begun by "+strings.Join(begun, " and ")+
+			": what is final stays so; but start no broker from a copy of its disk that is older than that, since one of the others may call it up to date (rule M3)")
+	}
 	if n := len(b.disputes.open); n > 0 {
 		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait until one of them says that it holds them without a doubt, or all have said that they do not (rule F3): %d", n))
 	}
@@ -158,6 +162,9 @@ func (b *Broker) awaitsProof() string {
 	return "not proven yet, since its disk may be older than what others know: results are provisional here, and what was there before it waits at first, until " +
 		who + " has compared unfinished jobs with it"
 }
+
+// strangersFor is for how long it is a warning that two clusters have met.
+const strangersFor = 24 * time.Hour
 
 // longAway is for how long a member is away before that is a warning: a restart is none.
 const longAway = 5 * time.Minute

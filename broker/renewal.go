@@ -45,13 +45,24 @@ func (m *renewal) hear(s *replication.Said) {
 		switch {
 		case len(own) == 0:
 		case m.overstates(c):
-			m.delay(m.doubt)
-			m.want(fmt.Sprintf("%s holds %d updates of %s, which has written %d", s.From, m.claimed(c), m.cfg.Actor, m.ledger.Wrote()), own)
-			m.doubt = true
+			m.putInDoubt(fmt.Sprintf("%s holds %d updates of %s, which has written %d", s.From, m.claimed(c), m.cfg.Actor, m.ledger.Wrote()), own)
 		case own.Outdates(m.cfg.Actor, m.wall):
 			m.want(fmt.Sprintf("%s holds %v, which is not before %s", s.From, own, m.cfg.Actor), own)
 		}
 	}
+}
+
+// forged takes in that a record of a peer has updates of this broker's start that it has never written. It is not taken in, nor
+// the peer's clock for those who wrote it (rule X1): as long as this start lasts, since later ones have other updates.
+func (m *renewal) forged(from string, ref ledger.Ref) {
+	m.putInDoubt(fmt.Sprintf("the %s %s of %s has updates of %s, which has written %d", ref.Kind, ref.Key, from, m.cfg.Actor, m.ledger.Wrote()), nil)
+}
+
+// putInDoubt wants a start that says again what not all are known to hold of the present one.
+func (m *renewal) putInDoubt(why string, above clock.Tips) {
+	m.delay(m.doubt)
+	m.want(why, above)
+	m.doubt = true
 }
 
 // deny reports whether a peer's word that it has forgotten a record can't be true: this start has created it, and not

@@ -175,6 +175,8 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)
 		if ref.Kind == ledger.Starts {
 			what = "is not what that start has said"
+		} else {
+			b.renewal.forged(d.From.Broker(), ref)
 		}
 		b.breach(d.From.Broker(), "X1", "its %s %s %s", ref.Kind, ref.Key, what)
 	}

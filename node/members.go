@@ -87,7 +87,7 @@ func (m *members) watch(ctx context.Context) error {
 		case s := <-pool.States():
 			state, err := wire.DecodeState(s.Data)
 			if err != nil {
-				m.log.Warn("a push-pull state was not understood", "error", err)
+				m.peers.metrics.Malformed(state.From, err)
 				continue
 			}
 			m.peers.heard(state.From, false)

@@ -147,6 +147,7 @@ func (p *peers) send(s replication.Send) {
 			p.engine.Tell(broker.Unreachable{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil})
 			return
 		}
+		p.metrics.Invalid(s.To, reply.Delta.Bad())
 		p.engine.Tell(broker.Acked{Peer: s.To, By: s.Message.Actor, Page: s.Message.Page != nil, Reply: reply})
 	})
 }
@@ -256,7 +257,11 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	if resp.StatusCode != http.StatusOK {
 		return wire.Reply{}, fmt.Errorf("%s: %.200s", resp.Status, b)
 	}
-	return wire.DecodeReply(b)
+	reply, err := wire.DecodeReply(b)
+	if err != nil {
+		p.metrics.Malformed(s.To, err)
+	}
+	return reply, err
 }
 
 // saidReason reads the reason out of an answer that is no success.

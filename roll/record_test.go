@@ -1,6 +1,7 @@
 package roll
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -175,4 +176,44 @@ func TestClosesAreCounted(t *testing.T) {
 	require.Equal(t, uint64(1), r.Closes())
 	r.Note(Change(Change(nil, "c", "", dot(4), 4), "c", Left, dot(5), 5))
 	require.Equal(t, uint64(2), r.Closes())
+}
+
+// Clusters that were strangers have each begun a roll; one that began it twice, as two of its brokers did at once, is one
+// (rule M3).
+func TestBegun(t *testing.T) {
+	dot := func(a clock.Actor, n uint64) clock.Dot { return clock.Dot{Actor: a, Counter: n} }
+	began := func(a clock.Actor, with ...string) (out []*Record) {
+		for i, name := range append(with, a.Broker()) { // itself last
+			out = append(out, Change(nil, name, "", dot(a, uint64(i+1)), 1))
+		}
+		return out
+	}
+	join := func(records ...*Record) (names []string, at clock.Hybrid) {
+		var r Roll
+		for _, rec := range records {
+			if old := r.Get(rec.Name); old != nil {
+				rec, _ = Merge(old, rec)
+			}
+			r.Note(rec)
+		}
+		return r.Begun()
+	}
+	names, _ := join()
+	require.Empty(t, names)
+	city, other := began("a~1", "b", "e"), began("c~1", "d")
+	names, _ = join(city...)
+	require.Equal(t, []string{"a"}, names)
+	names, _ = join(append(city, Change(city[0], "b", Left, dot("b~1", 1), 2), Change(nil, "f", "", dot("b~1", 2), 3))...)
+	require.Equal(t, []string{"a"}, names, "who has closed its own record, or lets others in, begins nothing")
+	names, _ = join(append(city, began("b~1", "a", "e")...)...)
+	require.Len(t, names, 1)
+
+	met := append(append([]*Record{}, city...), other...)
+	met = append(met, Change(nil, "c", "", dot("a~1", 9), 7), Change(nil, "d", "", dot("a~1", 10), 7), Change(nil, "a", "", dot("c~1", 9), 8))
+	names, at := join(met...)
+	require.Equal(t, []string{"a", "c"}, names)
+	require.EqualValues(t, 8, at, "when they have met")
+	slices.Reverse(met)
+	names, _ = join(met...)
+	require.Equal(t, []string{"a", "c"}, names)
 }

@@ -61,6 +61,32 @@ func (r *Roll) Founded(name string) bool {
 	return rec != nil && r.founder != nil && rec.Open() && rec.Epoch == 1 && rec.By.Actor == r.founder.By.Actor && rec.By.Counter <= r.founder.By.Counter
 }
 
+// Begun lists those that have begun the roll without knowing of each other, sorted: several where clusters have met that
+// were strangers until then (rule M3). At is when the last of them was let in by others, as these have dated it.
+func (r *Roll) Begun() (names []string, at clock.Hybrid) {
+	for _, name := range r.known {
+		if r.begins(name) && !slices.ContainsFunc(names, func(other string) bool { return r.founds(other, name) || r.founds(name, other) }) {
+			names = append(names, name)
+			at = max(at, r.records[name].At)
+		}
+	}
+	return names, at
+}
+
+// begins reports whether a name has made its own record, which only the first writer of a roll does.
+func (r *Roll) begins(name string) bool {
+	return slices.ContainsFunc(r.records[name].Created, func(d clock.Dot) bool { return d.Actor.Broker() == name })
+}
+
+// founds reports whether a broker that has begun a roll has let another in as it did so.
+func (r *Roll) founds(first, name string) bool {
+	return slices.ContainsFunc(r.records[first].Created, func(own clock.Dot) bool {
+		return own.Actor.Broker() == first && slices.ContainsFunc(r.records[name].Created, func(d clock.Dot) bool {
+			return d.Actor == own.Actor && d.Counter <= own.Counter
+		})
+	})
+}
+
 // Closed reports whether a name was in the roll, and is not any more.
 func (r *Roll) Closed(name string) bool {
 	rec := r.records[name]

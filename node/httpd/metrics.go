@@ -29,12 +29,14 @@ type Metrics struct {
 	gossip      *prometheus.CounterVec
 	swept       prometheus.Counter
 	waited      prometheus.Histogram
+	complaints  complaints
 }
 
 func newMetrics(srv *Server) *Metrics {
 	m := &Metrics{
+		complaints:  complaints{log: srv.log},
 		submitted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_jobs_submitted_total", Help: "Submissions that this broker has acknowledged."}),
-		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers that were not understood."}),
+		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_malformed_total", Help: "Messages of peers, replies and push-pull states among them, that did not validate."}),
 		quarantined: prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_sync_invalid_records_total", Help: "Records of peers that did not validate."}),
 		errors:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ucp_http_errors_total", Help: "Requests that were answered with an error, by code."}, []string{"code"}),
 		panics:      prometheus.NewCounter(prometheus.CounterOpts{Name: "ucp_http_panics_total", Help: "Requests whose handler has panicked, a fault of this program; the log shows where."}),

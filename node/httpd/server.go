@@ -255,13 +255,10 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	m, err := wire.DecodeMessage(b)
 	if err != nil {
-		srv.metrics.malformed.Inc()
+		srv.metrics.Malformed(m.From, err)
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
 	}
-	if bad := m.Delta.Bad(); bad > 0 {
-		srv.metrics.quarantined.Add(float64(bad))
-		srv.log.Warn("records of a peer do not validate", "peer", m.From, "records", bad)
-	}
+	srv.metrics.Invalid(m.From, m.Delta.Bad())
 	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.PeerTimeout)
 	defer cancel()
 	reply, err := ask[*broker.Replied](ctx, srv, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })

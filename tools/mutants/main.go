@@ -3,6 +3,8 @@
 //
 //	go run ./tools/mutants [name ...]
 //
+// A name is how those begin that are to be tried, or with a slash at its end the directory that they break: A1, broker/.
+//
 // Nothing in the tree is touched: each mutation is laid over the sources with the
 // -overlay flag of the go command. All of them take some minutes. docs/testing.md
 // has the table.
@@ -52,7 +54,7 @@ func run(names []string) error {
 	var alive []string
 	var untried []error // one that does not apply or compile hides nothing of the others
 	for _, m := range mutants {
-		if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(m.name, n) }) {
+		if len(names) > 0 && !slices.ContainsFunc(names, m.among) {
 			continue
 		}
 		red, err := m.try(dir)
@@ -71,6 +73,11 @@ func run(names []string) error {
 		untried = append(untried, fmt.Errorf("no test noticed: %s", strings.Join(alive, "; ")))
 	}
 	return errors.Join(untried...)
+}
+
+// among reports whether an argument of the command asks for this one.
+func (m mutant) among(arg string) bool {
+	return strings.HasPrefix(m.name, arg) || strings.HasSuffix(arg, "/") && strings.HasPrefix(m.file, arg)
 }
 
 // panicked finds a test that had failed before the rest of it ran into the void.

@@ -75,7 +75,7 @@ var rulesK = []mutant{
 		"max(beyond.Counter, known)", "max(beyond.Counter, min(known, 0))",
 		"./broker", "TestStories/M2"},
 	{"K3 what is in doubt is said again before a removal is heard of", "broker/renewal.go",
-		"			m.delay(m.doubt)\n", "",
+		"	m.delay(m.doubt)\n", "",
 		"./broker", "TestStories/M2"},
 	{"K3 an update has one record", "ledger/ledger.go",
 		" || i.counter == j.counter && i.ref.compare(j.ref) < 0", "",

@@ -4,7 +4,10 @@ package main
 var rulesX = []mutant{
 	{"X1 nobody says who lies", "broker/breach.go",
 		"	if peer == c.self || c.members.Knows(peer) {", "	if false {",
-		"./broker", "TestLiesAreRefused"},
+		"./broker", "TestEveryLie"},
+	{"X1 a record with updates that were never written mutes", "broker/sync.go",
+		"			b.renewal.forged(d.From.Broker(), ref)\n", "",
+		"./broker", "TestEveryLie"},
 	{"X1 a clock may say what we wrote", "ledger/delta.go",
 		"	c = l.lineage.Without(c, clock.Dot{Actor: l.self, Counter: l.Wrote() + 1})\n", "",
 		"./ledger", "."},
