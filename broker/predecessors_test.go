@@ -2,9 +2,11 @@ package broker
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -37,4 +39,33 @@ func TestASealedEndIsNoted(t *testing.T) {
 	w.settle()
 	j2, _ = a.b.resolve("j2")
 	require.Equal(t, job.StateFailed, j2.State())
+}
+
+// A job whose owner knows nothing of a predecessor, as it has come from a peer without it, waits as long as a member is away
+// that may know how that has ended; when all are there, three sync intervals (rule C4). The story C4_remembered_by_one_away
+// is of a predecessor that is in doubt meanwhile.
+func TestNoTrackIsLostWhileAMemberIsAway(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	a := w.nodes["a"]
+	w.pass(w.cfg.SyncInterval)
+	spec := job.Spec{Command: "work", After: []job.ID{"j1"}, Priority: job.Priority{User: job.DefaultUser}}
+	require.NoError(t, spec.Complete())
+	dot := clock.Dot{Actor: "d~1", Counter: 1}
+	r := job.New("j2", spec, spec.Digest(), job.Stamp{Dot: dot, At: a.b.stamp()}).With(dot, func(r *job.Record) {
+		r.Owner = job.Assignment{Tenure: job.Tenure{Epoch: 1, At: 1, By: "d~1"}, Broker: "a", Actor: a.cfg.Actor}
+	})
+	w.crash("c", false)
+	w.meet()
+	m := wire.Message{Version: wire.Version, From: "b", Actor: "b~1", Delta: &wire.Delta{Records: []wire.Encoded{{Kind: "job", Key: r.Key(), Dots: r.Dots, Bytes: r.Encode()}}}}
+	w.deliver(packet{from: "b", to: "a", wire: wire.Encode(&m)})
+	state := func() job.State { return a.b.record(r.Key()).State() }
+	w.pass(time.Hour)
+	require.Equal(t, job.StatePending, state())
+	w.start("c", func(*Config) {})
+	w.meet()
+	w.pass((trackedFor - 1) * w.cfg.SyncInterval)
+	require.Equal(t, job.StatePending, state())
+	w.pass(3 * w.cfg.SyncInterval)
+	require.Equal(t, job.StateFailed, state())
+	require.Contains(t, a.b.record(r.Key()).Verdict().Reason, "nobody remembers how")
 }

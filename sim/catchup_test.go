@@ -113,7 +113,7 @@ func TestSubmissionsWhileAPairCatchesUp(t *testing.T) {
 	}
 	t.Logf("a pair with 100,000 jobs: submissions took %v at the median and %v at p99; while the other one catches up %v and %v, and %d of %d had two copies",
 		percentile(usual, 0.5), percentile(usual, 0.99), percentile(took, 0.5), percentile(took, 0.99), second, len(copies))
-	require.Less(t, percentile(took, 0.5), 2*percentile(usual, 0.5))
+	require.Less(t, percentile(took, 0.5), percentile(usual, 0.5)*5/4)
 	require.Less(t, percentile(took, 0.99), time.Second)
 	require.Greater(t, second, len(copies)*9/10)
 	for i := 0; i < 60 && !c.caughtUp("b1", "b0"); i++ {
@@ -156,7 +156,7 @@ func TestJoinerGetsTheTableOnce(t *testing.T) {
 		t.Logf("a joiner to %d brokers with %d jobs: the table travelled %.2f times (%d bytes of records) from %d brokers; submissions took %v at the median, usually %v",
 			n, jobs, float64(records)/jobs, size, len(donors), percentile(took, 0.5), percentile(usual, 0.5))
 		require.LessOrEqual(t, float64(records), 1.1*jobs, "%d brokers", n)
-		require.Less(t, percentile(took, 0.5), 2*percentile(usual, 0.5))
+		require.Less(t, percentile(took, 0.5), percentile(usual, 0.5)*5/4)
 		require.NotContains(t, copies, 1)
 		require.True(t, c.caughtUp(name, "b0"))
 		c.Run(2 * time.Minute)

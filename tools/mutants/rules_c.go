@@ -28,7 +28,7 @@ var rulesC = []mutant{
 		"./broker", "TestASealedEndIsNoted"},
 	{"C4 a track is lost while a member is away", "broker/predecessors.go",
 		"	if len(gone) == 0 || !p.peers.LacksNothing() {", "	if len(gone) == 0 {",
-		"./broker", stories},
+		"./broker", "TestNoTrackIsLost"},
 	{"C4 placed before its predecessors end", "broker/predecessors.go",
 		"	return len(r.Waits()) > 0\n", "	return false\n",
 		"./broker", stories},
