@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -67,11 +68,13 @@ func guest(args []string) int {
 // note appends one line; a single write to a file opened for appending is not torn
 // by others.
 func note(path, what string, more ...string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	// The next attempt may be another user's, which could not even open it, had this one been killed before a chmod.
+	before := syscall.Umask(0)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	syscall.Umask(before)
 	if err != nil {
 		return err
 	}
-	_ = f.Chmod(0o666) // the next attempt may be another user's, and is not the owner then
 	line := append([]string{what, fmt.Sprint(time.Now().UnixNano()), fmt.Sprint(os.Getpid())}, more...)
 	if _, err := f.WriteString(strings.Join(line, " ") + "\n"); err != nil {
 		return err
