@@ -391,8 +391,8 @@ func TestAJobThatNobodyTakesIsNotSilent(t *testing.T) {
 	j := ended("j1", job.StatePending, nil, "")
 	j.Why = "no broker meets gpu"
 	b.jobs["j1"] = &j
-	require.Equal(t, "ucp: job j1 waits: no broker meets gpu\nucp: waiting for job j1: the job has not ended after 4.5s, and goes on\n",
-		s.run("job", "wait", "j1", "--timeout", "4500ms").errOut)
+	require.Equal(t, "ucp: job j1 waits: no broker meets gpu\nucp: waiting for job j1: the job has not ended after 8s, and goes on\n",
+		s.run("job", "wait", "j1", "--timeout", "8s").errOut)
 	require.NotContains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, "waits:", "it may be placed any moment")
 }
 
