@@ -159,7 +159,8 @@ type Attempt struct {
 	Attempt  string `json:"attempt"` // its token, as in UCP_ATTEMPT
 	// State is queued, loading, running or suspended; or how it ended: succeeded; failed; returned, its broker could not carry it
 	// out; stopped, since the job was over or another attempt had taken its place; stopping, the job was cancelled or has
-	// expired, and its broker has not said yet what it left; lost, its broker was lost or has not said how it ended.
+	// expired, and its broker has not said yet what it left; lost, its broker was lost or has not said how it ended; earlier, there was
+	// one, and its executor is "": a later report of that broker has taken the place of its own (rule J5).
 	State     string     `json:"state"`
 	StartedAt clock.Time `json:"started_at"` // null if it has not started, or that is not known
 	EndedAt   clock.Time `json:"ended_at"`   // likewise

@@ -47,9 +47,12 @@ type Config struct {
 	Retention      time.Duration // how long a finished job is remembered, in uptime of this broker (rules L8, T1)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
 
-	Seed       uint64 // of all random choices
-	Archive    ledger.Archive
-	ModuleSize func(job.Digest) int64 // in bytes, of a module that is here; 0 where it is not known. Nil knows none
+	Seed    uint64 // of all random choices
+	Archive ledger.Archive
+	// WorkerMemory is how many bytes of memory a job with a memory limit takes at least with its worker, while that gets a module of
+	// a size ready, which was compiled before or not. Nil knows nothing of it.
+	WorkerMemory func(limit, size int64, compiled bool) int64
+	ModuleSize   func(job.Digest) int64 // in bytes, of a module that is here; 0 where it is not known. Nil knows none
 }
 
 // Broker decides. Make one with [New], then [Broker.Load] what was stored. It is the composition

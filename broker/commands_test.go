@@ -188,7 +188,7 @@ var commands = map[string]func(*story){
 	"fetched": fetched,
 	"pushed":  pushed,
 	"kept":    kept,
-	"room":    func(s *story) { s.w.step(s.node(0), Room{Full: s.word(1) == "full"}) },
+	"room":    func(s *story) { s.w.step(s.node(0), Room{Full: s.word(1) == "full", Free: s.number("free", 0) << 20}) },
 	"damaged": func(s *story) {
 		s.w.step(s.node(0), Damaged{Digest: job.Digest(strings.Repeat(s.word(1), 64))})
 	},

@@ -45,8 +45,9 @@ type core struct {
 
 // offer is what a broker takes, beside what it is capable of.
 type offer struct {
-	draining bool // it is about to leave, and takes nothing
-	full     bool // its disk has no room for new jobs
+	draining bool  // it is about to leave, and takes nothing
+	full     bool  // its disk has no room for new jobs
+	freeDisk int64 // bytes that jobs may write before that, 0 where it is not known
 
 	withdrawn string // why it could not carry out a job, until a probe succeeds (rule J12); "" while it can
 }

@@ -42,7 +42,9 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 		caps, strategy = row.Capabilities, row.Strategy
 	}
 	p := Prospect{Broker: name, Strategy: strategy}
-	if why := incapable(&caps, &job.Spec{Driver: r.Spec.Driver, Resources: r.Spec.Resources}); why != "" {
+	without := r.Spec
+	without.Constraints = nil
+	if why := b.incapable(name, &caps, &without); why != "" {
 		p.Lacks = append(p.Lacks, why)
 	}
 	for _, text := range r.Spec.Constraints {
@@ -53,7 +55,7 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Lacks = append(p.Lacks, "constraint "+text)
 		}
 	}
-	if why := b.refuses(name); why != "" {
+	if why := b.refusesJob(name, &r.Spec); why != "" {
 		p.Lacks = append(p.Lacks, why)
 	}
 	if len(p.Lacks) > 0 {

@@ -131,7 +131,10 @@ type Drain struct {
 }
 
 // Room says whether the disk has fallen below its reserve: then no new jobs and blobs are taken.
-type Room struct{ Full bool }
+type Room struct {
+	Full bool
+	Free int64 // bytes that jobs may write before it is full; 0 is not known
+}
 
 // Damaged says that a blob is no longer here: it was found damaged, and moved aside.
 type Damaged struct{ Digest job.Digest }

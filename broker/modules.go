@@ -46,17 +46,22 @@ func (c *core) isWarm(name string, s *job.Spec) bool {
 
 // compileTime is about how long it takes to compile the module of a job; 0 where its size is not known.
 func (c *core) compileTime(s *job.Spec) time.Duration {
+	return time.Duration(c.moduleSize(s)) * time.Second / compiles
+}
+
+// moduleSize is the size of a job's module in bytes; 0 where it is not known.
+func (c *core) moduleSize(s *job.Spec) int64 {
 	if s.Driver != job.Wasm || s.Module == "" || c.cfg.ModuleSize == nil {
 		return 0
 	}
-	return time.Duration(c.cfg.ModuleSize(s.Module)) * time.Second / compiles
+	return c.cfg.ModuleSize(s.Module)
 }
 
 // prepare asks the shell to have the module of a job compiled when there is nothing else to do: the job is placed elsewhere, and
 // may come here, as others with that module may. The shell does so if the module is among the copies that this broker holds.
 func (c *core) prepare(r *job.Record) {
 	s := &r.Spec
-	if r.Finished() || r.Place.IsZero() || r.Place.Broker == c.self || s.Driver != job.Wasm || s.Module == "" || incapable(&c.cfg.Capabilities, s) != "" ||
+	if r.Finished() || r.Place.IsZero() || r.Place.Broker == c.self || s.Driver != job.Wasm || s.Module == "" || c.incapable(c.self, &c.cfg.Capabilities, s) != "" ||
 		c.isWarm(c.self, s) || slices.Contains(c.modules.prepared, s.Module) {
 		return
 	}

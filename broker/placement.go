@@ -95,6 +95,9 @@ func (o *ownership) losses(r *job.Record) uint64 {
 func (o *ownership) place(r *job.Record, try int, notBefore clock.Time) bool {
 	name, actor, ok := o.choose(r, 0)
 	if !ok {
+		if r.Spec.Disk > 0 {
+			o.reviews.at(o.now.Add(diskRetry), r.Key())
+		}
 		if r.Place.IsZero() {
 			return false
 		}
@@ -137,9 +140,14 @@ const sampled = 3
 // broker that is full.
 const (
 	costNoInputs  = 0.25
+	costNoDisk    = 1    // of less disk than an attempt may write: it may have to be moved
 	costPerMillis = 0.01 // of round-trip time, up to maxRTT
 	maxRTT        = 50 * time.Millisecond
 )
+
+// diskRetry is how often a job that nobody takes, and that says how much disk it writes, is looked at again: what is free changes
+// all the time.
+const diskRetry = 10 * time.Second
 
 // choose picks an executor among the capable live brokers: this one and a few
 // random others, some of them with its module compiled, the one with the least cost. A job that has waited elsewhere for a
@@ -184,7 +192,7 @@ func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, o
 // candidates lists this broker, if it is capable and takes jobs now, up to n random others of that sort, and up to n more
 // that have compiled the module while there are others that have not.
 func (o *ownership) candidates(s *job.Spec, n int) []string {
-	list := slices.DeleteFunc(o.capable(s), func(name string) bool { return o.refuses(name) != "" })
+	list := slices.DeleteFunc(o.capable(s), func(name string) bool { return o.refusesJob(name, s) != "" })
 	var own []string
 	if len(list) > 0 && list[0] == o.self {
 		own, list = list[:1:1], list[1:]
@@ -214,12 +222,12 @@ func (o *ownership) some(list []string, n int) []string {
 
 // capable lists the live brokers that are capable of a job, this one first, also those that take none for now.
 func (c *core) capable(s *job.Spec) (list []string) {
-	if incapable(&c.cfg.Capabilities, s) == "" {
+	if c.incapable(c.self, &c.cfg.Capabilities, s) == "" {
 		list = append(list, c.self)
 	}
 	for _, name := range c.members.Names() {
 		m, row := c.members.Get(name), c.members.Metadata(name)
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && incapable(&row.Capabilities, s) == "" {
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && c.incapable(name, &row.Capabilities, s) == "" {
 			list = append(list, name)
 		}
 	}
@@ -227,13 +235,16 @@ func (c *core) capable(s *job.Spec) (list []string) {
 }
 
 // cost is what placing the job there costs: the load that the broker would then
-// have, and a little for distance and for inputs that must travel; and what compiling its module takes, where that is yet to
+// have, a broker more where the disk has less room than it may write, and a little for distance and for inputs that must travel; and what compiling its module takes, where that is yet to
 // be done, longer than the job has waited.
 func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float64 {
 	capacity := o.capacity(name)
 	cost := 0.0
 	if price := o.compileTime(&r.Spec) - waited; price > 0 && !o.isWarm(name, &r.Spec) {
 		cost += costPerSecond * price.Seconds()
+	}
+	if free := o.freeDisk(name); free > 0 && free < r.Spec.DiskLimit() {
+		cost += costNoDisk
 	}
 	if name != o.self {
 		if !o.blobs.Has(name, r.Spec.Blobs()) {
@@ -279,18 +290,41 @@ func (c *core) fits(name string, want job.Resources) bool {
 	return c.capacity(name).Minus(c.jobs.load[name]).Fits(want)
 }
 
-// incapable says why a broker can't run a job at all, "" when it can.
-func incapable(c *wire.Capabilities, s *job.Spec) string {
-	if !slices.Contains(c.Drivers, s.Driver) {
+// incapable says why a broker of these capabilities can't run a job at all, "" when it can.
+func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) string {
+	if !slices.Contains(caps.Drivers, s.Driver) {
 		return fmt.Sprintf("driver %s", s.Driver)
 	}
-	if lack := c.Capacity.Lacks(s.Resources); lack != "" {
+	if s.Driver == job.Process && s.Network && caps.NoNetwork {
+		return "network for native jobs (--allow-network)"
+	}
+	if lack := caps.Capacity.Lacks(s.Resources); lack != "" {
 		return lack + " at all"
 	}
-	if text := s.Unmet(c.Labels); text != "" {
+	if need := c.workerMemory(name, s); caps.Room > 0 && need > caps.Room {
+		return fmt.Sprintf("memory to get its module ready: %d MiB with its own (--memory, --module-memory)", (need+1<<20-1)>>20)
+	}
+	if text := s.Unmet(caps.Labels); text != "" {
 		return "constraint " + text
 	}
 	return ""
+}
+
+// workerMemory is how many bytes of memory a job takes at a broker at least, with its module; 0 where that is not known.
+func (c *core) workerMemory(name string, s *job.Spec) int64 {
+	size := c.moduleSize(s)
+	if size == 0 || c.cfg.WorkerMemory == nil {
+		return 0
+	}
+	return c.cfg.WorkerMemory(s.Resources.Memory, size, c.isWarm(name, s))
+}
+
+// freeDisk is how many bytes jobs may write at a broker, 0 where it is not known.
+func (c *core) freeDisk(name string) int64 {
+	if name == c.self {
+		return c.offer.freeDisk
+	}
+	return c.members.Metadata(name).FreeDisk
 }
 
 // whyUnplaced says what the known brokers lack for a job that waits.
@@ -299,9 +333,9 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 	var largest job.Resources // of each resource the most that a broker has
 	lacks := func(name string, c *wire.Capabilities) {
 		largest = largest.Max(c.Capacity)
-		why := incapable(c, &r.Spec)
+		why := o.incapable(name, c, &r.Spec)
 		if why == "" {
-			why = o.refuses(name)
+			why = o.refusesJob(name, &r.Spec)
 		}
 		if why != "" {
 			lacking[why]++

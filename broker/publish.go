@@ -181,8 +181,9 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 		Jobs:         map[job.State]int{},
 		Stretch:      b.peers.Stretch(),
 		Draining:     b.offer.draining, Full: b.offer.full || b.offer.withdrawn != "", Unproven: !b.peers.Vouches(),
-		Modules: wire.NewModules(b.modules.compiled),
-		Wall:    clock.At(b.own()), Unset: b.unset,
+		FreeDisk: b.offer.freeDisk,
+		Modules:  wire.NewModules(b.modules.compiled),
+		Wall:     clock.At(b.own()), Unset: b.unset,
 	}
 	if starts := b.members.Starts(); len(starts) > 1 {
 		between := starts[1 : len(starts)-1]

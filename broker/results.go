@@ -36,8 +36,8 @@ func (a *attempts) reported(in Reported) {
 	if in.Stopped {
 		delete(a.runs, in.Key)
 		a.reviews.later(in.Key) // a newer attempt may have waited for this
-		if r := a.record(in.Key); r != nil && !r.Finished() {
-			a.report(in.Key, x.as, job.Stopped, nil) // so that no owner adopts it (rule J7)
+		if r := a.record(in.Key); r != nil && (!r.Finished() || a.endedWithout(in.Key)) {
+			a.report(in.Key, x.as, job.Stopped, nil) // so that no owner adopts it (rule J7), and nobody waits for what it left (J13)
 		}
 		return
 	}

@@ -92,6 +92,18 @@ func (c *core) refuses(name string) string {
 	return ""
 }
 
+// refusesJob says why a broker does not take a job for now that it is capable of. A job that says how much disk it writes is
+// placed where there is so much; for others that is only a limit.
+func (c *core) refusesJob(name string, s *job.Spec) string {
+	if why := c.refuses(name); why != "" {
+		return why
+	}
+	if free := c.freeDisk(name); free > 0 && s.Disk > free {
+		return fmt.Sprintf("%d MiB of disk", s.Disk>>20)
+	}
+	return ""
+}
+
 // placeElsewhere finds another place for a job whose attempt was returned (rule J12): at once at a broker that has not
 // returned it, otherwise after a pause. It ends a job that was returned too often, that nobody can carry out, or that
 // may have run and must not twice: also one that another owner has placed, or an earlier start of this one, unless that has handed it
@@ -131,7 +143,7 @@ func (o *ownership) unasked(r *job.Record) (names []string) {
 		m, row := o.members.Get(name), o.members.Metadata(name)
 		asked := m.Status == membership.Alive && row.Actor == m.Actor
 		never := slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.Never && x.By.Broker() == name })
-		if !asked && !never && (row.Name == "" || incapable(&row.Capabilities, &r.Spec) == "") {
+		if !asked && !never && (row.Name == "" || o.incapable(name, &row.Capabilities, &r.Spec) == "") {
 			names = append(names, name)
 		}
 	}

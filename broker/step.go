@@ -94,12 +94,15 @@ func (b *Broker) pass(in Tick) {
 	b.sealOrphans()
 }
 
-// room takes in whether this broker's disk has room. When it has again, what was brought past it belongs here (rule R3).
+// room takes in whether this broker's disk has room. When it has again, what was brought past it belongs here
+// (rule R3), and jobs may wait for that.
 func (b *Broker) room(in Room) {
-	if b.offer.full && !in.Full {
+	again := b.offer.full && !in.Full
+	b.offer.full, b.offer.freeDisk = in.Full, in.Free
+	if again {
 		b.repairer.changed()
+		b.reviewMembers()
 	}
-	b.offer.full = in.Full
 }
 
 // begin is the first Tick: now it is known what time it is.

@@ -181,6 +181,14 @@ func (s *story) configure(c *Config) {
 	if n := s.number("modules", 0); n > 0 {
 		c.ModuleSize = func(job.Digest) int64 { return n << 20 }
 	}
+	c.WorkerMemory = func(limit, size int64, compiled bool) int64 {
+		if compiled {
+			return limit + size
+		}
+		return limit + 10*size
+	}
+	c.Capabilities.NoNetwork = s.option("network", "on") == "off"
+	c.Capabilities.Room = s.number("room", 0) << 20
 	c.KeepStrategy = s.d.HasArg("keep")
 	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))
 	c.RetentionCount = int(s.number("retention_count", int64(c.RetentionCount)))
@@ -209,6 +217,7 @@ func (s *story) spec() job.Spec {
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}
 	}
+	spec.Network, spec.Disk = s.d.HasArg("network"), s.number("disk", 0)<<20
 	if s.d.HasArg("once") {
 		never := false
 		spec.Redeploy = &never

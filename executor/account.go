@@ -163,14 +163,25 @@ func (a *attempt) price(r *remote, o *order) charge {
 	c.worker += workerSpare
 	c.limit = o.Memory
 	if _, warm := r.warm[o.Module]; o.Driver == job.Wasm && !warm {
-		size := sizeOf(o.Wasm)
-		times := int64(compilerMemory)
-		if a.e.cache.has(o.Module) {
-			times = loaderMemory
-		}
-		c.load = max(size*times-c.limit, size*loadedMemory) // what is the job's nobody else uses while its module is loaded
+		c.load = loadMemory(c.limit, sizeOf(o.Wasm), a.e.cache.has(o.Module))
 	}
 	return c
+}
+
+// loadMemory is what getting a module of the given size ready takes beside a job's limit, in bytes: what is the job's nobody else
+// uses meanwhile.
+func loadMemory(limit, size int64, compiled bool) int64 {
+	times := int64(compilerMemory)
+	if compiled {
+		times = loaderMemory
+	}
+	return max(size*times-limit, size*loadedMemory)
+}
+
+// WorkerMemory returns how many bytes of memory a broker must have at least, for jobs and for what their modules take, to run a job with
+// a memory limit and a module of the given size, which was compiled before or not.
+func WorkerMemory(limit, size int64, compiled bool) int64 {
+	return limit + workerSpare + loadMemory(limit, size, compiled)
 }
 
 // room gets an attempt the room for a worker that it has got, or gives the worker back and says why not: errWoken

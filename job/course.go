@@ -30,11 +30,17 @@ const (
 	AttemptReturned  = "returned" // its broker could not carry it out (rule J12)
 	AttemptStopped   = "stopped"  // the job was over, or another attempt had taken its place
 	AttemptStopping  = "stopping" // the job was cancelled or has expired; its broker has not said yet what it left (rule J13)
+	AttemptEarlier   = "earlier"  // all that is known is that there was one: a later report of its broker has taken the place of its own (rule J5)
 	AttemptLost      = "lost"     // it had started, and its broker was lost, or has not said how it ended
 )
 
+// maxEarlier bounds the attempts that are listed though nothing is known of them: the latest of these.
+const maxEarlier = 64
+
 // Courses derives from the record alone what is known of each attempt, the earliest first. Of several at one start of a
-// broker only the latest and those that were returned are known: an executor has one report (rule J5).
+// broker only of the latest and of those that were returned is known how they stand: an executor has one report (rule J5). That there
+// were others the numbers of placements tell (rule J4), which follow one another, also from owner to owner; of these Course has no
+// executor, and the tenure of the next attempt.
 func (r *Record) Courses() []Course {
 	var out []Course
 	add := func(c Course) {
@@ -57,6 +63,24 @@ func (r *Record) Courses() []Course {
 		add(r.course(&Report{Attempt: p.Attempt, Dot: clock.Dot{Actor: p.Actor}, Phase: Queued}))
 	}
 	slices.SortStableFunc(out, func(a, b Course) int { return a.Attempt.Compare(b.Attempt) })
+	return withEarlier(out)
+}
+
+// withEarlier adds the attempts that no report tells of: the numbers between those that are listed.
+func withEarlier(known []Course) (out []Course) {
+	left := maxEarlier
+	for i, next := range slices.Backward(known) {
+		out = append(out, next)
+		below := uint64(0)
+		if i > 0 {
+			below = known[i-1].Attempt.Seq
+		}
+		for seq := next.Attempt.Seq; seq > below+1 && left > 0; left-- {
+			seq--
+			out = append(out, Course{Attempt: Attempt{Tenure: next.Attempt.Tenure, Seq: seq}, State: AttemptEarlier})
+		}
+	}
+	slices.Reverse(out)
 	return out
 }
 

@@ -74,6 +74,23 @@ func TestCourses(t *testing.T) {
 			},
 		},
 		"goes on in a later start": {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), said("b~2", 1, Done, result(Succeeded, ""))}, one(AttemptSucceeded, 5, 6, "")},
+		"tried again at one start": {
+			[]func(*Record){placed("b~1", 3), said("b~1", 3, Running, nil)},
+			[]Course{
+				{Attempt: attempt(1), State: AttemptEarlier},
+				{Attempt: attempt(2), State: AttemptEarlier},
+				{Attempt: attempt(3), Executor: "b", State: AttemptRunning, Started: clock.TimeOf(at(3))},
+			},
+		},
+		"tried again after a return": {
+			[]func(*Record){back, placed("c~1", 4), said("c~1", 3, Done, result(Failed, "exit code 1"))},
+			[]Course{
+				{Attempt: attempt(1), Executor: "b", State: AttemptReturned, Ended: began, Reason: "no space", Began: true},
+				{Attempt: attempt(2), State: AttemptEarlier},
+				{Attempt: attempt(3), Executor: "c", State: AttemptFailed, Started: 5, Ended: 6, Reason: "exit code 1"},
+				{Attempt: attempt(4), Executor: "c", State: AttemptQueued},
+			},
+		},
 		"returned": {
 			[]func(*Record){placed("b~1", 1), back},
 			[]Course{{Attempt: attempt(1), Executor: "b", State: AttemptReturned, Ended: began, Reason: "no space", Began: true}},
@@ -88,4 +105,6 @@ func TestCourses(t *testing.T) {
 			require.Equal(t, x.want, r.Courses())
 		})
 	}
+	many := base.With(clock.Dot{Actor: "a~1", Counter: 2}, placed("b~1", 1<<60)) // what others send is bounded
+	require.Len(t, many.Courses(), maxEarlier+1)
 }

@@ -29,10 +29,11 @@ type diskReserve struct {
 	dir     string
 	reserve int64 // bytes; negative is none
 	store   *store.Store
-	engine  *engine
+	tell    func(broker.Input)
 	log     *slog.Logger
 	giveWay func(bytes int64) (freed int64) // removes what is only kept to save time
 
+	told broker.Room            // what the core was told last; of watch only
 	full atomic.Pointer[string] // why no new jobs are taken; nil while there is room
 
 	mu   sync.Mutex
@@ -116,6 +117,18 @@ func (d *diskReserve) look() (why string, free uint64, err error) {
 	return shortage(d.dir, free, uint64(d.reserve), files), free, err
 }
 
+// freeStep is how exactly the core is told how many bytes are free: what it says to others is no other for each megabyte.
+const freeStep = 64 << 20
+
+// above is about how many of the free bytes are above the reserve.
+func (d *diskReserve) above(free uint64) int64 {
+	room := max(int64(min(free, math.MaxInt64))-max(d.reserve, 0), 1)
+	if room < freeStep {
+		return room
+	}
+	return room / freeStep * freeStep
+}
+
 func (d *diskReserve) measure() error {
 	why, free, err := d.look()
 	if err == nil && why != "" && d.giveWay(max(d.reserve-int64(min(free, math.MaxInt64)), 1)) > 0 {
@@ -131,10 +144,13 @@ func (d *diskReserve) measure() error {
 	} else {
 		d.full.Store(nil)
 	}
+	if room := (broker.Room{Full: is, Free: d.above(free)}); room != d.told {
+		d.told = room
+		d.tell(room)
+	}
 	if was == is {
 		return nil
 	}
-	d.engine.Tell(broker.Room{Full: is})
 	if is {
 		d.log.Warn("new jobs are refused: " + d.why())
 	} else {

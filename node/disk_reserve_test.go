@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -17,6 +18,17 @@ func TestShortage(t *testing.T) {
 	require.Empty(t, shortage("d", math.MaxUint64, 256*mib, math.MaxUint64))
 	require.Equal(t, "the disk of d has 255 MiB free, less than the reserve of 256 MiB (--disk-reserve)", shortage("d", 256*mib-1, 256*mib, math.MaxUint64))
 	require.Equal(t, "the disk of d has room for 1023 more files (inodes), less than the reserve of 1024", shortage("d", 300*mib, 256*mib, 1023))
+}
+
+// The core is told roughly how much jobs may write, so that others do not hear of each megabyte.
+func TestFreeDiskIsRounded(t *testing.T) {
+	const mib = 1 << 20
+	d := &diskReserve{reserve: 256 * mib}
+	require.EqualValues(t, 1, d.above(0), "0 would be unknown")
+	require.EqualValues(t, 63*mib, d.above(319*mib))
+	require.EqualValues(t, 128*mib, d.above(256*mib+191*mib))
+	d.reserve = 0
+	require.EqualValues(t, 64*mib, d.above(64*mib))
 }
 
 // Uploads have what they announce, and no two of them the same room.
@@ -50,8 +62,8 @@ func TestTheReserveIsFreedFirst(t *testing.T) {
 	require.NoError(t, err)
 	var asked []int64
 	kept := int64(1) << 20
-	d := &diskReserve{dir: "d", store: s, log: slog.New(slog.DiscardHandler)}
-	d.full.Store(new(string)) // so that nothing has changed in the end, and nobody is told
+	var told []broker.Input
+	d := &diskReserve{dir: "d", store: s, log: slog.New(slog.DiscardHandler), tell: func(in broker.Input) { told = append(told, in) }}
 	d.giveWay = func(bytes int64) int64 {
 		asked = append(asked, bytes)
 		d.reserve -= kept // as if so much more were free
@@ -63,6 +75,7 @@ func TestTheReserveIsFreedFirst(t *testing.T) {
 	require.Len(t, asked, 1)
 	require.InDelta(t, 1<<30, asked[0], 256<<20, "what is missing; others use this disk, too")
 	require.Contains(t, d.why(), "less than the reserve")
+	require.Equal(t, []broker.Input{broker.Room{Full: true, Free: 1}}, told)
 
 	d.reserve, kept, asked = int64(free)/2, int64(free)/2, nil
 	give, why := d.hold(int64(free) / 4 * 3)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
@@ -121,7 +122,7 @@ func hosts(cfg *Config, told string) []string {
 func (n *Node) compose() {
 	counted := n.http.Metrics()
 	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log}
-	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, engine: n.engine, log: n.log}
+	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, tell: n.engine.Tell, log: n.log}
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
 	n.prober = newProber(n.engine, n.log, n.cfg.Now)
 	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}
@@ -176,6 +177,7 @@ func (n *Node) openCore() error {
 	n.caps = wire.Capabilities{
 		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
+		NoNetwork: !n.cfg.Sandbox.Network && !n.cfg.Sandbox.Off, Room: n.cfg.Memory + n.cfg.ModuleMemory,
 	}
 	if free, err := n.store.Free(); err == nil {
 		n.caps.Disk = free
@@ -189,7 +191,8 @@ func (n *Node) openCore() error {
 		Strategy: n.cfg.Strategy, KeepStrategy: n.cfg.KeepStrategy, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
-		ModuleSize: func(d job.Digest) int64 { size, _ := n.store.Blobs().Has(string(d)); return size },
+		WorkerMemory: executor.WorkerMemory,
+		ModuleSize:   func(d job.Digest) int64 { size, _ := n.store.Blobs().Has(string(d)); return size },
 	})
 	if err := core.Load(n.store.Scan); err != nil {
 		return fmt.Errorf("reading the jobs in %s: %w", n.cfg.DataDir, err)

@@ -417,6 +417,7 @@ var rules = []rule{
 	{"J14", "a module is not ready", on(func(_ *Core, _ *coreNode, in broker.Loads) bool { return in.On })},
 	{"J15", "a module is to be compiled where its job may come", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return len(rd.Prepare) > 0 })},
 	{"J15", "a broker has compiled a module", on(func(_ *Core, _ *coreNode, in broker.Compiled) bool { return len(in.Digests) > 0 })},
+	{"J16", "all brokers offer the same here: J16_network, J16_memory and J16_disk of broker", nil},
 
 	{"C1", "a job depends on what its submitter had seen", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Created[0].Deps) > 0 })},
 	{"C2", "a job waits for news of what it depends on", counted(func(s *broker.Stats) uint64 { return s.Behind })},

@@ -47,6 +47,9 @@ type Metadata struct {
 	// earlier version reads Full alone, and places nothing there either.
 	Withdrawn string `codec:"withdrawn,omitempty" json:"withdrawn,omitempty"`
 
+	// FreeDisk is how many bytes jobs may write there now, above the reserve, a little less; 0 is not known, as of an earlier version.
+	FreeDisk int64 `codec:"free_disk,omitempty" json:"free_disk,omitempty"`
+
 	// Modules are those that it has compiled (rule J15); none of an earlier version.
 	Modules Modules `codec:"modules,omitempty" json:"-"`
 
@@ -89,6 +92,11 @@ type Capabilities struct {
 	// Labels are the operator's, and what the broker knows of itself: name, os,
 	// arch. Constraints see them.
 	Labels map[string]string `codec:"labels,omitempty" json:"labels"`
+	// NoNetwork: native jobs that need the network can't run there. A broker of an earlier version says nothing, and returns them.
+	NoNetwork bool `codec:"no_network,omitempty" json:"no_network,omitempty"`
+	// Room is how many bytes of memory a job may take there together with its worker and its module, while that is got ready; 0 is
+	// not known, as of an earlier version.
+	Room int64 `codec:"room,omitempty" json:"room,omitempty"`
 }
 
 // Validate refuses metadata whose actor, or another start, belongs to another broker, or whose clock is not one.

@@ -38,12 +38,15 @@ func (p *patience) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&p.place, "place-timeout", 0, "give up with exit code 2 when no broker has taken the job after this time; the job stays (0: never)")
 }
 
+// sayAfter is how long a job that no broker has taken waits until it is said why, where no terminal shows it.
+const sayAfter = 2 * time.Second
+
 // poll is how long one request may wait: short where something may have to be
 // shown or decided meanwhile.
 func (c *cli) poll(p patience, placed bool) time.Duration {
 	d := api.MaxWait
-	if c.terminal {
-		d = 2 * time.Second
+	if c.terminal || !placed {
+		d = sayAfter
 	}
 	if p.place > 0 && !placed {
 		d = min(d, p.place)
@@ -55,7 +58,7 @@ func (c *cli) poll(p patience, placed bool) time.Duration {
 var errPlaced = errors.New("placed")
 
 // follow waits until the job is final. Until then it shows, to a person at a
-// terminal, how the job stands. submitted is when the patience began.
+// terminal, how the job stands; without one it says once why no broker has taken it. submitted is when the patience began.
 func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience) (api.Job, error) {
 	if p.total > 0 {
 		var cancel context.CancelFunc
@@ -71,7 +74,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		return nil
 	}
 	p.trouble = func(err error) { progress.show(fmt.Sprintf("waiting for job %s: %v", id, err)) }
-	if p.place > 0 {
+	if p.place > 0 || !c.terminal {
 		j, err := c.awaitPlacement(ctx, client, id, submitted, p, seen)
 		if err != nil || j.State.Final() {
 			return j, err
@@ -81,14 +84,19 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 	return j, stillRunning(ctx, id, err)
 }
 
-// awaitPlacement waits until some broker has taken the job, at most p.place.
+// awaitPlacement waits until some broker has taken the job, at most p.place, if that is not 0.
 func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience, seen func(api.Job) error) (api.Job, error) {
+	said := c.terminal
 	j, err := client.Wait(ctx, id, p.options(c.poll(p, false), func(j api.Job) error {
+		waited := time.Since(submitted)
 		switch {
 		case j.State != job.StatePending:
 			return errPlaced
-		case time.Since(submitted) >= p.place:
+		case p.place > 0 && waited >= p.place:
 			return notPlaced(&j, p.place)
+		case !said && waited >= sayAfter && j.Why != "":
+			said = true
+			fmt.Fprintf(c.err, "ucp: job %s waits: %s\n", j.ID, oneLine(j.Why))
 		}
 		return seen(j)
 	}))

@@ -86,6 +86,9 @@ func jobTable(w io.Writer, j *api.Job) {
 // attemptLine says where and when an attempt ran, and how it stands or ended.
 func attemptLine(a *api.Attempt, asOf time.Time) string {
 	text := "at " + a.Executor + ": " + a.State
+	if a.State == job.AttemptEarlier {
+		return "an earlier one, of which no more is known (" + a.Attempt + ")"
+	}
 	switch {
 	case a.StartedAt != 0 && a.EndedAt != 0:
 		text += fmt.Sprintf(", %s to %s", shortTime(a.StartedAt, asOf), shortTime(a.EndedAt, asOf))

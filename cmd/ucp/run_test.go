@@ -385,6 +385,17 @@ func TestProgressOnlyForAPersonAndALargeFile(t *testing.T) {
 	require.True(t, strings.HasSuffix(got, eraseLine), "the line is taken away: %q", got)
 }
 
+// Without a terminal it is said once, not with each answer.
+func TestAJobThatNobodyTakesIsNotSilent(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := ended("j1", job.StatePending, nil, "")
+	j.Why = "no broker meets gpu"
+	b.jobs["j1"] = &j
+	require.Equal(t, "ucp: job j1 waits: no broker meets gpu\nucp: waiting for job j1: the job has not ended after 8s, and goes on\n",
+		s.run("job", "wait", "j1", "--timeout", "8s").errOut)
+	require.NotContains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, "waits:", "it may be placed any moment")
+}
+
 func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
 	b, s := newFakeBroker(t)
 	j := ended("j1", job.StatePending, nil, "")

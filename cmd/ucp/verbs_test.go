@@ -230,6 +230,7 @@ func TestJobGet(t *testing.T) {
 	b.jobs["j2"].Attempts = []api.Attempt{
 		{Executor: "c", Attempt: "1.1.x.a", State: job.AttemptReturned, EndedAt: at(-time.Minute), Reason: "no space", Began: true},
 		{Executor: "d", Attempt: "1.2.x.a", State: job.AttemptLost, StartedAt: at(-50 * time.Hour)},
+		{Attempt: "1.3.x.a", State: job.AttemptEarlier},
 		{Executor: "b", Attempt: "1.3.x.a", State: job.AttemptFailed, StartedAt: at(-4500 * time.Millisecond), EndedAt: at(-2 * time.Second), Reason: "exit code 3"},
 	}
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
@@ -244,6 +245,7 @@ Executor:   b
 Attempt:    1 (retry 0)
 Attempts:   at c: returned, 15:03:05: no space; it may have run (1.1.x.a)
 Attempts:   at d: lost, started 2026-01-29 13:04 (1.2.x.a)
+Attempts:   an earlier one, of which no more is known (1.3.x.a)
 Attempts:   at b: failed, 15:04:00 to 15:04:03: exit code 3 (1.3.x.a)
 Submitted:  2026-01-31 15:02:35.000 UTC
 Started:    2026-01-31 15:04:00.500 UTC
