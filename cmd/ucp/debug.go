@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/label"
 )
 
 // debugCommand is `ucp debug`.
@@ -106,6 +107,9 @@ func (o *outValue) Set(s string) error {
 		o.json = true
 	case string(formatTable):
 	default:
+		if near := label.Slip(strings.ToLower(s), []string{string(formatJSON), string(formatTable)}); near != "" {
+			return fmt.Errorf("did you mean %s? a file of that name is ./%s", near, s)
+		}
 		o.file = s
 	}
 	return nil

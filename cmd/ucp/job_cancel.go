@@ -23,7 +23,7 @@ stays as it is, which is an error.`,
 		Example:           "  ucp job cancel k7m2p9q4\n  ucp job cancel --label batch=7 --state pending,queued",
 		ValidArgsFunction: c.completeJobs(unfinished),
 	}
-	s.register(cmd)
+	c.selectBy(cmd, &s)
 	cmd.Args = s.idsOrSelection
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		if !s.given() && len(args) == 1 {
