@@ -80,7 +80,7 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 		e.answer(in.Token, &AlreadyCleared{View: e.show(old)})
 		return "", false, false
 	case !in.NewType && emergency.MeantType(r, e.current) != "":
-		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: %q is in force, and jobs that name it would not be meant; did you mean that? (--new-type, ?new_type=1: no)",
+		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: did you mean %q, which is in force? Jobs that name that would not belong to this one; if another type is meant, say so with --new-type (?new_type=1)",
 			r.Terms.Type, emergency.MeantType(r, e.current))})
 		return "", false, false
 	case !e.mayClaim(in.Token, old == nil):

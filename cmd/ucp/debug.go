@@ -93,13 +93,15 @@ func (c *cli) debugBundleCommand() *cobra.Command {
 
 // outValue is -o of this verb: a file, or what -o is for all others.
 type outValue struct {
-	file string
-	json bool
+	given string
+	file  string
+	json  bool
 }
 
-func (o *outValue) String() string { return o.file }
+func (o *outValue) String() string { return o.given }
 func (o *outValue) Type() string   { return "FILE" }
 func (o *outValue) Set(s string) error {
+	o.given = s
 	switch s {
 	case "":
 		return errors.New("want a file, or json")
