@@ -63,6 +63,7 @@ var allowed = map[string][]string{
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"test/process":    {},
 	"test/slow":       {},
 	"test/story":      {},
 	"tools/mutants":   {},
@@ -98,7 +99,7 @@ var confined = map[string][]string{
 	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
 	"github.com/hashicorp/mdns":       {"gossip"},
 	"github.com/miekg/dns":            {"gossip"},
-	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig"}, // gossip asks a command whom to join
+	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process"}, // gossip asks a command whom to join
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 }

@@ -87,6 +87,9 @@ type EmergencyList struct {
 	AsOf        time.Time   `json:"as_of"`
 }
 
+// EventKinds are the kinds of events that one can ask for.
+var EventKinds = []string{"emergency", "preemption", "job", "member", "strategy"}
+
 // Event is one line of GET /v1/events, as the data of a server-sent event.
 type Event struct {
 	At     time.Time `json:"at"`

@@ -95,9 +95,7 @@ func (b *Broker) drainChanged(s *setting.Setting) {
 		return
 	}
 	b.published.at = time.Time{}
-	if d.Broker == b.self {
-		b.note(Note{Kind: "member", ID: d.Broker, What: map[bool]string{true: "drained", false: "resumed"}[d.Since != 0], Text: d.Broker + " " + d.text()})
-	}
+	b.note(Note{Kind: "member", ID: d.Broker, What: map[bool]string{true: "drained", false: "resumed"}[d.Since != 0], Text: d.Broker + " " + d.text()})
 	b.reviewWhere(nil)
 }
 

@@ -57,7 +57,11 @@ func (e *emergencies) list(in ListEmergencies) {
 		return
 	}
 	for _, r := range e.known {
-		out.List = append(out.List, e.show(r))
+		v := e.show(r)
+		if len(r.Terms.Scope) > 0 {
+			v.Reach = e.reach(r) // whether it is in force anywhere
+		}
+		out.List = append(out.List, v)
 	}
 	slices.SortFunc(out.List, func(x, y *EmergencyView) int {
 		if x.Active != y.Active {

@@ -80,7 +80,7 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 		e.answer(in.Token, &AlreadyCleared{View: e.show(old)})
 		return "", false, false
 	case !in.NewType && emergency.MeantType(r, e.current) != "":
-		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: %q is in force, and jobs that name it would not be meant; did you mean that? (--new-type, ?new_type=1: no)",
+		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: did you mean %q, which is in force? Jobs that name that would not belong to this one; if another type is meant, say so with --new-type (?new_type=1)",
 			r.Terms.Type, emergency.MeantType(r, e.current))})
 		return "", false, false
 	case !e.mayClaim(in.Token, old == nil):
@@ -150,12 +150,24 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 // find finds what a person means: an exact ID beats the beginning of one, that beats a type, and one that is active beats
 // those that are over. Without any, id is "".
 func (e *emergencies) find(text string) (id emergency.ID, ambiguous []emergency.ID) {
-	if _, ok := e.known[emergency.ID(text)]; ok {
-		return emergency.ID(text), nil
+	exact := e.known[emergency.ID(text)]
+	active := func(r *emergency.Record) bool { return r != nil && r.Active(e.cityNow()) }
+	begins := func(r *emergency.Record) bool { return strings.HasPrefix(string(r.ID), text) }
+	ofType := func(r *emergency.Record) bool { return r.Terms.Type == text }
+	if active(exact) {
+		return exact.ID, nil
 	}
-	id, ambiguous = e.only(func(r *emergency.Record) bool { return strings.HasPrefix(string(r.ID), text) })
-	if id == "" && len(ambiguous) == 0 {
-		return e.only(func(r *emergency.Record) bool { return r.Terms.Type == text })
+	if exact != nil { // it is over: an active one that only begins so is another one, whoever repeats a clear does not mean it
+		begins = func(r *emergency.Record) bool { return r == exact }
+	}
+	for _, meant := range []func(*emergency.Record) bool{
+		func(r *emergency.Record) bool { return active(r) && begins(r) },
+		func(r *emergency.Record) bool { return active(r) && ofType(r) },
+		begins, ofType,
+	} {
+		if id, ambiguous = e.only(meant); id != "" || len(ambiguous) > 0 {
+			break
+		}
 	}
 	return id, ambiguous
 }
@@ -174,19 +186,10 @@ func (e *emergencies) nearest(text string) string {
 	return cmp.Or(label.Slip(text, active), label.Slip(text, over))
 }
 
-// only finds the one that is meant, where only the active ones are if there are any; otherwise some of those that may be.
+// only finds the one that is meant; otherwise some of those that may be.
 func (e *emergencies) only(meant func(*emergency.Record) bool) (id emergency.ID, ambiguous []emergency.ID) {
-	active := false
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if !meant(e.known[id]) {
-			continue
-		}
-		if is := e.known[id].Active(e.cityNow()); is && !active {
-			active, ambiguous = true, nil
-		} else if active && !is {
-			continue
-		}
-		if len(ambiguous) < maxPrefix {
+		if meant(e.known[id]) && len(ambiguous) < maxPrefix {
 			ambiguous = append(ambiguous, id)
 		}
 	}

@@ -121,6 +121,9 @@ func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try i
 			}
 			attempt = job.Attempt{Tenure: tenure, Seq: 1}
 		}
+		if from := old.Place.Broker; from != "" && from != name {
+			o.out.Moved = append(o.out.Moved, Move{ID: r.ID, From: from, To: name})
+		}
 		return old.With(dot, func(r *job.Record) {
 			r.Owner.Tenure = attempt.Tenure
 			r.Place = job.Placement{

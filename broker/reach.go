@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -44,8 +45,12 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 		}
 	}
 	var labels []map[string]string
+	var silent []string // brokers in its scope that can't be reached
 	for _, row := range said {
 		if row.Name != b.self && !b.members.Alive(row.Name) {
+			if b.members.Get(row.Name).Status == membership.Failed && r.InScope(row.Capabilities.Labels) {
+				silent = append(silent, row.Name)
+			}
 			continue
 		}
 		out.Of++
@@ -65,7 +70,11 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 		out.At = append(out.At, at)
 	}
 	slices.SortFunc(out.At, func(x, y ReachedAt) int { return strings.Compare(x.Broker, y.Broker) })
-	if len(out.At) == 0 {
+	switch {
+	case len(out.At) > 0:
+	case len(silent) > 0:
+		out.Unmet = "in its scope is " + strings.Join(silent, ", ") + ", out of reach: whether it is in force there is not known"
+	default:
 		out.Unmet = emergency.Unmet(r.Terms.Scope, labels)
 	}
 	return out

@@ -42,6 +42,9 @@ func (b *Broker) cancel(in Cancel) {
 		return
 	}
 	wrote := b.decide(r.Key(), job.Cancelled, in.Reason, nil)
+	if wrote {
+		b.out.Cancelled = append(b.out.Cancelled, r.ID)
+	}
 	if b.acks.withholds(r.Key()) {
 		b.waiters.add(in.Token, waiting{key: r.Key(), cancels: true, wrote: wrote})
 		return

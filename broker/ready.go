@@ -60,8 +60,11 @@ type Ready struct {
 	// J12). It ends in a Recovered.
 	Probe bool
 
-	// Handed says what a draining broker has handed over, for the log.
-	Handed []Handover
+	// Handed says what a draining broker has handed over, Moved which jobs this broker has placed elsewhere than where they
+	// were, and Cancelled which were cancelled here: for the log.
+	Handed    []Handover
+	Moved     []Move
+	Cancelled []job.ID
 
 	// Broadcast is what Serf's user events are to carry (rule E4), as payloads. They say what
 	// Commit wrote, hence only after it.
@@ -99,6 +102,12 @@ type Mint struct {
 type Handover struct {
 	ID job.ID
 	To string // the broker that owns it now
+}
+
+// Move says that a job is to run elsewhere than where it was placed before.
+type Move struct {
+	ID       job.ID
+	From, To string // brokers
 }
 
 // Response is the answer to the input that carried the token.

@@ -50,7 +50,7 @@ func TestDebugBundle(t *testing.T) {
 	r := a.ucp("run", "--id", "keeps-silent", "--driver", "process", "--constraint", "name=a", "--env", "TOKEN="+secret, "--stdin", input, "/bin/sh", "--", "-c", "cat; echo $TOKEN; echo "+secret+" >&2; exit 3")
 	require.Equal(t, 3, r.code, r.stderr)
 	require.Contains(t, r.stdout, secret)
-	eventually(t, 30*time.Second, "the command has failed, and that is in the log", func() bool { return strings.Contains(b.log.String(), "exec:") })
+	eventually(t, 30*time.Second, "the command has failed, and that is in the log", func() bool { return strings.Contains(b.Said(), "exec:") })
 
 	file := filepath.Join(dir, "one.tar.gz")
 	r = a.ucp("debug", "bundle", "-o", file)
@@ -106,12 +106,12 @@ func TestDebugBundle(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	a := startAgent(t, "a", t.TempDir())
 	require.Equal(t, "a logs from info on\n", a.ucp("agent", "log-level").stdout)
-	require.NotContains(t, a.log.String(), `"level":"DEBUG"`)
+	require.NotContains(t, a.Said(), `"level":"DEBUG"`)
 	r := a.ucp("agent", "log-level", "debug")
 	require.Equal(t, result{"a logs from debug on\n", "", 0}, r)
 	startAgent(t, "b", t.TempDir(), "--join", a.gossip) // gossip says something of it at that level
-	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(a.log.String(), `"level":"DEBUG"`) })
-	require.Contains(t, a.log.String(), "the log level was changed")
+	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(a.Said(), `"level":"DEBUG"`) })
+	require.Contains(t, a.Said(), "the log level was changed")
 	require.JSONEq(t, `{"name":"a","level":"error"}`, a.ucp("agent", "log-level", "error", "-o", "json").stdout)
 	require.Equal(t, `ucp: level "debgu": did you mean debug? want one of debug, info, warn, error`+"\n", a.ucp("agent", "log-level", "debgu").stderr)
 	require.Equal(t, 1, a.ucp("agent", "log-level", "loud").code)

@@ -5,7 +5,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/test/process"
 )
 
 // What TestMain builds, in a folder that goes with the tests.
@@ -44,10 +43,8 @@ func TestMain(m *testing.M) {
 			{wordsModule, "github.com/urban-compute/ucp/examples/words", "GOOS=wasip1 GOARCH=wasm"},
 			{guestModule, "./testdata/guest", "GOOS=wasip1 GOARCH=wasm"},
 		} {
-			cmd := exec.Command("go", "build", "-o", b.out, b.pkg)
-			cmd.Env = append(os.Environ(), append(strings.Fields(b.env), "CGO_ENABLED=0")...)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", b.pkg, err, out)
+			if err := process.Build(b.out, b.pkg, strings.Fields(b.env)...); err != nil {
+				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 		}
@@ -57,11 +54,9 @@ func TestMain(m *testing.M) {
 
 // agent is one real broker process.
 type agent struct {
+	*process.Agent
 	t                        *testing.T
 	name, dir                string
-	cmd                      *exec.Cmd
-	log                      *logText
-	done                     chan struct{}
 	gossip, rpc, http, actor string
 	client                   *api.Client
 }
@@ -70,68 +65,23 @@ type agent struct {
 // bound. It is killed when the test ends, if it has not ended before.
 func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	t.Helper()
-	a := &agent{t: t, name: name, dir: dir, log: new(logText), done: make(chan struct{})}
-	a.cmd = exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
-		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
-	stderr, err := a.cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, a.cmd.Start())
-	first := make(chan string, 1)
-	go func() {
-		defer close(a.done)
-		lines := bufio.NewReader(stderr)
-		for i := 0; ; i++ {
-			line, err := lines.ReadString('\n')
-			a.log.WriteString(line)
-			if i == 0 {
-				first <- line
-			}
-			if err != nil {
-				_ = a.cmd.Wait() // how it ended is read from ProcessState
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = a.cmd.Process.Kill() // fails when it has ended, which is as well
-		<-a.done
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", name, a.log)
-		}
-	})
+	a := &agent{t: t, name: name, dir: dir}
+	a.Agent = process.Start(t, name, exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
+		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...))
 	select {
-	case line := <-first:
+	case line := <-a.First:
 		var up struct{ Msg, Gossip, RPC, HTTP, Actor string }
 		require.NoError(t, json.Unmarshal([]byte(line), &up), line)
 		require.Equal(t, "broker is up", up.Msg, line)
 		a.gossip, a.rpc, a.http, a.actor = up.Gossip, up.RPC, up.HTTP, up.Actor
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s says nothing", name)
 	}
+	var err error
 	a.client, err = api.New(a.http)
 	require.NoError(t, err)
 	t.Cleanup(a.client.Close)
 	return a
-}
-
-// logText is what a broker has logged so far.
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// WriteString adds to it.
-func (l *logText) WriteString(s string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.WriteString(s)
-}
-
-// String implements fmt.Stringer.
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // startCluster starts brokers a, b, c... that see each other.
@@ -163,10 +113,10 @@ func (a *agent) seesHealthy(n int) {
 // signal sends a signal and waits until the process has ended.
 func (a *agent) signal(s syscall.Signal, within time.Duration) *os.ProcessState {
 	a.t.Helper()
-	require.NoError(a.t, a.cmd.Process.Signal(s))
+	require.NoError(a.t, a.Cmd.Process.Signal(s))
 	select {
-	case <-a.done:
-		return a.cmd.ProcessState
+	case <-a.Done:
+		return a.Cmd.ProcessState
 	case <-time.After(within):
 		a.t.Fatalf("%s still runs %v after %v", a.name, within, s)
 		return nil
@@ -176,13 +126,7 @@ func (a *agent) signal(s syscall.Signal, within time.Duration) *os.ProcessState 
 // eventually waits for what real processes do in real time.
 func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	process.Eventually(t, within, what, holds)
 }
 
 // result is how a command ended.

@@ -121,15 +121,15 @@ func TestSignals(t *testing.T) {
 	})
 	b := brokers[1]
 	eventually(t, 2*time.Second, "b has ended", func() bool {
-		_ = b.cmd.Process.Signal(syscall.SIGTERM) // two that are pending together count as one
+		_ = b.Cmd.Process.Signal(syscall.SIGTERM) // two that are pending together count as one
 		select {
-		case <-b.done:
+		case <-b.Done:
 			return true
 		default:
 			return false
 		}
 	})
-	require.False(t, b.cmd.ProcessState.Success())
+	require.False(t, b.Cmd.ProcessState.Success())
 }
 
 func TestAgentRefusesWhatItShould(t *testing.T) {

@@ -80,7 +80,7 @@ func TestKeysAreReplaced(t *testing.T) {
 		}
 		x := startAgent(t, name, filepath.Join(dir, name), args...)
 		eventually(t, time.Minute, "a stranger is not heard", func() bool {
-			return strings.Contains(a.log.String(), "it is not encrypted with a key of this broker")
+			return strings.Contains(a.Said(), "it is not encrypted with a key of this broker")
 		})
 		members, err := x.client.Members(t.Context())
 		require.NoError(t, err)

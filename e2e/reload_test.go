@@ -23,19 +23,19 @@ func TestSIGHUPReadsSettingsAgain(t *testing.T) {
 	b := startAgent(t, "b", t.TempDir(), "--config", file)
 	hangUp := func(text string) {
 		write(text)
-		require.NoError(t, b.cmd.Process.Signal(syscall.SIGHUP))
+		require.NoError(t, b.Cmd.Process.Signal(syscall.SIGHUP))
 	}
 	hangUp("log-level: loud\nretry-join: [\"" + a.gossip + "\"]\n")
 	eventually(t, 30*time.Second, "the mistake is told", func() bool {
-		return strings.Contains(b.log.String(), "nothing was changed") && strings.Contains(b.log.String(), "loud")
+		return strings.Contains(b.Said(), "nothing was changed") && strings.Contains(b.Said(), "loud")
 	})
 	hangUp("log-level: debug\nreplicas: 2\nretry-join: [\"" + a.gossip + "\"]\n")
 	b.seesHealthy(1)
 	eventually(t, 30*time.Second, "what waits for a restart is named", func() bool {
-		return strings.Contains(b.log.String(), `"settings":"replicas"`)
+		return strings.Contains(b.Said(), `"settings":"replicas"`)
 	})
-	require.Contains(t, b.log.String(), "log-level=debug")
-	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(b.log.String(), `"level":"DEBUG"`) })
+	require.Contains(t, b.Said(), "log-level=debug")
+	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(b.Said(), `"level":"DEBUG"`) })
 	require.True(t, b.signal(syscall.SIGTERM, 30*time.Second).Success())
 }
 

@@ -86,8 +86,8 @@ func TestStockAgentIsWelcome(t *testing.T) {
 	require.NotContains(t, log.String(), "[ERR]")
 	for _, a := range brokers {
 		a.signal(syscall.SIGTERM, 20*time.Second)
-		require.NotContains(t, a.log.String(), `"level":"WARN"`)
-		require.NotContains(t, a.log.String(), `"level":"ERROR"`)
+		require.NotContains(t, a.Said(), `"level":"WARN"`)
+		require.NotContains(t, a.Said(), `"level":"ERROR"`)
 	}
 }
 
@@ -104,8 +104,8 @@ func TestStockLeave(t *testing.T) {
 	r := brokers[2].serf("leave")
 	require.Equal(t, 0, r.code, r.stderr)
 	select {
-	case <-brokers[2].done:
-		require.True(t, brokers[2].cmd.ProcessState.Success())
+	case <-brokers[2].Done:
+		require.True(t, brokers[2].Cmd.ProcessState.Success())
 	case <-time.After(20 * time.Second):
 		t.Fatal("the broker runs on after serf leave")
 	}

@@ -40,7 +40,7 @@ func TestStoppedWorkersDoNotStopTheirBroker(t *testing.T) {
 	longest := make([]time.Duration, 3)
 	agents := map[int]bool{}
 	for _, b := range brokers {
-		agents[b.cmd.Process.Pid] = true
+		agents[b.Cmd.Process.Pid] = true
 		require.Equal(t, 0, b.ucp("run", "--driver", "process", "true").code, "all spawners are there")
 	}
 	var goOn sync.WaitGroup

@@ -21,9 +21,9 @@ func TestTheScreenAfterAKill(t *testing.T) {
 	eventually(t, 30*time.Second, "the screen says that all is well", func() bool {
 		return strings.Contains(a.ucp().stdout, "Trust it?  yes: you see all 3 brokers")
 	})
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGSTOP))
+	require.NoError(t, c.Cmd.Process.Signal(syscall.SIGSTOP))
 	require.Regexp(t, `Trust it\?  NOT SURE: at the moment 2 of 3 brokers answer\n +c does not answer; last heard of at `, a.ucp().stdout, "SWIM has not missed it yet")
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, c.Cmd.Process.Signal(syscall.SIGCONT))
 	eventually(t, 30*time.Second, "the screen says that all is well again", func() bool {
 		return strings.Contains(a.ucp().stdout, "Trust it?  yes: you see all 3 brokers")
 	})

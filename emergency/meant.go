@@ -42,7 +42,7 @@ func MeantType(r *Record, active []*Record) string {
 }
 
 // Unmet says which condition of a scope no broker meets, by the labels of all that are known, and what may have been meant;
-// "" if each is met by some.
+// where each is met by some, that none meets all.
 func Unmet(scope []string, brokers []map[string]string) string {
 	var pairs, keys []string
 	for _, labels := range brokers {
@@ -64,5 +64,5 @@ func Unmet(scope []string, brokers []map[string]string) string {
 		}
 		return out
 	}
-	return ""
+	return fmt.Sprintf("no broker has labels that meet all of %s", strings.Join(scope, " and "))
 }

@@ -129,6 +129,9 @@ func (a abilities) sandbox(groups bool) Sandbox {
 	return s
 }
 
+// NotAllowed is why no wall stands at a broker that runs no native jobs: none is needed there.
+const NotAllowed = "native jobs are not allowed"
+
 // noSandbox is a Sandbox none of whose walls stands.
 func noSandbox(why string) Sandbox {
 	s := Sandbox{Missing: map[string]string{}}
@@ -294,7 +297,7 @@ const exploreWait = 10 * time.Second
 func (e *Executor) build() error {
 	switch {
 	case !e.cfg.AllowProcess:
-		e.sandbox = noSandbox("native jobs are not allowed")
+		e.sandbox = noSandbox(NotAllowed)
 		return nil
 	case e.cfg.Sandbox.Off:
 		e.sandbox = noSandbox("switched off by --no-sandbox")

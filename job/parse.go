@@ -57,6 +57,9 @@ func ParseSpec(b []byte) (Spec, error) {
 	if err := s.check(); err != nil {
 		return s, err
 	}
+	if err := s.checkWritten(); err != nil {
+		return s, err
+	}
 	if encodedAtMost(len(b)) > MaxSpec {
 		if err := checkSize(len(encode(&s))); err != nil {
 			return s, err
@@ -182,6 +185,16 @@ func (s *Spec) validate(encoded int) error {
 		return err
 	}
 	return checkSize(encoded)
+}
+
+// checkWritten checks what is asked of specs that people write, and not of those in records: earlier versions took it.
+func (s *Spec) checkWritten() error {
+	for k, v := range s.Labels {
+		if !label.ValidLabel(k, v) {
+			return fieldError(fmt.Sprintf("labels[%q]", k), "%s", label.LabelForm)
+		}
+	}
+	return nil
 }
 
 // checkSize refuses a spec whose encoding is too long (rule L11).
@@ -372,8 +385,8 @@ func (s *Spec) checkAfter() error {
 func (s *Spec) checkRest() error {
 	var buf [8]string
 	for _, k := range appendKeys(buf[:0], s.Labels) {
-		if !label.ValidName(k) || len(s.Labels[k]) > 256 {
-			return fieldError(fmt.Sprintf("labels[%q]", k), "a label's name consists of letters, digits and . _ -, and its value has at most 256 bytes")
+		if !label.ValidName(k) || len(s.Labels[k]) > label.MaxValue {
+			return fieldError(fmt.Sprintf("labels[%q]", k), "%s", label.LabelForm)
 		}
 	}
 	for i, c := range s.Constraints {

@@ -84,6 +84,8 @@ func TestParseSpecNamesTheField(t *testing.T) {
 		{with(`"name":"red\u001b[31m"`), "name"},
 		{with(`"labels":{"a b":"c"}`), `labels["a b"]`},
 		{with(`"labels":{"a":"` + strings.Repeat("x", 257) + `"}`), `labels["a"]`},
+		{with(`"labels":{"a":"1\n2"}`), `labels["a"]`},
+		{with(`"labels":{"a":"\u001b[2J"}`), `labels["a"]`},
 		{with(`"constraints":["ok=1","a b"]`), "constraints[1]"},
 		{with(`"timeout":"-1s"`), "timeout"},
 		{with(`"retries":{"max":-1}`), "retries.max"},

@@ -31,6 +31,12 @@ func (n *Node) act(rd broker.Ready) {
 	for _, h := range rd.Handed {
 		n.log.Info("job handed over", "job", string(h.ID), "to", h.To)
 	}
+	for _, m := range rd.Moved {
+		n.log.Info("job moved", "job", string(m.ID), "from", m.From, "to", m.To)
+	}
+	for _, id := range rd.Cancelled {
+		n.log.Info("job cancelled", "job", string(id))
+	}
 	n.broadcasts.send(rd)
 	if len(rd.Breaches) > 0 && n.breaches.allow(n.cfg.Now()) {
 		x := rd.Breaches[0]

@@ -45,6 +45,9 @@ func (a Addresses) Complete() (Addresses, error) {
 	if ip, err := netip.ParseAddr(bind); err == nil && ip.Is6() && ip.IsLinkLocalUnicast() {
 		return a, badAddress("bind", "%s: a link-local address of IPv6 counts on one network of this machine only, and gossip has no room for which: take another address", a.Bind)
 	}
+	if why := untellable(bind); why != "" && !wildcard(bind) {
+		return a, badAddress("bind", "%s: %s: take an address of this machine", a.Bind, why)
+	}
 	if a.Advertise != "" {
 		host, _, err := net.SplitHostPort(a.Advertise)
 		if err != nil {
@@ -52,6 +55,9 @@ func (a Addresses) Complete() (Addresses, error) {
 		}
 		if why := untellable(host); why != "" {
 			return a, badAddress("advertise", "%s: %s: name one that they reach", a.Advertise, why)
+		}
+		if onlyHere(host) && !onlyHere(bind) {
+			return a, badAddress("advertise", "%s: only this machine reaches it, and the gossip is bound to %s: name one that the others reach, or bind it to a loopback address, too", a.Advertise, a.Bind)
 		}
 	}
 	_, err = a.http(a.HTTPAddr, net.JoinHostPort(a.gossipHost("an address of this machine"), "0")) // which one is not known yet
@@ -96,7 +102,9 @@ func (a Addresses) http(bound, gossip string) (string, error) {
 		return net.JoinHostPort(given, port), nil
 	}
 	ip, _ := netip.ParseAddr(host)
-	switch {
+	switch why := untellable(host); {
+	case why != "" && !wildcard(host) && ip.Is4():
+		return "", badAddress("http-addr", "%s: %s: take an address of this machine", bound, why)
 	case host == "0.0.0.0" && isIPv6(gossipHost):
 		return "", badAddress("http-addr", "%s: it is IPv4 only, and peers see this broker at %s: take [::]:%s, or say with --http-advertise where they reach it", bound, gossipHost, port)
 	case wildcard(host):
@@ -120,6 +128,8 @@ func untellable(host string) string {
 		return "" // a name
 	case ip.IsMulticast():
 		return "it is a multicast address"
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "it is a broadcast address"
 	case ip.Zone() != "" || ip.Is6() && ip.IsLinkLocalUnicast():
 		return "a link-local address of IPv6 counts on one network of one machine only"
 	}

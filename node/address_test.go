@@ -64,3 +64,14 @@ func TestDefaultAddressOfHTTP(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, api.DefaultAddr, c.HTTPAddr)
 }
+
+// While peers are told an address of this machine only, no other machine is joined.
+func TestAnswerable(t *testing.T) {
+	there := []string{"127.0.0.1:7946", "10.0.0.1:7946", "[fd00::1]:7946"}
+	out, err := answerable("10.0.0.2:7946", there)
+	require.NoError(t, err)
+	require.Equal(t, there, out)
+	out, err = answerable("127.0.0.1:7947", there)
+	require.ErrorContains(t, err, "10.0.0.1:7946, [fd00::1]:7946 could answer to")
+	require.Equal(t, there[:1], out)
+}

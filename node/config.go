@@ -247,8 +247,8 @@ func (c *Config) check() error {
 		}
 	}
 	for k, v := range c.Labels {
-		if !label.ValidName(k) || len(v) > 256 {
-			return fmt.Errorf("--label %s=%s: the name is letters, digits and . _ -, the value has at most 256 bytes", k, v)
+		if !label.ValidLabel(k, v) {
+			return fmt.Errorf("--label %q: %s", k+"="+v, label.LabelForm)
 		}
 	}
 	if c.Insecure {

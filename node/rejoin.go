@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,12 @@ func (m *members) company() bool {
 // first join, or after five seconds of failed tries, since a broker alone is ready.
 func (m *members) firstJoin(ctx context.Context) error {
 	if len(m.cfg.Join) > 0 {
-		reached, err := m.pool.Load().Join(ctx, m.cfg.Join)
+		pool := m.pool.Load()
+		targets, _ := pool.Targets(ctx, m.cfg.Join) // what can't be looked up is told of by Join
+		if able, mute := answerable(pool.Addr(), targets); len(able) == 0 && mute != nil {
+			return fmt.Errorf("--join: %w", mute)
+		}
+		reached, err := pool.Join(ctx, m.cfg.Join)
 		if err := taken(err); err != nil {
 			return err
 		}
@@ -157,8 +163,33 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 		m.settle(targets) // the address on the way to them
 		pool = m.pool.Load()
 	}
+	targets, mute := answerable(pool.Addr(), targets)
+	if len(targets) == 0 {
+		return 0, 0, errors.Join(unknown, mute)
+	}
 	reached, err = pool.Join(m.life.leaving, targets)
-	return len(targets), reached, errors.Join(unknown, err)
+	return len(targets), reached, errors.Join(unknown, mute, err)
+}
+
+// answerable leaves out of addresses those of other machines as long as peers are told an address of this machine only: they
+// would talk to themselves, and take this broker for one that answers wrongly. The error names them, and says what to do.
+func answerable(own string, targets []string) (out []string, err error) {
+	host, _, splitErr := net.SplitHostPort(own)
+	if splitErr != nil || !onlyHere(host) {
+		return targets, nil
+	}
+	var left []string
+	for _, target := range targets {
+		if there, _, err := net.SplitHostPort(target); err == nil && !onlyHere(there) {
+			left = append(left, target)
+		} else {
+			out = append(out, target)
+		}
+	}
+	if len(left) > 0 {
+		err = fmt.Errorf("this machine has no address yet that %s could answer to; where it has one of IPv6 only, start the broker with --bind [::]:7946, since 0.0.0.0 is IPv4", strings.Join(left, ", "))
+	}
+	return out, err
 }
 
 // sleep waits, and says whether somebody has ended the wait (seekNow). It does not go on when the node begins to leave meanwhile.

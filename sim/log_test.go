@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
@@ -60,8 +62,8 @@ func TestLogOfTenMinutes(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		// phase lets time pass after a change, of which each broker may log so many lines.
-		phase := func(what string, takes time.Duration, most int) {
+		// phase lets time pass after a change, of which each broker may log so many lines. It returns what they have logged.
+		phase := func(what string, takes time.Duration, most int) string {
 			t.Helper()
 			time.Sleep(takes)
 			lines, all := told.since(seen)
@@ -77,6 +79,7 @@ func TestLogOfTenMinutes(t *testing.T) {
 				require.LessOrEqual(t, by[name], most, "%s", text)
 			}
 			require.Equal(t, most == 0, len(lines) == 0, "%s", text)
+			return text
 		}
 		phase("three brokers, already joined", 20*time.Second, 5)
 		submit("b0", 12)
@@ -100,10 +103,14 @@ func TestLogOfTenMinutes(t *testing.T) {
 		_, err = c.Client("b0").Drain(t.Context(), "b1", 10*time.Second)
 		require.NoError(t, err)
 		submit("b0", 6)
-		phase("b1 is drained", 40*time.Second, 1)
+		require.Equal(t, 3, strings.Count(phase("b1 is drained", 40*time.Second, 1), "what=drained"), "at each broker")
 		_, err = c.Client("b0").Resume(t.Context(), "b1")
 		require.NoError(t, err)
 		phase("b1 is resumed", 20*time.Second, 1)
+		submit("b2", 1)
+		_, err = c.Client("b2").Cancel(t.Context(), fmt.Sprintf("j-%d", jobs))
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(phase("a job is cancelled", 20*time.Second, 1), `msg="job cancelled"`))
 		c.Stop("b2")
 		phase("b2 has left", 40*time.Second, 1)
 		c.Start("b2")
@@ -112,5 +119,32 @@ func TestLogOfTenMinutes(t *testing.T) {
 		require.NoError(t, err)
 		phase("another strategy", 20*time.Second, 1)
 		phase("nothing", 3*time.Minute, 0)
+	})
+}
+
+// Each job that is placed elsewhere, since its broker is gone, is one line in the log of the broker that has placed it.
+func TestLogTellsOfMovedJobs(t *testing.T) {
+	var told diary
+	configure := func(cfg *node.Config) {
+		cfg.Logger = slog.New(slog.NewTextHandler(&told, nil)).With("broker", cfg.Name)
+	}
+	inCluster(t, 3, configure, func(t *testing.T, c *Cluster) {
+		for i := range 12 {
+			_, err := c.Submit("b0", job.ID(fmt.Sprintf("j-%d", i)), time.Hour)
+			require.NoError(t, err)
+		}
+		time.Sleep(10 * time.Second)
+		l, err := c.Client("b0").Jobs(t.Context(), api.ListOptions{Broker: "b1"})
+		require.NoError(t, err)
+		require.NotEmpty(t, l.Jobs)
+		_, seen := told.since(0)
+		c.Kill("b1")
+		time.Sleep(2 * time.Minute)
+		lines, _ := told.since(seen)
+		text := strings.Join(lines, "\n")
+		for _, j := range l.Jobs {
+			require.Len(t, regexp.MustCompile(fmt.Sprintf(`(?m)msg="job moved" .*job=%s from=b1 to=b[02]$`, j.ID)).FindAllString(text, -1), 1, text)
+		}
+		require.Equal(t, len(l.Jobs), strings.Count(text, "job moved"), text)
 	})
 }

@@ -130,8 +130,8 @@ func (f *agentFlags) checkIdentity() error {
 		return f.wrong("device", "%w", err)
 	}
 	for k, v := range f.labels.pairs {
-		if !label.ValidName(k) || len(v) > 256 {
-			return f.wrong("label", "%q: the name is letters, digits and . _ -, the value has at most 256 bytes", k+"="+v)
+		if !label.ValidLabel(k, v) {
+			return f.wrong("label", "%q: %s", k+"="+v, label.LabelForm)
 		}
 	}
 	return nil

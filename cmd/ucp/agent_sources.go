@@ -110,7 +110,7 @@ func assign(fs *pflag.FlagSet, name string, values []string) error {
 	}
 	for _, v := range values {
 		if err := fs.Lookup(name).Value.Set(v); err != nil {
-			return err
+			return readable(fs.Lookup(name), err)
 		}
 	}
 	return nil

@@ -146,9 +146,9 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 		want string
 	}{
 		"flag value":        {args: []string{"--sync-interval", "5"}, want: `invalid argument "5" for "--sync-interval" flag`},
-		"variable value":    {env: map[string]string{"UCP_SYNC_INTERVAL": "5"}, want: `variable UCP_SYNC_INTERVAL="5": time: missing unit`},
+		"variable value":    {env: map[string]string{"UCP_SYNC_INTERVAL": "5"}, want: `variable UCP_SYNC_INTERVAL="5": write a duration with its unit`},
 		"open gossip":       {args: []string{"--bind", "10.0.0.1:7946"}, want: "--bind: \"10.0.0.1:7946\" is not a loopback address, and gossip does not authenticate"},
-		"file value":        {file: "name: a\nsync-interval: 5\n", want: "ucp.yaml:2: sync-interval: time: missing unit"},
+		"file value":        {file: "name: a\nsync-interval: 5\n", want: "ucp.yaml:2: sync-interval: write a duration with its unit"},
 		"unknown key":       {file: "\nsync-intervall: 5s\n", want: `ucp.yaml:2: unknown key "sync-intervall"; did you mean "sync-interval"?`},
 		"no nesting":        {file: "config: other.yaml\n", want: `ucp.yaml:1: unknown key "config"`},
 		"key twice":         {file: "name: a\nname: b\n", want: "ucp.yaml:2: "},
@@ -162,7 +162,7 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 		"file not there 2":  {env: map[string]string{"UCP_CONFIG": "nowhere.yaml"}, want: "variable UCP_CONFIG: reading the config file"},
 		"name":              {args: []string{"--name", "a b"}, want: `--name: "a b": use letters`},
 		"name in file":      {file: "name: -x\n", want: `ucp.yaml:1: name: "-x": use letters`},
-		"label":             {args: []string{"--label", "a b=c"}, want: `--label: "a b=c": the name is`},
+		"label":             {args: []string{"--label", "a b=c"}, want: `--label: "a b=c": a label's name`},
 		"cpu":               {args: []string{"--cpu", "50m"}, want: "--cpu: 50m is less than one job asks for by default (100m)"},
 		"cpu in millicores": {env: map[string]string{"UCP_CPU": "2000"}, want: "2000 cores: write 2000m for millicores; more than 64 cores need it, too"},
 		"memory":            {env: map[string]string{"UCP_MEMORY": "64"}, want: "variable UCP_MEMORY: 64 B is less"},

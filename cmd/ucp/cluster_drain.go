@@ -77,10 +77,10 @@ func (c *cli) resumeCommand() *cobra.Command {
 
 func (c *cli) showDrained(r *api.DrainedMember) error {
 	return c.show(*r, func(w io.Writer) {
-		know := fmt.Sprintf("; %s it so far%s", plural(r.Replicas, "broker knows", "brokers know"), map[bool]string{true: ", fewer than --replicas"}[r.Degraded])
+		know := "; " + knownSoFar(r.Replicas, r.Degraded)
 		switch {
 		case !r.Drained && !r.Before:
-			row(w, r.Name+" was not drained"+know)
+			row(w, r.Name+" was not drained: nothing changes")
 		case !r.Drained:
 			row(w, r.Name+" runs jobs again"+know)
 		default:
@@ -94,34 +94,19 @@ func (c *cli) showDrained(r *api.DrainedMember) error {
 	})
 }
 
+// knownSoFar says of a change of the cluster, behind what it is, how many brokers hold it.
+func knownSoFar(replicas int, degraded bool) string {
+	text := plural(replicas, "broker knows", "brokers know") + " this so far"
+	if degraded {
+		text += ", fewer than --replicas"
+	}
+	return text
+}
+
 // plural counts things.
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-// completeMembers completes the names of brokers for which want says yes.
-func (c *cli) completeMembers(want func(*api.Member) bool) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		const directive = cobra.ShellCompDirectiveNoFileComp
-		client, ok := c.completer(cmd)
-		if !ok || len(args) > 0 {
-			return nil, directive
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
-		defer cancel()
-		l, err := client.Members(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		var out []string
-		for _, m := range l.Members {
-			if m.Actor != "" && want(&m) {
-				out = append(out, cobra.CompletionWithDesc(m.Name, m.Status))
-			}
-		}
-		return out, directive
-	}
 }

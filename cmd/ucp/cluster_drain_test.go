@@ -33,12 +33,12 @@ func TestClusterDrain(t *testing.T) {
 		}
 		b.reply(w, 200, d)
 	}
-	require.Equal(t, ran{0, "b0 runs no new jobs until `ucp cluster resume b0`; 2 brokers know it so far\n1 job still runs there\n", ""}, s.run("cluster", "drain", "b0"))
+	require.Equal(t, ran{0, "b0 runs no new jobs until `ucp cluster resume b0`; 2 brokers know this so far\n1 job still runs there\n", ""}, s.run("cluster", "drain", "b0"))
 	got := s.run("cluster", "drain", "b0", "--deadline", "10m")
-	require.Contains(t, got.out, "; 2 brokers know it so far, fewer than --replicas\n1 job still runs there, and is moved at ")
+	require.Contains(t, got.out, "; 2 brokers know this so far, fewer than --replicas\n1 job still runs there, and is moved at ")
 	require.Equal(t, []string{"PUT /v1/members/b0/drain", "PUT /v1/members/b0/drain?deadline=10m0s"}, asked)
-	require.Equal(t, ran{0, "b1 runs jobs again; 2 brokers know it so far\n", ""}, s.run("cluster", "resume", "b1"))
-	require.Equal(t, ran{0, "b0 was not drained; 2 brokers know it so far\n", ""}, s.run("cluster", "resume", "b0"))
+	require.Equal(t, ran{0, "b1 runs jobs again; 2 brokers know this so far\n", ""}, s.run("cluster", "resume", "b1"))
+	require.Equal(t, ran{0, "b0 was not drained: nothing changes\n", ""}, s.run("cluster", "resume", "b0"))
 	require.Contains(t, s.run("cluster", "drain", "b0", "-o", "json").out, `"drained": true`)
 	require.Equal(t, ran{exitError, "", "ucp: no broker \"x\" takes part\n"}, s.run("cluster", "drain", "x"))
 

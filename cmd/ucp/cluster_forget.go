@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,14 +33,14 @@ func (c *cli) forgetCommand() *cobra.Command {
 		Long:              forgetHelp,
 		Example:           "  ucp members\n  ucp cluster forget pump-station-3\n  ucp cluster forget b3 -o json",
 		Args:              exactArgs("the name of a broker"),
-		ValidArgsFunction: c.completeAway,
+		ValidArgsFunction: c.completeAway(),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			r, err := client.RemoveMember(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			return c.show(r, func(w io.Writer) {
-				row(w, fmt.Sprintf("%s takes part no more; %d brokers know it so far%s", r.Name, r.Replicas, map[bool]string{true: ", fewer than --replicas"}[r.Degraded]))
+				row(w, r.Name+" no longer takes part; "+knownSoFar(r.Replicas, r.Degraded))
 				row(w, lossLine(r.Losses, r.Bear))
 			})
 		}),
@@ -55,26 +54,4 @@ func lossLine(losses, bear int) string {
 		text += ": they may change now"
 	}
 	return text
-}
-
-// completeAway completes the names of brokers that are away.
-func (c *cli) completeAway(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	const directive = cobra.ShellCompDirectiveNoFileComp
-	client, ok := c.completer(cmd)
-	if !ok || len(args) > 0 {
-		return nil, directive
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
-	defer cancel()
-	l, err := client.Members(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var out []string
-	for _, m := range l.Members {
-		if m.Away {
-			out = append(out, cobra.CompletionWithDesc(m.Name, inRoll(&m, time.Now())))
-		}
-	}
-	return out, directive
 }

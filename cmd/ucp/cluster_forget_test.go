@@ -31,7 +31,7 @@ b5    left    left               -          10.0.0.5:7946  10.0.0.5:8000  -
 `[1:], ""}, s.run("members"))
 	require.Contains(t, s.run("__complete", "cluster", "forget", "").out, "b3\tin, away for 1d1h\nb4\tin, away\n")
 
-	require.Equal(t, ran{0, "b3 takes part no more; 2 brokers know it so far\n" +
+	require.Equal(t, ran{0, "b3 no longer takes part; 2 brokers know this so far\n" +
 		"removed and not back: 1; firm results stay as they are with up to 1 removed, wiped or restored\n", ""}, s.run("cluster", "forget", "b3"))
 	require.Equal(t, ran{exitError, "", "ucp: b1 is there: stop it, and it leaves by itself\n"}, s.run("cluster", "forget", "b1"))
 	require.Equal(t, ran{exitError, "", "ucp: no broker \"b9\" takes part\n"}, s.run("cluster", "forget", "b9"))

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,7 +46,7 @@ func checkConfig(path string) (settings int, err error) {
 	f.register(fs)
 	f.config = path
 	if _, err := f.resolve(fs, func(string) (string, bool) { return "", false }); err != nil {
-		return 0, err
+		return 0, errors.New(strings.TrimPrefix(err.Error(), "--config: "))
 	}
 	for _, from := range f.origin {
 		if from[0] != '-' {

@@ -49,7 +49,7 @@ func (c *cli) conflictListCommand() *cobra.Command {
 func (c *cli) conflictExplainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain ID", Short: "Explain a decision: the jobs that competed, their scores, the reasons, and what other strategies would have done",
-		Example: "  ucp conflict explain c1795459442000-3", Args: exactArgs("a conflict's ID"), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  ucp conflict explain c1795459442000-3", Args: exactArgs("a conflict's ID"), ValidArgsFunction: c.completeConflicts(),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			b, err := client.Conflict(ctx, args[0], false)
 			if err != nil {
@@ -94,7 +94,7 @@ func fits(k resolve.Contender) string {
 func (c *cli) conflictExportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "export ID", Short: "Write a conflict as a bundle that can be replayed anywhere",
-		Example: "  ucp conflict export c1795459442000-3 > bundle.json", Args: exactArgs("a conflict's ID"), ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  ucp conflict export c1795459442000-3 > bundle.json", Args: exactArgs("a conflict's ID"), ValidArgsFunction: c.completeConflicts(),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			b, err := client.Conflict(ctx, args[0], true)
 			if err != nil {

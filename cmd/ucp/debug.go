@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/label"
 )
 
 // debugCommand is `ucp debug`.
@@ -92,13 +93,15 @@ func (c *cli) debugBundleCommand() *cobra.Command {
 
 // outValue is -o of this verb: a file, or what -o is for all others.
 type outValue struct {
-	file string
-	json bool
+	given string
+	file  string
+	json  bool
 }
 
-func (o *outValue) String() string { return o.file }
+func (o *outValue) String() string { return o.given }
 func (o *outValue) Type() string   { return "FILE" }
 func (o *outValue) Set(s string) error {
+	o.given = s
 	switch s {
 	case "":
 		return errors.New("want a file, or json")
@@ -106,6 +109,9 @@ func (o *outValue) Set(s string) error {
 		o.json = true
 	case string(formatTable):
 	default:
+		if near := label.Slip(strings.ToLower(s), []string{string(formatJSON), string(formatTable)}); near != "" {
+			return fmt.Errorf("did you mean %s? a file of that name is ./%s", near, s)
+		}
 		o.file = s
 	}
 	return nil

@@ -83,7 +83,8 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
 	f.BoolVar(&newType, "new-type", false, "the type is meant, although it looks like a slip of one that is in force")
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies))
+	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies()))
+	must(cmd.RegisterFlagCompletionFunc("type", c.offer(false, noFiles, activeTypes)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		level = job.LevelOf(level)
 		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), job.LevelText(level), scope, choose, clock.Duration(ttl)
@@ -238,6 +239,9 @@ func emergenciesTable(w io.Writer, l api.EmergencyList) {
 	}
 }
 
+// nowhere is the state of an emergency that no broker which can be reached obeys.
+const nowhere = "in force NOWHERE"
+
 // emergencyState is where an emergency stands, as one broker sees it.
 func emergencyState(e *api.Emergency) string {
 	switch {
@@ -245,6 +249,8 @@ func emergencyState(e *api.Emergency) string {
 		return "cleared"
 	case !e.Active:
 		return "over"
+	case !e.InScope && e.OfBrokers > 0 && len(e.Brokers) == 0:
+		return nowhere
 	case !e.InScope:
 		return "active elsewhere"
 	}
@@ -265,7 +271,7 @@ func shortTime(t clock.Time, now time.Time) string {
 func (c *cli) emergencyGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and its effects: which jobs were stopped, for which, for how long",
-		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies(),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			e, err := client.Emergency(ctx, args[0])
 			if err != nil {
@@ -297,11 +303,11 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
 	}
 	for i, line := range reachLines(e) {
-		name := "Reach"
 		if i > 0 {
-			name = " "
+			row(w, "", line)
+			continue
 		}
-		field(name, line)
+		field("Reach", line)
 	}
 	if e.Heard {
 		field("Record", "not here yet: it is known from an event")
@@ -333,7 +339,7 @@ be suspended for them, and goes on when capacity is free. Clearing an emergency 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool
 	cmd := &cobra.Command{
-		Use: "clear ID", Short: "End an emergency everywhere, permanently", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies,
+		Use: "clear ID", Short: "End an emergency everywhere, permanently", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies(),
 		Example: "  ucp emergency clear flood-3f9a21\n  ucp emergency clear flood   # the one that is active, of that type or with such an ID",
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")
@@ -345,24 +351,4 @@ func (c *cli) emergencyClearCommand() *cobra.Command {
 		return c.show(e, func(w io.Writer) { row(w, fmt.Sprintf("%s cleared", e.ID)) })
 	})
 	return cmd
-}
-
-// completeEmergencies offers the IDs that the broker knows.
-func (c *cli) completeEmergencies(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-	client, ok := c.completer(cmd)
-	if !ok || len(args) > 0 {
-		return nil, directive
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
-	defer cancel()
-	l, err := client.Emergencies(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var out []string
-	for _, e := range l.Emergencies {
-		out = append(out, cobra.CompletionWithDesc(string(e.ID), e.Level+", "+emergencyState(&e)))
-	}
-	return out, directive
 }

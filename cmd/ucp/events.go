@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,8 +14,9 @@ import (
 const eventsHelp = `Shows what happens, line by line, as the broker comes to know it: emergencies that are
 declared, changed, cleared or over; jobs that make room for others; nodes that come and go;
 changes of the strategy. With --kinds job also every job's states, all at once with
---kinds emergency,preemption,job,member,health,strategy. It goes on until it is interrupted, or the broker ends. What happened before,
-and what this broker does not hear of, is not shown: see ucp job list, ucp emergency get.`
+--kinds emergency,preemption,job,member,strategy. It goes on until it is interrupted, or the
+broker ends. What happened before, and what this broker does not hear of, is not shown: see
+"ucp job list" and "ucp emergency get".`
 
 // eventsCommand is `ucp events`: what happens, live.
 func (c *cli) eventsCommand() *cobra.Command {
@@ -23,7 +25,8 @@ func (c *cli) eventsCommand() *cobra.Command {
 		Use: "events", Short: "Follow what happens: emergencies, preemptions, nodes, jobs", Long: eventsHelp,
 		Example: "  ucp events\n  ucp events --kinds emergency,preemption\n  ucp events -o json", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&kinds, "kinds", "", "`KIND,...`: emergency, preemption, job, member, strategy (default: all but job)")
+	cmd.Flags().StringVar(&kinds, "kinds", "", "`KIND,...`: "+strings.Join(api.EventKinds, ", ")+" (default: all but job)")
+	must(cmd.RegisterFlagCompletionFunc("kinds", completeList(api.EventKinds)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		ctx, stop := c.interruptible(ctx)
 		defer stop()

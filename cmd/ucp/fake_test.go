@@ -35,17 +35,18 @@ type fakeBroker struct {
 	// hold is called when an answer is made but not yet sent; may be nil.
 	hold func(r *http.Request)
 
-	mu       sync.Mutex
-	requests []string
-	blobs    map[string][]byte
-	jobs     map[string]*api.Job
-	streams  map[string]string // "ID/stdout" and the like
-	status   api.Coordination
-	members  api.MemberList
-	drain    http.HandlerFunc
-	metadata string   // the rows of GET /broker/metadata
-	types    []string // Content-Type of submissions
-	queries  []string // of lists of jobs
+	mu          sync.Mutex
+	requests    []string
+	blobs       map[string][]byte
+	jobs        map[string]*api.Job
+	streams     map[string]string // "ID/stdout" and the like
+	status      api.Coordination
+	members     api.MemberList
+	emergencies api.EmergencyList
+	drain       http.HandlerFunc
+	metadata    string   // the rows of GET /broker/metadata
+	types       []string // Content-Type of submissions
+	queries     []string // of lists of jobs
 }
 
 // asOf is the present of every fake broker.
@@ -63,6 +64,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
 	mux.HandleFunc("GET /v1/jobs/{id}/{stream...}", b.stream)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
+	mux.HandleFunc("GET /v1/emergencies", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.emergencies) })
 	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
 	})

@@ -17,13 +17,15 @@ func (c *cli) jobCancelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel ID...",
 		Short: "End jobs",
-		Long: `Ends jobs, wherever they wait or run, and prints how each stands. ` + selectHelp + `
+		Long: `Ends jobs, wherever they wait or run, and prints how each stands.
+
+` + selectHelp + `
 Of those chosen only unfinished ones are ended. A named job that had ended already
 stays as it is, which is an error.`,
 		Example:           "  ucp job cancel k7m2p9q4\n  ucp job cancel --label batch=7 --state pending,queued",
 		ValidArgsFunction: c.completeJobs(unfinished),
 	}
-	s.register(cmd)
+	c.selectBy(cmd, &s)
 	cmd.Args = s.idsOrSelection
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		if !s.given() && len(args) == 1 {

@@ -26,7 +26,7 @@ func (c *cli) jobGetCommand() *cobra.Command {
 are to hold the output of a finished job all of it is: all brokers are asked for that.`,
 		Example:           "  ucp job get k7m2p9q4\n  ucp job get k7m2p9q4 -o json",
 		Args:              exactArgs("a job ID"),
-		ValidArgsFunction: c.completeJobs(anyState),
+		ValidArgsFunction: c.completeJob(anyState),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 			j, err := client.JobWithCopies(ctx, args[0], token)
 			if err != nil {

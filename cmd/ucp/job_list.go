@@ -36,7 +36,7 @@ func (c *cli) jobListCommand() *cobra.Command {
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	s.register(cmd)
+	c.selectBy(cmd, &s)
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
 	cmd.Flags().StringVar(&after, "after", "", "continue behind this `CURSOR` (the \"next\" of the page before)")
 	cmd.Flags().BoolVar(&all, "all", false, "all of them")
@@ -98,7 +98,7 @@ func jobsTable(w io.Writer, l *api.JobList, s *selection, meant string, columns 
 	if len(l.Jobs) == 0 {
 		text := "no jobs"
 		if s.given() {
-			text = "no job meets that" + meant
+			text = "no job matches" + meant
 		}
 		row(w, text)
 		return

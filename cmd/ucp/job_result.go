@@ -30,7 +30,7 @@ those chosen only jobs that have ended count.`,
 		Example:           "  ucp job result k7m2p9q4 --to results\n  ucp job result --label batch=7 --to results",
 		ValidArgsFunction: c.completeJobs(finishedState),
 	}
-	s.register(cmd)
+	c.selectBy(cmd, &s)
 	cmd.Args = s.idsOrSelection
 	cmd.Flags().StringVar(&to, "to", ".", "`DIR` to write to; made when it is not there")
 	must(cmd.MarkFlagDirname("to"))

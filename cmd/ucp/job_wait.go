@@ -30,7 +30,7 @@ when all have succeeded, else 1.`,
 		Example:           "  ucp job wait k7m2p9q4\n  ucp job wait k7m2p9q4 --timeout 10m\n  ucp job wait --label batch=7",
 		ValidArgsFunction: c.completeJobs(unfinished),
 	}
-	s.register(cmd)
+	c.selectBy(cmd, &s)
 	cmd.Args = s.idsOrSelection
 	cmd.Flags().DurationVar(&p.total, "timeout", 0, "give up waiting after this time, with exit code 1; the job goes on (0: never)")
 	p.register(cmd)

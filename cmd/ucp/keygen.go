@@ -2,7 +2,7 @@ package main
 
 import (
 	"crypto/rand"
-	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -41,10 +41,12 @@ func (c *cli) keygenCommand() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				return gossip.NewKeyring(args[0], key)
+				if err := gossip.NewKeyring(args[0], key); err != nil {
+					return err
+				}
+				return c.show(map[string]string{"file": args[0]}, func(io.Writer) {}) // the file is there: there is nothing to say
 			}
-			_, err = fmt.Fprintln(c.out, key)
-			return err
+			return c.show(map[string]string{"key": key}, func(w io.Writer) { row(w, key) })
 		},
 	}
 }

@@ -21,8 +21,9 @@ address is a stock Serf agent: welcome, but no broker. RTT is estimated from
 network coordinates. EMERGENCY is the highest level in force there, and the emergencies
 that are in its scope, as far as that broker has told. STATUS also says whether a
 broker's clock is more than a minute off, whether its start is not proven yet, and how
-often it has said what it can't know (BREACHES; 'ucp status' shows the last). ROLL says who takes part: for one that
-does and is away, results stay provisional until it is back, or until 'ucp cluster forget'.
+often it has said what it can't know (BREACHES; 'ucp status --full' shows the last). ROLL
+says who takes part: while one that does is away, results stay provisional, until it is back
+or is given up with 'ucp cluster forget'.
 An asterisk marks the broker that answers.`,
 		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
 		Args:              exactArgs(),

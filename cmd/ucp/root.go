@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,9 +58,10 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Alone it shows how things are, like "ucp status". Every verb but "agent", "config" and "keygen" talks to one broker; any one will do, each can answer for
-every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may
-name several, with commas between them: the first that answers is asked.
+Alone it shows how things are, like "ucp status". Every verb but "agent", "config" and
+"keygen" talks to one broker. Any one will do, since each can answer for every job: the one
+at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may name several, with
+commas between them: the first that answers is asked.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
 "job wait" end with the job's own exit code, 128+n for signal n; with 124 and the
@@ -81,6 +83,9 @@ func (c *cli) rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			c.warnOfVariables(cmd)
+			if err := noneUnset(cmd); err != nil {
+				return err
+			}
 			return c.globalsFromEnv(cmd.Root().PersistentFlags())
 		},
 	})
@@ -101,6 +106,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
+	offerNoFiles(root)
 	return root
 }
 
@@ -138,9 +144,50 @@ func (c *cli) client() (*api.Client, error) {
 	return client, nil
 }
 
+// noneUnset refuses flags of which the value is empty, which a script gives where a variable is not set: without it a choice
+// of jobs would have one condition less, and mean more of them.
+func noneUnset(cmd *cobra.Command) (err error) {
+	if cmd.Name() == "agent" || cmd.Hidden {
+		return nil // there an empty value counts as none, as in its file and its variables
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.String() == ""
+		if list, isList := f.Value.(pflag.SliceValue); isList {
+			empty = len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")
+		}
+		if empty && !slices.Contains([]string{"addr", "message", "causal-token"}, f.Name) { // these may be empty
+			err = fmt.Errorf("--%s is given without a value; see `%s --help`", f.Name, cmd.CommandPath())
+		}
+	})
+	return err
+}
+
+// readable says what a value must look like where a library says how it has read it.
+func readable(f *pflag.Flag, err error) error {
+	var number *strconv.NumError
+	switch kind := f.Value.Type(); {
+	case kind == "duration":
+		return errors.New("write a duration with its unit, such as 90s, 5m or 1h30m")
+	case kind == "int" && errors.As(err, &number):
+		return errors.New("write a whole number")
+	case kind == "bool" && errors.As(err, &number):
+		return errors.New("write true or false")
+	}
+	return err
+}
+
 // explainFlag says which verb's help knows better, and what may have been meant.
 func explainFlag(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand
+		}
+		err = fmt.Errorf("%s %q: %w", name, invalid.GetValue(), readable(f, invalid.Unwrap()))
+	}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
 		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // the flag is of the verb that was meant

@@ -54,7 +54,10 @@ func (c *cli) runCommand() *cobra.Command {
 	f.patience.register(cmd)
 	must(cmd.MarkFlagDirname("to"))
 	must(cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"wasm", "process"}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("constraint", c.completeConstraint))
+	must(cmd.RegisterFlagCompletionFunc("constraint", c.completeConstraint()))
+	must(cmd.RegisterFlagCompletionFunc("emergency", c.completeLevels()))
+	must(cmd.RegisterFlagCompletionFunc("after", c.completeJobs(anyState)))
+	must(cmd.RegisterFlagCompletionFunc("preempt", cobra.FixedCompletions([]string{string(job.Suspend), string(job.Requeue), string(job.Never)}, noFiles)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		ctx, stop := c.interruptible(ctx)
 		defer stop()
@@ -77,27 +80,6 @@ func runArgs(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("unexpected argument %q: the arguments of the job stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
 	}
 	return nil
-}
-
-// completeConstraint offers name=BROKER for every live broker.
-func (c *cli) completeConstraint(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	client, ok := c.completer(cmd)
-	if !ok {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
-	defer cancel()
-	l, err := client.Members(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var out []string
-	for _, m := range l.Members {
-		if m.Actor != "" && m.Status == "alive" {
-			out = append(out, "name="+m.Name)
-		}
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // runJob is the life of one `ucp run`.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -87,6 +88,9 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	list("stopped jobs", &s.Stopped, api.ListOptions{States: unfinishedStates(), Paused: true})
 	list("failed jobs", &s.Failed, api.ListOptions{States: []job.State{job.StateFailed, job.StateExpired}, Since: s.AsOf.Add(-time.Hour)})
 	ask("members", func() (err error) { s.Gone, err = goneFrom(client.Members(ctx)); return err })
+	if slices.ContainsFunc(s.Emergencies, func(e api.Emergency) bool { return !e.InScope }) {
+		ask("where emergencies are in force", func() error { return s.addReach(ctx, client) })
+	}
 	var rows map[string]json.RawMessage
 	ask("room", func() (err error) { rows, err = client.Metadata(ctx); return err })
 	work.Wait()
@@ -111,6 +115,19 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	work.Wait()
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// addReach asks where the emergencies are in force.
+func (s *screen) addReach(ctx context.Context, client *api.Client) error {
+	l, err := client.Emergencies(ctx)
+	for i := range s.Emergencies {
+		for _, e := range l.Emergencies {
+			if e.ID == s.Emergencies[i].ID && e.Active {
+				s.Emergencies[i] = e
+			}
+		}
+	}
+	return err
 }
 
 // goneFrom lists the brokers that take part and do not answer.
@@ -190,6 +207,9 @@ func (s *screen) print(w io.Writer, columns int, colour bool) error {
 func (s *screen) panels() []panel {
 	out := []panel{s.emergencyPanel(), s.trustPanel(), s.urgentPanel()}
 	out = append(out, s.gonePanel(), s.stoppedPanel(), s.failedPanel(), s.roomPanel())
+	if lines := s.sandboxLines(); lines != nil {
+		out = append(out, panel{title: "Sandbox", lines: lines})
+	}
 	out = append(out, panel{title: "As of", lines: []string{fmt.Sprintf("%s, as %s sees it; `ucp status --full` shows more of that broker", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"), s.Name)}})
 	for i := range out {
 		for k := range out[i].lines {
@@ -207,10 +227,19 @@ func (s *screen) emergencyPanel() panel {
 		if len(e.Scope) > 0 {
 			where = "where " + strings.Join(e.Scope, " and ")
 		}
-		if !e.InScope {
-			where += " (not at " + s.Name + ")"
+		switch {
+		case emergencyState(&e) == nowhere:
+			where += ", " + nowhere
+			if e.Unmet != "" {
+				where += ": " + e.Unmet
+			}
+			where += ";"
+		case !e.InScope:
+			where += " (not at " + s.Name + "),"
+		default:
+			where += ","
 		}
-		text := fmt.Sprintf("%s: %s %s, until %s (%s left)", e.ID, strings.ToUpper(e.Level), where, shortTime(e.Until, e.AsOf), humanDuration(max(e.Until.Time().Sub(e.AsOf), 0).Truncate(time.Second)))
+		text := fmt.Sprintf("%s: %s %s until %s (%s left)", e.ID, strings.ToUpper(e.Level), where, shortTime(e.Until, e.AsOf), humanDuration(max(e.Until.Time().Sub(e.AsOf), 0).Truncate(time.Second)))
 		if e.Message != "" {
 			text += ": " + e.Message
 		}
@@ -468,7 +497,49 @@ func (s *screen) roomPanel() panel {
 	}
 	runs := s.InAll[string(job.StateRunning)] + s.InAll[string(job.StateLoading)]
 	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
-	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", jobsRun(runs), waits)}, alarm: free.CPU <= 0}
+	counts := jobsRun(runs)
+	if unsure := s.unsure(); unsure > 0 {
+		counts = fmt.Sprintf("%s, %d may still run at brokers that are gone", jobsRun(max(runs-unsure, 0)), unsure)
+	}
+	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", counts, waits)}, alarm: free.CPU <= 0}
+}
+
+// unsure counts the jobs that ran at brokers which are gone, and of which nobody here knows whether they still do.
+func (s *screen) unsure() (n int) {
+	for _, g := range s.Gone {
+		if g.Jobs == nil {
+			continue
+		}
+		for _, j := range g.Jobs.Jobs {
+			if j.Executor == g.Name && (j.State == job.StateRunning || j.State == job.StateLoading) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// sandboxLines say which walls around native jobs are missing at the broker that answers, where it runs such jobs.
+func (s *screen) sandboxLines() (lines []string) {
+	x := s.Sandbox
+	if x == nil || len(x.Missing) == 0 {
+		return nil
+	}
+	by := map[string][]string{} // walls by why they are missing
+	for _, wall := range slices.Sorted(maps.Keys(x.Missing)) {
+		by[x.Missing[wall]] = append(by[x.Missing[wall]], wall)
+	}
+	if by[executor.NotAllowed] != nil {
+		return nil
+	}
+	for _, why := range slices.Sorted(maps.Keys(by)) {
+		walls := strings.Join(by[why], ", ")
+		if len(x.Holds) == 0 && len(by) == 1 {
+			walls = "all of it"
+		}
+		lines = append(lines, fmt.Sprintf("around native jobs at %s is MISSING %s: %s", s.Name, walls, why))
+	}
+	return lines
 }
 
 // cores writes millicores as cores.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -168,4 +169,48 @@ func TestAloneWithoutABroker(t *testing.T) {
 	require.Contains(t, got.out, "Available Commands:")
 	require.Contains(t, got.errOut, "no broker answers at 127.0.0.1:1;")
 	require.Equal(t, exitError, newShell(t).run("status", "--addr", "127.0.0.1:1").code)
+}
+
+// An emergency that nobody obeys does not look as if somebody did: on the screen, in lists, and where it is shown alone.
+func TestInForceNowhere(t *testing.T) {
+	b, s := newFakeBroker(t)
+	e := api.Emergency{ID: "flood-1", Type: "flood", Level: "critical", DeclaredAt: clock.At(asOf), Scope: []string{"distrct=7"}, Until: clock.At(asOf.Add(time.Hour)), Active: true, AsOf: asOf}
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, Emergencies: []api.Emergency{e}}
+	require.Contains(t, s.run().out, "flood-1: CRITICAL where distrct=7 (not at a), until 16:04:05", "an older broker does not say more")
+	e.OfBrokers, e.Unmet = 3, `no broker has a label that meets "distrct=7"; did you mean "district=7"?`
+	b.emergencies = api.EmergencyList{Emergencies: []api.Emergency{e}, AsOf: asOf}
+	require.Contains(t, strings.Join(strings.Fields(s.run().out), " "),
+		`flood-1: CRITICAL where distrct=7, in force NOWHERE: no broker has a label that meets "distrct=7"; did you mean "district=7"?; until 16:04:05 (1h0m left)`)
+	require.Regexp(t, `flood-1 +critical +in force NOWHERE +distrct=7`, s.run("emergency", "list").out)
+	e.Brokers = []api.EmergencyAt{{Broker: "b", Strategy: "emergency"}}
+	b.emergencies.Emergencies[0] = e
+	require.Regexp(t, `flood-1 +critical +active elsewhere`, s.run("emergency", "list").out)
+	require.Contains(t, s.run().out, "flood-1: CRITICAL where distrct=7 (not at a), until 16:04:05")
+}
+
+// Jobs that ran at brokers which are gone do not count as running.
+func TestScreenCountsWhatMayRun(t *testing.T) {
+	b, s := newFakeBroker(t)
+	since := asOf.Add(-time.Minute)
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, TotalPeers: 1, UnhealthyPeers: 1, PeerBrokers: map[string]api.Peer{"b": {}}}
+	b.metadata = offering("a", 4000, 4000)
+	b.members.Members = []api.Member{{Name: "a", Roll: "open", Status: "alive"}, {Name: "b", Roll: "open", Status: "failed", Away: true, AwaySince: &since}}
+	require.Contains(t, s.run().out, " 2 jobs run, 1 wait\n")
+	threeJobs(b)
+	b.jobs["j3"].State, b.jobs["j3"].Executor, b.jobs["j3"].Silent = job.StateRunning, "b", true
+	require.Contains(t, s.run().out, " 1 job runs, 1 may still run at brokers that are gone, 1 wait\n")
+}
+
+// Walls that are missing around native jobs stand on the screen; where none are run, none is missing.
+func TestScreenShowsMissingWalls(t *testing.T) {
+	b, s := newFakeBroker(t)
+	for want, x := range map[string]*api.Sandbox{
+		"":        {Missing: map[string]string{"users": executor.NotAllowed, "cgroups": executor.NotAllowed}},
+		"cgroups": {Holds: []string{"users"}, Missing: map[string]string{"cgroups": "this broker may not make control groups"}},
+		"all of it: switched off by --no-sandbox": {Missing: map[string]string{"users": "switched off by --no-sandbox", "cgroups": "switched off by --no-sandbox"}},
+	} {
+		b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, Sandbox: x}
+		got := strings.Join(strings.Fields(s.run().out), " ")
+		require.Equal(t, want != "", strings.Contains(got, "Sandbox around native jobs at a is MISSING "+want), got)
+	}
 }

@@ -24,14 +24,18 @@ type selection struct {
 const selectHelp = `Name the jobs by their IDs, or choose them by --state, --label, --name, --broker and
 --emergency; all that are given must hold.`
 
-func (s *selection) register(cmd *cobra.Command) {
+// selectBy gives a verb the flags of a selection.
+func (c *cli) selectBy(cmd *cobra.Command, s *selection) {
 	f := cmd.Flags()
 	f.StringSliceVar(&s.states, "state", nil, "jobs in this `STATE`, or one of several, with commas between them: "+stateNames())
 	f.StringArrayVar(&s.labels, "label", nil, "jobs whose labels meet `CONDITION`: k=v, k!=v, \"k in (a,b)\" or k; repeatable, all must hold")
 	f.StringVar(&s.name, "name", "", "jobs with this `NAME`; with a final *, whose name begins so")
 	f.StringVar(&s.broker, "broker", "", "jobs placed at the broker `NAME`, or with an attempt there")
 	f.StringVar(&s.emergency, "emergency", "", "jobs that name the emergency `ID` or type, have their level of it, or made room because of it")
-	must(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("state", completeList(strings.Split(stateNames(), ", "))))
+	must(cmd.RegisterFlagCompletionFunc("name", c.completeNames()))
+	must(cmd.RegisterFlagCompletionFunc("broker", c.completeMembers(func(*api.Member) bool { return true })))
+	must(cmd.RegisterFlagCompletionFunc("emergency", c.completeLevels()))
 }
 
 // given reports whether anything is chosen.
@@ -67,7 +71,7 @@ func (s *selection) chosen(ctx context.Context, client *api.Client, states []job
 	}
 	l, err := listJobs(ctx, client, o, 0)
 	if err == nil && len(l.Jobs) == 0 {
-		err = errors.New("no job meets that; nothing is done" + s.meant(ctx, client))
+		err = errors.New("no job matches; nothing is done" + s.meant(ctx, client))
 	}
 	return l.Jobs, err
 }

@@ -118,7 +118,7 @@ func threeJobs(b *fakeBroker) {
 func TestJobList(t *testing.T) {
 	b, s := newFakeBroker(t)
 	require.Equal(t, ran{0, "no jobs\n", ""}, s.run("job", "list"))
-	require.Equal(t, ran{0, "no job meets that\n", ""}, s.run("job", "list", "--state", "running"))
+	require.Equal(t, ran{0, "no job matches\n", ""}, s.run("job", "list", "--state", "running"))
 	require.JSONEq(t, `{"jobs":[],"next":"","as_of":"2026-01-31T15:04:05Z"}`, s.run("job", "list", "-o", "json").out)
 	threeJobs(b)
 	b.jobs["j2"].Short = "j2s"
@@ -164,7 +164,7 @@ func TestVerbsTakeSelections(t *testing.T) {
 		require.Contains(t, s.run("job", verb).errOut, "needs a job ID, or a choice such as --label k=v;", verb)
 		require.Equal(t, "ucp: `ucp job "+verb+"` needs a job ID, and what is given is empty; see `ucp job "+verb+" --help`\n", s.run("job", verb, "").errOut)
 		require.Contains(t, s.run("job", verb, "x", "--name", "y").errOut, "give one or the other", verb)
-		require.Equal(t, ran{exitError, "", "ucp: no job meets that; nothing is done\n"}, s.run("job", verb, "--name", "y"))
+		require.Equal(t, ran{exitError, "", "ucp: no job matches; nothing is done\n"}, s.run("job", verb, "--name", "y"))
 	}
 	for _, verb := range []string{"get", "logs"} {
 		require.Contains(t, s.run("job", verb, "").errOut, "what is given is empty", verb)
@@ -173,7 +173,7 @@ func TestVerbsTakeSelections(t *testing.T) {
 	require.Equal(t, ran{exitError, "j3  cancelled\n", "ucp: 1 of 2 jobs are not cancelled; the first: job j1: job j1 has already ended: succeeded\n"}, s.run("job", "cancel", "j3", "j1"))
 	b.jobs["j3"].State = job.StateQueued
 	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
-	require.Equal(t, ran{exitError, "", "ucp: no job meets that; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
+	require.Equal(t, ran{exitError, "", "ucp: no job matches; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
 	require.Equal(t, ran{exitError, "j1  succeeded\nj2  failed\n", "ucp: 1 of 2 jobs have not succeeded\n"}, s.run("job", "wait", "j1", "j2"))
 	require.Equal(t, ran{exitError, "j2  failed\n", "ucp: 1 of 1 jobs have not succeeded\n"}, s.run("job", "wait", "--name", "pumps.wasm"))
 	b.leaves(b.jobs["j1"], "stdout", "log")
@@ -275,6 +275,10 @@ func TestJobLogs(t *testing.T) {
 	require.Equal(t, ran{0, "out\x00", ""}, s.run("job", "logs", "j1", "--stdout"))
 	require.Equal(t, ran{0, "", "err"}, s.run("job", "logs", "j1", "--stderr"))
 	require.Equal(t, ran{exitError, "", "ucp: job j3 is pending; its output is there when it has ended\n"}, s.run("job", "logs", "j3"))
+	require.JSONEq(t, `{"id":"j1","encoding":"utf-8","stdout":"out\u0000","stderr":"err"}`, s.run("job", "logs", "j1", "-o", "json").out)
+	require.JSONEq(t, `{"id":"j1","encoding":"utf-8","stderr":"err"}`, s.run("job", "logs", "j1", "--stderr", "-o", "json").out)
+	b.leaves(b.jobs["j1"], "stdout", "\xff")
+	require.JSONEq(t, `{"id":"j1","encoding":"base64","stdout":"/w==","stderr":"ZXJy"}`, s.run("job", "logs", "j1", "-o", "json").out)
 }
 
 func TestJobCancel(t *testing.T) {
@@ -341,6 +345,18 @@ func TestCompletion(t *testing.T) {
 	require.Contains(t, s.run("__complete", "run", "--constraint", "").out, "name=a\n:")
 	require.Contains(t, s.run("__complete", "members", "-o", "").out, "table\njson\n")
 	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j3")
+	require.Contains(t, s.run("__complete", "job", "result", "j1", "").out, "j2\tfailed\n:", "a verb that takes several is offered the others")
+	require.Contains(t, s.run("__complete", "run", "--after", "").out, "j3\tpending\nj2\tfailed\n")
+	require.Contains(t, s.run("__complete", "job", "list", "--broker", "").out, "a\talive\nb\tfailed\n:")
+	require.Contains(t, s.run("__complete", "job", "list", "--state", "running,").out, "running,pending\n")
+	require.NotContains(t, s.run("__complete", "job", "list", "--state", "running,").out, "running,running\n")
+	require.Contains(t, s.run("__complete", "job", "list", "--name", "").out, "pumps.wasm\n:")
+	require.Contains(t, s.run("__complete", "events", "--kinds", "job,m").out, "job,member\n")
+	b.emergencies.Emergencies = []api.Emergency{{ID: "flood-1", Type: "flood", Level: "high", Active: true, InScope: true}}
+	require.Contains(t, s.run("__complete", "run", "--emergency", "").out, "flood-1\thigh, ACTIVE\nflood\nnone\nlow\n")
+	require.Contains(t, s.run("__complete", "emergency", "declare", "--type", "").out, "flood\n:")
+	require.Contains(t, s.run("__complete", "run", "--exclusive", "").out, ":4\n", "no files where none is meant")
+	require.Contains(t, s.run("__complete", "run", "--stdin", "").out, ":0\n", "files where one is")
 	s.env["UCP_ADDR"] = "127.0.0.1:1"
 	require.Contains(t, s.run("__complete", "job", "get", "").out, ":1\n", "no broker, no names, no harm")
 }

@@ -4,7 +4,6 @@
 package lan
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/test/process"
 	"github.com/urban-compute/ucp/test/rig"
 )
 
@@ -46,10 +45,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		ucpBinary = filepath.Join(dir, "ucp")
-		build := exec.Command("go", "build", "-o", ucpBinary, "github.com/urban-compute/ucp/cmd/ucp")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building ucp: %v\n%s", err, out)
+		if err := process.Build(ucpBinary, "github.com/urban-compute/ucp/cmd/ucp"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
@@ -57,7 +54,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a loaded machine may take for what takes seconds.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // network makes n machines on one bridge, 10.77.0.11 and up; ip runs `ip` with a line that names machine i as b0, b1...
 func network(t *testing.T, n int) (ip func(line string, args ...any)) {
@@ -78,14 +75,10 @@ func network(t *testing.T, n int) (ip func(line string, args ...any)) {
 
 // broker is a real broker on a machine of the network.
 type broker struct {
+	*process.Agent
 	t       *testing.T
 	machine int
 	name    string
-	cmd     *exec.Cmd
-	done    chan struct{}
-
-	mu  sync.Mutex
-	log strings.Builder
 }
 
 // start starts a broker on machine i, and does not wait for anything.
@@ -97,44 +90,12 @@ func start(t *testing.T, machine int, dir string, args ...string) *broker {
 // launch starts a broker by a command that is given its command line.
 func launch(t *testing.T, machine int, by []string, dir string, args ...string) *broker {
 	t.Helper()
-	b := &broker{t: t, machine: machine, name: fmt.Sprintf("van-%d", machine), done: make(chan struct{})}
-	b.cmd = exec.Command("ip", slices.Concat([]string{"netns", "exec", fmt.Sprintf("b%d", machine)}, by, []string{ucpBinary, "agent", "--name", b.name,
+	b := &broker{t: t, machine: machine, name: fmt.Sprintf("van-%d", machine)}
+	cmd := exec.Command("ip", slices.Concat([]string{"netns", "exec", fmt.Sprintf("b%d", machine)}, by, []string{ucpBinary, "agent", "--name", b.name,
 		"--data-dir", dir, "--rpc-addr", "-", "--insecure", "--cpu", "1.0", "--memory", "256MiB", "--log-format", "json"}, args)...)
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := b.cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, b.cmd.Start())
-	go func() {
-		defer close(b.done)
-		for lines := bufio.NewReader(stderr); ; {
-			line, err := lines.ReadString('\n')
-			b.mu.Lock()
-			b.log.WriteString(line)
-			b.mu.Unlock()
-			if err != nil {
-				_ = b.cmd.Wait() // how it ended is read from ProcessState
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		b.kill()
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", b.name, b.said())
-		}
-	})
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	b.Agent = process.Start(t, b.name, cmd)
 	return b
-}
-
-func (b *broker) said() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.log.String()
-}
-
-func (b *broker) kill() {
-	_ = b.cmd.Process.Kill() // fails when it has ended
-	<-b.done
 }
 
 // members asks the broker on its own machine, where it listens on all addresses, or at one.
@@ -188,7 +149,7 @@ func TestOneListForAll(t *testing.T) {
 		all = append(all, start(t, i, t.TempDir(), "--bind", fmt.Sprintf("10.77.0.%d:7946", 11+i), "--http-addr", "0.0.0.0:8000",
 			"--retry-join", "10.77.0.100", "--retry-join", "exec:printf '10.77.0.101\n10.77.0.11\n10.77.0.12\n10.77.0.13\n'"))
 		if i == 0 {
-			require.Eventually(t, func() bool { return strings.Contains(all[0].said(), "nobody else answers yet") }, patience, 100*time.Millisecond)
+			require.Eventually(t, func() bool { return strings.Contains(all[0].Said(), "nobody else answers yet") }, patience, 100*time.Millisecond)
 		}
 	}
 	for i, a := range all {
@@ -199,8 +160,8 @@ func TestOneListForAll(t *testing.T) {
 		}
 	}
 	for _, b := range all {
-		require.NotContains(t, b.said(), "two nodes claim one name")
-		require.NotContains(t, b.said(), "Got ping for unexpected node")
+		require.NotContains(t, b.Said(), "two nodes claim one name")
+		require.NotContains(t, b.Said(), "Got ping for unexpected node")
 	}
 }
 
@@ -215,15 +176,15 @@ func TestAddressThatChanges(t *testing.T) {
 	}
 	all[0].sees(all[1], "10.77.0.12")
 	all[2].sees(all[1], "10.77.0.12")
-	pid := all[1].cmd.Process.Pid
+	pid := all[1].Cmd.Process.Pid
 
 	ip("-n b1 addr flush dev eth0")
 	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
 	t.Log("while it runs:", all[0].sees(all[1], "10.77.0.112"), all[2].sees(all[1], "10.77.0.112"))
 	all[1].sees(all[2], "10.77.0.13")
-	require.Equal(t, pid, all[1].cmd.Process.Pid)
+	require.Equal(t, pid, all[1].Cmd.Process.Pid)
 
-	all[1].kill()
+	all[1].Kill()
 	ip("-n b1 addr flush dev eth0")
 	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
 	all[1] = start(t, 1, dirs[1], "--bind", everywhere, "--retry-join", "10.77.0.11")
@@ -251,15 +212,15 @@ func TestNameThatMoves(t *testing.T) {
 		}, patience, 100*time.Millisecond, host)
 	}
 	known("10.77.0.12")
-	require.Contains(t, b.said(), "can't be looked up")
+	require.Contains(t, b.Said(), "can't be looked up")
 	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
 	names("10.77.0.112 van-1.example\n")
 	known("10.77.0.112")
 	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
 	names("10.77.0.113 van-1.example\n")
 	known("10.77.0.113")
-	require.Equal(t, 1, strings.Count(b.said(), "can't be looked up"))
-	require.Equal(t, 1, strings.Count(b.said(), "can be looked up again"))
+	require.Equal(t, 1, strings.Count(b.Said(), "can't be looked up"))
+	require.Equal(t, 1, strings.Count(b.Said(), "can be looked up again"))
 }
 
 // A broker that is to listen at one address says so when its machine loses it, and is back within seconds when it has it again.
@@ -278,12 +239,32 @@ func TestBoundAddressThatGoes(t *testing.T) {
 		}, patience, 100*time.Millisecond, want)
 	}
 	says("its machine has lost the address of --bind 10.77.0.12")
-	require.Contains(t, b.said(), `"has":["10.77.0.112"]`)
+	require.Contains(t, b.Said(), `"has":["10.77.0.112"]`)
 	ip("-n b1 addr add 10.77.0.12/24 dev eth0")
 	says("yes: you see all 2 brokers")
 	a.sees(b, "10.77.0.12")
-	require.Eventually(t, func() bool { return strings.Count(b.said(), "has the address again") == 1 }, patience, 100*time.Millisecond)
-	require.Equal(t, 1, strings.Count(b.said(), "has lost the address"))
+	require.Eventually(t, func() bool { return strings.Count(b.Said(), "has the address again") == 1 }, patience, 100*time.Millisecond)
+	require.Equal(t, 1, strings.Count(b.Said(), "has lost the address"))
+}
+
+// A broker that listens on IPv4 only, on a network of IPv6, does not tell others to look for it at themselves; it says what to do.
+func TestIPv4OnlyAmongIPv6(t *testing.T) {
+	ip := network(t, 2)
+	for i := range 2 {
+		ip("-n b%d addr flush dev eth0", i)
+		ip("-n b%d addr add fd00:77::%d/64 dev eth0 nodad", i, 1+i)
+	}
+	a := start(t, 0, t.TempDir(), "--bind", "[::]:7946")
+	require.Eventually(t, func() bool { return a.members("127.0.0.1:8000") != nil }, patience, 100*time.Millisecond)
+	b := start(t, 1, t.TempDir(), "--bind", everywhere, "--retry-join", "[fd00:77::1]:7946")
+	require.Eventually(t, func() bool { return strings.Contains(b.Said(), "start the broker with --bind [::]:7946") }, patience, 100*time.Millisecond)
+	require.Len(t, a.members("127.0.0.1:8000"), 1, "it has not been told of an address that is its own")
+	b.Kill()
+	b = start(t, 1, t.TempDir(), "--bind", "[::]:7946", "--retry-join", "[fd00:77::1]:7946")
+	require.Eventually(t, func() bool {
+		m := a.members("127.0.0.1:8000")[b.name]
+		return m.Status == "alive" && m.HTTPAddr == "[fd00:77::2]:8000"
+	}, patience, 100*time.Millisecond)
 }
 
 // Two machines and a cable: nobody gives them addresses, nobody types any. Brokers that started before they had one find
@@ -326,16 +307,16 @@ func TestHealthIsWhetherMessagesPass(t *testing.T) {
 	rule("-A")
 	health("silent for ")
 	require.Equal(t, "alive", a.members("127.0.0.1:8000")[b.name].Status, "gossip passes")
-	require.Eventually(t, func() bool { return strings.Count(a.said(), `"msg":"peer","name":"van-1"`) == 1 }, patience, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(a.Said(), `"msg":"peer","name":"van-1"`) == 1 }, patience, 100*time.Millisecond)
 	rule("-D")
 	health("healthy")
-	require.Eventually(t, func() bool { return strings.Count(a.said(), `"msg":"peer","name":"van-1"`) == 2 }, patience, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(a.Said(), `"msg":"peer","name":"van-1"`) == 2 }, patience, 100*time.Millisecond)
 
-	b.kill()
+	b.Kill()
 	other := start(t, 1, t.TempDir(), "--bind", everywhere, "--name", "thief")
 	health("at its address thief answers")
 	out, err := exec.Command("ip", "netns", "exec", "b0", ucpBinary, "cluster", "verify", "--wait", "1s").CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "van-1", "%s", out)
-	other.kill()
+	other.Kill()
 }

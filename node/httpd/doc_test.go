@@ -2,8 +2,6 @@ package httpd
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"os"
 	"path/filepath"
@@ -19,12 +17,10 @@ import (
 // docs/api.md lists exactly the routes that there are, every parameter that a handler reads, and every code of an error with
 // its status.
 func TestAPIDoc(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
-	require.NoError(t, err)
-	doc := string(b)
+	doc := apiDoc(t)
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:GET|PUT|POST|DELETE) [^`]+)` \\|").FindAllStringSubmatch(doc, -1) {
-		listed = append(listed, m[1])
+	for _, r := range docRoutes(t) {
+		listed = append(listed, r.pattern)
 	}
 	routes := slices.Sorted(maps.Keys((&Server{}).routes()))
 	require.ElementsMatch(t, append(routes, "GET /metrics"), listed)
@@ -47,14 +43,7 @@ func TestAPIDoc(t *testing.T) {
 
 // parametersRead lists the parameters of the query that this package reads.
 func parametersRead(t *testing.T) (names []string) {
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		require.NoError(t, err)
+	for _, f := range packageFiles(t) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
 			if !ok || len(call.Args) == 0 {
@@ -83,15 +72,4 @@ func parametersRead(t *testing.T) (names []string) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// selector is the last name of an expression.
-func selector(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.Ident:
-		return e.Name
-	case *ast.SelectorExpr:
-		return e.Sel.Name
-	}
-	return ""
 }

@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"cmp"
 	"net/http"
 	"time"
 
@@ -57,7 +56,7 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 	}
 	d, ok := a.(*broker.Declared)
 	if no, unknown := a.(*broker.NoSuchEmergency); unknown {
-		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; with its whole ID, ?unknown=1 (--unknown) clears it wherever it is known", no.ID, cmp.Or(meant(no.Nearest), ", and none is nearly called so"))
+		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; to clear one that this broker has not heard of, give its whole ID and --unknown (?unknown=1)", no.ID, meant(no.Nearest))
 	} else if !ok {
 		return refusal(a)
 	}

@@ -90,9 +90,6 @@ func (h *hub) tell(from string, notes []broker.Note) {
 	}
 }
 
-// eventKinds are what ?kinds= can name.
-var eventKinds = []string{"emergency", "preemption", "job", "member", "strategy"}
-
 // handleEvents streams what happens, as server-sent events, until the client goes or this
 // broker leaves. Without ?kinds= all but the states of jobs: there may be thousands a second.
 func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
@@ -100,8 +97,8 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	if s := r.URL.Query().Get("kinds"); s != "" {
 		kinds = strings.Split(s, ",")
 		for _, k := range kinds {
-			if !slices.Contains(eventKinds, k) {
-				return fail(http.StatusBadRequest, api.CodeBadRequest, "kind of event %.40q: %s", k, label.OneOf(k, eventKinds))
+			if !slices.Contains(api.EventKinds, k) {
+				return fail(http.StatusBadRequest, api.CodeBadRequest, "kind of event %.40q: %s", k, label.OneOf(k, api.EventKinds))
 			}
 		}
 	}

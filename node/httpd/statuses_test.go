@@ -3,12 +3,8 @@ package httpd
 import (
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,14 +34,7 @@ type handlerCode struct {
 
 func readHandlers(t *testing.T) handlerCode {
 	c := handlerCode{map[string][]string{}, map[string][]string{}, map[string]string{}}
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		require.NoError(t, err)
+	for _, f := range packageFiles(t) {
 		for _, d := range f.Decls {
 			fun, ok := d.(*ast.FuncDecl)
 			if !ok || fun.Body == nil {
@@ -115,8 +104,6 @@ var ofOthers = map[string][]int{
 // For each route docs/api.md lists the statuses that its handler names, beside those that any route may have; and no other
 // than those that the code behind it can name.
 func TestAPIDocStatuses(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
-	require.NoError(t, err)
 	numbers := func(text string) (out []int) {
 		for _, m := range regexp.MustCompile(`\b[1-5]\d\d\b`).FindAllString(text, -1) {
 			n, err := strconv.Atoi(m)
@@ -125,7 +112,7 @@ func TestAPIDocStatuses(t *testing.T) {
 		}
 		return out
 	}
-	anyRoute := regexp.MustCompile(`(?m)^Statuses that any route may have: .*$`).FindString(string(b))
+	anyRoute := regexp.MustCompile(`(?m)^Statuses that any route may have: .*$`).FindString(apiDoc(t))
 	require.NotEmpty(t, anyRoute)
 	generic := numbers(anyRoute)
 	code := readHandlers(t)
@@ -133,9 +120,9 @@ func TestAPIDocStatuses(t *testing.T) {
 	var last []int
 	var wrong []string
 	seen := 0
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^`]+)` \\| ([^|]*)\\| ([^|]*) \\|").FindAllStringSubmatch(string(b), -1) {
-		pattern, told := m[1], numbers(m[3])
-		if strings.Contains(m[3], "the same") {
+	for _, row := range docRoutes(t) {
+		pattern, told := row.pattern, numbers(row.statuses)
+		if strings.Contains(row.statuses, "the same") {
 			told = last
 		}
 		last = told
