@@ -70,6 +70,11 @@ func (c *Client) Debug(ctx context.Context, profiles bool) (io.ReadCloser, error
 	return c.stream(ctx, call{method: http.MethodGet, path: []string{"broker", "debug"}, query: q})
 }
 
+// Audit returns a copy of the broker's audit log, as package audit reads it; the caller closes it. A copy that was cut short ends in an error.
+func (c *Client) Audit(ctx context.Context) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "audit"}})
+}
+
 // Coordination tells how the broker and its peers are.
 func (c *Client) Coordination(ctx context.Context) (Coordination, error) {
 	var s Coordination

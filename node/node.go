@@ -54,6 +54,7 @@ type Node struct {
 	broadcasts *broadcasts
 	executions *executions
 	prober     *prober
+	audits     *audits
 }
 
 // New opens the store, mints the actor (rule I1), reads what was stored, and
@@ -87,10 +88,13 @@ func New(cfg Config) (n *Node, err error) {
 	if err := n.openCore(); err != nil {
 		return n, err
 	}
+	if n.audits, err = openAudits(n.store, n.name, &cfg, n.log); err != nil {
+		return n, err
+	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
-		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory+cfg.ModuleMemory > have {
 		n.log.Warn("this broker may use more memory for jobs and modules than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory+cfg.ModuleMemory, "of", have)
@@ -133,7 +137,7 @@ func (n *Node) compose() {
 		asked: make(chan struct{}), moved: make(chan struct{}, 1), settle: n.settle,
 	}
 	n.members.names.Store(&n.cfg.RetryJoin)
-	n.peers.brokers = n.members.brokers
+	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
 func (n *Node) openStore() error {
@@ -228,6 +232,7 @@ func (n *Node) Run(ctx context.Context) error {
 		"http", n.listener.Addr().String(), "actor", string(n.starts.actor()), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
 	n.life.run("http", n.serve)
+	n.life.run("audit log", n.audits.run)
 	n.life.run("members", n.members.watch)
 	n.life.run("rejoin", n.members.rejoin)
 	n.life.run("pressure", n.measurePressure)

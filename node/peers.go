@@ -47,6 +47,7 @@ type peers struct {
 	engine  *engine
 	blobs   *blobs
 	metrics *httpd.Metrics
+	audits  *audits
 	ctx     context.Context // ends with the node
 	brokers func() []membership.Member
 	log     *slog.Logger
@@ -242,10 +243,12 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
+	p.audits.Show(req.Header, s.To)
 	resp, err := p.do(req, s.To, s.Actor)
 	if err != nil {
 		return wire.Reply{}, err
 	}
+	p.audits.See(resp.Header, s.To)
 	defer resp.Body.Close()
 	b, err := p.zip.Unpack(resp.Body, resp.Header)
 	if err != nil {

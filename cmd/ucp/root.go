@@ -58,10 +58,10 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Alone it shows how things are, like "ucp status". Every verb but "agent", "config" and
-"keygen" talks to one broker. Any one will do, since each can answer for every job: the one
-at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may name several, with
-commas between them: the first that answers is asked.
+Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen"
+and what "audit" does with copies talks to one broker. Any one will do, since each can answer
+for every job: the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may
+name several, with commas between them: the first that answers is asked.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
 "job wait" end with the job's own exit code, 128+n for signal n; with 124 and the
@@ -102,7 +102,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
-		c.agentCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
+		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)

@@ -41,6 +41,10 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "strategy: %v", err)
 	}
+	o := orderOf(r)
+	if o.which = string(s); in.Cluster {
+		o.detail = "of all brokers"
+	}
 	set, err := ask[*broker.StrategySet](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.SetStrategy{Token: t, Strategy: s, Cluster: in.Cluster}
 	})

@@ -51,6 +51,7 @@ func (srv *Server) handleSetLogLevel(w http.ResponseWriter, r *http.Request) err
 	if srv.cfg.LogLevel == nil {
 		return srv.handleLogLevel(w, r)
 	}
+	orderOf(r).which = in.Level
 	was := srv.cfg.LogLevel.Level()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.Level)); err != nil {

@@ -23,7 +23,7 @@ func (srv *Server) handleDrain(w http.ResponseWriter, r *http.Request) error {
 		if err != nil || d <= 0 || d > maxDrainDeadline || in.Resume {
 			return fail(http.StatusBadRequest, api.CodeBadRequest, "?deadline=%.40s: write a duration such as 10m, at most %v, and only to drain", s, maxDrainDeadline)
 		}
-		in.Deadline = d
+		in.Deadline, orderOf(r).detail = d, "within "+d.String()
 	}
 	done, err := ask[*broker.MemberDrained](r.Context(), srv, func(t broker.Token) broker.Input { in.Token = t; return in })
 	if err != nil {

@@ -60,6 +60,9 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 	} else if !ok {
 		return refusal(a)
 	}
+	t := d.View.Record.Terms
+	o := orderOf(r)
+	o.which, o.detail = string(d.View.Record.ID), job.LevelName(t.Level)+" "+t.Type
 	status := http.StatusOK
 	if d.Created && r.Method == http.MethodPost {
 		status = http.StatusCreated

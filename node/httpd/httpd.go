@@ -7,6 +7,7 @@
 //   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - debug.go: bundles of what helps to understand a broker; the level of its log
+//   - orders.go: what of all this the audit log has
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
@@ -58,6 +59,7 @@ type Config struct {
 
 	LogLevel  *slog.LevelVar    // of Logger; nil: it has none
 	RecentLog func() []byte     // the last lines of the log, without what nobody else may see; may be nil
+	Audit     AuditLog          // nil: it keeps none
 	Settings  map[string]string // with which the broker was started, for people, without secrets
 }
 

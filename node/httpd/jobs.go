@@ -57,6 +57,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.URL.RawQuery != "" && r.URL.Query().Get("dry_run") != "" {
+		orderOf(r).none = true
 		return srv.dryRun(w, r, spec, past)
 	}
 	if err := srv.checkBlobs(r.Context(), &spec); err != nil {
@@ -64,7 +65,8 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), max(srv.cfg.AckTimeout, timeout)+srv.cfg.PeerTimeout)
 	defer cancel()
-	digest := spec.Digest()
+	o, digest := orderOf(r), spec.Digest()
+	o.which, o.detail = string(id), spec.Name
 	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
 		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
 	})
@@ -243,6 +245,7 @@ func (srv *Server) handleCancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	orderOf(r).which = string(c.Job.Record.ID)
 	if s := c.Job.Record.State(); !c.Wrote && s != job.StateCancelled {
 		return fail(http.StatusConflict, api.CodeConflict, "job %s has already ended: %s", c.Job.Record.ID, s)
 	}

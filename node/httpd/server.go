@@ -51,6 +51,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /broker/debug":                   srv.handleDebug,
 		"GET /v1/log-level":                   srv.handleLogLevel,
 		"PUT /v1/log-level":                   srv.handleSetLogLevel,
+		"GET /v1/audit":                       srv.handleAudit,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
@@ -60,7 +61,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 func (srv *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range srv.routes() {
-		mux.HandleFunc(pattern, srv.wrap(h))
+		mux.HandleFunc(pattern, srv.wrap(srv.noted(orders[pattern], h)))
 	}
 	mux.Handle("GET /metrics", srv.metrics.handler())
 	mux.HandleFunc("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
@@ -266,6 +267,7 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.host.Heard(m.From)
+	srv.show(w, r, m.From)
 	body := wire.Encode(&reply.Reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
 		body = srv.compression.Pack(body, w.Header())

@@ -1,0 +1,121 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/audit"
+)
+
+// orders are the routes that change something for others, by pattern, and what the audit log calls them. A route that
+// changes something and is not among them has a reason in the test of this table.
+var orders = map[string]string{
+	"POST /v1/jobs":                   audit.Submit,
+	"PUT /v1/jobs/{id}":               audit.Submit,
+	"DELETE /v1/jobs/{id}":            audit.Cancel,
+	"POST /v1/emergencies":            audit.Declare,
+	"DELETE /v1/emergencies/{id}":     audit.Clear,
+	"PUT /v1/strategy":                audit.Switch,
+	"DELETE /v1/members/{name}":       audit.Forget,
+	"PUT /v1/members/{name}/drain":    audit.Drain,
+	"DELETE /v1/members/{name}/drain": audit.Resume,
+	"PUT /v1/log-level":               audit.SetLevel,
+}
+
+// order is what the audit log will say of a request; its handler adds what the path does not tell.
+type order struct {
+	which, detail string
+	none          bool // nothing was ordered: a dry run
+}
+
+type orderKey struct{}
+
+// orderOf is where a handler notes what its request is about, once that is known.
+func orderOf(r *http.Request) *order {
+	if o, ok := r.Context().Value(orderKey{}).(*order); ok {
+		return o
+	}
+	return new(order) // of a broker that keeps no log
+}
+
+// noted adds the orders of a route to the audit log, whether they were carried out or may have been. What was clearly
+// refused changed nothing, and is in no log: whoever may send requests at all could fill the disk with it.
+func (srv *Server) noted(what string, h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	if what == "" || srv.cfg.Audit == nil {
+		return h
+	}
+	return func(w http.ResponseWriter, r *http.Request) error {
+		o := &order{which: r.PathValue("id") + r.PathValue("name")}
+		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		err := h(seen, r.WithContext(context.WithValue(r.Context(), orderKey{}, o)))
+		if err != nil {
+			e := srv.asError(err)
+			if e.Status < 500 || slices.Contains(clearRefusals, e.Code) || errors.Is(err, ErrBusy) {
+				return err
+			}
+			seen.status = e.Status
+		}
+		if o.none {
+			return err
+		}
+		who, _, splitErr := net.SplitHostPort(r.RemoteAddr)
+		if splitErr != nil {
+			who = r.RemoteAddr
+		}
+		srv.cfg.Audit.Note(audit.Entry{At: srv.cfg.Now(), What: what, Which: o.which, Who: who, Status: seen.status, Detail: o.detail})
+		return err
+	}
+}
+
+// statusWriter remembers with which status a request was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// AuditLog keeps the broker's audit log.
+type AuditLog interface {
+	// Note adds an entry, within a second. It waits while too many wait already.
+	Note(audit.Entry)
+	// Copy writes a copy of the log.
+	Copy(io.Writer) error
+	// Show tells a broker of that name how far the log is, in the header of a message to it, if it is time to.
+	Show(h http.Header, to string)
+	// See takes note of what the header of a broker's message tells of its log.
+	See(h http.Header, from string)
+}
+
+// show tells a peer how far the audit log is, in the header of the answer to its message, and takes note of its own.
+func (srv *Server) show(w http.ResponseWriter, r *http.Request, peer string) {
+	if srv.cfg.Audit != nil {
+		srv.cfg.Audit.See(r.Header, peer)
+		srv.cfg.Audit.Show(w.Header(), peer)
+	}
+}
+
+// handleAudit gives a copy of the broker's audit log.
+func (srv *Server) handleAudit(w http.ResponseWriter, _ *http.Request) error {
+	if srv.cfg.Audit == nil {
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "this broker keeps no audit log")
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if err := srv.cfg.Audit.Copy(w); err != nil {
+		srv.log.Warn("a copy of the audit log was cut short", "error", err)
+		panic(http.ErrAbortHandler) // the client must not take it for the whole
+	}
+	return nil
+}
