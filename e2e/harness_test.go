@@ -194,10 +194,17 @@ type result struct {
 // run runs a command to its end.
 func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 	t.Helper()
+	return runIn(t, "", nil, stdin, name, args...)
+}
+
+// runIn is run in a directory and an environment, "" and nil for those of the test.
+func runIn(t *testing.T, dir string, env []string, stdin io.Reader, name string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, err bytes.Buffer
+	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &err
 	_ = cmd.Run() // the exit code says it
 	require.NoError(t, ctx.Err(), "%s %v does not end; stderr:\n%s", name, args, &err)

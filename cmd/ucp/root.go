@@ -131,7 +131,7 @@ func (c *cli) globalsFromEnv(fs *pflag.FlagSet) error {
 
 // client makes the client of the broker that the person named.
 func (c *cli) client() (*api.Client, error) {
-	client, err := api.New(c.addr)
+	client, err := c.connect(c.addr)
 	if err != nil {
 		return nil, fmt.Errorf("--addr or UCP_ADDR: %w", err)
 	}
