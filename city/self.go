@@ -49,6 +49,9 @@ func (s *Self) Role() identity.Role { return s.admission.Role }
 // Folder is where the identity lies.
 func (s *Self) Folder() Folder { return s.folder }
 
+// GivenName is the name that people gave the city; "" for none.
+func (s *Self) GivenName() string { return s.name }
+
 // CityName is the name that people gave the city, else the beginning of its own.
 func (s *Self) CityName() string {
 	if s.name != "" {

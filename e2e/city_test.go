@@ -2,11 +2,16 @@ package e2e
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,4 +96,79 @@ func TestACityBegins(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, status, path)
 		require.Contains(t, body, `"code":"`+api.CodeForbidden+`"`)
 	}
+}
+
+// beginCity begins a city on one machine, and starts its first broker.
+func beginCity(t *testing.T, args ...string) (founder *person, a *agent) {
+	founder = &person{t, t.TempDir()}
+	dir := filepath.Join(founder.dir, "a")
+	founder.must("cluster", "init", "--city", "riverside", "--name", "a", "--data-dir", dir)
+	return founder, startAgent(t, "a", dir, args...)
+}
+
+// invite is the code of an invite that somebody gets at a broker.
+func (p *person) invite(at *agent, args ...string) string {
+	p.t.Helper()
+	code, _, _ := strings.Cut(p.must(append([]string{"--addr", at.http, "cluster", "invite"}, args...)...), "\n")
+	return code
+}
+
+// sees waits until a broker shows somebody these members of the pool as alive.
+func (p *person) sees(at *agent, names ...string) {
+	p.t.Helper()
+	eventually(p.t, time.Minute, fmt.Sprintf("%s sees %v", at.name, names), func() bool {
+		r := p.ucp("--addr", at.http, "members")
+		for _, name := range names {
+			if !regexp.MustCompile(`(?m)^` + name + `( \*)? +alive`).MatchString(r.stdout) {
+				return false
+			}
+		}
+		return strings.Count(r.stdout, " alive ") == len(names)
+	})
+}
+
+// A machine and people come into a city by invites; jobs run on it from either side; and who has none of that stays outside.
+func TestACityIsEntered(t *testing.T) {
+	founder, a := beginCity(t)
+	code := founder.invite(a, "--name", "b")
+	beside, at, _ := strings.Cut(code, "@")
+	require.LessOrEqual(t, len(beside), 40)
+	require.Equal(t, a.http, at)
+	dir := filepath.Join(t.TempDir(), "b")
+	b := startAgentAt(t, "b", dir, 1, "--invite", strings.ToLower(code))
+	founder.sees(a, "a", "b")
+	founder.sees(b, "a", "b")
+	b.signal(syscall.SIGTERM, time.Minute)
+	b = startAgent(t, "b", dir, "--invite", code) // as a unit of the machine's services does
+	founder.sees(a, "a", "b")
+
+	late := startFails(t, "late", t.TempDir(), "--invite", code)
+	require.Contains(t, late, "this invite is not one of this broker's, was used, or is over")
+
+	client := &person{t, t.TempDir()}
+	require.Contains(t, client.must("login", founder.invite(a, "--role", "client"), "--name", "kim"), "you are kim (client)")
+	require.Contains(t, client.must("run", guestModule, "--stdin", filepath.Join(dir, "identity", "city"), "--", "echo", "0"), "riverside", "it knows where to ask")
+	client.must("--addr", b.http, "run", guestModule, "--", "sleep", "1ms")
+	for _, order := range [][]string{{"cluster", "drain", "b"}, {"strategy", "set", "fcfs"}, {"cluster", "invite"}, {"cluster", "forget", "b"}, {"emergency", "declare", "--type", "flood", "--level", "high"}} {
+		r := client.ucp(order...)
+		require.Equal(t, 1, r.code, order)
+		require.Contains(t, r.stderr, "kim is a client of this city, and this is for operators")
+	}
+	second := &person{t, t.TempDir()}
+	second.must("login", founder.invite(a, "--role", "operator", "--name", "lee"))
+	second.must("--addr", b.http, "cluster", "drain", "b")
+	second.must("--addr", a.http, "cluster", "resume", "b")
+	r := second.ucp("--addr", b.http, "cluster", "invite")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "no authority's key lies at this broker")
+
+	// A broker without an identity is heard neither by gossip nor by HTTP.
+	stranger := startAgent(t, "stranger", t.TempDir(), "--retry-join", a.gossip)
+	eventually(t, time.Minute, "a stranger is not heard", func() bool {
+		return strings.Contains(a.log.String(), "it is not encrypted with a key of this broker")
+	})
+	members, err := stranger.client.Members(t.Context())
+	require.NoError(t, err)
+	require.Len(t, members.Members, 1)
+	founder.sees(a, "a", "b")
 }

@@ -70,6 +70,12 @@ type agent struct {
 // bound. It is killed when the test ends, if it has not ended before.
 func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	t.Helper()
+	return startAgentAt(t, name, dir, 0, args...)
+}
+
+// startAgentAt is startAgent for a broker that says something else in its first lines of the log.
+func startAgentAt(t *testing.T, name, dir string, before int, args ...string) *agent {
+	t.Helper()
 	a := &agent{t: t, name: name, dir: dir, log: new(logText), done: make(chan struct{})}
 	a.cmd = exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
 		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...)
@@ -83,7 +89,7 @@ func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 		for i := 0; ; i++ {
 			line, err := lines.ReadString('\n')
 			a.log.WriteString(line)
-			if i == 0 {
+			if i == before {
 				first <- line
 			}
 			if err != nil {
@@ -112,6 +118,15 @@ func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	require.NoError(t, err)
 	t.Cleanup(a.client.Close)
 	return a
+}
+
+// startFails starts a broker that does not start, and returns what it says.
+func startFails(t *testing.T, name, dir string, args ...string) string {
+	t.Helper()
+	r := run(t, nil, ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
+		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"}, args...)...)
+	require.Equal(t, 1, r.code, r.stderr)
+	return r.stderr
 }
 
 // logText is what a broker has logged so far.

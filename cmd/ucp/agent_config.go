@@ -33,7 +33,8 @@ type agentConfig struct {
 	Join, RetryJoin                   []string
 	Discover                          string
 	Keyring, RPCAuthFile              string
-	InCity                            bool // its data directory holds the identity of a member of a city
+	InCity                            bool             // its data directory holds the identity of a member of a city, or will
+	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
 	Sandbox                           executor.SandboxConfig
 	Labels                            map[string]string
@@ -118,6 +119,16 @@ const keepStrategy = "keep"
 func (f *agentFlags) checkCity(cfg *agentConfig) error {
 	folder := city.Of(cfg.DataDir)
 	m, err := folder.Member()
+	if f.invite != "" {
+		invite, err := identity.ParseInvite(f.invite)
+		if err != nil {
+			return f.wrong("invite", "%w", err)
+		}
+		if err := folder.CheckCity(invite); err != nil && !errors.Is(err, identity.ErrNoIdentity) {
+			return f.wrong("invite", "%w", err)
+		}
+		cfg.Invite, cfg.InCity, f.inCity = invite, true, true
+	}
 	switch {
 	case errors.Is(err, identity.ErrNoIdentity):
 	case err != nil:

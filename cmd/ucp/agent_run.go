@@ -41,6 +41,9 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return err
 	}
+	if err := enterCity(ctx, &cfg); err != nil {
+		return err
+	}
 	var self *city.Self
 	if cfg.InCity {
 		if self, err = city.Open(city.Of(cfg.DataDir), cfg.Logger); err != nil {

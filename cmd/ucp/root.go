@@ -57,7 +57,7 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Alone it shows how things are, like "ucp status". Every verb but "agent", "config" and "keygen" talks to one broker; any one will do, each can answer for
+Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen" and "cluster init" talks to one broker; any one will do, each can answer for
 every job. It is the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may
 name several, with commas between them: the first that answers is asked.
 
@@ -98,7 +98,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
 		c.agentCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
-		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(),
+		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	return root
@@ -124,6 +124,11 @@ func (c *cli) globalsFromEnv(fs *pflag.FlagSet) error {
 		}
 		if err := fs.Lookup(name).Value.Set(v); err != nil {
 			return fmt.Errorf("variable %s=%q: %w", variable, v, err)
+		}
+	}
+	if f := c.personFolder(); c.addr == api.DefaultAddr && !fs.Changed("addr") && f != nil { // who has logged in elsewhere was told of brokers
+		if brokers := f.Brokers(); brokers != "" {
+			c.addr = brokers
 		}
 	}
 	return nil

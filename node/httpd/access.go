@@ -60,6 +60,8 @@ var needs = map[string]need{
 	"PUT /v1/log-level":                   operator,
 	"GET /metrics":                        aMember,
 	"/":                                   aMember, // what there is not
+	"POST /v1/invites":                    operator,
+	"POST /v1/admissions":                 nothing, // but a ticket
 	"GET /healthz":                        nothing,
 	"GET /readyz":                         nothing,
 }

@@ -11,6 +11,7 @@
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
 //   - access.go: who may call which route, where the broker belongs to a city
+//   - invites.go: how new members come into it
 //   - origin.go: requests that pages of other sites make browsers send
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
 //   - compression.go, panics.go: bodies between brokers, and faults of this program
@@ -47,6 +48,8 @@ type Config struct {
 	Software     string // version, for people
 	Capabilities wire.Capabilities
 	Started      time.Time
+
+	Keyring string // file of the keys of the gossip, which new members of the city get
 
 	City *city.Self // who the broker is, and who may come in; nil: it belongs to no city, and everybody may
 
@@ -110,6 +113,8 @@ type Host interface {
 	// ModuleCache is what compiled modules take of the disk; nil where that is not known.
 	ModuleCache() *api.ModuleCache
 
+	// Addresses are those that others are told.
+	Addresses() (http, gossip string)
 	// Members are all nodes of the gossip pool, stock Serf agents among them.
 	Members() []gossip.Member
 	// RTT estimates the round-trip time to a member; ok is false when it is not known.
@@ -155,7 +160,8 @@ type Server struct {
 
 	http        *http.Server
 	limiter     *limiter
-	names       []string // that Host may say
+	door        *city.Door // nil where the broker belongs to no city
+	names       []string   // that Host may say
 	memory      budgets
 	sources     *sources
 	compression Compression
@@ -172,6 +178,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	if cfg.City != nil {
+		srv.door = city.NewDoor(cfg.City)
 		terms := cfg.City.ServerTLS()
 		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
 	}

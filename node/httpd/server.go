@@ -51,6 +51,8 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /broker/debug":                   srv.handleDebug,
 		"GET /v1/log-level":                   srv.handleLogLevel,
 		"PUT /v1/log-level":                   srv.handleSetLogLevel,
+		"POST /v1/invites":                    srv.handleInvite,
+		"POST /v1/admissions":                 srv.handleEnter,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
