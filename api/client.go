@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -50,6 +51,10 @@ type Client struct {
 	http  *http.Client
 	heard atomic.Int64 // Unix nanoseconds of the last answer but 503; 0 for never
 
+	scheme  string      // of addresses that name none
+	terms   *tls.Config // of connections; nil for the usual ones
+	options []Option    // with which it was made
+
 	mu    sync.Mutex
 	bases []*url.URL // of the brokers, the one that is asked first in front
 }
@@ -63,35 +68,43 @@ func WithTransport(rt http.RoundTripper) Option {
 	return func(c *Client) { c.http.Transport = rt }
 }
 
+// WithTLS makes the client speak TLS, on these terms, with brokers whose address names no scheme: those of a city.
+func WithTLS(terms *tls.Config) Option {
+	return func(c *Client) { c.scheme, c.terms = "https", terms }
+}
+
 // New makes a client of the broker at addr: an http or https URL, or host:port,
 // or a host alone (port 8000); or of one of several, with commas between them, the first that answers. It does not
 // connect yet.
 func New(addr string, options ...Option) (*Client, error) {
-	var bases []*url.URL
-	for one := range strings.SplitSeq(addr, ",") {
-		base, err := parseAddr(strings.TrimSpace(one))
-		if err != nil {
-			return nil, fmt.Errorf("broker address %q: %w", one, err)
-		}
-		bases = append(bases, base)
-	}
-	c := &Client{bases: bases, http: &http.Client{
+	c := &Client{scheme: "http", options: options, http: &http.Client{
 		// A broker does not redirect; a server that does is not a broker.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for _, o := range options {
 		o(c)
 	}
+	for one := range strings.SplitSeq(addr, ",") {
+		base, err := parseAddr(c.scheme, strings.TrimSpace(one))
+		if err != nil {
+			return nil, fmt.Errorf("broker address %q: %w", one, err)
+		}
+		c.bases = append(c.bases, base)
+	}
 	if c.http.Transport == nil {
-		c.http.Transport = newTransport()
+		c.http.Transport = newTransport(c.terms)
 	}
 	return c, nil
 }
 
+// At makes a client of another broker, or of several, with the options of this one.
+func (c *Client) At(addr string) (*Client, error) { return New(addr, c.options...) }
+
 // newTransport has no proxy: a broker is a neighbour, and the proxy of an uplink
 // that is gone would hide it.
-func newTransport() *http.Transport {
+func newTransport(terms *tls.Config) *http.Transport {
 	return &http.Transport{
+		TLSClientConfig:       terms,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: time.Second,
@@ -103,10 +116,10 @@ func newTransport() *http.Transport {
 
 // Addr returns the address of the broker that is asked now, as a person writes it: host:port, or the URL
 // where it is more than that.
-func (c *Client) Addr() string { return written(c.present()) }
+func (c *Client) Addr() string { return c.written(c.present()) }
 
-func written(base *url.URL) string {
-	if base.Scheme == "http" && base.Path == "" {
+func (c *Client) written(base *url.URL) string {
+	if base.Scheme == c.scheme && base.Path == "" {
 		return base.Host
 	}
 	return base.String()
@@ -141,7 +154,7 @@ const maxBases = 16
 // Learn asks the broker for the addresses of all brokers, and asks those, too, when it does not answer any more. Where
 // the address is a URL, as of a proxy, that is left alone.
 func (c *Client) Learn(ctx context.Context) error {
-	if b := c.present(); b.Scheme != "http" || b.Path != "" {
+	if b := c.present(); b.Scheme != c.scheme || b.Path != "" {
 		return nil
 	}
 	l, err := c.Members(ctx)
@@ -151,7 +164,7 @@ func (c *Client) Learn(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range l.Members {
-		base, err := parseAddr(m.HTTPAddr)
+		base, err := parseAddr(c.scheme, m.HTTPAddr)
 		known := func(b *url.URL) bool { return b.Host == base.Host }
 		if err != nil || m.Self || m.Status != "alive" || len(c.bases) == maxBases || slices.ContainsFunc(c.bases, known) {
 			continue
@@ -164,17 +177,17 @@ func (c *Client) Learn(ctx context.Context) error {
 // Close gives idle connections back. The client may be used again.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func parseAddr(addr string) (*url.URL, error) {
+func parseAddr(scheme, addr string) (*url.URL, error) {
 	const hint = "write host:port, [IPv6]:port, or a URL such as http://host:8000"
 	if strings.TrimSpace(addr) == "" {
 		return nil, errors.New("it is empty; " + hint)
 	}
 	if ip, err := netip.ParseAddr(addr); err == nil { // a bare IPv6 address looks like host:port
-		return &url.URL{Scheme: "http", Host: net.JoinHostPort(ip.String(), "8000")}, nil
+		return &url.URL{Scheme: scheme, Host: net.JoinHostPort(ip.String(), "8000")}, nil
 	}
 	plain := !strings.Contains(addr, "://")
 	if plain {
-		addr = "http://" + addr
+		addr = scheme + "://" + addr
 	}
 	u, err := url.Parse(addr)
 	if err != nil {

@@ -213,13 +213,16 @@ func (c *Client) transportError(ctx context.Context, base *url.URL, k call, err 
 	var u *url.Error
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s /%s at %s: %w", k.method, strings.Join(k.path, "/"), written(base), context.Cause(ctx))
+		return fmt.Errorf("%s /%s at %s: %w", k.method, strings.Join(k.path, "/"), c.written(base), context.Cause(ctx))
 	case errors.As(err, &own):
 		return fmt.Errorf("reading what is to be sent: %w", own.err)
 	case errors.As(err, &u):
 		err = u.Err // the rest of a url.Error repeats what we say better
+		if errors.Is(err, http.ErrSchemeMismatch) {
+			err = errors.New("it speaks no TLS, and so belongs to no city; write http://HOST:PORT for such a broker")
+		}
 	}
-	return &UnreachableError{Addr: written(base), Err: err, Sent: sent}
+	return &UnreachableError{Addr: c.written(base), Err: err, Sent: sent}
 }
 
 // retryAfter says whether a refusal asks to come back, and when.
@@ -252,7 +255,11 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is enough to go by
 	e := &Error{}
 	if err := json.Unmarshal(body, e); err != nil || e.Message == "" {
-		e.Message = fmt.Sprintf("%s answers %q", written(base), resp.Status)
+		e.Message = fmt.Sprintf("%s answers %q", c.written(base), resp.Status)
+		if strings.Contains(string(body), "HTTP request to an HTTPS server") {
+			e.Code, e.Message, e.Status = CodeForbidden, c.written(base)+" speaks TLS: it belongs to a city, and answers its members only", resp.StatusCode
+			return e
+		}
 		if resp.Request == nil || resp.Request.Method != http.MethodHead {
 			e.Message += ", not in the way of a ucp broker: is the address right?"
 		}

@@ -18,6 +18,8 @@ const (
 	Resume   = "resume"    // a broker that was drained
 	Forget   = "forget"    // a broker that is gone for good
 	SetLevel = "log-level" // of the broker's own log
+	Invite   = "invite"    // somebody to the city
+	Admit    = "admit"     // somebody who showed an invite
 
 	Start   = "start"   // the broker has started
 	Witness = "witness" // another broker's checkpoint
@@ -28,7 +30,7 @@ type Entry struct {
 	At     time.Time `json:"at"`               // by the broker's clock, UTC
 	What   string    `json:"what"`             // one of the constants above; a later version may have more
 	Which  string    `json:"which,omitempty"`  // the ID or name of what the order is about
-	Who    string    `json:"who,omitempty"`    // who gave it: the client's address
+	Who    string    `json:"who,omitempty"`    // who gave it: the name that it has shown, if it has, and its address, after its name where it has shown one
 	Status int       `json:"status,omitempty"` // HTTP status that the client was answered
 	Detail string    `json:"detail,omitempty"` // more of the order, for people
 

@@ -65,8 +65,14 @@ type agent struct {
 // bound. It is killed when the test ends, if it has not ended before.
 func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	t.Helper()
+	return startAgentAt(t, name, dir, 0, args...)
+}
+
+// startAgentAt is startAgent for a broker that says something else in its first lines of the log.
+func startAgentAt(t *testing.T, name, dir string, before int, args ...string) *agent {
+	t.Helper()
 	a := &agent{t: t, name: name, dir: dir}
-	a.Agent = process.Start(t, name, exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
+	a.Agent = process.Start(t, name, before, exec.Command(ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
 		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-format", "json"}, args...)...))
 	select {
 	case line := <-a.First:
@@ -82,6 +88,15 @@ func startAgent(t *testing.T, name, dir string, args ...string) *agent {
 	require.NoError(t, err)
 	t.Cleanup(a.client.Close)
 	return a
+}
+
+// startFails starts a broker that does not start, and returns what it says.
+func startFails(t *testing.T, name, dir string, args ...string) string {
+	t.Helper()
+	r := run(t, nil, ucpBinary, append([]string{"agent", "--name", name, "--data-dir", dir, "--bind", "127.0.0.1:0",
+		"--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"}, args...)...)
+	require.Equal(t, 1, r.code, r.stderr)
+	return r.stderr
 }
 
 // startCluster starts brokers a, b, c... that see each other.
@@ -138,10 +153,17 @@ type result struct {
 // run runs a command to its end.
 func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 	t.Helper()
+	return runIn(t, "", nil, stdin, name, args...)
+}
+
+// runIn is run in a directory and an environment, "" and nil for those of the test.
+func runIn(t *testing.T, dir string, env []string, stdin io.Reader, name string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, err bytes.Buffer
+	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &err
 	_ = cmd.Run() // the exit code says it
 	require.NoError(t, ctx.Err(), "%s %v does not end; stderr:\n%s", name, args, &err)

@@ -141,12 +141,16 @@ func (p Pin) Verify(c *Credential) error {
 	return c.Authorities.Verify(c.Admission)
 }
 
+// Shown returns the certificate that a process shows now; it changes as the process learns of authorities.
+type Shown func() *tls.Certificate
+
 // ServerConfig is for a listener that shows a certificate, and takes connections with and without one. Who shows one
 // belongs to the city, or there is no connection.
-func ServerConfig(own tls.Certificate, trust Trust) *tls.Config {
+func ServerConfig(own Shown, trust Trust) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, NextProtos: []string{"http/1.1"},
-		ClientAuth: tls.RequestClientCert,
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own(), nil },
+		ClientAuth:     tls.RequestClientCert,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if len(s.PeerCertificates) == 0 {
 				return nil
@@ -159,7 +163,7 @@ func ServerConfig(own tls.Certificate, trust Trust) *tls.Config {
 
 // ClientConfig is for connections to brokers of the city, whatever their names and addresses. With own nil it shows no
 // certificate.
-func ClientConfig(own *tls.Certificate, trust Trust) *tls.Config {
+func ClientConfig(own Shown, trust Trust) *tls.Config {
 	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
 		InsecureSkipVerify: true, // no name and no authority of the web's: VerifyConnection decides
@@ -172,7 +176,7 @@ func ClientConfig(own *tls.Certificate, trust Trust) *tls.Config {
 		},
 	}
 	if own != nil {
-		cfg.Certificates = []tls.Certificate{*own}
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own(), nil }
 	}
 	return cfg
 }

@@ -48,12 +48,15 @@ func TestConnections(t *testing.T) {
 		k := keyOf(t, n)
 		return &Member{k, must(by.Admit(of.City(), name, k.Public(), role, epoch, 0)), of}
 	}
-	certificate := func(m *Member) tls.Certificate { return must(m.Certificate()) }
+	certificate := func(m *Member) Shown {
+		cert := must(m.Certificate())
+		return func() *tls.Certificate { return &cert }
+	}
 	a, b := member(root, city, "a", 10, Broker), member(root, city, "b", 11, Broker)
 	server := ServerConfig(certificate(a), a)
 	own := certificate(b)
 
-	seen, atServer, atClient := shake(t, server, ClientConfig(&own, b))
+	seen, atServer, atClient := shake(t, server, ClientConfig(own, b))
 	require.NoError(t, atServer)
 	require.NoError(t, atClient)
 	require.Equal(t, b.Admission, seen.Admission)
@@ -69,14 +72,14 @@ func TestConnections(t *testing.T) {
 	// A second authority is taken from who shows it, by who has not heard of it.
 	second := must(city.With(must(root.AddAuthority(city.City(), aside.Public()))))
 	c := certificate(member(aside, second, "c", 12, Broker))
-	seen, atServer, atClient = shake(t, server, ClientConfig(&c, b))
+	seen, atServer, atClient = shake(t, server, ClientConfig(c, b))
 	require.NoError(t, atServer)
 	require.NoError(t, atClient)
 	require.Equal(t, "c", seen.Admission.Name)
 	// But not by who knows that it was removed.
 	after := *a
 	after.Authorities = must(second.With(must(root.RemoveAuthority(city.City(), aside.Public()))))
-	_, atServer, atClient = shake(t, ServerConfig(certificate(&after), &after), ClientConfig(&c, b))
+	_, atServer, atClient = shake(t, ServerConfig(certificate(&after), &after), ClientConfig(c, b))
 	require.ErrorContains(t, atServer, "no authority of this city")
 	require.Error(t, atClient)
 
@@ -86,19 +89,19 @@ func TestConnections(t *testing.T) {
 	thief.Key = keyOf(t, 15) // it has seen b's admission, which is no secret
 	for what, x := range map[string]*Member{"of another city": stranger, "by no authority": forged, "another key": &thief} {
 		cert := certificate(x)
-		_, atServer, atClient = shake(t, server, ClientConfig(&cert, b))
+		_, atServer, atClient = shake(t, server, ClientConfig(cert, b))
 		require.Error(t, atServer, what)
 		require.Error(t, atClient, what)
-		_, _, atClient = shake(t, ServerConfig(cert, x), ClientConfig(&own, b))
+		_, _, atClient = shake(t, ServerConfig(cert, x), ClientConfig(own, b))
 		require.Error(t, atClient, what)
 		require.Error(t, (&Member{x.Key, x.Admission, city}).Check(), what)
 	}
 
 	// A client's key does not make a server.
-	_, _, atClient = shake(t, ServerConfig(certificate(member(root, city, "a", 16, Client)), a), ClientConfig(&own, b))
+	_, _, atClient = shake(t, ServerConfig(certificate(member(root, city, "a", 16, Client)), a), ClientConfig(own, b))
 	require.ErrorContains(t, atClient, "no broker")
 	// Nothing older than TLS 1.3.
-	old := ClientConfig(&own, b)
+	old := ClientConfig(own, b)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	_, atServer, _ = shake(t, server, old)
 	require.Error(t, atServer)

@@ -36,7 +36,7 @@ func (f Folder) Key() (Key, error) { return f.key(keyFile, "", 0) }
 // Authority returns the authority's key that lies here, [fs.ErrNotExist] when there is none, [ErrLocked] when it is
 // encrypted and the passphrase empty.
 func (f Folder) Authority(passphrase string) (Key, error) {
-	b, err := f.read(authorityFile, maxKeyFile)
+	b, err := f.Read(authorityFile, maxKeyFile)
 	if err != nil {
 		return Key{}, err
 	}
@@ -51,7 +51,7 @@ func (f Folder) NewAuthority(passphrase string) (Key, error) {
 
 // key returns the key in a file, or makes it.
 func (f Folder) key(file, passphrase string, work int) (Key, error) {
-	switch b, err := f.read(file, maxKeyFile); {
+	switch b, err := f.Read(file, maxKeyFile); {
 	case err == nil:
 		return parseKey(b, passphrase)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -67,7 +67,7 @@ func (f Folder) key(file, passphrase string, work int) (Key, error) {
 			return Key{}, err
 		}
 	}
-	return k, f.write(file, text)
+	return k, f.Write(file, text)
 }
 
 // ageMagic begins what is encrypted.
@@ -92,7 +92,7 @@ func parseKey(b []byte, passphrase string) (Key, error) {
 
 // Member reads the member that lies here, and checks it. It returns [ErrNoIdentity] when there is none.
 func (f Folder) Member() (*Member, error) {
-	raw, err := f.read(admissionFile, maxAdmission)
+	raw, err := f.Read(admissionFile, maxAdmission)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoIdentity
 	}
@@ -103,13 +103,13 @@ func (f Folder) Member() (*Member, error) {
 	if m.Admission, err = DecodeAdmission(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", f, err)
 	}
-	if raw, err = f.read(authoritiesFile, maxAuthorities); err != nil {
+	if raw, err = f.Read(authoritiesFile, maxAuthorities); err != nil {
 		return nil, err
 	}
 	if m.Authorities, err = DecodeAuthorities(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", f, err)
 	}
-	if raw, err = f.read(keyFile, maxKeyFile); err != nil {
+	if raw, err = f.Read(keyFile, maxKeyFile); err != nil {
 		return nil, err
 	}
 	if m.Key, err = parseKey(raw, ""); err != nil {
@@ -126,13 +126,17 @@ func (f Folder) Keep(m *Member) error {
 	if k, err := f.Key(); err != nil || k.Public() != m.Key.Public() {
 		return errors.Join(fmt.Errorf("identity: %s holds another key than that of %s", f, m.Admission.Name), err)
 	}
-	if err := f.write(authoritiesFile, m.Authorities.Encode()); err != nil {
+	if err := f.Write(authoritiesFile, m.Authorities.Encode()); err != nil {
 		return err
 	}
-	return f.write(admissionFile, m.Admission.Encode())
+	return f.Write(admissionFile, m.Admission.Encode())
 }
 
-func (f Folder) read(name string, limit int64) ([]byte, error) {
+// KeepAuthorities writes the authorities that the member knows by now, also where they no longer let its own admission stand.
+func (f Folder) KeepAuthorities(a *Authorities) error { return f.Write(authoritiesFile, a.Encode()) }
+
+// Read returns a file of the folder, of at most limit bytes, which nobody else may be able to read.
+func (f Folder) Read(name string, limit int64) ([]byte, error) {
 	path := filepath.Join(string(f), name)
 	info, err := os.Stat(path)
 	switch {
@@ -146,7 +150,8 @@ func (f Folder) read(name string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (f Folder) write(name string, b []byte) error {
+// Write replaces a file of the folder, which only its owner can read; it is synced.
+func (f Folder) Write(name string, b []byte) error {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}

@@ -15,8 +15,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
@@ -38,6 +40,8 @@ type Config struct {
 	HTTPAdvertise string   // HTTP address that peers are told; default what is bound, at the gossip's host where that is all addresses
 	HTTPHosts     []string // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
 	Insecure      bool     // allow gossip, RPC and HTTP on other than loopback addresses
+
+	City *city.Self // who this broker is among the members of a city; nil: it belongs to none
 
 	Join      []string // whom to join, as gossip.CheckEntry says; that nobody else answers is an error
 	RetryJoin []string // the same, looked up and tried again without end
@@ -139,6 +143,7 @@ type RunnerConfig struct {
 // Defaults of Config.
 const (
 	DefaultBind         = "127.0.0.1:7946"
+	DefaultCityBind     = "0.0.0.0:7946" // of a broker that belongs to a city
 	DefaultRPCAddr      = "127.0.0.1:7373"
 	DefaultSyncInterval = 60 * time.Second
 	DefaultReplicas     = 3
@@ -166,6 +171,11 @@ func orElse[T comparable](v *T, fallback T) {
 
 // complete fills in the defaults and says what is wrong, naming the flag.
 func (c Config) complete() (Config, error) {
+	if c.City != nil {
+		orElse(&c.Name, c.City.Name())
+		orElse(&c.Bind, DefaultCityBind)
+		orElse(&c.Keyring, c.City.Folder().Keyring())
+	}
 	orElse(&c.Bind, DefaultBind)
 	orElse(&c.RPCAddr, DefaultRPCAddr)
 	orElse(&c.SyncInterval, DefaultSyncInterval)
@@ -251,10 +261,23 @@ func (c *Config) check() error {
 			return fmt.Errorf("--label %q: %s", k+"="+v, label.LabelForm)
 		}
 	}
-	if c.Insecure {
+	switch {
+	case c.City != nil && (c.City.Role() != identity.Broker || c.City.Name() != c.Name):
+		return fmt.Errorf("--name %s: the identity in %s is that of %s (%s)", c.Name, c.City.Folder().Folder, c.City.Name(), c.City.Role())
+	case c.Insecure:
 		return nil
+	case c.City != nil:
+		return checkRPC(c.RPCAddr, c.RPCAuth)
 	}
 	return errors.Join(checkLoopback("--bind", c.Bind), checkLoopback("--rpc-addr", c.RPCAddr), checkLoopback("--http-addr", c.HTTPAddr))
+}
+
+// checkRPC refuses an address of the RPC that others can reach, unless they have to give a key.
+func checkRPC(addr, auth string) error {
+	if auth != "" {
+		return nil
+	}
+	return checkLoopback("--rpc-addr", addr)
 }
 
 // checkLoopback refuses an address that others can reach: neither interface asks

@@ -18,16 +18,20 @@ type host struct{ n *Node }
 
 var _ httpd.Host = host{}
 
-func (h host) Actor() clock.Actor                              { return h.n.starts.actor() }
-func (h host) Overview() *broker.Overview                      { return h.n.shown.overview.Load() }
-func (h host) Sound(ctx context.Context, d job.Digest) bool    { return h.n.blobs.sound(ctx, d) }
-func (h host) DiskFull() string                                { return h.n.reserve.why() }
-func (h host) Hold(size int64) (func(int64), string)           { return h.n.reserve.hold(size) }
-func (h host) Unreachable() string                             { return h.n.bound.lost() }
-func (h host) Used() (cores, memory float64)                   { return h.n.executions.used() }
-func (h host) ModuleCache() *api.ModuleCache                   { return moduleCache(h.n.executions.runner) }
-func (h host) Sandbox() *api.Sandbox                           { return sandbox(h.n.executions.runner) }
-func (h host) WorkerMemory() *api.WorkerMemory                 { return workerMemory(h.n.executions.runner) }
+func (h host) Actor() clock.Actor                           { return h.n.starts.actor() }
+func (h host) Overview() *broker.Overview                   { return h.n.shown.overview.Load() }
+func (h host) Sound(ctx context.Context, d job.Digest) bool { return h.n.blobs.sound(ctx, d) }
+func (h host) DiskFull() string                             { return h.n.reserve.why() }
+func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve.hold(size) }
+func (h host) Unreachable() string                          { return h.n.bound.lost() }
+func (h host) Used() (cores, memory float64)                { return h.n.executions.used() }
+func (h host) ModuleCache() *api.ModuleCache                { return moduleCache(h.n.executions.runner) }
+func (h host) Sandbox() *api.Sandbox                        { return sandbox(h.n.executions.runner) }
+func (h host) WorkerMemory() *api.WorkerMemory              { return workerMemory(h.n.executions.runner) }
+func (h host) Addresses() (string, string) {
+	t := h.n.told.Load()
+	return t.http, h.n.members.gossipAddr()
+}
 func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
 func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }

@@ -215,6 +215,16 @@ func (m *members) inPool() []gossip.Member {
 	return nil
 }
 
+// gossipAddr is where others reach this node's gossip; "" before it runs.
+func (m *members) gossipAddr() string {
+	for _, x := range m.inPool() {
+		if x.Name == m.name {
+			return x.Addr
+		}
+	}
+	return ""
+}
+
 // rtt estimates the round trip to a node of the pool; false where it is not known.
 func (m *members) rtt(name string) (time.Duration, bool) {
 	if pool := m.pool.Load(); pool != nil {

@@ -92,7 +92,7 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	n.http = httpd.New(httpd.Config{
-		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started,
+		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits,
 	}, n.engine, host{n}, n.store)

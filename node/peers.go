@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
 )
@@ -69,10 +71,26 @@ func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
 		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
-			DialContext: cfg.Network.Dial, MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
+			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
 		}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, // no broker redirects
 	}
+}
+
+// dialTLS connects to other brokers of the city; nil where the broker belongs to none.
+func dialTLS(cfg *Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if cfg.City == nil {
+		return nil
+	}
+	return cfg.City.Dialer(cfg.Network.Dial)
+}
+
+// url is the address of something at a broker.
+func (p *peers) url(addr, path string) string {
+	if p.cfg.City != nil {
+		return "https://" + addr + path
+	}
+	return "http://" + addr + path
 }
 
 // close waits for all that is under way; the node's context has ended.
@@ -163,6 +181,16 @@ func (p *peers) do(req *http.Request, name string, actor clock.Actor) (*http.Res
 	if by, right := httpd.AnsweredBy(resp); !right {
 		return nil, errors.Join(&strangerError{name, by}, resp.Body.Close())
 	}
+	if p.cfg.City == nil {
+		return resp, nil
+	}
+	c, err := identity.CredentialOf(resp.TLS)
+	if err == nil {
+		err = p.cfg.City.IsBroker(c, name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, resp.Body.Close())
+	}
 	return resp, nil
 }
 
@@ -215,7 +243,7 @@ func (p *peers) askAll(ctx context.Context) (answered map[string]bool) {
 
 // askOne asks a broker whether it is there.
 func (p *peers) askOne(ctx context.Context, m *membership.Member) (answered bool) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.HTTPAddr+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url(m.HTTPAddr, "/healthz"), nil)
 	if err != nil {
 		return false
 	}
@@ -235,7 +263,7 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	if n := s.Message.Clock.Names(); n > wire.MaxClock {
 		return wire.Reply{}, &refusedError{fmt.Sprintf("our vector clock names %d brokers, and no broker takes one of more than %d", n, wire.MaxClock)}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Addr+"/broker/sync-metadata", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(s.Addr, "/broker/sync-metadata"), nil)
 	if err != nil {
 		return wire.Reply{}, err
 	}
@@ -336,7 +364,7 @@ func (t *transfers) leave(peer string, q *queue) {
 	}
 }
 
-func blobURL(addr string, d job.Digest) string { return "http://" + addr + "/v1/blobs/" + string(d) }
+func (p *peers) blobURL(addr string, d job.Digest) string { return p.url(addr, "/v1/blobs/"+string(d)) }
 
 // upload sends a blob unless the peer has it.
 func (p *peers) upload(ctx context.Context, x ack.Push) error {
@@ -356,7 +384,7 @@ func (p *peers) upload(ctx context.Context, x ack.Push) error {
 	defer blob.Close()
 	body := newWatched(blob, p.cfg.PeerTimeout, cancel)
 	defer body.stop()
-	put, err := http.NewRequestWithContext(ctx, http.MethodPut, blobURL(addr, d), body)
+	put, err := http.NewRequestWithContext(ctx, http.MethodPut, p.blobURL(addr, d), body)
 	if err != nil {
 		return err
 	}
@@ -375,7 +403,7 @@ func (p *peers) upload(ctx context.Context, x ack.Push) error {
 
 // holds asks a broker whether it has a blob, undamaged.
 func (p *peers) holds(ctx context.Context, addr, name string, actor clock.Actor, d job.Digest) (bool, error) {
-	head, err := http.NewRequestWithContext(ctx, http.MethodHead, blobURL(addr, d), nil)
+	head, err := http.NewRequestWithContext(ctx, http.MethodHead, p.blobURL(addr, d), nil)
 	if err != nil {
 		return false, err
 	}
@@ -497,7 +525,7 @@ func (p *peers) download(ctx context.Context, from membership.Member, d job.Dige
 	addr := from.HTTPAddr
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, blobURL(addr, d), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.blobURL(addr, d), nil)
 	if err != nil {
 		return err
 	}

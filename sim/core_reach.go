@@ -267,6 +267,7 @@ var rules = []rule{
 			return slices.ContainsFunc(e.Dots, func(d clock.Dot) bool { return d.Actor != x.m.Actor })
 		})
 	})},
+	{"X5", "there are no connections here: TestMessagesAreOfTheirSender of node/httpd, TestWhoIsAsked of city, the tests of cities of e2e", nil},
 
 	{"K1", "a start writes its row", on(func(_ *Core, n *coreNode, x began) bool { return x.row.Actor == n.actor })},
 	{"K2", "a clock has an entry that stands for an earlier start", on(func(_ *Core, n *coreNode, x began) bool { return len(x.row.Parents) > 0 })},

@@ -29,7 +29,10 @@ then. A terminal that goes away does not end a broker.
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
 
-HTTP does not authenticate its callers; gossip does with --keyring, which encrypts it, too,
+With a data directory that "ucp cluster init" has made, a broker belongs to a city: it speaks TLS 1.3
+with members of that only, gossip is encrypted with the city's key, and it listens on all addresses.
+
+Without, HTTP does not authenticate its callers; gossip does with --keyring, which encrypts it, too,
 and RPC with --rpc-auth-file. On addresses other than loopback all three need --insecure,
 which says that you trust everybody who can reach them.
 Pages of other sites are refused in any case; HTTP clients call a broker by an address,

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/node"
@@ -31,6 +33,8 @@ type agentConfig struct {
 	Join, RetryJoin                   []string
 	Discover                          string
 	Keyring, RPCAuthFile              string
+	InCity                            bool             // its data directory holds the identity of a member of a city, or will
+	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
 	Sandbox                           executor.SandboxConfig
 	Labels                            map[string]string
@@ -90,6 +94,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 		}
 		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
 	}
+	if err := f.checkCity(&cfg); err != nil {
+		return cfg, err
+	}
 	cfg.Strategy, _ = resolve.ParseStrategy(f.strategy) // an alias is its strategy; an error is checkIdentity's, too
 	cfg.Devices, _ = counts(f.devices.pairs)            // an error is checkIdentity's
 	cfg.Weights, _ = f.weightsOf()
@@ -107,6 +114,37 @@ func (f *agentFlags) check() (agentConfig, error) {
 
 // keepStrategy is the value of --emergency-strategy by which emergencies change nothing.
 const keepStrategy = "keep"
+
+// checkCity looks whether the broker belongs to a city, and says what follows from that.
+func (f *agentFlags) checkCity(cfg *agentConfig) error {
+	folder := city.Of(cfg.DataDir)
+	m, err := folder.Member()
+	if f.invite != "" {
+		invite, err := identity.ParseInvite(f.invite)
+		if err != nil {
+			return f.wrong("invite", "%w", err)
+		}
+		if err := folder.CheckCity(invite); err != nil && !errors.Is(err, identity.ErrNoIdentity) {
+			return f.wrong("invite", "%w", err)
+		}
+		cfg.Invite, cfg.InCity, f.inCity = invite, true, true
+	}
+	switch {
+	case errors.Is(err, identity.ErrNoIdentity):
+	case err != nil:
+		return fmt.Errorf("the broker's identity: %w", err)
+	case m.Admission.Role != identity.Broker:
+		return fmt.Errorf("the identity in %s is that of %s, who is no broker (%s)", folder.Folder, m.Admission.Name, m.Admission.Role)
+	case f.name != "" && f.name != m.Admission.Name:
+		return f.wrong("name", "%q: this broker was admitted to its city as %s (%s)", f.name, m.Admission.Name, folder.Folder)
+	default:
+		cfg.InCity, cfg.Name, f.inCity = true, m.Admission.Name, true
+	}
+	if f.inCity && !f.bindGiven {
+		f.bind, cfg.Bind = node.DefaultCityBind, node.DefaultCityBind
+	}
+	return nil
+}
 
 // wrong makes an error that says where the value came from.
 func (f *agentFlags) wrong(flag, format string, args ...any) error {
@@ -200,10 +238,11 @@ func (f *agentFlags) checkAddresses() error {
 			continue
 		}
 		host, err := splitHostPort(x.addr)
+		safe := f.inCity && (x.flag != "rpc-addr" || f.rpcAuthFile != "")
 		if err != nil {
 			return f.wrong(x.flag, "%q: %w", x.addr, err)
 		}
-		if !f.insecure && !isLoopback(host) {
+		if !f.insecure && !isLoopback(host) && !safe {
 			return f.wrong(x.flag, "%q is not a loopback address, and %s does not authenticate its callers: whoever reaches it commands this broker; "+
 				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
 		}

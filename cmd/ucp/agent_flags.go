@@ -13,7 +13,7 @@ import (
 // agentFlags holds the flags of `ucp agent` as they were given. Every one of
 // them can also come from the environment or the config file: see resolve.
 type agentFlags struct {
-	name, dataDir, config             string
+	name, dataDir, config, invite     string
 	bind, advertise                   string
 	rpcAddr, httpAddr, httpAdvertise  string
 	httpHosts                         []string
@@ -37,6 +37,9 @@ type agentFlags struct {
 	blobGrace                         time.Duration
 	logLevel, logFormat               string
 
+	bindGiven bool // it is no default
+	inCity    bool // see checkCity
+
 	origin map[string]string // flag -> where its value came from, for errors
 }
 
@@ -48,7 +51,8 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.dataDir, "data-dir", "", "`DIR` where the broker keeps its jobs (default: ./ucp-data/NAME)")
 	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
 
-	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP")
+	fs.StringVar(&f.invite, "invite", "", "`CODE` of \"ucp cluster invite\": the broker becomes a member of that city, and joins it, unless it is one already")
+	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP; of a broker that belongs to a city "+node.DefaultCityBind+" unless it is given")
 	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told; a name is followed to its next address (default: what is bound; of 0.0.0.0, the address on the way to them)")
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")
 	fs.StringVar(&f.rpcAuthFile, "rpc-auth-file", "", "`FILE` with the key that the serf command line has to give (-rpc-auth), of at least 16 characters")

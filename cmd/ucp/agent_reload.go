@@ -40,12 +40,15 @@ func texts(fs *pflag.FlagSet) map[string]string {
 	return out
 }
 
-// shownSettings are the settings for people who look into a bundle: a command that finds others may hold a secret.
+// shownSettings are the settings for people who look into a bundle: a command that finds others may hold a secret, and so does an invite.
 func shownSettings(fs *pflag.FlagSet) map[string]string {
 	out := texts(fs)
 	for name, value := range out {
 		if strings.Contains(value, execEntry) {
 			out[name] = "(hidden: it names a command)"
+		}
+		if name == "invite" && value != "" {
+			out[name] = "(hidden)"
 		}
 	}
 	return out

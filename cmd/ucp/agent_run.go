@@ -12,6 +12,7 @@ import (
 	promsink "github.com/hashicorp/go-metrics/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/node"
 )
@@ -40,9 +41,18 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return err
 	}
+	if err := enterCity(ctx, &cfg); err != nil {
+		return err
+	}
+	var self *city.Self
+	if cfg.InCity {
+		if self, err = city.Open(city.Of(cfg.DataDir), cfg.Logger); err != nil {
+			return err
+		}
+	}
 	n, err := node.New(node.Config{
-		Metrics: figures,
-		Name:    cfg.Name, DataDir: cfg.DataDir,
+		Metrics: figures, City: self,
+		Name: cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover, Keyring: cfg.Keyring, RPCAuth: auth,

@@ -40,6 +40,7 @@ func (f *agentFlags) resolve(fs *pflag.FlagSet, lookupEnv func(string) (string, 
 	if err := f.fromFile(fs, names, given); err != nil {
 		return agentConfig{}, err
 	}
+	f.bindGiven = fs.Changed("bind") || f.origin["bind"] != "--bind"
 	return f.check()
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -64,12 +65,15 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	require.False(t, cfg.NewsLinks)
 }
 
+// anInvite is an invite to some city.
+const anInvite = "041H899P8XC6-JYMBKJPVWSC2K-YYDKXGK616PMN@10.0.0.1:8000"
+
 // Every flag can come from each of the three sources, and means the same there.
 func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
-		"discover": "kitchen", "keyring": "/k", "rpc-auth-file": "/a",
+		"discover": "kitchen", "invite": anInvite, "keyring": "/k", "rpc-auth-file": "/a",
 		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "allow-network": "true", "job-path": "/opt/maps,/srv/out:rw", "device-path": "camera=/dev/video0", "job-uids": "7000-7999",
 		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
@@ -91,6 +95,9 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", KeepStrategy: true, ConflictHistory: 10,
 		Weights: resolve.Weights{Emergency: 1000, User: 100, Urgency: 800, Compute: 20, Waiting: 20, Margin: 100, Lost: 20},
 	}
+	invite, err := identity.ParseInvite(anInvite)
+	require.NoError(t, err)
+	want.InCity, want.Invite = true, invite
 	var args []string
 	var file strings.Builder
 	env := map[string]string{}

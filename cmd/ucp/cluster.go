@@ -18,8 +18,8 @@ import (
 
 // clusterCommand is `ucp cluster`.
 func (c *cli) clusterCommand() *cobra.Command {
-	g := group(&cobra.Command{Use: "cluster", Short: "Look at the cluster as a whole, drain brokers, and give up those that will not come back"})
-	g.AddCommand(c.verifyCommand(), c.drainCommand(), c.resumeCommand(), c.forgetCommand())
+	g := group(&cobra.Command{Use: "cluster", Short: "Begin a city, look at the cluster as a whole, drain brokers, and give up those that will not come back"})
+	g.AddCommand(c.initCommand(), c.inviteCommand(), c.verifyCommand(), c.drainCommand(), c.resumeCommand(), c.forgetCommand())
 	return g
 }
 
@@ -114,7 +114,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 			v.problem("%s has failed%s", m.Name, inBrackets(m.Health))
 			continue
 		}
-		if clients[m.Name], err = api.New(m.HTTPAddr); err != nil {
+		if clients[m.Name], err = client.At(m.HTTPAddr); err != nil {
 			return nil, false, err
 		}
 	}

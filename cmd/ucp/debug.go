@@ -177,7 +177,7 @@ func (b *bundle) reach(ctx context.Context, client *api.Client) (map[string]*api
 		case m.Status != "alive":
 			b.Silent[m.Name] = m.Status + inBrackets(m.Health)
 		default:
-			if out[m.Name], err = api.New(m.HTTPAddr); err != nil {
+			if out[m.Name], err = client.At(m.HTTPAddr); err != nil {
 				return nil, err
 			}
 		}

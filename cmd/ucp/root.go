@@ -58,9 +58,10 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen"
-and what "audit" does with copies talks to one broker. Any one will do, since each can answer
-for every job: the one at --addr, else at UCP_ADDR, else at ` + api.DefaultAddr + `. Either may
+Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen",
+"cluster init" and what "audit" does with copies talks to one broker. Any one will do, since
+each can answer for every job: the one at --addr, else at UCP_ADDR, else at
+` + api.DefaultAddr + `. Either may
 name several, with commas between them: the first that answers is asked.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
@@ -103,7 +104,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
 		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
-		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(),
+		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)
@@ -132,12 +133,17 @@ func (c *cli) globalsFromEnv(fs *pflag.FlagSet) error {
 			return fmt.Errorf("variable %s=%q: %w", variable, v, err)
 		}
 	}
+	if f := c.personFolder(); c.addr == api.DefaultAddr && !fs.Changed("addr") && f != nil { // who has logged in elsewhere was told of brokers
+		if brokers := f.Brokers(); brokers != "" {
+			c.addr = brokers
+		}
+	}
 	return nil
 }
 
 // client makes the client of the broker that the person named.
 func (c *cli) client() (*api.Client, error) {
-	client, err := api.New(c.addr)
+	client, err := c.connect(c.addr)
 	if err != nil {
 		return nil, fmt.Errorf("--addr or UCP_ADDR: %w", err)
 	}

@@ -94,7 +94,7 @@ func launch(t *testing.T, machine int, by []string, dir string, args ...string) 
 	cmd := exec.Command("ip", slices.Concat([]string{"netns", "exec", fmt.Sprintf("b%d", machine)}, by, []string{ucpBinary, "agent", "--name", b.name,
 		"--data-dir", dir, "--rpc-addr", "-", "--insecure", "--cpu", "1.0", "--memory", "256MiB", "--log-format", "json"}, args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	b.Agent = process.Start(t, b.name, cmd)
+	b.Agent = process.Start(t, b.name, 0, cmd)
 	return b
 }
 

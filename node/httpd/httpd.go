@@ -11,6 +11,8 @@
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
+//   - access.go: who may call which route, where the broker belongs to a city
+//   - invites.go: how new members come into it
 //   - origin.go: requests that pages of other sites make browsers send
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
 //   - compression.go, panics.go: bodies between brokers, and faults of this program
@@ -20,6 +22,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -33,6 +36,7 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
@@ -45,6 +49,10 @@ type Config struct {
 	Software     string // version, for people
 	Capabilities wire.Capabilities
 	Started      time.Time
+
+	Keyring string // file of the keys of the gossip, which new members of the city get
+
+	City *city.Self // who the broker is, and who may come in; nil: it belongs to no city, and everybody may
 
 	HTTPHosts []string // names by which clients may call it, beside its addresses and those of [ownNames]
 
@@ -107,6 +115,8 @@ type Host interface {
 	// ModuleCache is what compiled modules take of the disk; nil where that is not known.
 	ModuleCache() *api.ModuleCache
 
+	// Addresses are those that others are told.
+	Addresses() (http, gossip string)
 	// Members are all nodes of the gossip pool, stock Serf agents among them.
 	Members() []gossip.Member
 	// RTT estimates the round-trip time to a member; ok is false when it is not known.
@@ -152,7 +162,8 @@ type Server struct {
 
 	http        *http.Server
 	limiter     *limiter
-	names       []string // that Host may say
+	door        *city.Door // nil where the broker belongs to no city
+	names       []string   // that Host may say
 	memory      budgets
 	sources     *sources
 	compression Compression
@@ -168,11 +179,16 @@ type Server struct {
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
+	if cfg.City != nil {
+		srv.door = city.NewDoor(cfg.City)
+		terms := cfg.City.ServerTLS()
+		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
+	}
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
-		ConnState: srv.limiter.state,
-		Handler:   srv.guarded(srv.sameOrigin(paced(srv.addressed(srv.handler())))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		ConnState: srv.track, ConnContext: withCaller,
+		Handler: srv.guarded(srv.sameOrigin(paced(srv.addressed(srv.handler())))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv

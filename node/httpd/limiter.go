@@ -28,6 +28,7 @@ import (
 type limiter struct {
 	most   int
 	member func(source string) bool
+	secure func(net.Conn) net.Conn // speaks TLS on a connection; nil where there is none
 	log    *slog.Logger
 
 	mu   sync.Mutex
@@ -118,7 +119,7 @@ func (c *limiter) limit(l net.Listener) *limitedListener {
 // Accept implements net.Listener.
 func (d *limitedListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := d.Listener.Accept()
+		conn, err := d.accept()
 		if errors.Is(err, syscall.EMFILE) && d.spare != nil {
 			d.refuseOne()
 			continue
@@ -141,11 +142,20 @@ func (d *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// accept takes a connection; its handshake comes with the first read.
+func (d *limitedListener) accept() (net.Conn, error) {
+	conn, err := d.Listener.Accept()
+	if err == nil && d.limiter.secure != nil {
+		conn = d.limiter.secure(conn)
+	}
+	return conn, err
+}
+
 // refuseOne refuses a waiting connection with the descriptor that was kept for that.
 func (d *limitedListener) refuseOne() {
 	_ = d.spare.Close()
 	d.spare = nil
-	if conn, err := d.Listener.Accept(); err == nil {
+	if conn, err := d.accept(); err == nil {
 		d.turnAway(conn, "this broker has no file descriptors left")
 	}
 	d.spare, _ = os.Open(os.DevNull) // if another was quicker, there is none until the next refusal

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 
@@ -25,6 +24,8 @@ var orders = map[string]string{
 	"PUT /v1/members/{name}/drain":    audit.Drain,
 	"DELETE /v1/members/{name}/drain": audit.Resume,
 	"PUT /v1/log-level":               audit.SetLevel,
+	"POST /v1/invites":                audit.Invite,
+	"POST /v1/admissions":             audit.Admit,
 }
 
 // order is what the audit log will say of a request; its handler adds what the path does not tell.
@@ -63,9 +64,9 @@ func (srv *Server) noted(what string, h func(http.ResponseWriter, *http.Request)
 		if o.none {
 			return err
 		}
-		who, _, splitErr := net.SplitHostPort(r.RemoteAddr)
-		if splitErr != nil {
-			who = r.RemoteAddr
+		who := sourceOf(r.RemoteAddr)
+		if c := callerOf(r); c != nil {
+			who = c.Admission.Name + " at " + who
 		}
 		srv.cfg.Audit.Note(audit.Entry{At: srv.cfg.Now(), What: what, Which: o.which, Who: who, Status: seen.status, Detail: o.detail})
 		return err

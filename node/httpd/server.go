@@ -52,6 +52,8 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /v1/log-level":                   srv.handleLogLevel,
 		"PUT /v1/log-level":                   srv.handleSetLogLevel,
 		"GET /v1/audit":                       srv.handleAudit,
+		"POST /v1/invites":                    srv.handleInvite,
+		"POST /v1/admissions":                 srv.handleEnter,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
@@ -61,12 +63,12 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 func (srv *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range srv.routes() {
-		mux.HandleFunc(pattern, srv.wrap(srv.noted(orders[pattern], h)))
+		mux.Handle(pattern, srv.permitted(pattern, srv.wrap(srv.noted(orders[pattern], h))))
 	}
-	mux.Handle("GET /metrics", srv.metrics.handler())
-	mux.HandleFunc("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
+	mux.Handle("GET /metrics", srv.permitted("GET /metrics", srv.metrics.handler()))
+	mux.Handle("/", srv.permitted("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusNotFound, api.CodeNotFound, "there is no %s %s; docs/api.md lists what there is", r.Method, r.URL.Path)
-	}))
+	})))
 	return mux
 }
 
@@ -259,6 +261,9 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 		srv.metrics.Malformed(m.From, err)
 		return fail(http.StatusBadRequest, api.CodeBadRequest, "the message is not understood: %v", err)
 	}
+	if err := srv.isFrom(r, &m); err != nil {
+		return err
+	}
 	srv.metrics.Invalid(m.From, m.Delta.Bad())
 	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.PeerTimeout)
 	defer cancel()
@@ -274,6 +279,17 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/msgpack")
 	_, _ = w.Write(body) // the peer sees a short answer, and asks again
+	return nil
+}
+
+// isFrom refuses a message that names another sender than the broker that has sent it (rule X5).
+func (srv *Server) isFrom(r *http.Request, m *wire.Message) error {
+	if srv.cfg.City == nil {
+		return nil
+	}
+	if by := callerOf(r).Admission.Name; m.From != by || m.Actor.Broker() != by {
+		return fail(http.StatusForbidden, api.CodeForbidden, "%s has sent a message of %.80q, %.150q", by, m.From, m.Actor)
+	}
 	return nil
 }
 

@@ -28,15 +28,15 @@ type Agent struct {
 	Name  string
 	Cmd   *exec.Cmd     // that runs it; how it ended is in its ProcessState once Done is closed
 	Done  chan struct{} // closed when it has ended
-	First chan string   // gets its first line, "" where it has ended without one
+	First chan string   // gets its first line, or one that comes later; "" where it has ended without that
 
 	mu  sync.Mutex
 	log strings.Builder
 }
 
-// Start starts a broker by a command, and waits for nothing. It is killed when the test ends, if it has not ended before, and
+// Start starts a broker by a command, and waits for nothing. First gets the line that comes after so many others. It is killed when the test ends, if it has not ended before, and
 // its log is shown if the test has failed.
-func Start(t *testing.T, name string, cmd *exec.Cmd) *Agent {
+func Start(t *testing.T, name string, before int, cmd *exec.Cmd) *Agent {
 	t.Helper()
 	a := &Agent{Name: name, Cmd: cmd, Done: make(chan struct{}), First: make(chan string, 1)}
 	stderr, err := cmd.StderrPipe()
@@ -46,7 +46,7 @@ func Start(t *testing.T, name string, cmd *exec.Cmd) *Agent {
 	if err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
-	go a.read(bufio.NewReader(stderr))
+	go a.read(bufio.NewReader(stderr), before)
 	t.Cleanup(func() {
 		a.Kill()
 		if t.Failed() {
@@ -57,14 +57,14 @@ func Start(t *testing.T, name string, cmd *exec.Cmd) *Agent {
 }
 
 // read keeps what the broker logs until it ends.
-func (a *Agent) read(lines *bufio.Reader) {
+func (a *Agent) read(lines *bufio.Reader, before int) {
 	defer close(a.Done)
 	for i := 0; ; i++ {
 		line, err := lines.ReadString('\n')
 		a.mu.Lock()
 		a.log.WriteString(line)
 		a.mu.Unlock()
-		if i == 0 {
+		if i == before || i < before && err != nil {
 			a.First <- line
 		}
 		if err != nil {

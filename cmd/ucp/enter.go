@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/city"
+	"github.com/urban-compute/ucp/identity"
+)
+
+// enter goes through the door that an invite names, and keeps in a folder what is got there. Until the broker has shown that it
+// belongs to the city of the code nothing is sent to it.
+func enter(ctx context.Context, invite *identity.Invite, f city.Folder, name string, broker bool) (*identity.Member, api.Admitted, error) {
+	var got api.Admitted
+	key, err := f.Key()
+	if err != nil {
+		return nil, got, err
+	}
+	client, err := api.New(invite.Addr, api.WithTLS(identity.ClientConfig(nil, invite.Pin)))
+	if err != nil {
+		return nil, got, fmt.Errorf("the address in the invite: %w", err)
+	}
+	defer client.Close()
+	got, err = client.Enter(ctx, api.Arrival{Ticket: invite.Ticket[:], Key: []byte(key.Public()), Name: name, Broker: broker})
+	if err != nil {
+		return nil, got, err
+	}
+	m, err := f.Take(invite, city.Admitted{Admission: got.Admission, Authorities: got.Authorities, City: got.City, Keyring: got.Keyring, Brokers: got.Brokers})
+	return m, got, err
+}
+
+// enterCity makes a broker a member of the city that it was invited to, unless it is one already. What it was told of the
+// brokers that are there it joins.
+func enterCity(ctx context.Context, cfg *agentConfig) error {
+	f := city.Of(cfg.DataDir)
+	if cfg.Invite == nil || f.Held() {
+		return nil
+	}
+	name := cfg.Name
+	if name == "" {
+		name = hostName(os.Hostname)
+	}
+	m, got, err := enter(ctx, cfg.Invite, f, name, true)
+	if err != nil {
+		return fmt.Errorf("--invite: %w", err)
+	}
+	if m.Admission.Role != identity.Broker {
+		return errors.New("--invite: this broker was admitted as no broker")
+	}
+	cfg.Name, cfg.InCity = m.Admission.Name, true
+	cfg.RetryJoin = append(cfg.RetryJoin, got.Gossip...)
+	cfg.Logger.Info("this broker has come into the city", "city", m.Admission.City.String()[:12], "name", cfg.Name)
+	return nil
+}

@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+)
+
+// person is somebody who uses the command line, with an identity of their own or none.
+type person struct {
+	t   *testing.T
+	dir string
+}
+
+func (p *person) environment() []string {
+	return append(os.Environ(), "HOME="+p.dir, "XDG_CONFIG_HOME=", "UCP_IDENTITY="+filepath.Join(p.dir, "identity"))
+}
+
+// ucp runs a command line of theirs.
+func (p *person) ucp(args ...string) result {
+	p.t.Helper()
+	return runIn(p.t, p.dir, p.environment(), nil, ucpBinary, args...)
+}
+
+// must is ucp for what has to succeed; it returns what was printed.
+func (p *person) must(args ...string) string {
+	p.t.Helper()
+	r := p.ucp(args...)
+	require.Equal(p.t, 0, r.code, "ucp %v: %s", args, r.stderr)
+	return r.stdout
+}
+
+// insecure is a program that takes any certificate for good, and has none itself.
+func insecure() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
+
+// A city begins on one machine: its broker speaks TLS with members only, and who is none is told so (rule X5).
+func TestACityBegins(t *testing.T) {
+	founder, stranger := &person{t, t.TempDir()}, &person{t, t.TempDir()}
+	dir := filepath.Join(founder.dir, "a")
+	secret := filepath.Join(founder.dir, "passphrase")
+	require.NoError(t, os.WriteFile(secret, []byte("seven dry wells\n"), 0o600))
+	require.Contains(t, founder.must("cluster", "init", "--city", "riverside", "--name", "a", "--data-dir", dir, "--passphrase-file", secret), "a city has begun")
+	key, err := os.ReadFile(filepath.Join(dir, "identity", "authority"))
+	require.NoError(t, err)
+	require.Contains(t, string(key), "age-encryption.org", "the authority's key is encrypted")
+	r := founder.ucp("cluster", "init", "--name", "a", "--data-dir", dir)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "holds an identity already")
+
+	a := startAgent(t, "a", dir)
+	require.Contains(t, founder.must("--addr", a.http, "members"), "a *")
+	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
+
+	r = stranger.ucp("--addr", a.http, "members")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "belongs to a city")
+	other := filepath.Join(stranger.dir, "other")
+	stranger.must("cluster", "init", "--name", "other", "--data-dir", other)
+	r = stranger.ucp("--addr", a.http, "members")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "authorities of another city")
+
+	plain := startAgent(t, "plain", t.TempDir())
+	r = founder.ucp("--addr", plain.http, "members")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "belongs to no city")
+	require.Contains(t, founder.must("--addr", "http://"+plain.http, "members"), "plain *")
+
+	// A stock browser or program without an identity, that takes any certificate, has nothing but that the broker is alive.
+	get := func(path string) (int, string) {
+		resp, err := insecure().Get("https://" + a.http + path)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	status, _ := get("/healthz")
+	require.Equal(t, http.StatusOK, status)
+	for _, path := range []string{"/v1/members", "/metrics", "/broker/debug", "/v1/jobs", "/nothing"} {
+		status, body := get(path)
+		require.Equal(t, http.StatusForbidden, status, path)
+		require.Contains(t, body, `"code":"`+api.CodeForbidden+`"`)
+	}
+}
+
+// beginCity begins a city on one machine, and starts its first broker.
+func beginCity(t *testing.T, args ...string) (founder *person, a *agent) {
+	founder = &person{t, t.TempDir()}
+	dir := filepath.Join(founder.dir, "a")
+	founder.must("cluster", "init", "--city", "riverside", "--name", "a", "--data-dir", dir)
+	return founder, startAgent(t, "a", dir, args...)
+}
+
+// invite is the code of an invite that somebody gets at a broker.
+func (p *person) invite(at *agent, args ...string) string {
+	p.t.Helper()
+	code, _, _ := strings.Cut(p.must(append([]string{"--addr", at.http, "cluster", "invite"}, args...)...), "\n")
+	return code
+}
+
+// sees waits until a broker shows somebody these members of the pool as alive.
+func (p *person) sees(at *agent, names ...string) {
+	p.t.Helper()
+	eventually(p.t, time.Minute, fmt.Sprintf("%s sees %v", at.name, names), func() bool {
+		r := p.ucp("--addr", at.http, "members")
+		for _, name := range names {
+			if !regexp.MustCompile(`(?m)^` + name + `( \*)? +alive`).MatchString(r.stdout) {
+				return false
+			}
+		}
+		return strings.Count(r.stdout, " alive ") == len(names)
+	})
+}
+
+// A machine and people come into a city by invites; jobs run on it from either side; and who has none of that stays outside.
+func TestACityIsEntered(t *testing.T) {
+	founder, a := beginCity(t)
+	code := founder.invite(a, "--name", "b")
+	beside, at, _ := strings.Cut(code, "@")
+	require.LessOrEqual(t, len(beside), 40)
+	require.Equal(t, a.http, at)
+	dir := filepath.Join(t.TempDir(), "b")
+	b := startAgentAt(t, "b", dir, 1, "--invite", strings.ToLower(code))
+	founder.sees(a, "a", "b")
+	founder.sees(b, "a", "b")
+	b.signal(syscall.SIGTERM, time.Minute)
+	b = startAgent(t, "b", dir, "--invite", code) // as a unit of the machine's services does
+	founder.sees(a, "a", "b")
+
+	late := startFails(t, "late", t.TempDir(), "--invite", code)
+	require.Contains(t, late, "this invite is not one of this broker's, was used, or is over")
+
+	client := &person{t, t.TempDir()}
+	require.Contains(t, client.must("login", founder.invite(a, "--role", "client"), "--name", "kim"), "you are kim (client)")
+	require.Contains(t, client.must("run", guestModule, "--stdin", filepath.Join(dir, "identity", "city"), "--", "echo", "0"), "riverside", "it knows where to ask")
+	client.must("--addr", b.http, "run", guestModule, "--", "sleep", "1ms")
+	for _, order := range [][]string{{"cluster", "drain", "b"}, {"strategy", "set", "fcfs"}, {"cluster", "invite"}, {"cluster", "forget", "b"}, {"emergency", "declare", "--type", "flood", "--level", "high"}} {
+		r := client.ucp(order...)
+		require.Equal(t, 1, r.code, order)
+		require.Contains(t, r.stderr, "kim is a client of this city, and this is for operators")
+	}
+	second := &person{t, t.TempDir()}
+	second.must("login", founder.invite(a, "--role", "operator", "--name", "lee"))
+	second.must("--addr", b.http, "cluster", "drain", "b")
+	second.must("--addr", a.http, "cluster", "resume", "b")
+	r := second.ucp("--addr", b.http, "cluster", "invite")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "no authority's key lies at this broker")
+
+	// A broker without an identity is heard neither by gossip nor by HTTP.
+	stranger := startAgent(t, "stranger", t.TempDir(), "--retry-join", a.gossip)
+	eventually(t, time.Minute, "a stranger is not heard", func() bool {
+		return strings.Contains(a.Said(), "it is not encrypted with a key of this broker")
+	})
+	members, err := stranger.client.Members(t.Context())
+	require.NoError(t, err)
+	require.Len(t, members.Members, 1)
+	founder.sees(a, "a", "b")
+}
