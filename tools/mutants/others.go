@@ -145,7 +145,7 @@ var others = []mutant{
 		"total(take) > room {", "total(take) > room+1<<50 {",
 		"./executor", "TestIdleWorkersGiveWay"},
 	{"memory: loading a module is charged to nobody", "executor/account.go",
-		"		c.load = max(", "		c.load = 0 * max(",
+		"		c.load = loadMemory(", "		c.load = 0 * loadMemory(",
 		"./executor", "TestNoRoomForAModule"},
 	{"memory: code is charged to each worker", "executor/account.go",
 		"		code[d] = max(code[d], n)", "		code[d] += n",

@@ -48,7 +48,7 @@ var rulesR = []mutant{
 		"	a.settled(x.result.Blobs())\n", "",
 		"./broker", "TestStories/R3"},
 	{"R3 what was brought past a full broker stays away", "broker/step.go",
-		"	if b.offer.full && !in.Full {", "	if false {",
+		"		b.repairer.changed()\n		b.reviewMembers()\n", "		b.reviewMembers()\n",
 		"./broker", "TestStories/R3"},
 	{"R3 what is short still is not tried once more", "broker/short.go",
 		"	case s.again:\n", "	case false:\n",
