@@ -146,7 +146,13 @@ func TestWhatIsTaken(t *testing.T) {
 	require.NoError(t, err)
 	got := Admitted{Admission: in.Encode(), Authorities: a.Authorities().Encode(), City: "riverside", Keyring: []byte("[]")}
 
-	other, _, _ := door(t)
+	other, otherDoor, _ := door(t)
+	elsewhere, err := otherDoor.Invite(Invitation{Name: "b", Role: identity.Broker, TTL: time.Hour}, "x:1", now, nobody)
+	require.NoError(t, err)
+	in, err = otherDoor.Enter(Arrival{Ticket: elsewhere.Ticket, Key: key.Public(), Broker: true}, "here", now, nobody)
+	require.NoError(t, err)
+	_, err = f.Take(invite, Admitted{Admission: in.Encode(), Authorities: other.Authorities().Encode(), City: "riverside", Keyring: []byte("[]")})
+	require.ErrorContains(t, err, "another city", "all of it is in order, of a city that nobody has named")
 	wrong := got
 	wrong.Authorities = other.Authorities().Encode()
 	_, err = f.Take(invite, wrong)
