@@ -42,15 +42,15 @@ func TestDebugBundle(t *testing.T) {
 	const secret = "swordfish-4711"
 	t.Setenv("E2E_TOKEN", secret)
 	dir := t.TempDir()
-	a := startAgent(t, "a", t.TempDir(), "--allow-process")
-	b := startAgent(t, "b", t.TempDir(), "--join", a.gossip, "--retry-join", "exec:printf '%s' nowhere.invalid; echo "+secret+" >&2; false")
+	b := startAgent(t, "b", t.TempDir(), "--retry-join", "exec:printf '%s' nowhere.invalid; echo "+secret+" >&2; false")
+	eventually(t, time.Minute, "the command has failed, and that is in the log", func() bool { return strings.Contains(b.Said(), "exec:") })
+	a := startAgent(t, "a", t.TempDir(), "--allow-process", "--join", b.gossip) // while others are there it fails in silence
 	a.seesHealthy(1)
 	input := filepath.Join(dir, "in")
 	require.NoError(t, os.WriteFile(input, []byte(secret), 0o600))
 	r := a.ucp("run", "--id", "keeps-silent", "--driver", "process", "--constraint", "name=a", "--env", "TOKEN="+secret, "--stdin", input, "/bin/sh", "--", "-c", "cat; echo $TOKEN; echo "+secret+" >&2; exit 3")
 	require.Equal(t, 3, r.code, r.stderr)
 	require.Contains(t, r.stdout, secret)
-	eventually(t, 30*time.Second, "the command has failed, and that is in the log", func() bool { return strings.Contains(b.Said(), "exec:") })
 
 	file := filepath.Join(dir, "one.tar.gz")
 	r = a.ucp("debug", "bundle", "-o", file)

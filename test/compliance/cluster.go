@@ -29,6 +29,15 @@ const answerWithin = 5 * time.Second
 // start starts n brokers with these arguments and waits until all see each other. What
 // it returns must be ended, also with an error.
 func (l *lab) start(ctx context.Context, name string, n int, place func(int) rig.Place, args func(i int) []string) (*cluster, error) {
+	c, err := l.launch(name, n, place, args)
+	if err != nil {
+		return c, err
+	}
+	return c, c.whole(ctx, c.brokers)
+}
+
+// launch starts a cluster, and does not wait until it is whole.
+func (l *lab) launch(name string, n int, place func(int) rig.Place, args func(i int) []string) (*cluster, error) {
 	c := &cluster{lab: l, dir: filepath.Join(l.o.dir, name), place: place}
 	for i := range n {
 		c.add(args(i)...)
@@ -42,10 +51,7 @@ func (l *lab) start(ctx context.Context, name string, n int, place func(int) rig
 		all.Go(func() { errs[i] = b.Start() })
 	}
 	all.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return c, err
-	}
-	return c, c.whole(ctx, c.brokers)
+	return c, errors.Join(errs...)
 }
 
 func onLoopback(int) rig.Place { return rig.Loopback() }

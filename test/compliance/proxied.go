@@ -25,7 +25,7 @@ func proxyGroup() group {
 			if p, err = newProxy(); err != nil {
 				return nil, err
 			}
-			c, err = l.start(ctx, name, 4, onLoopback, func(i int) []string {
+			c, err = l.launch(name, 4, onLoopback, func(i int) []string {
 				args := []string{"--sync-interval", shortSync.String(), "--label", "side=front"}
 				if i == behindProxy {
 					args = []string{"--sync-interval", shortSync.String(), "--http-advertise", p.addr()}
@@ -33,10 +33,11 @@ func proxyGroup() group {
 				return args
 			})
 			c.atEnd = append(c.atEnd, p.close)
-			if err == nil {
-				p.guards(c.brokers[behindProxy].HTTP)
+			if err != nil {
+				return c, err
 			}
-			return c, err
+			p.guards(c.brokers[behindProxy].HTTP) // a broker is healthy when messages pass
+			return c, c.whole(ctx, c.brokers)
 		},
 		rows: []row{
 			{
