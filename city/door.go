@@ -45,7 +45,7 @@ type Arrival struct {
 // Errors of [Door.Invite] and [Door.Enter], beside what is wrong with a question.
 var (
 	// ErrNoAuthority says that the key of no authority lies at a broker.
-	ErrNoAuthority = errors.New("no authority's key lies at this broker: ask one where it does, as that where the city began (--addr), or let this one keep one (ucp agent --keep-authority, ucp cluster authority add)")
+	ErrNoAuthority = errors.New("no authority's key lies at this broker: ask that where the city began (--addr)")
 	// ErrTicket says that a ticket lets nobody in.
 	ErrTicket = errors.New("this invite is not one of this broker's, was used, or is over: ask for another one; they end with the broker's process, too")
 	// ErrTooOften says that too many have tried to come in.
@@ -72,14 +72,13 @@ type Door struct {
 
 	mu      sync.Mutex
 	tickets []*ticket
-	names   map[string]bool // given to members by this door
 	all     *rate.Limiter
 	sources map[string]*rate.Limiter
 }
 
 // NewDoor makes the door of a broker.
 func NewDoor(s *Self) *Door {
-	return &Door{self: s, names: map[string]bool{}, all: rate.NewLimiter(attempts, attemptsAtOnce), sources: map[string]*rate.Limiter{}}
+	return &Door{self: s, all: rate.NewLimiter(attempts, attemptsAtOnce), sources: map[string]*rate.Limiter{}}
 }
 
 // Invite makes an invite to the city, which begins at an address of this broker. Taken reports whether a name is one of a
@@ -125,7 +124,7 @@ func (d *Door) authority(passphrase string) (identity.Key, error) {
 	case err != nil:
 		return key, err
 	case !d.self.Authorities().InForce(key.Public()):
-		return key, fmt.Errorf("the key that lies at this broker, %.12s, is no authority of the city: ucp cluster authority add %[1]s", key.Public())
+		return key, fmt.Errorf("the key that lies at this broker, %.12s, is no authority of the city", key.Public())
 	}
 	return key, nil
 }
@@ -164,21 +163,28 @@ func (d *Door) Enter(a Arrival, source string, now time.Time, taken func(string)
 		return nil, fmt.Errorf("this invite is for %s: %s", map[bool]string{true: "a broker", false: "a person or a program"}[t.invite.Role == identity.Broker],
 			map[bool]string{true: "ucp agent --invite CODE", false: "ucp login CODE"}[t.invite.Role == identity.Broker])
 	}
+	before, err := d.self.folder.admitted()
+	if err != nil {
+		return nil, err
+	}
 	name := t.invite.Name
 	if name == "" {
 		name = a.Name
 		switch {
 		case !label.ValidName(name):
 			return nil, fmt.Errorf("name %.80q: letters, digits and . _ -, at most 64, the first a letter or digit", name)
-		case taken(name) || d.names[name] || name == d.self.Name():
+		case taken(name) || before[name] > 0 || name == d.self.Name():
 			return nil, fmt.Errorf("%w: %s; take another one with --name", ErrTaken, name)
 		}
 	}
-	admitted, err := t.by.Admit(d.self.Authorities().City(), name, a.Key, t.invite.Role, now, d.self.lastOf(name))
+	admitted, err := t.by.Admit(d.self.Authorities().City(), name, a.Key, t.invite.Role, now, before[name])
 	if err != nil {
 		return nil, err
 	}
-	t.entered, t.by, d.names[name] = admitted, identity.Key{}, true
+	if err := d.self.folder.keepAdmitted(before, admitted); err != nil {
+		return nil, err
+	}
+	t.entered, t.by = admitted, identity.Key{}
 	return admitted, nil
 }
 
@@ -205,6 +211,3 @@ func (d *Door) mayTry(source string, now time.Time) bool {
 	}
 	return one.AllowN(now, 1) && d.all.AllowN(now, 1)
 }
-
-// lastOf is the number of the latest admission of a name that is known here; 0 is none.
-func (s *Self) lastOf(string) uint64 { return 0 }

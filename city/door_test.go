@@ -58,10 +58,16 @@ func TestATicketLetsOneKeyInOnce(t *testing.T) {
 	require.Equal(t, in, again)
 	_, err = enter(invite.Ticket, newKey(t), true, now)
 	require.ErrorIs(t, err, ErrTicket, "another key")
+
+	invite, err = d.Invite(Invitation{Name: "van-3", Role: identity.Broker, TTL: time.Hour}, "x:1", now, nobody)
+	require.NoError(t, err)
+	later, err := enter(invite.Ticket, newKey(t), true, now)
+	require.NoError(t, err, "an operator may give a name again, as to a broker whose disk is lost")
+	require.Greater(t, later.Number, in.Number)
 }
 
 func TestNamesOfNewMembers(t *testing.T) {
-	_, d, key := door(t)
+	a, d, key := door(t)
 	now := time.UnixMilli(1000)
 	there := func(name string) bool { return name == "b" }
 	_, err := d.Invite(Invitation{Name: "b", Role: identity.Broker, TTL: time.Hour}, "x:1", now, there)
@@ -82,6 +88,12 @@ func TestNamesOfNewMembers(t *testing.T) {
 	require.Equal(t, "c", in.Name)
 	_, err = d.Enter(Arrival{Ticket: invite(), Key: newKey(t), Name: "c"}, "here", now, there)
 	require.ErrorIs(t, err, ErrTaken, "it was given a moment ago")
+	d = NewDoor(a) // the broker starts again
+	for _, name := range []string{"c", "op"} {
+		now = now.Add(time.Second)
+		_, err = d.Enter(Arrival{Ticket: invite(), Key: newKey(t), Name: name}, "here", now, there)
+		require.ErrorIs(t, err, ErrTaken, "%s was admitted before", name)
+	}
 }
 
 func TestAttemptsAreLimited(t *testing.T) {

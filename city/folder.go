@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/identity"
@@ -51,6 +53,45 @@ func (f Folder) keepName(name string) error {
 		return fmt.Errorf("the name of a city has letters, digits and . _ -, at most 64, the first a letter or digit: %.80q", name)
 	}
 	return f.Write(nameFile, []byte(name+"\n"))
+}
+
+// admittedFile names whom the authority that lies here has admitted, a name and the number of its latest admission a line.
+const (
+	admittedFile = "admitted"
+	maxAdmitted  = 1 << 20 // bytes
+)
+
+// admitted is whom the authority that lies here has admitted so far: the number of the latest admission of each name.
+func (f Folder) admitted() (map[string]uint64, error) {
+	out := map[string]uint64{}
+	b, err := f.Read(admittedFile, maxAdmitted)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var name string
+		var number uint64
+		if _, err := fmt.Sscanf(line, "%s %d\n", &name, &number); err != nil {
+			return nil, fmt.Errorf("%s: the list of those who were admitted is damaged: %w", f.Folder, err)
+		}
+		out[name] = number
+	}
+	return out, nil
+}
+
+// keepAdmitted adds to those who were admitted before.
+func (f Folder) keepAdmitted(before map[string]uint64, more ...*identity.Admission) error {
+	for _, a := range more {
+		before[a.Name] = a.Number
+	}
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		fmt.Fprintf(&text, "%s %d\n", name, before[name])
+	}
+	return f.Write(admittedFile, []byte(text.String()))
 }
 
 // maxSecret bounds a file that holds a passphrase, in bytes.

@@ -47,7 +47,11 @@ func Found(broker Folder, person *Folder, f Founding) (*identity.Member, error) 
 		if err := person.keepName(f.Name); err != nil {
 			return nil, err
 		}
-		if _, err := enrol(*person, authority, of, f.Operator, identity.Operator, f.At); err != nil {
+		m, err := enrol(*person, authority, of, f.Operator, identity.Operator, f.At)
+		if err != nil {
+			return nil, err
+		}
+		if err := broker.keepAdmitted(map[string]uint64{}, m.Admission); err != nil {
 			return nil, err
 		}
 	}

@@ -21,8 +21,8 @@ key in, once, within --ttl. On the other machine:
   ucp agent --invite CODE     # a broker
   ucp login CODE              # an operator or a client
 
-The broker that is asked needs the key of an authority: that where the city began, or one with
---keep-authority. Where that key is encrypted give its passphrase; the broker holds the key until the
+The broker that is asked is that where the city began (--addr): the key of its authority lies
+there. Where that key is encrypted give its passphrase; the broker holds the key until the
 invite is used or over. Invites end with the broker's process. Only operators may invite.`
 
 // inviteCommand is `ucp cluster invite`.
