@@ -93,9 +93,10 @@ func TestLimiter(t *testing.T) {
 	require.Equal(t, "/broker/sync-metadata body", text)
 
 	require.NoError(t, conns[0].Close())
-	require.Eventually(t, func() bool { return c.open() == 5 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.open() == 5 }, time.Minute, time.Millisecond)
 	status, _, _ = ask("/v1/jobs", "")
 	require.Equal(t, 200, status)
+	require.Eventually(t, func() bool { return c.open() == 5 }, time.Minute, time.Millisecond) // that connection has ended
 
 	c.member = nobody
 	idle(t, c, addr, 1)
