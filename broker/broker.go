@@ -204,7 +204,9 @@ func (b *Broker) noted(old, r *job.Record) {
 	if old != nil {
 		wrote = old.Dots
 	}
-	b.tell(r.Dots, r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor), r.Origin, r.Owner.Broker, r.Place.Broker)
+	own := r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor)
+	b.repairer.noted(old, r, own)
+	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
 }
 
 // activeSetChanged lets all jobs here stand as the emergencies in force say.
