@@ -83,7 +83,7 @@ type Broker struct {
 func New(cfg Config) *Broker {
 	c := newCore(cfg)
 	b := &Broker{core: c, waiters: newWaiters()}
-	b.acks = acks{c, map[string]*verdictWaiter{}}
+	b.acks = acks{c, map[string]*verdictWaiter{}, b.firm}
 	b.emergencies = newEmergencies(c, b.activeSetChanged)
 	b.emergencies.reach = b.reach
 	b.causality = newCausality(c)
