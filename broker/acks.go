@@ -21,12 +21,13 @@ type ackWaiter interface {
 type acks struct {
 	*core
 	withheld map[string]*verdictWaiter // by key
+	firm     func(*job.Record) bool    // whether the end of a job can't change any more (rule F2)
 }
 
 // shown returns the record as it may be shown: without a verdict that is not yet durable (rule
-// A3).
+// A3). What is firm is: the members that show it count also where they are no copies yet, since they are not proven (rule M3).
 func (a *acks) shown(r *job.Record) *job.Record {
-	if r != nil && a.withheld[r.Key()] != nil {
+	if r != nil && a.withheld[r.Key()] != nil && !a.firm(r) {
 		return r.Undecided()
 	}
 	return r

@@ -83,7 +83,7 @@ type Broker struct {
 func New(cfg Config) *Broker {
 	c := newCore(cfg)
 	b := &Broker{core: c, waiters: newWaiters()}
-	b.acks = acks{c, map[string]*verdictWaiter{}}
+	b.acks = acks{c, map[string]*verdictWaiter{}, b.firm}
 	b.emergencies = newEmergencies(c, b.activeSetChanged)
 	b.emergencies.reach = b.reach
 	b.causality = newCausality(c)
@@ -204,7 +204,9 @@ func (b *Broker) noted(old, r *job.Record) {
 	if old != nil {
 		wrote = old.Dots
 	}
-	b.tell(r.Dots, r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor), r.Origin, r.Owner.Broker, r.Place.Broker)
+	own := r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor)
+	b.repairer.noted(old, r, own)
+	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
 }
 
 // activeSetChanged lets all jobs here stand as the emergencies in force say.

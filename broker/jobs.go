@@ -37,6 +37,9 @@ type endItem struct {
 	key   string
 }
 
+// behind is where the items begin that come after this one.
+func (it endItem) behind() endItem { return endItem{it.since, it.at, it.key + "\x00"} }
+
 func (it jobItem) end() endItem { return endItem{it.since, it.at, it.key} }
 
 // jobItem is what the index knows of one job.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -18,7 +19,9 @@ import (
 //     it was brought before the job's end was written (rule J11). Whoever is among these now sees to it that it
 //     is here.
 //
-// Both are looked at when other brokers are there than before, so many jobs a round, and then rest.
+// Both are looked at when other brokers are there than before, so many jobs a round, and then rest. Not all brokers see
+// the same ones at the same time: so each looks as well at what has come to it since then, the end of a job or the job itself,
+// whatever those knew that had written it.
 type repairer struct {
 	*core
 	inputs  inputPass
@@ -35,17 +38,20 @@ type inputPass struct {
 	pause time.Duration       // before the next pass, as long as some are short
 }
 
-// outputPass goes through the finished jobs, round and round: a change amid a pass adds to what is to be looked at.
+// outputPass goes through the finished jobs, round and round: a change amid a pass adds to what is to be looked at. Beside
+// that it goes through those that have ended since it looked last.
 type outputPass struct {
-	next   time.Time           // when it goes on; zero while nothing has changed, or its files are on their way
+	next   time.Time           // when it goes on; zero while nothing has changed
 	all    bool                // all jobs are to be looked at from here on
-	since  time.Time           // when others were there than before: what ends soon after may still go by those
 	from   endItem             // the job that is next
 	left   int                 // how many it has yet to look at
+	ended  endItem             // the first job that has ended since the last look at these
+	look   time.Time           // when it looks at these; zero while there are none
 	mine   map[string]bool     // by broker, whether what it has made belongs here, too
-	asked  map[job.Digest]bool // files that are on their way here, unless they are here already
+	asked  map[job.Digest]bool // files that are on their way here, unless they are here already: it rests until they have come
 	gone   int                 // files of this pass that nobody has
 	failed bool                // some broker that may have one did not answer
+	pause  time.Duration       // before the next pass, if that is so
 	lost   int                 // of the latest pass that ended, as gone
 }
 
@@ -56,27 +62,61 @@ const (
 	inputsAfter = 5 * time.Second // many members may change at once
 	// The output of a broker that is only started again need not travel.
 	outputsAfter = time.Minute
-	outputsAgain = 10 * time.Minute
 )
 
 func newRepairer(c *core) repairer {
-	return repairer{core: c, inputs: inputPass{lack: map[job.Digest]bool{}, pause: shortFirst}, outputs: outputPass{mine: map[string]bool{}, asked: map[job.Digest]bool{}}}
+	return repairer{core: c, inputs: inputPass{lack: map[job.Digest]bool{}, pause: shortFirst}, outputs: outputPass{mine: map[string]bool{}, asked: map[job.Digest]bool{}, pause: shortFirst}}
 }
 
 // changed says that other brokers are there than before, or that something is damaged here: passes over all jobs
 // begin soon.
 func (p *repairer) changed() {
 	p.inputs.todo, p.inputs.next, p.inputs.pause = nil, p.now.Add(inputsAfter), shortFirst
-	o := &p.outputs
-	o.all, o.since, o.mine = true, p.now, map[string]bool{}
-	if len(o.asked) == 0 { // a pass that is under way goes on
-		o.next = sooner(o.next, p.now.Add(outputsAfter))
+	p.outputs.mine, p.outputs.pause = map[string]bool{}, shortFirst
+	p.outputs.again(p.now)
+}
+
+// again lets a pass over all finished jobs begin; one that is under way goes on.
+func (o *outputPass) again(now time.Time) {
+	o.all, o.next = true, sooner(o.next, now.Add(outputsAfter))
+}
+
+// noted takes in that a job has changed. One that has come to this broker as its owner has inputs to look after. One that has
+// ended may have been run by a broker that did not see this one, or had others take its output: so its output is looked for.
+func (p *repairer) noted(old, r *job.Record, own bool) {
+	switch {
+	case wholeEnd(r) && !wholeEnd(old):
+		if o := &p.outputs; o.look.IsZero() {
+			o.ended, o.look = endItem{since: p.up}, p.now.Add(outputsAfter)
+		}
+	case wholeEnd(r) && r.Verdict().Dot != old.Verdict().Dot: // another end decides now
+		p.outputs.again(p.now)
+	case r.Finished() || r.Owner.Broker != p.self || len(r.Spec.Blobs()) == 0:
+	case old == nil && !own || old != nil && old.Owner.Broker != p.self: // what was submitted here has its copies (rule A1)
+		p.owns(kind.JobRef(r.Key()))
 	}
+}
+
+// owns lets the inputs of a job be looked at, which others have looked after until now.
+func (p *repairer) owns(ref ledger.Ref) {
+	in := &p.inputs
+	if in.todo != nil {
+		in.todo = append(in.todo, ref)
+	}
+	in.next = sooner(in.next, p.now.Add(inputsAfter))
 }
 
 // due is when a pass goes on; zero is never.
 func (p *repairer) due() time.Time {
-	return sooner(sooner(p.inputs.next, p.outputs.next), p.short.next)
+	return sooner(sooner(p.inputs.next, p.outputs.due()), p.short.next)
+}
+
+// due is when the pass over finished jobs goes on; zero while files are on their way, or is never.
+func (o *outputPass) due() time.Time {
+	if len(o.asked) > 0 {
+		return time.Time{}
+	}
+	return sooner(o.next, o.look)
 }
 
 // pass does what is due.
@@ -84,7 +124,7 @@ func (p *repairer) pass() {
 	if at := p.inputs.next; !at.IsZero() && !p.now.Before(at) {
 		p.lookAtInputs()
 	}
-	if at := p.outputs.next; !at.IsZero() && !p.now.Before(at) {
+	if at := p.outputs.due(); !at.IsZero() && !p.now.Before(at) {
 		p.lookAtOutputs()
 	}
 	if at := p.short.next; !at.IsZero() && !p.now.Before(at) {
@@ -134,34 +174,60 @@ func (p *repairer) missed() {
 }
 
 // lookAtOutputs sees to it that the output is here of the next finished jobs of which this broker is to hold it. While
-// the table is still coming, it waits: most jobs are not here yet. It waits, too, while this broker takes nothing.
+// the table is still coming, it waits: most jobs are not here yet. While this broker takes nothing, it waits until it does.
 func (p *repairer) lookAtOutputs() {
 	o := &p.outputs
-	if p.peers.CatchingUp() || p.offer.full || p.offer.draining {
-		o.all, o.next = true, p.now.Add(outputsAfter)
+	if p.offer.full || p.offer.draining {
+		o.all, o.next, o.look = true, time.Time{}, time.Time{}
 		return
 	}
-	if o.all {
-		o.all, o.left, o.gone, o.failed = p.now.Sub(o.since) < outputsAfter, p.jobs.byEnd.Len(), 0, false
+	if p.peers.CatchingUp() {
+		o.all, o.next, o.look = true, p.now.Add(outputsAfter), time.Time{}
+		return
 	}
-	n := min(o.left, repairMost)
-	o.left -= n
-	keys, next := p.jobs.endedBehind(o.from, n)
-	o.from = next
-	for _, key := range keys {
-		if r := p.record(key); r != nil && r.Finished() {
-			p.keepOutput(r)
-		}
+	if !o.look.IsZero() && !p.now.Before(o.look) {
+		p.lookAtEnded()
+	}
+	if !o.next.IsZero() && !p.now.Before(o.next) {
+		p.lookAtAll()
 	}
 	p.goOn()
 }
 
+// lookAtEnded looks at the next of those jobs that have ended since it did so last.
+func (p *repairer) lookAtEnded() {
+	o := &p.outputs
+	list := p.jobs.endedFrom(o.ended, repairMost)
+	for _, it := range list {
+		p.keepOutput(it.key)
+	}
+	if o.look = (time.Time{}); len(list) == repairMost {
+		o.ended, o.look = list[len(list)-1].behind(), p.now.Add(repairSoon)
+	}
+}
+
+// lookAtAll looks at the next of all finished jobs, from where the last round ended.
+func (p *repairer) lookAtAll() {
+	o := &p.outputs
+	if o.all {
+		o.all, o.left, o.gone, o.failed = false, p.jobs.byEnd.Len(), 0, false
+	}
+	n := min(o.left, repairMost)
+	o.left -= n
+	keys, next := p.jobs.endedBehind(o.from, n)
+	o.from, o.next = next, time.Time{}
+	for _, key := range keys {
+		p.keepOutput(key)
+	}
+}
+
 // keepOutput asks for the output of a finished job, if it belongs here and is not known to be here.
-func (p *repairer) keepOutput(r *job.Record) {
-	o, rep := &p.outputs, r.Accepted()
-	if rep == nil || rep.Result == nil {
+func (p *repairer) keepOutput(key string) {
+	o, r := &p.outputs, p.record(key)
+	if r == nil || !r.Finished() || r.Accepted() == nil || r.Accepted().Result == nil {
 		return
 	}
+	rep := r.Accepted()
 	by := rep.Dot.Actor.Broker()
 	mine, known := o.mine[by]
 	if !known {
@@ -184,21 +250,26 @@ func (p *repairer) others(names ...string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return name == p.self || name == "" })
 }
 
-// goOn says when the pass over finished jobs goes on: not before all files have come that it has asked for, so that few
-// travel at once.
+// goOn says when the pass over all finished jobs goes on: not before all files have come that it has asked for, so that few
+// travel at once. Where somebody did not answer that may have one, there is another pass, after pauses that grow.
 func (p *repairer) goOn() {
-	switch o := &p.outputs; {
-	case len(o.asked) > 0:
-		o.next = time.Time{}
+	o := &p.outputs
+	if len(o.asked) > 0 {
+		return
+	}
+	switch {
 	case o.left > 0:
 		o.next = p.now.Add(repairSoon)
+		return
+	case !o.next.IsZero():
 	case o.all:
-		o.next = later(o.since.Add(outputsAfter), p.now.Add(repairSoon))
+		o.next = p.now.Add(outputsAfter)
 	case o.failed:
-		o.all, o.next, o.lost = true, p.now.Add(outputsAgain), o.gone
+		o.all, o.next, o.pause = true, p.now.Add(o.pause), min(2*o.pause, shortMost)
 	default:
-		o.next, o.lost = time.Time{}, o.gone
+		o.pause = shortFirst
 	}
+	o.lost = o.gone
 }
 
 // kept takes in whether a blob is here now.

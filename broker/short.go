@@ -85,8 +85,7 @@ func (p *repairer) lookAtShort() {
 		if len(s.tried) == shortFew {
 			break
 		}
-		s.from = it
-		s.from.key += "\x00" // behind it
+		s.from = it.behind()
 		if blobs := p.shortOf(it.key); blobs != nil {
 			s.tried = append(s.tried, it)
 			p.blobs.Spread(blobs, p.copies.Reach())

@@ -17,4 +17,7 @@ var rulesA = []mutant{
 	{"A3 a drain waits for nobody but the copies", "broker/replication/replication.go",
 		"		h.Living = h.Living && has\n", "",
 		"./broker", stories},
+	{"A3 what is firm is withheld", "broker/acks.go",
+		" && !a.firm(r) {", " {",
+		"./broker", "TestWhatIsFirm"},
 }
