@@ -18,8 +18,12 @@ import (
 	"github.com/urban-compute/ucp/store"
 )
 
-// auditBatch is how many entries are written at once, at most; as many may wait while others are.
-const auditBatch = 1024
+// Entries that come within auditPause of one are written with it, at most auditBatch, so that many cost few syncs of the disk; as
+// many may wait.
+const (
+	auditPause = 100 * time.Millisecond
+	auditBatch = 1024
+)
 
 // A peer is shown the log's checkpoint once a minute while it changes, and every ten minutes otherwise: what was shown may
 // not have arrived.
@@ -79,11 +83,11 @@ func (a *audits) run(ctx context.Context) error {
 	for {
 		select {
 		case e := <-a.queue:
-			if err := a.log.Append(a.waiting([]audit.Entry{e})...); err != nil {
+			if err := a.log.Append(a.soon(ctx, e)...); err != nil {
 				return err
 			}
 		case <-ctx.Done():
-			rest := a.waiting(nil)
+			rest := a.waiting()
 			if len(rest) == 0 {
 				return nil
 			}
@@ -92,8 +96,26 @@ func (a *audits) run(ctx context.Context) error {
 	}
 }
 
-// waiting adds what waits to a list.
-func (a *audits) waiting(list []audit.Entry) []audit.Entry {
+// soon is an entry with those that come soon after it.
+func (a *audits) soon(ctx context.Context, first audit.Entry) []audit.Entry {
+	pause := time.NewTimer(auditPause)
+	defer pause.Stop()
+	list := []audit.Entry{first}
+	for len(list) < auditBatch {
+		select {
+		case e := <-a.queue:
+			list = append(list, e)
+		case <-pause.C:
+			return list
+		case <-ctx.Done():
+			return list
+		}
+	}
+	return list
+}
+
+// waiting is what waits.
+func (a *audits) waiting() (list []audit.Entry) {
 	for len(list) < auditBatch {
 		select {
 		case e := <-a.queue:
