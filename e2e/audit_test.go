@@ -33,6 +33,11 @@ func TestAudit(t *testing.T) {
 	n1, n2 := file(b[0].name+".audit"), file(b[1].name+".audit")
 	r = b[0].ucp("audit", "verify", n1, n2)
 	require.Zero(t, r.code, r.stderr+r.stdout)
+	require.Contains(t, r.stdout, "NOT CERTAIN: ", "what was ordered a moment ago nobody else has seen")
+	eventually(t, 3*time.Minute, "the other one has seen the log, whose copy is missing now", func() bool { // each is shown once a minute
+		require.Zero(t, b[1].ucp("audit", "copy", "--all", "--dir", dir).code)
+		return strings.Contains(b[0].ucp("audit", "verify", n2).stdout, "NOT CERTAIN: no copy of the log of "+b[0].name)
+	})
 	r = b[0].ucp("audit", "copy", "--dir", dir)
 	require.Zero(t, r.code, "a copy goes on from the one before: %s", r.stderr)
 

@@ -293,9 +293,10 @@ Exit code 1 when anything is wrong.`
 
 // verified is what `ucp audit verify` found.
 type verified struct {
-	Sound bool            `json:"sound"`
-	Logs  []verifiedLog   `json:"logs"`
-	Found []audit.Finding `json:"found"`
+	Sound   bool            `json:"sound"`
+	Logs    []verifiedLog   `json:"logs"`
+	Found   []audit.Finding `json:"found"`
+	Missing []string        `json:"missing"` // brokers of whose logs the copies are witnesses, and no copy is here
 }
 
 type verifiedLog struct {
@@ -338,7 +339,7 @@ func (c *cli) auditVerifyCommand() *cobra.Command {
 }
 
 func verifyLogs(paths []string) (*verified, error) {
-	v := &verified{Sound: true, Logs: []verifiedLog{}, Found: []audit.Finding{}}
+	v := &verified{Sound: true, Logs: []verifiedLog{}, Found: []audit.Finding{}, Missing: []string{}}
 	var copies []*audit.Copy
 	for _, path := range paths {
 		log, err := readCopy(path)
@@ -360,6 +361,15 @@ func verifyLogs(paths []string) (*verified, error) {
 	for i := range v.Logs {
 		v.Logs[i].Seen = audit.Witnessed(copies, v.Logs[i].Broker, v.Logs[i].Key)
 	}
+	for _, log := range copies {
+		for _, e := range log.Entries {
+			here := slices.ContainsFunc(copies, func(c *audit.Copy) bool { return c.Checkpoint.Name == e.Which })
+			if e.What == audit.Witness && !here && !slices.Contains(v.Missing, e.Which) {
+				v.Missing = append(v.Missing, e.Which)
+			}
+		}
+	}
+	slices.Sort(v.Missing)
 	v.Found = append(v.Found, audit.Compare(copies)...)
 	v.Sound = v.Sound && len(v.Found) == 0
 	return v, nil
@@ -382,6 +392,14 @@ func verifiedTable(w io.Writer, v *verified) {
 		if l.Damaged != "" {
 			row(w, "WRONG: "+l.Damaged)
 		}
+	}
+	for _, l := range v.Logs {
+		if alone := l.Size - l.Seen; l.Damaged == "" && alone > 0 {
+			row(w, fmt.Sprintf("NOT CERTAIN: the last %d entries of %s no other of these logs has seen: who has its key could have changed them", alone, l.Broker))
+		}
+	}
+	for _, name := range v.Missing {
+		row(w, fmt.Sprintf("NOT CERTAIN: no copy of the log of %s is here, and there is one", name))
 	}
 	for _, f := range v.Found {
 		row(w, fmt.Sprintf("WRONG: the log of %s, by that of %s: %s", f.Log, f.By, f.Why))
