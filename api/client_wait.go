@@ -63,6 +63,9 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 				from = c.present()
 				_ = c.Learn(ctx) // without them there is one broker, as without Others
 			}
+			if poll == 0 {
+				continue // it was asked to answer at once
+			}
 		case missing(err) && !good.IsZero() && time.Since(good) < reconnectWithin:
 			c.avoid(c.present()) // it was there, at another broker: this one hears of it yet, or a third one has
 			o.trouble(err)

@@ -51,6 +51,27 @@ func TestWaitDoesNotHammerABrokerThatAnswersAtOnce(t *testing.T) {
 	})
 }
 
+// Whoever learns of the other brokers first waits for a short job no longer than without them.
+func TestWaitForAShortJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		c := through(t, func(r *http.Request) (*http.Response, error) {
+			switch {
+			case r.URL.Path == "/v1/members":
+				return answer(200, `{"members":[{"name":"a","self":true,"status":"alive","http_addr":"a:8000"}]}`), nil
+			case !r.URL.Query().Has("wait"):
+				return answer(200, running), nil
+			}
+			time.Sleep(20 * time.Millisecond)
+			return answer(200, done), nil
+		})
+		j, err := c.Wait(t.Context(), "j1", WaitOptions{Others: true})
+		require.NoError(t, err)
+		require.Equal(t, job.StateSucceeded, j.State)
+		require.Equal(t, 20*time.Millisecond, time.Since(began))
+	})
+}
+
 func TestWaitSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
