@@ -66,6 +66,25 @@ type Submission struct {
 	Job         *Job   `json:"job,omitempty"` // with ?wait=
 }
 
+// NDJSON is the media type of JSON values, one a line.
+const NDJSON = "application/x-ndjson"
+
+// Bounds of a batch (POST /v1/jobs:batch).
+const (
+	MaxBatch      = 1000    // jobs
+	MaxBatchBytes = 8 << 20 // of all lines
+)
+
+// BatchLine is what became of one job of a batch.
+type BatchLine struct {
+	Line     int    `json:"line"`               // of the request, from 1
+	ID       job.ID `json:"id,omitempty"`       // "" where the line could not be read
+	Created  bool   `json:"created,omitempty"`  // false: the same job was known already
+	Replicas int    `json:"replicas,omitempty"` // as in Submission
+	Degraded bool   `json:"degraded,omitempty"` // as in Submission
+	Error    *Error `json:"error,omitempty"`    // why it is not acknowledged; nil if it is
+}
+
 // TokenHeader carries a causal token in requests and answers.
 const TokenHeader = "X-UCP-Causal-Token"
 

@@ -67,7 +67,11 @@ type call struct {
 	body        Content       // nil for none
 	size        int64         // of the body
 	wait        time.Duration // that the broker is asked to wait before it answers
+	named       bool          // a POST that says itself what it makes, and so may be repeated
 }
+
+// repeats reports whether a call may be sent again when it is not known whether it was carried out.
+func (k *call) repeats() bool { return k.method != http.MethodPost || k.named }
 
 // bodyError marks an error of reading what is to be sent: no fault of the network.
 type bodyError struct{ err error }
@@ -98,10 +102,9 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	// All our requests may be repeated but a POST. An empty key says so to
-	// net/http, which then repeats one that met a connection just closed, and
-	// sends no such header.
-	if k.method != http.MethodPost {
+	// An empty key says to net/http that the request may be repeated when it
+	// met a connection just closed; no such header is sent.
+	if k.repeats() {
 		req.Header["Idempotency-Key"] = []string{}
 	}
 	if k.body == nil || k.size == 0 {
@@ -141,7 +144,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 			}
 			c.avoid(base)
 			silent = append(silent, u.Addr)
-			if left--; left < 0 || u.Sent && k.method == http.MethodPost {
+			if left--; left < 0 || u.Sent && !k.repeats() {
 				u.Addr = strings.Join(silent, ", ")
 				return nil, u
 			}
@@ -154,7 +157,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 			return resp, nil
 		}
 		failure := c.readError(base, resp)
-		if leaving := failure.Code == CodeDraining || failure.Code == CodeUnavailable && k.method != http.MethodPost; leaving && left > 0 {
+		if leaving := failure.Code == CodeDraining || failure.Code == CodeUnavailable && k.repeats(); leaving && left > 0 {
 			left--
 			c.avoid(base)
 			continue

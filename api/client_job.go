@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -63,6 +64,53 @@ func (c *Client) SubmitDocument(ctx context.Context, spec []byte, contentType st
 	var s Submission
 	_, err := c.json(ctx, k, o.Wait+o.Timeout, &s)
 	return s, err
+}
+
+// BatchJob is one job of a batch. Without an ID, SubmitBatch makes one up.
+type BatchJob struct {
+	ID   job.ID   `json:"id"`
+	Spec job.Spec `json:"spec"`
+}
+
+// SubmitBatch hands over up to MaxBatch jobs, of together at most MaxBatchBytes as JSON, in one request, which costs a
+// broker hardly more than one job does. What became of each stands in its place in the answer: a job that is refused
+// does not keep the others out. An error is that of the whole; the batch may be submitted again with the same IDs. The
+// token is that of Submission.CausalToken. Of the options ID and Wait are not used.
+func (c *Client) SubmitBatch(ctx context.Context, jobs []BatchJob, o SubmitOptions) (lines []BatchLine, token string, err error) {
+	var body bytes.Buffer
+	lineOf := json.NewEncoder(&body)
+	for i := range jobs {
+		if jobs[i].ID == "" {
+			jobs[i].ID = NewJobID()
+		}
+		if err := lineOf.Encode(&jobs[i]); err != nil {
+			return nil, "", fmt.Errorf("encoding the spec of job %s: %w", jobs[i].ID, err)
+		}
+	}
+	k := call{
+		method: http.MethodPost, path: []string{"v1", "jobs:batch"}, query: url.Values{}, named: true,
+		contentType: NDJSON, body: Bytes(body.Bytes()), size: int64(body.Len()),
+	}
+	setDuration(k.query, "timeout", o.Timeout)
+	if o.Token != "" {
+		k.query.Set("causal_token", o.Token)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout+requestTimeout)
+	defer cancel()
+	resp, err := c.do(ctx, k)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	from := json.NewDecoder(io.LimitReader(resp.Body, maxJSON))
+	for range jobs {
+		var l BatchLine
+		if err := from.Decode(&l); err != nil {
+			return nil, "", c.transportError(ctx, c.present(), k, err, true)
+		}
+		lines = append(lines, l)
+	}
+	return lines, resp.Header.Get(TokenHeader), nil
 }
 
 func setDuration(q url.Values, name string, d time.Duration) {

@@ -96,6 +96,10 @@ type Submit struct {
 	Timeout time.Duration
 }
 
+// Batch asks to take several jobs at once: one commit, and one message to each other broker, serves all. Each has the
+// answers of a [Submit], with its own token.
+type Batch []Submit
+
 // Get asks for one job by ID, "ID~digest8" or a prefix; the answer is a [Found], a [NotFound]
 // or an [AmbiguousJob], at once.
 type Get struct {

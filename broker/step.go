@@ -34,6 +34,7 @@ func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
 
 // clients: jobs
 func (in Submit) step(b *Broker)  { b.submit(in) }
+func (in Batch) step(b *Broker)   { b.submitAll(in) }
 func (in Get) step(b *Broker)     { b.get(in) }
 func (in Await) step(b *Broker)   { b.await(in) }
 func (in List) step(b *Broker)    { b.list(in) }

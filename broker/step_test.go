@@ -1,12 +1,15 @@
 package broker
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -16,6 +19,33 @@ func TestNoInput(t *testing.T) {
 	n := w.start("a", func(*Config) {})
 	require.ErrorContains(t, n.b.Step(nil), "no input")
 	require.Equal(t, "a", n.b.Name())
+}
+
+// The jobs of a batch are written together, and told to each peer in one message; each has its own answer.
+func TestBatchIsOneCommitAndOneMessage(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	n := w.nodes["a"]
+	const jobs = 100
+	var batch Batch
+	for i := range Token(jobs) {
+		batch = append(batch, Submit{Token: i + 1, ID: job.ID(fmt.Sprintf("j%d", i)), Spec: someRecord(t, 1, 1).Spec})
+	}
+	must(n.b.Step(Tick{Now: w.now, Wall: w.now}))
+	must(n.b.Step(batch))
+	rd := n.b.Ready()
+	records := 0
+	for _, op := range rd.Commit.Ops() {
+		if ref, ok := ledger.RefOf([]byte(op.Key)); ok && ref.Kind == kind.Job {
+			records++
+		}
+	}
+	require.Equal(t, jobs, records)
+	told := map[string]int{}
+	for _, s := range rd.Send {
+		told[s.To] += len(s.Message.Delta.Records)
+	}
+	require.Equal(t, map[string]int{"b": jobs, "c": jobs}, told)
+	require.Len(t, rd.Send, 2)
 }
 
 // Whoever gives up waiting leaves nothing behind.

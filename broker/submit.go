@@ -53,6 +53,13 @@ func (b *Broker) submit(in Submit) {
 	b.awaitSubmission(in, r, true)
 }
 
+// submitAll takes the jobs of a batch, in their order.
+func (b *Broker) submitAll(in Batch) {
+	for _, one := range in {
+		b.submit(one)
+	}
+}
+
 // declare takes a declaration of a client, and answers when it is on enough disks.
 func (b *Broker) declare(in Declare) {
 	if in.Declaration.Clear != "" {

@@ -60,22 +60,40 @@ func (e *engine) Tell(in broker.Input) {
 // when the inbox is full, with ErrStopped, or with the context's error; the
 // input may have been stepped all the same.
 func (e *engine) Ask(ctx context.Context, make func(broker.Token) broker.Input) (broker.Answer, error) {
-	token, answer := e.register()
-	defer e.forget(token)
+	answers, err := e.AskAll(ctx, 1, func(tokens []broker.Token) broker.Input { return make(tokens[0]) })
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
+// AskAll gives the loop an input that has n answers, and waits for all. It fails as Ask does; the answers that had come
+// by then stand in their places, the others are nil.
+func (e *engine) AskAll(ctx context.Context, n int, input func([]broker.Token) broker.Input) ([]broker.Answer, error) {
+	tokens, calls := make([]broker.Token, n), make([]chan broker.Answer, n)
+	for i := range n {
+		tokens[i], calls[i] = e.register()
+		defer e.forget(tokens[i])
+	}
+	answers := make([]broker.Answer, n)
 	select {
-	case e.inbox <- make(token):
+	case e.inbox <- input(tokens):
 	default:
-		return nil, httpd.ErrBusy
+		return answers, httpd.ErrBusy
 	}
-	select {
-	case v := <-answer:
-		return v, nil
-	case <-ctx.Done():
-		e.Tell(broker.Abandon{Token: token})
-		return nil, ctx.Err()
-	case <-e.stopped:
-		return nil, httpd.ErrStopped
+	for i, call := range calls {
+		select {
+		case answers[i] = <-call:
+		case <-ctx.Done():
+			for _, t := range tokens[i:] {
+				e.Tell(broker.Abandon{Token: t})
+			}
+			return answers, ctx.Err()
+		case <-e.stopped:
+			return answers, httpd.ErrStopped
+		}
 	}
+	return answers, nil
 }
 
 func (e *engine) register() (broker.Token, chan broker.Answer) {

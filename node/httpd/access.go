@@ -34,6 +34,7 @@ var needs = map[string]need{
 	"PUT /v1/members/{name}/drain":        operator,
 	"DELETE /v1/members/{name}/drain":     operator,
 	"POST /v1/jobs":                       aMember,
+	"POST /v1/jobs:batch":                 aMember,
 	"PUT /v1/jobs/{id}":                   aMember,
 	"GET /v1/jobs":                        aMember,
 	"GET /v1/jobs/{id}":                   aMember,

@@ -77,6 +77,9 @@ type Core interface {
 	// ErrBusy when too much waits already, with ErrStopped, or with the context's error; the input
 	// may have been stepped all the same.
 	Ask(ctx context.Context, make func(broker.Token) broker.Input) (broker.Answer, error)
+	// AskAll steps an input that has n answers, one for each token, and waits for all of them. It fails as Ask does;
+	// the answers that had come by then stand in their places, the others are nil.
+	AskAll(ctx context.Context, n int, input func([]broker.Token) broker.Input) ([]broker.Answer, error)
 	// Tell steps an input that has no answer.
 	Tell(broker.Input)
 }

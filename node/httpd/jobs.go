@@ -21,16 +21,20 @@ import (
 // handleSubmit takes a job: POST gives it an ID, PUT brings one and is
 // idempotent (rules A1, J3).
 func (srv *Server) handleSubmit(w http.ResponseWriter, r *http.Request) error {
-	return nothingTaken(srv.submit(w, r))
+	return srv.nothingTaken(srv.submit(w, r))
 }
 
 // nothingTaken adds to a refusal that nothing has come of the request; not where something may have.
-func nothingTaken(err error) error {
-	var e *api.Error
-	if errors.As(err, &e) && (e.Status < 500 || slices.Contains(clearRefusals, e.Code)) {
-		e.Message += "; nothing was taken"
+func (srv *Server) nothingTaken(err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	e := srv.asError(err)
+	if e.Status >= 500 && !slices.Contains(clearRefusals, e.Code) {
+		return err
+	}
+	e.Message += "; nothing was taken"
+	return e
 }
 
 // clearRefusals are the codes from 500 on with which nothing has been done.
@@ -73,9 +77,9 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, ok := a.(*broker.Submitted)
-	if !ok {
-		return notSubmitted(a, id, timeout, spec.MinReplicas)
+	s, err := submitted(a, id, timeout, spec.MinReplicas)
+	if err != nil {
+		return err
 	}
 	srv.metrics.submitted.Inc()
 	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
@@ -92,19 +96,21 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// notSubmitted says why a job is not acknowledged.
-func notSubmitted(a broker.Answer, id job.ID, timeout time.Duration, least int) error {
+// submitted is the acknowledgement of a job, or why it is not acknowledged.
+func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*broker.Submitted, error) {
 	switch a := a.(type) {
+	case *broker.Submitted:
+		return a, nil
 	case *broker.UnknownPredecessors:
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
+		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
 	case *broker.TooFewCopies:
 		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
 			"job %s is saved on %d brokers after %v, and min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
 			id, a.Replicas, timeout, least, id)
 		e.ID = id
-		return e
+		return nil, e
 	}
-	return refusal(a)
+	return nil, refusal(a)
 }
 
 func submitStatus(s *broker.Submitted) int {
@@ -121,7 +127,10 @@ func (srv *Server) submittedID(r *http.Request) (job.ID, error) {
 	if r.Method == http.MethodPost {
 		return api.NewJobID(), nil
 	}
-	id := r.PathValue("id")
+	return validID(r.PathValue("id"))
+}
+
+func validID(id string) (job.ID, error) {
 	if !label.ValidName(id) {
 		return "", fail(http.StatusBadRequest, api.CodeBadRequest, "%.80q is not a job ID: letters, digits and . _ -, at most 64, the first a letter or digit", id)
 	}
@@ -142,6 +151,11 @@ func readSpec(w http.ResponseWriter, r *http.Request) (job.Spec, error) {
 			return job.Spec{}, fail(http.StatusBadRequest, api.CodeBadRequest, "the job spec in YAML: %v", err)
 		}
 	}
+	return parseSpec(b)
+}
+
+// parseSpec reads a job spec as JSON.
+func parseSpec(b []byte) (job.Spec, error) {
 	spec, err := job.ParseSpec(b)
 	var field *job.FieldError
 	switch {

@@ -45,9 +45,9 @@ func TestRefusalsSayThatNothingWasTaken(t *testing.T) {
 		fail(503, api.CodeUnavailable, "not answered yet"): "not answered yet",
 		errors.New("odd"):                                  "odd",
 	} {
-		require.EqualError(t, nothingTaken(err), want)
+		require.EqualError(t, srv.nothingTaken(err), want)
 	}
-	require.NoError(t, nothingTaken(nil))
+	require.NoError(t, srv.nothingTaken(nil))
 }
 
 // What people write in YAML without quotes is text where the spec holds text.

@@ -15,6 +15,7 @@ import (
 // changes something and is not among them has a reason in the test of this table.
 var orders = map[string]string{
 	"POST /v1/jobs":                   audit.Submit,
+	"POST /v1/jobs:batch":             audit.Submit,
 	"PUT /v1/jobs/{id}":               audit.Submit,
 	"DELETE /v1/jobs/{id}":            audit.Cancel,
 	"POST /v1/emergencies":            audit.Declare,

@@ -67,14 +67,23 @@ func hostname(host string) string {
 // readDocument reads a document of at most limit bytes that a client wrote, and says whether it is YAML, which only some
 // routes take. Its type must be said, since a page of another site can't say application/json without asking first.
 func readDocument(w http.ResponseWriter, r *http.Request, limit int64, yamlToo bool) (b []byte, yaml bool, err error) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" {
-		return nil, false, fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Encoding %.40q is not taken: send it as it is", enc)
+	media, err := mediaType(r)
+	if err != nil {
+		return nil, false, err
 	}
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	yaml = yamlToo && (media == "application/yaml" || media == "application/x-yaml" || media == "text/yaml" || media == "text/x-yaml")
 	if !yaml && media != "application/json" && !strings.HasSuffix(media, "+json") {
 		return nil, false, fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type %.80q is not taken: say Content-Type: application/json", r.Header.Get("Content-Type"))
 	}
 	b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	return b, yaml, err
+}
+
+// mediaType is what a request says that its body is. A body that is encoded is refused.
+func mediaType(r *http.Request) (string, error) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" {
+		return "", fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Encoding %.40q is not taken: send it as it is", enc)
+	}
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return media, nil
 }

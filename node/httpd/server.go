@@ -27,6 +27,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"PUT /v1/members/{name}/drain":        srv.handleDrain,
 		"DELETE /v1/members/{name}/drain":     srv.handleDrain,
 		"POST /v1/jobs":                       srv.handleSubmit,
+		"POST /v1/jobs:batch":                 srv.handleBatch,
 		"PUT /v1/jobs/{id}":                   srv.handleSubmit,
 		"GET /v1/jobs":                        srv.handleList,
 		"GET /v1/jobs/{id}":                   srv.handleGet,
