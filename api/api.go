@@ -224,9 +224,10 @@ type Verdict struct {
 
 // JobList is a page of GET /v1/jobs, newest first.
 type JobList struct {
-	Jobs []Job     `json:"jobs"`
-	Next string    `json:"next"` // pass as ?after=; "" at the end
-	AsOf time.Time `json:"as_of"`
+	Jobs   []Job             `json:"jobs"`
+	Counts map[job.State]int `json:"counts,omitempty"` // with ?count=1 instead of the jobs: how many of this page are in each state
+	Next   string            `json:"next"`             // pass as ?after=; "" at the end
+	AsOf   time.Time         `json:"as_of"`
 }
 
 // Member is one node of the Serf pool.

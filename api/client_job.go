@@ -174,6 +174,26 @@ func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
 	return l, err
 }
 
+// CountJobs says how many jobs are chosen, by their states; Limit and After of the options are not used.
+func (c *Client) CountJobs(ctx context.Context, o ListOptions) (map[job.State]int, error) {
+	out := map[job.State]int{}
+	for o.After = ""; ; {
+		q := o.query()
+		q.Set("count", "1")
+		var l JobList
+		if _, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: q}, 0, &l); err != nil {
+			return nil, err
+		}
+		for state, n := range l.Counts {
+			out[state] += n
+		}
+		if l.Next == "" || l.Next == o.After {
+			return out, nil
+		}
+		o.After = l.Next
+	}
+}
+
 // Job tells how a job stands. The ID may be shortened while it is unique. With a
 // wait (at most MaxWait) the answer comes when the job is final, or then.
 func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (Job, error) {

@@ -104,7 +104,9 @@ type AmbiguousJob struct {
 // Listing is a page of jobs, the newest first.
 type Listing struct {
 	Jobs []*job.Record
-	Next string // cursor of the next page; "" at the end
+	// Counts says how many jobs are in each state, of those that this page has looked at, where only that was asked for.
+	Counts map[job.State]int
+	Next   string // cursor of the next page; "" at the end
 	// Later lists the keys of those whose ID belongs to another job (rule J3).
 	Later []string
 	// Provisional lists the keys of those whose end may still change (rule F2).

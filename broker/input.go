@@ -153,6 +153,7 @@ type List struct {
 	job.Filter
 	Emergency string // only jobs that name it, have their level of it, or made room because of it: an ID or its beginning, or a type
 	Urgent    bool   // only jobs with the level of an emergency, or the user priority job.Urgent
+	Count     bool   // only how many there are in each state
 	Limit     int    // at least 1
 	After     string // the cursor of an earlier Listing, or ""
 }

@@ -238,6 +238,9 @@ func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 // among many must not hold everybody else up.
 func (b *Broker) list(in List) {
 	out := &Listing{AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}, Why: map[string]string{}, Short: map[string]string{}}
+	if in.Count {
+		out.Counts = map[job.State]int{}
+	}
 	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	reasons := mostReasons
 	next, err := b.jobs.page(&in.Filter, in.Limit, in.After, func(key string) bool {
@@ -251,6 +254,10 @@ func (b *Broker) list(in List) {
 		}
 		level, by := sets[at].Level(&r.Spec)
 		if in.Urgent && level == 0 && r.Spec.Priority.User < job.Urgent || in.Emergency != "" && !concerns(in.Emergency, by, r) {
+			return false
+		}
+		if in.Count {
+			out.Counts[r.State()]++
 			return false
 		}
 		out.Jobs = append(out.Jobs, r)

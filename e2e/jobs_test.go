@@ -3,8 +3,10 @@ package e2e
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,4 +150,34 @@ func TestAgentRefusesWhatItShould(t *testing.T) {
 	r := run(t, nil, ucpBinary, "agent", "--data-dir", a.dir, "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "in use by another ucp agent")
+}
+
+// One command, many jobs: each has its own input, what they write comes back in their order, and all verbs choose them as
+// one, at each broker.
+func TestArray(t *testing.T) {
+	brokers := startCluster(t, 2)
+	dir := t.TempDir()
+	var lines, want strings.Builder
+	for i := range 60 {
+		name := filepath.Join(dir, strconv.Itoa(i))
+		require.NoError(t, os.WriteFile(name, fmt.Appendf(nil, "tile %d\n", i), 0o600))
+		fmt.Fprintln(&lines, name)
+		fmt.Fprintf(&want, "tile %d\n", i)
+	}
+	each := filepath.Join(dir, "each")
+	require.NoError(t, os.WriteFile(each, []byte(lines.String()), 0o600))
+	r := brokers[0].ucp("run", "--each", each, "--id", "tiles", "--detach", guestModule, "--stdin", "{}", "--", "echo", "0")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Equal(t, "tiles\n", r.stdout)
+	r = brokers[1].ucp("job", "wait", "--label", "array=tiles")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Equal(t, 60, strings.Count(r.stdout, "succeeded"))
+	require.Equal(t, "succeeded  60\nall        60\n", brokers[1].ucp("job", "list", "--label", "array=tiles", "--count").stdout)
+
+	r = brokers[0].ucp("run", "--each", each, "--id", "tiles", guestModule, "--stdin", "{}", "--", "echo", "0")
+	require.Equal(t, 0, r.code, "the same array is the same jobs: %s", r.stderr)
+	require.Equal(t, want.String(), r.stdout)
+	r = brokers[0].ucp("run", "--array", "0-2", "--id", "codes", guestModule, "--", "echo", "{index}")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "ucp: 2 of 3 jobs have not succeeded:\n  codes.1 failed: exit code 1\n  codes.2 failed: exit code 2\n")
 }

@@ -160,6 +160,9 @@ func TestListPages(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{"j3", "j2", "j1"}, ids)
+	_, body := request(t, n, "GET", "/v1/jobs?count=1&limit=1&state=succeeded,failed", nil)
+	require.Equal(t, map[string]any{"succeeded": 3.0}, fields(t, body)["counts"])
+	require.Empty(t, fields(t, body)["jobs"])
 	status, body := request(t, n, "GET", "/v1/jobs/j", nil)
 	require.Equal(t, http.StatusConflict, status)
 	require.Contains(t, body, "j1, j2, j3")

@@ -59,6 +59,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("GET /v1/blobs/{digest}", b.blob) // HEAD too
 	mux.HandleFunc("PUT /v1/blobs/{digest}", b.putBlob)
 	mux.HandleFunc("PUT /v1/jobs/{id}", b.submit)
+	mux.HandleFunc("POST /v1/jobs:batch", b.batch)
 	mux.HandleFunc("GET /v1/jobs", b.list)
 	mux.HandleFunc("GET /v1/jobs/{id}", b.get)
 	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
@@ -152,6 +153,26 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j.Spec = &spec
 	b.jobs[id] = &j
 	b.reply(w, 201, api.Submission{ID: job.ID(id), Replicas: 3})
+}
+
+// batch takes all jobs but those that are called "refused".
+func (b *fakeBroker) batch(w http.ResponseWriter, r *http.Request) {
+	from, to := json.NewDecoder(r.Body), json.NewEncoder(w)
+	for i := 1; ; i++ {
+		var in api.BatchJob
+		if err := from.Decode(&in); err != nil {
+			return
+		}
+		out := api.BatchLine{Line: i, ID: in.ID, Created: true, Replicas: 3}
+		if in.Spec.Name == "refused" {
+			out = api.BatchLine{Line: i, ID: in.ID, Error: &api.Error{Code: api.CodeInvalid, Message: "not that name"}}
+		} else {
+			j := b.execute(string(in.ID), in.Spec)
+			j.Spec = &in.Spec
+			b.jobs[string(in.ID)] = &j
+		}
+		_ = to.Encode(out)
+	}
 }
 
 func (b *fakeBroker) removeMember(w http.ResponseWriter, r *http.Request) {

@@ -19,6 +19,7 @@ type patience struct {
 	total time.Duration // until it has ended
 
 	trouble func(error) // is told while nobody answers
+	among   bool        // of many: what is shown and said of one job alone would be too much
 }
 
 // allSilent is how long a wait without a bound goes on while no broker at all answers: power comes back after minutes.
@@ -65,7 +66,10 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		ctx, cancel = context.WithTimeoutCause(ctx, p.total, fmt.Errorf("the job has not ended after %v, and goes on", p.total))
 		defer cancel()
 	}
-	progress := c.newProgress()
+	progress := &progress{}
+	if !p.among {
+		progress = c.newProgress()
+	}
 	defer progress.clear()
 	seen := func(j api.Job) error {
 		if !j.State.Final() {
@@ -74,7 +78,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		return nil
 	}
 	p.trouble = func(err error) { progress.show(fmt.Sprintf("waiting for job %s: %v", id, err)) }
-	if p.place > 0 || !c.terminal {
+	if p.place > 0 || !c.terminal && !p.among {
 		j, err := c.awaitPlacement(ctx, client, id, submitted, p, seen)
 		if err != nil || j.State.Final() {
 			return j, err
@@ -86,7 +90,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 
 // awaitPlacement waits until some broker has taken the job, at most p.place, if that is not 0.
 func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience, seen func(api.Job) error) (api.Job, error) {
-	said := c.terminal
+	said := c.terminal || p.among
 	j, err := client.Wait(ctx, id, p.options(c.poll(p, false), func(j api.Job) error {
 		waited := time.Since(submitted)
 		switch {

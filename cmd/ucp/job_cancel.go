@@ -53,19 +53,26 @@ func (c *cli) cancelMany(ctx context.Context, client *api.Client, s *selection, 
 	}
 	out := api.JobList{Jobs: []api.Job{}}
 	var failed []error
-	for _, id := range ids {
-		j, err := client.Cancel(ctx, id)
+	end := func(ctx context.Context, i int) (api.Job, error) {
+		j, err := client.Cancel(ctx, ids[i])
 		var refused *api.Error
 		if s.given() && errors.As(err, &refused) && refused.Code == api.CodeConflict {
-			j, err = client.Job(ctx, id, 0) // it has ended since it was chosen
+			return client.Job(ctx, ids[i], 0) // it has ended since it was chosen
 		}
+		return j, err
+	}
+	err := pipelined(ctx, len(ids), atOnce, end, func(i int, j api.Job, err error) error {
 		if err != nil {
-			failed = append(failed, fmt.Errorf("job %s: %w", id, err))
-			continue
+			failed = append(failed, fmt.Errorf("job %s: %w", ids[i], err))
+			return context.Cause(ctx)
 		}
 		out.Jobs, out.AsOf = append(out.Jobs, j), j.AsOf
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	err := c.show(out, func(w io.Writer) {
+	err = c.show(out, func(w io.Writer) {
 		for _, j := range out.Jobs {
 			row(w, j.ID, j.State)
 		}

@@ -26,13 +26,13 @@ func (c *cli) jobListCommand() *cobra.Command {
 	var s selection
 	var limit int
 	var after string
-	var all bool
+	var all, count bool
 	cmd := &cobra.Command{
 		Use:               "list",
 		Aliases:           []string{"ls"},
 		Short:             "List jobs, newest first",
 		Long:              listHelp,
-		Example:           "  ucp job list\n  ucp job list --state pending,queued\n  ucp job list --label batch=7 --broker van-3\n  ucp job list --emergency flood --all -o json",
+		Example:           "  ucp job list\n  ucp job list --state pending,queued\n  ucp job list --label batch=7 --broker van-3\n  ucp job list --emergency flood --all -o json\n  ucp job list --label array=tiles --count",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -40,10 +40,14 @@ func (c *cli) jobListCommand() *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many")
 	cmd.Flags().StringVar(&after, "after", "", "continue behind this `CURSOR` (the \"next\" of the page before)")
 	cmd.Flags().BoolVar(&all, "all", false, "all of them")
+	cmd.Flags().BoolVar(&count, "count", false, "only how many there are in each state")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		o, err := s.options()
 		if err != nil {
 			return err
+		}
+		if count {
+			return c.showCounts(ctx, client, o)
 		}
 		if limit < 1 {
 			return fmt.Errorf("--limit %d: at least 1", limit)
@@ -62,6 +66,24 @@ func (c *cli) jobListCommand() *cobra.Command {
 		return c.show(l, func(w io.Writer) { jobsTable(w, &l, &s, meant, c.outColumns()) })
 	})
 	return cmd
+}
+
+// showCounts prints how many jobs are chosen, by their states.
+func (c *cli) showCounts(ctx context.Context, client *api.Client, o api.ListOptions) error {
+	n, err := client.CountJobs(ctx, o)
+	if err != nil {
+		return err
+	}
+	return c.show(map[string]any{"counts": n}, func(w io.Writer) {
+		all := 0
+		for _, s := range job.States {
+			if n[s] > 0 {
+				all += n[s]
+				row(w, s, n[s])
+			}
+		}
+		row(w, "all", all)
+	})
 }
 
 func stateNames() string {

@@ -76,15 +76,21 @@ func (c *cli) fetchMany(ctx context.Context, client *api.Client, s *selection, i
 	}
 	out := []fetched{}
 	var failed []error
-	for _, id := range ids {
-		r, err := c.fetchResult(ctx, client, id, filepath.Join(to, id))
+	fetch := func(ctx context.Context, i int) (fetched, error) {
+		return c.fetchResult(ctx, client, ids[i], filepath.Join(to, ids[i]))
+	}
+	err := pipelined(ctx, len(ids), atOnce, fetch, func(_ int, r fetched, err error) error {
 		if err != nil {
 			failed = append(failed, err)
-			continue
+			return context.Cause(ctx)
 		}
 		out = append(out, r)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	err := c.show(map[string]any{"results": out}, func(w io.Writer) {
+	err = c.show(map[string]any{"results": out}, func(w io.Writer) {
 		for _, r := range out {
 			resultTable(w, &r, string(r.ID))
 		}

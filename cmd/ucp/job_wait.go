@@ -54,37 +54,33 @@ when all have succeeded, else 1.`,
 
 // waitForMany waits until several jobs have ended, and says of each how.
 func (c *cli) waitForMany(ctx context.Context, client *api.Client, s *selection, ids []string, p patience) error {
-	began := time.Now()
+	count := func(ctx context.Context) (map[job.State]int, error) {
+		o, err := s.options()
+		if err != nil {
+			return nil, err
+		}
+		return client.CountJobs(ctx, o)
+	}
 	if s.given() {
 		jobs, err := s.chosen(ctx, client, nil)
 		if err != nil {
 			return err
 		}
-		for _, j := range jobs {
-			ids = append(ids, string(j.ID))
-		}
+		ids = idsOf(jobs)
+	} else {
+		count = nil
 	}
 	failed := 0
-	for _, id := range ids {
-		left := p
-		if p.total > 0 {
-			left.total = max(p.total-time.Since(began), time.Millisecond)
-		}
-		j, err := c.follow(ctx, client, id, began, left)
-		if err != nil {
-			return err
-		}
-		if err := c.show(j, func(w io.Writer) { row(w, j.ID, j.State) }); err != nil {
-			return err
-		}
+	err := c.awaitMany(ctx, client, ids, p, count, func(j api.Job) error {
 		if j.State != job.StateSucceeded {
 			failed++
 		}
+		return c.show(j, func(w io.Writer) { row(w, j.ID, j.State) })
+	})
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d of %d jobs have not succeeded", failed, len(ids))
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d jobs have not succeeded", failed, len(ids))
-	}
-	return nil
+	return err
 }
 
 // jobExit turns a final job into ucp's own end: the job's exit code, 124 and the

@@ -46,6 +46,16 @@ func (p *progress) show(text string) {
 	fmt.Fprint(p.to, eraseLine+text)
 }
 
+// erase takes the line away until the next one is shown: something else is about to be written.
+func (p *progress) erase() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.to != nil && p.last != "" {
+		p.last = ""
+		fmt.Fprint(p.to, eraseLine)
+	}
+}
+
 // clear takes the line away, for good.
 func (p *progress) clear() {
 	p.mu.Lock()

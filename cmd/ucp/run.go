@@ -29,7 +29,8 @@ The job's directory is its root and its working directory; inputs and outputs ar
 paths in it. What stands behind -- are the job's arguments.
 
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
-leaves the job running and says how to follow it; a second interrupt ends at once.`
+leaves the job running and says how to follow it; a second interrupt ends at once.
+` + arrayHelp
 
 // runCommand is `ucp run`: from a module on this machine to its output here.
 func (c *cli) runCommand() *cobra.Command {
@@ -41,7 +42,9 @@ func (c *cli) runCommand() *cobra.Command {
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
-  ucp run --driver process uname -- -a`,
+  ucp run --driver process uname -- -a
+  ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
+  ucp run words.wasm --each reports.txt --stdin {}`,
 		Args: runArgs,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -85,6 +88,15 @@ func runArgs(cmd *cobra.Command, args []string) error {
 // runJob is the life of one `ucp run`.
 func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file string, args []string) error {
 	began := time.Now()
+	files := &sources{in: c.in}
+	defer files.close()
+	elements, err := f.elements(files)
+	if err != nil {
+		return err
+	}
+	if len(elements) > 0 {
+		return c.runMany(ctx, client, f, file, args, elements, files)
+	}
 	spec, err := f.spec(args)
 	if err != nil {
 		return err
@@ -102,9 +114,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
-	files := &sources{in: c.in}
-	defer files.close()
-	if err := c.sendAll(ctx, client, files, f, file, &spec); err != nil {
+	if err := c.sendAll(ctx, client, files, f, file, &spec, new(digests)); err != nil {
 		if errors.Is(err, errInterrupted) {
 			return errors.New("interrupted before the job was submitted; nothing runs")
 		}
@@ -117,7 +127,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	}
 	s, err := submit()
 	if lacksBlobs(err) { // another broker is asked now than the one that has the files
-		if err := c.sendAll(ctx, client, files, f, file, &spec); err != nil {
+		if err := c.sendAll(ctx, client, files, f, file, &spec, new(digests)); err != nil {
 			return err
 		}
 		s, err = submit()
@@ -191,36 +201,34 @@ func notAModule(file string, err error) error {
 }
 
 // sendAll sends what the job needs, as far as the broker lacks it, and puts the digests into its spec.
-func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f *runFlags, file string, spec *job.Spec) error {
-	send := func(what, path string) (job.Digest, error) {
+func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f *runFlags, file string, spec *job.Spec, sent *digests) error {
+	send := func(what, path string, check func(path string, content api.Content) error) (job.Digest, error) {
 		content, err := files.open(what, path)
 		if err != nil {
 			return "", err
 		}
-		return c.upload(ctx, client, path, content)
+		return sent.once(path, func() (job.Digest, error) {
+			if check != nil {
+				if err := check(path, content); err != nil {
+					return "", err
+				}
+			}
+			return c.upload(ctx, client, path, content)
+		})
 	}
 	var err error
 	if spec.Driver == job.Process {
 		spec.Command = file
-	} else {
-		content, err := files.open("module", file)
-		if err != nil {
-			return notAModule(file, err)
-		}
-		if err := checkWasm(file, content); err != nil {
-			return err
-		}
-		if spec.Module, err = c.upload(ctx, client, file, content); err != nil {
-			return err
-		}
+	} else if spec.Module, err = send("module", file, checkWasm); err != nil {
+		return notAModule(file, err)
 	}
 	if f.stdin != "" {
-		if spec.Stdin, err = send("--stdin", f.stdin); err != nil {
+		if spec.Stdin, err = send("--stdin", f.stdin, nil); err != nil {
 			return err
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
-		d, err := send("--input "+path, f.inputs.pairs[path])
+		d, err := send("--input "+path, f.inputs.pairs[path], nil)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type runFlags struct {
 	timeout, backoff           time.Duration
 	retries                    int
 	id, to                     string
+	array, each                string
 	detach, dryRun             bool
 	patience                   patience
 
@@ -66,6 +67,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.labels, "label", "label of the job itself; repeatable")
 	fs.StringVar(&f.driver, "driver", string(job.Wasm), "wasm, or process: then FILE is a command of the executing machine")
 	fs.StringVar(&f.id, "id", "", "`ID` of the job; running the same again is the same job (default: a new one)")
+	fs.StringVar(&f.array, "array", "", "run one job for each of these `INDICES`, such as 0-999 or 1,3,7-9; {index} stands for it")
+	fs.StringVar(&f.each, "each", "", "run one job for each line of `FILE` (- is stdin); {} stands for the line, {index} for its number from 0")
 	fs.BoolVar(&f.detach, "detach", false, "do not wait: print the job's ID")
 
 	fs.BoolVar(&f.dryRun, "dry-run", false, "submit nothing: show for every broker whether the job could run there, and who would have to yield")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
@@ -16,6 +17,7 @@ import (
 // send it, and perhaps again for another broker. Stdin ("-", for one use only), and what can be read but once, such as a
 // FIFO or <(command), is copied to a temporary file. Of a file that grows what it had at first is taken.
 type sources struct {
+	mu     sync.Mutex
 	in     io.Reader
 	spools map[string]string // by path, the temporary files
 	used   string            // what took stdin
@@ -23,6 +25,8 @@ type sources struct {
 
 // open returns the content of a file for the flag or argument what.
 func (s *sources) open(what, path string) (api.Content, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if path == "-" && s.used != "" && s.used != what {
 		return nil, fmt.Errorf("%s: \"-\" (stdin) is already taken by %s", what, s.used)
 	}

@@ -55,7 +55,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		"GET /v1/members", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr", "GET /v1/jobs/{id}/result",
 		"GET /v1/jobs/{id}/outputs/{path...}", "GET /v1/jobs/{id}/events", "GET /v1/events", "GET /v1/blobs/{digest}", "GET /v1/strategy",
 		"GET /v1/conflicts", "GET /v1/conflicts/{id}", "GET /v1/emergencies", "GET /v1/emergencies/{id}", "GET /v1/log-level",
-		"POST /v1/jobs", "PUT /v1/jobs/{id}", "DELETE /v1/jobs/{id}", "PUT /v1/blobs/{digest}",
+		"POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "DELETE /v1/jobs/{id}", "PUT /v1/blobs/{digest}",
 	}, open...)
 	const messages = "POST /broker/sync-metadata"
 	other, _ := inCity(t)

@@ -282,7 +282,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := api.JobList{Jobs: []api.Job{}, Next: l.Next, AsOf: l.AsOf}
+	out := api.JobList{Jobs: []api.Job{}, Counts: l.Counts, Next: l.Next, AsOf: l.AsOf}
 	silent := srv.silent()
 	for _, rec := range l.Jobs {
 		key := rec.Key()
@@ -332,7 +332,7 @@ func readList(r *http.Request) (in broker.List, err error) {
 		in.Since = clock.At(t)
 	}
 	in.Name, in.Broker, in.Emergency, in.After = q.Get("name"), q.Get("broker"), q.Get("emergency"), q.Get("after")
-	in.Urgent, in.Paused = q.Get("urgent") != "", q.Get("paused") != ""
+	in.Urgent, in.Paused, in.Count = q.Get("urgent") != "", q.Get("paused") != "", q.Get("count") != ""
 	if err := broker.ValidCursor(in.After); err != nil {
 		return bad("?after: %v", err)
 	}

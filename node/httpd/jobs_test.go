@@ -45,9 +45,9 @@ func TestRefusalsSayThatNothingWasTaken(t *testing.T) {
 		fail(503, api.CodeUnavailable, "not answered yet"): "not answered yet",
 		errors.New("odd"):                                  "odd",
 	} {
-		require.EqualError(t, srv.nothingTaken(err), want)
+		require.EqualError(t, new(Server).nothingTaken(err), want)
 	}
-	require.NoError(t, srv.nothingTaken(nil))
+	require.NoError(t, new(Server).nothingTaken(nil))
 }
 
 // What people write in YAML without quotes is text where the spec holds text.

@@ -276,4 +276,13 @@ var others = []mutant{
 	{"any RPC key is the right one", "gossip/rpc_filter.go",
 		"subtle.ConstantTimeCompare(given[:], wanted[:]) != 1", "subtle.ConstantTimeCompare(given[:], wanted[:]) > 1",
 		"./gossip", "TestRPCAuth"},
+	{"a batch is stepped without its last job", "broker/submit.go",
+		"	for _, one := range in {", "	for _, one := range in[:len(in)-1] {",
+		"./broker", "TestBatchIsOneCommitAndOneMessage"},
+	{"a line of a batch that is wrong ends the batch", "node/httpd/batch.go",
+		"		b.out[i].ID, b.out[i].Error = srv.prepare(r.Context(), line, &b, i)", "		if b.out[i].ID, b.out[i].Error = srv.prepare(r.Context(), line, &b, i); b.out[i].Error != nil {\n			break\n		}",
+		"./node", "TestBatchIsAnsweredLineByLine"},
+	{"many: what is under way is not waited for", "cmd/ucp/many.go",
+		"	defer getting.Wait()\n", "",
+		"./cmd/ucp", "TestPipelined"},
 }
