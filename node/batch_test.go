@@ -33,7 +33,7 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 	lines := []string{
 		`{"id":"one","spec":{"command":"true"}}`,
 		`{"id":"two","spec":{"command":"true","colour":"red"}}`,
-		`{"spec":{"command":"stay"}}`,
+		`{"spec":{"command":"true"}}`,
 		`{"id":"-x","spec":{"command":"true"}}`,
 		`{"id":"three"}`,
 		`{"id":"four","spec":{"command":"true"},"spec":{"command":"false"}}`,
