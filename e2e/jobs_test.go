@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -150,6 +151,43 @@ func TestAgentRefusesWhatItShould(t *testing.T) {
 	r := run(t, nil, ucpBinary, "agent", "--data-dir", a.dir, "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "in use by another ucp agent")
+}
+
+// What a running job writes can be watched at any broker, and ends with it.
+func TestRunningJobIsWatched(t *testing.T) {
+	brokers := startCluster(t, 2, "--allow-process")
+	r := brokers[0].ucp("run", "--detach", "--id", "long", "--driver", "process", "sh", "--", "-c", "echo begun; echo trouble >&2; exec sleep 600")
+	require.Equal(t, 0, r.code, r.stderr)
+	var open []io.ReadCloser
+	for _, a := range brokers {
+		c, err := api.New(a.http)
+		require.NoError(t, err)
+		for stderr, want := range map[bool]string{false: "begun\n", true: "trouble\n"} {
+			l, err := c.Follow(t.Context(), "lon", api.FollowOptions{Stderr: stderr})
+			require.NoError(t, err)
+			open = append(open, l)
+			got := make([]byte, len(want))
+			_, err = io.ReadFull(l, got)
+			require.NoError(t, err)
+			require.Equal(t, want, string(got), "the job still runs")
+			rest, err := c.Follow(t.Context(), "long", api.FollowOptions{Stderr: stderr, From: 2})
+			require.NoError(t, err)
+			open = append(open, rest)
+			_, err = io.ReadFull(rest, got[2:])
+			require.NoError(t, err)
+			require.Equal(t, want[2:], string(got[2:]))
+		}
+	}
+	require.Equal(t, 0, brokers[1].ucp("job", "cancel", "long").code)
+	for _, l := range open {
+		more, err := io.ReadAll(l)
+		require.NoError(t, err, "the answer ends with the attempt")
+		require.Empty(t, more)
+		require.NoError(t, l.Close())
+	}
+	for _, a := range brokers {
+		require.Equal(t, result{stdout: "begun\n", stderr: "trouble\n"}, a.ucp("job", "logs", "-f", "long"))
+	}
 }
 
 // One command, many jobs: each has its own input, what they write comes back in their order, and all verbs choose them as

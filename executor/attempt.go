@@ -37,9 +37,10 @@ type attempt struct {
 	stopped bool // it was ended by Stop or Close, rather than by itself
 	began   bool // its program may have run
 
-	returned bool       // this broker could not carry it out
-	groups   cgroup.Set // of its native program
-	user     int        // that its native program is; 0 is the broker's
+	over     chan struct{} // closed when nothing of it runs any more
+	returned bool          // this broker could not carry it out
+	groups   cgroup.Set    // of its native program
+	user     int           // that its native program is; 0 is the broker's
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
@@ -88,6 +89,7 @@ func (a *attempt) run() {
 		a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: p})
 	})
 	res := a.execute()
+	close(a.over)
 	a.notice.end(false)
 	a.e.forget(a)
 	a.e.report(Update{

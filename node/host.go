@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/urban-compute/ucp/api"
@@ -32,6 +33,9 @@ func (h host) Addresses() (string, string) {
 	t := h.n.told.Load()
 	return t.http, h.n.members.gossipAddr()
 }
+func (h host) Output(key, attempt string, stderr bool) (httpd.Running, bool) {
+	return output(h.n.executions.runner, key, attempt, stderr)
+}
 func (h host) Members() []gossip.Member                        { return h.n.members.inPool() }
 func (h host) RTT(name string) (time.Duration, bool)           { return h.n.members.rtt(name) }
 func (h host) Brokers() []membership.Member                    { return h.n.members.brokers() }
@@ -44,6 +48,10 @@ func (h host) Leaving() context.Context                        { return h.n.life
 
 func (h host) Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error) {
 	return h.n.peers.holds(ctx, m.HTTPAddr, m.Name, m.Actor, d)
+}
+
+func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
+	return h.n.peers.follow(ctx, broker, path)
 }
 
 func (h host) Need(ctx context.Context, d job.Digest, from []string) error {

@@ -545,6 +545,28 @@ func (p *peers) download(ctx context.Context, from membership.Member, d job.Dige
 	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
 
+// follow opens what a job writes at another broker, by that broker's route of this path and query. The caller closes it.
+func (p *peers) follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
+	for _, m := range p.holders(nil) {
+		if m.Name != broker {
+			continue
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url(m.HTTPAddr, "")+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := p.do(req, m.Name, m.Actor)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return nil, errors.Join(fmt.Errorf("%s does not tell: %s", broker, resp.Status), resp.Body.Close())
+		}
+		return resp.Body, nil
+	}
+	return nil, fmt.Errorf("%s is not there", broker)
+}
+
 // watched ends a transfer that makes too little progress: a large blob may take long, but it never stands still for longer
 // than the peer timeout, nor comes more slowly than leastRate on the whole.
 type watched struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/executor"
+	"github.com/urban-compute/ucp/node/httpd"
 )
 
 // usage is what running jobs use, measured between one reading and the next.
@@ -57,6 +58,18 @@ func sandbox(r Runner) *api.Sandbox {
 	}
 	s := x.Sandbox()
 	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
+}
+
+// output is what an attempt writes, as a runner tells; not ok where it does not.
+func output(r Runner, key, attempt string, stderr bool) (out httpd.Running, ok bool) {
+	x, tells := r.(interface {
+		Output(key, attempt string, stderr bool) (executor.Live, bool)
+	})
+	if !tells {
+		return out, false
+	}
+	l, ok := x.Output(key, attempt, stderr)
+	return httpd.Running{Open: l.Open, Over: l.Over}, ok
 }
 
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they

@@ -44,9 +44,10 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
-	metadata    string   // the rows of GET /broker/metadata
-	types       []string // Content-Type of submissions
-	queries     []string // of lists of jobs
+	follow      http.HandlerFunc // of ?follow=1
+	metadata    string           // the rows of GET /broker/metadata
+	types       []string         // Content-Type of submissions
+	queries     []string         // of lists of jobs
 }
 
 // asOf is the present of every fake broker.
@@ -250,6 +251,10 @@ func (b *fakeBroker) cancel(w http.ResponseWriter, r *http.Request) {
 func (b *fakeBroker) stream(w http.ResponseWriter, r *http.Request) {
 	j := b.find(w, r)
 	if j == nil {
+		return
+	}
+	if r.URL.Query().Has("follow") {
+		b.follow(w, r)
 		return
 	}
 	if !j.State.Final() {

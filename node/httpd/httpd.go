@@ -4,7 +4,7 @@
 // [Host].
 //
 //   - server.go: the routes, errors, health
-//   - jobs.go, output.go, blobs.go, causal.go: jobs and their data
+//   - jobs.go, batch.go, output.go, live.go, blobs.go, causal.go: jobs and their data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - debug.go: bundles of what helps to understand a broker; the level of its log
 //   - orders.go: what of all this the audit log has
@@ -24,9 +24,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -102,6 +104,10 @@ type Host interface {
 	Need(ctx context.Context, d job.Digest, from []string) error
 	// Holds asks another broker whether it has a blob, undamaged.
 	Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error)
+	// Output is what an attempt that runs here writes; ok is false when it does not run here, or no longer.
+	Output(key, attempt string, stderr bool) (r Running, ok bool)
+	// Follow has another broker say what an attempt writes there, by its own route of that path and query.
+	Follow(ctx context.Context, broker, path string) (io.ReadCloser, error)
 	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
 	DiskFull() string
 	// Unreachable says that this machine has lost an address that the broker listens on; "" while it has all.
@@ -140,6 +146,12 @@ type Host interface {
 	Joined() <-chan struct{}
 	// Leaving ends when the node begins to leave: no request waits longer.
 	Leaving() context.Context
+}
+
+// Running is what an attempt that runs here writes to its stdout or stderr.
+type Running struct {
+	Open func() (*os.File, error) // the file with what it has written so far, which grows; nil while it has written nothing
+	Over <-chan struct{}          // closed when it has ended, and nothing is written any more
 }
 
 // Contact is how this broker has fared with another since its own start.

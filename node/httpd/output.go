@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"archive/zip"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -81,6 +82,9 @@ func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
 // handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
 // when another broker ran it.
 func (srv *Server) handleOutput(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.RawQuery != "" && r.URL.Query().Get("follow") != "" {
+		return srv.follow(w, r)
+	}
 	res, rec, err := srv.finished(r)
 	if err != nil {
 		return err
@@ -112,7 +116,7 @@ func (srv *Server) handleOutputFile(w http.ResponseWriter, r *http.Request) erro
 
 // fetchOutput brings an output blob here from whoever holds it: the broker that
 // ran the job, then its owner.
-func (srv *Server) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) error {
+func (srv *Server) fetchOutput(ctx context.Context, b job.Blob, rec *job.Record) error {
 	from := []string{rec.Owner.Broker, rec.Origin}
 	if rep := rec.Accepted(); rep != nil {
 		from = append([]string{rep.Dot.Actor.Broker()}, from...)
@@ -120,14 +124,14 @@ func (srv *Server) fetchOutput(r *http.Request, b job.Blob, rec *job.Record) err
 	for _, rep := range rec.Reports {
 		from = append(from, rep.Dot.Actor.Broker())
 	}
-	if err := srv.host.Need(r.Context(), b.Digest, from); err != nil {
+	if err := srv.host.Need(ctx, b.Digest, from); err != nil {
 		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)
 	}
 	return nil
 }
 
 func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
-	if err := srv.fetchOutput(r, b, rec); err != nil {
+	if err := srv.fetchOutput(r.Context(), b, rec); err != nil {
 		return err
 	}
 	f, err := srv.store.Blobs().Open(string(b.Digest))
@@ -158,7 +162,7 @@ func (srv *Server) handleResult(w http.ResponseWriter, r *http.Request) error {
 		files["outputs/"+job.PathOf(path)] = b
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := srv.fetchOutput(r, files[name], rec); err != nil {
+		if err := srv.fetchOutput(r.Context(), files[name], rec); err != nil {
 			return err
 		}
 	}

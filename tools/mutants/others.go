@@ -285,4 +285,10 @@ var others = []mutant{
 	{"many: what is under way is not waited for", "cmd/ucp/many.go",
 		"	defer getting.Wait()\n", "",
 		"./cmd/ucp", "TestPipelined"},
+	{"logs: after a break the log begins once more", "cmd/ucp/live.go",
+		"			if o.From += n; err == nil {", "			if o.From += n * 0; err == nil {",
+		"./cmd/ucp", "TestLogsGoOn"},
+	{"logs: the past is printed whole", "cmd/ucp/live.go",
+		"		if len(w.past) > w.left {", "		if len(w.past) > w.left+1 {",
+		"./cmd/ucp", "TestTailOfALog"},
 }

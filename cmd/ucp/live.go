@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// followLogs prints what a job writes, attempt by attempt, until it has ended; without -f what there is now.
+func (c *cli) followLogs(ctx context.Context, client *api.Client, id string, f *logsFlags) error {
+	shown := "" // the token of the attempt that was followed last
+	for {
+		j, err := c.awaitAttempt(ctx, client, id, f, shown)
+		if err != nil {
+			return err
+		}
+		id = string(j.ID)
+		a, number := attemptOf(&j, f.attempt)
+		if a == nil && f.attempt > 0 {
+			return fmt.Errorf("job %s has no attempt %d", j.ID, f.attempt)
+		}
+		if a == nil || a.Attempt == shown {
+			return nil // it has ended, and nothing of it is left to show
+		}
+		if !f.follow && !j.State.Final() && goesOn(a) {
+			return fmt.Errorf("job %s is %s: -f shows what it has written so far", j.ID, j.State)
+		}
+		if shown != "" {
+			fmt.Fprintf(c.err, "ucp: job %s: %s; attempt %d, at %s, follows\n", j.ID, endOf(&j, shown), number, a.Executor)
+		}
+		if err := c.followAttempt(ctx, client, id, a, f); err != nil {
+			return err
+		}
+		if shown = a.Attempt; f.attempt > 0 || !f.follow {
+			return nil
+		}
+	}
+}
+
+// lookAgain is how often it is looked whether a job has another attempt.
+const lookAgain = 500 * time.Millisecond
+
+// awaitAttempt waits until a job has an attempt other than the one that was shown, or has ended.
+func (c *cli) awaitAttempt(ctx context.Context, client *api.Client, id string, f *logsFlags, shown string) (api.Job, error) {
+	var silent time.Time // since when nobody answers; zero while somebody does
+	for {
+		j, err := client.Job(ctx, id, 0)
+		a, _ := attemptOf(&j, f.attempt)
+		switch {
+		case err == nil && (j.State.Final() || a != nil && a.Attempt != shown || a == nil && f.attempt > 0):
+			return j, nil
+		case err == nil && !f.follow:
+			return j, fmt.Errorf("job %s is %s; its output is there when it has begun", j.ID, j.State)
+		case err == nil:
+			silent = time.Time{}
+		case ctx.Err() != nil || !passing(err):
+			return j, err
+		case silent.IsZero():
+			silent = time.Now()
+		case time.Since(silent) > allSilent:
+			return j, err
+		}
+		select {
+		case <-ctx.Done():
+			return j, context.Cause(ctx)
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+// passing reports whether an error may go away by itself.
+func passing(err error) bool {
+	var u *api.UnreachableError
+	var e *api.Error
+	return errors.As(err, &u) || errors.As(err, &e) && e.Status == 503
+}
+
+// attemptOf is the attempt with that number, from 1 on, or with 0 the one that counts: the accepted one of an ended job, else the latest
+// that has a place. It is nil where there is none.
+func attemptOf(j *api.Job, wanted int) (found *api.Attempt, number int) {
+	for i := range j.Attempts {
+		a := &j.Attempts[i]
+		switch {
+		case a.Executor == "" || wanted > 0 && i+1 != wanted:
+		case wanted == 0 && j.Accepted != nil && j.Accepted.Attempt == a.Attempt:
+			return a, i + 1
+		default:
+			found, number = a, i+1
+		}
+	}
+	return found, number
+}
+
+// endOf says how an attempt has ended.
+func endOf(j *api.Job, token string) string {
+	for i, a := range j.Attempts {
+		switch {
+		case a.Attempt != token:
+		case a.State == job.AttemptLost:
+			return fmt.Sprintf("attempt %d ended: %s is lost", i+1, a.Executor)
+		case a.Reason != "":
+			return fmt.Sprintf("attempt %d, at %s, %s: %s", i+1, a.Executor, a.State, oneLine(a.Reason))
+		default:
+			return fmt.Sprintf("attempt %d, at %s, %s", i+1, a.Executor, a.State)
+		}
+	}
+	return "the attempt before is over"
+}
+
+// goesOn reports whether an attempt may still write.
+func goesOn(a *api.Attempt) bool {
+	switch a.State {
+	case job.AttemptQueued, job.AttemptLoading, job.AttemptRunning, job.AttemptSuspended, job.AttemptStopping:
+		return true
+	}
+	return false
+}
+
+// followAttempt prints what one attempt writes, until it has ended.
+func (c *cli) followAttempt(ctx context.Context, client *api.Client, id string, a *api.Attempt, f *logsFlags) error {
+	var out, errOut error
+	var following sync.WaitGroup
+	follow := func(stderr bool, to io.Writer, err *error) {
+		following.Go(func() {
+			w := newLogWriter(to, f)
+			*err = c.followStream(ctx, client, id, api.FollowOptions{Attempt: a.Attempt, Stderr: stderr}, w)
+			*err = errors.Join(*err, w.end())
+		})
+	}
+	if !f.onlyErr {
+		follow(false, c.out, &out)
+	}
+	if !f.onlyOut {
+		follow(true, c.err, &errOut)
+	}
+	following.Wait()
+	if out != nil {
+		return out
+	}
+	return errOut
+}
+
+// followStream copies one stream of an attempt. When the connection is lost, it goes on behind what has come.
+func (c *cli) followStream(ctx context.Context, client *api.Client, id string, o api.FollowOptions, to io.Writer) error {
+	var silent time.Time // since when nobody answers; zero while somebody does
+	for {
+		r, err := client.Follow(ctx, id, o)
+		if err == nil {
+			var n int64
+			n, err = io.Copy(to, r)
+			_ = r.Close() // nothing more is read
+			if o.From += n; err == nil {
+				return nil
+			}
+			silent = time.Time{}
+		} else if !passing(err) {
+			return err
+		}
+		if silent.IsZero() {
+			silent = time.Now()
+		}
+		if time.Since(silent) > allSilent {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+// logWriter prints lines, with the time at which each came, or only the last ones of what was written before, as told.
+type logWriter struct {
+	to    io.Writer
+	times bool
+	left  int // lines of the past that are kept; negative once all is printed as it comes
+
+	past  [][]byte // the last lines
+	quiet *time.Timer
+	mu    sync.Mutex
+	err   error
+	mid   bool // the last line is not at its end
+}
+
+// pastFor is how long nothing must come for what has come so far to be the past.
+const pastFor = 300 * time.Millisecond
+
+func newLogWriter(to io.Writer, f *logsFlags) *logWriter {
+	w := &logWriter{to: to, times: f.timestamps, left: f.tail}
+	if w.left >= 0 {
+		w.quiet = time.AfterFunc(pastFor, w.present)
+	}
+	return w
+}
+
+// Write implements io.Writer.
+func (w *logWriter) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.left < 0 {
+		w.print(b)
+		return len(b), w.err
+	}
+	w.quiet.Reset(pastFor)
+	for line := range bytes.Lines(b) {
+		if n := len(w.past); n > 0 && !bytes.HasSuffix(w.past[n-1], []byte("\n")) {
+			w.past[n-1] = append(w.past[n-1], line...)
+			continue
+		}
+		w.past = append(w.past, bytes.Clone(line))
+		if len(w.past) > w.left {
+			w.past = w.past[1:]
+		}
+	}
+	return len(b), nil
+}
+
+// present prints what is kept of the past; from now on all is printed as it comes.
+func (w *logWriter) present() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left < 0 {
+		return
+	}
+	w.left = -1
+	for _, line := range w.past {
+		w.print(line)
+	}
+	w.past = nil
+}
+
+// end prints what is left.
+func (w *logWriter) end() error {
+	if w.quiet != nil {
+		w.quiet.Stop()
+		w.present()
+	}
+	return w.err
+}
+
+func (w *logWriter) print(b []byte) {
+	if !w.times {
+		_, w.err = w.to.Write(b)
+		return
+	}
+	var out []byte
+	for line := range bytes.Lines(b) {
+		if !w.mid {
+			out = append(time.Now().UTC().AppendFormat(out, "2006-01-02T15:04:05.000Z"), ' ')
+		}
+		out = append(out, line...)
+		w.mid = !bytes.HasSuffix(line, []byte("\n"))
+	}
+	if w.err == nil {
+		_, w.err = w.to.Write(out)
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/job"
+)
+
+// Of what was written before only the last lines are printed, of what comes later all.
+func TestTailOfALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for tail, want := range map[int]string{0: "e\nf", 1: "d\ne\nf", 2: "c1c2\nd\ne\nf", 9: "a\nb\nc1c2\nd\ne\nf", -1: "a\nb\nc1c2\nd\ne\nf"} {
+			var out bytes.Buffer
+			w := newLogWriter(&out, &logsFlags{tail: tail})
+			for _, part := range []string{"a\nb\n", "c1", "c2\nd\n"} {
+				_, err := w.Write([]byte(part))
+				require.NoError(t, err)
+			}
+			time.Sleep(2 * pastFor)
+			synctest.Wait()
+			_, err := w.Write([]byte("e\nf"))
+			require.NoError(t, err)
+			require.NoError(t, w.end())
+			require.Equal(t, want, out.String(), "--tail %d", tail)
+		}
+		var out bytes.Buffer
+		w := newLogWriter(&out, &logsFlags{tail: 1})
+		_, _ = w.Write([]byte("a\nb"))
+		require.NoError(t, w.end())
+		require.Equal(t, "b", out.String(), "also of a log that ends at once")
+	})
+}
+
+// Each line has the time at which it began to come.
+func TestTimesOfALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		w := newLogWriter(&out, &logsFlags{tail: -1, timestamps: true})
+		for _, part := range []string{"a\nb", "c\n", "\nd"} {
+			_, err := w.Write([]byte(part))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, "2000-01-01T00:00:00.000Z a\n2000-01-01T00:00:00.000Z bc\n2000-01-01T00:00:02.000Z \n2000-01-01T00:00:02.000Z d", out.String())
+	})
+}
+
+// A connection that breaks costs nothing: it goes on behind what has come. An attempt that is lost is said to be, and the
+// next one follows.
+func TestLogsGoOn(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := succeeded("j1")
+	j.State = job.StateRunning
+	j.Attempts = []api.Attempt{{Executor: "n3", Attempt: "1.1.n1", State: job.AttemptRunning}}
+	b.jobs["j1"] = &j
+	asked := map[string]int{}
+	b.follow = func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		asked[q.Get("attempt")+"/"+q.Get("from")]++
+		whole := map[string]string{"1.1.n1": "one\ntwo\nthree\n", "1.2.n1": "again\n"}[q.Get("attempt")]
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/stderr"):
+		case asked[q.Get("attempt")+"/"+q.Get("from")] > 5:
+			b.fail(w, 404, api.CodeNotFound, "asked for the same again and again")
+		case q.Get("from") == "":
+			_, _ = w.Write([]byte(whole[:6]))
+			if q.Get("attempt") == "1.1.n1" {
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}
+		default:
+			_, _ = w.Write([]byte(whole[6:]))
+			j.Attempts[0].State = job.AttemptLost
+			j.Attempts = append(j.Attempts, api.Attempt{Executor: "n1", Attempt: "1.2.n1", State: job.AttemptSucceeded})
+			j.State, j.Accepted = job.StateSucceeded, &api.Accepted{Attempt: "1.2.n1"}
+		}
+	}
+	got := s.run("job", "logs", "-f", "j1")
+	require.Equal(t, ran{0, "one\ntwo\nthree\nagain\n", "ucp: job j1: attempt 1 ended: n3 is lost; attempt 2, at n1, follows\n"}, got)
+	require.Equal(t, 1, asked["1.1.n1/6"])
+
+	require.Equal(t, "again\n", s.run("job", "logs", "j1", "--tail", "1").out)
+	require.Contains(t, s.run("job", "logs", "j1", "--attempt", "3").errOut, "no attempt 3")
+	require.Contains(t, s.run("job", "logs", "j1", "-f", "-o", "json").errOut, "leave -f")
+}
