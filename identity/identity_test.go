@@ -69,8 +69,10 @@ func TestEveryBitIsSigned(t *testing.T) {
 		raw    []byte
 		decode func([]byte) error
 	}{
-		"admission": {admit(root, city.City(), 9).Encode(), func(b []byte) error { _, err := DecodeAdmission(b); return err }},
-		"change":    {change.Encode(), func(b []byte) error { _, err := DecodeChange(b); return err }},
+		"admission":  {admit(root, city.City(), 9).Encode(), func(b []byte) error { _, err := DecodeAdmission(b); return err }},
+		"change":     {change.Encode(), func(b []byte) error { _, err := DecodeChange(b); return err }},
+		"revocation": {must(root.Revoke(city.City(), "van-3", keyOf(t, 9).Public(), time.UnixMilli(7), 3)).Encode(), func(b []byte) error { _, err := DecodeRevocation(b); return err }},
+		"proof":      {must(must(city.With(change)).Prove(admit(keyOf(t, 2), city.City(), 9))).Encode(), func(b []byte) error { _, err := DecodeProof(b); return err }},
 	} {
 		require.NoError(t, x.decode(x.raw), what)
 		for i := range len(x.raw) * 8 {
