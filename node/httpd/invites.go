@@ -128,8 +128,6 @@ func asInvalid(err error) error {
 	switch {
 	case errors.Is(err, city.ErrTooOften):
 		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%v", err)
-	case errors.Is(err, city.ErrUnknown):
-		return fail(http.StatusNotFound, api.CodeNotFound, "%v", err)
 	case errors.Is(err, city.ErrTicket), errors.Is(err, city.ErrBarred), errors.Is(err, identity.ErrLocked), errors.Is(err, identity.ErrPassphrase):
 		return fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
 	case errors.Is(err, city.ErrTaken), errors.Is(err, city.ErrNoAuthority), errors.Is(err, city.ErrNotAbove), errors.Is(err, city.ErrItself):

@@ -95,6 +95,9 @@ func (srv *Server) revoke(who, passphrase string) (*identity.Proof, error) {
 // said makes an authority's statement known to all brokers, and answers by how many it is known.
 func (srv *Server) said(w http.ResponseWriter, r *http.Request, which string, say func() (*identity.Proof, error)) error {
 	proof, err := say()
+	if errors.Is(err, city.ErrUnknown) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "%v", err)
+	}
 	if err != nil {
 		return asInvalid(err)
 	}
