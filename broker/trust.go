@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
@@ -35,6 +37,23 @@ func (b *Broker) vouch(in Vouch) {
 		return
 	}
 	b.awaitCopies(ack.Demand{Dot: last}, &vouchWaiter{in.Token})
+}
+
+// ofThisCity is what a delta brings, without what authorities of other cities have said: that counts as what does not validate.
+func (b *Broker) ofThisCity(d ledger.Delta) []ledger.Entry {
+	entries := d.Entries
+	for i, e := range d.Entries {
+		s, is := e.Record.(*setting.Setting)
+		if !is || s.Said == "" || trust.Check(b.cfg.City, s) == nil {
+			continue
+		}
+		if &entries[0] == &d.Entries[0] {
+			entries = slices.Clone(entries)
+		}
+		entries[i].Record = nil
+		b.breach(d.From.Broker(), "X6", "a statement of another city")
+	}
+	return entries
 }
 
 // trusts tells the shell what an authority has said.

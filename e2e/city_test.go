@@ -233,3 +233,21 @@ func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
 	founder.sees(c, "a", "b", "c")
 	founder.must("--addr", a.http, "cluster", "verify")
 }
+
+// A broker that was stolen while it runs is shut out: the others speak to it no more and run nothing there, although it has the key
+// of the gossip still; it is given up, and another machine comes in under its name.
+func TestARevokedBroker(t *testing.T) {
+	founder, a := beginCity(t)
+	dir := t.TempDir()
+	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--invite", founder.invite(a, "--name", "b"))
+	founder.sees(a, "a", "b")
+	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "b"), "b is shut out of the city")
+	eventually(t, time.Minute, "a gives b up, which SWIM sees", func() bool { return founder.ucp("--addr", a.http, "cluster", "forget", "b").code == 0 })
+	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
+	r := founder.ucp("--addr", a.http, "cluster", "revoke", "bb")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "no such member is known")
+	b.signal(syscall.SIGKILL, time.Minute)
+	b = startAgentAt(t, "b", filepath.Join(dir, "b2"), 1, "--invite", founder.invite(a, "--name", "b"))
+	founder.sees(b, "a", "b")
+}

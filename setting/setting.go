@@ -66,7 +66,8 @@ const MaxSeen = 16
 func New(name string, before *Setting, value string, at clock.Hybrid, dot clock.Dot) *Setting {
 	s := &Setting{Name: name, Value: value, Seq: 1, At: at, By: dot.Actor, Register: register.New(dot)}
 	if before != nil {
-		s.Seq, s.Seen, s.Said, s.Register = clock.Following(before.Seq), before.Seen, before.Said, before.With(dot)
+		s.Seq, s.Seen, s.Register = clock.Following(before.Seq), before.Seen, before.With(dot)
+		s.Said = before.Said
 	}
 	return s
 }
