@@ -92,6 +92,11 @@ func TestTheDoorKnowsWhatOthersHaveSaid(t *testing.T) {
 	require.False(t, a.Gone("van"))
 	require.Empty(t, a.Splits())
 
+	tokens, err := authority.RevokeTokens(city, "kim", time.UnixMilli(500))
+	a.Learn(prove(tokens, err))
+	require.EqualValues(t, 500, a.TokensUpto("kim"))
+	require.Zero(t, a.TokensUpto("van"))
+
 	_, err = a.Revoke("tram", "", now, nobody)
 	require.ErrorIs(t, err, ErrUnknown, "a slip of the pen shuts nobody out")
 	_, err = a.Revoke("tram", "", now, func(string) bool { return true })
