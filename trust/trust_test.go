@@ -123,7 +123,7 @@ func TestAStolenAuthorityIsRemoved(t *testing.T) {
 
 	// However much it says, what is said above it stays.
 	var flood []*identity.Proof
-	for i := range 200 {
+	for i := range 40 {
 		k := must(identity.NewKey(rand.NewChaCha8([32]byte{byte(i)})))
 		flood = append(flood, prove(must(thief.AddAuthority(city, k.Public()))), prove(must(thief.Revoke(city, "tram", k.Public(), time.UnixMilli(1000), uint64(i)))))
 	}
@@ -167,7 +167,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	signers := []identity.Key{root, keyOf(1), keyOf(2), keyOf(3)}
 	rapid.Check(t, func(t *rapid.T) {
 		proofs := append([]*identity.Proof(nil), added...)
-		for range rapid.IntRange(0, 14).Draw(t, "statements") {
+		for range rapid.IntRange(0, 8).Draw(t, "statements") {
 			by := rapid.SampledFrom(signers).Draw(t, "by")
 			name := rapid.SampledFrom([]string{"van", "bus"}).Draw(t, "name")
 			key, n := byte(rapid.IntRange(50, 52).Draw(t, "key")), int64(rapid.IntRange(1, 9).Draw(t, "number"))
@@ -198,14 +198,10 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			require.Equal(t, a.Gone(name), b.Gone(name))
 			require.Equal(t, a.TokensUpto(name), b.TokensUpto(name))
 			holders := 0
-			for _, by := range signers {
-				for key := byte(50); key < 53; key++ {
-					x := admit(by, name, key, 5, 0)
-					require.Equal(t, a.Verify(x) == nil, b.Verify(x) == nil)
-				}
-			}
 			for _, p := range proofs {
-				if x, is := p.Statement.(*identity.Admission); is && x.Name == name && a.Verify(x) == nil && x.Key != a.Holder(name).Key {
+				x, is := p.Statement.(*identity.Admission)
+				require.True(t, !is || (a.Verify(x) == nil) == (b.Verify(x) == nil))
+				if is && x.Name == name && a.Verify(x) == nil && x.Key != a.Holder(name).Key {
 					holders++
 				}
 			}
