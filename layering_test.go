@@ -34,17 +34,18 @@ var allowed = map[string][]string{
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
 	"identity":   {"canon", "label"},
+	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
-	"city":       {"identity", "label"},
+	"city":       {"identity", "label", "trust"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
 	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
 	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
-	"broker/kind":        {"emergency", "job", "ledger", "roll", "setting"},
+	"broker/kind":        {"emergency", "identity", "job", "ledger", "roll", "setting", "trust"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "job", "label", "ledger", "resolve", "roll", "setting"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job"},
 	"executor/wasi":      {},
 	"cgroup":             {},
@@ -83,7 +84,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "job", "emergency", "register", "roll", "setting", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "job", "emergency", "register", "roll", "setting", "trust", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

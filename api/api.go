@@ -275,6 +275,8 @@ type RemovedMember struct {
 	Bear     int    `json:"bear"`     // so many losses, wiped and restored disks included, change no firm result
 	Replicas int    `json:"replicas"` // brokers that know of it already
 	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
+	// StillMember says, in a city, why the broker's identity has not ended with that; "" where it has.
+	StillMember string `json:"still_member,omitempty"`
 }
 
 // LogLevel answers GET and PUT /v1/log-level.

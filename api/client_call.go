@@ -224,9 +224,15 @@ func (c *Client) transportError(ctx context.Context, base *url.URL, k call, err 
 		if errors.Is(err, http.ErrSchemeMismatch) {
 			err = errors.New("it speaks no TLS, and so belongs to no city; write http://HOST:PORT for such a broker")
 		}
+		if strings.HasSuffix(err.Error(), refusedIdentity) {
+			err = errors.New("it takes you for no member of its city: you belong to another one, or your membership was revoked")
+		}
 	}
 	return &UnreachableError{Addr: c.written(base), Err: err, Sent: sent}
 }
+
+// refusedIdentity is how a TLS connection ends whose other side does not take our certificate (RFC 8446, section 6.2).
+const refusedIdentity = "remote error: tls: bad certificate"
 
 // retryAfter says whether a refusal asks to come back, and when.
 func retryAfter(resp *http.Response) (time.Duration, bool) {

@@ -43,6 +43,61 @@ type Admitted struct {
 	Gossip      []string `json:"gossip,omitempty"`  // whom to join; for brokers
 }
 
+// Authority is a key that may admit members of the city.
+type Authority struct {
+	Key     string `json:"key"`                // 64 hexadecimal digits
+	Root    bool   `json:"root,omitempty"`     // the city began with it
+	AddedBy string `json:"added_by,omitempty"` // another authority's key
+}
+
+// Authorities answers GET /v1/authorities.
+type Authorities struct {
+	Authorities []Authority `json:"authorities"`
+	// Here is the key that lies at the broker that was asked, whether it is an authority's yet or not; "" where none does, or it
+	// is encrypted.
+	Here string `json:"here,omitempty"`
+}
+
+// AuthorityOrder adds an authority, or, without a key, removes one.
+type AuthorityOrder struct {
+	Key        string `json:"key,omitempty"`
+	Passphrase string `json:"passphrase,omitempty"` // of the authority's key at the broker that is asked
+}
+
+// RevocationOrder ends a membership.
+type RevocationOrder struct {
+	Member     string `json:"member"`               // its name, or its key
+	Passphrase string `json:"passphrase,omitempty"` // as in AuthorityOrder
+}
+
+// Said says that brokers know what an authority has said.
+type Said struct {
+	About    string `json:"about"`    // member/NAME, authority/KEY or tokens/SUBJECT
+	Replicas int    `json:"replicas"` // brokers that know of it already
+	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
+}
+
+// Authorities lists the authorities of the city that the broker knows of.
+func (c *Client) Authorities(ctx context.Context) (out Authorities, err error) {
+	_, err = c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "authorities"}}, 0, &out)
+	return out, err
+}
+
+// AddAuthority makes a key an authority of the city.
+func (c *Client) AddAuthority(ctx context.Context, in AuthorityOrder) (out Said, err error) {
+	return out, c.post(ctx, "authorities", in, &out)
+}
+
+// RemoveAuthority ends for good that a key is one.
+func (c *Client) RemoveAuthority(ctx context.Context, key, passphrase string) (out Said, err error) {
+	return out, c.document(ctx, http.MethodDelete, []string{"v1", "authorities", key}, AuthorityOrder{Passphrase: passphrase}, &out)
+}
+
+// Revoke ends a membership of the city.
+func (c *Client) Revoke(ctx context.Context, in RevocationOrder) (out Said, err error) {
+	return out, c.post(ctx, "revocations", in, &out)
+}
+
 // Invite asks for an invite to the city.
 func (c *Client) Invite(ctx context.Context, in Invitation) (out Invite, err error) {
 	return out, c.post(ctx, "invites", in, &out)
@@ -54,10 +109,14 @@ func (c *Client) Enter(ctx context.Context, in Arrival) (out Admitted, err error
 }
 
 func (c *Client) post(ctx context.Context, what string, in, out any) error {
+	return c.document(ctx, http.MethodPost, []string{"v1", what}, in, out)
+}
+
+func (c *Client) document(ctx context.Context, method string, path []string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encoding a request: %w", err)
 	}
-	_, err = c.json(ctx, call{method: http.MethodPost, path: []string{"v1", what}, contentType: "application/json", body: Bytes(body), size: int64(len(body))}, 0, out)
+	_, err = c.json(ctx, call{method: method, path: path, contentType: "application/json", body: Bytes(body), size: int64(len(body))}, 0, out)
 	return err
 }

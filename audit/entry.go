@@ -20,6 +20,10 @@ const (
 	SetLevel = "log-level" // of the broker's own log
 	Invite   = "invite"    // somebody to the city
 	Admit    = "admit"     // somebody who showed an invite
+	Revoke   = "revoke"    // a member of the city
+
+	AddAuthority    = "add-authority"    // of the city
+	RemoveAuthority = "remove-authority" // of the city
 
 	Start   = "start"   // the broker has started
 	Witness = "witness" // another broker's checkpoint

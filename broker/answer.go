@@ -251,6 +251,13 @@ type MemberDrained struct {
 	Degraded bool
 }
 
+// Vouched says how many brokers know what an authority has said.
+type Vouched struct {
+	New      bool // some of it was not known before
+	Replicas int  // brokers that know of it, this one included (rule A1)
+	Degraded bool // fewer than the broker's configuration asks for
+}
+
 // Replied is the reply to a peer's message.
 type Replied struct{ Reply wire.Reply }
 
@@ -282,6 +289,7 @@ func (*NoSuchEmergency) answer()     {}
 func (*AmbiguousEmergency) answer()  {}
 func (*Emergencies) answer()         {}
 func (*MemberForgotten) answer()     {}
+func (*Vouched) answer()             {}
 func (*NoSuchMember) answer()        {}
 func (*MemberReachable) answer()     {}
 func (*Replied) answer()             {}

@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
@@ -23,6 +24,8 @@ type Config struct {
 	HTTPAddr     string      // where peers reach this broker's HTTP API
 	Software     string      // version, for people
 	Capabilities wire.Capabilities
+
+	City identity.City // that the broker belongs to; "" for none
 
 	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
 	Protocol  int  // the highest version of the protocol that all speak whom it had met before this start; 0 if it had met nobody

@@ -8,6 +8,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -251,6 +252,12 @@ type DrainMember struct {
 	Name     string
 	Deadline time.Duration // 0 is none
 	Resume   bool
+}
+
+// Vouch says what authorities of the city have said, so that it reaches every broker. The answer is a [Vouched].
+type Vouch struct {
+	Token  Token
+	Proofs []*identity.Proof
 }
 
 // Watch says whether somebody wants to hear of every change of a job's state, as notes.

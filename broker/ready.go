@@ -7,6 +7,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
@@ -76,6 +77,9 @@ type Ready struct {
 
 	// Breaches are what peers have said and can't know: for the log.
 	Breaches []Breach
+
+	// Trusted is what the authorities of the city have said that this broker had not heard before.
+	Trusted []*identity.Proof
 
 	// Mint asks for another start of this broker; it ends in a Minted. Nil is none.
 	Mint *Mint

@@ -35,6 +35,8 @@ func (b *Broker) settingChanged(s *setting.Setting, own bool) {
 // settled acts on what a setting says.
 func (b *Broker) settled(s *setting.Setting) {
 	switch {
+	case s.Said != "":
+		b.trusts(s)
 	case s.Name == strategySetting:
 		b.decisions.adopt(s)
 	case strings.HasPrefix(s.Name, drainSetting):

@@ -66,6 +66,7 @@ func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.chan
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
 func (in DrainMember) step(b *Broker)  { b.drainMember(in) }
+func (in Vouch) step(b *Broker)        { b.vouch(in) }
 
 // the end
 func (in Drain) step(b *Broker) { b.drain(in) }

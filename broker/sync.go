@@ -167,6 +167,7 @@ func (b *Broker) pump() {
 
 // merge joins a delta. What changed is news (rule L6).
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
+	d.Entries = b.ofThisCity(d)
 	rivals := b.rivals(d)
 	m, err := b.ledger.Merge(d)
 	b.fail(err)

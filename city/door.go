@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 
@@ -44,10 +43,10 @@ type Arrival struct {
 
 // Errors of [Door.Invite] and [Door.Enter], beside what is wrong with a question.
 var (
-	// ErrNoAuthority says that the key of no authority lies at a broker.
-	ErrNoAuthority = errors.New("no authority's key lies at this broker: ask that where the city began (--addr)")
 	// ErrTicket says that a ticket lets nobody in.
-	ErrTicket = errors.New("this invite is not one of this broker's, was used, or is over: ask for another one; they end with the broker's process, too")
+	ErrTicket = errors.New("this invite is not one of this broker's, was used, or is over: ask for another one")
+	// ErrBarred says that a key is not admitted again.
+	ErrBarred = errors.New("the membership of this key was revoked: come with another one, from an empty directory")
 	// ErrTooOften says that too many have tried to come in.
 	ErrTooOften = errors.New("too many attempts to come in; try again in a few seconds")
 	// ErrTaken says that a name is taken.
@@ -63,12 +62,10 @@ type ticket struct {
 	entered *identity.Admission // nil while it is open
 }
 
-// Door lets new members into a city, each by a ticket that an operator has asked for. It forgets tickets with the process. Its
-// methods may be called by several goroutines at once.
+// Door lets new members into a city, each by a ticket that an operator has asked for. Tickets outlive the process, unless the
+// authority's key is encrypted. Its methods may be called by several goroutines at once.
 type Door struct {
 	self *Self
-
-	opening sync.Mutex // held while a passphrase is tried, which takes a second and 256 MiB
 
 	mu      sync.Mutex
 	tickets []*ticket
@@ -78,7 +75,11 @@ type Door struct {
 
 // NewDoor makes the door of a broker.
 func NewDoor(s *Self) *Door {
-	return &Door{self: s, all: rate.NewLimiter(attempts, attemptsAtOnce), sources: map[string]*rate.Limiter{}}
+	d := &Door{self: s, all: rate.NewLimiter(attempts, attemptsAtOnce), sources: map[string]*rate.Limiter{}}
+	if err := d.recall(); err != nil {
+		s.log.Error("invites of an earlier start", "error", err)
+	}
+	return d
 }
 
 // Invite makes an invite to the city, which begins at an address of this broker. Taken reports whether a name is one of a
@@ -94,7 +95,7 @@ func (d *Door) Invite(in Invitation, addr string, now time.Time, taken func(stri
 	case in.Name != "" && taken(in.Name):
 		return nil, fmt.Errorf("%w: %s", ErrTaken, in.Name)
 	}
-	by, err := d.authority(in.Passphrase)
+	by, err := d.self.authority(in.Passphrase)
 	if err != nil {
 		return nil, err
 	}
@@ -110,23 +111,11 @@ func (d *Door) Invite(in Invitation, addr string, now time.Time, taken func(stri
 		return nil, fmt.Errorf("%d invites are open at this broker, and no more can be", maxInvites)
 	}
 	d.tickets = append(d.tickets, &ticket{hash: secret.Hash(), invite: in, by: by, ends: now.Add(in.TTL)})
-	return &identity.Invite{Pin: d.self.Authorities().City().Pin(), Ticket: secret, Addr: addr}, nil
-}
-
-// authority is the key of the authority at this broker.
-func (d *Door) authority(passphrase string) (identity.Key, error) {
-	d.opening.Lock()
-	defer d.opening.Unlock()
-	key, err := d.self.folder.Authority(passphrase)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return key, ErrNoAuthority
-	case err != nil:
-		return key, err
-	case !d.self.Authorities().InForce(key.Public()):
-		return key, fmt.Errorf("the key that lies at this broker, %.12s, is no authority of the city", key.Public())
+	if err := d.keep(); err != nil {
+		d.tickets = d.tickets[:len(d.tickets)-1]
+		return nil, err
 	}
-	return key, nil
+	return &identity.Invite{Pin: d.self.Authorities().City().Pin(), Ticket: secret, Addr: addr}, nil
 }
 
 // forget drops the tickets that are over; the lock is held.
@@ -167,24 +156,33 @@ func (d *Door) Enter(a Arrival, source string, now time.Time, taken func(string)
 	if err != nil {
 		return nil, err
 	}
+	last, barred := d.self.known(t.invite.Name, a)
+	if barred {
+		return nil, ErrBarred
+	}
 	name := t.invite.Name
 	if name == "" {
 		name = a.Name
 		switch {
 		case !label.ValidName(name):
 			return nil, fmt.Errorf("name %.80q: letters, digits and . _ -, at most 64, the first a letter or digit", name)
-		case taken(name) || before[name] > 0 || name == d.self.Name():
+		case taken(name) || before[name] > 0 || last > 0 || name == d.self.Name():
 			return nil, fmt.Errorf("%w: %s; take another one with --name", ErrTaken, name)
 		}
 	}
-	admitted, err := t.by.Admit(d.self.Authorities().City(), name, a.Key, t.invite.Role, now, before[name])
+	admitted, err := t.by.Admit(d.self.Authorities().City(), name, a.Key, t.invite.Role, now, max(before[name], last))
 	if err != nil {
 		return nil, err
 	}
 	if err := d.self.folder.keepAdmitted(before, admitted); err != nil {
 		return nil, err
 	}
+	by := t.by
 	t.entered, t.by = admitted, identity.Key{}
+	if err := d.keep(); err != nil { // else another key could use it after a restart
+		t.entered, t.by = nil, by
+		return nil, err
+	}
 	return admitted, nil
 }
 

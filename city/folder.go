@@ -94,6 +94,25 @@ func (f Folder) keepAdmitted(before map[string]uint64, more ...*identity.Admissi
 	return f.Write(admittedFile, []byte(text.String()))
 }
 
+// foundersFile holds the admissions with which the city began, beside the broker's own.
+const foundersFile = "founders"
+
+// founders are the admissions with which the city began, at the broker where it did.
+func (f Folder) founders() (out []*identity.Admission, err error) {
+	b, err := f.Read(foundersFile, 4<<10)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := identity.DecodeAdmission(b)
+	if err != nil {
+		return nil, err
+	}
+	return []*identity.Admission{a}, nil
+}
+
 // maxSecret bounds a file that holds a passphrase, in bytes.
 const maxSecret = 4 << 10
 

@@ -29,6 +29,9 @@ func Found(broker Folder, person *Folder, f Founding) (*identity.Member, error) 
 	if person != nil && person.Held() {
 		return nil, fmt.Errorf("%s holds an identity already: you belong to a city; set UCP_IDENTITY to another directory, or to - to stay nobody in this one", person.Folder)
 	}
+	if person != nil && f.Operator == f.Broker {
+		return nil, fmt.Errorf("%s can't be the name of the broker and of its operator: give one of them another name", f.Broker)
+	}
 	authority, err := broker.NewAuthority(f.Passphrase)
 	if err != nil {
 		return nil, err
@@ -51,7 +54,7 @@ func Found(broker Folder, person *Folder, f Founding) (*identity.Member, error) 
 		if err != nil {
 			return nil, err
 		}
-		if err := broker.keepAdmitted(map[string]uint64{}, m.Admission); err != nil {
+		if err := errors.Join(broker.keepAdmitted(map[string]uint64{}, m.Admission), broker.Write(foundersFile, m.Admission.Encode())); err != nil {
 			return nil, err
 		}
 	}

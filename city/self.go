@@ -1,26 +1,35 @@
 package city
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/urban-compute/ucp/identity"
+	"github.com/urban-compute/ucp/trust"
 )
 
-// Self is this process as a member of a city. It learns of authorities from the certificates of those it talks to. Its
-// methods may be called by several goroutines at once.
+// Self is this process as a member of a city. It learns of authorities from the certificates of those it talks to; a broker's
+// also learns all that authorities have said from the replicated table ([Self.Learn]). Its methods may be called by several
+// goroutines at once.
 type Self struct {
 	folder    Folder
 	name      string // of the city, for people
 	log       *slog.Logger
 	admission *identity.Admission
 
+	opening sync.Mutex // held while a passphrase is tried, which takes a second and 256 MiB
+
 	mu     sync.Mutex
-	member *identity.Member
+	key    identity.Key
+	book   *trust.Book
 	cert   *tls.Certificate
 	open   map[*tls.Conn]*identity.Credential // connections that end when who is at the other side belongs no more
+	fallen bool                               // that this member belongs to the city no more was said
+	splits []string                           // that were said
 }
 
 // Open reads who this process is from a folder. It is [identity.ErrNoIdentity] where that is nobody.
@@ -37,7 +46,7 @@ func Open(f Folder, log *slog.Logger) (*Self, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Self{folder: f, name: name, log: log, admission: m.Admission, member: m, cert: &cert, open: map[*tls.Conn]*identity.Credential{}}, nil
+	return &Self{folder: f, name: name, log: log, admission: m.Admission, key: m.Key, book: trust.NewBook(m.Authorities), cert: &cert, open: map[*tls.Conn]*identity.Credential{}}, nil
 }
 
 // Name is this member's name.
@@ -64,7 +73,7 @@ func (s *Self) CityName() string {
 func (s *Self) Authorities() *identity.Authorities {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.member.Authorities
+	return s.book.Authorities()
 }
 
 func (s *Self) shown() *tls.Certificate {
@@ -78,24 +87,105 @@ func (s *Self) shown() *tls.Certificate {
 func (s *Self) Verify(c *identity.Credential) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, news, err := s.member.Authorities.Merge(c.Authorities)
+	all, _, err := s.book.Authorities().Merge(c.Authorities)
 	if err != nil {
 		return err
 	}
 	if err := all.Verify(c.Admission); err != nil {
 		return err
 	}
+	if err := s.learn(c.Authorities); err != nil {
+		return err
+	}
+	return s.book.Verify(c.Admission)
+}
+
+// Learn takes in what authorities have said: who falls by it is cut off.
+func (s *Self) Learn(proofs ...*identity.Proof) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.learn(nil, proofs...); err != nil {
+		s.log.Error("what an authority is said to have said was not taken in", "error", err)
+	}
+}
+
+// learn takes in what is known of the authorities, nil for nothing, and what they have said; the lock is held.
+func (s *Self) learn(a *identity.Authorities, proofs ...*identity.Proof) error {
+	news, err := s.book.Learn(a, proofs...)
+	if err != nil {
+		return err
+	}
 	if news {
-		s.adopt(all)
+		s.adopted()
+	}
+	if !news && len(proofs) == 0 {
+		return nil
+	}
+	s.closeFallen()
+	if err := s.book.Verify(s.admission); err != nil && !s.fallen {
+		s.fallen = true
+		s.log.Error("this member belongs to the city no more", "name", s.admission.Name, "error", err)
+	}
+	for _, split := range s.book.Splits() {
+		if text := split.String(); !slices.Contains(s.splits, text) {
+			s.splits = append(s.splits, text)
+			s.log.Error(text)
+		}
 	}
 	return nil
+}
+
+// Splits says which names were given to two keys by authorities that did not know of each other, for people.
+func (s *Self) Splits() (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, split := range s.book.Splits() {
+		out = append(out, split.String())
+	}
+	return out
+}
+
+// known is what was said of the name that somebody who arrives has, or wants where that is "": the greatest number, 0 for
+// nothing; and whether their key is not admitted any more.
+func (s *Self) known(name string, a Arrival) (last uint64, barred bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Last(cmp.Or(name, a.Name)), s.book.Barred(a.Key)
+}
+
+// Gone reports whether the membership of a name was revoked, and nobody has the name since.
+func (s *Self) Gone(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Gone(name)
+}
+
+// TokensUpto is until when, in milliseconds since 1970, tokens of a subject that were issued then are revoked; 0 is never.
+func (s *Self) TokensUpto(subject string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.TokensUpto(subject)
+}
+
+// Announce is what a broker says of itself when it starts, so that all know whose its name is, and of whom the city began with.
+func (s *Self) Announce() (out []*identity.Proof) {
+	admissions, err := s.folder.founders()
+	if err != nil {
+		s.log.Error("who was admitted as the city began can't be read", "error", err)
+	}
+	for _, a := range append(admissions, s.admission) {
+		if p, err := s.Authorities().Prove(a); err == nil { // else it belongs to the city no more
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Stands returns why a credential that was verified before is not one of a member any more, or nil.
 func (s *Self) Stands(c *identity.Credential) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.member.Authorities.Verify(c.Admission)
+	return s.book.Verify(c.Admission)
 }
 
 // IsBroker returns why a credential is not that of the broker with a name, or nil.
@@ -106,19 +196,18 @@ func (s *Self) IsBroker(c *identity.Credential, name string) error {
 	return s.Stands(c)
 }
 
-// adopt takes in authorities; the lock is held. What can't be written is learnt again.
-func (s *Self) adopt(all *identity.Authorities) {
-	m := *s.member
-	m.Authorities = all
+// adopted shows and keeps authorities that were learnt; the lock is held. What can't be written is learnt again.
+func (s *Self) adopted() {
+	all := s.book.Authorities()
+	m := identity.Member{Key: s.key, Admission: s.admission, Authorities: all}
 	cert, err := m.Certificate()
 	if err != nil {
 		s.log.Error("the authorities of the city have changed, and no certificate can be made", "error", err)
 		return
 	}
-	s.member, s.cert = &m, &cert
+	s.cert = &cert
 	if err := s.folder.KeepAuthorities(all); err != nil {
 		s.log.Error("the authorities of the city have changed, and can't be kept", "error", err)
 	}
 	s.log.Info("the authorities of the city have changed", "city", s.CityName(), "authorities", len(all.Keys()))
-	s.closeFallen()
 }

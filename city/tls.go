@@ -69,7 +69,7 @@ func (s *Self) Untrack(conn *tls.Conn) {
 // closeFallen closes the connections of those who belong to the city no more; the lock is held.
 func (s *Self) closeFallen() {
 	for conn, c := range s.open {
-		if err := s.member.Authorities.Verify(c.Admission); err != nil {
+		if err := s.book.Verify(c.Admission); err != nil {
 			delete(s.open, conn)
 			s.log.Warn("a connection is closed, since its other side does not belong to the city any more", "member", c.Admission.Name, "role", c.Admission.Role, "error", err)
 			go func() { _ = conn.NetConn().Close() }() // Close of TLS itself would wait for who does not read

@@ -172,3 +172,82 @@ func TestACityIsEntered(t *testing.T) {
 	require.Len(t, members.Members, 1)
 	founder.sees(a, "a", "b")
 }
+
+// refused waits until a command line of theirs is refused with these words.
+func (p *person) refused(want string, args ...string) {
+	p.t.Helper()
+	eventually(p.t, time.Minute, fmt.Sprintf("%v is refused: %s", args, want), func() bool {
+		r := p.ucp(args...)
+		return r.code == 1 && strings.Contains(r.stderr, want)
+	})
+}
+
+// Authorities are added and removed, and members revoked, at any broker with an authority; every broker knows (rule X6). A broker
+// that keeps an authority lets others in while the first one is away, also by an invite of its earlier start.
+func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
+	founder, a := beginCity(t)
+	dir := t.TempDir()
+	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 2, "--invite", founder.invite(a, "--name", "b"), "--keep-authority")
+	founder.sees(b, "a", "b")
+	founder.refused("is no authority of the city", "--addr", b.http, "cluster", "invite")
+	require.Contains(t, founder.must("--addr", a.http, "cluster", "authority", "add", "b"), "is an authority of the city")
+	kim := &person{t, t.TempDir()}
+	kim.must("login", founder.invite(a, "--role", "client"), "--name", "kim")
+	kim.must("--addr", b.http, "members")
+
+	// The first broker is away: the other one lets in, and goes on with its invites after a restart.
+	code := founder.invite(b, "--name", "c")
+	b.signal(syscall.SIGKILL, time.Minute)
+	b = startAgent(t, "b", filepath.Join(dir, "b"), "--keep-authority", "--http-addr", b.http)
+	a.signal(syscall.SIGKILL, time.Minute)
+	c := startAgentAt(t, "c", filepath.Join(dir, "c"), 1, "--invite", code)
+	require.Contains(t, founder.must("--addr", c.http, "members"), "c *")
+	r := founder.ucp("--addr", b.http, "cluster", "revoke", "kim")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "is not above that one", "its authority has not let them in, and is not above the one that has")
+
+	a = startAgent(t, "a", filepath.Join(founder.dir, "a"), "--retry-join", b.gossip)
+	founder.sees(a, "a", "b", "c")
+	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "kim"), "kim is shut out of the city")
+	for _, at := range []*agent{a, b, c} {
+		kim.refused("your membership was revoked", "--addr", at.http, "members")
+	}
+	require.Contains(t, founder.must("--addr", a.http, "audit", "list"), "revoke")
+
+	// The authority of b was stolen: without it, whom it has let in is out.
+	list := founder.must("--addr", c.http, "cluster", "authority", "list", "-o", "json")
+	key := regexp.MustCompile(`"key": "([0-9a-f]{64})",\s+"added_by"`).FindStringSubmatch(list)
+	require.NotNil(t, key, list)
+	r = founder.ucp("--addr", b.http, "cluster", "authority", "remove", regexp.MustCompile(`"key": "([0-9a-f]{64})",\s+"root"`).FindStringSubmatch(list)[1])
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "nothing is above the root")
+	founder.must("--addr", a.http, "cluster", "authority", "remove", key[1])
+	founder.refused("no authority of this city", "--addr", c.http, "members")
+	founder.refused("is no authority of the city", "--addr", b.http, "cluster", "invite")
+
+	// A broker that was given up is no member any more, and comes back by another invite from an empty disk.
+	c.signal(syscall.SIGKILL, time.Minute)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "c")))
+	eventually(t, time.Minute, "c is given up", func() bool { return founder.ucp("--addr", a.http, "cluster", "forget", "c").code == 0 })
+	c = startAgentAt(t, "c", filepath.Join(dir, "c"), 1, "--invite", founder.invite(a, "--name", "c"))
+	founder.sees(c, "a", "b", "c")
+	founder.must("--addr", a.http, "cluster", "verify")
+}
+
+// A broker that was stolen while it runs is shut out: the others speak to it no more and run nothing there, although it has the key
+// of the gossip still; it is given up, and another machine comes in under its name.
+func TestARevokedBroker(t *testing.T) {
+	founder, a := beginCity(t)
+	dir := t.TempDir()
+	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--invite", founder.invite(a, "--name", "b"))
+	founder.sees(a, "a", "b")
+	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "b"), "b is shut out of the city")
+	eventually(t, time.Minute, "a gives b up, which SWIM sees", func() bool { return founder.ucp("--addr", a.http, "cluster", "forget", "b").code == 0 })
+	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
+	r := founder.ucp("--addr", a.http, "cluster", "revoke", "bb")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "no such member is known")
+	b.signal(syscall.SIGKILL, time.Minute)
+	b = startAgentAt(t, "b", filepath.Join(dir, "b2"), 1, "--invite", founder.invite(a, "--name", "b"))
+	founder.sees(b, "a", "b")
+}

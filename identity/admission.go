@@ -32,6 +32,9 @@ type Admission struct {
 	// The greater one is the later one. Nobody compares it with a clock.
 	Number uint64    `codec:"number"`
 	By     PublicKey `codec:"by"` // the authority
+	// Replaces is the number of the admission of that name that the authority knew of, and meant to end: the name is given
+	// again. 0 is none.
+	Replaces uint64 `codec:"replaces,omitempty"`
 
 	raw []byte
 }
@@ -42,8 +45,8 @@ const maxAdmission = 1 << 10
 // Admit signs that a key belongs to a name and a role, at a time by the authority's clock. After is the number of the
 // admission of that name that was known before, 0 if none was.
 func (k Key) Admit(city City, name string, member PublicKey, role Role, at time.Time, after uint64) (*Admission, error) {
-	number := max(uint64(max(at.UnixMilli(), 0)), after+1)
-	return DecodeAdmission(k.sign(admissionKind, &Admission{City: city, Name: name, Key: member, Role: role, Number: number, By: k.Public()}))
+	number := max(milliseconds(at), after+1)
+	return DecodeAdmission(k.sign(admissionKind, &Admission{City: city, Name: name, Key: member, Role: role, Number: number, By: k.Public(), Replaces: after}))
 }
 
 // Encode is the admission as it is sent and stored.

@@ -24,6 +24,7 @@ type Change struct {
 const (
 	maxChange      = 512     // bytes of one
 	maxChanges     = 128     // of one city
+	maxOfOne       = 16      // by one authority, but the root, where there are too many
 	maxAuthorities = 1 << 17 // bytes of all
 )
 
@@ -64,7 +65,11 @@ func DecodeChange(b []byte) (*Change, error) {
 //
 // Where several have added one key, it counts as added by the one that is nearest to the root.
 //
-// The set is immutable. Joining two sets is commutative, associative and idempotent ([Authorities.Merge]).
+// A set has at most 128 changes. Of more those count that are signed nearest to the root, and of one authority at most 16, its
+// removals first: so whoever has stolen a key can't crowd out what is said by those above it.
+//
+// The set is immutable. Joining two sets is commutative, associative and idempotent ([Authorities.Merge]), as
+// long as no bound is reached.
 type Authorities struct {
 	root    PublicKey
 	city    City
@@ -127,6 +132,21 @@ func (a *Authorities) InForce(key PublicKey) bool {
 	return is
 }
 
+// Above reports whether an authority in force is another one, or has added that, or what has added it.
+func (a *Authorities) Above(senior, key PublicKey) bool {
+	return a.InForce(senior) && (senior == key || senior == a.root && a.InForce(key) ||
+		slices.ContainsFunc(a.seniors[key], func(c *Change) bool { return c.Key == senior }))
+}
+
+// AddedBy is the authority that an authority in force counts as added by; "" of the root.
+func (a *Authorities) AddedBy(key PublicKey) PublicKey {
+	path := a.seniors[key]
+	if len(path) == 0 {
+		return ""
+	}
+	return path[len(path)-1].By
+}
+
 // Keys lists the keys in force, sorted.
 func (a *Authorities) Keys() []PublicKey { return slices.Sorted(maps.Keys(a.seniors)) }
 
@@ -161,36 +181,85 @@ func checkChange(c *Change, city City, root PublicKey, ever map[PublicKey]bool) 
 // there are as many as a city may have.
 func (a *Authorities) With(c *Change) (*Authorities, error) {
 	at, known := slices.BinarySearchFunc(a.changes, c, compareChanges)
-	switch {
-	case known:
+	if known {
 		return a, nil
-	case len(a.changes) == maxChanges:
-		return nil, fmt.Errorf("identity: the authorities of a city change at most %d times", maxChanges)
 	}
 	if err := checkChange(c, a.city, a.root, a.ever); err != nil {
 		return nil, err
 	}
-	return authorities(a.root, slices.Insert(slices.Clone(a.changes), at, c)), nil
+	kept := bounded(a.root, slices.Insert(slices.Clone(a.changes), at, c))
+	ofSigner := func(list []*Change) (n int) {
+		for _, x := range list {
+			if x.By == c.By {
+				n++
+			}
+		}
+		return n
+	}
+	if _, is := slices.BinarySearchFunc(kept, c, compareChanges); !is || ofSigner(kept) <= ofSigner(a.changes) {
+		return nil, fmt.Errorf("identity: the authorities of a city change at most %d times", maxChanges)
+	}
+	return authorities(a.root, kept), nil
+}
+
+// bounded drops changes, which are sorted, where they are too many: those farthest from the root.
+func bounded(root PublicKey, changes []*Change) []*Change {
+	if len(changes) <= maxChanges {
+		return changes
+	}
+	kept := map[*Change]bool{}
+	ever := map[PublicKey]bool{root: true}
+	for layer := []PublicKey{root}; len(layer) > 0 && len(kept) < maxChanges; {
+		var next []PublicKey
+		for _, by := range layer {
+			n := 0
+			for _, remove := range []bool{true, false} {
+				for _, c := range changes {
+					if c.By != by || c.Remove != remove || len(kept) == maxChanges || n == maxOfOne && by != root {
+						continue
+					}
+					kept[c] = true
+					n++
+					if !remove && !ever[c.Key] {
+						ever[c.Key] = true
+						next = append(next, c.Key)
+					}
+				}
+			}
+		}
+		slices.Sort(next)
+		layer = next
+	}
+	return slices.DeleteFunc(slices.Clone(changes), func(c *Change) bool { return !kept[c] })
 }
 
 func compareChanges(a, b *Change) int { return strings.Compare(string(a.raw), string(b.raw)) }
 
 // Merge joins two sets of one city, and reports whether the result differs from a. It is an error if they are not of one
-// city, or if together they are too many.
+// city.
 func (a *Authorities) Merge(b *Authorities) (*Authorities, bool, error) {
 	if a.root != b.root {
 		return nil, false, errors.New("identity: authorities of another city")
 	}
-	all := slices.Concat(a.changes, b.changes)
+	all, err := a.Join(b.changes)
+	return all, err == nil && all != a, err
+}
+
+// Join adds the changes that proofs hold ([Proof.Changes]); it is a itself where that changes nothing. It is an error if one
+// is of another city.
+func (a *Authorities) Join(changes []*Change) (*Authorities, error) {
+	all := slices.Concat(a.changes, changes)
+	for _, c := range changes {
+		if c.City != a.city {
+			return nil, errors.New("identity: a change of the authorities of another city")
+		}
+	}
 	slices.SortFunc(all, compareChanges)
 	all = slices.CompactFunc(all, func(x, y *Change) bool { return compareChanges(x, y) == 0 })
-	switch {
-	case len(all) > maxChanges:
-		return nil, false, fmt.Errorf("identity: the authorities of a city change at most %d times", maxChanges)
-	case len(all) == len(a.changes):
-		return a, false, nil
+	if all = bounded(a.root, all); slices.EqualFunc(all, a.changes, func(x, y *Change) bool { return compareChanges(x, y) == 0 }) {
+		return a, nil
 	}
-	return authorities(a.root, all), true, nil
+	return authorities(a.root, all), nil
 }
 
 // Verify checks that an admission is one to this city, by an authority that is in force.

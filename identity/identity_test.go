@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/canon"
 )
 
 // keyOf is the key with a number.
@@ -69,8 +71,10 @@ func TestEveryBitIsSigned(t *testing.T) {
 		raw    []byte
 		decode func([]byte) error
 	}{
-		"admission": {admit(root, city.City(), 9).Encode(), func(b []byte) error { _, err := DecodeAdmission(b); return err }},
-		"change":    {change.Encode(), func(b []byte) error { _, err := DecodeChange(b); return err }},
+		"admission":  {admit(root, city.City(), 9).Encode(), func(b []byte) error { _, err := DecodeAdmission(b); return err }},
+		"change":     {change.Encode(), func(b []byte) error { _, err := DecodeChange(b); return err }},
+		"revocation": {must(root.Revoke(city.City(), "van-3", keyOf(t, 9).Public(), time.UnixMilli(7), 3)).Encode(), func(b []byte) error { _, err := DecodeRevocation(b); return err }},
+		"proof":      {must(must(city.With(change)).Prove(admit(keyOf(t, 2), city.City(), 9))).Encode(), func(b []byte) error { _, err := DecodeProof(b); return err }},
 	} {
 		require.NoError(t, x.decode(x.raw), what)
 		for i := range len(x.raw) * 8 {
@@ -192,4 +196,54 @@ func TestAuthoritiesMerge(t *testing.T) {
 			require.Equal(t, key, by)
 		}
 	})
+}
+
+// A proof leads from the root to who has signed, step by step.
+func TestPaths(t *testing.T) {
+	root, a, b := keyOf(t, 0), keyOf(t, 1), keyOf(t, 2)
+	set := must(must(FoundCity(root.Public()).With(must(root.AddAuthority(CityOf(root.Public()), a.Public())))).With(must(a.AddAuthority(CityOf(root.Public()), b.Public()))))
+	good := must(set.Prove(admit(b, set.City(), 9)))
+	require.Len(t, good.Path, 2)
+	raw := func(changes ...*Change) []byte {
+		e := encodedProof{Kind: admissionKind, Statement: good.Statement.Encode()}
+		for _, c := range changes {
+			e.Path = append(e.Path, c.Encode())
+		}
+		return canon.Encode(e)
+	}
+	require.Equal(t, good.Encode(), raw(good.Path...))
+	removal := must(root.RemoveAuthority(set.City(), a.Public()))
+	for what, path := range map[string][]*Change{
+		"nothing": nil, "half": good.Path[:1], "the other half": good.Path[1:], "backwards": {good.Path[1], good.Path[0]}, "a removal": {removal, good.Path[1]},
+		"beyond": {good.Path[0], good.Path[1], must(b.AddAuthority(set.City(), keyOf(t, 3).Public()))},
+	} {
+		_, err := DecodeProof(raw(path...))
+		require.Error(t, err, what)
+	}
+	_, err := DecodeProof(canon.Encode(encodedProof{Kind: "wish", Statement: good.Statement.Encode()}))
+	require.ErrorContains(t, err, "no statement")
+	_, err = set.Prove(must(a.RemoveAuthority(set.City(), root.Public())))
+	require.ErrorContains(t, err, "for good")
+}
+
+// However much a stolen authority signs, what is signed above it is heard, and no set becomes too large for the others.
+func TestFlood(t *testing.T) {
+	root, thief, other := keyOf(t, 0), keyOf(t, 1), keyOf(t, 2)
+	city := CityOf(root.Public())
+	set := must(must(FoundCity(root.Public()).With(must(root.AddAuthority(city, thief.Public())))).With(must(root.AddAuthority(city, other.Public()))))
+	mine := must(other.AddAuthority(city, keyOf(t, 3).Public()))
+	var flood []*Change
+	for i := range 2 * maxChanges {
+		flood = append(flood, must(thief.AddAuthority(city, keyOf(t, 100+i).Public())))
+	}
+	full := must(set.Join(append(flood, mine)))
+	require.LessOrEqual(t, len(full.changes), maxChanges)
+	require.True(t, full.InForce(keyOf(t, 3).Public()), "what one beside it has added stays")
+	full = must(full.With(must(root.RemoveAuthority(city, thief.Public()))))
+	require.Equal(t, 3, len(full.Keys()))
+	back, changed, err := must(set.Join(flood)).Merge(full)
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.False(t, back.InForce(thief.Public()), "also where the flood came first")
+	must(DecodeAuthorities(back.Encode()))
 }

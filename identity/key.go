@@ -72,8 +72,9 @@ type signed struct {
 
 // What may be signed. The kind is part of what is signed, so that no statement can pass for one of another kind.
 const (
-	admissionKind = "admission"
-	changeKind    = "authority"
+	admissionKind  = "admission"
+	changeKind     = "authority"
+	revocationKind = "revocation"
 )
 
 func toSign(kind string, body []byte) []byte {

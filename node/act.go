@@ -12,6 +12,9 @@ import (
 // act carries out a Ready whose commit is synced. It runs on the engine's goroutine and does not
 // block.
 func (n *Node) act(rd broker.Ready) {
+	if n.cfg.City != nil && len(rd.Trusted) > 0 {
+		n.cfg.City.Learn(rd.Trusted...)
+	}
 	n.warn(rd.Overview)
 	n.shown.set(rd.Overview)
 	for _, s := range rd.Send {

@@ -244,11 +244,15 @@ func (m *members) brokers() []membership.Member {
 		if x.Tags["ucp"] != "1" {
 			continue // a stock Serf agent is welcome, but not a member
 		}
+		status := membership.Status(x.Status)
+		if m.cfg.City != nil && status == membership.Alive && m.cfg.City.Gone(x.Name) {
+			status = membership.Failed // it has the key of the gossip still, and belongs to the city no more
+		}
 		rtt, _ := m.rtt(x.Name)
 		_, highest := httpd.Protocols(x.Tags[httpd.ProtocolTag])
 		out = append(out, membership.Member{
 			Name: x.Name, Actor: clock.Actor(x.Tags["actor"]), Process: process(x.Name, x.Tags[processTag]), Addr: x.Addr, HTTPAddr: callable(x.Tags["http"]),
-			Status: membership.Status(x.Status), RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
+			Status: status, RTT: rtt, Draining: x.Tags[httpd.DrainingTag] != "",
 			Protocol: highest,
 		})
 	}

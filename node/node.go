@@ -20,6 +20,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
@@ -188,7 +189,7 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.starts.actor(), HTTPAddr: n.told.Load().http, Software: n.cfg.Software, Capabilities: n.caps,
-		Expecting: n.known.expecting, Protocol: n.known.protocol(),
+		City: n.city(), Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
@@ -202,6 +203,27 @@ func (n *Node) openCore() error {
 		return fmt.Errorf("reading the jobs in %s: %w", n.cfg.DataDir, err)
 	}
 	n.engine = newEngine(core, n.store, n.cfg.Now, n.act)
+	return nil
+}
+
+// city is the one that the broker belongs to; "" for none.
+func (n *Node) city() identity.City {
+	if n.cfg.City == nil {
+		return ""
+	}
+	return n.cfg.City.Authorities().City()
+}
+
+// announce tells all members who this broker is, once it has met some or tried to.
+func (n *Node) announce(ctx context.Context) error {
+	if n.cfg.City == nil {
+		return nil
+	}
+	select {
+	case <-n.life.joined:
+		n.engine.Tell(broker.Vouch{Proofs: n.cfg.City.Announce()})
+	case <-ctx.Done():
+	}
 	return nil
 }
 
@@ -239,6 +261,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("disk reserve", n.reserve.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
 	n.life.run("prober", n.prober.run)
+	n.life.run("announcement", n.announce)
 	n.life.run("addresses", n.watchAddresses)
 	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, n.members.pool.Load) })
 	if err := n.members.firstJoin(ctx); err != nil {

@@ -38,6 +38,10 @@ type Setting struct {
 	// Seen are the emergencies of which the writer of this version, or of one before it, knew; see [Setting.HasSeen].
 	Seen *Seen `codec:"seen,omitempty"`
 
+	// Said is what an authority of the city has said (package trust), in a setting of its own; "" in all others. It is bytes, and
+	// no text: as a string it stays the same at brokers that don't know the field.
+	Said string `codec:"said,omitempty"`
+
 	register.Register
 }
 
@@ -63,6 +67,7 @@ func New(name string, before *Setting, value string, at clock.Hybrid, dot clock.
 	s := &Setting{Name: name, Value: value, Seq: 1, At: at, By: dot.Actor, Register: register.New(dot)}
 	if before != nil {
 		s.Seq, s.Seen, s.Register = clock.Following(before.Seq), before.Seen, before.With(dot)
+		s.Said = before.Said
 	}
 	return s
 }
@@ -132,6 +137,9 @@ func Merge(a, b *Setting) (*Setting, bool) {
 	}
 	if b.Seen != nil && (a.Seen == nil || bytes.Compare(canon.Encode(b.Seen), canon.Encode(a.Seen)) > 0) {
 		m.Seen, changed = b.Seen, true
+	}
+	if b.Said > a.Said {
+		m.Said, changed = b.Said, true
 	}
 	if !changed {
 		return a, false

@@ -23,6 +23,9 @@ func drawSetting(t *rapid.T) *Setting {
 	if ids := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"flood-1", "quake-2", "fire-3"}), 0, 2, rapid.ID).Draw(t, "seen"); len(ids) > 0 {
 		s = s.See(ids)
 	}
+	if rapid.Bool().Draw(t, "statement") {
+		s.Said = rapid.SampledFrom([]string{"x", "\xff\x00", "yy"}).Draw(t, "said")
+	}
 	for range rapid.IntRange(1, 3).Draw(t, "creations") {
 		m, _ := Merge(s, &Setting{Register: register.New(dot())})
 		s = m

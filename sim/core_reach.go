@@ -268,6 +268,7 @@ var rules = []rule{
 		})
 	})},
 	{"X5", "there are no connections here: TestMessagesAreOfTheirSender of node/httpd, TestWhoIsAsked of city, the tests of cities of e2e", nil},
+	{"X6", "there is no city here: the tests of trust and city, TestVouch of broker, TestWhoBelongsIsKnownEverywhere of e2e", nil},
 
 	{"K1", "a start writes its row", on(func(_ *Core, n *coreNode, x began) bool { return x.row.Actor == n.actor })},
 	{"K2", "a clock has an entry that stands for an earlier start", on(func(_ *Core, n *coreNode, x began) bool { return len(x.row.Parents) > 0 })},

@@ -4,10 +4,12 @@ package kind
 
 import (
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/setting"
+	"github.com/urban-compute/ucp/trust"
 )
 
 // The kinds of records. The names are part of the store's keys and of messages.
@@ -21,11 +23,22 @@ const (
 // Schemas are the kinds that this version knows, by name. The map is not changed.
 var Schemas = map[ledger.Kind]ledger.Schema{
 	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs).Disputable(),
-	Setting:   ledger.SchemaOf(Setting, setting.Decode, setting.Merge),
+	Setting:   SettingsIn(""),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
 	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),
 
 	ledger.Starts: ledger.StartSchema,
+}
+
+// SettingsIn is the schema of settings in a city: what authorities have said is theirs. "" is any city.
+func SettingsIn(city identity.City) ledger.Schema {
+	return ledger.SchemaOf(Setting, func(b []byte) (*setting.Setting, error) {
+		s, err := setting.Decode(b)
+		if err == nil {
+			err = trust.Check(city, s)
+		}
+		return s, err
+	}, setting.Merge)
 }
 
 // jobStubs keep how a job ended, where somebody may not know of it.

@@ -36,6 +36,7 @@ type agentConfig struct {
 	InCity                            bool             // its data directory holds the identity of a member of a city, or will
 	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
+	KeepAuthority                     bool // whether it is to have a key that may become an authority's of its city
 	Sandbox                           executor.SandboxConfig
 	Labels                            map[string]string
 	Devices                           map[string]int64
@@ -71,7 +72,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
 		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover, Keyring: f.keyring, RPCAuthFile: f.rpcAuthFile,
-		Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
+		KeepAuthority: f.keepAuthority, Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory), ModuleMemory: int64(f.moduleMemory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
 		LogFormat:    f.logFormat,
@@ -139,6 +140,9 @@ func (f *agentFlags) checkCity(cfg *agentConfig) error {
 		return f.wrong("name", "%q: this broker was admitted to its city as %s (%s)", f.name, m.Admission.Name, folder.Folder)
 	default:
 		cfg.InCity, cfg.Name, f.inCity = true, m.Admission.Name, true
+	}
+	if f.keepAuthority && !f.inCity {
+		return f.wrong("keep-authority", "this broker belongs to no city: begin one (ucp cluster init), or come into one (--invite)")
 	}
 	if f.inCity && !f.bindGiven {
 		f.bind, cfg.Bind = node.DefaultCityBind, node.DefaultCityBind

@@ -21,6 +21,7 @@ type agentFlags struct {
 	discover                          string
 	keyring, rpcAuthFile              string
 	insecure, allowProcess, newsLinks bool
+	keepAuthority                     bool
 	labels, devices, weights          pairsValue
 	sandbox                           sandboxFlags
 	strategy, emergencyStrategy       string
@@ -52,6 +53,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.config, "config", "", "YAML `FILE` with any of these flags")
 
 	fs.StringVar(&f.invite, "invite", "", "`CODE` of \"ucp cluster invite\": the broker becomes a member of that city, and joins it, unless it is one already")
+	fs.BoolVar(&f.keepAuthority, "keep-authority", false, "keep a key that, once \"ucp cluster authority add NAME\" has made it an authority of the city, lets this broker admit members\nwhile no operator has another one; it is not encrypted")
 	fs.StringVar(&f.bind, "bind", node.DefaultBind, "`HOST:PORT` for gossip, UDP and TCP; of a broker that belongs to a city "+node.DefaultCityBind+" unless it is given")
 	fs.StringVar(&f.advertise, "advertise", "", "gossip `HOST:PORT` that peers are told; a name is followed to its next address (default: what is bound; of 0.0.0.0, the address on the way to them)")
 	fs.StringVar(&f.rpcAddr, "rpc-addr", node.DefaultRPCAddr, "`HOST:PORT` for the serf command line; - for none")

@@ -49,6 +49,9 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		if self, err = city.Open(city.Of(cfg.DataDir), cfg.Logger); err != nil {
 			return err
 		}
+		if err := keepAuthority(&cfg, self); err != nil {
+			return err
+		}
 	}
 	n, err := node.New(node.Config{
 		Metrics: figures, City: self,
@@ -76,6 +79,21 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	defer cfg.Reload.serve(ctx)()
 	defer cancel()
 	return n.Run(ctx)
+}
+
+// keepAuthority makes sure that the broker has a key that may become an authority's, if it is to have one, and says what it is.
+func keepAuthority(cfg *agentConfig, self *city.Self) error {
+	if !cfg.KeepAuthority {
+		return nil
+	}
+	key, err := self.KeepAuthority()
+	if err != nil {
+		return fmt.Errorf("--keep-authority: %w", err)
+	}
+	if key != "" && !self.Authorities().InForce(key) {
+		cfg.Logger.Info("the authority's key of this broker is none of the city's yet, as far as it knows: ucp cluster authority add "+self.Name(), "key", key.String())
+	}
+	return nil
 }
 
 // readRPCAuth reads the key of the serf command line, which only this broker's user may be able to read; "" is the file of none.

@@ -73,7 +73,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
-		"discover": "kitchen", "invite": anInvite, "keyring": "/k", "rpc-auth-file": "/a",
+		"discover": "kitchen", "invite": anInvite, "keep-authority": "true", "keyring": "/k", "rpc-auth-file": "/a",
 		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "allow-network": "true", "job-path": "/opt/maps,/srv/out:rw", "device-path": "camera=/dev/video0", "job-uids": "7000-7999",
 		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
@@ -97,7 +97,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	}
 	invite, err := identity.ParseInvite(anInvite)
 	require.NoError(t, err)
-	want.InCity, want.Invite = true, invite
+	want.InCity, want.Invite, want.KeepAuthority = true, invite, true
 	var args []string
 	var file strings.Builder
 	env := map[string]string{}

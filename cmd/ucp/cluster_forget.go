@@ -21,7 +21,9 @@ removed, wiped or restored from a copy.
 
 It is refused while the broker is there: stop that one, and it leaves by itself. If it does
 come back, it takes part again after it has met the others; its jobs are compared with
-theirs first.
+theirs first. In a city it does not come back: its membership ends, too, if the authority's
+key of the broker that is asked may say so without a passphrase; else 'ucp cluster revoke'
+does it. It may be invited again under its name.
 
 Exit code 1 when it is refused.`
 
@@ -42,6 +44,9 @@ func (c *cli) forgetCommand() *cobra.Command {
 			return c.show(r, func(w io.Writer) {
 				row(w, r.Name+" no longer takes part; "+knownSoFar(r.Replicas, r.Degraded))
 				row(w, lossLine(r.Losses, r.Bear))
+				if r.StillMember != "" {
+					row(w, "its membership of the city has not ended (ucp cluster revoke "+r.Name+"): "+r.StillMember)
+				}
 			})
 		}),
 	}

@@ -70,8 +70,12 @@ func (c *cli) initCommand() *cobra.Command {
 			return err
 		}
 		person, folder := c.personFolder(), city.Of(dataDir)
+		operator := c.personName()
+		if operator == name {
+			operator += "-operator"
+		}
 		m, err := city.Found(folder, person, city.Founding{
-			Name: cityName, Passphrase: passphrase, Broker: name, Operator: c.personName(), At: time.Now(),
+			Name: cityName, Passphrase: passphrase, Broker: name, Operator: operator, At: time.Now(),
 			Keyring: func(path string) error {
 				key, err := gossip.NewKey(rand.Reader)
 				if err != nil {
@@ -85,7 +89,7 @@ func (c *cli) initCommand() *cobra.Command {
 		}
 		out := made{City: m.Admission.City.String(), Name: cityName, Broker: name, Identity: string(folder.Folder), Encrypted: passphrase != ""}
 		if person != nil {
-			out.Operator = c.personName()
+			out.Operator = operator
 		}
 		return c.show(out, func(w io.Writer) {
 			row(w, fmt.Sprintf("a city has begun, %s; its first authority and the identity of its first broker, %s, are in %s", out.City[:12], name, out.Identity))

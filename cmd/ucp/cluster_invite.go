@@ -21,9 +21,10 @@ key in, once, within --ttl. On the other machine:
   ucp agent --invite CODE     # a broker
   ucp login CODE              # an operator or a client
 
-The broker that is asked is that where the city began (--addr): the key of its authority lies
-there. Where that key is encrypted give its passphrase; the broker holds the key until the
-invite is used or over. Invites end with the broker's process. Only operators may invite.`
+The broker that is asked has the key of an authority: the one where the city began, or one that
+keeps a key of its own (ucp agent --keep-authority). Where that key is encrypted give its
+passphrase; the broker then holds the key until the invite is used or over, and such an invite
+ends with the broker's process. Only operators may invite.`
 
 // inviteCommand is `ucp cluster invite`.
 func (c *cli) inviteCommand() *cobra.Command {

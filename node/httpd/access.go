@@ -64,6 +64,10 @@ var needs = map[string]need{
 	"/":                                   aMember, // what there is not
 	"POST /v1/invites":                    operator,
 	"POST /v1/admissions":                 nothing, // but a ticket
+	"GET /v1/authorities":                 aMember,
+	"POST /v1/authorities":                operator,
+	"DELETE /v1/authorities/{key}":        operator,
+	"POST /v1/revocations":                operator,
 	"GET /healthz":                        nothing,
 	"GET /readyz":                         nothing,
 }

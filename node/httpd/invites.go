@@ -81,6 +81,13 @@ func (srv *Server) handleEnter(w http.ResponseWriter, r *http.Request) error {
 		srv.log.Warn("somebody was not let into the city", "from", r.RemoteAddr, "name", fmt.Sprintf("%.64q", in.Name), "error", err)
 		return asInvalid(err)
 	}
+	proof, err := srv.cfg.City.Authorities().Prove(admitted)
+	if err != nil {
+		return asInvalid(err) // its authority has fallen meanwhile
+	}
+	if _, err := srv.vouch(r.Context(), proof); err != nil {
+		return err // it may ask again
+	}
 	out := api.Admitted{Admission: admitted.Encode(), Authorities: srv.cfg.City.Authorities().Encode(), City: srv.cfg.City.GivenName()}
 	if out.Brokers = srv.brokerAddresses(); admitted.Role == identity.Broker {
 		if out.Keyring, err = os.ReadFile(srv.cfg.Keyring); err != nil {
@@ -121,9 +128,9 @@ func asInvalid(err error) error {
 	switch {
 	case errors.Is(err, city.ErrTooOften):
 		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%v", err)
-	case errors.Is(err, city.ErrTicket), errors.Is(err, identity.ErrLocked), errors.Is(err, identity.ErrPassphrase):
+	case errors.Is(err, city.ErrTicket), errors.Is(err, city.ErrBarred), errors.Is(err, identity.ErrLocked), errors.Is(err, identity.ErrPassphrase):
 		return fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
-	case errors.Is(err, city.ErrTaken), errors.Is(err, city.ErrNoAuthority):
+	case errors.Is(err, city.ErrTaken), errors.Is(err, city.ErrNoAuthority), errors.Is(err, city.ErrNotAbove), errors.Is(err, city.ErrItself):
 		return fail(http.StatusConflict, api.CodeConflict, "%v", err)
 	}
 	return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
@@ -132,7 +139,7 @@ func asInvalid(err error) error {
 // isThere reports whether a name is that of a node that is in the pool now.
 func (srv *Server) isThere(name string) bool {
 	for _, m := range srv.host.Members() {
-		if m.Name == name && (m.Status == gossip.Alive || m.Status == gossip.Leaving) {
+		if m.Name == name && !srv.cfg.City.Gone(name) && (m.Status == gossip.Alive || m.Status == gossip.Leaving) {
 			return true
 		}
 	}

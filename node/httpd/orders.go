@@ -27,6 +27,9 @@ var orders = map[string]string{
 	"PUT /v1/log-level":               audit.SetLevel,
 	"POST /v1/invites":                audit.Invite,
 	"POST /v1/admissions":             audit.Admit,
+	"POST /v1/authorities":            audit.AddAuthority,
+	"DELETE /v1/authorities/{key}":    audit.RemoveAuthority,
+	"POST /v1/revocations":            audit.Revoke,
 }
 
 // order is what the audit log will say of a request; its handler adds what the path does not tell.

@@ -55,6 +55,10 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /v1/audit":                       srv.handleAudit,
 		"POST /v1/invites":                    srv.handleInvite,
 		"POST /v1/admissions":                 srv.handleEnter,
+		"GET /v1/authorities":                 srv.handleAuthorities,
+		"POST /v1/authorities":                srv.handleAddAuthority,
+		"DELETE /v1/authorities/{key}":        srv.handleRemoveAuthority,
+		"POST /v1/revocations":                srv.handleRevoke,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}

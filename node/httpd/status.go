@@ -74,6 +74,9 @@ func (srv *Server) coordination() api.Coordination {
 		c.Protocol, c.HeldBack, c.HeldBackBy = s.Protocol, s.HeldBack, s.HeldBackBy
 		c.Warnings = append(c.Warnings, s.Warnings...)
 	}
+	if srv.cfg.City != nil {
+		c.Warnings = append(c.Warnings, srv.cfg.City.Splits()...)
+	}
 	if c.Clock == nil {
 		c.Clock = clock.Vector{}
 	}
@@ -300,6 +303,8 @@ func (srv *Server) handleRemoveMember(w http.ResponseWriter, r *http.Request) er
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, api.RemovedMember(*done))
+	writeJSON(w, http.StatusOK, api.RemovedMember{
+		Name: done.Name, Losses: done.Losses, Bear: done.Bear, Replicas: done.Replicas, Degraded: done.Degraded, StillMember: srv.endIdentity(r.Context(), name),
+	})
 	return nil
 }

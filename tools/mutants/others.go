@@ -232,7 +232,7 @@ var others = []mutant{
 		"c.Remove && c.Key == key && slices.Contains(by, c.By)", "c.Remove && c.Key == key",
 		"./identity", "TestAuthorities"},
 	{"city: who has fallen keeps its connections", "city/tls.go",
-		"s.member.Authorities.Verify(c.Admission); err != nil {\n			delete", "s.member.Authorities.Verify(c.Admission); err != nil && s == nil {\n			delete",
+		"s.book.Verify(c.Admission); err != nil {\n			delete", "s.book.Verify(c.Admission); err != nil && s == nil {\n			delete",
 		"./city", "TestWhoFallsIsCutOff"},
 	{"city: a ticket lets two in", "city/door.go",
 		"	case t.entered != nil:\n		return nil, ErrTicket\n", "",
