@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/urban-compute/ucp/identity"
 )
@@ -97,6 +98,9 @@ func (s *Self) Stands(c *identity.Credential) error {
 	defer s.mu.Unlock()
 	return s.member.Authorities.Verify(c.Admission)
 }
+
+// Revoked tells up to when the tokens of a subject are revoked; zero is not at all.
+func (s *Self) Revoked(string) time.Time { return time.Time{} }
 
 // IsBroker returns why a credential is not that of the broker with a name, or nil.
 func (s *Self) IsBroker(c *identity.Credential, name string) error {
