@@ -30,7 +30,7 @@ func (e *Error) Error() string { return e.Message }
 // The codes of errors, for programs.
 const (
 	CodeBadRequest   = "bad_request"      // 400: the request can't be read
-	CodeUnauthorized = "unauthorized"     // 401: the token that was shown does not hold
+	CodeBadToken     = "bad_token"        // 401: the token that was shown does not hold
 	CodeForbidden    = "forbidden"        // 403: the caller may not do it; or a page of another site has sent it, or it is for another name
 	CodeNotFound     = "not_found"        // 404
 	CodeGone         = "gone"             // 410: it was removed, since its retention is over

@@ -147,14 +147,14 @@ func (srv *Server) identify(r *http.Request) (*caller, error) {
 func (srv *Server) byToken(header string) (*caller, error) {
 	scheme, text, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, fail(http.StatusUnauthorized, api.CodeUnauthorized, "this broker takes tokens only: Authorization: Bearer TOKEN")
+		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "this broker takes tokens only: Authorization: Bearer TOKEN")
 	}
 	t, err := srv.tokens.parse(text)
 	if err == nil {
 		err = t.Check(srv.cfg.City, srv.cfg.City.Revoked, srv.cityTime())
 	}
 	if err != nil {
-		return nil, fail(http.StatusUnauthorized, api.CodeUnauthorized, "%v", err)
+		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "%v", err)
 	}
 	srv.tokens.keep(text, t)
 	return &caller{name: t.Subject(), how: t.String(), scopes: t.Scopes()}, nil

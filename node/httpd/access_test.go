@@ -204,7 +204,7 @@ func TestTokensInRequests(t *testing.T) {
 		r.Header["Authorization"] = header
 		e := ask(r)
 		require.Equal(t, http.StatusUnauthorized, e.Status, name)
-		require.Equal(t, api.CodeUnauthorized, e.Code, name)
+		require.Equal(t, api.CodeBadToken, e.Code, name)
 		require.NotContains(t, e.Message, token.Text()[5:40], name)
 	}
 	// Time and revocation are looked at with each request, also of a token that is remembered.
