@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
 	"city":       {"identity", "label", "trust"},
+	"access":     {"canon", "identity", "job", "label"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
@@ -52,11 +53,11 @@ var allowed = map[string][]string{
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job"},
-	"node/httpd":         {"api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "resolve", "store", "strictjson"},
+	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "resolve", "store", "strictjson"},
 	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "node/httpd", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "node", "resolve"},
+	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for

@@ -30,7 +30,8 @@ func (e *Error) Error() string { return e.Message }
 // The codes of errors, for programs.
 const (
 	CodeBadRequest   = "bad_request"      // 400: the request can't be read
-	CodeForbidden    = "forbidden"        // 403: a page of another site has sent it, or it is for another name
+	CodeBadToken     = "bad_token"        // 401: the token that was shown does not hold
+	CodeForbidden    = "forbidden"        // 403: the caller may not do it; or a page of another site has sent it, or it is for another name
 	CodeNotFound     = "not_found"        // 404
 	CodeGone         = "gone"             // 410: it was removed, since its retention is over
 	CodeTooSlow      = "too_slow"         // 408: the body of the request did not come on
@@ -90,21 +91,22 @@ const TokenHeader = "X-UCP-Causal-Token"
 
 // Job is one job as a broker knows it.
 type Job struct {
-	ID       job.ID    `json:"id"`             // ID~digest8 when the ID belongs to another job, see SameID
-	Short    string    `json:"short"`          // the shortest beginning of it that means no other job at the broker that was asked; only in lists
-	Name     string    `json:"name,omitempty"` // what people call it, not unique: the spec's, or the native program's
-	Key      string    `json:"key"`            // ID~digest, which tells two specs with one ID apart
-	State    job.State `json:"state"`
-	Origin   string    `json:"origin"`           // the broker where it was submitted
-	Owner    string    `json:"owner"`            // the broker that is responsible
-	Executor string    `json:"executor"`         // the broker that runs it, or did; "" when not placed
-	Attempt  uint64    `json:"attempt"`          // how often it was placed
-	Try      int       `json:"try"`              // how often it was retried
-	Losses   uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there
-	ExitCode *int      `json:"exit_code,omitempty"`
-	TimedOut bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
-	Reason   string    `json:"reason,omitempty"`    // why it ended as it did
-	Why      string    `json:"why,omitempty"`       // why it does not run yet; in lists only where that is quickly said
+	ID        job.ID    `json:"id"`                  // ID~digest8 when the ID belongs to another job, see SameID
+	Short     string    `json:"short"`               // the shortest beginning of it that means no other job at the broker that was asked; only in lists
+	Name      string    `json:"name,omitempty"`      // what people call it, not unique: the spec's, or the native program's
+	Submitter string    `json:"submitter,omitempty"` // the member, or the holder of a token, who has submitted it; "" where that is not known
+	Key       string    `json:"key"`                 // ID~digest, which tells two specs with one ID apart
+	State     job.State `json:"state"`
+	Origin    string    `json:"origin"`           // the broker where it was submitted
+	Owner     string    `json:"owner"`            // the broker that is responsible
+	Executor  string    `json:"executor"`         // the broker that runs it, or did; "" when not placed
+	Attempt   uint64    `json:"attempt"`          // how often it was placed
+	Try       int       `json:"try"`              // how often it was retried
+	Losses    uint64    `json:"losses,omitempty"` // brokers that were lost, each alone, while it ran there
+	ExitCode  *int      `json:"exit_code,omitempty"`
+	TimedOut  bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
+	Reason    string    `json:"reason,omitempty"`    // why it ended as it did
+	Why       string    `json:"why,omitempty"`       // why it does not run yet; in lists only where that is quickly said
 	// Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs.
 	Silent bool `json:"silent,omitempty"`
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -51,6 +52,7 @@ type Client struct {
 	http  *http.Client
 	heard atomic.Int64 // Unix nanoseconds of the last answer but 503; 0 for never
 
+	token   string      // that is shown with each request; "" for none
 	scheme  string      // of addresses that name none
 	terms   *tls.Config // of connections; nil for the usual ones
 	options []Option    // with which it was made
@@ -73,8 +75,14 @@ func WithTLS(terms *tls.Config) Option {
 	return func(c *Client) { c.scheme, c.terms = "https", terms }
 }
 
+// WithToken makes the client show a token with each request. It is a secret, and goes to brokers that speak TLS only, or over a
+// socket of this machine.
+func WithToken(text string) Option {
+	return func(c *Client) { c.token = text }
+}
+
 // New makes a client of the broker at addr: an http or https URL, or host:port,
-// or a host alone (port 8000); or of one of several, with commas between them, the first that answers. It does not
+// or a host alone (port 8000), or unix:PATH, a socket of this machine; or of one of several, with commas between them, the first that answers. It does not
 // connect yet.
 func New(addr string, options ...Option) (*Client, error) {
 	c := &Client{scheme: "http", options: options, http: &http.Client{
@@ -105,7 +113,7 @@ func (c *Client) At(addr string) (*Client, error) { return New(addr, c.options..
 func newTransport(terms *tls.Config) *http.Transport {
 	return &http.Transport{
 		TLSClientConfig:       terms,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           dial,
 		TLSHandshakeTimeout:   dialTimeout,
 		ExpectContinueTimeout: time.Second,
 		ResponseHeaderTimeout: MaxWait + requestTimeout,
@@ -114,11 +122,41 @@ func newTransport(terms *tls.Config) *http.Transport {
 	}
 }
 
+// dial makes a connection, to a socket of this machine where the host names one.
+func dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		if path, is := socketOf(host); is {
+			network, addr = "unix", path
+		}
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
+// A socket of this machine has a host of its own in the URL: its path in hexadecimal digits, below a name that is never looked up.
+const (
+	socketPrefix = "unix:"
+	socketDomain = ".unix.localhost"
+)
+
+// socketOf is the path of the socket that a host stands for.
+func socketOf(host string) (path string, is bool) {
+	digits, is := strings.CutSuffix(host, socketDomain)
+	if !is {
+		return "", false
+	}
+	b, err := hex.DecodeString(digits)
+	return string(b), err == nil
+}
+
 // Addr returns the address of the broker that is asked now, as a person writes it: host:port, or the URL
 // where it is more than that.
 func (c *Client) Addr() string { return c.written(c.present()) }
 
 func (c *Client) written(base *url.URL) string {
+	if path, is := socketOf(base.Host); is {
+		return socketPrefix + path
+	}
 	if base.Scheme == c.scheme && base.Path == "" {
 		return base.Host
 	}
@@ -154,7 +192,8 @@ const maxBases = 16
 // Learn asks the broker for the addresses of all brokers, and asks those, too, when it does not answer any more. Where
 // the address is a URL, as of a proxy, that is left alone.
 func (c *Client) Learn(ctx context.Context) error {
-	if b := c.present(); b.Scheme != c.scheme || b.Path != "" {
+	b := c.present()
+	if _, socket := socketOf(b.Host); b.Scheme != c.scheme || b.Path != "" || socket {
 		return nil
 	}
 	l, err := c.Members(ctx)
@@ -178,12 +217,18 @@ func (c *Client) Learn(ctx context.Context) error {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func parseAddr(scheme, addr string) (*url.URL, error) {
-	const hint = "write host:port, [IPv6]:port, or a URL such as http://host:8000"
+	const hint = "write host:port, [IPv6]:port, unix:PATH, or a URL such as http://host:8000"
 	if strings.TrimSpace(addr) == "" {
 		return nil, errors.New("it is empty; " + hint)
 	}
 	if ip, err := netip.ParseAddr(addr); err == nil { // a bare IPv6 address looks like host:port
 		return &url.URL{Scheme: scheme, Host: net.JoinHostPort(ip.String(), "8000")}, nil
+	}
+	if path, is := strings.CutPrefix(addr, socketPrefix); is {
+		if path = strings.TrimPrefix(path, "//"); path == "" {
+			return nil, errors.New("it names no socket; write unix:PATH")
+		}
+		return &url.URL{Scheme: "http", Host: hex.EncodeToString([]byte(path)) + socketDomain}, nil
 	}
 	plain := !strings.Contains(addr, "://")
 	if plain {

@@ -101,6 +101,16 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 	if err != nil {
 		return nil, err
 	}
+	_, socket := socketOf(base.Host)
+	if socket {
+		req.Host = "localhost"
+	}
+	if c.token != "" {
+		if base.Scheme != "https" && !socket {
+			return nil, fmt.Errorf("a token is a secret, and is not sent to %s, which speaks no TLS", c.written(base))
+		}
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	req.Header.Set("Accept", "application/json")
 	// An empty key says to net/http that the request may be repeated when it
 	// met a connection just closed; no such header is sent.

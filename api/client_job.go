@@ -126,6 +126,8 @@ type ListOptions struct {
 	Name      string      // only jobs that people call so; with a final *, so at its beginning
 	Broker    string      // only jobs placed at this broker, or with an attempt there
 	Emergency string      // only jobs that name it, have their level of it, or made room because of it: an ID or its beginning, or a type
+	Submitter string      // only jobs that this member, or holder of a token, has submitted
+	Mine      bool        // only jobs that the caller has submitted
 	Urgent    bool        // only jobs with the level of an emergency, or a user priority of 8 or more
 	Paused    bool        // only jobs that make room for another now
 	Since     time.Time   // only jobs that are unfinished, or have ended then or later
@@ -151,6 +153,10 @@ func (o *ListOptions) query() url.Values {
 	set("name", o.Name)
 	set("broker", o.Broker)
 	set("emergency", o.Emergency)
+	set("submitter", o.Submitter)
+	if o.Mine {
+		q.Set("mine", "1")
+	}
 	if o.Urgent {
 		q.Set("urgent", "1")
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/trust"
@@ -160,13 +161,6 @@ func (s *Self) Gone(name string) bool {
 	return s.book.Gone(name)
 }
 
-// TokensUpto is until when, in milliseconds since 1970, tokens of a subject that were issued then are revoked; 0 is never.
-func (s *Self) TokensUpto(subject string) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.book.TokensUpto(subject)
-}
-
 // Announce is what a broker says of itself when it starts, so that all know whose its name is, and of whom the city began with.
 func (s *Self) Announce() (out []*identity.Proof) {
 	admissions, err := s.folder.founders()
@@ -186,6 +180,16 @@ func (s *Self) Stands(c *identity.Credential) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.book.Verify(c.Admission)
+}
+
+// Revoked tells up to when the tokens of a subject are revoked; zero is not at all.
+func (s *Self) Revoked(subject string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if upto := s.book.TokensUpto(subject); upto > 0 {
+		return time.UnixMilli(int64(upto))
+	}
+	return time.Time{}
 }
 
 // IsBroker returns why a credential is not that of the broker with a name, or nil.

@@ -25,7 +25,11 @@ type person struct {
 }
 
 func (p *person) environment() []string {
-	return append(os.Environ(), "HOME="+p.dir, "XDG_CONFIG_HOME=", "UCP_IDENTITY="+filepath.Join(p.dir, "identity"))
+	env := append(os.Environ(), "HOME="+p.dir, "XDG_CONFIG_HOME=", "UCP_IDENTITY="+filepath.Join(p.dir, "identity"))
+	if token := filepath.Join(p.dir, "token"); fileExists(token) {
+		env = append(env, "UCP_TOKEN_FILE="+token)
+	}
+	return env
 }
 
 // ucp runs a command line of theirs.
@@ -152,7 +156,7 @@ func TestACityIsEntered(t *testing.T) {
 	for _, order := range [][]string{{"cluster", "drain", "b"}, {"strategy", "set", "fcfs"}, {"cluster", "invite"}, {"cluster", "forget", "b"}, {"emergency", "declare", "--type", "flood", "--level", "high"}} {
 		r := client.ucp(order...)
 		require.Equal(t, 1, r.code, order)
-		require.Contains(t, r.stderr, "kim is a client of this city, and this is for operators")
+		require.Contains(t, r.stderr, "kim (client) may read,submit, and this takes the scope")
 	}
 	second := &person{t, t.TempDir()}
 	second.must("login", founder.invite(a, "--role", "operator", "--name", "lee"))

@@ -147,6 +147,16 @@ func (a *Authorities) AddedBy(key PublicKey) PublicKey {
 	return path[len(path)-1].By
 }
 
+// Only is the smallest set by which a key is an authority: the root, and what added the key and its seniors. It is an error
+// if the key is none.
+func (a *Authorities) Only(key PublicKey) (*Authorities, error) {
+	if !a.InForce(key) {
+		return nil, fmt.Errorf("identity: %.12s... is no authority of this city", key)
+	}
+	path := slices.SortedFunc(slices.Values(a.seniors[key]), compareChanges)
+	return authorities(a.root, path), nil
+}
+
 // Keys lists the keys in force, sorted.
 func (a *Authorities) Keys() []PublicKey { return slices.Sorted(maps.Keys(a.seniors)) }
 

@@ -36,6 +36,17 @@ func NewKey(random io.Reader) (Key, error) {
 // Public is the key's public half.
 func (k Key) Public() PublicKey { return PublicKey(k.private.Public().(ed25519.PublicKey)) }
 
+// KeyFromSeed is the key that [Key.Seed] has told.
+func KeyFromSeed(seed []byte) (Key, error) {
+	if len(seed) != ed25519.SeedSize {
+		return Key{}, fmt.Errorf("identity: a key has %d bytes, not %d", ed25519.SeedSize, len(seed))
+	}
+	return Key{ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+// Seed tells the private half, for a token, whose holder has to have it. Whoever sees it has the key.
+func (k Key) Seed() []byte { return k.private.Seed() }
+
 // String implements fmt.Stringer.
 func (k Key) String() string { return k.Public().String() }
 
@@ -75,6 +86,8 @@ const (
 	admissionKind  = "admission"
 	changeKind     = "authority"
 	revocationKind = "revocation"
+	GrantKind      = "grant"     // the first statement of a token (package access)
+	NarrowKind     = "narrowing" // the further ones
 )
 
 func toSign(kind string, body []byte) []byte {
@@ -108,6 +121,14 @@ func open(kind string, b []byte, limit int, v any) (by func(PublicKey) error, er
 		}
 		return nil
 	}, nil
+}
+
+// Sign makes a statement of a kind that another package defines; it is one of the constants here.
+func (k Key) Sign(kind string, v any) []byte { return k.sign(kind, v) }
+
+// OpenSigned decodes such a statement, of at most limit bytes, into v, and returns what checks its signature.
+func OpenSigned(kind string, b []byte, limit int, v any) (by func(PublicKey) error, err error) {
+	return open(kind, b, limit, v)
 }
 
 var errSignature = errors.New("its signature is not that of the key that it names")

@@ -327,6 +327,7 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b = appendResources(appendString(b, "resources"), &s.Resources)
 	b = appendRetries(appendString(b, "retries"), s.Retries)
 	b, n = optionalString(b, n, "stdin", s.Stdin)
+	b, n = optionalString(b, n, "submitter", s.Submitter)
 	b, n = optionalInt(b, n, "timeout", int64(s.Timeout))
 	b, n = optionalInt(b, n, "urgency", int64(s.Urgency))
 	b, n = optionalInt(b, n, "weight_part", int64(s.WeightPart))

@@ -16,6 +16,8 @@ type Filter struct {
 	Labels []label.Selector // of the spec
 	Since  clock.Time       // unfinished, or ended then or later
 	Paused bool             // makes room for another job now
+
+	Submitter string // submitted by this member, or holder of a token
 }
 
 // Chooses reports whether all conditions hold for a job.
@@ -23,6 +25,7 @@ func (f *Filter) Chooses(r *Record) bool {
 	switch v := r.Verdict(); {
 	case !f.HasState(r.State()):
 	case f.Name != "" && !named(r.Spec.ShownName(), f.Name):
+	case f.Submitter != "" && r.Spec.Submitter != f.Submitter:
 	case f.Broker != "" && !r.wasAt(f.Broker):
 	case v != nil && f.Since != 0 && clock.TimeOf(v.At) < f.Since:
 	case f.Paused && (v != nil || len(r.Pauses) == 0 || r.Pauses[len(r.Pauses)-1].To != 0):

@@ -360,10 +360,13 @@ func (s *Spec) checkPriority() error {
 	return nil
 }
 
-// checkAfter checks the fields that relate a job to other jobs.
+// checkAfter checks the fields that relate a job to other jobs, and to who has submitted it.
 func (s *Spec) checkAfter() error {
 	if s.Exclusive != "" && !label.ValidName(s.Exclusive) {
 		return fieldError("exclusive", "%.80q; want a name such as drone-2", s.Exclusive)
+	}
+	if s.Submitter != "" && !label.ValidName(s.Submitter) {
+		return fieldError("submitter", "%.80q; nobody has such a name, and the broker writes it", s.Submitter)
 	}
 	if s.Preemption == Requeue && !s.MayRedeploy() {
 		return fieldError("preemption", "a job that must not run twice (redeploy: false) cannot be requeued; want suspend or never")

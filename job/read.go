@@ -361,6 +361,7 @@ func (d *reader) spec(s *Spec) {
 	d.key("retries")
 	d.retries(&s.Retries)
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
+	s.Submitter = d.optionalString(&n, "submitter")
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
 	s.Urgency = Milli(d.optionalInt(&n, "urgency"))
 	s.WeightPart = Milli(d.optionalInt(&n, "weight_part"))

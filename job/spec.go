@@ -105,6 +105,11 @@ type Spec struct {
 	AfterPolicy string         `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
 	MinReplicas int            `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
 
+	// Submitter is who has submitted the job, a member of the city or the subject of a token; "" where that is not known. The
+	// broker that takes the job writes it, whatever stood there (see SetSubmitter). It is part of the spec, so that two people
+	// who give their jobs one ID have two jobs (rule J3), and brokers of older versions keep it.
+	Submitter string `codec:"submitter,omitempty" json:"submitter,omitempty"`
+
 	Unknown canon.Unknown `codec:"-" json:"-"` // fields of a newer broker, kept (rule L2)
 }
 
@@ -194,6 +199,17 @@ func digestOf(spec []byte) Digest {
 	var text [2 * len(sum)]byte
 	hex.Encode(text[:], sum[:])
 	return Digest(text[:])
+}
+
+// SetSubmitter writes who has submitted the job. It is an error if the spec is too long with it.
+func (s *Spec) SetSubmitter(name string) error {
+	if s.Submitter == name {
+		return nil
+	}
+	if s.Submitter = name; name == "" {
+		return nil
+	}
+	return checkSize(len(encode(s)))
 }
 
 // MayRedeploy reports whether the job may be run again when its executor was lost.

@@ -72,7 +72,7 @@ func (f *agentFlags) fromFile(fs *pflag.FlagSet, names []string, given map[strin
 
 // isSetting reports whether a flag is a setting of the broker, not help or a global flag.
 func isSetting(x *pflag.Flag) bool {
-	return !slices.Contains([]string{"help", "addr", "format"}, x.Name)
+	return !slices.Contains([]string{"help", "addr", "format", "token-file"}, x.Name)
 }
 
 // variable names the environment variable of a flag.

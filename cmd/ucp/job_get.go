@@ -65,6 +65,7 @@ func jobTable(w io.Writer, j *api.Job) {
 	if j.ExitCode != nil {
 		field("Exit code", exitText(j.ExitCode))
 	}
+	field("Submitter", j.Submitter)
 	field("Origin", j.Origin)
 	field("Owner", j.Owner)
 	field("Executor", dash(j.Executor))

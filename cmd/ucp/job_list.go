@@ -14,8 +14,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-const listHelp = `Lists jobs, newest first, or those that --state, --label, --name, --broker and
---emergency choose; all that are given must hold. An ID is shown as short as it tells
+const listHelp = `Lists jobs, newest first, or those that --state, --label, --name, --broker,
+--emergency, --submitter and --mine choose; all that are given must hold. An ID is shown as short as it tells
 the job from all others at this broker; every verb takes it so.
 
 The note says why a job waits, or why it ended so. "running?" is a job on a broker that

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/identity"
@@ -49,14 +52,64 @@ func (c *cli) person() (*city.Self, error) {
 	return self, nil
 }
 
-// connect makes the client of a broker, which speaks TLS where the person belongs to a city.
+// connect makes the client of a broker, which speaks TLS where the person belongs to a city or has a token of one. A token is
+// shown instead of who the person is: they want to do no more than it allows.
 func (c *cli) connect(addr string) (*api.Client, error) {
-	self, err := c.person()
+	token, err := c.token()
 	if err != nil {
 		return nil, err
 	}
-	if self == nil {
+	self, err := c.person()
+	switch {
+	case err != nil:
+		return nil, err
+	case token != nil && self != nil && self.Authorities().City() == token.City():
+		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, self)), api.WithToken(token.Text()))
+	case token != nil:
+		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, token.City().Pin())), api.WithToken(token.Text()))
+	case self == nil:
 		return api.New(addr)
 	}
 	return api.New(addr, api.WithTLS(self.ClientTLS()))
+}
+
+// Where a token is looked for beside --token-file.
+const (
+	tokenVariable     = "UCP_TOKEN"
+	tokenFileVariable = "UCP_TOKEN_FILE"
+)
+
+// token is the token that is to be shown, nil for none. It comes from a file or a variable, never from the command line, which
+// everybody on the machine can read.
+func (c *cli) token() (*access.Token, error) {
+	file, from := c.tokenFile, "--token-file"
+	if v, _ := c.lookupEnv(tokenFileVariable); file == "" && v != "" {
+		file, from = v, tokenFileVariable
+	}
+	var text string
+	if file != "" {
+		info, err := os.Stat(file)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", from, err)
+		case info.Mode().Perm()&0o077 != 0:
+			return nil, fmt.Errorf("%s %s can be read by others (%v): chmod 600 it, and ask for the token to be revoked", from, file, info.Mode().Perm())
+		case info.Size() > access.MaxText+2:
+			return nil, fmt.Errorf("%s %s has %d bytes: it holds a token, and nothing else", from, file, info.Size())
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", from, err)
+		}
+		text = string(b)
+	} else if v, _ := c.lookupEnv(tokenVariable); v != "" {
+		text, from = v, tokenVariable
+	} else {
+		return nil, nil
+	}
+	t, err := access.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", from, err)
+	}
+	return t, nil
 }

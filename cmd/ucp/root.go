@@ -32,8 +32,9 @@ type cli struct {
 
 	args []string // the command line
 
-	addr   string
-	format formatValue
+	addr      string
+	tokenFile string
+	format    formatValue
 }
 
 // formatValue is the value of -o.
@@ -59,7 +60,7 @@ const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cl
 that needs no leader, no database and no uplink.
 
 Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen",
-"cluster init" and what "audit" does with copies talks to one broker. Any one will do, since
+"cluster init", "token" and what "audit" does with copies talks to one broker. Any one will do, since
 each can answer for every job: the one at --addr, else at UCP_ADDR, else at
 ` + api.DefaultAddr + `. Either may
 name several, with commas between them: the first that answers is asked.
@@ -97,7 +98,8 @@ func (c *cli) rootCommand() *cobra.Command {
 		}
 		return verbs(cmd, args)
 	}
-	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT,...` or URL of the broker to talk to; of several the first that answers (UCP_ADDR)")
+	root.PersistentFlags().StringVar(&c.addr, "addr", api.DefaultAddr, "`HOST:PORT,...`, URL or unix:PATH of the broker to talk to; of several the first that answers (UCP_ADDR)")
+	root.PersistentFlags().StringVar(&c.tokenFile, "token-file", "", "`FILE` with the token to show (UCP_TOKEN_FILE; or the token itself in UCP_TOKEN)")
 	root.PersistentFlags().VarP(&c.format, "format", "o", "output format (UCP_FORMAT)")
 	must(root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))
@@ -105,9 +107,10 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(
 		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(),
-		c.spawnerCommand(), c.statusCommand(), c.versionCommand(), c.workerCommand(),
+		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)
+	sayNeeds(root)
 	return root
 }
 

@@ -20,6 +20,7 @@ var flagless = map[string]string{
 	"command":       "the program is an argument",
 	"args":          "they stand behind --",
 	"named_outputs": "not built yet",
+	"submitter":     "the broker writes it",
 	"resources.io":  "nobody can say how much I/O a job makes; a spec file can",
 }
 

@@ -18,11 +18,13 @@ import (
 type selection struct {
 	states, labels          []string
 	name, broker, emergency string
+	submitter               string
+	mine                    bool
 }
 
 // selectHelp says to verbs that take IDs what else they take.
-const selectHelp = `Name the jobs by their IDs, or choose them by --state, --label, --name, --broker and
---emergency; all that are given must hold.`
+const selectHelp = `Name the jobs by their IDs, or choose them by --state, --label, --name, --broker,
+--emergency, --submitter and --mine; all that are given must hold.`
 
 // selectBy gives a verb the flags of a selection.
 func (c *cli) selectBy(cmd *cobra.Command, s *selection) {
@@ -32,6 +34,8 @@ func (c *cli) selectBy(cmd *cobra.Command, s *selection) {
 	f.StringVar(&s.name, "name", "", "jobs with this `NAME`; with a final *, whose name begins so")
 	f.StringVar(&s.broker, "broker", "", "jobs placed at the broker `NAME`, or with an attempt there")
 	f.StringVar(&s.emergency, "emergency", "", "jobs that name the emergency `ID` or type, have their level of it, or made room because of it")
+	f.StringVar(&s.submitter, "submitter", "", "jobs that `NAME` has submitted, a member of the city or the subject of a token")
+	f.BoolVar(&s.mine, "mine", false, "jobs that you have submitted")
 	must(cmd.RegisterFlagCompletionFunc("state", completeList(strings.Split(stateNames(), ", "))))
 	must(cmd.RegisterFlagCompletionFunc("name", c.completeNames()))
 	must(cmd.RegisterFlagCompletionFunc("broker", c.completeMembers(func(*api.Member) bool { return true })))
@@ -40,12 +44,12 @@ func (c *cli) selectBy(cmd *cobra.Command, s *selection) {
 
 // given reports whether anything is chosen.
 func (s *selection) given() bool {
-	return len(s.states) > 0 || len(s.labels) > 0 || s.name != "" || s.broker != "" || s.emergency != ""
+	return len(s.states) > 0 || len(s.labels) > 0 || s.name != "" || s.broker != "" || s.emergency != "" || s.submitter != "" || s.mine
 }
 
 // options are what the broker is asked for. What is written wrong is an error.
 func (s *selection) options() (api.ListOptions, error) {
-	o := api.ListOptions{Labels: s.labels, Name: s.name, Broker: s.broker, Emergency: s.emergency}
+	o := api.ListOptions{Labels: s.labels, Name: s.name, Broker: s.broker, Emergency: s.emergency, Submitter: s.submitter, Mine: s.mine}
 	for _, text := range s.states {
 		if !slices.Contains(job.States, job.State(text)) {
 			return o, fmt.Errorf("--state %q: %s", text, label.OneOf(text, strings.Split(stateNames(), ", ")))

@@ -23,7 +23,7 @@ func (c *cli) warnOfVariables(cmd *cobra.Command) {
 	if cmd.Hidden {
 		return // it is no person that starts those
 	}
-	known := slices.Concat([]string{"UCP_ADDR", "UCP_FORMAT", identityVariable}, foreign)
+	known := slices.Concat([]string{"UCP_ADDR", "UCP_FORMAT", identityVariable, tokenVariable, tokenFileVariable}, foreign)
 	agent, _, err := cmd.Root().Find([]string{"agent"})
 	must(err)
 	agent.Flags().VisitAll(func(f *pflag.Flag) {

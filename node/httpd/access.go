@@ -2,85 +2,28 @@ package httpd
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"net"
 	"net/http"
-	"slices"
+	"strings"
 	"sync"
 
+	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/identity"
+	"github.com/urban-compute/ucp/job"
 )
 
-// need is what a route asks of its caller, where the broker belongs to a city.
-type need []identity.Role
-
-// What routes ask for.
-var (
-	nothing  = need{}
-	aMember  = need{identity.Client, identity.Operator, identity.Broker}
-	operator = need{identity.Operator}
-	aBroker  = need{identity.Broker}
-)
-
-// needs says of every route what it asks for; a route that is not here can't be called.
-var needs = map[string]need{
-	"POST /broker/sync-metadata":          aBroker,
-	"GET /broker/coordination-status":     aMember,
-	"GET /broker/metadata":                aMember,
-	"GET /broker/digest":                  aMember,
-	"GET /v1/members":                     aMember,
-	"DELETE /v1/members/{name}":           operator,
-	"PUT /v1/members/{name}/drain":        operator,
-	"DELETE /v1/members/{name}/drain":     operator,
-	"POST /v1/jobs":                       aMember,
-	"POST /v1/jobs:batch":                 aMember,
-	"PUT /v1/jobs/{id}":                   aMember,
-	"GET /v1/jobs":                        aMember,
-	"GET /v1/jobs/{id}":                   aMember,
-	"DELETE /v1/jobs/{id}":                aMember,
-	"GET /v1/jobs/{id}/stdout":            aMember,
-	"GET /v1/jobs/{id}/stderr":            aMember,
-	"GET /v1/jobs/{id}/result":            aMember,
-	"GET /v1/jobs/{id}/outputs/{path...}": aMember,
-	"PUT /v1/blobs/{digest}":              aMember,
-	"GET /v1/blobs/{digest}":              aMember,
-	"GET /v1/strategy":                    aMember,
-	"PUT /v1/strategy":                    operator,
-	"GET /v1/conflicts":                   aMember,
-	"GET /v1/conflicts/{id}":              aMember,
-	"GET /broker/conflict-statistics":     aMember,
-	"GET /v1/emergencies":                 aMember,
-	"POST /v1/emergencies":                operator,
-	"GET /v1/emergencies/{id}":            aMember,
-	"DELETE /v1/emergencies/{id}":         operator,
-	"GET /v1/events":                      aMember,
-	"GET /v1/jobs/{id}/events":            aMember,
-	"GET /broker/debug":                   operator,
-	"GET /v1/log-level":                   aMember,
-	"GET /v1/audit":                       operator,
-	"PUT /v1/log-level":                   operator,
-	"GET /metrics":                        aMember,
-	"/":                                   aMember, // what there is not
-	"POST /v1/invites":                    operator,
-	"POST /v1/admissions":                 nothing, // but a ticket
-	"GET /v1/authorities":                 aMember,
-	"POST /v1/authorities":                operator,
-	"DELETE /v1/authorities/{key}":        operator,
-	"POST /v1/revocations":                operator,
-	"GET /healthz":                        nothing,
-	"GET /readyz":                         nothing,
-}
-
-// caller is who is at the other side of a connection.
-type caller struct {
+// connection is who is at the other side of a connection.
+type connection struct {
 	conn *tls.Conn
 	once sync.Once
 	cred *identity.Credential // nil for nobody
 }
 
-// shown is what the caller has shown, nil if nothing. The handshake is over, and has verified it.
-func (c *caller) shown() *identity.Credential {
+// shown is what the other side has shown, nil if nothing. The handshake is over, and has verified it.
+func (c *connection) shown() *identity.Credential {
 	c.once.Do(func() {
 		state := c.conn.ConnectionState()
 		c.cred, _ = identity.CredentialOf(&state)
@@ -88,23 +31,40 @@ func (c *caller) shown() *identity.Credential {
 	return c.cred
 }
 
-type callerKey struct{}
+type connectionKey struct{}
 
-// callerOf is what the caller of a request has shown; nil is nobody, or that the broker belongs to no city.
-func callerOf(r *http.Request) *identity.Credential {
-	c, _ := r.Context().Value(callerKey{}).(*caller)
-	if c == nil {
-		return nil
-	}
-	return c.shown()
-}
-
-// withCaller notes in the context of a connection's requests who is at its other side.
-func withCaller(ctx context.Context, conn net.Conn) context.Context {
+// connected notes in the context of a connection's requests who is at its other side.
+func connected(ctx context.Context, conn net.Conn) context.Context {
 	if secure := secureConn(conn); secure != nil {
-		return context.WithValue(ctx, callerKey{}, &caller{conn: secure})
+		return context.WithValue(ctx, connectionKey{}, &connection{conn: secure})
 	}
 	return ctx
+}
+
+// credentialOf is what the other side of a request's connection has shown; nil is nothing.
+func credentialOf(r *http.Request) *identity.Credential {
+	if c, _ := r.Context().Value(connectionKey{}).(*connection); c != nil {
+		return c.shown()
+	}
+	return nil
+}
+
+// caller is who sends a request, and what they may.
+type caller struct {
+	name    string // of a member, or the subject of a token; "" for everybody, where the broker belongs to no city
+	how     string // what they are known by, for people; "" where that is nothing
+	scopes  access.Scopes
+	ownOnly bool // the route answers them for jobs of their own only
+}
+
+type callerKey struct{}
+
+// callerOf is who sends a request that was permitted; one that was not is nobody's, who may nothing.
+func callerOf(r *http.Request) *caller {
+	if c, _ := r.Context().Value(callerKey{}).(*caller); c != nil {
+		return c
+	}
+	return &caller{ownOnly: true}
 }
 
 // secureConn is the TLS of a connection; nil where it has none.
@@ -132,56 +92,143 @@ func (srv *Server) track(conn net.Conn, s http.ConnState) {
 	}
 }
 
-// permitted refuses, before anything of it is read, a request whose caller is not what its route asks for.
+// permitted refuses, before anything of it is read, a request whose caller has not what its route asks for.
 func (srv *Server) permitted(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(srv.wrap(func(w http.ResponseWriter, r *http.Request) error {
-		if err := srv.permit(pattern, r); err != nil {
+		c, err := srv.permit(pattern, r)
+		if err != nil {
 			w.Header().Set("Connection", "close")
 			return err
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		return nil
 	}))
 }
 
-func (srv *Server) permit(pattern string, r *http.Request) error {
+// permit says who sends a request, or why a route does not answer them.
+func (srv *Server) permit(pattern string, r *http.Request) (*caller, error) {
+	need, known := access.Needs[pattern]
+	if known && need == access.Nothing {
+		return &caller{}, nil
+	}
+	c, err := srv.identify(r)
+	if err != nil {
+		return nil, err
+	}
+	met := false
+	if met, c.ownOnly = need.Met(c.scopes); !known || !met {
+		return nil, fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and this takes %s", c.how, c.scopes, need)
+	}
+	return c, nil
+}
+
+// identify says who sends a request: by a token, by the certificate of the connection, or everybody where the broker belongs to
+// no city. Who shows a token has its scopes, whatever else they show.
+func (srv *Server) identify(r *http.Request) (*caller, error) {
 	if srv.cfg.City == nil {
+		return &caller{scopes: access.All()}, nil
+	}
+	if auth, given := r.Header["Authorization"]; given {
+		return srv.byToken(strings.Join(auth, ", "))
+	}
+	cred := credentialOf(r)
+	if cred == nil {
+		return nil, fail(http.StatusForbidden, api.CodeForbidden,
+			"this broker belongs to a city, and answers its members only: get an invite from one of its operators (`ucp cluster invite --role client`), and say `ucp login CODE`; or show a token (`ucp token create`)")
+	}
+	if err := srv.cfg.City.Stands(cred); err != nil {
+		return nil, fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
+	}
+	a := cred.Admission
+	return &caller{name: a.Name, how: a.Name + " (" + string(a.Role) + ")", scopes: access.OfRole(a.Role)}, nil
+}
+
+// byToken says who shows a token. It tells nothing of the token itself.
+func (srv *Server) byToken(header string) (*caller, error) {
+	scheme, text, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "this broker takes tokens only: Authorization: Bearer TOKEN")
+	}
+	t, err := srv.tokens.parse(text)
+	if err == nil {
+		err = t.Check(srv.cfg.City, srv.cfg.City.Revoked, srv.cityTime())
+	}
+	if err != nil {
+		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "%v", err)
+	}
+	srv.tokens.keep(text, t)
+	return &caller{name: t.Subject(), how: t.String(), scopes: t.Scopes()}, nil
+}
+
+// tokens remembers tokens that were verified: their signatures take a third of a millisecond.
+type tokens struct {
+	mu   sync.Mutex
+	seen map[[sha256.Size]byte]*access.Token // by the hash of their text
+}
+
+// maxTokens bounds how many tokens are remembered.
+const maxTokens = 1024
+
+// parse reads a token.
+func (k *tokens) parse(text string) (*access.Token, error) {
+	if len(text) <= access.MaxText { // a longer one is not hashed
+		k.mu.Lock()
+		t := k.seen[sha256.Sum256([]byte(text))]
+		k.mu.Unlock()
+		if t != nil {
+			return t, nil
+		}
+	}
+	return access.Parse(text)
+}
+
+// keep remembers a token that holds: whoever has none can't push others out.
+func (k *tokens) keep(text string, t *access.Token) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.seen == nil || len(k.seen) == maxTokens {
+		k.seen = map[[sha256.Size]byte]*access.Token{}
+	}
+	k.seen[sha256.Sum256([]byte(text))] = t
+}
+
+// mayTouch refuses a job of somebody else to a caller whom a route answers for their own only.
+func (c *caller) mayTouch(r *job.Record) error {
+	if !c.ownOnly || c.name != "" && r.Spec.Submitter == c.name {
 		return nil
 	}
-	want, known := needs[pattern]
-	if known && len(want) == 0 {
-		return nil
+	if r.IsStub() {
+		return fail(http.StatusForbidden, api.CodeForbidden, "nobody knows any more who has submitted job %s, since its retention is over, and %s may %s only", r.ID, c.how, c.scopes)
 	}
-	c := callerOf(r)
-	if c == nil {
-		return fail(http.StatusForbidden, api.CodeForbidden,
-			"this broker belongs to a city, and answers its members only: get an invite from one of its operators (`ucp cluster invite --role client`), and say `ucp login CODE`")
+	return fail(http.StatusForbidden, api.CodeForbidden, "job %s is not one that %s has submitted, and %s may %s only", r.ID, c.name, c.how, c.scopes)
+}
+
+// submits writes into a spec who submits it, or refuses it.
+func (c *caller) submits(s *job.Spec) error {
+	if err := c.mayClaim(s); err != nil {
+		return err
 	}
-	if err := srv.cfg.City.Stands(c); err != nil {
-		return fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
-	}
-	if !slices.Contains(want, c.Admission.Role) {
-		return fail(http.StatusForbidden, api.CodeForbidden, "%s is %s of this city, and this is for %s", c.Admission.Name, a(c.Admission.Role), want)
+	if err := s.SetSubmitter(c.name); err != nil {
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
 	return nil
 }
 
-// String lists the roles.
-func (n need) String() string {
-	text := ""
-	for i, role := range n {
-		if i > 0 {
-			text += " and "
-		}
-		text += string(role) + "s"
+// mayClaim refuses a job that claims, by the name of a level, more than its submitter may declare. One that names an emergency
+// has the level that somebody has declared who may.
+func (c *caller) mayClaim(s *job.Spec) error {
+	level := job.Level(s.Priority.Emergency)
+	if level <= c.scopes.Level() {
+		return nil
 	}
-	return text
+	return fail(http.StatusForbidden, api.CodeForbidden, "priority.emergency: %s may %s, and a job that claims the level %s takes emergency:%[3]s; name the emergency that it is for instead, by its ID or type",
+		c.how, c.scopes, s.Priority.Emergency)
 }
 
-// a is a role with its article.
-func a(role identity.Role) string {
-	if role == identity.Operator {
-		return "an operator"
+// mayDeclare refuses an emergency of a level that the caller may not deal with.
+func (c *caller) mayDeclare(level int) error {
+	if level <= c.scopes.Level() {
+		return nil
 	}
-	return "a " + string(role)
+	return fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and this takes emergency:%s", c.how, c.scopes, job.LevelName(level))
 }

@@ -36,7 +36,7 @@ func (srv *Server) handleBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return srv.nothingTaken(err)
 	}
-	b := batch{past: past, timeout: timeout, out: make([]api.BatchLine, len(lines))}
+	b := batch{by: callerOf(r), past: past, timeout: timeout, out: make([]api.BatchLine, len(lines))}
 	for i, line := range lines {
 		b.out[i].Line = i + 1
 		b.out[i].ID, b.out[i].Error = srv.prepare(r.Context(), line, &b, i)
@@ -57,6 +57,7 @@ func (srv *Server) handleBatch(w http.ResponseWriter, r *http.Request) error {
 
 // batch is a request with several jobs.
 type batch struct {
+	by      *caller
 	past    causal.Context // what the client had seen before
 	timeout time.Duration
 	out     []api.BatchLine // an answer for each line
@@ -113,6 +114,9 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 		return id, fail(http.StatusBadRequest, api.CodeBadRequest, `the line has no "spec"`)
 	}
 	spec, err := parseSpec(in.Spec)
+	if err == nil {
+		err = b.by.submits(&spec)
+	}
 	if err == nil {
 		err = srv.checkBlobs(ctx, &spec)
 	}

@@ -71,6 +71,9 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c := callerOf(r); c.ownOnly && r.Method != http.MethodHead {
+		return fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and sees the output of jobs of their own: GET /v1/jobs/{id}/stdout; to read blobs takes the scope read", c.how, c.scopes)
+	}
 	if !srv.host.Sound(r.Context(), job.Digest(d)) {
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}

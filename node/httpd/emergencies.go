@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -25,6 +26,14 @@ func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
+	if d.ID != "" {
+		if _, err := srv.mayChange(r, string(d.ID)); err != nil {
+			return err
+		}
+	}
+	if err := callerOf(r).mayDeclare(job.Level(string(d.Level))); err != nil {
+		return err
+	}
 	newType := r.URL.Query().Get("new_type") != ""
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d, NewType: newType} })
 }
@@ -35,8 +44,34 @@ func (srv *Server) handleClear(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if id, err = srv.mayChange(r, id); err != nil {
+		return err
+	}
 	force := r.URL.Query().Get("unknown") != ""
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
+}
+
+// mayChange refuses to change or to clear an emergency whose level the caller may not deal with. It returns the ID of the one
+// that is meant. Of one that nobody here has heard of no level is known.
+func (srv *Server) mayChange(r *http.Request, id string) (string, error) {
+	c := callerOf(r)
+	if c.mayDeclare(job.Level("critical")) == nil {
+		return id, nil
+	}
+	l, err := ask[*broker.Emergencies](r.Context(), srv, func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t, ID: id} })
+	var no *api.Error
+	declares := r.Method == http.MethodPost
+	switch {
+	case err != nil && !errors.As(err, &no): // it was not looked up
+		return "", err
+	case err != nil && declares, err == nil && declares && string(l.List[0].Record.ID) != id: // it has begun another one, at most
+		return id, nil
+	case err != nil && r.URL.Query().Get("unknown") != "":
+		return id, c.mayDeclare(job.Level("critical"))
+	case err != nil:
+		return "", err
+	}
+	return string(l.List[0].Record.ID), c.mayDeclare(l.List[0].Record.Terms.Level)
 }
 
 func emergencyID(r *http.Request) (string, error) {

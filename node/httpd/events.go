@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/label"
 )
 
@@ -111,7 +112,7 @@ func (srv *Server) handleJobEvents(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	f, err := ask[*broker.Found](r.Context(), srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
+	f, err := srv.awaitOwn(r, id, 0, causal.Context{})
 	if err != nil {
 		return err
 	}
@@ -157,6 +158,9 @@ func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wan
 				return nil
 			}
 		case <-t.C:
+			if _, err := srv.identify(r); err != nil {
+				return nil // a token that ended, or was revoked, meanwhile
+			}
 			if !write(": still here\n\n") {
 				return nil
 			}

@@ -11,7 +11,7 @@
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
-//   - access.go: who may call which route, where the broker belongs to a city
+//   - access.go: who sends a request, and whether its route answers them
 //   - invites.go: how new members come into it
 //   - origin.go: requests that pages of other sites make browsers send
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
@@ -185,6 +185,7 @@ type Server struct {
 	hub         hub                   // watchers of /v1/events
 	healthWas   map[string]healthKind // of the goroutine that calls WatchHealth
 	isWasm      modules               // modules that were looked at
+	tokens      tokens                // that were verified
 	digesting   sync.Mutex            // held while a digest of the store is made
 	debugging   sync.Mutex            // held while a bundle is made
 	asking      chan struct{}         // of those that ask all brokers what they hold
@@ -202,7 +203,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
-		ConnState: srv.track, ConnContext: withCaller,
+		ConnState: srv.track, ConnContext: connected,
 		Handler: srv.guarded(srv.sameOrigin(paced(srv.addressed(srv.handler())))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}

@@ -55,7 +55,7 @@ func (srv *Server) handleInvite(w http.ResponseWriter, r *http.Request) error {
 	}
 	o := orderOf(r)
 	o.which, o.detail = in.Name, in.Role+" within "+ttl.String()
-	srv.log.Info("somebody is invited to the city", "by", callerOf(r).Admission.Name, "name", in.Name, "role", in.Role, "for", ttl)
+	srv.log.Info("somebody is invited to the city", "by", callerOf(r).how, "name", in.Name, "role", in.Role, "for", ttl)
 	writeJSON(w, http.StatusCreated, api.Invite{Code: invite.String(), Name: in.Name, Role: in.Role, Ends: now.Add(ttl)})
 	return nil
 }

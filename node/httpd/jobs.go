@@ -56,6 +56,9 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := callerOf(r).submits(&spec); err != nil {
+		return err
+	}
 	past, timeout, err := readPast(r)
 	if err != nil {
 		return err
@@ -217,6 +220,21 @@ func (srv *Server) await(ctx context.Context, id string, wait time.Duration, pas
 	return ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id, Past: past} })
 }
 
+// awaitOwn is await of a job that the caller may see. Whose it is, is looked at before anything is waited for.
+func (srv *Server) awaitOwn(r *http.Request, id string, wait time.Duration, past causal.Context) (*broker.Found, error) {
+	if c := callerOf(r); c.ownOnly {
+		f, err := srv.await(r.Context(), id, 0, past)
+		if err == nil {
+			err = c.mayTouch(f.Record)
+		}
+		if err != nil {
+			return nil, err
+		}
+		id = f.Record.Key() // that one, and no other that the reference may mean later
+	}
+	return srv.await(r.Context(), id, wait, past)
+}
+
 func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
@@ -230,7 +248,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := srv.await(r.Context(), id, wait, past)
+	f, err := srv.awaitOwn(r, id, wait, past)
 	if err != nil {
 		return err
 	}
@@ -253,8 +271,19 @@ func (srv *Server) handleCancel(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.AckTimeout+srv.cfg.PeerTimeout)
 	defer cancel()
+	reason := "cancelled at " + srv.cfg.Name
+	if by := callerOf(r); by.ownOnly {
+		f, err := srv.awaitOwn(r, id, 0, causal.Context{})
+		if err != nil {
+			return err
+		}
+		id = f.Record.Key()
+	}
+	if name := callerOf(r).name; name != "" {
+		reason += " by " + name
+	}
 	c, err := ask[*broker.Cancelled](ctx, srv, func(t broker.Token) broker.Input {
-		return broker.Cancel{Token: t, ID: id, Reason: "cancelled at " + srv.cfg.Name}
+		return broker.Cancel{Token: t, ID: id, Reason: reason}
 	})
 	if err != nil {
 		return err
@@ -271,6 +300,12 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 	in, err := readList(r)
 	if err != nil {
 		return err
+	}
+	if c := callerOf(r); c.ownOnly || r.URL.Query().Get("mine") != "" {
+		if c.name == "" {
+			return fail(http.StatusBadRequest, api.CodeBadRequest, "?mine: nobody is told from others at this broker, since it belongs to no city")
+		}
+		in.Submitter = c.name
 	}
 	if _, err := srv.caughtUp(r); err != nil {
 		return err
@@ -332,6 +367,7 @@ func readList(r *http.Request) (in broker.List, err error) {
 		in.Since = clock.At(t)
 	}
 	in.Name, in.Broker, in.Emergency, in.After = q.Get("name"), q.Get("broker"), q.Get("emergency"), q.Get("after")
+	in.Submitter = q.Get("submitter")
 	in.Urgent, in.Paused, in.Count = q.Get("urgent") != "", q.Get("paused") != "", q.Get("count") != ""
 	if err := broker.ValidCursor(in.After); err != nil {
 		return bad("?after: %v", err)
@@ -354,7 +390,7 @@ func (srv *Server) silent() map[string]bool {
 func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
-		ID: r.ID, Name: r.Spec.ShownName(), Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
 		Provisional: f.Provisional, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},

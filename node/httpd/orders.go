@@ -69,8 +69,8 @@ func (srv *Server) noted(what string, h func(http.ResponseWriter, *http.Request)
 			return err
 		}
 		who := sourceOf(r.RemoteAddr)
-		if c := callerOf(r); c != nil {
-			who = c.Admission.Name + " at " + who
+		if c := callerOf(r); c.how != "" {
+			who = c.how + " at " + who
 		}
 		srv.cfg.Audit.Note(audit.Entry{At: srv.cfg.Now(), What: what, Which: o.which, Who: who, Status: seen.status, Detail: o.detail})
 		return err

@@ -29,7 +29,7 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := srv.await(r.Context(), id, wait, past)
+	f, err := srv.awaitOwn(r, id, wait, past)
 	if err != nil {
 		return nil, nil, err
 	}

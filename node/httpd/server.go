@@ -292,7 +292,7 @@ func (srv *Server) isFrom(r *http.Request, m *wire.Message) error {
 	if srv.cfg.City == nil {
 		return nil
 	}
-	if by := callerOf(r).Admission.Name; m.From != by || m.Actor.Broker() != by {
+	if by := callerOf(r).name; m.From != by || m.Actor.Broker() != by {
 		return fail(http.StatusForbidden, api.CodeForbidden, "%s has sent a message of %.80q, %.150q", by, m.From, m.Actor)
 	}
 	return nil

@@ -107,7 +107,7 @@ func (srv *Server) said(w http.ResponseWriter, r *http.Request, which string, sa
 	if err != nil {
 		return err
 	}
-	srv.log.Info("an authority has said", "by", callerOf(r).Admission.Name, "about", proof.Statement.Subject())
+	srv.log.Info("an authority has said", "by", callerOf(r).name, "about", proof.Statement.Subject())
 	writeJSON(w, http.StatusOK, api.Said{About: proof.Statement.Subject(), Replicas: done.Replicas, Degraded: done.Degraded})
 	return nil
 }

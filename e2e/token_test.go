@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// holder is somebody who has a token, and nothing else.
+func holder(t *testing.T, token string) *person {
+	p := &person{t, t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "token"), []byte(token), 0o600))
+	return p
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// A token lets its holder do what it says, at any broker, until it ends; jobs are of who has submitted them; and the token
+// itself is nowhere to be found.
+func TestTokens(t *testing.T) {
+	founder, a := beginCity(t)
+	b := startAgentAt(t, "b", filepath.Join(t.TempDir(), "b"), 1, "--invite", founder.invite(a, "--name", "b"))
+	founder.sees(b, "a", "b")
+	for _, broker := range []*agent{a, b} {
+		founder.must("--addr", broker.http, "agent", "log-level", "debug")
+	}
+
+	file := filepath.Join(founder.dir, "ci.token")
+	require.Contains(t, founder.must("token", "create", "--subject", "ci", "--scope", "submit", "--out", file), "ci may submit until")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, founder.must("token", "list"), " ci ")
+	ci := holder(t, string(text))
+	other := holder(t, founder.must("token", "create", "--subject", "other", "--scope", "submit,emergency:medium"))
+
+	ci.must("--addr", a.http, "run", guestModule, "--id", "mine", "--", "sleep", "1ms")
+	ci.must("--addr", b.http, "job", "logs", "mine")
+	require.Contains(t, ci.must("--addr", b.http, "job", "get", "mine"), "Submitter:  ci")
+	require.Contains(t, founder.must("--addr", a.http, "job", "list", "--submitter", "ci"), "mine")
+	other.must("--addr", b.http, "run", "--detach", guestModule, "--id", "theirs", "--", "sleep", "1h")
+	refused := func(p *person, want string, args ...string) {
+		t.Helper()
+		r := p.ucp(append([]string{"--addr", b.http}, args...)...)
+		require.Equal(t, 1, r.code, "%v: %s", args, r.stdout)
+		require.Contains(t, r.stderr, want, "%v", args)
+	}
+	for _, verb := range [][]string{{"job", "get", "theirs"}, {"job", "logs", "theirs"}, {"job", "cancel", "theirs"}, {"job", "cancel", "the"}, {"job", "result", "theirs"}} {
+		refused(ci, "is not one that ci has submitted", verb...)
+	}
+	list := ci.must("--addr", b.http, "job", "list")
+	require.Contains(t, list, "mine")
+	require.NotContains(t, list, "theirs")
+	refused(ci, "this takes the scope read", "members")
+	refused(ci, "this takes the scope emergency", "emergency", "declare", "--type", "flood", "--level", "low")
+	refused(ci, "takes emergency:critical", "run", "--emergency", "critical", guestModule, "--", "sleep", "1ms")
+	refused(other, "this takes emergency:high", "emergency", "declare", "--type", "flood", "--level", "high")
+	founder.must("--addr", b.http, "emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "critical")
+	refused(other, "this takes emergency:critical", "emergency", "clear", "flood-1")
+	refused(other, "this takes emergency:critical", "emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "low")
+	other.must("--addr", b.http, "emergency", "declare", "--id", "smoke-1", "--type", "smoke", "--level", "medium")
+	other.must("--addr", b.http, "emergency", "clear", "smoke-1")
+	other.must("--addr", b.http, "job", "cancel", "theirs")
+	require.Contains(t, founder.must("--addr", b.http, "audit", "list"), "other (token ")
+
+	// It is narrowed without a broker, and a narrower one holds for as long as it says.
+	narrow := holder(t, ci.must("token", "narrow", "--ttl", "1s"))
+	eventually(t, time.Minute, "the narrower token ends", func() bool {
+		return strings.Contains(narrow.ucp("--addr", a.http, "job", "list").stderr, "has expired at")
+	})
+	ci.must("--addr", a.http, "job", "list")
+	refused(ci, "nothing would be left", "token", "narrow", "--scope", "read")
+	r := holder(t, string(text)).ucp("--addr", "http://"+a.http, "job", "list")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "is not sent to")
+	require.NoError(t, os.Chmod(file, 0o644))
+	refused(founder, "can be read by others", "--token-file", file, "members")
+
+	// What brokers write and tell holds neither the token nor its key.
+	founder.must("--addr", a.http, "debug", "bundle", "--all", "-o", filepath.Join(founder.dir, "bundle.tar.gz"))
+	said := a.Said() + b.Said() + founder.must("--addr", b.http, "audit", "list", "-n", "0", "-o", "json") + strings.Join(slices.Collect(maps.Values(entries(t, filepath.Join(founder.dir, "bundle.tar.gz")))), "\n")
+	require.True(t, strings.Contains(said, "other (token "), "what is looked through has who gave orders")
+	for _, p := range []*person{ci, other, narrow} {
+		token, err := os.ReadFile(filepath.Join(p.dir, "token"))
+		require.NoError(t, err)
+		secret := strings.TrimSpace(string(token))
+		require.False(t, strings.Contains(said, secret[len(secret)-60:]), p.dir)
+	}
+	require.False(t, strings.Contains(said, "ucp1."))
+}
