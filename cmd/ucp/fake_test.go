@@ -152,7 +152,11 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j := b.execute(id, spec)
 	j.Spec = &spec
 	b.jobs[id] = &j
-	b.reply(w, 201, api.Submission{ID: job.ID(id), Replicas: 3})
+	out := api.Submission{ID: job.ID(id), Replicas: 3}
+	if tag := spec.Priority.Emergency; tag != "" && job.Level(tag) < 0 {
+		out.Warnings = []string{"no emergency of the type " + tag + " is known here"}
+	}
+	b.reply(w, 201, out)
 }
 
 // batch takes all jobs but those that are called "refused".

@@ -25,7 +25,7 @@ func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
-	newType := r.URL.Query().Get("new_type") != ""
+	newType := queryYes(r, "new_type")
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d, NewType: newType} })
 }
 
@@ -35,7 +35,7 @@ func (srv *Server) handleClear(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	force := r.URL.Query().Get("unknown") != ""
+	force := queryYes(r, "unknown")
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
 }
 
