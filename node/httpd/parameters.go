@@ -44,7 +44,7 @@ var parameters = map[string][]string{
 var (
 	repeatable = []string{"label", "name[]"}
 	yesOrNo    = []string{"dry_run", "copies", "urgent", "paused", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
-	mayBeEmpty = []string{"causal_token"} // of a client that has seen nothing
+	mayBeEmpty = []string{"causal_token", "after"} // of a client that has seen nothing, and before the first page
 )
 
 // withBody are the routes that read a body.
