@@ -65,6 +65,8 @@ type Submission struct {
 	// orders the two, with a read at any broker that one knows at least this much.
 	CausalToken string `json:"causal_token"`
 	Job         *Job   `json:"job,omitempty"` // with ?wait=
+	// Warnings say, for people, what of the job may not be as it was meant: it names an emergency that is not there.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // NDJSON is the media type of JSON values, one a line.

@@ -64,10 +64,12 @@ type AuthorityOrder struct {
 	Passphrase string `json:"passphrase,omitempty"` // of the authority's key at the broker that is asked
 }
 
-// RevocationOrder ends a membership.
+// RevocationOrder ends a membership, or tokens.
 type RevocationOrder struct {
-	Member     string `json:"member"`               // its name, or its key
-	Passphrase string `json:"passphrase,omitempty"` // as in AuthorityOrder
+	Member     string     `json:"member,omitempty"`     // its name, or its key
+	TokensOf   string     `json:"tokens_of,omitempty"`  // rather than a member: the subject of tokens
+	Until      *time.Time `json:"until,omitempty"`      // of tokens: those that were made until then; nil is until now
+	Passphrase string     `json:"passphrase,omitempty"` // as in AuthorityOrder
 }
 
 // Said says that brokers know what an authority has said.
@@ -93,7 +95,7 @@ func (c *Client) RemoveAuthority(ctx context.Context, key, passphrase string) (o
 	return out, c.document(ctx, http.MethodDelete, []string{"v1", "authorities", key}, AuthorityOrder{Passphrase: passphrase}, &out)
 }
 
-// Revoke ends a membership of the city.
+// Revoke ends a membership of the city, or tokens.
 func (c *Client) Revoke(ctx context.Context, in RevocationOrder) (out Said, err error) {
 	return out, c.post(ctx, "revocations", in, &out)
 }

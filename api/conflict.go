@@ -74,7 +74,8 @@ type RecentConflict struct {
 // DryRun answers a submission with ?dry_run=1: nothing was submitted. The broker that
 // would be preferred stands first.
 type DryRun struct {
-	Brokers []Prospect `json:"brokers"`
+	Brokers  []Prospect `json:"brokers"`
+	Warnings []string   `json:"warnings,omitempty"` // as of a Submission
 }
 
 // Prospect is what a job would find at one live broker, as far as the broker that was

@@ -88,7 +88,7 @@ type EmergencyList struct {
 }
 
 // EventKinds are the kinds of events that one can ask for.
-var EventKinds = []string{"emergency", "preemption", "job", "member", "strategy"}
+var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy"}
 
 // Event is one line of GET /v1/events, as the data of a server-sent event.
 type Event struct {

@@ -75,7 +75,7 @@ func (s *submissionWaiter) durable(b *Broker, copies int) {
 	}
 	out := Submitted{
 		Record: b.acks.shown(r), Created: s.created, Replicas: copies, Degraded: b.copies.Degraded(copies),
-		Past: s.past.With(causal.Event{Dot: r.Created[0].Dot, Job: r.ID}),
+		Past: s.past.With(causal.Event{Dot: r.Created[0].Dot, Job: r.ID}), NoLevel: b.emergencies.noLevel(r.Spec.Priority.Emergency),
 	}
 	if copies < s.least {
 		few := TooFewCopies(out)

@@ -23,6 +23,7 @@ type Submitted struct {
 	Replicas int            // brokers that hold the record and its inputs, this one included
 	Degraded bool           // fewer than the broker's configuration asks for
 	Past     causal.Context // what the client has seen now (rule C3)
+	NoLevel  string         // why the emergency that the spec names gives the job no level, for people; "" when it does, or it names none
 }
 
 // TooFewCopies says that fewer brokers hold a job than its spec's MinReplicas asks for, after
@@ -33,6 +34,7 @@ type TooFewCopies struct {
 	Replicas int
 	Degraded bool
 	Past     causal.Context
+	NoLevel  string
 }
 
 // IDTaken refuses a submission: the ID belongs to Record, which has another spec (rule J3).
@@ -169,7 +171,10 @@ type Conflicts struct {
 
 // Prospects says what would become of a job at each live broker, the one that would be
 // preferred first.
-type Prospects struct{ Brokers []Prospect }
+type Prospects struct {
+	Brokers []Prospect
+	NoLevel string // as that of Submitted
+}
 
 // Prospect is what a job would find at one broker.
 type Prospect struct {

@@ -23,7 +23,7 @@ func (b *Broker) dryRun(in DryRun) {
 		at := b.record(ref.Key).Place.Broker
 		placed[at] = append(placed[at], ref.Key)
 	}
-	out := &Prospects{}
+	out := &Prospects{NoLevel: b.emergencies.noLevel(in.Spec.Priority.Emergency)}
 	for _, name := range append([]string{b.self}, b.members.Names()...) {
 		if b.members.Alive(name) {
 			out.Brokers = append(out.Brokers, b.prospect(name, r, placed[name]))

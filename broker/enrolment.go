@@ -304,6 +304,8 @@ func (b *Broker) noSuchMember(name string) *NoSuchMember {
 func (b *Broker) forgetMember(in ForgetMember) {
 	r := b.members.Roll()
 	switch {
+	case in.Name == b.self: // also while it is alone, and in no roll yet
+		b.answer(in.Token, &MemberReachable{in.Name})
 	case !r.Has(in.Name) && !slices.Contains(b.members.Counted(), in.Name):
 		b.answer(in.Token, b.noSuchMember(in.Name))
 	case b.members.Alive(in.Name) || b.members.Get(in.Name).Status == membership.Leaving:

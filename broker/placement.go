@@ -296,6 +296,9 @@ func (c *core) fits(name string, want job.Resources) bool {
 // incapable says why a broker of these capabilities can't run a job at all, "" when it can.
 func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) string {
 	if !slices.Contains(caps.Drivers, s.Driver) {
+		if s.Driver == job.Process {
+			return "driver process (`ucp agent --allow-process`)"
+		}
 		return fmt.Sprintf("driver %s", s.Driver)
 	}
 	if s.Driver == job.Process && s.Network && caps.NoNetwork {
@@ -357,11 +360,14 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 		before = fmt.Sprintf("%s returned it (%s); ", back.By.Broker(), back.Reason)
 	}
 	if lack := largest.Lacks(r.Spec.Resources); lack != "" {
-		return before + fmt.Sprintf("none of %d live brokers can run it: %s", total, tooLarge(&r.Spec.Resources, &largest, lack))
+		return before + noneOf(total) + fmt.Sprintf(": %s", tooLarge(&r.Spec.Resources, &largest, lack))
 	}
 	var parts []string
 	for _, why := range slices.Sorted(maps.Keys(lacking)) {
-		parts = append(parts, fmt.Sprintf("%s (%d)", why, lacking[why]))
+		if total > 1 {
+			why = fmt.Sprintf("%s (%d)", why, lacking[why])
+		}
+		parts = append(parts, why)
 	}
 	if away := o.unasked(r); len(parts) == 0 && before != "" && len(away) > 0 {
 		return before + "waits for " + strings.Join(away, ", ") + ", which may be able to"
@@ -369,5 +375,13 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 	if len(parts) == 0 {
 		return before + "about to be placed"
 	}
-	return before + fmt.Sprintf("none of %d live brokers can run it; lacking: %s", total, strings.Join(parts, "; "))
+	return before + noneOf(total) + fmt.Sprintf("; lacking: %s", strings.Join(parts, "; "))
+}
+
+// noneOf says that none of so many brokers can run a job.
+func noneOf(total int) string {
+	if total == 1 {
+		return "the only live broker can't run it"
+	}
+	return fmt.Sprintf("none of %d live brokers can run it", total)
 }

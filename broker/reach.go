@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -96,4 +97,26 @@ func (e *emergencies) names(tag string) bool {
 		}
 	}
 	return job.Level(tag) >= 0
+}
+
+// noLevel says, for people, why a job that names this has no level by it: no emergency that is known here is meant, or all of
+// them are over. It is "" when one is active, whatever its scope, and of levels.
+func (e *emergencies) noLevel(tag string) string {
+	if tag == "" || job.Level(tag) >= 0 {
+		return ""
+	}
+	over := false
+	for _, r := range e.known {
+		if string(r.ID) != tag && r.Terms.Type != tag {
+			continue
+		}
+		if r.Active(e.cityNow()) {
+			return ""
+		}
+		over = true
+	}
+	if over {
+		return fmt.Sprintf("emergency %s is over: the job has no level by it until one of that type is declared", tag)
+	}
+	return fmt.Sprintf("no emergency of the ID or type %s is known here: the job has no level by it until one is declared", tag)
 }

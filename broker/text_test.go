@@ -172,6 +172,9 @@ func submittedText(v *Submitted, more string) string {
 	if !v.Created {
 		out += ", known already"
 	}
+	if v.NoLevel != "" {
+		out += "; " + v.NoLevel
+	}
 	return out
 }
 

@@ -139,6 +139,20 @@ func (s *Self) Revoke(who, passphrase string, now time.Time, known func(string) 
 	return of.Prove(r)
 }
 
+// RevokeTokens ends the tokens of a subject that were made until then.
+func (s *Self) RevokeTokens(subject, passphrase string, until time.Time) (*identity.Proof, error) {
+	by, err := s.authority(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	of := s.Authorities()
+	r, err := by.RevokeTokens(of.City(), subject, until)
+	if err != nil {
+		return nil, err
+	}
+	return of.Prove(r)
+}
+
 // whom finds whose membership is to end: a name, its key where that is known, and up to which admission.
 func (s *Self) whom(who string, now time.Time, known func(string) bool) (name string, key identity.PublicKey, upto uint64, err error) {
 	s.mu.Lock()

@@ -57,7 +57,7 @@ func TestACityBegins(t *testing.T) {
 	dir := filepath.Join(founder.dir, "a")
 	secret := filepath.Join(founder.dir, "passphrase")
 	require.NoError(t, os.WriteFile(secret, []byte("seven dry wells\n"), 0o600))
-	require.Contains(t, founder.must("cluster", "init", "--city", "riverside", "--name", "a", "--data-dir", dir, "--passphrase-file", secret), "a city has begun")
+	require.Contains(t, founder.must("cluster", "init", "--city", "riverside", "--name", "a", "--data-dir", dir, "--passphrase-file", secret), "a city has begun, riverside; ")
 	key, err := os.ReadFile(filepath.Join(dir, "identity", "authority"))
 	require.NoError(t, err)
 	require.Contains(t, string(key), "age-encryption.org", "the authority's key is encrypted")

@@ -1,6 +1,7 @@
 package emergency
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -126,7 +127,7 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 
 // LevelHint says what may have been meant by a level that is none.
 func LevelHint(level string) string {
-	if near := label.Slip(level, job.Levels()[1:]); near != "" {
+	if near := cmp.Or(label.Slip(level, job.Levels()[1:]), label.Begun(level, job.Levels())); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "want low (1), medium (2), high (3) or critical (4)"

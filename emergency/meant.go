@@ -1,6 +1,7 @@
 package emergency
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +12,7 @@ import (
 )
 
 // Meant returns what a job may have meant by the level, ID or type that it names: "" unless that is none, and is a slip of
-// the pen away from a level, or from the ID or type of one of these emergencies.
+// the pen away from a level (or the beginning of one), or from the ID or type of one of these emergencies.
 func Meant(tag string, active []*Record) string {
 	if tag == "" || job.Level(tag) >= 0 {
 		return ""
@@ -26,7 +27,7 @@ func Meant(tag string, active []*Record) string {
 	if len(tag) == 1 && tag[0] >= '0' && tag[0] <= '9' { // beyond the numbers of the levels
 		return job.LevelName(int(tag[0] - '0'))
 	}
-	return label.Slip(tag, append(names, job.Levels()...))
+	return cmp.Or(label.Slip(tag, append(names, job.Levels()...)), label.Begun(tag, job.Levels()))
 }
 
 // MeantType returns the type of another of these emergencies of which the type of one that is to be declared is a slip of

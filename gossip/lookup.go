@@ -156,6 +156,7 @@ func (p *Pool) lookupDNS(ctx context.Context, name string) (out []netip.AddrPort
 // lookupPrinted looks up what a command prints. Lines that are empty or begin with # are passed over.
 func (p *Pool) lookupPrinted(ctx context.Context, line string) (out []netip.AddrPort, err error) {
 	printed, failed := runCommand(ctx, line)
+	line = byExec + line // so that who hides commands knows it
 	var errs []error
 	lines := bufio.NewScanner(bytes.NewReader(printed))
 	for lines.Scan() && len(out) < maxTargets {
@@ -164,7 +165,7 @@ func (p *Pool) lookupPrinted(ctx context.Context, line string) (out []netip.Addr
 			continue
 		}
 		if strings.Contains(addr, "exec:") { // a command names nodes, not commands
-			return nil, fmt.Errorf("gossip: command %.200q prints %.200q: it must print HOST:PORT, one a line", line, addr)
+			return nil, fmt.Errorf("gossip: %.200q prints %.200q: it must print HOST:PORT, one a line", line, addr)
 		}
 		if err = CheckEntry(addr); err == nil {
 			var found []netip.AddrPort
@@ -172,11 +173,11 @@ func (p *Pool) lookupPrinted(ctx context.Context, line string) (out []netip.Addr
 			out = append(out, found...)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("gossip: command %.200q: %w", line, err))
+			errs = append(errs, fmt.Errorf("gossip: %.200q: %w", line, err))
 		}
 	}
-	if failed != nil && len(out) == 0 {
-		errs = append(errs, fmt.Errorf("gossip: command %.200q: %w", line, failed))
+	if failed != nil {
+		errs = append(errs, fmt.Errorf("gossip: %.200q: %w", line, failed))
 	}
 	return out, errors.Join(errs...)
 }
@@ -210,7 +211,10 @@ func runCommand(ctx context.Context, line string) ([]byte, error) {
 	case tooMuch:
 		return printed, fmt.Errorf("it prints more than %d bytes", maxPrinted)
 	case ended != nil && !errors.Is(ended, syscall.ECHILD): // then who adopts orphans here has waited for it
-		return printed, fmt.Errorf("%w: %s", ended, bytes.TrimSpace(said.Bytes()))
+		if why := bytes.TrimSpace(said.Bytes()); len(why) > 0 {
+			ended = fmt.Errorf("%w: %s", ended, why)
+		}
+		return printed, ended
 	}
 	return printed, err
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/label"
@@ -234,7 +233,7 @@ func (s *Spec) checkDriver() error {
 	default:
 		return fieldError("driver", "unknown driver %.40q; %s", s.Driver, label.OneOf(string(s.Driver), []string{string(Wasm), string(Process)}))
 	}
-	if len(s.Name) > maxName || strings.ContainsFunc(s.Name, unicode.IsControl) {
+	if len(s.Name) > maxName || strings.ContainsFunc(s.Name, label.Misleads) {
 		return fieldError("name", "%.80q; want at most %d bytes without control characters", s.Name, maxName)
 	}
 	if strings.ContainsRune(s.Command, 0) {

@@ -59,3 +59,14 @@ func TestValidName(t *testing.T) {
 		require.False(t, ValidName(bad), "%q", bad)
 	}
 }
+
+// What makes a line look like another one is in no label: line ends of any kind, and what turns the direction of a text. Other
+// scripts are.
+func TestMisleading(t *testing.T) {
+	for _, bad := range []string{"a\nb", "a\rb", "a\x1b[31m", "a\u0085b", "a\u2028b", "a\u2029b", "gnp\u202eabc", "\u2066a"} {
+		require.False(t, ValidLabel("name", bad), "%q", bad)
+	}
+	for _, good := range []string{"", "\u05e9\u05dc\u05d5\u05dd", "\u0633\u200c\u0644", "\u6c34", "a b"} {
+		require.True(t, ValidLabel("name", good), "%q", good)
+	}
+}

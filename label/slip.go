@@ -1,6 +1,7 @@
 package label
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -62,10 +63,24 @@ func Slips(a, b string) int {
 	return row[len(b)]
 }
 
+// Begun returns the only candidate that begins with a word of three letters or more, in whatever case; "" when there is none.
+func Begun(word string, candidates []string) string {
+	found := ""
+	for _, c := range candidates {
+		if len(word) >= 3 && len(word) < len(c) && strings.EqualFold(c[:len(word)], word) {
+			if found != "" {
+				return ""
+			}
+			found = c
+		}
+	}
+	return found
+}
+
 // OneOf says, for people who have given another word, which words there are, and which of them was probably meant.
 func OneOf(word string, known []string) string {
 	text := "want one of " + strings.Join(known, ", ")
-	if near := Slip(word, known); near != "" {
+	if near := cmp.Or(Slip(word, known), Begun(word, known)); near != "" {
 		return fmt.Sprintf("did you mean %s? %s", near, text)
 	}
 	return text

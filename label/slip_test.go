@@ -32,3 +32,12 @@ func TestSlipsIsADistance(t *testing.T) {
 		require.LessOrEqual(t, Slips(a, b), max(len(a), len(b)))
 	})
 }
+
+func TestBegun(t *testing.T) {
+	known := []string{"critical", "strategy", "status", "high"}
+	for word, want := range map[string]string{"crit": "critical", "STRAT": "strategy", "stat": "status", "sta": "status", "st": "", "str": "strategy", "high": "", "higher": "", "": ""} {
+		require.Equal(t, want, Begun(word, known), word)
+	}
+	require.Empty(t, Begun("sta", append(known, "stage")), "two begin so")
+	require.Contains(t, OneOf("crit", known), "did you mean critical?")
+}

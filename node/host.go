@@ -24,7 +24,7 @@ func (h host) Overview() *broker.Overview                   { return h.n.shown.o
 func (h host) Sound(ctx context.Context, d job.Digest) bool { return h.n.blobs.sound(ctx, d) }
 func (h host) DiskFull() string                             { return h.n.reserve.why() }
 func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve.hold(size) }
-func (h host) Unreachable() string                          { return h.n.bound.lost() }
+func (h host) Troubles() []string                           { return []string{h.n.bound.lost(), h.n.members.lookups.failing()} }
 func (h host) Used() (cores, memory float64)                { return h.n.executions.used() }
 func (h host) ModuleCache() *api.ModuleCache                { return moduleCache(h.n.executions.runner) }
 func (h host) Sandbox() *api.Sandbox                        { return sandbox(h.n.executions.runner) }

@@ -101,6 +101,50 @@ func TestPutAgainAndClose(t *testing.T) {
 	require.Contains(t, string(answer), "HTTP/1.1 200 OK")
 }
 
+// A blob that was encoded for the way is refused: what is kept would be something else than what was meant.
+func TestEncodedBlobIsRefused(t *testing.T) {
+	n := startNode(t, Config{})
+	r, err := http.NewRequestWithContext(t.Context(), "PUT", "http://"+n.listener.Addr().String()+"/v1/blobs/"+digest([]byte("x")), strings.NewReader("x"))
+	require.NoError(t, err)
+	r.Header.Set("Content-Encoding", "gzip")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	require.Equal(t, http.StatusUnsupportedMediaType, res.StatusCode)
+}
+
+// Parts of a blob can be asked for, so that a download goes on where it broke off; many parts at once cost no more than the whole.
+func TestPartsOfABlob(t *testing.T) {
+	n := startNode(t, Config{})
+	blob := []byte(strings.Repeat("0123456789", 1000))
+	path := "/v1/blobs/" + digest(blob)
+	status, _ := request(t, n, "PUT", path, blob)
+	require.Equal(t, http.StatusCreated, status)
+	get := func(method, header, value string) (*http.Response, string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.listener.Addr().String()+path, nil)
+		require.NoError(t, err)
+		r.Header.Set(header, value)
+		res, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res, string(body)
+	}
+	res, body := get("GET", "Range", "bytes=9995-")
+	require.Equal(t, http.StatusPartialContent, res.StatusCode)
+	require.Equal(t, "56789", body)
+	res, _ = get("GET", "Range", "bytes=20000-")
+	require.Equal(t, http.StatusRequestedRangeNotSatisfiable, res.StatusCode)
+	res, _ = get("GET", "If-None-Match", `"`+digest(blob)+`"`)
+	require.Equal(t, http.StatusNotModified, res.StatusCode)
+	res, _ = get("HEAD", "Accept", "*/*")
+	require.Equal(t, int64(len(blob)), res.ContentLength)
+	res, body = get("GET", "Range", "bytes="+strings.Repeat("0-,", 1000)+"0-")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, string(blob), body)
+}
+
 // Bodies that are sent half take one address's connections, and nothing else: whether the broker is alive is said, and
 // members are heard.
 func TestHalfSentBodies(t *testing.T) {

@@ -41,8 +41,9 @@ type members struct {
 	badAddrs   map[string]string    // members whose HTTP address can't be called; of the goroutine that watches
 	clashes    map[string]time.Time // when two nodes of one name were last told, by name and address; of the goroutine that watches
 
-	names atomic.Pointer[[]string] // of --retry-join
-	wake  chan struct{}            // the rejoin loop looks at once
+	names   atomic.Pointer[[]string] // of --retry-join
+	lookups lookups
+	wake    chan struct{} // the rejoin loop looks at once
 
 	settle func(toward []string)       // makes sure of the broker's own address
 	ended  atomic.Pointer[gossip.Pool] // the pool that was ended for one at another address

@@ -136,6 +136,7 @@ func (n *Node) compose() {
 		cfg: &n.cfg, name: n.name, known: n.known, engine: n.engine, peers: n.peers, broadcasts: n.broadcasts,
 		http: n.http, life: n.life, log: n.log, wake: make(chan struct{}, 1),
 		asked: make(chan struct{}), moved: make(chan struct{}, 1), settle: n.settle,
+		lookups: lookups{log: n.log},
 	}
 	n.members.names.Store(&n.cfg.RetryJoin)
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers

@@ -23,10 +23,11 @@ const (
 	askedAtOnce = 3 // members that are asked how they see this broker
 )
 
-// entries are what --retry-join and --discover name now.
-func (m *members) entries() (out []string) {
+// entries are what --retry-join and --discover name now; never nil.
+func (m *members) entries() []string {
+	out := []string{}
 	if names := m.names.Load(); names != nil {
-		out = slices.Clone(*names)
+		out = append(out, *names...)
 	}
 	if m.cfg.Discover != "" {
 		out = append(out, "mdns:"+m.cfg.Discover)
@@ -99,11 +100,11 @@ func (m *members) rejoin(context.Context) error {
 			alone, joined = false, true
 			m.life.ready()
 		case len(entries) > 0 && !alone && !joined: // later each that is gone is told of
-			m.log.Warn("nobody else answers yet; this goes on without end, and in silence", "tried", entries, "error", err)
+			m.log.Warn("nobody else answers yet; this goes on without end, and in silence", withError(err, "tried", entries)...)
 			alone = true
 		}
 		if tried > 0 {
-			m.log.Debug("rejoin", "tried", tried, "reached", reached, "error", err)
+			m.log.Debug("rejoin", withError(err, "tried", tried, "reached", reached)...)
 		}
 		switch {
 		case company && (tried == 0 || reached > 0):
@@ -115,7 +116,7 @@ func (m *members) rejoin(context.Context) error {
 		case !goesOn:
 			return nil
 		case woken:
-			pause = retryFirst
+			pause, lookUp = retryFirst, time.Time{}
 		}
 	}
 }
@@ -138,11 +139,22 @@ func (m *members) misseen(pool *gossip.Pool) (out []string) {
 	return out
 }
 
-// seek joins those that entries name and those that are absent, as far as they are not there, and those that see this broker
+// withError adds an error to what a line of the log says, if there is one.
+func withError(err error, args ...any) []any {
+	if err != nil {
+		args = append(args, "error", err)
+	}
+	return args
+}
+
+// seek joins those that entries name (nil: they are not due) and those that are absent, as far as they are not there, and those that see this broker
 // wrongly, if that is to be asked. Tried is how many addresses that were, reached how many answered.
 func (m *members) seek(entries []string, ask bool) (tried, reached int, err error) {
 	pool := m.pool.Load()
-	targets, unknown := pool.Targets(m.life.leaving, entries)
+	var targets []string
+	if entries != nil {
+		targets = m.lookups.targets(m.life.leaving, pool, entries)
+	}
 	for _, addr := range m.absent() {
 		if !slices.Contains(targets, addr) {
 			targets = append(targets, addr)
@@ -157,7 +169,7 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 		targets = append(targets, m.misseen(pool)...)
 	}
 	if len(targets) == 0 {
-		return 0, 0, unknown
+		return 0, 0, nil
 	}
 	if !m.company() {
 		m.settle(targets) // the address on the way to them
@@ -165,10 +177,10 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 	}
 	targets, mute := answerable(pool.Addr(), targets)
 	if len(targets) == 0 {
-		return 0, 0, errors.Join(unknown, mute)
+		return 0, 0, mute
 	}
 	reached, err = pool.Join(m.life.leaving, targets)
-	return len(targets), reached, errors.Join(unknown, mute, err)
+	return len(targets), reached, errors.Join(mute, err)
 }
 
 // answerable leaves out of addresses those of other machines as long as peers are told an address of this machine only: they

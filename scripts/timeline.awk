@@ -109,11 +109,19 @@ function job(at, broker, id, what, place, text) {
 	home[id] = place
 }
 
+# runs tells that a job runs. It has started again only where it can't be the attempt that ran before: at another broker, or
+# at one that was lost meanwhile, or after it went back into the queue. A broker that passes it to another owner, or is in
+# reach again, tells of the same attempt once more.
 function runs(at, place, id) {
 	if (state[id] == "suspended") add(at, place, id, "goes on", "go on", "")
-	else if (id in begun) add(at, place, id, "starts again", "start again", "")
-	else add(at, place, id, "starts", "start", "")
-	begun[id] = 1
+	else if (!(id in ranAt)) add(at, place, id, "starts", "start", "")
+	else if (ranAt[id] != place || (id in requeued) || (place in lost) && lost[place] > ranSince[id]) {
+		add(at, place, id, "starts again", "start again", "")
+		ranSince[id] = at
+	}
+	if (!(id in ranSince)) ranSince[id] = at
+	ranAt[id] = place
+	delete requeued[id]
 	if (declared && !firstUrgent && id ~ urgent) { firstUrgent = at; firstName = id " at " place }
 	if (id in moved && !again) { again = at; againName = id " at " place }
 	if (cleared && !resumed && id in paused) { resumed = at; resumedName = id " at " place }
@@ -130,13 +138,14 @@ pass == "tell" {
 	else if (f[3] == "member") member(at, f[2], f[4], f[5])
 	else if (f[3] == "job") job(at, f[2], f[4], f[5], f[6], f[8])
 	else if (f[3] == "preemption") {
-		stopping[f[4]] = f[7] in begun ? "" : f[7]
+		stopping[f[4]] = f[7] in ranAt ? "" : f[7]
 		if (!cleared) paused[f[4]]
+		if (f[5] == "requeued") requeued[f[4]]
 		add(at, f[2], f[4], f[5] == "requeued" ? "goes back into the queue for " f[7] : "stands still for " f[7],
 			f[5] == "requeued" ? "go back into the queue for " f[7] : "stand still for " f[7], "")
 	} else if (f[3] == "demo" && !(f[5] == "told" && f[4] in learnt)) { # what the demo did, or saw
 		i = add(at, f[2], "", f[8], "", f[5] == "killed" ? "bad" : "")
-		if (f[5] == "killed") { victim = f[4]; killed = at; turn[i] }
+		if (f[5] == "killed") { lost[f[4]] = at; victim = f[4]; killed = at; turn[i] }
 	}
 }
 

@@ -172,7 +172,7 @@ func TestClusterCapacity(t *testing.T) {
 		j, err = client.Job(context.Background(), "nowhere", 0)
 		require.NoError(t, err)
 		require.Equal(t, job.StatePending, j.State)
-		require.Equal(t, "none of 1 live brokers can run it; lacking: constraint camera (1)", j.Why)
+		require.Equal(t, "the only live broker can't run it; lacking: constraint camera", j.Why)
 	})
 }
 

@@ -65,8 +65,8 @@ type agentConfig struct {
 // minCapacity is the least CPU a broker may offer, in millicores: what a job asks for by default.
 const minCapacity = job.DefaultCPU
 
-// check turns the flags into a config, or returns an error that names the flag and
-// where it was given.
+// check turns the flags into a config, or returns all that is wrong with them: each error names the flag, and where it was
+// given.
 func (f *agentFlags) check() (agentConfig, error) {
 	cfg := agentConfig{
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
@@ -80,14 +80,14 @@ func (f *agentFlags) check() (agentConfig, error) {
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
 		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), BlobGrace: f.blobGrace,
 	}
+	var m mistakes
 	if !slices.Contains(logLevels, f.logLevel) {
-		return cfg, f.wrong("log-level", "%q: %s", f.logLevel, label.OneOf(f.logLevel, logLevels))
-	}
-	if err := cfg.LogLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return cfg, f.wrong("log-level", "%w", err)
+		m.add(f.wrong("log-level", "%q: %s", f.logLevel, label.OneOf(f.logLevel, logLevels)))
+	} else if err := cfg.LogLevel.UnmarshalText([]byte(f.logLevel)); err != nil {
+		m.add(f.wrong("log-level", "%w", err))
 	}
 	if !slices.Contains(logFormats, f.logFormat) {
-		return cfg, f.wrong("log-format", "%q: %s", f.logFormat, label.OneOf(f.logFormat, logFormats))
+		m.add(f.wrong("log-format", "%q: %s", f.logFormat, label.OneOf(f.logFormat, logFormats)))
 	}
 	if cfg.DataDir == "" {
 		if cfg.Name == "" {
@@ -95,22 +95,17 @@ func (f *agentFlags) check() (agentConfig, error) {
 		}
 		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
 	}
-	if err := f.checkCity(&cfg); err != nil {
-		return cfg, err
-	}
+	m.add(f.checkCity(&cfg))
 	cfg.Strategy, _ = resolve.ParseStrategy(f.strategy) // an alias is its strategy; an error is checkIdentity's, too
 	cfg.Devices, _ = counts(f.devices.pairs)            // an error is checkIdentity's
 	cfg.Weights, _ = f.weightsOf()
-	var err error
-	if cfg.Sandbox, err = f.checkSandbox(); err != nil {
-		return cfg, err
+	sandbox, err := f.checkSandbox()
+	cfg.Sandbox = sandbox
+	m.add(err)
+	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkNodes, f.checkAmounts} {
+		m.add(check())
 	}
-	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
-		if err := check(); err != nil {
-			return cfg, err
-		}
-	}
-	return cfg, nil
+	return cfg, m.all()
 }
 
 // keepStrategy is the value of --emergency-strategy by which emergencies change nothing.
@@ -156,27 +151,28 @@ func (f *agentFlags) wrong(flag, format string, args ...any) error {
 }
 
 func (f *agentFlags) checkIdentity() error {
+	var m mistakes
 	if f.name != "" && !label.ValidName(f.name) {
-		return f.wrong("name", "%q: use letters, digits and . _ -, at most 64, the first a letter or digit", f.name)
+		m.add(f.wrong("name", "%q: use letters, digits and . _ -, at most 64, the first a letter or digit", f.name))
 	}
 	if _, err := resolve.ParseStrategy(f.strategy); err != nil {
-		return f.wrong("strategy", "%w", err)
+		m.add(f.wrong("strategy", "%w", err))
 	}
 	if f.emergencyStrategy != keepStrategy && f.emergencyStrategy != string(resolve.Emergency) {
-		return f.wrong("emergency-strategy", "%q: %s", f.emergencyStrategy, label.OneOf(f.emergencyStrategy, []string{string(resolve.Emergency), keepStrategy}))
+		m.add(f.wrong("emergency-strategy", "%q: %s", f.emergencyStrategy, label.OneOf(f.emergencyStrategy, []string{string(resolve.Emergency), keepStrategy})))
 	}
 	if _, err := f.weightsOf(); err != nil {
-		return f.wrong("weight", "%w", err)
+		m.add(f.wrong("weight", "%w", err))
 	}
 	if _, err := counts(f.devices.pairs); err != nil {
-		return f.wrong("device", "%w", err)
+		m.add(f.wrong("device", "%w", err))
 	}
 	for k, v := range f.labels.pairs {
 		if !label.ValidLabel(k, v) {
-			return f.wrong("label", "%q: %s", k+"="+v, label.LabelForm)
+			m.add(f.wrong("label", "%q: %s", k+"="+v, label.LabelForm))
 		}
 	}
-	return nil
+	return m.all()
 }
 
 // weightsOf reads the weights of the strategies.
@@ -193,35 +189,47 @@ func (f *agentFlags) weightsOf() (resolve.Weights, error) {
 }
 
 func (f *agentFlags) checkAmounts() error {
-	switch {
-	case f.cpu != 0 && f.cpu < minCapacity:
-		return f.wrong("cpu", "%dm is less than one job asks for by default (%dm)", int64(f.cpu), minCapacity)
-	case f.memory != 0 && f.memory < job.DefaultMemory:
-		return f.wrong("memory", "%s is less than one job asks for by default (%s)", &f.memory, humanBytes(job.DefaultMemory))
-	case f.syncInterval < 100*time.Millisecond:
-		return f.wrong("sync-interval", "%v: at least 100ms", f.syncInterval)
-	case f.ackTimeout <= 0:
-		return f.wrong("ack-timeout", "%v: must be positive", f.ackTimeout)
-	case f.redeployDelay <= 0:
-		return f.wrong("redeploy-delay", "%v: must be positive", f.redeployDelay)
-	case f.maxLosses < 0:
-		return f.wrong("max-losses", "%d: must not be negative; 0 is without bound", f.maxLosses)
-	case f.isolationDelay <= 0:
-		return f.wrong("isolation-delay", "%v: must be positive", f.isolationDelay)
-	case f.drainTimeout < 0:
-		return f.wrong("drain-timeout", "%v: must not be negative", f.drainTimeout)
-	case f.retention <= 0:
-		return f.wrong("retention", "%v: must be positive", f.retention)
-	case f.conflictHistory < 1:
-		return f.wrong("conflict-history", "%d: at least 1", f.conflictHistory)
-	case f.retentionCount < 0:
-		return f.wrong("retention-count", "%d: must not be negative", f.retentionCount)
-	case f.blobGrace < time.Minute:
-		return f.wrong("blob-grace", "%v: at least 1m, or a blob may be gone before its job is submitted", f.blobGrace)
-	case f.replicas < 1:
-		return f.wrong("replicas", "%d: at least 1", f.replicas)
+	var m mistakes
+	if f.cpu != 0 && f.cpu < minCapacity {
+		m.add(f.wrong("cpu", "%dm is less than one job asks for by default (%dm)", int64(f.cpu), minCapacity))
 	}
-	return nil
+	if f.memory != 0 && f.memory < job.DefaultMemory {
+		m.add(f.wrong("memory", "%s is less than one job asks for by default (%s)", &f.memory, humanBytes(job.DefaultMemory)))
+	}
+	if f.syncInterval < 100*time.Millisecond {
+		m.add(f.wrong("sync-interval", "%v: at least 100ms", f.syncInterval))
+	}
+	if f.ackTimeout <= 0 {
+		m.add(f.wrong("ack-timeout", "%v: must be positive", f.ackTimeout))
+	}
+	if f.redeployDelay <= 0 {
+		m.add(f.wrong("redeploy-delay", "%v: must be positive", f.redeployDelay))
+	}
+	if f.maxLosses < 0 {
+		m.add(f.wrong("max-losses", "%d: must not be negative; 0 is without bound", f.maxLosses))
+	}
+	if f.isolationDelay <= 0 {
+		m.add(f.wrong("isolation-delay", "%v: must be positive", f.isolationDelay))
+	}
+	if f.drainTimeout < 0 {
+		m.add(f.wrong("drain-timeout", "%v: must not be negative", f.drainTimeout))
+	}
+	if f.retention <= 0 {
+		m.add(f.wrong("retention", "%v: must be positive", f.retention))
+	}
+	if f.conflictHistory < 1 {
+		m.add(f.wrong("conflict-history", "%d: at least 1", f.conflictHistory))
+	}
+	if f.retentionCount < 0 {
+		m.add(f.wrong("retention-count", "%d: must not be negative", f.retentionCount))
+	}
+	if f.blobGrace < time.Minute {
+		m.add(f.wrong("blob-grace", "%v: at least 1m, or a blob may be gone before its job is submitted", f.blobGrace))
+	}
+	if f.replicas < 1 {
+		m.add(f.wrong("replicas", "%d: at least 1", f.replicas))
+	}
+	return m.all()
 }
 
 func (f *agentFlags) checkAddresses() error {
@@ -251,27 +259,33 @@ func (f *agentFlags) checkAddresses() error {
 				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
 		}
 	}
-	for flag, entries := range map[string][]string{"join": f.join.entries, "retry-join": f.retryJoin.entries} {
-		for _, entry := range entries {
-			if err := gossip.CheckEntry(entry); err != nil {
-				return f.wrong(flag, "%w", err)
-			}
-		}
-	}
-	if f.discover != "" {
-		if err := gossip.CheckEntry("mdns:" + f.discover); err != nil {
-			return f.wrong("discover", "%w", err)
-		}
-		if host, err := splitHostPort(f.bind); f.advertise == "" && err == nil && isLoopback(host) {
-			return f.wrong("discover", "others are told where gossip is, and at %s they do not reach it: give --bind an address of your network, or 0.0.0.0:7946", f.bind)
-		}
-	}
 	_, err := node.Addresses{Bind: f.bind, Advertise: f.advertise, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise}.Complete()
 	var bad *node.AddressError
 	if errors.As(err, &bad) {
 		return f.wrong(bad.Flag, "%s", bad.Reason)
 	}
 	return err
+}
+
+// checkNodes checks what names the nodes to join.
+func (f *agentFlags) checkNodes() error {
+	var m mistakes
+	for flag, entries := range map[string][]string{"join": f.join.entries, "retry-join": f.retryJoin.entries} {
+		for _, entry := range entries {
+			if err := gossip.CheckEntry(entry); err != nil {
+				m.add(f.wrong(flag, "%w", err))
+			}
+		}
+	}
+	if f.discover != "" {
+		if err := gossip.CheckEntry("mdns:" + f.discover); err != nil {
+			m.add(f.wrong("discover", "%w", err))
+		}
+		if host, err := splitHostPort(f.bind); f.advertise == "" && err == nil && isLoopback(host) {
+			m.add(f.wrong("discover", "others are told where gossip is, and at %s they do not reach it: give --bind an address of your network, or 0.0.0.0:7946", f.bind))
+		}
+	}
+	return m.all()
 }
 
 // splitHostPort checks host:port and returns the host.

@@ -25,8 +25,8 @@ type setting struct {
 
 // readConfig reads a config file: a YAML mapping from the names of known flags
 // to a value, a list of values, or (for pairs) a mapping. Unknown and repeated
-// keys are errors; every error names file and line.
-func readConfig(path string, known []string) ([]setting, error) {
+// keys are errors; every error names file and line. All mistakes are returned, with the settings that are in order.
+func readConfig(path string, known []string) (out []setting, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the config file: %w", err)
@@ -42,7 +42,8 @@ func readConfig(path string, known []string) ([]setting, error) {
 	if err != nil {
 		return nil, yamlError(path, err)
 	}
-	var out []setting
+	var wrong mistakes
+	seen := map[string]string{}
 	for _, doc := range file.Docs {
 		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
 			continue
@@ -54,12 +55,18 @@ func readConfig(path string, known []string) ([]setting, error) {
 		for _, p := range pairs {
 			s, err := readSetting(path, p, known)
 			if err != nil {
-				return nil, fmt.Errorf("%s:%d: %w", path, line(p.Key), err)
+				wrong.add(fmt.Errorf("%s:%d: %w", path, line(p.Key), err))
+				continue
 			}
+			if before := seen[s.key]; before != "" { // in another document of the file; within one, the parser says so
+				wrong.add(fmt.Errorf("%s: %s: it stands there already, in line %s", s.where, s.key, strings.TrimPrefix(before, path+":")))
+				continue
+			}
+			seen[s.key] = s.where
 			out = append(out, s)
 		}
 	}
-	return out, nil
+	return out, wrong.all()
 }
 
 // yamlError says in one line where a file is not YAML.

@@ -71,7 +71,7 @@ func (r *reload) again() (agentConfig, map[string]string, error) {
 func (r *reload) do() {
 	cfg, values, err := r.again()
 	if err != nil {
-		r.log.Error("SIGHUP: nothing was changed", "error", err)
+		r.log.Error("SIGHUP: nothing was changed", "error", oneLine(err.Error()))
 		return
 	}
 	var changed, waiting []string

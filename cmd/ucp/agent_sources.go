@@ -12,7 +12,7 @@ import (
 // resolve gives every flag that the command line does not name the value of its
 // variable, else of the config file, and returns the checked whole. All three
 // sources go through the flag's own parser; errors name the flag, the variable,
-// or the file's line.
+// or the file's line. All mistakes are returned, joined.
 func (f *agentFlags) resolve(fs *pflag.FlagSet, lookupEnv func(string) (string, bool)) (agentConfig, error) {
 	f.origin = map[string]string{}
 	var names []string
@@ -22,6 +22,7 @@ func (f *agentFlags) resolve(fs *pflag.FlagSet, lookupEnv func(string) (string, 
 			f.origin[x.Name] = "--" + x.Name
 		}
 	})
+	var m mistakes
 	given := map[string]bool{} // by the command line, then by a variable too
 	for _, name := range names {
 		given[name] = fs.Changed(name)
@@ -34,14 +35,17 @@ func (f *agentFlags) resolve(fs *pflag.FlagSet, lookupEnv func(string) (string, 
 		given[name] = true
 		f.origin[name] = "variable " + variable(name)
 		if err := assign(fs, name, splitList(fs, name, v)); err != nil {
-			return agentConfig{}, fmt.Errorf("variable %s=%q: %w", variable(name), v, err)
+			m.add(fmt.Errorf("variable %s=%q: %w", variable(name), v, err))
 		}
 	}
-	if err := f.fromFile(fs, names, given); err != nil {
-		return agentConfig{}, err
+	err := f.fromFile(fs, names, given)
+	if m.add(err); err != nil && !isMistakes(err) { // nothing of it could be read, so what follows from it is not known
+		return agentConfig{}, m.all()
 	}
 	f.bindGiven = fs.Changed("bind") || f.origin["bind"] != "--bind"
-	return f.check()
+	cfg, err := f.check()
+	m.add(err)
+	return cfg, m.all()
 }
 
 // fromFile takes from the config file what neither flag nor variable has said.
@@ -51,9 +55,11 @@ func (f *agentFlags) fromFile(fs *pflag.FlagSet, names []string, given map[strin
 		return nil
 	}
 	settings, err := readConfig(f.config, slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == "config" }))
-	if err != nil {
+	if err != nil && !isMistakes(err) {
 		return fmt.Errorf("%s: %w", f.origin["config"], err)
 	}
+	var m mistakes
+	m.add(err)
 	scratch := pflag.NewFlagSet("", pflag.ContinueOnError)
 	(&agentFlags{}).register(scratch)
 	for _, s := range settings {
@@ -64,10 +70,10 @@ func (f *agentFlags) fromFile(fs *pflag.FlagSet, names []string, given map[strin
 			f.origin[s.key] = fmt.Sprintf("%s: %s", s.where, s.key)
 		}
 		if err := assign(to, s.key, s.values); err != nil {
-			return fmt.Errorf("%s: %s: %w", s.where, s.key, err)
+			m.add(fmt.Errorf("%s: %s: %w", s.where, s.key, err))
 		}
 	}
-	return nil
+	return m.all()
 }
 
 // isSetting reports whether a flag is a setting of the broker, not help or a global flag.
@@ -110,8 +116,12 @@ func assign(fs *pflag.FlagSet, name string, values []string) error {
 		return errors.New("it takes one value, not a list")
 	}
 	for _, v := range values {
-		if err := fs.Lookup(name).Value.Set(v); err != nil {
-			return readable(fs.Lookup(name), err)
+		x := fs.Lookup(name)
+		if err := x.Value.Set(v); err != nil {
+			if !isList(fs, name) {
+				_ = x.Value.Set(x.DefValue) // what it was: no second mistake follows from this one
+			}
+			return readable(x, err)
 		}
 	}
 	return nil

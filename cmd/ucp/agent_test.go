@@ -171,7 +171,7 @@ func TestAgentMistakesNameTheirSource(t *testing.T) {
 		"name in file":      {file: "name: -x\n", want: `ucp.yaml:1: name: "-x": use letters`},
 		"label":             {args: []string{"--label", "a b=c"}, want: `--label: "a b=c": a label's name`},
 		"cpu":               {args: []string{"--cpu", "50m"}, want: "--cpu: 50m is less than one job asks for by default (100m)"},
-		"cpu in millicores": {env: map[string]string{"UCP_CPU": "2000"}, want: "2000 cores: write 2000m for millicores; more than 64 cores need it, too"},
+		"cpu in millicores": {env: map[string]string{"UCP_CPU": "2000"}, want: "2000 cores: write 2000m for millicores, or 2000000m if so many cores are meant"},
 		"memory":            {env: map[string]string{"UCP_MEMORY": "64"}, want: "variable UCP_MEMORY: 64 B is less"},
 		"interval":          {args: []string{"--sync-interval", "1ms"}, want: "--sync-interval: 1ms: at least 100ms"},
 		"ack timeout":       {args: []string{"--ack-timeout", "0s"}, want: "--ack-timeout: 0s: must be positive"},

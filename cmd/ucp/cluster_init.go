@@ -92,7 +92,7 @@ func (c *cli) initCommand() *cobra.Command {
 			out.Operator = operator
 		}
 		return c.show(out, func(w io.Writer) {
-			row(w, fmt.Sprintf("a city has begun, %s; its first authority and the identity of its first broker, %s, are in %s", out.City[:12], name, out.Identity))
+			row(w, fmt.Sprintf("a city has begun, %s; its first authority and the identity of its first broker, %s, are in %s", cityNamed(cityName, out.City), name, out.Identity))
 			if person != nil {
 				row(w, fmt.Sprintf("you are %s, an operator of it (%s)", out.Operator, person.Folder))
 			}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,8 +20,8 @@ func (c *cli) configCommand() *cobra.Command {
 	return g
 }
 
-const configCheckHelp = `Reads a config file as "ucp agent --config FILE" would, and says what is wrong with it, with
-the line. Nothing is started and no broker is asked. Variables (UCP_*) of this shell and
+const configCheckHelp = `Reads a config file as "ucp agent --config FILE" would, and says all that is wrong with it, with
+the lines. Nothing is started and no broker is asked. Variables (UCP_*) of this shell and
 flags are left out: they beat the file where the agent is started with them.`
 
 func (c *cli) configCheckCommand() *cobra.Command {
@@ -46,7 +49,13 @@ func checkConfig(path string) (settings int, err error) {
 	f.register(fs)
 	f.config = path
 	if _, err := f.resolve(fs, func(string) (string, bool) { return "", false }); err != nil {
-		return 0, errors.New(strings.TrimPrefix(err.Error(), "--config: "))
+		var m mistakes
+		m.add(err)
+		slices.SortStableFunc(m, func(a, b error) int { return cmp.Compare(lineIn(path, a), lineIn(path, b)) })
+		if len(m) == 1 {
+			return 0, errors.New(strings.TrimPrefix(m[0].Error(), "--config: "))
+		}
+		return 0, m
 	}
 	for _, from := range f.origin {
 		if from[0] != '-' {
@@ -54,4 +63,18 @@ func checkConfig(path string) (settings int, err error) {
 		}
 	}
 	return settings, nil
+}
+
+// lineIn is the line of a file that a mistake names; 0 where it names none.
+func lineIn(path string, mistake error) int {
+	text, ok := strings.CutPrefix(mistake.Error(), path+":")
+	if !ok {
+		return 0
+	}
+	digits, _, _ := strings.Cut(text, ":")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	return n
 }

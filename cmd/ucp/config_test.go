@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,16 @@ func TestConfigCheck(t *testing.T) {
 		require.Equal(t, 1, got.code, text)
 		require.Contains(t, got.errOut, want)
 	}
+	many := s.run("config", "check", file("strateggy: fcfs\nreplicas: 0\ncpu: 2000\nlog-level: loud\nretry-join: [\"exec:\", \"a b\"]\nretention: -1s\n---\ncpu: 3\n"))
+	require.Equal(t, 1, many.code)
+	var lines []string
+	for _, l := range strings.Split(strings.TrimSpace(many.errOut), "\n") {
+		lines = append(lines, strings.Join(strings.SplitN(strings.TrimSpace(l), ":", 4)[:min(3, strings.Count(l, ":")+1)], ":"))
+	}
+	require.Equal(t, []string{
+		"ucp: 8 mistakes:", `ucp.yaml:1: unknown key "strateggy"; did you mean "strategy"? the keys are the flags of ` + "`ucp agent` without their dashes in front; see `ucp agent --help`",
+		"ucp.yaml:2: replicas", "ucp.yaml:3: cpu", "ucp.yaml:4: log-level", "ucp.yaml:5: retry-join", "ucp.yaml:5: retry-join", "ucp.yaml:6: retention", "ucp.yaml:8: cpu",
+	}, lines)
 	require.Contains(t, s.run("config", "check", "nowhere.yaml").errOut, "reading the config file")
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)

@@ -52,6 +52,6 @@ func enterCity(ctx context.Context, cfg *agentConfig) error {
 	}
 	cfg.Name, cfg.InCity = m.Admission.Name, true
 	cfg.RetryJoin = append(cfg.RetryJoin, got.Gossip...)
-	cfg.Logger.Info("this broker has come into the city", "city", m.Admission.City.String()[:12], "name", cfg.Name)
+	cfg.Logger.Info("this broker has come into the city", "city", cityNamed(got.City, m.Admission.City.String()), "name", cfg.Name)
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 
 const eventsHelp = `Shows what happens, line by line, as the broker comes to know it: emergencies that are
 declared, changed, cleared or over; jobs that make room for others; nodes that come and go;
-changes of the strategy. With --kinds job also every job's states, all at once with
---kinds emergency,preemption,job,member,strategy. It goes on until it is interrupted, or the
+brokers with which messages pass no longer, or again (health); changes of the strategy. With
+--kinds job every job's states instead, all at once with
+--kinds emergency,preemption,job,member,health,strategy. It goes on until it is interrupted, or the
 broker ends. What happened before, and what this broker does not hear of, is not shown: see
 "ucp job list" and "ucp emergency get".`
 

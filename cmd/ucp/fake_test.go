@@ -56,6 +56,7 @@ var asOf = time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
 func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	b := &fakeBroker{blobs: map[string][]byte{}, jobs: map[string]*api.Job{}, streams: map[string]string{}}
 	b.execute = func(id string, _ job.Spec) api.Job { return succeeded(id) }
+	b.follow = func(http.ResponseWriter, *http.Request) {}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/blobs/{digest}", b.blob) // HEAD too
 	mux.HandleFunc("PUT /v1/blobs/{digest}", b.putBlob)
@@ -153,7 +154,11 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j := b.execute(id, spec)
 	j.Spec = &spec
 	b.jobs[id] = &j
-	b.reply(w, 201, api.Submission{ID: job.ID(id), Replicas: 3})
+	out := api.Submission{ID: job.ID(id), Replicas: 3}
+	if tag := spec.Priority.Emergency; tag != "" && job.Level(tag) < 0 {
+		out.Warnings = []string{"no emergency of the type " + tag + " is known here"}
+	}
+	b.reply(w, 201, out)
 }
 
 // batch takes all jobs but those that are called "refused".

@@ -69,6 +69,7 @@ func (c *cli) jobSubmitCommand() *cobra.Command {
 		if err != nil {
 			return maybeSubmitted(jobID, err)
 		}
+		c.warn(jobID, s.Warnings)
 		return c.submitted(ctx, client, s, began, p)
 	})
 	return cmd

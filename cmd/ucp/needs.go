@@ -44,7 +44,7 @@ var calls = map[string][]string{
 	"ucp job cancel":               {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp job get":                  {"GET /v1/jobs/{id}"},
 	"ucp job list":                 {"GET /v1/jobs"},
-	"ucp job logs":                 {"GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr"},
+	"ucp job logs":                 {"GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr"},
 	"ucp job result":               {"GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr", "GET /v1/jobs/{id}/outputs/{path...}"},
 	"ucp job submit":               {"PUT /v1/jobs/{id}"},
 	"ucp job wait":                 {"GET /v1/jobs", "GET /v1/jobs/{id}"},
@@ -57,6 +57,7 @@ var calls = map[string][]string{
 	"ucp strategy set":             {"PUT /v1/strategy"},
 	"ucp token create":             nil,
 	"ucp token list":               nil,
+	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
 	"ucp version":                  nil,
 }

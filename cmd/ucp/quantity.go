@@ -37,7 +37,7 @@ func (v *cpuValue) Set(s string) error {
 	n := math.Round(f * factor)
 	switch {
 	case err == nil && !milli && f > mostCores:
-		return fmt.Errorf("%s cores: write %sm for millicores; more than %d cores need it, too", s, s, mostCores)
+		return fmt.Errorf("%s cores: write %sm for millicores, or %.0fm if so many cores are meant", s, s, n)
 	case err != nil || math.IsNaN(f) || milli && strings.Contains(number, "."):
 		return errors.New("write " + cpuHelp)
 	case n < 1 || n > 1_000_000:

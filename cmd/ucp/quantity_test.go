@@ -24,7 +24,7 @@ func TestCPU(t *testing.T) {
 // to write it.
 func TestMillicoresNeedTheirUnit(t *testing.T) {
 	var v cpuValue
-	require.EqualError(t, v.Set("2000"), "2000 cores: write 2000m for millicores; more than 64 cores need it, too")
+	require.EqualError(t, v.Set("2000"), "2000 cores: write 2000m for millicores, or 2000000m if so many cores are meant")
 }
 
 func TestBytes(t *testing.T) {

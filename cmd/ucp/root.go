@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func noSuchVerb(cmd *cobra.Command, word string) error {
 		}
 	}
 	hint := "it has: " + strings.Join(names, ", ")
-	if near := nearest(word, names); near != "" {
+	if near := cmp.Or(nearest(word, names), label.Begun(word, names)); near != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
 	}
 	return fmt.Errorf("there is no `%s %s`; %s", cmd.CommandPath(), word, hint)

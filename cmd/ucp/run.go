@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 )
 
 const runHelp = `Runs a WebAssembly (WASI preview 1) module on the cluster as if it ran here: sends
@@ -135,6 +135,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return maybeSubmitted(id, err)
 	}
+	c.warn(id, s.Warnings)
 	if f.detach {
 		return c.submitted(ctx, client, s, began, f.patience)
 	}
@@ -146,6 +147,13 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 		return err
 	}
 	return c.deliver(ctx, client, f, &j)
+}
+
+// warn says what of a job may not be as it was meant.
+func (c *cli) warn(id job.ID, warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintf(c.err, "ucp: job %s: %s\n", id, oneLine(text))
+	}
 }
 
 // checkText refuses what JSON can't hold before anything is sent.
@@ -163,7 +171,7 @@ func checkText(spec job.Spec, f *runFlags, file string) error {
 // nameOf returns the name of a program by its file, or "" if the file is our stdin or has no name fit to show.
 func nameOf(file string) string {
 	name := filepath.Base(file)
-	if file == "-" || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if file == "-" || !utf8.ValidString(name) || strings.ContainsFunc(name, label.Misleads) {
 		return ""
 	}
 	return name

@@ -58,6 +58,9 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
+	for _, text := range p.Warnings {
+		fmt.Fprintf(c.err, "ucp: %s\n", oneLine(text))
+	}
 	return c.show(p, func(w io.Writer) {
 		row(w, "BROKER", "STRATEGY", "SCORE", "LOAD", "MEETS", "WOULD")
 		for _, b := range p.Brokers {

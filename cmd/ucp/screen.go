@@ -299,6 +299,8 @@ func (s *screen) trustPanel() panel {
 		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen, all)}
 	case mute > 0:
 		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT SURE: at the moment %d of %d brokers answer", seen-mute, all)}
+	case len(buts) > 0 && all == 1:
+		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: %s is the only broker, but", s.Name)}
 	case len(buts) > 0:
 		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: you see all %d brokers, but", all)}
 	default:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
 )
 
 // show prints v as JSON where -o says so, else as table makes of it.
@@ -50,11 +51,11 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w)
 }
 
-// oneLine makes a text safe for a terminal and a table: control characters,
-// which could move the cursor, become spaces.
+// oneLine makes a text safe for a terminal and a table: characters that could move the cursor, or turn what follows, become
+// spaces.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if label.Misleads(r) {
 			return ' '
 		}
 		return r

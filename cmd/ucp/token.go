@@ -27,7 +27,7 @@ Whoever sees a token holds it. It is read from a file or a variable, never from 
 line: --token-file FILE, UCP_TOKEN_FILE=FILE, or UCP_TOKEN. It holds the name of its city, so that
 nothing else is needed, and goes to brokers of that city only.`,
 	})
-	cmd.AddCommand(c.tokenCreateCommand(), c.tokenListCommand(), c.tokenNarrowCommand())
+	cmd.AddCommand(c.tokenCreateCommand(), c.tokenListCommand(), c.tokenNarrowCommand(), c.tokenRevokeCommand())
 	return cmd
 }
 

@@ -335,6 +335,16 @@ func TestDegradedSubmissionSaysSo(t *testing.T) {
 	require.Contains(t, errOut.String(), "saved on 1 broker only")
 }
 
+// A job that names an emergency which is not there is taken, since it may come; the person hears of it.
+func TestAJobOfNoEmergencySaysSo(t *testing.T) {
+	_, s := newFakeBroker(t)
+	for _, args := range [][]string{{"run", "--detach"}, {"run"}} {
+		got := s.run(append(args, "--driver", "process", "--emergency", "fire", "true")...)
+		require.Contains(t, got.errOut, "no emergency of the type fire is known here")
+	}
+	require.NotContains(t, s.run("run", "--driver", "process", "--emergency", "high", "true").errOut, "no emergency")
+}
+
 func TestCompletion(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)

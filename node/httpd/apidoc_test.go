@@ -22,15 +22,16 @@ func apiDoc(t *testing.T) string {
 
 // docRoute is a row of its table of routes.
 type docRoute struct {
-	pattern  string // "GET /v1/jobs"
-	statuses string // as they stand there
-	takes    string // the scope that it needs, as it stands there
+	pattern    string // "GET /v1/jobs"
+	parameters string // as they stand there
+	statuses   string // as they stand there
+	takes      string // the scope that it needs, as it stands there
 }
 
 // docRoutes are all rows of the table of routes, in their order.
 func docRoutes(t *testing.T) (out []docRoute) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^`]+)` \\| ([^|]*)\\| ([^|]*) \\|(?:[^|]*\\| ([^|]*) \\|)?").FindAllStringSubmatch(apiDoc(t), -1) {
-		out = append(out, docRoute{m[1], m[3], m[4]})
+		out = append(out, docRoute{m[1], m[2], m[3], m[4]})
 	}
 	require.NotEmpty(t, out)
 	return out

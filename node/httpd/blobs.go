@@ -2,11 +2,11 @@ package httpd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
@@ -25,6 +25,9 @@ func pathDigest(r *http.Request) (string, error) {
 func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
+		return err
+	}
+	if err := plainBody(r); err != nil {
 		return err
 	}
 	status := http.StatusCreated
@@ -86,10 +89,8 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer b.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", fmt.Sprint(b.Size()))
-	if r.Method != http.MethodHead {
-		_, _ = io.Copy(w, b) // the client sees that bytes are missing
-	}
+	w.Header().Set("ETag", `"`+d+`"`)
+	http.ServeContent(w, r, "", time.Time{}, b) // the client sees that bytes are missing
 	return nil
 }
 

@@ -110,7 +110,7 @@ func (srv *Server) handleConflict(w http.ResponseWriter, r *http.Request) error 
 	if len(l.List) == 0 {
 		return fail(http.StatusNotFound, api.CodeNotFound, "no conflict %.80q is remembered here: GET /v1/conflicts lists those that are", id)
 	}
-	if r.URL.Query().Get("bundle") == "" {
+	if !queryYes(r, "bundle") {
 		writeJSON(w, http.StatusOK, l.List[0].Explain())
 		return nil
 	}

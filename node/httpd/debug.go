@@ -77,7 +77,7 @@ func (srv *Server) handleDebug(w http.ResponseWriter, r *http.Request) error {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	t := tar.NewWriter(z)
-	for _, part := range srv.debugParts(r.URL.Query().Get("pprof") != "") {
+	for _, part := range srv.debugParts(queryYes(r, "pprof")) {
 		b, err := part.make(r.Context())
 		name := srv.cfg.Name + "/" + part.name
 		if err != nil {

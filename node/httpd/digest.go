@@ -21,7 +21,7 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer srv.digesting.Unlock()
 	d := api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.cityTime()}
-	list := r.URL.Query().Get("records") != ""
+	list := queryYes(r, "records")
 	err := srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
 	if err != nil {
 		return err

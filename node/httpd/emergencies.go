@@ -34,7 +34,7 @@ func (srv *Server) handleDeclare(w http.ResponseWriter, r *http.Request) error {
 	if err := callerOf(r).mayDeclare(job.Level(string(d.Level))); err != nil {
 		return err
 	}
-	newType := r.URL.Query().Get("new_type") != ""
+	newType := queryYes(r, "new_type")
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Declare{Token: t, Declaration: d, NewType: newType} })
 }
 
@@ -47,7 +47,7 @@ func (srv *Server) handleClear(w http.ResponseWriter, r *http.Request) error {
 	if id, err = srv.mayChange(r, id); err != nil {
 		return err
 	}
-	force := r.URL.Query().Get("unknown") != ""
+	force := queryYes(r, "unknown")
 	return srv.claim(w, r, func(t broker.Token) broker.Input { return broker.Clear{Token: t, ID: id, Force: force} })
 }
 

@@ -91,19 +91,29 @@ func (h *hub) tell(from string, notes []broker.Note) {
 	}
 }
 
-// handleEvents streams what happens, as server-sent events, until the client goes or this
-// broker leaves. Without ?kinds= all but the states of jobs: there may be thousands a second.
+// handleEvents streams what happens, as server-sent events, until the client goes or this broker leaves.
 func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
-	kinds := []string{"emergency", "preemption", "member", "strategy"}
-	if s := r.URL.Query().Get("kinds"); s != "" {
-		kinds = strings.Split(s, ",")
-		for _, k := range kinds {
-			if !slices.Contains(api.EventKinds, k) {
-				return fail(http.StatusBadRequest, api.CodeBadRequest, "kind of event %.40q: %s", k, label.OneOf(k, api.EventKinds))
-			}
-		}
+	kinds, err := eventKinds(r)
+	if err != nil {
+		return err
 	}
 	return srv.stream(w, r, slices.Contains(kinds, "job"), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
+}
+
+// eventKinds reads which events are asked for: all but the states of jobs, of which there may be thousands a second, unless
+// ?kinds= says otherwise.
+func eventKinds(r *http.Request) ([]string, error) {
+	s := r.URL.Query().Get("kinds")
+	if s == "" {
+		return slices.DeleteFunc(slices.Clone(api.EventKinds), func(k string) bool { return k == "job" }), nil
+	}
+	kinds := strings.Split(s, ",")
+	for _, k := range kinds {
+		if !slices.Contains(api.EventKinds, k) {
+			return nil, fail(http.StatusBadRequest, api.CodeBadRequest, "kind of event %.40q: %s", k, label.OneOf(k, api.EventKinds))
+		}
+	}
+	return kinds, nil
 }
 
 // handleJobEvents is the same of one job, its present state first; it ends when the job has.

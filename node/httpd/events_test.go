@@ -1,6 +1,10 @@
 package httpd
 
 import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,4 +48,32 @@ func TestSlowReadersLoseEvents(t *testing.T) {
 	require.True(t, h.remove(picky), "the last")
 	require.False(t, h.remove(slow))
 	h.tell("a", []broker.Note{note})
+}
+
+// Who names no kinds is told of everything but the states of jobs; every kind that is told of can be asked for.
+func TestKindsOfEvents(t *testing.T) {
+	kinds := func(query string) []string {
+		kinds, err := eventKinds(httptest.NewRequest("GET", "/v1/events"+query, nil))
+		require.NoError(t, err)
+		return kinds
+	}
+	require.Equal(t, []string{"emergency", "preemption", "member", "health", "strategy"}, kinds(""))
+	require.Equal(t, []string{"health", "job"}, kinds("?kinds=health,job"))
+	_, err := eventKinds(httptest.NewRequest("GET", "/v1/events?kinds=helth", nil))
+	require.ErrorContains(t, err, "did you mean health?")
+
+	told := 0 // a Note without a kind that can be asked for would be seen by nobody
+	for _, dir := range []string{".", "..", "../../broker"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, m := range regexp.MustCompile(`Note\{+[^}]*Kind: "(\w+)"`).FindAllStringSubmatch(string(b), -1) {
+				require.Contains(t, api.EventKinds, m[1], file)
+				told++
+			}
+		}
+	}
+	require.Greater(t, told, 5, "the test sees what is told")
 }

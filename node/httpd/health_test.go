@@ -29,7 +29,7 @@ func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
 func (h *healthHost) Actor() clock.Actor              { return "a~1" }
 func (h *healthHost) Running() bool                   { return true }
 func (h *healthHost) ModuleCache() *api.ModuleCache   { return nil }
-func (h *healthHost) Unreachable() string             { return "" }
+func (h *healthHost) Troubles() []string              { return nil }
 func (h *healthHost) WorkerMemory() *api.WorkerMemory { return nil }
 func (h *healthHost) Sandbox() *api.Sandbox           { return nil }
 func (h *healthHost) Brokers() []membership.Member    { return []membership.Member{h.member} }

@@ -110,8 +110,9 @@ type Host interface {
 	Follow(ctx context.Context, broker, path string) (io.ReadCloser, error)
 	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
 	DiskFull() string
-	// Unreachable says that this machine has lost an address that the broker listens on; "" while it has all.
-	Unreachable() string
+	// Troubles say what is wrong with how this broker reaches others, for people: an address that this machine has lost, nodes to
+	// join that can't be looked up. Each may be "".
+	Troubles() []string
 	// Hold keeps room on the disk for a file of the given size that is about to arrive. Either it says why there is none,
 	// or give is called with the bytes that have arrived or will not come any more, until they are as many.
 	Hold(size int64) (give func(bytes int64), why string)

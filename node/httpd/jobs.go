@@ -63,7 +63,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.URL.RawQuery != "" && r.URL.Query().Get("dry_run") != "" {
+	if queryYes(r, "dry_run") {
 		orderOf(r).none = true
 		return srv.dryRun(w, r, spec, past)
 	}
@@ -85,7 +85,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token()}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel)}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -254,7 +254,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 	}
 	j := srv.view(f, true)
 	j.Silent = !j.State.Final() && srv.silent()[j.Executor]
-	if r.URL.RawQuery != "" && r.URL.Query().Get("copies") != "" {
+	if queryYes(r, "copies") {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err
 		}
@@ -301,7 +301,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c := callerOf(r); c.ownOnly || r.URL.Query().Get("mine") != "" {
+	if c := callerOf(r); c.ownOnly || queryYes(r, "mine") {
 		if c.name == "" {
 			return fail(http.StatusBadRequest, api.CodeBadRequest, "?mine: nobody is told from others at this broker, since it belongs to no city")
 		}
@@ -368,7 +368,7 @@ func readList(r *http.Request) (in broker.List, err error) {
 	}
 	in.Name, in.Broker, in.Emergency, in.After = q.Get("name"), q.Get("broker"), q.Get("emergency"), q.Get("after")
 	in.Submitter = q.Get("submitter")
-	in.Urgent, in.Paused, in.Count = q.Get("urgent") != "", q.Get("paused") != "", q.Get("count") != ""
+	in.Urgent, in.Paused, in.Count = queryYes(r, "urgent"), queryYes(r, "paused"), queryYes(r, "count")
 	if err := broker.ValidCursor(in.After); err != nil {
 		return bad("?after: %v", err)
 	}
@@ -481,7 +481,7 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	if err != nil {
 		return err
 	}
-	out := api.DryRun{Brokers: []api.Prospect{}}
+	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel)}
 	for _, x := range p.Brokers {
 		out.Brokers = append(out.Brokers, api.Prospect{
 			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,
@@ -490,6 +490,11 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// warnings are those texts that are none of "".
+func warnings(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }
 
 func orEmpty(list []string) []string {

@@ -34,7 +34,7 @@ type limiter struct {
 	mu   sync.Mutex
 	now  int
 	by   map[string]int // open connections by source
-	told bool           // it was logged that connections are refused, and there was no need since
+	told time.Time      // when it was last logged that connections are refused
 }
 
 const (
@@ -42,6 +42,8 @@ const (
 	perSource         = 256
 	// turnAway bounds each step of a refusal.
 	turnAway = 200 * time.Millisecond
+	// warnEvery is how often refusals are logged.
+	warnEvery = time.Minute
 )
 
 func newLimiter(log *slog.Logger, member func(source string) bool) *limiter {
@@ -66,9 +68,6 @@ func (c *limiter) state(conn net.Conn, s http.ConnState) {
 		if c.by[source]--; c.by[source] == 0 {
 			delete(c.by, source)
 		}
-		if c.now < c.most/2 {
-			c.told = false
-		}
 	}
 }
 
@@ -85,13 +84,16 @@ func (c *limiter) full(source string, peer bool) string {
 	return ""
 }
 
-// warn logs the first refusal after a time without.
+// warn logs a refusal, one a minute at most: who is refused may come again at once, for hours.
 func (c *limiter) warn(why string) {
 	c.mu.Lock()
-	told := c.told
-	c.told = true
+	now := time.Now()
+	due := c.told.IsZero() || now.Sub(c.told) >= warnEvery
+	if due {
+		c.told = now
+	}
 	c.mu.Unlock()
-	if !told {
+	if due {
 		c.log.Warn("new connections are refused", "reason", why)
 	}
 }

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -147,3 +149,29 @@ func TestLimiterWithoutDescriptors(t *testing.T) {
 		require.Equal(t, status, res.StatusCode)
 	}
 }
+
+// Who is refused again and again fills no log.
+func TestRefusalsAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		c := newLimiter(slog.New(slog.NewTextHandler(&out, nil)), nil)
+		a := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}
+		for range 3 {
+			for range 100 {
+				c.state(from{addr: a}, http.StateNew)
+				c.warn("too many")
+				c.state(from{addr: a}, http.StateClosed)
+			}
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, 3, strings.Count(out.String(), "new connections are refused"))
+	})
+}
+
+// from is a connection of which only its other side is known.
+type from struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.addr }

@@ -64,6 +64,14 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
+// plainBody refuses a body that was encoded for the way: what is kept would be something else.
+func plainBody(r *http.Request) error {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" {
+		return fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Encoding %.40q is not taken: send it as it is", enc)
+	}
+	return nil
+}
+
 // readDocument reads a document of at most limit bytes that a client wrote, and says whether it is YAML, which only some
 // routes take. Its type must be said, since a page of another site can't say application/json without asking first.
 func readDocument(w http.ResponseWriter, r *http.Request, limit int64, yamlToo bool) (b []byte, yaml bool, err error) {
@@ -81,8 +89,8 @@ func readDocument(w http.ResponseWriter, r *http.Request, limit int64, yamlToo b
 
 // mediaType is what a request says that its body is. A body that is encoded is refused.
 func mediaType(r *http.Request) (string, error) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" {
-		return "", fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Encoding %.40q is not taken: send it as it is", enc)
+	if err := plainBody(r); err != nil {
+		return "", err
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return media, nil

@@ -82,7 +82,7 @@ func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
 // handleOutput sends what a job wrote to stdout or stderr, byte for byte, also
 // when another broker ran it.
 func (srv *Server) handleOutput(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.RawQuery != "" && r.URL.Query().Get("follow") != "" {
+	if queryYes(r, "follow") {
 		return srv.follow(w, r)
 	}
 	res, rec, err := srv.finished(r)

@@ -61,9 +61,7 @@ func (srv *Server) coordination() api.Coordination {
 		Time: srv.cityTime(), Unset: row.Unset,
 		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
-	if why := srv.host.Unreachable(); why != "" {
-		c.Warnings = append(c.Warnings, why)
-	}
+	c.Warnings = append(c.Warnings, warnings(srv.host.Troubles()...)...)
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
 		c.LastSyncTime = &t
@@ -183,7 +181,7 @@ func splitAddr(addr string) (string, int) {
 }
 
 func (srv *Server) handleCoordination(w http.ResponseWriter, r *http.Request) error {
-	if r.URL.Query().Get("ask") == "" {
+	if !queryYes(r, "ask") {
 		writeJSON(w, http.StatusOK, srv.coordination())
 		return nil
 	}

@@ -19,9 +19,10 @@ type shownHost struct {
 	Host
 	overview *broker.Overview
 	names    []string
+	trouble  string
 }
 
-func (h *shownHost) Unreachable() string        { return "" }
+func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
 func (h *shownHost) Actor() clock.Actor         { return "a~1" }
 func (h *shownHost) Running() bool              { return true }

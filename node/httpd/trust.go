@@ -85,7 +85,19 @@ func (srv *Server) handleRevoke(w http.ResponseWriter, r *http.Request) error {
 	if err := srv.order(w, r, &in); err != nil {
 		return err
 	}
-	return srv.said(w, r, in.Member, func() (*identity.Proof, error) { return srv.revoke(in.Member, in.Passphrase) })
+	switch {
+	case (in.Member == "") == (in.TokensOf == ""):
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "name a member, or whose tokens (tokens_of): one of the two")
+	case in.TokensOf == "" && in.Until != nil:
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "until is of tokens")
+	case in.TokensOf == "":
+		return srv.said(w, r, in.Member, func() (*identity.Proof, error) { return srv.revoke(in.Member, in.Passphrase) })
+	}
+	until := srv.cityTime()
+	if in.Until != nil {
+		until = *in.Until
+	}
+	return srv.said(w, r, in.TokensOf, func() (*identity.Proof, error) { return srv.cfg.City.RevokeTokens(in.TokensOf, in.Passphrase, until) })
 }
 
 func (srv *Server) revoke(who, passphrase string) (*identity.Proof, error) {
