@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // SubmitOptions say how a job is submitted; the zero value is fine.
@@ -39,7 +39,7 @@ func NewJobID() job.ID { return job.ID(strings.ToLower(rand.Text()[:12])) }
 
 // Submit hands a job to the broker. The blobs it names must have been uploaded.
 func (c *Client) Submit(ctx context.Context, spec job.Spec, o SubmitOptions) (Submission, error) {
-	body, err := json.Marshal(spec)
+	body, err := strictjson.Marshal(spec)
 	if err != nil {
 		return Submission{}, fmt.Errorf("encoding the job spec: %w", err)
 	}

@@ -135,7 +135,7 @@ func TestWorkersShareCode(t *testing.T) {
 func TestDamagedCodeIsNotRun(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "tiny.wasm")
 	require.NoError(t, os.WriteFile(file, tinyModule("_start", 0), 0o600))
-	load := func() *module {
+	load := func() *loadedModule {
 		m := newModules(dir, slog.New(slog.DiscardHandler))
 		mod, _, err := m.get(context.Background(), "tiny", file)
 		require.NoError(t, err)

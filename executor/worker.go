@@ -233,7 +233,7 @@ func (w *worker) run(ctx context.Context, o *order) report {
 	}
 	switch o.Driver {
 	case job.Wasm:
-		r = w.runWasm(ctx, o, dir, func(m *module) error { return w.link.write(fromWorker{Loaded: true, Code: m.shared}) })
+		r = w.runWasm(ctx, o, dir, func(m *loadedModule) error { return w.link.write(fromWorker{Loaded: true, Code: m.shared}) })
 	case job.Process:
 		r = w.runProcess(o, dir)
 	default:
