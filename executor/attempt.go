@@ -323,6 +323,11 @@ func (a *attempt) giveBack(r *remote, done *report) {
 	a.e.account.remove(a)
 	r.before = done.CPU
 	a.group = 0
+	if done.Returned { // the next one starts behind a fence around what is there now
+		r.kill()
+		a.e.pool.refill()
+		return
+	}
 	a.e.pool.release(r)
 }
 

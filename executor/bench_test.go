@@ -200,7 +200,7 @@ func BenchmarkNative(b *testing.B) {
 func BenchmarkStartWorker(b *testing.B) {
 	r := newRig(b, func(c *Config) { c.Logger, c.IdleWorkers = nil, -1 })
 	for b.Loop() {
-		w, err := r.e.pool.start(false)
+		w, err := r.e.pool.start(forModules)
 		require.NoError(b, err)
 		require.NoError(b, w.send(toWorker{Ping: true}))
 		<-w.in

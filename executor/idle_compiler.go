@@ -170,7 +170,7 @@ func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 		defer b.mu.Unlock()
 		b.memory, b.cancel = 0, nil
 	}()
-	r, err := b.e.pool.start(false)
+	r, err := b.e.pool.start(forIdleHours)
 	if err != nil {
 		return false
 	}

@@ -81,6 +81,8 @@ func (p Phase) String() string {
 type Blobs interface {
 	// Path returns the path of an existing file with the bytes of d. The executor only reads it.
 	Path(d job.Digest) (string, error)
+	// Dir is the directory in which these files are. Workers of modules can read there.
+	Dir() string
 	// Put stores what r holds, durably, and returns its digest and size.
 	Put(ctx context.Context, r io.Reader) (job.Blob, error)
 }

@@ -27,6 +27,7 @@ func (h host) Unreachable() string                          { return h.n.bound.l
 func (h host) Used() (cores, memory float64)                { return h.n.executions.used() }
 func (h host) ModuleCache() *api.ModuleCache                { return moduleCache(h.n.executions.runner) }
 func (h host) Sandbox() *api.Sandbox                        { return sandbox(h.n.executions.runner) }
+func (h host) ModuleSandbox() *api.Sandbox                  { return moduleSandbox(h.n.executions.runner) }
 func (h host) WorkerMemory() *api.WorkerMemory              { return workerMemory(h.n.executions.runner) }
 func (h host) Addresses() (string, string) {
 	t := h.n.told.Load()

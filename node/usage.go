@@ -59,6 +59,16 @@ func sandbox(r Runner) *api.Sandbox {
 	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
 }
 
+// moduleSandbox says which walls stand around WebAssembly jobs.
+func moduleSandbox(r Runner) *api.Sandbox {
+	x, ok := r.(interface{ AroundModules() executor.Sandbox })
+	if !ok {
+		return nil
+	}
+	s := x.AroundModules()
+	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
+}
+
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.
 func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {

@@ -113,6 +113,8 @@ type Host interface {
 	Used() (cores, memory float64)
 	// Sandbox says which walls stand around native jobs; nil where that is not known.
 	Sandbox() *api.Sandbox
+	// ModuleSandbox says which walls stand around WebAssembly jobs; nil where that is not known.
+	ModuleSandbox() *api.Sandbox
 	// WorkerMemory is what workers may have of memory and have; nil where that is not known.
 	WorkerMemory() *api.WorkerMemory
 	// ModuleCache is what compiled modules take of the disk; nil where that is not known.
