@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd":         {"api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "node/httpd", "resolve", "store"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
 	"cmd/ucp":            {"api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "resolve"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/module"
 )
 
 // Limits of the waits for our own worker processes.
@@ -101,7 +102,7 @@ func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
-		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
+		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden) || errors.As(err, new(module.NotAllowed)), Returned: true})
 	}
 	defer a.e.cache.hold(o.Module)()
 	if o.Driver == job.Process {
@@ -145,6 +146,11 @@ func (a *attempt) order() (*order, error) {
 	}
 	if err := a.e.checkNetwork(s); err != nil {
 		return nil, err
+	}
+	if s.Driver == job.Wasm {
+		if err := a.e.cfg.AllowModule(s.Module); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case s.Driver == job.Wasm && s.Name != "":

@@ -120,6 +120,10 @@ func (b *idleCompiler) step() time.Duration {
 		if err != nil || !b.e.hasDiskFor(sizeOf(path)*cachedTimes) {
 			continue // it may be on its way; others are not removed for it
 		}
+		if b.e.cfg.AllowModule(d) != nil {
+			b.forget(d)
+			continue
+		}
 		if b.compile(d, path) {
 			b.forget(d)
 		}

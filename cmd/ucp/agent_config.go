@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -37,6 +38,7 @@ type agentConfig struct {
 	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
 	Sandbox                           executor.SandboxConfig
+	AllowModules                      module.Policy
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
@@ -103,6 +105,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 	var err error
 	if cfg.Sandbox, err = f.checkSandbox(); err != nil {
 		return cfg, err
+	}
+	if cfg.AllowModules, err = module.ParsePolicy(f.allowModules); err != nil {
+		return cfg, f.wrong("allow-module", "%w", err)
 	}
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkAmounts} {
 		if err := check(); err != nil {

@@ -23,6 +23,7 @@ type agentFlags struct {
 	insecure, allowProcess, newsLinks bool
 	labels, devices, weights          pairsValue
 	sandbox                           sandboxFlags
+	allowModules                      []string
 	strategy, emergencyStrategy       string
 	conflictHistory                   int
 	cpu                               cpuValue
@@ -73,6 +74,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
 	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), in a sandbox (docs/security.md)")
 	f.sandbox.register(fs)
+	fs.StringSliceVar(&f.allowModules, "allow-module", nil, "`MODULE` that this broker runs: the SHA-256 of its file, or the public key of who has signed it (ucp module key); any, the default; repeatable")
 
 	fs.DurationVar(&f.syncInterval, "sync-interval", node.DefaultSyncInterval, "how often clocks are exchanged with every other broker")
 	fs.IntVar(&f.replicas, "replicas", node.DefaultReplicas, "brokers that must hold a job before it is acknowledged")

@@ -98,6 +98,8 @@ type Host interface {
 	Overview() *broker.Overview
 	// Sound reports whether a blob is here and undamaged.
 	Sound(context.Context, job.Digest) bool
+	// AllowsModule is a module.NotAllowed when this broker does not run a module; another error when that can't be told.
+	AllowsModule(job.Digest) error
 	// Need brings a blob here, asking the named brokers first.
 	Need(ctx context.Context, d job.Digest, from []string) error
 	// Holds asks another broker whether it has a blob, undamaged.

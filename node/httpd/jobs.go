@@ -181,7 +181,16 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	if len(missing) > 0 {
 		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
 	}
-	if s.Driver != job.Wasm || srv.isWasm.known(s.Module) {
+	if s.Driver != job.Wasm {
+		return nil
+	}
+	switch err := srv.host.AllowsModule(s.Module); {
+	case errors.As(err, new(module.NotAllowed)):
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: %v", err)
+	case err != nil:
+		return err
+	}
+	if srv.isWasm.known(s.Module) {
 		return nil
 	}
 	b, err := srv.store.Blobs().Open(string(s.Module))
