@@ -76,7 +76,9 @@ func TestResidentMemoryIsAccounted(t *testing.T) {
 	module := goProgram(t, "gofmt")
 	for _, how := range []string{"compiled", "from the disk's cache"} {
 		t.Run(how, func(t *testing.T) {
-			r := newRig(t, native, func(c *Config) { c.CacheDir, c.Memory, c.ModuleMemory, c.IdleTimeout = compiled, 1<<30, 1<<30, time.Hour })
+			r := newRig(t, native, func(c *Config) {
+				c.CacheDir, c.Memory, c.ModuleMemory, c.IdleTimeout = compiled, 1<<30, 1<<30, time.Hour
+			})
 			gofmt := r.put(module)
 			source := r.put([]byte("package p\n"))
 			format := func() Task {
