@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -78,14 +79,15 @@ type BatchJob struct {
 // token is that of Submission.CausalToken. Of the options ID and Wait are not used.
 func (c *Client) SubmitBatch(ctx context.Context, jobs []BatchJob, o SubmitOptions) (lines []BatchLine, token string, err error) {
 	var body bytes.Buffer
-	lineOf := json.NewEncoder(&body)
 	for i := range jobs {
 		if jobs[i].ID == "" {
 			jobs[i].ID = NewJobID()
 		}
-		if err := lineOf.Encode(&jobs[i]); err != nil {
+		line, err := strictjson.Marshal(&jobs[i])
+		if err != nil {
 			return nil, "", fmt.Errorf("encoding the spec of job %s: %w", jobs[i].ID, err)
 		}
+		body.Write(append(line, '\n'))
 	}
 	k := call{
 		method: http.MethodPost, path: []string{"v1", "jobs:batch"}, query: url.Values{}, named: true,
