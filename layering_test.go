@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"register":   {"canon", "clock"},
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
+	"module":     {},
 	"identity":   {"canon", "label"},
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
@@ -47,17 +48,17 @@ var allowed = map[string][]string{
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
 	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
-	"executor":           {"cgroup", "clock", "executor/wasi", "job"},
+	"executor":           {"cgroup", "clock", "executor/wasi", "job", "module"},
 	"executor/wasi":      {},
 	"cgroup":             {},
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
-	"api":                {"clock", "emergency", "job"},
-	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "resolve", "store", "strictjson"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "node/httpd", "resolve", "store"},
+	"api":                {"clock", "emergency", "job", "strictjson"},
+	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "node", "resolve"},
+	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "resolve"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
@@ -85,7 +86,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "job", "emergency", "register", "roll", "setting", "trust", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

@@ -344,11 +344,13 @@ type Coordination struct {
 	// ModuleCache is what compiled modules take of the disk; null from an earlier version.
 	ModuleCache *ModuleCache `json:"module_cache,omitempty"`
 	// Sandbox says which walls stand around native jobs here; null from an earlier version.
-	Sandbox   *Sandbox `json:"sandbox,omitempty"`
-	Draining  bool     `json:"draining"` // about to leave
-	Drained   *Drain   `json:"drained,omitempty"`
-	DiskFull  bool     `json:"disk_full"` // no new jobs until there is room
-	Withdrawn string   `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
+	Sandbox *Sandbox `json:"sandbox,omitempty"`
+	// ModuleSandbox says which walls stand around WebAssembly jobs here; null from an earlier version.
+	ModuleSandbox *Sandbox `json:"module_sandbox,omitempty"`
+	Draining      bool     `json:"draining"` // about to leave
+	Drained       *Drain   `json:"drained,omitempty"`
+	DiskFull      bool     `json:"disk_full"` // no new jobs until there is room
+	Withdrawn     string   `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
 	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
 	Unproven    bool   `json:"unaudited"`
@@ -380,7 +382,7 @@ type Here struct {
 	Queued  int `json:"queued"`  // wait for room, or for an exclusive key
 }
 
-// Sandbox says what confines native jobs: which walls stand, and which don't, by their names.
+// Sandbox says what confines jobs: which walls stand, and which don't, by their names.
 type Sandbox struct {
 	Holds   []string          `json:"holds"`
 	Missing map[string]string `json:"missing"` // name -> why

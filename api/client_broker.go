@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // Members lists the nodes of the cluster, stock Serf agents among them.
@@ -53,7 +55,7 @@ func (c *Client) LogLevel(ctx context.Context) (LogLevel, error) {
 // SetLogLevel changes it, until the broker reads its settings again, or restarts.
 func (c *Client) SetLogLevel(ctx context.Context, level string) (LogLevel, error) {
 	var l LogLevel
-	b, err := json.Marshal(map[string]string{"level": level})
+	b, err := strictjson.Marshal(map[string]string{"level": level})
 	if err != nil {
 		return l, err
 	}

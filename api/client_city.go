@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // Invitation is what an operator asks of a broker: that it lets somebody into the city. Empty fields are the broker's choice.
@@ -115,7 +116,7 @@ func (c *Client) post(ctx context.Context, what string, in, out any) error {
 }
 
 func (c *Client) document(ctx context.Context, method string, path []string, in, out any) error {
-	body, err := json.Marshal(in)
+	body, err := strictjson.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("encoding a request: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // SubmitOptions say how a job is submitted; the zero value is fine.
@@ -39,7 +40,7 @@ func NewJobID() job.ID { return job.ID(strings.ToLower(rand.Text()[:12])) }
 
 // Submit hands a job to the broker. The blobs it names must have been uploaded.
 func (c *Client) Submit(ctx context.Context, spec job.Spec, o SubmitOptions) (Submission, error) {
-	body, err := json.Marshal(spec)
+	body, err := strictjson.Marshal(spec)
 	if err != nil {
 		return Submission{}, fmt.Errorf("encoding the job spec: %w", err)
 	}
@@ -78,14 +79,15 @@ type BatchJob struct {
 // token is that of Submission.CausalToken. Of the options ID and Wait are not used.
 func (c *Client) SubmitBatch(ctx context.Context, jobs []BatchJob, o SubmitOptions) (lines []BatchLine, token string, err error) {
 	var body bytes.Buffer
-	lineOf := json.NewEncoder(&body)
 	for i := range jobs {
 		if jobs[i].ID == "" {
 			jobs[i].ID = NewJobID()
 		}
-		if err := lineOf.Encode(&jobs[i]); err != nil {
+		line, err := strictjson.Marshal(&jobs[i])
+		if err != nil {
 			return nil, "", fmt.Errorf("encoding the spec of job %s: %w", jobs[i].ID, err)
 		}
+		body.Write(append(line, '\n'))
 	}
 	k := call{
 		method: http.MethodPost, path: []string{"v1", "jobs:batch"}, query: url.Values{}, named: true,

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // Strategy is the body of GET and PUT /v1/strategy.
@@ -96,7 +96,7 @@ type Prospect struct {
 // there.
 func (c *Client) DryRun(ctx context.Context, spec job.Spec, token string) (DryRun, error) {
 	var out DryRun
-	body, err := json.Marshal(spec)
+	body, err := strictjson.Marshal(spec)
 	if err != nil {
 		return out, fmt.Errorf("encoding the job spec: %w", err)
 	}
@@ -120,7 +120,7 @@ func (c *Client) Strategy(ctx context.Context) (Strategy, error) {
 // SetStrategy changes it, for this broker or with cluster for all.
 func (c *Client) SetStrategy(ctx context.Context, name string, cluster bool) (Strategy, error) {
 	var s Strategy
-	body, err := json.Marshal(Strategy{Strategy: name, Cluster: cluster})
+	body, err := strictjson.Marshal(Strategy{Strategy: name, Cluster: cluster})
 	if err != nil {
 		return s, fmt.Errorf("encoding the strategy: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/strictjson"
 )
 
 // Emergency is one emergency as a broker knows it.
@@ -113,7 +114,7 @@ func (c *Client) DeclareNewType(ctx context.Context, d emergency.Declaration) (e
 }
 
 func (c *Client) declare(ctx context.Context, d emergency.Declaration, query url.Values) (e Emergency, created bool, err error) {
-	body, err := json.Marshal(d)
+	body, err := strictjson.Marshal(d)
 	if err != nil {
 		return e, false, fmt.Errorf("encoding the declaration: %w", err)
 	}

@@ -56,6 +56,9 @@ type Config struct {
 	// a size ready, which was compiled before or not. Nil knows nothing of it.
 	WorkerMemory func(limit, size int64, compiled bool) int64
 	ModuleSize   func(job.Digest) int64 // in bytes, of a module that is here; 0 where it is not known. Nil knows none
+	// ModuleTags are those by one of which a broker may allow a module that is here (wire.Capabilities.AllowModules); none where
+	// that is not known. Nil knows none.
+	ModuleTags func(job.Digest) []uint32
 }
 
 // Broker decides. Make one with [New], then [Broker.Load] what was stored. It is the composition

@@ -304,6 +304,9 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	if s.Driver == job.Process && s.Network && caps.NoNetwork {
 		return "network for native jobs (--allow-network)"
 	}
+	if !c.mayAllow(caps, s) {
+		return "permission for its module (--allow-module)"
+	}
 	if lack := caps.Capacity.Lacks(s.Resources); lack != "" {
 		return lack + " at all"
 	}
@@ -314,6 +317,16 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 		return "constraint " + text
 	}
 	return ""
+}
+
+// mayAllow reports whether a broker may run the module of a job by what it says; where nothing is known of the module, it may.
+func (c *core) mayAllow(caps *wire.Capabilities, s *job.Spec) bool {
+	if s.Driver != job.Wasm || len(caps.AllowModules) == 0 || c.cfg.ModuleTags == nil {
+		return true
+	}
+	tags := c.cfg.ModuleTags(s.Module)
+	allowed := func(tag uint32) bool { return slices.Contains(caps.AllowModules, tag) }
+	return len(tags) == 0 || slices.ContainsFunc(tags, allowed)
 }
 
 // workerMemory is how many bytes of memory a job takes at a broker at least, with its module; 0 where that is not known.

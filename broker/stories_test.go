@@ -188,6 +188,12 @@ func (s *story) configure(c *Config) {
 		return limit + 10*size
 	}
 	c.Capabilities.NoNetwork = s.option("network", "on") == "off"
+	if n := s.number("allow", 0); n > 0 {
+		c.Capabilities.AllowModules = []uint32{uint32(n)}
+	}
+	if n := s.number("signed", 0); n > 0 {
+		c.ModuleTags = func(job.Digest) []uint32 { return []uint32{1, uint32(n)} }
+	}
 	c.Capabilities.Room = s.number("room", 0) << 20
 	c.KeepStrategy = s.d.HasArg("keep")
 	c.MaxLosses = uint64(s.number("max_losses", int64(c.MaxLosses)))

@@ -168,7 +168,11 @@ func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
 		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(payload), maxEvent)
 	}
 	var d Declaration
-	if err := json.Unmarshal(payload, &d); err != nil { // unknown fields of a newer broker are ignored
+	err := strictjson.CheckText(payload)
+	if err == nil {
+		err = json.Unmarshal(payload, &d) // unknown fields of a newer broker are ignored
+	}
+	if err != nil {
 		return nil, fmt.Errorf("it is not JSON such as {\"type\":\"flood\",\"level\":\"critical\"} or {\"clear\":\"ID\"}: %w", err)
 	}
 	if d.Clear != "" {

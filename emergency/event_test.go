@@ -156,6 +156,8 @@ func TestParseRefuses(t *testing.T) {
 		{"nothing", ``, "declaration such as", "not JSON"},
 		{"not JSON", `flood!`, "declaration such as", "not JSON"},
 		{"null", `null`, "type", "type"},
+		{"half of a pair of surrogates", `{"type":"flood","level":"low","message":"\ud800"}`, "surrogate", "surrogate"},
+		{"what is no UTF-8", "{\"type\":\"flood\",\"level\":\"low\",\"message\":\"caf\xe9\"}", "UTF-8", "UTF-8"},
 		{"a list", `[]`, "declaration such as", "not JSON"},
 		{"two objects", `{"type":"flood","level":"low"} {}`, "follows", "not JSON"},
 		{"no type", `{"level":"low"}`, "type", "type"},

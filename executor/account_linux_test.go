@@ -76,7 +76,9 @@ func TestResidentMemoryIsAccounted(t *testing.T) {
 	module := goProgram(t, "gofmt")
 	for _, how := range []string{"compiled", "from the disk's cache"} {
 		t.Run(how, func(t *testing.T) {
-			r := newRig(t, native, func(c *Config) { c.CacheDir, c.Memory, c.ModuleMemory = compiled, 1<<30, 1<<30 })
+			r := newRig(t, native, func(c *Config) {
+				c.CacheDir, c.Memory, c.ModuleMemory, c.IdleTimeout = compiled, 1<<30, 1<<30, time.Hour
+			})
 			gofmt := r.put(module)
 			source := r.put([]byte("package p\n"))
 			format := func() Task {
@@ -135,7 +137,7 @@ func TestWorkersShareCode(t *testing.T) {
 func TestDamagedCodeIsNotRun(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "tiny.wasm")
 	require.NoError(t, os.WriteFile(file, tinyModule("_start", 0), 0o600))
-	load := func() *module {
+	load := func() *loadedModule {
 		m := newModules(dir, slog.New(slog.DiscardHandler))
 		mod, _, err := m.get(context.Background(), "tiny", file)
 		require.NoError(t, err)

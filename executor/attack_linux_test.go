@@ -29,7 +29,7 @@ const treasure = "treasure"
 const attackVar = "EXECUTOR_TEST_ATTACK"
 
 // No job does what testdata/attack tries, as root's broker and as that of an ordinary user, and each attack fails for the
-// reason that is expected. Without a sandbox it succeeds where the table says so: the check can fail.
+// reason that is expected. Without a sandbox, or without a broker, it succeeds where the table says so: the check can fail.
 func TestAttacks(t *testing.T) {
 	if raceEnabled {
 		t.Skip("what is tried are the kernel's walls; scripts/test.sh runs it without the race detector, which takes four times as long")
@@ -88,7 +88,8 @@ const (
 type anAttack struct {
 	name string
 	how  string // how it fails, a regular expression
-	// Whose job succeeds with it without a sandbox: "both", "root", "user", or nobody's that could be tried here ("").
+	// Whose job succeeds with it without a sandbox: "both", "root" or "user". Where a job is held even so, which program is not
+	// that no broker has started: "alone" any, "alone, root" root's. "" is what would harm this machine, or depends on its settings.
 	without string
 }
 
@@ -122,31 +123,31 @@ var attacks = []anAttack{
 	{"core-pattern", forbidden, "root"},
 	{"leave-own-group", forbidden, "root"},
 	{"open-by-handle", forbidden, "root"},
-	{"proc-root", hidden, ""},
-	{"proc-cwd", hidden, ""},
-	{"proc-fd", hidden, ""},
-	{"proc-environ", hidden, ""},
-	{"proc-maps", hidden, ""},
-	{"proc-mem", hidden, ""},
+	{"proc-root", hidden, "alone"},
+	{"proc-cwd", hidden, "alone"},
+	{"proc-fd", hidden, "alone"},
+	{"proc-environ", hidden, "alone"},
+	{"proc-maps", hidden, "alone"},
+	{"proc-mem", hidden, "alone"},
 	{"proc-cmdline", unseen, "both"},
 	{"proc-list", unseen, "both"},
-	{"proc-worker", hidden, ""},
-	{"signal-broker", hidden, ""},
-	{"signal-victim", hidden, ""},
-	{"signal-worker", hidden, ""},
-	{"signal-by-pidfd", hidden, ""},
-	{"ptrace-broker", hidden, ""},
-	{"ptrace-worker", hidden, ""},
-	{"ptrace-victim", hidden, ""},
-	{"read-memory", hidden, ""},
-	{"take-descriptor", hidden, ""},
-	{"limit-worker", forbidden, ""},
-	{"limit-broker", hidden, ""},
-	{"slow-worker", forbidden, ""},
+	{"proc-worker", hidden, "alone"},
+	{"signal-broker", hidden, "alone"},
+	{"signal-victim", hidden, "alone"},
+	{"signal-worker", hidden, "alone"},
+	{"signal-by-pidfd", hidden, "alone"},
+	{"ptrace-broker", hidden, "alone"},
+	{"ptrace-worker", hidden, "alone"},
+	{"ptrace-victim", hidden, "alone"},
+	{"read-memory", hidden, "alone"},
+	{"take-descriptor", hidden, "alone"},
+	{"limit-worker", forbidden, "alone"},
+	{"limit-broker", hidden, "alone"},
+	{"slow-worker", forbidden, "alone"},
 	{"slow-user", forbidden, ""},
-	{"pin-worker", forbidden, ""},
-	{"environment", "nothing of the broker's", ""},
-	{"descriptors", "none but its own", ""},
+	{"pin-worker", forbidden, "alone"},
+	{"environment", "nothing of the broker's", "alone"},
+	{"descriptors", "none but its own", "alone"},
 	{"fork-bomb", jobEnded + "|resource temporarily unavailable", ""},
 	{"setsid-escape", "the test looks", ""},
 	{"shared-memory", jobEnded, ""},
@@ -160,11 +161,11 @@ var attacks = []anAttack{
 	{"ping-socket", forbidden, ""},
 	{"packet-socket", forbidden, "root"},
 	{"netlink", forbidden, "both"},
-	{"vsock", forbidden, ""},
-	{"crypto-socket", forbidden, ""},
+	{"vsock", forbidden, "alone, root"},
+	{"crypto-socket", forbidden, "alone, root"},
 	{"unix-socket", hidden, "both"},
 	{"abstract", hidden, "both"},
-	{"io-uring", forbidden, ""},
+	{"io-uring", forbidden, "alone, root"},
 	{"mount", forbidden, "root"},
 	{"unmount", forbidden, ""},
 	{"new-mount-api", forbidden, "root"},
@@ -175,10 +176,10 @@ var attacks = []anAttack{
 	{"join-namespace", forbidden, "root"},
 	{"chroot", forbidden, "root"},
 	{"host-name", forbidden, "root"},
-	{"bpf", forbidden, ""},
-	{"perf", forbidden, ""},
-	{"keyring", forbidden, ""},
-	{"userfault", forbidden, ""},
+	{"bpf", forbidden, "alone, root"},
+	{"perf", forbidden, "alone, root"},
+	{"keyring", forbidden, "alone, root"},
+	{"userfault", forbidden, "alone, root"},
 	{"become-root", forbidden, "root"},
 	{"privileges", "none", "root"},
 }
@@ -291,9 +292,45 @@ func (s *scene) tries(names []string) map[string]string {
 	return said
 }
 
-// attackAll tries all attacks, in a sandbox and without one.
+// withoutBroker tries attacks as a program that no broker has started, on processes that nobody protects.
+func withoutBroker(t *testing.T, attack string, names []string) map[string]string {
+	sleeper := func(args ...string) string {
+		cmd := exec.Command("sleep", append(args, "1000")...)
+		cmd.Env, cmd.SysProcAttr = append(os.Environ(), "MINE="+treasure), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+		cmd.Dir = t.TempDir()
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return strconv.Itoa(cmd.Process.Pid)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte(treasure), 0o600))
+	env := append(os.Environ(), "SECRET_FILE="+secret, "BROKER="+sleeper(), "VICTIM="+sleeper())
+	said := map[string]string{}
+	for _, name := range names {
+		cmd := exec.Command("sh", "-c", `"$0" "$1"; :`, attack, name) // the shell is to it what its worker is to a job
+		cmd.Env, cmd.Dir = env, t.TempDir()
+		out, err := cmd.Output()
+		require.NoError(t, err, name)
+		said[name] = strings.TrimSpace(string(out))
+	}
+	return said
+}
+
+// attackAll tries all attacks, in a sandbox and without one; and some, in which a broker's job is held even so, without a broker.
 func attackAll(t *testing.T, attack string, root bool) {
 	t.Setenv("BROKER_SECRET", treasure)
+	t.Run("alone", func(t *testing.T) { // first: afterwards this process is protected
+		names, how := []string{}, map[string]string{}
+		for _, a := range attacks {
+			if a.without == "alone" || root && a.without == "alone, root" {
+				names, how[a.name] = append(names, a.name), a.how
+			}
+		}
+		for name, text := range withoutBroker(t, attack, names) {
+			require.NotEmpty(t, text, name)
+			require.NotRegexp(t, how[name], text, "%s is held for that reason by something else", name)
+		}
+	})
 	t.Run("sandbox", func(t *testing.T) {
 		s := newScene(t, attack, SandboxConfig{})
 		var names []string

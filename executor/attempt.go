@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/cgroup"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/module"
 )
 
 // Limits of the waits for our own worker processes.
@@ -103,7 +104,7 @@ func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
-		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden), Returned: true})
+		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden) || errors.As(err, new(module.NotAllowed)), Returned: true})
 	}
 	defer a.e.cache.hold(o.Module)()
 	if o.Driver == job.Process {
@@ -147,6 +148,11 @@ func (a *attempt) order() (*order, error) {
 	}
 	if err := a.e.checkNetwork(s); err != nil {
 		return nil, err
+	}
+	if s.Driver == job.Wasm {
+		if err := a.e.cfg.AllowModule(s.Module); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case s.Driver == job.Wasm && s.Name != "":
@@ -325,6 +331,11 @@ func (a *attempt) giveBack(r *remote, done *report) {
 	a.e.account.remove(a)
 	r.before = done.CPU
 	a.group = 0
+	if done.Returned { // the next one starts behind a fence around what is there now
+		r.kill()
+		a.e.pool.refill()
+		return
+	}
 	a.e.pool.release(r)
 }
 

@@ -194,20 +194,24 @@ func BenchmarkNative(b *testing.B) {
 	}
 }
 
-// BenchmarkStartWorker measures the time from the decision to start a worker until it answers.
+// BenchmarkStartWorker measures the time from the decision to start a worker until it answers, behind its fence and without one.
 //
 //	go test -run '^$' -bench StartWorker ./executor/
 func BenchmarkStartWorker(b *testing.B) {
-	r := newRig(b, func(c *Config) { c.Logger, c.IdleWorkers = nil, -1 })
-	for b.Loop() {
-		w, err := r.e.pool.start(false)
-		require.NoError(b, err)
-		require.NoError(b, w.send(toWorker{Ping: true}))
-		<-w.in
-		b.StopTimer()
-		w.end(0)
-		for range w.in { // until it is dead
-		}
-		b.StartTimer()
+	for name, off := range map[string]bool{"fence": false, "none": true} {
+		b.Run(name, func(b *testing.B) {
+			r := newRig(b, func(c *Config) { c.Logger, c.IdleWorkers, c.Sandbox.Off = nil, -1, off })
+			for b.Loop() {
+				w, err := r.e.pool.start(forModules)
+				require.NoError(b, err)
+				require.NoError(b, w.send(toWorker{Ping: true}))
+				<-w.in
+				b.StopTimer()
+				w.end(0)
+				for range w.in { // until it is dead
+				}
+				b.StartTimer()
+			}
+		})
 	}
 }

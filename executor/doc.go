@@ -23,6 +23,8 @@
 // iteration of every loop, which made a tight loop fifteen times slower. Killing a
 // separate process costs a running job nothing.
 //
+// Should a job find a way out of its module, its worker is confined, too (fence).
+//
 // The process driver runs each native program in a process group of its own, in control
 // groups where the broker may make them, and where it can neither signal nor trace what
 // it has not started. The agent must allow it.

@@ -35,7 +35,13 @@ type Executor struct {
 	sandbox   Sandbox
 	abilities abilities
 	apart     bool // workers for native programs have namespaces of their own
-	users     *jobUsers
+
+	// How workers of modules are confined (buildFence).
+	around   Sandbox
+	fence    *fence // nil is not at all
+	filtered bool
+
+	users *jobUsers
 
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
@@ -112,7 +118,7 @@ func New(c Config) (*Executor, error) {
 	e.helpers.Go(func() { e.idle.run(e.ctx.Done()) })
 	e.helpers.Go(func() { e.account.watch(e.ctx.Done()) })
 	e.helpers.Go(func() { e.disk.watch(e.ctx.Done()) })
-	if err := e.build(); err != nil {
+	if err := errors.Join(e.buildFence(), e.build()); err != nil {
 		_ = e.Close()
 		return nil, err
 	}

@@ -42,6 +42,8 @@ type setup struct {
 	GraceMS  int64  `codec:"grace"`
 	Broker   int    `codec:"broker"`           // its process ID, as the worker sees it
 	Native   bool   `codec:"native,omitempty"` // it is to run native programs
+	Idle     bool   `codec:"idle,omitempty"`   // it is to compile modules when the machine has nothing else to do
+	Filtered bool   `codec:"filter,omitempty"` // it is to filter its system calls
 }
 
 // order is one attempt as the worker sees it: paths instead of digests, and no policy.
@@ -62,7 +64,7 @@ type order struct {
 	CPU     int64             `codec:"cpu"`              // thousandths of a core
 	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
 	Jail    *jail             `codec:"jail,omitempty"`   // what it is confined to
-	Idle    bool              `codec:"idle,omitempty"`   // compile the module, at the lowest priority, and nothing else
+	Idle    bool              `codec:"idle,omitempty"`   // compile the module, and nothing else
 	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
 }
 

@@ -54,15 +54,3 @@ func TestInvalidFramesAreErrors(t *testing.T) {
 		require.Error(t, err)
 	})
 }
-
-// Checking a module's header must not panic, whatever bytes it has.
-func TestInvalidHeaderDoesNotPanic(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		b := append([]byte("\x00asm\x01\x00\x00\x00"), rapid.SliceOf(rapid.Byte()).Draw(t, "rest")...)
-		_ = job.CheckModule(b)
-		_ = memoryMin(b)
-		_ = job.CheckModule(b[:rapid.IntRange(0, len(b)).Draw(t, "cut")])
-	})
-	require.EqualValues(t, 70000, memoryMin(tinyModule("_start", 70000)))
-	require.Zero(t, memoryMin(tinyModule("_start", 0)))
-}

@@ -34,18 +34,3 @@ func FuzzFrames(f *testing.F) {
 		t.Fatal("it reads without end")
 	})
 }
-
-// What is asked of a module's bytes before anybody has validated them has an answer.
-func FuzzModuleHeader(f *testing.F) {
-	f.Add([]byte("\x00asm\x01\x00\x00\x00\x05\x03\x01\x00\x01"))
-	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
-	f.Add([]byte("\x00asm\x01\x00\x00\x00\x00\xff\xff\xff\xff\x7f"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := 0
-		for _, body := range sections(b) {
-			n += len(body)
-		}
-		require.LessOrEqual(t, n, len(b))
-		memoryMin(b)
-	})
-}

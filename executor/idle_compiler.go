@@ -120,6 +120,10 @@ func (b *idleCompiler) step() time.Duration {
 		if err != nil || !b.e.hasDiskFor(sizeOf(path)*cachedTimes) {
 			continue // it may be on its way; others are not removed for it
 		}
+		if b.e.cfg.AllowModule(d) != nil {
+			b.forget(d)
+			continue
+		}
 		if b.compile(d, path) {
 			b.forget(d)
 		}
@@ -170,7 +174,7 @@ func (b *idleCompiler) compile(d job.Digest, path string) (over bool) {
 		defer b.mu.Unlock()
 		b.memory, b.cancel = 0, nil
 	}()
-	r, err := b.e.pool.start(false)
+	r, err := b.e.pool.start(forIdleHours)
 	if err != nil {
 		return false
 	}

@@ -109,7 +109,7 @@ func TestPreparedGivesWayToMemory(t *testing.T) {
 	}
 	small := slow.Module(400, 6000)
 	padding := append([]byte{1, 'x'}, make([]byte, 2<<20)...) // a custom section, so that compiling is taken to need some 60 MiB
-	small = append(binary.AppendUvarint(append(small, customSection), uint64(len(padding))), padding...)
+	small = append(binary.AppendUvarint(append(small, 0), uint64(len(padding))), padding...)
 	most := int64(len(small))*compilerMemory + 100<<20
 	r, _ := idleRig(t, t.TempDir(), func(c *Config) { c.Memory = most })
 	known := r.put(tinyModule("_start", 0))

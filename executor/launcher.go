@@ -15,6 +15,7 @@ type role struct {
 	args  []string
 	files []*os.File // its descriptors 0, 1 and 2
 	apart bool       // in namespaces of its own
+	fence *fence     // behind which it is; nil is none
 }
 
 // launcher starts processes and waits for those that nobody else waits for. It does both on one thread, one thing at a

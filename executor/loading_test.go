@@ -73,7 +73,7 @@ func TestStopWhileItCompiles(t *testing.T) {
 func TestCompilerHasTheCoresOfTheJob(t *testing.T) {
 	before := runtime.GOMAXPROCS(2)
 	defer runtime.GOMAXPROCS(before)
-	w := &worker{modules: &modules{warm: []*module{{digest: "warm"}}}}
+	w := &worker{modules: &modules{warm: []*loadedModule{{digest: "warm"}}}}
 	for cpu, want := range map[int64]int{1: 1, 1000: 1, 1001: 2, 8000: 2} {
 		undo := w.limitCompiler(&order{Module: "cold", CPU: cpu})
 		require.Equal(t, want, runtime.GOMAXPROCS(0), cpu)

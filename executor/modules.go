@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/urban-compute/ucp/executor/wasi"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/module"
 )
 
 // Limits of what a worker keeps compiled. A module's machine code is several times as large as the module.
@@ -37,11 +39,11 @@ const (
 type modules struct {
 	log   *slog.Logger
 	cache string
-	warm  []*module // most recent first
+	warm  []*loadedModule // most recent first
 }
 
-// module is a compiled command, ready to be instantiated.
-type module struct {
+// loadedModule is a compiled command, ready to be instantiated.
+type loadedModule struct {
 	digest job.Digest
 	rt     wazero.Runtime
 	cache  wazero.CompilationCache // on the disk; nil if it could not be kept there
@@ -73,7 +75,7 @@ func newRuntime(ctx context.Context, cfg wazero.RuntimeConfig) (wazero.Runtime, 
 
 // get returns the module, which is either warm or is compiled from its file; cold is true in the second case.
 // Every error is the module's own fault and permanent, unless it is an *os.PathError.
-func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod *module, cold bool, err error) {
+func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod *loadedModule, cold bool, err error) {
 	for i, w := range m.warm {
 		if w.digest == digest {
 			copy(m.warm[1:i+1], m.warm[:i])
@@ -86,12 +88,12 @@ func (m *modules) get(ctx context.Context, digest job.Digest, file string) (mod 
 	if err != nil {
 		return nil, true, err
 	}
-	m.warm = append([]*module{mod}, m.warm...)
+	m.warm = append([]*loadedModule{mod}, m.warm...)
 	m.evict(ctx)
 	return mod, true, nil
 }
 
-func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*module, error) {
+func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*loadedModule, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -104,14 +106,11 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 	if err != nil {
 		return nil, err
 	}
-	if err := job.CheckModule(b); err != nil {
+	if err := module.Check(bytes.NewReader(b)); err != nil {
 		return nil, err
 	}
 	mod, err := m.compile(ctx, digest, b)
 	if err != nil {
-		if feature := missing(b, err); feature != "" {
-			return nil, fmt.Errorf("the module needs %s, which workers do not have; build it without: %w", feature, err)
-		}
 		return nil, fmt.Errorf("the module is not valid WebAssembly: %w", err)
 	}
 	start, ok := mod.code.ExportedFunctions()["_start"]
@@ -119,13 +118,13 @@ func (m *modules) load(ctx context.Context, digest job.Digest, file string) (*mo
 		mod.close(ctx)
 		return nil, errors.New("the module exports no _start: it is a library (reactor), not a program; build it as a command")
 	}
-	mod.digest, mod.size, mod.min = digest, info.Size(), memoryMin(b)
+	mod.digest, mod.size, mod.min = digest, info.Size(), module.MemoryMin(b)
 	m.slim(mod)
 	return mod, nil
 }
 
 // slim makes what stays of a module small: its code is shared with other workers, and what only compiling needs goes.
-func (m *modules) slim(mod *module) {
+func (m *modules) slim(mod *loadedModule) {
 	dropBodies(mod.code)
 	if mod.cache == nil {
 		return
@@ -138,7 +137,7 @@ func (m *modules) slim(mod *module) {
 
 // compile compiles a module, or reads what was compiled before. It does without the disk where that does not serve: a full disk,
 // or a file that a power failure has damaged, must not look like a broken module.
-func (m *modules) compile(ctx context.Context, d job.Digest, b []byte) (*module, error) {
+func (m *modules) compile(ctx context.Context, d job.Digest, b []byte) (*loadedModule, error) {
 	dir := entryDir(m.cache, d)
 	_, err := os.Stat(codeFile(m.cache, d))
 	complete := err == nil
@@ -160,8 +159,8 @@ func (m *modules) compile(ctx context.Context, d job.Digest, b []byte) (*module,
 }
 
 // compileIn compiles a module with what the engine has in a directory, where it leaves what it makes; "" is without one.
-func compileIn(ctx context.Context, dir string, b []byte) (_ *module, err error) {
-	mod, cfg := &module{}, runtimeConfig()
+func compileIn(ctx context.Context, dir string, b []byte) (_ *loadedModule, err error) {
+	mod, cfg := &loadedModule{}, runtimeConfig()
 	if dir != "" {
 		if mod.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
 			return nil, err
@@ -183,7 +182,7 @@ func compileIn(ctx context.Context, dir string, b []byte) (_ *module, err error)
 }
 
 // close gives back what a module takes.
-func (m *module) close(ctx context.Context) {
+func (m *loadedModule) close(ctx context.Context) {
 	if m.code != nil {
 		_ = m.code.Close(ctx)
 	}
@@ -212,7 +211,7 @@ func (m *modules) evict(ctx context.Context) {
 
 // cold reports whether the module must be compiled before it can run.
 func (m *modules) cold(d job.Digest) bool {
-	return d != "" && !slices.ContainsFunc(m.warm, func(w *module) bool { return w.digest == d })
+	return d != "" && !slices.ContainsFunc(m.warm, func(w *loadedModule) bool { return w.digest == d })
 }
 
 // digests lists the warm modules, so that the broker can choose a worker by them.

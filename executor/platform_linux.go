@@ -68,18 +68,11 @@ func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// lowerPriority lowers this process's priority for the CPU and for memory, and makes it the parent of orphans
+// lowerPriority lowers this process's priority for the CPU, and makes it the parent of orphans
 // that its children leave behind. Linux keeps niceness per thread, so it is set for each thread; new threads
 // inherit it.
 func lowerPriority() error {
-	var errs []error
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(oomScore), 0); err != nil {
-		errs = append(errs, err)
-	}
-	if err := adoptOrphans(); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(append(errs, eachThread(func(tid int) error { return unix.Setpriority(unix.PRIO_PROCESS, tid, workerNice) }))...)
+	return errors.Join(adoptOrphans(), eachThread(func(tid int) error { return unix.Setpriority(unix.PRIO_PROCESS, tid, workerNice) }))
 }
 
 // idlePriority lets this process run only when nothing else wants to.

@@ -48,6 +48,14 @@ func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: tru
 
 func idlePriority() error { return nil }
 
+func killedFirst(int) error { return nil }
+
+func filterModules() error { return errors.New("there is no filter of system calls on this system") }
+
+func exploreHere() abilities {
+	return abilities{NoLandlock: "there is none on this system", NoSeccomp: "there is none on this system"}
+}
+
 func lowerPriority() error { return nice() }
 
 func limitOwnMemory(*order) {}

@@ -32,7 +32,10 @@ func (p *pool) acquire(native bool, module job.Digest) (*remote, error) {
 		p.refill()
 		return r, nil
 	}
-	return p.start(native)
+	if native {
+		return p.start(forPrograms)
+	}
+	return p.start(forModules)
 }
 
 func (p *pool) take(native bool, module job.Digest) *remote {
@@ -59,8 +62,8 @@ func (p *pool) take(native bool, module job.Digest) *remote {
 	return r
 }
 
-func (p *pool) start(native bool) (*remote, error) {
-	r, err := p.e.startRemote(native)
+func (p *pool) start(of purpose) (*remote, error) {
+	r, err := p.e.startRemote(of)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +200,7 @@ func (p *pool) refill() {
 				return
 			}
 			p.mu.Unlock()
-			r, err := p.start(false)
+			r, err := p.start(forModules)
 			if err != nil {
 				p.e.cfg.Logger.Error("cannot start a spare worker; jobs start later, or not at all", "err", err)
 				p.mu.Lock()

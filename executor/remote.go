@@ -38,12 +38,21 @@ type remote struct {
 	once    sync.Once
 }
 
+// purpose is what a worker is for.
+type purpose uint8
+
+const (
+	forModules   purpose = iota
+	forPrograms          // native ones
+	forIdleHours         // to compile modules when the machine has nothing else to do
+)
+
 // startRemote starts a worker process and sends its setup. Its reader runs until the process is dead, and then
 // removes it from the pool.
-func (e *Executor) startRemote(native bool) (*remote, error) {
+func (e *Executor) startRemote(of purpose) (*remote, error) {
 	r := &remote{
-		native:  native,
-		apart:   native && e.apart,
+		native:  of == forPrograms,
+		apart:   of == forPrograms && e.apart,
 		warm:    map[job.Digest]struct{}{},
 		code:    map[job.Digest]int64{},
 		in:      make(chan fromWorker, 4),
@@ -65,7 +74,15 @@ func (e *Executor) startRemote(native bool) (*remote, error) {
 		e.launcher.waited(r.proc)
 		e.pool.forget(r)
 	})
-	if err := r.send(toWorker{Setup: &setup{CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds(), Broker: os.Getpid(), Native: native}}); err != nil {
+	if !r.native {
+		if err := killedFirst(r.pid()); err != nil {
+			e.cfg.Logger.Warn("a worker is not ended first when memory runs out", "err", err)
+		}
+	}
+	if err := r.send(toWorker{Setup: &setup{
+		CacheDir: e.cfg.CacheDir, GraceMS: e.cfg.Grace.Milliseconds(), Broker: os.Getpid(), Native: r.native, Idle: of == forIdleHours,
+		Filtered: e.filtered && !r.native,
+	}}); err != nil {
 		r.kill()
 		return nil, fmt.Errorf("starting a worker: %w", err)
 	}
@@ -84,7 +101,12 @@ func (r *remote) start(e *Executor) error {
 		return err
 	}
 	defer theirs.Close()
-	proc, err := e.launcher.start(role{args: e.cfg.Worker, files: append([]*os.File{theirs}, said.theirs...), apart: r.apart})
+	as := role{args: e.cfg.Worker, files: append([]*os.File{theirs}, said.theirs...), apart: r.apart}
+	if !r.native && e.fence != nil {
+		_ = os.MkdirAll(e.cfg.CacheDir, 0o700) // which may be deleted at any time; a worker can't make it
+		as.fence = e.fence
+	}
+	proc, err := e.launcher.start(as)
 	if err != nil {
 		in.Close()
 		said.close()

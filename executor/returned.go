@@ -181,7 +181,7 @@ func (e *Executor) Probe(ctx context.Context) error {
 	if err := e.keepsFiles(true); err != nil {
 		return fmt.Errorf("keeping a file: %w", err)
 	}
-	r, err := e.pool.start(false)
+	r, err := e.pool.start(forModules)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ func onTmpfs(t *testing.T, r *rig, options string) {
 		t.Skipf("NOT TRIED: this test mounts a small file system, for which it needs root: %v", err)
 	}
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	r.endIdle() // they are behind a fence around what was there before
 }
 
 func TestReturnedFullDisk(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/module"
 )
 
 // wasReturned runs a task and requires that it is returned for a reason that says all of says; began is whether its
@@ -200,4 +201,23 @@ func TestReturnedOutputWhoseDirectoryIsGone(t *testing.T) {
 			require.Contains(t, u.Result.Reason, "reading the job's directory")
 		})
 	}
+}
+
+// A module that this broker does not run is returned for good, before a worker has seen it, and is not compiled ahead of need.
+func TestReturnedModuleThatIsNotAllowed(t *testing.T) {
+	bad := module.NotAllowed{}
+	forbid := job.Digest("")
+	r := newRig(t, func(c *Config) {
+		c.AllowModule = func(d job.Digest) error {
+			if d == forbid {
+				return fmt.Errorf("it is signed by nobody: %w", bad)
+			}
+			return nil
+		}
+	})
+	forbid = r.put(tinyModule("_start", 0))
+	task := r.module(forbid)
+	require.True(t, r.wasReturned(task, false, "it is signed by nobody").Result.Permanent)
+	require.Len(t, r.of(task), 1, "it never started")
+	require.Equal(t, job.Succeeded, r.run(r.wasm("echo", "x")).Outcome)
 }

@@ -39,6 +39,9 @@ var guest, cache string
 func TestMain(m *testing.M) {
 	endAtOnce()
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		if len(os.Args) > 2 {
+			go breakOut(os.Args[2])
+		}
 		if err := RunWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -144,6 +147,8 @@ func (r *rig) sayPIDs(pids ...int) {
 
 // diskBlobs is a blob store in a directory.
 type diskBlobs struct{ dir string }
+
+func (b diskBlobs) Dir() string { return b.dir }
 
 func (b diskBlobs) Path(d job.Digest) (string, error) {
 	p := filepath.Join(b.dir, string(d))
@@ -265,6 +270,19 @@ func (r *rig) await(what string, fits func(Update) bool) Update {
 		case <-r.news:
 		case <-deadline:
 			require.FailNow(r.t, "no update in time", what)
+		}
+	}
+}
+
+// endIdle ends the idle workers, and waits until they are dead.
+func (r *rig) endIdle() {
+	r.e.pool.mu.Lock()
+	idle := slices.Clone(r.e.pool.idle)
+	r.e.pool.idle = nil
+	r.e.pool.mu.Unlock()
+	for _, w := range idle {
+		w.kill()
+		for range w.in {
 		}
 	}
 }

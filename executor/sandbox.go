@@ -64,6 +64,19 @@ func (s Sandbox) String() string {
 	return strings.TrimPrefix(text, "; ")
 }
 
+// only leaves the named walls.
+func (s Sandbox) only(names []string) Sandbox {
+	out := Sandbox{Missing: map[string]string{}}
+	for _, name := range names {
+		if why, missing := s.Missing[name]; missing {
+			out.Missing[name] = why
+		} else {
+			out.Holds = append(out.Holds, name)
+		}
+	}
+	return out
+}
+
 // demand is an error when one of the named walls does not stand; "all" names every one.
 func (s Sandbox) demand(names []string) error {
 	if slices.Contains(names, AllWalls) {
@@ -324,7 +337,7 @@ func (e *Executor) build() error {
 
 // ask has a worker find out what it can do.
 func (e *Executor) ask() (a abilities, err error) {
-	r, err := e.startRemote(true)
+	r, err := e.startRemote(forPrograms)
 	if err != nil {
 		return a, err
 	}

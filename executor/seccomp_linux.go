@@ -2,8 +2,8 @@ package executor
 
 import (
 	"fmt"
+	"os"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +19,7 @@ type filter struct {
 	apart       bool // only its own processes have numbers for it (a namespace of processes)
 	traced      bool // Landlock keeps it from tracing others
 	counted     bool // memory that no process has mapped is counted
+	modules     bool // for a worker of modules, which starts no process, opens no socket and signals nobody
 	cloneThree  bool // clone3, whose flags a filter can't see: its start needs it in version 2 of control groups
 }
 
@@ -50,7 +51,105 @@ var kindAndNumber = []struct {
 	ofUser uint32
 }{{unix.SYS_SETPRIORITY, unix.PRIO_USER}, {unix.SYS_IOPRIO_SET, 3}}
 
+// signalling sends signals to others, or takes hold of them for that.
+var signalling = []uintptr{unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL}
+
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// A rule says what becomes of a system call: its first case that holds decides; if none does, the call works.
+type rule struct {
+	call  uintptr
+	cases []callCase
+}
+
+// A callCase holds when all its conditions do.
+type callCase struct {
+	action uint32 // what becomes of the call
+	when   []condition
+}
+
+// A condition is about the lower half of an argument, counted from 0.
+type condition struct {
+	arg   uint32
+	bits  bool // whether the argument has any of the bits of value; otherwise, whether it is value
+	value uint32
+	not   bool // the opposite
+}
+
+func is(arg, value uint32) condition     { return condition{arg: arg, value: value} }
+func isNot(arg, value uint32) condition  { return condition{arg: arg, value: value, not: true} }
+func hasAny(arg, value uint32) condition { return condition{arg: arg, value: value, bits: true} }
+func hasNone(arg, value uint32) condition {
+	return condition{arg: arg, value: value, bits: true, not: true}
+}
+func works(when ...condition) callCase  { return callCase{unix.SECCOMP_RET_ALLOW, when} }
+func fails(when ...condition) callCase  { return callCase{returnError(unix.EPERM), when} }
+func denied(when ...condition) callCase { return callCase{returnError(unix.EACCES), when} }
+func absent(when ...condition) callCase { return callCase{returnError(unix.ENOSYS), when} }
+
+func returnError(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
+
+func on(call uintptr, cases ...callCase) rule { return rule{call, cases} }
+
+// rules is the filter as a table, in which each call stands once.
+func (f filter) rules() (table []rule) {
+	always := func(calls ...uintptr) {
+		for _, call := range calls {
+			table = append(table, on(call, fails()))
+		}
+	}
+	always(refused...)
+	if !f.traced && !f.apart || f.modules {
+		always(tracing...)
+	}
+	if !f.counted {
+		always(uncounted...)
+	}
+	if !f.cloneThree {
+		table = append(table, on(unix.SYS_CLONE3, absent())) // the C library then takes clone
+	}
+	if f.modules {
+		always(unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_SOCKETPAIR)
+		always(signalling...)
+		always(forksHere...)
+		self := uint32(os.Getpid())
+		table = append(table,
+			on(unix.SYS_CLONE, fails(hasNone(0, unix.CLONE_THREAD))),
+			on(unix.SYS_KILL, fails(isNot(0, self))),
+			on(unix.SYS_TGKILL, fails(isNot(0, self))))
+	} else {
+		table = append(table, on(unix.SYS_CLONE, fails(hasAny(0, newNamespaces))))
+	}
+	table = append(table,
+		on(unix.SYS_IOCTL, fails(is(1, unix.TIOCSTI)), fails(is(1, unix.TIOCLINUX))), // type on a terminal
+		on(unix.SYS_SOCKET, f.sockets()...))
+	// In a namespace other processes are the job's own, but for the first, its worker.
+	other := func(arg uint32) condition {
+		if f.apart {
+			return is(arg, 1)
+		}
+		return isNot(arg, 0)
+	}
+	for _, call := range ofOthers {
+		table = append(table, on(call, fails(other(0))))
+	}
+	for _, call := range kindAndNumber {
+		table = append(table, on(call.number, fails(is(0, call.ofUser)), fails(other(1))))
+	}
+	return table
+}
+
+// sockets says which sockets can be made.
+func (f filter) sockets() (cases []callCase) {
+	if f.unixSockets || f.network {
+		cases = append(cases, works(is(0, unix.AF_UNIX)))
+	}
+	if f.network {
+		cases = append(cases, works(is(0, unix.AF_INET)), works(is(0, unix.AF_INET6)),
+			works(is(0, unix.AF_NETLINK), is(2, unix.NETLINK_ROUTE))) // which addresses there are
+	}
+	return append(cases, denied())
+}
 
 // Offsets in what a filter sees of a call (struct seccomp_data); of arguments, the lower half.
 const (
@@ -59,126 +158,79 @@ const (
 	callArgs   = 16
 )
 
-const (
-	allowCall  = unix.SECCOMP_RET_ALLOW
-	failCall   = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
-	failSocket = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
-	absentCall = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
-)
-
 // program returns the filter in the machine language of the kernel's classic BPF.
-func (f filter) program() (p []unix.SockFilter) {
-	load := func(offset uint32) {
-		p = append(p, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset})
+func (f filter) program() []unix.SockFilter {
+	p := []unix.SockFilter{
+		load(callArch), jump(unix.BPF_JEQ, auditArch, 1, 0), end(returnError(unix.EPERM)),
+		load(callNumber),
 	}
-	end := func(action uint32) { p = append(p, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action}) }
-	// unless skips the next n instructions if the comparison holds; when skips them if it does not.
-	unless := func(code uint16, k uint32, n uint8) {
-		p = append(p, unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, Jt: n, K: k})
-	}
-	when := func(code uint16, k uint32, n uint8) {
-		p = append(p, unix.SockFilter{Code: unix.BPF_JMP | code | unix.BPF_K, Jf: n, K: k})
-	}
-	// on makes the rules of one call, behind which its number is loaded again.
-	on := func(call uintptr, rules func()) {
-		at := len(p)
-		when(unix.BPF_JEQ, uint32(call), 0)
-		rules()
-		end(allowCall)
-		p[at].Jf = uint8(len(p) - at - 1)
-	}
-	load(callArch)
-	unless(unix.BPF_JEQ, auditArch, 1)
-	end(failCall)
-	load(callNumber)
 	if x32Bit != 0 { // the calls of another interface of amd64
-		when(unix.BPF_JGE, x32Bit, 1)
-		end(failCall)
+		p = append(p, jump(unix.BPF_JGE, x32Bit, 0, 1), end(returnError(unix.EPERM)))
 	}
-	list := refused
-	if !f.traced && !f.apart {
-		list = append(slices.Clip(list), tracing...)
+	for _, r := range f.rules() {
+		body := r.program()
+		p = append(append(p, jump(unix.BPF_JEQ, uint32(r.call), 0, uint8(len(body)))), body...)
 	}
-	if !f.counted {
-		list = append(slices.Clip(list), uncounted...)
-	}
-	for _, call := range list {
-		when(unix.BPF_JEQ, uint32(call), 1)
-		end(failCall)
-	}
-	if !f.cloneThree {
-		when(unix.BPF_JEQ, unix.SYS_CLONE3, 1)
-		end(absentCall) // the C library then takes clone
-	}
-	on(unix.SYS_CLONE, func() {
-		load(callArgs)
-		when(unix.BPF_JSET, newNamespaces, 1)
-		end(failCall)
-	})
-	on(unix.SYS_IOCTL, func() {
-		load(callArgs + 8)
-		for _, request := range []uint32{unix.TIOCSTI, unix.TIOCLINUX} { // type on a terminal
-			when(unix.BPF_JEQ, request, 1)
-			end(failCall)
+	return append(p, end(unix.SECCOMP_RET_ALLOW))
+}
+
+// program returns what follows when the call is that of the rule.
+func (r rule) program() (p []unix.SockFilter) {
+	for _, c := range r.cases {
+		for i, w := range c.when {
+			code, next := uint16(unix.BPF_JEQ), uint8(2*(len(c.when)-i)-1) // from here to the next case
+			if w.bits {
+				code = unix.BPF_JSET
+			}
+			if w.not {
+				p = append(p, load(callArgs+8*w.arg), jump(code, w.value, next, 0))
+			} else {
+				p = append(p, load(callArgs+8*w.arg), jump(code, w.value, 0, next))
+			}
 		}
-	})
-	on(unix.SYS_SOCKET, func() {
-		load(callArgs)
-		families := []uint32{}
-		if f.unixSockets || f.network {
-			families = append(families, unix.AF_UNIX)
-		}
-		if f.network {
-			families = append(families, unix.AF_INET, unix.AF_INET6)
-			when(unix.BPF_JEQ, unix.AF_NETLINK, 4)
-			load(callArgs + 16)
-			when(unix.BPF_JEQ, unix.NETLINK_ROUTE, 1) // which addresses there are
-			end(allowCall)
-			end(failSocket)
-		}
-		for _, family := range families {
-			when(unix.BPF_JEQ, family, 1)
-			end(allowCall)
-		}
-		end(failSocket)
-	})
-	// notOthers refuses a call when the argument loaded names another process. In a namespace these are the job's own, but for
-	// the first, its worker.
-	notOthers := func() {
-		if f.apart {
-			when(unix.BPF_JEQ, 1, 1)
-		} else {
-			unless(unix.BPF_JEQ, 0, 1)
-		}
-		end(failCall)
+		p = append(p, end(c.action))
 	}
-	for _, call := range ofOthers {
-		on(call, func() {
-			load(callArgs)
-			notOthers()
-		})
+	if len(r.cases[len(r.cases)-1].when) > 0 {
+		p = append(p, end(unix.SECCOMP_RET_ALLOW))
 	}
-	for _, call := range kindAndNumber {
-		on(call.number, func() {
-			load(callArgs)
-			when(unix.BPF_JEQ, call.ofUser, 1)
-			end(failCall)
-			load(callArgs + 8)
-			notOthers()
-		})
-	}
-	end(allowCall)
 	return p
 }
 
-// install puts the filter on the calling thread, which needs no_new_privs, and on all that it starts.
+func load(offset uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+}
+
+// jump skips yes instructions when a comparison holds, and no of them when it does not.
+func jump(comparison uint16, value uint32, yes, no uint8) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_JMP | comparison | unix.BPF_K, Jt: yes, Jf: no, K: value}
+}
+
+func end(action uint32) unix.SockFilter {
+	return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action}
+}
+
+// install puts the filter on the calling thread, which needs no_new_privs, and on all that it starts; a filter for workers of
+// modules, on all threads of this process.
 func (f filter) install() error {
+	if f.modules {
+		return f.put(unix.SECCOMP_FILTER_FLAG_TSYNC)
+	}
+	return f.put(0)
+}
+
+// installHere puts it on the calling thread alone.
+func (f filter) installHere() error { return f.put(0) }
+
+func (f filter) put(flags uintptr) error {
 	program := f.program()
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(program)
-	if errno != 0 {
+	switch {
+	case errno != 0:
 		return fmt.Errorf("filtering system calls: %w", errno)
+	case thread != 0:
+		return fmt.Errorf("filtering system calls: thread %d has another filter", thread)
 	}
 	return nil
 }

@@ -7,5 +7,8 @@ const (
 	x32Bit    = 0
 )
 
+// forksHere are calls with which only this architecture's processes fork.
+var forksHere []uintptr
+
 // refusedHere are calls that only this architecture has.
 var refusedHere []uintptr

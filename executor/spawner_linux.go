@@ -39,6 +39,7 @@ type spawnOrder struct {
 	Number uint64   `codec:"n"`
 	Args   []string `codec:"args"`
 	Apart  bool     `codec:"apart,omitempty"` // in namespaces of its own
+	Fence  *fence   `codec:"fence,omitempty"` // behind which it is
 }
 
 // spawnReply answers the order of the same number.
@@ -46,6 +47,7 @@ type spawnReply struct {
 	Number uint64 `codec:"n"`
 	PID    int    `codec:"pid,omitempty"`
 	Errno  int    `codec:"errno,omitempty"` // why there is no process; 0 if there is one
+	Reason string `codec:"why,omitempty"`   // the same, where it is not the system's reason
 }
 
 // RunSpawner is the body of a spawner process, the hidden `ucp spawner` verb, which only a broker starts. It starts
@@ -145,15 +147,32 @@ func (o spawnOrder) carryOut(files []uintptr) spawnReply {
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 		defer func() { _ = keepSecrets() }()
 	}
-	pid, err := syscall.ForkExec(thisProgram, append([]string{os.Args[0]}, o.Args...), &syscall.ProcAttr{
-		Env: os.Environ(), Files: files, Sys: sys,
-	})
-	r := spawnReply{Number: o.Number, PID: pid}
+	r := spawnReply{Number: o.Number}
+	start := func() (err error) {
+		r.PID, err = syscall.ForkExec(thisProgram, append([]string{os.Args[0]}, o.Args...), &syscall.ProcAttr{
+			Env: os.Environ(), Files: files, Sys: sys,
+		})
+		return err
+	}
+	var err error
+	if o.Fence == nil {
+		err = start()
+	} else {
+		err = onLostThread(func() error { // what it starts is where it is
+			if err := o.Fence.enter(); err != nil {
+				return fmt.Errorf("confining a worker: %w", err)
+			}
+			return start()
+		})
+	}
 	var errno syscall.Errno
 	if err != nil {
 		r.PID, r.Errno = 0, int(syscall.EIO)
 		if errors.As(err, &errno) {
 			r.Errno = int(errno)
+		}
+		if err != errno {
+			r.Reason = err.Error()
 		}
 	}
 	return r
@@ -195,7 +214,7 @@ func (e noAnswer) Unwrap() error { return e.error }
 // that nobody knows: it ends when the other ends of its descriptors are closed.
 func (s *spawner) start(r role, wait time.Duration) (pid int, err error) {
 	s.orders++
-	body, err := encode(spawnOrder{Number: s.orders, Args: r.args, Apart: r.apart})
+	body, err := encode(spawnOrder{Number: s.orders, Args: r.args, Apart: r.apart, Fence: r.fence})
 	if err != nil {
 		return 0, err
 	}
@@ -223,6 +242,8 @@ func (s *spawner) start(r role, wait time.Duration) (pid int, err error) {
 		case err != nil:
 			return 0, noAnswer{err}
 		case reply.Number != s.orders: // the answer to an order that was given up
+		case reply.Reason != "":
+			return 0, fmt.Errorf("%s (%w)", reply.Reason, syscall.Errno(reply.Errno))
 		case reply.Errno != 0:
 			return 0, &os.PathError{Op: "fork/exec", Path: thisProgram, Err: syscall.Errno(reply.Errno)}
 		default:

@@ -81,6 +81,8 @@ func (p Phase) String() string {
 type Blobs interface {
 	// Path returns the path of an existing file with the bytes of d. The executor only reads it.
 	Path(d job.Digest) (string, error)
+	// Dir is the directory in which these files are. Workers of modules can read there.
+	Dir() string
 	// Put stores what r holds, durably, and returns its digest and size.
 	Put(ctx context.Context, r io.Reader) (job.Blob, error)
 }
@@ -108,6 +110,9 @@ type Config struct {
 	AllowProcess bool
 	// Sandbox is how native programs are confined.
 	Sandbox SandboxConfig
+	// AllowModule is a module.NotAllowed when a module is not to run here: its jobs are returned for good. Another error says that it
+	// can't be told; the job is returned, too. Any goroutine may call it. Nil allows any.
+	AllowModule func(job.Digest) error
 	// AdoptOrphans makes this process the parent of what killed workers leave behind, and waits for the end of every
 	// child that the executor has not started. It is for programs that start no other processes themselves.
 	AdoptOrphans bool
@@ -156,6 +161,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Blobs == nil || c.Report == nil {
 		return c, errors.New("executor: Config.Blobs and Config.Report must be set")
+	}
+	if c.AllowModule == nil {
+		c.AllowModule = func(job.Digest) error { return nil }
 	}
 	if c.Compiled == nil {
 		c.Compiled = func([]job.Digest) {}

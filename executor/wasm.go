@@ -18,7 +18,7 @@ import (
 
 // runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
 // the job's own timeout counts from then on.
-func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func(*module) error) report {
+func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded func(*loadedModule) error) report {
 	compiled := w.limitCompiler(o)
 	mod, cold, err := w.modules.get(ctx, o.Module, o.Wasm)
 	compiled()
@@ -59,7 +59,7 @@ func (w *worker) runWasm(ctx context.Context, o *order, dir *scratch, loaded fun
 }
 
 // call instantiates the module and runs its _start.
-func call(ctx context.Context, mod *module, cfg wazero.ModuleConfig) report {
+func call(ctx context.Context, mod *loadedModule, cfg wazero.ModuleConfig) report {
 	inst, err := mod.rt.InstantiateModule(ctx, mod.code, cfg)
 	if inst != nil {
 		defer inst.Close(ctx)

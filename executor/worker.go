@@ -72,6 +72,21 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 			log.Warn("this worker may outlive its broker", "err", err)
 		}
 	}
+	if first.Setup.Idle {
+		if err := idlePriority(); err != nil { // for good: who is not root can't raise it again
+			log.Warn("cannot lower this worker's priority", "err", err)
+		}
+	}
+	if first.Setup.Native {
+		if err := killedFirst(os.Getpid()); err != nil {
+			log.Warn("this worker is not ended first when memory runs out", "err", err)
+		}
+	}
+	if first.Setup.Filtered { // before it hears of a module
+		if err := filterModules(); err != nil {
+			return fmt.Errorf("worker: %w", err)
+		}
+	}
 	w.grace = time.Duration(first.Setup.GraceMS) * time.Millisecond
 	w.modules = newModules(first.Setup.CacheDir, log)
 
@@ -208,12 +223,9 @@ func (w *worker) limitCompiler(o *order) (undo func()) {
 	return func() { runtime.GOMAXPROCS(most) }
 }
 
-// runIdle compiles a module when the machine has nothing else to do. Afterwards this worker has the lowest priority, and is of no
-// use for jobs.
+// runIdle compiles a module when the machine has nothing else to do. This worker has the lowest priority, and is of no use for
+// jobs.
 func (w *worker) runIdle(ctx context.Context, o *order) report {
-	if err := idlePriority(); err != nil {
-		w.log.Warn("cannot lower this worker's priority", "err", err)
-	}
 	defer w.limitCompiler(o)()
 	_, _, err := w.modules.get(ctx, o.Module, o.Wasm)
 	if err == nil {
@@ -233,7 +245,7 @@ func (w *worker) run(ctx context.Context, o *order) report {
 	}
 	switch o.Driver {
 	case job.Wasm:
-		r = w.runWasm(ctx, o, dir, func(m *module) error { return w.link.write(fromWorker{Loaded: true, Code: m.shared}) })
+		r = w.runWasm(ctx, o, dir, func(m *loadedModule) error { return w.link.write(fromWorker{Loaded: true, Code: m.shared}) })
 	case job.Process:
 		r = w.runProcess(o, dir)
 	default:

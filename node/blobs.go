@@ -112,6 +112,9 @@ func (b *blobs) Path(d job.Digest) (string, error) {
 	return b.store.Blobs().Path(string(d))
 }
 
+// Dir implements executor.Blobs.
+func (b *blobs) Dir() string { return b.store.Blobs().Dir() }
+
 // Put implements executor.Blobs.
 func (b *blobs) Put(ctx context.Context, r io.Reader) (job.Blob, error) {
 	d, size, err := b.store.Blobs().Put(ctx, r, job.MaxBlob)

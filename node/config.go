@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/store"
 )
@@ -54,6 +55,7 @@ type Config struct {
 	Devices      map[string]int64       // counted devices offered to jobs: camera -> 1
 	AllowProcess bool                   // whether jobs may be native programs
 	Sandbox      executor.SandboxConfig // how these are confined
+	AllowModules module.Policy          // which modules are run; the zero value is any
 	AdoptOrphans bool                   // whether this process waits for all children that it has, for programs that start no others (executor.Config)
 
 	SyncInterval time.Duration // rule S2; default 60 s
@@ -130,6 +132,7 @@ type RunnerConfig struct {
 	Blobs        executor.Blobs
 	AllowProcess bool
 	Sandbox      executor.SandboxConfig
+	AllowModule  func(job.Digest) error // is a module.NotAllowed when a module is not run here; nil allows any
 	AdoptOrphans bool
 	Memory       int64 // bytes that jobs may ask for
 	ModuleMemory int64 // bytes that workers may have beside that
@@ -344,6 +347,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		Blobs:        c.Blobs,
 		AllowProcess: c.AllowProcess,
 		Sandbox:      c.Sandbox,
+		AllowModule:  c.AllowModule,
 		AdoptOrphans: c.AdoptOrphans,
 		Memory:       c.Memory,
 		ModuleMemory: c.ModuleMemory,

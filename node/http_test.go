@@ -27,6 +27,9 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 	component := digest(aComponent)
 	status, _ = request(t, n, "PUT", "/v1/blobs/"+component, aComponent)
 	require.Equal(t, http.StatusCreated, status)
+	relaxed := []byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x07\x01\x05\x00\xfd\x80\x02\x0b")
+	status, _ = request(t, n, "PUT", "/v1/blobs/"+digest(relaxed), relaxed)
+	require.Equal(t, http.StatusCreated, status)
 	for _, c := range []struct {
 		name, method, path, body string
 		status                   int
@@ -56,6 +59,11 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"events of nobody", "GET", "/v1/jobs/nobody/events", "", 404, api.CodeNotFound, "nobody"},
 		{"missing blob", "POST", "/v1/jobs", `{"command":"x","stdin":"` + strings.Repeat("0", 64) + `"}`, 422, api.CodeMissingBlobs, "0000"},
 		{"component", "POST", "/v1/jobs", `{"module":"` + component + `"}`, 422, api.CodeInvalid, "this is a WASI preview 2 component; build for wasip1"},
+		{"relaxed SIMD", "POST", "/v1/jobs", `{"module":"` + digest(relaxed) + `"}`, 422, api.CodeInvalid, "it needs relaxed SIMD, which workers do not have"},
+		{"an argument that is no text", "POST", "/v1/jobs", `{"command":"x","args":["a","\ud800"]}`, 400, api.CodeBadRequest, "args.1: invalid surrogate pair"},
+		{"a variable that is no text", "POST", "/v1/jobs", "{\"command\":\"x\",\"env\":{\"A\":\"caf\xe9\"}}", 400, api.CodeBadRequest, "env.A: invalid UTF-8"},
+		{"a path that is no text", "POST", "/v1/jobs", `{"command":"x","inputs":{"\udc00":"` + d + `"}}`, 400, api.CodeBadRequest, "inputs: invalid surrogate pair"},
+		{"a message that is no text", "POST", "/v1/emergencies", `{"type":"flood","level":"high","message":"\ud800"}`, 422, api.CodeInvalid, "surrogate"},
 		{"no wasm", "POST", "/v1/jobs", `{"module":"` + d + `"}`, 422, api.CodeInvalid, "not a WebAssembly module"},
 		{"bad ID", "PUT", "/v1/jobs/-x", `{"command":"x"}`, 400, api.CodeBadRequest, "-x"},
 		{"long ID", "PUT", "/v1/jobs/" + strings.Repeat("x", 65), `{"command":"x"}`, 400, api.CodeBadRequest, "64"},

@@ -51,6 +51,7 @@ type Node struct {
 	members    *members
 	peers      *peers
 	blobs      *blobs
+	gate       *moduleGate
 	reserve    *diskReserve
 	broadcasts *broadcasts
 	executions *executions
@@ -102,7 +103,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	if err == nil {
@@ -149,7 +150,7 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return err
 	}
-	n.store = st
+	n.store, n.gate = st, newModuleGate(n.cfg.AllowModules, st)
 	id, err := st.Identify(n.cfg.Name, fallbackName(), n.cfg.Now(), n.cfg.Random)
 	if err != nil {
 		return err
@@ -184,6 +185,7 @@ func (n *Node) openCore() error {
 		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
 		NoNetwork: !n.cfg.Sandbox.Network && !n.cfg.Sandbox.Off, Room: n.cfg.Memory + n.cfg.ModuleMemory,
+		AllowModules: n.cfg.AllowModules.Tags(),
 	}
 	if free, err := n.store.Free(); err == nil {
 		n.caps.Disk = free
@@ -198,6 +200,7 @@ func (n *Node) openCore() error {
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
 		WorkerMemory: executor.WorkerMemory,
+		ModuleTags:   n.gate.tagsOf,
 		ModuleSize:   func(d job.Digest) int64 { size, _ := n.store.Blobs().Has(string(d)); return size },
 	})
 	if err := core.Load(n.store.Scan); err != nil {

@@ -72,6 +72,16 @@ func output(r Runner, key, attempt string, stderr bool) (out httpd.Running, ok b
 	return httpd.Running{Open: l.Open, Over: l.Over}, ok
 }
 
+// moduleSandbox says which walls stand around WebAssembly jobs.
+func moduleSandbox(r Runner) *api.Sandbox {
+	x, ok := r.(interface{ AroundModules() executor.Sandbox })
+	if !ok {
+		return nil
+	}
+	s := x.AroundModules()
+	return &api.Sandbox{Holds: append([]string{}, s.Holds...), Missing: s.Missing}
+}
+
 // read returns the cores that jobs kept busy lately, and the bytes of memory that they
 // hold; zero where the system does not tell.
 func (m *usage) read(r Runner, now time.Time) (cores, memory float64) {

@@ -77,6 +77,9 @@ func (b *Blobs) Path(digest string) (string, error) {
 	return b.path(d), nil
 }
 
+// Dir returns the directory in which all blobs lie.
+func (b *Blobs) Dir() string { return b.dir }
+
 // verify reads the whole blob and compares it with its digest. A damaged blob is moved to the directory
 // "corrupt", so that it counts as absent and can be fetched again, and the error is a *[CorruptBlobError].
 // Other errors ([ErrNotFound], those of ctx or of the disk) say nothing about the content.

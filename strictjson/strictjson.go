@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Unmarshal decodes one JSON value, and nothing after it, into what v points to. Its errors are for the one who wrote
@@ -27,6 +28,23 @@ func Unmarshal(b []byte, v any) error {
 		return syntax(syntactic)
 	}
 	return err
+}
+
+// CheckText is an error when a JSON value has text that JSON can't hold: bytes that are not UTF-8, and half of a UTF-16 surrogate
+// pair, which encoding/json would change. It is for what is decoded leniently otherwise. Any goroutine may call it.
+func CheckText(b []byte) error {
+	var syntactic *jsontext.SyntacticError
+	err := json.Unmarshal(b, new(jsontext.Value), jsontext.AllowDuplicateNames(true))
+	if errors.As(err, &syntactic) {
+		return syntax(syntactic)
+	}
+	return err
+}
+
+// Marshal is encoding/json's, but for text that is not UTF-8, which that would change without a word: it is an error.
+// Any goroutine may call it.
+func Marshal(v any) ([]byte, error) {
+	return json.Marshal(v, jsonv1.DefaultOptionsV1(), jsontext.AllowInvalidUTF8(false))
 }
 
 // meaning says what is wrong with a value that is JSON, but not what is wanted.

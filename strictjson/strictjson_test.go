@@ -69,6 +69,29 @@ func TestNothingIsChangedInSilence(t *testing.T) {
 	require.ErrorIs(t, Unmarshal([]byte(`{"timeout":5}`), new(spec)), errDuration)
 }
 
+// What is decoded leniently can be looked at first.
+func TestCheckText(t *testing.T) {
+	for _, bad := range []string{`{"a":"\ud800"}`, `{"\udc00":1}`, "[\"\xff\"]", "\"\xed\xa0\x80\"", `{`, ``} {
+		require.Error(t, CheckText([]byte(bad)), bad)
+	}
+	for _, good := range []string{`{"a":"\ud83d\ude00\ufffd","a":1,"b":[{}]}`, `7`} {
+		require.NoError(t, CheckText([]byte(good)), good)
+	}
+}
+
+// What can't be JSON is not sent; all else is what encoding/json makes of it.
+func TestMarshal(t *testing.T) {
+	b, err := Marshal(map[string]any{"b": "<\ufffd\u2028>", "a": []string{"x"}, "c": json.RawMessage(`{"z":1}`), "d": (*spec)(nil)})
+	require.NoError(t, err)
+	want, err := json.Marshal(map[string]any{"b": "<\ufffd\u2028>", "a": []string{"x"}, "c": json.RawMessage(`{"z":1}`), "d": (*spec)(nil)})
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(b))
+	for _, bad := range []any{spec{Command: "caf\xe9"}, spec{Args: []string{"a", "\xff"}}, spec{Env: map[string]string{"\xff": "x"}}, "\xed\xa0\x80"} {
+		_, err := Marshal(bad)
+		require.ErrorContains(t, err, "invalid UTF-8")
+	}
+}
+
 // What is right means the same as to encoding/json.
 func TestWhatIsRight(t *testing.T) {
 	for _, in := range []string{

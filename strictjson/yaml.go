@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -22,9 +24,12 @@ const maxBlank = 1000
 
 // FromYAML returns the JSON of a YAML document, for [Unmarshal]. Work and memory are bounded by the length of the text:
 // anchors, aliases and merge keys, with which a few hundred bytes stand for gigabytes, are errors, and so are tags, a
-// second document, and nesting beyond 32. Numbers and booleans stay the text that was written in the fields named by
+// second document, and nesting beyond 32. So is what is no UTF-8, or an escape of no character. Numbers and booleans stay the text that was written in the fields named by
 // text and all that lies within them: people write `args: [1, yes]` and mean what a shell would. Errors name the line.
 func FromYAML(b []byte, text ...string) ([]byte, error) {
+	if !utf8.Valid(b) {
+		return nil, errors.New("it is not UTF-8")
+	}
 	if blank(b) > maxBlank {
 		return nil, fmt.Errorf("more than %d blank lines", maxBlank)
 	}
@@ -79,6 +84,11 @@ func checkTokens(tokens token.Tokens) error {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
 			return wrong(t, errors.New("anchors, aliases and merge keys (&, *, <<) are not taken: write the value out"))
+		case token.DoubleQuoteType:
+			// The library puts U+FFFD for an escape that stands for no character, such as half of a pair of surrogates.
+			if strings.ContainsRune(t.Value, utf8.RuneError) {
+				return wrong(t, errors.New("an escape that stands for no character, or U+FFFD in double quotes, which can't be told from that"))
+			}
 		case token.TagType, token.DirectiveType:
 			return wrong(t, fmt.Errorf("%.20q: tags and directives are not taken", t.Value))
 		case token.SequenceStartType, token.MappingStartType:

@@ -69,6 +69,36 @@ func TestYAMLIsBounded(t *testing.T) {
 	}
 }
 
+// What JSON can't hold is refused in YAML, too, and not changed without a word.
+func TestYAMLIsText(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: \"\xff\"\n":           "it is not UTF-8",
+		"b: x\na: \xed\xa0\x80\n": "it is not UTF-8", // a surrogate as if it were a character
+		"# \xff\na: 1\n":          "it is not UTF-8",
+		`a: "\ud800"`:             "line 1: ",
+		"b: x\na: \"x\\udc00\"\n": "line 2: an escape that stands for no character",
+		`a: "\uDC00\uD800"`:       "line 1: ",
+		`"\udead": x`:             "an escape that stands for no character",
+		`a: ["\U0000d800"]`:       "an escape that stands for no character",
+		`{"a": "\U00110000"}`:     "an escape that stands for no character",
+		`a: "\\\ude00 \\ud800"`:   "an escape that stands for no character",
+		`a: "\ud83d\ude00\ude00"`: "an escape that stands for no character",
+	} {
+		_, err := FromYAML([]byte(text))
+		require.ErrorContains(t, err, want, "%q", text)
+	}
+	for text, want := range map[string]string{
+		`a: "\ud83d\ude00 \U0001f600 \\ud800 \xff"`: `{"a":"😀 😀 \\ud800 ÿ"}`,
+		`a: '\ud800'`: `{"a":"\\ud800"}`,
+		`a: \ud800`:   `{"a":"\\ud800"}`,
+		"a: '\ufffd'": `{"a":"\ufffd"}`,
+	} {
+		got, err := FromYAML([]byte(text))
+		require.NoError(t, err, text)
+		require.JSONEq(t, want, string(got), text)
+	}
+}
+
 // steps is an object in an object, n deep.
 func steps(n int) string {
 	var b strings.Builder

@@ -97,7 +97,13 @@ type Capabilities struct {
 	// Room is how many bytes of memory a job may take there together with its worker and its module, while that is got ready; 0 is
 	// not known, as of an earlier version.
 	Room int64 `codec:"room,omitempty" json:"room,omitempty"`
+	// AllowModules name the modules that run there, at most MaxAllowModules: each the beginning of a digest, or the number of a key
+	// that has signed them. None is any, as of an earlier version.
+	AllowModules []uint32 `codec:"allow_modules,omitempty" json:"allow_modules,omitempty"`
 }
+
+// MaxAllowModules bounds Capabilities.AllowModules.
+const MaxAllowModules = 256
 
 // Validate refuses metadata whose actor, or another start, belongs to another broker, or whose clock is not one.
 func (r *Metadata) Validate() error {
@@ -107,6 +113,9 @@ func (r *Metadata) Validate() error {
 	}
 	if len(r.Between) > MaxBetween || slices.ContainsFunc(r.Between, foreign) {
 		return fmt.Errorf("metadata of %.64q with %d starts of its process, or one of another broker; at most %d", r.Name, len(r.Between), MaxBetween)
+	}
+	if n := len(r.Capabilities.AllowModules); n > MaxAllowModules {
+		return fmt.Errorf("metadata of %.64q with %d modules that it allows; at most %d", r.Name, n, MaxAllowModules)
 	}
 	if err := r.Modules.validate(); err != nil {
 		return fmt.Errorf("metadata of %.64q: %w", r.Name, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -38,6 +39,7 @@ type agentConfig struct {
 	Insecure, AllowProcess, NewsLinks bool
 	KeepAuthority                     bool // whether it is to have a key that may become an authority's of its city
 	Sandbox                           executor.SandboxConfig
+	AllowModules                      module.Policy
 	Labels                            map[string]string
 	Devices                           map[string]int64
 	Strategy                          resolve.Strategy
@@ -104,6 +106,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 	m.add(err)
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkNodes, f.checkAmounts} {
 		m.add(check())
+	}
+	if cfg.AllowModules, err = module.ParsePolicy(f.allowModules); err != nil {
+		m.add(f.wrong("allow-module", "%w", err))
 	}
 	return cfg, m.all()
 }

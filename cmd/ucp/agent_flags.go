@@ -24,6 +24,7 @@ type agentFlags struct {
 	keepAuthority                     bool
 	labels, devices, weights          pairsValue
 	sandbox                           sandboxFlags
+	allowModules                      []string
 	strategy, emergencyStrategy       string
 	conflictHistory                   int
 	cpu                               cpuValue
@@ -73,8 +74,9 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.memory, "memory", "memory offered to jobs, "+bytesHelp+" (default: 75 % of what there is, or of what control groups leave of it)")
 	fs.Var(&f.moduleMemory, "module-memory", "memory that workers may have beside that, for themselves and for compiled modules, "+bytesHelp+"\n(default: a sixth of --memory, or up to 512 MiB where the machine has more)")
 	fs.Var(&f.devices, "device", "counted device offered to jobs, such as camera=1; repeatable")
-	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), in a sandbox (docs/security-jobs.md)")
+	fs.BoolVar(&f.allowProcess, "allow-process", false, "also run native programs (--driver process), in a sandbox (docs/security.md)")
 	f.sandbox.register(fs)
+	fs.StringSliceVar(&f.allowModules, "allow-module", nil, "`MODULE` that this broker runs: the SHA-256 of its file, or the public key of who has signed it (ucp module key); any, the default; repeatable")
 
 	fs.DurationVar(&f.syncInterval, "sync-interval", node.DefaultSyncInterval, "how often clocks are exchanged with every other broker")
 	fs.IntVar(&f.replicas, "replicas", node.DefaultReplicas, "brokers that must hold a job before it is acknowledged")

@@ -22,9 +22,9 @@ func (f *sandboxFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.paths, "job-path", nil, "`PATH` that native programs may read and run programs from, beside /usr, /lib and the like; PATH:rw, write, too; repeatable")
 	fs.StringSliceVar(&f.files, "device-path", nil, "`NAME=PATH` of a device file that native programs may use which ask for device NAME; repeatable")
 	fs.StringVar(&f.users, "job-uids", "", "`RANGE` FIRST-LAST of users that native programs may be, each running job one, where this broker is root's (default: a part of 0x70000000 and up)")
-	fs.StringSliceVar(&f.demand, "require-sandbox", nil, "refuse to start where the sandbox of native programs lacks one of these `WALLS`, or without a value any: "+strings.Join(executor.Walls, ",\n"))
+	fs.StringSliceVar(&f.demand, "require-sandbox", nil, "refuse to start where the sandbox of native programs, or what there is of it around modules, lacks one of these `WALLS`, or without a value any: "+strings.Join(executor.Walls, ",\n"))
 	fs.Lookup("require-sandbox").NoOptDefVal = executor.AllWalls
-	fs.BoolVar(&f.off, "no-sandbox", false, "native programs may do all that this broker's user may")
+	fs.BoolVar(&f.off, "no-sandbox", false, "native programs may do all that this broker's user may, and modules have nothing around them but WebAssembly")
 }
 
 // checkSandbox reads the flags of the sandbox.

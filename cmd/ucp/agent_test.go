@@ -17,6 +17,7 @@ import (
 
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/identity"
+	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -68,6 +69,12 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 // anInvite is an invite to some city.
 const anInvite = "041H899P8XC6-JYMBKJPVWSC2K-YYDKXGK616PMN@10.0.0.1:8000"
 
+func policyOf(t *testing.T, allowed ...string) module.Policy {
+	p, err := module.ParsePolicy(allowed)
+	require.NoError(t, err)
+	return p
+}
+
 // Every flag can come from each of the three sources, and means the same there.
 func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
@@ -75,7 +82,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
 		"discover": "kitchen", "invite": anInvite, "keep-authority": "true", "keyring": "/k", "rpc-auth-file": "/a",
 		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "allow-network": "true", "job-path": "/opt/maps,/srv/out:rw", "device-path": "camera=/dev/video0", "job-uids": "7000-7999",
-		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "sync-interval": "5s", "replicas": "2",
+		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "allow-module": strings.Repeat("0a", 32), "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "retention-count": "50",
 		"disk-reserve": "1GiB", "module-cache": "2GiB", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "emergency-strategy": "keep", "weight": "waiting=20", "conflict-history": "10",
@@ -88,6 +95,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 			Off: true, Network: true, Require: []string{"seccomp", "cgroups"}, Users: executor.UIDRange{First: 7000, Count: 1000},
 			Paths: []executor.JobPath{{Path: "/opt/maps"}, {Path: "/srv/out", Write: true}}, DevicePaths: map[string][]string{"camera": {"/dev/video0"}},
 		},
+		AllowModules: policyOf(t, strings.Repeat("0a", 32)),
 		SyncInterval: 5 * time.Second,
 		Replicas:     2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour,

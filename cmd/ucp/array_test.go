@@ -21,7 +21,7 @@ import (
 // Many jobs are one submission; their outputs come in the order of their indices, and who failed is named.
 func TestRunArray(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "in-4.csv": "four", "in-5.csv": "five", "in-6.csv": "six"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "in-4.csv": "four", "in-5.csv": "five", "in-6.csv": "six"})
 	specs := map[string]job.Spec{}
 	b.execute = func(id string, spec job.Spec) api.Job {
 		specs[id] = spec
@@ -57,7 +57,7 @@ func TestRunArray(t *testing.T) {
 // Each line of a file is a job.
 func TestRunEach(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "lines": "\ufeffa b\r\n\n{}\n", "none": ""})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "lines": "\ufeffa b\r\n\n{}\n", "none": ""})
 	args := map[string][]string{}
 	b.execute = func(id string, spec job.Spec) api.Job { args[id] = spec.Args; return succeeded(id) }
 	require.Equal(t, ran{0, "", ""}, s.run("run", "m.wasm", "--each", "lines", "--id", "e", "--", "{index}: {}"))
@@ -70,7 +70,7 @@ func TestRunEach(t *testing.T) {
 // What is wrong is said before anything is submitted; a broker that refuses some of the jobs is quoted.
 func TestRunArrayIsChecked(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "lines": "a\nb\n", "none": ""})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "lines": "a\nb\n", "none": ""})
 	for _, c := range []struct{ args, says string }{
 		{"--array 3-1", "write indices such as"},
 		{"--array 1,1", "write indices such as"},

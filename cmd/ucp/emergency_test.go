@@ -124,6 +124,17 @@ func TestEmergencyDeclare(t *testing.T) {
 	require.Contains(t, got.errOut, "takes 5 a second")
 }
 
+// What JSON can't hold is refused before anything is sent.
+func TestDeclarationsAreText(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	for _, flag := range [][]string{{"--message", "caf\xe9"}, {"--scope", "district=caf\xe9"}, {"--id", "\xff"}, {"--type", "\xff"}} {
+		got := s.run(append([]string{"emergency", "declare", "--type", "flood", "--level", "high"}, flag...)...)
+		require.Equal(t, exitError, got.code, flag)
+		require.Contains(t, got.errOut, "UTF-8", flag)
+	}
+	require.Empty(t, f.told)
+}
+
 func TestEmergencyList(t *testing.T) {
 	f, s := newFakeEmergencies(t)
 	require.Equal(t, ran{0, "no emergencies\n", ""}, s.run("emergency", "list"))

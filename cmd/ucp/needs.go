@@ -50,6 +50,9 @@ var calls = map[string][]string{
 	"ucp job wait":                 {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp keygen":                   nil,
 	"ucp login":                    nil, // its invite lets it in
+	"ucp module key":               nil,
+	"ucp module sign":              nil,
+	"ucp module verify":            nil,
 	"ucp members":                  {"GET /v1/members"},
 	"ucp run":                      {"GET /v1/blobs/{digest}", "PUT /v1/blobs/{digest}", "POST /v1/jobs", "POST /v1/jobs:batch", "GET /v1/jobs", "PUT /v1/jobs/{id}", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr"},
 	"ucp status":                   {"GET /broker/coordination-status", "GET /v1/jobs", "GET /v1/members", "GET /broker/metadata", "GET /v1/emergencies"},

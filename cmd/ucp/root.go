@@ -60,7 +60,7 @@ func (f *formatValue) Set(s string) error {
 const rootHelp = `ucp runs jobs (WebAssembly modules or native programs) on a cluster of brokers
 that needs no leader, no database and no uplink.
 
-Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen",
+Alone it shows how things are, like "ucp status". Every verb but "agent", "config", "keygen", "module",
 "cluster init", "token" and what "audit" does with copies talks to one broker. Any one will do, since
 each can answer for every job: the one at --addr, else at UCP_ADDR, else at
 ` + api.DefaultAddr + `. Either may
@@ -107,7 +107,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
 		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
-		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(),
+		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(), c.moduleCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)

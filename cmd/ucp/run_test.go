@@ -16,7 +16,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-const module = "\x00asm\x01\x00\x00\x00"
+const emptyModule = "\x00asm\x01\x00\x00\x00"
 
 // inFolder changes to a new directory with these files.
 func inFolder(t *testing.T, files map[string]string) {
@@ -30,7 +30,7 @@ func inFolder(t *testing.T, files map[string]string) {
 
 func TestRunIsTransparent(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "in.csv": "1,2"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "in.csv": "1,2"})
 	const out, errOut = "no newline at the end, \x00 binary \xff", "warning\n"
 	seven := 7
 	b.execute = func(id string, _ job.Spec) api.Job {
@@ -45,7 +45,7 @@ func TestRunIsTransparent(t *testing.T) {
 
 func TestRunMakesTheSpecFromItsFlags(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "a.csv": "A", "text": "in"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "a.csv": "A", "text": "in"})
 	s.stdin = "S"
 	var got job.Spec
 	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
@@ -55,7 +55,7 @@ func TestRunMakesTheSpecFromItsFlags(t *testing.T) {
 	require.Equal(t, ran{0, "", ""}, r)
 	require.Contains(t, b.jobs, "mine")
 	require.Equal(t, job.Spec{
-		Driver: job.Wasm, Name: "m.wasm", Module: job.Digest(digestOf(module)), Args: []string{"-v", "--cpu", "x"}, Env: map[string]string{"K": "V=W"},
+		Driver: job.Wasm, Name: "m.wasm", Module: job.Digest(digestOf(emptyModule)), Args: []string{"-v", "--cpu", "x"}, Env: map[string]string{"K": "V=W"},
 		Stdin: job.Digest(digestOf("S")), Inputs: map[string]string{"d/a.csv": digestOf("A"), "b": digestOf("in")},
 		Dirs: []string{"tmp"}, Outputs: []string{"r.json"}, Resources: job.Resources{CPU: 500, Memory: 128 << 20},
 		Priority: job.Priority{User: job.DefaultUser}, Labels: map[string]string{"team": "north"}, Constraints: []string{"arch=arm64", "k in (a,b)"},
@@ -79,7 +79,7 @@ func TestRunOfANativeProgram(t *testing.T) {
 // What this version of a broker can't do is the broker's to refuse.
 func TestRunPassesOnWhatTheBrokerWillRefuse(t *testing.T) {
 	_, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	got := s.run("run", "m.wasm", "--input", "x=m.wasm", "--emergency", "flood 7")
 	require.Equal(t, ran{exitError, "", "ucp: priority.emergency: \"flood 7\"; want a level (none, low, medium, high, critical, or 0 to 4), or the ID or type of an emergency\n"}, got)
 }
@@ -87,7 +87,7 @@ func TestRunPassesOnWhatTheBrokerWillRefuse(t *testing.T) {
 // What a job is beside others.
 func TestRunSaysHowAJobCompetes(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	var got job.Spec
 	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
 	require.Equal(t, ran{0, "", ""}, s.run("run", "m.wasm", "--priority", "9", "--deadline", "2127-01-31T15:04:05Z", "--emergency", "critical",
@@ -107,7 +107,7 @@ func TestRunSaysHowAJobCompetes(t *testing.T) {
 
 func TestRunUploadsOnce(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "in": "data"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "in": "data"})
 	for range 2 {
 		require.Zero(t, s.run("run", "m.wasm", "--stdin", "in", "--input", "copy=in").code)
 	}
@@ -141,7 +141,7 @@ func TestRunExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, s := newFakeBroker(t)
-			inFolder(t, map[string]string{"m.wasm": module})
+			inFolder(t, map[string]string{"m.wasm": emptyModule})
 			b.execute = func(string, job.Spec) api.Job { return x.j }
 			require.Equal(t, ran{x.code, "", x.err}, s.run("run", "m.wasm", "--id", "j1"))
 			out := "j1  " + string(x.j.State) + "\n"
@@ -155,7 +155,7 @@ func TestRunExitCodes(t *testing.T) {
 
 func TestRunBringsOutputsBack(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "there/r.json": "old"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "there/r.json": "old"})
 	b.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)
 		b.leaves(&j, "stdout", "hello\n")
@@ -181,7 +181,7 @@ func TestOutputsStayInside(t *testing.T) {
 	for _, path := range []string{"../escaped", "/tmp/escaped", "a/../../escaped", "link/escaped", "file-link"} {
 		t.Run(path, func(t *testing.T) {
 			b, s := newFakeBroker(t)
-			inFolder(t, map[string]string{"m.wasm": module, "outside/kept": "kept"})
+			inFolder(t, map[string]string{"m.wasm": emptyModule, "outside/kept": "kept"})
 			require.NoError(t, os.Mkdir("to", 0o700))
 			require.NoError(t, os.Symlink("../outside", "to/link"))
 			require.NoError(t, os.Symlink("../outside/kept", "to/file-link"))
@@ -204,7 +204,7 @@ func TestOutputsStayInside(t *testing.T) {
 
 func TestDamagedOutputIsRefused(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "r.json": "old"})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "r.json": "old"})
 	b.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)
 		b.leaves(&j, "outputs/r.json", "right")
@@ -222,7 +222,7 @@ func TestDamagedOutputIsRefused(t *testing.T) {
 
 func TestRunDetached(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	got := s.run("run", "m.wasm", "--detach")
 	require.Zero(t, got.code)
 	require.Contains(t, b.jobs, strings.TrimSpace(got.out))
@@ -233,7 +233,7 @@ func TestRunDetached(t *testing.T) {
 
 func TestRunAsJSON(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	b.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)
 		b.leaves(&j, "stdout", "hello\n")
@@ -247,7 +247,7 @@ func TestRunAsJSON(t *testing.T) {
 
 func TestNotPlaced(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	b.execute = func(id string, _ job.Spec) api.Job {
 		j := ended(id, job.StatePending, nil, "")
 		j.Why = "no broker meets gpu"
@@ -276,7 +276,7 @@ func TestInterruptLeavesTheJobRunning(t *testing.T) {
 	} {
 		t.Run(request, func(t *testing.T) {
 			b, s := newFakeBroker(t)
-			inFolder(t, map[string]string{"m.wasm": module})
+			inFolder(t, map[string]string{"m.wasm": emptyModule})
 			b.execute = func(id string, _ job.Spec) api.Job { return ended(id, job.StateRunning, nil, "") }
 			b.hold = func(r *http.Request) {
 				if r.Method == request && strings.HasPrefix(r.URL.Path, "/v1/jobs/") {
@@ -307,7 +307,7 @@ func TestRunWaitsForWhatACancelledJobLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, s := newFakeBroker(t)
-			inFolder(t, map[string]string{"m.wasm": module})
+			inFolder(t, map[string]string{"m.wasm": emptyModule})
 			b.execute = func(id string, _ job.Spec) api.Job {
 				j := ended(id, job.StateCancelled, nil, "cancelled at a")
 				j.Attempts = []api.Attempt{{Executor: "b", State: job.AttemptStopping}}
@@ -329,12 +329,13 @@ func TestRunWaitsForWhatACancelledJobLeft(t *testing.T) {
 
 func TestRunRefusesBeforeItUploads(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": "", "c.wasm": "\x00asm\x0d\x00\x01\x00"})
+	inFolder(t, map[string]string{"m.txt": "hello", "dir/x": "", "c.wasm": "\x00asm\x0d\x00\x01\x00", "t.wasm": emptyModule + "\x05\x04\x01\x03\x01\x02"})
 	require.Equal(t, "ucp: c.wasm: this is a WASI preview 2 component; build for wasip1\n", s.run("run", "c.wasm").errOut)
+	require.Equal(t, "ucp: t.wasm: it needs threads, which workers do not have; build it without\n", s.run("run", "t.wasm").errOut)
 	require.Contains(t, s.run("run", "m.txt").errOut, "ucp: m.txt: it is not a WebAssembly module: its first bytes are ")
 	require.Contains(t, s.run("run", "m.txt").errOut, "; a native program needs --driver process\n")
 	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
-	s.stdin = module
+	s.stdin = emptyModule
 	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)
 	require.Zero(t, b.count("PUT /v1/jobs"))
 }
@@ -342,7 +343,7 @@ func TestRunRefusesBeforeItUploads(t *testing.T) {
 // What JSON can't hold is refused, and not changed without a word.
 func TestRunRefusesWhatIsNoText(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module, "caf\xe9.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "caf\xe9.wasm": emptyModule})
 	for _, args := range [][]string{
 		{"m.wasm", "--", "caf\xe9"}, {"m.wasm", "--env", "K=caf\xe9"}, {"m.wasm", "--env", "caf\xe9=V"}, {"m.wasm", "--input", "caf\xe9=m.wasm"},
 		{"m.wasm", "--output", "caf\xe9"}, {"--driver", "process", "caf\xe9"},
@@ -356,7 +357,7 @@ func TestRunRefusesWhatIsNoText(t *testing.T) {
 // Names as long as a file system takes, and names that are no text, come back as the program gave them.
 func TestOutputsOfOddNames(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	names := []string{strings.Repeat("n", 255), "caf\xe9", `back\slash`, "d/" + strings.Repeat("m", 255)}
 	b.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)
@@ -375,8 +376,8 @@ func TestOutputsOfOddNames(t *testing.T) {
 
 func TestProgressOnlyForAPersonAndALargeFile(t *testing.T) {
 	_, s := newFakeBroker(t)
-	large := module + strings.Repeat("x", largeUpload)
-	inFolder(t, map[string]string{"large.wasm": large, "larger.wasm": large + "y", "small.wasm": module})
+	large := emptyModule + strings.Repeat("x", largeUpload)
+	inFolder(t, map[string]string{"large.wasm": large, "larger.wasm": large + "y", "small.wasm": emptyModule})
 	require.Empty(t, s.run("run", "large.wasm").errOut)
 	s.terminal = true
 	require.Empty(t, s.run("run", "small.wasm").errOut)

@@ -521,9 +521,12 @@ func (s *screen) unsure() (n int) {
 	return n
 }
 
-// sandboxLines say which walls around native jobs are missing at the broker that answers, where it runs such jobs.
-func (s *screen) sandboxLines() (lines []string) {
-	x := s.Sandbox
+// sandboxLines say which walls around jobs are missing at the broker that answers; around native jobs, where it runs such.
+func (s *screen) sandboxLines() []string {
+	return append(s.missingWalls("native jobs", s.Sandbox), s.missingWalls("modules", s.ModuleSandbox)...)
+}
+
+func (s *screen) missingWalls(around string, x *api.Sandbox) (lines []string) {
 	if x == nil || len(x.Missing) == 0 {
 		return nil
 	}
@@ -539,7 +542,7 @@ func (s *screen) sandboxLines() (lines []string) {
 		if len(x.Holds) == 0 && len(by) == 1 {
 			walls = "all of it"
 		}
-		lines = append(lines, fmt.Sprintf("around native jobs at %s is MISSING %s: %s", s.Name, walls, why))
+		lines = append(lines, fmt.Sprintf("around %s at %s is MISSING %s: %s", around, s.Name, walls, why))
 	}
 	return lines
 }

@@ -212,5 +212,8 @@ func TestScreenShowsMissingWalls(t *testing.T) {
 		b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, Sandbox: x}
 		got := strings.Join(strings.Fields(s.run().out), " ")
 		require.Equal(t, want != "", strings.Contains(got, "Sandbox around native jobs at a is MISSING "+want), got)
+		b.status.Sandbox, b.status.ModuleSandbox = nil, x
+		got = strings.Join(strings.Fields(s.run().out), " ")
+		require.Equal(t, want != "", strings.Contains(got, "Sandbox around modules at a is MISSING "+want), got)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/module"
 )
 
 // sources opens the files that a person names, each as it is when it is first opened: it is read twice, to name it and to
@@ -117,24 +117,22 @@ func (c *cli) upload(ctx context.Context, client *api.Client, what string, conte
 	return b.Digest, nil
 }
 
-// checkWasm refuses what is plainly no module before it is uploaded.
+// checkWasm refuses what brokers can't run before it is uploaded.
 func checkWasm(path string, content api.Content) error {
 	r, err := content()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	head := make([]byte, job.ModuleHeader)
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	err = job.CheckModule(head[:n])
+	var refused module.Refused
+	err = module.Check(r)
 	switch {
 	case err == nil:
 		return nil
-	case strings.HasPrefix(string(head), "\x00asm"):
-		return fmt.Errorf("%s: %w", path, err)
+	case !errors.As(err, &refused):
+		return fmt.Errorf("reading %s: %w", path, err)
+	case errors.Is(err, module.ErrNotWasm):
+		return fmt.Errorf("%s: %w; a native program needs --driver process", path, err)
 	}
-	return fmt.Errorf("%s: %w; a native program needs --driver process", path, err)
+	return fmt.Errorf("%s: %w", path, err)
 }

@@ -76,8 +76,8 @@ func TestAnInputThatIsReadOnce(t *testing.T) {
 // A mark that an editor has put before a text is no part of it.
 func TestAByteOrderMarkIsSkipped(t *testing.T) {
 	b, s := newFakeBroker(t)
-	b.blobs[digestOf(module)] = []byte(module)
-	inFolder(t, map[string]string{"job": "\ufeff" + `{"module":"` + digestOf(module) + `"}`, "a.yaml": "\ufeffname: of-the-file\n"})
+	b.blobs[digestOf(emptyModule)] = []byte(emptyModule)
+	inFolder(t, map[string]string{"job": "\ufeff" + `{"module":"` + digestOf(emptyModule) + `"}`, "a.yaml": "\ufeffname: of-the-file\n"})
 	require.Equal(t, ran{0, "j1\n", ""}, s.run("job", "submit", "job", "--id", "j1"))
 	require.Equal(t, []string{"application/json"}, b.types)
 	settings, err := readConfig("a.yaml", []string{"name"})
@@ -88,7 +88,7 @@ func TestAByteOrderMarkIsSkipped(t *testing.T) {
 // Where another broker is asked for the submission than for the upload, it gets the files, too.
 func TestFilesAreSentAgainToAnotherBroker(t *testing.T) {
 	b, s := newFakeBroker(t)
-	inFolder(t, map[string]string{"m.wasm": module})
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
 	lost := false
 	b.execute = func(id string, _ job.Spec) api.Job { return succeeded(id) }
 	b.before = func(method, path string) {

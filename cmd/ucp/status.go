@@ -88,6 +88,9 @@ func statusTable(w io.Writer, s *api.Coordination) {
 	if x := s.Sandbox; x != nil {
 		row(w, "Sandbox:", sandboxLine(x))
 	}
+	if x := s.ModuleSandbox; x != nil {
+		row(w, "Around modules:", sandboxLine(x))
+	}
 	row(w, "Strategy:", dash(strategyLine(s.Strategy, s.Chosen, s.Commands)))
 	for i, e := range s.Emergencies {
 		title := "Emergency:"
@@ -123,7 +126,7 @@ func workerMemoryLine(m *api.WorkerMemory) string {
 	return line + ", " + humanBytes(m.Resident) + " resident"
 }
 
-// sandboxLine says which walls stand around native jobs, and which don't.
+// sandboxLine says which walls stand around jobs, and which don't.
 func sandboxLine(x *api.Sandbox) string {
 	var lacks []string
 	for _, wall := range slices.Sorted(maps.Keys(x.Missing)) {

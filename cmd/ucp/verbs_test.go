@@ -307,9 +307,9 @@ func TestJobResult(t *testing.T) {
 
 func TestJobSubmit(t *testing.T) {
 	b, s := newFakeBroker(t)
-	spec := `{"module":"` + digestOf(module) + `"}`
-	inFolder(t, map[string]string{"job.json": spec, "job.yaml": "module: x", "m.wasm": module})
-	require.Equal(t, ran{exitError, "", "ucp: upload first: " + digestOf(module) + "\n"}, s.run("job", "submit", "job.json"))
+	spec := `{"module":"` + digestOf(emptyModule) + `"}`
+	inFolder(t, map[string]string{"job.json": spec, "job.yaml": "module: x", "m.wasm": emptyModule})
+	require.Equal(t, ran{exitError, "", "ucp: upload first: " + digestOf(emptyModule) + "\n"}, s.run("job", "submit", "job.json"))
 	require.Equal(t, ran{0, "j1\n", ""}, s.run("job", "submit", "job.json", "--upload", "m.wasm", "--id", "j1"))
 	require.Equal(t, ran{0, "j2\n", ""}, s.run("job", "submit", "job.yaml", "--id", "j2"))
 	s.stdin = "\n " + spec

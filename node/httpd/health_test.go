@@ -32,6 +32,7 @@ func (h *healthHost) ModuleCache() *api.ModuleCache   { return nil }
 func (h *healthHost) Troubles() []string              { return nil }
 func (h *healthHost) WorkerMemory() *api.WorkerMemory { return nil }
 func (h *healthHost) Sandbox() *api.Sandbox           { return nil }
+func (h *healthHost) ModuleSandbox() *api.Sandbox     { return nil }
 func (h *healthHost) Brokers() []membership.Member    { return []membership.Member{h.member} }
 func (h *healthHost) Contacts() (map[string]Contact, time.Time) {
 	return map[string]Contact{"b": h.contact}, time.Time{}

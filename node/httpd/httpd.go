@@ -100,6 +100,8 @@ type Host interface {
 	Overview() *broker.Overview
 	// Sound reports whether a blob is here and undamaged.
 	Sound(context.Context, job.Digest) bool
+	// AllowsModule is a module.NotAllowed when this broker does not run a module; another error when that can't be told.
+	AllowsModule(job.Digest) error
 	// Need brings a blob here, asking the named brokers first.
 	Need(ctx context.Context, d job.Digest, from []string) error
 	// Holds asks another broker whether it has a blob, undamaged.
@@ -120,6 +122,8 @@ type Host interface {
 	Used() (cores, memory float64)
 	// Sandbox says which walls stand around native jobs; nil where that is not known.
 	Sandbox() *api.Sandbox
+	// ModuleSandbox says which walls stand around WebAssembly jobs; nil where that is not known.
+	ModuleSandbox() *api.Sandbox
 	// WorkerMemory is what workers may have of memory and have; nil where that is not known.
 	WorkerMemory() *api.WorkerMemory
 	// ModuleCache is what compiled modules take of the disk; nil where that is not known.

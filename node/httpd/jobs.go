@@ -3,7 +3,6 @@ package httpd
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/strictjson"
 )
 
@@ -173,7 +173,7 @@ func parseSpec(b []byte) (job.Spec, error) {
 }
 
 // checkBlobs refuses a job whose module or inputs are not in this broker's store,
-// undamaged, or whose module is not WebAssembly. What it lets pass stays for BlobGrace.
+// undamaged, or whose module is not WebAssembly that can run here. What it lets pass stays for BlobGrace.
 func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
@@ -184,7 +184,16 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	if len(missing) > 0 {
 		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
 	}
-	if s.Driver != job.Wasm || srv.isWasm.known(s.Module) {
+	if s.Driver != job.Wasm {
+		return nil
+	}
+	switch err := srv.host.AllowsModule(s.Module); {
+	case errors.As(err, new(module.NotAllowed)):
+		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: %v", err)
+	case err != nil:
+		return err
+	}
+	if srv.isWasm.known(s.Module) {
 		return nil
 	}
 	b, err := srv.store.Blobs().Open(string(s.Module))
@@ -192,13 +201,13 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 		return err
 	}
 	defer b.Close()
-	head := make([]byte, job.ModuleHeader)
-	n, err := io.ReadFull(b, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
-	if err := job.CheckModule(head[:n]); err != nil {
+	var refused module.Refused
+	err = module.Check(b)
+	switch {
+	case errors.As(err, &refused):
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s: %v", s.Module, err)
+	case err != nil:
+		return err
 	}
 	srv.isWasm.add(s.Module)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -99,26 +100,27 @@ func (m *Metrics) Started(waited time.Duration) { m.waited.Observe(waited.Second
 type gauges struct{ srv *Server }
 
 var (
-	jobsDesc      = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
-	peersDesc     = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
-	healthDesc    = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol) or addressless.", []string{"peer", "health"}, nil)
-	usageDesc     = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
-	workDesc      = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
-	badDesc       = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
-	heldBackDesc  = prometheus.NewDesc("ucp_held_back_jobs", "Finished jobs that are remembered beyond their retention, since an absent member may not know of them.", nil, nil)
-	lostDesc      = prometheus.NewDesc("ucp_lost_output_files", "Files of output that this broker is to hold, and that it could not get from any other.", nil, nil)
-	withdrawnDesc = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
-	conflictsDesc = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
-	emergencyDesc = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
-	cacheDesc     = prometheus.NewDesc("ucp_module_cache_bytes", "Disk space that compiled modules take, and may take.", []string{"part"}, nil)
-	workerDesc    = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
-	sandboxDesc   = prometheus.NewDesc("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
-	capacDesc     = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
+	jobsDesc          = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
+	peersDesc         = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
+	healthDesc        = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol) or addressless.", []string{"peer", "health"}, nil)
+	usageDesc         = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
+	workDesc          = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
+	badDesc           = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
+	heldBackDesc      = prometheus.NewDesc("ucp_held_back_jobs", "Finished jobs that are remembered beyond their retention, since an absent member may not know of them.", nil, nil)
+	lostDesc          = prometheus.NewDesc("ucp_lost_output_files", "Files of output that this broker is to hold, and that it could not get from any other.", nil, nil)
+	withdrawnDesc     = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
+	conflictsDesc     = prometheus.NewDesc("ucp_conflicts_total", "Decisions between jobs that could not all run, by strategy.", []string{"strategy"}, nil)
+	emergencyDesc     = prometheus.NewDesc("ucp_emergency_level", "The highest level of emergency in force at this broker: 0 none, 1 low, 2 medium, 3 high, 4 critical.", nil, nil)
+	cacheDesc         = prometheus.NewDesc("ucp_module_cache_bytes", "Disk space that compiled modules take, and may take.", []string{"part"}, nil)
+	workerDesc        = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
+	sandboxDesc       = prometheus.NewDesc("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
+	moduleSandboxDesc = prometheus.NewDesc("ucp_module_sandbox", "1 for each wall around WebAssembly jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
+	capacDesc         = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
 		ch <- d
 	}
 }
@@ -164,12 +166,15 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(peersDesc, float64(c.HealthyPeers), "true")
 	gauge(peersDesc, float64(c.UnhealthyPeers), "false")
-	if x := c.Sandbox; x != nil {
+	for desc, x := range map[*prometheus.Desc]*api.Sandbox{sandboxDesc: c.Sandbox, moduleSandboxDesc: c.ModuleSandbox} {
+		if x == nil {
+			continue
+		}
 		for _, wall := range x.Holds {
-			gauge(sandboxDesc, 1, wall)
+			gauge(desc, 1, wall)
 		}
 		for wall := range x.Missing {
-			gauge(sandboxDesc, 0, wall)
+			gauge(desc, 0, wall)
 		}
 	}
 	if m := c.WorkerMemory; m != nil {

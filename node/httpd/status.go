@@ -56,7 +56,7 @@ func (srv *Server) coordination() api.Coordination {
 		Uptime:   clock.Duration(srv.cfg.Now().Sub(srv.cfg.Started).Round(time.Second)),
 		Strategy: row.Strategy, Chosen: row.Chosen, Commands: row.Commands, SyncInterval: clock.Duration(srv.cfg.SyncInterval), SyncStretch: max(row.Stretch, 1),
 		Replicas: srv.cfg.Replicas, Clock: clock.Vector(row.Clock), Jobs: row.Jobs,
-		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, WorkerMemory: srv.host.WorkerMemory(), ModuleCache: srv.host.ModuleCache(), Sandbox: srv.host.Sandbox(), AsOf: srv.cfg.Now().UTC(),
+		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, WorkerMemory: srv.host.WorkerMemory(), ModuleCache: srv.host.ModuleCache(), Sandbox: srv.host.Sandbox(), ModuleSandbox: srv.host.ModuleSandbox(), AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.cityTime(), Unset: row.Unset,
 		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),

@@ -30,6 +30,10 @@ func (h *shownHost) ModuleCache() *api.ModuleCache {
 	return &api.ModuleCache{Bytes: 30, Most: 40}
 }
 
+func (h *shownHost) ModuleSandbox() *api.Sandbox {
+	return &api.Sandbox{Holds: []string{"seccomp"}, Missing: map[string]string{"landlock-tcp": "needs Linux 6.7"}}
+}
+
 func (h *shownHost) Sandbox() *api.Sandbox {
 	return &api.Sandbox{Holds: []string{"seccomp"}, Missing: map[string]string{"users": "not root"}}
 }
@@ -81,6 +85,7 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, srv.host.WorkerMemory(), s.WorkerMemory)
 	require.Equal(t, srv.host.ModuleCache(), s.ModuleCache)
 	require.Equal(t, srv.host.Sandbox(), s.Sandbox)
+	require.Equal(t, srv.host.ModuleSandbox(), s.ModuleSandbox)
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)

@@ -1,4 +1,4 @@
-package job
+package module
 
 import (
 	"testing"
@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCheckModule(t *testing.T) {
-	require.NoError(t, CheckModule([]byte("\x00asm\x01\x00\x00\x00 and more")))
+func TestCheckHeader(t *testing.T) {
+	require.NoError(t, checkHeader([]byte("\x00asm\x01\x00\x00\x00 and more")))
 	for head, says := range map[string]string{
 		"":                         "not a WebAssembly module",
 		"\x00asm\x01\x00\x00":      "not a WebAssembly module",
@@ -17,6 +17,6 @@ func TestCheckModule(t *testing.T) {
 		"\x00asm\x02\x00\x00\x00":  "version 2",
 		"\x00asm\x01\x00\x07\x00z": "layer 7",
 	} {
-		require.ErrorContains(t, CheckModule([]byte(head)), says, "%q", head)
+		require.ErrorContains(t, checkHeader([]byte(head)), says, "%q", head)
 	}
 }
