@@ -35,7 +35,7 @@ func TestSlipsIsADistance(t *testing.T) {
 
 func TestBegun(t *testing.T) {
 	known := []string{"critical", "strategy", "status", "high"}
-	for word, want := range map[string]string{"crit": "critical", "STRAT": "strategy", "stat": "status", "sta": "status", "st": "", "str": "strategy", "high": "", "higher": "", "": ""} {
+	for word, want := range map[string]string{"crit": "critical", "STRATEG": "strategy", "stat": "status", "sta": "status", "st": "", "str": "strategy", "high": "", "higher": "", "": ""} {
 		require.Equal(t, want, Begun(word, known), word)
 	}
 	require.Empty(t, Begun("sta", append(known, "stage")), "two begin so")
