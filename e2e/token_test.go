@@ -84,6 +84,16 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, os.Chmod(file, 0o644))
 	refused(founder, "can be read by others", "--token-file", file, "members")
 
+	// What a subject holds ends everywhere at one word; what is made for it later holds.
+	founder.must("--addr", a.http, "token", "revoke", "other")
+	for _, broker := range []*agent{a, b} {
+		eventually(t, time.Minute, "the tokens of other are revoked", func() bool {
+			return strings.Contains(other.ucp("--addr", broker.http, "job", "list").stderr, "is revoked, with all of other")
+		})
+	}
+	holder(t, founder.must("token", "create", "--subject", "other", "--scope", "submit")).must("--addr", a.http, "job", "list")
+	ci.must("--addr", a.http, "job", "list")
+
 	// What brokers write and tell holds neither the token nor its key.
 	founder.must("--addr", a.http, "debug", "bundle", "--all", "-o", filepath.Join(founder.dir, "bundle.tar.gz"))
 	said := a.Said() + b.Said() + founder.must("--addr", b.http, "audit", "list", "-n", "0", "-o", "json") + strings.Join(slices.Collect(maps.Values(entries(t, filepath.Join(founder.dir, "bundle.tar.gz")))), "\n")

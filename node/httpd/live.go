@@ -44,9 +44,23 @@ func (srv *Server) follow(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(srv.host.Leaving(), cancel)()
+	var standing sync.WaitGroup
+	defer standing.Wait()
+	defer cancel()
+	standing.Go(func() {
+		defer cancel()
+		for pause(ctx, keepAlive) == nil {
+			if _, err := srv.identify(r); err != nil {
+				return // a token that ended, or was revoked, meanwhile
+			}
+		}
+	})
 	l := &live{srv: srv, w: w, stderr: strings.HasSuffix(r.URL.Path, "/stderr"), token: r.URL.Query().Get("attempt"), from: from}
 	for {
 		f, err := ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: id} })
+		if err == nil {
+			err = callerOf(r).mayTouch(f.Record)
+		}
 		if err == nil {
 			id = f.Record.Key() // a beginning of an ID may mean more jobs later
 			var over bool

@@ -387,4 +387,13 @@ var others = []mutant{
 	{"a check of a config ends with its first mistake", "cmd/ucp/mistakes.go",
 		"		*m = append(*m, err...)\n", "		*m = append(*m, err[0])\n",
 		"./cmd/ucp", "TestConfigCheck"},
+	{"live: anybody's output is followed", "node/httpd/live.go",
+		"			err = callerOf(r).mayTouch(f.Record)", "			err = error(nil)",
+		"./node/httpd", "TestOnlyOwnOutputIsFollowed"},
+	{"live: the last bytes are lost", "node/httpd/live.go",
+		"		case <-out.Over:\n			over = true", "		case <-out.Over:\n			return nil",
+		"./node/httpd", "TestOutputIsFollowed"},
+	{"tokens are not revoked", "city/self.go",
+		"	if upto := s.book.TokensUpto(subject); upto > 0 {", "	if upto := s.book.TokensUpto(subject); upto == 1 {",
+		"./city", "TestTheDoorKnowsWhatOthersHaveSaid"},
 }
