@@ -216,7 +216,9 @@ func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
 	for _, at := range []*agent{a, b, c} {
 		kim.refused("your membership was revoked", "--addr", at.http, "members")
 	}
-	require.Contains(t, founder.must("--addr", a.http, "audit", "list"), "revoke")
+	eventually(t, time.Minute, "the audit log has it", func() bool {
+		return strings.Contains(founder.must("--addr", a.http, "audit", "list"), "revoke")
+	})
 
 	// The authority of b was stolen: without it, whom it has let in is out.
 	list := founder.must("--addr", c.http, "cluster", "authority", "list", "-o", "json")

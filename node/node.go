@@ -365,10 +365,10 @@ func (n *Node) Close() error {
 		if n.executions != nil && n.executions.runner != nil {
 			errs = append(errs, n.executions.runner.Close())
 		}
-		if n.peers != nil {
-			n.peers.close()
-		}
 		n.life.work.Wait()
+		if n.peers != nil {
+			n.peers.close() // now nothing sends any more
+		}
 		if n.store != nil {
 			errs = append(errs, n.store.Close())
 		}
