@@ -54,22 +54,32 @@ func (d *delegate) LocalState(join bool) []byte {
 // left. A peer that has not heard the word of a node that is leaving itself takes it for a join, holds the word for old when
 // it comes, and the node for failed, not left, from then on. So both who tells and who is told take care.
 
-// tellLeaving puts the nodes that are leaving into Serf's state, beside those that have left.
+// tellLeaving puts the nodes that are leaving into Serf's state, beside those that have left. Whoever is told takes the time of
+// such a word for one later than the state says, so that it says one less: otherwise the time would grow from one to the
+// next, the leaving node among them, until what that tells of itself looked like a join that came later.
 func (d *delegate) tellLeaving(state []byte) []byte {
 	leaving := d.withStatus(serf.StatusLeaving)
 	if len(leaving) == 0 {
 		return state
 	}
-	return d.changed(state, func(told *serfState) { told.LeftMembers = append(told.LeftMembers, leaving...) })
+	return d.changed(state, func(told *serfState) {
+		told.LeftMembers = append(told.LeftMembers, leaving...)
+		for _, name := range leaving {
+			if told.StatusLTimes[name] > 0 {
+				told.StatusLTimes[name]--
+			}
+		}
+	})
 }
 
 // doubtJoins makes the time of the last word of each node that is alive here one less, so that a leave at that very time is
 // still heard: stock agents, and brokers of versions before, do not tell who is leaving. A join needs no more, since all that the
-// node has said before it is older still.
+// node has said before it is older still. That of a node that is leaving here is made less, too: brokers of the version before
+// tell of a leave at a time that is one too late.
 func (d *delegate) doubtJoins(state []byte) []byte {
-	alive := d.withStatus(serf.StatusAlive)
+	here := slices.Concat(d.withStatus(serf.StatusAlive), d.withStatus(serf.StatusLeaving))
 	return d.changed(state, func(told *serfState) {
-		for _, name := range alive {
+		for _, name := range here {
 			if t := told.StatusLTimes[name]; t > 0 && !slices.Contains(told.LeftMembers, name) {
 				told.StatusLTimes[name] = t - 1
 			}

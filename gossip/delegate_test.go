@@ -56,8 +56,8 @@ func TestDelegateIgnoresADamagedTrailer(t *testing.T) {
 	require.EqualValues(t, 2, d.stats.statesMalformed.Load())
 }
 
-// A stock agent tells the time of a leave, and not that it was one: the leave itself must still be heard. What is known of
-// nodes that are not alive here stays as it is.
+// A stock agent tells the time of a leave, and not that it was one: the leave itself must still be heard. What is told of
+// nodes that are not here stays as it is.
 func TestATimeThatIsToldMayBeThatOfALeave(t *testing.T) {
 	d, inner := newTestDelegate(nil)
 	d.withStatus = func(s serf.MemberStatus) []string {
@@ -69,7 +69,7 @@ func TestATimeThatIsToldMayBeThatOfALeave(t *testing.T) {
 	d.MergeRemoteState(state, false)
 	var got serfState
 	require.NoError(t, decodeWire(inner.merged[1:], &got))
-	require.Equal(t, map[string]uint64{"alive": 6, "left": 6, "first": 0, "leaving": 5, "new": 4}, got.StatusLTimes)
+	require.Equal(t, map[string]uint64{"alive": 6, "left": 6, "first": 0, "leaving": 4, "new": 4}, got.StatusLTimes)
 	require.Equal(t, []string{"left"}, got.LeftMembers)
 	require.EqualValues(t, 9, got.LTime)
 }
@@ -77,4 +77,17 @@ func TestATimeThatIsToldMayBeThatOfALeave(t *testing.T) {
 func TestInstallFailsWithoutSerfsDelegate(t *testing.T) {
 	err := installDelegates(&memberlist.Config{}, nil, nil, nil, nil, nil, nil)
 	require.ErrorContains(t, err, "versions that go.mod pins")
+}
+
+// Who is told that a node is leaving takes that for one later than the state says: it must come to the very time of the word,
+// also at the node itself, of which others would take a later one for a join.
+func TestLeavesAreToldAtTheirTime(t *testing.T) {
+	d, _ := newTestDelegate(nil)
+	d.withStatus = func(serf.MemberStatus) []string { return []string{"leaving", "first"} }
+	state, err := encodeWire(serfPushPull, &serfState{LTime: 9, StatusLTimes: map[string]uint64{"alive": 7, "left": 6, "leaving": 5, "first": 0}, LeftMembers: []string{"left"}})
+	require.NoError(t, err)
+	var got serfState
+	require.NoError(t, decodeWire(d.tellLeaving(state)[1:], &got))
+	require.Equal(t, map[string]uint64{"alive": 7, "left": 6, "leaving": 4, "first": 0}, got.StatusLTimes)
+	require.Equal(t, []string{"left", "leaving", "first"}, got.LeftMembers)
 }
