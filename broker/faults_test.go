@@ -208,17 +208,10 @@ func (f *faults) mend() (bad []string) {
 // fails is printed as a story.
 func TestFaultsOfTwo(t *testing.T) {
 	from, trials := 0, 12
-	number := func(variable string, fallback int) int {
-		text := os.Getenv(variable)
-		if text == "" {
-			return fallback
-		}
-		n, err := strconv.Atoi(text)
+	if more := os.Getenv("UCP_TRIALS"); more != "" {
+		n, err := strconv.Atoi(more)
 		require.NoError(t, err)
-		return n
-	}
-	if more := number("UCP_TRIALS", 0); more > 0 {
-		from, trials = number("UCP_SEED", trials), more
+		from, trials = trials, n
 	}
 	steps := slices.Sorted(maps.Keys(faultSteps))
 	for seed := from; seed < from+trials; seed++ {

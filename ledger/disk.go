@@ -157,11 +157,7 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	}
 	l.stable = l.lineage.Tips(clock.Vector(stored))
 	l.settle()
-	if err := l.loadBad(scan); err != nil {
-		return err
-	}
-	l.begin()
-	return nil
+	return l.loadBad(scan)
 }
 
 // loadClock reads a stored clock. One that an earlier version has stored under a single key is stored by broker with its next change.

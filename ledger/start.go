@@ -88,10 +88,9 @@ func (l *Ledger) wantsRow() bool {
 	return ok && l.Wrote() == 0 && l.rowIf != nil && l.rowIf()
 }
 
-// begin notes what the row of this start says, whenever it is written: what its clock, below every hole (rule L10), holds of its
-// own name as the start begins. So a copy that is made of a start before it has written anything, and that has heard of other
-// starts than the start itself, writes the same row as that (rule K1).
-func (l *Ledger) begin() {
+// writeRow makes the row of this start: what its clock, below every hole (rule L10), holds of its own name. It is
+// synced with that clock, or after it.
+func (l *Ledger) writeRow() {
 	self, _ := l.self.Start()
 	parents := slices.DeleteFunc(l.clock.Of(l.self.Broker()).Clone(), func(d clock.Dot) bool {
 		s, ok := d.Actor.Start()
@@ -101,12 +100,7 @@ func (l *Ledger) begin() {
 		slices.SortStableFunc(parents, func(a, b clock.Dot) int { return cmp.Compare(age(a.Actor), age(b.Actor)) })
 		parents = clock.NewTips(parents[:maxParents]...)
 	}
-	l.parents = parents
-}
-
-// writeRow makes the row of this start. It is synced with the clock that it is of, or after it.
-func (l *Ledger) writeRow() {
-	if err := l.addRow(l.self, l.parents); err != nil {
+	if err := l.addRow(l.self, parents); err != nil {
 		panic("ledger: " + err.Error()) // all that makes it one was looked at above
 	}
 	l.rowsDirty = append(l.rowsDirty, l.self)
@@ -193,10 +187,7 @@ func (l *Ledger) WriteRow() {
 
 // GoOnAs begins another start of this broker, above all others, while the ledger lives (rule K3). What it has written
 // stays; it writes as the new start from now on.
-func (l *Ledger) GoOnAs(self clock.Actor) {
-	l.self = self
-	l.begin()
-}
+func (l *Ledger) GoOnAs(self clock.Actor) { l.self = self }
 
 // TakeBack takes what was given up into the clock again, up to an update: it is held, and what others hold under these dots
 // has come (rule K3).
@@ -209,9 +200,6 @@ func (l *Ledger) GiveUp(beyond clock.Dot) (refs []Ref) {
 	beyond.Counter++
 	l.seen, l.clockDirty = l.lineage.Without(l.seen, beyond), true
 	l.cut()
-	if l.Wrote() == 0 {
-		l.begin()
-	}
 	if t := l.index[beyond.Actor]; t != nil {
 		t.AscendGreaterOrEqual(indexed{counter: beyond.Counter}, func(i indexed) bool {
 			refs = append(refs, i.ref)
