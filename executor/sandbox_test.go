@@ -148,6 +148,6 @@ func TestJobPaths(t *testing.T) {
 		require.Error(t, err, text)
 	}
 	j := &jail{Read: []string{"/opt/maps"}, Write: []string{"/srv/out"}}
-	require.Equal(t, "/usr/bin:/opt/maps/bin:/srv/out", j.searchPath("/usr/bin:/root/bin:/opt/maps/bin:/opt/mapsx:/srv/out"))
-	require.Equal(t, "/usr/local/bin:/usr/bin:/bin", j.searchPath("/root/bin"))
+	require.Equal(t, "/usr/bin:/opt/maps/bin:/srv/out", j.searchPath("/usr/bin:/home/kim/bin:/opt/maps/bin:/opt/mapsx:/srv/out"))
+	require.Equal(t, "/usr/local/bin:/usr/bin:/bin", j.searchPath("/home/kim/bin"))
 }

@@ -83,7 +83,7 @@ func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p
 	})
 }
 
-// countsEvery is how often a person sees anew how many jobs stand.
+// countsEvery is how often a person is shown how many jobs are in each state.
 const countsEvery = time.Second
 
 // watchCounts shows how many jobs are in each state, until ctx ends.
