@@ -310,6 +310,8 @@ type DrainedMember struct {
 // MemberList answers GET /v1/members.
 type MemberList struct {
 	Members []Member `json:"members"`
+	// Exposed is that of the Coordination of the broker that answers.
+	Exposed []string `json:"exposed,omitempty"`
 }
 
 // Coordination answers GET /broker/coordination-status. Peers are other members;
@@ -347,10 +349,13 @@ type Coordination struct {
 	Sandbox *Sandbox `json:"sandbox,omitempty"`
 	// ModuleSandbox says which walls stand around WebAssembly jobs here; null from an earlier version.
 	ModuleSandbox *Sandbox `json:"module_sandbox,omitempty"`
-	Draining      bool     `json:"draining"` // about to leave
-	Drained       *Drain   `json:"drained,omitempty"`
-	DiskFull      bool     `json:"disk_full"` // no new jobs until there is room
-	Withdrawn     string   `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
+	// Exposed names the interfaces that strangers can reach and that do not ask who is calling, with their addresses:
+	// whoever reaches them commands this broker. Only --insecure allows it.
+	Exposed   []string `json:"exposed,omitempty"`
+	Draining  bool     `json:"draining"` // about to leave
+	Drained   *Drain   `json:"drained,omitempty"`
+	DiskFull  bool     `json:"disk_full"` // no new jobs until there is room
+	Withdrawn string   `json:"withdrawn"` // why it takes no jobs until it can carry them out again; "" while it can
 	// Unproven: what it remembers may be older than what others know, so that no end is firm, and what is old waits at
 	// first; AwaitsProof says so to people, and for whom it waits. False and "" when it is proven.
 	Unproven    bool   `json:"unaudited"`

@@ -269,34 +269,11 @@ func (c *Config) check() error {
 		return fmt.Errorf("--name %s: the identity in %s is that of %s (%s)", c.Name, c.City.Folder().Folder, c.City.Name(), c.City.Role())
 	case c.Insecure:
 		return nil
-	case c.City != nil:
-		return checkRPC(c.RPCAddr, c.RPCAuth)
 	}
-	return errors.Join(checkLoopback("--bind", c.Bind), checkLoopback("--rpc-addr", c.RPCAddr), checkLoopback("--http-addr", c.HTTPAddr))
-}
-
-// checkRPC refuses an address of the RPC that others can reach, unless they have to give a key.
-func checkRPC(addr, auth string) error {
-	if auth != "" {
-		return nil
+	if doors := c.exposed(); len(doors) > 0 {
+		return fmt.Errorf("--%s %s %s", doors[0].Flag, doors[0].Addr, doors[0].Refusal())
 	}
-	return checkLoopback("--rpc-addr", addr)
-}
-
-// checkLoopback refuses an address that others can reach: neither interface asks
-// who is calling.
-func checkLoopback(flag, addr string) error {
-	if addr == "-" {
-		return nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%s %q: write host:port: %w", flag, addr, err)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("%s %s: this interface trusts everybody who reaches it; keep it on loopback, or say --insecure on a network where you trust all", flag, addr)
+	return nil
 }
 
 // fallbackName makes a valid broker name of the host's.

@@ -85,6 +85,7 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	n.told.Store(&at)
+	n.cfg.warnOfDoors()
 	n.bound = newBound(n.log, &cfg)
 	n.bound.look(machineAddresses())
 	if err := n.openCore(); err != nil {

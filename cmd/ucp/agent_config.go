@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,22 +245,15 @@ func (f *agentFlags) checkAddresses() error {
 			return f.wrong(flag, "%q: %w", addr, err)
 		}
 	}
-	for _, x := range []struct{ flag, addr, what string }{
-		{"bind", f.bind, "gossip"},
-		{"rpc-addr", f.rpcAddr, "the serf RPC"},
-		{"http-addr", f.httpAddr, "the HTTP API"},
-	} {
-		if x.flag == "rpc-addr" && x.addr == "-" || x.flag == "http-addr" && x.addr == "" {
+	for _, d := range node.Doors(f.bind, f.rpcAddr, f.httpAddr, f.inCity, f.keyring != "", f.rpcAuthFile != "") {
+		if d.Flag == "rpc-addr" && d.Addr == "-" || d.Flag == "http-addr" && d.Addr == "" {
 			continue
 		}
-		host, err := splitHostPort(x.addr)
-		safe := f.inCity && (x.flag != "rpc-addr" || f.rpcAuthFile != "")
-		if err != nil {
-			return f.wrong(x.flag, "%q: %w", x.addr, err)
+		if _, err := splitHostPort(d.Addr); err != nil {
+			return f.wrong(d.Flag, "%q: %w", d.Addr, err)
 		}
-		if !f.insecure && !isLoopback(host) && !safe {
-			return f.wrong(x.flag, "%q is not a loopback address, and %s does not authenticate its callers: whoever reaches it commands this broker; "+
-				"keep it on 127.0.0.1, or give --insecure where you trust everybody who can reach it", x.addr, x.what)
+		if !f.insecure && d.Exposed() {
+			return f.wrong(d.Flag, "%q %s", d.Addr, d.Refusal())
 		}
 	}
 	_, err := node.Addresses{Bind: f.bind, Advertise: f.advertise, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise}.Complete()
@@ -286,7 +278,7 @@ func (f *agentFlags) checkNodes() error {
 		if err := gossip.CheckEntry("mdns:" + f.discover); err != nil {
 			m.add(f.wrong("discover", "%w", err))
 		}
-		if host, err := splitHostPort(f.bind); f.advertise == "" && err == nil && isLoopback(host) {
+		if f.advertise == "" && node.IsLoopback(f.bind) {
 			m.add(f.wrong("discover", "others are told where gossip is, and at %s they do not reach it: give --bind an address of your network, or 0.0.0.0:7946", f.bind))
 		}
 	}
@@ -303,13 +295,6 @@ func splitHostPort(addr string) (string, error) {
 		return "", fmt.Errorf("the port is a number from 0 (any free one) to 65535")
 	}
 	return host, nil
-}
-
-// isLoopback accepts literals and "localhost" only: another name may resolve to a
-// different address after this check.
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // hostName makes a valid broker name of this machine's.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -33,7 +34,12 @@ An asterisk marks the broker that answers.`,
 			if err != nil {
 				return err
 			}
-			return c.show(l, func(w io.Writer) { membersTable(w, l.Members, time.Now()) })
+			return c.show(l, func(w io.Writer) {
+				membersTable(w, l.Members, time.Now())
+				if len(l.Exposed) > 0 {
+					fmt.Fprintln(w, "\nINSECURE, the broker that answers: "+exposedText(l.Exposed))
+				}
+			})
 		}),
 	}
 }

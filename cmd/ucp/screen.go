@@ -207,6 +207,9 @@ func (s *screen) print(w io.Writer, columns int, colour bool) error {
 func (s *screen) panels() []panel {
 	out := []panel{s.emergencyPanel(), s.trustPanel(), s.urgentPanel()}
 	out = append(out, s.gonePanel(), s.stoppedPanel(), s.failedPanel(), s.roomPanel())
+	if len(s.Exposed) > 0 {
+		out = append(out, panel{title: "INSECURE", lines: []string{s.Name + ": " + exposedText(s.Exposed)}, alarm: true})
+	}
 	if lines := s.sandboxLines(); lines != nil {
 		out = append(out, panel{title: "Sandbox", lines: lines})
 	}

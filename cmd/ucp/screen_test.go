@@ -140,6 +140,20 @@ As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --ful
 	require.NotContains(t, s.run("status").out, "\x1b", "a pipe is no terminal")
 }
 
+// Where strangers can command a broker every screen says so.
+func TestScreensSayWhatIsExposed(t *testing.T) {
+	b, s := newFakeBroker(t)
+	for _, args := range [][]string{nil, {"status"}, {"status", "--full"}, {"members"}} {
+		b.status.Exposed, b.members.Exposed = nil, nil
+		require.NotContains(t, s.run(args...).out, "INSECURE", args)
+		b.status.Exposed = []string{"gossip at 10.0.0.1:7946", "the HTTP API at 10.0.0.1:8000"}
+		b.members.Exposed = b.status.Exposed
+		got := strings.Join(strings.Fields(s.run(args...).out), " ")
+		require.Contains(t, got, "INSECURE", args)
+		require.Contains(t, got, "whoever reaches it commands this broker, and reads all jobs: gossip at 10.0.0.1:7946, the HTTP API at 10.0.0.1:8000", args)
+	}
+}
+
 // What can't be found out is said, and nothing that stands on it looks well.
 func TestScreenSaysWhatItDoesNotKnow(t *testing.T) {
 	b, s := newFakeBroker(t)

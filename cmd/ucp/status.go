@@ -147,6 +147,9 @@ func sandboxLine(x *api.Sandbox) string {
 
 // troubleRows says what is not as it should be.
 func troubleRows(w io.Writer, s *api.Coordination) {
+	if len(s.Exposed) > 0 {
+		row(w, "INSECURE:", exposedText(s.Exposed))
+	}
 	if d := s.Drained; d != nil {
 		text := "since " + clockTime(d.Since) + ", until `ucp cluster resume " + s.Name + "`"
 		if d.Deadline != 0 {
@@ -174,6 +177,11 @@ func troubleRows(w io.Writer, s *api.Coordination) {
 	if text := timeLine(s); text != "" {
 		row(w, "Time:", text)
 	}
+}
+
+// exposedText says what it means that a broker has interfaces which strangers can reach and that don't ask who is calling.
+func exposedText(doors []string) string {
+	return "whoever reaches it commands this broker, and reads all jobs: " + strings.Join(doors, ", ") + " (--insecure)"
 }
 
 // peersTable lists the other brokers.

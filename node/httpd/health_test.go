@@ -30,6 +30,7 @@ func (h *healthHost) Actor() clock.Actor              { return "a~1" }
 func (h *healthHost) Running() bool                   { return true }
 func (h *healthHost) ModuleCache() *api.ModuleCache   { return nil }
 func (h *healthHost) Troubles() []string              { return nil }
+func (h *healthHost) Exposed() []string               { return nil }
 func (h *healthHost) WorkerMemory() *api.WorkerMemory { return nil }
 func (h *healthHost) Sandbox() *api.Sandbox           { return nil }
 func (h *healthHost) ModuleSandbox() *api.Sandbox     { return nil }

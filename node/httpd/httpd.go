@@ -115,6 +115,8 @@ type Host interface {
 	// Troubles say what is wrong with how this broker reaches others, for people: an address that this machine has lost, nodes to
 	// join that can't be looked up. Each may be "".
 	Troubles() []string
+	// Exposed names the interfaces that strangers can reach and that do not ask who is calling, for people.
+	Exposed() []string
 	// Hold keeps room on the disk for a file of the given size that is about to arrive. Either it says why there is none,
 	// or give is called with the bytes that have arrived or will not come any more, until they are as many.
 	Hold(size int64) (give func(bytes int64), why string)

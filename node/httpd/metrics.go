@@ -115,12 +115,13 @@ var (
 	workerDesc        = prometheus.NewDesc("ucp_worker_memory_bytes", "Memory that workers may have (room), what is accounted of it and for what, and what is resident.", []string{"part"}, nil)
 	sandboxDesc       = prometheus.NewDesc("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
 	moduleSandboxDesc = prometheus.NewDesc("ucp_module_sandbox", "1 for each wall around WebAssembly jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
+	exposedDesc       = prometheus.NewDesc("ucp_exposed_interfaces", "Interfaces of this broker that strangers can reach and that do not ask who is calling (--insecure).", nil, nil)
 	capacDesc         = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc, exposedDesc} {
 		ch <- d
 	}
 }
@@ -155,6 +156,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(withdrawnDesc, prometheus.GaugeValue, withdrawn)
 	}
+	ch <- prometheus.MustNewConstMetric(exposedDesc, prometheus.GaugeValue, float64(len(g.srv.host.Exposed())))
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
 	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
 	c := g.srv.coordination()

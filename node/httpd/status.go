@@ -61,6 +61,7 @@ func (srv *Server) coordination() api.Coordination {
 		Time: srv.cityTime(), Unset: row.Unset,
 		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
+	c.Exposed = srv.host.Exposed()
 	c.Warnings = append(c.Warnings, warnings(srv.host.Troubles()...)...)
 	if !lastSync.IsZero() {
 		t := lastSync.UTC()
@@ -209,7 +210,7 @@ func (srv *Server) handleMetadata(w http.ResponseWriter, _ *http.Request) error 
 }
 
 func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, api.MemberList{Members: srv.members()})
+	writeJSON(w, http.StatusOK, api.MemberList{Members: srv.members(), Exposed: srv.host.Exposed()})
 	return nil
 }
 

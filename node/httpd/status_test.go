@@ -23,6 +23,7 @@ type shownHost struct {
 }
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
+func (h *shownHost) Exposed() []string          { return []string{"gossip at 10.0.0.1:7946"} }
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
 func (h *shownHost) Actor() clock.Actor         { return "a~1" }
 func (h *shownHost) Running() bool              { return true }
@@ -85,6 +86,7 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, srv.host.WorkerMemory(), s.WorkerMemory)
 	require.Equal(t, srv.host.ModuleCache(), s.ModuleCache)
 	require.Equal(t, srv.host.Sandbox(), s.Sandbox)
+	require.Equal(t, srv.host.Exposed(), s.Exposed)
 	require.Equal(t, srv.host.ModuleSandbox(), s.ModuleSandbox)
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},

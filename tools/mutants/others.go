@@ -399,4 +399,10 @@ var others = []mutant{
 	{"tokens are not revoked", "city/self.go",
 		"	if upto := s.book.TokensUpto(subject); upto > 0 {", "	if upto := s.book.TokensUpto(subject); upto == 1 {",
 		"./city", "TestTheDoorKnowsWhatOthersHaveSaid"},
+	{"insecure: a door that has no key passes for one that asks", "node/exposed.go",
+		"return !d.Asks && d.Addr", "return d.Asks && d.Addr",
+		"./node", "TestExposedDoors"},
+	{"insecure: the screen is silent", "cmd/ucp/screen.go",
+		"	if len(s.Exposed) > 0 {", "	if len(s.Exposed) > 9 {",
+		"./cmd/ucp", "TestScreensSayWhatIsExposed"},
 }
