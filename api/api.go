@@ -80,12 +80,13 @@ const (
 
 // BatchLine is what became of one job of a batch.
 type BatchLine struct {
-	Line     int    `json:"line"`               // of the request, from 1
-	ID       job.ID `json:"id,omitempty"`       // "" where the line could not be read
-	Created  bool   `json:"created,omitempty"`  // false: the same job was known already
-	Replicas int    `json:"replicas,omitempty"` // as in Submission
-	Degraded bool   `json:"degraded,omitempty"` // as in Submission
-	Error    *Error `json:"error,omitempty"`    // why it is not acknowledged; nil if it is
+	Line     int      `json:"line"`               // of the request, from 1
+	ID       job.ID   `json:"id,omitempty"`       // "" where the line could not be read
+	Created  bool     `json:"created,omitempty"`  // false: the same job was known already
+	Replicas int      `json:"replicas,omitempty"` // as in Submission
+	Degraded bool     `json:"degraded,omitempty"` // as in Submission
+	Warnings []string `json:"warnings,omitempty"` // as in Submission
+	Error    *Error   `json:"error,omitempty"`    // why it is not acknowledged; nil if it is
 }
 
 // TokenHeader carries a causal token in requests and answers.

@@ -43,8 +43,9 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 		`{"id":"one","spec":{"command":"false"}}`,
 		`{"id":"behind","spec":{"command":"true","after":["ahead"]}}`,
 		`{"id":"ahead","spec":{"command":"true"}}`,
+		`{"id":"drilled","spec":{"command":"true","priority":{"emergency":"flood"}}}`,
 	}
-	want := []string{"", "colour", "", "not a job ID", `no "spec"`, "occurs twice", "empty", "upload these first", "", "another spec", "", ""}
+	want := []string{"", "colour", "", "not a job ID", `no "spec"`, "occurs twice", "empty", "upload these first", "", "another spec", "", "", ""}
 	var taken int
 	for i, l := range sendBatch(t, n, lines...) {
 		require.Equal(t, i+1, l.Line)
@@ -58,6 +59,7 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 		require.NotEmpty(t, l.ID)
 		require.Equal(t, 1, l.Replicas)
 		require.Equal(t, i != 8, l.Created, "the ninth is the first one again")
+		require.Equal(t, l.ID == "drilled", len(l.Warnings) == 1, "it names an emergency that is not there: %q", l.Warnings)
 		if l.Created {
 			taken++
 		}

@@ -17,6 +17,7 @@ import (
 // A peer that does not answer is asked again, after pauses that grow (rule S5), and the
 // status says how often; when it is back the count of unanswered messages begins again.
 func TestClusterCountsAttempts(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		peer := func() api.Peer {
 			s, err := c.Client("b0").Coordination(context.Background())
@@ -45,6 +46,7 @@ func TestClusterCountsAttempts(t *testing.T) {
 // One of two brokers has a machine that can carry out nothing: no job fails, since what it returns runs at the other one
 // (rule J12). It takes no more, which all can see, until its probes have found that it can again.
 func TestClusterSpoiltBroker(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		c.Break("b1", "no space left on device")

@@ -13,6 +13,7 @@ import (
 
 // Each broker's audit log has the orders that it was given, also over a kill, and the others are witnesses of it.
 func TestAuditLogs(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		s, err := c.Client("b0").Coordination(ctx)

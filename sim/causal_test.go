@@ -45,6 +45,7 @@ func get(t *testing.T, c *Cluster, name, path string, header http.Header, into a
 // broker answers for the job at once, although no news link has told it; without the
 // token it does not know the job yet.
 func TestClusterReadYourWrites(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, slowNews, func(t *testing.T, c *Cluster) {
 		s, err := c.Submit("b0", "mine", time.Hour)
 		require.NoError(t, err)
@@ -85,6 +86,7 @@ func TestClusterReadYourWrites(t *testing.T) {
 // names what is missing and when its writer was last heard; after the link has healed the same
 // request is answered.
 func TestClusterBehind(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, slowNews, func(t *testing.T, c *Cluster) {
 		time.Sleep(time.Minute)
 		c.Net.Cut(c.Host("b0"), c.Host("b1"))
@@ -112,6 +114,7 @@ func TestClusterBehind(t *testing.T) {
 // A submission with a token comes after what that client had seen: it says so in the
 // record (rules C1, C3), at whatever broker it is made.
 func TestClusterTokenOrdersSubmissions(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		first, err := c.Submit("b0", "first", time.Hour)
 		require.NoError(t, err)
@@ -129,6 +132,7 @@ func TestClusterTokenOrdersSubmissions(t *testing.T) {
 // min_replicas that is not met within the timeout is 503, which says that the job may
 // still run; submitting it again under its ID is safe, and it runs once (rule A1).
 func TestClusterMinReplicasUnmet(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		spec := with("", "5s")
 		spec.MinReplicas = 2
@@ -207,6 +211,7 @@ next:
 // A broker that leaves takes no new jobs and says so, lets what runs finish within its
 // --drain-timeout, and logs what it handed to whom; the others go on with that.
 func TestClusterDrain(t *testing.T) {
+	t.Parallel()
 	var log lines
 	configure := func(cfg *node.Config) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)).With("broker", cfg.Name)
@@ -265,6 +270,7 @@ func TestClusterDrain(t *testing.T) {
 
 // What still runs at the end of --drain-timeout is stopped and runs again elsewhere.
 func TestClusterDrainTimeout(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []time.Duration{5 * time.Second, -1} {
 		var log lines
 		configure := func(cfg *node.Config) {
@@ -297,6 +303,7 @@ func TestClusterDrainTimeout(t *testing.T) {
 // Equal ledgers have equal digests at equal clocks; after a change that only one has
 // heard of, the lists name the record (`ucp cluster verify`).
 func TestClusterDigests(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, slowNews, func(t *testing.T, c *Cluster) {
 		digests := func() (a, b api.Digest) {
 			var err error
@@ -359,6 +366,7 @@ func TestClusterDigests(t *testing.T) {
 // A broker that is alone answers a token of its own, also of its last life: the dots of
 // that are on its disk.
 func TestClusterTokenOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCluster(t, 1, simnet.Options{Seed: 1})
 		defer c.Close()

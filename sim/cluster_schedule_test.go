@@ -58,6 +58,7 @@ func (c *Cluster) sameLedgers() bool {
 // that was submitted in both; all reunite within a sync interval, and every acknowledged
 // job has ended, everywhere alike (rules J6, J7, J1).
 func TestClusterSchedule(t *testing.T) {
+	t.Parallel()
 	for _, n := range clusterSizes() {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inCluster(t, n, nil, func(t *testing.T, c *Cluster) { clusterSchedule(t, c, n) })
@@ -162,6 +163,7 @@ func clusterSizes() []int {
 // In half an hour at 10 % packet loss nobody is taken for lost: every job is started
 // once and keeps its owner.
 func TestClusterNoFalseRedeployment(t *testing.T) {
+	t.Parallel()
 	for _, n := range clusterSizes() {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

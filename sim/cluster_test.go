@@ -31,6 +31,7 @@ func inCluster(t *testing.T, n int, configure func(*node.Config), story func(*te
 // Three nodes, a job submitted at each: all are known at each, end, and the three
 // clocks become equal.
 func TestClusterThreeNodes(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		var ids []job.ID
 		for _, name := range c.Names() {
@@ -69,6 +70,7 @@ func clocksEqual(t *testing.T, c *Cluster) bool {
 // With every news link cut, the 60-second exchange alone brings a change to all
 // of ten brokers (rule S2).
 func TestClusterExchangeAlone(t *testing.T) {
+	t.Parallel()
 	noNews := func(cfg *node.Config) { cfg.NoNewsLinks, cfg.Replicas = true, 1 }
 	inCluster(t, 10, noNews, func(t *testing.T, c *Cluster) {
 		time.Sleep(3 * time.Minute)
@@ -90,6 +92,7 @@ func TestClusterExchangeAlone(t *testing.T) {
 // its name and its jobs back, and those that were unfinished run again under a
 // new actor (rules I1, I4, J6).
 func TestClusterCrashLosesNothing(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		for _, id := range []job.ID{"short", "long"} {
 			takes := time.Second
@@ -133,6 +136,7 @@ func TestClusterCrashLosesNothing(t *testing.T) {
 
 // A graceful stop is recorded as left, not as failed.
 func TestClusterGracefulStop(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Stop("b2")
 		c.Eventually(10*time.Second, "it has left", func() bool {
@@ -151,6 +155,7 @@ func TestClusterGracefulStop(t *testing.T) {
 // The requests of running jobs never exceed a broker's capacity, and what waits
 // says for what.
 func TestClusterCapacity(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 1, nil, func(t *testing.T, c *Cluster) {
 		client := c.Client("b0")
 		for _, id := range []job.ID{"first", "second", "third"} {
@@ -180,6 +185,7 @@ func TestClusterCapacity(t *testing.T) {
 // with `ucp cluster forget`, the end is firm; and the broker is taken in again when it is back after all (rule M2). One
 // that is there can't be given up.
 func TestClusterForgetsABroker(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		_, err := c.Client("b0").RemoveMember(ctx, "b2")

@@ -61,6 +61,7 @@ func leaves(c *Core, name string) {
 // A firm answer holds as long as a member of the roll keeps the disk that knows it (decisions/0021). When both that are left
 // after a goodbye are restored, another end is no fault: the third disk, which knows the first, counted for nothing.
 func TestLossesBeyondWhatIsPromised(t *testing.T) {
+	t.Parallel()
 	c, key := ended(t, 3, func(*Core) {})
 	first := c.checks.answers.firm[key]
 	leaves(c, "b0")
@@ -76,6 +77,7 @@ func TestLossesBeyondWhatIsPromised(t *testing.T) {
 
 // With a member whose disk is as it was, absent or not, what was firm stays so, and the checks demand it.
 func TestLossesWithinWhatIsPromised(t *testing.T) {
+	t.Parallel()
 	c, key := ended(t, 3, func(*Core) {})
 	first := c.checks.answers.firm[key]
 	c.Kill("b0")
@@ -96,6 +98,7 @@ func TestLossesWithinWhatIsPromised(t *testing.T) {
 // Who is let in again when an end was stable already has not held it, may write another, and changes nothing (story
 // M2_back_with_an_older_job of broker). Who counted when it became stable must have held it.
 func TestFirmBeforeSomebodyIsBack(t *testing.T) {
+	t.Parallel()
 	c, key := ended(t, 4, func(c *Core) { leaves(c, "b3") })
 	c.Start("b3")
 	for !c.nodes["b1"].disk.member("b3").Open() {
@@ -118,6 +121,7 @@ func TestFirmBeforeSomebodyIsBack(t *testing.T) {
 
 // A broker with a lost disk says again to a client what that was told for good, and need not say it to others yet (rule R4).
 func TestFirmByTheToken(t *testing.T) {
+	t.Parallel()
 	c, key := ended(t, 3, func(*Core) {})
 	verdict := c.checks.answers.firm[key].verdict
 	told := causal.Context{{Dot: key.dot, Job: "j", Firm: causal.FirmEnd(verdict)}}

@@ -22,6 +22,7 @@ const digested = 300
 // A change that is meant to alter behaviour records them again, with UCP_RECORD=1, and its
 // commit says why they differ.
 func TestCoreDigests(t *testing.T) {
+	t.Parallel()
 	if raceDetector {
 		t.Skip("a schedule has no goroutine")
 	}

@@ -15,6 +15,7 @@ import (
 // Each rule decides something in one of these schedules at least, which do all that schedules can do. What they
 // find wrong is for TestCoreSchedules.
 func TestEveryRuleIsReached(t *testing.T) {
+	t.Parallel()
 	if raceDetector {
 		t.Skip("a schedule has no goroutine")
 	}
@@ -65,6 +66,7 @@ func reachOf(from, to uint64, run func(seed uint64) *Core) *Reach {
 
 // Each rule of docs/protocol.md has its line here, and each line its rule.
 func TestEveryRuleIsListed(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../docs/protocol.md")
 	require.NoError(t, err)
 	written, listed := map[string]bool{}, map[string]bool{}

@@ -48,6 +48,7 @@ func finished(t *testing.T, c *Core, ids []job.ID) {
 
 // A job that is submitted at each of three brokers is known and finished at each.
 func TestCoreThreeBrokers(t *testing.T) {
+	t.Parallel()
 	c := NewCore(1, 3, coreConfig())
 	c.Flawless = true
 	c.Run(5 * time.Second)
@@ -120,6 +121,7 @@ func chosen(t *testing.T) func(seed uint64) Faults {
 // everywhere, nothing comes back to life, and all brokers come to hold the same,
 // whatever fails on the way (sentences 1 and 2 of the design).
 func TestCoreSchedules(t *testing.T) {
+	t.Parallel()
 	n := uint64(1000)
 	if raceDetector {
 		n = 20 // a schedule has no goroutine, and the cores share nothing

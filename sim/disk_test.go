@@ -87,6 +87,7 @@ func requireCode(t *testing.T, err error, status int, code string, says ...strin
 // here can still be read, others give the broker no jobs, and all is well again by
 // itself when there is room.
 func TestClusterFullDisk(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 2, nil, func(t *testing.T, c *Cluster) {
 		known := upload(t, c, "b0", "a map")
 		_, err := c.Submit("b0", "before", time.Second)
@@ -161,6 +162,7 @@ func TestClusterFullDisk(t *testing.T) {
 
 // A negative reserve is none.
 func TestClusterNoReserve(t *testing.T) {
+	t.Parallel()
 	none := func(cfg *node.Config) { cfg.DiskReserve = -1 }
 	inCluster(t, 1, none, func(t *testing.T, c *Cluster) {
 		c.nodes["b0"].disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1})
@@ -190,6 +192,7 @@ func (r reader) Start(t executor.Task) {
 // it uses or serves the blob, moves it aside and fetches it from another holder; the
 // job runs with the right input.
 func TestClusterCorruptBlobIsFetchedAgain(t *testing.T) {
+	t.Parallel()
 	// With one replica b1 fetches what it is to run; with two b0 also brings it a copy.
 	for replicas := 1; replicas <= 2; replicas++ {
 		t.Run(fmt.Sprint("replicas ", replicas), func(t *testing.T) { corruptBlob(t, replicas) })
@@ -251,6 +254,7 @@ func corruptBlob(t *testing.T, replicas int) {
 // The input of a job that waits is damaged at the job's owner, and found to be when somebody asks for it. The owner gets it
 // from the broker that has the copy (rule R3).
 func TestClusterDamagedInputIsRepaired(t *testing.T) {
+	t.Parallel()
 	two := func(cfg *node.Config) { cfg.Replicas = 2 }
 	inCluster(t, 2, two, func(t *testing.T, c *Cluster) {
 		content := strings.Repeat("the water stands at 4.10 m; ", 1000)
@@ -275,6 +279,7 @@ func TestClusterDamagedInputIsRepaired(t *testing.T) {
 // A damaged blob is neither served nor counted as here: not for GET and HEAD, not for a
 // submission (rule A1), and a PUT stores it again.
 func TestClusterCorruptBlobIsNeverServed(t *testing.T) {
+	t.Parallel()
 	for _, ask := range []string{"get", "head", "put", "submit"} {
 		t.Run(ask, func(t *testing.T) {
 			inCluster(t, 1, nil, func(t *testing.T, c *Cluster) {
@@ -310,6 +315,7 @@ func TestClusterCorruptBlobIsNeverServed(t *testing.T) {
 // not, stay as long as these are remembered; and what somebody relied on stays for the
 // grace, however old it is (rule L8).
 func TestClusterSweepsBlobs(t *testing.T) {
+	t.Parallel()
 	configure := func(cfg *node.Config) { cfg.BlobGrace, cfg.Retention = 10*time.Minute, 2*time.Hour }
 	inCluster(t, 1, configure, func(t *testing.T, c *Cluster) {
 		nobody, finished, waiting := upload(t, c, "b0", "nobody's"), upload(t, c, "b0", "finished"), upload(t, c, "b0", "waiting")
@@ -355,6 +361,7 @@ func TestClusterSweepsBlobs(t *testing.T) {
 // A failed fsync ends the broker with an error that says so; nothing that was to be
 // acknowledged by it is; and after a restart, with a sound disk, all is there that was.
 func TestClusterFailedFsyncEndsTheBroker(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var broken atomic.Bool
 		c := NewCluster(t, 1, simnet.Options{Seed: 1})
@@ -391,6 +398,7 @@ func TestClusterFailedFsyncEndsTheBroker(t *testing.T) {
 // A file of the database that is damaged stops the start, and says what to do; it is
 // never read as data.
 func TestClusterDamagedDatabaseIsRefused(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 1, nil, func(t *testing.T, c *Cluster) {
 		for i := range 20 {
 			_, err := c.Submit("b0", job.ID(fmt.Sprint("j", i)), time.Hour)

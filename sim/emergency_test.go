@@ -78,6 +78,7 @@ func felt(c *Cluster, since time.Time, what string, order func(name string, id j
 // UCP_TRIALS=100 go test ./sim -run TestFigureEmergency -v -timeout 0 measures what
 // docs/performance.md says; without it a few trials of each are run.
 func TestFigureEmergency(t *testing.T) {
+	t.Parallel()
 	if raceDetector {
 		t.Skip("it measures, and runs without the race detector: scripts/test.sh")
 	}
@@ -178,6 +179,7 @@ func clients(c *Cluster, do func(i int, cl *api.Client)) {
 
 // Where three packets of ten are lost, all brokers agree within two sync intervals.
 func TestEmergencyAtThirtyPercentLoss(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCluster(t, 10, simnet.Options{Seed: 8, Jitter: 5 * time.Millisecond, Loss: 0.3})
 		c.Configure = inEmergencies
@@ -200,6 +202,7 @@ func TestEmergencyAtThirtyPercentLoss(t *testing.T) {
 // what was declared and cleared meanwhile, on both sides, is the same everywhere within two
 // sync intervals after the network healed (rule E1).
 func TestEmergencyWhileCutOff(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 5, inEmergencies, func(t *testing.T, c *Cluster) {
 		busy(t, c)
 		agent := c.Stock("stock")
@@ -238,6 +241,7 @@ func TestEmergencyWhileCutOff(t *testing.T) {
 // A broker that was down, and one that joins late, know at once what is active, and what
 // has ended; what nobody tells them ends by itself.
 func TestEmergencyKnownToLatecomers(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, inEmergencies, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		c.Kill("b2")
@@ -273,6 +277,7 @@ func TestEmergencyKnownToLatecomers(t *testing.T) {
 // A broken client that declares a thousand times a second is refused, clearly, and nobody
 // suffers: members stay alive, memory stays bounded, and the others' declarations arrive.
 func TestEmergencyFlood(t *testing.T) {
+	t.Parallel()
 	many := 2_000
 	if raceDetector {
 		many = 200 // the detector itself breaks under so many (CHECK failed in its tsan_rtl.cpp): scripts/test.sh runs all without it

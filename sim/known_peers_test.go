@@ -15,6 +15,7 @@ import (
 // which they do not know stays provisional (rule A3), and when they return they meet
 // again by themselves, though nobody was told where anybody is (rule S6).
 func TestClusterRestartAloneRemembersMembers(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Kill("b1")
 		c.Kill("b2")
@@ -48,6 +49,7 @@ func TestClusterRestartAloneRemembersMembers(t *testing.T) {
 
 // A broker that has left Serf is not waited for any more, also after a restart.
 func TestClusterRestartForgetsWhoLeft(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Stop("b2")
 		time.Sleep(10 * time.Second)

@@ -49,6 +49,7 @@ func (d *diary) since(n int) (lines []string, all int) {
 // Ten minutes of three brokers with jobs, of which one is killed, cut off and restarted, an emergency, a drain, a broker that
 // leaves: each change is at most one line in the log of each broker, and while nothing changes there is none.
 func TestLogOfTenMinutes(t *testing.T) {
+	t.Parallel()
 	var told diary
 	configure := func(cfg *node.Config) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&told, nil)).With("broker", cfg.Name)
@@ -87,7 +88,7 @@ func TestLogOfTenMinutes(t *testing.T) {
 		c.Kill("b1")
 		phase("b1 is killed", time.Minute, 1)
 		c.Restart("b1")
-		phase("b1 is back", 40*time.Second, 4) // b1: up, two members, joined
+		phase("b1 is back", 40*time.Second, 5) // b1: up, anybody may command it, two members, joined
 		submit("b2", 6)
 		_, _, err := c.Client("b0").Declare(t.Context(), emergency.Declaration{ID: "flood-1", Type: "flood", Level: "critical"})
 		require.NoError(t, err)
@@ -124,6 +125,7 @@ func TestLogOfTenMinutes(t *testing.T) {
 
 // Each job that is placed elsewhere, since its broker is gone, is one line in the log of the broker that has placed it.
 func TestLogTellsOfMovedJobs(t *testing.T) {
+	t.Parallel()
 	var told diary
 	configure := func(cfg *node.Config) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&told, nil)).With("broker", cfg.Name)

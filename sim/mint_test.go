@@ -17,6 +17,7 @@ import (
 // it begins another start while a job runs there that may run only once. The job goes on, and ends once, everywhere
 // (rules K2, K3, P3); the others reach it at its new actor, and know where the job runs.
 func TestClusterRestoredDiskGoesOn(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		ctx := context.Background()
 		actor := func(at string) string {

@@ -18,6 +18,7 @@ import (
 
 // A broker that is killed and starts again at once with other addresses is back in seconds (rule G2).
 func TestClusterQuickRestartWithAnotherAddress(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		c.Kill("b1")
 		time.Sleep(time.Second)
@@ -41,6 +42,7 @@ func TestClusterQuickRestartWithAnotherAddress(t *testing.T) {
 // When every broker was sent an event of the greatest Lamport time there is, and a `dead` of the greatest incarnation
 // of one of them, nobody is lost, and an emergency is felt everywhere within a second (rule G1).
 func TestClusterForgedGossip(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, inEmergencies, func(t *testing.T, c *Cluster) {
 		busy(t, c)
 		attacker, err := c.Net.Host("attacker").Transport()
@@ -81,6 +83,7 @@ func TestClusterForgedGossip(t *testing.T) {
 
 // A second broker of a name does not start, and nobody hears of it (rule G2).
 func TestClusterSecondOfANameIsRefused(t *testing.T) {
+	t.Parallel()
 	inCluster(t, 3, nil, func(t *testing.T, c *Cluster) {
 		h := c.Net.Host("double")
 		double, err := node.New(node.Config{

@@ -18,6 +18,7 @@ import (
 // A broker alone, with nobody who holds a copy, loses its power while clients
 // submit: whatever it has acknowledged is on its disk (rule I4).
 func TestPowerCutKeepsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { powerCut(t, rand.New(rand.NewPCG(seed, 2))) })

@@ -155,13 +155,19 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j.Spec = &spec
 	b.jobs[id] = &j
 	out := api.Submission{ID: job.ID(id), Replicas: 3}
-	if tag := spec.Priority.Emergency; tag != "" && job.Level(tag) < 0 {
-		out.Warnings = []string{"no emergency of the type " + tag + " is known here"}
-	}
+	out.Warnings = noLevel(spec)
 	b.reply(w, 201, out)
 }
 
-// batch takes all jobs but those that are called "refused".
+// noLevel warns of an emergency that is no level.
+func noLevel(spec job.Spec) []string {
+	if tag := spec.Priority.Emergency; tag != "" && job.Level(tag) < 0 {
+		return []string{"no emergency of the type " + tag + " is known here"}
+	}
+	return nil
+}
+
+// batch takes all jobs but those that are called "refused"; of those that are called "few" it has few copies.
 func (b *fakeBroker) batch(w http.ResponseWriter, r *http.Request) {
 	from, to := json.NewDecoder(r.Body), json.NewEncoder(w)
 	for i := 1; ; i++ {
@@ -176,6 +182,10 @@ func (b *fakeBroker) batch(w http.ResponseWriter, r *http.Request) {
 			j := b.execute(string(in.ID), in.Spec)
 			j.Spec = &in.Spec
 			b.jobs[string(in.ID)] = &j
+			out.Warnings = noLevel(in.Spec)
+			if in.Spec.Name == "few" {
+				out.Degraded, out.Replicas = true, 1+i/2
+			}
 		}
 		_ = to.Encode(out)
 	}

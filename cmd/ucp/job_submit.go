@@ -118,15 +118,19 @@ func chooseID(id string) (job.ID, error) {
 	return job.ID(id), nil
 }
 
+// fewCopies says what it means that so many brokers hold a job, fewer than wanted.
+func fewCopies(replicas int) string {
+	if replicas > 1 {
+		return fmt.Sprintf("%d brokers only, fewer than wanted: lost if all their disks are lost", replicas)
+	}
+	return "1 broker only: lost if that disk is lost"
+}
+
 // submitted prints the ID of a job that is not waited for, once it is placed
 // where the person asked for that.
 func (c *cli) submitted(ctx context.Context, client *api.Client, s api.Submission, began time.Time, p patience) error {
 	if s.Degraded {
-		where := "1 broker only: lost if that disk is lost"
-		if s.Replicas > 1 {
-			where = fmt.Sprintf("%d brokers only, fewer than wanted: lost if all their disks are lost", s.Replicas)
-		}
-		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, where)
+		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, fewCopies(s.Replicas))
 	}
 	if err := c.show(s, func(w io.Writer) { row(w, s.ID) }); err != nil || p.place == 0 {
 		return err
