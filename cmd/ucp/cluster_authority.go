@@ -73,34 +73,23 @@ above it, and these can remove it.
 Exit code 1 when no authority's key lies at the broker that is asked, or none at the other one.`
 
 func (c *cli) authorityAddCommand() *cobra.Command {
-	var passphraseFile string
-	cmd := &cobra.Command{
+	return c.ordering(&cobra.Command{
 		Use:               "add NAME|KEY",
 		Short:             "Make a key an authority of the city",
 		Long:              authorityAddHelp,
 		Example:           "  ucp cluster authority add van-3\n  ucp cluster authority add van-3 --addr 10.0.0.1:8000 --passphrase-file ~/passphrase",
 		Args:              exactArgs("the name of a broker, or a key"),
 		ValidArgsFunction: c.completeMembers(func(m *api.Member) bool { return m.HTTPAddr != "" }),
-	}
-	c.passphraseFlag(cmd, &passphraseFile)
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		passphrase, err := passphraseOf(passphraseFile)
-		if err != nil {
-			return err
-		}
-		key := args[0]
+	}, func(ctx context.Context, client *api.Client, arg, passphrase string) (said api.Said, text string, err error) {
+		key := arg
 		if _, err := city.ParseKey(key); err != nil {
-			if key, err = keptAt(ctx, client, args[0]); err != nil {
-				return err
+			if key, err = keptAt(ctx, client, arg); err != nil {
+				return said, "", err
 			}
 		}
-		said, err := client.AddAuthority(ctx, api.AuthorityOrder{Key: key, Passphrase: passphrase})
-		if err != nil {
-			return err
-		}
-		return c.showSaid(said, key+" is an authority of the city")
+		said, err = client.AddAuthority(ctx, api.AuthorityOrder{Key: key, Passphrase: passphrase})
+		return said, key + " is an authority of the city", err
 	})
-	return cmd
 }
 
 // keptAt asks a broker for the authority's key that lies there.
@@ -137,31 +126,20 @@ that with its own authority's key, which has to be above the other one.
 Exit code 1 when it is not, or there is no such authority.`
 
 func (c *cli) authorityRemoveCommand() *cobra.Command {
-	var passphraseFile string
-	cmd := &cobra.Command{
+	return c.ordering(&cobra.Command{
 		Use:               "remove KEY",
 		Short:             "End that a key is an authority of the city",
 		Long:              authorityRemoveHelp,
 		Example:           "  ucp cluster authority list\n  ucp cluster authority remove 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29",
 		Args:              exactArgs("the key of an authority"),
 		ValidArgsFunction: cobra.NoFileCompletions,
-	}
-	c.passphraseFlag(cmd, &passphraseFile)
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		passphrase, err := passphraseOf(passphraseFile)
-		if err != nil {
-			return err
+	}, func(ctx context.Context, client *api.Client, key, passphrase string) (said api.Said, text string, err error) {
+		if _, err := city.ParseKey(key); err != nil {
+			return said, "", fmt.Errorf("%w; see `ucp cluster authority list`", err)
 		}
-		if _, err := city.ParseKey(args[0]); err != nil {
-			return fmt.Errorf("%w; see `ucp cluster authority list`", err)
-		}
-		said, err := client.RemoveAuthority(ctx, args[0], passphrase)
-		if err != nil {
-			return err
-		}
-		return c.showSaid(said, args[0]+" is no authority of the city any more")
+		said, err = client.RemoveAuthority(ctx, key, passphrase)
+		return said, key + " is no authority of the city any more", err
 	})
-	return cmd
 }
 
 const revokeHelp = `Ends the membership of a broker, a person or a program: wherever that becomes known its
@@ -178,35 +156,34 @@ Exit code 1 when the member is not known, or the authority may not.`
 
 // revokeCommand is `ucp cluster revoke`.
 func (c *cli) revokeCommand() *cobra.Command {
-	var passphraseFile string
-	cmd := &cobra.Command{
+	return c.ordering(&cobra.Command{
 		Use:               "revoke NAME|KEY",
 		Short:             "Shut a member out of the city",
 		Long:              revokeHelp,
 		Example:           "  ucp cluster revoke van-3\n  ucp cluster revoke kim -o json",
 		Args:              exactArgs("the name of a member, or its key"),
 		ValidArgsFunction: c.completeMembers(func(m *api.Member) bool { return m.HTTPAddr != "" }),
-	}
-	c.passphraseFlag(cmd, &passphraseFile)
+	}, func(ctx context.Context, client *api.Client, member, passphrase string) (api.Said, string, error) {
+		said, err := client.Revoke(ctx, api.RevocationOrder{Member: member, Passphrase: passphrase})
+		return said, member + " is shut out of the city", err
+	})
+}
+
+// ordering completes a command by which the broker that is asked signs something with its authority's key: order sends it, with the
+// command's argument and the passphrase of that key, and says what is so from then on.
+func (c *cli) ordering(cmd *cobra.Command, order func(ctx context.Context, client *api.Client, arg, passphrase string) (api.Said, string, error)) *cobra.Command {
+	var file string
+	cmd.Flags().StringVar(&file, "passphrase-file", "", "`FILE` with the passphrase of the authority's key at the broker that is asked")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		passphrase, err := passphraseOf(passphraseFile)
+		passphrase, err := passphraseOf(file)
 		if err != nil {
 			return err
 		}
-		said, err := client.Revoke(ctx, api.RevocationOrder{Member: args[0], Passphrase: passphrase})
+		said, text, err := order(ctx, client, args[0], passphrase)
 		if err != nil {
 			return err
 		}
-		return c.showSaid(said, args[0]+" is shut out of the city")
+		return c.show(said, func(w io.Writer) { row(w, text+"; "+knownSoFar(said.Replicas, said.Degraded)) })
 	})
 	return cmd
-}
-
-func (c *cli) passphraseFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "passphrase-file", "", "`FILE` with the passphrase of the authority's key at the broker that is asked")
-}
-
-// showSaid says what an authority has said, and who knows.
-func (c *cli) showSaid(said api.Said, text string) error {
-	return c.show(said, func(w io.Writer) { row(w, text+"; "+knownSoFar(said.Replicas, said.Degraded)) })
 }

@@ -19,35 +19,26 @@ choose a later --until.`
 
 // tokenRevokeCommand is `ucp token revoke`.
 func (c *cli) tokenRevokeCommand() *cobra.Command {
-	var passphraseFile, until string
-	cmd := &cobra.Command{
+	var until string
+	cmd := c.ordering(&cobra.Command{
 		Use:               "revoke SUBJECT",
 		Short:             "End the tokens of a subject that were made until now",
 		Long:              tokenRevokeHelp,
 		Example:           "  ucp token revoke ci\n  ucp token revoke ci --until 2026-01-31T15:04:05Z",
 		Args:              exactArgs("the subject of the tokens"),
 		ValidArgsFunction: cobra.NoFileCompletions,
-	}
-	c.passphraseFlag(cmd, &passphraseFile)
-	cmd.Flags().StringVar(&until, "until", "", "`TIME` (RFC 3339) until which they were made (default: now)")
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		in := api.RevocationOrder{TokensOf: args[0]}
-		var err error
-		if in.Passphrase, err = passphraseOf(passphraseFile); err != nil {
-			return err
-		}
+	}, func(ctx context.Context, client *api.Client, subject, passphrase string) (said api.Said, text string, err error) {
+		in := api.RevocationOrder{TokensOf: subject, Passphrase: passphrase}
 		if until != "" {
 			at, err := time.Parse(time.RFC3339, until)
 			if err != nil {
-				return fmt.Errorf("--until %q: write 2026-01-31T15:04:05Z", until)
+				return said, "", fmt.Errorf("--until %q: write 2026-01-31T15:04:05Z", until)
 			}
 			in.Until = &at
 		}
-		said, err := client.Revoke(ctx, in)
-		if err != nil {
-			return err
-		}
-		return c.showSaid(said, "the tokens of "+args[0]+" are revoked")
+		said, err = client.Revoke(ctx, in)
+		return said, "the tokens of " + subject + " are revoked", err
 	})
+	cmd.Flags().StringVar(&until, "until", "", "`TIME` (RFC 3339) until which they were made (default: now)")
 	return cmd
 }
