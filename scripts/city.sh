@@ -51,11 +51,11 @@ agent() { # agent LAPTOP ARGS...: a broker in the background, on ports of the ke
 		sleep 0.05
 	done
 }
-address() { grep -o 'http=[^ ]*' "$dir/$1.log" | head -n 1 | cut -d= -f2; }
+address() { grep -m 1 -o 'http=[^ ]*' "$dir/$1.log" | cut -d= -f2; }
 ready() { until as "$1" members --addr "$(address "$1")" >/dev/null 2>&1; do sleep 0.05; done; }
 together() { until [ "$(as one members --addr "$(address one)" | grep -c ' alive ')" = 2 ]; do sleep 0.05; done; }
 begin() { as one cluster init --name van-one --data-dir "$dir/one/data" >/dev/null; }
-invite() { code=$(as one cluster invite --addr "$(address one)" | head -n 1); }
+invite() { code=$(as one cluster invite --addr "$(address one)" | sed -n 1p); }
 mkdir "$dir/one" "$dir/two"
 
 typed 'ucp cluster init && ucp agent'

@@ -2,6 +2,7 @@
 # A local cluster of real broker processes in one directory.
 #
 #   cluster.sh up N         start N brokers (n1 .. nN) and wait until all see each other
+#   cluster.sh up N --city  the same as a city: nobody else is answered, and everything is encrypted
 #   cluster.sh status       which processes run, and the cluster as a broker sees it
 #   cluster.sh kill I       SIGKILL broker I: it loses what was not synced
 #   cluster.sh stop I       SIGTERM broker I: it leaves the cluster
@@ -29,7 +30,7 @@ wait_seconds=${UCP_CLUSTER_WAIT:-30}
 marker=.ucp-cluster
 
 # Settings of the caller's own agent are not for these brokers.
-for v in NAME DATA_DIR CONFIG BIND ADVERTISE RPC_ADDR HTTP_ADDR HTTP_ADVERTISE JOIN RETRY_JOIN; do
+for v in NAME DATA_DIR CONFIG INVITE BIND ADVERTISE RPC_ADDR HTTP_ADDR HTTP_ADVERTISE JOIN RETRY_JOIN; do
 	unset "UCP_$v"
 done
 
@@ -45,6 +46,18 @@ usage() {
 need_cluster() {
 	[ -e "$dir/$marker" ] || die "there is no cluster in $dir; start one with: cluster.sh up 3"
 	dir=$(cd "$dir" && pwd)
+	as_operator
+}
+
+# as_operator lets ucp show who it is, where the cluster is a city.
+as_operator() {
+	if [ -d "$dir/operator" ]; then export UCP_IDENTITY=$dir/operator; fi
+}
+
+# say COMMAND tells what is done, as a person would type it, then does it.
+say() {
+	echo "\$ $*" >&2
+	"$bin" "${@:2}"
 }
 
 # node I checks the number of a broker and prints its directory.
@@ -86,9 +99,9 @@ bound() {
 	cat "$1/$2" 2>/dev/null
 }
 
-# spawn NODE starts a broker; it joins all whose addresses are known.
+# spawn NODE [FLAGS] starts a broker; it joins all whose addresses are known.
 spawn() {
-	local n=$1 name=${1##*/} i others=() peer addr pid
+	local n=$1 name=${1##*/} i others=("${@:2}") peer addr pid
 	if pid_of "$n" >/dev/null; then die "broker $name runs already"; fi
 	for i in $(numbers); do
 		peer=$dir/n$i
@@ -178,6 +191,9 @@ how_to() {
 
 	The cluster is in $dir. To use it:
 
+	END
+	if [ -d "$dir/operator" ]; then echo "  export UCP_IDENTITY=$dir/operator"; fi
+	cat <<-END
 	  export UCP_ADDR=$(bound "$n" http)
 	  $bin members
 	  $bin run FILE.wasm
@@ -187,8 +203,9 @@ how_to() {
 }
 
 cmd_up() {
-	local count=${1:-3} i
+	local count=${1:-3} city=${2:-} i code
 	[[ "$count" =~ ^[1-9][0-9]?$ ]] || die "up N: N is from 1 to 99"
+	[[ "$city" =~ ^(--city)?$ ]] || die "up N [--city]: what is \"$city\"?"
 	if [ ! -x "$bin" ]; then
 		(cd "$here" && CGO_ENABLED=0 go build -trimpath -o bin/ucp ./cmd/ucp)
 	fi
@@ -205,10 +222,24 @@ cmd_up() {
 	dir=$(cd "$dir" && pwd)
 	trap 'cmd_stop_all' EXIT # a cluster that does not come up leaves nothing running
 	# The first one first: the others need its address to join.
-	for ((i = 1; i <= count; i++)); do
+	mkdir -p "$dir/n1"
+	if [ -n "$city" ] && [ ! -d "$dir/operator" ]; then
+		export UCP_IDENTITY=$dir/operator
+		say ucp cluster init --name n1 --data-dir "$dir/n1/data" >/dev/null
+	fi
+	as_operator
+	spawn "$dir/n1"
+	await_up "$dir/n1"
+	for ((i = 2; i <= count; i++)); do
+		if [ -z "$city" ] || [ -d "$dir/n$i" ]; then
+			mkdir -p "$dir/n$i"
+			spawn "$dir/n$i"
+			continue
+		fi
 		mkdir -p "$dir/n$i"
-		spawn "$dir/n$i"
-		if [ "$i" = 1 ]; then await_up "$dir/n1"; fi
+		code=$(UCP_ADDR=$(bound "$dir/n1" http) say ucp cluster invite --name "n$i" | sed -n 1p)
+		echo "\$ ucp agent --invite $code" >&2
+		spawn "$dir/n$i" --invite "$code"
 	done
 	for ((i = 2; i <= count; i++)); do await_up "$dir/n$i"; done
 	await_members
@@ -260,6 +291,7 @@ cmd_down() {
 	cmd_stop_all
 	local i
 	for i in $(numbers); do rm -rf "$dir/n$i"; done
+	rm -rf "$dir/operator"
 	rm -f "$dir/$marker"
 	rmdir "$dir" 2>/dev/null || echo "cluster.sh: $dir holds other files; it stays" >&2
 }

@@ -11,11 +11,15 @@ accelerogram
 echo "$(wc -l <"$tmp/station.csv") lines; the first ones:"
 head -n 3 "$tmp/station.csv"
 
-step "Start three brokers on loopback"
-"$cluster" up 3 >/dev/null
+step "Three brokers on loopback, as a city: nobody else is answered, and everything between them is encrypted"
+"$cluster" up 3 --city >/dev/null
+export UCP_IDENTITY=$UCP_CLUSTER_DIR/operator # who cluster init has made an operator
 one=$("$cluster" addr 1)
 three=$("$cluster" addr 3)
 show ucp members --addr "$one"
+
+step "A stranger, who shows no identity, is told nothing"
+if show env UCP_IDENTITY=- bin/ucp members --addr "$one" 2>&1; then fail "n1 has answered a stranger"; fi
 
 step "Submit the earthquake trigger at broker n1, with the accelerogram as input"
 id=quake-demo
