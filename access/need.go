@@ -40,6 +40,7 @@ var Needs = map[string]Need{
 	"GET /broker/coordination-status":     {Scope: Read},
 	"GET /broker/metadata":                {Scope: Read},
 	"GET /broker/digest":                  {Scope: Read},
+	"GET /broker/keyring":                 {Scope: Peer},
 	"GET /v1/members":                     {Scope: Read},
 	"DELETE /v1/members/{name}":           {Scope: Operate},
 	"PUT /v1/members/{name}/drain":        {Scope: Operate},

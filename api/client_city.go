@@ -44,6 +44,12 @@ type Admitted struct {
 	Gossip      []string `json:"gossip,omitempty"`  // whom to join; for brokers
 }
 
+// Keyring is the keys of the gossip, as brokers of a city tell them each other.
+type Keyring struct {
+	At   int64    `json:"at"`   // of when it is, in milliseconds of the city's time; 0 is since ever
+	Keys []string `json:"keys"` // in base64, the one to send with first
+}
+
 // Authority is a key that may admit members of the city.
 type Authority struct {
 	Key     string `json:"key"`                // 64 hexadecimal digits

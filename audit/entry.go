@@ -21,6 +21,7 @@ const (
 	Invite   = "invite"    // somebody to the city
 	Admit    = "admit"     // somebody who showed an invite
 	Revoke   = "revoke"    // a member of the city
+	Rotate   = "rotate"    // the keys of the gossip
 
 	AddAuthority    = "add-authority"    // of the city
 	RemoveAuthority = "remove-authority" // of the city

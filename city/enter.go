@@ -14,10 +14,15 @@ type Admitted struct {
 	City                   string // its name, for people; may be ""
 	Keyring                []byte // of the gossip; for brokers
 	Brokers                []string
+	Gossip                 []string // whom to join; for brokers
 }
 
-// brokersFile holds the addresses of brokers that a person was told.
-const brokersFile = "brokers"
+// Files with the addresses that a new member was told, with commas between them: those of brokers, and for a broker those of the
+// gossip, for a start before it has met anybody.
+const (
+	brokersFile = "brokers"
+	gossipFile  = "gossip"
+)
 
 // Take checks what was answered to an invite, and keeps it: with that the folder holds a member. A broker's key of the gossip
 // is written before, and a name or address that was answered is none that could do harm.
@@ -43,23 +48,34 @@ func (f Folder) Take(invite *identity.Invite, in Admitted) (*identity.Member, er
 		return nil, err
 	}
 	if m.Admission.Role == identity.Broker {
-		if err := f.Write("keyring", in.Keyring); err != nil {
+		if err := errors.Join(f.Write("keyring", in.Keyring), f.keepAddresses(gossipFile, in.Gossip)); err != nil {
 			return nil, err
 		}
-	} else if err := f.Write(brokersFile, []byte(strings.Join(in.Brokers, ",")+"\n")); err != nil {
+	}
+	if err := f.keepAddresses(brokersFile, in.Brokers); err != nil {
 		return nil, err
 	}
 	return m, f.Keep(m)
 }
 
-// Brokers are the addresses of brokers that a person was told, with commas between them; "" where there are none.
-func (f Folder) Brokers() string {
-	b, err := f.Read(brokersFile, 8<<10)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
+func (f Folder) keepAddresses(name string, list []string) error {
+	return f.Write(name, []byte(strings.Join(list, ",")+"\n"))
 }
+
+// addresses are those in a file, none where that is not to be read.
+func (f Folder) addresses(name string) []string {
+	b, err := f.Read(name, 8<<10)
+	if text := strings.TrimSpace(string(b)); err == nil && text != "" {
+		return strings.Split(text, ",")
+	}
+	return nil
+}
+
+// Brokers are the addresses of brokers that a new member was told.
+func (f Folder) Brokers() []string { return f.addresses(brokersFile) }
+
+// Gossip is whom a new broker was told to join.
+func (f Folder) Gossip() []string { return f.addresses(gossipFile) }
 
 // CheckCity returns why an identity that a folder holds is not one of the city that an invite is to.
 func (f Folder) CheckCity(invite *identity.Invite) error {

@@ -49,6 +49,9 @@ type Config struct {
 	// empty there is no RPC port.
 	RPCAddr string
 
+	// RPCSocket is a listener on which RPC is served as well, on the same terms; nil for none. It is the pool's to close.
+	RPCSocket net.Listener
+
 	// RPCAuth is the key that a client of the RPC port has to give first ("serf -rpc-auth"), of at least 16
 	// characters. If it is empty, whoever reaches the port commands this node.
 	RPCAuth string
@@ -57,6 +60,10 @@ type Config struct {
 	// authenticated; "serf keys" on any node changes it. Only its owner may be able to read it. If it is empty, gossip
 	// is neither (rule G4).
 	Keyring string
+
+	// KeysOrdered is called when a client of the RPC has had its order answered to install, use or remove a key, whether
+	// that has changed the keyring or not. It is called on any goroutine. May be nil.
+	KeysOrdered func()
 
 	// Tags are shown to all members. Encoded they take at most 512 bytes.
 	Tags map[string]string
@@ -120,6 +127,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Refused == nil {
 		cfg.Refused = func(Refused) {}
+	}
+	if cfg.KeysOrdered == nil {
+		cfg.KeysOrdered = func() {}
 	}
 	if cfg.Discover != "" {
 		if err := checkDiscover(cfg.Discover); err != nil {

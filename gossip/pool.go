@@ -41,6 +41,7 @@ type Pool struct {
 	agent  *agent.Agent
 	rpc    *rpcServer // nil: no RPC port
 	wire   *transport
+	keys   *keys  // nil: gossip is not encrypted
 	addr   string // see Addr; it never changes
 	bound  int    // see BoundPort
 	mdns   *mdnsNode
@@ -76,8 +77,11 @@ func Start(cfg Config) (*Pool, error) {
 		if p.wire != nil {
 			_ = p.wire.Shutdown()
 		}
-		if p.rpc != nil {
+		switch {
+		case p.rpc != nil:
 			_ = p.rpc.listener.Close()
+		case cfg.RPCSocket != nil:
+			_ = cfg.RPCSocket.Close()
 		}
 		return nil, err
 	}
@@ -91,8 +95,8 @@ func (p *Pool) start() error {
 	if err != nil {
 		return err
 	}
-	if p.cfg.RPCAddr != "" {
-		if p.rpc, err = listenRPC(p.cfg.RPCAddr, p.cfg.RPCAuth, &p.life, &p.stats); err != nil {
+	if p.cfg.RPCAddr != "" || p.cfg.RPCSocket != nil {
+		if p.rpc, err = listenRPC(&p.cfg, &p.life, &p.stats); err != nil {
 			return err
 		}
 	}
@@ -113,7 +117,7 @@ func (p *Pool) start() error {
 	own := p.agent.Serf().Memberlist().LocalNode() // which memberlist changes later without a lock, but not its address
 	p.addr = joinHostPort(own.Addr, own.Port)
 	if p.rpc != nil {
-		p.rpc.ipc = agent.NewAgentIPC(p.agent, "", rpcListener{p.rpc.listener, p.rpc}, out, monitor, false)
+		p.rpc.ipc = agent.NewAgentIPC(p.agent, "", rpcListener{&p.rpc.listener, p.rpc}, out, monitor, false)
 	}
 	p.work.Go(p.drain)
 	p.wire.open()
@@ -144,7 +148,7 @@ func (p *Pool) serfConfig() (*serf.Config, error) {
 	ml.PushPullInterval = p.cfg.SyncInterval
 	ml.DeadNodeReclaimTime = reclaimAfter
 	conf.MemberlistConfig = ml
-	conf.KeyringFile = p.cfg.Keyring // "serf keys" changes it
+	conf.KeyringFile = "" // what "serf keys" changes we write ourselves (keys.go)
 	if err := p.connect(ml); err != nil {
 		return nil, err
 	}
@@ -178,10 +182,12 @@ func (p *Pool) connect(ml *memberlist.Config) (err error) {
 			return err
 		}
 		ml.GossipVerifyIncoming = false // the transport has: nothing comes past it that is not sealed
+		p.keys = &keys{ring: ml.Keyring, path: p.cfg.Keyring, log: p.cfg.Logger, written: ml.Keyring.GetKeys()}
 	}
 	p.wire = newTransport(inner, sift, seal{ml.Keyring}, func() error {
 		return installDelegates(ml, p.cfg.State, p.withStatus, p.queue, sift, &p.stats, p.cfg.Logger)
 	})
+	p.wire.keys = p.keys
 	ml.Transport = p.wire
 	if p.cfg.Advertise == "" {
 		return nil
@@ -233,5 +239,5 @@ func (p *Pool) RPCAddr() string {
 	if p.rpc == nil {
 		return ""
 	}
-	return p.rpc.listener.Addr().String()
+	return p.rpc.listener.port()
 }

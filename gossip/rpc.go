@@ -36,12 +36,14 @@ const (
 // rpcServer is the RPC port: the agent's own server (AgentIPC) behind a listener whose connections inspect
 // each request first (rpc_filter.go).
 type rpcServer struct {
-	listener net.Listener // the real one
+	listener listeners // the real ones
 	life     *lifecycle
 	stats    *counters
 	ipc      *agent.AgentIPC
 	auth     string      // what a client has to give first, "" for nothing
 	events   rateLimiter // for events with a ucp: name
+
+	keysOrdered func() // Config.KeysOrdered
 
 	mu        sync.Mutex
 	conns     map[*rpcConn]bool     // connections that may still have a handler; true while it works on a request
@@ -51,8 +53,33 @@ type rpcServer struct {
 	stopped   chan struct{}         // closed: the agent's server is told to stop
 }
 
-// listenRPC opens the port. No client is served until AgentIPC accepts from it.
-func listenRPC(addr, auth string, life *lifecycle, stats *counters) (*rpcServer, error) {
+// listenRPC opens the port, if there is to be one, and takes over the socket. No client is served until AgentIPC accepts.
+func listenRPC(cfg *Config, life *lifecycle, stats *counters) (*rpcServer, error) {
+	s := &rpcServer{
+		auth:        cfg.RPCAuth,
+		life:        life,
+		stats:       stats,
+		keysOrdered: cfg.KeysOrdered,
+		conns:       map[*rpcConn]bool{},
+		listening:   map[*rpcConn]struct{}{},
+		changed:     make(chan struct{}, 1),
+		stopped:     make(chan struct{}),
+	}
+	if cfg.RPCSocket != nil {
+		s.listener.list = append(s.listener.list, cfg.RPCSocket)
+	}
+	if cfg.RPCAddr != "" {
+		l, err := listenRPCPort(cfg.RPCAddr)
+		if err != nil {
+			return nil, err
+		}
+		s.listener.list = append(s.listener.list, l)
+	}
+	s.listener.start()
+	return s, nil
+}
+
+func listenRPCPort(addr string) (net.Listener, error) {
 	host, port, err := splitAddr("rpc", addr, "127.0.0.1", defaultRPCPort)
 	if err != nil {
 		return nil, err
@@ -65,28 +92,19 @@ func listenRPC(addr, auth string, life *lifecycle, stats *counters) (*rpcServer,
 	if err != nil {
 		return nil, fmt.Errorf("gossip: listening for the serf command line: %w: choose another --rpc-addr, or stop the program that uses it", err)
 	}
-	return &rpcServer{
-		listener:  l,
-		auth:      auth,
-		life:      life,
-		stats:     stats,
-		conns:     map[*rpcConn]bool{},
-		listening: map[*rpcConn]struct{}{},
-		changed:   make(chan struct{}, 1),
-		stopped:   make(chan struct{}),
-	}, nil
+	return l, nil
 }
 
 // rpcListener is the listener of AgentIPC.
 type rpcListener struct {
-	net.Listener
+	*listeners
 	server *rpcServer
 }
 
 // Accept waits for a client and puts the filter in front of it. When the listener is closed, the agent must
 // not see the error before it is told to stop: it would retry at once and indefinitely.
 func (l rpcListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+	conn, err := l.listeners.Accept()
 	if err != nil {
 		pause := acceptPause
 		if errors.Is(err, net.ErrClosed) {

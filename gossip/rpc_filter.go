@@ -29,6 +29,7 @@ const maxRPCValue = 1 << 20
 //   - "auth", and everything until the client has given the right key, where one is asked for: the agent would compare
 //     keys byte by byte, and does not know of the commands that are handled here.
 //   - "stream", its "stop", and "respond": see rpc_events.go.
+//   - "install-key", "use-key", "remove-key": they pass, and the owner is told when they are answered.
 //   - "event" with a ucp: name: at most rpcEventRate per second pass, so that one broken client cannot flood the whole
 //     cluster (rpc_limit.go).
 //
@@ -41,6 +42,7 @@ type rpcConn struct {
 	pending []byte // what the handler has yet to read of the present value
 	greeted bool   // the client has sent its handshake
 	known   bool   // it has given the key, or there is none
+	ordered bool   // it has given an order about keys, which is not answered yet
 	out     rpcOutput
 	events  *rpcEvents
 	once    sync.Once // for Close
@@ -103,6 +105,7 @@ func (c *rpcConn) Write(p []byte) (int, error) { return c.out.fromAgent(p) }
 // next waits for the client's next value and returns the part of it that the handler is to see, which may be
 // empty.
 func (c *rpcConn) next() ([]byte, error) {
+	c.answered()
 	c.server.setBusy(c, false)
 	var value codec.Raw
 	if err := c.decode(&value); err != nil {
@@ -127,8 +130,30 @@ func (c *rpcConn) next() ([]byte, error) {
 		return nil, c.respond(h.Seq)
 	case "event":
 		return c.event(value, h.Seq)
+	case "install-key", "use-key", "remove-key":
+		c.ordered = true
+		return c.withBody(value)
 	}
 	return value, nil
+}
+
+// answered tells the owner that an order about keys is over, if the client has given one. The handler calls for more, or closes
+// the connection, when it has answered.
+func (c *rpcConn) answered() {
+	if c.ordered {
+		c.ordered = false
+		c.server.keysOrdered()
+	}
+}
+
+// withBody adds to a request its body, so that what the handler asks for next is another request.
+func (c *rpcConn) withBody(header []byte) ([]byte, error) {
+	header = bytes.Clone(header) // before the next value overwrites it
+	var body codec.Raw
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	return append(header, body...), nil
 }
 
 // greet passes on a client's first request, with its body if it is the greeting, so that no body is taken for a request.
@@ -136,12 +161,11 @@ func (c *rpcConn) greet(header []byte, h rpcHeader) ([]byte, error) {
 	if c.greeted = h.Command == "handshake"; !c.greeted {
 		return header, nil
 	}
-	header = bytes.Clone(header) // before the next value overwrites it
-	var body codec.Raw
-	if err := c.decode(&body); err != nil {
+	request, err := c.withBody(header)
+	if err != nil {
 		return nil, err
 	}
-	return append(header, body...), c.mayStay()
+	return request, c.mayStay()
 }
 
 // mayStay lets a client take its time that has greeted, and given the key.
@@ -258,6 +282,7 @@ func (c *rpcConn) respond(seq uint64) error {
 // ends the streaming of events first.
 func (c *rpcConn) Close() error {
 	c.once.Do(func() {
+		c.answered()
 		_ = c.Conn.Close() // ends a write that blocks because the client does not read
 		c.events.close()
 		c.server.forget(c)

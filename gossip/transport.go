@@ -25,6 +25,7 @@ type transport struct {
 	openOnce    sync.Once
 	sift        *sift
 	seal        seal
+	keys        *keys        // nil: there are none
 	packets     chan *Packet // those that were let in
 	receiver    sync.WaitGroup
 	streams     *streams
@@ -130,6 +131,7 @@ func (t *transport) WriteToAddress(b []byte, addr Address) (time.Time, error) {
 		return time.Now(), nil
 	default:
 	}
+	t.keys.keep()
 	return t.Transport.WriteToAddress(b, addr)
 }
 

@@ -143,6 +143,21 @@ func (x *knownPeers) protocol() (v int) {
 	return v
 }
 
+// called is where a broker answers HTTP; its name is "" where that is not known.
+type called struct{ name, http string }
+
+// calls lists where those answer HTTP that are not alive; none is that there are none, since nobody was ever met.
+func (x *knownPeers) calls(alive map[string]bool) (out []called, none bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for name, a := range x.met {
+		if at := callable(a.HTTP); !alive[name] && at != "" {
+			out = append(out, called{name, at})
+		}
+	}
+	return out, len(x.met) == 0
+}
+
 // addrs lists the gossip addresses of those that are not alive.
 func (x *knownPeers) addrs(alive map[string]bool) (out []string) {
 	x.mu.Lock()

@@ -34,6 +34,7 @@ type members struct {
 	known      *knownPeers
 	engine     *engine
 	peers      *peers
+	keys       *gossipKeys // nil where the broker belongs to no city
 	broadcasts *broadcasts
 	http       *httpd.Server
 	life       *lifecycle
@@ -275,12 +276,27 @@ func process(name, tag string) clock.Actor {
 
 // absent lists the gossip addresses of brokers that were ever met and are not
 // alive in the pool now.
-func (m *members) absent() (addrs []string) {
+func (m *members) absent() (addrs []string) { return m.known.addrs(m.alive()) }
+
+// absentCalls lists where the same answer HTTP, as far as that is known.
+// A broker that has met nobody yet was told of some as it came into its city, without their names.
+func (m *members) absentCalls() []called {
+	out, none := m.known.calls(m.alive())
+	if none {
+		for _, at := range m.cfg.City.Folder().Brokers() {
+			out = append(out, called{http: at})
+		}
+	}
+	return out
+}
+
+// alive are the brokers that are alive in the pool now, and this one.
+func (m *members) alive() map[string]bool {
 	alive := map[string]bool{m.name: true}
 	for _, x := range m.brokers() {
 		alive[x.Name] = x.Status == membership.Alive
 	}
-	return m.known.addrs(alive)
+	return alive
 }
 
 // claim asks whether the broker's name is in use, before anybody hears anything of this start (rule G2): those

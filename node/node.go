@@ -39,6 +39,7 @@ type Node struct {
 	store    *store.Store
 	engine   *engine // the core's loop
 	listener net.Listener
+	socket   net.Listener         // of --http-socket; nil for none
 	told     atomic.Pointer[told] // the addresses that peers are told
 	moving   sync.Mutex           // held while the broker moves to another address, or begins to leave
 	bound    *bound               // the addresses that it listens on
@@ -57,6 +58,7 @@ type Node struct {
 	executions *executions
 	prober     *prober
 	audits     *audits
+	keys       *gossipKeys // nil where the broker belongs to no city
 }
 
 // New opens the store, mints the actor (rule I1), reads what was stored, and
@@ -80,7 +82,12 @@ func New(cfg Config) (n *Node, err error) {
 	if n.listener, err = cfg.Network.Listen(cfg.HTTPAddr); err != nil {
 		return n, fmt.Errorf("--http-addr %s: %w", cfg.HTTPAddr, err)
 	}
-	at, err := n.addresses(n.firstAddress(slices.Concat(cfg.Join, cfg.RetryJoin, n.known.addrs(nil))))
+	if cfg.HTTPSocket != "" {
+		if n.socket, err = listenSocket(cfg.HTTPSocket, cfg.SocketMode); err != nil {
+			return n, fmt.Errorf("--http-socket: %w", err)
+		}
+	}
+	at, err := n.addresses(n.firstAddress(slices.Concat(cfg.Join, n.cfg.RetryJoin, n.known.addrs(nil))))
 	if err != nil {
 		return n, err
 	}
@@ -94,10 +101,13 @@ func New(cfg Config) (n *Node, err error) {
 	if n.audits, err = openAudits(n.store, n.name, &cfg, n.log); err != nil {
 		return n, err
 	}
+	if cfg.City != nil {
+		n.keys = &gossipKeys{audits: n.audits, store: n.store, cfg: &n.cfg, log: n.log, now: n.cityTime}
+	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
-		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), TrustLocal: cfg.TrustLocal,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory+cfg.ModuleMemory > have {
 		n.log.Warn("this broker may use more memory for jobs and modules than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory+cfg.ModuleMemory, "of", have)
@@ -108,6 +118,7 @@ func New(cfg Config) (n *Node, err error) {
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	if err == nil {
+		err = n.checkTrust(sandbox(n.executions.runner))
 		n.prober.runner, n.reserve.giveWay = n.executions.runner, n.executions.runner.FreeDisk
 	}
 	return n, err
@@ -141,6 +152,10 @@ func (n *Node) compose() {
 		lookups: lookups{log: n.log},
 	}
 	n.members.names.Store(&n.cfg.RetryJoin)
+	if n.keys != nil {
+		n.keys.peers, n.keys.members, n.members.keys = n.peers, n.members, n.keys
+	}
+	n.peers.keys = n.keys
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
@@ -164,7 +179,14 @@ func (n *Node) openStore() error {
 	}
 	began := n.cfg.Now()
 	uptime := func() time.Duration { return before + n.cfg.Now().Sub(began) }
-	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin) > 0 || n.cfg.Discover != "", uptime)
+	var invited []string // whom the broker was told to join as it came into its city
+	if n.cfg.City != nil {
+		invited = n.cfg.City.Folder().Gossip()
+	}
+	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin)+len(invited) > 0 || n.cfg.Discover != "", uptime)
+	if err == nil && len(n.known.met) == 0 {
+		n.cfg.RetryJoin = slices.Concat(n.cfg.RetryJoin, invited)
+	}
 	return err
 }
 
@@ -219,6 +241,30 @@ func (n *Node) city() identity.City {
 	return n.cfg.City.Authorities().City()
 }
 
+// keyring is what the HTTP server asks about the keys of the gossip; nil where the broker belongs to no city.
+func (n *Node) keyring() httpd.Keyring {
+	if n.keys == nil {
+		return nil
+	}
+	return n.keys
+}
+
+// cityTime is what time it is in the city, as the core has last published it: this machine's clock until then.
+func (n *Node) cityTime() time.Time {
+	now := n.cfg.Now()
+	if o := n.shown.overview.Load(); o != nil {
+		now = now.Add(o.Drift)
+	}
+	return now
+}
+
+// keysOrdered is told that somebody has had an order about keys answered here.
+func (n *Node) keysOrdered() {
+	if n.keys != nil {
+		n.keys.ordered()
+	}
+}
+
 // announce tells all members who this broker is, once it has met some or tried to.
 func (n *Node) announce(ctx context.Context) error {
 	if n.cfg.City == nil {
@@ -259,6 +305,9 @@ func (n *Node) Run(ctx context.Context) error {
 		"http", n.listener.Addr().String(), "actor", string(n.starts.actor()), "version", n.cfg.Software)
 	n.life.run("engine", n.engine.run)
 	n.life.run("http", n.serve)
+	if n.socket != nil {
+		n.life.run("http socket", n.serveSocket)
+	}
 	n.life.run("audit log", n.audits.run)
 	n.life.run("members", n.members.watch)
 	n.life.run("rejoin", n.members.rejoin)
@@ -295,14 +344,40 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 }
 
+// serveSocket is serve for the Unix socket.
+func (n *Node) serveSocket(ctx context.Context) error {
+	select {
+	case <-n.shown.first:
+		return n.http.ServeSocket(n.socket)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// rpcSocket listens for Serf's RPC on a Unix socket; nil where there is to be none.
+func (n *Node) rpcSocket() (net.Listener, error) {
+	if n.cfg.RPCSocket == "" {
+		return nil, nil
+	}
+	l, err := listenSocket(n.cfg.RPCSocket, n.cfg.SocketMode)
+	if err != nil {
+		return nil, fmt.Errorf("--rpc-socket: %w", err)
+	}
+	return l, nil
+}
+
 // startGossip shows the pool to the other parts, unless the node was closed meanwhile.
 func (n *Node) startGossip(bind, rpc string) (*gossip.Pool, error) {
 	transport, err := n.cfg.Network.Gossip()
 	if err != nil {
 		return nil, fmt.Errorf("gossip transport: %w", err)
 	}
+	socket, err := n.rpcSocket()
+	if err != nil {
+		return nil, err
+	}
 	pool, err := gossip.Start(gossip.Config{
-		Name: n.name, Bind: bind, Advertise: n.told.Load().gossip, RPCAddr: rpc, RPCAuth: n.cfg.RPCAuth, Keyring: n.cfg.Keyring, Discover: n.cfg.Discover,
+		Name: n.name, RPCSocket: socket, Bind: bind, Advertise: n.told.Load().gossip, RPCAddr: rpc, RPCAuth: n.cfg.RPCAuth, Keyring: n.cfg.Keyring, KeysOrdered: n.keysOrdered, Discover: n.cfg.Discover,
 		Tags:         n.tags(false),
 		SyncInterval: n.cfg.SyncInterval,
 		State:        n.shown.state,
@@ -313,6 +388,11 @@ func (n *Node) startGossip(bind, rpc string) (*gossip.Pool, error) {
 		return nil, err
 	}
 	n.members.pool.Store(pool)
+	if n.keys != nil {
+		if err := n.keys.recall(); err != nil {
+			return nil, err
+		}
+	}
 	if n.life.ctx.Err() != nil { // Close may not have seen it
 		return nil, errors.Join(context.Cause(n.life.ctx), pool.Shutdown())
 	}
@@ -353,8 +433,11 @@ func (n *Node) Close() error {
 		if n.http != nil {
 			errs = append(errs, n.http.Close())
 		}
-		if n.listener != nil {
-			if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		for _, l := range []net.Listener{n.listener, n.socket} {
+			if l == nil {
+				continue
+			}
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
 			}
 		}

@@ -50,6 +50,7 @@ type peers struct {
 	blobs   *blobs
 	metrics *httpd.Metrics
 	audits  *audits
+	keys    *gossipKeys     // nil where the broker belongs to no city
 	ctx     context.Context // ends with the node
 	brokers func() []membership.Member
 	log     *slog.Logger
@@ -272,11 +273,17 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	req.Header.Set("Content-Type", "application/msgpack")
 	req.Header.Set("Accept-Encoding", "zstd")
 	p.audits.Show(req.Header, s.To)
+	if p.keys != nil {
+		p.keys.Show(req.Header)
+	}
 	resp, err := p.do(req, s.To, s.Actor)
 	if err != nil {
 		return wire.Reply{}, err
 	}
 	p.audits.See(resp.Header, s.To)
+	if p.keys != nil {
+		p.keys.See(resp.Header, s.To)
+	}
 	defer resp.Body.Close()
 	b, err := p.zip.Unpack(resp.Body, resp.Header)
 	if err != nil {

@@ -54,6 +54,11 @@ func (m *members) firstJoin(ctx context.Context) error {
 		if err := taken(err); err != nil {
 			return err
 		}
+		if reached == 0 && m.keys.askAbsent(ctx) {
+			if reached, err = pool.Join(ctx, m.cfg.Join); taken(err) != nil {
+				return taken(err)
+			}
+		}
 		if reached == 0 && ctx.Err() == nil {
 			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
@@ -86,6 +91,9 @@ func (m *members) rejoin(context.Context) error {
 		}
 		tried, reached, err := m.seek(entries, due || unsure)
 		unsure = tried > 0
+		if tried > reached && m.keys.askAbsent(m.life.leaving) {
+			m.seekNow()
+		}
 		if err := taken(err); err != nil {
 			return err
 		}

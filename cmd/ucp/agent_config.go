@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +35,9 @@ type agentConfig struct {
 	Join, RetryJoin                   []string
 	Discover                          string
 	Keyring, RPCAuthFile              string
+	HTTPSocket, RPCSocket             string
+	SocketMode                        fs.FileMode
+	TrustLocal                        bool
 	InCity                            bool             // its data directory holds the identity of a member of a city, or will
 	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
@@ -73,6 +78,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
 		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover, Keyring: f.keyring, RPCAuthFile: f.rpcAuthFile,
+		HTTPSocket: f.httpSocket, RPCSocket: f.rpcSocket, SocketMode: fs.FileMode(f.socketMode), TrustLocal: f.trustLocal,
 		KeepAuthority: f.keepAuthority, Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory), ModuleMemory: int64(f.moduleMemory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
@@ -142,6 +148,12 @@ func (f *agentFlags) checkCity(cfg *agentConfig) error {
 	}
 	if f.keepAuthority && !f.inCity {
 		return f.wrong("keep-authority", "this broker belongs to no city: begin one (ucp cluster init), or come into one (--invite)")
+	}
+	if f.trustLocal && !f.inCity {
+		return f.wrong("trust-local", "this broker belongs to no city, and trusts everybody who reaches it: begin one (ucp cluster init), or come into one (--invite)")
+	}
+	if f.trustLocal && runtime.GOOS != "linux" {
+		return f.wrong("trust-local", "only Linux says which user is at the other end")
 	}
 	if f.inCity && !f.bindGiven {
 		f.bind, cfg.Bind = node.DefaultCityBind, node.DefaultCityBind

@@ -20,6 +20,9 @@ type agentFlags struct {
 	join, retryJoin                   entriesValue
 	discover                          string
 	keyring, rpcAuthFile              string
+	httpSocket, rpcSocket             string
+	socketMode                        modeValue
+	trustLocal                        bool
 	insecure, allowProcess, newsLinks bool
 	keepAuthority                     bool
 	labels, devices, weights          pairsValue
@@ -61,6 +64,11 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.rpcAuthFile, "rpc-auth-file", "", "`FILE` with the key that the serf command line has to give (-rpc-auth), of at least 16 characters")
 	fs.StringVar(&f.keyring, "keyring", "", "`FILE` of the keys with which all gossip is encrypted, the same on all brokers (ucp keygen FILE); \"serf keys\" changes it")
 	fs.StringVar(&f.httpAddr, "http-addr", "", "`HOST:PORT` for the HTTP API (default: port 8000 at the host of --bind)")
+	fs.StringVar(&f.httpSocket, "http-socket", "", "`PATH` of a Unix socket for the HTTP API as well (ucp --addr unix:PATH); without TLS")
+	fs.StringVar(&f.rpcSocket, "rpc-socket", "", "`PATH` of a Unix socket for the serf RPC as well; it asks for the key of --rpc-auth-file, too")
+	f.socketMode = modeValue(node.DefaultSocketMode)
+	fs.Var(&f.socketMode, "socket-mode", "who may open these sockets: a `MODE` as chmod takes it, in octal digits")
+	fs.BoolVar(&f.trustLocal, "trust-local", false, "in a city, take for an operator who comes from a process of this broker's own user, by the word of the kernel:\nover --http-socket (there root, too), or over loopback (docs/security.md); Linux only")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the host of the gossip)")
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
 	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; HTTP does not authenticate its callers, gossip does with --keyring, RPC with --rpc-auth-file")

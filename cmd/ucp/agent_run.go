@@ -59,6 +59,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover, Keyring: cfg.Keyring, RPCAuth: auth,
+		HTTPSocket: cfg.HTTPSocket, RPCSocket: cfg.RPCSocket, SocketMode: cfg.SocketMode, TrustLocal: cfg.TrustLocal,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, KeepStrategy: cfg.KeepStrategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModules: cfg.AllowModules, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),

@@ -28,12 +28,12 @@ func enter(ctx context.Context, invite *identity.Invite, f city.Folder, name str
 	if err != nil {
 		return nil, got, err
 	}
-	m, err := f.Take(invite, city.Admitted{Admission: got.Admission, Authorities: got.Authorities, City: got.City, Keyring: got.Keyring, Brokers: got.Brokers})
+	m, err := f.Take(invite, city.Admitted{Admission: got.Admission, Authorities: got.Authorities, City: got.City, Keyring: got.Keyring, Brokers: got.Brokers, Gossip: got.Gossip})
 	return m, got, err
 }
 
-// enterCity makes a broker a member of the city that it was invited to, unless it is one already. What it was told of the
-// brokers that are there it joins.
+// enterCity makes a broker a member of the city that it was invited to, unless it is one already. It keeps what it was told of
+// the brokers that are there, whom it joins as long as it has met nobody.
 func enterCity(ctx context.Context, cfg *agentConfig) error {
 	f := city.Of(cfg.DataDir)
 	if cfg.Invite == nil || f.Held() {
@@ -51,7 +51,6 @@ func enterCity(ctx context.Context, cfg *agentConfig) error {
 		return errors.New("--invite: this broker was admitted as no broker")
 	}
 	cfg.Name, cfg.InCity = m.Admission.Name, true
-	cfg.RetryJoin = append(cfg.RetryJoin, got.Gossip...)
 	cfg.Logger.Info("this broker has come into the city", "city", cityNamed(got.City, m.Admission.City.String()), "name", cfg.Name)
 	return nil
 }

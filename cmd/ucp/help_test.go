@@ -85,13 +85,13 @@ func nodeDefaults() agentConfig {
 		RedeployDelay: node.DefaultRedeployDelay, IsolationDelay: node.DefaultIsolationDelay, MaxLosses: node.DefaultMaxLosses, DrainTimeout: node.DefaultDrainTimeout,
 		Retention: node.DefaultRetention, RetentionCount: node.DefaultRetentionCount, DiskReserve: node.DefaultDiskReserve,
 		BlobGrace: node.DefaultBlobGrace, Strategy: resolve.Default, Weights: resolve.DefaultWeights(), ConflictHistory: resolve.DefaultHistory,
-		LogFormat: "text",
+		LogFormat: "text", SocketMode: node.DefaultSocketMode,
 	}
 }
 
 // What the example file shows is the default, but for the keys that no default can stand for.
 func TestExampleConfigShowsTheDefaults(t *testing.T) {
-	examples := []string{"name", "data-dir", "advertise", "http-addr", "http-advertise", "http-host", "join", "retry-join", "discover", "invite", "keyring", "rpc-auth-file", "label", "device", "cpu", "memory", "module-memory", "module-cache"}
+	examples := []string{"name", "data-dir", "advertise", "http-addr", "http-advertise", "http-host", "join", "retry-join", "discover", "invite", "keyring", "rpc-auth-file", "http-socket", "rpc-socket", "label", "device", "cpu", "memory", "module-memory", "module-cache"}
 	b, err := os.ReadFile("../../config.example.yaml")
 	require.NoError(t, err)
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strconv"
 	"strings"
@@ -189,4 +190,20 @@ func (v *milliValue) Set(s string) error {
 		*v = milliValue(m)
 	}
 	return err
+}
+
+// modeValue is the mode of a file, as chmod takes it.
+type modeValue fs.FileMode
+
+func (m *modeValue) String() string { return fmt.Sprintf("%04o", uint32(*m)) }
+func (m *modeValue) Type() string   { return "mode" }
+
+// Set implements pflag.Value.
+func (m *modeValue) Set(s string) error {
+	v, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || v > 0o777 || v == 0 {
+		return errors.New("write a mode in octal digits, such as 0600 or 0660")
+	}
+	*m = modeValue(v)
+	return nil
 }

@@ -138,8 +138,8 @@ func (c *cli) globalsFromEnv(fs *pflag.FlagSet) error {
 		}
 	}
 	if f := c.personFolder(); c.addr == api.DefaultAddr && !fs.Changed("addr") && f != nil { // who has logged in elsewhere was told of brokers
-		if brokers := f.Brokers(); brokers != "" {
-			c.addr = brokers
+		if brokers := f.Brokers(); len(brokers) > 0 {
+			c.addr = strings.Join(brokers, ",")
 		}
 	}
 	return nil

@@ -17,33 +17,53 @@ import (
 
 // connection is who is at the other side of a connection.
 type connection struct {
-	conn *tls.Conn
+	conn *tls.Conn // nil where there is no TLS
+	raw  net.Conn
 	once sync.Once
 	cred *identity.Credential // nil for nobody
+
+	asking sync.Once
+	by     *owner // nil where the kernel does not say
 }
 
 // shown is what the other side has shown, nil if nothing. The handshake is over, and has verified it.
 func (c *connection) shown() *identity.Credential {
 	c.once.Do(func() {
+		if c.conn == nil {
+			return
+		}
 		state := c.conn.ConnectionState()
 		c.cred, _ = identity.CredentialOf(&state)
 	})
 	return c.cred
 }
 
+// owner is whose process is at the other side, as far as the kernel says.
+func (c *connection) owner() *owner {
+	c.asking.Do(func() { c.by = ownerOf(c.raw) })
+	return c.by
+}
+
 type connectionKey struct{}
 
-// connected notes in the context of a connection's requests who is at its other side.
+// connected notes in the context of a connection's requests what it is, so that it can be asked who is at its other side.
 func connected(ctx context.Context, conn net.Conn) context.Context {
-	if secure := secureConn(conn); secure != nil {
-		return context.WithValue(ctx, connectionKey{}, &connection{conn: secure})
+	c := &connection{conn: secureConn(conn), raw: conn}
+	if c.conn != nil {
+		c.raw = c.conn.NetConn()
 	}
-	return ctx
+	return context.WithValue(ctx, connectionKey{}, c)
+}
+
+// connectionOf is the connection of a request; nil where that is not known.
+func connectionOf(r *http.Request) *connection {
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	return c
 }
 
 // credentialOf is what the other side of a request's connection has shown; nil is nothing.
 func credentialOf(r *http.Request) *identity.Credential {
-	if c, _ := r.Context().Value(connectionKey{}).(*connection); c != nil {
+	if c := connectionOf(r); c != nil {
 		return c.shown()
 	}
 	return nil
@@ -122,8 +142,9 @@ func (srv *Server) permit(pattern string, r *http.Request) (*caller, error) {
 	return c, nil
 }
 
-// identify says who sends a request: by a token, by the certificate of the connection, or everybody where the broker belongs to
-// no city. Who shows a token has its scopes, whatever else they show.
+// identify says who sends a request: by a token, by the certificate of the connection, by what the kernel says of it where
+// the broker trusts its own user, or everybody where the broker belongs to no city. Who shows a token has its scopes, whatever
+// else they show.
 func (srv *Server) identify(r *http.Request) (*caller, error) {
 	if srv.cfg.City == nil {
 		return &caller{scopes: access.All()}, nil
@@ -133,6 +154,9 @@ func (srv *Server) identify(r *http.Request) (*caller, error) {
 	}
 	cred := credentialOf(r)
 	if cred == nil {
+		if c := srv.localCaller(connectionOf(r)); c != nil {
+			return c, nil
+		}
 		return nil, fail(http.StatusForbidden, api.CodeForbidden,
 			"this broker belongs to a city, and answers its members only: get an invite from one of its operators (`ucp cluster invite --role client`), and say `ucp login CODE`; or show a token (`ucp token create`)")
 	}

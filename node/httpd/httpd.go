@@ -11,7 +11,7 @@
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
-//   - access.go: who sends a request, and whether its route answers them
+//   - access.go, local.go: who sends a request, and whether its route answers them
 //   - invites.go: how new members come into it
 //   - origin.go: requests that pages of other sites make browsers send
 //   - limiter.go, budget.go, pace.go: how many connections and bytes at once, and how slowly
@@ -67,10 +67,13 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Gatherer // more figures for /metrics; may be nil
 
-	LogLevel  *slog.LevelVar    // of Logger; nil: it has none
-	RecentLog func() []byte     // the last lines of the log, without what nobody else may see; may be nil
-	Audit     AuditLog          // nil: it keeps none
-	Settings  map[string]string // with which the broker was started, for people, without secrets
+	LogLevel   *slog.LevelVar // of Logger; nil: it has none
+	RecentLog  func() []byte  // the last lines of the log, without what nobody else may see; may be nil
+	Audit      AuditLog       // nil: it keeps none
+	TrustLocal bool           // who comes from a process of the broker's own user on this machine is an operator
+
+	Keys     Keyring           // nil where the broker belongs to no city
+	Settings map[string]string // with which the broker was started, for people, without secrets
 }
 
 // Core is the broker's decision loop.
@@ -226,6 +229,16 @@ func (srv *Server) Serve(l net.Listener) error {
 	var peers sync.WaitGroup
 	peers.Go(func() { _ = srv.http.Serve(limited.peers) }) // it ends with the server, and has no other error
 	defer peers.Wait()
+	if err := srv.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+		return errors.Join(err, limited.Close())
+	}
+	return nil
+}
+
+// ServeSocket answers on a Unix socket as well, without TLS, until Shutdown or Close, which are no errors.
+func (srv *Server) ServeSocket(l net.Listener) error {
+	limited := srv.limiter.limit(l)
+	limited.secure = nil
 	if err := srv.http.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 		return errors.Join(err, limited.Close())
 	}

@@ -108,6 +108,26 @@ func (srv *Server) handleEnter(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// Keyring is that of the gossip, at a broker of a city.
+type Keyring interface {
+	// Show tells a broker of when the keyring is, in the header of a message to it.
+	Show(h http.Header)
+	// See takes note of what the header of a broker's message tells of its keyring.
+	See(h http.Header, from string)
+	// Ring is the keyring now.
+	Ring() api.Keyring
+}
+
+// handleKeyring gives the keys of the gossip to another broker of the city, which may not have heard that they were replaced.
+func (srv *Server) handleKeyring(w http.ResponseWriter, _ *http.Request) error {
+	if srv.cfg.City == nil || srv.cfg.Keys == nil {
+		return noCity()
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, srv.cfg.Keys.Ring())
+	return nil
+}
+
 // maxTold bounds how many addresses a new member is told.
 const maxTold = 16
 

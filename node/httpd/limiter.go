@@ -103,6 +103,7 @@ func (c *limiter) warn(why string) {
 type limitedListener struct {
 	net.Listener
 	limiter *limiter
+	secure  func(net.Conn) net.Conn // speaks TLS on a connection; nil where there is none
 	peers   *handed
 
 	slots  chan struct{} // one for each refusal under way; further connections wait in the kernel's queue
@@ -112,7 +113,7 @@ type limitedListener struct {
 
 // limit puts a listener under the limit.
 func (c *limiter) limit(l net.Listener) *limitedListener {
-	d := &limitedListener{Listener: l, limiter: c, slots: make(chan struct{}, min(64, c.most/2)),
+	d := &limitedListener{Listener: l, limiter: c, secure: c.secure, slots: make(chan struct{}, min(64, c.most/2)),
 		peers: &handed{addr: l.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}}
 	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
 	return d
@@ -147,8 +148,8 @@ func (d *limitedListener) Accept() (net.Conn, error) {
 // accept takes a connection; its handshake comes with the first read.
 func (d *limitedListener) accept() (net.Conn, error) {
 	conn, err := d.Listener.Accept()
-	if err == nil && d.limiter.secure != nil {
-		conn = d.limiter.secure(conn)
+	if err == nil && d.secure != nil {
+		conn = d.secure(conn)
 	}
 	return conn, err
 }
@@ -268,6 +269,9 @@ func (h *handed) Addr() net.Addr { return h.addr }
 
 // sourceOf is where a connection comes from: all ports of an address are one source.
 func sourceOf(addr string) string {
+	if addr == "" || addr == "@" {
+		return "a socket of this machine"
+	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr

@@ -104,11 +104,16 @@ type AuditLog interface {
 	See(h http.Header, from string)
 }
 
-// show tells a peer how far the audit log is, in the header of the answer to its message, and takes note of its own.
+// show tells a peer how far the audit log is, and of when the keyring, in the header of the answer to its message, and takes note of
+// what it tells.
 func (srv *Server) show(w http.ResponseWriter, r *http.Request, peer string) {
 	if srv.cfg.Audit != nil {
 		srv.cfg.Audit.See(r.Header, peer)
 		srv.cfg.Audit.Show(w.Header(), peer)
+	}
+	if srv.cfg.Keys != nil {
+		srv.cfg.Keys.See(r.Header, peer)
+		srv.cfg.Keys.Show(w.Header())
 	}
 }
 

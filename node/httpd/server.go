@@ -22,6 +22,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /broker/coordination-status":     srv.handleCoordination,
 		"GET /broker/metadata":                srv.handleMetadata,
 		"GET /broker/digest":                  srv.handleDigest,
+		"GET /broker/keyring":                 srv.handleKeyring,
 		"GET /v1/members":                     srv.handleMembers,
 		"DELETE /v1/members/{name}":           srv.handleRemoveMember,
 		"PUT /v1/members/{name}/drain":        srv.handleDrain,

@@ -14,7 +14,7 @@ var rulesG = []mutant{
 	{"G4 what is sealed twice passes", "gossip/transport.go",
 		"	case t.seal.opens(b, nil):", "	case false:",
 		"./gossip", "TestForgedUnderTheKey"},
-	{"G4 a new key is forgotten at the next start", "gossip/pool.go",
-		"	conf.KeyringFile = p.cfg.Keyring", "	conf.KeyringFile = \"\"",
-		"./gossip", "TestKeysAreReplaced"},
+	{"G4 a new key is forgotten at the next start", "gossip/keys.go",
+		"	if err := os.Rename(tmp.Name(), path); err != nil {", "	if err := error(nil); err != nil {",
+		"./gossip", "TestKeysAreReplaced|TestSetKeys"},
 }
