@@ -45,7 +45,7 @@ func member(t *testing.T, by Folder, name string, role identity.Role) *Self {
 func meet(t *testing.T, server, client *Self) (near, far *tls.Conn, err error) {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
-	far = tls.Server(b, server.ServerTLS())
+	far = tls.Server(b, server.ServerTLS(func() *identity.Web { return nil }))
 	ended := make(chan error, 1)
 	go func() { ended <- far.Handshake() }()
 	conn, err := client.Dialer(func(context.Context, string, string) (net.Conn, error) { return a, nil })(t.Context(), "tcp", "x")

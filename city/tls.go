@@ -8,8 +8,10 @@ import (
 	"github.com/urban-compute/ucp/identity"
 )
 
-// ServerTLS is for a listener: it takes members of the city, and those who show no certificate.
-func (s *Self) ServerTLS() *tls.Config { return identity.ServerConfig(s.shown, s) }
+// ServerTLS is for a listener: it takes members of the city, those who show no certificate, and those that web knows, which may return nil.
+func (s *Self) ServerTLS(web func() *identity.Web) *tls.Config {
+	return identity.ServerConfig(s.shown, s, web)
+}
 
 // ClientTLS is for connections to brokers of the city.
 func (s *Self) ClientTLS() *tls.Config { return identity.ClientConfig(s.shown, s) }

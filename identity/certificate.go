@@ -98,10 +98,10 @@ func CredentialOf(s *tls.ConnectionState) (*Credential, error) {
 	cert := s.PeerCertificates[0]
 	key, is := cert.PublicKey.(ed25519.PublicKey)
 	if !is {
-		return nil, errors.New("identity: the certificate is of no member of a city: its key is of another kind")
+		return nil, errNoMember
 	}
 	for _, x := range cert.Extensions {
-		if !x.Id.Equal(extension) {
+		if !isCredential(x) {
 			continue
 		}
 		c, err := DecodeCredential(x.Value)
@@ -110,10 +110,16 @@ func CredentialOf(s *tls.ConnectionState) (*Credential, error) {
 		}
 		return c, err
 	}
-	return nil, errors.New("identity: the certificate is of no member of a city")
+	return nil, errNoMember
 }
 
-var errNoCertificate = errors.New("identity: no certificate was shown")
+var (
+	errNoCertificate = errors.New("identity: no certificate was shown")
+	errNoMember      = errors.New("identity: the certificate is of no member of a city")
+)
+
+// isCredential reports whether an extension of a certificate holds a credential.
+func isCredential(x pkix.Extension) bool { return x.Id.Equal(extension) }
 
 // Trust decides about credentials.
 type Trust interface {
@@ -145,17 +151,26 @@ func (p Pin) Verify(c *Credential) error {
 type Shown func() *tls.Certificate
 
 // ServerConfig is for a listener that shows a certificate, and takes connections with and without one. Who shows one
-// belongs to the city, or there is no connection.
-func ServerConfig(own Shown, trust Trust) *tls.Config {
+// belongs to the city, or has it of an authority that web names, or there is no connection. web says what there is for
+// programs that know nothing of cities, and may return nil.
+func ServerConfig(own Shown, trust Trust, web func() *Web) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own(), nil },
-		ClientAuth:     tls.RequestClientCert,
-		VerifyConnection: func(s tls.ConnectionState) error {
-			if len(s.PeerCertificates) == 0 {
-				return nil
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if cert := web().shown(hello); cert != nil {
+				return cert, nil
 			}
-			_, err := verified(&s, trust)
+			return own(), nil
+		},
+		ClientAuth: tls.RequestClientCert,
+		VerifyConnection: func(s tls.ConnectionState) (err error) {
+			switch {
+			case len(s.PeerCertificates) == 0:
+			case isMember(&s):
+				_, err = verified(&s, trust)
+			default:
+				_, err = web().CertifiedOf(&s, time.Now())
+			}
 			return err
 		},
 	}
@@ -165,7 +180,7 @@ func ServerConfig(own Shown, trust Trust) *tls.Config {
 // certificate.
 func ClientConfig(own Shown, trust Trust) *tls.Config {
 	cfg := &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1", ofCity},
 		InsecureSkipVerify: true, // no name and no authority of the web's: VerifyConnection decides
 		VerifyConnection: func(s tls.ConnectionState) error {
 			c, err := verified(&s, trust)

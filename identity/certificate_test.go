@@ -12,6 +12,8 @@ import (
 
 var epoch = time.UnixMilli(1000)
 
+func noWeb() *Web { return nil }
+
 // shake lets two configurations meet; it returns who the server has seen, and how it ended on both sides.
 func shake(t *testing.T, server, client *tls.Config) (seen *Credential, atServer, atClient error) {
 	near, far := net.Pipe()
@@ -53,7 +55,7 @@ func TestConnections(t *testing.T) {
 		return func() *tls.Certificate { return &cert }
 	}
 	a, b := member(root, city, "a", 10, Broker), member(root, city, "b", 11, Broker)
-	server := ServerConfig(certificate(a), a)
+	server := ServerConfig(certificate(a), a, noWeb)
 	own := certificate(b)
 
 	seen, atServer, atClient := shake(t, server, ClientConfig(own, b))
@@ -79,7 +81,7 @@ func TestConnections(t *testing.T) {
 	// But not by who knows that it was removed.
 	after := *a
 	after.Authorities = must(second.With(must(root.RemoveAuthority(city.City(), aside.Public()))))
-	_, atServer, atClient = shake(t, ServerConfig(certificate(&after), &after), ClientConfig(c, b))
+	_, atServer, atClient = shake(t, ServerConfig(certificate(&after), &after, noWeb), ClientConfig(c, b))
 	require.ErrorContains(t, atServer, "no authority of this city")
 	require.Error(t, atClient)
 
@@ -92,13 +94,13 @@ func TestConnections(t *testing.T) {
 		_, atServer, atClient = shake(t, server, ClientConfig(cert, b))
 		require.Error(t, atServer, what)
 		require.Error(t, atClient, what)
-		_, _, atClient = shake(t, ServerConfig(cert, x), ClientConfig(own, b))
+		_, _, atClient = shake(t, ServerConfig(cert, x, noWeb), ClientConfig(own, b))
 		require.Error(t, atClient, what)
 		require.Error(t, (&Member{x.Key, x.Admission, city}).Check(), what)
 	}
 
 	// A client's key does not make a server.
-	_, _, atClient = shake(t, ServerConfig(certificate(member(root, city, "a", 16, Client)), a), ClientConfig(own, b))
+	_, _, atClient = shake(t, ServerConfig(certificate(member(root, city, "a", 16, Client)), a, noWeb), ClientConfig(own, b))
 	require.ErrorContains(t, atClient, "no broker")
 	// Nothing older than TLS 1.3.
 	old := ClientConfig(own, b)

@@ -33,19 +33,20 @@ type Config struct {
 	Name    string // of the broker; default what the data directory says, else the host's
 	DataDir string // required
 
-	Bind          string      // gossip, host:port; default 127.0.0.1:7946
-	Advertise     string      // gossip address that peers are told; default what is bound, or of all of the machine's the one on the way to peers
-	RPCAddr       string      // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
-	RPCAuth       string      // what a client of Serf's RPC has to give first; default nothing
-	Keyring       string      // file of the keys with which gossip is encrypted; default none (rule G4)
-	HTTPSocket    string      // path of a Unix socket at which HTTP is answered as well, without TLS; default none
-	RPCSocket     string      // the same for Serf's RPC
-	SocketMode    fs.FileMode // of these two; default DefaultSocketMode
-	TrustLocal    bool        // in a city, a process of this broker's own user on this machine is an operator (node/httpd/local.go)
-	HTTPAddr      string      // host:port; default port 8000 at the host of Bind
-	HTTPAdvertise string      // HTTP address that peers are told; default what is bound, at the gossip's host where that is all addresses
-	HTTPHosts     []string    // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
-	Insecure      bool        // allow gossip, RPC and HTTP on other than loopback addresses
+	Bind          string        // gossip, host:port; default 127.0.0.1:7946
+	Advertise     string        // gossip address that peers are told; default what is bound, or of all of the machine's the one on the way to peers
+	RPCAddr       string        // Serf's RPC, host:port; default 127.0.0.1:7373; "-" is none
+	RPCAuth       string        // what a client of Serf's RPC has to give first; default nothing
+	Keyring       string        // file of the keys with which gossip is encrypted; default none (rule G4)
+	HTTPSocket    string        // path of a Unix socket at which HTTP is answered as well, without TLS; default none
+	RPCSocket     string        // the same for Serf's RPC
+	SocketMode    fs.FileMode   // of these two; default DefaultSocketMode
+	Web           *identity.Web // in a city, what browsers are shown, and whose certificates count beside those of members; see Node.SetWeb
+	TrustLocal    bool          // in a city, a process of this broker's own user on this machine is an operator (node/httpd/local.go)
+	HTTPAddr      string        // host:port; default port 8000 at the host of Bind
+	HTTPAdvertise string        // HTTP address that peers are told; default what is bound, at the gossip's host where that is all addresses
+	HTTPHosts     []string      // names that clients may call it by in the Host header, "*.example.org" for all below one; addresses need none
+	Insecure      bool          // allow gossip, RPC and HTTP on other than loopback addresses
 
 	City *city.Self // who this broker is among the members of a city; nil: it belongs to none
 

@@ -25,13 +25,15 @@ func (h host) Sound(ctx context.Context, d job.Digest) bool { return h.n.blobs.s
 func (h host) AllowsModule(d job.Digest) error              { return h.n.gate.check(d) }
 func (h host) DiskFull() string                             { return h.n.reserve.why() }
 func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve.hold(size) }
-func (h host) Troubles() []string                           { return []string{h.n.bound.lost(), h.n.members.lookups.failing()} }
-func (h host) Exposed() []string                            { return doorTexts(h.n.cfg.exposed()) }
-func (h host) Used() (cores, memory float64)                { return h.n.executions.used() }
-func (h host) ModuleCache() *api.ModuleCache                { return moduleCache(h.n.executions.runner) }
-func (h host) Sandbox() *api.Sandbox                        { return sandbox(h.n.executions.runner) }
-func (h host) ModuleSandbox() *api.Sandbox                  { return moduleSandbox(h.n.executions.runner) }
-func (h host) WorkerMemory() *api.WorkerMemory              { return workerMemory(h.n.executions.runner) }
+func (h host) Troubles() []string {
+	return []string{h.n.bound.lost(), h.n.members.lookups.failing(), h.n.webTrouble()}
+}
+func (h host) Exposed() []string               { return doorTexts(h.n.cfg.exposed()) }
+func (h host) Used() (cores, memory float64)   { return h.n.executions.used() }
+func (h host) ModuleCache() *api.ModuleCache   { return moduleCache(h.n.executions.runner) }
+func (h host) Sandbox() *api.Sandbox           { return sandbox(h.n.executions.runner) }
+func (h host) ModuleSandbox() *api.Sandbox     { return moduleSandbox(h.n.executions.runner) }
+func (h host) WorkerMemory() *api.WorkerMemory { return workerMemory(h.n.executions.runner) }
 func (h host) Addresses() (string, string) {
 	t := h.n.told.Load()
 	return t.http, h.n.members.gossipAddr()

@@ -58,6 +58,7 @@ type Node struct {
 	executions *executions
 	prober     *prober
 	audits     *audits
+	web        atomic.Pointer[identity.Web]
 	keys       *gossipKeys // nil where the broker belongs to no city
 }
 
@@ -92,6 +93,7 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	n.told.Store(&at)
+	n.web.Store(cfg.Web)
 	n.cfg.warnOfDoors()
 	n.bound = newBound(n.log, &cfg)
 	n.bound.look(machineAddresses())
@@ -107,7 +109,7 @@ func New(cfg Config) (n *Node, err error) {
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
-		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), TrustLocal: cfg.TrustLocal,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), TrustLocal: cfg.TrustLocal, Web: n.web.Load,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory+cfg.ModuleMemory > have {
 		n.log.Warn("this broker may use more memory for jobs and modules than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory+cfg.ModuleMemory, "of", have)

@@ -22,9 +22,9 @@ unknown keys are errors) or in a variable (--sync-interval is UCP_SYNC_INTERVAL;
 lists are separated by commas; an empty variable counts as not set). A flag beats
 a variable, a variable beats the file.
 
-On SIGHUP the broker reads the file again: the log level and --retry-join change at once, and
-what needs a restart is named in the log. "ucp agent log-level debug" changes the level until
-then. A terminal that goes away does not end a broker.
+On SIGHUP the broker reads the file again: the log level, --retry-join and the files of --tls-cert
+and --tls-ca change at once, and what needs a restart is named in the log. "ucp agent log-level
+debug" changes the level until then. A terminal that goes away does not end a broker.
 
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.

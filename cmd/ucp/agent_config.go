@@ -38,6 +38,7 @@ type agentConfig struct {
 	HTTPSocket, RPCSocket             string
 	SocketMode                        fs.FileMode
 	TrustLocal                        bool
+	TLSCert, TLSKey, TLSCA            string
 	InCity                            bool             // its data directory holds the identity of a member of a city, or will
 	Invite                            *identity.Invite // to a city; nil for none
 	Insecure, AllowProcess, NewsLinks bool
@@ -78,7 +79,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		Name: f.name, DataDir: f.dataDir, Bind: f.bind, Advertise: f.advertise,
 		RPCAddr: f.rpcAddr, HTTPAddr: f.httpAddr, HTTPAdvertise: f.httpAdvertise, HTTPHosts: f.httpHosts,
 		Join: f.join.entries, RetryJoin: f.retryJoin.entries, Discover: f.discover, Keyring: f.keyring, RPCAuthFile: f.rpcAuthFile,
-		HTTPSocket: f.httpSocket, RPCSocket: f.rpcSocket, SocketMode: fs.FileMode(f.socketMode), TrustLocal: f.trustLocal,
+		HTTPSocket: f.httpSocket, RPCSocket: f.rpcSocket, SocketMode: fs.FileMode(f.socketMode), TrustLocal: f.trustLocal, TLSCert: f.tlsCert, TLSKey: f.tlsKey, TLSCA: f.tlsCA,
 		KeepAuthority: f.keepAuthority, Insecure: f.insecure, AllowProcess: f.allowProcess, NewsLinks: f.newsLinks,
 		Labels: f.labels.pairs, CPU: int64(f.cpu), Memory: int64(f.memory), ModuleMemory: int64(f.moduleMemory),
 		SyncInterval: f.syncInterval, AckTimeout: f.ackTimeout, Replicas: f.replicas,
@@ -154,6 +155,17 @@ func (f *agentFlags) checkCity(cfg *agentConfig) error {
 	}
 	if f.trustLocal && runtime.GOOS != "linux" {
 		return f.wrong("trust-local", "only Linux says which user is at the other end")
+	}
+	for flag, file := range map[string]string{"tls-cert": f.tlsCert, "tls-key": f.tlsKey, "tls-ca": f.tlsCA} {
+		if file != "" && !f.inCity {
+			return f.wrong(flag, "this broker belongs to no city, and speaks no TLS: begin one (ucp cluster init), or come into one (--invite)")
+		}
+	}
+	if f.tlsCert == "" && f.tlsKey != "" {
+		return f.wrong("tls-key", "it belongs to a certificate: give --tls-cert, too")
+	}
+	if f.tlsCert != "" && f.tlsKey == "" {
+		return f.wrong("tls-cert", "its key is missing: give --tls-key, too")
 	}
 	if f.inCity && !f.bindGiven {
 		f.bind, cfg.Bind = node.DefaultCityBind, node.DefaultCityBind

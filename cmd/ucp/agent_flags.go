@@ -23,6 +23,7 @@ type agentFlags struct {
 	httpSocket, rpcSocket             string
 	socketMode                        modeValue
 	trustLocal                        bool
+	tlsCert, tlsKey, tlsCA            string
 	insecure, allowProcess, newsLinks bool
 	keepAuthority                     bool
 	labels, devices, weights          pairsValue
@@ -71,6 +72,9 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.trustLocal, "trust-local", false, "in a city, take for an operator who comes from a process of this broker's own user, by the word of the kernel:\nover --http-socket (there root, too), or over loopback (docs/security.md); Linux only")
 	fs.StringVar(&f.httpAdvertise, "http-advertise", "", "HTTP `HOST:PORT` that peers are told (default: what is bound; of 0.0.0.0, the host of the gossip)")
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
+	fs.StringVar(&f.tlsCert, "tls-cert", "", "in a city, `FILE` in PEM with the certificate that browsers and other programs are shown, which know nothing\nof cities; with those of the authorities between it and the root behind it. SIGHUP reads it again")
+	fs.StringVar(&f.tlsKey, "tls-key", "", "`FILE` in PEM with its key")
+	fs.StringVar(&f.tlsCA, "tls-ca", "", "in a city, `FILE` in PEM with an authority of your own: who shows a certificate of it is a client of the common name,\nan operator if an organizational unit is \"operator\". SIGHUP reads it again")
 	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; HTTP does not authenticate its callers, gossip does with --keyring, RPC with --rpc-auth-file")
 
 	fs.Var(&f.join, "join", "gossip HOST:PORT of brokers to join, or what names some, as below; it is an error when no other answers")

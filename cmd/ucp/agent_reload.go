@@ -13,11 +13,12 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/node"
 )
 
 // reloadable are the settings that change while a broker runs.
-var reloadable = []string{"log-level", "retry-join"}
+var reloadable = []string{"log-level", "retry-join", "tls-cert", "tls-key", "tls-ca"}
 
 // reload is what SIGHUP does: it reads the config file again, and takes over what may change while a broker runs. What needs a restart is named; a mistake changes nothing.
 type reload struct {
@@ -70,6 +71,10 @@ func (r *reload) again() (agentConfig, map[string]string, error) {
 // do reloads.
 func (r *reload) do() {
 	cfg, values, err := r.again()
+	var web *identity.Web
+	if err == nil {
+		web, err = identity.ReadWeb(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA) // the files may be others
+	}
 	if err != nil {
 		r.log.Error("SIGHUP: nothing was changed", "error", oneLine(err.Error()))
 		return
@@ -89,6 +94,7 @@ func (r *reload) do() {
 	slices.Sort(waiting)
 	r.level.Set(cfg.LogLevel)
 	r.broker.RetryJoin(cfg.RetryJoin)
+	r.broker.SetWeb(web)
 	r.log.Info("SIGHUP: settings read again", "changed", cmp.Or(strings.Join(changed, " "), "nothing"))
 	if len(waiting) > 0 {
 		r.log.Warn("SIGHUP: these settings change at the next start only", "settings", strings.Join(waiting, " "))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/node"
 )
 
@@ -53,13 +54,17 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 			return err
 		}
 	}
+	web, err := identity.ReadWeb(cfg.TLSCert, cfg.TLSKey, cfg.TLSCA)
+	if err != nil {
+		return fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
+	}
 	n, err := node.New(node.Config{
 		Metrics: figures, City: self,
 		Name: cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
 		Insecure: cfg.Insecure, Join: cfg.Join, RetryJoin: cfg.RetryJoin, Discover: cfg.Discover, Keyring: cfg.Keyring, RPCAuth: auth,
-		HTTPSocket: cfg.HTTPSocket, RPCSocket: cfg.RPCSocket, SocketMode: cfg.SocketMode, TrustLocal: cfg.TrustLocal,
+		HTTPSocket: cfg.HTTPSocket, RPCSocket: cfg.RPCSocket, SocketMode: cfg.SocketMode, TrustLocal: cfg.TrustLocal, Web: web,
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, KeepStrategy: cfg.KeepStrategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModules: cfg.AllowModules, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),

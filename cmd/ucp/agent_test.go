@@ -80,7 +80,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	settings := map[string]string{
 		"name": "b", "data-dir": "/d", "bind": "10.0.0.1:1", "advertise": "10.0.0.1:2", "rpc-addr": "10.0.0.1:3",
 		"http-addr": "10.0.0.1:4", "http-advertise": "10.0.0.1:5", "http-host": "ucp.city,*.svc.local", "insecure": "true", "join": "x:1,y:2", "retry-join": "z:3,dns:ucp.city,exec:printf a:1,2",
-		"discover": "kitchen", "invite": anInvite, "keep-authority": "true", "keyring": "/k", "rpc-auth-file": "/a", "http-socket": "/h", "rpc-socket": "/r", "socket-mode": "0660", "trust-local": "true",
+		"discover": "kitchen", "invite": anInvite, "keep-authority": "true", "keyring": "/k", "rpc-auth-file": "/a", "http-socket": "/h", "rpc-socket": "/r", "socket-mode": "0660", "trust-local": "true", "tls-cert": "/c", "tls-key": "/ck", "tls-ca": "/ca",
 		"label": "rack=1", "cpu": "2", "memory": "2GiB", "module-memory": "1GiB", "allow-process": "true", "allow-network": "true", "job-path": "/opt/maps,/srv/out:rw", "device-path": "camera=/dev/video0", "job-uids": "7000-7999",
 		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "allow-module": strings.Repeat("0a", 32), "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
@@ -89,7 +89,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
-		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3", "dns:ucp.city", "exec:printf a:1,2"}, Discover: "kitchen", Keyring: "/k", RPCAuthFile: "/a", HTTPSocket: "/h", RPCSocket: "/r", SocketMode: 0o660, TrustLocal: true,
+		HTTPAdvertise: "10.0.0.1:5", HTTPHosts: []string{"ucp.city", "*.svc.local"}, Insecure: true, Join: []string{"x:1", "y:2"}, RetryJoin: []string{"z:3", "dns:ucp.city", "exec:printf a:1,2"}, Discover: "kitchen", Keyring: "/k", RPCAuthFile: "/a", HTTPSocket: "/h", RPCSocket: "/r", SocketMode: 0o660, TrustLocal: true, TLSCert: "/c", TLSKey: "/ck", TLSCA: "/ca",
 		Labels: map[string]string{"rack": "1"}, CPU: 2000, Memory: 2 << 30, ModuleMemory: 1 << 30, AllowProcess: true,
 		Sandbox: executor.SandboxConfig{
 			Off: true, Network: true, Require: []string{"seccomp", "cgroups"}, Users: executor.UIDRange{First: 7000, Count: 1000},

@@ -157,6 +157,9 @@ func (srv *Server) identify(r *http.Request) (*caller, error) {
 		if c := srv.localCaller(connectionOf(r)); c != nil {
 			return c, nil
 		}
+		if c, err := srv.certifiedCaller(r); c != nil || err != nil {
+			return c, err
+		}
 		return nil, fail(http.StatusForbidden, api.CodeForbidden,
 			"this broker belongs to a city, and answers its members only: get an invite from one of its operators (`ucp cluster invite --role client`), and say `ucp login CODE`; or show a token (`ucp token create`)")
 	}
@@ -165,6 +168,24 @@ func (srv *Server) identify(r *http.Request) (*caller, error) {
 	}
 	a := cred.Admission
 	return &caller{name: a.Name, how: a.Name + " (" + string(a.Role) + ")", scopes: access.OfRole(a.Role)}, nil
+}
+
+// certifiedCaller is who shows a certificate of one's own authority, where the broker was told to believe that; nil is nobody. It is looked at with
+// each request: such certificates end, and the authority may have been replaced.
+func (srv *Server) certifiedCaller(r *http.Request) (*caller, error) {
+	c := connectionOf(r)
+	if c == nil || c.conn == nil {
+		return nil, nil
+	}
+	state := c.conn.ConnectionState()
+	if len(state.PeerCertificates) == 0 {
+		return nil, nil
+	}
+	who, err := srv.web().CertifiedOf(&state, srv.cfg.Now())
+	if err != nil {
+		return nil, fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
+	}
+	return &caller{name: who.Name, how: who.Name + " (" + string(who.Role) + ", by a certificate)", scopes: access.OfRole(who.Role)}, nil
 }
 
 // byToken says who shows a token. It tells nothing of the token itself.

@@ -41,6 +41,7 @@ import (
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -67,10 +68,11 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Gatherer // more figures for /metrics; may be nil
 
-	LogLevel   *slog.LevelVar // of Logger; nil: it has none
-	RecentLog  func() []byte  // the last lines of the log, without what nobody else may see; may be nil
-	Audit      AuditLog       // nil: it keeps none
-	TrustLocal bool           // who comes from a process of the broker's own user on this machine is an operator
+	LogLevel   *slog.LevelVar       // of Logger; nil: it has none
+	RecentLog  func() []byte        // the last lines of the log, without what nobody else may see; may be nil
+	Audit      AuditLog             // nil: it keeps none
+	Web        func() *identity.Web // what there is for programs that know nothing of cities; may be nil, and may return nil
+	TrustLocal bool                 // who comes from a process of the broker's own user on this machine is an operator
 
 	Keys     Keyring           // nil where the broker belongs to no city
 	Settings map[string]string // with which the broker was started, for people, without secrets
@@ -207,7 +209,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	if cfg.City != nil {
 		srv.door = city.NewDoor(cfg.City)
-		terms := cfg.City.ServerTLS()
+		terms := cfg.City.ServerTLS(srv.web)
 		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
 	}
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
@@ -218,6 +220,14 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv
+}
+
+// web is what there is for programs that know nothing of cities; nil is nothing.
+func (srv *Server) web() *identity.Web {
+	if srv.cfg.Web == nil {
+		return nil
+	}
+	return srv.cfg.Web()
 }
 
 // Metrics are the counters that /metrics shows; the node counts, too.

@@ -432,4 +432,10 @@ var others = []mutant{
 	{"everybody on this machine is trusted", "node/httpd/local.go",
 		"	if !srv.cfg.TrustLocal || c == nil", "	if c == nil",
 		"./node/httpd", "TestWhoIsTrustedOnThisMachine"},
+	{"web: members are shown what browsers are", "identity/web.go",
+		"	if w == nil || slices.Contains(hello.SupportedProtos, ofCity) {", "	if w == nil {",
+		"./identity", "TestWeb"},
+	{"web: a certificate for servers makes clients", "identity/web.go",
+		"[]x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})", "[]x509.ExtKeyUsage{x509.ExtKeyUsageAny}})",
+		"./identity", "TestWeb"},
 }

@@ -1,0 +1,152 @@
+package identity
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// organisation is somebody with an authority of their own.
+type organisation struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func organise(t *testing.T) *organisation {
+	o := &organisation{t: t, dir: t.TempDir()}
+	o.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "harbour office"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, &o.key.PublicKey, o.key))
+	o.cert = must(x509.ParseCertificate(der))
+	o.write("ca", "CERTIFICATE", der)
+	return o
+}
+
+func (o *organisation) write(name, kind string, der []byte) string {
+	path := filepath.Join(o.dir, name)
+	require.NoError(o.t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	return path
+}
+
+// issue makes a certificate, and returns its file and that of its key.
+func (o *organisation) issue(name string, use x509.ExtKeyUsage, ends time.Time, units ...string) (cert, key string) {
+	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name, OrganizationalUnit: units}, DNSNames: []string{"van-1.local"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: ends, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, o.cert, &k.PublicKey, o.key))
+	return o.write(name+".pem", "CERTIFICATE", der), o.write(name+".key", "EC PRIVATE KEY", must(x509.MarshalECPrivateKey(k)))
+}
+
+// Programs that know nothing of cities are shown a certificate that they know, and members still see a member. Who shows one of an
+// authority that was named is taken for what stands in it; nobody else is.
+func TestWeb(t *testing.T) {
+	root := keyOf(t, 1)
+	city := FoundCity(root.Public())
+	broker := &Member{keyOf(t, 10), must(root.Admit(city.City(), "a", keyOf(t, 10).Public(), Broker, epoch, 0)), city}
+	shown := must(broker.Certificate())
+	own := func() *tls.Certificate { return &shown }
+	office, stranger := organise(t), organise(t)
+	tomorrow := time.Now().Add(23 * time.Hour)
+	cert, key := office.issue("van-1", x509.ExtKeyUsageServerAuth, tomorrow)
+	web := must(ReadWeb(cert, key, filepath.Join(office.dir, "ca")))
+	require.WithinDuration(t, tomorrow, web.Ends(), time.Second)
+	server := ServerConfig(own, broker, func() *Web { return web })
+
+	roots := x509.NewCertPool()
+	roots.AddCert(office.cert)
+	browser := func() *tls.Config { return &tls.Config{RootCAs: roots, ServerName: "van-1.local"} }
+	_, atServer, atClient := shake(t, server, browser())
+	require.NoError(t, atServer)
+	require.NoError(t, atClient)
+	seen, _, atClient := shake(t, server, ClientConfig(own, broker))
+	require.NoError(t, atClient, "a member sees a member")
+	require.Equal(t, "a", seen.Admission.Name)
+	_, _, atClient = shake(t, ServerConfig(own, broker, noWeb), browser())
+	require.Error(t, atClient, "without it nobody knows the certificate of a member")
+
+	with := func(cert, key string) *tls.Config {
+		c := browser()
+		c.Certificates = []tls.Certificate{must(tls.LoadX509KeyPair(cert, key))}
+		return c
+	}
+	who := func(cert, key string) (*Certified, error) {
+		leaf := must(tls.LoadX509KeyPair(cert, key)).Leaf
+		return web.CertifiedOf(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}, time.Now())
+	}
+	for _, c := range []struct {
+		by    *organisation
+		name  string
+		use   x509.ExtKeyUsage
+		ends  time.Time
+		units []string
+		role  Role
+		wrong string
+	}{
+		{office, "kim", x509.ExtKeyUsageClientAuth, tomorrow, nil, Client, ""},
+		{office, "lee", x509.ExtKeyUsageClientAuth, tomorrow, []string{"night", "operator"}, Operator, ""},
+		{office, "van-9", x509.ExtKeyUsageClientAuth, tomorrow, []string{"broker"}, Client, ""},
+		{office, "late", x509.ExtKeyUsageClientAuth, time.Now().Add(-time.Minute), nil, "", "expired"},
+		{office, "server", x509.ExtKeyUsageServerAuth, tomorrow, nil, "", "incompatible key usage"},
+		{office, "kim of the harbour", x509.ExtKeyUsageClientAuth, tomorrow, nil, "", "is no name"},
+		{stranger, "kim", x509.ExtKeyUsageClientAuth, tomorrow, nil, "", "whose word counts here"},
+	} {
+		cert, key := c.by.issue(c.name, c.use, c.ends, c.units...)
+		_, atServer, _ := shake(t, server, with(cert, key))
+		got, err := who(cert, key)
+		if c.wrong != "" {
+			require.ErrorContains(t, atServer, c.wrong)
+			require.ErrorContains(t, err, c.wrong)
+			continue
+		}
+		require.ErrorIs(t, atServer, errNoMember, "no credential: %s", c.name) // by shake itself; the handshake is over
+		require.NoError(t, err)
+		require.Equal(t, c.name, got.Name)
+		require.Equal(t, c.role, got.Role)
+	}
+	_, err := web.CertifiedOf(&tls.ConnectionState{}, time.Now())
+	require.ErrorIs(t, err, errNoCertificate)
+	cert, key = office.issue("kim", x509.ExtKeyUsageClientAuth, tomorrow)
+	anything := with(cert, key)
+	anything.InsecureSkipVerify = true
+	_, atServer, _ = shake(t, ServerConfig(own, broker, noWeb), anything)
+	require.ErrorIs(t, atServer, errNoMember)
+}
+
+func TestReadWeb(t *testing.T) {
+	office := organise(t)
+	cert, key := office.issue("van-1", x509.ExtKeyUsageServerAuth, time.Now().Add(time.Hour))
+	_, other := office.issue("van-2", x509.ExtKeyUsageServerAuth, time.Now().Add(time.Hour))
+	w, err := ReadWeb("", "", "")
+	require.NoError(t, err)
+	require.Nil(t, w)
+	require.Zero(t, w.Ends())
+	for wrong, files := range map[string][3]string{
+		"belong together":         {cert, "", ""},
+		"give both files":         {"", key, ""},
+		"private key does not":    {cert, other, ""},
+		"there is no certificate": {"", "", key},
+		"no such file":            {"", "", "/nowhere"},
+		"no such":                 {"/nowhere", key, ""},
+	} {
+		_, err := ReadWeb(files[0], files[1], files[2])
+		require.ErrorContains(t, err, wrong)
+	}
+}
