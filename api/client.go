@@ -52,10 +52,11 @@ type Client struct {
 	http  *http.Client
 	heard atomic.Int64 // Unix nanoseconds of the last answer but 503; 0 for never
 
-	token   string      // that is shown with each request; "" for none
-	scheme  string      // of addresses that name none
-	terms   *tls.Config // of connections; nil for the usual ones
-	options []Option    // with which it was made
+	token   string                                    // that is shown with each request; "" for none
+	scheme  string                                    // of addresses that name none
+	terms   *tls.Config                               // of connections; nil for the usual ones
+	options []Option                                  // with which it was made
+	around  func(http.RoundTripper) http.RoundTripper // see WithAround; nil is as it is
 
 	mu    sync.Mutex
 	bases []*url.URL // of the brokers, the one that is asked first in front
@@ -68,6 +69,11 @@ type Option func(*Client)
 // network, or one with other time limits.
 func WithTransport(rt http.RoundTripper) Option {
 	return func(c *Client) { c.http.Transport = rt }
+}
+
+// WithAround makes the client send its requests through what wrap makes of the way that they would go otherwise.
+func WithAround(wrap func(http.RoundTripper) http.RoundTripper) Option {
+	return func(c *Client) { c.around = wrap }
 }
 
 // WithTLS makes the client speak TLS, on these terms, with brokers whose address names no scheme: those of a city.
@@ -101,6 +107,9 @@ func New(addr string, options ...Option) (*Client, error) {
 	}
 	if c.http.Transport == nil {
 		c.http.Transport = newTransport(c.terms)
+	}
+	if c.around != nil {
+		c.http.Transport = c.around(c.http.Transport)
 	}
 	return c, nil
 }

@@ -44,6 +44,15 @@ type Admitted struct {
 	Gossip      []string `json:"gossip,omitempty"`  // whom to join; for brokers
 }
 
+// RevocationsHeader is the header of answers of a broker of a city by which others see whether it knows the same revocations of
+// members as they do.
+const RevocationsHeader = "Ucp-Revocations"
+
+// Revocations are those of members of a city that a broker knows.
+type Revocations struct {
+	Proofs [][]byte `json:"proofs"` // each can be verified by itself (package identity)
+}
+
 // Keyring is the keys of the gossip, as brokers of a city tell them each other.
 type Keyring struct {
 	At   int64    `json:"at"`   // of when it is, in milliseconds of the city's time; 0 is since ever

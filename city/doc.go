@@ -5,6 +5,7 @@
 //   - tls.go: connections, and how they end when the other side belongs no more
 //   - found.go: how a city begins
 //   - door.go, enter.go: how others come into it, by invites
+//   - revoked.go: who was revoked, as people's processes are told and keep it
 //   - folder.go: what is kept on disk beside what package identity keeps
 //
 // Nothing here asks for the time to verify somebody. docs/security.md says what all this is to hold against.

@@ -24,13 +24,14 @@ type Self struct {
 
 	opening sync.Mutex // held while a passphrase is tried, which takes a second and 256 MiB
 
-	mu     sync.Mutex
-	key    identity.Key
-	book   *trust.Book
-	cert   *tls.Certificate
-	open   map[*tls.Conn]*identity.Credential // connections that end when who is at the other side belongs no more
-	fallen bool                               // that this member belongs to the city no more was said
-	splits []string                           // that were said
+	mu      sync.Mutex
+	key     identity.Key
+	book    *trust.Book
+	cert    *tls.Certificate
+	open    map[*tls.Conn]*identity.Credential // connections that end when who is at the other side belongs no more
+	revoked revoked                            // see revoked.go
+	fallen  bool                               // that this member belongs to the city no more was said
+	splits  []string                           // that were said
 }
 
 // Open reads who this process is from a folder. It is [identity.ErrNoIdentity] where that is nobody.
@@ -47,7 +48,8 @@ func Open(f Folder, log *slog.Logger) (*Self, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Self{folder: f, name: name, log: log, admission: m.Admission, key: m.Key, book: trust.NewBook(m.Authorities), cert: &cert, open: map[*tls.Conn]*identity.Credential{}}, nil
+	s := &Self{folder: f, name: name, log: log, admission: m.Admission, key: m.Key, book: trust.NewBook(m.Authorities), cert: &cert, open: map[*tls.Conn]*identity.Credential{}}
+	return s, s.recall()
 }
 
 // Name is this member's name.
@@ -121,6 +123,9 @@ func (s *Self) learn(a *identity.Authorities, proofs ...*identity.Proof) error {
 	}
 	if !news && len(proofs) == 0 {
 		return nil
+	}
+	if slices.ContainsFunc(proofs, func(p *identity.Proof) bool { _, is := p.Statement.(*identity.Revocation); return is }) {
+		s.revoked = revocationsOf(s.book.Revocations(), maxRevocations)
 	}
 	s.closeFallen()
 	if err := s.book.Verify(s.admission); err != nil && !s.fallen {

@@ -247,7 +247,14 @@ func TestARevokedBroker(t *testing.T) {
 	dir := t.TempDir()
 	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--invite", founder.invite(a, "--name", "b"))
 	founder.sees(a, "a", "b")
+	kim := &person{t, t.TempDir()}
+	kim.must("login", founder.invite(a, "--role", "client"), "--name", "kim")
 	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", "b"), "b is shut out of the city")
+	kim.must("--addr", b.http, "members") // who has not spoken to another broker since can't know
+	kim.must("--addr", a.http, "members")
+	kim.refused("its membership was revoked", "--addr", b.http, "members")
+	founder.must("--addr", a.http, "members")
+	founder.refused("its membership was revoked", "--addr", b.http, "members")
 	eventually(t, time.Minute, "a gives b up, which SWIM sees", func() bool { return founder.ucp("--addr", a.http, "cluster", "forget", "b").code == 0 })
 	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
 	r := founder.ucp("--addr", a.http, "cluster", "revoke", "bb")

@@ -122,6 +122,18 @@ func (b *Book) stands(a *identity.Admission) error {
 	return nil
 }
 
+// Revocations lists all revocations, in no particular order.
+func (b *Book) Revocations() (out []*identity.Proof) {
+	for _, list := range b.said {
+		for _, p := range list {
+			if _, is := p.Statement.(*identity.Revocation); is {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
 // after reports whether an admission is a later one than another.
 func after(x, y *identity.Admission) bool {
 	return cmp.Or(cmp.Compare(x.Number, y.Number), cmp.Compare(x.Key, y.Key)) > 0

@@ -64,13 +64,13 @@ func (c *cli) connect(addr string) (*api.Client, error) {
 	case err != nil:
 		return nil, err
 	case token != nil && self != nil && self.Authorities().City() == token.City():
-		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, self)), api.WithToken(token.Text()))
+		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, self)), api.WithToken(token.Text()), c.learning(self))
 	case token != nil:
 		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, token.City().Pin())), api.WithToken(token.Text()))
 	case self == nil:
 		return api.New(addr)
 	}
-	return api.New(addr, api.WithTLS(self.ClientTLS()))
+	return api.New(addr, api.WithTLS(self.ClientTLS()), c.learning(self))
 }
 
 // Where a token is looked for beside --token-file.

@@ -40,6 +40,11 @@ func isFor(r *http.Request, actor clock.Actor) bool {
 func (srv *Server) addressed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(actorHeader, string(srv.host.Actor()))
+		if srv.cfg.City != nil {
+			if sum := srv.cfg.City.RevocationsSum(); sum != "" {
+				w.Header().Set(api.RevocationsHeader, sum)
+			}
+		}
 		if isFor(r, srv.host.Actor()) {
 			next.ServeHTTP(w, r)
 			return

@@ -32,6 +32,15 @@ func (srv *Server) handleAuthorities(w http.ResponseWriter, _ *http.Request) err
 	return nil
 }
 
+// handleRevocations tells who was revoked, so that people's command lines do not trust them.
+func (srv *Server) handleRevocations(w http.ResponseWriter, _ *http.Request) error {
+	if srv.cfg.City == nil {
+		return noCity()
+	}
+	writeJSON(w, http.StatusOK, api.Revocations{Proofs: append([][]byte{}, srv.cfg.City.Revocations()...)})
+	return nil
+}
+
 // handleAddAuthority makes a key an authority of the city, as an operator asks.
 func (srv *Server) handleAddAuthority(w http.ResponseWriter, r *http.Request) error {
 	in, key, err := srv.authorityAsked(w, r, "")
