@@ -2,6 +2,7 @@ package executor
 
 import (
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -54,4 +55,18 @@ func loseWorkers(t *testing.T, first bool) {
 		}
 		require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout), "the next worker starts")
 	}
+}
+
+// What a native program leaves to its worker is waited for as it ends: a program that starts daemons again and again must not run
+// out of processes.
+func TestOrphansOfAProgramAreReaped(t *testing.T) {
+	r := newRig(t, native)
+	task := r.sh("i=0; while [ $i -lt 30 ]; do (true &); i=$((i+1)); done; exec sleep 1000")
+	r.e.Start(task)
+	r.started(task)
+	worker := r.workerPID(task)
+	require.Eventually(t, func() bool {
+		left := treeOf(processes()).descendants(worker)
+		return len(left) == 1 && strings.HasPrefix(commandLine(left[0].pid), "sleep\x00")
+	}, time.Minute, 20*time.Millisecond)
 }

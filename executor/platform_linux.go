@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -115,9 +116,7 @@ func adoptOrphans() error {
 
 // reap waits for the children that have ended, but for those that others wait for.
 func reap(others func(pid int) bool) {
-	// The usual case, in which there is none, costs one call.
-	var info unix.Siginfo
-	if unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != nil || info.Signo == 0 {
+	if endedChild() == 0 { // the usual case costs one call
 		return
 	}
 	self := os.Getpid()
@@ -171,6 +170,26 @@ func oomKills() (n int) {
 		_, _ = fmt.Sscan(text, &n)
 	}
 	return n
+}
+
+// endedChild returns a child that has ended and that nobody has waited for; 0 if there is none.
+func endedChild() int {
+	var info unix.Siginfo
+	if unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != nil || info.Signo == 0 {
+		return 0
+	}
+	const words = unsafe.Sizeof(uintptr(0))
+	pid := (unsafe.Offsetof(info.Code) + 4 + words - 1) / words * words // what is behind the code depends on the signal
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), pid)))
+}
+
+// reapUntil waits for the children that have ended, until it meets one that somebody else waits for.
+func reapUntil(others int) {
+	for pid := endedChild(); pid != 0 && pid != others; pid = endedChild() {
+		if _, err := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); err != nil {
+			return
+		}
+	}
 }
 
 // killOrphans kills and reaps the processes that the worker's children left behind outside their process group.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -311,22 +312,44 @@ func (l *launcher) dismiss(first *spawner, err error) bool {
 		return true
 	}
 	// Somebody has stopped it, or what it starts, which still is a copy of it. If the spare one works, both are ended.
-	if s.spare == nil {
-		return false
+	var next *spawner
+	if s.spare != nil {
+		next, err = l.newSpawner(l.through(s.spare))
 	}
-	next, err := l.newSpawner(l.through(s.spare))
-	if err != nil {
+	switch {
+	case next != nil:
+	case l.continueStopped(first):
+		l.log.Warn("the processes that start workers stood still, and are told to go on")
+		return true
+	default:
 		l.log.Error("no process can be started", "err", err)
 		return false
 	}
 	s.first, s.spare = s.spare, next
-	for _, p := range processes() {
-		if p.parent == os.Getpid() && l.children[p.pid] == nil && commandLine(p.pid) == commandLine(first.proc.Pid) {
+	for _, p := range l.copies(first) {
+		if l.children[p.pid] == nil {
 			_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		}
 	}
 	_ = first.proc.Kill()
 	return true
+}
+
+// continueStopped has all spawners, and what still is a copy of one, go on if they are stopped, and reports whether any was: who stops
+// them all must not keep this broker from work for good.
+func (l *launcher) continueStopped(one *spawner) (any bool) {
+	for _, p := range l.copies(one) {
+		if p.state == 'T' && syscall.Kill(p.pid, syscall.SIGCONT) == nil {
+			any = true
+		}
+	}
+	return any
+}
+
+// copies returns the processes that are spawners, or a copy of one.
+func (l *launcher) copies(one *spawner) []process {
+	line, self := commandLine(one.proc.Pid), os.Getpid()
+	return slices.DeleteFunc(processes(), func(p process) bool { return p.parent != self || commandLine(p.pid) != line })
 }
 
 // fork starts a process as a child of this one, in the usual way. It is not for a broker that serves.

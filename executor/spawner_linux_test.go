@@ -77,12 +77,12 @@ func TestKilledSpawners(t *testing.T) {
 	}
 }
 
-// Somebody stops spawners. The spare one takes the place of the other one; when both stand still the attempt is returned,
-// and all is well as soon as they go on.
+// Somebody stops spawners. The spare one takes the place of the other one; when both stand still they are told to go on, and
+// the attempt does not notice.
 func TestStoppedSpawners(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
 	require.NoError(t, r.e.Probe(t.Context()))
-	r.onLauncher(func(s *spawners) { s.wait = 300 * time.Millisecond })
+	r.onLauncher(func(s *spawners) { s.wait = 2 * time.Second })
 	before := r.spawnerPIDs()
 	require.NoError(t, syscall.Kill(before[0], syscall.SIGSTOP))
 	require.NoError(t, r.e.Probe(t.Context()))
@@ -92,12 +92,6 @@ func TestStoppedSpawners(t *testing.T) {
 	for _, pid := range both {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	}
-	r.wasReturned(r.tiny(), false, "the process that starts workers did not answer")
-	for _, pid := range both {
-		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
-	}
-	require.Eventually(t, func() bool { return r.e.Probe(t.Context()) == nil }, 30*time.Second, time.Millisecond)
-	require.Equal(t, both, r.spawnerPIDs(), "what can start nothing better is not ended")
 	r.runs(r.tiny())
 }
 

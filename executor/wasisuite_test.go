@@ -3,6 +3,7 @@ package executor
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -43,16 +44,7 @@ func TestWASISuite(t *testing.T) {
 	if raceEnabled {
 		t.Skip("compiling 72 modules takes long with the race detector; scripts/test.sh runs it without")
 	}
-	dir := os.Getenv(suiteVar)
-	if dir == "" {
-		dir = "../../shared/wasi-testsuite"
-	}
-	modules, err := filepath.Glob(filepath.Join(dir, "*", "*.wasm"))
-	require.NoError(t, err)
-	if len(modules) == 0 {
-		t.Skipf("NOT TESTED: WASI as programs expect it. The suite is not at %s; put its compiled tests there, or name their directory in %s", dir, suiteVar)
-	}
-	require.Len(t, modules, suiteSize)
+	dir, modules := suiteModules(t)
 	r := newRig(t)
 	var failed []string
 	for _, file := range modules {
@@ -69,14 +61,34 @@ func TestWASISuite(t *testing.T) {
 	}
 }
 
-// suite runs one test, and says why it failed, or nothing.
-func (r *rig) suite(file string) string {
-	var s suiteTest
+// suiteModules returns where the suite is, and its tests.
+func suiteModules(t *testing.T) (dir string, modules []string) {
+	dir = os.Getenv(suiteVar)
+	if dir == "" {
+		dir = "../../shared/wasi-testsuite"
+	}
+	modules, err := filepath.Glob(filepath.Join(dir, "*", "*.wasm"))
+	require.NoError(t, err)
+	if len(modules) == 0 {
+		t.Skipf("NOT TESTED: WASI as programs expect it. The suite is not at %s; put its compiled tests there, or name their directory in %s", dir, suiteVar)
+	}
+	require.Len(t, modules, suiteSize)
+	return dir, modules
+}
+
+// readSuiteTest reads what a test wants.
+func readSuiteTest(t testing.TB, file string) (s suiteTest) {
 	b, err := os.ReadFile(strings.TrimSuffix(file, ".wasm") + ".json")
 	if !errors.Is(err, fs.ErrNotExist) {
-		require.NoError(r.t, err)
-		require.NoError(r.t, json.Unmarshal(b, &s), file)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &s), file)
 	}
+	return s
+}
+
+// suite runs one test, and says why it failed, or nothing.
+func (r *rig) suite(file string) string {
+	s := readSuiteTest(r.t, file)
 	wasm, err := os.ReadFile(file)
 	require.NoError(r.t, err)
 	task := r.module(r.put(wasm), s.Args...)
@@ -90,11 +102,17 @@ func (r *rig) suite(file string) string {
 	}
 	res := r.run(task)
 	stdout, stderr := r.read(res.Stdout), r.read(res.Stderr)
+	if res.ExitCode == nil {
+		return res.Reason + " " + stderr
+	}
+	return s.compare(*res.ExitCode, stdout, stderr)
+}
+
+// compare says in what way a test ended otherwise than it has to, or nothing.
+func (s suiteTest) compare(code int, stdout, stderr string) string {
 	switch {
-	case res.ExitCode == nil:
-		return res.Reason + " " + stderr
-	case *res.ExitCode != s.ExitCode:
-		return res.Reason + " " + stderr
+	case code != s.ExitCode:
+		return fmt.Sprintf("exit code %d %s", code, stderr)
 	case s.Stdout != nil && stdout != *s.Stdout:
 		return "stdout is " + stdout
 	case s.Stderr != nil && stderr != *s.Stderr:

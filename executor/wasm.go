@@ -14,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/urban-compute/ucp/executor/wasi"
+	"github.com/urban-compute/ucp/job"
 )
 
 // runWasm runs a module as a WASI preview 1 command. It calls loaded when it had to compile the module first:
@@ -80,7 +81,7 @@ func exited(code uint32) report {
 	c := int(code)
 	r := report{Code: &c}
 	if code != 0 {
-		r.Failure = fmt.Sprintf("exit code %d", code)
+		r.Failure = job.ExitReason(c)
 	}
 	return r
 }

@@ -67,6 +67,7 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		if err := keepSecrets(); err != nil {
 			log.Warn("native programs can read this worker", "err", err)
 		}
+		go w.child.reapOrphans()
 		// A signal that can be handled: SIGKILL would leave the programs' children behind.
 		if err := dieWithParent(syscall.SIGTERM); err != nil {
 			log.Warn("this worker may outlive its broker", "err", err)

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -65,6 +66,9 @@ func LoadTimeoutReason(timeout time.Duration) string {
 func (r *Result) TimedOut() bool {
 	return r.Outcome == Failed && strings.HasPrefix(r.Reason, timeoutReason)
 }
+
+// ExitReason is the reason of an attempt whose program has ended with a code other than 0, if there is nothing else to say of it.
+func ExitReason(code int) string { return fmt.Sprintf("exit code %d", code) }
 
 // StoppedReason is the reason of an attempt that its broker was told to stop, or begins it.
 const StoppedReason = "stopped"

@@ -167,7 +167,7 @@ func stateIn(j *api.Job) string {
 func noteOf(j *api.Job) string {
 	text := j.Reason + j.Why
 	if code := j.ExitCode; text == "" && code != nil && *code != 0 {
-		text = fmt.Sprintf("exit code %d", *code)
+		text = job.ExitReason(*code)
 	}
 	if last := len(j.Pauses) - 1; text == "" && last >= 0 && j.Pauses[last].To == 0 && !j.State.Final() {
 		text = fmt.Sprintf("makes room for %s", j.Pauses[last].For)

@@ -20,7 +20,7 @@ func (c *cli) jobWaitCommand() *cobra.Command {
 		Use:   "wait ID...",
 		Short: "Wait until a job has ended, and end with its exit code",
 		Long: `Waits until a job has ended, prints its state, and ends with its exit code, or
-with 124 and the reason if the job's own timeout has ended it. When the broker stops
+with 124 if the job's own timeout has ended it, and the reason. When the broker stops
 answering others are asked. While none answers it goes on until --timeout is over, or
 without one for ten minutes.
 
@@ -47,7 +47,7 @@ when all have succeeded, else 1.`,
 		if err := c.show(j, func(w io.Writer) { row(w, j.ID, j.State) }); err != nil {
 			return err
 		}
-		return jobExit(&j, true)
+		return jobExit(&j)
 	})
 	return cmd
 }
@@ -83,11 +83,10 @@ func (c *cli) waitForMany(ctx context.Context, client *api.Client, s *selection,
 	return err
 }
 
-// jobExit turns a final job into ucp's own end: the job's exit code, 124 and the
-// reason if its timeout has ended it, or 1 and the reason where it has no code that
-// tells of its failure. With explain a code that stands for a signal comes with the
-// reason too: somebody has killed it, or it has crashed.
-func jobExit(j *api.Job, explain bool) error {
+// jobExit turns a final job into ucp's own end: the job's exit code, 124 if its
+// timeout has ended it, or 1 where it has no code that tells of its failure. Whatever
+// the code does not say comes with it: a limit, a signal, what is not among the outputs.
+func jobExit(j *api.Job) error {
 	code := 0
 	if j.ExitCode != nil {
 		code = *j.ExitCode
@@ -108,7 +107,7 @@ func jobExit(j *api.Job, explain bool) error {
 	case code < 0 || code > 255: // the system keeps 8 bits, and 256 would be success
 		code = 255
 	}
-	if explain && code > 128 && j.Reason != "" {
+	if j.Reason != "" && j.Reason != job.ExitReason(*j.ExitCode) {
 		return &exitCode{code: code, err: why}
 	}
 	return &exitCode{code: code}

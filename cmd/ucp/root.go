@@ -67,9 +67,9 @@ each can answer for every job: the one at --addr, else at UCP_ADDR, else at
 name several, with commas between them: the first that answers is asked.
 
 Exit codes: 0 ok; 1 error; 2 not placed within --place-timeout. "run" and
-"job wait" end with the job's own exit code, 128+n for signal n; with 124 and the
-reason on stderr when the job's timeout has ended it; and with 1 and the reason when
-there is no code that tells of its failure.`
+"job wait" end with the job's own exit code, 128+n for signal n; with 124 when the
+job's timeout has ended it; and with 1 when there is no code that tells of its failure.
+What the code does not tell, such as a limit that the job has exceeded, is on stderr.`
 
 // rootCommand builds the whole tree of verbs.
 func (c *cli) rootCommand() *cobra.Command {

@@ -273,5 +273,5 @@ func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *a
 	if j.State == job.StateSucceeded && j.Reason != "" {
 		fmt.Fprintf(c.err, "ucp: job %s: %s\n", id, j.Reason)
 	}
-	return jobExit(j, c.terminal) // without a terminal, stderr is the job's alone
+	return jobExit(j)
 }

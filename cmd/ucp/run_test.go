@@ -129,7 +129,9 @@ func TestRunExitCodes(t *testing.T) {
 	}{
 		"success":                                {succeeded("j1"), 0, ""},
 		"own code":                               {ended("j1", job.StateFailed, &three, "exit code 3"), 3, ""},
-		"signal":                                 {ended("j1", job.StateFailed, &killed, "killed"), 137, ""},
+		"signal":                                 {ended("j1", job.StateFailed, &killed, "killed"), 137, "ucp: job j1 failed: killed\n"},
+		"own code, that of a signal":             {ended("j1", job.StateFailed, &killed, "exit code 137"), 137, ""},
+		"own code, and something is left out":    {ended("j1", job.StateFailed, &three, "exit code 3; not among the outputs: o (a link)"), 3, "ucp: job j1 failed: exit code 3; not among the outputs: o (a link)\n"},
 		"more than 8 bits":                       {ended("j1", job.StateFailed, &odd, ""), 255, ""},
 		"timeout":                                {timedOut(nil), 124, "ucp: job j1 failed: timeout after 2s\n"},
 		"timeout of one that a signal ended":     {timedOut(&terminated), 124, "ucp: job j1 failed: timeout after 2s\n"},
@@ -145,9 +147,6 @@ func TestRunExitCodes(t *testing.T) {
 			b.execute = func(string, job.Spec) api.Job { return x.j }
 			require.Equal(t, ran{x.code, "", x.err}, s.run("run", "m.wasm", "--id", "j1"))
 			out := "j1  " + string(x.j.State) + "\n"
-			if name == "signal" { // stderr is not the job's here
-				x.err = "ucp: job j1 failed: killed\n"
-			}
 			require.Equal(t, ran{x.code, out, x.err}, s.run("job", "wait", "j1"))
 		})
 	}
