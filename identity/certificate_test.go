@@ -18,6 +18,7 @@ func noWeb() *Web { return nil }
 func shake(t *testing.T, server, client *tls.Config) (seen *Credential, atServer, atClient error) {
 	near, far := net.Pipe()
 	defer near.Close()
+	require.NoError(t, near.SetDeadline(time.Now().Add(10*time.Second))) // both ends may want to write, which a pipe lets neither of
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
