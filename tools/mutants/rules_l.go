@@ -2,6 +2,18 @@ package main
 
 // rulesL break the rules L of docs/protocol.md.
 var rulesL = []mutant{
+	{"L5 what no clock covers goes again and again to who keeps another record aside", "broker/replication/send.go",
+		"(len(reply.Seen) == 0 || reply.Taken) { // what", "len(reply.Seen) == 0 { // what",
+		"./broker/replication", "TestStraysToWhoKeepsOthersAside"},
+	{"L5 the same by pages", "broker/replication/send.go",
+		"		if len(reply.Seen) == 0 || reply.Taken {\n", "		if len(reply.Seen) == 0 {\n",
+		"./broker/replication", "TestStraysToWhoKeepsOthersAside"},
+	{"L10 who keeps a record aside does not say that it has taken others", "broker/replication/receive.go",
+		"whole && (!r.ledger.Covers(m.Clock) || r.ledger.Quarantined() > 0)", "whole && !r.ledger.Covers(m.Clock)",
+		"./broker", "TestStories/L10_later_state"},
+	{"L9 an answer that settles nothing is asked for again at once", "broker/replication/audit.go",
+		"			if a.rounds > 0 {\n", "			if false {\n",
+		"./broker/replication", "TestAnAuditThatSettlesNothing"},
 	{"L4 adopt without looking at since", "ledger/delta.go",
 		" || !l.lineage.Covers(l.seen, d.Since) {", " {",
 		"./ledger", "."},
