@@ -2,6 +2,18 @@ package main
 
 // rulesL break the rules L of docs/protocol.md.
 var rulesL = []mutant{
+	{"L10 what nobody sends is kept aside for good", "broker/forget.go",
+		"	if b.cfg.Retention > 0 {\n", "	if false {\n",
+		"./broker", "TestStories/L10_given_up"},
+	{"L10 what is still sent is given up", "ledger/quarantine.go",
+		"		case q.Up == 0 || q.came && age", "		case q.Up == 0 || false && age",
+		"./ledger", "TestWhatNobodySendsIsGivenUp"},
+	{"L10 what was given up stays in the clock", "ledger/quarantine.go",
+		"		l.seen, l.clockDirty = l.lineage.Without(l.seen, d), true\n", "		l.clockDirty = d.Counter > 0\n",
+		"./ledger", "TestWhatNobodySendsIsGivenUp"},
+	{"L10 what is kept aside may take all memory", "ledger/quarantine.go",
+		"l.quarantinedBytes()+len(q.Bytes) > maxQuarantinedBytes {", "l.quarantinedBytes() < 0 {",
+		"./ledger", "TestAQuarantineIsBounded"},
 	{"L5 what no clock covers goes again and again to who keeps another record aside", "broker/replication/send.go",
 		"(len(reply.Seen) == 0 || reply.Taken) { // what", "len(reply.Seen) == 0 { // what",
 		"./broker/replication", "TestStraysToWhoKeepsOthersAside"},
