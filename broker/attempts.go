@@ -175,12 +175,9 @@ func (a *attempts) superseded(r *job.Record, have *run) bool {
 // attempt ended, or that an earlier one of its own succeeded: another start would
 // take that result's place in our slot before the owner has seen it (rule J5).
 func (a *attempts) reportedEnd(r *job.Record) bool {
-	for _, rep := range r.Reports {
-		if a.ours(rep.Dot.Actor) && rep.Phase == job.Done {
-			return rep.Attempt == r.Place.Attempt || rep.Result.Outcome == job.Succeeded
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Reports, func(rep job.Report) bool { // one of each start of this process (rule K3)
+		return a.ours(rep.Dot.Actor) && rep.Phase == job.Done && (rep.Attempt == r.Place.Attempt || rep.Result.Outcome == job.Succeeded)
+	})
 }
 
 // lostTrack reports whether an attempt runs by a report of this process, which knows nothing of it: so this is an older copy

@@ -208,10 +208,17 @@ func (f *faults) mend() (bad []string) {
 // fails is printed as a story.
 func TestFaultsOfTwo(t *testing.T) {
 	from, trials := 0, 12
-	if more := os.Getenv("UCP_TRIALS"); more != "" {
-		n, err := strconv.Atoi(more)
+	number := func(variable string, fallback int) int {
+		text := os.Getenv(variable)
+		if text == "" {
+			return fallback
+		}
+		n, err := strconv.Atoi(text)
 		require.NoError(t, err)
-		from, trials = trials, n
+		return n
+	}
+	if more := number("UCP_TRIALS", 0); more > 0 {
+		from, trials = number("UCP_SEED", trials), more
 	}
 	steps := slices.Sorted(maps.Keys(faultSteps))
 	for seed := from; seed < from+trials; seed++ {

@@ -40,6 +40,10 @@ func (b *Broker) dropped(r *job.Record) {
 	b.tellWaiters(key)
 }
 
+// quarantinedFor is how many sync intervals a record that can't be read is kept aside at least after it last came: whoever holds it
+// sends it in each, or in every other one when it is busy (rules L10, S2, S5).
+const quarantinedFor = 3
+
 // sweep forgets finished jobs that are old enough, or too many, and that are stable
 // everywhere: then nobody can bring one back as unfinished (rules L8, F3). Of those that somebody may
 // not know of it keeps the stubs (rule M4).
@@ -50,6 +54,9 @@ func (b *Broker) sweep() {
 	b.emergencies.sweep()
 	b.ledger.TrimRows()
 	b.sweepAside()
+	if b.cfg.Retention > 0 {
+		b.stats.Unread += uint64(b.ledger.DropQuarantined(b.up, max(b.cfg.Retention, quarantinedFor*b.cfg.SyncInterval)))
+	}
 	forget, reduce := b.sweeper.round()
 	for _, r := range forget {
 		b.forget(r)

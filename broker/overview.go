@@ -85,5 +85,6 @@ type Stats struct {
 	EventsRefused uint64         // events of emergencies, likewise
 	Waiting       int            // jobs that wait for room or a key here, now
 	Running       int            // jobs that hold room here, now
+	Unread        uint64         // records of peers that don't validate, and were given up since nobody sent them any more (rule L10)
 	Quarantined   int            // records of peers that don't validate, now (rule L10)
 }

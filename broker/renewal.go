@@ -141,17 +141,15 @@ func (m *renewal) comeBack() {
 }
 
 // fold wants a start when the clock has several tips of this broker's name and what it holds is proven, or writes the
-// row of the present one, if that has written nothing yet.
+// row of the present one, if that has written nothing yet and lists several.
 func (m *renewal) fold() {
 	own := m.ledger.Own()
 	if _, numbered := m.cfg.Actor.Start(); !numbered || len(own) < 2 || len(own.Foldable(m.self, m.wall)) < 2 || !m.peers.Proven() {
 		return
 	}
-	if m.ledger.Wrote() == 0 {
-		m.ledger.WriteRow()
-		return
+	if !m.ledger.WriteRow() {
+		m.want(fmt.Sprintf("its clock has %d tips of its own name", len(own)), nil)
 	}
-	m.want(fmt.Sprintf("its clock has %d tips of its own name", len(own)), nil)
 }
 
 // takeBack takes into the clock again what was given up, when this broker holds what all that are there have told: what they

@@ -126,7 +126,7 @@ func (s *sweeper) ended() (list []endItem) {
 
 // due is when the next round begins; zero is never.
 func (s *sweeper) due() time.Time {
-	if s.cfg.Retention <= 0 || s.jobs.byEnd.Len() == 0 && s.ledger.Stubs() == 0 {
+	if s.cfg.Retention <= 0 || s.jobs.byEnd.Len() == 0 && s.ledger.Stubs() == 0 && s.ledger.Quarantined() == 0 {
 		return time.Time{}
 	}
 	return s.next

@@ -157,7 +157,11 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 	}
 	l.stable = l.lineage.Tips(clock.Vector(stored))
 	l.settle()
-	return l.loadBad(scan)
+	if err := l.loadBad(scan); err != nil {
+		return err
+	}
+	l.begin()
+	return nil
 }
 
 // loadClock reads a stored clock. One that an earlier version has stored under a single key is stored by broker with its next change.

@@ -140,6 +140,7 @@ type Ledger struct {
 	lineage  clock.Lineage  // what an entry of a clock stands for: the rows that are known (rules K1, K2)
 	starts   map[string]int // rows, by broker
 	rowIf    func() bool    // see RowIf
+	parents  clock.Tips     // what the row of this start lists
 	bad      map[Ref]*quarantined
 	ahead    []span                                 // held, though the clock does not cover what came before (rule R2)
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)

@@ -5,15 +5,19 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
 	"github.com/urban-compute/ucp/clock"
 )
 
-// maxQuarantined bounds how many bad records are kept aside. Beyond it the clock of
-// a delta with another one is not adopted: the peer sends that delta again.
-const maxQuarantined = 1024
+// maxQuarantined bounds how many bad records are kept aside, and maxQuarantinedBytes how much memory their bytes take. Beyond
+// that the clock of a delta with another one is not adopted: the peer sends that delta again.
+const (
+	maxQuarantined      = 1024
+	maxQuarantinedBytes = 16 << 20
+)
 
 // maxBad bounds the key of a bad record in bytes, and how many wrote it.
 const maxBad = 256
@@ -27,11 +31,65 @@ type quarantined struct {
 	Holes clock.Vector `codec:"holes"`
 	Dots  clock.Vector `codec:"dots"` // its highest dots: a record that covers them brings all that is missing
 	Bytes []byte       `codec:"bytes"`
+	Up    uint64       `codec:"up,omitempty"` // the broker's uptime in seconds as it last came, about; 0 is not known yet
+
+	came bool // since the last look at its age
 }
 
 // Quarantined is how many records of peers are kept aside since they don't
 // validate.
 func (l *Ledger) Quarantined() int { return len(l.bad) }
+
+// quarantinedBytes is how much memory the bytes of all of these take.
+func (l *Ledger) quarantinedBytes() (n int) {
+	for _, q := range l.bad {
+		n += len(q.Bytes)
+	}
+	return n
+}
+
+// DropQuarantined gives up the records that nobody has sent for a while of the broker's uptime, and returns how many these are: each exchange
+// brings again what a peer still holds (rule L10). It is then as if they had never come: the clock stays below them until somebody
+// fills the hole. Otherwise what a peer sent that was removed since, and that nobody else holds, would stay for good.
+func (l *Ledger) DropQuarantined(up, after time.Duration) (dropped int) {
+	seconds := uint64(up/time.Second) + 1
+	for _, ref := range slices.SortedFunc(maps.Keys(l.bad), Ref.compare) {
+		q := l.bad[ref]
+		age := seconds - min(q.Up, seconds)
+		switch {
+		case q.Up == 0 || q.came && age > uint64(after/time.Second)/8: // not with each exchange, which would write each time
+			q.Up = seconds
+		case !q.came && age > uint64(after/time.Second):
+			delete(l.bad, ref)
+			l.lose(q.Holes)
+			dropped++
+		default:
+			q.came = false
+			continue
+		}
+		q.came = false
+		l.badDirty = append(l.badDirty, ref)
+	}
+	if len(l.hearsay) >= maxQuarantined {
+		clear(l.hearsay) // else nobody could vouch for any other
+	}
+	return dropped
+}
+
+// lose takes updates that never came, and what stands for them, out of what was seen. What is held of these brokers beyond is then
+// covered by no clock until the peers have said theirs again (rule L5).
+func (l *Ledger) lose(holes clock.Vector) {
+	for _, d := range holes {
+		l.seen, l.clockDirty = l.lineage.Without(l.seen, d), true
+	}
+	l.cut()
+	l.strayed++
+	for a, t := range l.index {
+		if last, _ := t.Max(); !l.lineage.Has(l.seen, clock.Dot{Actor: a, Counter: last.counter}) && l.strays[a] == 0 {
+			l.strays[a] = l.strayed
+		}
+	}
+}
 
 // hearsay is a bad record of which nobody but one peer has spoken so far, who did not write it.
 type hearsay struct {
@@ -68,7 +126,11 @@ func (l *Ledger) quarantine(in Entry, from clock.Actor) (ok bool, void clock.Vec
 	if len(in.Dots) == 0 || len(in.Dots) > maxBad || len(in.Key) > maxBad || len(in.Kind) > maxBad || in.Dots.Valid() != nil {
 		return false, nil
 	}
-	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}
+	old := l.bad[in.Ref]
+	if old != nil {
+		old.came = true
+	}
+	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone(), came: true}
 	for _, d := range in.Dots {
 		if d.Actor != l.self && !l.Has(d) {
 			q.Holes.Set(d)
@@ -80,13 +142,15 @@ func (l *Ledger) quarantine(in Entry, from clock.Actor) (ok bool, void clock.Vec
 	if q.Holes, void = l.vouched(in, q.Holes, from); len(q.Holes) == 0 {
 		return true, void
 	}
-	if old := l.bad[in.Ref]; old != nil {
+	if old != nil {
+		q.Up = old.Up
 		q.Dots.Merge(old.Dots)
 		q.Holes.Merge(old.Holes)
 		for _, d := range old.Holes { // of one actor the lowest hole counts, and the older one is lower
 			q.Holes.Cut(clock.Dot{Actor: d.Actor, Counter: d.Counter + 1})
 		}
-	} else if len(l.bad) >= maxQuarantined {
+	}
+	if old == nil && len(l.bad) >= maxQuarantined || (old == nil || len(q.Bytes) > len(old.Bytes)) && l.quarantinedBytes()+len(q.Bytes) > maxQuarantinedBytes {
 		return false, nil
 	}
 	l.bad[in.Ref] = q

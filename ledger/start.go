@@ -88,9 +88,10 @@ func (l *Ledger) wantsRow() bool {
 	return ok && l.Wrote() == 0 && l.rowIf != nil && l.rowIf()
 }
 
-// writeRow makes the row of this start: what its clock, below every hole (rule L10), holds of its own name. It is
-// synced with that clock, or after it.
-func (l *Ledger) writeRow() {
+// begin notes what the row of this start says, whenever it is written: what its clock, below every hole (rule L10), holds of its
+// own name as the start begins. So a copy that is made of a start before it has written anything, and that has heard of other
+// starts than the start itself, writes the same row as that (rule K1).
+func (l *Ledger) begin() {
 	self, _ := l.self.Start()
 	parents := slices.DeleteFunc(l.clock.Of(l.self.Broker()).Clone(), func(d clock.Dot) bool {
 		s, ok := d.Actor.Start()
@@ -100,7 +101,12 @@ func (l *Ledger) writeRow() {
 		slices.SortStableFunc(parents, func(a, b clock.Dot) int { return cmp.Compare(age(a.Actor), age(b.Actor)) })
 		parents = clock.NewTips(parents[:maxParents]...)
 	}
-	if err := l.addRow(l.self, parents); err != nil {
+	l.parents = parents
+}
+
+// writeRow makes the row of this start. It is synced with the clock that it is of, or after it.
+func (l *Ledger) writeRow() {
+	if err := l.addRow(l.self, l.parents); err != nil {
 		panic("ledger: " + err.Error()) // all that makes it one was looked at above
 	}
 	l.rowsDirty = append(l.rowsDirty, l.self)
@@ -177,17 +183,22 @@ func (l *Ledger) takeRows() (ops []Op) {
 // Own is the part of the clock with the entries of this broker's starts. The caller does not change it.
 func (l *Ledger) Own() clock.Tips { return l.clock.Of(l.self.Broker()) }
 
-// WriteRow writes the row of a start that has written nothing yet, if it may (see [Ledger.RowIf]): so that what its
-// clock holds of its own name folds into one entry (rule K2).
-func (l *Ledger) WriteRow() {
-	if l.wantsRow() {
-		l.writeRow()
+// WriteRow writes the row of a start that has written nothing yet, if it may (see [Ledger.RowIf]) and if its clock held several
+// entries of its own name as it began: these fold into one (rule K2). It reports whether it did.
+func (l *Ledger) WriteRow() bool {
+	if !l.wantsRow() || len(l.parents) < 2 {
+		return false
 	}
+	l.writeRow()
+	return true
 }
 
 // GoOnAs begins another start of this broker, above all others, while the ledger lives (rule K3). What it has written
 // stays; it writes as the new start from now on.
-func (l *Ledger) GoOnAs(self clock.Actor) { l.self = self }
+func (l *Ledger) GoOnAs(self clock.Actor) {
+	l.self = self
+	l.begin()
+}
 
 // TakeBack takes what was given up into the clock again, up to an update: it is held, and what others hold under these dots
 // has come (rule K3).
@@ -200,6 +211,9 @@ func (l *Ledger) GiveUp(beyond clock.Dot) (refs []Ref) {
 	beyond.Counter++
 	l.seen, l.clockDirty = l.lineage.Without(l.seen, beyond), true
 	l.cut()
+	if l.Wrote() == 0 {
+		l.begin()
+	}
 	if t := l.index[beyond.Actor]; t != nil {
 		t.AscendGreaterOrEqual(indexed{counter: beyond.Counter}, func(i indexed) bool {
 			refs = append(refs, i.ref)

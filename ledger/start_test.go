@@ -97,11 +97,12 @@ func TestRowsThatAreNotTrue(t *testing.T) {
 
 // K1: a start does not list what it could not read of its own name, as after a restore.
 func TestARowListsWhatIsHeld(t *testing.T) {
-	l := New(third, nil, setSchema)
+	l := New("b~1", nil, setSchema)
 	l.RowIf(func() bool { return true })
 	for _, peer := range []clock.Actor{"c~1", "d~1"} { // two witnesses (rule X4)
 		tell(t, l, peer, clock.NewTips(dot(first, 2), dot(second, 1)), good("x", dot(first, 1)), bad("y", "?", dot(first, 2)), good("z", dot(second, 1)))
 	}
+	l.GoOnAs(third)
 	_, err := touch(l, "w", false)
 	require.NoError(t, err)
 	row, err := l.Get(Ref{Starts, string(third)})

@@ -3,6 +3,7 @@ package replication
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
@@ -16,10 +17,16 @@ type audit struct {
 	suspects []ledger.Ref // unfinished here, and perhaps forgotten there: to be asked
 	since    clock.Tips   // the member's clock when it told its digest
 	asked    bool         // they are under way
+	rounds   int          // that have ended, and left as much to be asked as before
+	again    time.Time    // when what is to be asked makes a message, if nothing else does
 	pushed   bool         // what the member lacks of us was sent, so that it can judge it
 	done     bool         // a round has ended since the member's present actor was met, and it could judge all that is unfinished here
 	told     clock.Tips   // the member's clock then
 }
+
+// due reports whether there is something to ask for which a message is worth its while: an answer that settled nothing is not
+// asked for again at once, since only what others hear meanwhile can change it.
+func (a *audit) due(now time.Time) bool { return a.suspects != nil && !now.Before(a.again) }
 
 // ask gives the question for the next message, nil when there is none.
 func (a *audit) ask() *wire.Audit {
@@ -76,7 +83,7 @@ func (r *Replication) Audited(reply *wire.Reply) {
 	l := r.links[reply.From]
 	a, before := &l.audit, l.audit
 	if a.asked {
-		*a = audit{done: true}
+		*a = audit{done: true, rounds: a.rounds + 1}
 	}
 	a.done = a.done || reply.LiveSame
 	if len(reply.Live) == ledger.DigestSize {
@@ -86,19 +93,22 @@ func (r *Replication) Audited(reply *wire.Reply) {
 		} else if a.suspects = r.ledger.LiveWhere(reply.Clock, ours, reply.Live); len(a.suspects) == 0 {
 			a.suspects, a.done = nil, true // what differs is there, not here
 		} else {
-			a.since = reply.Clock
+			a.since, a.again = reply.Clock, r.now
+			if a.rounds > 0 {
+				a.again = r.now.Add(min(backoffMin<<min(a.rounds-1, 10), backoffMax))
+			}
 		}
 	}
 	a.pushed, a.told = before.pushed, before.told
 	switch {
 	case before.done: // the first counts: while a member writes, the latest clock that it has told is ahead of ours
-		a.done = true
+		a.done, a.rounds = true, 0
 	case !r.lineage.Covers(l.base, r.proof.target) || !r.ledger.Judged(reply.Clock, l.strays): // not all that is unfinished here was compared
 		a.done = false
 		if !a.pushed {
 			a.pushed, l.news = true, true
 		}
 	case a.done:
-		a.told = reply.Clock
+		a.told, a.rounds = reply.Clock, 0
 	}
 }

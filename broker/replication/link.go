@@ -94,9 +94,10 @@ type outgoing struct {
 
 // incoming is a transfer that a member sends us.
 type incoming struct {
-	id   uint64
-	next int  // page
-	bad  bool // a record of it was refused: its clock must not be adopted (rule L10)
+	id     uint64
+	next   int  // page
+	bad    bool // a record of it was refused: its clock must not be adopted (rule L10)
+	unread bool // not all of its records are held
 }
 
 // maxLag is how soon after its birth a link makes its first exchange, at most.

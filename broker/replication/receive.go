@@ -9,7 +9,7 @@ import (
 // Received is what became of the records of a message.
 type Received struct {
 	Restart   bool         // its sender is to start again from our clock (rules L4, L5)
-	Taken     bool         // all of them are held, although our clock does not cover them (rule R2)
+	Taken     bool         // all of them are held, although our clock does not cover them (rule R2), or may not cover them for long (rule L10)
 	Forgotten []ledger.Ref // records of it that this broker has known and forgotten
 }
 
@@ -30,7 +30,7 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 		}
 		return Received{
 			Restart:   !got.Adopted && !got.Refused && len(d.Clock) > 0,
-			Taken:     whole && !r.ledger.Covers(m.Clock),
+			Taken:     whole && (!r.ledger.Covers(m.Clock) || r.ledger.Quarantined() > 0),
 			Forgotten: got.Forgotten,
 		}
 	}
@@ -59,9 +59,10 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 	got := merge(d)
 	r.progressed(m)
 	in.bad = in.bad || got.Refused || got.Voided()
+	in.unread = in.unread || in.bad || m.Delta.Bad() > 0 || len(got.Forgotten) > 0
 	if m.Page.Last {
 		l.incoming = nil
-		return Received{Restart: !got.Adopted && !in.bad && len(m.Delta.Clock) > 0, Forgotten: got.Forgotten}
+		return Received{Restart: !got.Adopted && !in.bad && len(m.Delta.Clock) > 0, Taken: !in.unread && r.ledger.Quarantined() > 0, Forgotten: got.Forgotten}
 	}
 	return Received{Forgotten: got.Forgotten}
 }

@@ -43,7 +43,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 			*by = lane{inflight: true, asked: r.now}
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
-		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.suspects != nil || l.inquire)) {
+		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.due(r.now) || l.inquire)) {
 			msg, ok, err := r.message(name, head(), due)
 			if err != nil {
 				return out, err
@@ -203,7 +203,7 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 		l.notBefore = r.now.Add(backoffMin / 2)                   // the member may not know us yet
 		l.want = l.want || reply.Version > 1 && reply.Told == nil // or has not understood anything
 	}
-	if !page && !reply.Restart && len(reply.Seen) == 0 {
+	if !page && !reply.Restart && (len(reply.Seen) == 0 || reply.Taken) { // what it can't read of these it has not taken
 		l.strays = max(l.strays, l.toldStrays)
 	}
 	switch {
@@ -211,7 +211,7 @@ func (r *Replication) Progress(reply *wire.Reply, page bool) {
 	case reply.Restart:
 		o.transfer = nil
 	case o.last:
-		if len(reply.Seen) == 0 {
+		if len(reply.Seen) == 0 || reply.Taken {
 			l.strays = max(l.strays, o.strays)
 		}
 		// What changed since the transfer's start was not on its list. If the member did not adopt its clock
@@ -260,10 +260,15 @@ func (r *Replication) Due() (due time.Time) {
 		case m.HTTPAddr == "" || m.Status == membership.Left || l.plain.inflight && !pages:
 			continue
 		case r.silent(name):
-		case pages || l.news || l.want || l.audit.suspects != nil || l.inquire:
+		case pages || l.news || l.want || l.audit.due(r.now) || l.inquire:
 			next = r.now
-		case l.rumour && l.rumourAt.Before(next):
-			next = l.rumourAt
+		default:
+			if l.rumour && l.rumourAt.Before(next) {
+				next = l.rumourAt
+			}
+			if l.audit.suspects != nil && l.audit.again.Before(next) {
+				next = l.audit.again
+			}
 		}
 		if next.Before(l.notBefore) {
 			next = l.notBefore

@@ -21,7 +21,7 @@ var rulesR = []mutant{
 		"		if l.lineage.Covers(l.seen, x.since) {", "		if true || l.lineage.Covers(l.seen, x.since) {",
 		"./ledger", "ClockCovers"},
 	{"R2 an answer does not say what it took", "broker/replication/receive.go",
-		"whole && !r.ledger.Covers(m.Clock),", "whole && !r.ledger.Covers(m.Clock) && false,",
+		"whole && (!r.ledger.Covers(m.Clock) || r.ledger.Quarantined() > 0),", "false,",
 		"./broker", stories},
 	{"R2 a bad record counts as taken", "broker/replication/receive.go",
 		" && m.Delta.Bad() == 0", "",

@@ -14,6 +14,7 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,6 +27,9 @@ type Model[S comparable] struct {
 	Next func(s S, step func(t S, what string))
 	// Broken says what is wrong with a state, or nothing.
 	Broken func(s S) string
+	// Twin, where it is not nil, is a state from which the same follows but for names (symmetry reduction): one of the two is
+	// searched. It is its own inverse.
+	Twin func(s S) S
 }
 
 // Result is what a search has found.
@@ -40,6 +44,13 @@ type Result struct {
 
 type key [2]uint64
 
+func least(a, b key) key {
+	if slices.Compare(a[:], b[:]) < 0 {
+		return a
+	}
+	return b
+}
+
 // visited is every state that was reached, by the order in which it was.
 type visited struct {
 	number map[key]uint32
@@ -50,7 +61,11 @@ type visited struct {
 func Search[S comparable](m Model[S], most int) Result {
 	began := time.Now()
 	one, two := maphash.MakeSeed(), maphash.MakeSeed()
-	hash := func(s S) key { return key{maphash.Comparable(one, s), maphash.Comparable(two, s)} }
+	hashOf := func(s S) key { return key{maphash.Comparable(one, s), maphash.Comparable(two, s)} }
+	hash := hashOf
+	if m.Twin != nil {
+		hash = func(s S) key { return least(hashOf(s), hashOf(m.Twin(s))) }
+	}
 
 	v := visited{number: map[key]uint32{hash(m.Start): 0}, from: []uint32{0}}
 	r := Result{Broken: m.Broken(m.Start), Complete: true}

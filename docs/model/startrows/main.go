@@ -14,6 +14,7 @@
 //	d  when all have talked to all, clocks and records are equal
 //	e  while one member is silent, the clocks of the others have at most two entries of A, and one for each restored disk
 //	l  a clock that has a start has its parents
+//	r  a start says one thing only about its parents, also when it goes on as a copy of itself that was made before it had written
 package main
 
 import (
@@ -85,8 +86,9 @@ type record struct {
 }
 
 type broker struct {
-	start  uint8 // A's own
-	heard  uint8 // the highest start of A that is known, and 1
+	start  uint8  // A's own
+	heard  uint8  // the highest start of A that is known, and 1
+	begun  vector // what its start held of A as it began, where its row comes with its first write
 	proven bool
 	clock  vector
 	stable vector
@@ -105,7 +107,7 @@ type state struct {
 	restored, started, writes uint8
 
 	made, finished, forgot, allForgot bool
-	twice, dropped, zombie            bool
+	twice, dropped, zombie, two       bool
 }
 
 // rule is what may happen, and which properties are looked at.
@@ -118,6 +120,10 @@ type rule struct {
 	noParents bool // a start row names no parents
 	sameActor bool // a disk that looks intact goes on as the actor that it names
 	noAudit   bool // a start runs what it holds before anybody has answered it
+
+	late    bool // a start row is written with the first update, and says what was held as the start began
+	present bool // and what is held by then
+	resumes bool // A's copy goes on as the start that it was, as a machine from a snapshot
 }
 
 func (r rule) looks(property string) bool { return strings.Contains(r.look, property) }
@@ -144,6 +150,9 @@ func (r rule) settle(b *broker, i int) {
 // write gives broker i its next dot, if the model has room for it.
 func (r rule) write(s *state, i int) (dots, bool) {
 	b, a := &s.b[i], actor(s, i)
+	if i == 0 && b.clock.get(a) == 0 && r.late {
+		r.row(s)
+	}
 	n := b.clock.get(a) + 1
 	if n > 3 {
 		return 0, false
@@ -154,6 +163,20 @@ func (r rule) write(s *state, i int) (dots, bool) {
 	s.used |= d
 	r.settle(b, i)
 	return d, true
+}
+
+// row writes the row of A's start before its first update.
+func (r rule) row(s *state) {
+	b := &s.b[0]
+	says := b.begun
+	if r.present {
+		says = b.clock.ofA()
+	}
+	row := dot(int(b.start), 1)
+	s.two = s.two || s.used&row != 0 && s.parents[b.start] != says
+	s.parents[b.start] = says
+	s.used |= row
+	b.clock = b.clock.with(int(b.start), 1)
 }
 
 // known is the highest start of A that a broker knows, and 1.
@@ -182,6 +205,11 @@ func (r rule) mint(s state, lowest int, void bool, each func(state)) {
 			b.told, b.tolds = [members]vector{}, [members]vector{}
 		}
 		b.proven = r.noAudit
+		if r.late {
+			b.begun = b.clock.ofA()
+			each(t)
+			continue
+		}
 		if !r.noParents {
 			t.parents[a] = b.clock.ofA()
 		}
@@ -286,7 +314,8 @@ func (r rule) forget(s state, i int) (state, bool) {
 	return s, true
 }
 
-func (r rule) next(s state, step func(state, string)) {
+func (r rule) next(s state, to func(state, string)) {
+	step := func(t state, what string) { to(t.normal(), what) }
 	for i := range r.members {
 		for j := range r.members {
 			if t, ok := r.pull(s, i, j); i != j && ok && t != s {
@@ -327,9 +356,38 @@ func (r rule) next(s state, step func(state, string)) {
 	r.again(s, step)
 }
 
+// normal leaves out of what is stable, and of what was told, the dots that no record has any more, or none has had: nothing is
+// asked about these but whether they cover a record, and what is written later has later dots.
+func (s state) normal() state {
+	all := []*broker{&s.b[0], &s.b[1], &s.b[2], &s.disk}
+	var held dots
+	for _, b := range all {
+		held |= b.job.created | b.job.wrote
+	}
+	for _, b := range all {
+		b.stable = b.stable.only(held)
+		for m := range members {
+			b.told[m], b.tolds[m] = b.told[m].only(held), b.tolds[m].only(held)
+		}
+	}
+	return s
+}
+
+// only is the least clock that covers the same of these dots.
+func (c vector) only(set dots) vector {
+	for a := range actors {
+		n := c.get(a)
+		for n > 0 && set&dot(a, n) == 0 {
+			n--
+		}
+		c = c.with(a, n)
+	}
+	return c
+}
+
 // again lists the starts of A.
 func (r rule) again(s state, step func(state, string)) {
-	if !s.copied && r.restores > 0 {
+	if r.restores > 0 && (!s.copied || r.resumes && s.disk != s.b[0]) {
 		t := s
 		t.copied, t.disk = true, s.b[0]
 		step(t, "A's disk is copied")
@@ -347,6 +405,11 @@ func (r rule) again(s state, step func(state, string)) {
 			step(u, fmt.Sprintf("A sees several tips of its own, and goes on as A~%d (K2)", u.b[0].start+1))
 		}
 	}
+	if s.copied && r.resumes {
+		t := s
+		t.b[0] = s.disk
+		step(t, fmt.Sprintf("A's copy goes on as A~%d", s.disk.start+1))
+	}
 	if s.copied && int(s.restored) < r.restores {
 		t.restored++
 		t.b[0] = s.disk
@@ -354,7 +417,7 @@ func (r rule) again(s state, step func(state, string)) {
 			step(t, fmt.Sprintf("A starts from the copy, and goes on as A~%d", t.b[0].start+1))
 		}
 		if int(t.restored) == r.restores {
-			t.disk = broker{}
+			t.disk, t.copied = broker{}, !r.resumes
 		}
 		r.mint(t, known(&t.b[0]), true, func(u state) {
 			step(u, fmt.Sprintf("A starts from the copy, as A~%d", u.b[0].start+1))
@@ -384,6 +447,8 @@ func (r rule) broken(s state) string {
 		return "A: an unfinished record was dropped as forgotten"
 	case s.zombie && r.looks("b"):
 		return "b: what all had finished and forgotten was taken in or run again"
+	case s.two && r.looks("r"):
+		return "r: a start says two things about its parents"
 	case s.twice && r.looks("c"):
 		return "c: a dot is used twice"
 	case r.looks("a") && s.made && !s.forgot && r.hole(&s):
@@ -462,8 +527,8 @@ func (r rule) converged(s state) string {
 	return ""
 }
 
-func (r rule) search(most int) explore.Result {
-	var s state
+// first is the state in which a search begins.
+func (r rule) first() (s state) {
 	s.minted = 1
 	for i := range s.b {
 		s.b[i].proven, s.b[i].heard = true, 1
@@ -478,5 +543,46 @@ func (r rule) search(most int) explore.Result {
 			s.b[i].told[m], s.b[i].tolds[m] = c, c
 		}
 	}
-	return explore.Search(explore.Model[state]{Start: s, Next: r.next, Broken: r.broken}, most)
+	return s
+}
+
+func (r rule) search(most int) explore.Result {
+	m := explore.Model[state]{Start: r.first(), Next: r.next, Broken: r.broken}
+	if r.members == 3 && !r.silent && !r.looks("d") && !r.looks("e") {
+		m.Twin = twin
+	}
+	return explore.Search(m, most)
+}
+
+// twin is a state with B and C in each other's place: both do the same. (The order in which all talk, properties d and e, is the
+// one thing that tells them apart.)
+func twin(s state) state {
+	s.b[1], s.b[2] = s.b[2], s.b[1]
+	for _, b := range []*broker{&s.b[0], &s.b[1], &s.b[2], &s.disk} {
+		b.told[1], b.told[2] = b.told[2], b.told[1]
+		b.tolds[1], b.tolds[2] = b.tolds[2], b.tolds[1]
+		b.clock, b.stable, b.begun = b.clock.twin(), b.stable.twin(), b.begun.twin()
+		for m := range members {
+			b.told[m], b.tolds[m] = b.told[m].twin(), b.tolds[m].twin()
+		}
+		b.job.created, b.job.wrote = b.job.created.twin(), b.job.wrote.twin()
+	}
+	s.used = s.used.twin()
+	for i := range s.parents {
+		s.parents[i] = s.parents[i].twin()
+	}
+	return s
+}
+
+// twin is a clock with the entries of B and C in each other's place.
+func (c vector) twin() vector {
+	b, at := c.get(starts), starts
+	return c.with(at, c.get(at+1)).with(at+1, b)
+}
+
+// twin is the same for dots.
+func (d dots) twin() dots {
+	const b, c = 3 * starts, 3 * (starts + 1)
+	const of = dots(7)
+	return d&^(of<<b|of<<c) | d>>b&of<<c | d>>c&of<<b
 }
