@@ -50,12 +50,15 @@ func (b *Broker) sweep() {
 	b.emergencies.sweep()
 	b.ledger.TrimRows()
 	b.sweepAside()
-	forget, reduce := b.sweeper.round()
+	forget, reduce, seal := b.sweeper.round(b.sealsOrphans())
 	for _, r := range forget {
 		b.forget(r)
 		b.stats.Forgotten++
 	}
 	for _, r := range reduce {
 		b.reduce(r)
+	}
+	for _, r := range seal {
+		b.seal(r.Key(), *r.Verdict())
 	}
 }
