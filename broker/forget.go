@@ -57,12 +57,15 @@ func (b *Broker) sweep() {
 	if b.cfg.Retention > 0 {
 		b.stats.Unread += uint64(b.ledger.DropQuarantined(b.up, max(b.cfg.Retention, quarantinedFor*b.cfg.SyncInterval)))
 	}
-	forget, reduce := b.sweeper.round()
+	forget, reduce, seal := b.sweeper.round(b.sealsOrphans())
 	for _, r := range forget {
 		b.forget(r)
 		b.stats.Forgotten++
 	}
 	for _, r := range reduce {
 		b.reduce(r)
+	}
+	for _, r := range seal {
+		b.seal(r.Key(), *r.Verdict())
 	}
 }

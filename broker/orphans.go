@@ -1,11 +1,12 @@
 package broker
 
 import (
-	"github.com/urban-compute/ucp/broker/wire"
 	"time"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
 )
 
 // When the sender of a transfer loses its disk before the last page, what its receivers have taken in has updates that no
@@ -42,7 +43,7 @@ func (b *Broker) sealOrphans() {
 		return
 	}
 	o.next = b.now.Add(orphansEvery)
-	if !b.peers.StraysTaken() || !b.proven() || b.needs(wire.V3) != nil {
+	if !b.sealsOrphans() {
 		o.after = clock.Dot{}
 		return
 	}
@@ -55,9 +56,19 @@ func (b *Broker) sealOrphans() {
 			continue
 		}
 		r := b.record(ref.Key)
-		if r == nil || !r.Finished() || r.IsStub() || b.ledger.Has(deciding(r)) || b.successor(ref.Key, "") != b.self {
-			continue
+		if r != nil && r.Finished() && b.isOrphan(r) {
+			b.seal(ref.Key, *r.Verdict())
 		}
-		b.seal(ref.Key, *r.Verdict())
 	}
+}
+
+// sealsOrphans reports whether every member has taken all orphans, so that this broker may seal ends that they have written.
+func (b *Broker) sealsOrphans() bool {
+	return b.peers.StraysTaken() && b.proven() && b.needs(wire.V3) == nil
+}
+
+// isOrphan reports whether the end of a job was written by an orphan, and is this broker's to seal. Its stub may be all that is left: its
+// retention may have come to an end while some member was away.
+func (c *core) isOrphan(r *job.Record) bool {
+	return !c.ledger.Has(deciding(r)) && c.successor(r.Key(), "") == c.self
 }

@@ -36,10 +36,11 @@ func (s *sweeper) begin() bool {
 	return true
 }
 
-// round lists the jobs to be forgotten now, and those of which the stub stays.
-func (s *sweeper) round() (forget, reduce []*job.Record) {
+// round lists the jobs to be forgotten now, those of which the stub stays, and, where this broker may
+// seal what orphans have written (rule L5), stubs with such an end.
+func (s *sweeper) round(seals bool) (forget, reduce, seal []*job.Record) {
 	if s.cfg.Retention <= 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	orphans := s.peers.StraysTaken()
 	for _, it := range s.ended() {
@@ -51,13 +52,15 @@ func (s *sweeper) round() (forget, reduce []*job.Record) {
 			reduce = append(reduce, r)
 		}
 	}
-	return append(forget, s.stubs()...), reduce
+	known, seal := s.stubs(seals)
+	return append(forget, known...), reduce, seal
 }
 
-// stubs lists stubs that everybody knows by now. It looks at some in each round, and soon goes on when it finds any.
-func (s *sweeper) stubs() (out []*job.Record) {
+// stubs lists stubs that everybody knows by now, and those with an end that is to be sealed. It looks at some in each
+// round, and soon goes on when it finds any.
+func (s *sweeper) stubs(seals bool) (known, seal []*job.Record) {
 	if s.ledger.Stubs() == 0 || !s.members.Complete() { // who is away may lack any of them
-		return nil
+		return nil, nil
 	}
 	looked, last := 0, s.stub
 	s.fail(s.ledger.EachStub(kind.Job, last, func(rec ledger.Record) bool {
@@ -66,8 +69,11 @@ func (s *sweeper) stubs() (out []*job.Record) {
 			return false
 		}
 		last = r.Key()
-		if len(s.jobs.wanted[r.ID]) == 0 && s.forgettable(r.Dots) {
-			out = append(out, r)
+		switch {
+		case len(s.jobs.wanted[r.ID]) == 0 && s.forgettable(r.Dots):
+			known = append(known, r)
+		case seals && s.isOrphan(r):
+			seal = append(seal, r)
 		}
 		return true
 	}))
@@ -75,10 +81,10 @@ func (s *sweeper) stubs() (out []*job.Record) {
 	if looked <= stubsMost {
 		s.stub = "" // from the beginning
 	}
-	if len(out) > 0 && s.stub != "" {
+	if len(known)+len(seal) > 0 && s.stub != "" {
 		s.next = s.now.Add(sweepSoon)
 	}
-	return out
+	return known, seal
 }
 
 // holdsAll reports whether our clock covers these dots.

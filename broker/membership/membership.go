@@ -52,7 +52,8 @@ type Membership struct {
 	direct     map[string]clock.Actor   // of these starts metadata came from the broker itself
 	early      map[string]wire.Metadata // what members have said of starts that SWIM has not told of yet
 	superseded superseded
-	met        bool // somebody, since the start
+	met        bool            // somebody, since the start
+	unrolled   map[string]bool // who has counted while this broker held no roll, though one could be written
 
 	roll     roll.Roll
 	counted  []string // those whose knowledge counts, sorted
@@ -69,7 +70,7 @@ func New(cfg Config) *Membership {
 	m := &Membership{
 		cfg: cfg, self: cfg.Actor.Broker(), starts: []clock.Actor{cfg.Actor},
 		leases: map[string]lease{}, members: map[string]Member{}, metadata: map[string]wire.Metadata{}, direct: map[string]clock.Actor{}, early: map[string]wire.Metadata{},
-		absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
+		unrolled: map[string]bool{}, absent: map[string]*absence{}, gone: map[string]time.Time{}, flaps: map[string]flapping{},
 	}
 	m.count()
 	return m
@@ -147,6 +148,11 @@ func (m *Membership) Review(now time.Time) Change {
 		m.learnEarly(name)
 	}
 	m.count()
+	if m.roll.Empty() && m.protocol >= wire.V3 {
+		for _, name := range m.counted {
+			m.unrolled[name] = true
+		}
+	}
 	m.ring = m.successors()
 	c.Joined = alone && len(c.Was) > 0 && m.Living() > 1
 	c.Isolated = m.noteAbsences(now)

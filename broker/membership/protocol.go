@@ -15,8 +15,8 @@ func (m *Membership) Speaks(name string) int {
 		return wire.Version
 	}
 	v := m.members[name].Protocol
-	if v == 0 && m.roll.Has(name) {
-		v = wire.V3 // it was admitted with that
+	if v == 0 && (m.roll.Has(name) || m.unrolled[name] && !m.Knows(name)) {
+		v = wire.V3 // it was admitted with that, or could have been
 	}
 	return min(max(v, wire.Lowest), wire.Version)
 }

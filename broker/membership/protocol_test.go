@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // What is written is what every member can read: the absent ones too, but not who has left (rule K5).
@@ -67,4 +68,23 @@ func TestSingle(t *testing.T) {
 	require.False(t, single(Config{}, Member{Name: "b", Status: Alive}))
 	require.False(t, single(Config{Protocol: 1}, Member{Name: "b", Status: Failed}))
 	require.True(t, single(Config{Protocol: 1}, Member{Name: "b", Status: Left}), "all others have left")
+}
+
+// Whom SWIM has shown while there is no roll counts until there is one, also when it has left, or SWIM has dropped it: this
+// disk may be of a time before the roll (rule M3). One that has left before this start counts for nothing.
+func TestBeforeTheRoll(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	b := Member{Name: "b", Actor: "b~1", Protocol: wire.Version, Status: Alive}
+	left := Member{Name: "c", Actor: "c~1", Protocol: wire.Version, Status: Left}
+	m := New(Config{Actor: "a~1"})
+	m.Update(now, []Member{b, left})
+	b.Status = Left
+	m.Update(now, []Member{b, left})
+	require.Equal(t, []string{"b"}, m.Counted())
+	m.Update(now, nil)
+	require.Equal(t, []string{"b"}, m.Counted())
+	require.Equal(t, wire.V3, m.Protocol(), "it could have been admitted")
+	require.False(t, m.Single())
+	m.Enroll(roll.Change(nil, "d", roll.Removed, clock.Dot{Actor: "d~1", Counter: 1}, 1))
+	require.Empty(t, m.Counted())
 }

@@ -18,7 +18,9 @@ func (m *Membership) Roll() *roll.Roll { return &m.roll }
 
 // Counted lists the members whose knowledge counts where every member must know something (rules F1 to F3), without
 // this broker, sorted: all that are in the roll, whether SWIM has them or not, and those without a record that SWIM
-// has and that have not left. The list is not changed by the caller, and holds until the next Update or Enroll.
+// has and that have not left. Whom SWIM has shown while this broker held no roll counts until it holds one, also when it
+// has left: this disk may be of a time before the roll, and not know what the others have seen end (rule M3). The list is
+// not changed by the caller, and holds until the next Update or Enroll.
 func (m *Membership) Counted() []string { return m.counted }
 
 // count derives from the roll and the roster who counts, and what all of these speak.
@@ -32,6 +34,13 @@ func (m *Membership) count() {
 	for _, name := range m.names {
 		if m.roll.Get(name) == nil && m.members[name].Status != Left {
 			m.counted = append(m.counted, name)
+		}
+	}
+	if m.roll.Empty() {
+		for name := range m.unrolled {
+			if !slices.Contains(m.counted, name) {
+				m.counted = append(m.counted, name)
+			}
 		}
 	}
 	slices.Sort(m.counted)

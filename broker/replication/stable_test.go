@@ -14,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/roll"
 )
 
 // group is the replication of broker a among others, each in its first start.
@@ -110,6 +111,7 @@ func TestStableIsWhatAllHold(t *testing.T) {
 	g.tells("b~1", vector("a~1:2", "c~1:1"), nil)
 	g.tells("c~1", vector("a~1:2", "c~1:1"), nil)
 	require.Equal(t, vector("a~1:1"), g.stable(), "d holds it back")
+	g.members.Enroll(roll.Change(nil, "d", roll.Removed, clock.Dot{Actor: "a~1", Counter: 1}, 1))
 	g.roster("b", "c")
 	g.write("y") // a commit that it can go with
 	require.Equal(t, vector("a~1:2", "c~1:1"), g.stable(), "d counts no more")

@@ -2,6 +2,12 @@ package main
 
 // rulesM break the rules M of docs/protocol.md.
 var rulesM = []mutant{
+	{"M3 who has left before it was heard counts nothing", "broker/membership/roll.go",
+		"			if !slices.Contains(m.counted, name) {\n", "			if false {\n",
+		"./broker", "TestStories/M3"},
+	{"M3 who has left before it was heard, and whom SWIM has dropped, speaks the lowest version", "broker/membership/protocol.go",
+		" || m.unrolled[name] && !m.Knows(name)", "",
+		"./broker/membership", "TestBeforeTheRoll"},
 	{"M1 who counts is whom Serf has", "broker/membership/roll.go",
 		"		if name != m.self {\n", "		if name != m.self && m.Knows(name) && m.members[name].Status != Left {\n",
 		"./broker", stories},
