@@ -14,16 +14,17 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// maxNamed is how many of the things that are no files, and were left out of a job's outputs, its result names.
-const maxNamed = 5
+// maxNamed is how many bytes a result has for the names of what was left out of a job's outputs, since it is no file, and for
+// what each of them is. What is beyond that is counted.
+const maxNamed = job.MaxReason * 3 / 4
 
 // collector gathers the outputs of one attempt. Only files are kept; what else lies there is named.
 type collector struct {
 	a    *attempt
 	root *os.Root
 	kept map[string]job.Blob
-	left []string // what is no file, the first maxNamed
-	more int      // that are not in left
+	left string // what is no file, as far as there is room for it
+	more int    // that are not in left
 }
 
 // collectOutputs stores the outputs that the spec names. A job that succeeded must have left all of them; of one that
@@ -135,19 +136,20 @@ func (c *collector) file(name string) error {
 
 // leave notes that something is not among the outputs, and what it is.
 func (c *collector) leave(name, what string) {
-	if len(c.left) == maxNamed {
+	text := fmt.Sprintf(", %.80q (%.120s)", name, what)
+	if c.more > 0 || len(c.left)+len(text) > maxNamed {
 		c.more++
 		return
 	}
-	c.left = append(c.left, fmt.Sprintf("%.80q (%.120s)", name, what))
+	c.left += text
 }
 
 // note says what was left out, or nothing.
 func (c *collector) note() string {
-	if len(c.left) == 0 {
+	if c.left == "" {
 		return ""
 	}
-	text := "not among the outputs: " + strings.Join(c.left, ", ")
+	text := "not among the outputs: " + strings.TrimPrefix(c.left, ", ")
 	if c.more > 0 {
 		text += fmt.Sprintf(" and %d more", c.more)
 	}

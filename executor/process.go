@@ -273,7 +273,7 @@ func (w *worker) launch(p *nativeProgram, o *order, dir *scratch, groups cgroup.
 	leave = func() {}
 	cmd, files, err := command(o)
 	if err != nil {
-		return leave, notStarted(o.Name, err)
+		return leave, notStarted(o.Name, dir.root(), err)
 	}
 	if err := p.connect(cmd, o); err != nil {
 		return leave, returned(err.Error())
@@ -292,7 +292,7 @@ func (w *worker) launch(p *nativeProgram, o *order, dir *scratch, groups cgroup.
 	}
 	if err != nil {
 		p.pipes.close()
-		return leave, notStarted(o.Name, err)
+		return leave, notStarted(o.Name, dir.root(), err)
 	}
 	p.cmd = cmd
 	return leave, report{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -66,18 +67,50 @@ func unprepared(err error) report {
 }
 
 // notStarted is the report of a native program that could not be started. A program that came with the job, which a
-// path in the job's directory names, is the job's own; any other is a part of this machine, and may be found on
-// another one.
-func notStarted(name string, err error) report {
+// path in the job's directory names, is the job's own, but not what it needs of the machine; any other is a part of this machine,
+// and may be found on another one.
+func notStarted(name, dir string, err error) report {
 	r := report{
 		Failure:   fmt.Sprintf("starting %s: %v", name, err),
 		Stopped:   errors.Is(err, errStoppedEarly),
 		Permanent: errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission),
 	}
 	brought := strings.ContainsRune(name, filepath.Separator) && !filepath.IsAbs(name)
+	if brought {
+		if lacks := lacksFor(filepath.Join(dir, name), err); lacks != "" {
+			r.Failure += ": " + lacks
+			r.Returned, r.Permanent = true, true
+			return r
+		}
+	}
 	r.Returned = !r.Stopped && (!brought || isOurs(err))
 	return r
 }
+
+// lacksFor says what this machine does not have for a program that is there and could not be started; empty if that is not why.
+func lacksFor(file string, err error) string {
+	f, openErr := os.Open(file)
+	if openErr != nil {
+		return ""
+	}
+	defer f.Close()
+	info, statErr := f.Stat()
+	if statErr != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	start := make([]byte, len(elfMagic))
+	_, _ = io.ReadFull(f, start) // a shorter one is no program
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && info.Mode()&0o100 != 0:
+		return "the interpreter or loader that it names is not here, or not for jobs"
+	case errors.Is(err, syscall.ENOEXEC) && string(start) == elfMagic:
+		return "it is for another kind of machine"
+	}
+	return ""
+}
+
+// elfMagic is how programs of Linux begin, for whatever processor.
+const elfMagic = "\x7fELF"
 
 // death is how a worker ended that was not told to.
 type death struct {

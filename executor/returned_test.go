@@ -125,6 +125,26 @@ func TestReturnedProgramThatIsNotHere(t *testing.T) {
 	}
 }
 
+// What a program that came with its job needs of the machine may be on another one, too: an interpreter, a loader, a processor.
+func TestReturnedInterpreterThatIsNotHere(t *testing.T) {
+	r := newRig(t, native)
+	brought := func(program string) Task {
+		task := r.sh("")
+		task.Spec.Command, task.Spec.Inputs = "./bin/tool", map[string]string{"bin/tool": string(r.put([]byte(program)))}
+		return task
+	}
+	for program, says := range map[string]string{
+		"#!/no/such/interpreter\n":                        "the interpreter or loader that it names is not here",
+		elfMagic + strings.Repeat("\x00", 60) + "no more": "it is for another kind of machine",
+	} {
+		u := r.wasReturned(brought(program), false, "starting ./bin/tool", says)
+		require.True(t, u.Result.Permanent, "it is not worth another try here")
+	}
+	text := brought("no program")
+	r.e.Start(text)
+	require.False(t, r.ended(text).Returned, "nowhere can it be started")
+}
+
 func TestReturnedDirectoryThatIsGone(t *testing.T) {
 	r := newRig(t, native)
 	require.NoError(t, os.RemoveAll(r.e.cfg.Dir))

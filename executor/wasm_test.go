@@ -145,6 +145,26 @@ func TestOddNamesOfOutputs(t *testing.T) {
 	}
 }
 
+// What is no file is named as far as a reason has room for it, and counted beyond that.
+func TestWhatIsLeftOutIsNamed(t *testing.T) {
+	r := newRig(t)
+	for _, n := range []int{12, 100} {
+		task := r.wasm()
+		task.Spec.Outputs = []string{"e"}
+		for i := range n {
+			task.Spec.Dirs = append(task.Spec.Dirs, fmt.Sprintf("e/%02d", i))
+		}
+		res := r.run(task)
+		require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+		named := strings.Count(res.Reason, "(an empty directory)")
+		require.GreaterOrEqual(t, named, 12, res.Reason)
+		if n > named {
+			require.Contains(t, res.Reason, fmt.Sprintf(" and %d more", n-named))
+		}
+		require.Less(t, len(res.Reason), job.MaxReason)
+	}
+}
+
 func TestMissingOutputFails(t *testing.T) {
 	r := newRig(t)
 	task := r.wasm()
