@@ -87,11 +87,15 @@ func (b *Blobs) stat(d digest) (fileStamp, error) {
 // caller has used in its time. A file's date plays no part (rule T1). It returns how many blobs it removed and
 // their size in bytes. The caller sees to it that keep returns true for every blob that a record names (rule
 // L8), and that no two Sweeps run at once. After a crash a blob that was just removed may be back. Open blobs
-// stay readable.
+// stay readable. Damaged files that were moved aside are removed by the Sweep after the first one that finds them: they are
+// kept for a look, and not for good, since a failing disk makes one after the other.
 func (b *Blobs) Sweep(ctx context.Context, keep func(digest string) bool) (n int, bytes int64, err error) {
 	b.mu.Lock()
 	b.used[1], b.used[0] = b.used[0], map[digest]bool{}
 	b.mu.Unlock()
+	if err := b.sweepAside(); err != nil {
+		return 0, 0, err
+	}
 	err = b.list(func(name string, size int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -106,6 +110,30 @@ func (b *Blobs) Sweep(ctx context.Context, keep func(digest string) bool) (n int
 		return err
 	})
 	return n, bytes, err
+}
+
+// sweepAside removes the damaged files that were there at the last Sweep.
+func (b *Blobs) sweepAside() error {
+	if err := b.gate.enter(); err != nil {
+		return fmt.Errorf("list damaged blobs: %w", err)
+	}
+	defer b.gate.leave()
+	names, err := b.fs.List(b.corruptDir())
+	if err != nil {
+		return fmt.Errorf("list damaged blobs: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, name := range names {
+		if !b.aside[name] {
+			seen[name] = true
+			continue
+		}
+		if err := b.fs.Remove(b.fs.PathJoin(b.corruptDir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove damaged blob %s: %w", name, err)
+		}
+	}
+	b.aside = seen
+	return nil
 }
 
 // sweepOne removes a blob unless it was used since the Sweep before the last one.

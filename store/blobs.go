@@ -33,6 +33,8 @@ type Blobs struct {
 	hidden   map[digest]bool          // blobs whose name is visible but not yet durable
 	used     [2]map[digest]bool       // blobs used since the last Sweep, and between the two before
 	verified map[digest]fileStamp     // blobs whose content was compared with their digest
+
+	aside map[string]bool // damaged files that the last Sweep has seen; only Sweep uses it
 }
 
 // openBlobs makes missing directories, empties the temporary one, and syncs the others: after a kill -9 a

@@ -176,6 +176,38 @@ func TestSoundFindsDamage(t *testing.T) {
 	require.Equal(t, content, read(t, b, d))
 }
 
+// TestDamagedFilesGo checks that what was moved aside is kept for a look, and not for good.
+func TestDamagedFilesGo(t *testing.T) {
+	mem := vfs.NewMem()
+	s := mustOpen(t, small(mem))
+	aside := func() []string {
+		names, err := mem.List("/data/blobs/corrupt")
+		require.NoError(t, err)
+		return names
+	}
+	spoil := func(content string) {
+		d := put(t, s.Blobs(), content)
+		damage(t, mem, d)
+		require.ErrorIs(t, s.Blobs().Sound(ctx(t), d), errCorrupt)
+	}
+	sweep := func() {
+		_, _, err := s.Blobs().Sweep(ctx(t), func(string) bool { return true })
+		require.NoError(t, err)
+	}
+	spoil("x")
+	sweep()
+	require.Len(t, aside(), 1)
+	spoil("y")
+	sweep()
+	require.Len(t, aside(), 1, "the first has gone")
+	require.NoError(t, s.Close())
+	s = mustOpen(t, small(mem))
+	sweep()
+	require.Len(t, aside(), 1, "nobody has looked since the start")
+	sweep()
+	require.Empty(t, aside())
+}
+
 // TestSoundEveryByte checks that a flipped bit in any byte of a blob is found.
 func TestSoundEveryByte(t *testing.T) {
 	mem := vfs.NewMem()

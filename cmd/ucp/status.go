@@ -164,7 +164,7 @@ func troubleRows(w io.Writer, s *api.Coordination) {
 		row(w, "Start:", cmp.Or(s.AwaitsProof, "not proven yet: results are provisional")) // an older broker does not say more
 	}
 	if s.Quarantined > 0 {
-		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read; each goes a --retention after a peer last sent it", s.Quarantined))
+		row(w, "Quarantine:", fmt.Sprintf("%d records of peers that this version can't read; until each goes, a --retention after a peer last sent it, no blob is removed", s.Quarantined))
 	}
 	for _, text := range s.Warnings {
 		row(w, "WARNING:", text)

@@ -2,6 +2,9 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"damaged files stay for good", "store/blob_sweep.go",
+		"	b.aside = seen\n", "	b.aside = nil\n",
+		"./store", "TestDamagedFilesGo"},
 	{"a victim's room is given away at once", "broker/preemption.go",
 		"	a.out.Suspend = append(a.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})\n",
 		"	a.out.Suspend = append(a.out.Suspend, Suspend{Key: p.Victim, Attempt: x.attempt})\n	a.decisions.stoodStill(p.Victim)\n",

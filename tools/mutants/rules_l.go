@@ -99,7 +99,7 @@ var rulesL = []mutant{
 		"	case !r.lineage.Covers(l.base, r.proof.target) || !r.ledger.Judged(reply.Clock, l.strays):", "	case false:",
 		"./broker", stories},
 	{"L10 the clock covers what was bad", "ledger/quarantine.go",
-		"	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}\n", "	if len(in.Dots) > 0 {\n		return true, nil\n	}\n	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone()}\n",
+		"	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone(), came: true}\n", "	if len(in.Dots) > 0 {\n		return true, nil\n	}\n	q := &quarantined{Bytes: in.Encoded, Dots: in.Dots.Clone(), came: true}\n",
 		"./broker", stories},
 	{"L10 an earlier state fills the hole", "ledger/quarantine.go",
 		"q != nil && r.Writers().Covers(q.Dots) {", "q != nil {",
