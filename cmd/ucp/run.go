@@ -26,7 +26,9 @@ waits, prints what the job wrote to stdout and stderr byte for byte, writes its
 if --timeout has ended it.
 
 The job's directory is its root and its working directory; inputs and outputs are
-paths in it. What stands behind -- are the job's arguments.
+paths in it. One that ends with a slash is a directory with all that is in it: files and
+whether they are programs, links that stay inside, empty directories. What stands behind
+-- are the job's arguments.
 
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
@@ -41,6 +43,7 @@ func (c *cli) runCommand() *cobra.Command {
 		Long:  runHelp,
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
+  ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
@@ -236,7 +239,14 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
-		d, err := send("--input "+path, f.inputs.pairs[path], nil)
+		what, from := "--input "+path, f.inputs.pairs[path]
+		put := func() (job.Digest, error) { return send(what, from, nil) }
+		if job.IsDirectory(path) {
+			put = func() (job.Digest, error) {
+				return sent.once(from+"/", func() (job.Digest, error) { return c.sendTree(ctx, client, what, from) })
+			}
+		}
+		d, err := put()
 		if err != nil {
 			return err
 		}
