@@ -47,7 +47,8 @@ func (c *cli) runCommand() *cobra.Command {
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
-  ucp run words.wasm --each reports.txt --stdin {}`,
+  ucp run words.wasm --each reports.txt --stdin {}
+  ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
 		Args: runArgs,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -96,6 +97,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	elements, err := f.elements(files)
 	if err != nil {
 		return err
+	}
+	if len(elements) == 0 && len(f.afterEach) > 0 {
+		return errors.New("--after-each is of many jobs, with --array or --each: of one job, say --after")
 	}
 	if len(elements) > 0 {
 		return c.runMany(ctx, client, f, file, args, elements, files)

@@ -399,4 +399,7 @@ var others = []mutant{
 	{"tokens are not revoked", "city/self.go",
 		"	if upto := s.book.TokensUpto(subject); upto > 0 {", "	if upto := s.book.TokensUpto(subject); upto == 1 {",
 		"./city", "TestTheDoorKnowsWhatOthersHaveSaid"},
+	{"arrays: each job waits for the same one", "cmd/ucp/array.go",
+		"elementID(job.ID(other), e.index)", "elementID(job.ID(other), 0)",
+		"./cmd/ucp", "TestRunAfterEach"},
 }
