@@ -250,24 +250,3 @@ func (m *Manifest) Find(p string) *Entry {
 	}
 	return nil
 }
-
-// Below returns what is in a directory of the manifest, as a manifest of its own; ok is false when there is no such
-// directory. Links that lead out of it are left out, and named.
-func (m *Manifest) Below(dir string) (sub *Manifest, left []string, ok bool) {
-	if e := m.Find(dir); e == nil || !e.Dir {
-		return nil, nil, false
-	}
-	sub = &Manifest{Entries: []Entry{}}
-	for _, e := range m.Entries {
-		rest, inside := strings.CutPrefix(e.Path, dir+"/")
-		if !inside {
-			continue
-		}
-		if e.Path = rest; e.Link != "" && checkLink(rest, e.Link) != nil {
-			left = append(left, rest)
-			continue
-		}
-		sub.Entries = append(sub.Entries, e)
-	}
-	return sub, left, true
-}

@@ -174,19 +174,6 @@ func TestWalkAndUnpack(t *testing.T) {
 	require.NoError(t, to.Mkdir("elsewhere", 0o755))
 	require.NoError(t, to.Symlink("../../elsewhere", "deep/data/a"))
 	require.ErrorContains(t, unpack(), "is no directory")
-
-	sub, dropped, ok := m.Below("a")
-	require.True(t, ok)
-	require.Empty(t, dropped)
-	require.NotNil(t, sub.Find("b/up"))
-	sub, dropped, ok = m.Below("a/b")
-	require.True(t, ok)
-	require.Equal(t, []string{"up"}, dropped, "it leads out of that part")
-	require.Nil(t, sub.Find("up"))
-	_, err = sub.Encode()
-	require.NoError(t, err)
-	_, _, ok = m.Below("a/x")
-	require.False(t, ok)
 }
 
 // FuzzDecode: what is read is safe, and is read the same again when it was written.
