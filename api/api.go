@@ -160,6 +160,11 @@ type Job struct {
 	CausalToken string `json:"causal_token,omitempty"` // not in lists; see Submission
 }
 
+// Missing is what a broker lacks of a directory (GET /v1/blobs/{digest}?missing=1).
+type Missing struct {
+	Missing []job.Digest `json:"missing"` // files, at most 10,000 of them; ask again when these are there
+}
+
 // Copies says where the output of a finished job is, as brokers answered when they were asked.
 type Copies struct {
 	Want    int      `json:"want"`    // brokers that are to hold it: --replicas of the one that was asked, or all if there are fewer

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/urban-compute/ucp/job"
 )
@@ -62,4 +63,12 @@ func (c *Client) PutBlob(ctx context.Context, b Blob, content Content) (isNew bo
 // Blob hands out the bytes of a blob; the caller closes the reader.
 func (c *Client) Blob(ctx context.Context, d job.Digest) (io.ReadCloser, error) {
 	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "blobs", string(d)}})
+}
+
+// MissingFiles lists the files of a directory that the broker lacks, some of them where there are many; the manifest must be
+// there. An upload of these, and so on until there are none, brings the directory to it.
+func (c *Client) MissingFiles(ctx context.Context, manifest job.Digest) ([]job.Digest, error) {
+	var m Missing
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "blobs", string(manifest)}, query: url.Values{"missing": {"1"}}}, 0, &m)
+	return m.Missing, err
 }

@@ -248,13 +248,14 @@ func (c *Client) Stderr(ctx context.Context, id string) (io.ReadCloser, error) {
 }
 
 // Output hands out one file of an ended job's output paths (Job.Outputs lists
-// them); the caller closes the reader.
+// them), or of a directory among these; of the directory itself, whose path ends with a slash, its manifest. The caller
+// closes the reader.
 func (c *Client) Output(ctx context.Context, id, path string) (io.ReadCloser, error) {
 	return c.stream(ctx, call{method: http.MethodGet, path: append([]string{"v1", "jobs", id, "outputs"}, strings.Split(path, "/")...)})
 }
 
-// Result hands out all that an ended job left as a zip archive: "stdout" and
+// Result hands out all that an ended job left as one archive, "zip" or "tar": "stdout" and
 // "stderr", and the output files below "outputs/". The caller closes the reader.
-func (c *Client) Result(ctx context.Context, id string) (io.ReadCloser, error) {
-	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id, "result"}})
+func (c *Client) Result(ctx context.Context, id, format string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs", id, "result"}, query: url.Values{"format": {format}}})
 }

@@ -105,7 +105,7 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	case b.drift.Abs() > b.skew:
 		out = append(out, "this machine's clock is ahead of the other brokers': this broker goes by theirs (rule T2); set it")
 	}
-	if old := b.members.Outdated(wire.Version); len(old) > 0 {
+	if old := b.members.Behind(wire.Version); len(old) > 0 {
 		out = append(out, fmt.Sprintf("the cluster speaks protocol %d, and what needs %d is refused, until these are upgraded or have left: %s",
 			b.members.Protocol(), wire.Version, strings.Join(old, ", ")))
 	}

@@ -44,6 +44,7 @@ import (
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
+//	                            output: a path that is kept
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
@@ -219,6 +220,9 @@ func (s *story) spec() job.Spec {
 	}
 	if a := s.option("args", ""); a != "" {
 		spec.Args = []string{a}
+	}
+	if out := s.option("output", ""); out != "" {
+		spec.Outputs = []string{out}
 	}
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}

@@ -38,11 +38,9 @@ func (b *Broker) submit(in Submit) {
 			return
 		}
 	}
-	if in.Spec.DeadlineIn != 0 {
-		if refused := b.needs(wire.V3); refused != nil {
-			b.answer(in.Token, refused)
-			return
-		}
+	if refused := b.needs(versionOf(&in.Spec)); refused != nil {
+		b.answer(in.Token, refused)
+		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
 		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
@@ -51,6 +49,17 @@ func (b *Broker) submit(in Submit) {
 		return // the archive failed
 	}
 	b.awaitSubmission(in, r, true)
+}
+
+// versionOf is the version of the protocol that brokers must speak to read a spec (rule K5).
+func versionOf(s *job.Spec) int {
+	switch {
+	case s.HasDirectories():
+		return wire.V4
+	case s.DeadlineIn != 0:
+		return wire.V3
+	}
+	return wire.Lowest
 }
 
 // submitAll takes the jobs of a batch, in their order.

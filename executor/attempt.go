@@ -42,6 +42,7 @@ type attempt struct {
 	returned bool          // this broker could not carry it out
 	groups   cgroup.Set    // of its native program
 	user     int           // that its native program is; 0 is the broker's
+	given    given         // its inputs
 
 	// What Suspend and Resume asked for last, and a signal that it has changed.
 	wantSuspended atomic.Bool
@@ -104,6 +105,9 @@ func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
+		if errors.As(err, new(unusable)) {
+			return a.unheld(report{Failure: err.Error(), Permanent: true})
+		}
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden) || errors.As(err, new(module.NotAllowed)), Returned: true})
 	}
 	defer a.e.cache.hold(o.Module)()
@@ -178,6 +182,9 @@ func (a *attempt) order() (*order, error) {
 	}
 	for name, d := range s.Inputs {
 		o.Inputs[name] = path("input "+name, job.Digest(d))
+	}
+	if err == nil {
+		a.given, err = a.measureInputs(o)
 	}
 	return o, err
 }

@@ -43,7 +43,6 @@ type diskWatch struct {
 type written struct {
 	worker int // process that runs a native program
 	native bool
-	given  int64 // bytes of its inputs
 	next   time.Time
 	ended  bool // it was told to end
 }
@@ -74,13 +73,7 @@ func (w *diskWatch) room() (bytes int64, known bool) {
 }
 
 func (w *diskWatch) add(a *attempt, o *order, worker int) {
-	given := int64(0)
-	for _, file := range o.Inputs {
-		if info, err := os.Stat(file); err == nil {
-			given += wholeBlocks(info.Size())
-		}
-	}
-	w.watchList.add(a, &written{worker: worker, native: o.Driver == job.Process, given: given})
+	w.watchList.add(a, &written{worker: worker, native: o.Driver == job.Process})
 }
 
 func wholeBlocks(size int64) int64 { return (size + diskBlock - 1) / diskBlock * diskBlock }
@@ -146,8 +139,8 @@ func (a *attempt) measure(x *written, now time.Time) int64 {
 		worker = x.worker
 	}
 	size, names := treeSize(worker, filepath.Join(a.dir, rootName), filepath.Join(a.dir, tmpName))
-	size -= x.given
-	names -= int64(len(a.task.Spec.Inputs) + len(a.task.Spec.Dirs))
+	size -= a.given.bytes
+	names -= a.given.names + int64(len(a.task.Spec.Dirs))
 	x.next = now.Add(max(measureEvery, patience*time.Since(began)))
 	if limit := a.task.Spec.DiskLimit(); size > limit || names > limit/diskBlock {
 		x.ended = true

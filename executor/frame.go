@@ -58,7 +58,8 @@ type order struct {
 	Module  job.Digest        `codec:"module,omitempty"`
 	Wasm    string            `codec:"wasm,omitempty"`   // the module's file
 	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
-	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file
+	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file; of a directory its manifest
+	Blobs   string            `codec:"blobs,omitempty"`  // where the files that manifests name are
 	Memory  int64             `codec:"memory"`           // bytes
 	Disk    int64             `codec:"disk"`             // bytes
 	CPU     int64             `codec:"cpu"`              // thousandths of a core

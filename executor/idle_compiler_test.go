@@ -2,7 +2,6 @@ package executor
 
 import (
 	"encoding/binary"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -138,7 +137,7 @@ func TestPrepareIsBounded(t *testing.T) {
 	b.idle = 0
 	d := r.put(tinyModule("_start", 0))
 	most := r.e.cache.most
-	r.e.cache.most = cachedTimes*sizeOf(filepath.Join(r.blobs.dir, string(d))) - 1
+	r.e.cache.most = cachedTimes*sizeOf(blobFile(r.blobs.dir, d)) - 1
 	b.want(d)
 	require.Equal(t, blobWait, b.step(), "it is looked at again")
 	require.Empty(t, told.get())

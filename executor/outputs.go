@@ -33,7 +33,7 @@ func (a *attempt) collectOutputs(root *os.Root, res *job.Result) error {
 	c := &collector{a: a, root: root, kept: map[string]job.Blob{}}
 	failed := res.Outcome != job.Succeeded
 	for _, name := range a.task.Spec.Outputs {
-		err := c.named(path.Clean(name))
+		err := c.named(name)
 		var missing missingOutput
 		switch {
 		case err == nil, failed && errors.As(err, &missing):
@@ -60,12 +60,17 @@ func (a *attempt) collectOutputs(root *os.Root, res *job.Result) error {
 // named stores an output that the spec names. A symbolic link is followed here and nowhere else, and os.Root makes
 // sure that it does not lead out of the job's directory.
 func (c *collector) named(name string) error {
-	info, err := c.root.Stat(name)
+	whole := job.IsDirectory(name)
+	info, err := c.root.Stat(path.Clean(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return missingOutput(name)
 	case err != nil:
 		return fmt.Errorf("output %s: %w", name, err)
+	case whole && info.IsDir():
+		return c.tree(name)
+	case whole:
+		return fmt.Errorf("output %s is no directory", name)
 	case info.IsDir():
 		return c.directory(name)
 	case !info.Mode().IsRegular():
@@ -124,7 +129,7 @@ func (c *collector) directory(name string) error {
 func (c *collector) file(name string) error {
 	text := job.PathText(name)
 	if _, dup := c.kept[text]; !dup && len(c.kept) == job.MaxOutputFiles {
-		return fmt.Errorf("the job left more than %d output files; let it pack them into an archive", job.MaxOutputFiles)
+		return fmt.Errorf("the job left more than %d output files; name the directory with a slash at its end, as in --output results/, to keep it as a whole", job.MaxOutputFiles)
 	}
 	b, err := c.a.store(c.root, name)
 	if err != nil {

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -151,7 +152,7 @@ type diskBlobs struct{ dir string }
 func (b diskBlobs) Dir() string { return b.dir }
 
 func (b diskBlobs) Path(d job.Digest) (string, error) {
-	p := filepath.Join(b.dir, string(d))
+	p := blobFile(b.dir, d)
 	_, err := os.Stat(p)
 	return p, err
 }
@@ -173,7 +174,10 @@ func (b diskBlobs) Put(_ context.Context, r io.Reader) (job.Blob, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return blob, err
 	}
-	return blob, os.Rename(f.Name(), filepath.Join(b.dir, string(d)))
+	if err := os.MkdirAll(filepath.Dir(blobFile(b.dir, d)), 0o755); err != nil {
+		return blob, err
+	}
+	return blob, os.Rename(f.Name(), blobFile(b.dir, d))
 }
 
 // rig is an executor under test, with its blobs and all its updates.
@@ -219,17 +223,16 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 }
 
 func (r *rig) put(b []byte) job.Digest {
-	sum := sha256.Sum256(b)
-	d := job.Digest(hex.EncodeToString(sum[:]))
-	require.NoError(r.t, os.WriteFile(filepath.Join(r.blobs.dir, string(d)), b, 0o600))
-	return d
+	stored, err := r.blobs.Put(context.Background(), bytes.NewReader(b))
+	require.NoError(r.t, err)
+	return stored.Digest
 }
 
 func (r *rig) read(b *job.Blob) string {
 	if b == nil {
 		return ""
 	}
-	all, err := os.ReadFile(filepath.Join(r.blobs.dir, string(b.Digest)))
+	all, err := os.ReadFile(blobFile(r.blobs.dir, b.Digest))
 	require.NoError(r.t, err)
 	require.EqualValues(r.t, len(all), b.Size)
 	return string(all)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/urban-compute/ucp/job"
 )
 
 // Names inside an attempt's directory. A wasm job sees only rootName.
@@ -66,7 +68,11 @@ func (s *scratch) prepare(o *order, perm os.FileMode) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if err := copyInput(root, name, o.Inputs[name], perm); err != nil {
+		put := func() error { return copyInput(root, name, o.Inputs[name], perm) }
+		if job.IsDirectory(name) {
+			put = func() error { return unpackInput(root, name, o) }
+		}
+		if err := put(); err != nil {
 			return fmt.Errorf("copying input %s: %w", name, err)
 		}
 	}
@@ -79,6 +85,11 @@ func copyInput(root *os.Root, name, from string, perm os.FileMode) error {
 			return err
 		}
 	}
+	return copyFile(root, name, from, perm)
+}
+
+// copyFile copies a blob to where nothing is yet.
+func copyFile(root *os.Root, name, from string, perm os.FileMode) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return brokerError{err}

@@ -303,7 +303,8 @@ func TestSuspendedJobsDieWithTheBroker(t *testing.T) {
 // an input blocks in the middle of its preparations.
 func (r *rig) fifo() (d job.Digest, give func(string)) {
 	d = job.Digest("f1f0")
-	p := filepath.Join(r.blobs.dir, string(d))
+	p := blobFile(r.blobs.dir, d)
+	require.NoError(r.t, os.MkdirAll(filepath.Dir(p), 0o700))
 	require.NoError(r.t, syscall.Mkfifo(p, 0o600))
 	return d, func(s string) { require.NoError(r.t, os.WriteFile(p, []byte(s), 0o600)) } // waits for its reader
 }

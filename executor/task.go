@@ -79,7 +79,7 @@ func (p Phase) String() string {
 
 // Blobs is what the executor needs of the blob store. Both methods are called concurrently.
 type Blobs interface {
-	// Path returns the path of an existing file with the bytes of d. The executor only reads it.
+	// Path returns the path of an existing file with the bytes of d, which is blobFile of Dir and d. The executor only reads it.
 	Path(d job.Digest) (string, error)
 	// Dir is the directory in which these files are. Workers of modules can read there.
 	Dir() string

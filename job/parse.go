@@ -265,14 +265,17 @@ func (s *Spec) checkFiles() error {
 		return fieldError("stdin", "%q is not the SHA-256 of an uploaded blob", s.Stdin)
 	}
 	var buf [8]string
-	for _, p := range appendKeys(buf[:0], s.Inputs) {
-		field := fmt.Sprintf("inputs[%q]", p)
-		if err := checkPath(field, p); err != nil {
+	inputs := appendKeys(buf[:0], s.Inputs)
+	for _, p := range inputs {
+		if err := checkFilePath(inputField(p), p); err != nil {
 			return err
 		}
 		if v := s.Inputs[p]; !ValidDigest(v) && !strings.HasPrefix(v, "data:") {
-			return fieldError(field, "%q is not the SHA-256 of an uploaded blob", v)
+			return fieldError(inputField(p), "%q is not the SHA-256 of an uploaded blob", v)
 		}
+	}
+	if err := checkApart(inputs, inputField); err != nil {
+		return err
 	}
 	for i, p := range s.Dirs {
 		if err := checkPath(fmt.Sprintf("dirs[%d]", i), p); err != nil {
@@ -280,14 +283,14 @@ func (s *Spec) checkFiles() error {
 		}
 	}
 	for i, p := range s.Outputs {
-		if err := checkPath(fmt.Sprintf("outputs[%d]", i), p); err != nil {
+		if err := checkFilePath(fmt.Sprintf("outputs[%d]", i), p); err != nil {
 			return err
 		}
 		if slices.Contains(s.Outputs[:i], p) {
 			return fieldError(fmt.Sprintf("outputs[%d]", i), "%q is listed twice", p)
 		}
 	}
-	return nil
+	return checkApart(s.Outputs, func(p string) string { return fmt.Sprintf("outputs[%d]", slices.Index(s.Outputs, p)) })
 }
 
 func (s *Spec) checkEnv() error {

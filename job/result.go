@@ -44,9 +44,10 @@ type Result struct {
 
 	// Stdout and Stderr are nil if the job wrote nothing. Output beyond MaxOutput is
 	// dropped, and the blob ends with a line that says so.
-	Stdout  *Blob           `codec:"so,omitempty" json:"stdout,omitempty"`
-	Stderr  *Blob           `codec:"se,omitempty" json:"stderr,omitempty"`
-	Outputs map[string]Blob `codec:"out,omitempty" json:"outputs,omitempty"` // file path, relative to the job's root
+	Stdout *Blob `codec:"so,omitempty" json:"stdout,omitempty"`
+	Stderr *Blob `codec:"se,omitempty" json:"stderr,omitempty"`
+	// Outputs are by path, relative to the job's root. One with a slash at its end is a directory, and its blob a manifest.
+	Outputs map[string]Blob `codec:"out,omitempty" json:"outputs,omitempty"`
 }
 
 // timeoutReason begins the reason of an attempt that its timeout has ended, and of no other: what a program does has
@@ -78,21 +79,23 @@ func (r *Result) wasStopped() bool {
 	return r.Outcome == Failed && (r.Reason == StoppedReason || strings.HasPrefix(r.Reason, StoppedReason+"; "))
 }
 
-// Blobs lists the digests of all outputs of the result, each once, in a fixed order.
+// Blobs lists the digests of all outputs of the result, each once, in a fixed order. A directory is one of them (see TreeOf).
 func (r *Result) Blobs() []Digest {
 	var out []Digest
 	seen := map[Digest]bool{}
-	add := func(b *Blob) {
-		if b != nil && !seen[b.Digest] {
-			seen[b.Digest] = true
-			out = append(out, b.Digest)
+	add := func(d Digest) {
+		if !seen[d] {
+			seen[d] = true
+			out = append(out, d)
 		}
 	}
-	add(r.Stdout)
-	add(r.Stderr)
+	for _, b := range []*Blob{r.Stdout, r.Stderr} {
+		if b != nil {
+			add(b.Digest)
+		}
+	}
 	for _, path := range sortedKeys(r.Outputs) {
-		b := r.Outputs[path]
-		add(&b)
+		add(blobAt(path, r.Outputs[path].Digest))
 	}
 	return out
 }

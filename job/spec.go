@@ -72,9 +72,9 @@ type Spec struct {
 	Network bool   `codec:"network,omitempty" json:"network,omitempty"`
 	Stdin   Digest `codec:"stdin,omitempty" json:"stdin,omitempty"`
 
-	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest, or "data:name"
+	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest; of a directory ("data/") that of its manifest
 	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`       // made before the job starts
-	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept
+	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept; with a slash at the end as one directory
 	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
 	// OutputsOnFailure says whether Outputs are also kept of an attempt that failed; nil means true.
 	OutputsOnFailure *bool `codec:"outputs_on_failure,omitempty" json:"outputs_on_failure,omitempty"`
@@ -156,7 +156,7 @@ const (
 )
 
 // Blobs lists the digests of all blobs that an executor must hold before it can start
-// the job: module, stdin and inputs, each once, in a fixed order.
+// the job: module, stdin and inputs, each once, in a fixed order. A directory is one of them (see TreeOf).
 func (s *Spec) Blobs() []Digest {
 	var out []Digest
 	seen := map[Digest]bool{}
@@ -169,7 +169,7 @@ func (s *Spec) Blobs() []Digest {
 	add(s.Module)
 	add(s.Stdin)
 	for _, path := range sortedKeys(s.Inputs) {
-		add(Digest(s.Inputs[path]))
+		add(blobAt(path, Digest(s.Inputs[path])))
 	}
 	return out
 }

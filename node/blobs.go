@@ -27,9 +27,9 @@ type blobs struct {
 	log     *slog.Logger
 }
 
-// sound reports whether a blob is here and undamaged. A damaged one is moved aside, and fetched again
+// soundFile reports whether a blob is here and undamaged. A damaged one is moved aside, and fetched again
 // from another holder like one that never was here.
-func (b *blobs) sound(ctx context.Context, d job.Digest) bool {
+func (b *blobs) soundFile(ctx context.Context, d job.Digest) bool {
 	err := b.store.Blobs().Sound(ctx, string(d))
 	var corrupt *store.CorruptBlobError
 	if errors.As(err, &corrupt) {
@@ -69,6 +69,9 @@ func (b *blobs) sweepOnce(ctx context.Context) error {
 		b.log.Warn("no blobs are removed, and the disk may fill, as long as a record can't be read that may name them", "error", err)
 		return nil
 	}
+	if err == nil {
+		err = b.nameFiles(named)
+	}
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func namedBlobs(st *store.Store) (map[job.Digest]bool, error) {
 
 // Path implements executor.Blobs.
 func (b *blobs) Path(d job.Digest) (string, error) {
-	if !b.sound(context.Background(), d) { // checked when it was fetched: a look at the file system
+	if !b.soundFile(context.Background(), d) { // checked when it was fetched: a look at the file system
 		return "", fmt.Errorf("blob %s: %w", d, store.ErrNotFound)
 	}
 	return b.store.Blobs().Path(string(d))

@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
+	"github.com/urban-compute/ucp/tree"
 )
 
 // host shows a node to its HTTP server.
@@ -52,7 +53,16 @@ func (h host) Joined() <-chan struct{}                         { return h.n.life
 func (h host) Leaving() context.Context                        { return h.n.life.leaving }
 
 func (h host) Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error) {
+	if manifest, isTree := d.Tree(); isTree {
+		return h.n.peers.holdsTree(ctx, m, manifest)
+	}
 	return h.n.peers.holds(ctx, m.HTTPAddr, m.Name, m.Actor, d)
+}
+
+func (h host) Manifest(d job.Digest) (*tree.Manifest, error) { return h.n.blobs.manifest(d) }
+
+func (h host) Lacks(ctx context.Context, d job.Digest, most int) ([]job.Digest, error) {
+	return h.n.blobs.lacks(ctx, d, most)
 }
 
 func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {

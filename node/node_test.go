@@ -80,7 +80,9 @@ func startNode(t *testing.T, cfg Config) *Node {
 	if cfg.DataDir == "" {
 		cfg.DataDir = t.TempDir()
 	}
-	cfg.Runner = func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil }
+	if cfg.Runner == nil {
+		cfg.Runner = func(c RunnerConfig) (Runner, error) { return instant{c.Report}, nil }
+	}
 	cfg.AllowProcess = true
 	n, err := New(cfg)
 	require.NoError(t, err)

@@ -376,12 +376,15 @@ func (p *peers) blobURL(addr string, d job.Digest) string { return p.url(addr, "
 // upload sends a blob unless the peer has it.
 func (p *peers) upload(ctx context.Context, x ack.Push) error {
 	addr, d := x.Addr, x.Digest
+	if manifest, isTree := d.Tree(); isTree {
+		return p.uploadTree(ctx, x, manifest)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if has, err := p.holds(ctx, addr, x.To, x.Actor, d); err != nil || has {
 		return err
 	}
-	if !p.blobs.sound(ctx, d) {
+	if !p.blobs.soundFile(ctx, d) {
 		return fmt.Errorf("blob %s is not here any more, or damaged", d)
 	}
 	blob, err := p.blobs.store.Blobs().Open(string(d))
@@ -472,6 +475,9 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 // find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
 // that they have not.
 func (p *peers) find(ctx context.Context, d job.Digest, from []string) error {
+	if manifest, isTree := d.Tree(); isTree {
+		return p.findTree(ctx, manifest, from)
+	}
 	err := error(errNowhere)
 	for _, m := range p.holders(from) {
 		failed := p.transfers.run(ctx, m.Name, func() error { return p.download(ctx, m, d) })
@@ -494,7 +500,7 @@ func (p *peers) keep(list []broker.Keep) {
 	p.work.Go(func() {
 		for _, k := range list {
 			in := broker.Kept{Digest: k.Digest}
-			if _, in.Here = p.blobs.store.Blobs().Has(string(k.Digest)); !in.Here {
+			if in.Here = p.blobs.has(k.Digest); !in.Here {
 				err := p.find(p.ctx, k.Digest, k.From)
 				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
 				if err != nil {

@@ -62,8 +62,16 @@ func (h *Holders) Saw(blobs ...job.Digest) {
 	}
 }
 
-// Missed notes that a blob is not in this broker's store any more.
-func (h *Holders) Missed(d job.Digest) { h.local.forget(d) }
+// Missed notes that a blob is not in this broker's store any more. It may be a file of any directory: none counts as here
+// until it was looked at again.
+func (h *Holders) Missed(d job.Digest) {
+	h.local.forget(d)
+	for known := range h.local.known {
+		if _, isTree := known.Tree(); isTree {
+			h.local.forget(known)
+		}
+	}
+}
 
 // Lacks reports whether one of these blobs is known not to be in this broker's store any more.
 func (h *Holders) Lacks(blobs []job.Digest) bool {

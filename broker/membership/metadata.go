@@ -29,6 +29,9 @@ func (m *Membership) Learn(said wire.Metadata, direct bool) (matters bool) {
 		m.direct[said.Name] = said.Actor
 	}
 	m.metadata[said.Name] = said
+	if m.members[said.Name].Protocol == 0 && old.Highest != said.Highest {
+		m.count() // it tells what nothing else does: which protocol an absent one speaks
+	}
 	return !known || old.Actor != said.Actor || old.Draining != said.Draining || old.Full && !said.Full || old.Withdrawn == "" && said.Withdrawn != ""
 }
 

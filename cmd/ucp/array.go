@@ -25,7 +25,8 @@ arguments and in the values of flags {index} stands for the index, and {} for th
 --array, for the index, too); {{}} and {{index}} are these words themselves. The jobs are
 called ID.INDEX and have the label array=ID, by which all verbs choose them. What they
 write is printed in the order of their indices; the --output files of each are in a
-directory with its ID. The exit code is 0 when all have succeeded, else 1.`
+directory with its ID. The exit code is 0 when all have succeeded, else 1. With
+--after-each OTHER each waits for the job with its index of the array OTHER.`
 
 // maxArray bounds the jobs of one command.
 const maxArray = 100_000
@@ -126,8 +127,14 @@ func (f runFlags) fill(e element, args []string) (*runFlags, []string) {
 		*s = in(*s)
 	}
 	f.outputs, f.dirs, f.after, f.constraints = list(f.outputs), list(f.dirs), list(f.after), list(f.constraints)
+	for _, other := range f.afterEach {
+		f.after = append(f.after, string(elementID(job.ID(other), e.index)))
+	}
 	return &f, list(args)
 }
+
+// elementID is the ID of one job of an array.
+func elementID(array job.ID, index int) job.ID { return job.ID(fmt.Sprintf("%s.%d", array, index)) }
 
 // array is the jobs of one `ucp run --array` or `--each`.
 type array struct {
@@ -191,9 +198,9 @@ func (f *runFlags) arrayOf(elements []element, file string, args []string) (*arr
 	if err != nil {
 		return nil, err
 	}
-	last := fmt.Sprintf("%s.%d", id, elements[len(elements)-1].index)
+	last := elementID(id, elements[len(elements)-1].index)
 	switch {
-	case !label.ValidName(last):
+	case !label.ValidName(string(last)):
 		return nil, fmt.Errorf("--id %q: the jobs of the array would be called such as %q, and an ID has at most 64 characters", id, last)
 	case f.dryRun:
 		return nil, errors.New("--dry-run is of one job: leave --array and --each away")
@@ -217,7 +224,7 @@ func (f *runFlags) arrayOf(elements []element, file string, args []string) (*arr
 			return nil, fmt.Errorf("index %d: %w", e.index, err)
 		}
 		a.flags = append(a.flags, own)
-		a.jobs = append(a.jobs, api.BatchJob{ID: job.ID(fmt.Sprintf("%s.%d", id, e.index)), Spec: spec})
+		a.jobs = append(a.jobs, api.BatchJob{ID: elementID(id, e.index), Spec: spec})
 	}
 	if f.each != "" && !f.tellsApart(args) {
 		return nil, errors.New("--each: nothing says where the line belongs: write {} there, as in `-- {}`")

@@ -173,3 +173,21 @@ func TestPipelined(t *testing.T) {
 		require.LessOrEqual(t, most.Load(), int64(width))
 	})
 }
+
+// With --after-each a job waits for the one with its index, beside those that all wait for.
+func TestRunAfterEach(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": emptyModule, "lines": "a\nb\n"})
+	specs := map[string]job.Spec{}
+	b.execute = func(id string, spec job.Spec) api.Job {
+		specs[id] = spec
+		return succeeded(id)
+	}
+	require.Zero(t, s.run("run", "m.wasm", "--array", "7-9", "--id", "t", "--after", "first", "--after-each", "tiles", "--after-each", "dems", "--after-any-end").code)
+	require.Equal(t, []job.ID{"first", "tiles.8", "dems.8"}, specs["t.8"].After)
+	require.Equal(t, []job.ID{"first", "tiles.9", "dems.9"}, specs["t.9"].After)
+	require.Equal(t, job.AfterEnd, specs["t.9"].AfterPolicy)
+	require.Zero(t, s.run("run", "m.wasm", "--each", "lines", "--id", "l", "--after-each", "t", "--", "{}").code)
+	require.Equal(t, []job.ID{"t.1"}, specs["l.1"].After)
+	require.Equal(t, "ucp: --after-each is of many jobs, with --array or --each: of one job, say --after\n", s.run("run", "m.wasm", "--after-each", "t").errOut)
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/tree"
 )
 
 // fakeBroker speaks the API and runs jobs by a function. It keeps count of what
@@ -120,7 +121,17 @@ func (b *fakeBroker) blob(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, 404, api.CodeNotFound, "no such blob")
 		return
 	}
-	_, _ = w.Write(data)
+	if r.URL.Query().Get("missing") == "" {
+		_, _ = w.Write(data)
+		return
+	}
+	m, err := tree.Decode(data)
+	if err != nil {
+		b.fail(w, 422, api.CodeInvalid, err.Error())
+		return
+	}
+	lacking := slices.DeleteFunc(m.Files(), func(d job.Digest) bool { return b.blobs[string(d)] != nil })
+	b.reply(w, 200, api.Missing{Missing: lacking[:min(len(lacking), 2)]}) // a few at a time
 }
 
 func (b *fakeBroker) putBlob(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +157,9 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, d := range spec.Blobs() {
+		if m, isTree := d.Tree(); isTree {
+			d = m
+		}
 		if _, ok := b.blobs[string(d)]; !ok {
 			b.fail(w, 422, api.CodeMissingBlobs, "upload first: "+string(d))
 			return

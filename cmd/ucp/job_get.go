@@ -203,7 +203,11 @@ func resultFields(field func(name, value string), j *api.Job) {
 		field("Stderr", humanBytes(j.Stderr.Size))
 	}
 	for _, path := range slices.Sorted(maps.Keys(j.Outputs)) {
-		field("Output", fmt.Sprintf("%s (%s)", path, humanBytes(j.Outputs[path].Size)))
+		size := humanBytes(j.Outputs[path].Size)
+		if job.IsDirectory(path) {
+			size = "a directory"
+		}
+		field("Output", fmt.Sprintf("%s (%s)", path, size))
 	}
 	if j.Copies != nil {
 		field("Copies", copiesLine(j.Copies))

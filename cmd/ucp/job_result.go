@@ -122,7 +122,7 @@ func (c *cli) fetchResult(ctx context.Context, client *api.Client, id, to string
 	}
 	files := outputFiles(client, &j)
 	for name, f := range map[string]outputFile{
-		"stdout": {j.Stdout, client.Stdout}, "stderr": {j.Stderr, client.Stderr},
+		"stdout": {blob: j.Stdout, open: client.Stdout}, "stderr": {blob: j.Stderr, open: client.Stderr},
 	} {
 		if _, taken := files[name]; !taken && f.blob != nil {
 			files[name] = f

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -21,13 +22,16 @@ import (
 type outputFile struct {
 	blob *job.Blob
 	open func(ctx context.Context, id string) (io.ReadCloser, error)
+	// Of a directory open hands out its manifest, and within a file in it, by its path from the job's root.
+	within func(ctx context.Context, id, path string) (io.ReadCloser, error)
+	mode   fs.FileMode // of a file in a directory; 0 is that of any new file
 }
 
 // outputFiles lists the job's output paths.
 func outputFiles(client *api.Client, j *api.Job) map[string]outputFile {
 	files := map[string]outputFile{}
 	for p, b := range j.Outputs {
-		files[p] = outputFile{&b, func(ctx context.Context, id string) (io.ReadCloser, error) { return client.Output(ctx, id, p) }}
+		files[p] = outputFile{blob: &b, open: func(ctx context.Context, id string) (io.ReadCloser, error) { return client.Output(ctx, id, p) }, within: client.Output}
 	}
 	return files
 }
@@ -50,18 +54,29 @@ func fetchFiles(ctx context.Context, id, dir string, files map[string]outputFile
 	}
 	defer root.Close()
 	for _, name := range names {
-		if err := fetchFile(ctx, root, id, name, files[name]); err != nil {
+		fetch := fetchFile
+		if job.IsDirectory(name) {
+			fetch = fetchTree
+		}
+		if err := fetch(ctx, root, id, name, files[name]); err != nil {
 			return nil, fmt.Errorf("fetching output %q of job %s into %s: %w", name, id, dir, err)
 		}
 	}
 	return names, nil
 }
 
+var errOutside = errors.New("the path leads out of the directory; nothing was written")
+
+// wrongContent says that what came is not what the job wrote.
+func wrongContent(n int64, sum string, want *job.Blob) error {
+	return fmt.Errorf("the content is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, sum, want.Size, want.Digest)
+}
+
 func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
 	name = job.PathOf(name)
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
-		return errors.New("the path leads out of the directory; nothing was written")
+		return errOutside
 	}
 	r, err := f.open(ctx, id)
 	if err != nil {
@@ -75,7 +90,11 @@ func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile
 	}
 	mark := sha256.Sum256([]byte(name)) // a name may be as long as the file system allows: nothing can be added to it
 	part := filepath.Join(filepath.Dir(local), ".ucp-part-"+hex.EncodeToString(mark[:8]))
-	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	mode := fs.FileMode(0o666)
+	if f.mode != 0 {
+		mode = f.mode | 0o600 // it is written, and may be replaced
+	}
+	w, err := root.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
@@ -90,7 +109,7 @@ func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); n != f.blob.Size || got != string(f.blob.Digest) {
-		return fmt.Errorf("the content is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, got, f.blob.Size, f.blob.Digest)
+		return wrongContent(n, got, f.blob)
 	}
 	return root.Rename(part, local)
 }

@@ -26,7 +26,9 @@ waits, prints what the job wrote to stdout and stderr byte for byte, writes its
 if --timeout has ended it.
 
 The job's directory is its root and its working directory; inputs and outputs are
-paths in it. What stands behind -- are the job's arguments.
+paths in it. One that ends with a slash is a directory with all that is in it: files and
+whether they are programs, links that stay inside, empty directories. What stands behind
+-- are the job's arguments.
 
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
@@ -41,10 +43,12 @@ func (c *cli) runCommand() *cobra.Command {
 		Long:  runHelp,
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
+  ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
-  ucp run words.wasm --each reports.txt --stdin {}`,
+  ucp run words.wasm --each reports.txt --stdin {}
+  ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
 		Args: runArgs,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -93,6 +97,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	elements, err := f.elements(files)
 	if err != nil {
 		return err
+	}
+	if len(elements) == 0 && len(f.afterEach) > 0 {
+		return errors.New("--after-each is of many jobs, with --array or --each: of one job, say --after")
 	}
 	if len(elements) > 0 {
 		return c.runMany(ctx, client, f, file, args, elements, files)
@@ -236,7 +243,14 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
-		d, err := send("--input "+path, f.inputs.pairs[path], nil)
+		what, from := "--input "+path, f.inputs.pairs[path]
+		put := func() (job.Digest, error) { return send(what, from, nil) }
+		if job.IsDirectory(path) {
+			put = func() (job.Digest, error) {
+				return sent.once(from+"/", func() (job.Digest, error) { return c.sendTree(ctx, client, what, from) })
+			}
+		}
+		d, err := put()
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,11 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 		}
 	}
 	for path, from := range f.inputs.pairs {
-		d, err := digest("--input "+path, from)
+		name := digest
+		if job.IsDirectory(path) {
+			name = measureTree
+		}
+		d, err := name("--input "+path, from)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ type runFlags struct {
 
 	priority            int
 	deadline, emergency string
-	after               []string
+	after, afterEach    []string
 	afterEnd            bool
 	exclusive, mode     string
 	devices             pairsValue
@@ -48,8 +48,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the job for people, and for a wasm program its own (default: the file name of the program)")
 	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command")
-	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; repeatable")
-	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file or directory to bring back; repeatable")
+	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE; repeatable")
+	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file to bring back, or with a slash behind it of a directory; repeatable")
 	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
 	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
 	fs.Var(&f.env, "env", "environment variable; repeatable")
@@ -79,7 +79,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
 	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
 	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
-	fs.BoolVar(&f.afterEnd, "after-any-end", false, "with --after: any end of those jobs will do (after_policy: end)")
+	fs.StringArrayVar(&f.afterEach, "after-each", nil, "with --array or --each: run each job only after the job with its index of the `ARRAY` with this ID has succeeded; repeatable")
+	fs.BoolVar(&f.afterEnd, "after-any-end", false, "with --after and --after-each: any end of those jobs will do (after_policy: end)")
 	fs.BoolVar(&f.network, "network", false, "a native program that needs the network, which it has only on brokers with --allow-network")
 	f.devices.form = "NAME=COUNT"
 	fs.Var(&f.devices, "device", "counted device to ask for, such as camera=1; repeatable")

@@ -333,7 +333,7 @@ func TestRunRefusesBeforeItUploads(t *testing.T) {
 	require.Equal(t, "ucp: t.wasm: it needs threads, which workers do not have; build it without\n", s.run("run", "t.wasm").errOut)
 	require.Contains(t, s.run("run", "m.txt").errOut, "ucp: m.txt: it is not a WebAssembly module: its first bytes are ")
 	require.Contains(t, s.run("run", "m.txt").errOut, "; a native program needs --driver process\n")
-	require.Equal(t, "ucp: module: dir is a directory; name the files in it one by one\n", s.run("run", "dir").errOut)
+	require.Equal(t, "ucp: module: dir is a directory, where a file is wanted\n", s.run("run", "dir").errOut)
 	s.stdin = emptyModule
 	require.Equal(t, "ucp: --stdin: \"-\" (stdin) is already taken by module\n", s.run("run", "-", "--stdin", "-").errOut)
 	require.Zero(t, b.count("PUT /v1/jobs"))

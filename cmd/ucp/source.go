@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/urban-compute/ucp/api"
@@ -43,7 +44,7 @@ func (s *sources) open(what, path string) (api.Content, error) {
 	}
 	switch {
 	case info.IsDir():
-		return nil, fmt.Errorf("%s: %s is a directory; name the files in it one by one", what, path)
+		return nil, fmt.Errorf("%s: %s is a directory%s", what, path, dirHint(what, path))
 	case !info.Mode().IsRegular() || info.Size() == 0: // files below /proc say that they are empty, and are not
 		f, err := os.Open(path)
 		if err != nil {
@@ -55,6 +56,14 @@ func (s *sources) open(what, path string) (api.Content, error) {
 		return nil, fmt.Errorf("%s: %s has %s, at most %s are allowed", what, path, humanBytes(info.Size()), humanBytes(job.MaxBlob))
 	}
 	return fileContent(path, info.Size()), nil
+}
+
+// dirHint says how a directory is given.
+func dirHint(what, path string) string {
+	if at, ok := strings.CutPrefix(what, "--input "); ok {
+		return fmt.Sprintf("; to give all that is in it, write --input %s/=%s", at, path)
+	}
+	return ", where a file is wanted"
 }
 
 // spool copies what can be read but once.

@@ -74,11 +74,15 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c := callerOf(r); c.ownOnly && r.Method != http.MethodHead {
+	missing := queryYes(r, "missing")
+	if c := callerOf(r); c.ownOnly && r.Method != http.MethodHead && !missing {
 		return fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and sees the output of jobs of their own: GET /v1/jobs/{id}/stdout; to read blobs takes the scope read", c.how, c.scopes)
 	}
 	if !srv.host.Sound(r.Context(), job.Digest(d)) {
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
+	}
+	if missing {
+		return srv.sendMissing(w, r, job.TreeOf(job.Digest(d)))
 	}
 	b, err := srv.store.Blobs().Open(d)
 	if errors.Is(err, store.ErrNotFound) {
@@ -91,6 +95,22 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+d+`"`)
 	http.ServeContent(w, r, "", time.Time{}, b) // the client sees that bytes are missing
+	return nil
+}
+
+// maxMissing bounds the files that one answer names as missing.
+const maxMissing = 10_000
+
+// sendMissing says which files of a directory are not here.
+func (srv *Server) sendMissing(w http.ResponseWriter, r *http.Request, d job.Digest) error {
+	lacking, err := srv.host.Lacks(r.Context(), d, maxMissing)
+	if err != nil {
+		return srv.noDirectory(d, err)
+	}
+	if lacking == nil {
+		lacking = []job.Digest{}
+	}
+	writeJSON(w, http.StatusOK, api.Missing{Missing: lacking})
 	return nil
 }
 

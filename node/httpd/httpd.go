@@ -44,6 +44,7 @@ import (
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
+	"github.com/urban-compute/ucp/tree"
 )
 
 // Config is what a server is told once. All values are valid.
@@ -103,8 +104,13 @@ type Host interface {
 	Actor() clock.Actor
 	// Overview is what the core last published; nil before it has.
 	Overview() *broker.Overview
-	// Sound reports whether a blob is here and undamaged.
+	// Sound reports whether a blob, or all of a directory (job.TreeOf), is here and undamaged.
 	Sound(context.Context, job.Digest) bool
+	// Lacks lists what of a blob, or of a directory, is not here, at most so many; an error that is not of the disk or the
+	// context says that a blob is no manifest.
+	Lacks(ctx context.Context, d job.Digest, most int) ([]job.Digest, error)
+	// Manifest reads the manifest of a directory that is here.
+	Manifest(job.Digest) (*tree.Manifest, error)
 	// AllowsModule is a module.NotAllowed when this broker does not run a module; another error when that can't be told.
 	AllowsModule(job.Digest) error
 	// Need brings a blob here, asking the named brokers first.

@@ -15,6 +15,7 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/module"
+	"github.com/urban-compute/ucp/store"
 	"github.com/urban-compute/ucp/strictjson"
 )
 
@@ -172,17 +173,37 @@ func parseSpec(b []byte) (job.Spec, error) {
 	return spec, fail(http.StatusBadRequest, api.CodeBadRequest, "%v", err)
 }
 
+// maxNamedBlobs bounds the blobs that a refusal names; a spec can name hardly more without directories.
+const maxNamedBlobs = 256
+
+// noDirectory is why a directory can't be looked at: as a rule since its blob is no manifest.
+func (srv *Server) noDirectory(d job.Digest, err error) error {
+	m, isTree := d.Tree()
+	if !isTree || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "blob %.12s is named as a directory (its path ends with a slash), and is no manifest of one: %v", m, err)
+}
+
 // checkBlobs refuses a job whose module or inputs are not in this broker's store,
 // undamaged, or whose module is not WebAssembly that can run here. What it lets pass stays for BlobGrace.
 func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 	var missing []string
 	for _, d := range s.Blobs() {
-		if !srv.host.Sound(ctx, d) {
-			missing = append(missing, string(d))
+		lacking, err := srv.host.Lacks(ctx, d, maxNamedBlobs)
+		if err != nil {
+			return srv.noDirectory(d, err)
+		}
+		for _, x := range lacking {
+			missing = append(missing, string(x))
 		}
 	}
 	if len(missing) > 0 {
-		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", strings.Join(missing, " "))
+		more := ""
+		if len(missing) > maxNamedBlobs {
+			missing, more = missing[:maxNamedBlobs], " and more"
+		}
+		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s%s", strings.Join(missing, " "), more)
 	}
 	if s.Driver != job.Wasm {
 		return nil

@@ -180,7 +180,7 @@ func (l *live) sendRest(ctx context.Context, res *job.Result, rec *job.Record) e
 	if blob == nil || blob.Size <= l.from {
 		return nil
 	}
-	if err := l.srv.fetchOutput(ctx, *blob, rec); err != nil {
+	if err := l.srv.fetchOutput(ctx, blob.Digest, rec); err != nil {
 		return err
 	}
 	f, err := l.srv.store.Blobs().Open(string(blob.Digest))

@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"archive/zip"
 	"context"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/api"
-	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -100,23 +98,54 @@ func (srv *Server) handleOutput(w http.ResponseWriter, r *http.Request) error {
 	return srv.sendBlob(w, r, *blob, rec)
 }
 
-// handleOutputFile sends one file of the output paths.
+// handleOutputFile sends one file of the output paths, or the manifest of a directory.
 func (srv *Server) handleOutputFile(w http.ResponseWriter, r *http.Request) error {
 	res, rec, err := srv.finished(r)
 	if err != nil {
 		return err
 	}
-	blob, ok := res.Outputs[r.PathValue("path")]
+	path := r.PathValue("path")
+	blob, ok := res.Outputs[path]
 	if !ok {
-		return fail(http.StatusNotFound, api.CodeNotFound, "job %s has no output %q; it has: %s", rec.ID, r.PathValue("path"), strings.Join(slices.Sorted(maps.Keys(res.Outputs)), ", "))
+		blob, ok, err = srv.fileWithin(r.Context(), res, rec, path)
+		if err != nil {
+			return err
+		}
+	}
+	if !ok {
+		return fail(http.StatusNotFound, api.CodeNotFound, "job %s has no output %q; it has: %s", rec.ID, path, strings.Join(slices.Sorted(maps.Keys(res.Outputs)), ", "))
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
+	if job.IsDirectory(path) {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	return srv.sendBlob(w, r, blob, rec)
 }
 
-// fetchOutput brings an output blob here from whoever holds it: the broker that
+// fileWithin finds a file in the directory of which its path, as text, says that it is part.
+func (srv *Server) fileWithin(ctx context.Context, res *job.Result, rec *job.Record, path string) (b job.Blob, ok bool, err error) {
+	for dir, manifest := range res.Outputs {
+		inner, within := strings.CutPrefix(path, dir)
+		if !job.IsDirectory(dir) || !within {
+			continue
+		}
+		if err := srv.fetchOutput(ctx, manifest.Digest, rec); err != nil {
+			return b, false, err
+		}
+		m, err := srv.host.Manifest(manifest.Digest)
+		if err != nil {
+			return b, false, err
+		}
+		if e := m.Find(job.PathOf(inner)); e != nil && e.IsFile() {
+			return job.Blob{Digest: e.Digest, Size: e.Size}, true, nil
+		}
+	}
+	return b, false, nil
+}
+
+// fetchOutput brings an output blob, or all of a directory, here from whoever holds it: the broker that
 // ran the job, then its owner.
-func (srv *Server) fetchOutput(ctx context.Context, b job.Blob, rec *job.Record) error {
+func (srv *Server) fetchOutput(ctx context.Context, d job.Digest, rec *job.Record) error {
 	from := []string{rec.Owner.Broker, rec.Origin}
 	if rep := rec.Accepted(); rep != nil {
 		from = append([]string{rep.Dot.Actor.Broker()}, from...)
@@ -124,14 +153,14 @@ func (srv *Server) fetchOutput(ctx context.Context, b job.Blob, rec *job.Record)
 	for _, rep := range rec.Reports {
 		from = append(from, rep.Dot.Actor.Broker())
 	}
-	if err := srv.host.Need(ctx, b.Digest, from); err != nil {
-		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, b.Digest, err)
+	if err := srv.host.Need(ctx, d, from); err != nil {
+		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "the output of job %s (blob %.12s) can't be had now: %v; the broker that holds it may come back", rec.ID, d, err)
 	}
 	return nil
 }
 
 func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, rec *job.Record) error {
-	if err := srv.fetchOutput(r.Context(), b, rec); err != nil {
+	if err := srv.fetchOutput(r.Context(), b.Digest, rec); err != nil {
 		return err
 	}
 	f, err := srv.store.Blobs().Open(string(b.Digest))
@@ -142,53 +171,4 @@ func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, 
 	w.Header().Set("Content-Length", fmt.Sprint(f.Size()))
 	_, _ = io.Copy(w, f) // the client sees that bytes are missing
 	return nil
-}
-
-// handleResult sends all that a job left as a zip: stdout, stderr, and the
-// output paths below outputs/.
-func (srv *Server) handleResult(w http.ResponseWriter, r *http.Request) error {
-	res, rec, err := srv.finished(r)
-	if err != nil {
-		return err
-	}
-	files := map[string]job.Blob{}
-	if res.Stdout != nil {
-		files["stdout"] = *res.Stdout
-	}
-	if res.Stderr != nil {
-		files["stderr"] = *res.Stderr
-	}
-	for path, b := range res.Outputs {
-		files["outputs/"+job.PathOf(path)] = b
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := srv.fetchOutput(r.Context(), files[name], rec); err != nil {
-			return err
-		}
-	}
-	w.Header().Set("Content-Type", "application/zip")
-	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", string(rec.ID)+".zip"))
-	z := zip.NewWriter(w)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := srv.zipBlob(z, name, files[name], res.Finished); err != nil {
-			srv.log.Warn("a result was cut off", "job", rec.ID, "error", err)
-			return nil // the zip lacks its end, which the client sees
-		}
-	}
-	_ = z.Close() // likewise
-	return nil
-}
-
-func (srv *Server) zipBlob(z *zip.Writer, name string, b job.Blob, at clock.Time) error {
-	f, err := srv.store.Blobs().Open(string(b.Digest))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	to, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: at.Time()})
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, f)
-	return err
 }

@@ -29,7 +29,8 @@ var parameters = map[string][]string{
 	"GET /v1/jobs/{id}/stdout":            forStream,
 	"GET /v1/jobs/{id}/stderr":            forStream,
 	"GET /v1/jobs/{id}/outputs/{path...}": forOutput,
-	"GET /v1/jobs/{id}/result":            forOutput,
+	"GET /v1/jobs/{id}/result":            {"wait", "timeout", "causal_token", "attempt", "format"},
+	"GET /v1/blobs/{digest}":              {"missing"},
 	"GET /v1/events":                      {"kinds"},
 	"PUT /v1/members/{name}/drain":        {"deadline"},
 	"GET /v1/conflicts":                   {"limit"},
@@ -44,7 +45,7 @@ var parameters = map[string][]string{
 
 var (
 	repeatable = []string{"label", "name[]"}
-	yesOrNo    = []string{"dry_run", "copies", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
+	yesOrNo    = []string{"dry_run", "copies", "missing", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
 	mayBeEmpty = []string{"causal_token", "after"} // of a client that has seen nothing, and before the first page
 )
 

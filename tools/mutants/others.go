@@ -465,4 +465,7 @@ var others = []mutant{
 	{"a command line asks nobody who was revoked", "cmd/ucp/revocations.go",
 		"sum == \"\" || sum == l.self.RevocationsSum()", "true || sum == l.self.RevocationsSum()",
 		"./e2e", "TestARevokedBroker"},
+	{"arrays: each job waits for the same one", "cmd/ucp/array.go",
+		"elementID(job.ID(other), e.index)", "elementID(job.ID(other), 0)",
+		"./cmd/ucp", "TestRunAfterEach"},
 }
