@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"broker/kind":        {"emergency", "identity", "job", "ledger", "roll", "setting", "trust"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "clock", "emergency", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "emergency", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job", "module", "tree"},
 	"executor/wasi":      {},
 	"cgroup":             {},

@@ -94,6 +94,8 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			b.peers.Recall(key, ms) // an epoch
 			kept = true
 			return nil
+		case of == proofKind && n > 0:
+			return b.recallProof(value[n:])
 		case of == doubtKind:
 			if !b.recallDoubt(key) {
 				b.ledger.KeepOwn(name, nil)

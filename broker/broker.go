@@ -151,6 +151,7 @@ func (b *Broker) Ready() Ready {
 	rd := b.out
 	rd.Push = b.blobs.Take()
 	b.keepClocks()
+	b.peers.KeepProof(b.keepProof)
 	rd.Commit = b.ledger.Take()
 	rd.Wake = b.nextWake()
 	b.out = Ready{}
@@ -198,7 +199,7 @@ func (b *Broker) noted(old, r *job.Record) {
 	}
 	if ended {
 		delete(b.deadlines, r.Key())
-		b.endDispute(r.Key())
+		b.disputes.changed = b.disputes.changed || b.isDisputed(r.Key()) // who knows of this end, and has no doubt of it?
 		delete(b.disputes.again, r.Key())
 		b.withhold(r)
 		b.attempts.ended(r.Key())

@@ -136,7 +136,13 @@ func (c *causality) unsure(past causal.Context) causal.Context {
 // mayBeOlder reports whether a job with this creation may be held in an older state than a client has seen.
 func (c *causality) mayBeOlder(key string, created clock.Dot, past causal.Context) bool {
 	r := c.record(key)
-	if r == nil || r.Finished() || !c.isDisputed(key) && !c.peers.Unsure(r.Submitted()) {
+	switch {
+	case r == nil:
+		return false
+	case c.isDisputed(key):
+	case r.Finished() && (c.peers.Proven() || !c.peers.Unsettled(deciding(r))):
+		return false
+	case !r.Finished() && !c.peers.Unsure(r.Submitted()):
 		return false
 	}
 	return slices.ContainsFunc(r.Created, func(s job.Stamp) bool { return s.Dot == created }) &&

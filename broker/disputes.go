@@ -16,12 +16,13 @@ import (
 )
 
 // A record is forgotten only when every member, the holder too, has told a stable clock that covers all of its
-// updates. So nobody can have forgotten a job that is unfinished here, unless this disk is an older copy of the one
-// that told so: a claim counts only while this start is unproven. Even then it is not believed on one word: the job
-// is *disputed*, held and not run, until a member answers that it holds it undisputed, or all have answered that it
-// is absent, or in doubt there, too. Then it is set aside (rule F3; docs/decisions/0022, 0121).
+// updates. So nobody can have forgotten a job that is unfinished here, or has ended here and was not stable on this disk,
+// unless this disk is an older copy of the one that told so: a claim counts only while this start is unproven. Even then it
+// is not believed on one word: the job is *disputed*, held and not run, its end provisional, until a member answers that it
+// holds it undisputed, or all have answered that it is absent, or in doubt there, too. Then it is set aside, and one that
+// has ended stays as it is until its retention is over (rule F3; docs/decisions/0022, 0121, 0177).
 
-// disputes are the unfinished jobs that others may have finished and forgotten, and those that were set aside.
+// disputes are the jobs that others may have ended and forgotten, perhaps with another end, and those that were set aside.
 type disputes struct {
 	open    map[string]map[string]bool // by key: the members that have answered that it is absent (true), or in doubt there (false)
 	changed bool                       // others are open than the members are asked of
@@ -40,7 +41,7 @@ func newDisputes() disputes {
 	return disputes{open: map[string]map[string]bool{}, aside: map[string]*setAside{}, again: map[string]recreation{}}
 }
 
-// isDisputed reports whether others may have finished and forgotten a job.
+// isDisputed reports whether others may have ended and forgotten a job.
 func (c *core) isDisputed(key string) bool { return c.disputes.open[key] != nil }
 
 // forgetWith takes in that a peer says that it has forgotten a record, unless that has been created again since
@@ -64,7 +65,7 @@ func (b *Broker) forgetWith(from string, ref ledger.Ref, peer clock.Tips) {
 func (b *Broker) claimed(from string, r *job.Record) {
 	switch {
 	case b.enrolment.blocked(): // neither believed nor refuted: others may well have forgotten it (rule M2)
-	case r.Finished() && b.needs(wire.V3) == nil: // true or not, it goes when its own retention is over
+	case r.Finished() && b.needs(wire.V3) == nil && !b.mayDoubt(r): // true or not, it goes when its own retention is over
 	case b.needs(wire.V3) != nil: // there, others forget without who is away
 		b.forget(r)
 		b.stats.Zombies++
@@ -77,10 +78,27 @@ func (b *Broker) claimed(from string, r *job.Record) {
 	}
 }
 
-// mayDoubt reports whether others may have ended and forgotten a job that is unfinished here: it is disputed, or this start
-// is not proven, and has not created it.
+// mayDoubt reports whether others may have ended and forgotten a job: it is disputed, or this start is not proven, and the
+// job is one that it has not created, or an end that was not stable on its disk.
 func (b *Broker) mayDoubt(r *job.Record) bool {
-	return b.isDisputed(r.Key()) || !b.peers.Proven() && (r.Created[0].Dot.Actor != b.cfg.Actor || b.peers.Old(r.Submitted()))
+	switch {
+	case b.isDisputed(r.Key()):
+		return true
+	case b.peers.Proven():
+		return false
+	case r.Finished():
+		return b.peers.Unsettled(deciding(r))
+	}
+	return r.Created[0].Dot.Actor != b.cfg.Actor || b.peers.Old(r.Submitted())
+}
+
+// inDoubt reports whether a job that has ended here may have ended otherwise, and be forgotten by others. Nobody is asked of
+// stubs: the end of one is in doubt until it is stable, and then it is forgotten at once.
+func (c *core) inDoubt(r *job.Record) bool {
+	if c.members.Single() {
+		return false
+	}
+	return c.isDisputed(r.Key()) || r.IsStub() && r.Seal == nil && c.holdsAll(r.Dots) && c.peers.Unsettled(r.Verdict().Dot)
 }
 
 // unsure notes that a job is absent at a member, or in doubt there.
@@ -88,7 +106,13 @@ func (b *Broker) unsure(from string, r *job.Record, absent bool) {
 	key := r.Key()
 	b.dispute(key)
 	b.disputes.open[key][from] = absent
+	b.disputes.changed = b.disputes.changed || r.Finished() && b.absentEverywhere(key)
 	b.settleDispute(r)
+}
+
+// absentEverywhere reports whether every member has answered that a job is absent there.
+func (b *Broker) absentEverywhere(key string) bool {
+	return !slices.ContainsFunc(b.members.Counted(), func(name string) bool { return !b.disputes.open[key][name] })
 }
 
 // doubtedBy takes in that a member holds jobs, and is in doubt itself: its disk may be an older copy, too. So whoever
@@ -96,7 +120,7 @@ func (b *Broker) unsure(from string, r *job.Record, absent bool) {
 func (b *Broker) doubtedBy(from string, refs []ledger.Ref, peer clock.Tips) {
 	for _, ref := range refs {
 		r := b.record(ref.Key)
-		if ref.Kind == kind.Job && r != nil && !r.Finished() && b.ledger.CreatedWithin(r, peer) && b.mayDoubt(r) && !b.enrolment.blocked() {
+		if ref.Kind == kind.Job && r != nil && b.ledger.CreatedWithin(r, peer) && b.mayDoubt(r) && !b.enrolment.blocked() {
 			b.unsure(from, r, false)
 		}
 	}
@@ -113,7 +137,7 @@ func (b *Broker) dispute(key string) {
 	}
 }
 
-// endDispute ends a dispute, if there is one: a member holds the job, it has ended, or it is here no more.
+// endDispute ends a dispute, if there is one: a member holds the job, or it is here no more.
 func (b *Broker) endDispute(key string) {
 	if b.isDisputed(key) {
 		delete(b.disputes.open, key)
@@ -123,7 +147,7 @@ func (b *Broker) endDispute(key string) {
 }
 
 // askDisputed asks every member what it knows of the disputed jobs, once for all that a message has changed of these: an
-// answer may be about thousands.
+// answer may be about thousands. Of one that has ended here, and that is absent everywhere else, nobody will know more.
 func (b *Broker) askDisputed() {
 	if !b.disputes.changed {
 		return
@@ -131,13 +155,15 @@ func (b *Broker) askDisputed() {
 	b.disputes.changed = false
 	var refs []ledger.Ref
 	for _, key := range slices.Sorted(maps.Keys(b.disputes.open)) {
-		refs = append(refs, kind.JobRef(key))
+		if r := b.record(key); r == nil || !r.Finished() || !b.absentEverywhere(key) {
+			refs = append(refs, kind.JobRef(key))
+		}
 	}
 	b.peers.Ask(refs)
 }
 
-// settleDispute sets a job aside when every member has answered that it is absent there, or in doubt. An absent one holds
-// that back. When as many as hold copies are in doubt, one of them holds it by a disk that is no older copy: it lives. Who has come
+// settleDispute sets a job aside when every member has answered that it is absent there, or in doubt, unless it has ended here: that
+// goes when its retention is over. An absent one holds that back. When as many as hold copies are in doubt, one of them holds it by a disk that is no older copy: it lives. Who has come
 // since it was submitted may have got it from one that is, and is none of these.
 func (b *Broker) settleDispute(r *job.Record) {
 	key := r.Key()
@@ -157,7 +183,7 @@ func (b *Broker) settleDispute(r *job.Record) {
 		b.reviews.later(key)
 		return
 	}
-	if !answered {
+	if !answered || r.Finished() {
 		return
 	}
 	b.disputes.aside[key] = &setAside{r, b.up}
@@ -185,33 +211,49 @@ func (b *Broker) heldBy(refs []ledger.Ref) {
 }
 
 // asked answers an audit, beside what this broker has forgotten: which jobs it holds without a doubt, of which it is in
-// doubt, and the ends of those that have ended here. The clock of who asks may cover such an end, although it has not got it.
+// doubt, and those that have ended here. The clock of who asks may cover such an end, although it has not got it. Of what had
+// ended on the disk of who asks only that is of interest which is newer than that disk.
 func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
-	if a == nil || reply.Version < wire.V3 || b.enrolment.blocked() {
+	if a == nil || reply.Version < wire.V3 {
 		return
+	}
+	if b.enrolment.blocked() {
+		reply.Unread = len(a.Records)
+		return
+	}
+	var newer func(ledger.Ref) bool
+	if a.Ended > 0 {
+		newer = b.ledger.Beyond(a.Disk)
 	}
 	var ends ledger.Delta
 	size := 0
-	for _, ref := range a.Records {
-		if size > wire.MaxPage {
-			break // it asks again
+	for i, ref := range a.Records {
+		if ref.Kind != kind.Job || i >= len(a.Records)-a.Ended && !b.isDisputed(ref.Key) && b.ledger.Stubs() == 0 && !newer(ref) {
+			continue
 		}
 		r := b.record(ref.Key)
 		switch {
-		case ref.Kind != kind.Job || r == nil:
-		case b.isDisputed(ref.Key):
+		case r == nil:
+		case b.isDisputed(ref.Key), r.Finished() && b.inDoubt(r):
 			reply.Doubted = append(reply.Doubted, ref)
-		case !b.proven(): // it can't vouch for what is on its disk
 		case r.Finished():
 			in := ledger.Entry{Ref: ref, Dots: r.Dots, Encoded: r.Encode()}
-			if size += len(in.Encoded); size <= wire.MaxPage {
-				ends.Entries = append(ends.Entries, in)
+			if size += len(in.Encoded); size > wire.MaxPage || reply.Delta != nil {
+				reply.Unread = len(a.Records) - i // it asks again
+				break
 			}
-		default:
+			ends.Entries = append(ends.Entries, in)
+			if b.proven() {
+				reply.Held = append(reply.Held, ref)
+			}
+		case b.proven(): // else it can't vouch for what is on its disk
 			reply.Held = append(reply.Held, ref)
 		}
+		if reply.Unread > 0 {
+			break
+		}
 	}
-	if len(ends.Entries) > 0 && reply.Delta == nil {
+	if len(ends.Entries) > 0 {
 		reply.Delta = wire.FromLedger(ends)
 	}
 }
@@ -228,8 +270,7 @@ func doubtName(key string) string { return doubtKind + "\x00" + key }
 
 // recallDoubt takes in that a job was in doubt in an earlier start.
 func (c *core) recallDoubt(key string) bool {
-	r := c.record(key)
-	if r == nil || r.Finished() {
+	if c.record(key) == nil {
 		return false
 	}
 	c.disputes.open[key] = map[string]bool{}

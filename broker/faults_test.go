@@ -153,8 +153,10 @@ func (f *faults) mend() (bad []string) {
 	wrong := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	for _, name := range f.w.names {
 		b := f.w.nodes[name].b
-		if len(b.disputes.open) > 0 {
-			wrong("%s disputes", name)
+		for key := range b.disputes.open {
+			if !b.record(key).Finished() { // else it may stay so until its retention is over (rule F3)
+				wrong("%s disputes", name)
+			}
 		}
 		if !b.proven() {
 			wrong("%s is not proven", name)

@@ -9,9 +9,10 @@ import (
 func (b *Broker) forget(r *job.Record) {
 	b.fail(b.ledger.Forget(kind.JobRef(r.Key())))
 	b.dropped(r)
+	b.endDispute(r.Key())
 }
 
-// reduce keeps only the stub of a job that has ended (rule M4).
+// reduce keeps only the stub of a job that has ended (rule M4). If its end is in doubt, it stays so (rule F3).
 func (b *Broker) reduce(r *job.Record) {
 	b.fail(b.ledger.Reduce(kind.JobRef(r.Key())))
 	b.dropped(r)
@@ -32,7 +33,6 @@ func (b *Broker) dropped(r *job.Record) {
 	if !r.Finished() {
 		b.decisions.rerank(r.Spec.After) // nobody waits for these on its behalf any more (rule C5)
 	}
-	b.endDispute(key)
 	delete(b.disputes.again, key)
 	delete(b.deadlines, key)
 	b.attempts.forget(key)

@@ -120,8 +120,8 @@ func (w *world) checkHeld() {
 			if n.b.disputes.aside[is.key] != nil {
 				w.over[is] = true // as far as that one could find out (rule F3)
 			}
-			if held && n.b.suspect(r) {
-				continue // all others may have ended and forgotten it, and it does not run (rules F3, M3)
+			if held && (n.b.suspect(r) || r.Finished() && (n.b.inDoubt(r) || !n.b.proven() && n.b.peers.Unsettled(deciding(r)))) {
+				continue // all others may have ended and forgotten it, and it does not run, or is not firm (rules F3, M3)
 			}
 			if held && !r.Dots.Has(d) || !held && !w.over[is] {
 				w.wrong("%s covers %v but %s lacks it", name, d, idOf(is.key))

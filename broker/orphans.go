@@ -70,5 +70,5 @@ func (b *Broker) sealsOrphans() bool {
 // isOrphan reports whether the end of a job was written by an orphan, and is this broker's to seal. Its stub may be all that is left: its
 // retention may have come to an end while some member was away.
 func (c *core) isOrphan(r *job.Record) bool {
-	return !c.ledger.Has(deciding(r)) && c.successor(r.Key(), "") == c.self
+	return !c.ledger.Has(deciding(r)) && !c.isDisputed(r.Key()) && c.successor(r.Key(), "") == c.self
 }

@@ -85,7 +85,7 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 			": what is final stays so; but start no broker from a copy of its disk that is older than that, since one of the others may call it up to date (rule M3)")
 	}
 	if n := len(b.disputes.open); n > 0 {
-		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait until one of them says that it holds them without a doubt, or all have said that they do not (rule F3): %d", n))
+		out = append(out, fmt.Sprintf("jobs that others may have ended and forgotten, and that wait, or whose ends are provisional, until one of them says that it holds them without a doubt, or all have said that they do not (rule F3): %d", n))
 	}
 	if n := len(b.disputes.aside); n > 0 {
 		out = append(out, fmt.Sprintf("jobs that were set aside, since all others have said after this broker's start that they were forgotten (rule F3): %d; they can be read here, and submitted again", n))

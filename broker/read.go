@@ -99,7 +99,7 @@ func (b *Broker) firm(r *job.Record) bool {
 			dots.Set(d) // others may believe that they held an earlier update, until they hold this one (rule K3)
 		}
 	}
-	if !b.proven() {
+	if !b.proven() || b.inDoubt(r) {
 		return false
 	}
 	if b.peers.Firm(dots) {

@@ -53,11 +53,11 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 	}
 }
 
-// stable is the verdict that decides a job, if that is stable here; nil otherwise, and where this broker is no member
-// now, since it counts for nobody (rule M2).
+// stable is the verdict that decides a job, if that is stable here; nil otherwise, where it is in doubt (rule F3), and
+// where this broker is no member now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {
-	v, by, stable := r.Verdict(), b.ledger.Lineage(), b.ledger.StableClock()
-	if v == nil || b.enrolment.blocked() || b.needs(wire.V3) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
+	v, by, stable := r.Verdict(), b.ledger.Lineage(), b.peers.Settled()
+	if v == nil || b.inDoubt(r) || b.enrolment.blocked() || b.needs(wire.V3) != nil || !by.Has(stable, v.Dot) && !by.Has(stable, deciding(r)) {
 		return nil
 	}
 	return v

@@ -2,11 +2,13 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -114,12 +116,14 @@ func (b *Broker) acked(in Acked) {
 		}
 		b.doubtedBy(peer, r.Doubted, r.Clock)
 	}
-	b.heldBy(r.Held)
+	if r.Delta == nil || takes { // an end that is held comes with it
+		b.heldBy(r.Held)
+	}
 	if r.Delta != nil && takes {
 		b.merge(delta)
 	}
 	if !b.enrolment.blocked() { // else what it says of forgotten jobs was not heard
-		b.peers.Audited(r)
+		b.peers.Audited(r, in.Page)
 	}
 }
 
@@ -172,6 +176,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	b.stats.OfLostStarts += uint64(len(m.Held))
+	b.peers.Took(d)
 	for _, ref := range m.Forged {
 		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)
 		if ref.Kind == ledger.Starts {
@@ -226,6 +231,37 @@ func (b *Broker) checkProof() {
 	if b.started() && b.peers.Prove() {
 		b.reviewWhere(nil)
 	}
+}
+
+// proofKind is what the disk with which a proof began is called among the broker's own values.
+const proofKind = "proof"
+
+// keptProof is that disk: what was on it, and what was stable there.
+type keptProof struct {
+	Disk   clock.Tips `codec:"disk,omitempty"`
+	Stable clock.Tips `codec:"stable,omitempty"`
+}
+
+// keepProof keeps with what disk the proof of this start began, until it is proven.
+func (b *Broker) keepProof(disk, stable clock.Tips) {
+	var value []byte
+	if !b.peers.Proven() {
+		value = append(binary.AppendUvarint(nil, 1), canon.Encode(keptProof{disk, stable})...)
+	}
+	b.ledger.KeepOwn(proofKind+"\x00", value)
+}
+
+// recallProof takes in what an earlier start has kept, which was not proven.
+func (b *Broker) recallProof(value []byte) error {
+	var p keptProof
+	if err := canon.Decode(value, &p); err != nil {
+		return fmt.Errorf("the disk with which a proof began: %w", err)
+	}
+	if err := errors.Join(clock.Vector(p.Disk).Valid(), clock.Vector(p.Stable).Valid()); err != nil {
+		return fmt.Errorf("the disk with which a proof began: %w", err)
+	}
+	b.peers.RecallProof(p.Disk, p.Stable)
+	return nil
 }
 
 // partKind is what the members that took part when this disk was last proven are called among the broker's own values.

@@ -88,6 +88,31 @@ func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 	return out
 }
 
+// EndedBeyond lists the finished records of disputable kinds with an update that a clock does not cover, without those of
+// which only stubs are left.
+func (l *Ledger) EndedBeyond(c clock.Tips) (out []Ref) {
+	for _, ref := range l.lacks(c, 0) {
+		if l.Disputable(ref) && !l.unfinished(ref) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// Beyond finds out which records have an update that a clock does not cover, at the cost of what it does not cover. Stubs
+// are not among them.
+func (l *Ledger) Beyond(c clock.Tips) func(Ref) bool {
+	beyond := map[Ref]bool{}
+	for _, ref := range l.lacks(c, 0) {
+		beyond[ref] = true
+	}
+	return func(ref Ref) bool { return beyond[ref] }
+}
+
+// Disputable reports whether a record is of a kind of which others may have forgotten what is held here (see
+// [Schema.Disputable]).
+func (l *Ledger) Disputable(ref Ref) bool { return l.schemas[ref.Kind].disputable }
+
 // Judged reports whether a peer with this clock can say of each unfinished record here whether it has forgotten it:
 // there is none that it has known of and of which it lacks an update, so that LiveDigest leaves it out. Of strays, up to a
 // version of them ([Ledger.Strays]), it has said so as it took them: no clock may ever cover these.

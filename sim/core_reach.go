@@ -336,6 +336,8 @@ var rules = []rule{
 	{"F3", "a job is disputed", counted(func(s *broker.Stats) uint64 { return s.Disputed })},
 	{"F3", "a member says that it holds what is disputed", on(func(_ *Core, _ *coreNode, x replied) bool { return len(x.r.Held) > 0 })},
 	{"F3", "a member says that it is in doubt of what is disputed: its disk was restored, too; stories F3_both_in_doubt, F3_doubt_travels", nil},
+	{"F3", "a start asks of what had ended on its disk, and was not stable", on(func(_ *Core, _ *coreNode, x replied) bool { return x.m.Audit != nil && x.m.Audit.Ended > 0 })},
+	{"F3", "an end is in doubt, since others have forgotten it: about one schedule in 1,000; stories F3_end_of_an_older_disk, F3_end_in_doubt_travels, F3_end_is_held, F3_ends_in_doubt_everywhere", nil},
 	{"F3", "a job is set aside: about one schedule in 1,000; stories F3_set_aside, L9_rolled_back, L7_no_tombstones", nil},
 	{"R1", "an answer names the donor of who lacks much", on(func(_ *Core, _ *coreNode, x replied) bool { return x.r.Lease != nil })},
 	{"R2", "a reply names what it has taken, and its clock does not say so", on(func(_ *Core, _ *coreNode, x replied) bool { return x.r.Taken })},

@@ -22,6 +22,8 @@ type audit struct {
 	pushed   bool         // what the member lacks of us was sent, so that it can judge it
 	done     bool         // a round has ended since the member's present actor was met, and it could judge all that is unfinished here
 	told     clock.Tips   // the member's clock then
+	ends     int          // of so many of proof.ends it has said what it knows
+	asking   int          // it was asked of so many more, and has not answered yet
 }
 
 // due reports whether there is something to ask for which a message is worth its while: an answer that settled nothing is not
@@ -43,6 +45,22 @@ func (r *Replication) Ask(refs []ledger.Ref) {
 	for _, l := range r.links {
 		l.inquire = len(refs) > 0
 	}
+}
+
+// askEnds adds to the question for the next message what had ended here, and was not stable (rule F3).
+func (r *Replication) askEnds(l *link, ask *wire.Audit) *wire.Audit {
+	l.audit.asking = 0
+	if r.proof.proven || !l.heard || l.audit.ends == len(r.proof.ends) {
+		return ask
+	}
+	if ask == nil {
+		ask = &wire.Audit{Since: l.known}
+	}
+	rest := r.proof.ends[l.audit.ends:]
+	n := min(len(rest), wire.MaxAudit-len(ask.Records))
+	ask.Records = append(slices.Clone(ask.Records), rest[:n]...)
+	ask.Ended, ask.Disk, l.audit.asking = n, r.proof.disk, n
+	return ask
 }
 
 // inquiry adds the disputed records to the question for the next message. Of more than fit the next ones are behind these, so
@@ -78,11 +96,14 @@ func (r *Replication) auditFor(a *wire.Audit) (forgotten []ledger.Ref) {
 }
 
 // Audited takes in the part of a reply that concerns the audit: the answer to a question, or a
-// digest that leads to one.
-func (r *Replication) Audited(reply *wire.Reply) {
+// digest that leads to one. The reply to a page answers no question.
+func (r *Replication) Audited(reply *wire.Reply, page bool) {
 	l := r.links[reply.From]
 	a, before := &l.audit, l.audit
-	if a.asked {
+	if read := before.asking - reply.Unread; !page && before.asking > 0 && reply.Unread >= 0 && read > 0 { // else it is asked again with the next exchange
+		before.ends, before.asking = before.ends+read, 0
+	}
+	if a.asked && !page {
 		*a = audit{done: true, rounds: a.rounds + 1}
 	}
 	a.done = a.done || reply.LiveSame
@@ -99,7 +120,7 @@ func (r *Replication) Audited(reply *wire.Reply) {
 			}
 		}
 	}
-	a.pushed, a.told = before.pushed, before.told
+	a.pushed, a.told, a.ends, a.asking = before.pushed, before.told, before.ends, before.asking
 	switch {
 	case before.done: // the first counts: while a member writes, the latest clock that it has told is ahead of ours
 		a.done, a.rounds = true, 0

@@ -31,7 +31,7 @@ func TestAnAuditThatSettlesNothing(t *testing.T) {
 			if s.Message.Live {
 				reply.Live = make([]byte, ledger.DigestSize)
 			}
-			p.Audited(reply)
+			p.Audited(reply, false)
 		}
 		p.pass(max(0, p.Due().Sub(p.at)))
 	}

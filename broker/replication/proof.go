@@ -6,13 +6,20 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // proof is how far this start has shown that what it remembers is no older than what the others know (rule M3). Every
 // start begins without: a broker can't tell its own disk from an older copy of it.
 type proof struct {
 	proven bool
-	target clock.Tips // what a witness must have seen of us: if one of our ends is not the first, it seals that (rule F2)
+	target clock.Tips          // what a witness must have seen of us: if one of our ends is not the first, it seals that (rule F2)
+	disk   clock.Tips          // what was on this disk as the proof began
+	stable clock.Tips          // what was stable on it
+	ends   []ledger.Ref        // what had ended on it, and was not stable: others may have forgotten it, with another end (rule F3)
+	listed map[ledger.Ref]bool // in ends; nil before the first proof
+	kept   bool                // disk and stable are on the disk, for a later start
+	keep   bool                // they are to be
 
 	goesOn bool         // what is old need not wait any longer
 	before clock.Hybrid // what was created up to then is old
@@ -26,14 +33,76 @@ const aloneAfter = 5 * time.Second
 // Distrust says that what is known now, all that was created up to the stamp, may be older than what the others
 // know: after a start, or while nobody counted this broker.
 func (r *Replication) Distrust(before clock.Hybrid) {
-	r.proof.proven = false
+	p := &r.proof
+	if p.proven || p.listed == nil {
+		p.disk, p.stable, p.keep = r.ledger.Clock(), r.ledger.StableClock(), true
+	}
+	p.proven = false
 	r.HoldBack(before)
+	p.ends, p.listed = nil, map[ledger.Ref]bool{}
+	for _, ref := range r.ledger.EndedBeyond(p.stable) {
+		r.addEnd(ref)
+	}
+}
+
+// RecallProof says with what disk the proof of an earlier start began, which has not come to its end.
+func (r *Replication) RecallProof(disk, stable clock.Tips) {
+	r.proof.disk, r.proof.stable, r.proof.listed, r.proof.kept = disk, stable, map[ledger.Ref]bool{}, true
+}
+
+// KeepProof tells, before a batch is taken, what is to be kept for [Replication.RecallProof]: a later start asks of what this
+// one would have. No clocks: nothing is, any more.
+func (r *Replication) KeepProof(keep func(disk, stable clock.Tips)) {
+	switch p := &r.proof; {
+	case r.Proven() && p.kept:
+		p.kept, p.keep = false, !p.proven
+		keep(nil, nil)
+	case !r.Proven() && p.keep && r.ledger.Dirty():
+		p.kept, p.keep = true, false
+		keep(p.disk, p.stable)
+	}
+}
+
+func (r *Replication) addEnd(ref ledger.Ref) {
+	if p := &r.proof; !p.listed[ref] {
+		p.listed[ref] = true
+		p.ends = append(p.ends, ref)
+	}
+}
+
+// Took notes what has ended by records that were taken in: from a member whose start is not proven either it may be of an
+// older disk, too.
+func (r *Replication) Took(d ledger.Delta) {
+	if l := r.links[d.From.Broker()]; r.proof.proven || r.proof.listed == nil || l != nil && !l.unproven {
+		return
+	}
+	for _, in := range d.Entries {
+		if in.Record != nil && r.ledger.Disputable(in.Ref) && in.Record.Finished() {
+			r.addEnd(in.Ref)
+		}
+	}
+}
+
+// Unsettled reports whether what has decided a job was not stable on this disk as the proof of this start began. Others may
+// have seen another end of it, and have forgotten it since: our clock comes to cover that end, which no delta brings.
+func (r *Replication) Unsettled(decided clock.Dot) bool {
+	return r.proof.listed != nil && !r.lineage.Has(r.proof.stable, decided)
+}
+
+// Settled is what is stable here, as far as ends are sealed by it (rule F2): until this start is proven what was stable on its disk.
+func (r *Replication) Settled() clock.Tips {
+	if r.proof.listed == nil || r.Proven() {
+		return r.ledger.StableClock()
+	}
+	return r.proof.stable
 }
 
 // HoldBack lets what is known now wait until a member that is there has compared it with its own (rule L9).
 func (r *Replication) HoldBack(before clock.Hybrid) {
 	r.proof = proof{
-		proven: r.proof.proven, target: r.ledger.Seen(), before: before,
+		proven: r.proof.proven, disk: r.proof.disk, stable: r.proof.stable, ends: r.proof.ends, listed: r.proof.listed,
+		kept: r.proof.kept, keep: r.proof.keep,
+		target: r.ledger.Seen(), before: before,
 		alone: r.now.Add(aloneAfter), until: r.now.Add(max(r.cfg.SyncInterval, aloneAfter)),
 	}
 	for _, l := range r.links {
@@ -67,7 +136,7 @@ func (r *Replication) Unsure(created clock.Hybrid) bool {
 // whether anything has changed.
 //
 // A member is a *witness* when it knew all that we remembered, has compared its unfinished records with ours (rule L9),
-// could judge each of those, and has told a clock in answer that ours covers by now. One that is proven
+// could judge each of those, and what had ended and was not stable yet, and has told a clock in answer that ours covers by now. One that is proven
 // itself is enough. If all have started at once nobody is: then it takes as many as hold copies, this broker
 // included, or all. Fewer than that have lost their disks, so that one of them has what it ever had. For that each must have
 // been proven while this disk was: what somebody knows who has come since may be of a disk that is no witness, also
@@ -96,6 +165,8 @@ func (r *Replication) Prove() (changed bool) {
 	p.goesOn = p.goesOn || witnesses > 0 && (p.proven || silent == 0) || !r.now.Before(p.until) || !r.now.Before(p.alone) && r.members.Living() == 1
 	if p.proven && !before.proven {
 		r.part.changed = true
+		p.ends = nil
+		clear(p.listed)
 		for _, l := range r.links {
 			l.want = true // they may rely on us from now on
 		}
@@ -170,7 +241,7 @@ func (r *Replication) enough(counted []string) int {
 // witness reports whether a member can say that we are not behind.
 func (r *Replication) witness(l *link) bool {
 	a := &l.audit
-	return a.done && r.ledger.Covers(a.told)
+	return a.done && a.ends == len(r.proof.ends) && r.ledger.Covers(a.told)
 }
 
 // ProofDue is when Prove will say something new although nothing happens; zero is never.

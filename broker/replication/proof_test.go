@@ -1,10 +1,13 @@
 package replication
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
@@ -16,7 +19,7 @@ import (
 func (p *pair) answers(name string, c clock.Tips, unproven bool) {
 	actor := clock.Actor(name + "~1")
 	require.True(p.t, p.Hear(Said{From: name, Actor: actor, Clock: c, Unproven: unproven}))
-	p.Audited(&wire.Reply{From: name, Actor: actor, Clock: c, Live: p.ledger.LiveDigest(c)})
+	p.Audited(&wire.Reply{From: name, Actor: actor, Clock: c, Live: p.ledger.LiveDigest(c)}, false)
 }
 
 // A start is proven when its clock covers what a proven member told in answer, and that one could judge what was
@@ -115,4 +118,47 @@ func TestWhatAStartBrought(t *testing.T) {
 	require.True(t, p.Copy("b", fresh))
 	p.answers("b", clock.Tips{fresh}, false)
 	require.True(t, p.Copy("b", old))
+}
+
+// What had ended on the disk with which a start began, and was not stable, a witness is asked of, until it has looked at all
+// of it: one answer may be too long. Who has looked at none is asked again with the next exchange only (rules F3, M3).
+func TestWitnessesAreAskedOfEnds(t *testing.T) {
+	p := newPair(t)
+	p.Distrust(10)
+	var ends []ledger.Ref
+	for i := range wire.MaxAudit + 2 {
+		ends = append(ends, kind.JobRef(fmt.Sprint("j", i)))
+		p.addEnd(ends[i])
+		p.addEnd(ends[i])
+	}
+	p.hear("b~1", nil)
+	asked := func() *wire.Audit {
+		for _, s := range p.pump() {
+			return s.Message.Audit
+		}
+		return nil
+	}
+	answers := func(unread int, page bool) {
+		p.Answered("b", page)
+		p.Audited(&wire.Reply{From: "b", Actor: "b~1", LiveSame: true, Unread: unread}, page)
+	}
+	ask := asked()
+	require.Equal(t, ends[:wire.MaxAudit], ask.Records)
+	require.Equal(t, wire.MaxAudit, ask.Ended)
+	answers(0, true)
+	require.Zero(t, p.links["b"].audit.ends, "that answers a page")
+	answers(1, false)
+	p.Prove()
+	require.False(t, p.Vouches())
+	require.Equal(t, ends[wire.MaxAudit-1:], asked().Records)
+	answers(3, false)
+	require.Nil(t, asked(), "it has looked at none")
+	p.pass(2 * time.Minute)
+	require.Equal(t, ends[wire.MaxAudit-1:], asked().Records)
+	p.Prove()
+	require.False(t, p.Vouches())
+	answers(0, false)
+	p.Prove()
+	require.True(t, p.Vouches())
+	require.False(t, p.asks(p.links["b"]))
 }

@@ -43,7 +43,7 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 			*by = lane{inflight: true, asked: r.now}
 			out = append(out, Send{To: name, Actor: l.actor, Addr: m.HTTPAddr, Message: msg})
 		}
-		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || l.audit.due(r.now) || l.inquire)) {
+		if due := !r.now.Before(l.exchange); !l.plain.inflight && (due || !r.silent(name) && (l.news || r.rumourDue(l) || l.want || r.asks(l))) {
 			msg, ok, err := r.message(name, head(), due)
 			if err != nil {
 				return out, err
@@ -66,6 +66,12 @@ func (r *Replication) Pump(head func() Head) (out []Send, err error) {
 // silent reports whether a member is told nothing but clocks until it is in the roll (rule M1).
 func (r *Replication) silent(name string) bool {
 	return r.links[name].heard && r.members.Unenrolled(name)
+}
+
+// asks reports whether there is something to ask a member of its records.
+func (r *Replication) asks(l *link) bool {
+	a := &l.audit
+	return a.due(r.now) || l.inquire || !r.proof.proven && l.heard && a.asking == 0 && a.ends < len(r.proof.ends)
 }
 
 // rumourDue reports whether a link has rumours that need not wait any longer.
@@ -101,7 +107,7 @@ func (r *Replication) message(name string, head Head, due bool) (msg wire.Messag
 		l.base, msg.Seen = l.known, nil
 		l.inquire = len(r.disputed) > 0
 	}
-	msg.Audit = r.inquiry(l, msg.Audit)
+	msg.Audit = r.askEnds(l, r.inquiry(l, msg.Audit))
 	l.want = false
 	if !l.heard || r.silent(name) {
 		return msg, true, nil // first learn what the member holds, and that it is one; the news stays marked
@@ -260,7 +266,7 @@ func (r *Replication) Due() (due time.Time) {
 		case m.HTTPAddr == "" || m.Status == membership.Left || l.plain.inflight && !pages:
 			continue
 		case r.silent(name):
-		case pages || l.news || l.want || l.audit.due(r.now) || l.inquire:
+		case pages || l.news || l.want || r.asks(l):
 			next = r.now
 		default:
 			if l.rumour && l.rumourAt.Before(next) {

@@ -95,6 +95,7 @@ func (r *Replication) Recount() {
 func (r *Replication) BeginAnew() {
 	s := &r.stability
 	r.ledger.ResetStable()
+	r.proof.stable, r.proof.keep = nil, true
 	s.meet, s.ahead = nil, false
 	r.telling.beginAnew(r.ledger.Clock())
 	for _, l := range r.links {

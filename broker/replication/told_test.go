@@ -205,7 +205,7 @@ func TestSameRecordsAreSaidInAWord(t *testing.T) {
 	require.True(t, reply.LiveSame)
 	require.Empty(t, reply.Live)
 	a.links["b"].audit = audit{}
-	a.Audited(reply)
+	a.Audited(reply, false)
 	require.True(t, a.links["b"].audit.done, "that is an audit")
 
 	b.take(vector("c~1:2")) // of a record that it has forgotten, perhaps, and that a holds

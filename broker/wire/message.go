@@ -105,10 +105,13 @@ type Reply struct {
 	// Forgotten names records of the message, or of its Audit, that the receiver has
 	// known and forgotten: the sender drops them (rules L4, L7, L9).
 	Forgotten []ledger.Ref `codec:"forgotten,omitempty"`
-	// Held names unfinished records of the Audit that the receiver holds, and of which it has no doubt (rule F3).
+	// Held names records of the Audit that the receiver holds, and of which it has no doubt (rule F3). Of those that have
+	// ended there, Delta brings what it holds.
 	Held []ledger.Ref `codec:"held,omitempty"`
-	// Doubted names unfinished records of the Audit that the receiver holds, and of which it is in doubt itself (rule F3).
+	// Doubted names records of the Audit that the receiver holds, and of which it is in doubt itself (rule F3).
 	Doubted []ledger.Ref `codec:"doubted,omitempty"`
+	// Unread is how many of the last records of the Audit were not looked at, since the answer would be too long.
+	Unread int `codec:"unread,omitempty"`
 }
 
 // Audit lists unfinished records of the sender whose dots the receiver's clock
@@ -116,6 +119,11 @@ type Reply struct {
 type Audit struct {
 	Since   clock.Tips   `codec:"since"` // the receiver's clock, as it told it with its digest
 	Records []ledger.Ref `codec:"records"`
+
+	// Ended is how many of the last records have ended at the sender, and were not stable on the disk with which its proof
+	// began (rules F3, M3). Of these the receiver sends what it holds beyond Disk, the clock of that disk.
+	Ended int        `codec:"ended,omitempty"`
+	Disk  clock.Tips `codec:"disk,omitempty"`
 }
 
 // MaxAudit bounds the records of one audit: more are looked at in the next.
@@ -212,7 +220,7 @@ func DecodeMessage(b []byte) (Message, error) {
 		return m, err
 	}
 	if a := m.Audit; a != nil {
-		if err := checkClock(a.Since); err != nil || len(a.Records) > MaxAudit {
+		if err := errors.Join(checkClock(a.Since), checkClock(a.Disk)); err != nil || len(a.Records) > MaxAudit || a.Ended < 0 || a.Ended > len(a.Records) {
 			return m, fmt.Errorf("an audit of %d records (%w)", len(a.Records), err)
 		}
 	}

@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/replication"
+	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
+)
+
+// A start that is not proven has taken in clocks, and what was stable, from others: a later one asks of the same ends, by the
+// disk with which the first one began. Once that is proven nothing is kept of it (rule F3).
+func TestALaterStartAsksByTheSameDisk(t *testing.T) {
+	kept := func(n *node) string { return string(n.disk["o"+proofKind+"\x00"]) }
+	w := newCluster("a", "b", "c")
+	a := w.nodes["a"]
+	w.submit(a, "j1")
+	w.pass(2 * time.Minute)
+	require.Empty(t, kept(a))
+
+	w.crash("a", false)
+	a = w.start("a", func(*Config) {})
+	w.submit(a, "j2")
+	w.settle()
+	first := kept(a)
+	require.NotEmpty(t, first)
+	require.True(t, a.b.peers.Unsettled(clock.Dot{Actor: a.cfg.Actor, Counter: 1}))
+
+	w.crash("a", false)
+	a = w.start("a", func(*Config) {})
+	w.submit(a, "j3")
+	w.settle()
+	require.Equal(t, first, kept(a))
+
+	w.meet()
+	w.pass(2 * time.Minute)
+	require.True(t, a.b.peers.Vouches())
+	require.Empty(t, kept(a))
+}
+
+// writeEnds writes jobs that have ended, each with a command of so many bytes.
+func writeEnds(n *node, most, size int) (refs []ledger.Ref) {
+	for i := range most {
+		id := job.ID(fmt.Sprintf("e%d", i))
+		spec := job.Spec{Command: strings.Repeat("x", size), Priority: job.Priority{User: job.DefaultUser}}
+		must(spec.Complete())
+		r := job.New(id, spec, spec.Digest(), job.Stamp{})
+		ref := kind.JobRef(r.Key())
+		_, err := n.b.ledger.Apply(ref, func(dot clock.Dot, _ ledger.Record) ledger.Record {
+			r := job.New(id, spec, spec.Digest(), job.Stamp{Dot: dot, At: 1})
+			return r.With(dot, func(r *job.Record) { r.AddVerdict(job.Verdict{At: 2, Dot: dot, Outcome: job.Cancelled}) })
+		})
+		must(err)
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// Who is asked of ends sends those that are newer than the disk of who asks, as many as fit, and says how many it has not
+// looked at (rule F3).
+func TestAskedOfEnds(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	w.pass(2 * time.Minute)
+	require.True(t, a.b.proven())
+	disk := slices.Clone(a.b.Clock())
+	refs := writeEnds(a, 200, 8<<10)
+	ask := func(audit wire.Audit) wire.Reply {
+		reply := wire.Reply{Version: wire.Version}
+		a.b.asked(&audit, &reply)
+		return reply
+	}
+
+	r := ask(wire.Audit{Records: refs, Ended: len(refs), Disk: a.b.Clock()})
+	require.Empty(t, r.Held)
+	require.Nil(t, r.Delta)
+	require.Zero(t, r.Unread, "all are as on that disk")
+
+	got, rest := 0, refs
+	for len(rest) > 0 {
+		r = ask(wire.Audit{Records: rest, Ended: len(rest), Disk: disk})
+		require.Less(t, r.Unread, len(rest))
+		require.Equal(t, rest[:len(rest)-r.Unread], r.Held)
+		require.Len(t, r.Delta.Records, len(r.Held))
+		require.LessOrEqual(t, len(wire.Encode(&r)), 2*wire.MaxPage)
+		got, rest = got+len(r.Held), rest[len(rest)-r.Unread:]
+	}
+	require.Equal(t, len(refs), got)
+
+	require.Equal(t, refs[:1], ask(wire.Audit{Records: refs[:1]}).Held, "who is in doubt is told in any case")
+
+	r = wire.Reply{Version: wire.Version, Delta: &wire.Delta{}}
+	a.b.asked(&wire.Audit{Records: refs[:3]}, &r)
+	require.Equal(t, 3, r.Unread, "the reply brings something else")
+	require.Empty(t, r.Held)
+
+	a.b.dispute(refs[0].Key)
+	require.Equal(t, refs[:1], ask(wire.Audit{Records: refs[:1], Ended: 1, Disk: a.b.Clock()}).Doubted)
+}
+
+// An end that all others call absent is not asked of any more; it stays in doubt until its retention is over (rule F3).
+func TestAnEndThatIsAbsentEverywhere(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	a := w.nodes["a"]
+	ref := writeEnds(a, 1, 1)[0]
+	r := a.b.record(ref.Key)
+	asks := func() bool {
+		rd := a.b.Ready()
+		a.b.Advance(rd)
+		return slices.ContainsFunc(rd.Send, func(s replication.Send) bool {
+			return s.Message.Audit != nil && slices.Contains(s.Message.Audit.Records, ref)
+		})
+	}
+	a.b.unsure("b", r, true)
+	require.True(t, asks())
+	a.b.unsure("c", r, true)
+	require.False(t, asks())
+	require.True(t, a.b.isDisputed(ref.Key))
+	require.False(t, a.b.firm(r))
+	require.NotNil(t, a.b.record(ref.Key), "it is not set aside")
+}
