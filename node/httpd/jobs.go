@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel)}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -511,7 +512,7 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	if err != nil {
 		return err
 	}
-	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel)}
+	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel, littleCPU(&spec))}
 	for _, x := range p.Brokers {
 		out.Brokers = append(out.Brokers, api.Prospect{
 			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,
@@ -520,6 +521,14 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// littleCPU warns of a spec that may mean cores where it says millicores; "" if it does not look like that.
+func littleCPU(spec *job.Spec) string {
+	if n := spec.Resources.CPU; n > 0 && n < 10 {
+		return fmt.Sprintf("it asks for %d millicores of CPU, less than a hundredth of a core: in a spec cpu is in millicores, and 1000 is one core", n)
+	}
+	return ""
 }
 
 // warnings are those texts that are none of "".
