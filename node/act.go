@@ -45,6 +45,9 @@ func (n *Node) act(rd broker.Ready) {
 		x := rd.Breaches[0]
 		n.log.Error("a peer says what it can't know; that was not believed", "peer", x.Peer, "what", x.What, "rule", x.Rule, "with others", len(rd.Breaches)-1)
 	}
+	if rd.Leapt != 0 {
+		n.log.Warn("what time it is in the city was wrong at this broker, and is put right (rule T2)", "by", rd.Leapt.String())
+	}
 	if rd.Mint != nil {
 		n.life.work.Go(func() { n.renew(*rd.Mint) })
 	}
