@@ -27,7 +27,7 @@ var rulesJ = []mutant{
 		"	case b.members.Get(at).Status == membership.Left:", "	case false:",
 		"./broker", "TestStories/J6_left"},
 	{"J6 the state of a job at who has left is said for certain", "node/httpd/jobs.go",
-		"m.Name != srv.cfg.Name && m.Status == membership.Left", "false",
+		"m.Status == membership.Left", "m.Status != membership.Left",
 		"./node/httpd", "TestWhoHasLeftIsSilent"},
 	{"J6 a leaving broker hands nothing over", "broker/review.go",
 		"		b.ownership.handOver(r)\n", "",

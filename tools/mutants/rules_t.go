@@ -39,7 +39,7 @@ var rulesT = []mutant{
 		"	r.Slack = unbounded\n	if !asked.IsZero() {", "	r.Slack = 0\n	if false {",
 		"./broker", "TestStories/T2_late"},
 	{"T2 what is known less exactly counts", "broker/replication/reading.go",
-		" || r.Slack < was.Slack || r.contradicts(was) {", " || true {",
+		" || r.Slack < was.Slack || r.contradicts(was) {", " || r.Slack >= was.Slack {",
 		"./broker/replication", "TestReadings"},
 	{"T2 time steps back by less than what a clock may be off", "broker/clocks.go",
 		"	if !first && leapt < 0 && leapt >= -c.skew {", "	if false {",
