@@ -26,6 +26,7 @@ type healthHost struct {
 }
 
 func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
+func (h *healthHost) CityTime() time.Time             { return asOf }
 func (h *healthHost) Actor() clock.Actor              { return "a~1" }
 func (h *healthHost) Running() bool                   { return true }
 func (h *healthHost) ModuleCache() *api.ModuleCache   { return nil }
