@@ -152,7 +152,12 @@ func (c *core) meet(r *job.Record) {
 		return
 	}
 	now := c.cityTime()
-	if at := c.peers.Stamping(r.Created[0].Dot.Actor.Broker()); !at.IsZero() && at.Sub(now).Abs() > reading {
+	by := r.Created[0].Dot.Actor.Broker()
+	at := c.peers.Stamping(by)
+	if x, ok := c.peers.Reading(by); ok && x.City.After(at) { // what it said last came late: nobody stamps behind the city's time
+		at = x.City
+	}
+	if !at.IsZero() && at.Sub(now).Abs() > reading {
 		now = at
 	}
 	age := now.Sub(clock.TimeOf(r.Submitted()).Time())

@@ -57,8 +57,10 @@ const (
 var neverSet = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // tick says what time it is; others lists what the members' clocks show then. It reports whether that was not
-// known before, and whether the city's time has changed otherwise than by passing.
-func (c *clocks) tick(in Tick, others func() []replication.Reading) (first, leapt bool) {
+// known before, and by how much the city's time has changed otherwise than by passing. Time does not run back: where it
+// was ahead it goes at half its speed until it is right. Only where it was so far ahead that a clock must have been wrong
+// it leaps back, as it leaps forward where it was behind.
+func (c *clocks) tick(in Tick, others func() []replication.Reading) (first bool, leapt time.Duration) {
 	first = !c.started()
 	wall := in.Wall
 	if wall.IsZero() {
@@ -66,11 +68,12 @@ func (c *clocks) tick(in Tick, others func() []replication.Reading) (first, leap
 	}
 	wall = wall.Round(0) // without a monotonic reading, which would hide that the clock was set
 	set := false         // the machine's clock was
+	var passed time.Duration
 	if first {
 		c.start, c.began = in.Now, in.Now.Add(-c.up)
 		c.city, c.drift = c.atStart(wall)
 	} else {
-		passed := in.Now.Sub(c.now)
+		passed = in.Now.Sub(c.now)
 		set = wall.Sub(c.wall.Add(passed)).Abs() > reading
 		c.city = c.city.Add(passed)
 	}
@@ -78,15 +81,22 @@ func (c *clocks) tick(in Tick, others func() []replication.Reading) (first, leap
 	c.now, c.wall = in.Now, wall
 	c.up = max(c.up, c.now.Sub(c.began))
 	judged := c.judge(set)
-	c.city = c.own().Add(c.drift)
 	if set || judged || c.now.Sub(c.looked) >= lookEvery {
 		c.looked = c.now
 		c.follow(others())
 	}
+	c.city = c.own().Add(c.drift)
 	if first {
 		c.hybrid.Observe(c.recalled, c.city, c.skew)
 	}
-	return first, c.city.Sub(was).Abs() > reading
+	leapt = c.city.Sub(was)
+	if !first && leapt < 0 && leapt >= -c.skew {
+		c.city, leapt = was.Add(max(leapt, -passed/2)), 0
+	}
+	if leapt.Abs() <= reading {
+		leapt = 0
+	}
+	return first, leapt
 }
 
 // atStart is what time it must be when this broker starts, by what was stored: the machine's clock, or that
@@ -148,9 +158,9 @@ func (c *clocks) follow(others []replication.Reading) {
 		switch {
 		case votes && r.Unset:
 		case c.unset:
-			voted = append(voted, r.City.Sub(c.own()))
+			voted = append(voted, r.Near(r.City, c.own(), c.drift))
 		default:
-			voted = append(voted, r.Own.Sub(c.own()))
+			voted = append(voted, r.Near(r.Own, c.own(), c.drift))
 		}
 	}
 	if votes != c.unset { // ours is one of them
@@ -165,7 +175,6 @@ func (c *clocks) follow(others []replication.Reading) {
 	}
 	if (drift - c.drift).Abs() > reading {
 		c.drift = drift
-		c.city = c.own().Add(drift)
 	}
 }
 

@@ -101,9 +101,10 @@ func TestClocksThatVote(t *testing.T) {
 // most is followed at once, and stamps never go back (rules T1, T2).
 func TestClocksNeverStopUptime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		off := rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute, -time.Hour, -2 * day, 20 * year, -56 * year})
+		off := rapid.SampledFrom([]time.Duration{0, time.Second, 50 * time.Second, -50 * time.Second, time.Minute, -time.Hour, -2 * day, 20 * year, -56 * year})
 		c := clocks{skew: time.Minute, up: time.Hour}
 		now, passed, last := right, time.Duration(0), c.stamp()
+		city := time.Time{}
 		for range rapid.IntRange(1, 30).Draw(t, "ticks") {
 			others := []replication.Reading{}
 			for range rapid.IntRange(0, 4).Draw(t, "others") {
@@ -112,6 +113,10 @@ func TestClocksNeverStopUptime(t *testing.T) {
 			}
 			c.tick(Tick{Now: now, Wall: now.Add(off.Draw(t, "wall"))}, func() []replication.Reading { return others })
 			require.Equal(t, time.Hour+passed, c.up)
+			if back := city.Sub(c.cityTime()); back <= c.skew {
+				require.LessOrEqual(t, back, time.Duration(0), "it runs back, although no clock was wrong")
+			}
+			city = c.cityTime()
 			at := c.stamp()
 			require.Greater(t, at, last)
 			last = at
@@ -119,8 +124,12 @@ func TestClocksNeverStopUptime(t *testing.T) {
 			now, passed = now.Add(d), passed+d
 		}
 		all := []replication.Reading{{Own: now, City: now}, {Own: now, City: now}, {Own: now, City: now}, {Own: now, City: now}, {Own: now, City: now}}
-		c.tick(Tick{Now: now.Add(lookEvery), Wall: now.Add(lookEvery)}, func() []replication.Reading { return all[:4] })
-		require.LessOrEqual(t, c.cityTime().Sub(now.Add(lookEvery)).Abs(), reading, "four others that are right decide")
+		later := 3 * c.skew
+		for i := range all {
+			all[i].Own, all[i].City = now.Add(later), now.Add(later)
+		}
+		c.tick(Tick{Now: now.Add(later), Wall: now.Add(later)}, func() []replication.Reading { return all[:4] })
+		require.LessOrEqual(t, c.cityTime().Sub(now.Add(later)).Abs(), reading, "four others that are right decide")
 	})
 }
 
@@ -140,6 +149,34 @@ func TestATimeThatLeaps(t *testing.T) {
 	n.skew = 0
 	w.settle()
 	require.Equal(t, job.StateExpired, onlyJob(n).State())
+}
+
+// That the city's time was wrong is said once; that it goes slower for a while is not (rule T2).
+func TestALeapIsSaidOnce(t *testing.T) {
+	w := newWorld()
+	w.node("a").skew = -56 * year
+	n := w.start("a", func(*Config) {})
+	leaps := func(of time.Duration) (said []time.Duration) {
+		for range 100 {
+			w.now = w.now.Add(of / 100)
+			must(n.b.Step(Tick{Now: w.now, Wall: w.now.Add(n.skew)}))
+			rd := n.b.Ready()
+			n.b.Advance(rd)
+			if rd.Leapt != 0 {
+				said = append(said, rd.Leapt.Round(day))
+			}
+		}
+		return said
+	}
+	require.Empty(t, leaps(10*time.Second), "at a start nothing was wrong")
+	n.skew = 0
+	behind := w.now.Sub(n.b.clocks.cityTime()).Round(day)
+	require.Equal(t, []time.Duration{behind}, leaps(10*time.Second))
+	n.skew = -50 * time.Second
+	require.Empty(t, leaps(10*time.Second))
+	require.Equal(t, -5*time.Second, n.b.clocks.cityTime().Sub(w.now).Round(time.Second), "it goes at half its speed")
+	require.Empty(t, leaps(100*time.Second))
+	require.Equal(t, -50*time.Second, n.b.clocks.cityTime().Sub(w.now).Round(time.Second))
 }
 
 func onlyJob(n *node) *job.Record {

@@ -68,9 +68,9 @@ func newCore(cfg Config) *core {
 	return c
 }
 
-// tick says what time it is. It reports whether that was not known before, and whether the city's time has
+// tick says what time it is. It reports whether that was not known before, and by how much the city's time has
 // changed otherwise than by passing.
-func (c *core) tick(in Tick) (first, leapt bool) {
+func (c *core) tick(in Tick) (first bool, leapt time.Duration) {
 	c.peers.Tick(in.Now)
 	c.blobs.Tick(in.Now)
 	c.copies.Tick(in.Now)

@@ -130,7 +130,7 @@ func (b *Broker) standing(name string) Standing {
 		s.Behind, s.Ahead = by.Beyond(ours, theirs), by.Beyond(theirs, ours)
 		off = 0
 		if r, ok := b.peers.Reading(name); ok && !r.Unset { // of one that is unset its metadata says so
-			off = r.Own.Sub(b.city)
+			off = r.Near(r.Own, b.city, 0)
 		}
 	}
 	if off.Abs() > b.skew {

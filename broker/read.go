@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -193,7 +194,7 @@ func (b *Broker) whyNoTurn(r *job.Record) string {
 		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
 		if !b.ours(r.Place.Actor) {
-			return "queued at " + r.Place.Broker + b.shortAt(r)
+			return b.whyElsewhere(r)
 		}
 		if at := r.Place.NotBefore; at > b.cityNow() {
 			return fmt.Sprintf("retry %d of %d, not before %s", r.Place.Try, r.Spec.Retries.Max, at.Time().Format("15:04:05"))
@@ -206,6 +207,31 @@ func (b *Broker) whyNoTurn(r *job.Record) string {
 		}
 	}
 	return ""
+}
+
+// whyElsewhere says why a job does not run that is queued at another broker. Where that can't run it any more, and no
+// other can, the record still names it (rule J6), and the job waits for one that can.
+func (b *Broker) whyElsewhere(r *job.Record) string {
+	at, was := r.Place.Broker, ""
+	switch {
+	case b.members.Get(at).Status == membership.Left:
+		was = "has left"
+	case b.members.Lost(at):
+		was = "is gone"
+	case b.members.Absent(at):
+		return "queued at " + at + ", which does not answer"
+	case b.members.Leaves(at) && r.Spec.MayRedeploy():
+		was = "is leaving"
+	case b.drained(at) && r.Spec.MayRedeploy():
+		was = "is drained"
+	default:
+		return "queued at " + at + b.shortAt(r)
+	}
+	why := "waiting for " + r.Owner.Broker + ", which owns it, to place it"
+	if r.Owner.Broker == b.self {
+		why = b.ownership.whyUnplaced(r)
+	}
+	return why + "; it was queued at " + at + ", which " + was
 }
 
 // shortAt says what is short for a job at the broker where it is placed, by what that one has told last; "" where it

@@ -87,6 +87,10 @@ type Ready struct {
 	// Notes tell watchers what has happened. They promise nothing.
 	Notes []Note
 
+	// Leapt is by how much the city's time has just become another one otherwise than by passing, since it was wrong here
+	// (rule T2); 0 where it has not. The shell logs it.
+	Leapt time.Duration
+
 	// Overview is what push-pull should carry, and status pages show, from now on; nil leaves it
 	// as it was.
 	Overview *Overview

@@ -76,7 +76,8 @@ func (b *Broker) pass(in Tick) {
 	first, leapt := b.tick(in)
 	if first {
 		b.begin()
-	} else if leapt {
+	} else if leapt != 0 {
+		b.out.Leapt += leapt
 		b.timeChanged()
 	}
 	b.reviews.wake(b.now)

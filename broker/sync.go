@@ -38,7 +38,7 @@ func (b *Broker) deliver(in Deliver) {
 	}
 	b.hear(replication.Said{
 		From: m.From, Actor: m.Actor, Hybrid: m.Hybrid, Clock: m.Clock, Seen: m.Seen, Beat: m.Beat, Told: told, ToldHeard: m.ToldHeard,
-		Much: m.Much, Lease: m.Lease,
+		Much: m.Much, Lease: m.Lease, Asked: b.peers.HeardUs(m),
 	}, m.Metadata)
 	b.prove(m.From, m.Actor, m.Metadata, b.peers.HeardUs(m))
 	var got replication.Received
@@ -94,13 +94,14 @@ func (b *Broker) acked(in Acked) {
 		return
 	}
 	b.peers.Answered(peer, in.Page)
+	asked := b.peers.Asked(peer, in.Page)
 	if !b.hear(replication.Said{
 		From: r.From, Actor: r.Actor, Hybrid: r.Hybrid, Clock: r.Clock, Seen: r.Seen, Beat: r.Beat, Taken: r.Taken && !in.Page,
-		Told: told, ToldHeard: r.ToldHeard, Much: r.Much, Lease: r.Lease,
+		Told: told, ToldHeard: r.ToldHeard, Much: r.Much, Lease: r.Lease, Asked: asked,
 	}, r.Metadata) {
 		return
 	}
-	b.prove(peer, r.Actor, r.Metadata, b.peers.Asked(peer, in.Page))
+	b.prove(peer, r.Actor, r.Metadata, asked)
 	b.peers.Progress(r, in.Page)
 	var delta ledger.Delta
 	if r.Delta != nil {

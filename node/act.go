@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -45,6 +46,9 @@ func (n *Node) act(rd broker.Ready) {
 		x := rd.Breaches[0]
 		n.log.Error("a peer says what it can't know; that was not believed", "peer", x.Peer, "what", x.What, "rule", x.Rule, "with others", len(rd.Breaches)-1)
 	}
+	if rd.Leapt != 0 {
+		n.log.Warn("what time it is in the city was wrong at this broker, and is put right (rule T2)", "by", rd.Leapt.String())
+	}
 	if rd.Mint != nil {
 		n.life.work.Go(func() { n.renew(*rd.Mint) })
 	}
@@ -78,6 +82,7 @@ type shown struct {
 	first    chan struct{} // closed once there is an overview: before that nobody is told anything
 	overview atomic.Pointer[broker.Overview]
 	encoded  atomic.Pointer[func() []byte] // its State as push-pull carries it
+	latest   atomic.Int64                  // time of the city that was shown, in Unix nanoseconds
 	told     atomic.Int64                  // rows of others that push-pull has carried: the next follow, where not all fit
 }
 
@@ -99,6 +104,25 @@ func (s *shown) set(o *broker.Overview) {
 	s.encoded.Store(&encoded)
 	if s.overview.Swap(o) == nil {
 		close(s.first)
+	}
+}
+
+// cityTime is what time it is in the city when this machine's clock shows that, as the core has last published it: this
+// machine's clock until then. It does not run back between one overview and the next, as when the core lets it go slower;
+// only where it was off by more than that, as with a clock that was wrong, it leaps (rule T2).
+func (s *shown) cityTime(machine time.Time, skew time.Duration) time.Time {
+	at := machine.UTC().Round(0)
+	if o := s.overview.Load(); o != nil {
+		at = at.Add(o.Drift)
+	}
+	for {
+		latest := s.latest.Load()
+		if back := time.Unix(0, latest).Sub(at); latest != 0 && back > 0 && back <= skew {
+			return time.Unix(0, latest).UTC()
+		}
+		if s.latest.CompareAndSwap(latest, at.UnixNano()) {
+			return at
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ var _ httpd.Host = host{}
 
 func (h host) Actor() clock.Actor                           { return h.n.starts.actor() }
 func (h host) Overview() *broker.Overview                   { return h.n.shown.overview.Load() }
+func (h host) CityTime() time.Time                          { return h.n.cityTime() }
 func (h host) Sound(ctx context.Context, d job.Digest) bool { return h.n.blobs.sound(ctx, d) }
 func (h host) AllowsModule(d job.Digest) error              { return h.n.gate.check(d) }
 func (h host) DiskFull() string                             { return h.n.reserve.why() }

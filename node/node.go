@@ -251,14 +251,8 @@ func (n *Node) keyring() httpd.Keyring {
 	return n.keys
 }
 
-// cityTime is what time it is in the city, as the core has last published it: this machine's clock until then.
-func (n *Node) cityTime() time.Time {
-	now := n.cfg.Now()
-	if o := n.shown.overview.Load(); o != nil {
-		now = now.Add(o.Drift)
-	}
-	return now
-}
+// cityTime is what time it is in the city (rule T2).
+func (n *Node) cityTime() time.Time { return n.shown.cityTime(n.cfg.Now(), n.cfg.MaxClockSkew) }
 
 // keysOrdered is told that somebody has had an order about keys answered here.
 func (n *Node) keysOrdered() {

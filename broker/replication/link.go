@@ -56,7 +56,8 @@ type link struct {
 	notBefore time.Time // backoff after failures (rule S5)
 	lastSeen  time.Time // when the member last spoke
 
-	clocks  Reading      // what time it was there then (rule T2)
+	clocks  Reading // what time it is there, as of readAt (rule T2)
+	readAt  time.Time
 	stamped clock.Hybrid // its hybrid clock then
 }
 
@@ -148,10 +149,11 @@ type Said struct {
 	Lease       *wire.Lease
 	Taken       bool // all that the latest delta to it has brought is held, also beyond its clock (rule R2)
 	Told        Understood
-	Disbelieved bool    // what it says of its stable clock can't be true
-	ToldHeard   uint64  // as in wire.Message
-	Clocks      Reading // what time it is there (rule T2)
-	Unproven    bool    // its start is not proven yet (rule M3)
+	Disbelieved bool      // what it says of its stable clock can't be true
+	ToldHeard   uint64    // as in wire.Message
+	Clocks      Reading   // what time it was there when it said so (rule T2)
+	Asked       time.Time // when it was told at the earliest what this answers; zero is not known
+	Unproven    bool      // its start is not proven yet (rule M3)
 }
 
 // Superseded reports whether a later start of the same member has spoken itself (rule F1): what comes of this one is late,
@@ -209,7 +211,8 @@ func (r *Replication) Hear(s Said) bool {
 	if s.Much {
 		r.offered(s)
 	}
-	l.clocks, l.stamped = s.Clocks, s.Hybrid
+	l.read(s.Clocks, s.Asked, r.now)
+	l.stamped = s.Hybrid
 	return true
 }
 

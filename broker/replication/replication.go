@@ -247,33 +247,6 @@ func (r *Replication) HandOver() Handover {
 	return h
 }
 
-// Reading is what a member's clocks show now, as far as its last message says (rule T2).
-type Reading struct {
-	Own   time.Time // its machine's clock
-	City  time.Time // what it takes for the city's time
-	Unset bool      // its machine's clock has no vote
-}
-
-// Readings lists the clocks of the members that are alive and were heard.
-func (r *Replication) Readings() (out []Reading) {
-	for _, name := range r.members.Names() {
-		if x, ok := r.Reading(name); ok {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
-// Reading is what the clocks of one member show now; false when it is not alive, or was not heard.
-func (r *Replication) Reading(name string) (Reading, bool) {
-	l := r.links[name]
-	if l == nil || !l.heard || !r.members.Alive(name) {
-		return Reading{}, false
-	}
-	since := r.now.Sub(l.lastSeen)
-	return Reading{l.clocks.Own.Add(since), l.clocks.City.Add(since), l.clocks.Unset}, true
-}
-
 // Stamping is what a member's stamps would show now, as far as its last message says; zero when it
 // was not heard since this broker's start.
 func (r *Replication) Stamping(name string) time.Time {

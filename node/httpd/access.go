@@ -196,7 +196,7 @@ func (srv *Server) byToken(header string) (*caller, error) {
 	}
 	t, err := srv.tokens.parse(text)
 	if err == nil {
-		err = t.Check(srv.cfg.City, srv.cfg.City.Revoked, srv.cityTime())
+		err = t.Check(srv.cfg.City, srv.cfg.City.Revoked, srv.host.CityTime())
 	}
 	if err != nil {
 		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "%v", err)

@@ -209,7 +209,7 @@ func TestTokensInRequests(t *testing.T) {
 	}
 	// Time and revocation are looked at with each request, also of a token that is remembered.
 	at := time.Now().Add(2 * time.Hour)
-	srv.cfg.Now = func() time.Time { return at }
+	srv.host.(*shownHost).at = func() time.Time { return at }
 	require.Contains(t, ask(with(t, "GET", "/", token)).Message, "has expired")
 	at = time.UnixMilli(5)
 	require.Contains(t, ask(with(t, "GET", "/", token)).Message, "clocks is wrong")

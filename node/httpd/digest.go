@@ -20,7 +20,7 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "another digest is being made; ask again in a second")
 	}
 	defer srv.digesting.Unlock()
-	d := api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.cityTime()}
+	d := api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.host.CityTime()}
 	list := queryYes(r, "records")
 	err := srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
 	if err != nil {

@@ -26,6 +26,7 @@ type healthHost struct {
 }
 
 func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
+func (h *healthHost) CityTime() time.Time             { return asOf }
 func (h *healthHost) Actor() clock.Actor              { return "a~1" }
 func (h *healthHost) Running() bool                   { return true }
 func (h *healthHost) ModuleCache() *api.ModuleCache   { return nil }
@@ -102,4 +103,17 @@ func TestHealthChangesAreToldOnce(t *testing.T) {
 	require.Len(t, lines, 2, log.String())
 	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="silent for 0s"`)
 	require.Contains(t, lines[1], `level=WARN msg=peer name=b health=healthy`)
+}
+
+// Of a job at a broker that has left nobody here can say what became of it, as of one at a broker that does not answer.
+func TestWhoHasLeftIsSilent(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive, HTTPAddr: "b:8000"}, contact: Contact{Seen: asOf, Answered: asOf}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	require.Empty(t, srv.silent())
+	h.contact = Contact{Failing: 2}
+	require.Equal(t, map[string]bool{"b": true}, srv.silent(), "it does not answer")
+	h.contact, h.member.Status = Contact{Seen: asOf, Answered: asOf}, membership.Left
+	require.Equal(t, map[string]bool{"b": true}, srv.silent(), "it has left")
+	srv.cfg.Name = "b"
+	require.Empty(t, srv.silent(), "it leaves itself")
 }

@@ -104,6 +104,8 @@ type Host interface {
 	Actor() clock.Actor
 	// Overview is what the core last published; nil before it has.
 	Overview() *broker.Overview
+	// CityTime is what time it is in the city, by what the core last published: this machine's clock before it has (rule T2).
+	CityTime() time.Time
 	// Sound reports whether a blob, or all of a directory (job.TreeOf), is here and undamaged.
 	Sound(context.Context, job.Digest) bool
 	// Lacks lists what of a blob, or of a directory, is not here, at most so many; an error that is not of the disk or the

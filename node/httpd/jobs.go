@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
@@ -406,9 +407,14 @@ func readList(r *http.Request) (in broker.List, err error) {
 	return in, nil
 }
 
-// silent lists the brokers that do not answer this one.
+// silent lists the brokers that do not answer this one, and those that have left.
 func (srv *Server) silent() map[string]bool {
 	out := map[string]bool{}
+	for _, m := range srv.host.Brokers() {
+		if m.Name != srv.cfg.Name && m.Status == membership.Left {
+			out[m.Name] = true
+		}
+	}
 	for name, p := range srv.coordination().PeerBrokers {
 		if !p.Healthy {
 			out[name] = true

@@ -58,7 +58,7 @@ func (srv *Server) coordination() api.Coordination {
 		Replicas: srv.cfg.Replicas, Clock: clock.Vector(row.Clock), Jobs: row.Jobs,
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, WorkerMemory: srv.host.WorkerMemory(), ModuleCache: srv.host.ModuleCache(), Sandbox: srv.host.Sandbox(), ModuleSandbox: srv.host.ModuleSandbox(), AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
-		Time: srv.cityTime(), Unset: row.Unset,
+		Time: srv.host.CityTime(), Unset: row.Unset,
 		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
 	c.Exposed = srv.host.Exposed()
@@ -147,15 +147,6 @@ func lastBreach(s broker.Standing) string {
 func (srv *Server) proven(name string) bool {
 	s := srv.host.Overview()
 	return s != nil && slices.Contains(s.Proven, name)
-}
-
-// cityTime is what time it is for the core, as it was last published: this machine's clock until then.
-func (srv *Server) cityTime() time.Time {
-	now := srv.cfg.Now().UTC()
-	if s := srv.host.Overview(); s != nil {
-		return now.Round(0).Add(s.Drift)
-	}
-	return now
 }
 
 // activeEmergencies lists those that are active, as last published.

@@ -17,6 +17,7 @@ import (
 // shownHost is a node of which only what its core has published is of interest.
 type shownHost struct {
 	Host
+	at       func() time.Time // in the city; nil is the machine's
 	overview *broker.Overview
 	names    []string
 	trouble  string
@@ -25,8 +26,14 @@ type shownHost struct {
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
 func (h *shownHost) Exposed() []string          { return []string{"gossip at 10.0.0.1:7946"} }
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
-func (h *shownHost) Actor() clock.Actor         { return "a~1" }
-func (h *shownHost) Running() bool              { return true }
+func (h *shownHost) CityTime() time.Time {
+	if h.at != nil {
+		return h.at()
+	}
+	return time.Now()
+}
+func (h *shownHost) Actor() clock.Actor { return "a~1" }
+func (h *shownHost) Running() bool      { return true }
 func (h *shownHost) ModuleCache() *api.ModuleCache {
 	return &api.ModuleCache{Bytes: 30, Most: 40}
 }

@@ -102,7 +102,7 @@ func (srv *Server) handleRevoke(w http.ResponseWriter, r *http.Request) error {
 	case in.TokensOf == "":
 		return srv.said(w, r, in.Member, func() (*identity.Proof, error) { return srv.revoke(in.Member, in.Passphrase) })
 	}
-	until := srv.cityTime()
+	until := srv.host.CityTime()
 	if in.Until != nil {
 		until = *in.Until
 	}
