@@ -78,6 +78,7 @@ type Authorities struct {
 type AuthorityOrder struct {
 	Key        string `json:"key,omitempty"`
 	Passphrase string `json:"passphrase,omitempty"` // of the authority's key at the broker that is asked
+	Lockout    bool   `json:"lockout,omitempty"`    // of a removal: also when who asks or the last operator that is known falls by it
 }
 
 // RevocationOrder ends a membership, or tokens.
@@ -86,6 +87,7 @@ type RevocationOrder struct {
 	TokensOf   string     `json:"tokens_of,omitempty"`  // rather than a member: the subject of tokens
 	Until      *time.Time `json:"until,omitempty"`      // of tokens: those that were made until then; nil is until now
 	Passphrase string     `json:"passphrase,omitempty"` // as in AuthorityOrder
+	Lockout    bool       `json:"lockout,omitempty"`    // as in AuthorityOrder, of a membership
 }
 
 // Said says that brokers know what an authority has said.
@@ -107,8 +109,10 @@ func (c *Client) AddAuthority(ctx context.Context, in AuthorityOrder) (out Said,
 }
 
 // RemoveAuthority ends for good that a key is one.
-func (c *Client) RemoveAuthority(ctx context.Context, key, passphrase string) (out Said, err error) {
-	return out, c.document(ctx, http.MethodDelete, []string{"v1", "authorities", key}, AuthorityOrder{Passphrase: passphrase}, &out)
+func (c *Client) RemoveAuthority(ctx context.Context, in AuthorityOrder) (out Said, err error) {
+	key := in.Key
+	in.Key = ""
+	return out, c.document(ctx, http.MethodDelete, []string{"v1", "authorities", key}, in, &out)
 }
 
 // Revoke ends a membership of the city, or tokens.

@@ -166,13 +166,18 @@ func (s *Self) Gone(name string) bool {
 	return s.book.Gone(name)
 }
 
-// Announce is what a broker says of itself when it starts, so that all know whose its name is, and of whom the city began with.
+// Announce is what a broker says of itself when it starts, so that all know whose its name is, and of whom the city began with, and
+// the operators that were made on its disk since.
 func (s *Self) Announce() (out []*identity.Proof) {
 	admissions, err := s.folder.founders()
 	if err != nil {
 		s.log.Error("who was admitted as the city began can't be read", "error", err)
 	}
-	for _, a := range append(admissions, s.admission) {
+	operators, err := s.folder.operators()
+	if err != nil {
+		s.log.Error("the operators that were made on this machine can't be read", "error", err)
+	}
+	for _, a := range slices.Concat(admissions, operators, []*identity.Admission{s.admission}) {
 		if p, err := s.Authorities().Prove(a); err == nil { // else it belongs to the city no more
 			out = append(out, p)
 		}

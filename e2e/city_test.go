@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/city"
 )
 
 // person is somebody who uses the command line, with an identity of their own or none.
@@ -263,4 +264,22 @@ func TestARevokedBroker(t *testing.T) {
 	b.signal(syscall.SIGKILL, time.Minute)
 	b = startAgentAt(t, "b", filepath.Join(dir, "b2"), 1, "--invite", founder.invite(a, "--name", "b"))
 	founder.sees(b, "a", "b")
+}
+
+// The last operator shuts himself out by a further word only, hears that it is done, and is back by the key on the broker's disk.
+func TestTheLastOperator(t *testing.T) {
+	founder, a := beginCity(t)
+	m, err := city.At(filepath.Join(founder.dir, "identity")).Member()
+	require.NoError(t, err)
+	me := m.Admission.Name
+	r := founder.ucp("--addr", a.http, "cluster", "revoke", me)
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, me+" is the last operator that is known here")
+	require.Contains(t, r.stderr, "--allow-lockout")
+	founder.must("--addr", a.http, "cluster", "invite")
+	require.Contains(t, founder.must("--addr", a.http, "cluster", "revoke", me, "--allow-lockout"), me+" is shut out of the city")
+	eventually(t, time.Minute, "the founder is nobody", func() bool { return founder.ucp("--addr", a.http, "members").code != 0 })
+	back := &person{t, t.TempDir()}
+	require.Contains(t, back.must("cluster", "operator", "--data-dir", a.dir), "an operator of the city")
+	back.must("--addr", a.http, "cluster", "invite")
 }

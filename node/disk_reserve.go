@@ -33,15 +33,28 @@ type diskReserve struct {
 	log     *slog.Logger
 	giveWay func(bytes int64) (freed int64) // removes what is only kept to save time
 
-	told broker.Room            // what the core was told last; of watch only
+	measuring sync.Mutex
+	told      broker.Room // what the core was told last
+
 	full atomic.Pointer[string] // why no new jobs are taken; nil while there is room
 
 	mu   sync.Mutex
 	held int64 // bytes that uploads have announced and not sent yet
 }
 
-// why says why no new jobs and blobs are taken, "" while they are.
+// why says why no new jobs and blobs are taken, "" while they are. It looks at the disk, which may have filled since the last
+// look of watch.
 func (d *diskReserve) why() string {
+	if d.reserve >= 0 {
+		if short, _, err := d.look(); err == nil && (short != "") != (d.full.Load() != nil) {
+			_ = d.measure() // an error is said by watch
+		}
+	}
+	return d.said()
+}
+
+// said is why at the last look.
+func (d *diskReserve) said() string {
 	if why := d.full.Load(); why != nil {
 		return *why
 	}
@@ -52,7 +65,7 @@ func (d *diskReserve) why() string {
 // function that gives bytes back, which its caller calls with as many as have arrived, and in the end with the rest.
 func (d *diskReserve) hold(size int64) (give func(bytes int64), why string) {
 	for again := true; ; again = false {
-		free, err := d.store.Free()
+		free, err := d.free()
 		known := d.reserve >= 0 && err == nil
 		if give, why = d.holdOf(size, free, known); why == "" || !again || d.giveWay(size) == 0 {
 			return give, why
@@ -108,9 +121,9 @@ func shortage(dir string, free, reserve, files uint64) string {
 	return ""
 }
 
-// look says what the disk is short of, and how much is free.
+// look says what the disk is short of, and how much is free, the ballast for the next start included.
 func (d *diskReserve) look() (why string, free uint64, err error) {
-	if free, err = d.store.Free(); err != nil {
+	if free, err = d.free(); err != nil {
 		return "", 0, err
 	}
 	files, err := d.store.FreeFiles()
@@ -129,7 +142,33 @@ func (d *diskReserve) above(free uint64) int64 {
 	return room / freeStep * freeStep
 }
 
+// free is how many bytes are free, the ballast for the next start included: that is a part of the reserve.
+func (d *diskReserve) free() (uint64, error) {
+	free, err := d.store.Free()
+	if ballast := uint64(d.store.Ballast()); err == nil && free < math.MaxUint64-ballast {
+		free += ballast
+	}
+	return free, err
+}
+
+// Bounds of the ballast that a start on a full disk uses: as much as the store holds in memory at most, and half of the
+// reserve.
+const maxBallast = 16 << 20
+
+// ballast is how many bytes of a reserve are kept by a file, for the next start.
+func ballast(reserve int64) int64 {
+	if reserve < 0 {
+		return maxBallast
+	}
+	return min(maxBallast, reserve/2)
+}
+
 func (d *diskReserve) measure() error {
+	d.measuring.Lock()
+	defer d.measuring.Unlock()
+	if err := d.store.KeepBallast(); err != nil {
+		d.log.Debug("nothing is kept for a start on a full disk", "error", err)
+	}
 	why, free, err := d.look()
 	if err == nil && why != "" && d.giveWay(max(d.reserve-int64(min(free, math.MaxInt64)), 1)) > 0 {
 		why, free, err = d.look()
@@ -152,7 +191,7 @@ func (d *diskReserve) measure() error {
 		return nil
 	}
 	if is {
-		d.log.Warn("new jobs are refused: " + d.why())
+		d.log.Warn("new jobs are refused: " + d.said())
 	} else {
 		d.log.Info("the disk has room again: new jobs are taken", "free", free)
 	}

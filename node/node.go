@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -116,7 +117,8 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, DiskReserve: cfg.DiskReserve, ModuleCache: cfg.ModuleCache,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory,
+		DiskReserve: cfg.DiskReserve - n.store.Ballast(), ModuleCache: cmp.Or(cfg.ModuleCache, 4*max(cfg.DiskReserve, 0)),
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
 	if err == nil {
@@ -164,6 +166,7 @@ func (n *Node) compose() {
 func (n *Node) openStore() error {
 	st, err := store.Open(store.Options{
 		Dir: n.cfg.DataDir, FS: n.cfg.FS, Logger: n.log.With("part", "store"), Fatal: n.life.fatal,
+		Ballast: ballast(n.cfg.DiskReserve),
 	})
 	if err != nil {
 		return err

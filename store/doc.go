@@ -5,6 +5,7 @@
 // Rules cited by number (A1, I1, I4, J11, L8, L9) are in docs/protocol.md.
 //
 //	DIR/LOCK                 held while a broker runs, so that two never share a directory
+//	DIR/BALLAST              takes up what a start needs on a disk that is full; removed by such a start
 //	DIR/db/                  the database: keys and bytes of the ledger, name and actor (rule I1)
 //	DIR/blobs/ab/cdef...     one file per blob, named by the SHA-256 of its content
 //	DIR/blobs/tmp/           uploads that are not finished; emptied at Open

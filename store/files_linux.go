@@ -1,9 +1,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,4 +40,16 @@ func fileSystemType(dir string) string {
 		return name
 	}
 	return fmt.Sprintf("type %#x", kind)
+}
+
+// takeSpace gives a new file so many bytes of the disk.
+func takeSpace(f vfs.File, size int64) error {
+	if f.Fd() == vfs.InvalidFd {
+		return fillSpace(f, size)
+	}
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return fillSpace(f, size)
+	}
+	return err
 }

@@ -32,6 +32,9 @@ type Options struct {
 	// is 4 MiB. Up to four memory tables are held while writes come faster than the disk takes them; an idle
 	// store holds one, and a new store a small one.
 	MemTableSize int64
+	// Ballast is how many bytes are kept for a start on a disk that is full, at most an eighth of that disk; the default is
+	// none: see [Store.Ballast].
+	Ballast int64
 	// MaxOpenFiles limits the file descriptors for tables; the default is 100.
 	MaxOpenFiles int
 }
@@ -41,8 +44,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Dir == "" {
 		return o, errors.New("store: no data directory given")
 	}
-	if o.CacheSize < 0 || o.MemTableSize < 0 || o.MaxOpenFiles < 0 {
-		return o, fmt.Errorf("store: CacheSize %d, MemTableSize %d and MaxOpenFiles %d must not be negative", o.CacheSize, o.MemTableSize, o.MaxOpenFiles)
+	if o.CacheSize < 0 || o.MemTableSize < 0 || o.MaxOpenFiles < 0 || o.Ballast < 0 {
+		return o, fmt.Errorf("store: CacheSize %d, MemTableSize %d, MaxOpenFiles %d and Ballast %d must not be negative", o.CacheSize, o.MemTableSize, o.MaxOpenFiles, o.Ballast)
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default

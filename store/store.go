@@ -21,6 +21,7 @@ type Store struct {
 	db         *pebble.DB
 	blobs      *Blobs
 	identified atomic.Bool
+	ballast    atomic.Int64 // bytes; see ballast.go
 }
 
 // Open opens the store in o.Dir, or makes a new one there. It removes what a crash has left unfinished. It
@@ -36,22 +37,29 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := probe(o.FS, o.Dir); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
 	if o.FS == vfs.Default {
 		if err := keepPrivate(o.Dir); err != nil {
 			o.Logger.Warn("other users of this machine may read the data directory, and its mode can't be changed", "dir", o.Dir, "error", err)
 		}
 	}
-	s := &Store{opts: o, lock: lock, fault: &fault{}}
-	if err := s.open(); err != nil {
+	s := &Store{opts: o, lock: lock}
+	if err := s.openWithBallast(); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
 }
 
+// open opens what the directory holds, and leaves nothing open when it fails.
 func (s *Store) open() (err error) {
+	s.fault = &fault{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeDatabase())
+		}
+	}()
+	if err := probe(s.opts.FS, s.opts.Dir); err != nil {
+		return err
+	}
 	dir := s.opts.FS.PathJoin(s.opts.Dir, "db")
 	if err := checkDatabaseFormat(s.opts.FS, dir); err != nil {
 		return err
@@ -116,16 +124,22 @@ func (s *Store) seal() {
 
 // release closes what Open has opened, in reverse order.
 func (s *Store) release() error {
-	var errs []error
-	if s.db != nil {
-		if err := s.db.Close(); err != nil && !s.fault.failed() {
-			errs = append(errs, fmt.Errorf("store: closing the database in %s: %w", s.opts.Dir, err))
-		}
+	err := s.closeDatabase()
+	if e := s.lock.Close(); e != nil {
+		err = errors.Join(err, fmt.Errorf("store: unlocking %s: %w", s.opts.Dir, e))
 	}
-	if err := s.lock.Close(); err != nil {
-		errs = append(errs, fmt.Errorf("store: unlocking %s: %w", s.opts.Dir, err))
+	return err
+}
+
+func (s *Store) closeDatabase() error {
+	db := s.db
+	if s.db = nil; db == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	if err := db.Close(); err != nil && !s.fault.failed() {
+		return fmt.Errorf("store: closing the database in %s: %w", s.opts.Dir, err)
+	}
+	return nil
 }
 
 // Blobs returns the blobs of this store. They are closed with it.

@@ -243,3 +243,24 @@ func (b *Book) TokensUpto(subject string) (upto uint64) {
 	}
 	return upto
 }
+
+// Operators lists the admissions of operators that stand, by name.
+func (b *Book) Operators() (out []*identity.Admission) {
+	for _, subject := range slices.Sorted(maps.Keys(b.said)) {
+		list := of[*identity.Admission](b.said[subject])
+		if len(list) == 0 {
+			continue
+		}
+		if holder := b.Holder(list[0].Name); holder != nil && holder.Role == identity.Operator {
+			out = append(out, holder)
+		}
+	}
+	return out
+}
+
+// With is the book that this one will be with one more statement; this one stays as it is.
+func (b *Book) With(p *identity.Proof) (*Book, error) {
+	next := &Book{authorities: b.authorities, said: maps.Clone(b.said), ended: maps.Clone(b.ended)}
+	_, err := next.Learn(nil, p)
+	return next, err
+}

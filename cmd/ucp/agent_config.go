@@ -265,7 +265,7 @@ func (f *agentFlags) checkAddresses() error {
 		if addr == "" {
 			continue
 		}
-		if _, err := splitHostPort(addr); err != nil {
+		if err := checkHostPort(addr); err != nil {
 			return f.wrong(flag, "%q: %w", addr, err)
 		}
 	}
@@ -273,7 +273,7 @@ func (f *agentFlags) checkAddresses() error {
 		if d.Flag == "rpc-addr" && d.Addr == "-" || d.Flag == "http-addr" && d.Addr == "" {
 			continue
 		}
-		if _, err := splitHostPort(d.Addr); err != nil {
+		if err := checkHostPort(d.Addr); err != nil {
 			return f.wrong(d.Flag, "%q: %w", d.Addr, err)
 		}
 		if !f.insecure && d.Exposed() {
@@ -309,16 +309,16 @@ func (f *agentFlags) checkNodes() error {
 	return m.all()
 }
 
-// splitHostPort checks host:port and returns the host.
-func splitHostPort(addr string) (string, error) {
-	host, port, err := net.SplitHostPort(addr)
+// checkHostPort says what is wrong with an address.
+func checkHostPort(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", fmt.Errorf("write HOST:PORT, an IPv6 host in brackets")
+		return fmt.Errorf("write HOST:PORT, an IPv6 host in brackets")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", fmt.Errorf("the port is a number from 0 (any free one) to 65535")
+		return fmt.Errorf("the port is a number from 0 (any free one) to 65535")
 	}
-	return host, nil
+	return nil
 }
 
 // hostName makes a valid broker name of this machine's.

@@ -107,7 +107,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept, in time that this broker is up; how it ended stays known until every broker knows")
 	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
 	f.diskReserve = node.DefaultDiskReserve
-	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve)")
+	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve); 16MiB of it,\nat most half, are kept by the file BALLAST in the data directory, for a start on a full disk")
 	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
 	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long an uploaded blob is kept without a job that names it")
 

@@ -19,7 +19,7 @@ import (
 // clusterCommand is `ucp cluster`.
 func (c *cli) clusterCommand() *cobra.Command {
 	g := group(&cobra.Command{Use: "cluster", Short: "Begin a city, say who belongs to it, look at the cluster as a whole, drain brokers, and give up those that will not come back"})
-	g.AddCommand(c.initCommand(), c.inviteCommand(), c.revokeCommand(), c.authorityCommand(), c.verifyCommand(), c.drainCommand(), c.resumeCommand(), c.forgetCommand())
+	g.AddCommand(c.initCommand(), c.inviteCommand(), c.revokeCommand(), c.operatorCommand(), c.authorityCommand(), c.verifyCommand(), c.drainCommand(), c.resumeCommand(), c.forgetCommand())
 	return g
 }
 

@@ -123,10 +123,13 @@ counts no more: the members that it has let in are shut out (let those come in a
 invite), and whom it has shut out, and not let in itself, is back. The broker that is asked signs
 that with its own authority's key, which has to be above the other one.
 
+If you or the last operator that the broker knows would fall by it, it asks for --allow-lockout.
+
 Exit code 1 when it is not, or there is no such authority.`
 
 func (c *cli) authorityRemoveCommand() *cobra.Command {
-	return c.ordering(&cobra.Command{
+	var lockout bool
+	cmd := c.ordering(&cobra.Command{
 		Use:               "remove KEY",
 		Short:             "End that a key is an authority of the city",
 		Long:              authorityRemoveHelp,
@@ -137,9 +140,11 @@ func (c *cli) authorityRemoveCommand() *cobra.Command {
 		if _, err := city.ParseKey(key); err != nil {
 			return said, "", fmt.Errorf("%w; see `ucp cluster authority list`", err)
 		}
-		said, err = client.RemoveAuthority(ctx, key, passphrase)
+		said, err = client.RemoveAuthority(ctx, api.AuthorityOrder{Key: key, Passphrase: passphrase, Lockout: lockout})
 		return said, key + " is no authority of the city any more", err
 	})
+	lockoutFlag(cmd, &lockout)
+	return cmd
 }
 
 const revokeHelp = `Ends the membership of a broker, a person or a program: wherever that becomes known its
@@ -152,11 +157,16 @@ A member may be named by its key, too: of two that have one name that is meant.
 A broker that is revoked still has the key of the gossip: replace that (serf keys). And "ucp
 cluster forget NAME" says that its jobs and results are not waited for.
 
-Exit code 1 when the member is not known, or the authority may not.`
+To shut out yourself, or the last operator that the broker knows, takes --allow-lockout: after the
+last one nobody commands the city until "ucp cluster operator" makes another one, on the machine
+of a broker at which an authority's key lies.
+
+Exit code 1 when the member is not known, the authority may not, or --allow-lockout is missing.`
 
 // revokeCommand is `ucp cluster revoke`.
 func (c *cli) revokeCommand() *cobra.Command {
-	return c.ordering(&cobra.Command{
+	var lockout bool
+	cmd := c.ordering(&cobra.Command{
 		Use:               "revoke NAME|KEY",
 		Short:             "Shut a member out of the city",
 		Long:              revokeHelp,
@@ -164,9 +174,15 @@ func (c *cli) revokeCommand() *cobra.Command {
 		Args:              exactArgs("the name of a member, or its key"),
 		ValidArgsFunction: c.completeMembers(func(m *api.Member) bool { return m.HTTPAddr != "" }),
 	}, func(ctx context.Context, client *api.Client, member, passphrase string) (api.Said, string, error) {
-		said, err := client.Revoke(ctx, api.RevocationOrder{Member: member, Passphrase: passphrase})
+		said, err := client.Revoke(ctx, api.RevocationOrder{Member: member, Passphrase: passphrase, Lockout: lockout})
 		return said, member + " is shut out of the city", err
 	})
+	lockoutFlag(cmd, &lockout)
+	return cmd
+}
+
+func lockoutFlag(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "allow-lockout", false, "do it although you, or the last operator that the broker knows, are shut out by it")
 }
 
 // ordering completes a command by which the broker that is asked signs something with its authority's key: order sends it, with the

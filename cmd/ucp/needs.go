@@ -27,6 +27,7 @@ var calls = map[string][]string{
 	"ucp cluster drain":            {"PUT /v1/members/{name}/drain"},
 	"ucp cluster forget":           {"DELETE /v1/members/{name}"},
 	"ucp cluster init":             nil,
+	"ucp cluster operator":         nil, // the key on the disk makes it one
 	"ucp cluster invite":           {"POST /v1/invites"},
 	"ucp cluster resume":           {"DELETE /v1/members/{name}/drain"},
 	"ucp cluster verify":           {"GET /v1/members", "GET /broker/digest"},

@@ -163,7 +163,7 @@ func (s *screen) addRoom(rows map[string]json.RawMessage) error {
 		for state, n := range m.Jobs {
 			s.InAll[state] += n
 		}
-		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name != s.Name && (!isPeer || !p.Healthy) {
+		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name == s.Name && s.DiskFull || name != s.Name && (!isPeer || !p.Healthy) {
 			continue
 		}
 		s.Room = append(s.Room, room{Broker: name, Capacity: m.Capabilities.Capacity, Free: m.Capabilities.Capacity.Minus(m.Usage)})

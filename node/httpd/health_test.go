@@ -25,6 +25,7 @@ type healthHost struct {
 	proto    string
 }
 
+func (h *healthHost) DiskFull() string                { return "" }
 func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
 func (h *healthHost) CityTime() time.Time             { return asOf }
 func (h *healthHost) Actor() clock.Actor              { return "a~1" }

@@ -150,7 +150,7 @@ func asInvalid(err error) error {
 		return fail(http.StatusTooManyRequests, api.CodeTooMany, "%v", err)
 	case errors.Is(err, city.ErrTicket), errors.Is(err, city.ErrBarred), errors.Is(err, identity.ErrLocked), errors.Is(err, identity.ErrPassphrase):
 		return fail(http.StatusForbidden, api.CodeForbidden, "%v", err)
-	case errors.Is(err, city.ErrTaken), errors.Is(err, city.ErrNoAuthority), errors.Is(err, city.ErrNotAbove), errors.Is(err, city.ErrItself):
+	case errors.Is(err, city.ErrTaken), errors.Is(err, city.ErrNoAuthority), errors.Is(err, city.ErrNotAbove), errors.Is(err, city.ErrItself), errors.Is(err, city.ErrLockout):
 		return fail(http.StatusConflict, api.CodeConflict, "%v", err)
 	}
 	return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)

@@ -59,7 +59,7 @@ func (srv *Server) coordination() api.Coordination {
 		Capacity: srv.cfg.Capabilities.Capacity, Usage: row.Usage, WorkerMemory: srv.host.WorkerMemory(), ModuleCache: srv.host.ModuleCache(), Sandbox: srv.host.Sandbox(), ModuleSandbox: srv.host.ModuleSandbox(), AsOf: srv.cfg.Now().UTC(),
 		Emergency: row.Emergency.Level, Emergencies: srv.activeEmergencies(),
 		Time: srv.host.CityTime(), Unset: row.Unset,
-		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: row.NoRoom(), Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
+		Draining: row.Draining, Drained: drains[srv.cfg.Name], DiskFull: srv.host.DiskFull() != "", Withdrawn: row.Withdrawn, Quarantined: int(srv.stats().Quarantined),
 	}
 	c.Exposed = srv.host.Exposed()
 	c.Warnings = append(c.Warnings, warnings(srv.host.Troubles()...)...)

@@ -25,6 +25,7 @@ type shownHost struct {
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
 func (h *shownHost) Exposed() []string          { return []string{"gossip at 10.0.0.1:7946"} }
+func (h *shownHost) DiskFull() string           { return "" }
 func (h *shownHost) Overview() *broker.Overview { return h.overview }
 func (h *shownHost) CityTime() time.Time {
 	if h.at != nil {

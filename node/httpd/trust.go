@@ -56,7 +56,9 @@ func (srv *Server) handleRemoveAuthority(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	return srv.said(w, r, key.String(), func() (*identity.Proof, error) { return srv.cfg.City.RemoveAuthority(key, in.Passphrase) })
+	return srv.said(w, r, key.String(), func() (*identity.Proof, error) {
+		return srv.unlessLockedOut(r, in.Lockout)(srv.cfg.City.RemoveAuthority(key, in.Passphrase))
+	})
 }
 
 // authorityAsked reads an order about an authority; key is that of the path, "" where the body has it.
@@ -100,13 +102,29 @@ func (srv *Server) handleRevoke(w http.ResponseWriter, r *http.Request) error {
 	case in.TokensOf == "" && in.Until != nil:
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "until is of tokens")
 	case in.TokensOf == "":
-		return srv.said(w, r, in.Member, func() (*identity.Proof, error) { return srv.revoke(in.Member, in.Passphrase) })
+		return srv.said(w, r, in.Member, func() (*identity.Proof, error) {
+			return srv.unlessLockedOut(r, in.Lockout)(srv.revoke(in.Member, in.Passphrase))
+		})
 	}
 	until := srv.host.CityTime()
 	if in.Until != nil {
 		until = *in.Until
 	}
 	return srv.said(w, r, in.TokensOf, func() (*identity.Proof, error) { return srv.cfg.City.RevokeTokens(in.TokensOf, in.Passphrase, until) })
+}
+
+// unlessLockedOut passes a statement on, unless by it who asks or the last operator falls, and that was not agreed to.
+func (srv *Server) unlessLockedOut(r *http.Request, agreed bool) func(*identity.Proof, error) (*identity.Proof, error) {
+	return func(p *identity.Proof, err error) (*identity.Proof, error) {
+		if err != nil || agreed {
+			return p, err
+		}
+		var asks *identity.Admission
+		if c := credentialOf(r); c != nil {
+			asks = c.Admission
+		}
+		return p, srv.cfg.City.Lockout(p, asks)
+	}
 }
 
 func (srv *Server) revoke(who, passphrase string) (*identity.Proof, error) {
@@ -124,6 +142,10 @@ func (srv *Server) said(w http.ResponseWriter, r *http.Request, which string, sa
 	}
 	o := orderOf(r)
 	o.which = which
+	if c := connectionOf(r); c != nil && c.conn != nil { // it may be who asks that falls: the connection ends after the answer
+		srv.cfg.City.Untrack(c.conn)
+		w.Header().Set("Connection", "close")
+	}
 	done, err := srv.vouch(r.Context(), proof)
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ const (
 // old ones are served and go on.
 type diskFull struct{}
 
-func ballast(b *rig.Broker) string { return filepath.Join(b.Disk, "ballast") }
+func filling(b *rig.Broker) string { return filepath.Join(b.Disk, "filling") }
 
 // Begin implements fault.
 func (diskFull) Begin(ctx context.Context, w *world) error {
@@ -175,7 +175,7 @@ var errTaken = errors.New("nothing is wrong")
 func (diskFull) End(ctx context.Context, w *world) error {
 	b := w.brokers[smallDisk]
 	if rig.Inside() {
-		if err := os.Remove(ballast(b)); err != nil {
+		if err := os.Remove(filling(b)); err != nil {
 			return fmt.Errorf("freeing space on the disk of %s: %w", b.Name, err)
 		}
 	} else {
@@ -205,7 +205,7 @@ func (w *world) mustTake(ctx context.Context, b *rig.Broker) {
 
 // fill writes ballast until half of the reserve is free.
 func fill(b *rig.Broker) (free uint64, err error) {
-	f, err := os.OpenFile(ballast(b), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filling(b), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("filling the disk of %s: %w", b.Name, err)
 	}
