@@ -45,10 +45,11 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
-	follow      http.HandlerFunc // of ?follow=1
-	metadata    string           // the rows of GET /broker/metadata
-	types       []string         // Content-Type of submissions
-	queries     []string         // of lists of jobs
+	follow      http.HandlerFunc  // of ?follow=1
+	metadata    string            // the rows of GET /broker/metadata
+	types       []string          // Content-Type of submissions
+	queries     []string          // of lists of jobs
+	counts      map[job.State]int // answers ?count=1
 }
 
 // asOf is the present of every fake broker.
@@ -240,6 +241,11 @@ func (b *fakeBroker) get(w http.ResponseWriter, r *http.Request) {
 
 func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	if r.URL.Query().Has("count") {
+		l.Counts = b.counts
+		b.reply(w, 200, l)
+		return
+	}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
 		q := r.URL.Query()

@@ -2,6 +2,18 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"an ordinary retry counts as a second run", "job/state.go",
+		" || r.retried(&rep)", "",
+		"./job", "TestRetriedIsNotLate"},
+	{"a broker that leaves offers room until it says so itself", "node/httpd/status.go",
+		"m.Draining || m.Status == membership.Leaving", "false",
+		"./node/httpd", "TestLeavingIsShownAtOnce"},
+	{"what ended long before is told as lost with a broker", "cmd/ucp/screen.go",
+		"	return j.State.Final() && j.FinishedAt <= last || j.StartedAt != 0 && j.StartedAt <= last\n", "	return false\n",
+		"./cmd/ucp", "TestScreenShowsWhatWasAtABrokerThatIsGone"},
+	{"logs: an attempt that has gone on is another one", "cmd/ucp/live.go",
+		"		if x.executor == executor && !x.over {", "		if false {",
+		"./cmd/ucp", "TestLogsSayWhatIsKnownOfAnAttempt"},
 	{"damaged files stay for good", "store/blob_sweep.go",
 		"	b.aside = seen\n", "	b.aside = nil\n",
 		"./store", "TestDamagedFilesGo"},
