@@ -43,6 +43,12 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("no broker answers at %s: %v", e.Addr, e.Err)
 }
 
+// ErrSilent ends a request that was not answered in time: the broker, or its machine, may stand still.
+var ErrSilent = errors.New("no answer came")
+
+// silentFor is ErrSilent with how long it was waited.
+func silentFor(d time.Duration) error { return fmt.Errorf("%w within %v", ErrSilent, d) }
+
 // errSilent ends a request that another broker may answer sooner.
 var errSilent = fmt.Errorf("nothing came within %v", goodPatience)
 
@@ -290,7 +296,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 // json sends the call and decodes the answer into out. The request as a whole
 // ends after requestTimeout, and what it waits for on purpose.
 func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, wait+requestTimeout, silentFor(wait+requestTimeout))
 	defer cancel()
 	k.wait = wait
 	resp, err := c.do(ctx, k)

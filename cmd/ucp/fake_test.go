@@ -45,6 +45,7 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
+	degraded    bool              // it alone holds what is submitted
 	follow      http.HandlerFunc  // of ?follow=1
 	metadata    string            // the rows of GET /broker/metadata
 	types       []string          // Content-Type of submissions
@@ -170,6 +171,9 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j.Spec = &spec
 	b.jobs[id] = &j
 	out := api.Submission{ID: job.ID(id), Replicas: 3}
+	if b.degraded {
+		out.Replicas, out.Degraded = 1, true
+	}
 	out.Warnings = noLevel(spec)
 	b.reply(w, 201, out)
 }

@@ -57,7 +57,7 @@ type room struct {
 
 // readScreen asks a broker for all that the screen shows, at most for screenWithin.
 func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, screenWithin, fmt.Errorf("it has not answered within %v", screenWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, screenWithin, fmt.Errorf("%w within %v", api.ErrSilent, screenWithin))
 	defer cancel()
 	s := &screen{Unknown: []string{}}
 	var err error
@@ -230,9 +230,9 @@ func (s *screen) emergencyPanel() panel {
 		if len(e.Scope) > 0 {
 			where = "where " + strings.Join(e.Scope, " and ")
 		}
-		switch {
-		case emergencyState(&e) == nowhere:
-			where += ", " + nowhere
+		switch state := emergencyState(&e); {
+		case state == nowhere || state == noneYet:
+			where += ", " + state
 			if e.Unmet != "" {
 				where += ": " + e.Unmet
 			}

@@ -198,6 +198,10 @@ func TestInForceNowhere(t *testing.T) {
 	require.Contains(t, strings.Join(strings.Fields(s.run().out), " "),
 		`flood-1: CRITICAL where distrct=7, in force NOWHERE: no broker has a label that meets "distrct=7"; did you mean "district=7"?; until 16:04:05 (1h0m left)`)
 	require.Regexp(t, `flood-1 +critical +in force NOWHERE +distrct=7`, s.run("emergency", "list").out)
+	e.Away = []string{"c"}
+	b.emergencies.Emergencies[0] = e
+	require.Regexp(t, `flood-1 +critical +in force at NONE in reach +distrct=7`, s.run("emergency", "list").out)
+	require.Contains(t, strings.Join(strings.Fields(s.run().out), " "), "where distrct=7, in force at NONE in reach: no broker has")
 	e.Brokers = []api.EmergencyAt{{Broker: "b", Strategy: "emergency"}}
 	b.emergencies.Emergencies[0] = e
 	require.Regexp(t, `flood-1 +critical +active elsewhere`, s.run("emergency", "list").out)

@@ -2,6 +2,12 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"a refused batch is noted", "node/httpd/batch.go",
+		"		if e := b.out[at].Error; e != nil && clearlyRefused(e) {\n			continue\n		}\n", "		_ = at\n",
+		"./node/httpd", "TestABatchIsNotedAsItWasTaken"},
+	{"who is out of reach is not told", "broker/reach.go",
+		"	out.Away = slices.Sorted(slices.Values(append(out.Away, silent...)))\n", "",
+		"./broker", stories},
 	{"an ordinary retry counts as a second run", "job/state.go",
 		" || r.retried(&rep)", "",
 		"./job", "TestRetriedIsNotLate"},
@@ -9,7 +15,7 @@ var others = []mutant{
 		"m.Draining || m.Status == membership.Leaving", "false",
 		"./node/httpd", "TestLeavingIsShownAtOnce"},
 	{"what ended long before is told as lost with a broker", "cmd/ucp/screen.go",
-		"	return j.State.Final() && j.FinishedAt <= last || j.StartedAt != 0 && j.StartedAt <= last\n", "	return false\n",
+		"	return j.State.Final() && j.FinishedAt <= last || ", "	return last < 0 && ",
 		"./cmd/ucp", "TestScreenShowsWhatWasAtABrokerThatIsGone"},
 	{"logs: an attempt that has gone on is another one", "cmd/ucp/live.go",
 		"		if x.executor == executor && !x.over {", "		if false {",
