@@ -16,10 +16,8 @@ const membersWithin = 10 * time.Second
 
 // Members lists the nodes of the cluster, stock Serf agents among them. A broker that does not answer soon is ErrSilent.
 func (c *Client) Members(ctx context.Context) (MemberList, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, membersWithin, silentFor(membersWithin))
-	defer cancel()
 	var l MemberList
-	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "members"}}, 0, &l)
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "members"}, within: membersWithin}, 0, &l)
 	return l, err
 }
 

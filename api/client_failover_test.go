@@ -123,7 +123,7 @@ func TestASilentBrokerIsGivenUp(t *testing.T) {
 		began = time.Now()
 		_, err = alone.Job(t.Context(), "j1", 0)
 		require.ErrorIs(t, err, ErrSilent)
-		require.ErrorContains(t, err, "no answer came within 1m0s")
+		require.ErrorContains(t, err, "nothing came within 1m0s")
 		require.Equal(t, requestTimeout, time.Since(began))
 		began = time.Now()
 		_, err = alone.Members(t.Context())

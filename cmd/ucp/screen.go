@@ -590,8 +590,8 @@ func (c *cli) showScreen(ctx context.Context, client *api.Client) error {
 	return s.print(c.out, cmp.Or(c.outColumns(), 80), c.colours())
 }
 
-// alone is `ucp` without a verb: the screen, or where no broker answers how to begin.
-func (c *cli) alone(ctx context.Context, help func() error) error {
+// alone is `ucp` without a verb: the screen, or where no broker answers, in a line, how to begin.
+func (c *cli) alone(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -600,9 +600,7 @@ func (c *cli) alone(ctx context.Context, help func() error) error {
 	err = c.showScreen(ctx, client)
 	var u *api.UnreachableError
 	if errors.As(err, &u) {
-		if err := help(); err != nil {
-			return err
-		}
+		return fmt.Errorf("%s; `ucp --help` lists what there is", c.explain(err))
 	}
 	return err
 }

@@ -182,8 +182,8 @@ func TestScreenSaysWhatItDoesNotKnow(t *testing.T) {
 func TestAloneWithoutABroker(t *testing.T) {
 	got := newShell(t).run("--addr", "127.0.0.1:1")
 	require.Equal(t, exitError, got.code)
-	require.Contains(t, got.out, "Available Commands:")
-	require.Contains(t, got.errOut, "no broker answers at 127.0.0.1:1;")
+	require.Empty(t, got.out)
+	require.Equal(t, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR; `ucp --help` lists what there is\n", got.errOut)
 	require.Equal(t, exitError, newShell(t).run("status", "--addr", "127.0.0.1:1").code)
 }
 

@@ -346,7 +346,7 @@ func TestDegradedSubmissionSaysSo(t *testing.T) {
 func TestASilentBrokerIsToldFromNone(t *testing.T) {
 	out, errOut := newBuffers()
 	c := newShell(t).cli(out, errOut)
-	require.Equal(t, "GET /v1/members at a: no answer came; any other broker can answer: name one with --addr or UCP_ADDR", c.explain(fmt.Errorf("GET /v1/members at a: %w", api.ErrSilent)))
+	require.Equal(t, "GET /v1/members at a: nothing came; any other broker can answer: name one with --addr or UCP_ADDR", c.explain(fmt.Errorf("GET /v1/members at a: %w", api.ErrSilent)))
 }
 
 // A job that names an emergency which is not there is taken, since it may come; the person hears of it.

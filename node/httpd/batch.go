@@ -73,7 +73,7 @@ func (srv *Server) readBatch(w http.ResponseWriter, r *http.Request) ([][]byte, 
 		return nil, err
 	}
 	if !slices.Contains(batchTypes, media) {
-		return nil, fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type %.80q is not taken: say Content-Type: %s", r.Header.Get("Content-Type"), api.NDJSON)
+		return nil, notTaken(r, api.NDJSON)
 	}
 	release, err := srv.reserve(r)
 	if err != nil {
@@ -164,7 +164,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			continue
 		}
 		srv.metrics.submitted.Inc()
-		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel)
+		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel, fewMillicores(&in.Spec))
 		b.seen = b.seen.With(s.Past...)
 	}
 	b.order(o)

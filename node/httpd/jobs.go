@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel)}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel, fewMillicores(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -106,7 +107,7 @@ func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*b
 	case *broker.Submitted:
 		return a, nil
 	case *broker.UnknownPredecessors:
-		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
+		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout.Round(time.Millisecond))
 	case *broker.TooFewCopies:
 		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
 			"job %s is saved on %d brokers after %v, and min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",
@@ -167,6 +168,8 @@ func parseSpec(b []byte) (job.Spec, error) {
 		return spec, nil
 	case errors.As(err, &field) && field.Unsupported:
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
+	case strings.HasPrefix(err.Error(), "job spec: resources.cpu: it must be an integer"):
+		return spec, fail(http.StatusBadRequest, api.CodeBadRequest, "%v; it is in millicores, 2000 for two cores", err)
 	case errors.As(err, &field):
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
@@ -520,6 +523,14 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// fewMillicores warns of a job that asks for so little CPU that its cores may have been meant; "" of any other.
+func fewMillicores(s *job.Spec) string {
+	if s.Resources.CPU >= 10 {
+		return ""
+	}
+	return fmt.Sprintf("resources.cpu is in millicores: %d is %s; for as many cores write %d", s.Resources.CPU, job.Cores(s.Resources.CPU), 1000*s.Resources.CPU)
 }
 
 // warnings are those texts that are none of "".

@@ -286,7 +286,7 @@ var others = []mutant{
 		"	return \"\", now.Orders > before.Orders\n", "	return \"\", true\n",
 		"./audit", "TestIdleLogsStayAsTheyAre"},
 	{"audit: what was refused is noted", "node/httpd/orders.go",
-		"if e.Status < 500 ||", "if e.Status < 400 ||",
+		"return e.Status < 500 ||", "return e.Status < 400 ||",
 		"./sim", "TestAuditLogs"},
 	{"identity: anybody removes an authority", "identity/authority.go",
 		"c.Remove && c.Key == key && slices.Contains(by, c.By)", "c.Remove && c.Key == key",
