@@ -71,7 +71,7 @@ func (w *Web) shown(hello *tls.ClientHelloInfo) *tls.Certificate {
 // Certified is who shows a certificate of one's own authority.
 type Certified struct {
 	Name string // the certificate's common name
-	Role Role   // Operator where one of its organizational units is "operator", else Client
+	Role Role   // Operator where one of its organisational units is "operator", else Client
 	Ends time.Time
 }
 

@@ -46,6 +46,9 @@ func ParseSpec(b []byte) (Spec, error) {
 	}
 	in := written{Priority: writtenPriority{User: DefaultUser}}
 	if err := strictjson.Unmarshal(b, &in); err != nil {
+		if strings.HasPrefix(err.Error(), "resources.") {
+			err = fmt.Errorf("%w; cpu is in millicores (1000 is one core), memory and disk are in bytes", err)
+		}
 		return Spec{}, fmt.Errorf("job spec: %w", err)
 	}
 	s, err := in.spec()

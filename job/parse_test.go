@@ -28,6 +28,14 @@ func with(line string) string {
 	return string(b)
 }
 
+// A number that is written as a text is refused with the unit that it has.
+func TestUnitsOfResources(t *testing.T) {
+	for _, text := range []string{`{"cpu":"500m"}`, `{"cpu":0.5}`, `{"memory":"64MiB"}`} {
+		_, err := ParseSpec([]byte(`{"command":"true","resources":` + text + `}`))
+		require.ErrorContains(t, err, "cpu is in millicores (1000 is one core), memory and disk are in bytes", text)
+	}
+}
+
 // A spec with one invalid field is refused with that field's name.
 func TestParseSpecNamesTheField(t *testing.T) {
 	for _, c := range []struct{ spec, field string }{

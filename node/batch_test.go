@@ -43,7 +43,7 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 		`{"id":"one","spec":{"command":"false"}}`,
 		`{"id":"behind","spec":{"command":"true","after":["ahead"]}}`,
 		`{"id":"ahead","spec":{"command":"true"}}`,
-		`{"id":"drilled","spec":{"command":"true","priority":{"emergency":"flood"}}}`,
+		`{"id":"drilled","spec":{"command":"true","resources":{"cpu":2},"priority":{"emergency":"flood"}}}`,
 	}
 	want := []string{"", "colour", "", "not a job ID", `no "spec"`, "occurs twice", "empty", "upload these first", "", "another spec", "", "", ""}
 	var taken int
@@ -59,7 +59,7 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 		require.NotEmpty(t, l.ID)
 		require.Equal(t, 1, l.Replicas)
 		require.Equal(t, i != 8, l.Created, "the ninth is the first one again")
-		require.Equal(t, l.ID == "drilled", len(l.Warnings) == 1, "it names an emergency that is not there: %q", l.Warnings)
+		require.Equal(t, l.ID == "drilled", len(l.Warnings) == 2, "it names an emergency that is not there, and a core perhaps as millicores: %q", l.Warnings)
 		if l.Created {
 			taken++
 		}

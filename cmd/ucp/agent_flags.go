@@ -74,7 +74,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&f.httpHosts, "http-host", nil, "`NAME` that clients may call this broker by over HTTP, \"*.NAME\" for all below it;\nits addresses, its own name, the machine's and localhost need none")
 	fs.StringVar(&f.tlsCert, "tls-cert", "", "in a city, `FILE` in PEM with the certificate that browsers and other programs are shown, which know nothing\nof cities; with those of the authorities between it and the root behind it. SIGHUP reads it again")
 	fs.StringVar(&f.tlsKey, "tls-key", "", "`FILE` in PEM with its key")
-	fs.StringVar(&f.tlsCA, "tls-ca", "", "in a city, `FILE` in PEM with an authority of your own: who shows a certificate of it is a client of the common name,\nan operator if an organizational unit is \"operator\". SIGHUP reads it again")
+	fs.StringVar(&f.tlsCA, "tls-ca", "", "in a city, `FILE` in PEM with an authority of your own: who shows a certificate of it is a client of the common name,\nan operator if an organisational unit is \"operator\". SIGHUP reads it again")
 	fs.BoolVar(&f.insecure, "insecure", false, "allow gossip, RPC and HTTP on addresses other than loopback; HTTP does not authenticate its callers, gossip does with --keyring, RPC with --rpc-auth-file")
 
 	fs.Var(&f.join, "join", "gossip HOST:PORT of brokers to join, or what names some, as below; it is an error when no other answers")

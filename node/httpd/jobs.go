@@ -87,7 +87,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel, fewMillicores(&spec))}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -168,8 +168,6 @@ func parseSpec(b []byte) (job.Spec, error) {
 		return spec, nil
 	case errors.As(err, &field) && field.Unsupported:
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
-	case strings.HasPrefix(err.Error(), "job spec: resources.cpu: it must be an integer"):
-		return spec, fail(http.StatusBadRequest, api.CodeBadRequest, "%v; it is in millicores, 2000 for two cores", err)
 	case errors.As(err, &field):
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
@@ -514,7 +512,7 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	if err != nil {
 		return err
 	}
-	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel)}
+	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel, littleCPU(&spec))}
 	for _, x := range p.Brokers {
 		out.Brokers = append(out.Brokers, api.Prospect{
 			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,
@@ -525,12 +523,12 @@ func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec,
 	return nil
 }
 
-// fewMillicores warns of a job that asks for so little CPU that its cores may have been meant; "" of any other.
-func fewMillicores(s *job.Spec) string {
-	if s.Resources.CPU >= 10 {
-		return ""
+// littleCPU warns of a spec that may mean cores where it says millicores; "" if it does not look like that.
+func littleCPU(spec *job.Spec) string {
+	if n := spec.Resources.CPU; n > 0 && n < 10 {
+		return fmt.Sprintf("it asks for %d millicores of CPU, less than a hundredth of a core: in a spec cpu is in millicores, and 1000 is one core", n)
 	}
-	return fmt.Sprintf("resources.cpu is in millicores: %d is %s; for as many cores write %d", s.Resources.CPU, job.Cores(s.Resources.CPU), 1000*s.Resources.CPU)
+	return ""
 }
 
 // warnings are those texts that are none of "".

@@ -78,14 +78,3 @@ func TestWhatListsAreAskedFor(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
-
-// CPU in a spec is in millicores: who writes cores is told so, whether as a text or as so few that no job could use them.
-func TestMillicoresAreToldFromCores(t *testing.T) {
-	_, err := parseSpec([]byte(`{"module":"x","resources":{"cpu":"500m"}}`))
-	require.ErrorContains(t, err, "it must be an integer, not a string; it is in millicores, 2000 for two cores")
-	_, err = parseSpec([]byte(`{"module":"x","resources":{"memory":"500m"}}`))
-	require.ErrorContains(t, err, "integer")
-	require.NotContains(t, err.Error(), "millicores")
-	require.Equal(t, "resources.cpu is in millicores: 2 is 0.002 cores; for as many cores write 2000", fewMillicores(&job.Spec{Resources: job.Resources{CPU: 2}}))
-	require.Empty(t, fewMillicores(&job.Spec{Resources: job.Resources{CPU: 10}}))
-}
