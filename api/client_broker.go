@@ -11,10 +11,13 @@ import (
 	"github.com/urban-compute/ucp/strictjson"
 )
 
-// Members lists the nodes of the cluster, stock Serf agents among them.
+// membersWithin is how long a broker has to list its members. It knows them, and is asked where something is wrong.
+const membersWithin = 10 * time.Second
+
+// Members lists the nodes of the cluster, stock Serf agents among them. A broker that does not answer soon is ErrSilent.
 func (c *Client) Members(ctx context.Context) (MemberList, error) {
 	var l MemberList
-	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "members"}}, 0, &l)
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "members"}, within: membersWithin}, 0, &l)
 	return l, err
 }
 

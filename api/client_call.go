@@ -35,7 +35,7 @@ type UnreachableError struct {
 // Error implements error.
 func (e *UnreachableError) Error() string {
 	switch {
-	case errors.Is(e.Err, errSilent):
+	case errors.Is(e.Err, ErrSilent):
 		return fmt.Sprintf("%s takes the connection and does not answer: %v", e.Addr, e.Err)
 	case e.Sent:
 		return fmt.Sprintf("the connection to %s broke before the answer came: %v", e.Addr, e.Err)
@@ -43,8 +43,14 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("no broker answers at %s: %v", e.Addr, e.Err)
 }
 
+// ErrSilent ends a request that was not answered in time: the broker, or its machine, may stand still.
+var ErrSilent = errors.New("nothing came")
+
+// silentFor is ErrSilent with how long it was waited.
+func silentFor(d time.Duration) error { return fmt.Errorf("%w within %v", ErrSilent, d) }
+
 // errSilent ends a request that another broker may answer sooner.
-var errSilent = fmt.Errorf("nothing came within %v", goodPatience)
+var errSilent = silentFor(goodPatience)
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -67,6 +73,7 @@ type call struct {
 	body        Content       // nil for none
 	size        int64         // of the body
 	wait        time.Duration // that the broker is asked to wait before it answers
+	within      time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
 	named       bool          // a POST that says itself what it makes, and so may be repeated
 }
 
@@ -196,6 +203,9 @@ func (c *Client) send(ctx context.Context, base *url.URL, k call, others bool) (
 	if others && k.size < expectAbove {
 		watch := time.AfterFunc(k.wait+goodPatience, func() { cancel(errSilent) })
 		defer watch.Stop()
+	} else if k.within > 0 {
+		watch := time.AfterFunc(k.within, func() { cancel(silentFor(k.within)) })
+		defer watch.Stop()
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -276,7 +286,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 	if err := json.Unmarshal(body, e); err != nil || e.Message == "" {
 		e.Message = fmt.Sprintf("%s answers %q", c.written(base), resp.Status)
 		if strings.Contains(string(body), "HTTP request to an HTTPS server") {
-			e.Code, e.Message, e.Status = CodeForbidden, c.written(base)+" speaks TLS: it belongs to a city, and answers its members only", resp.StatusCode
+			e.Code, e.Message, e.Status = CodeForbidden, c.written(base)+" speaks TLS: it belongs to a city, and answers its members only: get an invite from one of its operators (`ucp cluster invite --role client`), and say `ucp login CODE`; or show a token", resp.StatusCode
 			return e
 		}
 		if resp.Request == nil || resp.Request.Method != http.MethodHead {
@@ -290,7 +300,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 // json sends the call and decodes the answer into out. The request as a whole
 // ends after requestTimeout, and what it waits for on purpose.
 func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wait+requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, wait+requestTimeout, silentFor(wait+requestTimeout))
 	defer cancel()
 	k.wait = wait
 	resp, err := c.do(ctx, k)

@@ -122,8 +122,13 @@ func TestASilentBrokerIsGivenUp(t *testing.T) {
 		})
 		began = time.Now()
 		_, err = alone.Job(t.Context(), "j1", 0)
-		require.Error(t, err)
+		require.ErrorIs(t, err, ErrSilent)
+		require.ErrorContains(t, err, "nothing came within 1m0s")
 		require.Equal(t, requestTimeout, time.Since(began))
+		began = time.Now()
+		_, err = alone.Members(t.Context())
+		require.ErrorIs(t, err, ErrSilent)
+		require.Equal(t, membersWithin, time.Since(began))
 	})
 }
 

@@ -37,6 +37,9 @@ type Emergency struct {
 	Brokers   []EmergencyAt `json:"brokers,omitempty"`
 	OfBrokers int           `json:"of_brokers,omitempty"`
 	Unmet     string        `json:"unmet_scope,omitempty"`
+	// Away are brokers that take part, may be in its scope, and can't be reached from the one that answers: whether it is in force
+	// there is not known.
+	Away []string `json:"away,omitempty"`
 	// Jobs are those of the cluster that are not finished, which it may concern: where Brokers is given; null of an earlier
 	// version.
 	Jobs *JobCounts `json:"jobs,omitempty"`

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -17,8 +16,11 @@ type Reach struct {
 	At []ReachedAt // by name
 	// Runs and Waits are how many jobs run and wait, wherever, as far as this broker knows: those that it may concern.
 	Runs, Waits int
-	Of          int    // brokers that can be reached, this one included
-	Unmet       string // which condition of its scope none of them meets, and what may have been meant; "" if there is none
+	Of          int // brokers that can be reached, this one included
+	// Away are the brokers that take part, can't be reached, and may be in its scope, by name: whether it is in force there is not
+	// known.
+	Away  []string
+	Unmet string // which condition of its scope none of them meets, and what may have been meant; "" if there is none
 }
 
 // ReachedAt is one broker where an emergency is in force.
@@ -45,13 +47,25 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 			}
 		}
 	}
-	var labels []map[string]string
-	var silent []string // brokers in its scope that can't be reached
+	var labels []map[string]string // of all brokers, as far as they are known
+	var silent []string            // brokers in its scope that can't be reached
+	for _, name := range b.members.Counted() {
+		if b.members.Alive(name) {
+			continue
+		}
+		row := b.members.Metadata(name)
+		if row.Name == "" { // nothing is known of it
+			out.Away = append(out.Away, name)
+			continue
+		}
+		labels = append(labels, row.Capabilities.Labels)
+		if r.InScope(row.Capabilities.Labels) {
+			silent = append(silent, name)
+		}
+	}
+	out.Away = slices.Sorted(slices.Values(append(out.Away, silent...)))
 	for _, row := range said {
 		if row.Name != b.self && !b.members.Alive(row.Name) {
-			if b.members.Get(row.Name).Status == membership.Failed && r.InScope(row.Capabilities.Labels) {
-				silent = append(silent, row.Name)
-			}
 			continue
 		}
 		out.Of++

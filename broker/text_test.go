@@ -145,6 +145,9 @@ func reachText(r *Reach) string {
 		out = []string{"nowhere"}
 	}
 	text := fmt.Sprintf("%s: %d of %d", strings.Join(out, ", "), len(r.At), r.Of)
+	if len(r.Away) > 0 {
+		text += ", away " + strings.Join(r.Away, ", ")
+	}
 	if r.Unmet != "" {
 		text += "; " + r.Unmet
 	}

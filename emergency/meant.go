@@ -24,8 +24,8 @@ func Meant(tag string, active []*Record) string {
 	if slices.Contains(names, tag) {
 		return ""
 	}
-	if len(tag) == 1 && tag[0] >= '0' && tag[0] <= '9' { // beyond the numbers of the levels
-		return job.LevelName(int(tag[0] - '0'))
+	if len(tag) == 1 && tag[0] >= '0' && tag[0] <= '9' { // beyond the numbers of the levels: which one is meant nobody can tell
+		return "a level from 1 to 4"
 	}
 	return cmp.Or(label.Slip(tag, append(names, job.Levels()...)), label.Begun(tag, job.Levels()))
 }

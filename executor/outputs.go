@@ -83,7 +83,9 @@ func (c *collector) named(name string) error {
 type missingOutput string
 
 // Error implements error.
-func (m missingOutput) Error() string { return "the job succeeded but left no output " + string(m) }
+func (m missingOutput) Error() string {
+	return "its program ended well, but left no output " + string(m)
+}
 
 // directory stores the files in a directory.
 func (c *collector) directory(name string) error {

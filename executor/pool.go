@@ -202,10 +202,13 @@ func (p *pool) refill() {
 			p.mu.Unlock()
 			r, err := p.start(forModules)
 			if err != nil {
-				p.e.cfg.Logger.Error("cannot start a spare worker; jobs start later, or not at all", "err", err)
 				p.mu.Lock()
 				p.refilling = false
+				closed := p.closed
 				p.mu.Unlock()
+				if !closed { // as it is where the broker could not start, and says why itself
+					p.e.cfg.Logger.Error("cannot start a spare worker; jobs start later, or not at all", "err", err)
+				}
 				return
 			}
 			p.release(r)

@@ -126,7 +126,7 @@ func TestDirectoryThatIsNone(t *testing.T) {
 	require.Equal(t, "output out/ is no directory", res.Reason)
 	task = r.sh("exit 0")
 	task.Spec.Outputs = []string{"none/"}
-	require.Equal(t, "the job succeeded but left no output none/", r.run(task).Reason)
+	require.Equal(t, "its program ended well, but left no output none/", r.run(task).Reason)
 }
 
 // TestDirectoryLeavesOut what would lead out of it, and says so.

@@ -171,7 +171,7 @@ func TestMissingOutputFails(t *testing.T) {
 	task.Spec.Outputs = []string{"report.json"}
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
-	require.Equal(t, "the job succeeded but left no output report.json", res.Reason)
+	require.Equal(t, "its program ended well, but left no output report.json", res.Reason)
 	require.Equal(t, "hello\n", r.read(res.Stdout), "what it wrote is kept nevertheless")
 }
 

@@ -82,6 +82,12 @@ func readKeyring(path string) (*memberlist.Keyring, error) {
 	return ring, nil
 }
 
+// CheckKeyring says why the file of a keyring can't be used, if so.
+func CheckKeyring(path string) error {
+	_, err := readKeyring(path)
+	return err
+}
+
 // parseKeyring reads the text of a keyring. Its errors show no key.
 func parseKeyring(text []byte) (*memberlist.Keyring, error) {
 	var list []string

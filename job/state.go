@@ -110,9 +110,22 @@ func (r *Record) Accepted() *Report {
 }
 
 // Late returns the reports with a result that is not the accepted one: results
-// that came too late and were rejected. Attempts that were returned or stopped have none.
+// that came too late and were rejected. Attempts that were returned or stopped have none, and one that failed in time,
+// so that the job was tried again, was not late.
 func (r *Record) Late() []Report {
-	return slices.DeleteFunc(r.others(), func(rep Report) bool { return rep.Result.wasStopped() })
+	return slices.DeleteFunc(r.others(), func(rep Report) bool { return rep.Result.wasStopped() || r.retried(&rep) })
+}
+
+// retried reports whether an attempt that has failed was over before the one that counts began, in a job that was tried
+// again since an attempt had failed (rule J9).
+func (r *Record) retried(rep *Report) bool {
+	if r.Place.Try == 0 || rep.Result == nil || rep.Result.Outcome != Failed {
+		return false
+	}
+	if acc := r.Accepted(); acc != nil {
+		return acc.Result != nil && rep.Attempt.Compare(acc.Attempt) < 0 && rep.Result.Finished <= acc.Result.Started
+	}
+	return rep.Attempt.Compare(r.Place.Attempt) < 0 && rep.At < r.Verdict().At
 }
 
 // others returns what is known of the ends of attempts of a job that has ended, but for the accepted one and those that were

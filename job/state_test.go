@@ -122,6 +122,34 @@ func TestLateAndSuperseded(t *testing.T) {
 	require.Equal(t, StateSucceeded, r.State())
 }
 
+// An attempt that failed in time, so that the job was tried again, was not late: the job did not run twice. One that failed
+// while the one that counts ran was.
+func TestRetriedIsNotLate(t *testing.T) {
+	failed := func(r *Record, finished clock.Time) {
+		r.SetReport(Report{Attempt: earlier, Dot: clock.Dot{Actor: "y~1", Counter: nextCount(r)}, At: 20, Phase: Done, Result: &Result{Outcome: Failed, Started: 1, Finished: finished}})
+	}
+	for _, end := range []Outcome{Succeeded, Failed, Cancelled} {
+		for name, c := range map[string]struct {
+			try, late int
+			finished  clock.Time
+			at        clock.Hybrid
+		}{"retried": {1, 0, 5, 30}, "no retry": {0, 1, 5, 30}, "too late": {1, 1, 7, 10}} {
+			r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})
+			placed(r)
+			r.Place.Try = c.try
+			failed(r, c.finished)
+			if end == Cancelled {
+				decided(end, c.at)(r)
+			} else {
+				won := Report{Attempt: present, Dot: clock.Dot{Actor: executor, Counter: nextCount(r)}, At: 25, Phase: Done, Result: &Result{Outcome: end, Started: 6, Finished: 9}}
+				r.SetReport(won)
+				r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 9}, Outcome: end, Report: &won})
+			}
+			require.Len(t, r.Late(), c.late, "%s, %s", name, end)
+		}
+	}
+}
+
 // After a verdict that accepts no result, such as a cancellation, every result is late.
 func TestLateWithoutAcceptedResult(t *testing.T) {
 	r := newRecord(t, Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10})

@@ -31,7 +31,7 @@ func (d *Door) Exposed() bool { return !d.Asks && d.Addr != "-" && !IsLoopback(d
 
 // Refusal says why a broker does not open a door that is exposed, and how it is made safe.
 func (d *Door) Refusal() string {
-	fix := "on the first machine `ucp cluster init`, and on each other one `ucp agent --invite CODE` with a code of `ucp cluster invite`"
+	fix := "`ucp cluster init` on the first machine, and `ucp agent --invite CODE`, with a code of `ucp cluster invite`, on each other one"
 	if d.Flag == "rpc-addr" {
 		fix = "`ucp keygen > FILE`, and --rpc-auth-file FILE"
 	}

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/identity"
 )
 
 // configCommand is `ucp config`.
@@ -21,7 +27,8 @@ func (c *cli) configCommand() *cobra.Command {
 }
 
 const configCheckHelp = `Reads a config file as "ucp agent --config FILE" would, and says all that is wrong with it, with
-the lines. Nothing is started and no broker is asked. Variables (UCP_*) of this shell and
+the lines, also of the files and directories that it names, as they are on this machine. Nothing
+is started and no broker is asked. Variables (UCP_*) of this shell and
 flags are left out: they beat the file where the agent is started with them.`
 
 func (c *cli) configCheckCommand() *cobra.Command {
@@ -45,12 +52,14 @@ func (c *cli) configCheckCommand() *cobra.Command {
 // checkConfig reads a config file as an agent would without flags and variables. It returns how many settings the file has.
 func checkConfig(path string) (settings int, err error) {
 	var f agentFlags
-	fs := pflag.NewFlagSet("agent", pflag.ContinueOnError)
-	f.register(fs)
+	flags := pflag.NewFlagSet("agent", pflag.ContinueOnError)
+	f.register(flags)
 	f.config = path
-	if _, err := f.resolve(fs, func(string) (string, bool) { return "", false }); err != nil {
-		var m mistakes
-		m.add(err)
+	var m mistakes
+	_, err = f.resolve(flags, func(string) (string, bool) { return "", false })
+	m.add(err)
+	m.add(f.checkPaths())
+	if len(m) > 0 {
 		slices.SortStableFunc(m, func(a, b error) int { return cmp.Compare(lineIn(path, a), lineIn(path, b)) })
 		if len(m) == 1 {
 			return 0, errors.New(strings.TrimPrefix(m[0].Error(), "--config: "))
@@ -63,6 +72,58 @@ func checkConfig(path string) (settings int, err error) {
 		}
 	}
 	return settings, nil
+}
+
+// checkPaths says which files and directories of a config an agent could not use on this machine.
+func (f *agentFlags) checkPaths() error {
+	var m mistakes
+	check := func(flag string, err error) {
+		if err != nil {
+			m.add(f.wrong(flag, "%w", err))
+		}
+	}
+	if f.keyring != "" {
+		check("keyring", gossip.CheckKeyring(f.keyring))
+	}
+	_, err := readRPCAuth(f.rpcAuthFile)
+	check("rpc-auth-file", err)
+	if _, err := identity.ReadWeb(f.tlsCert, f.tlsKey, f.tlsCA); err != nil {
+		m.add(fmt.Errorf("tls-cert, tls-key, tls-ca: %w", err))
+	}
+	for flag, dir := range map[string]string{"http-socket": dirOf(f.httpSocket), "rpc-socket": dirOf(f.rpcSocket), "data-dir": f.dataDir} {
+		if dir != "" {
+			check(flag, writable(dir))
+		}
+	}
+	return m.all()
+}
+
+// dirOf is where a file is to be; "" is no file.
+func dirOf(file string) string {
+	if file == "" {
+		return ""
+	}
+	return filepath.Dir(file)
+}
+
+// writable says why nothing can be written into a directory, which is made where it is not there yet.
+func writable(dir string) error {
+	there := filepath.Clean(dir)
+	for {
+		if _, err := os.Stat(there); !errors.Is(err, fs.ErrNotExist) || filepath.Dir(there) == there {
+			break
+		}
+		there = filepath.Dir(there)
+	}
+	probe, err := os.MkdirTemp(there, ".ucp-check-")
+	if err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return fmt.Errorf("%s: nothing can be written into %s: %w", dir, there, err)
+	}
+	return os.Remove(probe)
 }
 
 // lineIn is the line of a file that a mistake names; 0 where it names none.

@@ -45,9 +45,19 @@ func TestConfigCheck(t *testing.T) {
 		"ucp.yaml:2: replicas", "ucp.yaml:3: cpu", "ucp.yaml:4: log-level", "ucp.yaml:5: retry-join", "ucp.yaml:5: retry-join", "ucp.yaml:6: retention", "ucp.yaml:8: cpu",
 	}, lines)
 	require.Contains(t, s.run("config", "check", "nowhere.yaml").errOut, "reading the config file")
+
+	// So are the files and directories that it names, as they are on this machine.
+	paths := s.run("config", "check", file("data-dir: /proc/zz\nkeyring: /nosuch/keys\nrpc-auth-file: /nosuch/auth\nhttp-socket: /proc/zz/http\ntls-ca: /nosuch/ca\nstrateggy: fcfs\n")).errOut
+	for _, want := range []string{
+		"ucp.yaml:1: data-dir: /proc/zz: nothing can be written into /proc:", "ucp.yaml:2: keyring: gossip: keyring: stat /nosuch/keys", "ucp.yaml:3: rpc-auth-file: ",
+		"ucp.yaml:4: http-socket: /proc/zz: nothing", "tls-ca: open /nosuch/ca", `unknown key "strateggy"`,
+	} {
+		require.Contains(t, paths, want)
+	}
+	require.Zero(t, s.run("config", "check", file("data-dir: new/one\n")).code, "it is made when it is needed")
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
-	require.Len(t, entries, 1, "nothing was started")
+	require.Len(t, entries, 1, "nothing was started, and nothing left")
 }
 
 // Whatever is in a config file is taken, or refused in words that fit a terminal.

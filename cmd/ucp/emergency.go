@@ -132,9 +132,9 @@ func reachLines(e *api.Emergency) (lines []string) {
 		if e.Unmet != "" {
 			why = ": " + e.Unmet
 		}
-		return []string{fmt.Sprintf("WARNING: it is in force at 0 of %s%s", brokersOf(e.OfBrokers), why)}
+		return awayLine([]string{fmt.Sprintf("WARNING: it is in force at 0 of %s%s", reached(e), why)}, e)
 	}
-	lines = append(lines, fmt.Sprintf("in force at %d of %s", len(e.Brokers), brokersOf(e.OfBrokers)))
+	lines = awayLine([]string{fmt.Sprintf("in force at %d of %s", len(e.Brokers), reached(e))}, e)
 	effects := map[string][]string{}
 	var order []string
 	for _, at := range e.Brokers {
@@ -155,6 +155,22 @@ func reachLines(e *api.Emergency) (lines []string) {
 		lines = append(lines, "now "+nowText(e))
 	}
 	return lines
+}
+
+// reached counts the brokers of which it is known whether an emergency is in force there.
+func reached(e *api.Emergency) string {
+	if len(e.Away) > 0 {
+		return brokersOf(e.OfBrokers) + " in reach"
+	}
+	return brokersOf(e.OfBrokers)
+}
+
+// awayLine adds whom an emergency may not have reached.
+func awayLine(lines []string, e *api.Emergency) []string {
+	if len(e.Away) == 0 {
+		return lines
+	}
+	return append(lines, "WARNING: "+strings.TrimSuffix(abridged(e.Away), ":")+" out of reach: whether it is in force there is not known")
 }
 
 // nowText says of an emergency that is in force whether there is anything that it may change at the moment.
@@ -239,8 +255,11 @@ func emergenciesTable(w io.Writer, l api.EmergencyList) {
 	}
 }
 
-// nowhere is the state of an emergency that no broker which can be reached obeys.
-const nowhere = "in force NOWHERE"
+// States of an emergency that no broker which can be reached obeys: where all can be, and where others may.
+const (
+	nowhere = "in force NOWHERE"
+	noneYet = "in force at NONE in reach"
+)
 
 // emergencyState is where an emergency stands, as one broker sees it.
 func emergencyState(e *api.Emergency) string {
@@ -249,6 +268,8 @@ func emergencyState(e *api.Emergency) string {
 		return "cleared"
 	case !e.Active:
 		return "over"
+	case !e.InScope && e.OfBrokers > 0 && len(e.Brokers) == 0 && len(e.Away) > 0:
+		return noneYet
 	case !e.InScope && e.OfBrokers > 0 && len(e.Brokers) == 0:
 		return nowhere
 	case !e.InScope:

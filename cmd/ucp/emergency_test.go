@@ -259,6 +259,13 @@ func TestReachLines(t *testing.T) {
 			`WARNING: it is in force at 0 of 3 brokers: no broker has a label that meets "distrct=7"; did you mean "district=7"?`,
 		}},
 		{api.Emergency{Level: "critical", OfBrokers: 1}, []string{"WARNING: it is in force at 0 of 1 broker"}},
+		{api.Emergency{Level: "critical", OfBrokers: 1, Away: []string{"n2", "n3"}, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}}, []string{
+			"in force at 1 of 1 broker in reach", "WARNING: n2, n3 out of reach: whether it is in force there is not known",
+			"n1: by emergency: a job of its level goes first",
+		}},
+		{api.Emergency{Level: "critical", OfBrokers: 1, Away: []string{"n2"}}, []string{
+			"WARNING: it is in force at 0 of 1 broker in reach", "WARNING: n2 out of reach: whether it is in force there is not known",
+		}},
 		{api.Emergency{Level: "critical", OfBrokers: 4, Brokers: []api.EmergencyAt{
 			at("n1", "emergency", "causal", "goes first"), at("n2", "causal", "", "stops nobody"), at("n3", "emergency", "causal", "goes first"),
 		}}, []string{

@@ -35,6 +35,9 @@ func (e *exitCode) Unwrap() error { return e.err }
 
 // explain adds to an error what to do about it, where we know.
 func (c *cli) explain(err error) string {
+	if errors.Is(err, api.ErrSilent) {
+		return err.Error() + "; any other broker can answer: name one with --addr or UCP_ADDR"
+	}
 	var u *api.UnreachableError
 	if !errors.As(err, &u) || u.Sent {
 		return err.Error()

@@ -45,10 +45,12 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
-	follow      http.HandlerFunc // of ?follow=1
-	metadata    string           // the rows of GET /broker/metadata
-	types       []string         // Content-Type of submissions
-	queries     []string         // of lists of jobs
+	degraded    bool              // it alone holds what is submitted
+	follow      http.HandlerFunc  // of ?follow=1
+	metadata    string            // the rows of GET /broker/metadata
+	types       []string          // Content-Type of submissions
+	queries     []string          // of lists of jobs
+	counts      map[job.State]int // answers ?count=1
 }
 
 // asOf is the present of every fake broker.
@@ -169,6 +171,9 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	j.Spec = &spec
 	b.jobs[id] = &j
 	out := api.Submission{ID: job.ID(id), Replicas: 3}
+	if b.degraded {
+		out.Replicas, out.Degraded = 1, true
+	}
 	out.Warnings = noLevel(spec)
 	b.reply(w, 201, out)
 }
@@ -240,6 +245,11 @@ func (b *fakeBroker) get(w http.ResponseWriter, r *http.Request) {
 
 func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	if r.URL.Query().Has("count") {
+		l.Counts = b.counts
+		b.reply(w, 200, l)
+		return
+	}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
 		q := r.URL.Query()

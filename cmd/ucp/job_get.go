@@ -50,7 +50,7 @@ func jobTable(w io.Writer, j *api.Job) {
 	field("State", stateText(j))
 	field("Why", j.Why)
 	if j.Losses > 0 {
-		field("Losses", fmt.Sprintf("%d brokers were lost while it ran there", j.Losses))
+		field("Losses", plural(int(j.Losses), "broker was", "brokers were")+" lost while it ran there")
 	}
 	var displaced []string
 	for _, id := range j.Displaced {

@@ -126,12 +126,17 @@ func fewCopies(replicas int) string {
 	return "1 broker only: lost if that disk is lost"
 }
 
-// submitted prints the ID of a job that is not waited for, once it is placed
-// where the person asked for that.
-func (c *cli) submitted(ctx context.Context, client *api.Client, s api.Submission, began time.Time, p patience) error {
+// warnOfFew says of a job that fewer brokers hold it than wanted.
+func (c *cli) warnOfFew(s api.Submission) {
 	if s.Degraded {
 		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, fewCopies(s.Replicas))
 	}
+}
+
+// submitted prints the ID of a job that is not waited for, once it is placed
+// where the person asked for that.
+func (c *cli) submitted(ctx context.Context, client *api.Client, s api.Submission, began time.Time, p patience) error {
+	c.warnOfFew(s)
 	if err := c.show(s, func(w io.Writer) { row(w, s.ID) }); err != nil || p.place == 0 {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // followLogs prints what a job writes, attempt by attempt, until it has ended; without -f what there is now.
 func (c *cli) followLogs(ctx context.Context, client *api.Client, id string, f *logsFlags) error {
 	shown := "" // the token of the attempt that was followed last
+	var before []followed
 	for {
 		j, err := c.awaitAttempt(ctx, client, id, f, shown)
 		if err != nil {
@@ -32,9 +34,11 @@ func (c *cli) followLogs(ctx context.Context, client *api.Client, id string, f *
 		if !f.follow && !j.State.Final() && goesOn(a) {
 			return fmt.Errorf("job %s is %s: -f shows what it has written so far", j.ID, j.State)
 		}
-		if shown != "" {
-			fmt.Fprintf(c.err, "ucp: job %s: %s; attempt %d, at %s, follows\n", j.ID, endOf(&j, shown), number, a.Executor)
+		if last := len(before) - 1; last >= 0 {
+			text := before[last].end(&j)
+			fmt.Fprintf(c.err, "ucp: job %s: %s; attempt %d, at %s, follows%s\n", j.ID, text, number, a.Executor, goneOn(before, a.Executor))
 		}
+		before = append(before, followed{token: a.Attempt, executor: a.Executor, number: number})
 		if err := c.followAttempt(ctx, client, id, a, f); err != nil {
 			return err
 		}
@@ -98,20 +102,42 @@ func attemptOf(j *api.Job, wanted int) (found *api.Attempt, number int) {
 	return found, number
 }
 
-// endOf says how an attempt has ended.
-func endOf(j *api.Job, token string) string {
-	for i, a := range j.Attempts {
-		switch {
-		case a.Attempt != token:
-		case a.State == job.AttemptLost:
-			return fmt.Sprintf("attempt %d ended: %s is lost", i+1, a.Executor)
-		case a.Reason != "":
-			return fmt.Sprintf("attempt %d, at %s, %s: %s", i+1, a.Executor, a.State, oneLine(a.Reason))
-		default:
-			return fmt.Sprintf("attempt %d, at %s, %s", i+1, a.Executor, a.State)
+// followed is an attempt that was followed. Later of some no more is known than that there was one.
+type followed struct {
+	token, executor string
+	number          int
+	over            bool // its broker has said that it ended
+}
+
+// end says what has become of it, no more than is known: a broker that stood still may go on with what counts as lost.
+func (x *followed) end(j *api.Job) string {
+	text := fmt.Sprintf("attempt %d, at %s,", x.number, x.executor)
+	i := slices.IndexFunc(j.Attempts, func(a api.Attempt) bool { return a.Attempt == x.token })
+	if i < 0 || j.Attempts[i].State == job.AttemptEarlier {
+		return text + " no longer counts"
+	}
+	a := &j.Attempts[i]
+	x.over = a.EndedAt != 0
+	switch {
+	case a.State == job.AttemptLost:
+		return text + " is lost, or its broker has not said how it ended"
+	case a.Reason != "":
+		return text + " " + a.State + ": " + oneLine(a.Reason)
+	case x.over:
+		return text + " " + a.State
+	}
+	return text + " no longer counts"
+}
+
+// goneOn warns that an attempt may be one that was followed before: its broker has gone on with that, and what it has written
+// comes again.
+func goneOn(before []followed, executor string) string {
+	for _, x := range slices.Backward(before) {
+		if x.executor == executor && !x.over {
+			return fmt.Sprintf(" from its beginning; it may be attempt %d, which has gone on", x.number)
 		}
 	}
-	return "the attempt before is over"
+	return ""
 }
 
 // goesOn reports whether an attempt may still write.

@@ -84,10 +84,49 @@ func TestLogsGoOn(t *testing.T) {
 		}
 	}
 	got := s.run("job", "logs", "-f", "j1")
-	require.Equal(t, ran{0, "one\ntwo\nthree\nagain\n", "ucp: job j1: attempt 1 ended: n3 is lost; attempt 2, at n1, follows\n"}, got)
+	require.Equal(t, ran{0, "one\ntwo\nthree\nagain\n", "ucp: job j1: attempt 1, at n3, is lost, or its broker has not said how it ended; attempt 2, at n1, follows\n"}, got)
 	require.Equal(t, 1, asked["1.1.n1/6"])
 
 	require.Equal(t, "again\n", s.run("job", "logs", "j1", "--tail", "1").out)
 	require.Contains(t, s.run("job", "logs", "j1", "--attempt", "3").errOut, "no attempt 3")
 	require.Contains(t, s.run("job", "logs", "j1", "-f", "-o", "json").errOut, "leave -f")
+}
+
+// What has become of an attempt that was followed is told as far as it is known: that one which was given up at a broker that
+// stood still ended is not, and that it may be the one which counts again is.
+func TestLogsSayWhatIsKnownOfAnAttempt(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := succeeded("j1")
+	j.State = job.StateRunning
+	j.Attempts = []api.Attempt{{Executor: "n2", Attempt: "1.1.n1", State: job.AttemptRunning}}
+	b.jobs["j1"] = &j
+	b.follow = func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/stderr") {
+			return
+		}
+		_, _ = w.Write([]byte(r.URL.Query().Get("attempt") + "\n"))
+		switch r.URL.Query().Get("attempt") {
+		case "1.1.n1":
+			j.Attempts[0].State = job.AttemptStopped // as a report that it waited is read
+			j.Attempts = append(j.Attempts, api.Attempt{Executor: "n3", Attempt: "1.2.n1", State: job.AttemptRunning})
+		case "1.2.n1":
+			j.Attempts[0] = api.Attempt{Attempt: "1.1.n1", State: job.AttemptEarlier}
+			j.Attempts[1] = api.Attempt{Attempt: "1.2.n1", State: job.AttemptEarlier}
+			j.Attempts = append(j.Attempts, api.Attempt{Executor: "n2", Attempt: "1.3.n1", State: job.AttemptRunning})
+		case "1.3.n1":
+			j.Attempts[2].State, j.Attempts[2].EndedAt, j.Attempts[2].Reason = job.AttemptFailed, j.FinishedAt, "exit code 3"
+			j.Attempts = append(j.Attempts, api.Attempt{Executor: "n3", Attempt: "1.4.n1", State: job.AttemptRunning})
+		case "1.4.n1":
+			j.Attempts[3].State, j.Attempts[3].EndedAt = job.AttemptStopped, j.FinishedAt
+			j.Attempts = append(j.Attempts, api.Attempt{Executor: "n1", Attempt: "1.5.n1", State: job.AttemptRunning})
+		default:
+			j.State, j.Accepted = job.StateSucceeded, &api.Accepted{Attempt: "1.5.n1"}
+		}
+	}
+	require.Equal(t, ran{0, "1.1.n1\n1.2.n1\n1.3.n1\n1.4.n1\n1.5.n1\n", `
+ucp: job j1: attempt 1, at n2, no longer counts; attempt 2, at n3, follows
+ucp: job j1: attempt 2, at n3, no longer counts; attempt 3, at n2, follows from its beginning; it may be attempt 1, which has gone on
+ucp: job j1: attempt 3, at n2, failed: exit code 3; attempt 4, at n3, follows from its beginning; it may be attempt 2, which has gone on
+ucp: job j1: attempt 4, at n3, stopped; attempt 5, at n1, follows
+`[1:]}, s.run("job", "logs", "-f", "j1"))
 }

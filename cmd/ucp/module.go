@@ -162,6 +162,8 @@ func (c *cli) moduleVerifyCommand() *cobra.Command {
 			return fmt.Errorf("%s: %w", args[0], err)
 		case len(known) > 0 && len(valid) == 0:
 			return fmt.Errorf("%s: none of these keys has signed it", args[0])
+		case len(valid)+len(unknown) == 0:
+			return fmt.Errorf("%s: nobody has signed it", args[0])
 		}
 		type signature struct {
 			Name  string `json:"name"`
@@ -182,9 +184,6 @@ func (c *cli) moduleVerifyCommand() *cobra.Command {
 					says = "valid"
 				}
 				row(w, s.Name+"+"+s.Hash, says)
-			}
-			if len(all) == 0 {
-				row(w, "nobody has signed it")
 			}
 		})
 	}

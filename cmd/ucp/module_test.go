@@ -21,7 +21,7 @@ func TestModule(t *testing.T) {
 	other := strings.TrimSpace(s.run("module", "key", "--name", "maps", "other").out)
 	require.Regexp(t, `^maps\+`, other)
 
-	require.Equal(t, ran{0, "nobody has signed it\n", ""}, s.run("module", "verify", "m.wasm"))
+	require.Equal(t, ran{exitError, "", "ucp: m.wasm: nobody has signed it\n"}, s.run("module", "verify", "m.wasm"))
 	require.Equal(t, ran{0, "", ""}, s.run("module", "sign", "--key", "pumps.key", "m.wasm"))
 	require.Equal(t, ran{0, "", ""}, s.run("module", "sign", "--key", "other", "m.wasm", "--to", "both.wasm"))
 	require.Equal(t, public[:14]+"  valid\n", s.run("module", "verify", "--key", public, "m.wasm").out)

@@ -95,7 +95,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	verbs := root.RunE
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return c.alone(cmd.Context(), cmd.Help)
+			return c.alone(cmd.Context())
 		}
 		return verbs(cmd, args)
 	}

@@ -146,6 +146,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if f.detach {
 		return c.submitted(ctx, client, s, began, f.patience)
 	}
+	c.warnOfFew(s)
 	j, err := c.follow(ctx, client, string(id), began, f.patience)
 	if err != nil {
 		return err

@@ -32,13 +32,13 @@ const (
 // screen is what `ucp status` shows: first what somebody must know who has no time. It is what one broker knows.
 type screen struct {
 	api.Coordination
-	Urgent  *api.JobList   `json:"urgent"`  // urgent jobs that do not run; null: not known
-	Gone    []goneBroker   `json:"gone"`    // null: not known
-	Stopped *api.JobList   `json:"stopped"` // jobs that make room for others now; null: not known
-	Failed  *api.JobList   `json:"failed"`  // jobs that failed, or expired, in the last hour; null: not known
-	Room    []room         `json:"room"`    // of the brokers that take jobs; null: not known
-	InAll   map[string]int `json:"in_all"`  // unfinished jobs of all brokers, by state
-	Unknown []string       `json:"unknown"` // what could not be found out in time, and why
+	Urgent  *api.JobList      `json:"urgent"`  // urgent jobs that do not run; null: not known
+	Gone    []goneBroker      `json:"gone"`    // null: not known
+	Stopped *api.JobList      `json:"stopped"` // jobs that make room for others now; null: not known
+	Failed  *api.JobList      `json:"failed"`  // jobs that failed, or expired, in the last hour; null: not known
+	Room    []room            `json:"room"`    // of the brokers that take jobs; null: not known
+	InAll   map[job.State]int `json:"in_all"`  // unfinished jobs, by state, each counted once; null: not known
+	Unknown []string          `json:"unknown"` // what could not be found out in time, and why
 }
 
 // goneBroker is a broker that takes part and does not answer.
@@ -57,9 +57,9 @@ type room struct {
 
 // readScreen asks a broker for all that the screen shows, at most for screenWithin.
 func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, screenWithin, fmt.Errorf("it has not answered within %v", screenWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, screenWithin, fmt.Errorf("%w within %v", api.ErrSilent, screenWithin))
 	defer cancel()
-	s := &screen{InAll: map[string]int{}, Unknown: []string{}}
+	s := &screen{Unknown: []string{}}
 	var err error
 	if s.Coordination, err = client.CoordinationNow(ctx); err != nil {
 		return nil, err
@@ -87,6 +87,10 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	list("urgent jobs", &s.Urgent, api.ListOptions{States: unfinishedStates(), Urgent: true})
 	list("stopped jobs", &s.Stopped, api.ListOptions{States: unfinishedStates(), Paused: true})
 	list("failed jobs", &s.Failed, api.ListOptions{States: []job.State{job.StateFailed, job.StateExpired}, Since: s.AsOf.Add(-time.Hour)})
+	ask("how many jobs there are", func() (err error) {
+		s.InAll, err = client.CountJobs(ctx, api.ListOptions{States: unfinishedStates()})
+		return err
+	})
 	ask("members", func() (err error) { s.Gone, err = goneFrom(client.Members(ctx)); return err })
 	if slices.ContainsFunc(s.Emergencies, func(e api.Emergency) bool { return !e.InScope }) {
 		ask("where emergencies are in force", func() error { return s.addReach(ctx, client) })
@@ -144,7 +148,7 @@ func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	return out, nil
 }
 
-// addRoom reads the metadata of the brokers: what those that answer and take jobs have free, and how many jobs there are.
+// addRoom reads the metadata of the brokers: what those that answer and take jobs have free.
 func (s *screen) addRoom(rows map[string]json.RawMessage) error {
 	if rows != nil {
 		s.Room = []room{}
@@ -153,17 +157,13 @@ func (s *screen) addRoom(rows map[string]json.RawMessage) error {
 		var m struct {
 			Capabilities struct{ Capacity job.Resources }
 			Usage        job.Resources
-			Jobs         map[string]int
 			Draining     bool
 			Full         bool
 		}
 		if err := json.Unmarshal(rows[name], &m); err != nil {
 			return fmt.Errorf("the metadata of %s: %w", name, err)
 		}
-		for state, n := range m.Jobs {
-			s.InAll[state] += n
-		}
-		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name == s.Name && s.DiskFull || name != s.Name && (!isPeer || !p.Healthy) {
+		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name == s.Name && s.DiskFull || name != s.Name && (!isPeer || !p.Healthy || p.TakesNone != "") {
 			continue
 		}
 		s.Room = append(s.Room, room{Broker: name, Capacity: m.Capabilities.Capacity, Free: m.Capabilities.Capacity.Minus(m.Usage)})
@@ -230,9 +230,9 @@ func (s *screen) emergencyPanel() panel {
 		if len(e.Scope) > 0 {
 			where = "where " + strings.Join(e.Scope, " and ")
 		}
-		switch {
-		case emergencyState(&e) == nowhere:
-			where += ", " + nowhere
+		switch state := emergencyState(&e); {
+		case state == nowhere || state == noneYet:
+			where += ", " + state
 			if e.Unmet != "" {
 				where += ": " + e.Unmet
 			}
@@ -411,7 +411,7 @@ func (s *screen) gonePanel() panel {
 			continue
 		}
 		l := *g.Jobs
-		l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(j api.Job) bool { return j.State.Final() && j.Executor == g.Name })
+		l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(j api.Job) bool { return s.elsewhere(&j, g.Name) })
 		if len(l.Jobs) == 0 {
 			p.lines = append(p.lines, text+": nothing was left there")
 			continue
@@ -426,6 +426,19 @@ func (s *screen) gonePanel() panel {
 		p.lines = []string{"no broker is gone"}
 	}
 	return p
+}
+
+// elsewhere reports whether a job was at a broker once, and no longer when that one was heard of for the last time: it had
+// ended, or ran at another one.
+func (s *screen) elsewhere(j *api.Job, gone string) bool {
+	last := clock.At(time.Unix(s.PeerBrokers[gone].LastSeen, 0))
+	switch {
+	case j.Executor == gone:
+		return j.State.Final()
+	case s.PeerBrokers[gone].LastSeen == 0:
+		return false
+	}
+	return j.State.Final() && j.FinishedAt <= last || j.StartedAt != 0 && j.StartedAt <= last
 }
 
 // whereNow says what has become of a job that was at a broker.
@@ -500,8 +513,11 @@ func (s *screen) roomPanel() panel {
 	if len(s.Room) > 1 {
 		text += fmt.Sprintf("; most at %s: %s cores, %s", most.Broker, cores(most.Free.CPU), humanBytes(max(most.Free.Memory, 0)))
 	}
-	runs := s.InAll[string(job.StateRunning)] + s.InAll[string(job.StateLoading)]
-	waits := s.InAll[string(job.StatePending)] + s.InAll[string(job.StateQueued)] + s.InAll[string(job.StateSuspended)]
+	if s.InAll == nil {
+		return panel{"Room", []string{text, "how many jobs run and wait is not known"}, true}
+	}
+	runs := s.InAll[job.StateRunning] + s.InAll[job.StateLoading]
+	waits := s.InAll[job.StatePending] + s.InAll[job.StateQueued] + s.InAll[job.StateSuspended]
 	counts := jobsRun(runs)
 	if unsure := s.unsure(); unsure > 0 {
 		counts = fmt.Sprintf("%s, %d may still run at brokers that are gone", jobsRun(max(runs-unsure, 0)), unsure)
@@ -574,8 +590,8 @@ func (c *cli) showScreen(ctx context.Context, client *api.Client) error {
 	return s.print(c.out, cmp.Or(c.outColumns(), 80), c.colours())
 }
 
-// alone is `ucp` without a verb: the screen, or where no broker answers how to begin.
-func (c *cli) alone(ctx context.Context, help func() error) error {
+// alone is `ucp` without a verb: the screen, or where no broker answers, in a line, how to begin.
+func (c *cli) alone(ctx context.Context) error {
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -584,9 +600,7 @@ func (c *cli) alone(ctx context.Context, help func() error) error {
 	err = c.showScreen(ctx, client)
 	var u *api.UnreachableError
 	if errors.As(err, &u) {
-		if err := help(); err != nil {
-			return err
-		}
+		return fmt.Errorf("%s; `ucp --help` lists what there is", c.explain(err))
 	}
 	return err
 }

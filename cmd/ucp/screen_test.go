@@ -18,7 +18,7 @@ import (
 )
 
 func offering(name string, cpu, used int64) string {
-	return fmt.Sprintf(`%q:{"capabilities":{"capacity":{"cpu":%d,"memory":8589934592}},"usage":{"cpu":%d,"memory":0},"jobs":{"running":2,"queued":1}}`, name, cpu, used)
+	return fmt.Sprintf(`%q:{"capabilities":{"capacity":{"cpu":%d,"memory":8589934592}},"usage":{"cpu":%d,"memory":0},"jobs":{"running":20,"queued":10}}`, name, cpu, used)
 }
 
 // A night on which all goes well is told in a few lines, by `ucp` alone and by `ucp status`.
@@ -30,6 +30,7 @@ func TestScreenOfAQuietNight(t *testing.T) {
 		PeerBrokers: map[string]api.Peer{"van-2": {Healthy: true, LastSeen: seen, Answers: &yes}},
 	}
 	b.metadata = offering("van-1", 4000, 500) + "," + offering("van-2", 2000, 0)
+	b.counts = map[job.State]int{job.StateRunning: 4, job.StateQueued: 2}
 	want := ran{0, `
 Emergency  none in force
 Trust it?  yes: you see all 2 brokers, and each has answered just now
@@ -87,6 +88,7 @@ func aBadNight(t *testing.T) *shell {
 		{Name: "van-3", Roll: "open", Status: "failed", Away: true, AwaySince: &since}, {Name: "old", Roll: "left", Status: "left"},
 	}
 	threeJobs(b)
+	b.counts = map[job.State]int{job.StateRunning: 3, job.StateLoading: 1, job.StatePending: 1, job.StateSuspended: 1}
 	b.jobs["j3"].Why, b.jobs["j3"].Emergency, b.jobs["j3"].Name = "none of 2 live brokers can run it: needs 64 cores; the largest broker has 4", "flood-1", "pump-7"
 	b.jobs["j3"].Attempts = []api.Attempt{{Executor: "van-3", State: job.AttemptLost}}
 	b.jobs["j2"].FinishedAt = at(3 * time.Minute)
@@ -180,8 +182,8 @@ func TestScreenSaysWhatItDoesNotKnow(t *testing.T) {
 func TestAloneWithoutABroker(t *testing.T) {
 	got := newShell(t).run("--addr", "127.0.0.1:1")
 	require.Equal(t, exitError, got.code)
-	require.Contains(t, got.out, "Available Commands:")
-	require.Contains(t, got.errOut, "no broker answers at 127.0.0.1:1;")
+	require.Empty(t, got.out)
+	require.Equal(t, "ucp: no broker answers at 127.0.0.1:1; start one with `ucp agent`, or name one with --addr or UCP_ADDR; `ucp --help` lists what there is\n", got.errOut)
 	require.Equal(t, exitError, newShell(t).run("status", "--addr", "127.0.0.1:1").code)
 }
 
@@ -196,6 +198,10 @@ func TestInForceNowhere(t *testing.T) {
 	require.Contains(t, strings.Join(strings.Fields(s.run().out), " "),
 		`flood-1: CRITICAL where distrct=7, in force NOWHERE: no broker has a label that meets "distrct=7"; did you mean "district=7"?; until 16:04:05 (1h0m left)`)
 	require.Regexp(t, `flood-1 +critical +in force NOWHERE +distrct=7`, s.run("emergency", "list").out)
+	e.Away = []string{"c"}
+	b.emergencies.Emergencies[0] = e
+	require.Regexp(t, `flood-1 +critical +in force at NONE in reach +distrct=7`, s.run("emergency", "list").out)
+	require.Contains(t, strings.Join(strings.Fields(s.run().out), " "), "where distrct=7, in force at NONE in reach: no broker has")
 	e.Brokers = []api.EmergencyAt{{Broker: "b", Strategy: "emergency"}}
 	b.emergencies.Emergencies[0] = e
 	require.Regexp(t, `flood-1 +critical +active elsewhere`, s.run("emergency", "list").out)
@@ -209,10 +215,45 @@ func TestScreenCountsWhatMayRun(t *testing.T) {
 	b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, TotalPeers: 1, UnhealthyPeers: 1, PeerBrokers: map[string]api.Peer{"b": {}}}
 	b.metadata = offering("a", 4000, 4000)
 	b.members.Members = []api.Member{{Name: "a", Roll: "open", Status: "alive"}, {Name: "b", Roll: "open", Status: "failed", Away: true, AwaySince: &since}}
-	require.Contains(t, s.run().out, " 2 jobs run, 1 wait\n")
+	b.counts = map[job.State]int{job.StateRunning: 2, job.StateQueued: 1}
+	require.Contains(t, s.run().out, " 2 jobs run, 1 wait\n", "what brokers say of themselves, also those that are gone, is not added up")
 	threeJobs(b)
 	b.jobs["j3"].State, b.jobs["j3"].Executor, b.jobs["j3"].Silent = job.StateRunning, "b", true
 	require.Contains(t, s.run().out, " 1 job runs, 1 may still run at brokers that are gone, 1 wait\n")
+}
+
+// A broker that is gone is not told to have had what had ended before, or ran at another one by then.
+func TestScreenShowsWhatWasAtABrokerThatIsGone(t *testing.T) {
+	b, s := newFakeBroker(t)
+	gone := asOf.Add(-time.Minute)
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, TotalPeers: 1, UnhealthyPeers: 1, PeerBrokers: map[string]api.Peer{"van-2": {LastSeen: gone.Unix()}}}
+	b.members.Members = []api.Member{{Name: "a", Roll: "open", Status: "alive"}, {Name: "van-2", Roll: "open", Status: "failed", Away: true, AwaySince: &asOf}}
+	threeJobs(b)
+	for i, id := range []string{"j1", "j2", "j3"} { // each was at van-2 once, and then at b
+		b.jobs[id].Attempts, b.jobs[id].Executor = []api.Attempt{{Executor: "van-2"}}, "b"
+		b.jobs[id].State = []job.State{job.StateFailed, job.StateRunning, job.StateSucceeded}[i]
+	}
+	b.jobs["j1"].FinishedAt = clock.At(gone.Add(-time.Second))
+	b.jobs["j2"].StartedAt, b.jobs["j2"].FinishedAt = clock.At(gone.Add(-time.Second)), 0
+	b.jobs["j3"].StartedAt, b.jobs["j3"].FinishedAt = clock.At(gone.Add(time.Second)), clock.At(asOf)
+	got := s.run().out
+	require.Regexp(t, `(?m)^Gone +van-2 since .*, with 1 job\n +j3.*: succeeded at b$`, got)
+	require.NotContains(t, got, "j2 ")
+	b.status.PeerBrokers["van-2"] = api.Peer{}
+	require.Contains(t, s.run().out, "with 3 jobs", "who does not know when it was there leaves none out")
+}
+
+// A broker that is about to leave has no room, whatever it last said of itself.
+func TestScreenHasNoRoomAtWhomLeaves(t *testing.T) {
+	b, s := newFakeBroker(t)
+	yes := true
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf, TotalPeers: 1, HealthyPeers: 1, PeerBrokers: map[string]api.Peer{
+		"b": {Healthy: true, Answers: &yes, LastSeen: asOf.Unix(), TakesNone: "it is about to leave"},
+	}}
+	b.metadata = offering("a", 4000, 1000) + "," + offering("b", 64000, 0)
+	got := s.run().out
+	require.Contains(t, got, "Room       3 of 4 cores")
+	require.Contains(t, got, "mostly: you see all 2 brokers, but\n           b: TAKES NO JOBS: it is about to leave\n")
 }
 
 // Walls that are missing around native jobs stand on the screen; where none are run, none is missing.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -326,13 +327,26 @@ func TestJobSubmit(t *testing.T) {
 }
 
 func TestDegradedSubmissionSaysSo(t *testing.T) {
-	_, s := newFakeBroker(t)
+	b, s := newFakeBroker(t)
 	out, errOut := newBuffers()
 	c := s.cli(out, errOut)
 	c.format = formatTable
 	require.NoError(t, c.submitted(t.Context(), nil, api.Submission{ID: "j1", Replicas: 1, Degraded: true}, time.Now(), patience{}))
 	require.Equal(t, "j1\n", out.String())
 	require.Contains(t, errOut.String(), "saved on 1 broker only")
+
+	b.degraded = true
+	for _, args := range [][]string{{"run"}, {"run", "--detach"}} {
+		got := s.run(append(args, "--driver", "process", "--id", "j7", "true")...)
+		require.Equal(t, "ucp: job j7 is saved on 1 broker only: lost if that disk is lost\n", got.errOut)
+	}
+}
+
+// Whom to ask instead is said of a broker that stands still, as the advice is to start one where there is none.
+func TestASilentBrokerIsToldFromNone(t *testing.T) {
+	out, errOut := newBuffers()
+	c := newShell(t).cli(out, errOut)
+	require.Equal(t, "GET /v1/members at a: nothing came; any other broker can answer: name one with --addr or UCP_ADDR", c.explain(fmt.Errorf("GET /v1/members at a: %w", api.ErrSilent)))
 }
 
 // A job that names an emergency which is not there is taken, since it may come; the person hears of it.

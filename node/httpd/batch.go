@@ -73,7 +73,7 @@ func (srv *Server) readBatch(w http.ResponseWriter, r *http.Request) ([][]byte, 
 		return nil, err
 	}
 	if !slices.Contains(batchTypes, media) {
-		return nil, fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type %.80q is not taken: say Content-Type: %s", r.Header.Get("Content-Type"), api.NDJSON)
+		return nil, notTaken(r, api.NDJSON)
 	}
 	release, err := srv.reserve(r)
 	if err != nil {
@@ -167,5 +167,20 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel, littleCPU(&in.Spec))
 		b.seen = b.seen.With(s.Past...)
 	}
+	b.order(o)
 	return nil
+}
+
+// order says in the audit log which jobs were taken, or may have been: not those that were refused.
+func (b *batch) order(o *order) {
+	n := 0
+	for i, at := range b.at {
+		if e := b.out[at].Error; e != nil && clearlyRefused(e) {
+			continue
+		}
+		if n++; n == 1 {
+			o.which = string(b.jobs[i].ID)
+		}
+	}
+	o.none, o.detail = n == 0, fmt.Sprintf("%d jobs, of which this is the first", n)
 }

@@ -68,5 +68,5 @@ func (srv *Server) caughtUp(r *http.Request) (causal.Context, error) {
 		missing = append(missing, text)
 	}
 	return past, fail(http.StatusGatewayTimeout, api.CodeBehind,
-		"after %v this broker does not yet know all that the causal token names: %s", timeout, strings.Join(missing, "; "))
+		"after %v this broker does not yet know all that the causal token names: %s", timeout.Round(time.Millisecond), strings.Join(missing, "; "))
 }

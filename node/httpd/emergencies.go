@@ -150,7 +150,7 @@ func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Em
 		e.ClearedAt, e.ClearedBy = clock.TimeOf(r.Cleared[0].At), r.Cleared[0].By.Broker()
 	}
 	if v.Reach != nil {
-		e.OfBrokers, e.Unmet = v.Reach.Of, v.Reach.Unmet
+		e.OfBrokers, e.Unmet, e.Away = v.Reach.Of, v.Reach.Unmet, v.Reach.Away
 		e.Jobs = &api.JobCounts{Running: v.Reach.Runs, Waiting: v.Reach.Waits}
 		for _, at := range v.Reach.At {
 			x := api.EmergencyAt{Broker: at.Broker, Strategy: string(at.Strategy), Effect: at.Strategy.Levels()}

@@ -108,7 +108,7 @@ func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*b
 	case *broker.Submitted:
 		return a, nil
 	case *broker.UnknownPredecessors:
-		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout)
+		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout.Round(time.Millisecond))
 	case *broker.TooFewCopies:
 		e := fail(http.StatusServiceUnavailable, api.CodeTooFew,
 			"job %s is saved on %d brokers after %v, and min_replicas asks for %d; it may still run; submitting it again with the same ID (PUT /v1/jobs/%s) is safe",

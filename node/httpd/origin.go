@@ -81,7 +81,7 @@ func readDocument(w http.ResponseWriter, r *http.Request, limit int64, yamlToo b
 	}
 	yaml = yamlToo && (media == "application/yaml" || media == "application/x-yaml" || media == "text/yaml" || media == "text/x-yaml")
 	if !yaml && media != "application/json" && !strings.HasSuffix(media, "+json") {
-		return nil, false, fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type %.80q is not taken: say Content-Type: application/json", r.Header.Get("Content-Type"))
+		return nil, false, notTaken(r, "application/json")
 	}
 	b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	return b, yaml, err
@@ -94,4 +94,12 @@ func mediaType(r *http.Request) (string, error) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return media, nil
+}
+
+// notTaken refuses a body of another type than the wanted one, or of none.
+func notTaken(r *http.Request, want string) error {
+	if given := r.Header.Get("Content-Type"); given != "" {
+		return fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "Content-Type %.80q is not taken: say Content-Type: %s", given, want)
+	}
+	return fail(http.StatusUnsupportedMediaType, api.CodeMediaType, "the request has no Content-Type: say Content-Type: %s", want)
 }

@@ -97,9 +97,8 @@ func (srv *Server) coordination() api.Coordination {
 		if !k.Seen.IsZero() {
 			p.LastSeen = k.Seen.Unix()
 		}
-		if other, ok := srv.rowOf(m.Name); ok {
-			p.Unset, p.Unproven, p.TakesNone = other.Unset, other.Unproven, takesNone(&other, drains[m.Name] != nil)
-		}
+		other, _ := srv.rowOf(m.Name)
+		p.Unset, p.Unproven, p.TakesNone = other.Unset, other.Unproven, takesNone(&other, m.Draining || m.Status == membership.Leaving, drains[m.Name] != nil)
 		s := srv.standing(m.Name)
 		p.Behind, p.Ahead, p.ClockOff = s.Behind, s.Ahead, offOf(s)
 		p.Breaches, p.LastBreach = s.Breaches.Count, lastBreach(s)
@@ -209,11 +208,11 @@ func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
 // any more.
 const DrainingTag = "draining"
 
-// takesNone says why a broker takes no jobs, by what it has told of itself, and by whether an operator has drained it as far
-// as is known here: it may not have heard of that yet. "" while it does.
-func takesNone(m *wire.Metadata, drained bool) string {
+// takesNone says why a broker takes no jobs, by what it has told of itself, by whether gossip says that it leaves, which is
+// told sooner, and by whether an operator has drained it as far as is known here: it may not have heard of that yet. "" while it does.
+func takesNone(m *wire.Metadata, leaves, drained bool) string {
 	switch {
-	case m.Draining:
+	case m.Draining || leaves:
 		return "it is about to leave"
 	case m.NoRoom():
 		return "its disk is full"
@@ -238,7 +237,7 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, drains[m.Name] != nil), Drained: drains[m.Name],
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, m.Tags[DrainingTag] != "" || string(m.Status) == string(membership.Leaving), drains[m.Name] != nil), Drained: drains[m.Name],
 		})
 		if h, judged := healths[m.Name]; judged {
 			out[len(out)-1].Health = h.text(srv.cfg.Now())

@@ -21,6 +21,7 @@ type shownHost struct {
 	overview *broker.Overview
 	names    []string
 	trouble  string
+	drains   string // by its tag
 }
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
@@ -61,7 +62,7 @@ func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, fals
 
 func (h *shownHost) Brokers() (out []membership.Member) {
 	for _, name := range h.names {
-		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Alive})
+		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Alive, Draining: name == h.drains})
 	}
 	return out
 }
@@ -69,11 +70,23 @@ func (h *shownHost) Brokers() (out []membership.Member) {
 func (h *shownHost) Members() (out []gossip.Member) {
 	for _, name := range h.names {
 		out = append(out, gossip.Member{Name: name, Status: "alive"})
+		if name == h.drains {
+			out[len(out)-1].Tags = map[string]string{DrainingTag: "1"}
+		}
 	}
 	return out
 }
 
 var asOf = time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)
+
+// That a broker is about to leave is shown as soon as gossip says so, before it says so itself.
+func TestLeavingIsShownAtOnce(t *testing.T) {
+	o := &broker.Overview{State: wire.State{Metadata: []wire.Metadata{{Name: "a"}, {Name: "b"}}}}
+	srv := &Server{cfg: Config{Name: "a", Now: func() time.Time { return asOf }, SyncInterval: time.Minute}, host: &shownHost{overview: o, names: []string{"a", "b"}, drains: "b"}}
+	require.Equal(t, "it is about to leave", srv.coordination().PeerBrokers["b"].TakesNone)
+	require.Equal(t, "it is about to leave", srv.members()[1].TakesNone)
+	require.Empty(t, srv.members()[0].TakesNone)
+}
 
 // What the core knows of troubles is shown: in the status, and in the list of members.
 func TestTroublesAreShown(t *testing.T) {
@@ -99,9 +112,9 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, map[string]api.Peer{
 		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
 	}, s.PeerBrokers)
-	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}, false))
-	require.Equal(t, "an operator has drained it", takesNone(&wire.Metadata{}, true), "it has not heard of it yet")
-	require.Empty(t, takesNone(&wire.Metadata{}, false))
+	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}, false, false))
+	require.Equal(t, "an operator has drained it", takesNone(&wire.Metadata{}, false, true), "it has not heard of it yet")
+	require.Empty(t, takesNone(&wire.Metadata{}, false, false))
 
 	o.Stats.Running, o.Stats.Waiting = 2, 3
 	require.Equal(t, &api.Here{Running: 2, Queued: 3}, srv.coordination().Here, "whoever owns them")
