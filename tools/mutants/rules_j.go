@@ -24,7 +24,7 @@ var rulesJ = []mutant{
 		"	case !b.ours(r.Owner.Actor):\n", "	case false:\n",
 		"./broker", stories},
 	{"J6 a job is said to be queued at who has left", "broker/read.go",
-		"	case b.members.Get(at).Status == membership.Left:", "	case false:",
+		"	case b.members.Get(at).Status == membership.Left:", "	case b.members.Get(at).Status == membership.Left && false:",
 		"./broker", "TestStories/J6_left"},
 	{"J6 the state of a job at who has left is said for certain", "node/httpd/jobs.go",
 		"m.Status == membership.Left", "m.Status != membership.Left",
