@@ -98,6 +98,7 @@ func TestTakenNameBehindAKeyring(t *testing.T) {
 	a, b := startReal(t, "a", with(path)), startReal(t, "b", with(copied(t, path)))
 	_, err := b.Join(t.Context(), []string{a.Addr()})
 	require.NoError(t, err)
+	eventually(t, "a has taken in who has joined it", func() bool { return len(a.Members()) == 2 })
 	again := startReal(t, "b", with(copied(t, path)))
 	var taken *gossip.NameTaken
 	require.ErrorAs(t, again.Claim(t.Context(), []string{a.Addr()}), &taken)
