@@ -115,7 +115,7 @@ func TestLogOfTenMinutes(t *testing.T) {
 		c.Stop("b2")
 		phase("b2 has left", 40*time.Second, 1)
 		c.Start("b2")
-		phase("b2 is back", 40*time.Second, 5) // b2: up, two members, joined, that it had left
+		phase("b2 is back", 40*time.Second, 6) // b2: up, anybody may command it, two members, joined, that it had left
 		_, err = c.Client("b2").SetStrategy(t.Context(), "fcfs", true)
 		require.NoError(t, err)
 		phase("another strategy", 20*time.Second, 1)
