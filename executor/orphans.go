@@ -24,7 +24,7 @@ func (g *childGroup) reapOrphans() {
 	atEnds(nil, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.id != 0 {
+		if g.id != 0 && !g.dead {
 			reapUntil(g.id)
 		}
 	})

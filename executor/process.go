@@ -138,13 +138,14 @@ func (g *childGroup) wasAskedToStop() bool {
 	return g.stopAsked
 }
 
-// finish kills what the program left behind after its end.
+// finish kills what the program left behind after its end. From then on nobody else waits for children: of two that do each
+// may wait for one that the other has taken.
 func (g *childGroup) finish() {
 	g.killGroup()
-	killOrphans()
 	g.mu.Lock()
 	g.id = 0
 	g.mu.Unlock()
+	killOrphans()
 }
 
 // kill kills the program and everything that it has started, and prevents a new start: the worker is ending.
