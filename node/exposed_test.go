@@ -53,3 +53,13 @@ func TestExposedDoors(t *testing.T) {
 		})
 	}
 }
+
+// The metrics count the doors that strangers can reach.
+func TestExposedDoorsAreCounted(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	_, body := request(t, n, "GET", "/metrics", nil)
+	require.Contains(t, body, "\nucp_exposed_interfaces 0\n")
+	n.cfg.RPCAddr = "10.0.0.1:7373" // as if it had been given; nobody listens there
+	_, body = request(t, n, "GET", "/metrics", nil)
+	require.Contains(t, body, "\nucp_exposed_interfaces 1\n")
+}
