@@ -250,7 +250,7 @@ func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float
 		cost += costNoDisk
 	}
 	if name != o.self {
-		if !o.blobs.Has(name, r.Spec.Blobs()) {
+		if !o.blobs.Has(name, r.Needs()) {
 			cost += costNoInputs
 		}
 		cost += costPerMillis * float64(min(o.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)

@@ -48,7 +48,7 @@ const (
 	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, and the
 	// rest. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts+1)*MaxResult + 48<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts+1)*MaxResult + 80<<10
 )
 
 // Spec describes a job. It never changes after its submission; its
@@ -70,9 +70,9 @@ type Spec struct {
 	// Network says that a native program needs the network, which only brokers give that allow it (--allow-network).
 	// It stands beside PlainEnv so that a record fits into 888 bytes: one more, and it would take 128 more of the heap.
 	Network bool   `codec:"network,omitempty" json:"network,omitempty"`
-	Stdin   Digest `codec:"stdin,omitempty" json:"stdin,omitempty"`
+	Stdin   Digest `codec:"stdin,omitempty" json:"stdin,omitempty"` // a blob, or what another job left (see Source)
 
-	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest; of a directory ("data/") that of its manifest
+	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest, or what another job left (see Source); of a directory ("data/") that of its manifest
 	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`       // made before the job starts
 	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept; with a slash at the end as one directory
 	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
@@ -155,8 +155,8 @@ const (
 	AfterEnd     = "end" // they must have ended in any way
 )
 
-// Blobs lists the digests of all blobs that an executor must hold before it can start
-// the job: module, stdin and inputs, each once, in a fixed order. A directory is one of them (see TreeOf).
+// Blobs lists the digests of all blobs that the spec names: module, stdin and inputs, each once, in a fixed order. A
+// directory is one of them (see TreeOf). What it reads of other jobs is not (see [Record.Needs]).
 func (s *Spec) Blobs() []Digest {
 	var out []Digest
 	seen := map[Digest]bool{}
@@ -167,9 +167,13 @@ func (s *Spec) Blobs() []Digest {
 		}
 	}
 	add(s.Module)
-	add(s.Stdin)
+	if isBlob(string(s.Stdin)) {
+		add(s.Stdin)
+	}
 	for _, path := range sortedKeys(s.Inputs) {
-		add(blobAt(path, Digest(s.Inputs[path])))
+		if d := s.Inputs[path]; isBlob(d) {
+			add(blobAt(path, Digest(d)))
+		}
 	}
 	return out
 }

@@ -27,8 +27,9 @@ if --timeout has ended it.
 
 The job's directory is its root and its working directory; inputs and outputs are
 paths in it. One that ends with a slash is a directory with all that is in it: files and
-whether they are programs, links that stay inside, empty directories. What stands behind
--- are the job's arguments.
+whether they are programs, links that stay inside, empty directories. An input, or stdin,
+may be what another job leaves: job:ID/out/PATH, job:ID/stdout or job:ID/stderr. The job
+runs after that one. What stands behind -- are the job's arguments.
 
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
@@ -43,6 +44,7 @@ func (c *cli) runCommand() *cobra.Command {
 		Long:  runHelp,
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
+  ucp run report.wasm --input report.json=job:quake-7/out/report.json
   ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
@@ -238,7 +240,9 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	} else if spec.Module, err = send("module", file, checkWasm); err != nil {
 		return notAModule(file, err)
 	}
-	if f.stdin != "" {
+	if job.IsSource(f.stdin) {
+		spec.Stdin = job.Digest(f.stdin)
+	} else if f.stdin != "" {
 		if spec.Stdin, err = send("--stdin", f.stdin, nil); err != nil {
 			return err
 		}
@@ -246,7 +250,9 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
 		what, from := "--input "+path, f.inputs.pairs[path]
 		put := func() (job.Digest, error) { return send(what, from, nil) }
-		if job.IsDirectory(path) {
+		if job.IsSource(from) {
+			put = func() (job.Digest, error) { return job.Digest(from), nil }
+		} else if job.IsDirectory(path) {
 			put = func() (job.Digest, error) {
 				return sent.once(from+"/", func() (job.Digest, error) { return c.sendTree(ctx, client, what, from) })
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 )
@@ -255,6 +256,24 @@ func (c *caller) submits(s *job.Spec) error {
 	}
 	if err := s.SetSubmitter(c.name); err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return nil
+}
+
+// mayRead refuses a job that would read what somebody else's has left, to a caller who may see their own only: what a job reads it can
+// print. What is read must therefore be known here.
+func (srv *Server) mayRead(ctx context.Context, c *caller, s *job.Spec) error {
+	if c.scopes.Has(access.Read) {
+		return nil
+	}
+	for _, from := range s.Sources() {
+		f, err := srv.await(ctx, string(from.Job), 0, causal.Context{})
+		if err != nil {
+			return err
+		}
+		if c.name == "" || f.Record.ID != from.Job || f.Record.Spec.Submitter != c.name {
+			return fail(http.StatusForbidden, api.CodeForbidden, "it reads %s, and job %s is not one that %s has submitted: %s may %s only", from, from.Job, c.name, c.how, c.scopes)
+		}
 	}
 	return nil
 }

@@ -118,6 +118,9 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 		err = b.by.submits(&spec)
 	}
 	if err == nil {
+		err = srv.mayRead(ctx, b.by, &spec)
+	}
+	if err == nil {
 		err = srv.checkBlobs(ctx, &spec)
 	}
 	if err != nil {
