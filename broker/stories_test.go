@@ -249,7 +249,7 @@ func (s *story) spec() job.Spec {
 		}
 	}
 	spec.AfterPolicy = s.option("policy", "")
-	spec.MinReplicas = int(s.number("least", 0))
+	spec.MinReplicas = int32(s.number("least", 0))
 	require.NoError(s.t, spec.Complete())
 	return spec
 }

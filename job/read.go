@@ -344,7 +344,7 @@ func (d *reader) spec(s *Spec) {
 	s.Exclusive = d.optionalString(&n, "exclusive")
 	s.Inputs = d.optionalTexts(&n, "inputs")
 	s.Labels = d.optionalTexts(&n, "labels")
-	s.MinReplicas = d.small(d.optionalInt(&n, "min_replicas"))
+	s.MinReplicas = d.small32(d.optionalInt(&n, "min_replicas"))
 	s.Module = Digest(d.optionalString(&n, "module"))
 	s.Name = d.optionalString(&n, "name")
 	s.NamedOutputs = d.optionalTexts(&n, "named_outputs")
@@ -360,6 +360,7 @@ func (d *reader) spec(s *Spec) {
 	d.resources(&s.Resources)
 	d.key("retries")
 	d.retries(&s.Retries)
+	s.Secrets = d.optionalTexts(&n, "secrets")
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
 	s.Submitter = d.optionalString(&n, "submitter")
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
@@ -516,6 +517,12 @@ func (d *reader) optionalTexts(n *int, key string) map[string]string {
 func (d *reader) small(v int64) int {
 	d.expect(int64(int(v)) == v)
 	return int(v)
+}
+
+// small32 is small for 32 bits.
+func (d *reader) small32(v int64) int32 {
+	d.expect(int64(int32(v)) == v)
+	return int32(v)
 }
 
 // mapHeader reads the number of fields of a map; -1 means that it is not a map.
