@@ -230,7 +230,8 @@ func newScene(t *testing.T, attack string, sandbox SandboxConfig) *scene {
 	t.Cleanup(func() { udp.Close() })
 	s.env["UDP"] = udp.LocalAddr().String()
 
-	s.rig = newRig(t, native, func(c *Config) { c.Dir, c.Sandbox = filepath.Join(data, "run"), sandbox
+	s.rig = newRig(t, native, func(c *Config) {
+		c.Dir, c.Sandbox = filepath.Join(data, "run"), sandbox
 		c.Secrets = func(context.Context, string, *job.Spec) (map[string]string, error) {
 			return map[string]string{"PASSWORD": treasure, "./key": treasure}, nil
 		}
