@@ -304,6 +304,9 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	if s.Driver == job.Process && s.Network && caps.NoNetwork {
 		return "network for native jobs (--allow-network)"
 	}
+	if len(s.Secrets) > 0 && !caps.Secrets {
+		return "an identity of a city, which secrets take"
+	}
 	if !c.mayAllow(caps, s) {
 		return "permission for its module (--allow-module)"
 	}

@@ -253,7 +253,7 @@ func (s *story) spec() job.Spec {
 	if from := s.option("input", ""); from != "" {
 		spec.Inputs = map[string]string{"in": from}
 	}
-	spec.MinReplicas = int(s.number("least", 0))
+	spec.MinReplicas = int32(s.number("least", 0))
 	require.NoError(s.t, spec.Complete())
 	return spec
 }

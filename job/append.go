@@ -334,6 +334,7 @@ func appendSpec(b []byte, s *Spec) []byte {
 	}
 	b = appendResources(appendString(b, "resources"), &s.Resources)
 	b = appendRetries(appendString(b, "retries"), s.Retries)
+	b, n = optionalTexts(b, n, "secrets", s.Secrets)
 	b, n = optionalString(b, n, "stdin", s.Stdin)
 	b, n = optionalString(b, n, "submitter", s.Submitter)
 	b, n = optionalInt(b, n, "timeout", int64(s.Timeout))

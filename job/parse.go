@@ -304,12 +304,19 @@ func (s *Spec) checkFiles() error {
 func (s *Spec) checkEnv() error {
 	var buf [8]string
 	for _, k := range appendKeys(buf[:0], s.Env) {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(s.Env[k], 0) {
-			return fieldError(fmt.Sprintf("env[%q]", k), "a name must not be empty or contain \"=\", and neither a name nor a value may contain a zero byte")
+		if err := checkVariable(fmt.Sprintf("env[%q]", k), k, s.Env[k]); err != nil {
+			return err
 		}
-		if strings.HasPrefix(k, "UCP_") {
-			return fieldError(fmt.Sprintf("env[%q]", k), "names that begin with UCP_ are reserved for the broker")
-		}
+	}
+	return s.checkSecrets()
+}
+
+func checkVariable(field, name, value string) error {
+	if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
+		return fieldError(field, "a name must not be empty or contain \"=\", and neither a name nor a value may contain a zero byte")
+	}
+	if strings.HasPrefix(name, "UCP_") {
+		return fieldError(field, "names that begin with UCP_ are reserved for the broker")
 	}
 	return nil
 }

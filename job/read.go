@@ -355,7 +355,7 @@ func (d *reader) spec(s *Spec) {
 	s.Exclusive = d.optionalString(&n, "exclusive")
 	s.Inputs = readTexts[string](d, &n, "inputs")
 	s.Labels = readTexts[string](d, &n, "labels")
-	s.MinReplicas = d.small(d.optionalInt(&n, "min_replicas"))
+	s.MinReplicas = d.small32(d.optionalInt(&n, "min_replicas"))
 	s.Module = Digest(d.optionalString(&n, "module"))
 	s.Name = d.optionalString(&n, "name")
 	s.NamedOutputs = readTexts[string](d, &n, "named_outputs")
@@ -371,6 +371,7 @@ func (d *reader) spec(s *Spec) {
 	d.resources(&s.Resources)
 	d.key("retries")
 	d.retries(&s.Retries)
+	s.Secrets = readTexts[string](d, &n, "secrets")
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
 	s.Submitter = d.optionalString(&n, "submitter")
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
@@ -527,6 +528,12 @@ func readTexts[S ~string](d *reader, n *int, key string) map[string]S {
 func (d *reader) small(v int64) int {
 	d.expect(int64(int(v)) == v)
 	return int(v)
+}
+
+// small32 is small for 32 bits.
+func (d *reader) small32(v int64) int32 {
+	d.expect(int64(int32(v)) == v)
+	return int32(v)
 }
 
 // mapHeader reads the number of fields of a map; -1 means that it is not a map.

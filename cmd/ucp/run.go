@@ -31,6 +31,9 @@ whether they are programs, links that stay inside, empty directories. An input, 
 may be what another job leaves: job:ID/out/PATH, job:ID/stdout or job:ID/stderr. The job
 runs after that one. What stands behind -- are the job's arguments.
 
+A --secret is encrypted here to the brokers of the city that may run the job. One with a
+slash in its name is a file of the job's directory, any other a variable.
+
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
 ` + arrayHelp
@@ -48,6 +51,8 @@ func (c *cli) runCommand() *cobra.Command {
   ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
+  ucp run upload.wasm --secret API_TOKEN --secret ./key=van-3.pem
+  pass show door | ucp run open.wasm --secret PIN=-
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
   ucp run words.wasm --each reports.txt --stdin {}
   ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
@@ -96,6 +101,11 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	began := time.Now()
 	files := &sources{in: c.in}
 	defer files.close()
+	if !f.dryRun {
+		if err := c.readSecrets(&f.secrets, files); err != nil {
+			return err
+		}
+	}
 	elements, err := f.elements(files)
 	if err != nil {
 		return err
@@ -266,7 +276,7 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 		}
 		spec.Inputs[path] = string(d)
 	}
-	return nil
+	return c.sealAll(ctx, client, f, spec, sent)
 }
 
 // deliver hands over what the job left, and its exit code.

@@ -161,7 +161,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			out.Error.Message += "; submitting it again with the same ID is safe"
 			continue
 		}
-		s, err := submitted(a, in.ID, b.timeout, in.Spec.MinReplicas)
+		s, err := submitted(a, in.ID, b.timeout, int(in.Spec.MinReplicas))
 		if err != nil {
 			out.Error = srv.asError(err)
 			continue

@@ -86,7 +86,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := submitted(a, id, timeout, spec.MinReplicas)
+	s, err := submitted(a, id, timeout, int(spec.MinReplicas))
 	if err != nil {
 		return err
 	}
