@@ -228,6 +228,16 @@ func TestTokensAreRemembered(t *testing.T) {
 		srv.tokens.keep(strconv.Itoa(i), good)
 		require.LessOrEqual(t, len(srv.tokens.seen), maxTokens)
 	}
+	// One that is remembered pushes nothing out either, as often as it is shown.
+	srv.tokens.seen = nil
+	for i := range maxTokens - 1 {
+		srv.tokens.keep(strconv.Itoa(i), good)
+	}
+	for range 3 {
+		_, err := srv.permit("GET /v1/members", with(t, "GET", "/", good))
+		require.NoError(t, err)
+		require.Len(t, srv.tokens.seen, maxTokens)
+	}
 }
 
 // What a caller may do with a job is decided by who has submitted it.
