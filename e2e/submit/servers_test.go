@@ -77,7 +77,7 @@ type noRunner struct{}
 
 func (noRunner) Start(t executor.Task)  { panic("a job runs: " + t.Key) }
 func (noRunner) Stop(string, string)    {}
-func (noRunner) Cancel(string, string)  {}
+func (noRunner) StopAndKeep(string, string) {}
 func (noRunner) Suspend(string, string) {}
 func (noRunner) Resume(string, string)  {}
 func (noRunner) Prepare(job.Digest)     {}
