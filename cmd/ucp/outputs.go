@@ -44,7 +44,9 @@ func filesAt(outputs map[string]job.Blob, open func(ctx context.Context, id, pat
 // wrote as "stdout" and "stderr", unless an output has that name.
 func keptFiles(client *api.Client, a *api.Attempt) map[string]outputFile {
 	file := func(path string) func(ctx context.Context, id string) (io.ReadCloser, error) {
-		return func(ctx context.Context, id string) (io.ReadCloser, error) { return client.Kept(ctx, id, a.Attempt, path) }
+		return func(ctx context.Context, id string) (io.ReadCloser, error) {
+			return client.Kept(ctx, id, a.Attempt, path)
+		}
 	}
 	files := filesAt(a.Kept.Outputs, func(ctx context.Context, id, path string) (io.ReadCloser, error) {
 		return client.Kept(ctx, id, a.Attempt, "outputs/"+path)
