@@ -196,6 +196,16 @@ type Attempt struct {
 	ExitCode  *int       `json:"exit_code,omitempty"`
 	Reason    string     `json:"reason,omitempty"` // why it failed, or was returned
 	Began     bool       `json:"began,omitempty"`  // of one that was returned: the program may have run
+	Kept      *Kept      `json:"kept,omitempty"`   // what it had written, of one that was stopped in the middle; null if nothing is kept
+}
+
+// Kept is what an attempt had written that was stopped in the middle: since its job was cancelled or has expired, or to make
+// room for another job, or since its broker was to run nothing. In the latter cases it is kept until the job has ended with a
+// result, or until another attempt was stopped that had written something. The client's [Client.Kept] fetches it.
+type Kept struct {
+	Stdout  *job.Blob           `json:"stdout,omitempty"`
+	Stderr  *job.Blob           `json:"stderr,omitempty"`
+	Outputs map[string]job.Blob `json:"outputs,omitempty"`
 }
 
 // Returned is an attempt that a broker could not carry out, so that the job went elsewhere.

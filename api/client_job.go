@@ -254,6 +254,13 @@ func (c *Client) Output(ctx context.Context, id, path string) (io.ReadCloser, er
 	return c.stream(ctx, call{method: http.MethodGet, path: append([]string{"v1", "jobs", id, "outputs"}, strings.Split(path, "/")...)})
 }
 
+// Kept hands out a file of what an attempt left that was stopped in the middle, which Attempt.Kept lists, also while the job goes
+// on. attempt is its token; path is "stdout", "stderr", or "outputs/" and one of Outputs, or a file within a directory among
+// these. The caller closes the reader.
+func (c *Client) Kept(ctx context.Context, id, attempt, path string) (io.ReadCloser, error) {
+	return c.stream(ctx, call{method: http.MethodGet, path: append([]string{"v1", "jobs", id}, strings.Split(path, "/")...), query: url.Values{"attempt": {attempt}}})
+}
+
 // Result hands out all that an ended job left as one archive, "zip" or "tar": "stdout" and
 // "stderr", and the output files below "outputs/". The caller closes the reader.
 func (c *Client) Result(ctx context.Context, id, format string) (io.ReadCloser, error) {

@@ -97,13 +97,16 @@ type run struct {
 	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
 	stopping   bool        // the executor was told to stop it; what it holds is not free yet
 	requeue    bool        // it is stopped to make room, and runs again later
+	gone       bool        // it has stopped, and what it has written is being stored
+	again      bool        // of one that is gone: its turn has come, and it starts when that is stored
 	suspending bool        // it was told to stand still
 	suspended  bool        // it stands still
 	forgotten  bool        // its job is: one that is created again with the same key is another, of which it says nothing (rule L7)
 
 	// result is how it ended, while its output is brought to other brokers; the record says so
-	// only afterwards (rule J11).
+	// only afterwards (rule J11). If it is kept, it was stopped to run again, and this is what it left (rule J13).
 	result *job.Result
+	kept   bool
 }
 
 // review mends what this broker executes: it runs a job only while the record
@@ -272,17 +275,27 @@ func (a *attempts) mayStart(r *job.Record) bool {
 func (a *attempts) drop(key string, x *run) {
 	switch {
 	case x.stopping:
-		x.requeue = false // it will not run again
+		x.requeue, x.again = false, false // it will not run again
+		if x.gone {
+			a.decisions.remove(key)
+		}
 	case x.result != nil: // it came too late, and is remembered (rule J1)
 		a.settle(key, x)
 	case x.started:
 		x.stopping = true
 		a.decisions.stop(key)
-		a.out.Stop = append(a.out.Stop, Stop{Key: key, Attempt: x.attempt, Keep: a.endedWithout(key)})
+		a.out.Stop = append(a.out.Stop, Stop{Key: key, Attempt: x.attempt, Keep: a.keeps(key)})
 	default:
 		a.decisions.remove(key)
 		delete(a.runs, key)
 	}
+}
+
+// keeps reports whether what an attempt has written that is told to stop is kept (rule J13): its job has ended without a result,
+// or goes on elsewhere since this broker is to run nothing, and not because another attempt runs.
+func (a *attempts) keeps(key string) bool {
+	r := a.record(key)
+	return a.endedWithout(key) || r != nil && !r.Finished() && (a.offer.draining || a.drained(a.self))
 }
 
 // endedWithout reports whether a job has ended without a result: it was cancelled, say.
@@ -293,6 +306,10 @@ func (a *attempts) endedWithout(key string) bool {
 
 func (a *attempts) start(key string) {
 	x := a.runs[key]
+	if x.gone {
+		x.again = true
+		return
+	}
 	x.started = true
 	r := a.reportGoesOn(key, x)
 	if r == nil {

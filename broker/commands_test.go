@@ -185,6 +185,7 @@ var commands = map[string]func(*story){
 		s.w.say("%s", reachText(b.reach(b.emergencies.known[emergency.ID(s.word(1))])))
 	},
 	"stopped": stopped,
+	"gone":    gone,
 	"fetched": fetched,
 	"pushed":  pushed,
 	"kept":    kept,
@@ -450,6 +451,14 @@ func stopped(s *story) {
 		in.Result = job.Result{Outcome: job.Failed, Reason: "stopped", Started: now, Finished: now, Stdout: &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}}
 	}
 	s.w.step(n, in)
+}
+
+// gone says that what a has stopped runs no more, and that what it has written is being stored.
+func gone(s *story) {
+	n := s.node(0)
+	key, stop := find(s, n.stops)
+	delete(n.running, key)
+	s.w.step(n, Gone{Key: key, Attempt: stop.Attempt})
 }
 
 func loads(s *story, on bool) {

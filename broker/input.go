@@ -191,6 +191,13 @@ type Paused struct {
 	Attempt job.Attempt
 }
 
+// Gone says of an attempt that was told to stop, and of which something is kept (see [Stop]), that nothing of it runs any more:
+// what it had is free. What it has written is still being stored; a Reported follows.
+type Gone struct {
+	Key     string
+	Attempt job.Attempt
+}
+
 // SetStrategy changes how this broker decides conflicts, at once and without touching
 // what runs; with Cluster set, how all brokers do, also those that join later. The
 // answer is a [StrategySet].

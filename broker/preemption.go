@@ -44,6 +44,11 @@ func (a *attempts) carryOut(d resolve.Decision) {
 // stopped and runs again later. The room is free only when it has done so.
 func (a *attempts) preempt(p resolve.Preempt) {
 	x := a.runs[p.Victim]
+	if x != nil && x.again {
+		x.again = false // it has yet to start
+		a.decisions.requeued(p.Victim)
+		return
+	}
 	if x == nil || x.stopping {
 		return
 	}
@@ -52,7 +57,7 @@ func (a *attempts) preempt(p resolve.Preempt) {
 	if p.Mode == job.Requeue {
 		x.stopping, x.requeue = true, true
 		a.stats.Requeued++
-		a.out.Stop = append(a.out.Stop, Stop{Key: p.Victim, Attempt: x.attempt})
+		a.out.Stop = append(a.out.Stop, Stop{Key: p.Victim, Attempt: x.attempt, Keep: true})
 		return
 	}
 	x.suspending = true
@@ -68,7 +73,7 @@ func (a *attempts) paused(in Paused) {
 	}
 	x.suspending, x.suspended = false, true
 	a.decisions.stoodStill(in.Key)
-	a.reportPause(in.Key, x.as, job.Suspended)
+	a.reportPause(in.Key, x.as, job.Suspended, nil)
 }
 
 // resume lets an attempt go on.
@@ -82,17 +87,43 @@ func (a *attempts) resume(key string) {
 	a.out.Resume = append(a.out.Resume, Resume{Key: key, Attempt: x.attempt})
 }
 
-// requeued puts an attempt back that was stopped to make room: it runs again later.
-func (a *attempts) requeued(key string, x *run) {
-	*x = run{attempt: x.attempt, as: x.as}
-	a.decisions.requeued(key)
-	a.reportPause(key, x.as, job.Queued)
+// gone takes in that nothing of an attempt runs any more that was told to stop: what it had is free, though what it has written
+// is yet to be stored. One that is to run again may have its turn before that is over, and starts then.
+func (a *attempts) gone(in Gone) {
+	x := a.runs[in.Key]
+	if x == nil || x.attempt != in.Attempt || !x.stopping || x.gone {
+		return
+	}
+	x.gone = true
+	if x.requeue {
+		a.decisions.requeued(in.Key)
+		return
+	}
+	a.decisions.remove(in.Key)
 }
 
-// reportPause writes that an attempt has made room, and for whom.
-func (a *attempts) reportPause(key string, attempt job.Attempt, phase job.Phase) {
+// requeued puts an attempt back that was stopped to make room: it runs again later. What it has written is kept until then
+// (rule J13).
+func (a *attempts) requeued(in Reported, x *run) {
+	was := *x
+	*x = run{attempt: x.attempt, as: x.as}
+	if !was.gone {
+		a.decisions.requeued(in.Key)
+	}
+	left := a.leftBy(&in)
+	if left != nil {
+		a.blobs.Spread(left.Blobs(), a.copies.Reach())
+	}
+	a.reportPause(in.Key, x.as, job.Queued, left)
+	if was.again {
+		a.start(in.Key)
+	}
+}
+
+// reportPause writes that an attempt has made room, for whom, and what it left.
+func (a *attempts) reportPause(key string, attempt job.Attempt, phase job.Phase, left *job.Result) {
 	d, known := a.displaced[key]
-	a.reportWith(key, attempt, phase, nil, func(r *job.Record) {
+	a.reportKept(key, attempt, phase, left, func(r *job.Record) {
 		if known {
 			r.AddPause(d.pause(a.cfg.Actor, a.cityNow()))
 		}

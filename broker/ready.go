@@ -45,7 +45,7 @@ type Ready struct {
 	Run []Run
 
 	// Stop ends attempts; each then ends in a Reported, like all that were started.
-	// Until then it counts as running.
+	// Until then, or a Gone, it counts as running.
 	Stop []Stop
 
 	// Suspend makes running attempts stand still; each then says so by a Paused, or
@@ -149,8 +149,8 @@ type Run struct {
 	Waited  time.Duration // since it was submitted, by the wall clocks; never negative
 }
 
-// Stop ends one attempt. With Keep its job has ended without a result, so that what it has written so far is all that
-// there will be: it is to come with the Reported.
+// Stop ends one attempt. With Keep what it has written so far is to come with the Reported (rule J13): its job has ended
+// without a result, so that this is all that there will be, or is to run again.
 type Stop struct {
 	Key     string
 	Attempt job.Attempt

@@ -19,7 +19,7 @@ func (a *attempts) reported(in Reported) {
 		in.Result.Read = x.given.Readings()
 	}
 	if in.Stopped && x.requeue {
-		a.requeued(in.Key, x)
+		a.requeued(in, x)
 		return
 	}
 	a.decisions.remove(in.Key)
@@ -28,12 +28,8 @@ func (a *attempts) reported(in Reported) {
 		a.reviews.later(in.Key)
 		return
 	}
-	if blobs := in.Result.Blobs(); in.Stopped && len(blobs) > 0 && in.Result.Size() <= job.MaxResult && a.endedWithout(in.Key) { // rule J13
-		x.result = &in.Result
-		a.blobs.Saw(blobs...)
-		a.blobs.Spread(blobs, a.copies.Reach())
-		a.settle(in.Key, x)
-		a.reviews.later(in.Key)
+	if left := a.leftBy(&in); left != nil {
+		a.left(in.Key, x, left)
 		return
 	}
 	if in.Stopped {
@@ -66,6 +62,38 @@ func (a *attempts) reported(in Reported) {
 	a.settleAll()
 }
 
+// leftBy returns what a stopped attempt had written, nil if that is nothing or more than a record holds.
+func (a *attempts) leftBy(in *Reported) *job.Result {
+	blobs := in.Result.Blobs()
+	if !in.Stopped || len(blobs) == 0 || in.Result.Size() > job.MaxResult {
+		return nil
+	}
+	a.blobs.Saw(blobs...)
+	return &in.Result
+}
+
+// left keeps what a stopped attempt had written (rule J13): as the last that there is of a job that has ended without a result,
+// or until the next attempt has ended. A broker that leaves brings it to others first.
+func (a *attempts) left(key string, x *run, res *job.Result) {
+	a.reviews.later(key) // a newer attempt may have waited for this
+	a.blobs.Spread(res.Blobs(), a.copies.Reach())
+	switch r := a.record(key); {
+	case a.endedWithout(key):
+		x.result = res
+		a.settle(key, x)
+	case r == nil || r.Finished():
+		delete(a.runs, key)
+	default:
+		x.result, x.kept = res, true
+		a.settling[key] = x
+		if a.offer.draining {
+			a.settleAll() // when enough others have it
+			return
+		}
+		a.settle(key, x)
+	}
+}
+
 // settleAll reports the results whose output is on as many brokers as the inputs of a submission
 // are, or on all that are alive and take it (rule J11).
 func (a *attempts) settleAll() {
@@ -82,13 +110,34 @@ func (a *attempts) settleAll() {
 func (a *attempts) settle(key string, x *run) {
 	delete(a.runs, key)
 	delete(a.settling, key)
-	a.report(key, x.as, job.Done, x.result)
+	if x.kept && !a.endedWithout(key) {
+		a.reportKept(key, x.as, job.Stopped, x.result, func(*job.Record) {})
+	} else {
+		a.report(key, x.as, job.Done, x.result)
+	}
 	a.settled(x.result.Blobs())
 }
 
 // report writes this executor's own slot (rule J5).
 func (a *attempts) report(key string, attempt job.Attempt, phase job.Phase, res *job.Result) {
 	a.reportWith(key, attempt, phase, res, func(*job.Record) {})
+}
+
+// reportKept is report of an attempt that was stopped to run again, here or elsewhere, with what it left; nil is nothing.
+func (a *attempts) reportKept(key string, attempt job.Attempt, phase job.Phase, left *job.Result, more func(*job.Record)) {
+	a.update(key, func(dot clock.Dot, old *job.Record) *job.Record {
+		if old == nil {
+			return nil
+		}
+		return old.With(dot, func(r *job.Record) {
+			at := a.stamp()
+			r.SetReport(job.Report{Attempt: attempt, Dot: dot, At: at, Phase: phase})
+			if left != nil {
+				r.SetKept(job.Report{Attempt: attempt, Dot: dot, At: at, Phase: job.Done, Result: left})
+			}
+			more(r)
+		})
+	})
 }
 
 // reportWith is report with a further change in the same update.

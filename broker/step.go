@@ -55,6 +55,7 @@ func (in ListConflicts) step(b *Broker)   { b.decisions.list(in) }
 func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
 func (in Loads) step(b *Broker)     { b.attempts.loads(in) }
 func (in Paused) step(b *Broker)    { b.attempts.paused(in) }
+func (in Gone) step(b *Broker)      { b.attempts.gone(in) }
 func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
 func (in Compiled) step(b *Broker)  { b.compiledHere(in) }
 func (in Recovered) step(b *Broker) { b.recover() }

@@ -273,6 +273,9 @@ func recordText(r *job.Record) string {
 			out += " for good"
 		}
 	}
+	if left := r.Left(); left != nil && left == r.Kept {
+		out += fmt.Sprintf(", kept of %s %s: %.4s", left.Dot.Actor, attemptText(left.Attempt), left.Result.Blobs()[0])
+	}
 	verdicts := r.Superseded()
 	if v := r.Verdict(); v != nil {
 		verdicts = slices.Insert(verdicts, 0, *v)

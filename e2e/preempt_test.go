@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -36,8 +38,7 @@ func TestCriticalJobOvertakes(t *testing.T) {
 				return at
 			}
 			submit(low, ticks, "--preempt", mode)
-			eventually(t, 10*time.Second, "the low job runs", func() bool { return a.state(low) == job.StateRunning })
-			time.Sleep(300 * time.Millisecond) // it is in the middle of it
+			a.firstLine(low) // it is in the middle of it
 			r := a.ucp("run", "--dry-run", "--driver", "process", "--cpu", "900m", "--emergency", "critical", "/bin/true")
 			require.Equal(t, 0, r.code, r.stderr)
 			require.Contains(t, r.stdout, "make room: "+low+" ("+mode+")")
@@ -65,6 +66,49 @@ func TestCriticalJobOvertakes(t *testing.T) {
 			require.EqualValues(t, 1, j.Attempt)
 		})
 	}
+	t.Run("kept", func(t *testing.T) { whatAStoppedJobLeft(t, a) })
+}
+
+// What a job had written that was stopped to make room can be had until it has ended (rule J13).
+func whatAStoppedJobLeft(t *testing.T, a *agent) {
+	run := func(id, script string, args ...string) {
+		r := a.ucp(append(append([]string{"run", "--detach", "--id", id, "--driver", "process", "--cpu", "900m"}, args...), "/bin/sh", "--", "-c", script)...)
+		require.Equal(t, 0, r.code, r.stderr)
+	}
+	run("half", "mkdir -p out/empty; echo f > out/f; echo begun; sleep 3600", "--preempt", "requeue", "--output", "out/")
+	require.Equal(t, "begun\n", a.firstLine("half"))
+	run("urgent", "sleep 3600", "--emergency", "critical")
+	eventually(t, time.Minute, "it makes room", func() bool { return a.state("urgent") == job.StateRunning && a.state("half") == job.StateQueued })
+
+	dir := t.TempDir()
+	r := a.ucp("job", "result", "half", "--to", dir)
+	require.Equal(t, result{"out\nstdout\n", "ucp: job half is queued: this is what it had written at " + a.name + " when it was stopped there, to run again\n", 0}, r)
+	b, err := os.ReadFile(filepath.Join(dir, "out", "f"))
+	require.NoError(t, err)
+	require.Equal(t, "f\n", string(b))
+	require.DirExists(t, filepath.Join(dir, "out", "empty"))
+	resp, err := http.Get("http://" + a.http + "/v1/jobs/half/stdout")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusConflict, resp.StatusCode, "it is no result")
+	require.Contains(t, a.ucp("job", "get", "half").stdout, "; kept: stdout, out/")
+
+	require.Equal(t, 0, a.ucp("job", "cancel", "half").code)
+	r = a.ucp("job", "result", "half", "--to", filepath.Join(dir, "cancelled"))
+	require.Equal(t, result{"out\nstdout\n", "", 0}, r)
+	require.Equal(t, 0, a.ucp("job", "cancel", "urgent").code)
+}
+
+// firstLine waits until a job has written a line to its stdout, and returns that.
+func (a *agent) firstLine(id string) string {
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	defer cancel()
+	out, err := a.client.Follow(ctx, id, api.FollowOptions{})
+	require.NoError(a.t, err)
+	defer out.Close()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(a.t, err)
+	return line
 }
 
 func (a *agent) state(id string) job.State {

@@ -151,9 +151,9 @@ func (e *Executor) Start(t Task) {
 // The Update has Stopped set, unless the job had ended by itself before.
 func (e *Executor) Stop(key, attempt string) { e.stop(key, attempt, errStopped) }
 
-// Cancel is Stop, except that the Update's Result names what the job has written so far: its job is over, so
-// nothing else will.
-func (e *Executor) Cancel(key, attempt string) { e.stop(key, attempt, errCancelled) }
+// StopAndKeep is Stop, except that what the program has written so far is kept, and the Update's Result names it. Before that, an
+// Update with PhaseGone says that nothing runs any more.
+func (e *Executor) StopAndKeep(key, attempt string) { e.stop(key, attempt, errKept) }
 
 func (e *Executor) stop(key, attempt string, why error) {
 	e.mu.Lock()
@@ -164,8 +164,8 @@ func (e *Executor) stop(key, attempt string, why error) {
 }
 
 var (
-	errStopped   = errors.New(job.StoppedReason)
-	errCancelled = fmt.Errorf("%w, since its job is over", errStopped)
+	errStopped = errors.New(job.StoppedReason)
+	errKept    = fmt.Errorf("%w, and what it has written is kept", errStopped)
 )
 
 // Close kills every running attempt, waits for all child processes and goroutines, and removes the running

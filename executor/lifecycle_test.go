@@ -58,10 +58,10 @@ func TestStop(t *testing.T) {
 	require.Equal(t, "hello\n", r.read(r.run(r.wasm()).Stdout))
 }
 
-// What a job has written when it is cancelled is all that there will be of it. One that makes room writes all of it again.
-func TestCancelKeepsWhatTheJobWrote(t *testing.T) {
+// What a job has written that is stopped is kept if that is wanted. What it had is free before that is stored.
+func TestWhatAStoppedJobWroteIsKept(t *testing.T) {
 	r := newRig(t)
-	for name, end := range map[string]func(key, attempt string){"cancel": r.e.Cancel, "stop": r.e.Stop} {
+	for name, end := range map[string]func(key, attempt string){"keep": r.e.StopAndKeep, "stop": r.e.Stop} {
 		task := r.wasm("sleep", "1h")
 		task.Spec.Inputs, task.Spec.Outputs = map[string]string{"out/f": string(r.put([]byte("x")))}, []string{"out", "none"}
 		r.e.Start(task)
@@ -71,8 +71,10 @@ func TestCancelKeepsWhatTheJobWrote(t *testing.T) {
 		require.True(t, u.Stopped, name)
 		if name == "stop" {
 			require.Empty(t, u.Result.Blobs())
+			require.NotContains(t, r.phases(task), "gone")
 			continue
 		}
+		require.Equal(t, "started gone ended", r.phases(task))
 		require.Equal(t, "sleeping\n", r.read(u.Result.Stdout))
 		require.Len(t, u.Result.Outputs, 1)
 	}

@@ -24,7 +24,7 @@ func (a *attempt) unheld(rep report) job.Result {
 }
 
 // result turns a worker's report into a job's result and stores what the job wrote: stdout and stderr, and its
-// outputs. Of an attempt that failed, or that was stopped since its job is over, those that are there are kept, unless its spec does not want that.
+// outputs. Of an attempt that failed, or was stopped by StopAndKeep, those that are there are kept, unless its spec does not want that.
 func (a *attempt) result(rep report) job.Result {
 	a.began = rep.Began
 	if rep = a.blame(rep); rep.Returned {
@@ -37,8 +37,11 @@ func (a *attempt) result(rep report) job.Result {
 	if rep.Failure != "" {
 		res.Outcome = job.Failed
 	}
-	if !rep.Touched || a.stopped && !errors.Is(context.Cause(a.ctx), errCancelled) {
+	if !rep.Touched || a.stopped && !errors.Is(context.Cause(a.ctx), errKept) {
 		return res
+	}
+	if a.stopped {
+		a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: PhaseGone})
 	}
 	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); isOurs(err) {
 		return a.unheld(returned(err.Error()))

@@ -28,7 +28,8 @@ type Task struct {
 // Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
 // followed by exactly one with a Result. An attempt that cannot start, for instance because a blob is
 // missing, only has the second. Before the Result, and also before PhaseStarted, PhaseSuspended and
-// PhaseResumed may come in turn, and PhaseLoading once, then PhaseLoaded. The Result may follow a PhaseSuspended directly.
+// PhaseResumed may come in turn, and PhaseLoading once, then PhaseLoaded. The Result may follow a PhaseSuspended directly; only it
+// follows a PhaseGone.
 type Update struct {
 	Key, Attempt string
 	// Phase says what has happened. It has no meaning when Result is set.
@@ -37,7 +38,7 @@ type Update struct {
 	Result *job.Result
 	// CPU is the processor time that the attempt has used. It is set together with Result.
 	CPU time.Duration
-	// Stopped says that the attempt ended because Stop was called. Its Result is then not an outcome of the
+	// Stopped says that the attempt ended because Stop or StopAndKeep was called. Its Result is then not an outcome of the
 	// job; it only says that nothing of the attempt is left. Its memory, devices and exclusive key are free
 	// from then on.
 	Stopped bool
@@ -58,6 +59,7 @@ const (
 	PhaseResumed                // it runs again
 	PhaseLoading                // its module is not ready, so that its program has not begun
 	PhaseLoaded                 // its module is ready
+	PhaseGone                   // it was stopped by StopAndKeep, and nothing of it runs any more; what it has written is being stored
 )
 
 // String returns the phase's name, or its number if it is unknown.
@@ -73,6 +75,8 @@ func (p Phase) String() string {
 		return "loading"
 	case PhaseLoaded:
 		return "loaded"
+	case PhaseGone:
+		return "gone"
 	}
 	return fmt.Sprintf("phase %d", uint8(p))
 }

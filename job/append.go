@@ -54,6 +54,9 @@ func appendRecord(b []byte, r *Record) []byte {
 		}
 	}
 	b = stringField(b, "id", r.ID)
+	if r.Kept != nil {
+		b, n = appendReport(appendString(b, "kept"), r.Kept), n+1
+	}
 	if l := r.Loading; l != nil {
 		b, n = appendMapHeader(appendString(b, "loading"), 2), n+1
 		b = appendAttempt(appendString(b, "attempt"), &l.Attempt)

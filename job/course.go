@@ -17,6 +17,7 @@ type Course struct {
 	ExitCode *int       // as in Result
 	Reason   string     // why it failed, or was returned; what is to be said of the outputs of one that was stopped
 	Began    bool       // of one that was returned: the program may have run
+	Kept     *Result    // what it had written, of one that has no result that counts (rule J13); nil if nothing is kept
 }
 
 // The states of an attempt.
@@ -59,8 +60,17 @@ func (r *Record) Courses() []Course {
 	for _, rep := range slices.Backward(r.Reports) { // of two starts of one process the later one first (rule K3)
 		add(r.course(&rep))
 	}
+	left := r.Left()
+	if left != nil {
+		add(r.course(left))
+	}
 	if p := r.Place; !p.IsZero() {
 		add(r.course(&Report{Attempt: p.Attempt, Dot: clock.Dot{Actor: p.Actor}, Phase: Queued}))
+	}
+	for i := range out {
+		if left != nil && out[i].Attempt == left.Attempt && out[i].Executor == left.Dot.Actor.Broker() {
+			out[i].Kept = left.Result
+		}
 	}
 	slices.SortStableFunc(out, func(a, b Course) int { return a.Attempt.Compare(b.Attempt) })
 	return withEarlier(out)

@@ -32,6 +32,12 @@ func TestCourses(t *testing.T) {
 			r.AddVerdict(Verdict{At: at(99), Dot: clock.Dot{Actor: "a~1", Counter: 99}, Outcome: outcome})
 		}
 	}
+	accepted := func(by clock.Actor) func(*Record) {
+		return func(r *Record) {
+			rep, _ := r.Present()
+			r.AddVerdict(Verdict{At: at(99), Dot: clock.Dot{Actor: by, Counter: 99}, Outcome: Succeeded, Report: &rep})
+		}
+	}
 	back := func(r *Record) {
 		said("b~1", 1, Done, &Result{Outcome: Failed, Reason: "no space"})(r)
 		r.AddReturn(Return{Attempt: attempt(1), By: "b~1", At: at(1), Reason: "no space", Began: true})
@@ -43,22 +49,42 @@ func TestCourses(t *testing.T) {
 	one := func(state string, started, ended clock.Time, reason string) []Course {
 		return []Course{{Attempt: attempt(1), Executor: "b", State: state, Started: started, Ended: ended, Reason: reason}}
 	}
+	kept := result(Failed, StoppedReason)
+	preempted := func(r *Record) {
+		dot := clock.Dot{Actor: "b~1"} // the first that it has said
+		r.SetReport(Report{Attempt: attempt(1), Dot: dot, At: at(0), Phase: Queued})
+		r.SetKept(Report{Attempt: attempt(1), Dot: dot, At: at(1), Phase: Done, Result: kept})
+	}
+	left := func(state string, started, ended clock.Time, reason string, of *Result) []Course {
+		c := one(state, started, ended, reason)
+		c[0].Kept = of
+		return c
+	}
+	stopped := result(Failed, "stopped; l is a link")
 	for name, x := range map[string]struct {
 		edits []func(*Record)
 		want  []Course
 	}{
-		"not placed":                         {nil, nil},
-		"placed":                             {[]func(*Record){placed("b~1", 1)}, one(AttemptQueued, 0, 0, "")},
-		"runs":                               {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil)}, one(AttemptRunning, began, 0, "")},
-		"loads":                              {[]func(*Record){placed("b~1", 1), loads("b~1", 1)}, one(AttemptLoading, 0, 0, "")},
-		"replaced while it loaded":           {[]func(*Record){loads("b~1", 1), placed("c~1", 2)}, []Course{{Attempt: attempt(1), Executor: "b", State: AttemptStopped}, {Attempt: attempt(2), Executor: "c", State: AttemptQueued}}},
-		"stands still":                       {[]func(*Record){placed("b~1", 1), said("b~1", 1, Suspended, nil)}, one(AttemptSuspended, 0, 0, "")},
-		"succeeded":                          {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Succeeded, ""))}, one(AttemptSucceeded, 5, 6, "")},
-		"failed":                             {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "exit code 3"))}, one(AttemptFailed, 5, 6, "exit code 3")},
-		"failed, whatever it is called":      {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped clock"))}, one(AttemptFailed, 5, 6, "stopped clock")},
-		"cancelled before it started":        {[]func(*Record){placed("b~1", 1), ended(Cancelled)}, one(AttemptStopped, 0, 0, "")},
-		"cancelled while it ran":             {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), ended(Cancelled)}, one(AttemptStopping, began, 0, "")},
-		"cancelled, and it left something":   {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped; l is a link")), ended(Cancelled)}, one(AttemptStopped, 5, 6, "l is a link")},
+		"not placed":                       {nil, nil},
+		"placed":                           {[]func(*Record){placed("b~1", 1)}, one(AttemptQueued, 0, 0, "")},
+		"runs":                             {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil)}, one(AttemptRunning, began, 0, "")},
+		"loads":                            {[]func(*Record){placed("b~1", 1), loads("b~1", 1)}, one(AttemptLoading, 0, 0, "")},
+		"replaced while it loaded":         {[]func(*Record){loads("b~1", 1), placed("c~1", 2)}, []Course{{Attempt: attempt(1), Executor: "b", State: AttemptStopped}, {Attempt: attempt(2), Executor: "c", State: AttemptQueued}}},
+		"stands still":                     {[]func(*Record){placed("b~1", 1), said("b~1", 1, Suspended, nil)}, one(AttemptSuspended, 0, 0, "")},
+		"succeeded":                        {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Succeeded, ""))}, one(AttemptSucceeded, 5, 6, "")},
+		"failed":                           {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "exit code 3"))}, one(AttemptFailed, 5, 6, "exit code 3")},
+		"failed, whatever it is called":    {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, result(Failed, "stopped clock"))}, one(AttemptFailed, 5, 6, "stopped clock")},
+		"cancelled before it started":      {[]func(*Record){placed("b~1", 1), ended(Cancelled)}, one(AttemptStopped, 0, 0, "")},
+		"cancelled while it ran":           {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), ended(Cancelled)}, one(AttemptStopping, began, 0, "")},
+		"cancelled, and it left something": {[]func(*Record){placed("b~1", 1), said("b~1", 1, Done, stopped), ended(Cancelled)}, left(AttemptStopped, 5, 6, "l is a link", stopped)},
+		"preempted, and waits":             {[]func(*Record){placed("b~1", 1), preempted}, left(AttemptQueued, 0, 0, "", kept)},
+		"preempted, and runs again":        {[]func(*Record){placed("b~1", 1), preempted, said("b~1", 1, Running, nil)}, left(AttemptRunning, began, 0, "", kept)},
+		"preempted, and has ended since":   {[]func(*Record){placed("b~1", 1), preempted, said("b~1", 1, Done, result(Succeeded, "")), accepted("b~1")}, one(AttemptSucceeded, 5, 6, "")},
+		"preempted, and cancelled":         {[]func(*Record){placed("b~1", 1), preempted, ended(Cancelled)}, left(AttemptStopped, 0, 0, "", kept)},
+		"preempted, and moved": {
+			[]func(*Record){preempted, placed("b~1", 2), said("b~1", 2, Running, nil)},
+			append(left(AttemptStopped, 5, 6, "", kept), Course{Attempt: attempt(2), Executor: "b", State: AttemptRunning, Started: clock.TimeOf(at(2))}),
+		},
 		"failed since its broker was lost":   {[]func(*Record){placed("b~1", 1), said("b~1", 1, Running, nil), ended(Failed)}, one(AttemptLost, began, 0, "")},
 		"lost, and another one waits":        {[]func(*Record){said("b~1", 1, Running, nil), placed("c~1", 2)}, append(one(AttemptLost, began, 0, ""), Course{Attempt: attempt(2), Executor: "c", State: AttemptQueued})},
 		"not started, and another one waits": {[]func(*Record){said("b~1", 1, Queued, nil), placed("c~1", 2)}, append(one(AttemptStopped, 0, 0, ""), Course{Attempt: attempt(2), Executor: "c", State: AttemptQueued})},

@@ -24,6 +24,7 @@ func busy(t testing.TB) *Record {
 	won := r.Reports[0]
 	r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 1}, Outcome: Succeeded, Reason: "why", Report: &won})
 	decided(Cancelled, 31)(r)
+	r.SetKept(Report{Attempt: earlier, Dot: clock.Dot{Actor: "y~1", Counter: 1}, At: 28, Phase: Done, Result: &Result{Outcome: Failed, Reason: StoppedReason}})
 	r.AddReturn(Return{Attempt: earlier, By: "y~1", At: 29, Reason: "no space", Began: true})
 	r.Unknown = canon.Unknown{"newer": map[string]any{"a": int64(1)}}
 	for _, rep := range r.Reports {
@@ -57,6 +58,8 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"no owner":                          {func(r *Record) { r.Owner.Actor = "" }, "owner"},
 		"done without result":               {func(r *Record) { r.Reports[0].Result = nil }, "report"},
 		"a result while running":            {func(r *Record) { r.Reports[0].Phase = Running }, "report"},
+		"kept, and not done":                {func(r *Record) { r.Kept.Phase, r.Kept.Result = Running, nil }, "run again"},
+		"kept, by nobody known":             {func(r *Record) { r.Kept.Dot.Actor = "z~9" }, "run again"},
 		"an unknown phase":                  {func(r *Record) { r.Reports[0].Phase, r.Reports[0].Result = "dancing", nil }, "report"},
 		"an unknown outcome":                {func(r *Record) { r.Reports[0].Result.Outcome = "odd" }, "report"},
 		"a verdict with an unknown outcome": {func(r *Record) { r.Verdicts[1].Outcome = "odd" }, "verdict"},
@@ -157,6 +160,8 @@ func TestTheLargestRecordFits(t *testing.T) {
 	}
 	require.Len(t, r.Returns, MaxReturns)
 	r.Loading = &Loading{Attempt: Attempt{Tenure{1 << 20, 1 << 60, name(0)}, 1 << 20}, Dot: clock.Dot{Actor: name(0), Counter: 1 << 40}}
+	kept := r.Reports[0]
+	r.SetKept(kept)
 	b := r.Encode()
 	t.Logf("%d bytes of %d", len(b), maxRecord)
 	_, err := DecodeRecord(b)

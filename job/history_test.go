@@ -83,7 +83,7 @@ func historyOf(t *rapid.T, actions []string) []*Record {
 
 // actions are what a broker can do with its copy, beside making a stub of it. "hear" is listed twice
 // so that copies are often merged.
-var actions = []string{"hear", "hear", "own", "place", "report", "report", "load", "decide", "seal", "ended", "pause", "go on", "return", "newer field", "restart"}
+var actions = []string{"hear", "hear", "own", "place", "report", "report", "load", "decide", "seal", "ended", "pause", "go on", "return", "keep", "newer field", "restart"}
 
 // hear merges another broker's copy, which is encoded and decoded as on the wire.
 func (a *author) hear(of *author) {
@@ -149,6 +149,11 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 			rep := a.report(dot, r.Place.Attempt, Done)
 			r.SetReport(rep)
 			r.AddReturn(Return{Attempt: rep.Attempt, By: dot.Actor, At: rep.At, Reason: "no space", Began: rapid.Bool().Draw(t, "began"), Never: rapid.Bool().Draw(t, "never")})
+		})
+	case what == "keep" && r.Place.Actor == a.dot.Actor && !r.Place.IsZero():
+		edit(func(dot clock.Dot, r *Record) {
+			r.SetReport(a.report(dot, r.Place.Attempt, Queued))
+			r.SetKept(a.report(dot, r.Place.Attempt, Done))
 		})
 	case what == "decide" && !r.Finished():
 		outcome := rapid.SampledFrom([]Outcome{Succeeded, Failed, Cancelled, Expired}).Draw(t, "outcome")

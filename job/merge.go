@@ -27,7 +27,8 @@ import (
 //  10. Seal: that of the writer who knew of more closes of members, then of the earlier verdict, then the one written again more often, then of the lower dot (rule F2).
 //  11. Returns: union, the MaxReturns latest attempts (rule J12).
 //  12. Loading: that of the later attempt, then of the later report (rule J14).
-//  13. Unknown: union; of two values of one field the greater encoding.
+//  13. Kept: the highest (attempt, dot), as of reports (rule J13).
+//  14. Unknown: union; of two values of one field the greater encoding.
 //
 // A stub (rule M4) is a record of which less is known: of two copies of one creation or verdict the fuller one stays, and
 // what is whole stays whole.
@@ -41,7 +42,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 		return m, true
 	}
 	m := *a
-	var c [15]bool
+	var c [16]bool
 	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -60,10 +61,11 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Losses, c[8] = mergeMax(a.Losses, b.Losses, cmp.Compare)
 	m.Returns, c[13] = mergeReturns(a.Returns, b.Returns)
 	m.Loading, c[14] = mergeLoading(a.Loading, b.Loading)
+	m.Kept, c[15] = mergeKept(a.Kept, b.Kept)
 	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
 	c[10] = fullest(&m.Created, b.Created, Stamp.compare, Stamp.fuller)
 	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare, Verdict.fuller)
-	if c == [15]bool{} {
+	if c == [16]bool{} {
 		return a, false
 	}
 	return &m, true

@@ -57,6 +57,11 @@ func (d *reader) record(r *Record) (spec []byte) {
 		}
 	}
 	r.ID = ID(d.stringField("id"))
+	if d.has("kept") {
+		n--
+		r.Kept = new(Report)
+		d.report(r.Kept)
+	}
 	if d.has("loading") {
 		n--
 		r.Loading = new(Loading)

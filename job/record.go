@@ -42,6 +42,7 @@ type Record struct {
 	Losses uint64  `codec:"losses,omitempty"` // executors that were lost, each alone, while the job ran there (rule P4)
 
 	Loading *Loading `codec:"loading,omitempty"` // the report that says that its attempt loads (rule J14); nil for most jobs
+	Kept    *Report  `codec:"kept,omitempty"`    // of the attempt that was last stopped to run again, and had written something (rule J13); nil for most jobs
 	Returns []Return `codec:"returns,omitempty"` // attempts that their executors could not carry out, the latest first (rule J12)
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
@@ -209,7 +210,7 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 
 // With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
 // the elements of the record's slices and maps, because the original shares them: it may set fields, and call
-// SetReport, SetLoading, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
+// SetReport, SetLoading, SetKept, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()
@@ -330,8 +331,8 @@ func (r *Record) Creations() iter.Seq[clock.Dot] {
 }
 
 // Blobs implements ledger.Record: it yields the digests of all blobs that the job needs: its module and
-// inputs, also those that other jobs have left, and the outputs of every result in the record, even of those that do not count. A digest may be
-// yielded twice.
+// inputs, also those that other jobs have left, and the outputs of every result in the record, even of those that do not count; but not what an attempt left
+// that was stopped to run again, once the job has ended with a result. A digest may be yielded twice.
 func (r *Record) Blobs() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		all := func(list []Digest) bool {
@@ -344,6 +345,9 @@ func (r *Record) Blobs() iter.Seq[string] {
 		}
 		for i := 0; ok && i < len(r.Verdicts); i++ {
 			ok = output(r.Verdicts[i].Report)
+		}
+		if ok && r.Accepted() == nil {
+			output(r.Kept)
 		}
 	}
 }
@@ -370,6 +374,9 @@ func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 	visit(r.Owner.Tenure.At, r.Owner.Tenure.By)
 	for _, rep := range r.Reports {
 		visit(rep.At, rep.Dot.Actor)
+	}
+	if k := r.Kept; k != nil {
+		visit(k.At, k.Dot.Actor)
 	}
 	for _, v := range r.Verdicts {
 		visit(v.At, v.Dot.Actor)

@@ -45,10 +45,10 @@ const (
 	MaxReason       = 1 << 10  // bytes of a Verdict's reason
 
 	// maxRecord is the largest encoded Record in bytes (rule L11): a spec, a result in
-	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, and the
+	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, one in Kept, and the
 	// rest. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts+1)*MaxResult + 80<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10
 )
 
 // Spec describes a job. It never changes after its submission; its

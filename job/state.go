@@ -147,15 +147,16 @@ func (r *Record) others() []Report {
 	return out
 }
 
-// Left returns the report of an attempt that was stopped, or ended, after its job had ended without a result, as a
-// cancelled one does: what it wrote is kept (rule J13). It is nil if there is none.
+// Left returns the report of the latest attempt of which something is kept though it has no result that counts (rule J13):
+// it was stopped to run again, and has not ended since; or it was stopped, or ended, after its job had ended without a
+// result, as a cancelled one does. It is nil if there is none.
 func (r *Record) Left() *Report {
-	if !r.Finished() || r.Accepted() != nil {
+	if r.Accepted() != nil {
 		return nil
 	}
-	var left *Report
+	left := r.Kept
 	for _, rep := range r.others() {
-		if left == nil || rep.Attempt.Compare(left.Attempt) > 0 {
+		if left == nil || rep.compare(*left) > 0 {
 			left = &rep
 		}
 	}

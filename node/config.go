@@ -119,8 +119,8 @@ type Network interface {
 type Runner interface {
 	Start(executor.Task)
 	Stop(key, attempt string)
-	// Cancel is Stop, but the Update of the attempt's end tells what it had written.
-	Cancel(key, attempt string)
+	// StopAndKeep is Stop, but the Update of the attempt's end tells what it had written.
+	StopAndKeep(key, attempt string)
 	Suspend(key, attempt string)
 	Resume(key, attempt string)
 	// Prepare asks that a module is compiled when there is nothing else to do, if it is here by then.

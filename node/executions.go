@@ -36,7 +36,7 @@ func (x *executions) act(rd broker.Ready) {
 	for _, s := range rd.Stop {
 		end := x.runner.Stop
 		if s.Keep {
-			end = x.runner.Cancel
+			end = x.runner.StopAndKeep
 		}
 		end(s.Key, s.Attempt.Token())
 	}
@@ -58,6 +58,8 @@ func (x *executions) report(u executor.Update) {
 		case !ok:
 		case u.Phase == executor.PhaseSuspended:
 			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		case u.Phase == executor.PhaseGone:
+			x.engine.Tell(broker.Gone{Key: u.Key, Attempt: attempt})
 		case u.Phase == executor.PhaseLoading, u.Phase == executor.PhaseLoaded:
 			x.engine.Tell(broker.Loads{Key: u.Key, Attempt: attempt, On: u.Phase == executor.PhaseLoading})
 		}

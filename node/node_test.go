@@ -62,7 +62,7 @@ func (r instant) Stop(key, attempt string) {
 	go r.report(executor.Update{Key: key, Attempt: attempt, Stopped: true, Result: &job.Result{}})
 }
 
-func (r instant) Cancel(key, attempt string) { r.Stop(key, attempt) }
+func (r instant) StopAndKeep(key, attempt string) { r.Stop(key, attempt) }
 
 func (instant) Suspend(string, string) {}
 func (instant) Resume(string, string)  {}

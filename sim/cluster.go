@@ -374,7 +374,7 @@ func (s *sleeper) Stop(key, attempt string) {
 }
 
 // Cancel implements node.Runner.
-func (s *sleeper) Cancel(key, attempt string) { s.Stop(key, attempt) }
+func (s *sleeper) StopAndKeep(key, attempt string) { s.Stop(key, attempt) }
 
 // Suspend implements node.Runner.
 func (s *sleeper) Suspend(key, attempt string) {

@@ -509,12 +509,18 @@ func (c *Core) actOnRuns(n *coreNode, rd broker.Ready, here func(func()) func())
 			if _, still := n.still[id]; runs || still {
 				delete(n.running, id)
 				delete(n.still, id)
-				delete(n.killed, id)
 				in := broker.Reported{Key: s.Key, Attempt: s.Attempt, Stopped: true}
-				if s.Keep {
-					in.Result.Outcome, in.Result.Stdout = job.Failed, c.output(n, id)
+				if !s.Keep {
+					delete(n.killed, id)
+					c.step(n, in)
+					return
 				}
-				c.step(n, in)
+				in.Result.Outcome, in.Result.Stdout = job.Failed, c.output(n, id)
+				c.step(n, broker.Gone{Key: s.Key, Attempt: s.Attempt})
+				c.after(10*time.Millisecond, here(func() {
+					delete(n.killed, id)
+					c.step(n, in)
+				}))
 			}
 		}))
 	}

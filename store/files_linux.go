@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
@@ -31,11 +33,36 @@ var fileSystemNames = map[int64]string{
 
 // fileSystemType names the file system of a directory: as mount does where that is known, else by its number.
 func fileSystemType(dir string) string {
+	var place unix.Stat_t
+	if err := unix.Stat(dir, &place); err != nil {
+		return "unknown"
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if name := typeInMounts(mounts, place.Dev); err == nil && name != "" {
+		return name
+	}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return "unknown"
 	}
-	kind := int64(stat.Type)
+	return typeByNumber(int64(stat.Type))
+}
+
+// typeInMounts names the type of the file system on a device, as /proc/self/mountinfo does, which alone tells fuse.exfat from
+// fuse.sshfs; "" if the device is not there, as of a subvolume.
+func typeInMounts(mounts []byte, device uint64) string {
+	number := fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))
+	for line := range strings.Lines(string(mounts)) {
+		before, behind, _ := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(before), strings.Fields(behind)
+		if len(fields) > 2 && len(kind) > 0 && fields[2] == number {
+			return kind[0]
+		}
+	}
+	return ""
+}
+
+func typeByNumber(kind int64) string {
 	if name := fileSystemNames[kind]; name != "" {
 		return name
 	}

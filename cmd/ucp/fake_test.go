@@ -296,7 +296,7 @@ func (b *fakeBroker) stream(w http.ResponseWriter, r *http.Request) {
 		b.follow(w, r)
 		return
 	}
-	if !j.State.Final() {
+	if !j.State.Final() && !slices.ContainsFunc(j.Attempts, func(a api.Attempt) bool { return a.Kept != nil && a.Attempt == r.URL.Query().Get("attempt") }) {
 		b.fail(w, 409, api.CodeConflict, "job "+string(j.ID)+" is "+string(j.State)+"; its output is there when it has ended")
 		return
 	}

@@ -18,8 +18,8 @@ type patience struct {
 	place time.Duration // until some broker takes the job
 	total time.Duration // until it has ended
 
-	trouble func(error) // is told while nobody answers
-	among   bool        // of many: what is shown and said of one job alone would be too much
+	trouble func(error)    // is told while nobody answers
+	among   func(*api.Job) // one of many: is told of a job that no broker has taken for a while; what is shown of one job alone would be too much
 }
 
 // allSilent is how long a wait without a bound goes on while no broker at all answers: power comes back after minutes.
@@ -59,7 +59,7 @@ func (c *cli) poll(p patience, placed bool) time.Duration {
 var errPlaced = errors.New("placed")
 
 // follow waits until the job is final. Until then it shows, to a person at a
-// terminal, how the job stands; without one it says once why no broker has taken it. submitted is when the patience began.
+// terminal, how the job stands; without one it says why no broker has taken it, each reason once. submitted is when the patience began.
 func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience) (api.Job, error) {
 	if p.total > 0 {
 		var cancel context.CancelFunc
@@ -67,7 +67,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		defer cancel()
 	}
 	progress := &progress{}
-	if !p.among {
+	if p.among == nil {
 		progress = c.newProgress()
 	}
 	defer progress.clear()
@@ -78,7 +78,7 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		return nil
 	}
 	p.trouble = func(err error) { progress.show(fmt.Sprintf("waiting for job %s: %v", id, err)) }
-	if p.place > 0 || !c.terminal && !p.among {
+	if p.place > 0 || !c.terminal || p.among != nil {
 		j, err := c.awaitPlacement(ctx, client, id, submitted, p, seen)
 		if err != nil || j.State.Final() {
 			return j, err
@@ -90,7 +90,10 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 
 // awaitPlacement waits until some broker has taken the job, at most p.place, if that is not 0.
 func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience, seen func(api.Job) error) (api.Job, error) {
-	said := c.terminal || p.among
+	say := p.among
+	if say == nil && !c.terminal {
+		say = c.newReasons(&progress{}, "waits").say
+	}
 	j, err := client.Wait(ctx, id, p.options(c.poll(p, false), func(j api.Job) error {
 		waited := time.Since(submitted)
 		switch {
@@ -98,9 +101,8 @@ func (c *cli) awaitPlacement(ctx context.Context, client *api.Client, id string,
 			return errPlaced
 		case p.place > 0 && waited >= p.place:
 			return notPlaced(&j, p.place)
-		case !said && waited >= sayAfter && j.Why != "":
-			said = true
-			fmt.Fprintf(c.err, "ucp: job %s waits: %s\n", j.ID, oneLine(j.Why))
+		case say != nil && waited >= sayAfter && j.Why != "":
+			say(&j)
 		}
 		return seen(j)
 	}))

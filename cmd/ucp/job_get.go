@@ -104,7 +104,21 @@ func attemptLine(a *api.Attempt, asOf time.Time) string {
 	if a.Began {
 		text += "; it may have run"
 	}
+	if k := a.Kept; k != nil {
+		text += "; kept: " + strings.Join(keptNames(k), ", ")
+	}
 	return text + " (" + a.Attempt + ")"
+}
+
+// keptNames lists what is kept of an attempt.
+func keptNames(k *api.Kept) (names []string) {
+	if k.Stdout != nil {
+		names = append(names, "stdout")
+	}
+	if k.Stderr != nil {
+		names = append(names, "stderr")
+	}
+	return append(names, slices.Sorted(maps.Keys(k.Outputs))...)
 }
 
 // pauseLine is one pause of a job.

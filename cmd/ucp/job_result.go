@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,8 @@ func (c *cli) jobResultCommand() *cobra.Command {
 		Long: `Fetches the output files of an ended job into a directory, each at its own path,
 and what it wrote as files "stdout" and "stderr" (unless an output has that
 name). Files that are there already are replaced; nothing is written outside.
+Of a job that was stopped to make room, or to move, and has not ended since, it
+fetches what it had written by then, and says so on stderr.
 
 ` + selectHelp + ` The files
 of several jobs, and of those chosen, are each in a directory with the job's ID; of
@@ -111,6 +114,12 @@ func (c *cli) fetchResult(ctx context.Context, client *api.Client, id, to string
 	if err != nil {
 		return fetched{}, err
 	}
+	if i := slices.IndexFunc(j.Attempts, func(a api.Attempt) bool { return a.Kept != nil }); i >= 0 && !j.State.Final() {
+		a := &j.Attempts[i]
+		fmt.Fprintf(c.err, "ucp: job %s is %s: this is what it had written at %s when it was stopped there, to run again\n", j.ID, j.State, a.Executor)
+		written, err := fetchFiles(ctx, string(j.ID), to, keptFiles(client, a))
+		return fetched{ID: j.ID, Dir: to, Files: written}, err
+	}
 	if !j.State.Final() {
 		return fetched{}, fmt.Errorf("job %s is %s; wait for its result with `ucp job wait %s`", j.ID, j.State, j.ID)
 	}
@@ -120,14 +129,7 @@ func (c *cli) fetchResult(ctx context.Context, client *api.Client, id, to string
 	if j, err = c.awaitLeft(ctx, client, j); err != nil {
 		return fetched{}, err
 	}
-	files := outputFiles(client, &j)
-	for name, f := range map[string]outputFile{
-		"stdout": {blob: j.Stdout, open: client.Stdout}, "stderr": {blob: j.Stderr, open: client.Stderr},
-	} {
-		if _, taken := files[name]; !taken && f.blob != nil {
-			files[name] = f
-		}
-	}
+	files := withStreams(outputFiles(client, &j), outputFile{blob: j.Stdout, open: client.Stdout}, outputFile{blob: j.Stderr, open: client.Stderr})
 	written, err := fetchFiles(ctx, string(j.ID), to, files)
 	return fetched{ID: j.ID, Dir: to, Files: written}, err
 }

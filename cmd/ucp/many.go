@@ -51,7 +51,7 @@ func pipelined[T any](ctx context.Context, n, width int, get func(context.Contex
 }
 
 // awaitMany waits until the jobs have ended, and hands each over, in their order. On a terminal one line shows how all of
-// them stand, as count says, or where that is nil how many were handed over.
+// them stand, as count says, or where that is nil how many were handed over. Each reason why no broker takes jobs is said once.
 func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p patience, count func(context.Context) (map[job.State]int, error), each func(api.Job) error) error {
 	began := time.Now()
 	line := c.newProgress()
@@ -63,7 +63,7 @@ func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p
 		defer stop()
 		showing.Go(func() { watchCounts(ctx, line, count) })
 	}
-	p.among = true
+	p.among = c.newReasons(line, "waits, and others may, too").say
 	get := func(ctx context.Context, i int) (api.Job, error) {
 		left := p
 		if p.total > 0 {
@@ -81,6 +81,34 @@ func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p
 		}
 		return err
 	})
+}
+
+// reasons says why jobs wait that no broker has taken: each reason once.
+type reasons struct {
+	c     *cli
+	line  *progress // is on the screen meanwhile
+	waits string    // as text, of the job that is named
+
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+// mostReasons bounds the reasons that are said: there may be one for each job.
+const mostReasons = 10
+
+func (c *cli) newReasons(line *progress, waits string) *reasons {
+	return &reasons{c: c, line: line, waits: waits, said: map[string]bool{}}
+}
+
+func (r *reasons) say(j *api.Job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	why := oneLine(j.Why)
+	if r.said[why] || len(r.said) == mostReasons {
+		return
+	}
+	r.said[why] = true
+	r.line.aside(r.c.err, fmt.Sprintf("ucp: job %s %s: %s\n", j.ID, r.waits, why))
 }
 
 // countsEvery is how often a person is shown how many jobs are in each state.

@@ -29,9 +29,37 @@ type outputFile struct {
 
 // outputFiles lists the job's output paths.
 func outputFiles(client *api.Client, j *api.Job) map[string]outputFile {
+	return filesAt(j.Outputs, client.Output)
+}
+
+func filesAt(outputs map[string]job.Blob, open func(ctx context.Context, id, path string) (io.ReadCloser, error)) map[string]outputFile {
 	files := map[string]outputFile{}
-	for p, b := range j.Outputs {
-		files[p] = outputFile{blob: &b, open: func(ctx context.Context, id string) (io.ReadCloser, error) { return client.Output(ctx, id, p) }, within: client.Output}
+	for p, b := range outputs {
+		files[p] = outputFile{blob: &b, open: func(ctx context.Context, id string) (io.ReadCloser, error) { return open(ctx, id, p) }, within: open}
+	}
+	return files
+}
+
+// keptFiles lists what is kept of an attempt that was stopped in the middle, of a job that goes on: its outputs, and what it
+// wrote as "stdout" and "stderr", unless an output has that name.
+func keptFiles(client *api.Client, a *api.Attempt) map[string]outputFile {
+	file := func(path string) func(ctx context.Context, id string) (io.ReadCloser, error) {
+		return func(ctx context.Context, id string) (io.ReadCloser, error) {
+			return client.Kept(ctx, id, a.Attempt, path)
+		}
+	}
+	files := filesAt(a.Kept.Outputs, func(ctx context.Context, id, path string) (io.ReadCloser, error) {
+		return client.Kept(ctx, id, a.Attempt, "outputs/"+path)
+	})
+	return withStreams(files, outputFile{blob: a.Kept.Stdout, open: file("stdout")}, outputFile{blob: a.Kept.Stderr, open: file("stderr")})
+}
+
+// withStreams adds what a job wrote to its stdout and stderr, as files of these names unless there are such.
+func withStreams(files map[string]outputFile, stdout, stderr outputFile) map[string]outputFile {
+	for name, f := range map[string]outputFile{"stdout": stdout, "stderr": stderr} {
+		if _, taken := files[name]; !taken && f.blob != nil {
+			files[name] = f
+		}
 	}
 	return files
 }

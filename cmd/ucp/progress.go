@@ -56,6 +56,17 @@ func (p *progress) erase() {
 	}
 }
 
+// aside writes lines of another kind, which stay, in place of the line.
+func (p *progress) aside(to io.Writer, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.to != nil && p.last != "" {
+		p.last = ""
+		fmt.Fprint(p.to, eraseLine)
+	}
+	fmt.Fprint(to, text)
+}
+
 // clear takes the line away, for good.
 func (p *progress) clear() {
 	p.mu.Lock()

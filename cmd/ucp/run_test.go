@@ -396,6 +396,33 @@ func TestAJobThatNobodyTakesIsNotSilent(t *testing.T) {
 	require.NotContains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, "waits:", "it may be placed any moment")
 }
 
+// Of many jobs each reason is said once, with one of them, whether a person looks on or not.
+func TestJobsThatNobodyTakesAreNotSilent(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		b, s := newFakeBroker(t)
+		s.terminal = terminal
+		began, asked := time.Now(), map[string]int{} // since it may be said
+		for id, why := range map[string]string{"j1": "no broker meets gpu", "j2": "no broker meets gpu", "j3": "no broker has 4 TiB"} {
+			j := ended(id, job.StatePending, nil, "")
+			j.Why = why
+			b.jobs[id] = &j
+		}
+		b.before = func(_, path string) {
+			id := path[strings.LastIndex(path, "/")+1:]
+			if asked[id]++; time.Since(began) < sayAfter+500*time.Millisecond {
+				asked[id] = 0
+			}
+			if j := b.jobs[id]; j != nil && asked[id] == 2 {
+				*j = succeeded(id)
+			}
+		}
+		r := s.run("job", "wait", "j1", "j2", "j3")
+		require.Zero(t, r.code, r.errOut)
+		require.Equal(t, 1, strings.Count(r.errOut, " waits, and others may, too: no broker meets gpu\n"), r.errOut)
+		require.Equal(t, 1, strings.Count(r.errOut, "ucp: job j3 waits, and others may, too: no broker has 4 TiB\n"), r.errOut)
+	}
+}
+
 func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
 	b, s := newFakeBroker(t)
 	j := ended("j1", job.StatePending, nil, "")

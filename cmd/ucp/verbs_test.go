@@ -306,6 +306,22 @@ func TestJobResult(t *testing.T) {
 	require.JSONEq(t, `{"id":"j1","dir":"z","files":["d/r.json","stderr","stdout"]}`, s.run("job", "result", "j1", "--to", "z", "-o", "json").out)
 }
 
+// What a job had written that was stopped to run again is fetched of its attempt, and is not taken for its result.
+func TestResultOfAPreemptedJob(t *testing.T) {
+	b, s := newFakeBroker(t)
+	threeJobs(b)
+	inFolder(t, nil)
+	j := b.jobs["j3"]
+	half := api.Job{ID: "j3"}
+	b.leaves(&half, "stdout", "half")
+	b.leaves(&half, "outputs/d/r.json", "{")
+	j.Attempts = []api.Attempt{{Executor: "a", Attempt: "1.1.1.a~1", State: job.AttemptQueued, Kept: &api.Kept{Stdout: half.Stdout, Outputs: half.Outputs}}}
+	require.Equal(t, ran{0, "d/r.json\nstdout\n", "ucp: job j3 is pending: this is what it had written at a when it was stopped there, to run again\n"}, s.run("job", "result", "j3", "--to", "x"))
+	requireFile(t, "x/d/r.json", "{")
+	requireFile(t, "x/stdout", "half")
+	require.Contains(t, s.run("job", "get", "j3").out, "at a: queued; kept: stdout, d/r.json (1.1.1.a~1)")
+}
+
 func TestJobSubmit(t *testing.T) {
 	b, s := newFakeBroker(t)
 	spec := `{"module":"` + digestOf(emptyModule) + `"}`

@@ -83,14 +83,14 @@ func (f *firstLine) Write(b []byte) (int, error) {
 
 type noRunner struct{}
 
-func (noRunner) Start(t executor.Task)  { panic("a job runs: " + t.Key) }
-func (noRunner) Stop(string, string)    {}
-func (noRunner) Cancel(string, string)  {}
-func (noRunner) Suspend(string, string) {}
-func (noRunner) Resume(string, string)  {}
-func (noRunner) Prepare(job.Digest)     {}
-func (noRunner) FreeDisk(int64) int64   { return 0 }
-func (noRunner) Close() error           { return nil }
+func (noRunner) Start(t executor.Task)      { panic("a job runs: " + t.Key) }
+func (noRunner) Stop(string, string)        {}
+func (noRunner) StopAndKeep(string, string) {}
+func (noRunner) Suspend(string, string)     {}
+func (noRunner) Resume(string, string)      {}
+func (noRunner) Prepare(job.Digest)         {}
+func (noRunner) FreeDisk(int64) int64       { return 0 }
+func (noRunner) Close() error               { return nil }
 
 func (noRunner) Probe(context.Context) error { return nil }
 

@@ -450,10 +450,14 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	if whole {
 		j.CausalToken = f.Past.Token()
 		for _, c := range r.Courses() {
-			j.Attempts = append(j.Attempts, api.Attempt{
+			a := api.Attempt{
 				Executor: c.Executor, Attempt: c.Attempt.Token(), State: c.State, StartedAt: c.Started, EndedAt: c.Ended,
 				ExitCode: c.ExitCode, Reason: c.Reason, Began: c.Began,
-			})
+			}
+			if k := c.Kept; k != nil {
+				a.Kept = &api.Kept{Stdout: k.Stdout, Stderr: k.Stderr, Outputs: k.Outputs}
+			}
+			j.Attempts = append(j.Attempts, a)
 		}
 		if !r.IsStub() {
 			j.Spec = &r.Spec
@@ -474,7 +478,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		j.Accepted, j.Executor = &a, a.Executor
 		j.ExitCode, j.TimedOut, j.StartedAt, j.FinishedAt = res.ExitCode, res.TimedOut(), res.Started, res.Finished
 		j.Stdout, j.Stderr, j.Outputs = res.Stdout, res.Stderr, res.Outputs
-	} else if rep := r.Left(); rep != nil {
+	} else if rep := r.Left(); rep != nil && r.Finished() {
 		j.Stdout, j.Stderr, j.Outputs = rep.Result.Stdout, rep.Result.Stderr, rep.Result.Outputs
 	}
 	for _, rep := range r.Late() {

@@ -13,7 +13,8 @@ import (
 	"github.com/urban-compute/ucp/job"
 )
 
-// finished looks up a job that has ended with a result.
+// finished looks up a job that has ended, and its result or that of the attempt that is asked for; of such an attempt also
+// while the job goes on.
 func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	id, err := pathID(r)
 	if err != nil {
@@ -31,11 +32,11 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !f.Record.Finished() {
-		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
-	}
 	if token := r.URL.Query().Get("attempt"); token != "" {
 		return resultOf(f.Record, token)
+	}
+	if !f.Record.Finished() {
+		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
 	}
 	if r := f.Record; r.IsStub() || r.Verdict().IsBare() {
 		return nil, nil, fail(http.StatusGone, api.CodeGone, "job %s has %s; its output was removed when its retention was over", r.ID, r.State())
@@ -49,8 +50,8 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 	return &job.Result{}, f.Record, nil // cancelled before it ran: it wrote nothing
 }
 
-// resultOf finds the result of an attempt that may have been rejected or superseded:
-// after a split both outputs are kept as long as the job.
+// resultOf finds the result of an attempt that may have been rejected or superseded: after a split both outputs are kept as
+// long as the job; and what one left that was stopped to run again, as long as the job has no result (rule J13).
 func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
 	var known []string
 	look := func(rep *job.Report) *job.Result {
@@ -72,6 +73,9 @@ func resultOf(rec *job.Record, token string) (*job.Result, *job.Record, error) {
 		if res := look(&rep); res != nil {
 			return res, rec, nil
 		}
+	}
+	if res := look(rec.Left()); res != nil {
+		return res, rec, nil
 	}
 	slices.Sort(known)
 	return nil, nil, fail(http.StatusNotFound, api.CodeNotFound, "job %s has no result of attempt %.80q; it has those of: %s", rec.ID, token, strings.Join(slices.Compact(known), ", "))
@@ -148,6 +152,9 @@ func (srv *Server) fileWithin(ctx context.Context, res *job.Result, rec *job.Rec
 func (srv *Server) fetchOutput(ctx context.Context, d job.Digest, rec *job.Record) error {
 	from := []string{rec.Owner.Broker, rec.Origin}
 	if rep := rec.Accepted(); rep != nil {
+		from = append([]string{rep.Dot.Actor.Broker()}, from...)
+	}
+	if rep := rec.Left(); rep != nil {
 		from = append([]string{rep.Dot.Actor.Broker()}, from...)
 	}
 	for _, rep := range rec.Reports {

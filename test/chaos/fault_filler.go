@@ -23,8 +23,11 @@ var fillerKinds = []kind{
 // that broker returns before its reserve is touched (rule J12), and one that may have little, which fails.
 type filler struct{}
 
-// fillerEndsWithin is how long a broker may take to notice.
-const fillerEndsWithin = 15 * time.Second
+const (
+	fillerEndsWithin   = 15 * time.Second // from when a filler has written what ends it
+	fillerWritesWithin = time.Minute      // on a starved machine even a filler writes little
+	fillerNear         = 32 << 20         // bytes above the reserve, below which a broker ends who has written most
+)
 
 // Begin implements fault.
 func (filler) Begin(ctx context.Context, w *world) error {
@@ -60,6 +63,10 @@ func fillDisk(ctx context.Context, w *world, b *rig.Broker, disk int64, must str
 		// fills the disk in seconds however busy the machine is. A disk in memory is charged to who writes.
 		Resources: job.Resources{CPU: 500, Memory: smallDiskBytes + 64<<20},
 	}
+	enough := uint64(smallReserve + fillerNear) // less than that is free when it has written what ends it
+	if free, err := rig.Free(b.Disk); err == nil && disk < fillerNear && free > uint64(2*disk) {
+		enough = free - uint64(2*disk)
+	}
 	err := w.until(ctx, fillerEndsWithin, func(ctx context.Context) error {
 		_, err := w.submitAt(ctx, b, &task{id: id, spec: spec})
 		return err
@@ -67,15 +74,30 @@ func fillDisk(ctx context.Context, w *world, b *rig.Broker, disk int64, must str
 	if err != nil {
 		return // it takes no jobs, which other faults look at
 	}
-	err = w.until(ctx, fillerEndsWithin, func(ctx context.Context) error {
+	due, overdue := time.Now().Add(fillerEndsWithin), error(nil)
+	err = w.until(ctx, fillerWritesWithin, func(ctx context.Context) error {
 		j, err := b.Client().Job(ctx, string(id), 0)
-		if err == nil && !ended(j) {
+		if err == nil && ended(j) {
+			return nil
+		}
+		if err == nil {
 			err = fmt.Errorf("it is %s: %w", j.State, errors.New(or(j.Reason, "no reason")))
+		}
+		if free, ferr := rig.Free(b.Disk); ferr == nil && free > enough {
+			due = time.Now().Add(fillerEndsWithin)
+		}
+		if time.Now().After(due) {
+			overdue = err
+			return nil
 		}
 		return err
 	})
-	if err != nil && ctx.Err() == nil {
-		w.problem("%s, which fills the disk of %s, has not %s: %v", id, b.Name, must, err)
+	switch {
+	case ctx.Err() != nil:
+	case overdue != nil:
+		w.problem("%s, which fills the disk of %s, has not %s %v after it had written what ends it: %v", id, b.Name, must, fillerEndsWithin, overdue)
+	case err != nil:
+		w.tell("%s has written too little of the disk of %s within %v: %v", id, b.Name, fillerWritesWithin, err)
 	}
 	_, _ = b.Client().Cancel(ctx, string(id)) // it may have ended
 }
