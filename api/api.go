@@ -259,6 +259,8 @@ type Member struct {
 	// why it takes no jobs, "" while it does.
 	Health    string `json:"health,omitempty"`
 	TakesNone string `json:"takes_none,omitempty"`
+	// Revoked: it was shut out of the city, though gossip may still call it alive. Nobody speaks to it.
+	Revoked bool `json:"revoked,omitempty"`
 	// Withdrawn is why it takes no jobs for now: it could not carry out one, and finds out when it can again.
 	Withdrawn string `json:"withdrawn,omitempty"`
 	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.

@@ -59,7 +59,12 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 			rtt = humanDuration(time.Duration(m.RTT))
 		}
 		status := m.Status
-		if m.Health != "" && m.Health != "healthy" {
+		switch {
+		case m.Revoked && m.Roll == "open":
+			status = "revoked, and waited for until `ucp cluster forget " + m.Name + "`"
+		case m.Revoked:
+			status = "revoked"
+		case m.Health != "" && m.Health != "healthy":
 			status += ", " + m.Health
 		}
 		if m.Draining {

@@ -316,8 +316,11 @@ func (s *screen) trustPanel() panel {
 // silence says of a broker that is not well what is wrong with it, and since when.
 func (s *screen) silence(name string, peer *api.Peer) string {
 	text := name + " silent"
-	if peer.Stranger != "" || peer.Refused != "" {
+	switch {
+	case peer.Stranger != "" || peer.Refused != "":
 		text = name + ": " + healthText(peer)
+	case peer.Health != "" && !strings.HasPrefix(peer.Health, "silent"):
+		text = name + " " + peer.Health
 	}
 	if peer.LastSeen == 0 {
 		return text + ", not heard of since " + s.Name + " started"

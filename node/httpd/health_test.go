@@ -89,6 +89,19 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// Who is gone and was given up is not missed; who was given up and is there is.
+func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Failed}}
+	h.overview.Roll = []broker.Enrolled{{Name: "b"}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	require.Equal(t, 1, srv.coordination().UnhealthyPeers)
+	h.overview.Roll[0].Closed = "removed"
+	require.Zero(t, srv.coordination().TotalPeers)
+	require.Empty(t, srv.healths(asOf))
+	h.member.Status = membership.Alive
+	require.Equal(t, 1, srv.coordination().TotalPeers)
+}
+
 // Each change is one line in the log and one event, however often it is looked at; that a broker is well from the first is
 // none.
 func TestHealthChangesAreToldOnce(t *testing.T) {
