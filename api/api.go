@@ -131,8 +131,9 @@ type Job struct {
 	// Removed: its retention is over, so that its output and spec are gone; that it has ended stays known, since an
 	// absent member may not know of it.
 	Removed bool `json:"removed,omitempty"`
-	// Provisional: the end may still change.
-	Provisional bool `json:"provisional"`
+	// Provisional: the end may still change. ProvisionalUntil says why, and what it takes to be final, for people; not in lists.
+	Provisional      bool   `json:"provisional"`
+	ProvisionalUntil string `json:"provisional_until,omitempty"`
 	// SetAside: this broker holds it no longer, since after its start every other one answered that it was ended and
 	// forgotten. It can be submitted again.
 	SetAside    bool       `json:"set_aside,omitempty"`

@@ -226,7 +226,7 @@ func eventText(payload []byte) string {
 func foundText(f *Found, wrote bool) string {
 	out := recordText(f.Record)
 	if f.Provisional {
-		out += ", provisional"
+		out += ", provisional " + f.Until
 	}
 	if wrote {
 		out += ", by this request"

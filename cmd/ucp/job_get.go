@@ -139,7 +139,7 @@ func stateText(j *api.Job) string {
 		text += " (set aside)"
 	}
 	if j.Provisional && j.State.Final() {
-		text += " (provisional: it may still change)"
+		text += " (provisional: it may still change" + strings.TrimSuffix(", "+j.ProvisionalUntil, ", ") + ")"
 	}
 	return text
 }

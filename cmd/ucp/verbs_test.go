@@ -225,6 +225,7 @@ func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
+	b.jobs["j2"].ProvisionalUntil = "until c has been heard, or `ucp cluster forget c`"
 	b.jobs["j2"].Accepted = &api.Accepted{Executor: "b", Attempt: "1.3.x.a"}
 	b.jobs["j2"].Superseded = []api.Verdict{{By: "c", Outcome: "succeeded", At: clock.At(asOf), Result: &api.Accepted{Attempt: "1.2.x.a"}}}
 	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: clock.At(asOf)}}
@@ -239,7 +240,7 @@ func TestJobGet(t *testing.T) {
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `
 ID:         j2
-State:      failed (provisional: it may still change)
+State:      failed (provisional: it may still change, until c has been heard, or `[1:] + "`ucp cluster forget c`" + `)
 Reason:     exit code 3
 Exit code:  3
 Origin:     a
@@ -263,7 +264,7 @@ Exclusive:  crane
 Output:     r.json (5 B)
 Ran twice:  c succeeded at 15:04:05, too; b's result came first and counts (its output: attempt 1.2.x.a)
 Known by:   2 of 3 brokers, as of 15:04:05 UTC
-`[1:], ""}, s.run("job", "get", "j2"))
+`, ""}, s.run("job", "get", "j2"))
 	b.jobs["j2"].Accepted, b.jobs["j2"].Rejected, b.jobs["j2"].State = nil, nil, job.StateCancelled
 	require.Contains(t, s.run("job", "get", "j2").out, "Ended twice:  c ended it at 15:04:05, too (succeeded); the job had ended before: cancelled\n")
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")

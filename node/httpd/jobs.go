@@ -429,7 +429,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	j := api.Job{
 		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
-		Provisional: f.Provisional, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Provisional: f.Provisional, ProvisionalUntil: f.Until, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,

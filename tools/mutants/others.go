@@ -2,6 +2,21 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"an emergency elsewhere is shown later", "broker/publish.go",
+		" || !slices.Equal(p.active, b.emergencies.current)", "",
+		"./broker", "TestAnEmergencyElsewhereIsShownAtOnce"},
+	{"only the owner says why a job has no place", "broker/read.go",
+		"		return b.ownership.whyUnplaced(r)\n", "		if r.Owner.Broker != b.self {\n			return \"\"\n		}\n		return b.ownership.whyUnplaced(r)\n",
+		"./broker", stories},
+	{"who is silent counts as about to confirm an end", "broker/read.go",
+		"		if !b.members.Absent(name) {\n			asked", "		if true {\n			asked",
+		"./broker", stories},
+	{"who was given up is missed", "node/httpd/health.go",
+		" && !givenUp {", " && (true || givenUp) {",
+		"./node/httpd", "TestWhoWasGivenUpIsNotMissed"},
+	{"verify asks who was revoked", "cmd/ucp/cluster.go",
+		"	gone := m.Status == \"failed\" || m.Revoked\n", "	gone := m.Status == \"failed\"\n",
+		"./cmd/ucp", "TestClusterVerifySilent"},
 	{"a refused batch is noted", "node/httpd/batch.go",
 		"		if e := b.out[at].Error; e != nil && clearlyRefused(e) {\n			continue\n		}\n", "		_ = at\n",
 		"./node/httpd", "TestABatchIsNotedAsItWasTaken"},
