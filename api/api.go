@@ -302,6 +302,8 @@ type LogLevel struct {
 type Drain struct {
 	Since    clock.Time `json:"since"`
 	Deadline clock.Time `json:"deadline"` // when what still runs there is moved; null is never
+	// Stays counts the jobs that run on though the deadline is over: no other broker can take them, or they must not run twice.
+	Stays int `json:"stays,omitempty"`
 }
 
 // DrainedMember answers PUT and DELETE /v1/members/{name}/drain.
@@ -312,6 +314,7 @@ type DrainedMember struct {
 	Deadline clock.Time `json:"deadline"` // as in Drain
 	Before   bool       `json:"before"`   // it was drained before
 	Running  int        `json:"running"`  // jobs that have begun there and have not ended, as far as the broker that answers knows
+	Stay     int        `json:"stay"`     // so many of them could not be moved now: no other broker can take them, or they must not run twice
 	Replicas int        `json:"replicas"` // brokers that know of it already
 	Degraded bool       `json:"degraded"` // fewer than the broker's --replicas
 }

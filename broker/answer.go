@@ -253,6 +253,7 @@ type MemberDrained struct {
 	DrainOrder
 	Was      bool // it was drained before
 	Running  int  // jobs that have begun there and have not ended, as far as is known
+	Stay     int  // of these, those that could not be moved now
 	Replicas int
 	Degraded bool
 }

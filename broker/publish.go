@@ -17,7 +17,7 @@ import (
 type published struct {
 	at        time.Time
 	clock     clock.Tips
-	versions  clock.Hybrid // of all metadata, summed up
+	versions  clock.Hybrid        // of all metadata, summed up
 	active    []*emergency.Record // wherever they are in force: who is in no scope is asked about them, too
 	activeSet emergency.ActiveSet
 	strategy  resolve.Strategy
@@ -82,6 +82,12 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	}
 	if o.Lost > 0 {
 		out = append(out, fmt.Sprintf("files of output that this broker is to hold, and that it could not get from any other: %d; they come when a broker is back that has them, or are lost (rule R3)", o.Lost))
+	}
+	for _, d := range o.Drains {
+		if d.Stays > 0 {
+			out = append(out, fmt.Sprintf("jobs that still run at %s, though it is drained and its deadline, %s, is over, since no other broker can take them, or they must not run twice: %d",
+				d.Broker, d.Until.Time().Format("2006-01-02 15:04:05 MST"), d.Stays))
+		}
 	}
 	if why := b.offer.withdrawn; why != "" {
 		out = append(out, "this broker takes no jobs until it has found out that it can carry them out again, since it could not: "+why+" (rule J12)")

@@ -73,6 +73,9 @@ func answerText(v Answer) string {
 		return out
 	case *MemberDrained:
 		out := fmt.Sprintf("%s %s; %d jobs run there, %d replicas", v.Broker, v.text(), v.Running, v.Replicas)
+		if v.Stay > 0 {
+			out += fmt.Sprintf(", %d of them can't be moved", v.Stay)
+		}
 		if v.Degraded {
 			out += ", degraded"
 		}

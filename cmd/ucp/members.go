@@ -71,6 +71,9 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 			status += ", draining"
 		} else if m.Drained != nil {
 			status += ", drained"
+			if n := m.Drained.Stays; n > 0 {
+				status += fmt.Sprintf(" (%s on though the deadline is over)", plural(n, "job runs", "jobs run"))
+			}
 		} else if m.TakesNone != "" || m.Withdrawn != "" { // an older broker says only the latter
 			status += ", takes no jobs"
 		}

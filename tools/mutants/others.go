@@ -3,7 +3,7 @@ package main
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
 	{"an emergency elsewhere is shown later", "broker/publish.go",
-		" || !slices.Equal(p.active, b.emergencies.current)", "",
+		"!slices.Equal(p.active, b.emergencies.current)", "!slices.Equal(p.active, p.active)",
 		"./broker", "TestAnEmergencyElsewhereIsShownAtOnce"},
 	{"only the owner says why a job has no place", "broker/read.go",
 		"		return b.ownership.whyUnplaced(r)\n", "		if r.Owner.Broker != b.self {\n			return \"\"\n		}\n		return b.ownership.whyUnplaced(r)\n",
@@ -11,6 +11,9 @@ var others = []mutant{
 	{"who is silent counts as about to confirm an end", "broker/read.go",
 		"		if !b.members.Absent(name) {\n			asked", "		if true {\n			asked",
 		"./broker", stories},
+	{"a drain whose deadline moved nothing is silent", "broker/publish.go",
+		"		if d.Stays > 0 {", "		if d.Stays > 1000 {",
+		"./broker", "TestStories/M5_deadline"},
 	{"who was given up is missed", "node/httpd/health.go",
 		" && !givenUp {", " && (true || givenUp) {",
 		"./node/httpd", "TestWhoWasGivenUpIsNotMissed"},
