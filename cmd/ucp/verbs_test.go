@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -178,6 +179,17 @@ func TestVerbsTakeSelections(t *testing.T) {
 	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
 	require.Equal(t, ran{exitError, "", "ucp: no job matches; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
 	require.Equal(t, ran{exitError, "j1  succeeded\nj2  failed\n", "ucp: 1 of 2 jobs have not succeeded\n"}, s.run("job", "wait", "j1", "j2"))
+	for _, verb := range [][]string{{"wait", "j1", "j2"}, {"get", "j1", "j2"}, {"wait", "--name", "pumps.wasm"}, {"result", "j1", "j2", "--to", t.TempDir()}, {"cancel", "--label", "a=b"}, {"list"}} {
+		got := s.run(append(append([]string{"job"}, verb...), "-o", "json")...)
+		if got.out == "" {
+			continue // nothing matches
+		}
+		var doc struct{ Jobs []struct{ ID string } }
+		require.NoError(t, json.Unmarshal([]byte(got.out), &doc), "%v is one document:\n%s", verb, got.out)
+		require.NotEmpty(t, doc.Jobs, "%v", verb)
+		require.NotEmpty(t, doc.Jobs[0].ID, "%v", verb)
+	}
+	require.Regexp(t, `(?s)^ID: +j1\n.*\n\nID: +j2\n`, s.run("job", "get", "j1", "j2").out)
 	require.Equal(t, ran{exitError, "j2  failed\n", "ucp: 1 of 1 jobs have not succeeded\n"}, s.run("job", "wait", "--name", "pumps.wasm"))
 	b.leaves(b.jobs["j1"], "stdout", "log")
 	require.Equal(t, ran{0, "j1/stdout\n", ""}, s.run("job", "result", "--state", "succeeded", "--to", "x"))
@@ -268,6 +280,14 @@ Known by:   2 of 3 brokers, as of 15:04:05 UTC
 	b.jobs["j2"].Accepted, b.jobs["j2"].Rejected, b.jobs["j2"].State = nil, nil, job.StateCancelled
 	require.Contains(t, s.run("job", "get", "j2").out, "Ended twice:  c ended it at 15:04:05, too (succeeded); the job had ended before: cancelled\n")
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")
+}
+
+// Who sets the strategy of one broker is told which others decide otherwise.
+func TestStrategySetSaysWhoDiffers(t *testing.T) {
+	b, s := newFakeBroker(t)
+	require.Equal(t, ran{0, "fcfs\n", ""}, s.run("strategy", "set", "fcfs"), "it is alone")
+	b.others = map[string][]string{"causal": {"b", "d"}, "edf": {"c"}}
+	require.Equal(t, ran{0, "fcfs\nat this broker alone: others still decide otherwise, b, d by causal, c by edf (--cluster changes all)\n", ""}, s.run("strategy", "set", "fcfs"))
 }
 
 func TestJobLogs(t *testing.T) {
@@ -371,7 +391,7 @@ func TestCompletion(t *testing.T) {
 	require.Contains(t, s.run("__complete", "job", "logs", "").out, "j2\tfailed\nj1\tsucceeded\n:")
 	require.Contains(t, s.run("__complete", "run", "--constraint", "").out, "name=a\n:")
 	require.Contains(t, s.run("__complete", "members", "-o", "").out, "table\njson\n")
-	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j3")
+	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j1")
 	require.Contains(t, s.run("__complete", "job", "result", "j1", "").out, "j2\tfailed\n:", "a verb that takes several is offered the others")
 	require.Contains(t, s.run("__complete", "run", "--after", "").out, "j3\tpending\nj2\tfailed\n")
 	require.Contains(t, s.run("__complete", "job", "list", "--broker", "").out, "a\talive\nb\tfailed\n:")

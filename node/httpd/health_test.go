@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 )
@@ -100,6 +101,17 @@ func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
 	require.Empty(t, srv.healths(asOf))
 	h.member.Status = membership.Alive
 	require.Equal(t, 1, srv.coordination().TotalPeers)
+}
+
+// A broker says which others decide otherwise than it was just told to: by what was chosen there, not by what an emergency commands.
+func TestWhoDecidesOtherwise(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}, contact: Contact{Seen: asOf, Answered: asOf}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Strategy: "emergency", Chosen: "causal"}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	require.Empty(t, srv.decideOtherwise("causal"))
+	require.Equal(t, map[string][]string{"causal": {"b"}}, srv.decideOtherwise("emergency"))
+	h.member.Status = membership.Failed
+	require.Empty(t, srv.decideOtherwise("emergency"), "nobody knows what it does")
 }
 
 // Each change is one line in the log and one event, however often it is looked at; that a broker is well from the first is
