@@ -159,7 +159,7 @@ func (c *core) runningAt(name string) []ledger.Ref {
 func (c *core) listDrains() (out []DrainState) {
 	for _, d := range c.drains {
 		x := DrainState{DrainOrder: d}
-		if d.Until != 0 && c.cityTime().After(d.Until.Time().Add(drainGrace)) {
+		if d.Until != 0 && (d.Broker == c.self || c.members.Alive(d.Broker)) && c.cityTime().After(d.Until.Time().Add(drainGrace)) {
 			x.Stays = len(c.runningAt(d.Broker))
 		}
 		out = append(out, x)

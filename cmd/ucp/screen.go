@@ -41,6 +41,8 @@ type goneBroker struct {
 	Name  string       `json:"name"`
 	Since *time.Time   `json:"since"` // null: it was not met since the start of the broker that answers
 	Jobs  *api.JobList `json:"jobs"`  // what was there, and how it stands now; null: not known
+	// GivenUp: an operator has given it up, and it is listed for the jobs that are still counted there.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // room is what a broker offers.
@@ -112,8 +114,14 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 		list("jobs at "+g.Name, &g.Jobs, api.ListOptions{Broker: g.Name, Since: since})
 	}
 	work.Wait()
+	s.Gone = slices.DeleteFunc(s.Gone, func(g goneBroker) bool { return g.GivenUp && !g.holdsOn() })
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// holdsOn reports whether jobs that have not ended are still counted at a broker that is gone, or may be.
+func (g *goneBroker) holdsOn() bool {
+	return g.Jobs == nil || slices.ContainsFunc(g.Jobs.Jobs, func(j api.Job) bool { return j.Executor == g.Name && !j.State.Final() })
 }
 
 // addReach asks where the emergencies are in force.
@@ -129,7 +137,7 @@ func (s *screen) addReach(ctx context.Context, client *api.Client) error {
 	return err
 }
 
-// goneFrom lists the brokers that take part and do not answer.
+// goneFrom lists the brokers that take part and do not answer, and those that were given up and have not come back.
 func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	if err != nil {
 		return nil, err
@@ -138,6 +146,9 @@ func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	for _, m := range l.Members {
 		if m.Roll == "open" && (m.Away || m.Status == "failed") {
 			out = append(out, goneBroker{Name: m.Name, Since: m.AwaySince})
+		}
+		if m.Roll == "removed" && (m.Revoked || m.Status == "failed") {
+			out = append(out, goneBroker{Name: m.Name, GivenUp: true})
 		}
 	}
 	return out, nil

@@ -254,6 +254,9 @@ func (s *screen) gonePanel() panel {
 		if g.Since != nil {
 			text += " since " + sinceText(*g.Since, s.AsOf)
 		}
+		if g.GivenUp {
+			text += ", which was given up"
+		}
 		if g.Jobs == nil {
 			p.lines = append(p.lines, text+": what was there is not known")
 			continue

@@ -99,6 +99,7 @@ func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
 	h.overview.Roll[0].Closed = "removed"
 	require.Zero(t, srv.coordination().TotalPeers)
 	require.Empty(t, srv.healths(asOf))
+	require.True(t, srv.silent()["b"], "what ran there is not said to run")
 	h.member.Status = membership.Alive
 	require.Equal(t, 1, srv.coordination().TotalPeers)
 }

@@ -407,11 +407,11 @@ func readList(r *http.Request) (in broker.List, err error) {
 	return in, nil
 }
 
-// silent lists the brokers that do not answer this one, and those that have left.
+// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left.
 func (srv *Server) silent() map[string]bool {
 	out := map[string]bool{}
 	for _, m := range srv.host.Brokers() {
-		if m.Name != srv.cfg.Name && m.Status == membership.Left {
+		if m.Name != srv.cfg.Name && (m.Status == membership.Left || m.Status == membership.Failed && !srv.proven(m.Name)) {
 			out[m.Name] = true
 		}
 	}
