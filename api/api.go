@@ -131,8 +131,9 @@ type Job struct {
 	// Removed: its retention is over, so that its output and spec are gone; that it has ended stays known, since an
 	// absent member may not know of it.
 	Removed bool `json:"removed,omitempty"`
-	// Provisional: the end may still change.
-	Provisional bool `json:"provisional"`
+	// Provisional: the end may still change. ProvisionalUntil says why, and what it takes to be final, for people; not in lists.
+	Provisional      bool   `json:"provisional"`
+	ProvisionalUntil string `json:"provisional_until,omitempty"`
 	// SetAside: this broker holds it no longer, since after its start every other one answered that it was ended and
 	// forgotten. It can be submitted again.
 	SetAside    bool       `json:"set_aside,omitempty"`
@@ -277,6 +278,8 @@ type Member struct {
 	// why it takes no jobs, "" while it does.
 	Health    string `json:"health,omitempty"`
 	TakesNone string `json:"takes_none,omitempty"`
+	// Revoked: it was shut out of the city, though gossip may still call it alive. Nobody speaks to it.
+	Revoked bool `json:"revoked,omitempty"`
 	// Withdrawn is why it takes no jobs for now: it could not carry out one, and finds out when it can again.
 	Withdrawn string `json:"withdrawn,omitempty"`
 	// Unset: its machine's clock is behind what the broker knows, and has no vote on what time it is.
@@ -317,6 +320,8 @@ type LogLevel struct {
 type Drain struct {
 	Since    clock.Time `json:"since"`
 	Deadline clock.Time `json:"deadline"` // when what still runs there is moved; null is never
+	// Stays counts the jobs that run on though the deadline is over: no other broker can take them, or they must not run twice.
+	Stays int `json:"stays,omitempty"`
 }
 
 // DrainedMember answers PUT and DELETE /v1/members/{name}/drain.
@@ -327,6 +332,7 @@ type DrainedMember struct {
 	Deadline clock.Time `json:"deadline"` // as in Drain
 	Before   bool       `json:"before"`   // it was drained before
 	Running  int        `json:"running"`  // jobs that have begun there and have not ended, as far as the broker that answers knows
+	Stay     int        `json:"stay"`     // so many of them could not be moved now: no other broker can take them, or they must not run twice
 	Replicas int        `json:"replicas"` // brokers that know of it already
 	Degraded bool       `json:"degraded"` // fewer than the broker's --replicas
 }

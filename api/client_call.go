@@ -184,7 +184,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 			return nil, failure
 		}
 		try++
-		if err := sleep(ctx, pause); err != nil {
+		if err := Sleep(ctx, pause); err != nil {
 			return nil, fmt.Errorf("waiting to repeat a request: %w (the last answer was: %w)", err, failure)
 		}
 	}
@@ -266,8 +266,8 @@ func retryAfter(resp *http.Response) (time.Duration, bool) {
 	return min(max(time.Duration(seconds)*time.Second, 50*time.Millisecond), maxRetryAfter), true
 }
 
-// sleep waits, unless ctx ends before: then it returns why.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits, unless ctx ends before: then it returns why.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -69,12 +69,12 @@ func (c *Client) Wait(ctx context.Context, id string, o WaitOptions) (Job, error
 		case missing(err) && !good.IsZero() && time.Since(good) < reconnectWithin:
 			c.avoid(c.present()) // it was there, at another broker: this one hears of it yet, or a third one has
 			o.trouble(err)
-		case !passing(err) || c.silence() > o.Patience:
+		case !Passing(err) || c.silence() > o.Patience:
 			return Job{}, err
 		default:
 			o.trouble(err)
 		}
-		if err := sleep(ctx, pollPause-time.Since(asked)); err != nil {
+		if err := Sleep(ctx, pollPause-time.Since(asked)); err != nil {
 			return Job{}, err
 		}
 	}
@@ -101,9 +101,9 @@ func (c *Client) silence() time.Duration {
 	return time.Since(time.Unix(0, heard))
 }
 
-// passing reports whether an error may go away by itself: nobody answers, or the
+// Passing reports whether an error of a Client may go away by itself: nobody answers, or the
 // broker is on its way down or up.
-func passing(err error) bool {
+func Passing(err error) bool {
 	var u *UnreachableError
 	var e *Error
 	return errors.As(err, &u) || errors.As(err, &e) && e.Status == http.StatusServiceUnavailable

@@ -23,6 +23,8 @@ type Strategy struct {
 	Emergency string `json:"emergency,omitempty"`
 
 	Cluster bool `json:"cluster,omitempty"` // PUT: for all brokers, also those that join later
+	// Others: PUT without Cluster says which other brokers decide otherwise, by the strategy that was chosen there.
+	Others map[string][]string `json:"others,omitempty"`
 	// Known lists all that there are.
 	Known []string `json:"known,omitempty"`
 }

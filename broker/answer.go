@@ -59,8 +59,9 @@ type Draining struct{}
 // Found shows one job as this broker knows it.
 type Found struct {
 	Record *job.Record
-	// Provisional: the end may still change (rule F2).
+	// Provisional: the end may still change (rule F2). Until says why, and what it takes to be final, for a person.
 	Provisional bool
+	Until       string
 	KnownBy     int    // brokers known to hold the newest update, this one included
 	Members     int    // of so many
 	Why         string // why the job is not running, for a person
@@ -252,6 +253,7 @@ type MemberDrained struct {
 	DrainOrder
 	Was      bool // it was drained before
 	Running  int  // jobs that have begun there and have not ended, as far as is known
+	Stay     int  // of these, those that could not be moved now
 	Replicas int
 	Degraded bool
 }

@@ -205,7 +205,7 @@ var commands = map[string]func(*story){
 // warnings tells what a warns of.
 func warnings(s *story) {
 	b := s.node(0).b
-	for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list(), Lost: b.repairer.outputs.lost}) {
+	for _, w := range b.warnings(b.Clock().Names(), &Overview{Roll: b.enrolment.list(), Lost: b.repairer.outputs.lost, Drains: b.listDrains()}) {
 		s.w.say("%s", w)
 	}
 }

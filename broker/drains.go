@@ -14,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/setting"
 )
 
@@ -30,6 +31,12 @@ type DrainOrder struct {
 	Broker string     `json:"broker"`
 	Since  clock.Time `json:"since,omitempty"` // 0 once it is resumed
 	Until  clock.Time `json:"until,omitempty"` // when what still runs there is moved, by the city's time (rule T2); 0 is never
+}
+
+// DrainState is a broker that is drained, and how that goes, as this one sees it.
+type DrainState struct {
+	DrainOrder
+	Stays int // jobs that run on there though the deadline is over: nobody else can take them, or they must not run twice
 }
 
 // maxSettingName is how long the name of a setting may be, in bytes.
@@ -125,7 +132,7 @@ func (a *attempts) leavesHere(r *job.Record, x *run) bool {
 		a.reviews.at(a.in(d.Until), r.Key())
 		return false
 	}
-	if slices.ContainsFunc(a.capable(&r.Spec), func(name string) bool { return name != a.self && a.refuses(name) == "" }) {
+	if a.movable(r, a.self) {
 		return true
 	}
 	a.reviews.at(a.now.Add(drainRetry), r.Key())
@@ -135,12 +142,29 @@ func (a *attempts) leavesHere(r *job.Record, x *run) bool {
 // drainRetry is how often a drained broker looks whether another can take by now what should have left it.
 const drainRetry = 5 * time.Second
 
+// drainGrace is how long after the deadline what runs on at a drained broker may be about to leave it.
+const drainGrace = 2 * drainRetry
+
+// movable reports whether a broker could take a job from the one that runs it.
+func (c *core) movable(r *job.Record, from string) bool {
+	return r.Spec.MayRedeploy() && slices.ContainsFunc(c.capable(&r.Spec), func(name string) bool { return name != from && c.refuses(name) == "" })
+}
+
+// runningAt lists the jobs that have begun at a broker and have not ended.
+func (c *core) runningAt(name string) []ledger.Ref {
+	return c.liveJobs(func(r *job.Record) bool { return r.Place.Broker == name && r.Started() })
+}
+
 // listDrains lists the brokers that are drained, by name.
-func (c *core) listDrains() (out []DrainOrder) {
+func (c *core) listDrains() (out []DrainState) {
 	for _, d := range c.drains {
-		out = append(out, d)
+		x := DrainState{DrainOrder: d}
+		if d.Until != 0 && (d.Broker == c.self || c.members.Alive(d.Broker)) && c.cityTime().After(d.Until.Time().Add(drainGrace)) {
+			x.Stays = len(c.runningAt(d.Broker))
+		}
+		out = append(out, x)
 	}
-	slices.SortFunc(out, func(x, y DrainOrder) int { return strings.Compare(x.Broker, y.Broker) })
+	slices.SortFunc(out, func(x, y DrainState) int { return strings.Compare(x.Broker, y.Broker) })
 	return out
 }
 
@@ -154,6 +178,12 @@ type drainWaiter struct {
 func (d *drainWaiter) token() Token { return d.by }
 
 func (d *drainWaiter) durable(b *Broker, copies int) {
-	running := b.liveJobs(func(r *job.Record) bool { return r.Place.Broker == d.order.Broker && r.Started() })
-	b.answer(d.by, &MemberDrained{DrainOrder: d.order, Was: d.was, Running: len(running), Replicas: copies, Degraded: b.copies.Degraded(copies)})
+	running := b.runningAt(d.order.Broker)
+	stay := 0
+	for _, ref := range running {
+		if r := b.record(ref.Key); r != nil && !b.movable(r, d.order.Broker) {
+			stay++
+		}
+	}
+	b.answer(d.by, &MemberDrained{DrainOrder: d.order, Was: d.was, Running: len(running), Stay: stay, Replicas: copies, Degraded: b.copies.Degraded(copies)})
 }

@@ -197,3 +197,29 @@ func TestBadHintsHarmNothing(t *testing.T) {
 	require.Zero(t, n.b.ledger.Wrote())
 	require.Empty(t, w.errors)
 }
+
+// Who is asked right after an emergency was declared, changed or cleared shows it, also where it is not in force (the newcomer's
+// 7th finding: for up to two seconds such a broker said that none was).
+func TestAnEmergencyElsewhereIsShownAtOnce(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.settle()
+	shown := func(in Input) []*EmergencyView {
+		w.step(n, in)
+		rd := n.b.Ready()
+		n.b.Advance(rd)
+		require.NotNil(t, rd.Overview)
+		return rd.Overview.Active
+	}
+	declare := func(text string) Input {
+		d, err := emergency.ParseDeclaration([]byte(text))
+		require.NoError(t, err)
+		return Declare{Token: 1, Declaration: d}
+	}
+	active := shown(declare(`{"id":"f","type":"flood","level":"critical","scope":"district=7"}`))
+	require.Len(t, active, 1)
+	require.False(t, active[0].InScope)
+	active = shown(declare(`{"id":"f","type":"flood","level":"critical","scope":"district=7","message":"pumps"}`))
+	require.Equal(t, "pumps", active[0].Record.Terms.Message)
+	require.Empty(t, shown(Clear{Token: 2, ID: "f"}))
+}

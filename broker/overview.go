@@ -16,7 +16,7 @@ type Overview struct {
 	Unproven string           // for people: what this start waits for to be proven, and what that means; "" when it is (rule M3)
 
 	Proven []string     // members that are there although SWIM says otherwise (rule P1)
-	Drains []DrainOrder // brokers that operators have drained (rule M5), by name
+	Drains []DrainState // brokers that operators have drained (rule M5), by name
 	Roll   []Enrolled   // every name that has a member record (rule M1)
 
 	Peers map[string]Standing // by name: of those that have said something of themselves, and of this broker

@@ -349,7 +349,7 @@ func (c *core) freeDisk(name string) int64 {
 	return c.members.Metadata(name).FreeDisk
 }
 
-// whyUnplaced says what the known brokers lack for a job that waits.
+// whyUnplaced says what the known brokers lack for a job that waits. Any broker can tell that of any job.
 func (o *ownership) whyUnplaced(r *job.Record) string {
 	lacking := map[string]int{}
 	var largest job.Resources // of each resource the most that a broker has
@@ -389,9 +389,23 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 		return before + "waits for " + strings.Join(away, ", ") + ", which may be able to"
 	}
 	if len(parts) == 0 {
-		return before + "about to be placed"
+		return before + o.whoPlaces(r)
 	}
 	return before + noneOf(total) + fmt.Sprintf("; lacking: %s", strings.Join(parts, "; "))
+}
+
+// whoPlaces says of a job that somebody could run who is about to place it.
+func (o *ownership) whoPlaces(r *job.Record) string {
+	owner := r.Owner.Broker
+	switch {
+	case owner == o.self:
+		return "about to be placed"
+	case o.members.Get(owner).Status == membership.Left, o.members.Lost(owner):
+		return "about to be taken over from " + owner + ", which owned it and is gone"
+	case o.members.Absent(owner):
+		return "waiting for " + owner + ", which owns it and does not answer: it is taken over when that is lost"
+	}
+	return "waiting for " + owner + ", which owns it, to place it"
 }
 
 // noneOf says that none of so many brokers can run a job.

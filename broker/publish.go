@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 type published struct {
 	at        time.Time
 	clock     clock.Tips
-	versions  clock.Hybrid // of all metadata, summed up
+	versions  clock.Hybrid        // of all metadata, summed up
+	active    []*emergency.Record // wherever they are in force: who is in no scope is asked about them, too
 	activeSet emergency.ActiveSet
 	strategy  resolve.Strategy
 }
@@ -25,18 +27,25 @@ type published struct {
 // it; no decision does.
 const publishEvery = 200 * time.Millisecond
 
+// commandsChanged reports whether what decides here is another than was shown last: nobody who looks is to be told of what
+// was before.
+func (b *Broker) commandsChanged() bool {
+	p := &b.published
+	return p.clock == nil || p.strategy != b.decisions.strategy() || !b.emergencies.activeSet.Equal(p.activeSet) || !slices.Equal(p.active, b.emergencies.current)
+}
+
 // publish puts a new Overview into the Ready when there is something to show.
 func (b *Broker) publish() {
-	if b.now.Sub(b.published.at) < publishEvery && b.published.clock != nil && b.published.strategy == b.decisions.strategy() && b.emergencies.activeSet.Equal(b.published.activeSet) {
+	changed, since := b.commandsChanged(), b.now.Sub(b.published.at)
+	if !changed && since < publishEvery {
 		return
 	}
 	versions := b.members.Versions()
 	c := b.ledger.Clock()
-	if b.published.clock != nil && versions == b.published.versions && c.Equal(b.published.clock) && b.published.strategy == b.decisions.strategy() && b.emergencies.activeSet.Equal(b.published.activeSet) &&
-		b.now.Sub(b.published.at) < time.Second {
+	if !changed && since < time.Second && versions == b.published.versions && c.Equal(b.published.clock) {
 		return
 	}
-	b.published = published{at: b.now, clock: c, versions: versions, activeSet: b.emergencies.activeSet, strategy: b.decisions.strategy()}
+	b.published = published{at: b.now, clock: c, versions: versions, active: b.emergencies.current, activeSet: b.emergencies.activeSet, strategy: b.decisions.strategy()}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
 	b.stats.Quarantined = b.ledger.Quarantined()
 	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: b.awaitsProof(), Proven: b.members.Proven(), Peers: map[string]Standing{b.self: b.standing(b.self)}}
@@ -73,6 +82,12 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 	}
 	if o.Lost > 0 {
 		out = append(out, fmt.Sprintf("files of output that this broker is to hold, and that it could not get from any other: %d; they come when a broker is back that has them, or are lost (rule R3)", o.Lost))
+	}
+	for _, d := range o.Drains {
+		if d.Stays > 0 {
+			out = append(out, fmt.Sprintf("jobs that still run at %s, though it is drained and its deadline, %s, is over, since no other broker can take them, or they must not run twice: %d",
+				d.Broker, d.Until.Time().Format("2006-01-02 15:04:05 MST"), d.Stays))
+		}
 	}
 	if why := b.offer.withdrawn; why != "" {
 		out = append(out, "this broker takes no jobs until it has found out that it can carry them out again, since it could not: "+why+" (rule J12)")

@@ -92,14 +92,56 @@ func (b *Broker) tellWaiters(key string) {
 	}
 }
 
-// firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
-func (b *Broker) firm(r *job.Record) bool {
+// deciders are the updates by which a job has ended: once they are firm, so is its end.
+func (b *Broker) deciders(r *job.Record) clock.Vector {
 	dots := clock.NewVector(deciding(r))
 	for _, d := range r.Dots {
 		if d.Actor > b.process() && d.Actor.Broker() == b.self {
 			dots.Set(d) // others may believe that they held an earlier update, until they hold this one (rule K3)
 		}
 	}
+	return dots
+}
+
+// provisionalUntil says why the end of a job is not firm, and what it takes.
+func (b *Broker) provisionalUntil(r *job.Record) string {
+	switch {
+	case !b.peers.Proven():
+		return "this broker is " + b.awaitsProof()
+	case !b.proven():
+		return "until enough others have said that this broker takes part again: it had left, or was removed"
+	case b.inDoubt(r):
+		return "until one of the others has said that it holds the job without a doubt, or all that they do not: they may have ended and forgotten it"
+	}
+	var away, asked []string
+	forget := ""
+	for _, name := range b.peers.Unstable(b.deciders(r)) {
+		if !b.members.Absent(name) {
+			asked = append(asked, name)
+			continue
+		}
+		forget = "`ucp cluster forget " + name + "`"
+		if since := b.members.AbsentSince(name); !since.IsZero() {
+			name += " (silent since " + since.UTC().Format("2006-01-02 15:04:05 MST") + ")"
+		}
+		away = append(away, name)
+	}
+	switch {
+	case len(away) == 1:
+		return "until " + away[0] + " has been heard, or " + forget
+	case len(away) > 1:
+		return "until these have been heard, or given up with `ucp cluster forget NAME`: " + strings.Join(away, ", ")
+	case len(asked) == 1:
+		return "for a moment, until " + asked[0] + " has said that it holds that"
+	case len(asked) > 1:
+		return "for a moment, until " + strings.Join(asked, " and ") + " have said that they hold that"
+	}
+	return "for a moment, until that is on this broker's disk"
+}
+
+// firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
+func (b *Broker) firm(r *job.Record) bool {
+	dots := b.deciders(r)
 	if !b.proven() || b.inDoubt(r) {
 		return false
 	}
@@ -132,6 +174,8 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	if v := f.Record.Verdict(); v != nil {
 		if f.Provisional = !past.SawFirm(created.Dot, v.Dot) && !b.firm(r); !f.Provisional {
 			created.Firm = causal.FirmEnd(v.Dot)
+		} else {
+			f.Until = b.provisionalUntil(r)
 		}
 	}
 	if f.seen = append(f.seen, created); !b.holdsAll(r.Dots) && b.peers.StraysTaken() {
@@ -188,9 +232,6 @@ func (b *Broker) whyNoTurn(r *job.Record) string {
 		if why := b.whyWaiting(r); why != "" {
 			return why
 		}
-		if r.Owner.Broker != b.self {
-			return fmt.Sprintf("waiting for %s, which owns it, to place it", r.Owner.Broker)
-		}
 		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
 		if !b.ours(r.Place.Actor) {
@@ -227,11 +268,7 @@ func (b *Broker) whyElsewhere(r *job.Record) string {
 	default:
 		return "queued at " + at + b.shortAt(r)
 	}
-	why := "waiting for " + r.Owner.Broker + ", which owns it, to place it"
-	if r.Owner.Broker == b.self {
-		why = b.ownership.whyUnplaced(r)
-	}
-	return why + "; it was queued at " + at + ", which " + was
+	return b.ownership.whyUnplaced(r) + "; it was queued at " + at + ", which " + was
 }
 
 // shortAt says what is short for a job at the broker where it is placed, by what that one has told last; "" where it

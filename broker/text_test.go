@@ -74,6 +74,9 @@ func answerText(v Answer) string {
 		return out
 	case *MemberDrained:
 		out := fmt.Sprintf("%s %s; %d jobs run there, %d replicas", v.Broker, v.text(), v.Running, v.Replicas)
+		if v.Stay > 0 {
+			out += fmt.Sprintf(", %d of them can't be moved", v.Stay)
+		}
 		if v.Degraded {
 			out += ", degraded"
 		}
@@ -227,7 +230,7 @@ func eventText(payload []byte) string {
 func foundText(f *Found, wrote bool) string {
 	out := recordText(f.Record)
 	if f.Provisional {
-		out += ", provisional"
+		out += ", provisional " + f.Until
 	}
 	if wrote {
 		out += ", by this request"

@@ -256,7 +256,14 @@ func TestARevokedBroker(t *testing.T) {
 	kim.refused("its membership was revoked", "--addr", b.http, "members")
 	founder.must("--addr", a.http, "members")
 	founder.refused("its membership was revoked", "--addr", b.http, "members")
+	eventually(t, time.Minute, "it is called what it is", func() bool {
+		words := strings.Join(strings.Fields(founder.must("--addr", a.http, "status")), " ")
+		return strings.Contains(words, "b was revoked, and belongs to the city no more") && strings.Contains(founder.must("--addr", a.http, "members"), "revoked, and waited for until")
+	})
 	eventually(t, time.Minute, "a gives b up, which SWIM sees", func() bool { return founder.ucp("--addr", a.http, "cluster", "forget", "b").code == 0 })
+	eventually(t, time.Minute, "nobody is missed", func() bool {
+		return strings.Contains(founder.must("--addr", a.http, "status"), "yes, of a alone") && founder.ucp("--addr", a.http, "cluster", "verify").code == 0
+	})
 	founder.must("--addr", a.http, "run", guestModule, "--", "sleep", "1ms")
 	r := founder.ucp("--addr", a.http, "cluster", "revoke", "bb")
 	require.Equal(t, 1, r.code)

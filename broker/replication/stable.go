@@ -202,6 +202,19 @@ func (r *Replication) Firm(dots clock.Vector) bool {
 	return have >= min(r.cfg.Copies, of) || r.members.Protocol() < 2
 }
 
+// Unstable lists the members that keep these updates from being firm: those that hold the stable clock back, or
+// when it has come, those that have not told so of theirs.
+func (r *Replication) Unstable(dots clock.Vector) (names []string) {
+	here := r.lineage.HasAll(r.ledger.StableClock(), dots)
+	for _, name := range r.members.Counted() {
+		l := r.links[name]
+		if here && !r.stableAt(name, dots) || !here && !(l != nil && r.knowsRoll(l) && r.lineage.HasAll(l.agreed.clock, dots)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Forgettable reports whether nobody can bring back what lacks these updates: every member has told that they
 // are stable there (rule F3).
 func (r *Replication) Forgettable(dots clock.Vector) bool {

@@ -106,16 +106,14 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	v = &verification{Problems: []string{}, Differing: []difference{}}
 	clients := map[string]*api.Client{}
 	for _, m := range members.Members {
-		away := m.Roll == "open" && m.Away
-		if (m.HTTPAddr == "" || m.Status == "left") && !away {
-			continue
-		}
-		if m.Status == "failed" || away {
-			v.problem("%s has failed%s", m.Name, inBrackets(m.Health))
-			continue
-		}
-		if clients[m.Name], err = client.At(m.HTTPAddr); err != nil {
-			return nil, false, err
+		counts, wrong := toCompare(&m)
+		switch {
+		case wrong != "":
+			v.problem("%s %s", m.Name, wrong)
+		case counts:
+			if clients[m.Name], err = client.At(m.HTTPAddr); err != nil {
+				return nil, false, err
+			}
 		}
 	}
 	if len(clients) == 0 {
@@ -144,6 +142,19 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	}
 	v.Same = len(v.Problems) == 0
 	return v, settled, nil
+}
+
+// toCompare reports whether a member is to be asked for its digest, and of one that takes part and can't be asked why. Who
+// has left, was given up, or is no broker does not count.
+func toCompare(m *api.Member) (counts bool, wrong string) {
+	gone := m.Status == "failed" || m.Revoked
+	switch {
+	case m.Revoked && m.Roll == "open":
+		return false, "was revoked, and is waited for until `ucp cluster forget " + m.Name + "`"
+	case m.Away && m.Roll == "open", gone && (m.Roll == "open" || m.Roll == "" && m.HTTPAddr != ""):
+		return false, "has failed" + inBrackets(m.Health)
+	}
+	return !gone && m.Status != "left" && m.HTTPAddr != "", ""
 }
 
 // inBrackets puts a remark behind what was said; "" for none.

@@ -18,7 +18,8 @@ restarts, until "ucp cluster resume NAME".
 
 What runs there finishes. What waits there runs elsewhere at once. With --deadline what
 still runs there after that time is stopped and runs again elsewhere, once another broker
-can take it; jobs that must not run twice (ucp run --once) are left to finish.
+can take it; jobs that must not run twice (ucp run --once) are left to finish. What could not
+be moved is said at once, and after the deadline by 'ucp', 'ucp members' and the log.
 
 The broker stays in the cluster: it keeps its copies, answers for every job, and takes jobs
 that others run. 'ucp members' and 'ucp status' show it as drained. Repeat the command to
@@ -85,13 +86,25 @@ func (c *cli) showDrained(r *api.DrainedMember) error {
 			row(w, r.Name+" runs jobs again"+know)
 		default:
 			row(w, r.Name+" runs no new jobs until `ucp cluster resume "+r.Name+"`"+know)
-			still := plural(r.Running, "job still runs", "jobs still run") + " there"
-			if r.Deadline != 0 && r.Running > 0 {
-				still += ", and is moved at " + clockTime(r.Deadline) + " if it has not ended"
-			}
-			row(w, still)
+			row(w, stillThere(r))
 		}
 	})
+}
+
+// stillThere says what runs at a broker that was drained, and what becomes of it.
+func stillThere(r *api.DrainedMember) string {
+	still := plural(r.Running, "job still runs", "jobs still run") + " there"
+	if r.Deadline == 0 || r.Running == 0 {
+		return still
+	}
+	move := fmt.Sprintf("at %s what has not ended is moved", clockTime(r.Deadline))
+	switch {
+	case r.Stay == r.Running:
+		return still + "; as things stand NOTHING can be moved at " + clockTime(r.Deadline) + ", since no other broker can take it, or it must not run twice: it runs on"
+	case r.Stay > 0:
+		return fmt.Sprintf("%s; %s, but as things stand %d of them can't be, since no other broker can take them, or they must not run twice: they run on", still, move, r.Stay)
+	}
+	return still + "; " + move
 }
 
 // knownSoFar says of a change of the cluster, behind what it is, how many brokers hold it.

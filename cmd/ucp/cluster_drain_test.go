@@ -35,7 +35,7 @@ func TestClusterDrain(t *testing.T) {
 	}
 	require.Equal(t, ran{0, "b0 runs no new jobs until `ucp cluster resume b0`; 2 brokers know this so far\n1 job still runs there\n", ""}, s.run("cluster", "drain", "b0"))
 	got := s.run("cluster", "drain", "b0", "--deadline", "10m")
-	require.Contains(t, got.out, "; 2 brokers know this so far, fewer than --replicas\n1 job still runs there, and is moved at ")
+	require.Contains(t, got.out, "; 2 brokers know this so far, fewer than --replicas\n1 job still runs there; at 2026-01-31 15:14:05.000 UTC what has not ended is moved\n")
 	require.Equal(t, []string{"PUT /v1/members/b0/drain", "PUT /v1/members/b0/drain?deadline=10m0s"}, asked)
 	require.Equal(t, ran{0, "b1 runs jobs again; 2 brokers know this so far\n", ""}, s.run("cluster", "resume", "b1"))
 	require.Equal(t, ran{0, "b0 was not drained: nothing changes\n", ""}, s.run("cluster", "resume", "b0"))
@@ -51,5 +51,13 @@ func TestClusterDrain(t *testing.T) {
 	require.Len(t, asked, n)
 	require.Contains(t, s.run("__complete", "cluster", "drain", "").out, "b0\talive\n:")
 	require.Contains(t, s.run("__complete", "cluster", "resume", "").out, "b1\talive\n:")
-	require.Contains(t, s.run("members").out, "alive, drained")
+	require.Contains(t, s.run("members").out, "alive, drained ")
+
+	// What can't be moved is said at once, and after the deadline.
+	d := api.DrainedMember{Name: "b1", Drained: true, Running: 3, Stay: 2, Deadline: clock.At(asOf)}
+	require.Equal(t, "3 jobs still run there; at 2026-01-31 15:04:05.000 UTC what has not ended is moved, but as things stand 2 of them can't be, since no other broker can take them, or they must not run twice: they run on", stillThere(&d))
+	d.Stay = 3
+	require.Contains(t, stillThere(&d), "NOTHING can be moved at 2026-01-31 15:04:05.000 UTC")
+	b.members.Members[1].Drained.Stays = 1
+	require.Contains(t, s.run("members").out, "alive, drained (1 job runs on though the deadline is over)")
 }

@@ -201,9 +201,12 @@ func TestClusterVerifySilent(t *testing.T) {
 	b.members.Members = append(b.members.Members,
 		api.Member{Name: "d", Status: "alive", HTTPAddr: strings.TrimPrefix(dead.URL, "http://")},
 		api.Member{Name: "e", Status: "failed", HTTPAddr: "127.0.0.1:1", Health: "silent for 31s"},
-		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"},                  // has left the cluster
-		api.Member{Name: "laptop", Status: "alive"},                                     // a stock Serf agent
-		api.Member{Name: "g", Status: "alive", HTTPAddr: b.members.Members[0].HTTPAddr}, // a has taken its address
+		api.Member{Name: "f", Status: "left", HTTPAddr: "127.0.0.1:1"},                                  // has left the cluster
+		api.Member{Name: "h", Status: "failed", Roll: "removed", HTTPAddr: "127.0.0.1:1"},               // was given up
+		api.Member{Name: "i", Status: "alive", Revoked: true, Roll: "removed", HTTPAddr: "127.0.0.1:1"}, // as well, though it runs
+		api.Member{Name: "k", Status: "alive", Revoked: true, Roll: "open", HTTPAddr: "127.0.0.1:1"},    // was not given up yet
+		api.Member{Name: "laptop", Status: "alive"},                                                     // a stock Serf agent
+		api.Member{Name: "g", Status: "alive", HTTPAddr: b.members.Members[0].HTTPAddr},                 // a has taken its address
 	)
 	got := s.run("cluster", "verify", "--wait", "0s")
 	require.Equal(t, exitError, got.code)
@@ -213,13 +216,16 @@ func TestClusterVerifySilent(t *testing.T) {
 	require.Contains(t, got.errOut, "at the address of g a answers")
 	require.NotContains(t, got.errOut, "laptop")
 	require.NotContains(t, got.errOut, "; f")
+	require.NotContains(t, got.errOut, "h has failed")
+	require.NotContains(t, got.errOut, "; i ")
+	require.Contains(t, got.errOut, "k was revoked, and is waited for until `ucp cluster forget k`")
 	require.NotContains(t, got.out, "hold the same")
 
 	got = s.run("cluster", "verify", "--wait", "0s", "-o", "json")
 	var v verification
 	require.NoError(t, json.Unmarshal([]byte(got.out), &v), got.out)
 	require.False(t, v.Same)
-	require.Len(t, v.Problems, 4)
+	require.Len(t, v.Problems, 5)
 	require.Len(t, v.Brokers, 1)
 
 	s.env["UCP_ADDR"] = dead.URL

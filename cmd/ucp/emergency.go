@@ -48,63 +48,79 @@ that it leaves out know of the emergency and do not react. The selection is of j
 With --id of one that is active, the level, scope, selection and message are changed, and
 --ttl counts from now.`
 
+// declareFlags are what `ucp emergency declare` is told.
+type declareFlags struct {
+	emergency.Declaration
+	id, level string
+	newType   bool
+	ttl       time.Duration
+}
+
+func (d *declareFlags) register(c *cli, cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
+	f.StringVar(&d.level, "level", "", "low, medium, high or critical, or 1 to 4 (required)")
+	f.StringArrayVar((*[]string)(&d.Scope), "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
+	f.StringArrayVar((*[]string)(&d.Select), "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
+	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
+	f.DurationVar(&d.ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
+	f.StringVar(&d.id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
+	f.BoolVar(&d.newType, "new-type", false, "the type is meant, although it looks like a slip of one that is in force")
+	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies()))
+	must(cmd.RegisterFlagCompletionFunc("type", c.offer(false, noFiles, activeTypes)))
+}
+
+// args refuses arguments; a single one is probably the type.
+func (d *declareFlags) args(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 && d.Type == "" && d.id == "" {
+		hint := ""
+		if d.level == "" {
+			hint = " --level critical"
+		}
+		return fmt.Errorf("unexpected argument %q: the type is a flag here: `%s --type %s%s`", args[0], cmd.CommandPath(), args[0], hint)
+	}
+	return exactArgs()(cmd, args)
+}
+
+// complete checks what was given, and makes the declaration of it.
+func (d *declareFlags) complete(cmd *cobra.Command) error {
+	level := job.LevelOf(d.level)
+	d.ID, d.Level, d.TTL = emergency.ID(d.id), job.LevelText(level), clock.Duration(d.ttl)
+	switch {
+	case d.ttl < 0 || d.ttl == 0 && cmd.Flags().Changed("ttl"):
+		return fmt.Errorf("--ttl %v: it must be positive", d.ttl)
+	case d.Type == "":
+		return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
+	case level == "":
+		return fmt.Errorf("--level is missing: low, medium, high or critical; see `%s --help`", cmd.CommandPath())
+	case job.Level(level) < 1:
+		return fmt.Errorf("--level %q: %s", level, emergency.LevelHint(level))
+	}
+	return nil
+}
+
 func (c *cli) emergencyDeclareCommand() *cobra.Command {
-	var d emergency.Declaration
-	var id, level string
-	var newType bool
-	var scope, choose []string
-	var ttl time.Duration
+	var d declareFlags
 	cmd := &cobra.Command{
 		Use: "declare", Short: "Declare an emergency, or change one", Long: declareHelp,
 		Example: `  ucp emergency declare --type flood --level critical
   ucp emergency declare --type flood --level high --scope district=7 --ttl 2h --message "pumps first"
   ucp emergency declare --type power-cut --level medium --select service=hospital
   ucp emergency declare --id flood-3f9a21 --type flood --level critical`,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: cobra.NoFileCompletions, Args: d.args,
 	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 && d.Type == "" && id == "" {
-			hint := ""
-			if level == "" {
-				hint = " --level critical"
-			}
-			return fmt.Errorf("unexpected argument %q: the type is a flag here: `%s --type %s%s`", args[0], cmd.CommandPath(), args[0], hint)
-		}
-		return exactArgs()(cmd, args)
-	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
-	f.StringVar(&level, "level", "", "low, medium, high or critical, or 1 to 4 (required)")
-	f.StringArrayVar(&scope, "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
-	f.StringArrayVar(&choose, "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
-	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
-	f.DurationVar(&ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
-	f.StringVar(&id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
-	f.BoolVar(&newType, "new-type", false, "the type is meant, although it looks like a slip of one that is in force")
-	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies()))
-	must(cmd.RegisterFlagCompletionFunc("type", c.offer(false, noFiles, activeTypes)))
+	d.register(c, cmd)
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		level = job.LevelOf(level)
-		d.ID, d.Level, d.Scope, d.Select, d.TTL = emergency.ID(id), job.LevelText(level), scope, choose, clock.Duration(ttl)
-		if ttl < 0 || ttl == 0 && f.Changed("ttl") {
-			return fmt.Errorf("--ttl %v: it must be positive", ttl)
-		}
-		if d.Type == "" {
-			return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
-		}
-		if level == "" {
-			return fmt.Errorf("--level is missing: low, medium, high or critical; see `%s --help`", cmd.CommandPath())
-		}
-		if job.Level(level) < 1 {
-			return fmt.Errorf("--level %q: %s", level, emergency.LevelHint(level))
+		if err := d.complete(cmd); err != nil {
+			return err
 		}
 		declare := client.Declare
-		if newType {
+		if d.newType {
 			declare = client.DeclareNewType
 		}
-		e, created, err := declare(ctx, d)
+		e, created, err := declare(ctx, d.Declaration)
 		if err != nil {
 			return err
 		}
@@ -177,9 +193,9 @@ func awayLine(lines []string, e *api.Emergency) []string {
 func nowText(e *api.Emergency) string {
 	switch runs, waits := e.Jobs.Running, e.Jobs.Waiting; {
 	case runs+waits == 0:
-		return "no job runs or waits: nothing is stopped, and nothing has to wait"
+		return "no job runs or waits: nothing changes for now"
 	case waits == 0:
-		return fmt.Sprintf("%s, and none waits: nothing is stopped until a job of its level needs the room", jobsRun(runs))
+		return fmt.Sprintf("%s, and none waits: nothing changes until a job of its level needs the room", jobsRun(runs))
 	default:
 		return fmt.Sprintf("%s, and %d wait; `ucp emergency get %s` names those that had to make room", jobsRun(runs), waits, e.ID)
 	}

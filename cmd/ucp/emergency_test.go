@@ -275,11 +275,11 @@ func TestReachLines(t *testing.T) {
 		}},
 		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{}}, []string{
 			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",
-			"now no job runs or waits: nothing is stopped, and nothing has to wait",
+			"now no job runs or waits: nothing changes for now",
 		}},
 		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{Running: 1}}, []string{
 			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",
-			"now 1 job runs, and none waits: nothing is stopped until a job of its level needs the room",
+			"now 1 job runs, and none waits: nothing changes until a job of its level needs the room",
 		}},
 		{api.Emergency{ID: "f-1", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{Running: 2, Waiting: 3}}, []string{
 			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",

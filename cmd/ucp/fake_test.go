@@ -45,12 +45,13 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
-	degraded    bool              // it alone holds what is submitted
-	follow      http.HandlerFunc  // of ?follow=1
-	metadata    string            // the rows of GET /broker/metadata
-	types       []string          // Content-Type of submissions
-	queries     []string          // of lists of jobs
-	counts      map[job.State]int // answers ?count=1
+	degraded    bool                // it alone holds what is submitted
+	follow      http.HandlerFunc    // of ?follow=1
+	others      map[string][]string // brokers that decide otherwise than the one that is asked
+	metadata    string              // the rows of GET /broker/metadata
+	types       []string            // Content-Type of submissions
+	queries     []string            // of lists of jobs
+	counts      map[job.State]int   // answers ?count=1
 }
 
 // asOf is the present of every fake broker.
@@ -73,6 +74,15 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("GET /v1/emergencies", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.emergencies) })
 	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
+	})
+	mux.HandleFunc("PUT /v1/strategy", func(w http.ResponseWriter, r *http.Request) {
+		var in api.Strategy
+		if json.NewDecoder(r.Body).Decode(&in) != nil {
+			b.fail(w, 400, api.CodeBadRequest, "no strategy")
+			return
+		}
+		in.Others = b.others
+		b.reply(w, 200, in)
 	})
 	mux.HandleFunc("DELETE /v1/members/{name}", b.removeMember)
 	mux.HandleFunc("/v1/members/{name}/drain", func(w http.ResponseWriter, r *http.Request) { b.drain(w, r) })

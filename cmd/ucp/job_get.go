@@ -19,20 +19,35 @@ import (
 func (c *cli) jobGetCommand() *cobra.Command {
 	var token string
 	cmd := &cobra.Command{
-		Use:     "get ID",
+		Use:     "get ID...",
 		Aliases: []string{"show"},
-		Short:   "Show all that the broker knows of a job",
+		Short:   "Show all that the broker knows of jobs",
 		Long: `Shows all that the broker knows of a job. Copies says on how many of the brokers that
 are to hold the output of a finished job all of it is: all brokers are asked for that.`,
-		Example:           "  ucp job get k7m2p9q4\n  ucp job get k7m2p9q4 -o json",
-		Args:              exactArgs("a job ID"),
-		ValidArgsFunction: c.completeJob(anyState),
+		Example:           "  ucp job get k7m2p9q4\n  ucp job get k7m2p9q4 t5x8w3d1 -o json",
+		Args:              someArgs("a job ID"),
+		ValidArgsFunction: c.completeJobs(anyState),
 		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-			j, err := client.JobWithCopies(ctx, args[0], token)
-			if err != nil {
+			all := api.JobList{Jobs: []api.Job{}}
+			get := func(ctx context.Context, i int) (api.Job, error) { return client.JobWithCopies(ctx, args[i], token) }
+			err := pipelined(ctx, len(args), atOnce, get, func(_ int, j api.Job, err error) error {
+				all.Jobs, all.AsOf = append(all.Jobs, j), j.AsOf
 				return err
+			})
+			switch {
+			case err != nil:
+				return err
+			case len(args) == 1:
+				return c.show(all.Jobs[0], func(w io.Writer) { jobTable(w, &all.Jobs[0]) })
 			}
-			return c.show(j, func(w io.Writer) { jobTable(w, &j) })
+			return c.show(all, func(w io.Writer) {
+				for i := range all.Jobs {
+					if i > 0 {
+						fmt.Fprintln(w)
+					}
+					jobTable(w, &all.Jobs[i])
+				}
+			})
 		}),
 	}
 	cmd.Flags().StringVar(&token, "causal-token", "", "`TOKEN` of an earlier answer (-o json): wait until this broker knows at least that much")
@@ -153,7 +168,7 @@ func stateText(j *api.Job) string {
 		text += " (set aside)"
 	}
 	if j.Provisional && j.State.Final() {
-		text += " (provisional: it may still change)"
+		text += " (provisional: it may still change" + strings.TrimSuffix(", "+j.ProvisionalUntil, ", ") + ")"
 	}
 	return text
 }

@@ -93,7 +93,7 @@ func (c *cli) fetchMany(ctx context.Context, client *api.Client, s *selection, i
 	if err != nil {
 		return err
 	}
-	err = c.show(map[string]any{"results": out}, func(w io.Writer) {
+	err = c.show(map[string]any{"jobs": out}, func(w io.Writer) {
 		for _, r := range out {
 			resultTable(w, &r, string(r.ID))
 		}

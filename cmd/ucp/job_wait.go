@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -70,13 +71,20 @@ func (c *cli) waitForMany(ctx context.Context, client *api.Client, s *selection,
 	} else {
 		count = nil
 	}
-	failed := 0
+	failed, all := 0, api.JobList{Jobs: []api.Job{}}
 	err := c.awaitMany(ctx, client, ids, p, count, func(j api.Job) error {
 		if j.State != job.StateSucceeded {
 			failed++
 		}
+		if c.format == formatJSON {
+			all.Jobs, all.AsOf = append(all.Jobs, j), j.AsOf
+			return nil
+		}
 		return c.show(j, func(w io.Writer) { row(w, j.ID, j.State) })
 	})
+	if c.format == formatJSON {
+		err = errors.Join(c.show(all, nil), err) // those that have ended, also when not all have
+	}
 	if err == nil && failed > 0 {
 		err = fmt.Errorf("%d of %d jobs have not succeeded", failed, len(ids))
 	}

@@ -64,7 +64,7 @@ func (c *cli) awaitAttempt(ctx context.Context, client *api.Client, id string, f
 			return j, fmt.Errorf("job %s is %s; its output is there when it has begun", j.ID, j.State)
 		case err == nil:
 			silent = time.Time{}
-		case ctx.Err() != nil || !passing(err):
+		case ctx.Err() != nil || !api.Passing(err):
 			return j, err
 		case silent.IsZero():
 			silent = time.Now()
@@ -77,13 +77,6 @@ func (c *cli) awaitAttempt(ctx context.Context, client *api.Client, id string, f
 		case <-time.After(lookAgain):
 		}
 	}
-}
-
-// passing reports whether an error may go away by itself.
-func passing(err error) bool {
-	var u *api.UnreachableError
-	var e *api.Error
-	return errors.As(err, &u) || errors.As(err, &e) && e.Status == 503
 }
 
 // attemptOf is the attempt with that number, from 1 on, or with 0 the one that counts: the accepted one of an ended job, else the latest
@@ -186,7 +179,7 @@ func (c *cli) followStream(ctx context.Context, client *api.Client, id string, o
 				return nil
 			}
 			silent = time.Time{}
-		} else if !passing(err) {
+		} else if !api.Passing(err) {
 			return err
 		}
 		if silent.IsZero() {

@@ -59,13 +59,21 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 			rtt = humanDuration(time.Duration(m.RTT))
 		}
 		status := m.Status
-		if m.Health != "" && m.Health != "healthy" {
+		switch {
+		case m.Revoked && m.Roll == "open":
+			status = "revoked, and waited for until `ucp cluster forget " + m.Name + "`"
+		case m.Revoked:
+			status = "revoked"
+		case m.Health != "" && m.Health != "healthy":
 			status += ", " + m.Health
 		}
 		if m.Draining {
 			status += ", draining"
 		} else if m.Drained != nil {
 			status += ", drained"
+			if n := m.Drained.Stays; n > 0 {
+				status += fmt.Sprintf(" (%s on though the deadline is over)", plural(n, "job runs", "jobs run"))
+			}
 		} else if m.TakesNone != "" || m.Withdrawn != "" { // an older broker says only the latter
 			status += ", takes no jobs"
 		}

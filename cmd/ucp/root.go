@@ -257,6 +257,16 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// someArgs takes one argument of that name, or more.
+func someArgs(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return exactArgs(name)(cmd, args)
+		}
+		return noneEmpty(cmd, args, name)
+	}
+}
+
 // noneEmpty refuses arguments without any text, which a script passes where a variable is not set: an empty ID would mean
 // any job. The last name is that of all further arguments.
 func noneEmpty(cmd *cobra.Command, args []string, names ...string) error {

@@ -6,17 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/urban-compute/ucp/api"
-	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -46,6 +41,8 @@ type goneBroker struct {
 	Name  string       `json:"name"`
 	Since *time.Time   `json:"since"` // null: it was not met since the start of the broker that answers
 	Jobs  *api.JobList `json:"jobs"`  // what was there, and how it stands now; null: not known
+	// GivenUp: an operator has given it up, and it is listed for the jobs that are still counted there.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 // room is what a broker offers.
@@ -117,8 +114,14 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 		list("jobs at "+g.Name, &g.Jobs, api.ListOptions{Broker: g.Name, Since: since})
 	}
 	work.Wait()
+	s.Gone = slices.DeleteFunc(s.Gone, func(g goneBroker) bool { return g.GivenUp && !g.holdsOn() })
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// holdsOn reports whether jobs that have not ended are still counted at a broker that is gone, or may be.
+func (g *goneBroker) holdsOn() bool {
+	return g.Jobs == nil || slices.ContainsFunc(g.Jobs.Jobs, func(j api.Job) bool { return j.Executor == g.Name && !j.State.Final() })
 }
 
 // addReach asks where the emergencies are in force.
@@ -134,7 +137,7 @@ func (s *screen) addReach(ctx context.Context, client *api.Client) error {
 	return err
 }
 
-// goneFrom lists the brokers that take part and do not answer.
+// goneFrom lists the brokers that take part and do not answer, and those that were given up and have not come back.
 func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	if err != nil {
 		return nil, err
@@ -143,6 +146,9 @@ func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	for _, m := range l.Members {
 		if m.Roll == "open" && (m.Away || m.Status == "failed") {
 			out = append(out, goneBroker{Name: m.Name, Since: m.AwaySince})
+		}
+		if m.Roll == "removed" && (m.Revoked || m.Status == "failed") {
+			out = append(out, goneBroker{Name: m.Name, GivenUp: true})
 		}
 	}
 	return out, nil
@@ -169,406 +175,6 @@ func (s *screen) addRoom(rows map[string]json.RawMessage) error {
 		s.Room = append(s.Room, room{Broker: name, Capacity: m.Capabilities.Capacity, Free: m.Capabilities.Capacity.Minus(m.Usage)})
 	}
 	return nil
-}
-
-// panel is one part of the screen.
-type panel struct {
-	title string
-	lines []string // the first one says how it stands
-	alarm bool     // somebody should act
-}
-
-// print writes the screen for a person, in so many columns.
-func (s *screen) print(w io.Writer, columns int, colour bool) error {
-	const indent = 11
-	for _, p := range s.panels() {
-		title := p.title
-		for i, text := range p.lines {
-			hang := ""
-			for _, line := range wrapped(text, columns-indent-2) {
-				line = hang + line
-				if colour && p.alarm && i == 0 {
-					line = "\x1b[1;31m" + line + "\x1b[0m"
-				}
-				line = fmt.Sprintf("%-*s", indent, title) + line
-				if colour && title != "" {
-					line = "\x1b[1m" + title + "\x1b[0m" + line[len(title):]
-				}
-				if _, err := fmt.Fprintln(w, line); err != nil {
-					return err
-				}
-				title, hang = "", "  "
-			}
-		}
-	}
-	return nil
-}
-
-func (s *screen) panels() []panel {
-	out := []panel{s.emergencyPanel(), s.trustPanel(), s.urgentPanel()}
-	out = append(out, s.gonePanel(), s.stoppedPanel(), s.failedPanel(), s.roomPanel())
-	if len(s.Exposed) > 0 {
-		out = append(out, panel{title: "INSECURE", lines: []string{s.Name + ": " + exposedText(s.Exposed)}, alarm: true})
-	}
-	if lines := s.sandboxLines(); lines != nil {
-		out = append(out, panel{title: "Sandbox", lines: lines})
-	}
-	out = append(out, panel{title: "As of", lines: []string{fmt.Sprintf("%s, as %s sees it; `ucp status --full` shows more of that broker", s.AsOf.UTC().Format("2006-01-02 15:04:05 MST"), s.Name)}})
-	for i := range out {
-		for k := range out[i].lines {
-			out[i].lines[k] = oneLine(out[i].lines[k])
-		}
-	}
-	return out
-}
-
-// emergencyPanel: what is in force, where, until when.
-func (s *screen) emergencyPanel() panel {
-	p := panel{title: "Emergency", alarm: len(s.Emergencies) > 0}
-	for _, e := range s.Emergencies {
-		where := "everywhere"
-		if len(e.Scope) > 0 {
-			where = "where " + strings.Join(e.Scope, " and ")
-		}
-		switch state := emergencyState(&e); {
-		case state == nowhere || state == noneYet:
-			where += ", " + state
-			if e.Unmet != "" {
-				where += ": " + e.Unmet
-			}
-			where += ";"
-		case !e.InScope:
-			where += " (not at " + s.Name + "),"
-		default:
-			where += ","
-		}
-		text := fmt.Sprintf("%s: %s %s until %s (%s left)", e.ID, strings.ToUpper(e.Level), where, shortTime(e.Until, e.AsOf), humanDuration(max(e.Until.Time().Sub(e.AsOf), 0).Truncate(time.Second)))
-		if e.Message != "" {
-			text += ": " + e.Message
-		}
-		p.lines = append(p.lines, text)
-	}
-	if len(p.lines) == 0 {
-		p.lines = []string{"none in force"}
-	}
-	return p
-}
-
-// trustPanel: whether this is all, or only what one part of the cluster knows.
-func (s *screen) trustPanel() panel {
-	p := panel{title: "Trust it?"}
-	seen, all, mute := 1+s.HealthyPeers, 1+s.TotalPeers, 0
-	var buts []string
-	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
-		switch peer := s.PeerBrokers[name]; {
-		case !peer.Healthy:
-			buts = append(buts, s.silence(name, &peer))
-		case peer.Answers == nil || !*peer.Answers:
-			mute++
-			buts = append(buts, name+" does not answer; last heard of at "+sinceText(time.Unix(peer.LastSeen, 0), s.AsOf))
-		case healthText(&peer) != "healthy":
-			buts = append(buts, name+": "+strings.TrimPrefix(healthText(&peer), "healthy, "))
-		}
-	}
-	switch {
-	case !s.CoordinatorRunning:
-		buts = append(buts, s.Name+" is leaving")
-	case s.Draining:
-		buts = append(buts, s.Name+" drains, and takes no new jobs")
-	}
-	if s.DiskFull {
-		buts = append(buts, s.Name+"'s disk is full: it refuses new jobs")
-	}
-	if s.Withdrawn != "" {
-		buts = append(buts, s.Name+" takes no jobs: "+s.Withdrawn)
-	}
-	if s.Unproven {
-		buts = append(buts, s.Name+" has just started: "+cmp.Or(s.AwaitsProof, "results are provisional"))
-	}
-	if s.Quarantined > 0 {
-		buts = append(buts, fmt.Sprintf("%s can't read %d records of its peers", s.Name, s.Quarantined))
-	}
-	if text := timeLine(&s.Coordination); text != "" {
-		buts = append(buts, "it is "+text)
-	}
-	buts = append(buts, s.Warnings...)
-	for _, text := range s.Unknown {
-		buts = append(buts, "not known: "+text)
-	}
-	switch {
-	case all == 1 && len(buts) == 0:
-		p.lines = []string{fmt.Sprintf("yes, of %s alone: it has met no other broker", s.Name)}
-	case seen < all:
-		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT ALL OF IT: you see %d of %d brokers", seen, all)}
-	case mute > 0:
-		p.alarm, p.lines = true, []string{fmt.Sprintf("NOT SURE: at the moment %d of %d brokers answer", seen-mute, all)}
-	case len(buts) > 0 && all == 1:
-		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: %s is the only broker, but", s.Name)}
-	case len(buts) > 0:
-		p.alarm, p.lines = true, []string{fmt.Sprintf("mostly: you see all %d brokers, but", all)}
-	default:
-		p.lines = []string{fmt.Sprintf("yes: you see all %d brokers, and each has answered just now", all)}
-	}
-	p.lines = append(p.lines, buts...)
-	return p
-}
-
-// silence says of a broker that is not well what is wrong with it, and since when.
-func (s *screen) silence(name string, peer *api.Peer) string {
-	text := name + " silent"
-	if peer.Stranger != "" || peer.Refused != "" {
-		text = name + ": " + healthText(peer)
-	}
-	if peer.LastSeen == 0 {
-		return text + ", not heard of since " + s.Name + " started"
-	}
-	return text + " since " + sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
-}
-
-// sinceText is an instant, and how long ago that was.
-func sinceText(at, now time.Time) string {
-	return fmt.Sprintf("%s (%s)", shortTime(clock.At(at), now), ago(clock.At(at), now))
-}
-
-// shown are the first few of a list as lines, and in a last line how many more there are, and the command that lists them.
-func shown(l *api.JobList, line func(j *api.Job) string, more string) (lines []string) {
-	for i := range l.Jobs[:min(len(l.Jobs), screenShows)] {
-		lines = append(lines, line(&l.Jobs[i]))
-	}
-	if n := len(l.Jobs) - screenShows; n > 0 {
-		lines = append(lines, fmt.Sprintf("and %s more: `ucp job list %s`", atLeast(n, l), more))
-	}
-	return lines
-}
-
-// atLeast writes a number of jobs of a list that may have more pages.
-func atLeast(n int, l *api.JobList) string {
-	if l.Next != "" {
-		return strconv.Itoa(n) + " or"
-	}
-	return strconv.Itoa(n)
-}
-
-// jobCount counts jobs in words.
-func jobCount(n int, l *api.JobList) string {
-	text := "jobs"
-	if n == 1 {
-		text = "job"
-	}
-	if l != nil && l.Next != "" {
-		return fmt.Sprintf("%d or more %s", n, text)
-	}
-	return fmt.Sprintf("%d %s", n, text)
-}
-
-// stateList is how states are given to --state.
-func stateList(states []job.State) string {
-	var names []string
-	for _, s := range states {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ",")
-}
-
-// called is how a person knows a job.
-func called(j *api.Job) string {
-	if j.Name == "" || j.Name == string(j.ID) {
-		return shortID(j)
-	}
-	return shortID(j) + " " + shorten(j.Name, 24)
-}
-
-// urgentPanel: urgent jobs that do not run, and why. Those of an emergency come first, and the oldest of them.
-func (s *screen) urgentPanel() panel {
-	p := panel{title: "Urgent"}
-	switch l := s.Urgent; {
-	case l == nil:
-		return panel{"Urgent", []string{"not known"}, true}
-	case len(l.Jobs) == 0:
-		p.lines = []string{"no urgent job waits"}
-	default:
-		slices.SortStableFunc(l.Jobs, func(a, b api.Job) int {
-			return cmp.Or(-cmp.Compare(min(len(a.Emergency), 1), min(len(b.Emergency), 1)), cmp.Compare(a.SubmittedAt, b.SubmittedAt))
-		})
-		p.alarm, p.lines = true, []string{jobCount(len(l.Jobs), l) + " that should run at once"}
-		p.lines = append(p.lines, shown(l, func(j *api.Job) string {
-			return fmt.Sprintf("%s, %s for %s: %s", called(j), stateIn(j), ago(j.SubmittedAt, l.AsOf), cmp.Or(noteOf(j), "no reason is known here"))
-		}, "--state "+stateList(unfinishedStates()))...)
-	}
-	return p
-}
-
-// gonePanel: brokers that are gone, what ran there, where it is now.
-func (s *screen) gonePanel() panel {
-	p := panel{title: "Gone", alarm: len(s.Gone) > 0}
-	for _, g := range s.Gone {
-		text := g.Name
-		if g.Since != nil {
-			text += " since " + sinceText(*g.Since, s.AsOf)
-		}
-		if g.Jobs == nil {
-			p.lines = append(p.lines, text+": what was there is not known")
-			continue
-		}
-		l := *g.Jobs
-		l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(j api.Job) bool { return s.elsewhere(&j, g.Name) })
-		if len(l.Jobs) == 0 {
-			p.lines = append(p.lines, text+": nothing was left there")
-			continue
-		}
-		p.lines = append(p.lines, fmt.Sprintf("%s, with %s", text, jobCount(len(l.Jobs), &l)))
-		p.lines = append(p.lines, shown(&l, func(j *api.Job) string { return called(j) + ": " + whereNow(j, g.Name) }, "--broker "+g.Name)...)
-	}
-	switch {
-	case s.Gone == nil:
-		return panel{"Gone", []string{"not known"}, true}
-	case len(s.Gone) == 0:
-		p.lines = []string{"no broker is gone"}
-	}
-	return p
-}
-
-// elsewhere reports whether a job was at a broker once, and no longer when that one was heard of for the last time: it had
-// ended, or ran at another one.
-func (s *screen) elsewhere(j *api.Job, gone string) bool {
-	last := clock.At(time.Unix(s.PeerBrokers[gone].LastSeen, 0))
-	switch {
-	case j.Executor == gone:
-		return j.State.Final()
-	case s.PeerBrokers[gone].LastSeen == 0:
-		return false
-	}
-	return j.State.Final() && j.FinishedAt <= last || j.StartedAt != 0 && j.StartedAt <= last
-}
-
-// whereNow says what has become of a job that was at a broker.
-func whereNow(j *api.Job, gone string) string {
-	switch {
-	case j.Executor == gone:
-		return string(j.State) + "? still counted there"
-	case j.State.Final():
-		return strings.TrimSuffix(string(j.State)+" at "+j.Executor, " at ")
-	case j.Executor == "":
-		return strings.TrimSuffix("now "+string(j.State)+": "+j.Why, ": ")
-	}
-	return "now " + stateIn(j) + " at " + j.Executor
-}
-
-// stoppedPanel: who was stopped for whom.
-func (s *screen) stoppedPanel() panel {
-	switch l := s.Stopped; {
-	case l == nil:
-		return panel{"Stopped", []string{"not known"}, true}
-	case len(l.Jobs) == 0:
-		return panel{title: "Stopped", lines: []string{"no job makes room for another"}}
-	default:
-		lines := []string{jobCount(len(l.Jobs), l) + " stopped for others"}
-		return panel{title: "Stopped", lines: append(lines, shown(l, func(j *api.Job) string {
-			last := j.Pauses[len(j.Pauses)-1]
-			text := fmt.Sprintf("%s for %s at %s since %s", called(j), last.For, last.At, sinceText(last.From.Time(), l.AsOf))
-			if last.Emergency != "" {
-				text += ", because of " + last.Emergency
-			}
-			return text
-		}, "--state suspended,queued")...)}
-	}
-}
-
-// failedPanel: what has failed in the last hour.
-func (s *screen) failedPanel() panel {
-	switch l := s.Failed; {
-	case l == nil:
-		return panel{"Failed", []string{"not known"}, true}
-	case len(l.Jobs) == 0:
-		return panel{title: "Failed", lines: []string{"nothing in the last hour"}}
-	default:
-		lines := []string{jobCount(len(l.Jobs), l) + " in the last hour"}
-		slices.SortStableFunc(l.Jobs, func(a, b api.Job) int { return cmp.Compare(b.FinishedAt, a.FinishedAt) })
-		return panel{title: "Failed", alarm: true, lines: append(lines, shown(l, func(j *api.Job) string {
-			at := ""
-			if j.Executor != "" {
-				at = " at " + j.Executor
-			}
-			return fmt.Sprintf("%s%s, %s ago: %s", called(j), at, ago(j.FinishedAt, l.AsOf), cmp.Or(noteOf(j), string(j.State)))
-		}, "--state failed,expired")...)}
-	}
-}
-
-// roomPanel: what is left for more jobs, and how many there are.
-func (s *screen) roomPanel() panel {
-	switch {
-	case s.Room == nil:
-		return panel{"Room", []string{"not known"}, true}
-	case len(s.Room) == 0:
-		return panel{"Room", []string{"NONE: no broker that answers takes jobs"}, true}
-	}
-	var free, all job.Resources
-	for _, r := range s.Room {
-		free, all = free.Plus(r.Free), all.Plus(r.Capacity)
-	}
-	most := slices.MaxFunc(s.Room, func(a, b room) int {
-		return cmp.Or(cmp.Compare(a.Free.CPU, b.Free.CPU), cmp.Compare(a.Free.Memory, b.Free.Memory))
-	})
-	text := fmt.Sprintf("%s of %s cores and %s of %s free", cores(free.CPU), cores(all.CPU), humanBytes(max(free.Memory, 0)), humanBytes(all.Memory))
-	if len(s.Room) > 1 {
-		text += fmt.Sprintf("; most at %s: %s cores, %s", most.Broker, cores(most.Free.CPU), humanBytes(max(most.Free.Memory, 0)))
-	}
-	if s.InAll == nil {
-		return panel{"Room", []string{text, "how many jobs run and wait is not known"}, true}
-	}
-	runs := s.InAll[job.StateRunning] + s.InAll[job.StateLoading]
-	waits := s.InAll[job.StatePending] + s.InAll[job.StateQueued] + s.InAll[job.StateSuspended]
-	counts := jobsRun(runs)
-	if unsure := s.unsure(); unsure > 0 {
-		counts = fmt.Sprintf("%s, %d may still run at brokers that are gone", jobsRun(max(runs-unsure, 0)), unsure)
-	}
-	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", counts, waits)}, alarm: free.CPU <= 0}
-}
-
-// unsure counts the jobs that ran at brokers which are gone, and of which nobody here knows whether they still do.
-func (s *screen) unsure() (n int) {
-	for _, g := range s.Gone {
-		if g.Jobs == nil {
-			continue
-		}
-		for _, j := range g.Jobs.Jobs {
-			if j.Executor == g.Name && (j.State == job.StateRunning || j.State == job.StateLoading) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// sandboxLines say which walls around jobs are missing at the broker that answers; around native jobs, where it runs such.
-func (s *screen) sandboxLines() []string {
-	return append(s.missingWalls("native jobs", s.Sandbox), s.missingWalls("modules", s.ModuleSandbox)...)
-}
-
-func (s *screen) missingWalls(around string, x *api.Sandbox) (lines []string) {
-	if x == nil || len(x.Missing) == 0 {
-		return nil
-	}
-	by := map[string][]string{} // walls by why they are missing
-	for _, wall := range slices.Sorted(maps.Keys(x.Missing)) {
-		by[x.Missing[wall]] = append(by[x.Missing[wall]], wall)
-	}
-	if by[executor.NotAllowed] != nil {
-		return nil
-	}
-	for _, why := range slices.Sorted(maps.Keys(by)) {
-		walls := strings.Join(by[why], ", ")
-		if len(x.Holds) == 0 && len(by) == 1 {
-			walls = "all of it"
-		}
-		lines = append(lines, fmt.Sprintf("around %s at %s is MISSING %s: %s", around, s.Name, walls, why))
-	}
-	return lines
-}
-
-// cores writes millicores as cores.
-func cores(milli int64) string {
-	return strconv.FormatFloat(float64(max(milli, 0))/1000, 'f', -1, 64)
 }
 
 // colours reports whether stdout is a screen that shows colours, to somebody who wants them (https://no-color.org).

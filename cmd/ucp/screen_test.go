@@ -272,3 +272,19 @@ func TestScreenShowsMissingWalls(t *testing.T) {
 		require.Equal(t, want != "", strings.Contains(got, "Sandbox around modules at a is MISSING "+want), got)
 	}
 }
+
+// A job that is still counted at a broker which was given up is not said to run; without one that broker is nobody's concern.
+func TestScreenOfWhoWasGivenUp(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "van-1", AsOf: asOf}
+	b.metadata = offering("van-1", 4000, 500)
+	b.members.Members = []api.Member{{Name: "van-1", Roll: "open", Status: "alive", Self: true}, {Name: "van-3", Roll: "removed", Status: "failed"}}
+	require.Contains(t, s.run().out, "Gone       no broker is gone\n")
+	b.counts = map[job.State]int{job.StateRunning: 1}
+	j := ended("j1", job.StateRunning, nil, "")
+	j.Executor, j.Silent = "van-3", true
+	b.jobs["j1"] = &j
+	out := s.run().out
+	require.Contains(t, out, "Gone       van-3, which was given up, with 1 job\n           j1: running? still counted there\n")
+	require.Contains(t, out, "0 jobs run, 1 may still run at brokers that are gone, 0 wait\n")
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,7 +93,21 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.show(s, func(w io.Writer) { row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency)) })
+		return c.show(s, func(w io.Writer) {
+			row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency))
+			if len(s.Others) > 0 {
+				row(w, othersLine(s.Others))
+			}
+		})
 	})
 	return cmd
+}
+
+// othersLine says which brokers decide otherwise than the one where a strategy was set by hand.
+func othersLine(others map[string][]string) string {
+	var parts []string
+	for _, by := range slices.Sorted(maps.Keys(others)) {
+		parts = append(parts, strings.TrimSuffix(abridged(others[by]), ":")+" by "+by)
+	}
+	return "at this broker alone: others still decide otherwise, " + strings.Join(parts, ", ") + " (--cluster changes all)"
 }

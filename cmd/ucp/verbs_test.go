@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,14 +23,16 @@ func TestMembers(t *testing.T) {
 		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
 		{Name: "odd", Addr: "10.0.0.4:7946", Status: "alive", Unset: true, Unproven: true, Breaches: 1},
 		{Name: "slow", Addr: "10.0.0.5:7946", Status: "alive", ClockOff: clock.Duration(-90 * time.Minute), Breaches: 3},
+		{Name: "stolen", Addr: "10.0.0.6:7946", Status: "alive", Revoked: true, Roll: "removed", Health: "was revoked, and belongs to the city no more"},
 	}
 	require.Equal(t, ran{0, `
-NAME    STATUS                                         ROLL  EMERGENCY      GOSSIP         HTTP           RTT
-a *     alive                                          -     high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
-bridge  failed                                         -     -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
-laptop  alive                                          -     -              10.0.0.3:7946  -              -
-odd     alive, clock NOT SET, not proven, BREACHES: 1  -     -              10.0.0.4:7946  -              -
-slow    alive, clock 1h30m BEHIND, BREACHES: 3         -     -              10.0.0.5:7946  -              -
+NAME    STATUS                                         ROLL     EMERGENCY      GOSSIP         HTTP           RTT
+a *     alive                                          -        high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed                                         -        -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive                                          -        -              10.0.0.3:7946  -              -
+odd     alive, clock NOT SET, not proven, BREACHES: 1  -        -              10.0.0.4:7946  -              -
+slow    alive, clock 1h30m BEHIND, BREACHES: 3         -        -              10.0.0.5:7946  -              -
+stolen  revoked                                        removed  -              10.0.0.6:7946  -              -
 `[1:], ""}, s.run("members"))
 	got := s.run("members", "-o", "json")
 	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")
@@ -176,6 +179,17 @@ func TestVerbsTakeSelections(t *testing.T) {
 	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
 	require.Equal(t, ran{exitError, "", "ucp: no job matches; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
 	require.Equal(t, ran{exitError, "j1  succeeded\nj2  failed\n", "ucp: 1 of 2 jobs have not succeeded\n"}, s.run("job", "wait", "j1", "j2"))
+	for _, verb := range [][]string{{"wait", "j1", "j2"}, {"get", "j1", "j2"}, {"wait", "--name", "pumps.wasm"}, {"result", "j1", "j2", "--to", t.TempDir()}, {"cancel", "--label", "a=b"}, {"list"}} {
+		got := s.run(append(append([]string{"job"}, verb...), "-o", "json")...)
+		if got.out == "" {
+			continue // nothing matches
+		}
+		var doc struct{ Jobs []struct{ ID string } }
+		require.NoError(t, json.Unmarshal([]byte(got.out), &doc), "%v is one document:\n%s", verb, got.out)
+		require.NotEmpty(t, doc.Jobs, "%v", verb)
+		require.NotEmpty(t, doc.Jobs[0].ID, "%v", verb)
+	}
+	require.Regexp(t, `(?s)^ID: +j1\n.*\n\nID: +j2\n`, s.run("job", "get", "j1", "j2").out)
 	require.Equal(t, ran{exitError, "j2  failed\n", "ucp: 1 of 1 jobs have not succeeded\n"}, s.run("job", "wait", "--name", "pumps.wasm"))
 	b.leaves(b.jobs["j1"], "stdout", "log")
 	require.Equal(t, ran{0, "j1/stdout\n", ""}, s.run("job", "result", "--state", "succeeded", "--to", "x"))
@@ -223,6 +237,7 @@ func TestJobGet(t *testing.T) {
 	b, s := newFakeBroker(t)
 	threeJobs(b)
 	b.jobs["j2"].Provisional, b.jobs["j2"].KnownBy = true, 2
+	b.jobs["j2"].ProvisionalUntil = "until c has been heard, or `ucp cluster forget c`"
 	b.jobs["j2"].Accepted = &api.Accepted{Executor: "b", Attempt: "1.3.x.a"}
 	b.jobs["j2"].Superseded = []api.Verdict{{By: "c", Outcome: "succeeded", At: clock.At(asOf), Result: &api.Accepted{Attempt: "1.2.x.a"}}}
 	b.jobs["j2"].Rejected = []api.Accepted{{Outcome: "succeeded", Attempt: "1.2.x.a", Executor: "c", At: clock.At(asOf)}}
@@ -237,7 +252,7 @@ func TestJobGet(t *testing.T) {
 	b.leaves(b.jobs["j2"], "outputs/r.json", "12345")
 	require.Equal(t, ran{0, `
 ID:         j2
-State:      failed (provisional: it may still change)
+State:      failed (provisional: it may still change, until c has been heard, or `[1:] + "`ucp cluster forget c`" + `)
 Reason:     exit code 3
 Exit code:  3
 Origin:     a
@@ -261,10 +276,18 @@ Exclusive:  crane
 Output:     r.json (5 B)
 Ran twice:  c succeeded at 15:04:05, too; b's result came first and counts (its output: attempt 1.2.x.a)
 Known by:   2 of 3 brokers, as of 15:04:05 UTC
-`[1:], ""}, s.run("job", "get", "j2"))
+`, ""}, s.run("job", "get", "j2"))
 	b.jobs["j2"].Accepted, b.jobs["j2"].Rejected, b.jobs["j2"].State = nil, nil, job.StateCancelled
 	require.Contains(t, s.run("job", "get", "j2").out, "Ended twice:  c ended it at 15:04:05, too (succeeded); the job had ended before: cancelled\n")
 	require.Contains(t, s.run("job", "get", "j3").out, "State:      pending\nWhy:        no broker meets gpu\n")
+}
+
+// Who sets the strategy of one broker is told which others decide otherwise.
+func TestStrategySetSaysWhoDiffers(t *testing.T) {
+	b, s := newFakeBroker(t)
+	require.Equal(t, ran{0, "fcfs\n", ""}, s.run("strategy", "set", "fcfs"), "it is alone")
+	b.others = map[string][]string{"causal": {"b", "d"}, "edf": {"c"}}
+	require.Equal(t, ran{0, "fcfs\nat this broker alone: others still decide otherwise, b, d by causal, c by edf (--cluster changes all)\n", ""}, s.run("strategy", "set", "fcfs"))
 }
 
 func TestJobLogs(t *testing.T) {
@@ -384,7 +407,7 @@ func TestCompletion(t *testing.T) {
 	require.Contains(t, s.run("__complete", "job", "logs", "").out, "j2\tfailed\nj1\tsucceeded\n:")
 	require.Contains(t, s.run("__complete", "run", "--constraint", "").out, "name=a\n:")
 	require.Contains(t, s.run("__complete", "members", "-o", "").out, "table\njson\n")
-	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j3")
+	require.NotContains(t, s.run("__complete", "job", "get", "j1", "").out, "j1")
 	require.Contains(t, s.run("__complete", "job", "result", "j1", "").out, "j2\tfailed\n:", "a verb that takes several is offered the others")
 	require.Contains(t, s.run("__complete", "run", "--after", "").out, "j3\tpending\nj2\tfailed\n")
 	require.Contains(t, s.run("__complete", "job", "list", "--broker", "").out, "a\talive\nb\tfailed\n:")

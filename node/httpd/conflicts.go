@@ -1,7 +1,9 @@
 package httpd
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
@@ -56,8 +58,26 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 	if set.Override != nil {
 		out.Chosen, out.Emergency = string(set.Override.Of), set.Override.Emergency
 	}
+	if !in.Cluster {
+		out.Others = srv.decideOtherwise(cmp.Or(out.Chosen, out.Strategy))
+	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// decideOtherwise lists the other brokers that are well and go by another strategy than this, by theirs.
+func (srv *Server) decideOtherwise(chosen string) map[string][]string {
+	out := map[string][]string{}
+	for name, h := range srv.healths(srv.cfg.Now()) {
+		row, known := srv.rowOf(name)
+		if other := cmp.Or(row.Chosen, row.Strategy); known && h.kind == healthy && other != chosen {
+			out[other] = append(out[other], name)
+		}
+	}
+	for _, names := range out {
+		slices.Sort(names)
+	}
+	return out
 }
 
 // conflicts asks the broker for what it has decided lately.

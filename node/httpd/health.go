@@ -54,6 +54,7 @@ const (
 	refusing    healthKind = "refusing"    // it takes none of our messages
 	foreign     healthKind = "foreign"     // it speaks another protocol
 	addressless healthKind = "addressless" // it names no address that can be called
+	revoked     healthKind = "revoked"     // it was shut out of the city, or given up
 )
 
 // text says it to people.
@@ -82,6 +83,8 @@ func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, n
 	lowest, highest := Protocols(protocols)
 	there := m.Status == membership.Alive || srv.proven(m.Name)
 	switch {
+	case srv.revoked(m.Name):
+		return health{kind: revoked, reason: "was revoked, and belongs to the city no more: `ucp cluster forget " + m.Name + "` says that it is not waited for"}
 	case there && highest != 0 && highest < wire.Lowest:
 		return health{kind: foreign, reason: fmt.Sprintf("speaks protocol %d, we speak %d", highest, wire.Lowest)}
 	case there && lowest > wire.Version:
@@ -107,7 +110,22 @@ func (srv *Server) healthOf(m *membership.Member, k Contact, protocols string, n
 	return health{kind: healthy, reason: string(healthy)}
 }
 
-// healths judges all other brokers, by name; those that have left are none.
+// revoked reports whether a broker was shut out of the city.
+func (srv *Server) revoked(name string) bool { return srv.cfg.City != nil && srv.cfg.City.Gone(name) }
+
+// others are the other brokers that take part: neither who has left, nor who is gone and was given up (rule M2).
+func (srv *Server) others() (out []membership.Member) {
+	roll := srv.roll()
+	for _, m := range srv.host.Brokers() {
+		givenUp := roll[m.Name].Closed != "" && m.Status == membership.Failed
+		if m.Name != srv.cfg.Name && m.Status != membership.Left && !givenUp {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// healths judges all other brokers that take part, by name.
 func (srv *Server) healths(now time.Time) map[string]health {
 	tags := map[string]string{}
 	for _, x := range srv.host.Members() {
@@ -115,12 +133,10 @@ func (srv *Server) healths(now time.Time) map[string]health {
 	}
 	met, _ := srv.host.Contacts()
 	out := map[string]health{}
-	for _, m := range srv.host.Brokers() {
-		if m.Name != srv.cfg.Name && m.Status != membership.Left {
-			h := srv.healthOf(&m, met[m.Name], tags[m.Name], now)
-			h.leaves = m.Draining
-			out[m.Name] = h
-		}
+	for _, m := range srv.others() {
+		h := srv.healthOf(&m, met[m.Name], tags[m.Name], now)
+		h.leaves = m.Draining
+		out[m.Name] = h
 	}
 	for name, m := range srv.roll() { // Serf has dropped it, and it counts all the same
 		if _, known := out[name]; m.Absent && !known && name != srv.cfg.Name {

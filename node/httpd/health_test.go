@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 )
@@ -87,6 +88,31 @@ func TestHealth(t *testing.T) {
 		require.Equal(t, x.kind == healthy, c.PeerBrokers["b"].Healthy, name)
 		require.Equal(t, x.text, c.PeerBrokers["b"].Health, name)
 	}
+}
+
+// Who is gone and was given up is not missed; who was given up and is there is.
+func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Failed}}
+	h.overview.Roll = []broker.Enrolled{{Name: "b"}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	require.Equal(t, 1, srv.coordination().UnhealthyPeers)
+	h.overview.Roll[0].Closed = "removed"
+	require.Zero(t, srv.coordination().TotalPeers)
+	require.Empty(t, srv.healths(asOf))
+	require.True(t, srv.silent()["b"], "what ran there is not said to run")
+	h.member.Status = membership.Alive
+	require.Equal(t, 1, srv.coordination().TotalPeers)
+}
+
+// A broker says which others decide otherwise than it was just told to: by what was chosen there, not by what an emergency commands.
+func TestWhoDecidesOtherwise(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}, contact: Contact{Seen: asOf, Answered: asOf}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Strategy: "emergency", Chosen: "causal"}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	require.Empty(t, srv.decideOtherwise("causal"))
+	require.Equal(t, map[string][]string{"causal": {"b"}}, srv.decideOtherwise("emergency"))
+	h.member.Status = membership.Failed
+	require.Empty(t, srv.decideOtherwise("emergency"), "nobody knows what it does")
 }
 
 // Each change is one line in the log and one event, however often it is looked at; that a broker is well from the first is

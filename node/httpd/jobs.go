@@ -410,11 +410,11 @@ func readList(r *http.Request) (in broker.List, err error) {
 	return in, nil
 }
 
-// silent lists the brokers that do not answer this one, and those that have left.
+// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left.
 func (srv *Server) silent() map[string]bool {
 	out := map[string]bool{}
 	for _, m := range srv.host.Brokers() {
-		if m.Name != srv.cfg.Name && m.Status == membership.Left {
+		if m.Name != srv.cfg.Name && (m.Status == membership.Left || m.Status == membership.Failed && !srv.proven(m.Name)) {
 			out[m.Name] = true
 		}
 	}
@@ -432,7 +432,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	j := api.Job{
 		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
-		Provisional: f.Provisional, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Provisional: f.Provisional, ProvisionalUntil: f.Until, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,

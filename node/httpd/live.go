@@ -49,7 +49,7 @@ func (srv *Server) follow(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	standing.Go(func() {
 		defer cancel()
-		for pause(ctx, keepAlive) == nil {
+		for api.Sleep(ctx, keepAlive) == nil {
 			if _, err := srv.identify(r); err != nil {
 				return // a token that ended, or was revoked, meanwhile
 			}
@@ -72,7 +72,7 @@ func (srv *Server) follow(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		if err == nil {
-			err = pause(ctx, lookEvery)
+			err = api.Sleep(ctx, lookEvery)
 		}
 		if err == nil {
 			continue
@@ -95,18 +95,6 @@ func queryOffset(r *http.Request) (int64, error) {
 		return 0, fail(http.StatusBadRequest, api.CodeBadRequest, "?from=%.40s: how many bytes are known already", text)
 	}
 	return n, nil
-}
-
-// pause waits, unless the context ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // live is an answer that follows an attempt.
@@ -272,13 +260,13 @@ func (l *live) relay(ctx context.Context, c job.Course, rec *job.Record) error {
 
 // awaitOver waits until the record says that an attempt runs no more; what its broker still has to say gets a moment more.
 func (srv *Server) awaitOver(ctx context.Context, key, token string) {
-	for pause(ctx, time.Second) == nil {
+	for api.Sleep(ctx, time.Second) == nil {
 		f, err := ask[*broker.Found](ctx, srv, func(t broker.Token) broker.Input { return broker.Get{Token: t, ID: key} })
 		if err != nil {
 			continue
 		}
 		if c, found := courseOf(f.Record, token); !found || !goesOn(c) {
-			_ = pause(ctx, time.Second)
+			_ = api.Sleep(ctx, time.Second)
 			return
 		}
 	}

@@ -102,7 +102,7 @@ type gauges struct{ srv *Server }
 var (
 	jobsDesc          = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
 	peersDesc         = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
-	healthDesc        = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol) or addressless.", []string{"peer", "health"}, nil)
+	healthDesc        = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol), addressless or revoked.", []string{"peer", "health"}, nil)
 	usageDesc         = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
 	workDesc          = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc           = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)

@@ -80,10 +80,7 @@ func (srv *Server) coordination() api.Coordination {
 		c.Clock = clock.Vector{}
 	}
 	healths := srv.healths(srv.cfg.Now())
-	for _, m := range srv.host.Brokers() {
-		if m.Name == srv.cfg.Name || m.Status == membership.Left {
-			continue
-		}
+	for _, m := range srv.others() {
 		c.TotalPeers++
 		k, h := met[m.Name], healths[m.Name]
 		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
@@ -237,7 +234,7 @@ func (srv *Server) members() []api.Member {
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
-			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, m.Tags[DrainingTag] != "" || string(m.Status) == string(membership.Leaving), drains[m.Name] != nil), Drained: drains[m.Name],
+			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Revoked: srv.revoked(m.Name), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, m.Tags[DrainingTag] != "" || string(m.Status) == string(membership.Leaving), drains[m.Name] != nil), Drained: drains[m.Name],
 		})
 		if h, judged := healths[m.Name]; judged {
 			out[len(out)-1].Health = h.text(srv.cfg.Now())
