@@ -28,14 +28,10 @@ const (
 type rule struct {
 	unasked       bool // nobody is asked of ends
 	ownClock      bool // who is asked sends what the present clock of who asks lacks, not what is newer than the disk
-	latest        bool // a later start asks by its own disk, not by that with which the proof began
-	forgetful     bool // a later start is in no doubt
-	alone         bool // who is in doubt does not say so
-	vouches       bool // who is not proven, or in doubt, ends a doubt
 	raised        bool // a start that is not proven seals by what has become stable since
 	lasts         bool // nobody ends a doubt
 	unprovenTells bool // what a start that is not proven tells as stable counts
-	unsealed      bool // an end that is stable at who answers is not sealed by who asks
+	unsealed      bool // who is asked does not seal the end that is stable there
 
 	lies     bool  // what may happen
 	powerCut bool  // once a's disk was copied
@@ -158,7 +154,7 @@ func (r rule) ask(s *state, i, j int) {
 		switch {
 		case !y.held:
 			r.unsure(x, j, true)
-		case y.doubt && !r.alone:
+		case y.doubt:
 			r.unsure(x, j, false)
 		}
 		base := x.disk
@@ -170,7 +166,7 @@ func (r rule) ask(s *state, i, j int) {
 			r.merge(x, i, y.record)
 		}
 	}
-	if x.doubt && y.held && (r.vouches || y.proven && !y.doubt) && !r.lasts {
+	if x.doubt && y.held && y.proven && !y.doubt && !r.lasts {
 		r.sealAsked(y, j)
 		r.merge(x, i, y.record)
 		x.doubt, x.doubters = false, 0
@@ -208,12 +204,11 @@ func (r rule) unsure(x *member, j int, absent bool) {
 // begin is another start of i.
 func (r rule) begin(s *state, i int) {
 	x := &s.m[i]
-	if x.proven || r.latest {
+	if x.proven {
 		x.disk, x.before = x.clock, x.stable
 	}
 	x.proven, x.witnesses, x.doubters, x.heard, x.lied = false, 0, 0, bit(i), false
 	x.told, x.tolds = [members]dots{}, [members]dots{}
-	x.doubt = x.doubt && !r.forgetful
 	for j := range s.m {
 		if j != i {
 			s.m[j].heard &^= bit(i)
@@ -378,7 +373,6 @@ func cases() []explore.Case {
 		of("own clock", "firm", rule{ownClock: true}),
 		of("unsealed", "firm", rule{unsealed: true}),
 		long("unproven tells", "firm", rule{starts: b, unprovenTells: true}),
-		of("alone", "", rule{alone: true}),
 		of("raised", "", rule{raised: true}),
 		of("lasts, liar", "waits", rule{lasts: true, lies: true, starts: a}),
 	}
