@@ -75,6 +75,7 @@ var allowed = map[string][]string{
 	"tools/mutants":   {},
 
 	"docs/model/claims":    {"docs/model/explore"},
+	"docs/model/ends":      {"docs/model/explore"},
 	"docs/model/explore":   {},
 	"docs/model/presence":  {"docs/model/explore"},
 	"docs/model/startrows": {"docs/model/explore"},

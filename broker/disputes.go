@@ -237,6 +237,9 @@ func (b *Broker) asked(a *wire.Audit, reply *wire.Reply) {
 		case b.isDisputed(ref.Key), r.Finished() && b.inDoubt(r):
 			reply.Doubted = append(reply.Doubted, ref)
 		case r.Finished():
+			if i < len(a.Records)-a.Ended || !b.ledger.Lineage().Has(a.Disk, r.Verdict().Dot) { // who asks may have another end of it
+				r = b.sealAsked(r)
+			}
 			in := ledger.Entry{Ref: ref, Dots: r.Dots, Encoded: r.Encode()}
 			if size += len(in.Encoded); size > wire.MaxPage || reply.Delta != nil {
 				reply.Unread = len(a.Records) - i // it asks again

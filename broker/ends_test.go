@@ -128,3 +128,41 @@ func TestAnEndThatIsAbsentEverywhere(t *testing.T) {
 	require.False(t, a.b.firm(r))
 	require.NotNil(t, a.b.record(ref.Key), "it is not set aside")
 }
+
+// What a start that is not proven ends itself was on its disk, unfinished: it is asked of as what had ended there (rule F3).
+func TestAskedOfWhatThisStartHasEnded(t *testing.T) {
+	w := newCluster("a", "b", "c")
+	a := w.nodes["a"]
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}, Constraints: []string{"nowhere"}}
+	must(spec.Complete())
+	w.ask(a, "submitted", func(tok Token) Input { return Submit{Token: tok, ID: "j1", Spec: spec} })
+	w.pass(2 * time.Minute)
+	w.crash("a", false)
+	a = w.start("a", func(*Config) {})
+	w.cut[[2]string{"a", "b"}], w.cut[[2]string{"b", "a"}] = true, true
+	w.cut[[2]string{"a", "c"}], w.cut[[2]string{"c", "a"}] = true, true
+	w.meet()
+	w.ask(a, "cancel j1", func(tok Token) Input { return Cancel{Token: tok, ID: "j1"} })
+	w.settle()
+	j1, _ := a.b.resolve("j1")
+	require.True(t, j1.Finished())
+
+	clear(w.cut)
+	w.meet()
+	asked := map[string]bool{}
+	for range 100 {
+		for _, name := range w.names {
+			w.ready(w.nodes[name])
+		}
+		for _, path := range w.paths() {
+			for p, ok := w.take(path); ok; p, ok = w.take(path) {
+				if m, err := wire.DecodeMessage(p.wire); !p.reply && err == nil && p.from == "a" && m.Audit != nil {
+					asked[p.to] = asked[p.to] || m.Audit.Ended > 0 && slices.Contains(m.Audit.Records, kind.JobRef(j1.Key()))
+				}
+				w.deliver(p)
+			}
+		}
+	}
+	require.True(t, asked["b"] || asked["c"], "%v", asked)
+	require.True(t, a.b.proven())
+}

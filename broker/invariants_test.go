@@ -14,7 +14,8 @@ import (
 //
 //   - no message and no answer to a peer shows a clock beyond what is synced (I4);
 //   - a clock that covers a dot means that the record is held with it (L4, L5, L10),
-//     unless it has ended and was forgotten (L7);
+//     unless it has ended and was forgotten (L7), here or by who has passed the clock on:
+//     what an older disk says of such a job reaches who holds it still by the answers of F3;
 //   - an attempt that starts was written down before, by its executor, for that
 //     very attempt, in a job that is not finished;
 //   - every job in a queue has the level that the emergencies in force give it;
@@ -123,11 +124,22 @@ func (w *world) checkHeld() {
 			if held && (n.b.suspect(r) || r.Finished() && (n.b.inDoubt(r) || !n.b.proven() && n.b.peers.Unsettled(deciding(r)))) {
 				continue // all others may have ended and forgotten it, and it does not run, or is not firm (rules F3, M3)
 			}
+			if held && r.Finished() && !r.Dots.Has(d) && w.forgotten(is.key, d) {
+				continue
+			}
 			if held && !r.Dots.Has(d) || !held && !w.over[is] {
 				w.wrong("%s covers %v but %s lacks it", name, d, idOf(is.key))
 			}
 		}
 	}
+}
+
+// forgotten reports whether some broker has forgotten a job, and covers an update of it all the same.
+func (w *world) forgotten(key string, d clock.Dot) bool {
+	return slices.ContainsFunc(w.names, func(name string) bool {
+		n := w.nodes[name]
+		return n.b != nil && n.b.record(key) == nil && n.b.ledger.Has(d)
+	})
 }
 
 // checkLevels sees to it that no job stands in a queue with a level that is not, or no

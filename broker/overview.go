@@ -87,4 +87,5 @@ type Stats struct {
 	Running       int            // jobs that hold room here, now
 	Unread        uint64         // records of peers that don't validate, and were given up since nobody sent them any more (rule L10)
 	Quarantined   int            // records of peers that don't validate, now (rule L10)
+	Uncovered     int            // starts of which updates are held that our clock does not cover, now (rule L5)
 }

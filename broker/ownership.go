@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
@@ -191,5 +192,8 @@ func (c *core) decide(key string, outcome job.Outcome, reason string, accepted *
 			})
 		})
 	})
+	if r := c.record(key); wrote && c.peers.Old(r.Submitted()) {
+		c.peers.Ended(kind.JobRef(key))
+	}
 	return wrote
 }

@@ -47,7 +47,7 @@ func (b *Broker) publish() {
 	}
 	b.published = published{at: b.now, clock: c, versions: versions, active: b.emergencies.current, activeSet: b.emergencies.activeSet, strategy: b.decisions.strategy()}
 	b.stats.Running, b.stats.Waiting = b.decisions.counts()
-	b.stats.Quarantined = b.ledger.Quarantined()
+	b.stats.Quarantined, b.stats.Uncovered = b.ledger.Quarantined(), b.ledger.Uncovered()
 	s := Overview{Stats: b.stats, State: wire.State{Version: wire.Lowest, From: b.self, Metadata: []wire.Metadata{*b.ownMetadata(true)}, Emergencies: b.emergencies.hints()}, Unproven: b.awaitsProof(), Proven: b.members.Proven(), Peers: map[string]Standing{b.self: b.standing(b.self)}}
 	for _, r := range b.emergencies.toldOf() {
 		s.Active = append(s.Active, b.emergencies.show(r))

@@ -53,6 +53,31 @@ func (b *Broker) sealFirst(old, r *job.Record) {
 	}
 }
 
+// sealAsked seals the end of a job of which a start asks whose disk may be older than that end, if it is stable here, and gives what
+// the record is then. Who asks may hold another end that never comes here: who has forgotten the job takes nothing in of it, and passes
+// on a clock that covers it (rule L7). So nobody would seal this one.
+func (b *Broker) sealAsked(r *job.Record) *job.Record {
+	if v := b.stable(r); v != nil && r.Seal == nil {
+		b.seal(r.Key(), *v)
+		return b.record(r.Key())
+	}
+	return r
+}
+
+// tellRivals says ends again that are held here, and that a member lacks which holds the job without a doubt: its clock may cover
+// them by who has forgotten the job.
+func (b *Broker) tellRivals(held []ledger.Ref, d ledger.Delta) {
+	for _, in := range d.Entries {
+		there, ok := in.Record.(*job.Record)
+		if !ok || !there.Finished() || !slices.Contains(held, in.Ref) || b.enrolment.blocked() {
+			continue
+		}
+		if here := b.record(in.Key); here != nil && here.Finished() && here.Verdict().Dot == there.Verdict().Dot && len(here.Verdicts) > len(there.Verdicts) {
+			b.update(in.Key, func(dot clock.Dot, old *job.Record) *job.Record { return old.With(dot, func(*job.Record) {}) })
+		}
+	}
+}
+
 // stable is the verdict that decides a job, if that is stable here; nil otherwise, where it is in doubt (rule F3), and
 // where this broker is no member now, since it counts for nobody (rule M2).
 func (b *Broker) stable(r *job.Record) *job.Verdict {

@@ -122,6 +122,7 @@ func (b *Broker) acked(in Acked) {
 	}
 	if r.Delta != nil && takes {
 		b.merge(delta)
+		b.tellRivals(r.Held, delta)
 	}
 	if !b.enrolment.blocked() { // else what it says of forgotten jobs was not heard
 		b.peers.Audited(r, in.Page)

@@ -304,6 +304,18 @@ func (l *Ledger) Strays() (version uint64) {
 	return version
 }
 
+// Uncovered is of how many starts updates are held that this ledger's clock does not cover: while a transfer is under way, a record is
+// in quarantine or the row of a start is missing, and for good where they are strays.
+func (l *Ledger) Uncovered() int {
+	n := len(l.strays)
+	for _, d := range l.stubs.beyond {
+		if _, counted := l.strays[d.Actor]; !counted {
+			n++
+		}
+	}
+	return n
+}
+
 // StraysBehind lists n records with such an update, or all that there are, behind one of these updates, and the last one; a zero
 // dot when there are no more. If several records have the last one (rule K3), all of them are listed.
 func (l *Ledger) StraysBehind(after clock.Dot, n int) (refs []Ref, last clock.Dot) {

@@ -222,6 +222,7 @@ func TestStubsOfATransfer(t *testing.T) {
 			c := newReplica("c")
 			version := b.Strays()
 			require.Equal(t, ends, version == 0)
+			require.Equal(t, ends, b.Uncovered() == 0)
 			d, ok, err := b.Delta(nil, 1<<20)
 			require.NoError(t, err)
 			require.True(t, ok)

@@ -200,7 +200,10 @@ func (r *Replication) Hear(s Said) bool {
 	case s.Told.late:
 	case !s.Disbelieved:
 		l.told = s.Told
-		l.latest, l.settled = told{s.Clock, s.Told.stable}, false
+		l.latest, l.settled = told{clock: s.Clock}, false
+		if !s.Unproven { // until then it does not seal by what is stable there (rules F2, F3)
+			l.latest.stable = s.Told.stable
+		}
 	case l.told.version == 0: // it says so again
 		l.latest, l.settled = told{clock: s.Clock}, false
 	}

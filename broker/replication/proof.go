@@ -83,6 +83,13 @@ func (r *Replication) Took(d ledger.Delta) {
 	}
 }
 
+// Ended notes that this start has ended a job that is older than it: others may have ended it otherwise, and have forgotten it.
+func (r *Replication) Ended(ref ledger.Ref) {
+	if !r.proof.proven && r.proof.listed != nil {
+		r.addEnd(ref)
+	}
+}
+
 // Unsettled reports whether what has decided a job was not stable on this disk as the proof of this start began. Others may
 // have seen another end of it, and have forgotten it since: our clock comes to cover that end, which no delta brings.
 func (r *Replication) Unsettled(decided clock.Dot) bool {

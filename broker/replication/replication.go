@@ -232,7 +232,7 @@ func (r *Replication) HandOver() Handover {
 		}
 		h.Living = h.Living && has
 		holds := l.heard && r.lineage.Covers(l.known, c)
-		stable := holds && r.lineage.Covers(l.told.stable, r.ledger.StableClock())
+		stable := holds && !l.unproven && r.lineage.Covers(l.told.stable, r.ledger.StableClock())
 		if holds {
 			h.Holders++
 		} else {

@@ -55,6 +55,10 @@ func (g *group) roster(names ...string) {
 
 // tells lets a start of a member say what it holds and what is stable there.
 func (g *group) tells(actor clock.Actor, holds, stable clock.Vector) {
+	g.says(actor, holds, stable, false)
+}
+
+func (g *group) says(actor clock.Actor, holds, stable clock.Vector, unproven bool) {
 	version := uint64(1)
 	if l := g.links[actor.Broker()]; l.actor == actor {
 		version = l.told.version + 1
@@ -62,7 +66,7 @@ func (g *group) tells(actor clock.Actor, holds, stable clock.Vector) {
 	c, told := clock.Tips(holds), &wire.Told{Version: version, Digest: wire.DigestOf(clock.Tips(holds), clock.Tips(stable)), Stable: clock.Tips(stable)}
 	u, ok := g.Understand(actor.Broker(), actor, &c, told, nil)
 	require.True(g.t, ok)
-	require.True(g.t, g.Hear(Said{From: actor.Broker(), Actor: actor, Clock: c, Told: u}))
+	require.True(g.t, g.Hear(Said{From: actor.Broker(), Actor: actor, Clock: c, Told: u, Unproven: unproven}))
 }
 
 func (g *group) stable() clock.Vector {
@@ -214,6 +218,33 @@ func TestFirmTakesSeveral(t *testing.T) {
 	require.False(t, alone.Firm(dots), "not yet")
 	alone.stable()
 	require.True(t, alone.Firm(dots))
+}
+
+// A start that is not proven seals by what was stable on its disk, whatever it tells by now: nobody counts on its word before
+// it is proven, and nobody leaves what is firm to it (rules F2, M2).
+func TestWhoIsNotProvenMakesNothingFirm(t *testing.T) {
+	g := newGroup(t, 2, "b", "c")
+	dots := clock.NewVector(g.write("x"))
+	g.Await(dots)
+	for _, name := range g.names {
+		g.says(clock.Actor(name+"~1"), dots, nil, true)
+	}
+	require.Equal(t, dots, g.stable(), "its clock counts")
+	for _, name := range g.names {
+		g.says(clock.Actor(name+"~1"), dots, dots, true)
+	}
+	g.stable()
+	require.False(t, g.Firm(dots))
+	require.False(t, g.Forgettable(dots))
+	require.Zero(t, g.HandOver().Stable)
+	g.tells("b~1", dots, dots)
+	g.stable()
+	require.True(t, g.Firm(dots), "it is proven")
+	require.False(t, g.Forgettable(dots))
+	require.Equal(t, 1, g.HandOver().Stable)
+	g.tells("c~1", dots, dots)
+	g.stable()
+	require.True(t, g.Forgettable(dots))
 }
 
 // A broker that was told of others and has met none does not know who counts.

@@ -106,6 +106,7 @@ var (
 	usageDesc         = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
 	workDesc          = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc           = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
+	uncoveredDesc     = prometheus.NewDesc("ucp_uncovered_starts", "Starts of brokers of which updates are held that this broker's clock does not cover: while it catches up, and for good what came of a transfer whose sender died.", nil, nil)
 	heldBackDesc      = prometheus.NewDesc("ucp_held_back_jobs", "Finished jobs that are remembered beyond their retention, since an absent member may not know of them.", nil, nil)
 	lostDesc          = prometheus.NewDesc("ucp_lost_output_files", "Files of output that this broker is to hold, and that it could not get from any other.", nil, nil)
 	withdrawnDesc     = prometheus.NewDesc("ucp_offer_withdrawn", "1 while this broker takes no jobs since it could not carry out one (status says why), else 0.", nil, nil)
@@ -121,7 +122,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc, exposedDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, uncoveredDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc, exposedDesc} {
 		ch <- d
 	}
 }
@@ -158,6 +159,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(exposedDesc, prometheus.GaugeValue, float64(len(g.srv.host.Exposed())))
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))
+	ch <- prometheus.MustNewConstMetric(uncoveredDesc, prometheus.GaugeValue, float64(s.Uncovered))
 	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
 	c := g.srv.coordination()
 	for _, s := range job.States[:4] {
