@@ -77,6 +77,8 @@ var Needs = map[string]Need{
 	"GET /v1/authorities":                 {Scope: Read},
 	"POST /v1/authorities":                {Scope: Admit},
 	"DELETE /v1/authorities/{key}":        {Scope: Admit},
+	"GET /v1/recipients":                  {Scope: Submit},
+	"POST /broker/secrets":                {Scope: Peer},
 	"GET /v1/revocations":                 {Scope: anything},
 	"POST /v1/revocations":                {Scope: Admit},
 	"POST /v1/admissions":                 Nothing, // but a ticket

@@ -231,6 +231,14 @@ type Accepted struct {
 	Stdout   *job.Blob           `json:"stdout,omitempty"`
 	Stderr   *job.Blob           `json:"stderr,omitempty"`
 	Outputs  map[string]job.Blob `json:"outputs,omitempty"`
+	Read     []ReadEnd           `json:"read,omitempty"` // of which ends of other jobs it has read
+}
+
+// ReadEnd names the end of a job of which another one has read (rule C6): by which broker and when it was written.
+type ReadEnd struct {
+	Job job.ID     `json:"job"`
+	By  string     `json:"by"`
+	At  clock.Time `json:"at"`
 }
 
 // Verdict names an end of a job that did not count.

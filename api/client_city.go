@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/strictjson"
 )
 
@@ -51,6 +52,32 @@ const RevocationsHeader = "Ucp-Revocations"
 // Revocations are those of members of a city that a broker knows.
 type Revocations struct {
 	Proofs [][]byte `json:"proofs"` // each can be verified by itself (package identity)
+}
+
+// Recipient is a broker to which secrets of jobs can be encrypted.
+type Recipient struct {
+	Name      string `json:"name"`
+	Self      bool   `json:"self,omitempty"` // it is the one that was asked
+	Admission []byte `json:"admission"`      // has its key (package identity)
+}
+
+// Recipients are the brokers to which secrets can be encrypted now.
+type Recipients struct {
+	Authorities []byte      `json:"authorities"` // by which their admissions can be verified
+	Brokers     []Recipient `json:"brokers"`
+	Submitter   string      `json:"submitter"` // who has asked, as jobs have it
+}
+
+// SecretOrder is by what a broker asks another one for a secret of a job that was placed there.
+type SecretOrder struct {
+	Job    string     `json:"job"`    // its key
+	Digest job.Digest `json:"digest"` // of the secret, as the job names it
+}
+
+// Recipients asks to which brokers secrets can be encrypted.
+func (c *Client) Recipients(ctx context.Context) (r Recipients, err error) {
+	_, err = c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "recipients"}}, 0, &r)
+	return r, err
 }
 
 // Keyring is the keys of the gossip, as brokers of a city tell them each other.

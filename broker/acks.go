@@ -138,7 +138,7 @@ func (b *Broker) checkAcks() {
 
 // awaitSubmission answers when enough brokers hold the job (rule A1).
 func (b *Broker) awaitSubmission(in Submit, r *job.Record, created bool) {
-	least, blobs, dot := in.Spec.MinReplicas, in.Spec.Blobs(), r.Created[0].Dot
+	least, blobs, dot := int(in.Spec.MinReplicas), in.Spec.Blobs(), r.Created[0].Dot
 	b.blobs.Spread(blobs, max(b.copies.Reach(), least-1))
 	ring := b.members.Ring()
 	for _, name := range ring[:min(len(ring), max(0, least-1))] {

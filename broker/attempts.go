@@ -92,6 +92,7 @@ type run struct {
 	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
 	fetching   bool        // its inputs are on their way
 	inputs     missing     // what of them could not be fetched so far
+	given      *job.Record // the job as it stood when the attempt was taken, if it reads of others: it is given what they had left by then (rule C6)
 	started    bool        // the executor was told to run it
 	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
 	stopping   bool        // the executor was told to stop it; what it holds is not free yet
@@ -195,13 +196,23 @@ func (a *attempts) lostTrack(r *job.Record) bool {
 func (a *attempts) take(r *job.Record) {
 	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	a.runs[r.Key()] = x
-	blobs := r.Spec.Blobs()
-	if a.blobs.Has(a.self, blobs) {
+	if len(r.Readings()) > 0 {
+		x.given = r
+	}
+	if a.blobs.Has(a.self, x.basis(r).Needs()) {
 		a.enqueue(r)
 		return
 	}
 	x.fetching = true
 	a.fetch(r, x)
+}
+
+// basis is the record that says what the attempt is given.
+func (x *run) basis(r *job.Record) *job.Record {
+	if x.given != nil {
+		return x.given
+	}
+	return r
 }
 
 func (a *attempts) enqueue(r *job.Record) {
@@ -305,7 +316,7 @@ func (a *attempts) start(key string) {
 		return
 	}
 	a.out.Run = append(a.out.Run, Run{
-		Key: key, ID: r.ID, Attempt: x.attempt, Spec: r.Spec,
+		Key: key, ID: r.ID, Attempt: x.attempt, Spec: x.basis(r).Resolved(),
 		Waited: max(0, a.cityTime().Sub(clock.TimeOf(r.Submitted()).Time())),
 	})
 }

@@ -44,7 +44,7 @@ func (a *attempts) fetch(r *job.Record, x *run) {
 		}
 	}
 	x.inputs.again = time.Time{}
-	a.out.Fetch = append(a.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: r.Spec.Blobs(), From: from})
+	a.out.Fetch = append(a.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: x.basis(r).Needs(), From: from})
 }
 
 // fetched continues an attempt whose inputs have come, or fails it.
@@ -70,7 +70,7 @@ func (a *attempts) fetched(in Fetched) {
 		}})
 		return
 	}
-	a.blobs.Saw(r.Spec.Blobs()...)
+	a.blobs.Saw(x.basis(r).Needs()...)
 	a.enqueue(r)
 }
 

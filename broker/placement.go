@@ -250,7 +250,7 @@ func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float
 		cost += costNoDisk
 	}
 	if name != o.self {
-		if !o.blobs.Has(name, r.Spec.Blobs()) {
+		if !o.blobs.Has(name, r.Needs()) {
 			cost += costNoInputs
 		}
 		cost += costPerMillis * float64(min(o.members.Get(name).RTT, maxRTT)) / float64(time.Millisecond)
@@ -303,6 +303,9 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	}
 	if s.Driver == job.Process && s.Network && caps.NoNetwork {
 		return "network for native jobs (--allow-network)"
+	}
+	if len(s.Secrets) > 0 && !caps.Secrets {
+		return "an identity of a city, which secrets take"
 	}
 	if !c.mayAllow(caps, s) {
 		return "permission for its module (--allow-module)"

@@ -84,7 +84,7 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 	}
 	var ended []job.Ending
 	for _, x := range p.ends(r) {
-		ended = append(ended, x.Ending())
+		ended = append(ended, x.EndingFor(&r.Spec))
 	}
 	if len(ended) > 0 {
 		r = p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
@@ -105,6 +105,14 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome), nil)
 		return true
 	}
+	if from, lacks := r.Lacking(); lacks {
+		x, _ := p.resolve(string(from.Job))
+		if x != nil && x.ID != from.Job {
+			x = nil
+		}
+		p.decide(r.Key(), job.Failed, from.WhyLacking(x), nil)
+		return true
+	}
 	return len(r.Waits()) > 0
 }
 
@@ -112,7 +120,7 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 // decides now: another may have been sealed since then (rule F2).
 func (p *predecessors) ends(r *job.Record) (out []*job.Record) {
 	for _, id := range r.Spec.After {
-		if x, _ := p.resolve(string(id)); x != nil && x.ID == id && x.Finished() && !r.Notes(x.Ending()) {
+		if x, _ := p.resolve(string(id)); x != nil && x.ID == id && x.Finished() && !r.Notes(x.EndingFor(&r.Spec)) {
 			out = append(out, x)
 		}
 	}
@@ -172,7 +180,7 @@ func (p *predecessors) remind(r *job.Record) {
 		if wait := p.jobs.endedSince(x.Key()) + remindAfter - p.up; wait > 0 {
 			p.reviews.at(p.now.Add(wait), r.Key())
 		} else if p.peers.HoldsAll(r.Owner.Broker, clock.NewVector(deciding(x))) {
-			ended = append(ended, x.Ending())
+			ended = append(ended, x.EndingFor(&r.Spec))
 		} else {
 			p.reviews.at(p.now.Add(remindAfter), r.Key())
 		}

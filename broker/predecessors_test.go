@@ -28,7 +28,7 @@ func TestASealedEndIsNoted(t *testing.T) {
 	w.settle()
 	j1, _ := a.b.resolve("j1")
 	j2, _ := a.b.resolve("j2")
-	require.True(t, j2.Notes(j1.Ending()))
+	require.True(t, j2.Notes(j1.EndingFor(&j2.Spec)))
 	require.Equal(t, job.StatePending, j2.State())
 
 	a.b.update(j1.Key(), func(dot clock.Dot, old *job.Record) *job.Record {

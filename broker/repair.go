@@ -91,7 +91,7 @@ func (p *repairer) noted(old, r *job.Record, own bool) {
 		}
 	case wholeEnd(r) && r.Verdict().Dot != old.Verdict().Dot: // another end decides now
 		p.outputs.again(p.now)
-	case r.Finished() || r.Owner.Broker != p.self || len(r.Spec.Blobs()) == 0:
+	case r.Finished() || r.Owner.Broker != p.self || len(r.Needs()) == 0:
 	case old == nil && !own || old != nil && old.Owner.Broker != p.self: // what was submitted here has its copies (rule A1)
 		p.owns(kind.JobRef(r.Key()))
 	}
@@ -138,7 +138,7 @@ func (p *repairer) pass() {
 func (p *repairer) lookAtInputs() {
 	in := &p.inputs
 	if in.todo == nil {
-		in.todo, in.short = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Spec.Blobs()) > 0 }), false
+		in.todo, in.short = p.liveJobs(func(r *job.Record) bool { return r.Owner.Broker == p.self && len(r.Needs()) > 0 }), false
 	}
 	n := min(len(in.todo), repairMost)
 	for _, ref := range in.todo[:n] {
@@ -146,7 +146,7 @@ func (p *repairer) lookAtInputs() {
 		if r == nil || r.Finished() {
 			continue
 		}
-		for _, d := range r.Spec.Blobs() {
+		for _, d := range r.Needs() {
 			if p.blobs.Has(p.self, []job.Digest{d}) {
 				in.short = p.blobs.Spread([]job.Digest{d}, p.copies.Reach()) || in.short
 			} else if !in.lack[d] {

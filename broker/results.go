@@ -15,6 +15,9 @@ func (a *attempts) reported(in Reported) {
 	if x == nil || x.attempt != in.Attempt {
 		return // given up before it started
 	}
+	if x.given != nil {
+		in.Result.Read = x.given.Readings()
+	}
 	if in.Stopped && x.requeue {
 		a.requeued(in, x)
 		return

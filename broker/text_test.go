@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -253,6 +254,14 @@ func recordText(r *job.Record) string {
 		out += fmt.Sprintf(", %s %s %s", rep.Dot.Actor, attemptText(rep.Attempt), rep.Phase)
 		if rep.Result != nil {
 			out += " " + string(rep.Result.Outcome)
+			for _, x := range rep.Result.Read {
+				out += fmt.Sprintf(" having read %s as %s had it", x.Job, x.By)
+			}
+		}
+	}
+	for _, e := range r.Ended {
+		for _, part := range slices.Sorted(maps.Keys(e.Read)) {
+			out += fmt.Sprintf(", reads %.4s, %s of %s", e.Read[part], part, e.Job)
 		}
 	}
 	for _, x := range r.Returns {

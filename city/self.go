@@ -192,6 +192,16 @@ func (s *Self) Stands(c *identity.Credential) error {
 	return s.book.Verify(c.Admission)
 }
 
+// Holder is the admission of who has a name now; nil where nobody is known to have it.
+func (s *Self) Holder(name string) *identity.Admission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.book.Holder(name)
+}
+
+// Unseal decrypts a secret that was encrypted to this member ([identity.Seal]).
+func (s *Self) Unseal(sealed []byte) (*identity.Secret, error) { return s.key.Unseal(sealed) }
+
 // Revoked tells up to when the tokens of a subject are revoked; zero is not at all.
 func (s *Self) Revoked(subject string) time.Time {
 	s.mu.Lock()

@@ -192,6 +192,28 @@ func TestRunningJobIsWatched(t *testing.T) {
 	}
 }
 
+// A job is given what another one has left, wherever that one ran, also before it has ended; and it says what was not left.
+func TestJobsReadOfJobs(t *testing.T) {
+	brokers := startCluster(t, 2, "--allow-process")
+	tell := func(r result) string {
+		t.Helper()
+		require.Equal(t, 0, r.code, r.stderr)
+		return r.stdout
+	}
+	tell(brokers[0].ucp("run", "--detach", "--id", "prep", "--driver", "process", "sh", "--output", "maps/", "--output", "day", "--constraint", "name="+brokers[0].name,
+		"--", "-c", "sleep 0.3; mkdir maps; echo north >maps/n; date -u +%F >day; echo prepared"))
+	join := []string{"run", "--id", "join", "--driver", "process", "sh", "--stdin", "job:prep/stdout", "--input", "today=job:prep/out/day", "--input", "in/=job:prep/out/maps/",
+		"--input", "nothing=job:prep/stderr", "--constraint", "name=" + brokers[1].name, "--", "-c", "cat - in/n nothing; test -s today && echo of today"}
+	require.Equal(t, "prepared\nnorth\nof today\n", tell(brokers[1].ucp(join...)))
+	shown := tell(brokers[0].ucp("job", "get", "join"))
+	require.Contains(t, shown, "today (job:prep/out/day), stdin (job:prep/stdout)")
+	require.Regexp(t, `Has read: +prep, as it ended at .* by `+brokers[0].name, shown)
+	r := brokers[1].ucp("run", guestModule, "--input", "x=job:prep/out/night", "--", "sleep", "1ms")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "it reads out/night of job prep, which has left stdout, out/day, out/maps/")
+	require.Equal(t, "prepared\nprepared\n", tell(brokers[0].ucp("run", guestModule, "--array", "0-1", "--stdin", "job:prep/stdout", "--", "echo", "0")))
+}
+
 // One command, many jobs: each has its own input, what they write comes back in their order, and all verbs choose them as
 // one, at each broker.
 func TestArray(t *testing.T) {

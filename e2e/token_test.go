@@ -56,6 +56,9 @@ func TestTokens(t *testing.T) {
 	for _, verb := range [][]string{{"job", "get", "theirs"}, {"job", "logs", "theirs"}, {"job", "cancel", "theirs"}, {"job", "cancel", "the"}, {"job", "result", "theirs"}} {
 		refused(ci, "is not one that ci has submitted", verb...)
 	}
+	refused(ci, "it reads job:theirs/stdout, and job theirs is not one that ci has submitted", "run", guestModule, "--stdin", "job:theirs/stdout", "--", "echo", "0")
+	refused(ci, "is not one that ci has submitted", "run", guestModule, "--array", "0-1", "--stdin", "job:theirs/stdout", "--", "echo", "0")
+	ci.must("--addr", b.http, "run", guestModule, "--stdin", "job:mine/stdout", "--", "echo", "0")
 	list := ci.must("--addr", b.http, "job", "list")
 	require.Contains(t, list, "mine")
 	require.NotContains(t, list, "theirs")

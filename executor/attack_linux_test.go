@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -108,6 +109,7 @@ var attacks = []anAttack{
 	{"read-other-job", hidden, "both"},
 	{"write-other-job", hidden, "both"},
 	{"list-other-jobs", hidden, "both"},
+	{"read-other-secret", hidden, "both"},
 	{"read-through-link", hidden, "both"},
 	{"hard-link", hidden + "|invalid cross-device link", "both"},
 	{"rename-in", hidden + "|invalid cross-device link", "both"},
@@ -143,6 +145,7 @@ var attacks = []anAttack{
 	{"take-descriptor", hidden, "alone"},
 	{"limit-worker", forbidden, "alone"},
 	{"limit-broker", hidden, "alone"},
+	{"core-of-itself", forbidden, ""},
 	{"slow-worker", forbidden, "alone"},
 	{"slow-user", forbidden, ""},
 	{"pin-worker", forbidden, "alone"},
@@ -227,7 +230,12 @@ func newScene(t *testing.T, attack string, sandbox SandboxConfig) *scene {
 	t.Cleanup(func() { udp.Close() })
 	s.env["UDP"] = udp.LocalAddr().String()
 
-	s.rig = newRig(t, native, func(c *Config) { c.Dir, c.Sandbox = filepath.Join(data, "run"), sandbox })
+	s.rig = newRig(t, native, func(c *Config) {
+		c.Dir, c.Sandbox = filepath.Join(data, "run"), sandbox
+		c.Secrets = func(context.Context, string, *job.Spec) (map[string]string, error) {
+			return map[string]string{"PASSWORD": treasure, "./key": treasure}, nil
+		}
+	})
 	blob := s.put([]byte(treasure))
 	s.env["BLOB"], err = s.blobs.Path(blob)
 	require.NoError(t, err)
@@ -235,6 +243,7 @@ func newScene(t *testing.T, attack string, sandbox SandboxConfig) *scene {
 	victim.Spec.Command, victim.Spec.Args = "sh", append(victim.Spec.Args, treasure)
 	victim.Spec.Args[1] = "echo " + treasure + " > own; chmod 666 own; echo ready; sleep 1000; exit 0"
 	victim.Spec.Env = map[string]string{"MINE": treasure}
+	victim.Spec.Secrets = map[string]string{"PASSWORD": "sealed", "./key": "sealed"}
 	s.e.Start(victim)
 	s.says(victim, "ready")
 	worker := s.workerPID(victim)
@@ -243,6 +252,7 @@ func newScene(t *testing.T, attack string, sandbox SandboxConfig) *scene {
 	s.env["BROKER"], s.env["VICTIM"] = strconv.Itoa(os.Getpid()), strconv.Itoa(children[0].pid)
 	s.env["DATA"], s.env["RUN"], s.env["OTHER_NUMBER"] = data, s.e.cfg.Dir, "1"
 	s.env["OTHER_FILE"] = filepath.Join(s.e.cfg.Dir, "1", rootName, "own")
+	s.env["OTHER_SECRET"] = filepath.Join(s.e.cfg.Dir, "1", rootName, "key")
 	s.env["ESCAPE"] = "1000." + strconv.Itoa(os.Getpid())
 	return s
 }

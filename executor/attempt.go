@@ -105,7 +105,7 @@ func (a *attempt) execute() job.Result {
 	a.begun = time.Now()
 	var o *order
 	if err := a.retryWhileScarce(a.ctx.Done(), func() (err error) { o, err = a.order(); return err }); err != nil {
-		if errors.As(err, new(unusable)) {
+		if errors.As(err, new(unusable)) || errors.Is(err, ErrBadSecret) {
 			return a.unheld(report{Failure: err.Error(), Permanent: true})
 		}
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden) || errors.As(err, new(module.NotAllowed)), Returned: true})
@@ -186,7 +186,29 @@ func (a *attempt) order() (*order, error) {
 	if err == nil {
 		a.given, err = a.measureInputs(o)
 	}
+	if err == nil && len(s.Secrets) > 0 {
+		err = a.addSecrets(o)
+	}
 	return o, err
+}
+
+// addSecrets adds the job's secrets to its environment and its files. Variables are nowhere on the disk.
+func (a *attempt) addSecrets(o *order) error {
+	secrets, err := a.e.cfg.Secrets(a.ctx, a.task.Key, &a.task.Spec)
+	if err != nil {
+		return fmt.Errorf("the job's secrets: %w", err)
+	}
+	o.Secrets = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		if path, file := job.SecretFile(name); file {
+			o.Secrets[path] = secrets[name]
+			a.given.names++
+			a.given.bytes += wholeBlocks(int64(len(secrets[name])))
+		} else {
+			o.Env = append(o.Env, name+"="+secrets[name])
+		}
+	}
+	return nil
 }
 
 // envOf returns the job's environment, followed by the variables that every job gets unless it asked for none. The

@@ -15,6 +15,19 @@ import (
 //   - A program is in a Landlock domain, which Linux 6.12 and later have: it can signal and trace only what it has started
 //     itself, whoever it is.
 
+// forbidCores sees to it that there is no core dump of this process and of all that it starts, which would have the secrets of jobs. A
+// limit of 1 forbids that it is piped to a program, too; 0 forbids the file only.
+func forbidCores() error {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &now); err != nil || now.Max <= 1 {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		return fmt.Errorf("forbidding core dumps: %w", err)
+	}
+	return nil
+}
+
 // keepSecrets makes this process one that others of its user can't trace and read.
 func keepSecrets() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {

@@ -56,17 +56,18 @@ type order struct {
 	Dir     string            `codec:"dir"`           // the attempt's directory; made when first needed
 	Dirs    []string          `codec:"dirs,omitempty"`
 	Module  job.Digest        `codec:"module,omitempty"`
-	Wasm    string            `codec:"wasm,omitempty"`   // the module's file
-	Stdin   string            `codec:"stdin,omitempty"`  // a file, or empty
-	Inputs  map[string]string `codec:"inputs,omitempty"` // path in the job's directory -> file; of a directory its manifest
-	Blobs   string            `codec:"blobs,omitempty"`  // where the files that manifests name are
-	Memory  int64             `codec:"memory"`           // bytes
-	Disk    int64             `codec:"disk"`             // bytes
-	CPU     int64             `codec:"cpu"`              // thousandths of a core
-	Groups  cgroup.Set        `codec:"groups,omitempty"` // the control groups of a native program
-	Jail    *jail             `codec:"jail,omitempty"`   // what it is confined to
-	Idle    bool              `codec:"idle,omitempty"`   // compile the module, and nothing else
-	NeedDir bool              `codec:"need,omitempty"`   // make the directory even if nothing is put into it
+	Wasm    string            `codec:"wasm,omitempty"`    // the module's file
+	Stdin   string            `codec:"stdin,omitempty"`   // a file, or empty
+	Inputs  map[string]string `codec:"inputs,omitempty"`  // path in the job's directory -> file; of a directory its manifest
+	Secrets map[string]string `codec:"secrets,omitempty"` // path in the job's directory -> content
+	Blobs   string            `codec:"blobs,omitempty"`   // where the files that manifests name are
+	Memory  int64             `codec:"memory"`            // bytes
+	Disk    int64             `codec:"disk"`              // bytes
+	CPU     int64             `codec:"cpu"`               // thousandths of a core
+	Groups  cgroup.Set        `codec:"groups,omitempty"`  // the control groups of a native program
+	Jail    *jail             `codec:"jail,omitempty"`    // what it is confined to
+	Idle    bool              `codec:"idle,omitempty"`    // compile the module, and nothing else
+	NeedDir bool              `codec:"need,omitempty"`    // make the directory even if nothing is put into it
 }
 
 // fromWorker is a message from a worker to its broker. Exactly one field is set, but for Code.

@@ -1,8 +1,10 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -46,7 +48,7 @@ func (s *scratch) root() string { return filepath.Join(s.dir, rootName) }
 // prepare makes the directories and copies the inputs that the order names. All paths go through os.Root,
 // even though they were validated when the job was submitted. Files get mode perm.
 func (s *scratch) prepare(o *order, perm os.FileMode) error {
-	if len(o.Dirs) == 0 && len(o.Inputs) == 0 && !o.NeedDir {
+	if len(o.Dirs) == 0 && len(o.Inputs) == 0 && len(o.Secrets) == 0 && !o.NeedDir {
 		return nil
 	}
 	if err := s.make(); err != nil {
@@ -76,7 +78,25 @@ func (s *scratch) prepare(o *order, perm os.FileMode) error {
 			return fmt.Errorf("copying input %s: %w", name, err)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(o.Secrets)) {
+		if err := putSecret(root, name, o.Secrets[name]); err != nil {
+			return fmt.Errorf("writing secret %s: %w", name, err)
+		}
+	}
 	return nil
+}
+
+// putSecret writes a secret to where nothing is yet, for the job's user alone.
+func putSecret(root *os.Root, name, content string) error {
+	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o400)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Close())
 }
 
 func copyInput(root *os.Root, name, from string, perm os.FileMode) error {

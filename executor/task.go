@@ -91,6 +91,9 @@ type Blobs interface {
 	Put(ctx context.Context, r io.Reader) (job.Blob, error)
 }
 
+// ErrBadSecret says that a job can't have a secret that it names, at any broker: the job fails.
+var ErrBadSecret = errors.New("not a secret for this job")
+
 // Config configures an Executor. Dir, CacheDir, Blobs and Report are required; New fills in defaults for the
 // rest.
 type Config struct {
@@ -117,6 +120,9 @@ type Config struct {
 	// AllowModule is a module.NotAllowed when a module is not to run here: its jobs are returned for good. Another error says that it
 	// can't be told; the job is returned, too. Any goroutine may call it. Nil allows any.
 	AllowModule func(job.Digest) error
+	// Secrets decrypts the secrets of a job, by their names. It may block until the context ends; its error tells nothing of them,
+	// and wraps [ErrBadSecret] if the job can't have one anywhere. Any goroutine may call it. Nil refuses jobs that have some.
+	Secrets func(ctx context.Context, key string, s *job.Spec) (map[string]string, error)
 	// AdoptOrphans makes this process the parent of what killed workers leave behind, and waits for the end of every
 	// child that the executor has not started. It is for programs that start no other processes themselves.
 	AdoptOrphans bool
@@ -168,6 +174,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.AllowModule == nil {
 		c.AllowModule = func(job.Digest) error { return nil }
+	}
+	if c.Secrets == nil {
+		c.Secrets = func(context.Context, string, *job.Spec) (map[string]string, error) {
+			return nil, errors.New("this broker belongs to no city, and can read no secrets")
+		}
 	}
 	if c.Compiled == nil {
 		c.Compiled = func([]job.Digest) {}

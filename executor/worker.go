@@ -63,6 +63,9 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 	if !apart() && !bornOf(first.Setup.Broker) { // nobody's parent is seen from another namespace
 		return nil // it died before its death was a signal here, and nothing of its directory is ours any more
 	}
+	if err := forbidCores(); err != nil {
+		log.Warn("a crash may leave the secrets of jobs in a core dump", "err", err)
+	}
 	if first.Setup.Native {
 		if err := keepSecrets(); err != nil {
 			log.Warn("native programs can read this worker", "err", err)

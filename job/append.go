@@ -117,6 +117,7 @@ func appendEnding(b []byte, e *Ending) []byte {
 	b = stringField(b, "by", e.By)
 	b = stringField(b, "job", e.Job)
 	b = stringField(b, "outcome", e.Outcome)
+	b, n = optionalTexts(b, n, "read", e.Read)
 	if e.Sealed != 0 {
 		b, n = uintField(b, "sealed", e.Sealed), n+1
 	}
@@ -268,6 +269,13 @@ func appendResult(b []byte, r *Result) []byte {
 		b, n = appendBool(appendString(b, "p"), true), n+1
 	}
 	b, n = optionalString(b, n, "r", r.Reason)
+	if len(r.Read) > 0 {
+		b, n = appendArrayHeader(appendString(b, "rd"), len(r.Read)), n+1
+		for _, x := range r.Read {
+			b = uintField(appendMapHeader(b, 3), "at", uint64(x.At))
+			b = stringField(stringField(b, "by", x.By), "job", x.Job)
+		}
+	}
 	b = intField(b, "s", int64(r.Started))
 	if r.Stderr != nil {
 		b, n = appendBlob(appendString(b, "se"), *r.Stderr), n+1
@@ -329,6 +337,7 @@ func appendSpec(b []byte, s *Spec) []byte {
 	}
 	b = appendResources(appendString(b, "resources"), &s.Resources)
 	b = appendRetries(appendString(b, "retries"), s.Retries)
+	b, n = optionalTexts(b, n, "secrets", s.Secrets)
 	b, n = optionalString(b, n, "stdin", s.Stdin)
 	b, n = optionalString(b, n, "submitter", s.Submitter)
 	b, n = optionalInt(b, n, "timeout", int64(s.Timeout))
@@ -417,7 +426,7 @@ func optionalStrings[S ~string](b []byte, n int, key string, list []S) ([]byte, 
 	return b, n + 1
 }
 
-func optionalTexts(b []byte, n int, key string, m map[string]string) ([]byte, int) {
+func optionalTexts[S ~string](b []byte, n int, key string, m map[string]S) ([]byte, int) {
 	if len(m) == 0 {
 		return b, n
 	}

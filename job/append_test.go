@@ -93,7 +93,7 @@ func fillOne(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString("text")
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(-1000)
 	case reflect.Uint64:
 		v.SetUint(1000)
@@ -142,7 +142,7 @@ func draw(t *rapid.T, v reflect.Value) {
 		}
 	case reflect.String:
 		v.SetString(text.Draw(t, "text"))
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(ints.Draw(t, "int"))
 	case reflect.Uint64:
 		v.SetUint(uint64(ints.Draw(t, "uint")))

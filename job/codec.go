@@ -109,7 +109,7 @@ func (r *Record) validate(spec int) error {
 		}
 	}
 	for i, e := range r.Ended {
-		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 	}
@@ -151,7 +151,7 @@ func (r *Report) valid() bool {
 	case Queued, Running, Suspended, Stopped:
 		return !r.Dot.IsZero() && r.Result == nil
 	case Done:
-		return !r.Dot.IsZero() && r.Result != nil && r.Result.Outcome.valid() && r.Result.Size() <= MaxResult
+		return !r.Dot.IsZero() && r.Result != nil && r.Result.Outcome.valid() && r.Result.readsValid() && r.Result.Size() <= MaxResult
 	}
 	return false
 }

@@ -273,6 +273,8 @@ func spoil(v reflect.Value) {
 		v.SetString(text)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(math.MinInt64)
+	case reflect.Int32:
+		v.SetInt(math.MinInt32)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		spoil(v.Index(0))

@@ -147,6 +147,7 @@ func (s *Spec) fillIn() {
 	if s.Driver == Wasm {
 		s.fromRoot()
 	}
+	s.waitForSources()
 	if s.AfterPolicy == "success" {
 		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
 	}
@@ -264,8 +265,10 @@ func checkPath(field, p string) error {
 }
 
 func (s *Spec) checkFiles() error {
-	if s.Stdin != "" && !ValidDigest(string(s.Stdin)) {
-		return fieldError("stdin", "%q is not the SHA-256 of an uploaded blob", s.Stdin)
+	if s.Stdin != "" {
+		if err := checkSource("stdin", string(s.Stdin), false); err != nil {
+			return err
+		}
 	}
 	var buf [8]string
 	inputs := appendKeys(buf[:0], s.Inputs)
@@ -273,8 +276,10 @@ func (s *Spec) checkFiles() error {
 		if err := checkFilePath(inputField(p), p); err != nil {
 			return err
 		}
-		if v := s.Inputs[p]; !ValidDigest(v) && !strings.HasPrefix(v, "data:") {
-			return fieldError(inputField(p), "%q is not the SHA-256 of an uploaded blob", v)
+		if v := s.Inputs[p]; !strings.HasPrefix(v, "data:") {
+			if err := checkSource(inputField(p), v, IsDirectory(p)); err != nil {
+				return err
+			}
 		}
 	}
 	if err := checkApart(inputs, inputField); err != nil {
@@ -299,12 +304,19 @@ func (s *Spec) checkFiles() error {
 func (s *Spec) checkEnv() error {
 	var buf [8]string
 	for _, k := range appendKeys(buf[:0], s.Env) {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(s.Env[k], 0) {
-			return fieldError(fmt.Sprintf("env[%q]", k), "a name must not be empty or contain \"=\", and neither a name nor a value may contain a zero byte")
+		if err := checkVariable(fmt.Sprintf("env[%q]", k), k, s.Env[k]); err != nil {
+			return err
 		}
-		if strings.HasPrefix(k, "UCP_") {
-			return fieldError(fmt.Sprintf("env[%q]", k), "names that begin with UCP_ are reserved for the broker")
-		}
+	}
+	return s.checkSecrets()
+}
+
+func checkVariable(field, name, value string) error {
+	if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
+		return fieldError(field, "a name must not be empty or contain \"=\", and neither a name nor a value may contain a zero byte")
+	}
+	if strings.HasPrefix(name, "UCP_") {
+		return fieldError(field, "names that begin with UCP_ are reserved for the broker")
 	}
 	return nil
 }
@@ -383,6 +395,9 @@ func (s *Spec) checkAfter() error {
 		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {
 			return fieldError(fmt.Sprintf("after[%d]", i), "%.80q is not a job ID, or is listed twice", id)
 		}
+	}
+	if err := s.checkSources(); err != nil {
+		return err
 	}
 	if s.AfterPolicy != AfterSuccess && s.AfterPolicy != AfterEnd {
 		return fieldError("after_policy", "unknown policy %.40q; want success or end", s.AfterPolicy)

@@ -251,7 +251,7 @@ func TestDigest(t *testing.T) {
 	one := s.Digest()
 	s.MinReplicas = 3
 	require.Equal(t, one, s.Digest())
-	require.Equal(t, 3, s.MinReplicas, "Digest changes nothing")
+	require.EqualValues(t, 3, s.MinReplicas, "Digest changes nothing")
 }
 
 // The keys of other versions depend on these bytes: a change of the

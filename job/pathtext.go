@@ -83,7 +83,7 @@ func (s *Spec) CheckText() error {
 	for _, m := range []struct {
 		field string
 		texts map[string]string
-	}{{"env", s.Env}, {"inputs", s.Inputs}, {"labels", s.Labels}} {
+	}{{"env", s.Env}, {"inputs", s.Inputs}, {"labels", s.Labels}, {"secrets", s.Secrets}} {
 		for _, k := range sortedKeys(m.texts) {
 			if err := check(m.field, k, m.texts[k]); err != nil {
 				return err

@@ -140,6 +140,7 @@ func (d *reader) ending(e *Ending) {
 	e.By = clock.Actor(d.nameField("by"))
 	e.Job = ID(d.stringField("job"))
 	e.Outcome = Outcome(d.nameField("outcome"))
+	e.Read = readTexts[Digest](d, &n, "read")
 	if d.has("sealed") {
 		n--
 		e.Sealed = d.uint()
@@ -292,6 +293,16 @@ func (d *reader) result(r *Result) {
 	}
 	r.Permanent = d.optionalTrue(&n, "p")
 	r.Reason = d.optionalString(&n, "r")
+	if d.has("rd") {
+		n--
+		r.Read = make([]Reading, d.length(maxAfter, 1))
+		for i := range r.Read {
+			d.expect(d.mapHeader() == 3)
+			r.Read[i].At = clock.Hybrid(d.uintField("at"))
+			r.Read[i].By = clock.Actor(d.nameField("by"))
+			r.Read[i].Job = ID(d.stringField("job"))
+		}
+	}
 	r.Started = clock.Time(d.intField("s"))
 	r.Stderr = d.optionalBlob(&n, "se")
 	r.Stdout = d.optionalBlob(&n, "so")
@@ -345,14 +356,14 @@ func (d *reader) spec(s *Spec) {
 	s.Dirs = optionalList[string](d, &n, "dirs")
 	s.Disk = d.optionalInt(&n, "disk")
 	s.Driver = Driver(d.nameField("driver"))
-	s.Env = d.optionalTexts(&n, "env")
+	s.Env = readTexts[string](d, &n, "env")
 	s.Exclusive = d.optionalString(&n, "exclusive")
-	s.Inputs = d.optionalTexts(&n, "inputs")
-	s.Labels = d.optionalTexts(&n, "labels")
-	s.MinReplicas = d.small(d.optionalInt(&n, "min_replicas"))
+	s.Inputs = readTexts[string](d, &n, "inputs")
+	s.Labels = readTexts[string](d, &n, "labels")
+	s.MinReplicas = d.small32(d.optionalInt(&n, "min_replicas"))
 	s.Module = Digest(d.optionalString(&n, "module"))
 	s.Name = d.optionalString(&n, "name")
-	s.NamedOutputs = d.optionalTexts(&n, "named_outputs")
+	s.NamedOutputs = readTexts[string](d, &n, "named_outputs")
 	s.Network = d.optionalTrue(&n, "network")
 	s.Outputs = optionalList[string](d, &n, "outputs")
 	s.OutputsOnFailure = d.optionalFlag(&n, "outputs_on_failure")
@@ -365,6 +376,7 @@ func (d *reader) spec(s *Spec) {
 	d.resources(&s.Resources)
 	d.key("retries")
 	d.retries(&s.Retries)
+	s.Secrets = readTexts[string](d, &n, "secrets")
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
 	s.Submitter = d.optionalString(&n, "submitter")
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
@@ -498,19 +510,19 @@ func optionalList[S ~string](d *reader, n *int, key string) []S {
 	return list
 }
 
-func (d *reader) optionalTexts(n *int, key string) map[string]string {
+func readTexts[S ~string](d *reader, n *int, key string) map[string]S {
 	if !d.has(key) {
 		return nil
 	}
 	*n--
 	count := d.filledMap()
-	m := make(map[string]string, count)
+	m := make(map[string]S, count)
 	last := ""
 	for i := range count {
 		k := d.string()
 		d.expect(i == 0 || k > last)
 		last = k
-		m[k] = d.string()
+		m[k] = S(d.string())
 	}
 	return m
 }
@@ -521,6 +533,12 @@ func (d *reader) optionalTexts(n *int, key string) map[string]string {
 func (d *reader) small(v int64) int {
 	d.expect(int64(int(v)) == v)
 	return int(v)
+}
+
+// small32 is small for 32 bits.
+func (d *reader) small32(v int64) int32 {
+	d.expect(int64(int32(v)) == v)
+	return int32(v)
 }
 
 // mapHeader reads the number of fields of a map; -1 means that it is not a map.

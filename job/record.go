@@ -72,17 +72,19 @@ type Ending struct {
 	By      clock.Actor  `codec:"by"`
 	Outcome Outcome      `codec:"outcome"`
 	Sealed  uint64       `codec:"sealed,omitempty"` // how many closes its seal knows of, and one; 0 if it is not sealed (rule F2)
+	// Read are the blobs that this job reads of that one, by [Source.Part]: of those that it has left (rule C6).
+	Read map[string]Digest `codec:"read,omitempty"`
 }
 
 // before reports whether e decides where f is noted, too, as their verdicts do: by the seals, then the earlier one.
 func (e Ending) before(f Ending) bool {
-	return cmp.Or(cmp.Compare(f.Sealed, e.Sealed), cmp.Compare(e.At, f.At), cmp.Compare(e.By, f.By), cmp.Compare(e.Outcome, f.Outcome)) < 0
+	return cmp.Or(cmp.Compare(f.Sealed, e.Sealed), cmp.Compare(e.At, f.At), cmp.Compare(e.By, f.By), cmp.Compare(e.Outcome, f.Outcome), compareReads(e.Read, f.Read)) < 0
 }
 
-// Ending says how a finished job has ended, for the records of those that run after it (rule C4).
-func (r *Record) Ending() Ending {
+// EndingFor says how a finished job has ended, for the record of one that runs after it (rule C4), and what that one reads of it (rule C6).
+func (r *Record) EndingFor(successor *Spec) Ending {
 	v := r.Verdict()
-	e := Ending{Job: r.ID, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome}
+	e := Ending{Job: r.ID, At: v.At, By: v.Dot.Actor, Outcome: v.Outcome, Read: r.read(successor)}
 	if r.Seal != nil {
 		e.Sealed = clock.Following(r.Seal.Closes)
 	}
@@ -329,15 +331,15 @@ func (r *Record) Creations() iter.Seq[clock.Dot] {
 }
 
 // Blobs implements ledger.Record: it yields the digests of all blobs that the job needs: its module and
-// inputs, and the outputs of every result in the record, even of those that do not count; but not what an attempt left
-// that was stopped to run again, once the job has ended with a result. A digest may be yielded twice.
+// inputs, also those that other jobs have left, and the outputs of every result in the record, even of those that do not count; but
+// not what an attempt left that was stopped to run again, once the job has ended with a result. A digest may be yielded twice.
 func (r *Record) Blobs() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		all := func(list []Digest) bool {
 			return !slices.ContainsFunc(list, func(d Digest) bool { return !yield(string(d)) })
 		}
 		output := func(rep *Report) bool { return rep == nil || rep.Result == nil || all(rep.Result.Blobs()) }
-		ok := all(r.Spec.Blobs())
+		ok := all(r.Needs())
 		for i := 0; ok && i < len(r.Reports); i++ {
 			ok = output(&r.Reports[i])
 		}

@@ -48,6 +48,8 @@ type Result struct {
 	Stderr *Blob `codec:"se,omitempty" json:"stderr,omitempty"`
 	// Outputs are by path, relative to the job's root. One with a slash at its end is a directory, and its blob a manifest.
 	Outputs map[string]Blob `codec:"out,omitempty" json:"outputs,omitempty"`
+
+	Read []Reading `codec:"rd,omitempty" json:"-"` // the ends of other jobs that the attempt has read of, sorted by job (rule C6)
 }
 
 // timeoutReason begins the reason of an attempt that its timeout has ended, and of no other: what a program does has

@@ -48,7 +48,7 @@ const (
 	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, one in Kept, and the
 	// rest. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 48<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10
 )
 
 // Spec describes a job. It never changes after its submission; its
@@ -69,10 +69,13 @@ type Spec struct {
 	PlainEnv bool `codec:"plain_env,omitempty" json:"plain_env,omitempty"`
 	// Network says that a native program needs the network, which only brokers give that allow it (--allow-network).
 	// It stands beside PlainEnv so that a record fits into 888 bytes: one more, and it would take 128 more of the heap.
-	Network bool   `codec:"network,omitempty" json:"network,omitempty"`
-	Stdin   Digest `codec:"stdin,omitempty" json:"stdin,omitempty"`
+	Network bool `codec:"network,omitempty" json:"network,omitempty"`
+	// MinReplicas is how many brokers must hold the job before its submission is answered as one that was taken, 0 to 100. It has 32
+	// bits, and stands here, for the same reason.
+	MinReplicas int32  `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
+	Stdin       Digest `codec:"stdin,omitempty" json:"stdin,omitempty"` // a blob, or what another job left (see Source)
 
-	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest; of a directory ("data/") that of its manifest
+	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest, or what another job left (see Source); of a directory ("data/") that of its manifest
 	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`       // made before the job starts
 	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept; with a slash at the end as one directory
 	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
@@ -104,7 +107,11 @@ type Spec struct {
 	Preemption  Preemption     `codec:"preemption" json:"preemption"`
 	After       []ID           `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts (rule C4)
 	AfterPolicy string         `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
-	MinReplicas int            `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
+
+	// Secrets are what nobody but the job and who runs it are to see: the name of a variable, or the path of a file, which has a
+	// slash (see [SecretFile]) -> digest of a blob with the value, encrypted to brokers (package identity). Only brokers of a city
+	// take such jobs.
+	Secrets map[string]string `codec:"secrets,omitempty" json:"secrets,omitempty"`
 
 	// Submitter is who has submitted the job, a member of the city or the subject of a token; "" where that is not known. The
 	// broker that takes the job writes it, whatever stood there (see SetSubmitter). It is part of the spec, so that two people
@@ -155,8 +162,8 @@ const (
 	AfterEnd     = "end" // they must have ended in any way
 )
 
-// Blobs lists the digests of all blobs that an executor must hold before it can start
-// the job: module, stdin and inputs, each once, in a fixed order. A directory is one of them (see TreeOf).
+// Blobs lists the digests of all blobs that the spec names: module, stdin, inputs and secrets, each once, in a fixed order. A
+// directory is one of them (see TreeOf). What it reads of other jobs is not (see [Record.Needs]).
 func (s *Spec) Blobs() []Digest {
 	var out []Digest
 	seen := map[Digest]bool{}
@@ -167,9 +174,16 @@ func (s *Spec) Blobs() []Digest {
 		}
 	}
 	add(s.Module)
-	add(s.Stdin)
+	if isBlob(string(s.Stdin)) {
+		add(s.Stdin)
+	}
 	for _, path := range sortedKeys(s.Inputs) {
-		add(blobAt(path, Digest(s.Inputs[path])))
+		if d := s.Inputs[path]; isBlob(d) {
+			add(blobAt(path, Digest(d)))
+		}
+	}
+	for _, name := range sortedKeys(s.Secrets) {
+		add(Digest(s.Secrets[name]))
 	}
 	return out
 }

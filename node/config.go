@@ -138,7 +138,8 @@ type RunnerConfig struct {
 	Blobs        executor.Blobs
 	AllowProcess bool
 	Sandbox      executor.SandboxConfig
-	AllowModule  func(job.Digest) error // is a module.NotAllowed when a module is not run here; nil allows any
+	AllowModule  func(job.Digest) error                                                        // is a module.NotAllowed when a module is not run here; nil allows any
+	Secrets      func(ctx context.Context, key string, s *job.Spec) (map[string]string, error) // decrypts those of a job; nil where none can be
 	AdoptOrphans bool
 	Memory       int64 // bytes that jobs may ask for
 	ModuleMemory int64 // bytes that workers may have beside that
@@ -332,6 +333,7 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		AllowProcess: c.AllowProcess,
 		Sandbox:      c.Sandbox,
 		AllowModule:  c.AllowModule,
+		Secrets:      c.Secrets,
 		AdoptOrphans: c.AdoptOrphans,
 		Memory:       c.Memory,
 		ModuleMemory: c.ModuleMemory,

@@ -117,7 +117,7 @@ func New(cfg Config) (n *Node, err error) {
 	}
 	n.compose()
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
-		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory,
+		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, Secrets: n.secrets(), AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory,
 		DiskReserve: cfg.DiskReserve - n.store.Ballast(), ModuleCache: cmp.Or(cfg.ModuleCache, 4*max(cfg.DiskReserve, 0)),
 		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
 	})
@@ -213,7 +213,7 @@ func (n *Node) openCore() error {
 		Capacity: job.Resources{CPU: n.cfg.CPU, Memory: n.cfg.Memory, IO: defaultIO, Devices: n.cfg.Devices},
 		Drivers:  drivers, Labels: labels,
 		NoNetwork: !n.cfg.Sandbox.Network && !n.cfg.Sandbox.Off, Room: n.cfg.Memory + n.cfg.ModuleMemory,
-		AllowModules: n.cfg.AllowModules.Tags(),
+		AllowModules: n.cfg.AllowModules.Tags(), Secrets: n.cfg.City != nil,
 	}
 	if free, err := n.store.Free(); err == nil {
 		n.caps.Disk = free

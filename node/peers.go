@@ -26,7 +26,6 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
-	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
 )
@@ -59,6 +58,7 @@ type peers struct {
 	transfers transfers
 	asking    singleflight.Group
 	zip       httpd.Compression
+	shown     credentials
 	work      sync.WaitGroup
 
 	mu       sync.Mutex
@@ -185,7 +185,7 @@ func (p *peers) do(req *http.Request, name string, actor clock.Actor) (*http.Res
 	if p.cfg.City == nil {
 		return resp, nil
 	}
-	c, err := identity.CredentialOf(resp.TLS)
+	c, err := p.shown.of(resp.TLS, name)
 	if err == nil {
 		err = p.cfg.City.IsBroker(c, name)
 	}

@@ -190,7 +190,7 @@ func (n *schedule) crowd(at string) {
 		case 1, 2:
 			spec.Exclusive = "drone"
 		case 3:
-			spec.After, spec.AfterPolicy, spec.Priority.Emergency = []job.ID{first}, job.AfterEnd, "critical"
+			spec.Stdin, spec.AfterPolicy, spec.Priority.Emergency = job.Digest("job:"+first+"/stdout"), job.AfterEnd, "critical"
 		default:
 			first = id
 		}

@@ -437,6 +437,10 @@ var rules = []rule{
 		_, ok := x.v.(*broker.UnknownPredecessors)
 		return ok
 	})},
+	{"C6", "what a job reads of another is noted with that one's end", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Readings()) > 0 })},
+	{"C6", "a result says what its attempt has read", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		return slices.ContainsFunc(x.now.Reports, func(rep job.Report) bool { return rep.Result != nil && len(rep.Result.Read) > 0 })
+	})},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)
 		if !ok {

@@ -165,7 +165,7 @@ func (n *schedule) submit(at string) {
 	case 0:
 		spec.Redeploy = &no
 	case 1:
-		spec.MinReplicas = 1 + c.rand.IntN(3)
+		spec.MinReplicas = 1 + c.rand.Int32N(3)
 	case 2, 3:
 		spec.Module = job.Digest(digestOf(string(id)))
 	case 4:

@@ -97,6 +97,8 @@ type Capabilities struct {
 	// Room is how many bytes of memory a job may take there together with its worker and its module, while that is got ready; 0 is
 	// not known, as of an earlier version.
 	Room int64 `codec:"room,omitempty" json:"room,omitempty"`
+	// Secrets: jobs that have secrets can run there, since the broker belongs to a city. A broker of an earlier version says nothing.
+	Secrets bool `codec:"secrets,omitempty" json:"secrets,omitempty"`
 	// AllowModules name the modules that run there, at most MaxAllowModules: each the beginning of a digest, or the number of a key
 	// that has signed them. None is any, as of an earlier version.
 	AllowModules []uint32 `codec:"allow_modules,omitempty" json:"allow_modules,omitempty"`

@@ -172,7 +172,7 @@ func specFields(field func(name, value string), j *api.Job) {
 	if len(s.Args) > 0 {
 		field("Args", fmt.Sprintf("%q", s.Args))
 	}
-	field("Inputs", strings.Join(slices.Sorted(maps.Keys(s.Inputs)), ", "))
+	field("Inputs", strings.Join(inputsText(s), ", "))
 	field("Asks for", fmt.Sprintf("%s, %s memory, %s disk", job.Cores(s.Resources.CPU), humanBytes(s.Resources.Memory), humanBytes(s.DiskLimit())))
 	var devices []string
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Devices)) {
@@ -182,6 +182,20 @@ func specFields(field func(name, value string), j *api.Job) {
 	field("Exclusive", s.Exclusive)
 	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
 	field("Constraints", strings.Join(s.Constraints, "; "))
+}
+
+// inputsText names the inputs, and those that come from other jobs with where they do.
+func inputsText(s *job.Spec) (out []string) {
+	for _, path := range slices.Sorted(maps.Keys(s.Inputs)) {
+		if text := s.Inputs[path]; job.IsSource(text) {
+			path += " (" + text + ")"
+		}
+		out = append(out, path)
+	}
+	if text := string(s.Stdin); job.IsSource(text) {
+		out = append(out, "stdin ("+text+")")
+	}
+	return out
 }
 
 // copiesLine says where the output of a job is.
@@ -225,6 +239,11 @@ func resultFields(field func(name, value string), j *api.Job) {
 	}
 	if j.Copies != nil {
 		field("Copies", copiesLine(j.Copies))
+	}
+	if j.Accepted != nil {
+		for _, x := range j.Accepted.Read {
+			field("Has read", fmt.Sprintf("%s, as it ended at %s by %s", x.Job, shortTime(x.At, j.AsOf), x.By))
+		}
 	}
 	for _, r := range j.Rejected {
 		field("Ran twice", fmt.Sprintf("%s %s at %s, too; %s (its output: attempt %s)", r.Executor, r.Outcome, shortTime(r.At, j.AsOf), whatCounts(j), r.Attempt))

@@ -27,8 +27,12 @@ if --timeout has ended it.
 
 The job's directory is its root and its working directory; inputs and outputs are
 paths in it. One that ends with a slash is a directory with all that is in it: files and
-whether they are programs, links that stay inside, empty directories. What stands behind
--- are the job's arguments.
+whether they are programs, links that stay inside, empty directories. An input, or stdin,
+may be what another job leaves: job:ID/out/PATH, job:ID/stdout or job:ID/stderr. The job
+runs after that one. What stands behind -- are the job's arguments.
+
+A --secret is encrypted here to the brokers of the city that may run the job. One with a
+slash in its name is a file of the job's directory, any other a variable.
 
 With -o json the final job is printed instead of what it wrote. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
@@ -43,9 +47,12 @@ func (c *cli) runCommand() *cobra.Command {
 		Long:  runHelp,
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
+  ucp run report.wasm --input report.json=job:quake-7/out/report.json
   ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
+  ucp run upload.wasm --secret API_TOKEN --secret ./key=van-3.pem
+  pass show door | ucp run open.wasm --secret PIN=-
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
   ucp run words.wasm --each reports.txt --stdin {}
   ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
@@ -94,6 +101,11 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	began := time.Now()
 	files := &sources{in: c.in}
 	defer files.close()
+	if !f.dryRun {
+		if err := c.readSecrets(&f.secrets, files); err != nil {
+			return err
+		}
+	}
 	elements, err := f.elements(files)
 	if err != nil {
 		return err
@@ -238,7 +250,9 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	} else if spec.Module, err = send("module", file, checkWasm); err != nil {
 		return notAModule(file, err)
 	}
-	if f.stdin != "" {
+	if job.IsSource(f.stdin) {
+		spec.Stdin = job.Digest(f.stdin)
+	} else if f.stdin != "" {
 		if spec.Stdin, err = send("--stdin", f.stdin, nil); err != nil {
 			return err
 		}
@@ -246,7 +260,9 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	for _, path := range slices.Sorted(maps.Keys(f.inputs.pairs)) {
 		what, from := "--input "+path, f.inputs.pairs[path]
 		put := func() (job.Digest, error) { return send(what, from, nil) }
-		if job.IsDirectory(path) {
+		if job.IsSource(from) {
+			put = func() (job.Digest, error) { return job.Digest(from), nil }
+		} else if job.IsDirectory(path) {
 			put = func() (job.Digest, error) {
 				return sent.once(from+"/", func() (job.Digest, error) { return c.sendTree(ctx, client, what, from) })
 			}
@@ -260,7 +276,7 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 		}
 		spec.Inputs[path] = string(d)
 	}
-	return nil
+	return c.sealAll(ctx, client, f, spec, sent)
 }
 
 // deliver hands over what the job left, and its exit code.

@@ -39,14 +39,18 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 	} else if spec.Module, err = digest("module", file); err != nil {
 		return notAModule(file, err)
 	}
-	if f.stdin != "" {
+	if job.IsSource(f.stdin) {
+		spec.Stdin = job.Digest(f.stdin)
+	} else if f.stdin != "" {
 		if spec.Stdin, err = digest("--stdin", f.stdin); err != nil {
 			return err
 		}
 	}
 	for path, from := range f.inputs.pairs {
 		name := digest
-		if job.IsDirectory(path) {
+		if job.IsSource(from) {
+			name = func(_, text string) (job.Digest, error) { return job.Digest(text), nil }
+		} else if job.IsDirectory(path) {
 			name = measureTree
 		}
 		d, err := name("--input "+path, from)

@@ -36,10 +36,11 @@ type runFlags struct {
 	exclusive, mode     string
 	devices             pairsValue
 	weight, urgency     milliValue
-	minReplicas         int
+	minReplicas         int32
 	once                bool
 	token               string
 	ackWithin           time.Duration
+	secrets             secrets
 }
 
 // register declares the flags that describe the job.
@@ -47,12 +48,13 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	f.inputs.form, f.env.form, f.labels.form = "PATH=FILE", "NAME=VALUE", "NAME=VALUE"
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the job for people, and for a wasm program its own (default: the file name of the program)")
-	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command")
-	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE; repeatable")
+	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command; or what another job leaves: job:ID/stdout")
+	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE;\nor what another job leaves: job:ID/out/FILE, job:ID/stdout; the job runs after that one; repeatable")
 	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file to bring back, or with a slash behind it of a directory; repeatable")
 	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
 	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
 	fs.Var(&f.env, "env", "environment variable; repeatable")
+	fs.StringArrayVar(&f.secrets.named, "secret", nil, "what nobody but the job is to see: the variable `NAME`, from the environment here; with a slash (./key) a file of its directory, from that path here; =FILE: from that file, - for stdin; repeatable")
 	fs.BoolVar(&f.plainEnv, "plain-env", false, "no variables but those of --env: not UCP_ATTEMPT, the fencing token, nor UCP_JOB_ID")
 	fs.BoolVar(&f.onSuccessOnly, "outputs-on-success-only", false, "keep no --output of an attempt that fails (outputs_on_failure: false)")
 
@@ -91,9 +93,9 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 }
 
 // registerSubmission declares the flags that say how a submission is answered.
-func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, token *string) {
+func registerSubmission(fs *pflag.FlagSet, least *int32, within *time.Duration, token *string) {
 	if least != nil {
-		fs.IntVar(least, "min-replicas", 0, "fail unless so many brokers hold the job within --ack-within")
+		fs.Int32Var(least, "min-replicas", 0, "fail unless so many brokers hold the job within --ack-within")
 	}
 	fs.DurationVar(within, "ack-within", 0, "time to wait for --min-replicas, or the spec's min_replicas (default 10s)")
 	fs.StringVar(token, "causal-token", "", "`TOKEN` of an earlier answer (-o json): this job comes after what that client had seen")
@@ -117,6 +119,10 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 	s.MinReplicas, s.Network = f.minReplicas, f.network
 	s.Exclusive, s.Preemption = f.exclusive, job.Preemption(f.mode)
 	s.SetWeight(job.Milli(f.weight))
+	if err := f.secrets.check(); err != nil {
+		return s, err
+	}
+	s.Secrets = f.secrets.unsealed()
 	if f.afterEnd {
 		s.AfterPolicy = job.AfterEnd
 	}

@@ -24,6 +24,20 @@ type sources struct {
 	used   string            // what took stdin
 }
 
+// unspooled opens a file for the flag what to be read once, without a copy of it on the disk.
+func (s *sources) unspooled(what, path string) (io.ReadCloser, error) {
+	if path != "-" {
+		return os.Open(path)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used != "" {
+		return nil, fmt.Errorf("\"-\" (stdin) is already taken by %s", s.used)
+	}
+	s.used = what
+	return io.NopCloser(s.in), nil
+}
+
 // open returns the content of a file for the flag or argument what.
 func (s *sources) open(what, path string) (api.Content, error) {
 	s.mu.Lock()

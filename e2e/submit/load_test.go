@@ -2,6 +2,7 @@ package submit
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/identity"
 )
 
 // client is one keep-alive connection. It writes its requests as bytes, so that the
@@ -23,12 +26,13 @@ type client struct {
 	in   *bufio.Reader
 	addr string
 	path string
+	head string // more lines of each request's head
 	id   int
 	sent int
 }
 
-// dial connects so many clients, to each of the addresses in turn.
-func dial(tb testing.TB, path string, addrs ...string) []*client {
+// dial connects so many clients, to each of the addresses in turn; in a city by TLS, with a token for each request.
+func dial(tb testing.TB, in *settlement, path string, addrs ...string) []*client {
 	tb.Helper()
 	var out []*client
 	for i := range clients {
@@ -36,7 +40,12 @@ func dial(tb testing.TB, path string, addrs ...string) []*client {
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(tb, err)
 		tb.Cleanup(func() { _ = conn.Close() }) // nothing is under way any more
-		out = append(out, &client{conn: conn, in: bufio.NewReader(conn), addr: addr, path: path, id: i})
+		c := &client{conn: conn, addr: addr, path: path, id: i}
+		if in != nil {
+			c.conn, c.head = tls.Client(conn, identity.ClientConfig(nil, in.pin)), "Authorization: Bearer "+in.token+"\r\n"
+		}
+		c.in = bufio.NewReader(c.conn)
+		out = append(out, c)
 	}
 	return out
 }
@@ -52,7 +61,7 @@ func specOf(client, n int) string {
 func (c *client) submit() error {
 	c.sent++
 	body := specOf(c.id, c.sent)
-	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", c.path, c.addr, len(body), body)
+	request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s", c.path, c.addr, c.head, len(body), body)
 	if err := c.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node"
@@ -39,6 +40,13 @@ func serveBroker(args []string, up func(addresses), stop <-chan struct{}) error 
 			}
 		}}, nil)),
 		Runner: func(node.RunnerConfig) (node.Runner, error) { return noRunner{}, nil },
+	}
+	if f := city.Of(cfg.DataDir); f.Held() {
+		self, err := city.Open(f, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		cfg.City = self
 	}
 	n, err := node.New(cfg)
 	if err != nil {

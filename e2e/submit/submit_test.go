@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/identity"
 )
 
 // Each round starts fresh processes on fresh disks.
@@ -29,9 +30,9 @@ func BenchmarkSubmitPipeline(b *testing.B) {
 		var ours, half, spread, bare []figures
 		for i := range rounds {
 			bare = append(bare, bareRound(b))
-			o, h := brokersRound(b, false)
+			o, h := brokersRound(b, false, false)
 			ours, half = append(ours, o), append(half, h)
-			s, _ := brokersRound(b, true)
+			s, _ := brokersRound(b, true, false)
 			spread = append(spread, s)
 			b.Logf("round %d: one broker %.0f/s p50 %v p99 %v; half load %.0f/s p50 %v p99 %v; all brokers %.0f/s p50 %v p99 %v; bare pipeline %.0f/s p50 %v p99 %v", i+1,
 				o.rate, o.p50, o.p99, h.rate, h.p50, h.p99, s.rate, s.p50, s.p99, bare[i].rate, bare[i].p50, bare[i].p99)
@@ -43,6 +44,43 @@ func BenchmarkSubmitPipeline(b *testing.B) {
 		report(b, "bare", bare)
 		report(b, "half", half)
 		b.ReportMetric(median(ours, rate)/median(bare, rate), "ours/bare")
+		b.ReportMetric(0, "ns/op") // says nothing here
+	}
+}
+
+// BenchmarkSubmitSecured submits at one of three brokers without a city and, alternating with that, at one of three of a city: TLS
+// between them and from clients, gossip encrypted, a token with each request. The audit log is kept in both. Which goes first changes from
+// round to round. Rates are those of clients that go as fast as they can, which pay for TLS on the same machine; latencies and CPU times are at
+// one steady pace, since who has fewer jobs at a time shares fewer writes. One iteration is all rounds; ratios are medians of those of each round,
+// of which both halves had the same neighbours.
+func BenchmarkSubmitSecured(b *testing.B) {
+	const paced = 250 // a second
+	for range b.N {
+		var fast, steady [2][]figures // open, secured
+		var rates, p50s, cpus []float64
+		for i := range rounds {
+			for j := range 2 {
+				which := (i + j) % 2
+				full, _ := brokersRound(b, false, which == 1)
+				fast[which] = append(fast[which], full)
+				steady[which] = append(steady[which], pacedRound(b, which == 1, paced))
+			}
+			open, secured := steady[0][i], steady[1][i]
+			rates = append(rates, fast[1][i].rate/fast[0][i].rate)
+			p50s = append(p50s, float64(secured.p50)/float64(open.p50))
+			cpus = append(cpus, float64(secured.cpu)/float64(open.cpu))
+			b.Logf("round %d: open %.0f/s, at %d/s p50 %v p99 %v, CPU %v a job; secured %.0f/s, p50 %v p99 %v, CPU %v a job", i+1,
+				fast[0][i].rate, paced, open.p50, open.p99, open.cpu, fast[1][i].rate, secured.p50, secured.p99, secured.cpu)
+		}
+		self := func(x float64) float64 { return x }
+		for which, name := range []string{"open", "secured"} {
+			b.ReportMetric(median(fast[which], rate), name+"/s")
+			b.ReportMetric(float64(median(steady[which], func(f figures) time.Duration { return f.p50 }))/float64(time.Millisecond), name+"-p50-ms")
+			b.ReportMetric(float64(median(steady[which], cpu))/float64(time.Microsecond), name+"-cpu-us/job")
+		}
+		b.ReportMetric(median(rates, self), "rate-ratio")
+		b.ReportMetric(median(p50s, self), "p50-ratio")
+		b.ReportMetric(median(cpus, self), "cpu-ratio")
 		b.ReportMetric(0, "ns/op") // says nothing here
 	}
 }
@@ -61,7 +99,7 @@ func rate(f figures) float64 { return f.rate }
 // cpu is what changes least when others use the machine at the same time.
 func cpu(f figures) time.Duration { return f.cpu }
 
-func median[T cmp.Ordered](list []figures, of func(figures) T) T {
+func median[E any, T cmp.Ordered](list []E, of func(E) T) T {
 	var values []T
 	for _, f := range list {
 		values = append(values, of(f))
@@ -75,43 +113,64 @@ func bareRound(b *testing.B) figures {
 	dir := b.TempDir()
 	second, stopSecond := start(b, "pipeline", "second", filepath.Join(dir, "second"))
 	first, stopFirst := start(b, "pipeline", "first", filepath.Join(dir, "first"), second.HTTP)
-	list := dial(b, "/", first.HTTP)
+	list := dial(b, nil, "/", first.HTTP)
 	f := closedLoop(b, list, warmup, measured)
 	f.cpu = perJob(list, stopFirst, stopSecond)
 	return f
 }
 
 // brokersRound measures three brokers, with the clients at one of them or at all, as
-// fast as they go and then at half of that.
-func brokersRound(b *testing.B, all bool) (full, half figures) {
-	dir := b.TempDir()
-	var at []string
-	var join []string
-	var stops []func() time.Duration
-	for _, name := range []string{"a", "b", "c"} {
-		a, stop := start(b, "broker", append([]string{name, filepath.Join(dir, name)}, join...)...)
-		stops = append(stops, stop)
-		at = append(at, a.HTTP)
-		join = []string{a.Gossip}
-	}
-	for _, addr := range at {
-		settled(b, addr, len(at)-1)
-	}
-	if !all {
-		at = at[:1]
-	}
-	list := dial(b, "/v1/jobs", at...)
+// fast as they go and then, if at one and not in a city, at half of that.
+func brokersRound(b *testing.B, all, secured bool) (full, half figures) {
+	list, stops := brokers(b, all, secured)
 	full = closedLoop(b, list, warmup, measured)
-	if !all {
+	if !all && !secured {
 		half = openLoop(b, list, full.rate/2, measured)
 	}
 	full.cpu = perJob(list, stops...)
 	return full, half
 }
 
+// pacedRound measures three brokers, with the clients at one of them, at a steady pace.
+func pacedRound(b *testing.B, secured bool, pace float64) figures {
+	list, stops := brokers(b, false, secured)
+	f := openLoop(b, list, pace, 2*measured)
+	f.cpu = perJob(list, stops...)
+	return f
+}
+
+// brokers starts three brokers, of a city if they are to be secured, and connects the clients to one of them or to all.
+func brokers(b *testing.B, all, secured bool) (list []*client, stops []func() time.Duration) {
+	dir := b.TempDir()
+	names := []string{"a", "b", "c"}
+	var in *settlement
+	if secured {
+		in = settle(b, dir, names...)
+	}
+	var at []string
+	var join []string
+	for _, name := range names {
+		a, stop := start(b, "broker", append([]string{name, filepath.Join(dir, name)}, join...)...)
+		stops = append(stops, stop)
+		at = append(at, a.HTTP)
+		join = []string{a.Gossip}
+	}
+	for _, addr := range at {
+		settled(b, in, addr, len(at)-1)
+	}
+	if !all {
+		at = at[:1]
+	}
+	return dial(b, in, "/v1/jobs", at...), stops
+}
+
 // settled waits until a broker is ready and has heard of its peers.
-func settled(b *testing.B, addr string, peers int) {
-	c, err := api.New(addr)
+func settled(b *testing.B, in *settlement, addr string, peers int) {
+	var options []api.Option
+	if in != nil {
+		options = append(options, api.WithTLS(identity.ClientConfig(nil, in.pin)), api.WithToken(in.token))
+	}
+	c, err := api.New(addr, options...)
 	require.NoError(b, err)
 	defer c.Close()
 	require.Eventually(b, func() bool {

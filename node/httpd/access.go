@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 )
@@ -194,14 +195,16 @@ func (srv *Server) byToken(header string) (*caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "this broker takes tokens only: Authorization: Bearer TOKEN")
 	}
-	t, err := srv.tokens.parse(text)
+	t, known, err := srv.tokens.parse(text)
 	if err == nil {
 		err = t.Check(srv.cfg.City, srv.cfg.City.Revoked, srv.host.CityTime())
 	}
 	if err != nil {
 		return nil, fail(http.StatusUnauthorized, api.CodeBadToken, "%v", err)
 	}
-	srv.tokens.keep(text, t)
+	if !known {
+		srv.tokens.keep(text, t)
+	}
 	return &caller{name: t.Subject(), how: t.String(), scopes: t.Scopes()}, nil
 }
 
@@ -214,17 +217,19 @@ type tokens struct {
 // maxTokens bounds how many tokens are remembered.
 const maxTokens = 1024
 
-// parse reads a token.
-func (k *tokens) parse(text string) (*access.Token, error) {
+// parse reads a token, and says whether it was kept.
+func (k *tokens) parse(text string) (t *access.Token, known bool, err error) {
 	if len(text) <= access.MaxText { // a longer one is not hashed
+		sum := sha256.Sum256([]byte(text))
 		k.mu.Lock()
-		t := k.seen[sha256.Sum256([]byte(text))]
+		t = k.seen[sum]
 		k.mu.Unlock()
 		if t != nil {
-			return t, nil
+			return t, true, nil
 		}
 	}
-	return access.Parse(text)
+	t, err = access.Parse(text)
+	return t, false, err
 }
 
 // keep remembers a token that holds: whoever has none can't push others out.
@@ -255,6 +260,24 @@ func (c *caller) submits(s *job.Spec) error {
 	}
 	if err := s.SetSubmitter(c.name); err != nil {
 		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
+	}
+	return nil
+}
+
+// mayRead refuses a job that would read what somebody else's has left, to a caller who may see their own only: what a job reads it can
+// print. What is read must therefore be known here.
+func (srv *Server) mayRead(ctx context.Context, c *caller, s *job.Spec) error {
+	if c.scopes.Has(access.Read) {
+		return nil
+	}
+	for _, from := range s.Sources() {
+		f, err := srv.await(ctx, string(from.Job), 0, causal.Context{})
+		if err != nil {
+			return err
+		}
+		if c.name == "" || f.Record.ID != from.Job || f.Record.Spec.Submitter != c.name {
+			return fail(http.StatusForbidden, api.CodeForbidden, "it reads %s, and job %s is not one that %s has submitted: %s may %s only", from, from.Job, c.name, c.how, c.scopes)
+		}
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 			"GET /v1/conflicts", "GET /v1/conflicts/{id}", "GET /v1/emergencies", "GET /v1/emergencies/{id}", "GET /v1/log-level", "GET /v1/authorities",
 		},
 		"submit": {
-			"POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "=GET /v1/jobs", "=GET /v1/jobs/{id}", "=DELETE /v1/jobs/{id}", "=GET /v1/jobs/{id}/stdout",
+			"POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "GET /v1/recipients", "=GET /v1/jobs", "=GET /v1/jobs/{id}", "=DELETE /v1/jobs/{id}", "=GET /v1/jobs/{id}/stdout",
 			"=GET /v1/jobs/{id}/stderr", "=GET /v1/jobs/{id}/result", "=GET /v1/jobs/{id}/outputs/{path...}", "=GET /v1/jobs/{id}/events", "=GET /v1/blobs/{digest}",
 		},
 		"cancel": {"DELETE /v1/jobs/{id}"},
@@ -106,7 +106,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		},
 		"emergency:low": {"POST /v1/emergencies", "DELETE /v1/emergencies/{id}"},
 		"admit":         {"POST /v1/invites", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations"},
-		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring"},
+		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring", "POST /broker/secrets"},
 	}
 	roles := map[identity.Role][]string{identity.Client: {"read", "submit"}, identity.Broker: {"read", "submit", "peer"},
 		identity.Operator: {"read", "submit", "cancel", "operate", "emergency:low", "admit"}}
@@ -227,6 +227,16 @@ func TestTokensAreRemembered(t *testing.T) {
 	for i := range 2 * maxTokens {
 		srv.tokens.keep(strconv.Itoa(i), good)
 		require.LessOrEqual(t, len(srv.tokens.seen), maxTokens)
+	}
+	// One that is remembered pushes nothing out either, as often as it is shown.
+	srv.tokens.seen = nil
+	for i := range maxTokens - 1 {
+		srv.tokens.keep(strconv.Itoa(i), good)
+	}
+	for range 3 {
+		_, err := srv.permit("GET /v1/members", with(t, "GET", "/", good))
+		require.NoError(t, err)
+		require.Len(t, srv.tokens.seen, maxTokens)
 	}
 }
 

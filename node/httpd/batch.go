@@ -118,6 +118,9 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 		err = b.by.submits(&spec)
 	}
 	if err == nil {
+		err = srv.mayRead(ctx, b.by, &spec)
+	}
+	if err == nil {
 		err = srv.checkBlobs(ctx, &spec)
 	}
 	if err != nil {
@@ -158,7 +161,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			out.Error.Message += "; submitting it again with the same ID is safe"
 			continue
 		}
-		s, err := submitted(a, in.ID, b.timeout, in.Spec.MinReplicas)
+		s, err := submitted(a, in.ID, b.timeout, int(in.Spec.MinReplicas))
 		if err != nil {
 			out.Error = srv.asError(err)
 			continue

@@ -117,7 +117,7 @@ func change(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString("z" + v.String()) // of an actor the broker's name is shown, which is its beginning
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		v.SetInt(v.Int() + 1)
 	case reflect.Uint64:
 		v.SetUint(v.Uint() + 1<<20) // times are shown to the millisecond

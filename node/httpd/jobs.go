@@ -70,6 +70,9 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		orderOf(r).none = true
 		return srv.dryRun(w, r, spec, past)
 	}
+	if err := srv.mayRead(r.Context(), callerOf(r), &spec); err != nil {
+		return err
+	}
 	if err := srv.checkBlobs(r.Context(), &spec); err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := submitted(a, id, timeout, spec.MinReplicas)
+	s, err := submitted(a, id, timeout, int(spec.MinReplicas))
 	if err != nil {
 		return err
 	}
@@ -497,6 +500,9 @@ func accepted(r job.Report) api.Accepted {
 	if res := r.Result; res != nil {
 		a.Outcome, a.ExitCode = res.Outcome, res.ExitCode
 		a.Stdout, a.Stderr, a.Outputs = res.Stdout, res.Stderr, res.Outputs
+		for _, x := range res.Read {
+			a.Read = append(a.Read, api.ReadEnd{Job: x.Job, By: x.By.Broker(), At: clock.TimeOf(x.At)})
+		}
 	}
 	return a
 }

@@ -52,7 +52,7 @@ var (
 // withBody are the routes that read a body.
 var withBody = []string{
 	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/strategy",
-	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations",
+	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations", "POST /broker/secrets",
 }
 
 // asked refuses what a query has and its route does not take, by its name, and a body where none is read: what is passed over

@@ -59,6 +59,8 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /v1/authorities":                 srv.handleAuthorities,
 		"POST /v1/authorities":                srv.handleAddAuthority,
 		"DELETE /v1/authorities/{key}":        srv.handleRemoveAuthority,
+		"GET /v1/recipients":                  srv.handleRecipients,
+		"POST /broker/secrets":                srv.handleSecret,
 		"GET /v1/revocations":                 srv.handleRevocations,
 		"POST /v1/revocations":                srv.handleRevoke,
 		"GET /healthz":                        srv.handleHealth,

@@ -57,9 +57,11 @@ func fillDisk(ctx context.Context, w *world, b *rig.Broker, disk int64, must str
 	id := job.ID(fmt.Sprintf("filler-%d-%05d", w.o.seed, w.pinned))
 	w.mu.Unlock()
 	spec := job.Spec{
-		Driver: job.Process, Command: "sh", Args: []string{"-c", "while :; do head -c 1000000 /dev/zero >> big; sleep 0.02; done"},
+		Driver: job.Process, Command: "sh", Args: []string{"-c", "while :; do head -c 16000000 /dev/zero >> big; sleep 0.1; done"},
 		Disk: disk, Constraints: []string{"name=" + b.Name}, Priority: job.Priority{User: 10},
-		Resources: job.Resources{CPU: 10, Memory: smallDiskBytes + 64<<20}, // a disk in memory is charged to who writes
+		// Beside others a program gets of the cores what it asks for. It asks for half of one, and writes much at once, so that it
+		// fills the disk in seconds however busy the machine is. A disk in memory is charged to who writes.
+		Resources: job.Resources{CPU: 500, Memory: smallDiskBytes + 64<<20},
 	}
 	enough := uint64(smallReserve + fillerNear) // less than that is free when it has written what ends it
 	if free, err := rig.Free(b.Disk); err == nil && disk < fillerNear && free > uint64(2*disk) {

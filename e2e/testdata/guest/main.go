@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,10 @@ func main() {
 		check(err)
 		time.Sleep(d)
 		fmt.Println("attempt", os.Getenv("UCP_ATTEMPT"))
+	case "reverse": // a variable, backwards, so that it is not in the output as it is
+		text := []byte(os.Getenv(os.Args[2]))
+		slices.Reverse(text)
+		fmt.Println(string(text))
 	case "loop":
 		for i := 0; ; i++ {
 		}

@@ -161,6 +161,8 @@ var attacks = map[string]func() error{
 	"read-blob":          func() error { return read(os.Getenv("BLOB")) },
 	"read-other-job":     func() error { return read(other()) },
 	"write-other-job":    func() error { return opened(other(), os.O_WRONLY|os.O_APPEND) },
+	"read-other-secret":  func() error { return read(os.Getenv("OTHER_SECRET")) },
+	"core-of-itself":     func() error { return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}) },
 	"list-other-jobs":    func() error { return found(os.Getenv("RUN"), os.Getenv("OTHER_NUMBER")) },
 	"read-through-link": func() error {
 		if err := os.Symlink(secret(), "link"); err != nil {
