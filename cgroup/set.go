@@ -159,6 +159,22 @@ func (s Set) Two() (dir string, ok bool) {
 	return "", false
 }
 
+// LimitsMemory reports whether one of the set's groups bounds the memory of all its processes together.
+func (s Set) LimitsMemory() bool {
+	return slices.ContainsFunc(s, func(g Group) bool {
+		file := "memory.max"
+		if g.Version == 1 {
+			file = "memory.limit_in_bytes"
+		}
+		b, err := os.ReadFile(filepath.Join(g.Dir, file))
+		limit, bad := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" is no number, and nor is version 1's a bound
+		return err == nil && bad == nil && limit < unlimited
+	})
+}
+
+// unlimited is what version 1 takes for no limit, or less: the pages that a number has room for.
+const unlimited = 1 << 62
+
 // OOMKills is how many of the set's processes the kernel has killed because they were beyond its memory limit.
 func (s Set) OOMKills() (n int64) {
 	for _, g := range s {

@@ -104,6 +104,18 @@ func TestFewProcesses(t *testing.T) {
 	require.Equal(t, "x\n", r.read(r.run(r.sh("echo x")).Stdout))
 }
 
+// Where groups limit the memory of a native job, address space that it does not use is not counted: a program may have threads.
+func TestThreadsOfAProgram(t *testing.T) {
+	r := newRig(t, native)
+	groups := r.e.nest.Make("probe", cgroup.Bounds{Memory: 64 << 20, CPU: 1000, Weight: 100, Processes: 100})
+	limited := groups.LimitsMemory()
+	require.NoError(t, groups.End())
+	if !limited {
+		t.Skip("NOT TRIED: this test needs control groups for memory that it may write")
+	}
+	require.Equal(t, "unlimited\n", r.read(r.run(r.sh("ulimit -d")).Stdout))
+}
+
 // A native program has what its job says, and nothing of its broker's: no variable, and no descriptor, not even those
 // with which the broker itself was started.
 func TestProcessInheritsNothing(t *testing.T) {

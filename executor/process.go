@@ -162,8 +162,8 @@ func (g *childGroup) kill() {
 }
 
 // runProcess runs a native program in a process group of its own, in the job's directory, confined to its jail. Its memory limit is
-// RLIMIT_DATA (heap and private writable mappings) of each of its processes, set right after its start; the broker looks
-// at their sum (bounds).
+// that of its groups, or without such RLIMIT_DATA (heap and private writable mappings, touched or not) of each of its processes, set right
+// after its start; the broker looks at their sum (bounds).
 func (w *worker) runProcess(o *order, dir *scratch) report {
 	o.NeedDir = true
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
@@ -182,6 +182,8 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	p, r := w.startProgram(o, dir, o.Groups)
 	if p == nil && len(o.Groups) > 0 {
 		// It may be the groups: containers forbid some of the calls that they need. They are no reason not to run a job.
+		o.Groups = nil
+		limitOwnMemory(o) // which it inherits
 		if p, r = w.startProgram(o, dir, nil); p != nil {
 			w.log.Warn("a native program can't be started in its control groups, and runs without", "job", o.Name)
 		}
@@ -190,7 +192,9 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 		return r
 	}
 	defer close(p.over)
-	limitMemory(p.cmd.Process.Pid, o.Memory)
+	if !o.Groups.LimitsMemory() {
+		limitMemory(p.cmd.Process.Pid, o.Memory)
+	}
 	limitProcesses(p.cmd.Process.Pid, o.Jail != nil && o.Jail.User != 0)
 	p.pipes.copy(&dir.out, &dir.err)
 	if err := w.link.write(fromWorker{Group: p.cmd.Process.Pid}); err != nil {
