@@ -30,6 +30,12 @@ model: ## search the models of the protocol (docs/model); skips what needs spin 
 fuzz: ## new inputs for every decoder, SECONDS=n (5) for each (ONLY=part of a name)
 	@scripts/fuzz.sh $(or $(SECONDS),5) $(ONLY)
 
+attack: ## every attack that docs/security.md lists, on real processes where it says so, counted (ONLY=part of a name)
+	@ONLY="$(ONLY)" scripts/attack.sh
+
+vuln: ## known vulnerabilities in what is called; says so where the database can't be reached
+	@scripts/vuln.sh
+
 mutants: ## break one rule at a time: does a test notice?
 	go run ./tools/mutants
 
