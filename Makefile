@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency test sim fuzz model chaos soak compliance mutants build examples cluster lint bench clean
+.PHONY: help demo demo-emergency test sim fuzz attack vuln model chaos soak compliance mutants build examples cluster lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ model: ## search the models of the protocol (docs/model); skips what needs spin 
 
 fuzz: ## new inputs for every decoder, SECONDS=n (5) for each (ONLY=part of a name)
 	@scripts/fuzz.sh $(or $(SECONDS),5) $(ONLY)
+
+attack: ## every attack that docs/security.md lists, on real processes where it says so, counted (ONLY=part of a name)
+	@ONLY="$(ONLY)" scripts/attack.sh
+
+vuln: ## known vulnerabilities in what is called; says so where the database can't be reached
+	@scripts/vuln.sh
 
 mutants: ## break one rule at a time: does a test notice?
 	go run ./tools/mutants

@@ -132,14 +132,16 @@ func (a *audits) Copy(w io.Writer) error { return a.log.Copy(w) }
 
 // Show implements httpd.AuditLog.
 func (a *audits) Show(h http.Header, to string) {
-	if !a.member(to) {
-		return
-	}
-	signed, now := a.log.Checkpoint(), a.now()
+	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	last := a.showed[to]
-	if since := now.Sub(last.at); since >= 0 && (since < showEvery || last.signed == signed && since < showAgain) {
+	since := now.Sub(last.at)
+	if since >= 0 && since < showEvery || !a.member(to) { // in this order: with most messages nothing is shown
+		return
+	}
+	signed := a.log.Checkpoint()
+	if since >= 0 && last.signed == signed && since < showAgain {
 		return
 	}
 	a.showed[to] = showed{signed, now}
