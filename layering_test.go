@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"identity":   {"canon", "label"},
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
+	"head":       {"clock", "identity", "label"},
 	"city":       {"identity", "label", "trust"},
 	"access":     {"canon", "identity", "job", "label"},
 
@@ -87,7 +88,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

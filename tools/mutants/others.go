@@ -2,6 +2,18 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"head: slots run into each other", "head/tree.go",
+		"binary.AppendUvarint(b, uint64(len(field)))", "binary.AppendUvarint(b, uint64(len(s.Content)))",
+		"./head", "TestLeavesTellSlotsApart"},
+	{"head: a chain passes over a head and is taken for the same", "head/head.go",
+		"	return o.Before < h.Counter // ", "	return false // ",
+		"./head", "TestForks"},
+	{"head: a fork beside the head before is not seen", "head/head.go",
+		"		return o.Previous != h.Hash()\n", "		return false\n",
+		"./head", "TestForks"},
+	{"head: a chain goes on over another start", "head/chain.go",
+		" && c.last.Actor == d.Actor", "",
+		"./head", "TestHeads"},
 	{"a refused batch is noted", "node/httpd/batch.go",
 		"		if e := b.out[at].Error; e != nil && clearlyRefused(e) {\n			continue\n		}\n", "		_ = at\n",
 		"./node/httpd", "TestABatchIsNotedAsItWasTaken"},
