@@ -38,17 +38,18 @@ var allowed = map[string][]string{
 	"identity":   {"canon", "label"},
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
-	"city":       {"identity", "label", "trust"},
+	"head":       {"clock", "identity", "label"},
+	"city":       {"clock", "head", "identity", "label", "trust"},
 	"access":     {"canon", "identity", "job", "label"},
 
 	"broker/prng":        {},
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
 	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
 	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
-	"broker/kind":        {"emergency", "identity", "job", "ledger", "roll", "setting", "trust"},
+	"broker/kind":        {"clock", "emergency", "head", "identity", "job", "ledger", "roll", "setting", "trust"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "emergency", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "emergency", "head", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job", "module", "tree"},
 	"executor/wasi":      {},
 	"cgroup":             {},
@@ -56,7 +57,7 @@ var allowed = map[string][]string{
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson", "tree"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
 	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "resolve", "tree"},
@@ -88,7 +89,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

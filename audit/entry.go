@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What an entry may say: an order, which the broker was given by a client, or one of two things that it adds by itself.
+// What an entry may say: an order, which the broker was given by a client, or one of three things that it adds by itself.
 const (
 	Submit   = "submit"    // a job
 	Cancel   = "cancel"    // a job
@@ -28,6 +28,7 @@ const (
 
 	Start   = "start"   // the broker has started
 	Witness = "witness" // another broker's checkpoint
+	Fork    = "fork"    // a broker has signed two histories; the heads that prove it are the detail
 )
 
 // Entry is one line of a log.

@@ -25,7 +25,8 @@ type Config struct {
 	Software     string      // version, for people
 	Capabilities wire.Capabilities
 
-	City identity.City // that the broker belongs to; "" for none
+	City  identity.City // that the broker belongs to; "" for none
+	Signs bool          // the shell signs a head after each commit, and tells of those of others with [Signed] (rule H1)
 
 	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
 	Protocol  int  // the highest version of the protocol that all speak whom it had met before this start; 0 if it had met nobody
@@ -79,6 +80,7 @@ type Broker struct {
 	enrolment    enrolment    // who takes part (rules M1, M2)
 	renewal      renewal      // begins another start while it runs (rules K2, K3)
 	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
+	heads        heads        // what others have signed (rule H1)
 	orphans      orphans      // seals the ends that no clock will ever cover (rule F2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
@@ -102,6 +104,7 @@ func New(cfg Config) *Broker {
 	b.enrolment = newEnrolment(c)
 	b.repairer = newRepairer(c)
 	b.renewal = renewal{core: c}
+	b.heads = newHeads(c)
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
 	b.decisions.decideBy(chosen{strategy: cmp.Or(cfg.Strategy, resolve.Default)})

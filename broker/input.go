@@ -8,6 +8,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -63,6 +64,10 @@ type Acked struct {
 	Page  bool        // the message was a page of a transfer (rule S1)
 	Reply wire.Reply
 }
+
+// Signed tells of heads of other brokers' actors (rule H1), the last one of each that is known here. Their signatures are right. What came
+// with a message is told before that.
+type Signed struct{ Heads []*head.Head }
 
 // Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct {

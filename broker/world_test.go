@@ -21,15 +21,16 @@ import (
 // it is told to. All the while it checks what must hold whatever happens
 // (invariants_test.go).
 type world struct {
-	now   time.Time
-	cfg   Config
-	nodes map[string]*node
-	names []string
-	queue map[[2]string][]packet // messages on their way, by sender and receiver
-	held  map[[2]string][]packet // those that are held up, and arrive late
-	cut   map[[2]string]bool
-	said  []string // what brokers did that a person would notice
-	loud  bool     // messages are told too
+	signing signing // what the shells of brokers with Config.Signs do
+	now     time.Time
+	cfg     Config
+	nodes   map[string]*node
+	names   []string
+	queue   map[[2]string][]packet // messages on their way, by sender and receiver
+	held    map[[2]string][]packet // those that are held up, and arrive late
+	cut     map[[2]string]bool
+	said    []string // what brokers did that a person would notice
+	loud    bool     // messages are told too
 
 	misled map[string]bool // brokers whose clocks cover what they were not told
 
@@ -262,6 +263,7 @@ func (w *world) ready(n *node) (busy bool) {
 			w.mint(n, op)
 		}
 	}
+	w.signCommit(n, rd.Commit)
 	n.b.Advance(rd)
 	n.wake = rd.Wake
 	w.act(n, rd)
@@ -427,6 +429,7 @@ func (w *world) take(path [2]string) (packet, bool) {
 // deliver steps a packet at its receiver.
 func (w *world) deliver(p packet) {
 	n := w.nodes[p.to]
+	w.tellHeads(p.from, n)
 	if p.reply {
 		r, err := wire.DecodeReply(p.wire)
 		must(err)

@@ -32,6 +32,7 @@ type Self struct {
 	revoked revoked                            // see revoked.go
 	fallen  bool                               // that this member belongs to the city no more was said
 	splits  []string                           // that were said
+	met     map[string][]*identity.Admission   // those of brokers that were shown here and verified, by name
 }
 
 // Open reads who this process is from a folder. It is [identity.ErrNoIdentity] where that is nobody.
@@ -100,7 +101,11 @@ func (s *Self) Verify(c *identity.Credential) error {
 	if err := s.learn(c.Authorities); err != nil {
 		return err
 	}
-	return s.book.Verify(c.Admission)
+	err = s.book.Verify(c.Admission)
+	if err == nil {
+		s.meet(c.Admission)
+	}
+	return err
 }
 
 // Learn takes in what authorities have said: who falls by it is cut off.

@@ -88,6 +88,7 @@ const (
 	revocationKind = "revocation"
 	GrantKind      = "grant"     // the first statement of a token (package access)
 	NarrowKind     = "narrowing" // the further ones
+	HeadKind       = "head"      // of a broker's commits (package head)
 )
 
 func toSign(kind string, body []byte) []byte {

@@ -248,6 +248,7 @@ func (l *Ledger) adopt(c clock.Tips, void map[clock.Actor]bool) {
 	for a := range void {
 		c = l.lineage.Without(c, clock.Dot{Actor: a, Counter: 1})
 	}
+	c = l.signed(c)
 	if l.lineage.Covers(l.seen, c) {
 		return
 	}
@@ -255,6 +256,32 @@ func (l *Ledger) adopt(c clock.Tips, void map[clock.Actor]bool) {
 	l.cut()
 	l.settle()
 	l.reach()
+}
+
+// BoundBy says how far what clocks tell of an actor is taken in: up to which of its updates, where that is bound. What lies beyond is not
+// adopted until the bound is higher and the clock is told again (rule H1).
+func (l *Ledger) BoundBy(bound func(clock.Actor) (upto uint64, bound bool)) { l.boundBy = bound }
+
+// signed is the part of a clock that is within the bounds.
+func (l *Ledger) signed(c clock.Tips) clock.Tips {
+	if l.boundBy == nil {
+		return c
+	}
+	for d := range clock.Vector(c).Beyond(clock.Vector(l.seen)) {
+		if upto, bound := l.boundBy(d.Actor); bound && d.Counter > upto {
+			c = l.lineage.Without(c, clock.Dot{Actor: d.Actor, Counter: max(upto, clock.Vector(l.seen).Get(d.Actor)) + 1})
+			l.wasCut[d.Actor] = struct{}{}
+		}
+	}
+	return c
+}
+
+// WasCut reports whether some of what a clock has told of an actor was not adopted since the last time that it was asked, since it was beyond
+// the bound.
+func (l *Ledger) WasCut(a clock.Actor) bool {
+	_, cut := l.wasCut[a]
+	delete(l.wasCut, a)
+	return cut
 }
 
 // span is every update that upto covers and since does not.

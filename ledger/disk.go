@@ -25,7 +25,44 @@ type Batch struct {
 	own        []Op        // values that are this broker's own
 	encoded    [][]byte    // of records; nil until somebody needs it
 	clocks     []clockPart // of the clock and the stable one, what has changed
+	wrote      []wrote
+	rows       []*Row // of starts of this broker that have begun to write
 	generation uint64
+}
+
+// wrote says which updates a start of this broker has written since the batch before.
+type wrote struct {
+	by           clock.Actor
+	before, upto uint64
+}
+
+// Written is what a start of this broker has written since the batch before: the records, as they are in the batch, of which an update is
+// in it. One that was forgotten since is not among them.
+type Written struct {
+	Actor        clock.Actor
+	Before, Upto uint64 // its updates after the one and up to the other
+	Refs         []Ref
+	Records      []Record // of Refs
+}
+
+// Written lists what has been written in the batch: by one start, or none, or several after a start began in the same process (rule K3),
+// the earliest first.
+func (b *Batch) Written() (out []Written) {
+	for _, x := range b.wrote {
+		w := Written{Actor: x.by, Before: x.before, Upto: x.upto}
+		for _, row := range b.rows {
+			if row.Actor == x.by {
+				w.Refs, w.Records = append(w.Refs, Ref{Starts, row.Key()}), append(w.Records, row)
+			}
+		}
+		for i, r := range b.records {
+			if r != nil && r.Writers().Get(x.by) > x.before {
+				w.Refs, w.Records = append(w.Refs, b.refs[i]), append(w.Records, r)
+			}
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // clockPart is what a clock has of one broker: stored under a key of its own, so that a commit writes what has changed, however
@@ -99,6 +136,13 @@ func (l *Ledger) Take() *Batch {
 			b.add(ref, e.record, e.encoded)
 		}
 	}
+	l.noteWritten()
+	b.wrote, l.wrote = l.wrote, nil
+	for _, x := range b.wrote {
+		if parents, ok := l.lineage.Row(x.by); ok && x.before == 0 {
+			b.rows = append(b.rows, &Row{x.by, parents})
+		}
+	}
 	b.bad, b.gone, b.stubs = append(l.takeRows(), l.takeBad()...), l.stubs.drop, l.stubs.schemas
 	l.stubs.drop = nil
 	b.own, l.own = l.own, nil
@@ -111,6 +155,13 @@ func (l *Ledger) Take() *Batch {
 	l.dirty, l.clockDirty, l.stableDirty = nil, false, false
 	l.generation++
 	return b
+}
+
+// noteWritten notes what the present start has written since it was noted last.
+func (l *Ledger) noteWritten() {
+	if n := l.Wrote(); n > l.noted {
+		l.wrote, l.noted = append(l.wrote, wrote{l.self, l.noted, n}), n
+	}
 }
 
 func (b *Batch) add(ref Ref, r Record, encoded []byte) {

@@ -134,13 +134,15 @@ type Ledger struct {
 	schemas map[Kind]Schema
 	archive Archive
 
-	stable   clock.Tips     // of that, what every member is known to hold (rule F1); its owner sets it
-	seen     clock.Tips     // all that was taken in, quarantined records too
-	clock    clock.Tips     // of that, what is held: seen below every hole (rule L10)
-	lineage  clock.Lineage  // what an entry of a clock stands for: the rows that are known (rules K1, K2)
-	starts   map[string]int // rows, by broker
-	rowIf    func() bool    // see RowIf
-	parents  clock.Tips     // what the row of this start lists
+	stable   clock.Tips                                  // of that, what every member is known to hold (rule F1); its owner sets it
+	seen     clock.Tips                                  // all that was taken in, quarantined records too
+	clock    clock.Tips                                  // of that, what is held: seen below every hole (rule L10)
+	lineage  clock.Lineage                               // what an entry of a clock stands for: the rows that are known (rules K1, K2)
+	starts   map[string]int                              // rows, by broker
+	rowIf    func() bool                                 // see RowIf
+	boundBy  func(clock.Actor) (upto uint64, bound bool) // see BoundBy
+	wasCut   map[clock.Actor]struct{}                    // see WasCut
+	parents  clock.Tips                                  // what the row of this start lists
 	bad      map[Ref]*quarantined
 	ahead    []span                                 // held, though the clock does not cover what came before (rule R2)
 	hearsay  map[Ref]hearsay                        // bad records that one peer has sent who did not write them (rule X4)
@@ -157,6 +159,8 @@ type Ledger struct {
 	badDirty    []Ref  // of bad
 	own         []Op   // this broker's own values, changed since the last Take
 	rowsDirty   []clock.Actor
+	wrote       []wrote // since the last Take
+	noted       uint64  // updates of this start that were in a batch, or are in wrote
 	clockDirty  bool
 	stableDirty bool
 	stored      struct { // the clocks, as the last batch has written them
@@ -191,7 +195,7 @@ func (i indexed) before(j indexed) bool {
 func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
-		bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]uint64{},
+		wasCut: map[clock.Actor]struct{}{}, bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]uint64{},
 		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}

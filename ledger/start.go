@@ -30,6 +30,13 @@ type Row struct {
 // Key implements Record: the actor.
 func (r *Row) Key() string { return string(r.Actor) }
 
+// Slots calls yield with the row, which is its actor's.
+func (r *Row) Slots(by clock.Actor, _ uint64, yield func(part string, content []byte)) {
+	if r.Actor == by {
+		yield("row", r.Encode())
+	}
+}
+
 func (r *Row) dot() clock.Dot { return clock.Dot{Actor: r.Actor, Counter: 1} }
 
 // Writers implements Record.
@@ -196,7 +203,8 @@ func (l *Ledger) WriteRow() bool {
 // GoOnAs begins another start of this broker, above all others, while the ledger lives (rule K3). What it has written
 // stays; it writes as the new start from now on.
 func (l *Ledger) GoOnAs(self clock.Actor) {
-	l.self = self
+	l.noteWritten()
+	l.self, l.noted = self, 0
 	l.begin()
 }
 

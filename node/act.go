@@ -15,6 +15,7 @@ import (
 func (n *Node) act(rd broker.Ready) {
 	if n.cfg.City != nil && len(rd.Trusted) > 0 {
 		n.cfg.City.Learn(rd.Trusted...)
+		n.life.work.Go(n.heads.retry) // it tells the engine, which this is
 	}
 	n.warn(rd.Overview)
 	n.shown.set(rd.Overview)

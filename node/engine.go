@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
@@ -29,6 +30,9 @@ type engine struct {
 	now   func() time.Time
 	began time.Time          // now at the engine's start
 	act   func(broker.Ready) // carries out a Ready whose commit is synced; must not block
+
+	sign   func(*ledger.Batch) ([]*head.Head, error) // signs a commit before it is written (rule H1); nil where nothing is signed
+	synced func(...*head.Head)                       // what was signed is on the disk
 
 	inbox   chan broker.Input
 	stopped chan struct{} // closed when run has returned
@@ -220,8 +224,28 @@ func (e *engine) finish(rd broker.Ready) {
 func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
 	var b store.Batch // its memory serves every commit
 	for rd := range in {
-		done <- write(e.store, &b, rd.Commit)
+		done <- e.write(&b, rd.Commit)
 	}
+}
+
+// write writes a commit, and what was signed of it.
+func (e *engine) write(b *store.Batch, c *ledger.Batch) error {
+	if e.sign == nil {
+		return write(e.store, b, c)
+	}
+	signed, err := e.sign(c)
+	if err != nil {
+		return err
+	}
+	var heads []ledger.Op
+	for _, h := range signed {
+		heads = append(heads, broker.HeadOp(h))
+	}
+	if err := write(e.store, b, c, heads...); err != nil {
+		return err
+	}
+	e.synced(signed...)
+	return nil
 }
 
 // maxWrite is the size at which a commit is written in parts. A part is sound on
@@ -229,8 +253,8 @@ func (e *engine) commit(in <-chan broker.Ready, done chan<- error) {
 // not relied on.
 const maxWrite = 16 << 20
 
-func write(st *store.Store, b *store.Batch, c *ledger.Batch) error {
-	ops := c.Ops()
+func write(st *store.Store, b *store.Batch, c *ledger.Batch, signed ...ledger.Op) error {
+	ops := append(c.Ops(), signed...)
 	for _, op := range ops {
 		if op.Value == nil {
 			b.Delete(op.Key)

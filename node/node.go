@@ -19,6 +19,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/identity"
@@ -61,6 +62,7 @@ type Node struct {
 	audits     *audits
 	web        atomic.Pointer[identity.Web]
 	keys       *gossipKeys // nil where the broker belongs to no city
+	heads      *heads      // nil where the broker belongs to no city
 }
 
 // New opens the store, mints the actor (rule I1), reads what was stored, and
@@ -105,12 +107,13 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	if cfg.City != nil {
+		n.heads.audits = n.audits
 		n.keys = &gossipKeys{audits: n.audits, store: n.store, cfg: &n.cfg, log: n.log, now: n.cityTime}
 	}
 	n.http = httpd.New(httpd.Config{
 		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
-		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), TrustLocal: cfg.TrustLocal, Web: n.web.Load,
+		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), Heads: n.signedHeads(), TrustLocal: cfg.TrustLocal, Web: n.web.Load,
 	}, n.engine, host{n}, n.store)
 	if have := machineMemory(); cfg.Memory+cfg.ModuleMemory > have {
 		n.log.Warn("this broker may use more memory for jobs and modules than its machine, or the control groups that it is in, allow", "bytes", cfg.Memory+cfg.ModuleMemory, "of", have)
@@ -159,7 +162,7 @@ func (n *Node) compose() {
 	if n.keys != nil {
 		n.keys.peers, n.keys.members, n.members.keys = n.peers, n.members, n.keys
 	}
-	n.peers.keys = n.keys
+	n.peers.keys, n.peers.heads = n.keys, n.heads
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
@@ -220,7 +223,7 @@ func (n *Node) openCore() error {
 	}
 	core := broker.New(broker.Config{
 		Actor: n.starts.actor(), HTTPAddr: n.told.Load().http, Software: n.cfg.Software, Capabilities: n.caps,
-		City: n.city(), Expecting: n.known.expecting, Protocol: n.known.protocol(),
+		City: n.city(), Signs: n.cfg.City != nil, Expecting: n.known.expecting, Protocol: n.known.protocol(),
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
@@ -231,10 +234,21 @@ func (n *Node) openCore() error {
 		ModuleTags:   n.gate.tagsOf,
 		ModuleSize:   func(d job.Digest) int64 { size, _ := n.store.Blobs().Has(string(d)); return size },
 	})
+	if n.cfg.City != nil {
+		stored, err := broker.StoredHeads(n.store.Scan)
+		if err != nil {
+			return fmt.Errorf("reading the heads in %s: %w", n.cfg.DataDir, err)
+		}
+		n.heads = &heads{all: city.NewHeads(n.cfg.City, stored...), now: n.cfg.Now, log: n.log}
+	}
 	if err := core.Load(n.store.Scan); err != nil {
 		return fmt.Errorf("reading the jobs in %s: %w", n.cfg.DataDir, err)
 	}
 	n.engine = newEngine(core, n.store, n.cfg.Now, n.act)
+	if n.heads != nil {
+		n.heads.engine = n.engine
+		n.engine.sign, n.engine.synced = n.heads.sign, n.heads.all.Publish
+	}
 	return nil
 }
 
@@ -252,6 +266,14 @@ func (n *Node) keyring() httpd.Keyring {
 		return nil
 	}
 	return n.keys
+}
+
+// signedHeads is what the HTTP server asks about heads; nil where the broker belongs to no city.
+func (n *Node) signedHeads() httpd.Heads {
+	if n.heads == nil {
+		return nil
+	}
+	return n.heads
 }
 
 // cityTime is what time it is in the city (rule T2).

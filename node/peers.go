@@ -50,6 +50,7 @@ type peers struct {
 	metrics *httpd.Metrics
 	audits  *audits
 	keys    *gossipKeys     // nil where the broker belongs to no city
+	heads   *heads          // nil where the broker belongs to no city
 	ctx     context.Context // ends with the node
 	brokers func() []membership.Member
 	log     *slog.Logger
@@ -268,6 +269,10 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	if err != nil {
 		return wire.Reply{}, err
 	}
+	told := func(clock.Actor) {}
+	if p.heads != nil {
+		s.Message.Heads, told = p.heads.show(s.To, s.Actor)
+	}
 	body := p.zip.Pack(wire.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
@@ -298,6 +303,9 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	reply, err := wire.DecodeReply(b)
 	if err != nil {
 		p.metrics.Malformed(s.To, err)
+	} else if p.heads != nil && reply.From == s.To {
+		told(reply.Actor)
+		p.heads.See(reply.From, reply.Actor, reply.Heads)
 	}
 	return reply, err
 }

@@ -159,6 +159,17 @@ func (b *Book) Holder(name string) (holder *identity.Admission) {
 	return holder
 }
 
+// Keys are those that the broker of a name has, or had: of all admissions that an authority is known to have signed, also those that
+// stand no more.
+func (b *Book) Keys(name string) (out []identity.PublicKey) {
+	for _, a := range of[*identity.Admission](b.said[identity.MemberSubject(name)]) {
+		if a.Role == identity.Broker {
+			out = append(out, a.Key)
+		}
+	}
+	return out
+}
+
 // Gone reports whether the membership of a name was revoked, and nobody has it since.
 func (b *Book) Gone(name string) bool {
 	if b.Holder(name) != nil {

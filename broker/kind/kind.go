@@ -1,5 +1,6 @@
 // Package kind names the kinds of records that brokers replicate, and tells the ledger how
-// each is read and merged: the one table to which a new kind is added.
+// each is read and merged: the one table to which a new kind is added. The rules are numbered in
+// docs/protocol.md.
 package kind
 
 import (

@@ -79,3 +79,9 @@ func (m *Membership) Versions() (sum clock.Hybrid) {
 	}
 	return sum
 }
+
+// SaysItSigns reports whether an actor has said itself that it signs a head after each commit (rule H1). Nobody's word counts for another.
+func (m *Membership) SaysItSigns(a clock.Actor) bool {
+	said := m.metadata[a.Broker()]
+	return said.Signs && said.Actor == a && m.direct[a.Broker()] == a
+}

@@ -74,6 +74,9 @@ type Message struct {
 	// Lease says whom the sender of this message has chosen (rule R1).
 	Much  bool   `codec:"much,omitempty"`
 	Lease *Lease `codec:"lease,omitempty"`
+
+	// Heads are signed heads of actors, which the receiver is not known to have (rules H1, H2): the shells tell them to each other.
+	Heads [][]byte `codec:"heads,omitempty"`
 }
 
 // Lease is from whom a broker gets what it lacks, when that is much (rule R1).
@@ -102,6 +105,8 @@ type Reply struct {
 
 	Told      *Told  `codec:"told,omitempty"` // as in Message
 	ToldHeard uint64 `codec:"told_heard,omitempty"`
+
+	Heads [][]byte `codec:"heads,omitempty"` // as in Message
 
 	// Forgotten names records of the message, or of its Audit, that the receiver has
 	// known and forgotten: the sender drops them (rules L4, L7, L9).

@@ -43,6 +43,10 @@ type Metadata struct {
 	Full         bool              `codec:"full,omitempty" json:"full"`           // it takes no new jobs for now: its disk has no room, or Withdrawn says why
 	Unproven     bool              `codec:"unaudited,omitempty" json:"unaudited"` // its start is: what it remembers may be older than what others know (rule M3)
 
+	// Signs says that it signs a head after each commit, from its first one on (rule H1); false outside of a city, and from an
+	// earlier version.
+	Signs bool `codec:"signs,omitempty" json:"-"`
+
 	// Withdrawn is why it has withdrawn its offer to run jobs (rule J12); "" where Full means the disk. A broker of an
 	// earlier version reads Full alone, and places nothing there either.
 	Withdrawn string `codec:"withdrawn,omitempty" json:"withdrawn,omitempty"`

@@ -76,6 +76,7 @@ type Config struct {
 	TrustLocal bool                 // who comes from a process of the broker's own user on this machine is an operator
 
 	Keys     Keyring           // nil where the broker belongs to no city
+	Heads    Heads             // nil where the broker belongs to no city
 	Settings map[string]string // with which the broker was started, for people, without secrets
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/city"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/strictjson"
@@ -116,6 +117,18 @@ type Keyring interface {
 	See(h http.Header, from string)
 	// Ring is the keyring now.
 	Ring() api.Keyring
+}
+
+// Heads are what brokers of a city sign after each commit (rule H1).
+type Heads interface {
+	// Show is what a start of a broker is to be told in a reply to it.
+	Show(to string, actor clock.Actor) [][]byte
+	// See takes in what a start of a broker has told, before anything else of its message.
+	See(from string, actor clock.Actor, heads [][]byte)
+	// Forks is how many are known, of which this broker has told.
+	Forks() int
+	// Refused counts the heads that were not believed.
+	Refused() uint64
 }
 
 // handleKeyring gives the keys of the gossip to another broker of the city, which may not have heard that they were replaced.

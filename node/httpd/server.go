@@ -274,6 +274,9 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.Invalid(m.From, m.Delta.Bad())
+	if srv.cfg.Heads != nil {
+		srv.cfg.Heads.See(m.From, m.Actor, m.Heads)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), srv.cfg.PeerTimeout)
 	defer cancel()
 	reply, err := ask[*broker.Replied](ctx, srv, func(t broker.Token) broker.Input { return broker.Deliver{Token: t, Message: m} })
@@ -282,6 +285,9 @@ func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	srv.host.Heard(m.From)
 	srv.show(w, r, m.From)
+	if srv.cfg.Heads != nil {
+		reply.Reply.Heads = srv.cfg.Heads.Show(m.From, m.Actor)
+	}
 	body := wire.Encode(&reply.Reply)
 	if r.Header.Get("Accept-Encoding") == "zstd" {
 		body = srv.compression.Pack(body, w.Header())

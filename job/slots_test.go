@@ -1,0 +1,87 @@
+package job
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/urban-compute/ucp/clock"
+)
+
+// Whatever is merged, what is left of each writer's is what that writer had in its own copy as it wrote it: no merge makes a part that
+// nobody has signed (rule H1). So it stays when a record becomes a stub.
+func TestMergesLeavePartsAsTheyWereWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		copies := history(t)
+		// What each actor has signed: the parts of each copy that is the first to hold an update of it.
+		signed := map[clock.Actor]map[string]bool{}
+		anybody := map[string]bool{}
+		done := clock.Vector{}
+		for _, r := range copies {
+			for _, d := range r.Dots {
+				before := done.Get(d.Actor)
+				if d.Counter <= before {
+					continue
+				}
+				done.Set(d)
+				if signed[d.Actor] == nil {
+					signed[d.Actor] = map[string]bool{}
+				}
+				r.Slots(d.Actor, before, func(part string, content []byte) {
+					signed[d.Actor][part+" "+string(content)] = true
+					anybody[part+" "+string(content)] = true
+				})
+			}
+		}
+		last := copies[len(copies)-1]
+		for _, r := range copies {
+			last, _ = Merge(last, r)
+		}
+		for _, r := range append(copies, last) {
+			for _, d := range r.Dots {
+				r.Slots(d.Actor, 0, func(part string, content []byte) {
+					is := signed[d.Actor]
+					switch part {
+					case "ended", "losses", "return", "pause", "end of a pause", "place": // of another start of that broker, or of anybody
+						is = anybody
+					}
+					require.True(t, is[part+" "+string(content)], "%s of %s", part, d.Actor)
+				})
+			}
+		}
+	})
+}
+
+// Each part is shown by its writer alone, and once: what was signed before is not signed again.
+func TestPartsAreTheirWriters(t *testing.T) {
+	spec := Spec{Command: "true", Priority: Priority{User: DefaultUser}}
+	require.NoError(t, spec.Complete())
+	r := New("j", spec, spec.Digest(), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1, Deps: []Dependency{{Job: "k", Dot: clock.Dot{Actor: "c~1", Counter: 1}}}})
+	r = r.With(clock.Dot{Actor: "a~1", Counter: 2}, func(r *Record) {
+		r.Place = Placement{Attempt: Attempt{r.Owner.Tenure, 1}, Broker: "b", Actor: "b~1"}
+	})
+	report := Report{Attempt: r.Place.Attempt, Dot: clock.Dot{Actor: "b~1", Counter: 4}, At: 2, Phase: Done, Result: &Result{Outcome: Succeeded}}
+	r = r.With(report.Dot, func(r *Record) {
+		r.SetReport(report)
+		r.AddReturn(Return{Attempt: r.Place.Attempt, By: "b~1", Reason: "x"})
+		r.AddPause(Pause{By: "b~1", From: 3, To: 4, For: "k", Mode: Suspend})
+	})
+	verdict := clock.Dot{Actor: "a~1", Counter: 3}
+	r = r.With(verdict, func(r *Record) {
+		r.AddVerdict(Verdict{At: 3, Dot: verdict, Outcome: Succeeded, Report: &report})
+		r.SetSeal(r.Verdicts[0], 1, verdict)
+		r.Losses = 2
+		r.SetEnding(Ending{Job: "k", At: 1, By: "c~1", Outcome: Succeeded})
+	})
+	parts := func(by clock.Actor, after uint64) (out []string) {
+		r.Slots(by, after, func(part string, _ []byte) { out = append(out, part) })
+		return out
+	}
+	nobodys := []string{"ended", "losses"}
+	require.Equal(t, append([]string{"creation", "causes", "owner", "place", "verdict", "accepted", "seal"}, nobodys...), parts("a~1", 0))
+	require.Equal(t, append([]string{"owner", "place", "verdict", "accepted", "seal"}, nobodys...), parts("a~1", 2))
+	require.Equal(t, append([]string{"report", "return", "pause", "end of a pause"}, nobodys...), parts("b~1", 0))
+	require.Equal(t, append([]string{"return", "pause", "end of a pause"}, nobodys...), parts("b~1", 4))
+	require.Equal(t, nobodys, parts("c~1", 0))
+}
