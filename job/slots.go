@@ -33,6 +33,9 @@ func (r *Record) Slots(by clock.Actor, after uint64, yield func(part string, con
 			yield("report", appendReport(buf[:0], rep))
 		}
 	}
+	if k := r.Kept; k != nil && wrote(k.Dot) {
+		yield("kept", appendReport(buf[:0], k))
+	}
 	if l := r.Loading; l != nil && wrote(l.Dot) {
 		yield("loading", appendDot(appendAttempt(buf[:0], &l.Attempt), l.Dot))
 	}
