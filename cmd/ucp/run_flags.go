@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -36,7 +37,7 @@ type runFlags struct {
 	exclusive, mode     string
 	devices             pairsValue
 	weight, urgency     milliValue
-	minReplicas         int32
+	minReplicas         int
 	once                bool
 	token               string
 	ackWithin           time.Duration
@@ -93,9 +94,9 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 }
 
 // registerSubmission declares the flags that say how a submission is answered.
-func registerSubmission(fs *pflag.FlagSet, least *int32, within *time.Duration, token *string) {
+func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, token *string) {
 	if least != nil {
-		fs.Int32Var(least, "min-replicas", 0, "fail unless so many brokers hold the job within --ack-within")
+		fs.IntVar(least, "min-replicas", 0, "fail unless so many brokers hold the job within --ack-within")
 	}
 	fs.DurationVar(within, "ack-within", 0, "time to wait for --min-replicas, or the spec's min_replicas (default 10s)")
 	fs.StringVar(token, "causal-token", "", "`TOKEN` of an earlier answer (-o json): this job comes after what that client had seen")
@@ -116,7 +117,7 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		Timeout:     clock.Duration(f.timeout),
 		Retries:     job.Retries{Max: f.retries, Backoff: clock.Duration(f.backoff)},
 	}
-	s.MinReplicas, s.Network = f.minReplicas, f.network
+	s.MinReplicas, s.Network = int32(min(max(f.minReplicas, -1), math.MaxInt32)), f.network // the broker refuses more than 100
 	s.Exclusive, s.Preemption = f.exclusive, job.Preemption(f.mode)
 	s.SetWeight(job.Milli(f.weight))
 	if err := f.secrets.check(); err != nil {

@@ -22,6 +22,7 @@ var unshown = map[string]string{
 	"job.Ending.Job":          "as job.Ending.At",
 	"job.Ending.Outcome":      "as job.Ending.At",
 	"job.Ending.Sealed":       "as job.Ending.At",
+	"job.Ending.Read":         "the spec says what is read, and each result of which ends",
 	"job.Placement.NotBefore": "why shows the pause before a retry",
 	"job.Record.Loading":      "the state says whether the placed attempt loads",
 	"job.Record.Seal":         "the end that it decides is shown, and superseded what it decides against",
