@@ -244,10 +244,24 @@ func LimitFiles(dir string, files int64) error {
 // UnmountReadOnly. Files that are open for writing stay so. It needs a box, in which the broker has a network
 // namespace, and with that mounts, of its own.
 func (b *Broker) MountReadOnly(dir string) error {
-	if err := b.amidMounts("mount", "--bind", dir, dir); err != nil {
-		return err
+	// A mount on which a file is open for writing can't be made read-only. So it is made at a place that nobody uses, and put
+	// over the directory then: a bind mount of a mount is as read-only as that.
+	aside, err := os.MkdirTemp("", "ucp-read-only-")
+	if err != nil {
+		return fmt.Errorf("making a directory to mount at: %w", err)
 	}
-	return b.amidMounts("mount", "-o", "remount,bind,ro", dir)
+	defer func() { _ = os.Remove(aside) }() // it is empty
+	for _, line := range [][]string{
+		{"mount", "--bind", dir, aside},
+		{"mount", "-o", "remount,bind,ro", aside},
+		{"mount", "--bind", aside, dir},
+		{"umount", aside},
+	} {
+		if err := b.amidMounts(line...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // UnmountReadOnly undoes MountReadOnly.
