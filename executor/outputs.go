@@ -64,6 +64,9 @@ func (c *collector) named(name string) error {
 	info, err := c.root.Stat(path.Clean(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if link, lerr := c.root.Lstat(path.Clean(name)); lerr == nil && link.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("output %s is a link to nothing", name)
+		}
 		return missingOutput(name)
 	case err != nil:
 		return fmt.Errorf("output %s: %w", name, err)

@@ -124,6 +124,12 @@ func TestDirectoryThatIsNone(t *testing.T) {
 	res := r.run(task)
 	require.Equal(t, job.Failed, res.Outcome)
 	require.Equal(t, "output out/ is no directory", res.Reason)
+	task = r.sh("ln -s nothing g")
+	task.Spec.Outputs = []string{"g"}
+	require.Equal(t, "output g is a link to nothing", r.run(task).Reason)
+	task = r.sh("ln -s nothing g; exit 9")
+	task.Spec.Outputs = []string{"g"}
+	require.Equal(t, `exit code 9; not among the outputs: "g" (output g is a link to nothing)`, r.run(task).Reason)
 	task = r.sh("exit 0")
 	task.Spec.Outputs = []string{"none/"}
 	require.Equal(t, "its program ended well, but left no output none/", r.run(task).Reason)
