@@ -191,6 +191,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	for _, ref := range m.Disputed {
 		b.dispute(ref.Key)
 	}
+	b.awaitForgotten(d.Entries, m.Forgotten)
 	for _, c := range m.News {
 		switch r := c.New.(type) {
 		case *job.Record:
@@ -294,6 +295,23 @@ func (b *Broker) foundPart() {
 // proven reports whether what this broker says of an end may count: its start is proven, and it is a member now
 // (rules M2, M3).
 func (b *Broker) proven() bool { return b.peers.Proven() && !b.enrolment.blocked() }
+
+// awaitForgotten brings nearer that updates are stable of ended jobs which this broker has forgotten, and others hold: those can't show
+// the end as firm before this broker has said so (rule F2), and nobody waits for it here. The forgotten stand in the order of the entries.
+func (b *Broker) awaitForgotten(entries []ledger.Entry, forgotten []ledger.Ref) {
+	for _, in := range entries {
+		if len(forgotten) == 0 {
+			return
+		}
+		if in.Ref != forgotten[0] {
+			continue
+		}
+		forgotten = forgotten[1:]
+		if r, ok := in.Record.(*job.Record); ok && r.Finished() {
+			b.peers.Await(r.Dots)
+		}
+	}
+}
 
 // suspect reports whether a job must wait, since others may have ended and forgotten it: it was created before this
 // start, which is not proven, or it is disputed (rules M3, F3).

@@ -2,6 +2,9 @@ package main
 
 // rulesF break the rules F of docs/protocol.md.
 var rulesF = []mutant{
+	{"F2 who has forgotten an end lets nobody call it firm", "broker/sync.go",
+		"	b.awaitForgotten(d.Entries, m.Forgotten)\n", "",
+		"./sim", "TestCoreSchedules"},
 	{"F1 what an earlier start has told still counts", "broker/replication/link.go",
 		"		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange}\n", "",
 		"./broker/replication", "Void"},
