@@ -85,3 +85,16 @@ func TestPartsAreTheirWriters(t *testing.T) {
 	require.Equal(t, append([]string{"return", "pause", "end of a pause"}, nobodys...), parts("b~1", 4))
 	require.Equal(t, nobodys, parts("c~1", 0))
 }
+
+// What an attempt left that was stopped to run again is its executor's word, as its report is, and is signed like that (rules H1, J13).
+func TestWhatIsKeptIsAPart(t *testing.T) {
+	spec := Spec{Command: "true"}
+	require.NoError(t, spec.Complete())
+	dot := clock.Dot{Actor: "b~1", Counter: 1}
+	kept := Report{Attempt: Attempt{Seq: 1}, Dot: dot, At: 2, Phase: Done, Result: &Result{Outcome: Failed, Reason: StoppedReason}}
+	r := New("j", spec, spec.Digest(), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1}).With(dot, func(r *Record) { r.SetKept(kept) })
+	var parts []string
+	r.Slots("b~1", 0, func(part string, _ []byte) { parts = append(parts, part) })
+	require.Contains(t, parts, "kept")
+	r.Slots("a~1", 0, func(part string, _ []byte) { require.NotEqual(t, "kept", part) })
+}
