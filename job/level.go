@@ -53,10 +53,11 @@ func (l *LevelText) UnmarshalJSON(b []byte) error {
 }
 
 // Milli is a number of thousandths. In JSON it is a decimal number, which is rounded to thousandths when it is read.
-type Milli int64
+// It has 32 bits so that a record keeps its size class (see TestRecordsKeepTheirSizeClass).
+type Milli int32
 
 // maxDecimal bounds the numbers that are read as a Milli, far beyond what any field takes.
-const maxDecimal = 1e9
+const maxDecimal = 2e6
 
 // ParseMilli reads a decimal number such as 0.25 and rounds it to thousandths.
 func ParseMilli(text string) (Milli, error) {

@@ -380,8 +380,8 @@ func (d *reader) spec(s *Spec) {
 	s.Stdin = Digest(d.optionalString(&n, "stdin"))
 	s.Submitter = d.optionalString(&n, "submitter")
 	s.Timeout = clock.Duration(d.optionalInt(&n, "timeout"))
-	s.Urgency = Milli(d.optionalInt(&n, "urgency"))
-	s.WeightPart = Milli(d.optionalInt(&n, "weight_part"))
+	s.Urgency = Milli(d.small32(d.optionalInt(&n, "urgency")))
+	s.WeightPart = Milli(d.small32(d.optionalInt(&n, "weight_part")))
 	d.expect(n == 5)
 }
 

@@ -68,7 +68,7 @@ type Spec struct {
 	// PlainEnv leaves the job without the variables that every job gets, UCP_ATTEMPT (rule J4) and UCP_JOB_ID.
 	PlainEnv bool `codec:"plain_env,omitempty" json:"plain_env,omitempty"`
 	// Network says that a native program needs the network, which only brokers give that allow it (--allow-network).
-	// It stands beside PlainEnv so that a record fits into 888 bytes: one more, and it would take 128 more of the heap.
+	// It stands beside PlainEnv so that a record keeps its size class (see TestRecordsKeepTheirSizeClass).
 	Network bool `codec:"network,omitempty" json:"network,omitempty"`
 	// MinReplicas is how many brokers must hold the job before its submission is answered as one that was taken, 0 to 100. It has 32
 	// bits, and stands here, for the same reason.

@@ -147,7 +147,8 @@ const (
 
 // weight is the computational weight, its part included.
 func (c *Candidate) weight() job.Milli {
-	return min(max(job.Milli(c.Weight)*1000+c.Part, 0), maxCompute*1000)
+	whole := int64(min(max(c.Weight, 0), maxCompute)) // so that no number that an old bundle brings is too large
+	return job.Milli(min(max(whole*1000+int64(c.Part), 0), maxCompute*1000))
 }
 
 // urgency is how urgent the job is, from 0 to 1: as its deadline is near or, where it has none, as was said.
