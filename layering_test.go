@@ -71,8 +71,9 @@ var allowed = map[string][]string{
 	// and reads exported bundles with it.
 	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
 	"test/process":    {},
+	"test/race":       {},
 	"test/slow":       {},
-	"test/story":      {},
+	"test/story":      {"test/race"},
 	"tools/mutants":   {},
 
 	"docs/model/claims":    {"docs/model/explore"},

@@ -19,6 +19,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // maxPendingHeap is what a job that waits may take of a broker's heap, in bytes.
@@ -27,7 +28,7 @@ const maxPendingHeap = 2 << 10
 // A broker that holds 100,000 jobs that wait needs at most 2 KiB of heap for each,
 // whether they were submitted there or came from a peer.
 func TestPendingJobsAreSmall(t *testing.T) {
-	if raceDetector {
+	if race.Enabled {
 		t.Skip("the race detector takes memory of its own; scripts/test.sh runs it without")
 	}
 	for name, give := range ways {

@@ -2,7 +2,7 @@
 # The test suite: with the race detector where this machine can build it, and
 # loudly without it where not. Arguments go to `go test`; without any: ./...
 # The long simulations, which the race detector slows tenfold, then run in full without
-# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; what measures
+# it: 1,000 seeded fault schedules, half an hour at packet loss, the figures of virtual time; the stories; what measures
 # memory; the public tests of WASI, and the attacks of native jobs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -64,10 +64,11 @@ if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 
 why=$(why_no_race)
 if [ -z "$why" ]; then
-	CGO_ENABLED=1 run -race -timeout 20m "$@" # sim takes 6 to 7 minutes on two cores, 10 would be the default
+	# Tests with real processes wait more than they compute: one package more than there are processors runs at a time.
+	CGO_ENABLED=1 run -race -timeout 20m -p $(($(nproc) + 1)) "$@"
 	if [ -n "$all" ]; then
 		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
-		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./tools/mutants -run 'TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
+		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
 		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor -run 'TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
 	fi
 	exit

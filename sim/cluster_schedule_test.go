@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/sim/simnet"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // ends reports whether all of these jobs have ended at every broker, with one and the
@@ -154,7 +155,7 @@ func clusterSchedule(t *testing.T, c *Cluster, n int) {
 // while twenty brokers run on virtual time ("CHECK failed: tsan_rtl.cpp:346", or a fault in raceacquirectx, below
 // runtime.timer.unlockAndRun), so it watches three; the test suite runs both without it.
 func clusterSizes() []int {
-	if raceDetector {
+	if race.Enabled {
 		return []int{3}
 	}
 	return []int{3, 20}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // digested is how many schedules have a recorded digest.
@@ -23,7 +25,7 @@ const digested = 300
 // commit says why they differ.
 func TestCoreDigests(t *testing.T) {
 	t.Parallel()
-	if raceDetector {
+	if race.Enabled {
 		t.Skip("a schedule has no goroutine")
 	}
 	got := make([]string, digested)

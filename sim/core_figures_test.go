@@ -16,6 +16,7 @@ import (
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // The figures of docs/performance.md that virtual time gives: go test ./sim -run Figure -v
@@ -24,7 +25,7 @@ import (
 // and it runs beside others.
 func ofOneGoroutine(t *testing.T) {
 	t.Helper()
-	if raceDetector {
+	if race.Enabled {
 		t.Skip("it has no goroutine, and runs without the race detector: scripts/test.sh")
 	}
 	t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 func coreConfig() broker.Config {
@@ -123,7 +124,7 @@ func chosen(t *testing.T) func(seed uint64) Faults {
 func TestCoreSchedules(t *testing.T) {
 	t.Parallel()
 	n := uint64(1000)
-	if raceDetector {
+	if race.Enabled {
 		n = 20 // a schedule has no goroutine, and the cores share nothing
 	}
 	from, to := seeds(t, n)

@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/sim/simnet"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // Whole nodes, real Serf, in virtual time: how fast an emergency is felt, and that it is the
@@ -79,7 +80,7 @@ func felt(c *Cluster, since time.Time, what string, order func(name string, id j
 // docs/performance.md says; without it a few trials of each are run.
 func TestFigureEmergency(t *testing.T) {
 	t.Parallel()
-	if raceDetector {
+	if race.Enabled {
 		t.Skip("it measures, and runs without the race detector: scripts/test.sh")
 	}
 	all := os.Getenv("UCP_TRIALS")
@@ -279,7 +280,7 @@ func TestEmergencyKnownToLatecomers(t *testing.T) {
 func TestEmergencyFlood(t *testing.T) {
 	t.Parallel()
 	many := 2_000
-	if raceDetector {
+	if race.Enabled {
 		many = 200 // the detector itself breaks under so many (CHECK failed in its tsan_rtl.cpp): scripts/test.sh runs all without it
 	}
 	inCluster(t, 5, nil, func(t *testing.T, c *Cluster) {

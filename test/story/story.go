@@ -10,12 +10,17 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // Run tells every story of the package under test, testdata/*.txt, in a subtest of its own.
 // Begin makes the world of one, and returns what carries out its commands; the output is
 // compared line by line, without regard to newlines at its end.
 func Run(t *testing.T, begin func(*testing.T) func(*testing.T, *datadriven.TestData) string) {
+	if race.Enabled {
+		t.Skip("a story has no goroutine, and is told without the race detector: scripts/test.sh")
+	}
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories in testdata: %v", err)
