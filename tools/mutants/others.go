@@ -97,7 +97,7 @@ var others = []mutant{
 		"	if c.Deadline == 0 {\n		return min(max(c.Urgency", "	if c.Urgency != 0 {\n		return min(max(c.Urgency",
 		"./resolve", "TestGolden|TestUrgency"},
 	{"fractions of weights are dropped", "resolve/candidate.go",
-		"job.Milli(c.Weight)*1000+c.Part", "job.Milli(c.Weight)*1000",
+		"whole*1000+int64(c.Part)", "whole*1000",
 		"./resolve", "TestGolden|TestUrgency"},
 	{"a bundle with a fraction says version 1", "resolve/bundle.go",
 		"			return fineBundle\n", "			return plainBundle\n",
