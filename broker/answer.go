@@ -59,9 +59,11 @@ type Draining struct{}
 // Found shows one job as this broker knows it.
 type Found struct {
 	Record *job.Record
-	// Provisional: the end may still change (rule F2). Until says why, and what it takes to be final, for a person.
+	// Provisional: the end may still change (rule F2). Until says why, and what it takes to be final, for a person; Asked are
+	// those of whom it only says that they have been asked, since SWIM holds them for alive.
 	Provisional bool
 	Until       string
+	Asked       []string
 	KnownBy     int    // brokers known to hold the newest update, this one included
 	Members     int    // of so many
 	Why         string // why the job is not running, for a person

@@ -103,17 +103,17 @@ func (b *Broker) deciders(r *job.Record) clock.Vector {
 	return dots
 }
 
-// provisionalUntil says why the end of a job is not firm, and what it takes.
-func (b *Broker) provisionalUntil(r *job.Record) string {
+// provisionalUntil says why the end of a job is not firm, and what it takes. Those who have only to be asked, it lists.
+func (b *Broker) provisionalUntil(r *job.Record) (until string, asked []string) {
 	switch {
 	case !b.peers.Proven():
-		return "this broker is " + b.awaitsProof()
+		return "this broker is " + b.awaitsProof(), nil
 	case !b.proven():
-		return "until enough others have said that this broker takes part again: it had left, or was removed"
+		return "until enough others have said that this broker takes part again: it had left, or was removed", nil
 	case b.inDoubt(r):
-		return "until one of the others has said that it holds the job without a doubt, or all that they do not: they may have ended and forgotten it"
+		return "until one of the others has said that it holds the job without a doubt, or all that they do not: they may have ended and forgotten it", nil
 	}
-	var away, asked []string
+	var away []string
 	forget := ""
 	for _, name := range b.peers.Unstable(b.deciders(r)) {
 		if !b.members.Absent(name) {
@@ -128,15 +128,15 @@ func (b *Broker) provisionalUntil(r *job.Record) string {
 	}
 	switch {
 	case len(away) == 1:
-		return "until " + away[0] + " has been heard, or " + forget
+		return "until " + away[0] + " has been heard, or " + forget, nil
 	case len(away) > 1:
-		return "until these have been heard, or given up with `ucp cluster forget NAME`: " + strings.Join(away, ", ")
+		return "until these have been heard, or given up with `ucp cluster forget NAME`: " + strings.Join(away, ", "), nil
 	case len(asked) == 1:
-		return "for a moment, until " + asked[0] + " has said that it holds that"
+		return "until " + asked[0] + " has said that it holds that", asked
 	case len(asked) > 1:
-		return "for a moment, until " + strings.Join(asked, " and ") + " have said that they hold that"
+		return "until " + strings.Join(asked, " and ") + " have said that they hold that", asked
 	}
-	return "for a moment, until that is on this broker's disk"
+	return "until that is on this broker's disk", nil
 }
 
 // firm reports whether the end of a job can't change any more (rule F2). If it can, somebody waits for that now.
@@ -175,7 +175,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 		if f.Provisional = !past.SawFirm(created.Dot, v.Dot) && !b.firm(r); !f.Provisional {
 			created.Firm = causal.FirmEnd(v.Dot)
 		} else {
-			f.Until = b.provisionalUntil(r)
+			f.Until, f.Asked = b.provisionalUntil(r)
 		}
 	}
 	if f.seen = append(f.seen, created); !b.holdsAll(r.Dots) && b.peers.StraysTaken() {

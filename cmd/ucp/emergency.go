@@ -197,7 +197,7 @@ func nowText(e *api.Emergency) string {
 	case waits == 0:
 		return fmt.Sprintf("%s, and none waits: nothing changes until a job of its level needs the room", jobsRun(runs))
 	default:
-		return fmt.Sprintf("%s, and %d wait; `ucp emergency get %s` names those that had to make room", jobsRun(runs), waits, e.ID)
+		return fmt.Sprintf("%s, and %s; `ucp emergency get %s` names those that had to make room", jobsRun(runs), jobsWait(waits), e.ID)
 	}
 }
 
@@ -207,6 +207,14 @@ func jobsRun(n int) string {
 		return "1 job runs"
 	}
 	return fmt.Sprintf("%d jobs run", n)
+}
+
+// jobsWait goes on after [jobsRun]: "2 wait".
+func jobsWait(n int) string {
+	if n == 1 {
+		return "1 waits"
+	}
+	return fmt.Sprintf("%d wait", n)
 }
 
 func brokersOf(n int) string {

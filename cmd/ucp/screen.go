@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,8 @@ type goneBroker struct {
 	Jobs  *api.JobList `json:"jobs"`  // what was there, and how it stands now; null: not known
 	// GivenUp: an operator has given it up, and it is listed for the jobs that are still counted there.
 	GivenUp bool `json:"given_up,omitempty"`
+	// Silent: it has left messages unanswered, such as "silent for 3s", and gossip has not given it up yet.
+	Silent string `json:"silent,omitempty"`
 }
 
 // room is what a broker offers.
@@ -137,15 +140,19 @@ func (s *screen) addReach(ctx context.Context, client *api.Client) error {
 	return err
 }
 
-// goneFrom lists the brokers that take part and do not answer, and those that were given up and have not come back.
+// goneFrom lists the brokers that take part and do not answer, also those that have only just fallen silent, and those that were
+// given up and have not come back.
 func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 	if err != nil {
 		return nil, err
 	}
 	out := []goneBroker{}
 	for _, m := range l.Members {
-		if m.Roll == "open" && (m.Away || m.Status == "failed") {
+		switch {
+		case m.Roll == "open" && (m.Away || m.Status == "failed"):
 			out = append(out, goneBroker{Name: m.Name, Since: m.AwaySince})
+		case m.Roll == "open" && strings.HasPrefix(m.Health, "silent"):
+			out = append(out, goneBroker{Name: m.Name, Silent: m.Health})
 		}
 		if m.Roll == "removed" && (m.Revoked || m.Status == "failed") {
 			out = append(out, goneBroker{Name: m.Name, GivenUp: true})

@@ -251,7 +251,10 @@ func (s *screen) gonePanel() panel {
 	p := panel{title: "Gone", alarm: len(s.Gone) > 0}
 	for _, g := range s.Gone {
 		text := g.Name
-		if g.Since != nil {
+		switch {
+		case g.Silent != "":
+			text += ", " + g.Silent + ", may be gone"
+		case g.Since != nil:
 			text += " since " + sinceText(*g.Since, s.AsOf)
 		}
 		if g.GivenUp {
@@ -371,9 +374,23 @@ func (s *screen) roomPanel() panel {
 	waits := s.InAll[job.StatePending] + s.InAll[job.StateQueued] + s.InAll[job.StateSuspended]
 	counts := jobsRun(runs)
 	if unsure := s.unsure(); unsure > 0 {
-		counts = fmt.Sprintf("%s, %d may still run at brokers that are gone", jobsRun(max(runs-unsure, 0)), unsure)
+		counts = fmt.Sprintf("%s, %d may still run at brokers that do not answer", jobsRun(max(runs-unsure, 0)), unsure)
 	}
-	return panel{title: "Room", lines: []string{text, fmt.Sprintf("%s, %d wait", counts, waits)}, alarm: free.CPU <= 0}
+	lines := []string{text}
+	if away := s.uncounted(); len(away) > 0 {
+		lines = append(lines, "what "+strings.Join(away, " and ")+" may have is not counted")
+	}
+	return panel{title: "Room", lines: append(lines, counts+", "+jobsWait(waits)), alarm: free.CPU <= 0}
+}
+
+// uncounted are the brokers that take part and do not answer: what they offered is not in the room that is shown.
+func (s *screen) uncounted() (out []string) {
+	for _, g := range s.Gone {
+		if !g.GivenUp {
+			out = append(out, g.Name)
+		}
+	}
+	return out
 }
 
 // unsure counts the jobs that ran at brokers which are gone, and of which nobody here knows whether they still do.

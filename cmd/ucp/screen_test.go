@@ -121,6 +121,7 @@ Stopped    1 job stopped for others
 Failed     1 job in the last hour
            j2 pumps.wasm at b, 3m0s ago: exit code 3
 Room       0 of 4 cores and 8 GiB of 8 GiB free
+           what van-3 may have is not counted
            4 jobs run, 2 wait
 As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --full`\n             shows more of that broker\n", ""}, s.run("status"))
 	for _, columns := range []int{0, 40, 80, 132} {
@@ -216,10 +217,10 @@ func TestScreenCountsWhatMayRun(t *testing.T) {
 	b.metadata = offering("a", 4000, 4000)
 	b.members.Members = []api.Member{{Name: "a", Roll: "open", Status: "alive"}, {Name: "b", Roll: "open", Status: "failed", Away: true, AwaySince: &since}}
 	b.counts = map[job.State]int{job.StateRunning: 2, job.StateQueued: 1}
-	require.Contains(t, s.run().out, " 2 jobs run, 1 wait\n", "what brokers say of themselves, also those that are gone, is not added up")
+	require.Contains(t, s.run().out, " 2 jobs run, 1 waits\n", "what brokers say of themselves, also those that are gone, is not added up")
 	threeJobs(b)
 	b.jobs["j3"].State, b.jobs["j3"].Executor, b.jobs["j3"].Silent = job.StateRunning, "b", true
-	require.Contains(t, s.run().out, " 1 job runs, 1 may still run at brokers that are gone, 1 wait\n")
+	require.Contains(t, s.run().out, " 1 job runs, 1 may still run at brokers that do not answer, 1 waits\n")
 }
 
 // A broker that is gone is not told to have had what had ended before, or ran at another one by then.
@@ -286,5 +287,25 @@ func TestScreenOfWhoWasGivenUp(t *testing.T) {
 	b.jobs["j1"] = &j
 	out := s.run().out
 	require.Contains(t, out, "Gone       van-3, which was given up, with 1 job\n           j1: running? still counted there\n")
-	require.Contains(t, out, "0 jobs run, 1 may still run at brokers that are gone, 0 wait\n")
+	require.Contains(t, out, "0 jobs run, 1 may still run at brokers that do not answer, 0 wait\n")
+}
+
+// Between a broker's death and the moment at which gossip gives it up it is silent: the screen says neither that nobody is gone, nor
+// that it sees all room.
+func TestScreenOfASilentBroker(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.status = api.Coordination{
+		CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 1, UnhealthyPeers: 1,
+		PeerBrokers: map[string]api.Peer{"van-2": {Health: "silent for 3s", LastSeen: asOf.Add(-3 * time.Second).Unix()}},
+	}
+	b.metadata = offering("van-1", 4000, 500) + "," + offering("van-2", 8000, 0)
+	b.members.Members = []api.Member{{Name: "van-1", Roll: "open", Status: "alive", Self: true}, {Name: "van-2", Roll: "open", Status: "alive", Health: "silent for 3s"}}
+	b.counts = map[job.State]int{job.StateRunning: 1}
+	j := ended("j1", job.StateRunning, nil, "")
+	j.Executor, j.Silent = "van-2", true
+	b.jobs["j1"] = &j
+	out := s.run().out
+	require.Contains(t, out, "Gone       van-2, silent for 3s, may be gone, with 1 job\n           j1: running? still counted there\n")
+	require.Contains(t, out, "Room       3.5 of 4 cores")
+	require.Contains(t, out, "           what van-2 may have is not counted\n           0 jobs run, 1 may still run at brokers that do not answer, 0 wait\n")
 }

@@ -144,3 +144,18 @@ func TestWhoHasLeftIsSilent(t *testing.T) {
 	srv.cfg.Name = "b"
 	require.Empty(t, srv.silent(), "it leaves itself")
 }
+
+// That an end waits for the word of others says of whom no word can come, though gossip holds them for alive.
+func TestAnEndThatWaitsForASilentBroker(t *testing.T) {
+	h := &healthHost{
+		member:  membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive},
+		contact: Contact{Actor: "b~1", Seen: asOf.Add(-time.Second), Answered: asOf.Add(-time.Second)},
+	}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	f := &broker.Found{Provisional: true, Until: "until b has said that it holds that", Asked: []string{"b"}}
+	require.Equal(t, "until b has said that it holds that", srv.provisionalUntil(f))
+	h.contact.Failing, h.contact.Seen, h.contact.Answered = 2, asOf.Add(-3*time.Second), asOf.Add(-3*time.Second)
+	require.Equal(t, "until b has said that it holds that; but b is silent for 3s (if it is gone for good: `ucp cluster forget b`)", srv.provisionalUntil(f))
+	f.Asked = nil
+	require.Equal(t, f.Until, srv.provisionalUntil(f), "the text names what it waits for already")
+}

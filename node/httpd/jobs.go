@@ -426,13 +426,28 @@ func (srv *Server) silent() map[string]bool {
 	return out
 }
 
+// provisionalUntil says what the end of a job waits for. Of who has only to answer it says, too, when nothing passes between
+// the two: long before SWIM gives somebody up, "asked" would sound as if the answer were on its way.
+func (srv *Server) provisionalUntil(f *broker.Found) string {
+	if len(f.Asked) == 0 {
+		return f.Until
+	}
+	text, peers := f.Until, srv.coordination().PeerBrokers
+	for _, name := range f.Asked {
+		if p, known := peers[name]; known && !p.Healthy {
+			text += fmt.Sprintf("; but %s is %s (if it is gone for good: `ucp cluster forget %s`)", name, p.Health, name)
+		}
+	}
+	return text
+}
+
 // view shows a job as the API does.
 func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
 		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
-		Provisional: f.Provisional, ProvisionalUntil: f.Until, SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
+		Provisional: f.Provisional, ProvisionalUntil: srv.provisionalUntil(f), SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,
