@@ -349,6 +349,34 @@ func (c *core) freeDisk(name string) int64 {
 	return c.members.Metadata(name).FreeDisk
 }
 
+// roomElsewhere goes on after why a job queues where it is: a broker has room for it, and lacks something else. It says nothing
+// where none has room, and where one lacks nothing, since the job moves there (rule J9).
+func (o *ownership) roomElsewhere(r *job.Record) string {
+	if r.State() != job.StateQueued || r.Spec.Exclusive != "" || !r.Spec.MayRedeploy() {
+		return ""
+	}
+	text := ""
+	for _, name := range slices.Sorted(slices.Values(slices.Concat(o.members.Names(), []string{o.self}))) {
+		caps := &o.cfg.Capabilities
+		if name != o.self {
+			row := o.members.Metadata(name)
+			if caps = &row.Capabilities; row.Name == "" || !o.members.Alive(name) {
+				continue
+			}
+		}
+		if name == r.Place.Broker || !o.fits(name, r.Spec.Resources) {
+			continue
+		}
+		switch lack := o.incapable(name, caps, &r.Spec); {
+		case lack == "" && o.refusesJob(name, &r.Spec) == "":
+			return ""
+		case lack != "" && text == "":
+			text = fmt.Sprintf("; %s has room, but lacks %s", name, lack)
+		}
+	}
+	return text
+}
+
 // whyUnplaced says what the known brokers lack for a job that waits. Any broker can tell that of any job.
 func (o *ownership) whyUnplaced(r *job.Record) string {
 	lacking := map[string]int{}

@@ -217,7 +217,7 @@ func (b *Broker) why(r *job.Record) (text string, contends bool) {
 		return "", false
 	}
 	if why := b.decisions.why(r.Key()); why != "" {
-		return verb + " at " + b.self + ": " + why, true
+		return verb + " at " + b.self + ": " + why + b.ownership.roomElsewhere(r), true
 	}
 	return "", false
 }
@@ -266,7 +266,10 @@ func (b *Broker) whyElsewhere(r *job.Record) string {
 	case b.drained(at) && r.Spec.MayRedeploy():
 		was = "is drained"
 	default:
-		return "queued at " + at + b.shortAt(r)
+		if short := b.shortAt(r); short != "" {
+			return "queued at " + at + short + b.ownership.roomElsewhere(r)
+		}
+		return "queued at " + at
 	}
 	return b.ownership.whyUnplaced(r) + "; it was queued at " + at + ", which " + was
 }

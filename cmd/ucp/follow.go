@@ -39,7 +39,8 @@ func (p *patience) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&p.place, "place-timeout", 0, "give up with exit code 2 when no broker has taken the job after this time; the job stays (0: never)")
 }
 
-// sayAfter is how long a job that no broker has taken waits until it is said why, where no terminal shows it.
+// sayAfter is how long a job that no broker has taken waits until it is said why, where no terminal shows it. What one queues for is
+// said at the end of the first request that waits for it, some half a minute later.
 const sayAfter = 2 * time.Second
 
 // poll is how long one request may wait: short where something may have to be
@@ -59,7 +60,7 @@ func (c *cli) poll(p patience, placed bool) time.Duration {
 var errPlaced = errors.New("placed")
 
 // follow waits until the job is final. Until then it shows, to a person at a
-// terminal, how the job stands; without one it says why no broker has taken it, each reason once. submitted is when the patience began.
+// terminal, how the job stands; without one it says why no broker has taken it, each reason once, or for what it queues. submitted is when the patience began.
 func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitted time.Time, p patience) (api.Job, error) {
 	if p.total > 0 {
 		var cancel context.CancelFunc
@@ -71,7 +72,12 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		progress = c.newProgress()
 	}
 	defer progress.clear()
+	say := c.newReasons(progress, "is queued").say
 	seen := func(j api.Job) error {
+		if j.State == job.StateQueued && p.among == nil && !c.terminal && time.Since(submitted) >= sayAfter && j.Why != "" {
+			say(&j)
+			say = func(*api.Job) {} // who is ahead of it changes all the time
+		}
 		if !j.State.Final() {
 			progress.show(strings.TrimSuffix(fmt.Sprintf("job %s is %s: %s", j.ID, stateIn(&j), j.Why), ": "))
 		}

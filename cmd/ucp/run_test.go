@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -394,6 +395,25 @@ func TestAJobThatNobodyTakesIsNotSilent(t *testing.T) {
 	require.Equal(t, "ucp: job j1 waits: no broker meets gpu\nucp: waiting for job j1: the job has not ended after 8s, and goes on\n",
 		s.run("job", "wait", "j1", "--timeout", "8s").errOut)
 	require.NotContains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, "waits:", "it may be placed any moment")
+}
+
+// What it queues for is said once, too: who is ahead of it changes all the time.
+func TestAJobThatQueuesIsNotSilent(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := ended("j1", job.StateQueued, nil, "")
+	b.jobs["j1"] = &j
+	began, asked := time.Now(), 0
+	b.before = func(_, _ string) {
+		if asked++; time.Since(began) > sayAfter+2*time.Second {
+			*b.jobs["j1"] = succeeded("j1")
+			return
+		}
+		b.jobs["j1"].Why = fmt.Sprintf("waiting at b: behind %d jobs", asked)
+	}
+	got := s.run("job", "wait", "j1")
+	require.Zero(t, got.code)
+	require.Greater(t, asked, 2)
+	require.Regexp(t, `^ucp: job j1 is queued: waiting at b: behind [0-9]+ jobs\n$`, got.errOut)
 }
 
 // Of many jobs each reason is said once, with one of them, whether a person looks on or not.

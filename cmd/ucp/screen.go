@@ -44,8 +44,8 @@ type goneBroker struct {
 	Jobs  *api.JobList `json:"jobs"`  // what was there, and how it stands now; null: not known
 	// GivenUp: an operator has given it up, and it is listed for the jobs that are still counted there.
 	GivenUp bool `json:"given_up,omitempty"`
-	// Silent: it has left messages unanswered, such as "silent for 3s", and gossip has not given it up yet.
-	Silent string `json:"silent,omitempty"`
+	// Silent: it does not answer, and gossip has not given it up yet.
+	Silent bool `json:"silent,omitempty"`
 }
 
 // room is what a broker offers.
@@ -98,6 +98,7 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	var rows map[string]json.RawMessage
 	ask("room", func() (err error) { rows, err = client.Metadata(ctx); return err })
 	work.Wait()
+	s.addSilent()
 	if s.Urgent != nil {
 		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return j.State == job.StateRunning && !j.Silent })
 	}
@@ -120,6 +121,16 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	s.Gone = slices.DeleteFunc(s.Gone, func(g goneBroker) bool { return g.GivenUp && !g.holdsOn() })
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// addSilent lists those that have not answered just now with those that are gone, however well they were a moment ago.
+func (s *screen) addSilent() {
+	for _, name := range slices.Sorted(maps.Keys(s.PeerBrokers)) {
+		listed := slices.ContainsFunc(s.Gone, func(g goneBroker) bool { return g.Name == name })
+		if yes := s.PeerBrokers[name].Answers; s.Gone != nil && !listed && yes != nil && !*yes {
+			s.Gone = append(s.Gone, goneBroker{Name: name, Silent: true})
+		}
+	}
 }
 
 // holdsOn reports whether jobs that have not ended are still counted at a broker that is gone, or may be.
@@ -152,7 +163,7 @@ func goneFrom(l api.MemberList, err error) ([]goneBroker, error) {
 		case m.Roll == "open" && (m.Away || m.Status == "failed"):
 			out = append(out, goneBroker{Name: m.Name, Since: m.AwaySince})
 		case m.Roll == "open" && strings.HasPrefix(m.Health, "silent"):
-			out = append(out, goneBroker{Name: m.Name, Silent: m.Health})
+			out = append(out, goneBroker{Name: m.Name, Silent: true})
 		}
 		if m.Roll == "removed" && (m.Revoked || m.Status == "failed") {
 			out = append(out, goneBroker{Name: m.Name, GivenUp: true})
@@ -176,7 +187,7 @@ func (s *screen) addRoom(rows map[string]json.RawMessage) error {
 		if err := json.Unmarshal(rows[name], &m); err != nil {
 			return fmt.Errorf("the metadata of %s: %w", name, err)
 		}
-		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name == s.Name && s.DiskFull || name != s.Name && (!isPeer || !p.Healthy || p.TakesNone != "") {
+		if p, isPeer := s.PeerBrokers[name]; m.Draining || m.Full || name == s.Name && s.DiskFull || name != s.Name && (!isPeer || !p.Healthy || p.Answers != nil && !*p.Answers || p.TakesNone != "") {
 			continue
 		}
 		s.Room = append(s.Room, room{Broker: name, Capacity: m.Capabilities.Capacity, Free: m.Capabilities.Capacity.Minus(m.Usage)})

@@ -251,10 +251,10 @@ func (s *screen) gonePanel() panel {
 	p := panel{title: "Gone", alarm: len(s.Gone) > 0}
 	for _, g := range s.Gone {
 		text := g.Name
-		switch {
-		case g.Silent != "":
-			text += ", " + g.Silent + ", may be gone"
-		case g.Since != nil:
+		if g.Silent {
+			text = "perhaps " + text + ", silent"
+		}
+		if g.Since != nil {
 			text += " since " + sinceText(*g.Since, s.AsOf)
 		}
 		if g.GivenUp {

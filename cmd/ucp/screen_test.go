@@ -305,7 +305,14 @@ func TestScreenOfASilentBroker(t *testing.T) {
 	j.Executor, j.Silent = "van-2", true
 	b.jobs["j1"] = &j
 	out := s.run().out
-	require.Contains(t, out, "Gone       van-2, silent for 3s, may be gone, with 1 job\n           j1: running? still counted there\n")
+	require.Contains(t, out, "Gone       perhaps van-2, silent since 15:04:02 (3s), with 1 job\n           j1: running? still counted there\n")
 	require.Contains(t, out, "Room       3.5 of 4 cores")
 	require.Contains(t, out, "           what van-2 may have is not counted\n           0 jobs run, 1 may still run at brokers that do not answer, 0 wait\n")
+
+	no := false // one message has come to nothing, and it has just not answered: nothing else knows of that yet
+	b.members.Members[1].Health = "healthy"
+	b.status.PeerBrokers["van-2"] = api.Peer{Healthy: true, Health: "healthy", Answers: &no, LastSeen: asOf.Add(-time.Second).Unix()}
+	out = s.run().out
+	require.Contains(t, out, "Gone       perhaps van-2, silent since 15:04:04 (1s), with 1 job\n")
+	require.Contains(t, out, "Room       3.5 of 4 cores")
 }
