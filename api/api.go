@@ -95,7 +95,7 @@ const TokenHeader = "X-UCP-Causal-Token"
 // Job is one job as a broker knows it.
 type Job struct {
 	ID        job.ID    `json:"id"`                  // ID~digest8 when the ID belongs to another job, see SameID
-	Short     string    `json:"short"`               // the shortest beginning of it that means no other job at the broker that was asked; only in lists
+	Short     string    `json:"short,omitempty"`     // the shortest beginning of it that means no other job at the broker that was asked; only in lists
 	Name      string    `json:"name,omitempty"`      // what people call it, not unique: the spec's, or the native program's
 	Submitter string    `json:"submitter,omitempty"` // the member, or the holder of a token, who has submitted it; "" where that is not known
 	Key       string    `json:"key"`                 // ID~digest, which tells two specs with one ID apart

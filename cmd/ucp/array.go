@@ -160,7 +160,7 @@ func (c *cli) runMany(ctx context.Context, client *api.Client, f *runFlags, file
 	}
 	line.erase()
 	if f.detach {
-		return c.show(map[string]any{"array": a.id, "jobs": len(a.jobs)}, func(w io.Writer) { row(w, a.id) })
+		return c.show(map[string]any{"array": a.id, "submitted": len(a.jobs)}, func(w io.Writer) { row(w, a.id) })
 	}
 	count := func(ctx context.Context) (map[job.State]int, error) {
 		return client.CountJobs(ctx, api.ListOptions{Labels: []string{arrayLabel + "=" + string(a.id)}})
@@ -170,12 +170,16 @@ func (c *cli) runMany(ctx context.Context, client *api.Client, f *runFlags, file
 		ids = append(ids, string(a.jobs[i].ID))
 	}
 	bad := failures{of: len(ids)}
-	at := 0
+	at, ended, deliver := 0, []api.Job{}, c.deliver
+	if c.format == formatJSON {
+		deliver = c.deliverFiles
+	}
 	err = c.awaitMany(ctx, client, ids, f.patience, count, func(j api.Job) error {
 		own := a.flags[at]
 		at++
 		own.to = filepath.Join(f.to, string(j.ID))
-		err := c.deliver(ctx, client, own, &j)
+		ended = append(ended, j)
+		err := deliver(ctx, client, own, &j)
 		var code *exitCode
 		if errors.As(err, &code) {
 			bad.add("%s %s", j.ID, howEnded(&j))
@@ -183,6 +187,11 @@ func (c *cli) runMany(ctx context.Context, client *api.Client, f *runFlags, file
 		}
 		return err
 	})
+	if c.format == formatJSON { // also of a wait that was interrupted: those that had ended
+		if err := c.show(map[string]any{"array": a.id, "jobs": ended}, nil); err != nil {
+			return err
+		}
+	}
 	if errors.Is(err, errInterrupted) {
 		return fmt.Errorf("interrupted; the jobs of array %s go on: follow them with `ucp job wait --label array=%[1]s`, or end them with `ucp job cancel --label array=%[1]s`", a.id)
 	}

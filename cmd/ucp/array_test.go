@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -57,7 +58,15 @@ ucp: job f.1: no emergency of the type flood is known here
 ucp: 1 of 3 jobs are saved on 1 broker only: lost if that disk is lost
 ucp: 2 of 3 jobs are saved on 2 brokers only, fewer than wanted: lost if all their disks are lost
 `[1:]}, got, "what is the same of many is said once")
-	require.JSONEq(t, `{"array":"e","jobs":2}`, s.run("run", "m.wasm", "--array", "1-2", "--id", "e", "--detach", "-o", "json").out)
+	require.JSONEq(t, `{"array":"e","submitted":2}`, s.run("run", "m.wasm", "--array", "1-2", "--id", "e", "--detach", "-o", "json").out)
+	var doc struct {
+		Array string
+		Jobs  []api.Job
+	}
+	require.NoError(t, json.Unmarshal([]byte(s.run("run", "m.wasm", "--array", "1-2", "--id", "g", "-o", "json").out), &doc), "one document")
+	require.Equal(t, "g", doc.Array)
+	require.Len(t, doc.Jobs, 2)
+	require.EqualValues(t, "g.2", doc.Jobs[1].ID)
 }
 
 // Each line of a file is a job.

@@ -34,7 +34,8 @@ runs after that one. What stands behind -- are the job's arguments.
 A --secret is encrypted here to the brokers of the city that may run the job. One with a
 slash in its name is a file of the job's directory, any other a variable.
 
-With -o json the final job is printed instead of what it wrote. Interrupted, ucp
+With -o json the final job is printed instead of what it wrote, and of many
+{"array": ID, "jobs": [...]} when all have ended. Interrupted, ucp
 leaves the job running and says how to follow it; a second interrupt ends at once.
 ` + arrayHelp
 
@@ -298,6 +299,12 @@ func (c *cli) deliver(ctx context.Context, client *api.Client, f *runFlags, j *a
 			}
 		}
 	}
+	return c.deliverFiles(ctx, client, f, j)
+}
+
+// deliverFiles is deliver without what is printed.
+func (c *cli) deliverFiles(ctx context.Context, client *api.Client, f *runFlags, j *api.Job) error {
+	id := string(j.ID)
 	if _, err := fetchFiles(ctx, id, f.to, outputFiles(client, j)); err != nil {
 		return err
 	}

@@ -364,7 +364,7 @@ func (s *screen) roomPanel() panel {
 		return cmp.Or(cmp.Compare(a.Free.CPU, b.Free.CPU), cmp.Compare(a.Free.Memory, b.Free.Memory))
 	})
 	text := fmt.Sprintf("%s of %s cores and %s of %s free", cores(free.CPU), cores(all.CPU), humanBytes(max(free.Memory, 0)), humanBytes(all.Memory))
-	if len(s.Room) > 1 {
+	if len(s.Room) > 1 && free.CPU > 0 {
 		text += fmt.Sprintf("; most at %s: %s cores, %s", most.Broker, cores(most.Free.CPU), humanBytes(max(most.Free.Memory, 0)))
 	}
 	if s.InAll == nil {
