@@ -159,6 +159,11 @@ func TestACityIsEntered(t *testing.T) {
 		require.Equal(t, 1, r.code, order)
 		require.Contains(t, r.stderr, "kim (client) may read,submit, and this takes the scope")
 	}
+	for i, who := range []string{"river", "river-2"} { // two people whose machines call them the same
+		p := &person{t, t.TempDir()}
+		r := runIn(t, p.dir, append(p.environment(), "USER=river"), nil, ucpBinary, "login", founder.invite(a, "--role", "client"))
+		require.Contains(t, r.stdout, "you are "+who+" (client)", "%d: %s", i, r.stderr)
+	}
 	second := &person{t, t.TempDir()}
 	second.must("login", founder.invite(a, "--role", "operator", "--name", "lee"))
 	second.must("--addr", b.http, "cluster", "drain", "b")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,10 +99,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		m.add(f.wrong("log-format", "%q: %s", f.logFormat, label.OneOf(f.logFormat, logFormats)))
 	}
 	if cfg.DataDir == "" {
-		if cfg.Name == "" {
-			cfg.Name = hostName(os.Hostname)
-		}
-		cfg.DataDir = filepath.Join("ucp-data", cfg.Name)
+		cfg.DataDir = filepath.Join(defaultDataDirs, cmp.Or(cfg.Name, hostName(os.Hostname)))
 	}
 	m.add(f.checkCity(&cfg))
 	cfg.Strategy, _ = resolve.ParseStrategy(f.strategy) // an alias is its strategy; an error is checkIdentity's, too
@@ -320,6 +318,9 @@ func checkHostPort(addr string) error {
 	}
 	return nil
 }
+
+// defaultDataDirs is where brokers have their data directories unless --data-dir says otherwise, each under its name.
+const defaultDataDirs = "ucp-data"
 
 // hostName makes a valid broker name of this machine's.
 func hostName(hostname func() (string, error)) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,6 +46,9 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err := enterCity(ctx, &cfg); err != nil {
 		return err
 	}
+	for _, dir := range citiesBeside(&cfg) {
+		cfg.Logger.Warn("this broker belongs to no city, but one whose data lie beside its own does: was that one meant?", "data-dir", cfg.DataDir, "other", dir, "start-it", "ucp agent --data-dir "+dir)
+	}
 	var self *city.Self
 	if cfg.InCity {
 		if self, err = city.Open(city.Of(cfg.DataDir), cfg.Logger); err != nil {
@@ -85,6 +89,25 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	defer cfg.Reload.serve(ctx)()
 	defer cancel()
 	return n.Run(ctx)
+}
+
+// citiesBeside lists the data directories of brokers that belong to a city beside the one of a broker that belongs to none, where
+// that is the directory that brokers have by default: there the name alone decides which of them is started.
+func citiesBeside(cfg *agentConfig) (dirs []string) {
+	all := filepath.Dir(filepath.Clean(cfg.DataDir))
+	if cfg.InCity || all != defaultDataDirs {
+		return nil
+	}
+	entries, err := os.ReadDir(all)
+	if err != nil {
+		return nil // it is about to be made, or its broker will say that it can't be read
+	}
+	for _, e := range entries {
+		if dir := filepath.Join(all, e.Name()); city.Of(dir).Held() {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // keepAuthority makes sure that the broker has a key that may become an authority's, if it is to have one, and says what it is.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/module"
@@ -53,6 +54,25 @@ func TestAgentDefaults(t *testing.T) {
 	cfg, err = configure(t, []string{"--data-dir", "/d"}, nil, "")
 	require.NoError(t, err)
 	require.Empty(t, cfg.Name, "the data directory knows the name")
+}
+
+// Who begins a city under one name and starts a broker under another is told that it is not the one of the city.
+func TestABrokerBesideOneOfACity(t *testing.T) {
+	t.Chdir(t.TempDir())
+	at := func(args ...string) agentConfig {
+		cfg, err := configure(t, args, nil, "")
+		require.NoError(t, err)
+		return cfg
+	}
+	cfg := at("--name", "fire-1")
+	require.Empty(t, citiesBeside(&cfg), "there is nothing at all")
+	_, err := city.Found(city.Of(filepath.Join(defaultDataDirs, "vm")), nil, city.Founding{Broker: "vm", Operator: "op", At: time.Now(), Keyring: func(string) error { return nil }})
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(defaultDataDirs, "vm")}, citiesBeside(&cfg))
+	cfg = at("--name", "vm")
+	require.Empty(t, citiesBeside(&cfg), "it belongs to one itself")
+	cfg = at("--name", "fire-1", "--data-dir", "elsewhere/fire-1")
+	require.Empty(t, citiesBeside(&cfg))
 }
 
 func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {

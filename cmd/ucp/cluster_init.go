@@ -63,7 +63,7 @@ func (c *cli) initCommand() *cobra.Command {
 			return fmt.Errorf("--city %q: use letters, digits and . _ -, at most 64, the first a letter or digit", cityName)
 		}
 		if dataDir == "" {
-			dataDir = filepath.Join("ucp-data", name)
+			dataDir = filepath.Join(defaultDataDirs, name)
 		}
 		passphrase, err := passphraseOf(passphraseFile)
 		if err != nil {

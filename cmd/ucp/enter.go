@@ -11,6 +11,28 @@ import (
 	"github.com/urban-compute/ucp/identity"
 )
 
+// namesTried is how many names somebody who has chosen none asks for, of which the first are taken: many machines of one make
+// have one host name, and one user. It is less than the attempts that a door allows at once.
+const namesTried = 4
+
+// enterAs is enter under a name that was chosen, or else under the first of wish, wish-2 and so on that nobody has.
+func enterAs(ctx context.Context, invite *identity.Invite, f city.Folder, name, wish string, broker bool) (m *identity.Member, got api.Admitted, err error) {
+	if name != "" {
+		return enter(ctx, invite, f, name, broker)
+	}
+	for i := range namesTried {
+		name := wish
+		if i > 0 {
+			name = fmt.Sprintf("%s-%d", wish, i+1)
+		}
+		var refused *api.Error
+		if m, got, err = enter(ctx, invite, f, name, broker); !errors.As(err, &refused) || refused.Code != api.CodeConflict {
+			break
+		}
+	}
+	return m, got, err
+}
+
 // enter goes through the door that an invite names, and keeps in a folder what is got there. Until the broker has shown that it
 // belongs to the city of the code nothing is sent to it.
 func enter(ctx context.Context, invite *identity.Invite, f city.Folder, name string, broker bool) (*identity.Member, api.Admitted, error) {
@@ -39,11 +61,7 @@ func enterCity(ctx context.Context, cfg *agentConfig) error {
 	if cfg.Invite == nil || f.Held() {
 		return nil
 	}
-	name := cfg.Name
-	if name == "" {
-		name = hostName(os.Hostname)
-	}
-	m, got, err := enter(ctx, cfg.Invite, f, name, true)
+	m, got, err := enterAs(ctx, cfg.Invite, f, cfg.Name, hostName(os.Hostname), true)
 	if err != nil {
 		return fmt.Errorf("--invite: %w", err)
 	}

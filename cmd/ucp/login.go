@@ -36,7 +36,7 @@ func (c *cli) loginCommand() *cobra.Command {
 		Args:              exactArgs("an invite code"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&name, "name", "", "`NAME` that you would like to have, where the invite has none (default: your user name)")
+	cmd.Flags().StringVar(&name, "name", "", "`NAME` that you would like to have, where the invite has none (default: your user name, or that with a number)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		invite, err := identity.ParseInvite(args[0])
 		if err != nil {
@@ -49,10 +49,7 @@ func (c *cli) loginCommand() *cobra.Command {
 		if f.Held() {
 			return fmt.Errorf("%s holds an identity already: you belong to a city; set UCP_IDENTITY to another directory", f.Folder)
 		}
-		if name == "" {
-			name = c.personName()
-		}
-		m, got, err := enter(cmd.Context(), invite, *f, name, false)
+		m, got, err := enterAs(cmd.Context(), invite, *f, name, c.personName(), false)
 		if err != nil {
 			return err
 		}
