@@ -53,11 +53,11 @@ func TestLinesOfTOML(t *testing.T) {
 		require.Equal(t, c.line, lines.At(c.path...), "%q", c.path)
 	}
 	for text, says := range map[string]string{
-		"a = 1\nb = ":         "line 2: ",
-		"a = 1\na = 2":        "line 2: ",
-		"[a]\nb = 1\n[a]\n":   "line 3: ",
-		"a = inf":             "JSON has nothing",
-		"a = \"\xff\"":        "it is not UTF-8",
+		"a = 1\nb = ":          "line 2: ",
+		"a = 1\na = 2":         "line 2: ",
+		"[a]\nb = 1\n[a]\n":    "line 3: ",
+		"a = inf":              "JSON has nothing",
+		"a = \"\xff\"":         "it is not UTF-8",
 		"a = 1\n\nb = \"\\q\"": "line 3: ",
 	} {
 		_, _, err := LinesOfTOML([]byte(text))
