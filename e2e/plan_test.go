@@ -87,7 +87,7 @@ func TestPlanOutlivesABroker(t *testing.T) {
 	writeFile(t, goes, "")
 	r := other.ucp("plan", "wait", "chain", "--timeout", "3m")
 	require.Equal(t, 0, r.code, r.stderr)
-	require.Equal(t, "first   succeeded\nlast    succeeded\nmiddle  succeeded\npart.0  succeeded\npart.1  succeeded\npart.2  succeeded\n", columns(r.stdout))
+	require.Equal(t, "first   succeeded\nlast    succeeded\nmiddle  succeeded\npart.0  succeeded\npart.1  succeeded\npart.2  succeeded\n", r.stdout)
 	r = <-ended
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Regexp(t, `^begun\nattempt .*\npart 1\n$`, readFile(t, filepath.Join(to, "last", "all")))
@@ -108,7 +108,7 @@ func TestPlanOutlivesABroker(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "repaired"), "repaired\n")
 	r = other.ucp("plan", "retry", "fails", "--to", to)
 	require.Equal(t, 0, r.code, r.stderr)
-	require.Equal(t, "bad   succeeded\nnext  succeeded\n", columns(r.stdout))
+	require.Equal(t, "bad   succeeded\nnext  succeeded\n", r.stdout)
 	require.Equal(t, "repaired\nof good\n", readFile(t, filepath.Join(to, "next", "stdout")))
 	require.Equal(t, "run\n", readFile(t, filepath.Join(dir, "runs")), "what has succeeded does not run again")
 	r = brokers[0].ucp("plan", "wait", "fails", "--timeout", "1m")
@@ -134,20 +134,6 @@ func TestPlansAsTyped(t *testing.T) {
 		require.NoError(t, err, "%s\n%s", line[1], out)
 	}
 	require.Contains(t, a.ucp("plan", "get", "words").stdout, "count.1")
-}
-
-// columns brings rows that were printed one by one into columns of one width.
-func columns(text string) string {
-	var out []string
-	width := 0
-	for line := range strings.Lines(text) {
-		width = max(width, len(strings.Fields(line)[0]))
-	}
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		out = append(out, words[0]+strings.Repeat(" ", width-len(words[0]))+"  "+words[1]+"\n")
-	}
-	return strings.Join(out, "")
 }
 
 func unzipped(t *testing.T, path string) map[string]string {

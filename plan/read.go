@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"regexp"
@@ -258,19 +257,11 @@ func (r *reader) object(name string, v any, what string, line int) (map[string]a
 	return o, ok
 }
 
-// count refuses more jobs than a plan may have.
+// full refuses more jobs than a plan may have.
 func (r *reader) full(line, more int) bool {
 	if len(r.plan.Jobs)+more <= MaxJobs {
 		return false
 	}
 	r.mistakes.Add(line, "", "the plan has more than the %d jobs that are allowed", MaxJobs)
 	return true
-}
-
-func quoted(names []string) string {
-	var out []string
-	for _, n := range names {
-		out = append(out, fmt.Sprintf("%q", n))
-	}
-	return strings.Join(out, ", ")
 }

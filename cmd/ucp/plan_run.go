@@ -301,6 +301,11 @@ func (c *cli) awaitPlan(ctx context.Context, client *api.Client, id job.ID, ids 
 	}
 	out, bad := planResult{Plan: id, Jobs: []planJob{}}, failures{of: len(ids)}
 	var unfetched error
+	width := 0 // of the names: the rows come one by one
+	for _, i := range ids {
+		_, name, _, _ := plan.Split(job.ID(i))
+		width = max(width, len(name))
+	}
 	err := c.awaitMany(ctx, client, ids, p, count, func(j api.Job) error {
 		k := planJobOf(&j)
 		if j.State != job.StateSucceeded {
@@ -315,7 +320,7 @@ func (c *cli) awaitPlan(ctx context.Context, client *api.Client, id job.ID, ids 
 		if c.format == formatJSON {
 			return nil
 		}
-		return c.show(nil, func(w io.Writer) { row(w, k.Name, j.State) })
+		return c.show(nil, func(w io.Writer) { row(w, fmt.Sprintf("%-*s", width, k.Name), j.State) })
 	})
 	if c.format == formatJSON {
 		err = errors.Join(c.show(out, nil), err)

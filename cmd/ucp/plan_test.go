@@ -38,7 +38,7 @@ func TestPlanRun(t *testing.T) {
 		return j
 	}
 	got := s.run("plan", "run", "plans/quake.yaml", "--id", "q", "--to", "res")
-	require.Equal(t, ran{0, "count  succeeded\ndetect  succeeded\n", "ucp: plan q: 2 jobs are submitted\n"}, got)
+	require.Equal(t, ran{0, "count   succeeded\ndetect  succeeded\n", "ucp: plan q: 2 jobs are submitted\n"}, got)
 	require.Equal(t, 1, b.count("POST /v1/jobs:batch"))
 	require.Equal(t, 4, b.count("PUT /v1/blobs/"), "the module once, the input, and a directory with its file")
 	count := b.jobs["q.count"].Spec
