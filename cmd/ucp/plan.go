@@ -230,6 +230,16 @@ func (c *cli) findPlan(ctx context.Context, client *api.Client, id string) (*pla
 	return s, nil
 }
 
+// settled asks how a plan stands once the broker knows all of its jobs, and gives up after a while.
+func (c *cli) settled(ctx context.Context, client *api.Client, id string) (*planStanding, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, settlesWithin, fmt.Errorf("they have not all come to the broker that was asked after %v; were they all submitted, ask another one, else `ucp plan run FILE --id %s` submits the others", settlesWithin, id))
+	defer cancel()
+	return c.wholePlan(ctx, client, id)
+}
+
+// settlesWithin is how long it takes at most, where all is well, until a broker knows what another one has taken.
+const settlesWithin = 10 * time.Second
+
 // warnOfLacking says that a broker does not know all jobs of a plan.
 func (c *cli) warnOfLacking(s *planStanding) {
 	if n := s.lacking(); n > 0 {
@@ -267,8 +277,8 @@ func (c *cli) wholePlan(ctx context.Context, client *api.Client, id string) (*pl
 }
 
 // completePlans offers the IDs of the newest plans.
-func (c *cli) completePlans(several bool) cobra.CompletionFunc {
-	return c.offer(several, inOrder, func(ctx context.Context, client *api.Client) (out []string, err error) {
+func (c *cli) completePlans() cobra.CompletionFunc {
+	return c.offer(false, inOrder, func(ctx context.Context, client *api.Client) (out []string, err error) {
 		l, err := client.Jobs(ctx, api.ListOptions{Labels: []string{plan.LabelPlan}, Limit: 200})
 		for _, j := range l.Jobs {
 			if id, _, _, ok := plan.Split(j.ID); ok && !slices.Contains(out, string(id)) {

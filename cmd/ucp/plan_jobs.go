@@ -69,7 +69,7 @@ func (c *cli) planGetCommand() *cobra.Command {
 that do. Any broker can be asked; one that does not know all of them yet says so.`,
 		Example:           "  ucp plan get quake-7\n  ucp plan get quake-7 -o json",
 		Args:              planArg(false),
-		ValidArgsFunction: c.completePlans(false),
+		ValidArgsFunction: c.completePlans(),
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		s, err := c.findPlan(ctx, client, args[0])
@@ -153,7 +153,7 @@ in the order of their names. The exit code is that of "ucp job wait" of several 
 else 1. When the broker stops answering others are asked.`,
 		Example:           "  ucp plan wait quake-7\n  ucp plan wait quake-7 --timeout 10m",
 		Args:              planArg(false),
-		ValidArgsFunction: c.completePlans(false),
+		ValidArgsFunction: c.completePlans(),
 	}
 	cmd.Flags().DurationVar(&p.total, "timeout", 0, "give up waiting after this time, with exit code 1; the jobs go on (0: never)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
@@ -184,7 +184,7 @@ func (c *cli) planCancelCommand() *cobra.Command {
 		Long:              "Ends all jobs of a plan that go on, wherever they wait or run, and prints how each of these stands.",
 		Example:           "  ucp plan cancel quake-7",
 		Args:              planArg(false),
-		ValidArgsFunction: c.completePlans(false),
+		ValidArgsFunction: c.completePlans(),
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		s, err := c.findPlan(ctx, client, args[0])
@@ -214,7 +214,7 @@ Of a job of REC's plans the results are an archive, DIR/JOB_result.zip, and each
 results is a file, DIR/NAME, a directory as a zip.`,
 		Example:           "  ucp plan result quake-7 --to results\n  ucp plan result quake-7 detect",
 		Args:              planArg(true),
-		ValidArgsFunction: c.completePlans(false),
+		ValidArgsFunction: c.completePlans(),
 	}
 	cmd.Flags().StringVar(&to, "to", ".", "`DIR` to write to; made when it is not there")
 	must(cmd.MarkFlagDirname("to"))

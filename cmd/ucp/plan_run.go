@@ -74,10 +74,11 @@ func (c *cli) planRunCommand() *cobra.Command {
 		defer stop()
 		var known []plan.Known
 		if f.retry {
-			s, err := c.wholePlan(ctx, client, f.id)
+			s, err := c.findPlan(ctx, client, f.id)
 			if err != nil {
 				return err
 			}
+			c.warnOfLacking(s) // what is not known here is submitted as it was: it is the same job then
 			known = s.latest
 		}
 		if !f.retry {
@@ -111,13 +112,13 @@ func (c *cli) planRetryCommand() *cobra.Command {
 		Long:              planRetryHelp,
 		Example:           "  ucp plan retry quake-7 --to results\n  ucp plan retry quake-7 --detach",
 		Args:              planArg(false),
-		ValidArgsFunction: c.completePlans(false),
+		ValidArgsFunction: c.completePlans(),
 	}
 	f.register(cmd)
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		ctx, stop := c.interruptible(ctx)
 		defer stop()
-		s, err := c.wholePlan(ctx, client, args[0])
+		s, err := c.settled(ctx, client, args[0])
 		if err != nil {
 			return err
 		}
@@ -303,8 +304,10 @@ func (c *cli) awaitPlan(ctx context.Context, client *api.Client, id job.ID, ids 
 	var unfetched error
 	width := 0 // of the names: the rows come one by one
 	for _, i := range ids {
-		_, name, _, _ := plan.Split(job.ID(i))
-		width = max(width, len(name))
+		_, name, run, _ := plan.Split(job.ID(i))
+		if width = max(width, len(name)); run > 1 {
+			count = nil // the label is that of earlier runs, too
+		}
 	}
 	err := c.awaitMany(ctx, client, ids, p, count, func(j api.Job) error {
 		k := planJobOf(&j)

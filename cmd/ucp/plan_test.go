@@ -185,3 +185,14 @@ func TestPlanOfManyJobs(t *testing.T) {
 	require.Equal(t, 2, b.count("POST /v1/jobs:batch"))
 	require.Equal(t, fmt.Sprint([]string{"7"}), fmt.Sprint(b.jobs["p.a.7"].Spec.Args))
 }
+
+// A plan that was not taken whole is completed from its file, with what has failed.
+func TestPlanIsCompleted(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.knows("p.a", job.StateFailed, 3)
+	b.knows("p.c", job.StateSucceeded, 3)
+	inFolder(t, map[string]string{"p.yaml": "jobs: {a: {command: x}, b: {command: x, after: [a, c]}, c: {command: x}}"})
+	got := s.run("plan", "run", "p.yaml", "--id", "p", "--retry", "--to", "res")
+	require.Equal(t, ran{0, "a  succeeded\nb  succeeded\n", "ucp: plan p: the broker that was asked knows 2 of its 3 jobs\nucp: plan p: 2 jobs are submitted\n"}, got)
+	require.Equal(t, []job.ID{"p.a.r2", "p.c"}, b.jobs["p.b"].Spec.After)
+}
