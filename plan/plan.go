@@ -132,9 +132,6 @@ func (p *Plan) add(j *Job) bool {
 	return true
 }
 
-// Named returns the job of that name, or nil.
-func (p *Plan) Named(name string) *Job { return p.named[name] }
-
 // Groups lists the names of jobs and arrays, in the order of the file.
 func (p *Plan) Groups() (out []string) {
 	for _, j := range p.Jobs {

@@ -363,6 +363,8 @@ func (b *fakeBroker) knows(id string, state job.State, size int, after ...job.ID
 	}
 	j.Spec = &job.Spec{Command: "x", After: after, Labels: map[string]string{plan.LabelPlan: string(of), plan.LabelJob: name, plan.LabelSize: strconv.Itoa(size)}}
 	must(j.Spec.Complete())
+	b.mu.Lock()
+	defer b.mu.Unlock() // a request that its client has given up may still be under way
 	b.jobs[id] = &j
 	return &j
 }
