@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"setting":    {"canon", "clock", "label", "register"},
 	"module":     {},
 	"tree":       {"job", "strictjson"},
+	"plan":       {"job", "label", "strictjson"},
 	"identity":   {"canon", "label"},
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
@@ -60,7 +61,7 @@ var allowed = map[string][]string{
 	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "resolve", "tree"},
+	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
 
 	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
@@ -90,7 +91,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "module", "job", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "plan", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 
@@ -111,6 +112,7 @@ var confined = map[string][]string{
 	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process"}, // gossip asks a command whom to join
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
+	"github.com/pelletier/go-toml":    {"strictjson"},
 }
 
 // source is one file that is not a test.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -27,35 +28,46 @@ const maxBlank = 1000
 // second document, and nesting beyond 32. So is what is no UTF-8, or an escape of no character. Numbers and booleans stay the text that was written in the fields named by
 // text and all that lies within them: people write `args: [1, yes]` and mean what a shell would. Errors name the line.
 func FromYAML(b []byte, text ...string) ([]byte, error) {
+	out, _, err := LinesOfYAML(b, text...)
+	return out, err
+}
+
+// LinesOfYAML is [FromYAML] that says on which line each value stands.
+func LinesOfYAML(b []byte, text ...string) ([]byte, Lines, error) {
+	c := converter{text: text, lines: Lines{}}
+	err := c.document(b)
+	return c.out, c.lines, err
+}
+
+func (c *converter) document(b []byte) error {
 	if !utf8.Valid(b) {
-		return nil, errors.New("it is not UTF-8")
+		return errors.New("it is not UTF-8")
 	}
 	if blank(b) > maxBlank {
-		return nil, fmt.Errorf("more than %d blank lines", maxBlank)
+		return fmt.Errorf("more than %d blank lines", maxBlank)
 	}
 	if err := checkTokens(lexer.Tokenize(string(b))); err != nil {
-		return nil, err
+		return err
 	}
 	file, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		return nil, oneLine(err)
+		return oneLine(err)
 	}
-	c := converter{text: text}
 	for _, doc := range file.Docs {
 		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
 			continue
 		}
 		if c.out != nil {
-			return nil, wrong(doc.Body.GetToken(), errors.New("a second document; only one is read"))
+			return wrong(doc.Body.GetToken(), errors.New("a second document; only one is read"))
 		}
 		if err := c.value(doc.Body, false); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if c.out == nil {
-		return nil, errors.New("it is empty")
+		return errors.New("it is empty")
 	}
-	return c.out, nil
+	return nil
 }
 
 // blank counts lines without anything but spaces.
@@ -110,12 +122,17 @@ func checkTokens(tokens token.Tokens) error {
 
 // converter writes a tree of YAML as JSON.
 type converter struct {
-	text []string
-	out  []byte
+	text  []string
+	out   []byte
+	at    jsontext.Pointer // what is written
+	lines Lines
 }
 
 // value writes one node; scalars as they were written if it is text.
 func (c *converter) value(n ast.Node, text bool) error {
+	if _, known := c.lines[c.at]; !known { // of a field the line of its name
+		c.note(n.GetToken())
+	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		return c.object(n.Values, text)
@@ -125,7 +142,7 @@ func (c *converter) value(n ast.Node, text bool) error {
 		c.out = append(c.out, '[')
 		for i, v := range n.Values {
 			c.comma(i)
-			if err := c.value(v, text); err != nil {
+			if err := c.within(index(i), func() error { return c.value(v, text) }); err != nil {
 				return err
 			}
 		}
@@ -159,12 +176,32 @@ func (c *converter) object(pairs []*ast.MappingValueNode, text bool) error {
 			return err
 		}
 		c.out = append(c.out, ':')
-		if err := c.value(p.Value, text || slices.Contains(c.text, key)); err != nil {
+		err := c.within(key, func() error {
+			c.note(p.Key.GetToken())
+			return c.value(p.Value, text || slices.Contains(c.text, key))
+		})
+		if err != nil {
 			return err
 		}
 	}
 	c.out = append(c.out, '}')
 	return nil
+}
+
+// within writes what a field or an element of a list holds.
+func (c *converter) within(name string, write func() error) error {
+	before := c.at
+	c.at = before.AppendToken(name)
+	err := write()
+	c.at = before
+	return err
+}
+
+// note says on which line stands what is written.
+func (c *converter) note(t *token.Token) {
+	if t != nil && t.Position != nil {
+		c.lines[c.at] = t.Position.Line
+	}
 }
 
 func (c *converter) comma(i int) {

@@ -17,6 +17,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/plan"
 )
 
 const arrayHelp = `
@@ -29,7 +30,7 @@ directory with its ID. The exit code is 0 when all have succeeded, else 1. With
 --after-each OTHER each waits for the job with its index of the array OTHER.`
 
 // maxArray bounds the jobs of one command.
-const maxArray = 100_000
+const maxArray = plan.MaxJobs
 
 // arrayLabel is the label of all jobs of an array; its value is the array's ID.
 const arrayLabel = "array"
@@ -82,24 +83,13 @@ func (f *runFlags) elements(files *sources) ([]element, error) {
 
 // parseArray reads indices as 0-999, or 1,3,7-9.
 func parseArray(text string) ([]element, error) {
-	wrong := fmt.Errorf("--array %q: write indices such as 0-999 or 1,3,7-9, the smaller one first and each once, at most %d", text, maxArray)
+	indices, ok := plan.Indices(text)
+	if !ok {
+		return nil, fmt.Errorf("--array %q: write indices such as 0-999 or 1,3,7-9, the smaller one first and each once, at most %d", text, maxArray)
+	}
 	var out []element
-	for part := range strings.SplitSeq(text, ",") {
-		low, high, isRange := strings.Cut(part, "-")
-		if !isRange {
-			high = low
-		}
-		from, err := strconv.ParseUint(low, 10, 31)
-		to, err2 := strconv.ParseUint(high, 10, 31)
-		if err != nil || err2 != nil || from > to || to-from >= maxArray || len(out) > 0 && int(from) <= out[len(out)-1].index {
-			return nil, wrong
-		}
-		for i := int(from); i <= int(to); i++ {
-			out = append(out, element{i, strconv.Itoa(i)})
-		}
-		if len(out) > maxArray {
-			return nil, wrong
-		}
+	for _, i := range indices {
+		out = append(out, element{i, strconv.Itoa(i)})
 	}
 	return out, nil
 }
@@ -274,7 +264,7 @@ func (c *cli) submitArray(ctx context.Context, client *api.Client, a *array, fil
 	if err != nil {
 		return err
 	}
-	batches, err := inBatches(a.jobs)
+	batches, err := inBatches(a.jobs, arrayBatch)
 	if err != nil {
 		return err
 	}
@@ -321,15 +311,15 @@ func (c *cli) submitArray(ctx context.Context, client *api.Client, a *array, fil
 	return err
 }
 
-// inBatches cuts jobs into what one request may hold.
-func inBatches(jobs []api.BatchJob) (out [][]api.BatchJob, err error) {
+// inBatches cuts jobs into what one request may hold, at most so many.
+func inBatches(jobs []api.BatchJob, most int) (out [][]api.BatchJob, err error) {
 	from, size := 0, 0
 	for i := range jobs {
 		line, err := json.Marshal(&jobs[i])
 		if err != nil {
 			return nil, fmt.Errorf("encoding the spec of job %s: %w", jobs[i].ID, err)
 		}
-		if i-from == arrayBatch || size+len(line) > arrayBatchBytes {
+		if i-from == most || size+len(line) > arrayBatchBytes {
 			out = append(out, jobs[from:i])
 			from, size = i, 0
 		}

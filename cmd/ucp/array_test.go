@@ -122,7 +122,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		for i, n := range sizes {
 			jobs = append(jobs, api.BatchJob{ID: job.ID(strconv.Itoa(i)), Spec: job.Spec{Command: strings.Repeat("x", n)}})
 		}
-		batches, err := inBatches(jobs)
+		batches, err := inBatches(jobs, arrayBatch)
 		require.NoError(t, err)
 		at := 0
 		for _, b := range batches {

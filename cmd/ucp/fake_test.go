@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/plan"
 	"github.com/urban-compute/ucp/tree"
 )
 
@@ -237,6 +240,9 @@ func (b *fakeBroker) removeMember(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *fakeBroker) find(w http.ResponseWriter, r *http.Request) *api.Job {
+	if j := b.jobs[r.PathValue("id")]; j != nil {
+		return j
+	}
 	for id, j := range b.jobs {
 		if strings.HasPrefix(id, r.PathValue("id")) {
 			return j
@@ -260,6 +266,10 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 		b.reply(w, 200, l)
 		return
 	}
+	if of, ok := strings.CutPrefix(r.URL.Query().Get("label"), plan.LabelPlan); ok {
+		b.reply(w, 200, b.ofPlan(of, r.URL.Query().Get("state")))
+		return
+	}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
 		q := r.URL.Query()
@@ -275,6 +285,20 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 		l.Jobs, l.Next = l.Jobs[:2], "j2"
 	}
 	b.reply(w, 200, l)
+}
+
+// ofPlan lists the jobs of one plan, "=" and its ID, or of all, in one of these states, or in any.
+func (b *fakeBroker) ofPlan(which, states string) api.JobList {
+	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	for _, id := range slices.Sorted(maps.Keys(b.jobs)) {
+		j := *b.jobs[id]
+		if j.Spec != nil && j.Spec.Labels[plan.LabelPlan] != "" && (which == "" || which == "="+j.Spec.Labels[plan.LabelPlan]) &&
+			(states == "" || slices.Contains(strings.Split(states, ","), string(j.State))) {
+			j.Spec = nil
+			l.Jobs = append(l.Jobs, j)
+		}
+	}
+	return l
 }
 
 // asked reports whether a job is among those that a list is asked for, by what status asks.
@@ -328,6 +352,21 @@ func (b *fakeBroker) leaves(j *api.Job, stream, data string) {
 	default:
 		j.Stderr = &blob
 	}
+}
+
+// knows makes the broker know a job of a plan, with a spec that says so.
+func (b *fakeBroker) knows(id string, state job.State, size int, after ...job.ID) *api.Job {
+	of, name, _, _ := plan.Split(job.ID(id))
+	j := succeeded(id)
+	if j.State = state; state != job.StateSucceeded {
+		j.ExitCode = nil
+	}
+	j.Spec = &job.Spec{Command: "x", After: after, Labels: map[string]string{plan.LabelPlan: string(of), plan.LabelJob: name, plan.LabelSize: strconv.Itoa(size)}}
+	must(j.Spec.Complete())
+	b.mu.Lock()
+	defer b.mu.Unlock() // a request that its client has given up may still be under way
+	b.jobs[id] = &j
+	return &j
 }
 
 func digestOf(s string) string {

@@ -38,7 +38,7 @@ func everyVerb(f func(cmd *cobra.Command)) {
 // pflag takes the first words between back quotes of a usage text as the flag's type. A type is one of pflag's
 // or ours in small letters, or a placeholder in capitals; anything else is a quotation that went astray.
 func TestHelpShowsTheTypeOfEachFlag(t *testing.T) {
-	placeholder := regexp.MustCompile(`^([A-Z]+([:=,][A-Z]+)?(,?\.\.\.)?|bytes|cpu|duration|int|string|strings|stringArray|table\|json)?$`)
+	placeholder := regexp.MustCompile(`^([A-Z]+([:=,][A-Z]+)?(,?\.\.\.)?|bytes|cpu|duration|int|string|strings|stringArray|table\|json|tree\|dot\|mermaid\|json)?$`)
 	everyVerb(func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(x *pflag.Flag) {
 			name, usage := pflag.UnquoteUsage(x)

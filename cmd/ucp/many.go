@@ -137,7 +137,7 @@ func countsText(n map[job.State]int) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n[s], s))
 		}
 	}
-	return strings.TrimSuffix(fmt.Sprintf("%d jobs: %s", all, strings.Join(parts, ", ")), ": ")
+	return strings.TrimSuffix(counted(all, "job: ", "jobs: ")+strings.Join(parts, ", "), ": ")
 }
 
 // failures collects what went wrong with some of many.

@@ -18,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/plan"
 )
 
 // lines are ways to say each verb that asks a broker for something, which together call all of its routes.
@@ -53,6 +54,14 @@ var lines = map[string][]string{
 	"ucp job submit":               {"job submit DIR/spec.json"},
 	"ucp job wait":                 {"job wait j1", "job wait --state succeeded"},
 	"ucp members":                  {"members"},
+	"ucp plan cancel":              {"plan cancel q"},
+	"ucp plan get":                 {"plan get p"},
+	"ucp plan list":                {"plan list"},
+	"ucp plan result":              {"plan result p --to DIR"},
+	"ucp plan retry":               {"plan retry r --to DIR"},
+	"ucp plan run":                 {"plan run DIR/plan.yaml --to DIR", "plan run DIR/refused.yaml", "plan run DIR/plan.yaml --id r --retry --to DIR"},
+	"ucp plan show":                {"plan show p"},
+	"ucp plan wait":                {"plan wait p"},
 	"ucp run":                      {"run DIR/m.wasm", "run --dry-run DIR/m.wasm", "run --array 0-1 DIR/m.wasm"},
 	"ucp status":                   {"status", "status --full"},
 	"ucp strategy get":             {"strategy get"},
@@ -73,11 +82,23 @@ func newGuarded(t *testing.T, scopes access.Scopes) (*guarded, *shell) {
 	fake.leaves(fake.jobs["j1"], "stdout", "x")
 	fake.leaves(fake.jobs["j1"], "stderr", "x")
 	fake.leaves(fake.jobs["j1"], "outputs/o", "x")
+	fake.knows("p.a", job.StateSucceeded, 1)
+	for _, stream := range []string{"stdout", "stderr", "outputs/o"} {
+		fake.leaves(fake.jobs["p.a"], stream, "x")
+	}
+	fake.knows("q.a", job.StatePending, 1)
+	fake.knows("r.a", job.StateFailed, 1)
 	fake.drain = func(w http.ResponseWriter, _ *http.Request) { fake.reply(w, 200, api.DrainedMember{}) }
 	fake.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)
 		fake.leaves(&j, "stdout", "x")
 		fake.leaves(&j, "stderr", "x")
+		if _, name, _, _ := plan.Split(j.ID); name == "a" {
+			fake.leaves(&j, "outputs/o", "x")
+		}
+		if strings.HasSuffix(id, ".waits") {
+			j.State = job.StatePending
+		}
 		return j
 	}
 	g := &guarded{scopes: scopes, called: map[string]bool{}, refused: map[string]bool{}}
@@ -123,6 +144,8 @@ func say(t *testing.T, line string, scopes access.Scopes) (code int, called, ref
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "m.wasm"), []byte("\x00asm\x01\x00\x00\x00"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spec.json"), []byte(`{"command":"true"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.yaml"), []byte("jobs:\n  a: {module: m.wasm}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("jobs:\n  waits: {command: x}\n  b: {command: x, name: refused}\n"), 0o600))
 	got := s.run(strings.Fields(strings.ReplaceAll(line, "DIR", dir))...)
 	g.mu.Lock()
 	defer g.mu.Unlock()

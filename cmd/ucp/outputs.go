@@ -100,6 +100,13 @@ func wrongContent(n int64, sum string, want *job.Blob) error {
 	return fmt.Errorf("the content is not what the job wrote (%d bytes with SHA-256 %.12s, expected %d with %.12s); try again, or ask another broker", n, sum, want.Size, want.Digest)
 }
 
+// partName is how a file is called until it has come whole. A name may be as long as the file system allows: nothing can be
+// added to it.
+func partName(name string) string {
+	mark := sha256.Sum256([]byte(name))
+	return ".ucp-part-" + hex.EncodeToString(mark[:8])
+}
+
 func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile) (err error) {
 	name = job.PathOf(name)
 	local := filepath.FromSlash(name)
@@ -116,8 +123,7 @@ func fetchFile(ctx context.Context, root *os.Root, id, name string, f outputFile
 			return err
 		}
 	}
-	mark := sha256.Sum256([]byte(name)) // a name may be as long as the file system allows: nothing can be added to it
-	part := filepath.Join(filepath.Dir(local), ".ucp-part-"+hex.EncodeToString(mark[:8]))
+	part := filepath.Join(filepath.Dir(local), partName(name))
 	mode := fs.FileMode(0o666)
 	if f.mode != 0 {
 		mode = f.mode | 0o600 // it is written, and may be replaced

@@ -142,6 +142,11 @@ func (c *cli) upload(ctx context.Context, client *api.Client, what string, conte
 
 // checkWasm refuses what brokers can't run before it is uploaded.
 func checkWasm(path string, content api.Content) error {
+	return checkModule(path, content, "a native program needs --driver process")
+}
+
+// checkModule is checkWasm, which says of what is no module at all how it would run.
+func checkModule(path string, content api.Content, otherwise string) error {
 	r, err := content()
 	if err != nil {
 		return err
@@ -155,7 +160,7 @@ func checkWasm(path string, content api.Content) error {
 	case !errors.As(err, &refused):
 		return fmt.Errorf("reading %s: %w", path, err)
 	case errors.Is(err, module.ErrNotWasm):
-		return fmt.Errorf("%s: %w; a native program needs --driver process", path, err)
+		return fmt.Errorf("%s: %w; %s", path, err, otherwise)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
