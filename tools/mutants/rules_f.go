@@ -4,7 +4,10 @@ package main
 var rulesF = []mutant{
 	{"F2 who has forgotten an end lets nobody call it firm", "broker/sync.go",
 		"	b.awaitForgotten(d.Entries, m.Forgotten)\n", "",
-		"./sim", "TestCoreSchedules"},
+		"./broker", "TestStories/F3_awaited"},
+	{"F1 what is awaited has no bound", "broker/replication/stable.go",
+		"len(s.awaited) > maxAwaited {", "len(s.awaited) < 0 {",
+		"./broker/replication", "TestWhatIsAwaitedIsBounded"},
 	{"F1 what an earlier start has told still counts", "broker/replication/link.go",
 		"		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange}\n", "",
 		"./broker/replication", "Void"},
