@@ -107,6 +107,29 @@ func TestAskedOfEnds(t *testing.T) {
 	require.Equal(t, refs[:1], ask(wire.Audit{Records: refs[:1], Ended: 1, Disk: a.b.Clock()}).Doubted)
 }
 
+// Who is asked of an end that is stable there, and not on the disk of who asks, seals it before it answers: who asks may write another one, which
+// comes here only when this one has been forgotten (rule F3; docs/model/ends, "unsealed").
+func TestWhoIsAskedSealsTheEnd(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	w.pass(2 * time.Minute)
+	disk := slices.Clone(a.b.Clock())
+	refs := writeEnds(a, 1, 1)
+	r := a.b.record(refs[0].Key)
+	a.b.peers.Await(r.Dots)
+	w.pass(2 * time.Minute)
+	require.NotNil(t, a.b.stable(r))
+	ask := func(disk clock.Tips) {
+		a.b.asked(&wire.Audit{Records: refs, Ended: 1, Disk: disk}, &wire.Reply{Version: wire.Version})
+		r = a.b.record(refs[0].Key)
+	}
+	ask(a.b.Clock())
+	require.Nil(t, r.Seal, "it is on that disk")
+	ask(disk)
+	require.NotNil(t, r.Seal)
+	require.Equal(t, r.Verdicts[0].Dot, r.Seal.Verdict)
+}
+
 // An end that all others call absent is not asked of any more; it stays in doubt until its retention is over (rule F3).
 func TestAnEndThatIsAbsentEverywhere(t *testing.T) {
 	w := newCluster("a", "b", "c")

@@ -79,7 +79,7 @@ var rulesF = []mutant{
 		"./broker/replication", "TestWhoIsNotProvenMakesNothingFirm"},
 	{"F3 what is stable at who is asked is not sealed", "broker/disputes.go",
 		"r = b.sealAsked(r)", "_ = b.sealAsked",
-		"./broker", "TestStories/F3_rival"},
+		"./broker", "TestWhoIsAskedSeals"},
 	{"F3 nobody is asked of what this start has ended", "broker/ownership.go",
 		"c.peers.Ended(kind.JobRef(key))", "_ = kind.JobRef",
 		"./broker", "TestAskedOfWhatThisStart"},
