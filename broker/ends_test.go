@@ -130,6 +130,18 @@ func TestWhoIsAskedSealsTheEnd(t *testing.T) {
 	require.Equal(t, r.Verdicts[0].Dot, r.Seal.Verdict)
 }
 
+// A start of this broker that is above those of this process may be of an earlier one, whose disk was replaced by a copy: what it has written may be
+// covered by no clock ever (rule L5), and an end does not wait for that once it is sealed. Only for what this process says again as another start
+// others may have to wait (rule K3; seed 2900234).
+func TestAnEndWaitsForNoStartOfAnotherProcess(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	r := a.b.record(writeEnds(a, 1, 1)[0].Key)
+	lost := clock.Dot{Actor: "a~9", Counter: 8}
+	r = r.With(lost, func(*job.Record) {})
+	require.Equal(t, clock.NewVector(r.Verdict().Dot), a.b.deciders(r))
+}
+
 // An end that all others call absent is not asked of any more; it stays in doubt until its retention is over (rule F3).
 func TestAnEndThatIsAbsentEverywhere(t *testing.T) {
 	w := newCluster("a", "b", "c")
