@@ -368,14 +368,7 @@ func cases() []explore.Case {
 		a    = 1 << 0
 		b    = 1 << 1
 	)
-	of := func(name, breaks string, r rule) explore.Case {
-		return explore.Case{Name: name, Breaks: breaks, Most: most, Search: r.search}
-	}
-	long := func(name, breaks string, r rule) explore.Case {
-		c := of(name, breaks, r)
-		c.Long = true
-		return c
-	}
+	of, long := explore.Variants(most, rule.search)
 	return []explore.Case{
 		of("mended", "", rule{}),
 		long("mended, starts again", "", rule{starts: a}),
