@@ -107,6 +107,41 @@ func TestAskedOfEnds(t *testing.T) {
 	require.Equal(t, refs[:1], ask(wire.Audit{Records: refs[:1], Ended: 1, Disk: a.b.Clock()}).Doubted)
 }
 
+// Who is asked of an end that is stable there, and not on the disk of who asks, seals it before it answers: who asks may write another one, which
+// comes here only when this one has been forgotten (rule F3; docs/model/ends, "unsealed").
+func TestWhoIsAskedSealsTheEnd(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	w.pass(2 * time.Minute)
+	disk := slices.Clone(a.b.Clock())
+	refs := writeEnds(a, 1, 1)
+	r := a.b.record(refs[0].Key)
+	a.b.peers.Await(r.Dots)
+	w.pass(2 * time.Minute)
+	require.NotNil(t, a.b.stable(r))
+	ask := func(disk clock.Tips) {
+		a.b.asked(&wire.Audit{Records: refs, Ended: 1, Disk: disk}, &wire.Reply{Version: wire.Version})
+		r = a.b.record(refs[0].Key)
+	}
+	ask(a.b.Clock())
+	require.Nil(t, r.Seal, "it is on that disk")
+	ask(disk)
+	require.NotNil(t, r.Seal)
+	require.Equal(t, r.Verdicts[0].Dot, r.Seal.Verdict)
+}
+
+// A start of this broker that is above those of this process may be of an earlier one, whose disk was replaced by a copy: what it has written may be
+// covered by no clock ever (rule L5), and an end does not wait for that once it is sealed. Only for what this process says again as another start
+// others may have to wait (rule K3; seed 2900234).
+func TestAnEndWaitsForNoStartOfAnotherProcess(t *testing.T) {
+	w := newCluster("a", "b")
+	a := w.nodes["a"]
+	r := a.b.record(writeEnds(a, 1, 1)[0].Key)
+	lost := clock.Dot{Actor: "a~9", Counter: 8}
+	r = r.With(lost, func(*job.Record) {})
+	require.Equal(t, clock.NewVector(r.Verdict().Dot), a.b.deciders(r))
+}
+
 // An end that all others call absent is not asked of any more; it stays in doubt until its retention is over (rule F3).
 func TestAnEndThatIsAbsentEverywhere(t *testing.T) {
 	w := newCluster("a", "b", "c")

@@ -96,7 +96,7 @@ func (b *Broker) tellWaiters(key string) {
 func (b *Broker) deciders(r *job.Record) clock.Vector {
 	dots := clock.NewVector(deciding(r))
 	for _, d := range r.Dots {
-		if d.Actor > b.process() && d.Actor.Broker() == b.self {
+		if b.ours(d.Actor) && d.Actor != b.process() {
 			dots.Set(d) // others may believe that they held an earlier update, until they hold this one (rule K3)
 		}
 	}

@@ -92,7 +92,7 @@ func (l *Ledger) LiveWhere(peer clock.Tips, ours, theirs []byte) []Ref {
 // which only stubs are left.
 func (l *Ledger) EndedBeyond(c clock.Tips) (out []Ref) {
 	for _, ref := range l.lacks(c, 0) {
-		if l.Disputable(ref) && !l.unfinished(ref) {
+		if l.Disputable(ref) && !l.unfinished(ref) && l.passed.records[ref] == nil {
 			out = append(out, ref)
 		}
 	}

@@ -201,6 +201,9 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			return m, err
 		case forgotten:
 			m.Forgotten = append(m.Forgotten, in.Ref)
+			if in.Record.Finished() {
+				l.pass(in.Ref, in.Record)
+			}
 		case c != nil:
 			m.News = append(m.News, *c)
 			if disputed && c.Old == nil {
@@ -469,6 +472,9 @@ func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 		e, err := l.lookup(ref)
 		if err != nil {
 			return Delta{}, false, err
+		}
+		if e == nil {
+			e = l.passed.records[ref]
 		}
 		if e == nil {
 			continue // forgotten since

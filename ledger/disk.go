@@ -19,7 +19,7 @@ type Op struct{ Key, Value []byte }
 type Batch struct {
 	refs       []Ref
 	records    []Record // nil for one that was forgotten
-	bad        []Op     // and rows of starts
+	bad        []Op     // and rows of starts, and what is passed on
 	gone       []Op     // what is deleted of a record's other form, whole or stub; before all others
 	stubs      map[Kind]*StubSchema
 	own        []Op        // values that are this broker's own
@@ -143,7 +143,7 @@ func (l *Ledger) Take() *Batch {
 			b.rows = append(b.rows, &Row{x.by, parents})
 		}
 	}
-	b.bad, b.gone, b.stubs = append(l.takeRows(), l.takeBad()...), l.stubs.drop, l.stubs.schemas
+	b.bad, b.gone, b.stubs = slices.Concat(l.takeRows(), l.takeBad(), l.takePassed()), l.stubs.drop, l.stubs.schemas
 	l.stubs.drop = nil
 	b.own, l.own = l.own, nil
 	if l.clockDirty {
@@ -192,6 +192,9 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := l.loadPassed(scan); err != nil {
 		return err
 	}
 	stored, err := l.loadClock(scan, clockKey, &l.stored.clock)

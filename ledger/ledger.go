@@ -151,6 +151,7 @@ type Ledger struct {
 	index    map[clock.Actor]*btree.BTreeG[indexed] // what each actor wrote (rule L3)
 	strays   map[clock.Actor]uint64                 // of index, those with an update that is not in seen, and the version of the latest: see Strays
 	archived map[Ref]struct{}                       // finished records that are only on disk, whole
+	passed   passed                                 // finished records that were forgotten here, and of which others have written since
 	stubs    stubs                                  // finished records of which only stubs are on disk, and nothing is in memory (rule M4)
 
 	strayed     uint64 // how many strays there have been
@@ -196,6 +197,7 @@ func New(self clock.Actor, archive Archive, schemas ...Schema) *Ledger {
 	l := &Ledger{
 		self: self, archive: archive, schemas: map[Kind]Schema{},
 		wasCut: map[clock.Actor]struct{}{}, bad: map[Ref]*quarantined{}, hearsay: map[Ref]hearsay{}, starts: map[string]int{}, held: map[Ref]*entry{}, archived: map[Ref]struct{}{}, index: map[clock.Actor]*btree.BTreeG[indexed]{}, strays: map[clock.Actor]uint64{},
+		passed:     passed{records: map[Ref]*entry{}},
 		stubs:      stubs{schemas: map[Kind]*StubSchema{}, coming: map[Ref]struct{}{}, shadows: map[Ref]struct{}{}, gone: map[Ref]uint64{}},
 		generation: 1,
 	}
@@ -233,6 +235,7 @@ func (l *Ledger) StableClock() clock.Tips { return l.stable }
 func (l *Ledger) RaiseStable(c clock.Tips) {
 	if next := l.lineage.Merge(l.stable, c); !next.Equal(l.stable) { // others may hold the present one
 		l.stable, l.stableDirty = next, true
+		l.passOn()
 	}
 }
 
@@ -241,7 +244,7 @@ func (l *Ledger) ResetStable() { l.stable, l.stableDirty = clock.Tips{}, true }
 
 // Dirty reports whether the next batch will write anything.
 func (l *Ledger) Dirty() bool {
-	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.rowsDirty) > 0 || len(l.own) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty
+	return len(l.dirty) > 0 || len(l.badDirty) > 0 || len(l.rowsDirty) > 0 || len(l.own) > 0 || len(l.passed.dirty) > 0 || len(l.stubs.drop) > 0 || l.clockDirty || l.stableDirty
 }
 
 // Lineage says what clocks stand for, and compares them. The caller does not add to it.
@@ -331,6 +334,7 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 // put stores a record in memory and moves its index entries.
 func (l *Ledger) put(ref Ref, old, r Record) {
 	ref.Key = r.Key() // the same text, once in memory
+	l.passNoMore(ref)
 	e := l.held[ref]
 	l.putStub(ref, old, r)
 	if e == nil {

@@ -16,7 +16,7 @@ type Scan func(prefix []byte, fn func(key, value []byte) error) error
 
 // The key space of a store: "c" 0x00 name holds what the clock has of a broker, "s" 0x00 name the same of the stable one
 // (a version before stored each as a whole under "c" and "s"), "r" kind 0x00 key a record, "e" kind 0x00 key what
-// stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one, "o" name a value of the broker's own. Nothing outside this package knows it.
+// stays of one that has ended (its stub), "q" kind 0x00 key a quarantined one, "p" kind 0x00 key one that is only passed on, "o" name a value of the broker's own. Nothing outside this package knows it.
 const (
 	recordSpace     = 'r'
 	stubSpace       = 'e'
@@ -111,9 +111,9 @@ func StoredQuarantine(scan Scan) (n int, err error) {
 }
 
 // Shared reports whether brokers that are in step have the same value under a store's key: all but the stable
-// clock, which says what each of them knows of the others, and what is a broker's own.
+// clock, which says what each of them knows of the others, what is passed on to others, and what is a broker's own.
 func Shared(key []byte) bool {
-	return !(bytes.Equal(key, stableKey) || bytes.HasPrefix(key, clockKeyOf(stableKey, ""))) && (len(key) == 0 || key[0] != ownSpace)
+	return !(bytes.Equal(key, stableKey) || bytes.HasPrefix(key, clockKeyOf(stableKey, ""))) && (len(key) == 0 || key[0] != ownSpace && key[0] != passedSpace)
 }
 
 // RecordKey is the key under which a store holds a record.

@@ -113,7 +113,7 @@ func TestSubmissionsWhileAPairCatchesUp(t *testing.T) {
 	}
 	t.Logf("a pair with 100,000 jobs: submissions took %v at the median and %v at p99; while the other one catches up %v and %v, and %d of %d had two copies",
 		percentile(usual, 0.5), percentile(usual, 0.99), percentile(took, 0.5), percentile(took, 0.99), second, len(copies))
-	require.Less(t, percentile(took, 0.5), 2*percentile(usual, 0.5))
+	require.Less(t, percentile(took, 0.5), percentile(usual, 0.5)*5/4)
 	require.Less(t, percentile(took, 0.99), time.Second)
 	require.Greater(t, second, len(copies)*9/10)
 	for i := 0; i < 60 && !c.caughtUp("b1", "b0"); i++ {

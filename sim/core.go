@@ -71,6 +71,7 @@ type Core struct {
 	floods  []flooded // all events, the earliest first
 
 	reached []bool                // lines of the rules that have decided something; see core_reach.go
+	keys    map[job.ID]string     // of the jobs that were written, "" where several have that ID
 	doubted map[string]bool       // attempts whose broker was held for failed while they ran, by key and token
 	outputs map[job.Digest]bool   // of all attempts
 	stock   map[emergency.ID]bool // that stock command lines have declared
@@ -170,7 +171,7 @@ func NewCore(seed uint64, n int, cfg broker.Config) *Core {
 		cfg: cfg, rand: rand.New(rand.NewPCG(seed, 1)),
 		nodes: map[string]*coreNode{}, cut: map[[2]string]bool{}, hidden: map[[2]string]bool{}, unknown: map[[2]string]bool{}, flapping: map[string]bool{}, carrying: map[[2]string]int{},
 		late:    8 * time.Second,
-		reached: make([]bool, len(rules)), doubted: map[string]bool{}, outputs: map[job.Digest]bool{}, stock: map[emergency.ID]bool{},
+		reached: make([]bool, len(rules)), keys: map[job.ID]string{}, doubted: map[string]bool{}, outputs: map[job.Digest]bool{}, stock: map[emergency.ID]bool{},
 		checks: newChecks(), answers: newDigest(),
 	}
 	c.start = c.Now

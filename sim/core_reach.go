@@ -142,6 +142,19 @@ func (c *Core) sawJob(n *coreNode, old []byte, now *job.Record) {
 	c.saw(n, wrote{old, now})
 }
 
+// takenTwice reports whether any broker has written another job with this ID: only then is it worth while to look through a disk.
+func (c *Core) takenTwice(r *job.Record) bool {
+	switch key, known := c.keys[r.ID]; {
+	case !known:
+		c.keys[r.ID] = r.Key()
+		return false
+	case key == r.Key():
+		return false
+	}
+	c.keys[r.ID] = "" // more than one
+	return true
+}
+
 // sawWritten notes what else has reached it.
 func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
 	ref, ok := ledger.RefOf(op.Key)
@@ -372,8 +385,8 @@ var rules = []rule{
 		_, ok := x.v.(*broker.IDTaken)
 		return ok
 	})},
-	{"J3", "an ID was taken twice", on(func(_ *Core, n *coreNode, x wrote) bool {
-		return x.old == nil && len(n.disk.of(x.now.ID)) > 1
+	{"J3", "an ID was taken twice", on(func(c *Core, n *coreNode, x wrote) bool {
+		return x.old == nil && c.takenTwice(x.now) && len(n.disk.of(x.now.ID)) > 1
 	})},
 	{"J4", "two owners meet", on(func(_ *Core, n *coreNode, x arrives) bool {
 		return x.known(n, func(here *job.Record, there wire.Encoded) bool {

@@ -3,6 +3,7 @@ package replication
 import (
 	"slices"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -103,9 +104,19 @@ func (r *Replication) BeginAnew() {
 	}
 }
 
+// maxAwaited bounds the starts whose updates are awaited: what a liar has invented never becomes stable, and would stay. It is as many as a
+// clock may have brokers.
+const maxAwaited = wire.MaxClock
+
 // Await says that somebody waits for these updates to become stable: what brings them nearer is written and
-// told at once, and not only when there is something else to say.
-func (r *Replication) Await(dots clock.Vector) { r.stability.awaited.Merge(dots) }
+// told at once, and not only when there is something else to say. Beyond maxAwaited it begins again with these: what else was awaited
+// becomes stable when there is something to say.
+func (r *Replication) Await(dots clock.Vector) {
+	s := &r.stability
+	if s.awaited.Merge(dots); len(s.awaited) > maxAwaited {
+		s.awaited = slices.Clone(dots[:min(len(dots), maxAwaited)])
+	}
+}
 
 // Settle raises the stable clock to what the members have told. That costs a write, so it waits for company
 // unless somebody waits for it. The caller does this before each message and each batch of the ledger.

@@ -121,6 +121,26 @@ func TestStableIsWhatAllHold(t *testing.T) {
 	require.Equal(t, vector("a~1:2", "c~1:1"), g.stable(), "d counts no more")
 }
 
+// F1: what is awaited is bounded, since what a liar has invented never becomes stable; what is awaited after that is written at once all the same.
+func TestWhatIsAwaitedIsBounded(t *testing.T) {
+	g := newGroup(t, 2, "b")
+	d := g.write("x")
+	for i := range 10 {
+		var invented clock.Vector
+		for j := range 1000 {
+			invented = append(invented, clock.Dot{Actor: clock.Actor(fmt.Sprintf("b~%d%03d", i+1, j)), Counter: 1 << 40})
+		}
+		g.Await(invented)
+		require.LessOrEqual(t, len(g.stability.awaited), maxAwaited)
+		require.True(t, g.stability.awaited.Covers(invented))
+	}
+	g.Await(make(clock.Vector, 2*maxAwaited)) // of one record
+	require.LessOrEqual(t, len(g.stability.awaited), maxAwaited)
+	g.Await(clock.NewVector(d))
+	g.tells("b~1", vector("a~1:1"), nil)
+	require.Equal(t, vector("a~1:1"), g.stable())
+}
+
 // F1: what an earlier start of a member has told counts for nothing from the first message of another on, whether
 // that asks or answers: its disk may be an older copy (H8).
 func TestToldIsVoidWithItsStart(t *testing.T) {

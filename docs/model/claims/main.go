@@ -488,14 +488,7 @@ func cases() []explore.Case {
 		b    = 1 << 1
 		c    = 1 << 2
 	)
-	of := func(name, breaks string, r rule) explore.Case {
-		return explore.Case{Name: name, Breaks: breaks, Most: most, Search: r.search}
-	}
-	long := func(name, breaks string, r rule) explore.Case {
-		c := of(name, breaks, r)
-		c.Long = true
-		return c
-	}
+	of, long := explore.Variants(most, rule.search)
 	return []explore.Case{
 		of("mended, restored", "", rule{restores: a, restarts: true}),
 		of("mended, liar", "", rule{lies: true}),

@@ -32,6 +32,7 @@ type rule struct {
 	lasts         bool // nobody ends a doubt
 	unprovenTells bool // what a start that is not proven tells as stable counts
 	unsealed      bool // who is asked does not seal the end that is stable there
+	kept          bool // what comes of a job that was forgotten is passed on to nobody
 
 	lies     bool  // what may happen
 	powerCut bool  // once a's disk was copied
@@ -65,6 +66,7 @@ func (d dots) decides() (v int, by dots) {
 type member struct {
 	held         bool
 	record       dots // updates of it
+	passed       dots // updates of it that came once it was forgotten
 	clock        dots // updates that its clock covers
 	stable       dots
 	disk, before dots          // what its clock covered, and was stable, on the disk with which the proof began
@@ -135,8 +137,16 @@ func (r rule) pull(s *state, i, j int) {
 	if y.clock.has(x.clock) {
 		y.told[i], y.tolds[i] = x.clock, r.tells(x)
 	}
-	if x.held && y.held && !x.clock.has(y.record) {
-		r.merge(x, i, y.record)
+	given := y.passed
+	if y.held {
+		given = y.record
+	}
+	switch {
+	case x.clock.has(given):
+	case x.held:
+		r.merge(x, i, given)
+	case !r.kept:
+		x.passed |= given
 	}
 	x.clock |= y.clock
 	x.told[j], x.tolds[j] = y.clock, r.tells(y)
@@ -226,6 +236,9 @@ func settle(s *state, i int) {
 		}
 	}
 	x.stable |= meet
+	if x.stable.has(x.passed) {
+		x.passed = 0
+	}
 }
 
 // calls reports which end is firm at i.
@@ -277,7 +290,7 @@ func (r rule) next(s state, step func(state, string)) {
 				all = all && (j == i || x.tolds[j].has(x.record))
 			}
 			if t := s; all {
-				t.m[i].held = false
+				t.m[i].held, t.m[i].record = false, 0
 				step(t, name(i)+" forgets it")
 			}
 		}
@@ -355,14 +368,7 @@ func cases() []explore.Case {
 		a    = 1 << 0
 		b    = 1 << 1
 	)
-	of := func(name, breaks string, r rule) explore.Case {
-		return explore.Case{Name: name, Breaks: breaks, Most: most, Search: r.search}
-	}
-	long := func(name, breaks string, r rule) explore.Case {
-		c := of(name, breaks, r)
-		c.Long = true
-		return c
-	}
+	of, long := explore.Variants(most, rule.search)
 	return []explore.Case{
 		of("mended", "", rule{}),
 		long("mended, starts again", "", rule{starts: a}),
@@ -372,8 +378,13 @@ func cases() []explore.Case {
 		of("unasked", "firm", rule{unasked: true}),
 		of("own clock", "firm", rule{ownClock: true}),
 		of("unsealed", "firm", rule{unsealed: true}),
+		of("kept", "", rule{kept: true}),
+		of("kept, unsealed", "firm", rule{kept: true, unsealed: true}),
 		long("unproven tells", "firm", rule{starts: b, unprovenTells: true}),
 		of("raised", "", rule{raised: true}),
+		long("raised, liar", "", rule{raised: true, lies: true, starts: a}),
+		long("raised, other start", "", rule{raised: true, starts: b}),
+		long("raised, power cut", "", rule{raised: true, powerCut: true}),
 		of("lasts, liar", "waits", rule{lasts: true, lies: true, starts: a}),
 	}
 }

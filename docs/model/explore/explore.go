@@ -153,6 +153,20 @@ type Case struct {
 	Search func(most int) Result
 }
 
+// Variants makes cases of a model's rule, which is searched through at most so many states: those that are always searched, and
+// those that take long. Breaks is what the counter-example must begin with, empty where the rule holds.
+func Variants[R any](most int, search func(R, int) Result) (of, long func(name, breaks string, r R) Case) {
+	of = func(name, breaks string, r R) Case {
+		return Case{Name: name, Breaks: breaks, Most: most, Search: func(most int) Result { return search(r, most) }}
+	}
+	long = func(name, breaks string, r R) Case {
+		c := of(name, breaks, r)
+		c.Long = true
+		return c
+	}
+	return of, long
+}
+
 // Agrees reports whether a search of this case found what is expected of it.
 func (c Case) Agrees(r Result) bool {
 	if c.Breaks == "" {

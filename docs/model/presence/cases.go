@@ -4,10 +4,7 @@ import "github.com/urban-compute/ucp/docs/model/explore"
 
 // cases are the rule, and what each part of it is for.
 func cases() []explore.Case {
-	const most = 20_000_000
-	of := func(name, breaks string, r rule) explore.Case {
-		return explore.Case{Name: name, Breaks: breaks, Most: most, Search: r.search}
-	}
+	of, _ := explore.Variants(20_000_000, rule.search)
 	return []explore.Case{
 		of("mended", "", rule{}),
 		of("as-written", "late", rule{proof: withinLease}),
