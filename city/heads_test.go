@@ -227,3 +227,19 @@ func TestHeadsAreRecalled(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, forks, 1)
 }
+
+// What proves a fork does not go with the heads of a broker's earlier starts (rule H2).
+func TestForksOutliveLaterStarts(t *testing.T) {
+	sa, sb, _ := members(t)
+	one, two, b := NewHeads(sa), NewHeads(sa), NewHeads(sb)
+	early := clock.StartActor("a", 1)
+	_, forks, err := b.Take("a", early, bytesOf(commit(t, one, early, 3, "ours"), commit(t, two, early, 3, "theirs")))
+	require.NoError(t, err)
+	require.Len(t, forks, 1)
+	for n := range 3 * keepChain {
+		start := clock.StartActor("a", clock.Start(n+2))
+		_, _, err := b.Take("a", start, bytesOf(commit(t, one, start, 1, "x")))
+		require.NoError(t, err)
+	}
+	require.Len(t, b.Forks(), 1)
+}

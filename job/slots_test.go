@@ -98,3 +98,22 @@ func TestWhatIsKeptIsAPart(t *testing.T) {
 	require.Contains(t, parts, "kept")
 	r.Slots("a~1", 0, func(part string, _ []byte) { require.NotEqual(t, "kept", part) })
 }
+
+// That a pause has begun is signed apart from when it ended, which others may write, too: what was signed as it began stays a part.
+func TestAPauseAndItsEndAreTwoParts(t *testing.T) {
+	spec := Spec{Command: "true"}
+	require.NoError(t, spec.Complete())
+	r := New("j", spec, spec.Digest(), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	r = r.With(clock.Dot{Actor: "b~1", Counter: 1}, func(r *Record) { r.AddPause(Pause{By: "b~1", From: 3, For: "k", Mode: Suspend}) })
+	parts := func(r *Record) map[string]string {
+		out := map[string]string{}
+		r.Slots("b~1", 0, func(part string, content []byte) { out[part] = string(content) })
+		return out
+	}
+	begun := parts(r)
+	require.Len(t, begun, 1)
+	r = r.With(clock.Dot{Actor: "a~1", Counter: 2}, func(r *Record) { r.EndPauses(7) })
+	ended := parts(r)
+	require.Equal(t, begun["pause"], ended["pause"])
+	require.Contains(t, ended, "end of a pause")
+}
