@@ -26,7 +26,6 @@ import (
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/node/httpd"
-	"github.com/urban-compute/ucp/roll"
 	"github.com/urban-compute/ucp/store"
 )
 
@@ -144,13 +143,8 @@ func (s *sheets) look(rd broker.Ready) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref, r := range rd.Commit.Changed() {
-		switch r := r.(type) {
-		case *job.Record:
-			if !r.Finished() || r.IsStub() {
-				continue
-			}
-		case *roll.Record:
-		default:
+		j, isJob := r.(*job.Record)
+		if isJob && (!j.Finished() || j.IsStub()) || !isJob && ref.Kind != kind.Member {
 			continue
 		}
 		s.queue = append(s.queue, looked{ref, r})
