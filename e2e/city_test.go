@@ -309,7 +309,10 @@ func TestAClusterBecomesACity(t *testing.T) {
 	}
 	for _, at := range []*agent{a, b} {
 		for i, state := range []job.State{job.StateSucceeded, job.StateSucceeded, job.StatePending, job.StatePending} {
-			eventually(t, 2*time.Minute, at.name+" knows "+jobs[i], func() bool { return at.state(jobs[i]) == state })
+			eventually(t, 2*time.Minute, at.name+" knows "+jobs[i], func() bool {
+				j, err := at.client.Job(t.Context(), jobs[i], 0)
+				return err == nil && j.State == state
+			})
 		}
 	}
 	for _, at := range []*agent{a, b} { // one after the other works as well, and what they log first differs then

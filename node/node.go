@@ -197,6 +197,7 @@ func (n *Node) openStore() error {
 	}
 	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin)+len(invited) > 0 || n.cfg.Discover != "", uptime)
 	if err == nil && len(n.known.met) == 0 {
+		invited = slices.DeleteFunc(invited, func(at string) bool { return slices.Contains(n.cfg.RetryJoin, at) })
 		n.cfg.RetryJoin = slices.Concat(n.cfg.RetryJoin, invited)
 	}
 	return err
