@@ -63,7 +63,8 @@ var allowed = map[string][]string{
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
 	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
 
-	"test/rig": {"api"}, // it sees brokers as a client and as the machine's owner does
+	"test/office": {},
+	"test/rig":    {"api"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
 	"test/chaos": {"api", "broker/kind", "clock", "job", "ledger", "test/rig", "store"},

@@ -79,6 +79,7 @@ var Needs = map[string]Need{
 	"DELETE /v1/authorities/{key}":        {Scope: Admit},
 	"GET /v1/recipients":                  {Scope: Submit},
 	"POST /broker/secrets":                {Scope: Peer},
+	"GET /broker/sheets":                  {Scope: Peer},
 	"GET /v1/revocations":                 {Scope: anything},
 	"POST /v1/revocations":                {Scope: Admit},
 	"POST /v1/admissions":                 Nothing, // but a ticket

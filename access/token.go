@@ -71,6 +71,7 @@ type Token struct {
 	key        identity.Key
 	scopes     Scopes
 	expires    uint64
+	id         string // of its first statement
 }
 
 // Grant is what a token is to say.
@@ -161,7 +162,8 @@ func read(statements [][]byte, key identity.Key) (*Token, error) {
 	if len(statements) == 0 || len(statements) > maxStatements {
 		return nil, fmt.Errorf("a token of %d statements; it has at least one, and at most %d", len(statements), maxStatements)
 	}
-	t := &Token{statements: statements, key: key}
+	sum := sha256.Sum256(statements[0])
+	t := &Token{statements: statements, key: key, id: hex.EncodeToString(sum[:5])} // the ID is asked for with each request
 	by, err := identity.OpenSigned(identity.GrantKind, statements[0], maxStatement, &t.first)
 	if err != nil {
 		return nil, err
@@ -215,10 +217,7 @@ func textOf(e encoded) string {
 func (t *Token) Text() string { return textOf(encoded{t.statements, t.key.Seed()}) }
 
 // ID tells tokens apart, for people. Those that were made of one by narrowing it have its ID.
-func (t *Token) ID() string {
-	sum := sha256.Sum256(t.statements[0])
-	return hex.EncodeToString(sum[:5])
-}
+func (t *Token) ID() string { return t.id }
 
 // String implements fmt.Stringer; it tells no secret.
 func (t *Token) String() string { return t.Subject() + " (token " + t.ID() + " by " + t.Issuer() + ")" }

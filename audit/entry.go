@@ -29,6 +29,7 @@ const (
 	Start   = "start"   // the broker has started
 	Witness = "witness" // another broker's checkpoint
 	Fork    = "fork"    // a broker has signed two histories; the heads that prove it are the detail
+	Forged  = "forged"  // a record says that a broker has written what it has not; its sheet proves it
 )
 
 // Entry is one line of a log.

@@ -216,6 +216,13 @@ func TestOnlyItsOwnWordBinds(t *testing.T) {
 	w.step(a, Gossip{State: wire.State{Version: wire.Lowest, From: "b", Metadata: []wire.Metadata{said}}})
 	_, bound := a.b.heads.bound(c.cfg.Actor)
 	require.False(t, bound)
+
+	// Nor of one that this broker has not heard itself.
+	far := wire.Metadata{Name: "d", Actor: "d~0000000000000001", Signs: true, Version: 1}
+	w.step(a, Gossip{State: wire.State{Version: wire.Lowest, From: "b", Metadata: []wire.Metadata{far}}})
+	require.True(t, a.b.members.Metadata("d").Signs, "b's word is taken in")
+	_, bound = a.b.heads.bound(far.Actor)
+	require.False(t, bound)
 }
 
 // Heads of earlier starts go when a later one stands for them.
@@ -236,7 +243,7 @@ func TestHeadsOfEarlierStartsGo(t *testing.T) {
 	}
 }
 
-// A member that signs for ever new starts fills neither the memory nor the disk of others.
+// A member that keeps signing new starts fills neither the memory nor the disk of others.
 func TestHeadsOfOneMemberAreBounded(t *testing.T) {
 	w := newCity(t, "", "a", "b")
 	a, c := w.nodes["a"], head.NewChain(w.signing.key)

@@ -106,11 +106,10 @@ func TestTheDoorKnowsWhatOthersHaveSaid(t *testing.T) {
 // A broker that keeps an authority's key admits once that was added, and no more once it is removed, which only those above it do.
 func TestKeptAuthorities(t *testing.T) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	b := member(t, broker, "b", identity.Broker)
 	require.Empty(t, b.Kept())
-	_, err = b.authority("")
+	_, err := b.authority("")
 	require.ErrorIs(t, err, ErrNoAuthority)
 	key, err := b.KeepAuthority()
 	require.NoError(t, err)
@@ -156,13 +155,11 @@ func TestKeptAuthorities(t *testing.T) {
 // Who is revoked is cut off where that is heard of, on connections that are open, and comes in by no new one (rule X6).
 func TestWhoIsRevokedIsCutOff(t *testing.T) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	b, c := member(t, broker, "b", identity.Broker), member(t, broker, "c", identity.Broker)
 	_, far, err := meet(t, c, b)
 	require.NoError(t, err)
-	p, err := a.Revoke("b", "", time.UnixMilli(50), func(string) bool { return true })
-	require.NoError(t, err)
+	p := revocation(t, a, "b")
 	c.Learn(p)
 	_, err = far.Read(make([]byte, 1))
 	require.Error(t, err)

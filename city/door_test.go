@@ -16,8 +16,7 @@ func nobody(string) bool { return false }
 // door is that of a broker "a" of a new city, and a key that would like to come in.
 func door(t *testing.T) (*Self, *Door, identity.PublicKey) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	return a, NewDoor(a), newKey(t)
 }
 

@@ -81,6 +81,14 @@ func (s *Self) signingKey() identity.Key {
 	return s.key
 }
 
+// Verify returns nil if a head has the signature of a key that its member has, or had.
+func (h *Heads) Verify(x *head.Head) error {
+	if !slices.ContainsFunc(h.self.keysOf(x.Actor.Broker()), func(k identity.PublicKey) bool { return x.SignedBy(k) == nil }) {
+		return fmt.Errorf("a head of %s that this member has not signed", x.Actor)
+	}
+	return nil
+}
+
 // Sign makes the head of a commit of this broker. Nobody else has it before it is synced, and published.
 func (h *Heads) Sign(d clock.Dot, leaves []head.Hash) (*head.Head, error) {
 	h.signing.Lock()
@@ -154,13 +162,12 @@ func (h *Heads) Take(peer string, actor clock.Actor, list [][]byte) (news []*hea
 		if h.has(peer, actor, x) {
 			continue
 		}
-		keys := h.self.keysOf(x.Actor.Broker())
-		if len(keys) == 0 {
+		if len(h.self.keysOf(x.Actor.Broker())) == 0 {
 			h.await(x)
 			continue
 		}
-		if !slices.ContainsFunc(keys, func(k identity.PublicKey) bool { return x.SignedBy(k) == nil }) {
-			err = fmt.Errorf("a head of %s that this member has not signed", x.Actor)
+		if bad := h.Verify(x); bad != nil {
+			err = bad
 			wrong++
 			continue
 		}

@@ -2,7 +2,6 @@ package city
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,8 +13,7 @@ import (
 // members are the brokers a, b and c of a city, who know of each other by what authorities have said.
 func members(t *testing.T) (a, b, c *Self) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a = opened(t, broker)
 	b, c = member(t, broker, "b", identity.Broker), member(t, broker, "c", identity.Broker)
 	know(a, b, c)
 	return a, b, c
@@ -113,8 +111,7 @@ func TestHeadsAreTheirMembers(t *testing.T) {
 // Of a member that nobody has told of a head waits until its key is known; what was signed stays so when its membership is revoked.
 func TestHeadsWaitForTheirKey(t *testing.T) {
 	broker, _ := found(t)
-	sa, err := Open(broker, quiet())
-	require.NoError(t, err)
+	sa := opened(t, broker)
 	sb, sc := member(t, broker, "b", identity.Broker), member(t, broker, "c", identity.Broker)
 	b, c := NewHeads(sb), NewHeads(sc)
 	x := commit(t, b, "b~1", 4, "one")
@@ -132,11 +129,10 @@ func TestHeadsWaitForTheirKey(t *testing.T) {
 	news, _ = c.Retry()
 	require.Empty(t, news)
 
-	p, err := sa.Revoke("b", "", time.UnixMilli(50), func(string) bool { return true })
-	require.NoError(t, err)
+	p := revocation(t, sa, "b")
 	sa.Learn(p)
 	sa.Learn(sb.Announce()...)
-	news, _, err = NewHeads(sa).Take("c", "c~1", bytesOf(x))
+	news, _, err := NewHeads(sa).Take("c", "c~1", bytesOf(x))
 	require.NoError(t, err)
 	require.Len(t, news, 1)
 }
@@ -226,4 +222,20 @@ func TestHeadsAreRecalled(t *testing.T) {
 	_, forks, err := b.Take("a", "a~1", bytesOf(commit(t, NewHeads(sa), "a~1", 3, "another")))
 	require.NoError(t, err)
 	require.Len(t, forks, 1)
+}
+
+// What proves a fork does not go with the heads of a broker's earlier starts (rule H2).
+func TestForksOutliveLaterStarts(t *testing.T) {
+	sa, sb, _ := members(t)
+	one, two, b := NewHeads(sa), NewHeads(sa), NewHeads(sb)
+	early := clock.StartActor("a", 1)
+	_, forks, err := b.Take("a", early, bytesOf(commit(t, one, early, 3, "ours"), commit(t, two, early, 3, "theirs")))
+	require.NoError(t, err)
+	require.Len(t, forks, 1)
+	for n := range 3 * keepChain {
+		start := clock.StartActor("a", clock.Start(n+2))
+		_, _, err := b.Take("a", start, bytesOf(commit(t, one, start, 1, "x")))
+		require.NoError(t, err)
+	}
+	require.Len(t, b.Forks(), 1)
 }

@@ -14,17 +14,11 @@ import (
 // authority that has let them in.
 func TestLockout(t *testing.T) {
 	broker, person := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
-	op, err := Open(person, quiet())
-	require.NoError(t, err)
-	revoke := func(who string) *identity.Proof {
-		p, err := a.Revoke(who, "", time.UnixMilli(50), func(string) bool { return true })
-		require.NoError(t, err)
-		return p
-	}
+	a := opened(t, broker)
+	op := opened(t, person)
+	revoke := func(who string) *identity.Proof { return revocation(t, a, who) }
 	require.NoError(t, a.Lockout(revoke("op"), nil), "this broker knows of no operator yet")
-	err = a.Lockout(revoke("op"), op.admission)
+	err := a.Lockout(revoke("op"), op.admission)
 	require.ErrorIs(t, err, ErrLockout)
 	require.ErrorContains(t, err, "it is you, op, who would be shut out")
 	a.Learn(a.Announce()...)
@@ -63,8 +57,7 @@ func TestLockout(t *testing.T) {
 // and what was said of a name before is not in its way.
 func TestAnOperatorIsMadeOnTheDisk(t *testing.T) {
 	broker, person := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	a.Learn(a.Announce()...)
 	p, err := a.Revoke("op", "", time.UnixMilli(50), nobody)
 	require.NoError(t, err)
@@ -85,13 +78,11 @@ func TestAnOperatorIsMadeOnTheDisk(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.gets, m.Admission.Name)
 		require.Equal(t, identity.Operator, m.Admission.Role)
-		self, err := Open(f, quiet())
-		require.NoError(t, err)
+		self := opened(t, f)
 		require.Equal(t, "riverside", self.CityName())
 		_, _, err = meet(t, a, self)
 		require.NoError(t, err, "it is let in at once")
-		again, err := Open(broker, quiet())
-		require.NoError(t, err)
+		again := opened(t, broker)
 		require.Len(t, again.Announce(), 2+i+1, "the others hear of them as of the broker and the founder")
 	}
 }

@@ -16,16 +16,14 @@ import (
 // in its next process. What somebody keeps back or makes up changes nothing.
 func TestAPersonKeepsWhoWasRevoked(t *testing.T) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	b, kim := member(t, broker, "b", identity.Broker), member(t, broker, "kim", identity.Client)
 	meets := func() error { _, _, err := meet(t, b, kim); return err }
 	require.NoError(t, meets())
 	require.Empty(t, a.RevocationsSum())
 	require.Empty(t, kim.RevocationsSum())
 
-	p, err := a.Revoke("b", "", time.UnixMilli(50), func(string) bool { return true })
-	require.NoError(t, err)
+	p := revocation(t, a, "b")
 	a.Learn(p)
 	require.NotEmpty(t, a.RevocationsSum())
 	require.Len(t, a.Revocations(), 1)
@@ -34,10 +32,8 @@ func TestAPersonKeepsWhoWasRevoked(t *testing.T) {
 	forged[len(forged)/2] ^= 1
 	require.Error(t, kim.KeepRevocations([][]byte{forged}))
 	other, _ := found(t)
-	stranger, err := Open(other, quiet())
-	require.NoError(t, err)
-	q, err := stranger.Revoke("b", "", time.UnixMilli(50), func(string) bool { return true })
-	require.NoError(t, err)
+	stranger := opened(t, other)
+	q := revocation(t, stranger, "b")
 	require.ErrorContains(t, kim.KeepRevocations([][]byte{q.Encode()}), "no revocation of this city")
 	admission, err := a.Authorities().Prove(a.admission)
 	require.NoError(t, err)
@@ -49,8 +45,7 @@ func TestAPersonKeepsWhoWasRevoked(t *testing.T) {
 	require.ErrorContains(t, meets(), "its membership was revoked")
 	require.NoError(t, kim.KeepRevocations(nil), "a broker that keeps some back")
 	require.Equal(t, a.RevocationsSum(), kim.RevocationsSum())
-	kim, err = Open(kim.folder, quiet())
-	require.NoError(t, err)
+	kim = opened(t, kim.folder)
 	require.Equal(t, a.RevocationsSum(), kim.RevocationsSum())
 	require.ErrorContains(t, meets(), "its membership was revoked")
 
@@ -66,8 +61,7 @@ func TestAPersonKeepsWhoWasRevoked(t *testing.T) {
 // What is told is bounded, and what is signed nearer to the root comes first, so that a stolen authority does not crowd that out.
 func TestRevocationsAreBounded(t *testing.T) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	b := member(t, broker, "b", identity.Broker)
 	key, err := b.KeepAuthority()
 	require.NoError(t, err)
@@ -87,8 +81,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		list, size = append(list, p), size+len(p.Encode())
 	}
-	ours, err := a.Revoke("kim", "", time.UnixMilli(50), func(string) bool { return true })
-	require.NoError(t, err)
+	ours := revocation(t, a, "kim")
 	told := revocationsOf(append(list, ours), bound)
 	require.Equal(t, ours.Encode(), told.proofs[0])
 	require.Less(t, len(told.proofs), len(list)+1)

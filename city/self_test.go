@@ -27,17 +27,29 @@ func found(t *testing.T) (broker, person Folder) {
 	return broker, person
 }
 
+// opened is who has a folder.
+func opened(t *testing.T, f Folder) *Self {
+	s, err := Open(f, quiet())
+	require.NoError(t, err)
+	return s
+}
+
+// revocation shuts somebody out, in the name of the authority of a broker that is sure of the name.
+func revocation(t *testing.T, by *Self, who string) *identity.Proof {
+	p, err := by.Revoke(who, "", time.UnixMilli(50), func(string) bool { return true })
+	require.NoError(t, err)
+	return p
+}
+
 // member admits one more member, with the key of a folder's authority.
 func member(t *testing.T, by Folder, name string, role identity.Role) *Self {
 	authority, err := by.Authority("")
 	require.NoError(t, err)
 	f := Of(t.TempDir())
-	self, err := Open(by, quiet())
-	require.NoError(t, err)
+	self := opened(t, by)
 	_, err = enrol(f, authority, self.Authorities(), name, role, time.UnixMilli(7))
 	require.NoError(t, err)
-	s, err := Open(f, quiet())
-	require.NoError(t, err)
+	s := opened(t, f)
 	return s
 }
 
@@ -67,15 +79,13 @@ func meet(t *testing.T, server, client *Self) (near, far *tls.Conn, err error) {
 
 func TestFounding(t *testing.T) {
 	broker, person := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
-	op, err := Open(person, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
+	op := opened(t, person)
 	require.Equal(t, "a", a.Name())
 	require.Equal(t, identity.Operator, op.Role())
 	require.Equal(t, "riverside", op.CityName())
 	require.Equal(t, a.Authorities().City(), op.Authorities().City())
-	_, err = person.Authority("")
+	_, err := person.Authority("")
 	require.ErrorIs(t, err, os.ErrNotExist, "a person's folder holds no authority")
 	require.NoError(t, filepath.WalkDir(string(broker.Folder), func(path string, d os.DirEntry, err error) error {
 		info, err2 := d.Info()
@@ -95,8 +105,7 @@ func TestWhoFallsIsCutOff(t *testing.T) {
 	broker, person := found(t)
 	root, err := broker.Authority("")
 	require.NoError(t, err)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 
 	second, err := identity.NewKey(rand.Reader)
 	require.NoError(t, err)
@@ -107,14 +116,12 @@ func TestWhoFallsIsCutOff(t *testing.T) {
 	f := Of(t.TempDir())
 	_, err = enrol(f, second, of, "b", identity.Broker, time.UnixMilli(9))
 	require.NoError(t, err)
-	b, err := Open(f, quiet())
-	require.NoError(t, err)
+	b := opened(t, f)
 
 	near, far, err := meet(t, a, b)
 	require.NoError(t, err)
 	require.True(t, a.Authorities().InForce(second.Public()), "it learns of the second authority from the certificate")
-	again, err := Open(broker, quiet())
-	require.NoError(t, err)
+	again := opened(t, broker)
 	require.True(t, again.Authorities().InForce(second.Public()), "and keeps it")
 	back, there, err := meet(t, b, a)
 	require.NoError(t, err)
@@ -124,8 +131,7 @@ func TestWhoFallsIsCutOff(t *testing.T) {
 	less, err := of.With(remove)
 	require.NoError(t, err)
 	require.NoError(t, person.KeepAuthorities(less))
-	op, err := Open(person, quiet())
-	require.NoError(t, err)
+	op := opened(t, person)
 	_, _, err = meet(t, a, op)
 	require.NoError(t, err)
 	require.False(t, a.Authorities().InForce(second.Public()))
@@ -144,8 +150,7 @@ func TestWhoFallsIsCutOff(t *testing.T) {
 // Whom a broker asks is the broker that it means.
 func TestWhoIsAsked(t *testing.T) {
 	broker, _ := found(t)
-	a, err := Open(broker, quiet())
-	require.NoError(t, err)
+	a := opened(t, broker)
 	b, c := member(t, broker, "b", identity.Broker), member(t, broker, "c", identity.Client)
 	_, far, err := meet(t, a, b)
 	require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/city"
+	"github.com/urban-compute/ucp/job"
 )
 
 // person is somebody who uses the command line, with an identity of their own or none.
@@ -294,4 +295,53 @@ func TestTheLastOperator(t *testing.T) {
 	back := &person{t, t.TempDir()}
 	require.Contains(t, back.must("cluster", "operator", "--data-dir", a.dir), "an operator of the city")
 	back.must("--addr", a.http, "cluster", "invite")
+}
+
+// A cluster without a city becomes one, a broker after the other: each with its own directory and name, and no job is lost.
+func TestAClusterBecomesACity(t *testing.T) {
+	dirA, dirB := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	a := startAgent(t, "a", dirA, "--allow-process")
+	b := startAgent(t, "b", dirB, "--allow-process", "--join", a.gossip)
+	b.seesHealthy(1)
+	jobs := []string{"one", "two", "waits-a", "waits-b"}
+	for i, at := range []*agent{a, b, a, b} {
+		args := []string{"run", "--detach", "--id", jobs[i], "--driver", "process", "/bin/true"}
+		if i > 1 {
+			args = append(args, "--constraint", "nowhere=1")
+		}
+		r := at.ucp(args...)
+		require.Equal(t, 0, r.code, r.stderr)
+	}
+	for _, at := range []*agent{a, b} {
+		for i, state := range []job.State{job.StateSucceeded, job.StateSucceeded, job.StatePending, job.StatePending} {
+			eventually(t, 2*time.Minute, at.name+" knows "+jobs[i], func() bool {
+				j, err := at.client.Job(t.Context(), jobs[i], 0)
+				return err == nil && j.State == state
+			})
+		}
+	}
+	for _, at := range []*agent{a, b} { // one after the other works as well, and what they log first differs then
+		require.True(t, at.signal(syscall.SIGTERM, 2*time.Minute).Success())
+	}
+
+	founder := &person{t, t.TempDir()}
+	founder.must("cluster", "init", "--name", "a", "--data-dir", dirA)
+	a = startAgent(t, "a", dirA, "--allow-process")
+	code := founder.invite(a, "--name", "b")
+	b = startAgentAt(t, "b", dirB, 1, "--allow-process", "--invite", code)
+	founder.sees(a, "a", "b")
+	for _, at := range []*agent{a, b} {
+		for i, id := range jobs {
+			state := `"state": "succeeded"`
+			if i > 1 {
+				state = `"state": "pending"`
+			}
+			eventually(t, time.Minute, at.name+" has "+id, func() bool {
+				return strings.Contains(founder.ucp("--addr", at.http, "job", "get", id, "-o", "json").stdout, state)
+			})
+		}
+		eventually(t, time.Minute, at.name+" sees both in the roll", func() bool {
+			return len(regexp.MustCompile(`(?m)^[ab]( \*)? +alive +in `).FindAllString(founder.ucp("--addr", at.http, "members").stdout, -1)) == 2
+		})
+	}
 }

@@ -1,16 +1,9 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,51 +13,26 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/test/office"
 )
 
-// office makes certificates as an organisation does that has an authority of its own.
-type office struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+// harbour is an office, and the programs of its organisation.
+type harbour struct {
+	*office.Office
+	t *testing.T
 }
 
-func newOffice(t *testing.T) *office {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "harbour office"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return &office{t, cert, key}
-}
-
-// issue makes a certificate and its key, in PEM.
-func (o *office) issue(name string, use x509.ExtKeyUsage, units ...string) (cert, key []byte) {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(o.t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name, OrganizationalUnit: units}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(20 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, o.cert, &k.PublicKey, o.key)
-	require.NoError(o.t, err)
-	text, err := x509.MarshalECPrivateKey(k)
-	require.NoError(o.t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text})
-}
+// until is when its certificates end.
+func until() time.Time { return time.Now().Add(20 * time.Hour) }
 
 // client is a program that knows this authority alone, and shows a certificate of it; "" for none.
-func (o *office) client(name string, units ...string) *http.Client {
+func (o *harbour) client(name string, units ...string) *http.Client {
 	roots := x509.NewCertPool()
-	roots.AddCert(o.cert)
+	roots.AddCert(o.Cert)
 	terms := &tls.Config{RootCAs: roots}
 	if name != "" {
-		pair, err := tls.X509KeyPair(o.issue(name, x509.ExtKeyUsageClientAuth, units...))
+		pair, err := tls.X509KeyPair(o.Issue(name, x509.ExtKeyUsageClientAuth, until(), units...))
 		require.NoError(o.t, err)
 		terms.Certificates = []tls.Certificate{pair}
 	}
@@ -74,13 +42,12 @@ func (o *office) client(name string, units ...string) *http.Client {
 // A browser, and a program of an organisation that has an authority of its own, talk to a broker of a city by certificates as they know
 // them. SIGHUP takes others; the brokers' own links, and the command line, are as ever.
 func TestCertificatesOfOnesOwn(t *testing.T) {
-	first, second := newOffice(t), newOffice(t)
+	first, second := &harbour{office.New(t), t}, &harbour{office.New(t), t}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	install := func(o *office) {
-		cert, key := o.issue("van-1", x509.ExtKeyUsageServerAuth)
-		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.cert.Raw})
-		for name, text := range map[string][]byte{"cert": cert, "key": key, "ca": ca} {
+	install := func(o *harbour) {
+		cert, key := o.Issue("van-1", x509.ExtKeyUsageServerAuth, until())
+		for name, text := range map[string][]byte{"cert": cert, "key": key, "ca": o.Authority()} {
 			require.NoError(t, os.WriteFile(at(name), text, 0o600))
 		}
 	}

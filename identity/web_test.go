@@ -1,58 +1,41 @@
 package identity
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/test/office"
 )
 
-// organisation is somebody with an authority of their own.
+// organisation is an office whose certificates lie in files.
 type organisation struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*office.Office
+	t   *testing.T
+	dir string
 }
 
 func organise(t *testing.T) *organisation {
-	o := &organisation{t: t, dir: t.TempDir()}
-	o.key = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "harbour office"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, &o.key.PublicKey, o.key))
-	o.cert = must(x509.ParseCertificate(der))
-	o.write("ca", "CERTIFICATE", der)
+	o := &organisation{office.New(t), t, t.TempDir()}
+	o.write("ca", o.Authority())
 	return o
 }
 
-func (o *organisation) write(name, kind string, der []byte) string {
+func (o *organisation) write(name string, text []byte) string {
 	path := filepath.Join(o.dir, name)
-	require.NoError(o.t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	require.NoError(o.t, os.WriteFile(path, text, 0o600))
 	return path
 }
 
 // issue makes a certificate, and returns its file and that of its key.
-func (o *organisation) issue(name string, use x509.ExtKeyUsage, ends time.Time, units ...string) (cert, key string) {
-	k := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name, OrganizationalUnit: units}, DNSNames: []string{"van-1.local"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: ends, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
-	}
-	der := must(x509.CreateCertificate(rand.Reader, template, o.cert, &k.PublicKey, o.key))
-	return o.write(name+".pem", "CERTIFICATE", der), o.write(name+".key", "EC PRIVATE KEY", must(x509.MarshalECPrivateKey(k)))
+func (o *organisation) issue(name string, use x509.ExtKeyUsage, ends time.Time, units ...string) (certFile, keyFile string) {
+	cert, key := o.Issue(name, use, ends, units...)
+	return o.write(name+".pem", cert), o.write(name+".key", key)
 }
 
 // Programs that know nothing of cities are shown a certificate that they know, and members still see a member. Who shows one of an
@@ -71,7 +54,7 @@ func TestWeb(t *testing.T) {
 	server := ServerConfig(own, broker, func() *Web { return web })
 
 	roots := x509.NewCertPool()
-	roots.AddCert(office.cert)
+	roots.AddCert(office.Cert)
 	browser := func() *tls.Config { return &tls.Config{RootCAs: roots, ServerName: "van-1.local"} }
 	_, atServer, atClient := shake(t, server, browser())
 	require.NoError(t, atServer)

@@ -49,6 +49,13 @@ func TestMergesLeavePartsAsTheyWereWritten(t *testing.T) {
 					require.True(t, is[part+" "+string(content)], "%s of %s", part, d.Actor)
 				})
 			}
+			if r.IsStub() {
+				continue
+			}
+			// What is claimed of an honest broker it has written: no sheet of it says otherwise (rule H3).
+			r.Claims(func(d clock.Dot, part string, content []byte) {
+				require.True(t, signed[d.Actor][part+" "+string(content)], "%s by %v", part, d)
+			})
 		}
 	})
 }
@@ -78,11 +85,11 @@ func TestPartsAreTheirWriters(t *testing.T) {
 		r.Slots(by, after, func(part string, _ []byte) { out = append(out, part) })
 		return out
 	}
-	nobodys := []string{"ended", "losses"}
-	require.Equal(t, append([]string{"creation", "causes", "owner", "place", "verdict", "accepted", "seal"}, nobodys...), parts("a~1", 0))
-	require.Equal(t, append([]string{"owner", "place", "verdict", "accepted", "seal"}, nobodys...), parts("a~1", 2))
-	require.Equal(t, append([]string{"report", "return", "pause", "end of a pause"}, nobodys...), parts("b~1", 0))
-	require.Equal(t, append([]string{"return", "pause", "end of a pause"}, nobodys...), parts("b~1", 4))
+	nobodys := []string{"end of a pause", "ended", "losses"}
+	require.Equal(t, append([]string{"creation", "causes", "verdict", "accepted", "seal", "owner", "place"}, nobodys...), parts("a~1", 0))
+	require.Equal(t, append([]string{"verdict", "accepted", "seal", "owner", "place"}, nobodys...), parts("a~1", 2))
+	require.Equal(t, append([]string{"report", "return", "pause"}, nobodys...), parts("b~1", 0))
+	require.Equal(t, append([]string{"return", "pause"}, nobodys...), parts("b~1", 4))
 	require.Equal(t, nobodys, parts("c~1", 0))
 }
 
@@ -97,4 +104,45 @@ func TestWhatIsKeptIsAPart(t *testing.T) {
 	r.Slots("b~1", 0, func(part string, _ []byte) { parts = append(parts, part) })
 	require.Contains(t, parts, "kept")
 	r.Slots("a~1", 0, func(part string, _ []byte) { require.NotEqual(t, "kept", part) })
+}
+
+// That a pause has begun is signed apart from when it ended, which others may write, too: what was signed as it began stays a part.
+func TestAPauseAndItsEndAreTwoParts(t *testing.T) {
+	spec := Spec{Command: "true"}
+	require.NoError(t, spec.Complete())
+	r := New("j", spec, spec.Digest(), Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	r = r.With(clock.Dot{Actor: "b~1", Counter: 1}, func(r *Record) { r.AddPause(Pause{By: "b~1", From: 3, For: "k", Mode: Suspend}) })
+	parts := func(r *Record) map[string]string {
+		out := map[string]string{}
+		r.Slots("b~1", 0, func(part string, content []byte) { out[part] = string(content) })
+		return out
+	}
+	begun := parts(r)
+	require.Len(t, begun, 1)
+	r = r.With(clock.Dot{Actor: "a~1", Counter: 2}, func(r *Record) { r.EndPauses(7) })
+	ended := parts(r)
+	require.Equal(t, begun["pause"], ended["pause"])
+	require.Contains(t, ended, "end of a pause")
+	signed := false // by who has written it
+	r.Slots("a~1", 1, func(part string, _ []byte) { signed = signed || part == "end of a pause" })
+	require.True(t, signed)
+}
+
+// A record claims of each update what it has written, and of the executor what a verdict says that it has reported (rule H3).
+func TestClaims(t *testing.T) {
+	spec := Spec{Command: "true"}
+	require.NoError(t, spec.Complete())
+	created, reported, decided := clock.Dot{Actor: "a~1", Counter: 1}, clock.Dot{Actor: "b~1", Counter: 4}, clock.Dot{Actor: "a~1", Counter: 3}
+	report := Report{Attempt: Attempt{Tenure{1, 1, "a~1"}, 1}, Dot: reported, At: 2, Phase: Done, Result: &Result{Outcome: Succeeded}}
+	r := New("j", spec, spec.Digest(), Stamp{Dot: created, At: 1}).With(decided, func(r *Record) {
+		r.AddVerdict(Verdict{At: 3, Dot: decided, Outcome: Succeeded, Report: &report})
+	})
+	claims := map[string]clock.Dot{}
+	r.Claims(func(d clock.Dot, part string, _ []byte) { claims[part] = d })
+	require.Equal(t, map[string]clock.Dot{"creation": created, "report": reported, "verdict": decided, "accepted": decided}, claims)
+	// Of a verdict without reason and report nobody can say whether it had one.
+	claims = map[string]clock.Dot{}
+	r = New("j", spec, spec.Digest(), Stamp{Dot: created, At: 1}).With(decided, func(r *Record) { r.AddVerdict(Verdict{At: 3, Dot: decided, Outcome: Cancelled}) })
+	r.Claims(func(d clock.Dot, part string, _ []byte) { claims[part] = d })
+	require.Equal(t, map[string]clock.Dot{"creation": created, "verdict": decided}, claims)
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -63,6 +64,17 @@ func (b *Batch) Written() (out []Written) {
 		out = append(out, w)
 	}
 	return out
+}
+
+// Changed shows the records that are written in the batch, also by others; not those that it removes.
+func (b *Batch) Changed() iter.Seq2[Ref, Record] {
+	return func(yield func(Ref, Record) bool) {
+		for i, r := range b.records {
+			if r != nil && !yield(b.refs[i], r) {
+				return
+			}
+		}
+	}
 }
 
 // clockPart is what a clock has of one broker: stored under a key of its own, so that a commit writes what has changed, however

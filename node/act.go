@@ -17,6 +17,9 @@ func (n *Node) act(rd broker.Ready) {
 		n.cfg.City.Learn(rd.Trusted...)
 		n.life.work.Go(n.heads.retry) // it tells the engine, which this is
 	}
+	if n.heads != nil {
+		n.heads.sheets.look(rd)
+	}
 	n.warn(rd.Overview)
 	n.shown.set(rd.Overview)
 	for _, s := range rd.Send {

@@ -31,8 +31,8 @@ type engine struct {
 	began time.Time          // now at the engine's start
 	act   func(broker.Ready) // carries out a Ready whose commit is synced; must not block
 
-	sign   func(*ledger.Batch) ([]*head.Head, error) // signs a commit before it is written (rule H1); nil where nothing is signed
-	synced func(...*head.Head)                       // what was signed is on the disk
+	sign   func(*ledger.Batch) ([]*head.Head, []ledger.Op, error) // signs a commit before it is written (rule H1), and how that is stored; nil where nothing is signed
+	synced func(...*head.Head)                                    // what was signed is on the disk
 
 	inbox   chan broker.Input
 	stopped chan struct{} // closed when run has returned
@@ -233,15 +233,11 @@ func (e *engine) write(b *store.Batch, c *ledger.Batch) error {
 	if e.sign == nil {
 		return write(e.store, b, c)
 	}
-	signed, err := e.sign(c)
+	signed, ops, err := e.sign(c)
 	if err != nil {
 		return err
 	}
-	var heads []ledger.Op
-	for _, h := range signed {
-		heads = append(heads, broker.HeadOp(h))
-	}
-	if err := write(e.store, b, c, heads...); err != nil {
+	if err := write(e.store, b, c, ops...); err != nil {
 		return err
 	}
 	e.synced(signed...)

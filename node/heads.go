@@ -22,6 +22,7 @@ import (
 type heads struct {
 	all     *city.Heads
 	engine  *engine
+	sheets  *sheets
 	audits  *audits
 	now     func() time.Time
 	log     *slog.Logger
@@ -31,16 +32,18 @@ type heads struct {
 
 var _ httpd.Heads = (*heads)(nil)
 
-// sign makes the heads of a commit: one, as a rule.
-func (h *heads) sign(c *ledger.Batch) (signed []*head.Head, err error) {
+// sign makes the heads of a commit, one as a rule, and says how they are stored, with their sheets.
+func (h *heads) sign(c *ledger.Batch) (signed []*head.Head, stored []ledger.Op, err error) {
 	for _, w := range c.Written() {
-		x, err := h.all.Sign(clock.Dot{Actor: w.Actor, Counter: w.Upto}, kind.Leaves(w))
+		leaves := kind.Leaves(w)
+		x, err := h.all.Sign(clock.Dot{Actor: w.Actor, Counter: w.Upto}, leaves)
 		if err != nil {
-			return nil, fmt.Errorf("signing a commit: %w", err)
+			return nil, nil, fmt.Errorf("signing a commit: %w", err)
 		}
 		signed = append(signed, x)
+		stored = append(append(stored, broker.HeadOp(x)), h.sheets.keep(&head.Sheet{Head: x, Leaves: leaves})...)
 	}
-	return signed, nil
+	return signed, stored, nil
 }
 
 // show is what a message to a start of a peer tells, "" where that is not known; told says that the message has come to a start of it.
@@ -96,7 +99,7 @@ func (h *heads) troubles() (out []string) {
 	for _, f := range h.all.Forks() {
 		out = append(out, "FORK: "+f.String())
 	}
-	return out
+	return append(out, h.sheets.troubles()...)
 }
 
 // Forks implements httpd.Heads.

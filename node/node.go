@@ -24,6 +24,7 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/node/httpd"
 	"github.com/urban-compute/ucp/store"
 )
@@ -107,7 +108,7 @@ func New(cfg Config) (n *Node, err error) {
 		return n, err
 	}
 	if cfg.City != nil {
-		n.heads.audits = n.audits
+		n.heads.audits, n.heads.sheets.audits = n.audits, n.audits
 		n.keys = &gossipKeys{audits: n.audits, store: n.store, cfg: &n.cfg, log: n.log, now: n.cityTime}
 	}
 	n.http = httpd.New(httpd.Config{
@@ -163,6 +164,9 @@ func (n *Node) compose() {
 		n.keys.peers, n.keys.members, n.members.keys = n.peers, n.members, n.keys
 	}
 	n.peers.keys, n.peers.heads = n.keys, n.heads
+	if n.heads != nil {
+		n.heads.sheets.peers, n.heads.sheets.brokers = n.peers, n.members.brokers
+	}
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
@@ -193,6 +197,7 @@ func (n *Node) openStore() error {
 	}
 	n.known, err = recallPeers(st, n.name, len(n.cfg.Join)+len(n.cfg.RetryJoin)+len(invited) > 0 || n.cfg.Discover != "", uptime)
 	if err == nil && len(n.known.met) == 0 {
+		invited = slices.DeleteFunc(invited, func(at string) bool { return slices.Contains(n.cfg.RetryJoin, at) })
 		n.cfg.RetryJoin = slices.Concat(n.cfg.RetryJoin, invited)
 	}
 	return err
@@ -240,6 +245,10 @@ func (n *Node) openCore() error {
 			return fmt.Errorf("reading the heads in %s: %w", n.cfg.DataDir, err)
 		}
 		n.heads = &heads{all: city.NewHeads(n.cfg.City, stored...), now: n.cfg.Now, log: n.log}
+		n.heads.sheets = &sheets{heads: n.heads, store: n.store, name: n.name, now: n.cfg.Now, log: n.log, limit: keptSheets, found: map[ledger.Ref]string{}}
+		if err := n.heads.sheets.recall(); err != nil {
+			return fmt.Errorf("reading the sheets in %s: %w", n.cfg.DataDir, err)
+		}
 	}
 	if err := core.Load(n.store.Scan); err != nil {
 		return fmt.Errorf("reading the jobs in %s: %w", n.cfg.DataDir, err)
@@ -337,6 +346,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("blob sweep", n.blobs.sweep)
 	n.life.run("prober", n.prober.run)
 	n.life.run("announcement", n.announce)
+	if n.heads != nil {
+		n.life.run("sheets", n.heads.sheets.run)
+	}
 	n.life.run("addresses", n.watchAddresses)
 	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, n.members.pool.Load) })
 	if err := n.members.firstJoin(ctx); err != nil {

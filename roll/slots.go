@@ -14,3 +14,8 @@ func (r *Record) Slots(by clock.Actor, after uint64, yield func(part string, con
 		yield("version", canon.Encode(&c))
 	}
 }
+
+// Claims calls yield with what is said of the name, which names the update that has said so.
+func (r *Record) Claims(yield func(d clock.Dot, part string, content []byte)) {
+	r.Slots(r.By.Actor, r.By.Counter-1, func(part string, content []byte) { yield(r.By, part, content) })
+}

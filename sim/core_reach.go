@@ -283,6 +283,7 @@ var rules = []rule{
 	{"X5", "there are no connections here: TestMessagesAreOfTheirSender of node/httpd, TestWhoIsAsked of city, the tests of cities of e2e", nil},
 	{"H1", "there is no city here, and nobody signs: the tests of head, TestHonestClocksAreWithinTheirHeads and others of broker, those of heads of city, TestHeads of e2e", nil},
 	{"H2", "there is no city here, and nobody signs: TestForks of head, TestForksAreToldToAll of city, TestHeads of e2e", nil},
+	{"H3", "there is no city here, and the shell looks: TestSheets of head, TestWhatIsForgedIsFound of node, TestForgedEnds of e2e", nil},
 	{"X6", "there is no city here: the tests of trust and city, TestVouch of broker, TestWhoBelongsIsKnownEverywhere of e2e", nil},
 
 	{"K1", "a start writes its row", on(func(_ *Core, n *coreNode, x began) bool { return x.row.Actor == n.actor })},

@@ -25,3 +25,26 @@ func Leaves(w ledger.Written) (out []head.Hash) {
 	}
 	return out
 }
+
+// claiming is a record with parts that name the update by which they were written.
+type claiming interface {
+	// Claims calls yield with each of them, and its canonical bytes, which are yield's only during the call.
+	Claims(yield func(d clock.Dot, part string, content []byte))
+}
+
+// Claim says that an update has written a part of a record.
+type Claim struct {
+	Dot  clock.Dot
+	Part string
+	Leaf head.Hash
+}
+
+// Claims are what a record says of the updates that have written it (rule H3); none where its kind names none.
+func Claims(ref ledger.Ref, r ledger.Record) (out []Claim) {
+	if c, ok := r.(claiming); ok {
+		c.Claims(func(d clock.Dot, part string, content []byte) {
+			out = append(out, Claim{d, part, head.Slot{Kind: string(ref.Kind), Key: ref.Key, Part: part, Content: content}.Leaf()})
+		})
+	}
+	return out
+}

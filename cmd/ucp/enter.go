@@ -55,7 +55,7 @@ func enter(ctx context.Context, invite *identity.Invite, f city.Folder, name str
 }
 
 // enterCity makes a broker a member of the city that it was invited to, unless it is one already. It keeps what it was told of
-// the brokers that are there, whom it joins as long as it has met nobody.
+// the brokers that are there, whom it joins, and again at each start as long as it has met nobody.
 func enterCity(ctx context.Context, cfg *agentConfig) error {
 	f := city.Of(cfg.DataDir)
 	if cfg.Invite == nil || f.Held() {
@@ -69,6 +69,7 @@ func enterCity(ctx context.Context, cfg *agentConfig) error {
 		return errors.New("--invite: this broker was admitted as no broker")
 	}
 	cfg.Name, cfg.InCity = m.Admission.Name, true
+	cfg.RetryJoin = append(cfg.RetryJoin, got.Gossip...) // its directory may know brokers of before, at addresses of before
 	cfg.Logger.Info("this broker has come into the city", "city", cityNamed(got.City, m.Admission.City.String()), "name", cfg.Name)
 	return nil
 }

@@ -52,25 +52,50 @@ func (c *cli) person() (*city.Self, error) {
 	return self, nil
 }
 
-// connect makes the client of a broker, which speaks TLS where the person belongs to a city or has a token of one. A token is
-// shown instead of who the person is: they want to do no more than it allows.
+// caller is by what the person who runs ucp is known to brokers, and knows them.
+type caller struct {
+	token *access.Token  // that is to be shown; nil is none
+	self  *city.Self     // their identity in the city that is asked; nil is none
+	trust identity.Trust // by which members of that city are verified; nil where none is asked
+}
+
+// caller finds out who runs ucp. A token is shown instead of who the person is: they want to do no more than it allows.
+func (c *cli) caller() (who caller, err error) {
+	if who.token, err = c.token(); err != nil {
+		return who, err
+	}
+	if who.self, err = c.person(); err != nil {
+		return who, err
+	}
+	if who.token != nil && who.self != nil && who.self.Authorities().City() != who.token.City() {
+		who.self = nil
+	}
+	switch {
+	case who.self != nil:
+		who.trust = who.self
+	case who.token != nil:
+		who.trust = who.token.City().Pin()
+	}
+	return who, nil
+}
+
+// connect makes the client of a broker, which speaks TLS where the person belongs to a city or has a token of one.
 func (c *cli) connect(addr string) (*api.Client, error) {
-	token, err := c.token()
+	who, err := c.caller()
 	if err != nil {
 		return nil, err
 	}
-	self, err := c.person()
+	var options []api.Option
 	switch {
-	case err != nil:
-		return nil, err
-	case token != nil && self != nil && self.Authorities().City() == token.City():
-		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, self)), api.WithToken(token.Text()), c.learning(self))
-	case token != nil:
-		return api.New(addr, api.WithTLS(identity.ClientConfig(nil, token.City().Pin())), api.WithToken(token.Text()))
-	case self == nil:
-		return api.New(addr)
+	case who.token != nil:
+		options = append(options, api.WithTLS(identity.ClientConfig(nil, who.trust)), api.WithToken(who.token.Text()))
+	case who.self != nil:
+		options = append(options, api.WithTLS(who.self.ClientTLS()))
 	}
-	return api.New(addr, api.WithTLS(self.ClientTLS()), c.learning(self))
+	if who.self != nil {
+		options = append(options, c.learning(who.self))
+	}
+	return api.New(addr, options...)
 }
 
 // Where a token is looked for beside --token-file.

@@ -158,7 +158,7 @@ func (s *screen) trustPanel() panel {
 	return p
 }
 
-// silence says of a broker that is not well what is wrong with it, and since when.
+// silence says of a broker that is not well what is wrong with it, and since when it is silent, or when it was last heard.
 func (s *screen) silence(name string, peer *api.Peer) string {
 	text := name + " silent"
 	switch {
@@ -170,7 +170,11 @@ func (s *screen) silence(name string, peer *api.Peer) string {
 	if peer.LastSeen == 0 {
 		return text + ", not heard of since " + s.Name + " started"
 	}
-	return text + " since " + sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
+	since := sinceText(time.Unix(peer.LastSeen, 0), s.AsOf)
+	if text != name+" silent" {
+		return text + "; last heard of at " + since
+	}
+	return text + " since " + since
 }
 
 // sinceText is an instant, and how long ago that was.

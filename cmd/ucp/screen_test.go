@@ -99,6 +99,14 @@ func aBadNight(t *testing.T) *shell {
 	return s
 }
 
+// When a broker was last heard is not since when it was shut out.
+func TestScreenSaysWhenWhoWasRevokedWasHeard(t *testing.T) {
+	b, s := newFakeBroker(t)
+	b.status = api.Coordination{CoordinatorRunning: true, Name: "van-1", AsOf: asOf, TotalPeers: 1, UnhealthyPeers: 1,
+		PeerBrokers: map[string]api.Peer{"van-2": {Health: "was revoked", LastSeen: asOf.Add(-7 * time.Second).Unix()}}}
+	require.Contains(t, s.run().out, "van-2 was revoked; last heard of at 15:03:58 (7s)\n")
+}
+
 // What somebody must know who has no time stands there in the order in which it matters, and in 80 columns.
 func TestScreenOfABadNight(t *testing.T) {
 	s := aBadNight(t)

@@ -131,7 +131,10 @@ type readers struct {
 // owns the job first; each of them encrypts them again when it is placed elsewhere. Each shows its key in an admission, which is
 // verified here: a broker that was asked can't put another key in its place.
 func (c *cli) readersOf(ctx context.Context, client *api.Client, f *runFlags, spec job.Spec) (readers, error) {
-	trust, err := c.trust()
+	who, err := c.caller()
+	if err == nil && who.trust == nil {
+		err = errors.New("--secret: secrets are encrypted to brokers of a city, which you know by your login (`ucp login`) or a token")
+	}
 	if err != nil {
 		return readers{}, err
 	}
@@ -147,7 +150,7 @@ func (c *cli) readersOf(ctx context.Context, client *api.Client, f *runFlags, sp
 	for _, b := range p.Brokers {
 		capable[b.Broker] = len(b.Lacks) == 0
 	}
-	keys, err := readersAmong(told, capable, trust)
+	keys, err := readersAmong(told, capable, who.trust)
 	return readers{told.Submitter, keys}, err
 }
 
@@ -178,21 +181,3 @@ func readersAmong(told api.Recipients, capable map[string]bool, trust identity.T
 
 // noDigest stands for the digest of a secret that is not encrypted yet.
 var noDigest = strings.Repeat("0", 64)
-
-// trust is by what the person who runs ucp verifies members of the city.
-func (c *cli) trust() (identity.Trust, error) {
-	token, err := c.token()
-	if err != nil {
-		return nil, err
-	}
-	self, err := c.person()
-	switch {
-	case err != nil:
-		return nil, err
-	case self != nil && (token == nil || self.Authorities().City() == token.City()):
-		return self, nil
-	case token != nil:
-		return token.City().Pin(), nil
-	}
-	return nil, errors.New("--secret: secrets are encrypted to brokers of a city, which you know by your login (`ucp login`) or a token")
-}

@@ -106,7 +106,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		},
 		"emergency:low": {"POST /v1/emergencies", "DELETE /v1/emergencies/{id}"},
 		"admit":         {"POST /v1/invites", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations"},
-		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring", "POST /broker/secrets"},
+		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring", "POST /broker/secrets", "GET /broker/sheets"},
 	}
 	roles := map[identity.Role][]string{identity.Client: {"read", "submit"}, identity.Broker: {"read", "submit", "peer"},
 		identity.Operator: {"read", "submit", "cancel", "operate", "emergency:low", "admit"}}

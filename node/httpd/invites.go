@@ -129,6 +129,10 @@ type Heads interface {
 	Forks() int
 	// Refused counts the heads that were not believed.
 	Refused() uint64
+	// Sheets are those of this broker's commits that are over some updates of one of its starts, as far as it has them still, encoded.
+	Sheets(of clock.Actor, updates []uint64) ([][]byte, error)
+	// Forged counts the records with a part of which its writer's sheet says that it has not written it.
+	Forged() uint64
 }
 
 // handleKeyring gives the keys of the gossip to another broker of the city, which may not have heard that they were replaced.

@@ -117,6 +117,7 @@ var (
 	sandboxDesc       = prometheus.NewDesc("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
 	moduleSandboxDesc = prometheus.NewDesc("ucp_module_sandbox", "1 for each wall around WebAssembly jobs that stands, 0 for each that is missing (status says why).", []string{"wall"}, nil)
 	exposedDesc       = prometheus.NewDesc("ucp_exposed_interfaces", "Interfaces of this broker that strangers can reach and that do not ask who is calling (--insecure).", nil, nil)
+	forgedDesc        = prometheus.NewDesc("ucp_forged_total", "Records that were found to say that a broker has written what it has not, as its signatures show (rule H3).", nil, nil)
 	forksDesc         = prometheus.NewDesc("ucp_forks", "Actors that have signed two histories, as is proven by their signatures (rule H2).", nil, nil)
 	noHeadDesc        = prometheus.NewDesc("ucp_heads_refused_total", "Messages of peers with a head that was not believed (rule H1).", nil, nil)
 	capacDesc         = prometheus.NewDesc("ucp_capacity", "What this broker offers to jobs.", []string{"resource"}, nil)
@@ -162,6 +163,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(exposedDesc, prometheus.GaugeValue, float64(len(g.srv.host.Exposed())))
 	if h := g.srv.cfg.Heads; h != nil {
 		ch <- prometheus.MustNewConstMetric(forksDesc, prometheus.GaugeValue, float64(h.Forks()))
+		ch <- prometheus.MustNewConstMetric(forgedDesc, prometheus.CounterValue, float64(h.Forged()))
 		ch <- prometheus.MustNewConstMetric(noHeadDesc, prometheus.CounterValue, float64(h.Refused()))
 	}
 	ch <- prometheus.MustNewConstMetric(badDesc, prometheus.GaugeValue, float64(s.Quarantined))

@@ -39,6 +39,7 @@ var parameters = map[string][]string{
 	"DELETE /v1/emergencies/{id}":         {"unknown"},
 	"GET /broker/coordination-status":     {"ask"},
 	"GET /broker/digest":                  {"records"},
+	"GET /broker/sheets":                  {"actor", "updates"},
 	"GET /broker/debug":                   {"pprof"},
 	"GET /metrics":                        {"name[]"}, // those of the Prometheus library
 }

@@ -61,6 +61,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"DELETE /v1/authorities/{key}":        srv.handleRemoveAuthority,
 		"GET /v1/recipients":                  srv.handleRecipients,
 		"POST /broker/secrets":                srv.handleSecret,
+		"GET /broker/sheets":                  srv.handleSheets,
 		"GET /v1/revocations":                 srv.handleRevocations,
 		"POST /v1/revocations":                srv.handleRevoke,
 		"GET /healthz":                        srv.handleHealth,
