@@ -70,6 +70,8 @@ type EmergencyAt struct {
 	Strategy string `json:"strategy"`         // by which it decides
 	Chosen   string `json:"chosen,omitempty"` // by which it decides again when the emergency is over; "" if that is the same
 	Effect   string `json:"effect"`           // what becomes there of jobs that have its level, for people
+	// Unheard: it has not said yet that it knows of it, as in the moment after a declaration, and as long as it does not hear of it.
+	Unheard bool `json:"unheard,omitempty"`
 }
 
 // Effect is a time in which a job had to make room for another because of an emergency.

@@ -25,7 +25,10 @@ type Reach struct {
 
 // ReachedAt is one broker where an emergency is in force.
 type ReachedAt struct {
-	Broker   string
+	Broker string
+	// Unheard: it has not said yet that the emergency is in force there. A moment after a declaration that is so everywhere; it stays
+	// so at who does not hear of it.
+	Unheard  bool
 	Strategy resolve.Strategy // by which it decides, with this emergency in force
 	Override *resolve.Override
 }
@@ -73,7 +76,11 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 		if !r.InScope(row.Capabilities.Labels) {
 			continue
 		}
-		at := ReachedAt{Broker: row.Name, Strategy: resolve.Strategy(row.Strategy)}
+		there := row.Emergency
+		at := ReachedAt{
+			Broker: row.Name, Strategy: resolve.Strategy(row.Strategy),
+			Unheard: row.Name != b.self && !slices.Contains(there.IDs, string(r.ID)) && there.Count <= len(there.IDs),
+		}
 		switch {
 		case row.Name == b.self:
 			at.Override = b.decisions.override()

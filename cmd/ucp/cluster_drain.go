@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +49,7 @@ func (c *cli) drainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.showDrained(&r)
+		return c.showDrained(&r, doesNotAnswer(ctx, client, r.Name))
 	})
 	return cmd
 }
@@ -71,12 +73,21 @@ func (c *cli) resumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showDrained(&r)
+			return c.showDrained(&r, doesNotAnswer(ctx, client, r.Name))
 		}),
 	}
 }
 
-func (c *cli) showDrained(r *api.DrainedMember) error {
+// doesNotAnswer reports whether a broker is out of reach of the one that is asked: then it has not heard of an order that is for it.
+func doesNotAnswer(ctx context.Context, client *api.Client, name string) bool {
+	l, err := client.Members(ctx)
+	return err == nil && slices.ContainsFunc(l.Members, func(m api.Member) bool {
+		return m.Name == name && (m.Away || m.Status == "failed" || strings.HasPrefix(m.Health, "silent"))
+	})
+}
+
+// showDrained says what was ordered; deaf is whether the broker has not heard of it, since it does not answer.
+func (c *cli) showDrained(r *api.DrainedMember, deaf bool) error {
 	return c.show(*r, func(w io.Writer) {
 		know := "; " + knownSoFar(r.Replicas, r.Degraded)
 		switch {
@@ -84,8 +95,15 @@ func (c *cli) showDrained(r *api.DrainedMember) error {
 			row(w, r.Name+" was not drained: nothing changes")
 		case !r.Drained:
 			row(w, r.Name+" runs jobs again"+know)
+			if deaf {
+				row(w, "WARNING: "+r.Name+" does not answer, and has not heard of this")
+			}
 		default:
 			row(w, r.Name+" runs no new jobs until `ucp cluster resume "+r.Name+"`"+know)
+			if deaf {
+				row(w, "WARNING: "+r.Name+" does not answer, and has not heard of this: until it does it may run new jobs, and what runs there is not known")
+				return
+			}
 			row(w, stillThere(r))
 		}
 	})

@@ -42,6 +42,14 @@ func TestClusterDrain(t *testing.T) {
 	require.Contains(t, s.run("cluster", "drain", "b0", "-o", "json").out, `"drained": true`)
 	require.Equal(t, ran{exitError, "", "ucp: no broker \"x\" takes part\n"}, s.run("cluster", "drain", "x"))
 
+	for _, m := range []api.Member{{Status: "alive", Health: "silent for 3s"}, {Status: "failed"}, {Status: "alive", Away: true}} { // it has not heard of that
+		m.Name = "b0"
+		b.members.Members[0] = m
+		require.Equal(t, "b0 runs no new jobs until `ucp cluster resume b0`; 2 brokers know this so far\n"+
+			"WARNING: b0 does not answer, and has not heard of this: until it does it may run new jobs, and what runs there is not known\n", s.run("cluster", "drain", "b0").out)
+	}
+	b.members.Members[0] = api.Member{Name: "b0", Actor: "b0~1", Status: "alive", Self: true}
+
 	n := len(asked)
 	for _, args := range [][]string{{"drain"}, {"drain", ""}, {"drain", "b0", "b1"}, {"drain", "b0", "--deadline", "0s"}, {"drain", "b0", "--deadline", "-1m"}, {"drain", "b0", "--deadline", "soon"}, {"resume"}} {
 		got := s.run(append([]string{"cluster"}, args...)...)

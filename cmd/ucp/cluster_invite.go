@@ -58,8 +58,13 @@ func (c *cli) inviteCommand() *cobra.Command {
 		return c.show(invite, func(w io.Writer) {
 			row(w, invite.Code)
 			verb := map[bool]string{true: "ucp agent --invite", false: "ucp login"}[invite.Role == string(identity.Broker)]
+			use := fmt.Sprintf("until %s, once: %s %s", invite.Ends.Local().Format(time.TimeOnly), verb, invite.Code)
+			if c.outColumns() == 0 { // CODE=$(ucp cluster invite) is the code
+				fmt.Fprintln(c.err, use)
+				return
+			}
 			row(w, "")
-			row(w, fmt.Sprintf("until %s, once: %s %s", invite.Ends.Local().Format(time.TimeOnly), verb, invite.Code))
+			row(w, use)
 			if code, err := qr.Encode(invite.Code, qr.M); err == nil && c.outColumns() >= code.Size+2*quietZone {
 				row(w, "")
 				drawQR(w, code)

@@ -34,7 +34,7 @@ func (c *cli) conflictListCommand() *cobra.Command {
 		}
 		return c.show(l, func(w io.Writer) {
 			if len(l.Conflicts) == 0 {
-				row(w, "no conflicts: all jobs fitted together")
+				row(w, "no conflicts at this broker: all jobs there fitted together. Each broker remembers what it has decided itself: ask others with --addr")
 				return
 			}
 			row(w, "ID", "TIME", "STRATEGY", "WINNER", "JOBS", "DECIDED")

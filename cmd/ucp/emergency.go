@@ -124,6 +124,7 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		awaitHeard(ctx, client, &e)
 		return c.show(e, func(w io.Writer) {
 			what := "declared"
 			if !created {
@@ -150,10 +151,17 @@ func reachLines(e *api.Emergency) (lines []string) {
 		}
 		return awayLine([]string{fmt.Sprintf("WARNING: it is in force at 0 of %s%s", reached(e), why)}, e)
 	}
-	lines = awayLine([]string{fmt.Sprintf("in force at %d of %s", len(e.Brokers), reached(e))}, e)
+	unheard := unheardAt(e)
+	lines = awayLine([]string{fmt.Sprintf("in force at %d of %s", len(e.Brokers)-len(unheard), reached(e))}, e)
+	if len(unheard) > 0 {
+		lines = append(lines, "WARNING: no word yet that these know of it: "+strings.TrimSuffix(abridged(unheard), ":"))
+	}
 	effects := map[string][]string{}
 	var order []string
 	for _, at := range e.Brokers {
+		if at.Unheard {
+			continue
+		}
 		by := at.Strategy
 		if at.Chosen != "" {
 			by += " until it is over (otherwise " + at.Chosen + ")"
@@ -171,6 +179,36 @@ func reachLines(e *api.Emergency) (lines []string) {
 		lines = append(lines, "now "+nowText(e))
 	}
 	return lines
+}
+
+// unheardAt lists the brokers in an emergency's scope that have not said yet that it is in force there.
+func unheardAt(e *api.Emergency) (names []string) {
+	for _, at := range e.Brokers {
+		if at.Unheard {
+			names = append(names, at.Broker)
+		}
+	}
+	return names
+}
+
+// heardWithin is how long a declaration waits for the word of all brokers in its scope that are there: it is with them within a second.
+const heardWithin = 3 * time.Second
+
+// awaitHeard looks at an emergency again until all have said that it is in force there, or heardWithin is over. That it can't be
+// looked at is no reason to call it undeclared: what is known stands.
+func awaitHeard(ctx context.Context, client *api.Client, e *api.Emergency) {
+	ctx, cancel := context.WithTimeout(ctx, heardWithin)
+	defer cancel()
+	for len(unheardAt(e)) > 0 {
+		if err := api.Sleep(ctx, 50*time.Millisecond); err != nil {
+			return
+		}
+		now, err := client.Emergency(ctx, string(e.ID))
+		if err != nil || !now.Active {
+			return
+		}
+		*e = now
+	}
 }
 
 // reached counts the brokers of which it is known whether an emergency is in force there.
@@ -389,11 +427,17 @@ func (c *cli) emergencyClearCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		was, _ := client.Emergency(ctx, args[0]) // whom it may have reached; an order stands without that
 		e, err := client.ClearEmergency(ctx, args[0], unknown)
 		if err != nil {
 			return err
 		}
-		return c.show(e, func(w io.Writer) { row(w, fmt.Sprintf("%s cleared", e.ID)) })
+		return c.show(e, func(w io.Writer) {
+			row(w, fmt.Sprintf("%s cleared", e.ID))
+			if away := append(was.Away, unheardAt(&was)...); was.ID == e.ID && len(away) > 0 {
+				row(w, "WARNING: "+strings.TrimSuffix(abridged(away), ":")+" out of reach: where it is in force there, it is until they hear of this, or until its time is over")
+			}
+		})
 	})
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,11 +21,12 @@ import (
 
 // fakeEmergencies is a broker with these emergencies; it notes what it was told.
 type fakeEmergencies struct {
-	list    api.EmergencyList
-	told    []string // method, path, query and body
-	refuses *api.Error
-	stream  string              // what /v1/events says
-	follows func(*http.Request) // and then, instead of its end; may be nil
+	looked, declared func(*api.Emergency) // change what is shown; may be nil
+	list             api.EmergencyList
+	told             []string // method, path, query and body
+	refuses          *api.Error
+	stream           string              // what /v1/events says
+	follows          func(*http.Request) // and then, instead of its end; may be nil
 }
 
 func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
@@ -54,12 +56,19 @@ func newFakeEmergencies(t *testing.T) (*fakeEmergencies, *shell) {
 			if d.ID != "" {
 				status = http.StatusOK
 			}
-			b.reply(w, status, api.Emergency{ID: "flood-1", Type: d.Type, Level: string(d.Level), Until: clock.At(asOf.Add(24 * time.Hour)), AsOf: asOf})
+			e := api.Emergency{ID: "flood-1", Type: d.Type, Level: string(d.Level), Until: clock.At(asOf.Add(24 * time.Hour)), AsOf: asOf}
+			if f.declared != nil {
+				f.declared(&e)
+			}
+			b.reply(w, status, e)
 		case r.URL.Path == "/v1/emergencies":
 			b.reply(w, 200, f.list)
 		default:
 			for _, e := range f.list.Emergencies {
 				if strings.HasPrefix("/v1/emergencies/"+string(e.ID), r.URL.Path) {
+					if f.looked != nil {
+						f.looked(&e)
+					}
 					b.reply(w, 200, e)
 					return
 				}
@@ -204,14 +213,37 @@ func TestEmergencyClear(t *testing.T) {
 	f, s := newFakeEmergencies(t)
 	f.some()
 	require.Equal(t, ran{0, "flood-1 cleared\n", ""}, s.run("emergency", "clear", "flood"))
-	require.Equal(t, "DELETE /v1/emergencies/flood", f.told[0])
+	require.Equal(t, []string{"GET /v1/emergencies/flood", "DELETE /v1/emergencies/flood"}, f.told[:2])
 	got := s.run("emergency", "clear", "nobody", "--unknown")
 	require.Equal(t, exitError, got.code)
-	require.Equal(t, "DELETE /v1/emergencies/nobody?unknown=1", f.told[1])
+	require.Equal(t, "DELETE /v1/emergencies/nobody?unknown=1", f.told[3])
 	require.Contains(t, got.errOut, "no emergency")
 	require.Contains(t, s.run("__complete", "emergency", "clear", "").out, "flood-1\tcritical, ACTIVE\nfire-1\tlow, active elsewhere\n")
 	require.Contains(t, s.run("__complete", "emergency", "declare", "--level", "").out, "low\nmedium\nhigh\ncritical\n")
 	require.NotContains(t, s.run("__complete", "emergency", "get", "flood-1", "").out, "fire-1")
+}
+
+// Who can't be reached does not hear of an order: neither a declaration nor its end is told as if it did.
+func TestEmergencyWhereNobodyHears(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	f.some()
+	f.list.Emergencies[0].OfBrokers, f.list.Emergencies[0].Away = 2, []string{"c"}
+	f.list.Emergencies[0].Brokers = []api.EmergencyAt{{Broker: "a", Strategy: "emergency", Effect: "goes first"}, {Broker: "b", Strategy: "emergency", Effect: "goes first", Unheard: true}}
+	require.Equal(t, "flood-1 cleared\nWARNING: c, b out of reach: where it is in force there, it is until they hear of this, or until its time is over\n", s.run("emergency", "clear", "flood-1").out)
+
+	looks := 0
+	f.looked = func(e *api.Emergency) {
+		if looks++; looks == 3 {
+			e.Brokers[1].Unheard = false
+		}
+	}
+	f.declared = func(e *api.Emergency) { e.OfBrokers, e.Brokers = 2, slices.Clone(f.list.Emergencies[0].Brokers) }
+	f.list.Emergencies[0].Away = nil
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "critical").out, "\nin force at 2 of 2 brokers\n", "it is looked at until b has heard of it")
+	f.looked, f.list.Emergencies[0].Brokers[1].Unheard = nil, true
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "critical").out, "\nin force at 1 of 2 brokers\nWARNING: no word yet that these know of it: b\n")
+	require.Equal(t, "fcfs\nWARNING: flood-1 is in force: by fcfs a job of its level waits like all others; it stops no running job (`ucp strategy set emergency`)\n", s.run("strategy", "set", "fcfs").out)
+	require.Equal(t, "emergency\n", s.run("strategy", "set", "emergency").out)
 }
 
 // Events are lines for people, or JSON, one a line; when the broker ends the stream, that is an
@@ -272,6 +304,12 @@ func TestReachLines(t *testing.T) {
 			"in force at 3 of 4 brokers",
 			"n1, n3: by emergency until it is over (otherwise causal): a job of its level goes first",
 			"n2: by causal: a job of its level stops nobody",
+		}},
+		{api.Emergency{Level: "critical", OfBrokers: 3, Brokers: []api.EmergencyAt{
+			at("n1", "emergency", "", "goes first"), {Broker: "n2", Strategy: "emergency", Effect: "goes first", Unheard: true}, at("n3", "emergency", "", "goes first"),
+		}}, []string{
+			"in force at 2 of 3 brokers", "WARNING: no word yet that these know of it: n2",
+			"n1, n3: by emergency: a job of its level goes first",
 		}},
 		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{}}, []string{
 			"in force at 1 of 1 broker", "n1: by emergency: a job of its level goes first",

@@ -271,7 +271,7 @@ func (s *screen) gonePanel() panel {
 		l := *g.Jobs
 		l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(j api.Job) bool { return s.elsewhere(&j, g.Name) })
 		if len(l.Jobs) == 0 {
-			p.lines = append(p.lines, text+": nothing was left there")
+			p.lines = append(p.lines, text+": nothing that is known here was left there")
 			continue
 		}
 		p.lines = append(p.lines, fmt.Sprintf("%s, with %s", text, jobCount(len(l.Jobs), &l)))
@@ -384,7 +384,11 @@ func (s *screen) roomPanel() panel {
 	if away := s.uncounted(); len(away) > 0 {
 		lines = append(lines, "what "+strings.Join(away, " and ")+" may have is not counted")
 	}
-	return panel{title: "Room", lines: append(lines, counts+", "+jobsWait(waits)), alarm: free.CPU <= 0}
+	lines = append(lines, counts+", "+jobsWait(waits))
+	if n := s.InAll[job.StatePending]; n > 0 {
+		lines = append(lines, fmt.Sprintf("%d of these without a place: `ucp job list --state pending` says why", n))
+	}
+	return panel{title: "Room", lines: lines, alarm: free.CPU <= 0}
 }
 
 // uncounted are the brokers that take part and do not answer: what they offered is not in the room that is shown.

@@ -131,7 +131,8 @@ Failed     1 job in the last hour
 Room       0 of 4 cores and 8 GiB of 8 GiB free
            what van-3 may have is not counted
            4 jobs run, 2 wait
-As of      2026-01-31 15:04:05 UTC, as van-1 sees it; `[1:] + "`ucp status --full`\n             shows more of that broker\n", ""}, s.run("status"))
+           1 of these without a place: `[1:] + "`ucp job list --state pending`" + ` says why
+As of      2026-01-31 15:04:05 UTC, as van-1 sees it; ` + "`ucp status --full`\n             shows more of that broker\n", ""}, s.run("status"))
 	for _, columns := range []int{0, 40, 80, 132} {
 		s.columns = columns
 		s.env["NO_COLOR"] = "1"

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/emergency"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -93,14 +95,33 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		inForce := commanding(ctx, client)
 		return c.show(s, func(w io.Writer) {
 			row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency))
+			if x := resolve.Strategy(s.Strategy); inForce != "" && x != resolve.Emergency {
+				row(w, fmt.Sprintf("WARNING: %s is in force: by %s a job of its level %s (`ucp strategy set emergency`)", inForce, x, x.Levels()))
+			}
 			if len(s.Others) > 0 {
 				row(w, othersLine(s.Others))
 			}
 		})
 	})
 	return cmd
+}
+
+// commanding is the first emergency in force at a broker that makes brokers decide by emergency, "" if there is none, or
+// that can't be known.
+func commanding(ctx context.Context, client *api.Client) string {
+	l, err := client.Emergencies(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, e := range l.Emergencies {
+		if e.Active && e.InScope && emergency.CommandsAt(job.Level(e.Level)) {
+			return string(e.ID)
+		}
+	}
+	return ""
 }
 
 // othersLine says which brokers decide otherwise than the one where a strategy was set by hand.

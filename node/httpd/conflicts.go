@@ -128,7 +128,7 @@ func (srv *Server) handleConflict(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	if len(l.List) == 0 {
-		return fail(http.StatusNotFound, api.CodeNotFound, "no conflict %.80q is remembered here: GET /v1/conflicts lists those that are", id)
+		return fail(http.StatusNotFound, api.CodeNotFound, "no conflict %.80q is remembered at this broker: `ucp conflict list` (GET /v1/conflicts) lists those that are; the broker where the job was placed may have decided one", id)
 	}
 	if !queryYes(r, "bundle") {
 		writeJSON(w, http.StatusOK, l.List[0].Explain())

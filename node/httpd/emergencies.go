@@ -153,7 +153,7 @@ func (srv *Server) emergencyView(v *broker.EmergencyView, asOf time.Time) api.Em
 		e.OfBrokers, e.Unmet, e.Away = v.Reach.Of, v.Reach.Unmet, v.Reach.Away
 		e.Jobs = &api.JobCounts{Running: v.Reach.Runs, Waiting: v.Reach.Waits}
 		for _, at := range v.Reach.At {
-			x := api.EmergencyAt{Broker: at.Broker, Strategy: string(at.Strategy), Effect: at.Strategy.Levels()}
+			x := api.EmergencyAt{Broker: at.Broker, Strategy: string(at.Strategy), Effect: at.Strategy.Levels(), Unheard: at.Unheard}
 			if at.Override != nil {
 				x.Chosen = string(at.Override.Of)
 			}
