@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/trust"
 )
 
 // ErrLockout says that nobody could command the city's brokers any more, or not who asks.
@@ -24,13 +26,22 @@ func (s *Self) Lockout(p *identity.Proof, asks *identity.Admission) error {
 	if err != nil {
 		return err
 	}
-	switch before := s.book.Operators(); {
-	case len(before) > 0 && len(next.Operators()) == 0:
+	switch before := operators(s.book, asks); {
+	case len(before) > 0 && len(operators(next, asks)) == 0:
 		return fmt.Errorf("%s is the last operator that is known here: nobody could invite, revoke or command brokers any more, until somebody makes another operator with the authority's key on a broker's disk (`ucp cluster operator`); %w", before[0].Name, ErrLockout)
 	case asks != nil && s.book.Verify(asks) == nil && next.Verify(asks) != nil:
 		return fmt.Errorf("it is you, %s, who would be shut out: your key would not be let in any more, and only another operator could invite you; %w", asks.Name, ErrLockout)
 	}
 	return nil
+}
+
+// operators are those that a book knows, and who asks: a broker that has just started may have heard of nobody else.
+func operators(b *trust.Book, asks *identity.Admission) []*identity.Admission {
+	known := b.Operators()
+	if asks == nil || asks.Role != identity.Operator || b.Verify(asks) != nil || slices.ContainsFunc(known, func(a *identity.Admission) bool { return a.Key == asks.Key }) {
+		return known
+	}
+	return append(known, asks)
 }
 
 // operatorsFile holds the admissions of operators that were made with the authority's key on a broker's disk, a line each.

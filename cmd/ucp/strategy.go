@@ -98,7 +98,8 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		inForce := commanding(ctx, client)
 		return c.show(s, func(w io.Writer) {
 			row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency))
-			if x := resolve.Strategy(s.Strategy); inForce != "" && x != resolve.Emergency {
+			x := resolve.Strategy(s.Strategy)
+			if _, otherwise := resolve.Commanded(x, inForce); inForce != "" && otherwise != nil {
 				row(w, fmt.Sprintf("WARNING: %s is in force: by %s a job of its level %s (`ucp strategy set emergency`)", inForce, x, x.Levels()))
 			}
 			if len(s.Others) > 0 {
