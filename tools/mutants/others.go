@@ -517,7 +517,7 @@ var others = []mutant{
 		"	if d.reserve >= 0 {\n		if short", "	if false {\n		if short",
 		"./sim", "TestClusterFullDisk"},
 	{"lockout: the last operator falls without a word", "city/lockout.go",
-		"case len(before) > 0 && len(next.Operators()) == 0:", "case false:",
+		"case len(before) > 0 && len(operators(next, asks)) == 0:", "case false:",
 		"./city", "TestLockout"},
 	{"lockout: who asks falls without a word", "city/lockout.go",
 		"case asks != nil && s", "case false && s",
