@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/identity"
+	"github.com/urban-compute/ucp/test/race"
 )
 
 // Who asks, and the last operator that is known, are not shut out without a further word, by a revocation or by the end of the
@@ -91,6 +92,9 @@ func TestAnOperatorIsMadeOnTheDisk(t *testing.T) {
 
 // The key of an authority that is encrypted takes its passphrase.
 func TestAnOperatorTakesThePassphrase(t *testing.T) {
+	if race.Enabled {
+		t.Skip("a passphrase costs a second on purpose, and twenty under the race detector: scripts/test.sh runs it without")
+	}
 	broker := Of(t.TempDir())
 	_, err := Found(broker, nil, Founding{Broker: "a", Passphrase: "open sesame", At: time.UnixMilli(5),
 		Keyring: func(path string) error { return os.WriteFile(path, []byte("[]"), 0o600) }})

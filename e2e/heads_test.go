@@ -94,8 +94,8 @@ func TestHeads(t *testing.T) {
 func TestForgedEnds(t *testing.T) {
 	founder, a := beginCity(t)
 	dir := t.TempDir()
-	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--invite", founder.invite(a, "--name", "b"))
-	c := startAgentAt(t, "c", filepath.Join(dir, "c"), 1, "--invite", founder.invite(a, "--name", "c"))
+	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--sync-interval", "2s", "--invite", founder.invite(a, "--name", "b"))
+	c := startAgentAt(t, "c", filepath.Join(dir, "c"), 1, "--sync-interval", "2s", "--invite", founder.invite(a, "--name", "c"))
 	founder.sees(a, "a", "b", "c")
 	for _, at := range []*agent{a, b, c} {
 		founder.must("--addr", at.http, "run", guestModule, "--", "sleep", "1ms")

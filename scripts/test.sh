@@ -69,7 +69,7 @@ if [ -z "$why" ]; then
 	if [ -n "$all" ]; then
 		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
 		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
-		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor -run 'TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
+		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor ./city -run 'TestAnOperatorTakesThePassphrase|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
 	fi
 	exit
 fi
