@@ -202,7 +202,13 @@ func (s Source) WhyLacking(x *Record) string {
 	if len(parts) > most {
 		parts, more = parts[:most], fmt.Sprintf(" and %d more", len(parts)-most)
 	}
-	return fmt.Sprintf("it reads %s of job %s, which has left %s%s", s.Part, s.Job, strings.Join(parts, ", "), more)
+	hint := ""
+	for _, part := range x.left().parts() {
+		if IsDirectory(part) && strings.HasPrefix(s.Part, part) {
+			hint = fmt.Sprintf("; of a directory all can be read: --input DIR/=%s", Source{s.Job, part})
+		}
+	}
+	return fmt.Sprintf("it reads %s of job %s, which has left %s%s%s", s.Part, s.Job, strings.Join(parts, ", "), more, hint)
 }
 
 func (r *Record) endingOf(id ID) (Ending, bool) {

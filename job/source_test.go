@@ -84,6 +84,8 @@ func TestResolved(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, r.Ended, again.Ended)
 
+	require.Equal(t, "it reads out/d/x of job prep, which has left out/a.csv, out/d/; of a directory all can be read: --input DIR/=job:prep/out/d/", Source{"prep", "out/d/x"}.WhyLacking(prep))
+
 	// Who knows of the end by its stub alone knows of no output; who knows more decides.
 	bare := endedWith(t, "prep", Result{Outcome: Succeeded}).ToStub()
 	less := New("join", s, s.Digest(), Stamp{Dot: clock.Dot{Actor: "b~1", Counter: 1}, At: 1}).With(clock.Dot{Actor: "c~1", Counter: 1}, func(r *Record) { r.SetEnding(bare.EndingFor(&r.Spec)) })

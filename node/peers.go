@@ -138,8 +138,21 @@ func (p *peers) tried(name string, actor clock.Actor, err error) {
 		if errors.As(err, &refused) {
 			c.Refused = refused.reason
 		}
+		if text := notLetIn(err); text != "" {
+			c.Refused = text
+		}
 	}
 	p.met[name] = c
+}
+
+// notLetIn says that the other side has ended the TLS connection for what we are, "" where it has not. It does not say why: it may
+// know that this broker was revoked, or given up, of which nobody can tell this one.
+func notLetIn(err error) string {
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" {
+		return ""
+	}
+	return fmt.Sprintf("%v: this broker may have been revoked or given up", remote.Err)
 }
 
 // refusedError says that a peer is there and does not take a message, and would not take it if it came

@@ -2,8 +2,10 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -52,6 +54,19 @@ func TestRefusedByAPeer(t *testing.T) {
 		long.Clock = append(long.Clock, clock.Dot{Actor: clock.Actor(fmt.Sprintf("a%08d~1", i)), Counter: 1})
 	}
 	require.Contains(t, talk(long).Refused, "our vector clock names 4097 brokers")
+}
+
+// Who was shut out while it was away is told by nobody: that others end its connections is shown.
+func TestWhoIsNotLetIn(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	alert := fmt.Errorf("Post \"https://b\": %w", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")})
+	n.peers.tried("b", "b~1", alert)
+	met, _ := n.peers.contacts()
+	require.Equal(t, "tls: bad certificate: this broker may have been revoked or given up", met["b"].Refused)
+	n.peers.tried("b", "b~1", &net.OpError{Op: "dial", Err: errors.New("refused")})
+	n.peers.tried("b", "b~1", nil)
+	met, _ = n.peers.contacts()
+	require.Empty(t, met["b"].Refused)
 }
 
 // Tags say which versions of the protocol a broker speaks; earlier builds say only one (rule K5).

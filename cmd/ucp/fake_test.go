@@ -243,10 +243,19 @@ func (b *fakeBroker) find(w http.ResponseWriter, r *http.Request) *api.Job {
 	if j := b.jobs[r.PathValue("id")]; j != nil {
 		return j
 	}
+	var found []*api.Job
 	for id, j := range b.jobs {
 		if strings.HasPrefix(id, r.PathValue("id")) {
-			return j
+			found = append(found, j)
 		}
+	}
+	switch len(found) {
+	case 0:
+	case 1:
+		return found[0]
+	default:
+		b.fail(w, 409, api.CodeConflict, "several jobs have an ID that begins with "+r.PathValue("id"))
+		return nil
 	}
 	b.fail(w, 404, api.CodeNotFound, "this broker knows of no job "+r.PathValue("id"))
 	return nil

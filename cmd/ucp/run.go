@@ -229,6 +229,29 @@ func notAModule(file string, err error) error {
 	return err
 }
 
+// wholeSource returns what another job leaves, job:ID/..., or the ID of another job, with the whole of an ID that was shortened as
+// lists show it. A job that the broker does not know stays as it was named: the broker waits for news of it.
+func wholeSource(ctx context.Context, client *api.Client, text string) (job.Digest, error) {
+	rest, isSource := strings.CutPrefix(text, "job:")
+	id, part, hasPart := strings.Cut(rest, "/")
+	j, err := client.Job(ctx, id, 0)
+	var refused *api.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == api.CodeConflict:
+		return "", err
+	case err != nil || !label.ValidName(string(j.ID)):
+		return job.Digest(text), nil
+	}
+	out := string(j.ID)
+	if isSource {
+		out = "job:" + out
+	}
+	if hasPart {
+		out += "/" + part
+	}
+	return job.Digest(out), nil
+}
+
 // sendAll sends what the job needs, as far as the broker lacks it, and puts the digests into its spec.
 func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f *runFlags, file string, spec *job.Spec, sent *digests) error {
 	send := func(what, path string, check func(path string, content api.Content) error) (job.Digest, error) {
@@ -251,8 +274,17 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	} else if spec.Module, err = send("module", file, checkWasm); err != nil {
 		return notAModule(file, err)
 	}
+	for i, id := range spec.After {
+		whole, err := sent.once("job:"+string(id), func() (job.Digest, error) { return wholeSource(ctx, client, string(id)) })
+		if err != nil {
+			return err
+		}
+		spec.After[i] = job.ID(whole)
+	}
 	if job.IsSource(f.stdin) {
-		spec.Stdin = job.Digest(f.stdin)
+		if spec.Stdin, err = sent.once(f.stdin, func() (job.Digest, error) { return wholeSource(ctx, client, f.stdin) }); err != nil {
+			return err
+		}
 	} else if f.stdin != "" {
 		if spec.Stdin, err = send("--stdin", f.stdin, nil); err != nil {
 			return err
@@ -262,7 +294,9 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 		what, from := "--input "+path, f.inputs.pairs[path]
 		put := func() (job.Digest, error) { return send(what, from, nil) }
 		if job.IsSource(from) {
-			put = func() (job.Digest, error) { return job.Digest(from), nil }
+			put = func() (job.Digest, error) {
+				return sent.once(from, func() (job.Digest, error) { return wholeSource(ctx, client, from) })
+			}
 		} else if job.IsDirectory(path) {
 			put = func() (job.Digest, error) {
 				return sent.once(from+"/", func() (job.Digest, error) { return c.sendTree(ctx, client, what, from) })

@@ -454,3 +454,22 @@ func TestAPersonSeesWhatAJobWaitsFor(t *testing.T) {
 	s.columns = 24 // a line that is wider than the screen would leave traces
 	require.Contains(t, s.run("job", "wait", "j1", "--timeout", "300ms").errOut, eraseLine+"job j1 is pending: no …"+eraseLine)
 }
+
+// The jobs that a job reads, or runs after, may be named as lists show them. One that is not known may come; of several none is meant.
+func TestJobsThatAreReadMayBeShortened(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
+	var got job.Spec
+	b.execute = func(id string, spec job.Spec) api.Job { got = spec; return succeeded(id) }
+	for _, id := range []string{"kkhsa2cuabcd", "twin1", "twin2"} {
+		j := succeeded(id)
+		b.jobs[id] = &j
+	}
+	args := []string{"run", "m.wasm", "--stdin", "job:kkhsa2cu/stdout", "--input", "a=job:kkhsa2cu/out/a", "--input", "b=job:later/out/b", "--after", "kkhsa2cu"}
+	require.Zero(t, s.run(args...).code)
+	require.EqualValues(t, "job:kkhsa2cuabcd/stdout", got.Stdin)
+	require.Equal(t, map[string]string{"a": "job:kkhsa2cuabcd/out/a", "b": "job:later/out/b"}, got.Inputs)
+	require.Equal(t, []job.ID{"kkhsa2cuabcd", "later"}, got.After)
+	require.Contains(t, s.run("run", "m.wasm", "--stdin", "job:twin/stdout").errOut, "twin")
+	require.Equal(t, exitError, s.run("run", "m.wasm", "--after", "twin").code)
+}
