@@ -64,8 +64,7 @@ if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 
 why=$(why_no_race)
 if [ -z "$why" ]; then
-	# Tests with real processes wait more than they compute: one package more than there are processors runs at a time.
-	CGO_ENABLED=1 run -race -timeout 20m -p $(($(nproc) + 1)) "$@"
+	CGO_ENABLED=1 run -race -timeout 20m "$@"
 	if [ -n "$all" ]; then
 		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
 		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
