@@ -143,7 +143,11 @@ func reachText(r *Reach) string {
 	}
 	var out []string
 	for _, x := range r.At {
-		out = append(out, x.Broker+" by "+strategyText(x.Strategy, x.Override))
+		text := x.Broker + " by " + strategyText(x.Strategy, x.Override)
+		if x.Unheard {
+			text += " (no word yet)"
+		}
+		out = append(out, text)
 	}
 	if len(out) == 0 {
 		out = []string{"nowhere"}

@@ -53,4 +53,7 @@ var rulesE = []mutant{
 	{"E5 a copy of a setting is a new one", "broker/strategy.go",
 		" || d.setting != nil && s.Same(d.setting)", "",
 		"./broker", "TestACopyOfASettingChangesNothing"},
+	{"E5 an emergency is in force where nobody has heard of it", "broker/reach.go",
+		"Unheard: row.Name != b.self && ", "Unheard: false && ",
+		"./broker", stories},
 }
