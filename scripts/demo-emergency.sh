@@ -10,6 +10,7 @@ emergency=quake-$seed
 quiet=(map-1 map-2 map-3 map-4 map-5 map-6 map-7 map-8)
 urgent=(damage-east damage-west damage-north damage-south)
 events=$tmp/events
+compiling=()
 mkdir "$events"
 
 # record follows the events of broker I into a file, also when it is killed and comes back.
@@ -40,6 +41,13 @@ draw() {
 	local id=$1
 	shift
 	ucp run bin/tiles.wasm --addr "$one" --id "$id" --cpu 500m --detach "$@" -- -columns 6 -rows "$rows" -size 64 -pace 250ms >/dev/null
+}
+
+# compile has a broker get a module ready, by a small job of it.
+compile() { # MODULE I
+	local args=(-columns 1 -rows 1 -size 8)
+	if [ "$1" = quake ]; then args=(station.csv); fi
+	ucp run "bin/$1.wasm" --addr "$one" --constraint "name=n$2" --cpu 100m --input "station.csv=$tmp/station.csv" -- "${args[@]}" >/dev/null
 }
 
 job_field() { # ID FIELD
@@ -85,11 +93,22 @@ one=$("$cluster" addr 1) two=$("$cluster" addr 2)
 for i in 1 2 3; do record "$i"; done
 show ucp members --addr "$one"
 
-# Between the first map and the last look at those that were stopped there are about sixty commands. On a busy machine these
-# take long, and the maps must not be finished by then.
+step "Each broker compiles the two modules, so that the story does not wait for that"
+for module in tiles quake; do
+	for i in 1 2 3; do
+		compile "$module" "$i" &
+		compiling+=($!)
+	done
+	for pid in "${compiling[@]}"; do wait "$pid" || fail "a broker could not run $module.wasm"; done
+	compiling=()
+done
+
+# Between the first map and the last look at those that were stopped there are about sixty commands, and a look at the
+# accelerogram. On a busy machine these take long, and the maps must not be finished by then.
 began=$(date +%s%N)
+compile quake 2
 for i in 1 2 3 4; do ucp members --addr "$one" >/dev/null; done
-lasts=$(((9000 + 60 * ($(date +%s%N) - began) / 4000000) / 1000))
+lasts=$(((9000 + 8 * ($(date +%s%N) - began) / 1000000) / 1000))
 rows=$(((lasts * 2 + 2) / 3))
 
 step "Work for quiet hours: eight maps, each half a core for $lasts s or more. Six fit, two wait."
@@ -103,8 +122,8 @@ for id in "${urgent[@]}"; do
 	draw "$id" --priority 0 --emergency earthquake
 done
 six_run() { [ "$(count running)" = 6 ]; }
-await 30 "six maps run" six_run
-await 30 "the surveys wait" all_are queued "${urgent[@]}"
+await 120 "six maps run" six_run
+await 120 "the surveys wait" all_are queued "${urgent[@]}"
 show ucp job list --addr "$one"
 
 step "The sensor's job looks at two minutes of ground motion; it is critical by itself"
@@ -118,22 +137,27 @@ on=$(report on_s) strength=$(report peak_ground_acceleration_m_s2)
 step "It has triggered: declare the emergency, at broker n2"
 show ucp emergency declare --addr "$two" --id "$emergency" --type earthquake --level critical \
 	--message "motion since $(printf %.1f "$on") s, $(printf %.2f "$strength") m/s2"
-await 30 "the surveys run" all_are running "${urgent[@]}"
+await 120 "the surveys run" all_are running "${urgent[@]}"
 show ucp members --addr "$one"
 show ucp job list --addr "$one"
 [ "$(count running)" -le 2 ] || fail "more than two maps still run beside the surveys"
 
 step "Who was stopped, for whom, for how long?"
 caused() { ucp emergency get "$emergency" --addr "$one" | grep -q ' for \| FOR '; }
-await 30 "n1 knows who had to make room for the surveys" caused
+await 120 "n1 knows who had to make room for the surveys" caused
 show ucp emergency get "$emergency" --addr "$one"
 
-victim=
-for id in "${urgent[@]}"; do # one that surveys; n1 stays, it is whom the demo asks
-	at=$(job_field "$id" Executor)
-	if [ "$at" != n1 ] && [ "$(state_of "$id")" = running ]; then victim=${at#n} survey=$id; fi
-done
-[ -n "$victim" ] || fail "no survey runs at n2 or n3"
+# pick_victim finds one that runs a survey; n1 stays, it is whom the demo asks. A survey whose module takes longer than half
+# a second to be ready has been shown as running, and is shown as loading until it does (rule J14).
+pick_victim() {
+	local id at
+	for id in "${urgent[@]}"; do
+		at=$(job_field "$id" Executor)
+		if [ "$at" != n1 ] && [ "$(state_of "$id")" = running ]; then victim=${at#n} survey=$id && return; fi
+	done
+	return 1
+}
+await 120 "a survey runs at n2 or n3" pick_victim
 step "In the middle of it n$victim loses power: SIGKILL, while it runs $survey"
 note "$victim" killed "is killed (SIGKILL)"
 "$cluster" kill "$victim"
@@ -152,15 +176,15 @@ elsewhere() {
 	at=$(job_field "$survey" Executor)
 	[ -n "$at" ] && [ "$at" != "n$victim" ] && [ "$(state_of "$survey")" = running ]
 }
-await 30 "$survey runs at another broker" elsewhere
+await 120 "$survey runs at another broker" elsewhere
 show ucp job list --addr "$one"
 
 step "n$victim comes back, and learns by itself what was said while it was away"
 "$cluster" start "$victim"
 back=$("$cluster" addr "$victim")
-await 30 "n$victim knows of the emergency" known_at "$victim"
+await 120 "n$victim knows of the emergency" known_at "$victim"
 told() { ucp emergency list --addr "$back" | grep -q "n$victim is down"; }
-await 30 "n$victim knows what was said meanwhile" told
+await 120 "n$victim knows what was said meanwhile" told
 note "$victim" told "knows of the emergency, and what was said meanwhile"
 show ucp emergency list --addr "$back"
 
@@ -168,7 +192,7 @@ step "All clear, said at n$victim; what it had stopped comes back by itself"
 show ucp emergency clear "$emergency" --addr "$back"
 for i in 1 2 3; do
 	gone() { ! known_at "$i"; }
-	await 30 "n$i knows that the emergency is over" gone
+	await 120 "n$i knows that the emergency is over" gone
 done
 
 step "Now all that was begun is finished"
@@ -180,7 +204,7 @@ show ucp job list --addr "$one"
 show ucp emergency get "$emergency" --addr "$one"
 if ucp emergency get "$emergency" --addr "$one" | grep -q ' still '; then fail "a job is still stopped for an emergency that is over"; fi
 same() { ucp cluster verify --addr "$one" >/dev/null 2>&1; }
-await 30 "all brokers hold the same" same
+await 120 "all brokers hold the same" same
 show ucp cluster verify --addr "$one"
 
 step "The story, as the brokers told it (ucp events)"

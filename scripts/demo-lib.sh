@@ -23,6 +23,8 @@ finish() {
 				tail -n 15 "$log" >&2
 			fi
 		done
+		echo "--- its jobs, as n1 shows them:" >&2
+		timeout 10 "$UCP_BIN" job list --addr "$("$cluster" addr 1)" >&2 || true
 	fi
 	stop_helpers
 	"$cluster" down >/dev/null || true
@@ -89,6 +91,7 @@ field() {
 }
 
 # await SECONDS WHAT COMMAND runs a command until it succeeds; WHAT is what it waits for.
+# Two minutes are for a machine that others keep busy, where a module may take half a minute to compile; otherwise all takes moments.
 await() {
 	local deadline=$((SECONDS + $1)) what=$2
 	shift 2
