@@ -170,6 +170,7 @@ var commands = map[string]func(*story){
 	"drop":     drop,
 	"report":   report,
 	"recover":  func(s *story) { s.w.step(s.node(0), Recovered{}) },
+	"unable":   func(s *story) { s.w.step(s.node(0), Unable{Why: "no worker can be started"}) },
 	"compiled": compiled,
 	"paused":   paused,
 	"loads":    func(s *story) { loads(s, true) },

@@ -304,5 +304,9 @@ type Reported struct {
 	Returned, Began bool
 }
 
+// Unable says that this broker can't carry out jobs, and why, as far as that is known before one has been tried: no worker can
+// be started.
+type Unable struct{ Why string }
+
 // Recovered says that a probe (see Ready.Probe) has succeeded: this broker can carry out jobs again.
 type Recovered struct{}

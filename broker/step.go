@@ -60,6 +60,7 @@ func (in Gone) step(b *Broker)      { b.attempts.gone(in) }
 func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
 func (in Compiled) step(b *Broker)  { b.compiledHere(in) }
 func (in Recovered) step(b *Broker) { b.recover() }
+func (in Unable) step(b *Broker)    { b.withdraw(in.Why) }
 func (in Pushed) step(b *Broker)    { b.pushed(in) }
 func (in Minted) step(b *Broker)    { b.minted(in) }
 func (in Kept) step(b *Broker)      { b.repairer.kept(in) }

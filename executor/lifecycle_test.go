@@ -314,12 +314,23 @@ func TestWorkersOfAReplacedProgram(t *testing.T) {
 		case "removed":
 			require.NoError(t, os.Remove(os.Args[0]))
 		case "not executable":
-			r := newRig(t, func(c *Config) { c.IdleWorkers = -1 })
+			told := make(chan string, 9)
+			r := newRig(t, func(c *Config) { c.IdleWorkers, c.Unable = 1, func(why string) { told <- why } })
+			require.Eventually(t, func() bool { return r.standBy() == 1 }, time.Minute, time.Millisecond)
 			require.NoError(t, os.Chmod(os.Args[0], 0o600))
+			for range 3 {
+				r.endIdle()
+				r.e.pool.refill()
+				require.Eventually(t, func() bool { return !r.refills() }, time.Minute, time.Millisecond)
+			}
+			require.Eventually(t, func() bool { return len(told) == 1 }, 10*time.Second, time.Millisecond, "it is known before a job has been returned")
+			require.Contains(t, <-told, "permission denied")
 			r.wasReturned(r.wasm(), false, "starting a worker", "permission denied")
 			require.ErrorContains(t, r.e.Probe(t.Context()), "permission denied")
 			require.NoError(t, os.Chmod(os.Args[0], 0o700))
 			require.NoError(t, r.e.Probe(t.Context()))
+			require.Empty(t, told, "it is told once")
+			require.Eventually(t, func() bool { return r.standBy() == 1 }, time.Minute, time.Millisecond, "one stands by again")
 		case "replaced":
 			require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nexit 9\n"), 0o755))
 			require.NoError(t, os.Rename(script, os.Args[0]))

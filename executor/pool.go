@@ -16,6 +16,7 @@ type pool struct {
 	idle      []*remote // longest idle first
 	all       map[*remote]struct{}
 	refilling bool // a goroutine is starting spare workers
+	unable    bool // the last one that was to stand by could not be started, and this has been told
 	closed    bool
 	timerSet  bool          // the janitor's timer is running
 	wake      chan struct{} // tells the janitor that a worker became idle
@@ -74,6 +75,7 @@ func (p *pool) start(of purpose) (*remote, error) {
 		return nil, errClosed
 	}
 	p.all[r] = struct{}{}
+	p.unable = false
 	return r, nil
 }
 
@@ -204,10 +206,12 @@ func (p *pool) refill() {
 			if err != nil {
 				p.mu.Lock()
 				p.refilling = false
-				closed := p.closed
+				quiet := p.closed || p.unable // closed, as it is where the broker could not start, and says why itself
+				p.unable = true
 				p.mu.Unlock()
-				if !closed { // as it is where the broker could not start, and says why itself
-					p.e.cfg.Logger.Error("cannot start a spare worker; jobs start later, or not at all", "err", err)
+				if !quiet {
+					p.e.cfg.Logger.Error("no worker can be started, so that this broker can't carry out jobs", "err", err)
+					p.e.cfg.Unable(err.Error())
 				}
 				return
 			}

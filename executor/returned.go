@@ -229,6 +229,7 @@ func (e *Executor) Probe(ctx context.Context) error {
 		if !ok {
 			return errors.New(r.death.reason)
 		}
+		e.pool.refill() // what stands by was perhaps not to be started, either
 		return nil
 	case <-late.C:
 		return fmt.Errorf("a worker did not answer in %v", probeWait)

@@ -291,6 +291,20 @@ func (r *rig) endIdle() {
 }
 
 // started waits until the task has started.
+// refills reports whether workers that are to stand by are being started.
+func (r *rig) refills() bool {
+	r.e.pool.mu.Lock()
+	defer r.e.pool.mu.Unlock()
+	return r.e.pool.refilling
+}
+
+// standBy is how many workers stand by.
+func (r *rig) standBy() int {
+	r.e.pool.mu.Lock()
+	defer r.e.pool.mu.Unlock()
+	return len(r.e.pool.idle)
+}
+
 func (r *rig) started(t Task) {
 	r.await("start of "+t.Key, func(u Update) bool {
 		return u.Key == t.Key && u.Attempt == t.Attempt && u.Result == nil && u.Phase == PhaseStarted

@@ -113,6 +113,10 @@ type Config struct {
 	// returns, if there are any. It may block as Report may. Nil tells nobody.
 	Compiled func([]job.Digest)
 
+	// Unable is told why a worker that was to stand by could not be started: no job could run here either. It is told once,
+	// until one could be started. It may block as Report may. Nil tells nobody.
+	Unable func(why string)
+
 	// AllowProcess allows jobs that are native programs.
 	AllowProcess bool
 	// Sandbox is how native programs are confined.
@@ -179,6 +183,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Secrets = func(context.Context, string, *job.Spec) (map[string]string, error) {
 			return nil, errors.New("this broker belongs to no city, and can read no secrets")
 		}
+	}
+	if c.Unable == nil {
+		c.Unable = func(string) {}
 	}
 	if c.Compiled == nil {
 		c.Compiled = func([]job.Digest) {}

@@ -148,6 +148,7 @@ type RunnerConfig struct {
 	Logger       *slog.Logger
 	Report       func(executor.Update)
 	Compiled     func([]job.Digest) // is told which modules are compiled here, the last used first
+	Unable       func(why string)   // is told that no worker can be started
 }
 
 // Defaults of Config.
@@ -342,5 +343,6 @@ func startExecutor(c RunnerConfig) (Runner, error) {
 		Logger:       c.Logger,
 		Report:       c.Report,
 		Compiled:     c.Compiled,
+		Unable:       c.Unable,
 	})
 }

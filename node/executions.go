@@ -76,6 +76,9 @@ func (x *executions) report(u executor.Update) {
 	x.engine.Tell(broker.Reported{Key: u.Key, Attempt: attempt, Result: *u.Result, Stopped: u.Stopped, Returned: u.Returned, Began: u.Began})
 }
 
+// unable hands on that no worker can be started.
+func (x *executions) unable(why string) { x.engine.Tell(broker.Unable{Why: why}) }
+
 // compiled hands on which modules are compiled here.
 func (x *executions) compiled(digests []job.Digest) { x.engine.Tell(broker.Compiled{Digests: digests}) }
 

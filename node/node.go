@@ -123,7 +123,7 @@ func New(cfg Config) (n *Node, err error) {
 	n.executions.runner, err = cfg.Runner(RunnerConfig{
 		Dir: cfg.DataDir, Blobs: n.blobs, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModule: n.gate.check, Secrets: n.secrets(), AdoptOrphans: cfg.AdoptOrphans, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory,
 		DiskReserve: cfg.DiskReserve - n.store.Ballast(), ModuleCache: cmp.Or(cfg.ModuleCache, 4*max(cfg.DiskReserve, 0)),
-		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled,
+		Logger: n.log.With("part", "executor"), Report: n.executions.report, Compiled: n.executions.compiled, Unable: n.executions.unable,
 	})
 	if err == nil {
 		err = n.checkTrust(sandbox(n.executions.runner))
