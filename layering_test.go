@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"ledger":     {"clock"},
 	"resolve":    {"clock", "job", "label", "strictjson"},
 	"register":   {"canon", "clock"},
+	"data":       {"canon", "clock", "job", "label", "register"},
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
 	"module":     {},
@@ -79,6 +80,7 @@ var allowed = map[string][]string{
 	"tools/mutants":   {},
 
 	"docs/model/claims":    {"docs/model/explore"},
+	"docs/model/data":      {"docs/model/explore"},
 	"docs/model/ends":      {"docs/model/explore"},
 	"docs/model/explore":   {},
 	"docs/model/presence":  {"docs/model/explore"},
@@ -92,7 +94,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "module", "job", "plan", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "plan", "emergency", "register", "roll", "setting", "data", "trust", "head", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 
