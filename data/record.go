@@ -140,6 +140,16 @@ func (r *Record) Trimmed() *Record {
 	return &c
 }
 
+// Shown is the canonical bytes of the versions that are there, nil when none is: what all who know the same hold alike, whatever
+// they have let go of.
+func (r *Record) Shown() []byte {
+	t := r.Trimmed()
+	if t == nil {
+		return nil
+	}
+	return canon.Encode(&Record{Name: r.Name, Versions: t.Versions})
+}
+
 // Trimmable reports whether it has places of what was removed.
 func (r *Record) Trimmable() bool {
 	return slices.ContainsFunc(r.Versions, func(v Version) bool { return !v.There() })

@@ -406,6 +406,17 @@ func (l *Ledger) Forget(ref Ref) error {
 	return nil
 }
 
+// Shorten puts a record in the place of one of which all that it leaves out is known to everybody, so that nobody brings it back.
+// It is no update: nobody else hears of it. The writers stay the same, and neither is finished. A record that is not held is not an error.
+func (l *Ledger) Shorten(ref Ref, r Record) error {
+	e, err := l.lookup(ref)
+	if e == nil || err != nil {
+		return err
+	}
+	l.put(ref, e.record, r)
+	return nil
+}
+
 // unindex takes out of the index that a record's writers wrote it.
 func (l *Ledger) unindex(ref Ref, r Record) {
 	for _, d := range r.Writers() {

@@ -457,6 +457,11 @@ var rules = []rule{
 	{"C6", "a result says what its attempt has read", on(func(_ *Core, _ *coreNode, x wrote) bool {
 		return slices.ContainsFunc(x.now.Reports, func(rep job.Report) bool { return rep.Result != nil && len(rep.Result.Read) > 0 })
 	})},
+	{"D1", "no client writes data here yet: D1_latest of broker, TestMergeIsAJoin and TestHistoriesConverge of data", nil},
+	{"D2", "no client removes data here yet: D2_removed of broker, TestHistoriesConverge of data", nil},
+	{"D3", "no client writes data here yet: D3_old of broker", nil},
+	{"D4", "no client removes data here yet: D3_old and D4_away of broker", nil},
+	{"D5", "no client writes data here yet: D2_removed of broker", nil},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)
 		if !ok {
