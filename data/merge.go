@@ -10,28 +10,36 @@ import (
 //     all that are left the MaxVersions latest. That is a join, since an order decides that never changes, and since places of
 //     removed versions count like others: if they did not, what one copy has dropped would be there again in another after a
 //     deletion.
-//  2. The join of the registers.
+//  2. What one copy lists and the other does not, though its updates cover it, is gone: that one has let go of it, since every member
+//     was known to hold its removal ([Record.Trimmed]), or since the bound has dropped it, as it would here. So the older copy of a
+//     disk brings nothing back.
+//  3. The join of the registers.
 //
 // The caller makes sure that the names are equal.
 func Merge(a, b *Record) (*Record, bool) {
 	m := *a
 	var changed, more bool
 	m.Register, changed = a.Register.Merge(b.Register)
-	if m.Versions, more = union(a.Versions, b.Versions); !changed && !more {
+	if m.Versions, more = union(a, b); !changed && !more {
 		return a, false
 	}
 	return &m, true
 }
 
-// union joins two lists of versions, and reports whether the result differs from a.
-func union(a, b []Version) (out []Version, changed bool) {
+// union joins the versions of two copies, and reports whether the result differs from that of the first one.
+func union(x, y *Record) (out []Version, changed bool) {
+	a, b := x.Versions, y.Versions
 	out = make([]Version, 0, len(a)+len(b))
 	i, j := 0, 0
 	for i < len(a) || j < len(b) {
 		switch c := order(a, b, i, j); {
+		case c < 0 && y.Dots.Has(a[i].Dot):
+			i, changed = i+1, true
 		case c < 0:
 			out = append(out, a[i])
 			i++
+		case c > 0 && x.Dots.Has(b[j].Dot):
+			j++
 		case c > 0:
 			out = append(out, b[j])
 			j, changed = j+1, true
