@@ -179,9 +179,11 @@ func (n *names) sweep() {
 	}
 }
 
-// dropOld drops all versions but the latest, if this broker is the one to do so.
+// dropOld drops all versions but the latest, if this broker is the one to do so; after as much time again whoever still holds some
+// does: its disk may be an older copy, and the others have long forgotten them.
 func (n *names) dropOld(r *data.Record) {
-	if n.successor(r.Key(), "") != n.self || n.needs(wire.V6) != nil {
+	mine := n.successor(r.Key(), "") == n.self || n.up-n.since[r.Name] >= 2*n.cfg.Retention
+	if !mine || n.needs(wire.V6) != nil {
 		return
 	}
 	last := r.Latest().Dot

@@ -4,7 +4,7 @@
 // Three brokers and one name; each may write some versions of it, delete it, and drop its old versions, at any time. Records
 // pass from one broker to another in any order, so that every split and every order of its healing is among what is searched.
 // One machine's clock may be ahead by more than others follow (I3). A record keeps a few versions of each writer, and of all.
-// Disks that are restored, and liars, are left out: see `claims`.
+// One disk may be replaced by an older copy, once. What only that disk held is lost then, and excused. Liars are left out: see `claims`.
 //
 // Properties, when at last all hear each other: all hold the same ("differ"); what nobody has deleted, nor dropped, and whose
 // writer has written nothing since, is there ("lost"); what was deleted or dropped is not ("zombie"); the latest version is none
@@ -34,6 +34,10 @@ type rule struct {
 	once     bool // only the first version creates the record
 	whole    bool // places go only with the record, when nothing is there any more
 	eager    bool // versions that are there may be forgotten, too
+	revives  bool // what one copy lists is taken, though the other one knew it and has let go of it
+	oneWord  bool // who says that it has forgotten a name is believed, also where it is there
+	patient  bool // nobody but the one whose affair it is drops what is old
+	stays    bool // and never where it is there
 	ownClock bool // what this broker's clock covers may be forgotten, whatever others hold
 
 	ahead    bool // the clock of c is far ahead
@@ -41,6 +45,7 @@ type rule struct {
 	deletes  uint8
 	drops    uint8
 	forgets  bool
+	restores bool  // the disk of a may be replaced by an older copy
 	unwrites uint8 // who writes nothing
 }
 
@@ -55,6 +60,7 @@ type updates uint16
 
 func written(v int) updates { return 1 << v }
 func removal(i int) updates { return 1 << (all + i) }
+func late(i int) updates    { return 1 << (all + members + i) } // what it drops at last, since nobody else has
 
 func (u updates) has(w updates) bool { return w&^u == 0 }
 
@@ -67,6 +73,8 @@ type member struct {
 	stable updates
 	told   [members]updates // what others have told that they hold
 	tolds  [members]updates // and as stable
+	absent uint8            // who says that it has forgotten what is there
+	heard  uint8            // whose present start it has heard
 }
 
 type state struct {
@@ -79,6 +87,11 @@ type state struct {
 	deleters  uint8
 	droppers  uint8
 	forgotten uint8
+	by        [members]uint8 // of killed and dropped, what each has removed
+	lost      uint8          // versions that only the disk held which was replaced
+	copied    bool
+	restored  bool
+	copy      member
 }
 
 func bit(i int) uint8   { return 1 << i }
@@ -132,8 +145,14 @@ func (r rule) normal(s *state, x *member) {
 // merge takes the record of y into x.
 func (r rule) merge(s *state, x, y *member) {
 	for v := range all {
-		x.v[v] = max(x.v[v], y.v[v])
+		switch a, b := x.v[v], y.v[v]; {
+		case !r.revives && (a == none && x.dots.has(written(v)) || b == none && y.dots.has(written(v))):
+			x.v[v] = none // one of the two has let go of it
+		default:
+			x.v[v] = max(a, b)
+		}
 	}
+	x.absent = 0
 	if r.byStamp {
 		x.gone = max(x.gone, y.gone)
 	} else {
@@ -186,26 +205,48 @@ func (r rule) creations(s *state, x *member) (u updates) {
 // pull lets i take in the delta of j, and each hear what the other holds.
 func (r rule) pull(s *state, i, j int) {
 	x, y := &s.m[i], &s.m[j]
+	r.meets(s, i, j)
+	r.meets(s, j, i)
 	if y.clock.has(x.clock) {
 		y.told[i], y.tolds[i] = x.clock, x.stable
 	}
 	if y.held && !x.clock.has(y.dots) {
 		if !x.held && x.clock.has(r.creations(s, y)) {
-			if y.live() == 0 || r.eager {
-				y.drop() // j is told so
-			}
+			r.absentAt(y, j, i) // j is told so
 		} else {
 			r.merge(s, x, y)
 			x.clock |= x.dots
 		}
 	}
-	if x.held && !y.held && y.clock.has(r.creations(s, x)) && (x.live() == 0 || r.eager) { // an audit
-		x.drop()
+	if x.held && !y.held && y.clock.has(r.creations(s, x)) { // an audit
+		r.absentAt(x, i, j)
 	}
 	x.clock |= y.clock
 	x.told[j], x.tolds[j] = y.clock, y.stable
 	r.settle(s, i)
 	r.settle(s, j)
+}
+
+// meets lets i hear which start of j speaks: what an earlier one has told is void (F1).
+func (r rule) meets(s *state, i, j int) {
+	if x := &s.m[i]; r.restores && x.heard&bit(j) == 0 {
+		x.heard |= bit(j)
+		x.told[j], x.tolds[j] = 0, 0
+	}
+}
+
+// absentAt lets i hear that j has forgotten what it holds.
+func (r rule) absentAt(x *member, i, j int) {
+	if x.live() == 0 || r.eager || r.oneWord {
+		x.drop()
+		return
+	}
+	if !r.forgets || r.stays {
+		return
+	}
+	if x.absent |= bit(j); x.absent|bit(i) == bit(members)-1 {
+		x.drop()
+	}
 }
 
 // settle raises what is stable at i.
@@ -247,7 +288,7 @@ func (r rule) write(s *state, i int) (v int, ok bool) {
 		}
 	}
 	s.stamp[v], s.knew[v] = at, r.known(x)
-	x.held = true
+	x.held, x.absent = true, 0
 	x.v[v] = there
 	x.dots |= written(v)
 	x.clock |= written(v)
@@ -257,7 +298,7 @@ func (r rule) write(s *state, i int) (v int, ok bool) {
 }
 
 // remove lets i remove some versions.
-func (r rule) remove(s *state, i int, set uint8) {
+func (r rule) remove(s *state, i int, set uint8, by updates) {
 	x := &s.m[i]
 	for v := range all {
 		if set&bit(v) == 0 {
@@ -271,8 +312,10 @@ func (r rule) remove(s *state, i int, set uint8) {
 			x.gone |= bit(v)
 		}
 	}
-	x.dots |= removal(i)
-	x.clock |= removal(i)
+	s.by[i] |= set
+	x.absent = 0
+	x.dots |= by
+	x.clock |= by
 	r.normal(s, x)
 	r.settle(s, i)
 }
@@ -317,9 +360,45 @@ func (r rule) forget(x *member) {
 	}
 }
 
-func (x *member) drop() { x.held, x.v, x.gone, x.dots = false, [all]uint8{}, 0, 0 }
+func (x *member) drop() { x.held, x.v, x.gone, x.dots, x.absent = false, [all]uint8{}, 0, 0, 0 }
+
+// restore replaces the disk of a by its copy: what it told as another start counts from when it is heard.
+func (s *state) restore() {
+	was := s.m[0]
+	s.restored, s.m[0] = true, s.copy
+	s.m[0].heard, s.m[0].told, s.m[0].tolds = bit(0), [members]updates{}, [members]updates{}
+	var others updates
+	for i := range members {
+		s.m[i].heard &^= bit(0)
+		if i == 0 {
+			s.m[0].heard = bit(0)
+		}
+		others |= s.m[i].clock
+	}
+	s.m[0].heard |= bit(0)
+	for v := range all {
+		if s.stamp[v] != 0 && !others.has(written(v)) {
+			s.lost |= bit(v)
+		}
+	}
+	if was.clock.has(removal(0)) && !others.has(removal(0)) {
+		gone := s.by[0] &^ (s.by[1] | s.by[2])
+		s.killed &^= gone
+		s.dropped &^= gone
+		s.by[0] = 0
+	}
+}
 
 func (r rule) next(s state, step func(state, string)) {
+	if t := s; r.restores && !s.copied {
+		t.copied, t.copy = true, s.m[0]
+		step(t, "the disk of a is copied")
+	}
+	if t := s; s.copied && !s.restored {
+		t.restore()
+		t.copy = member{}
+		step(t, "a starts from the copy")
+	}
 	for i := range members {
 		for j := range members {
 			if t := s; i != j {
@@ -336,7 +415,7 @@ func (r rule) next(s state, step func(state, string)) {
 			t := s
 			t.deleters |= bit(i)
 			t.killed |= live
-			r.remove(&t, i, live)
+			r.remove(&t, i, live, removal(i))
 			step(t, name(i)+" deletes it")
 		}
 		if live := x.live(); bits.OnesCount8(live) > 1 && r.drops&^s.droppers&bit(i) != 0 {
@@ -344,7 +423,7 @@ func (r rule) next(s state, step func(state, string)) {
 			old := live &^ bit(s.latest(&x))
 			t.droppers |= bit(i)
 			t.dropped |= old
-			r.remove(&t, i, old)
+			r.remove(&t, i, old, removal(i))
 			step(t, name(i)+" drops its old versions")
 		}
 		if r.mayForget(&x, i) && s.forgotten&bit(i) == 0 {
@@ -357,12 +436,17 @@ func (r rule) next(s state, step func(state, string)) {
 }
 
 func (r rule) broken(s state) string {
-	for range 4 {
+	for round := range 8 {
 		for i := range members {
 			for j := range members {
 				if i != j {
 					r.pull(&s, i, j)
 				}
+			}
+			x := &s.m[i]
+			if old := x.live() &^ bit(max(s.latest(x), 0)); r.restores && !r.patient && round == 3 && bits.OnesCount8(x.live()) > 1 {
+				s.dropped |= old
+				r.remove(&s, i, old, late(i))
 			}
 			if r.mayForget(&s.m[i], i) && !r.eager {
 				r.forget(&s.m[i])
@@ -377,7 +461,7 @@ func (r rule) broken(s state) string {
 	}
 	live := x.live()
 	for v := range all {
-		if s.stamp[v] == 0 {
+		if s.stamp[v] == 0 || s.lost&bit(v) != 0 {
 			continue
 		}
 		again := v%each+1 < each && s.stamp[v+1] != 0 // its writer has written since
@@ -395,14 +479,21 @@ func (r rule) broken(s state) string {
 			}
 		}
 	}
-	if s.count > 0 && s.killed == 0 && live == 0 {
+	if s.count > 0 && s.killed == 0 && s.lost == 0 && live == 0 {
 		return "empty: nobody has deleted it, and it is not there"
 	}
 	return ""
 }
 
+func start() (s state) {
+	for i := range s.m {
+		s.m[i].heard = bit(members) - 1
+	}
+	return s
+}
+
 func (r rule) search(most int) explore.Result {
-	return explore.Search(explore.Model[state]{Next: r.next, Broken: r.broken}, most)
+	return explore.Search(explore.Model[state]{Start: start(), Next: r.next, Broken: r.broken}, most)
 }
 
 // cases are the rules, and what each part of them is for.
@@ -426,10 +517,14 @@ func cases() []explore.Case {
 		of("two versions each of two", "", rule{writes: 2, deletes: c, drops: b, ahead: true, unwrites: b}),
 		of("forgetting", "", rule{writes: 2, deletes: a | c, forgets: true, unwrites: b | c}),
 		of("forgetting, dropping", "", rule{writes: 1, deletes: c, drops: b, forgets: true, unwrites: c}),
+		of("restored disk", "", rule{writes: 1, deletes: b, forgets: true, restores: true, unwrites: c}),
+		of("restored disk, patient", "differ", rule{writes: 1, deletes: b, forgets: true, restores: true, patient: true, unwrites: c}),
+		of("restored disk, revives", "differ", rule{writes: 1, drops: b, forgets: true, restores: true, revives: true, patient: true, unwrites: c}),
+		of("restored disk, stays", "differ", rule{writes: 1, deletes: b, forgets: true, restores: true, stays: true, unwrites: b | c}),
 		long("forgetting, two writers", "", rule{writes: 1, deletes: a | c, forgets: true, unwrites: c}),
 		of("honest", "latest", rule{writes: 1, ahead: true, honest: true}),
 		of("placeless", "differ", rule{writes: 1, deletes: a, placeles: true}),
-		of("removed beside the bound", "differ", rule{writes: 2, deletes: b, placeful: true, unwrites: b | c}),
+		of("removed beside the bound", "differ", rule{writes: 2, deletes: b, placeful: true, revives: true, unwrites: b | c}),
 		of("by stamp", "lost", rule{writes: 1, deletes: a, byStamp: true}),
 		of("one bound", "lost", rule{writes: 2, oneBound: true}),
 		of("created once", "differ", rule{writes: 2, deletes: a | c, forgets: true, unwrites: b | c, once: true}),
