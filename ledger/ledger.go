@@ -1,6 +1,6 @@
 // Package ledger is the replicated table: what every broker of a city comes to
-// hold, without a leader. It keeps records of several kinds (jobs today;
-// emergencies, named data and settings will join), the vector clock that says
+// hold, without a leader. It keeps records of several kinds (jobs,
+// emergencies, named data, settings and members), the vector clock that says
 // which updates it holds, and an index that finds what a peer lacks at the cost
 // of what changed.
 //
