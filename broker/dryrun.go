@@ -84,8 +84,8 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Why = w.Why
 		}
 	}
-	if waits := r.Waits(); len(waits) > 0 {
-		p.Starts, p.Why = false, b.whyWaiting(r)
+	if why := b.whyWaiting(r); why != "" {
+		p.Starts, p.Why = false, why
 	}
 	return p
 }

@@ -24,6 +24,7 @@ type names struct {
 	absent map[data.Name]map[string]struct{} // of those that are there, who says that it has forgotten it
 	copies namePass
 	waits  []dataWaiter
+	onNew  func(name string) // hears that a name stands for something else
 }
 
 // namePass sees to it that the versions are here that belong here (rule D5).
@@ -129,7 +130,16 @@ func (n *names) noted(old, r *data.Record, own bool) {
 	if was != is {
 		n.tellData(r)
 		n.answerWaiters(r.Name)
+		n.onNew(r.Key())
 	}
+}
+
+// latest is the latest version of a name, nil when none is there.
+func (n *names) latest(name string) *data.Version {
+	if r := n.get(data.Name(name)); r != nil {
+		return r.Latest()
+	}
+	return nil
 }
 
 // latestOf is the update that wrote the latest version that is there; zero for none. R may be nil.

@@ -11,20 +11,14 @@ import (
 // sensors/quake/today.
 type Name string
 
-// Bounds of a name (rule L11).
-const (
-	MaxName  = 255 // bytes
-	MaxParts = 16
-)
-
 // Valid returns an error that says what is wrong with a name, or nil.
 func (n Name) Valid() error {
 	parts := strings.Split(string(n), "/")
 	switch {
 	case n == "":
 		return fmt.Errorf("the name of the data is missing; want one such as sensors/quake/today")
-	case len(n) > MaxName || len(parts) > MaxParts:
-		return fmt.Errorf("name %.80q: it has %d bytes and %d parts; at most %d and %d are allowed", n, len(n), len(parts), MaxName, MaxParts)
+	case len(n) > label.MaxPath || len(parts) > label.MaxParts:
+		return fmt.Errorf("name %.80q: it has %d bytes and %d parts; at most %d and %d are allowed", n, len(n), len(parts), label.MaxPath, label.MaxParts)
 	}
 	for _, part := range parts {
 		if !label.ValidName(part) {

@@ -276,10 +276,8 @@ func (s *Spec) checkFiles() error {
 		if err := checkFilePath(inputField(p), p); err != nil {
 			return err
 		}
-		if v := s.Inputs[p]; !strings.HasPrefix(v, "data:") {
-			if err := checkSource(inputField(p), v, IsDirectory(p)); err != nil {
-				return err
-			}
+		if err := checkSource(inputField(p), s.Inputs[p], IsDirectory(p)); err != nil {
+			return err
 		}
 	}
 	if err := checkApart(inputs, inputField); err != nil {
@@ -432,20 +430,8 @@ func (s *Spec) checkRest() error {
 
 // checkSupported refuses the fields that this version cannot handle yet, rather than ignoring them.
 func (s *Spec) checkSupported() error {
-	named := false
-	for _, v := range s.Inputs {
-		named = named || strings.HasPrefix(v, "data:")
-	}
-	for _, f := range []struct {
-		field string
-		used  bool
-	}{
-		{"inputs", named},
-		{"named_outputs", len(s.NamedOutputs) > 0},
-	} {
-		if f.used {
-			return &FieldError{Field: f.field, Hint: "this version of ucp does not support this yet; leave the field out", Unsupported: true}
-		}
+	if len(s.NamedOutputs) > 0 {
+		return &FieldError{Field: "named_outputs", Hint: "this version of ucp does not support this yet; leave the field out", Unsupported: true}
 	}
 	return nil
 }

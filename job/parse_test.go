@@ -144,7 +144,6 @@ func TestParseSpecAccepts(t *testing.T) {
 // Fields that are not supported yet are refused and flagged, not ignored.
 func TestParseSpecRefusesUnsupportedFields(t *testing.T) {
 	for _, c := range []struct{ line, field string }{
-		{`"inputs":{"x":"data:map"}`, "inputs"},
 		{`"named_outputs":{"x":"map"}`, "named_outputs"},
 	} {
 		t.Run(c.field, func(t *testing.T) {
