@@ -17,7 +17,7 @@ import (
 type DataVersion struct {
 	Version   string     `json:"version"` // names it: to be given back as it is
 	Digest    job.Digest `json:"digest,omitempty"`
-	Size      int64      `json:"size"`                // in bytes; of a directory that of all its files
+	Size      int64      `json:"size"`                // in bytes; of a directory that of its manifest
 	Directory bool       `json:"directory,omitempty"` // the digest is that of its manifest
 	At        clock.Time `json:"at"`                  // when it was written, by the stamp that orders it
 	Broker    string     `json:"broker"`              // that wrote it

@@ -223,6 +223,9 @@ func (b *Broker) noted(old, r *job.Record) {
 		wrote = old.Dots
 	}
 	own := r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor)
+	if ended && own && r.Verdict().Dot.Actor == b.cfg.Actor {
+		b.names.nameOutputs(r)
+	}
 	b.repairer.noted(old, r, own)
 	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
 }

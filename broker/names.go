@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -161,6 +162,25 @@ func (n *names) tellData(r *data.Record) {
 		return
 	}
 	n.note(Note{Kind: "data", ID: string(r.Name), What: "removed", Text: string(r.Name) + " is removed"})
+}
+
+// nameOutputs writes what a job has left under the names that its spec gives it: by whom ends it, in the commit that does so (rule D7).
+func (n *names) nameOutputs(r *job.Record) {
+	rep := r.Accepted()
+	if len(r.Spec.NamedOutputs) == 0 || rep == nil || rep.Result == nil || r.Verdict().Outcome != job.Succeeded {
+		return
+	}
+	for _, path := range slices.Sorted(maps.Keys(r.Spec.NamedOutputs)) {
+		b, left := rep.Result.Outputs[path]
+		if !left {
+			continue
+		}
+		name := data.Name(r.Spec.NamedOutputs[path])
+		n.write(name, func(dot clock.Dot, old *data.Record) *data.Record {
+			return data.Put(name, old, data.Content{Digest: b.Digest, Size: b.Size, Directory: job.IsDirectory(path), Job: r.ID, Attempt: rep.Attempt.Token()}, n.stamp(), dot)
+		})
+		n.look(name) // another broker may have run it
+	}
 }
 
 // sweep drops versions that have not been the latest for the retention (rule D3), and lets go of what all are known to know as

@@ -21,7 +21,7 @@ const (
 // Content is what a version holds. It is immutable.
 type Content struct {
 	Digest    job.Digest `codec:"digest"` // of the file, or of the manifest of a directory (package tree)
-	Size      int64      `codec:"size"`   // in bytes; of a directory that of all its files
+	Size      int64      `codec:"size"`   // in bytes; of a directory that of its manifest
 	Directory bool       `codec:"dir,omitempty"`
 	Job       job.ID     `codec:"job,omitempty"`     // that has made it; "" where a client has written it
 	Attempt   string     `codec:"attempt,omitempty"` // of that job, as in its result

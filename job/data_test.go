@@ -90,3 +90,28 @@ func TestDataNamesAreChecked(t *testing.T) {
 		require.Error(t, err, what)
 	}
 }
+
+// Outputs that become named data are checked: each is an output, and no two have one name; of a wasm job both spellings of a path are
+// one (rule D7).
+func TestNamedOutputsAreChecked(t *testing.T) {
+	s := Spec{Module: Digest(strings.Repeat("0", 64)), Outputs: []string{"/r/", "o"}, NamedOutputs: map[string]string{"/r/": "maps/d7", "o": "n"}}
+	require.NoError(t, s.Complete())
+	require.Equal(t, map[string]string{"r/": "maps/d7", "o": "n"}, s.NamedOutputs)
+	for want, named := range map[string]map[string]string{
+		`named_outputs["x"]: it is none of the outputs`:             {"x": "n"},
+		`named_outputs["o"]: "a b" is no name of data`:              {"o": "a b"},
+		`named_outputs["p"]: "o" has the name n already`:            {"o": "n", "p": "n"},
+		"named_outputs: 65 of them; at most 64 are allowed: let so": many(65),
+	} {
+		s := Spec{Command: "sh", Outputs: []string{"o", "p"}, NamedOutputs: named}
+		require.ErrorContains(t, s.Complete(), want)
+	}
+}
+
+func many(n int) map[string]string {
+	out := map[string]string{}
+	for i := range n {
+		out[strings.Repeat("o", i+1)] = "n"
+	}
+	return out
+}

@@ -99,7 +99,7 @@ func checkSource(field, text string, directory bool) error {
 		return nil
 	}
 	if name, isData := strings.CutPrefix(text, dataPrefix); isData {
-		if !label.ValidPath(name) {
+		if !label.ValidPath(name) && !(isPrefix(text) && directory) {
 			return fieldError(field, "%.80q; want data: and a name, such as data:sensors/quake/today", text)
 		}
 		return nil
@@ -131,6 +131,39 @@ func (s *Spec) Sources() (out []Source) {
 	}
 	slices.SortFunc(out, func(a, b Source) int { return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Part, b.Part)) })
 	return slices.Compact(out)
+}
+
+// isPrefix reports whether a text names all data below a prefix, which ends with a slash.
+func isPrefix(text string) bool {
+	name, isData := strings.CutPrefix(text, dataPrefix)
+	name, slash := strings.CutSuffix(name, "/")
+	return isData && slash && label.ValidPath(name)
+}
+
+// maxNamedOutputs bounds the outputs of one job that become named data.
+const maxNamedOutputs = 64
+
+// checkNamedOutputs checks which outputs become which named data (rule D7): each is one of the outputs, and no two have one name.
+func (s *Spec) checkNamedOutputs() error {
+	if len(s.NamedOutputs) > maxNamedOutputs {
+		return fieldError("named_outputs", "%d of them; at most %d are allowed: let some be a directory", len(s.NamedOutputs), maxNamedOutputs)
+	}
+	var buf [8]string
+	by := map[string]string{}
+	for _, p := range appendKeys(buf[:0], s.NamedOutputs) {
+		name := s.NamedOutputs[p]
+		field := fmt.Sprintf("named_outputs[%q]", p)
+		switch {
+		case !slices.Contains(s.Outputs, p):
+			return fieldError(field, "it is none of the outputs; list it there, too")
+		case !label.ValidPath(name):
+			return fieldError(field, "%.80q is no name of data; want one such as sensors/quake/today", name)
+		case by[name] != "":
+			return fieldError(field, "%q has the name %s already", by[name], name)
+		}
+		by[name] = p
+	}
+	return nil
 }
 
 // Data lists the names of the data that the job reads, each once, sorted.

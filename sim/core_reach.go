@@ -485,6 +485,7 @@ var rules = []rule{
 	})},
 	{"D5", "a content comes to where it belongs", on(func(c *Core, _ *coreNode, in broker.Kept) bool { return in.New && c.content[in.Digest] })},
 	{"D6", "no job reads data here yet: D6_inputs of broker, TestDataIsRead of job", nil},
+	{"D7", "no job writes data here yet: D7_outputs of broker", nil},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)
 		if !ok {

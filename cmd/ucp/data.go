@@ -112,11 +112,10 @@ func (c *cli) dataPutCommand() *cobra.Command {
 
 // contentText says what a version holds.
 func contentText(v *api.DataVersion) string {
-	what := humanBytes(v.Size)
 	if v.Directory {
-		what = "a directory, " + what
+		return "a directory"
 	}
-	return what
+	return humanBytes(v.Size)
 }
 
 // copiesText says how many brokers hold what was written.

@@ -114,7 +114,7 @@ func TestDataPutAndGet(t *testing.T) {
 	tiles := filepath.Join(dir, "tiles")
 	require.NoError(t, os.MkdirAll(filepath.Join(tiles, "a", "empty"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(tiles, "a", "t.png"), []byte("png"), 0o600))
-	require.Contains(t, s.run("data", "put", "n/dir", tiles).out, "n/dir is a directory, ")
+	require.Contains(t, s.run("data", "put", "n/dir", tiles).out, "n/dir is a directory; 3 brokers hold it")
 	require.Equal(t, ran{1, "", "ucp: n/dir is a directory: say with --to into which one here\n"}, s.run("data", "get", "n/dir"))
 	back := filepath.Join(dir, "back")
 	require.Zero(t, s.run("data", "get", "n/dir", "--to", back).code)

@@ -188,6 +188,7 @@ func specFields(field func(name, value string), j *api.Job) {
 		field("Args", fmt.Sprintf("%q", s.Args))
 	}
 	field("Inputs", strings.Join(inputsText(s), ", "))
+	field("Writes", strings.Join(sortedPairs(s.NamedOutputs), ", "))
 	field("Asks for", fmt.Sprintf("%s, %s memory, %s disk", job.Cores(s.Resources.CPU), humanBytes(s.Resources.Memory), humanBytes(s.DiskLimit())))
 	var devices []string
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Devices)) {

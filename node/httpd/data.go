@@ -120,24 +120,8 @@ func (srv *Server) contentOf(w http.ResponseWriter, r *http.Request) (data.Conte
 	if len(lacking) > 0 {
 		return c, fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s", joined(lacking))
 	}
-	c.Size, err = srv.sizeOf(c)
-	return c, err
-}
-
-// sizeOf is how many bytes a content has that is here.
-func (srv *Server) sizeOf(c data.Content) (size int64, err error) {
-	if !c.Directory {
-		size, _ = srv.store.Blobs().Touch(string(c.Digest))
-		return size, nil
-	}
-	m, err := srv.host.Manifest(c.Digest)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range m.Entries {
-		size += e.Size
-	}
-	return size, nil
+	c.Size, _ = srv.store.Blobs().Touch(text)
+	return c, nil
 }
 
 // storeBody stores what a body holds.

@@ -51,6 +51,12 @@ var rulesD = []mutant{
 		"		if IsDirectory(path) {\n			s.Part = DataDirectory\n		}\n", "",
 		"./job", "TestDataIsRead"},
 	{"D6 earlier versions are sent what they can't read", "broker/submit.go",
-		"	case len(s.Data()) > 0:", "	case false:",
+		"	case len(s.Data()) > 0 || len(s.NamedOutputs) > 0:", "	case false:",
 		"./broker", "TestStories/D6_inputs"},
+	{"D7 who hears of an end writes what it names, too", "broker/broker.go",
+		"	if ended && own && r.Verdict().Dot.Actor == b.cfg.Actor {", "	if ended {",
+		"./broker", "TestStories/D7_outputs"},
+	{"D7 what failed is named, too", "broker/names.go",
+		"rep.Result == nil || r.Verdict().Outcome != job.Succeeded {", "rep.Result == nil {",
+		"./broker", "TestStories/D7_outputs"},
 }
