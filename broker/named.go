@@ -146,7 +146,7 @@ func (n *names) remove(b *Broker, in RemoveData) {
 	var last clock.Dot
 	r := n.write(in.Name, func(dot clock.Dot, old *data.Record) *data.Record {
 		last = dot
-		return old.Remove(func(*data.Version) bool { return true }, data.Mark{At: n.stamp(), By: n.cfg.Actor}, dot)
+		return old.Remove(func(*data.Version) bool { return true }, n.stamp(), false, dot)
 	})
 	if r == nil {
 		return // the archive failed

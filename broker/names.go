@@ -218,7 +218,7 @@ func (n *names) dropOld(r *data.Record) {
 	}
 	last := r.Latest().Dot
 	n.write(r.Name, func(dot clock.Dot, old *data.Record) *data.Record {
-		return old.Remove(func(v *data.Version) bool { return v.Dot != last }, data.Mark{At: n.stamp(), By: n.cfg.Actor, Old: true}, dot)
+		return old.Remove(func(v *data.Version) bool { return v.Dot != last }, n.stamp(), true, dot)
 	})
 }
 

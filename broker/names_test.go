@@ -62,7 +62,7 @@ func TestShortenIsNoUpdate(t *testing.T) {
 	}
 	_, err := l.Apply(ref, func(dot clock.Dot, old ledger.Record) ledger.Record {
 		last := old.(*data.Record).Latest().Dot
-		return old.(*data.Record).Remove(func(v *data.Version) bool { return v.Dot != last }, data.Mark{At: 3, By: "a~1"}, dot)
+		return old.(*data.Record).Remove(func(v *data.Version) bool { return v.Dot != last }, 3, false, dot)
 	})
 	require.NoError(t, err)
 	l.Stable(l.Take())

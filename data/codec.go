@@ -47,6 +47,9 @@ func (r *Record) validate() error {
 		if !r.Dots.Has(v.Dot) {
 			return fmt.Errorf("its version %v is none of its updates %v", v.Dot, r.Dots)
 		}
+		if v.Removed != nil && !r.Dots.Has(v.Removed.Dot) {
+			return fmt.Errorf("the removal %v of its version %v is none of its updates %v", v.Removed.Dot, v.Dot, r.Dots)
+		}
 		if of[v.Dot.Actor.Broker()]++; of[v.Dot.Actor.Broker()] > MaxEach {
 			return fmt.Errorf("it has more than %d versions of one broker", MaxEach)
 		}
@@ -60,8 +63,8 @@ func (v *Version) validate() error {
 		return fmt.Errorf("it was written at %v by %.80q", v.At, v.Dot.Actor)
 	case (v.Content == nil) == (v.Removed == nil):
 		return errors.New("it has neither a content nor a removal, or both")
-	case v.Removed != nil && (v.Removed.At == 0 || !validActor(v.Removed.By)):
-		return fmt.Errorf("it was removed at %v by %.80q", v.Removed.At, v.Removed.By)
+	case v.Removed != nil && (v.Removed.At == 0 || v.Removed.Dot.Counter == 0 || !validActor(v.Removed.Dot.Actor)):
+		return fmt.Errorf("it was removed at %v by %.80q", v.Removed.At, v.Removed.Dot)
 	case v.Content == nil:
 		return nil
 	}

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 )
 
@@ -95,12 +96,26 @@ func bound(list []Version) []Version {
 // Slots calls yield with each version that an actor has written in updates after one, as it was written, and with the removals
 // that are its.
 func (r *Record) Slots(by clock.Actor, after uint64, yield func(part string, content []byte)) {
-	for _, v := range r.Versions {
-		if v.Dot.Actor == by && v.Dot.Counter > after && v.There() {
-			yield("version", (&Record{Name: r.Name, Versions: []Version{v}}).Encode())
+	r.Claims(func(d clock.Dot, part string, content []byte) {
+		if d.Actor == by && d.Counter > after {
+			yield(part, content)
 		}
-		if v.Removed != nil && v.Removed.By == by {
-			yield("removal", (&Record{Name: r.Name, Versions: []Version{v}}).Encode())
+	})
+}
+
+// Claims calls yield with each version that is there, and each removal, which name the update that has written them (rule H3).
+func (r *Record) Claims(yield func(d clock.Dot, part string, content []byte)) {
+	for _, v := range r.Versions {
+		if v.Content != nil {
+			yield(v.Dot, "version", r.part(Version{At: v.At, Dot: v.Dot, Content: v.Content}))
+		}
+		if v.Removed != nil {
+			yield(v.Removed.Dot, "removal", r.part(Version{At: v.At, Dot: v.Dot, Removed: v.Removed}))
 		}
 	}
+}
+
+// part is the canonical bytes of one version of the name, without what others have written of it.
+func (r *Record) part(v Version) []byte {
+	return canon.Encode(&Record{Name: r.Name, Versions: []Version{v}})
 }

@@ -35,15 +35,15 @@ func (c *Content) Blob() job.Digest {
 	return c.Digest
 }
 
-// Mark says when, and by which writer, the content of a version was removed.
+// Mark says when, and by which update, the content of a version was removed.
 type Mark struct {
 	At  clock.Hybrid `codec:"at"`
-	By  clock.Actor  `codec:"by"`
+	Dot clock.Dot    `codec:"dot"`
 	Old bool         `codec:"old,omitempty"` // it was not the latest, and old (rule D3); nobody has deleted it
 }
 
 func (m Mark) compare(n Mark) int {
-	return cmp.Or(cmp.Compare(m.At, n.At), cmp.Compare(m.By, n.By), compareBool(m.Old, n.Old))
+	return cmp.Or(cmp.Compare(m.At, n.At), m.Dot.Compare(n.Dot), compareBool(m.Old, n.Old))
 }
 
 func compareBool(a, b bool) int {
@@ -113,9 +113,10 @@ func Put(name Name, old *Record, content Content, at clock.Hybrid, dot clock.Dot
 	return r
 }
 
-// Remove returns the record without the content of some of its versions; nil if none of these has any.
-func (r *Record) Remove(which func(*Version) bool, mark Mark, dot clock.Dot) *Record {
-	c, some := *r, false
+// Remove returns the record without the content of some of its versions, removed at a time by an update; nil if none of these has
+// any. Old: they go since they are old (rule D3).
+func (r *Record) Remove(which func(*Version) bool, at clock.Hybrid, old bool, dot clock.Dot) *Record {
+	c, some, mark := *r, false, Mark{At: at, Dot: dot, Old: old}
 	c.Versions = slices.Clone(r.Versions)
 	for i := range c.Versions {
 		if v := &c.Versions[i]; v.There() && which(v) {
@@ -232,7 +233,7 @@ func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 		v := &r.Versions[i]
 		visit(v.At, v.Dot.Actor)
 		if v.Removed != nil {
-			visit(v.Removed.At, v.Removed.By)
+			visit(v.Removed.At, v.Removed.Dot.Actor)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func TestTwoContentsOfOneVersion(t *testing.T) {
 func TestAnOlderCopyBringsNothingBack(t *testing.T) {
 	older := Put("n", nil, content(1), 1, clock.Dot{Actor: "a~1", Counter: 1})
 	r := Put("n", older, content(2), 2, clock.Dot{Actor: "b~1", Counter: 1})
-	r = r.Remove(func(v *Version) bool { return v.Dot.Actor == "a~1" }, Mark{At: 3, By: "b~1", Old: true}, clock.Dot{Actor: "b~1", Counter: 2}).Trimmed()
+	r = r.Remove(func(v *Version) bool { return v.Dot.Actor == "a~1" }, 3, true, clock.Dot{Actor: "b~1", Counter: 2}).Trimmed()
 	for _, pair := range [][2]*Record{{older, r}, {r, older}} {
 		m, _ := Merge(pair[0], pair[1])
 		require.Equal(t, r.Encode(), m.Encode())
@@ -196,7 +196,7 @@ func (x *replica) remove(t *rapid.T, now clock.Hybrid) (removed []clock.Dot) {
 			removed = append(removed, v.Dot)
 		}
 	}
-	if r := x.r.Remove(which, Mark{At: now, By: x.actor, Old: old}, x.dot()); r != nil {
+	if r := x.r.Remove(which, now, old, x.dot()); r != nil {
 		x.r = r
 	}
 	return removed
@@ -227,9 +227,9 @@ func TestABusySideLeavesTheOthers(t *testing.T) {
 // earlier.
 func TestADeletionTakesWhatItKnew(t *testing.T) {
 	here := Put("n", nil, content(1), 9, clock.Dot{Actor: "a~1", Counter: 1})
-	gone := here.Remove(func(*Version) bool { return true }, Mark{At: 20, By: "a~1"}, clock.Dot{Actor: "a~1", Counter: 2})
+	gone := here.Remove(func(*Version) bool { return true }, 20, false, clock.Dot{Actor: "a~1", Counter: 2})
 	require.Nil(t, gone.Latest())
-	require.Nil(t, gone.Remove(func(*Version) bool { return true }, Mark{At: 21, By: "a~1"}, clock.Dot{Actor: "a~1", Counter: 3}), "nothing is left to delete")
+	require.Nil(t, gone.Remove(func(*Version) bool { return true }, 21, false, clock.Dot{Actor: "a~1", Counter: 3}), "nothing is left to delete")
 	there := Put("n", nil, content(2), 5, clock.Dot{Actor: "b~1", Counter: 1})
 	m, changed := Merge(gone, there)
 	require.True(t, changed)
@@ -274,10 +274,15 @@ func TestSlots(t *testing.T) {
 	require.Equal(t, parts(one, "a~1", 0), parts(two, "a~1", 0))
 	require.Len(t, parts(two, "b~1", 0), 1)
 	require.Empty(t, parts(two, "b~1", 4))
-	gone := two.Remove(func(*Version) bool { return true }, Mark{At: 3, By: "c~1"}, clock.Dot{Actor: "c~1", Counter: 1})
+	gone := two.Remove(func(*Version) bool { return true }, 3, false, clock.Dot{Actor: "c~1", Counter: 1})
 	require.Empty(t, parts(gone, "a~1", 0))
 	require.Len(t, parts(gone, "c~1", 0), 2)
 	require.True(t, strings.HasPrefix(parts(gone, "c~1", 0)[0], "removal "))
+	require.Empty(t, parts(gone, "c~1", 1))
+
+	var claims []clock.Dot
+	gone.Claims(func(d clock.Dot, part string, _ []byte) { claims = append(claims, d) })
+	require.Equal(t, []clock.Dot{{Actor: "c~1", Counter: 1}, {Actor: "c~1", Counter: 1}}, claims, "each names the update that has written it (rule H3)")
 }
 
 // What does not validate is refused (rules L10, L11).
@@ -289,21 +294,26 @@ func TestBadRecords(t *testing.T) {
 	_, err := Decode(good().Encode())
 	require.NoError(t, err)
 	for what, spoil := range map[string]func(*Record){
-		"name":           func(r *Record) { r.Name = "n//a" },
-		"long name":      func(r *Record) { r.Name = Name(strings.Repeat("a/", 17) + "a") },
-		"none":           func(r *Record) { r.Versions = nil },
-		"order":          func(r *Record) { slices.Reverse(r.Versions) },
-		"twice":          func(r *Record) { r.Versions[1] = r.Versions[0] },
-		"no dot of its":  func(r *Record) { r.Versions[0].Dot.Counter = 9 },
-		"no stamp":       func(r *Record) { r.Versions[1].At = 0 },
-		"far stamp":      func(r *Record) { r.Versions[0].At = clock.MaxCounter + 1 },
-		"digest":         func(r *Record) { r.Versions[0].Content.Digest = "x" },
-		"size":           func(r *Record) { r.Versions[0].Content.Size = -1 },
-		"job":            func(r *Record) { r.Versions[0].Content.Job = "no job" },
-		"attempt":        func(r *Record) { r.Versions[0].Content.Attempt = "1.2" },
-		"neither":        func(r *Record) { r.Versions[0].Content = nil },
-		"both":           func(r *Record) { r.Versions[0].Removed = &Mark{At: 1, By: "a~1"} },
-		"nobody's":       func(r *Record) { r.Versions[0].Content, r.Versions[0].Removed = nil, &Mark{At: 1} },
+		"name":          func(r *Record) { r.Name = "n//a" },
+		"long name":     func(r *Record) { r.Name = Name(strings.Repeat("a/", 17) + "a") },
+		"none":          func(r *Record) { r.Versions = nil },
+		"order":         func(r *Record) { slices.Reverse(r.Versions) },
+		"twice":         func(r *Record) { r.Versions[1] = r.Versions[0] },
+		"no dot of its": func(r *Record) { r.Versions[0].Dot.Counter = 9 },
+		"no stamp":      func(r *Record) { r.Versions[1].At = 0 },
+		"far stamp":     func(r *Record) { r.Versions[0].At = clock.MaxCounter + 1 },
+		"digest":        func(r *Record) { r.Versions[0].Content.Digest = "x" },
+		"size":          func(r *Record) { r.Versions[0].Content.Size = -1 },
+		"job":           func(r *Record) { r.Versions[0].Content.Job = "no job" },
+		"attempt":       func(r *Record) { r.Versions[0].Content.Attempt = "1.2" },
+		"neither":       func(r *Record) { r.Versions[0].Content = nil },
+		"both":          func(r *Record) { r.Versions[0].Removed = &Mark{At: 1, Dot: clock.Dot{Actor: "a~1", Counter: 1}} },
+		"nobody's": func(r *Record) {
+			r.Versions[0].Content, r.Versions[0].Removed = nil, &Mark{At: 1, Dot: clock.Dot{Counter: 1}}
+		},
+		"none of its": func(r *Record) {
+			r.Versions[0].Content, r.Versions[0].Removed = nil, &Mark{At: 1, Dot: clock.Dot{Actor: "c~1", Counter: 1}}
+		},
 		"not created":    func(r *Record) { r.Register = register.Register{Dots: r.Dots} },
 		"too many of it": func(r *Record) { r.Versions = nine(); r.Dots.Set(clock.Dot{Actor: "a~1", Counter: 9}) },
 	} {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/tree"
 )
@@ -54,6 +55,14 @@ func (c *cli) completeData(several bool) cobra.CompletionFunc {
 
 const maxOffered = 200
 
+// aName refuses what is no name of data, before anything is sent.
+func aName(text string) error {
+	if prefix, slash := strings.CutSuffix(text, "/"); slash && data.Name(prefix).Valid() == nil {
+		return fmt.Errorf("%s stands for all names below it; see `ucp data list %[1]s`", text)
+	}
+	return data.Name(text).Valid()
+}
+
 const putHelp = `Writes a version of a name: a file, a directory with all that is in it, or stdin ("-").
 What the latest version holds already is not written again. With --if it is only written if
 that is the latest version ("none": if there is none), as "ucp data list NAME" shows it.`
@@ -74,6 +83,9 @@ func (c *cli) dataPutCommand() *cobra.Command {
 	cmd.Flags().StringVar(&known, "if", "", "only if this `VERSION` is the latest, or \"none\"")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		name, from := args[0], args[1]
+		if err := aName(name); err != nil {
+			return err
+		}
 		var digest job.Digest
 		var err error
 		info, statErr := os.Stat(from)
@@ -149,6 +161,9 @@ func (c *cli) dataGetCommand() *cobra.Command {
 	f.StringVar(&version, "version", "", "this `VERSION` (default: the latest)")
 	f.DurationVar(&wait, "wait", 0, "wait so long until there is one, at most 1h")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		if err := aName(args[0]); err != nil {
+			return err
+		}
 		known := ""
 		if wait > 0 {
 			known = api.NoVersion
@@ -283,7 +298,8 @@ func fetchVersionTree(ctx context.Context, client *api.Client, name string, v *a
 }
 
 const dataListHelp = `Lists the names below a prefix, all without one, with their latest versions; or the
-versions of one name, the latest first, with those that were removed.`
+versions of one name, the latest first, with those that were removed. What is no name is
+taken for a prefix, with or without the slash.`
 
 func (c *cli) dataListCommand() *cobra.Command {
 	var removed bool
@@ -300,29 +316,41 @@ func (c *cli) dataListCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&removed, "removed", false, "names of which nothing is there, too")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
-		if len(args) == 1 && !strings.HasSuffix(args[0], "/") {
-			d, err := client.Data(ctx, args[0])
+		prefix := strings.Join(args, "")
+		if err := data.Name(strings.TrimSuffix(prefix, "/")).Valid(); prefix != "" && err != nil {
+			return err
+		}
+		if prefix == "" || strings.HasSuffix(prefix, "/") {
+			all, err := listData(ctx, client, prefix, removed)
 			if err != nil {
 				return err
 			}
+			return c.show(all, func(w io.Writer) { nameTable(w, &all) })
+		}
+		d, err := client.Data(ctx, prefix)
+		if err == nil {
 			return c.show(d, func(w io.Writer) { versionTable(w, &d) })
 		}
-		prefix := strings.Join(args, "")
-		var all api.DataList
-		for after, more := "", true; more; {
-			l, err := client.ListData(ctx, prefix, after, 1000, removed)
-			if err != nil {
-				return err
-			}
-			all.Data, all.AsOf = append(all.Data, l.Data...), l.AsOf
-			after, more = l.Next, l.Next != ""
+		if all, listErr := listData(ctx, client, prefix+"/", removed); listErr == nil && len(all.Data) > 0 {
+			return c.show(all, func(w io.Writer) { nameTable(w, &all) })
 		}
-		if all.Data == nil {
-			all.Data = []api.Data{}
-		}
-		return c.show(all, func(w io.Writer) { nameTable(w, &all) })
+		return err
 	})
 	return cmd
+}
+
+// listData lists all names below a prefix.
+func listData(ctx context.Context, client *api.Client, prefix string, removed bool) (all api.DataList, err error) {
+	all.Data = []api.Data{}
+	for after, more := "", true; more; {
+		l, err := client.ListData(ctx, prefix, after, 1000, removed)
+		if err != nil {
+			return all, err
+		}
+		all.Data, all.AsOf = append(all.Data, l.Data...), l.AsOf
+		after, more = l.Next, l.Next != ""
+	}
+	return all, nil
 }
 
 func nameTable(w io.Writer, l *api.DataList) {
@@ -373,7 +401,11 @@ written on the other side of a split, and that it does not know, is there when t
 		var all []api.Data
 		var failed []error
 		for _, name := range args {
-			d, err := client.RemoveData(ctx, name)
+			err := aName(name)
+			var d api.Data
+			if err == nil {
+				d, err = client.RemoveData(ctx, name)
+			}
 			if err != nil {
 				failed = append(failed, err)
 				continue
@@ -382,7 +414,7 @@ written on the other side of a split, and that it does not know, is there when t
 		}
 		err := c.show(map[string]any{"removed": all}, func(w io.Writer) {
 			for _, d := range all {
-				row(w, fmt.Sprintf("%s: %d versions are removed; %s", d.Name, d.Removed, knowText(d.Replicas, d.Degraded)))
+				row(w, fmt.Sprintf("%s: %s removed; %s", d.Name, plural(d.Removed, "version is", "versions are"), knowText(d.Replicas, d.Degraded)))
 			}
 		})
 		return errors.Join(append(failed, err)...)
@@ -418,6 +450,9 @@ is interrupted; with --count so many. Of versions that follow each other quickly
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		if count < 0 {
 			return fmt.Errorf("--count %d: want a number of at least 1", count)
+		}
+		if err := aName(args[0]); err != nil {
+			return err
 		}
 		ctx, stop := c.interruptible(ctx)
 		defer stop()

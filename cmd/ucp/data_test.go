@@ -126,6 +126,15 @@ func TestDataPutAndGet(t *testing.T) {
 	require.Contains(t, s.run("data", "put", "n/file", filepath.Join(dir, "none")).errOut, "no such file")
 	require.Equal(t, ran{1, "", "ucp: no data n/other is known here\n"}, s.run("data", "get", "n/other"))
 	require.Contains(t, s.run("data", "get", "n/file", "-o", "json").errOut, "-o json goes with --to")
+
+	// What is no name is refused here: a broker's router would make another path of it.
+	for _, verb := range [][]string{{"put", "n//file", file}, {"get", "n//file"}, {"rm", "n//file"}, {"watch", "n//file"}, {"list", "n//file"}} {
+		r := s.run(append([]string{"data"}, verb...)...)
+		require.Equal(t, 1, r.code, verb)
+		require.Contains(t, r.errOut, `ucp: name "n//file": "" is no part of a name; use at most 64 letters`, verb)
+	}
+	require.Contains(t, s.run("data", "get", "/abs").errOut, "no part of a name")
+	require.Equal(t, ran{1, "", "ucp: n/ stands for all names below it; see `ucp data list n/`\n"}, s.run("data", "get", "n/"))
 }
 
 // Names and versions are listed, a name is followed, and removed.
@@ -144,6 +153,8 @@ VERSION  SIZE          WRITTEN                      AT  JOB  SHA-256
 a~1:2    4 KiB         2026-01-31 15:04:05.000 UTC  a   -    bbbbbbbbbbbb
 a~1:1    removed by b  2026-01-31 15:04:05.000 UTC  a   -    -
 `[1:], ""}, s.run("data", "list", "n/file"))
+	require.Equal(t, s.run("data", "list", "n/"), s.run("data", "list", "n"), "a prefix without its slash")
+	require.Equal(t, ran{1, "", "ucp: no data m is known here\n"}, s.run("data", "list", "m"))
 	require.Equal(t, ran{0, "n/file: 4 KiB, written 2026-01-31 15:04:05.000 UTC at a, version a~1:2\n", ""}, s.run("data", "watch", "n/file", "--count", "1"))
 	require.Contains(t, s.run("data", "watch", "n/file", "--count", "1", "-o", "json").out, `"version":"a~1:2"`)
 

@@ -336,7 +336,7 @@ func dataView(r *data.Record) api.Data {
 			x.Digest, x.Size, x.Directory, x.Job, x.Attempt = c.Digest, c.Size, c.Directory, c.Job, c.Attempt
 		}
 		if m := v.Removed; m != nil {
-			x.RemovedAt, x.RemovedBy, x.Old = clock.TimeOf(m.At), m.By.Broker(), m.Old
+			x.RemovedAt, x.RemovedBy, x.Old = clock.TimeOf(m.At), m.Dot.Actor.Broker(), m.Old
 		}
 		out.Versions = append(out.Versions, x)
 	}
