@@ -132,21 +132,41 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 // it waits.
 func (p *predecessors) read(key string, names []string) (out []job.Ending) {
 	for _, name := range names {
-		v := p.latest(name)
-		if v == nil {
-			if p.readers[name] == nil {
-				p.readers[name] = map[string]struct{}{}
-			}
-			p.readers[name][key] = struct{}{}
+		if e, is := p.standsFor(name); is {
+			out = append(out, e)
 			continue
 		}
-		part := job.DataFile
-		if v.Content.Directory {
-			part = job.DataDirectory
+		if p.readers[name] == nil {
+			p.readers[name] = map[string]struct{}{}
 		}
-		out = append(out, job.Ending{Job: job.DataID(name), At: v.At, By: v.Dot.Actor, Outcome: job.Succeeded, Read: map[string]job.Digest{part: v.Content.Digest}})
+		p.readers[name][key] = struct{}{}
 	}
 	return out
+}
+
+// standsFor says what a name of data stands for now, as the ending of a predecessor that a job reads; not, where nothing is there.
+func (p *predecessors) standsFor(name string) (e job.Ending, is bool) {
+	v := p.latest(name)
+	if v == nil {
+		return e, false
+	}
+	part := job.DataFile
+	if v.Content.Directory {
+		part = job.DataDirectory
+	}
+	return job.Ending{Job: job.DataID(name), At: v.At, By: v.Dot.Actor, Outcome: job.Succeeded, Read: map[string]job.Digest{part: v.Content.Digest}}, true
+}
+
+// foresee notes in a job that does not exist yet what it would read and run after, if it came now.
+func (p *predecessors) foresee(r *job.Record) {
+	for _, x := range p.ends(r) {
+		r.SetEnding(x.EndingFor(&r.Spec))
+	}
+	for _, name := range r.WaitsForData() {
+		if e, is := p.standsFor(name); is {
+			r.SetEnding(e)
+		}
+	}
 }
 
 // written lets the jobs go on that wait for a name.

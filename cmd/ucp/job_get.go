@@ -258,7 +258,11 @@ func resultFields(field func(name, value string), j *api.Job) {
 	}
 	if j.Accepted != nil {
 		for _, x := range j.Accepted.Read {
-			field("Has read", fmt.Sprintf("%s, as it ended at %s by %s", x.Job, shortTime(x.At, j.AsOf), x.By))
+			was := "it ended"
+			if _, isData := x.Job.Data(); isData {
+				was = "it was written"
+			}
+			field("Has read", fmt.Sprintf("%s, as %s at %s by %s", x.Job, was, shortTime(x.At, j.AsOf), x.By))
 		}
 	}
 	for _, r := range j.Rejected {
