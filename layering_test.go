@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"ledger":     {"clock"},
 	"resolve":    {"clock", "job", "label", "strictjson"},
 	"register":   {"canon", "clock"},
+	"data":       {"canon", "clock", "job", "label", "register"},
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
 	"module":     {},
@@ -47,21 +48,21 @@ var allowed = map[string][]string{
 	"broker/membership":  {"broker/prng", "broker/wire", "clock", "roll"},
 	"broker/replication": {"broker/membership", "broker/prng", "broker/wire", "clock", "ledger"},
 	"broker/ack":         {"broker/membership", "broker/replication", "clock", "job"},
-	"broker/kind":        {"clock", "emergency", "head", "identity", "job", "ledger", "roll", "setting", "trust"},
+	"broker/kind":        {"clock", "data", "emergency", "head", "identity", "job", "ledger", "roll", "setting", "trust"},
 	"broker/causal":      {"clock", "job", "label"},
 	"broker/wire":        {"broker/kind", "clock", "emergency", "job", "label", "ledger"},
-	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "emergency", "head", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
+	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "data", "emergency", "head", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job", "module", "tree"},
 	"executor/wasi":      {},
 	"cgroup":             {},
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
-	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson", "tree"},
+	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson", "tree"},
 	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
 	"sim/simnet":         {"gossip"},
-	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
+	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "data", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
+	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
 
 	"test/office": {},
 	"test/rig":    {"api"}, // it sees brokers as a client and as the machine's owner does
@@ -79,6 +80,7 @@ var allowed = map[string][]string{
 	"tools/mutants":   {},
 
 	"docs/model/claims":    {"docs/model/explore"},
+	"docs/model/data":      {"docs/model/explore"},
 	"docs/model/ends":      {"docs/model/explore"},
 	"docs/model/explore":   {},
 	"docs/model/presence":  {"docs/model/explore"},
@@ -92,7 +94,7 @@ var allowed = map[string][]string{
 
 // pure packages decide; they do not act, wait, log or draw.
 var pure = []string{
-	"canon", "clock", "label", "strictjson", "module", "job", "plan", "emergency", "register", "roll", "setting", "trust", "head", "ledger", "resolve",
+	"canon", "clock", "label", "strictjson", "module", "job", "plan", "emergency", "register", "roll", "setting", "data", "trust", "head", "ledger", "resolve",
 	"broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire",
 }
 

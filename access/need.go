@@ -58,6 +58,9 @@ var Needs = map[string]Need{
 	"GET /v1/jobs/{id}/events":            {Scope: Read, Own: true},
 	"PUT /v1/blobs/{digest}":              {Scope: Submit},
 	"GET /v1/blobs/{digest}":              {Scope: Read, Own: true}, // with submit only whether it is there (HEAD)
+	"GET /v1/data/{name...}":              {Scope: Read},
+	"PUT /v1/data/{name...}":              {Scope: Submit},
+	"DELETE /v1/data/{name...}":           {Scope: Cancel},
 	"GET /v1/strategy":                    {Scope: Read},
 	"PUT /v1/strategy":                    {Scope: Operate},
 	"GET /v1/conflicts":                   {Scope: Read},

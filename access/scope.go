@@ -16,8 +16,8 @@ type Scope string
 // The scopes. The last two are for members with a key of their own, and in no token.
 const (
 	Read      Scope = "read"      // see everything: jobs and their output, brokers, emergencies, events, figures
-	Submit    Scope = "submit"    // submit jobs; see, and cancel, those that one has submitted
-	Cancel    Scope = "cancel"    // cancel anybody's jobs
+	Submit    Scope = "submit"    // submit jobs; write named data; see, and cancel, those that one has submitted
+	Cancel    Scope = "cancel"    // cancel anybody's jobs; remove named data
 	Operate   Scope = "operate"   // command brokers: strategies, draining, forgetting, log levels, debug bundles, audit logs
 	Emergency Scope = "emergency" // declare and clear emergencies, up to a level: written "emergency:high"
 	Admit     Scope = "admit"     // let others into the city, and revoke tokens

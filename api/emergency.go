@@ -94,13 +94,13 @@ type EmergencyList struct {
 }
 
 // EventKinds are the kinds of events that one can ask for.
-var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy"}
+var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy", "data"}
 
 // Event is one line of GET /v1/events, as the data of a server-sent event.
 type Event struct {
 	At     time.Time `json:"at"`
 	Broker string    `json:"broker"`          // that saw it, or came to know of it
-	Kind   string    `json:"kind"`            // emergency | preemption | job | member | health | strategy | lost
+	Kind   string    `json:"kind"`            // emergency | preemption | job | member | health | strategy | data | lost
 	ID     string    `json:"id"`              // of the emergency or job; the member's name; the strategy
 	What   string    `json:"what"`            // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
 	Place  string    `json:"place,omitempty"` // of a job or preemption: the broker where the job is placed

@@ -9,19 +9,21 @@ import (
 
 // What an entry may say: an order, which the broker was given by a client, or one of three things that it adds by itself.
 const (
-	Submit   = "submit"    // a job
-	Cancel   = "cancel"    // a job
-	Declare  = "declare"   // an emergency, or other terms of one
-	Clear    = "clear"     // an emergency
-	Switch   = "switch"    // the strategy
-	Drain    = "drain"     // a broker
-	Resume   = "resume"    // a broker that was drained
-	Forget   = "forget"    // a broker that is gone for good
-	SetLevel = "log-level" // of the broker's own log
-	Invite   = "invite"    // somebody to the city
-	Admit    = "admit"     // somebody who showed an invite
-	Revoke   = "revoke"    // a member of the city
-	Rotate   = "rotate"    // the keys of the gossip
+	Submit     = "submit"      // a job
+	Cancel     = "cancel"      // a job
+	PutData    = "put-data"    // a version of named data
+	RemoveData = "remove-data" // all versions of a name
+	Declare    = "declare"     // an emergency, or other terms of one
+	Clear      = "clear"       // an emergency
+	Switch     = "switch"      // the strategy
+	Drain      = "drain"       // a broker
+	Resume     = "resume"      // a broker that was drained
+	Forget     = "forget"      // a broker that is gone for good
+	SetLevel   = "log-level"   // of the broker's own log
+	Invite     = "invite"      // somebody to the city
+	Admit      = "admit"       // somebody who showed an invite
+	Revoke     = "revoke"      // a member of the city
+	Rotate     = "rotate"      // the keys of the gossip
 
 	AddAuthority    = "add-authority"    // of the city
 	RemoveAuthority = "remove-authority" // of the city

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -113,6 +114,8 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			held = b.jobs.recallEnd(key, time.Duration(ms)*time.Millisecond) || b.recallDeadline(key, ms)
 		case kind.Emergency:
 			held = b.emergencies.recallOver(emergency.ID(key), time.Duration(ms)*time.Millisecond)
+		case kind.Data:
+			held = b.names.recallSince(data.Name(key), time.Duration(ms)*time.Millisecond)
 		}
 		if !held { // a commit was cut off, or an older version has forgotten it
 			b.dropSince(ledger.Ref{Kind: ledger.Kind(of), Key: key})

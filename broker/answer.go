@@ -301,4 +301,10 @@ func (*MemberForgotten) answer()     {}
 func (*Vouched) answer()             {}
 func (*NoSuchMember) answer()        {}
 func (*MemberReachable) answer()     {}
+func (*DataWritten) answer()         {}
+func (*DataFound) answer()           {}
+func (*NoSuchData) answer()          {}
+func (*DataListing) answer()         {}
+func (*DataConflict) answer()        {}
+func (*DataRefused) answer()         {}
 func (*Replied) answer()             {}

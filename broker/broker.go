@@ -9,6 +9,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
@@ -81,6 +82,7 @@ type Broker struct {
 	renewal      renewal      // begins another start while it runs (rules K2, K3)
 	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
 	heads        heads        // what others have signed (rule H1)
+	names        names        // named data (rules D1 to D5)
 	orphans      orphans      // seals the ends that no clock will ever cover (rule F2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
@@ -105,6 +107,9 @@ func New(cfg Config) *Broker {
 	b.repairer = newRepairer(c)
 	b.renewal = renewal{core: c}
 	b.heads = newHeads(c)
+	b.names = newNames(c)
+	b.names.onNew = b.predecessors.written
+	b.predecessors.latest = b.names.latest
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
 	b.decisions.decideBy(chosen{strategy: cmp.Or(cfg.Strategy, resolve.Default)})
@@ -132,6 +137,9 @@ func (b *Broker) Load(scan ledger.Scan) error {
 		case *roll.Record:
 			b.members.Enroll(r)
 			recall(r.At, r.By.Actor)
+		case *data.Record:
+			b.names.load(r)
+			r.Stamps(recall)
 		}
 	})
 	if err == nil {
@@ -215,6 +223,9 @@ func (b *Broker) noted(old, r *job.Record) {
 		wrote = old.Dots
 	}
 	own := r.Dots.Get(b.cfg.Actor) > wrote.Get(b.cfg.Actor)
+	if ended && own && r.Verdict().Dot.Actor == b.cfg.Actor {
+		b.names.nameOutputs(r)
+	}
 	b.repairer.noted(old, r, own)
 	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
 }
@@ -229,9 +240,12 @@ func (b *Broker) activeSetChanged() {
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.ProofDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.renewal.due(), b.orphansDue(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.renewal.due(), b.orphansDue(), b.names.due(),
 	} {
 		wake = sooner(wake, at)
+	}
+	if len(b.names.since) > 0 && b.cfg.Retention > 0 {
+		wake = sooner(wake, b.sweeper.next)
 	}
 	if len(b.members.Doubted()) > 0 {
 		wake = sooner(wake, b.asking)

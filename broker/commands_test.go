@@ -436,6 +436,9 @@ func report(s *story) {
 	if f := s.option("out", ""); f != "" {
 		res.Stdout = &job.Blob{Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}
 	}
+	if f := s.option("file", ""); f != "" {
+		res.Outputs = map[string]job.Blob{run.Spec.Outputs[0]: {Digest: job.Digest(strings.Repeat(f, 64)), Size: 1}}
+	}
 	in.Result = res
 	s.w.step(n, in)
 }

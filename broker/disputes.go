@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -54,6 +55,8 @@ func (b *Broker) forgetWith(from string, ref ledger.Ref, peer clock.Tips) {
 	switch ref.Kind {
 	case kind.Emergency:
 		b.emergencies.forgetWith(emergency.ID(ref.Key), peer)
+	case kind.Data:
+		b.names.forgetWith(from, data.Name(ref.Key), peer)
 	case kind.Job:
 		if r := b.record(ref.Key); r != nil && b.ledger.CreatedWithin(r, peer) {
 			b.claimed(from, r)

@@ -24,7 +24,7 @@
 //
 // The parts, each with its own file: membership (who is there), replication (how far
 // the others are), ack (what is durable) are packages below; emergencies, causality,
-// predecessors, decisions, attempts, ownership, balancer and sweeper are types here.
+// predecessors, decisions, attempts, ownership, balancer, sweeper and names are types here.
 // [Broker] composes them, and step.go says which input is for which part. The rules
 // that comments cite are numbered in docs/protocol.md.
 //

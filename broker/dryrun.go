@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
@@ -18,6 +19,7 @@ const dryRunKey = "dry-run"
 func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Wrote() + 1}
 	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, b.cityStamp()), Deps: in.Past.Jobs()})
+	b.predecessors.foresee(r)
 	placed := map[string][]string{} // keys of jobs, by executor
 	for _, ref := range b.liveJobs(func(r *job.Record) bool { return r.Place.Broker != "" }) {
 		at := b.record(ref.Key).Place.Broker
@@ -58,6 +60,10 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 	if why := b.refusesJob(name, &r.Spec); why != "" {
 		p.Lacks = append(p.Lacks, why)
 	}
+	if from, lacks := r.Lacking(); lacks {
+		x, _ := b.resolve(string(from.Job))
+		p.Lacks = append(p.Lacks, "what it reads: "+strings.TrimPrefix(from.WhyLacking(x), "it reads "))
+	}
 	if len(p.Lacks) > 0 {
 		return p
 	}
@@ -84,8 +90,8 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Why = w.Why
 		}
 	}
-	if waits := r.Waits(); len(waits) > 0 {
-		p.Starts, p.Why = false, b.whyWaiting(r)
+	if why := b.whyWaiting(r); why != "" {
+		p.Starts, p.Why = false, why
 	}
 	return p
 }

@@ -52,6 +52,7 @@ func (b *Broker) sweep() {
 		return
 	}
 	b.emergencies.sweep()
+	b.names.sweep()
 	b.ledger.TrimRows()
 	b.sweepAside()
 	if b.cfg.Retention > 0 {

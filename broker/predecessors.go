@@ -2,11 +2,13 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/job"
 )
 
@@ -15,15 +17,24 @@ import (
 type predecessors struct {
 	*core
 	arriving []arriving
-	tracks   map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
+	tracks   map[string]time.Time            // until when own jobs wait for predecessors of which nobody knows
+	latest   func(name string) *data.Version // of named data
+	readers  map[string]map[string]struct{}  // by name of data of which nothing is there, own jobs that wait for it (rule D6)
 }
 
 func newPredecessors(c *core) predecessors {
-	return predecessors{core: c, tracks: map[string]time.Time{}}
+	return predecessors{core: c, tracks: map[string]time.Time{}, readers: map[string]map[string]struct{}{}}
 }
 
 // ended says that a job has ended: it waits for nothing any more.
-func (p *predecessors) ended(key string) { delete(p.tracks, key) }
+func (p *predecessors) ended(key string) {
+	delete(p.tracks, key)
+	for name, keys := range p.readers {
+		if delete(keys, key); len(keys) == 0 {
+			delete(p.readers, name)
+		}
+	}
+}
 
 // drop takes back a submission that nobody waits for any more.
 func (p *predecessors) drop(t Token) {
@@ -79,10 +90,11 @@ func waitsFor(r *job.Record, id job.ID) bool {
 // follow notes in an own job how its predecessors have ended, and reports whether it
 // can't be placed now: it still waits for one, or has just failed with one.
 func (p *predecessors) follow(r *job.Record) (waits bool) {
-	if len(r.Spec.After) == 0 {
+	names := r.WaitsForData()
+	if len(r.Spec.After) == 0 && len(r.Spec.Data()) == 0 {
 		return false
 	}
-	var ended []job.Ending
+	ended := p.read(r.Key(), names)
 	for _, x := range p.ends(r) {
 		ended = append(ended, x.EndingFor(&r.Spec))
 	}
@@ -113,7 +125,56 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 		p.decide(r.Key(), job.Failed, from.WhyLacking(x), nil)
 		return true
 	}
-	return len(r.Waits()) > 0
+	return len(r.Waits())+len(r.WaitsForData()) > 0
+}
+
+// read says what names of data stand for now, as the endings of predecessors that a job reads; for those of which nothing is there
+// it waits.
+func (p *predecessors) read(key string, names []string) (out []job.Ending) {
+	for _, name := range names {
+		if e, is := p.standsFor(name); is {
+			out = append(out, e)
+			continue
+		}
+		if p.readers[name] == nil {
+			p.readers[name] = map[string]struct{}{}
+		}
+		p.readers[name][key] = struct{}{}
+	}
+	return out
+}
+
+// standsFor says what a name of data stands for now, as the ending of a predecessor that a job reads; not, where nothing is there.
+func (p *predecessors) standsFor(name string) (e job.Ending, is bool) {
+	v := p.latest(name)
+	if v == nil {
+		return e, false
+	}
+	part := job.DataFile
+	if v.Content.Directory {
+		part = job.DataDirectory
+	}
+	return job.Ending{Job: job.DataID(name), At: v.At, By: v.Dot.Actor, Outcome: job.Succeeded, Read: map[string]job.Digest{part: v.Content.Digest}}, true
+}
+
+// foresee notes in a job that does not exist yet what it would read and run after, if it came now.
+func (p *predecessors) foresee(r *job.Record) {
+	for _, x := range p.ends(r) {
+		r.SetEnding(x.EndingFor(&r.Spec))
+	}
+	for _, name := range r.WaitsForData() {
+		if e, is := p.standsFor(name); is {
+			r.SetEnding(e)
+		}
+	}
+}
+
+// written lets the jobs go on that wait for a name.
+func (p *predecessors) written(name string) {
+	for _, key := range slices.Sorted(maps.Keys(p.readers[name])) {
+		p.reviews.later(key)
+	}
+	delete(p.readers, name)
 }
 
 // ends lists the predecessors of a job that have ended, where its record does not note it, or not with the end that
@@ -218,8 +279,12 @@ func (c *core) whyWaiting(r *job.Record) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s)", id, state))
 	}
-	if len(parts) == 0 {
-		return ""
+	var why []string
+	if len(parts) > 0 {
+		why = append(why, "waits for the end of "+strings.Join(parts, ", "))
 	}
-	return "waits for the end of " + strings.Join(parts, ", ")
+	if names := r.WaitsForData(); len(names) > 0 {
+		why = append(why, "waits for data of which nothing is there: "+strings.Join(names, ", "))
+	}
+	return strings.Join(why, "; ")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -244,6 +245,8 @@ func (b *Broker) writeAgain(ref ledger.Ref, doubtful func(clock.Dot) bool) {
 			return &c
 		case *roll.Record:
 			return r.Again(dot, b.stamp(), again)
+		case *data.Record:
+			return r.Again(dot, again)
 		}
 		return nil
 	})
@@ -261,6 +264,9 @@ func (b *Broker) writeAgain(ref ledger.Ref, doubtful func(clock.Dot) bool) {
 		b.settingChanged(r, true)
 	case *roll.Record:
 		b.enrolment.noted(r, true)
+	case *data.Record:
+		was, _ := old.(*data.Record)
+		b.names.noted(was, r, true)
 	}
 }
 

@@ -54,6 +54,7 @@ func (b *Broker) membersChanged(c membership.Change) {
 	}
 	if c.Runners {
 		b.repairer.changed()
+		b.names.changed()
 		b.decisions.holdersChanged()
 		b.attempts.fetchSoon()
 		b.reviewMembers()

@@ -52,6 +52,13 @@ func (in ListEmergencies) step(b *Broker) { b.emergencies.list(in) }
 func (in SetStrategy) step(b *Broker)     { b.setStrategy(in) }
 func (in ListConflicts) step(b *Broker)   { b.decisions.list(in) }
 
+// clients: named data
+func (in PutData) step(b *Broker)    { b.names.put(b, in) }
+func (in RemoveData) step(b *Broker) { b.names.remove(b, in) }
+func (in GetData) step(b *Broker)    { b.names.show(in) }
+func (in AwaitData) step(b *Broker)  { b.names.await(in) }
+func (in ListData) step(b *Broker)   { b.names.list(in) }
+
 // the executor and the store
 func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
 func (in Loads) step(b *Broker)     { b.attempts.loads(in) }
@@ -63,8 +70,8 @@ func (in Recovered) step(b *Broker) { b.recover() }
 func (in Unable) step(b *Broker)    { b.withdraw(in.Why) }
 func (in Pushed) step(b *Broker)    { b.pushed(in) }
 func (in Minted) step(b *Broker)    { b.minted(in) }
-func (in Kept) step(b *Broker)      { b.repairer.kept(in) }
-func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.changed() }
+func (in Kept) step(b *Broker)      { b.repairer.kept(in); b.names.kept(in) }
+func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.changed(); b.names.changed() }
 
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
@@ -97,6 +104,7 @@ func (b *Broker) pass(in Tick) {
 	b.sweep()
 	b.balancer.balance()
 	b.repairer.pass()
+	b.names.pass()
 	b.sealOrphans()
 }
 
@@ -106,6 +114,7 @@ func (b *Broker) room(in Room) {
 	again := b.offer.full && !in.Full
 	b.offer.full, b.offer.freeDisk = in.Full, in.Free
 	if again {
+		b.names.changed()
 		b.repairer.changed()
 		b.reviewMembers()
 	}
@@ -117,6 +126,7 @@ func (b *Broker) begin() {
 	b.sweeper.next, b.balancer.next = b.now.Add(sweepEvery), b.now.Add(balanceEvery)
 	b.beginDeadlines()
 	b.emergencies.refresh()
+	b.names.begin()
 	b.distrust()
 }
 
@@ -128,6 +138,7 @@ func (b *Broker) abandon(t Token) {
 	b.predecessors.drop(t)
 	b.causality.drop(t)
 	b.waiters.drop(t)
+	b.names.drop(t)
 	if b.drainer == t {
 		b.drainer = 0
 	}

@@ -44,7 +44,7 @@ import (
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
-//	                            output: a path that is kept; stdin, input: what another job has left, or a blob
+//	                            output: a path that is kept; as: the data that it becomes; stdin, input: what another job has left, or a blob
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
@@ -224,6 +224,9 @@ func (s *story) spec() job.Spec {
 	}
 	if out := s.option("output", ""); out != "" {
 		spec.Outputs = []string{out}
+		if name := s.option("as", ""); name != "" {
+			spec.NamedOutputs = map[string]string{out: name}
+		}
 	}
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}

@@ -10,6 +10,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -208,6 +209,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			if r.Name == b.self && (!r.Open() || r.Epoch > 1) {
 				b.renewal.removed()
 			}
+		case *data.Record:
+			old, _ := c.Old.(*data.Record)
+			b.names.noted(old, r, false)
 		}
 	}
 	b.sealAgain(rivals)

@@ -27,6 +27,9 @@ func attemptText(a job.Attempt) string {
 }
 
 func answerText(v Answer) string {
+	if text, ok := dataAnswerText(v); ok {
+		return text
+	}
 	switch v := v.(type) {
 	case *Submitted:
 		return submittedText(v, "")

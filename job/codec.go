@@ -109,7 +109,7 @@ func (r *Record) validate(spec int) error {
 		}
 	}
 	for i, e := range r.Ended {
-		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !label.ValidName(string(e.Job)) || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !e.Job.isRead() || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 	}

@@ -179,6 +179,13 @@ func (s *Spec) fromRoot() {
 			delete(s.Inputs, p)
 		}
 	}
+	for _, p := range appendKeys(buf[:0], s.NamedOutputs) {
+		rel := strings.TrimLeft(p, "/")
+		if _, taken := s.NamedOutputs[rel]; !taken {
+			s.NamedOutputs[rel] = s.NamedOutputs[p]
+			delete(s.NamedOutputs, p)
+		}
+	}
 }
 
 // validate checks a complete spec whose encoding has the given number of bytes. What a newer broker can do
@@ -276,10 +283,8 @@ func (s *Spec) checkFiles() error {
 		if err := checkFilePath(inputField(p), p); err != nil {
 			return err
 		}
-		if v := s.Inputs[p]; !strings.HasPrefix(v, "data:") {
-			if err := checkSource(inputField(p), v, IsDirectory(p)); err != nil {
-				return err
-			}
+		if err := checkSource(inputField(p), s.Inputs[p], IsDirectory(p)); err != nil {
+			return err
 		}
 	}
 	if err := checkApart(inputs, inputField); err != nil {
@@ -298,7 +303,10 @@ func (s *Spec) checkFiles() error {
 			return fieldError(fmt.Sprintf("outputs[%d]", i), "%q is listed twice", p)
 		}
 	}
-	return checkApart(s.Outputs, func(p string) string { return fmt.Sprintf("outputs[%d]", slices.Index(s.Outputs, p)) })
+	if err := checkApart(s.Outputs, func(p string) string { return fmt.Sprintf("outputs[%d]", slices.Index(s.Outputs, p)) }); err != nil {
+		return err
+	}
+	return s.checkNamedOutputs()
 }
 
 func (s *Spec) checkEnv() error {
@@ -432,19 +440,10 @@ func (s *Spec) checkRest() error {
 
 // checkSupported refuses the fields that this version cannot handle yet, rather than ignoring them.
 func (s *Spec) checkSupported() error {
-	named := false
-	for _, v := range s.Inputs {
-		named = named || strings.HasPrefix(v, "data:")
-	}
-	for _, f := range []struct {
-		field string
-		used  bool
-	}{
-		{"inputs", named},
-		{"named_outputs", len(s.NamedOutputs) > 0},
-	} {
-		if f.used {
-			return &FieldError{Field: f.field, Hint: "this version of ucp does not support this yet; leave the field out", Unsupported: true}
+	var buf [8]string
+	for _, p := range appendKeys(buf[:0], s.Inputs) {
+		if isPrefix(s.Inputs[p]) {
+			return &FieldError{Field: inputField(p), Hint: "this version of ucp does not give a job all data below a prefix yet; name each", Unsupported: true}
 		}
 	}
 	return nil

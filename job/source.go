@@ -15,28 +15,72 @@ import (
 // "job:ID/out/PATH", "job:ID/stdout" or "job:ID/stderr" instead. Which blob that is, is known when that job has ended: its
 // end is noted in the record of the one that reads, with the blobs that are read of it (see Ending). So the spec never
 // changes, and the job that was read may be forgotten.
+//
+// It may read named data just so (rule D6): "data:NAME". What that stands for is noted when the job is to be placed, as the ending
+// of a predecessor of that name is, which no job can have.
 
 const (
 	sourcePrefix = "job:"
+	dataPrefix   = "data:"
 	outputPrefix = "out/"
 	maxSources   = 256 // inputs of one job that come from others; as many as a job has outputs
 )
 
-// Source is what a job reads of another one.
+// Source is what a job reads of another one, or of named data.
 type Source struct {
-	Job  ID
-	Part string // "stdout", "stderr", or "out/" and the path of an output, as a result lists it
+	Job  ID     // of named data "data:" and its name
+	Part string // "stdout", "stderr", or "out/" and the path of an output, as a result lists it; of named data [DataFile] or [DataDirectory]
 }
 
-func (s Source) String() string { return sourcePrefix + string(s.Job) + "/" + s.Part }
+// The parts of named data.
+const (
+	DataFile      = "data"
+	DataDirectory = "data/"
+)
 
-// IsSource reports whether the text of an input says what another job leaves, and names no blob.
-func IsSource(text string) bool { return strings.HasPrefix(text, sourcePrefix) }
+func (s Source) String() string {
+	if _, ok := s.Job.Data(); ok {
+		return string(s.Job)
+	}
+	return sourcePrefix + string(s.Job) + "/" + s.Part
+}
+
+// DataID is how named data stands among the predecessors of a job that reads it.
+func DataID(name string) ID { return ID(dataPrefix + name) }
+
+// Data returns the name of the data, where an ID stands for that.
+func (id ID) Data() (name string, ok bool) {
+	name, ok = strings.CutPrefix(string(id), dataPrefix)
+	return name, ok && label.ValidPath(name)
+}
+
+// isRead reports whether an ID is that of a job, or stands for named data.
+func (id ID) isRead() bool {
+	_, ok := id.Data()
+	return ok || label.ValidName(string(id))
+}
+
+// IsSource reports whether the text of an input says what another job leaves, or names data, and names no blob.
+func IsSource(text string) bool {
+	return strings.HasPrefix(text, sourcePrefix) || strings.HasPrefix(text, dataPrefix)
+}
 
 // isBlob reports whether the text of an input names a blob, and not where one will come from.
 func isBlob(text string) bool { return !strings.Contains(text, ":") }
 
-// sourceOf reads the text of an input as a source; ok is false where it is none, or not well formed.
+// sourceAt reads the text of the input at a path as a source; ok is false where it is none, or not well formed.
+func sourceAt(path, text string) (s Source, ok bool) {
+	if name, isData := strings.CutPrefix(text, dataPrefix); isData {
+		s = Source{Job: DataID(name), Part: DataFile}
+		if IsDirectory(path) {
+			s.Part = DataDirectory
+		}
+		return s, label.ValidPath(name)
+	}
+	return sourceOf(text)
+}
+
+// sourceOf reads the text of an input as a part of another job; ok is false where it is none, or not well formed.
 func sourceOf(text string) (s Source, ok bool) {
 	rest, ok := strings.CutPrefix(text, sourcePrefix)
 	if !ok {
@@ -54,8 +98,14 @@ func checkSource(field, text string, directory bool) error {
 	if ValidDigest(text) {
 		return nil
 	}
+	if name, isData := strings.CutPrefix(text, dataPrefix); isData {
+		if !label.ValidPath(name) && !(isPrefix(text) && directory) {
+			return fieldError(field, "%.80q; want data: and a name, such as data:sensors/quake/today", text)
+		}
+		return nil
+	}
 	if !strings.HasPrefix(text, sourcePrefix) {
-		return fieldError(field, "%.80q is neither the SHA-256 of an uploaded blob nor what another job leaves, job:ID/out/PATH", text)
+		return fieldError(field, "%.80q is neither the SHA-256 of an uploaded blob nor what another job leaves, job:ID/out/PATH, nor named data, data:NAME", text)
 	}
 	s, ok := sourceOf(text)
 	switch {
@@ -71,11 +121,11 @@ func checkSource(field, text string, directory bool) error {
 
 // Sources lists what the job reads of others, each once, sorted.
 func (s *Spec) Sources() (out []Source) {
-	if from, ok := sourceOf(string(s.Stdin)); ok {
+	if from, ok := sourceAt("", string(s.Stdin)); ok {
 		out = append(out, from)
 	}
-	for _, text := range s.Inputs {
-		if from, ok := sourceOf(text); ok {
+	for path, text := range s.Inputs {
+		if from, ok := sourceAt(path, text); ok {
 			out = append(out, from)
 		}
 	}
@@ -83,10 +133,62 @@ func (s *Spec) Sources() (out []Source) {
 	return slices.Compact(out)
 }
 
+// isPrefix reports whether a text names all data below a prefix, which ends with a slash.
+func isPrefix(text string) bool {
+	name, isData := strings.CutPrefix(text, dataPrefix)
+	name, slash := strings.CutSuffix(name, "/")
+	return isData && slash && label.ValidPath(name)
+}
+
+// maxNamedOutputs bounds the outputs of one job that become named data.
+const maxNamedOutputs = 64
+
+// checkNamedOutputs checks which outputs become which named data (rule D7): each is one of the outputs, and no two have one name.
+func (s *Spec) checkNamedOutputs() error {
+	if len(s.NamedOutputs) > maxNamedOutputs {
+		return fieldError("named_outputs", "%d of them; at most %d are allowed: let some be a directory", len(s.NamedOutputs), maxNamedOutputs)
+	}
+	var buf [8]string
+	by := map[string]string{}
+	for _, p := range appendKeys(buf[:0], s.NamedOutputs) {
+		name := s.NamedOutputs[p]
+		field := fmt.Sprintf("named_outputs[%q]", p)
+		switch {
+		case !slices.Contains(s.Outputs, p):
+			return fieldError(field, "it is none of the outputs; list it there, too")
+		case !label.ValidPath(name):
+			return fieldError(field, "%.80q is no name of data; want one such as sensors/quake/today", name)
+		case by[name] != "":
+			return fieldError(field, "%q has the name %s already", by[name], name)
+		}
+		by[name] = p
+	}
+	return nil
+}
+
+// Data lists the names of the data that the job reads, each once, sorted.
+func (s *Spec) Data() (names []string) {
+	for _, from := range s.Sources() {
+		if name, ok := from.Job.Data(); ok && (len(names) == 0 || names[len(names)-1] != name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// WaitsForData lists the names of the data that the job reads, and of which its record does not note yet what they stand for
+// (rule D6).
+func (r *Record) WaitsForData() (names []string) {
+	return slices.DeleteFunc(r.Spec.Data(), func(name string) bool {
+		_, noted := r.endingOf(DataID(name))
+		return noted
+	})
+}
+
 // waitForSources lets the job run after those that it reads of.
 func (s *Spec) waitForSources() {
 	for _, from := range s.Sources() {
-		if !slices.Contains(s.After, from.Job) {
+		if _, isData := from.Job.Data(); !isData && !slices.Contains(s.After, from.Job) {
 			s.After = append(s.After, from.Job)
 		}
 	}
@@ -99,9 +201,12 @@ func (s *Spec) checkSources() error {
 		return fieldError("inputs", "%d of them come from other jobs; at most %d may: let those leave a directory", len(sources), maxSources)
 	}
 	for _, from := range sources {
-		if !slices.Contains(s.After, from.Job) {
+		if _, isData := from.Job.Data(); !isData && !slices.Contains(s.After, from.Job) {
 			return fieldError("after", "the inputs read of job %s, which is not among them", from.Job)
 		}
+	}
+	if n := len(s.Data()); n > 0 && n+len(s.After) > maxAfter {
+		return fieldError("inputs", "%d names of data and %d jobs to run after; at most %d together", n, len(s.After), maxAfter)
 	}
 	return nil
 }
@@ -191,7 +296,12 @@ func (r *Record) Lacking() (s Source, ok bool) {
 
 // WhyLacking says that a job which has ended left nothing at a source, and what it has left; x is nil where it is not known any more.
 func (s Source) WhyLacking(x *Record) string {
+	name, isData := s.Job.Data()
 	switch {
+	case isData && s.Part == DataDirectory:
+		return fmt.Sprintf("it reads data %s as a directory, and that is a file: leave out the slash at the end of the input's path", name)
+	case isData:
+		return fmt.Sprintf("it reads data %s as a file, and that is a directory: write a slash at the end of the input's path", name)
 	case x == nil || x.IsStub():
 		return fmt.Sprintf("it reads %s of job %s, of which no output is kept any more", s.Part, s.Job)
 	case x.left() == nil || len(x.left().parts()) == 0:
@@ -219,9 +329,9 @@ func (r *Record) endingOf(id ID) (Ending, bool) {
 	return r.Ended[i], true
 }
 
-// resolve returns the blob that an input's text stands for, "" where that is not known yet.
-func (r *Record) resolve(text string) Digest {
-	from, ok := sourceOf(text)
+// resolve returns the blob that the text of the input at a path stands for, "" where that is not known yet.
+func (r *Record) resolve(path, text string) Digest {
+	from, ok := sourceAt(path, text)
 	if !ok {
 		return Digest(text)
 	}
@@ -236,10 +346,10 @@ func (r *Record) Resolved() Spec {
 	if len(s.Sources()) == 0 {
 		return s
 	}
-	s.Stdin = r.resolve(string(s.Stdin))
+	s.Stdin = r.resolve("", string(s.Stdin))
 	s.Inputs = make(map[string]string, len(r.Spec.Inputs))
 	for path, text := range r.Spec.Inputs {
-		s.Inputs[path] = string(r.resolve(text))
+		s.Inputs[path] = string(r.resolve(path, text))
 	}
 	return s
 }
@@ -277,7 +387,7 @@ func (r *Record) Readings() (out []Reading) {
 
 func (r *Result) readsValid() bool {
 	return len(r.Read) <= maxAfter && canon.Ascending(r.Read, func(a, b Reading) int { return cmp.Compare(a.Job, b.Job) }) &&
-		!slices.ContainsFunc(r.Read, func(x Reading) bool { return !label.ValidName(string(x.Job)) || x.By == "" })
+		!slices.ContainsFunc(r.Read, func(x Reading) bool { return !x.Job.isRead() || x.By == "" })
 }
 
 // compareReads orders what two copies of one ending say is read of it: the fuller one goes first, since who knows the
@@ -302,6 +412,9 @@ func readText(m map[string]Digest) string {
 func (e *Ending) readsValid() bool {
 	if len(e.Read) > maxSources {
 		return false
+	}
+	if _, isData := e.Job.Data(); isData {
+		return len(e.Read) == 1 && (ValidDigest(string(e.Read[DataFile])) || ValidDigest(string(e.Read[DataDirectory])))
 	}
 	for part, d := range e.Read {
 		if _, ok := sourceOf((Source{e.Job, part}).String()); !ok || !ValidDigest(string(d)) {

@@ -73,12 +73,12 @@ type Spec struct {
 	// MinReplicas is how many brokers must hold the job before its submission is answered as one that was taken, 0 to 100. It has 32
 	// bits, and stands here, for the same reason.
 	MinReplicas int32  `codec:"min_replicas,omitempty" json:"min_replicas,omitempty"`
-	Stdin       Digest `codec:"stdin,omitempty" json:"stdin,omitempty"` // a blob, or what another job left (see Source)
+	Stdin       Digest `codec:"stdin,omitempty" json:"stdin,omitempty"` // a blob, or what another job left, or named data (see Source)
 
-	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`   // path -> digest, or what another job left (see Source); of a directory ("data/") that of its manifest
-	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`       // made before the job starts
-	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"` // paths that are kept; with a slash at the end as one directory
-	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"`
+	Inputs       map[string]string `codec:"inputs,omitempty" json:"inputs,omitempty"`               // path -> digest, or what another job left, or named data (see Source); of a directory ("data/") that of its manifest
+	Dirs         []string          `codec:"dirs,omitempty" json:"dirs,omitempty"`                   // made before the job starts
+	Outputs      []string          `codec:"outputs,omitempty" json:"outputs,omitempty"`             // paths that are kept; with a slash at the end as one directory
+	NamedOutputs map[string]string `codec:"named_outputs,omitempty" json:"named_outputs,omitempty"` // path among Outputs -> the name of data of which it becomes a version, when the job has succeeded (rule D7)
 	// OutputsOnFailure says whether Outputs are also kept of an attempt that failed; nil means true.
 	OutputsOnFailure *bool `codec:"outputs_on_failure,omitempty" json:"outputs_on_failure,omitempty"`
 

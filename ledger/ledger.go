@@ -1,6 +1,6 @@
 // Package ledger is the replicated table: what every broker of a city comes to
-// hold, without a leader. It keeps records of several kinds (jobs today;
-// emergencies, named data and settings will join), the vector clock that says
+// hold, without a leader. It keeps records of several kinds (jobs,
+// emergencies, named data, settings and members), the vector clock that says
 // which updates it holds, and an index that finds what a peer lacks at the cost
 // of what changed.
 //
@@ -403,6 +403,17 @@ func (l *Ledger) Forget(ref Ref) error {
 	delete(l.held, ref)
 	delete(l.archived, ref)
 	l.dirty = append(l.dirty, ref)
+	return nil
+}
+
+// Shorten puts a record in the place of one of which all that it leaves out is known to everybody, so that nobody brings it back.
+// It is no update: nobody else hears of it. The writers stay the same, and neither is finished. A record that is not held is not an error.
+func (l *Ledger) Shorten(ref Ref, r Record) error {
+	e, err := l.lookup(ref)
+	if e == nil || err != nil {
+		return err
+	}
+	l.put(ref, e.record, r)
 	return nil
 }
 

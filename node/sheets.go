@@ -39,7 +39,7 @@ const (
 )
 
 // sheets keep what this broker has written in each of its commits, as long as there is room, and look by those of others whether the ends of
-// jobs, and what is said of members, were written by whom they name (rule H3). That is done beside everything else, a little at a time:
+// jobs, what is said of members, and named data, were written by whom they name (rule H3). That is done beside everything else, a little at a time:
 // what is found out is said, and nothing waits for it.
 type sheets struct {
 	heads   *heads
@@ -135,7 +135,7 @@ func (h *heads) Sheets(of clock.Actor, updates []uint64) (out [][]byte, err erro
 // Forged implements httpd.Heads.
 func (h *heads) Forged() uint64 { return h.sheets.forged.Load() }
 
-// look has the records of a commit looked at that say how a job has ended, or who is a member. It does not block.
+// look has the records of a commit looked at that say how a job has ended, who is a member, or what named data holds. It does not block.
 func (s *sheets) look(rd broker.Ready) {
 	if rd.Commit == nil {
 		return
@@ -143,13 +143,17 @@ func (s *sheets) look(rd broker.Ready) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref, r := range rd.Commit.Changed() {
-		j, isJob := r.(*job.Record)
-		if isJob && (!j.Finished() || j.IsStub()) || !isJob && ref.Kind != kind.Member {
-			continue
-		}
-		s.queue = append(s.queue, looked{ref, r})
+		s.sees(ref, r)
 	}
 	s.queue = s.queue[max(0, len(s.queue)-maxToLookAt):]
+}
+
+// sees has one record looked at, if it is of that sort.
+func (s *sheets) sees(ref ledger.Ref, r ledger.Record) {
+	switch j, isJob := r.(*job.Record); {
+	case isJob && j.Finished() && !j.IsStub(), ref.Kind == kind.Member, ref.Kind == kind.Data:
+		s.queue = append(s.queue, looked{ref, r})
+	}
 }
 
 // run looks at what waits.

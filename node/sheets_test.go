@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -142,6 +144,23 @@ func TestWhatIsForgedIsFound(t *testing.T) {
 	require.Len(t, s.troubles(), 2, "each record once")
 	require.Contains(t, s.troubles()[0], "FORGED: the accepted of job one~")
 	require.Equal(t, uint64(2), s.heads.Forged())
+
+	put := func(digit string) *data.Record {
+		return data.Put("sensors/level", nil, data.Content{Digest: job.Digest(strings.Repeat(digit, 64))}, 3, clock.Dot{Actor: a, Counter: 2})
+	}
+	level := put("1")
+	leaves = nil
+	for _, c := range kind.Claims(kind.DataRef(level.Name), level) {
+		leaves = append(leaves, c.Leaf)
+	}
+	s.commit(t, a, 2, 3, leaves...)
+	s.sees(kind.DataRef(level.Name), level)
+	s.check(t.Context())
+	require.Len(t, s.troubles(), 2)
+	s.sees(kind.DataRef(level.Name), put("2"))
+	s.check(t.Context())
+	require.Len(t, s.troubles(), 3)
+	require.Contains(t, s.troubles()[2], "FORGED: the version of data sensors/level is in the name of a~")
 }
 
 // A broker that is given more to look at than it can looks at the latest.

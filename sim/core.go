@@ -48,6 +48,7 @@ type Core struct {
 
 	cfg      broker.Config
 	faults   Faults
+	content  map[job.Digest]bool // of named data
 	rand     *rand.Rand
 	events   events
 	seq      int

@@ -52,7 +52,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 		key, ok = isStub(string(op.Key))
 	}
 	if !ok {
-		c.sawWritten(n, op)
+		c.sawWritten(n, op, old)
 		return
 	}
 	r := n.disk.job(key)
@@ -205,6 +205,9 @@ func (c *Core) Converged() {
 	}
 	c.checkOutputs()
 	c.checkEmergencies()
+	if c.faults.has(Names) {
+		c.checkData()
+	}
 	if c.faults.has(Readers) {
 		c.checkLastAnswers()
 	}
@@ -270,6 +273,9 @@ func (c *Core) Differences() (out []string) {
 			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) ||
 				first.onlyRow(k, a) || n.onlyRow(k, b) {
 				continue
+			}
+			if ref, _ := ledger.RefOf([]byte(k)); ref.Kind == kind.Data && shownData(a) == shownData(b) {
+				continue // each lets go of what was removed in its own time (rule D4)
 			}
 			if _, stub := isStub(k); stub {
 				continue // each broker has its own: they are finished

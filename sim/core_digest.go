@@ -85,6 +85,16 @@ func answerText(v broker.Answer) string {
 		return fmt.Sprintf("emergencies %v ambiguous [] as of %d", list, a.AsOf.UnixNano())
 	case *broker.StrategySet:
 		return fmt.Sprintf("strategy %s", a.Strategy)
+	case *broker.DataWritten:
+		return fmt.Sprintf("data %s version %v new %v removed %d replicas %d degraded %v", dataText(a.Record), a.Version, a.New, a.Removed, a.Replicas, a.Degraded)
+	case *broker.NoSuchData:
+		return fmt.Sprintf("no data %s", a.Name)
+	case *broker.DataListing:
+		var list []string
+		for _, r := range a.Records {
+			list = append(list, dataText(r))
+		}
+		return fmt.Sprintf("data %q", list)
 	case *broker.MemberDrained:
 		return fmt.Sprintf("drained %s since %d until %d", a.Broker, a.Since, a.Until)
 	case *broker.Outdated:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -178,6 +179,8 @@ func sketch(storeKey string, value []byte) string {
 		return fmt.Sprintf("%q, version %d of %s, dots %v", r.Value, r.Seq, r.By, r.Dots)
 	case *roll.Record:
 		return fmt.Sprintf("epoch %d, closed %q, by %v, dots %v", r.Epoch, r.Closed, r.By, r.Dots)
+	case *data.Record:
+		return fmt.Sprintf("%d versions, latest %v, dots %v", len(r.Versions), r.Latest(), r.Dots)
 	}
 	return fmt.Sprintf("%T", decoded)
 }

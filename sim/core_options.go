@@ -48,9 +48,11 @@ const (
 	Liar
 	// Spoilt: a broker can't carry out jobs for a while, and returns them.
 	Spoilt
+	// Names: clients write, remove and read named data.
+	Names
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -86,7 +88,7 @@ func ParseFaults(s string) (f Faults, err error) {
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
 // rest is for core_reach_test.go alone: it costs too much for each, or the checks do not know yet what it excuses.
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt | Names
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {
@@ -148,6 +150,9 @@ func (n *schedule) moreEvents() {
 	}
 	if often(Spoilt, 12) {
 		c.Spoil(pick(), time.Duration(n.more.IntN(40))*time.Second)
+	}
+	if often(Names, 2) {
+		n.names(pick())
 	}
 	if often(Restores, 20) {
 		c.RestoreTwo(pick(), pick())

@@ -14,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
@@ -55,6 +56,8 @@ type (
 	declared struct{ now *emergency.Record }
 	// admitted is the same of a member.
 	admitted struct{ now *roll.Record }
+	// named is the same of a name of data; old is empty for a new one.
+	named struct{ old, now *data.Record }
 	// began is the row of a start.
 	began struct{ row *ledger.Row }
 	// stubbed is a job of which only a stub is left.
@@ -156,7 +159,7 @@ func (c *Core) takenTwice(r *job.Record) bool {
 }
 
 // sawWritten notes what else has reached it.
-func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
+func (c *Core) sawWritten(n *coreNode, op ledger.Op, old []byte) {
 	ref, ok := ledger.RefOf(op.Key)
 	if !ok {
 		return
@@ -170,6 +173,13 @@ func (c *Core) sawWritten(n *coreNode, op ledger.Op) {
 		c.saw(n, admitted{r})
 	case *ledger.Row:
 		c.saw(n, began{r})
+	case *data.Record:
+		was := new(data.Record)
+		if old != nil {
+			was, err = data.Decode(old)
+			must(err)
+		}
+		c.saw(n, named{was, r})
 	}
 }
 
@@ -457,6 +467,25 @@ var rules = []rule{
 	{"C6", "a result says what its attempt has read", on(func(_ *Core, _ *coreNode, x wrote) bool {
 		return slices.ContainsFunc(x.now.Reports, func(rep job.Report) bool { return rep.Result != nil && len(rep.Result.Read) > 0 })
 	})},
+	{"D1", "versions of several brokers are there", on(func(_ *Core, _ *coreNode, x named) bool {
+		by := map[string]bool{}
+		for v := range x.now.There() {
+			by[v.Dot.Actor.Broker()] = true
+		}
+		return len(by) > 1
+	})},
+	{"D2", "a client has removed a version, and others are there", on(func(_ *Core, _ *coreNode, x named) bool {
+		return x.now.Latest() != nil && slices.ContainsFunc(x.now.Versions, func(v data.Version) bool { return !v.There() && !v.Removed.Old })
+	})},
+	{"D3", "a version is dropped, since it is old", on(func(_ *Core, _ *coreNode, x named) bool {
+		return slices.ContainsFunc(x.now.Versions, func(v data.Version) bool { return !v.There() && v.Removed.Old })
+	})},
+	{"D4", "the place of a removed version goes", on(func(_ *Core, _ *coreNode, x named) bool {
+		return len(x.now.Versions) < len(x.old.Versions) && x.old.Trimmable() && !x.now.Trimmable()
+	})},
+	{"D5", "a content comes to where it belongs", on(func(c *Core, _ *coreNode, in broker.Kept) bool { return in.New && c.content[in.Digest] })},
+	{"D6", "no job reads data here yet: D6_inputs of broker, TestDataIsRead of job", nil},
+	{"D7", "no job writes data here yet: D7_outputs of broker", nil},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)
 		if !ok {

@@ -4,6 +4,7 @@
 package kind
 
 import (
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
@@ -19,6 +20,7 @@ const (
 	Setting   ledger.Kind = "setting"   // *setting.Setting
 	Emergency ledger.Kind = "emergency" // *emergency.Record
 	Member    ledger.Kind = "member"    // *roll.Record
+	Data      ledger.Kind = "data"      // *data.Record
 )
 
 // Schemas are the kinds that this version knows, by name. The map is not changed.
@@ -27,6 +29,7 @@ var Schemas = map[ledger.Kind]ledger.Schema{
 	Setting:   SettingsIn(""),
 	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
 	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),
+	Data:      ledger.SchemaOf(Data, data.Decode, data.Merge),
 
 	ledger.Starts: ledger.StartSchema,
 }
@@ -64,3 +67,6 @@ func SettingRef(name string) ledger.Ref { return ledger.Ref{Kind: Setting, Key: 
 
 // MemberRef names the member record of the broker with this name.
 func MemberRef(name string) ledger.Ref { return ledger.Ref{Kind: Member, Key: name} }
+
+// DataRef names what is known of named data.
+func DataRef(name data.Name) ledger.Ref { return ledger.Ref{Kind: Data, Key: string(name)} }

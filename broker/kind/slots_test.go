@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/job"
@@ -35,6 +36,9 @@ var unsigned = map[string]string{
 	"member.Created":    "as the dots of a job",
 	"member.Dots":       "as those of a job",
 	"member.Unknown":    "as those of a job",
+	"data.Created":      "as the dots of a job",
+	"data.Dots":         "as those of a job",
+	"data.Unknown":      "as those of a job",
 	"emergency.Created": "as the dots of a job",
 	"emergency.Dots":    "as those of a job",
 	"emergency.Unknown": "as those of a job",
@@ -169,6 +173,7 @@ func TestEveryFieldIsSigned(t *testing.T) {
 		},
 		Setting:       func() (slotted, func(slotted) string) { return new(setting.Setting), keyOf },
 		Member:        func() (slotted, func(slotted) string) { return new(roll.Record), keyOf },
+		Data:          func() (slotted, func(slotted) string) { return new(data.Record), keyOf },
 		Emergency:     func() (slotted, func(slotted) string) { return new(emergency.Record), keyOf },
 		ledger.Starts: func() (slotted, func(slotted) string) { return new(ledger.Row), keyOf },
 	}

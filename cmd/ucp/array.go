@@ -110,7 +110,7 @@ func (f runFlags) fill(e element, args []string) (*runFlags, []string) {
 		}
 		v.pairs = filled
 	}
-	for _, v := range []*pairsValue{&f.inputs, &f.env, &f.labels} {
+	for _, v := range []*pairsValue{&f.inputs, &f.env, &f.labels, &f.puts} {
 		pairs(v)
 	}
 	for _, s := range []*string{&f.name, &f.stdin, &f.exclusive} {
@@ -234,7 +234,7 @@ func (f *runFlags) arrayOf(elements []element, file string, args []string) (*arr
 // tellsApart reports whether {} stands anywhere.
 func (f *runFlags) tellsApart(args []string) bool {
 	texts := slices.Concat(args, f.outputs, f.dirs, f.after, f.constraints, []string{f.name, f.stdin, f.exclusive})
-	for _, v := range []pairsValue{f.inputs, f.env, f.labels} {
+	for _, v := range []pairsValue{f.inputs, f.env, f.labels, f.puts} {
 		texts = slices.AppendSeq(slices.AppendSeq(texts, maps.Keys(v.pairs)), maps.Values(v.pairs))
 	}
 	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(strings.ReplaceAll(t, "{{}}", ""), "{}") })

@@ -48,6 +48,7 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
+	data        map[string]*api.Data
 	degraded    bool                // it alone holds what is submitted
 	follow      http.HandlerFunc    // of ?follow=1
 	others      map[string][]string // brokers that decide otherwise than the one that is asked
@@ -73,6 +74,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("GET /v1/jobs/{id}", b.get)
 	mux.HandleFunc("DELETE /v1/jobs/{id}", b.cancel)
 	mux.HandleFunc("GET /v1/jobs/{id}/{stream...}", b.stream)
+	mux.HandleFunc("/v1/data/{name...}", b.named)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
 	mux.HandleFunc("GET /v1/emergencies", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.emergencies) })
 	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {

@@ -188,6 +188,7 @@ func specFields(field func(name, value string), j *api.Job) {
 		field("Args", fmt.Sprintf("%q", s.Args))
 	}
 	field("Inputs", strings.Join(inputsText(s), ", "))
+	field("Writes", strings.Join(sortedPairs(s.NamedOutputs), ", "))
 	field("Asks for", fmt.Sprintf("%s, %s memory, %s disk", job.Cores(s.Resources.CPU), humanBytes(s.Resources.Memory), humanBytes(s.DiskLimit())))
 	var devices []string
 	for _, name := range slices.Sorted(maps.Keys(s.Resources.Devices)) {
@@ -257,7 +258,11 @@ func resultFields(field func(name, value string), j *api.Job) {
 	}
 	if j.Accepted != nil {
 		for _, x := range j.Accepted.Read {
-			field("Has read", fmt.Sprintf("%s, as it ended at %s by %s", x.Job, shortTime(x.At, j.AsOf), x.By))
+			was := "it ended"
+			if _, isData := x.Job.Data(); isData {
+				was = "it was written"
+			}
+			field("Has read", fmt.Sprintf("%s, as %s at %s by %s", x.Job, was, shortTime(x.At, j.AsOf), x.By))
 		}
 	}
 	for _, r := range j.Rejected {

@@ -40,6 +40,11 @@ var lines = map[string][]string{
 	"ucp conflict explain":         {"conflict explain 1"},
 	"ucp conflict export":          {"conflict export 1"},
 	"ucp conflict list":            {"conflict list"},
+	"ucp data get":                 {"data get n/file", "data get n/file --to DIR/x"},
+	"ucp data list":                {"data list", "data list n/file"},
+	"ucp data put":                 {"data put n/new DIR/m.wasm"},
+	"ucp data rm":                  {"data rm n/file"},
+	"ucp data watch":               {"data watch n/file --count 1"},
 	"ucp debug bundle":             {"debug bundle -o DIR/b.tar.gz", "debug bundle --all -o DIR/c.tar.gz"},
 	"ucp emergency clear":          {"emergency clear e1"},
 	"ucp emergency declare":        {"emergency declare --type flood --level low"},
@@ -88,6 +93,8 @@ func newGuarded(t *testing.T, scopes access.Scopes) (*guarded, *shell) {
 	}
 	fake.knows("q.a", job.StatePending, 1)
 	fake.knows("r.a", job.StateFailed, 1)
+	fake.blobs[digestOf("x")] = []byte("x")
+	fake.write("n/file", job.Digest(digestOf("x")), 1, false)
 	fake.drain = func(w http.ResponseWriter, _ *http.Request) { fake.reply(w, 200, api.DrainedMember{}) }
 	fake.execute = func(id string, _ job.Spec) api.Job {
 		j := succeeded(id)

@@ -15,13 +15,12 @@ import (
 
 // flagless are the fields of a spec that `ucp run` has no flag for, each with the reason.
 var flagless = map[string]string{
-	"driver":        "it has one, and follows from the program without",
-	"module":        "the program is an argument",
-	"command":       "the program is an argument",
-	"args":          "they stand behind --",
-	"named_outputs": "not built yet",
-	"submitter":     "the broker writes it",
-	"resources.io":  "nobody can say how much I/O a job makes; a spec file can",
+	"driver":       "it has one, and follows from the program without",
+	"module":       "the program is an argument",
+	"command":      "the program is an argument",
+	"args":         "they stand behind --",
+	"submitter":    "the broker writes it",
+	"resources.io": "nobody can say how much I/O a job makes; a spec file can",
 }
 
 // Each row of the table "A job's spec" in docs/api.md (which has one for each field: a test of package
@@ -64,7 +63,7 @@ func specFlags(t *testing.T) map[string][]string {
 // samples are values for the flags that take more than a number, a duration or a plain word, by flag; by field where one
 // flag sets several.
 var samples = map[string]string{
-	"driver": "process", "input": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB", "disk": "2GiB",
+	"driver": "process", "input": "a=b", "put": "a=b", "env": "A=b", "label": "a=b", "device": "camera=1", "cpu": "700m", "memory": "1GiB", "disk": "2GiB",
 	"constraint": "zone=7", "urgency": "0.5", "weight": "2", "weight_part": "2.5", "emergency": "high", "preempt": "never", "deadline": "2031-01-01T00:00:00Z", "deadline_in": "90m", "after": "j1",
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +21,7 @@ type runFlags struct {
 	name, stdin, driver        string
 	plainEnv, onSuccessOnly    bool
 	network                    bool
-	inputs, env, labels        pairsValue
+	inputs, env, labels, puts  pairsValue
 	constraints, outputs, dirs []string
 	cpu                        cpuValue
 	memory, disk               bytesValue
@@ -46,12 +48,13 @@ type runFlags struct {
 
 // register declares the flags that describe the job.
 func (f *runFlags) register(fs *pflag.FlagSet) {
-	f.inputs.form, f.env.form, f.labels.form = "PATH=FILE", "NAME=VALUE", "NAME=VALUE"
+	f.inputs.form, f.env.form, f.labels.form, f.puts.form = "PATH=FILE", "NAME=VALUE", "NAME=VALUE", "PATH=NAME"
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the job for people, and for a wasm program its own (default: the file name of the program)")
-	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command; or what another job leaves: job:ID/stdout")
-	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE;\nor what another job leaves: job:ID/out/FILE, job:ID/stdout; the job runs after that one; repeatable")
+	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command; or what another job leaves: job:ID/stdout; or named data: data:NAME")
+	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE;\nor what another job leaves: job:ID/out/FILE, job:ID/stdout; the job runs after that one;\nor named data: data:NAME; repeatable")
 	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file to bring back, or with a slash behind it of a directory; repeatable")
+	fs.Var(&f.puts, "put", "keep PATH as --output does, and when the job has succeeded write it as named data under NAME (ucp data); repeatable")
 	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
 	fs.StringArrayVar(&f.dirs, "dir", nil, "make the directory `PATH` before the job starts; repeatable")
 	fs.Var(&f.env, "env", "environment variable; repeatable")
@@ -107,7 +110,7 @@ func registerSubmission(fs *pflag.FlagSet, least *int, within *time.Duration, to
 func (f *runFlags) spec(args []string) (job.Spec, error) {
 	s := job.Spec{
 		Driver: job.Driver(f.driver), Name: f.name, Args: args, Env: f.env.pairs, PlainEnv: f.plainEnv,
-		Dirs: f.dirs, Outputs: f.outputs,
+		Dirs: f.dirs, Outputs: f.outputs, NamedOutputs: f.puts.pairs,
 		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
 		Disk:        int64(f.disk),
 		Priority:    job.Priority{User: f.priority, Emergency: job.LevelOf(f.emergency)},
@@ -119,6 +122,11 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 	}
 	s.MinReplicas, s.Network = int32(min(max(f.minReplicas, -1), math.MaxInt32)), f.network // the broker refuses more than 100
 	s.Exclusive, s.Preemption = f.exclusive, job.Preemption(f.mode)
+	for _, path := range slices.Sorted(maps.Keys(f.puts.pairs)) {
+		if !slices.Contains(s.Outputs, path) {
+			s.Outputs = append(s.Outputs, path)
+		}
+	}
 	s.SetWeight(job.Milli(f.weight))
 	if err := f.secrets.check(); err != nil {
 		return s, err

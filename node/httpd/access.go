@@ -271,6 +271,9 @@ func (srv *Server) mayRead(ctx context.Context, c *caller, s *job.Spec) error {
 		return nil
 	}
 	for _, from := range s.Sources() {
+		if name, isData := from.Job.Data(); isData {
+			return fail(http.StatusForbidden, api.CodeForbidden, "it reads data %s, which takes the scope read; %s may %s only", name, c.how, c.scopes)
+		}
 		f, err := srv.await(ctx, string(from.Job), 0, causal.Context{})
 		if err != nil {
 			return err

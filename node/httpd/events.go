@@ -97,15 +97,18 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return srv.stream(w, r, slices.Contains(kinds, "job"), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
+	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
 }
 
-// eventKinds reads which events are asked for: all but the states of jobs, of which there may be thousands a second, unless
-// ?kinds= says otherwise.
+// frequent are the kinds of which there may be thousands a second: the states of jobs, and versions of named data. The core tells of
+// them only as long as somebody asks.
+func frequent(kind string) bool { return kind == "job" || kind == "data" }
+
+// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise.
 func eventKinds(r *http.Request) ([]string, error) {
 	s := r.URL.Query().Get("kinds")
 	if s == "" {
-		return slices.DeleteFunc(slices.Clone(api.EventKinds), func(k string) bool { return k == "job" }), nil
+		return slices.DeleteFunc(slices.Clone(api.EventKinds), frequent), nil
 	}
 	kinds := strings.Split(s, ",")
 	for _, k := range kinds {

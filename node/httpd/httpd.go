@@ -5,6 +5,7 @@
 //
 //   - server.go: the routes, errors, health
 //   - jobs.go, batch.go, output.go, live.go, blobs.go, causal.go: jobs and their data
+//   - data.go: named data
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - debug.go: bundles of what helps to understand a broker; the level of its log
 //   - orders.go: what of all this the audit log has

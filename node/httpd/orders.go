@@ -18,6 +18,8 @@ var orders = map[string]string{
 	"POST /v1/jobs:batch":             audit.Submit,
 	"PUT /v1/jobs/{id}":               audit.Submit,
 	"DELETE /v1/jobs/{id}":            audit.Cancel,
+	"PUT /v1/data/{name...}":          audit.PutData,
+	"DELETE /v1/data/{name...}":       audit.RemoveData,
 	"POST /v1/emergencies":            audit.Declare,
 	"DELETE /v1/emergencies/{id}":     audit.Clear,
 	"PUT /v1/strategy":                audit.Switch,

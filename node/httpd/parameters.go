@@ -31,6 +31,9 @@ var parameters = map[string][]string{
 	"GET /v1/jobs/{id}/outputs/{path...}": forOutput,
 	"GET /v1/jobs/{id}/result":            {"wait", "timeout", "causal_token", "attempt", "format"},
 	"GET /v1/blobs/{digest}":              {"missing"},
+	"GET /v1/data/{name...}":              {"wait", "known", "version", "versions", "path", "timeout", "causal_token", "limit", "after", "removed"},
+	"PUT /v1/data/{name...}":              {"digest", "directory", "if", "timeout", "causal_token"},
+	"DELETE /v1/data/{name...}":           {"if", "timeout", "causal_token"},
 	"GET /v1/events":                      {"kinds"},
 	"PUT /v1/members/{name}/drain":        {"deadline"},
 	"GET /v1/conflicts":                   {"limit"},
@@ -46,13 +49,13 @@ var parameters = map[string][]string{
 
 var (
 	repeatable = []string{"label", "name[]"}
-	yesOrNo    = []string{"dry_run", "copies", "missing", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
+	yesOrNo    = []string{"dry_run", "copies", "missing", "versions", "directory", "removed", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
 	mayBeEmpty = []string{"causal_token", "after"} // of a client that has seen nothing, and before the first page
 )
 
 // withBody are the routes that read a body.
 var withBody = []string{
-	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/strategy",
+	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "PUT /v1/strategy",
 	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations", "POST /broker/secrets",
 }
 

@@ -39,6 +39,9 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /v1/jobs/{id}/outputs/{path...}": srv.handleOutputFile,
 		"PUT /v1/blobs/{digest}":              srv.handlePutBlob,
 		"GET /v1/blobs/{digest}":              srv.handleGetBlob, // HEAD too
+		"GET /v1/data/{name...}":              srv.handleData,    // HEAD too
+		"PUT /v1/data/{name...}":              srv.handlePutData,
+		"DELETE /v1/data/{name...}":           srv.handleRemoveData,
 		"GET /v1/strategy":                    srv.handleStrategy,
 		"PUT /v1/strategy":                    srv.handleSetStrategy,
 		"GET /v1/conflicts":                   srv.handleConflicts,
@@ -181,6 +184,12 @@ func refusal(v broker.Answer) error {
 			v.View.Record.ID, v.View.Ended.Time().Format(time.RFC3339))
 	case *broker.AmbiguousEmergency:
 		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
+	case *broker.NoSuchData:
+		return noSuchData(v)
+	case *broker.DataConflict:
+		return dataConflict(v)
+	case *broker.DataRefused:
+		return fail(http.StatusInsufficientStorage, api.CodeNoSpace, "%s", v.Reason)
 	case *broker.NoSuchEmergency:
 		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s", v.ID, meant(v.Nearest))
 	}

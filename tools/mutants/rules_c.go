@@ -30,7 +30,7 @@ var rulesC = []mutant{
 		"	if len(gone) == 0 || !p.peers.LacksNothing() {", "	if len(gone) == 0 {",
 		"./broker", "TestNoTrackIsLost"},
 	{"C4 placed before its predecessors end", "broker/predecessors.go",
-		"	return len(r.Waits()) > 0\n", "	return false\n",
+		"	return len(r.Waits())+len(r.WaitsForData()) > 0\n", "	return false\n",
 		"./broker", stories},
 	{"C6 what is read is not noted with the end", "job/record.go",
 		", Read: r.read(successor)}", "}",
