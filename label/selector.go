@@ -7,7 +7,7 @@ import (
 )
 
 // Selector is one condition on labels: on a broker's (a job's constraint, or an emergency's scope) or on a
-// job's (an emergency's selection). It has four forms: `k=v`, `k!=v` (which is also met if k is absent), `k
+// job's (an emergency's selection). It has four forms: `k=v` (as `k==v`, which kubectl takes, too), `k!=v` (which is also met if k is absent), `k
 // in (a,b)`, and `k` (k is present, whatever its value).
 type Selector struct {
 	Key    string
@@ -27,6 +27,9 @@ func ParseSelector(s string) (Selector, error) {
 	rest := strings.TrimLeft(text[len(key):], whitespace)
 	ok := ValidName(key) && len(s) <= 256
 	if value, equal := strings.CutPrefix(rest, "="); equal {
+		if v, twice := strings.CutPrefix(value, "="); twice && v != "" {
+			value = v
+		}
 		c.Op, c.Values = "=", []string{strings.TrimLeft(value, whitespace)}
 	} else if value, unequal := strings.CutPrefix(rest, "!="); unequal {
 		c.Op, c.Values = "!=", []string{strings.TrimLeft(value, whitespace)}

@@ -12,6 +12,9 @@ func TestParseSelector(t *testing.T) {
 		"os=linux":        {"os", "=", []string{"linux"}},
 		" os = linux ":    {"os", "=", []string{"linux"}},
 		"a=b=c":           {"a", "=", []string{"b=c"}},
+		"os==linux":       {"os", "=", []string{"linux"}},
+		"os == linux":     {"os", "=", []string{"linux"}},
+		"os==":            {"os", "=", []string{"="}}, // as brokers have always read it
 		"os!=linux":       {"os", "!=", []string{"linux"}},
 		"os != linux":     {"os", "!=", []string{"linux"}},
 		"zone in (a,b)":   {"zone", "in", []string{"a", "b"}},
