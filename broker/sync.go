@@ -174,7 +174,7 @@ func (b *Broker) pump() {
 // merge joins a delta. What changed is news (rule L6).
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	d.Entries = b.ofThisCity(d)
-	rivals := b.rivals(d)
+	rivals, emergencies := b.rivals(d), b.emergencies.newIn(d)
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	b.stats.OfLostStarts += uint64(len(m.Held))
@@ -209,6 +209,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 				b.renewal.removed()
 			}
 		}
+	}
+	for _, r := range emergencies {
+		b.emergencies.compare(r)
 	}
 	b.sealAgain(rivals)
 	return m

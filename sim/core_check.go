@@ -52,7 +52,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 		key, ok = isStub(string(op.Key))
 	}
 	if !ok {
-		c.sawWritten(n, op)
+		c.sawWritten(n, op, old)
 		return
 	}
 	r := n.disk.job(key)
@@ -205,6 +205,9 @@ func (c *Core) Converged() {
 	}
 	c.checkOutputs()
 	c.checkEmergencies()
+	if c.faults.has(DeclaredAgain) {
+		c.checkDeclaredAgain()
+	}
 	if c.faults.has(Readers) {
 		c.checkLastAnswers()
 	}
@@ -267,7 +270,7 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) ||
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) || c.isOver(k, a, b) ||
 				first.onlyRow(k, a) || n.onlyRow(k, b) {
 				continue
 			}

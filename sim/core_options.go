@@ -48,9 +48,12 @@ const (
 	Liar
 	// Spoilt: a broker can't carry out jobs for a while, and returns them.
 	Spoilt
+	// DeclaredAgain: emergencies are soon forgotten, and declared again under their IDs. Clocks are then off by seconds only, since
+	// those that are off by more than emergencies are remembered make one end twice.
+	DeclaredAgain
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "declared-again"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -148,6 +151,9 @@ func (n *schedule) moreEvents() {
 	}
 	if often(Spoilt, 12) {
 		c.Spoil(pick(), time.Duration(n.more.IntN(40))*time.Second)
+	}
+	if often(DeclaredAgain, 3) {
+		n.declareAgain(pick())
 	}
 	if often(Restores, 20) {
 		c.RestoreTwo(pick(), pick())
