@@ -79,6 +79,7 @@ var allowed = map[string][]string{
 	"test/story":      {"test/race"},
 	"tools/mutants":   {},
 
+	"docs/model/again":     {"docs/model/explore"},
 	"docs/model/claims":    {"docs/model/explore"},
 	"docs/model/data":      {"docs/model/explore"},
 	"docs/model/ends":      {"docs/model/explore"},

@@ -97,6 +97,9 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			return nil
 		case of == proofKind && n > 0:
 			return b.recallProof(value[n:])
+		case of == livesKind && n > 0:
+			b.emergencies.lives.forgotten = ms
+			return nil
 		case of == headKind && n > 0:
 			b.heads.recall(clock.Actor(key), value[n:])
 			return nil

@@ -51,6 +51,9 @@ type Config struct {
 
 	Retention      time.Duration // how long a finished job is remembered, in uptime of this broker (rules L8, T1)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
+	// EmergencyRetention is how long an emergency is remembered that is over, in uptime of this broker (rule E3); 0 is
+	// [emergency.Retention]. Another value is for simulations, and the same at all brokers.
+	EmergencyRetention time.Duration
 
 	Seed    uint64 // of all random choices
 	Archive ledger.Archive

@@ -29,6 +29,7 @@ type emergencies struct {
 	current   []*emergency.Record            // the known ones that are active, wherever, the highest level first
 	activeSet emergency.ActiveSet            // those of them that are in force here
 	next      clock.Time                     // when the active set next changes by itself; 0 is never
+	lives     lives
 
 	claims meter // declarations and clears of clients
 	events meter // events that say something new
@@ -49,7 +50,7 @@ const (
 )
 
 func newEmergencies(c *core, onChange func()) emergencies {
-	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}}
+	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}, lives: lives{again: map[emergency.ID]recollection{}}}
 }
 
 // load takes in a record that was stored before this start.
@@ -96,7 +97,7 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 			return "", false, false
 		}
 	}
-	r.Version = seen.Next(e.stamp(), e.cfg.Actor)
+	r.Version, r.Life = seen.Next(e.stamp(), e.cfg.Actor), e.declaredLife(old)
 	e.write(r)
 	e.broadcast(r)
 	return r.ID, old == nil, true
@@ -113,7 +114,7 @@ func (e *emergencies) mayClaim(t Token, another bool) bool {
 		return false
 	case another && e.own() >= mostOwn:
 		e.stats.ClaimsRefused++
-		e.answer(t, &TooManyDeclarations{fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, emergency.Retention)})
+		e.answer(t, &TooManyDeclarations{fmt.Sprintf("%d emergencies that were declared here are remembered, for %v after their end, and that is the most: ask another broker", mostOwn, e.remembered())})
 		return false
 	}
 	return true
@@ -142,7 +143,7 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 	case !e.mayClaim(in.Token, old == nil):
 		return "", false
 	}
-	e.write(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: e.cityStamp(), By: e.cfg.Actor}}})
+	e.write(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: e.cityStamp(), By: e.cfg.Actor}}, Life: e.life(old)})
 	e.broadcast(e.known[id])
 	return id, true
 }
@@ -209,10 +210,10 @@ func (e *emergencies) broadcast(r *emergency.Record) {
 // hear takes in an event. Every broker that hears it acts at once; which one writes the record is
 // rule E2.
 func (e *emergencies) hear(in Heard) {
-	r := e.dated(e.stocks(in.Event))
+	r := e.lived(e.dated(e.stocks(in.Event)))
 	old, another := e.known[r.ID], false
 	if old == nil {
-		old, another = &emergency.Record{ID: r.ID}, true
+		old, another = &emergency.Record{ID: r.ID, Life: r.Life}, true
 	}
 	view, changed := emergency.Merge(old, r)
 	if !changed || view.Version.Seq > 0 && !view.Finished() && !view.Active(e.cityNow()) {
@@ -315,7 +316,7 @@ func (e *emergencies) write(hint *emergency.Record) {
 			add.Cleared = []emergency.Mark{{At: e.cityStamp(), By: e.cfg.Actor}}
 		}
 		add.Dots = clock.NewVector(dot)
-		if o, ok := old.(*emergency.Record); ok {
+		if o, ok := old.(*emergency.Record); ok && o.Life >= add.Life {
 			r, _ = emergency.Merge(o, &add)
 			return r
 		}
@@ -353,6 +354,10 @@ func (e *emergencies) recall(r *emergency.Record) {
 func (e *emergencies) learn(r *emergency.Record) {
 	old := e.known[r.ID]
 	e.known[r.ID] = r
+	if old != nil && old.Life < r.Life { // it is another one
+		e.isNotOver(r.ID)
+		old = nil
+	}
 	if what := e.whatChanged(old, r); what != "" {
 		e.tellEmergency(what, r)
 	}
@@ -421,6 +426,7 @@ func (e *emergencies) activeAt(labels map[string]string) emergency.ActiveSet {
 // time is over.
 func (e *emergencies) pass() {
 	e.writeHeard()
+	e.recollect()
 	now := e.cityNow()
 	if e.next == 0 || now < e.next {
 		return
@@ -443,10 +449,16 @@ func (e *emergencies) due() (due time.Time) {
 	if e.next != 0 {
 		due = later(e.in(e.next), e.now.Add(time.Millisecond))
 	}
-	for _, h := range e.heard {
-		if due.IsZero() || h.write.Before(due) {
-			due = h.write
+	sooner := func(at time.Time) {
+		if due.IsZero() || at.Before(due) {
+			due = at
 		}
+	}
+	for _, h := range e.heard {
+		sooner(h.write)
+	}
+	for _, r := range e.lives.again {
+		sooner(r.at)
 	}
 	return due
 }
@@ -455,7 +467,7 @@ func (e *emergencies) due() (due time.Time) {
 // hold (rules E3, L8, T1).
 func (e *emergencies) sweep() {
 	for _, id := range slices.Sorted(maps.Keys(e.known)) {
-		if r := e.known[id]; e.age(r) >= emergency.Retention && (r.IsHint() || e.forgettable(r.Dots)) {
+		if r := e.known[id]; e.age(r) >= e.remembered() && !e.isToSay(id) && (r.IsHint() || e.forgettable(r.Dots)) {
 			e.forget(id)
 		}
 	}
@@ -491,7 +503,7 @@ func refOf(id emergency.ID) ledger.Ref { return ledger.Ref{Kind: kind.Emergency,
 // forgetWith drops an emergency that a peer has forgotten, unless it has been created again since, or is in force: nobody
 // forgets it before it has long been over (rules L4, L9, E3).
 func (e *emergencies) forgetWith(id emergency.ID, peer clock.Tips) {
-	if r := e.known[id]; r != nil && !r.IsHint() && !r.Active(e.cityNow()) && e.ledger.CreatedWithin(r, peer) {
+	if r := e.known[id]; r != nil && !r.IsHint() && !r.Active(e.cityNow()) && !e.isToSay(id) && e.ledger.CreatedWithin(r, peer) {
 		e.forget(id)
 		e.stats.Zombies++
 	}
@@ -508,6 +520,7 @@ func (e *emergencies) wrote(id emergency.ID) (dot clock.Dot, ok bool) {
 
 // forget drops an emergency without a trace (rule L7).
 func (e *emergencies) forget(id emergency.ID) {
+	e.hasForgotten(e.held(id))
 	if err := e.ledger.Forget(refOf(id)); err != nil {
 		e.fail(err)
 		return

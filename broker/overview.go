@@ -73,6 +73,7 @@ type Stats struct {
 	Zombies       uint64         // jobs dropped since others had forgotten them (rules L7, L9)
 	Refuted       uint64         // claims that others have forgotten a job that is unfinished here (rule F3)
 	Recreated     uint64         // jobs that were created again, since somebody claims that (rule F3)
+	Recollected   uint64         // emergencies that are over and were written again, since others may have forgotten what is known here (rule E6)
 	SetAside      uint64         // jobs that every other member called forgotten: they can be read, and submitted again (rule F3)
 	Disputed      uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy

@@ -190,7 +190,7 @@ func (b *Broker) ownMetadata(withClock bool) *wire.Metadata {
 	r := &wire.Metadata{
 		Version: b.stamp(), Name: b.self, Actor: b.cfg.Actor,
 		HTTPAddr: b.cfg.HTTPAddr, Software: b.cfg.Software, Protocol: wire.Lowest, Highest: wire.Version,
-		Strategy: string(b.decisions.strategy()), Heeds: !b.cfg.KeepStrategy, Drains: true, Signs: b.cfg.Signs,
+		Strategy: string(b.decisions.strategy()), Heeds: !b.cfg.KeepStrategy, Lives: true, Drains: true, Signs: b.cfg.Signs,
 		Capabilities: b.cfg.Capabilities,
 		Usage:        b.cfg.Capabilities.Capacity.Minus(b.decisions.free()),
 		Jobs:         map[job.State]int{},

@@ -26,8 +26,8 @@ type Reach struct {
 // ReachedAt is one broker where an emergency is in force.
 type ReachedAt struct {
 	Broker string
-	// Unheard: it has not said yet that the emergency is in force there. A moment after a declaration that is so everywhere; it stays
-	// so at who does not hear of it.
+	// Unheard: it has not said yet that the emergency is in force there, as it is known here: with its latest change. A moment after a
+	// declaration, or a change, that is so everywhere; it stays so at who does not hear of it.
 	Unheard  bool
 	Strategy resolve.Strategy // by which it decides, with this emergency in force
 	Override *resolve.Override
@@ -79,7 +79,7 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 		there := row.Emergency
 		at := ReachedAt{
 			Broker: row.Name, Strategy: resolve.Strategy(row.Strategy),
-			Unheard: row.Name != b.self && !slices.Contains(there.IDs, string(r.ID)) && there.Count <= len(there.IDs),
+			Unheard: row.Name != b.self && !(b.peers.HoldsAll(row.Name, r.Dots) && (slices.Contains(there.IDs, string(r.ID)) || there.Count > len(there.IDs))),
 		}
 		switch {
 		case row.Name == b.self:

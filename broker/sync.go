@@ -175,7 +175,7 @@ func (b *Broker) pump() {
 // merge joins a delta. What changed is news (rule L6).
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	d.Entries = b.ofThisCity(d)
-	rivals := b.rivals(d)
+	rivals, emergencies := b.rivals(d), b.emergencies.newIn(d)
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	b.stats.OfLostStarts += uint64(len(m.Held))
@@ -213,6 +213,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			old, _ := c.Old.(*data.Record)
 			b.names.noted(old, r, false)
 		}
+	}
+	for _, r := range emergencies {
+		b.emergencies.compare(r)
 	}
 	b.sealAgain(rivals)
 	return m

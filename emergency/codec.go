@@ -77,6 +77,8 @@ func (r *Record) validate() error {
 		return fmt.Errorf("it has %d clears and %d creations", len(r.Cleared), len(r.Created))
 	case r.Version.Seq > maxSeq:
 		return fmt.Errorf("its version %d is above the limit of %d", r.Version.Seq, uint64(maxSeq))
+	case r.Life > maxLife:
+		return fmt.Errorf("its life %d is above the limit of %d", r.Life, uint64(maxLife))
 	case !validWriter(r.Version.By) || len(r.Cleared) > 0 && !validWriter(r.Cleared[0].By):
 		return errNoWriter
 	}
@@ -97,6 +99,9 @@ func (r *Record) validate() error {
 // maxSeq is the largest Version.Seq. It leaves room in an uint64, so that an invented number cannot prevent
 // further changes of the terms.
 const maxSeq = 1 << 32
+
+// maxLife is the largest Record.Life: of those that have it none begins another one, and all of one ID are joined.
+const maxLife = 1 << 32
 
 // maxActor is the longest actor in bytes: a broker's name, a tilde and eight characters, and some reserve.
 const maxActor = 80

@@ -77,6 +77,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a clear alone with a stamp":           {func(r *Record) { onlyCleared(r); r.Version.At = 9 }, "never declared"},
 		"two clears":                           {func(r *Record) { r.Cleared = []Mark{{8, "a~1"}, {9, "a~1"}} }, "2 clears"},
 		"a Seq above the limit":                {func(r *Record) { r.Version.Seq = maxSeq + 1 }, "above the limit"},
+		"a life above the limit":               {func(r *Record) { r.Life = maxLife + 1 }, "above the limit"},
 		"a writer with a long name":            {func(r *Record) { r.Version.By = clock.Actor(strings.Repeat("x", maxActor+1)) }, "no valid name"},
 		"a writer with an odd name":            {func(r *Record) { r.Version.By = "<script>~1" }, "no valid name"},
 		"cleared by a writer with a long name": {func(r *Record) { r.Cleared = []Mark{{9, clock.Actor(strings.Repeat("x", maxActor+1))}} }, "no valid name"},

@@ -58,7 +58,7 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 }
 
 // Declaration is a request to declare or to clear an emergency, as JSON over HTTP and in Serf's events. The
-// last four fields are set in a broker's events only.
+// last five fields are set in a broker's events only.
 type Declaration struct {
 	ID      ID             `json:"id,omitempty"`      // made up if it is empty
 	Type    string         `json:"type,omitempty"`    // required; see Terms
@@ -73,6 +73,7 @@ type Declaration struct {
 	Seq      uint64       `json:"seq,omitempty"`      // see Version
 	At       clock.Hybrid `json:"at,omitempty"`       // of the version, or of the clear
 	By       clock.Actor  `json:"by,omitempty"`       // of the version, or of the clear
+	Life     uint64       `json:"life,omitempty"`     // see Record
 }
 
 // ParseDeclaration parses and validates a person's declaration in JSON. Unknown fields are errors. Every
@@ -82,8 +83,8 @@ func ParseDeclaration(b []byte) (Declaration, error) {
 	if err := strictjson.Unmarshal(b, &d); err != nil {
 		return d, fmt.Errorf("it is not a declaration such as {\"type\":\"flood\",\"level\":\"critical\"}: %w", err)
 	}
-	if d.Declared != 0 || d.Seq != 0 || d.At != 0 || d.By != "" {
-		return d, errors.New("declared, seq, at and by must not be given: they are set by the broker")
+	if d.Declared != 0 || d.Seq != 0 || d.At != 0 || d.By != "" || d.Life != 0 {
+		return d, errors.New("declared, seq, at, by and life must not be given: they are set by the broker")
 	}
 	if d.Clear != "" {
 		return d, d.checkClear()
@@ -103,7 +104,7 @@ func (d *Declaration) checkClear() error {
 // record returns the record of a declaration, with defaults filled in. It is declared now, unless the
 // declaration has a time. The record is a hint until a broker writes it to its ledger.
 func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
-	r := &Record{ID: d.ID, TTL: d.TTL, Declared: d.Declared, Version: Version{Seq: max(d.Seq, 1), At: d.At, By: d.By}}
+	r := &Record{ID: d.ID, TTL: d.TTL, Declared: d.Declared, Version: Version{Seq: max(d.Seq, 1), At: d.At, By: d.By}, Life: d.Life}
 	r.Terms = Terms{Type: d.Type, Level: job.Level(string(d.Level)), Scope: d.Scope, Select: d.Select, Message: d.Message}
 	if r.ID == "" {
 		r.ID = "unnamed" // a valid placeholder; the caller sets the real ID
@@ -152,6 +153,7 @@ func (d *Declaration) Declare(now clock.Hybrid, suffix string) (*Record, error) 
 	}
 	wide := *r // with the longest version that a broker may add, and the longest time that a later one may give it
 	wide.TTL = clock.Duration(MaxTTL - time.Nanosecond)
+	wide.Life = maxLife
 	wide.Version = Version{Seq: maxSeq, At: math.MaxUint64, By: clock.Actor(strings.Repeat("x", 73))}
 	if _, err := wide.Event(); err != nil {
 		return nil, err
@@ -183,10 +185,8 @@ func Parse(payload []byte, ltime uint64, now clock.Hybrid) (*Record, error) {
 		if at == 0 {
 			at = now
 		}
-		if !validWriter(d.By) {
-			return nil, errNoWriter
-		}
-		return &Record{ID: d.Clear, Cleared: []Mark{{at, d.By}}}, nil
+		r := &Record{ID: d.Clear, Cleared: []Mark{{at, d.By}}, Life: d.Life}
+		return r, r.validate()
 	}
 	r, err := d.record(now)
 	if err != nil {
@@ -215,11 +215,11 @@ const hashLength = 10 // characters
 // concern too many brokers and jobs.
 func (r *Record) Event() ([]byte, error) {
 	if len(r.Cleared) > 0 {
-		return json.Marshal(Declaration{Clear: r.ID, At: r.Cleared[0].At, By: r.Cleared[0].By})
+		return json.Marshal(Declaration{Clear: r.ID, At: r.Cleared[0].At, By: r.Cleared[0].By, Life: r.Life})
 	}
 	d := Declaration{
 		ID: r.ID, Type: r.Terms.Type, Level: job.LevelText(job.LevelName(r.Terms.Level)), Scope: r.Terms.Scope, Select: r.Terms.Select,
-		TTL: r.TTL, Declared: r.Declared, Seq: r.Version.Seq, At: r.Version.At, By: r.Version.By,
+		TTL: r.TTL, Declared: r.Declared, Seq: r.Version.Seq, At: r.Version.At, By: r.Version.By, Life: r.Life,
 	}
 	b, err := json.Marshal(d)
 	if err != nil {

@@ -36,6 +36,7 @@ func TestEventsFitAndRoundTrip(t *testing.T) {
 		require.True(t, got.IsHint())
 		require.Equal(t, r.ID, got.ID)
 		require.Equal(t, r.Cleared, got.Cleared)
+		require.Equal(t, r.Life, got.Life)
 		if r.Finished() {
 			return // the event has only the clear
 		}

@@ -73,14 +73,16 @@ type Record struct {
 	Declared clock.Hybrid   `codec:"declared,omitempty"` // the earliest declaration; 0 if only the clear is known
 	TTL      clock.Duration `codec:"ttl,omitempty"`      // counts from Declared; the longest that was declared
 	Cleared  []Mark         `codec:"cleared,omitempty"`  // the earliest clear, or none
+	Life     uint64         `codec:"life,omitempty"`     // which emergency of this ID it is (rule E6); 0 of an earlier version, and of a stock command line
 	Created  []clock.Dot    `codec:"created"`            // creations: the smallest ones by actor and counter
 	Dots     clock.Vector   `codec:"dots"`               // the latest dot of each writer
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 }
 
-// Merge returns the join of two copies (rules E3, L2), and whether it holds anything that
-// a does not (rule L6). Field by field:
+// Merge returns the join of two copies (rules E3, E6, L2), and whether it holds anything that
+// a does not (rule L6). Of two lives the later one stays, whole: whoever began it had forgotten the other one.
+// Within one life, field by field:
 //
 //  1. Terms: those of the highest Version. Of equal versions the terms with the greater encoding:
 //     events of stock command lines have no version of their own and may have the same ID.
@@ -91,6 +93,12 @@ type Record struct {
 //
 // The caller makes sure that the IDs are equal.
 func Merge(a, b *Record) (*Record, bool) {
+	switch {
+	case b.Life > a.Life:
+		return b, true
+	case b.Life < a.Life:
+		return a, false
+	}
 	m, changed := *a, false
 	if newerTerms(b, a) {
 		m.Terms, m.Version, changed = b.Terms, b.Version, true
@@ -188,12 +196,25 @@ func (r *Record) Ended(now clock.Time) clock.Time {
 // exact times: brokers that receive the same event of a stock command line date it by their own clocks (rule
 // E2).
 func (r *Record) Covers(hint *Record) bool {
+	if hint.Life != r.Life {
+		return hint.Life < r.Life
+	}
 	return hint.Version.compare(r.Version) <= 0 && hint.TTL <= r.TTL && (!hint.Finished() || r.Finished())
 }
 
 // Over reports whether the emergency has ended and a replay of its events would find it ended, too: from then on
 // Retention counts (rule E3). One that was cleared early is not over before its terms are.
 func (r *Record) Over(now clock.Time) bool { return r.Ended(now) != 0 && now >= r.Until() }
+
+// Says reports whether both say the same of the emergency, whoever has written it.
+func (r *Record) Says(o *Record) bool { return bytes.Equal(r.Hint().Encode(), o.Hint().Encode()) }
+
+// LifeAt is the life in which an emergency begins that is declared at this time, where each is remembered for so long, by who has
+// forgotten those up to a life (rule E6).
+func LifeAt(now clock.Time, remembered time.Duration, forgotten uint64) uint64 {
+	period := uint64(max(now, 0)) / uint64(max(remembered.Milliseconds(), 1))
+	return min(max(period, forgotten)+1, maxLife)
+}
 
 // Stamps calls visit with every stamp in the record and its writer.
 func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {

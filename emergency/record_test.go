@@ -39,7 +39,7 @@ func anyStamp(t *rapid.T) clock.Hybrid {
 // All have the same ID, so that any two can be merged. Records with equal versions may have
 // different terms.
 func anyRecord(t *rapid.T) *Record {
-	r := &Record{ID: "flood-1"}
+	r := &Record{ID: "flood-1", Life: rapid.SampledFrom([]uint64{0, 0, 0, 690, maxLife}).Draw(t, "life")}
 	declared := rapid.IntRange(0, 3).Draw(t, "declared") > 0
 	if declared {
 		r.Terms = anyTerms(t)
@@ -106,6 +106,14 @@ func TestMergeOfEachField(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyRecord(t), anyRecord(t)
 		m := join(a, b)
+		if a.Life != b.Life { // of two lives the later one stays (rule E6)
+			later := a
+			if b.Life > a.Life {
+				later = b
+			}
+			require.Same(t, later, m)
+			return
+		}
 		first := a.Declared
 		if first == 0 || b.Declared != 0 && b.Declared < first {
 			first = b.Declared
@@ -236,4 +244,17 @@ func TestRecordCoversHint(t *testing.T) {
 	h := base
 	h.Cleared = []Mark{{60, ""}}
 	require.True(t, cleared.Covers(&h), "brokers that receive the same clear date it by their own clocks, too")
+}
+
+// Another life has a later number than any that was forgotten, and than any that somebody else can have forgotten by now: whoever has
+// forgotten it has known for thirty days that it was over (rule E6).
+func TestLives(t *testing.T) {
+	now := clock.At(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC))
+	life := LifeAt(now, Retention, 0)
+	require.EqualValues(t, 693, life)
+	require.Equal(t, life+1, LifeAt(now+clock.Time(Retention.Milliseconds()), Retention, 0))
+	require.Equal(t, life, LifeAt(now, Retention, life-1))
+	require.Equal(t, life+1, LifeAt(now, Retention, life), "where a clock was ahead")
+	require.EqualValues(t, 1, LifeAt(-7, Retention, 0), "before 1970")
+	require.EqualValues(t, uint64(maxLife), LifeAt(now, Retention, maxLife), "there is none behind the last one")
 }

@@ -361,6 +361,11 @@ func (l *Ledger) reindex(ref Ref, old, r Record) {
 	if old != nil {
 		before = old.Writers()
 	}
+	for _, d := range before {
+		if r.Writers().Get(d.Actor) == 0 { // the record stands for another one now, which that one has not written (rule E6)
+			l.unindexUpdate(ref, d)
+		}
+	}
 	for _, d := range r.Writers() {
 		had := before.Get(d.Actor)
 		if had == d.Counter {
@@ -420,12 +425,16 @@ func (l *Ledger) Shorten(ref Ref, r Record) error {
 // unindex takes out of the index that a record's writers wrote it.
 func (l *Ledger) unindex(ref Ref, r Record) {
 	for _, d := range r.Writers() {
-		t := l.index[d.Actor]
-		t.Delete(indexed{d.Counter, ref})
-		if t.Len() == 0 { // most starts are soon history
-			delete(l.index, d.Actor)
-			delete(l.strays, d.Actor)
-		}
+		l.unindexUpdate(ref, d)
+	}
+}
+
+func (l *Ledger) unindexUpdate(ref Ref, d clock.Dot) {
+	t := l.index[d.Actor]
+	t.Delete(indexed{d.Counter, ref})
+	if t.Len() == 0 { // most starts are soon history
+		delete(l.index, d.Actor)
+		delete(l.strays, d.Actor)
 	}
 }
 

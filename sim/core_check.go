@@ -208,6 +208,9 @@ func (c *Core) Converged() {
 	if c.faults.has(Names) {
 		c.checkData()
 	}
+	if c.faults.has(DeclaredAgain) {
+		c.checkDeclaredAgain()
+	}
 	if c.faults.has(Readers) {
 		c.checkLastAnswers()
 	}
@@ -270,7 +273,7 @@ func (c *Core) Differences() (out []string) {
 		maps.Copy(keys, n.disk)
 		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			a, b := first.disk[k], n.disk[k]
-			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) ||
+			if string(a) == string(b) || !ledger.Shared([]byte(k)) || c.forgotten(a, b) || c.tainted(k, a) || c.tainted(k, b) || c.metStub(k, a, b) || c.isOver(k, a, b) ||
 				first.onlyRow(k, a) || n.onlyRow(k, b) {
 				continue
 			}

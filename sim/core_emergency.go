@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 )
 
 // Emergencies in a simulated fault schedule: who declares and clears them, and Serf's events, which
@@ -103,6 +105,9 @@ func (c *Core) checkEmergencies() {
 			var lines []string
 			for _, e := range v.(*broker.Emergencies).List {
 				r := e.Record
+				if c.faults.has(DeclaredAgain) && !e.Active {
+					continue // it may be forgotten elsewhere
+				}
 				lines = append(lines, fmt.Sprintf("%s %s %d %v until %v cleared %v heard %v", r.ID, r.Terms.Type, r.Terms.Level, r.Version, r.Until(), r.Cleared, e.Heard))
 			}
 			slices.Sort(lines)
@@ -115,6 +120,76 @@ func (c *Core) checkEmergencies() {
 			c.fail("E3: %s and %s differ on emergencies:\n%s\n---\n%s", first, name, said[first], said[name])
 		}
 	}
+}
+
+// isOver reports whether two states of an emergency differ, one of which may be forgotten, though neither is in force (rule E6).
+func (c *Core) isOver(key string, states ...[]byte) bool {
+	if ref, ok := ledger.RefOf([]byte(key)); !ok || ref.Kind != kind.Emergency || !c.faults.has(DeclaredAgain) {
+		return false
+	}
+	return !slices.ContainsFunc(states, func(b []byte) bool {
+		r, err := emergency.Decode(b)
+		return err == nil && r.Active(clock.At(c.Now))
+	})
+}
+
+// declareAgain is what a schedule does with emergencies that are soon forgotten: few IDs, each for a short time.
+func (n *schedule) declareAgain(at string) {
+	id := fmt.Sprintf("e%d", n.more.IntN(3))
+	if n.more.IntN(4) == 0 {
+		n.c.ClearEmergency(at, id)
+		return
+	}
+	d := emergency.Declaration{ID: emergency.ID(id), Type: "flood", Level: "high"}
+	must(d.TTL.UnmarshalJSON(fmt.Appendf(nil, "%q", time.Duration(2+n.more.IntN(10))*time.Second)))
+	n.c.Declare(at, d)
+}
+
+// checkDeclaredAgain declares each emergency again as soon as somebody has forgotten it, and sees to it that this one is what all know then,
+// also those who remember the one before (rule E6).
+func (c *Core) checkDeclaredAgain() {
+	for i := range 3 {
+		id := emergency.ID(fmt.Sprintf("e%d", i))
+		var at string
+		for range 30 {
+			for name, r := range c.knowEmergency(id) {
+				if r == nil && (at == "" || name < at) {
+					at = name
+				}
+			}
+			if at != "" {
+				break
+			}
+		}
+		if at == "" {
+			continue // somewhere clocks are so far off that it goes on
+		}
+		c.Declare(at, emergency.Declaration{ID: id, Type: "again", Level: "high", TTL: clock.Duration(24 * time.Hour)})
+		c.Run(20 * time.Second)
+		for name, r := range c.knowEmergency(id) {
+			if r == nil || r.Terms.Type != "again" || r.Finished() {
+				c.fail("E6: %s was declared again at %s, which had forgotten it, and %s knows %v", id, at, name, r)
+			}
+		}
+	}
+	c.checkEmergencies()
+}
+
+// knowEmergency is what each broker knows of an emergency, nil for nothing.
+func (c *Core) knowEmergency(id emergency.ID) map[string]*emergency.Record {
+	out := map[string]*emergency.Record{}
+	for _, name := range c.names {
+		out[name] = nil
+		c.ask(c.nodes[name], func(t broker.Token) broker.Input { return broker.ListEmergencies{Token: t} }, func(v broker.Answer) {
+			for _, e := range v.(*broker.Emergencies).List {
+				if e.Record.ID == id {
+					out[name] = e.Record
+				}
+			}
+		})
+	}
+	c.Run(2 * time.Second)
+	return out
 }
 
 // emergencies are what a schedule does with them.

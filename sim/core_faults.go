@@ -133,6 +133,9 @@ func (c *Core) Pause(name string, d time.Duration) {
 
 // Skew sets a broker's wall clock ahead, or back.
 func (c *Core) Skew(name string, d time.Duration) {
+	if c.faults.has(DeclaredAgain) {
+		d %= 5 * time.Second
+	}
 	c.tell("the clock of %s is %v off", name, d)
 	c.nodes[name].skew = d
 }

@@ -50,9 +50,12 @@ const (
 	Spoilt
 	// Names: clients write, remove and read named data.
 	Names
+	// DeclaredAgain: emergencies are soon forgotten, and declared again under their IDs. Clocks are then off by seconds only, since
+	// those that are off by more than emergencies are remembered make one end twice.
+	DeclaredAgain
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names", "declared-again"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -153,6 +156,9 @@ func (n *schedule) moreEvents() {
 	}
 	if often(Names, 2) {
 		n.names(pick())
+	}
+	if often(DeclaredAgain, 3) {
+		n.declareAgain(pick())
 	}
 	if often(Restores, 20) {
 		c.RestoreTwo(pick(), pick())

@@ -53,7 +53,7 @@ type (
 		now *job.Record
 	}
 	// declared is the same of an emergency.
-	declared struct{ now *emergency.Record }
+	declared struct{ old, now *emergency.Record }
 	// admitted is the same of a member.
 	admitted struct{ now *roll.Record }
 	// named is the same of a name of data; old is empty for a new one.
@@ -159,7 +159,7 @@ func (c *Core) takenTwice(r *job.Record) bool {
 }
 
 // sawWritten notes what else has reached it.
-func (c *Core) sawWritten(n *coreNode, op ledger.Op, old []byte) {
+func (c *Core) sawWritten(n *coreNode, op ledger.Op, before []byte) {
 	ref, ok := ledger.RefOf(op.Key)
 	if !ok {
 		return
@@ -168,15 +168,16 @@ func (c *Core) sawWritten(n *coreNode, op ledger.Op, old []byte) {
 	must(err)
 	switch r := r.(type) {
 	case *emergency.Record:
-		c.saw(n, declared{r})
+		old, _ := emergency.Decode(before)
+		c.saw(n, declared{old, r})
 	case *roll.Record:
 		c.saw(n, admitted{r})
 	case *ledger.Row:
 		c.saw(n, began{r})
 	case *data.Record:
 		was := new(data.Record)
-		if old != nil {
-			was, err = data.Decode(old)
+		if before != nil {
+			was, err = data.Decode(before)
 			must(err)
 		}
 		c.saw(n, named{was, r})
@@ -514,6 +515,8 @@ var rules = []rule{
 		a, ok := x.v.(*broker.Conflicts)
 		return ok && slices.ContainsFunc(a.List, func(k resolve.Conflict) bool { return k.Snapshot.Override != nil })
 	})},
+	{"E6", "another life of an emergency begins", on(func(c *Core, _ *coreNode, x declared) bool { return x.old != nil && x.old.Life < x.now.Life })},
+	{"E6", "an emergency that is over is written again", on(func(_ *Core, _ *coreNode, x broker.Stats) bool { return x.Recollected > 0 })},
 }
 
 // conflicts asks all brokers what they have decided: the inputs of a decision are seen there only.

@@ -47,6 +47,9 @@ func Schedule(seed uint64, cfg broker.Config, faults Faults) *Core {
 	if seed%2 == 1 {
 		cfg.Retention, cfg.RetentionCount = 15*time.Second, 5
 	}
+	if faults.has(DeclaredAgain) {
+		cfg.EmergencyRetention = 20 * time.Second
+	}
 	c := NewCore(seed, 3+int(seed%5), cfg)
 	c.faults = faults
 	c.Loss = []float64{0, 0.02, 0.1, 0.3}[seed/5%4]

@@ -177,6 +177,16 @@ func TestCoreSchedulesInPages(t *testing.T) {
 	require.Greater(t, leased, int(n))
 }
 
+// An emergency that some have forgotten, and others have not, is declared again, after and amid all faults: then it is in force everywhere, as it was
+// declared last, and nobody holds another one (rule E6).
+func TestEmergenciesAreDeclaredAgain(t *testing.T) {
+	ofOneGoroutine(t)
+	for seed := range uint64(12) {
+		c := Schedule(seed, coreConfig(), DeclaredAgain|Restores)
+		require.Empty(t, c.Wrong(), "seed %d\n%s", seed, c.Story(""))
+	}
+}
+
 var aboutJob = regexp.MustCompile(`\bj[0-9]+`)
 
 // The same seed gives the same run, event by event.

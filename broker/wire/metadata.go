@@ -33,6 +33,7 @@ type Metadata struct {
 	Chosen   string `codec:"chosen,omitempty" json:"chosen_strategy,omitempty"`
 	Commands string `codec:"commands,omitempty" json:"commanding_emergency,omitempty"`
 	Heeds    bool   `codec:"heeds,omitempty" json:"heeds_emergencies,omitempty"`
+	Lives    bool   `codec:"lives,omitempty" json:"-"`                      // it tells the lives of emergencies apart (rule E6); false from an earlier version
 	Drains   bool   `codec:"drains,omitempty" json:"knows_drain,omitempty"` // it obeys a drain (rule M5); false from an earlier version
 
 	Capabilities Capabilities      `codec:"caps" json:"capabilities"`

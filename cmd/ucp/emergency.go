@@ -154,7 +154,7 @@ func reachLines(e *api.Emergency) (lines []string) {
 	unheard := unheardAt(e)
 	lines = awayLine([]string{fmt.Sprintf("in force at %d of %s", len(e.Brokers)-len(unheard), reached(e))}, e)
 	if len(unheard) > 0 {
-		lines = append(lines, "WARNING: no word yet that these know of it: "+strings.TrimSuffix(abridged(unheard), ":"))
+		lines = append(lines, "WARNING: no word yet that these know of it, as it is now: "+strings.TrimSuffix(abridged(unheard), ":"))
 	}
 	effects := map[string][]string{}
 	var order []string

@@ -241,7 +241,7 @@ func TestEmergencyWhereNobodyHears(t *testing.T) {
 	f.list.Emergencies[0].Away = nil
 	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "critical").out, "\nin force at 2 of 2 brokers\n", "it is looked at until b has heard of it")
 	f.looked, f.list.Emergencies[0].Brokers[1].Unheard = nil, true
-	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "critical").out, "\nin force at 1 of 2 brokers\nWARNING: no word yet that these know of it: b\n")
+	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "critical").out, "\nin force at 1 of 2 brokers\nWARNING: no word yet that these know of it, as it is now: b\n")
 	require.Equal(t, "fcfs\nWARNING: flood-1 is in force: by fcfs a job of its level waits like all others; it stops no running job (`ucp strategy set emergency`)\n", s.run("strategy", "set", "fcfs").out)
 	require.Equal(t, "emergency\n", s.run("strategy", "set", "emergency").out)
 }
@@ -308,7 +308,7 @@ func TestReachLines(t *testing.T) {
 		{api.Emergency{Level: "critical", OfBrokers: 3, Brokers: []api.EmergencyAt{
 			at("n1", "emergency", "", "goes first"), {Broker: "n2", Strategy: "emergency", Effect: "goes first", Unheard: true}, at("n3", "emergency", "", "goes first"),
 		}}, []string{
-			"in force at 2 of 3 brokers", "WARNING: no word yet that these know of it: n2",
+			"in force at 2 of 3 brokers", "WARNING: no word yet that these know of it, as it is now: n2",
 			"n1, n3: by emergency: a job of its level goes first",
 		}},
 		{api.Emergency{Level: "critical", OfBrokers: 1, Brokers: []api.EmergencyAt{at("n1", "emergency", "", "goes first")}, Jobs: &api.JobCounts{}}, []string{
