@@ -17,9 +17,9 @@ import (
 type predecessors struct {
 	*core
 	arriving []arriving
-	tracks   map[string]time.Time            // until when own jobs wait for predecessors of which nobody knows
+	tracks   map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
 	names    *names
-	readers  map[string]map[string]struct{}  // by name of data, or prefix, of which nothing is there, own jobs that wait for it (rule D6)
+	readers  map[string]map[string]struct{} // by name of data, or prefix, of which nothing is there, own jobs that wait for it (rule D6)
 }
 
 func newPredecessors(c *core) predecessors {

@@ -54,7 +54,7 @@ var rulesD = []mutant{
 		"		n.onNew(r.Key())\n", "",
 		"./broker", "TestStories/D6_inputs"},
 	{"D6 a directory is read as a file", "job/source.go",
-		"		if IsDirectory(path) {\n			s.Part = DataDirectory\n		}\n", "",
+		"			s.Part = DataDirectory\n", "",
 		"./job", "TestDataIsRead"},
 	{"D6 who waits for a prefix is not woken", "broker/predecessors.go",
 		"		if i < len(name) && name[i] != '/' {", "		if i < len(name) {",
