@@ -112,7 +112,7 @@ func New(cfg Config) *Broker {
 	b.heads = newHeads(c)
 	b.names = newNames(c)
 	b.names.onNew = b.predecessors.written
-	b.predecessors.latest = b.names.latest
+	b.predecessors.names = &b.names
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
 	b.decisions.decideBy(chosen{strategy: cmp.Or(cfg.Strategy, resolve.Default)})

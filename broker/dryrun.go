@@ -60,6 +60,9 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 	if why := b.refusesJob(name, &r.Spec); why != "" {
 		p.Lacks = append(p.Lacks, why)
 	}
+	if why := b.predecessors.unreadable(r.Spec.Data()); why != "" {
+		p.Lacks = append(p.Lacks, "what it reads: "+strings.TrimPrefix(why, "it reads "))
+	}
 	if from, lacks := r.Lacking(); lacks {
 		x, _ := b.resolve(string(from.Job))
 		p.Lacks = append(p.Lacks, "what it reads: "+strings.TrimPrefix(from.WhyLacking(x), "it reads "))

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -141,6 +142,19 @@ func (n *names) latest(name string) *data.Version {
 		return r.Latest()
 	}
 	return nil
+}
+
+// below yields the names below a prefix of which something is there, sorted, with their latest versions.
+func (n *names) below(prefix string) iter.Seq2[data.Name, *data.Version] {
+	return func(yield func(data.Name, *data.Version) bool) {
+		n.sorted.AscendGreaterOrEqual(data.Name(prefix), func(name data.Name) bool {
+			if !name.Below(prefix) {
+				return false
+			}
+			v := n.latest(string(name))
+			return v == nil || yield(name, v)
+		})
+	}
 }
 
 // latestOf is the update that wrote the latest version that is there; zero for none. R may be nil.

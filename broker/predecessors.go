@@ -17,9 +17,9 @@ import (
 type predecessors struct {
 	*core
 	arriving []arriving
-	tracks   map[string]time.Time            // until when own jobs wait for predecessors of which nobody knows
-	latest   func(name string) *data.Version // of named data
-	readers  map[string]map[string]struct{}  // by name of data of which nothing is there, own jobs that wait for it (rule D6)
+	tracks   map[string]time.Time // until when own jobs wait for predecessors of which nobody knows
+	names    *names
+	readers  map[string]map[string]struct{} // by name of data, or prefix, of which nothing is there, own jobs that wait for it (rule D6)
 }
 
 func newPredecessors(c *core) predecessors {
@@ -94,6 +94,10 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 	if len(r.Spec.After) == 0 && len(r.Spec.Data()) == 0 {
 		return false
 	}
+	if why := p.unreadable(names); why != "" {
+		p.decide(r.Key(), job.Failed, why, nil)
+		return true
+	}
 	ended := p.read(r.Key(), names)
 	for _, x := range p.ends(r) {
 		ended = append(ended, x.EndingFor(&r.Spec))
@@ -146,15 +150,47 @@ func (p *predecessors) read(key string, names []string) (out []job.Ending) {
 
 // standsFor says what a name of data stands for now, as the ending of a predecessor that a job reads; not, where nothing is there.
 func (p *predecessors) standsFor(name string) (e job.Ending, is bool) {
-	v := p.latest(name)
-	if v == nil {
-		return e, false
+	e = job.Ending{Job: job.DataID(name), Outcome: job.Succeeded, Read: map[string]job.Digest{}}
+	note := func(file, directory string, v *data.Version) {
+		if v.Content.Directory {
+			file = directory
+		}
+		if e.At < v.At || e.At == v.At && e.By < v.Dot.Actor {
+			e.At, e.By = v.At, v.Dot.Actor // of the latest of all
+		}
+		e.Read[file] = v.Content.Digest
 	}
-	part := job.DataFile
-	if v.Content.Directory {
-		part = job.DataDirectory
+	if strings.HasSuffix(name, "/") {
+		for below, v := range p.names.below(name) {
+			short := strings.TrimPrefix(string(below), name)
+			note(short, short+"/", v)
+		}
+	} else if v := p.names.latest(name); v != nil {
+		note(job.DataFile, job.DataDirectory, v)
 	}
-	return job.Ending{Job: job.DataID(name), At: v.At, By: v.Dot.Actor, Outcome: job.Succeeded, Read: map[string]job.Digest{part: v.Content.Digest}}, true
+	return e, len(e.Read) > 0
+}
+
+// unreadable says why what a job reads of named data can't be put into a directory; "" where it can.
+func (p *predecessors) unreadable(names []string) string {
+	for _, prefix := range names {
+		if !strings.HasSuffix(prefix, "/") {
+			continue
+		}
+		seen := map[string]bool{}
+		for name := range p.names.below(prefix) {
+			below := string(name)
+			if seen[below] = true; len(seen) > job.MaxBelow {
+				return fmt.Sprintf("it reads all data below %s, and that is more than %d names: let some be a directory, or read what is below a longer prefix", prefix, job.MaxBelow)
+			}
+			for i, c := range below { // above sorts before below
+				if c == '/' && seen[below[:i]] {
+					return fmt.Sprintf("it reads all data below %s as one directory, and %s can't be in it beside %s", prefix, below, below[:i])
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // foresee notes in a job that does not exist yet what it would read and run after, if it came now.
@@ -169,12 +205,18 @@ func (p *predecessors) foresee(r *job.Record) {
 	}
 }
 
-// written lets the jobs go on that wait for a name.
+// written lets the jobs go on that wait for a name, or for one below a prefix.
 func (p *predecessors) written(name string) {
-	for _, key := range slices.Sorted(maps.Keys(p.readers[name])) {
-		p.reviews.later(key)
+	for i := range name + "/" {
+		if i < len(name) && name[i] != '/' {
+			continue
+		}
+		part := name[:min(i+1, len(name))]
+		for _, key := range slices.Sorted(maps.Keys(p.readers[part])) {
+			p.reviews.later(key)
+		}
+		delete(p.readers, part)
 	}
-	delete(p.readers, name)
 }
 
 // ends lists the predecessors of a job that have ended, where its record does not note it, or not with the end that

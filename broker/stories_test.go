@@ -256,6 +256,9 @@ func (s *story) spec() job.Spec {
 	spec.Stdin = job.Digest(s.option("stdin", ""))
 	if from := s.option("input", ""); from != "" {
 		spec.Inputs = map[string]string{"in": from}
+		if strings.HasSuffix(from, "/") {
+			spec.Inputs = map[string]string{"in/": from}
+		}
 	}
 	spec.MinReplicas = int32(s.number("least", 0))
 	require.NoError(s.t, spec.Complete())

@@ -53,6 +53,7 @@ func TestNamedData(t *testing.T) {
 	for _, x := range brokers {
 		x.holds("17\nof the north\nnews\n", "results/all")
 	}
+	require.Equal(t, "17\nof the north\nnews\n", b.tells("run", "--driver", "process", "--input", "in/=data:results/", "cat", "--", "in/made/copy"), "all below a prefix")
 	var list api.DataList
 	require.NoError(t, json.Unmarshal([]byte(c.tells("data", "list", "results/", "-o", "json")), &list))
 	require.Len(t, list.Data, 2)

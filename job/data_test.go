@@ -62,6 +62,43 @@ func TestDataIsRead(t *testing.T) {
 	}
 }
 
+// A prefix stands for a directory of all that is below it: its ending lists the names, and one of two endings counts, whole (rule D6).
+func TestAPrefixIsRead(t *testing.T) {
+	csv, dir := Digest(strings.Repeat("c", 64)), Digest(strings.Repeat("d", 64))
+	s := Spec{Command: "sh", Inputs: map[string]string{"all/": "data:sensors/", "one": "data:sensors/a"}}
+	require.NoError(t, s.Complete())
+	require.Equal(t, []string{"sensors/", "sensors/a"}, s.Data())
+	r := New("j", s, s.Digest(), Stamp{Dot: clock.Dot{Actor: "b~1", Counter: 1}, At: 1})
+	require.Equal(t, []string{"sensors/", "sensors/a"}, r.WaitsForData())
+	below := func(at clock.Hybrid, read map[string]Digest) Ending {
+		return Ending{Job: "data:sensors/", At: at, By: "a~1", Outcome: Succeeded, Read: read}
+	}
+	r = r.With(clock.Dot{Actor: "b~1", Counter: 2}, func(r *Record) {
+		r.SetEnding(below(7, map[string]Digest{"a": csv, "maps/d7/": dir}))
+		r.SetEnding(Ending{Job: "data:sensors/a", At: 7, By: "a~1", Outcome: Succeeded, Read: map[string]Digest{DataFile: csv}})
+	})
+	require.Empty(t, r.WaitsForData())
+	_, lacks := r.Lacking()
+	require.False(t, lacks)
+	require.Equal(t, []Digest{csv, TreeOf(dir)}, r.Needs())
+	require.Equal(t, map[string]string{"all/a": string(csv), "all/maps/d7/": string(dir), "one": string(csv)}, r.Resolved().Inputs)
+	again, err := DecodeRecord(r.Encode())
+	require.NoError(t, err)
+	require.Equal(t, r.Ended, again.Ended)
+
+	other := r.With(clock.Dot{Actor: "c~1", Counter: 1}, func(r *Record) { r.SetEnding(below(6, map[string]Digest{"b": dir})) })
+	for _, both := range []*Record{join(r, other), join(other, r)} {
+		require.Equal(t, map[string]string{"all/b": string(dir), "one": string(csv)}, both.Resolved().Inputs)
+	}
+	bad := Spec{Command: "sh", Inputs: map[string]string{"all": "data:sensors/"}}
+	require.ErrorContains(t, bad.Complete(), "is a directory of all data below it, and this is a file")
+	for what, read := range map[string]map[string]Digest{"nothing": nil, "no name": {"../x": csv}, "no blob": {"x": "y"}} {
+		r := r.With(clock.Dot{Actor: "c~1", Counter: 1}, func(r *Record) { r.Ended = []Ending{below(1, read)} })
+		_, err := DecodeRecord(r.Encode())
+		require.Error(t, err, what)
+	}
+}
+
 // What is no name of data is refused, in a spec and in what a peer has noted.
 func TestDataNamesAreChecked(t *testing.T) {
 	for _, text := range []string{"data:", "data:/x", "data:x/", "data:a b", "data:../x", "data:" + strings.Repeat("a/", 16) + "a", "data:" + strings.Repeat("x", 65)} {

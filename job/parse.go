@@ -228,7 +228,7 @@ func (s *Spec) check() error {
 func (s *Spec) checkDriver() error {
 	switch s.Driver {
 	case Wasm:
-		if !ValidDigest(string(s.Module)) {
+		if _, isData := ID(s.Module).Data(); !ValidDigest(string(s.Module)) && !isData {
 			return fieldError("module", "the wasm driver needs the SHA-256 of an uploaded module, 64 hexadecimal digits")
 		}
 		if s.Command != "" {
@@ -440,11 +440,8 @@ func (s *Spec) checkRest() error {
 
 // checkSupported refuses the fields that this version cannot handle yet, rather than ignoring them.
 func (s *Spec) checkSupported() error {
-	var buf [8]string
-	for _, p := range appendKeys(buf[:0], s.Inputs) {
-		if isPrefix(s.Inputs[p]) {
-			return &FieldError{Field: inputField(p), Hint: "this version of ucp does not give a job all data below a prefix yet; name each", Unsupported: true}
-		}
+	if _, isData := ID(s.Module).Data(); isData {
+		return &FieldError{Field: "module", Hint: "this version of ucp does not take a module by its name yet; name its SHA-256, as `ucp data list NAME` shows it", Unsupported: true}
 	}
 	return nil
 }

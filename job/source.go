@@ -17,19 +17,23 @@ import (
 // changes, and the job that was read may be forgotten.
 //
 // It may read named data just so (rule D6): "data:NAME". What that stands for is noted when the job is to be placed, as the ending
-// of a predecessor of that name is, which no job can have.
+// of a predecessor of that name is, which no job can have. A prefix, "data:PREFIX/", stands for a directory of all that is there below it
+// then: what is noted is one ending, which lists the names.
 
 const (
 	sourcePrefix = "job:"
 	dataPrefix   = "data:"
 	outputPrefix = "out/"
 	maxSources   = 256 // inputs of one job that come from others; as many as a job has outputs
+
+	// MaxBelow is how many names of data a prefix may stand for.
+	MaxBelow = maxSources
 )
 
 // Source is what a job reads of another one, or of named data.
 type Source struct {
 	Job  ID     // of named data "data:" and its name
-	Part string // "stdout", "stderr", or "out/" and the path of an output, as a result lists it; of named data [DataFile] or [DataDirectory]
+	Part string // "stdout", "stderr", or "out/" and the path of an output, as a result lists it; of named data [DataFile] or [DataDirectory], and "" of a prefix
 }
 
 // The parts of named data.
@@ -48,10 +52,10 @@ func (s Source) String() string {
 // DataID is how named data stands among the predecessors of a job that reads it.
 func DataID(name string) ID { return ID(dataPrefix + name) }
 
-// Data returns the name of the data, where an ID stands for that.
+// Data returns the name of the data, or a prefix with its slash, where an ID stands for that.
 func (id ID) Data() (name string, ok bool) {
 	name, ok = strings.CutPrefix(string(id), dataPrefix)
-	return name, ok && label.ValidPath(name)
+	return name, ok && label.ValidPath(strings.TrimSuffix(name, "/"))
 }
 
 // isRead reports whether an ID is that of a job, or stands for named data.
@@ -74,6 +78,10 @@ func sourceAt(path, text string) (s Source, ok bool) {
 		s = Source{Job: DataID(name), Part: DataFile}
 		if IsDirectory(path) {
 			s.Part = DataDirectory
+			if isPrefix(text) {
+				s.Part = ""
+				return s, true
+			}
 		}
 		return s, label.ValidPath(name)
 	}
@@ -99,7 +107,10 @@ func checkSource(field, text string, directory bool) error {
 		return nil
 	}
 	if name, isData := strings.CutPrefix(text, dataPrefix); isData {
-		if !label.ValidPath(name) && !(isPrefix(text) && directory) {
+		if isPrefix(text) && !directory {
+			return fieldError(field, "%.80q is a directory of all data below it, and this is a file: write a slash at the end of both, or of neither", text)
+		}
+		if !label.ValidPath(name) && !isPrefix(text) {
 			return fieldError(field, "%.80q; want data: and a name, such as data:sensors/quake/today", text)
 		}
 		return nil
@@ -287,7 +298,7 @@ func IsStream(part string) bool { return part == "stdout" || part == "stderr" }
 func (r *Record) Lacking() (s Source, ok bool) {
 	for _, from := range r.Spec.Sources() {
 		e, ended := r.endingOf(from.Job)
-		if _, has := e.Read[from.Part]; ended && !has {
+		if _, has := e.Read[from.Part]; ended && !has && from.Part != "" {
 			return from, true
 		}
 	}
@@ -349,7 +360,14 @@ func (r *Record) Resolved() Spec {
 	s.Stdin = r.resolve("", string(s.Stdin))
 	s.Inputs = make(map[string]string, len(r.Spec.Inputs))
 	for path, text := range r.Spec.Inputs {
-		s.Inputs[path] = string(r.resolve(path, text))
+		if !isPrefix(text) {
+			s.Inputs[path] = string(r.resolve(path, text))
+			continue
+		}
+		e, _ := r.endingOf(ID(text))
+		for below, d := range e.Read {
+			s.Inputs[path+below] = string(d)
+		}
 	}
 	return s
 }
@@ -360,8 +378,10 @@ func (r *Record) Needs() []Digest {
 	out := r.Spec.Blobs()
 	for _, from := range r.Spec.Sources() {
 		e, _ := r.endingOf(from.Job)
-		if d := blobAt(from.Part, e.Read[from.Part]); e.Read[from.Part] != "" && d != Empty && !slices.Contains(out, d) {
-			out = append(out, d)
+		for _, part := range sortedKeys(e.Read) {
+			if d := blobAt(part, e.Read[part]); (part == from.Part || from.Part == "") && d != Empty && !slices.Contains(out, d) {
+				out = append(out, d)
+			}
 		}
 	}
 	return out
@@ -413,7 +433,16 @@ func (e *Ending) readsValid() bool {
 	if len(e.Read) > maxSources {
 		return false
 	}
-	if _, isData := e.Job.Data(); isData {
+	name, isData := e.Job.Data()
+	if isData && strings.HasSuffix(name, "/") {
+		for below, d := range e.Read {
+			if !label.ValidPath(strings.TrimSuffix(below, "/")) || !ValidDigest(string(d)) {
+				return false
+			}
+		}
+		return len(e.Read) > 0
+	}
+	if isData {
 		return len(e.Read) == 1 && (ValidDigest(string(e.Read[DataFile])) || ValidDigest(string(e.Read[DataDirectory])))
 	}
 	for part, d := range e.Read {

@@ -45,7 +45,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"climbing path", "POST", "/v1/jobs", `{"command":"x","inputs":{"../etc/passwd":"` + d + `"}}`, 422, api.CodeInvalid, "../etc/passwd"},
 		{"absolute path", "POST", "/v1/jobs", `{"command":"x","outputs":["/etc/shadow"]}`, 422, api.CodeInvalid, "outputs[0]"},
 		{"hidden climb", "POST", "/v1/jobs", `{"command":"x","dirs":["a/../../b"]}`, 422, api.CodeInvalid, "dirs[0]"},
-		{"not built yet", "POST", "/v1/jobs", `{"command":"x","inputs":{"x/":"data:map/"}}`, 422, api.CodeUnbuilt, "inputs"},
+		{"not built yet", "POST", "/v1/jobs", `{"module":"data:tools/words"}`, 422, api.CodeUnbuilt, "module"},
 		{"no emergency", "POST", "/v1/jobs", `{"command":"x","priority":{"user":5,"emergency":"flood 7"}}`, 422, api.CodeInvalid, "priority.emergency"},
 		{"declared without type", "POST", "/v1/emergencies", `{"level":"high"}`, 422, api.CodeInvalid, "type"},
 		{"declared at an odd level", "POST", "/v1/emergencies", `{"type":"flood","level":"none"}`, 422, api.CodeInvalid, "level"},

@@ -28,9 +28,9 @@ if --timeout has ended it.
 The job's directory is its root and its working directory; inputs and outputs are
 paths in it. One that ends with a slash is a directory with all that is in it: files and
 whether they are programs, links that stay inside, empty directories. An input, or stdin,
-may be named data, data:NAME, for which the job waits, or what another job leaves:
-job:ID/out/PATH, job:ID/stdout or job:ID/stderr. The job
-runs after that one. What stands behind -- are the job's arguments.
+may be named data, data:NAME, for which the job waits, and a directory all that is below
+data:PREFIX/; or what another job leaves: job:ID/out/PATH, job:ID/stdout or job:ID/stderr.
+The job runs after that one. What stands behind -- are the job's arguments.
 
 A --secret is encrypted here to the brokers of the city that may run the job. One with a
 slash in its name is a file of the job's directory, any other a variable.

@@ -52,7 +52,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVar(&f.name, "name", "", "`NAME` of the job for people, and for a wasm program its own (default: the file name of the program)")
 	fs.StringVar(&f.stdin, "stdin", "", "`FILE` that the job reads as its stdin; - is that of this command; or what another job leaves: job:ID/stdout; or named data: data:NAME")
-	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE;\nor what another job leaves: job:ID/out/FILE, job:ID/stdout; the job runs after that one;\nor named data: data:NAME; repeatable")
+	fs.Var(&f.inputs, "input", "put this machine's FILE (- is stdin) at PATH in the job's directory; with a slash behind PATH the directory FILE;\nor what another job leaves: job:ID/out/FILE, job:ID/stdout; the job runs after that one;\nor named data: data:NAME, or below data:PREFIX/; repeatable")
 	fs.StringArrayVar(&f.outputs, "output", nil, "`PATH` of a file to bring back, or with a slash behind it of a directory; repeatable")
 	fs.Var(&f.puts, "put", "keep PATH as --output does, and when the job has succeeded write it as named data under NAME (ucp data); repeatable")
 	fs.StringVar(&f.to, "to", ".", "`DIR` that --output files are written to, at their own paths")
