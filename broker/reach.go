@@ -86,7 +86,7 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 			at.Override = b.decisions.override()
 		case row.Commands != "":
 			at.Override = &resolve.Override{Emergency: row.Commands, Of: resolve.Strategy(row.Chosen)}
-		case row.Heeds && emergency.CommandsAt(r.Terms.Level) && !b.decisions.settled(r.ID) && !(slices.Contains(row.Emergency.IDs, string(r.ID)) && emergency.CommandsAt(job.Level(row.Emergency.Level))):
+		case row.Heeds && emergency.CommandsAt(r.Terms.Level) && !b.decisions.settled(r) && !(slices.Contains(row.Emergency.IDs, string(r.ID)) && emergency.CommandsAt(job.Level(row.Emergency.Level))):
 			at.Strategy, at.Override = resolve.Commanded(at.Strategy, string(r.ID)) // it is about to hear of it
 		}
 		out.At = append(out.At, at)
@@ -103,8 +103,8 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 }
 
 // settled reports whether the cluster's strategy was set in view of an emergency (rule E5).
-func (d *decisions) settled(id emergency.ID) bool {
-	return d.setting != nil && d.setting.HasSeen(string(id))
+func (d *decisions) settled(r *emergency.Record) bool {
+	return d.setting != nil && d.setting.HasSeen(r.Name())
 }
 
 // names reports whether a job that names this has a level, or means an emergency that was known here.

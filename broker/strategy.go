@@ -18,7 +18,7 @@ var strategyNeeds = map[resolve.Strategy]int{resolve.EDF: 2}
 // chosen is a strategy that somebody has chosen: in the configuration, by hand at this broker, or for the cluster.
 type chosen struct {
 	strategy resolve.Strategy
-	seen     func(emergency.ID) bool // whether it was chosen in view of an emergency, which then does not override it (rule E5); nil is of none
+	seen     func(name string) bool // whether it was chosen in view of an emergency, which then does not override it (rule E5); nil is of none
 }
 
 // setStrategy changes the strategy here, or everywhere: there only to one that every member knows (rule K5).
@@ -31,20 +31,20 @@ func (b *Broker) setStrategy(in SetStrategy) {
 		}
 		b.set(strategySetting, string(in.Strategy), seen)
 	} else {
-		b.decisions.decideBy(chosen{in.Strategy, func(id emergency.ID) bool { return slices.Contains(seen, string(id)) }})
+		b.decisions.decideBy(chosen{in.Strategy, func(name string) bool { return slices.Contains(seen, name) }})
 	}
 	b.answer(in.Token, &StrategySet{Strategy: b.decisions.strategy(), Override: b.decisions.override()})
 }
 
 // commanding lists the emergencies that are in force somewhere and decide how jobs are decided there, the highest level
 // first.
-func (e *emergencies) commanding() (ids []string) {
+func (e *emergencies) commanding() (names []string) {
 	for _, r := range e.current {
 		if emergency.CommandsAt(r.Terms.Level) {
-			ids = append(ids, string(r.ID))
+			names = append(names, r.Name())
 		}
 	}
-	return ids
+	return names
 }
 
 // strategy is how conflicts are decided here.
@@ -61,7 +61,7 @@ func (d *decisions) adopt(s *setting.Setting) {
 		return
 	}
 	d.setting = s
-	d.decideBy(chosen{strategy, func(id emergency.ID) bool { return s.HasSeen(string(id)) }})
+	d.decideBy(chosen{strategy, s.HasSeen})
 }
 
 // decideBy makes a strategy the chosen one.
@@ -98,7 +98,7 @@ func (d *decisions) overriding() emergency.ID {
 	if d.cfg.KeepStrategy {
 		return ""
 	}
-	return d.emergencies.activeSet.Commands(func(id emergency.ID) bool { return d.chosen.seen != nil && d.chosen.seen(id) })
+	return d.emergencies.activeSet.Commands(func(name string) bool { return d.chosen.seen != nil && d.chosen.seen(name) })
 }
 
 // startRuns lets the queue decide, and does what it says: the record says so first, so that no

@@ -17,6 +17,7 @@ type ActiveSet struct{ list []activeEmergency }
 // with it.
 type activeEmergency struct {
 	id        ID
+	name      string // with its life
 	terms     Version
 	kind      string
 	level     int
@@ -37,7 +38,7 @@ func NewActiveSet(all []*Record, labels map[string]string, now clock.Time) Activ
 	})
 	var b ActiveSet
 	for _, r := range list {
-		b.list = append(b.list, activeEmergency{r.ID, r.Version, r.Terms.Type, r.Terms.Level, parseAll(r.Terms.Select)})
+		b.list = append(b.list, activeEmergency{r.ID, r.Name(), r.Version, r.Terms.Type, r.Terms.Level, parseAll(r.Terms.Select)})
 	}
 	return b
 }
@@ -73,11 +74,11 @@ func (b ActiveSet) TopLevel() int {
 	return b.list[0].level
 }
 
-// Commands returns the first emergency in force of level high or critical of which seen says no, "" when there is none: for
+// Commands returns the first emergency in force of level high or critical whose name (see [Record.Name]) seen says no of, "" when there is none: for
 // it the strategy emergency decides (rule E5). It depends on records alone, and on what time it is.
-func (b ActiveSet) Commands(seen func(ID) bool) ID {
+func (b ActiveSet) Commands(seen func(name string) bool) ID {
 	for _, r := range b.list {
-		if CommandsAt(r.level) && !seen(r.id) {
+		if CommandsAt(r.level) && !seen(r.name) {
 			return r.id
 		}
 	}

@@ -3,6 +3,7 @@ package emergency
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -208,6 +209,14 @@ func (r *Record) Over(now clock.Time) bool { return r.Ended(now) != 0 && now >= 
 
 // Says reports whether both say the same of the emergency, whoever has written it.
 func (r *Record) Says(o *Record) bool { return bytes.Equal(r.Hint().Encode(), o.Hint().Encode()) }
+
+// Name tells this emergency from another life of its ID: settings name by it what they were made in view of (rule E5).
+func (r *Record) Name() string {
+	if r.Life == 0 {
+		return string(r.ID)
+	}
+	return fmt.Sprintf("%s~%d", r.ID, r.Life)
+}
 
 // LifeAt is the life in which an emergency begins that is declared at this time, where each is remembered for so long, by who has
 // forgotten those up to a life (rule E6).
