@@ -89,14 +89,18 @@ func (s *submissionWaiter) durable(b *Broker, copies int) {
 // once, but the broker that has told a client of it may go away.
 type declarationWaiter struct {
 	by      Token
-	id      emergency.ID
+	record  *emergency.Record
 	created bool
 }
 
 func (d *declarationWaiter) token() Token { return d.by }
 
 func (d *declarationWaiter) durable(b *Broker, copies int) {
-	view := b.emergencies.view(d.id)
+	r := b.emergencies.known[d.record.ID]
+	if r == nil {
+		r = d.record // it is over and is forgotten already
+	}
+	view := b.emergencies.show(r)
 	view.Reach = b.reach(view.Record)
 	b.answer(d.by, &Declared{
 		View: view, Created: d.created,
@@ -157,7 +161,7 @@ func (b *Broker) awaitDeclaration(t Token, id emergency.ID, created bool) {
 	if !ok {
 		return // the archive failed
 	}
-	b.awaitCopies(ack.Demand{Dot: dot}, &declarationWaiter{by: t, id: id, created: created})
+	b.awaitCopies(ack.Demand{Dot: dot}, &declarationWaiter{by: t, record: b.emergencies.known[id], created: created})
 }
 
 // withhold holds back the verdict of a job that has just ended.

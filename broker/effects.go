@@ -37,9 +37,7 @@ type Effect struct {
 // mostEffects bounds the answer for one emergency.
 const mostEffects = 1000
 
-// view shows one that is known.
-func (e *emergencies) view(id emergency.ID) *EmergencyView { return e.show(e.known[id]) }
-
+// show is what is told of one.
 func (e *emergencies) show(r *emergency.Record) *EmergencyView {
 	now := e.cityNow()
 	return &EmergencyView{

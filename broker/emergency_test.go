@@ -223,3 +223,26 @@ func TestAnEmergencyElsewhereIsShownAtOnce(t *testing.T) {
 	require.Equal(t, "pumps", active[0].Record.Terms.Message)
 	require.Empty(t, shown(Clear{Token: 2, ID: "f"}))
 }
+
+// A clear waits for copies, and meanwhile the emergency is forgotten, since it is long over and a peer has forgotten it, too:
+// the client is told what was written.
+func TestAClearedEmergencyIsForgottenBeforeItsClientIsAnswered(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(c *Config) { c.Replicas = 2 })
+	w.start("b", func(c *Config) { c.Replicas = 2 })
+	w.meet()
+	w.settle()
+	w.step(n, Clear{Token: 7, ID: "quake-1", Force: true})
+	n.b.emergencies.forget("quake-1")
+	w.now = w.now.Add(n.b.cfg.AckTimeout)
+	w.step(n, Tick{})
+	var told *Declared
+	for _, a := range n.b.Ready().Answers {
+		if d, ok := a.Answer.(*Declared); ok && a.Token == 7 {
+			told = d
+		}
+	}
+	require.NotNil(t, told)
+	require.Equal(t, emergency.ID("quake-1"), told.View.Record.ID)
+	require.True(t, told.View.Record.Finished())
+}
