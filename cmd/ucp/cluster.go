@@ -47,7 +47,9 @@ func (c *cli) verifyCommand() *cobra.Command {
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the clocks to become equal")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		v, err := verify(ctx, client, wait)
+		v, err := verify(ctx, client, wait, func(v *verification) {
+			fmt.Fprintf(c.err, "ucp: not yet: %s; asking again for up to %v\n", strings.Join(v.Problems, "; "), wait)
+		})
 		if err != nil {
 			return err
 		}
@@ -81,13 +83,16 @@ type difference struct {
 	Versions map[string]string `json:"versions"` // broker -> digest, or "absent"
 }
 
-// verify asks all brokers until their clocks agree or the wait is over.
-func verify(ctx context.Context, client *api.Client, wait time.Duration) (*verification, error) {
+// verify asks all brokers until their clocks agree or the wait is over. When that may take a while, it tells once what it waits for.
+func verify(ctx context.Context, client *api.Client, wait time.Duration, waits func(*verification)) (*verification, error) {
 	until := time.Now().Add(wait)
-	for {
+	for round := 0; ; round++ {
 		v, settled, err := compare(ctx, client)
 		if err != nil || settled && v.Same || time.Now().After(until) {
 			return v, err
+		}
+		if round == 2 {
+			waits(v)
 		}
 		select {
 		case <-ctx.Done():

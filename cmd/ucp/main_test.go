@@ -89,6 +89,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"nobody to forget":   {[]string{"cluster", "forget"}, "ucp: `ucp cluster forget` needs the name of a broker; see `ucp cluster forget --help`\n"},
 		"argument too many":  {[]string{"members", "all"}, "ucp: unexpected argument \"all\"; see `ucp members --help`\n"},
 		"no module":          {[]string{"run", "--", "x"}, "ucp: `ucp run` needs a module before the arguments;"},
+		"no program":         {[]string{"run", "--driver", "process", "--", "sleep", "1"}, "ucp: `ucp run` needs a command, the program to run, before the arguments;"},
 		"arguments loose":    {[]string{"run", "a.wasm", "b"}, "ucp: unexpected argument \"b\": the arguments of the job stand behind --: `ucp run a.wasm -- b ...`\n"},
 		"cpu":                {[]string{"run", "--cpu", "lots", "a.wasm"}, "ucp: --cpu \"lots\": write cores (2, 0.5) or millicores (500m);"},
 		"memory":             {[]string{"run", "--memory", "64XB", "a.wasm"}, "ucp: --memory \"64XB\": write bytes, or with a suffix"},

@@ -91,7 +91,11 @@ func runArgs(cmd *cobra.Command, args []string) error {
 	}
 	switch {
 	case own == 0:
-		return fmt.Errorf("`%s` needs a module before the arguments; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+		what := "a module"
+		if d, err := cmd.Flags().GetString("driver"); err == nil && d == string(job.Process) {
+			what = "a command, the program to run,"
+		}
+		return fmt.Errorf("`%s` needs %s before the arguments; see `%s --help`", cmd.CommandPath(), what, cmd.CommandPath())
 	case own > 1:
 		return fmt.Errorf("unexpected argument %q: the arguments of the job stand behind --: `ucp run %s -- %s ...`", args[1], args[0], args[1])
 	}

@@ -64,20 +64,31 @@ func (s *selection) options() (api.ListOptions, error) {
 	return o, nil
 }
 
-// chosen lists the jobs that are chosen in one of the states, all of them; none is an error.
+// chosen lists the jobs that are chosen in one of the states, all of them; none is an error, which says so if there are such jobs in
+// other states.
 func (s *selection) chosen(ctx context.Context, client *api.Client, states []job.State) ([]api.Job, error) {
 	o, err := s.options()
 	if err != nil {
 		return nil, err
 	}
+	all := o
 	if len(o.States) == 0 {
 		o.States = states
 	}
 	l, err := listJobs(ctx, client, o, 0)
-	if err == nil && len(l.Jobs) == 0 {
-		err = errors.New("no job matches; nothing is done" + s.meant(ctx, client))
+	if err != nil || len(l.Jobs) > 0 {
+		return l.Jobs, err
 	}
-	return l.Jobs, err
+	if len(all.States) == 0 && len(states) > 0 {
+		if l, err := listJobs(ctx, client, all, 1); err == nil && len(l.Jobs) > 0 {
+			what := "all jobs that match have ended"
+			if slices.Contains(states, job.StateSucceeded) {
+				what = "no job that matches has ended yet"
+			}
+			return nil, errors.New(what + "; nothing is done")
+		}
+	}
+	return nil, errors.New("no job matches; nothing is done" + s.meant(ctx, client))
 }
 
 // meant says, where no job was found, which broker or emergency was probably meant; "" when it can't say.

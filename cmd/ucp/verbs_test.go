@@ -177,7 +177,10 @@ func TestVerbsTakeSelections(t *testing.T) {
 	require.Equal(t, ran{exitError, "j3  cancelled\n", "ucp: 1 of 2 jobs are not cancelled; the first: job j1: job j1 has already ended: succeeded\n"}, s.run("job", "cancel", "j3", "j1"))
 	b.jobs["j3"].State = job.StateQueued
 	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
-	require.Equal(t, ran{exitError, "", "ucp: no job matches; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"), "the one of that name has ended")
+	require.Equal(t, ran{exitError, "", "ucp: all jobs that match have ended; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"))
+	b.jobs["j3"].State, b.jobs["j3"].Name = job.StateQueued, "slow.wasm"
+	require.Equal(t, ran{exitError, "", "ucp: no job that matches has ended yet; nothing is done\n"}, s.run("job", "result", "--name", "slow.wasm"))
+	b.jobs["j3"].State = job.StateCancelled
 	require.Equal(t, ran{exitError, "j1  succeeded\nj2  failed\n", "ucp: 1 of 2 jobs have not succeeded\n"}, s.run("job", "wait", "j1", "j2"))
 	for _, verb := range [][]string{{"wait", "j1", "j2"}, {"get", "j1", "j2"}, {"wait", "--name", "pumps.wasm"}, {"result", "j1", "j2", "--to", t.TempDir()}, {"cancel", "--label", "a=b"}, {"list"}} {
 		got := s.run(append(append([]string{"job"}, verb...), "-o", "json")...)
