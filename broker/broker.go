@@ -142,7 +142,9 @@ func (b *Broker) Load(scan ledger.Scan) error {
 			recall(r.At, r.By.Actor)
 		case *data.Record:
 			b.names.load(r)
-			r.Stamps(recall)
+			r.Stamps(func(at clock.Hybrid, _ clock.Actor) { // our own may be behind a stamp of another that is far ahead (rules D1, I3)
+				b.recall(at, false)
+			})
 		}
 	})
 	if err == nil {

@@ -93,7 +93,7 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 			p.Why = w.Why
 		}
 	}
-	if why := b.whyWaiting(r); why != "" {
+	if why := b.predecessors.whyWaiting(r); why != "" {
 		p.Starts, p.Why = false, why
 	}
 	return p

@@ -550,7 +550,7 @@ func (e *emergencies) takeHints(hints []*emergency.Record) {
 	now := e.cityNow()
 	for _, hint := range hints {
 		r := e.dated(hint)
-		if old := e.known[r.ID]; old != nil || !r.Active(now) || len(e.heard) >= mostHeard || len(e.known) >= mostEmergencies {
+		if old := e.known[r.ID]; old != nil && old.Life >= r.Life || !r.Active(now) || len(e.heard) >= mostHeard || len(e.known) >= mostEmergencies {
 			continue // what is known is as good, or the record is on its way
 		}
 		e.keepHint(r)

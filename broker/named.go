@@ -113,7 +113,7 @@ func (n *names) put(b *Broker, in PutData) {
 	n.blobs.Saw(blob)
 	old := n.get(in.Name)
 	if old == nil && n.sorted.Len() >= mostNames {
-		n.answer(in.Token, &DataRefused{fmt.Sprintf("there are %d names of data, and that is the most: remove some", n.sorted.Len())})
+		n.answer(in.Token, n.tooMany())
 		return
 	}
 	w := &dataWritten{by: in.Token, past: in.Past}
@@ -131,6 +131,11 @@ func (n *names) put(b *Broker, in PutData) {
 	}
 	n.blobs.Spread([]job.Digest{blob}, b.copies.Reach())
 	b.awaitCopies(ack.Demand{Dot: w.version, Blobs: []job.Digest{blob}}, w)
+}
+
+// tooMany refuses what would make another name.
+func (n *names) tooMany() *DataRefused {
+	return &DataRefused{fmt.Sprintf("there are %d names of data, and at most %d are allowed: remove some", n.sorted.Len(), mostNames)}
 }
 
 // remove removes all versions of a name that are there.

@@ -33,6 +33,7 @@ type names struct {
 type namePass struct {
 	next   time.Time // when it goes on; zero is never
 	todo   []data.Name
+	listed map[data.Name]struct{}   // those of todo
 	asked  map[job.Digest]data.Name // on their way here, unless they are here already
 	failed map[data.Name]struct{}   // some of it did not come, and somebody who did not answer may have it
 	pause  time.Duration
@@ -45,7 +46,7 @@ func newNames(c *core) names {
 	return names{
 		core: c, sorted: btree.NewG(32, func(a, b data.Name) bool { return a < b }), since: map[data.Name]time.Duration{},
 		absent: map[data.Name]map[string]struct{}{},
-		copies: namePass{asked: map[job.Digest]data.Name{}, failed: map[data.Name]struct{}{}, pause: shortFirst},
+		copies: namePass{listed: map[data.Name]struct{}{}, asked: map[job.Digest]data.Name{}, failed: map[data.Name]struct{}{}, pause: shortFirst},
 	}
 }
 
@@ -60,7 +61,7 @@ func (n *names) get(name data.Name) *data.Record {
 // load takes in a record that was stored before this start.
 func (n *names) load(r *data.Record) {
 	n.sorted.ReplaceOrInsert(r.Name)
-	n.copies.todo = append(n.copies.todo, r.Name)
+	n.copies.add(r.Name)
 }
 
 // recallSince takes in since when the latest version stood before this start. It reports whether that is of use.
@@ -271,12 +272,13 @@ func (n *names) forgetWith(from string, name data.Name, peer clock.Tips) {
 			n.absent[name] = map[string]struct{}{}
 		}
 		n.absent[name][from] = struct{}{}
-		if slices.ContainsFunc(n.members.Counted(), func(m string) bool { _, says := n.absent[name][m]; return !says }) {
+		if counted := n.members.Counted(); len(counted) == 0 || slices.ContainsFunc(counted, func(m string) bool { _, says := n.absent[name][m]; return !says }) {
 			n.stats.Refuted++
 			return
 		}
 	}
 	n.forget(name)
+	n.answerWaiters(name)
 	n.stats.Zombies++
 }
 
@@ -296,19 +298,31 @@ func (n *names) nearest(text data.Name) string {
 	return label.Slip(string(text), list)
 }
 
-// look lets the versions of a name be looked at soon: some may belong here.
+// add notes that a name is to be looked at.
+func (p *namePass) add(name data.Name) {
+	if _, listed := p.listed[name]; !listed {
+		p.listed[name] = struct{}{}
+		p.todo = append(p.todo, name)
+	}
+}
+
+// look lets the versions of a name be looked at soon: some may belong here. While this broker takes nothing, all are looked at
+// afterwards.
 func (n *names) look(name data.Name) {
+	if n.offer.full || n.offer.draining {
+		return
+	}
 	p := &n.copies
-	p.todo = append(p.todo, name)
+	p.add(name)
 	p.next = sooner(p.next, n.now.Add(inputsAfter))
 }
 
 // changed says that other brokers are there than before, or that something is damaged here: all names are looked at.
 func (n *names) changed() {
 	p := &n.copies
-	p.todo, p.pause = p.todo[:0], shortFirst
+	p.pause = shortFirst
 	n.sorted.Ascend(func(name data.Name) bool {
-		p.todo = append(p.todo, name)
+		p.add(name)
 		return true
 	})
 	if len(p.todo) > 0 {
@@ -332,6 +346,7 @@ func (n *names) pass() {
 	}
 	k := min(len(p.todo), repairMost)
 	for _, name := range p.todo[:k] {
+		delete(p.listed, name)
 		if r := n.get(name); r != nil {
 			n.keepHere(r)
 		}
@@ -375,10 +390,9 @@ func (n *names) kept(in Kept) {
 		p.pause = shortFirst
 		return
 	}
-	for name := range p.failed {
-		p.todo = append(p.todo, name)
+	for _, name := range slices.Sorted(maps.Keys(p.failed)) {
+		p.add(name)
 	}
-	slices.Sort(p.todo)
 	clear(p.failed)
 	p.next, p.pause = sooner(p.next, n.now.Add(p.pause)), min(2*p.pause, shortMost)
 }

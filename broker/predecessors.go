@@ -87,49 +87,69 @@ func waitsFor(r *job.Record, id job.ID) bool {
 	return slices.Contains(r.Spec.After, id) && slices.Contains(r.Waits(), id)
 }
 
-// follow notes in an own job how its predecessors have ended, and reports whether it
-// can't be placed now: it still waits for one, or has just failed with one.
+// follow notes in an own job how its predecessors have ended, and when all have, what the named data stands for that it reads: the whole
+// of it at once, so that it is what was there when the job could begin (rule D6). It reports whether the job can't be placed now: it
+// still waits, or has just failed.
 func (p *predecessors) follow(r *job.Record) (waits bool) {
-	names := r.WaitsForData()
 	if len(r.Spec.After) == 0 && len(r.Spec.Data()) == 0 {
 		return false
 	}
-	if why := p.unreadable(names); why != "" {
-		p.decide(r.Key(), job.Failed, why, nil)
-		return true
-	}
-	ended := p.read(r.Key(), names)
+	var ended []job.Ending
 	for _, x := range p.ends(r) {
 		ended = append(ended, x.EndingFor(&r.Spec))
 	}
-	if len(ended) > 0 {
-		r = p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-			return old.With(dot, func(r *job.Record) {
-				for _, e := range ended {
-					r.SetEnding(e)
-				}
-			})
-		})
-		if r == nil {
-			return true
-		}
-	}
-	if p.loseTrack(r) {
+	if r = p.noteEndings(r, ended); r == nil || p.loseTrack(r) {
 		return true
 	}
 	if e, barred := r.Barred(); barred {
 		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome), nil)
 		return true
 	}
-	if from, lacks := r.Lacking(); lacks {
-		x, _ := p.resolve(string(from.Job))
-		if x != nil && x.ID != from.Job {
-			x = nil
-		}
-		p.decide(r.Key(), job.Failed, from.WhyLacking(x), nil)
+	if p.lacks(r) || len(r.Waits()) > 0 {
 		return true
 	}
-	return len(r.Waits())+len(r.WaitsForData()) > 0
+	names := r.WaitsForData()
+	if len(names) == 0 {
+		return false
+	}
+	if why := p.unreadable(names); why != "" {
+		p.decide(r.Key(), job.Failed, why, nil)
+		return true
+	}
+	read := p.read(r.Key(), names)
+	if len(read) < len(names) {
+		return true
+	}
+	r = p.noteEndings(r, read)
+	return r == nil || p.lacks(r)
+}
+
+// noteEndings notes in a job how predecessors have ended; it returns the record, nil where the archive failed.
+func (p *predecessors) noteEndings(r *job.Record, ended []job.Ending) *job.Record {
+	if len(ended) == 0 {
+		return r
+	}
+	return p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
+		return old.With(dot, func(r *job.Record) {
+			for _, e := range ended {
+				r.SetEnding(e)
+			}
+		})
+	})
+}
+
+// lacks ends a job that reads what is not there, though what it reads of has ended, and reports that.
+func (p *predecessors) lacks(r *job.Record) bool {
+	from, lacks := r.Lacking()
+	if !lacks {
+		return false
+	}
+	x, _ := p.resolve(string(from.Job))
+	if x != nil && x.ID != from.Job {
+		x = nil
+	}
+	p.decide(r.Key(), job.Failed, from.WhyLacking(x), nil)
+	return true
 }
 
 // read says what names of data stand for now, as the endings of predecessors that a job reads; for those of which nothing is there
@@ -288,16 +308,7 @@ func (p *predecessors) remind(r *job.Record) {
 			p.reviews.at(p.now.Add(remindAfter), r.Key())
 		}
 	}
-	if len(ended) == 0 {
-		return
-	}
-	p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-		return old.With(dot, func(r *job.Record) {
-			for _, e := range ended {
-				r.SetEnding(e)
-			}
-		})
-	})
+	p.noteEndings(r, ended)
 }
 
 // unknown lists the predecessors that a spec names and this broker does not know. Since they must
@@ -311,22 +322,25 @@ func (c *core) unknown(s *job.Spec) (out []job.ID) {
 	return out
 }
 
-// whyWaiting names the predecessors that a job waits for.
-func (c *core) whyWaiting(r *job.Record) string {
+// whyWaiting names the predecessors that a job waits for, and when all have ended, the data.
+func (p *predecessors) whyWaiting(r *job.Record) string {
 	var parts []string
 	for _, id := range r.Waits() {
 		state := "not known here"
-		if p, _ := c.resolve(string(id)); p != nil && p.ID == id {
-			state = string(p.State())
+		if x, _ := p.resolve(string(id)); x != nil && x.ID == id {
+			state = string(x.State())
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s)", id, state))
 	}
-	var why []string
 	if len(parts) > 0 {
-		why = append(why, "waits for the end of "+strings.Join(parts, ", "))
+		return "waits for the end of " + strings.Join(parts, ", ")
 	}
-	if names := r.WaitsForData(); len(names) > 0 {
-		why = append(why, "waits for data of which nothing is there: "+strings.Join(names, ", "))
+	names := slices.DeleteFunc(r.WaitsForData(), func(name string) bool {
+		_, is := p.standsFor(name)
+		return is
+	})
+	if len(names) > 0 {
+		return "waits for data of which nothing is there: " + strings.Join(names, ", ")
 	}
-	return strings.Join(why, "; ")
+	return ""
 }

@@ -229,7 +229,7 @@ func (b *Broker) whyNoTurn(r *job.Record) string {
 	}
 	switch r.State() {
 	case job.StatePending:
-		if why := b.whyWaiting(r); why != "" {
+		if why := b.predecessors.whyWaiting(r); why != "" {
 			return why
 		}
 		return b.ownership.whyUnplaced(r)

@@ -42,6 +42,10 @@ func (b *Broker) submit(in Submit) {
 		b.answer(in.Token, refused)
 		return
 	}
+	if n := len(in.Spec.NamedOutputs); n > 0 && b.names.sorted.Len()+n > mostNames {
+		b.answer(in.Token, b.names.tooMany())
+		return
+	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
 		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
 	})

@@ -35,7 +35,7 @@ func (r *Record) validate() error {
 	if err := errors.Join(r.Name.Valid(), r.Register.Validate()); err != nil {
 		return err
 	}
-	if len(r.Versions) == 0 || len(r.Versions) > MaxVersions || !canon.Ascending(r.Versions, Version.compare) {
+	if len(r.Versions) > MaxVersions || !canon.Ascending(r.Versions, Version.compare) {
 		return fmt.Errorf("it has %d versions, or they are out of order", len(r.Versions))
 	}
 	of := map[string]int{}

@@ -109,7 +109,9 @@ func Put(name Name, old *Record, content Content, at clock.Hybrid, dot clock.Dot
 		r.Versions = old.Versions
 	}
 	at = min(at, clock.MaxCounter) // nobody reads a later one
-	r.Versions = bound(slices.Insert(slices.Clone(r.Versions), 0, Version{At: at, Dot: dot, Content: &content}))
+	list := append(slices.Clone(r.Versions), Version{At: at, Dot: dot, Content: &content})
+	slices.SortFunc(list, Version.compare) // it is the first, unless another one has the last stamp that there is
+	r.Versions = bound(list)
 	return r
 }
 
@@ -151,9 +153,10 @@ func (r *Record) Shown() []byte {
 	return canon.Encode(&Record{Name: r.Name, Versions: t.Versions})
 }
 
-// Trimmable reports whether it has places of what was removed.
+// Trimmable reports whether it has places of what was removed, or nothing at all: two copies of which each says that the versions
+// of the other are gone, as only a broken or hostile member makes them, leave that.
 func (r *Record) Trimmable() bool {
-	return slices.ContainsFunc(r.Versions, func(v Version) bool { return !v.There() })
+	return len(r.Versions) == 0 || slices.ContainsFunc(r.Versions, func(v Version) bool { return !v.There() })
 }
 
 // Latest is the latest version that is there, nil when none is.

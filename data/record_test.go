@@ -296,7 +296,6 @@ func TestBadRecords(t *testing.T) {
 	for what, spoil := range map[string]func(*Record){
 		"name":          func(r *Record) { r.Name = "n//a" },
 		"long name":     func(r *Record) { r.Name = Name(strings.Repeat("a/", 17) + "a") },
-		"none":          func(r *Record) { r.Versions = nil },
 		"order":         func(r *Record) { slices.Reverse(r.Versions) },
 		"twice":         func(r *Record) { r.Versions[1] = r.Versions[0] },
 		"no dot of its": func(r *Record) { r.Versions[0].Dot.Counter = 9 },
@@ -330,6 +329,29 @@ func TestBadRecords(t *testing.T) {
 	require.ErrorContains(t, err, "at most")
 	_, err = Decode([]byte{0xc1})
 	require.Error(t, err)
+}
+
+// What Decode takes a broker must be able to merge, write and read again, whoever has made it up: its store is read at its next start.
+func TestWhatIsMadeUpIsReadAgain(t *testing.T) {
+	ours := Put("n/x", nil, content(1), 7, clock.Dot{Actor: "a~1", Counter: 5})
+	theirs := Put("n/x", nil, content(2), 6, clock.Dot{Actor: "a~1", Counter: 3})
+	theirs.Dots.Set(clock.Dot{Actor: "a~1", Counter: 9})
+	theirs, err := Decode(theirs.Encode())
+	require.NoError(t, err)
+	nothing, changed := Merge(ours, theirs)
+	require.True(t, changed)
+	nothing, err = Decode(nothing.Encode())
+	require.NoError(t, err, "each says that the other's version is gone")
+	require.Nil(t, nothing.Latest())
+	require.True(t, nothing.Trimmable())
+	require.Nil(t, nothing.Trimmed())
+
+	last := Put("n/x", nil, content(1), clock.MaxCounter, clock.Dot{Actor: "b~1", Counter: 1})
+	for _, actor := range []clock.Actor{"a~1", "c~1"} {
+		r, err := Decode(Put("n/x", last, content(2), 7, clock.Dot{Actor: actor, Counter: 1}).Encode())
+		require.NoError(t, err, "there is no later stamp")
+		require.Len(t, r.Versions, 2)
+	}
 }
 
 // nine are more versions of one broker than a record keeps.

@@ -46,8 +46,8 @@ type Executor struct {
 	ctx     context.Context // ended by Close
 	cancel  context.CancelFunc
 	closing sync.Once
-	// The goroutines by kind, in the order in which Close waits for them.
-	attempts, workers, helpers sync.WaitGroup
+	// The goroutines by kind, in the order in which Close waits for them: the former start some of the latter.
+	attempts, helpers, workers sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
@@ -179,8 +179,8 @@ func (e *Executor) Close() error {
 		e.cancel()
 		e.attempts.Wait()
 		e.pool.close()
-		e.workers.Wait()
 		e.helpers.Wait()
+		e.workers.Wait()
 		e.cleaner.close()
 		e.launcher.close()
 	})

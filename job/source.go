@@ -26,6 +26,8 @@ const (
 	outputPrefix = "out/"
 	maxSources   = 256 // inputs of one job that come from others; as many as a job has outputs
 
+	// MaxPrefixes is how many prefixes of data one job may read.
+	MaxPrefixes = 2
 	// MaxBelow is how many names of data a prefix may stand for.
 	MaxBelow = maxSources
 )
@@ -215,6 +217,15 @@ func (s *Spec) checkSources() error {
 		if _, isData := from.Job.Data(); !isData && !slices.Contains(s.After, from.Job) {
 			return fieldError("after", "the inputs read of job %s, which is not among them", from.Job)
 		}
+	}
+	prefixes := 0
+	for _, name := range s.Data() {
+		if strings.HasSuffix(name, "/") {
+			prefixes++
+		}
+	}
+	if prefixes > MaxPrefixes {
+		return fieldError("inputs", "%d of them are all data below a prefix; at most %d may: let jobs between gather some", prefixes, MaxPrefixes)
 	}
 	if n := len(s.Data()); n > 0 && n+len(s.After) > maxAfter {
 		return fieldError("inputs", "%d names of data and %d jobs to run after; at most %d together", n, len(s.After), maxAfter)

@@ -46,9 +46,9 @@ const (
 
 	// maxRecord is the largest encoded Record in bytes (rule L11): a spec, a result in
 	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, one in Kept, and the
-	// rest. It cannot be smaller: a record grows by merging, and a broker must be able to
+	// rest; and the names below MaxPrefixes prefixes of data. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10
+	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10 + MaxPrefixes*MaxBelow*(label.MaxPath+96)
 )
 
 // Spec describes a job. It never changes after its submission; its

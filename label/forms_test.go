@@ -13,7 +13,7 @@ import (
 // specification of the hand-written parsers.
 var (
 	nameForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	selectorForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*(?:(!=|=)\s*(\S+)|\s+in\s*\(([^()]*)\))?$`)
+	selectorForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,63})\s*(?:(!=|==|=)\s*(\S+)|\s+in\s*\(([^()]*)\))?$`)
 )
 
 func TestNamesHaveTheirForm(t *testing.T) {
@@ -42,7 +42,11 @@ func TestSelectorsHaveTheirForm(t *testing.T) {
 		require.Equal(t, m[1], c.Key, "%q", s)
 		switch {
 		case m[2] != "":
-			require.Equal(t, Selector{m[1], m[2], []string{m[3]}}, c, "%q", s)
+			op := m[2]
+			if op == "==" {
+				op = "="
+			}
+			require.Equal(t, Selector{m[1], op, []string{m[3]}}, c, "%q", s)
 		case m[4] != "":
 			require.Equal(t, "in", c.Op, "%q", s)
 		default:

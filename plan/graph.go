@@ -65,6 +65,9 @@ func (p *Plan) Graph(state func(name string) job.State) *Graph {
 			return at
 		}
 		for _, s := range j.Spec.Sources() {
+			if _, isData := s.Job.Data(); isData {
+				continue
+			}
 			if at := edge(string(s.Job)); at >= 0 && !slices.Contains(g.Edges[at].Reads, s.Part) {
 				g.Edges[at].Reads = append(g.Edges[at].Reads, s.Part)
 			}

@@ -70,6 +70,9 @@ func (r *reader) unknown(name string) string {
 
 // checkSource checks what a job reads of another one.
 func (r *reader) checkSource(j *Job, s job.Source) {
+	if _, isData := s.Job.Data(); isData {
+		return // it waits until something is there
+	}
 	field, line := Stdin, j.where(Stdin)
 	for at, text := range j.Spec.Inputs {
 		if text == s.String() {

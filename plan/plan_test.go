@@ -64,8 +64,9 @@ jobs:
   detect:
     module: quake.wasm
     args: [-report, report.json, 7]
-    inputs: {quake.csv: today.csv}
+    inputs: {quake.csv: today.csv, level: "data:sensors/level", maps/: "data:maps/"}
     outputs: [report.json]
+    named_outputs: {report.json: reports/quake}
     timeout: 1m
   tile:
     command: sh
@@ -98,6 +99,8 @@ func TestPlanBecomesSpecs(t *testing.T) {
 	detect := specs["p.detect"]
 	require.EqualValues(t, time.Minute, detect.Timeout, "what a job says itself counts")
 	require.Equal(t, []string{"-report", "report.json", "7"}, detect.Args)
+	require.Equal(t, map[string]string{"quake.csv": string(digest("today.csv")), "level": "data:sensors/level", "maps/": "data:maps/"}, detect.Inputs)
+	require.Equal(t, map[string]string{"report.json": "reports/quake"}, detect.NamedOutputs)
 	tile := specs["p.tile.0"]
 	require.Equal(t, []string{"-c", "echo a b 0 {}"}, tile.Args)
 	require.Equal(t, map[string]string{"text": "a b", "plan": "p", "plan-job": "tile.0", "plan-size": "6", "array": "p.tile"}, tile.Labels)
@@ -198,10 +201,10 @@ p.yaml:6: job a: preemption: a job that must not run twice (redeploy: false) can
 p.yaml:2: job a: module: it must be a string, not a list
 p.yaml:2: job a: it has neither a module, the file of a WebAssembly program, nor a command
 p.yaml:3: job b: a job must be an object with fields`},
-		"no YAML":    {"jobs:\n  a: [", "\np.yaml:2: sequence end token ']' not found"},
-		"no jobs":    {"job: {}\n", "\np.yaml:1: unknown field \"job\"; a plan has the fields jobs and defaults\np.yaml:1: it has no jobs: write them below `jobs:`, each by its name"},
-		"empty":      {"", "\np.yaml: it is empty"},
-		"named data": {"jobs:\n  a:\n    command: x\n    inputs:\n      x: data:y\n", "\np.yaml:5: job a: inputs: this version of ucp does not support this yet; leave the field out"},
+		"no YAML":         {"jobs:\n  a: [", "\np.yaml:2: sequence end token ']' not found"},
+		"no jobs":         {"job: {}\n", "\np.yaml:1: unknown field \"job\"; a plan has the fields jobs and defaults\np.yaml:1: it has no jobs: write them below `jobs:`, each by its name"},
+		"empty":           {"", "\np.yaml: it is empty"},
+		"no name of data": {"jobs:\n  a:\n    command: x\n    inputs:\n      x: data:/y\n", "\np.yaml:5: job a: inputs[\"x\"]: \"data:/y\"; want data: and a name, such as data:sensors/quake/today"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read("p.yaml", c.text)

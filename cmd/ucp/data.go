@@ -474,7 +474,7 @@ func (c *cli) watchData(ctx context.Context, client *api.Client, name string, co
 		var none *api.Error
 		latest := api.NoVersion
 		switch {
-		case errors.As(err, &none) && none.Status == http.StatusNotFound:
+		case errors.As(err, &none) && none.Status == http.StatusNotFound && none.Code == api.CodeNotFound:
 		case err != nil:
 			return err
 		case d.Latest != nil:

@@ -166,7 +166,7 @@ func refusal(v broker.Answer) error {
 	case *broker.IDTaken:
 		return fail(http.StatusConflict, api.CodeConflict, "job %s exists with another spec; take another ID", v.Record.ID)
 	case *broker.Draining:
-		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes no jobs; submit at another")
+		return fail(http.StatusServiceUnavailable, api.CodeDraining, "this broker is about to leave and takes nothing new; ask another")
 	case *broker.Outdated:
 		return fail(http.StatusConflict, api.CodeOutdated, "%s", v.Reason())
 	case *broker.NoSuchMember:
