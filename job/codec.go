@@ -130,9 +130,42 @@ func (r *Record) validate(spec int) error {
 		return errors.New("its seal is inconsistent with its verdicts")
 	}
 	if r.IsStub() {
+		if len(r.Ended) > 0 {
+			return errors.New("it is a stub, and says how other jobs have ended")
+		}
 		return nil
 	}
+	if err := r.checkEndings(); err != nil {
+		return err
+	}
 	return r.Spec.validate(spec)
+}
+
+// checkEndings refuses the endings of jobs, or data, that the spec does not name, and reads that it does not want. So what it notes is
+// bounded by its spec, also when two copies are merged (see maxRecord).
+func (r *Record) checkEndings() error {
+	if len(r.Ended) == 0 {
+		return nil
+	}
+	names, sources := r.Spec.Data(), r.Spec.Sources()
+	for i := range r.Ended {
+		e := &r.Ended[i]
+		if name, isData := e.Job.Data(); isData {
+			if !slices.Contains(names, name) {
+				return fmt.Errorf("it notes data %.80q, which its spec does not name", name)
+			}
+			continue
+		}
+		if !slices.Contains(r.Spec.After, e.Job) {
+			return fmt.Errorf("it notes the end of %.80q, after which it does not run", e.Job)
+		}
+		for part := range e.Read {
+			if !slices.Contains(sources, Source{e.Job, part}) {
+				return fmt.Errorf("it notes %.80q of %s, which it does not read", part, e.Job)
+			}
+		}
+	}
+	return nil
 }
 
 func (p Pause) invalid() bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/label"
 )
 
 var creation = Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 10}
@@ -144,7 +145,18 @@ func TestTheLargestRecordFits(t *testing.T) {
 		result.Outputs[fmt.Sprintf("file-%04d", i)] = Blob{Digest: Digest(hex64), Size: 1 << 30}
 	}
 	r := newRecord(t, creation)
-	r.Spec.Args = []string{strings.Repeat("x", MaxSpec-500)}
+	r.Spec.Args = []string{strings.Repeat("x", MaxSpec-5000)}
+	r.Spec.Inputs = map[string]string{}
+	for i := range MaxPrefixes {
+		prefix := fmt.Sprintf("%d/", i)
+		r.Spec.Inputs[prefix] = "data:" + prefix
+		e := Ending{Job: DataID(prefix), At: 1 << 60, By: "n~1", Outcome: Succeeded, Read: map[string]Digest{}}
+		for below := range MaxBelow {
+			part := fmt.Sprintf("%03d%s", below, strings.Repeat("x", label.MaxPath-len(prefix)-3-60))
+			e.Read[part[:60]+"/"+part[60:120]+"/"+part[120:180]+"/"+part[180:]+"/"] = Digest(hex64)
+		}
+		r.SetEnding(e)
+	}
 	require.NoError(t, r.Spec.validate(len(encode(&r.Spec))))
 	name := func(i int) clock.Actor { return clock.Actor(fmt.Sprintf("%s%d~%08d", strings.Repeat("n", 63), i, i)) }
 	for i := range maxReports {
@@ -207,4 +219,39 @@ func FuzzDecodeRecord(f *testing.F) {
 			require.NoError(t, err, "the result of merging is stored, and must be readable")
 		}
 	})
+}
+
+// Nobody can make a record grow by endings that its spec does not name: merged with other copies it could be too large to be read at
+// the next start.
+func TestEndingsAreThoseOfTheSpec(t *testing.T) {
+	const text = `{"module":"%s","after":["x"],"inputs":{"a":"job:x/out/a","b":"data:n/x"},"timeout":"1m"}`
+	spec, err := ParseSpec(fmt.Appendf(nil, text, hex64))
+	require.NoError(t, err)
+	read := map[string]Digest{"out/a": Digest(hex64)}
+	for what, c := range map[string]struct {
+		e   Ending
+		bad string
+	}{
+		"its own":    {Ending{Job: "x", Read: read}, ""},
+		"data":       {Ending{Job: DataID("n/x"), Read: map[string]Digest{DataFile: Digest(hex64)}}, ""},
+		"of another": {Ending{Job: "y"}, "after which it does not run"},
+		"other data": {Ending{Job: DataID("n/y"), Read: map[string]Digest{DataFile: Digest(hex64)}}, "does not name"},
+		"other read": {Ending{Job: "x", Read: map[string]Digest{"out/b": Digest(hex64)}}, "does not read"},
+	} {
+		r := New("j", spec, spec.Digest(), creation)
+		c.e.At, c.e.By, c.e.Outcome = 1, "n~1", Succeeded
+		r.SetEnding(c.e)
+		_, err := DecodeRecord(r.Encode())
+		if c.bad == "" {
+			require.NoError(t, err, what)
+		} else {
+			require.ErrorContains(t, err, c.bad, what)
+		}
+	}
+	stub := New("j", spec, spec.Digest(), creation)
+	stub.AddVerdict(Verdict{At: 1, Dot: creation.Dot, Outcome: Succeeded})
+	stub = stub.ToStub()
+	stub.SetEnding(Ending{Job: "x", At: 1, By: "n~1", Outcome: Succeeded})
+	_, err = DecodeRecord(stub.Encode())
+	require.ErrorContains(t, err, "it is a stub")
 }
