@@ -246,3 +246,16 @@ func TestAClearedEmergencyIsForgottenBeforeItsClientIsAnswered(t *testing.T) {
 	require.Equal(t, emergency.ID("quake-1"), told.View.Record.ID)
 	require.True(t, told.View.Record.Finished())
 }
+
+// Who remembers an emergency that was cleared is told by a push-pull of another life of it that is in force (rules S3, E6).
+func TestAHintOfALaterLifeIsTaken(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.settle()
+	n.b.emergencies.known["quake-1"] = &emergency.Record{ID: "quake-1", Life: 1, Cleared: []emergency.Mark{{At: clock.HybridAt(w.now), By: "b~1"}}}
+	r, err := emergency.Parse([]byte(`{"id":"quake-1","type":"earthquake","level":"low","by":"b~1","life":2}`), 7, clock.HybridAt(w.now))
+	require.NoError(t, err)
+	n.b.emergencies.takeHints([]*emergency.Record{r})
+	require.False(t, n.b.emergencies.known["quake-1"].Finished())
+	require.EqualValues(t, 2, n.b.emergencies.known["quake-1"].Life)
+}

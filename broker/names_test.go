@@ -1,13 +1,16 @@
 package broker
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/data"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/ledger"
 )
 
@@ -78,4 +81,74 @@ func TestShortenIsNoUpdate(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, back.Versions, 1)
 	require.Equal(t, r.Writers(), back.Writers())
+}
+
+// A peer whose clock is a year ahead has written a name, and this broker writes it in view of that, with a stamp behind: at its next start
+// the clock of this broker is still its own (rule I3).
+func TestAStampAheadStaysWithItsName(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.settle()
+	ahead := clock.HybridAt(w.now.Add(365 * 24 * time.Hour))
+	n.b.names.write("n/x", func(dot clock.Dot, _ *data.Record) *data.Record {
+		return data.Put("n/x", nil, data.Content{Digest: digestOf("f"), Size: 1}, ahead, dot)
+	})
+	w.ready(n)
+	w.boot(n, "a~9")
+	w.step(n, Tick{})
+	require.Less(t, n.b.stamp(), clock.HybridAt(w.now.Add(time.Hour)))
+}
+
+// A job whose outputs would become names is refused when there are as many as may be, and a full broker remembers no names to be
+// looked at: it looks at all afterwards.
+func TestNamesAreBounded(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	w.settle()
+	n.b.offer.full = true
+	for i := range 1000 {
+		n.b.names.look(data.Name(fmt.Sprint("n", i)))
+	}
+	require.Empty(t, n.b.names.copies.todo)
+	n.b.offer.full = false
+	for range 1000 {
+		n.b.names.look("n")
+	}
+	require.Len(t, n.b.names.copies.todo, 1)
+	for i := range mostNames {
+		n.b.names.sorted.ReplaceOrInsert(data.Name(fmt.Sprint("n", i)))
+	}
+	w.step(n, Submit{Token: 5, ID: "j1", Spec: job.Spec{Command: "work", Driver: job.Process, Outputs: []string{"o"}, NamedOutputs: map[string]string{"o": "n/x"}}})
+	answers := n.b.Ready().Answers
+	require.Len(t, answers, 1)
+	require.IsType(t, &DataRefused{}, answers[0].Answer)
+}
+
+// Where all others have left, nobody's word makes a name that is there forgotten; where all say so, who waits for the name is told.
+func TestWhoForgetsANameThatIsThere(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(*Config) {})
+	write := func() *data.Record {
+		return n.b.names.write("n/x", func(dot clock.Dot, old *data.Record) *data.Record {
+			return data.Put("n/x", old, data.Content{Digest: digestOf("f"), Size: 1}, n.b.stamp(), dot)
+		})
+	}
+	w.settle()
+	write()
+	n.b.names.forgetWith("z", "n/x", n.b.ledger.Clock())
+	require.NotNil(t, n.b.names.get("n/x"))
+
+	w.start("b", func(*Config) {})
+	w.meet()
+	w.settle()
+	w.step(n, AwaitData{Token: 5, Name: "n/x", Known: write().Latest().Dot})
+	n.b.names.forgetWith("b", "n/x", n.b.ledger.Clock())
+	require.Nil(t, n.b.names.get("n/x"))
+	for _, x := range n.b.Ready().Answers {
+		if x.Token == 5 {
+			require.IsType(t, &NoSuchData{}, x.Answer)
+			return
+		}
+	}
+	require.Fail(t, "it still waits")
 }
