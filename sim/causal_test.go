@@ -241,7 +241,7 @@ func TestClusterDrain(t *testing.T) {
 		time.Sleep(time.Second)
 		requireCode(t, c.Client("b1").Ready(t.Context()), http.StatusServiceUnavailable, api.CodeDraining, "about to leave")
 		_, err := c.Submit("b1", "late", time.Second)
-		requireCode(t, err, http.StatusServiceUnavailable, api.CodeDraining, "submit at another")
+		requireCode(t, err, http.StatusServiceUnavailable, api.CodeDraining, "ask another")
 		j, err := c.Client("b1").Job(t.Context(), "runs-here", 0)
 		require.NoError(t, err, "reads go on")
 		require.Equal(t, job.StateRunning, j.State)
