@@ -108,11 +108,6 @@ func (r *Record) validate(spec int) error {
 			return fmt.Errorf("its creation %v depends on what nobody counts", s.Dot)
 		}
 	}
-	for i, e := range r.Ended {
-		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !e.Job.isRead() || i > 0 && r.Ended[i-1].Job >= e.Job {
-			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
-		}
-	}
 	for i, rep := range r.Reports {
 		if !rep.valid() || !r.Dots.Has(rep.Dot) || i > 0 && r.Reports[i-1].Dot.Actor >= rep.Dot.Actor {
 			return fmt.Errorf("the report of %.80q is inconsistent or out of order", rep.Dot.Actor)
@@ -129,27 +124,29 @@ func (r *Record) validate(spec int) error {
 	if !r.Seal.valid(r) {
 		return errors.New("its seal is inconsistent with its verdicts")
 	}
-	if r.IsStub() {
-		if len(r.Ended) > 0 {
-			return errors.New("it is a stub, and says how other jobs have ended")
-		}
-		return nil
-	}
 	if err := r.checkEndings(); err != nil {
 		return err
+	}
+	if r.IsStub() {
+		return nil
 	}
 	return r.Spec.validate(spec)
 }
 
-// checkEndings refuses the endings of jobs, or data, that the spec does not name, and reads that it does not want. So what it notes is
+// checkEndings refuses what is inconsistent in the endings, those of jobs, or data, that the spec does not name, and reads that it does not want. So what it notes is
 // bounded by its spec, also when two copies are merged (see maxRecord).
 func (r *Record) checkEndings() error {
 	if len(r.Ended) == 0 {
 		return nil
 	}
+	if r.IsStub() {
+		return errors.New("it is a stub, and says how other jobs have ended")
+	}
 	names, sources := r.Spec.Data(), r.Spec.Sources()
-	for i := range r.Ended {
-		e := &r.Ended[i]
+	for i, e := range r.Ended {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !e.Job.isRead() || i > 0 && r.Ended[i-1].Job >= e.Job {
+			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
+		}
 		if name, isData := e.Job.Data(); isData {
 			if !slices.Contains(names, name) {
 				return fmt.Errorf("it notes data %.80q, which its spec does not name", name)
