@@ -301,7 +301,7 @@ func (s *state) restore() {
 }
 
 func (r rule) broken(s state) string {
-	for round := range 10 {
+	for range 10 {
 		for i := range members {
 			for j := range members {
 				if i != j {
@@ -317,7 +317,6 @@ func (r rule) broken(s state) string {
 				}
 			}
 		}
-		_ = round
 	}
 	for i := range members {
 		for j := range i {
