@@ -12,8 +12,9 @@ type balancer struct {
 	*core
 	ownership *ownership
 
-	next    time.Time       // when it looks again
-	waiting map[string]wait // own jobs that waited in vain at the last look
+	next    time.Time            // when it looks again
+	waiting map[string]wait      // own jobs that waited in vain at the last look
+	hurried map[string]time.Time // when urgent jobs were last moved, for a round
 }
 
 // wait is how long a job has waited where it is placed.
@@ -25,14 +26,20 @@ type wait struct {
 // How owners look for jobs that queue while others are idle (rule J9).
 const (
 	balanceEvery = 5 * time.Second
-	balanceMost  = 64 // jobs that move in one round
+	balanceMost  = 64                     // jobs that move in one round
+	settleAfter  = 300 * time.Millisecond // until brokers have said what they do about what has become urgent
 )
 
 // balance places jobs elsewhere that have queued for a whole round at a broker that
 // has more than it can run, when another could start them at once; and those that have loaded for so long, when another has
 // compiled their module (rules J9, J15).
 func (b *balancer) balance() {
-	if b.now.Before(b.next) {
+	due := !b.now.Before(b.next)
+	if look := b.ownership.look; due || !look.IsZero() && !b.now.Before(look) {
+		b.ownership.look = time.Time{}
+		b.hurry()
+	}
+	if !due {
 		return
 	}
 	b.next = b.now.Add(balanceEvery)
@@ -81,9 +88,9 @@ func (b *balancer) waits() int {
 
 func (b *balancer) due() time.Time {
 	if b.waits() == 0 {
-		return time.Time{}
+		return b.ownership.look
 	}
-	return b.next
+	return sooner(b.next, b.ownership.look)
 }
 
 // waitsInVain reports whether an own job waits at a broker that is full, or loads.

@@ -97,14 +97,14 @@ func New(cfg Config) *Broker {
 	c := newCore(cfg)
 	b := &Broker{core: c, waiters: newWaiters()}
 	b.acks = acks{c, map[string]*verdictWaiter{}, b.firm}
-	b.emergencies = newEmergencies(c, b.activeSetChanged)
+	b.emergencies = newEmergencies(c, b.inForceChanged)
 	b.emergencies.reach = b.reach
 	b.causality = newCausality(c)
 	b.predecessors = newPredecessors(c)
 	b.decisions = newDecisions(c, &b.causality, &b.emergencies)
 	b.attempts = newAttempts(c, &b.decisions, &b.causality)
-	b.ownership = ownership{c, &b.decisions, pace{map[string]moves{}}}
-	b.balancer = balancer{core: c, ownership: &b.ownership}
+	b.ownership = ownership{core: c, decisions: &b.decisions, pace: pace{map[string]moves{}}}
+	b.balancer = balancer{core: c, ownership: &b.ownership, hurried: map[string]time.Time{}}
 	b.sweeper = sweeper{core: c}
 	b.enrolment = newEnrolment(c)
 	b.repairer = newRepairer(c)
@@ -235,10 +235,14 @@ func (b *Broker) noted(old, r *job.Record) {
 	b.tell(r.Dots, own, r.Origin, r.Owner.Broker, r.Place.Broker)
 }
 
-// activeSetChanged lets all jobs here stand as the emergencies in force say.
-func (b *Broker) activeSetChanged() {
-	b.decisions.relevel(b.attempts.keys())
-	b.decisions.rule()
+// inForceChanged lets all jobs here stand as the emergencies in force here say, when those have changed, and looks again at
+// where own urgent jobs wait.
+func (b *Broker) inForceChanged(here bool) {
+	if here {
+		b.decisions.relevel(b.attempts.keys())
+		b.decisions.rule()
+	}
+	b.ownership.hurry()
 }
 
 // nextWake is when a part next has something to do, even if nothing happens.

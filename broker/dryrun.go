@@ -20,10 +20,10 @@ func (b *Broker) dryRun(in DryRun) {
 	dot := clock.Dot{Actor: b.cfg.Actor, Counter: b.ledger.Wrote() + 1}
 	r := job.New(dryRunKey, in.Spec, in.Spec.Digest(), job.Stamp{Dot: dot, At: max(b.hybrid, b.cityStamp()), Deps: in.Past.Jobs()})
 	b.predecessors.foresee(r)
-	placed := map[string][]string{} // keys of jobs, by executor
+	placed := map[string][]*job.Record{} // by executor
 	for _, ref := range b.liveJobs(func(r *job.Record) bool { return r.Place.Broker != "" }) {
-		at := b.record(ref.Key).Place.Broker
-		placed[at] = append(placed[at], ref.Key)
+		x := b.record(ref.Key)
+		placed[x.Place.Broker] = append(placed[x.Place.Broker], x)
 	}
 	out := &Prospects{NoLevel: b.emergencies.noLevel(in.Spec.Priority.Emergency)}
 	for _, name := range append([]string{b.self}, b.members.Names()...) {
@@ -37,13 +37,12 @@ func (b *Broker) dryRun(in DryRun) {
 	b.answer(in.Token, out)
 }
 
-func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect {
-	caps, strategy := b.cfg.Capabilities, string(b.decisions.strategy())
+func (b *Broker) prospect(name string, r *job.Record, placed []*job.Record) Prospect {
+	caps := b.cfg.Capabilities
 	if name != b.self {
-		row := b.members.Metadata(name)
-		caps, strategy = row.Capabilities, row.Strategy
+		caps = b.members.Metadata(name).Capabilities
 	}
-	p := Prospect{Broker: name, Strategy: strategy}
+	p := Prospect{Broker: name, Strategy: string(b.decisions.strategyAt(name))}
 	without := r.Spec
 	without.Constraints = nil
 	if why := b.incapable(name, &caps, &without); why != "" {
@@ -75,8 +74,7 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 		p.Why = fmt.Sprintf("%d jobs are there: too many to say", len(placed))
 		return p
 	}
-	s := b.snapshotOf(name, strategy, placed)
-	set := b.emergencies.activeAt(caps.Labels)
+	s, set := b.decisions.snapshotAt(name, placed)
 	c := b.decisions.candidateOn(r, &set)
 	c.Key, c.ID = dryRunKey, dryRunKey
 	p.Score = s.Weights.Score(&c, s.Now).Total
@@ -97,37 +95,4 @@ func (b *Broker) prospect(name string, r *job.Record, placed []string) Prospect 
 		p.Starts, p.Why = false, why
 	}
 	return p
-}
-
-// mostPlanned bounds the jobs of one broker among which it is asked what would happen.
-const mostPlanned = 1024
-
-// snapshotOf is what competes at a broker, as far as this one knows.
-func (b *Broker) snapshotOf(name, strategy string, placed []string) resolve.Snapshot {
-	now := b.cityNow()
-	if name == b.self {
-		return b.decisions.snapshot(now)
-	}
-	set := b.emergencies.activeAt(b.members.Metadata(name).Capabilities.Labels)
-	s := b.decisions.snapshot(now)
-	s.Running, s.Suspended, s.Pending, s.Keys, s.Held = nil, nil, nil, nil, job.Resources{}
-	s.Capacity = b.capacity(name)
-	if known, err := resolve.ParseStrategy(strategy); err == nil {
-		s.Strategy = known
-	}
-	for _, key := range placed {
-		r := b.record(key)
-		c := b.decisions.candidateOn(r, &set)
-		rep, _ := r.Present()
-		switch r.State() {
-		case job.StateRunning, job.StateLoading:
-			c.Began = clock.TimeOf(rep.At)
-			s.Running = append(s.Running, &c)
-		case job.StateSuspended:
-			s.Suspended = append(s.Suspended, &c)
-		default:
-			s.Pending = append(s.Pending, &c)
-		}
-	}
-	return s
 }

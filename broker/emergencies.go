@@ -20,7 +20,7 @@ import (
 // truth, an event a hint (rule E1): what is known is their join, and both act alike.
 type emergencies struct {
 	*core
-	onChange func()                         // hears that the active set has changed
+	onChange func(here bool)                // hears that what is in force has changed, somewhere or here
 	reach    func(*emergency.Record) *Reach // where one is in force
 
 	known     map[emergency.ID]*emergency.Record
@@ -28,6 +28,7 @@ type emergencies struct {
 	heard     map[emergency.ID]heard         // what events said that the ledger does not hold
 	current   []*emergency.Record            // the known ones that are active, wherever, the highest level first
 	activeSet emergency.ActiveSet            // those of them that are in force here
+	anywhere  emergency.ActiveSet            // all of them, as if this broker were in every scope
 	next      clock.Time                     // when the active set next changes by itself; 0 is never
 	lives     lives
 
@@ -49,7 +50,7 @@ const (
 	writeSpread = 2 * time.Second
 )
 
-func newEmergencies(c *core, onChange func()) emergencies {
+func newEmergencies(c *core, onChange func(here bool)) emergencies {
 	return emergencies{core: c, onChange: onChange, known: map[emergency.ID]*emergency.Record{}, over: map[emergency.ID]time.Duration{}, heard: map[emergency.ID]heard{}, lives: lives{again: map[emergency.ID]recollection{}}}
 }
 
@@ -398,7 +399,7 @@ func (e *emergencies) refresh() {
 		return // before the first Tick it is not known what time it is
 	}
 	now := e.cityNow()
-	old := e.activeSet
+	old, was := e.activeSet, e.current
 	e.current, e.next = nil, 0
 	for _, r := range e.known {
 		if r.Active(now) {
@@ -411,9 +412,9 @@ func (e *emergencies) refresh() {
 	slices.SortFunc(e.current, func(x, y *emergency.Record) int {
 		return cmp.Or(cmp.Compare(y.Terms.Level, x.Terms.Level), cmp.Compare(x.ID, y.ID))
 	})
-	e.activeSet = e.activeAt(e.cfg.Capabilities.Labels)
-	if !e.activeSet.Equal(old) {
-		e.onChange()
+	e.activeSet, e.anywhere = e.activeAt(e.cfg.Capabilities.Labels), emergency.Anywhere(e.current)
+	if here := !e.activeSet.Equal(old); here || !slices.Equal(e.current, was) {
+		e.onChange(here)
 	}
 }
 

@@ -28,6 +28,7 @@ type jobIndex struct {
 	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
 	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
 	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
+	tagged int                        // unfinished jobs that name a level, or an emergency
 }
 
 // endItem is a finished job.
@@ -211,6 +212,9 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 	}
 	if key := r.Spec.Exclusive; key != "" {
 		mark(x.keys, key, r.Key(), sign > 0)
+	}
+	if r.Spec.Priority.Emergency != "" {
+		x.tagged += sign
 	}
 	if r.Place.IsZero() {
 		return

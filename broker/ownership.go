@@ -11,11 +11,21 @@ import (
 )
 
 // ownership is what an owner does for its jobs: it places them, accepts the first result, and
-// hands them over when it leaves. The records say everything but how often it has moved a job lately.
+// hands them over when it leaves. The records say everything but how often it has moved a job lately, and when it looks
+// where urgent ones wait.
 type ownership struct {
 	*core
 	decisions *decisions
 	pace      pace
+	look      time.Time // when the balancer looks at urgent jobs, besides its rounds; zero while it need not
+}
+
+// hurry lets the balancer look soon at where own urgent jobs wait (rule J9): what is urgent has changed, or one was placed
+// where there is no room.
+func (o *ownership) hurry() {
+	if o.look.IsZero() {
+		o.look = o.now.Add(settleAfter)
+	}
 }
 
 // assign makes a broker the owner in the next epoch.

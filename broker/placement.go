@@ -132,6 +132,9 @@ func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try i
 			}
 		})
 	})
+	if !o.fits(name, job.Resources{}) && o.decisions.isUrgent(r) {
+		o.hurry()
+	}
 }
 
 // sampled is how many other brokers are compared for one placement: the better

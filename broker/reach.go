@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -86,8 +87,8 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 			at.Override = b.decisions.override()
 		case row.Commands != "":
 			at.Override = &resolve.Override{Emergency: row.Commands, Of: resolve.Strategy(row.Chosen)}
-		case row.Heeds && emergency.CommandsAt(r.Terms.Level) && !b.decisions.settled(r) && !(slices.Contains(row.Emergency.IDs, string(r.ID)) && emergency.CommandsAt(job.Level(row.Emergency.Level))):
-			at.Strategy, at.Override = resolve.Commanded(at.Strategy, string(r.ID)) // it is about to hear of it
+		case b.decisions.isAboutToObey(&row, r):
+			at.Strategy, at.Override = resolve.Commanded(at.Strategy, string(r.ID))
 		}
 		out.At = append(out.At, at)
 	}
@@ -100,6 +101,13 @@ func (b *Broker) reach(r *emergency.Record) *Reach {
 		out.Unmet = emergency.Unmet(r.Terms.Scope, labels)
 	}
 	return out
+}
+
+// isAboutToObey reports whether an emergency in whose scope a broker is will make another strategy decide there, once it has heard
+// of it: by what it has said last (rule E5).
+func (d *decisions) isAboutToObey(row *wire.Metadata, r *emergency.Record) bool {
+	heard := slices.Contains(row.Emergency.IDs, string(r.ID)) && emergency.CommandsAt(job.Level(row.Emergency.Level))
+	return row.Heeds && emergency.CommandsAt(r.Terms.Level) && !d.settled(r) && !heard
 }
 
 // settled reports whether the cluster's strategy was set in view of an emergency (rule E5).

@@ -84,13 +84,17 @@ func (d *decisions) rule() {
 		}
 		d.note(Note{Kind: "strategy", ID: string(s), What: "changed", Text: fmt.Sprintf("%s decides by %s%s, until now by %s", d.self, s, why, was)})
 	}
-	w := d.cfg.Weights
-	if w == (resolve.Weights{}) {
-		w = resolve.DefaultWeights()
-	}
-	d.queue.SetStrategy(s, w)
+	d.queue.SetStrategy(s, d.weights())
 	d.queue.SetOverride(override)
 	d.undecided = true
+}
+
+// weights are what the factors of a score weigh.
+func (d *decisions) weights() resolve.Weights {
+	if d.cfg.Weights == (resolve.Weights{}) {
+		return resolve.DefaultWeights()
+	}
+	return d.cfg.Weights
 }
 
 // overriding is the emergency in force here that commands another strategy than the chosen one, "" for none.

@@ -33,6 +33,13 @@ func NewActiveSet(all []*Record, labels map[string]string, now clock.Time) Activ
 			list = append(list, r)
 		}
 	}
+	return Anywhere(list)
+}
+
+// Anywhere returns the active set that a broker would have in whose labels all these emergencies, which are active, have their
+// scope. Of the list nothing is kept.
+func Anywhere(active []*Record) ActiveSet {
+	list := slices.Clone(active)
 	slices.SortFunc(list, func(a, b *Record) int {
 		return cmp.Or(cmp.Compare(b.Terms.Level, a.Terms.Level), cmp.Compare(a.Declared, b.Declared), cmp.Compare(a.ID, b.ID))
 	})

@@ -178,6 +178,9 @@ func (s Strategy) Help() string { return s.row().help }
 // Causal reports whether jobs wait for what their submitters had seen (rule C1).
 func (s Strategy) Causal() bool { return s.row().causal }
 
+// LevelsFirst reports whether a job of a higher emergency level stops those of lower ones, whatever their scores.
+func (s Strategy) LevelsFirst() bool { return s.row().commanded }
+
 // Packs reports whether the strategy weighs sets of jobs against each other. A decision then takes
 // longer than one that looks at one job after the other (docs/strategies.md, "What it costs").
 func (s Strategy) Packs() bool { return s.row().packs }
