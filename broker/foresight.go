@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
@@ -69,24 +68,19 @@ func (d *decisions) recordsAt(name string, placed []*job.Record) (s resolve.Snap
 	return s, set
 }
 
-// isUrgent reports whether a job has a level anywhere: by itself, by an emergency that is in force somewhere, or since one waits
-// for it that has (rule C5).
-func (d *decisions) isUrgent(r *job.Record) bool { return d.urgency(r) > 0 }
-
-// urgency is that level.
+// urgency is the level that a job has anywhere: by itself, by an emergency that is in force somewhere, or since one waits for
+// it that has (rule C5); 0 for none.
 func (d *decisions) urgency(r *job.Record) int {
 	if len(d.emergencies.current) == 0 && d.jobs.tagged == 0 {
 		return 0
 	}
 	set := &d.emergencies.anywhere
 	level, _ := set.Level(&r.Spec)
-	raised, _ := d.raised(r, set)
-	return max(level, raised)
-}
-
-// moreUrgent orders jobs of which each has a level: the higher one first, then the earlier one.
-func (d *decisions) moreUrgent(r, s *job.Record) int {
-	return cmp.Or(cmp.Compare(d.urgency(s), d.urgency(r)), cmp.Compare(r.Submitted(), s.Submitted()), cmp.Compare(r.Key(), s.Key()))
+	if len(d.jobs.wanted[r.ID]) > 0 {
+		raised, _ := d.raised(r, set)
+		level = max(level, raised)
+	}
+	return level
 }
 
 // planned is what a broker would do at once: what starts there, and that for which others are stopped first.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/urban-compute/ucp/job"
@@ -37,28 +38,42 @@ func (b *balancer) hurry() {
 // competing lists what has started at each broker, and the urgent jobs that wait there, those of the highest level and the
 // earliest first: mostPlanned at most.
 func (b *balancer) competing() map[string][]*job.Record {
-	d := b.ownership.decisions
-	started, urgent := map[string][]*job.Record{}, map[string][]*job.Record{}
+	placed, urgent := map[string][]*job.Record{}, map[string][]urgentJob{}
 	b.liveJobs(func(r *job.Record) bool {
 		switch at := r.Place.Broker; {
 		case at == "":
 		case r.State() != job.StateQueued:
-			started[at] = append(started[at], r)
-		case d.isUrgent(r):
-			urgent[at] = append(urgent[at], r)
+			placed[at] = append(placed[at], r)
+		default:
+			if level := b.ownership.decisions.urgency(r); level > 0 {
+				urgent[at] = append(urgent[at], urgentJob{r, level})
+			}
 		}
 		return false
 	})
 	for at, list := range urgent {
-		slices.SortFunc(list, d.moreUrgent)
-		started[at] = append(started[at], list[:min(len(list), max(0, mostPlanned-len(started[at])))]...)
+		slices.SortFunc(list, urgentJob.compare)
+		for _, u := range list[:min(len(list), max(0, mostPlanned-len(placed[at])))] {
+			placed[at] = append(placed[at], u.Record)
+		}
 	}
-	return started
+	return placed
+}
+
+// urgentJob is a job that has a level.
+type urgentJob struct {
+	*job.Record
+	level int
+}
+
+// compare is negative for the job of the higher level, and of equal ones for the earlier one.
+func (u urgentJob) compare(v urgentJob) int {
+	return cmp.Or(cmp.Compare(v.level, u.level), cmp.Compare(u.Submitted(), v.Submitted()), cmp.Compare(u.Key(), v.Key()))
 }
 
 // lateOnes lists own urgent jobs that queue where they do not start, others being stopped for them or not: the most urgent first,
 // as many as move in one round.
-func (b *balancer) lateOnes(placed map[string][]*job.Record) (late []*job.Record) {
+func (b *balancer) lateOnes(placed map[string][]*job.Record) (late []urgentJob) {
 	d := b.ownership.decisions
 	for name, list := range placed {
 		if len(list) > mostPlanned {
@@ -69,11 +84,11 @@ func (b *balancer) lateOnes(placed map[string][]*job.Record) (late []*job.Record
 		for _, r := range list {
 			_, moved := b.hurried[r.Key()]
 			if !moved && b.mayHurry(r) && !starts[r.Key()] && !displaces[r.Key()] {
-				late = append(late, r)
+				late = append(late, urgentJob{r, d.urgency(r)})
 			}
 		}
 	}
-	slices.SortFunc(late, d.moreUrgent)
+	slices.SortFunc(late, urgentJob.compare)
 	return late[:min(len(late), balanceMost)]
 }
 
@@ -95,29 +110,30 @@ func (b *balancer) obeying() (names []string) {
 
 // hurryTo places those of the jobs at a broker that start there at once; where others have to be stopped, only if stopping says so. It
 // returns the rest.
-func (b *balancer) hurryTo(name string, placed map[string][]*job.Record, late []*job.Record, stopping bool) (rest []*job.Record) {
+func (b *balancer) hurryTo(name string, placed map[string][]*job.Record, late []urgentJob, stopping bool) (rest []urgentJob) {
 	d := b.ownership.decisions
 	if len(placed[name])+len(late) > mostPlanned {
 		return late
 	}
 	s, set := d.recordsAt(name, placed[name])
-	for _, r := range late {
-		if b.takes(name, r) {
-			c := d.candidateOn(r, &set)
+	for _, u := range late {
+		if b.takes(name, u.Record) {
+			c := d.candidateOn(u.Record, &set)
 			s.Pending = append(s.Pending, &c)
 		}
 	}
 	starts, displaces := planned(s)
-	for _, r := range late {
-		if !b.takes(name, r) || !starts[r.Key()] && !(stopping && displaces[r.Key()]) {
-			rest = append(rest, r)
+	for _, u := range late {
+		key := u.Key()
+		if !b.takes(name, u.Record) || !starts[key] && !(stopping && displaces[key]) {
+			rest = append(rest, u)
 			continue
 		}
 		b.stats.Rebalanced++
 		b.stats.Hurried++
-		b.hurried[r.Key()] = b.now
-		b.ownership.placeAt(r, name, b.ownership.processAt(name), r.Place.Try, 0)
-		if r = b.record(r.Key()); r != nil {
+		b.hurried[key] = b.now
+		b.ownership.placeAt(u.Record, name, b.ownership.processAt(name), u.Place.Try, 0)
+		if r := b.record(key); r != nil {
 			placed[name] = append(placed[name], r)
 		}
 	}

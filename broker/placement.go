@@ -132,7 +132,7 @@ func (o *ownership) placeAt(r *job.Record, name string, actor clock.Actor, try i
 			}
 		})
 	})
-	if !o.fits(name, job.Resources{}) && o.decisions.isUrgent(r) {
+	if !o.fits(name, job.Resources{}) && o.decisions.urgency(r) > 0 {
 		o.hurry()
 	}
 }

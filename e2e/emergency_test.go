@@ -269,9 +269,15 @@ func TestFigureEmergency(t *testing.T) {
 // submitFull is fill without the time that a command line takes.
 func (a *agent) submitFull(id, tag string) {
 	a.t.Helper()
+	a.submitLarge(id, tag, "name="+a.name)
+}
+
+// submitLarge submits a job that takes the whole of a broker, of one that meets the constraints.
+func (a *agent) submitLarge(id, tag string, constraints ...string) {
+	a.t.Helper()
 	spec := job.Spec{
 		Driver: job.Process, Command: "/bin/sleep", Args: []string{"60"}, Resources: job.Resources{CPU: 900},
-		Priority: job.Priority{User: job.DefaultUser, Emergency: tag}, Constraints: []string{"name=" + a.name},
+		Priority: job.Priority{User: job.DefaultUser, Emergency: tag}, Constraints: constraints,
 	}
 	require.NoError(a.t, spec.Complete())
 	_, err := a.client.Submit(a.t.Context(), spec, api.SubmitOptions{ID: job.ID(id)})
