@@ -108,23 +108,37 @@ type limitedListener struct {
 
 	slots  chan struct{} // one for each refusal under way; further connections wait in the kernel's queue
 	refuse sync.WaitGroup
-	spare  *os.File // given up to refuse a connection when no descriptor is left at all
+	spares chan *os.File // given up to refuse connections when no descriptor is left at all; nil for one that was not to be had
 }
+
+// mostSpare is how many connections are refused at once when no descriptor is left: those that send nothing take time.
+const mostSpare = 8
 
 // limit puts a listener under the limit.
 func (c *limiter) limit(l net.Listener) *limitedListener {
 	d := &limitedListener{Listener: l, limiter: c, secure: c.secure, slots: make(chan struct{}, min(64, c.most/2)),
 		peers: &handed{addr: l.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}}
-	d.spare, _ = os.Open(os.DevNull) // without one, connections just wait longer
+	d.spares = make(chan *os.File, mostSpare)
+	for range mostSpare {
+		d.spares <- newSpare()
+	}
 	return d
+}
+
+// newSpare opens a descriptor to be given up; nil when there is none to be had. Without any, connections just wait longer.
+func newSpare() *os.File {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil
+	}
+	return f
 }
 
 // Accept implements net.Listener.
 func (d *limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := d.accept()
-		if errors.Is(err, syscall.EMFILE) && d.spare != nil {
-			d.refuseOne()
+		if errors.Is(err, syscall.EMFILE) && d.refuseOne() {
 			continue
 		}
 		if err != nil {
@@ -139,9 +153,6 @@ func (d *limitedListener) Accept() (net.Conn, error) {
 			defer func() { <-d.slots }()
 			d.turnAway(conn, why)
 		})
-		if d.spare == nil {
-			d.spare, _ = os.Open(os.DevNull)
-		}
 	}
 }
 
@@ -154,14 +165,27 @@ func (d *limitedListener) accept() (net.Conn, error) {
 	return conn, err
 }
 
-// refuseOne refuses a waiting connection with the descriptor that was kept for that.
-func (d *limitedListener) refuseOne() {
-	_ = d.spare.Close()
-	d.spare = nil
-	if conn, err := d.accept(); err == nil {
-		d.turnAway(conn, "this broker has no file descriptors left")
+// refuseOne refuses the next connection with a descriptor that was kept for that. It reports false when it could not.
+func (d *limitedListener) refuseOne() bool {
+	spare := <-d.spares // each is given back within a few turnAways
+	if spare == nil {
+		spare = newSpare()
 	}
-	d.spare, _ = os.Open(os.DevNull) // if another was quicker, there is none until the next refusal
+	if spare == nil {
+		d.spares <- nil
+		return false
+	}
+	_ = spare.Close()
+	conn, err := d.accept()
+	if err != nil { // another was quicker to take the descriptor, or the listener is closed
+		d.spares <- newSpare()
+		return false
+	}
+	d.refuse.Go(func() {
+		d.turnAway(conn, "this broker has no file descriptors left")
+		d.spares <- newSpare()
+	})
+	return true
 }
 
 // Close implements net.Listener; it waits for the refusals under way.

@@ -150,6 +150,39 @@ func TestLimiterWithoutDescriptors(t *testing.T) {
 	}
 }
 
+// none is a listener that finds a descriptor only where one was given up just before.
+type none struct {
+	net.Listener
+	given bool
+}
+
+func (n *none) Accept() (net.Conn, error) {
+	n.given = !n.given
+	if n.given {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return n.Listener.Accept()
+}
+
+// Connections that send nothing, and wait before a client's when no descriptor is left, take little of its patience.
+func TestIdleConnectionsDelayNoRefusal(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	serve(t, newLimiter(slog.New(slog.NewTextHandler(t.Output(), nil)), nobody), &none{Listener: listener}, http.NotFoundHandler())
+	const idle = 60
+	for range idle {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+	}
+	began := time.Now()
+	res, err := http.Post("http://"+listener.Addr().String(), "application/json", http.NoBody)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 503, res.StatusCode)
+	require.Less(t, time.Since(began), idle*turnAway/4) // one after the other they take idle*turnAway
+}
+
 // Who is refused again and again fills no log.
 func TestRefusalsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
