@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -57,6 +56,7 @@ type peers struct {
 
 	client    *http.Client
 	transfers transfers
+	fetches   fetches
 	asking    singleflight.Group
 	zip       httpd.Compression
 	shown     credentials
@@ -71,7 +71,7 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -452,133 +452,6 @@ func (p *peers) holds(ctx context.Context, addr, name string, actor clock.Actor,
 	return false, fmt.Errorf("%s does not say whether it has blob %.12s: %s", addr, d, resp.Status)
 }
 
-// fetch brings the inputs of an attempt here; it ends in a Fetched.
-func (p *peers) fetch(f broker.Fetch) {
-	p.work.Go(func() {
-		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
-		for _, d := range f.Digests {
-			if err := p.need(p.ctx, d, f.From); err != nil {
-				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
-				break
-			}
-		}
-		p.engine.Tell(in)
-	})
-}
-
-// fetchRounds is how often all brokers are asked for a blob; the pause between two
-// rounds doubles from a second.
-const fetchRounds = 4
-
-// need makes sure that a blob is here, asking the named brokers first, then all
-// others.
-func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
-	err := error(errNowhere)
-	for round := range fetchRounds {
-		if p.blobs.sound(ctx, d) {
-			return nil
-		}
-		if err = p.find(ctx, d, from); err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(time.Second << round):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
-}
-
-// find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
-// that they have not.
-func (p *peers) find(ctx context.Context, d job.Digest, from []string) error {
-	if manifest, isTree := d.Tree(); isTree {
-		return p.findTree(ctx, manifest, from)
-	}
-	err := error(errNowhere)
-	for _, m := range p.holders(from) {
-		failed := p.transfers.run(ctx, m.Name, func() error { return p.download(ctx, m, d) })
-		if failed == nil {
-			return nil
-		}
-		if !errors.Is(failed, errAbsent) {
-			err = failed // it may have it
-		}
-	}
-	return err
-}
-
-// keep brings blobs here that are to stay (rule R3), one after another, so that what jobs wait for goes ahead; each ends in
-// a Kept.
-func (p *peers) keep(list []broker.Keep) {
-	if len(list) == 0 {
-		return
-	}
-	p.work.Go(func() {
-		for _, k := range list {
-			in := broker.Kept{Digest: k.Digest}
-			if in.Here = p.blobs.has(k.Digest); !in.Here {
-				err := p.find(p.ctx, k.Digest, k.From)
-				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
-				if err != nil {
-					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
-				}
-			}
-			p.engine.Tell(in)
-		}
-	})
-}
-
-// holders lists the brokers to ask: the named ones first.
-func (p *peers) holders(first []string) (ask []membership.Member) {
-	members := p.brokers()
-	slices.SortStableFunc(members, func(a, b membership.Member) int {
-		return rank(first, a.Name) - rank(first, b.Name)
-	})
-	for _, m := range members {
-		if m.Name != p.name && m.Status == membership.Alive && m.HTTPAddr != "" {
-			ask = append(ask, m)
-		}
-	}
-	return ask
-}
-
-func rank(list []string, name string) int {
-	if i := slices.Index(list, name); i >= 0 {
-		return i
-	}
-	return len(list)
-}
-
-// download gets a blob from one broker and stores it, verified.
-func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest) error {
-	addr := from.HTTPAddr
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.blobURL(addr, d), nil)
-	if err != nil {
-		return err
-	}
-	resp, err := p.do(req, from.Name, from.Actor)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("%s: %w", addr, errAbsent)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s does not give it: %s", addr, resp.Status)
-	}
-	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
-	defer body.stop()
-	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
-}
-
 // follow opens what a job writes at another broker, by that broker's route of this path and query. The caller closes it.
 func (p *peers) follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
 	for _, m := range p.holders(nil) {
@@ -609,6 +482,7 @@ type watched struct {
 	timeout time.Duration
 	began   time.Time
 	n       int64
+	failed  bool // reading has failed before the end
 }
 
 func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
@@ -618,15 +492,10 @@ func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.n += int64(n)
+	w.failed = w.failed || err != nil && !errors.Is(err, io.EOF)
 	due := w.timeout + time.Duration(w.n)*time.Second/leastRate - time.Since(w.began)
 	w.timer.Reset(max(0, min(w.timeout, due)))
 	return n, err
 }
 
 func (w *watched) stop() { w.timer.Stop() }
-
-// errAbsent says that a broker has answered that it has not got a blob.
-var errAbsent = errors.New("it does not have it")
-
-// errNowhere says that no broker that answers has a blob.
-var errNowhere = errors.New("no broker that answers has it")

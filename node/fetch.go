@@ -1,0 +1,334 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/store"
+)
+
+// errAbsent says that a broker has answered that it has not got a blob.
+var errAbsent = errors.New("it does not have it")
+
+// errNowhere says that no broker that answers has a blob.
+var errNowhere = errors.New("no broker that answers has it")
+
+// fetches are the blobs that are being brought here. Those who want the same one at the same time share one transfer.
+type fetches struct {
+	mu sync.Mutex
+	by map[job.Digest]*fetch
+}
+
+// fetch is one of them.
+type fetch struct {
+	done    chan struct{} // closed when it is over
+	came    int64         // bytes that it has brought
+	err     error         // how it ended
+	givenUp bool          // by who ran it
+}
+
+// join runs f, unless somebody does it already for this blob: then it waits for that to end. One that was given up by who ran
+// it goes on with who waits for it.
+func (x *fetches) join(ctx context.Context, d job.Digest, f func() (came int64, err error)) (came int64, err error) {
+	for {
+		x.mu.Lock()
+		other := x.by[d]
+		if other == nil {
+			break
+		}
+		x.mu.Unlock()
+		select {
+		case <-other.done:
+			if !other.givenUp {
+				return other.came, other.err
+			}
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	own := &fetch{done: make(chan struct{})}
+	x.by[d] = own
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.by, d)
+		close(own.done)
+	}()
+	own.came, own.err = f()
+	own.givenUp = ctx.Err() != nil
+	return own.came, own.err
+}
+
+// fetch brings the inputs of an attempt here; it ends in a Fetched.
+func (p *peers) fetch(f broker.Fetch) {
+	p.work.Go(func() {
+		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
+		for _, d := range f.Digests {
+			if err := p.need(p.ctx, d, f.From); err != nil {
+				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
+				break
+			}
+		}
+		p.engine.Tell(in)
+	})
+}
+
+// fetchRounds is how often all brokers are asked for a blob without that anything comes; the pause between two
+// rounds doubles from a second.
+const fetchRounds = 4
+
+// need makes sure that a blob is here, asking the named brokers first, then all
+// others.
+func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	err := error(errNowhere)
+	for round := 0; round < fetchRounds; round++ {
+		if p.blobs.sound(ctx, d) {
+			return nil
+		}
+		var came int64
+		if came, err = p.find(ctx, d, from); err == nil {
+			return nil
+		}
+		if came > 0 {
+			round = 0
+		}
+		select {
+		case <-time.After(time.Second << round):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
+// that they have not, and how many bytes have come in any case.
+func (p *peers) find(ctx context.Context, d job.Digest, from []string) (came int64, err error) {
+	if manifest, isTree := d.Tree(); isTree {
+		return p.findTree(ctx, manifest, from)
+	}
+	return p.fetches.join(ctx, d, func() (int64, error) { return p.findBlob(ctx, d, from) })
+}
+
+// findBlob is find for one file.
+func (p *peers) findBlob(ctx context.Context, d job.Digest, from []string) (came int64, err error) {
+	err = errNowhere
+	for _, m := range p.holders(from) {
+		n, failed := p.download(ctx, m, d)
+		if came += n; failed == nil {
+			return came, nil
+		}
+		if !errors.Is(failed, errAbsent) {
+			err = failed // it may have it
+		}
+	}
+	return came, err
+}
+
+// keep brings blobs here that are to stay (rule R3), one after another, so that what jobs wait for goes ahead; each ends in
+// a Kept.
+func (p *peers) keep(list []broker.Keep) {
+	if len(list) == 0 {
+		return
+	}
+	p.work.Go(func() {
+		for _, k := range list {
+			in := broker.Kept{Digest: k.Digest}
+			if in.Here = p.blobs.has(k.Digest); !in.Here {
+				_, err := p.find(p.ctx, k.Digest, k.From)
+				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
+				if err != nil {
+					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
+				}
+			}
+			p.engine.Tell(in)
+		}
+	})
+}
+
+// holders lists the brokers to ask: the named ones first.
+func (p *peers) holders(first []string) (ask []membership.Member) {
+	members := p.brokers()
+	slices.SortStableFunc(members, func(a, b membership.Member) int {
+		return rank(first, a.Name) - rank(first, b.Name)
+	})
+	for _, m := range members {
+		if m.Name != p.name && m.Status == membership.Alive && m.HTTPAddr != "" {
+			ask = append(ask, m)
+		}
+	}
+	return ask
+}
+
+func rank(list []string, name string) int {
+	if i := slices.Index(list, name); i >= 0 {
+		return i
+	}
+	return len(list)
+}
+
+// A transfer that breaks goes on where it ended, at once, then after pauses that double from resumePause; it is given up when
+// that many attempts in a row have brought nothing. What has come stays, and whoever fetches the blob next goes on there.
+const (
+	resumeTries = 4
+	resumePause = 500 * time.Millisecond
+)
+
+// download gets a blob from one broker and stores it, verified. It goes on where an earlier transfer ended, from whichever
+// broker that was.
+func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+	for tries := 1; ; tries++ {
+		var n int64
+		waited := p.transfers.run(ctx, from.Name, func() error {
+			n, err = p.downloadRest(ctx, from, d)
+			return nil
+		})
+		if came += n; n > 0 {
+			tries = 1
+		}
+		if waited != nil || !errors.As(err, new(*brokenError)) || ctx.Err() != nil || tries == resumeTries {
+			return came, errors.Join(waited, err)
+		}
+		p.log.Debug("a transfer broke, and is resumed", "peer", from.Name, "blob", string(d), "error", err)
+		select {
+		case <-time.After(resumePause << tries):
+		case <-ctx.Done():
+			return came, ctx.Err()
+		}
+	}
+}
+
+// brokenError says that a transfer ended before its time: it may go on.
+type brokenError struct{ error }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
+// downloadRest gets what is lacking of a blob from one broker, and says how much has come.
+func (p *peers) downloadRest(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+	blobs := p.blobs.store.Blobs()
+	if _, here := blobs.Touch(string(d)); here {
+		return 0, nil
+	}
+	part, err := blobs.Resume(string(d))
+	if errors.Is(err, store.ErrBusy) { // somebody uploads it, who may be slow
+		return p.downloadWhole(ctx, from, d)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, part.Close()) }()
+	had := part.Len()
+	size, err := p.readRange(ctx, from, d, part)
+	if came = part.Len() - had; err != nil {
+		return came, err
+	}
+	if part.Len() < size {
+		return came, &brokenError{fmt.Errorf("%s has sent %d of %d bytes", from.Name, part.Len(), size)}
+	}
+	err = part.Finish(ctx)
+	if errors.As(err, new(*store.MismatchError)) { // of whom the wrong bytes are is not known: it begins again
+		return came, errors.Join(err, part.Reset())
+	}
+	return came, err
+}
+
+// downloadWhole gets a blob in one go: what has come is lost when that breaks.
+func (p *peers) downloadWhole(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resp, err := p.get(ctx, from, d, 0, "")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
+	defer body.stop()
+	return 0, p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
+}
+
+// get asks a broker for a blob, or for what follows a byte of it. The answer is a success, or says that nothing follows.
+func (p *peers) get(ctx context.Context, from membership.Member, d job.Digest, at int64, to string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.blobURL(from.HTTPAddr, d), nil)
+	if err != nil {
+		return nil, err
+	}
+	if at > 0 || to != "" {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%s", at, to))
+	}
+	resp, err := p.do(req, from.Name, from.Actor)
+	if err != nil {
+		return nil, err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+		return resp, nil
+	case http.StatusNotFound:
+		err = fmt.Errorf("%s: %w", from.HTTPAddr, errAbsent)
+	default:
+		err = fmt.Errorf("%s does not give it: %s", from.HTTPAddr, resp.Status)
+	}
+	return nil, errors.Join(err, resp.Body.Close())
+}
+
+// readRange reads from a broker what lies behind the end of a part, and returns the size of the blob.
+func (p *peers) readRange(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial) (size int64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	at := part.Len()
+	resp, err := p.get(ctx, from, d, at, "")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	start, total, ok := contentRange(resp.Header.Get("Content-Range"))
+	switch {
+	case resp.StatusCode == http.StatusOK: // it sends all of it
+		at, total = 0, resp.ContentLength
+		if part.Len() > 0 {
+			err = part.Reset()
+		}
+	case !ok || total < at || resp.StatusCode == http.StatusPartialContent && start != at:
+		err = errors.Join(fmt.Errorf("%d bytes of blob %.12s are here, and %s answers %s, %.80q", at, d, from.Name, resp.Status, resp.Header.Get("Content-Range")), part.Reset())
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable: // there is no more
+		return total, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
+	defer body.stop()
+	err = part.Append(ctx, body, at, job.MaxBlob)
+	if body.failed && p.ctx.Err() == nil {
+		err = &brokenError{err}
+	}
+	return max(total, part.Len()), err
+}
+
+// contentRange reads the Content-Range of an answer: where what it sends begins, and how long the whole is.
+func contentRange(s string) (start, total int64, ok bool) {
+	span, all, ok := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
+	if !ok {
+		return 0, 0, false
+	}
+	total, err := strconv.ParseInt(all, 10, 64)
+	if err != nil || total < 0 || total > job.MaxBlob {
+		return 0, 0, false
+	}
+	first, _, _ := strings.Cut(span, "-")
+	start, err = strconv.ParseInt(first, 10, 64)
+	return start, total, err == nil || span == "*"
+}
