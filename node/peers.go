@@ -20,7 +20,6 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
-	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
@@ -332,17 +331,6 @@ func saidReason(b []byte) string {
 	return fmt.Sprintf("%.300s", e.Message)
 }
 
-// push brings a blob to a peer; it ends in a Pushed.
-func (p *peers) push(x ack.Push) {
-	p.work.Go(func() {
-		err := p.transfers.run(p.ctx, x.To, func() error { return p.upload(p.ctx, x) })
-		if err != nil {
-			p.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
-		}
-		p.engine.Tell(broker.Pushed{Peer: x.To, Actor: x.Actor, Digest: x.Digest, Failed: err != nil})
-	})
-}
-
 // transfers bounds the blobs that are under way.
 type transfers struct {
 	all *semaphore.Weighted
@@ -393,64 +381,6 @@ func (t *transfers) leave(peer string, q *queue) {
 }
 
 func (p *peers) blobURL(addr string, d job.Digest) string { return p.url(addr, "/v1/blobs/"+string(d)) }
-
-// upload sends a blob unless the peer has it.
-func (p *peers) upload(ctx context.Context, x ack.Push) error {
-	addr, d := x.Addr, x.Digest
-	if manifest, isTree := d.Tree(); isTree {
-		return p.uploadTree(ctx, x, manifest)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if has, err := p.holds(ctx, addr, x.To, x.Actor, d); err != nil || has {
-		return err
-	}
-	if !p.blobs.soundFile(ctx, d) {
-		return fmt.Errorf("blob %s is not here any more, or damaged", d)
-	}
-	blob, err := p.blobs.store.Blobs().Open(string(d))
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	body := newWatched(blob, p.cfg.PeerTimeout, cancel)
-	defer body.stop()
-	put, err := http.NewRequestWithContext(ctx, http.MethodPut, p.blobURL(addr, d), body)
-	if err != nil {
-		return err
-	}
-	put.ContentLength = blob.Size()
-	resp, err := p.do(put, x.To, x.Actor)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		msg, err := io.ReadAll(io.LimitReader(resp.Body, 200))
-		return fmt.Errorf("%s: %s (%w)", resp.Status, msg, err)
-	}
-	return nil
-}
-
-// holds asks a broker whether it has a blob, undamaged.
-func (p *peers) holds(ctx context.Context, addr, name string, actor clock.Actor, d job.Digest) (bool, error) {
-	head, err := http.NewRequestWithContext(ctx, http.MethodHead, p.blobURL(addr, d), nil)
-	if err != nil {
-		return false, err
-	}
-	resp, err := p.do(head, name, actor)
-	if err != nil {
-		return false, err
-	}
-	_ = resp.Body.Close() // a HEAD has none
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return true, nil
-	case http.StatusNotFound:
-		return false, nil
-	}
-	return false, fmt.Errorf("%s does not say whether it has blob %.12s: %s", addr, d, resp.Status)
-}
 
 // follow opens what a job writes at another broker, by that broker's route of this path and query. The caller closes it.
 func (p *peers) follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {

@@ -212,7 +212,8 @@ func (b *Blobs) sweepPartials(keep func(digest string) bool) {
 	}
 }
 
-// Came is how many bytes of a blob have come before a transfer broke, if nobody has it now; with holes it is 0.
+// Came is how many bytes of a blob have come that is not here yet: of one of which only parts have come, with holes between
+// them, none.
 func (b *Blobs) Came(digest string) int64 {
 	d, err := b.enter(digest)
 	if err != nil {
@@ -220,8 +221,7 @@ func (b *Blobs) Came(digest string) int64 {
 	}
 	defer b.gate.leave()
 	b.mu.Lock()
-	x := b.parts[d]
-	known := x != nil && !x.busy
+	known := b.parts[d] != nil
 	b.mu.Unlock()
 	if !known {
 		return 0

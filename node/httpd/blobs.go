@@ -21,7 +21,7 @@ func pathDigest(r *http.Request) (string, error) {
 	return d, nil
 }
 
-// handlePutBlob stores a blob under its digest; 201 when it is new.
+// handlePutBlob stores a blob, or the rest of one, under its digest; 201 when it is new.
 func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
@@ -52,7 +52,7 @@ func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob), arrived: give, left: announced}
 	defer func() { give(body.left) }()
-	err = srv.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
+	err = srv.receive(w, r, d, body)
 	var mismatch *store.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -64,7 +64,8 @@ func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	writeJSON(w, status, api.Blob{Digest: job.Digest(d), Size: body.n})
+	size, _ := srv.store.Blobs().Has(d)
+	writeJSON(w, status, api.Blob{Digest: job.Digest(d), Size: size})
 	return nil
 }
 
@@ -79,6 +80,7 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and sees the output of jobs of their own: GET /v1/jobs/{id}/stdout; to read blobs takes the scope read", c.how, c.scopes)
 	}
 	if !srv.host.Sound(r.Context(), job.Digest(d)) {
+		srv.sayCame(w, r, d)
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}
 	if missing {
@@ -114,17 +116,15 @@ func (srv *Server) sendMissing(w http.ResponseWriter, r *http.Request, d job.Dig
 	return nil
 }
 
-// counted counts a body, and tells what has arrived of the bytes that were announced.
+// counted tells what has arrived of the bytes of a body that were announced.
 type counted struct {
 	r       io.Reader
-	n       int64
 	arrived func(bytes int64)
 	left    int64
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	c.n += int64(n)
 	came := min(int64(n), c.left)
 	c.left -= came
 	c.arrived(came)

@@ -199,6 +199,7 @@ type Server struct {
 
 	http        *http.Server
 	limiter     *limiter
+	uploads     uploads
 	door        *city.Door // nil where the broker belongs to no city
 	names       []string   // that Host may say
 	memory      budgets
