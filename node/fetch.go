@@ -13,6 +13,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/membership"
+	"github.com/urban-compute/ucp/chunk"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
 )
@@ -127,8 +128,11 @@ func (p *peers) find(ctx context.Context, d job.Digest, from []string) (came int
 // findBlob is find for one file.
 func (p *peers) findBlob(ctx context.Context, d job.Digest, from []string) (came int64, err error) {
 	err = errNowhere
+	fresh := false
 	for _, m := range p.holders(from) {
-		n, failed := p.download(ctx, m, d)
+		n, failed := p.download(ctx, m, d, fresh)
+		// Who gave the list of chunks that is here, or who contradicts it, lies: the next one is asked for another list.
+		fresh = fresh || errors.As(failed, new(*store.MismatchError)) || errors.Is(failed, errWrongChunk)
 		if came += n; failed == nil {
 			return came, nil
 		}
@@ -190,18 +194,15 @@ const (
 
 // download gets a blob from one broker and stores it, verified. It goes on where an earlier transfer ended, from whichever
 // broker that was.
-func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest, fresh bool) (came int64, err error) {
 	for tries := 1; ; tries++ {
 		var n int64
-		waited := p.transfers.run(ctx, from.Name, func() error {
-			n, err = p.downloadRest(ctx, from, d)
-			return nil
-		})
+		n, err = p.downloadRest(ctx, from, d, fresh)
 		if came += n; n > 0 {
 			tries = 1
 		}
-		if waited != nil || !errors.As(err, new(*brokenError)) || ctx.Err() != nil || tries == resumeTries {
-			return came, errors.Join(waited, err)
+		if !errors.As(err, new(*brokenError)) || ctx.Err() != nil || tries == resumeTries {
+			return came, err
 		}
 		p.log.Debug("a transfer broke, and is resumed", "peer", from.Name, "blob", string(d), "error", err)
 		select {
@@ -217,24 +218,101 @@ type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }
 
-// downloadRest gets what is lacking of a blob from one broker, and says how much has come.
-func (p *peers) downloadRest(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+// downloadRest gets what is lacking of a blob from one broker, and of a large one, by its list of chunks, from others as well; it says
+// how much has come. A fresh list is asked for where that which is here may be false.
+func (p *peers) downloadRest(ctx context.Context, from membership.Member, d job.Digest, fresh bool) (came int64, err error) {
 	blobs := p.blobs.store.Blobs()
 	if _, here := blobs.Touch(string(d)); here {
 		return 0, nil
 	}
 	part, err := blobs.Resume(string(d))
 	if errors.Is(err, store.ErrBusy) { // somebody uploads it, who may be slow
-		return p.downloadWhole(ctx, from, d)
+		return 0, p.transfers.run(ctx, from.Name, func() error { return p.downloadWhole(ctx, from, d) })
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, part.Close()) }()
-	had := part.Len()
-	size, err := p.readRange(ctx, from, d, part)
+	list, err := p.chunksFor(ctx, from, d, part, fresh)
+	if err != nil {
+		return 0, err
+	}
+	if list != nil {
+		return p.gather(ctx, from, d, part, list)
+	}
+	had, size := part.Len(), int64(0)
+	err = p.transfers.run(ctx, from.Name, func() (err error) {
+		size, err = p.readRange(ctx, from, d, part, firstLook)
+		return err
+	})
 	if came = part.Len() - had; err != nil {
 		return came, err
+	}
+	if size-part.Len() >= chunkedFrom {
+		if list, err = p.newList(ctx, from, d, part); list != nil {
+			n, err := p.gather(ctx, from, d, part, list)
+			return came + n, err
+		}
+	}
+	n, err := p.downloadPlain(ctx, from, d, part, size)
+	return came + n, err
+}
+
+// chunksFor is the list of chunks by which a part with holes goes on; nil where it has none.
+func (p *peers) chunksFor(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial, fresh bool) (chunk.List, error) {
+	if !part.Holey() {
+		return nil, nil
+	}
+	if !fresh {
+		list, err := part.Chunks(chunk.MaxEncoded(job.MaxBlob))
+		if err == nil {
+			var l chunk.List
+			if l, err = chunk.Decode(list, job.MaxBlob); err == nil {
+				return l, nil
+			}
+		}
+		p.log.Debug("what had come of a blob is of no use: its list of chunks can't be read", "blob", string(d), "error", err)
+		return nil, part.Reset()
+	}
+	has, err := p.holds(ctx, from.HTTPAddr, from.Name, from.Actor, d)
+	if err != nil {
+		return nil, err
+	}
+	if !has {
+		return nil, fmt.Errorf("%s: %w", from.HTTPAddr, errAbsent)
+	}
+	l, err := p.newList(ctx, from, d, part)
+	if errors.Is(err, errAbsent) { // it has the blob, and knows no lists
+		return nil, part.Reset()
+	}
+	return l, err
+}
+
+// newList asks a broker for a list of chunks, and keeps it for the blob's part.
+func (p *peers) newList(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial) (chunk.List, error) {
+	list, l, err := p.listOf(ctx, from, d)
+	if err != nil {
+		p.log.Debug("a blob is fetched without a list of its chunks", "peer", from.Name, "blob", string(d), "error", err)
+		return nil, err
+	}
+	return l, part.KeepChunks(list)
+}
+
+// firstLook is how many bytes of a blob are asked for first: small ones have come with that, and of others it tells how large
+// they are.
+const firstLook = 64 << 10
+
+// downloadPlain gets what is lacking of a blob of which so many bytes are known to be there.
+func (p *peers) downloadPlain(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial, size int64) (came int64, err error) {
+	had := part.Len()
+	if had < size {
+		err = p.transfers.run(ctx, from.Name, func() (err error) {
+			size, err = p.readRange(ctx, from, d, part, 0)
+			return err
+		})
+		if came = part.Len() - had; err != nil {
+			return came, err
+		}
 	}
 	if part.Len() < size {
 		return came, &brokenError{fmt.Errorf("%s has sent %d of %d bytes", from.Name, part.Len(), size)}
@@ -247,17 +325,17 @@ func (p *peers) downloadRest(ctx context.Context, from membership.Member, d job.
 }
 
 // downloadWhole gets a blob in one go: what has come is lost when that breaks.
-func (p *peers) downloadWhole(ctx context.Context, from membership.Member, d job.Digest) (came int64, err error) {
+func (p *peers) downloadWhole(ctx context.Context, from membership.Member, d job.Digest) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	resp, err := p.get(ctx, from, d, 0, "")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
 	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
 	defer body.stop()
-	return 0, p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
+	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
 
 // get asks a broker for a blob, or for what follows a byte of it. The answer is a success, or says that nothing follows.
@@ -284,12 +362,16 @@ func (p *peers) get(ctx context.Context, from membership.Member, d job.Digest, a
 	return nil, errors.Join(err, resp.Body.Close())
 }
 
-// readRange reads from a broker what lies behind the end of a part, and returns the size of the blob.
-func (p *peers) readRange(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial) (size int64, err error) {
+// readRange reads from a broker what lies behind the end of a part, at most so many bytes unless that is 0, and returns the size of
+// the blob.
+func (p *peers) readRange(ctx context.Context, from membership.Member, d job.Digest, part *store.Partial, most int64) (size int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	at := part.Len()
-	resp, err := p.get(ctx, from, d, at, "")
+	at, to := part.Len(), ""
+	if most > 0 {
+		to = strconv.FormatInt(at+most-1, 10)
+	}
+	resp, err := p.get(ctx, from, d, at, to)
 	if err != nil {
 		return 0, err
 	}

@@ -98,6 +98,9 @@ func (b *Blobs) Sweep(ctx context.Context, keep func(digest string) bool) (n int
 		return 0, 0, err
 	}
 	b.sweepPartials(keep)
+	if err := b.sweepChunks(); err != nil {
+		return 0, 0, err
+	}
 	err = b.list(func(name string, size int64) error {
 		if err := ctx.Err(); err != nil {
 			return err

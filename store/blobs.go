@@ -44,7 +44,7 @@ type Blobs struct {
 func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
 	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, renaming: map[digest]chan struct{}{}, hidden: map[digest]bool{},
 		used: [2]map[digest]bool{{}, {}}, verified: map[digest]fileStamp{}}
-	for _, d := range []string{dir, b.tmpDir(), b.corruptDir(), b.partDir()} {
+	for _, d := range []string{dir, b.tmpDir(), b.corruptDir(), b.partDir(), b.chunksDir()} {
 		if err := makeDir(fsys, d); err != nil {
 			return nil, fmt.Errorf("store: blob directory %s: %w", d, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -97,6 +98,25 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+d+`"`)
 	http.ServeContent(w, r, "", time.Time{}, b) // the client sees that bytes are missing
+	return nil
+}
+
+// handleChunks sends the list of chunks of a blob that is here.
+func (srv *Server) handleChunks(w http.ResponseWriter, r *http.Request) error {
+	d, err := pathDigest(r)
+	if err != nil {
+		return err
+	}
+	list, err := srv.host.Chunks(r.Context(), job.Digest(d))
+	if errors.Is(err, store.ErrNotFound) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker, or is too small to have a list of chunks", d)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(list)))
+	_, _ = w.Write(list) // the peer sees a short answer
 	return nil
 }
 

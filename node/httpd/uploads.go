@@ -139,7 +139,7 @@ func (srv *Server) receive(w http.ResponseWriter, r *http.Request, d string, bod
 
 // receivePart writes what comes in behind what has come, and makes the blob of it.
 func (srv *Server) receivePart(ctx context.Context, part *store.Partial, body io.Reader, at, total int64) error {
-	if part.Len() > total {
+	if part.Len() > total || at == 0 && part.Holey() {
 		if err := part.Reset(); err != nil {
 			return err
 		}
