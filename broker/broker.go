@@ -238,6 +238,7 @@ func (b *Broker) noted(old, r *job.Record) {
 // activeSetChanged lets all jobs here stand as the emergencies in force say.
 func (b *Broker) activeSetChanged() {
 	b.decisions.relevel(b.attempts.keys())
+	b.attempts.hurry()
 	b.decisions.rule()
 }
 

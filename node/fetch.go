@@ -32,15 +32,36 @@ type fetches struct {
 
 // fetch is one of them.
 type fetch struct {
+	mu   sync.Mutex
+	want []func() int // how urgent it is to those who want it
+
 	done    chan struct{} // closed when it is over
 	came    int64         // bytes that it has brought
 	err     error         // how it ended
 	givenUp bool          // by who ran it
 }
 
+// urgency is that of the one who wants it most.
+func (x *fetch) urgency() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	most := x.want[0]()
+	for _, f := range x.want[1:] {
+		most = max(most, f())
+	}
+	return most
+}
+
+// wanted notes that somebody else wants it.
+func (x *fetch) wanted(urgency func() int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.want = append(x.want, urgency)
+}
+
 // join runs f, unless somebody does it already for this blob: then it waits for that to end. One that was given up by who ran
-// it goes on with who waits for it.
-func (x *fetches) join(ctx context.Context, d job.Digest, f func() (came int64, err error)) (came int64, err error) {
+// it goes on with who waits for it. It is as urgent as it is to the one who wants it most.
+func (x *fetches) join(ctx context.Context, d job.Digest, f func(ctx context.Context) (came int64, err error)) (came int64, err error) {
 	for {
 		x.mu.Lock()
 		other := x.by[d]
@@ -48,6 +69,7 @@ func (x *fetches) join(ctx context.Context, d job.Digest, f func() (came int64, 
 			break
 		}
 		x.mu.Unlock()
+		other.wanted(urgencyOf(ctx))
 		select {
 		case <-other.done:
 			if !other.givenUp {
@@ -57,7 +79,7 @@ func (x *fetches) join(ctx context.Context, d job.Digest, f func() (came int64, 
 			return 0, ctx.Err()
 		}
 	}
-	own := &fetch{done: make(chan struct{})}
+	own := &fetch{done: make(chan struct{}), want: []func() int{urgencyOf(ctx)}}
 	x.by[d] = own
 	x.mu.Unlock()
 	defer func() {
@@ -66,23 +88,51 @@ func (x *fetches) join(ctx context.Context, d job.Digest, f func() (came int64, 
 		delete(x.by, d)
 		close(own.done)
 	}()
-	own.came, own.err = f()
+	own.came, own.err = f(withUrgency(ctx, own.urgency))
 	own.givenUp = ctx.Err() != nil
 	return own.came, own.err
 }
 
 // fetch brings the inputs of an attempt here; it ends in a Fetched.
 func (p *peers) fetch(f broker.Fetch) {
+	p.hurry(broker.Hurry{Key: f.Key, Urgency: f.Urgency})
 	p.work.Go(func() {
+		defer p.arrived(f.Key)
+		ctx := withUrgency(p.ctx, func() int { return p.urgencyOfJob(f.Key) })
 		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
 		for _, d := range f.Digests {
-			if err := p.need(p.ctx, d, f.From); err != nil {
+			if err := p.need(ctx, d, f.From); err != nil {
 				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
 				break
 			}
 		}
 		p.engine.Tell(in)
 	})
+}
+
+// hurry notes how urgent a job is whose inputs are on their way.
+func (p *peers) hurry(h broker.Hurry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.urgent[h.Key] = h.Urgency
+}
+
+// arrived notes that no inputs of a job are on their way any more. One that another attempt fetches at the moment is as urgent as usual
+// then.
+func (p *peers) arrived(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.urgent, key)
+}
+
+// urgencyOfJob is how urgent a job is whose inputs are on their way.
+func (p *peers) urgencyOfJob(key string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u, known := p.urgent[key]; known {
+		return u
+	}
+	return usualUrgency
 }
 
 // fetchRounds is how often all brokers are asked for a blob without that anything comes; the pause between two
@@ -122,7 +172,7 @@ func (p *peers) find(ctx context.Context, d job.Digest, from []string) (came int
 	if manifest, isTree := d.Tree(); isTree {
 		return p.findTree(ctx, manifest, from)
 	}
-	return p.fetches.join(ctx, d, func() (int64, error) { return p.findBlob(ctx, d, from) })
+	return p.fetches.join(ctx, d, func(ctx context.Context) (int64, error) { return p.findBlob(ctx, d, from) })
 }
 
 // findBlob is find for one file.
@@ -153,7 +203,7 @@ func (p *peers) keep(list []broker.Keep) {
 		for _, k := range list {
 			in := broker.Kept{Digest: k.Digest}
 			if in.Here = p.blobs.has(k.Digest); !in.Here {
-				_, err := p.find(p.ctx, k.Digest, k.From)
+				_, err := p.find(withUrgency(p.ctx, func() int { return leastUrgency }), k.Digest, k.From)
 				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
 				if err != nil {
 					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
@@ -333,7 +383,7 @@ func (p *peers) downloadWhole(ctx context.Context, from membership.Member, d job
 		return err
 	}
 	defer resp.Body.Close()
-	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
+	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
 	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
 }
@@ -391,7 +441,7 @@ func (p *peers) readRange(ctx context.Context, from membership.Member, d job.Dig
 	if err != nil {
 		return 0, err
 	}
-	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
+	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
 	err = part.Append(ctx, body, at, job.MaxBlob)
 	if body.failed && p.ctx.Err() == nil {

@@ -382,3 +382,27 @@ func TestChunksRoute(t *testing.T) {
 	status, _ := request(t, n, "GET", "/v1/blobs/"+digest([]byte("small"))+"/chunks", nil)
 	require.Equal(t, http.StatusNotFound, status)
 }
+
+// No more than --max-rate comes from a peer in a second, and goes to it; a change counts for what is on its way.
+func TestMaxRate(t *testing.T) {
+	blob := content(29, 300<<10)
+	s := newSource(t, "b", blob)
+	n := fetcher(t, Config{MaxRate: 100 << 10}, s)
+	began := time.Now()
+	require.NoError(t, n.peers.need(t.Context(), job.Digest(digest(blob)), nil))
+	require.Greater(t, time.Since(began), 2*time.Second)
+
+	get := func(more ...string) time.Duration {
+		began := time.Now()
+		status, _ := request(t, n, "GET", "/v1/blobs/"+digest(blob), nil, more...)
+		require.Equal(t, http.StatusOK, status)
+		return time.Since(began)
+	}
+	require.Less(t, get(), time.Second, "a client is not bounded")
+	require.Greater(t, get("X-UCP-To", "fetcher"), 2*time.Second)
+	slower := time.AfterFunc(500*time.Millisecond, func() { n.SetMaxRate(0) })
+	defer slower.Stop()
+	require.Less(t, get("X-UCP-To", "fetcher"), 2*time.Second)
+	_, err := Config{DataDir: "x", MaxRate: 100}.complete()
+	require.ErrorContains(t, err, "--max-rate 100: at least 4096")
+}

@@ -74,6 +74,10 @@ func (h host) Chunks(ctx context.Context, d job.Digest) ([]byte, error) {
 	return h.n.blobs.chunks(h.n.life.ctx, d) // who asks may not wait for it, and asks again
 }
 
+func (h host) Rated(ctx context.Context, addr string, r io.Reader) io.Reader {
+	return h.n.peers.rates.to(ctx, addr, r)
+}
+
 func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
 	return h.n.peers.follow(ctx, broker, path)
 }

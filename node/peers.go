@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/urban-compute/ucp/api"
@@ -26,13 +25,6 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
-)
-
-// Of blobs, maxTransfers are under way from or to peers at once, and perPeer from or to one of them: one that is slow does
-// not keep the others waiting.
-const (
-	maxTransfers = 8
-	perPeer      = 2
 )
 
 // leastRate is how many bytes a second a transfer must bring on the whole, beyond what the peer timeout gives it.
@@ -55,6 +47,7 @@ type peers struct {
 
 	client    *http.Client
 	transfers transfers
+	rates     *rates
 	fetches   fetches
 	asking    singleflight.Group
 	zip       httpd.Compression
@@ -62,6 +55,7 @@ type peers struct {
 	work      sync.WaitGroup
 
 	mu       sync.Mutex
+	urgent   map[string]int           // of jobs whose inputs are on their way, by key
 	met      map[string]httpd.Contact // by broker name
 	lastSync time.Time                // last successful exchange with anybody
 }
@@ -70,7 +64,7 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -329,55 +323,6 @@ func saidReason(b []byte) string {
 		return fmt.Sprintf("%.200q", b)
 	}
 	return fmt.Sprintf("%.300s", e.Message)
-}
-
-// transfers bounds the blobs that are under way.
-type transfers struct {
-	all *semaphore.Weighted
-
-	mu sync.Mutex
-	by map[string]*queue // the peers that somebody wants to exchange blobs with
-}
-
-// queue is the room of one peer, and how many use it or wait for it.
-type queue struct {
-	*semaphore.Weighted
-	users int
-}
-
-// run runs a transfer from or to a peer when there is room for it.
-func (t *transfers) run(ctx context.Context, peer string, f func() error) error {
-	q := t.enter(peer)
-	defer t.leave(peer, q)
-	if err := q.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer q.Release(1)
-	if err := t.all.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer t.all.Release(1)
-	return f()
-}
-
-func (t *transfers) enter(peer string) *queue {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	q := t.by[peer]
-	if q == nil {
-		q = &queue{Weighted: semaphore.NewWeighted(perPeer)}
-		t.by[peer] = q
-	}
-	q.users++
-	return q
-}
-
-func (t *transfers) leave(peer string, q *queue) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if q.users--; q.users == 0 {
-		delete(t.by, peer)
-	}
 }
 
 func (p *peers) blobURL(addr string, d job.Digest) string { return p.url(addr, "/v1/blobs/"+string(d)) }

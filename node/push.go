@@ -77,7 +77,7 @@ func (p *peers) uploadRest(ctx context.Context, x ack.Push) (at int64, err error
 	if _, err := blob.Seek(at, io.SeekStart); err != nil {
 		return at, err
 	}
-	body := newWatched(blob, p.cfg.PeerTimeout, cancel)
+	body := newWatched(p.rates.to(ctx, x.To, blob), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
 	put, err := http.NewRequestWithContext(ctx, http.MethodPut, p.blobURL(x.Addr, d), body)
 	if err != nil {

@@ -187,7 +187,7 @@ func (p *peers) drawRun(ctx context.Context, from membership.Member, d job.Diges
 	if resp.StatusCode != http.StatusPartialContent || !ok || start != at || total != a.list.Size() {
 		return fmt.Errorf("asked for bytes %d to %d of blob %.12s of %d it answers %s, %.80q", at, end-1, d, a.list.Size(), resp.Status, resp.Header.Get("Content-Range"))
 	}
-	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
+	body := newWatched(p.rates.from(ctx, from.Name, resp.Body), p.cfg.PeerTimeout, cancel)
 	defer body.stop()
 	var buf [chunk.Max]byte
 	for {

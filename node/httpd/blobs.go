@@ -3,6 +3,7 @@ package httpd
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -97,8 +98,19 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	defer b.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+d+`"`)
-	http.ServeContent(w, r, "", time.Time{}, b) // the client sees that bytes are missing
+	var from io.ReadSeeker = b
+	if ofBroker(r) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr) // all of it is as good where it has no port
+		from = ratedBlob{b, srv.host.Rated(r.Context(), host, b)}
+	}
+	http.ServeContent(w, r, "", time.Time{}, from) // the client sees that bytes are missing
 	return nil
+}
+
+// ratedBlob is a blob that is read no faster than a rate.
+type ratedBlob struct {
+	io.Seeker
+	io.Reader
 }
 
 // handleChunks sends the list of chunks of a blob that is here.

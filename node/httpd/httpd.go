@@ -121,6 +121,8 @@ type Host interface {
 	Need(ctx context.Context, d job.Digest, from []string) error
 	// Holds asks another broker whether it has a blob, undamaged.
 	Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error)
+	// Rated bounds how fast what is sent to a broker at this address is read (--max-rate).
+	Rated(ctx context.Context, addr string, r io.Reader) io.Reader
 	// Chunks is the list of chunks of a blob that is here; store.ErrNotFound where it is not, or is too small to have one.
 	Chunks(context.Context, job.Digest) ([]byte, error)
 	// Output is what an attempt that runs here writes; ok is false when it does not run here, or no longer.
