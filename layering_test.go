@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"roll":       {"canon", "clock", "label", "register"},
 	"setting":    {"canon", "clock", "label", "register"},
 	"module":     {},
+	"chunk":      {},
 	"tree":       {"job", "strictjson"},
 	"plan":       {"job", "label", "strictjson"},
 	"identity":   {"canon", "label"},
@@ -59,7 +60,7 @@ var allowed = map[string][]string{
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "resolve", "store", "strictjson", "tree"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "data", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
 	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
@@ -117,6 +118,7 @@ var confined = map[string][]string{
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 	"github.com/pelletier/go-toml":    {"strictjson"},
+	"github.com/restic/chunker":       {"chunk"},
 }
 
 // source is one file that is not a test.

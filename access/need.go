@@ -57,6 +57,7 @@ var Needs = map[string]Need{
 	"GET /v1/jobs/{id}/outputs/{path...}": {Scope: Read, Own: true},
 	"GET /v1/jobs/{id}/events":            {Scope: Read, Own: true},
 	"PUT /v1/blobs/{digest}":              {Scope: Submit},
+	"GET /v1/blobs/{digest}/chunks":       {Scope: Read},
 	"GET /v1/blobs/{digest}":              {Scope: Read, Own: true}, // with submit only whether it is there (HEAD)
 	"GET /v1/data/{name...}":              {Scope: Read},
 	"PUT /v1/data/{name...}":              {Scope: Submit},

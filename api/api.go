@@ -22,6 +22,8 @@ type Error struct {
 	ID      job.ID `json:"id,omitempty"` // the job that it is about: a submission with it may be repeated
 	Message string `json:"error"`
 	Code    string `json:"code"` // one of the Code constants
+
+	came int64 // bytes of the blob that is asked for, where it is not there
 }
 
 // Error implements error.

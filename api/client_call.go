@@ -70,11 +70,13 @@ type call struct {
 	path        []string // elements, not yet escaped
 	query       url.Values
 	contentType string
-	body        Content       // nil for none
-	size        int64         // of the body
-	wait        time.Duration // that the broker is asked to wait before it answers
-	within      time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
-	named       bool          // a POST that says itself what it makes, and so may be repeated
+	body        Content // nil for none
+	size        int64   // of the body
+	// contentRange says which part of the whole the body is; "" is all of it.
+	contentRange string
+	wait         time.Duration // that the broker is asked to wait before it answers
+	within       time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
+	named        bool          // a POST that says itself what it makes, and so may be repeated
 }
 
 // repeats reports whether a call may be sent again when it is not known whether it was carried out.
@@ -139,6 +141,9 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 	}
 	req.ContentLength = k.size
 	req.Header.Set("Content-Type", k.contentType)
+	if k.contentRange != "" {
+		req.Header.Set("Content-Range", k.contentRange)
+	}
 	if k.size > expectAbove {
 		req.Header.Set("Expect", "100-continue")
 	}
@@ -294,6 +299,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 		}
 	}
 	e.Status = resp.StatusCode
+	e.came, _ = strconv.ParseInt(resp.Header.Get(UploadOffsetHeader), 10, 64) // 0 where it is not said
 	return e
 }
 

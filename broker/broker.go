@@ -240,6 +240,7 @@ func (b *Broker) noted(old, r *job.Record) {
 func (b *Broker) inForceChanged(here bool) {
 	if here {
 		b.decisions.relevel(b.attempts.keys())
+		b.attempts.hurry()
 		b.decisions.rule()
 	}
 	b.ownership.hurry()

@@ -18,6 +18,8 @@ type missing struct {
 	denied int       // times in a row that every live broker has said that it does not have them
 	lacks  string    // what, for a person
 	again  time.Time // when they are asked for again; zero while they are
+
+	urgency int // that the shell was told last
 }
 
 // How long an executor waits before it asks for inputs again, and how often every live broker must
@@ -43,8 +45,30 @@ func (a *attempts) fetch(r *job.Record, x *run) {
 			from = append(from, name)
 		}
 	}
-	x.inputs.again = time.Time{}
-	a.out.Fetch = append(a.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: x.basis(r).Needs(), From: from})
+	x.inputs.again, x.inputs.urgency = time.Time{}, a.urgency(r)
+	a.out.Fetch = append(a.out.Fetch, Fetch{Key: r.Key(), Attempt: x.attempt, Digests: x.basis(r).Needs(), From: from, Urgency: x.inputs.urgency})
+}
+
+// urgency is how urgent it is that a job's inputs come: first by its emergency level, or that of a job that waits for it, then by its
+// user's priority.
+func (a *attempts) urgency(r *job.Record) int {
+	level, _ := a.decisions.emergencies.activeSet.Level(&r.Spec)
+	raised, _ := a.decisions.raised(r, &a.decisions.emergencies.activeSet)
+	return max(level, raised)*(job.MaxUserPriority+1) + r.Spec.Priority.User
+}
+
+// hurry says which of the inputs that are on their way are of another urgency now.
+func (a *attempts) hurry() {
+	for _, key := range a.keys() {
+		x, r := a.runs[key], a.record(key)
+		if r == nil || !x.fetching || !x.inputs.again.IsZero() {
+			continue
+		}
+		if u := a.urgency(r); u != x.inputs.urgency {
+			x.inputs.urgency = u
+			a.out.Hurry = append(a.out.Hurry, Hurry{Key: key, Urgency: u})
+		}
+	}
 }
 
 // fetched continues an attempt whose inputs have come, or fails it.

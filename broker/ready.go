@@ -34,8 +34,9 @@ type Ready struct {
 	// Push brings blobs to peers, each ends in a Pushed.
 	Push []ack.Push
 
-	// Fetch brings blobs here, each ends in a Fetched.
+	// Fetch brings blobs here, each ends in a Fetched. Hurry says of those under way that they are of another urgency now.
 	Fetch []Fetch
+	Hurry []Hurry
 
 	// Keep brings blobs here that are to stay here, one after another; each ends in a Kept.
 	Keep []Keep
@@ -131,6 +132,13 @@ type Fetch struct {
 	Attempt job.Attempt
 	Digests []job.Digest
 	From    []string
+	Urgency int // of the job; what is more urgent goes first
+}
+
+// Hurry says how urgent a job has become whose inputs are on their way.
+type Hurry struct {
+	Key     string
+	Urgency int
 }
 
 // Keep asks that a blob is brought here, unless it is here (rule R3); From names the brokers that likely hold it, the

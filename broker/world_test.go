@@ -329,6 +329,9 @@ func (w *world) act(n *node, rd Ready) {
 		w.say("%s fetches the inputs of %s from %v", n.name, idOf(f.Key), f.From)
 		n.fetch[f.Key] = f
 	}
+	for _, h := range rd.Hurry {
+		w.say("%s fetches the inputs of %s with urgency %d", n.name, idOf(h.Key), h.Urgency)
+	}
 	for _, k := range rd.Keep {
 		w.say("%s keeps %.4s, from %v", n.name, k.Digest, k.From)
 		n.keep = append(n.keep, k)

@@ -31,6 +31,9 @@ func (n *Node) act(rd broker.Ready) {
 	for _, f := range rd.Fetch {
 		n.peers.fetch(f)
 	}
+	for _, h := range rd.Hurry {
+		n.peers.hurry(h)
+	}
 	n.peers.keep(rd.Keep)
 	n.executions.act(rd)
 	if rd.Probe {

@@ -26,6 +26,7 @@ type blobs struct {
 	engine  *engine
 	metrics *httpd.Metrics
 	log     *slog.Logger
+	cutting chan struct{} // held by those who make lists of chunks
 }
 
 // soundFile reports whether a blob is here and undamaged. A damaged one is moved aside, and fetched again

@@ -79,6 +79,7 @@ type Config struct {
 	ModuleCache    int64         // bytes of the disk that compiled modules may take; default four times DiskReserve, 1 GiB where there is none
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
+	MaxRate        int64         // bytes a second of blobs to each peer, and from each; default unbounded. See Node.SetMaxRate
 
 	LogLevel  *slog.LevelVar    // of Logger, which clients may change; nil: it has none
 	RecentLog func() []byte     // the last lines of the log, for bundles; may be nil
@@ -170,6 +171,7 @@ const (
 	DefaultRetentionCount = 100_000
 	DefaultDiskReserve    = 256 << 20
 	DefaultBlobGrace      = time.Hour
+	LeastMaxRate          = 4 << 10 // of Config.MaxRate
 	defaultIO             = 100
 )
 
@@ -256,6 +258,8 @@ func (c *Config) check() error {
 		return errors.New("--redeploy-delay, --isolation-delay and --retention must not be negative")
 	case c.ModuleCache < 0:
 		return fmt.Errorf("--module-cache %d: must be positive", c.ModuleCache)
+	case c.MaxRate != 0 && c.MaxRate < LeastMaxRate:
+		return fmt.Errorf("--max-rate %d: at least %d bytes a second", c.MaxRate, LeastMaxRate)
 	case c.BlobGrace < 0:
 		return fmt.Errorf("--blob-grace %v: must not be negative", c.BlobGrace)
 	case c.AckTimeout <= 0 || c.PeerTimeout <= 0:

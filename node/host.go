@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
+	"github.com/urban-compute/ucp/store"
 	"github.com/urban-compute/ucp/tree"
 )
 
@@ -64,6 +65,17 @@ func (h host) Manifest(d job.Digest) (*tree.Manifest, error) { return h.n.blobs.
 
 func (h host) Lacks(ctx context.Context, d job.Digest, most int) ([]job.Digest, error) {
 	return h.n.blobs.lacks(ctx, d, most)
+}
+
+func (h host) Chunks(ctx context.Context, d job.Digest) ([]byte, error) {
+	if !h.n.blobs.soundFile(ctx, d) {
+		return nil, store.ErrNotFound
+	}
+	return h.n.blobs.chunks(h.n.life.ctx, d) // who asks may not wait for it, and asks again
+}
+
+func (h host) Rated(ctx context.Context, addr string, r io.Reader) io.Reader {
+	return h.n.peers.rates.to(ctx, addr, r)
 }
 
 func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {

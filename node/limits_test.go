@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/semaphore"
 )
 
 // A member's tag is called as it is, so it must not mean another place than a host and a port, nor our own.
@@ -33,7 +32,7 @@ func TestCallable(t *testing.T) {
 // A peer that is slow takes its own share of the transfers, and who waits for it stops when its own time is over.
 func TestTransfersOfASlowPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}
+		x := transfers{running: map[string][]*transfer{}}
 		release := make(chan struct{})
 		done := make(chan error, perPeer)
 		for range perPeer {
@@ -49,7 +48,45 @@ func TestTransfersOfASlowPeer(t *testing.T) {
 		for range perPeer {
 			require.NoError(t, <-done)
 		}
-		require.Empty(t, x.by, "nothing is kept of peers that nobody exchanges blobs with")
+		require.Empty(t, x.running, "nothing is kept of peers that nobody exchanges blobs with")
+	})
+}
+
+// What is urgent goes first, has a peer for itself, and may become urgent while it waits.
+func TestUrgentTransfersGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := transfers{running: map[string][]*transfer{}}
+		var mu sync.Mutex
+		var order []string
+		var work sync.WaitGroup
+		urgency := map[string]int{}
+		begin := func(name, peer string, u int) {
+			urgency[name] = u
+			ctx := withUrgency(t.Context(), func() int { mu.Lock(); defer mu.Unlock(); return urgency[name] })
+			work.Go(func() {
+				_ = x.run(ctx, peer, func() error {
+					mu.Lock()
+					order = append(order, name)
+					mu.Unlock()
+					time.Sleep(time.Second)
+					return nil
+				})
+			})
+			synctest.Wait()
+		}
+		begin("first", "p", 5)
+		begin("second", "p", 5)
+		begin("third", "p", 5)
+		begin("urgent", "p", 38)
+		begin("late", "p", 5)
+		begin("copy", "p", -1)
+		begin("elsewhere", "q", -1)
+		mu.Lock()
+		urgency["late"] = 40
+		mu.Unlock()
+		work.Wait()
+		require.Equal(t, []string{"first", "second", "elsewhere", "late", "urgent", "third", "copy"}, order)
+		require.Empty(t, x.running)
 	})
 }
 

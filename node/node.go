@@ -127,9 +127,18 @@ func New(cfg Config) (n *Node, err error) {
 	})
 	if err == nil {
 		err = n.checkTrust(sandbox(n.executions.runner))
-		n.prober.runner, n.reserve.giveWay = n.executions.runner, n.executions.runner.FreeDisk
+		n.prober.runner, n.reserve.giveWay = n.executions.runner, n.giveWay
 	}
 	return n, err
+}
+
+// giveWay frees so many bytes of the disk of what is only kept to save time: what has come of blobs that nobody fetches now,
+// then compiled modules.
+func (n *Node) giveWay(bytes int64) (freed int64) {
+	if freed = n.store.Blobs().FreePartials(bytes); freed < bytes {
+		freed += n.executions.runner.FreeDisk(bytes - freed)
+	}
+	return freed
 }
 
 // hosts are the names by which clients may call this broker: those that were given, and that which peers are told.
@@ -147,7 +156,7 @@ func hosts(cfg *Config, told string) []string {
 // compose makes the parts.
 func (n *Node) compose() {
 	counted := n.http.Metrics()
-	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log}
+	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log, cutting: make(chan struct{}, 2)}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, tell: n.engine.Tell, log: n.log}
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
 	n.prober = newProber(n.engine, n.log, n.cfg.Now)

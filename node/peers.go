@@ -11,30 +11,20 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker"
-	"github.com/urban-compute/ucp/broker/ack"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
-)
-
-// Of blobs, maxTransfers are under way from or to peers at once, and perPeer from or to one of them: one that is slow does
-// not keep the others waiting.
-const (
-	maxTransfers = 8
-	perPeer      = 2
 )
 
 // leastRate is how many bytes a second a transfer must bring on the whole, beyond what the peer timeout gives it.
@@ -57,12 +47,15 @@ type peers struct {
 
 	client    *http.Client
 	transfers transfers
+	rates     *rates
+	fetches   fetches
 	asking    singleflight.Group
 	zip       httpd.Compression
 	shown     credentials
 	work      sync.WaitGroup
 
 	mu       sync.Mutex
+	urgent   map[string]int           // of jobs whose inputs are on their way, by key
 	met      map[string]httpd.Contact // by broker name
 	lastSync time.Time                // last successful exchange with anybody
 }
@@ -71,7 +64,7 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, transfers: transfers{all: semaphore.NewWeighted(maxTransfers), by: map[string]*queue{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -332,252 +325,7 @@ func saidReason(b []byte) string {
 	return fmt.Sprintf("%.300s", e.Message)
 }
 
-// push brings a blob to a peer; it ends in a Pushed.
-func (p *peers) push(x ack.Push) {
-	p.work.Go(func() {
-		err := p.transfers.run(p.ctx, x.To, func() error { return p.upload(p.ctx, x) })
-		if err != nil {
-			p.log.Warn("a copy of a blob did not reach its peer", "peer", x.To, "blob", x.Digest, "error", err)
-		}
-		p.engine.Tell(broker.Pushed{Peer: x.To, Actor: x.Actor, Digest: x.Digest, Failed: err != nil})
-	})
-}
-
-// transfers bounds the blobs that are under way.
-type transfers struct {
-	all *semaphore.Weighted
-
-	mu sync.Mutex
-	by map[string]*queue // the peers that somebody wants to exchange blobs with
-}
-
-// queue is the room of one peer, and how many use it or wait for it.
-type queue struct {
-	*semaphore.Weighted
-	users int
-}
-
-// run runs a transfer from or to a peer when there is room for it.
-func (t *transfers) run(ctx context.Context, peer string, f func() error) error {
-	q := t.enter(peer)
-	defer t.leave(peer, q)
-	if err := q.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer q.Release(1)
-	if err := t.all.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer t.all.Release(1)
-	return f()
-}
-
-func (t *transfers) enter(peer string) *queue {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	q := t.by[peer]
-	if q == nil {
-		q = &queue{Weighted: semaphore.NewWeighted(perPeer)}
-		t.by[peer] = q
-	}
-	q.users++
-	return q
-}
-
-func (t *transfers) leave(peer string, q *queue) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if q.users--; q.users == 0 {
-		delete(t.by, peer)
-	}
-}
-
 func (p *peers) blobURL(addr string, d job.Digest) string { return p.url(addr, "/v1/blobs/"+string(d)) }
-
-// upload sends a blob unless the peer has it.
-func (p *peers) upload(ctx context.Context, x ack.Push) error {
-	addr, d := x.Addr, x.Digest
-	if manifest, isTree := d.Tree(); isTree {
-		return p.uploadTree(ctx, x, manifest)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if has, err := p.holds(ctx, addr, x.To, x.Actor, d); err != nil || has {
-		return err
-	}
-	if !p.blobs.soundFile(ctx, d) {
-		return fmt.Errorf("blob %s is not here any more, or damaged", d)
-	}
-	blob, err := p.blobs.store.Blobs().Open(string(d))
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	body := newWatched(blob, p.cfg.PeerTimeout, cancel)
-	defer body.stop()
-	put, err := http.NewRequestWithContext(ctx, http.MethodPut, p.blobURL(addr, d), body)
-	if err != nil {
-		return err
-	}
-	put.ContentLength = blob.Size()
-	resp, err := p.do(put, x.To, x.Actor)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		msg, err := io.ReadAll(io.LimitReader(resp.Body, 200))
-		return fmt.Errorf("%s: %s (%w)", resp.Status, msg, err)
-	}
-	return nil
-}
-
-// holds asks a broker whether it has a blob, undamaged.
-func (p *peers) holds(ctx context.Context, addr, name string, actor clock.Actor, d job.Digest) (bool, error) {
-	head, err := http.NewRequestWithContext(ctx, http.MethodHead, p.blobURL(addr, d), nil)
-	if err != nil {
-		return false, err
-	}
-	resp, err := p.do(head, name, actor)
-	if err != nil {
-		return false, err
-	}
-	_ = resp.Body.Close() // a HEAD has none
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return true, nil
-	case http.StatusNotFound:
-		return false, nil
-	}
-	return false, fmt.Errorf("%s does not say whether it has blob %.12s: %s", addr, d, resp.Status)
-}
-
-// fetch brings the inputs of an attempt here; it ends in a Fetched.
-func (p *peers) fetch(f broker.Fetch) {
-	p.work.Go(func() {
-		in := broker.Fetched{Key: f.Key, Attempt: f.Attempt}
-		for _, d := range f.Digests {
-			if err := p.need(p.ctx, d, f.From); err != nil {
-				in.Err, in.Nowhere = fmt.Sprintf("blob %.12s: %v", d, err), errors.Is(err, errNowhere)
-				break
-			}
-		}
-		p.engine.Tell(in)
-	})
-}
-
-// fetchRounds is how often all brokers are asked for a blob; the pause between two
-// rounds doubles from a second.
-const fetchRounds = 4
-
-// need makes sure that a blob is here, asking the named brokers first, then all
-// others.
-func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
-	err := error(errNowhere)
-	for round := range fetchRounds {
-		if p.blobs.sound(ctx, d) {
-			return nil
-		}
-		if err = p.find(ctx, d, from); err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(time.Second << round):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
-}
-
-// find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
-// that they have not.
-func (p *peers) find(ctx context.Context, d job.Digest, from []string) error {
-	if manifest, isTree := d.Tree(); isTree {
-		return p.findTree(ctx, manifest, from)
-	}
-	err := error(errNowhere)
-	for _, m := range p.holders(from) {
-		failed := p.transfers.run(ctx, m.Name, func() error { return p.download(ctx, m, d) })
-		if failed == nil {
-			return nil
-		}
-		if !errors.Is(failed, errAbsent) {
-			err = failed // it may have it
-		}
-	}
-	return err
-}
-
-// keep brings blobs here that are to stay (rule R3), one after another, so that what jobs wait for goes ahead; each ends in
-// a Kept.
-func (p *peers) keep(list []broker.Keep) {
-	if len(list) == 0 {
-		return
-	}
-	p.work.Go(func() {
-		for _, k := range list {
-			in := broker.Kept{Digest: k.Digest}
-			if in.Here = p.blobs.has(k.Digest); !in.Here {
-				err := p.find(p.ctx, k.Digest, k.From)
-				in.Here, in.New, in.Nowhere = err == nil, err == nil, errors.Is(err, errNowhere)
-				if err != nil {
-					p.log.Debug("a blob that is to be kept here could not be got", "blob", k.Digest, "error", err)
-				}
-			}
-			p.engine.Tell(in)
-		}
-	})
-}
-
-// holders lists the brokers to ask: the named ones first.
-func (p *peers) holders(first []string) (ask []membership.Member) {
-	members := p.brokers()
-	slices.SortStableFunc(members, func(a, b membership.Member) int {
-		return rank(first, a.Name) - rank(first, b.Name)
-	})
-	for _, m := range members {
-		if m.Name != p.name && m.Status == membership.Alive && m.HTTPAddr != "" {
-			ask = append(ask, m)
-		}
-	}
-	return ask
-}
-
-func rank(list []string, name string) int {
-	if i := slices.Index(list, name); i >= 0 {
-		return i
-	}
-	return len(list)
-}
-
-// download gets a blob from one broker and stores it, verified.
-func (p *peers) download(ctx context.Context, from membership.Member, d job.Digest) error {
-	addr := from.HTTPAddr
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.blobURL(addr, d), nil)
-	if err != nil {
-		return err
-	}
-	resp, err := p.do(req, from.Name, from.Actor)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound {
-		return fmt.Errorf("%s: %w", addr, errAbsent)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s does not give it: %s", addr, resp.Status)
-	}
-	body := newWatched(resp.Body, p.cfg.PeerTimeout, cancel)
-	defer body.stop()
-	return p.blobs.store.Blobs().PutExpect(ctx, string(d), body, job.MaxBlob)
-}
 
 // follow opens what a job writes at another broker, by that broker's route of this path and query. The caller closes it.
 func (p *peers) follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
@@ -609,6 +357,7 @@ type watched struct {
 	timeout time.Duration
 	began   time.Time
 	n       int64
+	failed  bool // reading has failed before the end
 }
 
 func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
@@ -618,15 +367,10 @@ func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.n += int64(n)
+	w.failed = w.failed || err != nil && !errors.Is(err, io.EOF)
 	due := w.timeout + time.Duration(w.n)*time.Second/leastRate - time.Since(w.began)
 	w.timer.Reset(max(0, min(w.timeout, due)))
 	return n, err
 }
 
 func (w *watched) stop() { w.timer.Stop() }
-
-// errAbsent says that a broker has answered that it has not got a blob.
-var errAbsent = errors.New("it does not have it")
-
-// errNowhere says that no broker that answers has a blob.
-var errNowhere = errors.New("no broker that answers has it")

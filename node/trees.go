@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -141,30 +142,34 @@ func (b *blobs) nameFiles(named map[job.Digest]bool) error {
 }
 
 // findTree gets what is lacking here of a directory, as find gets a blob.
-func (p *peers) findTree(ctx context.Context, manifest job.Digest, from []string) error {
+func (p *peers) findTree(ctx context.Context, manifest job.Digest, from []string) (came int64, err error) {
 	if !p.blobs.soundFile(ctx, manifest) {
-		if err := p.find(ctx, manifest, from); err != nil {
-			return err
+		if came, err = p.find(ctx, manifest, from); err != nil {
+			return came, err
 		}
 	}
 	lacking, err := p.blobs.lacks(ctx, job.TreeOf(manifest), tree.MaxEntries)
 	if err != nil {
 		if errors.As(err, new(*notManifest)) {
-			return nil
+			return came, nil
 		}
-		return err
+		return came, err
 	}
 	var files errgroup.Group
 	files.SetLimit(filesAtOnce)
+	var all atomic.Int64
 	for _, f := range lacking {
 		files.Go(func() error {
-			if err := p.find(ctx, f, from); err != nil {
+			n, err := p.find(ctx, f, from)
+			all.Add(n)
+			if err != nil {
 				return fmt.Errorf("file %.12s of directory %.12s: %w", f, manifest, err)
 			}
 			return nil
 		})
 	}
-	return files.Wait()
+	err = files.Wait()
+	return came + all.Load(), err
 }
 
 // lackedBy asks a broker what it lacks of a directory: some of the files, or the manifest.

@@ -139,14 +139,17 @@ type upload struct {
 	file  vfs.File
 }
 
+// A large blob is written back as it arrives, so many bytes at a time, so that its one fsync does not delay all commits for
+// seconds.
+const writeBack = 4 << 20
+
 func (b *Blobs) newUpload() (*upload, error) {
 	name := b.fs.PathJoin(b.tmpDir(), strconv.FormatUint(b.serial.Add(1), 10))
 	f, err := b.fs.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("store blob: making a temporary file: %w", err)
 	}
-	// A large blob is written back as it arrives, so that its one fsync does not delay all commits for seconds.
-	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: 4 << 20, NoSyncOnClose: true})
+	f = vfs.NewSyncingFile(f, vfs.SyncingFileOptions{BytesPerSync: writeBack, NoSyncOnClose: true})
 	return &upload{blobs: b, name: name, file: f}, nil
 }
 

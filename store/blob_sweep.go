@@ -88,12 +88,17 @@ func (b *Blobs) stat(d digest) (fileStamp, error) {
 // their size in bytes. The caller sees to it that keep returns true for every blob that a record names (rule
 // L8), and that no two Sweeps run at once. After a crash a blob that was just removed may be back. Open blobs
 // stay readable. Damaged files that were moved aside are removed by the Sweep after the first one that finds them: they are
-// kept for a look, and not for good, since a failing disk makes one after the other.
+// kept for a look, and not for good, since a failing disk makes one after the other. What has come of a blob that did not
+// come whole goes like a blob.
 func (b *Blobs) Sweep(ctx context.Context, keep func(digest string) bool) (n int, bytes int64, err error) {
 	b.mu.Lock()
 	b.used[1], b.used[0] = b.used[0], map[digest]bool{}
 	b.mu.Unlock()
 	if err := b.sweepAside(); err != nil {
+		return 0, 0, err
+	}
+	b.sweepPartials(keep)
+	if err := b.sweepChunks(); err != nil {
 		return 0, 0, err
 	}
 	err = b.list(func(name string, size int64) error {

@@ -34,6 +34,8 @@ type Blobs struct {
 	used     [2]map[digest]bool       // blobs used since the last Sweep, and between the two before
 	verified map[digest]fileStamp     // blobs whose content was compared with their digest
 
+	parts map[digest]*part // blobs of which only a part has come
+
 	aside map[string]bool // damaged files that the last Sweep has seen; only Sweep uses it
 }
 
@@ -42,7 +44,7 @@ type Blobs struct {
 func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
 	b := &Blobs{fs: fsys, dir: dir, fault: f, gate: g, shards: map[string]bool{}, renaming: map[digest]chan struct{}{}, hidden: map[digest]bool{},
 		used: [2]map[digest]bool{{}, {}}, verified: map[digest]fileStamp{}}
-	for _, d := range []string{dir, b.tmpDir(), b.corruptDir()} {
+	for _, d := range []string{dir, b.tmpDir(), b.corruptDir(), b.partDir(), b.chunksDir()} {
 		if err := makeDir(fsys, d); err != nil {
 			return nil, fmt.Errorf("store: blob directory %s: %w", d, err)
 		}
@@ -55,6 +57,9 @@ func openBlobs(fsys vfs.FS, dir string, f *fault, g *gate) (*Blobs, error) {
 		if err := fsys.Remove(fsys.PathJoin(b.tmpDir(), name)); err != nil {
 			return nil, fmt.Errorf("store: removing an unfinished blob: %w", err)
 		}
+	}
+	if err := b.openPartials(); err != nil {
+		return nil, err
 	}
 	names, err := fsys.List(dir)
 	if err != nil {

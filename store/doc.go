@@ -9,6 +9,8 @@
 //	DIR/db/                  the database: keys and bytes of the ledger, name and actor (rule I1)
 //	DIR/blobs/ab/cdef...     one file per blob, named by the SHA-256 of its content
 //	DIR/blobs/tmp/           uploads that are not finished; emptied at Open
+//	DIR/blobs/part/          what has come of blobs over links that broke; at most 256, swept like blobs that no record names
+//	DIR/blobs/chunks/        lists of the chunks of large blobs, which can be made again from these
 //	DIR/blobs/corrupt/       blobs whose content no longer matched their name; each stays for a --blob-grace or two
 //
 // # The guarantee

@@ -60,6 +60,7 @@ type agentConfig struct {
 	DrainTimeout, Retention           time.Duration
 	RetentionCount                    int
 	DiskReserve, ModuleCache          int64 // bytes
+	MaxRate                           int64 // bytes a second; 0 is unbounded
 	BlobGrace                         time.Duration
 	LogLevel                          slog.Level
 	LogFormat                         string
@@ -87,7 +88,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
-		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), BlobGrace: f.blobGrace,
+		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), BlobGrace: f.blobGrace,
 	}
 	var m mistakes
 	if !slices.Contains(logLevels, f.logLevel) {

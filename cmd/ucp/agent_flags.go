@@ -33,6 +33,7 @@ type agentFlags struct {
 	conflictHistory                   int
 	cpu                               cpuValue
 	memory, moduleMemory, moduleCache bytesValue
+	maxRate                           rateValue
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
 	redeployDelay, isolationDelay     time.Duration
@@ -108,6 +109,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
 	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve); 16MiB of it,\nat most half, are kept by the file BALLAST in the data directory, for a start on a full disk")
+	fs.Var(&f.maxRate, "max-rate", "how much of blobs may go to each other broker in a second, and come from it, "+bytesHelp+"\n(0: unbounded; such as 100KiB; changes at SIGHUP)")
 	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
 	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long an uploaded blob is kept without a job that names it")
 

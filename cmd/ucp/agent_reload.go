@@ -18,7 +18,7 @@ import (
 )
 
 // reloadable are the settings that change while a broker runs.
-var reloadable = []string{"log-level", "retry-join", "tls-cert", "tls-key", "tls-ca"}
+var reloadable = []string{"log-level", "max-rate", "retry-join", "tls-cert", "tls-key", "tls-ca"}
 
 // reload is what SIGHUP does: it reads the config file again, and takes over what may change while a broker runs. What needs a restart is named; a mistake changes nothing.
 type reload struct {
@@ -94,6 +94,7 @@ func (r *reload) do() {
 	slices.Sort(waiting)
 	r.level.Set(cfg.LogLevel)
 	r.broker.RetryJoin(cfg.RetryJoin)
+	r.broker.SetMaxRate(cfg.MaxRate)
 	r.broker.SetWeb(web)
 	r.log.Info("SIGHUP: settings read again", "changed", cmp.Or(strings.Join(changed, " "), "nothing"))
 	if len(waiting) > 0 {

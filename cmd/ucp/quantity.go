@@ -10,6 +10,7 @@ import (
 
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/node"
 )
 
 // cpuValue is a flag for CPU, in millicores: 2 and 0.5 are cores, 500m is 500 millicores.
@@ -116,6 +117,23 @@ func (v *reserveValue) Set(s string) error {
 		return err
 	}
 	*v = reserveValue(n)
+	return nil
+}
+
+// rateValue is a flag for bytes a second; 0 is unbounded.
+type rateValue int64
+
+func (v *rateValue) Type() string   { return "bytes" }
+func (v *rateValue) String() string { return humanBytes(int64(*v)) }
+func (v *rateValue) Set(s string) error {
+	n, err := readBytes(s)
+	if err == nil && n != 0 && n < node.LeastMaxRate {
+		err = fmt.Errorf("at least %s a second, or 0 for unbounded", humanBytes(node.LeastMaxRate))
+	}
+	if err != nil {
+		return err
+	}
+	*v = rateValue(n)
 	return nil
 }
 

@@ -92,7 +92,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		"read": {
 			"GET /metrics", "GET /broker/coordination-status", "GET /broker/metadata", "GET /broker/digest", "GET /broker/conflict-statistics",
 			"GET /v1/members", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr", "GET /v1/jobs/{id}/result",
-			"GET /v1/jobs/{id}/outputs/{path...}", "GET /v1/jobs/{id}/events", "GET /v1/events", "GET /v1/blobs/{digest}", "GET /v1/strategy",
+			"GET /v1/jobs/{id}/outputs/{path...}", "GET /v1/jobs/{id}/events", "GET /v1/events", "GET /v1/blobs/{digest}/chunks", "GET /v1/blobs/{digest}", "GET /v1/strategy",
 			"GET /v1/conflicts", "GET /v1/conflicts/{id}", "GET /v1/emergencies", "GET /v1/emergencies/{id}", "GET /v1/log-level", "GET /v1/authorities", "GET /v1/data/{name...}",
 		},
 		"submit": {

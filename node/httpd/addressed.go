@@ -36,6 +36,9 @@ func isFor(r *http.Request, actor clock.Actor) bool {
 	return to == "" || to == actor || to == clock.Actor(actor.Broker())
 }
 
+// ofBroker reports whether a broker has sent a request, as far as it says so itself.
+func ofBroker(r *http.Request) bool { return r.Header.Get(toHeader) != "" }
+
 // addressed refuses requests that are for another broker, before anything of them is read.
 func (srv *Server) addressed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,7 +3,9 @@ package httpd
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +23,7 @@ func pathDigest(r *http.Request) (string, error) {
 	return d, nil
 }
 
-// handlePutBlob stores a blob under its digest; 201 when it is new.
+// handlePutBlob stores a blob, or the rest of one, under its digest; 201 when it is new.
 func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	d, err := pathDigest(r)
 	if err != nil {
@@ -52,7 +54,7 @@ func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	}
 	body := &counted{r: http.MaxBytesReader(w, r.Body, job.MaxBlob), arrived: give, left: announced}
 	defer func() { give(body.left) }()
-	err = srv.store.Blobs().PutExpect(r.Context(), d, body, job.MaxBlob)
+	err = srv.receive(w, r, d, body)
 	var mismatch *store.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
@@ -64,7 +66,8 @@ func (srv *Server) handlePutBlob(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	writeJSON(w, status, api.Blob{Digest: job.Digest(d), Size: body.n})
+	size, _ := srv.store.Blobs().Has(d)
+	writeJSON(w, status, api.Blob{Digest: job.Digest(d), Size: size})
 	return nil
 }
 
@@ -79,6 +82,7 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusForbidden, api.CodeForbidden, "%s may %s, and sees the output of jobs of their own: GET /v1/jobs/{id}/stdout; to read blobs takes the scope read", c.how, c.scopes)
 	}
 	if !srv.host.Sound(r.Context(), job.Digest(d)) {
+		srv.sayCame(w, r, d)
 		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker", d)
 	}
 	if missing {
@@ -94,7 +98,37 @@ func (srv *Server) handleGetBlob(w http.ResponseWriter, r *http.Request) error {
 	defer b.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+d+`"`)
-	http.ServeContent(w, r, "", time.Time{}, b) // the client sees that bytes are missing
+	var from io.ReadSeeker = b
+	if ofBroker(r) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr) // all of it is as good where it has no port
+		from = ratedBlob{b, srv.host.Rated(r.Context(), host, b)}
+	}
+	http.ServeContent(w, r, "", time.Time{}, from) // the client sees that bytes are missing
+	return nil
+}
+
+// ratedBlob is a blob that is read no faster than a rate.
+type ratedBlob struct {
+	io.Seeker
+	io.Reader
+}
+
+// handleChunks sends the list of chunks of a blob that is here.
+func (srv *Server) handleChunks(w http.ResponseWriter, r *http.Request) error {
+	d, err := pathDigest(r)
+	if err != nil {
+		return err
+	}
+	list, err := srv.host.Chunks(r.Context(), job.Digest(d))
+	if errors.Is(err, store.ErrNotFound) {
+		return fail(http.StatusNotFound, api.CodeNotFound, "blob %.12s is not at this broker, or is too small to have a list of chunks", d)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(list)))
+	_, _ = w.Write(list) // the peer sees a short answer
 	return nil
 }
 
@@ -114,17 +148,15 @@ func (srv *Server) sendMissing(w http.ResponseWriter, r *http.Request, d job.Dig
 	return nil
 }
 
-// counted counts a body, and tells what has arrived of the bytes that were announced.
+// counted tells what has arrived of the bytes of a body that were announced.
 type counted struct {
 	r       io.Reader
-	n       int64
 	arrived func(bytes int64)
 	left    int64
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	c.n += int64(n)
 	came := min(int64(n), c.left)
 	c.left -= came
 	c.arrived(came)

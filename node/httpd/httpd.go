@@ -121,6 +121,10 @@ type Host interface {
 	Need(ctx context.Context, d job.Digest, from []string) error
 	// Holds asks another broker whether it has a blob, undamaged.
 	Holds(ctx context.Context, m membership.Member, d job.Digest) (bool, error)
+	// Rated bounds how fast what is sent to a broker at this address is read (--max-rate).
+	Rated(ctx context.Context, addr string, r io.Reader) io.Reader
+	// Chunks is the list of chunks of a blob that is here; store.ErrNotFound where it is not, or is too small to have one.
+	Chunks(context.Context, job.Digest) ([]byte, error)
 	// Output is what an attempt that runs here writes; ok is false when it does not run here, or no longer.
 	Output(key, attempt string, stderr bool) (r Running, ok bool)
 	// Follow has another broker say what an attempt writes there, by its own route of that path and query.
@@ -199,6 +203,7 @@ type Server struct {
 
 	http        *http.Server
 	limiter     *limiter
+	uploads     uploads
 	door        *city.Door // nil where the broker belongs to no city
 	names       []string   // that Host may say
 	memory      budgets

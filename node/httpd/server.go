@@ -39,7 +39,8 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /v1/jobs/{id}/outputs/{path...}": srv.handleOutputFile,
 		"PUT /v1/blobs/{digest}":              srv.handlePutBlob,
 		"GET /v1/blobs/{digest}":              srv.handleGetBlob, // HEAD too
-		"GET /v1/data/{name...}":              srv.handleData,    // HEAD too
+		"GET /v1/blobs/{digest}/chunks":       srv.handleChunks,
+		"GET /v1/data/{name...}":              srv.handleData, // HEAD too
 		"PUT /v1/data/{name...}":              srv.handlePutData,
 		"DELETE /v1/data/{name...}":           srv.handleRemoveData,
 		"GET /v1/strategy":                    srv.handleStrategy,

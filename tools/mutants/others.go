@@ -2,6 +2,15 @@ package main
 
 // others break what has no number in docs/protocol.md.
 var others = []mutant{
+	{"the inputs of a job that becomes urgent wait as before", "broker/broker.go",
+		"	b.attempts.hurry()\n", "",
+		"./broker", "TestStories/inputs_urgent"},
+	{"a more urgent transfer shares its peer", "node/transfers.go",
+		"y.urgency() > urgency {", "y.urgency() > urgency+1000 {",
+		"./node", "TestUrgentTransfersGoFirst"},
+	{"a chunk is taken unseen", "node/assembly.go",
+		"	if len(b) != c.Size || chunk.IDOf(b) != c.ID {", "	if len(b) != c.Size {",
+		"./node", "TestFetchFromLiars"},
 	{"an emergency elsewhere is shown later", "broker/publish.go",
 		"!slices.Equal(p.active, b.emergencies.current)", "!slices.Equal(p.active, p.active)",
 		"./broker", "TestAnEmergencyElsewhereIsShownAtOnce"},

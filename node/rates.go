@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// rateBurst is how many bytes may come or go at once, however low the rate.
+const rateBurst = 4 << 10
+
+// maxRated bounds for how many peers a rate is remembered.
+const maxRated = 1024
+
+// rates bound how fast blobs go to each peer, and come from each.
+type rates struct {
+	mu      sync.Mutex
+	most    rate.Limit
+	buckets map[string]*rate.Limiter // by peer, and which way
+}
+
+func limitOf(bytes int64) rate.Limit {
+	if bytes == 0 {
+		return rate.Inf
+	}
+	return rate.Limit(bytes)
+}
+
+func newRates(most int64) *rates {
+	return &rates{most: limitOf(most), buckets: map[string]*rate.Limiter{}}
+}
+
+// set changes the rate, also of what is on its way.
+func (r *rates) set(most int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.most = limitOf(most)
+	for _, b := range r.buckets {
+		b.SetLimit(r.most)
+	}
+}
+
+// of is the bucket of a peer, for one way.
+func (r *rates) of(way, peer string) *rate.Limiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := way + " " + peer
+	b := r.buckets[key]
+	if b == nil {
+		if len(r.buckets) >= maxRated { // who still uses one has it to the end
+			clear(r.buckets)
+		}
+		b = rate.NewLimiter(r.most, rateBurst)
+		r.buckets[key] = b
+	}
+	return b
+}
+
+// rated is a reader that waits for its turn.
+type rated struct {
+	io.Reader
+	ctx    context.Context
+	bucket *rate.Limiter
+}
+
+// from bounds how fast the answer of a peer is read.
+func (r *rates) from(ctx context.Context, peer string, body io.Reader) io.Reader {
+	return rated{body, ctx, r.of("from", peer)}
+}
+
+// to bounds how fast what is sent to a peer is read.
+func (r *rates) to(ctx context.Context, peer string, body io.Reader) io.Reader {
+	return rated{body, ctx, r.of("to", peer)}
+}
+
+// Read implements io.Reader.
+func (r rated) Read(b []byte) (int, error) {
+	if r.bucket.Limit() == rate.Inf {
+		return r.Reader.Read(b)
+	}
+	n, err := r.Reader.Read(b[:min(len(b), rateBurst)])
+	if waited := r.bucket.WaitN(r.ctx, n); waited != nil && err == nil {
+		err = waited
+	}
+	return n, err
+}
+
+// SetMaxRate changes Config.MaxRate while the broker runs; 0 is unbounded.
+func (n *Node) SetMaxRate(bytes int64) { n.peers.rates.set(bytes) }
