@@ -142,7 +142,7 @@ var others = []mutant{
 		"		if r.Active(now) && r.InScope(labels) {", "		if r.Active(now) {",
 		"./emergency", "."},
 	{"a new active set moves nobody", "broker/emergencies.go",
-		"	if !e.activeSet.Equal(old) {\n", "	if false && !e.activeSet.Equal(old) {\n",
+		"	if here := !e.activeSet.Equal(old); here || !slices.Equal(e.current, was) {\n", "	if here := false && !e.activeSet.Equal(old); here || false && !slices.Equal(e.current, was) {\n",
 		"./broker", stories},
 	{"what was lent does not come back", "resolve/victims.go",
 		"	case x.takesBack(e, v):\n", "	case false && x.takesBack(e, v):\n",
