@@ -55,7 +55,7 @@ func TestTransfersOfASlowPeer(t *testing.T) {
 // What is urgent goes first, has a peer for itself, and may become urgent while it waits.
 func TestUrgentTransfersGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := transfers{running: map[string][]*transfer{}}
+		x, start := transfers{running: map[string][]*transfer{}}, time.Now()
 		var mu sync.Mutex
 		var order []string
 		var work sync.WaitGroup
@@ -66,7 +66,7 @@ func TestUrgentTransfersGoFirst(t *testing.T) {
 			work.Go(func() {
 				_ = x.run(ctx, peer, func() error {
 					mu.Lock()
-					order = append(order, name)
+					order = append(order, fmt.Sprint(name, " ", time.Since(start)))
 					mu.Unlock()
 					time.Sleep(time.Second)
 					return nil
@@ -85,7 +85,7 @@ func TestUrgentTransfersGoFirst(t *testing.T) {
 		urgency["late"] = 40
 		mu.Unlock()
 		work.Wait()
-		require.Equal(t, []string{"first", "second", "elsewhere", "late", "urgent", "third", "copy"}, order)
+		require.Equal(t, []string{"first 0s", "second 0s", "elsewhere 0s", "late 1s", "urgent 2s", "third 3s", "copy 4s"}, order)
 		require.Empty(t, x.running)
 	})
 }

@@ -53,7 +53,7 @@ for x in a b c; do
 done
 
 start() {
-	within "$1" "$bin" agent --name "$1" --data-dir "$work/$1" --bind "$(address "$1"):7946" --http-addr 0.0.0.0:8000 --http-advertise "$(address "$1"):8000" --rpc-addr 127.0.0.1:7373 \
+	ip netns exec "$net-$1" "$bin" agent --name "$1" --data-dir "$work/$1" --bind "$(address "$1"):7946" --http-addr 0.0.0.0:8000 --http-advertise "$(address "$1"):8000" --rpc-addr 127.0.0.1:7373 \
 		--insecure --allow-process --replicas 1 --retry-join "$(address a):7946" >>"$work/$1.log" 2>&1 &
 	pids+=($!)
 	last=$!
@@ -73,7 +73,7 @@ put() { # FILE BROKER...: stores a file at brokers, without their links
 }
 # fetch has a job at f read a blob that a holds, and waits until it is there.
 fetch() {
-	within a curl -s -X POST "http://127.0.0.1:8000/v1/jobs" -d "{\"command\":\"true\",\"driver\":\"process\",\"constraints\":[\"name=f\"],\"inputs\":{\"x\":\"$1\"}}" >"$work/answer" 2>&1 || true
+	within a curl -s -X POST -H "Content-Type: application/json" "http://127.0.0.1:8000/v1/jobs" -d "{\"command\":\"true\",\"driver\":\"process\",\"constraints\":[\"name=f\"],\"inputs\":{\"x\":\"$1\"}}" >"$work/answer" 2>&1 || true
 	for _ in $(seq 3000); do
 		[ "$(within f curl -s -o /dev/null -w '%{http_code}' -I "http://127.0.0.1:8000/v1/blobs/$1")" = 200 ] && return
 		sleep 0.1
@@ -140,7 +140,7 @@ d=$(put "$file" a)
 breaks & breaker=$!
 pids+=($breaker)
 before=$(sent a); began=$(seconds)
-within f curl -s -o "$work/got" -C - --retry 100 --retry-all-errors --retry-delay 1 "http://$(address a):8000/v1/blobs/$d" || true
+within f timeout 300 curl -s --speed-limit 1000 --speed-time 10 -o "$work/got" -C - --retry 100 --retry-all-errors --retry-delay 1 "http://$(address a):8000/v1/blobs/$d" || true
 report "curl -C -, over the link that breaks every $every s" $size $(($(sent a) - before)) "$(awk -v a="$began" -v b="$(seconds)" 'BEGIN { print b - a }')"
 kill $breaker
 cmp -s "$file" "$work/got" || echo "curl: what came is not the file ($(stat -c %s "$work/got") bytes)"
