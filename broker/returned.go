@@ -41,7 +41,7 @@ func (a *attempts) sayReturned(key string, as job.Attempt, res *job.Result, bega
 // that, and others would take it for one that may have run (rule J8).
 func (a *attempts) giveBack(r *job.Record) {
 	x := a.runs[r.Key()]
-	if x != nil && x.started || a.reportedEnd(r) || a.lostTrack(r) || a.suspect(r) {
+	if x != nil && x.started || a.reportedEnd(r) || a.hasStarted(r) || a.suspect(r) {
 		return
 	}
 	if x != nil {
@@ -50,6 +50,13 @@ func (a *attempts) giveBack(r *job.Record) {
 	delete(a.cautious, r.Key())
 	now := a.cityNow()
 	a.sayReturned(r.Key(), r.Place.Attempt, &job.Result{Outcome: job.Failed, Reason: "it leaves", Started: now, Finished: now}, false, false)
+}
+
+// hasStarted reports whether this process has said that it was told to run the present attempt, which may be stopped by now. Of a job
+// that may run again it may only have said that it waits.
+func (a *attempts) hasStarted(r *job.Record) bool {
+	rep, ok := r.Present()
+	return ok && a.ours(rep.Dot.Actor)
 }
 
 // withdraw takes this broker's offer back, and asks for a probe.
