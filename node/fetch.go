@@ -182,8 +182,12 @@ func (p *peers) findBlob(ctx context.Context, d job.Digest, from []string) (came
 	for _, m := range p.holders(from) {
 		n, failed := p.download(ctx, m, d, fresh)
 		// Who gave the list of chunks that is here, or who contradicts it, lies: the next one is asked for another list.
-		fresh = fresh || errors.As(failed, new(*store.MismatchError)) || errors.Is(failed, errWrongChunk)
-		if came += n; failed == nil {
+		lied := errors.As(failed, new(*store.MismatchError)) || errors.Is(failed, errWrongChunk)
+		fresh = fresh || lied
+		if !lied {
+			came += n // what a liar sends is no progress, or it would be asked without end
+		}
+		if failed == nil {
 			return came, nil
 		}
 		if !errors.Is(failed, errAbsent) {

@@ -308,6 +308,14 @@ func TestFetchFromLiars(t *testing.T) {
 		n := fetcher(t, Config{}, a, b)
 		require.NoError(t, n.peers.need(t.Context(), d, nil))
 	})
+	t.Run("alone", func(t *testing.T) { // what it sends is no progress, for which it would be asked again and again
+		a := newSource(t, "a", blob)
+		a.wrong = 1
+		n := fetcher(t, Config{}, a)
+		came, err := n.peers.find(t.Context(), d, nil)
+		require.Error(t, err)
+		require.Zero(t, came)
+	})
 	t.Run("rubbish instead of a list", func(t *testing.T) {
 		a := newSource(t, "a", blob)
 		a.list = []byte("rubbish")
