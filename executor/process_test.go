@@ -99,8 +99,8 @@ func TestProcessStopIsGentle(t *testing.T) {
 }
 
 // background starts two children that the script does not wait for, one of them in a session of its own, and
-// prints their PIDs.
-const background = `sleep 1000 & echo $!; setsid sh -c 'echo $$; exec sleep 1000' & wait_for() { :; }; sleep 0.3; echo ready; `
+// prints their PIDs; when both are there it says so.
+const background = `sleep 1000 & echo $!; setsid sh -c 'echo $$; : > up; exec sleep 1000' & until [ -e up ]; do sleep 0.01; done; echo ready; `
 
 func childPIDs(t testing.TB, out string) []int {
 	var pids []int
