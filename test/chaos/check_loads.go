@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -74,8 +76,32 @@ func (w *world) checkLoads(ctx context.Context, r *report) {
 		return nil
 	})
 	r.leaks = append(r.leaks, wrong...)
+	if len(wrong) > 0 {
+		w.keepBundles(ctx)
+	}
 	for name, l := range after {
 		r.loads = append(r.loads, loads{name, w.before[name], l})
+	}
+}
+
+// keepBundles writes down what helps to find a leak: profiles of the heap and of goroutines, metrics, status and the log
+// of every broker.
+func (w *world) keepBundles(ctx context.Context) {
+	for _, b := range w.members() {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		body, err := b.Client().Debug(ctx, true)
+		if err == nil {
+			var bundle []byte
+			bundle, err = io.ReadAll(body)
+			err = first(err, body.Close())
+			if err == nil {
+				err = w.save(filepath.Join("logs", b.Name+".debug.tar.gz"), bundle)
+			}
+		}
+		cancel()
+		if err != nil {
+			fmt.Printf("the debug bundle of %s can't be kept: %v\n", b.Name, err)
+		}
 	}
 }
 
