@@ -358,6 +358,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 		key := rec.Key()
 		j := srv.view(&broker.Found{
 			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, key), Provisional: slices.Contains(l.Provisional, key),
+			Starting:  slices.Contains(l.Starting, key),
 			Emergency: l.Emergencies[key], Why: l.Why[key],
 		}, false)
 		if j.Short = l.Short[key]; j.ID != rec.ID {
@@ -441,11 +442,19 @@ func (srv *Server) provisionalUntil(f *broker.Found) string {
 	return text
 }
 
+// shownState is the state that people are told: of a job that has just been started it is not known yet whether it runs.
+func shownState(f *broker.Found) job.State {
+	if f.Starting {
+		return job.StateStarting
+	}
+	return f.Record.State()
+}
+
 // view shows a job as the API does.
 func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
-		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: shownState(f), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
 		Provisional: f.Provisional, ProvisionalUntil: srv.provisionalUntil(f), SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
@@ -465,6 +474,9 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	if whole {
 		j.CausalToken = f.Past.Token()
 		for _, c := range r.Courses() {
+			if f.Starting && c.Attempt == r.Place.Attempt && c.State == job.AttemptRunning {
+				c.State, c.Started = job.AttemptStarting, 0
+			}
 			a := api.Attempt{
 				Executor: c.Executor, Attempt: c.Attempt.Token(), State: c.State, StartedAt: c.Started, EndedAt: c.Ended,
 				ExitCode: c.ExitCode, Reason: c.Reason, Began: c.Began,
@@ -478,7 +490,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 			j.Spec = &r.Spec
 		}
 	}
-	if rep, ok := r.Present(); ok && rep.Phase == job.Running && !r.Loads() {
+	if rep, ok := r.Present(); ok && rep.Phase == job.Running && !r.Loads() && !f.Starting {
 		j.StartedAt = clock.TimeOf(rep.At)
 	}
 	if v := r.Verdict(); v != nil {
