@@ -74,6 +74,7 @@ type call struct {
 	size        int64         // of the body
 	wait        time.Duration // that the broker is asked to wait before it answers
 	within      time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
+	asks        bool          // the broker is to ask all others first whether they are there
 	named       bool          // a POST that says itself what it makes, and so may be repeated
 }
 
@@ -119,6 +120,9 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json")
+	if k.asks {
+		req.Header.Set(AskHeader, "1")
+	}
 	// An empty key says to net/http that the request may be repeated when it
 	// met a connection just closed; no such header is sent.
 	if k.repeats() {
@@ -170,6 +174,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			c.heard.Store(time.Now().UnixNano())
 		}
+		c.noteReach(resp.Header)
 		if resp.StatusCode < 300 {
 			return resp, nil
 		}
@@ -302,7 +307,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait+requestTimeout, silentFor(wait+requestTimeout))
 	defer cancel()
-	k.wait = wait
+	k.wait, k.asks = wait, k.method == http.MethodGet && c.asks.Load()
 	resp, err := c.do(ctx, k)
 	if err != nil {
 		return 0, err

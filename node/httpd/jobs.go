@@ -288,7 +288,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	j := srv.view(f, true)
-	j.Silent = !j.State.Final() && srv.silent()[j.Executor]
+	j.Silent = !j.State.Final() && srv.silent(r)[j.Executor]
 	if queryYes(r, "copies") {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err
@@ -353,7 +353,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := api.JobList{Jobs: []api.Job{}, Counts: l.Counts, Next: l.Next, AsOf: l.AsOf}
-	silent := srv.silent()
+	silent := srv.silent(r)
 	for _, rec := range l.Jobs {
 		key := rec.Key()
 		j := srv.view(&broker.Found{
@@ -411,9 +411,13 @@ func readList(r *http.Request) (in broker.List, err error) {
 	return in, nil
 }
 
-// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left.
-func (srv *Server) silent() map[string]bool {
+// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left; and those that
+// did not answer when a request had them asked.
+func (srv *Server) silent(r *http.Request) map[string]bool {
 	out := map[string]bool{}
+	for name := range unheardBy(r) {
+		out[name] = true
+	}
 	for _, m := range srv.host.Brokers() {
 		if m.Name != srv.cfg.Name && (m.Status == membership.Left || m.Status == membership.Failed && !srv.proven(m.Name)) {
 			out[m.Name] = true
