@@ -174,7 +174,9 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			c.heard.Store(time.Now().UnixNano())
 		}
-		c.noteReach(resp.Header)
+		if k.asks || !c.asks.Load() { // content is read without a question, and its answer knows less
+			c.noteReach(resp.Header)
+		}
 		if resp.StatusCode < 300 {
 			return resp, nil
 		}
