@@ -50,7 +50,9 @@ const (
 // *[UnreachableError].
 type Client struct {
 	http  *http.Client
-	heard atomic.Int64 // Unix nanoseconds of the last answer but 503; 0 for never
+	asks  atomic.Bool           // see AskOthers
+	reach atomic.Pointer[Reach] // see LastReach
+	heard atomic.Int64          // Unix nanoseconds of the last answer but 503; 0 for never
 
 	token   string                                    // that is shown with each request; "" for none
 	scheme  string                                    // of addresses that name none

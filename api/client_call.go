@@ -76,6 +76,7 @@ type call struct {
 	contentRange string
 	wait         time.Duration // that the broker is asked to wait before it answers
 	within       time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
+	asks         bool          // the broker is to ask all others first whether they are there
 	named        bool          // a POST that says itself what it makes, and so may be repeated
 }
 
@@ -121,6 +122,9 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json")
+	if k.asks {
+		req.Header.Set(AskHeader, "1")
+	}
 	// An empty key says to net/http that the request may be repeated when it
 	// met a connection just closed; no such header is sent.
 	if k.repeats() {
@@ -174,6 +178,9 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 		}
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			c.heard.Store(time.Now().UnixNano())
+		}
+		if k.asks || !c.asks.Load() { // content is read without a question, and its answer knows less
+			c.noteReach(resp.Header)
 		}
 		if resp.StatusCode < 300 {
 			return resp, nil
@@ -308,7 +315,7 @@ func (c *Client) readError(base *url.URL, resp *http.Response) *Error {
 func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) (status int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait+requestTimeout, silentFor(wait+requestTimeout))
 	defer cancel()
-	k.wait = wait
+	k.wait, k.asks = wait, k.method == http.MethodGet && c.asks.Load()
 	resp, err := c.do(ctx, k)
 	if err != nil {
 		return 0, err

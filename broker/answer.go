@@ -59,6 +59,8 @@ type Draining struct{}
 // Found shows one job as this broker knows it.
 type Found struct {
 	Record *job.Record
+	// Starting: it runs by the record, and whether its program has begun is not known here yet (rule J14).
+	Starting bool
 	// Provisional: the end may still change (rule F2). Until says why, and what it takes to be final, for a person; Asked are
 	// those of whom it only says that they have been asked, since SWIM holds them for alive.
 	Provisional bool
@@ -114,6 +116,8 @@ type Listing struct {
 	Next   string // cursor of the next page; "" at the end
 	// Later lists the keys of those whose ID belongs to another job (rule J3).
 	Later []string
+	// Starting lists the keys of those that run by their record, and may not have begun (rule J14).
+	Starting []string
 	// Provisional lists the keys of those whose end may still change (rule F2).
 	Provisional []string
 	// Emergencies says of unfinished ones, by key, what gives them their level.

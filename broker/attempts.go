@@ -95,6 +95,7 @@ type run struct {
 	given      *job.Record // the job as it stood when the attempt was taken, if it reads of others: it is given what they had left by then (rule C6)
 	started    bool        // the executor was told to run it
 	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
+	began      bool        // the executor has said that its program begins; while that is unknown the job is shown as starting
 	stopping   bool        // the executor was told to stop it; what it holds is not free yet
 	requeue    bool        // it is stopped to make room, and runs again later
 	gone       bool        // it has stopped, and what it has written is being stored
@@ -310,7 +311,7 @@ func (a *attempts) start(key string) {
 		x.again = true
 		return
 	}
-	x.started = true
+	x.started, x.began = true, false
 	r := a.reportGoesOn(key, x)
 	if r == nil {
 		return

@@ -90,6 +90,7 @@ type Broker struct {
 	drainer      Token        // waits for the end of a drain; 0 is nobody
 	asking       time.Time    // when those are asked next of whom SWIM says that they have failed
 	renewing     time.Time    // the same of those that have a lease
+	startings    startings    // told as starting to those who watch
 }
 
 // New makes a broker without jobs.
@@ -194,7 +195,7 @@ func (b *Broker) noted(old, r *job.Record) {
 		b.meet(r)
 		b.dropAside(r.Key())
 	}
-	b.tellState(old, r)
+	b.tellChange(old, r)
 	b.reviews.later(r.Key())
 	b.decisions.noted(r)
 	b.prepare(r)
@@ -250,7 +251,7 @@ func (b *Broker) inForceChanged(here bool) {
 func (b *Broker) nextWake() (wake time.Time) {
 	for _, at := range []time.Time{
 		b.peers.Due(), b.reviews.due(), b.copies.Due(), b.members.Due(), b.peers.ProofDue(), b.sweeper.due(), b.causality.due(),
-		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.renewal.due(), b.orphansDue(), b.names.due(),
+		b.balancer.due(), b.predecessors.due(), b.decisions.due(), b.emergencies.due(), b.enrolment.wake(), b.clocksDue(), b.repairer.due(), b.renewal.due(), b.orphansDue(), b.names.due(), b.startings.due(),
 	} {
 		wake = sooner(wake, at)
 	}

@@ -173,6 +173,7 @@ var commands = map[string]func(*story){
 	"unable":   func(s *story) { s.w.step(s.node(0), Unable{Why: "no worker can be started"}) },
 	"compiled": compiled,
 	"paused":   paused,
+	"watch":    func(s *story) { s.w.step(s.node(0), Watch{On: true}) },
 	"loads":    func(s *story) { loads(s, true) },
 	"loaded":   func(s *story) { loads(s, false) },
 	"strategy": strategy,

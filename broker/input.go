@@ -283,8 +283,8 @@ type DryRun struct {
 	Past  causal.Context // as in Submit
 }
 
-// Loads says of a [Run] whose module is not ready that it will take a while, On, and then that it is ready, so that the
-// program begins (rule J14). Of one that is ready soon neither is said.
+// Loads says of a [Run] whose module is not ready that it will take a while, On, and of each that its module is ready, so that
+// the program begins (rule J14).
 type Loads struct {
 	Key     string
 	Attempt job.Attempt

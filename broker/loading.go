@@ -8,10 +8,14 @@ import (
 // An attempt that its executor has started may have to wait until its module is ready: it is compiled, or waits for its turn
 // to be. As long as that is so its program has not begun, and the job is as movable as one that queues (rule J14).
 
-// loads takes in that an attempt has to wait for its module, or need not any more.
+// loads takes in that an attempt has to wait for its module, or need not, or not any more: then its program has begun.
 func (a *attempts) loads(in Loads) {
 	x := a.runs[in.Key]
-	if x == nil || x.attempt != in.Attempt || !x.started || x.stopping || x.loading == in.On {
+	if x == nil || x.attempt != in.Attempt || !x.started || x.stopping {
+		return
+	}
+	x.began = x.began || !in.On
+	if x.loading == in.On {
 		return
 	}
 	x.loading = in.On

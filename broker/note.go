@@ -49,18 +49,21 @@ func (c *core) tellDisplaced(p resolve.Preempt) {
 	c.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text, Place: c.self, For: idOf(p.For)})
 }
 
-// tellState notes a job's new state, when somebody watches: there may be thousands a
-// second.
-func (c *core) tellState(old, r *job.Record) {
+// tellState notes a job's new state, when somebody watches, for there may be thousands a second, and reports whether it is
+// new. One that runs by its record may only start.
+func (c *core) tellState(old, r *job.Record, starts bool) bool {
 	if !c.watched {
-		return
+		return false
 	}
 	state := r.State()
 	if old != nil {
 		c.tellLosers(old, r)
 		if old.State() == state && (state.Final() || old.Place.Broker == r.Place.Broker) {
-			return // where one that has ended was placed last says nothing of who has ended it
+			return false // where one that has ended was placed last says nothing of who has ended it
 		}
+	}
+	if starts {
+		state = job.StateStarting
 	}
 	text := fmt.Sprintf("%s %s", r.ID, stateWords(state))
 	if !r.Place.IsZero() {
@@ -70,6 +73,7 @@ func (c *core) tellState(old, r *job.Record) {
 		text += ": " + v.Reason
 	}
 	c.note(Note{Kind: "job", ID: string(r.ID), What: string(state), Text: text, Place: r.Place.Broker, Job: r})
+	return true
 }
 
 // tellLosers notes results of a job that do not count, of which this broker comes to know: after a split it may have run

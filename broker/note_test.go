@@ -16,13 +16,13 @@ func TestNotesOfJobs(t *testing.T) {
 	b := newCore(Config{Actor: "a~1"})
 	b.watched = true
 	r := &job.Record{ID: "map"}
-	b.tellState(nil, r)
+	b.tellState(nil, r, false)
 	placed := &job.Record{ID: "map", Place: job.Placement{Broker: "c", Actor: "c~1", Attempt: job.Attempt{Seq: 1}}}
-	b.tellState(r, placed)
-	b.tellState(placed, placed)
+	b.tellState(r, placed, false)
+	b.tellState(placed, placed, false)
 	done := *placed
 	done.Verdicts = []job.Verdict{{Outcome: job.Failed, Reason: "exit code 3"}}
-	b.tellState(placed, &done)
+	b.tellState(placed, &done, false)
 	b.tellDisplaced(resolve.Preempt{Victim: "map~1", For: "pumps~2", Mode: job.Requeue, Why: "it outranks"})
 
 	var got []Note
@@ -38,7 +38,7 @@ func TestNotesOfJobs(t *testing.T) {
 	}, got)
 
 	b.watched, b.out.Notes = false, nil
-	b.tellState(nil, r)
+	b.tellState(nil, r, false)
 	require.Empty(t, b.out.Notes, "nobody asks for jobs' states")
 }
 
@@ -62,8 +62,8 @@ func TestNotesOfLosingResults(t *testing.T) {
 		ID: "map", Place: job.Placement{Broker: "van-2", Actor: "van-2~1"}, Reports: []job.Report{theirs, ours},
 		Verdicts: []job.Verdict{verdict(&theirs), verdict(&ours)},
 	}
-	b.tellState(old, healed)
-	b.tellState(healed, healed)
+	b.tellState(old, healed, false)
+	b.tellState(healed, healed, false)
 	require.Len(t, b.out.Notes, 1)
 	n := b.out.Notes[0]
 	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; van-2's result (succeeded) came first and counts", n.Text)
@@ -73,6 +73,6 @@ func TestNotesOfLosingResults(t *testing.T) {
 	cancelled := &job.Record{ID: "map", Verdicts: []job.Verdict{{At: at(22, 0), Dot: clock.Dot{Actor: "van-1~1", Counter: 1}, Outcome: job.Cancelled}}}
 	late := *cancelled
 	late.Reports = []job.Report{ours}
-	b.tellState(cancelled, &late)
+	b.tellState(cancelled, &late, false)
 	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; it had ended before: cancelled", b.out.Notes[0].Text)
 }

@@ -162,6 +162,7 @@ func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 // found describes a job as this broker knows it, to a client that has seen something.
 func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.cityTime()}
+	f.Starting = b.starts(f.Record)
 	for _, d := range r.Dots {
 		if v := r.Verdict(); v != nil && !f.Record.Finished() && d.Actor == v.Dot.Actor {
 			d.Counter = min(d.Counter, v.Dot.Counter-1) // it has not seen the end (rule R4)
@@ -211,6 +212,8 @@ func (b *Broker) why(r *job.Record) (text string, contends bool) {
 		return text, false
 	case r.State() == job.StateLoading:
 		return "loading at " + r.Place.Broker + ": its module is compiled there, or waits for its turn to be", false
+	case b.starts(r):
+		return "told to start at " + r.Place.Broker + "; whether its program has begun is not known yet", false
 	case r.State() == job.StateSuspended:
 		verb = "suspended"
 	case r.State() != job.StateQueued:
@@ -309,9 +312,15 @@ func (b *Broker) list(in List) {
 	}
 	sets := map[string]emergency.ActiveSet{} // of each broker once: a page is long
 	reasons := mostReasons
+	shown := in.Filter
+	in.States = job.Recorded(in.States)
 	next, err := b.jobs.page(&in.Filter, in.Limit, in.After, func(key string) bool {
 		r := b.acks.shown(b.record(key))
 		if r == nil || !in.Chooses(r) {
+			return false
+		}
+		state := b.shownState(r)
+		if !shown.HasState(state) {
 			return false
 		}
 		at := r.Place.Broker
@@ -323,11 +332,14 @@ func (b *Broker) list(in List) {
 			return false
 		}
 		if in.Count {
-			out.Counts[r.State()]++
+			out.Counts[state]++
 			return false
 		}
 		out.Jobs = append(out.Jobs, r)
 		out.Short[key] = b.jobs.short(r.ID)
+		if state == job.StateStarting {
+			out.Starting = append(out.Starting, key)
+		}
 		switch v := r.Verdict(); {
 		case v != nil && !b.firm(r):
 			out.Provisional = append(out.Provisional, key)

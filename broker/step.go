@@ -24,7 +24,7 @@ func (in Roster) step(b *Broker)   { b.setRoster(in.Members) }
 func (in Moved) step(b *Broker)    { b.cfg.HTTPAddr = in.HTTPAddr }
 func (in Pressure) step(b *Broker) { b.peers.SetStretch(in.Stretch); b.decisions.remember(in.Tight) }
 func (in Room) step(b *Broker)     { b.room(in) }
-func (in Watch) step(b *Broker)    { b.watched = in.On }
+func (in Watch) step(b *Broker)    { b.watch(in.On) }
 
 // other brokers
 func (in Deliver) step(b *Broker)     { b.deliver(in) }
@@ -61,7 +61,7 @@ func (in ListData) step(b *Broker)   { b.names.list(in) }
 
 // the executor and the store
 func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
-func (in Loads) step(b *Broker)     { b.attempts.loads(in) }
+func (in Loads) step(b *Broker)     { b.loads(in) }
 func (in Paused) step(b *Broker)    { b.attempts.paused(in) }
 func (in Gone) step(b *Broker)      { b.attempts.gone(in) }
 func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
@@ -91,6 +91,7 @@ func (b *Broker) pass(in Tick) {
 		b.timeChanged()
 	}
 	b.reviews.wake(b.now)
+	b.tellStarted()
 	if b.copies.Expired() {
 		b.checkAcks()
 	}

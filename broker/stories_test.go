@@ -71,6 +71,7 @@ import (
 //	                            a's shell could not carry the attempt out; its program may have run; a never can
 //	recover a                   a's shell has found out that it can carry out jobs again
 //	loads a j1, loaded a j1     a's executor says that the module of its attempt is not ready, or that it is now
+//	watch a                     somebody wants to hear from a of every job's state
 //	compiled a e f              a has compiled the modules e and f, and no others
 //	gone a j1                   a's shell says of an attempt that it has stopped that nothing of it runs, and stores what it wrote
 //	paused a j1                 a's shell says that the attempt stands still

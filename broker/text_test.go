@@ -114,7 +114,11 @@ func answerText(v Answer) string {
 	case *Listing:
 		var ids []string
 		for _, r := range v.Jobs {
-			id := fmt.Sprintf("%s %s", r.ID, r.State())
+			state := r.State()
+			if slices.Contains(v.Starting, r.Key()) {
+				state = job.StateStarting
+			}
+			id := fmt.Sprintf("%s %s", r.ID, state)
 			if by := v.Emergencies[r.Key()]; by != "" {
 				id += fmt.Sprintf(" (%s)", by)
 			}
@@ -236,6 +240,9 @@ func eventText(payload []byte) string {
 
 func foundText(f *Found, wrote bool) string {
 	out := recordText(f.Record)
+	if f.Starting {
+		out = "starting: " + out
+	}
 	if f.Provisional {
 		out += ", provisional " + f.Until
 	}

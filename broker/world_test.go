@@ -316,6 +316,9 @@ func (w *world) act(n *node, rd Ready) {
 		if note.Kind == "emergency" {
 			w.say("%s knows: %s %s", n.name, note.ID, note.What)
 		}
+		if note.Kind == "job" && n.b.watched {
+			w.say("%s tells: %s", n.name, note.Text)
+		}
 	}
 	if rd.Overview != nil {
 		w.frontier(n, rd.Overview.State.Metadata[0].Clock)

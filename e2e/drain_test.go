@@ -58,7 +58,7 @@ func TestDrain(t *testing.T) {
 	for _, j := range l.Jobs {
 		require.Contains(t, []job.ID{"long", "free"}, j.ID, "nothing new runs at b")
 	}
-	eventually(t, 30*time.Second, "what runs there goes on, also when its module took a moment (rule J14)", func() bool { return at("long") == "running at "+b.name })
+	require.Equal(t, "running at "+b.name, at("long"), "what runs there goes on")
 
 	require.Equal(t, "ucp: no broker \"x\" takes part\n", a.ucp("cluster", "drain", "x").stderr)
 	r = a.ucp("cluster", "drain", b.name, "--deadline", "1s", "-o", "json")
@@ -81,7 +81,7 @@ func TestDrain(t *testing.T) {
 	require.Zero(t, a.ucp("cluster", "resume", a.name).code)
 	require.Zero(t, a.ucp("cluster", "drain", b.name, "--deadline", "2s").code)
 	eventually(t, 60*time.Second, "it is moved at the deadline", func() bool { return at("moves") == "running at "+a.name })
-	eventually(t, 30*time.Second, "nobody else can take it: it goes on", func() bool { return at("long") == "running at "+b.name })
+	require.Equal(t, "running at "+b.name, at("long"), "nobody else can take it: it goes on")
 
 	// The word holds over a restart.
 	require.True(t, b.signal(syscall.SIGKILL, 30*time.Second).ExitCode() != 0)

@@ -291,7 +291,9 @@ func (a *attempt) watch(r *remote, o *order, leave func()) report {
 	clock := newLimits(limit, a.e.load, !warm && o.Driver == job.Wasm)
 	defer clock.stop()
 	if !clock.loading {
-		a.notice.end(true)
+		if o.Driver == job.Wasm {
+			a.notice.end(true)
+		}
 		a.e.cache.used(o.Module)
 	}
 	for {
@@ -309,6 +311,7 @@ func (a *attempt) watch(r *remote, o *order, leave func()) report {
 				a.e.cache.used(o.Module)
 			case m.Group != 0:
 				a.group, a.began = m.Group, true
+				a.notice.end(true)
 				a.e.bounds.add(a, r.pid())
 				defer a.e.bounds.remove(a)
 				if a.beyond.Load() != nil { // it was told before there was anything to kill

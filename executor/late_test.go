@@ -18,7 +18,7 @@ func TestResultFromBeforeAStopIsKept(t *testing.T) {
 		c.AllowProcess = true
 		c.Report = func(u Update) {
 			report(u)
-			if u.Result == nil { // the attempt's goroutine blocks here and sees nothing else
+			if u.Result == nil && u.Phase == PhaseStarted { // the attempt's goroutine blocks here and sees nothing else
 				began <- struct{}{}
 				select {
 				case <-goOn:

@@ -12,9 +12,8 @@ import (
 // compiled or read. That is told when it takes longer than loadShown (rule J14), and the job's timeout counts from when a
 // worker has been given the job: a wait for the turn is not the job's fault.
 
-// loadShown is how long a module is not ready before that is told: most are ready sooner, and what is told is written and
-// synced.
-const loadShown = 500 * time.Millisecond
+// loadShown is how long a module is not ready before that is told.
+const loadShown = job.StartShown
 
 // sizeOf is the size of a module's file, in bytes; 0 if there is none.
 func sizeOf(path string) int64 {
@@ -25,13 +24,14 @@ func sizeOf(path string) int64 {
 	return info.Size()
 }
 
-// loadNotice tells once that the module of an attempt is not ready, and once that it is.
+// loadNotice tells once that the module of an attempt is not ready, if that takes long, and once that it is, or that a native
+// program has begun.
 type loadNotice struct {
 	timer *time.Timer // nil for a native program
 	tell  func(Phase)
 
-	mu         sync.Mutex
-	told, over bool
+	mu   sync.Mutex
+	over bool
 }
 
 // newLoadNotice begins to wait; tell must not call back.
@@ -47,20 +47,18 @@ func (n *loadNotice) late() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.over {
-		n.told = true
 		n.tell(PhaseLoading)
 	}
 }
 
-// end says that the module is ready, or that the attempt is over. When it has returned nothing more is told.
+// end says that the program begins, or that the attempt is over. When it has returned nothing more is told.
 func (n *loadNotice) end(ready bool) {
-	if n.timer == nil {
-		return
+	if n.timer != nil {
+		n.timer.Stop()
 	}
-	n.timer.Stop()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.over && n.told && ready {
+	if !n.over && ready {
 		n.tell(PhaseLoaded)
 	}
 	n.over = true

@@ -114,7 +114,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// What is ready soon is not told, and nothing is told after the end. (The time is virtual.)
+// That a module is not ready is not told of one that is ready soon, that its program begins is told of each, and nothing is
+// told after the end. (The time is virtual.)
 func TestLoadNotice(t *testing.T) {
 	for name, c := range map[string]struct {
 		driver job.Driver
@@ -122,11 +123,11 @@ func TestLoadNotice(t *testing.T) {
 		ready  bool
 		want   []Phase
 	}{
-		"soon ready":         {job.Wasm, loadShown - 1, true, nil},
+		"soon ready":         {job.Wasm, loadShown - 1, true, []Phase{PhaseLoaded}},
 		"late ready":         {job.Wasm, loadShown + 1, true, []Phase{PhaseLoading, PhaseLoaded}},
 		"over while loading": {job.Wasm, loadShown + 1, false, []Phase{PhaseLoading}},
 		"over before":        {job.Wasm, loadShown - 1, false, nil},
-		"a native program":   {job.Process, time.Hour, true, nil},
+		"a native program":   {job.Process, time.Hour, true, []Phase{PhaseLoaded}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

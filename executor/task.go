@@ -28,7 +28,7 @@ type Task struct {
 // Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
 // followed by exactly one with a Result. An attempt that cannot start, for instance because a blob is
 // missing, only has the second. Before the Result, and also before PhaseStarted, PhaseSuspended and
-// PhaseResumed may come in turn, and PhaseLoading once, then PhaseLoaded. The Result may follow a PhaseSuspended directly; only it
+// PhaseResumed may come in turn, PhaseLoading once if its module takes long, and PhaseLoaded when its program begins. The Result may follow a PhaseSuspended directly; only it
 // follows a PhaseGone.
 type Update struct {
 	Key, Attempt string
@@ -58,7 +58,7 @@ const (
 	PhaseSuspended              // none of its processes runs any more
 	PhaseResumed                // it runs again
 	PhaseLoading                // its module is not ready, so that its program has not begun
-	PhaseLoaded                 // its module is ready
+	PhaseLoaded                 // its program begins: its module is ready
 	PhaseGone                   // it was stopped by StopAndKeep, and nothing of it runs any more; what it has written is being stored
 )
 

@@ -23,7 +23,8 @@ type Course struct {
 // The states of an attempt.
 const (
 	AttemptQueued    = "queued"
-	AttemptLoading   = "loading" // as in StateLoading
+	AttemptStarting  = "starting" // as in StateStarting; no record says so
+	AttemptLoading   = "loading"  // as in StateLoading
 	AttemptRunning   = "running"
 	AttemptSuspended = "suspended"
 	AttemptSucceeded = "succeeded"

@@ -13,6 +13,7 @@ type State string
 const (
 	StatePending   State = "pending"   // no broker has been found that can run it
 	StateQueued    State = "queued"    // it is placed, and waits there for free resources or its inputs
+	StateStarting  State = "starting"  // its broker has started it, and whether its program has begun is not known yet; no record says so, see [Record.ToldToRun]
 	StateLoading   State = "loading"   // its broker has started it, and its module is not ready yet: it is compiled, or waits for that
 	StateRunning   State = "running"   // it runs
 	StateSuspended State = "suspended" // it is stopped, but keeps its memory
@@ -23,7 +24,7 @@ const (
 )
 
 // States lists all states in the order of a job's life.
-var States = []State{StatePending, StateQueued, StateLoading, StateRunning, StateSuspended, StateSucceeded, StateFailed, StateCancelled, StateExpired}
+var States = []State{StatePending, StateQueued, StateStarting, StateLoading, StateRunning, StateSuspended, StateSucceeded, StateFailed, StateCancelled, StateExpired}
 
 // Final reports whether a job in this state has ended.
 func (s State) Final() bool {

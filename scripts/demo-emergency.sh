@@ -147,8 +147,7 @@ caused() { ucp emergency get "$emergency" --addr "$one" | grep -q ' for \| FOR '
 await 120 "n1 knows who had to make room for the surveys" caused
 show ucp emergency get "$emergency" --addr "$one"
 
-# pick_victim finds one that runs a survey; n1 stays, it is whom the demo asks. A survey whose module takes longer than half
-# a second to be ready has been shown as running, and is shown as loading until it does (rule J14).
+# pick_victim finds one that runs a survey; n1 stays, it is whom the demo asks.
 pick_victim() {
 	local id at
 	for id in "${urgent[@]}"; do

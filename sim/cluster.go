@@ -338,6 +338,7 @@ func (s *sleeper) Start(t executor.Task) {
 		timer := time.NewTimer(takes)
 		defer timer.Stop()
 		u := executor.Update{Key: t.Key, Attempt: t.Attempt}
+		s.report(executor.Update{Key: t.Key, Attempt: t.Attempt, Phase: executor.PhaseLoaded})
 		since := time.Now()
 		for u.Result == nil {
 			select {

@@ -160,7 +160,7 @@ func (c *cli) dataGetCommand() *cobra.Command {
 	f.StringVar(&to, "to", "", "write it to this `FILE`, or into this directory")
 	f.StringVar(&version, "version", "", "this `VERSION` (default: the latest)")
 	f.DurationVar(&wait, "wait", 0, "wait so long until there is one, at most 1h")
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 		if err := aName(args[0]); err != nil {
 			return err
 		}
@@ -315,7 +315,7 @@ func (c *cli) dataListCommand() *cobra.Command {
 		ValidArgsFunction: c.completeData(false),
 	}
 	cmd.Flags().BoolVar(&removed, "removed", false, "names of which nothing is there, too")
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 		prefix := strings.Join(args, "")
 		if err := data.Name(strings.TrimSuffix(prefix, "/")).Valid(); prefix != "" && err != nil {
 			return err

@@ -279,7 +279,7 @@ func (c *cli) emergencyListCommand() *cobra.Command {
 		Args:    exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().BoolVar(&active, "active", false, "only those that are active")
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, _ []string) error {
 		l, err := client.Emergencies(ctx)
 		if err != nil {
 			return err
@@ -355,7 +355,7 @@ func (c *cli) emergencyGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "get ID", Aliases: []string{"show"}, Short: "Show an emergency and its effects: which jobs were stopped, for which, for how long",
 		Example: "  ucp emergency get flood-3f9a21\n  ucp emergency get flood -o json", Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies(),
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		RunE: c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 			e, err := client.Emergency(ctx, args[0])
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -38,6 +39,8 @@ type fakeBroker struct {
 
 	// hold is called when an answer is made but not yet sent; may be nil.
 	hold func(r *http.Request)
+
+	unheard []string // of three brokers, what it answers of those that it does not hear to who has it ask them
 
 	mu          sync.Mutex
 	requests    []string
@@ -98,6 +101,10 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 		b.requests = append(b.requests, r.Method+" "+r.URL.Path)
 		if b.before != nil {
 			b.before(r.Method, r.URL.Path)
+		}
+		if r.Header.Get(api.AskHeader) != "" {
+			w.Header().Set(api.ReachHeader, fmt.Sprintf("n1; %d/3", 3-len(b.unheard)))
+			w.Header()[api.UnheardHeader] = b.unheard
 		}
 		mux.ServeHTTP(w, r)
 		if b.hold != nil {

@@ -27,7 +27,7 @@ are to hold the output of a finished job all of it is: all brokers are asked for
 		Example:           "  ucp job get k7m2p9q4\n  ucp job get k7m2p9q4 t5x8w3d1 -o json",
 		Args:              someArgs("a job ID"),
 		ValidArgsFunction: c.completeJobs(anyState),
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		RunE: c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 			all := api.JobList{Jobs: []api.Job{}}
 			get := func(ctx context.Context, i int) (api.Job, error) { return client.JobWithCopies(ctx, args[i], token) }
 			err := pipelined(ctx, len(args), atOnce, get, func(_ int, j api.Job, err error) error {

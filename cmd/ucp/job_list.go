@@ -41,7 +41,7 @@ func (c *cli) jobListCommand() *cobra.Command {
 	cmd.Flags().StringVar(&after, "after", "", "continue behind this `CURSOR` (the \"next\" of the page before)")
 	cmd.Flags().BoolVar(&all, "all", false, "all of them")
 	cmd.Flags().BoolVar(&count, "count", false, "only how many there are in each state")
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, _ []string) error {
 		o, err := s.options()
 		if err != nil {
 			return err

@@ -136,7 +136,7 @@ func goneOn(before []followed, executor string) string {
 // goesOn reports whether an attempt may still write.
 func goesOn(a *api.Attempt) bool {
 	switch a.State {
-	case job.AttemptQueued, job.AttemptLoading, job.AttemptRunning, job.AttemptSuspended, job.AttemptStopping:
+	case job.AttemptQueued, job.AttemptStarting, job.AttemptLoading, job.AttemptRunning, job.AttemptSuspended, job.AttemptStopping:
 		return true
 	}
 	return false

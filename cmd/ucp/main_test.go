@@ -99,7 +99,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"deadline":           {[]string{"run", "--deadline", "soon", "a.wasm"}, "ucp: --deadline \"soon\": write 2026-01-31T15:04:05Z, or a duration from now such as 90m\n"},
 		"id":                 {[]string{"run", "--id", "../x", "a.wasm"}, "ucp: --id \"../x\": use letters, digits"},
 		"module not there":   {[]string{"run", "nowhere.wasm"}, "ucp: there is no file nowhere.wasm; a command of the machine that runs the job needs `--driver process`\n"},
-		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, loading, running,"},
+		"state":              {[]string{"job", "list", "--state", "asleep"}, "ucp: --state \"asleep\": want one of pending, queued, starting, loading, running,"},
 		"slip of a state":    {[]string{"job", "list", "--state", "queud,failed"}, "ucp: --state \"queud\": did you mean queued? want one of pending, queued,"},
 		"slip of a driver":   {[]string{"run", "--driver", "procss", "a.wasm"}, "ucp: --driver \"procss\": did you mean process? want one of wasm, process\n"},
 		"slip of a strategy": {[]string{"agent", "--strategy", "priorty"}, "ucp: --strategy: unknown strategy \"priorty\"; did you mean priority? want one of causal,"},

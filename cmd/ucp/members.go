@@ -29,7 +29,7 @@ An asterisk marks the broker that answers.`,
 		Example:           "  ucp members\n  ucp members --addr 10.0.0.2:8000 -o json",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		RunE: c.reading(func(ctx context.Context, client *api.Client, _ []string) error {
 			l, err := client.Members(ctx)
 			if err != nil {
 				return err

@@ -21,6 +21,7 @@ type planJob struct {
 	ID       job.ID     `json:"id"`
 	Run      int        `json:"run"`
 	State    job.State  `json:"state"`
+	Silent   bool       `json:"silent,omitempty"` // its executor does not answer: nobody here knows whether it is still so
 	Executor string     `json:"executor,omitempty"`
 	ExitCode *int       `json:"exit_code,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
@@ -30,7 +31,15 @@ type planJob struct {
 
 func planJobOf(j *api.Job) planJob {
 	_, name, run, _ := plan.Split(j.ID)
-	return planJob{Name: name, ID: j.ID, Run: run, State: j.State, Executor: j.Executor, ExitCode: j.ExitCode, Reason: j.Reason, Why: j.Why, Finished: j.FinishedAt}
+	return planJob{Name: name, ID: j.ID, Run: run, State: j.State, Silent: j.Silent, Executor: j.Executor, ExitCode: j.ExitCode, Reason: j.Reason, Why: j.Why, Finished: j.FinishedAt}
+}
+
+// stateText is the state, with a question mark where its executor does not answer.
+func (k *planJob) stateText() string {
+	if k.Silent {
+		return string(k.State) + "?"
+	}
+	return string(k.State)
 }
 
 // note says of a job why it waits, or ended so.
@@ -71,7 +80,7 @@ that do. Any broker can be asked; one that does not know all of them yet says so
 		Args:              planArg(false),
 		ValidArgsFunction: c.completePlans(),
 	}
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 		s, err := c.findPlan(ctx, client, args[0])
 		if err != nil {
 			return err
@@ -82,7 +91,7 @@ that do. Any broker can be asked; one that does not know all of them yet says so
 			row(w, "JOB", "STATE", "AT", "ID", "NOTE")
 			for i := range v.Jobs {
 				k := &v.Jobs[i]
-				row(w, k.Name, k.State, dash(k.Executor), k.ID, k.note())
+				row(w, k.Name, k.stateText(), dash(k.Executor), k.ID, k.note())
 			}
 		})
 	})
@@ -97,7 +106,7 @@ func (c *cli) planListCommand() *cobra.Command {
 		Example: "  ucp plan list\n  ucp plan list -o json",
 		Args:    exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, _ []string) error {
 		l, err := listJobs(ctx, client, api.ListOptions{Labels: []string{plan.LabelPlan}}, 0)
 		if err != nil {
 			return err

@@ -118,7 +118,7 @@ broker; of the ID of a plan that runs or has run also how its jobs stand. An arr
 		}
 		return nil
 	}
-	known := c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	known := c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 		s, err := c.findPlan(ctx, client, args[0])
 		if err != nil {
 			return err

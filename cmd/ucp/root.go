@@ -33,6 +33,8 @@ type cli struct {
 
 	args []string // the command line
 
+	reads *api.Client // of a verb that shows what its broker knows; see reading
+
 	addr      string
 	tokenFile string
 	format    formatValue

@@ -374,7 +374,7 @@ func (s *screen) roomPanel() panel {
 	if s.InAll == nil {
 		return panel{"Room", []string{text, "how many jobs run and wait is not known"}, true}
 	}
-	runs := s.InAll[job.StateRunning] + s.InAll[job.StateLoading]
+	runs := s.InAll[job.StateRunning] + s.InAll[job.StateLoading] + s.InAll[job.StateStarting]
 	waits := s.InAll[job.StatePending] + s.InAll[job.StateQueued] + s.InAll[job.StateSuspended]
 	counts := jobsRun(runs)
 	if unsure := s.unsure(); unsure > 0 {
@@ -408,7 +408,7 @@ func (s *screen) unsure() (n int) {
 			continue
 		}
 		for _, j := range g.Jobs.Jobs {
-			if j.Executor == g.Name && (j.State == job.StateRunning || j.State == job.StateLoading) {
+			if j.Executor == g.Name && (j.State == job.StateRunning || j.State == job.StateLoading || j.State == job.StateStarting) {
 				n++
 			}
 		}

@@ -22,6 +22,9 @@ func (c *cli) show(v any, table func(w io.Writer)) error {
 		if err != nil {
 			return fmt.Errorf("encoding the answer: %w", err)
 		}
+		if b, err = withUnheard(b, c.lastReach().Unheard); err != nil {
+			return fmt.Errorf("encoding the answer: %w", err)
+		}
 		_, err = fmt.Fprintf(c.out, "%s\n", b)
 		return err
 	}

@@ -3,6 +3,7 @@ package httpd
 import (
 	"bytes"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
 	h.overview.Roll[0].Closed = "removed"
 	require.Zero(t, srv.coordination().TotalPeers)
 	require.Empty(t, srv.healths(asOf))
-	require.True(t, srv.silent()["b"], "what ran there is not said to run")
+	require.True(t, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil))["b"], "what ran there is not said to run")
 	h.member.Status = membership.Alive
 	require.Equal(t, 1, srv.coordination().TotalPeers)
 }
@@ -136,13 +137,13 @@ func TestHealthChangesAreToldOnce(t *testing.T) {
 func TestWhoHasLeftIsSilent(t *testing.T) {
 	h := &healthHost{member: membership.Member{Name: "b", Actor: "b~1", Status: membership.Alive, HTTPAddr: "b:8000"}, contact: Contact{Seen: asOf, Answered: asOf}}
 	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
-	require.Empty(t, srv.silent())
+	require.Empty(t, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)))
 	h.contact = Contact{Failing: 2}
-	require.Equal(t, map[string]bool{"b": true}, srv.silent(), "it does not answer")
+	require.Equal(t, map[string]bool{"b": true}, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it does not answer")
 	h.contact, h.member.Status = Contact{Seen: asOf, Answered: asOf}, membership.Left
-	require.Equal(t, map[string]bool{"b": true}, srv.silent(), "it has left")
+	require.Equal(t, map[string]bool{"b": true}, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it has left")
 	srv.cfg.Name = "b"
-	require.Empty(t, srv.silent(), "it leaves itself")
+	require.Empty(t, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it leaves itself")
 }
 
 // That an end waits for the word of others says of whom no word can come, though gossip holds them for alive.

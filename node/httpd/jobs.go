@@ -288,7 +288,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	j := srv.view(f, true)
-	j.Silent = !j.State.Final() && srv.silent()[j.Executor]
+	j.Silent = !j.State.Final() && srv.silent(r)[j.Executor]
 	if queryYes(r, "copies") {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err
@@ -353,11 +353,12 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	out := api.JobList{Jobs: []api.Job{}, Counts: l.Counts, Next: l.Next, AsOf: l.AsOf}
-	silent := srv.silent()
+	silent := srv.silent(r)
 	for _, rec := range l.Jobs {
 		key := rec.Key()
 		j := srv.view(&broker.Found{
 			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, key), Provisional: slices.Contains(l.Provisional, key),
+			Starting:  slices.Contains(l.Starting, key),
 			Emergency: l.Emergencies[key], Why: l.Why[key],
 		}, false)
 		if j.Short = l.Short[key]; j.ID != rec.ID {
@@ -410,9 +411,13 @@ func readList(r *http.Request) (in broker.List, err error) {
 	return in, nil
 }
 
-// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left.
-func (srv *Server) silent() map[string]bool {
+// silent lists the brokers that do not answer this one, those that were given up, too, and those that have left; and those that
+// did not answer when a request had them asked.
+func (srv *Server) silent(r *http.Request) map[string]bool {
 	out := map[string]bool{}
+	for name := range unheardBy(r) {
+		out[name] = true
+	}
 	for _, m := range srv.host.Brokers() {
 		if m.Name != srv.cfg.Name && (m.Status == membership.Left || m.Status == membership.Failed && !srv.proven(m.Name)) {
 			out[m.Name] = true
@@ -441,11 +446,19 @@ func (srv *Server) provisionalUntil(f *broker.Found) string {
 	return text
 }
 
+// shownState is the state that people are told: of a job that has just been started it is not known yet whether it runs.
+func shownState(f *broker.Found) job.State {
+	if f.Starting {
+		return job.StateStarting
+	}
+	return f.Record.State()
+}
+
 // view shows a job as the API does.
 func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	r := f.Record
 	j := api.Job{
-		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: r.State(), Origin: r.Origin, Owner: r.Owner.Broker,
+		ID: r.ID, Name: r.Spec.ShownName(), Submitter: r.Spec.Submitter, Key: r.Key(), State: shownState(f), Origin: r.Origin, Owner: r.Owner.Broker,
 		Executor: r.Place.Broker, Attempt: r.Place.Attempt.Seq, Try: r.Place.Try, Losses: r.Losses,
 		Provisional: f.Provisional, ProvisionalUntil: srv.provisionalUntil(f), SetAside: f.SetAside, SubmittedAt: clock.TimeOf(r.Submitted()), Why: f.Why, Displaced: f.Displaced,
 		Rejected: []api.Accepted{}, Superseded: []api.Verdict{},
@@ -465,6 +478,9 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	if whole {
 		j.CausalToken = f.Past.Token()
 		for _, c := range r.Courses() {
+			if f.Starting && c.Attempt == r.Place.Attempt && c.State == job.AttemptRunning {
+				c.State, c.Started = job.AttemptStarting, 0
+			}
 			a := api.Attempt{
 				Executor: c.Executor, Attempt: c.Attempt.Token(), State: c.State, StartedAt: c.Started, EndedAt: c.Ended,
 				ExitCode: c.ExitCode, Reason: c.Reason, Began: c.Began,
@@ -478,7 +494,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 			j.Spec = &r.Spec
 		}
 	}
-	if rep, ok := r.Present(); ok && rep.Phase == job.Running && !r.Loads() {
+	if rep, ok := r.Present(); ok && rep.Phase == job.Running && !r.Loads() && !f.Starting {
 		j.StartedAt = clock.TimeOf(rep.At)
 	}
 	if v := r.Verdict(); v != nil {

@@ -78,3 +78,33 @@ func TestWhatListsAreAskedFor(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 }
+
+// What was just told to run is not said to run, nor since when it does; an earlier attempt is shown as what it is.
+func TestWhatStarts(t *testing.T) {
+	srv := &Server{}
+	spec := job.Spec{Command: "work"}
+	r := job.New("j", spec, spec.Digest(), job.Stamp{Dot: clock.Dot{Actor: "a~1", Counter: 1}, At: 1})
+	report := func(at clock.Actor, seq, counter uint64) job.Report {
+		return job.Report{Attempt: job.Attempt{Tenure: r.Owner.Tenure, Seq: seq}, Dot: clock.Dot{Actor: at, Counter: counter}, At: clock.HybridAt(time.Unix(9, 0)), Phase: job.Running}
+	}
+	earlier, now := report("b~1", 1, 1), report("a~1", 2, 2)
+	r = r.With(now.Dot, func(r *job.Record) {
+		r.Place = job.Placement{Broker: "a", Actor: "a~1", Attempt: now.Attempt}
+		r.SetReport(earlier)
+		r.SetReport(now)
+	})
+	shown := func(starting bool) (job.State, string, bool, bool) {
+		j := srv.view(&broker.Found{Record: r, First: true, Starting: starting}, true)
+		require.Len(t, j.Attempts, 2)
+		require.Equal(t, job.AttemptLost, j.Attempts[0].State)
+		return j.State, j.Attempts[1].State, j.StartedAt == 0, j.Attempts[1].StartedAt == 0
+	}
+	state, attempt, none, noneThere := shown(true)
+	require.Equal(t, job.StateStarting, state)
+	require.Equal(t, job.AttemptStarting, attempt)
+	require.True(t, none && noneThere)
+	state, attempt, none, noneThere = shown(false)
+	require.Equal(t, job.StateRunning, state)
+	require.Equal(t, job.AttemptRunning, attempt)
+	require.False(t, none || noneThere)
+}

@@ -275,7 +275,7 @@ func (srv *Server) awaitOver(ctx context.Context, key, token string) {
 // goesOn reports whether an attempt may still write.
 func goesOn(c job.Course) bool {
 	switch c.State {
-	case job.AttemptQueued, job.AttemptLoading, job.AttemptRunning, job.AttemptSuspended, job.AttemptStopping:
+	case job.AttemptQueued, job.AttemptStarting, job.AttemptLoading, job.AttemptRunning, job.AttemptSuspended, job.AttemptStopping:
 		return true
 	}
 	return false

@@ -170,7 +170,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(uncoveredDesc, prometheus.GaugeValue, float64(s.Uncovered))
 	ch <- prometheus.MustNewConstMetric(emergencyDesc, prometheus.GaugeValue, float64(max(job.Level(g.srv.row().Emergency.Level), 0)))
 	c := g.srv.coordination()
-	for _, s := range job.States[:4] {
+	for _, s := range []job.State{job.StatePending, job.StateQueued, job.StateLoading, job.StateRunning} {
 		gauge(jobsDesc, float64(c.Jobs[s]), string(s))
 	}
 	for name, h := range g.srv.healths(g.srv.cfg.Now()) {

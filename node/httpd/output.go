@@ -36,7 +36,7 @@ func (srv *Server) finished(r *http.Request) (*job.Result, *job.Record, error) {
 		return resultOf(f.Record, token)
 	}
 	if !f.Record.Finished() {
-		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, f.Record.State())
+		return nil, nil, fail(http.StatusConflict, api.CodeConflict, "job %s is %s; its output is there when it has ended", f.Record.ID, shownState(f))
 	}
 	if r := f.Record; r.IsStub() || r.Verdict().IsBare() {
 		return nil, nil, fail(http.StatusGone, api.CodeGone, "job %s has %s; its output was removed when its retention was over", r.ID, r.State())

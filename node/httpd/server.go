@@ -77,7 +77,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 func (srv *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range srv.routes() {
-		mux.Handle(pattern, srv.permitted(pattern, srv.asked(pattern, srv.wrap(srv.noted(orders[pattern], h)))))
+		mux.Handle(pattern, srv.permitted(pattern, srv.asked(pattern, srv.wrap(srv.noted(orders[pattern], srv.reached(pattern, h))))))
 	}
 	mux.Handle("GET /metrics", srv.permitted("GET /metrics", srv.asked("GET /metrics", srv.metrics.handler())))
 	mux.Handle("/", srv.permitted("/", srv.wrap(func(_ http.ResponseWriter, r *http.Request) error {

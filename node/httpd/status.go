@@ -196,8 +196,15 @@ func (srv *Server) handleMetadata(w http.ResponseWriter, _ *http.Request) error 
 	return nil
 }
 
-func (srv *Server) handleMembers(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, api.MemberList{Members: srv.members(), Exposed: srv.host.Exposed()})
+func (srv *Server) handleMembers(w http.ResponseWriter, r *http.Request) error {
+	l := api.MemberList{Members: srv.members(), Exposed: srv.host.Exposed()}
+	unheard := unheardBy(r)
+	for i := range l.Members {
+		if m := &l.Members[i]; m.Health == string(healthy) && unheard[m.Name] != "" {
+			m.Health = unheard[m.Name]
+		}
+	}
+	writeJSON(w, http.StatusOK, l)
 	return nil
 }
 
