@@ -242,7 +242,7 @@ func (s *story) spec() job.Spec {
 	spec.Preemption = job.Preemption(s.option("mode", ""))
 	spec.Exclusive = s.option("key", "")
 	spec.Priority.Emergency = s.option("level", "")
-	spec.Priority.User = int(s.number("user", job.DefaultUser))
+	spec.Priority.User = int32(s.number("user", job.DefaultUser))
 	if d := s.option("deadline", ""); d != "" {
 		spec.Priority.Deadline = clock.At(s.w.now.Add(s.duration(d)))
 	}
