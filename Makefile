@@ -60,6 +60,7 @@ examples: ## the example jobs as WebAssembly, and the generator of their data
 	$(GUEST) -o bin/quake.wasm ./examples/quake
 	$(GUEST) -o bin/tiles.wasm ./examples/tiles
 	$(GUEST) -o bin/words.wasm ./examples/words
+	$(GUEST) -o bin/primes.wasm ./examples/primes
 	$(GOBUILD) -o bin/accelerogram ./examples/accelerogram
 
 cluster: build ## a local cluster of three (see scripts/cluster.sh help)

@@ -89,6 +89,7 @@ var allowed = map[string][]string{
 	"docs/model/startrows": {"docs/model/explore"},
 
 	"examples/accelerogram": {},
+	"examples/primes":       {},
 	"examples/quake":        {},
 	"examples/tiles":        {},
 	"examples/words":        {},

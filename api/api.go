@@ -125,6 +125,8 @@ type Job struct {
 	// latest is known, and those that were returned.
 	Attempts []Attempt `json:"attempts,omitempty"` // not in lists
 
+	// Checkpoint is that from which the next attempt goes on; null if there is none, or the job has ended.
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	// Returned are the attempts that a broker could not carry out, the latest 8, the latest first.
 	Returned []Returned `json:"returned,omitempty"`
 
@@ -200,6 +202,17 @@ type Attempt struct {
 	Reason    string     `json:"reason,omitempty"` // why it failed, or was returned
 	Began     bool       `json:"began,omitempty"`  // of one that was returned: the program may have run
 	Kept      *Kept      `json:"kept,omitempty"`   // what it had written, of one that was stopped in the middle; null if nothing is kept
+}
+
+// Checkpoint is what an attempt had written of what its job names, kept on as many brokers as an input is.
+type Checkpoint struct {
+	Attempt string     `json:"attempt"` // the token of the one that took it
+	Earlier bool       `json:"earlier"` // another attempt is placed now, which goes on from it
+	At      clock.Time `json:"at"`
+	Ran     int64      `json:"ran_ms"`  // for how long the job had run, over all attempts that went on from one another
+	Bytes   int64      `json:"size"`    // of all files
+	Tree    job.Digest `json:"sha256"`  // of the manifest of the files
+	Holders []string   `json:"holders"` // brokers of which the one that answers knows that they have it
 }
 
 // Kept is what an attempt had written that was stopped in the middle: since its job was cancelled or has expired, or to make

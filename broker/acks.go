@@ -180,4 +180,5 @@ func (b *Broker) pushed(in Pushed) {
 		b.repairer.missed()
 	}
 	b.attempts.settleAll()
+	b.checkpoints.settleAll()
 }

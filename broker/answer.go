@@ -81,6 +81,9 @@ type Found struct {
 	SameID []string
 	First  bool
 
+	// Holders are the brokers of which it is known here that they have the job's checkpoint, sorted (rule J17).
+	Holders []string
+
 	// SetAside: it is not in the ledger any more, since all others called it forgotten (rule F3).
 	SetAside bool
 

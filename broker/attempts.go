@@ -13,8 +13,9 @@ import (
 // changed: a job runs here only while the record says so.
 type attempts struct {
 	*core
-	decisions *decisions
-	causality *causality
+	decisions   *decisions
+	causality   *causality
+	checkpoints *checkpoints
 
 	runs      map[string]*run      // attempts that this broker holds, by key
 	settling  map[string]*run      // of runs: ended, and their output is brought to other brokers (rule J11)
@@ -25,9 +26,9 @@ type attempts struct {
 	settled func(output []job.Digest) // hears of the output of each attempt that has ended
 }
 
-func newAttempts(c *core, d *decisions, causality *causality) attempts {
+func newAttempts(c *core, d *decisions, causality *causality, checkpoints *checkpoints) attempts {
 	return attempts{
-		core: c, decisions: d, causality: causality,
+		core: c, decisions: d, causality: causality, checkpoints: checkpoints,
 		runs: map[string]*run{}, settling: map[string]*run{}, pauses: map[string]pause{},
 		cautious: map[string]time.Time{}, displaced: map[string]displaced{},
 	}
@@ -51,6 +52,7 @@ func (a *attempts) ended(key string) {
 	delete(a.cautious, key)
 	delete(a.pauses, key)
 	delete(a.displaced, key)
+	delete(a.checkpoints.spreading, key)
 }
 
 // forget gives up what this broker does for a job that is forgotten.
@@ -92,7 +94,7 @@ type run struct {
 	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
 	fetching   bool        // its inputs are on their way
 	inputs     missing     // what of them could not be fetched so far
-	given      *job.Record // the job as it stood when the attempt was taken, if it reads of others: it is given what they had left by then (rule C6)
+	given      *job.Record // the job as it stood when the attempt was taken, if it reads of others, or has a checkpoint: it is given what they had left by then (rule C6)
 	started    bool        // the executor was told to run it
 	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
 	began      bool        // the executor has said that its program begins; while that is unknown the job is shown as starting
@@ -128,6 +130,9 @@ func (a *attempts) review(r *job.Record) {
 			a.reportGoesOn(key, x)
 		}
 		return
+	}
+	if x := a.runs[key]; mine && x != nil && x.outdatedBasis(r) {
+		a.drop(key, x) // and take it again, with the newer checkpoint (rule J17)
 	}
 	if x := a.runs[key]; mine && x != nil && a.leavesHere(r, x) {
 		a.drop(key, x)
@@ -197,7 +202,7 @@ func (a *attempts) lostTrack(r *job.Record) bool {
 func (a *attempts) take(r *job.Record) {
 	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	a.runs[r.Key()] = x
-	if len(r.Readings()) > 0 {
+	if len(r.Readings()) > 0 || r.Checkpoint != nil {
 		x.given = r
 	}
 	if a.blobs.Has(a.self, x.basis(r).Needs()) {
@@ -317,7 +322,7 @@ func (a *attempts) start(key string) {
 		return
 	}
 	a.out.Run = append(a.out.Run, Run{
-		Key: key, ID: r.ID, Attempt: x.attempt, Spec: x.basis(r).Resolved(),
+		Key: key, ID: r.ID, Attempt: x.attempt, Spec: x.basis(r).Resolved(), From: a.checkpoints.newest(key, x.basis(r)),
 		Waited: max(0, a.cityTime().Sub(clock.TimeOf(r.Submitted()).Time())),
 	})
 }

@@ -77,6 +77,7 @@ type Broker struct {
 	causality    causality    // what clients and jobs have seen (rules C1 to C3)
 	predecessors predecessors // what jobs run after (rule C4)
 	decisions    decisions    // which jobs run here when not all can
+	checkpoints  checkpoints  // of what runs here, on their way to others (rule J17)
 	attempts     attempts     // what this broker executes
 	ownership    ownership    // what it does for the jobs that it owns
 	balancer     balancer     // moves jobs that queue while others are idle (rule J9)
@@ -103,7 +104,8 @@ func New(cfg Config) *Broker {
 	b.causality = newCausality(c)
 	b.predecessors = newPredecessors(c)
 	b.decisions = newDecisions(c, &b.causality, &b.emergencies)
-	b.attempts = newAttempts(c, &b.decisions, &b.causality)
+	b.checkpoints = checkpoints{c, map[string]*spreading{}}
+	b.attempts = newAttempts(c, &b.decisions, &b.causality, &b.checkpoints)
 	b.ownership = ownership{core: c, decisions: &b.decisions, pace: pace{map[string]moves{}}}
 	b.balancer = balancer{core: c, ownership: &b.ownership, hurried: map[string]time.Time{}}
 	b.sweeper = sweeper{core: c}

@@ -174,6 +174,11 @@ var commands = map[string]func(*story){
 	"compiled": compiled,
 	"paused":   paused,
 	"watch":    func(s *story) { s.w.step(s.node(0), Watch{On: true}) },
+	"checkpoint": func(s *story) {
+		n := s.node(0)
+		key, run := find(s, n.running)
+		s.w.step(n, Checkpointed{Key: key, Attempt: run.Attempt, Tree: job.Digest(strings.Repeat(s.word(2), 64)), Bytes: 1, Ran: s.duration(s.option("ran", "10s"))})
+	},
 	"loads":    func(s *story) { loads(s, true) },
 	"loaded":   func(s *story) { loads(s, false) },
 	"strategy": strategy,

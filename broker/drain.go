@@ -21,7 +21,7 @@ func (b *Broker) drain(in Drain) {
 // anything where all must know of a verdict (rules A3, M2), so nothing may be on its disk alone: it
 // could hold an earlier verdict, and come back with it.
 func (b *Broker) checkDrained() {
-	if b.drainer == 0 || b.reviews.pending() || b.attempts.running() || b.renewal.awaited() {
+	if b.drainer == 0 || b.reviews.pending() || b.attempts.running() || len(b.checkpoints.spreading) > 0 || b.renewal.awaited() {
 		return // a start that comes behind the goodbye would write what nobody takes any more
 	}
 	left := b.ownedHere()

@@ -196,6 +196,16 @@ type Paused struct {
 	Attempt job.Attempt
 }
 
+// Checkpointed says that an attempt has taken a checkpoint, which is here as a directory: its manifest, what its files have in bytes, and
+// how long the job had run for it, over all attempts that went on from one another (rule J17). The attempt goes on.
+type Checkpointed struct {
+	Key     string
+	Attempt job.Attempt
+	Tree    job.Digest
+	Bytes   int64
+	Ran     time.Duration
+}
+
 // Gone says of an attempt that was told to stop, and of which something is kept (see [Stop]), that nothing of it runs any more:
 // what it had is free. What it has written is still being stored; a Reported follows.
 type Gone struct {

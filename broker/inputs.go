@@ -54,7 +54,7 @@ func (a *attempts) fetch(r *job.Record, x *run) {
 func (a *attempts) urgency(r *job.Record) int {
 	level, _ := a.decisions.emergencies.activeSet.Level(&r.Spec)
 	raised, _ := a.decisions.raised(r, &a.decisions.emergencies.activeSet)
-	return max(level, raised)*(job.MaxUserPriority+1) + r.Spec.Priority.User
+	return max(level, raised)*(job.MaxUserPriority+1) + int(r.Spec.Priority.User)
 }
 
 // hurry says which of the inputs that are on their way are of another urgency now.

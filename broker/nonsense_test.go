@@ -70,7 +70,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 	peer := rapid.SampledFrom([]string{"b", "c", "a", "nobody", ""}).Draw(t, "peer")
 	id := rapid.SampledFrom([]string{"j1", "j2", "j3", "j", "", "~"}).Draw(t, "id")
 	key, attempt := x.attempt(t)
-	switch rapid.IntRange(0, 29).Draw(t, "input") {
+	switch rapid.IntRange(0, 30).Draw(t, "input") {
 	case 0:
 		x.now = x.now.Add(time.Duration(rapid.Int64Range(-1e9, 100e9).Draw(t, "passes")))
 		return Tick{Now: x.now}
@@ -140,6 +140,8 @@ func (x *nonsense) input(t *rapid.T) Input {
 		return ListEmergencies{Token: token, ID: rapid.SampledFrom([]string{"", "e1", "e"}).Draw(t, "emergency")}
 	case 26:
 		return Watch{On: rapid.Bool().Draw(t, "watched")}
+	case 30:
+		return Checkpointed{Key: key, Attempt: attempt, Tree: job.Digest(strings.Repeat(rapid.SampledFrom([]string{"c", "d"}).Draw(t, "tree"), 64)), Ran: time.Duration(rapid.IntRange(-1, 3).Draw(t, "ran")) * time.Second}
 	case 27:
 		return x.pushPull(t, peer)
 	}

@@ -79,6 +79,7 @@ type Stats struct {
 	Disputed      uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
 	Suspended     uint64         // attempts that were made to stand still for others
+	Checkpoints   uint64         // of jobs that run here, that are on enough brokers (rule J17)
 	Requeued      uint64         // attempts that were stopped for others, to run again
 	Behind        uint64         // jobs that waited for news of what they depend on (rule C2)
 	Uncaused      uint64         // jobs that went on without news of what they depend on (rule C2)

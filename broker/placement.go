@@ -310,6 +310,9 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	if len(s.Secrets) > 0 && !caps.Secrets {
 		return "an identity of a city, which secrets take"
 	}
+	if s.Checkpoint != nil && c.members.Speaks(name) < wire.V7 {
+		return "a version of ucp that keeps checkpoints"
+	}
 	if !c.mayAllow(caps, s) {
 		return "permission for its module (--allow-module)"
 	}

@@ -115,6 +115,15 @@ func (a *attempts) requeued(in Reported, x *run) {
 		a.blobs.Spread(left.Blobs(), a.copies.Reach())
 	}
 	a.reportPause(in.Key, x.as, job.Queued, left)
+	if r := a.record(in.Key); r != nil && r.Checkpoint != nil {
+		x.given = r
+		if !a.blobs.Has(a.self, r.Needs()) { // another attempt has taken the newest, as on the other side of a split
+			a.decisions.remove(in.Key)
+			x.fetching = true
+			a.fetch(r, x)
+			return
+		}
+	}
 	if was.again {
 		a.start(in.Key)
 	}

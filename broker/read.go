@@ -161,7 +161,7 @@ func (b *Broker) foundFor(r *job.Record, past causal.Context) *Found {
 
 // found describes a job as this broker knows it, to a client that has seen something.
 func (b *Broker) found(r *job.Record, past causal.Context) *Found {
-	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.cityTime()}
+	f := &Found{Record: b.acks.shownTo(past, r), AsOf: b.cityTime(), Holders: b.holders(r)}
 	f.Starting = b.starts(f.Record)
 	for _, d := range r.Dots {
 		if v := r.Verdict(); v != nil && !f.Record.Finished() && d.Actor == v.Dot.Actor {

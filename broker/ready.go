@@ -155,6 +155,9 @@ type Run struct {
 	Attempt job.Attempt
 	Spec    job.Spec
 	Waited  time.Duration // since it was submitted, by the wall clocks; never negative
+
+	// From is the checkpoint from which it goes on, whose files are here (rule J17); nil is from the beginning.
+	From *job.Checkpoint
 }
 
 // Stop ends one attempt. With Keep what it has written so far is to come with the Reported (rule J13): its job has ended

@@ -60,18 +60,19 @@ func (in AwaitData) step(b *Broker)  { b.names.await(in) }
 func (in ListData) step(b *Broker)   { b.names.list(in) }
 
 // the executor and the store
-func (in Fetched) step(b *Broker)   { b.attempts.fetched(in) }
-func (in Loads) step(b *Broker)     { b.loads(in) }
-func (in Paused) step(b *Broker)    { b.attempts.paused(in) }
-func (in Gone) step(b *Broker)      { b.attempts.gone(in) }
-func (in Reported) step(b *Broker)  { b.attempts.reported(in) }
-func (in Compiled) step(b *Broker)  { b.compiledHere(in) }
-func (in Recovered) step(b *Broker) { b.recover() }
-func (in Unable) step(b *Broker)    { b.withdraw(in.Why) }
-func (in Pushed) step(b *Broker)    { b.pushed(in) }
-func (in Minted) step(b *Broker)    { b.minted(in) }
-func (in Kept) step(b *Broker)      { b.repairer.kept(in); b.names.kept(in) }
-func (in Damaged) step(b *Broker)   { b.blobs.Missed(in.Digest); b.repairer.changed(); b.names.changed() }
+func (in Fetched) step(b *Broker)      { b.attempts.fetched(in) }
+func (in Loads) step(b *Broker)        { b.loads(in) }
+func (in Paused) step(b *Broker)       { b.attempts.paused(in) }
+func (in Checkpointed) step(b *Broker) { b.attempts.checkpointed(in) }
+func (in Gone) step(b *Broker)         { b.attempts.gone(in) }
+func (in Reported) step(b *Broker)     { b.attempts.reported(in) }
+func (in Compiled) step(b *Broker)     { b.compiledHere(in) }
+func (in Recovered) step(b *Broker)    { b.recover() }
+func (in Unable) step(b *Broker)       { b.withdraw(in.Why) }
+func (in Pushed) step(b *Broker)       { b.pushed(in) }
+func (in Minted) step(b *Broker)       { b.minted(in) }
+func (in Kept) step(b *Broker)         { b.repairer.kept(in); b.names.kept(in) }
+func (in Damaged) step(b *Broker)      { b.blobs.Missed(in.Digest); b.repairer.changed(); b.names.changed() }
 
 // operators
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }

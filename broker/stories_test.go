@@ -70,6 +70,7 @@ import (
 //	report a j1 returned [began] [never]
 //	                            a's shell could not carry the attempt out; its program may have run; a never can
 //	recover a                   a's shell has found out that it can carry out jobs again
+//	checkpoint a j1 f ran=10s   a's executor has taken a checkpoint of its attempt, after so long; submit's checkpoint: its path
 //	loads a j1, loaded a j1     a's executor says that the module of its attempt is not ready, or that it is now
 //	watch a                     somebody wants to hear from a of every job's state
 //	compiled a e f              a has compiled the modules e and f, and no others
@@ -223,6 +224,9 @@ func (s *story) spec() job.Spec {
 	if a := s.option("args", ""); a != "" {
 		spec.Args = []string{a}
 	}
+	if path := s.option("checkpoint", ""); path != "" {
+		spec.Checkpoint = &job.Checkpointing{Paths: []string{path}}
+	}
 	if out := s.option("output", ""); out != "" {
 		spec.Outputs = []string{out}
 		if name := s.option("as", ""); name != "" {
@@ -243,7 +247,7 @@ func (s *story) spec() job.Spec {
 	spec.Preemption = job.Preemption(s.option("mode", ""))
 	spec.Exclusive = s.option("key", "")
 	spec.Priority.Emergency = s.option("level", "")
-	spec.Priority.User = int(s.number("user", job.DefaultUser))
+	spec.Priority.User = int32(s.number("user", job.DefaultUser))
 	if d := s.option("deadline", ""); d != "" {
 		spec.Priority.Deadline = clock.At(s.w.now.Add(s.duration(d)))
 	}

@@ -58,6 +58,8 @@ func (b *Broker) submit(in Submit) {
 // versionOf is the version of the protocol that brokers must speak to read a spec (rule K5).
 func versionOf(s *job.Spec) int {
 	switch {
+	case s.Checkpoint != nil:
+		return wire.V7
 	case len(s.Data()) > 0 || len(s.NamedOutputs) > 0:
 		return wire.V6
 	case len(s.Sources()) > 0:

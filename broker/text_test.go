@@ -293,6 +293,9 @@ func recordText(r *job.Record) string {
 	if left := r.Left(); left != nil && left == r.Kept {
 		out += fmt.Sprintf(", kept of %s %s: %.4s", left.Dot.Actor, attemptText(left.Attempt), left.Result.Blobs()[0])
 	}
+	if c := r.Checkpoint; c != nil {
+		out += fmt.Sprintf(", checkpoint of %s %s after %v: %.4s", c.Dot.Actor, attemptText(c.Attempt), time.Duration(c.Ran), c.Tree)
+	}
 	verdicts := r.Superseded()
 	if v := r.Verdict(); v != nil {
 		verdicts = slices.Insert(verdicts, 0, *v)

@@ -340,7 +340,11 @@ func (w *world) act(n *node, rd Ready) {
 		n.keep = append(n.keep, k)
 	}
 	for _, r := range rd.Run {
-		w.say("%s runs %s %s", n.name, r.ID, attemptText(r.Attempt))
+		from := ""
+		if c := r.From; c != nil {
+			from = fmt.Sprintf(" from %.4s, after %v", c.Tree, time.Duration(c.Ran))
+		}
+		w.say("%s runs %s %s%s", n.name, r.ID, attemptText(r.Attempt), from)
 		w.started(n, r)
 	}
 	for _, s := range rd.Suspend {

@@ -25,7 +25,7 @@ import (
 )
 
 // What TestMain builds, in a folder that goes with the tests.
-var ucpBinary, serfBinary, wordsModule, guestModule, smokeModule string
+var ucpBinary, serfBinary, wordsModule, primesModule, guestModule, smokeModule string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -37,11 +37,13 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		ucpBinary, serfBinary = filepath.Join(dir, "ucp"), filepath.Join(dir, "serf")
 		wordsModule, guestModule = filepath.Join(dir, "words.wasm"), filepath.Join(dir, "guest.wasm")
+		primesModule = filepath.Join(dir, "primes.wasm")
 		smokeModule = filepath.Join(dir, "wasi-smoke.wasm")
 		for _, b := range []struct{ out, pkg, env string }{
 			{ucpBinary, "github.com/urban-compute/ucp/cmd/ucp", ""},
 			{serfBinary, "github.com/hashicorp/serf/cmd/serf", ""},
 			{wordsModule, "github.com/urban-compute/ucp/examples/words", "GOOS=wasip1 GOARCH=wasm"},
+			{primesModule, "github.com/urban-compute/ucp/examples/primes", "GOOS=wasip1 GOARCH=wasm"},
 			{guestModule, "./testdata/guest", "GOOS=wasip1 GOARCH=wasm"},
 			{smokeModule, "./testdata/smoke", "GOOS=wasip1 GOARCH=wasm"},
 		} {

@@ -28,15 +28,17 @@ const (
 
 // attempt is one task under way. One goroutine runs it from start to end.
 type attempt struct {
-	e       *Executor
-	task    Task
-	number  uint64          // unique in this executor
-	dir     string          // see scratch
-	ctx     context.Context // ended by Stop (errStopped) or Close
-	cancel  context.CancelCauseFunc
-	begun   time.Time
-	stopped bool // it was ended by Stop or Close, rather than by itself
-	began   bool // its program may have run
+	e           *Executor
+	task        Task
+	number      uint64          // unique in this executor
+	dir         string          // see scratch
+	ctx         context.Context // ended by Stop (errStopped) or Close
+	cancel      context.CancelCauseFunc
+	begun       time.Time
+	begunAgain  time.Time     // when its program was last started
+	checkpoints *checkpointer // nil if it takes none
+	stopped     bool          // it was ended by Stop or Close, rather than by itself
+	began       bool          // its program may have run
 
 	over     chan struct{} // closed when nothing of it runs any more
 	returned bool          // this broker could not carry it out
@@ -111,13 +113,32 @@ func (a *attempt) execute() job.Result {
 		return a.unheld(report{Failure: err.Error(), Permanent: errors.Is(err, errForbidden) || errors.As(err, new(module.NotAllowed)), Returned: true})
 	}
 	defer a.e.cache.hold(o.Module)()
+	if o.Driver == job.Process && a.e.abilities.Users {
+		a.user = a.e.users.take()
+		defer a.e.users.give(a.user)
+	}
+	for {
+		rep, ended := a.runProgram(o)
+		if ended != nil {
+			if o.Again {
+				a.clean(true)
+			}
+			return *ended
+		}
+		next, rep := a.goesOn(o, rep)
+		if next == nil {
+			defer a.clean(rep.Touched || o.Again)
+			return a.result(rep)
+		}
+		o = next
+	}
+}
+
+// runProgram runs the program once, and returns the report of its end, or the attempt's result if it could not be begun.
+func (a *attempt) runProgram(o *order) (report, *job.Result) {
 	if o.Driver == job.Process {
 		a.groups = a.e.nest.Make(strconv.FormatUint(a.number, 10), boundsOf(a.task.Spec.Resources))
 		o.Groups = a.groups
-		if a.e.abilities.Users {
-			a.user = a.e.users.take()
-			defer a.e.users.give(a.user)
-		}
 		o.Jail = a.jailOf()
 	}
 	r, leave, err := a.begin(o)
@@ -125,17 +146,18 @@ func (a *attempt) execute() job.Result {
 		_ = a.groups.End() // nothing is in it
 		a.stopped = errors.Is(err, errStopped)
 		var memory tooLittle
-		return a.unheld(report{Failure: err.Error(), Returned: !a.stopped, Permanent: errors.As(err, &memory) && memory.ever})
+		res := a.unheld(report{Failure: err.Error(), Returned: !a.stopped, Permanent: errors.As(err, &memory) && memory.ever})
+		return report{}, &res
 	}
 	defer leave()
 	a.e.disk.add(a, o, r.pid())
 	rep := a.watch(r, o, leave)
 	a.e.disk.remove(a)
+	a.awaitsAnswer = false
 	if err := a.groups.End(); err != nil {
 		a.e.cfg.Logger.Warn("a control group of a job that has ended stays", "job", string(a.task.ID), "err", err)
 	}
-	defer a.clean(rep.Touched)
-	return a.result(rep)
+	return rep, nil
 }
 
 var errForbidden = errors.New("not allowed")
@@ -145,8 +167,9 @@ func (a *attempt) order() (*order, error) {
 	s := &a.task.Spec
 	o := &order{
 		Number: a.number, Driver: s.Driver, Name: s.Command, Args: s.Args, Env: envOf(&a.task), Dir: a.dir,
-		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, Disk: s.DiskLimit(), CPU: s.Resources.CPU, NeedDir: len(s.Outputs) > 0,
+		Dirs: s.Dirs, Module: s.Module, Memory: s.Resources.Memory, Disk: s.DiskLimit(), CPU: s.Resources.CPU, NeedDir: len(s.Outputs) > 0 || s.Checkpoint != nil,
 	}
+	a.given = given{}
 	if s.Driver == job.Process && !a.e.cfg.AllowProcess {
 		return nil, fmt.Errorf("native programs are %w on this broker; its agent needs --allow-process", errForbidden)
 	}
@@ -177,14 +200,20 @@ func (a *attempt) order() (*order, error) {
 	}
 	o.Wasm = path("the module", s.Module)
 	o.Stdin = path("stdin", s.Stdin)
+	if err == nil {
+		err = a.restore(o)
+	}
 	if len(s.Inputs) > 0 {
 		o.Inputs = make(map[string]string, len(s.Inputs))
 	}
 	for name, d := range s.Inputs {
+		if o.Restore != "" && s.Checkpoint.Holds(name) {
+			continue // what had become of it is in the checkpoint
+		}
 		o.Inputs[name] = path("input "+name, job.Digest(d))
 	}
 	if err == nil {
-		a.given, err = a.measureInputs(o)
+		err = a.measureInputs(o)
 	}
 	if err == nil && len(s.Secrets) > 0 {
 		err = a.addSecrets(o)
@@ -269,8 +298,11 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 		a.e.turns.charged(o.Module)
 		a.worker.set(workerUse{r.pid(), r.native, r.before})
 		if err = r.send(toWorker{Run: o}); err == nil {
-			a.begun = time.Now()
-			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
+			a.begunAgain = time.Now()
+			if !o.Again {
+				a.begun = a.begunAgain
+				a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt})
+			}
 			a.e.idle.makeRoom()
 			return r, nil
 		}
@@ -287,44 +319,30 @@ func (a *attempt) handOver(o *order) (*remote, error) {
 func (a *attempt) watch(r *remote, o *order, leave func()) report {
 	limit := time.Duration(a.task.Spec.Timeout)
 	_, warm := r.warm[o.Module]
-	a.began = warm
-	clock := newLimits(limit, a.e.load, !warm && o.Driver == job.Wasm)
+	a.began = warm || o.Again
+	clock := newLimits(a.timeLeft(limit), a.e.load, !warm && o.Driver == job.Wasm)
 	defer clock.stop()
 	if !clock.loading {
 		if o.Driver == job.Wasm {
 			a.notice.end(true)
 		}
 		a.e.cache.used(o.Module)
+		a.checkpoints.starts()
 	}
+	defer a.e.bounds.remove(a)
+	looks, stop := a.checkpoints.ticks()
+	defer stop()
 	for {
 		select {
 		case m, ok := <-r.in:
-			switch {
-			case !ok:
-				return a.workerDied(r, r.death.report(a.began))
-			case m.Loaded:
-				leave()
-				a.nowLoaded(r, o, m.Code)
-				a.began = true
-				clock.ready()
-				a.notice.end(true)
-				a.e.cache.used(o.Module)
-			case m.Group != 0:
-				a.group, a.began = m.Group, true
-				a.notice.end(true)
-				a.e.bounds.add(a, r.pid())
-				defer a.e.bounds.remove(a)
-				if a.beyond.Load() != nil { // it was told before there was anything to kill
-					_ = r.send(toWorker{Kill: a.number})
+			if end := a.heard(m, ok, r, o, clock, leave); end != nil {
+				return *end
+			}
+		case <-looks:
+			if m, ok := a.lookAtCheckpoint(r, clock); m != nil || !ok {
+				if end := a.heard(*m, ok, r, o, clock, leave); end != nil {
+					return *end
 				}
-			case m.Held != nil:
-				a.holdAnswered(m.Held, r, clock, leave)
-			case m.Done != nil:
-				a.giveBack(r, m.Done)
-				if beyond := a.beyond.Load(); beyond != nil && m.Done.Code != nil && *m.Done.Code == 128+int(syscall.SIGKILL) {
-					m.Done.Failure, m.Done.Returned = beyond.reason, beyond.returned
-				}
-				return *m.Done
 			}
 		case <-a.wake:
 			if beyond := a.beyond.Load(); beyond != nil {
@@ -345,6 +363,47 @@ func (a *attempt) watch(r *remote, o *order, leave func()) report {
 			return a.end(r, report{Failure: errStopped.Error()})
 		}
 	}
+}
+
+// timeLeft is what is left of the attempt's timeout: a program that is started again after a checkpoint has no other one.
+func (a *attempt) timeLeft(limit time.Duration) time.Duration {
+	if limit <= 0 || a.checkpoints == nil {
+		return limit
+	}
+	return max(limit-(a.checkpoints.ran()-a.checkpoints.base), time.Millisecond)
+}
+
+// heard takes in what the worker says, or with ok false that it is dead, and returns how the attempt ended, if it has.
+func (a *attempt) heard(m fromWorker, ok bool, r *remote, o *order, clock *limits, leave func()) *report {
+	switch {
+	case !ok:
+		rep := a.workerDied(r, r.death.report(a.began))
+		return &rep
+	case m.Loaded:
+		leave()
+		a.nowLoaded(r, o, m.Code)
+		a.began = true
+		clock.ready()
+		a.notice.end(true)
+		a.e.cache.used(o.Module)
+		a.checkpoints.starts()
+	case m.Group != 0:
+		a.group, a.began = m.Group, true
+		a.notice.end(true)
+		a.e.bounds.add(a, r.pid())
+		if a.beyond.Load() != nil { // it was told before there was anything to kill
+			_ = r.send(toWorker{Kill: a.number})
+		}
+	case m.Held != nil:
+		a.holdAnswered(m.Held, r, clock, leave)
+	case m.Done != nil:
+		a.giveBack(r, m.Done)
+		if beyond := a.beyond.Load(); beyond != nil && m.Done.Code != nil && *m.Done.Code == 128+int(syscall.SIGKILL) {
+			m.Done.Failure, m.Done.Returned = beyond.reason, beyond.returned
+		}
+		return m.Done
+	}
+	return nil
 }
 
 func (a *attempt) giveBack(r *remote, done *report) {

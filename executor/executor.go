@@ -138,6 +138,7 @@ func (e *Executor) Start(t Task) {
 	}
 	e.next++
 	a := &attempt{e: e, task: t, wake: make(chan struct{}, 1), over: make(chan struct{}), number: e.next, dir: filepath.Join(e.cfg.Dir, strconv.FormatUint(e.next, 10))}
+	a.checkpoints = newCheckpointer(&a.task)
 	a.ctx, a.cancel = context.WithCancelCause(e.ctx)
 	e.tasks[id] = a
 	e.idle.noteJob()

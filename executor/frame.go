@@ -26,14 +26,22 @@ type toWorker struct {
 	Hold  *hold  `codec:"hold,omitempty"`
 	Ping  bool   `codec:"ping,omitempty"` // asks for an answer, and nothing else
 	Kill  uint64 `codec:"kill,omitempty"` // the number of an order whose native program is to be killed at once
+	Ask   *ask   `codec:"ask,omitempty"`
 	// Explore asks a worker for native programs for its Abilities.
 	Explore *exploration `codec:"explore,omitempty"`
+}
+
+// ask sends a signal to a native program, but not to what it has started: it is to see to a checkpoint.
+type ask struct {
+	Order  uint64 `codec:"order"`
+	Signal int    `codec:"sig"`
 }
 
 // hold suspends or resumes a native program. The worker sends it back when that is done.
 type hold struct {
 	Order   uint64 `codec:"order"`
 	Suspend bool   `codec:"still"`
+	Copy    bool   `codec:"copy,omitempty"` // only while a checkpoint is taken
 }
 
 // setup holds what stays the same for the whole life of a worker.
@@ -68,6 +76,8 @@ type order struct {
 	Jail    *jail             `codec:"jail,omitempty"`    // what it is confined to
 	Idle    bool              `codec:"idle,omitempty"`    // compile the module, and nothing else
 	NeedDir bool              `codec:"need,omitempty"`    // make the directory even if nothing is put into it
+	Restore string            `codec:"restore,omitempty"` // the manifest of the checkpoint from which the attempt goes on, a file
+	Again   bool              `codec:"again,omitempty"`   // the program is started again where it was: its directory is as it left it
 }
 
 // fromWorker is a message from a worker to its broker. Exactly one field is set, but for Code.

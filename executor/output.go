@@ -1,9 +1,12 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/urban-compute/ucp/job"
 )
@@ -18,6 +21,7 @@ type output struct {
 	kept    int64
 	dropped int64
 	err     error // the first failure to keep a byte
+	goesOn  bool  // behind what is in the file: an attempt that goes on where it, or another one, was
 }
 
 // Write implements io.Writer. Bytes beyond the limit are accepted and dropped: too much output is truncated, it
@@ -28,8 +32,13 @@ func (o *output) Write(p []byte) (int, error) {
 	if o.err != nil {
 		return 0, o.err
 	}
+	if o.goesOn && o.f == nil {
+		if o.err = o.reopen(); o.err != nil {
+			return 0, o.err
+		}
+	}
 	keep := p
-	if free := job.MaxOutput - o.kept; int64(len(p)) > free {
+	if free := max(job.MaxOutput-o.kept, 0); int64(len(p)) > free {
 		keep = p[:free]
 	}
 	o.dropped += int64(len(p) - len(keep))
@@ -41,6 +50,24 @@ func (o *output) Write(p []byte) (int, error) {
 	}
 	o.kept += int64(len(keep))
 	return len(p), nil
+}
+
+// reopen goes on behind what is in the file, if it is there.
+func (o *output) reopen() error {
+	o.goesOn = false
+	f, err := os.OpenFile(o.path, os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	o.f, o.kept = f, info.Size()
+	return nil
 }
 
 func (o *output) put(p []byte) error {

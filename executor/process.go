@@ -94,6 +94,15 @@ func (g *childGroup) killOrder(order uint64) {
 	}
 }
 
+// signal sends a signal to the program of an order, if that one is the present one and runs.
+func (g *childGroup) signal(a *ask) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.id != 0 && g.order == a.Order && !g.stopAsked && !g.suspended {
+		_ = syscall.Kill(g.id, syscall.Signal(a.Signal))
+	}
+}
+
 // hold suspends or resumes the program and all processes that it has started. A program that has not started yet
 // is held back. It reports whether h belongs to the present order and could be carried out.
 func (g *childGroup) hold(h *hold) bool {
@@ -169,7 +178,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 	if err := dir.prepare(o, 0o700); err != nil { // executable, because an input may be the program
 		return unprepared(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir.dir, tmpName), 0o700); err != nil && !(o.Again && errors.Is(err, fs.ErrExist)) {
 		return returned("preparing the job's directory: " + err.Error())
 	}
 	if err := handOver(o, dir); err != nil {

@@ -54,6 +54,12 @@ func (s *scratch) prepare(o *order, perm os.FileMode) error {
 	if err := s.make(); err != nil {
 		return brokerError{err}
 	}
+	if o.Again {
+		return nil
+	}
+	if err := s.restore(o); err != nil {
+		return fmt.Errorf("putting back the checkpoint: %w", err)
+	}
 	root, err := os.OpenRoot(s.root())
 	if err != nil {
 		return brokerError{err}

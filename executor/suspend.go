@@ -122,7 +122,7 @@ func (a *attempt) stopGroup(r *remote) {
 // holdAnswered handles a worker's answer to a hold. A late answer belongs to the worker's previous job and is
 // ignored.
 func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func()) {
-	if h.Order != a.number {
+	if h.Order != a.number || h.Copy {
 		return
 	}
 	a.awaitsAnswer = false
@@ -134,6 +134,7 @@ func (a *attempt) holdAnswered(h *hold, r *remote, clock *limits, leave func()) 
 // noteSuspended records and reports that the attempt is suspended, or runs again.
 func (a *attempt) noteSuspended(suspended bool) {
 	a.suspended.Store(suspended)
+	a.checkpoints.stands(suspended)
 	phase := PhaseResumed
 	if suspended {
 		phase = PhaseSuspended

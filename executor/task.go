@@ -20,9 +20,18 @@ type Task struct {
 	ID job.ID
 	// Attempt is the fencing token of this attempt (rule J4). The job sees it as UCP_ATTEMPT.
 	Attempt string
+	// From is the checkpoint from which the attempt goes on, whose manifest and files are in the blob store; nil is none.
+	From *Checkpoint
 	// Spec is the job's validated spec with its defaults filled in. All of Spec.Blobs() must be in the blob
 	// store when Start is called.
 	Spec job.Spec
+}
+
+// Checkpoint is what an attempt had written of what its spec names (job.Checkpointing), at a moment when that was whole.
+type Checkpoint struct {
+	Tree  job.Digest    // the manifest of its files
+	Bytes int64         // of all files
+	Ran   time.Duration // for how long the job had run, over all attempts that went on from one another
 }
 
 // Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
@@ -47,6 +56,8 @@ type Update struct {
 	Returned bool
 	// Began says that the program may have run.
 	Began bool
+	// Checkpoint is the one that the attempt has taken, beside PhaseCheckpoint.
+	Checkpoint *Checkpoint
 }
 
 // Phase is a step in an attempt's life before its end.
@@ -54,12 +65,13 @@ type Phase uint8
 
 // The phases of an attempt.
 const (
-	PhaseStarted   Phase = iota // a worker has taken the order
-	PhaseSuspended              // none of its processes runs any more
-	PhaseResumed                // it runs again
-	PhaseLoading                // its module is not ready, so that its program has not begun
-	PhaseLoaded                 // its program begins: its module is ready
-	PhaseGone                   // it was stopped by StopAndKeep, and nothing of it runs any more; what it has written is being stored
+	PhaseStarted    Phase = iota // a worker has taken the order
+	PhaseSuspended               // none of its processes runs any more
+	PhaseResumed                 // it runs again
+	PhaseLoading                 // its module is not ready, so that its program has not begun
+	PhaseLoaded                  // its program begins: its module is ready
+	PhaseCheckpoint              // it has taken a checkpoint, and goes on, or is stopped; any number of times
+	PhaseGone                    // it was stopped by StopAndKeep, and nothing of it runs any more; what it has written is being stored
 )
 
 // String returns the phase's name, or its number if it is unknown.
@@ -75,6 +87,8 @@ func (p Phase) String() string {
 		return "loading"
 	case PhaseLoaded:
 		return "loaded"
+	case PhaseCheckpoint:
+		return "checkpoint"
 	case PhaseGone:
 		return "gone"
 	}

@@ -38,7 +38,8 @@ func manifestAt(name, file string) (*tree.Manifest, error) {
 type given struct{ bytes, names int64 }
 
 // measureInputs adds up the inputs of an order, and sees to it that all files of its directories are here.
-func (a *attempt) measureInputs(o *order) (g given, err error) {
+func (a *attempt) measureInputs(o *order) error {
+	g := &a.given
 	for name, file := range o.Inputs {
 		g.names++
 		if !job.IsDirectory(name) {
@@ -50,7 +51,7 @@ func (a *attempt) measureInputs(o *order) (g given, err error) {
 		}
 		m, err := manifestAt(name, file)
 		if err != nil {
-			return g, err
+			return err
 		}
 		o.Blobs = a.e.cfg.Blobs.Dir()
 		g.names += int64(len(m.Entries))
@@ -62,14 +63,14 @@ func (a *attempt) measureInputs(o *order) (g given, err error) {
 			g.bytes += wholeBlocks(e.Size)
 			p, err := a.e.cfg.Blobs.Path(e.Digest)
 			if err != nil {
-				return g, fmt.Errorf("finding %s of input %s: %w", job.PathText(e.Path), name, err)
+				return fmt.Errorf("finding %s of input %s: %w", job.PathText(e.Path), name, err)
 			}
 			if p != blobFile(o.Blobs, e.Digest) {
-				return g, fmt.Errorf("blob %.12s lies at %s, where no worker looks for it", e.Digest, p)
+				return fmt.Errorf("blob %.12s lies at %s, where no worker looks for it", e.Digest, p)
 			}
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // unpackInput makes an input that is a directory. Its files can be read and written by the job, whatever their modes.

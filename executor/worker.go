@@ -168,6 +168,9 @@ func (w *worker) listen(ctx context.Context, orders chan<- *order) error {
 		if m.Kill != 0 {
 			w.child.killOrder(m.Kill)
 		}
+		if m.Ask != nil {
+			w.child.signal(m.Ask)
+		}
 		if m.Hold != nil && w.child.hold(m.Hold) {
 			if err := w.link.write(fromWorker{Held: m.Hold}); err != nil {
 				return err
@@ -242,6 +245,9 @@ func (w *worker) runIdle(ctx context.Context, o *order) report {
 // run carries out one order and closes its files. Whatever goes wrong is in the report.
 func (w *worker) run(ctx context.Context, o *order) report {
 	dir := newScratch(o.Dir)
+	if o.Again || o.Restore != "" {
+		dir.goOn()
+	}
 	w.limitMemory(o)
 	var r report
 	if o.Idle {

@@ -45,6 +45,9 @@ func encodeFast(v any) (out []byte, ok bool) {
 func appendRecord(b []byte, r *Record) []byte {
 	b, start := openMap(b)
 	n := 7
+	if r.Checkpoint != nil {
+		b, n = appendCheckpoint(appendString(b, "checkpoint"), r.Checkpoint), n+1
+	}
 	b = appendStamps(appendString(b, "created"), r.Created)
 	b = appendVector(appendString(b, "dots"), r.Dots)
 	if len(r.Ended) > 0 {
@@ -122,6 +125,16 @@ func appendEnding(b []byte, e *Ending) []byte {
 		b, n = uintField(b, "sealed", e.Sealed), n+1
 	}
 	return closeMap(b, start, n)
+}
+
+func appendCheckpoint(b []byte, c *Checkpoint) []byte {
+	b = appendMapHeader(b, 6)
+	b = uintField(b, "at", uint64(c.At))
+	b = appendAttempt(appendString(b, "attempt"), &c.Attempt)
+	b = intField(b, "bytes", c.Bytes)
+	b = appendDot(appendString(b, "dot"), c.Dot)
+	b = intField(b, "ran", int64(c.Ran))
+	return stringField(b, "tree", c.Tree)
 }
 
 func appendReturn(b []byte, x *Return) []byte {
@@ -310,6 +323,9 @@ func appendSpec(b []byte, s *Spec) []byte {
 	b, n = optionalStrings(b, n, "after", s.After)
 	b, n = optionalString(b, n, "after_policy", s.AfterPolicy)
 	b, n = optionalStrings(b, n, "args", s.Args)
+	if s.Checkpoint != nil {
+		b, n = appendCheckpointing(appendString(b, "checkpoint"), s.Checkpoint), n+1
+	}
 	b, n = optionalString(b, n, "command", s.Command)
 	b, n = optionalStrings(b, n, "constraints", s.Constraints)
 	b, n = optionalInt(b, n, "deadline_in", int64(s.DeadlineIn))
@@ -352,6 +368,15 @@ func optionalTrue(b []byte, n int, name string, v bool) ([]byte, int) {
 		return b, n
 	}
 	return appendBool(appendString(b, name), true), n + 1
+}
+
+func appendCheckpointing(b []byte, c *Checkpointing) []byte {
+	b, start := openMap(b)
+	n := 0
+	b, n = optionalInt(b, n, "every", int64(c.Every))
+	b, n = optionalStrings(b, n, "paths", c.Paths)
+	b, n = optionalString(b, n, "signal", c.Signal)
+	return closeMap(b, start, n)
 }
 
 func appendPriority(b []byte, p *Priority) []byte {

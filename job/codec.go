@@ -116,6 +116,9 @@ func (r *Record) validate(spec int) error {
 	if k := r.Kept; k != nil && (k.Phase != Done || !k.valid() || !r.Dots.Has(k.Dot)) {
 		return fmt.Errorf("what the attempt of %.80q left that was stopped to run again is inconsistent", k.Dot.Actor)
 	}
+	if c := r.Checkpoint; c != nil && (!c.valid() || !r.Dots.Has(c.Dot)) {
+		return fmt.Errorf("the checkpoint of %.80q is inconsistent", c.Dot.Actor)
+	}
 	for _, v := range r.Verdicts {
 		if !v.valid() || !r.Dots.Has(v.Dot) {
 			return fmt.Errorf("the verdict of %.80q is inconsistent", v.Dot.Actor)

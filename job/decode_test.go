@@ -25,6 +25,7 @@ func busy(t testing.TB) *Record {
 	won := r.Reports[0]
 	r.AddVerdict(Verdict{At: 30, Dot: clock.Dot{Actor: "a~1", Counter: 1}, Outcome: Succeeded, Reason: "why", Report: &won})
 	decided(Cancelled, 31)(r)
+	r.SetCheckpoint(Checkpoint{Attempt: earlier, Dot: clock.Dot{Actor: "y~1", Counter: 1}, At: 28, Ran: 1, Tree: Digest(strings.Repeat("c", 64))})
 	r.SetKept(Report{Attempt: earlier, Dot: clock.Dot{Actor: "y~1", Counter: 1}, At: 28, Phase: Done, Result: &Result{Outcome: Failed, Reason: StoppedReason}})
 	r.AddReturn(Return{Attempt: earlier, By: "y~1", At: 29, Reason: "no space", Began: true})
 	r.Unknown = canon.Unknown{"newer": map[string]any{"a": int64(1)}}
@@ -60,6 +61,9 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"done without result":               {func(r *Record) { r.Reports[0].Result = nil }, "report"},
 		"a result while running":            {func(r *Record) { r.Reports[0].Phase = Running }, "report"},
 		"kept, and not done":                {func(r *Record) { r.Kept.Phase, r.Kept.Result = Running, nil }, "run again"},
+		"checkpoint, by nobody known":       {func(r *Record) { r.Checkpoint.Dot.Actor = "z~9" }, "checkpoint of"},
+		"checkpoint, never run":             {func(r *Record) { r.Checkpoint.Ran = 0 }, "checkpoint of"},
+		"checkpoint, of nothing":            {func(r *Record) { r.Checkpoint.Tree = "" }, "checkpoint of"},
 		"kept, by nobody known":             {func(r *Record) { r.Kept.Dot.Actor = "z~9" }, "run again"},
 		"an unknown phase":                  {func(r *Record) { r.Reports[0].Phase, r.Reports[0].Result = "dancing", nil }, "report"},
 		"an unknown outcome":                {func(r *Record) { r.Reports[0].Result.Outcome = "odd" }, "report"},

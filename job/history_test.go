@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"maps"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -154,6 +155,7 @@ func (a *author) do(t *rapid.T, what string, pick *rapid.Generator[*author]) {
 		edit(func(dot clock.Dot, r *Record) {
 			r.SetReport(a.report(dot, r.Place.Attempt, Queued))
 			r.SetKept(a.report(dot, r.Place.Attempt, Done))
+			r.SetCheckpoint(Checkpoint{Attempt: r.Place.Attempt, Dot: dot, At: 1, Ran: clock.Duration(dot.Counter%3 + 1), Tree: Digest(strings.Repeat("c", 64))})
 		})
 	case what == "decide" && !r.Finished():
 		outcome := rapid.SampledFrom([]Outcome{Succeeded, Failed, Cancelled, Expired}).Draw(t, "outcome")

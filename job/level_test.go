@@ -65,7 +65,7 @@ func TestFractionalWeights(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, weight, s.Weight())
 		require.Equal(t, urgency, s.Urgency)
-		require.Equal(t, int(weight)/1000, s.Priority.Weight)
+		require.EqualValues(t, int(weight)/1000, s.Priority.Weight)
 		text, err := json.Marshal(s)
 		require.NoError(t, err)
 		again, err := ParseSpec(text)

@@ -28,7 +28,8 @@ import (
 //  11. Returns: union, the MaxReturns latest attempts (rule J12).
 //  12. Loading: that of the later attempt, then of the later report (rule J14).
 //  13. Kept: the highest (attempt, dot), as of reports (rule J13).
-//  14. Unknown: union; of two values of one field the greater encoding.
+//  14. Checkpoint: that for which the job had run longest, then that of the later attempt (rule J17).
+//  15. Unknown: union; of two values of one field the greater encoding.
 //
 // A stub (rule M4) is a record of which less is known: of two copies of one creation or verdict the fuller one stays, and
 // what is whole stays whole.
@@ -42,7 +43,7 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 		return m, true
 	}
 	m := *a
-	var c [16]bool
+	var c [17]bool
 	m.Created, c[0] = canon.Smallest(a.Created, b.Created, Stamp.compare, MaxCreated)
 	if m.Created[0].compare(a.Created[0]) != 0 {
 		m.Origin = b.Origin
@@ -62,10 +63,11 @@ func Merge(a, b *Record) (merged *Record, changed bool) {
 	m.Returns, c[13] = mergeReturns(a.Returns, b.Returns)
 	m.Loading, c[14] = mergeLoading(a.Loading, b.Loading)
 	m.Kept, c[15] = mergeKept(a.Kept, b.Kept)
+	m.Checkpoint, c[16] = mergeCheckpoints(a.Checkpoint, b.Checkpoint)
 	m.Unknown, c[9] = a.Unknown.Merge(b.Unknown)
 	c[10] = fullest(&m.Created, b.Created, Stamp.compare, Stamp.fuller)
 	c[11] = fullest(&m.Verdicts, b.Verdicts, Verdict.compare, Verdict.fuller)
-	if c == [16]bool{} {
+	if c == [17]bool{} {
 		return a, false
 	}
 	return &m, true

@@ -74,12 +74,19 @@ func ParseSpec(b []byte) (Spec, error) {
 // versions keep only beside it is written in it.
 type written struct {
 	Spec
-	Priority writtenPriority `json:"priority"`
+	Resources writtenResources `json:"resources"`
+	Priority  writtenPriority  `json:"priority"`
+}
+
+// writtenResources takes what an attempt may write, which people count among its resources.
+type writtenResources struct {
+	Resources
+	Disk int64 `json:"disk"`
 }
 
 type writtenPriority struct {
 	Emergency LevelText  `json:"emergency"`
-	User      int        `json:"user"`
+	User      int32      `json:"user"`
 	Deadline  clock.Time `json:"deadline"`
 	Weight    Milli      `json:"weight"`
 	Urgency   *Milli     `json:"urgency"`
@@ -88,6 +95,13 @@ type writtenPriority struct {
 // spec returns the spec that is meant.
 func (in *written) spec() (Spec, error) {
 	s, p := in.Spec, &in.Priority
+	s.Resources = in.Resources.Resources
+	if d := in.Resources.Disk; d != 0 {
+		if s.Disk != 0 {
+			return s, fieldError("disk", "it is given as resources.disk, too; leave one of the two out")
+		}
+		s.Disk = d
+	}
 	s.Priority = Priority{Emergency: string(p.Emergency), User: p.User, Deadline: p.Deadline}
 	if p.Urgency != nil {
 		if s.Urgency != 0 {
@@ -138,14 +152,17 @@ func (s *Spec) fillIn() {
 	if s.Resources.Memory == 0 {
 		s.Resources.Memory = DefaultMemory
 	}
-	if s.Disk == 0 {
-		s.Disk, s.Resources.Disk = s.Resources.Disk, 0
-	}
 	if s.Disk == DefaultDisk {
 		s.Disk = 0 // so that all spellings are the same job
 	}
 	if s.Driver == Wasm {
 		s.fromRoot()
+	}
+	if s.Checkpoint != nil {
+		c := *s.Checkpoint
+		c.Paths = slices.Clone(c.Paths)
+		c.fillIn(s.Driver)
+		s.Checkpoint = &c
 	}
 	s.waitForSources()
 	if s.AfterPolicy == "success" {
@@ -217,7 +234,7 @@ func checkSize(encoded int) error {
 
 // check checks all fields, but not their total size.
 func (s *Spec) check() error {
-	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkAfter, s.checkRest} {
+	for _, check := range []func() error{s.checkDriver, s.checkFiles, s.checkEnv, s.checkResources, s.checkPriority, s.checkAfter, s.checkCheckpoint, s.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -338,8 +355,6 @@ func (s *Spec) checkResources() error {
 		return fieldError("resources.memory", "%d bytes; want 65536 bytes to 16 TiB", r.Memory)
 	case s.Disk != 0 && (s.Disk < 4<<10 || s.Disk > 1<<44):
 		return fieldError("disk", "%d bytes; want 4096 bytes to 16 TiB", s.Disk)
-	case r.Disk != 0:
-		return fieldError("disk", "it is given as resources.disk, too; leave one of the two out")
 	case r.IO < 0 || r.IO > 100:
 		return fieldError("resources.io", "%d; want 0 to 100", r.IO)
 	}

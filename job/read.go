@@ -24,6 +24,11 @@ func decodeFast(b []byte) (r *Record, spec []byte, ok bool) {
 
 func (d *reader) record(r *Record) (spec []byte) {
 	n := d.mapHeader()
+	if d.has("checkpoint") {
+		n--
+		r.Checkpoint = new(Checkpoint)
+		d.checkpoint(r.Checkpoint)
+	}
 	d.key("created")
 	r.Created = make([]Stamp, d.length(MaxCreated, 1))
 	for i := range r.Created {
@@ -107,6 +112,18 @@ func (d *reader) loading(l *Loading) {
 	d.attempt(&l.Attempt)
 	d.key("dot")
 	l.Dot = d.dot()
+}
+
+func (d *reader) checkpoint(c *Checkpoint) {
+	d.expect(d.mapHeader() == 6)
+	c.At = clock.Hybrid(d.uintField("at"))
+	d.key("attempt")
+	d.attempt(&c.Attempt)
+	c.Bytes = d.intField("bytes")
+	d.key("dot")
+	c.Dot = d.dot()
+	c.Ran = clock.Duration(d.intField("ran"))
+	c.Tree = Digest(d.stringField("tree"))
 }
 
 func (d *reader) seal(s *Seal) {

@@ -9,6 +9,11 @@ func (d *reader) spec(s *Spec) {
 	s.After = optionalList[ID](d, &n, "after")
 	s.AfterPolicy = d.optionalString(&n, "after_policy")
 	s.Args = optionalList[string](d, &n, "args")
+	if d.has("checkpoint") {
+		n--
+		s.Checkpoint = new(Checkpointing)
+		d.checkpointing(s.Checkpoint)
+	}
 	s.Command = d.optionalString(&n, "command")
 	s.Constraints = optionalList[string](d, &n, "constraints")
 	s.DeadlineIn = clock.Duration(d.optionalInt(&n, "deadline_in"))
@@ -44,12 +49,20 @@ func (d *reader) spec(s *Spec) {
 	d.expect(n == 5)
 }
 
+func (d *reader) checkpointing(c *Checkpointing) {
+	n := d.mapHeader()
+	c.Every = clock.Duration(d.optionalInt(&n, "every"))
+	c.Paths = optionalList[string](d, &n, "paths")
+	c.Signal = d.optionalString(&n, "signal")
+	d.expect(n == 0)
+}
+
 func (d *reader) priority(p *Priority) {
 	n := d.mapHeader()
 	p.Deadline = clock.Time(d.optionalInt(&n, "deadline"))
 	p.Emergency = d.optionalString(&n, "emergency")
-	p.User = d.small(d.intField("user"))
-	p.Weight = d.small(d.optionalInt(&n, "weight"))
+	p.User = d.small32(d.intField("user"))
+	p.Weight = d.small32(d.optionalInt(&n, "weight"))
 	d.expect(n == 1)
 }
 

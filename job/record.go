@@ -41,9 +41,10 @@ type Record struct {
 	Stub   Digest  `codec:"stub,omitempty"`   // half of the spec's digest, where nothing else is known of the spec (rule M4)
 	Losses uint64  `codec:"losses,omitempty"` // executors that were lost, each alone, while the job ran there (rule P4)
 
-	Loading *Loading `codec:"loading,omitempty"` // the report that says that its attempt loads (rule J14); nil for most jobs
-	Kept    *Report  `codec:"kept,omitempty"`    // of the attempt that was last stopped to run again, and had written something (rule J13); nil for most jobs
-	Returns []Return `codec:"returns,omitempty"` // attempts that their executors could not carry out, the latest first (rule J12)
+	Loading    *Loading    `codec:"loading,omitempty"`    // the report that says that its attempt loads (rule J14); nil for most jobs
+	Kept       *Report     `codec:"kept,omitempty"`       // of the attempt that was last stopped to run again, and had written something (rule J13); nil for most jobs
+	Checkpoint *Checkpoint `codec:"checkpoint,omitempty"` // from which the next attempt goes on (rule J17); nil for most jobs
+	Returns    []Return    `codec:"returns,omitempty"`    // attempts that their executors could not carry out, the latest first (rule J12)
 
 	Unknown canon.Unknown `codec:"-"` // fields of a newer broker, kept (rule L2)
 
@@ -210,7 +211,7 @@ func New(id ID, spec Spec, digest Digest, stamp Stamp) *Record {
 
 // With returns a copy of the record that edit has changed, with dot as the change's dot. edit must not modify
 // the elements of the record's slices and maps, because the original shares them: it may set fields, and call
-// SetReport, SetLoading, SetKept, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
+// SetReport, SetLoading, SetKept, SetCheckpoint, AddCreation, AddVerdict, SetSeal, AddPause, EndPauses, SetEnding and AddReturn.
 func (r *Record) With(dot clock.Dot, edit func(*Record)) *Record {
 	c := *r
 	c.Dots = r.Dots.Clone()
@@ -332,7 +333,7 @@ func (r *Record) Creations() iter.Seq[clock.Dot] {
 
 // Blobs implements ledger.Record: it yields the digests of all blobs that the job needs: its module and
 // inputs, also those that other jobs have left, and the outputs of every result in the record, even of those that do not count; but not what an attempt left
-// that was stopped to run again, once the job has ended with a result. A digest may be yielded twice.
+// that was stopped to run again, once the job has ended with a result, nor its checkpoint, once it has ended. A digest may be yielded twice.
 func (r *Record) Blobs() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		all := func(list []Digest) bool {
@@ -377,6 +378,9 @@ func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 	}
 	if k := r.Kept; k != nil {
 		visit(k.At, k.Dot.Actor)
+	}
+	if c := r.Checkpoint; c != nil {
+		visit(c.At, c.Dot.Actor)
 	}
 	for _, v := range r.Verdicts {
 		visit(v.At, v.Dot.Actor)

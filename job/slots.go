@@ -84,6 +84,9 @@ func (r *Record) dated(wanted func(clock.Dot) bool, yield func(d clock.Dot, part
 	if k := r.Kept; k != nil && wanted(k.Dot) {
 		yield(k.Dot, "kept", appendReport(buf[:0], k))
 	}
+	if c := r.Checkpoint; c != nil && wanted(c.Dot) {
+		yield(c.Dot, "checkpoint", appendCheckpoint(buf[:0], c))
+	}
 	if l := r.Loading; l != nil && wanted(l.Dot) {
 		yield(l.Dot, "loading", appendDot(appendAttempt(buf[:0], &l.Attempt), l.Dot))
 	}

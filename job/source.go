@@ -384,7 +384,7 @@ func (r *Record) Resolved() Spec {
 }
 
 // Needs lists the blobs that an executor must hold before it can start the job: those that its spec names, and what it
-// reads of other jobs, as far as that is known. [Empty], which every broker has, is not among the latter.
+// reads of other jobs, as far as that is known; and the checkpoint from which it goes on, until it has ended. [Empty], which every broker has, is not among the latter.
 func (r *Record) Needs() []Digest {
 	out := r.Spec.Blobs()
 	for _, from := range r.Spec.Sources() {
@@ -393,6 +393,11 @@ func (r *Record) Needs() []Digest {
 			if d := blobAt(part, e.Read[part]); (part == from.Part || from.Part == "") && d != Empty && !slices.Contains(out, d) {
 				out = append(out, d)
 			}
+		}
+	}
+	if c := r.Checkpoint; c != nil && !r.Finished() {
+		if d := TreeOf(c.Tree); !slices.Contains(out, d) {
+			out = append(out, d)
 		}
 	}
 	return out

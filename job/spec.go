@@ -118,6 +118,9 @@ type Spec struct {
 	// who give their jobs one ID have two jobs (rule J3), and brokers of older versions keep it.
 	Submitter string `codec:"submitter,omitempty" json:"submitter,omitempty"`
 
+	// Checkpoint says what is kept of the job while it runs, so that its next attempt goes on from there (rule J17); nil is nothing.
+	Checkpoint *Checkpointing `codec:"checkpoint,omitempty" json:"checkpoint,omitempty"`
+
 	Unknown canon.Unknown `codec:"-" json:"-"` // fields of a newer broker, kept (rule L2)
 }
 
@@ -127,16 +130,15 @@ type Resources struct {
 	Memory  int64            `codec:"memory" json:"memory"`                       // bytes
 	IO      int64            `codec:"io,omitempty" json:"io"`                     // a weight; a broker has 100
 	Devices map[string]int64 `codec:"devices,omitempty" json:"devices,omitempty"` // counted: camera -> 1
-	// Disk is only how a spec's JSON may spell Spec.Disk; it is 0 in a complete spec, and of a broker.
-	Disk int64 `codec:"-" json:"disk,omitempty"`
 }
 
 // Priority says how urgent a job is. The strategy decides how much each part counts (package resolve).
 type Priority struct {
 	Emergency string     `codec:"emergency,omitempty" json:"emergency,omitempty"` // a level by its name, or an emergency's ID or type
-	User      int        `codec:"user" json:"user"`                               // 0 to 10, higher is more urgent
 	Deadline  clock.Time `codec:"deadline,omitempty" json:"deadline,omitempty"`   // an instant, by the city's time; see Spec.DeadlineIn
-	Weight    int        `codec:"weight,omitempty" json:"weight,omitempty"`       // computational weight; see Spec.WeightPart
+	// These two have 32 bits so that a record keeps its size class (see TestRecordsKeepTheirSizeClass).
+	User   int32 `codec:"user" json:"user"`                         // 0 to 10, higher is more urgent
+	Weight int32 `codec:"weight,omitempty" json:"weight,omitempty"` // computational weight; see Spec.WeightPart
 }
 
 // Retries says how often a job is run again after an attempt failed by itself (a non-zero exit, a
@@ -255,7 +257,7 @@ func (s *Spec) ShownName() string {
 func (s *Spec) Weight() Milli { return Milli(s.Priority.Weight)*1000 + s.WeightPart }
 
 // SetWeight sets both fields of which the computational weight consists.
-func (s *Spec) SetWeight(w Milli) { s.Priority.Weight, s.WeightPart = int(w/1000), w%1000 }
+func (s *Spec) SetWeight(w Milli) { s.Priority.Weight, s.WeightPart = int32(w/1000), w%1000 }
 
 // Unmet returns the first of the spec's constraints that a broker with the given labels does not meet, or ""
 // if it meets all.

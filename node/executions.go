@@ -46,7 +46,11 @@ func (x *executions) act(rd broker.Ready) {
 	for _, r := range rd.Run {
 		x.remember(r)
 		x.metrics.Started(r.Waited)
-		x.runner.Start(executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec})
+		t := executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec}
+		if c := r.From; c != nil {
+			t.From = &executor.Checkpoint{Tree: c.Tree, Bytes: c.Bytes, Ran: time.Duration(c.Ran)}
+		}
+		x.runner.Start(t)
 	}
 }
 
@@ -58,6 +62,9 @@ func (x *executions) report(u executor.Update) {
 		case !ok:
 		case u.Phase == executor.PhaseSuspended:
 			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
+		case u.Phase == executor.PhaseCheckpoint:
+			c := u.Checkpoint
+			x.engine.Tell(broker.Checkpointed{Key: u.Key, Attempt: attempt, Tree: c.Tree, Bytes: c.Bytes, Ran: c.Ran})
 		case u.Phase == executor.PhaseGone:
 			x.engine.Tell(broker.Gone{Key: u.Key, Attempt: attempt})
 		case u.Phase == executor.PhaseLoading, u.Phase == executor.PhaseLoaded:

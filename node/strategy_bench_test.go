@@ -44,7 +44,7 @@ func submitQueued(b *testing.B, s resolve.Strategy, n int) time.Duration {
 	})
 	submit := func(id string, cpu int64, user int) {
 		spec := benchSpec(b)
-		spec.Resources.CPU, spec.Priority.User, spec.Preemption = cpu, user, job.Never
+		spec.Resources.CPU, spec.Priority.User, spec.Preemption = cpu, int32(user), job.Never
 		got, err := ask[*broker.Submitted](context.Background(), e, func(t broker.Token) broker.Input {
 			return broker.Submit{Token: t, ID: job.ID(id), Spec: spec, Digest: spec.Digest()}
 		})

@@ -100,7 +100,7 @@ func CandidateOf(r *job.Record) Candidate {
 	c := Candidate{
 		Key: r.Key(), ID: string(r.ID), Arrived: r.Created[0].At, By: r.Created[0].Dot.Actor,
 		Want: r.Spec.Resources, Exclusive: r.Spec.Exclusive,
-		User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Part: r.Spec.WeightPart, Urgency: r.Spec.Urgency, Deadline: p.Deadline, Mode: r.Spec.Preemption,
+		User: int(p.User), Level: max(job.Level(p.Emergency), 0), Weight: int(p.Weight), Part: r.Spec.WeightPart, Urgency: r.Spec.Urgency, Deadline: p.Deadline, Mode: r.Spec.Preemption,
 	}
 	return c
 }

@@ -183,7 +183,7 @@ func (n *schedule) submit(at string) {
 // want.
 func (n *schedule) competes(spec *job.Spec) {
 	c := n.c
-	spec.Priority.User = c.rand.IntN(11)
+	spec.Priority.User = int32(c.rand.IntN(11))
 	spec.Priority.Emergency = []string{"", "", "", "low", "high", "critical", "flood", "e1"}[c.rand.IntN(8)]
 	if spec.MayRedeploy() {
 		spec.Preemption = []job.Preemption{"", job.Requeue, job.Never}[c.rand.IntN(3)]

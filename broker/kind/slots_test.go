@@ -26,8 +26,7 @@ var unsigned = map[string]string{
 	"job.Stub":    "derived: it is in the key",
 	"job.Unknown": "a later version, which knows the field, makes a part of it",
 
-	"job.Spec.MinReplicas":    "of a submission, and in no record",
-	"job.Spec.Resources.Disk": "a way to write Spec.Disk",
+	"job.Spec.MinReplicas": "of a submission, and in no record",
 
 	"setting.Said":      "signed by the authority that has said it (X6)",
 	"setting.Created":   "as the dots of a job",

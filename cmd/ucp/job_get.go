@@ -196,8 +196,44 @@ func specFields(field func(name, value string), j *api.Job) {
 	}
 	field("Devices", strings.Join(devices, ", "))
 	field("Exclusive", s.Exclusive)
+	field("Keeps", keepsText(s.Checkpoint))
+	field("Checkpoint", checkpointText(j))
 	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
 	field("Constraints", strings.Join(s.Constraints, "; "))
+}
+
+// keepsText says what is kept of a job while it runs, and when.
+func keepsText(c *job.Checkpointing) string {
+	if c == nil {
+		return ""
+	}
+	text := strings.Join(c.Paths, ", ") + " when its program says so"
+	switch every := time.Duration(c.Every); {
+	case c.Signal != "":
+		text += ", asked by " + c.Signal + " every " + every.String()
+	case every > 0:
+		text += ", and every " + every.String()
+	}
+	return text
+}
+
+// checkpointText says from where the job goes on if its broker is lost.
+func checkpointText(j *api.Job) string {
+	c := j.Checkpoint
+	switch {
+	case j.Spec.Checkpoint == nil || j.State.Final():
+		return ""
+	case c == nil:
+		return "none yet: its next attempt would begin from the beginning"
+	}
+	text := fmt.Sprintf("after %v of running, %s, taken at %s", (time.Duration(c.Ran) * time.Millisecond).Round(time.Second), humanBytes(c.Bytes), shortTime(c.At, j.AsOf))
+	if len(c.Holders) > 0 {
+		text += ", at " + strings.Join(c.Holders, ", ")
+	}
+	if c.Earlier {
+		text += "; this attempt goes on from it"
+	}
+	return text
 }
 
 // inputsText names the inputs, and those that come from other jobs with where they do.

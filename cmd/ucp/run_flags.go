@@ -18,6 +18,12 @@ import (
 
 // runFlags holds what `ucp run` was told about the job.
 type runFlags struct {
+	checkpoint struct { // what is kept while it runs, and when
+		paths  []string
+		every  time.Duration
+		signal string
+	}
+
 	name, stdin, driver        string
 	plainEnv, onSuccessOnly    bool
 	network                    bool
@@ -69,6 +75,10 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.retries, "retries", 0, "how often to run again what failed by itself")
 	fs.DurationVar(&f.backoff, "retry-backoff", 0, "pause before the first retry, doubled from one to the next (default 1s)")
 
+	fs.StringSliceVar(&f.checkpoint.paths, "checkpoint", nil, "keep these `PATHS` while it runs, so that its next attempt goes on from there when a broker is lost; the program exits with code 85 when they are whole, and is started again")
+	fs.DurationVar(&f.checkpoint.every, "checkpoint-every", 0, "with --checkpoint: keep them each time that it has run for so long, too; it stands still meanwhile")
+	fs.StringVar(&f.checkpoint.signal, "checkpoint-signal", "", "with --checkpoint: send a native program this `SIGNAL` instead, such as USR1; it exits with code 85, or makes the file .ucp-checkpoint (default each 5m)")
+
 	fs.StringArrayVar(&f.constraints, "constraint", nil, "only on brokers that meet `CONSTRAINT`: k=v, k!=v, \"k in (a,b)\" or k; repeatable, all must hold")
 	fs.Var(&f.labels, "label", "label of the job itself; repeatable")
 	fs.StringVar(&f.driver, "driver", string(job.Wasm), "wasm, or process: then FILE is a command of the executing machine")
@@ -113,7 +123,7 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 		Dirs: f.dirs, Outputs: f.outputs, NamedOutputs: f.puts.pairs,
 		Resources:   job.Resources{CPU: int64(f.cpu), Memory: int64(f.memory)},
 		Disk:        int64(f.disk),
-		Priority:    job.Priority{User: f.priority, Emergency: job.LevelOf(f.emergency)},
+		Priority:    job.Priority{User: int32(min(max(f.priority, -1), math.MaxInt32)), Emergency: job.LevelOf(f.emergency)},
 		Urgency:     job.Milli(f.urgency),
 		Labels:      f.labels.pairs,
 		Constraints: f.constraints,
@@ -145,6 +155,9 @@ func (f *runFlags) spec(args []string) (job.Spec, error) {
 	}
 	if no := false; f.onSuccessOnly {
 		s.OutputsOnFailure = &no
+	}
+	if c := f.checkpoint; len(c.paths) > 0 || c.every != 0 || c.signal != "" { // the broker refuses one without paths
+		s.Checkpoint = &job.Checkpointing{Paths: c.paths, Every: clock.Duration(c.every), Signal: c.signal}
 	}
 	for _, id := range f.after {
 		s.After = append(s.After, job.ID(id))

@@ -469,6 +469,12 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 	for _, p := range r.Pauses {
 		j.Pauses = append(j.Pauses, api.Pause{At: p.By.Broker(), For: p.For, Emergency: p.Emergency, Mode: p.Mode, From: p.From, To: p.To})
 	}
+	if c := r.Checkpoint; c != nil && !r.Finished() {
+		j.Checkpoint = &api.Checkpoint{
+			Attempt: c.Attempt.Token(), Earlier: c.Attempt != r.Place.Attempt, At: clock.TimeOf(c.At), Ran: time.Duration(c.Ran).Milliseconds(),
+			Bytes: c.Bytes, Tree: c.Tree, Holders: append([]string{}, f.Holders...),
+		}
+	}
 	for _, x := range r.Returns {
 		j.Returned = append(j.Returned, api.Returned{Executor: x.By.Broker(), Attempt: x.Attempt.Token(), At: clock.TimeOf(x.At), Reason: x.Reason, Began: x.Began, Never: x.Never})
 	}

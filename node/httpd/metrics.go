@@ -142,7 +142,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		"returned": s.Returned, "placed_elsewhere": s.Elsewhere, "offer_withdrawn": s.Withdrawn,
 		"rejected": s.Rejected, "copies_repaired": s.Repaired, "handed_over": s.Handed, "forgotten": s.Forgotten, "given_up_unread": s.Unread, "dropped_as_forgotten": s.Zombies,
 		"disputed": s.Disputed, "set_aside": s.SetAside, "forgetting_refuted": s.Refuted, "created_again": s.Recreated, "recollected": s.Recollected,
-		"suspended": s.Suspended, "requeued": s.Requeued, "waited_for_news": s.Behind, "went_on_without_news": s.Uncaused,
+		"suspended": s.Suspended, "requeued": s.Requeued, "checkpoints": s.Checkpoints, "waited_for_news": s.Behind, "went_on_without_news": s.Uncaused,
 		"unheard_as_superseded": s.Unheard, "isolations": s.Isolations,
 		"claims_refused": s.ClaimsRefused, "events_refused": s.EventsRefused,
 	} {

@@ -54,7 +54,7 @@ func favouriteOf(s resolve.Strategy) favourite {
 		c := &resolve.Candidate{
 			Key: name, Arrived: clock.HybridAt(now.Time().Add(time.Duration(i-len(backlogNames)) * time.Millisecond)),
 			Want: job.Resources{CPU: spec.Resources.CPU, Memory: 1},
-			User: p.User, Level: max(job.Level(p.Emergency), 0), Weight: p.Weight, Part: spec.WeightPart, Urgency: spec.Urgency, Deadline: p.Deadline, Mode: spec.Preemption,
+			User: int(p.User), Level: max(job.Level(p.Emergency), 0), Weight: int(p.Weight), Part: spec.WeightPart, Urgency: spec.Urgency, Deadline: p.Deadline, Mode: spec.Preemption,
 		}
 		if name == "b" {
 			c.Deps = []string{"a"}

@@ -118,7 +118,7 @@ var others = []mutant{
 		"strings.ContainsRune(t.Value,", "strings.ContainsRune(\"\",",
 		"./strictjson", "TestYAMLIsText"},
 	{"native jobs are root's", "executor/attempt.go",
-		"		if a.e.abilities.Users {\n", "		if false {\n",
+		"	if o.Driver == job.Process && a.e.abilities.Users {\n", "	if false {\n",
 		"./executor", "TestAttacks"},
 	{"a label may have newlines", "label/value.go",
 		"!strings.ContainsFunc(value, Misleads", "!strings.ContainsFunc(value[:0], Misleads",

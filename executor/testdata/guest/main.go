@@ -26,7 +26,7 @@ func main() {
 		"echo": echo, "cat": cat, "exit": exit, "env": env, "copy": copyFile, "tree": tree,
 		"escape": escape, "files": files, "eat": eat, "loop": loop, "flood": flood, "sleep": sleep,
 		"panic": func([]string) error { panic("as asked") }, "clock": clock, "late": late, "mkmany": mkmany,
-		"tally": tally, "failing": failing, "fill": fill,
+		"tally": tally, "steps": steps, "failing": failing, "fill": fill,
 	}[os.Args[1]]
 	if do == nil {
 		fail(fmt.Errorf("no command %q", os.Args[1]))
@@ -222,6 +222,44 @@ func tally(a []string) error {
 			x ^= x << 5
 		}
 		fmt.Println(i, x != 0)
+	}
+	return nil
+}
+
+// steps counts in state/n up to a number, each step after a pause. With exit it says after each third step that its file is whole, and
+// with file it asks for a checkpoint and waits until that was taken.
+func steps(a []string) error {
+	n, _ := strconv.Atoi(a[0])
+	pause, err := time.ParseDuration(a[1])
+	if err != nil {
+		return err
+	}
+	text, _ := os.ReadFile("state/n")
+	k, _ := strconv.Atoi(string(text))
+	fmt.Printf("from %d (%s)\n", k, os.Getenv("UCP_CHECKPOINT"))
+	for k < n {
+		time.Sleep(pause)
+		k++
+		if err := os.WriteFile("state/new", []byte(strconv.Itoa(k)), 0o600); err != nil {
+			return err
+		}
+		if err := os.Rename("state/new", "state/n"); err != nil {
+			return err
+		}
+		fmt.Println("step", k)
+		switch {
+		case k%3 != 0 || k >= n:
+		case a[2] == "exit":
+			os.Exit(85)
+		case a[2] == "file":
+			if err := os.WriteFile(".ucp-checkpoint", nil, 0o600); err != nil {
+				return err
+			}
+			for err = nil; err == nil; _, err = os.Stat(".ucp-checkpoint") {
+				time.Sleep(10 * time.Millisecond)
+			}
+			fmt.Println("kept", k)
+		}
 	}
 	return nil
 }

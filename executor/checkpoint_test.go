@@ -1,0 +1,189 @@
+package executor
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/tree"
+)
+
+// checkpointing has a task keep its directory state.
+func checkpointing(t Task, every time.Duration, signal string) Task {
+	t.Spec.Dirs = []string{"state"}
+	t.Spec.Checkpoint = &job.Checkpointing{Paths: []string{"state/"}, Every: clock.Duration(every), Signal: signal}
+	return t
+}
+
+// checkpoint waits for the nth checkpoint of a task.
+func (r *rig) checkpoint(t Task, nth int) *Checkpoint {
+	r.reaches(t, PhaseCheckpoint, nth)
+	for _, u := range r.of(t) {
+		if u.Phase != PhaseCheckpoint || u.Result != nil {
+			continue
+		}
+		if nth--; nth == 0 {
+			return u.Checkpoint
+		}
+	}
+	return nil
+}
+
+// files are the files of a checkpoint, by path.
+func (r *rig) files(c *Checkpoint) map[string]string {
+	p, err := r.blobs.Path(c.Tree)
+	require.NoError(r.t, err)
+	b, err := os.ReadFile(p)
+	require.NoError(r.t, err)
+	m, err := tree.Decode(b)
+	require.NoError(r.t, err)
+	out := map[string]string{}
+	for _, e := range m.Entries {
+		if e.IsFile() {
+			out[e.Path] = r.read(&job.Blob{Digest: e.Digest, Size: e.Size})
+		}
+	}
+	return out
+}
+
+// next is the attempt that goes on from a checkpoint, as at another broker.
+func next(t Task, from *Checkpoint) Task {
+	t.Attempt, t.From = "2.b.1", from
+	return t
+}
+
+// A program that exits with the agreed code is started again where it was; the next attempt goes on from there, its output too (rule J17).
+func TestCheckpointByExitCode(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "8", "1ms", "exit"), 0, "")
+	res := r.run(task)
+	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+	c := r.checkpoint(task, 1)
+	require.Equal(t, map[string]string{"root/state/n": "3", "stdout": "from 0 ()\nstep 1\nstep 2\nstep 3\n"}, r.files(c))
+	require.Equal(t, "6", r.files(r.checkpoint(task, 2))["root/state/n"])
+	require.Greater(t, r.checkpoint(task, 2).Ran, c.Ran)
+	require.Equal(t, "started checkpoint checkpoint ended", r.phases(task), "it starts once")
+	require.Equal(t, 3, strings.Count(r.read(res.Stdout), "from "), r.read(res.Stdout))
+
+	again := r.run(next(task, c))
+	require.Equal(t, job.Succeeded, again.Outcome, again.Reason)
+	require.Regexp(t, `^from 0 \(\)\nstep 1\nstep 2\nstep 3\nfrom 3 \(\d+\.\d{3}\)\nstep 4\n`, r.read(again.Stdout))
+	require.NotContains(t, r.read(again.Stdout)[30:], "step 3\n", "nothing is done twice")
+	require.Greater(t, r.checkpoint(next(task, c), 1).Ran, c.Ran, "what had run before counts")
+}
+
+// The code means something only where the spec names what is to be kept, and that is there.
+func TestCheckpointOfNothing(t *testing.T) {
+	r := newRig(t)
+	res := r.run(r.wasm("exit", "85"))
+	require.Equal(t, job.ExitReason(85), res.Reason)
+	task := r.wasm("exit", "85")
+	task.Spec.Checkpoint = &job.Checkpointing{Paths: []string{"state/"}}
+	require.Contains(t, r.run(task).Reason, "left none of state/")
+}
+
+// A checkpoint is taken each time that the job has run for as long as its spec says, while it stands still; or when the program asks for
+// it by a file.
+func TestCheckpointWhileItRuns(t *testing.T) {
+	for name, task := range map[string]func(*rig) Task{
+		"at intervals":         func(r *rig) Task { return checkpointing(r.wasm("steps", "1000000", "1ms", "none"), time.Second, "") },
+		"native, at intervals": func(r *rig) Task { return checkpointing(r.sh(counting), time.Second, "") },
+		"when it asks":         func(r *rig) Task { return checkpointing(r.wasm("steps", "1000000", "1ms", "file"), 0, "") },
+		"native, when asked":   func(r *rig) Task { return checkpointing(r.sh(answering), time.Second, "USR1") },
+		"native, by exit":      func(r *rig) Task { return checkpointing(r.sh(exiting), time.Second, "USR1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.AllowProcess = true })
+			task := task(r)
+			r.e.Start(task)
+			c := r.checkpoint(task, 1)
+			require.NotEmpty(t, r.files(c)["root/state/n"])
+			r.checkpoint(task, 2)
+			r.e.StopAndKeep(task.Key, task.Attempt)
+			r.ended(task)
+			onwards := next(task, c)
+			r.e.Start(onwards)
+			r.says(onwards, "from 0 ()")
+			r.checkpoint(onwards, 1)
+			out, _ := r.logs(task.Key)
+			if out != nil {
+				defer out.Close()
+				b := make([]byte, 1<<20)
+				n, _ := out.Read(b)
+				require.Contains(t, string(b[:n]), "from "+strings.TrimSpace(r.files(c)["root/state/n"])+" (")
+			}
+			r.e.Stop(onwards.Key, onwards.Attempt)
+			r.ended(onwards)
+		})
+	}
+}
+
+// A shell that counts in state/n; one that asks for a checkpoint when it is told to; and one that exits then.
+const (
+	counting  = `n=$(cat state/n 2>/dev/null || echo 0); echo "from $n ($UCP_CHECKPOINT)"; while :; do n=$((n+1)); echo $n >state/m; mv state/m state/n; sleep 0.01; done`
+	answering = `trap 'touch .ucp-checkpoint' USR1; ` + counting
+	exiting   = `trap 'exit 85' USR1; ` + counting
+)
+
+// What an attempt that is stopped to run again has by then is its checkpoint, if any moment is as good as another: nothing is
+// lost (rule J17).
+func TestCheckpointOfWhatIsStopped(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "1000000", "1ms", "none"), time.Hour, "")
+	r.e.Start(task)
+	r.says(task, "from 0 ()\nstep 1\nstep 2\n")
+	r.e.StopAndKeep(task.Key, task.Attempt)
+	r.ended(task)
+	require.Equal(t, "started checkpoint gone ended", r.phases(task))
+	require.NotEmpty(t, r.files(r.checkpoint(task, 1))["root/state/n"])
+}
+
+// What is changed in an input that is among the paths is not given again as it was; and what holds more than a checkpoint is none.
+func TestCheckpointTakesThePlaceOfInputs(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "5", "1ms", "exit"), 0, "")
+	task.Spec.Inputs = map[string]string{"state/n": string(r.put([]byte("2")))}
+	res := r.run(task)
+	require.Contains(t, r.read(res.Stdout), "from 2 ()\nstep 3\n")
+	again := r.run(next(task, r.checkpoint(task, 1)))
+	require.Equal(t, job.Succeeded, again.Outcome, again.Reason)
+	require.Contains(t, r.read(again.Stdout), "from 3 (")
+
+	m := tree.Manifest{Entries: []tree.Entry{{Path: "tmp", Dir: true}}}
+	text, err := m.Encode()
+	require.NoError(t, err)
+	odd := next(task, &Checkpoint{Tree: r.put(text), Ran: time.Second})
+	odd.Attempt = "3.c.1"
+	require.Contains(t, r.read(r.run(odd).Stdout), "from 2 ()\n", "from the beginning")
+}
+
+// A file that has not changed is not read again.
+func TestCheckpointReadsWhatHasChanged(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "1000000", "1s", "none"), time.Second, "")
+	task.Spec.Inputs = map[string]string{"state/large": string(r.put([]byte("a terrain")))}
+	r.e.Start(task)
+	for n := 1; ; n++ {
+		r.checkpoint(task, n)
+		r.e.mu.Lock()
+		a := r.e.tasks[taskID{task.Key, task.Attempt}]
+		r.e.mu.Unlock()
+		require.NotNil(t, a)
+		r.e.Suspend(task.Key, task.Attempt) // its goroutine looks no further
+		r.reaches(task, PhaseSuspended, n)
+		_, large := a.checkpoints.seen["root/state/large"]
+		r.e.Resume(task.Key, task.Attempt)
+		r.reaches(task, PhaseResumed, n)
+		if large {
+			break
+		}
+		require.Less(t, n, 20)
+	}
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+}
