@@ -12,7 +12,9 @@ import (
 // does anyway: it is small then. A busy one fills that several times a second, and would
 // spend an eighth of its time on collecting: it may leave a 64th of the machine's memory
 // uncollected instead, within bounds. A heap that is larger than that doubles before it
-// is collected, as always.
+// is collected, as always. How busy it is shows in how much it allocates: how often it
+// collects depends on the room that it was given. What it had as room goes back to the
+// machine when it is idle again.
 const (
 	idlePercent = 100
 	busyPercent = 1600 // at most
@@ -20,8 +22,8 @@ const (
 	spareMin    = 16 << 20
 	spareMax    = 256 << 20
 	paceEvery   = time.Second
-	busyCycles  = 2  // collections between two looks make a broker busy
-	idleLooks   = 15 // looks without one make it idle again
+	busyFills   = 2  // times that a broker allocates as much as lives, between two looks, make it busy
+	idleLooks   = 15 // looks in a row between which it allocates less make it idle again
 )
 
 // PaceCollector adapts the garbage collector of this process to how much there is to
@@ -34,7 +36,7 @@ func PaceCollector(ctx context.Context) {
 	looks := time.NewTicker(paceEvery)
 	defer looks.Stop()
 	defer debug.SetGCPercent(debug.SetGCPercent(idlePercent))
-	samples := []gauge.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/gc/heap/live:bytes"}}
+	samples := []gauge.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	p := pace{spare: uint64(min(max(machineMemory()/sparePart, spareMin), spareMax))}
 	set := idlePercent
 	for {
@@ -47,29 +49,29 @@ func PaceCollector(ctx context.Context) {
 		if want := p.percent(samples[0].Value.Uint64(), samples[1].Value.Uint64()); want != set {
 			set = want
 			debug.SetGCPercent(want) // stops all goroutines for a moment: only for news
+			if !p.busy {
+				debug.FreeOSMemory()
+			}
 		}
 	}
 }
 
 // pace decides how much the heap may grow between two collections.
 type pace struct {
-	spare  uint64 // bytes that a busy broker may leave uncollected, at least
-	cycles uint64 // at the last look
-	busy   bool
-	quiet  int // looks since the last collection
+	spare     uint64 // bytes that a busy broker may leave uncollected, at least
+	allocated uint64 // bytes, until the last look
+	busy      bool
+	quiet     int // looks since the last one that found it busy
 }
 
-// percent takes the collections so far and the bytes that lived after the last one, and
-// returns by how many percent of those the heap may grow.
-func (p *pace) percent(cycles, live uint64) int {
-	fresh := cycles - p.cycles
-	p.cycles = cycles
-	switch {
-	case fresh >= busyCycles:
+// percent takes the bytes that were allocated so far and those that lived after the last collection, and returns by how many
+// percent of the latter the heap may grow.
+func (p *pace) percent(allocated, live uint64) int {
+	fresh := allocated - p.allocated
+	p.allocated = allocated
+	if live > 0 && fresh/live >= busyFills {
 		p.busy, p.quiet = true, 0
-	case fresh > 0:
-		p.quiet = 0
-	default:
+	} else {
 		p.quiet++
 		p.busy = p.busy && p.quiet < idleLooks
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -13,31 +16,65 @@ import (
 // its spare bytes or as much as lives; when it has nothing more to do, it gives the room back.
 func TestPaceOfTheCollector(t *testing.T) {
 	const mb = 1 << 20
-	cycles := uint64(3)
-	p := pace{spare: 64 * mb, cycles: cycles}
+	allocated := uint64(3 * mb)
+	p := pace{spare: 64 * mb, allocated: allocated}
 	look := func(fresh, live uint64) int {
-		cycles += fresh
-		return p.percent(cycles, live)
+		allocated += fresh
+		return p.percent(allocated, live)
 	}
 	require.Equal(t, 100, look(0, 10*mb))
-	require.Equal(t, 100, look(1, 10*mb), "one collection now and then is no load")
-	require.Equal(t, 600, look(busyCycles, 10*mb))
-	require.Equal(t, 400, look(1, 16*mb), "busy still: with more room there are fewer")
+	require.Equal(t, 100, look(19*mb, 10*mb), "a collection now and then is no load")
+	require.Equal(t, 600, look(20*mb, 10*mb))
+	require.Equal(t, 400, look(16*mb, 16*mb), "busy still")
 	require.Equal(t, 200, look(0, 30*mb))
 	require.Equal(t, 100, look(0, 60*mb))
-	require.Equal(t, 100, look(5, 500*mb), "a large heap doubles, as always")
-	require.Equal(t, 1600, look(5, mb))
-	require.Equal(t, 100, look(5, 0), "nothing is known yet")
+	require.Equal(t, 100, look(1000*mb, 500*mb), "a large heap doubles, as always")
+	require.Equal(t, 1600, look(2*mb, mb))
+	require.Equal(t, 100, look(50*mb, 0), "nothing is known yet")
+	require.Equal(t, 1600, look(2*mb, mb))
 	for range idleLooks - 1 {
-		require.Equal(t, 1600, look(0, mb))
+		require.Equal(t, 1600, look(mb, mb), "and what it allocates now and then keeps it busy no longer")
 	}
-	require.Equal(t, 100, look(0, mb), "idle again")
-	require.Equal(t, 100, look(1, mb))
+	require.Equal(t, 100, look(mb, mb), "idle again")
+	require.Equal(t, 100, look(mb, mb))
 	for live := uint64(mb); live < 300*mb; live += mb {
-		extra := live * uint64(look(busyCycles, live)) / 100
+		extra := live * uint64(look(busyFills*live, live)) / 100
 		require.LessOrEqual(t, extra, max(p.spare, live), "%d MiB", live/mb)
 	}
 }
+
+// A broker that was busy gives the machine back what it had as room, although it goes on allocating a little.
+func TestAnIdleBrokerGivesMemoryBack(t *testing.T) {
+	t.Setenv("GOGC", "")
+	require.NoError(t, os.Unsetenv("GOGC"))
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go PaceCollector(ctx)
+		held := func() uint64 {
+			s := []metrics.Sample{{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
+			metrics.Read(s)
+			return s[0].Value.Uint64() + s[1].Value.Uint64() + s[2].Value.Uint64()
+		}
+		second := func(bytes int) { // in which so much is allocated
+			for range bytes >> 16 {
+				garbage = make([]byte, 1<<16)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		fresh := held()
+		second(1 << 30)
+		second(1 << 30)
+		require.Greater(t, held(), fresh+16<<20, "a busy one is given room")
+		for range idleLooks {
+			second(1 << 20)
+		}
+		require.Less(t, held(), fresh+8<<20)
+	})
+}
+
+var garbage []byte // on the heap
 
 // What was set before is set again, and what the operator has set is left alone.
 func TestPaceCollectorLeavesNoTrace(t *testing.T) {
