@@ -53,7 +53,7 @@ func causalOrder(ctx context.Context, c *cluster) (figure string, err error) {
 		}
 		id := fmt.Sprint("order-unrelated-", i)
 		spec := sleeps(roomCPU, 50*time.Millisecond, "name="+at.Name)
-		spec.Priority.User = int32(8-2*i)
+		spec.Priority.User = int32(8 - 2*i)
 		if _, err := submit(ctx, c.brokers[i%len(c.brokers)], id, spec, ""); err != nil {
 			return "", err
 		}
