@@ -29,6 +29,11 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
+// Refused reports whether nothing has come of what was asked, for certain. Of another failure it is not known.
+func (e *Error) Refused() bool {
+	return e.Status < 500 || e.Code == CodeDraining || e.Code == CodeNoSpace || e.Code == CodeBehind
+}
+
 // The codes of errors, for programs.
 const (
 	CodeBadRequest   = "bad_request"      // 400: the request can't be read

@@ -45,3 +45,15 @@ func TestLookupsThatFailAreShownAmongOthers(t *testing.T) {
 	b.RetryJoin([]string{a.members.gossipAddr()})
 	require.Eventually(t, func() bool { return !shows() }, time.Minute, 10*time.Millisecond)
 }
+
+// A broker that is alone says at which addresses it looks for others in vain, until one answers.
+func TestWhereNobodyAnswersIsShown(t *testing.T) {
+	a := startNode(t, Config{Name: "a"})
+	b := startNode(t, Config{Name: "b", RetryJoin: []string{"127.0.0.1:1", "exec:echo 127.0.0.1:1"}})
+	shown := func() string { return strings.Join(host{b}.Troubles(), "") }
+	const want = "nobody else answers at what --retry-join and --discover name: 127.0.0.1:1, a command (exec:)"
+	require.Eventually(t, func() bool { return shown() == want }, time.Minute, 10*time.Millisecond)
+	b.RetryJoin([]string{"127.0.0.1:1", a.members.gossipAddr()})
+	require.Eventually(t, func() bool { return shown() == "" }, time.Minute, 10*time.Millisecond)
+	require.Empty(t, a.members.nobodyAnswers())
+}

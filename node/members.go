@@ -44,7 +44,9 @@ type members struct {
 
 	names   atomic.Pointer[[]string] // of --retry-join
 	lookups lookups
-	wake    chan struct{} // the rejoin loop looks at once
+
+	unanswered atomic.Pointer[string] // see nobodyAnswers
+	wake       chan struct{}          // the rejoin loop looks at once
 
 	settle func(toward []string)       // makes sure of the broker's own address
 	ended  atomic.Pointer[gossip.Pool] // the pool that was ended for one at another address

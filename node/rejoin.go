@@ -98,6 +98,7 @@ func (m *members) rejoin(context.Context) error {
 			return err
 		}
 		company := m.company()
+		m.noteUnanswered(entries, company)
 		switch {
 		case m.life.leaving.Err() != nil:
 			return nil
@@ -127,6 +128,30 @@ func (m *members) rejoin(context.Context) error {
 			pause, lookUp = retryFirst, time.Time{}
 		}
 	}
+}
+
+// noteUnanswered notes what the list of nodes to join names while nobody else answers there.
+func (m *members) noteUnanswered(entries []string, company bool) {
+	text := ""
+	if !company && len(entries) > 0 {
+		var shown []string
+		for _, entry := range entries {
+			if gossip.IsCommand(entry) { // it may hold a secret
+				entry = "a command (exec:)"
+			}
+			shown = append(shown, fmt.Sprintf("%.100s", entry))
+		}
+		text = cutText("nobody else answers at what --retry-join and --discover name: " + strings.Join(shown, ", "))
+	}
+	m.unanswered.Store(&text)
+}
+
+// nobodyAnswers says, for people, where others are looked for in vain; "" if there are some. It may be called from any goroutine.
+func (m *members) nobodyAnswers() string {
+	if text := m.unanswered.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // misseen lists the addresses of members that see this broker elsewhere than where it is, or for gone. A few of them are

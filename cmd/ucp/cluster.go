@@ -85,9 +85,14 @@ type difference struct {
 
 // verify asks all brokers until their clocks agree or the wait is over. When that may take a while, it tells once what it waits for.
 func verify(ctx context.Context, client *api.Client, wait time.Duration, waits func(*verification)) (*verification, error) {
+	return untilSame(ctx, wait, waits, func() (*verification, bool, error) { return compare(ctx, client) })
+}
+
+// untilSame compares again each second until all is the same or the wait is over.
+func untilSame(ctx context.Context, wait time.Duration, waits func(*verification), compare func() (v *verification, settled bool, err error)) (*verification, error) {
 	until := time.Now().Add(wait)
 	for round := 0; ; round++ {
-		v, settled, err := compare(ctx, client)
+		v, settled, err := compare()
 		if err != nil || settled && v.Same || time.Now().After(until) {
 			return v, err
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -252,4 +254,35 @@ func TestClusterVerifyQuarantine(t *testing.T) {
 	got := s.run("cluster", "verify", "--wait", "0s")
 	require.Equal(t, exitError, got.code)
 	require.Contains(t, got.errOut, "b keeps 2 records aside that it can't read")
+}
+
+// Verify asks once a second until all is the same, or for as long as it was told to; and says once, when that takes a while, what it waits for.
+func TestVerifyWaits(t *testing.T) {
+	for _, c := range []struct {
+		wait, same, took time.Duration // same: from when on; took: until it returned
+		settled          bool
+		told             int
+	}{
+		{wait: 30 * time.Second, same: 0, took: 0, settled: true},
+		{wait: 30 * time.Second, same: 0, took: 31 * time.Second, told: 1}, // their clocks differ to the end
+		{wait: 30 * time.Second, same: 1500 * time.Millisecond, took: 2 * time.Second, settled: true},
+		{wait: 30 * time.Second, same: 20 * time.Second, took: 20 * time.Second, settled: true, told: 1},
+		{wait: 30 * time.Second, same: time.Hour, took: 31 * time.Second, settled: true, told: 1},
+		{wait: 0, same: time.Hour, took: time.Second, settled: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began, told := time.Now(), 0
+			v, err := untilSame(t.Context(), c.wait, func(v *verification) {
+				told++
+				require.Equal(t, 2*time.Second, time.Since(began))
+				require.False(t, v.Same && c.settled)
+			}, func() (*verification, bool, error) {
+				return &verification{Same: time.Since(began) >= c.same}, c.settled, nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, time.Since(began) >= c.same, v.Same, "%v", c)
+			require.Equal(t, c.took, time.Since(began), "%v", c)
+			require.Equal(t, c.told, told, "%v", c)
+		})
+	}
 }

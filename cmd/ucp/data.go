@@ -475,6 +475,9 @@ func (c *cli) watchData(ctx context.Context, client *api.Client, name string, co
 		latest := api.NoVersion
 		switch {
 		case errors.As(err, &none) && none.Status == http.StatusNotFound && none.Code == api.CodeNotFound:
+			if _, err := client.ListData(ctx, "", "", 1, false); errors.As(err, &none) && none.Status == http.StatusNotFound {
+				return errors.New("this broker is of an earlier version, which keeps no named data; ask another with --addr")
+			}
 		case err != nil:
 			return err
 		case d.Latest != nil:

@@ -38,6 +38,8 @@ func (b *fakeBroker) named(w http.ResponseWriter, r *http.Request) {
 	name, q := r.PathValue("name"), r.URL.Query()
 	x := b.data[name]
 	switch {
+	case b.noData:
+		b.fail(w, 404, api.CodeNotFound, "there is no "+r.Method+" "+r.URL.Path)
 	case r.Method == http.MethodPut:
 		d := job.Digest(q.Get("digest"))
 		content, ok := b.blobs[string(d)]
@@ -160,4 +162,6 @@ a~1:1    removed by b  2026-01-31 15:04:05.000 UTC  a   -    -
 
 	require.Equal(t, ran{1, "n/file: 2 versions are removed; one broker knows, fewer than --replicas\n", "ucp: no data n/file is known here\n"}, s.run("data", "rm", "n/file", "n/file"))
 	require.Equal(t, ran{0, "no data\n", ""}, s.run("data", "list"))
+	b.noData = true
+	require.Equal(t, ran{1, "", "ucp: this broker is of an earlier version, which keeps no named data; ask another with --addr\n"}, s.run("data", "watch", "n/file"))
 }

@@ -134,6 +134,9 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 			for _, line := range reachLines(&e) {
 				row(w, line)
 			}
+			if e.Jobs != nil && e.Jobs.Waiting > 0 {
+				row(w, fmt.Sprintf("`ucp emergency get %s` names the jobs that have to make room", e.ID))
+			}
 		})
 	})
 	return cmd
@@ -235,7 +238,7 @@ func nowText(e *api.Emergency) string {
 	case waits == 0:
 		return fmt.Sprintf("%s, and none waits: nothing changes until a job of its level needs the room", jobsRun(runs))
 	default:
-		return fmt.Sprintf("%s, and %s; `ucp emergency get %s` names those that had to make room", jobsRun(runs), jobsWait(waits), e.ID)
+		return fmt.Sprintf("%s, and %s", jobsRun(runs), jobsWait(waits))
 	}
 }
 

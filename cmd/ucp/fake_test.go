@@ -51,6 +51,7 @@ type fakeBroker struct {
 	members     api.MemberList
 	emergencies api.EmergencyList
 	drain       http.HandlerFunc
+	noData      bool // it is of a version without named data
 	data        map[string]*api.Data
 	degraded    bool                // it alone holds what is submitted
 	follow      http.HandlerFunc    // of ?follow=1

@@ -71,7 +71,7 @@ var calls = map[string][]string{
 	"ucp plan wait":                {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp run":                      {"GET /v1/recipients", "GET /v1/blobs/{digest}", "PUT /v1/blobs/{digest}", "POST /v1/jobs", "POST /v1/jobs:batch", "GET /v1/jobs", "PUT /v1/jobs/{id}", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr"},
 	"ucp status":                   {"GET /broker/coordination-status", "GET /v1/jobs", "GET /v1/members", "GET /broker/metadata", "GET /v1/emergencies"},
-	"ucp strategy get":             {"GET /v1/strategy"},
+	"ucp strategy get":             {"GET /v1/strategy", "GET /v1/emergencies"},
 	"ucp strategy set":             {"PUT /v1/strategy"},
 	"ucp token create":             nil,
 	"ucp token list":               nil,

@@ -208,7 +208,7 @@ func nameOf(file string) string {
 func maybeSubmitted(id job.ID, err error) error {
 	var refused *api.Error
 	var u *api.UnreachableError
-	if errors.As(err, &refused) && refused.Status < 500 {
+	if errors.As(err, &refused) && refused.Refused() {
 		return err
 	}
 	if errors.Is(err, errInterrupted) {

@@ -71,7 +71,7 @@ func (s *screen) panels() []panel {
 func (s *screen) emergencyPanel() panel {
 	p := panel{title: "Emergency", alarm: len(s.Emergencies) > 0}
 	for _, e := range s.Emergencies {
-		where := "everywhere"
+		where := "for all brokers"
 		if len(e.Scope) > 0 {
 			where = "where " + strings.Join(e.Scope, " and ")
 		}

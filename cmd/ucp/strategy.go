@@ -32,7 +32,8 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(s, func(w io.Writer) { row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency)) })
+			inForce := commanding(ctx, client)
+			return c.show(s, func(w io.Writer) { strategyTable(w, &s, inForce) })
 		}),
 	}
 }
@@ -48,6 +49,15 @@ While an emergency of level high or critical is in force, the brokers in its sco
 by "emergency" and then again as before (ucp agent --emergency-strategy keep: not). What
 is set during the emergency beats that.`
 )
+
+// strategyTable shows how a broker decides, and warns when it does not by emergency while one is in force.
+func strategyTable(w io.Writer, s *api.Strategy, inForce string) {
+	row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency))
+	x := resolve.Strategy(s.Strategy)
+	if _, otherwise := resolve.Commanded(x, inForce); inForce != "" && otherwise != nil {
+		row(w, fmt.Sprintf("WARNING: %s is in force: by %s a job of its level %s (`ucp strategy set emergency`)", inForce, x, x.Levels()))
+	}
+}
 
 // strategyLine is a strategy, and for which emergency it decides instead of the chosen one.
 func strategyLine(strategy, chosen, emergency string) string {
@@ -97,11 +107,7 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		}
 		inForce := commanding(ctx, client)
 		return c.show(s, func(w io.Writer) {
-			row(w, strategyLine(s.Strategy, s.Chosen, s.Emergency))
-			x := resolve.Strategy(s.Strategy)
-			if _, otherwise := resolve.Commanded(x, inForce); inForce != "" && otherwise != nil {
-				row(w, fmt.Sprintf("WARNING: %s is in force: by %s a job of its level %s (`ucp strategy set emergency`)", inForce, x, x.Levels()))
-			}
+			strategyTable(w, &s, inForce)
 			if len(s.Others) > 0 {
 				row(w, othersLine(s.Others))
 			}

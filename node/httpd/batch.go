@@ -178,7 +178,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 func (b *batch) order(o *order) {
 	n := 0
 	for i, at := range b.at {
-		if e := b.out[at].Error; e != nil && clearlyRefused(e) {
+		if e := b.out[at].Error; e != nil && e.Refused() {
 			continue
 		}
 		if n++; n == 1 {

@@ -33,15 +33,12 @@ func (srv *Server) nothingTaken(err error) error {
 		return nil
 	}
 	e := srv.asError(err)
-	if e.Status >= 500 && !slices.Contains(clearRefusals, e.Code) {
+	if !e.Refused() {
 		return err
 	}
 	e.Message += "; nothing was taken"
 	return e
 }
-
-// clearRefusals are the codes from 500 on with which nothing has been done.
-var clearRefusals = []string{api.CodeDraining, api.CodeNoSpace, api.CodeBehind}
 
 func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	wait, err := queryDuration(r, "wait")

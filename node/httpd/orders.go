@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/audit"
@@ -62,7 +61,7 @@ func (srv *Server) noted(what string, h func(http.ResponseWriter, *http.Request)
 		err := h(seen, r.WithContext(context.WithValue(r.Context(), orderKey{}, o)))
 		if err != nil {
 			e := srv.asError(err)
-			if clearlyRefused(e) || errors.Is(err, ErrBusy) {
+			if e.Refused() || errors.Is(err, ErrBusy) {
 				return err
 			}
 			seen.status = e.Status
@@ -77,11 +76,6 @@ func (srv *Server) noted(what string, h func(http.ResponseWriter, *http.Request)
 		srv.cfg.Audit.Note(audit.Entry{At: srv.cfg.Now(), What: what, Which: o.which, Who: who, Status: seen.status, Detail: o.detail})
 		return err
 	}
-}
-
-// clearlyRefused reports whether an answer says that nothing was done.
-func clearlyRefused(e *api.Error) bool {
-	return e.Status < 500 || slices.Contains(clearRefusals, e.Code)
 }
 
 // statusWriter remembers with which status a request was answered.
