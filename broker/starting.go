@@ -104,7 +104,9 @@ func (b *Broker) tellBegun(key string) {
 // tellStarted notes which jobs run whose executor has said nothing else in time.
 func (b *Broker) tellStarted() {
 	for _, key := range b.startings.timers.due(clock.At(b.now)) {
-		b.tellBegun(key)
+		if b.tellBegun(key); b.startings.told[key] {
+			b.toldStarting(key, b.record(key)) // it was started again meanwhile, or the clock was put right
+		}
 	}
 }
 
