@@ -16,6 +16,7 @@ import (
 // does not hear.
 var tellsReach = []string{
 	"GET /v1/members", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/data/{name...}", "GET /v1/emergencies", "GET /v1/emergencies/{id}",
+	"GET /v1/strategy",
 }
 
 // mostUnheard bounds how many brokers an answer names that are not heard; the numbers beside them say how many there are.
