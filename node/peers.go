@@ -223,7 +223,7 @@ func (e *strangerError) Error() string {
 // Bounds of a question to all brokers whether they are there.
 const (
 	askWithin = time.Second     // how long an answer may take
-	askAtOnce = 32              // how many are asked at the same time
+	askAtOnce = 128             // how many are asked at the same time: as many may be silent until others get no turn
 	muteFor   = 3 * time.Second // how long who was waited for in vain is not waited for again
 )
 

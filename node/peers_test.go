@@ -167,3 +167,21 @@ func TestWhoSaysNothingIsNotWaitedForAgain(t *testing.T) {
 	n.peers.mute["b"] = n.peers.mute["b"].Add(-muteFor)
 	require.True(t, ask(), "it is asked again after a while")
 }
+
+// Many that say nothing, as after a split, do not keep one that is there from being asked.
+func TestWhoAnswersIsAskedBesideManyWhoDoNot(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hangs.Close()
+	answers := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer answers.Close()
+	var all []membership.Member
+	for i := range 60 {
+		all = append(all, membership.Member{Name: fmt.Sprintf("b%d", i), Status: membership.Alive, HTTPAddr: hangs.Listener.Addr().String()})
+	}
+	all = append(all, membership.Member{Name: "z", Status: membership.Alive, HTTPAddr: answers.Listener.Addr().String()})
+	p := newPeers(t.Context(), &n.cfg, "a", nil, nil, nil)
+	p.brokers = func() []membership.Member { return all }
+	defer p.close()
+	require.Equal(t, map[string]bool{"z": true}, p.askAll(t.Context()))
+}
