@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -177,8 +179,28 @@ func (o *ListOptions) query() url.Values {
 
 // Jobs lists jobs, newest first. A page that has a next one may be shorter than the limit, even empty.
 func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
-	var l JobList
-	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: o.query()}, 0, &l)
+	return c.list(ctx, o, false)
+}
+
+// list gets one page. A broker of an earlier version refuses a state that it does not know: to it what starts runs.
+func (c *Client) list(ctx context.Context, o ListOptions, count bool) (l JobList, err error) {
+	get := func() error {
+		q := o.query()
+		if count {
+			q.Set("count", "1")
+		}
+		_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: q}, 0, &l)
+		return err
+	}
+	err = get()
+	var refused *Error
+	starting, running := slices.Contains(o.States, job.StateStarting), slices.Contains(o.States, job.StateRunning)
+	if starting && running && errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
+		o.States = slices.DeleteFunc(slices.Clone(o.States), func(s job.State) bool { return s == job.StateStarting })
+		if get() == nil {
+			return l, nil
+		}
+	}
 	return l, err
 }
 
@@ -186,10 +208,8 @@ func (c *Client) Jobs(ctx context.Context, o ListOptions) (JobList, error) {
 func (c *Client) CountJobs(ctx context.Context, o ListOptions) (map[job.State]int, error) {
 	out := map[job.State]int{}
 	for o.After = ""; ; {
-		q := o.query()
-		q.Set("count", "1")
-		var l JobList
-		if _, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "jobs"}, query: q}, 0, &l); err != nil {
+		l, err := c.list(ctx, o, true)
+		if err != nil {
 			return nil, err
 		}
 		for state, n := range l.Counts {

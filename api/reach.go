@@ -9,7 +9,7 @@ import (
 // What a broker answers is what it knows. These headers say of whom it may not know the latest.
 const (
 	// AskHeader, with any value, has the broker ask all others whether they are there before it answers a request for members,
-	// jobs, data or emergencies. That takes a second more where one says nothing.
+	// jobs, data, emergencies or the strategy. That takes a second more where one says nothing.
 	AskHeader = "Ucp-Ask"
 	// ReachHeader is in the answers to these: the name of the broker that answers, "; ", and how many brokers it hears of how many
 	// that take part, both with itself: "n1; 2/3".
@@ -44,6 +44,9 @@ func (c *Client) LastReach() (r Reach, ok bool) {
 	return r, false
 }
 
+// mostUnheard bounds how many brokers are taken from one answer.
+const mostUnheard = 20
+
 // noteReach reads what an answer says of whom its broker hears.
 func (c *Client) noteReach(h http.Header) {
 	name, numbers, _ := strings.Cut(h.Get(ReachHeader), "; ")
@@ -55,7 +58,8 @@ func (c *Client) noteReach(h http.Header) {
 	if name == "" || err1 != nil || err2 != nil {
 		return
 	}
-	for _, line := range h.Values(UnheardHeader) {
+	lines := h.Values(UnheardHeader)
+	for _, line := range lines[:min(len(lines), mostUnheard)] {
 		if name, why, found := strings.Cut(line, "; "); found {
 			r.Unheard = append(r.Unheard, Unheard{name, why})
 		}

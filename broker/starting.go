@@ -38,11 +38,20 @@ type startings struct {
 	timers timers
 }
 
-// watch says whether somebody wants to hear of every job's state.
+// watch says whether somebody wants to hear of every job's state. Who does may have read of a job that it starts, and waits for the
+// word that it runs: that comes also of those that started before.
 func (b *Broker) watch(on bool) {
-	if b.watched = on; !on {
-		b.startings = startings{}
+	b.watched, b.startings = on, startings{}
+	if !on {
+		return
 	}
+	running := job.Filter{States: []job.State{job.StateRunning}}
+	_, _ = b.jobs.page(&running, mostLooked, "", func(key string) bool { // without a cursor it can't fail
+		if r := b.record(key); r != nil && b.starts(r) {
+			b.toldStarting(key, r)
+		}
+		return true
+	})
 }
 
 // loads takes in what the executor says of an attempt's module.
@@ -66,6 +75,11 @@ func (b *Broker) tellChange(old, r *job.Record) {
 	if !b.tellState(old, r, starts) || !starts {
 		return
 	}
+	b.toldStarting(key, r)
+}
+
+// toldStarting remembers that a job is known to start to those who watch, and looks at it again when it would have been heard of.
+func (b *Broker) toldStarting(key string, r *job.Record) {
 	if b.startings.told == nil {
 		b.startings.told = map[string]bool{}
 	}
@@ -90,7 +104,9 @@ func (b *Broker) tellBegun(key string) {
 // tellStarted notes which jobs run whose executor has said nothing else in time.
 func (b *Broker) tellStarted() {
 	for _, key := range b.startings.timers.due(clock.At(b.now)) {
-		b.tellBegun(key)
+		if b.tellBegun(key); b.startings.told[key] {
+			b.toldStarting(key, b.record(key)) // it was started again meanwhile, or the clock was put right
+		}
 	}
 }
 

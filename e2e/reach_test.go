@@ -35,7 +35,7 @@ func TestReadsSayWhoDoesNotAnswer(t *testing.T) {
 	warning := "ucp: WARNING: not all of it: " + a.name + " hears 2 of 3 brokers. What has happened since at " + c.name + " ("
 	shown := map[string]string{}
 	for _, args := range [][]string{
-		{"members"}, {"job", "list"}, {"job", "get", "there"}, {"data", "list"}, {"data", "get", "level"}, {"emergency", "list"}, {"emergency", "get", "flood-1"},
+		{"members"}, {"job", "list"}, {"job", "get", "there"}, {"data", "list"}, {"data", "get", "level"}, {"emergency", "list"}, {"emergency", "get", "flood-1"}, {"strategy", "get"},
 	} {
 		r := a.ucp(args...)
 		require.Zero(t, r.code, "%v: %s", args, r.stderr)

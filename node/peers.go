@@ -58,13 +58,14 @@ type peers struct {
 	urgent   map[string]int           // of jobs whose inputs are on their way, by key
 	met      map[string]httpd.Contact // by broker name
 	lastSync time.Time                // last successful exchange with anybody
+	mute     map[string]time.Time     // by broker name: when a question whether it is there was last waited for in vain
 }
 
 // newPeers makes a peers for what cfg says; brokers is set later.
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -214,13 +215,15 @@ func (e *strangerError) Error() string {
 
 // Bounds of a question to all brokers whether they are there.
 const (
-	askWithin = time.Second // how long an answer may take
-	askAtOnce = 32          // how many are asked at the same time
+	askWithin = time.Second     // how long an answer may take
+	askAtOnce = 128             // how many are asked at the same time: as many may be silent until others get no turn
+	muteFor   = 3 * time.Second // how long who was waited for in vain is not waited for again
 )
 
 // askAll asks all brokers that gossip calls alive whether they are there, and returns who has answered within askWithin;
 // these count as heard of. It is not held against the others: they may be busy. Those who ask at the same time share one
-// round, and must not change what it returns.
+// round, and must not change what it returns. Who has taken all that time and has not been heard of since counts as silent for
+// another muteFor without a question: what is read in a hundred requests is to wait for it a few times, and not a hundred.
 func (p *peers) askAll(ctx context.Context) (answered map[string]bool) {
 	round := p.asking.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(p.ctx, askWithin)
@@ -251,6 +254,9 @@ func (p *peers) askAll(ctx context.Context) (answered map[string]bool) {
 
 // askOne asks a broker whether it is there.
 func (p *peers) askOne(ctx context.Context, m *membership.Member) (answered bool) {
+	if p.isMute(m.Name) || ctx.Err() != nil { // of whom there was no time to ask nothing is known
+		return false
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url(m.HTTPAddr, "/healthz"), nil)
 	if err != nil {
 		return false
@@ -263,8 +269,24 @@ func (p *peers) askOne(ctx context.Context, m *membership.Member) (answered bool
 		return true
 	case errors.As(err, &wrong):
 		p.tried(m.Name, m.Actor, err)
+	case ctx.Err() != nil:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.mute[m.Name] = p.cfg.Now()
 	}
 	return false
+}
+
+// isMute reports whether a broker was waited for in vain just now, and has not been heard of since.
+func (p *peers) isMute(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, mute := p.mute[name]
+	if mute && (p.cfg.Now().Sub(at).Abs() >= muteFor || p.met[name].Seen.After(at)) {
+		delete(p.mute, name)
+		return false
+	}
+	return mute
 }
 
 func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, error) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,11 +10,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
@@ -128,4 +132,56 @@ func TestWarningsAreLoggedOnce(t *testing.T) {
 	}
 	n.warn(nil)
 	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"), log.String())
+}
+
+// A broker that says nothing is waited for once, and not by each of many requests one after the other; when it is heard of it is
+// asked again.
+func TestWhoSaysNothingIsNotWaitedForAgain(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	var asked atomic.Int32
+	var speaks atomic.Bool
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1); !speaks.Load() {
+			<-r.Context().Done()
+		}
+	}))
+	defer peer.Close()
+	ask := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		return n.peers.askOne(ctx, &membership.Member{Name: "b", Actor: "b~1", HTTPAddr: peer.Listener.Addr().String()})
+	}
+	for range 10 {
+		require.False(t, ask())
+	}
+	require.EqualValues(t, 1, asked.Load())
+	speaks.Store(true)
+	n.peers.heard("b", false)
+	require.True(t, ask())
+	require.True(t, ask())
+
+	speaks.Store(false)
+	require.False(t, ask(), "it has fallen silent")
+	require.EqualValues(t, 4, asked.Load())
+	speaks.Store(true)
+	n.peers.mute["b"] = n.peers.mute["b"].Add(-muteFor)
+	require.True(t, ask(), "it is asked again after a while")
+}
+
+// Many that say nothing, as after a split, do not keep one that is there from being asked.
+func TestWhoAnswersIsAskedBesideManyWhoDoNot(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hangs.Close()
+	answers := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer answers.Close()
+	var all []membership.Member
+	for i := range 60 {
+		all = append(all, membership.Member{Name: fmt.Sprintf("b%d", i), Status: membership.Alive, HTTPAddr: hangs.Listener.Addr().String()})
+	}
+	all = append(all, membership.Member{Name: "z", Status: membership.Alive, HTTPAddr: answers.Listener.Addr().String()})
+	p := newPeers(t.Context(), &n.cfg, "a", nil, nil, nil)
+	p.brokers = func() []membership.Member { return all }
+	defer p.close()
+	require.Equal(t, map[string]bool{"z": true}, p.askAll(t.Context()))
 }

@@ -84,6 +84,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
 	})
+	mux.HandleFunc("GET /v1/strategy", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, api.Strategy{Strategy: "causal"}) })
 	mux.HandleFunc("PUT /v1/strategy", func(w http.ResponseWriter, r *http.Request) {
 		var in api.Strategy
 		if json.NewDecoder(r.Body).Decode(&in) != nil {

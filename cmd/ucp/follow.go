@@ -73,7 +73,12 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 	}
 	defer progress.clear()
 	say := c.newReasons(progress, "is queued").say
+	silent := false
 	seen := func(j api.Job) error {
+		if j.Silent && !silent && p.among == nil {
+			progress.aside(c.err, oneLine(fmt.Sprintf("ucp: WARNING: job %s is %s: %s, where it was last, does not answer", j.ID, stateIn(&j), j.Executor))+"\n")
+		}
+		silent = j.Silent
 		if j.State == job.StateQueued && p.among == nil && !c.terminal && time.Since(submitted) >= sayAfter && j.Why != "" {
 			say(&j)
 			say = func(*api.Job) {} // who is ahead of it changes all the time

@@ -37,7 +37,7 @@ those chosen only jobs that have ended count.`,
 	cmd.Args = s.idsOrSelection
 	cmd.Flags().StringVar(&to, "to", ".", "`DIR` to write to; made when it is not there")
 	must(cmd.MarkFlagDirname("to"))
-	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+	cmd.RunE = c.reading(func(ctx context.Context, client *api.Client, args []string) error {
 		if !s.given() && len(args) == 1 {
 			r, err := c.fetchResult(ctx, client, args[0], to)
 			if err != nil {

@@ -48,7 +48,7 @@ func reachText(r api.Reach) string {
 	if more := r.Of - r.Heard - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return oneLine(fmt.Sprintf("WARNING: not all of it: %s hears %d of %d brokers. What has happened since at %s is not in this: jobs that run or have ended there, later versions of data",
+	return oneLine(fmt.Sprintf("WARNING: not all of it: %s hears %d of %d brokers. What has happened since at %s is not in this: jobs that run or have ended there, later versions of data, what was set for all",
 		r.Name, r.Heard, r.Of, strings.Join(names, ", ")))
 }
 

@@ -18,10 +18,13 @@ func TestWhoIsNotHeardIsSaid(t *testing.T) {
 	b.knows("p.b", job.StateRunning, 1, "p.a")
 	b.data = map[string]*api.Data{"s/x": {Name: "s/x"}}
 	b.emergencies = api.EmergencyList{Emergencies: []api.Emergency{{ID: "flood-1"}}}
+	j := succeeded("r1")
+	b.jobs["r1"] = &j
 	b.members = api.MemberList{Members: []api.Member{{Name: "n1"}}}
 	const want = "ucp: WARNING: not all of it: n1 hears 2 of 3 brokers. What has happened since at n3 (does not answer) is not in this: " +
-		"jobs that run or have ended there, later versions of data\n"
-	verbs := [][]string{{"members"}, {"job", "list"}, {"job", "list", "--count"}, {"job", "get", "p.b"}, {"plan", "get", "p"}, {"plan", "list"}, {"data", "list"}, {"emergency", "list"}}
+		"jobs that run or have ended there, later versions of data, what was set for all\n"
+	verbs := [][]string{{"members"}, {"job", "list"}, {"job", "list", "--count"}, {"job", "get", "p.b"}, {"plan", "get", "p"}, {"plan", "list"}, {"data", "list"}, {"emergency", "list"},
+		{"strategy", "get"}, {"job", "result", "r1", "--to", t.TempDir()}}
 	for _, args := range verbs {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			b.unheard = nil

@@ -416,6 +416,26 @@ func TestAJobThatQueuesIsNotSilent(t *testing.T) {
 	require.Regexp(t, `^ucp: job j1 is queued: waiting at b: behind [0-9]+ jobs\n$`, got.errOut)
 }
 
+// That nobody knows how it is with a job that is waited for is said when it becomes so, and not with each answer.
+func TestAWaitSaysThatTheJobsBrokerIsSilent(t *testing.T) {
+	b, s := newFakeBroker(t)
+	j := ended("j1", job.StateRunning, nil, "")
+	j.Executor = "van-3"
+	b.jobs["j1"] = &j
+	asked := 0
+	b.before = func(_, path string) {
+		if path == "/v1/jobs/j1" {
+			asked++
+			b.jobs["j1"].Silent = asked > 1 && asked < 4
+		}
+		if asked == 6 {
+			*b.jobs["j1"] = succeeded("j1")
+		}
+	}
+	require.Equal(t, "ucp: WARNING: job j1 is running?: van-3, where it was last, does not answer\n", s.run("job", "wait", "j1").errOut)
+	require.GreaterOrEqual(t, asked, 6)
+}
+
 // Of many jobs each reason is said once, with one of them, whether a person looks on or not.
 func TestJobsThatNobodyTakesAreNotSilent(t *testing.T) {
 	for _, terminal := range []bool{false, true} {

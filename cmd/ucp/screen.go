@@ -100,7 +100,7 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	work.Wait()
 	s.addSilent()
 	if s.Urgent != nil {
-		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return j.State == job.StateRunning && !j.Silent })
+		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return !j.Silent && s.getsOn(&j) })
 	}
 	if err := s.addRoom(rows); err != nil {
 		s.Room, s.Unknown = nil, append(s.Unknown, fmt.Sprintf("room: %v", err))
@@ -121,6 +121,15 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 	s.Gone = slices.DeleteFunc(s.Gone, func(g goneBroker) bool { return g.GivenUp && !g.holdsOn() })
 	slices.Sort(s.Unknown)
 	return s, nil
+}
+
+// soonEnough is for how long a job that was just submitted may start without alarm: other brokers than its own call it so for a second
+// and a half, however well it runs.
+const soonEnough = 3 * time.Second
+
+// getsOn reports whether a job runs, or starts and was only just submitted.
+func (s *screen) getsOn(j *api.Job) bool {
+	return j.State == job.StateRunning || j.State == job.StateStarting && s.Urgent.AsOf.Sub(j.SubmittedAt.Time()) < soonEnough
 }
 
 // addSilent lists those that have not answered just now with those that are gone, however well they were a moment ago.

@@ -232,6 +232,26 @@ func TestScreenCountsWhatMayRun(t *testing.T) {
 	require.Contains(t, s.run().out, " 1 job runs, 1 may still run at brokers that do not answer, 1 waits\n")
 }
 
+// An urgent job that starts at once is no alarm, though it is not known yet that it runs; one that has waited, or does not get on, is.
+func TestScreenOfWhatStarts(t *testing.T) {
+	for _, c := range []struct {
+		ago    time.Duration
+		silent bool
+		want   string
+	}{
+		{time.Second, false, "Urgent     no urgent job waits\n"},
+		{time.Second, true, "1 job that should run at once"},
+		{time.Minute, false, "1 job that should run at once"},
+	} {
+		b, s := newFakeBroker(t)
+		b.status = api.Coordination{CoordinatorRunning: true, Name: "a", AsOf: asOf}
+		j := ended("j1", job.StateStarting, nil, "")
+		j.SubmittedAt, j.Executor, j.Silent, j.Emergency = clock.At(asOf.Add(-c.ago)), "b", c.silent, "flood-1"
+		b.jobs["j1"] = &j
+		require.Contains(t, s.run().out, c.want)
+	}
+}
+
 // A broker that is gone is not told to have had what had ended before, or ran at another one by then.
 func TestScreenShowsWhatWasAtABrokerThatIsGone(t *testing.T) {
 	b, s := newFakeBroker(t)

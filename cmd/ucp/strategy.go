@@ -27,7 +27,7 @@ func (c *cli) strategyGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "get", Short: "Show how this broker decides between jobs that can't all run",
 		Example: "  ucp strategy get", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
+		RunE: c.reading(func(ctx context.Context, client *api.Client, _ []string) error {
 			s, err := client.Strategy(ctx)
 			if err != nil {
 				return err

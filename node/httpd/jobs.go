@@ -409,10 +409,10 @@ func readList(r *http.Request) (in broker.List, err error) {
 }
 
 // silent lists the brokers that do not answer this one, those that were given up, too, and those that have left; and those that
-// did not answer when a request had them asked.
+// did not answer when a request had them asked, and have not been heard since.
 func (srv *Server) silent(r *http.Request) map[string]bool {
 	out := map[string]bool{}
-	for name := range unheardBy(r) {
+	for name := range srv.unheardBy(r) {
 		out[name] = true
 	}
 	for _, m := range srv.host.Brokers() {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/urban-compute/ucp/api"
 )
@@ -15,13 +16,20 @@ import (
 // does not hear.
 var tellsReach = []string{
 	"GET /v1/members", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/data/{name...}", "GET /v1/emergencies", "GET /v1/emergencies/{id}",
+	"GET /v1/strategy",
 }
 
 // mostUnheard bounds how many brokers an answer names that are not heard; the numbers beside them say how many there are.
 const mostUnheard = 20
 
-// unheardKey is where the context of a request holds who is not heard.
+// unheardKey is where the context of a request holds who was not heard when it came.
 type unheardKey struct{}
+
+// missed are brokers that were not heard, with why, as of a time: a request may wait for long after that.
+type missed struct {
+	at  time.Time
+	why map[string]string
+}
 
 // reached lets the answers of a route say which brokers this one does not hear. Who asks with AskHeader has them all asked at
 // this moment, which takes a second where one says nothing; else it is known some seconds after one has fallen silent.
@@ -31,6 +39,7 @@ func (srv *Server) reached(pattern string, h func(http.ResponseWriter, *http.Req
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var answered map[string]bool
+		at := srv.cfg.Now()
 		if r.Header.Get(api.AskHeader) != "" {
 			if answered = srv.host.Ask(r.Context()); answered == nil {
 				answered = map[string]bool{}
@@ -44,7 +53,7 @@ func (srv *Server) reached(pattern string, h func(http.ResponseWriter, *http.Req
 			}
 			w.Header().Add(api.UnheardHeader, name+"; "+cutText(unheard[name]))
 		}
-		return h(w, r.WithContext(context.WithValue(r.Context(), unheardKey{}, unheard)))
+		return h(w, r.WithContext(context.WithValue(r.Context(), unheardKey{}, missed{at, unheard})))
 	}
 }
 
@@ -66,10 +75,16 @@ func (srv *Server) unheard(answered map[string]bool) (out map[string]string, all
 	return out, 1 + len(healths)
 }
 
-// unheardBy is who was found not to be heard when a request came.
-func unheardBy(r *http.Request) map[string]string {
-	unheard, _ := r.Context().Value(unheardKey{}).(map[string]string)
-	return unheard
+// unheardBy is who was found not to be heard when a request came, and has not been heard since.
+func (srv *Server) unheardBy(r *http.Request) map[string]string {
+	m, _ := r.Context().Value(unheardKey{}).(missed)
+	if len(m.why) == 0 {
+		return nil
+	}
+	met, _ := srv.host.Contacts()
+	out := maps.Clone(m.why)
+	maps.DeleteFunc(out, func(name, _ string) bool { return met[name].Seen.After(m.at) })
+	return out
 }
 
 // cutText makes what peers may have said fit for a header.

@@ -54,7 +54,7 @@ func TestAnswersSayWhomTheBrokerDoesNotHear(t *testing.T) {
 			w := httptest.NewRecorder()
 			silent := map[string]bool{}
 			require.NoError(t, srv.reached("GET /v1/jobs", func(_ http.ResponseWriter, r *http.Request) error {
-				for name := range unheardBy(r) {
+				for name := range srv.unheardBy(r) {
 					silent[name] = true
 				}
 				return nil
@@ -65,6 +65,25 @@ func TestAnswersSayWhomTheBrokerDoesNotHear(t *testing.T) {
 			require.Equal(t, c.ask, h.asked == 1)
 		})
 	}
+}
+
+// Who did not answer when a request came, and is heard while that waits, is not said to be silent at its end.
+func TestWhoIsHeardWhileARequestWaits(t *testing.T) {
+	h := &askedHost{}
+	h.member = membership.Member{Name: "b", Status: membership.Alive, HTTPAddr: "b:1"}
+	h.contact, h.proto = Contact{Seen: asOf.Add(-time.Second)}, "1-6"
+	now := asOf
+	srv := &Server{host: h, cfg: Config{Name: "a", Now: func() time.Time { return now }, SyncInterval: time.Second}}
+	r := httptest.NewRequest("GET", "/v1/jobs/j", nil)
+	r.Header.Set(api.AskHeader, "1")
+	require.NoError(t, srv.reached("GET /v1/jobs/{id}", func(_ http.ResponseWriter, r *http.Request) error {
+		require.True(t, srv.silent(r)["b"])
+		now = now.Add(30 * time.Second)
+		require.True(t, srv.silent(r)["b"])
+		h.contact.Seen = now
+		require.Empty(t, srv.silent(r))
+		return nil
+	})(httptest.NewRecorder(), r))
 }
 
 // Routes that carry content or change something ask nobody.

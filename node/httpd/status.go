@@ -198,7 +198,7 @@ func (srv *Server) handleMetadata(w http.ResponseWriter, _ *http.Request) error 
 
 func (srv *Server) handleMembers(w http.ResponseWriter, r *http.Request) error {
 	l := api.MemberList{Members: srv.members(), Exposed: srv.host.Exposed()}
-	unheard := unheardBy(r)
+	unheard := srv.unheardBy(r)
 	for i := range l.Members {
 		if m := &l.Members[i]; m.Health == string(healthy) && unheard[m.Name] != "" {
 			m.Health = unheard[m.Name]
