@@ -1,7 +1,9 @@
 package executor
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +141,7 @@ func TestCheckpointOfWhatIsStopped(t *testing.T) {
 	r.says(task, "from 0 ()\nstep 1\nstep 2\n")
 	r.e.StopAndKeep(task.Key, task.Attempt)
 	r.ended(task)
-	require.Equal(t, "started checkpoint gone ended", r.phases(task))
+	require.Equal(t, "started gone checkpoint ended", r.phases(task))
 	require.NotEmpty(t, r.files(r.checkpoint(task, 1))["root/state/n"])
 }
 
@@ -186,4 +188,47 @@ func TestCheckpointReadsWhatHasChanged(t *testing.T) {
 	}
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)
+}
+
+// What a job had written before it went on elsewhere counts against its limit there, too; what it was given does not.
+func TestCheckpointCountsAsWritten(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "5", "1ms", "exit"), 0, "")
+	task.Spec.Disk = 16 << 10
+	task.Spec.Inputs = map[string]string{"state/given": string(r.put(make([]byte, 12<<10)))}
+	res := r.run(task)
+	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+	c := r.checkpoint(task, 1)
+	for what, written := range map[string]int64{"little": 4 << 10, "all": 16 << 10} {
+		a := &attempt{e: r.e, task: next(task, c), dir: t.TempDir()}
+		if what == "all" { // as if it had been given nothing
+			a.task.Spec.Inputs = nil
+		}
+		a.checkpoints = newCheckpointer(&a.task)
+		o, err := a.order()
+		require.NoError(t, err)
+		require.NotContains(t, o.Inputs, "state/given")
+		require.Equal(t, max(task.Spec.Disk-written, diskBlock), o.Disk, what)
+	}
+}
+
+// The job's secrets stay in its environment when it is started again, and there is one UCP_CHECKPOINT, the latest.
+func TestCheckpointKeepsTheEnvironment(t *testing.T) {
+	a := &attempt{task: checkpointing(Task{Attempt: "1.a.1"}, 0, "")}
+	env := a.goingOn(a.goingOn([]string{"UCP_ATTEMPT=1.a.1", "TOKEN=secret"}, time.Second), 2*time.Second)
+	require.Equal(t, []string{"UCP_ATTEMPT=1.a.1", "TOKEN=secret", "UCP_CHECKPOINT=2.000"}, env)
+}
+
+// What is cut says so once, however often the program is started.
+func TestCutOutputSaysSoOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), stdoutName)
+	for range 3 {
+		o := output{path: file, mkdir: func() error { return nil }, goesOn: true}
+		_, err := o.Write(make([]byte, job.MaxOutput+1))
+		require.NoError(t, err)
+		require.NoError(t, o.close())
+	}
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, 1, bytes.Count(b, []byte("[ucp: cut after")))
 }
