@@ -129,7 +129,14 @@ func (c *core) tellCheckpoint(r *job.Record) {
 // checkpointed takes in that an attempt has taken a checkpoint.
 func (a *attempts) checkpointed(in Checkpointed) {
 	x := a.runs[in.Key]
-	if x == nil || x.attempt != in.Attempt || x.forgotten || in.Ran <= 0 {
+	if x == nil || x.attempt != in.Attempt || x.forgotten {
+		return
+	}
+	if r := a.record(in.Key); in.Problem != "" && r != nil {
+		text := fmt.Sprintf("of %s no checkpoint could be taken at %s; it goes on, and one is taken later: %.300s", r.ID, a.self, in.Problem)
+		a.note(Note{Kind: "job", ID: string(r.ID), What: "no checkpoint", Text: text, Place: a.self, Job: r})
+	}
+	if in.Ran <= 0 {
 		return
 	}
 	ran := min(in.Ran, job.MostRan) // or no broker would take the record: a member may have made up the one that it went on from

@@ -145,10 +145,11 @@ func (a *attempt) lookAtCheckpoint(r *remote, clock *limits) (said *fromWorker, 
 	if said, ok = a.holdStill(r, true); said != nil || !ok {
 		return said, ok
 	}
-	if err := a.takeCheckpoint(func() error { return a.ctx.Err() }); err != nil {
+	if err := a.takeCheckpoint(a.ctx.Err, r.native); err != nil {
 		c.last, c.retry = c.ran(), time.Now().Add(checkpointRetry)
 		if a.ctx.Err() == nil {
 			a.e.cfg.Logger.Warn("a checkpoint of a job could not be taken; the job goes on, and one is taken later", "job", string(a.task.ID), "err", err)
+			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: PhaseCheckpoint, Problem: err.Error()})
 		}
 	} else if asked {
 		_ = os.Remove(a.request())
@@ -183,11 +184,12 @@ func (a *attempt) holdStill(r *remote, still bool) (said *fromWorker, ok bool) {
 	}
 }
 
-// takeCheckpoint stores what the spec names, and reports it. Abort is asked before each file.
-func (a *attempt) takeCheckpoint(abort func() error) error {
+// takeCheckpoint stores what the spec names, and reports it. Abort is asked before each file. Mapped says that a program stands still that may
+// have mapped files.
+func (a *attempt) takeCheckpoint(abort func() error, mapped bool) error {
 	c := a.checkpoints
 	ran := c.ran()
-	k := &copier{a: a, abort: abort, now: time.Now(), found: map[string]bool{}}
+	k := &copier{a: a, abort: abort, mapped: mapped, now: time.Now(), found: map[string]bool{}}
 	m, err := k.copy()
 	if err != nil {
 		return err
@@ -210,10 +212,12 @@ func (a *attempt) takeCheckpoint(abort func() error) error {
 type copier struct {
 	a     *attempt
 	abort func() error
-	now   time.Time
-	m     tree.Manifest
-	found map[string]bool // entries of m
-	bytes int64
+	// mapped: what is written to mapped memory, while that is dirty, changes neither size nor times, so that all files are read.
+	mapped bool
+	now    time.Time
+	m      tree.Manifest
+	found  map[string]bool // entries of m
+	bytes  int64
 }
 
 // copy stores the files, and returns the manifest of the attempt's directory with nothing else in it.
@@ -312,14 +316,14 @@ func (k *copier) store(dir *os.Root, name string) (job.Blob, error) {
 	}
 	st, known := info.Sys().(*syscall.Stat_t)
 	k.found[name] = true
-	if f, ok := k.a.checkpoints.seen[name]; ok && known && f.ino == st.Ino && f.size == st.Size && f.mtime == st.Mtim && f.ctime == st.Ctim {
+	if f, ok := k.a.checkpoints.seen[name]; ok && known && !k.mapped && f.ino == st.Ino && f.size == st.Size && f.mtime == st.Mtim && f.ctime == st.Ctim {
 		if _, err := k.a.e.cfg.Blobs.Path(f.blob.Digest); err == nil {
 			return f.blob, nil
 		}
 	}
 	delete(k.a.checkpoints.seen, name)
 	b, err := k.a.store(dir, name)
-	if err == nil && known && k.now.Sub(time.Unix(st.Ctim.Unix())) > settledAfter {
+	if err == nil && known && !k.mapped && k.now.Sub(time.Unix(st.Ctim.Unix())) > settledAfter {
 		k.a.checkpoints.seen[name] = readFile{st.Ino, st.Size, st.Mtim, st.Ctim, b}
 	}
 	return b, err
@@ -333,7 +337,7 @@ func (a *attempt) goesOn(o *order, rep report) (*order, report) {
 		return nil, rep
 	}
 	c.stands(true) // until it is started again
-	err := a.retryWhileScarce(a.ctx.Done(), func() error { return a.takeCheckpoint(a.ctx.Err) })
+	err := a.retryWhileScarce(a.ctx.Done(), func() error { return a.takeCheckpoint(a.ctx.Err, false) })
 	switch {
 	case a.ctx.Err() != nil: // if it is to run again, what it has left is kept (leaves)
 		a.stopped = true
@@ -372,7 +376,7 @@ func (a *attempt) leaves(rep report) {
 		return
 	}
 	c.stands(true)
-	if err := a.takeCheckpoint(func() error { return nil }); err != nil { // only Close ends it, as of a result
+	if err := a.takeCheckpoint(func() error { return nil }, false); err != nil { // only Close ends it, as of a result
 		a.e.cfg.Logger.Warn("what a job had written that is stopped is not kept as a checkpoint", "job", string(a.task.ID), "err", err)
 	}
 }

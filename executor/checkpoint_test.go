@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,4 +232,46 @@ func TestCutOutputSaysSoOnce(t *testing.T) {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, 1, bytes.Count(b, []byte("[ucp: cut after")))
+}
+
+// Files of a native program that runs are read each time: it may have mapped them, and what it writes then changes no time.
+func TestCheckpointOfMappedFiles(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, rootName, "state"), 0o700))
+	a := &attempt{e: r.e, task: checkpointing(Task{}, 0, ""), dir: dir}
+	file, err := os.OpenFile(filepath.Join(dir, rootName, "state", "n"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, file.Truncate(4096))
+	mapped, err := syscall.Mmap(int(file.Fd()), 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, syscall.Munmap(mapped)) }()
+	a.checkpoints = newCheckpointer(&a.task)
+	digest := func() job.Digest {
+		k := &copier{a: a, abort: func() error { return nil }, mapped: true, now: time.Now().Add(2 * settledAfter), found: map[string]bool{}}
+		m, err := k.copy()
+		require.NoError(t, err)
+		return m.Find("root/state/n").Digest
+	}
+	mapped[0] = 1
+	one := digest()
+	mapped[0] = 2
+	require.NotEqual(t, one, digest())
+}
+
+// A checkpoint that is due and can't be taken is told, and the job goes on.
+func TestCheckpointThatCannotBeTaken(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AllowProcess = true })
+	task := checkpointing(r.sh(`mkfifo state/pipe; while :; do sleep 0.1; done`), time.Second, "")
+	r.e.Start(task)
+	r.reaches(task, PhaseCheckpoint, 1)
+	for _, u := range r.of(task) {
+		if u.Phase == PhaseCheckpoint && u.Result == nil {
+			require.Nil(t, u.Checkpoint)
+			require.Contains(t, u.Problem, "pipe")
+		}
+	}
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
 }
