@@ -386,7 +386,7 @@ func (a *attempt) heard(m fromWorker, ok bool, r *remote, o *order, clock *limit
 		a.checkpoints.starts()
 	case m.Group != 0:
 		a.group, a.began = m.Group, true
-		a.e.bounds.add(a, r.pid())
+		a.e.bounds.add(a, watched{r.pid(), a.groups})
 		if a.beyond.Load() != nil { // it was told before there was anything to kill
 			_ = r.send(toWorker{Kill: a.number})
 		}
