@@ -90,21 +90,22 @@ func (a *attempts) displacedBy(id job.ID) (out []job.ID) {
 
 // run is an attempt that this broker holds as executor.
 type run struct {
-	attempt    job.Attempt // as the executor was told: the job's fencing token
-	as         job.Attempt // as it is reported: a newer owner may have adopted it (rule J7)
-	fetching   bool        // its inputs are on their way
-	inputs     missing     // what of them could not be fetched so far
-	given      *job.Record // the job as it stood when the attempt was taken, if it reads of others, or has a checkpoint: it is given what they had left by then (rule C6)
-	started    bool        // the executor was told to run it
-	loading    bool        // the executor has said that its module is not ready: the program has not begun (rule J14)
-	began      bool        // the executor has said that its program begins; while that is unknown the job is shown as starting
-	stopping   bool        // the executor was told to stop it; what it holds is not free yet
-	requeue    bool        // it is stopped to make room, and runs again later
-	gone       bool        // it has stopped, and what it has written is being stored
-	again      bool        // of one that is gone: its turn has come, and it starts when that is stored
-	suspending bool        // it was told to stand still
-	suspended  bool        // it stands still
-	forgotten  bool        // its job is: one that is created again with the same key is another, of which it says nothing (rule L7)
+	attempt    job.Attempt     // as the executor was told: the job's fencing token
+	as         job.Attempt     // as it is reported: a newer owner may have adopted it (rule J7)
+	fetching   bool            // its inputs are on their way
+	inputs     missing         // what of them could not be fetched so far
+	given      *job.Record     // the job as it stood when the attempt was taken, if it reads of others, or takes checkpoints: it is given what they had left by then (rule C6)
+	lost       *job.Checkpoint // that nobody has any more: it begins from the beginning (rule J17)
+	started    bool            // the executor was told to run it
+	loading    bool            // the executor has said that its module is not ready: the program has not begun (rule J14)
+	began      bool            // the executor has said that its program begins; while that is unknown the job is shown as starting
+	stopping   bool            // the executor was told to stop it; what it holds is not free yet
+	requeue    bool            // it is stopped to make room, and runs again later
+	gone       bool            // it has stopped, and what it has written is being stored
+	again      bool            // of one that is gone: its turn has come, and it starts when that is stored
+	suspending bool            // it was told to stand still
+	suspended  bool            // it stands still
+	forgotten  bool            // its job is: one that is created again with the same key is another, of which it says nothing (rule L7)
 
 	// result is how it ended, while its output is brought to other brokers; the record says so
 	// only afterwards (rule J11). If it is kept, it was stopped to run again, and this is what it left (rule J13).
@@ -202,7 +203,7 @@ func (a *attempts) lostTrack(r *job.Record) bool {
 func (a *attempts) take(r *job.Record) {
 	x := &run{attempt: r.Place.Attempt, as: r.Place.Attempt}
 	a.runs[r.Key()] = x
-	if len(r.Readings()) > 0 || r.Checkpoint != nil {
+	if len(r.Readings()) > 0 || r.Spec.Checkpoint != nil {
 		x.given = r
 	}
 	if a.blobs.Has(a.self, x.basis(r).Needs()) {
@@ -322,7 +323,7 @@ func (a *attempts) start(key string) {
 		return
 	}
 	a.out.Run = append(a.out.Run, Run{
-		Key: key, ID: r.ID, Attempt: x.attempt, Spec: x.basis(r).Resolved(), From: a.checkpoints.newest(key, x.basis(r)),
+		Key: key, ID: r.ID, Attempt: x.attempt, Spec: x.basis(r).Resolved(), From: x.from(a.checkpoints.newest(key, x.basis(r))),
 		Waited: max(0, a.cityTime().Sub(clock.TimeOf(r.Submitted()).Time())),
 	})
 }

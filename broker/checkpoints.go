@@ -129,10 +129,18 @@ func (c *core) tellCheckpoint(r *job.Record) {
 // checkpointed takes in that an attempt has taken a checkpoint.
 func (a *attempts) checkpointed(in Checkpointed) {
 	x := a.runs[in.Key]
-	if x == nil || x.attempt != in.Attempt || x.forgotten || in.Ran <= 0 {
+	if x == nil || x.attempt != in.Attempt || x.forgotten {
 		return
 	}
-	a.checkpoints.take(in.Key, job.Checkpoint{Attempt: x.as, Ran: clock.Duration(in.Ran), Tree: in.Tree, Bytes: in.Bytes})
+	if r := a.record(in.Key); in.Problem != "" && r != nil {
+		text := fmt.Sprintf("of %s no checkpoint could be taken at %s; it goes on, and one is taken later: %.300s", r.ID, a.self, in.Problem)
+		a.note(Note{Kind: "job", ID: string(r.ID), What: "no checkpoint", Text: text, Place: a.self, Job: r})
+	}
+	if in.Ran <= 0 {
+		return
+	}
+	ran := min(in.Ran, job.MostRan) // or no broker would take the record: a member may have made up the one that it went on from
+	a.checkpoints.take(in.Key, job.Checkpoint{Attempt: x.as, Ran: clock.Duration(ran), Tree: in.Tree, Bytes: in.Bytes})
 }
 
 // outdatedBasis reports whether an attempt that has not started would go on from an older checkpoint than the record has by now.
@@ -140,6 +148,28 @@ func (x *run) outdatedBasis(r *job.Record) bool {
 	if x.started || x.stopping || r.Checkpoint == nil {
 		return false
 	}
-	have := x.basis(r).Checkpoint
+	have := x.basis(r).Checkpoint.Newest(x.lost)
 	return have == nil || r.Checkpoint.Compare(have) > 0
+}
+
+// loses gives up the checkpoint of an attempt whose inputs nobody has, if it has one: that is no reason not to run the job. It
+// reports whether it did; then the attempt begins from the beginning, and all that comes to count was taken after what is lost.
+func (a *attempts) loses(x *run, r *job.Record) bool {
+	basis := *x.basis(r)
+	if basis.Checkpoint == nil {
+		return false
+	}
+	x.lost, basis.Checkpoint = basis.Checkpoint, nil
+	x.given, x.inputs = &basis, missing{}
+	text := fmt.Sprintf("%s begins from the beginning: of its checkpoint after %v of running no broker has all files any more", r.ID, time.Duration(x.lost.Ran).Round(time.Second))
+	a.note(Note{Kind: "job", ID: string(r.ID), What: "checkpoint lost", Text: text, Place: r.Place.Broker, Job: r})
+	return true
+}
+
+// from is where an attempt begins that would go on from a checkpoint: of one that is lost counts for how long the job had run.
+func (x *run) from(p *job.Checkpoint) *job.Checkpoint {
+	if x.lost == nil || p != nil && p.Compare(x.lost) >= 0 {
+		return p
+	}
+	return &job.Checkpoint{Ran: x.lost.Ran}
 }

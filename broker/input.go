@@ -197,13 +197,15 @@ type Paused struct {
 }
 
 // Checkpointed says that an attempt has taken a checkpoint, which is here as a directory: its manifest, what its files have in bytes, and
-// how long the job had run for it, over all attempts that went on from one another (rule J17). The attempt goes on.
+// how long the job had run for it, over all attempts that went on from one another (rule J17). The attempt goes on. With a Problem it could
+// not take one that was due.
 type Checkpointed struct {
 	Key     string
 	Attempt job.Attempt
 	Tree    job.Digest
 	Bytes   int64
 	Ran     time.Duration
+	Problem string
 }
 
 // Gone says of an attempt that was told to stop, and of which something is kept (see [Stop]), that nothing of it runs any more:

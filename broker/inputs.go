@@ -86,6 +86,10 @@ func (a *attempts) fetched(in Fetched) {
 		a.fetchLater(r, x, in.Err)
 		return
 	}
+	if in.Err != "" && a.loses(x, r) {
+		a.fetch(r, x)
+		return
+	}
 	x.fetching = false
 	if in.Err != "" {
 		now := a.cityNow()

@@ -71,7 +71,7 @@ func (w *world) started(n *node, run Run) {
 	if _, twice := n.running[run.Key]; twice {
 		w.wrong("%s runs %s twice", n.name, run.ID)
 	}
-	if c := r.Checkpoint; c != nil && (run.From == nil || run.From.Compare(c) < 0) {
+	if c := r.Checkpoint; c != nil && (run.From == nil || run.From.Compare(c) < 0 && (run.From.Tree != "" || run.From.Ran < c.Ran)) {
 		w.wrong("%s runs %s from an older checkpoint than the record has (rule J17)", n.name, run.ID)
 	}
 	n.running[run.Key] = run

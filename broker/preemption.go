@@ -115,7 +115,7 @@ func (a *attempts) requeued(in Reported, x *run) {
 		a.blobs.Spread(left.Blobs(), a.copies.Reach())
 	}
 	a.reportPause(in.Key, x.as, job.Queued, left)
-	if r := a.record(in.Key); r != nil && r.Checkpoint != nil {
+	if r := a.record(in.Key); r != nil && r.Spec.Checkpoint != nil {
 		x.given = r
 		if !a.blobs.Has(a.self, r.Needs()) { // another attempt has taken the newest, as on the other side of a split
 			a.decisions.remove(in.Key)

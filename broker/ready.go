@@ -156,7 +156,8 @@ type Run struct {
 	Spec    job.Spec
 	Waited  time.Duration // since it was submitted, by the wall clocks; never negative
 
-	// From is the checkpoint from which it goes on, whose files are here (rule J17); nil is from the beginning.
+	// From is the checkpoint from which it goes on, whose files are here (rule J17); nil is from the beginning. One without
+	// a Tree is lost: it begins from the beginning, and counts as having run for so long.
 	From *job.Checkpoint
 }
 

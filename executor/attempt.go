@@ -61,6 +61,8 @@ type attempt struct {
 	worker workerSlot
 	group  int          // process group of the native program; 0 until it is known
 	cpu    atomic.Int64 // CPU time in nanoseconds: the highest value measured so far
+	// earlier is the part of cpu that its program had used before it was last started again for a checkpoint.
+	earlier atomic.Int64
 }
 
 // workerSlot holds which worker process an attempt runs in, if any.
@@ -200,20 +202,17 @@ func (a *attempt) order() (*order, error) {
 	}
 	o.Wasm = path("the module", s.Module)
 	o.Stdin = path("stdin", s.Stdin)
-	if err == nil {
-		err = a.restore(o)
-	}
 	if len(s.Inputs) > 0 {
 		o.Inputs = make(map[string]string, len(s.Inputs))
 	}
 	for name, d := range s.Inputs {
-		if o.Restore != "" && s.Checkpoint.Holds(name) {
-			continue // what had become of it is in the checkpoint
-		}
 		o.Inputs[name] = path("input "+name, job.Digest(d))
 	}
 	if err == nil {
 		err = a.measureInputs(o)
+	}
+	if err == nil {
+		err = a.restore(o)
 	}
 	if err == nil && len(s.Secrets) > 0 {
 		err = a.addSecrets(o)
@@ -390,7 +389,7 @@ func (a *attempt) heard(m fromWorker, ok bool, r *remote, o *order, clock *limit
 	case m.Group != 0:
 		a.group, a.began = m.Group, true
 		a.notice.end(true)
-		a.e.bounds.add(a, r.pid())
+		a.e.bounds.add(a, watched{r.pid(), a.groups})
 		if a.beyond.Load() != nil { // it was told before there was anything to kill
 			_ = r.send(toWorker{Kill: a.number})
 		}

@@ -30,23 +30,29 @@ func boundsOf(r job.Resources) cgroup.Bounds {
 	return cgroup.Bounds{Memory: r.Memory, CPU: cpu, Weight: coreWeight * ((cpu + oneCore - 1) / oneCore), Processes: maxProcesses}
 }
 
-// bounds are the attempts whose native programs are watched, each with its worker.
-type bounds struct{ watchList[int] }
+// bounds are the attempts whose native programs are watched.
+type bounds struct{ watchList[watched] }
 
-func newBounds() *bounds { return &bounds{newWatchList[int]()} }
+// watched is a native program: its worker, and its groups. Its attempt has others when it starts it again for a checkpoint.
+type watched struct {
+	worker int
+	groups cgroup.Set
+}
+
+func newBounds() *bounds { return &bounds{newWatchList[watched]()} }
 
 // watch looks at what is to be watched until quit is closed.
 func (b *bounds) watch(quit <-chan struct{}) { b.watchList.watch(quit, boundsEvery, b.look) }
 
 // look measures every program once and tells the attempts of those that are beyond their bounds.
-func (b *bounds) look(_ time.Time, programs map[*attempt]int) {
+func (b *bounds) look(_ time.Time, programs map[*attempt]watched) {
 	if len(programs) == 0 {
 		return
 	}
 	all := treeOf(processes())
-	for a, worker := range programs {
-		beyond := beyondBounds(all.descendants(worker), a.task.Spec.Resources.Memory)
-		if n := a.groups.OOMKills(); n > 0 {
+	for a, p := range programs {
+		beyond := beyondBounds(all.descendants(p.worker), a.task.Spec.Resources.Memory)
+		if n := p.groups.OOMKills(); n > 0 {
 			beyond = killedOver(a.task.Spec.Resources.Memory, n)
 		}
 		if beyond != "" {

@@ -71,11 +71,12 @@ func newCheckpointer(t *Task) *checkpointer {
 	return c
 }
 
-// starts says that the program is started.
+// starts says that the program is started, or started again.
 func (c *checkpointer) starts() {
 	if c != nil && c.began.IsZero() {
 		c.began = time.Now()
 	}
+	c.stands(false)
 }
 
 // stands says that the program stands still, or goes on.
@@ -144,10 +145,11 @@ func (a *attempt) lookAtCheckpoint(r *remote, clock *limits) (said *fromWorker, 
 	if said, ok = a.holdStill(r, true); said != nil || !ok {
 		return said, ok
 	}
-	if err := a.takeCheckpoint(func() error { return a.ctx.Err() }); err != nil {
+	if err := a.takeCheckpoint(a.ctx.Err, r.native); err != nil {
 		c.last, c.retry = c.ran(), time.Now().Add(checkpointRetry)
 		if a.ctx.Err() == nil {
 			a.e.cfg.Logger.Warn("a checkpoint of a job could not be taken; the job goes on, and one is taken later", "job", string(a.task.ID), "err", err)
+			a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: PhaseCheckpoint, Problem: err.Error()})
 		}
 	} else if asked {
 		_ = os.Remove(a.request())
@@ -182,11 +184,12 @@ func (a *attempt) holdStill(r *remote, still bool) (said *fromWorker, ok bool) {
 	}
 }
 
-// takeCheckpoint stores what the spec names, and reports it. Abort is asked before each file.
-func (a *attempt) takeCheckpoint(abort func() error) error {
+// takeCheckpoint stores what the spec names, and reports it. Abort is asked before each file. Mapped says that a program stands still that may
+// have mapped files.
+func (a *attempt) takeCheckpoint(abort func() error, mapped bool) error {
 	c := a.checkpoints
 	ran := c.ran()
-	k := &copier{a: a, abort: abort, now: time.Now(), found: map[string]bool{}}
+	k := &copier{a: a, abort: abort, mapped: mapped, now: time.Now(), found: map[string]bool{}}
 	m, err := k.copy()
 	if err != nil {
 		return err
@@ -209,10 +212,12 @@ func (a *attempt) takeCheckpoint(abort func() error) error {
 type copier struct {
 	a     *attempt
 	abort func() error
-	now   time.Time
-	m     tree.Manifest
-	found map[string]bool // entries of m
-	bytes int64
+	// mapped: what is written to mapped memory, while that is dirty, changes neither size nor times, so that all files are read.
+	mapped bool
+	now    time.Time
+	m      tree.Manifest
+	found  map[string]bool // entries of m
+	bytes  int64
 }
 
 // copy stores the files, and returns the manifest of the attempt's directory with nothing else in it.
@@ -311,14 +316,14 @@ func (k *copier) store(dir *os.Root, name string) (job.Blob, error) {
 	}
 	st, known := info.Sys().(*syscall.Stat_t)
 	k.found[name] = true
-	if f, ok := k.a.checkpoints.seen[name]; ok && known && f.ino == st.Ino && f.size == st.Size && f.mtime == st.Mtim && f.ctime == st.Ctim {
+	if f, ok := k.a.checkpoints.seen[name]; ok && known && !k.mapped && f.ino == st.Ino && f.size == st.Size && f.mtime == st.Mtim && f.ctime == st.Ctim {
 		if _, err := k.a.e.cfg.Blobs.Path(f.blob.Digest); err == nil {
 			return f.blob, nil
 		}
 	}
 	delete(k.a.checkpoints.seen, name)
 	b, err := k.a.store(dir, name)
-	if err == nil && known && k.now.Sub(time.Unix(st.Ctim.Unix())) > settledAfter {
+	if err == nil && known && !k.mapped && k.now.Sub(time.Unix(st.Ctim.Unix())) > settledAfter {
 		k.a.checkpoints.seen[name] = readFile{st.Ino, st.Size, st.Mtim, st.Ctim, b}
 	}
 	return b, err
@@ -331,12 +336,17 @@ func (a *attempt) goesOn(o *order, rep report) (*order, report) {
 	if c == nil || rep.Code == nil || *rep.Code != job.CheckpointExit || a.stopped || rep.Returned {
 		return nil, rep
 	}
-	c.stands(true)
-	defer c.stands(false)
-	err := a.retryWhileScarce(a.storing().Done(), func() error { return a.takeCheckpoint(func() error { return nil }) })
+	c.stands(true) // until it is started again
+	err := a.retryWhileScarce(a.ctx.Done(), func() error { return a.takeCheckpoint(a.ctx.Err, false) })
 	switch {
+	case a.ctx.Err() != nil: // if it is to run again, what it has left is kept (leaves)
+		a.stopped = true
+		rep.Failure = errStopped.Error()
+		return nil, rep
 	case isOurs(err):
-		return nil, returned(err.Error())
+		back := returned(err.Error())
+		back.Began, back.Touched = true, rep.Touched
+		return nil, back
 	case err != nil:
 		rep.Failure = fmt.Sprintf("it exited with code %d to have a checkpoint kept, which could not be: %v", job.CheckpointExit, err)
 		return nil, rep
@@ -349,11 +359,12 @@ func (a *attempt) goesOn(o *order, rep report) (*order, report) {
 		rep.Failure = errStopped.Error()
 		return nil, rep
 	}
+	a.earlier.Store(a.cpu.Load())
 	next := *o
 	next.Again, next.Restore = true, ""
-	next.Env = a.goingOn(c.last)
+	next.Env = a.goingOn(o.Env, c.last)
 	size, _ := treeSize(0, filepath.Join(a.dir, rootName), filepath.Join(a.dir, tmpName))
-	next.Disk = max(a.task.Spec.DiskLimit()-max(size-a.given.bytes, 0), diskBlock)
+	next.Disk = a.diskLeft(size - a.given.bytes)
 	return &next, rep
 }
 
@@ -365,25 +376,29 @@ func (a *attempt) leaves(rep report) {
 		return
 	}
 	c.stands(true)
-	if err := a.takeCheckpoint(func() error { return nil }); err != nil {
+	if err := a.takeCheckpoint(func() error { return nil }, false); err != nil { // only Close ends it, as of a result
 		a.e.cfg.Logger.Warn("what a job had written that is stopped is not kept as a checkpoint", "job", string(a.task.ID), "err", err)
 	}
 }
 
-// goingOn is the job's environment where it goes on from a checkpoint: for how many seconds it had run then.
-func (a *attempt) goingOn(ran time.Duration) []string {
-	env := envOf(&a.task)
+// checkpointVar is the variable that tells a program for how many seconds it had run as the checkpoint was taken from which it goes on.
+const checkpointVar = "UCP_CHECKPOINT="
+
+// goingOn is an order's environment, the job's secrets with it, where the job goes on from a checkpoint.
+func (a *attempt) goingOn(env []string, ran time.Duration) []string {
 	if a.task.Spec.PlainEnv {
 		return env
 	}
-	return append(env, "UCP_CHECKPOINT="+strconv.FormatFloat(ran.Seconds(), 'f', 3, 64))
+	env = slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, checkpointVar) })
+	return append(env, checkpointVar+strconv.FormatFloat(ran.Seconds(), 'f', 3, 64))
 }
 
 // restore has an order begin with the attempt's checkpoint, in the place of those inputs that are among its paths. One that is no checkpoint,
-// as a member may have made up, is none: the job begins from the beginning.
+// as a member may have made up, is none, and neither is one that is lost: the job begins from the beginning. It counts as having run for as
+// long nevertheless: otherwise none of its own would count (rule J17).
 func (a *attempt) restore(o *order) error {
 	from := a.task.From
-	if from == nil || a.checkpoints == nil {
+	if from == nil || from.Tree == "" || a.checkpoints == nil {
 		return nil
 	}
 	file, err := a.e.cfg.Blobs.Path(from.Tree)
@@ -394,16 +409,19 @@ func (a *attempt) restore(o *order) error {
 	if err == nil {
 		err = checkCheckpoint(m)
 	}
-	if err != nil {
+	if errors.As(err, new(unusable)) {
 		a.e.cfg.Logger.Warn("a job begins from the beginning: its checkpoint can't be used", "job", string(a.task.ID), "err", err)
-		a.checkpoints.base, a.checkpoints.last = 0, 0
 		return nil
+	} else if err != nil {
+		return err
 	}
 	o.Blobs = a.e.cfg.Blobs.Dir()
-	a.given.names += int64(len(m.Entries))
+	written := int64(0)
 	for i := range m.Entries {
 		if e := &m.Entries[i]; e.IsFile() {
-			a.given.bytes += wholeBlocks(e.Size)
+			if e.Path != stdoutName && e.Path != stderrName {
+				written += wholeBlocks(e.Size)
+			}
 			if p, err := a.e.cfg.Blobs.Path(e.Digest); err != nil {
 				return fmt.Errorf("finding %s of the checkpoint: %w", job.PathText(e.Path), err)
 			} else if p != blobFile(o.Blobs, e.Digest) {
@@ -411,8 +429,30 @@ func (a *attempt) restore(o *order) error {
 			}
 		}
 	}
-	o.Restore, o.Env = file, a.goingOn(from.Ran)
+	o.Restore, o.Env = file, a.goingOn(o.Env, from.Ran)
+	return a.replaceInputs(o, written)
+}
+
+// replaceInputs leaves out the inputs of which the checkpoint, whose files take so many bytes, has what had become of them. What the job
+// had written before counts as written, so that it can't write as much as its limit once more on each broker; but it does not fail for
+// what it is given, as where that had holes.
+func (a *attempt) replaceInputs(o *order, bytes int64) error {
+	all := a.given
+	maps.DeleteFunc(o.Inputs, func(name, _ string) bool { return a.task.Spec.Checkpoint.Holds(name) })
+	a.given = given{}
+	if err := a.measureInputs(o); err != nil {
+		return err
+	}
+	written := bytes + a.given.bytes - all.bytes
+	a.given = all
+	a.given.bytes += max(written-a.task.Spec.DiskLimit(), 0)
+	o.Disk = a.diskLeft(written)
 	return nil
+}
+
+// diskLeft is what a program may yet write where the job has written so much before it is started.
+func (a *attempt) diskLeft(written int64) int64 {
+	return max(a.task.Spec.DiskLimit()-max(written, 0), diskBlock)
 }
 
 // checkCheckpoint refuses a manifest with anything in it that no checkpoint has.
@@ -421,7 +461,7 @@ func checkCheckpoint(m *tree.Manifest) error {
 		e := &m.Entries[i]
 		inRoot := e.Path == rootName && e.Dir || strings.HasPrefix(e.Path, rootName+"/")
 		if stream := e.IsFile() && (e.Path == stdoutName || e.Path == stderrName); !inRoot && !stream {
-			return fmt.Errorf("it holds %q", job.PathText(e.Path))
+			return unusable{fmt.Errorf("it holds %q", job.PathText(e.Path))}
 		}
 	}
 	return nil

@@ -1,8 +1,11 @@
 package executor
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,7 +142,7 @@ func TestCheckpointOfWhatIsStopped(t *testing.T) {
 	r.says(task, "from 0 ()\nstep 1\nstep 2\n")
 	r.e.StopAndKeep(task.Key, task.Attempt)
 	r.ended(task)
-	require.Equal(t, "started checkpoint gone ended", r.phases(task))
+	require.Equal(t, "started gone checkpoint ended", r.phases(task))
 	require.NotEmpty(t, r.files(r.checkpoint(task, 1))["root/state/n"])
 }
 
@@ -183,6 +186,91 @@ func TestCheckpointReadsWhatHasChanged(t *testing.T) {
 			break
 		}
 		require.Less(t, n, 20)
+	}
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+}
+
+// What a job had written before it went on elsewhere counts against its limit there, too; what it was given does not.
+func TestCheckpointCountsAsWritten(t *testing.T) {
+	r := newRig(t)
+	task := checkpointing(r.wasm("steps", "5", "1ms", "exit"), 0, "")
+	task.Spec.Disk = 16 << 10
+	task.Spec.Inputs = map[string]string{"state/given": string(r.put(make([]byte, 12<<10)))}
+	res := r.run(task)
+	require.Equal(t, job.Succeeded, res.Outcome, res.Reason)
+	c := r.checkpoint(task, 1)
+	for what, written := range map[string]int64{"little": 4 << 10, "all": 16 << 10} {
+		a := &attempt{e: r.e, task: next(task, c), dir: t.TempDir()}
+		if what == "all" { // as if it had been given nothing
+			a.task.Spec.Inputs = nil
+		}
+		a.checkpoints = newCheckpointer(&a.task)
+		o, err := a.order()
+		require.NoError(t, err)
+		require.NotContains(t, o.Inputs, "state/given")
+		require.Equal(t, max(task.Spec.Disk-written, diskBlock), o.Disk, what)
+	}
+}
+
+// The job's secrets stay in its environment when it is started again, and there is one UCP_CHECKPOINT, the latest.
+func TestCheckpointKeepsTheEnvironment(t *testing.T) {
+	a := &attempt{task: checkpointing(Task{Attempt: "1.a.1"}, 0, "")}
+	env := a.goingOn(a.goingOn([]string{"UCP_ATTEMPT=1.a.1", "TOKEN=secret"}, time.Second), 2*time.Second)
+	require.Equal(t, []string{"UCP_ATTEMPT=1.a.1", "TOKEN=secret", "UCP_CHECKPOINT=2.000"}, env)
+}
+
+// What is cut says so once, however often the program is started.
+func TestCutOutputSaysSoOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), stdoutName)
+	for range 3 {
+		o := output{path: file, mkdir: func() error { return nil }, goesOn: true}
+		_, err := o.Write(make([]byte, job.MaxOutput+1))
+		require.NoError(t, err)
+		require.NoError(t, o.close())
+	}
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, 1, bytes.Count(b, []byte("[ucp: cut after")))
+}
+
+// Files of a native program that runs are read each time: it may have mapped them, and what it writes then changes no time.
+func TestCheckpointOfMappedFiles(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, rootName, "state"), 0o700))
+	a := &attempt{e: r.e, task: checkpointing(Task{}, 0, ""), dir: dir}
+	file, err := os.OpenFile(filepath.Join(dir, rootName, "state", "n"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, file.Truncate(4096))
+	mapped, err := syscall.Mmap(int(file.Fd()), 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, syscall.Munmap(mapped)) }()
+	a.checkpoints = newCheckpointer(&a.task)
+	digest := func() job.Digest {
+		k := &copier{a: a, abort: func() error { return nil }, mapped: true, now: time.Now().Add(2 * settledAfter), found: map[string]bool{}}
+		m, err := k.copy()
+		require.NoError(t, err)
+		return m.Find("root/state/n").Digest
+	}
+	mapped[0] = 1
+	one := digest()
+	mapped[0] = 2
+	require.NotEqual(t, one, digest())
+}
+
+// A checkpoint that is due and can't be taken is told, and the job goes on.
+func TestCheckpointThatCannotBeTaken(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AllowProcess = true })
+	task := checkpointing(r.sh(`mkfifo state/pipe; while :; do sleep 0.1; done`), time.Second, "")
+	r.e.Start(task)
+	r.reaches(task, PhaseCheckpoint, 1)
+	for _, u := range r.of(task) {
+		if u.Phase == PhaseCheckpoint && u.Result == nil {
+			require.Nil(t, u.Checkpoint)
+			require.Contains(t, u.Problem, "pipe")
+		}
 	}
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)

@@ -93,7 +93,7 @@ func (o *output) close() error {
 	if o.f == nil {
 		return o.err
 	}
-	if o.dropped > 0 && o.err == nil {
+	if o.dropped > 0 && o.err == nil && o.kept <= job.MaxOutput { // or it has such a note, of an earlier start
 		_, o.err = fmt.Fprintf(o.f, "\n[ucp: cut after %d bytes; %d more were dropped]\n", o.kept, o.dropped)
 	}
 	if err := o.f.Close(); o.err == nil {

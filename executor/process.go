@@ -227,7 +227,7 @@ func (w *worker) runProcess(o *order, dir *scratch) report {
 
 // handOver makes a job's directories those of the user that it has of its own, if it has.
 func handOver(o *order, dir *scratch) error {
-	if o.Jail == nil || o.Jail.User == 0 {
+	if o.Jail == nil || o.Jail.User == 0 || o.Again { // it has them already, and what it has put there is not to be trusted
 		return nil
 	}
 	own := func(path string, _ fs.DirEntry, err error) error {

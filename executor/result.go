@@ -41,8 +41,8 @@ func (a *attempt) result(rep report) job.Result {
 		return res
 	}
 	if a.stopped {
-		a.leaves(rep)
 		a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: PhaseGone})
+		a.leaves(rep)
 	}
 	if err := a.retryWhileScarce(a.storing().Done(), func() error { return a.collect(&res) }); isOurs(err) {
 		return a.unheld(returned(err.Error()))

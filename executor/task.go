@@ -56,8 +56,9 @@ type Update struct {
 	Returned bool
 	// Began says that the program may have run.
 	Began bool
-	// Checkpoint is the one that the attempt has taken, beside PhaseCheckpoint.
+	// Checkpoint is the one that the attempt has taken, beside PhaseCheckpoint; nil if it could not take one that was due, for that Problem.
 	Checkpoint *Checkpoint
+	Problem    string
 }
 
 // Phase is a step in an attempt's life before its end.

@@ -96,6 +96,7 @@ func (e *Executor) Usage() Usage {
 // noteCPU records a measurement of the attempt's CPU time and returns the highest one so far: a child that
 // ends between two reads of /proc is missing in one of them.
 func (a *attempt) noteCPU(d time.Duration) time.Duration {
+	d += time.Duration(a.earlier.Load())
 	for {
 		old := a.cpu.Load()
 		if int64(d) <= old {

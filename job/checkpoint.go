@@ -26,7 +26,7 @@ const (
 	LeastCheckpoint    = time.Second                // between two checkpoints of one attempt
 	mostCheckpoint     = 30 * 24 * time.Hour        // between two, by the clock
 	signalCheckpoint   = 5 * time.Minute            // between two signals, if the spec does not say
-	mostRan            = 100 * 365 * 24 * time.Hour // what a checkpoint can have run for
+	MostRan            = 100 * 365 * 24 * time.Hour // what a checkpoint can have run for
 )
 
 // CheckpointSignals are the signals by which a native program may be asked for a checkpoint.
@@ -154,5 +154,5 @@ func (r *Record) SetCheckpoint(c Checkpoint) { r.Checkpoint, _ = mergeCheckpoint
 // valid refuses what nobody writes.
 func (c *Checkpoint) valid() bool {
 	return c == nil || c.Attempt.valid() && !c.Attempt.IsZero() && !c.Dot.IsZero() && c.Dot.Counter <= clock.MaxCounter && c.Bytes >= 0 &&
-		c.Ran > 0 && time.Duration(c.Ran) <= mostRan && ValidDigest(string(c.Tree))
+		c.Ran > 0 && time.Duration(c.Ran) <= MostRan && ValidDigest(string(c.Tree))
 }

@@ -63,8 +63,11 @@ func (x *executions) report(u executor.Update) {
 		case u.Phase == executor.PhaseSuspended:
 			x.engine.Tell(broker.Paused{Key: u.Key, Attempt: attempt})
 		case u.Phase == executor.PhaseCheckpoint:
-			c := u.Checkpoint
-			x.engine.Tell(broker.Checkpointed{Key: u.Key, Attempt: attempt, Tree: c.Tree, Bytes: c.Bytes, Ran: c.Ran})
+			in := broker.Checkpointed{Key: u.Key, Attempt: attempt, Problem: u.Problem}
+			if c := u.Checkpoint; c != nil {
+				in.Tree, in.Bytes, in.Ran = c.Tree, c.Bytes, c.Ran
+			}
+			x.engine.Tell(in)
 		case u.Phase == executor.PhaseGone:
 			x.engine.Tell(broker.Gone{Key: u.Key, Attempt: attempt})
 		case u.Phase == executor.PhaseLoading, u.Phase == executor.PhaseLoaded:
