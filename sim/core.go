@@ -585,6 +585,7 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 	}
 	fails := c.rand.IntN(10) == 0 && !c.Flawless
 	c.load(n, r, takes, here)
+	c.checkpoints(n, r, takes, here)
 	var end func()
 	end = func() {
 		if _, still := n.still[id]; still { // it has yet to do what it would have done meanwhile

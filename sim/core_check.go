@@ -119,6 +119,8 @@ func (c *Core) checkRun(n *coreNode, r broker.Run) {
 		c.fail("%s starts %s, which is not on its disk", n.name, r.ID)
 	case rec.Finished():
 		c.fail("%s starts %s, whose verdict it knows", n.name, r.ID)
+	default:
+		c.checkFrom(n, r, rec)
 	}
 	for _, d := range r.Spec.Blobs() {
 		if !n.blobs[string(d)] {

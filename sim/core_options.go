@@ -53,9 +53,11 @@ const (
 	// DeclaredAgain: emergencies are soon forgotten, and declared again under their IDs. Clocks are then off by seconds only, since
 	// those that are off by more than emergencies are remembered make one end twice.
 	DeclaredAgain
+	// LongJobs: jobs take checkpoints.
+	LongJobs
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names", "declared-again"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names", "declared-again", "long-jobs"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 

@@ -451,6 +451,13 @@ var rules = []rule{
 	{"J14", "a module is not ready", on(func(_ *Core, _ *coreNode, in broker.Loads) bool { return in.On })},
 	{"J15", "a module is to be compiled where its job may come", on(func(_ *Core, _ *coreNode, rd *broker.Ready) bool { return len(rd.Prepare) > 0 })},
 	{"J15", "a broker has compiled a module", on(func(_ *Core, _ *coreNode, in broker.Compiled) bool { return len(in.Digests) > 0 })},
+	{"J17", "a checkpoint counts", on(func(_ *Core, _ *coreNode, x wrote) bool { return x.now.Checkpoint != nil })},
+	{"J17", "an attempt goes on from the checkpoint of another broker", on(func(_ *Core, n *coreNode, rd *broker.Ready) bool {
+		return slices.ContainsFunc(rd.Run, func(r broker.Run) bool {
+			return r.From != nil && r.From.Tree != "" && r.From.Dot.Actor != "" && r.From.Dot.Actor.Broker() != n.name
+		})
+	})},
+	{"J17", "all files of a checkpoint are lost: J17_lost of broker", nil},
 	{"J16", "all brokers offer the same here: J16_network, J16_memory and J16_disk of broker", nil},
 
 	{"C1", "a job depends on what its submitter had seen", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Created[0].Deps) > 0 })},

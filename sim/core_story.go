@@ -175,6 +175,7 @@ func (n *schedule) submit(at string) {
 		spec.Retries.Max = 2
 	}
 	n.competes(&spec)
+	n.long(id, &spec)
 	client := c.rand.IntN(3)
 	c.SubmitSpec(at, id, spec, n.past[client], func(s *broker.Submitted) { n.past[client] = s.Past })
 }

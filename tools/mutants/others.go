@@ -33,7 +33,7 @@ var others = []mutant{
 		"	gone := m.Status == \"failed\" || m.Revoked\n", "	gone := m.Status == \"failed\"\n",
 		"./cmd/ucp", "TestClusterVerifySilent"},
 	{"a refused batch is noted", "node/httpd/batch.go",
-		"		if e := b.out[at].Error; e != nil && clearlyRefused(e) {\n			continue\n		}\n", "		_ = at\n",
+		"		if e := b.out[at].Error; e != nil && e.Refused() {\n			continue\n		}\n", "		_ = at\n",
 		"./node/httpd", "TestABatchIsNotedAsItWasTaken"},
 	{"who is out of reach is not told", "broker/reach.go",
 		"	out.Away = slices.Sorted(slices.Values(append(out.Away, silent...)))\n", "",
