@@ -93,7 +93,7 @@ func ParseFaults(s string) (f Faults, err error) {
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
 // rest is for core_reach_test.go alone: it costs too much for each, or the checks do not know yet what it excuses.
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt | Names
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt | Names | LongJobs
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {
