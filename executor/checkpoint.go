@@ -45,6 +45,7 @@ type checkpointer struct {
 	last    time.Duration // for how long it had run as the last one was taken, or asked for
 	taken   time.Time     // when that was
 	retry   time.Time     // none is taken before
+	size    int64         // of the last one, in bytes
 	seen    map[string]readFile
 	program syscall.Signal
 }
@@ -188,6 +189,9 @@ func (a *attempt) holdStill(r *remote, still bool) (said *fromWorker, ok bool) {
 // have mapped files.
 func (a *attempt) takeCheckpoint(abort func() error, mapped bool) error {
 	c := a.checkpoints
+	if room, known := a.e.disk.room(); known && room < 2*leastRoom+c.size {
+		return brokerError{fmt.Errorf("this broker's disk is nearly full: %s more can be written, the reserve left aside, and the last checkpoint has %s", bytesOf(max(room, 0)), bytesOf(c.size))}
+	}
 	ran := c.ran()
 	k := &copier{a: a, abort: abort, mapped: mapped, now: time.Now(), found: map[string]bool{}}
 	m, err := k.copy()
@@ -202,7 +206,7 @@ func (a *attempt) takeCheckpoint(abort func() error, mapped bool) error {
 	if err != nil {
 		return brokerError{err}
 	}
-	c.last, c.taken = ran, time.Now()
+	c.last, c.taken, c.size = ran, time.Now(), k.bytes
 	maps.DeleteFunc(c.seen, func(name string, _ readFile) bool { return !k.found[name] })
 	a.e.report(Update{Key: a.task.Key, Attempt: a.task.Attempt, Phase: PhaseCheckpoint, Checkpoint: &Checkpoint{Tree: b.Digest, Bytes: k.bytes, Ran: ran}})
 	return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -274,4 +275,28 @@ func TestCheckpointThatCannotBeTaken(t *testing.T) {
 	}
 	r.e.Stop(task.Key, task.Attempt)
 	r.ended(task)
+}
+
+// Checkpoints leave the reserve of the disk alone, and room for the jobs above it: the job goes on without, or elsewhere if it had ended for one.
+func TestCheckpointLeavesTheReserve(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AllowProcess, c.DiskReserve = true, 1<<30 })
+	var free atomic.Int64
+	free.Store(4 << 30)
+	r.e.disk.free = func() (int64, error) { return free.Load(), nil }
+	task := checkpointing(r.sh(counting), time.Second, "")
+	r.e.Start(task)
+	r.checkpoint(task, 1)
+	free.Store(1<<30 + 2*leastRoom)
+	r.reaches(task, PhaseCheckpoint, 2)
+	updates := r.of(task)
+	last := updates[len(updates)-1]
+	require.Equal(t, PhaseCheckpoint, last.Phase)
+	require.Nil(t, last.Checkpoint)
+	require.Contains(t, last.Problem, "disk is nearly full: 64 MiB more can be written")
+	r.e.Stop(task.Key, task.Attempt)
+	r.ended(task)
+
+	free.Store(1<<30 + leastRoom)
+	res := r.run(checkpointing(r.sh(`exit 85`), 0, ""))
+	require.Contains(t, res.Reason, "disk is nearly full")
 }

@@ -23,6 +23,7 @@ import (
 type blobs struct {
 	store   *store.Store
 	grace   time.Duration // how long a blob that no record names is kept
+	scarce  func() bool   // whether the disk is near its reserve, where that is known; else nil
 	engine  *engine
 	metrics *httpd.Metrics
 	log     *slog.Logger
@@ -42,21 +43,39 @@ func (b *blobs) soundFile(ctx context.Context, d job.Digest) bool {
 	return err == nil
 }
 
+// scarceGrace is the grace where the disk is near its reserve, if it is shorter. Those who upload are refused then, but what
+// came before must find its record.
+const scarceGrace = 5 * time.Minute
+
 // sweep removes, from time to time, the blobs that no record names (rule L8), until the context
 // ends. Two sweeps are the grace apart: the store remembers from one to the next what was relied on.
 func (b *blobs) sweep(ctx context.Context) error {
-	t := time.NewTicker(b.grace)
+	t := time.NewTicker(b.look())
 	defer t.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.C:
+		case now := <-t.C:
+			if !b.due(now.Sub(last)) {
+				continue
+			}
+			last = now
 			if err := b.sweepOnce(ctx); err != nil && ctx.Err() == nil {
 				b.log.Error("removing blobs that no job names", "error", err)
 			}
 		}
 	}
+}
+
+// look is how often it is looked whether it is time for a sweep.
+func (b *blobs) look() time.Duration { return min(b.grace, scarceGrace) }
+
+// due reports whether it is time for the next sweep, about so long after the last one.
+func (b *blobs) due(since time.Duration) bool {
+	since += b.look() / 2
+	return since >= b.grace || since >= scarceGrace && b.scarce != nil && b.scarce()
 }
 
 // errMayName ends a look at the records that finds one whose blobs can't be known.

@@ -120,3 +120,30 @@ func TestDigestDescribesEveryKindOfRecord(t *testing.T) {
 	}
 	require.Equal(t, map[string]bool{"job": true, "setting": true, "emergency": true}, kinds)
 }
+
+// Two sweeps are the grace apart, and five minutes where the disk is near its reserve.
+func TestWhenBlobsAreSwept(t *testing.T) {
+	scarce := false
+	b := blobs{grace: time.Hour, scarce: func() bool { return scarce }}
+	require.Equal(t, 5*time.Minute, b.look())
+	require.False(t, b.due(55*time.Minute))
+	require.True(t, b.due(time.Hour-time.Millisecond))
+	scarce = true
+	require.True(t, b.due(5*time.Minute-time.Millisecond))
+	require.False(t, b.due(0))
+	short := blobs{grace: time.Second, scarce: b.scarce}
+	require.Equal(t, time.Second, short.look())
+	require.True(t, short.due(time.Second))
+}
+
+// The disk is near its reserve when less than twice as much is free.
+func TestDiskIsScarce(t *testing.T) {
+	st, err := store.Open(store.Options{Dir: t.TempDir(), Fatal: func(err error) { t.Error(err) }})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	free, err := (&diskReserve{store: st}).free()
+	require.NoError(t, err)
+	for reserve, want := range map[int64]bool{-1: false, 0: false, 1: false, int64(free): true} {
+		require.Equal(t, want, (&diskReserve{store: st, reserve: reserve}).scarce(), "%d of %d", reserve, free)
+	}
+}

@@ -53,6 +53,12 @@ func (d *diskReserve) why() string {
 	return d.said()
 }
 
+// scarce reports whether the disk is near its reserve: less than twice as much is free.
+func (d *diskReserve) scarce() bool {
+	free, err := d.free()
+	return d.reserve > 0 && err == nil && free < 2*uint64(d.reserve)
+}
+
 // said is why at the last look.
 func (d *diskReserve) said() string {
 	if why := d.full.Load(); why != nil {

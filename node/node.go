@@ -158,6 +158,7 @@ func (n *Node) compose() {
 	counted := n.http.Metrics()
 	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log, cutting: make(chan struct{}, 2)}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, tell: n.engine.Tell, log: n.log}
+	n.blobs.scarce = n.reserve.scarce
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
 	n.prober = newProber(n.engine, n.log, n.cfg.Now)
 	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}

@@ -111,7 +111,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve); 16MiB of it,\nat most half, are kept by the file BALLAST in the data directory, for a start on a full disk")
 	fs.Var(&f.maxRate, "max-rate", "how much of blobs may go to each other broker in a second, and come from it, "+bytesHelp+"\n(0: unbounded; such as 100KiB; changes at SIGHUP)")
 	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
-	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long an uploaded blob is kept without a job that names it")
+	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long a blob is kept without a job or data that names it; 5m at most while less than twice --disk-reserve is free")
 
 	fs.StringVar(&f.logLevel, "log-level", "info", strings.Join(logLevels, ", "))
 	fs.StringVar(&f.logFormat, "log-format", "text", strings.Join(logFormats, ", "))

@@ -18,6 +18,7 @@ import (
 func (c *cli) followLogs(ctx context.Context, client *api.Client, id string, f *logsFlags) error {
 	shown := "" // the token of the attempt that was followed last
 	var before []followed
+	var out, errOut past
 	for {
 		j, err := c.awaitAttempt(ctx, client, id, f, shown)
 		if err != nil {
@@ -39,7 +40,8 @@ func (c *cli) followLogs(ctx context.Context, client *api.Client, id string, f *
 			fmt.Fprintf(c.err, "ucp: job %s: %s; attempt %d, at %s, follows%s\n", j.ID, text, number, a.Executor, goneOn(before, a.Executor))
 		}
 		before = append(before, followed{token: a.Attempt, executor: a.Executor, number: number})
-		if err := c.followAttempt(ctx, client, id, a, f); err != nil {
+		keeps := j.Spec != nil && j.Spec.Checkpoint != nil // the output of its attempts goes on, too
+		if err := c.followAttempt(ctx, client, id, a, f, out.after(keeps), errOut.after(keeps)); err != nil {
 			return err
 		}
 		if shown = a.Attempt; f.attempt > 0 || !f.follow {
@@ -143,27 +145,65 @@ func goesOn(a *api.Attempt) bool {
 }
 
 // followAttempt prints what one attempt writes, until it has ended.
-func (c *cli) followAttempt(ctx context.Context, client *api.Client, id string, a *api.Attempt, f *logsFlags) error {
+func (c *cli) followAttempt(ctx context.Context, client *api.Client, id string, a *api.Attempt, f *logsFlags, newOut, newErr func(io.Writer) io.Writer) error {
 	var out, errOut error
 	var following sync.WaitGroup
-	follow := func(stderr bool, to io.Writer, err *error) {
+	follow := func(stderr bool, to io.Writer, fresh func(io.Writer) io.Writer, err *error) {
 		following.Go(func() {
 			w := newLogWriter(to, f)
-			*err = c.followStream(ctx, client, id, api.FollowOptions{Attempt: a.Attempt, Stderr: stderr}, w)
+			*err = c.followStream(ctx, client, id, api.FollowOptions{Attempt: a.Attempt, Stderr: stderr}, fresh(w))
 			*err = errors.Join(*err, w.end())
 		})
 	}
 	if !f.onlyErr {
-		follow(false, c.out, &out)
+		follow(false, c.out, newOut, &out)
 	}
 	if !f.onlyOut {
-		follow(true, c.err, &errOut)
+		follow(true, c.err, newErr, &errOut)
 	}
 	following.Wait()
 	if out != nil {
 		return out
 	}
 	return errOut
+}
+
+// past is what the attempts that were followed had written to a stream, where the next one goes on from a checkpoint: what
+// that has kept comes again at its beginning. It is at most as much as a job may write.
+type past struct {
+	to    io.Writer
+	was   []byte // by the attempt before
+	now   []byte // by this one
+	fresh bool   // it has gone another way
+}
+
+// after hands out what makes, of a writer, one that leaves out what the attempt before had written; or, where nothing is kept, leaves nothing out.
+func (p *past) after(keeps bool) func(io.Writer) io.Writer {
+	if !keeps {
+		return func(to io.Writer) io.Writer { return to }
+	}
+	if p.fresh { // else it had not come as far as the one before
+		p.was = p.now
+	}
+	p.now, p.fresh = nil, false
+	return func(to io.Writer) io.Writer { p.to = to; return p }
+}
+
+// Write implements io.Writer.
+func (p *past) Write(b []byte) (int, error) {
+	at := len(p.now)
+	p.now = append(p.now, b...)
+	left := b
+	for !p.fresh && len(left) > 0 {
+		if p.fresh = at >= len(p.was) || p.was[at] != left[0]; !p.fresh {
+			at, left = at+1, left[1:]
+		}
+	}
+	if len(left) == 0 {
+		return len(b), nil
+	}
+	n, err := p.to.Write(left)
+	return len(b) - len(left) + n, err
 }
 
 // followStream copies one stream of an attempt. When the connection is lost, it goes on behind what has come.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,4 +130,31 @@ ucp: job j1: attempt 2, at n3, no longer counts; attempt 3, at n2, follows from 
 ucp: job j1: attempt 3, at n2, failed: exit code 3; attempt 4, at n3, follows from its beginning; it may be attempt 2, which has gone on
 ucp: job j1: attempt 4, at n3, stopped; attempt 5, at n1, follows
 `[1:]}, s.run("job", "logs", "-f", "j1"))
+}
+
+// Where attempts go on from a checkpoint, what that has kept of the output is shown once.
+func TestLogsOfCheckpointsAreShownOnce(t *testing.T) {
+	var p past
+	for _, x := range []struct{ writes, shown []string }{
+		{[]string{"from 0\nstep 1\n", "step 2\n"}, []string{"from 0\nstep 1\n", "step 2\n"}},
+		{[]string{"from 0\n", "step 1\nfrom 1\n", "step 2\n"}, []string{"from 1\n", "step 2\n"}}, // its checkpoint was taken after step 1
+		{[]string{"from 0\nst"}, nil}, // it was lost before all had come
+		{[]string{"from 0\nstep 1\nfrom 1\nstep 2\nstep 3\n"}, []string{"step 3\n"}},
+		{[]string{"another\n"}, []string{"another\n"}},
+	} {
+		var out bytes.Buffer
+		w := p.after(true)(&out)
+		for _, b := range x.writes {
+			n, err := io.WriteString(w, b)
+			require.NoError(t, err)
+			require.Equal(t, len(b), n)
+		}
+		require.Equal(t, strings.Join(x.shown, ""), out.String())
+	}
+	var out bytes.Buffer
+	for range 2 {
+		_, err := io.WriteString(p.after(false)(&out), "again\n")
+		require.NoError(t, err)
+	}
+	require.Equal(t, "again\nagain\n", out.String(), "a job that takes none begins from the beginning")
 }
