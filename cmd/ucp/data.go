@@ -53,6 +53,19 @@ func (c *cli) completeData(several bool) cobra.CompletionFunc {
 	})
 }
 
+// completeModule offers data:NAME for the names that are files.
+func (c *cli) completeModule(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	return c.offer(false, noFiles, func(ctx context.Context, client *api.Client) (out []string, err error) {
+		l, err := client.ListData(ctx, "", "", maxOffered, false)
+		for _, d := range l.Data {
+			if d.Latest != nil && !d.Latest.Directory {
+				out = append(out, cobra.CompletionWithDesc(string(job.DataID(d.Name)), contentText(d.Latest)))
+			}
+		}
+		return out, err
+	})(cmd, args, word)
+}
+
 const maxOffered = 200
 
 // aName refuses what is no name of data, before anything is sent.

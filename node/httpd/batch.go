@@ -36,7 +36,7 @@ func (srv *Server) handleBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return srv.nothingTaken(err)
 	}
-	b := batch{by: callerOf(r), past: past, timeout: timeout, out: make([]api.BatchLine, len(lines))}
+	b := batch{by: callerOf(r), past: past, timeout: timeout, out: make([]api.BatchLine, len(lines)), modules: namedModules{srv: srv, r: r}}
 	for i, line := range lines {
 		b.out[i].Line = i + 1
 		b.out[i].ID, b.out[i].Error = srv.prepare(r.Context(), line, &b, i)
@@ -64,6 +64,7 @@ type batch struct {
 	jobs    broker.Batch    // those lines that can be submitted
 	at      []int           // which answer each of the jobs has
 	seen    causal.Context  // what the client has seen now
+	modules namedModules
 }
 
 // readBatch reads the lines of a request.
@@ -126,7 +127,12 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 	if err != nil {
 		return id, srv.asError(err)
 	}
-	b.jobs = append(b.jobs, broker.Submit{ID: id, Spec: spec, Digest: spec.Digest(), Past: b.past, Timeout: b.timeout})
+	digest := spec.Digest()
+	version, err := b.modules.of(id, &spec, digest)
+	if err != nil {
+		return id, srv.asError(err)
+	}
+	b.jobs = append(b.jobs, broker.Submit{ID: id, Spec: spec, Digest: digest, Past: b.past, Timeout: b.timeout, Module: version})
 	b.at = append(b.at, i)
 	return id, nil
 }
@@ -168,6 +174,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 		}
 		srv.metrics.submitted.Inc()
 		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel, littleCPU(&in.Spec))
+		out.Module = moduleView(s.Record)
 		b.seen = b.seen.With(s.Past...)
 	}
 	b.order(o)
