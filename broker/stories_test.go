@@ -21,7 +21,7 @@ import (
 //
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
-//	                            retention=24h retention_count=0 max_losses=3 modules=10: of so many MiB each
+//	                            retention=24h data_retention=0s retention_count=0 max_losses=3 modules=10: of so many MiB each
 //	                            told: it was told of others to join, and has met none
 //	numbered                    from now on starts are numbered as a store numbers them (rule K1)
 //	crash a [late], restart a [options]
@@ -182,6 +182,7 @@ func (s *story) configure(c *Config) {
 	c.NewsLinks = s.option("news", "on") == "on"
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
+	c.DataRetention = s.duration(s.option("data_retention", c.DataRetention.String()))
 	c.Expecting = s.d.HasArg("told")
 	if n := s.number("modules", 0); n > 0 {
 		c.ModuleSize = func(job.Digest) int64 { return n << 20 }
