@@ -97,6 +97,9 @@ var commands = map[string]func(*story){
 		if name, named := spec.ModuleName(); named && !s.d.HasArg("unseen") {
 			in.Module = s.node(0).b.names.latest(name)
 		}
+		if m := s.option("brought", ""); m != "" {
+			in.Brought = job.Digest(strings.Repeat(m, 64))
+		}
 		s.w.ask(s.node(0), string(id), func(t Token) Input { in.Token = t; s.remember(t); return in })
 	},
 	"catchup": func(s *story) {

@@ -44,7 +44,8 @@ import (
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
-//	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen
+//	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen; brought: one that the
+//	                            shell has brought meanwhile
 //	                            output: a path that is kept; as: the data that it becomes; stdin, input: what another job has left, or a blob
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has

@@ -25,12 +25,19 @@ func (b *Broker) submit(in Submit) {
 	if stands {
 		b.blobs.Saw(in.Module.Content.Digest)
 	}
+	if in.Brought != "" {
+		b.blobs.Saw(in.Brought)
+	}
 	digest := in.Digest
 	if digest == "" {
 		digest = in.Spec.Digest()
 	}
 	key := job.Key(in.ID, digest)
 	if old := b.record(key); old != nil {
+		if m := old.Module(); named && m != "" && !old.Finished() && !b.blobs.Has(b.self, []job.Digest{m}) {
+			b.answer(in.Token, &ModuleAbsent{Record: old})
+			return
+		}
 		b.awaitSubmission(in, old, false)
 		return
 	}

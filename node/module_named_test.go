@@ -3,7 +3,9 @@ package node
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,5 +110,49 @@ func TestNamedModulesThatAreAllowed(t *testing.T) {
 		status, body = request(t, n, "POST", "/v1/jobs", []byte(`{"module":"data:tools/quake"}`))
 		require.Equal(t, []int{http.StatusCreated, http.StatusUnprocessableEntity}[i], status, body)
 		require.Equal(t, i == 1, !json.Valid([]byte(body)) || fields(t, body)["error"] != nil)
+	}
+}
+
+// A broker that knows a job, and does not hold its module, brings it before it acknowledges the same job again (rules A1, D8); and one that
+// takes a job brings what the name stands for.
+func TestAModuleIsBrought(t *testing.T) {
+	first, second := []byte("\x00asm\x01\x00\x00\x00"), []byte("\x00asm\x01\x00\x00\x00\x00\x02\x01x")
+	a := startNode(t, Config{Name: "a", Replicas: 1})
+	b := startNode(t, Config{Name: "b", Replicas: 1, Join: []string{a.members.gossipAddr()}})
+	const path, spec = "/v1/data/tools/quake", `{"module":"data:tools/quake","constraints":["name=nowhere"]}`
+	put := func(content []byte) {
+		status, body := request(t, a, "PUT", path, content)
+		require.Equal(t, http.StatusCreated, status, body)
+	}
+	knows := func(path, what string) {
+		require.Eventually(t, func() bool {
+			status, body := request(t, b, "GET", path, nil)
+			return status == http.StatusOK && strings.Contains(body, what)
+		}, 10*time.Second, 10*time.Millisecond)
+	}
+	submit := func(n *Node, id, want string) {
+		status, body := request(t, n, "PUT", "/v1/jobs/"+id, []byte(spec))
+		require.Less(t, status, 300, body)
+		require.Equal(t, want, fields(t, body)["module"].(map[string]any)["digest"], body)
+	}
+	put(first)
+	submit(a, "j1", digest(first))
+	put(second)
+	knows(path+"?versions=1", digest(second))
+	knows("/v1/jobs/j1", digest(first))
+	_, here := b.store.Blobs().Has(digest(first))
+	require.False(t, here)
+	submit(b, "j1", digest(first))
+	_, here = b.store.Blobs().Has(digest(first))
+	require.True(t, here)
+	submit(b, "j2", digest(second))
+	_, here = b.store.Blobs().Has(digest(second))
+	require.True(t, here)
+	status, _ := request(t, a, "DELETE", path, nil)
+	require.Equal(t, http.StatusOK, status)
+	submit(b, "j1", digest(first))
+	for _, l := range sendBatch(t, b, `{"id":"j1","spec":`+spec+`}`) {
+		require.Nil(t, l.Error)
+		require.EqualValues(t, digest(first), l.Module.Digest)
 	}
 }

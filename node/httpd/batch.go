@@ -167,6 +167,11 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			out.Error.Message += "; submitting it again with the same ID is safe"
 			continue
 		}
+		a, err := srv.brought(r.Context(), *in, a)
+		if err != nil {
+			out.Error = srv.asError(err)
+			continue
+		}
 		s, err := submitted(a, in.ID, b.timeout, int(in.Spec.MinReplicas))
 		if err != nil {
 			out.Error = srv.asError(err)

@@ -77,18 +77,14 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	digest := spec.Digest()
-	modules := namedModules{srv: srv, r: r}
-	version, err := modules.of(id, &spec, digest)
+	version, err := (&namedModules{srv: srv, r: r}).of(id, &spec, digest)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), max(srv.cfg.AckTimeout, timeout)+srv.cfg.PeerTimeout)
-	defer cancel()
 	o := orderOf(r)
 	o.which, o.detail = string(id), spec.Name
-	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
-		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout, Module: version}
-	})
+	in := broker.Submit{ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout, Module: version}
+	a, err := srv.takeJob(r.Context(), in)
 	if err != nil {
 		return err
 	}
@@ -109,6 +105,22 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, submitStatus(s), out)
 	return nil
+}
+
+// takeJob submits a job, and brings its module where that is what it takes.
+func (srv *Server) takeJob(ctx context.Context, in broker.Submit) (broker.Answer, error) {
+	a, err := srv.askToTake(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return srv.brought(ctx, in, a)
+}
+
+// askToTake submits a job, and waits for the answer for as long as it may take to be acknowledged.
+func (srv *Server) askToTake(ctx context.Context, in broker.Submit) (broker.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(srv.cfg.AckTimeout, in.Timeout)+srv.cfg.PeerTimeout)
+	defer cancel()
+	return ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input { in.Token = t; return in })
 }
 
 // submitted is the acknowledgement of a job, or why it is not acknowledged.

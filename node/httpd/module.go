@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/urban-compute/ucp/api"
@@ -73,6 +74,38 @@ func (m *namedModules) of(id job.ID, spec *job.Spec, digest job.Digest) (*data.V
 		return nil, nil
 	}
 	return x.version, x.err
+}
+
+// mostBrought is how often a module is brought for one submission: while its job hears of an earlier version, as when a split heals.
+const mostBrought = 3
+
+// brought goes on with a submission, where the answer is that its job was taken before and that its module is not here: it brings that, and
+// asks again.
+func (srv *Server) brought(ctx context.Context, in broker.Submit, a broker.Answer) (broker.Answer, error) {
+	for range mostBrought {
+		absent, ok := a.(*broker.ModuleAbsent)
+		if !ok {
+			return a, nil
+		}
+		r := absent.Record
+		in.Brought = r.Module()
+		if err := srv.host.Need(ctx, in.Brought, []string{r.Owner.Broker, r.Place.Broker}); err != nil {
+			return nil, srv.lacksModule(r, err)
+		}
+		var err error
+		if a, err = srv.askToTake(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	if absent, ok := a.(*broker.ModuleAbsent); ok {
+		return nil, srv.lacksModule(absent.Record, fmt.Errorf("it was another one each time that it was brought, %d times", mostBrought))
+	}
+	return a, nil
+}
+
+func (srv *Server) lacksModule(r *job.Record, err error) error {
+	return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "job %s was taken before, and its module, a version of %s (blob %.12s), can't be had now: %v; submitting it again with the same ID is safe",
+		r.ID, r.Spec.Module, r.Module(), err)
 }
 
 // isTaken reports whether a job is known here, by its key.

@@ -114,6 +114,12 @@ var rulesD = []mutant{
 		"	for _, text := range []Digest{s.Module, s.Stdin} {", "	for _, text := range []Digest{s.Stdin} {",
 		"./job", "TestAModuleByItsName"},
 	{"D8 a job is acknowledged before others have its module", "broker/acks.go",
-		"		blobs = append(blobs, m) ", "		_ = m ",
+		"		blobs = append(blobs, m)\n", "		_ = m\n",
 		"./broker", "TestStories/D8_module"},
+	{"D8 who lacks the module counts as a copy", "broker/submit.go",
+		"		if m := old.Module(); named && m != \"\" && ", "		if m := old.Module(); named && m == \"\" && ",
+		"./broker", "TestStories/D8_module"},
+	{"D8 what a broker lacks of a job is not brought", "node/httpd/module.go",
+		"	for range mostBrought {", "	for range mostBrought - 3 {",
+		"./node", "TestAModuleIsBrought"},
 }
