@@ -314,7 +314,7 @@ func (c *core) incapable(name string, caps *wire.Capabilities, r *job.Record) st
 	if s.Checkpoint != nil && c.members.Speaks(name) < wire.V7 {
 		return "a version of ucp that keeps checkpoints"
 	}
-	if _, named := s.ModuleName(); named && c.members.Speaks(name) < wire.V7 {
+	if _, named := s.ModuleName(); named && c.members.Speaks(name) < wire.V8 {
 		return "a version of ucp that knows modules by name"
 	}
 	if !c.mayAllow(caps, r.Module()) {

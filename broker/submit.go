@@ -80,7 +80,9 @@ func (b *Broker) submit(in Submit) {
 func versionOf(s *job.Spec) int {
 	_, named := s.ModuleName()
 	switch {
-	case s.Checkpoint != nil || named:
+	case named:
+		return wire.V8
+	case s.Checkpoint != nil:
 		return wire.V7
 	case len(s.Data()) > 0 || len(s.NamedOutputs) > 0:
 		return wire.V6

@@ -72,8 +72,8 @@ func TestHealth(t *testing.T) {
 		"refused":               {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
 		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
 		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
-		"a newer protocol":      {func(h *healthHost) { h.proto = "8-9" }, foreign, "speaks protocol 8, we speak 7"},
-		"the next protocol too": {func(h *healthHost) { h.proto = "1-9" }, healthy, "healthy"},
+		"a newer protocol":      {func(h *healthHost) { h.proto = "9-10" }, foreign, "speaks protocol 9, we speak 8"},
+		"the next protocol too": {func(h *healthHost) { h.proto = "1-10" }, healthy, "healthy"},
 		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
 	} {
 		h := &healthHost{

@@ -93,7 +93,7 @@ var rulesD = []mutant{
 		"			r.SetEnding(dataEnding(job.ID(in.Spec.Module), in.Module))\n", "",
 		"./broker", "TestStories/D8_module"},
 	{"D8 earlier versions are sent what they can't read", "broker/submit.go",
-		"	case s.Checkpoint != nil || named:", "	case s.Checkpoint != nil || named && s.Module == \"\":",
+		"	case named:\n", "	case named && s.Module == \"\":\n",
 		"./broker", "TestStories/D8_module"},
 	{"D8 earlier versions are given what they can't run", "broker/placement.go",
 		"	if _, named := s.ModuleName(); named && c.members", "	if _, named := s.ModuleName(); !named && c.members",
