@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/module"
 )
 
@@ -63,6 +65,10 @@ func TestAModuleByItsName(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, status)
 	require.Contains(t, body, "module: data tools/quake was removed")
 
+	unknown := causal.Context{{Dot: clock.Dot{Actor: "z~1", Counter: 9}}}.Token()
+	status, _, body = submit("POST", "/v1/jobs?timeout=10ms&causal_token="+unknown, spec)
+	require.Equal(t, http.StatusGatewayTimeout, status, "what its client has seen of the name is not known here yet")
+	require.Contains(t, body, "nothing was taken")
 	put("/v1/data/tools/water", first)
 	_, _, body = submit("POST", "/v1/jobs", `{"module":"data:tools/watr"}`)
 	require.Contains(t, body, "module: no data tools/watr is known here; did you mean tools/water?")
