@@ -89,7 +89,7 @@ func TestProcessDriver(t *testing.T) {
 	r := a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "echo out; echo err >&2; exit 7")
 	require.Equal(t, 7, r.code)
 	require.Equal(t, "out\n", r.stdout)
-	require.Regexp(t, `^ucp: job \w+ is saved on 1 broker only: lost if that disk is lost\nerr\n$`, r.stderr, "there is no other one")
+	require.Regexp(t, `^ucp: job \w+ is saved on 1 broker only \(3 wanted\): lost if that disk is lost\nerr\n$`, r.stderr, "there is no other one")
 	r = a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "kill -TERM $$")
 	require.Equal(t, 128+15, r.code, r.stderr)
 }

@@ -114,6 +114,7 @@ func TestSubmitWaitAndRead(t *testing.T) {
 	m := fields(t, body)
 	require.Equal(t, float64(1), m["replicas"])
 	require.Equal(t, true, m["degraded"])
+	require.Equal(t, float64(3), m["wanted"])
 	require.Equal(t, "succeeded", m["job"].(map[string]any)["state"])
 
 	_, body = request(t, n, "GET", "/v1/jobs/fir", nil)

@@ -61,7 +61,7 @@ type Config struct {
 
 	HTTPHosts []string // names by which clients may call it, beside its addresses and those of [ownNames]
 
-	Replicas     int           // shown in the status
+	Replicas     int           // shown in the status, and of what fewer hold
 	SyncInterval time.Duration // shown in the status
 	AckTimeout   time.Duration // rule A1
 	PeerTimeout  time.Duration // rule S5: how long the core may take beyond what a request asks for
