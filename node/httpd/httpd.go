@@ -211,6 +211,7 @@ type Server struct {
 	compression Compression
 	hub         hub                   // watchers of /v1/events
 	healthWas   map[string]healthKind // of the goroutine that calls WatchHealth
+	tookNone    map[string]bool       // of the same: who was told to take no jobs
 	isWasm      modules               // modules that were looked at
 	tokens      tokens                // that were verified
 	digesting   sync.Mutex            // held while a digest of the store is made
@@ -220,7 +221,7 @@ type Server struct {
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, tookNone: map[string]bool{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	if cfg.City != nil {
 		srv.door = city.NewDoor(cfg.City)
