@@ -75,7 +75,7 @@ func (srv *Server) readBatch(w http.ResponseWriter, r *http.Request) ([][]byte, 
 	if !slices.Contains(batchTypes, media) {
 		return nil, notTaken(r, api.NDJSON)
 	}
-	release, err := srv.reserve(r)
+	release, err := srv.reserve(r, api.MaxBatchBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -206,7 +206,7 @@ type Server struct {
 	uploads     uploads
 	door        *city.Door // nil where the broker belongs to no city
 	names       []string   // that Host may say
-	memory      budgets
+	memory      *budgets
 	sources     *sources
 	compression Compression
 	hub         hub                   // watchers of /v1/events
