@@ -143,6 +143,7 @@ func TestAgentRefusesWhatItShould(t *testing.T) {
 		"--http-addr: 127.0.0.1:0: only this machine":  {"--insecure", "--bind", "0.0.0.0:0", "--http-addr", "127.0.0.1:0"},
 		"--http-advertise: 0.0.0.0:8000: it means all": {"--http-advertise", "0.0.0.0:8000"},
 		"--rpc-addr": {"--rpc-addr", "0.0.0.0:0"},
+		"--bind":     {"--bind", "0.0.0.0:0"},
 		"--join":     {"--join", "127.0.0.1:1", "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"},
 	} {
 		r := run(t, nil, ucpBinary, append([]string{"agent", "--name", "x", "--data-dir", t.TempDir()}, args...)...)
