@@ -68,6 +68,8 @@ type Submission struct {
 	ID       job.ID `json:"id"`
 	Replicas int    `json:"replicas"` // brokers that hold the job and its inputs
 	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
+	// Wanted is how many brokers should hold it where fewer do; 0 of an earlier broker.
+	Wanted int `json:"wanted,omitempty"`
 	// CausalToken says what the client has seen now: sent with a later submission it
 	// orders the two, with a read at any broker that one knows at least this much.
 	CausalToken string `json:"causal_token"`
@@ -103,6 +105,7 @@ type BatchLine struct {
 	Replicas int      `json:"replicas,omitempty"` // as in Submission
 	Degraded bool     `json:"degraded,omitempty"` // as in Submission
 	Module   *Module  `json:"module,omitempty"`   // as in Submission
+	Wanted   int      `json:"wanted,omitempty"`   // as in Submission
 	Warnings []string `json:"warnings,omitempty"` // as in Submission
 	Error    *Error   `json:"error,omitempty"`    // why it is not acknowledged; nil if it is
 }

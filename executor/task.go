@@ -37,8 +37,8 @@ type Checkpoint struct {
 // Update reports the progress of a task. For each Start there is at most one Update with PhaseStarted,
 // followed by exactly one with a Result. An attempt that cannot start, for instance because a blob is
 // missing, only has the second. Before the Result, and also before PhaseStarted, PhaseSuspended and
-// PhaseResumed may come in turn, PhaseLoading once if its module takes long, and PhaseLoaded when its program begins. The Result may follow a PhaseSuspended directly; only it
-// follows a PhaseGone.
+// PhaseResumed may come in turn, PhaseLoading once if its module takes long, and PhaseLoaded when its program begins. The Result may follow a PhaseSuspended directly; only it,
+// and before it a last PhaseCheckpoint, follow a PhaseGone.
 type Update struct {
 	Key, Attempt string
 	// Phase says what has happened. It has no meaning when Result is set.

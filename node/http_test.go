@@ -82,7 +82,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"long causal token", "GET", "/v1/jobs?causal_token=" + strings.Repeat("A", 5000), "", 400, api.CodeBadRequest, "at most 4096"},
 		{"submit after rubbish", "POST", "/v1/jobs?causal_token=rubbish", `{"command":"x"}`, 400, api.CodeBadRequest, "causal token"},
 		{"bad timeout", "GET", "/v1/jobs/x?timeout=soon", "", 400, api.CodeBadRequest, "?timeout=soon"},
-		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs"},
+		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs; docs/api.md lists what there is"},
 		{"sync garbage", "POST", "/broker/sync-metadata", "garbage", 400, api.CodeBadRequest, "not understood"},
 		{"sync too large", "POST", "/broker/sync-metadata", strings.Repeat("x", 3<<20), 400, api.CodeBadRequest, "more than"},
 	} {
@@ -92,6 +92,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 			m := fields(t, body)
 			require.Equal(t, c.code, m["code"], body)
 			require.Contains(t, m["error"], c.says)
+			require.NotRegexp(t, `\bnil\b`, m["error"])
 		})
 	}
 	_, body := request(t, n, "GET", "/v1/jobs", nil)
@@ -116,6 +117,7 @@ func TestSubmitWaitAndRead(t *testing.T) {
 	m := fields(t, body)
 	require.Equal(t, float64(1), m["replicas"])
 	require.Equal(t, true, m["degraded"])
+	require.Equal(t, float64(3), m["wanted"])
 	require.Equal(t, "succeeded", m["job"].(map[string]any)["state"])
 
 	_, body = request(t, n, "GET", "/v1/jobs/fir", nil)

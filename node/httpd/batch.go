@@ -76,7 +76,7 @@ func (srv *Server) readBatch(w http.ResponseWriter, r *http.Request) ([][]byte, 
 	if !slices.Contains(batchTypes, media) {
 		return nil, notTaken(r, api.NDJSON)
 	}
-	release, err := srv.reserve(r)
+	release, err := srv.reserve(r, api.MaxBatchBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			continue
 		}
 		srv.metrics.submitted.Inc()
-		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel, littleCPU(&in.Spec))
+		out.Created, out.Replicas, out.Degraded, out.Wanted, out.Warnings = s.Created, s.Replicas, s.Degraded, srv.wanted(s.Degraded), warnings(s.NoLevel, littleCPU(&in.Spec))
 		out.Module = moduleView(s.Record)
 		b.seen = b.seen.With(s.Past...)
 	}

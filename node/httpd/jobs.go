@@ -93,7 +93,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Module: moduleView(s.Record), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, Wanted: srv.wanted(s.Degraded), CausalToken: s.Past.Token(), Module: moduleView(s.Record), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -140,6 +140,14 @@ func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*b
 		return nil, e
 	}
 	return nil, refusal(a)
+}
+
+// wanted is how many brokers should hold a job, where fewer do.
+func (srv *Server) wanted(degraded bool) int {
+	if !degraded {
+		return 0
+	}
+	return srv.cfg.Replicas
 }
 
 func submitStatus(s *broker.Submitted) int {
