@@ -46,7 +46,7 @@ const (
 	CodeTooLarge     = "too_large"        // 413
 	CodeMediaType    = "media_type"       // 415: say Content-Type: application/json, and no Content-Encoding
 	CodeInvalid      = "invalid"          // 422: it can be read, but makes no sense
-	CodeUnbuilt      = "not_built_yet"    // 422: this version can't do that yet
+	CodeUnbuilt      = "not_built_yet"    // 422: that version can't do that yet; of brokers of earlier ones
 	CodeMissingBlobs = "missing_blobs"    // 422: upload the module or inputs first
 	CodeMisdirected  = "misdirected"      // 421: the request was for another broker, whose address this one has now
 	CodeBusy         = "busy"             // 429: come back after Retry-After
@@ -68,12 +68,24 @@ type Submission struct {
 	ID       job.ID `json:"id"`
 	Replicas int    `json:"replicas"` // brokers that hold the job and its inputs
 	Degraded bool   `json:"degraded"` // fewer than the broker's --replicas
+	// Wanted is how many brokers should hold it where fewer do; 0 of an earlier broker.
+	Wanted int `json:"wanted,omitempty"`
 	// CausalToken says what the client has seen now: sent with a later submission it
 	// orders the two, with a read at any broker that one knows at least this much.
 	CausalToken string `json:"causal_token"`
 	Job         *Job   `json:"job,omitempty"` // with ?wait=
+	// Module says which version of named data the job's module is; nil where its spec names none.
+	Module *Module `json:"module,omitempty"`
 	// Warnings say, for people, what of the job may not be as it was meant: it names an emergency that is not there.
 	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Module is a version of named data that is the module of a job.
+type Module struct {
+	Name   string     `json:"name"`
+	Digest job.Digest `json:"digest"`
+	At     clock.Time `json:"at"`     // when it was written
+	Broker string     `json:"broker"` // that wrote it
 }
 
 // NDJSON is the media type of JSON values, one a line.
@@ -92,6 +104,8 @@ type BatchLine struct {
 	Created  bool     `json:"created,omitempty"`  // false: the same job was known already
 	Replicas int      `json:"replicas,omitempty"` // as in Submission
 	Degraded bool     `json:"degraded,omitempty"` // as in Submission
+	Module   *Module  `json:"module,omitempty"`   // as in Submission
+	Wanted   int      `json:"wanted,omitempty"`   // as in Submission
 	Warnings []string `json:"warnings,omitempty"` // as in Submission
 	Error    *Error   `json:"error,omitempty"`    // why it is not acknowledged; nil if it is
 }
@@ -130,6 +144,8 @@ type Job struct {
 	// latest is known, and those that were returned.
 	Attempts []Attempt `json:"attempts,omitempty"` // not in lists
 
+	// Module says which version of named data the job's module is; nil where its spec names none. Not in lists.
+	Module *Module `json:"module,omitempty"`
 	// Checkpoint is that from which the next attempt goes on; null if there is none, or the job has ended.
 	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 	// Returned are the attempts that a broker could not carry out, the latest 8, the latest first.

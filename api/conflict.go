@@ -77,6 +77,7 @@ type RecentConflict struct {
 // would be preferred stands first.
 type DryRun struct {
 	Brokers  []Prospect `json:"brokers"`
+	Module   *Module    `json:"module,omitempty"`   // as of a Submission
 	Warnings []string   `json:"warnings,omitempty"` // as of a Submission
 }
 

@@ -143,6 +143,9 @@ func (b *Broker) checkAcks() {
 // awaitSubmission answers when enough brokers hold the job (rule A1).
 func (b *Broker) awaitSubmission(in Submit, r *job.Record, created bool) {
 	least, blobs, dot := int(in.Spec.MinReplicas), in.Spec.Blobs(), r.Created[0].Dot
+	if m := r.Module(); m != "" && m != in.Spec.Module && !r.Finished() { // of a job that has ended it need not be there
+		blobs = append(blobs, m)
+	}
 	b.blobs.Spread(blobs, max(b.copies.Reach(), least-1))
 	ring := b.members.Ring()
 	for _, name := range ring[:min(len(ring), max(0, least-1))] {

@@ -118,7 +118,7 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 		case kind.Emergency:
 			held = b.emergencies.recallOver(emergency.ID(key), time.Duration(ms)*time.Millisecond)
 		case kind.Data:
-			held = b.names.recallSince(data.Name(key), time.Duration(ms)*time.Millisecond)
+			held = b.names.recallAge(data.Name(key), value)
 		}
 		if !held { // a commit was cut off, or an older version has forgotten it
 			b.dropSince(ledger.Ref{Kind: ledger.Kind(of), Key: key})

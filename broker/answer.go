@@ -43,6 +43,10 @@ type IDTaken struct {
 	Past   causal.Context
 }
 
+// ModuleAbsent says that a job was taken before whose module is named data, and that this broker does not hold the version which its
+// record notes: it can't acknowledge the job before that is brought (rules A1, D8).
+type ModuleAbsent struct{ Record *job.Record }
+
 // UnknownEmergency refuses a submission that names no level and no emergency that is known here, but nearly Nearest.
 type UnknownEmergency struct{ Name, Nearest string }
 
@@ -282,6 +286,7 @@ func (*KnowsNoDrain) answer()        {}
 func (*MemberDrained) answer()       {}
 func (*TooFewCopies) answer()        {}
 func (*IDTaken) answer()             {}
+func (*ModuleAbsent) answer()        {}
 func (*UnknownEmergency) answer()    {}
 func (*UnknownPredecessors) answer() {}
 func (*Draining) answer()            {}

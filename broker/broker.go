@@ -51,6 +51,7 @@ type Config struct {
 
 	Retention      time.Duration // how long a finished job is remembered, in uptime of this broker (rules L8, T1)
 	RetentionCount int           // how many finished jobs are remembered at most; 0 means without bound
+	DataRetention  time.Duration // how long a version of named data is kept that is not the latest (rule D3), likewise; 0 is Retention
 	// EmergencyRetention is how long an emergency is remembered that is over, in uptime of this broker (rule E3); 0 is
 	// [emergency.Retention]. Another value is for simulations, and the same at all brokers.
 	EmergencyRetention time.Duration
@@ -257,7 +258,7 @@ func (b *Broker) nextWake() (wake time.Time) {
 	} {
 		wake = sooner(wake, at)
 	}
-	if len(b.names.since) > 0 && b.cfg.Retention > 0 {
+	if len(b.names.ages) > 0 && b.cfg.dataRetention() > 0 {
 		wake = sooner(wake, b.sweeper.next)
 	}
 	if len(b.members.Doubted()) > 0 {

@@ -94,6 +94,12 @@ var commands = map[string]func(*story){
 	"submit": func(s *story) {
 		id, spec := job.ID(s.word(1)), s.spec()
 		in := Submit{ID: id, Spec: spec, Past: s.past(), Timeout: s.duration(s.option("timeout", "5s"))}
+		if name, named := spec.ModuleName(); named && !s.d.HasArg("unseen") {
+			in.Module = s.node(0).b.names.latest(name)
+		}
+		if m := s.option("brought", ""); m != "" {
+			in.Brought = job.Digest(strings.Repeat(m, 64))
+		}
 		s.w.ask(s.node(0), string(id), func(t Token) Input { in.Token = t; s.remember(t); return in })
 	},
 	"catchup": func(s *story) {

@@ -147,7 +147,7 @@ const drainGrace = 2 * drainRetry
 
 // movable reports whether a broker could take a job from the one that runs it.
 func (c *core) movable(r *job.Record, from string) bool {
-	return r.Spec.MayRedeploy() && slices.ContainsFunc(c.capable(&r.Spec), func(name string) bool { return name != from && c.refuses(name) == "" })
+	return r.Spec.MayRedeploy() && slices.ContainsFunc(c.capable(r), func(name string) bool { return name != from && c.refuses(name) == "" })
 }
 
 // runningAt lists the jobs that have begun at a broker and have not ended.

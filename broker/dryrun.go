@@ -43,8 +43,8 @@ func (b *Broker) prospect(name string, r *job.Record, placed []*job.Record) Pros
 		caps = b.members.Metadata(name).Capabilities
 	}
 	p := Prospect{Broker: name, Strategy: string(b.decisions.strategyAt(name))}
-	without := r.Spec
-	without.Constraints = nil
+	without := *r
+	without.Spec.Constraints = nil
 	if why := b.incapable(name, &caps, &without); why != "" {
 		p.Lacks = append(p.Lacks, why)
 	}

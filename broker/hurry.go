@@ -145,5 +145,5 @@ func (b *balancer) takes(name string, r *job.Record) bool {
 	if name == r.Place.Broker || b.refusesJob(name, &r.Spec) != "" || len(b.ownership.untried(r, []string{name})) == 0 {
 		return false
 	}
-	return slices.Contains(b.capable(&r.Spec), name)
+	return slices.Contains(b.capable(r), name)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/identity"
@@ -90,7 +91,7 @@ type Pushed struct {
 }
 
 // Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
-// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [Draining]. The spec is complete and valid, and its blobs
+// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [Draining]; or a [ModuleAbsent]. The spec is complete and valid, and its blobs
 // are in this broker's store.
 type Submit struct {
 	Token  Token
@@ -100,6 +101,11 @@ type Submit struct {
 	Past   causal.Context // what the client had seen (rules C1, C3)
 	// Timeout is how long Spec.MinReplicas, when set, is waited for (rule A1).
 	Timeout time.Duration
+	// Module is the version for which the spec's module stands, where that names data (rule D8): a file that the shell has looked at,
+	// and that is in this broker's store. Where it is nil, only a job that was taken before is answered so, and else a [NoSuchData].
+	Module *data.Version
+	// Brought is a module that the shell has brought here since the last answer to this was a [ModuleAbsent].
+	Brought job.Digest
 }
 
 // Batch asks to take several jobs at once: one commit, and one message to each other broker, serves all. Each has the

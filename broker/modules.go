@@ -33,39 +33,41 @@ func (c *core) compiledHere(in Compiled) {
 }
 
 // isWarm reports whether a broker has compiled the module of a job, or the job has none.
-func (c *core) isWarm(name string, s *job.Spec) bool {
-	switch {
-	case s.Driver != job.Wasm || s.Module == "":
+func (c *core) isWarm(name string, r *job.Record) bool {
+	switch m := r.Module(); {
+	case m == "":
 		return true
 	case name == c.self:
-		return slices.Contains(c.modules.compiled, s.Module)
+		return slices.Contains(c.modules.compiled, m)
+	default:
+		said := c.members.Metadata(name)
+		return said.Modules.Has(m)
 	}
-	said := c.members.Metadata(name)
-	return said.Modules.Has(s.Module)
 }
 
 // compileTime is about how long it takes to compile the module of a job; 0 where its size is not known.
-func (c *core) compileTime(s *job.Spec) time.Duration {
-	return time.Duration(c.moduleSize(s)) * time.Second / compiles
+func (c *core) compileTime(r *job.Record) time.Duration {
+	return time.Duration(c.moduleSize(r)) * time.Second / compiles
 }
 
 // moduleSize is the size of a job's module in bytes; 0 where it is not known.
-func (c *core) moduleSize(s *job.Spec) int64 {
-	if s.Driver != job.Wasm || s.Module == "" || c.cfg.ModuleSize == nil {
+func (c *core) moduleSize(r *job.Record) int64 {
+	m := r.Module()
+	if m == "" || c.cfg.ModuleSize == nil {
 		return 0
 	}
-	return c.cfg.ModuleSize(s.Module)
+	return c.cfg.ModuleSize(m)
 }
 
 // prepare asks the shell to have the module of a job compiled when there is nothing else to do: the job is placed elsewhere, and
 // may come here, as others with that module may. The shell does so if the module is among the copies that this broker holds.
 func (c *core) prepare(r *job.Record) {
-	s := &r.Spec
-	if r.Finished() || r.Place.IsZero() || r.Place.Broker == c.self || s.Driver != job.Wasm || s.Module == "" || c.incapable(c.self, &c.cfg.Capabilities, s) != "" ||
-		c.isWarm(c.self, s) || slices.Contains(c.modules.prepared, s.Module) {
+	m := r.Module()
+	if r.Finished() || r.Place.IsZero() || r.Place.Broker == c.self || m == "" || c.incapable(c.self, &c.cfg.Capabilities, r) != "" ||
+		c.isWarm(c.self, r) || slices.Contains(c.modules.prepared, m) {
 		return
 	}
-	p := append([]job.Digest{s.Module}, c.modules.prepared...)
+	p := append([]job.Digest{m}, c.modules.prepared...)
 	c.modules.prepared = p[:min(len(p), maxPrepared)]
-	c.out.Prepare = append(c.out.Prepare, s.Module)
+	c.out.Prepare = append(c.out.Prepare, m)
 }

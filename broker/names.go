@@ -10,7 +10,6 @@ import (
 	"github.com/google/btree"
 
 	"github.com/urban-compute/ucp/broker/kind"
-	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/job"
@@ -22,7 +21,7 @@ import (
 type names struct {
 	*core
 	sorted *btree.BTreeG[data.Name]          // all that are known
-	since  map[data.Name]time.Duration       // of those with old or removed versions, since when its latest stands: uptime of this broker (rule T1)
+	ages   map[data.Name]dataAge             // of those with old or removed versions
 	absent map[data.Name]map[string]struct{} // of those that are there, who says that it has forgotten it
 	copies namePass
 	waits  []dataWaiter
@@ -44,7 +43,7 @@ const mostNames = 1 << 16
 
 func newNames(c *core) names {
 	return names{
-		core: c, sorted: btree.NewG(32, func(a, b data.Name) bool { return a < b }), since: map[data.Name]time.Duration{},
+		core: c, sorted: btree.NewG(32, func(a, b data.Name) bool { return a < b }), ages: map[data.Name]dataAge{},
 		absent: map[data.Name]map[string]struct{}{},
 		copies: namePass{listed: map[data.Name]struct{}{}, asked: map[job.Digest]data.Name{}, failed: map[data.Name]struct{}{}, pause: shortFirst},
 	}
@@ -64,16 +63,6 @@ func (n *names) load(r *data.Record) {
 	n.copies.add(r.Name)
 }
 
-// recallSince takes in since when the latest version stood before this start. It reports whether that is of use.
-func (n *names) recallSince(name data.Name, since time.Duration) bool {
-	r := n.get(name)
-	if r == nil || !r.Aged() && !r.Trimmable() {
-		return false
-	}
-	n.since[name] = since
-	return true
-}
-
 // ageless lets the age of all that have none begin.
 func (n *names) ageless() {
 	n.sorted.Ascend(func(name data.Name) bool {
@@ -82,21 +71,6 @@ func (n *names) ageless() {
 		}
 		return true
 	})
-}
-
-// keepAge notes since when the latest version stands, where there is something older.
-func (n *names) keepAge(r *data.Record, changed bool) {
-	since, known := n.since[r.Name]
-	switch old := r.Aged() || r.Trimmable(); {
-	case old && (changed || !known):
-		if !known || since != n.up {
-			n.since[r.Name] = n.up
-			n.keepSince(kind.DataRef(r.Name))
-		}
-	case !old && known:
-		delete(n.since, r.Name)
-		n.dropSince(kind.DataRef(r.Name))
-	}
 }
 
 // write makes a local update of a name. Change returns nil to leave all as it is.
@@ -198,45 +172,6 @@ func (n *names) nameOutputs(r *job.Record) {
 	}
 }
 
-// sweep drops versions that have not been the latest for the retention (rule D3), and lets go of what all are known to know as
-// removed (rule D4).
-func (n *names) sweep() {
-	if n.cfg.Retention <= 0 {
-		return
-	}
-	var due []data.Name
-	for name, since := range n.since {
-		if n.up-since >= n.cfg.Retention {
-			due = append(due, name)
-		}
-	}
-	slices.Sort(due)
-	for _, name := range due {
-		r := n.get(name)
-		switch {
-		case r == nil:
-			delete(n.since, name)
-		case r.Aged():
-			n.dropOld(r)
-		case n.forgettable(r.Dots):
-			n.trim(r)
-		}
-	}
-}
-
-// dropOld drops all versions but the latest, if this broker is the one to do so; after as much time again whoever still holds some
-// does: its disk may be an older copy, and the others have long forgotten them.
-func (n *names) dropOld(r *data.Record) {
-	mine := n.successor(r.Key(), "") == n.self || n.up-n.since[r.Name] >= 2*n.cfg.Retention
-	if !mine || n.needs(wire.V6) != nil {
-		return
-	}
-	last := r.Latest().Dot
-	n.write(r.Name, func(dot clock.Dot, old *data.Record) *data.Record {
-		return old.Remove(func(v *data.Version) bool { return v.Dot != last }, n.stamp(), true, dot)
-	})
-}
-
 // trim lets go of the places of removed versions, and of the name when nothing is left. It is no update.
 func (n *names) trim(r *data.Record) {
 	t := r.Trimmed()
@@ -254,8 +189,8 @@ func (n *names) forget(name data.Name) {
 	n.fail(n.ledger.Forget(kind.DataRef(name)))
 	n.sorted.Delete(name)
 	delete(n.absent, name)
-	if _, known := n.since[name]; known {
-		delete(n.since, name)
+	if _, known := n.ages[name]; known {
+		delete(n.ages, name)
 		n.dropSince(kind.DataRef(name))
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -151,4 +152,41 @@ func TestWhoForgetsANameThatIsThere(t *testing.T) {
 		}
 	}
 	require.Fail(t, "it still waits")
+}
+
+// Since when versions are old is stored for each of them. What an earlier version has stored counts for all, and what makes no sense lets
+// them be young (rules T1, D3).
+func TestAgesOfVersionsAreStored(t *testing.T) {
+	w := newWorld()
+	n := w.start("a", func(c *Config) { c.DataRetention = time.Hour })
+	w.settle()
+	names := &n.b.names
+	for i := range 3 {
+		n.b.up = time.Duration(i) * time.Minute
+		names.write("n/x", func(dot clock.Dot, old *data.Record) *data.Record {
+			return data.Put("n/x", old, data.Content{Digest: digestOf("abc"[i : i+1])}, n.b.stamp(), dot)
+		})
+	}
+	dots := []clock.Dot{}
+	for v := range names.get("n/x").Old() {
+		dots = append(dots, v.Dot)
+	}
+	want := names.ages["n/x"]
+	require.Equal(t, map[clock.Dot]time.Duration{dots[0]: 2 * time.Minute, dots[1]: time.Minute}, want.old)
+	require.Equal(t, time.Minute, want.oldest)
+	stored := want.encode()
+	names.ages = map[data.Name]dataAge{}
+	require.True(t, names.recallAge("n/x", stored))
+	require.Equal(t, want, names.ages["n/x"])
+	require.True(t, names.recallAge("n/x", binary.AppendUvarint(nil, 60_000)), "of an earlier version")
+	require.Equal(t, map[clock.Dot]time.Duration{dots[0]: time.Minute, dots[1]: time.Minute}, names.ages["n/x"].old)
+	for i := range stored {
+		if a, ok := decodeDataAge(stored[:i]); ok {
+			require.Less(t, len(a.old), 2)
+		}
+	}
+	for _, bad := range [][]byte{nil, {1, 1, 1, 200, 1}, binary.AppendUvarint(nil, 1<<63), append(stored, 0)} {
+		require.False(t, names.recallAge("n/x", bad), "%x", bad)
+	}
+	require.False(t, names.recallAge("n/y", stored), "it is gone")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
@@ -82,7 +83,7 @@ func (x *nonsense) input(t *rapid.T) Input {
 		}
 		return ForgetMember{Token: token, Name: peer}
 	case 3, 4:
-		return Submit{Token: token, ID: job.ID(rapid.SampledFrom([]string{"j1", "j2", "j3"}).Draw(t, "new")), Spec: x.anySpec(t)}
+		return Submit{Token: token, ID: job.ID(rapid.SampledFrom([]string{"j1", "j2", "j3"}).Draw(t, "new")), Spec: x.anySpec(t), Module: anyVersion(t), Brought: job.Digest(rapid.SampledFrom([]string{"", strings.Repeat("e", 64)}).Draw(t, "brought"))}
 	case 5:
 		return Get{Token: token, ID: id}
 	case 6:
@@ -224,13 +225,27 @@ func (x *nonsense) rosterOf(t *rapid.T) Input {
 	return Roster{Members: list}
 }
 
+// anyVersion is what a shell may say that a module stands for.
+func anyVersion(t *rapid.T) *data.Version {
+	v := &data.Version{At: clock.Hybrid(rapid.Int64Range(1, 1000).Draw(t, "written")), Dot: clock.Dot{Actor: "b~1", Counter: 7}}
+	switch rapid.IntRange(0, 3).Draw(t, "version") {
+	case 0:
+		return nil
+	case 1:
+		v.Removed = &data.Mark{At: v.At, Dot: v.Dot}
+		return v
+	}
+	v.Content = &data.Content{Digest: job.Digest(strings.Repeat("e", 64)), Size: 1, Directory: rapid.IntRange(0, 4).Draw(t, "directory") == 0}
+	return v
+}
+
 func (x *nonsense) anySpec(t *rapid.T) job.Spec {
 	s := job.Spec{
 		Priority: job.Priority{User: job.DefaultUser}, Resources: job.Resources{CPU: rapid.Int64Range(1, 900).Draw(t, "cpu")},
 		Retries: job.Retries{Max: rapid.IntRange(0, 2).Draw(t, "retries")},
 	}
 	if rapid.Bool().Draw(t, "has inputs") {
-		s.Module = job.Digest(strings.Repeat("e", 64))
+		s.Module = job.Digest(rapid.SampledFrom([]string{strings.Repeat("e", 64), "data:n/x"}).Draw(t, "module"))
 	} else {
 		s.Command = "work"
 	}

@@ -167,9 +167,9 @@ func (o *ownership) choose(r *job.Record, waited time.Duration) (name string, ac
 	if len(r.Returns) > 0 {
 		n = all
 	}
-	candidates := o.untried(r, o.candidates(&r.Spec, n))
+	candidates := o.untried(r, o.candidates(r, n))
 	if r.Spec.Exclusive != "" {
-		if at := o.decisions.keyHolder(r, o.untried(r, o.candidates(&r.Spec, all))); at != "" {
+		if at := o.decisions.keyHolder(r, o.untried(r, o.candidates(r, all))); at != "" {
 			candidates = []string{at}
 		}
 	}
@@ -187,8 +187,8 @@ func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, o
 	if r.Spec.Exclusive != "" {
 		return "", "", false // its key is where it is
 	}
-	for _, c := range o.untried(r, o.candidates(&r.Spec, sampled)) {
-		if cost := o.cost(c, r, 0); o.isWarm(c, &r.Spec) && o.fits(c, r.Spec.Resources) && (!ok || cost < best) {
+	for _, c := range o.untried(r, o.candidates(r, sampled)) {
+		if cost := o.cost(c, r, 0); o.isWarm(c, r) && o.fits(c, r.Spec.Resources) && (!ok || cost < best) {
 			best, name, ok = cost, c, true
 		}
 	}
@@ -197,8 +197,8 @@ func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, o
 
 // candidates lists this broker, if it is capable and takes jobs now, up to n random others of that sort, and up to n more
 // that have compiled the module while there are others that have not.
-func (o *ownership) candidates(s *job.Spec, n int) []string {
-	list := slices.DeleteFunc(o.capable(s), func(name string) bool { return o.refusesJob(name, s) != "" })
+func (o *ownership) candidates(r *job.Record, n int) []string {
+	list := slices.DeleteFunc(o.capable(r), func(name string) bool { return o.refusesJob(name, &r.Spec) != "" })
 	var own []string
 	if len(list) > 0 && list[0] == o.self {
 		own, list = list[:1:1], list[1:]
@@ -208,7 +208,7 @@ func (o *ownership) candidates(s *job.Spec, n int) []string {
 	}
 	var warm, cold []string
 	for _, name := range list {
-		if s.Module != "" && o.isWarm(name, s) {
+		if r.Module() != "" && o.isWarm(name, r) {
 			warm = append(warm, name)
 		} else {
 			cold = append(cold, name)
@@ -227,13 +227,13 @@ func (o *ownership) some(list []string, n int) []string {
 }
 
 // capable lists the live brokers that are capable of a job, this one first, also those that take none for now.
-func (c *core) capable(s *job.Spec) (list []string) {
-	if c.incapable(c.self, &c.cfg.Capabilities, s) == "" {
+func (c *core) capable(r *job.Record) (list []string) {
+	if c.incapable(c.self, &c.cfg.Capabilities, r) == "" {
 		list = append(list, c.self)
 	}
 	for _, name := range c.members.Names() {
 		m, row := c.members.Get(name), c.members.Metadata(name)
-		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && c.incapable(name, &row.Capabilities, s) == "" {
+		if m.Status == membership.Alive && row.Actor == m.Actor && m.Actor != "" && c.incapable(name, &row.Capabilities, r) == "" {
 			list = append(list, name)
 		}
 	}
@@ -246,7 +246,7 @@ func (c *core) capable(s *job.Spec) (list []string) {
 func (o *ownership) cost(name string, r *job.Record, waited time.Duration) float64 {
 	capacity := o.capacity(name)
 	cost := 0.0
-	if price := o.compileTime(&r.Spec) - waited; price > 0 && !o.isWarm(name, &r.Spec) {
+	if price := o.compileTime(r) - waited; price > 0 && !o.isWarm(name, r) {
 		cost += costPerSecond * price.Seconds()
 	}
 	if free := o.freeDisk(name); free > 0 && free < r.Spec.DiskLimit() {
@@ -297,7 +297,8 @@ func (c *core) fits(name string, want job.Resources) bool {
 }
 
 // incapable says why a broker of these capabilities can't run a job at all, "" when it can.
-func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) string {
+func (c *core) incapable(name string, caps *wire.Capabilities, r *job.Record) string {
+	s := &r.Spec
 	if !slices.Contains(caps.Drivers, s.Driver) {
 		if s.Driver == job.Process {
 			return "driver process (`ucp agent --allow-process`)"
@@ -313,13 +314,16 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	if s.Checkpoint != nil && c.members.Speaks(name) < wire.V7 {
 		return "a version of ucp that keeps checkpoints"
 	}
-	if !c.mayAllow(caps, s) {
+	if _, named := s.ModuleName(); named && c.members.Speaks(name) < wire.V8 {
+		return "a version of ucp that knows modules by name"
+	}
+	if !c.mayAllow(caps, r.Module()) {
 		return "permission for its module (--allow-module)"
 	}
 	if lack := caps.Capacity.Lacks(s.Resources); lack != "" {
 		return lack + " at all"
 	}
-	if need := c.workerMemory(name, s); caps.Room > 0 && need > caps.Room {
+	if need := c.workerMemory(name, r); caps.Room > 0 && need > caps.Room {
 		return fmt.Sprintf("memory to get its module ready: %d MiB with its own (--memory, --module-memory)", (need+1<<20-1)>>20)
 	}
 	if text := s.Unmet(caps.Labels); text != "" {
@@ -328,23 +332,23 @@ func (c *core) incapable(name string, caps *wire.Capabilities, s *job.Spec) stri
 	return ""
 }
 
-// mayAllow reports whether a broker may run the module of a job by what it says; where nothing is known of the module, it may.
-func (c *core) mayAllow(caps *wire.Capabilities, s *job.Spec) bool {
-	if s.Driver != job.Wasm || len(caps.AllowModules) == 0 || c.cfg.ModuleTags == nil {
+// mayAllow reports whether a broker may run a module by what it says; where nothing is known of the module, it may.
+func (c *core) mayAllow(caps *wire.Capabilities, module job.Digest) bool {
+	if module == "" || len(caps.AllowModules) == 0 || c.cfg.ModuleTags == nil {
 		return true
 	}
-	tags := c.cfg.ModuleTags(s.Module)
+	tags := c.cfg.ModuleTags(module)
 	allowed := func(tag uint32) bool { return slices.Contains(caps.AllowModules, tag) }
 	return len(tags) == 0 || slices.ContainsFunc(tags, allowed)
 }
 
 // workerMemory is how many bytes of memory a job takes at a broker at least, with its module; 0 where that is not known.
-func (c *core) workerMemory(name string, s *job.Spec) int64 {
-	size := c.moduleSize(s)
+func (c *core) workerMemory(name string, r *job.Record) int64 {
+	size := c.moduleSize(r)
 	if size == 0 || c.cfg.WorkerMemory == nil {
 		return 0
 	}
-	return c.cfg.WorkerMemory(s.Resources.Memory, size, c.isWarm(name, s))
+	return c.cfg.WorkerMemory(r.Spec.Resources.Memory, size, c.isWarm(name, r))
 }
 
 // freeDisk is how many bytes jobs may write at a broker, 0 where it is not known.
@@ -373,7 +377,7 @@ func (o *ownership) roomElsewhere(r *job.Record) string {
 		if name == r.Place.Broker || !o.fits(name, r.Spec.Resources) {
 			continue
 		}
-		switch lack := o.incapable(name, caps, &r.Spec); {
+		switch lack := o.incapable(name, caps, r); {
 		case lack == "" && o.refusesJob(name, &r.Spec) == "":
 			return ""
 		case lack != "" && text == "":
@@ -389,7 +393,7 @@ func (o *ownership) whyUnplaced(r *job.Record) string {
 	var largest job.Resources // of each resource the most that a broker has
 	lacks := func(name string, c *wire.Capabilities) {
 		largest = largest.Max(c.Capacity)
-		why := o.incapable(name, c, &r.Spec)
+		why := o.incapable(name, c, r)
 		if why == "" {
 			why = o.refusesJob(name, &r.Spec)
 		}

@@ -168,27 +168,37 @@ func (p *predecessors) read(key string, names []string) (out []job.Ending) {
 	return out
 }
 
-// standsFor says what a name of data stands for now, as the ending of a predecessor that a job reads; not, where nothing is there.
+// standsFor says what a name of data, or a prefix, stands for now, as the ending of a predecessor that a job reads; not, where
+// nothing is there.
 func (p *predecessors) standsFor(name string) (e job.Ending, is bool) {
+	if !strings.HasSuffix(name, "/") {
+		v := p.names.latest(name)
+		if v == nil {
+			return e, false
+		}
+		return dataEnding(job.DataID(name), v), true
+	}
 	e = job.Ending{Job: job.DataID(name), Outcome: job.Succeeded, Read: map[string]job.Digest{}}
-	note := func(file, directory string, v *data.Version) {
+	for below, v := range p.names.below(name) {
+		path := strings.TrimPrefix(string(below), name)
 		if v.Content.Directory {
-			file = directory
+			path += "/"
 		}
 		if e.At < v.At || e.At == v.At && e.By < v.Dot.Actor {
 			e.At, e.By = v.At, v.Dot.Actor // of the latest of all
 		}
-		e.Read[file] = v.Content.Digest
-	}
-	if strings.HasSuffix(name, "/") {
-		for below, v := range p.names.below(name) {
-			short := strings.TrimPrefix(string(below), name)
-			note(short, short+"/", v)
-		}
-	} else if v := p.names.latest(name); v != nil {
-		note(job.DataFile, job.DataDirectory, v)
+		e.Read[path] = v.Content.Digest
 	}
 	return e, len(e.Read) > 0
+}
+
+// dataEnding is a version of named data as the ending of a predecessor that a job reads.
+func dataEnding(id job.ID, v *data.Version) job.Ending {
+	part := job.DataFile
+	if v.Content.Directory {
+		part = job.DataDirectory
+	}
+	return job.Ending{Job: id, At: v.At, By: v.Dot.Actor, Outcome: job.Succeeded, Read: map[string]job.Digest{part: v.Content.Digest}}
 }
 
 // unreadable says why what a job reads of named data can't be put into a directory; "" where it can.

@@ -130,7 +130,7 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	}
 	name, actor, ok := o.choose(r, 0)
 	if !ok {
-		if able := o.capable(&r.Spec); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 && len(o.unasked(r)) == 0 {
+		if able := o.capable(r); back.Never && len(able) > 0 && len(o.untried(r, able)) == 0 && len(o.unasked(r)) == 0 {
 			o.decide(r.Key(), job.Failed, back.Reason, nil) // whoever could take it has said so, also those that take none for now
 		}
 		return // until somebody else can, or is given up (rule M2)
@@ -150,7 +150,7 @@ func (o *ownership) unasked(r *job.Record) (names []string) {
 		m, row := o.members.Get(name), o.members.Metadata(name)
 		asked := m.Status == membership.Alive && row.Actor == m.Actor
 		never := slices.ContainsFunc(r.Returns, func(x job.Return) bool { return x.Never && x.By.Broker() == name })
-		if !asked && !never && (row.Name == "" || o.incapable(name, &row.Capabilities, &r.Spec) == "") {
+		if !asked && !never && (row.Name == "" || o.incapable(name, &row.Capabilities, r) == "") {
 			names = append(names, name)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 //
 //	cluster a b c [options]     starts these brokers, all alive, and lets them meet
 //	broker d [options]          starts one more; options: replicas=2 news=off cpu=1000 drivers=wasm label=gpu:1
-//	                            retention=24h retention_count=0 max_losses=3 modules=10: of so many MiB each
+//	                            retention=24h data_retention=0s retention_count=0 max_losses=3 modules=10: of so many MiB each
 //	                            told: it was told of others to join, and has met none
 //	numbered                    from now on starts are numbered as a store numbers them (rule K1)
 //	crash a [late], restart a [options]
@@ -44,6 +44,8 @@ import (
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
+//	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen; brought: one that the
+//	                            shell has brought meanwhile
 //	                            output: a path that is kept; as: the data that it becomes; stdin, input: what another job has left, or a blob
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
@@ -181,6 +183,7 @@ func (s *story) configure(c *Config) {
 	c.NewsLinks = s.option("news", "on") == "on"
 	c.Capabilities.Capacity.CPU = s.number("cpu", c.Capabilities.Capacity.CPU)
 	c.Retention = s.duration(s.option("retention", c.Retention.String()))
+	c.DataRetention = s.duration(s.option("data_retention", c.DataRetention.String()))
 	c.Expecting = s.d.HasArg("told")
 	if n := s.number("modules", 0); n > 0 {
 		c.ModuleSize = func(job.Digest) int64 { return n << 20 }
@@ -216,7 +219,9 @@ func (s *story) spec() job.Spec {
 		Resources: job.Resources{CPU: s.number("cpu", 100)},
 		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: clock.Duration(s.duration(s.option("backoff", "0s")))},
 	}
-	if m := s.option("module", ""); m != "" {
+	if m := s.option("module", ""); strings.Contains(m, ":") {
+		spec.Module = job.Digest(m)
+	} else if m != "" {
 		spec.Module = job.Digest(strings.Repeat(m, 64))
 	} else {
 		spec.Command = "work"

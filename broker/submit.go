@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
 )
@@ -19,12 +20,24 @@ func (b *Broker) submit(in Submit) {
 		return
 	}
 	b.blobs.Saw(in.Spec.Blobs()...)
+	name, named := in.Spec.ModuleName()
+	stands := named && in.Module != nil && in.Module.There()
+	if stands {
+		b.blobs.Saw(in.Module.Content.Digest)
+	}
+	if in.Brought != "" {
+		b.blobs.Saw(in.Brought)
+	}
 	digest := in.Digest
 	if digest == "" {
 		digest = in.Spec.Digest()
 	}
 	key := job.Key(in.ID, digest)
 	if old := b.record(key); old != nil {
+		if m := old.Module(); named && m != "" && !old.Finished() && !b.blobs.Has(b.self, []job.Digest{m}) {
+			b.answer(in.Token, &ModuleAbsent{Record: old})
+			return
+		}
 		b.awaitSubmission(in, old, false)
 		return
 	}
@@ -42,12 +55,20 @@ func (b *Broker) submit(in Submit) {
 		b.answer(in.Token, refused)
 		return
 	}
+	if named && !stands {
+		b.answer(in.Token, b.names.noSuchData(data.Name(name), b.names.get(data.Name(name)), in.Past))
+		return
+	}
 	if n := len(in.Spec.NamedOutputs); n > 0 && b.names.sorted.Len()+n > mostNames {
 		b.answer(in.Token, b.names.tooMany())
 		return
 	}
 	r := b.update(key, func(dot clock.Dot, _ *job.Record) *job.Record {
-		return job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
+		r := job.New(in.ID, in.Spec, digest, job.Stamp{Dot: dot, At: b.stamp(), Deps: in.Past.Jobs()})
+		if stands {
+			r.SetEnding(dataEnding(job.ID(in.Spec.Module), in.Module))
+		}
+		return r
 	})
 	if r == nil {
 		return // the archive failed
@@ -57,7 +78,10 @@ func (b *Broker) submit(in Submit) {
 
 // versionOf is the version of the protocol that brokers must speak to read a spec (rule K5).
 func versionOf(s *job.Spec) int {
+	_, named := s.ModuleName()
 	switch {
+	case named:
+		return wire.V8
 	case s.Checkpoint != nil:
 		return wire.V7
 	case len(s.Data()) > 0 || len(s.NamedOutputs) > 0:

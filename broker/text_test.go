@@ -39,6 +39,8 @@ func answerText(v Answer) string {
 		return fmt.Sprintf("refused, nobody knows %v", v.IDs)
 	case *Draining:
 		return "refused, since this broker is leaving"
+	case *ModuleAbsent:
+		return "lacks its module " + string(v.Record.Module()[:4])
 	case *IDTaken:
 		return "conflict with the other spec of " + string(v.Record.ID)
 	case *Found:

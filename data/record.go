@@ -180,13 +180,24 @@ func (r *Record) There() iter.Seq[*Version] {
 	}
 }
 
+// Old yields the versions that are there and are not the latest.
+func (r *Record) Old() iter.Seq[*Version] {
+	return func(yield func(*Version) bool) {
+		n := 0
+		for v := range r.There() {
+			if n++; n > 1 && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
 // Aged reports whether it has versions that are not the latest.
 func (r *Record) Aged() bool {
-	n := 0
-	for range r.There() {
-		n++
+	for range r.Old() {
+		return true
 	}
-	return n > 1
+	return false
 }
 
 // Key implements ledger.Record.

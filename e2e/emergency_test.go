@@ -304,3 +304,41 @@ func (a *agent) watch(ctx context.Context, begun chan struct{}, do func(api.Even
 		}
 	}
 }
+
+// Under the strategy that brokers have when nobody says otherwise a critical emergency is obeyed, and the one who declares it
+// is told where and how; a slip of the pen is said and does nothing.
+func TestEmergencyUnderTheDefaultStrategy(t *testing.T) {
+	brokers := startCluster(t, 2, "--cpu", "1.0", "--allow-process", "--label", "district=7")
+	a, b := brokers[0], brokers[1]
+	require.Equal(t, result{"fcfs\n", "", 0}, a.ucp("strategy", "set", "fcfs", "--cluster"))
+	require.Equal(t, "fcfs\n", a.ucp("strategy", "get").stdout, "at once")
+	require.Equal(t, 0, a.ucp("strategy", "set", "causal", "--cluster").code)
+	require.Equal(t, "causal\n", a.ucp("strategy", "get").stdout)
+	eventually(t, 10*time.Second, "b adopts it", func() bool { return b.ucp("strategy", "get").stdout == "causal\n" })
+	b.fill("low")
+	b.is("low", job.StateRunning)
+	b.fill("crit", "--emergency", "flood")
+	b.is("crit", job.StateQueued)
+
+	r := a.ucp("emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "critcal")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, "did you mean critical?")
+	r = a.ucp("emergency", "declare", "--id", "slip-1", "--type", "storm", "--level", "critical", "--scope", "distrct=7")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Contains(t, r.stdout, `WARNING: it is in force at 0 of 2 brokers: no broker has a label that meets "distrct=7"; did you mean "district=7"?`)
+	require.Equal(t, "causal\n", a.ucp("strategy", "get").stdout)
+	require.Equal(t, 0, a.ucp("emergency", "clear", "slip-1").code)
+
+	r = a.ucp("emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "critical", "--scope", "district=7")
+	require.Equal(t, 0, r.code, r.stderr)
+	require.Contains(t, r.stdout, "in force at 2 of 2 brokers\n")
+	require.Contains(t, r.stdout, "by emergency until it is over (otherwise causal): a job of its level ")
+	b.is("crit", job.StateRunning)
+	b.is("low", job.StateSuspended)
+	for _, x := range brokers {
+		require.Equal(t, "emergency (while flood-1 is in force; otherwise causal)\n", x.ucp("strategy", "get").stdout)
+	}
+	require.Equal(t, 0, b.ucp("emergency", "clear", "flood").code)
+	b.is("low", job.StateRunning)
+	eventually(t, 10*time.Second, "it ends by itself", func() bool { return a.ucp("strategy", "get").stdout == "causal\n" })
+}

@@ -89,7 +89,7 @@ func TestProcessDriver(t *testing.T) {
 	r := a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "echo out; echo err >&2; exit 7")
 	require.Equal(t, 7, r.code)
 	require.Equal(t, "out\n", r.stdout)
-	require.Regexp(t, `^ucp: job \w+ is saved on 1 broker only: lost if that disk is lost\nerr\n$`, r.stderr, "there is no other one")
+	require.Regexp(t, `^ucp: job \w+ is saved on 1 broker only \(3 wanted\): lost if that disk is lost\nerr\n$`, r.stderr, "there is no other one")
 	r = a.ucp("run", "--driver", "process", "/bin/sh", "--", "-c", "kill -TERM $$")
 	require.Equal(t, 128+15, r.code, r.stderr)
 }
@@ -143,6 +143,7 @@ func TestAgentRefusesWhatItShould(t *testing.T) {
 		"--http-addr: 127.0.0.1:0: only this machine":  {"--insecure", "--bind", "0.0.0.0:0", "--http-addr", "127.0.0.1:0"},
 		"--http-advertise: 0.0.0.0:8000: it means all": {"--http-advertise", "0.0.0.0:8000"},
 		"--rpc-addr": {"--rpc-addr", "0.0.0.0:0"},
+		"--bind":     {"--bind", "0.0.0.0:0"},
 		"--join":     {"--join", "127.0.0.1:1", "--bind", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"},
 	} {
 		r := run(t, nil, ucpBinary, append([]string{"agent", "--name", "x", "--data-dir", t.TempDir()}, args...)...)

@@ -152,3 +152,47 @@ func many(n int) map[string]string {
 	}
 	return out
 }
+
+// A module may be named data: the spec, and so the job's key, keeps the name, and the record says which version it is (rule D8).
+func TestAModuleByItsName(t *testing.T) {
+	wasm, later := Digest(strings.Repeat("c", 64)), Digest(strings.Repeat("d", 64))
+	s := Spec{Module: "data:tools/q"}
+	require.NoError(t, s.Complete())
+	require.Equal(t, Wasm, s.Driver)
+	name, named := s.ModuleName()
+	require.True(t, named)
+	require.Equal(t, "tools/q", name)
+	require.Empty(t, s.Blobs(), "it names no blob")
+	r := New("j", s, s.Digest(), Stamp{Dot: clock.Dot{Actor: "b~1", Counter: 1}, At: 1})
+	require.Empty(t, r.Module())
+	require.Equal(t, []string{"tools/q"}, r.WaitsForData())
+	note := func(r *Record, actor clock.Actor, d Digest, at clock.Hybrid) *Record {
+		return r.With(clock.Dot{Actor: actor, Counter: 2}, func(r *Record) {
+			r.SetEnding(Ending{Job: "data:tools/q", At: at, By: "a~1", Outcome: Succeeded, Read: map[string]Digest{DataFile: d}})
+		})
+	}
+	first, second := note(r, "b~1", wasm, 7), note(r, "c~1", later, 8)
+	for _, both := range []*Record{join(first, second), join(second, first)} {
+		require.Equal(t, wasm, both.Module(), "the earlier one counts")
+		require.Equal(t, wasm, both.Resolved().Module)
+		require.Equal(t, []Digest{wasm}, both.Needs())
+		require.Equal(t, r.Key(), both.Key())
+		e, ok := both.ModuleVersion()
+		require.True(t, ok)
+		require.Equal(t, clock.Hybrid(7), e.At)
+		require.Equal(t, []Reading{{"data:tools/q", 7, "a~1"}}, both.Readings())
+		again, err := DecodeRecord(both.Encode())
+		require.NoError(t, err)
+		require.Equal(t, wasm, again.Module())
+		require.Empty(t, again.ToStub().Module())
+	}
+
+	plain := Spec{Module: wasm}
+	require.NoError(t, plain.Complete())
+	x := New("j", plain, plain.Digest(), Stamp{Dot: clock.Dot{Actor: "b~1", Counter: 1}, At: 1})
+	require.Equal(t, wasm, x.Module())
+	_, ok := x.ModuleVersion()
+	require.False(t, ok)
+	_, named = plain.ModuleName()
+	require.False(t, named)
+}

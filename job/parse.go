@@ -16,8 +16,6 @@ import (
 type FieldError struct {
 	Field string // as in JSON, such as "resources.cpu"
 	Hint  string
-	// Unsupported marks a valid field that this version cannot handle yet: it is refused rather than ignored.
-	Unsupported bool
 }
 
 // Error implements error.
@@ -38,8 +36,7 @@ func ValidDigest(s string) bool {
 }
 
 // ParseSpec parses a spec from JSON of at most MaxSpec bytes, as strictly as package strictjson does, fills in the
-// defaults and validates it. An invalid field is a *[FieldError]; if that has Unsupported set, the spec is valid but
-// this version cannot run it.
+// defaults and validates it. An invalid field is a *[FieldError].
 func ParseSpec(b []byte) (Spec, error) {
 	if len(b) > MaxSpec {
 		return Spec{}, fmt.Errorf("the job spec has %d bytes, at most %d are allowed: put large data into blobs", len(b), MaxSpec)
@@ -63,11 +60,9 @@ func ParseSpec(b []byte) (Spec, error) {
 		return s, err
 	}
 	if encodedAtMost(len(b)) > MaxSpec {
-		if err := checkSize(len(encode(&s))); err != nil {
-			return s, err
-		}
+		return s, checkSize(len(encode(&s)))
 	}
-	return s, s.checkSupported()
+	return s, nil
 }
 
 // written is a spec as people write it. It differs in the priority: levels may be numbers, and what brokers of earlier
@@ -132,10 +127,7 @@ func encodedAtMost(text int) int { return text + 1<<10 }
 // validates the spec. Its errors are the same. It is idempotent.
 func (s *Spec) Complete() error {
 	s.fillIn()
-	if err := s.validate(len(encode(s))); err != nil {
-		return err
-	}
-	return s.checkSupported()
+	return s.validate(len(encode(s)))
 }
 
 // fillIn sets the fields that were left out to their defaults.
@@ -205,8 +197,7 @@ func (s *Spec) fromRoot() {
 	}
 }
 
-// validate checks a complete spec whose encoding has the given number of bytes. What a newer broker can do
-// and this one cannot is not an error here: see checkSupported.
+// validate checks a complete spec whose encoding has the given number of bytes.
 func (s *Spec) validate(encoded int) error {
 	if err := s.check(); err != nil {
 		return err
@@ -245,8 +236,8 @@ func (s *Spec) check() error {
 func (s *Spec) checkDriver() error {
 	switch s.Driver {
 	case Wasm:
-		if _, isData := ID(s.Module).Data(); !ValidDigest(string(s.Module)) && !isData {
-			return fieldError("module", "the wasm driver needs the SHA-256 of an uploaded module, 64 hexadecimal digits")
+		if err := s.checkModule(); err != nil {
+			return err
 		}
 		if s.Command != "" {
 			return fieldError("command", "only the process driver takes a command; the wasm driver runs `module`")
@@ -273,6 +264,17 @@ func (s *Spec) checkDriver() error {
 		}
 	}
 	return nil
+}
+
+// checkModule accepts the digest of a blob, or the name of data, which is a file (rule D8).
+func (s *Spec) checkModule() error {
+	if _, isData := s.ModuleName(); isData || ValidDigest(string(s.Module)) {
+		return nil
+	}
+	if strings.HasPrefix(string(s.Module), dataPrefix) {
+		return fieldError("module", "%.80q; want data: and the name of a file, such as data:tools/quake", s.Module)
+	}
+	return fieldError("module", "the wasm driver needs the SHA-256 of an uploaded module, 64 hexadecimal digits, or the name of data, data:NAME")
 }
 
 // checkPath accepts a clean relative path that stays inside the job's directory.
@@ -449,14 +451,6 @@ func (s *Spec) checkRest() error {
 		return fieldError("min_replicas", "%d; want 0 to 100", s.MinReplicas)
 	case s.Retries.Backoff < 0:
 		return fieldError("retries.backoff", "it must not be negative")
-	}
-	return nil
-}
-
-// checkSupported refuses the fields that this version cannot handle yet, rather than ignoring them.
-func (s *Spec) checkSupported() error {
-	if _, isData := ID(s.Module).Data(); isData {
-		return &FieldError{Field: "module", Hint: "this version of ucp does not take a module by its name yet; name its SHA-256, as `ucp data list NAME` shows it", Unsupported: true}
 	}
 	return nil
 }

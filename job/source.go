@@ -19,6 +19,8 @@ import (
 // It may read named data just so (rule D6): "data:NAME". What that stands for is noted when the job is to be placed, as the ending
 // of a predecessor of that name is, which no job can have. A prefix, "data:PREFIX/", stands for a directory of all that is there below it
 // then: what is noted is one ending, which lists the names.
+//
+// Named data may be the module, too (rule D8): what it stands for is noted when the job is submitted, in the same way.
 
 const (
 	sourcePrefix = "job:"
@@ -134,8 +136,10 @@ func checkSource(field, text string, directory bool) error {
 
 // Sources lists what the job reads of others, each once, sorted.
 func (s *Spec) Sources() (out []Source) {
-	if from, ok := sourceAt("", string(s.Stdin)); ok {
-		out = append(out, from)
+	for _, text := range []Digest{s.Module, s.Stdin} {
+		if from, ok := sourceAt("", string(text)); ok {
+			out = append(out, from)
+		}
 	}
 	for path, text := range s.Inputs {
 		if from, ok := sourceAt(path, text); ok {
@@ -179,7 +183,26 @@ func (s *Spec) checkNamedOutputs() error {
 	return nil
 }
 
-// Data lists the names of the data that the job reads, each once, sorted.
+// ModuleName returns the name of the data that is the job's module, where the spec names it so (rule D8).
+func (s *Spec) ModuleName() (name string, ok bool) {
+	name, ok = ID(s.Module).Data()
+	return name, ok && !isPrefix(string(s.Module))
+}
+
+// Module returns the digest of the job's module: what its spec names, or, where that names data, what the record notes that it
+// stands for. It is "" where there is none, or that is not noted yet.
+func (r *Record) Module() Digest { return r.resolve("", string(r.Spec.Module)) }
+
+// ModuleVersion returns how the record notes which version of named data is the module; ok is false where the spec names no data,
+// or nothing is noted yet.
+func (r *Record) ModuleVersion() (e Ending, ok bool) {
+	if _, named := r.Spec.ModuleName(); !named {
+		return e, false
+	}
+	return r.endingOf(ID(r.Spec.Module))
+}
+
+// Data lists the names of the data that the job reads, its module among them, each once, sorted.
 func (s *Spec) Data() (names []string) {
 	for _, from := range s.Sources() {
 		if name, ok := from.Job.Data(); ok && (len(names) == 0 || names[len(names)-1] != name) {
@@ -368,7 +391,7 @@ func (r *Record) Resolved() Spec {
 	if len(s.Sources()) == 0 {
 		return s
 	}
-	s.Stdin = r.resolve("", string(s.Stdin))
+	s.Module, s.Stdin = r.Module(), r.resolve("", string(s.Stdin))
 	s.Inputs = make(map[string]string, len(r.Spec.Inputs))
 	for path, text := range r.Spec.Inputs {
 		if !isPrefix(text) {

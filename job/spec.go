@@ -61,7 +61,7 @@ type Spec struct {
 	Driver Driver `codec:"driver" json:"driver"`
 	// Name is what people call the job, and a wasm program finds as its own (argv[0]). Several jobs may have one name.
 	Name    string            `codec:"name,omitempty" json:"name,omitempty"`
-	Module  Digest            `codec:"module,omitempty" json:"module,omitempty"`   // the wasm module
+	Module  Digest            `codec:"module,omitempty" json:"module,omitempty"`   // the wasm module: a blob, or named data (see [Spec.ModuleName])
 	Command string            `codec:"command,omitempty" json:"command,omitempty"` // the native program
 	Args    []string          `codec:"args,omitempty" json:"args,omitempty"`
 	Env     map[string]string `codec:"env,omitempty" json:"env,omitempty"`
@@ -175,7 +175,9 @@ func (s *Spec) Blobs() []Digest {
 			out = append(out, d)
 		}
 	}
-	add(s.Module)
+	if isBlob(string(s.Module)) {
+		add(s.Module)
+	}
 	if isBlob(string(s.Stdin)) {
 		add(s.Stdin)
 	}

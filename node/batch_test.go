@@ -57,7 +57,7 @@ func TestBatchIsAnsweredLineByLine(t *testing.T) {
 		}
 		require.Nil(t, l.Error, lines[i])
 		require.NotEmpty(t, l.ID)
-		require.Equal(t, 1, l.Replicas)
+		require.Equal(t, []int{1, 3}, []int{l.Replicas, l.Wanted})
 		require.Equal(t, i != 8, l.Created, "the ninth is the first one again")
 		require.Equal(t, l.ID == "drilled", len(l.Warnings) == 2, "it names an emergency that is not there, and a core perhaps as millicores: %q", l.Warnings)
 		if l.Created {

@@ -76,6 +76,7 @@ type Config struct {
 	DrainTimeout   time.Duration // how long a leaving broker lets its jobs run; default 30 s, negative is not at all
 	Retention      time.Duration // rule L8: how long finished jobs are remembered; default 24 h
 	RetentionCount int           // and how many at most; default 100,000, negative: no bound
+	DataRetention  time.Duration // rule D3: how long versions of named data are kept that are not the latest; default Retention
 	ModuleCache    int64         // bytes of the disk that compiled modules may take; default four times DiskReserve, 1 GiB where there is none
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
@@ -169,6 +170,7 @@ const (
 	DefaultDrainTimeout   = 30 * time.Second
 	DefaultRetention      = 24 * time.Hour
 	DefaultRetentionCount = 100_000
+	DefaultDataRetention  = time.Duration(0) // as long as Retention
 	DefaultDiskReserve    = 256 << 20
 	DefaultBlobGrace      = time.Hour
 	LeastMaxRate          = 4 << 10 // of Config.MaxRate
@@ -203,6 +205,7 @@ func (c Config) complete() (Config, error) {
 	orElse(&c.DrainTimeout, DefaultDrainTimeout)
 	orElse(&c.Retention, DefaultRetention)
 	orElse(&c.RetentionCount, DefaultRetentionCount)
+	orElse(&c.DataRetention, c.Retention)
 	orElse(&c.DiskReserve, DefaultDiskReserve)
 	orElse(&c.BlobGrace, DefaultBlobGrace)
 	orElse(&c.CPU, max(machineCPU(), job.DefaultCPU))
@@ -254,8 +257,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--cpu %d, --memory %d: both must be positive", c.CPU, c.Memory)
 	case c.ModuleMemory < 0:
 		return fmt.Errorf("--module-memory %d: must be positive", c.ModuleMemory)
-	case c.RedeployDelay < 0 || c.IsolationDelay < 0 || c.Retention < 0:
-		return errors.New("--redeploy-delay, --isolation-delay and --retention must not be negative")
+	case c.RedeployDelay < 0 || c.IsolationDelay < 0 || c.Retention < 0 || c.DataRetention < 0:
+		return errors.New("--redeploy-delay, --isolation-delay, --retention and --data-retention must not be negative")
 	case c.ModuleCache < 0:
 		return fmt.Errorf("--module-cache %d: must be positive", c.ModuleCache)
 	case c.MaxRate != 0 && c.MaxRate < LeastMaxRate:

@@ -11,15 +11,16 @@ import (
 // Every mistake is named by its flag, and says what to do.
 func TestConfigErrorsNameTheFlag(t *testing.T) {
 	for flag, cfg := range map[string]Config{
-		"--data-dir":      {},
-		"--name":          {DataDir: "d", Name: "no spaces"},
-		"--sync-interval": {DataDir: "d", SyncInterval: 1},
-		"--replicas":      {DataDir: "d", Replicas: -1},
-		"--cpu":           {DataDir: "d", CPU: -1},
-		"--blob-grace":    {DataDir: "d", BlobGrace: -1},
-		"--label":         {DataDir: "d", Labels: map[string]string{"a b": "c"}},
-		"--http-addr":     {DataDir: "d", HTTPAddr: "0.0.0.0:8000"},
-		"--rpc-addr":      {DataDir: "d", RPCAddr: "192.0.2.1:7373"},
+		"--data-dir":       {},
+		"--name":           {DataDir: "d", Name: "no spaces"},
+		"--sync-interval":  {DataDir: "d", SyncInterval: 1},
+		"--replicas":       {DataDir: "d", Replicas: -1},
+		"--cpu":            {DataDir: "d", CPU: -1},
+		"--blob-grace":     {DataDir: "d", BlobGrace: -1},
+		"--data-retention": {DataDir: "d", DataRetention: -1},
+		"--label":          {DataDir: "d", Labels: map[string]string{"a b": "c"}},
+		"--http-addr":      {DataDir: "d", HTTPAddr: "0.0.0.0:8000"},
+		"--rpc-addr":       {DataDir: "d", RPCAddr: "192.0.2.1:7373"},
 	} {
 		_, err := New(cfg)
 		require.ErrorContains(t, err, flag)

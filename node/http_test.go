@@ -45,7 +45,9 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"climbing path", "POST", "/v1/jobs", `{"command":"x","inputs":{"../etc/passwd":"` + d + `"}}`, 422, api.CodeInvalid, "../etc/passwd"},
 		{"absolute path", "POST", "/v1/jobs", `{"command":"x","outputs":["/etc/shadow"]}`, 422, api.CodeInvalid, "outputs[0]"},
 		{"hidden climb", "POST", "/v1/jobs", `{"command":"x","dirs":["a/../../b"]}`, 422, api.CodeInvalid, "dirs[0]"},
-		{"not built yet", "POST", "/v1/jobs", `{"module":"data:tools/words"}`, 422, api.CodeUnbuilt, "module"},
+		{"a module that is not there", "POST", "/v1/jobs", `{"module":"data:tools/words"}`, 422, api.CodeInvalid, "module: no data tools/words is known here; nothing was taken"},
+		{"a module that is not there, dry", "POST", "/v1/jobs?dry_run=1", `{"module":"data:tools/words"}`, 422, api.CodeInvalid, "module: no data tools/words is known here"},
+		{"a module that is a prefix", "POST", "/v1/jobs", `{"module":"data:tools/"}`, 422, api.CodeInvalid, "want data: and the name of a file"},
 		{"no emergency", "POST", "/v1/jobs", `{"command":"x","priority":{"user":5,"emergency":"flood 7"}}`, 422, api.CodeInvalid, "priority.emergency"},
 		{"declared without type", "POST", "/v1/emergencies", `{"level":"high"}`, 422, api.CodeInvalid, "type"},
 		{"declared at an odd level", "POST", "/v1/emergencies", `{"type":"flood","level":"none"}`, 422, api.CodeInvalid, "level"},
@@ -80,7 +82,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 		{"long causal token", "GET", "/v1/jobs?causal_token=" + strings.Repeat("A", 5000), "", 400, api.CodeBadRequest, "at most 4096"},
 		{"submit after rubbish", "POST", "/v1/jobs?causal_token=rubbish", `{"command":"x"}`, 400, api.CodeBadRequest, "causal token"},
 		{"bad timeout", "GET", "/v1/jobs/x?timeout=soon", "", 400, api.CodeBadRequest, "?timeout=soon"},
-		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs"},
+		{"no such path", "GET", "/v2/jobs", "", 404, api.CodeNotFound, "/v2/jobs; docs/api.md lists what there is"},
 		{"sync garbage", "POST", "/broker/sync-metadata", "garbage", 400, api.CodeBadRequest, "not understood"},
 		{"sync too large", "POST", "/broker/sync-metadata", strings.Repeat("x", 3<<20), 400, api.CodeBadRequest, "more than"},
 	} {
@@ -90,6 +92,7 @@ func TestBadRequestsChangeNothing(t *testing.T) {
 			m := fields(t, body)
 			require.Equal(t, c.code, m["code"], body)
 			require.Contains(t, m["error"], c.says)
+			require.NotRegexp(t, `\bnil\b`, m["error"])
 		})
 	}
 	_, body := request(t, n, "GET", "/v1/jobs", nil)
@@ -114,6 +117,7 @@ func TestSubmitWaitAndRead(t *testing.T) {
 	m := fields(t, body)
 	require.Equal(t, float64(1), m["replicas"])
 	require.Equal(t, true, m["degraded"])
+	require.Equal(t, float64(3), m["wanted"])
 	require.Equal(t, "succeeded", m["job"].(map[string]any)["state"])
 
 	_, body = request(t, n, "GET", "/v1/jobs/fir", nil)

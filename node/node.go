@@ -243,7 +243,7 @@ func (n *Node) openCore() error {
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
 		Strategy: n.cfg.Strategy, KeepStrategy: n.cfg.KeepStrategy, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,
-		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0),
+		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0), DataRetention: n.cfg.DataRetention,
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
 		WorkerMemory: executor.WorkerMemory,
 		ModuleTags:   n.gate.tagsOf,

@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/broker/replication"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/node/httpd"
 )
 
@@ -58,6 +59,29 @@ func TestRefusedByAPeer(t *testing.T) {
 		long.Clock = append(long.Clock, clock.Dot{Actor: clock.Actor(fmt.Sprintf("a%08d~1", i)), Counter: 1})
 	}
 	require.Contains(t, talk(long).Refused, "our vector clock names 4097 brokers")
+}
+
+// Nobody is sent elsewhere by what answers at a member's address: no message, no blob and no question follows a redirect.
+func TestPeersDoNotRedirect(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	var called atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Add(1) }))
+	defer elsewhere.Close()
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		var asked atomic.Int64
+		peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			http.Redirect(w, r, elsewhere.URL+"/somewhere", status)
+		}))
+		addr := peer.Listener.Addr().String()
+		_, err := n.peers.exchange(t.Context(), replication.Send{To: "b", Addr: addr, Message: wire.Message{Version: wire.Version, From: "a", Actor: "a~1"}})
+		require.Error(t, err)
+		_, err = n.peers.holds(t.Context(), addr, "b", "b~1", job.Digest(digest([]byte("x"))))
+		require.Error(t, err)
+		require.EqualValues(t, 2, asked.Load())
+		peer.Close()
+	}
+	require.Zero(t, called.Load())
 }
 
 // Who was shut out while it was away is told by nobody: that others end its connections is shown.

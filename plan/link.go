@@ -12,8 +12,17 @@ import (
 // link checks what the jobs say of one another: that those they name are there and leave what is read of them, that none waits for
 // itself, and that each is small enough as a broker gets it.
 func (r *reader) link() {
+	writers := map[string]*Job{}
+	for _, j := range r.plan.Jobs {
+		for _, name := range j.Spec.NamedOutputs {
+			writers[name] = j
+		}
+	}
 	for _, j := range r.plan.Jobs {
 		r.resolve(j)
+		if name, named := j.Spec.ModuleName(); named && writers[name] != nil {
+			r.mistakes.Add(j.where(Module), j.Name, "module: job %s writes data %s, and a module is what is there when the plan is submitted: let that job be done before, in a plan of its own", writers[name].Name, name)
+		}
 	}
 	r.cycles()
 	for _, j := range r.plan.Jobs {
@@ -71,7 +80,7 @@ func (r *reader) unknown(name string) string {
 // checkSource checks what a job reads of another one.
 func (r *reader) checkSource(j *Job, s job.Source) {
 	if _, isData := s.Job.Data(); isData {
-		return // it waits until something is there
+		return // it waits until something is there; of a module the broker says so
 	}
 	field, line := Stdin, j.where(Stdin)
 	for at, text := range j.Spec.Inputs {

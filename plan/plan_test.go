@@ -75,7 +75,7 @@ jobs:
     outputs: [t]
     labels: {text: "{}"}
   next:
-    command: sh
+    module: data:tools/next
     array: 0-1
     after_each: [tile]
     stdin: job:tile.{index}/stdout
@@ -106,6 +106,7 @@ func TestPlanBecomesSpecs(t *testing.T) {
 	require.Equal(t, map[string]string{"text": "a b", "plan": "p", "plan-job": "tile.0", "plan-size": "6", "array": "p.tile"}, tile.Labels)
 	require.Equal(t, []job.ID{"p.tile.1"}, specs["p.next.1"].After)
 	require.EqualValues(t, "job:p.tile.1/stdout", specs["p.next.1"].Stdin)
+	require.EqualValues(t, "data:tools/next", specs["p.next.1"].Module)
 
 	require.Equal(t, []string{
 		"detect",
@@ -148,6 +149,15 @@ p.yaml:13: job bb: after: the plan has no job "a.1"
 p.yaml:15: job bb: inputs["x"]: the plan has no job "c"
 p.yaml:16: "b b" is no name of a job: letters, digits, _ and -, at most 64, the first a letter or digit
 p.yaml:17: job none: it has neither a module, the file of a WebAssembly program, nor a command`},
+		"modules by name": {`
+jobs:
+  build: {command: x, outputs: [m], named_outputs: {m: tools/m}}
+  a: {module: "data:tools/m"}
+  b: {module: "data:tools/"}
+  c: {module: "job:build/out/m"}
+`, `
+p.yaml:4: job a: module: job build writes data tools/m, and a module is what is there when the plan is submitted: let that job be done before, in a plan of its own
+p.yaml:5: job b: module: "data:tools/"; want data: and the name of a file, such as data:tools/quake`},
 		"cycles": {`
 jobs:
   a: {command: x, after: [b]}

@@ -105,10 +105,10 @@ type draft struct {
 	where func(path ...string) int
 }
 
-// file lets a field of the spec name a file of this machine, unless the text is the digest of a blob, or says what another
-// job leaves.
+// file lets a field of the spec name a file of this machine, unless the text is the digest of a blob, or names data, or says what
+// another job leaves, which no module is.
 func (d *draft) file(field, input, text string, line int) any {
-	if job.ValidDigest(text) || field != Module && (job.IsSource(text) || strings.HasPrefix(text, "data:")) {
+	if job.ValidDigest(text) || strings.HasPrefix(text, "data:") || field != Module && job.IsSource(text) {
 		return text
 	}
 	d.files = append(d.files, File{Field: field, Input: input, Path: text, Line: line})

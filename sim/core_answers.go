@@ -141,6 +141,8 @@ func (c *Core) checkAnswer(n *coreNode, question broker.Input, v broker.Answer, 
 		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.TooFewCopies:
 		c.checkShown(n, a.Record, false, nil, asked)
+	case *broker.ModuleAbsent:
+		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.IDTaken:
 		c.checkShown(n, a.Record, false, nil, asked)
 	case *broker.Listing:

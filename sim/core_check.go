@@ -127,6 +127,9 @@ func (c *Core) checkRun(n *coreNode, r broker.Run) {
 			c.fail("%s starts %s without its input", n.name, r.ID)
 		}
 	}
+	if r.Spec.Driver == job.Wasm && !job.ValidDigest(string(r.Spec.Module)) {
+		c.fail("D8: %s starts %s with the module %q", n.name, r.ID, r.Spec.Module)
+	}
 	if !c.Now.Before(n.spoilt) { // otherwise its program does not begin
 		c.checkOnce(n, r)
 	}
@@ -170,6 +173,9 @@ func (c *Core) checkAck(r *job.Record, copies int) {
 		held := n.disk.holds(r.Key())
 		for _, d := range r.Spec.Blobs() {
 			held = held && n.blobs[string(d)]
+		}
+		if _, named := r.ModuleVersion(); named && !r.Finished() {
+			held = held && n.blobs[string(r.Module())]
 		}
 		if held {
 			holders[name] = true

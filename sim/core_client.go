@@ -5,6 +5,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/causal"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
 )
@@ -64,9 +65,19 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past causal.Conte
 		within = timeout + c.cfg.AckTimeout
 	}
 	c.tell("%s is submitted at %s", id, at)
-	c.request(n, "submit "+string(id), within, func(t broker.Token) broker.Input {
-		return broker.Submit{Token: t, ID: id, Spec: spec, Past: past, Timeout: timeout}
-	}, func(v broker.Answer) {
+	in := broker.Submit{ID: id, Spec: spec, Past: past, Timeout: timeout}
+	var ask func()
+	b := n.b
+	taken := func(v broker.Answer) {
+		if x, ok := v.(*broker.ModuleAbsent); ok && c.bringModule(n, x.Record.Module()) {
+			in.Brought = x.Record.Module()
+			c.after(0, func() {
+				if n.b == b {
+					ask()
+				}
+			})
+			return
+		}
 		if short, ok := v.(*broker.TooFewCopies); ok {
 			c.tell("%s has only %d copies of %s", at, short.Replicas, id)
 			return
@@ -81,7 +92,11 @@ func (c *Core) SubmitSpec(at string, id job.ID, spec job.Spec, past causal.Conte
 		if len(done) > 0 {
 			done[0](s)
 		}
-	})
+	}
+	ask = func() {
+		c.request(n, "submit "+string(id), within, func(t broker.Token) broker.Input { in.Token = t; return in }, taken)
+	}
+	c.withModule(n, &spec, func(module *data.Version) { in.Module = module; ask() })
 }
 
 // Read reads a job at a broker; done gets what it shows.

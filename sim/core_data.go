@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/broker"
@@ -15,6 +16,11 @@ import (
 func (n *schedule) names(at string) {
 	c, node := n.c, n.c.nodes[at]
 	if node.b == nil {
+		return
+	}
+	if len(n.named) > 0 && n.more.IntN(4) == 0 { // a client asks again, whatever has become of the name
+		x := n.named[n.more.IntN(len(n.named))]
+		c.SubmitSpec(at, x.id, x.spec, nil)
 		return
 	}
 	name := data.Name(fmt.Sprintf("n/%d", n.more.IntN(3)))
@@ -38,6 +44,52 @@ func (n *schedule) names(at string) {
 			return broker.PutData{Token: t, Name: name, Content: data.Content{Digest: d, Size: 1}}
 		}, func(broker.Answer) {})
 	}
+}
+
+// byName lets every other job with a module have one that is named data (rule D8), of three names: the same whenever that ID is used again.
+func (n *schedule) byName(id job.ID, spec *job.Spec) {
+	if text := digestOf("by name " + string(id)); n.c.faults.has(Names) && spec.Module != "" && text < "8" {
+		spec.Module = job.Digest(job.DataID(fmt.Sprintf("n/%d", text[63]%3)))
+		n.named = append(n.named, namedJob{id, *spec})
+	}
+}
+
+// namedJob is a job whose module is named data, as its client has submitted it.
+type namedJob struct {
+	id   job.ID
+	spec job.Spec
+}
+
+// withModule looks a job's module up where that is named data, as the shell of a broker does, and brings it. Submit gets the version, or
+// nil where none can be had.
+func (c *Core) withModule(n *coreNode, spec *job.Spec, submit func(*data.Version)) {
+	name, named := spec.ModuleName()
+	if !named {
+		submit(nil)
+		return
+	}
+	b := n.b
+	c.ask(n, func(t broker.Token) broker.Input { return broker.GetData{Token: t, Name: data.Name(name)} }, func(v broker.Answer) {
+		var version *data.Version
+		if f, ok := v.(*broker.DataFound); ok && c.bringModule(n, f.Record.Latest().Content.Digest) {
+			version = f.Record.Latest()
+		}
+		c.after(0, func() {
+			if n.b == b {
+				submit(version)
+			}
+		})
+	})
+}
+
+// bringModule brings a blob to a broker, if one that is up has it, and reports that.
+func (c *Core) bringModule(n *coreNode, d job.Digest) bool {
+	has := func(name string) bool { return c.nodes[name].blobs[string(d)] && c.nodes[name].b != nil }
+	if !slices.ContainsFunc(c.names, has) {
+		return false
+	}
+	n.blobs[string(d)] = true
+	return true
 }
 
 // checkData sees to it that all brokers show the same versions of the same names, and that these are on as many disks as were

@@ -41,6 +41,8 @@ func answerText(v broker.Answer) string {
 		return submittedText(a, false)
 	case *broker.TooFewCopies:
 		return submittedText((*broker.Submitted)(a), true)
+	case *broker.ModuleAbsent:
+		return fmt.Sprintf("submitted %s its module is absent", recordText(a.Record))
 	case *broker.Draining:
 		return "submitted none created false replicas 0 degraded false short false draining true unknown [] past \"\" conflict false"
 	case *broker.UnknownEmergency:

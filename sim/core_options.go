@@ -48,7 +48,7 @@ const (
 	Liar
 	// Spoilt: a broker can't carry out jobs for a while, and returns them.
 	Spoilt
-	// Names: clients write, remove and read named data.
+	// Names: clients write, remove and read named data, and some jobs have a module that is.
 	Names
 	// DeclaredAgain: emergencies are soon forgotten, and declared again under their IDs. Clocks are then off by seconds only, since
 	// those that are off by more than emergencies are remembered make one end twice.

@@ -494,6 +494,19 @@ var rules = []rule{
 	})},
 	{"D5", "a content comes to where it belongs", on(func(c *Core, _ *coreNode, in broker.Kept) bool { return in.New && c.content[in.Digest] })},
 	{"D6", "no job reads data here yet: D6_inputs of broker, TestDataIsRead of job", nil},
+	{"D8", "an attempt has run a module that is named data, and says which version", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		_, named := x.now.ModuleVersion()
+		return named && slices.ContainsFunc(x.now.Reports, func(rep job.Report) bool { return rep.Result != nil && len(rep.Result.Read) > 0 })
+	})},
+	{"D8", "the same job again, whose name stands for something else now, or for nothing", on(func(_ *Core, _ *coreNode, x answered) bool {
+		s, again := x.v.(*broker.Submitted)
+		in, ok := x.in.(broker.Submit)
+		if !again || !ok || s.Created {
+			return false
+		}
+		_, named := s.Record.ModuleVersion()
+		return named && (in.Module == nil || in.Module.Content.Digest != s.Record.Module())
+	})},
 	{"D7", "no job writes data here yet: D7_outputs of broker", nil},
 	{"C5", "a job inherits the level of one that waits for it", on(func(_ *Core, _ *coreNode, x answered) bool {
 		a, ok := x.v.(*broker.Conflicts)

@@ -47,6 +47,9 @@ func Schedule(seed uint64, cfg broker.Config, faults Faults) *Core {
 	if seed%2 == 1 {
 		cfg.Retention, cfg.RetentionCount = 15*time.Second, 5
 	}
+	if faults.has(Names) && seed%4 == 1 {
+		cfg.DataRetention = 7 * time.Second
+	}
 	if faults.has(DeclaredAgain) {
 		cfg.EmergencyRetention = 20 * time.Second
 	}
@@ -84,10 +87,11 @@ func Schedule(seed uint64, cfg broker.Config, faults Faults) *Core {
 
 // schedule draws who does what, and when.
 type schedule struct {
-	c    *Core
-	ids  []job.ID
-	past map[int]causal.Context // what each of three clients has seen
-	more *rand.Rand             // draws what Faults adds
+	c     *Core
+	ids   []job.ID
+	past  map[int]causal.Context // what each of three clients has seen
+	more  *rand.Rand             // draws what Faults adds
+	named []namedJob             // those of which the module is named data
 }
 
 func (n *schedule) pick() string { return n.c.names[n.c.rand.IntN(len(n.c.names))] }
@@ -176,6 +180,7 @@ func (n *schedule) submit(at string) {
 	}
 	n.competes(&spec)
 	n.long(id, &spec)
+	n.byName(id, &spec)
 	client := c.rand.IntN(3)
 	c.SubmitSpec(at, id, spec, n.past[client], func(s *broker.Submitted) { n.past[client] = s.Past })
 }

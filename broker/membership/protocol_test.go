@@ -31,7 +31,7 @@ func TestProtocol(t *testing.T) {
 		"one of the version before":    {false, []Member{member("b", wire.Version-1, Alive)}, wire.Version - 1, []string{"b"}},
 		"an absent one":                {false, []Member{member("b", 1, Failed), member("c", wire.Version, Alive)}, 1, []string{"b"}},
 		"one that has left":            {false, []Member{member("b", 1, Left), member("c", wire.Version, Alive)}, wire.Version, nil},
-		"a newer one":                  {false, []Member{member("b", 7, Alive)}, wire.Version, nil},
+		"a newer one":                  {false, []Member{member("b", wire.Version+1, Alive)}, wire.Version, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := New(Config{Actor: "a~1", Expecting: c.expecting})

@@ -58,6 +58,7 @@ type agentConfig struct {
 	RedeployDelay, IsolationDelay     time.Duration
 	MaxLosses                         int
 	DrainTimeout, Retention           time.Duration
+	DataRetention                     time.Duration
 	RetentionCount                    int
 	DiskReserve, ModuleCache          int64 // bytes
 	MaxRate                           int64 // bytes a second; 0 is unbounded
@@ -88,7 +89,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
-		Retention: f.retention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), BlobGrace: f.blobGrace,
+		Retention: f.retention, DataRetention: f.dataRetention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), BlobGrace: f.blobGrace,
 	}
 	var m mistakes
 	if !slices.Contains(logLevels, f.logLevel) {
@@ -243,6 +244,9 @@ func (f *agentFlags) checkAmounts() error {
 	}
 	if f.retention <= 0 {
 		m.add(f.wrong("retention", "%v: must be positive", f.retention))
+	}
+	if f.dataRetention < 0 {
+		m.add(f.wrong("data-retention", "%v: must not be negative; 0 is as long as --retention", f.dataRetention))
 	}
 	if f.conflictHistory < 1 {
 		m.add(f.wrong("conflict-history", "%d: at least 1", f.conflictHistory))

@@ -39,6 +39,7 @@ type agentFlags struct {
 	redeployDelay, isolationDelay     time.Duration
 	maxLosses                         int
 	drainTimeout, retention           time.Duration
+	dataRetention                     time.Duration
 	retentionCount                    int
 	diskReserve                       reserveValue
 	blobGrace                         time.Duration
@@ -106,6 +107,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.isolationDelay, "isolation-delay", node.DefaultIsolationDelay, "time that a broker which lost most others at once waits before it takes jobs over")
 	fs.DurationVar(&f.drainTimeout, "drain-timeout", node.DefaultDrainTimeout, "on SIGTERM, time for running jobs to end before they are stopped and run elsewhere (0: none)")
 	fs.DurationVar(&f.retention, "retention", node.DefaultRetention, "how long a finished job and its output are kept, in time that this broker is up; how it ended stays known until every broker knows")
+	fs.DurationVar(&f.dataRetention, "data-retention", node.DefaultDataRetention, "how long a version of named data is kept that is not the latest, in time that this broker is up (default: as --retention)")
 	fs.IntVar(&f.retentionCount, "retention-count", node.DefaultRetentionCount, "how many finished jobs are kept at most, the newest (0: no bound)")
 	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve); 16MiB of it,\nat most half, are kept by the file BALLAST in the data directory, for a start on a full disk")

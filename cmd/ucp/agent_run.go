@@ -72,7 +72,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		Labels: cfg.Labels, Devices: cfg.Devices, Strategy: cfg.Strategy, KeepStrategy: cfg.KeepStrategy, Weights: cfg.Weights, ConflictHistory: cfg.ConflictHistory, CPU: cfg.CPU, Memory: cfg.Memory, ModuleMemory: cfg.ModuleMemory, AllowProcess: cfg.AllowProcess, Sandbox: cfg.Sandbox, AllowModules: cfg.AllowModules, AdoptOrphans: true,
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
-		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount),
+		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount), DataRetention: cfg.DataRetention,
 		DiskReserve: orNone(cfg.DiskReserve), ModuleCache: cfg.ModuleCache, MaxRate: cfg.MaxRate, BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,
 		Software:    readVersion().String(),

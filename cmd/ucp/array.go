@@ -273,7 +273,7 @@ func (c *cli) submitArray(ctx context.Context, client *api.Client, a *array, fil
 		lines, _, err := client.SubmitBatch(ctx, batches[i], api.SubmitOptions{Timeout: first.ackWithin, Token: first.token})
 		return lines, err
 	}
-	bad, few, taken, warned := failures{of: len(a.jobs)}, map[int]int{}, 0, map[string]bool{}
+	bad, few, taken, warned := failures{of: len(a.jobs)}, map[string]int{}, 0, map[string]bool{}
 	err = pipelined(ctx, len(batches), batchesAtOnce, submit, func(i int, lines []api.BatchLine, err error) error {
 		if err != nil {
 			return fmt.Errorf("submitting the jobs: %w; %d of %d were taken before, and perhaps more: say the same again with `--id %s` to submit the others", err, taken, len(a.jobs), a.id)
@@ -284,7 +284,7 @@ func (c *cli) submitArray(ctx context.Context, client *api.Client, a *array, fil
 				bad.add("%s: %v", l.ID, l.Error)
 				continue
 			case l.Degraded:
-				few[l.Replicas]++
+				few[fewCopies(l.Replicas, l.Wanted)]++
 			}
 			for _, text := range l.Warnings { // of most jobs it is the same
 				if !warned[text] {
@@ -298,8 +298,8 @@ func (c *cli) submitArray(ctx context.Context, client *api.Client, a *array, fil
 		return nil
 	})
 	line.erase()
-	for _, replicas := range slices.Sorted(maps.Keys(few)) {
-		fmt.Fprintf(c.err, "ucp: %d of %d jobs are saved on %s\n", few[replicas], taken, fewCopies(replicas))
+	for _, text := range slices.Sorted(maps.Keys(few)) {
+		fmt.Fprintf(c.err, "ucp: %d of %d jobs are saved on %s\n", few[text], taken, text)
 	}
 	if err == nil {
 		others := ", the others go on"

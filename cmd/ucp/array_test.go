@@ -55,8 +55,8 @@ func TestRunArray(t *testing.T) {
 	got = s.run("run", "m.wasm", "--array", "1-3", "--id", "f", "--detach", "--name", "few", "--emergency", "flood")
 	require.Equal(t, ran{0, "f\n", `
 ucp: job f.1: no emergency of the type flood is known here
-ucp: 1 of 3 jobs are saved on 1 broker only: lost if that disk is lost
-ucp: 2 of 3 jobs are saved on 2 brokers only, fewer than wanted: lost if all their disks are lost
+ucp: 1 of 3 jobs are saved on 1 broker only (3 wanted): lost if that disk is lost
+ucp: 2 of 3 jobs are saved on 2 brokers only (3 wanted): lost if all their disks are lost
 `[1:]}, got, "what is the same of many is said once")
 	require.JSONEq(t, `{"array":"e","submitted":2}`, s.run("run", "m.wasm", "--array", "1-2", "--id", "e", "--detach", "-o", "json").out)
 	var doc struct {

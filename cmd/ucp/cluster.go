@@ -33,6 +33,8 @@ that some have already forgotten (retention), or of which they keep only how it 
 and what each remembers of the starts of others. Of jobs of which only that is left
 (STUBS) nothing is compared.
 
+A broker that takes no jobs is named, with the reason; that is no difference.
+
 Exit code 1 when anything differs, or a broker does not answer.`
 
 func (c *cli) verifyCommand() *cobra.Command {
@@ -75,6 +77,9 @@ type verification struct {
 	Problems  []string     `json:"problems"`
 	Differing []difference `json:"differing"`
 	Forgotten int          `json:"forgotten"` // finished records that some have forgotten already
+
+	// TakesNone is which brokers take no jobs, and why: no difference, and all is not well.
+	TakesNone map[string]string `json:"takes_none,omitempty"`
 }
 
 // difference is one record that not all brokers hold alike.
@@ -113,7 +118,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	if err != nil {
 		return nil, false, err
 	}
-	v = &verification{Problems: []string{}, Differing: []difference{}}
+	v = &verification{Problems: []string{}, Differing: []difference{}, TakesNone: map[string]string{}}
 	clients := map[string]*api.Client{}
 	for _, m := range members.Members {
 		counts, wrong := toCompare(&m)
@@ -121,6 +126,9 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 		case wrong != "":
 			v.problem("%s %s", m.Name, wrong)
 		case counts:
+			if m.TakesNone != "" {
+				v.TakesNone[m.Name] = m.TakesNone
+			}
 			if clients[m.Name], err = client.At(m.HTTPAddr); err != nil {
 				return nil, false, err
 			}
@@ -301,6 +309,9 @@ func verifyTable(w io.Writer, v *verification) {
 	}
 	if v.Forgotten > 0 {
 		row(w, fmt.Sprintf("%d finished records are already forgotten by some brokers, or kept as stubs; retention permits that", v.Forgotten))
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.TakesNone)) {
+		row(w, oneLine(name+": TAKES NO JOBS: "+v.TakesNone[name]))
 	}
 	switch {
 	case v.Same && len(v.Brokers) == 1:

@@ -95,6 +95,22 @@ all 2 brokers hold the same
 	require.Empty(t, v.Differing)
 }
 
+// One broker agrees with nobody, and one that takes no jobs is named although it holds the same.
+func TestClusterVerifySaysWhatIsNotWell(t *testing.T) {
+	_, s := fakeCluster(t, ledgerOf("a", at(7), "j1", "x"))
+	got := s.run("cluster", "verify", "--wait", "0s")
+	require.Zero(t, got.code, got.errOut)
+	require.Contains(t, got.out, "\nnothing to compare: a is the only broker\n")
+	require.NotContains(t, got.out, "hold the same")
+
+	b, s := fakeCluster(t, ledgerOf("a", at(7), "j1", "x"), ledgerOf("b", at(7), "j1", "x"))
+	b.members.Members[1].TakesNone = "its disk is full"
+	got = s.run("cluster", "verify", "--wait", "0s")
+	require.Zero(t, got.code, got.errOut)
+	require.Contains(t, got.out, "\nb: TAKES NO JOBS: its disk is full\nall 2 brokers hold the same\n")
+	require.Contains(t, s.run("cluster", "verify", "-o", "json").out, `"takes_none": {`)
+}
+
 // TestClusterVerifyDiffers: what differs at equal clocks is named, with who holds what.
 func TestClusterVerifyDiffers(t *testing.T) {
 	_, s := fakeCluster(t,

@@ -27,8 +27,8 @@ latest. Any broker takes and shows them, on both sides of a split, too: then bot
 stay, and when the sides meet the later one is the latest. A version that was written in view
 of another is the latest of the two, whatever the clocks show.
 
-Of each broker the 8 latest versions of a name are kept. Those that are not the latest go
-when that has stood for the brokers' --retention.`
+Of each broker the 8 latest versions of a name are kept. One goes when it has not been the
+latest for the brokers' --data-retention.`
 
 // dataCommand is `ucp data`.
 func (c *cli) dataCommand() *cobra.Command {
@@ -51,6 +51,19 @@ func (c *cli) completeData(several bool) cobra.CompletionFunc {
 		}
 		return out, err
 	})
+}
+
+// completeModule offers data:NAME for the names that are files.
+func (c *cli) completeModule(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	return c.offer(false, noFiles, func(ctx context.Context, client *api.Client) (out []string, err error) {
+		l, err := client.ListData(ctx, "", "", maxOffered, false)
+		for _, d := range l.Data {
+			if d.Latest != nil && !d.Latest.Directory {
+				out = append(out, cobra.CompletionWithDesc(string(job.DataID(d.Name)), contentText(d.Latest)))
+			}
+		}
+		return out, err
+	})(cmd, args, word)
 }
 
 const maxOffered = 200

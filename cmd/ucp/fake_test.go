@@ -196,7 +196,7 @@ func (b *fakeBroker) submit(w http.ResponseWriter, r *http.Request) {
 	b.jobs[id] = &j
 	out := api.Submission{ID: job.ID(id), Replicas: 3}
 	if b.degraded {
-		out.Replicas, out.Degraded = 1, true
+		out.Replicas, out.Degraded, out.Wanted = 1, true, 3
 	}
 	out.Warnings = noLevel(spec)
 	b.reply(w, 201, out)
@@ -227,7 +227,7 @@ func (b *fakeBroker) batch(w http.ResponseWriter, r *http.Request) {
 			b.jobs[string(in.ID)] = &j
 			out.Warnings = noLevel(in.Spec)
 			if in.Spec.Name == "few" {
-				out.Degraded, out.Replicas = true, 1+i/2
+				out.Degraded, out.Replicas, out.Wanted = true, 1+i/2, 3
 			}
 		}
 		_ = to.Encode(out)

@@ -180,6 +180,9 @@ func specFields(field func(name, value string), j *api.Job) {
 	}
 	field("Name", s.Name)
 	what := "module " + string(s.Module)
+	if j.Module != nil {
+		what = "module " + moduleText(j.Module, j.AsOf)
+	}
 	if s.Command != "" {
 		what = "command " + s.Command
 	}
@@ -200,6 +203,11 @@ func specFields(field func(name, value string), j *api.Job) {
 	field("Checkpoint", checkpointText(j))
 	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
 	field("Constraints", strings.Join(s.Constraints, "; "))
+}
+
+// moduleText says which version of named data a module is.
+func moduleText(m *api.Module, now time.Time) string {
+	return fmt.Sprintf("data:%s, %s, as it was written at %s by %s", m.Name, m.Digest, shortTime(m.At, now), m.Broker)
 }
 
 // keepsText says what is kept of a job while it runs, and when.

@@ -118,18 +118,23 @@ func chooseID(id string) (job.ID, error) {
 	return job.ID(id), nil
 }
 
-// fewCopies says what it means that so many brokers hold a job, fewer than wanted.
-func fewCopies(replicas int) string {
-	if replicas > 1 {
-		return fmt.Sprintf("%d brokers only, fewer than wanted: lost if all their disks are lost", replicas)
+// fewCopies says what it means that so many brokers hold a job, fewer than are wanted; how many that is an earlier broker
+// does not tell (0).
+func fewCopies(replicas, wanted int) string {
+	want := ""
+	if wanted > 0 {
+		want = fmt.Sprintf(" (%d wanted)", wanted)
 	}
-	return "1 broker only: lost if that disk is lost"
+	if replicas > 1 {
+		return fmt.Sprintf("%d brokers only%s: lost if all their disks are lost", replicas, want)
+	}
+	return fmt.Sprintf("1 broker only%s: lost if that disk is lost", want)
 }
 
 // warnOfFew says of a job that fewer brokers hold it than wanted.
 func (c *cli) warnOfFew(s api.Submission) {
 	if s.Degraded {
-		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, fewCopies(s.Replicas))
+		fmt.Fprintf(c.err, "ucp: job %s is saved on %s\n", s.ID, fewCopies(s.Replicas, s.Wanted))
 	}
 }
 

@@ -128,6 +128,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 			require.Contains(t, got.errOut, x.want)
 			require.True(t, strings.HasPrefix(got.errOut, "ucp: "), got.errOut)
 			require.Equal(t, 1, strings.Count(got.errOut, "\n"), "one line: %s", got.errOut)
+			require.NotRegexp(t, `\bnil\b`, got.errOut)
 		})
 	}
 }

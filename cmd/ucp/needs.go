@@ -105,5 +105,5 @@ func sayNeeds(cmd *cobra.Command) {
 	if cmd.Long == "" {
 		cmd.Long = cmd.Short + "."
 	}
-	cmd.Long += "\n\nIn a city this takes " + strings.Join(words, ";\n") + "."
+	cmd.Long += "\n\nIn a city this takes " + strings.Join(words, ";\nand ") + "."
 }

@@ -208,7 +208,7 @@ func (c *cli) tryPlan(ctx context.Context, client *api.Client, f *planFlags, p *
 		return nil, nil, err
 	}
 	bad = &refusals{failures: failures{of: len(jobs)}}
-	few, taken, warned := 0, 0, map[string]bool{}
+	few, wanted, taken, warned := 0, 0, 0, map[string]bool{}
 	for _, batch := range batches {
 		lines, _, err := client.SubmitBatch(ctx, batch, api.SubmitOptions{Timeout: f.ackWithin, Token: f.token})
 		if err != nil {
@@ -224,8 +224,8 @@ func (c *cli) tryPlan(ctx context.Context, client *api.Client, f *planFlags, p *
 			if l.Created {
 				created = append(created, string(l.ID))
 			}
-			if l.Degraded {
-				few = max(few, l.Replicas)
+			if l.Degraded && (few == 0 || l.Replicas < few) {
+				few, wanted = l.Replicas, l.Wanted
 			}
 			for _, text := range l.Warnings {
 				if !warned[text] {
@@ -236,7 +236,7 @@ func (c *cli) tryPlan(ctx context.Context, client *api.Client, f *planFlags, p *
 		}
 	}
 	if few > 0 {
-		fmt.Fprintf(c.err, "ucp: jobs of plan %s are saved on %s\n", p.ID, fewCopies(few))
+		fmt.Fprintf(c.err, "ucp: jobs of plan %s are saved on %s\n", p.ID, fewCopies(few, wanted))
 	}
 	return bad, created, nil
 }

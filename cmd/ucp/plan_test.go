@@ -54,6 +54,8 @@ func TestPlanRun(t *testing.T) {
 	s.stdin = "jobs: {a: {command: x}}"
 	require.JSONEq(t, `{"plan":"z","jobs":[{"name":"a","id":"z.a","run":1,"state":"succeeded","executor":"b","exit_code":0,"finished_at":"2026-01-31T15:04:03.000Z"}]}`,
 		s.run("plan", "run", "-", "--id", "z", "--to", "res", "-o", "json").out)
+	s.stdin = "jobs: {a: {command: x, name: few}, b: {command: x, name: few}}"
+	require.Contains(t, s.run("plan", "run", "-", "--id", "w", "--detach").errOut, "ucp: jobs of plan w are saved on 1 broker only (3 wanted): lost if that disk is lost\n", "it says it of the one that fewest hold")
 }
 
 // All that is wrong is told at once, and nothing is sent.

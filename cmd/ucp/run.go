@@ -30,7 +30,8 @@ paths in it. One that ends with a slash is a directory with all that is in it: f
 whether they are programs, links that stay inside, empty directories. An input, or stdin,
 may be named data, data:NAME, for which the job waits, and a directory all that is below
 data:PREFIX/; or what another job leaves: job:ID/out/PATH, job:ID/stdout or job:ID/stderr.
-The job runs after that one. What stands behind -- are the job's arguments.
+The job runs after that one. The module may be named data, too: it is what the broker knows
+as the latest version when the job is submitted. What stands behind -- are the job's arguments.
 
 A --secret is encrypted here to the brokers of the city that may run the job. One with a
 slash in its name is a file of the job's directory, any other a variable.
@@ -44,12 +45,13 @@ leaves the job running and says how to follow it; a second interrupt ends at onc
 func (c *cli) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use:   "run FILE.wasm [-- ARGS]",
+		Use:   "run FILE.wasm|data:NAME [-- ARGS]",
 		Short: "Run a job and wait for its result",
 		Long:  runHelp,
 		Example: `  ucp run words.wasm --stdin report.txt
   ucp run quake.wasm --input quake.csv=today.csv --output report.json -- -report report.json quake.csv
   ucp run report.wasm --input report.json=job:quake-7/out/report.json
+  ucp run data:tools/quake --input quake.csv=data:sensors/quake/today -- quake.csv
   ucp run render.wasm --input map/=survey/ --output tiles/ --to out
   ucp run model.wasm --cpu 2.0 --memory 1GiB --timeout 10m --constraint arch=arm64
   ucp run --driver process uname -- -a
@@ -59,9 +61,12 @@ func (c *cli) runCommand() *cobra.Command {
   ucp run words.wasm --each reports.txt --stdin {}
   ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
 		Args: runArgs,
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+			switch {
+			case len(args) > 0:
 				return nil, cobra.ShellCompDirectiveDefault
+			case isNamed(word):
+				return c.completeModule(cmd, args, word)
 			}
 			return []string{"wasm"}, cobra.ShellCompDirectiveFilterFileExt
 		},
@@ -194,9 +199,12 @@ func checkText(spec job.Spec, f *runFlags, file string) error {
 	return spec.CheckText()
 }
 
-// nameOf returns the name of a program by its file, or "" if the file is our stdin or has no name fit to show.
+// isNamed reports whether a module is named data, and no file of this machine.
+func isNamed(module string) bool { return strings.HasPrefix(module, "data:") }
+
+// nameOf returns the name of a program by its file, or the data that it is, or "" if the file is our stdin or has no name fit to show.
 func nameOf(file string) string {
-	name := filepath.Base(file)
+	name := filepath.Base(strings.TrimPrefix(file, "data:"))
 	if file == "-" || !utf8.ValidString(name) || strings.ContainsFunc(name, label.Misleads) {
 		return ""
 	}
@@ -276,6 +284,8 @@ func (c *cli) sendAll(ctx context.Context, client *api.Client, files *sources, f
 	var err error
 	if spec.Driver == job.Process {
 		spec.Command = file
+	} else if isNamed(file) {
+		spec.Module = job.Digest(file)
 	} else if spec.Module, err = send("module", file, checkWasm); err != nil {
 		return notAModule(file, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
@@ -36,6 +37,8 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 	var err error
 	if spec.Driver == job.Process {
 		spec.Command = file
+	} else if isNamed(file) {
+		spec.Module = job.Digest(file)
 	} else if spec.Module, err = digest("module", file); err != nil {
 		return notAModule(file, err)
 	}
@@ -70,6 +73,9 @@ func (c *cli) dryRun(ctx context.Context, client *api.Client, f *runFlags, file 
 		fmt.Fprintf(c.err, "ucp: %s\n", oneLine(text))
 	}
 	return c.show(p, func(w io.Writer) {
+		if p.Module != nil {
+			row(w, "module "+moduleText(p.Module, time.Now()))
+		}
 		row(w, "BROKER", "STRATEGY", "SCORE", "LOAD", "MEETS", "WOULD")
 		for _, b := range p.Brokers {
 			if len(b.Lacks) > 0 {

@@ -493,3 +493,32 @@ func TestJobsThatAreReadMayBeShortened(t *testing.T) {
 	require.Contains(t, s.run("run", "m.wasm", "--stdin", "job:twin/stdout").errOut, "twin")
 	require.Equal(t, exitError, s.run("run", "m.wasm", "--after", "twin").code)
 }
+
+// A module may be named data, which is not looked for among the files of this machine.
+func TestRunOfNamedData(t *testing.T) {
+	b, s := newFakeBroker(t)
+	var got job.Spec
+	b.execute = func(id string, spec job.Spec) api.Job {
+		got = spec
+		j := succeeded(id)
+		j.Module = &api.Module{Name: "tools/quake", Digest: job.Digest(strings.Repeat("e", 64)), At: clock.At(asOf), Broker: "b1"}
+		j.Spec = &spec
+		return j
+	}
+	require.Equal(t, ran{0, "", ""}, s.run("run", "data:tools/quake", "--id", "q", "--", "-v"))
+	require.EqualValues(t, "data:tools/quake", got.Module)
+	require.Equal(t, job.Wasm, got.Driver)
+	require.Equal(t, "quake", got.Name)
+	require.Contains(t, s.run("job", "get", "q").out, "module data:tools/quake, "+strings.Repeat("e", 64)+", as it was written at "+shortTime(clock.At(asOf), asOf)+" by b1\n")
+	require.Equal(t, ran{0, "", ""}, s.run("run", "data:tools/quake", "--array", "0-1"))
+	require.EqualValues(t, "data:tools/quake", got.Module)
+	r := s.run("run", "data:tools/")
+	require.Equal(t, exitError, r.code)
+	require.Contains(t, r.errOut, "want data: and the name of a file")
+
+	b.write("n/dir", "d", 3, true)
+	b.write("n/file", "f", 3, false)
+	out := s.run("__complete", "run", "data:").out
+	require.Contains(t, out, "data:n/file\t")
+	require.NotContains(t, out, "data:n/dir")
+}

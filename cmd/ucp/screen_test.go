@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -186,6 +189,40 @@ func TestScreenSaysWhatItDoesNotKnow(t *testing.T) {
 	require.Regexp(t, `(?m)^Gone +not known$`, got.out)
 	require.Regexp(t, `(?m)^Room +not known$`, got.out)
 	require.NotContains(t, got.out, "yes")
+}
+
+// roundTrip is how requests go.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// The screen takes five seconds at most: what does not come by then is not known, and a broker that says nothing at all is
+// silent.
+func TestScreenTakesFiveSeconds(t *testing.T) {
+	for _, mute := range []string{"/v1/", "/"} {
+		synctest.Test(t, func(t *testing.T) {
+			client, err := api.New("127.0.0.1:1", api.WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				if strings.HasPrefix(r.URL.Path, mute) {
+					<-r.Context().Done()
+					return nil, context.Cause(r.Context())
+				}
+				return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"name":"a","coordinator_running":true,"brokers":{}}`))}, nil
+			})))
+			require.NoError(t, err)
+			began := time.Now()
+			s, err := readScreen(t.Context(), client)
+			require.Equal(t, screenWithin, time.Since(began))
+			require.Equal(t, 5*time.Second, screenWithin)
+			if mute == "/" {
+				require.ErrorIs(t, err, api.ErrSilent)
+				return
+			}
+			require.NoError(t, err)
+			require.Nil(t, s.Urgent)
+			require.Contains(t, strings.Join(s.Unknown, "\n"), "urgent jobs: ")
+			require.Contains(t, strings.Join(s.Unknown, "\n"), "within 5s")
+		})
+	}
 }
 
 // Without a broker `ucp` alone says so, and how to begin.

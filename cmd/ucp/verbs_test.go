@@ -375,12 +375,12 @@ func TestDegradedSubmissionSaysSo(t *testing.T) {
 	c.format = formatTable
 	require.NoError(t, c.submitted(t.Context(), nil, api.Submission{ID: "j1", Replicas: 1, Degraded: true}, time.Now(), patience{}))
 	require.Equal(t, "j1\n", out.String())
-	require.Contains(t, errOut.String(), "saved on 1 broker only")
+	require.Equal(t, "ucp: job j1 is saved on 1 broker only: lost if that disk is lost\n", errOut.String(), "an earlier broker does not say how many it should be")
 
 	b.degraded = true
 	for _, args := range [][]string{{"run"}, {"run", "--detach"}} {
 		got := s.run(append(args, "--driver", "process", "--id", "j7", "true")...)
-		require.Equal(t, "ucp: job j7 is saved on 1 broker only: lost if that disk is lost\n", got.errOut)
+		require.Equal(t, "ucp: job j7 is saved on 1 broker only (3 wanted): lost if that disk is lost\n", got.errOut)
 	}
 }
 

@@ -36,7 +36,7 @@ func (srv *Server) handleBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return srv.nothingTaken(err)
 	}
-	b := batch{by: callerOf(r), past: past, timeout: timeout, out: make([]api.BatchLine, len(lines))}
+	b := batch{by: callerOf(r), past: past, timeout: timeout, out: make([]api.BatchLine, len(lines)), modules: namedModules{srv: srv, r: r}}
 	for i, line := range lines {
 		b.out[i].Line = i + 1
 		b.out[i].ID, b.out[i].Error = srv.prepare(r.Context(), line, &b, i)
@@ -64,6 +64,7 @@ type batch struct {
 	jobs    broker.Batch    // those lines that can be submitted
 	at      []int           // which answer each of the jobs has
 	seen    causal.Context  // what the client has seen now
+	modules namedModules
 }
 
 // readBatch reads the lines of a request.
@@ -75,7 +76,7 @@ func (srv *Server) readBatch(w http.ResponseWriter, r *http.Request) ([][]byte, 
 	if !slices.Contains(batchTypes, media) {
 		return nil, notTaken(r, api.NDJSON)
 	}
-	release, err := srv.reserve(r)
+	release, err := srv.reserve(r, api.MaxBatchBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,12 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 	if err != nil {
 		return id, srv.asError(err)
 	}
-	b.jobs = append(b.jobs, broker.Submit{ID: id, Spec: spec, Digest: spec.Digest(), Past: b.past, Timeout: b.timeout})
+	digest := spec.Digest()
+	version, err := b.modules.of(id, &spec, digest)
+	if err != nil {
+		return id, srv.asError(err)
+	}
+	b.jobs = append(b.jobs, broker.Submit{ID: id, Spec: spec, Digest: digest, Past: b.past, Timeout: b.timeout, Module: version})
 	b.at = append(b.at, i)
 	return id, nil
 }
@@ -161,13 +167,19 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 			out.Error.Message += "; submitting it again with the same ID is safe"
 			continue
 		}
+		a, err := srv.brought(r.Context(), *in, a)
+		if err != nil {
+			out.Error = srv.asError(err)
+			continue
+		}
 		s, err := submitted(a, in.ID, b.timeout, int(in.Spec.MinReplicas))
 		if err != nil {
 			out.Error = srv.asError(err)
 			continue
 		}
 		srv.metrics.submitted.Inc()
-		out.Created, out.Replicas, out.Degraded, out.Warnings = s.Created, s.Replicas, s.Degraded, warnings(s.NoLevel, littleCPU(&in.Spec))
+		out.Created, out.Replicas, out.Degraded, out.Wanted, out.Warnings = s.Created, s.Replicas, s.Degraded, srv.wanted(s.Degraded), warnings(s.NoLevel, littleCPU(&in.Spec))
+		out.Module = moduleView(s.Record)
 		b.seen = b.seen.With(s.Past...)
 	}
 	b.order(o)

@@ -172,4 +172,31 @@ func (srv *Server) WatchHealth() {
 		srv.hub.tell(srv.cfg.Name, []broker.Note{{At: now, Kind: "health", ID: name, What: string(h.kind), Text: name + ": " + text}})
 	}
 	maps.DeleteFunc(srv.healthWas, func(name string, _ healthKind) bool { _, known := all[name]; return !known })
+	srv.watchOffers(now, all)
+}
+
+// watchOffers tells, as of health, when another broker that is heard begins to take no jobs by itself, since its disk is
+// full or it can't carry any out, and when it takes some again. That it is about to leave, or was drained, is told as such.
+func (srv *Server) watchOffers(now time.Time, all map[string]health) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		row, _ := srv.rowOf(name)
+		if all[name].kind != healthy || all[name].leaves || row.Draining {
+			continue
+		}
+		why := takesNone(&row, false, false)
+		if why == wire.DrainedText {
+			why = ""
+		}
+		if (why != "") == srv.tookNone[name] {
+			continue
+		}
+		srv.tookNone[name] = why != ""
+		what, text := "takes_jobs", "takes jobs again"
+		if why != "" {
+			what, text = "takes_none", fmt.Sprintf("takes no jobs: %.200s", why)
+		}
+		srv.log.Warn("peer", "name", name, "health", text)
+		srv.hub.tell(srv.cfg.Name, []broker.Note{{At: now, Kind: "health", ID: name, What: what, Text: name + ": " + text}})
+	}
+	maps.DeleteFunc(srv.tookNone, func(name string, _ bool) bool { _, known := all[name]; return !known })
 }

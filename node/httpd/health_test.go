@@ -72,8 +72,8 @@ func TestHealth(t *testing.T) {
 		"refused":               {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
 		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
 		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
-		"a newer protocol":      {func(h *healthHost) { h.proto = "8-9" }, foreign, "speaks protocol 8, we speak 7"},
-		"the next protocol too": {func(h *healthHost) { h.proto = "1-9" }, healthy, "healthy"},
+		"a newer protocol":      {func(h *healthHost) { h.proto = "9-10" }, foreign, "speaks protocol 9, we speak 8"},
+		"the next protocol too": {func(h *healthHost) { h.proto = "1-10" }, healthy, "healthy"},
 		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
 	} {
 		h := &healthHost{
@@ -121,7 +121,7 @@ func TestWhoDecidesOtherwise(t *testing.T) {
 func TestHealthChangesAreToldOnce(t *testing.T) {
 	var log bytes.Buffer
 	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
-	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{}, tookNone: map[string]bool{}}
 	well, away := Contact{Seen: asOf, Answered: asOf}, Contact{Seen: asOf, Answered: asOf, Failing: 3}
 	for _, c := range []Contact{{}, well, well, away, away, away, well, well} {
 		h.contact = c
@@ -131,6 +131,52 @@ func TestHealthChangesAreToldOnce(t *testing.T) {
 	require.Len(t, lines, 2, log.String())
 	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="silent for 0s"`)
 	require.Contains(t, lines[1], `level=WARN msg=peer name=b health=healthy`)
+}
+
+// That a broker which is heard takes no jobs is told once, and once that it takes some again; a drain is told as a drain, and
+// of one that is silent nobody knows it.
+func TestWhoTakesNoJobsIsToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "a"}, {Name: "b"}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{"b": healthy}, tookNone: map[string]bool{}}
+	watch := &watcher{wants: func(x broker.Note) bool { return x.Kind == "health" }, queue: make(chan api.Event, 9)}
+	_, ok := srv.hub.add(watch)
+	require.True(t, ok)
+	well := Contact{Seen: asOf, Answered: asOf}
+	for _, x := range []struct {
+		contact Contact
+		says    wire.Metadata
+	}{
+		{well, wire.Metadata{}},
+		{well, wire.Metadata{Full: true, Withdrawn: wire.DrainedText}},
+		{well, wire.Metadata{Full: true}}, {well, wire.Metadata{Full: true}},
+		{well, wire.Metadata{Full: true, Draining: true}},
+		{well, wire.Metadata{}}, {well, wire.Metadata{}},
+		{well, wire.Metadata{Full: true, Withdrawn: "no worker starts"}},
+		{Contact{}, wire.Metadata{}},
+	} {
+		x.says.Name = "b"
+		h.contact, h.overview.State.Metadata[1] = x.contact, x.says
+		srv.WatchHealth()
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	require.Len(t, lines, 3, log.String())
+	require.Contains(t, lines[0], `level=WARN msg=peer name=b health="takes no jobs: its disk is full"`)
+	require.Contains(t, lines[1], `level=WARN msg=peer name=b health="takes jobs again"`)
+	require.Contains(t, lines[2], `level=WARN msg=peer name=b health="takes no jobs: no worker starts"`)
+	require.Len(t, watch.queue, 3)
+	e := <-watch.queue
+	require.Equal(t, []string{"b", "takes_none", "b: takes no jobs: its disk is full"}, []string{e.ID, e.What, e.Text})
+}
+
+// The metrics count who takes no jobs, as status shows it.
+func TestWhoTakesNoJobsIsCounted(t *testing.T) {
+	o := &broker.Overview{State: wire.State{Metadata: []wire.Metadata{{Name: "a"}, {Name: "b", Full: true}, {Name: "c"}}}}
+	srv := New(Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }, Logger: slog.New(slog.DiscardHandler)}, nil, &shownHost{overview: o, names: []string{"a", "b", "c"}}, nil)
+	require.Equal(t, `ucp_peer_takes_no_jobs{peer="b"} 1`, metric(t, srv, `ucp_peer_takes_no_jobs{peer="b"}`))
+	require.Equal(t, `ucp_peer_takes_no_jobs{peer="c"} 0`, metric(t, srv, `ucp_peer_takes_no_jobs{peer="c"}`))
+	require.Equal(t, `ucp_peer_health{health="healthy",peer="b"} 1`, metric(t, srv, `ucp_peer_health{health="healthy",peer="b"}`))
 }
 
 // Of a job at a broker that has left nobody here can say what became of it, as of one at a broker that does not answer.

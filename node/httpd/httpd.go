@@ -61,7 +61,7 @@ type Config struct {
 
 	HTTPHosts []string // names by which clients may call it, beside its addresses and those of [ownNames]
 
-	Replicas     int           // shown in the status
+	Replicas     int           // shown in the status, and of what fewer hold
 	SyncInterval time.Duration // shown in the status
 	AckTimeout   time.Duration // rule A1
 	PeerTimeout  time.Duration // rule S5: how long the core may take beyond what a request asks for
@@ -206,11 +206,12 @@ type Server struct {
 	uploads     uploads
 	door        *city.Door // nil where the broker belongs to no city
 	names       []string   // that Host may say
-	memory      budgets
+	memory      *budgets
 	sources     *sources
 	compression Compression
 	hub         hub                   // watchers of /v1/events
 	healthWas   map[string]healthKind // of the goroutine that calls WatchHealth
+	tookNone    map[string]bool       // of the same: who was told to take no jobs
 	isWasm      modules               // modules that were looked at
 	tokens      tokens                // that were verified
 	digesting   sync.Mutex            // held while a digest of the store is made
@@ -220,7 +221,7 @@ type Server struct {
 
 // New makes a server that answers from a core and a store.
 func New(cfg Config, core Core, host Host, st *store.Store) *Server {
-	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
+	srv := &Server{cfg: cfg, log: cfg.Logger, core: core, host: host, store: st, sources: &sources{host: host}, memory: newBudgets(), healthWas: map[string]healthKind{}, tookNone: map[string]bool{}, compression: NewCompression(), asking: make(chan struct{}, copiesAtOnce)}
 	srv.limiter = newLimiter(cfg.Logger, srv.sources.member)
 	if cfg.City != nil {
 		srv.door = city.NewDoor(cfg.City)

@@ -14,9 +14,9 @@ import (
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/data"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
-	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/store"
 	"github.com/urban-compute/ucp/strictjson"
 )
@@ -63,23 +63,28 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if queryYes(r, "dry_run") {
+	dry := queryYes(r, "dry_run")
+	if _, named := spec.ModuleName(); !dry || named {
+		if err := srv.mayRead(r.Context(), callerOf(r), &spec); err != nil {
+			return err
+		}
+	}
+	if dry {
 		orderOf(r).none = true
 		return srv.dryRun(w, r, spec, past)
-	}
-	if err := srv.mayRead(r.Context(), callerOf(r), &spec); err != nil {
-		return err
 	}
 	if err := srv.checkBlobs(r.Context(), &spec); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), max(srv.cfg.AckTimeout, timeout)+srv.cfg.PeerTimeout)
-	defer cancel()
-	o, digest := orderOf(r), spec.Digest()
+	digest := spec.Digest()
+	version, err := (&namedModules{srv: srv, r: r}).of(id, &spec, digest)
+	if err != nil {
+		return err
+	}
+	o := orderOf(r)
 	o.which, o.detail = string(id), spec.Name
-	a, err := ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input {
-		return broker.Submit{Token: t, ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout}
-	})
+	in := broker.Submit{ID: id, Spec: spec, Digest: digest, Past: past, Timeout: timeout, Module: version}
+	a, err := srv.takeJob(r.Context(), in)
 	if err != nil {
 		return err
 	}
@@ -88,7 +93,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	srv.metrics.submitted.Inc()
-	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, CausalToken: s.Past.Token(), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
+	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, Wanted: srv.wanted(s.Degraded), CausalToken: s.Past.Token(), Module: moduleView(s.Record), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
@@ -102,11 +107,29 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// takeJob submits a job, and brings its module where that is what it takes.
+func (srv *Server) takeJob(ctx context.Context, in broker.Submit) (broker.Answer, error) {
+	a, err := srv.askToTake(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return srv.brought(ctx, in, a)
+}
+
+// askToTake submits a job, and waits for the answer for as long as it may take to be acknowledged.
+func (srv *Server) askToTake(ctx context.Context, in broker.Submit) (broker.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(srv.cfg.AckTimeout, in.Timeout)+srv.cfg.PeerTimeout)
+	defer cancel()
+	return ask[broker.Answer](ctx, srv, func(t broker.Token) broker.Input { in.Token = t; return in })
+}
+
 // submitted is the acknowledgement of a job, or why it is not acknowledged.
 func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*broker.Submitted, error) {
 	switch a := a.(type) {
 	case *broker.Submitted:
 		return a, nil
+	case *broker.NoSuchData:
+		return nil, noModule(a)
 	case *broker.UnknownPredecessors:
 		return nil, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "after: nobody knows %s after %v: a job can only follow one that was submitted before it", joined(a.IDs), timeout.Round(time.Millisecond))
 	case *broker.TooFewCopies:
@@ -117,6 +140,14 @@ func submitted(a broker.Answer, id job.ID, timeout time.Duration, least int) (*b
 		return nil, e
 	}
 	return nil, refusal(a)
+}
+
+// wanted is how many brokers should hold a job, where fewer do.
+func (srv *Server) wanted(degraded bool) int {
+	if !degraded {
+		return 0
+	}
+	return srv.cfg.Replicas
 }
 
 func submitStatus(s *broker.Submitted) int {
@@ -167,8 +198,6 @@ func parseSpec(b []byte) (job.Spec, error) {
 	switch {
 	case err == nil:
 		return spec, nil
-	case errors.As(err, &field) && field.Unsupported:
-		return spec, fail(http.StatusUnprocessableEntity, api.CodeUnbuilt, "%v", err)
 	case errors.As(err, &field):
 		return spec, fail(http.StatusUnprocessableEntity, api.CodeInvalid, "%v", err)
 	}
@@ -207,33 +236,10 @@ func (srv *Server) checkBlobs(ctx context.Context, s *job.Spec) error {
 		}
 		return fail(http.StatusUnprocessableEntity, api.CodeMissingBlobs, "upload these first, with PUT /v1/blobs/{sha256}: %s%s", strings.Join(missing, " "), more)
 	}
-	if s.Driver != job.Wasm {
-		return nil
+	if _, named := s.ModuleName(); s.Driver != job.Wasm || named {
+		return nil // what a name stands for is looked at where that is looked up
 	}
-	switch err := srv.host.AllowsModule(s.Module); {
-	case errors.As(err, new(module.NotAllowed)):
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: %v", err)
-	case err != nil:
-		return err
-	}
-	if srv.isWasm.known(s.Module) {
-		return nil
-	}
-	b, err := srv.store.Blobs().Open(string(s.Module))
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	var refused module.Refused
-	err = module.Check(b)
-	switch {
-	case errors.As(err, &refused):
-		return fail(http.StatusUnprocessableEntity, api.CodeInvalid, "module: blob %.12s: %v", s.Module, err)
-	case err != nil:
-		return err
-	}
-	srv.isWasm.add(s.Module)
-	return nil
+	return srv.checkModule(s.Module)
 }
 
 // await waits until a job has ended and may be shown, at most for the given
@@ -493,7 +499,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 			}
 			j.Attempts = append(j.Attempts, a)
 		}
-		if !r.IsStub() {
+		if j.Module = moduleView(r); !r.IsStub() {
 			j.Spec = &r.Spec
 		}
 	}
@@ -556,13 +562,21 @@ func joined[T ~string](words []T) string {
 
 // dryRun says what would become of a job, and does nothing.
 func (srv *Server) dryRun(w http.ResponseWriter, r *http.Request, spec job.Spec, past causal.Context) error {
+	var runs *api.Module
+	if name, named := spec.ModuleName(); named {
+		v, err := srv.findModule(r, data.Name(name))
+		if err != nil {
+			return err
+		}
+		runs = &api.Module{Name: name, Digest: v.Content.Digest, At: clock.TimeOf(v.At), Broker: v.Dot.Actor.Broker()}
+	}
 	p, err := ask[*broker.Prospects](r.Context(), srv, func(t broker.Token) broker.Input {
 		return broker.DryRun{Token: t, Spec: spec, Past: past}
 	})
 	if err != nil {
 		return err
 	}
-	out := api.DryRun{Brokers: []api.Prospect{}, Warnings: warnings(p.NoLevel, littleCPU(&spec))}
+	out := api.DryRun{Brokers: []api.Prospect{}, Module: runs, Warnings: warnings(p.NoLevel, littleCPU(&spec))}
 	for _, x := range p.Brokers {
 		out.Brokers = append(out.Brokers, api.Prospect{
 			Broker: x.Broker, Strategy: x.Strategy, Meets: orEmpty(x.Meets), Lacks: orEmpty(x.Lacks), Cost: x.Cost, Score: x.Score,

@@ -103,6 +103,7 @@ var (
 	jobsDesc          = prometheus.NewDesc("ucp_jobs_unfinished", "Unfinished jobs that this broker owns, by state.", []string{"state"}, nil)
 	peersDesc         = prometheus.NewDesc("ucp_peers", "Other brokers, by health.", []string{"healthy"}, nil)
 	healthDesc        = prometheus.NewDesc("ucp_peer_health", "1 for each other broker and what its health is: healthy, unheard, silent, stranger, refusing, foreign (its protocol), addressless or revoked.", []string{"peer", "health"}, nil)
+	noJobsDesc        = prometheus.NewDesc("ucp_peer_takes_no_jobs", "1 for each other broker that takes no jobs, as it has said, else 0: it leaves, is drained, its disk is full, or it could not carry one out (status says why).", []string{"peer"}, nil)
 	usageDesc         = prometheus.NewDesc("ucp_usage", "What running jobs have asked for.", []string{"resource"}, nil)
 	workDesc          = prometheus.NewDesc("ucp_decisions_total", "What this broker has decided since its start.", []string{"what"}, nil)
 	badDesc           = prometheus.NewDesc("ucp_quarantined_records", "Records of peers that are kept aside since they don't validate.", nil, nil)
@@ -125,7 +126,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (g gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, uncoveredDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc, exposedDesc, forksDesc, noHeadDesc} {
+	for _, d := range []*prometheus.Desc{jobsDesc, peersDesc, healthDesc, noJobsDesc, usageDesc, capacDesc, sandboxDesc, moduleSandboxDesc, workerDesc, cacheDesc, workDesc, badDesc, uncoveredDesc, heldBackDesc, lostDesc, withdrawnDesc, conflictsDesc, emergencyDesc, exposedDesc, forksDesc, noHeadDesc} {
 		ch <- d
 	}
 }
@@ -175,6 +176,13 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	for name, h := range g.srv.healths(g.srv.cfg.Now()) {
 		ch <- prometheus.MustNewConstMetric(healthDesc, prometheus.GaugeValue, 1, name, string(h.kind))
+	}
+	for name, p := range c.PeerBrokers {
+		none := 0.0
+		if p.TakesNone != "" {
+			none = 1
+		}
+		gauge(noJobsDesc, none, name)
 	}
 	gauge(peersDesc, float64(c.HealthyPeers), "true")
 	gauge(peersDesc, float64(c.UnhealthyPeers), "false")

@@ -263,7 +263,7 @@ func (srv *Server) handleReady(w http.ResponseWriter, _ *http.Request) error {
 
 // handleSync takes a peer's message (rule L4).
 func (srv *Server) handleSync(w http.ResponseWriter, r *http.Request) error {
-	release, err := srv.reserve(r)
+	release, err := srv.reserve(r, wire.MaxMessage)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -120,7 +122,7 @@ func registered(ctx context.Context, at *rig.Broker, all []*rig.Broker) error {
 	}
 	for _, b := range others(all, at) {
 		p, ok := s.PeerBrokers[b.Name]
-		if !ok || !p.Healthy || fmt.Sprintf("%s:%d", p.Host, p.Port) != b.HTTP {
+		if !ok || !p.Healthy || net.JoinHostPort(p.Host, strconv.Itoa(p.Port)) != b.HTTP {
 			return fmt.Errorf("%s lists %s as %+v, not healthy at %s", at.Name, b.Name, p, b.HTTP)
 		}
 		own, err := b.Client().Coordination(ctx)
