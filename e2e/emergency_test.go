@@ -339,6 +339,7 @@ func TestEmergencyUnderTheDefaultStrategy(t *testing.T) {
 		require.Equal(t, "emergency (while flood-1 is in force; otherwise causal)\n", x.ucp("strategy", "get").stdout)
 	}
 	require.Equal(t, 0, b.ucp("emergency", "clear", "flood").code)
+	require.Equal(t, 0, b.ucp("job", "cancel", "crit").code) // it had the room, and goes on when the emergency is over
 	b.is("low", job.StateRunning)
 	eventually(t, 10*time.Second, "it ends by itself", func() bool { return a.ucp("strategy", "get").stdout == "causal\n" })
 }
