@@ -202,6 +202,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			old, _ := c.Old.(*job.Record)
 			b.ownership.putOff(old, r)
 			b.noted(old, r)
+			b.authors.came(d.From, old, r)
 			b.sealFirst(old, r)
 		case *setting.Setting:
 			b.settingChanged(r, false)
