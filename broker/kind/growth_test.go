@@ -117,7 +117,7 @@ func TestWhatIsMergedIsReadAgain(t *testing.T) {
 func TestWhatIsStoredIsReadAgain(t *testing.T) {
 	for kind, make := range growing {
 		var writers clock.Vector
-		for i := range 60000 {
+		for i := range 10000 {
 			writers = append(writers, clock.Dot{Actor: clock.Actor(fmt.Sprintf("b%s~%016x", strings.Repeat("w", 60), i)), Counter: 1})
 		}
 		b := make(clock.Dot{Actor: "a~1", Counter: 1}, nil, writers).Encode()
