@@ -13,9 +13,10 @@ import (
 
 const eventsHelp = `Shows what happens, line by line, as the broker comes to know it: emergencies that are
 declared, changed, cleared or over; jobs that make room for others; nodes that come and go;
-brokers with which messages pass no longer, or again (health); changes of the strategy. With
---kinds job every job's states instead, all at once with
---kinds emergency,preemption,job,member,health,strategy,data. It goes on until it is interrupted, or the
+brokers with which messages pass no longer, or again (health); changes of the strategy;
+results that do not count, since a job ran twice in a split. With --kinds job every job's
+states instead, all at once with --kinds emergency,preemption,job,member,health,strategy,data.
+It goes on until it is interrupted, or the
 broker ends. What happened before, and what this broker does not hear of, is not shown: see
 "ucp job list" and "ucp emergency get".`
 
@@ -26,7 +27,7 @@ func (c *cli) eventsCommand() *cobra.Command {
 		Use: "events", Short: "Follow what happens: emergencies, preemptions, nodes, jobs", Long: eventsHelp,
 		Example: "  ucp events\n  ucp events --kinds emergency,preemption\n  ucp events -o json", Args: exactArgs(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&kinds, "kinds", "", "`KIND,...`: "+strings.Join(api.EventKinds, ", ")+" (default: all but job and data)")
+	cmd.Flags().StringVar(&kinds, "kinds", "", "`KIND,...`: "+strings.Join(api.EventKinds, ", ")+" (default: all but data and, of jobs, what is no rejected result)")
 	must(cmd.RegisterFlagCompletionFunc("kinds", completeList(api.EventKinds)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		ctx, stop := c.interruptible(ctx)

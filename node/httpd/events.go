@@ -97,14 +97,18 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
+	rejected := r.URL.Query().Get("kinds") == "" // of jobs these are few, and what an operator wants to know after a split
+	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool {
+		return slices.Contains(kinds, x.Kind) || rejected && x.Kind == "job" && x.What == "rejected"
+	})
 }
 
 // frequent are the kinds of which there may be thousands a second: the states of jobs, and versions of named data. The core tells of
 // them only as long as somebody asks.
 func frequent(kind string) bool { return kind == "job" || kind == "data" }
 
-// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise.
+// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise. Who names none is told of
+// results that do not count, too.
 func eventKinds(r *http.Request) ([]string, error) {
 	s := r.URL.Query().Get("kinds")
 	if s == "" {
