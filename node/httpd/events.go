@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,30 +21,50 @@ const (
 	MaxWatchers  = 64
 	watcherQueue = 1024             // events that wait for one that reads slowly; beyond it some are lost, and that is said
 	keepAlive    = 15 * time.Second // between two lines of a stream, so that a dead peer is noticed
+	pastEvents   = 2048             // that are kept for who comes back, and names the last that it has seen
+	comesBack    = time.Minute      // for how long what is frequent is told of though nobody watches: who was cut off misses none
 )
+
+// LastEventID is the header in which who comes back names the last event that it has seen.
+const LastEventID = "Last-Event-ID"
 
 // hub hands events out to those who watch. Nothing rests on it.
 type hub struct {
+	start string // tells the numbers of this start of the broker from those of another
+
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
-	jobs     int // of them that want to hear of every job's state
+	number   uint64    // of the latest event
+	past     []told    // the latest ones, the earliest first
+	forgot   uint64    // the number of the latest one that is not among them any more
+	jobs     int       // of those who watch that want to hear of what is frequent
+	telling  bool      // the core tells of that
+	since    uint64    // behind which number it has told of all of it
+	idle     time.Time // since when nobody wants to hear of it, while it is told
+}
+
+// told is one event with its number.
+type told struct {
+	number uint64
+	note   broker.Note
+	event  api.Event
 }
 
 // watcher is one stream.
 type watcher struct {
 	wants func(broker.Note) bool
 	jobs  bool
-	queue chan api.Event
+	queue chan told
 	lost  int // guarded by the hub
 }
 
-// add begins a stream; ok is false when there are too many. First says that it is the
-// first that asks for jobs' states.
-func (h *hub) add(w *watcher) (first, ok bool) {
+// add begins a stream, behind the event that last names; "" is from now on. What was told meanwhile is in missed. First says that the
+// core must begin to tell of jobs' states; ok is false when there are too many streams.
+func (h *hub) add(w *watcher, last string) (missed []told, from uint64, first, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.watchers) >= MaxWatchers {
-		return false, false
+		return nil, 0, false, false
 	}
 	if h.watchers == nil {
 		h.watchers = map[*watcher]struct{}{}
@@ -51,19 +72,62 @@ func (h *hub) add(w *watcher) (first, ok bool) {
 	h.watchers[w] = struct{}{}
 	if w.jobs {
 		h.jobs++
+		if first = !h.telling; first {
+			h.number++ // a number between those that have missed something and those that have not
+			h.telling, h.since = true, h.number
+		}
 	}
-	return w.jobs && h.jobs == 1, true
+	if last != "" {
+		missed = h.missed(w, last)
+	}
+	return missed, h.number, first, true
 }
 
-// remove ends it; last says that nobody asks for jobs' states any more.
-func (h *hub) remove(w *watcher) (last bool) {
+// missed are the events behind one that a watcher names; or the word that they are not known any more. The hub is locked.
+func (h *hub) missed(w *watcher, last string) (out []told) {
+	start, text, _ := strings.Cut(last, ".")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || start != h.start || n > h.number || n < h.forgot || w.jobs && n < h.since {
+		return []told{{number: h.number, event: api.Event{Kind: "lost", What: "lost", Text: "what happened since then is not known here any more: look again"}}}
+	}
+	for _, x := range h.past {
+		if x.number > n && w.wants(x.note) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// remove ends a stream.
+func (h *hub) remove(w *watcher, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.watchers, w)
 	if w.jobs {
 		h.jobs--
+		h.idle = now
 	}
-	return w.jobs && h.jobs == 0
+}
+
+// rest reports whether the core need not tell of jobs' states any more, since nobody has asked for a while.
+func (h *hub) rest(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.jobs > 0 || !h.telling || now.Sub(h.idle) < comesBack {
+		return false
+	}
+	h.telling = false
+	return true
+}
+
+// id names an event for who may come back.
+func (h *hub) id(number uint64) string { return h.start + "." + strconv.FormatUint(number, 10) }
+
+// reached is the number up to which a watcher has been told of all; ok is false while something waits for it.
+func (h *hub) reached(w *watcher) (number uint64, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.number, len(w.queue) == 0 && w.lost == 0
 }
 
 // tell hands notes out. It never blocks: who reads too slowly misses some, and is told so.
@@ -73,21 +137,33 @@ func (h *hub) tell(from string, notes []broker.Note) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for w := range h.watchers {
-		for _, x := range notes {
-			if !w.wants(x) {
-				continue
-			}
-			if w.lost > 0 && len(w.queue) < cap(w.queue)/2 {
-				w.queue <- api.Event{At: x.At.UTC(), Broker: from, Kind: "lost", What: "lost", Text: fmt.Sprintf("%d events were lost here: this reader is slow", w.lost)}
-				w.lost = 0
-			}
-			select {
-			case w.queue <- api.Event{At: x.At.UTC(), Broker: from, Kind: x.Kind, ID: x.ID, What: x.What, Place: x.Place, For: x.For, Text: x.Text}:
-			default:
-				w.lost++
+	for _, x := range notes {
+		h.number++
+		e := told{h.number, x, api.Event{At: x.At.UTC(), Broker: from, Kind: x.Kind, ID: x.ID, What: x.What, Place: x.Place, For: x.For, Text: x.Text}}
+		if len(h.past) == pastEvents {
+			h.forgot = h.past[pastEvents/4-1].number
+			h.past = slices.Delete(h.past, 0, pastEvents/4)
+		}
+		h.past = append(h.past, e)
+		for w := range h.watchers {
+			if w.wants(x) {
+				w.take(from, e)
 			}
 		}
+	}
+}
+
+// take queues an event, or counts it as lost. The hub is locked.
+func (w *watcher) take(from string, e told) {
+	if w.lost > 0 && len(w.queue) < cap(w.queue)/2 {
+		text := fmt.Sprintf("%d events were lost here: this reader is slow", w.lost)
+		w.queue <- told{number: e.number - 1, event: api.Event{At: e.event.At, Broker: from, Kind: "lost", What: "lost", Text: text}}
+		w.lost = 0
+	}
+	select {
+	case w.queue <- e:
+	default:
+		w.lost++
 	}
 }
 
@@ -138,19 +214,15 @@ func (srv *Server) handleJobEvents(w http.ResponseWriter, r *http.Request) error
 }
 
 func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants func(broker.Note) bool) error {
-	watch := &watcher{wants: wants, jobs: jobs, queue: make(chan api.Event, watcherQueue)}
-	first, ok := srv.hub.add(watch)
+	watch := &watcher{wants: wants, jobs: jobs, queue: make(chan told, watcherQueue)}
+	missed, from, first, ok := srv.hub.add(watch, r.Header.Get(LastEventID))
 	if !ok {
 		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "%d clients watch the events of this broker, and that is the most", MaxWatchers)
 	}
 	if first {
 		srv.core.Tell(broker.Watch{On: true})
 	}
-	defer func() {
-		if srv.hub.remove(watch) {
-			srv.core.Tell(broker.Watch{On: false})
-		}
-	}()
+	defer func() { srv.hub.remove(watch, srv.cfg.Now()) }()
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -159,26 +231,38 @@ func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wan
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && out.Flush() == nil
 	}
-	if !write(": the events of %s from now on\n\n", srv.cfg.Name) {
-		return nil // the client is gone
+	send := func(e told) bool {
+		if e.event.Broker == "" {
+			e.event.At, e.event.Broker = srv.cfg.Now().UTC(), srv.cfg.Name
+		}
+		b, err := json.Marshal(e.event) // strings and times can be encoded
+		return err == nil && write("id: %s\nevent: %s\ndata: %s\n\n", srv.hub.id(e.number), e.event.Kind, b)
+	}
+	for _, e := range missed {
+		if !send(e) {
+			return nil // the client is gone
+		}
+	}
+	if !write(": the events of %s from now on\nid: %s\n\n", srv.cfg.Name, srv.hub.id(from)) {
+		return nil
 	}
 	t := time.NewTicker(keepAlive)
 	defer t.Stop()
 	for {
 		select {
 		case e := <-watch.queue:
-			b, err := json.Marshal(e)
-			if err != nil {
-				return err // strings and times can be encoded
-			}
-			if !write("event: %s\ndata: %s\n\n", e.Kind, b) {
+			if !send(e) {
 				return nil
 			}
 		case <-t.C:
 			if _, err := srv.identify(r); err != nil {
 				return nil // a token that ended, or was revoked, meanwhile
 			}
-			if !write(": still here\n\n") {
+			id := ""
+			if n, all := srv.hub.reached(watch); all {
+				id = "id: " + srv.hub.id(n) + "\n"
+			}
+			if !write(": still here\n%s\n", id) {
 				return nil
 			}
 		case <-r.Context().Done():
@@ -186,6 +270,13 @@ func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wan
 		case <-srv.host.Leaving().Done():
 			return nil
 		}
+	}
+}
+
+// restWatching lets the core tell no more of what is frequent when nobody has asked for it for a while.
+func (srv *Server) restWatching() {
+	if srv.hub.rest(srv.cfg.Now()) {
+		srv.core.Tell(broker.Watch{On: false})
 	}
 }
 
