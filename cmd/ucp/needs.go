@@ -77,6 +77,7 @@ var calls = map[string][]string{
 	"ucp token list":               nil,
 	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
+	"ucp trace":                    {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp version":                  nil,
 }
 

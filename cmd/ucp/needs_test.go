@@ -71,6 +71,7 @@ var lines = map[string][]string{
 	"ucp status":                   {"status", "status --full"},
 	"ucp strategy get":             {"strategy get"},
 	"ucp strategy set":             {"strategy set fcfs"},
+	"ucp trace":                    {"trace j1", "trace --all"},
 }
 
 // guarded is a broker of a city, as far as scopes go: it answers a caller with these scopes as a fake broker does.
@@ -227,10 +228,11 @@ func TestEveryVerbSaysWhatItNeeds(t *testing.T) {
 
 // hints are routes that a verb calls only to say more: who may not call them gets all else.
 var hints = map[string][]string{
-	"ucp cluster drain":   {"GET /v1/members"},          // whether that broker can hear of it
-	"ucp cluster resume":  {"GET /v1/members"},          // the same
-	"ucp emergency clear": {"GET /v1/emergencies/{id}"}, // who can't hear of it
-	"ucp strategy set":    {"GET /v1/emergencies"},      // whether that disarms one
+	"ucp cluster drain":   {"GET /v1/members"},                                             // whether that broker can hear of it
+	"ucp cluster resume":  {"GET /v1/members"},                                             // the same
+	"ucp emergency clear": {"GET /v1/emergencies/{id}"},                                    // who can't hear of it
+	"ucp strategy set":    {"GET /v1/emergencies"},                                         // whether that disarms one
+	"ucp trace":           {"GET /v1/members", "GET /v1/conflicts", "GET /v1/emergencies"}, // what is around the jobs; without it that is said
 }
 
 // rarely are routes that a verb calls where the lines of the test do not lead.
