@@ -50,7 +50,7 @@ var lines = map[string][]string{
 	"ucp emergency declare":        {"emergency declare --type flood --level low"},
 	"ucp emergency get":            {"emergency get e1"},
 	"ucp emergency list":           {"emergency list"},
-	"ucp events":                   {"events"},
+	"ucp events":                   {"events", "events --job j1"},
 	"ucp job cancel":               {"job cancel j3", "job cancel --state pending", "job cancel --state succeeded"},
 	"ucp job get":                  {"job get j1"},
 	"ucp job list":                 {"job list", "job list --count"},
@@ -121,7 +121,7 @@ func newGuarded(t *testing.T, scopes access.Scopes) (*guarded, *shell) {
 				fake.fail(w, http.StatusForbidden, api.CodeForbidden, "this takes "+need.String())
 				return
 			}
-			if pattern == "GET /v1/events" {
+			if pattern == "GET /v1/events" || pattern == "GET /v1/jobs/{id}/events" {
 				w.Header().Set("Content-Type", "text/event-stream")
 				return
 			}

@@ -231,7 +231,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 		terms := cfg.City.ServerTLS(srv.web)
 		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
 	}
-	srv.hub.start = strconv.FormatInt(cfg.Started.UnixNano(), 36)
+	srv.hub.start, srv.hub.born = strconv.FormatInt(cfg.Started.UnixNano(), 36), cfg.Started
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
