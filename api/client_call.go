@@ -78,6 +78,7 @@ type call struct {
 	etag         string        // of the content of which that is a part
 	wait         time.Duration // that the broker is asked to wait before it answers
 	within       time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
+	after        string        // of events: the cursor of the last one that is known
 	asks         bool          // the broker is to ask all others first whether they are there
 	named        bool          // a POST that says itself what it makes, and so may be repeated
 }
@@ -124,6 +125,9 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json")
+	if k.after != "" {
+		req.Header.Set("Last-Event-ID", k.after)
+	}
 	if k.asks {
 		req.Header.Set(AskHeader, "1")
 	}
