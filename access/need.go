@@ -39,6 +39,7 @@ var Needs = map[string]Need{
 	"POST /broker/sync-metadata":          {Scope: Peer},
 	"GET /broker/coordination-status":     {Scope: Read},
 	"GET /broker/metadata":                {Scope: Read},
+	"GET /broker/views":                   {Scope: Read},
 	"GET /broker/digest":                  {Scope: Read},
 	"GET /broker/keyring":                 {Scope: Peer},
 	"GET /v1/members":                     {Scope: Read},
@@ -73,6 +74,7 @@ var Needs = map[string]Need{
 	"DELETE /v1/emergencies/{id}":         {Scope: Emergency}, // of its level
 	"GET /v1/events":                      {Scope: Read},
 	"GET /broker/debug":                   {Scope: Operate},
+	"GET /v1/caller":                      {Scope: anything},
 	"GET /v1/log-level":                   {Scope: Read},
 	"PUT /v1/log-level":                   {Scope: Operate},
 	"GET /v1/audit":                       {Scope: Operate},
@@ -87,6 +89,8 @@ var Needs = map[string]Need{
 	"GET /v1/revocations":                 {Scope: anything},
 	"POST /v1/revocations":                {Scope: Admit},
 	"POST /v1/admissions":                 Nothing, // but a ticket
+	"GET /ui/{path...}":                   Nothing, // what the pages show, they ask for
+	"GET /{$}":                            Nothing,
 	"GET /healthz":                        Nothing,
 	"GET /readyz":                         Nothing,
 	"/":                                   {Scope: anything}, // what there is not

@@ -507,6 +507,9 @@ type Peer struct {
 
 	ByMessages bool `json:"by_messages,omitempty"` // gossip says that it is gone, but messages pass both ways
 
+	// RTT is the round-trip time to it, by network coordinates; 0 when not known, and of an earlier version.
+	RTT clock.Duration `json:"rtt,omitzero"`
+
 	Stranger string `json:"stranger,omitempty"` // the actor that answers at its address instead of it
 	Refused  string `json:"refused"`            // why it has refused the last message, "" when it has not; then it is not healthy
 }

@@ -46,6 +46,7 @@ type Conflict struct {
 	Winner   string     `json:"winner"`         // ID of a job; "" when nobody won
 	Jobs     int        `json:"jobs"`           // contenders and holders
 	Sentence string     `json:"sentence"`
+	IDs      []string   `json:"ids,omitempty"` // of the jobs that it records; none from an earlier version
 }
 
 // ConflictStatistics answers GET /broker/conflict-statistics.

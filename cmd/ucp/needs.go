@@ -46,7 +46,7 @@ var calls = map[string][]string{
 	"ucp emergency declare":        {"POST /v1/emergencies"},
 	"ucp emergency get":            {"GET /v1/emergencies/{id}"},
 	"ucp emergency list":           {"GET /v1/emergencies"},
-	"ucp events":                   {"GET /v1/events"},
+	"ucp events":                   {"GET /v1/events", "GET /v1/jobs/{id}/events"},
 	"ucp job cancel":               {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp job get":                  {"GET /v1/jobs/{id}"},
 	"ucp job list":                 {"GET /v1/jobs"},
@@ -77,6 +77,7 @@ var calls = map[string][]string{
 	"ucp token list":               nil,
 	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
+	"ucp trace":                    {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp version":                  nil,
 }
 

@@ -50,7 +50,7 @@ var lines = map[string][]string{
 	"ucp emergency declare":        {"emergency declare --type flood --level low"},
 	"ucp emergency get":            {"emergency get e1"},
 	"ucp emergency list":           {"emergency list"},
-	"ucp events":                   {"events"},
+	"ucp events":                   {"events", "events --job j1"},
 	"ucp job cancel":               {"job cancel j3", "job cancel --state pending", "job cancel --state succeeded"},
 	"ucp job get":                  {"job get j1"},
 	"ucp job list":                 {"job list", "job list --count"},
@@ -71,6 +71,7 @@ var lines = map[string][]string{
 	"ucp status":                   {"status", "status --full"},
 	"ucp strategy get":             {"strategy get"},
 	"ucp strategy set":             {"strategy set fcfs"},
+	"ucp trace":                    {"trace j1", "trace --all"},
 }
 
 // guarded is a broker of a city, as far as scopes go: it answers a caller with these scopes as a fake broker does.
@@ -120,7 +121,7 @@ func newGuarded(t *testing.T, scopes access.Scopes) (*guarded, *shell) {
 				fake.fail(w, http.StatusForbidden, api.CodeForbidden, "this takes "+need.String())
 				return
 			}
-			if pattern == "GET /v1/events" {
+			if pattern == "GET /v1/events" || pattern == "GET /v1/jobs/{id}/events" {
 				w.Header().Set("Content-Type", "text/event-stream")
 				return
 			}
@@ -227,10 +228,11 @@ func TestEveryVerbSaysWhatItNeeds(t *testing.T) {
 
 // hints are routes that a verb calls only to say more: who may not call them gets all else.
 var hints = map[string][]string{
-	"ucp cluster drain":   {"GET /v1/members"},          // whether that broker can hear of it
-	"ucp cluster resume":  {"GET /v1/members"},          // the same
-	"ucp emergency clear": {"GET /v1/emergencies/{id}"}, // who can't hear of it
-	"ucp strategy set":    {"GET /v1/emergencies"},      // whether that disarms one
+	"ucp cluster drain":   {"GET /v1/members"},                                             // whether that broker can hear of it
+	"ucp cluster resume":  {"GET /v1/members"},                                             // the same
+	"ucp emergency clear": {"GET /v1/emergencies/{id}"},                                    // who can't hear of it
+	"ucp strategy set":    {"GET /v1/emergencies"},                                         // whether that disarms one
+	"ucp trace":           {"GET /v1/members", "GET /v1/conflicts", "GET /v1/emergencies"}, // what is around the jobs; without it that is said
 }
 
 // rarely are routes that a verb calls where the lines of the test do not lead.

@@ -102,10 +102,22 @@ func (srv *Server) handleConflicts(w http.ResponseWriter, r *http.Request) error
 		out.Conflicts = append(out.Conflicts, api.Conflict{
 			ID: c.ID, At: c.Snapshot.Now, Strategy: string(c.Snapshot.Strategy), Kind: string(c.Kind), Over: c.Over,
 			Winner: nameOf(&e), Jobs: len(e.Contenders) + len(e.Holders) + c.Rest, Sentence: e.Sentence,
+			IDs: idsOf(&e),
 		})
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// idsOf lists what a person calls the jobs of a conflict.
+func idsOf(e *resolve.Explanation) []string {
+	out := []string{}
+	for _, list := range [][]resolve.Contender{e.Contenders, e.Holders} {
+		for _, c := range list {
+			out = append(out, c.ID)
+		}
+	}
+	return out
 }
 
 // nameOf is what a person calls the winner.

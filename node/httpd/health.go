@@ -156,6 +156,7 @@ func (srv *Server) Unwell(name string) bool {
 // WatchHealth tells of each change of another broker's health, in the log and to those that watch: once. The first word of
 // one that is well, or that was not heard yet, is no change. The node calls it every few seconds, from one goroutine.
 func (srv *Server) WatchHealth() {
+	srv.restWatching()
 	now := srv.cfg.Now()
 	all := srv.healths(now)
 	for _, name := range slices.Sorted(maps.Keys(all)) {

@@ -27,6 +27,8 @@ type healthHost struct {
 	proto    string
 }
 
+func (h *healthHost) RTT(string) (time.Duration, bool) { return 1234567 * time.Nanosecond, true }
+
 func (h *healthHost) DiskFull() string                { return "" }
 func (h *healthHost) Overview() *broker.Overview      { return &h.overview }
 func (h *healthHost) CityTime() time.Time             { return asOf }
@@ -140,8 +142,8 @@ func TestWhoTakesNoJobsIsToldOnce(t *testing.T) {
 	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
 	h.overview.State.Metadata = []wire.Metadata{{Name: "a"}, {Name: "b"}}
 	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{"b": healthy}, tookNone: map[string]bool{}}
-	watch := &watcher{wants: func(x broker.Note) bool { return x.Kind == "health" }, queue: make(chan api.Event, 9)}
-	_, ok := srv.hub.add(watch)
+	watch := &watcher{wants: func(x broker.Note) bool { return x.Kind == "health" }, queue: make(chan told, 9)}
+	_, _, _, ok := srv.hub.add(watch, begin{}, asOf)
 	require.True(t, ok)
 	well := Contact{Seen: asOf, Answered: asOf}
 	for _, x := range []struct {
@@ -166,7 +168,7 @@ func TestWhoTakesNoJobsIsToldOnce(t *testing.T) {
 	require.Contains(t, lines[1], `level=WARN msg=peer name=b health="takes jobs again"`)
 	require.Contains(t, lines[2], `level=WARN msg=peer name=b health="takes no jobs: no worker starts"`)
 	require.Len(t, watch.queue, 3)
-	e := <-watch.queue
+	e := (<-watch.queue).event
 	require.Equal(t, []string{"b", "takes_none", "b: takes no jobs: its disk is full"}, []string{e.ID, e.What, e.Text})
 }
 

@@ -11,6 +11,7 @@
 //   - orders.go: what of all this the audit log has
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
+//   - dashboard.go, views.go: pages for browsers, and how each broker sees the others
 //   - status.go, digest.go, metrics.go, query.go: what the broker says of itself, also to Serf queries
 //   - access.go, local.go: who sends a request, and whether its route answers them
 //   - invites.go: how new members come into it
@@ -30,6 +31,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -217,6 +219,7 @@ type Server struct {
 	digesting   sync.Mutex            // held while a digest of the store is made
 	debugging   sync.Mutex            // held while a bundle is made
 	asking      chan struct{}         // of those that ask all brokers what they hold
+	viewing     views                 // how the brokers saw each other lately
 }
 
 // New makes a server that answers from a core and a store.
@@ -228,11 +231,12 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 		terms := cfg.City.ServerTLS(srv.web)
 		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
 	}
+	srv.hub.start, srv.hub.born = strconv.FormatInt(cfg.Started.UnixNano(), 36), cfg.Started
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{
 		ConnState: srv.track, ConnContext: connected,
-		Handler: srv.guarded(srv.sameOrigin(paced(srv.addressed(srv.handler())))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
+		Handler: srv.guarded(harmless(srv.sameOrigin(paced(srv.addressed(srv.handler()))))), ReadHeaderTimeout: cfg.PeerTimeout, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}
 	return srv

@@ -22,7 +22,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 	srv := New(Config{Name: "a", Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, nil, &shownHost{}, nil)
 	answer := func(pattern, query string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
-		path = strings.NewReplacer("{path...}", "p", "{", "", "}", "").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{path...}", "p", "{", "", "}", "").Replace(path)
 		w := httptest.NewRecorder()
 		srv.handler().ServeHTTP(w, httptest.NewRequest(method, path+"?"+query, nil))
 		var e api.Error
@@ -38,7 +38,7 @@ func TestUnknownParametersAreRefused(t *testing.T) {
 		if !slices.Contains(withBody, pattern) {
 			method, path, _ := strings.Cut(pattern, " ")
 			w := httptest.NewRecorder()
-			srv.handler().ServeHTTP(w, httptest.NewRequest(method, strings.NewReplacer("{path...}", "p", "{", "", "}", "").Replace(path), strings.NewReader("{}")))
+			srv.handler().ServeHTTP(w, httptest.NewRequest(method, strings.NewReplacer("{$}", "", "{path...}", "p", "{", "", "}", "").Replace(path), strings.NewReader("{}")))
 			require.Equal(t, http.StatusBadRequest, w.Code, pattern)
 			require.Contains(t, w.Body.String(), "takes no body", pattern)
 		}

@@ -90,6 +90,7 @@ func (srv *Server) coordination() api.Coordination {
 			c.UnhealthyPeers++
 		}
 		p.Host, p.Port = splitAddr(m.HTTPAddr)
+		p.RTT = srv.rtt(m.Name)
 		p.Attempts, p.Failed, p.Failing, p.Stranger, p.Refused = k.Attempts, k.Failed, k.Failing, k.Stranger, k.Refused
 		if !k.Seen.IsZero() {
 			p.LastSeen = k.Seen.Unix()
@@ -137,6 +138,12 @@ func lastBreach(s broker.Standing) string {
 		return ""
 	}
 	return s.Breaches.Last.What + " (rule " + s.Breaches.Last.Rule + ")"
+}
+
+// rtt is the round-trip time to a member, as the API shows it; 0 when it is not known.
+func (srv *Server) rtt(name string) clock.Duration {
+	d, _ := srv.host.RTT(name)
+	return clock.Duration(d.Round(time.Microsecond))
 }
 
 // proven reports whether a member is there although SWIM says otherwise, as last published.
@@ -233,13 +240,12 @@ func (srv *Server) members() []api.Member {
 	healths := srv.healths(srv.cfg.Now())
 	drains := srv.drains()
 	for _, m := range srv.host.Members() {
-		rtt, _ := srv.host.RTT(m.Name)
 		row, _ := srv.rowOf(m.Name)
 		s := srv.standing(m.Name)
 		out = append(out, api.Member{
 			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
-			Actor: clock.Actor(m.Tags["actor"]), RTT: clock.Duration(rtt.Round(time.Microsecond)), Self: m.Name == srv.cfg.Name,
+			Actor: clock.Actor(m.Tags["actor"]), RTT: srv.rtt(m.Name), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
 			Breaches: s.Breaches.Count, LastBreach: lastBreach(s), Revoked: srv.revoked(m.Name), Withdrawn: row.Withdrawn, TakesNone: takesNone(&row, m.Tags[DrainingTag] != "" || string(m.Status) == string(membership.Leaving), drains[m.Name] != nil), Drained: drains[m.Name],
 		})

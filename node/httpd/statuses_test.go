@@ -17,6 +17,7 @@ import (
 // statusNames are the statuses that the code names.
 var statusNames = map[string]int{
 	"StatusOK": http.StatusOK, "StatusCreated": http.StatusCreated, "StatusAccepted": http.StatusAccepted,
+	"StatusFound":          http.StatusFound,
 	"StatusPartialContent": http.StatusPartialContent, "StatusBadRequest": http.StatusBadRequest, "StatusForbidden": http.StatusForbidden, "StatusUnauthorized": http.StatusUnauthorized,
 	"StatusNotFound": http.StatusNotFound, "StatusRequestTimeout": http.StatusRequestTimeout, "StatusConflict": http.StatusConflict,
 	"StatusGone": http.StatusGone, "StatusRequestEntityTooLarge": http.StatusRequestEntityTooLarge,
