@@ -70,6 +70,18 @@ type Acked struct {
 // with a message is told before that.
 type Signed struct{ Heads []*head.Head }
 
+// Looked tells what the shell has found out by the sheets of others (rule H3).
+type Looked struct {
+	Ends   []*job.Record // of jobs that have ended, as they were when they were looked at
+	MadeUp []MadeUp      // parts of ends that are in the name of an update that has not written them
+}
+
+// MadeUp is a part of a job's end that was made up.
+type MadeUp struct {
+	Key string
+	Dot clock.Dot // that has not written it
+}
+
 // Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct {
 	Peer string

@@ -30,6 +30,7 @@ func (in Watch) step(b *Broker)    { b.watch(in.On) }
 func (in Deliver) step(b *Broker)     { b.deliver(in) }
 func (in Acked) step(b *Broker)       { b.acked(in) }
 func (in Signed) step(b *Broker)      { b.heads.take(in.Heads) }
+func (in Looked) step(b *Broker)      { b.authors.looked(in) }
 func (in Unreachable) step(b *Broker) { b.unreachable(in) }
 func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
 

@@ -255,7 +255,7 @@ func (n *Node) openCore() error {
 			return fmt.Errorf("reading the heads in %s: %w", n.cfg.DataDir, err)
 		}
 		n.heads = &heads{all: city.NewHeads(n.cfg.City, stored...), now: n.cfg.Now, log: n.log}
-		n.heads.sheets = &sheets{heads: n.heads, store: n.store, name: n.name, now: n.cfg.Now, log: n.log, limit: keptSheets, found: map[ledger.Ref]string{}}
+		n.heads.sheets = &sheets{heads: n.heads, store: n.store, name: n.name, now: n.cfg.Now, log: n.log, limit: keptSheets, found: map[ledger.Ref]string{}, told: func(in broker.Looked) { n.engine.Tell(in) }}
 		if err := n.heads.sheets.recall(); err != nil {
 			return fmt.Errorf("reading the sheets in %s: %w", n.cfg.DataDir, err)
 		}

@@ -85,7 +85,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	var pace sync.WaitGroup
 	pace.Go(func() { node.PaceCollector(ctx) })
 	defer pace.Wait()
-	cfg.Reload.broker = n
+	cfg.Reload.broker, cfg.Reload.web = n, web
 	defer cfg.Reload.serve(ctx)()
 	defer cancel()
 	return n.Run(ctx)
