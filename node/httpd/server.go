@@ -68,6 +68,10 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"GET /broker/sheets":                  srv.handleSheets,
 		"GET /v1/revocations":                 srv.handleRevocations,
 		"POST /v1/revocations":                srv.handleRevoke,
+		"POST /v1/carry/pack":                 srv.handlePack,
+		"POST /v1/carry/unpack":               srv.handleUnpack,
+		"GET /broker/word":                    srv.handleWord,
+		"POST /broker/word":                   srv.handleWords,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
