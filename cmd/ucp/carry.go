@@ -16,6 +16,7 @@ import (
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/carry"
+	"github.com/urban-compute/ucp/clock"
 )
 
 const carryHelp = `Where two brokers, or two halves of a city, have no link, a file brings what a link would:
@@ -390,4 +391,48 @@ func shownTable(w io.Writer, path string, r *api.Carried) {
 		row(w, "not signed: its brokers belong to no city")
 	}
 	contentsRows(w, r)
+}
+
+// carriedDigests are the digests of ledgers that files tell, as those of the brokers that have packed them, and of others that hold the same.
+func carriedDigests(ctx context.Context, client *api.Client, files []string) (out []api.Digest, err error) {
+	for _, path := range files {
+		r, all, err := lookAt(path)
+		if err == nil && !all {
+			r, err = sendFile(ctx, client, path, true)
+		}
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("--carry %s: %w", path, err)
+		case r.Trouble != "":
+			return nil, fmt.Errorf("--carry %s: %s", path, r.Trouble)
+		case r.Digest == nil:
+			return nil, fmt.Errorf("--carry %s: it does not say what its packer holds", path)
+		}
+		for _, name := range append([]string{r.From}, r.Same...) {
+			d := *r.Digest
+			d.Name = name
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// compareCarried compares the brokers that were asked with what files say of others.
+func (v *verification) compareCarried(carried []api.Digest) {
+	asked := len(v.Brokers)
+	for _, d := range carried {
+		if slices.ContainsFunc(v.Brokers, func(b api.Digest) bool { return b.Name == d.Name }) {
+			continue // it was asked itself, or another file speaks for it
+		}
+		v.Brokers = append(v.Brokers, d)
+		if asked == 0 {
+			continue
+		}
+		switch a := v.Brokers[0]; {
+		case a.Clock.Compare(d.Clock) != clock.Equal:
+			v.problem("the clock of %s, and that of %s when its file was packed, differ: %s; %s", a.Name, d.Name, lacks(a, d), lacks(d, a))
+		case a.Digest != d.Digest:
+			v.problem("%s does not hold what %s held when its file was packed, though it knows of the same updates; a finished job that one of them has forgotten would be no fault (a file does not name records)", a.Name, d.Name)
+		}
+	}
 }
