@@ -64,7 +64,7 @@ func (b *Broker) packFor(in Pack) (names []string, refused Answer) {
 		return nil, &CarryRefused{fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case b.enrolment.blocked():
+	case b.members.Roll().Closed(b.self):
 		return no("this broker was removed from the roll, and is not in it again yet: what it holds may be behind")
 	case b.members.Expects():
 		return no("this broker was told to join others and has met none of them yet")
@@ -241,12 +241,10 @@ func (b *Broker) unpack(in Unpack) {
 	if in.Last && !in.Bad {
 		d.Since, d.Clock = in.Since, in.Clock
 	}
-	if !b.takesFrom(in.From, d) { // the file may say itself who takes part
-		b.admitByHand(in.From)
-		if !b.takesFrom(in.From, d) {
-			b.answer(in.Token, &CarryRefused{fmt.Sprintf("%s, which has packed this, does not take part", in.From)})
-			return
-		}
+	words, why := b.entered(&in, d)
+	if why != "" {
+		b.answer(in.Token, &CarryRefused{why})
+		return
 	}
 	got := b.merge(d)
 	out := &Unpacked{
@@ -258,12 +256,31 @@ func (b *Broker) unpack(in Unpack) {
 		b.ledger.Ahead(in.Since, in.Clock)
 	}
 	out.Covered = in.Last && b.ledger.Covers(in.Clock)
-	out.Words = b.hearWords(in.Words)
+	out.Words = words + b.hearWords(in.Words)
 	b.peers.Settle()
 	if in.Last {
 		b.attempts.fetchSoon()
 	}
 	b.answer(in.Token, out)
+}
+
+// entered sees to it that the packer of a file takes part, and this broker, as far as the file says so itself; it returns how many words
+// were news, and why nothing is taken, "" where it is.
+func (b *Broker) entered(in *Unpack, d ledger.Delta) (words int, why string) {
+	if b.takesFrom(in.From, d) {
+		return 0, ""
+	}
+	if b.members.Roll().Get(in.From) == nil {
+		b.admitByHand(in.From)
+	}
+	words = b.hearWords(in.Words) // they may say that others know of this broker again
+	switch {
+	case b.takesFrom(in.From, d):
+		return words, ""
+	case b.enrolment.blocked():
+		return words, "this broker was removed from the roll, and takes nothing in before as many others as are to hold copies have said that they know that it is back"
+	}
+	return words, fmt.Sprintf("%s, which has packed this, does not take part", in.From)
 }
 
 // refusesFile says why nothing of a file is taken; "" where it is.
@@ -275,8 +292,6 @@ func (b *Broker) refusesFile(in *Unpack) string {
 		return fmt.Sprintf("%s, which has packed this, does not count %s among those who take part, and would take results for firm that it changes: let it pack another one, with --for %[2]s --admit", in.From, b.self)
 	case b.members.Roll().Closed(in.From):
 		return fmt.Sprintf("%s, which has packed this, has left, or was given up here", in.From)
-	case b.enrolment.blocked():
-		return "this broker was removed from the roll, and is not in it again yet"
 	case b.members.Expects():
 		return "this broker was told to join others and has met none of them yet: whether they count the packer it can't know"
 	}
