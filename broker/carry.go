@@ -126,24 +126,21 @@ func (b *Broker) admitByHand(name string) {
 	}
 }
 
-// heldByAll is what all of these members are known to hold: by what they have told last, in whatever way.
+// heldByAll is what all of these members are known to hold: by what they have told last, in whatever way. What is stable here says less:
+// who has come since then may not hold it yet (rule F1).
 func (b *Broker) heldByAll(names []string, in Pack) (since clock.Tips) {
 	if in.Whole {
 		return nil
 	}
-	by, stable := b.ledger.Lineage(), b.ledger.StableClock()
 	for i, name := range names {
 		held := b.peers.Clock(name)
 		if len(held) == 0 {
 			held = in.Held[name]
 		}
-		if rec := b.members.Roll().Get(name); rec != nil && by.HasAll(stable, rec.Dots) { // it counted when that was so
-			held = by.Merge(held, stable)
-		}
 		if i == 0 {
 			since = held
 		} else {
-			since = by.Meet(since, held)
+			since = b.ledger.Lineage().Meet(since, held)
 		}
 	}
 	return since

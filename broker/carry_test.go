@@ -202,7 +202,7 @@ func (w *world) exchange(t require.TestingT, a, c *node) {
 		require.Nil(t, refused, "%v", refused)
 		out, refused := w.unpackFile(way[1], f, 1<<20)
 		require.Nil(t, refused, "%v", refused)
-		require.True(t, out.Covered, "%s does not hold what %s held", way[1].name, way[0].name)
+		require.True(t, out.Covered, "%s does not hold what %s held: %+v, since %v up to %v, holds %v, seen %v", way[1].name, way[0].name, out, f.since, f.clock, way[1].b.ledger.Clock(), way[1].b.ledger.Seen())
 		w.pass(5 * time.Second)
 	}
 }

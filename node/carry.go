@@ -94,17 +94,21 @@ func (c *carrier) recall() {
 func (c *carrier) keep(words []*wire.Word, packer string, lacks []string, at clock.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	changed := false
 	for _, w := range words {
 		h := c.held[w.From]
 		if o := h.word; o != nil && (w.Actor.Before(o.Actor) || w.Actor == o.Actor && w.Told.Version <= o.Told.Version) {
 			continue
 		}
 		h.Word, h.word = w.Encode(), w
-		c.held[w.From] = h
+		c.held[w.From], changed = h, true
 	}
 	if h := c.held[packer]; h.word != nil && at >= h.At {
 		h.Lacks, h.At = lacks, at
-		c.held[packer] = h
+		c.held[packer], changed = h, true
+	}
+	if !changed {
+		return nil
 	}
 	part := c.path + ".new"
 	if err := os.WriteFile(part, canon.Encode(c.held), 0o600); err != nil {

@@ -24,6 +24,7 @@ const (
 	lookEvery  = 5 * time.Second
 	packEvery  = time.Minute
 	packFactor = 20
+	askEvery   = 5 * time.Minute
 	againAfter = time.Minute
 	// mostIncoming bounds how many files of an inbox are looked at.
 	mostIncoming = 4096
@@ -62,13 +63,14 @@ type packedOf struct {
 // run looks at the directories until the context ends.
 func (c *carrier) run(ctx context.Context) error {
 	c.engine.Tell(broker.Gossip{State: wire.State{Metadata: c.metadata()}}) // what those can do of whom only files tell
-	if c.outbox == "" && c.inbox == "" {
-		return nil
-	}
 	d := &dirs{carrier: c, seen: map[string]glance{}, said: map[string]bool{}}
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	for {
+	for asked := time.Now(); ; {
+		if time.Since(asked) >= askEvery {
+			c.askAll(ctx)
+			asked = time.Now()
+		}
 		if c.inbox != "" {
 			d.complain("inbox", d.takeIn(ctx))
 		}
@@ -80,6 +82,20 @@ func (c *carrier) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// askAll keeps what the brokers that are there hold now: if they are cut off, and this one starts again, it knows what they lack.
+func (c *carrier) askAll(ctx context.Context) {
+	list, _ := c.others(ctx)
+	var words []*wire.Word
+	for _, b := range list {
+		if w, err := c.open(b); err == nil {
+			words = append(words, w)
+		}
+	}
+	if err := c.keep(words, "", nil, 0); err != nil {
+		c.log.Debug("what other brokers hold can't be kept", "error", err)
 	}
 }
 
