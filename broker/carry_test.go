@@ -328,3 +328,92 @@ func TestResultsBecomeFirmByFiles(t *testing.T) {
 	}
 	require.Empty(t, w.errors)
 }
+
+// A page with a record that can't be kept holds the clock of its file back, as that of a message (rule L10).
+func TestABadPageHoldsTheClockBack(t *testing.T) {
+	w := halves()
+	a, c := w.nodes["a"], w.nodes["c"]
+	w.submit(a, "j1")
+	w.pass(time.Second)
+	f, refused := w.packFile(a, Pack{For: []string{"c"}, Admit: true})
+	require.Nil(t, refused)
+	d, err := wire.DecodePage(f.pages[len(f.pages)-1])
+	require.NoError(t, err)
+	for i := range d.Records {
+		d.Records[i].Bytes, d.Records[i].Key = []byte("nonsense"), strings.Repeat("x", 2000)
+	}
+	f.pages[len(f.pages)-1] = wire.EncodePage(d)
+	out, refused := w.unpackFile(c, f, 1<<20)
+	require.Nil(t, refused)
+	require.True(t, out.Bad)
+	require.False(t, out.Covered)
+	require.Empty(t, c.b.ledger.Clock().Of("a"))
+	require.Empty(t, w.errors)
+}
+
+// The blobs of a job go with the records that brought them: its inputs when it is new to the readers, its output when they lack its end
+// (rule B1).
+func TestBlobsFollowRecords(t *testing.T) {
+	w := halves()
+	a, c := w.nodes["a"], w.nodes["c"]
+	input, output := job.Digest(strings.Repeat("1", 64)), job.Digest(strings.Repeat("2", 64))
+	spec := job.Spec{Command: "work", Priority: job.Priority{User: job.DefaultUser}, Inputs: map[string]string{"in": string(input)}}
+	must(spec.Complete())
+	w.ask(a, "", func(t Token) Input { return Submit{Token: t, ID: "j1", Spec: spec} })
+	w.pass(3 * time.Second)
+	digests := func(in Pack) (out []job.Digest) {
+		f, refused := w.packFile(a, in)
+		require.Nil(t, refused, "%v", refused)
+		_, refused = w.unpackFile(c, f, 1<<20)
+		require.Nil(t, refused, "%v", refused)
+		back, refused := w.packFile(c, Pack{All: true})
+		require.Nil(t, refused, "%v", refused)
+		_, refused = w.unpackFile(a, back, 1<<20)
+		require.Nil(t, refused, "%v", refused)
+		for _, b := range f.needs {
+			out = append(out, b.Digest)
+		}
+		return out
+	}
+	require.Equal(t, []job.Digest{input}, digests(Pack{For: []string{"c"}, Admit: true}))
+	key := a.b.withID("j1")[0]
+	change := func(edit func(dot clock.Dot, r *job.Record)) {
+		_, err := a.b.ledger.Apply(kind.JobRef(key), func(dot clock.Dot, old ledger.Record) ledger.Record {
+			return old.(*job.Record).With(dot, func(r *job.Record) { edit(dot, r) })
+		})
+		require.NoError(t, err)
+	}
+	change(func(dot clock.Dot, r *job.Record) {
+		rep := job.Report{Attempt: r.Place.Attempt, Dot: dot, Phase: job.Done, Result: &job.Result{Outcome: job.Succeeded, Stdout: &job.Blob{Digest: output, Size: 1}}}
+		r.SetReport(rep)
+		r.AddVerdict(job.Verdict{Dot: dot, Outcome: job.Succeeded, Report: &rep})
+	})
+	require.Equal(t, []job.Digest{output}, digests(Pack{For: []string{"c"}}))
+	change(func(clock.Dot, *job.Record) {}) // by an update that brings no blob
+	require.Empty(t, digests(Pack{For: []string{"c"}}))
+}
+
+// Of two jobs the more urgent one is in the file first.
+func TestUrgentJobsComeFirst(t *testing.T) {
+	w := halves()
+	a := w.nodes["a"]
+	for i, user := range []int{2, 9, 5} {
+		spec := job.Spec{Command: "work", Priority: job.Priority{User: int32(user)}}
+		must(spec.Complete())
+		w.ask(a, "", func(t Token) Input { return Submit{Token: t, ID: job.ID(fmt.Sprintf("j%d", i)), Spec: spec} })
+	}
+	w.pass(3 * time.Second)
+	f, refused := w.packFile(a, Pack{For: []string{"c"}, Admit: true})
+	require.Nil(t, refused)
+	var order []string
+	for _, b := range f.pages {
+		d, err := wire.DecodePage(b)
+		require.NoError(t, err)
+		for _, e := range d.Records {
+			if e.Kind == kind.Job {
+				order = append(order, e.Key[:2])
+			}
+		}
+	}
+	require.Equal(t, []string{"j1", "j2", "j0"}, order)
+}

@@ -59,7 +59,7 @@ func Encode[T Header | Clocks | Blob | Lacks | End | [][]byte](v *T) []byte { re
 func Decode[T Header | Clocks | Blob | Lacks | End | [][]byte](b []byte) (*T, error) {
 	v := new(T)
 	if err := canon.Decode(b, v); err != nil {
-		return nil, fmt.Errorf("%w: a part of it can't be read: %w", ErrChanged, err)
+		return nil, fmt.Errorf("%w: a part of it can't be read: %v", ErrChanged, err)
 	}
 	var err error
 	switch x := any(v).(type) {

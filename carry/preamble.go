@@ -85,7 +85,7 @@ func readPreamble(r io.Reader) (p *Preamble, raw []byte, err error) {
 	}
 	p = new(Preamble)
 	if err := canon.Decode(body, p); err != nil {
-		return nil, nil, fmt.Errorf("%w: its preamble can't be read: %w", ErrChanged, err)
+		return nil, nil, fmt.Errorf("%w: its preamble can't be read: %v", ErrChanged, err)
 	}
 	if err := p.check(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrChanged, err)

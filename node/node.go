@@ -180,7 +180,7 @@ func (n *Node) compose() {
 	}
 	n.carrier = &carrier{
 		name: n.name, engine: n.engine, blobs: n.blobs, peers: n.peers, city: n.cfg.City, heads: n.heads, reserve: n.reserve,
-		actor: n.starts.actor, now: n.cityTime, random: n.cfg.Random, digest: n.http.Digest, log: n.log.With("part", "carry"), path: heldPath(n.cfg.DataDir),
+		actor: n.starts.actor, now: n.cityTime, random: n.cfg.Random, digest: n.http.LedgerDigest, log: n.log.With("part", "carry"), path: heldPath(n.cfg.DataDir),
 		outbox: n.cfg.Outbox, inbox: n.cfg.Inbox,
 	}
 	n.carrier.recall()

@@ -298,10 +298,16 @@ func (c *cli) carryShowCommand() *cobra.Command {
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		return c.eachFile(args[0], func(path string) (api.Carried, error) {
-			if r, all, err := lookAt(path); all || err != nil {
+			r, all, err := lookAt(path)
+			if all || err != nil {
 				return r, err
 			}
-			return sendFile(ctx, client, path, true)
+			whole, err := sendFile(ctx, client, path, true)
+			if err != nil { // who has packed it and for whom anybody can read
+				r.Trouble = "what is in it only a broker can say that it is for: " + err.Error()
+				return r, nil
+			}
+			return whole, nil
 		}, shownTable)
 	})
 	return cmd
@@ -319,10 +325,14 @@ func lookAt(path string) (r api.Carried, all bool, err error) {
 		return r, false, err
 	}
 	p := in.Preamble
+	r = api.Carried{ID: fmt.Sprintf("%x", p.ID), From: p.From.Broker(), For: p.For, At: p.At.Time(), Words: []string{}}
+	if info, err := f.Stat(); err == nil {
+		r.Bytes = info.Size()
+	}
 	if len(p.City) > 0 {
+		r.City, r.Encrypted, r.Introduces = fmt.Sprintf("%x", p.City), p.Encrypted, p.Introduces
 		return r, false, nil
 	}
-	r = api.Carried{ID: fmt.Sprintf("%x", p.ID), From: p.From.Broker(), For: p.For, At: p.At.Time(), Words: []string{}}
 	if err := in.Unlock(carry.Hashed(), nil); err != nil {
 		return r, false, err
 	}
@@ -338,9 +348,6 @@ func lookAt(path string) (r api.Carried, all bool, err error) {
 			r.Trouble, r.Cut, r.Tampered = err.Error(), errors.Is(err, carry.ErrCut), errors.Is(err, carry.ErrChanged)
 			break
 		}
-	}
-	if info, err := f.Stat(); err == nil {
-		r.Bytes = info.Size()
 	}
 	return r, true, nil
 }

@@ -53,7 +53,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the clocks to become equal")
-	cmd.Flags().StringSliceVar(&files, "carry", nil, "`FILE` of \"ucp carry pack\": what it says stands for the broker that has packed it, and others there; repeatable")
+	cmd.Flags().StringSliceVar(&files, "carry", nil, "`FILE` of \"ucp carry pack\": what it says stands for the broker that has packed it, and others there; repeatable\n(to read an encrypted one takes the scope operate)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
 		carried, err := carriedDigests(ctx, client, files)
 		if err != nil {

@@ -29,8 +29,8 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Digest sums up what is on this broker's disk, without a list.
-func (srv *Server) Digest() (*api.Digest, error) { return srv.summary(false) }
+// LedgerDigest sums up what is on this broker's disk, without a list.
+func (srv *Server) LedgerDigest() (*api.Digest, error) { return srv.summary(false) }
 
 func (srv *Server) summary(list bool) (*api.Digest, error) {
 	d := &api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.host.CityTime()}
