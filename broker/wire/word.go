@@ -24,7 +24,7 @@ func (w *Word) Encode() []byte { return encode(w, 1<<10) }
 // DecodeWord reads and validates a broker's word.
 func DecodeWord(b []byte) (*Word, error) {
 	w := new(Word)
-	if err := decodeWire(b, MaxMessage, w); err != nil {
+	if err := decodeWire(b, w); err != nil {
 		return nil, err
 	}
 	if w.Told == nil || w.Metadata == nil {
@@ -48,7 +48,7 @@ func EncodePage(d *Delta) []byte {
 // DecodePage reads and validates records that were carried, as those of a message are.
 func DecodePage(b []byte) (*Delta, error) {
 	d := new(Delta)
-	if err := decodeWire(b, MaxMessage, d); err != nil {
+	if err := decodeWire(b, d); err != nil {
 		return nil, err
 	}
 	if len(d.Since) > 0 || len(d.Clock) > 0 || d.Base != 0 {
