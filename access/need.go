@@ -74,7 +74,7 @@ var Needs = map[string]Need{
 	"DELETE /v1/emergencies/{id}":         {Scope: Emergency}, // of its level
 	"GET /v1/events":                      {Scope: Read},
 	"GET /broker/debug":                   {Scope: Operate},
-	"GET /v1/caller":                      {Scope: anything},
+	"GET /v1/caller":                      Nothing, // it says who asks, to whom it is
 	"GET /v1/log-level":                   {Scope: Read},
 	"PUT /v1/log-level":                   {Scope: Operate},
 	"GET /v1/audit":                       {Scope: Operate},
