@@ -40,7 +40,7 @@ func TestSlowReadersLoseEvents(t *testing.T) {
 	require.Len(t, slow.queue, 4)
 	require.Empty(t, picky.queue)
 	quick := &watcher{wants: everything, queue: make(chan told, 4)}
-	_, _, _, _ = h.add(quick, "")
+	_, _, _, _ = h.add(quick, begin{}, asOf)
 	_, all := h.reached(quick)
 	require.True(t, all)
 	h.tell("a", []broker.Note{note})
