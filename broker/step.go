@@ -80,6 +80,13 @@ func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
 func (in DrainMember) step(b *Broker)  { b.drainMember(in) }
 func (in Vouch) step(b *Broker)        { b.vouch(in) }
 
+// what is carried
+func (in Pack) step(b *Broker)      { b.pack(in) }
+func (in PackPage) step(b *Broker)  { b.packPage(in) }
+func (in Unpack) step(b *Broker)    { b.unpack(in) }
+func (in Speak) step(b *Broker)     { b.speak(in) }
+func (in HearWords) step(b *Broker) { b.hearAll(in) }
+
 // the end
 func (in Drain) step(b *Broker) { b.drain(in) }
 

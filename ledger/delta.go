@@ -26,7 +26,7 @@ type Entry struct {
 	Ref
 	Dots    clock.Vector // the record's Writers, for whoever can't read it (rule L10)
 	Encoded []byte
-	Record  Record // decoded; set by the receiver before Merge, nil if it does not validate
+	Record  Record // decoded; set by the receiver before Merge, nil if it does not validate. Of a page that was made here, nil of a stub
 }
 
 // Merged is what became of a delta.
@@ -504,7 +504,7 @@ func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 		if size += len(b) + minEntry; size > limit && len(d.Entries) > 0 {
 			return d, false, nil
 		}
-		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b})
+		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b, Record: e.record})
 	}
 	if t.stubs != nil {
 		if last, err = t.stubs.page(l, t.since, &d, limit-size); err != nil || !last {
@@ -522,4 +522,35 @@ func (t *Transfer) Advance() {
 	if t.stubs != nil {
 		t.stubs.from = t.stubs.upto
 	}
+}
+
+// Len is how many records a transfer has, stubs not counted.
+func (t *Transfer) Len() int { return len(t.refs) }
+
+// Clock is the clock that goes with the last page.
+func (t *Transfer) Clock() clock.Tips { return t.clock }
+
+// Order puts the records of a transfer that has not begun in another order: by rank, the lowest first. Rows of starts, and kinds
+// that go ahead of all others, stay where they are (see [Schema.Ahead]). Of a record that is only on disk rank is told nothing but its name.
+func (t *Transfer) Order(l *Ledger, rank func(Ref, Record) int) {
+	ahead := func(ref Ref) bool { return ref.Kind == Starts || l.schemas[ref.Kind].first }
+	ranks := make(map[Ref]int, len(t.refs))
+	for _, ref := range t.refs {
+		var r Record
+		if e := l.held[ref]; e != nil {
+			r = e.record
+		}
+		ranks[ref] = rank(ref, r)
+	}
+	slices.SortStableFunc(t.refs, func(a, b Ref) int {
+		switch x, y := ahead(a), ahead(b); {
+		case x && y:
+			return 0
+		case x:
+			return -1
+		case y:
+			return 1
+		}
+		return cmp.Compare(ranks[a], ranks[b])
+	})
 }

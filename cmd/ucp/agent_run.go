@@ -73,7 +73,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
 		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount), DataRetention: cfg.DataRetention,
-		DiskReserve: orNone(cfg.DiskReserve), ModuleCache: cfg.ModuleCache, MaxRate: cfg.MaxRate, BlobGrace: cfg.BlobGrace,
+		DiskReserve: orNone(cfg.DiskReserve), ModuleCache: cfg.ModuleCache, MaxRate: cfg.MaxRate, Outbox: cfg.Outbox, Inbox: cfg.Inbox, BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,
 		Software:    readVersion().String(),
 		Logger:      cfg.Logger, LogLevel: cfg.Level, RecentLog: cfg.Recent, Settings: cfg.Shown,
