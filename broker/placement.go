@@ -317,6 +317,9 @@ func (c *core) incapable(name string, caps *wire.Capabilities, r *job.Record) st
 	if _, named := s.ModuleName(); named && c.members.Speaks(name) < wire.V8 {
 		return "a version of ucp that knows modules by name"
 	}
+	if slices.ContainsFunc(s.After, job.ID.IsArray) && c.members.Speaks(name) < wire.V9 {
+		return "a version of ucp that knows of jobs which run after an array"
+	}
 	if !c.mayAllow(caps, r.Module()) {
 		return "permission for its module (--allow-module)"
 	}

@@ -83,7 +83,7 @@ func (f *runFlags) elements(files *sources) ([]element, error) {
 
 // parseArray reads indices as 0-999, or 1,3,7-9.
 func parseArray(text string) ([]element, error) {
-	indices, ok := plan.Indices(text)
+	indices, ok := job.ParseIndices(text)
 	if !ok {
 		return nil, fmt.Errorf("--array %q: write indices such as 0-999 or 1,3,7-9, the smaller one first and each once, at most %d", text, maxArray)
 	}
