@@ -91,10 +91,21 @@ func (id ID) Array() (a Array, ok bool) {
 // IsArray reports whether an entry of Spec.After stands for an array, well formed or not.
 func (id ID) IsArray() bool { return strings.IndexByte(string(id), '[') >= 0 }
 
-// ID returns how the array stands in Spec.After: in the one way that brokers take.
-func (a *Array) ID() ID {
-	b := append([]byte(a.Name), '[')
-	for i, s := range a.spans {
+// FormatIndices is the inverse of [ParseIndices]: ascending indices, in as few spans as may be.
+func FormatIndices(indices []int) string {
+	var spans []span
+	for _, i := range indices {
+		if last := len(spans) - 1; last >= 0 && spans[last].to+1 == i {
+			spans[last].to = i
+		} else {
+			spans = append(spans, span{from: i, to: i})
+		}
+	}
+	return string(appendSpans(nil, spans))
+}
+
+func appendSpans(b []byte, spans []span) []byte {
+	for i, s := range spans {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -103,6 +114,12 @@ func (a *Array) ID() ID {
 			b = strconv.AppendInt(append(b, '-'), int64(s.to), 10)
 		}
 	}
+	return b
+}
+
+// ID returns how the array stands in Spec.After: in the one way that brokers take.
+func (a *Array) ID() ID {
+	b := appendSpans(append([]byte(a.Name), '['), a.spans)
 	return ID(append(append(b, ']'), a.Suffix...))
 }
 
@@ -214,24 +231,28 @@ func Arrays(ids []ID) (out []ID) {
 // arraysOf cuts indices into arrays whose texts are short enough.
 func arraysOf(base Base, indices []int) (out []ID) {
 	slices.Sort(indices)
-	const room = 2 * len(",2147483647-2147483647") // for one span more
+	const most = len(",2147483647-2147483647") // bytes of a span
 	a := Array{Name: base.Name, Suffix: base.Suffix}
-	size := len(base.Name) + len(base.Suffix) + room
+	size := 0 // of the spans before the last one
 	flush := func() {
 		if a.n == 1 {
 			out = append(out, a.At(0))
 		} else if a.n > 1 {
 			out = append(out, a.ID())
 		}
-		a.spans, a.n, size = nil, 0, len(base.Name)+len(base.Suffix)+room
+		a.spans, a.n, size = nil, 0, 0
 	}
 	for _, i := range slices.Compact(indices) {
-		if last := len(a.spans) - 1; last >= 0 && a.spans[last].to+1 == i && a.n < MaxArray {
+		last := len(a.spans) - 1
+		if last >= 0 && a.spans[last].to+1 == i && a.n < MaxArray {
 			a.spans[last].to = i
 			a.n++
 			continue
 		}
-		if size += room / 2; size > maxArrayText || a.n == MaxArray {
+		if last >= 0 {
+			size += len(appendSpans(nil, a.spans[last:])) + len(",")
+		}
+		if len(base.Name)+len(base.Suffix)+len("[]")+size+most > maxArrayText || a.n == MaxArray {
 			flush()
 		}
 		a.spans = append(a.spans, span{i, i, a.n})

@@ -73,6 +73,9 @@ func (p *Plan) Graph(state func(name string) job.State) *Graph {
 			}
 		}
 		for _, other := range j.Spec.After {
+			if a, isArray := other.Array(); isArray {
+				other = job.ID(a.Name)
+			}
 			edge(string(other))
 		}
 	}

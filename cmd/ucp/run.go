@@ -121,6 +121,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if err != nil {
 		return err
 	}
+	if f.after, err = wholeArrays(ctx, client, f.after); err != nil {
+		return err
+	}
 	if len(elements) == 0 && len(f.afterEach) > 0 {
 		return errors.New("--after-each is of many jobs, with --array or --each: of one job, say --after")
 	}
