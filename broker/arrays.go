@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/btree"
@@ -28,8 +29,8 @@ type awaited struct {
 	failed job.ID                // one that has ended otherwise than as succeeded; "" while none is known
 	last   job.ID                // the one with whose end there was something to note
 	since  time.Duration         // the uptime of this broker then
-	lost   bool                  // those that nobody remembers have ended (see loseTrack)
-	gone   job.ID                // one of these; "" while there is none
+	gone   job.ID                // one that counts as ended though nothing is known of it; "" for none
+	lost   bool                  // nobody remembers those of which nothing is known: they have ended (see loseTrack)
 	begun  bool                  // it was looked at
 	going  bool                  // it is to be looked at further
 	levels raisedLevel
@@ -51,10 +52,10 @@ type counted struct {
 	open  job.ID // the first that had not
 }
 
-// over reports whether all jobs of the array have ended.
+// over reports whether all jobs of the array have ended, but for those of which nothing is known.
 func (w *awaited) over() bool { return w.ended == w.Len() }
 
-// arrays are those that are awaited. Those without a job that names them are kept while submissions arrive.
+// arrays are those that are awaited.
 type arrays struct {
 	byID   map[job.ID]*awaited
 	byBase map[job.Base][]*awaited
@@ -91,25 +92,31 @@ func (x *arrays) mark(id job.ID, key string, in bool) {
 	}
 }
 
-// trim drops the arrays that no job names.
-func (x *arrays) trim() {
-	for id := range x.idle {
-		w := x.byID[id]
-		delete(x.byID, id)
-		list := x.byBase[w.Base()]
-		for i, v := range list {
-			if v == w {
-				list[i] = list[len(list)-1]
-				list[len(list)-1] = nil
-				list = list[:len(list)-1]
-				break
+// trim drops the arrays that neither jobs nor these submissions name.
+func (x *arrays) trim(coming []arriving) {
+	if len(x.idle) == 0 {
+		return
+	}
+	kept := map[job.ID]bool{}
+	for _, one := range coming {
+		for _, id := range one.in.Spec.After {
+			if x.idle[id] {
+				kept[id] = true
 			}
 		}
+	}
+	for id := range x.idle {
+		if kept[id] {
+			continue
+		}
+		w := x.byID[id]
+		delete(x.idle, id)
+		delete(x.byID, id)
+		list := slices.DeleteFunc(x.byBase[w.Base()], func(v *awaited) bool { return v == w })
 		if x.byBase[w.Base()] = list; len(list) == 0 {
 			delete(x.byBase, w.Base())
 		}
 	}
-	clear(x.idle)
 }
 
 // of lists the awaited arrays to which a job belongs.
@@ -180,11 +187,11 @@ func (c *core) look(w *awaited) {
 		most--
 		id := w.At(w.ended)
 		s, known := c.stateOf(id)
-		if known && !s.Final() || !known && !w.lost {
+		if known && !s.Final() {
 			break
 		}
 		c.lookedAt(w, id, s)
-		if !known {
+		if !known && w.gone == "" { // others may know of it: see loseTrack, which waits for that until the others have ended
 			w.gone = id
 		}
 		if w.ended+1 < w.Len() {
@@ -256,9 +263,15 @@ func (c *core) failedOf(w *awaited) *job.Record {
 	if x != nil && x.ID == w.failed && x.Finished() && x.Verdict().Outcome != job.Succeeded {
 		return x
 	}
-	w.failed, w.known, w.ended = "", 0, 0 // another end of it decides now: all are looked at again
-	c.look(w)
+	w.failed = "" // another end of it decides now
+	c.lookAgain(w, w.lost)
 	return nil
+}
+
+// lookAgain looks at all jobs of an array again. Lost says whether those of which nothing is known have ended.
+func (c *core) lookAgain(w *awaited, lost bool) {
+	w.lost, w.gone, w.known, w.ended = lost, "", 0, 0
+	c.look(w)
 }
 
 // unknownOf names the first job of an array that is not known here; "" where all are.
@@ -284,9 +297,8 @@ func (p *predecessors) arrayEnds(r *job.Record, stamp func() clock.Hybrid) (out 
 		if !w.going {
 			p.look(w)
 		}
-		if _, known := p.stateOf(w.gone); w.gone != "" && known { // somebody remembers, after all
-			w.lost, w.gone, w.known, w.ended = false, "", 0, 0
-			p.look(w)
+		if _, known := p.stateOf(w.gone); w.gone != "" && known {
+			p.lookAgain(w, false)
 		}
 		failed := p.failedOf(w)
 		switch noted := r.HasEnding(id); {
@@ -297,7 +309,7 @@ func (p *predecessors) arrayEnds(r *job.Record, stamp func() clock.Hybrid) (out 
 				out = append(out, e)
 			}
 		case noted || !w.over():
-		case w.gone != "" && r.Spec.AfterPolicy != job.AfterEnd: // nobody knows that it has succeeded
+		case w.gone != "" && !(w.lost && r.Spec.AfterPolicy == job.AfterEnd): // it is not known to have succeeded
 		case failed != nil:
 			out = append(out, job.Ending{Job: id, At: stamp(), By: p.cfg.Actor, Outcome: failed.Verdict().Outcome})
 		default:
@@ -326,14 +338,19 @@ func (p *predecessors) remindOfArrays(r *job.Record) (out []job.Ending) {
 
 // barring says why a job can't run any more: with that end of a predecessor.
 func (p *predecessors) barring(e job.Ending) string {
+	ended := "has " + string(e.Outcome)
+	if e.Outcome == job.Cancelled {
+		ended = "was cancelled"
+	}
 	if !e.Job.IsArray() {
-		return fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome)
+		return fmt.Sprintf("%s, which it runs after, %s: it waits for its success", e.Job, ended)
 	}
 	w := p.jobs.arrays.get(e.Job)
-	if w.failed == "" {
-		return fmt.Sprintf("one of the %d jobs of %s, which it runs after, has %s: it waits for the success of all", w.Len(), e.Job, e.Outcome)
+	which := fmt.Sprintf("one of the %d jobs of %.80s", w.Len(), e.Job)
+	if w.failed != "" {
+		which = fmt.Sprintf("%s, %s", w.failed, which)
 	}
-	return fmt.Sprintf("%s, one of the %d jobs of %s, which it runs after, has %s: it waits for the success of all", w.failed, w.Len(), e.Job, e.Outcome)
+	return fmt.Sprintf("%s, which it runs after, %s: it waits for the success of all", which, ended)
 }
 
 // countFor is how long people are told the same count of an array: to count costs as much as the array has jobs.

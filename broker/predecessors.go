@@ -57,6 +57,7 @@ func (p *predecessors) arrive(in Submit) {
 // checkArriving returns those whose predecessors have become known, and refuses those that have
 // waited for long enough.
 func (p *predecessors) checkArriving() (ready []Submit) {
+	p.jobs.arrays.trim(p.arriving)
 	p.arriving = slices.DeleteFunc(p.arriving, func(w arriving) bool {
 		missing := p.unknown(&w.in.Spec)
 		switch {
@@ -70,9 +71,6 @@ func (p *predecessors) checkArriving() (ready []Submit) {
 		}
 		return true
 	})
-	if len(p.arriving) == 0 {
-		p.jobs.arrays.trim()
-	}
 	return ready
 }
 
@@ -311,9 +309,8 @@ func (p *predecessors) loseTrack(r *job.Record) bool {
 		}
 	}
 	for _, id := range r.Waits() {
-		if id.IsArray() { // what is known of it goes on, and what is not has ended
-			w := p.jobs.arrays.get(id)
-			w.lost = true
+		if w := p.jobs.arrays.byID[id]; w != nil && w.gone != "" && !w.lost {
+			p.lookAgain(w, true) // another of which nothing was known may be there, and go on
 			p.wakeAfter(w)
 		}
 	}
@@ -321,19 +318,16 @@ func (p *predecessors) loseTrack(r *job.Record) bool {
 	return true // it is reviewed again
 }
 
-// gone lists those for which a job waits and of which nothing is known here; of an array the first that has not ended.
+// gone lists those for which a job waits and of which nothing is known here; of an array the first, when all others have ended: until then
+// nobody notes its end who knows more.
 func (p *predecessors) gone(r *job.Record) (out []job.ID) {
 	for _, id := range r.Waits() {
 		if id.IsArray() {
 			w := p.jobs.arrays.get(id)
-			switch {
-			case w.gone != "":
-				id = w.gone
-			case w.over() || w.going:
+			if w.gone == "" || !w.over() || w.lost && r.Spec.AfterPolicy == job.AfterEnd {
 				continue
-			default:
-				id = w.At(w.ended)
 			}
+			id = w.gone
 		}
 		if _, known := p.stateOf(id); !known {
 			out = append(out, id)

@@ -87,16 +87,24 @@ func TestOthersNoteTheEndOfAnArray(t *testing.T) {
 	one, _ := a.b.resolve("t.1")
 	w.over[w.minted[one.Created[0].Dot]] = true
 	a.b.forget(one)
-	for _, n := range []*node{a, b} {
-		for key, run := range n.running {
-			w.step(n, Reported{Key: key, Attempt: run.Attempt, Result: job.Result{Outcome: job.Succeeded}})
+	end := func(id job.ID) {
+		for _, n := range []*node{a, b} {
+			for key, run := range n.running {
+				if run.ID == id {
+					w.step(n, Reported{Key: key, Attempt: run.Attempt, Result: job.Result{Outcome: job.Succeeded}})
+				}
+			}
 		}
+		w.settle()
 	}
-	w.settle()
 	state := func() job.State {
 		j, _ := b.b.resolve("j")
 		return j.State()
 	}
+	end("t.1")
+	w.pass(2 * trackedFor * w.cfg.SyncInterval)
+	require.Equal(t, job.StatePending, state(), "t.2 runs, and others remember t.1")
+	end("t.2")
 	require.Equal(t, job.StatePending, state())
 	w.pass(2*remindAfter + time.Second)
 	require.Equal(t, job.StateRunning, state())
