@@ -73,7 +73,7 @@ func TestHealth(t *testing.T) {
 		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
 		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
 		"a newer protocol":      {func(h *healthHost) { h.proto = "10-11" }, foreign, "speaks protocol 10, we speak 9"},
-		"the next protocol too": {func(h *healthHost) { h.proto = "1-10" }, healthy, "healthy"},
+		"the next protocol too": {func(h *healthHost) { h.proto = "1-11" }, healthy, "healthy"},
 		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
 	} {
 		h := &healthHost{
