@@ -1,8 +1,8 @@
 package plan
 
 import (
-	"fmt"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
