@@ -236,3 +236,9 @@ func TestRunAfterAnArray(t *testing.T) {
 	require.Zero(t, s.run("run", "m.wasm", "--id", "old.1", "--label", "array=old", "--detach").code)
 	require.Contains(t, s.run("run", "m.wasm", "--after", "old", "--detach").errOut, "as in --after 'old[0-999]'")
 }
+
+func TestAfterText(t *testing.T) {
+	require.Empty(t, afterText(&job.Spec{AfterPolicy: job.AfterEnd}))
+	require.Equal(t, "a, tiles[0-9]", afterText(&job.Spec{After: []job.ID{"a", "tiles[0-9]"}}))
+	require.Equal(t, "a, tiles[0-9] (any end)", afterText(&job.Spec{After: []job.ID{"a", "tiles[0-9]"}, AfterPolicy: job.AfterEnd}))
+}
