@@ -77,6 +77,7 @@ var calls = map[string][]string{
 	"ucp token list":               nil,
 	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
+	"ucp top":                      {"GET /broker/coordination-status", "GET /v1/jobs", "GET /v1/members", "GET /broker/metadata", "GET /v1/emergencies", "GET /v1/conflicts"},
 	"ucp trace":                    {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp version":                  nil,
 }

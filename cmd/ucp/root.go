@@ -110,7 +110,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.AddCommand(
 		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.dataCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(), c.moduleCommand(), c.planCommand(),
-		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.traceCommand(), c.versionCommand(), c.workerCommand(),
+		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.topCommand(), c.traceCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)
 	sayNeeds(root)
