@@ -59,6 +59,7 @@ var calls = map[string][]string{
 	"ucp module key":               nil,
 	"ucp module sign":              nil,
 	"ucp module verify":            nil,
+	"ucp man":                      nil,
 	"ucp members":                  {"GET /v1/members"},
 	"ucp plan cancel":              {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp plan check":               nil,
