@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build man examples cluster lint bench clean
+.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build man examples cluster lint bench clean ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ examples: ## the example jobs as WebAssembly, and the generator of their data
 	$(GUEST) -o bin/primes.wasm ./examples/primes
 	$(GOBUILD) -o bin/accelerogram ./examples/accelerogram
 
+ui: ## the dashboard in a real browser, on real brokers under faults (ONLY=part of a test's name; SCREENSHOTS=DIR keeps pictures)
+	SCREENSHOTS=$(abspath $(SCREENSHOTS)) go -C e2e/ui test -count=1 -v -run '$(ONLY)' ./...
+
 cluster: build ## a local cluster of three (see scripts/cluster.sh help)
 	@scripts/cluster.sh up 3
 
@@ -79,6 +82,7 @@ lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	go -C e2e/ui vet ./...
 	go tool misspell -error -locale UK -i $(SPELLED) $$(git ls-files -co --exclude-standard '*.go' '*.md' '*.sh' '*.yaml' Makefile)
 	go tool staticcheck ./...
 	go tool unparam ./...

@@ -74,7 +74,7 @@ var Needs = map[string]Need{
 	"DELETE /v1/emergencies/{id}":         {Scope: Emergency}, // of its level
 	"GET /v1/events":                      {Scope: Read},
 	"GET /broker/debug":                   {Scope: Operate},
-	"GET /v1/caller":                      {Scope: anything},
+	"GET /v1/caller":                      Nothing, // it says who asks, to whom it is
 	"GET /v1/log-level":                   {Scope: Read},
 	"PUT /v1/log-level":                   {Scope: Operate},
 	"GET /v1/audit":                       {Scope: Operate},
@@ -86,6 +86,10 @@ var Needs = map[string]Need{
 	"GET /v1/recipients":                  {Scope: Submit},
 	"POST /broker/secrets":                {Scope: Peer},
 	"GET /broker/sheets":                  {Scope: Peer},
+	"GET /broker/word":                    {Scope: Peer},
+	"POST /broker/word":                   {Scope: Peer},
+	"POST /v1/carry/pack":                 {Scope: Operate},
+	"POST /v1/carry/unpack":               {Scope: Operate},
 	"GET /v1/revocations":                 {Scope: anything},
 	"POST /v1/revocations":                {Scope: Admit},
 	"POST /v1/admissions":                 Nothing, // but a ticket

@@ -38,5 +38,6 @@ type Caller struct {
 	Name   string   `json:"name,omitempty"` // of a member, or the subject of a token; "" for everybody, where the broker belongs to no city
 	How    string   `json:"how,omitempty"`  // what they are known by, for people
 	Scopes []string `json:"scopes"`
-	City   bool     `json:"city"` // the broker belongs to a city, and asks who calls
+	City   bool     `json:"city"`          // the broker belongs to a city, and asks who calls
+	Why    string   `json:"why,omitempty"` // of who may nothing: why not
 }

@@ -21,7 +21,7 @@ func (c *core) note(n Note) {
 
 // tellEmergency notes what has become of an emergency.
 func (c *core) tellEmergency(what string, r *emergency.Record) {
-	where := "everywhere"
+	where := "for all brokers"
 	if len(r.Terms.Scope) > 0 {
 		where = "where " + strings.Join(r.Terms.Scope, " and ")
 	}

@@ -155,6 +155,7 @@ func TestConflictsAreExplained(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, l.Conflicts)
 	id := l.Conflicts[len(l.Conflicts)-1].ID
+	require.Len(t, l.Conflicts[len(l.Conflicts)-1].IDs, l.Conflicts[len(l.Conflicts)-1].Jobs)
 	r = a.ucp("conflict", "explain", id)
 	require.Equal(t, 0, r.code, r.stderr)
 	for _, s := range resolve.All() {

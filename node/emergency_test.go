@@ -186,6 +186,58 @@ func TestEventsStream(t *testing.T) {
 	<-gone
 }
 
+// Who was cut off, and names the last event that it has seen, is told what has happened meanwhile, states of jobs too, and goes on from
+// there. Who names one of another start is told that it is not known any more.
+func TestEventsGoOn(t *testing.T) {
+	n := startNode(t, Config{Name: "a"})
+	// listen reads a stream until it has had a line that begins so, and says what it was told, and the last ID.
+	listen := func(last, until string) (told []string, id string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, "GET", "http://"+n.listener.Addr().String()+"/v1/events?kinds=job,emergency", nil)
+		require.NoError(t, err)
+		if last != "" {
+			req.Header.Set("Last-Event-ID", last)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			line := lines.Text()
+			if text, ok := strings.CutPrefix(line, "id: "); ok {
+				id = text
+			}
+			var e api.Event
+			if text, ok := strings.CutPrefix(line, "data: "); ok && json.Unmarshal([]byte(text), &e) == nil {
+				told = append(told, e.Kind+" "+e.ID+" "+e.What)
+			}
+			if strings.HasPrefix(line, until) || len(told) > 0 && told[len(told)-1] == until {
+				if until == ": the events" { // the ID comes behind it
+					require.True(t, lines.Scan())
+					id = strings.TrimPrefix(lines.Text(), "id: ")
+				}
+				return told, id
+			}
+		}
+		t.Fatalf("the stream ends before %q: %v", until, lines.Err())
+		return nil, ""
+	}
+	_, last := listen("", ": the events")
+	status, body := request(t, n, "PUT", "/v1/jobs/j1", []byte(`{"command":"stay"}`))
+	require.Equal(t, http.StatusAccepted, status, body)
+	status, body = request(t, n, "POST", "/v1/emergencies", []byte(`{"id":"flood-1","type":"flood","level":"high"}`))
+	require.Equal(t, http.StatusCreated, status, body)
+	told, last := listen(last, "emergency flood-1 declared")
+	require.Equal(t, "job j1 pending", told[0], "while nobody listened")
+	status, body = request(t, n, "DELETE", "/v1/jobs/j1", nil)
+	require.Equal(t, http.StatusOK, status, body)
+	told, _ = listen(last, "job j1 cancelled")
+	require.NotContains(t, told, "emergency flood-1 declared", "it was told already")
+	told, _ = listen("another.7", ": the events")
+	require.Equal(t, []string{"lost  lost"}, told)
+}
+
 // A stream ends when its broker leaves, and does not hold it up.
 func TestStreamsEndWithTheBroker(t *testing.T) {
 	var ended chan error

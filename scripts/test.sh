@@ -59,6 +59,15 @@ run() {
 	)
 }
 
+# browser tests the dashboard in a real browser: a module of its own, since the product needs nothing of one.
+browser() {
+	(
+		set -x
+		CGO_ENABLED=0 go tool gotestsum --raw-command --format pkgname --hide-summary=skipped --jsonfile "$results/ui.json" -- \
+			go -C e2e/ui test -json -count=1 -timeout 15m ./...
+	)
+}
+
 all=
 if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 
@@ -69,6 +78,7 @@ if [ -z "$why" ]; then
 		# The simulations make much garbage and need little memory: a collector that runs less often saves a quarter of the time.
 		CGO_ENABLED=0 GOGC=400 run -timeout 20m ./sim ./broker ./ledger ./tools/mutants -run 'TestStories|TestMutantsApply|TestBrokenMutantsAreFound|TestCore|TestEveryRuleIsReached|TestHostilePeer|TestUntamedPeer|TestStartsWithoutEnd|TestOneMemberIsAwayForLong|TestHealedLinkCostsLittle|TestEmergencyFlood|TestFigure|TestClusterSchedule|TestClusterNoFalseRedeployment'
 		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor ./city -run 'TestAnOperatorTakesThePassphrase|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks'
+		browser
 	fi
 	exit
 fi
@@ -81,4 +91,5 @@ cat >&2 <<END
 **********************************************************************
 END
 CGO_ENABLED=0 run -timeout 20m "$@"
+if [ -n "$all" ]; then browser; fi
 echo "NOTE: these tests ran WITHOUT the race detector: $why" >&2

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"maps"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/carry"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/plan"
 )
@@ -27,6 +29,9 @@ var lines = map[string][]string{
 	"ucp agent log-level":          {"agent log-level", "agent log-level debug"},
 	"ucp audit copy":               {"audit copy --dir DIR", "audit copy --all --dir DIR"},
 	"ucp audit list":               {"audit list"},
+	"ucp carry pack":               {"carry pack --to DIR/x.ucpcarry"},
+	"ucp carry show":               {"carry show DIR/city.ucpcarry"},
+	"ucp carry unpack":             {"carry unpack DIR/city.ucpcarry"},
 	"ucp cluster authority add":    {"cluster authority add b", "cluster authority add " + strings.Repeat("ab", 32)},
 	"ucp cluster authority list":   {"cluster authority list"},
 	"ucp cluster authority remove": {"cluster authority remove " + strings.Repeat("ab", 32)},
@@ -155,6 +160,7 @@ func say(t *testing.T, line string, scopes access.Scopes) (code int, called, ref
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spec.json"), []byte(`{"command":"true"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.yaml"), []byte("jobs:\n  a: {module: m.wasm}\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("jobs:\n  waits: {command: x}\n  b: {command: x, name: refused}\n"), 0o600))
+	carriedInCity(t, filepath.Join(dir, "city.ucpcarry"))
 	run := s.run
 	if line == "top" {
 		run = s.asksForTop
@@ -176,6 +182,14 @@ func (s *shell) asksForTop(...string) ran {
 		return ran{code: exitError}
 	}
 	return ran{}
+}
+
+// carriedInCity writes a file that is carried, of which only a broker can say what is in it.
+func carriedInCity(t *testing.T, path string) {
+	var b bytes.Buffer
+	_, err := carry.NewWriter(&b, &carry.Preamble{ID: make([]byte, 16), From: "a~1", City: []byte("c"), Credential: []byte("c")}, carry.Hashed(), nil)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 }
 
 // Every verb says what it needs: it calls the routes that the table names, no others but for hints, and works with the

@@ -34,9 +34,15 @@ func harmless(next http.Handler) http.Handler {
 	})
 }
 
-// handleCaller says who asks, as far as the broker knows, and what they may.
+// handleCaller says who asks, as far as the broker knows, and what they may. Who may nothing is told why.
 func (srv *Server) handleCaller(w http.ResponseWriter, r *http.Request) error {
-	c := callerOf(r)
-	writeJSON(w, http.StatusOK, api.Caller{Name: c.name, How: c.how, Scopes: orEmpty(c.scopes.Names()), City: srv.cfg.City != nil})
+	out := api.Caller{Scopes: []string{}, City: srv.cfg.City != nil}
+	c, err := srv.identify(r)
+	if err != nil {
+		out.Why = srv.asError(err).Message
+	} else {
+		out.Name, out.How, out.Scopes = c.name, c.how, orEmpty(c.scopes.Names())
+	}
+	writeJSON(w, http.StatusOK, out)
 	return nil
 }

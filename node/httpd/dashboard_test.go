@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/clock"
@@ -22,10 +23,12 @@ import (
 // The dashboard's files are for everybody, also in a city, and say what they may do in a browser; no other answer may do anything there.
 func TestOnlyTheDashboardIsAPage(t *testing.T) {
 	srv, _ := inCity(t)
-	h := harmless(srv.handler())
+	h := srv.http.Handler
 	ask := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, with(t, http.MethodGet, path, nil))
+		r := with(t, http.MethodGet, path, nil)
+		r.Host = "10.77.0.1:8000"
+		h.ServeHTTP(w, r)
 		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"), path)
 		return w
 	}
@@ -43,32 +46,28 @@ func TestOnlyTheDashboardIsAPage(t *testing.T) {
 	}
 }
 
-// Who asks is told what they may; who shows nothing to the broker of a city is refused.
+// Who asks is told what they may; who shows nothing to the broker of a city, or a token of another one, why they may nothing.
 func TestCaller(t *testing.T) {
 	srv, _ := inCity(t)
-	ask := func(r *http.Request) (int, api.Caller) {
+	ask := func(srv *Server, token *access.Token) (c api.Caller) {
 		w := httptest.NewRecorder()
-		srv.handler().ServeHTTP(w, r)
-		var c api.Caller
+		require.NoError(t, srv.handleCaller(w, with(t, http.MethodGet, "/v1/caller", token)))
+		require.Equal(t, http.StatusOK, w.Code)
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &c), w.Body.String())
-		return w.Code, c
+		return c
 	}
-	status, _ := ask(with(t, http.MethodGet, "/v1/caller", nil))
-	require.Equal(t, http.StatusForbidden, status)
-	open := &Server{cfg: Config{Name: "a", Now: func() time.Time { return asOf }}}
-	w := httptest.NewRecorder()
-	require.NoError(t, open.permitAs(w, "GET /v1/caller"))
-	require.Contains(t, w.Body.String(), `"scopes":["read","submit","cancel","operate","emergency:critical","admit","peer"]`)
-}
-
-// permitAs lets everybody ask a route that says who asks.
-func (srv *Server) permitAs(w http.ResponseWriter, pattern string) error {
-	r := httptest.NewRequest(http.MethodGet, "/v1/caller", nil)
-	c, err := srv.permit(pattern, r)
-	if err != nil {
-		return err
-	}
-	return srv.handleCaller(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	nobody := ask(srv, nil)
+	require.Equal(t, api.Caller{Scopes: []string{}, City: true, Why: nobody.Why}, nobody)
+	require.Contains(t, nobody.Why, "belongs to a city")
+	everybody := ask(&Server{cfg: Config{Name: "a"}}, nil)
+	require.Equal(t, api.Caller{Scopes: []string{"read", "submit", "cancel", "operate", "emergency:critical", "admit", "peer"}}, everybody)
+	good := ask(srv, tokenOf(t, operatorOf(t, srv, "kim"), "duty", "read,emergency:high"))
+	require.Equal(t, []string{"read", "emergency:high"}, good.Scopes)
+	require.Equal(t, "duty", good.Name)
+	other, _ := inCity(t)
+	bad := ask(srv, tokenOf(t, operatorOf(t, other, "zoe"), "zoe", "read"))
+	require.Empty(t, bad.Scopes, "of another city")
+	require.NotEmpty(t, bad.Why)
 }
 
 // viewHost is healthHost with one more broker, which says how it sees the others.

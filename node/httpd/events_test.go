@@ -39,7 +39,15 @@ func TestSlowReadersLoseEvents(t *testing.T) {
 	}
 	require.Len(t, slow.queue, 4)
 	require.Empty(t, picky.queue)
-	_, all := h.reached(slow)
+	quick := &watcher{wants: everything, queue: make(chan told, 4)}
+	_, _, _, _ = h.add(quick, begin{}, asOf)
+	_, all := h.reached(quick)
+	require.True(t, all)
+	h.tell("a", []broker.Note{note})
+	_, all = h.reached(quick)
+	require.False(t, all, "one waits for it")
+	h.remove(quick, asOf)
+	_, all = h.reached(slow)
 	require.False(t, all)
 	<-slow.queue
 	h.tell("a", []broker.Note{note}) // it has not caught up yet
@@ -51,7 +59,7 @@ func TestSlowReadersLoseEvents(t *testing.T) {
 	h.tell("a", []broker.Note{note})
 	e := (<-slow.queue).event
 	require.Equal(t, "lost", e.Kind)
-	require.Contains(t, e.Text, "6 events were lost")
+	require.Contains(t, e.Text, "7 events were lost")
 	require.Equal(t, "member", (<-slow.queue).event.Kind)
 	h.remove(picky, asOf)
 	require.False(t, h.rest(asOf.Add(comesBack-1)), "it may come back")

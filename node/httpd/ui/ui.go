@@ -84,7 +84,9 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.Type)
 	h.Set("Cache-Control", "no-cache") // it is asked each time whether there is another one, as after an upgrade
 	h.Set("Content-Security-Policy", Policy)
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if r.TLS != nil { // elsewhere browsers don't obey it, and complain
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	h.Set("Referrer-Policy", "no-referrer")
 	if r.Header.Get("If-None-Match") == h.Get("ETag") {
 		h.Del("Content-Encoding")

@@ -45,6 +45,7 @@ const ctx = {
   refresh: () => soon(0),
   say(text) { el('said').textContent = text; },
   go(hash) { location.hash = hash; },
+  cut: false, // nothing comes from the broker
   state: {}, // of the page, until another one is gone to
 };
 
@@ -101,8 +102,8 @@ async function refresh() {
   } catch (error) {
     if (visit === shown.visit) {
       if (error instanceof Refusal && (error.status === 401 || error.status === 403)) {
-        const caller = await ask('/v1/caller').catch(() => null);
-        if (!caller) { shown.asking = false; askToken(error); return; }
+        const caller = await ask('/v1/caller').catch(() => shown.caller);
+        if (caller.scopes.length === 0) { shown.asking = false; askToken(caller.why); return; }
       }
       shown.error = error;
       shown.failing ??= Date.now();
@@ -203,6 +204,10 @@ function tick() {
   const was = box.className;
   box.className = how;
   document.body.classList.toggle('stale', how === 'cut' && shown.good > 0);
+  if (ctx.cut !== (how === 'cut')) {
+    ctx.cut = how === 'cut';
+    queueMicrotask(draw); // what it says of itself is another now
+  }
   const why = shown.error ? ' ' + sentence(shown.error) : '';
   const as = shown.goodAt ? `${at(shown.goodAt)} UTC` : '';
   const missing = s ? s.total_peers - s.healthy_peers : 0;
@@ -226,21 +231,22 @@ function elsewhere(s) {
 }
 
 // askToken asks who looks at the broker of a city for a token.
-function askToken(error) {
+function askToken(why) {
   shown.caller = null;
   shown.stream?.close();
   shown.stream = null;
   el('fresh').className = '';
   el('banner').hidden = true;
   render(nothing, el('fresh'));
+  render(html`UCP`, el('who'));
   const login = async (e) => {
     e.preventDefault();
     setToken(new FormData(e.target).get('token'));
     start();
   };
   render(html`<form class="card login" @submit=${login}><h1>This broker asks who you are</h1>
-    ${problem(hasToken() ? error : null)}
-    <p>It belongs to a city. Show a token, as <code>ucp token create --scope read</code> prints one; with <code>submit</code>, <code>cancel</code>, <code>operate</code> or <code>emergency:high</code> in its scopes this page can do more. It stays in this tab until that is closed.</p>
+    ${hasToken() ? problem(new Error(why)) : nothing}
+    <p>It belongs to a city. Show a token, as <code>ucp token create --subject duty --scope read</code> prints one; with <code>submit</code>, <code>cancel</code>, <code>operate</code> or <code>emergency:high</code> in its scopes this page can do more. It stays in this tab until that is closed.</p>
     <label>Token <input name="token" type="password" autocomplete="off" spellcheck="false" required></label>
     <button>Look</button></form>`, el('main'));
   document.title = 'Who are you? · UCP';
@@ -249,9 +255,10 @@ function askToken(error) {
 async function start() {
   if (!shown.status) render(html`<p class="loading">Asking the broker …</p>`, el('main'));
   try {
-    shown.caller = await ask('/v1/caller');
+    const caller = await ask('/v1/caller');
+    if (caller.scopes.length === 0) { askToken(caller.why); return; }
+    shown.caller = caller;
   } catch (error) {
-    if (error instanceof Refusal && (error.status === 401 || error.status === 403)) { askToken(error); return; }
     shown.error = error;
     render(html`<span aria-hidden="true">○</span> <strong>CUT OFF</strong> · nothing is known. ${sentence(error)}`, el('fresh'));
     el('fresh').className = 'cut';

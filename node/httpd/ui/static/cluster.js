@@ -5,7 +5,7 @@ import { html, nothing, at, bytes, cores, count, goDuration, lasts, listed, mete
 import { layout } from './layout.js';
 
 export const title = 'Cluster';
-export const every = 4000;
+export const every = 2000;
 export const kinds = 'emergency,member,health,strategy';
 
 export async function load() {
@@ -57,7 +57,7 @@ export function view({ status, members, rows, views }, ctx) {
     <section class="card" aria-labelledby="h-matrix"><h2 id="h-matrix">Who hears whom</h2>${views.error ? problem(views.error) : matrix(names, said, hears, views, now)}</section>
   </div>
   <section class="card" aria-labelledby="h-brokers"><h2 id="h-brokers">Brokers</h2>
-    ${table('Brokers', ['Broker', 'Health', 'Load', 'Memory', 'Jobs of its own', 'Decides by', 'Offers', 'Takes jobs', ''], names.map((name) => broker(name, { status, members, rows, now }, ctx)))}</section>
+    ${table('Brokers', ['Broker', 'Health', 'Load', 'Memory', 'Jobs of its own', 'Decides by', 'Offers', 'Takes jobs', 'Order'], names.map((name) => broker(name, { status, members, rows, now }, ctx)))}</section>
   <div class="cols">
     <section class="card" aria-labelledby="h-lag"><h2 id="h-lag">Who lags behind</h2><p class="soft">Updates that the broker of the row knows, and of which it has not heard that the one of the column has them.</p>${views.error ? problem(views.error) : lag(names, said)}</section>
     <section class="card" aria-labelledby="h-stable"><h2 id="h-stable">What is known everywhere</h2>${stable(names, said, views, status)}</section>
@@ -74,7 +74,7 @@ function splitText(groups, status, said) {
 }
 
 function map(names, groups, { status, members, hears, rtt }) {
-  const width = 620, height = 360;
+  const width = window.innerWidth < 640 ? 340 : 620, height = 340;
   const spots = layout(names, rtt, width, height);
   const lines = [];
   names.forEach((a, i) => names.slice(i + 1).forEach((b) => {
@@ -104,7 +104,7 @@ function matrix(names, said, hears, views, now) {
     if (!said[a]) return html`<td class="heat-x">?</td>`;
     if (!p) return html`<td class="heat-1">does not know it</td>`;
     const ago = p.last_seen ? lasts(time(said[a].as_of) - p.last_seen * 1000) : 'never';
-    return hears(a, b) ? html`<td class="heat-0">yes, ${ago} ago</td>` : html`<td class="heat-2">no: ${p.health}${p.last_seen ? `, last at ${at(p.last_seen * 1000, now)}` : ''}</td>`;
+    return hears(a, b) ? html`<td class="heat-0">yes, ${ago} ago</td>` : html`<td class="heat-2">no: ${p.healthy ? 'does not answer' : p.health}${p.last_seen ? `, last at ${at(p.last_seen * 1000, now)}` : ''}</td>`;
   })}</tr>`))}
   ${Object.entries(views.silent ?? {}).length ? html`<p class="bad-text">${Object.entries(views.silent).map(([name, why]) => `${name} ${why}`).join('; ')}: what it hears is not known here.</p>` : nothing}
   ${names.length > cut.length ? html`<p class="soft">Of ${names.length} brokers the first ${cut.length}.</p>` : nothing}`;

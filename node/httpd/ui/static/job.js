@@ -96,7 +96,7 @@ export function view({ job, prospects, conflicts, before }, ctx) {
   const now = time(job.as_of);
   const end = isFinal(job.state) ? time(job.finished_at) : now;
   const why = note(job);
-  const about = (conflicts?.conflicts ?? []).filter((c) => c.ids?.includes(job.id) || c.winner === job.id);
+  const about = (conflicts?.conflicts ?? []).filter((c) => c.ids?.includes(job.id));
   const plan = job.spec?.labels?.plan;
   return html`<h1>Job <code>${job.id}</code> ${job.name && job.name !== job.id ? job.name : nothing}</h1>
   ${problem(ctx.state.trouble)}

@@ -13,8 +13,19 @@ const filters = ['state', 'name', 'broker', 'emergency', 'label', 'urgent', 'pau
 export async function load(ctx) {
   const q = Object.fromEntries(filters.map((f) => [f, ctx.params.getAll(f)]));
   if (!q.limit.length) q.limit = ['100'];
-  const [list, counts] = await Promise.all([ask(query('/v1/jobs', q)), countBy(q)]);
+  const [list, counts] = await Promise.all([listBy(q), countBy(q)]);
   return { list, counts };
+}
+
+// listBy asks for as many jobs as are wanted: a page of the broker's may be short where few meet the conditions.
+async function listBy(q) {
+  const all = await ask(query('/v1/jobs', q));
+  for (let page = 0; all.next && all.jobs.length < Number(q.limit[0]) && page < 8; page++) {
+    const more = await ask(query('/v1/jobs', { ...q, after: all.next, limit: Number(q.limit[0]) - all.jobs.length }));
+    all.jobs.push(...more.jobs);
+    all.next = more.next;
+  }
+  return all;
 }
 
 // countBy counts the jobs in each state, of all that meet the other conditions.
@@ -75,7 +86,7 @@ export function view({ list, counts }, ctx) {
   </form>
   <section class="card" aria-labelledby="h-time"><h2 id="h-time">What the brokers ran</h2>${timeline(list.jobs, from, now)}</section>
   <section class="card" aria-labelledby="h-list"><h2 id="h-list">${count(list.jobs.length, 'job')}${list.next ? ', with more behind them' : ''}</h2>
-    <div class="wide" role="region" tabindex="0" aria-labelledby="h-list"><table id="jobs"><caption class="unseen">Jobs, the newest first</caption>
+    <div class="wide" role="group" tabindex="0" aria-label="The list"><table id="jobs"><caption class="unseen">Jobs, the newest first</caption>
     <thead><tr>${['Job', 'State', 'At', 'Submitted', 'Ran', 'Tries', 'Why'].map((h) => html`<th scope="col">${h}</th>`)}</tr></thead>
     <tbody>${repeat(list.jobs, (j) => j.key, (j) => row(j, now))}</tbody></table></div>
     ${list.next ? html`<p><a href=${linked(p, { after: list.next })}>Older ones</a></p>` : nothing}

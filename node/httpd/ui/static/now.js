@@ -69,7 +69,7 @@ export function view(d, ctx) {
   return html`<h1 class="unseen">Now, as ${d.status.name} sees it</h1>
   <div class="answers">
     ${panel('emergency', 'Is an emergency in force?', answers.emergency(d.emergencies, now))}
-    ${panel('trust', 'Can I trust this screen?', answers.trust(d.status, d.unknown))}
+    ${panel('trust', 'Can I trust this screen?', ctx.cut ? { tone: 'bad', head: 'No: cut off', lines: [`Nothing has come from ${d.status.name} since ${at(now)} UTC.`] } : answers.trust(d.status, d.unknown))}
     ${panel('urgent', 'What urgent work does not run, and why?', answers.urgent(d.urgent), '#/jobs?urgent=1&state=' + unfinished)}
     ${panel('gone', 'Who is gone?', answers.goneAnswer(d.gone, d.jobsAt, now), '#/cluster')}
     ${panel('stopped', 'Who was stopped for whom?', answers.stopped(d.paused), '#/jobs?paused=1')}

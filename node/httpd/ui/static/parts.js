@@ -98,5 +98,5 @@ export function sentence(error) {
 export const meter = (part, whole, words) => html`<span class="meter"><meter min="0" max=${Math.max(whole, 1)} low=${0.8 * Math.max(whole, 1)} high=${0.99 * Math.max(whole, 1)} optimum="0" value=${Math.min(part, whole)} aria-label=${words}></meter> <span>${words}</span></span>`;
 
 // table makes one with a caption for who can't see what stands around it, in a box that scrolls where it is too wide.
-export const table = (caption, heads, rows) => html`<div class="wide" role="region" tabindex="0" aria-label=${caption}><table><caption class="unseen">${caption}</caption>
+export const table = (caption, heads, rows) => html`<div class="wide" role="group" tabindex="0" aria-label=${caption}><table><caption class="unseen">${caption}</caption>
   <thead><tr>${heads.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;

@@ -124,7 +124,7 @@ export function timeline(jobs, from, to) {
     const slots = row.lanes * (laneHeight + laneGap) + laneGap;
     const height = slots + (row.waits.length ? 24 : 0) + (row.late.length && !row.lanes ? 14 : 0);
     return html`<h3>${row.name} <span class="soft">${heading(row)}</span></h3>
-    <svg width="100%" height=${height} role="img" aria-label="What ${row.name} ran from ${at(from)} to ${at(to)}: ${heading(row)}">
+    <svg width="100%" height=${height} role="group" aria-label="What ${row.name} ran from ${at(from)} to ${at(to)}: ${heading(row)}">
       ${marks.map((m) => svg`<line class="grid" x1=${x(m)} x2=${x(m)} y1="0" y2=${height}></line>`)}
       ${row.list.map((item) => bar(item, x, w))}
       ${row.waits.length ? queue(row.waits, from, to, slots) : nothing}
@@ -139,7 +139,7 @@ export function timeline(jobs, from, to) {
 function bar({ job, parts, lane }, x, w) {
   const y = laneGap + lane * (laneHeight + laneGap);
   const title = `${job.id}${job.name && job.name !== job.id ? ' ' + job.name : ''}: ${parts.map((p) => `${words[p.kind]} ${lasts(p.to - p.from)}${p.for ? ' for ' + p.for : ''}`).join(', ')}; ${job.state}`;
-  return svg`<a href=${jobHref(job.id)} tabindex="-1"><title>${title}</title>${parts.map((p) => {
+  return svg`<a href=${jobHref(job.id)} tabindex="-1" aria-label=${title}><title>${title}</title>${parts.map((p) => {
     const thin = p.kind === 'gap' ? 9 : 0;
     return svg`<rect class="b-${p.kind}" x=${x(p.from)} y=${y + thin / 2} width=${w(p.from, p.to)} height=${laneHeight - thin}></rect>`;
   })}${job.attempt > 1 ? svg`<svg x=${x(parts[0].from)} y=${y} overflow="visible"><path class="b-moved" d="M0 0 7 7.5 0 15z"></path></svg>` : nothing}</a>`;
