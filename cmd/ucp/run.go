@@ -78,6 +78,8 @@ func (c *cli) runCommand() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"wasm", "process"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("constraint", c.completeConstraint()))
 	must(cmd.RegisterFlagCompletionFunc("emergency", c.completeLevels()))
+	must(cmd.RegisterFlagCompletionFunc("priority", completeNumbers(10)))
+	must(cmd.RegisterFlagCompletionFunc("checkpoint-signal", cobra.FixedCompletions(job.CheckpointSignals, noFiles)))
 	must(cmd.RegisterFlagCompletionFunc("after", c.completeJobs(anyState)))
 	must(cmd.RegisterFlagCompletionFunc("preempt", cobra.FixedCompletions([]string{string(job.Suspend), string(job.Requeue), string(job.Never)}, noFiles)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
