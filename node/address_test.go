@@ -68,10 +68,13 @@ func TestDefaultAddressOfHTTP(t *testing.T) {
 // While peers are told an address of this machine only, no other machine is joined.
 func TestAnswerable(t *testing.T) {
 	there := []string{"127.0.0.1:7946", "10.0.0.1:7946", "[fd00::1]:7946"}
-	out, err := answerable("10.0.0.2:7946", there)
+	out, err := answerable("10.0.0.2:7946", "0.0.0.0:7946", there)
 	require.NoError(t, err)
 	require.Equal(t, there, out)
-	out, err = answerable("127.0.0.1:7947", there)
-	require.ErrorContains(t, err, "10.0.0.1:7946, [fd00::1]:7946 could answer to")
+	out, err = answerable("127.0.0.1:7947", "127.0.0.1:7947", there)
+	require.ErrorContains(t, err, "listen at 127.0.0.1:7947 (--bind), which others can't reach, so that 10.0.0.1:7946, [fd00::1]:7946 could not answer it")
+	require.Equal(t, there[:1], out)
+	out, err = answerable("127.0.0.1:7947", "0.0.0.0:7947", there)
+	require.ErrorContains(t, err, "no address yet that 10.0.0.1:7946, [fd00::1]:7946 could answer to")
 	require.Equal(t, there[:1], out)
 }

@@ -47,7 +47,7 @@ func (m *members) firstJoin(ctx context.Context) error {
 	if len(m.cfg.Join) > 0 {
 		pool := m.pool.Load()
 		targets, _ := pool.Targets(ctx, m.cfg.Join) // what can't be looked up is told of by Join
-		if able, mute := answerable(pool.Addr(), targets); len(able) == 0 && mute != nil {
+		if able, mute := answerable(pool.Addr(), m.cfg.Bind, targets); len(able) == 0 && mute != nil {
 			return fmt.Errorf("--join: %w", mute)
 		}
 		reached, err := pool.Join(ctx, m.cfg.Join)
@@ -60,7 +60,10 @@ func (m *members) firstJoin(ctx context.Context) error {
 			}
 		}
 		if reached == 0 && ctx.Err() == nil {
-			return fmt.Errorf("--join %s: nobody answers there: %w", strings.Join(m.cfg.Join, ","), err)
+			if err == nil {
+				err = errors.New("that is this broker itself")
+			}
+			return fmt.Errorf("--join %s: nobody else answers there: %w", strings.Join(m.cfg.Join, ","), err)
 		}
 		m.log.Info("joined the cluster")
 	}
@@ -89,6 +92,7 @@ func (m *members) rejoin(context.Context) error {
 		} else {
 			entries = nil
 		}
+		m.noteUnanswered(entries, m.company()) // a try may take a while
 		tried, reached, err := m.seek(entries, due || unsure)
 		unsure = tried > 0
 		if tried > reached && m.keys.askAbsent(m.life.leaving) {
@@ -208,7 +212,7 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 		m.settle(targets) // the address on the way to them
 		pool = m.pool.Load()
 	}
-	targets, mute := answerable(pool.Addr(), targets)
+	targets, mute := answerable(pool.Addr(), m.cfg.Bind, targets)
 	if len(targets) == 0 {
 		return 0, 0, mute
 	}
@@ -216,9 +220,9 @@ func (m *members) seek(entries []string, ask bool) (tried, reached int, err erro
 	return len(targets), reached, errors.Join(mute, err)
 }
 
-// answerable leaves out of addresses those of other machines as long as peers are told an address of this machine only: they
+// answerable leaves out of addresses those of other machines as long as peers are told an address of this machine only, own: they
 // would talk to themselves, and take this broker for one that answers wrongly. The error names them, and says what to do.
-func answerable(own string, targets []string) (out []string, err error) {
+func answerable(own, bind string, targets []string) (out []string, err error) {
 	host, _, splitErr := net.SplitHostPort(own)
 	if splitErr != nil || !onlyHere(host) {
 		return targets, nil
@@ -231,7 +235,11 @@ func answerable(own string, targets []string) (out []string, err error) {
 			out = append(out, target)
 		}
 	}
-	if len(left) > 0 {
+	switch host, _, _ := net.SplitHostPort(bind); {
+	case len(left) == 0:
+	case onlyHere(host):
+		err = fmt.Errorf("this broker is to listen at %s (--bind), which others can't reach, so that %s could not answer it: start it with --bind and an address of this machine that they reach, or 0.0.0.0:7946", bind, strings.Join(left, ", "))
+	default:
 		err = fmt.Errorf("this machine has no address yet that %s could answer to; where it has one of IPv6 only, start the broker with --bind [::]:7946, since 0.0.0.0 is IPv4", strings.Join(left, ", "))
 	}
 	return out, err

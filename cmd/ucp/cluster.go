@@ -90,6 +90,8 @@ type verification struct {
 
 	// TakesNone is which brokers take no jobs, and why: no difference, and all is not well.
 	TakesNone map[string]string `json:"takes_none,omitempty"`
+	// Warnings are what a broker that is the only one says of itself: others may be there that it does not find.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // difference is one record that not all brokers hold alike.
@@ -168,6 +170,13 @@ func compare(ctx context.Context, client *api.Client, carried []api.Digest) (v *
 		if d.Quarantined > 0 {
 			v.problem("%s keeps %d records aside that it can't read", d.Name, d.Quarantined)
 		}
+	}
+	if len(v.Brokers) == 1 {
+		s, err := client.Coordination(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		v.Warnings = s.Warnings
 	}
 	v.compareCarried(carried)
 	v.Same = len(v.Problems) == 0
@@ -327,7 +336,10 @@ func verifyTable(w io.Writer, v *verification) {
 	}
 	switch {
 	case v.Same && len(v.Brokers) == 1:
-		row(w, "nothing to compare: "+v.Brokers[0].Name+" is the only broker")
+		row(w, "nothing to compare: "+v.Brokers[0].Name+" is the only broker that is known here")
+		for _, text := range v.Warnings {
+			row(w, oneLine("WARNING: "+text))
+		}
 	case v.Same:
 		row(w, fmt.Sprintf("all %d brokers hold the same", len(v.Brokers)))
 	}

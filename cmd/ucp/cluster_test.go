@@ -97,13 +97,14 @@ all 2 brokers hold the same
 
 // One broker agrees with nobody, and one that takes no jobs is named although it holds the same.
 func TestClusterVerifySaysWhatIsNotWell(t *testing.T) {
-	_, s := fakeCluster(t, ledgerOf("a", at(7), "j1", "x"))
+	b, s := fakeCluster(t, ledgerOf("a", at(7), "j1", "x"))
+	b.status.Warnings = []string{"nobody else answers at what --retry-join names: 10.0.0.1"}
 	got := s.run("cluster", "verify", "--wait", "0s")
 	require.Zero(t, got.code, got.errOut)
-	require.Contains(t, got.out, "\nnothing to compare: a is the only broker\n")
+	require.Contains(t, got.out, "\nnothing to compare: a is the only broker that is known here\nWARNING: nobody else answers at what --retry-join names: 10.0.0.1\n")
 	require.NotContains(t, got.out, "hold the same")
 
-	b, s := fakeCluster(t, ledgerOf("a", at(7), "j1", "x"), ledgerOf("b", at(7), "j1", "x"))
+	b, s = fakeCluster(t, ledgerOf("a", at(7), "j1", "x"), ledgerOf("b", at(7), "j1", "x"))
 	b.members.Members[1].TakesNone = "its disk is full"
 	got = s.run("cluster", "verify", "--wait", "0s")
 	require.Zero(t, got.code, got.errOut)
