@@ -57,6 +57,7 @@ type Node struct {
 	blobs      *blobs
 	gate       *moduleGate
 	reserve    *diskReserve
+	dir        *dataDir
 	broadcasts *broadcasts
 	executions *executions
 	prober     *prober
@@ -196,6 +197,9 @@ func (n *Node) openStore() error {
 		return err
 	}
 	n.store, n.gate = st, newModuleGate(n.cfg.AllowModules, st)
+	if n.dir, err = lookAtDataDir(&n.cfg); err != nil {
+		return err
+	}
 	id, err := st.Identify(n.cfg.Name, fallbackName(), n.cfg.Now(), n.cfg.Random)
 	if err != nil {
 		return err
@@ -360,6 +364,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("rejoin", n.members.rejoin)
 	n.life.run("pressure", n.measurePressure)
 	n.life.run("disk reserve", n.reserve.watch)
+	n.life.run("data directory", n.dir.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
 	n.life.run("carrier", n.carrier.run)
 	n.life.run("prober", n.prober.run)
