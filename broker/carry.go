@@ -309,7 +309,7 @@ func (b *Broker) hearWords(list []*wire.Word) (news int) {
 		b.learn(*w.Metadata, true)
 		c := w.Clock
 		told, ok := b.peers.Understand(w.From, w.Actor, &c, w.Told, nil)
-		if !ok {
+		if !ok || told.Late() {
 			continue
 		}
 		b.observe(w.Hybrid)

@@ -45,11 +45,12 @@ type glance struct {
 // dirs are the directories by which files come and go without being told to.
 type dirs struct {
 	*carrier
-	seen   map[string]glance // files of the inbox that were looked at, by name
-	packed time.Time         // when a file for the outbox was last made
-	took   time.Duration     // how long that took
-	of     packedOf
-	said   map[string]bool // what was logged
+	out, in string            // "" for none
+	seen    map[string]glance // files of the inbox that were looked at, by name
+	packed  time.Time         // when a file for the outbox was last made
+	took    time.Duration     // how long that took
+	of      packedOf
+	said    map[string]bool // what was logged
 }
 
 // packedOf is what the last file for the outbox was made of.
@@ -63,7 +64,7 @@ type packedOf struct {
 // run looks at the directories until the context ends.
 func (c *carrier) run(ctx context.Context) error {
 	c.engine.Tell(broker.Gossip{State: wire.State{Metadata: c.metadata()}}) // what those can do of whom only files tell
-	d := &dirs{carrier: c, seen: map[string]glance{}, said: map[string]bool{}}
+	d := &dirs{carrier: c, out: c.outbox, in: c.inbox, seen: map[string]glance{}, said: map[string]bool{}}
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for asked := time.Now(); ; {
@@ -71,10 +72,10 @@ func (c *carrier) run(ctx context.Context) error {
 			c.askAll(ctx)
 			asked = time.Now()
 		}
-		if c.inbox != "" {
+		if d.in != "" {
 			d.complain("inbox", d.takeIn(ctx))
 		}
-		if c.outbox != "" {
+		if d.out != "" {
 			d.complain("outbox", d.putOut(ctx))
 		}
 		select {
@@ -115,14 +116,14 @@ func (d *dirs) ctxOver() bool { return d.peers.ctx.Err() != nil }
 
 // takeIn unpacks the files of the inbox that are new, or others than before.
 func (d *dirs) takeIn(ctx context.Context) error {
-	list, err := filesIn(d.inbox)
+	list, err := filesIn(d.in)
 	if err != nil {
 		return err
 	}
 	there := map[string]bool{}
 	for _, name := range list[:min(len(list), mostIncoming)] {
 		there[name] = true
-		path := filepath.Join(d.inbox, name)
+		path := filepath.Join(d.in, name)
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() {
 			continue
@@ -191,7 +192,7 @@ func filesIn(dir string) (names []string, err error) {
 
 // putOut packs a file for those that are not there, when there is something that the last one does not hold. It takes the place of that.
 func (d *dirs) putOut(ctx context.Context) error {
-	path := filepath.Join(d.outbox, d.name+carry.Suffix)
+	path := filepath.Join(d.out, d.name+carry.Suffix)
 	if time.Since(d.packed) < max(packEvery, packFactor*d.took) && !d.packed.IsZero() {
 		return nil
 	}

@@ -276,8 +276,7 @@ func TestOutboxAndInbox(t *testing.T) {
 	met(t, a, b)
 	dir := t.TempDir()
 	box := func(n *Node) *dirs {
-		n.carrier.outbox, n.carrier.inbox = dir, dir
-		return &dirs{carrier: n.carrier, seen: map[string]glance{}, said: map[string]bool{}}
+		return &dirs{carrier: n.carrier, out: dir, in: dir, seen: map[string]glance{}, said: map[string]bool{}}
 	}
 	ours, theirs := box(a), box(b)
 	submit(t, a, "one")

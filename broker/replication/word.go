@@ -17,7 +17,7 @@ func (r *Replication) Word() *wire.Word {
 // all that depends on when it was sent: it does not show that the member is there (rule P1), nor what time it is there (rule T2).
 // It reports whether it is news: a later word of that start, or of a later start, may have come before.
 func (r *Replication) HearWord(s Said) bool {
-	if !r.members.Roll().Has(s.From) || s.Told.late {
+	if !r.members.Roll().Has(s.From) {
 		return false
 	}
 	l := r.links[s.From]
@@ -31,7 +31,7 @@ func (r *Replication) HearWord(s Said) bool {
 	case l.actor != s.Actor:
 		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange, lastSeen: l.lastSeen}
 		l.actor = s.Actor
-	case l.heard && l.told.version == s.Told.version:
+	case l.heard && l.told.version == s.Told.version: // as one is that comes late: what was said later has counted
 		return false
 	}
 	r.note(l, s)
