@@ -87,6 +87,8 @@ func TestOthersNoteTheEndOfAnArray(t *testing.T) {
 	one, _ := a.b.resolve("t.1")
 	w.over[w.minted[one.Created[0].Dot]] = true
 	a.b.forget(one)
+	waiting, _ := a.b.resolve("j")
+	a.b.reviews.later(waiting.Key()) // as when another has owned it before
 	end := func(id job.ID) {
 		for _, n := range []*node{a, b} {
 			for key, run := range n.running {

@@ -2,9 +2,18 @@ package main
 
 // plans break what docs/plans.md promises.
 var plans = []mutant{
-	{"plan: jobs that wait for one another are taken", "plan/link.go",
-		"			default:\n				from :=", "			case state[other] == open:\n			default:\n				from :=",
+	{"plan: jobs that wait for one another are taken", "plan/walk.go",
+		"			case open:\n				from :=", "			case open + 2:\n				from :=",
 		"./plan", "TestEveryMistakeIsTold/cycles"},
+	{"plan: jobs are submitted before those that they wait for", "plan/walk.go",
+		"return at[a.Job] - at[b.Job]", "return at[b.Job] - at[a.Job]",
+		"./plan", "TestOrdered"},
+	{"plan: who waits for an array reads all of its first runs", "plan/walk.go",
+		"			out = append(out, x.of(string(id)))\n		}\n	}\n	out = job.Arrays", "			out = append(out, id)\n		}\n	}\n	out = job.Arrays",
+		"./plan", "TestRetryWithinAnArray"},
+	{"plan: an array that runs again wakes nobody who waits for all of it", "plan/known.go",
+		"			out = append(slices.Clip(out), after[array]...)\n", "",
+		"./plan", "TestRetryWithinAnArray"},
 	{"plan: what a job does not leave is read of it", "plan/link.go",
 		"	case !other.refused && !other.leaves(s.Part):", "	case false:",
 		"./plan", "TestEveryMistakeIsTold/all_of_several"},
