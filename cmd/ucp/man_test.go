@@ -50,6 +50,16 @@ func TestManPages(t *testing.T) {
 	require.Contains(t, newShell(t).run("man").errOut, "needs the directory to write to")
 }
 
+// What Markdown would take as its own stands in a page as it is in the help.
+func TestManPagesAreLiteral(t *testing.T) {
+	dir := t.TempDir()
+	_, err := writeManPages(&cobra.Command{Use: "x", Short: "x", Long: "of *all* <these> and __those__", Run: func(*cobra.Command, []string) {}}, dir)
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(dir, "x.1"))
+	require.NoError(t, err)
+	require.Contains(t, string(b), "of *all* <these> and __those__")
+}
+
 // Where a flag or an argument has one of a few values, the shell offers all of them, also where no broker answers.
 func TestFiniteValuesAreOffered(t *testing.T) {
 	s := newShell(t)
