@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency test sim fuzz attack vuln model chaos soak compliance mutants build examples cluster lint bench clean ui
+.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build examples cluster lint bench clean ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: ## three brokers on loopback, a real job through them, and what happened
 
 demo-emergency: ## an earthquake: urgent work overtakes, a broker dies, and all is told as one story
 	@scripts/demo-emergency.sh
+
+demo-work: ## a day's work: plans, arrays, named data, a long job, and machines that fail meanwhile
+	@scripts/demo-work.sh
 
 test: ## the whole test suite, with the race detector where that works
 	@scripts/test.sh

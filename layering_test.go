@@ -36,13 +36,14 @@ var allowed = map[string][]string{
 	"setting":    {"canon", "clock", "label", "register"},
 	"module":     {},
 	"chunk":      {},
+	"carry":      {"canon", "clock", "label"},
 	"tree":       {"job", "strictjson"},
 	"plan":       {"job", "label", "strictjson"},
 	"identity":   {"canon", "label"},
 	"trust":      {"clock", "identity", "register", "setting"},
 	"audit":      {},
 	"head":       {"clock", "identity", "label"},
-	"city":       {"clock", "head", "identity", "label", "trust"},
+	"city":       {"canon", "clock", "head", "identity", "label", "trust"},
 	"access":     {"canon", "identity", "job", "label"},
 
 	"broker/prng":        {},
@@ -61,13 +62,13 @@ var allowed = map[string][]string{
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd/ui":      {},
 	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd/ui", "resolve", "store", "strictjson", "tree"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "canon", "carry", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "data", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"access", "api", "audit", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
+	"cmd/ucp":            {"access", "api", "audit", "carry", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
 
 	"test/office": {},
-	"test/rig":    {"api"}, // it sees brokers as a client and as the machine's owner does
+	"test/rig":    {"api", "city", "identity"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
 	"test/chaos": {"api", "broker/kind", "clock", "job", "ledger", "test/rig", "store"},

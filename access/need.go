@@ -86,6 +86,10 @@ var Needs = map[string]Need{
 	"GET /v1/recipients":                  {Scope: Submit},
 	"POST /broker/secrets":                {Scope: Peer},
 	"GET /broker/sheets":                  {Scope: Peer},
+	"GET /broker/word":                    {Scope: Peer},
+	"POST /broker/word":                   {Scope: Peer},
+	"POST /v1/carry/pack":                 {Scope: Operate},
+	"POST /v1/carry/unpack":               {Scope: Operate},
 	"GET /v1/revocations":                 {Scope: anything},
 	"POST /v1/revocations":                {Scope: Admit},
 	"POST /v1/admissions":                 Nothing, // but a ticket

@@ -74,8 +74,11 @@ type call struct {
 	size        int64   // of the body
 	// contentRange says which part of the whole the body is; "" is all of it.
 	contentRange string
+	from         int64         // the byte with which the answer is to begin
+	etag         string        // of the content of which that is a part
 	wait         time.Duration // that the broker is asked to wait before it answers
 	within       time.Duration // that a broker may say nothing, if there is no other; 0 is as long as the request may take
+	after        string        // of events: the cursor of the last one that is known
 	asks         bool          // the broker is to ask all others first whether they are there
 	named        bool          // a POST that says itself what it makes, and so may be repeated
 }
@@ -122,8 +125,15 @@ func (c *Client) request(ctx context.Context, base *url.URL, k call) (*http.Requ
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json")
+	if k.after != "" {
+		req.Header.Set("Last-Event-ID", k.after)
+	}
 	if k.asks {
 		req.Header.Set(AskHeader, "1")
+	}
+	if k.from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", k.from))
+		req.Header.Set("If-Range", k.etag)
 	}
 	// An empty key says to net/http that the request may be repeated when it
 	// met a connection just closed; no such header is sent.
@@ -332,13 +342,4 @@ func (c *Client) json(ctx context.Context, k call, wait time.Duration, out any) 
 		return 0, fmt.Errorf("%s /%s: %s does not answer as a ucp broker would: %w: is the address right?", k.method, strings.Join(k.path, "/"), c.Addr(), err)
 	}
 	return resp.StatusCode, nil
-}
-
-// stream sends the call and hands out the answer's body, which the caller closes.
-func (c *Client) stream(ctx context.Context, k call) (io.ReadCloser, error) {
-	resp, err := c.do(ctx, k)
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -93,21 +92,6 @@ type EmergencyList struct {
 	AsOf        time.Time   `json:"as_of"`
 }
 
-// EventKinds are the kinds of events that one can ask for.
-var EventKinds = []string{"emergency", "preemption", "job", "member", "health", "strategy", "data"}
-
-// Event is one line of GET /v1/events, as the data of a server-sent event.
-type Event struct {
-	At     time.Time `json:"at"`
-	Broker string    `json:"broker"`          // that saw it, or came to know of it
-	Kind   string    `json:"kind"`            // emergency | preemption | job | member | health | strategy | data | lost
-	ID     string    `json:"id"`              // of the emergency or job; the member's name; the strategy
-	What   string    `json:"what"`            // declared, changed, cleared, ended; suspended, requeued; a state; join, failed, leave, ...
-	Place  string    `json:"place,omitempty"` // of a job or preemption: the broker where the job is placed
-	For    job.ID    `json:"for,omitempty"`   // of a preemption: the job that gets the room
-	Text   string    `json:"text"`            // one line for a person
-}
-
 // Declare declares an emergency, or changes one that is known; created says which.
 func (c *Client) Declare(ctx context.Context, d emergency.Declaration) (e Emergency, created bool, err error) {
 	return c.declare(ctx, d, nil)
@@ -153,29 +137,4 @@ func (c *Client) Emergency(ctx context.Context, id string) (Emergency, error) {
 	var e Emergency
 	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"v1", "emergencies", id}}, 0, &e)
 	return e, err
-}
-
-// Events calls do for everything that happens, as the broker comes to know it, until the
-// context ends, the connection breaks or do returns an error, which it returns. Kinds and job
-// choose: no kinds are all but those of jobs' states, job is one job's ID.
-func (c *Client) Events(ctx context.Context, kinds string, id job.ID, do func(Event) error) error {
-	k := call{method: http.MethodGet, path: []string{"v1", "events"}, query: url.Values{}}
-	if id != "" {
-		k.path = []string{"v1", "jobs", string(id), "events"}
-	}
-	if kinds != "" {
-		k.query.Set("kinds", kinds)
-	}
-	body, err := c.stream(ctx, k)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	return readEvents(body, func(data []byte) error {
-		var e Event
-		if err := json.Unmarshal(data, &e); err != nil {
-			return fmt.Errorf("an event of %s is not understood: %w", c.Addr(), err)
-		}
-		return do(e)
-	})
 }

@@ -28,6 +28,9 @@ const (
 	AddAuthority    = "add-authority"    // of the city
 	RemoveAuthority = "remove-authority" // of the city
 
+	Pack   = "carry-pack"   // a file for brokers that can't be reached
+	Unpack = "carry-unpack" // such a file
+
 	Start   = "start"   // the broker has started
 	Witness = "witness" // another broker's checkpoint
 	Fork    = "fork"    // a broker has signed two histories; the heads that prove it are the detail

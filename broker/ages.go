@@ -89,6 +89,12 @@ func (b *Broker) loadOwn(scan ledger.Scan) error {
 			}
 			return nil
 		}
+		if of == madeUpKind {
+			if !b.authors.recall(key, value) {
+				b.ledger.KeepOwn(name, nil)
+			}
+			return nil
+		}
 		ms, n := binary.Uvarint(value)
 		switch {
 		case of == partKind && ok && n > 0:

@@ -7,8 +7,10 @@ import (
 
 	"github.com/urban-compute/ucp/broker/causal"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -320,3 +322,54 @@ func (*DataListing) answer()         {}
 func (*DataConflict) answer()        {}
 func (*DataRefused) answer()         {}
 func (*Replied) answer()             {}
+func (*Packed) answer()              {}
+func (*PackedPage) answer()          {}
+func (*Unpacked) answer()            {}
+func (*CarryRefused) answer()        {}
+func (*Spoken) answer()              {}
+func (*WordsHeard) answer()          {}
+
+// Packed says that a file begins (rule B1).
+type Packed struct {
+	For      []string // whom it is for, sorted
+	Roll     []string // who takes part here
+	Absent   []string // which of these are not there
+	Since    clock.Tips
+	Transfer *ledger.Transfer // for [PackPage]; nobody else may use it
+	Word     wire.Word        // of this broker
+}
+
+// PackedPage is a page of a file: records, and the blobs that they need and that their readers are taken to lack.
+type PackedPage struct {
+	Delta ledger.Delta // its clock comes with the last one
+	Blobs []CarriedBlob
+	Last  bool
+}
+
+// CarriedBlob is a blob, or a directory (job.TreeOf), and how urgent it is.
+type CarriedBlob struct {
+	Digest  job.Digest
+	Urgency int
+}
+
+// Unpacked says that a page of a file was taken in, and is synced.
+type Unpacked struct {
+	Changed int  // records
+	Words   int  // that were news
+	Bad     bool // some record can't be kept: the clock of the file is not taken in
+	Unread  bool // some record is not held
+	Adopted bool // of the last page: its clock is taken in
+	Covered bool // of the last page: all that its clock holds is known here
+}
+
+// CarryRefused says why there is no file, or why nothing of one is taken.
+type CarryRefused struct{ Reason string }
+
+// Spoken is this broker's word.
+type Spoken struct {
+	Word   wire.Word
+	Absent []string // who takes part and is not there, sorted
+}
+
+// WordsHeard says how many words were news, and how many are of somebody who does not take part here.
+type WordsHeard struct{ News, Unknown int }

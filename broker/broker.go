@@ -87,6 +87,7 @@ type Broker struct {
 	renewal      renewal      // begins another start while it runs (rules K2, K3)
 	repairer     repairer     // keeps copies of inputs and output as brokers come and go (rule R3)
 	heads        heads        // what others have signed (rule H1)
+	authors      authors      // whether ends were written by whom they name (rule H3)
 	names        names        // named data (rules D1 to D5)
 	orphans      orphans      // seals the ends that no clock will ever cover (rule F2)
 	drainer      Token        // waits for the end of a drain; 0 is nobody
@@ -114,6 +115,7 @@ func New(cfg Config) *Broker {
 	b.repairer = newRepairer(c)
 	b.renewal = renewal{core: c}
 	b.heads = newHeads(c)
+	b.authors = newAuthors(c, b.heads.bound)
 	b.names = newNames(c)
 	b.names.onNew = b.predecessors.written
 	b.predecessors.names = &b.names

@@ -77,6 +77,9 @@ var commands = map[string]func(*story){
 			s.w.meet()
 		}
 	},
+	"apart":  func(s *story) { s.apart() },
+	"pack":   func(s *story) { s.pack() },
+	"unpack": func(s *story) { s.unpack() },
 	"cut": func(s *story) {
 		p := s.path()
 		s.w.cut[p], s.w.cut[[2]string{p[1], p[0]}] = true, true

@@ -37,6 +37,7 @@ func (b *Broker) dropped(r *job.Record) {
 	delete(b.deadlines, key)
 	b.attempts.forget(key)
 	b.acks.forget(key)
+	b.authors.forget(key)
 	b.tellWaiters(key)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/head"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -69,6 +70,18 @@ type Acked struct {
 // Signed tells of heads of other brokers' actors (rule H1), the last one of each that is known here. Their signatures are right. What came
 // with a message is told before that.
 type Signed struct{ Heads []*head.Head }
+
+// Looked tells what the shell has found out by the sheets of others (rule H3).
+type Looked struct {
+	Ends   []*job.Record // of jobs that have ended, as they were when they were looked at
+	MadeUp []MadeUp      // parts of ends that are in the name of an update that has not written them
+}
+
+// MadeUp is a part of a job's end that was made up.
+type MadeUp struct {
+	Key string
+	Dot clock.Dot // that has not written it
+}
 
 // Unreachable says that a message of Ready.Send had no reply.
 type Unreachable struct {
@@ -328,3 +341,48 @@ type Unable struct{ Why string }
 
 // Recovered says that a probe (see Ready.Probe) has succeeded: this broker can carry out jobs again.
 type Recovered struct{}
+
+// Pack begins a file that is carried to members which can't be reached (rule B1); the answer is a [Packed], a [CarryRefused] or an
+// [Outdated]. Its pages are asked for with PackPage.
+type Pack struct {
+	Token Token
+	For   []string              // names
+	All   bool                  // instead of For: all that are not there, or everybody, if all are
+	Admit bool                  // those of For who do not take part yet do from now on (rule B2)
+	Whole bool                  // nothing is known of what they hold
+	Held  map[string]clock.Tips // what they were last known to hold, by name, where this start was told nothing
+}
+
+// PackPage asks for the next page of a file; the answer is a [PackedPage]. The transfer is that of the Packed: the shell only keeps it.
+type PackPage struct {
+	Token    Token
+	Transfer *ledger.Transfer
+	Since    clock.Tips
+}
+
+// Unpack takes in a page of records from a file, in the order of the file (rule B1); the answer is an [Unpacked] or a
+// [CarryRefused]. That the file is whole up to there, and who has packed it, the shell has looked at.
+type Unpack struct {
+	Token Token
+	From  string      // who has packed it
+	Actor clock.Actor // the start of it
+	Roll  []string    // who took part there, as it was packed (rule B2)
+	Delta *wire.Delta // not nil; its clocks do not count
+	Bad   bool        // of an earlier page's answer
+	// Unread is that, too.
+	Unread bool
+	Words  []*wire.Word // what brokers say of themselves (rule B3)
+
+	Last  bool       // all records have come: those that Clock holds and Since does not
+	Since clock.Tips // of the last
+	Clock clock.Tips // of the last
+}
+
+// Speak asks for this broker's word (rule B3); the answer is a [Spoken].
+type Speak struct{ Token Token }
+
+// HearWords tells what brokers have said of themselves at some time (rule B3); the answer is a [WordsHeard].
+type HearWords struct {
+	Token Token
+	Words []*wire.Word
+}

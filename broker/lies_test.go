@@ -12,6 +12,7 @@ import (
 	"github.com/urban-compute/ucp/broker/kind"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
+	"github.com/urban-compute/ucp/canon"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
@@ -300,6 +301,24 @@ var lies = []struct {
 	{"a job of the year 9999", nothing, false, func(l *liar) { l.send(kind.Job, l.job(year9999)) }},
 	{"a setting of the year 9999", nothing, false, func(l *liar) {
 		l.send(kind.Setting, setting.New(strategySetting, nil, string(resolve.Priority), year9999, l.own()))
+	}},
+
+	// Records that grow (L11).
+	{"fields of newer brokers without end", nothing, false, func(l *liar) {
+		for i := range 40 {
+			s := setting.New(strategySetting, nil, string(resolve.Priority), l.a.b.stamp(), l.own())
+			s.Unknown = canon.Unknown{fmt.Sprint("z", i): strings.Repeat("x", 15<<10), fmt.Sprint("y", i): strings.Repeat("x", 60<<10)}
+			l.send(kind.Setting, s)
+		}
+	}},
+	{"a setting of so many that nobody would read it", "L11", false, func(l *liar) {
+		for i := range 3 {
+			s := setting.New(strategySetting, nil, string(resolve.Priority), l.a.b.stamp(), l.own())
+			for n := range 2500 {
+				s.Dots.Set(clock.Dot{Actor: clock.Actor(fmt.Sprintf("x%d%s~%016x", i, strings.Repeat("w", 60), n)), Counter: 1})
+			}
+			l.send(kind.Setting, s)
+		}
 	}},
 
 	// What is stable, and transfers.

@@ -105,6 +105,9 @@ func (x *nonsense) input(t *rapid.T) Input {
 	case 12:
 		return Pushed{Peer: peer, Actor: clock.Actor(peer + "~1"), Digest: job.Digest(strings.Repeat("e", 64)), Failed: rapid.Bool().Draw(t, "failed")}
 	case 13:
+		if r := x.n.b.record(key); r != nil && rapid.Bool().Draw(t, "looks") {
+			return Looked{Ends: []*job.Record{r}, MadeUp: []MadeUp{{key, clock.Dot{Actor: "b~1", Counter: 2}}, {string(id), clock.Dot{}}}}
+		}
 		return Unreachable{Peer: peer}
 	case 14:
 		if rapid.Bool().Draw(t, "moved") {

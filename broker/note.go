@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/clock"
@@ -20,7 +21,7 @@ func (c *core) note(n Note) {
 
 // tellEmergency notes what has become of an emergency.
 func (c *core) tellEmergency(what string, r *emergency.Record) {
-	where := "everywhere"
+	where := "for all brokers"
 	if len(r.Terms.Scope) > 0 {
 		where = "where " + strings.Join(r.Terms.Scope, " and ")
 	}
@@ -56,11 +57,8 @@ func (c *core) tellState(old, r *job.Record, starts bool) bool {
 		return false
 	}
 	state := r.State()
-	if old != nil {
-		c.tellLosers(old, r)
-		if old.State() == state && (state.Final() || old.Place.Broker == r.Place.Broker) {
-			return false // where one that has ended was placed last says nothing of who has ended it
-		}
+	if old != nil && old.State() == state && (state.Final() || old.Place.Broker == r.Place.Broker) {
+		return false // where one that has ended was placed last says nothing of who has ended it
 	}
 	if starts {
 		state = job.StateStarting
@@ -77,14 +75,14 @@ func (c *core) tellState(old, r *job.Record, starts bool) bool {
 }
 
 // tellLosers notes results of a job that do not count, of which this broker comes to know: after a split it may have run
-// twice, and what this broker has shown may lose.
+// twice, and what this broker has shown may lose. They are few, and are told to all who watch.
 func (c *core) tellLosers(old, r *job.Record) {
-	known := map[string]bool{}
-	for _, rep := range old.Late() {
-		known[rep.Attempt.Token()] = true
+	if old == nil {
+		return
 	}
 	for _, rep := range r.Late() {
-		if known[rep.Attempt.Token()] {
+		known := func(k job.Report) bool { return k.Attempt == rep.Attempt }
+		if slices.ContainsFunc(old.Late(), known) {
 			continue
 		}
 		loser := rep.Dot.Actor.Broker()

@@ -45,8 +45,7 @@ func TestNotesOfJobs(t *testing.T) {
 // After a split that has healed a result that does not count is told as one, once, and the end that decides is not told
 // again as another one's success.
 func TestNotesOfLosingResults(t *testing.T) {
-	b := newCore(Config{Actor: "a~1"})
-	b.watched = true
+	b := &Broker{core: newCore(Config{Actor: "a~1"})}
 	at := func(h, m int) clock.Hybrid {
 		return clock.HybridAt(time.Date(2026, 1, 31, h, m, 0, 0, time.UTC))
 	}
@@ -62,8 +61,8 @@ func TestNotesOfLosingResults(t *testing.T) {
 		ID: "map", Place: job.Placement{Broker: "van-2", Actor: "van-2~1"}, Reports: []job.Report{theirs, ours},
 		Verdicts: []job.Verdict{verdict(&theirs), verdict(&ours)},
 	}
-	b.tellState(old, healed, false)
-	b.tellState(healed, healed, false)
+	b.tellChange(old, healed)
+	b.tellChange(healed, healed)
 	require.Len(t, b.out.Notes, 1)
 	n := b.out.Notes[0]
 	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; van-2's result (succeeded) came first and counts", n.Text)
@@ -73,6 +72,6 @@ func TestNotesOfLosingResults(t *testing.T) {
 	cancelled := &job.Record{ID: "map", Verdicts: []job.Verdict{{At: at(22, 0), Dot: clock.Dot{Actor: "van-1~1", Counter: 1}, Outcome: job.Cancelled}}}
 	late := *cancelled
 	late.Reports = []job.Report{ours}
-	b.tellState(cancelled, &late, false)
+	b.tellChange(cancelled, &late)
 	require.Equal(t, "map ran twice: van-3 succeeded at 22:06:00, too; it had ended before: cancelled", b.out.Notes[0].Text)
 }

@@ -311,11 +311,8 @@ func (c *core) incapable(name string, caps *wire.Capabilities, r *job.Record) st
 	if len(s.Secrets) > 0 && !caps.Secrets {
 		return "an identity of a city, which secrets take"
 	}
-	if s.Checkpoint != nil && c.members.Speaks(name) < wire.V7 {
-		return "a version of ucp that keeps checkpoints"
-	}
-	if _, named := s.ModuleName(); named && c.members.Speaks(name) < wire.V8 {
-		return "a version of ucp that knows modules by name"
+	if needs := versionOf(s); c.members.Speaks(name) < needs { // it has come when the job was there
+		return "a version of ucp that " + newIn[needs]
 	}
 	if !c.mayAllow(caps, r.Module()) {
 		return "permission for its module (--allow-module)"

@@ -110,6 +110,8 @@ func (b *Broker) provisionalUntil(r *job.Record) (until string, asked []string) 
 		return "this broker is " + b.awaitsProof(), nil
 	case !b.proven():
 		return "until enough others have said that this broker takes part again: it had left, or was removed", nil
+	case b.authors.holdsBack(r) != "":
+		return b.authors.holdsBack(r), nil
 	case b.inDoubt(r):
 		return "until one of the others has said that it holds the job without a doubt, or all that they do not: they may have ended and forgotten it", nil
 	}
@@ -145,11 +147,11 @@ func (b *Broker) firm(r *job.Record) bool {
 	if !b.proven() || b.inDoubt(r) {
 		return false
 	}
-	if b.peers.Firm(dots) {
-		return true
+	if !b.peers.Firm(dots) {
+		b.peers.Await(dots)
+		return false
 	}
-	b.peers.Await(dots)
-	return false
+	return b.authors.holdsBack(r) == ""
 }
 
 // foundFor shows a job to a client, and notes that it has seen it.

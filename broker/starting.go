@@ -60,8 +60,9 @@ func (b *Broker) loads(in Loads) {
 	b.tellBegun(in.Key)
 }
 
-// tellChange notes a job's new state, when somebody watches, and of one that starts, later, that it runs.
+// tellChange notes results that do not count, and, when somebody watches, a job's new state; of one that starts, later, that it runs.
 func (b *Broker) tellChange(old, r *job.Record) {
+	b.tellLosers(old, r)
 	if !b.watched {
 		return
 	}

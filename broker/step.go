@@ -30,6 +30,7 @@ func (in Watch) step(b *Broker)    { b.watch(in.On) }
 func (in Deliver) step(b *Broker)     { b.deliver(in) }
 func (in Acked) step(b *Broker)       { b.acked(in) }
 func (in Signed) step(b *Broker)      { b.heads.take(in.Heads) }
+func (in Looked) step(b *Broker)      { b.authors.looked(in) }
 func (in Unreachable) step(b *Broker) { b.unreachable(in) }
 func (in Gossip) step(b *Broker)      { b.gossip(in.State) }
 
@@ -78,6 +79,13 @@ func (in Damaged) step(b *Broker)      { b.blobs.Missed(in.Digest); b.repairer.c
 func (in ForgetMember) step(b *Broker) { b.forgetMember(in) }
 func (in DrainMember) step(b *Broker)  { b.drainMember(in) }
 func (in Vouch) step(b *Broker)        { b.vouch(in) }
+
+// what is carried
+func (in Pack) step(b *Broker)      { b.pack(in) }
+func (in PackPage) step(b *Broker)  { b.packPage(in) }
+func (in Unpack) step(b *Broker)    { b.unpack(in) }
+func (in Speak) step(b *Broker)     { b.speak(in) }
+func (in HearWords) step(b *Broker) { b.hearAll(in) }
 
 // the end
 func (in Drain) step(b *Broker) { b.drain(in) }

@@ -40,6 +40,11 @@ import (
 //	claim b c a [n=5]           b tells c that it holds so many updates of a's present start, 2^40 if not given
 //	meet [a]                    all brokers, or only a, see who is alive, as SWIM would tell them
 //	cut a b, heal               messages between a and b are lost; SWIM notices with the next meet
+//	apart c d                   these are another half: nobody else ever hears of them, by SWIM or by messages
+//	pack a f for=c+d [admit] [whole]
+//	                            a packs the file f (rule B1); without for it is for all that a does not reach. It is cut into
+//	                            pages of 400 bytes. The words of those that a reaches are in it
+//	unpack c f [pages=1]        c takes f in; pages: f was cut behind so many
 //	skew a 1h                   a's wall clock is ahead, from its first start on if it has not started
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
 //	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]

@@ -76,6 +76,16 @@ func (b *Broker) submit(in Submit) {
 	b.awaitSubmission(in, r, true)
 }
 
+// newIn says what brokers of each version of the protocol can do, and none before.
+var newIn = map[int]string{
+	wire.V3: "counts deadlines from when a job is taken",
+	wire.V4: "knows directories as inputs and outputs",
+	wire.V5: "knows jobs that read what others leave",
+	wire.V6: "knows named data",
+	wire.V7: "keeps checkpoints",
+	wire.V8: "knows modules by name",
+}
+
 // versionOf is the version of the protocol that brokers must speak to read a spec (rule K5).
 func versionOf(s *job.Spec) int {
 	_, named := s.ModuleName()

@@ -189,6 +189,9 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 		}
 		b.breach(d.From.Broker(), "X1", "its %s %s %s", ref.Kind, ref.Key, what)
 	}
+	for _, ref := range m.TooLarge {
+		b.breach(d.From.Broker(), "L11", "its %s %s, joined with what is known of it here, is larger than any broker reads", ref.Kind, ref.Key)
+	}
 	for _, ref := range m.Disputed {
 		b.dispute(ref.Key)
 	}
@@ -199,6 +202,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 			old, _ := c.Old.(*job.Record)
 			b.ownership.putOff(old, r)
 			b.noted(old, r)
+			b.authors.came(d.From, old, r)
 			b.sealFirst(old, r)
 		case *setting.Setting:
 			b.settingChanged(r, false)

@@ -32,6 +32,10 @@ type world struct {
 	said    []string // what brokers did that a person would notice
 	loud    bool     // messages are told too
 
+	apart map[string]string // the half of brokers that never hear of those of another one
+	files map[string]*carriedFile
+	got   map[Token]func(Answer) // what becomes of answers that no story tells
+
 	misled map[string]bool // brokers whose clocks cover what they were not told
 
 	numbered bool // starts are, as a store numbers them (rule K1)
@@ -93,7 +97,7 @@ type packet struct {
 
 func newWorld() *world {
 	return &world{
-		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, held: map[[2]string][]packet{}, cut: map[[2]string]bool{},
+		now: time.Unix(1_700_000_000, 0), nodes: map[string]*node{}, queue: map[[2]string][]packet{}, held: map[[2]string][]packet{}, cut: map[[2]string]bool{}, apart: map[string]string{}, files: map[string]*carriedFile{}, got: map[Token]func(Answer){},
 		minted: map[clock.Dot]creation{}, doubtful: map[clock.Actor]bool{}, over: map[creation]bool{}, misled: map[string]bool{}, clients: map[Token]string{}, past: map[string]causal.Context{},
 		cfg: Config{
 			Software: "test", Replicas: 2, SyncInterval: time.Minute, NewsLinks: true, AckTimeout: 2 * time.Second, MaxClockSkew: time.Minute,
@@ -274,6 +278,11 @@ func (w *world) ready(n *node) (busy bool) {
 
 func (w *world) act(n *node, rd Ready) {
 	for _, a := range rd.Answers {
+		if got := w.got[a.Token]; got != nil {
+			delete(w.got, a.Token)
+			got(a.Answer)
+			continue
+		}
 		if r, ok := a.Answer.(*Replied); ok {
 			w.answerPeer(n, a.Token, &r.Reply)
 			continue
@@ -520,7 +529,9 @@ func (w *world) look(names ...string) {
 			continue
 		}
 		for _, other := range w.names {
-			w.see(w.nodes[name], other)
+			if w.apart[name] == w.apart[other] {
+				w.see(w.nodes[name], other)
+			}
 		}
 		w.roster(w.nodes[name])
 	}

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
@@ -74,8 +75,38 @@ func (u *Unknown) Add(field []byte, v any) bool {
 	return true
 }
 
-// Merge returns the join of two sets of fields: their union, and of two values of one field the one with the
-// greater encoding. The arguments are not changed; changed says whether the result differs from u.
+// Bounds of the fields that are kept of newer brokers (rule L11). A field may hold a job's result.
+const (
+	maxFields    = 8        // those with the smallest names
+	maxFieldName = 64       // bytes
+	maxField     = 17 << 10 // bytes of its encoding
+
+	// MaxUnknown is how many bytes such fields take in a record, however often it was merged.
+	MaxUnknown = maxFields * (maxFieldName + maxField + 8)
+)
+
+// Bounded is the fields without those that are too large, and of what is left those with the smallest names. A record that comes
+// from outside keeps no others: without a bound whoever may write one could make it grow by merging until nobody reads it.
+func (u Unknown) Bounded() Unknown {
+	small := func(name string) bool { return len(name) <= maxFieldName && len(Encode(u[name])) <= maxField }
+	names := slices.Sorted(maps.Keys(u))
+	kept := slices.DeleteFunc(names, func(name string) bool { return !small(name) })
+	kept = kept[:min(len(kept), maxFields)]
+	if len(kept) == len(u) {
+		return u
+	}
+	var out Unknown
+	for _, name := range kept {
+		if out == nil {
+			out = Unknown{}
+		}
+		out[name] = u[name]
+	}
+	return out
+}
+
+// Merge returns the join of two sets of fields that are [Unknown.Bounded]: their union, and of two values of one field the one with the
+// greater encoding; of these the fields with the smallest names. The arguments are not changed; changed says whether the result differs from u.
 func (u Unknown) Merge(other Unknown) (merged Unknown, changed bool) {
 	if len(other) == 0 {
 		return u, false
@@ -88,6 +119,10 @@ func (u Unknown) Merge(other Unknown) (merged Unknown, changed bool) {
 		if old, ok := merged[name]; !ok || bytes.Compare(Encode(v), Encode(old)) > 0 {
 			merged[name], changed = v, true
 		}
+	}
+	if changed && len(merged) > maxFields {
+		merged = merged.Bounded()
+		changed = !bytes.Equal(Encode(merged), Encode(u))
 	}
 	if !changed {
 		return u, false

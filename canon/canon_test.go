@@ -1,7 +1,9 @@
 package canon
 
 import (
+	"bytes"
 	"cmp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -91,4 +93,30 @@ func TestUnknownFieldsAreSorted(t *testing.T) {
 		require.Len(t, o.Unknown, 2)
 		require.Equal(t, want, EncodeNewer(&o))
 	}
+}
+
+// Fields of newer brokers are bounded, and merging them is a join all the same (rules L2, L11).
+func TestBoundedFieldsAreAJoin(t *testing.T) {
+	draw := func(t *rapid.T) Unknown {
+		var u Unknown
+		for range rapid.IntRange(0, 2*maxFields).Draw(t, "fields") {
+			value := strings.Repeat(rapid.SampledFrom([]string{"x", "y"}).Draw(t, "value"), rapid.SampledFrom([]int{1, 2, maxField - 8, maxField + 1}).Draw(t, "size"))
+			if u == nil {
+				u = Unknown{}
+			}
+			u[rapid.SampledFrom([]string{"", strings.Repeat("n", maxFieldName-1)}).Draw(t, "long")+rapid.StringMatching("[a-z]").Draw(t, "name")] = value
+		}
+		return u.Bounded()
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c := draw(t), draw(t), draw(t)
+		join := func(x, y Unknown) Unknown { m, _ := x.Merge(y); return m }
+		require.Equal(t, Encode(join(a, b)), Encode(join(b, a)), "commutative")
+		require.Equal(t, Encode(join(join(a, b), c)), Encode(join(a, join(b, c))), "associative")
+		m, changed := a.Merge(b)
+		require.Equal(t, changed, !bytes.Equal(Encode(m), Encode(a)))
+		require.LessOrEqual(t, len(Encode(m)), MaxUnknown)
+		require.Equal(t, Encode(m), Encode(m.Bounded()))
+	})
+	require.Equal(t, Unknown{"a": "1"}, Unknown{"a": "1", "b": strings.Repeat("x", maxField+1), strings.Repeat("n", maxFieldName+1): "2"}.Bounded())
 }

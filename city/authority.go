@@ -35,18 +35,26 @@ func (s *Self) authority(passphrase string) (identity.Key, error) {
 		return key, ErrNoAuthority
 	case err != nil:
 		return key, err
+	case s.Authorities().Removed(key.Public()):
+		return key, fmt.Errorf("%w: the key that lies here, %s, was removed for good: start this broker again with --keep-authority, which makes another one, and say `ucp cluster authority add %s` at a broker with an authority", ErrNoAuthority, key.Public(), s.Name())
 	case !s.Authorities().InForce(key.Public()):
 		return key, fmt.Errorf("%w: the key that lies here, %s, is no authority of the city (`ucp cluster authority add %s`)", ErrNoAuthority, key.Public(), s.Name())
 	}
 	return key, nil
 }
 
-// KeepAuthority makes sure that a key lies at this broker that may become an authority's. It returns its public half, "" where
-// it is encrypted.
+// KeepAuthority makes sure that a key lies at this broker that may become an authority's: another one, where that which lay there was
+// removed. It returns its public half, "" where it is encrypted.
 func (s *Self) KeepAuthority() (identity.PublicKey, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	key, err := s.folder.NewAuthority("")
 	if errors.Is(err, identity.ErrLocked) {
 		return "", nil
+	}
+	if err == nil && s.Authorities().Removed(key.Public()) {
+		s.log.Info("the authority's key that lay at this broker was removed from the city for good: this is another one", "was", key.Public().String())
+		key, err = s.folder.AnotherAuthority()
 	}
 	return key.Public(), err
 }
@@ -76,7 +84,7 @@ func (s *Self) AddAuthority(key identity.PublicKey, passphrase string) (*identit
 		return nil, err
 	}
 	if !next.InForce(key) {
-		return nil, fmt.Errorf("%s was removed for good: make another key", key)
+		return nil, fmt.Errorf("%s was removed for good: a broker that keeps an authority's key makes another one as it starts (ucp agent --keep-authority)", key)
 	}
 	return of.Prove(c)
 }

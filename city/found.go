@@ -50,7 +50,7 @@ func Found(broker Folder, person *Folder, f Founding) (*identity.Member, error) 
 		if err := person.keepName(f.Name); err != nil {
 			return nil, err
 		}
-		m, err := enrol(*person, authority, of, f.Operator, identity.Operator, f.At)
+		m, err := Enrol(*person, authority, of, f.Operator, identity.Operator, f.At)
 		if err != nil {
 			return nil, err
 		}
@@ -58,11 +58,11 @@ func Found(broker Folder, person *Folder, f Founding) (*identity.Member, error) 
 			return nil, err
 		}
 	}
-	return enrol(broker, authority, of, f.Broker, identity.Broker, f.At) // last: with it the city is founded
+	return Enrol(broker, authority, of, f.Broker, identity.Broker, f.At) // last: with it the city is founded
 }
 
-// enrol gives a folder an identity.
-func enrol(f Folder, by identity.Key, of *identity.Authorities, name string, role identity.Role, at time.Time) (*identity.Member, error) {
+// Enrol gives a folder an identity: the membership of a name, signed with the key of an authority that is at hand.
+func Enrol(f Folder, by identity.Key, of *identity.Authorities, name string, role identity.Role, at time.Time) (*identity.Member, error) {
 	key, err := f.Key()
 	if err != nil {
 		return nil, err

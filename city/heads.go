@@ -319,3 +319,19 @@ func (s *Self) meet(a *identity.Admission) {
 		s.met[a.Name] = append(s.met[a.Name], a)
 	}
 }
+
+// All is what somebody is told of whom nothing is known: of each actor the last head, and what proves forks, in lists of which
+// each fits into a message.
+func (h *Heads) All() (lists [][][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list [][]byte
+	for _, a := range slices.Sorted(maps.Keys(h.known)) {
+		x := h.known[a]
+		list = append(list, x.last().Encode())
+		if x.fork != nil {
+			list = append(list, x.fork.One.Encode(), x.fork.Other.Encode())
+		}
+	}
+	return slices.Collect(slices.Chunk(list, MaxTold))
+}

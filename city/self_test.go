@@ -47,7 +47,7 @@ func member(t *testing.T, by Folder, name string, role identity.Role) *Self {
 	require.NoError(t, err)
 	f := Of(t.TempDir())
 	self := opened(t, by)
-	_, err = enrol(f, authority, self.Authorities(), name, role, time.UnixMilli(7))
+	_, err = Enrol(f, authority, self.Authorities(), name, role, time.UnixMilli(7))
 	require.NoError(t, err)
 	s := opened(t, f)
 	return s
@@ -114,7 +114,7 @@ func TestWhoFallsIsCutOff(t *testing.T) {
 	of, err := a.Authorities().With(add)
 	require.NoError(t, err)
 	f := Of(t.TempDir())
-	_, err = enrol(f, second, of, "b", identity.Broker, time.UnixMilli(9))
+	_, err = Enrol(f, second, of, "b", identity.Broker, time.UnixMilli(9))
 	require.NoError(t, err)
 	b := opened(t, f)
 

@@ -16,15 +16,21 @@ const (
 	maxAttempt = 256
 )
 
-// Decode reads and validates the record of a peer or a disk (rules L10, L11).
+// Decode reads and validates the record of a peer (rules L10, L11).
 func Decode(b []byte) (*Record, error) {
-	if len(b) > maxSize {
-		return nil, fmt.Errorf("data of %d bytes, at most %d are allowed", len(b), maxSize)
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("data of %d bytes, at most %d are allowed", len(b), MaxSize)
 	}
+	return DecodeStored(b)
+}
+
+// DecodeStored reads and validates a record that this broker has stored, however large.
+func DecodeStored(b []byte) (*Record, error) {
 	r := new(Record)
 	if err := canon.Decode(b, r); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
+	r.Unknown = r.Unknown.Bounded()
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("data %.80q: %w", r.Name, err)
 	}

@@ -13,9 +13,9 @@ import (
 
 // Bounds of a record (rules D1, L11).
 const (
-	MaxEach     = 8         // versions that are kept of one broker, by its name: its latest
-	MaxVersions = 64        // versions that are kept of all, the latest
-	maxSize     = 336 << 10 // bytes of its encoding: it grows by merging, and names all its writers
+	MaxEach     = 8                         // versions that are kept of one broker, by its name: its latest
+	MaxVersions = 64                        // versions that are kept of all, the latest
+	MaxSize     = 16<<10 + register.MaxSize // bytes of its encoding: it grows by merging, and names all its writers
 )
 
 // Content is what a version holds. It is immutable.

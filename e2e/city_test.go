@@ -236,7 +236,7 @@ func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
 	require.Contains(t, r.stderr, "nothing is above the root")
 	founder.must("--addr", a.http, "cluster", "authority", "remove", key[1])
 	founder.refused("no authority of this city", "--addr", c.http, "members")
-	founder.refused("is no authority of the city", "--addr", b.http, "cluster", "invite")
+	founder.refused("was removed for good: start this broker again with --keep-authority", "--addr", b.http, "cluster", "invite")
 
 	// A broker that was given up is no member any more, and comes back by another invite from an empty disk.
 	c.signal(syscall.SIGKILL, time.Minute)

@@ -119,5 +119,6 @@ func TestForgedEnds(t *testing.T) {
 		text := founder.must("--addr", at.http, "status", "-o", "json")
 		require.Equal(t, 1, strings.Count(text, "FORGED: the"), text)
 		require.Contains(t, text, "of job "+forged.Key()+" is in the name of "+c.actor)
+		require.Contains(t, founder.must("--addr", at.http, "job", "get", "waits"), "provisional: it may still change, since it is in the name of c, which has not written it")
 	}
 }

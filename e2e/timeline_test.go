@@ -16,7 +16,7 @@ import (
 var streams = map[string]string{
 	"n1": `{"at":"2026-01-31T23:59:58Z","broker":"n1","kind":"job","id":"map","what":"pending","text":"map is pending"}
 {"at":"2026-01-31T23:59:58.5Z","broker":"n1","kind":"job","id":"map","what":"running","place":"n1","text":"map is running at n1"}
-{"at":"2026-02-01T00:00:00.25Z","broker":"n1","kind":"emergency","id":"flood-1","what":"declared","text":"flood-1: flood, level high, everywhere, until 2026-02-02 00:00:00 UTC: pumps first"}
+{"at":"2026-02-01T00:00:00.25Z","broker":"n1","kind":"emergency","id":"flood-1","what":"declared","text":"flood-1: flood, level high, for all brokers, until 2026-02-02 00:00:00 UTC: pumps first"}
 {"at":"2026-02-01T00:00:00.25Z","broker":"n1","kind":"preemption","id":"map","what":"suspended","place":"n1","for":"pumps","text":"map makes room"}
 {"at":"2026-02-01T00:00:00.27Z","broker":"n1","kind":"job","id":"map","what":"suspended","place":"n1","text":"map is suspended at n1"}
 {"at":"2026-02-01T00:00:00.3Z","broker":"n1","kind":"job","id":"pumps","what":"running","place":"n1","text":"pumps is running at n1"}

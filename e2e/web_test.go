@@ -90,6 +90,7 @@ func TestCertificatesOfOnesOwn(t *testing.T) {
 
 	install(second)
 	require.NoError(t, a.Cmd.Process.Signal(syscall.SIGHUP))
+	eventually(t, time.Minute, "what was changed is told", func() bool { return strings.Contains(a.Said(), "the certificate, which ends on") })
 	eventually(t, time.Minute, "the other office's certificates count", func() bool {
 		resp, err := second.client("max").Get("https://" + a.http + "/v1/members")
 		return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK

@@ -20,9 +20,14 @@ func (r *Record) Encode() []byte {
 	return canon.Encode(r)
 }
 
-// Decode decodes and validates a record from a peer or from disk (rules L10, L11). b has at most 64 KiB.
-func Decode(b []byte) (*Record, error) {
-	r, err := decode(b, maxRecord)
+// Decode decodes and validates a record from a peer (rules L10, L11). b has at most [MaxRecord] bytes.
+func Decode(b []byte) (*Record, error) { return decodeRecord(b, MaxRecord) }
+
+// DecodeStored decodes and validates a record that this broker has stored, however large.
+func DecodeStored(b []byte) (*Record, error) { return decodeRecord(b, len(b)) }
+
+func decodeRecord(b []byte, most int) (*Record, error) {
+	r, err := decode(b, most)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +55,7 @@ func decode(b []byte, most int) (*Record, error) {
 	if err := canon.Decode(b, r); err != nil {
 		return nil, fmt.Errorf("emergency: %w", err)
 	}
+	r.Unknown = r.Unknown.Bounded()
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("emergency %.64q: %w", r.ID, err)
 	}

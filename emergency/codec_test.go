@@ -96,7 +96,7 @@ func TestDecodeRefuses(t *testing.T) {
 		}, "9 creations"},
 		"dots out of order": {func(r *Record) { r.Dots = clock.Vector{{Actor: "b~1", Counter: 1}, {Actor: "a~1", Counter: 1}} }, "vector clock"},
 		"a dot above all":   {func(r *Record) { r.Dots[0].Counter = clock.MaxCounter + 1 }, "vector clock"},
-		"too many bytes":    {func(r *Record) { r.Unknown.Add([]byte("x"), strings.Repeat("x", maxRecord)) }, "at most"},
+		"too many bytes":    {func(r *Record) { r.Unknown.Add([]byte("x"), strings.Repeat("x", MaxRecord)) }, "at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := goodRecord()

@@ -59,7 +59,7 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, r.validate())
 		require.False(t, r.IsHint())
 		canonical := r.Encode()
-		if len(canonical) > maxRecord {
+		if len(canonical) > MaxRecord {
 			return // the canonical encoding is longer than b, and over the limit
 		}
 		again, err := Decode(canonical)

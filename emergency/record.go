@@ -21,12 +21,14 @@ const (
 	MaxTTL     = 30 * 24 * time.Hour // a longer emergency must be declared again
 	Retention  = 30 * 24 * time.Hour // how long an emergency is remembered that is over, in uptime of each broker (rules E3, T1)
 
-	maxType       = 32       // bytes
-	maxMessage    = 256      // bytes
-	maxConditions = 8        // conditions of a scope or a selection
-	maxCreated    = 8        // creations that a record remembers
-	maxRecord     = 64 << 10 // bytes of a record of the ledger, which names all its writers
-	MaxHint       = 8 << 10  // bytes of a hint that is sent outside of the ledger
+	maxType       = 32      // bytes
+	maxMessage    = 256     // bytes
+	maxConditions = 8       // conditions of a scope or a selection
+	maxCreated    = 8       // creations that a record remembers
+	MaxHint       = 8 << 10 // bytes of a hint that is sent outside of the ledger
+
+	// MaxRecord is how many bytes a record of the ledger may have, which names all its writers, and grows by merging (rule L11).
+	MaxRecord = 328<<10 + canon.MaxUnknown
 )
 
 // Terms are what was declared, except for the times.

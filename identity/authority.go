@@ -132,6 +132,11 @@ func (a *Authorities) InForce(key PublicKey) bool {
 	return is
 }
 
+// Removed reports whether a key was an authority, and is none any more since it was removed.
+func (a *Authorities) Removed(key PublicKey) bool {
+	return !a.InForce(key) && a.ever[key] && slices.ContainsFunc(a.changes, func(c *Change) bool { return c.Remove && c.Key == key })
+}
+
 // Above reports whether an authority in force is another one, or has added that, or what has added it.
 func (a *Authorities) Above(senior, key PublicKey) bool {
 	return a.InForce(senior) && (senior == key || senior == a.root && a.InForce(key) ||

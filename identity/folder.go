@@ -49,6 +49,9 @@ func (f Folder) NewAuthority(passphrase string) (Key, error) {
 	return f.key(authorityFile, passphrase, workFactor)
 }
 
+// AnotherAuthority makes an authority's key, not encrypted, in the place of the one that lies here.
+func (f Folder) AnotherAuthority() (Key, error) { return f.newKey(authorityFile, "", 0) }
+
 // key returns the key in a file, or makes it.
 func (f Folder) key(file, passphrase string, work int) (Key, error) {
 	switch b, err := f.Read(file, maxKeyFile); {
@@ -57,6 +60,10 @@ func (f Folder) key(file, passphrase string, work int) (Key, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return Key{}, err
 	}
+	return f.newKey(file, passphrase, work)
+}
+
+func (f Folder) newKey(file, passphrase string, work int) (Key, error) {
 	k, err := NewKey(rand.Reader)
 	if err != nil {
 		return Key{}, err

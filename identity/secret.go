@@ -2,14 +2,12 @@ package identity
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
 
 	"filippo.io/age"
 	"filippo.io/age/agessh"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/urban-compute/ucp/canon"
 )
@@ -47,17 +45,9 @@ func Seal(s *Secret, to ...PublicKey) ([]byte, error) {
 	if len(to) == 0 || len(to) > maxReaders {
 		return nil, fmt.Errorf("identity: a secret for %d members; 1 to %d are allowed", len(to), maxReaders)
 	}
-	var recipients []age.Recipient
-	for _, key := range to {
-		public, err := ssh.NewPublicKey(ed25519.PublicKey(key))
-		if err != nil {
-			return nil, fmt.Errorf("identity: %w", err)
-		}
-		r, err := agessh.NewEd25519Recipient(public)
-		if err != nil {
-			return nil, fmt.Errorf("identity: %w", err)
-		}
-		recipients = append(recipients, r)
+	recipients, err := recipientsOf(to)
+	if err != nil {
+		return nil, err
 	}
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, recipients...)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -36,7 +37,7 @@ func ReadWeb(cert, key, ca string) (*Web, error) {
 		}
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the certificate in %s, with its key in %s: %w", cert, key, err)
 		}
 		w.cert = &pair
 	}
@@ -58,6 +59,33 @@ func (w *Web) Ends() time.Time {
 		return time.Time{}
 	}
 	return w.cert.Leaf.NotAfter
+}
+
+// Others says what is another than in w before: "the certificate, which ends on 2027-01-01", "the authorities", both or nothing.
+func (w *Web) Others(before *Web) (what []string) {
+	if before == nil {
+		before = &Web{}
+	}
+	if w == nil {
+		w = &Web{}
+	}
+	der := func(w *Web) [][]byte {
+		if w.cert == nil {
+			return nil
+		}
+		return w.cert.Certificate
+	}
+	switch is := der(w); {
+	case slices.EqualFunc(is, der(before), bytes.Equal):
+	case is == nil:
+		what = append(what, "no certificate")
+	default:
+		what = append(what, "the certificate, which ends on "+w.Ends().UTC().Format(time.DateOnly))
+	}
+	if !w.ca.Equal(before.ca) {
+		what = append(what, "the authorities")
+	}
+	return what
 }
 
 // shown is the certificate for a client, nil for the member's.

@@ -128,8 +128,19 @@ func TestReadWeb(t *testing.T) {
 		"there is no certificate": {"", "", key},
 		"no such file":            {"", "", "/nowhere"},
 		"no such":                 {"/nowhere", key, ""},
+		"with its key in " + key:  {key, key, ""},
 	} {
 		_, err := ReadWeb(files[0], files[1], files[2])
 		require.ErrorContains(t, err, wrong)
 	}
+
+	// What a reload tells.
+	first, same := must(ReadWeb(cert, key, "")), must(ReadWeb(cert, key, ""))
+	next, nextKey := office.issue("van-1", x509.ExtKeyUsageServerAuth, time.Date(2030, 1, 2, 3, 0, 0, 0, time.UTC))
+	second := must(ReadWeb(next, nextKey, filepath.Join(office.dir, "ca")))
+	require.Empty(t, same.Others(first))
+	require.Equal(t, []string{"the certificate, which ends on 2030-01-02", "the authorities"}, second.Others(first))
+	require.Equal(t, []string{"no certificate", "the authorities"}, w.Others(second))
+	require.Len(t, second.Others(nil), 2)
+	require.Empty(t, w.Others(nil))
 }

@@ -35,12 +35,17 @@ func (r *Record) Encode() []byte { return encode(r) }
 // Size returns the length of the result's encoding, in bytes.
 func (r *Result) Size() int { return len(encode(r)) }
 
-// DecodeRecord decodes and validates a record from disk or from a peer
+// DecodeRecord decodes and validates a record from a peer
 // (rules L10, L11). All other methods rely on the validation.
 func DecodeRecord(b []byte) (*Record, error) {
-	if len(b) > maxRecord {
-		return nil, fmt.Errorf("job record: it has %d bytes, at most %d are allowed", len(b), maxRecord)
+	if len(b) > MaxRecord {
+		return nil, fmt.Errorf("job record: it has %d bytes, at most %d are allowed", len(b), MaxRecord)
 	}
+	return DecodeStored(b)
+}
+
+// DecodeStored decodes and validates a record that this broker has stored, however large.
+func DecodeStored(b []byte) (*Record, error) {
 	r, spec, ok := decodeFast(b)
 	if !ok {
 		r = new(Record)
@@ -48,6 +53,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 			return nil, fmt.Errorf("job record: %w", err)
 		}
 		spec = encode(&r.Spec)
+		r.Unknown = r.Unknown.Bounded()
 	}
 	if err := r.validate(len(spec)); err != nil {
 		return nil, fmt.Errorf("job record %.64q: %w", r.ID, err)
@@ -137,7 +143,7 @@ func (r *Record) validate(spec int) error {
 }
 
 // checkEndings refuses what is inconsistent in the endings, those of jobs, or data, that the spec does not name, and reads that it does not want. So what it notes is
-// bounded by its spec, also when two copies are merged (see maxRecord).
+// bounded by its spec, also when two copies are merged (see MaxRecord).
 func (r *Record) checkEndings() error {
 	if len(r.Ended) == 0 {
 		return nil

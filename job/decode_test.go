@@ -100,7 +100,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		"a spec with min_replicas":          {func(r *Record) { r.Spec.MinReplicas = 3 }, "min_replicas"},
 		"a spec with a path that leads out": {func(r *Record) { r.Spec.Outputs = []string{"../x"} }, "outputs"},
 		"a spec without driver":             {func(r *Record) { r.Spec.Driver = "" }, "driver"},
-		"too large":                         {func(r *Record) { r.Unknown = canon.Unknown{"x": strings.Repeat("x", maxRecord)} }, "at most"},
+		"too large":                         {func(r *Record) { r.Unknown = canon.Unknown{"x": strings.Repeat("x", MaxRecord)} }, "at most"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := busy(t)
@@ -179,7 +179,7 @@ func TestTheLargestRecordFits(t *testing.T) {
 	kept := r.Reports[0]
 	r.SetKept(kept)
 	b := r.Encode()
-	t.Logf("%d bytes of %d", len(b), maxRecord)
+	t.Logf("%d bytes of %d", len(b), MaxRecord)
 	_, err := DecodeRecord(b)
 	require.NoError(t, err)
 }
@@ -206,7 +206,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		canonical := r.Encode()
-		if len(canonical) > maxRecord {
+		if len(canonical) > MaxRecord {
 			return // the canonical encoding is longer than b, and over the limit
 		}
 		again, err := DecodeRecord(canonical)

@@ -164,7 +164,7 @@ func TestReadDoesNotTrustLengths(t *testing.T) {
 		"env":     swap(good, "\xa3env\x81", "\xa3env\xde\xff\xff"),
 		"created": swap(good, "\xa7created\x91", "\xa7created\xdc\xff\xff"),
 		"command": swap(good, "\xa4true", "\xdb\x7f\xff\xff\xff"),
-		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", maxRecord/2)),
+		"depth":   swap(good, "\xa4args\x92", "\xa4args"+strings.Repeat("\x91", MaxRecord/2)),
 	} {
 		require.NotEqual(t, good, b, name)
 		var before, after runtime.MemStats

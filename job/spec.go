@@ -44,11 +44,11 @@ const (
 	MaxResult       = 16 << 10 // bytes of an encoded Result
 	MaxReason       = 1 << 10  // bytes of a Verdict's reason
 
-	// maxRecord is the largest encoded Record in bytes (rule L11): a spec, a result in
+	// MaxRecord is the largest encoded Record in bytes (rule L11): a spec, a result in
 	// each of maxReports reports, a copy of one in each of maxVerdicts verdicts, one in Kept, and the
-	// rest; and the names below MaxPrefixes prefixes of data. It cannot be smaller: a record grows by merging, and a broker must be able to
+	// rest; the names below MaxPrefixes prefixes of data; and fields of newer brokers. It cannot be smaller: a record grows by merging, and a broker must be able to
 	// read at its next start what it has merged and stored.
-	maxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10 + MaxPrefixes*MaxBelow*(label.MaxPath+96)
+	MaxRecord = MaxSpec + (maxReports+maxVerdicts+2)*MaxResult + 80<<10 + MaxPrefixes*MaxBelow*(label.MaxPath+96) + canon.MaxUnknown
 )
 
 // Spec describes a job. It never changes after its submission; its

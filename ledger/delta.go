@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/urban-compute/ucp/clock"
@@ -24,7 +26,7 @@ type Entry struct {
 	Ref
 	Dots    clock.Vector // the record's Writers, for whoever can't read it (rule L10)
 	Encoded []byte
-	Record  Record // decoded; set by the receiver before Merge, nil if it does not validate
+	Record  Record // decoded; set by the receiver before Merge, nil if it does not validate. Of a page that was made here, nil of a stub
 }
 
 // Merged is what became of a delta.
@@ -35,6 +37,7 @@ type Merged struct {
 	Adopted   bool     // the delta's clock; otherwise the sender starts again from ours (rule L4)
 	Refused   bool     // a bad record that can't even be put aside: the clock must not be adopted
 	Held      []Ref    // unfinished, and created by a start whose row has gone: neither taken in nor called forgotten (rule K2)
+	TooLarge  []Ref    // set aside: joined with what is held here they would be larger than others read (rule L11)
 	Forged    []Ref    // records with updates of our own that we never wrote, and rows that are not true (rules X1, K1)
 
 	void map[clock.Actor]bool // what the clock says of these is not adopted (rules X1, X4)
@@ -195,8 +198,13 @@ func (l *Ledger) Merge(d Delta) (m Merged, err error) {
 			continue
 		}
 		disputed := l.disputes(in.Ref, in.Record)
-		c, forgotten, err := l.join(in.Ref, in.Record)
+		c, forgotten, err := l.join(in.Ref, in.Record, len(in.Encoded))
 		switch {
+		case errors.Is(err, errTooLarge):
+			ok, void := l.quarantine(in, d.From)
+			m.Refused = !ok || m.Refused
+			m.TooLarge = append(m.TooLarge, in.Ref)
+			m.voids(void)
 		case err != nil:
 			return m, err
 		case forgotten:
@@ -385,7 +393,8 @@ func (l *Ledger) settle() {
 // that is absent although our clock covers its creation was forgotten here (rule L7):
 // without this every peer that still holds it would bring it back to life. If it is unfinished, and not every member is
 // known to have had it, it may be that our clock was told to us without it: it is held, and disputed (rule F3).
-func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) {
+// The record has so many bytes, as it came.
+func (l *Ledger) join(ref Ref, r Record, bytes int) (c *Change, forgotten bool, err error) {
 	e, err := l.lookup(ref)
 	if err != nil {
 		return nil, false, err
@@ -393,19 +402,31 @@ func (l *Ledger) join(ref Ref, r Record) (c *Change, forgotten bool, err error) 
 	if e == nil && (l.CreatedWithin(r, l.clock) && !l.disputes(ref, r) || r.Finished() && l.createdByGone(r)) {
 		return nil, true, nil
 	}
-	defer l.release(ref, r) // not before: it lets the clock cover the record
-	if e == nil {
-		l.put(ref, nil, r)
-		return &Change{ref, nil, r}, false, nil
+	merged, changed, old := r, true, Record(nil)
+	if e != nil {
+		old = e.record
+		if merged, changed = l.schemas[ref.Kind].Merge(old, r); changed {
+			bytes += int(e.size)
+		}
 	}
-	merged, changed := l.schemas[ref.Kind].Merge(e.record, r)
+	if most := l.schemas[ref.Kind].most; changed && most > 0 && bytes > most {
+		if bytes = len(merged.Encode()); bytes > most {
+			return nil, false, errTooLarge
+		}
+	}
+	defer l.release(ref, r) // not before: it lets the clock cover the record
 	if !changed {
 		return nil, false, nil
 	}
-	old := e.record
 	l.put(ref, old, merged)
+	l.held[ref].size = uint32(min(bytes, math.MaxUint32))
 	return &Change{ref, old, merged}, false, nil
 }
+
+// errTooLarge says that a record was not joined, since nobody else would read what that makes (rule L11).
+var errTooLarge = errors.New("ledger: the record would be larger than others read")
+
+func sizeOf(b []byte) uint32 { return uint32(min(len(b), math.MaxUint32)) }
 
 // disputes reports whether a record that is absent here, if it is, may have been left out of what we were told, although
 // our clock covers its creation.
@@ -483,7 +504,7 @@ func (t *Transfer) Page(l *Ledger, limit int) (d Delta, last bool, err error) {
 		if size += len(b) + minEntry; size > limit && len(d.Entries) > 0 {
 			return d, false, nil
 		}
-		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b})
+		d.Entries = append(d.Entries, Entry{Ref: ref, Dots: e.record.Writers(), Encoded: b, Record: e.record})
 	}
 	if t.stubs != nil {
 		if last, err = t.stubs.page(l, t.since, &d, limit-size); err != nil || !last {
@@ -501,4 +522,35 @@ func (t *Transfer) Advance() {
 	if t.stubs != nil {
 		t.stubs.from = t.stubs.upto
 	}
+}
+
+// Len is how many records a transfer has, stubs not counted.
+func (t *Transfer) Len() int { return len(t.refs) }
+
+// Clock is the clock that goes with the last page.
+func (t *Transfer) Clock() clock.Tips { return t.clock }
+
+// Order puts the records of a transfer that has not begun in another order: by rank, the lowest first. Rows of starts, and kinds
+// that go ahead of all others, stay where they are (see [Schema.Ahead]). Of a record that is only on disk rank is told nothing but its name.
+func (t *Transfer) Order(l *Ledger, rank func(Ref, Record) int) {
+	ahead := func(ref Ref) bool { return ref.Kind == Starts || l.schemas[ref.Kind].first }
+	ranks := make(map[Ref]int, len(t.refs))
+	for _, ref := range t.refs {
+		var r Record
+		if e := l.held[ref]; e != nil {
+			r = e.record
+		}
+		ranks[ref] = rank(ref, r)
+	}
+	slices.SortStableFunc(t.refs, func(a, b Ref) int {
+		switch x, y := ahead(a), ahead(b); {
+		case x && y:
+			return 0
+		case x:
+			return -1
+		case y:
+			return 1
+		}
+		return cmp.Compare(ranks[a], ranks[b])
+	})
 }

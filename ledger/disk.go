@@ -195,7 +195,7 @@ func (l *Ledger) Load(scan Scan, visit func(Ref, Record)) error {
 		if s.Record.Finished() {
 			l.archived[s.Ref] = struct{}{}
 		} else {
-			l.held[s.Ref] = &entry{record: s.Record}
+			l.held[s.Ref] = &entry{record: s.Record, size: sizeOf(s.Value)}
 			l.toggle(s.Ref)
 		}
 		if visit != nil {

@@ -61,6 +61,9 @@ type Schema struct {
 	Stubs  *StubSchema                                     // nil: records of this kind stay whole until they are forgotten
 	first  bool
 
+	most   int                          // bytes of a record that others read; 0: there is no bound
+	stored func([]byte) (Record, error) // Decode of what this broker has stored; nil: Decode
+
 	disputable bool
 }
 
@@ -78,18 +81,38 @@ func (s Schema) Disputable() Schema {
 	return s
 }
 
+// Grows says that records of a kind grow by merging, and that nobody reads one of more than so many bytes: what a peer sends is not
+// joined beyond that. What this broker has stored itself is read by another function, however large it is (rules L10, L11).
+func Grows[R Record](s Schema, most int, stored func([]byte) (R, error)) Schema {
+	s.most, s.stored = most, decoding(stored)
+	return s
+}
+
+// read decodes what this broker has stored.
+func (s Schema) read(b []byte) (Record, error) {
+	if s.stored != nil {
+		return s.stored(b)
+	}
+	return s.Decode(b)
+}
+
+// decoding is a function that decodes a concrete type, as one for any kind.
+func decoding[R Record](decode func([]byte) (R, error)) func([]byte) (Record, error) {
+	return func(b []byte) (Record, error) {
+		r, err := decode(b)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+}
+
 // SchemaOf makes the schema of a concrete record type.
 func SchemaOf[R Record](kind Kind, decode func([]byte) (R, error), merge func(a, b R) (R, bool)) Schema {
 	return Schema{
-		Kind: kind,
-		Decode: func(b []byte) (Record, error) {
-			r, err := decode(b)
-			if err != nil {
-				return nil, err
-			}
-			return r, nil
-		},
-		Merge: func(a, b Record) (Record, bool) { return merge(a.(R), b.(R)) },
+		Kind:   kind,
+		Decode: decoding(decode),
+		Merge:  func(a, b Record) (Record, bool) { return merge(a.(R), b.(R)) },
 	}
 }
 
@@ -179,6 +202,7 @@ type entry struct {
 	generation uint64 // when it last changed
 	stable     uint64 // the generation that is known to be on disk
 	dirty      bool   // is in Ledger.dirty
+	size       uint32 // bytes of record, no fewer, but for what this broker has written itself since it was counted
 }
 
 // indexed says that the record's latest dot of the index's actor has this counter.
@@ -284,11 +308,11 @@ func (l *Ledger) lookup(ref Ref) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := l.Decode(ref.Kind, b)
+	r, err := l.schemas[ref.Kind].read(b)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
 	}
-	return &entry{record: r, encoded: b}, nil
+	return &entry{record: r, encoded: b, size: sizeOf(b)}, nil
 }
 
 // Decode reads a record of a kind from bytes that came from outside.
@@ -328,6 +352,9 @@ func (l *Ledger) Apply(ref Ref, change func(dot clock.Dot, old Record) Record) (
 	(*clock.Vector)(&l.seen).Set(dot)
 	l.clockDirty = true
 	l.put(ref, old, r)
+	if e != nil {
+		l.held[ref].size = e.size
+	}
 	return r, nil
 }
 
@@ -443,6 +470,7 @@ func (e *entry) bytes() []byte {
 		return e.encoded
 	}
 	b := e.record.Encode()
+	e.size = sizeOf(b)
 	if e.dirty {
 		e.encoded = b // the commit needs it, too
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,8 +124,16 @@ func (l *Ledger) vouched(in Entry, holes clock.Vector, from clock.Actor) (real, 
 // quarantine puts a bad record aside that a peer has sent. It reports false when that can't be done, and for which
 // actors the peer's clock does not count, since it covers what may be missing here.
 func (l *Ledger) quarantine(in Entry, from clock.Actor) (ok bool, void clock.Vector) {
-	if len(in.Dots) == 0 || len(in.Dots) > maxBad || len(in.Key) > maxBad || len(in.Kind) > maxBad || in.Dots.Valid() != nil {
+	if len(in.Dots) == 0 || len(in.Key) > maxBad || len(in.Kind) > maxBad || in.Dots.Valid() != nil {
 		return false, nil
+	}
+	if len(in.Dots) > maxBad { // not kept: its sender may tell us of all others still, who may have nothing to do with it
+		for _, d := range in.Dots {
+			if d.Actor != l.self && !l.Has(d) {
+				void.Set(d)
+			}
+		}
+		return true, void
 	}
 	old := l.bad[in.Ref]
 	if old != nil {
@@ -222,7 +231,7 @@ func (l *Ledger) loadBad(scan Scan) error {
 			_ = l.takeRow(row) // one that is not true stays where it is
 			continue
 		}
-		if _, _, err := l.join(ref, readable[ref]); err != nil {
+		if _, _, err := l.join(ref, readable[ref], len(l.bad[ref].Bytes)); err != nil && !errors.Is(err, errTooLarge) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,4 +86,42 @@ func TestAQuarantineIsBounded(t *testing.T) {
 	require.Len(t, l.hearsay, maxQuarantined)
 	l.DropQuarantined(2*time.Hour, time.Hour)
 	require.Empty(t, l.hearsay)
+}
+
+// A record that would make one here larger than others read is set aside, and is joined when there is room for it. One that so many have
+// written that it can't be kept leaves the rest of its sender's clock as it is (rules L10, L11, X4).
+func TestWhatIsTooLargeIsSetAside(t *testing.T) {
+	schema := Grows(setSchema, 100, decodeSet)
+	disk := story.Disk{}
+	l := New("a~1", disk, schema)
+	good := func(text string) Entry {
+		r, err := decodeSet([]byte(text))
+		require.NoError(t, err)
+		return Entry{Ref: setRef(r.key), Dots: r.Writers(), Encoded: []byte(text), Record: r}
+	}
+	long := strings.Repeat("w", 60)
+	require.Empty(t, tell(t, l, "b~1", clock.NewTips(dot("b~1", 1)), good("j1 b~1:1* b"+long+"~1:1")).TooLarge)
+	m := tell(t, l, "c~1", clock.NewTips(dot("c~1", 2)), good("j1 c~1:1* c"+long+"~1:1"), good("j2 c~1:2*"))
+	require.Equal(t, []Ref{setRef("j1")}, m.TooLarge)
+	require.Equal(t, "{b~1:1}", l.Clock().String(), "it stays below what is set aside")
+	require.Equal(t, "{b~1:1 c~1:2}", l.Seen().String())
+	for _, op := range l.Take().Ops() {
+		disk.Write(op.Key, op.Value)
+	}
+	l = New("a~2", disk, schema)
+	require.NoError(t, l.Load(disk.Scan, nil))
+	require.Equal(t, 1, l.Quarantined())
+	l = New("a~3", disk, setSchema) // a version that reads more
+	require.NoError(t, l.Load(disk.Scan, nil))
+	require.Zero(t, l.Quarantined())
+	require.Equal(t, "{b~1:1 c~1:2}", l.Clock().String())
+
+	many := bad("j3", "?", dot("d~1", 1))
+	for i := range uint64(maxBad) {
+		many.Dots.Set(dot(clock.Actor(fmt.Sprint("x", i, "~1")), 1))
+	}
+	m = tell(t, l, "d~1", clock.NewTips(dot("d~1", 1), dot("e~1", 7)), many)
+	require.True(t, m.Adopted)
+	require.Zero(t, l.Quarantined())
+	require.Equal(t, "{b~1:1 c~1:2 e~1:7}", l.Clock().String())
 }

@@ -52,7 +52,7 @@ func Records(scan Scan, schemas map[Kind]Schema, fn func(Stored) error) error {
 		s := Stored{Ref: ref, Key: key, Value: value}
 		if schema, ok := schemas[ref.Kind]; !ok {
 			s.Err = fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, ErrUnknownKind)
-		} else if s.Record, err = schema.Decode(bytes.Clone(value)); err != nil {
+		} else if s.Record, err = schema.read(bytes.Clone(value)); err != nil {
 			s.Err = fmt.Errorf("ledger: the stored record %s %q: %w", ref.Kind, ref.Key, err)
 		}
 		return fn(s)

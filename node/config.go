@@ -80,6 +80,8 @@ type Config struct {
 	ModuleCache    int64         // bytes of the disk that compiled modules may take; default four times DiskReserve, 1 GiB where there is none
 	DiskReserve    int64         // bytes that stay free: below it new jobs are refused; default 256 MiB, negative is none
 	BlobGrace      time.Duration // how long a blob that no record names is kept; default 1 h
+	Outbox         string        // directory for files that are carried to members which can't be reached (docs/carry.md); default none
+	Inbox          string        // directory in which such files of others arrive; default none
 	MaxRate        int64         // bytes a second of blobs to each peer, and from each; default unbounded. See Node.SetMaxRate
 
 	LogLevel  *slog.LevelVar    // of Logger, which clients may change; nil: it has none

@@ -169,6 +169,11 @@ func (p *peers) need(ctx context.Context, d job.Digest, from []string) error {
 // find gets a blob from the first broker that has it, asking each once. It returns errNowhere when all have answered
 // that they have not, and how many bytes have come in any case.
 func (p *peers) find(ctx context.Context, d job.Digest, from []string) (came int64, err error) {
+	defer func() {
+		if ctx.Err() == nil {
+			p.lacking.note(d, err == nil)
+		}
+	}()
 	if manifest, isTree := d.Tree(); isTree {
 		return p.findTree(ctx, manifest, from)
 	}

@@ -61,6 +61,20 @@ func (h host) Holds(ctx context.Context, m membership.Member, d job.Digest) (boo
 	return h.n.peers.holds(ctx, m.HTTPAddr, m.Name, m.Actor, d)
 }
 
+func (h host) Pack(ctx context.Context, out io.Writer, o api.CarryOptions) (api.Carried, error) {
+	return h.n.carrier.Pack(ctx, out, o)
+}
+
+func (h host) Unpack(ctx context.Context, in io.Reader, look bool) (api.Carried, error) {
+	return h.n.carrier.Unpack(ctx, in, look)
+}
+
+func (h host) Word(ctx context.Context) ([]byte, error) { return h.n.carrier.Word(ctx) }
+
+func (h host) HearWords(ctx context.Context, words [][]byte) (int, error) {
+	return h.n.carrier.Hear(ctx, words)
+}
+
 func (h host) Manifest(d job.Digest) (*tree.Manifest, error) { return h.n.blobs.manifest(d) }
 
 func (h host) Lacks(ctx context.Context, d job.Digest, most int) ([]job.Digest, error) {

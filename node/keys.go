@@ -76,7 +76,7 @@ func sumOfKeys(list []string) string {
 func (k *gossipKeys) recall() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.is = keysStamp{}
+	k.is = keysStamp{Sum: sumOfKeys(k.present())} // of no order, and no other until there is one
 	return k.store.Scan([]byte(keysPrefix), func(_, value []byte) error {
 		var s keysStamp
 		if err := json.Unmarshal(value, &s); err != nil {

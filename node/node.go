@@ -60,6 +60,7 @@ type Node struct {
 	broadcasts *broadcasts
 	executions *executions
 	prober     *prober
+	carrier    *carrier
 	audits     *audits
 	web        atomic.Pointer[identity.Web]
 	keys       *gossipKeys // nil where the broker belongs to no city
@@ -177,6 +178,12 @@ func (n *Node) compose() {
 	if n.heads != nil {
 		n.heads.sheets.peers, n.heads.sheets.brokers = n.peers, n.members.brokers
 	}
+	n.carrier = &carrier{
+		name: n.name, engine: n.engine, blobs: n.blobs, peers: n.peers, city: n.cfg.City, heads: n.heads, reserve: n.reserve,
+		actor: n.starts.actor, now: n.cityTime, random: n.cfg.Random, digest: n.http.LedgerDigest, log: n.log.With("part", "carry"), path: heldPath(n.cfg.DataDir),
+		outbox: n.cfg.Outbox, inbox: n.cfg.Inbox,
+	}
+	n.carrier.recall()
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 
@@ -255,7 +262,7 @@ func (n *Node) openCore() error {
 			return fmt.Errorf("reading the heads in %s: %w", n.cfg.DataDir, err)
 		}
 		n.heads = &heads{all: city.NewHeads(n.cfg.City, stored...), now: n.cfg.Now, log: n.log}
-		n.heads.sheets = &sheets{heads: n.heads, store: n.store, name: n.name, now: n.cfg.Now, log: n.log, limit: keptSheets, found: map[ledger.Ref]string{}}
+		n.heads.sheets = &sheets{heads: n.heads, store: n.store, name: n.name, now: n.cfg.Now, log: n.log, limit: keptSheets, found: map[ledger.Ref]string{}, told: func(in broker.Looked) { n.engine.Tell(in) }}
 		if err := n.heads.sheets.recall(); err != nil {
 			return fmt.Errorf("reading the sheets in %s: %w", n.cfg.DataDir, err)
 		}
@@ -354,6 +361,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("pressure", n.measurePressure)
 	n.life.run("disk reserve", n.reserve.watch)
 	n.life.run("blob sweep", n.blobs.sweep)
+	n.life.run("carrier", n.carrier.run)
 	n.life.run("prober", n.prober.run)
 	n.life.run("announcement", n.announce)
 	if n.heads != nil {

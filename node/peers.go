@@ -49,6 +49,7 @@ type peers struct {
 	transfers transfers
 	rates     *rates
 	fetches   fetches
+	lacking   lacking
 	asking    singleflight.Group
 	zip       httpd.Compression
 	shown     credentials

@@ -8,8 +8,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rateBurst is how many bytes may come or go at once, however low the rate.
-const rateBurst = 4 << 10
+// ratePiece is how many bytes may come or go at once, however low the rate.
+const ratePiece = 4 << 10
+
+// burstOf is how many bytes may come or go at once at a rate: what it allows in 50 ms, since a wait takes a millisecond longer than it
+// should, and who may catch up on no more than 4 KiB then loses half of 8 MiB a second.
+func burstOf(limit rate.Limit) int {
+	return int(min(max(limit/20, ratePiece), 1<<20)) // of an unbounded rate it does not matter
+}
 
 // maxRated bounds for how many peers a rate is remembered.
 const maxRated = 1024
@@ -39,6 +45,7 @@ func (r *rates) set(most int64) {
 	r.most = limitOf(most)
 	for _, b := range r.buckets {
 		b.SetLimit(r.most)
+		b.SetBurst(burstOf(r.most))
 	}
 }
 
@@ -52,7 +59,7 @@ func (r *rates) of(way, peer string) *rate.Limiter {
 		if len(r.buckets) >= maxRated { // who still uses one has it to the end
 			clear(r.buckets)
 		}
-		b = rate.NewLimiter(r.most, rateBurst)
+		b = rate.NewLimiter(r.most, burstOf(r.most))
 		r.buckets[key] = b
 	}
 	return b
@@ -80,7 +87,7 @@ func (r rated) Read(b []byte) (int, error) {
 	if r.bucket.Limit() == rate.Inf {
 		return r.Reader.Read(b)
 	}
-	n, err := r.Reader.Read(b[:min(len(b), rateBurst)])
+	n, err := r.Reader.Read(b[:min(len(b), ratePiece)])
 	if waited := r.bucket.WaitN(r.ctx, n); waited != nil && err == nil {
 		err = waited
 	}

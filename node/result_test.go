@@ -55,6 +55,23 @@ func (l leaver) Start(task executor.Task) {
 	}})
 }
 
+// Parts of what a job has left can be asked for, so that a download goes on where it broke off: of its stdout, its outputs, and files
+// of a directory among these.
+func TestPartsOfOutputs(t *testing.T) {
+	n := startNode(t, Config{Replicas: 1, Runner: func(c RunnerConfig) (Runner, error) { return leaver{instant{c.Report}, c.Blobs, t, "file"}, nil }})
+	status, body := request(t, n, "PUT", "/v1/jobs/j?wait=1m", []byte(`{"command":"x","outputs":["results/","file"]}`))
+	require.Equal(t, 2, status/100, body)
+	for path, text := range map[string]string{"stdout": "out", "outputs/file": "one", "outputs/results/sub/tool": "two"} {
+		whole := `"` + digest([]byte(text)) + `"`
+		status, body := request(t, n, "GET", "/v1/jobs/j/"+path, nil, "Range", "bytes=1-", "If-Range", whole)
+		require.Equal(t, http.StatusPartialContent, status, path)
+		require.Equal(t, text[1:], body)
+		status, body = request(t, n, "GET", "/v1/jobs/j/"+path, nil, "Range", "bytes=1-", "If-Range", `"another"`)
+		require.Equal(t, http.StatusOK, status, path)
+		require.Equal(t, text, body)
+	}
+}
+
 // resultOf runs a job and fetches its result.
 func resultOf(t *testing.T, file, format string) (status int, body string) {
 	n := startNode(t, Config{Replicas: 1, Runner: func(c RunnerConfig) (Runner, error) { return leaver{instant{c.Report}, c.Blobs, t, file}, nil }})

@@ -50,7 +50,8 @@ type sheets struct {
 	name    string
 	now     func() time.Time
 	log     *slog.Logger
-	limit   int64 // keptSheets, but in tests
+	limit   int64               // keptSheets, but in tests
+	told    func(broker.Looked) // the core hears of it
 
 	size   int64  // bytes of those that are kept; of the goroutine that commits
 	pruned []byte // the key of the last one that was dropped
@@ -181,11 +182,15 @@ func (s *sheets) check(ctx context.Context) {
 	byActor := map[clock.Actor][]claimed{}
 	updates := map[clock.Actor]map[uint64]bool{}
 	seen := map[ledger.Ref]bool{}
+	var ends []*job.Record
 	for x := range s.next() {
 		if seen[x.ref] {
 			continue // that was a later state of it
 		}
 		seen[x.ref] = true
+		if j, is := x.record.(*job.Record); is {
+			ends = append(ends, j)
+		}
 		full := false
 		for _, c := range kind.Claims(x.ref, x.record) {
 			of := updates[c.Dot.Actor]
@@ -201,19 +206,38 @@ func (s *sheets) check(ctx context.Context) {
 			break
 		}
 	}
+	var out broker.Looked
+	silent := map[ledger.Ref]bool{} // of which somebody does not tell
 	for _, a := range slices.Sorted(maps.Keys(byActor)) {
 		list, err := s.of(ctx, a, slices.Sorted(maps.Keys(updates[a])))
 		if err != nil {
 			s.log.Debug("what a broker has written is not looked at, since it does not tell", "actor", string(a), "error", err)
+			for _, c := range byActor[a] {
+				silent[c.ref] = true
+			}
 			continue
 		}
 		for _, c := range byActor[a] {
 			if i := slices.IndexFunc(list, func(x *head.Sheet) bool { return x.Covers(c.Dot.Counter) }); i >= 0 && !list[i].Has(c.Leaf) {
 				s.tell(c, list[i])
+				if c.ref.Kind == kind.Job && slices.Contains(endParts, c.Part) {
+					out.MadeUp = append(out.MadeUp, broker.MadeUp{Key: c.ref.Key, Dot: c.Dot})
+				}
 			}
 		}
 	}
+	for _, x := range ends {
+		if !silent[kind.JobRef(x.Key())] {
+			out.Ends = append(out.Ends, x)
+		}
+	}
+	if len(out.Ends)+len(out.MadeUp) > 0 {
+		s.told(out)
+	}
 }
+
+// endParts are the parts of a job's record that its end is made of.
+var endParts = []string{"verdict", "accepted", "report", "seal"}
 
 // maxClaims bounds the updates of one actor that a record names, but for those that are rare.
 const maxClaims = 8

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urban-compute/ucp/broker"
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/city"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/data"
@@ -32,7 +33,7 @@ func newSheets(t *testing.T, limit int64) *sheets {
 	self, err := city.Open(f, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	h := &heads{all: city.NewHeads(self), log: slog.New(slog.DiscardHandler)}
-	h.sheets = &sheets{heads: h, store: st, name: "a", log: h.log, limit: limit, found: map[ledger.Ref]string{}}
+	h.sheets = &sheets{heads: h, store: st, name: "a", log: h.log, limit: limit, found: map[ledger.Ref]string{}, told: func(broker.Looked) {}}
 	require.NoError(t, h.sheets.recall())
 	return h.sheets
 }
@@ -128,9 +129,18 @@ func TestWhatIsForgedIsFound(t *testing.T) {
 		s.queue = append(s.queue, looked{kind.JobRef(r.Key()), r})
 		s.check(t.Context())
 	}
+	var told broker.Looked
+	s.told = func(in broker.Looked) { told = in }
 	good := end("one", "it failed")
 	look(good) // nothing was signed yet: nobody can tell
 	require.Empty(t, s.troubles())
+	require.Equal(t, broker.Looked{Ends: []*job.Record{good}}, told)
+	stranger := good.With(clock.Dot{Actor: "z~1", Counter: 1}, func(r *job.Record) {
+		r.AddVerdict(job.Verdict{At: 1, Dot: clock.Dot{Actor: "z~1", Counter: 1}, Outcome: job.Cancelled})
+	})
+	told, s.brokers = broker.Looked{}, func() []membership.Member { return nil }
+	look(stranger)
+	require.Empty(t, told.Ends, "z is not there to be asked")
 	var leaves []head.Hash
 	for _, c := range kind.Claims(kind.JobRef(good.Key()), good) {
 		leaves = append(leaves, c.Leaf)
@@ -142,6 +152,9 @@ func TestWhatIsForgedIsFound(t *testing.T) {
 	look(end("one", "made up again"))
 	look(end("two", "made up"))
 	require.Len(t, s.troubles(), 2, "each record once")
+	two := end("two", "made up")
+	require.Equal(t, []*job.Record{two}, told.Ends)
+	require.Contains(t, told.MadeUp, broker.MadeUp{Key: two.Key(), Dot: clock.Dot{Actor: a, Counter: 1}})
 	require.Contains(t, s.troubles()[0], "FORGED: the accepted of job one~")
 	require.Equal(t, uint64(2), s.heads.Forged())
 

@@ -16,10 +16,10 @@ type Graph struct {
 	Edges []Edge `json:"edges"`
 }
 
-// Node is a job or an array.
+// Node is a job or an array, or named data that is read and that no job of the plan writes.
 type Node struct {
-	Name   string            `json:"name"`
-	Jobs   int               `json:"jobs"`             // how many there are: 1, or the elements of an array
+	Name   string            `json:"name"`             // of data data:NAME, or data:PREFIX/
+	Jobs   int               `json:"jobs"`             // how many there are: 1, or the elements of an array; 0 of data
 	States map[job.State]int `json:"states,omitempty"` // how many of them are in each state, where that is known
 }
 
@@ -27,20 +27,25 @@ type Node struct {
 type Edge struct {
 	From  string   `json:"from"`
 	To    string   `json:"to"`
-	Reads []string `json:"reads,omitempty"` // as out/report.json, or stdout; of arrays that of one of their jobs
+	Reads []string `json:"reads,omitempty"` // as out/report.json, stdout, or data:NAME; of arrays that of one of their jobs
 }
 
 // Graph draws the plan. State says how a job stands, or ""; nil says nothing of all.
 func (p *Plan) Graph(state func(name string) job.State) *Graph {
 	g := &Graph{Nodes: []Node{}, Edges: []Edge{}}
 	nodes, edges := map[string]int{}, map[[2]string]int{}
-	for _, j := range p.Jobs {
-		at, known := nodes[j.Group]
+	node := func(name string) int {
+		at, known := nodes[name]
 		if !known {
 			at = len(g.Nodes)
-			nodes[j.Group] = at
-			g.Nodes = append(g.Nodes, Node{Name: j.Group})
+			nodes[name] = at
+			g.Nodes = append(g.Nodes, Node{Name: name})
 		}
+		return at
+	}
+	writers := p.writers()
+	for _, j := range p.Jobs {
+		at := node(j.Group)
 		g.Nodes[at].Jobs++
 		if state != nil {
 			if g.Nodes[at].States == nil {
@@ -51,8 +56,8 @@ func (p *Plan) Graph(state func(name string) job.State) *Graph {
 			}
 		}
 		first := map[[2]string]bool{} // edges of which this job is to say what is read
-		edge := func(other string) int {
-			key := [2]string{Group(other), j.Group}
+		edge := func(group string) int {
+			key := [2]string{group, j.Group}
 			at, known := edges[key]
 			if !known {
 				at = len(g.Edges)
@@ -64,22 +69,65 @@ func (p *Plan) Graph(state func(name string) job.State) *Graph {
 			}
 			return at
 		}
+		reads := func(group, what string) {
+			if at := edge(group); at >= 0 && !slices.Contains(g.Edges[at].Reads, what) {
+				g.Edges[at].Reads = append(g.Edges[at].Reads, what)
+			}
+		}
 		for _, s := range j.Spec.Sources() {
-			if _, isData := s.Job.Data(); isData {
+			name, isData := s.Job.Data()
+			if !isData {
+				reads(Group(string(s.Job)), s.Part)
 				continue
 			}
-			if at := edge(string(s.Job)); at >= 0 && !slices.Contains(g.Edges[at].Reads, s.Part) {
-				g.Edges[at].Reads = append(g.Edges[at].Reads, s.Part)
+			from := writers.of(name)
+			if len(from) == 0 {
+				from = []string{"data:" + name}
+				node(from[0])
+			}
+			for _, group := range from {
+				if group != j.Group { // which would read what it has written the time before
+					reads(group, "data:"+name)
+				}
 			}
 		}
 		for _, other := range j.Spec.After {
-			edge(string(other))
+			edge(Group(string(other)))
 		}
 	}
 	slices.SortStableFunc(g.Edges, func(a, b Edge) int {
 		return cmp.Or(cmp.Compare(nodes[a.From], nodes[b.From]), cmp.Compare(nodes[a.To], nodes[b.To]))
 	})
 	return g
+}
+
+// writers says which jobs, or arrays, write which named data.
+type writers map[string][]string
+
+func (p *Plan) writers() writers {
+	w := writers{}
+	for _, j := range p.Jobs {
+		for _, name := range j.Spec.NamedOutputs {
+			if !slices.Contains(w[name], j.Group) {
+				w[name] = append(w[name], j.Group)
+			}
+		}
+	}
+	return w
+}
+
+// of lists who writes a name, or one below a prefix.
+func (w writers) of(name string) (groups []string) {
+	if !strings.HasSuffix(name, "/") {
+		return w[name]
+	}
+	for _, written := range slices.Sorted(maps.Keys(w)) {
+		if strings.HasPrefix(written, name) {
+			groups = append(groups, w[written]...)
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
 }
 
 // text is a node for people.
@@ -174,7 +222,7 @@ func (n *Node) colour() string {
 			return colours[s]
 		}
 	}
-	if n.States[job.StateSucceeded] == n.Jobs {
+	if n.Jobs > 0 && n.States[job.StateSucceeded] == n.Jobs {
 		return colours[job.StateSucceeded]
 	}
 	return ""
@@ -191,6 +239,9 @@ func (g *Graph) DOT() string {
 		fmt.Fprintf(&b, "  %s [label=%s", quote(n.Name), quote(n.text()))
 		if c := n.colour(); c != "" {
 			fmt.Fprintf(&b, ", style=filled, fillcolor=%s", quote(c))
+		}
+		if n.Jobs == 0 {
+			b.WriteString(", shape=cylinder")
 		}
 		b.WriteString("]\n")
 	}
@@ -215,7 +266,11 @@ func (g *Graph) Mermaid() string {
 	ids := map[string]string{}
 	for i, n := range g.Nodes {
 		ids[n.Name] = fmt.Sprintf("j%d", i)
-		fmt.Fprintf(&b, "  %s[%s]\n", ids[n.Name], quote(n.text()))
+		shape := "  %s[%s]\n"
+		if n.Jobs == 0 {
+			shape = "  %s[(%s)]\n"
+		}
+		fmt.Fprintf(&b, shape, ids[n.Name], quote(n.text()))
 	}
 	for _, e := range g.Edges {
 		if len(e.Reads) > 0 {

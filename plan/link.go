@@ -12,16 +12,11 @@ import (
 // link checks what the jobs say of one another: that those they name are there and leave what is read of them, that none waits for
 // itself, and that each is small enough as a broker gets it.
 func (r *reader) link() {
-	writers := map[string]*Job{}
-	for _, j := range r.plan.Jobs {
-		for _, name := range j.Spec.NamedOutputs {
-			writers[name] = j
-		}
-	}
+	writers := r.plan.writers()
 	for _, j := range r.plan.Jobs {
 		r.resolve(j)
-		if name, named := j.Spec.ModuleName(); named && writers[name] != nil {
-			r.mistakes.Add(j.where(Module), j.Name, "module: job %s writes data %s, and a module is what is there when the plan is submitted: let that job be done before, in a plan of its own", writers[name].Name, name)
+		if name, named := j.Spec.ModuleName(); named && len(writers[name]) > 0 {
+			r.mistakes.Add(j.where(Module), j.Name, "module: job %s writes data %s, and a module is what is there when the plan is submitted: let that job be done before, in a plan of its own", writers[name][0], name)
 		}
 	}
 	r.cycles()

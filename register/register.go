@@ -17,6 +17,10 @@ import (
 // maxCreated bounds the creations that are kept, the smallest by actor and counter (rules L2, L11).
 const maxCreated = 8
 
+// MaxSize bounds the encoding of a register, in bytes: the updates of 4,096 starts, whose actors have up to 80, and fields of newer brokers
+// (rule L11). A record that embeds one allows for what else it holds.
+const MaxSize = 320<<10 + canon.MaxUnknown
+
 // Register is the part of a record that says which updates have made it. The record embeds it, and so implements most
 // of ledger.Record. It is immutable.
 type Register struct {

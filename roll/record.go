@@ -11,8 +11,8 @@ import (
 	"github.com/urban-compute/ucp/register"
 )
 
-// maxSize bounds the encoding of a record, in bytes: most of it are the dots of those who wrote it (rule L11).
-const maxSize = 320 << 10
+// MaxSize bounds the encoding of a record, in bytes: most of it are the dots of those who wrote it (rule L11).
+const MaxSize = register.MaxSize
 
 // Closing says how a name left the roll.
 type Closing string
@@ -87,15 +87,21 @@ func Merge(a, b *Record) (*Record, bool) {
 	return &m, true
 }
 
-// Decode reads and validates the record of a peer or a disk (rules L10, L11).
+// Decode reads and validates the record of a peer (rules L10, L11).
 func Decode(b []byte) (*Record, error) {
-	if len(b) > maxSize {
-		return nil, fmt.Errorf("member of %d bytes, at most %d are allowed", len(b), maxSize)
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("member of %d bytes, at most %d are allowed", len(b), MaxSize)
 	}
+	return DecodeStored(b)
+}
+
+// DecodeStored reads and validates a record that this broker has stored, however large.
+func DecodeStored(b []byte) (*Record, error) {
 	r := new(Record)
 	if err := canon.Decode(b, r); err != nil {
 		return nil, fmt.Errorf("member: %w", err)
 	}
+	r.Unknown = r.Unknown.Bounded()
 	switch {
 	case !label.ValidName(r.Name):
 		return nil, errors.New("a member has no valid name")

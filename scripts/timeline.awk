@@ -59,7 +59,7 @@ function emergency(at, broker, id, what, text,   key, words) {
 	words = text
 	sub("^" id ": ", "", words)
 	sub(/, until [0-9][^:]*:[0-9]+:[0-9]+ UTC/, "", words) # a day from now: not of this story
-	sub(/, everywhere/, "", words)
+	sub(/, (everywhere|for all brokers)/, "", words)
 	sub(/, level /, ", ", words)
 	if (key in told && (what == "declared" || !((key, broker) in heardBy))) { # it was away
 		add(at, broker, "", "learns that " id " was " what, "", "")

@@ -20,8 +20,8 @@ import (
 
 // Bounds of a setting (rule L11).
 const (
-	maxSize  = 4 << 10 // bytes of its encoding
-	maxValue = 256     // bytes of its value
+	MaxSize  = 4<<10 + register.MaxSize // bytes of its encoding: each start that has written it is named in it
+	maxValue = 256                      // bytes of its value
 )
 
 // Setting is a value that all brokers of a cluster adopt, also those that join late:
@@ -97,15 +97,21 @@ func (s *Setting) Key() string { return s.Name }
 // Encode implements ledger.Record.
 func (s *Setting) Encode() []byte { return s.Register.Encode(s) }
 
-// Decode reads and validates a setting of a peer or a disk (rules L10, L11).
+// Decode reads and validates a setting of a peer (rules L10, L11).
 func Decode(b []byte) (*Setting, error) {
-	if len(b) > maxSize {
-		return nil, fmt.Errorf("setting of %d bytes, at most %d are allowed", len(b), maxSize)
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("setting of %d bytes, at most %d are allowed", len(b), MaxSize)
 	}
+	return DecodeStored(b)
+}
+
+// DecodeStored reads and validates a setting that this broker has stored, however large.
+func DecodeStored(b []byte) (*Setting, error) {
 	s := new(Setting)
 	if err := canon.Decode(b, s); err != nil {
 		return nil, fmt.Errorf("setting: %w", err)
 	}
+	s.Unknown = s.Unknown.Bounded()
 	switch {
 	case !label.ValidName(s.Name):
 		return nil, errors.New("a setting has no valid name")

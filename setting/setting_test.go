@@ -154,7 +154,7 @@ func TestBadSettings(t *testing.T) {
 		_, err := Decode(bad.Encode())
 		require.Error(t, err, what)
 	}
-	_, err = Decode(make([]byte, maxSize+1))
+	_, err = Decode(make([]byte, MaxSize+1))
 	require.ErrorContains(t, err, "at most")
 	_, err = Decode([]byte{0xc1})
 	require.Error(t, err)

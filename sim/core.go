@@ -36,6 +36,8 @@ type Core struct {
 	Damage float64
 	// Flawless programs never fail by themselves; otherwise every tenth does.
 	Flawless bool
+	// Work is what long jobs have to do; others take some seconds.
+	Work map[job.ID]Work
 	// Reap is after how long SWIM forgets a broker that is down; 0 is never.
 	Reap time.Duration
 	// Link and Disk are how many bytes a second a link carries in one direction, and a disk syncs;
@@ -584,6 +586,9 @@ func (c *Core) run(n *coreNode, r broker.Run, here func(func()) func()) {
 		takes *= 6
 	}
 	fails := c.rand.IntN(10) == 0 && !c.Flawless
+	if w, long := c.Work[r.ID]; long {
+		takes, fails = w.left(r), false
+	}
 	c.load(n, r, takes, here)
 	c.checkpoints(n, r, takes, here)
 	var end func()

@@ -18,26 +18,41 @@ func (n *schedule) long(id job.ID, spec *job.Spec) {
 	}
 }
 
-// checkpoints lets an attempt take two checkpoints on its way.
+// Work is how much a job has to do, however often it is begun again, and how often it takes a checkpoint meanwhile.
+type Work struct{ Takes, Every time.Duration }
+
+// done is what an attempt need not do, since the checkpoint that it goes on from holds it.
+func done(r broker.Run) time.Duration {
+	if r.From == nil {
+		return 0
+	}
+	return time.Duration(r.From.Ran)
+}
+
+func (w Work) left(r broker.Run) time.Duration { return w.Takes - done(r) }
+
+// checkpoints lets an attempt take two checkpoints on its way, or as many as its work says.
 func (c *Core) checkpoints(n *coreNode, r broker.Run, takes time.Duration, here func(func()) func()) {
 	if r.Spec.Checkpoint == nil {
 		return
 	}
-	var before time.Duration
-	if r.From != nil {
-		before = time.Duration(r.From.Ran)
+	at := []time.Duration{takes / 3, takes * 2 / 3}
+	if w, long := c.Work[r.ID]; long {
+		at = nil
+		for ran := w.Every; ran < takes; ran += w.Every {
+			at = append(at, ran)
+		}
 	}
 	id := r.Key + r.Attempt.Token()
-	for i := range 2 {
-		ran := takes * time.Duration(i+1) / 3
+	for i, ran := range at {
 		c.after(ran, here(func() {
 			if _, runs := n.running[id]; !runs {
 				return
 			}
 			tree := job.Digest(digestOf(fmt.Sprint("checkpoint ", n.name, id, i)))
 			n.blobs[string(job.TreeOf(tree))] = true
-			c.tell("%s takes checkpoint %.4s of %s after %v", n.name, tree, r.ID, before+ran)
-			c.step(n, broker.Checkpointed{Key: r.Key, Attempt: r.Attempt, Tree: tree, Bytes: 1, Ran: before + ran})
+			c.tell("%s takes checkpoint %.4s of %s after %v", n.name, tree, r.ID, done(r)+ran)
+			c.step(n, broker.Checkpointed{Key: r.Key, Attempt: r.Attempt, Tree: tree, Bytes: 1, Ran: done(r) + ran})
 		}))
 	}
 }

@@ -457,6 +457,9 @@ var rules = []rule{
 			return r.From != nil && r.From.Tree != "" && r.From.Dot.Actor != "" && r.From.Dot.Actor.Broker() != n.name
 		})
 	})},
+	{"B1", "files between halves without a link: TestCarriedFilesConverge of broker, and its stories", nil},
+	{"B2", "who takes a file in: stories B2 of broker", nil},
+	{"B3", "words: stories B3 of broker, TestResultsBecomeFirmByFiles", nil},
 	{"J17", "all files of a checkpoint are lost: J17_lost of broker", nil},
 	{"J16", "all brokers offer the same here: J16_network, J16_memory and J16_disk of broker", nil},
 

@@ -25,24 +25,27 @@ const (
 
 // Schemas are the kinds that this version knows, by name. The map is not changed.
 var Schemas = map[ledger.Kind]ledger.Schema{
-	Job:       ledger.SchemaOf(Job, job.DecodeRecord, job.Merge).WithStubs(jobStubs).Disputable(),
+	Job:       ledger.Grows(ledger.SchemaOf(Job, job.DecodeRecord, job.Merge), job.MaxRecord, job.DecodeStored).WithStubs(jobStubs).Disputable(),
 	Setting:   SettingsIn(""),
-	Emergency: ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge),
-	Member:    ledger.SchemaOf(Member, roll.Decode, roll.Merge).Ahead(),
-	Data:      ledger.SchemaOf(Data, data.Decode, data.Merge),
+	Emergency: ledger.Grows(ledger.SchemaOf(Emergency, emergency.Decode, emergency.Merge), emergency.MaxRecord, emergency.DecodeStored),
+	Member:    ledger.Grows(ledger.SchemaOf(Member, roll.Decode, roll.Merge), roll.MaxSize, roll.DecodeStored).Ahead(),
+	Data:      ledger.Grows(ledger.SchemaOf(Data, data.Decode, data.Merge), data.MaxSize, data.DecodeStored),
 
 	ledger.Starts: ledger.StartSchema,
 }
 
 // SettingsIn is the schema of settings in a city: what authorities have said is theirs. "" is any city.
 func SettingsIn(city identity.City) ledger.Schema {
-	return ledger.SchemaOf(Setting, func(b []byte) (*setting.Setting, error) {
-		s, err := setting.Decode(b)
-		if err == nil {
-			err = trust.Check(city, s)
+	checked := func(decode func([]byte) (*setting.Setting, error)) func([]byte) (*setting.Setting, error) {
+		return func(b []byte) (*setting.Setting, error) {
+			s, err := decode(b)
+			if err == nil {
+				err = trust.Check(city, s)
+			}
+			return s, err
 		}
-		return s, err
-	}, setting.Merge)
+	}
+	return ledger.Grows(ledger.SchemaOf(Setting, checked(setting.Decode), setting.Merge), setting.MaxSize, checked(setting.DecodeStored))
 }
 
 // jobStubs keep how a job ended, where somebody may not know of it.

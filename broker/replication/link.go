@@ -182,20 +182,35 @@ func (r *Replication) Hear(s Said) bool {
 		*l = link{plain: l.plain, pages: l.pages, exchange: l.exchange}
 		l.actor = s.Actor
 	}
-	if !l.heard {
-		l.brought = s.Clock
-	}
 	if l.heard && l.unproven && !s.Unproven && !r.proof.proven {
 		l.audit, l.want = audit{}, true // it may be our witness now
 	}
-	r.part.changed = r.part.changed || !s.Unproven && (l.unproven || !l.heard)
-	l.unproven = s.Unproven
-	l.heard, l.known, l.base, l.lastSeen = true, s.Clock, wire.Base(s.Clock, s.Seen), r.now
-	l.beat = max(l.beat, s.Beat)
+	r.note(l, s)
+	l.lastSeen, l.beat = r.now, max(l.beat, s.Beat)
 	if s.Taken && l.sent.upto != nil {
 		l.taken, l.follows = l.sent, true
 	}
-	l.knows, l.late = s.ToldHeard, s.Told.late
+	l.knows = s.ToldHeard
+	if r.members.Leaves(s.From) {
+		r.followLeaver(s.From, l)
+	}
+	r.hearLease(l, s.Lease)
+	if s.Much {
+		r.offered(s)
+	}
+	l.read(s.Clocks, s.Asked, r.now)
+	l.stamped = s.Hybrid
+	return true
+}
+
+// note takes in what a member's start has said of its clocks, by whatever way that has come.
+func (r *Replication) note(l *link, s Said) {
+	if !l.heard {
+		l.brought = s.Clock
+	}
+	r.part.changed = r.part.changed || !s.Unproven && (l.unproven || !l.heard)
+	l.unproven = s.Unproven
+	l.heard, l.known, l.base, l.late = true, s.Clock, wire.Base(s.Clock, s.Seen), s.Told.late
 	switch {
 	case s.Told.late:
 	case !s.Disbelieved:
@@ -207,16 +222,6 @@ func (r *Replication) Hear(s Said) bool {
 	case l.told.version == 0: // it says so again
 		l.latest, l.settled = told{clock: s.Clock}, false
 	}
-	if r.members.Leaves(s.From) {
-		r.followLeaver(s.From, l)
-	}
-	r.hearLease(l, s.Lease)
-	if s.Much {
-		r.offered(s)
-	}
-	l.read(s.Clocks, s.Asked, r.now)
-	l.stamped = s.Hybrid
-	return true
 }
 
 // holds reports whether the member is known to hold a record with these dots: it has said so, or wrote it itself.

@@ -21,7 +21,7 @@ func (r *Replication) Receive(m *wire.Message, merge func(ledger.Delta) ledger.M
 		if got.Adopted && m.Actor == r.lease.donor {
 			r.endLease() // all of it fits into a message by now
 		}
-		whole := !got.Refused && !got.Voided() && m.Delta.Bad() == 0 && len(got.Forgotten) == 0
+		whole := !got.Refused && !got.Voided() && m.Delta.Bad() == 0 && len(got.TooLarge) == 0 && len(got.Forgotten) == 0
 		if l := r.links[m.From]; l != nil && l.late && len(d.Clock) == 0 {
 			whole = false // of which clock it is a part, nobody knows any more
 		}
@@ -59,7 +59,7 @@ func (r *Replication) receivePage(m *wire.Message, d ledger.Delta, merge func(le
 	got := merge(d)
 	r.progressed(m)
 	in.bad = in.bad || got.Refused || got.Voided()
-	in.unread = in.unread || in.bad || m.Delta.Bad() > 0 || len(got.Forgotten) > 0
+	in.unread = in.unread || in.bad || m.Delta.Bad() > 0 || len(got.TooLarge) > 0 || len(got.Forgotten) > 0
 	if m.Page.Last {
 		l.incoming = nil
 		return Received{Restart: !got.Adopted && !in.bad && len(m.Delta.Clock) > 0, Taken: !in.unread && r.ledger.Quarantined() > 0, Forgotten: got.Forgotten}

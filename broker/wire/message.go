@@ -223,7 +223,7 @@ func sizeHint[T Message | Reply](v *T) int {
 // here, off the broker's goroutine.
 func DecodeMessage(b []byte) (Message, error) {
 	var m Message
-	if err := decodeWire(b, MaxMessage, &m); err != nil {
+	if err := decodeWire(b, &m); err != nil {
 		return m, err
 	}
 	if err := errors.Join(checkPeer(m.Version, m.From, m.Actor, m.Clock, m.Metadata), checkClock(m.Seen), m.Told.check(), m.Lease.check()); err != nil {
@@ -243,7 +243,7 @@ func DecodeMessage(b []byte) (Message, error) {
 // DecodeReply reads and validates a peer's reply.
 func DecodeReply(b []byte) (Reply, error) {
 	var r Reply
-	if err := decodeWire(b, MaxMessage, &r); err != nil {
+	if err := decodeWire(b, &r); err != nil {
 		return r, err
 	}
 	if err := errors.Join(checkPeer(r.Version, r.From, r.Actor, r.Clock, r.Metadata), checkClock(r.Seen), r.Told.check(), r.Lease.check()); err != nil {
@@ -252,9 +252,9 @@ func DecodeReply(b []byte) (Reply, error) {
 	return r, r.Delta.decode()
 }
 
-func decodeWire(b []byte, limit int, v any) error {
-	if len(b) > limit {
-		return fmt.Errorf("message of %d bytes, at most %d are allowed", len(b), limit)
+func decodeWire(b []byte, v any) error {
+	if len(b) > MaxMessage { // as much as a push-pull state may have
+		return fmt.Errorf("message of %d bytes, at most %d are allowed", len(b), MaxMessage)
 	}
 	return codec.NewDecoderBytes(b, handle).Decode(v)
 }

@@ -198,7 +198,7 @@ const maxArrayHeader = 5
 // not validate is left out.
 func DecodeState(b []byte) (State, error) {
 	var s State
-	if err := decodeWire(b, MaxState, &s); err != nil {
+	if err := decodeWire(b, &s); err != nil {
 		return s, err
 	}
 	if err := checkVersion(s.Version); err != nil || len(s.Metadata) > MaxMetadata {

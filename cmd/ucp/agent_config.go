@@ -62,6 +62,7 @@ type agentConfig struct {
 	RetentionCount                    int
 	DiskReserve, ModuleCache          int64 // bytes
 	MaxRate                           int64 // bytes a second; 0 is unbounded
+	Outbox, Inbox                     string
 	BlobGrace                         time.Duration
 	LogLevel                          slog.Level
 	LogFormat                         string
@@ -89,7 +90,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
-		Retention: f.retention, DataRetention: f.dataRetention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), BlobGrace: f.blobGrace,
+		Retention: f.retention, DataRetention: f.dataRetention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), Outbox: f.outbox, Inbox: f.inbox, BlobGrace: f.blobGrace,
 	}
 	var m mistakes
 	if !slices.Contains(logLevels, f.logLevel) {

@@ -34,6 +34,7 @@ type agentFlags struct {
 	cpu                               cpuValue
 	memory, moduleMemory, moduleCache bytesValue
 	maxRate                           rateValue
+	outbox, inbox                     string
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
 	redeployDelay, isolationDelay     time.Duration
@@ -112,6 +113,8 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	f.diskReserve = node.DefaultDiskReserve
 	fs.Var(&f.diskReserve, "disk-reserve", "free disk space below which new jobs are refused, "+bytesHelp+" (0: no reserve); 16MiB of it,\nat most half, are kept by the file BALLAST in the data directory, for a start on a full disk")
 	fs.Var(&f.maxRate, "max-rate", "how much of blobs may go to each other broker in a second, and come from it, "+bytesHelp+"\n(0: unbounded; such as 100KiB; changes at SIGHUP)")
+	fs.StringVar(&f.outbox, "outbox", "", "`DIR` in which there is a file with what the brokers lack that this one does not reach, for any carrier (docs/carry.md)")
+	fs.StringVar(&f.inbox, "inbox", "", "`DIR` in which such files of others arrive; it may be the same one")
 	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
 	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long a blob is kept without a job or data that names it; 5m at most while less than twice --disk-reserve is free")
 

@@ -25,6 +25,7 @@ type reload struct {
 	args   []string // the command line
 	env    func(string) (string, bool)
 	now    map[string]string // flag -> its value as text, since the start or the last reload
+	web    *identity.Web     // the same of the files that settings name
 	level  *slog.LevelVar
 	broker *node.Node
 	log    *slog.Logger
@@ -90,6 +91,10 @@ func (r *reload) do() {
 			waiting = append(waiting, name)
 		}
 	}
+	for _, what := range web.Others(r.web) {
+		changed = append(changed, "--tls-cert, --tls-ca: "+what)
+	}
+	r.web = web
 	slices.Sort(changed)
 	slices.Sort(waiting)
 	r.level.Set(cfg.LogLevel)

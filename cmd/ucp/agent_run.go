@@ -73,7 +73,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 		SyncInterval: cfg.SyncInterval, Replicas: cfg.Replicas, AckTimeout: cfg.AckTimeout,
 		RedeployDelay: cfg.RedeployDelay, IsolationDelay: cfg.IsolationDelay, MaxLosses: orNone(cfg.MaxLosses), DrainTimeout: orNone(cfg.DrainTimeout),
 		Retention: cfg.Retention, RetentionCount: orNone(cfg.RetentionCount), DataRetention: cfg.DataRetention,
-		DiskReserve: orNone(cfg.DiskReserve), ModuleCache: cfg.ModuleCache, MaxRate: cfg.MaxRate, BlobGrace: cfg.BlobGrace,
+		DiskReserve: orNone(cfg.DiskReserve), ModuleCache: cfg.ModuleCache, MaxRate: cfg.MaxRate, Outbox: cfg.Outbox, Inbox: cfg.Inbox, BlobGrace: cfg.BlobGrace,
 		NoNewsLinks: !cfg.NewsLinks,
 		Software:    readVersion().String(),
 		Logger:      cfg.Logger, LogLevel: cfg.Level, RecentLog: cfg.Recent, Settings: cfg.Shown,
@@ -85,7 +85,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	var pace sync.WaitGroup
 	pace.Go(func() { node.PaceCollector(ctx) })
 	defer pace.Wait()
-	cfg.Reload.broker = n
+	cfg.Reload.broker, cfg.Reload.web = n, web
 	defer cfg.Reload.serve(ctx)()
 	defer cancel()
 	return n.Run(ctx)

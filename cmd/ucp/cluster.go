@@ -33,23 +33,33 @@ that some have already forgotten (retention), or of which they keep only how it 
 and what each remembers of the starts of others. Of jobs of which only that is left
 (STUBS) nothing is compared.
 
+Brokers without a link can't be asked. With --carry a file of theirs ("ucp carry pack") says
+what they held when it was packed: after files have gone both ways, and nothing was done since,
+that is what the brokers here hold.
+
 A broker that takes no jobs is named, with the reason; that is no difference.
 
 Exit code 1 when anything differs, or a broker does not answer.`
 
 func (c *cli) verifyCommand() *cobra.Command {
 	var wait time.Duration
+	var files []string
 	cmd := &cobra.Command{
 		Use:               "verify",
 		Short:             "Check that all brokers hold the same",
 		Long:              verifyHelp,
-		Example:           "  ucp cluster verify\n  ucp cluster verify --wait 2m -o json",
+		Example:           "  ucp cluster verify\n  ucp cluster verify --wait 2m -o json\n  ucp cluster verify --carry /media/stick/north-1-south-1+3-20261129T120000Z-1f2e3d.ucpcarry",
 		Args:              exactArgs(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the clocks to become equal")
+	cmd.Flags().StringSliceVar(&files, "carry", nil, "`FILE` of \"ucp carry pack\": what it says stands for the broker that has packed it, and others there; repeatable\n(to read an encrypted one takes the scope operate)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, _ []string) error {
-		v, err := verify(ctx, client, wait, func(v *verification) {
+		carried, err := carriedDigests(ctx, client, files)
+		if err != nil {
+			return err
+		}
+		v, err := verify(ctx, client, carried, wait, func(v *verification) {
 			fmt.Fprintf(c.err, "ucp: not yet: %s; asking again for up to %v\n", strings.Join(v.Problems, "; "), wait)
 		})
 		if err != nil {
@@ -89,8 +99,8 @@ type difference struct {
 }
 
 // verify asks all brokers until their clocks agree or the wait is over. When that may take a while, it tells once what it waits for.
-func verify(ctx context.Context, client *api.Client, wait time.Duration, waits func(*verification)) (*verification, error) {
-	return untilSame(ctx, wait, waits, func() (*verification, bool, error) { return compare(ctx, client) })
+func verify(ctx context.Context, client *api.Client, carried []api.Digest, wait time.Duration, waits func(*verification)) (*verification, error) {
+	return untilSame(ctx, wait, waits, func() (*verification, bool, error) { return compare(ctx, client, carried) })
 }
 
 // untilSame compares again each second until all is the same or the wait is over.
@@ -113,7 +123,7 @@ func untilSame(ctx context.Context, wait time.Duration, waits func(*verification
 }
 
 // compare asks all brokers once; settled is false while their clocks differ.
-func compare(ctx context.Context, client *api.Client) (v *verification, settled bool, err error) {
+func compare(ctx context.Context, client *api.Client, carried []api.Digest) (v *verification, settled bool, err error) {
 	members, err := client.Members(ctx)
 	if err != nil {
 		return nil, false, err
@@ -123,6 +133,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 	for _, m := range members.Members {
 		counts, wrong := toCompare(&m)
 		switch {
+		case wrong != "" && !m.Revoked && slices.ContainsFunc(carried, func(d api.Digest) bool { return d.Name == m.Name }):
 		case wrong != "":
 			v.problem("%s %s", m.Name, wrong)
 		case counts:
@@ -158,6 +169,7 @@ func compare(ctx context.Context, client *api.Client) (v *verification, settled 
 			v.problem("%s keeps %d records aside that it can't read", d.Name, d.Quarantined)
 		}
 	}
+	v.compareCarried(carried)
 	v.Same = len(v.Problems) == 0
 	return v, settled, nil
 }

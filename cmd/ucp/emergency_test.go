@@ -256,8 +256,8 @@ func TestEvents(t *testing.T) {
 		f.stream += fmt.Sprintf(": still here\n\nevent: x\ndata: %s\n\n", b)
 	}
 	require.Equal(t, ran{exitError, `
-15:04:05.000  emergency   flood-1: flood, level critical
-15:04:06.500  preemption  low makes room for crit
+2026-01-31 15:04:05.000  emergency   flood-1: flood, level critical
+2026-01-31 15:04:06.500  preemption  low makes room for crit
 `[1:], "ucp: the broker has ended the stream of events\n"}, s.run("events"))
 	require.Equal(t, "GET /v1/events", f.told[0])
 	got := s.run("events", "--kinds", "job,emergency", "-o", "json")

@@ -50,6 +50,8 @@ type fakeBroker struct {
 	status      api.Coordination
 	members     api.MemberList
 	emergencies api.EmergencyList
+	conflicts   api.ConflictList
+	refuse      func(*http.Request) bool // what it fails to answer; may be nil
 	drain       http.HandlerFunc
 	noData      bool // it is of a version without named data
 	data        map[string]*api.Data
@@ -81,6 +83,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 	mux.HandleFunc("/v1/data/{name...}", b.named)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.members) })
 	mux.HandleFunc("GET /v1/emergencies", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.emergencies) })
+	mux.HandleFunc("GET /v1/conflicts", func(w http.ResponseWriter, _ *http.Request) { b.reply(w, 200, b.conflicts) })
 	mux.HandleFunc("GET /broker/metadata", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"brokers":{`+b.metadata+`}}`)
 	})
@@ -107,6 +110,10 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 		if r.Header.Get(api.AskHeader) != "" {
 			w.Header().Set(api.ReachHeader, fmt.Sprintf("n1; %d/3", 3-len(b.unheard)))
 			w.Header()[api.UnheardHeader] = b.unheard
+		}
+		if b.refuse != nil && b.refuse(r) {
+			b.fail(w, 403, api.CodeForbidden, "not for you")
+			return
 		}
 		mux.ServeHTTP(w, r)
 		if b.hold != nil {

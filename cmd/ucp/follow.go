@@ -20,6 +20,7 @@ type patience struct {
 
 	trouble func(error)    // is told while nobody answers
 	among   func(*api.Job) // one of many: is told of a job that no broker has taken for a while; what is shown of one job alone would be too much
+	silent  func(*api.Job) // likewise, of a job whose broker does not answer
 }
 
 // allSilent is how long a wait without a bound goes on while no broker at all answers: power comes back after minutes.
@@ -75,7 +76,11 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 	say := c.newReasons(progress, "is queued").say
 	silent := false
 	seen := func(j api.Job) error {
-		if j.Silent && !silent && p.among == nil {
+		switch {
+		case !j.Silent || silent:
+		case p.silent != nil:
+			p.silent(&j)
+		default:
 			progress.aside(c.err, oneLine(fmt.Sprintf("ucp: WARNING: job %s is %s: %s, where it was last, does not answer", j.ID, stateIn(&j), j.Executor))+"\n")
 		}
 		silent = j.Silent

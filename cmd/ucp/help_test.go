@@ -91,7 +91,7 @@ func nodeDefaults() agentConfig {
 
 // What the example file shows is the default, but for the keys that no default can stand for.
 func TestExampleConfigShowsTheDefaults(t *testing.T) {
-	examples := []string{"name", "data-dir", "advertise", "http-addr", "http-advertise", "http-host", "join", "retry-join", "discover", "invite", "keyring", "rpc-auth-file", "http-socket", "rpc-socket", "tls-cert", "tls-key", "tls-ca", "label", "device", "cpu", "memory", "module-memory", "module-cache"}
+	examples := []string{"name", "data-dir", "advertise", "http-addr", "http-advertise", "http-host", "join", "retry-join", "discover", "invite", "keyring", "rpc-auth-file", "http-socket", "rpc-socket", "tls-cert", "tls-key", "tls-ca", "outbox", "inbox", "label", "device", "cpu", "memory", "module-memory", "module-cache"}
 	b, err := os.ReadFile("../../config.example.yaml")
 	require.NoError(t, err)
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)

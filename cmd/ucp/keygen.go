@@ -21,7 +21,8 @@ To replace the key while the cluster runs, at any broker:
   serf keys -use NEW         # they send with it
   serf keys -remove OLD      # they no longer take the old one
 
-A broker that was away meanwhile is not heard until the keyring of another one is copied to it.`
+A broker of a city that was away meanwhile gets the present key from another one when it is back.
+Without a city it is not heard until the keyring of another one is copied to it.`
 
 // keygenCommand is `ucp keygen`.
 func (c *cli) keygenCommand() *cobra.Command {

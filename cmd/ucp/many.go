@@ -63,7 +63,8 @@ func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p
 		defer stop()
 		showing.Go(func() { watchCounts(ctx, line, count) })
 	}
-	p.among = c.newReasons(line, "waits, and others may, too").say
+	r := c.newReasons(line, "waits, and others may, too")
+	p.among, p.silent = r.say, r.saySilent
 	get := func(ctx context.Context, i int) (api.Job, error) {
 		left := p
 		if p.total > 0 {
@@ -83,7 +84,7 @@ func (c *cli) awaitMany(ctx context.Context, client *api.Client, ids []string, p
 	})
 }
 
-// reasons says why jobs wait that no broker has taken: each reason once.
+// reasons says why jobs wait that no broker has taken, and which brokers do not answer that have some: each reason once.
 type reasons struct {
 	c     *cli
 	line  *progress // is on the screen meanwhile
@@ -101,14 +102,23 @@ func (c *cli) newReasons(line *progress, waits string) *reasons {
 }
 
 func (r *reasons) say(j *api.Job) {
+	why := oneLine(j.Why)
+	r.once(why, fmt.Sprintf("ucp: job %s %s: %s", j.ID, r.waits, why))
+}
+
+// saySilent says, of each broker once, that it does not answer, where a job was last.
+func (r *reasons) saySilent(j *api.Job) {
+	r.once("silent "+j.Executor, oneLine(fmt.Sprintf("ucp: WARNING: %s, where job %s and maybe others were last, does not answer", j.Executor, j.ID)))
+}
+
+func (r *reasons) once(why, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	why := oneLine(j.Why)
 	if r.said[why] || len(r.said) == mostReasons {
 		return
 	}
 	r.said[why] = true
-	r.line.aside(r.c.err, fmt.Sprintf("ucp: job %s %s: %s\n", j.ID, r.waits, why))
+	r.line.aside(r.c.err, text+"\n")
 }
 
 // countsEvery is how often a person is shown how many jobs are in each state.

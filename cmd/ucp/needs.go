@@ -20,6 +20,9 @@ var calls = map[string][]string{
 	"ucp audit list":               {"GET /v1/audit"},
 	"ucp audit proof":              nil,
 	"ucp audit verify":             nil,
+	"ucp carry pack":               {"POST /v1/carry/pack"},
+	"ucp carry show":               {"POST /v1/carry/unpack"},
+	"ucp carry unpack":             {"POST /v1/carry/unpack"},
 	"ucp cluster authority add":    {"GET /v1/members", "GET /v1/authorities", "POST /v1/authorities"},
 	"ucp cluster authority list":   {"GET /v1/authorities"},
 	"ucp cluster authority remove": {"DELETE /v1/authorities/{key}"},
@@ -46,7 +49,7 @@ var calls = map[string][]string{
 	"ucp emergency declare":        {"POST /v1/emergencies"},
 	"ucp emergency get":            {"GET /v1/emergencies/{id}"},
 	"ucp emergency list":           {"GET /v1/emergencies"},
-	"ucp events":                   {"GET /v1/events"},
+	"ucp events":                   {"GET /v1/events", "GET /v1/jobs/{id}/events"},
 	"ucp job cancel":               {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp job get":                  {"GET /v1/jobs/{id}"},
 	"ucp job list":                 {"GET /v1/jobs"},
@@ -77,6 +80,7 @@ var calls = map[string][]string{
 	"ucp token list":               nil,
 	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
+	"ucp trace":                    {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp version":                  nil,
 }
 

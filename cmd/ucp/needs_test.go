@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"maps"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/urban-compute/ucp/access"
 	"github.com/urban-compute/ucp/api"
+	"github.com/urban-compute/ucp/carry"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/plan"
 )
@@ -27,6 +29,9 @@ var lines = map[string][]string{
 	"ucp agent log-level":          {"agent log-level", "agent log-level debug"},
 	"ucp audit copy":               {"audit copy --dir DIR", "audit copy --all --dir DIR"},
 	"ucp audit list":               {"audit list"},
+	"ucp carry pack":               {"carry pack --to DIR/x.ucpcarry"},
+	"ucp carry show":               {"carry show DIR/city.ucpcarry"},
+	"ucp carry unpack":             {"carry unpack DIR/city.ucpcarry"},
 	"ucp cluster authority add":    {"cluster authority add b", "cluster authority add " + strings.Repeat("ab", 32)},
 	"ucp cluster authority list":   {"cluster authority list"},
 	"ucp cluster authority remove": {"cluster authority remove " + strings.Repeat("ab", 32)},
@@ -50,7 +55,7 @@ var lines = map[string][]string{
 	"ucp emergency declare":        {"emergency declare --type flood --level low"},
 	"ucp emergency get":            {"emergency get e1"},
 	"ucp emergency list":           {"emergency list"},
-	"ucp events":                   {"events"},
+	"ucp events":                   {"events", "events --job j1"},
 	"ucp job cancel":               {"job cancel j3", "job cancel --state pending", "job cancel --state succeeded"},
 	"ucp job get":                  {"job get j1"},
 	"ucp job list":                 {"job list", "job list --count"},
@@ -71,6 +76,7 @@ var lines = map[string][]string{
 	"ucp status":                   {"status", "status --full"},
 	"ucp strategy get":             {"strategy get"},
 	"ucp strategy set":             {"strategy set fcfs"},
+	"ucp trace":                    {"trace j1", "trace --all"},
 }
 
 // guarded is a broker of a city, as far as scopes go: it answers a caller with these scopes as a fake broker does.
@@ -120,7 +126,7 @@ func newGuarded(t *testing.T, scopes access.Scopes) (*guarded, *shell) {
 				fake.fail(w, http.StatusForbidden, api.CodeForbidden, "this takes "+need.String())
 				return
 			}
-			if pattern == "GET /v1/events" {
+			if pattern == "GET /v1/events" || pattern == "GET /v1/jobs/{id}/events" {
 				w.Header().Set("Content-Type", "text/event-stream")
 				return
 			}
@@ -153,11 +159,20 @@ func say(t *testing.T, line string, scopes access.Scopes) (code int, called, ref
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "spec.json"), []byte(`{"command":"true"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.yaml"), []byte("jobs:\n  a: {module: m.wasm}\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("jobs:\n  waits: {command: x}\n  b: {command: x, name: refused}\n"), 0o600))
+	carriedInCity(t, filepath.Join(dir, "city.ucpcarry"))
 	got := s.run(strings.Fields(strings.ReplaceAll(line, "DIR", dir))...)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.Logf("ucp %s, with %s: %d %s", line, scopes, got.code, got.errOut)
 	return got.code, g.called, g.refused
+}
+
+// carriedInCity writes a file that is carried, of which only a broker can say what is in it.
+func carriedInCity(t *testing.T, path string) {
+	var b bytes.Buffer
+	_, err := carry.NewWriter(&b, &carry.Preamble{ID: make([]byte, 16), From: "a~1", City: []byte("c"), Credential: []byte("c")}, carry.Hashed(), nil)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 }
 
 // Every verb says what it needs: it calls the routes that the table names, no others but for hints, and works with the
@@ -227,10 +242,11 @@ func TestEveryVerbSaysWhatItNeeds(t *testing.T) {
 
 // hints are routes that a verb calls only to say more: who may not call them gets all else.
 var hints = map[string][]string{
-	"ucp cluster drain":   {"GET /v1/members"},          // whether that broker can hear of it
-	"ucp cluster resume":  {"GET /v1/members"},          // the same
-	"ucp emergency clear": {"GET /v1/emergencies/{id}"}, // who can't hear of it
-	"ucp strategy set":    {"GET /v1/emergencies"},      // whether that disarms one
+	"ucp cluster drain":   {"GET /v1/members"},                                             // whether that broker can hear of it
+	"ucp cluster resume":  {"GET /v1/members"},                                             // the same
+	"ucp emergency clear": {"GET /v1/emergencies/{id}"},                                    // who can't hear of it
+	"ucp strategy set":    {"GET /v1/emergencies"},                                         // whether that disarms one
+	"ucp trace":           {"GET /v1/members", "GET /v1/conflicts", "GET /v1/emergencies"}, // what is around the jobs; without it that is said
 }
 
 // rarely are routes that a verb calls where the lines of the test do not lead.

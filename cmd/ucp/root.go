@@ -108,9 +108,9 @@ func (c *cli) rootCommand() *cobra.Command {
 	must(root.RegisterFlagCompletionFunc("addr", cobra.NoFileCompletions))
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
-		c.agentCommand(), c.auditCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
+		c.agentCommand(), c.auditCommand(), c.carryCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
 		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.dataCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(), c.moduleCommand(), c.planCommand(),
-		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.versionCommand(), c.workerCommand(),
+		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.traceCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)
 	sayNeeds(root)

@@ -436,6 +436,28 @@ func TestAWaitSaysThatTheJobsBrokerIsSilent(t *testing.T) {
 	require.GreaterOrEqual(t, asked, 6)
 }
 
+// Of many jobs it is said once of each broker that does not answer, with one of its jobs.
+func TestAWaitForManySaysWhoIsSilent(t *testing.T) {
+	b, s := newFakeBroker(t)
+	for id, at := range map[string]string{"j1": "van-3", "j2": "van-3", "j3": "van-4"} {
+		j := ended(id, job.StateRunning, nil, "")
+		j.Executor, j.Silent = at, true
+		b.jobs[id] = &j
+	}
+	asked := map[string]int{}
+	b.before = func(_, path string) {
+		id := path[strings.LastIndex(path, "/")+1:]
+		if asked[id]++; b.jobs[id] != nil && asked[id] == 3 {
+			*b.jobs[id] = succeeded(id)
+		}
+	}
+	r := s.run("job", "wait", "j1", "j2", "j3")
+	require.Zero(t, r.code, r.errOut)
+	require.Regexp(t, `ucp: WARNING: van-3, where job j[12] and maybe others were last, does not answer\n`, r.errOut)
+	require.Contains(t, r.errOut, "ucp: WARNING: van-4, where job j3 and maybe others were last, does not answer\n")
+	require.Equal(t, 2, strings.Count(r.errOut, "\n"), r.errOut)
+}
+
 // Of many jobs each reason is said once, with one of them, whether a person looks on or not.
 func TestJobsThatNobodyTakesAreNotSilent(t *testing.T) {
 	for _, terminal := range []bool{false, true} {

@@ -64,16 +64,19 @@ func (s *selection) options() (api.ListOptions, error) {
 	return o, nil
 }
 
-// chosen lists the jobs that are chosen in one of the states, all of them; none is an error, which says so if there are such jobs in
-// other states.
+// chosen lists the jobs that are chosen in one of the states, all of them; those that start are among those that run. None is an
+// error, which says so if there are such jobs in other states.
 func (s *selection) chosen(ctx context.Context, client *api.Client, states []job.State) ([]api.Job, error) {
 	o, err := s.options()
 	if err != nil {
 		return nil, err
 	}
 	all := o
-	if len(o.States) == 0 {
+	switch {
+	case len(o.States) == 0:
 		o.States = states
+	case slices.Contains(o.States, job.StateRunning) && !slices.Contains(o.States, job.StateStarting):
+		o.States = append(o.States, job.StateStarting) // who is to be stopped, or waited for, may have been started this moment
 	}
 	l, err := listJobs(ctx, client, o, 0)
 	if err != nil || len(l.Jobs) > 0 {

@@ -177,6 +177,8 @@ func TestVerbsTakeSelections(t *testing.T) {
 	require.Equal(t, ran{exitError, "j3  cancelled\n", "ucp: 1 of 2 jobs are not cancelled; the first: job j1: job j1 has already ended: succeeded\n"}, s.run("job", "cancel", "j3", "j1"))
 	b.jobs["j3"].State = job.StateQueued
 	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "queued,pending"))
+	b.jobs["j3"].State = job.StateStarting
+	require.Equal(t, ran{0, "j3  cancelled\n", ""}, s.run("job", "cancel", "--state", "running"), "one that starts is not left behind")
 	require.Equal(t, ran{exitError, "", "ucp: all jobs that match have ended; nothing is done\n"}, s.run("job", "cancel", "--name", "pumps.wasm"))
 	b.jobs["j3"].State, b.jobs["j3"].Name = job.StateQueued, "slow.wasm"
 	require.Equal(t, ran{exitError, "", "ucp: no job that matches has ended yet; nothing is done\n"}, s.run("job", "result", "--name", "slow.wasm"))

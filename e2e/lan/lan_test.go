@@ -180,7 +180,12 @@ func TestAddressThatChanges(t *testing.T) {
 
 	ip("-n b1 addr flush dev eth0")
 	ip("-n b1 addr add 10.77.0.112/24 dev eth0")
-	t.Log("while it runs:", all[0].sees(all[1], "10.77.0.112"), all[2].sees(all[1], "10.77.0.112"))
+	atMost := func(what string, took ...time.Duration) {
+		t.Helper()
+		t.Log(what, took)
+		require.LessOrEqual(t, took[0]+took[1], 20*time.Second, "seconds on a machine that has time: 2 to 5")
+	}
+	atMost("while it runs:", all[0].sees(all[1], "10.77.0.112"), all[2].sees(all[1], "10.77.0.112"))
 	all[1].sees(all[2], "10.77.0.13")
 	require.Equal(t, pid, all[1].Cmd.Process.Pid)
 
@@ -188,7 +193,7 @@ func TestAddressThatChanges(t *testing.T) {
 	ip("-n b1 addr flush dev eth0")
 	ip("-n b1 addr add 10.77.0.113/24 dev eth0")
 	all[1] = start(t, 1, dirs[1], "--bind", everywhere, "--retry-join", "10.77.0.11")
-	t.Log("at a restart:", all[0].sees(all[1], "10.77.0.113"), all[2].sees(all[1], "10.77.0.113"))
+	atMost("at a restart:", all[0].sees(all[1], "10.77.0.113"), all[2].sees(all[1], "10.77.0.113"))
 }
 
 // A broker that peers know by a name follows it to another address, also when the name is not known yet at its start.

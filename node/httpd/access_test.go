@@ -102,11 +102,11 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 		"cancel": {"DELETE /v1/jobs/{id}", "DELETE /v1/data/{name...}"},
 		"operate": {
 			"DELETE /v1/members/{name}", "PUT /v1/members/{name}/drain", "DELETE /v1/members/{name}/drain", "PUT /v1/strategy", "GET /broker/debug",
-			"PUT /v1/log-level", "GET /v1/audit",
+			"PUT /v1/log-level", "GET /v1/audit", "POST /v1/carry/pack", "POST /v1/carry/unpack",
 		},
 		"emergency:low": {"POST /v1/emergencies", "DELETE /v1/emergencies/{id}"},
 		"admit":         {"POST /v1/invites", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations"},
-		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring", "POST /broker/secrets", "GET /broker/sheets"},
+		"peer":          {"POST /broker/sync-metadata", "GET /broker/keyring", "POST /broker/secrets", "GET /broker/sheets", "GET /broker/word", "POST /broker/word"},
 	}
 	roles := map[identity.Role][]string{identity.Client: {"read", "submit"}, identity.Broker: {"read", "submit", "peer"},
 		identity.Operator: {"read", "submit", "cancel", "operate", "emergency:low", "admit"}}

@@ -21,14 +21,20 @@ func (srv *Server) handleDigest(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusTooManyRequests, api.CodeBusy, "another digest is being made; ask again in a second")
 	}
 	defer srv.digesting.Unlock()
-	d := api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.host.CityTime()}
-	list := queryYes(r, "records")
-	err := srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(&d, scan, list) })
+	d, err := srv.summary(queryYes(r, "records"))
 	if err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, d)
 	return nil
+}
+
+// LedgerDigest sums up what is on this broker's disk, without a list.
+func (srv *Server) LedgerDigest() (*api.Digest, error) { return srv.summary(false) }
+
+func (srv *Server) summary(list bool) (*api.Digest, error) {
+	d := &api.Digest{Name: srv.cfg.Name, Actor: srv.host.Actor(), Clock: clock.Vector{}, AsOf: srv.host.CityTime()}
+	return d, srv.store.Snapshot(func(scan func([]byte, func(key, value []byte) error) error) error { return sumUp(d, scan, list) })
 }
 
 // sumUp fills a digest with what a store holds; with list also with each record. What brokers may hold otherwise than

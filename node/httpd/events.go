@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -21,7 +22,7 @@ const (
 	MaxWatchers  = 64
 	watcherQueue = 1024             // events that wait for one that reads slowly; beyond it some are lost, and that is said
 	keepAlive    = 15 * time.Second // between two lines of a stream, so that a dead peer is noticed
-	pastEvents   = 2048             // that are kept for who comes back, and names the last that it has seen
+	pastEvents   = 2048             // that are kept for who comes back, and names the last that it has seen, of what is frequent and of what is not
 	comesBack    = time.Minute      // for how long what is frequent is told of though nobody watches: who was cut off misses none
 )
 
@@ -30,24 +31,49 @@ const LastEventID = "Last-Event-ID"
 
 // hub hands events out to those who watch. Nothing rests on it.
 type hub struct {
-	start string // tells the numbers of this start of the broker from those of another
+	start string    // tells the numbers of this start of the broker from those of another
+	born  time.Time // when that was
 
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
 	number   uint64    // of the latest event
-	past     []told    // the latest ones, the earliest first
-	forgot   uint64    // the number of the latest one that is not among them any more
+	rare     ring      // the latest events
+	frequent ring      // the same of what is frequent, which would push all else out
 	jobs     int       // of those who watch that want to hear of what is frequent
 	telling  bool      // the core tells of that
 	since    uint64    // behind which number it has told of all of it
+	sinceAt  time.Time // when that was
 	idle     time.Time // since when nobody wants to hear of it, while it is told
 }
 
 // told is one event with its number.
 type told struct {
 	number uint64
-	note   broker.Note
+	note   broker.Note // without records, which it would keep in memory
 	event  api.Event
+}
+
+// ring is the latest events of some kinds.
+type ring struct {
+	past     []told    // the earliest first
+	forgot   uint64    // the number of the latest one that is not among them any more
+	forgotAt time.Time // when that was; zero for none
+}
+
+// add keeps an event, and forgets others where there are too many.
+func (r *ring) add(e told) {
+	if len(r.past) == pastEvents {
+		last := &r.past[pastEvents/4-1]
+		r.forgot, r.forgotAt = last.number, last.event.At
+		r.past = slices.Delete(r.past, 0, pastEvents/4)
+	}
+	r.past = append(r.past, e)
+}
+
+// begin is where a stream begins: behind an event that the watcher names, or with what was told since a time; the zero value is now.
+type begin struct {
+	last  string
+	since time.Time
 }
 
 // watcher is one stream.
@@ -58,9 +84,9 @@ type watcher struct {
 	lost  int // guarded by the hub
 }
 
-// add begins a stream, behind the event that last names; "" is from now on. What was told meanwhile is in missed. First says that the
-// core must begin to tell of jobs' states; ok is false when there are too many streams.
-func (h *hub) add(w *watcher, last string) (missed []told, from uint64, first, ok bool) {
+// add begins a stream. What was told since its beginning is in missed. First says that the core must begin to tell of jobs' states; ok is
+// false when there are too many streams.
+func (h *hub) add(w *watcher, from begin, now time.Time) (missed []told, number uint64, first, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.watchers) >= MaxWatchers {
@@ -74,27 +100,71 @@ func (h *hub) add(w *watcher, last string) (missed []told, from uint64, first, o
 		h.jobs++
 		if first = !h.telling; first {
 			h.number++ // a number between those that have missed something and those that have not
-			h.telling, h.since = true, h.number
+			h.telling, h.since, h.sinceAt = true, h.number, now
 		}
 	}
-	if last != "" {
-		missed = h.missed(w, last)
+	switch {
+	case from.last != "":
+		missed = h.behind(w, from.last)
+	case !from.since.IsZero():
+		missed = h.from(w, from.since)
 	}
 	return missed, h.number, first, true
 }
 
-// missed are the events behind one that a watcher names; or the word that they are not known any more. The hub is locked.
-func (h *hub) missed(w *watcher, last string) (out []told) {
+// behind are the events behind one that a watcher names. Where some of them are not known any more, an event says so before the others.
+func (h *hub) behind(w *watcher, last string) (out []told) {
 	start, text, _ := strings.Cut(last, ".")
 	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || start != h.start || n > h.number || n < h.forgot || w.jobs && n < h.since {
-		return []told{{number: h.number, event: api.Event{Kind: "lost", What: "lost", Text: "what happened since then is not known here any more: look again"}}}
+	known := h.knownFrom(w)
+	if err != nil || start != h.start || n > h.number || n < known {
+		out, n = []told{gap(known, "what happened since then is not known here any more, or not all of it: look again")}, known
 	}
-	for _, x := range h.past {
-		if x.number > n && w.wants(x.note) {
-			out = append(out, x)
+	return append(out, h.kept(w, func(x *told) bool { return x.number > n })...)
+}
+
+// from are the events since a time. Where some of them are not known, an event says so before the others.
+func (h *hub) from(w *watcher, since time.Time) (out []told) {
+	known := h.born
+	if h.rare.forgotAt.After(known) {
+		known = h.rare.forgotAt
+	}
+	why := "it has started then, or has told of too much since"
+	if w.jobs && h.sinceAt.After(known) {
+		known, why = h.sinceAt, "what jobs and data do is noted only while somebody asks for it; `ucp trace` and `ucp job get` show what is known of jobs"
+	}
+	if w.jobs && h.frequent.forgotAt.After(known) {
+		known, why = h.frequent.forgotAt, "too much has happened since"
+	}
+	if since.Before(known) {
+		out = []told{gap(h.knownFrom(w), fmt.Sprintf("not all that happened before %s is known here: %s", known.UTC().Format(time.RFC3339), why))}
+	}
+	return append(out, h.kept(w, func(x *told) bool { return !x.event.At.Before(since) })...)
+}
+
+// gap is an event that says that some are missing. Who names it later has all behind that number still to come.
+func gap(number uint64, text string) told {
+	return told{number: number, event: api.Event{Kind: "lost", What: "lost", Text: text}}
+}
+
+// knownFrom is the number behind which all is known that a watcher wants. The hub is locked.
+func (h *hub) knownFrom(w *watcher) uint64 {
+	if w.jobs {
+		return max(h.rare.forgot, h.frequent.forgot, h.since)
+	}
+	return h.rare.forgot
+}
+
+// kept are the past events that a watcher wants, in their order. The hub is locked.
+func (h *hub) kept(w *watcher, want func(*told) bool) (out []told) {
+	for _, r := range []*ring{&h.rare, &h.frequent} {
+		for i := range r.past {
+			if x := &r.past[i]; want(x) && w.wants(x.note) {
+				out = append(out, *x)
+			}
 		}
 	}
+	slices.SortFunc(out, func(a, b told) int { return cmp.Compare(a.number, b.number) })
 	return out
 }
 
@@ -139,12 +209,13 @@ func (h *hub) tell(from string, notes []broker.Note) {
 	defer h.mu.Unlock()
 	for _, x := range notes {
 		h.number++
+		x.Job, x.Emergency = nil, nil
 		e := told{h.number, x, api.Event{At: x.At.UTC(), Broker: from, Kind: x.Kind, ID: x.ID, What: x.What, Place: x.Place, For: x.For, Text: x.Text}}
-		if len(h.past) == pastEvents {
-			h.forgot = h.past[pastEvents/4-1].number
-			h.past = slices.Delete(h.past, 0, pastEvents/4)
+		if frequent(x.Kind) && !rejected(x) {
+			h.frequent.add(e)
+		} else {
+			h.rare.add(e)
 		}
-		h.past = append(h.past, e)
 		for w := range h.watchers {
 			if w.wants(x) {
 				w.take(from, e)
@@ -173,14 +244,22 @@ func (srv *Server) handleEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool { return slices.Contains(kinds, x.Kind) })
+	all := r.URL.Query().Get("kinds") == ""
+	return srv.stream(w, r, slices.ContainsFunc(kinds, frequent), func(x broker.Note) bool {
+		return slices.Contains(kinds, x.Kind) || all && rejected(x)
+	})
 }
+
+// rejected reports whether a note is of a result that does not count: of what becomes of jobs these are few, and what an operator wants to
+// know after a split.
+func rejected(x broker.Note) bool { return x.Kind == "job" && x.What == "rejected" }
 
 // frequent are the kinds of which there may be thousands a second: the states of jobs, and versions of named data. The core tells of
 // them only as long as somebody asks.
 func frequent(kind string) bool { return kind == "job" || kind == "data" }
 
-// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise.
+// eventKinds reads which events are asked for: all but what is frequent, unless ?kinds= says otherwise. Who names none is told of
+// results that do not count, too.
 func eventKinds(r *http.Request) ([]string, error) {
 	s := r.URL.Query().Get("kinds")
 	if s == "" {
@@ -195,7 +274,7 @@ func eventKinds(r *http.Request) ([]string, error) {
 	return kinds, nil
 }
 
-// handleJobEvents is the same of one job, its present state first; it ends when the job has.
+// handleJobEvents is the same of one job: what becomes of it, and for whom it makes room, or who for it.
 func (srv *Server) handleJobEvents(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
@@ -206,12 +285,46 @@ func (srv *Server) handleJobEvents(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	name := string(f.Record.ID)
-	return srv.stream(w, r, true, func(x broker.Note) bool { return (x.Kind == "job" || x.Kind == "preemption") && x.ID == name })
+	return srv.stream(w, r, true, func(x broker.Note) bool {
+		return (x.Kind == "job" || x.Kind == "preemption") && x.ID == name || x.Kind == "preemption" && string(x.For) == name
+	})
 }
 
+// beginning reads where a stream is to begin.
+func (srv *Server) beginning(r *http.Request) (begin, error) {
+	b, text := begin{last: r.Header.Get(LastEventID)}, r.URL.Query().Get("since")
+	if text == "" {
+		return b, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		b.since = srv.host.CityTime().Add(-d)
+		return b, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return b, fail(http.StatusBadRequest, api.CodeBadRequest, "?since=%.40s: a time such as 2026-01-31T15:04:05Z, or a duration from now back such as 10m", text)
+	}
+	b.since = t
+	return b, nil
+}
+
+// concerns reports whether a note is about a broker: of itself, or of what is placed there.
+func concerns(x broker.Note, name string) bool {
+	return x.Place == name || (x.Kind == "member" || x.Kind == "health") && x.ID == name
+}
+
+// stream sends the events that a request wants, until the client goes or this broker leaves.
 func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wants func(broker.Note) bool) error {
+	from, err := srv.beginning(r)
+	if err != nil {
+		return err
+	}
+	if name := r.URL.Query().Get("broker"); name != "" {
+		all := wants
+		wants = func(x broker.Note) bool { return all(x) && concerns(x, name) }
+	}
 	watch := &watcher{wants: wants, jobs: jobs, queue: make(chan told, watcherQueue)}
-	missed, from, first, ok := srv.hub.add(watch, r.Header.Get(LastEventID))
+	missed, number, first, ok := srv.hub.add(watch, from, srv.host.CityTime())
 	if !ok {
 		return fail(http.StatusServiceUnavailable, api.CodeUnavailable, "%d clients watch the events of this broker, and that is the most", MaxWatchers)
 	}
@@ -239,7 +352,7 @@ func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wan
 			return nil // the client is gone
 		}
 	}
-	if !write(": the events of %s from now on\nid: %s\n\n", srv.cfg.Name, srv.hub.id(from)) {
+	if !write(": the events of %s from now on\nid: %s\n\n", srv.cfg.Name, srv.hub.id(number)) {
 		return nil
 	}
 	t := time.NewTicker(keepAlive)

@@ -143,7 +143,7 @@ func TestWhoTakesNoJobsIsToldOnce(t *testing.T) {
 	h.overview.State.Metadata = []wire.Metadata{{Name: "a"}, {Name: "b"}}
 	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h, log: slog.New(slog.NewTextHandler(&log, nil)), healthWas: map[string]healthKind{"b": healthy}, tookNone: map[string]bool{}}
 	watch := &watcher{wants: func(x broker.Note) bool { return x.Kind == "health" }, queue: make(chan told, 9)}
-	_, _, _, ok := srv.hub.add(watch, "")
+	_, _, _, ok := srv.hub.add(watch, begin{}, asOf)
 	require.True(t, ok)
 	well := Contact{Seen: asOf, Answered: asOf}
 	for _, x := range []struct {

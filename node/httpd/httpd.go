@@ -9,6 +9,7 @@
 //   - emergencies.go, conflicts.go, events.go: what a duty officer asks
 //   - debug.go: bundles of what helps to understand a broker; the level of its log
 //   - orders.go: what of all this the audit log has
+//   - carry.go: files that are carried by hand
 //   - drain.go: which brokers are to run nothing new
 //   - health.go: how the other brokers are
 //   - dashboard.go, views.go: pages for browsers, and how each broker sees the others
@@ -141,6 +142,15 @@ type Host interface {
 	// Hold keeps room on the disk for a file of the given size that is about to arrive. Either it says why there is none,
 	// or give is called with the bytes that have arrived or will not come any more, until they are as many.
 	Hold(size int64) (give func(bytes int64), why string)
+	// Pack writes a file for members that can't be reached (rule B1). Nothing was written if the error is a *CarryRefused.
+	Pack(ctx context.Context, out io.Writer, o api.CarryOptions) (api.Carried, error)
+	// Unpack takes such a file in as far as it goes; with look it says what is in it. Nothing of it was taken if the error is a
+	// *CarryRefused.
+	Unpack(ctx context.Context, in io.Reader, look bool) (api.Carried, error)
+	// Word is what this broker says of itself to whom it does not reach (rule B3).
+	Word(context.Context) ([]byte, error)
+	// HearWords takes in what others say of themselves, and says how many do not take part here yet.
+	HearWords(ctx context.Context, words [][]byte) (unknown int, err error)
 	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
 	Used() (cores, memory float64)
 	// Sandbox says which walls stand around native jobs; nil where that is not known.
@@ -231,7 +241,7 @@ func New(cfg Config, core Core, host Host, st *store.Store) *Server {
 		terms := cfg.City.ServerTLS(srv.web)
 		srv.limiter.secure = func(conn net.Conn) net.Conn { return tls.Server(conn, terms) }
 	}
-	srv.hub.start = strconv.FormatInt(cfg.Started.UnixNano(), 36)
+	srv.hub.start, srv.hub.born = strconv.FormatInt(cfg.Started.UnixNano(), 36), cfg.Started
 	srv.names = ownNames(cfg.Name, cfg.HTTPHosts)
 	srv.metrics = newMetrics(srv)
 	srv.http = &http.Server{

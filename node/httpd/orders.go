@@ -31,6 +31,8 @@ var orders = map[string]string{
 	"POST /v1/authorities":            audit.AddAuthority,
 	"DELETE /v1/authorities/{key}":    audit.RemoveAuthority,
 	"POST /v1/revocations":            audit.Revoke,
+	"POST /v1/carry/pack":             audit.Pack,
+	"POST /v1/carry/unpack":           audit.Unpack,
 }
 
 // order is what the audit log will say of a request; its handler adds what the path does not tell.

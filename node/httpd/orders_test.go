@@ -15,6 +15,7 @@ import (
 func TestOrdersAreNoted(t *testing.T) {
 	not := map[string]string{
 		"POST /broker/sync-metadata": "what a peer passes on is in the log of the broker that was ordered it",
+		"POST /broker/word":          "what brokers say of themselves is no order; that a file was unpacked is noted where it was",
 		"POST /broker/secrets":       "who runs a job gets what that takes; nothing changes",
 		"PUT /v1/blobs/{digest}":     "content alone changes nothing; the submission that uses it is noted",
 	}

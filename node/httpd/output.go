@@ -2,12 +2,11 @@ package httpd
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
@@ -175,7 +174,7 @@ func (srv *Server) sendBlob(w http.ResponseWriter, r *http.Request, b job.Blob, 
 		return err
 	}
 	defer f.Close()
-	w.Header().Set("Content-Length", fmt.Sprint(f.Size()))
-	_, _ = io.Copy(w, f) // the client sees that bytes are missing
+	w.Header().Set("ETag", `"`+string(b.Digest)+`"`)
+	http.ServeContent(w, r, "", time.Time{}, f) // the client sees that bytes are missing
 	return nil
 }

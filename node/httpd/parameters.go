@@ -34,7 +34,8 @@ var parameters = map[string][]string{
 	"GET /v1/data/{name...}":              {"wait", "known", "version", "versions", "path", "timeout", "causal_token", "limit", "after", "removed"},
 	"PUT /v1/data/{name...}":              {"digest", "directory", "if", "timeout", "causal_token"},
 	"DELETE /v1/data/{name...}":           {"if", "timeout", "causal_token"},
-	"GET /v1/events":                      {"kinds"},
+	"GET /v1/events":                      {"kinds", "since", "broker"},
+	"GET /v1/jobs/{id}/events":            {"since", "broker"},
 	"PUT /v1/members/{name}/drain":        {"deadline"},
 	"GET /v1/conflicts":                   {"limit"},
 	"GET /v1/conflicts/{id}":              {"bundle"},
@@ -44,19 +45,21 @@ var parameters = map[string][]string{
 	"GET /broker/digest":                  {"records"},
 	"GET /broker/sheets":                  {"actor", "updates"},
 	"GET /broker/debug":                   {"pprof"},
+	"POST /v1/carry/pack":                 {"for", "limit", "admit", "whole", "introduce"},
+	"POST /v1/carry/unpack":               {"dry_run"},
 	"GET /metrics":                        {"name[]"}, // those of the Prometheus library
 }
 
 var (
 	repeatable = []string{"label", "name[]"}
-	yesOrNo    = []string{"dry_run", "copies", "missing", "versions", "directory", "removed", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof"}
+	yesOrNo    = []string{"dry_run", "copies", "missing", "versions", "directory", "removed", "urgent", "paused", "mine", "follow", "count", "bundle", "new_type", "unknown", "ask", "records", "pprof", "admit", "whole", "introduce"}
 	mayBeEmpty = []string{"causal_token", "after"} // of a client that has seen nothing, and before the first page
 )
 
 // withBody are the routes that read a body.
 var withBody = []string{
 	"POST /broker/sync-metadata", "POST /v1/jobs", "POST /v1/jobs:batch", "PUT /v1/jobs/{id}", "PUT /v1/blobs/{digest}", "PUT /v1/data/{name...}", "PUT /v1/strategy",
-	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations", "POST /broker/secrets",
+	"POST /v1/emergencies", "PUT /v1/log-level", "POST /v1/invites", "POST /v1/admissions", "POST /v1/authorities", "DELETE /v1/authorities/{key}", "POST /v1/revocations", "POST /broker/secrets", "POST /v1/carry/unpack", "POST /broker/word",
 }
 
 // asked refuses what a query has and its route does not take, by its name, and a body where none is read: what is passed over

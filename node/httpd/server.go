@@ -72,6 +72,10 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"POST /v1/revocations":                srv.handleRevoke,
 		"GET /ui/{path...}":                   srv.handleUI,
 		"GET /{$}":                            srv.handleRoot,
+		"POST /v1/carry/pack":                 srv.handlePack,
+		"POST /v1/carry/unpack":               srv.handleUnpack,
+		"GET /broker/word":                    srv.handleWord,
+		"POST /broker/word":                   srv.handleWords,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}

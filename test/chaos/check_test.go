@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +138,21 @@ func TestCreatedApart(t *testing.T) {
 	require.True(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "1.1.1a21552bbd50000.b1~mz20fxds"))
 	require.False(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "1.2.1a215529ecd0000.b3~hh9atjf2"))
 	require.False(t, createdApart("1.1.1a215529ecd0000.b3~hh9atjf2", "2.1.1a21552bbd50000.b1~mz20fxds"))
+}
+
+// Whom a broker's log takes for a liar is found, however long the log.
+func TestAccusationsAreRead(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "b1.log")
+	said, err := accusations(log)
+	require.NoError(t, err)
+	require.Empty(t, said)
+	require.NoError(t, os.WriteFile(log, []byte(`{"level":"INFO","msg":"broker is up"}
+not JSON: FORK: nothing
+{"level":"ERROR","msg":"FORK: a broker has signed two histories (rule H2)","actor":"b2~1","what":"two heads"}
+{"level":"INFO","msg":"a FORK: is eaten with","what":"a knife"}
+{"level":"ERROR","msg":"FORGED: a record says that a broker has written what it has not (rule H3)","what":"the verdict"}
+`), 0o600))
+	said, err = accusations(log)
+	require.NoError(t, err)
+	require.Equal(t, []string{"FORK: a broker has signed two histories (rule H2): two heads", "FORGED: a record says that a broker has written what it has not (rule H3): the verdict"}, said)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,6 +47,7 @@ func (w *world) judge(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	w.checkAlarms(ctx, r)
+	w.checkAccused(r)
 	w.checkLoads(ctx, r)
 	if !r.good() {
 		w.keepDigests(ctx)
@@ -199,7 +199,7 @@ func (w *world) verify(ctx context.Context, r *report) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	b := w.brokers[0]
-	out, err := exec.CommandContext(ctx, b.Program, "cluster", "verify", "--addr", b.HTTP, "--wait", "60s", "-o", "json").Output()
+	out, err := b.Says(ctx, "cluster", "verify", "--wait", "60s", "-o", "json")
 	if err == nil {
 		return
 	}

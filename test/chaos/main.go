@@ -43,6 +43,7 @@ type options struct {
 	only            string // kinds of faults, with commas
 	loopback        bool
 	keep, plan      bool
+	city            bool
 	syncInterval    time.Duration
 	isolation, wait time.Duration // --isolation-delay, --redeploy-delay
 
@@ -69,6 +70,7 @@ func declare(fs *flag.FlagSet) *options {
 	fs.Uint64Var(&o.seed, "seed", 0, "of the faults and jobs (default: from the clock)")
 	fs.StringVar(&o.only, "faults", "", "only these `kinds` of faults, with commas (default: all): "+strings.Join(kindNames(), ", "))
 	fs.BoolVar(&o.loopback, "loopback", false, "brokers on loopback, also for root: no faults of the network")
+	fs.BoolVar(&o.city, "city", false, "the brokers are a city: they know each other by their keys, and all between them is encrypted and signed")
 	fs.BoolVar(&o.plan, "plan", false, "tell the story that the seed gives, and do nothing")
 	fs.DurationVar(&o.syncInterval, "sync-interval", 5*time.Second, "--sync-interval of the brokers")
 	fs.DurationVar(&o.isolation, "isolation-delay", 10*time.Second, "--isolation-delay of the brokers")

@@ -72,7 +72,7 @@ func TestAgainNamesEveryFlag(t *testing.T) {
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	o := declare(fs)
 	other := map[string]string{
-		"brokers": "5", "jobs": "7", "clients": "3", "over": "9s", "settle": "3m", "seed": "42", "faults": "kill", "loopback": "true",
+		"brokers": "5", "jobs": "7", "clients": "3", "over": "9s", "settle": "3m", "seed": "42", "faults": "kill", "loopback": "true", "city": "true",
 		"sync-interval": "6s", "isolation-delay": "11s", "redeploy-delay": "2s",
 	}
 	fs.VisitAll(func(x *flag.Flag) {

@@ -108,11 +108,18 @@ func (w *world) place(n int) error {
 			return err
 		}
 	}
+	var members *rig.City
+	if w.o.city {
+		var err error
+		if members, err = rig.NewCity(filepath.Join(w.o.dir, "city")); err != nil {
+			return err
+		}
+	}
 	for i := range n {
 		name := brokerName(i)
 		b := &rig.Broker{
 			Name: name, Disk: filepath.Join(w.disks(), name, "disk"), Log: filepath.Join(w.o.dir, "logs", name+".log"),
-			Program: filepath.Join(w.disks(), name, "ucp"), Place: rig.Loopback(),
+			Program: filepath.Join(w.disks(), name, "ucp"), Place: rig.Loopback(), City: members,
 		}
 		if w.network != nil {
 			b.Place = w.network.Place(i)

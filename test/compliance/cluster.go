@@ -65,7 +65,7 @@ func (c *cluster) add(args ...string) *rig.Broker {
 	name := fmt.Sprintf("b%d", i+1)
 	b := &rig.Broker{
 		Name: name, Disk: filepath.Join(c.dir, name), Log: filepath.Join(c.dir, name+".log"),
-		Program: c.lab.o.ucp, Place: c.place(i), Args: append([]string{"--disk-reserve", "16MiB"}, args...),
+		Program: c.lab.o.ucp, Place: c.place(i), City: c.lab.city, Args: append([]string{"--disk-reserve", "16MiB"}, args...),
 	}
 	others := c.brokers[:i:i]
 	b.Peers = func() (out []string) {

@@ -35,7 +35,9 @@ func jobsGroup() group {
 
 // ucp runs the command line against a broker, or with no broker beside all of them.
 func (c *cluster) ucp(ctx context.Context, args ...string) ([]byte, error) {
-	out, err := exec.CommandContext(ctx, c.lab.o.ucp, args...).Output()
+	cmd := exec.CommandContext(ctx, c.lab.o.ucp, args...)
+	cmd.Env = c.lab.city.Environment()
+	out, err := cmd.Output()
 	if err != nil {
 		if e, ok := err.(*exec.ExitError); ok {
 			err = fmt.Errorf("%w: %.300s", err, e.Stderr)

@@ -33,6 +33,7 @@ const atOnce = 3
 type lab struct {
 	o        *options
 	network  *rig.Network // that can be split; nil where there is none
+	city     *rig.City    // whose members the brokers are; nil for none
 	progress io.Writer
 	begin    time.Time
 

@@ -31,7 +31,7 @@ import (
 type options struct {
 	ucp, only, format string
 	list, keep        bool
-	loopback          bool
+	loopback, city    bool
 
 	dir      string // for disks and logs
 	noSplits string // why the network can't be split here; "" when it can
@@ -45,6 +45,7 @@ func flags() *options {
 	flag.BoolVar(&o.list, "list", false, "list the rows, and check nothing")
 	flag.BoolVar(&o.keep, "keep", false, "keep the brokers' disks and logs")
 	flag.BoolVar(&o.loopback, "loopback", false, "brokers on loopback, also for root: the network is not split")
+	flag.BoolVar(&o.city, "city", false, "the brokers are a city: they know each other by their keys, and all between them is encrypted and signed")
 	flag.Parse()
 	return o
 }
@@ -153,6 +154,11 @@ func report(ctx context.Context, o *options, chosen []group) (*summary, error) {
 		progress = os.Stderr
 	}
 	l := &lab{o: o, network: network, progress: progress}
+	if o.city {
+		if l.city, err = rig.NewCity(filepath.Join(o.dir, "city")); err != nil {
+			return nil, err
+		}
+	}
 	l.check(ctx, chosen)
 	r := l.summary(chosen)
 	if o.format == "json" {

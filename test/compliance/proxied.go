@@ -22,6 +22,9 @@ func proxyGroup() group {
 	return group{
 		name: "proxy",
 		open: func(ctx context.Context, l *lab, name string) (c *cluster, err error) {
+			if l.city != nil {
+				return nil, lacking{"in a city nobody stands between brokers, and reads what they say (-city)"}
+			}
 			if p, err = newProxy(); err != nil {
 				return nil, err
 			}

@@ -124,11 +124,7 @@ func compareUse(ctx context.Context, b *rig.Broker, pid int) (u used, real proc,
 
 // get reads a path of a broker's HTTP interface.
 func get(ctx context.Context, b *rig.Broker, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.HTTP+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := b.Ask(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}

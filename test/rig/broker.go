@@ -29,7 +29,8 @@ type Broker struct {
 	Args            []string        // beside name, disk, addresses and peers
 	Peers           func() []string // gossip addresses of the others
 	Place           Place
-	Files           int // file descriptors that the next process may have; 0 is what we have
+	City            *City // that it belongs to; nil for none
+	Files           int   // file descriptors that the next process may have; 0 is what we have
 
 	Gossip, HTTP string // once bound they stay
 	RPC          string
@@ -48,6 +49,11 @@ type bound struct{ Msg, Gossip, RPC, HTTP string }
 
 // Spawn starts a process; it does not wait until that is up.
 func (b *Broker) Spawn() error {
+	if b.City != nil {
+		if err := b.City.identify(b); err != nil {
+			return err
+		}
+	}
 	out, err := os.OpenFile(b.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the log of %s: %w", b.Name, err)
@@ -79,7 +85,7 @@ func (b *Broker) commandLine() []string {
 	line = append(line, b.Program, "agent", "--name", b.Name, "--data-dir", b.Disk, "--log-format", "json", "--allow-process",
 		"--bind", or(b.Gossip, b.Place.Gossip), "--http-addr", or(b.HTTP, b.Place.HTTP), "--rpc-addr", or(b.RPC, b.Place.RPC))
 	line = append(line, b.Args...)
-	if b.Place.Insecure {
+	if b.Place.Insecure && b.City == nil {
 		line = append(line, "--insecure")
 	}
 	for _, peer := range b.Peers() {
@@ -156,7 +162,7 @@ func (b *Broker) await() error {
 	select {
 	case u := <-b.up:
 		b.Gossip, b.HTTP, b.RPC = u.Gossip, u.HTTP, or(u.RPC, "-")
-		c, err := api.New(u.HTTP)
+		c, err := b.connect(u.HTTP)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ const (
 	schedules = "TestCoreSchedules"
 )
 
-var mutants = slices.Concat(rulesA, rulesC, rulesD, rulesE, rulesF, rulesG, rulesH, rulesI, rulesJ, rulesK, rulesL, rulesM, rulesP, rulesR, rulesS, rulesT, rulesX, directories, plans, others)
+var mutants = slices.Concat(rulesA, rulesB, rulesC, rulesD, rulesE, rulesF, rulesG, rulesH, rulesI, rulesJ, rulesK, rulesL, rulesM, rulesP, rulesR, rulesS, rulesT, rulesX, directories, plans, others)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {

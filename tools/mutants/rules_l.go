@@ -2,6 +2,18 @@ package main
 
 // rulesL break the rules L of docs/protocol.md.
 var rulesL = []mutant{
+	{"L11 fields of newer brokers have no bound", "canon/canon.go",
+		"	if changed && len(merged) > maxFields {\n", "	if false {\n",
+		"./canon", "TestBoundedFieldsAreAJoin"},
+	{"L11 a record grows beyond what others read", "ledger/delta.go",
+		"changed && most > 0 && bytes > most {", "false && bytes > most {",
+		"./broker/kind", "TestWhatIsMergedIsReadAgain"},
+	{"L11 what is stored is bounded like what comes", "ledger/ledger.go",
+		"	if s.stored != nil {\n", "	if false {\n",
+		"./broker/kind", "TestWhatIsStoredIsReadAgain"},
+	{"L11 what many have written stops its sender's whole clock", "ledger/quarantine.go",
+		"		return true, void\n	}\n	old :=", "		return false, nil\n	}\n	old :=",
+		"./ledger", "TestWhatIsTooLargeIsSetAside"},
 	{"L10 what nobody sends is kept aside for good", "broker/forget.go",
 		"	if b.cfg.Retention > 0 {\n", "	if false {\n",
 		"./broker", "TestStories/L10_given_up"},

@@ -30,7 +30,7 @@ var rulesM = []mutant{
 		"d.Actor == own.Actor && d.Counter <= own.Counter", "false",
 		"./roll", "TestBegun"},
 	{"M1 a member record waits for its turn", "broker/kind/kind.go",
-		"roll.Merge).Ahead(),", "roll.Merge),",
+		"roll.DecodeStored).Ahead(),", "roll.DecodeStored),",
 		"./broker", "TestMemberRecordsGoFirst"},
 	{"M1 a word that is lost is not said again", "broker/enrolment.go",
 		"	return !rec.Last() && !e.ledger.Has(rec.By) && !e.members.Present(rec.By.Actor)\n", "	return false && e.ledger.Has(rec.By)\n",
