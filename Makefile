@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build examples cluster lint bench clean ui
+.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build man examples cluster lint bench clean ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ compliance: build ## UCP Part B, each requirement checked now on real brokers: f
 
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp
+
+man: build ## a man page for each verb, in bin/man/man1
+	bin/ucp man bin/man/man1
 
 examples: ## the example jobs as WebAssembly, and the generator of their data
 	$(GUEST) -o bin/quake.wasm ./examples/quake

@@ -120,6 +120,7 @@ var confined = map[string][]string{
 	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process"}, // gossip asks a command whom to join
 	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
+	"charm.land/bubbletea":            {"cmd/ucp"},
 	"github.com/pelletier/go-toml":    {"strictjson"},
 	"github.com/restic/chunker":       {"chunk"},
 }

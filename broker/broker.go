@@ -213,6 +213,9 @@ func (b *Broker) noted(old, r *job.Record) {
 			b.reviews.later(key)
 		}
 	}
+	if r.Finished() && (ended || r.Verdict().Outcome != old.Verdict().Outcome) {
+		b.arraysHear(r)
+	}
 	if wholeEnd(r) && !wholeEnd(old) {
 		b.keepSince(kind.JobRef(r.Key()))
 	}

@@ -28,6 +28,7 @@ type decisions struct {
 	heldStale bool             // which exclusive keys are held elsewhere has changed (rule J10)
 	tight     bool             // the machine's memory is nearly used up
 	history   *resolve.History // of conflicts
+	urgent    bool             // a job may have had an emergency level when those were last looked at that arrays wait for
 }
 
 func newDecisions(c *core, causality *causality, emergencies *emergencies) decisions {
@@ -181,7 +182,42 @@ func (d *decisions) raised(r *job.Record, set *emergency.ActiveSet) (level int, 
 				look = append(look, s)
 			}
 		}
+		for _, w := range d.jobs.arrays.of(p.ID) {
+			if l, from := d.raisedBy(w, set); l > level {
+				level, by = l, from
+			}
+		}
 	}
+	return level, by
+}
+
+// anyUrgent reports whether a job may have an emergency level at all.
+func (d *decisions) anyUrgent() bool { return len(d.emergencies.current) > 0 || d.jobs.tagged > 0 }
+
+// raisedBy is the highest emergency level of those that wait for an array: of the first of them, where they are many. It is reckoned once for all jobs
+// of the array.
+func (d *decisions) raisedBy(w *awaited, set *emergency.ActiveSet) (level int, by emergency.ID) {
+	if w.over() || !d.anyUrgent() {
+		return 0, ""
+	}
+	if l := &w.levels; l.waits == d.jobs.arrays.waits && l.set.Equal(*set) {
+		return l.level, l.by
+	}
+	n := 0
+	w.by.Ascend(func(key string) bool {
+		if s := d.record(key); s != nil && !s.Finished() && !s.HasEnding(w.id) {
+			n++
+			l, from := set.Level(&s.Spec)
+			if up, far := d.raised(s, set); up > l {
+				l, from = up, far
+			}
+			if l > level {
+				level, by = l, from
+			}
+		}
+		return n < mostRelated
+	})
+	w.levels = raisedLevel{level, by, *set, d.jobs.arrays.waits}
 	return level, by
 }
 
@@ -202,6 +238,7 @@ func (d *decisions) causeOf(key string) emergency.ID {
 // rerank tells the queue that the jobs which wait for these have changed, and with them the level
 // that these inherit (rule C5), and so do the jobs before them in turn.
 func (d *decisions) rerank(ids []job.ID) {
+	d.jobs.arrays.waits++
 	seen, look := map[job.ID]bool{}, slices.Clone(ids)
 	for len(look) > 0 && len(seen) < mostRelated {
 		id := look[0]
@@ -210,6 +247,11 @@ func (d *decisions) rerank(ids []job.ID) {
 			continue
 		}
 		seen[id] = true
+		if id.IsArray() {
+			w := d.jobs.arrays.byID[id]
+			d.jobs.arrays.reranked = d.jobs.arrays.reranked || w != nil && !w.over()
+			continue
+		}
 		for _, key := range d.jobs.withID(id) { // several specs may have it (rule J3)
 			p := d.record(key)
 			if p == nil {
@@ -222,6 +264,18 @@ func (d *decisions) rerank(ids []job.ID) {
 				look = append(look, p.Spec.After...)
 			}
 		}
+	}
+}
+
+// rerankArrays tells the queue of the jobs here whose level has changed, when who waits for arrays has, or an array is over.
+func (d *decisions) rerankArrays(here func() []string) {
+	if !d.jobs.arrays.reranked {
+		return
+	}
+	d.jobs.arrays.reranked = false
+	was := d.urgent
+	if d.urgent = d.anyUrgent(); d.urgent || was {
+		d.relevel(here())
 	}
 }
 

@@ -71,12 +71,12 @@ func (d *decisions) recordsAt(name string, placed []*job.Record) (s resolve.Snap
 // urgency is the level that a job has anywhere: by itself, by an emergency that is in force somewhere, or since one waits for
 // it that has (rule C5); 0 for none.
 func (d *decisions) urgency(r *job.Record) int {
-	if len(d.emergencies.current) == 0 && d.jobs.tagged == 0 {
+	if !d.anyUrgent() {
 		return 0
 	}
 	set := &d.emergencies.anywhere
 	level, _ := set.Level(&r.Spec)
-	if len(d.jobs.wanted[r.ID]) > 0 {
+	if d.jobs.isAwaited(r.ID) {
 		raised, _ := d.raised(r, set)
 		level = max(level, raised)
 	}

@@ -26,6 +26,7 @@ type jobIndex struct {
 	byEnd *btree.BTreeG[endItem]       // finished jobs, the longest known to have ended first
 
 	wanted map[job.ID]map[string]bool // the unfinished jobs that name this one as their predecessor, by key (rules L8, C4)
+	arrays arrays                     // those that unfinished jobs name as their predecessors (rule C4)
 	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
 	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
 	tagged int                        // unfinished jobs that name a level, or an emergency
@@ -61,6 +62,7 @@ func newJobIndex() jobIndex {
 			return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
 		}),
 		wanted: map[job.ID]map[string]bool{},
+		arrays: newArrays(),
 		caused: map[string]map[string]bool{},
 		keys:   map[string]map[string]bool{},
 		load:   map[string]job.Resources{},
@@ -208,7 +210,11 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 	}
 	x.owned[r.Owner.Broker][r.State()] += sign
 	for _, id := range r.Predecessors() {
-		mark(x.wanted, id, r.Key(), sign > 0)
+		if id.IsArray() {
+			x.arrays.mark(id, r.Key(), sign > 0)
+		} else {
+			mark(x.wanted, id, r.Key(), sign > 0)
+		}
 	}
 	if key := r.Spec.Exclusive; key != "" {
 		mark(x.keys, key, r.Key(), sign > 0)

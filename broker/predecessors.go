@@ -57,6 +57,7 @@ func (p *predecessors) arrive(in Submit) {
 // checkArriving returns those whose predecessors have become known, and refuses those that have
 // waited for long enough.
 func (p *predecessors) checkArriving() (ready []Submit) {
+	p.jobs.arrays.trim(p.arriving)
 	p.arriving = slices.DeleteFunc(p.arriving, func(w arriving) bool {
 		missing := p.unknown(&w.in.Spec)
 		switch {
@@ -74,6 +75,9 @@ func (p *predecessors) checkArriving() (ready []Submit) {
 }
 
 func (p *predecessors) due() (due time.Time) {
+	if len(p.jobs.arrays.going) > 0 {
+		due = p.now.Add(time.Millisecond)
+	}
 	for _, w := range p.arriving {
 		if due.IsZero() || w.deadline.Before(due) {
 			due = w.deadline
@@ -98,11 +102,12 @@ func (p *predecessors) follow(r *job.Record) (waits bool) {
 	for _, x := range p.ends(r) {
 		ended = append(ended, x.EndingFor(&r.Spec))
 	}
+	ended = append(ended, p.arrayEnds(r, p.stamp)...)
 	if r = p.noteEndings(r, ended); r == nil || p.loseTrack(r) {
 		return true
 	}
 	if e, barred := r.Barred(); barred {
-		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has %s: it waits for its success", e.Job, e.Outcome), nil)
+		p.decide(r.Key(), job.Failed, p.barring(e), nil)
 		return true
 	}
 	if p.lacks(r) || len(r.Waits()) > 0 {
@@ -228,6 +233,9 @@ func (p *predecessors) foresee(r *job.Record) {
 	for _, x := range p.ends(r) {
 		r.SetEnding(x.EndingFor(&r.Spec))
 	}
+	for _, e := range p.arrayEnds(r, r.Submitted) {
+		r.SetEnding(e)
+	}
 	for _, name := range r.WaitsForData() {
 		if e, is := p.standsFor(name); is {
 			r.SetEnding(e)
@@ -272,7 +280,7 @@ const (
 // was away for so long that the others did not wait for it (rule L8). It reports whether that has
 // changed the job. While a member is absent that may know of them, the job waits.
 func (p *predecessors) loseTrack(r *job.Record) bool {
-	gone := p.unknown(&job.Spec{After: r.Waits()})
+	gone := p.gone(r)
 	if len(gone) == 0 || !p.peers.LacksNothing() {
 		delete(p.tracks, r.Key())
 		if len(gone) > 0 {
@@ -294,14 +302,38 @@ func (p *predecessors) loseTrack(r *job.Record) bool {
 		p.decide(r.Key(), job.Failed, fmt.Sprintf("%s, which it runs after, has ended, and nobody remembers how: it waits for its success", gone[0]), nil)
 		return true
 	}
-	p.update(r.Key(), func(dot clock.Dot, old *job.Record) *job.Record {
-		return old.With(dot, func(r *job.Record) {
-			for _, id := range gone {
-				r.SetEnding(job.Ending{Job: id, At: p.stamp(), By: p.cfg.Actor, Outcome: job.Expired})
+	var ended []job.Ending
+	for _, id := range gone {
+		if slices.Contains(r.Spec.After, id) {
+			ended = append(ended, job.Ending{Job: id, At: p.stamp(), By: p.cfg.Actor, Outcome: job.Expired})
+		}
+	}
+	for _, id := range r.Waits() {
+		if w := p.jobs.arrays.byID[id]; w != nil && w.gone != "" && !w.lost {
+			p.lookAgain(w, true) // another of which nothing was known may be there, and go on
+			p.wakeAfter(w)
+		}
+	}
+	p.noteEndings(r, ended)
+	return true // it is reviewed again
+}
+
+// gone lists those for which a job waits and of which nothing is known here; of an array the first, when all others have ended: until then
+// nobody notes its end who knows more.
+func (p *predecessors) gone(r *job.Record) (out []job.ID) {
+	for _, id := range r.Waits() {
+		if id.IsArray() {
+			w := p.jobs.arrays.get(id)
+			if w.gone == "" || !w.over() || w.lost && r.Spec.AfterPolicy == job.AfterEnd {
+				continue
 			}
-		})
-	})
-	return true // it is reviewed again, since it has changed
+			id = w.gone
+		}
+		if _, known := p.stateOf(id); !known {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // remind notes in a job of another owner that a predecessor has ended, when that owner should know
@@ -318,14 +350,18 @@ func (p *predecessors) remind(r *job.Record) {
 			p.reviews.at(p.now.Add(remindAfter), r.Key())
 		}
 	}
-	p.noteEndings(r, ended)
+	p.noteEndings(r, append(ended, p.remindOfArrays(r)...))
 }
 
 // unknown lists the predecessors that a spec names and this broker does not know. Since they must
 // be known, there can be no cycle.
 func (c *core) unknown(s *job.Spec) (out []job.ID) {
 	for _, id := range s.After {
-		if len(c.withID(id)) == 0 {
+		if id.IsArray() {
+			if first := c.unknownOf(id); first != "" {
+				out = append(out, first)
+			}
+		} else if len(c.withID(id)) == 0 {
 			out = append(out, id)
 		}
 	}
@@ -336,6 +372,10 @@ func (c *core) unknown(s *job.Spec) (out []job.ID) {
 func (p *predecessors) whyWaiting(r *job.Record) string {
 	var parts []string
 	for _, id := range r.Waits() {
+		if id.IsArray() {
+			parts = append(parts, p.whyWaitingFor(id))
+			continue
+		}
 		state := "not known here"
 		if x, _ := p.resolve(string(id)); x != nil && x.ID == id {
 			state = string(x.State())

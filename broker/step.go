@@ -106,6 +106,7 @@ func (b *Broker) pass(in Tick) {
 	}
 	b.copies.Hedge()
 	b.checkAbsences()
+	b.lookOn()
 	for _, in := range b.predecessors.checkArriving() {
 		b.submit(in)
 	}

@@ -109,6 +109,7 @@ func (d *decisions) overriding() emergency.ID {
 // attempt runs that the ledger does not know.
 func (b *Broker) startRuns() {
 	for {
+		b.decisions.rerankArrays(b.attempts.keys)
 		d, ok := b.decisions.decide(b.cityNow())
 		if !ok {
 			return

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/data"
@@ -90,6 +92,8 @@ var newIn = map[int]string{
 func versionOf(s *job.Spec) int {
 	_, named := s.ModuleName()
 	switch {
+	case slices.ContainsFunc(s.After, job.ID.IsArray):
+		return wire.V9
 	case named:
 		return wire.V8
 	case s.Checkpoint != nil:

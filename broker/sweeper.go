@@ -45,7 +45,7 @@ func (s *sweeper) round(seals bool) (forget, reduce, seal []*job.Record) {
 	orphans := s.peers.StraysTaken()
 	for _, it := range s.ended() {
 		switch r := s.record(it.key); {
-		case r == nil || len(s.jobs.wanted[r.ID]) > 0:
+		case r == nil || s.jobs.isAwaited(r.ID):
 		case s.forgettable(r.Dots):
 			forget = append(forget, r)
 		case (!s.members.Complete() || orphans && !s.holdsAll(r.Dots)) && s.needs(wire.V3) == nil:
@@ -70,7 +70,7 @@ func (s *sweeper) stubs(seals bool) (known, seal []*job.Record) {
 		}
 		last = r.Key()
 		switch {
-		case len(s.jobs.wanted[r.ID]) == 0 && s.forgettable(r.Dots):
+		case !s.jobs.isAwaited(r.ID) && s.forgettable(r.Dots):
 			known = append(known, r)
 		case seals && s.isOrphan(r):
 			seal = append(seal, r)

@@ -232,6 +232,8 @@ func TestArray(t *testing.T) {
 	r := brokers[0].ucp("run", "--each", each, "--id", "tiles", "--detach", guestModule, "--stdin", "{}", "--", "echo", "0")
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Equal(t, "tiles\n", r.stdout)
+	r = brokers[1].ucp("run", "--after", "tiles[0-59]", "--id", "report", "--detach", guestModule, "--", "echo", "0") // that broker may know none of them yet
+	require.Equal(t, 0, r.code, r.stderr)
 	r = brokers[1].ucp("job", "wait", "--label", "array=tiles")
 	require.Equal(t, 0, r.code, r.stderr)
 	require.Equal(t, 60, strings.Count(r.stdout, "succeeded"))
@@ -243,4 +245,12 @@ func TestArray(t *testing.T) {
 	r = brokers[0].ucp("run", "--array", "0-2", "--id", "codes", guestModule, "--", "echo", "{index}")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "ucp: 2 of 3 jobs have not succeeded:\n  codes.1 failed: exit code 1\n  codes.2 failed: exit code 2\n")
+
+	require.Equal(t, 0, brokers[0].ucp("job", "wait", "report").code)
+	require.Contains(t, brokers[0].ucp("job", "get", "report").stdout, "tiles[0-59]")
+	require.Equal(t, 0, brokers[1].ucp("run", "--after", "tiles", guestModule, "--", "echo", "0").code)
+	r = brokers[0].ucp("run", "--after", "codes", guestModule, "--", "echo", "0")
+	require.Equal(t, 1, r.code)
+	require.Regexp(t, "codes.[12], one of the 3 jobs of codes.0-2., which it runs after, has failed", r.stderr)
+	require.Equal(t, 0, brokers[0].ucp("run", "--after", "codes", "--after-any-end", guestModule, "--", "echo", "0").code)
 }

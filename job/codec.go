@@ -153,7 +153,7 @@ func (r *Record) checkEndings() error {
 	}
 	names, sources := r.Spec.Data(), r.Spec.Sources()
 	for i, e := range r.Ended {
-		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !e.Job.isRead() || i > 0 && r.Ended[i-1].Job >= e.Job {
+		if i >= maxAfter || !e.Outcome.valid() || e.By == "" || e.Sealed > clock.MaxCounter || !e.readsValid() || !e.Job.isRead() && !e.Job.IsArray() || i > 0 && r.Ended[i-1].Job >= e.Job {
 			return fmt.Errorf("the ending of %.80q is inconsistent or out of order", e.Job)
 		}
 		if name, isData := e.Job.Data(); isData {

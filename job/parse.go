@@ -156,6 +156,7 @@ func (s *Spec) fillIn() {
 		c.fillIn(s.Driver)
 		s.Checkpoint = &c
 	}
+	s.nameArrays()
 	s.waitForSources()
 	if s.AfterPolicy == "success" {
 		s.AfterPolicy = AfterSuccess // so that both spellings are the same job
@@ -416,9 +417,22 @@ func (s *Spec) checkAfter() error {
 	if len(s.After) > maxAfter {
 		return fieldError("after", "%d jobs; at most %d are allowed", len(s.After), maxAfter)
 	}
+	elements := 0
 	for i, id := range s.After {
-		if !label.ValidName(string(id)) || slices.Contains(s.After[:i], id) {
-			return fieldError(fmt.Sprintf("after[%d]", i), "%.80q is not a job ID, or is listed twice", id)
+		field := fmt.Sprintf("after[%d]", i)
+		if id.IsArray() {
+			n, err := checkArray(field, id)
+			if err != nil {
+				return err
+			}
+			if elements += n; elements > MaxArray {
+				return fieldError(field, "with it the arrays have %d jobs; at most %d are allowed", elements, MaxArray)
+			}
+		} else if !label.ValidName(string(id)) {
+			return fieldError(field, "%.80q is neither a job ID nor an array, such as tiles[0-999]", id)
+		}
+		if slices.Contains(s.After[:i], id) {
+			return fieldError(field, "%.80q is listed twice", id)
 		}
 	}
 	if err := s.checkSources(); err != nil {

@@ -273,6 +273,12 @@ func (r *Record) Notes(e Ending) bool {
 	return slices.ContainsFunc(r.Ended, func(f Ending) bool { return f.Job == e.Job && !e.before(f) })
 }
 
+// HasEnding reports whether the record notes how a predecessor has ended.
+func (r *Record) HasEnding(id ID) bool {
+	_, noted := r.endingOf(id)
+	return noted
+}
+
 // Waits lists the predecessors whose ending is not yet in the record (rule C4).
 func (r *Record) Waits() (out []ID) {
 	for _, id := range r.Spec.After {

@@ -105,7 +105,7 @@ type Spec struct {
 	Retries     Retries        `codec:"retries" json:"retries"`
 	Redeploy    *bool          `codec:"redeploy,omitempty" json:"redeploy,omitempty"` // nil means true
 	Preemption  Preemption     `codec:"preemption" json:"preemption"`
-	After       []ID           `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts (rule C4)
+	After       []ID           `codec:"after,omitempty" json:"after,omitempty"`               // jobs that must end before this one starts, and arrays of them (rule C4; see [ID.Array])
 	AfterPolicy string         `codec:"after_policy,omitempty" json:"after_policy,omitempty"` // AfterSuccess or AfterEnd
 
 	// Secrets are what nobody but the job and who runs it are to see: the name of a variable, or the path of a file, which has a

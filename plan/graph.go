@@ -92,6 +92,9 @@ func (p *Plan) Graph(state func(name string) job.State) *Graph {
 			}
 		}
 		for _, other := range j.Spec.After {
+			if a, isArray := other.Array(); isArray {
+				other = job.ID(a.Name)
+			}
 			edge(Group(string(other)))
 		}
 	}

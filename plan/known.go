@@ -81,17 +81,18 @@ func Size(known []Known) int {
 // FromJobs makes a plan of what brokers know of its jobs, by their latest runs. Those without a spec are left out.
 func FromJobs(id job.ID, known []Known) *Plan {
 	p := &Plan{ID: id}
+	names := NewIDs(func(other string) job.ID {
+		if of, name, _, ok := Split(job.ID(other)); ok && of == id {
+			return job.ID(name)
+		}
+		return job.ID(other)
+	})
 	for _, k := range Latest(id, known) {
 		if k.Spec == nil {
 			continue
 		}
 		_, name, _, _ := Split(k.ID)
-		s := withNames(*k.Spec, func(other string) string {
-			if of, name, _, ok := Split(job.ID(other)); ok && of == id {
-				return name
-			}
-			return other
-		})
+		s := withNames(*k.Spec, names)
 		p.add(&Job{Name: name, Group: Group(name), Spec: s})
 	}
 	return p
@@ -119,12 +120,7 @@ func (p *Plan) Retry(known []Known) (again []Again, id func(name string) job.ID,
 			wanted[j.Name] = true
 		}
 	}
-	after := map[string][]string{}
-	for _, j := range p.Jobs {
-		for _, other := range j.Spec.After {
-			after[string(other)] = append(after[string(other)], j.Name)
-		}
-	}
+	after := p.followers()
 	var queue []string
 	for _, j := range p.Jobs {
 		if wanted[j.Name] {
@@ -134,7 +130,7 @@ func (p *Plan) Retry(known []Known) (again []Again, id func(name string) job.ID,
 	for len(queue) > 0 {
 		name := queue[0]
 		queue = queue[1:]
-		for _, next := range after[name] {
+		for _, next := range after(name) {
 			if !wanted[next] {
 				wanted[next] = true
 				queue = append(queue, next)
@@ -161,4 +157,27 @@ func (p *Plan) Retry(known []Known) (again []Again, id func(name string) job.ID,
 		}
 		return job.ID(name)
 	}, nil
+}
+
+// followers says which jobs wait for one, by its name: those that wait for an array are named with the first of its jobs that is asked for, once.
+func (p *Plan) followers() func(name string) []string {
+	after, arrays := map[string][]string{}, map[string][]string{} // by job; and the arrays that a job belongs to and others wait for
+	for _, j := range p.Jobs {
+		for _, other := range j.Spec.After {
+			if a, isArray := other.Array(); isArray && after[string(other)] == nil {
+				for one := range a.IDs() {
+					arrays[string(one)] = append(arrays[string(one)], string(other))
+				}
+			}
+			after[string(other)] = append(after[string(other)], j.Name)
+		}
+	}
+	return func(name string) []string {
+		out := after[name]
+		for _, array := range arrays[name] {
+			out = append(slices.Clip(out), after[array]...)
+			after[array] = nil
+		}
+		return out
+	}
 }

@@ -59,7 +59,7 @@ func TestRetry(t *testing.T) {
 		require.Equal(t, c.again, ids)
 		if slices.Contains(ids, "p.right.r2") && !slices.Contains(ids, "p.top.r2") {
 			last := again[1]
-			s, err := FromJobs("p", known).Final(last.Job, nil, id, last.Run)
+			s, err := FromJobs("p", known).Final(last.Job, nil, NewIDs(id), last.Run)
 			require.NoError(t, err)
 			require.EqualValues(t, "job:p.right.r2/stdout", s.Stdin)
 			require.Equal(t, []job.ID{"p.left", "p.right.r2"}, s.After, "who has succeeded is read as before")

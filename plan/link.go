@@ -40,6 +40,8 @@ func (r *reader) resolve(j *Job) {
 		line := j.where("after", fmt.Sprint(i))
 		switch elements := r.plan.arrays[name]; {
 		case elements != nil && reads[other]:
+		case len(elements) > mostAfter:
+			after = append(after, r.whole(name)...)
 		case elements != nil:
 			for _, e := range elements {
 				after = append(after, job.ID(e.Name))
@@ -56,12 +58,27 @@ func (r *reader) resolve(j *Job) {
 	}
 	slices.Sort(after)
 	if j.Spec.After = slices.Compact(after); len(j.Spec.After) > mostAfter {
-		r.mistakes.Add(j.where("after"), j.Name, "it waits for %d jobs, %s and others, and a job may wait for at most %d: let jobs between them each gather some, or let fewer jobs do more",
+		j.Spec.After = job.Arrays(j.Spec.After) // several small arrays
+	}
+	if len(j.Spec.After) > mostAfter {
+		r.mistakes.Add(j.where("after"), j.Name, "it waits for %d jobs or arrays, %.40s and others, and a job may wait for at most %d: let jobs between them each gather some, or let fewer jobs do more",
 			len(j.Spec.After), j.Spec.After[0], mostAfter)
 	}
 }
 
-// mostAfter is how many others a job may wait for.
+// whole names all jobs of an array in few entries: in one, unless their indices are many spans.
+func (r *reader) whole(array string) []job.ID {
+	if r.wholes[array] == nil {
+		var names []job.ID
+		for _, j := range r.plan.arrays[array] {
+			names = append(names, job.ID(j.Name))
+		}
+		r.wholes[array] = job.Arrays(names)
+	}
+	return r.wholes[array]
+}
+
+// mostAfter is how many others, arrays among them, a job may wait for.
 const mostAfter = 16
 
 // unknown says that a plan has no job of that name.
@@ -119,51 +136,26 @@ func (r *reader) measure(j *Job) {
 	if j.refused || len(j.Spec.After) > mostAfter {
 		return
 	}
-	_, err := r.plan.Final(j, func(*File) job.Digest { return Unread }, func(name string) job.ID { return JobID(r.plan.ID, name, 1) }, 1)
+	_, err := r.plan.Final(j, func(*File) job.Digest { return Unread }, r.ids, 1)
 	if err != nil && label.ValidName(string(JobID(r.plan.ID, j.Name, 1))) { // otherwise that was told
 		r.mistakes.Add(j.where(fieldOf(err)...), j.Name, "%s", says(err, ""))
 	}
 }
 
-// cycles finds jobs that wait for one another: of each set of such jobs one way around.
+// cycles finds jobs that wait for one another: of each set of such jobs one way around, and of arrays that of one of their jobs.
 func (r *reader) cycles() {
-	const (
-		unseen = iota
-		open
-		done
-	)
-	state := map[*Job]int{}
-	type frame struct {
-		job  *Job
-		next int
-	}
-	for _, root := range r.plan.Jobs {
-		if state[root] != unseen {
-			continue
+	told := map[string]bool{}
+	r.plan.walk(func(*Job) {}, func(path []*Job) {
+		var names, groups []string
+		for _, j := range path {
+			names, groups = append(names, j.Name), append(groups, j.Group)
 		}
-		state[root] = open
-		for stack := []frame{{job: root}}; len(stack) > 0; {
-			top := &stack[len(stack)-1]
-			if top.next == len(top.job.Spec.After) {
-				state[top.job] = done
-				stack = stack[:len(stack)-1]
-				continue
-			}
-			other := r.plan.named[string(top.job.Spec.After[top.next])]
-			top.next++
-			switch {
-			case other == nil || state[other] == done:
-			case state[other] == unseen:
-				state[other] = open
-				stack = append(stack, frame{job: other})
-			default:
-				from := slices.IndexFunc(stack, func(f frame) bool { return f.job == other })
-				var names []string
-				for _, f := range stack[from:] {
-					names = append(names, f.job.Name)
-				}
-				r.mistakes.Add(other.Line, other.Name, "jobs wait for one another: %s waits for %s", strings.Join(names, " waits for "), other.Name)
-			}
+		slices.Sort(groups)
+		which := strings.Join(slices.Compact(groups), " ")
+		if told[which] {
+			return
 		}
-	}
+		told[which] = true
+		r.mistakes.Add(path[0].Line, path[0].Name, "jobs wait for one another: %s waits for %s", strings.Join(names, " waits for "), path[0].Name)
+	})
 }

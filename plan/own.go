@@ -170,7 +170,7 @@ func (r *reader) elements(name string, fields map[string]any, where func(path ..
 		return nil, false
 	case array != nil:
 		text, _ := array.(string)
-		indices, ok := Indices(text)
+		indices, ok := job.ParseIndices(text)
 		if !ok {
 			r.mistakes.Add(where("array"), name, "array: %.80q; write indices such as 0-999 or 1,3,7-9, the smaller one first and each once, at most %d", text, MaxJobs)
 		}
@@ -210,28 +210,6 @@ func (r *reader) elements(name string, fields map[string]any, where func(path ..
 		out = append(out, element{i, text})
 	}
 	return out, len(texts) > 0
-}
-
-// Indices reads the indices of an array, such as 0-999 or 1,3,7-9: ascending, each once, at most MaxJobs.
-func Indices(text string) (out []int, ok bool) {
-	for part := range strings.SplitSeq(text, ",") {
-		low, high, isRange := strings.Cut(part, "-")
-		if !isRange {
-			high = low
-		}
-		from, err := strconv.ParseUint(low, 10, 31)
-		to, err2 := strconv.ParseUint(high, 10, 31)
-		if err != nil || err2 != nil || from > to || to-from >= MaxJobs || len(out) > 0 && int(from) <= out[len(out)-1] {
-			return nil, false
-		}
-		for i := int(from); i <= int(to); i++ {
-			out = append(out, i)
-		}
-		if len(out) > MaxJobs {
-			return nil, false
-		}
-	}
-	return out, true
 }
 
 // fill returns a value with the texts of an element in their places, also in the names of fields.

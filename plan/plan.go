@@ -142,9 +142,9 @@ func (p *Plan) Groups() (out []string) {
 	return out
 }
 
-// Final returns the spec of a job as a broker takes it. Digest says by which blob each of its files is known, id under which
+// Final returns the spec of a job as a broker takes it. Digest says by which blob each of its files is known, ids under which
 // ID each job of the plan runs, and run which run of the job it is.
-func (p *Plan) Final(j *Job, digest func(*File) job.Digest, id func(name string) job.ID, run int) (job.Spec, error) {
+func (p *Plan) Final(j *Job, digest func(*File) job.Digest, ids *IDs, run int) (job.Spec, error) {
 	s := j.Spec
 	s.Inputs, s.Labels = maps.Clone(s.Inputs), maps.Clone(s.Labels)
 	for i := range j.Files {
@@ -158,7 +158,7 @@ func (p *Plan) Final(j *Job, digest func(*File) job.Digest, id func(name string)
 			s.Inputs[f.Input] = string(d)
 		}
 	}
-	s = withNames(s, id)
+	s = withNames(s, ids)
 	if s.Labels == nil {
 		s.Labels = map[string]string{}
 	}
@@ -174,15 +174,15 @@ func (p *Plan) Final(j *Job, digest func(*File) job.Digest, id func(name string)
 	return s, s.Complete()
 }
 
-// withNames returns a spec with what name says in the place of each job that it names.
-func withNames[T ~string](s job.Spec, name func(string) T) job.Spec {
+// withNames returns a spec with what ids say in the place of each job that it names.
+func withNames(s job.Spec, ids *IDs) job.Spec {
 	source := func(text string) string {
 		rest, ok := strings.CutPrefix(text, "job:")
 		if !ok {
 			return text
 		}
 		other, part, _ := strings.Cut(rest, "/")
-		return "job:" + string(name(other)) + "/" + part
+		return "job:" + string(ids.of(other)) + "/" + part
 	}
 	s.Stdin = job.Digest(source(string(s.Stdin)))
 	if s.Inputs != nil {
@@ -192,11 +192,7 @@ func withNames[T ~string](s job.Spec, name func(string) T) job.Spec {
 		}
 		s.Inputs = inputs
 	}
-	after := s.After
-	s.After = nil
-	for _, other := range after {
-		s.After = append(s.After, job.ID(name(string(other))))
-	}
+	s.After = ids.after(s.After)
 	return s
 }
 

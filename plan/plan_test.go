@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -34,10 +35,19 @@ func mustRead(t *testing.T, name, text string) *Plan {
 func final(t *testing.T, p *Plan) map[job.ID]job.Spec {
 	t.Helper()
 	out := map[job.ID]job.Spec{}
+	ids := NewIDs(func(name string) job.ID { return JobID(p.ID, name, 1) })
 	for _, j := range p.Jobs {
-		s, err := p.Final(j, func(f *File) job.Digest { return digest(f.Path) }, func(name string) job.ID { return JobID(p.ID, name, 1) }, 1)
+		s, err := p.Final(j, func(f *File) job.Digest { return digest(f.Path) }, ids, 1)
 		require.NoError(t, err, j.Name)
 		out[JobID(p.ID, j.Name, 1)] = s
+	}
+	return out
+}
+
+// odd lists the first n odd numbers.
+func odd(n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprint(2*i+1))
 	}
 	return out
 }
@@ -206,12 +216,12 @@ p.yaml:5: job a: inputs["x"]: the array t has no job t.3
 p.yaml:5: job a: after: the plan has no job "detekt"; did you mean detect?`},
 		"too many": {`
 jobs:
-  t: {command: x, array: 0-16}
-  a: {command: x, after: [t]}
   long: {command: x, args: ["` + strings.Repeat("x", 17000) + `"]}
+  a: {command: x, after: [t]}
+  t: {command: x, array: "` + strings.Join(odd(4500), ",") + `"}
 `, `
-p.yaml:4: job a: it waits for 17 jobs, t.0 and others, and a job may wait for at most 16: let jobs between them each gather some, or let fewer jobs do more
-p.yaml:5: job long: the job spec has 17027 bytes, at most 16384 are allowed: put large data into blobs`},
+p.yaml:3: job long: the job spec has 17027 bytes, at most 16384 are allowed: put large data into blobs
+p.yaml:4: job a: it waits for 22 jobs or arrays, t[1,3,5,7,9,11,13,15,17,19,21,23,25,27,2 and others, and a job may wait for at most 16: let jobs between them each gather some, or let fewer jobs do more`},
 		"arrays": {`
 jobs:
   a: {command: x, array: 5-1}

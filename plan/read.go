@@ -31,7 +31,7 @@ var looksLikeTOML = regexp.MustCompile(`(?m)^[ \t]*\[\[?[A-Za-z_][A-Za-z0-9_.-]*
 
 // Read reads a plan, and checks all that can be checked without its files. What is wrong is a *[Mistakes].
 func Read(src Source) (*Plan, error) {
-	r := reader{plan: &Plan{ID: src.ID}, mistakes: &Mistakes{File: src.Name}, linesOf: src.Lines}
+	r := reader{plan: &Plan{ID: src.ID}, mistakes: &Mistakes{File: src.Name}, linesOf: src.Lines, ids: NewIDs(func(name string) job.ID { return JobID(src.ID, name, 1) }), wholes: map[string][]job.ID{}}
 	r.read(&src)
 	if len(r.mistakes.List) == 0 || len(r.plan.Jobs) > 0 {
 		r.link()
@@ -45,6 +45,8 @@ type reader struct {
 	mistakes *Mistakes
 	lines    strictjson.Lines
 	linesOf  func(path string) ([]string, error)
+	ids      *IDs                // of the first runs
+	wholes   map[string][]job.ID // see whole
 }
 
 var lineOfError = regexp.MustCompile(`^line ([0-9]+): `)

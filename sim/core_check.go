@@ -20,6 +20,7 @@ type checks struct {
 	dots  map[clock.Dot]string               // what each dot brought, for ever (I1)
 	ends  map[string]map[string]clock.Vector // by broker: jobs whose verdict its disk has held, and their creations then
 	over  map[string]bool                    // jobs of which any disk has held a verdict, by key
+	ended map[job.ID]bool                    // their IDs
 	acks  map[string]map[string]bool         // acknowledged jobs by key, and the disks that held them then
 	once  map[string]int                     // starts of jobs that must not run twice
 
@@ -28,7 +29,7 @@ type checks struct {
 
 func newChecks() checks {
 	return checks{
-		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Vector{}, over: map[string]bool{},
+		dots: map[clock.Dot]string{}, ends: map[string]map[string]clock.Vector{}, over: map[string]bool{}, ended: map[job.ID]bool{},
 		acks: map[string]map[string]bool{}, once: map[string]int{},
 		answers: newAnswers(),
 	}
@@ -88,7 +89,7 @@ func (c *Core) checkWrite(n *coreNode, op ledger.Op, old []byte) {
 	born, ended := ends[key]
 	switch {
 	case r.Finished():
-		ends[key], c.checks.over[key] = clock.NewVector(slices.Collect(r.Creations())...), true
+		ends[key], c.checks.over[key], c.checks.ended[r.ID] = clock.NewVector(slices.Collect(r.Creations())...), true, true
 	case ended && born.Covers(clock.NewVector(slices.Collect(r.Creations())...)): // it was not created again since (rules K3, F3)
 		c.fail("L7: %s is unfinished again at %s, which had its verdict", r.ID, n.name)
 	}
@@ -121,6 +122,7 @@ func (c *Core) checkRun(n *coreNode, r broker.Run) {
 		c.fail("%s starts %s, whose verdict it knows", n.name, r.ID)
 	default:
 		c.checkFrom(n, r, rec)
+		c.checkAfter(n, r, rec)
 	}
 	for _, d := range r.Spec.Blobs() {
 		if !n.blobs[string(d)] {

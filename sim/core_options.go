@@ -55,9 +55,11 @@ const (
 	DeclaredAgain
 	// LongJobs: jobs take checkpoints.
 	LongJobs
+	// Arrays: jobs run after whole arrays.
+	Arrays
 )
 
-var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names", "declared-again", "long-jobs"}
+var faultNames = []string{"readers", "strangers", "reaping", "clocks", "joins", "slow-disks", "late", "restores", "long-splits", "bulk", "damage", "push-pulls", "old-member", "crowds", "liar", "spoilt", "names", "declared-again", "long-jobs", "arrays"}
 
 func (f Faults) has(x Faults) bool { return f&x != 0 }
 
@@ -93,7 +95,7 @@ func ParseFaults(s string) (f Faults, err error) {
 
 // clean is what today's rules stand: every fault of it goes through thousands of schedules. The
 // rest is for core_reach_test.go alone: it costs too much for each, or the checks do not know yet what it excuses.
-const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt | Names | LongJobs
+const clean = Readers | Strangers | Reaping | Joins | Clocks | SlowDisks | Late | Restores | LongSplits | Spoilt | Names | LongJobs | Arrays
 
 // Usual draws what the schedule of a seed does: each of what is clean in every other one.
 func Usual(seed uint64) Faults {
@@ -158,6 +160,9 @@ func (n *schedule) moreEvents() {
 	}
 	if often(Names, 2) {
 		n.names(pick())
+	}
+	if often(Arrays, 4) {
+		n.array(pick)
 	}
 	if often(DeclaredAgain, 3) {
 		n.declareAgain(pick())

@@ -475,6 +475,12 @@ var rules = []rule{
 		_, ok := x.v.(*broker.UnknownPredecessors)
 		return ok
 	})},
+	{"C4", "a job waits for a whole array, and one end is noted", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		return slices.ContainsFunc(x.now.Ended, func(e job.Ending) bool { return e.Job.IsArray() && e.Outcome == job.Succeeded })
+	})},
+	{"C4", "one of an array fails, and with it who waits for the success of all", on(func(_ *Core, _ *coreNode, x wrote) bool {
+		return slices.ContainsFunc(x.now.Ended, func(e job.Ending) bool { return e.Job.IsArray() && e.Outcome != job.Succeeded })
+	})},
 	{"C6", "what a job reads of another is noted with that one's end", on(func(_ *Core, _ *coreNode, x wrote) bool { return len(x.now.Readings()) > 0 })},
 	{"C6", "a result says what its attempt has read", on(func(_ *Core, _ *coreNode, x wrote) bool {
 		return slices.ContainsFunc(x.now.Reports, func(rep job.Report) bool { return rep.Result != nil && len(rep.Result.Read) > 0 })

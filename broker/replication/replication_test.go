@@ -205,7 +205,7 @@ func TestHandOver(t *testing.T) {
 // asked: a broker of version 1 refuses all others (rule K5).
 func TestEachIsSpokenToInItsVersion(t *testing.T) {
 	p := newPair(t)
-	for protocol, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: wire.Version, 9: wire.Version} {
+	for protocol, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, 8: 8, 9: wire.Version, 10: wire.Version} {
 		m := membership.Member{Name: "b", Actor: "b~1", HTTPAddr: "b:1", Status: membership.Alive, Protocol: protocol}
 		p.members.Update(p.at, []membership.Member{m})
 		p.pass(2 * time.Minute)

@@ -23,7 +23,7 @@ import (
 // every member speaks V3, nothing of what that brought is written or told: member records (M1), rows of starts (K1), stubs
 // (M4), seals (F2), durations (T3), stable clocks (F1), and changes of clocks (K4). Until then for V4, no job has a directory
 // among its inputs or outputs; its messages are those of V3. Until then for V5, no job reads what another has left (C6). Until then for V6, there is no named data (D1).
-// Until then for V7, no job has checkpoints (J17), and for V8, none a module that is named data (D8).
+// Until then for V7, no job has checkpoints (J17), for V8, none a module that is named data (D8), and for V9, none runs after an array (C4).
 const (
 	Lowest  = 1
 	V2      = 2
@@ -33,7 +33,8 @@ const (
 	V6      = 6
 	V7      = 7
 	V8      = 8
-	Version = V8 // the highest
+	V9      = 9
+	Version = V9 // the highest
 )
 
 // Bounds of what comes from a peer (rule L11).

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/urban-compute/ucp/executor"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -75,6 +76,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 	cmd.AddCommand(c.logLevelCommand())
+	must(cmd.RegisterFlagCompletionFunc("require-sandbox", completeList(executor.Walls)))
 	must(cmd.RegisterFlagCompletionFunc("strategy", completeStrategy))
 	must(cmd.RegisterFlagCompletionFunc("emergency-strategy", cobra.FixedCompletions([]string{string(resolve.Emergency), keepStrategy}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd

@@ -27,13 +27,17 @@ arguments and in the values of flags {index} stands for the index, and {} for th
 called ID.INDEX and have the label array=ID, by which all verbs choose them. What they
 write is printed in the order of their indices; the --output files of each are in a
 directory with its ID. The exit code is 0 when all have succeeded, else 1. With
---after-each OTHER each waits for the job with its index of the array OTHER.`
+--after-each OTHER each waits for the job with its index of the array OTHER; with
+--after OTHER each waits for all of that array, as a single job may, too.`
 
 // maxArray bounds the jobs of one command.
 const maxArray = plan.MaxJobs
 
-// arrayLabel is the label of all jobs of an array; its value is the array's ID.
-const arrayLabel = "array"
+// The labels of all jobs of an array.
+const (
+	arrayLabel   = "array"         // the array's ID
+	indicesLabel = "array-indices" // its indices, as 0-999, where they are not too long for a label: so any of them says how many there are
+)
 
 // element is one job of an array: its index, and the text that {} stands for.
 type element struct {
@@ -83,7 +87,7 @@ func (f *runFlags) elements(files *sources) ([]element, error) {
 
 // parseArray reads indices as 0-999, or 1,3,7-9.
 func parseArray(text string) ([]element, error) {
-	indices, ok := plan.Indices(text)
+	indices, ok := job.ParseIndices(text)
 	if !ok {
 		return nil, fmt.Errorf("--array %q: write indices such as 0-999 or 1,3,7-9, the smaller one first and each once, at most %d", text, maxArray)
 	}
@@ -207,11 +211,21 @@ func (f *runFlags) arrayOf(elements []element, file string, args []string) (*arr
 		return nil, errors.New("--place-timeout is of one job: of many, most wait for their turn")
 	case f.labels.pairs[arrayLabel] != "":
 		return nil, fmt.Errorf("--label %s=...: with --array and --each this label is the array's ID; choose that with --id", arrayLabel)
+	case f.labels.pairs[indicesLabel] != "":
+		return nil, fmt.Errorf("--label %s=...: with --array and --each this label says the indices", indicesLabel)
 	}
+	var all []int
+	for _, e := range elements {
+		all = append(all, e.index)
+	}
+	indices := job.FormatIndices(all)
 	a := &array{id: id}
 	for _, e := range elements {
 		own, args := f.fill(e, args)
 		own.labels.pairs[arrayLabel] = string(id)
+		if len(indices) <= label.MaxValue {
+			own.labels.pairs[indicesLabel] = indices
+		}
 		spec, err := own.spec(args)
 		if err == nil && spec.Name == "" && spec.Driver == job.Wasm {
 			spec.Name = nameOf(file)

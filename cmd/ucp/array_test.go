@@ -43,7 +43,7 @@ func TestRunArray(t *testing.T) {
 	five := specs["t.5"]
 	require.Equal(t, []string{"-i", "5", "{}", "{index}"}, five.Args)
 	require.Equal(t, map[string]string{"N": "5"}, five.Env)
-	require.Equal(t, map[string]string{"half": "5a", "array": "t"}, five.Labels)
+	require.Equal(t, map[string]string{"half": "5a", "array": "t", "array-indices": "4-6"}, five.Labels)
 	require.Equal(t, map[string]string{"in.csv": digestOf("five")}, five.Inputs)
 	for _, id := range []string{"t.4", "t.5", "t.6"} {
 		content, err := os.ReadFile("res/" + id + "/r")
@@ -199,4 +199,46 @@ func TestRunAfterEach(t *testing.T) {
 	require.Zero(t, s.run("run", "m.wasm", "--each", "lines", "--id", "l", "--after-each", "t", "--", "{}").code)
 	require.Equal(t, []job.ID{"t.1"}, specs["l.1"].After)
 	require.Equal(t, "ucp: --after-each is of many jobs, with --array or --each: of one job, say --after\n", s.run("run", "m.wasm", "--after-each", "t").errOut)
+}
+
+// With --after a job waits for a job, or for all of an array, whose indices any of its jobs says.
+func TestRunAfterAnArray(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
+	specs := map[string]job.Spec{}
+	b.execute = func(id string, spec job.Spec) api.Job {
+		specs[id] = spec
+		return api.Job{ID: job.ID(id), State: job.StateSucceeded, Spec: &spec}
+	}
+	require.Zero(t, s.run("run", "m.wasm", "--array", "0-4,7", "--id", "tiles", "--detach").code)
+	require.Equal(t, "0-4,7", specs["tiles.3"].Labels["array-indices"])
+	require.Zero(t, s.run("run", "m.wasm", "--id", "one", "--detach").code)
+	for _, c := range []struct {
+		after []string
+		want  []job.ID
+	}{
+		{[]string{"tiles"}, []job.ID{"tiles[0-4,7]"}},
+		{[]string{"one", "tiles"}, []job.ID{"one", "tiles[0-4,7]"}},
+		{[]string{"tiles[0-9]", "nothing", "tiles.3"}, []job.ID{"tiles[0-9]", "nothing", "tiles.3"}},
+	} {
+		args := []string{"run", "m.wasm", "--id", "join", "--detach"}
+		for _, id := range c.after {
+			args = append(args, "--after", id)
+		}
+		require.Zero(t, s.run(args...).code)
+		require.Equal(t, c.want, specs["join"].After)
+	}
+	require.Zero(t, s.run("run", "m.wasm", "--array", "1-2", "--id", "next", "--after", "tiles", "--after", "x.{index}", "--detach").code)
+	require.Equal(t, []job.ID{"tiles[0-4,7]", "x.2"}, specs["next.2"].After)
+
+	require.Zero(t, s.run("run", "m.wasm", "--id", "tiles", "--detach").code)
+	require.Equal(t, "ucp: --after tiles: it is a job and an array; write the array as tiles[0-4,7]\n", s.run("run", "m.wasm", "--after", "tiles", "--detach").errOut)
+	require.Zero(t, s.run("run", "m.wasm", "--id", "old.1", "--label", "array=old", "--detach").code)
+	require.Contains(t, s.run("run", "m.wasm", "--after", "old", "--detach").errOut, "as in --after 'old[0-999]'")
+}
+
+func TestAfterText(t *testing.T) {
+	require.Empty(t, afterText(&job.Spec{AfterPolicy: job.AfterEnd}))
+	require.Equal(t, "a, tiles[0-9]", afterText(&job.Spec{After: []job.ID{"a", "tiles[0-9]"}}))
+	require.Equal(t, "a, tiles[0-9] (any end)", afterText(&job.Spec{After: []job.ID{"a", "tiles[0-9]"}, AfterPolicy: job.AfterEnd}))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,8 +122,20 @@ func (c *cli) completeEmergencies() cobra.CompletionFunc {
 	})
 }
 
-// completeLevels offers what a job can name to have a level: active emergencies, their types, and the levels.
+// completeLevels offers what a job can name to have a level: active emergencies, their types, and the levels; these also where no broker
+// answers.
 func (c *cli) completeLevels() cobra.CompletionFunc {
+	known := c.knownLevels()
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if out, directive := known(cmd, args, typed); directive != cobra.ShellCompDirectiveError && len(out) > 0 {
+			return out, directive
+		}
+		return job.Levels(), inOrder
+	}
+}
+
+// knownLevels offers the same as a broker says it.
+func (c *cli) knownLevels() cobra.CompletionFunc {
 	return c.offer(true, inOrder, func(ctx context.Context, client *api.Client) (out []string, err error) {
 		types, err := activeTypes(ctx, client)
 		if err != nil {
@@ -171,6 +184,15 @@ func (c *cli) completeNames() cobra.CompletionFunc {
 		}
 		return out, err
 	})
+}
+
+// completeNumbers offers whole numbers, from 0 to the most.
+func completeNumbers(most int) cobra.CompletionFunc {
+	var out []string
+	for i := range most + 1 {
+		out = append(out, strconv.Itoa(i))
+	}
+	return cobra.FixedCompletions(out, inOrder)
 }
 
 // completeList offers what may stand behind the last comma of a list.

@@ -94,6 +94,7 @@ func (c *cli) dataPutCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&known, "if", "", "only if this `VERSION` is the latest, or \"none\"")
+	must(cmd.RegisterFlagCompletionFunc("if", cobra.FixedCompletions([]string{"none"}, noFiles)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
 		name, from := args[0], args[1]
 		if err := aName(name); err != nil {

@@ -297,6 +297,15 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 		b.reply(w, 200, b.ofPlan(of, r.URL.Query().Get("state")))
 		return
 	}
+	if of, ok := strings.CutPrefix(r.URL.Query().Get("label"), arrayLabel+"="); ok {
+		for _, id := range slices.Sorted(maps.Keys(b.jobs)) {
+			if s := b.jobs[id].Spec; s != nil && s.Labels[arrayLabel] == of {
+				l.Jobs = append(l.Jobs, api.Job{ID: job.ID(id)})
+			}
+		}
+		b.reply(w, 200, l)
+		return
+	}
 	for _, id := range []string{"j3", "j2", "j1"} {
 		j, ok := b.jobs[id]
 		q := r.URL.Query()

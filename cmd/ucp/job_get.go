@@ -199,10 +199,23 @@ func specFields(field func(name, value string), j *api.Job) {
 	}
 	field("Devices", strings.Join(devices, ", "))
 	field("Exclusive", s.Exclusive)
+	field("After", afterText(s))
 	field("Keeps", keepsText(s.Checkpoint))
 	field("Checkpoint", checkpointText(j))
 	field("Labels", strings.Join(sortedPairs(s.Labels), ", "))
 	field("Constraints", strings.Join(s.Constraints, "; "))
+}
+
+// afterText says after which jobs and arrays a job runs.
+func afterText(s *job.Spec) string {
+	var parts []string
+	for _, id := range s.After {
+		parts = append(parts, string(id))
+	}
+	if len(parts) > 0 && s.AfterPolicy == job.AfterEnd {
+		parts[len(parts)-1] += " (any end)"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // moduleText says which version of named data a module is.

@@ -62,6 +62,7 @@ var calls = map[string][]string{
 	"ucp module key":               nil,
 	"ucp module sign":              nil,
 	"ucp module verify":            nil,
+	"ucp man":                      nil,
 	"ucp members":                  {"GET /v1/members"},
 	"ucp plan cancel":              {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp plan check":               nil,
@@ -80,6 +81,7 @@ var calls = map[string][]string{
 	"ucp token list":               nil,
 	"ucp token revoke":             {"POST /v1/revocations"},
 	"ucp token narrow":             nil,
+	"ucp top":                      {"GET /broker/coordination-status", "GET /v1/jobs", "GET /v1/members", "GET /broker/metadata", "GET /v1/emergencies", "GET /v1/conflicts"},
 	"ucp trace":                    {"GET /v1/jobs", "GET /v1/jobs/{id}"},
 	"ucp version":                  nil,
 }

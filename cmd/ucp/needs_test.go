@@ -76,6 +76,7 @@ var lines = map[string][]string{
 	"ucp status":                   {"status", "status --full"},
 	"ucp strategy get":             {"strategy get"},
 	"ucp strategy set":             {"strategy set fcfs"},
+	"ucp top":                      {"top"},
 	"ucp trace":                    {"trace j1", "trace --all"},
 }
 
@@ -160,11 +161,27 @@ func say(t *testing.T, line string, scopes access.Scopes) (code int, called, ref
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plan.yaml"), []byte("jobs:\n  a: {module: m.wasm}\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "refused.yaml"), []byte("jobs:\n  waits: {command: x}\n  b: {command: x, name: refused}\n"), 0o600))
 	carriedInCity(t, filepath.Join(dir, "city.ucpcarry"))
-	got := s.run(strings.Fields(strings.ReplaceAll(line, "DIR", dir))...)
+	run := s.run
+	if line == "top" {
+		run = s.asksForTop
+	}
+	got := run(strings.Fields(strings.ReplaceAll(line, "DIR", dir))...)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.Logf("ucp %s, with %s: %d %s", line, scopes, got.code, got.errOut)
 	return got.code, g.called, g.refused
+}
+
+// asksForTop does what `ucp top` does before it draws, which takes a terminal. Its exit code is 1 where something is not known.
+func (s *shell) asksForTop(...string) ran {
+	client, err := api.New(s.env["UCP_ADDR"])
+	require.NoError(s.t, err)
+	defer client.Close()
+	b := readBoard(s.t.Context(), client)
+	if b.err != nil || len(b.unknown) > 0 || len(b.screen.Unknown) > 0 {
+		return ran{code: exitError}
+	}
+	return ran{}
 }
 
 // carriedInCity writes a file that is carried, of which only a broker can say what is in it.
@@ -253,5 +270,6 @@ var hints = map[string][]string{
 var rarely = map[string][]string{
 	"ucp":        {"GET /v1/emergencies"},                // of emergencies elsewhere
 	"ucp status": {"GET /v1/emergencies"},                // the same
+	"ucp top":    {"GET /v1/emergencies"},                // the same
 	"ucp run":    {"GET /v1/jobs", "GET /v1/recipients"}, // of an array that takes longer; with secrets, which take a login
 }

@@ -251,6 +251,7 @@ func (c *cli) sendPlan(ctx context.Context, client *api.Client, p *planFile, run
 		}
 		return p.path(f.Path)
 	}
+	runs = p.Ordered(runs)
 	for _, r := range runs {
 		for i := range r.Job.Files {
 			f := &r.Job.Files[i]
@@ -279,8 +280,9 @@ func (c *cli) sendPlan(ctx context.Context, client *api.Client, p *planFile, run
 	if err != nil {
 		return nil, err
 	}
+	ids := plan.NewIDs(id)
 	for _, r := range runs {
-		spec, err := p.Final(r.Job, func(f *plan.File) job.Digest { return sums[at[key(f)]] }, id, r.Run)
+		spec, err := p.Final(r.Job, func(f *plan.File) job.Digest { return sums[at[key(f)]] }, ids, r.Run)
 		if err != nil {
 			return nil, fmt.Errorf("job %s: %w; no job was submitted", r.Job.Name, err)
 		}

@@ -58,6 +58,7 @@ func (c *cli) runCommand() *cobra.Command {
   ucp run upload.wasm --secret API_TOKEN --secret ./key=van-3.pem
   pass show door | ucp run open.wasm --secret PIN=-
   ucp run tiles.wasm --array 0-999 --id tiles --input dem.tif --output tile.png -- --tile {index}
+  ucp run report.wasm --after tiles
   ucp run words.wasm --each reports.txt --stdin {}
   ucp run join.wasm --array 0-999 --after-each tiles -- --tile {index}`,
 		Args: runArgs,
@@ -77,6 +78,8 @@ func (c *cli) runCommand() *cobra.Command {
 	must(cmd.RegisterFlagCompletionFunc("driver", cobra.FixedCompletions([]string{"wasm", "process"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("constraint", c.completeConstraint()))
 	must(cmd.RegisterFlagCompletionFunc("emergency", c.completeLevels()))
+	must(cmd.RegisterFlagCompletionFunc("priority", completeNumbers(10)))
+	must(cmd.RegisterFlagCompletionFunc("checkpoint-signal", cobra.FixedCompletions(job.CheckpointSignals, noFiles)))
 	must(cmd.RegisterFlagCompletionFunc("after", c.completeJobs(anyState)))
 	must(cmd.RegisterFlagCompletionFunc("preempt", cobra.FixedCompletions([]string{string(job.Suspend), string(job.Requeue), string(job.Never)}, noFiles)))
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
@@ -119,6 +122,9 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	}
 	elements, err := f.elements(files)
 	if err != nil {
+		return err
+	}
+	if f.after, err = wholeArrays(ctx, client, f.after); err != nil {
 		return err
 	}
 	if len(elements) == 0 && len(f.afterEach) > 0 {

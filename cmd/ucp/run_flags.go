@@ -94,7 +94,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.emergency, "emergency", "", "`LEVEL` (none, low, medium, high, critical, or 0 to 4), or ID or type of the emergency that the job belongs to")
 	fs.BoolVar(&f.once, "once", false, "never run it a second time when a broker is lost: it then ends as failed, \"may have run\" (redeploy: false)")
 	registerSubmission(fs, &f.minReplicas, &f.ackWithin, &f.token)
-	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded; repeatable")
+	fs.StringArrayVar(&f.after, "after", nil, "run only after the job with this `ID` has succeeded, or all jobs of the array with this ID;\nthose of an array that this broker may not know yet by their indices: tiles[0-999]; repeatable")
 	fs.StringArrayVar(&f.afterEach, "after-each", nil, "with --array or --each: run each job only after the job with its index of the `ARRAY` with this ID has succeeded; repeatable")
 	fs.BoolVar(&f.afterEnd, "after-any-end", false, "with --after and --after-each: any end of those jobs will do (after_policy: end)")
 	fs.BoolVar(&f.network, "network", false, "a native program that needs the network, which it has only on brokers with --allow-network")

@@ -35,6 +35,9 @@ type screen struct {
 	Room    []room            `json:"room"`    // of the brokers that take jobs; null: not known
 	InAll   map[job.State]int `json:"in_all"`  // unfinished jobs, by state, each counted once; null: not known
 	Unknown []string          `json:"unknown"` // what could not be found out in time, and why
+
+	members []api.Member               // nil: not known
+	rows    map[string]json.RawMessage // metadata of brokers; nil: not known
 }
 
 // goneBroker is a broker that takes part and does not answer.
@@ -91,18 +94,22 @@ func readScreen(ctx context.Context, client *api.Client) (*screen, error) {
 		s.InAll, err = client.CountJobs(ctx, api.ListOptions{States: unfinishedStates()})
 		return err
 	})
-	ask("members", func() (err error) { s.Gone, err = goneFrom(client.Members(ctx)); return err })
+	ask("members", func() (err error) {
+		l, err := client.Members(ctx)
+		s.members = l.Members
+		s.Gone, err = goneFrom(l, err)
+		return err
+	})
 	if slices.ContainsFunc(s.Emergencies, func(e api.Emergency) bool { return !e.InScope }) {
 		ask("where emergencies are in force", func() error { return s.addReach(ctx, client) })
 	}
-	var rows map[string]json.RawMessage
-	ask("room", func() (err error) { rows, err = client.Metadata(ctx); return err })
+	ask("room", func() (err error) { s.rows, err = client.Metadata(ctx); return err })
 	work.Wait()
 	s.addSilent()
 	if s.Urgent != nil {
 		s.Urgent.Jobs = slices.DeleteFunc(s.Urgent.Jobs, func(j api.Job) bool { return !j.Silent && s.getsOn(&j) })
 	}
-	if err := s.addRoom(rows); err != nil {
+	if err := s.addRoom(s.rows); err != nil {
 		s.Room, s.Unknown = nil, append(s.Unknown, fmt.Sprintf("room: %v", err))
 	}
 	for i := range s.Gone {

@@ -25,6 +25,16 @@ type panel struct {
 
 // print writes the screen for a person, in so many columns.
 func (s *screen) print(w io.Writer, columns int, colour bool) error {
+	for _, line := range s.lines(columns, colour) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines are the screen for a person, in so many columns.
+func (s *screen) lines(columns int, colour bool) (out []string) {
 	const indent = 11
 	for _, p := range s.panels() {
 		title := p.title
@@ -39,14 +49,12 @@ func (s *screen) print(w io.Writer, columns int, colour bool) error {
 				if colour && title != "" {
 					line = "\x1b[1m" + title + "\x1b[0m" + line[len(title):]
 				}
-				if _, err := fmt.Fprintln(w, line); err != nil {
-					return err
-				}
+				out = append(out, line)
 				title, hang = "", "  "
 			}
 		}
 	}
-	return nil
+	return out
 }
 
 func (s *screen) panels() []panel {

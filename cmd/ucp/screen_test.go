@@ -87,8 +87,9 @@ func aBadNight(t *testing.T) *shell {
 	}
 	b.metadata = offering("van-1", 4000, 4000) + "," + offering("van-3", 64000, 0)
 	b.members.Members = []api.Member{
-		{Name: "van-1", Roll: "open", Status: "alive", Self: true}, {Name: "van-2", Roll: "open", Status: "alive"},
-		{Name: "van-3", Roll: "open", Status: "failed", Away: true, AwaySince: &since}, {Name: "old", Roll: "left", Status: "left"},
+		{Name: "van-1", Actor: "van-1~1", Roll: "open", Status: "alive", Self: true}, {Name: "van-2", Actor: "van-2~1", Roll: "open", Status: "alive"},
+		{Name: "van-3", Actor: "van-3~1", Roll: "open", Status: "failed", Away: true, AwaySince: &since}, {Name: "old", Actor: "old~1", Roll: "left", Status: "left"},
+		{Name: "a stock Serf agent", Status: "alive"},
 	}
 	threeJobs(b)
 	b.counts = map[job.State]int{job.StateRunning: 3, job.StateLoading: 1, job.StatePending: 1, job.StateSuspended: 1}

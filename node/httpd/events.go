@@ -112,51 +112,57 @@ func (h *hub) add(w *watcher, from begin, now time.Time) (missed []told, number 
 	return missed, h.number, first, true
 }
 
-// behind are the events behind one that a watcher names. Where some of them are not known any more, an event says so before the others.
-func (h *hub) behind(w *watcher, last string) (out []told) {
+// behind are the events behind one that a watcher names. Where some of them are not known any more, an event says so in their place. The hub
+// is locked.
+func (h *hub) behind(w *watcher, last string) []told {
 	start, text, _ := strings.Cut(last, ".")
 	n, err := strconv.ParseUint(text, 10, 64)
-	known := h.knownFrom(w)
-	if err != nil || start != h.start || n > h.number || n < known {
-		out, n = []told{gap(known, "what happened since then is not known here any more, or not all of it: look again")}, known
+	var gaps []told
+	lost := func(number uint64) {
+		gaps = append(gaps, gap(number, time.Time{}, "what happened since then is not known here any more, or not all of it: look again"))
 	}
-	return append(out, h.kept(w, func(x *told) bool { return x.number > n })...)
+	if err != nil || start != h.start || n > h.number {
+		n = 0
+		lost(h.rare.forgot)
+	} else if n < h.rare.forgot {
+		lost(h.rare.forgot)
+	}
+	if known := max(h.frequent.forgot, h.since); w.jobs && n < known {
+		lost(known)
+	}
+	return h.kept(w, gaps, func(x *told) bool { return x.number > n })
 }
 
-// from are the events since a time. Where some of them are not known, an event says so before the others.
-func (h *hub) from(w *watcher, since time.Time) (out []told) {
-	known := h.born
-	if h.rare.forgotAt.After(known) {
-		known = h.rare.forgotAt
+// from are the events since a time. Where some of them are not known, an event says so in their place. The hub is locked.
+func (h *hub) from(w *watcher, since time.Time) []told {
+	var gaps []told
+	lost := func(number uint64, at time.Time, why string) {
+		if since.Before(at) {
+			gaps = append(gaps, gap(number, at, fmt.Sprintf("not all that happened before %s is known here: %s", at.UTC().Format(time.RFC3339), why)))
+		}
 	}
-	why := "it has started then, or has told of too much since"
-	if w.jobs && h.sinceAt.After(known) {
-		known, why = h.sinceAt, "what jobs and data do is noted only while somebody asks for it; `ucp trace` and `ucp job get` show what is known of jobs"
+	if h.rare.forgot == 0 {
+		lost(0, h.born, "this broker has started then")
+	} else {
+		lost(h.rare.forgot, h.rare.forgotAt, "too much has happened since")
 	}
-	if w.jobs && h.frequent.forgotAt.After(known) {
-		known, why = h.frequent.forgotAt, "too much has happened since"
+	switch {
+	case !w.jobs:
+	case h.frequent.forgot > h.since:
+		lost(h.frequent.forgot, h.frequent.forgotAt, "too much has happened since")
+	default:
+		lost(h.since, h.sinceAt, "what jobs and data do is noted only while somebody asks for it; `ucp trace` and `ucp job get` show what is known of jobs")
 	}
-	if since.Before(known) {
-		out = []told{gap(h.knownFrom(w), fmt.Sprintf("not all that happened before %s is known here: %s", known.UTC().Format(time.RFC3339), why))}
-	}
-	return append(out, h.kept(w, func(x *told) bool { return !x.event.At.Before(since) })...)
+	return h.kept(w, gaps, func(x *told) bool { return !x.event.At.Before(since) })
 }
 
 // gap is an event that says that some are missing. Who names it later has all behind that number still to come.
-func gap(number uint64, text string) told {
-	return told{number: number, event: api.Event{Kind: "lost", What: "lost", Text: text}}
+func gap(number uint64, at time.Time, text string) told {
+	return told{number: number, event: api.Event{At: at.UTC(), Kind: "lost", What: "lost", Text: text}}
 }
 
-// knownFrom is the number behind which all is known that a watcher wants. The hub is locked.
-func (h *hub) knownFrom(w *watcher) uint64 {
-	if w.jobs {
-		return max(h.rare.forgot, h.frequent.forgot, h.since)
-	}
-	return h.rare.forgot
-}
-
-// kept are the past events that a watcher wants, in their order. The hub is locked.
-func (h *hub) kept(w *watcher, want func(*told) bool) (out []told) {
+// kept are the past events that a watcher wants, in their order, with gaps between them. The hub is locked.
+func (h *hub) kept(w *watcher, gaps []told, want func(*told) bool) (out []told) {
 	for _, r := range []*ring{&h.rare, &h.frequent} {
 		for i := range r.past {
 			if x := &r.past[i]; want(x) && w.wants(x.note) {
@@ -164,7 +170,8 @@ func (h *hub) kept(w *watcher, want func(*told) bool) (out []told) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b told) int { return cmp.Compare(a.number, b.number) })
+	out = append(out, gaps...) // each behind the event with its number
+	slices.SortStableFunc(out, func(a, b told) int { return cmp.Compare(a.number, b.number) })
 	return out
 }
 
@@ -341,8 +348,8 @@ func (srv *Server) stream(w http.ResponseWriter, r *http.Request, jobs bool, wan
 		return err == nil && out.Flush() == nil
 	}
 	send := func(e told) bool {
-		if e.event.Broker == "" {
-			e.event.At, e.event.Broker = srv.cfg.Now().UTC(), srv.cfg.Name
+		if e.event.Broker = srv.cfg.Name; e.event.At.IsZero() {
+			e.event.At = srv.host.CityTime().UTC()
 		}
 		b, err := json.Marshal(e.event) // strings and times can be encoded
 		return err == nil && write("id: %s\nevent: %s\ndata: %s\n\n", srv.hub.id(e.number), e.event.Kind, b)

@@ -74,8 +74,8 @@ func TestHealth(t *testing.T) {
 		"refused":               {func(h *healthHost) { h.contact.Refused = "the clock is too long" }, refusing, "refuses us: the clock is too long"},
 		"of its earlier start":  {func(h *healthHost) { h.contact.Actor, h.contact.Failing, h.contact.Refused = "b~0", 9, "x" }, healthy, "healthy"},
 		"of this start":         {func(h *healthHost) { h.contact.Actor, h.contact.Refused = "b~1", "x" }, refusing, "refuses us: x"},
-		"a newer protocol":      {func(h *healthHost) { h.proto = "9-10" }, foreign, "speaks protocol 9, we speak 8"},
-		"the next protocol too": {func(h *healthHost) { h.proto = "1-10" }, healthy, "healthy"},
+		"a newer protocol":      {func(h *healthHost) { h.proto = "10-11" }, foreign, "speaks protocol 10, we speak 9"},
+		"the next protocol too": {func(h *healthHost) { h.proto = "1-11" }, healthy, "healthy"},
 		"no address":            {func(h *healthHost) { h.member.HTTPAddr = "" }, addressless, "names no HTTP address that can be called"},
 	} {
 		h := &healthHost{
