@@ -25,6 +25,8 @@ type Strategy struct {
 	Cluster bool `json:"cluster,omitempty"` // PUT: for all brokers, also those that join later
 	// Others: PUT without Cluster says which other brokers decide otherwise, by the strategy that was chosen there.
 	Others map[string][]string `json:"others,omitempty"`
+	// Commanded are those of Others that decide by the strategy emergency for the moment, each with the emergency for which.
+	Commanded map[string]string `json:"commanded,omitempty"`
 	// Known lists all that there are.
 	Known []string `json:"known,omitempty"`
 }

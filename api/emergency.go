@@ -47,6 +47,9 @@ type Emergency struct {
 	Replicas int  `json:"replicas,omitempty"`
 	Degraded bool `json:"degraded,omitempty"`
 
+	// Was are its terms until then, of an answer to a declaration that has changed it: what is not another now was kept.
+	Was *EmergencyTerms `json:"was,omitempty"`
+
 	Heard bool `json:"heard"` // known from an event only, so far: the record is on its way
 
 	// Effects are the jobs that had to make room because of it, the earliest first, at most
@@ -55,6 +58,15 @@ type Emergency struct {
 	Effects []Effect  `json:"effects,omitempty"`
 	Caused  int       `json:"caused"`
 	AsOf    time.Time `json:"as_of"`
+}
+
+// EmergencyTerms are what can be changed of an emergency, but for its time.
+type EmergencyTerms struct {
+	Type    string   `json:"type"`
+	Level   string   `json:"level"`
+	Scope   []string `json:"scope"`
+	Select  []string `json:"select"`
+	Message string   `json:"message"`
 }
 
 // JobCounts are how many jobs run and how many wait, as far as the broker knows that answers.
@@ -92,7 +104,7 @@ type EmergencyList struct {
 	AsOf        time.Time   `json:"as_of"`
 }
 
-// Declare declares an emergency, or changes one that is known; created says which.
+// Declare declares an emergency, or changes one that is known, of which what is not given stays; created says which.
 func (c *Client) Declare(ctx context.Context, d emergency.Declaration) (e Emergency, created bool, err error) {
 	return c.declare(ctx, d, nil)
 }

@@ -91,6 +91,7 @@ type declarationWaiter struct {
 	by      Token
 	record  *emergency.Record
 	created bool
+	was     *emergency.Record // what it was until it was changed, or nil
 }
 
 func (d *declarationWaiter) token() Token { return d.by }
@@ -103,7 +104,7 @@ func (d *declarationWaiter) durable(b *Broker, copies int) {
 	view := b.emergencies.show(r)
 	view.Reach = b.reach(view.Record)
 	b.answer(d.by, &Declared{
-		View: view, Created: d.created,
+		View: view, Created: d.created, Was: d.was,
 		Replicas: copies, Degraded: b.copies.Degraded(copies),
 	})
 }
@@ -159,12 +160,12 @@ func (b *Broker) awaitSubmission(in Submit, r *job.Record, created bool) {
 
 // awaitDeclaration answers a declaration or a clear when as many brokers hold it as a submission
 // (rule A1).
-func (b *Broker) awaitDeclaration(t Token, id emergency.ID, created bool) {
+func (b *Broker) awaitDeclaration(t Token, id emergency.ID, was *emergency.Record, created bool) {
 	dot, ok := b.emergencies.wrote(id)
 	if !ok {
 		return // the archive failed
 	}
-	b.awaitCopies(ack.Demand{Dot: dot}, &declarationWaiter{by: t, record: b.emergencies.known[id], created: created})
+	b.awaitCopies(ack.Demand{Dot: dot}, &declarationWaiter{by: t, record: b.emergencies.known[id], created: created, was: was})
 }
 
 // withhold holds back the verdict of a job that has just ended.

@@ -208,9 +208,10 @@ type Prospect struct {
 // Declared says that an emergency is declared, changed or cleared: it acts at once.
 type Declared struct {
 	View     *EmergencyView
-	Replicas int  // brokers that hold it, this one included (rule A1)
-	Degraded bool // fewer than the broker's configuration asks for
-	Created  bool // it is new, or this request cleared it
+	Replicas int               // brokers that hold it, this one included (rule A1)
+	Degraded bool              // fewer than the broker's configuration asks for
+	Created  bool              // it is new, or this request cleared it
+	Was      *emergency.Record // what it was until this declaration changed it, or nil
 }
 
 // AlreadyCleared refuses a declaration: the emergency was cleared, and that is final.

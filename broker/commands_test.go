@@ -196,6 +196,10 @@ var commands = map[string]func(*story){
 		d := &s.node(0).b.decisions
 		s.w.say("%s", strategyText(d.strategy(), d.override()))
 	},
+	"terms": func(s *story) {
+		t := s.node(0).b.emergencies.known[emergency.ID(s.word(1))].Terms
+		s.w.say("%s %s, scope %q, select %q, message %q", job.LevelName(t.Level), t.Type, t.Scope, t.Select, t.Message)
+	},
 	"where": func(s *story) {
 		b := s.node(0).b
 		s.w.say("%s", reachText(b.reach(b.emergencies.known[emergency.ID(s.word(1))])))

@@ -67,26 +67,31 @@ func (e *emergencies) recallOver(id emergency.ID, since time.Duration) bool {
 }
 
 // declare takes a declaration: a new emergency, or new terms and more time for one that is known.
-// Unless it is taken, ok is false, and the client is answered.
-func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
+// What it does not give of that stays as it is;
+// was is nil for a new one. Unless it is taken, ok is false, and the client is answered.
+func (e *emergencies) declare(in Declare) (id emergency.ID, was *emergency.Record, ok bool) {
 	now := e.cityStamp()
-	r, err := in.Declaration.Declare(now, fmt.Sprintf("%06x", e.random.Next()>>40))
+	r, err := e.whole(in.Declaration).Declare(now, fmt.Sprintf("%06x", e.random.Next()>>40))
 	if err != nil {
-		e.answer(in.Token, &InvalidDeclaration{err.Error()})
-		return "", false, false
+		e.answer(in.Token, &InvalidDeclaration{e.newOne(in.Declaration) + err.Error()})
+		return "", nil, false
 	}
 	old := e.known[r.ID]
 	var seen emergency.Version
 	switch {
 	case old != nil && old.Finished():
 		e.answer(in.Token, &AlreadyCleared{View: e.show(old)})
-		return "", false, false
-	case !in.NewType && emergency.MeantType(r, e.current) != "":
-		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: did you mean %q, which is in force? Jobs that name that would not belong to this one; if another type is meant, say so with --new-type (?new_type=1)",
-			r.Terms.Type, emergency.MeantType(r, e.current))})
-		return "", false, false
+		return "", nil, false
+	case !in.NewType && emergency.MeantType(r, old, e.current) != "":
+		meant, is := emergency.MeantType(r, old, e.current), "is in force"
+		if old != nil && old.Terms.Type == meant {
+			is = fmt.Sprintf("is the type of %s", r.ID)
+		}
+		e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("type %q: did you mean %q, which %s? Jobs that name that would not belong to this one; if another type is meant, say so with --new-type (?new_type=1)",
+			r.Terms.Type, meant, is)})
+		return "", nil, false
 	case !e.mayClaim(in.Token, old == nil):
-		return "", false, false
+		return "", nil, false
 	case old != nil && old.Version.Seq > 0:
 		seen = old.Version
 		r.Declared = old.Declared
@@ -95,13 +100,36 @@ func (e *emergencies) declare(in Declare) (id emergency.ID, created, ok bool) {
 		}
 		if time.Duration(r.TTL) > emergency.MaxTTL {
 			e.answer(in.Token, &InvalidDeclaration{fmt.Sprintf("ttl: %s would last longer than %v in all; declare a new one", r.ID, emergency.MaxTTL)})
-			return "", false, false
+			return "", nil, false
 		}
 	}
 	r.Version, r.Life = seen.Next(e.stamp(), e.cfg.Actor), e.declaredLife(old)
 	e.write(r)
 	e.broadcast(r)
-	return r.ID, old == nil, true
+	return r.ID, old, true
+}
+
+// whole is a declaration with what it does not give of one that is known.
+func (e *emergencies) whole(d emergency.Declaration) *emergency.Declaration {
+	if old := e.known[d.ID]; old != nil {
+		d = d.Over(old)
+	}
+	return &d
+}
+
+// newOne says that what was declared by an ID can't be a change, since nothing that it could leave as it is is known here; "" if it is none.
+func (e *emergencies) newOne(d emergency.Declaration) string {
+	if d.ID == "" || d.Type != "" && d.Level != "" || e.known[d.ID] != nil {
+		return ""
+	}
+	return fmt.Sprintf("no emergency %q is known here, so it needs a type and a level%s: ", d.ID, didYouMean(e.nearest(string(d.ID))))
+}
+
+func didYouMean(nearest string) string {
+	if nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", nearest)
 }
 
 // mayClaim reports whether a client may declare or clear something now; otherwise it was

@@ -123,14 +123,14 @@ func (b *Broker) declare(in Declare) {
 		b.clear(Clear{Token: in.Token, ID: string(in.Declaration.Clear), Force: true})
 		return
 	}
-	if id, created, ok := b.emergencies.declare(in); ok {
-		b.awaitDeclaration(in.Token, id, created)
+	if id, was, ok := b.emergencies.declare(in); ok {
+		b.awaitDeclaration(in.Token, id, was, was == nil)
 	}
 }
 
 // clear ends an emergency for good, and answers when that is on enough disks.
 func (b *Broker) clear(in Clear) {
 	if id, ok := b.emergencies.clear(in); ok {
-		b.awaitDeclaration(in.Token, id, true)
+		b.awaitDeclaration(in.Token, id, nil, true)
 	}
 }

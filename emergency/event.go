@@ -31,13 +31,16 @@ const maxEvent = 400
 // only one, or as {"district": "7"}.
 type Selector []string
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler. What is given and empty is not nil; null is as if it were not given.
 func (s *Selector) UnmarshalJSON(b []byte) error {
-	var one string
+	var one *string
 	if json.Unmarshal(b, &one) == nil {
-		*s = nil
-		if one = strings.TrimSpace(one); one != "" {
-			*s = Selector{one}
+		if *s = nil; one == nil {
+			return nil
+		}
+		*s = Selector{}
+		if text := strings.TrimSpace(*one); text != "" {
+			*s = Selector{text}
 		}
 		return nil
 	}
@@ -50,7 +53,7 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &pairs); err != nil {
 		return errors.New(`conditions are a list such as ["district=7"]`)
 	}
-	*s = nil
+	*s = Selector{}
 	for _, k := range slices.Sorted(maps.Keys(pairs)) {
 		*s = append(*s, k+"="+pairs[k])
 	}
@@ -58,16 +61,17 @@ func (s *Selector) UnmarshalJSON(b []byte) error {
 }
 
 // Declaration is a request to declare or to clear an emergency, as JSON over HTTP and in Serf's events. The
-// last five fields are set in a broker's events only.
+// last five fields are set in a broker's events only. Of one whose ID is known, what is not given stays as it is (see
+// [Declaration.Over]); nil is not given, and what is given and empty drops what there was.
 type Declaration struct {
-	ID      ID             `json:"id,omitempty"`      // made up if it is empty
-	Type    string         `json:"type,omitempty"`    // required; see Terms
-	Level   job.LevelText  `json:"level,omitempty"`   // required: low, medium, high or critical, in JSON also 1 to 4
-	Scope   Selector       `json:"scope,omitempty"`   // see Terms
-	Select  Selector       `json:"select,omitempty"`  // see Terms
-	TTL     clock.Duration `json:"ttl,omitzero"`      // 24 hours if it is zero, at most MaxTTL
-	Message string         `json:"message,omitempty"` // for people
-	Clear   ID             `json:"clear,omitempty"`   // the emergency to clear; all fields before must be empty then
+	ID      ID             `json:"id,omitempty"`     // made up if it is empty
+	Type    string         `json:"type,omitempty"`   // required; see Terms
+	Level   job.LevelText  `json:"level,omitempty"`  // required: low, medium, high or critical, in JSON also 1 to 4
+	Scope   Selector       `json:"scope,omitzero"`   // see Terms
+	Select  Selector       `json:"select,omitzero"`  // see Terms
+	TTL     clock.Duration `json:"ttl,omitzero"`     // 24 hours if it is zero, at most MaxTTL
+	Message *string        `json:"message,omitzero"` // for people
+	Clear   ID             `json:"clear,omitempty"`  // the emergency to clear; all fields before must be empty then
 
 	Declared clock.Hybrid `json:"declared,omitempty"` // see Record
 	Seq      uint64       `json:"seq,omitempty"`      // see Version
@@ -89,23 +93,50 @@ func ParseDeclaration(b []byte) (Declaration, error) {
 	if d.Clear != "" {
 		return d, d.checkClear()
 	}
-	_, err := d.Declare(1, strings.Repeat("x", hashLength))
+	whole := d
+	if d.ID != "" { // a change of one that is known: what it lacks is there, and the broker sees that
+		whole.Type, whole.Level = cmp.Or(d.Type, "x"), cmp.Or(d.Level, "low")
+	}
+	_, err := whole.Declare(1, strings.Repeat("x", hashLength))
 	return d, err
 }
 
 // checkClear validates a declaration that clears.
 func (d *Declaration) checkClear() error {
-	if d.ID != "" || d.Type != "" || d.Level != "" || len(d.Scope)+len(d.Select) > 0 || d.TTL != 0 || d.Message != "" {
+	if d.ID != "" || d.Type != "" || d.Level != "" || len(d.Scope)+len(d.Select) > 0 || d.TTL != 0 || d.Message != nil {
 		return errors.New("\"clear\" must be the only field: an emergency cannot be cleared and declared at once")
 	}
 	return d.Clear.Valid()
+}
+
+// Over returns the declaration with what it does not give as it was declared before: a change of one term changes that one
+// alone. The time is its caller's (rule E3).
+func (d Declaration) Over(old *Record) Declaration {
+	if old.Version.Seq == 0 {
+		return d // nothing but its clear is known
+	}
+	d.Type = cmp.Or(d.Type, old.Terms.Type)
+	d.Level = cmp.Or(d.Level, job.LevelText(job.LevelName(old.Terms.Level)))
+	if d.Scope == nil {
+		d.Scope = old.Terms.Scope
+	}
+	if d.Select == nil {
+		d.Select = old.Terms.Select
+	}
+	if d.Message == nil {
+		d.Message = &old.Terms.Message
+	}
+	return d
 }
 
 // record returns the record of a declaration, with defaults filled in. It is declared now, unless the
 // declaration has a time. The record is a hint until a broker writes it to its ledger.
 func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 	r := &Record{ID: d.ID, TTL: d.TTL, Declared: d.Declared, Version: Version{Seq: max(d.Seq, 1), At: d.At, By: d.By}, Life: d.Life}
-	r.Terms = Terms{Type: d.Type, Level: job.Level(string(d.Level)), Scope: d.Scope, Select: d.Select, Message: d.Message}
+	r.Terms = Terms{Type: d.Type, Level: job.Level(string(d.Level)), Scope: given(d.Scope), Select: given(d.Select)}
+	if d.Message != nil {
+		r.Terms.Message = *d.Message
+	}
 	if r.ID == "" {
 		r.ID = "unnamed" // a valid placeholder; the caller sets the real ID
 	}
@@ -124,6 +155,14 @@ func (d *Declaration) record(now clock.Hybrid) (*Record, error) {
 		return nil, fmt.Errorf("ttl %v: it must be positive, and at most %v", time.Duration(r.TTL), MaxTTL)
 	}
 	return r, r.validate()
+}
+
+// given is a list, nil if it is empty: so terms have it.
+func given(s Selector) []string {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
 }
 
 // LevelHint says what may have been meant by a level that is none.
@@ -218,7 +257,7 @@ func (r *Record) Event() ([]byte, error) {
 		return json.Marshal(Declaration{Clear: r.ID, At: r.Cleared[0].At, By: r.Cleared[0].By, Life: r.Life})
 	}
 	d := Declaration{
-		ID: r.ID, Type: r.Terms.Type, Level: job.LevelText(job.LevelName(r.Terms.Level)), Scope: r.Terms.Scope, Select: r.Terms.Select,
+		ID: r.ID, Type: r.Terms.Type, Level: job.LevelText(job.LevelName(r.Terms.Level)), Scope: given(r.Terms.Scope), Select: given(r.Terms.Select),
 		TTL: r.TTL, Declared: r.Declared, Seq: r.Version.Seq, At: r.Version.At, By: r.Version.By, Life: r.Life,
 	}
 	b, err := json.Marshal(d)
@@ -229,7 +268,7 @@ func (r *Record) Event() ([]byte, error) {
 		return nil, fmt.Errorf("its ID, scope and selection make an event of up to %d bytes, but an event may have only %d: use fewer or shorter conditions", len(b), maxEvent)
 	}
 	for text := r.Terms.Message; text != ""; text = shorter(text) {
-		d.Message = text
+		d.Message = &text
 		if m, err := json.Marshal(d); err == nil && len(m) <= maxEvent {
 			return m, nil
 		}

@@ -219,6 +219,35 @@ func says(t *testing.T, err error, what string) {
 }
 
 // Declare makes a record of a person's declaration, whose event fits whatever version a broker adds later.
+// A change gives what changes; what is given and empty drops what there was.
+func TestDeclarationOver(t *testing.T) {
+	old := &Record{ID: "f", Version: Version{Seq: 3}, Terms: Terms{Type: "flood", Level: 3, Scope: []string{"district=2"}, Select: []string{"pumps"}, Message: "M"}}
+	for text, want := range map[string]Terms{
+		`{"id":"f"}`:                                    old.Terms,
+		`{"id":"f","scope":null,"message":null}`:        old.Terms,
+		`{"id":"f","level":"critical"}`:                 {Type: "flood", Level: 4, Scope: []string{"district=2"}, Select: []string{"pumps"}, Message: "M"},
+		`{"id":"f","type":"fire","message":"N"}`:        {Type: "fire", Level: 3, Scope: []string{"district=2"}, Select: []string{"pumps"}, Message: "N"},
+		`{"id":"f","scope":[],"message":""}`:            {Type: "flood", Level: 3, Select: []string{"pumps"}},
+		`{"id":"f","scope":"","select":{}}`:             {Type: "flood", Level: 3, Message: "M"},
+		`{"id":"f","scope":"a=1","select":["b=2","c"]}`: {Type: "flood", Level: 3, Scope: []string{"a=1"}, Select: []string{"b=2", "c"}, Message: "M"},
+	} {
+		d, err := ParseDeclaration([]byte(text))
+		require.NoError(t, err, text)
+		d = d.Over(old)
+		r, err := d.Declare(7, "x")
+		require.NoError(t, err, text)
+		require.Equal(t, want, r.Terms, text)
+	}
+	d, err := ParseDeclaration([]byte(`{"id":"f"}`))
+	require.NoError(t, err)
+	_, err = new(d.Over(&Record{ID: "f", Cleared: []Mark{{At: 1}}})).Declare(7, "x")
+	require.ErrorContains(t, err, "type", "where nothing but a clear is known, there is nothing to keep")
+	for _, text := range []string{`{"id":"f","level":"hihg"}`, `{"id":"f","scope":"a in"}`, `{"id":"f","ttl":"-1s"}`, `{"level":"high"}`, `{"type":"flood"}`} {
+		_, err = ParseDeclaration([]byte(text))
+		require.Error(t, err, text)
+	}
+}
+
 func TestDeclare(t *testing.T) {
 	d, err := ParseDeclaration([]byte(`{"type":"flood","level":"high","scope":"district=7","ttl":"2h","message":"M"}`))
 	require.NoError(t, err)
@@ -234,7 +263,7 @@ func TestDeclare(t *testing.T) {
 
 	rapid.Check(t, func(t *rapid.T) {
 		terms := anyTerms(t)
-		d := Declaration{Type: terms.Type, Level: job.LevelText(job.LevelName(terms.Level)), Scope: terms.Scope, Select: terms.Select, Message: terms.Message}
+		d := Declaration{Type: terms.Type, Level: job.LevelText(job.LevelName(terms.Level)), Scope: terms.Scope, Select: terms.Select, Message: &terms.Message}
 		r, err := d.Declare(anyStamp(t), "0123456789")
 		if err != nil {
 			require.ErrorContains(t, err, "fewer or shorter conditions")

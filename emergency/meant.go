@@ -31,9 +31,15 @@ func Meant(tag string, active []*Record) string {
 }
 
 // MeantType returns the type of another of these emergencies of which the type of one that is to be declared is a slip of
-// the pen, "" for none.
-func MeantType(r *Record, active []*Record) string {
+// the pen, or the type that it had until now, as old says (nil for a new one), "" for none. A type that stays is none.
+func MeantType(r, old *Record, active []*Record) string {
 	var names []string
+	if old != nil && old.Version.Seq > 0 {
+		if old.Terms.Type == r.Terms.Type {
+			return ""
+		}
+		names = append(names, old.Terms.Type)
+	}
 	for _, other := range active {
 		if other.ID != r.ID {
 			names = append(names, other.Terms.Type)

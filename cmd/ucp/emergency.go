@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,29 +47,33 @@ or k; repeated, all must hold. The scope is of brokers' labels (ucp agent --labe
 that it leaves out know of the emergency and do not react. The selection is of jobs' labels
 (ucp run --label); jobs that name the ID or the type in --emergency need none.
 
-With --id of one that is active, the level, scope, selection and message are changed, and
---ttl counts from now.`
+With --id of one that is known, what is given is changed, and all else stays as it is: its type,
+level, scope, selection, message and time; the answer says what. --drop scope is all brokers from
+now on, --drop select no job by its labels, --drop message none. --ttl counts from now.`
 
 // declareFlags are what `ucp emergency declare` is told.
 type declareFlags struct {
 	emergency.Declaration
-	id, level string
-	newType   bool
-	ttl       time.Duration
+	id, level, message string
+	newType            bool
+	drop               []string
+	ttl                time.Duration
 }
 
 func (d *declareFlags) register(c *cli, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required)")
-	f.StringVar(&d.level, "level", "", "low, medium, high or critical, or 1 to 4 (required)")
+	f.StringVar(&d.Type, "type", "", "what it is: flood, earthquake, ...; jobs can name it (required, but with --id of one that is known)")
+	f.StringVar(&d.level, "level", "", "low, medium, high or critical, or 1 to 4 (required, but with --id of one that is known)")
 	f.StringArrayVar((*[]string)(&d.Scope), "scope", nil, "only brokers with the label `NAME=VALUE`; repeatable (default: all)")
 	f.StringArrayVar((*[]string)(&d.Select), "select", nil, "also jobs with the label `NAME=VALUE`; repeatable")
-	f.StringVar(&d.Message, "message", "", "what people should know, at most 256 bytes")
+	f.StringVar(&d.message, "message", "", "what people should know, at most 256 bytes")
 	f.DurationVar(&d.ttl, "ttl", 0, fmt.Sprintf("when it ends by itself (default %.0fh, at most %.0fh)", emergency.DefaultTTL.Hours(), emergency.MaxTTL.Hours()))
 	f.StringVar(&d.id, "id", "", "`ID` of a new one, or of one that is to be changed (default: made up)")
+	f.StringSliceVar(&d.drop, "drop", nil, "with --id: `WHAT` it is to have no more: scope, select or message; repeatable")
 	f.BoolVar(&d.newType, "new-type", false, "the type is meant, although it looks like a slip of one that is in force")
 	must(cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"low", "medium", "high", "critical"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("drop", cobra.FixedCompletions(droppable, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("id", c.completeEmergencies()))
 	must(cmd.RegisterFlagCompletionFunc("type", c.offer(false, noFiles, activeTypes)))
 }
@@ -84,18 +90,50 @@ func (d *declareFlags) args(cmd *cobra.Command, args []string) error {
 	return exactArgs()(cmd, args)
 }
 
+// dropped makes of --drop what is declared to be none, which is not the same as not given.
+func (d *declareFlags) dropped(cmd *cobra.Command) error {
+	for _, what := range d.drop {
+		switch {
+		case !slices.Contains(droppable, what):
+			return fmt.Errorf("--drop %s: scope, select and message can be dropped", what)
+		case d.id == "":
+			return fmt.Errorf("--drop %s: of which emergency? Name it by --id", what)
+		case cmd.Flags().Changed(what):
+			return fmt.Errorf("--drop %s and --%s exclude each other", what, what)
+		}
+		switch what {
+		case "scope":
+			d.Scope = emergency.Selector{}
+		case "select":
+			d.Select = emergency.Selector{}
+		default:
+			d.Message = new(string)
+		}
+	}
+	return nil
+}
+
+// droppable is what an emergency that is known may do without.
+var droppable = []string{"scope", "select", "message"}
+
 // complete checks what was given, and makes the declaration of it.
 func (d *declareFlags) complete(cmd *cobra.Command) error {
 	level := job.LevelOf(d.level)
+	if cmd.Flags().Changed("message") {
+		d.Message = &d.message
+	}
 	d.ID, d.Level, d.TTL = emergency.ID(d.id), job.LevelText(level), clock.Duration(d.ttl)
+	if err := d.dropped(cmd); err != nil {
+		return err
+	}
 	switch {
 	case d.ttl < 0 || d.ttl == 0 && cmd.Flags().Changed("ttl"):
 		return fmt.Errorf("--ttl %v: it must be positive", d.ttl)
-	case d.Type == "":
+	case d.Type == "" && d.id == "":
 		return fmt.Errorf("--type is missing: say what it is, such as flood; see `%s --help`", cmd.CommandPath())
-	case level == "":
+	case level == "" && d.id == "":
 		return fmt.Errorf("--level is missing: low, medium, high or critical; see `%s --help`", cmd.CommandPath())
-	case job.Level(level) < 1:
+	case level != "" && job.Level(level) < 1:
 		return fmt.Errorf("--level %q: %s", level, emergency.LevelHint(level))
 	}
 	return nil
@@ -108,7 +146,8 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 		Example: `  ucp emergency declare --type flood --level critical
   ucp emergency declare --type flood --level high --scope district=7 --ttl 2h --message "pumps first"
   ucp emergency declare --type power-cut --level medium --select service=hospital
-  ucp emergency declare --id flood-3f9a21 --type flood --level critical`,
+  ucp emergency declare --id flood-3f9a21 --level critical   # all else stays as it is
+  ucp emergency declare --id flood-3f9a21 --drop scope       # from now on at all brokers`,
 		ValidArgsFunction: cobra.NoFileCompletions, Args: d.args,
 	}
 	d.register(c, cmd)
@@ -120,18 +159,20 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 		if d.newType {
 			declare = client.DeclareNewType
 		}
-		e, created, err := declare(ctx, d.Declaration)
+		e, created, err := declare(ctx, d.over(ctx, client))
 		if err != nil {
 			return err
 		}
+		was := e.Was
 		awaitHeard(ctx, client, &e)
+		e.Was = was
 		return c.show(e, func(w io.Writer) {
 			what := "declared"
 			if !created {
 				what = "changed"
 			}
 			row(w, fmt.Sprintf("%s %s: %s, level %s, until %s", e.ID, what, e.Type, e.Level, clockTime(e.Until)))
-			for _, line := range reachLines(&e) {
+			for _, line := range slices.Concat(changeLines(&e), reachLines(&e)) {
 				row(w, line)
 			}
 			if e.Jobs != nil && e.Jobs.Waiting > 0 {
@@ -140,6 +181,48 @@ func (c *cli) emergencyDeclareCommand() *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+// over is what is declared, with what is not given of an emergency that is known: a broker of this version keeps that by itself,
+// one of the version before would drop it. Who may not read what there is leaves it to the broker.
+func (d *declareFlags) over(ctx context.Context, client *api.Client) emergency.Declaration {
+	if d.ID == "" || d.ID.Valid() != nil {
+		return d.Declaration
+	}
+	old, err := client.Emergency(ctx, d.id)
+	if err != nil || string(old.ID) != d.id || old.Type == "" {
+		return d.Declaration
+	}
+	return d.Over(&emergency.Record{Version: emergency.Version{Seq: 1}, Terms: emergency.Terms{
+		Type: old.Type, Level: job.Level(old.Level), Scope: old.Scope, Select: old.Select, Message: old.Message,
+	}})
+}
+
+// changeLines says what a declaration has changed of an emergency that was known, and what it has kept.
+func changeLines(e *api.Emergency) (lines []string) {
+	if e.Was == nil {
+		return nil
+	}
+	list := func(s []string) string { return strings.Join(s, ", ") }
+	var changed, kept []string
+	for _, x := range []struct{ name, was, is string }{
+		{"type", e.Was.Type, e.Type}, {"level", e.Was.Level, e.Level}, {"scope", list(e.Was.Scope), list(e.Scope)},
+		{"selection", list(e.Was.Select), list(e.Select)}, {"message", e.Was.Message, e.Message},
+	} {
+		switch {
+		case x.was != x.is:
+			changed = append(changed, fmt.Sprintf("%s %s (was %s)", x.name, cmp.Or(x.is, "none"), cmp.Or(x.was, "none")))
+		case x.is != "":
+			kept = append(kept, x.name+" "+x.is)
+		}
+	}
+	if len(changed) > 0 {
+		lines = append(lines, "changed: "+strings.Join(changed, "; "))
+	}
+	if len(kept) > 0 {
+		lines = append(lines, "kept: "+strings.Join(kept, "; "))
+	}
+	return lines
 }
 
 // reachLines says where an emergency is in force, and what becomes there of the jobs that have its level.
@@ -437,8 +520,15 @@ func (c *cli) emergencyClearCommand() *cobra.Command {
 		}
 		return c.show(e, func(w io.Writer) {
 			row(w, fmt.Sprintf("%s cleared", e.ID))
-			if away := append(was.Away, unheardAt(&was)...); was.ID == e.ID && len(away) > 0 {
-				row(w, "WARNING: "+strings.TrimSuffix(abridged(away), ":")+" out of reach: where it is in force there, it is until they hear of this, or until its time is over")
+			if was.ID != e.ID {
+				return
+			}
+			const until = "where it is in force there, it is until they hear of this, or until its time is over"
+			if len(was.Away) > 0 {
+				row(w, "WARNING: "+strings.TrimSuffix(abridged(was.Away), ":")+" out of reach: "+until)
+			}
+			if unheard := unheardAt(&was); len(unheard) > 0 {
+				row(w, "no word yet from "+strings.TrimSuffix(abridged(unheard), ":")+" of how it was until now: "+until)
 			}
 		})
 	})

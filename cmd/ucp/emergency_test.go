@@ -103,7 +103,7 @@ func TestEmergencyDeclare(t *testing.T) {
 	got := s.run("emergency", "declare", "--id", "flood-1", "--type", "flood", "--level", "high", "--scope", "district=7", "--scope", "pumps", "--select", "a in (b,c)", "--ttl", "90m", "--message", "M")
 	require.Equal(t, 0, got.code, got.errOut)
 	require.Contains(t, got.out, "flood-1 changed: ")
-	require.Equal(t, `POST /v1/emergencies {"id":"flood-1","type":"flood","level":"high","scope":["district=7","pumps"],"select":["a in (b,c)"],"ttl":"1h30m0s","message":"M"}`, f.told[1])
+	require.Equal(t, []string{"GET /v1/emergencies/flood-1", `POST /v1/emergencies {"id":"flood-1","type":"flood","level":"high","scope":["district=7","pumps"],"select":["a in (b,c)"],"ttl":"1h30m0s","message":"M"}`}, f.told[1:3])
 	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "low", "-o", "json").out, `"id": "flood-1"`)
 	require.Contains(t, s.run("emergency", "declare", "--type", "flood", "--level", "4").out, "level critical", "the broker is sent the name")
 	require.Contains(t, f.told[len(f.told)-1], `"level":"critical"`)
@@ -112,6 +112,9 @@ func TestEmergencyDeclare(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"--level low", "--type is missing"},
 		{"--type flood", "--level"},
+		{"--type flood --level low --drop scope", "--id"},
+		{"--id flood-1 --drop level", "--drop level"},
+		{"--id flood-1 --drop scope --scope a=1", "exclude each other"},
 		{"--type flood --level none", `--level "none"`},
 		{"--type flood --level 5", `--level "5"`},
 		{"--type flood --level low --ttl 0s", "--ttl 0s"},
@@ -131,6 +134,40 @@ func TestEmergencyDeclare(t *testing.T) {
 	got = s.run("emergency", "declare", "--type", "flood", "--level", "critical")
 	require.Equal(t, exitError, got.code)
 	require.Contains(t, got.errOut, "takes 5 a second")
+}
+
+// A change of one term says only that one, with all others as they are, so that a broker of the version before keeps them, too;
+// and what was kept and changed is told.
+func TestEmergencyChange(t *testing.T) {
+	f, s := newFakeEmergencies(t)
+	f.some()
+	kept := `"type":"flood","level":"critical","scope":["district=7","pumps"],"select":["service=hospital"],"message":"the river\nis over the wall"}`
+	for _, c := range []struct {
+		args []string
+		body string
+	}{
+		{[]string{"--ttl", "2h"}, strings.Replace(kept, `"message"`, `"ttl":"2h0m0s","message"`, 1)},
+		{[]string{"--level", "low"}, strings.Replace(kept, "critical", "low", 1)},
+		{[]string{"--drop", "scope"}, strings.Replace(kept, `["district=7","pumps"]`, `[]`, 1)},
+		{[]string{"--drop", "select"}, strings.Replace(kept, `["service=hospital"]`, `[]`, 1)},
+		{[]string{"--drop", "message"}, strings.Replace(kept, `the river\nis over the wall`, ``, 1)},
+		{[]string{"--message", ""}, strings.Replace(kept, `the river\nis over the wall`, ``, 1)},
+	} {
+		f.told = nil
+		got := s.run(append([]string{"emergency", "declare", "--id", "flood-1"}, c.args...)...)
+		require.Equal(t, 0, got.code, got.errOut)
+		require.Equal(t, []string{"GET /v1/emergencies/flood-1", `POST /v1/emergencies {"id":"flood-1",` + c.body}, f.told[:2])
+	}
+	f.told = nil
+	s.run("emergency", "declare", "--id", "flood", "--level", "low")
+	require.Equal(t, `POST /v1/emergencies {"id":"flood","level":"low"}`, f.told[1], "another ID that only begins so is not meant")
+
+	f.declared = func(e *api.Emergency) {
+		e.Scope, e.Message = []string{"district=7"}, "M"
+		e.Was = &api.EmergencyTerms{Type: e.Type, Level: "high", Scope: e.Scope, Select: []string{"pumps"}, Message: "M"}
+	}
+	got := s.run("emergency", "declare", "--id", "flood-1", "--level", "low").out
+	require.Contains(t, got, "\nchanged: level low (was high); selection none (was pumps)\nkept: type flood; scope district=7; message M\n")
 }
 
 // What JSON can't hold is refused before anything is sent.
@@ -229,7 +266,7 @@ func TestEmergencyWhereNobodyHears(t *testing.T) {
 	f.some()
 	f.list.Emergencies[0].OfBrokers, f.list.Emergencies[0].Away = 2, []string{"c"}
 	f.list.Emergencies[0].Brokers = []api.EmergencyAt{{Broker: "a", Strategy: "emergency", Effect: "goes first"}, {Broker: "b", Strategy: "emergency", Effect: "goes first", Unheard: true}}
-	require.Equal(t, "flood-1 cleared\nWARNING: c, b out of reach: where it is in force there, it is until they hear of this, or until its time is over\n", s.run("emergency", "clear", "flood-1").out)
+	require.Equal(t, "flood-1 cleared\nWARNING: c out of reach: where it is in force there, it is until they hear of this, or until its time is over\nno word yet from b of how it was until now: where it is in force there, it is until they hear of this, or until its time is over\n", s.run("emergency", "clear", "flood-1").out)
 
 	looks := 0
 	f.looked = func(e *api.Emergency) {

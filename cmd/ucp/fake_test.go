@@ -58,6 +58,7 @@ type fakeBroker struct {
 	degraded    bool                // it alone holds what is submitted
 	follow      http.HandlerFunc    // of ?follow=1
 	others      map[string][]string // brokers that decide otherwise than the one that is asked
+	commanded   map[string]string   // those of them that an emergency makes decide otherwise
 	metadata    string              // the rows of GET /broker/metadata
 	types       []string            // Content-Type of submissions
 	queries     []string            // of lists of jobs
@@ -94,7 +95,7 @@ func newFakeBroker(t *testing.T) (*fakeBroker, *shell) {
 			b.fail(w, 400, api.CodeBadRequest, "no strategy")
 			return
 		}
-		in.Others = b.others
+		in.Others, in.Commanded = b.others, b.commanded
 		b.reply(w, 200, in)
 	})
 	mux.HandleFunc("DELETE /v1/members/{name}", b.removeMember)

@@ -109,7 +109,7 @@ func (c *cli) strategySetCommand() *cobra.Command {
 		return c.show(s, func(w io.Writer) {
 			strategyTable(w, &s, inForce)
 			if len(s.Others) > 0 {
-				row(w, othersLine(s.Others))
+				row(w, othersLine(s.Others, s.Commanded))
 			}
 		})
 	})
@@ -132,10 +132,21 @@ func commanding(ctx context.Context, client *api.Client) string {
 }
 
 // othersLine says which brokers decide otherwise than the one where a strategy was set by hand.
-func othersLine(others map[string][]string) string {
+// Commanded says for which emergency some of them decide otherwise for the moment.
+func othersLine(others map[string][]string, commanded map[string]string) string {
 	var parts []string
 	for _, by := range slices.Sorted(maps.Keys(others)) {
-		parts = append(parts, strings.TrimSuffix(abridged(others[by]), ":")+" by "+by)
+		groups := map[string][]string{}
+		for _, name := range others[by] {
+			line := by
+			if id := commanded[name]; id != "" {
+				line = strategyLine(string(resolve.Emergency), by, id)
+			}
+			groups[line] = append(groups[line], name)
+		}
+		for _, line := range slices.Sorted(maps.Keys(groups)) {
+			parts = append(parts, strings.TrimSuffix(abridged(groups[line]), ":")+" by "+line)
+		}
 	}
 	return "at this broker alone: others still decide otherwise, " + strings.Join(parts, ", ") + " (--cluster changes all)"
 }

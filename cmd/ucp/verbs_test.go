@@ -293,6 +293,9 @@ func TestStrategySetSaysWhoDiffers(t *testing.T) {
 	require.Equal(t, ran{0, "fcfs\n", ""}, s.run("strategy", "set", "fcfs"), "it is alone")
 	b.others = map[string][]string{"causal": {"b", "d"}, "edf": {"c"}}
 	require.Equal(t, ran{0, "fcfs\nat this broker alone: others still decide otherwise, b, d by causal, c by edf (--cluster changes all)\n", ""}, s.run("strategy", "set", "fcfs"))
+	b.commanded = map[string]string{"d": "e9"}
+	require.Equal(t, "fcfs\nat this broker alone: others still decide otherwise, b by causal, d by emergency (while e9 is in force; otherwise causal), c by edf (--cluster changes all)\n",
+		s.run("strategy", "set", "fcfs").out, "what they decide by now is said, too")
 }
 
 func TestJobLogs(t *testing.T) {

@@ -59,25 +59,29 @@ func (srv *Server) handleSetStrategy(w http.ResponseWriter, r *http.Request) err
 		out.Chosen, out.Emergency = string(set.Override.Of), set.Override.Emergency
 	}
 	if !in.Cluster {
-		out.Others = srv.decideOtherwise(cmp.Or(out.Chosen, out.Strategy))
+		out.Others, out.Commanded = srv.decideOtherwise(cmp.Or(out.Chosen, out.Strategy))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
 }
 
-// decideOtherwise lists the other brokers that are well and go by another strategy than this, by theirs.
-func (srv *Server) decideOtherwise(chosen string) map[string][]string {
-	out := map[string][]string{}
+// decideOtherwise lists the other brokers that are well and go by another strategy than this, by theirs: the one that was chosen
+// there. For those that decide by the strategy emergency for the moment, commanded says for which.
+func (srv *Server) decideOtherwise(chosen string) (out map[string][]string, commanded map[string]string) {
+	out, commanded = map[string][]string{}, map[string]string{}
 	for name, h := range srv.healths(srv.cfg.Now()) {
 		row, known := srv.rowOf(name)
 		if other := cmp.Or(row.Chosen, row.Strategy); known && h.kind == healthy && other != chosen {
 			out[other] = append(out[other], name)
+			if row.Commands != "" {
+				commanded[name] = row.Commands
+			}
 		}
 	}
 	for _, names := range out {
 		slices.Sort(names)
 	}
-	return out
+	return out, commanded
 }
 
 // conflicts asks the broker for what it has decided lately.

@@ -104,6 +104,11 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 	}
 	e := srv.emergencyView(d.View, srv.cfg.Now())
 	e.Replicas, e.Degraded = d.Replicas, d.Degraded
+	if was := d.Was; was != nil && was.Version.Seq > 0 {
+		e.Was = &api.EmergencyTerms{
+			Type: was.Terms.Type, Level: job.LevelName(was.Terms.Level), Scope: orEmpty(was.Terms.Scope), Select: orEmpty(was.Terms.Select), Message: was.Terms.Message,
+		}
+	}
 	writeJSON(w, status, e)
 	return nil
 }

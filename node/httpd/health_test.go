@@ -110,12 +110,17 @@ func TestWhoWasGivenUpIsNotMissed(t *testing.T) {
 // A broker says which others decide otherwise than it was just told to: by what was chosen there, not by what an emergency commands.
 func TestWhoDecidesOtherwise(t *testing.T) {
 	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}, contact: Contact{Seen: asOf, Answered: asOf}}
-	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Strategy: "emergency", Chosen: "causal"}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Strategy: "emergency", Chosen: "causal", Commands: "flood-1"}}
 	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
-	require.Empty(t, srv.decideOtherwise("causal"))
-	require.Equal(t, map[string][]string{"causal": {"b"}}, srv.decideOtherwise("emergency"))
+	others, commanded := srv.decideOtherwise("causal")
+	require.Empty(t, others)
+	require.Empty(t, commanded, "it goes by the same")
+	others, commanded = srv.decideOtherwise("emergency")
+	require.Equal(t, map[string][]string{"causal": {"b"}}, others)
+	require.Equal(t, map[string]string{"b": "flood-1"}, commanded, "for the moment it decides by emergency")
 	h.member.Status = membership.Failed
-	require.Empty(t, srv.decideOtherwise("emergency"), "nobody knows what it does")
+	others, _ = srv.decideOtherwise("emergency")
+	require.Empty(t, others, "nobody knows what it does")
 }
 
 // Each change is one line in the log and one event, however often it is looked at; that a broker is well from the first is
