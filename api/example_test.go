@@ -282,7 +282,8 @@ func ExampleClient_Declare() {
 	}
 	defer c.Close()
 
-	e, created, err := c.Declare(ctx, emergency.Declaration{ID: "flood-7", Type: "flood", Level: "high", Message: "the river is over its banks"})
+	message := "the river is over its banks"
+	e, created, err := c.Declare(ctx, emergency.Declaration{ID: "flood-7", Type: "flood", Level: "high", Message: &message})
 	if err != nil {
 		panic(err)
 	}
