@@ -214,7 +214,7 @@ var others = []mutant{
 		"		if b.warnings.allow(b.now()) {\n			b.log.Warn(\"an event", "		if true {\n			b.log.Warn(\"an event",
 		"./node", "TestEventsThatMakeNoSense"},
 	{"a slow reader is not told what it lost", "node/httpd/events.go",
-		"			if w.lost > 0 && ", "			if false && ",
+		"	if w.lost > 0 && ", "	if false && ",
 		"./node/httpd", "TestSlowReaders"},
 	{"a body may stand still", "node/httpd/pace.go",
 		"func (p *pacedBody) extend() { _ = p", "func (p *pacedBody) extend() { _ = io.EOF; return; _ = p",
