@@ -462,7 +462,7 @@ var others = []mutant{
 	{"the beginning of a level is a type", "emergency/meant.go",
 		", label.Begun(tag, job.Levels()))", ")",
 		"./broker", stories},
-	{"nobody hears of another's health", "api/emergency.go",
+	{"nobody hears of another's health", "api/events.go",
 		"\"member\", \"health\", ", "\"member\", ",
 		"./node/httpd", "TestKindsOfEvents"},
 	{"an emergency that is over gives its level to jobs", "broker/reach.go",
