@@ -95,6 +95,7 @@ var Needs = map[string]Need{
 	"POST /v1/admissions":                 Nothing, // but a ticket
 	"GET /ui/{path...}":                   Nothing, // what the pages show, they ask for
 	"GET /{$}":                            Nothing,
+	"GET /v1/openapi.yaml":                Nothing, // it is the same at every broker
 	"GET /healthz":                        Nothing,
 	"GET /readyz":                         Nothing,
 	"/":                                   {Scope: anything}, // what there is not

@@ -88,7 +88,7 @@ func TestEveryRouteSaysWhatItNeeds(t *testing.T) {
 	// What each scope gives is listed here once more: a route that is opened by mistake is found. With = it gives what is of
 	// the caller's own.
 	gives := map[string][]string{
-		"": {"POST /v1/admissions", "GET /healthz", "GET /readyz", "GET /v1/caller", "GET /ui/{path...}", "GET /{$}"},
+		"": {"POST /v1/admissions", "GET /healthz", "GET /readyz", "GET /v1/caller", "GET /ui/{path...}", "GET /{$}", "GET /v1/openapi.yaml"},
 		"read": {
 			"GET /metrics", "GET /broker/coordination-status", "GET /broker/metadata", "GET /broker/views", "GET /broker/digest", "GET /broker/conflict-statistics",
 			"GET /v1/members", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/stdout", "GET /v1/jobs/{id}/stderr", "GET /v1/jobs/{id}/result",

@@ -25,13 +25,14 @@ type docRoute struct {
 	pattern    string // "GET /v1/jobs"
 	parameters string // as they stand there
 	statuses   string // as they stand there
+	what       string // it does, as it stands there
 	takes      string // the scope that it needs, as it stands there
 }
 
 // docRoutes are all rows of the table of routes, in their order.
 func docRoutes(t *testing.T) (out []docRoute) {
-	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^`]+)` \\| ([^|]*)\\| ([^|]*) \\|(?:[^|]*\\| ([^|]*) \\|)?").FindAllStringSubmatch(apiDoc(t), -1) {
-		out = append(out, docRoute{m[1], m[2], m[3], m[4]})
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+ /[^`]+)` \\| ([^|]*)\\| ([^|]*) \\|(?:([^|]*)\\| ([^|]*) \\|)?").FindAllStringSubmatch(apiDoc(t), -1) {
+		out = append(out, docRoute{m[1], m[2], m[3], m[4], m[5]})
 	}
 	require.NotEmpty(t, out)
 	return out

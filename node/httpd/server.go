@@ -76,6 +76,7 @@ func (srv *Server) routes() map[string]func(http.ResponseWriter, *http.Request) 
 		"POST /v1/carry/unpack":               srv.handleUnpack,
 		"GET /broker/word":                    srv.handleWord,
 		"POST /broker/word":                   srv.handleWords,
+		"GET /v1/openapi.yaml":                srv.handleOpenAPI,
 		"GET /healthz":                        srv.handleHealth,
 		"GET /readyz":                         srv.handleReady,
 	}
