@@ -163,7 +163,13 @@ func run(t *testing.T, stdin io.Reader, name string, args ...string) result {
 // runIn is run in a directory and an environment, "" and nil for those of the test.
 func runIn(t *testing.T, dir string, env []string, stdin io.Reader, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	return runWithin(t, 90*time.Second, dir, env, stdin, name, args...)
+}
+
+// runWithin is runIn for what may take another time.
+func runWithin(t *testing.T, within time.Duration, dir string, env []string, stdin io.Reader, name string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, err bytes.Buffer
