@@ -16,13 +16,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve starts a broker that is only the handler, and a client of it.
 func serve(t *testing.T, h http.HandlerFunc) *Client {

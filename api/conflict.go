@@ -142,6 +142,13 @@ func (c *Client) Conflicts(ctx context.Context, limit int) (ConflictList, error)
 	return l, err
 }
 
+// ConflictStatistics tells what a broker has decided, and how loaded it is.
+func (c *Client) ConflictStatistics(ctx context.Context) (ConflictStatistics, error) {
+	var s ConflictStatistics
+	_, err := c.json(ctx, call{method: http.MethodGet, path: []string{"broker", "conflict-statistics"}}, 0, &s)
+	return s, err
+}
+
 // Conflict returns one conflict as JSON: explained, or as the bundle that
 // `ucp conflict replay` reads.
 func (c *Client) Conflict(ctx context.Context, id string, bundle bool) ([]byte, error) {
