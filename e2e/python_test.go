@@ -50,6 +50,16 @@ func TestPythonPackage(t *testing.T) {
 	require.Regexp(t, `Ran [2-9]\d tests`, r.stderr)
 }
 
+// The Python client keeps to its types, as strictly as mypy can be.
+func TestPythonTypes(t *testing.T) {
+	python := python(t)
+	if run(t, nil, python, "-m", "mypy", "--version").code != 0 {
+		t.Skip("SKIPPED: there is no mypy here, so the types of clients/python are NOT checked")
+	}
+	r := runWithin(t, 5*time.Minute, "../clients/python", nil, nil, python, "-W", "ignore", "-m", "mypy", "--strict", "--cache-dir", t.TempDir())
+	require.Zero(t, r.code, r.stdout+r.stderr)
+}
+
 // Each block of Python in the README of the client runs as it stands there.
 func TestPythonReadme(t *testing.T) {
 	python := python(t)

@@ -6,20 +6,18 @@ import asyncio
 import hashlib
 import io
 import os
+import socket
 import tempfile
 import threading
 import time
 import unittest
 import zipfile
-from typing import List
+from typing import Any, List, cast
 
 import cluster
 from ucp import APIError, AsyncClient, Cancelled, Client, JobFailed, UCPError, Unreachable
-from ucp.types import Event, Job
-
-
-def shell(script: str) -> "dict[str, object]":
-    return {"command": "/bin/sh", "args": ["-c", script]}
+from ucp._http import Answer, Request
+from ucp.types import Event, Job, SpecDocument
 
 
 class Jobs(unittest.TestCase):
@@ -58,7 +56,7 @@ class Jobs(unittest.TestCase):
         self.assertEqual(missing.exception.code, "not_found")
         self.assertLess(time.monotonic() - began, 5, "of a job that nobody has seen nothing is waited for")
         with self.assertRaises(APIError) as invalid:
-            self.ucp.submit({"command": "true", "colour": "red"})  # type: ignore[typeddict-unknown-key]
+            self.ucp.submit(cast(Any, {"command": "true", "colour": "red"}))
         self.assertEqual((invalid.exception.status, invalid.exception.code), (400, "bad_request"))
         with self.assertRaises(Unreachable):
             Client("127.0.0.1:1").members()
@@ -71,13 +69,19 @@ class Jobs(unittest.TestCase):
         self.assertEqual(self.ucp.wait(id, timeout=30)["state"], "cancelled")
 
     def test_batches_and_lists(self) -> None:
-        lines = self.ucp.submit_batch([("py-b%d" % i, {"command": "true", "labels": {"py": "batch"}}) for i in range(5)] + [("py-bad", {"command": ""})])
+        spec: SpecDocument = {"command": "true", "labels": {"py": "batch"}}
+        lines = self.ucp.submit_batch([("py-b%d" % i, spec) for i in range(5)] + [("py-bad", {"command": ""})])
         self.assertEqual([line["line"] for line in lines], [1, 2, 3, 4, 5, 6])
         self.assertEqual(lines[5]["error"]["code"], "invalid")
         listed = list(self.ucp.jobs(label="py=batch"))
         self.assertEqual({j["id"] for j in listed}, {"py-b%d" % i for i in range(5)})
         self.assertEqual(len(list(self.ucp.jobs(label="py=batch", limit=2))), 2)
         self.assertTrue(self.ucp.dry_run({"command": "true"})["brokers"])
+
+    def test_events_of_a_job_end_with_it(self) -> None:
+        id = self.ucp.submit({"command": "sleep", "args": ["60"]})["id"]
+        threading.Timer(1, self.ucp.cancel, [id]).start()
+        self.assertEqual([e["what"] for e in self.ucp.events(job=id)][-1], "cancelled")
 
     def test_following(self) -> None:
         id = self.ucp.submit({"command": "/bin/sh", "args": ["-c", "for i in 1 2 3; do echo $i; sleep 0.2; done"]})["id"]
@@ -92,9 +96,9 @@ class Contents(unittest.TestCase):
     def test_blobs(self) -> None:
         for content in (b"", b"small", os.urandom(3 << 20)):
             blob = self.ucp.put_blob(content)
-            self.assertEqual(blob, {"digest": hashlib.sha256(content).hexdigest(), "size": len(content)})
-            self.assertEqual(self.ucp.blob(blob["digest"]), content)
-            self.assertTrue(self.ucp.has_blob(blob["digest"]))
+            self.assertEqual(blob, {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)})
+            self.assertEqual(self.ucp.blob(blob["sha256"]), content)
+            self.assertTrue(self.ucp.has_blob(blob["sha256"]))
             self.assertEqual(self.ucp.put_blob(content), blob)
         self.assertFalse(self.ucp.has_blob("0" * 64))
 
@@ -109,8 +113,6 @@ class Contents(unittest.TestCase):
 
     def test_an_upload_goes_on_where_it_was(self) -> None:
         """Half of it comes by a connection that ends: the client sends the rest alone."""
-        import socket
-
         content = os.urandom(4 << 20)
         digest = hashlib.sha256(content).hexdigest()
         host, port = self.ucp.addresses[0].rsplit(":", 1)
@@ -125,12 +127,12 @@ class Contents(unittest.TestCase):
         sent: List[int] = []
         send = self.ucp._transport.send
 
-        def counted(request):  # type: ignore[no-untyped-def]
+        def counted(request: Request) -> Answer:
             if request.method == "PUT":
                 sent.append(request.size)
             return send(request)
 
-        self.ucp._transport.send = counted  # type: ignore[method-assign]
+        cast(Any, self.ucp._transport).send = counted
         self.ucp.put_blob(content)
         self.assertEqual(sent, [len(content) - came])
         self.assertEqual(self.ucp.blob(digest), content)
@@ -225,7 +227,7 @@ class Asynchronous(unittest.IsolatedAsyncioTestCase):
             async for piece in stream:
                 self.assertIn(b"x", piece)
                 break
-            await stream.aclose()  # type: ignore[attr-defined]  # of a generator
+            await cast(Any, stream).aclose()  # it is a generator
             await ucp.cancel(id)
 
     async def test_errors_come_through(self) -> None:

@@ -7,7 +7,7 @@ import queue
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
-from typing import AsyncIterator, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import AsyncIterator, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union, cast
 
 from . import types as t
 from ._http import Call
@@ -109,7 +109,7 @@ class AsyncClient:
                 if not more:
                     return
                 room.put(None)
-                yield value  # type: ignore[misc]  # there is one where there is more
+                yield cast(T, value)  # there is one where there is more
         finally:
             call.give_up()
             room.put(None)

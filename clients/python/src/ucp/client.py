@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union, cast
 
 from . import types as t
-from ._http import Body, Call, Request, Transport
+from ._http import Answer, Body, Call, Request, Transport
 from .city import Identity, Trust, trust_of_token
 from .errors import APIError, JobFailed, UCPError, Unreachable
 
@@ -312,7 +312,7 @@ class Client:
         """Uploads bytes, or the file of a path, and returns their SHA-256 and size. What the broker holds is not sent again; of 1 MiB and
         more only what has not come yet is, also when the link breaks."""
         source = _Source(content)
-        blob: t.Blob = {"digest": source.digest, "size": source.size}
+        blob: t.Blob = {"sha256": source.digest, "size": source.size}
         has, at = self._came(source.digest) if source.size else (False, 0)
         last, refused = time.monotonic(), 0
         while not has:
@@ -368,7 +368,7 @@ class Client:
         """Writes a version of named data: the content, or the blob of a digest, or the directory of which that is the manifest. With
         ``known`` only where that is the latest version, "none" for no version: otherwise APIError with the code "conflict"."""
         if content is not None:
-            digest = self.put_blob(content)["digest"]
+            digest = self.put_blob(content)["sha256"]
         query = self._query(causal_token) + [("digest", digest)] + ([("directory", "1")] if directory else []) + ([("if", known)] if known else [])
         return cast(t.Data, self._seen(self._transport.json(Request("PUT", ("v1", "data") + tuple(name.split("/")), query))))
 
@@ -479,7 +479,7 @@ class Client:
         return cast(t.Emergency, self._get(("v1", "emergencies", id)))
 
     def events(self, *, kinds: Sequence[str] = (), job: str = "", reconnect: bool = True) -> Iterator[t.Event]:
-        """What happens, as the broker comes to know it; of one job, until that has ended where a broker says so. Without ``kinds`` all
+        """What happens, as the broker comes to know it; of one job, until that has ended. Without ``kinds`` all
         but the states of jobs and versions of data. A stream that breaks is begun again, at any broker, behind the event that was seen
         last where brokers number them; where they do not, an event of the kind "lost" says that some may be missing."""
         path = ("v1", "jobs", job, "events") if job else ("v1", "events")
@@ -495,6 +495,8 @@ class Client:
                 for last, event in _events(answer.lines(), last):
                     good = time.monotonic()
                     yield event
+                    if job and event["kind"] == "job" and event["what"] in FINAL:
+                        return
                 cause: Union[APIError, Unreachable] = Unreachable(base.written, EOFError("the broker has ended the stream of events"), True)
             except (APIError, Unreachable) as e:
                 cause = e
@@ -530,7 +532,7 @@ class Client:
     def _get(self, path: Tuple[str, ...], query: Sequence[Tuple[str, str]] = (), wait: float = 0.0) -> Any:
         return self._transport.json(Request("GET", path, query, wait=wait))
 
-    def _stream(self, request: Request) -> Any:
+    def _stream(self, request: Request) -> Answer:
         return self._transport.send(request)
 
     def _bytes(self, path: Tuple[str, ...], *, attempt: str = "") -> bytes:
