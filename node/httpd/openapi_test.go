@@ -115,6 +115,14 @@ var exchanges = map[string]exchange{
 	"GET /readyz":                         {out: jsonOf(probe{})},
 	"GET /metrics":                        {out: bytesAs(mediaText)},
 	"GET /v1/openapi.yaml":                {out: bytesAs(mediaYAML)},
+	"GET /broker/views":                   {out: jsonOf(api.Views{})},
+	"GET /v1/caller":                      {out: jsonOf(api.Caller{})},
+	"GET /ui/{path...}":                   {out: bytesAs("*/*")},
+	"GET /{$}":                            {out: bytesAs("*/*")},
+	"POST /v1/carry/pack":                 {out: bytesAs(mediaBytes)},
+	"POST /v1/carry/unpack":               {in: bytesAs(mediaBytes), out: jsonOf(api.Carried{})},
+	"GET /broker/word":                    {out: bytesAs(mediaBytes)},
+	"POST /broker/word":                   {in: bytesAs(mediaJSON), out: jsonOf(api.WordsHeard{})},
 }
 
 // What is answered and has no type of its own in the code.
@@ -242,7 +250,7 @@ func pathParameters(path string) (string, []yaml.MapSlice) {
 		}
 		out = append(out, p)
 	}
-	return strings.ReplaceAll(path, "...}", "}"), out
+	return strings.TrimSuffix(strings.ReplaceAll(path, "...}", "}"), "{$}"), out
 }
 
 // statusesIn lists the statuses in a text.
@@ -287,7 +295,7 @@ func (s *schemas) operation(t *testing.T, row docRoute, x exchange, inPath []yam
 		switch {
 		case status >= 400 && x.out != nil:
 			answers = append(answers, yaml.MapItem{Key: key, Value: yaml.MapSlice{{Key: "$ref", Value: "#/components/responses/Error"}}})
-		case status == http.StatusNotModified || x.out == nil:
+		case status == http.StatusNotModified || status == http.StatusFound || x.out == nil:
 			answers = append(answers, yaml.MapItem{Key: key, Value: yaml.MapSlice{{Key: "description", Value: text}}})
 		default:
 			answers = append(answers, yaml.MapItem{Key: key, Value: yaml.MapSlice{{Key: "description", Value: text}, {Key: "content", Value: s.contents(t, x.out)}}})

@@ -60,6 +60,9 @@ func New(next http.RoundTripper) (*Checker, error) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			pattern := path
+			if path == "/" {
+				pattern = "/{$}"
+			}
 			for _, p := range op.Parameters {
 				if p.Value.In == "path" && p.Value.Extensions["x-slashes"] != nil {
 					pattern = strings.Replace(pattern, "{"+p.Value.Name+"}", "{"+p.Value.Name+"...}", 1)
@@ -195,7 +198,7 @@ func (c *Checker) answer(op operation, resp *http.Response, told *openapi3.Respo
 		return nil
 	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	content := told.Content[media]
+	content := told.Content.Get(media) // also that of */*
 	if content == nil {
 		return fmt.Errorf("the document has no answer of %q", media)
 	}

@@ -296,6 +296,6 @@ class AsyncClient:
         """See :meth:`Client.emergency`."""
         return await self._do(lambda: self._client.emergency(id))
 
-    def events(self, *, kinds: Sequence[str] = (), job: str = "", reconnect: bool = True) -> AsyncIterator[t.Event]:
+    def events(self, *, kinds: Sequence[str] = (), job: str = "", since: str = "", broker: str = "", reconnect: bool = True) -> AsyncIterator[t.Event]:
         """See :meth:`Client.events`."""
-        return self._each(lambda: self._client.events(kinds=kinds, job=job, reconnect=reconnect))
+        return self._each(lambda: self._client.events(kinds=kinds, job=job, since=since, broker=broker, reconnect=reconnect))

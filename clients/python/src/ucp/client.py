@@ -478,12 +478,14 @@ class Client:
         """One, with where it is in force and what it has caused."""
         return cast(t.Emergency, self._get(("v1", "emergencies", id)))
 
-    def events(self, *, kinds: Sequence[str] = (), job: str = "", reconnect: bool = True) -> Iterator[t.Event]:
+    def events(self, *, kinds: Sequence[str] = (), job: str = "", since: str = "", broker: str = "", reconnect: bool = True) -> Iterator[t.Event]:
         """What happens, as the broker comes to know it; of one job, until that has ended. Without ``kinds`` all
-        but the states of jobs and versions of data. A stream that breaks is begun again, at any broker, behind the event that was seen
+        but the states of jobs and versions of data; ``since`` is a time, or a duration such as "10m": also what has happened since;
+        ``broker`` is what is about that one alone. A stream that breaks is begun again, at any broker, behind the event that was seen
         last where brokers number them; where they do not, an event of the kind "lost" says that some may be missing."""
         path = ("v1", "jobs", job, "events") if job else ("v1", "events")
-        query = [("kinds", ",".join(kinds))] if kinds and not job else []
+        chosen = (("kinds", "" if job else ",".join(kinds)), ("since", since), ("broker", broker))
+        query = [(name, value) for name, value in chosen if value]
         last, began, good = "", False, time.monotonic()
         while True:
             base = self._transport.base

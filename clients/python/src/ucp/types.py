@@ -177,6 +177,23 @@ class Bundle(TypedDict):
     decision: Decision
     sentence: str
 
+
+class _Caller(TypedDict):
+    scopes: List[str]
+    # the broker belongs to a city, and asks who calls
+    city: bool
+
+
+class Caller(_Caller, total=False):
+    """Caller answers GET /v1/caller: who asks, and what they may."""
+
+    # of a member, or the subject of a token; "" for everybody, where the broker belongs to no city
+    name: str
+    # what they are known by, for people
+    how: str
+    # of who may nothing: why not
+    why: str
+
 _CandidateOddOptional = TypedDict("_CandidateOddOptional", {"for": "str"}, total=False)
 
 
@@ -263,6 +280,69 @@ class Capabilities(_Capabilities, total=False):
     # AllowModules name the modules that run there, at most MaxAllowModules: each the beginning of a digest, or the number of a key that has signed them. None is any, as of an earlier version.
     allow_modules: List[int]
 
+_CarriedOdd = TypedDict("_CarriedOdd", {"from": "str", "for": "List[str]"})
+
+
+class _Carried(TypedDict):
+    id: str
+    # when it was packed
+    at: str
+    # that were packed, or read
+    records: int
+    # the same of these
+    blobs: int
+    # of these
+    blob_bytes: int
+    # of the file
+    bytes: int
+    # brokers whose word is in it: what they hold, and know all to hold
+    words: List[str]
+    # blobs that the packer asks for
+    lacks: int
+    # blobs that had no room in it
+    left_out: int
+    # it was read to its end
+    whole: bool
+    # Of a file that was unpacked. records that are others now than before
+    changed: int
+    # blobs that were not here before
+    new_blobs: int
+    # blobs that were not kept, since the disk has no room
+    blobs_without_room: int
+    # blobs that were damaged where the file was packed
+    blobs_damaged: int
+    # this broker holds now all that the packer held then
+    adopted: bool
+    # words that were news here
+    new_words: int
+    # what was read of it before counts
+    tampered_or_damaged: bool
+
+
+class Carried(_CarriedOdd, _Carried, total=False):
+    """Carried says what a file holds that is carried by hand, and in an answer to unpacking it what became of it."""
+
+    city: str
+    encrypted: bool
+    # it only says who the packer is
+    introduces: bool
+    # of these
+    kinds: Dict[str, int]
+    # not even all records had room
+    records_left: bool
+    # who is there and did not say what it holds, as it was packed
+    silent: List[str]
+    # why it was not
+    trouble: str
+    # of the packer's ledger
+    ledger_digest: Digest
+    # others that hold the same, by their own word
+    same: List[str]
+    # what to do, where something is left to do
+    advice: str
+    # the same
+    cut_short: bool
+
 
 class Checkpoint(TypedDict):
     """Checkpoint is what an attempt had written of what its job names, kept on as many brokers as an input is."""
@@ -314,6 +394,8 @@ class Conflict(_Conflict, total=False):
 
     # the exclusive key, or the job
     over: str
+    # of the jobs that it records; none from an earlier version
+    ids: List[str]
 
 
 class ConflictList(TypedDict):
@@ -737,6 +819,8 @@ class Event(_EventOddOptional, _Event, total=False):
 
     # of a job or preemption: the broker where the job is placed
     place: str
+    # Cursor is what EventOptions.After takes: the client sets it, from the ID of the server-sent event. "" of a broker of an earlier version.
+    cursor: str
 
 
 class _Explanation(TypedDict):
@@ -1221,8 +1305,21 @@ class Peer(_Peer, total=False):
     takes_none: str
     # gossip says that it is gone, but messages pass both ways
     by_messages: bool
+    # RTT is the round-trip time to it, by network coordinates; 0 when not known, and of an earlier version.
+    rtt: str
     # the actor that answers at its address instead of it
     stranger: str
+
+
+class PeerView(TypedDict):
+    """PeerView is how one broker sees another. The fields are those of Peer."""
+
+    healthy: bool
+    health: str
+    last_seen: int
+    behind: int
+    ahead: int
+    rtt: str
 
 _PreemptOdd = TypedDict("_PreemptOdd", {"for": "str"})
 
@@ -1734,6 +1831,30 @@ class Verdict(_Verdict, total=False):
     result: Accepted
 
 
+class _View(TypedDict):
+    peers: Dict[str, PeerView]
+    # HeldBack and HeldBackBy are as in Coordination.
+    held_back: int
+    # by its own clock
+    as_of: str
+
+
+class View(_View, total=False):
+    """View is how one broker sees the others."""
+
+    held_back_by: List[str]
+
+
+class Views(TypedDict):
+    """Views answers GET /broker/views: how each broker sees the others, as it has said itself just now."""
+
+    # by the name of who sees
+    views: Dict[str, View]
+    # Silent are the brokers that take part and have not said it, and why.
+    silent: Dict[str, str]
+    as_of: str
+
+
 class Weights(TypedDict):
     """Weights say how many points each factor of a score is worth: 0 to 100,000 each, and Waiting at least 1."""
 
@@ -1751,6 +1872,13 @@ class Weights(TypedDict):
     margin: int
     # Lost is what a minute of one core's lost work costs (strategy optimal).
     lost: int
+
+
+class WordsHeard(TypedDict):
+    """WordsHeard answers POST /broker/word."""
+
+    # words of brokers that do not take part here, as far as is known yet
+    unknown: int
 
 
 class WorkerMemory(TypedDict):
