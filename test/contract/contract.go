@@ -94,13 +94,6 @@ func (c *Checker) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections is for http.Client.
-func (c *Checker) CloseIdleConnections() {
-	if x, is := c.next.(interface{ CloseIdleConnections() }); is {
-		x.CloseIdleConnections()
-	}
-}
-
 // Wrong lists what was not as the document says.
 func (c *Checker) Wrong() []string {
 	c.mu.Lock()
