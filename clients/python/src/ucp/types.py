@@ -1640,7 +1640,7 @@ class Spec(_Spec, total=False):
     timeout: str
     # nil means true
     redeploy: bool
-    # jobs that must end before this one starts (rule C4)
+    # jobs that must end before this one starts, and arrays of them (rule C4; see [ID.Array])
     after: List[str]
     # AfterSuccess or AfterEnd
     after_policy: str
@@ -1714,7 +1714,7 @@ class SpecDocument(TypedDict, total=False):
     # nil means true
     redeploy: bool
     preemption: str
-    # jobs that must end before this one starts (rule C4)
+    # jobs that must end before this one starts, and arrays of them (rule C4; see [ID.Array])
     after: List[str]
     # AfterSuccess or AfterEnd
     after_policy: str
