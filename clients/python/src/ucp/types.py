@@ -600,7 +600,7 @@ class Decision(TypedDict):
 
 
 class Declaration(TypedDict, total=False):
-    """Declaration is a request to declare or to clear an emergency, as JSON over HTTP and in Serf's events. The last five fields are set in a broker's events only."""
+    """Declaration is a request to declare or to clear an emergency, as JSON over HTTP and in Serf's events. The last five fields are set in a broker's events only. Of one whose ID is known, what is not given stays as it is (see [Declaration.Over]); nil is not given, and what is given and empty drops what there was."""
 
     # made up if it is empty
     id: str
@@ -757,6 +757,8 @@ class Emergency(_Emergency, total=False):
     # Of an answer to a declaration or a clear: how many brokers held it then, and whether that is fewer than the broker's --replicas.
     replicas: int
     degraded: bool
+    # Was are its terms until then, of an answer to a declaration that has changed it: what is not another now was kept.
+    was: EmergencyTerms
     # Effects are the jobs that had to make room because of it, the earliest first, at most 1,000: only of one emergency. Caused is how many pauses of jobs there were; in a list, how many jobs.
     effects: List[Effect]
 
@@ -783,6 +785,16 @@ class EmergencyList(TypedDict):
 
     emergencies: List[Emergency]
     as_of: str
+
+
+class EmergencyTerms(TypedDict):
+    """EmergencyTerms are what can be changed of an emergency, but for its time."""
+
+    type: str
+    level: str
+    scope: List[str]
+    select: List[str]
+    message: str
 
 
 class _Error(TypedDict):
@@ -1779,6 +1791,8 @@ class Strategy(_Strategy, total=False):
     cluster: bool
     # Others: PUT without Cluster says which other brokers decide otherwise, by the strategy that was chosen there.
     others: Dict[str, List[str]]
+    # Commanded are those of Others that decide by the strategy emergency for the moment, each with the emergency for which.
+    commanded: Dict[str, str]
     # Known lists all that there are.
     known: List[str]
 
