@@ -30,7 +30,7 @@ var rulesB = []mutant{
 		"	case !slices.Contains(in.Roll, b.self):", "	case false:",
 		"./broker", "TestStories/B2_strangers"},
 	{"B2 who is packed for is not admitted", "broker/carry.go",
-		"		b.admitByHand(name)\n", "",
+		"		b.admitByHand(name)\n", "		_ = name\n",
 		"./broker", "TestStories/B2_strangers"},
 	{"B3 words do not count", "broker/carry.go",
 		"		if b.peers.HearWord(b.corrected(s)) {", "		if false {",
