@@ -358,6 +358,8 @@ type Drain struct {
 	Deadline clock.Time `json:"deadline"` // when what still runs there is moved; null is never
 	// Stays counts the jobs that run on though the deadline is over: no other broker can take them, or they must not run twice.
 	Stays int `json:"stays,omitempty"`
+	// Waits counts the jobs that wait there, since no other broker can take them.
+	Waits int `json:"waits,omitempty"`
 }
 
 // DrainedMember answers PUT and DELETE /v1/members/{name}/drain.
@@ -369,6 +371,7 @@ type DrainedMember struct {
 	Before   bool       `json:"before"`   // it was drained before
 	Running  int        `json:"running"`  // jobs that have begun there and have not ended, as far as the broker that answers knows
 	Stay     int        `json:"stay"`     // so many of them could not be moved now: no other broker can take them, or they must not run twice
+	Waits    int        `json:"waits"`    // jobs that wait there, and that no other broker can take now: they start when one can, or it is resumed
 	Replicas int        `json:"replicas"` // brokers that know of it already
 	Degraded bool       `json:"degraded"` // fewer than the broker's --replicas
 }

@@ -270,6 +270,7 @@ type MemberDrained struct {
 	Was      bool // it was drained before
 	Running  int  // jobs that have begun there and have not ended, as far as is known
 	Stay     int  // of these, those that could not be moved now
+	Waits    int  // jobs that wait there, and that no other broker can take now
 	Replicas int
 	Degraded bool
 }

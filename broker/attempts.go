@@ -137,17 +137,15 @@ func (a *attempts) review(r *job.Record) {
 	}
 	if x := a.runs[key]; mine && x != nil && a.leavesHere(r, x) {
 		a.drop(key, x)
-		return
 	}
 	if x := a.runs[key]; mine && x != nil {
 		a.yieldKey(r, x)
 		a.fetchAgain(r, x)
 	}
-	if mine && a.offer.draining && !r.Spec.MayRedeploy() {
+	if mine && a.goesBack(r) {
 		a.giveBack(r)
-		return
 	}
-	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.offer.draining || a.drained(a.self) && r.Spec.MayRedeploy() || a.suspect(r) {
+	if !mine || a.runs[key] != nil || a.reportedEnd(r) || a.startsNothing(r) || a.suspect(r) {
 		return
 	}
 	if !r.Spec.MayRedeploy() && !a.mayStart(r) {

@@ -20,7 +20,7 @@ import (
 
 // An operator drains a broker from anywhere (rule M5): it runs nothing new until it is resumed. The word is a setting of the
 // cluster, so that it reaches a broker by whichever way there is, also one that is away, and outlives restarts. Every
-// broker that holds it places nothing there; the drained one gives up what waits there and, when the deadline has come,
+// broker that holds it places nothing there; the drained one gives up what waits there, begins nothing and, when the deadline has come,
 // what runs there and can run elsewhere. It stays what else it is: it takes submissions, owns jobs, and holds copies.
 
 // drainSetting begins the names of these settings.
@@ -37,6 +37,7 @@ type DrainOrder struct {
 type DrainState struct {
 	DrainOrder
 	Stays int // jobs that run on there though the deadline is over: nobody else can take them, or they must not run twice
+	Waits int // jobs that wait there until another broker can take them, or it is resumed
 }
 
 // maxSettingName is how long the name of a setting may be, in bytes.
@@ -118,11 +119,11 @@ func (d DrainOrder) text() string {
 }
 
 // leavesHere reports whether an attempt that this broker holds must go since it is drained: at once when it has not begun, at
-// the deadline when another broker can take the job. One that must not run twice stays (rule J8): nobody could go on with it.
+// the deadline when another broker can take the job. One that must not run twice runs on (rule J8): nobody could go on with it.
 func (a *attempts) leavesHere(r *job.Record, x *run) bool {
 	d, drained := a.drains[a.self]
 	switch {
-	case !drained || !r.Spec.MayRedeploy() || x.stopping || x.result != nil:
+	case !drained || x.stopping || x.result != nil:
 		return false
 	case !x.started:
 		return true
@@ -145,9 +146,27 @@ const drainRetry = 5 * time.Second
 // drainGrace is how long after the deadline what runs on at a drained broker may be about to leave it.
 const drainGrace = 2 * drainRetry
 
+// startsNothing reports whether this broker is to start nothing: it leaves, or is drained. What a copy of this process may have run is
+// no start, and is said all the same (rule K3).
+func (a *attempts) startsNothing(r *job.Record) bool {
+	return a.offer.draining || a.drained(a.self) && (r.Spec.MayRedeploy() || !a.lostTrack(r))
+}
+
 // movable reports whether a broker could take a job from the one that runs it.
 func (c *core) movable(r *job.Record, from string) bool {
-	return r.Spec.MayRedeploy() && slices.ContainsFunc(c.capable(r), func(name string) bool { return name != from && c.refuses(name) == "" })
+	return r.Spec.MayRedeploy() && c.taker(r, from)
+}
+
+// taker reports whether there is another broker than one that could take a job.
+func (c *core) taker(r *job.Record, than string) bool {
+	return slices.ContainsFunc(c.capable(r), func(name string) bool { return name != than && c.refuses(name) == "" })
+}
+
+// heldAt lists the jobs that wait at a drained broker and stay there: they wait until another can take them, or it is resumed.
+func (c *core) heldAt(name string) []ledger.Ref {
+	return c.liveJobs(func(r *job.Record) bool {
+		return r.Place.Broker == name && r.State() == job.StateQueued && !c.leavesDrained(r, name)
+	})
 }
 
 // runningAt lists the jobs that have begun at a broker and have not ended.
@@ -155,12 +174,34 @@ func (c *core) runningAt(name string) []ledger.Ref {
 	return c.liveJobs(func(r *job.Record) bool { return r.Place.Broker == name && r.Started() })
 }
 
+// staysAt counts the jobs that run on at a drained broker though its deadline is over. What could be moved may be about to be.
+func (c *core) staysAt(d DrainOrder) int {
+	if d.Until == 0 || c.cityNow() <= d.Until {
+		return 0
+	}
+	running := c.runningAt(d.Broker)
+	if c.cityTime().After(d.Until.Time().Add(drainGrace)) {
+		return len(running)
+	}
+	return c.immovable(running, d.Broker)
+}
+
+// immovable counts those of some jobs that no other broker could take from the one that runs them.
+func (c *core) immovable(running []ledger.Ref, at string) (n int) {
+	for _, ref := range running {
+		if r := c.record(ref.Key); r != nil && !c.movable(r, at) {
+			n++
+		}
+	}
+	return n
+}
+
 // listDrains lists the brokers that are drained, by name.
 func (c *core) listDrains() (out []DrainState) {
 	for _, d := range c.drains {
 		x := DrainState{DrainOrder: d}
-		if d.Until != 0 && (d.Broker == c.self || c.members.Alive(d.Broker)) && c.cityTime().After(d.Until.Time().Add(drainGrace)) {
-			x.Stays = len(c.runningAt(d.Broker))
+		if d.Broker == c.self || c.members.Alive(d.Broker) {
+			x.Stays, x.Waits = c.staysAt(d), len(c.heldAt(d.Broker))
 		}
 		out = append(out, x)
 	}
@@ -179,11 +220,9 @@ func (d *drainWaiter) token() Token { return d.by }
 
 func (d *drainWaiter) durable(b *Broker, copies int) {
 	running := b.runningAt(d.order.Broker)
-	stay := 0
-	for _, ref := range running {
-		if r := b.record(ref.Key); r != nil && !b.movable(r, d.order.Broker) {
-			stay++
-		}
+	waits := 0
+	if d.order.Since != 0 {
+		waits = len(b.heldAt(d.order.Broker))
 	}
-	b.answer(d.by, &MemberDrained{DrainOrder: d.order, Was: d.was, Running: len(running), Stay: stay, Replicas: copies, Degraded: b.copies.Degraded(copies)})
+	b.answer(d.by, &MemberDrained{DrainOrder: d.order, Was: d.was, Running: len(running), Stay: b.immovable(running, d.order.Broker), Waits: waits, Replicas: copies, Degraded: b.copies.Degraded(copies)})
 }

@@ -88,6 +88,9 @@ func (b *Broker) warnings(names int, o *Overview) (out []string) {
 			out = append(out, fmt.Sprintf("jobs that still run at %s, though it is drained and its deadline, %s, is over, since no other broker can take them, or they must not run twice: %d",
 				d.Broker, d.Until.Time().Format("2006-01-02 15:04:05 MST"), d.Stays))
 		}
+		if d.Waits > 0 {
+			out = append(out, fmt.Sprintf("jobs that wait at %s, which is drained, since no other broker can take them: %d; they start when one can, or after `ucp cluster resume %s`", d.Broker, d.Waits, d.Broker))
+		}
 	}
 	if why := b.offer.withdrawn; why != "" {
 		out = append(out, "this broker takes no jobs until it has found out that it can carry them out again, since it could not: "+why+" (rule J12)")

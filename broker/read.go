@@ -239,7 +239,7 @@ func (b *Broker) whyNoTurn(r *job.Record) string {
 		}
 		return b.ownership.whyUnplaced(r)
 	case job.StateQueued:
-		if !b.ours(r.Place.Actor) {
+		if !b.ours(r.Place.Actor) || b.drained(b.self) {
 			return b.whyElsewhere(r)
 		}
 		if at := r.Place.NotBefore; at > b.cityNow() {
@@ -268,7 +268,12 @@ func (b *Broker) whyElsewhere(r *job.Record) string {
 		return "queued at " + at + ", which does not answer"
 	case b.members.Leaves(at) && r.Spec.MayRedeploy():
 		was = "is leaving"
-	case b.drained(at) && r.Spec.MayRedeploy():
+	case b.drained(at) && !r.Spec.MayRedeploy() && b.taker(r, at):
+		if b.leavesDrained(r, at) {
+			return "queued at " + at + ", which is drained and gives it back"
+		}
+		return "queued at " + at + ", which is drained: it starts there when that is resumed, since its owner was lost and redeploy is false"
+	case b.drained(at):
 		was = "is drained"
 	default:
 		if short := b.shortAt(r); short != "" {

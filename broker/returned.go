@@ -37,8 +37,43 @@ func (a *attempts) sayReturned(key string, as job.Attempt, res *job.Result, bega
 	})
 }
 
-// giveBack returns, as this broker leaves, an attempt of a job that must run once only, if it has not begun: nobody else can know
-// that, and others would take it for one that may have run (rule J8).
+// goesBack reports whether this broker gives a job back that must run once only, if it has not begun: it leaves, or it is drained
+// and another can take the job. Otherwise a drained one keeps it, unstarted: whoever has taken its owner's place could only
+// fail it (rules J8, M5).
+func (a *attempts) goesBack(r *job.Record) bool {
+	switch {
+	case r.Spec.MayRedeploy():
+		return false
+	case a.offer.draining || !a.drained(a.self):
+		return a.offer.draining
+	case a.leavesDrained(r, a.self):
+		return true
+	}
+	a.reviews.at(a.now.Add(drainRetry), r.Key())
+	return false
+}
+
+// ownerMayPlace reports whether a job's owner can place it elsewhere that must run once only and was returned: it has placed it
+// itself, or who did has handed it over (rule J8).
+func ownerMayPlace(r *job.Record) bool {
+	placed := r.Place.Attempt.Tenure
+	return r.Owner.Tenure == placed || handedOver(r, placed.Epoch)
+}
+
+// leavesDrained reports whether what waits at a drained broker can go elsewhere. What must not run twice goes only if its owner is
+// there to place it again.
+func (c *core) leavesDrained(r *job.Record, from string) bool {
+	if !r.Spec.MayRedeploy() {
+		m, here := c.members.Get(r.Owner.Broker), c.ours(r.Owner.Actor)
+		if !ownerMayPlace(r) || !here && (m.Status != membership.Alive || !m.Runs(r.Owner.Actor)) {
+			return false
+		}
+	}
+	return c.taker(r, from)
+}
+
+// giveBack returns, as this broker leaves or is drained, an attempt of a job that must run once only, if it has not begun: nobody
+// else can know that, and others would take it for one that may have run (rule J8).
 func (a *attempts) giveBack(r *job.Record) {
 	x := a.runs[r.Key()]
 	if x != nil && x.started || a.reportedEnd(r) || a.hasStarted(r) || a.suspect(r) {
@@ -48,8 +83,11 @@ func (a *attempts) giveBack(r *job.Record) {
 		a.drop(r.Key(), x)
 	}
 	delete(a.cautious, r.Key())
-	now := a.cityNow()
-	a.sayReturned(r.Key(), r.Place.Attempt, &job.Result{Outcome: job.Failed, Reason: "it leaves", Started: now, Finished: now}, false, false)
+	now, why := a.cityNow(), "it leaves"
+	if !a.offer.draining {
+		why = "it is drained"
+	}
+	a.sayReturned(r.Key(), r.Place.Attempt, &job.Result{Outcome: job.Failed, Reason: why, Started: now, Finished: now}, false, false)
 }
 
 // hasStarted reports whether this process has said that it was told to run the present attempt, which may be stopped by now. Of a job
@@ -121,7 +159,7 @@ func (o *ownership) placeElsewhere(r *job.Record, back job.Return) {
 	case back.Began && !r.Spec.MayRedeploy():
 		o.decide(r.Key(), job.Failed, fmt.Sprintf("%s could not go on with it (%s): it may have run, and redeploy is false", who, back.Reason), nil)
 		return
-	case r.Owner.Tenure != r.Place.Attempt.Tenure && !handedOver(r, r.Place.Attempt.Tenure.Epoch) && !r.Spec.MayRedeploy(): // whoever placed it may have placed it again
+	case !ownerMayPlace(r) && !r.Spec.MayRedeploy(): // whoever placed it may have placed it again
 		o.decide(r.Key(), job.Failed, "its owner was lost after "+who+" had returned it: it may have run, and redeploy is false", nil)
 		return
 	case len(r.Returns) >= job.MaxReturns:

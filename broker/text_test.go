@@ -82,6 +82,9 @@ func answerText(v Answer) string {
 		if v.Stay > 0 {
 			out += fmt.Sprintf(", %d of them can't be moved", v.Stay)
 		}
+		if v.Waits > 0 {
+			out += fmt.Sprintf(", %d wait there", v.Waits)
+		}
 		if v.Degraded {
 			out += ", degraded"
 		}

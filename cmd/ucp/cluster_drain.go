@@ -18,10 +18,12 @@ const drainHelp = `Tells a broker to run nothing new, before work is done on it 
 takes the word and passes it on; one that is away obeys when it is back. It holds, over
 restarts, until "ucp cluster resume NAME".
 
-What runs there finishes. What waits there runs elsewhere at once. With --deadline what
-still runs there after that time is stopped and runs again elsewhere, once another broker
-can take it; jobs that must not run twice (ucp run --once) are left to finish. What could not
-be moved is said at once, and after the deadline by 'ucp', 'ucp members' and the log.
+What runs there finishes. What waits there goes elsewhere at once, jobs that must not run
+twice (ucp run --once) included; what no other broker can take waits there, and starts when
+one can, or after the resume. With --deadline what still runs there after that time is
+stopped and runs again elsewhere, once another broker can take it; jobs that must not run
+twice are left to finish. What could not be moved, and what waits, is said at once, and after
+the deadline by 'ucp', 'ucp members' and the log.
 
 The broker stays in the cluster: it keeps its copies, answers for every job, and takes jobs
 that others run. 'ucp members' and 'ucp status' show it as drained. Repeat the command to
@@ -105,6 +107,9 @@ func (c *cli) showDrained(r *api.DrainedMember, deaf bool) error {
 				return
 			}
 			row(w, stillThere(r))
+			if r.Waits > 0 {
+				row(w, plural(r.Waits, "job waits", "jobs wait")+" there, since no other broker can take what waits: it starts when one can, or after the resume")
+			}
 		}
 	})
 }

@@ -68,4 +68,10 @@ func TestClusterDrain(t *testing.T) {
 	require.Contains(t, stillThere(&d), "NOTHING can be moved at 2026-01-31 15:04:05.000 UTC")
 	b.members.Members[1].Drained.Stays = 1
 	require.Contains(t, s.run("members").out, "alive, drained (1 job runs on though the deadline is over)")
+	b.members.Members[1].Drained.Waits = 2
+	require.Contains(t, s.run("members").out, "alive, drained (1 job runs on though the deadline is over; 2 jobs wait there, since no other broker can take what waits)")
+	b.drain = func(w http.ResponseWriter, r *http.Request) {
+		b.reply(w, 200, api.DrainedMember{Name: "b0", Drained: true, Replicas: 2, Waits: 1})
+	}
+	require.Contains(t, s.run("cluster", "drain", "b0").out, "\n1 job waits there, since no other broker can take what waits: it starts when one can, or after the resume\n")
 }

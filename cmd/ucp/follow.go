@@ -37,7 +37,7 @@ func (p *patience) options(poll time.Duration, seen func(api.Job) error) api.Wai
 }
 
 func (p *patience) register(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&p.place, "place-timeout", 0, "give up with exit code 2 when no broker has taken the job after this time; the job stays (0: never)")
+	cmd.Flags().DurationVar(&p.place, "place-timeout", 0, "give up with exit code 2 when the job has had no broker for this time, since none has taken it, or it was returned; the job stays (0: never)")
 }
 
 // sayAfter is how long a job that no broker has taken waits until it is said why, where no terminal shows it. What one queues for is
@@ -48,10 +48,10 @@ const sayAfter = 2 * time.Second
 // shown or decided meanwhile.
 func (c *cli) poll(p patience, placed bool) time.Duration {
 	d := api.MaxWait
-	if c.terminal || !placed {
+	if c.terminal || !placed || p.place > 0 { // a broker that has taken it may return it
 		d = sayAfter
 	}
-	if p.place > 0 && !placed {
+	if p.place > 0 {
 		d = min(d, p.place)
 	}
 	return d
@@ -74,6 +74,10 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 	}
 	defer progress.clear()
 	say := c.newReasons(progress, "is queued").say
+	back := &returned{patience: p}
+	if back.say = p.among; back.say == nil && !c.terminal {
+		back.say = c.newReasons(progress, "waits").say
+	}
 	silent := false
 	seen := func(j api.Job) error {
 		switch {
@@ -88,6 +92,9 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 			say(&j)
 			say = func(*api.Job) {} // who is ahead of it changes all the time
 		}
+		if err := back.seen(&j, time.Now()); err != nil {
+			return err
+		}
 		if !j.State.Final() {
 			progress.show(strings.TrimSuffix(fmt.Sprintf("job %s is %s: %s", j.ID, stateIn(&j), j.Why), ": "))
 		}
@@ -99,9 +106,38 @@ func (c *cli) follow(ctx context.Context, client *api.Client, id string, submitt
 		if err != nil || j.State.Final() {
 			return j, err
 		}
+		back.placed = true
 	}
 	j, err := client.Wait(ctx, id, p.options(c.poll(p, true), seen))
 	return j, stillRunning(ctx, id, err)
+}
+
+// returned follows a job that a broker had taken and that has none again: it was returned, say, and no other can take it.
+type returned struct {
+	patience patience
+	say      func(*api.Job) // is told why it waits; nil where a terminal shows that
+	placed   bool           // a broker had taken it
+	since    time.Time      // when it was first seen without one again
+}
+
+// seen takes in how the job stands, and gives up when it has had no broker for as long as it may take to find one.
+func (b *returned) seen(j *api.Job, now time.Time) error {
+	switch {
+	case j.State != job.StatePending:
+		b.placed, b.since = true, time.Time{}
+	case !b.placed:
+	case b.since.IsZero():
+		b.since = now
+		fallthrough
+	default:
+		if b.say != nil && j.Why != "" {
+			b.say(j)
+		}
+		if p := b.patience.place; p > 0 && now.Sub(b.since) >= p {
+			return notPlaced(j, p)
+		}
+	}
+	return nil
 }
 
 // awaitPlacement waits until some broker has taken the job, at most p.place, if that is not 0.

@@ -71,15 +71,28 @@ func membersTable(w io.Writer, members []api.Member, now time.Time) {
 			status += ", draining"
 		} else if m.Drained != nil {
 			status += ", drained"
-			if n := m.Drained.Stays; n > 0 {
-				status += fmt.Sprintf(" (%s on though the deadline is over)", plural(n, "job runs", "jobs run"))
-			}
+			status += whatStays(m.Drained)
 		} else if m.TakesNone != "" || m.Withdrawn != "" { // an older broker says only the latter
 			status += ", takes no jobs"
 		}
 		status += troubles(m.Unset, time.Duration(m.ClockOff), m.Unproven, m.Breaches)
 		row(w, name, status, inRoll(&m, now), inForce(&m), dash(m.Addr), dash(m.HTTPAddr), rtt)
 	}
+}
+
+// whatStays says what has not left a broker that is drained, and does not for now.
+func whatStays(d *api.Drain) string {
+	var parts []string
+	if d.Stays > 0 {
+		parts = append(parts, plural(d.Stays, "job runs", "jobs run")+" on though the deadline is over")
+	}
+	if d.Waits > 0 {
+		parts = append(parts, plural(d.Waits, "job waits", "jobs wait")+" there, since no other broker can take what waits")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 // inRoll says whether a member takes part, and for how long it is waited for.

@@ -30,7 +30,7 @@ func (srv *Server) handleDrain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, api.DrainedMember{
-		Name: done.Broker, Drained: done.Since != 0, Since: done.Since, Deadline: done.Until, Before: done.Was, Running: done.Running, Stay: done.Stay,
+		Name: done.Broker, Drained: done.Since != 0, Since: done.Since, Deadline: done.Until, Before: done.Was, Running: done.Running, Stay: done.Stay, Waits: done.Waits,
 		Replicas: done.Replicas, Degraded: done.Degraded,
 	})
 	return nil
@@ -41,7 +41,7 @@ func (srv *Server) drains() map[string]*api.Drain {
 	out := map[string]*api.Drain{}
 	if s := srv.host.Overview(); s != nil {
 		for _, d := range s.Drains {
-			out[d.Broker] = &api.Drain{Since: d.Since, Deadline: d.Until, Stays: d.Stays}
+			out[d.Broker] = &api.Drain{Since: d.Since, Deadline: d.Until, Stays: d.Stays, Waits: d.Waits}
 		}
 	}
 	return out

@@ -87,7 +87,7 @@ var rulesJ = []mutant{
 		" && !handedOver(r, 1)) {", ") {",
 		"./broker", "TestStories/J8_handed_over"},
 	{"J8 to whom it was handed may not place it again", "broker/returned.go",
-		" && !handedOver(r, r.Place.Attempt.Tenure.Epoch)", "",
+		" || handedOver(r, placed.Epoch)", "",
 		"./broker", "TestStories/J8_handed_over"},
 	{"J12 a job has failed while a member is away that may be able to", "broker/returned.go",
 		" && len(o.unasked(r)) == 0 {", " {",
