@@ -76,7 +76,7 @@ cluster: build ## a local cluster of three (see scripts/cluster.sh help)
 	@scripts/cluster.sh up 3
 
 # Words that misspell does not know, or that a test spells wrong on purpose.
-SPELLED = nmae,versoin,rumor,signaled,synchronizing,color
+SPELLED = nmae,versoin,rumor,signaled,synchronizing,color,unauthorized
 
 lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -658,6 +658,8 @@ class Drain(_Drain, total=False):
 
     # Stays counts the jobs that run on though the deadline is over: no other broker can take them, or they must not run twice.
     stays: int
+    # Waits counts the jobs that wait there, since no other broker can take them.
+    waits: int
 
 
 class DrainedMember(TypedDict):
@@ -675,6 +677,8 @@ class DrainedMember(TypedDict):
     running: int
     # so many of them could not be moved now: no other broker can take them, or they must not run twice
     stay: int
+    # jobs that wait there, and that no other broker can take now: they start when one can, or it is resumed
+    waits: int
     # brokers that know of it already
     replicas: int
     # fewer than the broker's --replicas
