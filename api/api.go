@@ -131,7 +131,8 @@ type Job struct {
 	TimedOut  bool      `json:"timed_out,omitempty"` // its timeout has ended it; ExitCode is what the program made of that
 	Reason    string    `json:"reason,omitempty"`    // why it ended as it did
 	Why       string    `json:"why,omitempty"`       // why it does not run yet; in lists only where that is quickly said
-	// Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs.
+	// Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs. What waits
+	// for one like a broker that has left in good order is not meant.
 	Silent bool `json:"silent,omitempty"`
 
 	// Emergency is what gives it its level at its executor, or the broker that was asked;

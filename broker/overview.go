@@ -39,6 +39,9 @@ type Enrolled struct {
 	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
 }
 
+// Left reports whether it has said goodbye itself, when enough others held all that it had written (rule M2).
+func (e Enrolled) Left() bool { return e.Closed == roll.Left }
+
 // Standing is how a member stands to this broker.
 type Standing struct {
 	Behind   uint64        // updates that this broker holds, and the member has not said that it does

@@ -54,11 +54,7 @@ func (o *ownership) replace(r *job.Record) {
 		return
 	}
 	if !r.Spec.MayRedeploy() && (!p.IsZero() || r.Owner.Tenure.Epoch > 1 && !handedOver(r, 1)) {
-		where := "its owner"
-		if !p.IsZero() {
-			where = p.Broker + ", where it was placed,"
-		}
-		o.decide(r.Key(), job.Failed, where+" was lost: it may have run, and redeploy is false", nil)
+		o.decide(r.Key(), job.Failed, whyNotAgain(r)+", and redeploy is false", nil)
 		return
 	}
 	losses := o.losses(r)
@@ -76,6 +72,18 @@ func (o *ownership) replace(r *job.Record) {
 			return old.With(dot, func(r *job.Record) { r.Losses = losses })
 		})
 	}
+}
+
+// whyNotAgain says why a job that must not run twice is not placed again.
+func whyNotAgain(r *job.Record) string {
+	at := r.Place.Broker
+	switch rep, ok := r.Present(); {
+	case r.Place.IsZero():
+		return "its owner was lost: it may have run"
+	case ok && rep.Phase == job.Stopped:
+		return at + ", where it ran, has stopped it: it had begun"
+	}
+	return at + ", where it was placed, was lost: it may have run"
 }
 
 // losses counts the executors that were lost while a job ran there, or loaded, which takes memory, the present one included: if no other broker

@@ -16,6 +16,7 @@ import (
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/gossip"
+	"github.com/urban-compute/ucp/job"
 )
 
 // healthHost is a node with one peer, b, of which everything can be set.
@@ -195,6 +196,16 @@ func TestWhoHasLeftIsSilent(t *testing.T) {
 	require.Equal(t, map[string]bool{"b": true}, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it does not answer")
 	h.contact, h.member.Status = Contact{Seen: asOf, Answered: asOf}, membership.Left
 	require.Equal(t, map[string]bool{"b": true}, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it has left")
+	silent := srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil))
+	unsure := func(s job.State) bool { return srv.unsure(&api.Job{State: s, Executor: "b"}, silent) }
+	require.True(t, unsure(job.StateQueued), "it may have begun it since")
+	h.overview.Roll = []broker.Enrolled{{Name: "b", Closed: "left"}}
+	require.False(t, unsure(job.StateQueued), "its goodbye came after all that it wrote: it has not begun it")
+	require.True(t, unsure(job.StateRunning))
+	require.False(t, unsure(job.StateSucceeded))
+	h.overview.Roll[0].Closed = "removed"
+	require.True(t, unsure(job.StateQueued))
+	require.False(t, unsure(job.StatePending), "it is at no broker")
 	srv.cfg.Name = "b"
 	require.Empty(t, srv.silent(httptest.NewRequest("GET", "/v1/jobs", nil)), "it leaves itself")
 }

@@ -291,7 +291,7 @@ func (srv *Server) handleGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	j := srv.view(f, true)
-	j.Silent = !j.State.Final() && srv.silent(r)[j.Executor]
+	j.Silent = srv.unsure(&j, srv.silent(r))
 	if queryYes(r, "copies") {
 		if j.Copies, err = srv.copies(r.Context(), f.Record); err != nil {
 			return err
@@ -367,7 +367,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 		if j.Short = l.Short[key]; j.ID != rec.ID {
 			j.Short = string(j.ID) // the short one means the first of that ID
 		}
-		j.Silent = silent[j.Executor] && !j.State.Final()
+		j.Silent = srv.unsure(&j, silent)
 		out.Jobs = append(out.Jobs, j)
 	}
 	writeJSON(w, http.StatusOK, out)
@@ -412,6 +412,18 @@ func readList(r *http.Request) (in broker.List, err error) {
 		return bad("?after: %v", err)
 	}
 	return in, nil
+}
+
+// unsure reports whether nobody here knows how a job stands: the broker where it is placed is silent. A job without a place
+// is at none, and who has said goodbye has told first what it had begun (rule M2).
+func (srv *Server) unsure(j *api.Job, silent map[string]bool) bool {
+	switch {
+	case j.State.Final() || j.State == job.StatePending || !silent[j.Executor]:
+		return false
+	case j.State == job.StateQueued:
+		return !srv.roll()[j.Executor].Left()
+	}
+	return true
 }
 
 // silent lists the brokers that do not answer this one, those that were given up, too, and those that have left; and those that
