@@ -80,6 +80,9 @@ type Found struct {
 	// Emergency gives an unfinished job its level at its executor, or here before it has one;
 	// "" when none does, or the level is the job's own.
 	Emergency emergency.ID
+	// NoLevel says, for people, that an unfinished job has no level by the emergency that it names where it is, which is out of its
+	// scope; "" when it has.
+	NoLevel string
 	// Displaced lists the unfinished jobs that had to make room for this one here.
 	Displaced []job.ID
 	// SameID lists the keys of other jobs that were given this ID in another part of
@@ -131,6 +134,8 @@ type Listing struct {
 	Provisional []string
 	// Emergencies says of unfinished ones, by key, what gives them their level.
 	Emergencies map[string]emergency.ID
+	// NoLevel says of unfinished ones, by key, that they have no level where they are by the emergency that they name.
+	NoLevel map[string]string
 	// Why says of unfinished ones, by key, why they do not run, as far as that is known here and quickly said.
 	Why map[string]string
 	// Short is the shortest beginning of each one's ID, by key, that means no other job here.

@@ -177,7 +177,7 @@ type List struct {
 	Token Token
 	job.Filter
 	Emergency string // only jobs that name it, have their level of it, or made room because of it: an ID or its beginning, or a type
-	Urgent    bool   // only jobs with the level of an emergency, or the user priority job.Urgent
+	Urgent    bool   // only jobs with the level of an emergency, those that name it also out of its scope, or the user priority job.Urgent
 	Count     bool   // only how many there are in each state
 	Limit     int    // at least 1
 	After     string // the cursor of an earlier Listing, or ""
@@ -260,7 +260,7 @@ type Declare struct {
 	NewType     bool // its type is meant, although it is a slip of the pen away from one that is declared
 }
 
-// Clear ends an emergency for good, by ID or a prefix; the answer is a [Declared], a
+// Clear ends an emergency for good, by its whole ID, or its type if only one of it is active; the answer is a [Declared], a
 // [NoSuchEmergency], an [AmbiguousEmergency] or a refusal as of a Declare. One that is not known
 // here is cleared only with Force (rule E3).
 type Clear struct {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,8 +20,8 @@ func (c *core) note(n Note) {
 	c.out.Notes = append(c.out.Notes, n)
 }
 
-// tellEmergency notes what has become of an emergency.
-func (c *core) tellEmergency(what string, r *emergency.Record) {
+// tellEmergency notes what has become of an emergency, of which was known until then what old says, if anything.
+func (c *core) tellEmergency(what string, old, r *emergency.Record) {
 	where := "for all brokers"
 	if len(r.Terms.Scope) > 0 {
 		where = "where " + strings.Join(r.Terms.Scope, " and ")
@@ -28,13 +29,27 @@ func (c *core) tellEmergency(what string, r *emergency.Record) {
 	text := fmt.Sprintf("%s: %s, level %s, %s, until %s", r.ID, r.Terms.Type, job.LevelName(r.Terms.Level), where, r.Until().Time().Format("2006-01-02 15:04:05 MST"))
 	switch {
 	case what == cleared:
-		text = fmt.Sprintf("%s is cleared", r.ID)
+		if text = fmt.Sprintf("%s is cleared", r.ID); r.Declared == 0 {
+			text += ", of which nothing else is known here: a clear takes the whole ID"
+		}
 	case what == ended:
 		text = fmt.Sprintf("%s: its time is over", r.ID)
 	case r.Terms.Message != "":
 		text += ": " + r.Terms.Message
 	}
+	if apart := toldApart(old, r); what == altered && apart != "" {
+		text += "; " + apart
+	}
 	c.note(Note{Kind: "emergency", ID: string(r.ID), What: what, Text: text, Emergency: r})
+}
+
+// toldApart says that terms replace others whose writer had not seen them, as after a split (rule E3), and which those are; "" when
+// they are a change of those.
+func toldApart(old, r *emergency.Record) string {
+	if old == nil || old.Version == r.Version || old.Version.Seq != r.Version.Seq {
+		return ""
+	}
+	return fmt.Sprintf("this was said at %s while %s said level %s, neither having heard of the other: the later one stands", cmp.Or(r.Version.By.Broker(), "a stock command line"), cmp.Or(old.Version.By.Broker(), "a stock command line"), job.LevelName(old.Terms.Level))
 }
 
 // tellDisplaced notes that a running job makes room for another.

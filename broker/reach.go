@@ -1,13 +1,16 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/label"
 	"github.com/urban-compute/ucp/resolve"
 )
 
@@ -128,21 +131,55 @@ func (e *emergencies) names(tag string) bool {
 	return job.Level(tag) >= 0
 }
 
+// outside is the emergency that a job names by this and that gives it no level where this set is in force, since that broker is out of
+// its scope; "" for none.
+func (e *emergencies) outside(set emergency.ActiveSet, tag string) emergency.ID {
+	if by := e.anywhere.Named(tag); by != "" && set.Named(tag) == "" {
+		return by
+	}
+	return ""
+}
+
+// noLevelAt says, for people, that a job has no level by the emergency that it names where it is placed, or at this broker before it
+// is, since that is out of its scope; "" when it has, or names none that is active.
+func (b *Broker) noLevelAt(r *job.Record, set emergency.ActiveSet) string {
+	by := b.emergencies.outside(set, r.Spec.Priority.Emergency)
+	if by == "" {
+		return ""
+	}
+	at := cmp.Or(r.Place.Broker, b.self)
+	labels := b.cfg.Capabilities.Labels
+	if at != b.self {
+		labels = b.members.Metadata(at).Capabilities.Labels
+	}
+	return fmt.Sprintf("it belongs to %s and has no level by it at %s, which is out of its scope (%s)", by, at, label.Unmet(b.emergencies.known[by].Terms.Scope, labels))
+}
+
 // noLevel says, for people, why a job that names this has no level by it: no emergency that is known here is meant, or all of
-// them are over. It is "" when one is active, whatever its scope, and of levels.
+// them are over, or in force at no broker that is there. It is "" when one is in force somewhere, and of levels.
 func (e *emergencies) noLevel(tag string) string {
 	if tag == "" || job.Level(tag) >= 0 {
 		return ""
 	}
-	over := false
-	for _, r := range e.known {
-		if string(r.ID) != tag && r.Terms.Type != tag {
-			continue
-		}
-		if r.Active(e.cityNow()) {
+	over, nowhere := false, ""
+	for _, id := range slices.Sorted(maps.Keys(e.known)) {
+		r := e.known[id]
+		switch {
+		case string(r.ID) != tag && r.Terms.Type != tag:
+		case !r.Active(e.cityNow()):
+			over = true
+		case r.InScope(e.cfg.Capabilities.Labels):
 			return ""
+		default:
+			in := e.reach(r)
+			if len(in.At) > 0 {
+				return ""
+			}
+			nowhere = fmt.Sprintf("emergency %s is in force at none of the brokers in reach: %s; the job has no level by it", r.ID, in.Unmet)
 		}
-		over = true
+	}
+	if nowhere != "" {
+		return nowhere
 	}
 	if over {
 		return fmt.Sprintf("emergency %s is over: the job has no level by it until one of that type is declared", tag)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -199,6 +200,7 @@ func (b *Broker) found(r *job.Record, past causal.Context) *Found {
 	}
 	set := b.activeSetAt(r.Place.Broker)
 	_, f.Emergency = set.Level(&r.Spec)
+	f.NoLevel = b.noLevelAt(r, set)
 	var contends bool
 	if f.Why, contends = b.why(f.Record); contends {
 		f.Why += b.decisions.whyElse(r.Key()) + b.attempts.whyDisplaced(r.Key())
@@ -313,7 +315,7 @@ func (b *Broker) activeSetAt(name string) emergency.ActiveSet {
 // list answers with a page of jobs. A page may be shorter than asked for, and have a next one: looking for few jobs
 // among many must not hold everybody else up.
 func (b *Broker) list(in List) {
-	out := &Listing{AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}, Why: map[string]string{}, Short: map[string]string{}}
+	out := &Listing{AsOf: b.cityTime(), Emergencies: map[string]emergency.ID{}, NoLevel: map[string]string{}, Why: map[string]string{}, Short: map[string]string{}}
 	if in.Count {
 		out.Counts = map[job.State]int{}
 	}
@@ -335,7 +337,8 @@ func (b *Broker) list(in List) {
 			sets[at] = b.activeSetAt(at)
 		}
 		level, by := sets[at].Level(&r.Spec)
-		if in.Urgent && level == 0 && r.Spec.Priority.User < job.Urgent || in.Emergency != "" && !concerns(in.Emergency, by, r) {
+		named := b.emergencies.outside(sets[at], r.Spec.Priority.Emergency) // who waits for an emergency is urgent, in its scope or not
+		if in.Urgent && level == 0 && named == "" && r.Spec.Priority.User < job.Urgent || in.Emergency != "" && !concerns(in.Emergency, cmp.Or(by, named), r) {
 			return false
 		}
 		if in.Count {
@@ -353,6 +356,9 @@ func (b *Broker) list(in List) {
 		case v == nil:
 			if by != "" {
 				out.Emergencies[key] = by
+			}
+			if named != "" {
+				out.NoLevel[key] = b.noLevelAt(r, sets[at])
 			}
 			if reasons > 0 {
 				out.Why[key], _ = b.why(r)
@@ -375,7 +381,7 @@ func (b *Broker) list(in List) {
 const mostReasons = 1 << 20
 
 // concerns reports whether a job has to do with an emergency, an ID or its beginning, or a type: it names it, has its
-// level of it, or made room because of it. A level, or its number, is that of the jobs that name it.
+// level of it (or would, in its scope), or made room because of it. A level, or its number, is that of the jobs that name it.
 func concerns(what string, by emergency.ID, r *job.Record) bool {
 	return r.Spec.Priority.Emergency == what || r.Spec.Priority.Emergency == job.LevelOf(what) || strings.HasPrefix(string(by), what) ||
 		slices.ContainsFunc(r.Pauses, func(p job.Pause) bool { return strings.HasPrefix(p.Emergency, what) })

@@ -106,6 +106,9 @@ func answerText(v Answer) string {
 	case *AmbiguousEmergency:
 		return fmt.Sprintf("ambiguous %v", v.IDs)
 	case *NoSuchEmergency:
+		if v.Nearest != "" {
+			return fmt.Sprintf("no such emergency; %s?", v.Nearest)
+		}
 		return "no such emergency"
 	case *Emergencies:
 		var list []string
@@ -126,6 +129,9 @@ func answerText(v Answer) string {
 			id := fmt.Sprintf("%s %s", r.ID, state)
 			if by := v.Emergencies[r.Key()]; by != "" {
 				id += fmt.Sprintf(" (%s)", by)
+			}
+			if no := v.NoLevel[r.Key()]; no != "" {
+				id += fmt.Sprintf(" (%s)", no)
 			}
 			ids = append(ids, id)
 		}
@@ -256,6 +262,9 @@ func foundText(f *Found, wrote bool) string {
 	}
 	if len(f.Displaced) > 0 {
 		out += fmt.Sprintf(", displaced %v", f.Displaced)
+	}
+	if f.NoLevel != "" {
+		out += ", " + f.NoLevel
 	}
 	if f.Why != "" {
 		out += ", " + f.Why

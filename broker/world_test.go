@@ -323,7 +323,13 @@ func (w *world) act(n *node, rd Ready) {
 	}
 	for _, note := range rd.Notes {
 		if note.Kind == "emergency" {
-			w.say("%s knows: %s %s", n.name, note.ID, note.What)
+			more := ""
+			for _, mark := range []string{"; this was said", ", of which nothing else"} {
+				if i := strings.Index(note.Text, mark); i >= 0 {
+					more = note.Text[i:]
+				}
+			}
+			w.say("%s knows: %s %s%s", n.name, note.ID, note.What, more)
 		}
 		if note.Kind == "job" && n.b.watched {
 			w.say("%s tells: %s", n.name, note.Text)

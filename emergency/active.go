@@ -122,6 +122,16 @@ func (b ActiveSet) Level(s *job.Spec) (level int, by ID) {
 	return level, ""
 }
 
+// Named returns the first of these emergencies, the one of the highest level, whose ID or type a job names, "" for none.
+func (b ActiveSet) Named(tag string) ID {
+	for _, r := range b.list {
+		if tag != "" && (tag == string(r.id) || tag == r.kind) {
+			return r.id
+		}
+	}
+	return ""
+}
+
 func (r *activeEmergency) selects(labels map[string]string) bool {
 	for _, c := range r.selectors {
 		if !c.Holds(labels) {

@@ -34,7 +34,7 @@ A stock Serf command line does the same at any node:
 func (c *cli) emergencyCommand() *cobra.Command {
 	g := group(&cobra.Command{
 		Use: "emergency", Short: "Declare, see and clear emergencies", Long: emergencyHelp,
-		Example: "  ucp emergency declare --type flood --level critical --scope district=7\n  ucp emergency list\n  ucp emergency clear flood-3f9a21\n  ucp emergency clear flood   # the one that is active, of that type or with such an ID",
+		Example: "  ucp emergency declare --type flood --level critical --scope district=7\n  ucp emergency list\n  ucp emergency clear flood-3f9a21\n  ucp emergency clear flood   # the one that is active, of that type",
 	})
 	g.AddCommand(c.emergencyDeclareCommand(), c.emergencyListCommand(), c.emergencyGetCommand(), c.emergencyClearCommand())
 	return g
@@ -503,13 +503,14 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 
 const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,
 and the jobs that they displaced get their capacity back: urgent work that still runs may
-be suspended for them, and goes on when capacity is free. Clearing an emergency is final.`
+be suspended for them, and goes on when capacity is free. Clearing an emergency is final, so
+it takes the whole ID, or the type if only one of that type is active.`
 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool
 	cmd := &cobra.Command{
 		Use: "clear ID", Short: "End an emergency everywhere, permanently", Long: clearHelp, Args: exactArgs("an emergency's ID"), ValidArgsFunction: c.completeEmergencies(),
-		Example: "  ucp emergency clear flood-3f9a21\n  ucp emergency clear flood   # the one that is active, of that type or with such an ID",
+		Example: "  ucp emergency clear flood-3f9a21\n  ucp emergency clear flood   # the one that is active, of that type",
 	}
 	cmd.Flags().BoolVar(&unknown, "unknown", false, "also when this broker has not heard of it yet (needs the whole ID)")
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {

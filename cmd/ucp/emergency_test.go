@@ -240,6 +240,8 @@ func TestEmergenciesInOtherViews(t *testing.T) {
 		{At: "b", For: "other", Mode: job.Requeue, From: clock.At(asOf.Add(-10 * time.Second))},
 	}
 	require.Regexp(t, `(?m)^Emergency: +flood-1$`, s.run("job", "get", "j3").out)
+	b.jobs["j3"].Emergency, b.jobs["j3"].NoLevel = "", "it belongs to flood-1"
+	require.Regexp(t, `(?m)^No level: +it belongs to flood-1$`, s.run("job", "get", "j3").out)
 	got = s.run("job", "get", "j1").out
 	require.Contains(t, got, "because of flood-1")
 	require.Contains(t, got, "crit")

@@ -73,6 +73,7 @@ func jobTable(w io.Writer, j *api.Job) {
 	}
 	field("Displaced", strings.Join(displaced, ", "))
 	field("Emergency", j.Emergency)
+	field("No level", j.NoLevel)
 	for _, p := range j.Pauses {
 		field("Made room", pauseLine(&p, j.AsOf))
 	}

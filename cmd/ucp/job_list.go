@@ -175,7 +175,12 @@ func noteOf(j *api.Job) string {
 	if j.Silent {
 		text = strings.TrimSuffix(j.Executor+" does not answer; "+text, "; ")
 	}
-	if j.Emergency == "" || j.State.Final() {
+	switch {
+	case j.State.Final():
+		return text
+	case j.NoLevel != "":
+		return strings.TrimSuffix(j.NoLevel+"; "+text, "; ")
+	case j.Emergency == "":
 		return text
 	}
 	return strings.TrimSuffix("has the level of "+j.Emergency+"; "+text, "; ")

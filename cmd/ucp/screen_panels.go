@@ -248,7 +248,7 @@ func (s *screen) urgentPanel() panel {
 		p.lines = []string{"no urgent job waits"}
 	default:
 		slices.SortStableFunc(l.Jobs, func(a, b api.Job) int {
-			return cmp.Or(-cmp.Compare(min(len(a.Emergency), 1), min(len(b.Emergency), 1)), cmp.Compare(a.SubmittedAt, b.SubmittedAt))
+			return cmp.Or(-cmp.Compare(min(len(a.Emergency+a.NoLevel), 1), min(len(b.Emergency+b.NoLevel), 1)), cmp.Compare(a.SubmittedAt, b.SubmittedAt))
 		})
 		p.alarm, p.lines = true, []string{jobCount(len(l.Jobs), l) + " that should run at once"}
 		p.lines = append(p.lines, shown(l, func(j *api.Job) string {

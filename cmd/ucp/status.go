@@ -21,10 +21,10 @@ import (
 
 const statusHelp = `Shows how things are, as one broker sees it, in this order: emergencies in force; whether
 this is all there is to see, or what speaks against it; urgent jobs that do not run, and
-why (those of an emergency, or with a priority of 8 or more); brokers that are gone, what
-was there, and where it is now; which jobs were stopped for which; what has failed in the
-last hour; what room is left. It takes at most five seconds: what is not known by then
-is said. On a terminal what should be looked at is red, unless NO_COLOR is set.
+why (those of an emergency, in its scope or not, or with a priority of 8 or more); brokers
+that are gone, what was there, and where it is now; which jobs were stopped for which;
+what has failed in the last hour; what room is left. It takes at most five seconds: what
+is not known by then is said. On a terminal what should be looked at is red, unless NO_COLOR is set.
 
 With --full it shows how that broker is: its peers and their health, its vector clock
 (two brokers with equal clocks know the same), the jobs that run and are queued here,

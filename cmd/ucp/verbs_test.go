@@ -227,6 +227,7 @@ func TestJobListTellsOfEmergencies(t *testing.T) {
 		"makes room for pumps":          func(j *api.Job) { j.Pauses = []api.Pause{over, pause} },
 		"needs 1":                       func(j *api.Job) { j.Pauses, j.Why = []api.Pause{pause}, "needs 1" },
 		"has the level of flood-1":      func(j *api.Job) { j.Emergency = "flood-1" },
+		"it belongs to flood-1; why":    func(j *api.Job) { j.NoLevel, j.Why = "it belongs to flood-1", "why" },
 		"has the level of flood-1; why": func(j *api.Job) { j.Emergency, j.Why = "flood-1", "why" },
 		"it was": func(j *api.Job) {
 			j.State, j.Reason, j.Emergency, j.Pauses = job.StateFailed, "it was", "flood-1", []api.Pause{pause}

@@ -71,7 +71,16 @@ func (srv *Server) mayChange(r *http.Request, id string) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	return string(l.List[0].Record.ID), c.mayDeclare(l.List[0].Record.Terms.Level)
+	found := l.List[0].Record
+	if !declares && id != string(found.ID) && id != found.Terms.Type {
+		return "", noneToClear(id, string(found.ID)) // it only begins so
+	}
+	return string(found.ID), c.mayDeclare(found.Terms.Level)
+}
+
+// noneToClear refuses a clear of what is no emergency's ID, nor the type of one.
+func noneToClear(id, nearest string) error {
+	return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; a clear takes the whole ID or the type of one; to clear one that this broker has not heard of, give its whole ID and --unknown (?unknown=1)", id, meant(nearest))
 }
 
 func emergencyID(r *http.Request) (string, error) {
@@ -91,7 +100,7 @@ func (srv *Server) claim(w http.ResponseWriter, r *http.Request, in func(broker.
 	}
 	d, ok := a.(*broker.Declared)
 	if no, unknown := a.(*broker.NoSuchEmergency); unknown {
-		return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; to clear one that this broker has not heard of, give its whole ID and --unknown (?unknown=1)", no.ID, meant(no.Nearest))
+		return noneToClear(no.ID, no.Nearest)
 	} else if !ok {
 		return refusal(a)
 	}

@@ -362,7 +362,7 @@ func (srv *Server) handleList(w http.ResponseWriter, r *http.Request) error {
 		j := srv.view(&broker.Found{
 			Record: rec, AsOf: l.AsOf, First: !slices.Contains(l.Later, key), Provisional: slices.Contains(l.Provisional, key),
 			Starting:  slices.Contains(l.Starting, key),
-			Emergency: l.Emergencies[key], Why: l.Why[key],
+			Emergency: l.Emergencies[key], NoLevel: l.NoLevel[key], Why: l.Why[key],
 		}, false)
 		if j.Short = l.Short[key]; j.ID != rec.ID {
 			j.Short = string(j.ID) // the short one means the first of that ID
@@ -480,7 +480,7 @@ func (srv *Server) view(f *broker.Found, whole bool) api.Job {
 		AsOf: f.AsOf.UTC(), KnownBy: f.KnownBy, Members: f.Members,
 		SameID: f.SameID,
 	}
-	j.Emergency = string(f.Emergency)
+	j.Emergency, j.NoLevel = string(f.Emergency), f.NoLevel
 	for _, p := range r.Pauses {
 		j.Pauses = append(j.Pauses, api.Pause{At: p.By.Broker(), For: p.For, Emergency: p.Emergency, Mode: p.Mode, From: p.From, To: p.To})
 	}
