@@ -175,8 +175,27 @@ func TestOpenAPI(t *testing.T) {
 		}
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(got), "%s does not say what the code does: go test ./node/httpd -run TestOpenAPI -rewrite, and read the diff", file)
+		line, is, says := firstDifference(string(want), string(got))
+		require.Equal(t, is, says, "%s:%d does not say what the code does: go test ./node/httpd -run TestOpenAPI -rewrite, and read the diff", file, line)
 	}
+}
+
+// firstDifference is the first line in which two texts differ; nothing of both where they are the same.
+func firstDifference(a, b string) (line int, inA, inB string) {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range max(len(x), len(y)) {
+		inA, inB = "(its end)", "(its end)"
+		if i < len(x) {
+			inA = x[i]
+		}
+		if i < len(y) {
+			inB = y[i]
+		}
+		if inA != inB {
+			return i + 1, inA, inB
+		}
+	}
+	return 0, "", ""
 }
 
 // openAPI is the document.

@@ -981,10 +981,12 @@ class Job(_JobOdd, _Job, total=False):
     reason: str
     # why it does not run yet; in lists only where that is quickly said
     why: str
-    # Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs.
+    # Silent: the broker where it is placed does not answer the one that was asked, so that nobody here knows whether it runs. What waits for one like a broker that has left in good order is not meant.
     silent: bool
     # Emergency is what gives it its level at its executor, or the broker that was asked; "" when nothing does, or the level is its own.
     emergency: str
+    # NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is out of its scope; "" when it has, or names none that is active.
+    no_level: str
     # Pauses are the times in which it had to make room for others, the latest 16.
     pauses: List[Pause]
     # Attempts are those of which something is known, the earliest first. Of several at one start of a broker only the latest is known, and those that were returned. not in lists
