@@ -125,7 +125,7 @@ func (c *Client) declare(ctx context.Context, d emergency.Declaration, query url
 	return e, status == http.StatusCreated, err
 }
 
-// ClearEmergency ends an emergency for good, by its whole ID, or its type if only one of it is active; with unknown also one
+// ClearEmergency ends an emergency for good, by its ID, four letters of its beginning or more, or its type if only one of it is active; with unknown also one
 // of which the broker has not heard yet.
 func (c *Client) ClearEmergency(ctx context.Context, id string, unknown bool) (Emergency, error) {
 	var e Emergency

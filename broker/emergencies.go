@@ -155,7 +155,7 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 	if !in.Force { // with it the ID is whole: another that begins so must not be cleared instead
 		id, ambiguous = e.find(in.ID)
 	}
-	if found := e.known[id]; found != nil && !in.names(found) { // final as it is, it takes the whole of a name
+	if found := e.known[id]; found != nil && !found.IsMeant(in.ID) { // final as it is, it takes the whole of a name
 		e.answer(in.Token, &NoSuchEmergency{ID: in.ID, Nearest: string(id), AsOf: e.cityTime()})
 		return "", false
 	}
@@ -179,12 +179,6 @@ func (e *emergencies) clear(in Clear) (id emergency.ID, ok bool) {
 	e.write(&emergency.Record{ID: id, Cleared: []emergency.Mark{{At: e.cityStamp(), By: e.cfg.Actor}}, Life: e.life(old)})
 	e.broadcast(e.known[id])
 	return id, true
-}
-
-// names reports whether a clear names an emergency: by its whole ID, or its type. By the beginning of an ID, as short as one letter,
-// it may be meant, and may be not.
-func (in *Clear) names(r *emergency.Record) bool {
-	return in.ID == string(r.ID) || in.ID == r.Terms.Type
 }
 
 // find finds what a person means: an exact ID beats the beginning of one, that beats a type, and one that is active beats

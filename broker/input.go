@@ -260,7 +260,7 @@ type Declare struct {
 	NewType     bool // its type is meant, although it is a slip of the pen away from one that is declared
 }
 
-// Clear ends an emergency for good, by its whole ID, or its type if only one of it is active; the answer is a [Declared], a
+// Clear ends an emergency for good, by its ID, four letters of its beginning or more, or its type if only one of it is active; the answer is a [Declared], a
 // [NoSuchEmergency], an [AmbiguousEmergency] or a refusal as of a Declare. One that is not known
 // here is cleared only with Force (rule E3).
 type Clear struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urban-compute/ucp/canon"
@@ -233,4 +234,13 @@ func (r *Record) Stamps(visit func(at clock.Hybrid, by clock.Actor)) {
 	for _, m := range r.Cleared {
 		visit(m.At, m.By)
 	}
+}
+
+// leastOfAnID is how many bytes of an ID name it for what is final.
+const leastOfAnID = 4
+
+// IsMeant reports whether a text names the emergency for what is final: its ID, enough of the beginning of that, or its type. By one
+// letter another may be meant.
+func (r *Record) IsMeant(text string) bool {
+	return text == string(r.ID) || text == r.Terms.Type || len(text) >= leastOfAnID && strings.HasPrefix(string(r.ID), text)
 }

@@ -504,7 +504,7 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level that they had from it at once,
 and the jobs that they displaced get their capacity back: urgent work that still runs may
 be suspended for them, and goes on when capacity is free. Clearing an emergency is final, so
-it takes the whole ID, or the type if only one of that type is active.`
+it takes the ID, four letters of its beginning or more, or the type if only one of that type is active.`
 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool

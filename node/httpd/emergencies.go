@@ -72,15 +72,15 @@ func (srv *Server) mayChange(r *http.Request, id string) (string, error) {
 		return "", err
 	}
 	found := l.List[0].Record
-	if !declares && id != string(found.ID) && id != found.Terms.Type {
-		return "", noneToClear(id, string(found.ID)) // it only begins so
+	if !declares && !found.IsMeant(id) {
+		return "", noneToClear(id, string(found.ID))
 	}
 	return string(found.ID), c.mayDeclare(found.Terms.Level)
 }
 
 // noneToClear refuses a clear of what is no emergency's ID, nor the type of one.
 func noneToClear(id, nearest string) error {
-	return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; a clear takes the whole ID or the type of one; to clear one that this broker has not heard of, give its whole ID and --unknown (?unknown=1)", id, meant(nearest))
+	return fail(http.StatusNotFound, api.CodeNotFound, "no emergency %.80q is known here%s; a clear takes an ID, four letters of its beginning or more, or the type of one; to clear one that this broker has not heard of, give its whole ID and --unknown (?unknown=1)", id, meant(nearest))
 }
 
 func emergencyID(r *http.Request) (string, error) {
