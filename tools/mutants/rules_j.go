@@ -150,7 +150,7 @@ var rulesJ = []mutant{
 		"			d.fault = brokerFault\n		case syscall.SIGTERM", "		case syscall.SIGTERM",
 		"./executor", "TestReturned"},
 	{"J12 J8 who takes a returned job over places it again", "broker/returned.go",
-		"	case r.Owner.Tenure != r.Place.Attempt.Tenure && ", "	case false && ",
+		"	case !ownerMayPlace(r) && ", "	case false && ",
 		"./broker", "TestStories/J12_once_taken_over"},
 	{"J12 what is adopted leaves a broker that has withdrawn its offer", "broker/placement.go",
 		" && !o.adopted(r)\n", "\n",
