@@ -172,6 +172,11 @@ func (h *hub) kept(w *watcher, gaps []told, want func(*told) bool) (out []told) 
 	}
 	out = append(out, gaps...) // each behind the event with its number
 	slices.SortStableFunc(out, func(a, b told) int { return cmp.Compare(a.number, b.number) })
+	for i := len(out) - 1; i > 0; i-- { // nothing that is known lies between two of them: they are one
+		if out[i].event.Kind == "lost" && out[i-1].event == (api.Event{At: out[i].event.At, Kind: "lost", What: "lost", Text: out[i].event.Text}) {
+			out = slices.Delete(out, i-1, i)
+		}
+	}
 	return out
 }
 
