@@ -42,6 +42,12 @@ func TestEmergenciesOverHTTP(t *testing.T) {
 	status, m = declare(`{"id":"flood-1","type":"flood","level":"high"}`)
 	require.Equal(t, http.StatusOK, status, m)
 	require.Equal(t, "high", m["level"])
+	require.Equal(t, []any{"district=7"}, m["scope"], "what is not given stays")
+	require.Equal(t, false, m["in_scope"])
+	status, m = declare(`{"id":"flood-1","scope":[]}`)
+	require.Equal(t, http.StatusOK, status, m)
+	require.Equal(t, "high", m["level"])
+	require.Equal(t, []any{}, m["scope"], "what is given as nothing is dropped")
 	require.Equal(t, true, m["in_scope"])
 
 	status, m = declare(`{"id":"flood-2","type":"flood","level":"low"}`)
