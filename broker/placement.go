@@ -322,9 +322,6 @@ func (c *core) incapable(name string, caps *wire.Capabilities, r *job.Record) st
 	if needs := versionOf(s); c.members.Speaks(name) < needs { // it has come when the job was there
 		return "a version of ucp that " + newIn[needs]
 	}
-	if slices.ContainsFunc(s.After, job.ID.IsArray) && c.members.Speaks(name) < wire.V9 {
-		return "a version of ucp that knows of jobs which run after an array"
-	}
 	if !c.mayAllow(caps, r.Module()) {
 		return "permission for its module (--allow-module)"
 	}

@@ -86,6 +86,7 @@ var newIn = map[int]string{
 	wire.V6: "knows named data",
 	wire.V7: "keeps checkpoints",
 	wire.V8: "knows modules by name",
+	wire.V9: "knows of jobs which run after an array",
 }
 
 // versionOf is the version of the protocol that brokers must speak to read a spec (rule K5).

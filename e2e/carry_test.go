@@ -35,6 +35,7 @@ func carries(t *testing.T, from, to *agent, args ...string) (path string) {
 // Two halves that never hear of each other exchange jobs and data by file, in both directions: results come home, become firm, and
 // `cluster verify` says at both that all hold the same.
 func TestHalvesExchangeFiles(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	south, north := half(t, "south"), half(t, "north")
 	carries(t, south[0], north[0], "--for", "north1", "--admit")
 	carries(t, north[0], south[1])

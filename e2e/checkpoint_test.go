@@ -46,6 +46,7 @@ func (a *agent) live(id string) string {
 // A job whose broker is killed three times goes on each time from the checkpoint that clients were told of, or a newer one, and
 // ends. What is computed twice for a kill is at most what runs between two checkpoints and while the latter travels, by what the job itself counts (rule J17).
 func TestLongJobSurvivesItsBrokers(t *testing.T) {
+	t.Parallel()                    // it waits most of the time
 	const blocks, block = 400, 1000 // of 100 ms and more each, and a checkpoint each 2 s
 	const interval = 21             // blocks
 	args := []string{"--redeploy-delay", "1s"}

@@ -196,6 +196,7 @@ func (p *person) refused(want string, args ...string) {
 // Authorities are added and removed, and members revoked, at any broker with an authority; every broker knows (rule X6). A broker
 // that keeps an authority lets others in while the first one is away, also by an invite of its earlier start.
 func TestWhoBelongsIsKnownEverywhere(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	founder, a := beginCity(t)
 	dir := t.TempDir()
 	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 2, "--invite", founder.invite(a, "--name", "b"), "--keep-authority")

@@ -111,6 +111,7 @@ func (d *crisisDay) check(to string) {
 
 // A day of 500 mixed jobs as one plan comes to its end with all of its results right, though brokers are killed meanwhile.
 func TestCrisisDay(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	d := newCrisisDay(t)
 	with := []string{"--allow-process", "--redeploy-delay", "1s", "--isolation-delay", "1s", "--no-sandbox"}
 	brokers := startCluster(t, 3, with...)

@@ -18,6 +18,7 @@ import (
 // The keys of a city's gossip are replaced by the stock command line while one member is away and another one stands still: both have
 // the new key when they are back, by the authenticated link, and no job is lost (rule G4).
 func TestKeysAreReplacedWhileAMemberIsAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	founder, a := beginCity(t)
 	dir := t.TempDir()
 	b := startAgentAt(t, "b", filepath.Join(dir, "b"), 1, "--invite", founder.invite(a, "--name", "b"))

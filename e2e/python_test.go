@@ -37,6 +37,7 @@ func installed(t *testing.T, python string) []string {
 
 // The Python client, as it is installed, does what it should with three real brokers, of which its last test kills one.
 func TestPythonPackage(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	python := python(t)
 	env := installed(t, python)
 	brokers := startCluster(t, 3, "--allow-process")

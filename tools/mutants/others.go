@@ -481,7 +481,7 @@ var others = []mutant{
 		"\"member\", \"health\", ", "\"member\", ",
 		"./node/httpd", "TestKindsOfEvents"},
 	{"an emergency that is over gives its level to jobs", "broker/reach.go",
-		"		if r.Active(e.cityNow()) {\n			return \"\"\n", "		if r != nil {\n			return \"\"\n",
+		"		case !r.Active(e.cityNow()):\n			over = true", "		case r == nil:\n			over = true",
 		"./broker", stories},
 	{"what can't be looked up is told each time", "node/lookups.go",
 		"	l.failed = failed\n", "",
