@@ -64,7 +64,7 @@ async function go() {
   const within = inner[to.name];
   if (!loadPage && !within) { location.replace('#/now'); return; }
   shown.page?.leave?.(ctx);
-  if (!same) Object.assign(shown, { data: null, error: null, good: 0, goodAt: null, began: Date.now(), failing: null });
+  if (!same) Object.assign(shown, { page: null, data: null, error: null, good: 0, goodAt: null, began: Date.now(), failing: null });
   shown.name = to.name;
   Object.assign(ctx, { parts: to.parts, params: to.params, state: same ? ctx.state : {} });
   drawNav(within ? within[0] : to.name);
@@ -95,7 +95,7 @@ async function refresh() {
   shown.asking = true;
   try {
     const [data, status] = await Promise.all([page.load(ctx), page === now ? null : ask('/broker/coordination-status')]);
-    if (visit === shown.visit) {
+    if (visit === shown.visit && page === shown.page) {
       const s = status ?? data.status;
       Object.assign(shown, { data, status: s, error: null, good: began, goodAt: time(s.as_of), failing: null });
     }
