@@ -204,6 +204,7 @@ func TestVerbsTakeSelections(t *testing.T) {
 // Where the output is, is said with those that may have it and do not answer; that it is lost only when all have answered.
 func TestCopiesLine(t *testing.T) {
 	for want, c := range map[string]api.Copies{
+		"3, 2 are wanted (n1, n2, n3)":                                 {Want: 2, Holders: []string{"n1", "n2", "n3"}},
 		"2 of 3 (n1, n3)":                                              {Want: 3, Holders: []string{"n1", "n3"}},
 		"1 of 3 (n1); no answer of n2, n3":                             {Want: 3, Holders: []string{"n1"}, Silent: []string{"n2", "n3"}},
 		"0 of 2: the output is LOST":                                   {Want: 2},
