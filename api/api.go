@@ -314,6 +314,9 @@ type Member struct {
 	// first few.
 	Emergency   string   `json:"emergency"`
 	Emergencies []string `json:"emergencies"`
+	// Unheard are those of Emergencies that are not active as far as the broker knows that answers: one of the two has yet to hear that they
+	// were declared, or are over.
+	Unheard []string `json:"emergencies_unheard,omitempty"`
 	// Health is as in Peer; "" of the broker that answers, of those that have left, and of stock Serf agents. TakesNone is
 	// why it takes no jobs, "" while it does.
 	Health    string `json:"health,omitempty"`

@@ -266,6 +266,9 @@ func (c *Client) transportError(ctx context.Context, base *url.URL, k call, err 
 		if errors.Is(err, http.ErrSchemeMismatch) {
 			err = errors.New("it speaks no TLS, and so belongs to no city; write http://HOST:PORT for such a broker")
 		}
+		if sent && errors.Is(err, io.EOF) && (base.Port() == "7946" || base.Port() == "7373") {
+			err = fmt.Errorf("%w: port %s is mostly that of gossip or of serf's command line; a broker answers at 8000 unless said otherwise", err, base.Port())
+		}
 		if strings.HasSuffix(err.Error(), refusedIdentity) {
 			err = errors.New("it takes you for no member of its city: you belong to another one, or your membership was revoked")
 		}

@@ -65,6 +65,28 @@ func (c *core) tellDisplaced(p resolve.Preempt) {
 	c.note(Note{Kind: "preemption", ID: string(idOf(p.Victim)), What: what, Text: text, Place: c.self, For: idOf(p.For)})
 }
 
+// tellPauses notes that jobs make room at other brokers, as this one hears of it.
+func (c *core) tellPauses(old, r *job.Record) {
+	if old == nil || len(r.Pauses) == 0 {
+		return
+	}
+	for _, p := range r.Pauses {
+		at := p.By.Broker()
+		known := func(k job.Pause) bool { return k.From == p.From && k.By == p.By && k.For == p.For }
+		if at == c.self || slices.ContainsFunc(old.Pauses, known) {
+			continue
+		}
+		what, text := "suspended", fmt.Sprintf("%s makes room for %s at %s", r.ID, p.For, at)
+		if p.Mode == job.Requeue {
+			what = "requeued"
+		}
+		if p.Emergency != "" {
+			text += ", because of " + p.Emergency
+		}
+		c.note(Note{Kind: "preemption", ID: string(r.ID), What: what, Text: text, Place: at, For: p.For})
+	}
+}
+
 // tellState notes a job's new state, when somebody watches, for there may be thousands a second, and reports whether it is
 // new. One that runs by its record may only start.
 func (c *core) tellState(old, r *job.Record, starts bool) bool {

@@ -63,6 +63,7 @@ func (b *Broker) loads(in Loads) {
 // tellChange notes results that do not count, and, when somebody watches, a job's new state; of one that starts, later, that it runs.
 func (b *Broker) tellChange(old, r *job.Record) {
 	b.tellLosers(old, r)
+	b.tellPauses(old, r)
 	if !b.watched {
 		return
 	}

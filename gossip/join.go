@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Join contacts the nodes that entries name ([CheckEntry]), and merges this node's cluster with theirs. It returns how
@@ -36,7 +37,7 @@ func (p *Pool) Join(ctx context.Context, entries []string) (n int, err error) {
 		}
 		n, err := p.agent.Join(claimed.others, false)
 		if err != nil {
-			err = errors.New(oneLine(err.Error()))
+			err = errors.New(explained(oneLine(err.Error())))
 		}
 		if claimed.moved && n > 0 {
 			p.announceAgain()
@@ -55,4 +56,15 @@ func (p *Pool) Join(ctx context.Context, entries []string) (n int, err error) {
 	case <-ctx.Done():
 		return 0, fmt.Errorf("gossip: joining %v: %w", targets, ctx.Err())
 	}
+}
+
+// explained says what answers at an address that is none of gossip, where the way in which the library failed shows that.
+func explained(text string) string {
+	switch {
+	case strings.Contains(text, "invalid msgType (72)"): // the H of HTTP/1.1
+		return text + ": an HTTP server answers there; name the port of its gossip, which is 7946 unless said otherwise"
+	case strings.HasSuffix(text, "EOF"):
+		return text + ": what answers there has hung up; it may be another service's port (gossip has 7946, unless said otherwise), or a broker of a city, which takes those in that have an invite (`ucp cluster invite`)"
+	}
+	return text
 }

@@ -88,7 +88,11 @@ func listenRPCPort(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", joinHostPort(ips[0].AsSlice(), port))
+	network := "tcp"
+	if ips[0].Is4() {
+		network = "tcp4" // 0.0.0.0 would be IPv6, too
+	}
+	l, err := net.Listen(network, joinHostPort(ips[0].AsSlice(), port))
 	if err != nil {
 		return nil, fmt.Errorf("gossip: listening for the serf command line: %w: choose another --rpc-addr, or stop the program that uses it", err)
 	}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,7 +49,17 @@ type audits struct {
 
 	mu     sync.Mutex
 	showed map[string]showed // to whom
+	forks  map[string]fork   // by the names of members whose log was not what it had been
 }
+
+// fork is when a log was found to contradict what it was, and how.
+type fork struct {
+	why string
+	at  time.Time
+}
+
+// forksShown is for how long it is shown with the broker's state that a log has contradicted itself; the log of this broker keeps it.
+const forksShown = 24 * time.Hour
 
 type showed struct {
 	signed string
@@ -64,7 +76,7 @@ func openAudits(st *store.Store, name string, cfg *Config, logger *slog.Logger) 
 	start := audit.Entry{At: cfg.Now(), What: audit.Start, Detail: "ucp " + cfg.Software}
 	return &audits{
 		log: log, now: cfg.Now, logger: logger,
-		queue: make(chan audit.Entry, auditBatch), ended: make(chan struct{}), showed: map[string]showed{},
+		queue: make(chan audit.Entry, auditBatch), ended: make(chan struct{}), showed: map[string]showed{}, forks: map[string]fork{},
 	}, log.Append(start)
 }
 
@@ -158,13 +170,31 @@ func (a *audits) See(h http.Header, from string) {
 	if err == nil {
 		err = a.log.Witness(from, key, string(signed), a.now())
 	}
-	var fork *audit.ForkError
+	var f *audit.ForkError
 	switch {
-	case errors.As(err, &fork):
-		a.logger.Error("a broker's audit log contradicts what it was; both checkpoints are in the log of this one", "broker", from, "why", fork.Why)
+	case errors.As(err, &f):
+		a.logger.Error("a broker's audit log contradicts what it was; both checkpoints are in the log of this one", "broker", from, "why", f.Why)
+		a.mu.Lock()
+		a.forks[from] = fork{f.Why, a.now()}
+		a.mu.Unlock()
 	case err != nil:
 		a.logger.Warn("the checkpoint of a broker's audit log is of no use", "broker", from, "error", err)
 	}
+}
+
+// troubles says, for people, whose logs were found lately not to be what they had been. It may be called from any goroutine.
+func (a *audits) troubles() (list []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(a.forks)) {
+		x := a.forks[name]
+		if a.now().Sub(x.at).Abs() > forksShown {
+			delete(a.forks, name)
+			continue
+		}
+		list = append(list, fmt.Sprintf("the audit log of %s is not what it was, as of %s: %s", name, x.at.UTC().Format("2006-01-02 15:04:05 MST"), x.why))
+	}
+	return list
 }
 
 // member reports whether a name is that of a broker that this one knows; no stranger's log is noted.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -320,7 +321,15 @@ type sockets struct{}
 
 func (sockets) Gossip() (gossip.Transport, error) { return nil, nil }
 
-func (sockets) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+// Listen listens on IPv4 alone where the address is one of IPv4: the system would take 0.0.0.0 for IPv6, too, which a firewall for IPv4 leaves
+// open.
+func (sockets) Listen(addr string) (net.Listener, error) {
+	network := "tcp"
+	if at, err := netip.ParseAddrPort(addr); err == nil && at.Addr().Is4() {
+		network = "tcp4"
+	}
+	return net.Listen(network, addr)
+}
 
 func (sockets) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer

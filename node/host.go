@@ -29,7 +29,7 @@ func (h host) AllowsModule(d job.Digest) error              { return h.n.gate.ch
 func (h host) DiskFull() string                             { return h.n.reserve.why() }
 func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve.hold(size) }
 func (h host) Troubles() []string {
-	return append(h.n.heads.troubles(), h.n.bound.lost(), h.n.members.lookups.failing(), h.n.members.nobodyAnswers(), h.n.webTrouble())
+	return append(append(h.n.heads.troubles(), h.n.audits.troubles()...), h.n.bound.lost(), h.n.members.lookups.failing(), h.n.members.nobodyAnswers(), h.n.webTrouble())
 }
 func (h host) Exposed() []string               { return doorTexts(h.n.cfg.exposed()) }
 func (h host) Used() (cores, memory float64)   { return h.n.executions.used() }

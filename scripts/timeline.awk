@@ -137,7 +137,7 @@ pass == "tell" {
 	if (f[3] == "emergency") emergency(at, f[2], f[4], f[5], f[8])
 	else if (f[3] == "member") member(at, f[2], f[4], f[5])
 	else if (f[3] == "job") job(at, f[2], f[4], f[5], f[6], f[8])
-	else if (f[3] == "preemption") {
+	else if (f[3] == "preemption" && f[2] == f[6]) { # others hear of it, too
 		stopping[f[4]] = f[7] in ranAt ? "" : f[7]
 		if (!cleared) paused[f[4]]
 		if (f[5] == "requeued") requeued[f[4]]

@@ -2,9 +2,11 @@ package sim
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/audit"
@@ -56,6 +58,18 @@ func TestAuditLogs(t *testing.T) {
 		}, orders)
 		for _, log := range logs {
 			require.GreaterOrEqual(t, audit.Witnessed(logs, log.Checkpoint.Name, log.Key), log.Checkpoint.Orders, log.Checkpoint.Name)
+		}
+
+		c.Kill("b1")
+		c.Restore("b1", vfs.NewMem())
+		c.Restart("b1")
+		_, err = c.Client("b1").SetStrategy(ctx, "fcfs", true)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Minute)
+		for at, want := range map[string]bool{"b0": true, "b1": false, "b2": true} {
+			s, err := c.Client(at).Coordination(ctx)
+			require.NoError(t, err)
+			require.Equal(t, want, strings.Contains(strings.Join(s.Warnings, "\n"), "the audit log of b1 is not what it was, as of "), "%s: %q", at, s.Warnings)
 		}
 	})
 }

@@ -120,8 +120,10 @@ func attemptLine(a *api.Attempt, asOf time.Time) string {
 	if a.Began {
 		text += "; it may have run"
 	}
-	if k := a.Kept; k != nil {
-		text += "; kept: " + strings.Join(keptNames(k), ", ")
+	if a.Kept != nil {
+		if names := keptNames(a.Kept); len(names) > 0 {
+			text += "; kept: " + strings.Join(names, ", ")
+		}
 	}
 	return text + " (" + a.Attempt + ")"
 }
@@ -275,6 +277,9 @@ func inputsText(s *job.Spec) (out []string) {
 // copiesLine says where the output of a job is.
 func copiesLine(c *api.Copies) string {
 	text := fmt.Sprintf("%d of %d", len(c.Holders), c.Want)
+	if len(c.Holders) > c.Want {
+		text = fmt.Sprintf("%d, %d are wanted", len(c.Holders), c.Want)
+	}
 	switch {
 	case len(c.Holders) > 0:
 		text += " (" + strings.Join(c.Holders, ", ") + ")"

@@ -113,5 +113,12 @@ func inForce(m *api.Member) string {
 	if m.Emergency == "" {
 		return "-"
 	}
-	return m.Emergency + ": " + strings.Join(m.Emergencies, ", ")
+	text := m.Emergency + ": " + strings.Join(m.Emergencies, ", ")
+	switch {
+	case len(m.Unheard) == 0:
+		return text
+	case len(m.Unheard) == len(m.Emergencies):
+		return text + " (as it said last; not so here)"
+	}
+	return text + " (as it said last; not so here: " + strings.Join(m.Unheard, ", ") + ")"
 }

@@ -20,19 +20,19 @@ func TestMembers(t *testing.T) {
 	b.members.Members = []api.Member{
 		{Name: "a", Addr: "10.0.0.1:7946", HTTPAddr: "10.0.0.1:8000", Status: "alive", Actor: "a~1", Self: true, Emergency: "high", Emergencies: []string{"flood-1"}},
 		{Name: "bridge", Addr: "10.0.0.2:7946", HTTPAddr: "10.0.0.2:8000", Status: "failed", Actor: "bridge~2", RTT: clock.Duration(1234 * time.Microsecond)},
-		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive"},
+		{Name: "laptop", Addr: "10.0.0.3:7946", Status: "alive", Emergency: "low", Emergencies: []string{"old"}, Unheard: []string{"old"}},
 		{Name: "odd", Addr: "10.0.0.4:7946", Status: "alive", Unset: true, Unproven: true, Breaches: 1},
 		{Name: "slow", Addr: "10.0.0.5:7946", Status: "alive", ClockOff: clock.Duration(-90 * time.Minute), Breaches: 3},
 		{Name: "stolen", Addr: "10.0.0.6:7946", Status: "alive", Revoked: true, Roll: "removed", Health: "was revoked, and belongs to the city no more"},
 	}
 	require.Equal(t, ran{0, `
-NAME    STATUS                                         ROLL     EMERGENCY      GOSSIP         HTTP           RTT
-a *     alive                                          -        high: flood-1  10.0.0.1:7946  10.0.0.1:8000  -
-bridge  failed                                         -        -              10.0.0.2:7946  10.0.0.2:8000  1.2ms
-laptop  alive                                          -        -              10.0.0.3:7946  -              -
-odd     alive, clock NOT SET, not proven, BREACHES: 1  -        -              10.0.0.4:7946  -              -
-slow    alive, clock 1h30m BEHIND, BREACHES: 3         -        -              10.0.0.5:7946  -              -
-stolen  revoked                                        removed  -              10.0.0.6:7946  -              -
+NAME    STATUS                                         ROLL     EMERGENCY                                GOSSIP         HTTP           RTT
+a *     alive                                          -        high: flood-1                            10.0.0.1:7946  10.0.0.1:8000  -
+bridge  failed                                         -        -                                        10.0.0.2:7946  10.0.0.2:8000  1.2ms
+laptop  alive                                          -        low: old (as it said last; not so here)  10.0.0.3:7946  -              -
+odd     alive, clock NOT SET, not proven, BREACHES: 1  -        -                                        10.0.0.4:7946  -              -
+slow    alive, clock 1h30m BEHIND, BREACHES: 3         -        -                                        10.0.0.5:7946  -              -
+stolen  revoked                                        removed  -                                        10.0.0.6:7946  -              -
 `[1:], ""}, s.run("members"))
 	got := s.run("members", "-o", "json")
 	require.Contains(t, got.out, "{\n  \"members\": [\n    {\n      \"name\": \"a\",\n")
@@ -204,6 +204,7 @@ func TestVerbsTakeSelections(t *testing.T) {
 // Where the output is, is said with those that may have it and do not answer; that it is lost only when all have answered.
 func TestCopiesLine(t *testing.T) {
 	for want, c := range map[string]api.Copies{
+		"3, 2 are wanted (n1, n2, n3)":                                 {Want: 2, Holders: []string{"n1", "n2", "n3"}},
 		"2 of 3 (n1, n3)":                                              {Want: 3, Holders: []string{"n1", "n3"}},
 		"1 of 3 (n1); no answer of n2, n3":                             {Want: 3, Holders: []string{"n1"}, Silent: []string{"n2", "n3"}},
 		"0 of 2: the output is LOST":                                   {Want: 2},

@@ -239,11 +239,15 @@ func (srv *Server) members() []api.Member {
 	roll := srv.roll()
 	healths := srv.healths(srv.cfg.Now())
 	drains := srv.drains()
+	active := map[string]bool{}
+	for _, e := range srv.activeEmergencies() {
+		active[string(e.ID)] = true
+	}
 	for _, m := range srv.host.Members() {
 		row, _ := srv.rowOf(m.Name)
 		s := srv.standing(m.Name)
 		out = append(out, api.Member{
-			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs),
+			Emergency: row.Emergency.Level, Emergencies: orEmpty(row.Emergency.IDs), Unheard: without(row.Emergency.IDs, active),
 			Name: m.Name, Addr: m.Addr, HTTPAddr: m.Tags["http"], Status: string(m.Status),
 			Actor: clock.Actor(m.Tags["actor"]), RTT: srv.rtt(m.Name), Self: m.Name == srv.cfg.Name,
 			Draining: m.Tags[DrainingTag] != "", Unset: row.Unset, ClockOff: offOf(s), Unproven: srv.unproven(&row),
@@ -262,6 +266,11 @@ func (srv *Server) members() []api.Member {
 		}
 	}
 	return out
+}
+
+// without lists those that are not in a set.
+func without(list []string, set map[string]bool) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return set[s] })
 }
 
 // roll is who has a member record, by name, as last published.

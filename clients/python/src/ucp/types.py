@@ -1149,6 +1149,8 @@ class Member(_Member, total=False):
 
     # null while it runs new jobs
     drained: Drain
+    # Unheard are those of Emergencies that are not active as far as the broker knows that answers: one of the two has yet to hear that they were declared, or are over.
+    emergencies_unheard: List[str]
     # Health is as in Peer; "" of the broker that answers, of those that have left, and of stock Serf agents. TakesNone is why it takes no jobs, "" while it does.
     health: str
     takes_none: str
