@@ -25,6 +25,7 @@ func TestReadmeAsTyped(t *testing.T) {
 	a := startAgent(t, "a", t.TempDir())
 	here := strings.NewReplacer("bin/ucp", ucpBinary, "bin/words.wasm", wordsModule, "go tool serf event", serfBinary+" event -rpc-addr="+a.rpc)
 	require.Greater(t, len(lines), 20)
+	require.NoError(t, os.MkdirAll("../bin", 0o755)) // as `make build` does
 	for _, m := range lines[2:] {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", here.Replace(m[1]))
 		cmd.Dir, cmd.Env = "..", append(os.Environ(), "UCP_ADDR="+a.http)
