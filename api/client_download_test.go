@@ -86,6 +86,11 @@ func TestDownloadsThatCantGoOn(t *testing.T) {
 		"10 of 43 bytes had come when it broke off, and broker:8000 does not send the rest of the same content": func(r *http.Request) (*http.Response, error) {
 			return part(r, `"another"`, 10, nil), nil
 		},
+		"broker:8000 does not send the rest of the same content": func(r *http.Request) (*http.Response, error) {
+			a := part(r, `"fox"`, 10, nil)
+			a.Header.Set("ETag", `"another"`) // though it was asked for the rest of that one alone
+			return a, nil
+		},
 		"gone": func(*http.Request) (*http.Response, error) {
 			return answer(http.StatusNotFound, `{"error":"gone","code":"not_found"}`), nil
 		},

@@ -44,9 +44,10 @@ func TestNotesOfJobs(t *testing.T) {
 	paused, again := *placed, *placed
 	paused.Pauses = []job.Pause{{By: "c~1", From: 5, For: "pumps", Emergency: "flood-1", Mode: job.Suspend}}
 	again.Pauses = []job.Pause{{By: "c~1", From: 5, To: 6, For: "pumps", Emergency: "flood-1", Mode: job.Suspend}, {By: "a~1", From: 7, For: "pumps", Mode: job.Requeue}}
-	b.tellPauses(placed, &paused)
-	b.tellPauses(&paused, &again)
-	b.tellPauses(nil, &again)
+	whole := &Broker{core: b}
+	whole.tellChange(placed, &paused)
+	whole.tellChange(&paused, &again)
+	whole.tellChange(nil, &again)
 	require.Len(t, b.out.Notes, 1, "once, and nothing that this broker has decided itself, nor what was long ago")
 	require.Equal(t, "map makes room for pumps at c, because of flood-1", b.out.Notes[0].Text)
 	require.Equal(t, []string{"preemption", "map", "suspended", "c", "pumps"}, []string{b.out.Notes[0].Kind, b.out.Notes[0].ID, b.out.Notes[0].What, b.out.Notes[0].Place, string(b.out.Notes[0].For)})

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,7 +35,9 @@ func TestDataDirectoryThatGoes(t *testing.T) {
 			require.NoError(t, d.check())
 			require.NoError(t, change(dir))
 			require.ErrorContains(t, d.check(), "was removed or replaced while the broker ran")
-			require.Error(t, d.watch(t.Context()), "it ends the broker")
+			ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+			defer stop()
+			require.Error(t, d.watch(ctx), "it ends the broker")
 		})
 	}
 }

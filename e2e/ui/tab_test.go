@@ -113,7 +113,7 @@ func (b *tab) colours(scheme string) {
 	}))
 }
 
-// load loads the dashboard anew, at a page; again where the browser has given up a file of it since the network has changed.
+// load loads the whole dashboard, at a page, and once more where the browser has given up a file of it since the network has changed.
 func (b *tab) load(page string) {
 	for range 5 {
 		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(b.base+"/ui/#/"+page))
