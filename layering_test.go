@@ -76,12 +76,15 @@ var allowed = map[string][]string{
 	// Compliance sees brokers as a client does, too. No broker shows the time of a single
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
-	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
-	"test/process":    {},
-	"test/race":       {},
-	"test/slow":       {},
-	"test/story":      {"test/race"},
-	"tools/mutants":   {},
+	"test/compliance":   {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"test/process":      {},
+	"test/load":         {},
+	"bench/peers":       {"test/load"}, // a module of its own
+	"bench/peers/hello": {},
+	"test/race":         {},
+	"test/slow":         {},
+	"test/story":        {"test/race"},
+	"tools/mutants":     {},
 
 	"docs/api":             {},
 	"docs/model/again":     {"docs/model/explore"},
@@ -115,13 +118,13 @@ var impure = []string{
 var confined = map[string][]string{
 	"github.com/hashicorp/serf":       {"gossip"},
 	"github.com/hashicorp/memberlist": {"gossip"},
-	"github.com/cockroachdb/pebble":   {"store", "sim"}, // sim injects a file system
-	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
+	"github.com/cockroachdb/pebble":   {"store", "sim", "test/load"}, // sim injects a file system, and the bare pipeline stands on it
+	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi", "bench/peers"},
 	"github.com/hashicorp/mdns":       {"gossip"},
 	"github.com/miekg/dns":            {"gossip"},
 	"github.com/getkin/kin-openapi":   {"test/contract"},
-	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process"}, // gossip asks a command whom to join
-	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
+	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process", "bench/peers"}, // gossip asks a command whom to join
+	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance", "bench/peers"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 	"charm.land/bubbletea":            {"cmd/ucp"},
 	"github.com/pelletier/go-toml":    {"strictjson"},
