@@ -13,6 +13,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
+	"github.com/urban-compute/ucp/ledger"
 	"github.com/urban-compute/ucp/roll"
 )
 
@@ -52,19 +53,15 @@ func (w *world) introduce(n *node, names []string) {
 	}
 }
 
-// opens lets c send everybody an opening of a name, as an update of its own.
-func (w *world) opens(by *node, name string, old *roll.Record) {
-	d := clock.Dot{Actor: by.cfg.Actor, Counter: by.b.ledger.Wrote() + 1}
-	r := roll.Change(old, name, "", d, by.b.stamp())
-	for _, to := range w.names {
-		if to == by.name || w.nodes[to].b == nil {
-			continue
-		}
-		m := wire.Message{Version: wire.Version, From: by.name, Actor: by.cfg.Actor, Clock: by.b.Clock(), Delta: &wire.Delta{
-			Records: []wire.Encoded{{Kind: kind.Member, Key: name, Dots: r.Dots, Bytes: r.Encode()}},
-		}}
-		w.deliver(packet{from: by.name, to: to, wire: wire.Encode(&m)})
-	}
+// opens lets a member put a name into the roll, as one does that is another program: its ledger holds that, and it acts by it no further.
+func (w *world) opens(by *node, name string) {
+	r, err := by.b.ledger.Apply(kind.MemberRef(name), func(dot clock.Dot, old ledger.Record) ledger.Record {
+		o, _ := old.(*roll.Record)
+		return roll.Change(o, name, "", dot, by.b.stamp())
+	})
+	must(err)
+	by.b.tell(r.Writers(), true)
+	w.settle()
 }
 
 // firm reports how a job's end is shown by a broker.
@@ -98,7 +95,7 @@ func TestWhoWasNotLetInDoesNotCount(t *testing.T) {
 		require.Len(t, n.b.members.Roll().Names(), 3, n.name)
 		require.True(t, w.firm(n, "before"), n.name)
 	}
-	w.opens(c, "zz", nil)
+	w.opens(c, "zz")
 	w.pass(time.Second)
 	require.True(t, w.firm(a, "before"), "what was firm stays so")
 	w.runOne(t, "after")
@@ -126,7 +123,7 @@ func TestWhoWasNotLetInDoesNotCount(t *testing.T) {
 	w.pass(10 * time.Second)
 	require.Empty(t, b.b.members.Uninvited())
 	require.True(t, b.b.members.Roll().Closed("zz"))
-	w.opens(c, "zz", b.b.members.Roll().Get("zz"))
+	w.opens(c, "zz")
 	require.Equal(t, []string{"zz"}, b.b.members.Uninvited(), "it is not in it again either")
 	require.True(t, w.firm(b, "again"))
 }
@@ -181,7 +178,7 @@ func TestWhoWasAdmittedByAnEarlierVersion(t *testing.T) {
 	w := liveCity(t)
 	w.addToCity("d", true)
 	w.gate.shut["d"] = true
-	w.opens(w.nodes["a"], "d", nil) // as that version does
+	w.opens(w.nodes["a"], "d") // as that version does
 	for _, name := range []string{"b", "c"} {
 		require.Equal(t, []string{"d"}, w.nodes[name].b.members.Uninvited())
 	}
@@ -213,8 +210,6 @@ func TestWhoWasInTheRollBeforeTheCityCounts(t *testing.T) {
 	edit := func(c *Config) { c.City = w.gate.of.City() }
 	a, b := w.start("a", edit), w.start("b", edit)
 	require.Equal(t, []string{"b", "c"}, a.b.members.Adopted())
-	w.introduce(a, []string{"a"}) // each says who it is
-	w.introduce(b, []string{"b"})
 	w.meet()
 	w.pass(time.Minute)
 	for _, n := range []*node{a, b} {
@@ -233,12 +228,12 @@ func TestWhoWasInTheRollBeforeTheCityCounts(t *testing.T) {
 	require.Contains(t, d.b.members.Counted(), "c")
 	require.True(t, d.b.members.Roll().Has("c"))
 
-	w.opens(d, "zz", nil)
+	w.opens(d, "zz")
 	require.Equal(t, []string{"zz"}, a.b.members.Uninvited(), "what is written since does not count")
 
 	w.ask(a, "c is forgotten", func(tok Token) Input { return ForgetMember{Token: tok, Name: "c"} })
 	w.pass(time.Minute)
-	w.opens(d, "c", a.b.members.Roll().Get("c"))
+	w.opens(d, "c")
 	for _, n := range []*node{a, b} {
 		require.Empty(t, n.b.members.Adopted(), n.name)
 		require.NotContains(t, n.b.members.Counted(), "c", n.name)
@@ -246,4 +241,25 @@ func TestWhoWasInTheRollBeforeTheCityCounts(t *testing.T) {
 	w.crash("d", false)
 	d = w.start("d", func(*Config) {})
 	require.NotContains(t, d.b.members.Counted(), "c", "what was told at the door counts once")
+}
+
+// Who comes hears who was let in before it takes part. Until then it is no cluster of its own, for which all would be certain.
+func TestANewcomerHearsWhoWasLetIn(t *testing.T) {
+	w := liveCity(t)
+	w.gate.earlier["d"] = true // its own shell knows nobody
+	d := w.addToCity("d", true)
+	w.meet()
+	m := wire.Message{Version: wire.Version, From: "a", Actor: w.nodes["a"].cfg.Actor, Delta: new(wire.Delta)}
+	for _, name := range []string{"a", "b", "c"} {
+		r := w.nodes["a"].b.members.Roll().Get(name)
+		m.Delta.Records = append(m.Delta.Records, wire.Encoded{Kind: kind.Member, Key: name, Dots: r.Dots, Bytes: r.Encode()})
+	}
+	w.deliver(packet{from: "a", to: "d", wire: wire.Encode(&m)})
+	require.Equal(t, []string{"a", "b", "c"}, d.b.members.Uninvited())
+	require.Equal(t, []string{"a", "b", "c"}, d.b.members.Counted())
+	require.False(t, d.b.members.Single())
+	w.pass(10 * time.Second)
+	require.Empty(t, d.b.members.Uninvited())
+	require.Len(t, d.b.members.Roll().Names(), 4)
+	require.NotEmpty(t, d.b.withID("before"))
 }

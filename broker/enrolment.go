@@ -350,7 +350,7 @@ func (r *removalWaiter) token() Token { return r.by }
 
 func (r *removalWaiter) durable(b *Broker, copies int) {
 	b.answer(r.by, &MemberForgotten{
-		Name: r.name, Losses: b.members.Roll().Removed(), Bear: b.cfg.Replicas - 1,
+		Name: r.name, Losses: b.members.Losses(), Bear: b.cfg.Replicas - 1,
 		Replicas: copies, Degraded: b.copies.Degraded(copies),
 	})
 }

@@ -70,13 +70,11 @@ func newCity(t *testing.T, earlier string, names ...string) *world {
 	return w
 }
 
-// addToCity starts another broker of a city, which says who it is.
+// addToCity starts another broker of a city.
 func (w *world) addToCity(name string, signs bool) *node {
 	w.signing.chains[name] = head.NewChain(w.signing.key)
 	w.signing.known[name] = map[clock.Actor]*head.Head{}
-	n := w.start(name, func(c *Config) { c.Signs = signs })
-	w.introduce(n, []string{name})
-	return n
+	return w.start(name, func(c *Config) { c.Signs = signs })
 }
 
 // agree is that all brokers that are up hold the same, and that no clock goes beyond what its actor has signed.

@@ -149,6 +149,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	edit(&n.cfg)
 	w.number(n, nil)
 	w.boot(n, n.cfg.Actor)
+	w.introduce(n, []string{name}) // in a city each says who it is
 	return n
 }
 

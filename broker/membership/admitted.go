@@ -61,6 +61,16 @@ func (m *Membership) believe(why map[string]bool, name string) {
 	m.ring = m.successors()
 }
 
+// Losses counts the names that operators have removed and that are not back, without those that nobody had let in.
+func (m *Membership) Losses() (n int) {
+	for _, name := range m.roll.Known() {
+		if m.roll.Get(name).Closed == roll.Removed && !m.Stranger(name) {
+			n++
+		}
+	}
+	return n
+}
+
 // Adopted lists the names in the roll that nobody is known to have let in, and that count all the same, sorted.
 func (m *Membership) Adopted() []string {
 	out := slices.Sorted(maps.Keys(m.admitted.adopted))
