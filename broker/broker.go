@@ -26,8 +26,11 @@ type Config struct {
 	Software     string      // version, for people
 	Capabilities wire.Capabilities
 
-	City  identity.City // that the broker belongs to; "" for none
-	Signs bool          // the shell signs a head after each commit, and tells of those of others with [Signed] (rule H1)
+	City identity.City // that the broker belongs to; "" for none
+	// Adopted are names in the roll that nobody has let into the city, as the broker was told that has let this one in: they were in the
+	// roll before there was a city, and count all the same (rule M6).
+	Adopted []string
+	Signs   bool // the shell signs a head after each commit, and tells of those of others with [Signed] (rule H1)
 
 	Expecting bool // it was told of others to join, and has never met one: they may be of any version (rule K5)
 	Protocol  int  // the highest version of the protocol that all speak whom it had met before this start; 0 if it had met nobody
@@ -156,6 +159,7 @@ func (b *Broker) Load(scan ledger.Scan) error {
 	if err == nil {
 		err = b.loadOwn(scan)
 	}
+	b.enrolment.beginAdopting()
 	b.reviewWhere(nil)
 	return err
 }

@@ -93,6 +93,11 @@ func (b *Broker) packFor(in Pack) (names []string, refused Answer) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
+	for _, name := range strangers {
+		if b.members.Stranger(name) {
+			return no("no authority is known here to have let in a broker %s: let it into the city first, ucp cluster invite --name %[1]s", name)
+		}
+	}
 	if len(strangers) == 0 {
 		return names, nil
 	}
@@ -268,6 +273,9 @@ func (b *Broker) entered(in *Unpack, d ledger.Delta) (words int, why string) {
 		return 0, ""
 	}
 	if b.members.Roll().Get(in.From) == nil {
+		if b.members.Stranger(in.From) {
+			return 0, fmt.Sprintf("no authority is known here to have let in %s, which has packed this (rule M6)", in.From)
+		}
 		b.admitByHand(in.From)
 	}
 	words = b.hearWords(in.Words) // they may say that others know of this broker again

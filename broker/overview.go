@@ -19,6 +19,8 @@ type Overview struct {
 	Drains []DrainState // brokers that operators have drained (rule M5), by name
 	Roll   []Enrolled   // every name that has a member record (rule M1)
 
+	Adopted []string // those in the roll that nobody has let into the city, and that count all the same (rule M6)
+
 	Peers map[string]Standing // by name: of those that have said something of themselves, and of this broker
 
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
@@ -35,8 +37,11 @@ type Overview struct {
 type Enrolled struct {
 	Name   string
 	Closed roll.Closing // how it left the roll; "" while it is in it
-	Absent bool         // it does not answer, though it is in the roll: others wait for it
-	Since  time.Time    // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
+	// Uninvited is whose update has put it into the roll, where nobody is known to have let it into the city: it does not count (rule
+	// M6). "" is that it does.
+	Uninvited string
+	Absent    bool      // it does not answer, though it is in the roll: others wait for it
+	Since     time.Time // when it was lost, by this broker's own clock; zero when it was not met since this broker's start
 }
 
 // Left reports whether it has said goodbye itself, when enough others held all that it had written (rule M2).

@@ -32,6 +32,9 @@ import (
 //	forget a b                  an operator says at a that b will not come back
 //	order a drain b [within=10m], order a resume b
 //	                            an operator says at a that b runs nothing new, with that deadline; that it may again
+//	city                        the brokers belong to one, and an authority has let each of them in (rule M6)
+//	shut d, shut d no           nobody sees by what d was let in; they do
+//	invent c zz                 c puts that name into the roll, whoever it is
 //	roll a                      who takes part, as a knows it
 //	wipe a, backup a, restore a a's disk is lost; copied; brought back to that copy (and may start again)
 //	resume a                    a goes on as it was when it was copied, under the same actor, as a machine from its snapshot

@@ -22,6 +22,7 @@ import (
 // (invariants_test.go).
 type world struct {
 	signing signing // what the shells of brokers with Config.Signs do
+	gate    *gate   // of the city of brokers with Config.City; nil for none
 	now     time.Time
 	cfg     Config
 	nodes   map[string]*node
@@ -148,6 +149,7 @@ func (w *world) start(name string, edit func(*Config)) *node {
 	edit(&n.cfg)
 	w.number(n, nil)
 	w.boot(n, n.cfg.Actor)
+	w.introduce(n, []string{name}) // in a city each says who it is
 	return n
 }
 
@@ -298,6 +300,7 @@ func (w *world) act(n *node, rd Ready) {
 		delete(n.asked, a.Token)
 		w.saw(a)
 	}
+	w.introduce(n, rd.Introduce)
 	for _, d := range rd.Prepare {
 		w.say("%s is to compile %.4s", n.name, d)
 	}

@@ -38,6 +38,8 @@ type unpacking struct {
 	unread bool
 	taken  bool // all records have come
 	missed bool // the file goes on from what was not here
+
+	introduced bool // the core was told who has let its packer in
 }
 
 // Unpack takes a file in as far as it goes (rule B1); with look it only says what is in it. What is wrong with the file is in the report, unless
@@ -245,6 +247,12 @@ func (u *unpacking) step(ctx context.Context, in broker.Unpack) (*broker.Unpacke
 	}
 	in.From, in.Actor, in.Roll, in.Words = u.report.From, u.r.Preamble.From, u.header.Roll, u.words
 	in.Bad, in.Unread = u.bad, u.unread
+	if u.city != nil && !u.introduced { // its credential is in the file
+		u.introduced = true
+		if p := u.city.Introduce(u.report.From); p != nil {
+			u.engine.Tell(broker.Vouch{Proofs: []*identity.Proof{p}})
+		}
+	}
 	a, err := askCarry[*broker.Unpacked](ctx, u.engine, func(t broker.Token) broker.Input { in.Token = t; return in })
 	if err != nil {
 		return nil, err

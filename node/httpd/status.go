@@ -260,7 +260,7 @@ func (srv *Server) members() []api.Member {
 		delete(roll, m.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(roll)) { // Serf has dropped them; those in the roll count all the same
-		if roll[name].Closed == "" && name != srv.cfg.Name {
+		if roll[name].Closed == "" && roll[name].Uninvited == "" && name != srv.cfg.Name {
 			out = append(out, api.Member{Name: name, Status: string(membership.Failed), Emergencies: []string{}, Health: healths[name].text(srv.cfg.Now()), Drained: drains[name]})
 			enrolled(&out[len(out)-1], roll)
 		}
@@ -288,7 +288,7 @@ func (srv *Server) roll() map[string]broker.Enrolled {
 func enrolled(m *api.Member, roll map[string]broker.Enrolled) {
 	r, known := roll[m.Name]
 	switch {
-	case !known:
+	case !known || r.Uninvited != "":
 		return
 	case r.Closed != "":
 		m.Roll = string(r.Closed)

@@ -43,6 +43,8 @@ class Admitted(_Admitted, total=False):
     keyring: str
     # whom to join; for brokers
     gossip: List[str]
+    # names that take part and that nobody has let in: they did before there was a city; for brokers
+    adopted: List[str]
 
 
 class Alternative(TypedDict):
