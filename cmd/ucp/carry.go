@@ -435,6 +435,9 @@ func shownTable(w io.Writer, path string, r *api.Carried) {
 	default:
 		row(w, "not signed: its brokers belong to no city")
 	}
+	if r.City != "" && r.Trouble != "" && len(r.Words) == 0 {
+		return // nothing of it could be read
+	}
 	contentsRows(w, r)
 }
 
