@@ -253,6 +253,7 @@ func (b *Broker) unpack(in Unpack) {
 		Changed: len(got.News), Adopted: got.Adopted,
 		Bad:    in.Bad || got.Refused || got.Voided(),
 		Unread: in.Unread || in.Delta.Bad() > 0 || len(got.Forgotten) > 0,
+		Blobs:  b.broughtBlobs(in.Since, d),
 	}
 	if in.Last && !got.Adopted && !out.Bad && !out.Unread { // it goes on from what is yet to come here (rule R2)
 		b.ledger.Ahead(in.Since, in.Clock)
@@ -264,6 +265,31 @@ func (b *Broker) unpack(in Unpack) {
 		b.attempts.fetchSoon()
 	}
 	b.answer(in.Token, out)
+}
+
+// broughtBlobs lists the blobs that a file is to bring for the records of a page, as far as they are still of use here: if they do
+// not come, this broker asks for them in its own next file, since by its word it holds these records.
+func (b *Broker) broughtBlobs(since clock.Tips, d ledger.Delta) (out []job.Digest) {
+	for _, e := range d.Entries {
+		if e.Record == nil {
+			continue
+		}
+		brings := b.newBlobs(since, e.Record)
+		if len(brings) == 0 {
+			continue
+		}
+		r, err := b.ledger.Get(e.Ref)
+		if err != nil || r == nil {
+			continue // it can't be read, or is forgotten
+		}
+		uses := b.newBlobs(since, r)
+		for _, x := range brings {
+			if slices.Contains(uses, x) {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
 }
 
 // entered sees to it that the packer of a file takes part, and this broker, as far as the file says so itself; it returns how many words

@@ -374,7 +374,7 @@ type Unpack struct {
 	Words  []*wire.Word // what brokers say of themselves (rule B3)
 
 	Last  bool       // all records have come: those that Clock holds and Since does not
-	Since clock.Tips // of the last
+	Since clock.Tips // from which the file goes on
 	Clock clock.Tips // of the last
 }
 

@@ -313,6 +313,8 @@ class _Carried(TypedDict):
     blobs_without_room: int
     # blobs that were damaged where the file was packed
     blobs_damaged: int
+    # blobs that its records need and that have not come with it: the next file that is packed here asks for them
+    blobs_lacking: int
     # this broker holds now all that the packer held then
     adopted: bool
     # words that were news here
@@ -330,6 +332,8 @@ class Carried(_CarriedOdd, _Carried, total=False):
     introduces: bool
     # of these
     kinds: Dict[str, int]
+    # blobs that no broker had that the packer reached
+    blobs_missing: int
     # not even all records had room
     records_left: bool
     # who is there and did not say what it holds, as it was packed
