@@ -139,7 +139,7 @@ type Job struct {
 	// "" when nothing does, or the level is its own.
 	Emergency string `json:"emergency,omitempty"`
 	// NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is
-	// out of its scope; "" when it has, or names none that is active.
+	// out of its scope, and of one that waits there why it does not wait within; "" when it has, or names none that is active.
 	NoLevel string `json:"no_level,omitempty"`
 	// Pauses are the times in which it had to make room for others, the latest 16.
 	Pauses []Pause `json:"pauses,omitempty"`

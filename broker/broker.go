@@ -120,6 +120,7 @@ func New(cfg Config) *Broker {
 	b.heads = newHeads(c)
 	b.authors = newAuthors(c, b.heads.bound)
 	b.names = newNames(c)
+	b.jobs.precedence.inForce = b.activeSetAt
 	b.names.onNew = b.predecessors.written
 	b.predecessors.names = &b.names
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
@@ -251,6 +252,7 @@ func (b *Broker) noted(old, r *job.Record) {
 // inForceChanged lets all jobs here stand as the emergencies in force here say, when those have changed, and looks again at
 // where own urgent jobs wait.
 func (b *Broker) inForceChanged(here bool) {
+	b.jobs.precedence.forget()
 	if here {
 		b.decisions.relevel(b.attempts.keys())
 		b.attempts.hurry()

@@ -30,6 +30,8 @@ type jobIndex struct {
 	caused map[string]map[string]bool // the jobs that had to make room because of this emergency, by its ID
 	keys   map[string]map[string]bool // the unfinished jobs that want this exclusive key, by their own (rule J10)
 	tagged int                        // unfinished jobs that name a level, or an emergency
+
+	precedence precedence // what goes before a job of a level
 }
 
 // endItem is a finished job.
@@ -225,6 +227,7 @@ func (x *jobIndex) count(r *job.Record, sign int) {
 	if r.Place.IsZero() {
 		return
 	}
+	x.precedence.count(r, sign)
 	if sign > 0 {
 		x.load[r.Place.Broker] = x.load[r.Place.Broker].Plus(r.Spec.Resources)
 	} else {

@@ -72,6 +72,7 @@ type Stats struct {
 	Adopted       uint64         // attempts of an older owner that were left running (rule J7)
 	Rebalanced    uint64         // jobs that queued while others were idle (rule J9)
 	Hurried       uint64         // urgent ones of them that others had to make room for, or for which there was room
+	Drawn         uint64         // urgent ones of them that wait where they have a higher level
 	Repaired      uint64         // blobs that were brought here since brokers that held them are gone (rule R3)
 	Rejected      uint64         // results of this broker that came after the verdict (rule J1)
 	Handed        uint64         // jobs handed over when draining

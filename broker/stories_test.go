@@ -50,7 +50,7 @@ import (
 //	unpack c f [pages=1]        c takes f in; pages: f was cut behind so many
 //	skew a 1h                   a's wall clock is ahead, from its first start on if it has not started
 //	time a b                    what time it is to a and b, by how far that is from the right one, and how they judge
-//	submit a j1 [cpu=100 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
+//	submit a j1 [cpu=100 memory=64 module=e need=gpu retries=2 backoff=1s args=x once least=2 timeout=5s token=t]
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
 //	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen; brought: one that the
 //	                            shell has brought meanwhile
@@ -224,7 +224,7 @@ func (s *story) configure(c *Config) {
 func (s *story) spec() job.Spec {
 	spec := job.Spec{
 		Priority:  job.Priority{User: job.DefaultUser},
-		Resources: job.Resources{CPU: s.number("cpu", 100)},
+		Resources: job.Resources{CPU: s.number("cpu", 100), Memory: s.number("memory", 0) << 20},
 		Retries:   job.Retries{Max: int(s.number("retries", 0)), Backoff: clock.Duration(s.duration(s.option("backoff", "0s")))},
 	}
 	if m := s.option("module", ""); strings.Contains(m, ":") {

@@ -275,6 +275,7 @@ func (w *world) ready(n *node) (busy bool) {
 	w.act(n, rd)
 	w.checkCapacity(n)
 	w.checkLevels(n)
+	w.checkPrecedence(n)
 	return rd.Mint != nil || len(rd.Answers)+len(rd.Send)+len(rd.Push)+len(rd.Fetch)+len(rd.Keep)+len(rd.Run)+len(rd.Stop)+len(ops) > 0
 }
 

@@ -416,8 +416,9 @@ var rules = []rule{
 		v := x.now.Verdict()
 		return v != nil && v.Outcome == job.Failed && strings.Contains(v.Reason, "may have run")
 	})},
-	{"J9", "a job is placed where there is room", counted(func(s *broker.Stats) uint64 { return s.Rebalanced - s.Hurried })},
+	{"J9", "a job is placed where there is room", counted(func(s *broker.Stats) uint64 { return s.Rebalanced - s.Hurried - s.Drawn })},
 	{"J9", "an urgent job is placed where it starts at once", counted(func(s *broker.Stats) uint64 { return s.Hurried })},
+	{"J9", "an urgent job is placed where it waits with a higher level", counted(func(s *broker.Stats) uint64 { return s.Drawn })},
 	{"J10", "a job is placed where another with its key is", on(func(_ *Core, n *coreNode, x wrote) bool {
 		if x.now.Spec.Exclusive == "" || x.now.Place.IsZero() || x.old != nil && decodeJob(x.old).Place == x.now.Place {
 			return false

@@ -991,7 +991,7 @@ class Job(_JobOdd, _Job, total=False):
     silent: bool
     # Emergency is what gives it its level at its executor, or the broker that was asked; "" when nothing does, or the level is its own.
     emergency: str
-    # NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is out of its scope; "" when it has, or names none that is active.
+    # NoLevel says, for people, of an unfinished job that it has no level by the emergency that it names at that broker, which is out of its scope, and of one that waits there why it does not wait within; "" when it has, or names none that is active.
     no_level: str
     # Pauses are the times in which it had to make room for others, the latest 16.
     pauses: List[Pause]
@@ -1388,7 +1388,7 @@ class _Prospect(TypedDict):
     meets: List[str]
     # what keeps the job from ever running there
     lacks: List[str]
-    # the load that it would then have, and a little for distance and absent inputs
+    # the load that it would then have, for a job with a level what goes before it there, and a little for distance, absent inputs, waiting, and a lower level than elsewhere
     cost: float
     # of the job among those that compete there
     score: int
