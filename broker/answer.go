@@ -327,6 +327,7 @@ func (*DataFound) answer()           {}
 func (*NoSuchData) answer()          {}
 func (*DataListing) answer()         {}
 func (*DataConflict) answer()        {}
+func (*DataOwned) answer()           {}
 func (*DataRefused) answer()         {}
 func (*Replied) answer()             {}
 func (*Packed) answer()              {}

@@ -104,7 +104,7 @@ type Pushed struct {
 }
 
 // Submit asks to take a job; the answer is a [Submitted], a [TooFewCopies], or a refusal:
-// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [Draining]; or a [ModuleAbsent]. The spec is complete and valid, and its blobs
+// [IDTaken], [UnknownPredecessors], [UnknownEmergency], [DataOwned], [Draining]; or a [ModuleAbsent]. The spec is complete and valid, and its blobs
 // are in this broker's store.
 type Submit struct {
 	Token  Token

@@ -54,7 +54,7 @@ import (
 //	                            [mode=requeue key=drone level=high user=7 deadline=10m within=10m after=j1+j2 policy=end]
 //	                            module: e, of eeee..., or data:NAME, which a's shell has looked up, but where it is unseen; brought: one that the
 //	                            shell has brought meanwhile
-//	                            output: a path that is kept; as: the data that it becomes; stdin, input: what another job has left, or a blob
+//	                            output: a path that is kept; as: the data that it becomes; by: who submits it; stdin, input: what another job has left, or a blob
 //	                            deadline: an instant, so long from now; within: deadline_in, a duration
 //	                            once: redeploy is false; least: min_replicas; token: what its client has
 //	                            seen, under that name, as the answers add to it
@@ -246,6 +246,7 @@ func (s *story) spec() job.Spec {
 			spec.NamedOutputs = map[string]string{out: name}
 		}
 	}
+	spec.Submitter = s.option("by", "")
 	if c := s.option("need", ""); c != "" {
 		spec.Constraints = []string{c}
 	}

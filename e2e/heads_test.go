@@ -124,7 +124,7 @@ func TestForgedEnds(t *testing.T) {
 	}
 
 	// Nor does anybody wait for a name that b makes up (rule M6).
-	up := roll.Change(nil, "zz", "", clock.Dot{Actor: clock.Actor(b.actor), Counter: 3}, clock.Hybrid(1<<20))
+	up := roll.Change(nil, "zz", "", clock.Dot{Actor: clock.Actor(b.actor), Counter: 1 << 20}, clock.Hybrid(1<<20))
 	evil.send(a, wire.Message{Delta: &wire.Delta{Records: []wire.Encoded{{Kind: kind.Member, Key: "zz", Dots: up.Dots, Bytes: up.Encode()}}}})
 	eventually(t, time.Minute, "c hears of it", func() bool { return strings.Contains(founder.must("--addr", c.http, "status"), "zz (by b)") })
 	require.NotContains(t, founder.must("--addr", c.http, "members"), "zz")

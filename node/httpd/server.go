@@ -196,6 +196,8 @@ func refusal(v broker.Answer) error {
 		return fail(http.StatusConflict, api.CodeConflict, "%q matches %d emergencies: %s", v.ID, len(v.IDs), joined(v.IDs))
 	case *broker.NoSuchData:
 		return noSuchData(v)
+	case *broker.DataOwned:
+		return dataOwned(v)
 	case *broker.DataConflict:
 		return dataConflict(v)
 	case *broker.DataRefused:

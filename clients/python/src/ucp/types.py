@@ -538,6 +538,8 @@ class _Data(TypedDict):
 class Data(_Data, total=False):
     """Data is what a name stands for."""
 
+    # to whom it belongs, in a city: who has written it first
+    owner: str
     # null where nothing is there
     latest: DataVersion
     # Of an answer to a write: what was done, how many brokers hold it, and whether that is fewer than the broker's --replicas. false where the latest version had this content already
