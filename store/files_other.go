@@ -14,5 +14,5 @@ func fileSystemType(string) string { return "unknown" }
 
 func takeSpace(f vfs.File, size int64) error { return fillSpace(f, size) }
 
-// files is not known on other systems.
-func files(string) (all, free uint64, err error) { return 0, 0, nil }
+// inodes is not known on other systems.
+func inodes(string) (all, free uint64, err error) { return 0, 0, nil }

@@ -173,7 +173,7 @@ func (s *Store) Files() (all, free uint64, err error) {
 	if s.opts.FS != vfs.Default {
 		return 0, 0, nil
 	}
-	return files(s.opts.Dir)
+	return inodes(s.opts.Dir)
 }
 
 // FreeFiles returns how many files (inodes) may still be made in the file system that holds the data directory, or
