@@ -26,6 +26,9 @@ type Overview struct {
 	HeldBack   int      // finished jobs that are remembered by their stubs beyond their retention (rule M4)
 	HeldBackBy []string // members that may not know of them
 
+	Unstable uint64         // updates that this broker holds, and of which it does not know that every member does (rule F1)
+	Oldest   resolve.Levels // by level: when the own or present job was submitted that waits for longest; 0 is that none is known
+
 	Lost int // files of output that this broker is to hold, and that it could not get from anybody (rule R3)
 
 	Drift    time.Duration // of the city's time from this machine's clock (rule T2)
@@ -87,6 +90,12 @@ type Stats struct {
 	SetAside      uint64         // jobs that every other member called forgotten: they can be read, and submitted again (rule F3)
 	Disputed      uint64         // unfinished jobs that others may have forgotten, and that wait until all have been asked (rule F3)
 	Conflicts     resolve.Counts // decisions between jobs that could not all run, by strategy
+	SuspendedBy   resolve.Counts // Suspended, by strategy
+	RequeuedBy    resolve.Counts // Requeued, by strategy
+	Ended         Ends           // jobs whose end this broker has decided (rule J1)
+	Acknowledged  uint64         // clients whose changes were acknowledged when enough brokers held them, or the time for that was over
+	Degraded      uint64         // those of them where fewer brokers held it than the configuration asks for
+	Taken         Taken          // records that came of peers
 	Suspended     uint64         // attempts that were made to stand still for others
 	Checkpoints   uint64         // of jobs that run here, that are on enough brokers (rule J17)
 	Requeued      uint64         // attempts that were stopped for others, to run again

@@ -62,6 +62,8 @@ func (b *Broker) publish() {
 	if s.HeldBack > 0 {
 		s.HeldBackBy = b.peers.Without(b.ledger.StubClock())
 	}
+	s.Unstable = b.ledger.Lineage().Beyond(c, b.ledger.StableClock())
+	s.Oldest = b.oldest()
 	s.Lost = b.repairer.outputs.lost
 	s.Roll, s.Adopted = b.enrolment.list(), b.members.Adopted()
 	s.Protocol = b.members.Protocol()

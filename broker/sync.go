@@ -179,6 +179,7 @@ func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	m, err := b.ledger.Merge(d)
 	b.fail(err)
 	b.stats.OfLostStarts += uint64(len(m.Held))
+	b.stats.Taken.count(d.Entries, m.News)
 	b.peers.Took(d)
 	for _, ref := range m.Forged {
 		what := fmt.Sprintf("has updates of %s that were never written", b.cfg.Actor)

@@ -31,12 +31,14 @@ func (h host) Hold(size int64) (func(int64), string)        { return h.n.reserve
 func (h host) Troubles() []string {
 	return append(append(h.n.heads.troubles(), h.n.audits.troubles()...), h.n.bound.lost(), h.n.members.lookups.failing(), h.n.members.nobodyAnswers(), h.n.webTrouble())
 }
-func (h host) Exposed() []string               { return doorTexts(h.n.cfg.exposed()) }
-func (h host) Used() (cores, memory float64)   { return h.n.executions.used() }
-func (h host) ModuleCache() *api.ModuleCache   { return moduleCache(h.n.executions.runner) }
-func (h host) Sandbox() *api.Sandbox           { return sandbox(h.n.executions.runner) }
-func (h host) ModuleSandbox() *api.Sandbox     { return moduleSandbox(h.n.executions.runner) }
-func (h host) WorkerMemory() *api.WorkerMemory { return workerMemory(h.n.executions.runner) }
+func (h host) Exposed() []string                         { return doorTexts(h.n.cfg.exposed()) }
+func (h host) Used() (cores, memory float64, known bool) { return h.n.executions.used() }
+func (h host) Workers() (busy, idle int, known bool)     { return workers(h.n.executions.runner) }
+func (h host) Disk() httpd.Disk                          { return h.n.reserve.disk() }
+func (h host) ModuleCache() *api.ModuleCache             { return moduleCache(h.n.executions.runner) }
+func (h host) Sandbox() *api.Sandbox                     { return sandbox(h.n.executions.runner) }
+func (h host) ModuleSandbox() *api.Sandbox               { return moduleSandbox(h.n.executions.runner) }
+func (h host) WorkerMemory() *api.WorkerMemory           { return workerMemory(h.n.executions.runner) }
 func (h host) Addresses() (string, string) {
 	t := h.n.told.Load()
 	return t.http, h.n.members.gossipAddr()

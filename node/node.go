@@ -158,6 +158,7 @@ func hosts(cfg *Config, told string) []string {
 // compose makes the parts.
 func (n *Node) compose() {
 	counted := n.http.Metrics()
+	n.engine.committed = counted.Committed
 	n.blobs = &blobs{store: n.store, grace: n.cfg.BlobGrace, engine: n.engine, metrics: counted, log: n.log, cutting: make(chan struct{}, 2)}
 	n.reserve = &diskReserve{dir: n.cfg.DataDir, reserve: n.cfg.DiskReserve, store: n.store, tell: n.engine.Tell, log: n.log}
 	n.blobs.scarce = n.reserve.scarce

@@ -66,7 +66,7 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate, m.SentBlob), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -305,6 +305,7 @@ func (p *peers) exchange(ctx context.Context, s replication.Send) (wire.Reply, e
 	body := p.zip.Pack(wire.Encode(&s.Message), req.Header)
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	req.Header.Set("Content-Type", "application/msgpack")
+	p.metrics.SentMessage(len(body))
 	req.Header.Set("Accept-Encoding", "zstd")
 	p.audits.Show(req.Header, s.To)
 	if p.keys != nil {

@@ -151,8 +151,12 @@ type Host interface {
 	Word(context.Context) ([]byte, error)
 	// HearWords takes in what others say of themselves, and says how many do not take part here yet.
 	HearWords(ctx context.Context, words [][]byte) (unknown int, err error)
-	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold.
-	Used() (cores, memory float64)
+	// Used is how many cores jobs kept busy lately, and the bytes of memory that they hold; known is false where the system does not tell.
+	Used() (cores, memory float64, known bool)
+	// Workers is how many worker processes have an attempt, and how many stand by; known is false where that is not known.
+	Workers() (busy, idle int, known bool)
+	// Disk is what is known of the file system of the data directory.
+	Disk() Disk
 	// Sandbox says which walls stand around native jobs; nil where that is not known.
 	Sandbox() *api.Sandbox
 	// ModuleSandbox says which walls stand around WebAssembly jobs; nil where that is not known.

@@ -22,6 +22,7 @@ type shownHost struct {
 	names    []string
 	trouble  string
 	drains   string // by its tag
+	synced   time.Time
 }
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
@@ -34,6 +35,17 @@ func (h *shownHost) CityTime() time.Time {
 	}
 	return time.Now()
 }
+func (h *shownHost) Used() (cores, memory float64, known bool) {
+	return 1.5, 3 << 20, h.overview != nil
+}
+func (h *shownHost) Workers() (busy, idle int, known bool) { return 2, 1, h.overview != nil }
+func (h *shownHost) Disk() Disk {
+	if h.overview == nil {
+		return Disk{Reserve: -1}
+	}
+	return Disk{Size: 100, Free: 50, Files: 10, FreeFiles: 5, Reserve: 20}
+}
+
 func (h *shownHost) Actor() clock.Actor { return "a~1" }
 func (h *shownHost) Running() bool      { return true }
 func (h *shownHost) ModuleCache() *api.ModuleCache {
@@ -56,7 +68,7 @@ func (h *shownHost) Contacts() (map[string]Contact, time.Time) {
 	for _, name := range h.names {
 		met[name] = Contact{Seen: asOf, Answered: asOf}
 	}
-	return met, time.Time{}
+	return met, h.synced
 }
 func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, false }
 
