@@ -158,22 +158,58 @@ func (m *members) nobodyAnswers() string {
 	return ""
 }
 
+// misseenRounds is after how many rounds in a row, each of which joined them again, it is told that members see this broker wrongly.
+const misseenRounds = 3
+
 // misseen lists the addresses of members that see this broker elsewhere than where it is, or for gone. A few of them are
 // asked, another few each time.
 func (m *members) misseen(pool *gossip.Pool) (out []string) {
-	var alive []string
+	var alive []gossip.Member
 	for _, x := range pool.Members() {
 		if x.Name != m.name && x.Status == gossip.Alive {
-			alive = append(alive, x.Addr)
+			alive = append(alive, x)
 		}
 	}
 	rand.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
-	for _, addr := range alive[:min(len(alive), askedAtOnce)] {
-		if right, answered := pool.SeenRight(m.life.leaving, addr); answered && !right {
-			out = append(out, addr)
+	var by []string
+	for _, x := range alive[:min(len(alive), askedAtOnce)] {
+		if right, answered := pool.SeenRight(m.life.leaving, x.Addr); answered && !right {
+			out, by = append(out, x.Addr), append(by, x.Name)
 		}
 	}
+	m.noteMisseen(pool.Addr(), by)
 	return out
+}
+
+// noteMisseen notes who sees this broker wrongly, round after round although it joins them again: then what they send to its gossip
+// does not arrive, and that it hears them all is no sign that they hear it. It is of the goroutine of the rejoin loop.
+func (m *members) noteMisseen(own string, by []string) {
+	if len(by) == 0 {
+		m.misseenFor = 0
+	} else {
+		m.misseenFor++
+	}
+	text := ""
+	if m.misseenFor >= misseenRounds {
+		slices.Sort(by)
+		text = fmt.Sprintf("%s see this broker as gone, or elsewhere, though it joins them again and again: is %s, where its gossip listens, open to others by UDP and TCP?", strings.Join(by, ", "), own)
+	}
+	was := m.unseen()
+	m.misled.Store(&text)
+	switch {
+	case text != "" && was == "":
+		m.log.Warn("others do not see this broker", "reason", text)
+	case text == "" && was != "":
+		m.log.Warn("others see this broker where it is again")
+	}
+}
+
+// unseen says, for people, who does not see this broker where it is; "" if all do. It may be called from any goroutine.
+func (m *members) unseen() string {
+	if text := m.misled.Load(); text != nil {
+		return *text
+	}
+	return ""
 }
 
 // withError adds an error to what a line of the log says, if there is one.

@@ -467,6 +467,9 @@ func emergencyTable(w io.Writer, e *api.Emergency) {
 	if e.DeclaredAt != 0 {
 		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
 	}
+	if e.PassedOver != nil && !e.Cleared {
+		field("BUT", passedOver(e))
+	}
 	field("Until", clockTime(e.Until))
 	if e.Cleared {
 		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
@@ -505,6 +508,22 @@ const clearHelp = `Ends an emergency for good, everywhere. Jobs lose the level t
 and the jobs that they displaced get their capacity back: urgent work that still runs may
 be suspended for them, and goes on when capacity is free. Clearing an emergency is final, so
 it takes the ID, four letters of its beginning or more, or the type if only one of that type is active.`
+
+// passedOver says which terms do not stand, since the present ones were declared meanwhile by somebody who had not heard of them.
+func passedOver(e *api.Emergency) string {
+	p := e.PassedOver
+	text := "level " + p.Level
+	if len(p.Scope) > 0 {
+		text += " where " + strings.Join(p.Scope, " and ")
+	} else if len(e.Scope) > 0 {
+		text += " for all brokers"
+	}
+	if len(p.Select) > 0 {
+		text += " for jobs with " + strings.Join(p.Select, " and ")
+	}
+	return fmt.Sprintf("%s was declared at %s at %s, neither having heard of the other, and does not stand: the later one does. Declare what is to be: `ucp emergency declare --id %s --level %s`",
+		text, cmp.Or(p.DeclaredBy, "a stock command line"), clockTime(p.DeclaredAt), e.ID, p.Level)
+}
 
 func (c *cli) emergencyClearCommand() *cobra.Command {
 	var unknown bool

@@ -283,13 +283,16 @@ func copiesLine(c *api.Copies) string {
 	switch {
 	case len(c.Holders) > 0:
 		text += " (" + strings.Join(c.Holders, ", ") + ")"
-	case len(c.Silent) > 0:
+	case len(c.Silent)+len(c.GivenUp) > 0:
 		text += ": the output is out of reach, or LOST"
 	default:
 		text += ": the output is LOST"
 	}
 	if len(c.Silent) > 0 {
 		text += "; no answer of " + strings.Join(c.Silent, ", ")
+	}
+	if len(c.GivenUp) > 0 {
+		text += "; given up: " + strings.Join(c.GivenUp, ", ")
 	}
 	return text
 }

@@ -206,6 +206,8 @@ func TestCopiesLine(t *testing.T) {
 	for want, c := range map[string]api.Copies{
 		"3, 2 are wanted (n1, n2, n3)":                                 {Want: 2, Holders: []string{"n1", "n2", "n3"}},
 		"2 of 3 (n1, n3)":                                              {Want: 3, Holders: []string{"n1", "n3"}},
+		"1 of 1 (n1); given up: n2, n3":                                {Want: 1, Holders: []string{"n1"}, GivenUp: []string{"n2", "n3"}},
+		"0 of 1: the output is out of reach, or LOST; given up: n2":    {Want: 1, GivenUp: []string{"n2"}},
 		"1 of 3 (n1); no answer of n2, n3":                             {Want: 3, Holders: []string{"n1"}, Silent: []string{"n2", "n3"}},
 		"0 of 2: the output is LOST":                                   {Want: 2},
 		"0 of 2: the output is out of reach, or LOST; no answer of n2": {Want: 2, Silent: []string{"n2"}},
