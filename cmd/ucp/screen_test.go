@@ -400,7 +400,7 @@ func TestScreenOfWhoIsLeftAlone(t *testing.T) {
 	j := ended("j1", job.StateQueued, nil, "")
 	j.Executor = "van-3"
 	b.jobs["j1"] = &j
-	require.Contains(t, s.run().out, "0 jobs run, 2 wait\n           1 of these without a place: `ucp job list --state pending,queued` says why\n")
+	require.Contains(t, s.run().out, "0 jobs run, 2 wait\n           1 of these without a place: `ucp job list --state pending,queued`\n             says why\n")
 }
 
 // The number of brokers that are seen leaves out who does not answer, beside who is silent; and each is said as it is.

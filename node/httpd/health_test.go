@@ -16,6 +16,7 @@ import (
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/broker/wire"
 	"github.com/urban-compute/ucp/clock"
+	"github.com/urban-compute/ucp/emergency"
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/job"
 )
@@ -255,4 +256,24 @@ func TestWhoIsNotReachedIsTold(t *testing.T) {
 	for text, want := range map[string]uint64{"": 0, "-1": 0, "x": 0, "99999999999999999999": 0, "18446744073709551615": maxUnanswered} {
 		require.Equal(t, want, Unanswered(&http.Response{Header: http.Header{http.CanonicalHeaderKey(unansweredHeader): {text}}}), text)
 	}
+}
+
+// Of what another broker has named last as in force there, it is said which is not active as far as this one knows: one of the two
+// has yet to hear of it.
+func TestWhatIsNotActiveHereIsSaid(t *testing.T) {
+	h := &healthHost{member: membership.Member{Name: "b", HTTPAddr: "b:1", Status: membership.Alive}}
+	h.overview.State.Metadata = []wire.Metadata{{Name: "b", Emergency: wire.InForce{Level: "critical", IDs: []string{"flood-1", "fire-2"}, Count: 2}}}
+	srv := &Server{cfg: Config{Name: "a", SyncInterval: time.Minute, Now: func() time.Time { return asOf }}, host: h}
+	shown := func() api.Member {
+		t.Helper()
+		all := srv.members()
+		require.Len(t, all, 1)
+		require.Equal(t, []string{"flood-1", "fire-2"}, all[0].Emergencies, "what it has said stays as it is")
+		return all[0]
+	}
+	require.Equal(t, []string{"flood-1", "fire-2"}, shown().Unheard)
+	h.overview.Active = []*broker.EmergencyView{{Record: &emergency.Record{ID: "flood-1"}, Active: true}}
+	require.Equal(t, []string{"fire-2"}, shown().Unheard)
+	h.overview.Active = append(h.overview.Active, &broker.EmergencyView{Record: &emergency.Record{ID: "fire-2"}, Active: true})
+	require.Empty(t, shown().Unheard)
 }
