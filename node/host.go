@@ -93,6 +93,8 @@ func (h host) Rated(ctx context.Context, addr string, r io.Reader) io.Reader {
 	return h.n.peers.rates.to(ctx, addr, r)
 }
 
+func (h host) Arriving(key string) string { return h.n.peers.arrives(key) }
+
 func (h host) Follow(ctx context.Context, broker, path string) (io.ReadCloser, error) {
 	return h.n.peers.follow(ctx, broker, path)
 }

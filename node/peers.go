@@ -58,6 +58,7 @@ type peers struct {
 
 	mu       sync.Mutex
 	urgent   map[string]int           // of jobs whose inputs are on their way, by key
+	coming   map[string]coming        // what they are, by key
 	met      map[string]httpd.Contact // by broker name
 	lastSync time.Time                // last successful exchange with anybody
 	mute     map[string]time.Time     // by broker name: when a question whether it is there was last waited for in vain
@@ -67,7 +68,7 @@ type peers struct {
 func newPeers(ctx context.Context, cfg *Config, name string, e *engine, b *blobs, m *httpd.Metrics) *peers {
 	return &peers{
 		cfg: cfg, name: name, self: func() clock.Actor { return "" }, engine: e, blobs: b, metrics: m, ctx: ctx, log: cfg.Logger,
-		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
+		met: map[string]httpd.Contact{}, mute: map[string]time.Time{}, rates: newRates(cfg.MaxRate), transfers: transfers{running: map[string][]*transfer{}}, urgent: map[string]int{}, coming: map[string]coming{}, fetches: fetches{by: map[job.Digest]*fetch{}}, zip: httpd.NewCompression(),
 		client: &http.Client{Transport: &http.Transport{
 			DialContext: cfg.Network.Dial, DialTLSContext: dialTLS(cfg), MaxIdleConnsPerHost: 4, IdleConnTimeout: 3 * cfg.SyncInterval,
 			ResponseHeaderTimeout: cfg.PeerTimeout, ExpectContinueTimeout: time.Second, DisableCompression: true,
@@ -420,6 +421,9 @@ type watched struct {
 	began   time.Time
 	n       int64
 	failed  bool // reading has failed before the end
+
+	arriving *arriving // counts what comes
+	from     string
 }
 
 func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
@@ -429,6 +433,7 @@ func newWatched(r io.Reader, timeout time.Duration, cancel func()) *watched {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.n += int64(n)
+	w.arriving.note(n, w.from)
 	w.failed = w.failed || err != nil && !errors.Is(err, io.EOF)
 	due := w.timeout + time.Duration(w.n)*time.Second/leastRate - time.Since(w.began)
 	w.timer.Reset(max(0, min(w.timeout, due)))

@@ -130,6 +130,8 @@ type Host interface {
 	Chunks(context.Context, job.Digest) ([]byte, error)
 	// Output is what an attempt that runs here writes; ok is false when it does not run here, or no longer.
 	Output(key, attempt string, stderr bool) (r Running, ok bool)
+	// Arriving says, for people, how far the inputs of a job have come that is placed here; "" while none are on their way.
+	Arriving(key string) string
 	// Follow has another broker say what an attempt writes there, by its own route of that path and query.
 	Follow(ctx context.Context, broker, path string) (io.ReadCloser, error)
 	// DiskFull says why no new jobs and blobs are taken; "" while there is room.
