@@ -9,7 +9,6 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
-	"github.com/urban-compute/ucp/roll"
 )
 
 const (
@@ -76,7 +75,7 @@ func (srv *Server) gone() []string {
 func (srv *Server) givenUp() (out []string) {
 	enrolled := srv.roll()
 	for _, m := range srv.host.Brokers() {
-		if m.Status == membership.Failed && enrolled[m.Name].Closed == roll.Removed {
+		if m.Status == membership.Failed && enrolled[m.Name].GivenUp() {
 			out = append(out, m.Name)
 		}
 	}
