@@ -92,7 +92,11 @@ func jobTable(w io.Writer, j *api.Job) {
 		field("Attempts", attemptLine(&a, j.AsOf))
 	}
 	field("Submitted", clockTime(j.SubmittedAt))
-	field("Started", clockTime(j.StartedAt))
+	started := clockTime(j.StartedAt)
+	if p := wentOn(j); p != nil {
+		started += ", when it went on after a pause; it had begun before " + shortTime(p.From, j.AsOf)
+	}
+	field("Started", started)
 	field("Finished", clockTime(j.FinishedAt))
 	field("Took", took(j, j.AsOf))
 	specFields(field, j)

@@ -119,6 +119,25 @@ func threeJobs(b *fakeBroker) {
 	b.jobs["j3"].Why, b.jobs["j3"].Executor, b.jobs["j3"].StartedAt = "no broker meets\tgpu", "", 0
 }
 
+// Of a job that went on after a pause it is not said that it has run since then only.
+func TestTookAfterAPause(t *testing.T) {
+	at := func(ago time.Duration) clock.Time { return clock.At(asOf.Add(-ago)) }
+	j := api.Job{State: job.StateRunning, Executor: "b", StartedAt: at(5 * time.Second), Pauses: []api.Pause{{At: "b", Mode: job.Suspend, From: at(time.Minute), To: at(5 * time.Second)}}, AsOf: asOf}
+	require.Equal(t, ">5s", took(&j, asOf))
+	b, s := newFakeBroker(t)
+	j.ID = "j1"
+	b.jobs["j1"] = &j
+	require.Contains(t, strings.Join(strings.Fields(s.run("job", "get", "j1").out), " "), "UTC, when it went on after a pause; it had begun before 15:03:05")
+	for _, change := range []func(p *api.Pause){
+		func(p *api.Pause) { p.At = "c" }, func(p *api.Pause) { p.Mode = job.Requeue }, func(p *api.Pause) { p.To = 0 }, func(p *api.Pause) { p.To = at(30 * time.Second) },
+	} {
+		other := j
+		other.Pauses = []api.Pause{j.Pauses[0]}
+		change(&other.Pauses[0])
+		require.Equal(t, "5s", took(&other, asOf), "it was started then")
+	}
+}
+
 func TestJobList(t *testing.T) {
 	b, s := newFakeBroker(t)
 	require.Equal(t, ran{0, "no jobs\n", ""}, s.run("job", "list"))
