@@ -349,6 +349,7 @@ type removalWaiter struct {
 func (r *removalWaiter) token() Token { return r.by }
 
 func (r *removalWaiter) durable(b *Broker, copies int) {
+	b.published.at = time.Time{} // who looks now is to see it
 	b.answer(r.by, &MemberForgotten{
 		Name: r.name, Losses: b.members.Losses(), Bear: b.cfg.Replicas - 1,
 		Replicas: copies, Degraded: b.copies.Degraded(copies),

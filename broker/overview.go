@@ -50,6 +50,9 @@ type Enrolled struct {
 // Left reports whether it has said goodbye itself, when enough others held all that it had written (rule M2).
 func (e Enrolled) Left() bool { return e.Closed == roll.Left }
 
+// GivenUp reports whether an operator has given it up, and it takes part no more (rule M2).
+func (e Enrolled) GivenUp() bool { return e.Closed == roll.Removed }
+
 // Standing is how a member stands to this broker.
 type Standing struct {
 	Behind   uint64        // updates that this broker holds, and the member has not said that it does

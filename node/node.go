@@ -186,6 +186,7 @@ func (n *Node) compose() {
 		outbox: n.cfg.Outbox, inbox: n.cfg.Inbox,
 	}
 	n.carrier.recall()
+	n.peers.self = n.starts.actor
 	n.peers.brokers, n.peers.audits, n.audits.brokers = n.members.brokers, n.audits, n.members.brokers
 }
 

@@ -46,6 +46,9 @@ func emergencyTable(w io.Writer, e *api.Emergency, waits []string) {
 	if e.DeclaredAt != 0 {
 		field("Declared", clockTime(e.DeclaredAt)+", last changed at "+dash(e.DeclaredBy))
 	}
+	if e.PassedOver != nil && !e.Cleared {
+		field("BUT", passedOver(e))
+	}
 	field("Until", clockTime(e.Until))
 	if e.Cleared {
 		field("Cleared", clockTime(e.ClearedAt)+" at "+dash(e.ClearedBy))
@@ -85,6 +88,22 @@ func emergencyTable(w io.Writer, e *api.Emergency, waits []string) {
 		}
 		row(w, x.Job, x.State, x.At, x.Mode, x.For, shortTime(x.From, e.AsOf), to, humanDuration(time.Duration(x.Lasted)))
 	}
+}
+
+// passedOver says which terms do not stand, since the present ones were declared meanwhile by somebody who had not heard of them.
+func passedOver(e *api.Emergency) string {
+	p := e.PassedOver
+	text := "level " + p.Level
+	if len(p.Scope) > 0 {
+		text += " where " + strings.Join(p.Scope, " and ")
+	} else if len(e.Scope) > 0 {
+		text += " for all brokers"
+	}
+	if len(p.Select) > 0 {
+		text += " for jobs with " + strings.Join(p.Select, " and ")
+	}
+	return fmt.Sprintf("%s was declared at %s at %s, neither having heard of the other, and does not stand: the later one does. Declare what is to be: `ucp emergency declare --id %s --level %s`",
+		text, cmp.Or(p.DeclaredBy, "a stock command line"), clockTime(p.DeclaredAt), e.ID, p.Level)
 }
 
 // waitingOf says which jobs of an emergency that is active do not run, the oldest first, where they wait, and why.

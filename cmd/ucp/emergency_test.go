@@ -221,6 +221,18 @@ idle  queued   c   requeue  crit  15:04:00  still     5s
 	require.Contains(t, s.run("emergency", "get", "flood-1", "-o", "json").out, `"lasted": "1m0s"`)
 	require.Equal(t, exitError, s.run("emergency", "get", "nobody").code)
 	require.Equal(t, exitError, s.run("emergency", "get").code)
+
+	// What was declared elsewhere at the same time, and does not stand.
+	e := &f.list.Emergencies[0]
+	require.NotContains(t, s.run("emergency", "get", "flood-1").out, "BUT")
+	e.Level, e.Scope = "low", []string{"district=7"}
+	e.PassedOver = &api.PassedOver{EmergencyTerms: api.EmergencyTerms{Level: "critical"}, DeclaredBy: "b1", DeclaredAt: clock.At(asOf)}
+	require.Contains(t, strings.Join(strings.Fields(s.run("emergency", "get", "flood-1").out), " "),
+		"BUT: level critical for all brokers was declared at b1 at 2026-01-31 15:04:05.000 UTC, neither having heard of the other, and does not stand: the later one does. Declare what is to be: `ucp emergency declare --id flood-1 --level critical`")
+	screen := screen{Coordination: api.Coordination{Name: "a", AsOf: asOf, Emergencies: []api.Emergency{*e}}}
+	require.Contains(t, screen.emergencyPanel().lines[0], "BUT level critical was declared at b1 meanwhile: `ucp emergency get flood-1`")
+	screen.Emergencies[0].PassedOver.Level = "low"
+	require.NotContains(t, screen.emergencyPanel().lines[0], "BUT", "it would be no other")
 }
 
 // What is in force stands in the status, and a job says what gives it its level and for whom it

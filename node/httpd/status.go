@@ -83,7 +83,7 @@ func (srv *Server) coordination() api.Coordination {
 	for _, m := range srv.others() {
 		c.TotalPeers++
 		k, h := met[m.Name], healths[m.Name]
-		p := api.Peer{ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
+		p := api.Peer{InGossip: h.gossip, GossipLost: utcOrNil(h.lost), ByMessages: m.Status != membership.Alive && srv.proven(m.Name), Healthy: h.kind == healthy, Health: h.text(srv.cfg.Now())}
 		if p.Healthy {
 			c.HealthyPeers++
 		} else {
@@ -106,10 +106,19 @@ func (srv *Server) coordination() api.Coordination {
 		if _, known := c.PeerBrokers[name]; m.Absent && !known {
 			c.TotalPeers++
 			c.UnhealthyPeers++
-			c.PeerBrokers[name] = api.Peer{Health: healths[name].text(srv.cfg.Now())}
+			c.PeerBrokers[name] = api.Peer{Health: healths[name].text(srv.cfg.Now()), GossipLost: utcOrNil(healths[name].lost)}
 		}
 	}
 	return c
+}
+
+// utcOrNil is an instant as the API shows it, null where it is not known.
+func utcOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 // unproven reports whether the start of a broker is not proven yet; only of this one it is known whether it is a cluster

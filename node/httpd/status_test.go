@@ -20,6 +20,7 @@ type shownHost struct {
 	at       func() time.Time // in the city; nil is the machine's
 	overview *broker.Overview
 	names    []string
+	failed   []string
 	trouble  string
 	drains   string // by its tag
 	synced   time.Time
@@ -75,6 +76,9 @@ func (h *shownHost) RTT(string) (rtt time.Duration, known bool) { return 0, fals
 func (h *shownHost) Brokers() (out []membership.Member) {
 	for _, name := range h.names {
 		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Alive, Draining: name == h.drains})
+	}
+	for _, name := range h.failed {
+		out = append(out, membership.Member{Name: name, HTTPAddr: name + ":1", Status: membership.Failed})
 	}
 	return out
 }
