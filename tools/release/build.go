@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// binary is ucp, built for one system.
+type binary struct {
+	os, arch string
+	path     string
+	info     *buildinfo.BuildInfo
+}
+
+// name is how files for this system are named.
+func (b *binary) name() string { return b.os + "_" + b.arch }
+
+// build builds ucp for each system, and takes the version from what was built.
+func (r *release) build(ctx context.Context, targets []string) error {
+	for _, target := range targets {
+		goos, arch, found := strings.Cut(target, "/")
+		if !found {
+			return fmt.Errorf("platform %q: write OS/ARCH, such as linux/arm64", target)
+		}
+		b, err := r.buildFor(ctx, goos, arch)
+		if err != nil {
+			return err
+		}
+		r.binaries = append(r.binaries, *b)
+	}
+	return r.readVersion()
+}
+
+// buildFor builds for one system. Nothing of this machine is part of it: no paths, no C, no levels of processors from the environment.
+func (r *release) buildFor(ctx context.Context, goos, arch string) (*binary, error) {
+	b := &binary{os: goos, arch: arch, path: filepath.Join(r.stage, goos+"_"+arch, "ucp")}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", b.path, "./cmd/ucp")
+	cmd.Dir = r.root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOOS="+goos, "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building for %s/%s: %w\n%s(the version comes from git: a release is made from a checkout of it)", goos, arch, err, out)
+	}
+	var err error
+	b.info, err = buildinfo.ReadFile(b.path)
+	return b, err
+}
+
+// host is a binary that runs here; it is built if it is none of the release.
+func (r *release) host(ctx context.Context) (*binary, error) {
+	for i := range r.binaries {
+		if b := &r.binaries[i]; b.os == runtime.GOOS && b.arch == runtime.GOARCH {
+			return b, nil
+		}
+	}
+	return r.buildFor(ctx, runtime.GOOS, runtime.GOARCH)
+}
+
+// readVersion takes version, revision and time from what was built.
+func (r *release) readVersion() error {
+	info := r.binaries[0].info
+	version, found := strings.CutPrefix(info.Main.Version, "v")
+	if !found {
+		return fmt.Errorf("the binary says that its version is %q: a release is made from a checkout of git", info.Main.Version)
+	}
+	r.version = version
+	var at string
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			r.revision = s.Value
+		case "vcs.time":
+			at = s.Value
+		case "vcs.modified":
+			if s.Value == "true" {
+				fmt.Fprintln(os.Stderr, "release: the checkout differs from its commit, which the version says (+dirty): nobody can make it again")
+			}
+		}
+	}
+	if os.Getenv(epochVariable) != "" {
+		_, err := epoch()
+		return err
+	}
+	commit, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return fmt.Errorf("time of the commit: %w", err)
+	}
+	return os.Setenv(epochVariable, strconv.FormatInt(commit.Unix(), 10)) // also for the makers of packages, which read it
+}
+
+// epochVariable is the time of all that is made (https://reproducible-builds.org/docs/source-date-epoch), in seconds.
+const epochVariable = "SOURCE_DATE_EPOCH"
+
+// epoch is that time.
+func epoch() (time.Time, error) {
+	seconds, err := strconv.ParseInt(os.Getenv(epochVariable), 10, 64)
+	if err != nil || seconds < 0 {
+		return time.Time{}, errors.New(epochVariable + ": write the seconds since 1970")
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
