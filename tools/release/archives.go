@@ -46,7 +46,7 @@ func (r *release) writeArchives(context.Context) error {
 		}
 		if err := writeFile(filepath.Join(r.out, top+".tar.gz"), func(w io.Writer) error {
 			z, _ := gzip.NewWriterLevel(w, gzip.BestCompression) // the level is one
-			return errors.Join(writeTar(z, entries), z.Close())
+			return errors.Join(writeTar(z, r.at, entries), z.Close())
 		}); err != nil {
 			return err
 		}
@@ -55,11 +55,7 @@ func (r *release) writeArchives(context.Context) error {
 }
 
 // writeTar writes an archive with its entries in the order of their names.
-func writeTar(w io.Writer, entries []entry) error {
-	at, err := epoch()
-	if err != nil {
-		return err
-	}
+func writeTar(w io.Writer, at time.Time, entries []entry) error {
 	slices.SortFunc(entries, func(a, b entry) int {
 		if a.name < b.name {
 			return -1

@@ -85,25 +85,19 @@ func (r *release) readVersion() error {
 			}
 		}
 	}
-	if os.Getenv(epochVariable) != "" {
-		_, err := epoch()
-		return err
-	}
-	commit, err := time.Parse(time.RFC3339, at)
-	if err != nil {
+	var err error
+	if r.at, err = time.Parse(time.RFC3339, at); err != nil {
 		return fmt.Errorf("time of the commit: %w", err)
 	}
-	return os.Setenv(epochVariable, strconv.FormatInt(commit.Unix(), 10)) // also for the makers of packages, which read it
-}
-
-// epochVariable is the time of all that is made (https://reproducible-builds.org/docs/source-date-epoch), in seconds.
-const epochVariable = "SOURCE_DATE_EPOCH"
-
-// epoch is that time.
-func epoch() (time.Time, error) {
-	seconds, err := strconv.ParseInt(os.Getenv(epochVariable), 10, 64)
-	if err != nil || seconds < 0 {
-		return time.Time{}, errors.New(epochVariable + ": write the seconds since 1970")
+	if text := os.Getenv(epochVariable); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || seconds < 0 {
+			return errors.New(epochVariable + ": write the seconds since 1970")
+		}
+		r.at = time.Unix(seconds, 0).UTC()
 	}
-	return time.Unix(seconds, 0).UTC(), nil
+	return nil
 }
+
+// epochVariable may give another time for all that is made, in seconds (https://reproducible-builds.org/docs/source-date-epoch).
+const epochVariable = "SOURCE_DATE_EPOCH"

@@ -34,10 +34,6 @@ func (r *release) writeContents(context.Context) error {
 }
 
 func (r *release) contents(b *binary) (*cdx.BOM, error) {
-	at, err := epoch()
-	if err != nil {
-		return nil, err
-	}
 	self := component(cdx.ComponentTypeApplication, b.info.Main.Path, b.info.Main.Version, "pkg:golang/")
 	self.Name = "ucp"
 	self.Licenses = &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}}
@@ -64,7 +60,7 @@ func (r *release) contents(b *binary) (*cdx.BOM, error) {
 	components = append(components, vendored...)
 
 	bom := cdx.NewBOM()
-	bom.Metadata = &cdx.Metadata{Timestamp: at.Format(time.RFC3339), Component: &self}
+	bom.Metadata = &cdx.Metadata{Timestamp: r.at.Format(time.RFC3339), Component: &self}
 	bom.Components = &components
 	var refs []string
 	for i := range components {

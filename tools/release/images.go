@@ -69,12 +69,8 @@ func (r *release) addendum(b *binary, image v1.Image) mutate.IndexAddendum {
 
 // image is ucp, a place for its data, one for what is temporary, and nothing else.
 func (r *release) image(b *binary) (v1.Image, error) {
-	at, err := epoch()
-	if err != nil {
-		return nil, err
-	}
 	var files bytes.Buffer
-	if err := writeTar(&files, []entry{
+	if err := writeTar(&files, r.at, []entry{
 		{name: "usr/", mode: 0o755},
 		{name: "usr/bin/", mode: 0o755},
 		{name: "usr/bin/ucp", mode: 0o755, from: b.path},
@@ -98,21 +94,21 @@ func (r *release) image(b *binary) (v1.Image, error) {
 		return nil, err
 	}
 	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: at}, CreatedBy: "make release"}}); err != nil {
+	if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: r.at}, CreatedBy: "make release"}}); err != nil {
 		return nil, err
 	}
-	return mutate.ConfigFile(image, r.imageConfig(b, at, image))
+	return mutate.ConfigFile(image, r.imageConfig(b, image))
 }
 
 // imageConfig says how the broker of an image is run. Without settings it is alone on loopback, as anywhere. OCI knows no health
 // check; docker and podman read theirs here, and others have probes of their own.
-func (r *release) imageConfig(b *binary, at time.Time, image v1.Image) *v1.ConfigFile {
+func (r *release) imageConfig(b *binary, image v1.Image) *v1.ConfigFile {
 	config, err := image.ConfigFile()
 	if err != nil {
 		panic(err) // it was made here
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Created, config.Author = b.os, b.arch, v1.Time{Time: at}, ""
+	config.OS, config.Architecture, config.Created, config.Author = b.os, b.arch, v1.Time{Time: r.at}, ""
 	config.Config = v1.Config{
 		User:         fmt.Sprintf("%d:%d", nobody, nobody),
 		Entrypoint:   []string{"/usr/bin/ucp"},
@@ -162,7 +158,7 @@ func (r *release) writeImage(name string, index v1.ImageIndex, image v1.Image) e
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(r.out, name), func(w io.Writer) error { return writeTar(w, entries) })
+	return writeFile(filepath.Join(r.out, name), func(w io.Writer) error { return writeTar(w, r.at, entries) })
 }
 
 // dockerManifest lists what `docker load` looks for, in the files of the layout.

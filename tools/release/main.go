@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // platforms are what is built without being told otherwise.
@@ -66,6 +67,7 @@ type release struct {
 	root, out, stage string // of the source, of what is made, of what that is made from
 	version          string // such as 1.2.3, or 0.0.0-20261129144500-51e4e46abcde between tags
 	revision         string
+	at               time.Time // of all that is in it
 	binaries         []binary
 }
 

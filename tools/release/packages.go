@@ -62,10 +62,6 @@ func (r *release) packageInfo(kind, arch string) (*nfpm.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := epoch()
-	if err != nil {
-		return nil, err
-	}
 	values := map[string]string{"VERSION": r.version, "ARCH": arch, "STAGE": r.stage}
 	// What is not filled in by the library is filled in here: paths of files.
 	filled := os.Expand(string(text), func(name string) string { return values[name] })
@@ -78,6 +74,6 @@ func (r *release) packageInfo(kind, arch string) (*nfpm.Info, error) {
 		return nil, err
 	}
 	info = nfpm.WithDefaults(info)
-	info.MTime = at
+	info.MTime = r.at
 	return info, nfpm.PrepareForPackager(info, kind)
 }
