@@ -47,7 +47,7 @@ func (r *release) buildFor(ctx context.Context, goos, arch string) (*binary, err
 	cmd.Dir = r.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOOS="+goos, "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building for %s/%s: %w\n%s(the version comes from git: a release is made from a checkout of it)", goos, arch, err, out)
+		return nil, fmt.Errorf("building for %s/%s: %w\n%s", goos, arch, err, out)
 	}
 	var err error
 	b.info, err = buildinfo.ReadFile(b.path)
@@ -69,7 +69,7 @@ func (r *release) readVersion() error {
 	info := r.binaries[0].info
 	version, found := strings.CutPrefix(info.Main.Version, "v")
 	if !found {
-		return fmt.Errorf("the binary says that its version is %q: a release is made from a checkout of git", info.Main.Version)
+		return fmt.Errorf("the binary says that its version is %q, where Go should have found that of the commit", info.Main.Version)
 	}
 	r.version = version
 	var at string
@@ -79,10 +79,6 @@ func (r *release) readVersion() error {
 			r.revision = s.Value
 		case "vcs.time":
 			at = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				fmt.Fprintln(os.Stderr, "release: the checkout differs from its commit, which the version says (+dirty): nobody can make it again")
-			}
 		}
 	}
 	var err error

@@ -5,7 +5,6 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,11 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wanted is set where a whole release is made and tried: make release-test. It takes minutes.
+// wanted is set where a whole release is made and tried, which takes minutes: make release-test. It may name the directory of one that was
+// made.
 const wanted = "UCP_RELEASE_TEST"
 
-// made is a release of the commit that is checked out, from a clone of it, which all tests share.
-type made struct{ source, out string }
+// made is a release of the commit that is checked out, which all tests share.
+type made struct{ out string }
 
 var theRelease struct {
 	once sync.Once
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// release makes it, or takes the one that a test before has made.
+// theOne makes it, or takes the one that a test before has made.
 func theOne(t *testing.T) made {
 	t.Helper()
 	if os.Getenv(wanted) == "" {
@@ -48,31 +48,14 @@ func theOne(t *testing.T) made {
 		if theRelease.err != nil {
 			return
 		}
-		one := made{filepath.Join(theRelease.dir, "source"), filepath.Join(theRelease.dir, "dist")}
-		theRelease.made = one
-		if theRelease.err = clone("HEAD", one.source); theRelease.err == nil {
-			theRelease.err = run(context.Background(), one.source, one.out, strings.Split(platforms, ","))
+		if theRelease.made.out = os.Getenv(wanted); filepath.IsAbs(theRelease.made.out) {
+			return
 		}
+		theRelease.made.out = filepath.Join(theRelease.dir, "dist")
+		theRelease.err = run(context.Background(), source, theRelease.made.out, strings.Split(platforms, ","))
 	})
 	require.NoError(t, theRelease.err)
 	return theRelease.made
-}
-
-// clone makes a checkout of a commit of this repository.
-func clone(commit, dir string) error {
-	for _, args := range [][]string{{"clone", "-q", "--no-checkout", source, dir}, {"-C", dir, "checkout", "-q", "--detach"}} {
-		if args[0] == "-C" {
-			out, err := exec.Command("git", "-C", source, "rev-parse", commit).Output()
-			if err != nil {
-				return fmt.Errorf("git rev-parse %s: %w", commit, err)
-			}
-			args = append(args, strings.TrimSpace(string(out)))
-		}
-		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("git %v: %w: %s", args, err, out)
-		}
-	}
-	return nil
 }
 
 // file is the one file of the release with a name that ends so.
@@ -107,11 +90,11 @@ func command(t *testing.T, name string, args ...string) string {
 func TestTheSameBytesAgain(t *testing.T) {
 	first := theOne(t)
 	dir := t.TempDir()
-	again := made{filepath.Join(dir, "elsewhere", "source"), filepath.Join(dir, "dist")}
-	require.NoError(t, clone("HEAD", again.source))
+	again := made{filepath.Join(dir, "dist")}
+	t.Setenv("TMPDIR", dir)
 	t.Setenv("GOFLAGS", "-buildvcs=false") // what somebody's environment says changes nothing
 	t.Setenv("GOAMD64", "v3")
-	require.NoError(t, run(t.Context(), again.source, again.out, strings.Split(platforms, ",")))
+	require.NoError(t, run(t.Context(), source, again.out, strings.Split(platforms, ",")))
 	one, err := os.ReadFile(first.file(t, mark))
 	require.NoError(t, err)
 	other, err := os.ReadFile(again.file(t, mark))
@@ -135,7 +118,7 @@ func TestBinaries(t *testing.T) {
 	require.NotEqual(t, "dev", said.Version)
 	m.file(t, "ucp_"+strings.TrimPrefix(said.Version, "v")+"_linux_amd64.tar.gz")
 	require.False(t, said.Modified)
-	require.True(t, strings.HasPrefix(command(t, "git", "-C", m.source, "rev-parse", "HEAD"), said.Revision), said.Revision)
+	require.True(t, strings.HasPrefix(command(t, "git", "-C", source, "rev-parse", "HEAD"), said.Revision), said.Revision)
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		dir := m.unpacked(t, "*_linux_"+arch+".tar.gz")
 		f, err := elf.Open(filepath.Join(dir, "ucp"))

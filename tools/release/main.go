@@ -1,8 +1,9 @@
 // Command release builds what is given to others: a static binary for each system, .deb and .rpm packages, images of containers, what
 // is in each of them, and the digests of all. It is a module of its own, so that the product needs nothing of what it takes.
 //
-// The version is the commit's, as Go finds it in the tags of git, and is part of the binaries. The same commit gives the same bytes: all
-// times are that of the commit, or SOURCE_DATE_EPOCH.
+// It is made of the commit that is checked out, in a clone of its own, so that nothing else can be part of it. The version is that
+// commit's, as Go finds it in the tags of git, and is in the binaries. The same commit gives the same bytes: all times are that of the commit, or
+// SOURCE_DATE_EPOCH.
 package main
 
 import (
@@ -49,7 +50,10 @@ func run(ctx context.Context, root, out string, targets []string) error {
 		return err
 	}
 	defer os.RemoveAll(stage)
-	r := &release{root: root, out: out, stage: stage}
+	r := &release{root: filepath.Join(stage, "source"), out: out, stage: stage}
+	if err := checkout(ctx, root, "HEAD", r.root); err != nil {
+		return err
+	}
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return r.build(ctx, targets) },
 		r.collectLicences, r.writeHelp, r.writeArchives, r.writePackages, r.writeImages, r.writeContents, r.writeDigests,

@@ -21,9 +21,6 @@ var packagers = []string{"deb", "rpm"}
 
 // writePackages writes the packages for each Linux.
 func (r *release) writePackages(context.Context) error {
-	if err := os.Chdir(r.root); err != nil { // the paths of the recipe are those of the source
-		return err
-	}
 	for i := range r.binaries {
 		if r.binaries[i].os != "linux" {
 			continue
@@ -62,8 +59,8 @@ func (r *release) packageInfo(kind, arch string) (*nfpm.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]string{"VERSION": r.version, "ARCH": arch, "STAGE": r.stage}
-	// What is not filled in by the library is filled in here: paths of files.
+	values := map[string]string{"VERSION": r.version, "ARCH": arch, "STAGE": r.stage, "SOURCE": r.root}
+	// The library fills in variables in some places only.
 	filled := os.Expand(string(text), func(name string) string { return values[name] })
 	config, err := nfpm.ParseWithEnvMapping(bytes.NewReader([]byte(filled)), func(string) string { return "" })
 	if err != nil {
