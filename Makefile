@@ -7,7 +7,7 @@ GOBUILD = GOGC=400 go build -trimpath
 GUEST   = GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 $(GOBUILD) -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build man examples cluster lint bench clean ui
+.PHONY: help demo demo-emergency demo-work test sim fuzz attack vuln model chaos soak compliance mutants build release release-test man examples cluster lint bench clean ui
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ compliance: build ## UCP Part B, each requirement checked now on real brokers: f
 build: ## bin/ucp, one static binary
 	$(GOBUILD) -o bin/ucp ./cmd/ucp
 
+release: ## dist/: static binaries for Linux and macOS, .deb, .rpm, images, what is in them, digests (docs/install.md; ARGS=-h)
+	go -C tools/release run . $(ARGS)
+
+release-test: ## makes a release twice and tries it: the same bytes, a Debian that is upgraded, images, arm64 (minutes; ONLY=part of a test's name)
+	@ONLY='$(ONLY)' scripts/release-test.sh
+
 man: build ## a man page for each verb, in bin/man/man1
 	bin/ucp man bin/man/man1
 
@@ -75,14 +81,16 @@ ui: ## the dashboard in a real browser, on real brokers under faults (ONLY=part 
 cluster: build ## a local cluster of three (see scripts/cluster.sh help)
 	@scripts/cluster.sh up 3
 
-# Words that misspell does not know, or that a test spells wrong on purpose.
-SPELLED = nmae,versoin,rumor,signaled,synchronizing,color,unauthorized
+# Words that misspell does not know, that a test spells wrong on purpose, or that are names (systemd-analyze).
+SPELLED = nmae,versoin,rumor,signaled,synchronizing,color,unauthorized,analyze
 
 lint: ## gofmt, go vet, misspell, staticcheck, unparam, deadcode
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go -C e2e/ui vet ./...
+	go -C tools/release vet ./...
+	GOOS=darwin GOARCH=arm64 go build ./executor ./cgroup
 	go tool misspell -error -locale UK -i $(SPELLED) $$(git ls-files -co --exclude-standard '*.go' '*.md' '*.sh' '*.yaml' Makefile)
 	go tool staticcheck ./...
 	go tool unparam ./...
@@ -105,4 +113,4 @@ bench-check: bin/peers ## the same, and fails if a ratio became worse than the r
 	@scripts/bench-peers.sh $(if $(BEFORE),-b $(BEFORE)) -check bench/peers/recorded.json $(ARGS)
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -76,15 +77,13 @@ var allowed = map[string][]string{
 	// Compliance sees brokers as a client does, too. No broker shows the time of a single
 	// decision or the memory of a pending job: it measures package resolve in its own process,
 	// and reads exported bundles with it.
-	"test/compliance":   {"api", "clock", "emergency", "job", "resolve", "test/rig"},
-	"test/process":      {},
-	"test/load":         {},
-	"bench/peers":       {"test/load"}, // a module of its own
-	"bench/peers/hello": {},
-	"test/race":         {},
-	"test/slow":         {},
-	"test/story":        {"test/race"},
-	"tools/mutants":     {},
+	"test/compliance": {"api", "clock", "emergency", "job", "resolve", "test/rig"},
+	"test/process":    {},
+	"test/load":       {},
+	"test/race":       {},
+	"test/slow":       {},
+	"test/story":      {"test/race"},
+	"tools/mutants":   {},
 
 	"docs/api":             {},
 	"docs/model/again":     {"docs/model/explore"},
@@ -119,12 +118,12 @@ var confined = map[string][]string{
 	"github.com/hashicorp/serf":       {"gossip"},
 	"github.com/hashicorp/memberlist": {"gossip"},
 	"github.com/cockroachdb/pebble":   {"store", "sim", "test/load"}, // sim injects a file system, and the bare pipeline stands on it
-	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi", "bench/peers"},
+	"github.com/tetratelabs/wazero":   {"executor", "executor/wasi"},
 	"github.com/hashicorp/mdns":       {"gossip"},
 	"github.com/miekg/dns":            {"gossip"},
 	"github.com/getkin/kin-openapi":   {"test/contract"},
-	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process", "bench/peers"}, // gossip asks a command whom to join
-	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance", "bench/peers"},
+	"os/exec":                         {"executor", "gossip", "test/chaos", "test/compliance", "tools/mutants", "test/rig", "test/process"}, // gossip asks a command whom to join
+	"flag":                            {"docs/model/explore", "test/chaos", "test/compliance"},
 	"github.com/spf13/cobra":          {"cmd/ucp"},
 	"charm.land/bubbletea":            {"cmd/ucp"},
 	"github.com/pelletier/go-toml":    {"strictjson"},
@@ -151,6 +150,11 @@ func sources(t *testing.T) (out []source) {
 		}
 		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && path != ".") {
 			return filepath.SkipDir
+		}
+		if d.IsDir() && path != "." {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+				return filepath.SkipDir // another module, whose imports are no weight of this one
+			}
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || filepath.Dir(path) == "." {
 			return nil

@@ -74,6 +74,7 @@ func TestACityBegins(t *testing.T) {
 	r = stranger.ucp("--addr", a.http, "members")
 	require.Equal(t, 1, r.code)
 	require.Contains(t, r.stderr, "belongs to a city")
+	require.Equal(t, "ready\n", stranger.must("--addr", a.http, "health", "--ready"), "a probe has no identity")
 	other := filepath.Join(stranger.dir, "other")
 	stranger.must("cluster", "init", "--name", "other", "--data-dir", other)
 	r = stranger.ucp("--addr", a.http, "members")

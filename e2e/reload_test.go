@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,7 +21,10 @@ func TestSIGHUPReadsSettingsAgain(t *testing.T) {
 	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
 	write("log-level: info\n")
 	a := startAgent(t, "a", t.TempDir())
+	manager := listenAsManager(t)
 	b := startAgent(t, "b", t.TempDir(), "--config", file)
+	eventually(t, 30*time.Second, "the service manager hears that it is ready", func() bool { return strings.Contains(manager.said(), "READY=1") })
+	require.Equal(t, "ready\n", b.ucp("health", "--ready").stdout)
 	hangUp := func(text string) {
 		write(text)
 		require.NoError(t, b.Cmd.Process.Signal(syscall.SIGHUP))
@@ -36,7 +40,41 @@ func TestSIGHUPReadsSettingsAgain(t *testing.T) {
 	})
 	require.Contains(t, b.Said(), "log-level=debug")
 	eventually(t, 30*time.Second, "the level has changed", func() bool { return strings.Contains(b.Said(), `"level":"DEBUG"`) })
+	require.NotContains(t, manager.said(), "STOPPING=1")
 	require.True(t, b.signal(syscall.SIGTERM, 30*time.Second).Success())
+	require.Contains(t, manager.said(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=90000000\n", "the drain timeout and a minute")
+	gone := b.ucp("health")
+	require.Equal(t, 1, gone.code)
+	require.Contains(t, gone.stderr, "no broker answers at "+b.http)
+}
+
+// serviceManager hears what a broker says by sd_notify.
+type serviceManager struct {
+	conn  *net.UnixConn
+	heard strings.Builder
+}
+
+// listenAsManager is the service manager of brokers that are started from now on.
+func listenAsManager(t *testing.T) *serviceManager {
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return &serviceManager{conn: conn}
+}
+
+// said is all that was heard so far.
+func (m *serviceManager) said() string {
+	buf := make([]byte, 4096)
+	for {
+		_ = m.conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what has come is there already
+		n, err := m.conn.Read(buf)
+		if err != nil {
+			return m.heard.String()
+		}
+		m.heard.WriteString(string(buf[:n]) + "\n")
+	}
 }
 
 // A terminal that goes away sends SIGHUP, and nobody reads any more what the broker says: neither ends it.

@@ -319,16 +319,20 @@ func (k *copier) store(dir *os.Root, name string) (job.Blob, error) {
 		return job.Blob{}, err
 	}
 	st, known := info.Sys().(*syscall.Stat_t)
+	var mtime, ctime syscall.Timespec
+	if known {
+		mtime, ctime = writtenAt(st)
+	}
 	k.found[name] = true
-	if f, ok := k.a.checkpoints.seen[name]; ok && known && !k.mapped && f.ino == st.Ino && f.size == st.Size && f.mtime == st.Mtim && f.ctime == st.Ctim {
+	if f, ok := k.a.checkpoints.seen[name]; ok && known && !k.mapped && f.ino == st.Ino && f.size == st.Size && f.mtime == mtime && f.ctime == ctime {
 		if _, err := k.a.e.cfg.Blobs.Path(f.blob.Digest); err == nil {
 			return f.blob, nil
 		}
 	}
 	delete(k.a.checkpoints.seen, name)
 	b, err := k.a.store(dir, name)
-	if err == nil && known && !k.mapped && k.now.Sub(time.Unix(st.Ctim.Unix())) > settledAfter {
-		k.a.checkpoints.seen[name] = readFile{st.Ino, st.Size, st.Mtim, st.Ctim, b}
+	if err == nil && known && !k.mapped && k.now.Sub(time.Unix(ctime.Unix())) > settledAfter {
+		k.a.checkpoints.seen[name] = readFile{st.Ino, st.Size, mtime, ctime, b}
 	}
 	return b, err
 }

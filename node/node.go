@@ -356,6 +356,9 @@ func (n *Node) introduce(names []string) {
 // message, and short beside the seconds in which all brokers are to know of a job.
 const rumourPause = 200 * time.Millisecond
 
+// Ready is closed when the broker has joined others, or has tried to for some seconds: /readyz says yes then.
+func (n *Node) Ready() <-chan struct{} { return n.life.joined }
+
 // Name is the broker's name.
 func (n *Node) Name() string { return n.name }
 

@@ -80,6 +80,16 @@ browser() {
 	)
 }
 
+# deploy tests what is in deploy/ by the types of Kubernetes and others, which the product needs nothing of: another module. A whole release
+# is tried by make release-test.
+deploy() {
+	(
+		set -x
+		CGO_ENABLED=0 go tool gotestsum --raw-command --format pkgname --hide-summary=skipped --jsonfile "$results/deploy.json" -- \
+			go -C tools/release test -json -count=1 -timeout 5m -run 'TestKubernetes|TestCompose|TestUnit|TestRecipe' ./...
+	)
+}
+
 all=
 if [ $# -eq 0 ]; then all=1 && set -- ./...; fi
 
@@ -98,6 +108,7 @@ if [ -z "$why" ]; then
 		simulations=
 		CGO_ENABLED=0 run -timeout 20m ./node ./resolve ./executor ./city -run 'TestAnOperatorTakesThePassphrase|TestPendingJobsAreSmall|TestDecisionTimes|TestMemory|TestResidentMemoryIsAccounted|TestPreparedGivesWayToMemory|TestWASISuite|TestAttacks' || status=$?
 		browser || status=$?
+		deploy || status=$?
 	fi
 	exit "$status"
 fi
@@ -110,5 +121,5 @@ cat >&2 <<END
 **********************************************************************
 END
 CGO_ENABLED=0 run -timeout 20m "$@"
-if [ -n "$all" ]; then browser; fi
+if [ -n "$all" ]; then browser && deploy; fi
 echo "NOTE: these tests ran WITHOUT the race detector: $why" >&2

@@ -27,6 +27,9 @@ On SIGHUP the broker reads the file again: the log level, --retry-join and the f
 and --tls-ca change at once, and what needs a restart is named in the log. "ucp agent log-level
 debug" changes the level until then. A terminal that goes away does not end a broker.
 
+A service manager that wants to know (NOTIFY_SOCKET, as of systemd's Type=notify) hears when the broker
+is ready, and when it leaves and how long that may take.
+
 Without --data-dir a broker keeps its jobs in ./ucp-data/NAME, where NAME is its
 --name or, without one, this machine's host name.
 
@@ -67,6 +70,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		recent := new(recentLog)
 		cfg.Logger = newLogger(io.MultiWriter(recent, c.err), level, cfg.LogFormat) // recent first: what can't be written is kept
 		cfg.Level, cfg.Recent, cfg.Shown = level, recent.text, shownSettings(cmd.Flags())
+		cfg.Notify = newNotifier(c.lookupEnv)
 		cfg.Reload = &reload{args: c.args, env: c.lookupEnv, now: texts(cmd.Flags()), level: level, log: cfg.Logger}
 		ctx, stop := c.interruptible(cmd.Context())
 		defer stop()

@@ -71,6 +71,7 @@ type agentConfig struct {
 	Recent                            func() []byte     // the last lines of the log
 	Shown                             map[string]string // the settings, without secrets
 	Reload                            *reload
+	Notify                            notifier // the service manager
 }
 
 // minCapacity is the least CPU a broker may offer, in millicores: what a job asks for by default.

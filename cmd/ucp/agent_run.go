@@ -88,6 +88,7 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	cfg.Reload.broker, cfg.Reload.web = n, web
 	defer cfg.Reload.serve(ctx)()
 	defer cancel()
+	defer cfg.Notify.follow(ctx, n.Ready(), cfg.DrainTimeout)()
 	return n.Run(ctx)
 }
 

@@ -50,6 +50,7 @@ var calls = map[string][]string{
 	"ucp emergency get":            {"GET /v1/emergencies/{id}", "GET /v1/jobs"},
 	"ucp emergency list":           {"GET /v1/emergencies"},
 	"ucp events":                   {"GET /v1/events", "GET /v1/jobs/{id}/events"},
+	"ucp health":                   {"GET /healthz", "GET /readyz"},
 	"ucp job cancel":               {"GET /v1/jobs", "GET /v1/jobs/{id}", "DELETE /v1/jobs/{id}"},
 	"ucp job get":                  {"GET /v1/jobs/{id}"},
 	"ucp job list":                 {"GET /v1/jobs"},

@@ -56,6 +56,7 @@ var lines = map[string][]string{
 	"ucp emergency get":            {"emergency get e1"},
 	"ucp emergency list":           {"emergency list"},
 	"ucp events":                   {"events", "events --job j1"},
+	"ucp health":                   {"health", "health --ready"},
 	"ucp job cancel":               {"job cancel j3", "job cancel --state pending", "job cancel --state succeeded"},
 	"ucp job get":                  {"job get j1"},
 	"ucp job list":                 {"job list", "job list --count"},

@@ -109,7 +109,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(explainFlag)
 	root.AddCommand(
 		c.agentCommand(), c.auditCommand(), c.carryCommand(), c.runCommand(), c.jobCommand(), c.clusterCommand(), c.membersCommand(),
-		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.dataCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.keygenCommand(), c.loginCommand(), c.manCommand(), c.moduleCommand(), c.planCommand(),
+		c.strategyCommand(), c.configCommand(), c.conflictCommand(), c.dataCommand(), c.debugCommand(), c.emergencyCommand(), c.eventsCommand(), c.healthCommand(), c.keygenCommand(), c.loginCommand(), c.manCommand(), c.moduleCommand(), c.planCommand(),
 		c.spawnerCommand(), c.statusCommand(), c.tokenCommand(), c.topCommand(), c.traceCommand(), c.versionCommand(), c.workerCommand(),
 	)
 	offerNoFiles(root)

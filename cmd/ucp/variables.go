@@ -14,7 +14,7 @@ var foreign = []string{
 	"UCP_JOB_ID", "UCP_ATTEMPT", // of a job
 	"UCP_CLUSTER_DIR", "UCP_BIN", "UCP_CLUSTER_WAIT", "UCP_AGENT_ARGS", // of scripts
 	"UCP_BENCH_PROFILES", "UCP_BENCH_ROLE", "UCP_FAULTS", "UCP_FIGURES", "UCP_RECORD", "UCP_SEED", "UCP_SEEDS", "UCP_STOPPED",
-	"UCP_TRIALS", "UCP_WASI_TESTSUITE", // of tests
+	"UCP_RELEASE_TEST", "UCP_TRIALS", "UCP_WASI_TESTSUITE", // of tests
 }
 
 // warnOfVariables says which UCP_* variables nobody reads: a slip of the pen in one would otherwise change nothing, and
