@@ -165,7 +165,7 @@ func (b *balancer) drawWithin(r *job.Record, s *stakes) {
 	if s.top == 0 || s.within(r.Place.Broker) {
 		return
 	}
-	within := slices.DeleteFunc(b.ownership.untried(r, b.takers(r)), func(name string) bool { return !s.within(name) })
+	within := slices.DeleteFunc(b.ownership.untried(r, s.takers), func(name string) bool { return !s.within(name) })
 	best, to := o.cost(r.Place.Broker, r, s, 0), ""
 	for _, name := range o.some(within, mostAsked) {
 		if cost := o.cost(name, r, s, 0); cost < best {

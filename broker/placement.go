@@ -209,7 +209,10 @@ func (o *ownership) chooseWarm(r *job.Record) (name string, actor clock.Actor, o
 // that have compiled the module while there are others that have not, and as many of those within the scope of what makes the job urgent, while
 // there are others that are not (rule J9).
 func (o *ownership) candidates(r *job.Record, s *stakes, n int) []string {
-	list := o.takers(r)
+	list := slices.Clone(s.takers)
+	if s.d == nil {
+		list = o.takers(r)
+	}
 	var own []string
 	if len(list) > 0 && list[0] == o.self {
 		own, list = list[:1:1], list[1:]

@@ -8,10 +8,11 @@ import (
 // stakes are the levels that a job has at brokers: within the scope of the emergencies that concern it, and out of it. The zero stakes are
 // those of a job that has none anywhere.
 type stakes struct {
-	d     *decisions
-	r     *job.Record
-	top   int       // the highest level that it has at a broker that takes it; 0: it has none
-	known []levelIn // each set of emergencies that is in force somewhere, once
+	d      *decisions
+	r      *job.Record
+	takers []string  // the brokers that take it
+	top    int       // the highest level that it has at one of them; 0: it has none
+	known  []levelIn // each set of emergencies that is in force somewhere, once
 }
 
 // levelIn is the level that the job has where these are in force.
@@ -26,8 +27,8 @@ func (d *decisions) stakesOf(r *job.Record) *stakes {
 		return &stakes{}
 	}
 	d.knowPrecedence()
-	s := &stakes{d: d, r: r}
-	for _, name := range d.takers(r) {
+	s := &stakes{d: d, r: r, takers: d.takers(r)}
+	for _, name := range s.takers {
 		s.top = max(s.top, s.at(name))
 	}
 	return s
