@@ -183,6 +183,8 @@ func TestWhoWasAdmittedByAnEarlierVersion(t *testing.T) {
 		require.Equal(t, []string{"d"}, w.nodes[name].b.members.Uninvited())
 	}
 	delete(w.gate.shut, "d")
+	w.introduce(w.nodes["b"], []string{"d"})
+	require.True(t, w.nodes["b"].b.members.Roll().Has("d"), "at once: what the roll says counts as it is")
 	w.meet()
 	w.pass(time.Minute)
 	for _, n := range w.nodes {
