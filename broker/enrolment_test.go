@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/urban-compute/ucp/broker/kind"
+	"github.com/urban-compute/ucp/broker/membership"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/roll"
 )
@@ -54,4 +56,28 @@ func TestWhoIsRemovedIsNotHeard(t *testing.T) {
 	warnings := a.b.warnings(1, new(Overview))
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], "takes nothing in", "it must not look as if all were well")
+}
+
+// Who looks right after a broker was given up does not see it counted any more.
+func TestWhoIsGivenUpIsShownAtOnce(t *testing.T) {
+	w := newCluster("a", "b")
+	w.settle()
+	a := w.nodes["a"]
+	w.step(a, Roster{Members: []membership.Member{{Name: "b", Actor: w.nodes["b"].b.cfg.Actor, Status: membership.Failed}}})
+	a.b.Advance(a.b.Ready())
+	w.step(a, ForgetMember{Token: 77, Name: "b"})
+	var shown *Overview
+	for range 10 {
+		rd := a.b.Ready()
+		a.b.Advance(rd)
+		if rd.Overview != nil {
+			shown = rd.Overview
+		}
+		if slices.ContainsFunc(rd.Answers, func(x Response) bool { return x.Token == 77 }) {
+			require.NotNil(t, shown)
+			require.True(t, slices.ContainsFunc(shown.Roll, func(e Enrolled) bool { return e.Name == "b" && e.GivenUp() }))
+			return
+		}
+	}
+	t.Fatal("no answer")
 }

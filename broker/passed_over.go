@@ -9,7 +9,7 @@ import (
 // Of what two sides of a split say of one emergency the later terms stand, also where their level is the lower one (rule E3): the
 // record holds one version of its terms, and which of two people was right no broker can know. Who asks is told what was
 // passed over, by each broker that has held both, until its next start, or until somebody who has heard of both says
-// what is to be.
+// what is to be (docs/decisions/0209).
 
 // passOver notes which terms do not stand any more, or do not begin to, when what came of an emergency is joined with what is
 // known of it. It is called before that.

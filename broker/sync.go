@@ -176,8 +176,8 @@ func (b *Broker) pump() {
 func (b *Broker) merge(d ledger.Delta) ledger.Merged {
 	d.Entries = b.ofThisCity(d)
 	rivals, emergencies := b.rivals(d), b.emergencies.newIn(d)
-	for _, r := range emergencies {
-		b.emergencies.passOver(r)
+	for i := range emergencies {
+		b.emergencies.passOver(emergencies[i])
 	}
 	m, err := b.ledger.Merge(d)
 	b.fail(err)

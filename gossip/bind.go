@@ -93,7 +93,7 @@ type sockets struct {
 }
 
 // lets reports whether what comes from an address is taken in. memberlist takes 0.0.0.0 for IPv6, too, as the system does, and a
-// firewall for IPv4 leaves that open: what comes by it is dropped before anything of it is read.
+// firewall for IPv4 leaves that open: what comes by it is dropped before anything of it is read (docs/decisions/0216).
 func (s *sockets) lets(from net.Addr) bool {
 	at, err := netip.ParseAddrPort(from.String())
 	return !s.only4 || err == nil && at.Addr().Unmap().Is4()

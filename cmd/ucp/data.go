@@ -131,6 +131,9 @@ func (c *cli) dataPutCommand() *cobra.Command {
 				what = "was that already: " + contentText(d.Latest)
 			}
 			row(w, fmt.Sprintf("%s %s; %s", d.Name, what, copiesText(d.Replicas, d.Degraded)))
+			if d.Degraded && from != "-" { // what is the latest already is not written again
+				row(w, fmt.Sprintf("others take it as they can; how many hold it later says: ucp data put %s %s --if %s", d.Name, from, d.Latest.Version))
+			}
 		})
 	})
 	return cmd

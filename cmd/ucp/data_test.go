@@ -53,6 +53,9 @@ func (b *fakeBroker) named(w http.ResponseWriter, r *http.Request) {
 		}
 		out := *b.write(name, d, int64(len(content)), q.Get("directory") == "1")
 		out.New, out.Replicas = true, 3
+		if b.degraded {
+			out.Replicas, out.Degraded = 1, true
+		}
 		b.reply(w, 201, out)
 	case name == "" || strings.HasSuffix(name, "/"):
 		out := api.DataList{Data: []api.Data{}, AsOf: asOf}
@@ -94,7 +97,7 @@ func (b *fakeBroker) named(w http.ResponseWriter, r *http.Request) {
 
 // A file and a directory go in by a name, and come out as they were.
 func TestDataPutAndGet(t *testing.T) {
-	_, s := newFakeBroker(t)
+	b, s := newFakeBroker(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "today.csv")
 	require.NoError(t, os.WriteFile(file, []byte("1,2\n"), 0o600))
@@ -126,6 +129,10 @@ func TestDataPutAndGet(t *testing.T) {
 	require.DirExists(t, filepath.Join(back, "a", "empty"))
 
 	require.Contains(t, s.run("data", "put", "n/file", filepath.Join(dir, "none")).errOut, "no such file")
+	// Whoever's data are at too few brokers is told how to find out later at how many they are.
+	b.degraded = true
+	require.Equal(t, "n/few is 4 B; one broker holds it, fewer than --replicas\nothers take it as they can; how many hold it later says: ucp data put n/few "+file+" --if a~1:1\n", s.run("data", "put", "n/few", file).out)
+	b.degraded = false
 	require.Equal(t, ran{1, "", "ucp: no data n/other is known here\n"}, s.run("data", "get", "n/other"))
 	require.Contains(t, s.run("data", "get", "n/file", "-o", "json").errOut, "-o json goes with --to")
 

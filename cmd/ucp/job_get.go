@@ -108,7 +108,7 @@ func jobTable(w io.Writer, j *api.Job) {
 func attemptLine(a *api.Attempt, asOf time.Time) string {
 	text := "at " + a.Executor + ": " + a.State
 	if a.State == job.AttemptEarlier {
-		return "an earlier one, of which no more is known (" + a.Attempt + ")"
+		return "an earlier one, whose broker has had the job again since and keeps one report of it (" + a.Attempt + ")"
 	}
 	switch {
 	case a.StartedAt != 0 && a.EndedAt != 0:
@@ -116,7 +116,7 @@ func attemptLine(a *api.Attempt, asOf time.Time) string {
 	case a.StartedAt != 0:
 		text += ", started " + shortTime(a.StartedAt, asOf)
 	case a.EndedAt != 0:
-		text += ", " + shortTime(a.EndedAt, asOf)
+		text += ", ended " + shortTime(a.EndedAt, asOf)
 	}
 	if a.Reason != "" {
 		text += ": " + a.Reason

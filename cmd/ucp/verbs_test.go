@@ -287,9 +287,9 @@ Origin:     a
 Owner:      a
 Executor:   b
 Attempt:    1 (retry 0)
-Attempts:   at c: returned, 15:03:05: no space; it may have run (1.1.x.a)
+Attempts:   at c: returned, ended 15:03:05: no space; it may have run (1.1.x.a)
 Attempts:   at d: lost, started 2026-01-29 13:04 (1.2.x.a)
-Attempts:   an earlier one, of which no more is known (1.3.x.a)
+Attempts:   an earlier one, whose broker has had the job again since and keeps one report of it (1.3.x.a)
 Attempts:   at b: failed, 15:04:00 to 15:04:03: exit code 3 (1.3.x.a)
 Submitted:  2026-01-31 15:02:35.000 UTC
 Started:    2026-01-31 15:04:00.500 UTC

@@ -232,7 +232,7 @@ func TestAnEndThatWaitsForASilentBroker(t *testing.T) {
 	f := &broker.Found{Provisional: true, Until: "until b has said that it holds that", Asked: []string{"b"}}
 	require.Equal(t, "until b has said that it holds that", srv.provisionalUntil(f))
 	h.contact.Failing, h.contact.Seen, h.contact.Answered = 2, asOf.Add(-3*time.Second), asOf.Add(-3*time.Second)
-	require.Equal(t, "until b has said that it holds that; but b is silent for 3s (if it is gone for good: `ucp cluster forget b`)", srv.provisionalUntil(f))
+	require.Equal(t, "until b has said that it holds that; but b is silent for 3s; gossip still hears it (if it is gone for good: `ucp cluster forget b`)", srv.provisionalUntil(f))
 	f.Asked = nil
 	require.Equal(t, f.Until, srv.provisionalUntil(f), "the text names what it waits for already")
 }

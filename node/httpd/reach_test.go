@@ -39,7 +39,7 @@ func TestAnswersSayWhomTheBrokerDoesNotHear(t *testing.T) {
 		"well, not asked":         {contact: Contact{Seen: asOf}, reach: "a; 2/2"},
 		"well, and it answers":    {ask: true, answers: true, contact: Contact{Seen: asOf}, reach: "a; 2/2"},
 		"it says nothing now":     {ask: true, contact: Contact{Seen: asOf}, reach: "a; 1/2", unheard: []string{"b; does not answer"}},
-		"silent for long":         {contact: Contact{Seen: asOf.Add(-time.Minute)}, reach: "a; 1/2", unheard: []string{"b; silent for 1m0s"}},
+		"silent for long":         {contact: Contact{Seen: asOf.Add(-time.Minute)}, reach: "a; 1/2", unheard: []string{"b; silent for 1m0s; gossip still hears it"}},
 		"what it says is no line": {contact: Contact{Seen: asOf, Refused: "no\r\nHost: x\x00é"}, reach: "a; 1/2", unheard: []string{`b; refuses us: no\r\nHost: x\x00\u00e9`}},
 	} {
 		t.Run(name, func(t *testing.T) {

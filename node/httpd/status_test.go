@@ -126,7 +126,7 @@ func TestTroublesAreShown(t *testing.T) {
 	require.Equal(t, srv.host.Exposed(), s.Exposed)
 	require.Equal(t, srv.host.ModuleSandbox(), s.ModuleSandbox)
 	require.Equal(t, map[string]api.Peer{
-		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files"},
+		"b": {Host: "b", Port: 1, Healthy: true, Health: "healthy", LastSeen: asOf.Unix(), Behind: 7, ClockOff: clock.Duration(48 * time.Hour), Unproven: true, Breaches: 3, LastBreach: last, TakesNone: "no place for files", InGossip: true},
 	}, s.PeerBrokers)
 	require.Equal(t, "it is about to leave", takesNone(&wire.Metadata{Draining: true, Withdrawn: "no place for files"}, false, false))
 	require.Equal(t, "an operator has drained it", takesNone(&wire.Metadata{}, false, true), "it has not heard of it yet")

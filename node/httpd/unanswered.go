@@ -9,7 +9,7 @@ import (
 )
 
 // A broker that others can't reach can't see that by itself: its own messages are answered, and so it hears each of them. But
-// these know how their messages to it fare, and say so in each answer to it.
+// these know how their messages to it fare, and say so in each answer to it (docs/decisions/0208).
 const (
 	fromHeader       = "X-UCP-From"
 	unansweredHeader = "X-UCP-Unanswered"
