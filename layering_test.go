@@ -57,20 +57,22 @@ var allowed = map[string][]string{
 	"broker":             {"broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/prng", "broker/replication", "broker/wire", "canon", "clock", "data", "emergency", "head", "identity", "job", "label", "ledger", "resolve", "roll", "setting", "trust"},
 	"executor":           {"cgroup", "clock", "executor/wasi", "job", "module", "tree"},
 	"executor/wasi":      {},
+	"tracing":            {},
 	"cgroup":             {},
 	"store":              {"clock", "ledger"},
 	"gossip":             {},
 	"api":                {"clock", "emergency", "job", "strictjson"},
 	"node/httpd/ui":      {},
-	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "docs/api", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd/ui", "resolve", "store", "strictjson", "tree"},
-	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "canon", "carry", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tree"},
+	"node/httpd":         {"access", "api", "audit", "broker", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "city", "clock", "data", "docs/api", "emergency", "gossip", "identity", "job", "label", "ledger", "module", "node/httpd/ui", "resolve", "store", "strictjson", "tracing", "tree"},
+	"node":               {"api", "audit", "broker", "broker/ack", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "canon", "carry", "cgroup", "chunk", "city", "clock", "emergency", "executor", "gossip", "head", "identity", "job", "label", "ledger", "module", "node/httpd", "resolve", "store", "tracing", "tree"},
 	"sim/simnet":         {"gossip"},
 	"sim":                {"api", "broker", "broker/ack", "broker/causal", "broker/kind", "broker/membership", "broker/replication", "broker/wire", "clock", "data", "emergency", "executor", "gossip", "job", "ledger", "node", "resolve", "roll", "setting", "sim/simnet"},
-	"cmd/ucp":            {"access", "api", "audit", "carry", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tree"},
+	"cmd/ucp":            {"access", "api", "audit", "carry", "city", "clock", "data", "emergency", "executor", "gossip", "identity", "job", "label", "module", "node", "plan", "resolve", "tracing", "tree"},
 
-	"test/contract": {"docs/api"},
-	"test/office":   {},
-	"test/rig":      {"api", "city", "identity"}, // it sees brokers as a client and as the machine's owner does
+	"test/collector": {},
+	"test/contract":  {"docs/api"},
+	"test/office":    {},
+	"test/rig":       {"api", "city", "identity"}, // it sees brokers as a client and as the machine's owner does
 	// Chaos sees brokers as a client does, too. Only dots are not shown to clients: for
 	// "one dot, one content" (rule I1) it reads the disks of brokers that have ended.
 	"test/chaos": {"api", "broker/kind", "clock", "job", "ledger", "test/rig", "store"},
@@ -128,6 +130,7 @@ var confined = map[string][]string{
 	"charm.land/bubbletea":            {"cmd/ucp"},
 	"github.com/pelletier/go-toml":    {"strictjson"},
 	"github.com/restic/chunker":       {"chunk"},
+	"go.opentelemetry.io/otel/sdk":    {"tracing"},
 }
 
 // source is one file that is not a test.

@@ -48,6 +48,7 @@ type Config struct {
 	IsolationDelay time.Duration    // how long a broker that has lost most others waits before it takes over (rule J7)
 	MaxLosses      uint64           // brokers that may be lost while one job runs there, before it fails; 0 is without bound (rule P4)
 	Strategy       resolve.Strategy // for conflicts, until the cluster has another (SetStrategy); "" is the default
+	TellStates     bool             // every job's states are noted, also while nobody watches: for tracing
 	KeepStrategy   bool             // no emergency changes how conflicts are decided here (rule E5)
 	Weights        resolve.Weights  // of the strategies; the zero value is the default
 	Conflicts      int              // how many decided conflicts are remembered; 0 is the default
@@ -125,6 +126,7 @@ func New(cfg Config) *Broker {
 	b.predecessors.names = &b.names
 	b.attempts.settled = func(output []job.Digest) { b.repairer.fewer(output) }
 	c.changed = b.noted
+	b.watched = cfg.TellStates
 	b.decisions.decideBy(chosen{strategy: cmp.Or(cfg.Strategy, resolve.Default)})
 	return b
 }

@@ -41,6 +41,7 @@ type startings struct {
 // watch says whether somebody wants to hear of every job's state. Who does may have read of a job that it starts, and waits for the
 // word that it runs: that comes also of those that started before.
 func (b *Broker) watch(on bool) {
+	on = on || b.cfg.TellStates
 	b.watched, b.startings = on, startings{}
 	if !on {
 		return

@@ -51,7 +51,7 @@ func showsEveryMetric(t *testing.T, scrape string) {
 		shown[m[1]] = true
 	}
 	require.NotEmpty(t, listed)
-	for _, name := range []string{"ucp_forks", "ucp_forged_total", "ucp_heads_refused_total", "ucp_oldest_waiting_seconds", "ucp_gossip_refused_total", "ucp_http_errors_total", "ucp_used_cpu_cores", "ucp_used_memory_bytes"} {
+	for _, name := range []string{"ucp_forks", "ucp_forged_total", "ucp_heads_refused_total", "ucp_oldest_waiting_seconds", "ucp_gossip_refused_total", "ucp_http_errors_total", "ucp_used_cpu_cores", "ucp_used_memory_bytes", "ucp_spans_sent_total", "ucp_spans_dropped_total"} {
 		require.True(t, listed[name], name)
 		if !shown[name] {
 			delete(listed, name)

@@ -249,6 +249,9 @@ func envOf(t *Task) []string {
 	if t.Spec.PlainEnv {
 		return env
 	}
+	if t.Trace != "" {
+		env = append(env, "TRACEPARENT="+t.Trace)
+	}
 	return append(env, "UCP_ATTEMPT="+t.Attempt, "UCP_JOB_ID="+string(t.ID))
 }
 

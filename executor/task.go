@@ -20,6 +20,9 @@ type Task struct {
 	ID job.ID
 	// Attempt is the fencing token of this attempt (rule J4). The job sees it as UCP_ATTEMPT.
 	Attempt string
+	// Trace is the context of the trace in which the job runs, as W3C Trace Context writes it: the job sees it as TRACEPARENT, in place
+	// of what its spec says. "" is what that says.
+	Trace string
 	// From is the checkpoint from which the attempt goes on, whose manifest and files are in the blob store; nil is none.
 	From *Checkpoint
 	// Spec is the job's validated spec with its defaults filled in. All of Spec.Blobs() must be in the blob

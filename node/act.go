@@ -67,6 +67,7 @@ func (n *Node) act(rd broker.Ready) {
 			n.log.Info(x.Kind, "what", x.What, "id", x.ID, "text", x.Text)
 		}
 	}
+	n.executions.spans.heard(rd.Notes)
 	n.http.Watch(rd.Notes)
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/resolve"
 	"github.com/urban-compute/ucp/store"
+	"github.com/urban-compute/ucp/tracing"
 )
 
 // Config is what an operator says of a broker, and what a simulation replaces.
@@ -98,6 +99,7 @@ type Config struct {
 
 	Software string // version of this program, for people
 	Logger   *slog.Logger
+	Tracer   *tracing.Tracer     // tells of jobs; nil: nobody is told
 	Metrics  prometheus.Gatherer // more figures for /metrics: those that Serf keeps for the whole process
 
 	// What a simulation replaces; the real thing by default.

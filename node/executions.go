@@ -20,6 +20,7 @@ type executions struct {
 	log     *slog.Logger
 	now     func() time.Time
 	usage   usage
+	spans   spans
 
 	mu       sync.Mutex
 	attempts map[string]execution // those that run: the executor knows them by key and token
@@ -44,9 +45,10 @@ func (x *executions) act(rd broker.Ready) {
 		x.runner.Prepare(d)
 	}
 	for _, r := range rd.Run {
-		x.remember(r)
+		told := x.spans.started(&r)
+		x.remember(r, told)
 		x.metrics.Started(r.ID, r.Waited)
-		t := executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec}
+		t := executor.Task{Key: r.Key, ID: r.ID, Attempt: r.Attempt.Token(), Spec: r.Spec, Trace: told.variable(r.Attempt.Token())}
 		if c := r.From; c != nil {
 			t.From = &executor.Checkpoint{Tree: c.Tree, Bytes: c.Bytes, Ran: time.Duration(c.Ran)}
 		}
@@ -59,6 +61,7 @@ func (x *executions) report(u executor.Update) {
 	if u.Result == nil {
 		run, ok := x.find(u.Key, u.Attempt)
 		attempt := run.attempt
+		x.spans.phase(run.told, &u)
 		if ok && u.Phase == executor.PhaseLoaded {
 			x.metrics.Loaded(run.id, x.now().Sub(run.begun))
 		}
@@ -85,6 +88,7 @@ func (x *executions) report(u executor.Update) {
 		return
 	}
 	x.metrics.Ran(run.id, outcomeOf(&u), u.Result.Finished.Time().Sub(u.Result.Started.Time()))
+	x.spans.ended(run.told, &u)
 	if u.Returned {
 		x.log.Warn("this broker could not carry out a job, and returns it", "key", u.Key, "attempt", u.Attempt, "reason", u.Result.Reason)
 	}
@@ -107,6 +111,7 @@ type execution struct {
 	attempt job.Attempt
 	id      job.ID
 	begun   time.Time
+	told    *traced // nil while nobody is told
 }
 
 // outcomeOf says how an attempt has ended, as metrics do.
@@ -122,13 +127,13 @@ func outcomeOf(u *executor.Update) string {
 
 func attemptID(key, token string) string { return key + "\x00" + token }
 
-func (x *executions) remember(r broker.Run) {
+func (x *executions) remember(r broker.Run, told *traced) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.attempts == nil {
 		x.attempts = map[string]execution{}
 	}
-	x.attempts[attemptID(r.Key, r.Attempt.Token())] = execution{r.Attempt, r.ID, x.now()}
+	x.attempts[attemptID(r.Key, r.Attempt.Token())] = execution{r.Attempt, r.ID, x.now(), told}
 }
 
 func (x *executions) find(key, token string) (execution, bool) {

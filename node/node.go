@@ -114,7 +114,7 @@ func New(cfg Config) (n *Node, err error) {
 		n.keys = &gossipKeys{audits: n.audits, store: n.store, cfg: &n.cfg, log: n.log, now: n.cityTime}
 	}
 	n.http = httpd.New(httpd.Config{
-		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring,
+		Name: n.name, Software: cfg.Software, Capabilities: n.caps, Started: started, City: cfg.City, Keyring: cfg.Keyring, Tracer: cfg.Tracer,
 		HTTPHosts: hosts(&cfg, at.http), Replicas: cfg.Replicas, SyncInterval: cfg.SyncInterval, AckTimeout: cfg.AckTimeout, PeerTimeout: cfg.PeerTimeout,
 		Now: cfg.Now, Logger: n.log, Metrics: cfg.Metrics, LogLevel: cfg.LogLevel, RecentLog: cfg.RecentLog, Settings: cfg.Settings, Audit: n.audits, Keys: n.keyring(), Heads: n.signedHeads(), TrustLocal: cfg.TrustLocal, Web: n.web.Load,
 	}, n.engine, host{n}, n.store)
@@ -164,7 +164,7 @@ func (n *Node) compose() {
 	n.blobs.scarce = n.reserve.scarce
 	n.broadcasts = &broadcasts{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, waiting: make(chan []byte, maxBroadcasts)}
 	n.prober = newProber(n.engine, n.log, n.cfg.Now)
-	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now}
+	n.executions = &executions{engine: n.engine, metrics: counted, log: n.log, now: n.cfg.Now, spans: spans{tracer: n.cfg.Tracer, self: n.name, now: n.cityTime}}
 	n.peers = newPeers(n.life.ctx, &n.cfg, n.name, n.engine, n.blobs, counted)
 	n.members = &members{
 		cfg: &n.cfg, name: n.name, known: n.known, engine: n.engine, peers: n.peers, broadcasts: n.broadcasts,
@@ -255,7 +255,7 @@ func (n *Node) openCore() error {
 		Replicas: n.cfg.Replicas, SyncInterval: n.cfg.SyncInterval, NewsLinks: !n.cfg.NoNewsLinks, RumourPause: rumourPause,
 		AckTimeout: n.cfg.AckTimeout, BlobTrust: n.cfg.BlobGrace / 2, MaxClockSkew: n.cfg.MaxClockSkew,
 		RedeployDelay: n.cfg.RedeployDelay, IsolationDelay: n.cfg.IsolationDelay, MaxLosses: uint64(max(n.cfg.MaxLosses, 0)),
-		Strategy: n.cfg.Strategy, KeepStrategy: n.cfg.KeepStrategy, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,
+		Strategy: n.cfg.Strategy, KeepStrategy: n.cfg.KeepStrategy, TellStates: n.cfg.Tracer != nil, Weights: n.cfg.Weights, Conflicts: n.cfg.ConflictHistory,
 		Retention: n.cfg.Retention, RetentionCount: max(n.cfg.RetentionCount, 0), DataRetention: n.cfg.DataRetention,
 		Seed: binary.LittleEndian.Uint64(seed[:]), Archive: n.store,
 		WorkerMemory: executor.WorkerMemory,
@@ -397,6 +397,9 @@ func (n *Node) Run(ctx context.Context) error {
 	n.life.run("announcement", n.announce)
 	if n.heads != nil {
 		n.life.run("sheets", n.heads.sheets.run)
+	}
+	if n.cfg.Tracer != nil {
+		n.life.run("spans", n.cfg.Tracer.Run)
 	}
 	n.life.run("addresses", n.watchAddresses)
 	n.life.run("broadcasts", func(ctx context.Context) error { return n.broadcasts.run(ctx, n.members.pool.Load) })

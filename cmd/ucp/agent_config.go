@@ -24,6 +24,7 @@ import (
 	"github.com/urban-compute/ucp/module"
 	"github.com/urban-compute/ucp/node"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/tracing"
 )
 
 // agentConfig holds the checked settings of `ucp agent`, which runAgent hands to
@@ -63,6 +64,7 @@ type agentConfig struct {
 	DiskReserve, ModuleCache          int64 // bytes
 	MaxRate                           int64 // bytes a second; 0 is unbounded
 	Outbox, Inbox                     string
+	OTLPEndpoint                      string
 	BlobGrace                         time.Duration
 	LogLevel                          slog.Level
 	LogFormat                         string
@@ -91,7 +93,7 @@ func (f *agentFlags) check() (agentConfig, error) {
 		LogFormat:    f.logFormat,
 		KeepStrategy: f.emergencyStrategy == keepStrategy, ConflictHistory: f.conflictHistory,
 		RedeployDelay: f.redeployDelay, IsolationDelay: f.isolationDelay, MaxLosses: f.maxLosses, DrainTimeout: f.drainTimeout,
-		Retention: f.retention, DataRetention: f.dataRetention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), Outbox: f.outbox, Inbox: f.inbox, BlobGrace: f.blobGrace,
+		Retention: f.retention, DataRetention: f.dataRetention, RetentionCount: f.retentionCount, DiskReserve: int64(f.diskReserve), ModuleCache: int64(f.moduleCache), MaxRate: int64(f.maxRate), Outbox: f.outbox, Inbox: f.inbox, OTLPEndpoint: f.otlpEndpoint, BlobGrace: f.blobGrace,
 	}
 	var m mistakes
 	if !slices.Contains(logLevels, f.logLevel) {
@@ -114,6 +116,9 @@ func (f *agentFlags) check() (agentConfig, error) {
 	m.add(err)
 	for _, check := range []func() error{f.checkIdentity, f.checkAddresses, f.checkNodes, f.checkAmounts} {
 		m.add(check())
+	}
+	if err := tracing.CheckEndpoint(f.otlpEndpoint); err != nil {
+		m.add(f.wrong("otlp-endpoint", "%w", err))
 	}
 	if cfg.AllowModules, err = module.ParsePolicy(f.allowModules); err != nil {
 		m.add(f.wrong("allow-module", "%w", err))

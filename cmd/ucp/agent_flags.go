@@ -35,6 +35,7 @@ type agentFlags struct {
 	memory, moduleMemory, moduleCache bytesValue
 	maxRate                           rateValue
 	outbox, inbox                     string
+	otlpEndpoint                      string
 	syncInterval, ackTimeout          time.Duration
 	replicas                          int
 	redeployDelay, isolationDelay     time.Duration
@@ -115,6 +116,7 @@ func (f *agentFlags) register(fs *pflag.FlagSet) {
 	fs.Var(&f.maxRate, "max-rate", "how much of blobs may go to each other broker in a second, and come from it, "+bytesHelp+"\n(0: unbounded; such as 100KiB; changes at SIGHUP)")
 	fs.StringVar(&f.outbox, "outbox", "", "`DIR` in which there is a file with what the brokers lack that this one does not reach, for any carrier (docs/carry.md)")
 	fs.StringVar(&f.inbox, "inbox", "", "`DIR` in which such files of others arrive; it may be the same one")
+	fs.StringVar(&f.otlpEndpoint, "otlp-endpoint", "", "`URL` of a collector of OpenTelemetry that is told what becomes of jobs, by OTLP over HTTP: http://HOST:4318\n(default: OTEL_EXPORTER_OTLP_ENDPOINT; docs/tracing.md)")
 	fs.Var(&f.moduleCache, "module-cache", "disk space that compiled modules may take; they also go before anything is refused for want of disk, "+bytesHelp+"\n(default: four times --disk-reserve, or 1GiB where there is none)")
 	fs.DurationVar(&f.blobGrace, "blob-grace", node.DefaultBlobGrace, "how long a blob is kept without a job or data that names it; 5m at most while less than twice --disk-reserve is free")
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/gossip"
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/node"
+	"github.com/urban-compute/ucp/tracing"
 )
 
 // libraryMetrics gathers what Serf and memberlist count. Their only outlet is one
@@ -62,8 +64,12 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	if err != nil {
 		return fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
 	}
+	tracer, err := tracerOf(&cfg)
+	if err != nil {
+		return err
+	}
 	n, err := node.New(node.Config{
-		Metrics: figures, City: self,
+		Metrics: figures, Tracer: tracer, City: self,
 		Name: cfg.Name, DataDir: cfg.DataDir,
 		Bind: cfg.Bind, Advertise: cfg.Advertise,
 		RPCAddr: cfg.RPCAddr, HTTPAddr: cfg.HTTPAddr, HTTPAdvertise: cfg.HTTPAdvertise, HTTPHosts: cfg.HTTPHosts,
@@ -90,6 +96,14 @@ func runAgent(ctx context.Context, cfg agentConfig) error {
 	defer cancel()
 	defer cfg.Notify.follow(ctx, n.Ready(), cfg.DrainTimeout)()
 	return n.Run(ctx)
+}
+
+// tracerOf makes what tells a collector of OpenTelemetry of jobs; nil where nobody is to be told.
+func tracerOf(cfg *agentConfig) (*tracing.Tracer, error) {
+	if !tracing.Wanted(cfg.OTLPEndpoint) {
+		return nil, nil
+	}
+	return tracing.New(tracing.Options{Endpoint: cfg.OTLPEndpoint, Broker: cmp.Or(cfg.Name, hostName(os.Hostname)), Version: readVersion().String(), Log: cfg.Logger})
 }
 
 // citiesBeside lists the data directories of brokers that belong to a city beside the one of a broker that belongs to none, where

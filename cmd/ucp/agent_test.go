@@ -105,7 +105,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		"require-sandbox": "seccomp,cgroups", "no-sandbox": "true", "allow-module": strings.Repeat("0a", 32), "sync-interval": "5s", "replicas": "2",
 		"ack-timeout": "1s", "news-links": "false", "log-level": "debug", "log-format": "json",
 		"redeploy-delay": "4s", "isolation-delay": "20s", "max-losses": "5", "drain-timeout": "7s", "retention": "2h", "data-retention": "3h", "retention-count": "50",
-		"disk-reserve": "1GiB", "module-cache": "2GiB", "max-rate": "100KiB", "outbox": "/out", "inbox": "/in", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "emergency-strategy": "keep", "weight": "waiting=20", "conflict-history": "10",
+		"disk-reserve": "1GiB", "module-cache": "2GiB", "max-rate": "100KiB", "outbox": "/out", "inbox": "/in", "otlp-endpoint": "http://c:4318", "blob-grace": "30m", "device": "camera=2", "strategy": "emergency", "emergency-strategy": "keep", "weight": "waiting=20", "conflict-history": "10",
 	}
 	want := agentConfig{
 		Name: "b", DataDir: "/d", Bind: "10.0.0.1:1", Advertise: "10.0.0.1:2", RPCAddr: "10.0.0.1:3", HTTPAddr: "10.0.0.1:4",
@@ -119,7 +119,7 @@ func TestEverySettingFromEverySource(t *testing.T) {
 		SyncInterval: 5 * time.Second,
 		Replicas:     2, AckTimeout: time.Second, LogLevel: slog.LevelDebug, LogFormat: "json",
 		RedeployDelay: 4 * time.Second, IsolationDelay: 20 * time.Second, MaxLosses: 5, DrainTimeout: 7 * time.Second, Retention: 2 * time.Hour, DataRetention: 3 * time.Hour,
-		RetentionCount: 50, DiskReserve: 1 << 30, ModuleCache: 2 << 30, MaxRate: 100 << 10, Outbox: "/out", Inbox: "/in", BlobGrace: 30 * time.Minute,
+		RetentionCount: 50, DiskReserve: 1 << 30, ModuleCache: 2 << 30, MaxRate: 100 << 10, Outbox: "/out", Inbox: "/in", OTLPEndpoint: "http://c:4318", BlobGrace: 30 * time.Minute,
 		Devices: map[string]int64{"camera": 2}, Strategy: "emergency", KeepStrategy: true, ConflictHistory: 10,
 		Weights: resolve.Weights{Emergency: 1000, User: 100, Urgency: 800, Compute: 20, Waiting: 20, Margin: 100, Lost: 20},
 	}

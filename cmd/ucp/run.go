@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/urban-compute/ucp/api"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/label"
+	"github.com/urban-compute/ucp/tracing"
 )
 
 const runHelp = `Runs a WebAssembly (WASI preview 1) module on the cluster as if it ran here: sends
@@ -146,6 +148,7 @@ func (c *cli) runJob(ctx context.Context, client *api.Client, f *runFlags, file 
 	if f.dryRun {
 		return c.dryRun(ctx, client, f, file, spec)
 	}
+	continueTrace(&spec, f.id)
 	id, err := chooseID(f.id)
 	if err != nil {
 		return err
@@ -368,4 +371,18 @@ func (c *cli) deliverFiles(ctx context.Context, client *api.Client, f *runFlags,
 		fmt.Fprintf(c.err, "ucp: job %s: %s\n", id, j.Reason)
 	}
 	return jobExit(j)
+}
+
+// continueTrace lets a job go on with the trace in which `ucp run` was started (TRACEPARENT, docs/tracing.md). Not one whose ID was given:
+// who gives it may run the same again, which would be another spec, and so another job.
+func continueTrace(spec *job.Spec, given string) {
+	by := os.Getenv(tracing.Variable)
+	if given != "" || spec.PlainEnv || spec.Env[tracing.Variable] != "" || !tracing.Parse(by).IsValid() {
+		return
+	}
+	spec.Env = maps.Clone(spec.Env)
+	if spec.Env == nil {
+		spec.Env = map[string]string{}
+	}
+	spec.Env[tracing.Variable] = by
 }

@@ -33,8 +33,8 @@ Name jobs by their IDs, or choose them by flags, all of which must hold, or say 
 // decisionsAsked bounds how many decisions each broker is asked for.
 const decisionsAsked = 1000
 
-// tracing is what `ucp trace` was told.
-type tracing struct {
+// traceFlags is what `ucp trace` was told.
+type traceFlags struct {
 	selection
 	all   bool
 	since time.Duration
@@ -42,7 +42,7 @@ type tracing struct {
 
 // traceCommand is `ucp trace`: jobs in time, for a viewer of traces.
 func (c *cli) traceCommand() *cobra.Command {
-	var f tracing
+	var f traceFlags
 	cmd := &cobra.Command{
 		Use: "trace ID...", Short: "Write jobs in time as a trace for Perfetto and chrome://tracing", Long: traceHelp,
 		Example:           "  ucp trace k7m2p9q4 > trace.json\n  ucp trace --all > trace.json\n  ucp trace --all --since 1h > trace.json\n  ucp trace --label batch=7 > trace.json",
@@ -97,7 +97,7 @@ type decision struct {
 }
 
 // gather asks for all that is drawn. Jobs must be known; what else is not known is told.
-func (c *cli) gather(ctx context.Context, client *api.Client, f *tracing, ids []string) (*history, error) {
+func (c *cli) gather(ctx context.Context, client *api.Client, f *traceFlags, ids []string) (*history, error) {
 	h := &history{unknown: []string{}}
 	chosen := len(ids) == 0
 	if chosen {

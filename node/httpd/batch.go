@@ -139,6 +139,7 @@ func (srv *Server) prepare(ctx context.Context, line []byte, b *batch, i int) (j
 
 // submitAll submits the jobs of a batch, and notes the answers. Its error is that of the whole: nothing was taken.
 func (srv *Server) submitAll(r *http.Request, b *batch) error {
+	begun := srv.host.CityTime()
 	o := orderOf(r)
 	o.none = len(b.jobs) == 0
 	b.seen = b.past
@@ -180,6 +181,7 @@ func (srv *Server) submitAll(r *http.Request, b *batch) error {
 		srv.metrics.submitted.Inc()
 		out.Created, out.Replicas, out.Degraded, out.Wanted, out.Warnings = s.Created, s.Replicas, s.Degraded, srv.wanted(s.Degraded), warnings(s.NoLevel, littleCPU(&in.Spec))
 		out.Module = moduleView(s.Record)
+		srv.traced(nil, s.Record, begun, s, "")
 		b.seen = b.seen.With(s.Past...)
 	}
 	b.order(o)

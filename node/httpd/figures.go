@@ -121,6 +121,8 @@ var (
 	requestFigure    = programGroup.histogram("ucp_http_request_seconds", "How long requests took, by route. Those that wait as they were told to (?wait=, ?follow, events) are left out.", times(0.001, 8), "route")
 	errorsFigure     = programGroup.counter("ucp_http_errors_total", "Requests that were answered with an error, by code.", "code")
 	panicsFigure     = programGroup.counter("ucp_http_panics_total", "Requests whose handler has panicked, a fault of this program; the log shows where.")
+	spansFigure      = programGroup.counter("ucp_spans_sent_total", "Spans that a collector of OpenTelemetry has taken. Only with --otlp-endpoint.")
+	lostSpansFigure  = programGroup.counter("ucp_spans_dropped_total", "Spans that no collector has taken, or that were too many. Only with --otlp-endpoint.")
 	securityGroup    = group("Security")
 	sandboxFigure    = securityGroup.gauge("ucp_sandbox", "1 for each wall of the sandbox of native jobs that stands, 0 for each that is missing (status says why).", "wall")
 	moduleBoxFigure  = securityGroup.gauge("ucp_module_sandbox", "1 for each wall around WebAssembly jobs that stands, 0 for each that is missing (status says why).", "wall")

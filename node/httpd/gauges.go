@@ -57,6 +57,11 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 		to.put(forgedFigure, float64(h.Forged()))
 		to.put(noHeadFigure, float64(h.Refused()))
 	}
+	if t := srv.cfg.Tracer; t != nil {
+		sent, dropped := t.Counts()
+		to.put(spansFigure, float64(sent))
+		to.put(lostSpansFigure, float64(dropped))
+	}
 	c := srv.coordination()
 	g.room(to, &c)
 	for f, x := range map[*figure]*api.Sandbox{sandboxFigure: c.Sandbox, moduleBoxFigure: c.ModuleSandbox} {

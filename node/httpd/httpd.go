@@ -48,6 +48,7 @@ import (
 	"github.com/urban-compute/ucp/identity"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/store"
+	"github.com/urban-compute/ucp/tracing"
 	"github.com/urban-compute/ucp/tree"
 )
 
@@ -71,6 +72,7 @@ type Config struct {
 
 	Now     func() time.Time
 	Logger  *slog.Logger
+	Tracer  *tracing.Tracer     // tells of submissions; nil: nobody is told
 	Metrics prometheus.Gatherer // more figures for /metrics; may be nil
 
 	LogLevel   *slog.LevelVar       // of Logger; nil: it has none

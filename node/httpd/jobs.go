@@ -41,6 +41,7 @@ func (srv *Server) nothingTaken(err error) error {
 }
 
 func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
+	begun := srv.host.CityTime()
 	wait, err := queryDuration(r, "wait")
 	if err != nil {
 		return err
@@ -56,6 +57,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	continues(r, &spec)
 	if err := callerOf(r).submits(&spec); err != nil {
 		return err
 	}
@@ -95,6 +97,7 @@ func (srv *Server) submit(w http.ResponseWriter, r *http.Request) error {
 	srv.metrics.submitted.Inc()
 	out := api.Submission{ID: id, Replicas: s.Replicas, Degraded: s.Degraded, Wanted: srv.wanted(s.Degraded), CausalToken: s.Past.Token(), Module: moduleView(s.Record), Warnings: warnings(s.NoLevel, littleCPU(&spec))}
 	w.Header().Set(api.TokenHeader, out.CausalToken)
+	srv.traced(w.Header(), s.Record, begun, s, r.Header.Get(traceparent))
 	if wait > 0 {
 		f, err := srv.await(r.Context(), s.Record.Key(), wait, s.Past)
 		if err != nil {

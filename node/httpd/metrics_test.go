@@ -21,6 +21,7 @@ import (
 	"github.com/urban-compute/ucp/clock"
 	"github.com/urban-compute/ucp/job"
 	"github.com/urban-compute/ucp/resolve"
+	"github.com/urban-compute/ucp/tracing"
 )
 
 // counted is the head of a broker in a city.
@@ -37,7 +38,9 @@ func everything(t testing.TB) *Server {
 		Oldest: resolve.Levels{4: clock.HybridAt(asOf.Add(-90 * time.Second))},
 	}
 	o.Stats.Acknowledged, o.Stats.Degraded, o.Stats.Ended.Failed = 5, 2, 7
-	srv := New(Config{Name: "a", Software: "v9", Now: func() time.Time { return asOf }, Logger: slog.New(slog.DiscardHandler), Heads: countedHeads{}}, nil,
+	tracer, err := tracing.New(tracing.Options{Endpoint: "http://127.0.0.1:1", Broker: "a", Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	srv := New(Config{Name: "a", Software: "v9", Tracer: tracer, Now: func() time.Time { return asOf }, Logger: slog.New(slog.DiscardHandler), Heads: countedHeads{}}, nil,
 		&shownHost{overview: o, names: []string{"a", "b"}, at: func() time.Time { return asOf }, synced: asOf.Add(-5 * time.Second)}, nil)
 	m := srv.metrics
 	m.Sent(replication.Send{}, errors.New("silent"))
@@ -113,6 +116,11 @@ func TestUnknownIsAbsent(t *testing.T) {
 	}
 	require.Equal(t, 1, strings.Count(text, "\nucp_oldest_waiting_seconds{"), "no job waits at the other levels")
 	require.Contains(t, text, "\nucp_sync_age_seconds 5\n")
+	srv.host.(*shownHost).unheard = "b"
+	text = scrape(t, srv, "")
+	require.Contains(t, text, `ucp_peer_health{health="unheard",peer="b"} 1`)
+	require.NotContains(t, text, "\nucp_peer_behind_updates", "of who was never heard it is not known what it holds")
+	require.NotContains(t, text, "\nucp_peer_silence_seconds")
 	srv.host.(*shownHost).synced = time.Time{}
 	require.NotContains(t, scrape(t, srv, ""), "\nucp_sync_age_seconds", "there was no exchange yet")
 }

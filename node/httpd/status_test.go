@@ -24,6 +24,7 @@ type shownHost struct {
 	trouble  string
 	drains   string // by its tag
 	synced   time.Time
+	unheard  string // who was never heard
 }
 
 func (h *shownHost) Troubles() []string         { return []string{"", h.trouble} }
@@ -67,7 +68,9 @@ func (h *shownHost) WorkerMemory() *api.WorkerMemory {
 func (h *shownHost) Contacts() (map[string]Contact, time.Time) {
 	met := map[string]Contact{}
 	for _, name := range h.names {
-		met[name] = Contact{Seen: asOf, Answered: asOf}
+		if name != h.unheard {
+			met[name] = Contact{Seen: asOf, Answered: asOf}
+		}
 	}
 	return met, h.synced
 }
