@@ -17,7 +17,7 @@ func TestUnit(t *testing.T) {
 	require.NoError(t, err)
 	for _, line := range []string{
 		"Type=notify", "User=ucp", "KillMode=mixed", "OOMPolicy=continue", "Delegate=cpu memory pids", "Restart=on-failure", "StateDirectory=ucp",
-		"ExecStart=/usr/bin/ucp agent --config /etc/ucp/ucp.yaml", "ExecReload=/bin/kill -HUP $MAINPID", "TimeoutStopSec=90",
+		"ExecStart=/usr/bin/ucp agent --config /etc/ucp/ucp.yaml", `ExecReload=/bin/sh -c "kill -HUP $MAINPID"`, "TimeoutStopSec=90",
 	} {
 		require.Contains(t, string(text), "\n"+line+"\n")
 	}
