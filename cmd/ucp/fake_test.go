@@ -289,8 +289,18 @@ func (b *fakeBroker) get(w http.ResponseWriter, r *http.Request) {
 
 func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 	l := api.JobList{Jobs: []api.Job{}, AsOf: asOf}
+	of, array := strings.CutPrefix(r.URL.Query().Get("label"), arrayLabel+"=")
+	inArray := func(id string) bool { s := b.jobs[id].Spec; return array && s != nil && s.Labels[arrayLabel] == of }
 	if r.URL.Query().Has("count") {
 		l.Counts = b.counts
+		for id, j := range b.jobs {
+			if inArray(id) {
+				if l.Counts == nil {
+					l.Counts = map[job.State]int{}
+				}
+				l.Counts[j.State]++
+			}
+		}
 		b.reply(w, 200, l)
 		return
 	}
@@ -298,10 +308,10 @@ func (b *fakeBroker) list(w http.ResponseWriter, r *http.Request) {
 		b.reply(w, 200, b.ofPlan(of, r.URL.Query().Get("state")))
 		return
 	}
-	if of, ok := strings.CutPrefix(r.URL.Query().Get("label"), arrayLabel+"="); ok {
+	if array {
 		for _, id := range slices.Sorted(maps.Keys(b.jobs)) {
-			if s := b.jobs[id].Spec; s != nil && s.Labels[arrayLabel] == of {
-				l.Jobs = append(l.Jobs, api.Job{ID: job.ID(id)})
+			if states := r.URL.Query().Get("state"); inArray(id) && (states == "" || slices.Contains(strings.Split(states, ","), string(b.jobs[id].State))) {
+				l.Jobs = append(l.Jobs, *b.jobs[id])
 			}
 		}
 		b.reply(w, 200, l)

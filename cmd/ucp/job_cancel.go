@@ -28,6 +28,7 @@ stays as it is, which is an error.`,
 	c.selectBy(cmd, &s)
 	cmd.Args = s.idsOrSelection
 	cmd.RunE = c.withClient(func(ctx context.Context, client *api.Client, args []string) error {
+		args, _ = s.takeArray(ctx, client, args)
 		if !s.given() && len(args) == 1 {
 			j, err := client.Cancel(ctx, args[0])
 			if err != nil {
