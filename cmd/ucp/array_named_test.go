@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +54,54 @@ func TestArraysAreNamed(t *testing.T) {
 	got = s.run("job", "logs", "v")
 	require.Equal(t, exitError, got.code)
 	require.NotContains(t, got.errOut, "array")
+}
+
+// What lies there is not fetched again: a file that is whole, and of one that broke off what has come, if it is the beginning of the same.
+func TestResultsAreResumed(t *testing.T) {
+	b, s := newFakeBroker(t)
+	inFolder(t, map[string]string{"m.wasm": emptyModule})
+	content := strings.Repeat("what the job has written, at some length\n", 1000)
+	b.execute = func(id string, _ job.Spec) api.Job {
+		j := succeeded(id)
+		b.leaves(&j, "outputs/r", content)
+		return j
+	}
+	require.Zero(t, s.run("run", "m.wasm", "--id", "t", "--detach", "--output", "r").code)
+	sent := func() int64 { n := b.sent.Load(); b.sent.Store(0); return n }
+	fetch := func() {
+		t.Helper()
+		got := s.run("job", "result", "t", "--to", "res")
+		require.Zero(t, got.code, got.errOut)
+		have, err := os.ReadFile("res/r")
+		require.NoError(t, err)
+		require.Equal(t, content, string(have))
+	}
+	fetch()
+	require.EqualValues(t, len(content), sent())
+	fetch()
+	require.Zero(t, sent(), "it is there")
+
+	part := "res/" + partName("r\x000", job.Digest(digestOf(content)))
+	require.NoError(t, os.Remove("res/r"))
+	require.NoError(t, os.WriteFile(part, []byte(content[:30_000]), 0o600))
+	fetch()
+	require.NoFileExists(t, part)
+
+	require.NoError(t, os.WriteFile("res/r", []byte("another"), 0o600))
+	require.NoError(t, os.WriteFile(part, []byte("not the beginning of it"), 0o600))
+	got := s.run("job", "result", "t", "--to", "res")
+	require.Equal(t, exitError, got.code)
+	require.Contains(t, got.errOut, "the content is not what the job wrote")
+	require.NoFileExists(t, part, "the next one begins at the beginning")
+	fetch()
+
+	require.NoError(t, os.Remove("res/r"))
+	b.breaks.Store(20_000)
+	got = s.run("job", "result", "t", "--to", "res")
+	require.Equal(t, exitError, got.code)
+	require.Contains(t, got.errOut, "that have come are kept")
+	b.breaks.Store(0)
+	sent()
+	fetch()
+	require.Less(t, sent(), int64(len(content)-10_000), "what had come was not sent again")
 }

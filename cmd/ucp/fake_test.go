@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,15 +55,18 @@ type fakeBroker struct {
 	refuse      func(*http.Request) bool // what it fails to answer; may be nil
 	drain       http.HandlerFunc
 	noData      bool // it is of a version without named data
-	data        map[string]*api.Data
-	degraded    bool                // it alone holds what is submitted
-	follow      http.HandlerFunc    // of ?follow=1
-	others      map[string][]string // brokers that decide otherwise than the one that is asked
-	commanded   map[string]string   // those of them that an emergency makes decide otherwise
-	metadata    string              // the rows of GET /broker/metadata
-	types       []string            // Content-Type of submissions
-	queries     []string            // of lists of jobs
-	counts      map[job.State]int   // answers ?count=1
+
+	sent      atomic.Int64 // bytes of what jobs have left
+	breaks    atomic.Int64 // what jobs have left breaks off behind so many bytes, and can't be asked for in parts; 0 for never
+	data      map[string]*api.Data
+	degraded  bool                // it alone holds what is submitted
+	follow    http.HandlerFunc    // of ?follow=1
+	others    map[string][]string // brokers that decide otherwise than the one that is asked
+	commanded map[string]string   // those of them that an emergency makes decide otherwise
+	metadata  string              // the rows of GET /broker/metadata
+	types     []string            // Content-Type of submissions
+	queries   []string            // of lists of jobs
+	counts    map[job.State]int   // answers ?count=1
 }
 
 // asOf is the present of every fake broker.
@@ -381,7 +385,27 @@ func (b *fakeBroker) stream(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, 409, api.CodeConflict, "job "+string(j.ID)+" is "+string(j.State)+"; its output is there when it has ended")
 		return
 	}
-	_, _ = io.WriteString(w, b.streams[string(j.ID)+"/"+r.PathValue("stream")])
+	content := b.streams[string(j.ID)+"/"+r.PathValue("stream")]
+	if n := b.breaks.Load(); n > 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = io.WriteString(w, content[:n])
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", `"`+digestOf(content)+`"`)
+	http.ServeContent(counting{w, &b.sent}, r, "", time.Time{}, strings.NewReader(content))
+}
+
+// counting counts what is sent of contents.
+type counting struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+// Write implements io.Writer.
+func (c counting) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return c.ResponseWriter.Write(p)
 }
 
 // leaves makes a job leave a stream or an output file.

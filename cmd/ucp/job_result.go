@@ -24,7 +24,9 @@ func (c *cli) jobResultCommand() *cobra.Command {
 		Short: "Fetch the files that a job left",
 		Long: `Fetches the output files of an ended job into a directory, each at its own path,
 and what it wrote as files "stdout" and "stderr" (unless an output has that
-name). Files that are there already are replaced; nothing is written outside.
+name). Files that are there already are replaced, unless they hold the same; nothing is
+written outside. Of a file that broke off, what has come stays beside it as .ucp-part-…,
+and the same command goes on behind that.
 Of a job that was stopped to make room, or to move, and has not ended since, it
 fetches what it had written by then, and says so on stderr.
 
