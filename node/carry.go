@@ -53,8 +53,8 @@ type carrier struct {
 
 // heldBy is what a broker was last known to hold, and lacked.
 type heldBy struct {
-	Word  []byte     `codec:"word"` // its own, encoded
-	Lacks []string   `codec:"lacks,omitempty"`
+	Word  []byte   `codec:"word"` // its own, encoded
+	Lacks []string `codec:"lacks,omitempty"`
 	word  *wire.Word
 
 	// Of the word that came with what it lacks. The time at which its machine took it to be may be set back; this is not.

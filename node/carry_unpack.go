@@ -409,18 +409,5 @@ func (u *unpacking) ask() (lacking int) {
 	return lacking
 }
 
-// countedReader counts what is read.
-type countedReader struct {
-	r io.Reader
-	n int64
-}
-
-// Read implements io.Reader.
-func (c *countedReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	return n, err
-}
-
 // newBody is a request's body.
 func newBody(b []byte) io.Reader { return bytes.NewReader(b) }
